@@ -1,0 +1,108 @@
+//! How a loser becomes an owner: the loop around the steps, with two seams.
+//!
+//! [`Wait`] is how to let time pass, and [`Liveness`] is how to prove a death. Both come from outside: the core knows
+//! neither a clock nor a process.
+
+use crate::fence::Fence;
+use crate::protocol::{self, Acquisition, Arrival};
+use crate::sync::AtomicU32;
+use crate::token::Token;
+use crate::wait::{Contention, Verdict, Wait};
+use crate::word::Word;
+
+/// Proof that an owner is dead.
+///
+/// # Contract
+///
+/// [`while_dead`](Self::while_dead) runs `act` only if, **from before `act` begins until after it returns**,
+///
+/// * no handle with the token `owner` is alive, and
+/// * no handle can be given the token `owner`.
+///
+/// An implementation that cannot tell answers `None`: an owner in doubt is alive. Breaking the contract makes two
+/// owners possible; it cannot cause undefined behaviour in this crate.
+pub trait Liveness {
+    /// Runs `act` under proof that `owner` is dead; `None` if there is no such proof.
+    fn while_dead<R>(&mut self, owner: Token, act: impl FnOnce() -> R) -> Option<R>;
+}
+
+/// Nobody is ever known to be dead: right for firmware whose cores cannot lose a task without a reset.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NeverDead;
+
+impl Liveness for NeverDead {
+    fn while_dead<R>(&mut self, _owner: Token, _act: impl FnOnce() -> R) -> Option<R> {
+        None
+    }
+}
+
+/// Contends for the lock until it is ours or `wait` gives up.
+///
+/// Blocks for as long as `wait` does. The owner is first probed when `wait` first asks for it by
+/// [`Verdict::Probe`]; a good `wait` does so before its first sleep and after each interval.
+///
+/// A word that names `me` is corrupt, for the caller does not hold the lock and nobody else can have this token: it is
+/// taken over at once, with DIED.
+///
+/// # Errors
+/// The word last seen, when `wait` answered [`Verdict::GiveUp`].
+#[cold]
+pub fn acquire_contended<F: Fence>(
+    word: &AtomicU32,
+    me: Token,
+    fence: F,
+    liveness: &mut impl Liveness,
+    wait: &mut impl Wait,
+) -> Result<Acquisition, Word> {
+    let mut arrival = Arrival::Fresh;
+    let mut attempt = 0_u32;
+    loop {
+        let seen = match protocol::try_acquire(word, me, arrival, fence) {
+            Ok(acquisition) => return Ok(acquisition),
+            Err(seen) => seen,
+        };
+        if seen.is_owned_by(me) {
+            if let Some(acquisition) = protocol::take_over(word, me, me, fence) {
+                return Ok(acquisition);
+            }
+            continue;
+        }
+        let verdict = wait.wait(&mut Contention::new(word, seen, attempt, &mut arrival));
+        attempt = attempt.saturating_add(1);
+        match verdict {
+            Verdict::Retry => {}
+            Verdict::Probe => {
+                if let Some(acquisition) = recover(word, seen, me, fence, liveness) {
+                    return Ok(acquisition);
+                }
+            }
+            Verdict::GiveUp => return Err(step_aside(word, seen, arrival)),
+        }
+    }
+}
+
+/// Takes over from the owner in `seen`, if it is proven dead and still named by the word.
+fn recover<F: Fence>(
+    word: &AtomicU32,
+    seen: Word,
+    me: Token,
+    fence: F,
+    liveness: &mut impl Liveness,
+) -> Option<Acquisition> {
+    let owner = seen.owner()?;
+    liveness.while_dead(owner, || protocol::take_over(word, owner, me, fence))?
+}
+
+/// Leaves the queue without leaving others asleep: the wake that we may have used up was also theirs.
+fn step_aside(word: &AtomicU32, seen: Word, arrival: Arrival) -> Word {
+    let mut seen = seen;
+    if arrival == Arrival::Waited {
+        while !seen.is_free() {
+            match protocol::mark_waiting(word, seen) {
+                Ok(_) => break,
+                Err(now) => seen = now,
+            }
+        }
+    }
+    seen
+}

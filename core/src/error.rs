@@ -1,0 +1,95 @@
+//! What can go wrong in the core. Small, without prose in it; the message says what to do.
+
+use core::fmt;
+
+use crate::layout::{DESCRIPTION_MAX, LAYOUT_VERSION, REGION_ALIGN, REGION_LEN};
+use crate::word::Word;
+
+/// Every error of this crate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum Error {
+    /// The region does not start at a multiple of four.
+    Misaligned {
+        /// Address modulo [`REGION_ALIGN`].
+        remainder: usize,
+    },
+    /// The region has fewer than 128 bytes.
+    TooShort {
+        /// Its bytes.
+        len: usize,
+    },
+    /// The magic word is neither zero nor ours: something else lives there. Nothing was touched.
+    NotALock {
+        /// The word at offset 8.
+        found: u32,
+    },
+    /// A lock of another layout version. Nothing was touched.
+    OtherVersion {
+        /// Its layout version.
+        found: u8,
+    },
+    /// Somebody else holds the lock, and the way of waiting gave up.
+    Busy {
+        /// The word last seen.
+        seen: Word,
+    },
+    /// Released by a handle that does not hold the lock.
+    NotHeld,
+    /// Released by hand while guards of the same handle live.
+    GuardsAlive {
+        /// How many.
+        guards: u32,
+    },
+    /// The word no longer named us when we came to release: somebody outside the protocol wrote to the region.
+    /// The word was left as it is, for it may be another owner's by now.
+    Overwritten {
+        /// The word found.
+        found: Word,
+    },
+    /// The handle is nested deeper than its counter reaches.
+    TooDeep,
+    /// A description of more than 63 bytes.
+    DescriptionTooLong {
+        /// Its bytes.
+        len: usize,
+    },
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Misaligned { remainder } => {
+                write!(f, "the region starts {remainder} bytes past a multiple of {REGION_ALIGN}; align it")
+            }
+            Self::TooShort { len } => write!(f, "the region has {len} bytes; give it {REGION_LEN}"),
+            Self::NotALock { found } => write!(
+                f,
+                "the memory holds something other than a lock (magic word {found:#010x}); point to memory of its own, \
+                 or clear it to zero if its content is garbage"
+            ),
+            Self::OtherVersion { found } => write!(
+                f,
+                "the region has layout version {found}, this crate speaks version {LAYOUT_VERSION}; use one version on \
+                 all sides"
+            ),
+            Self::Busy { seen } => write!(f, "the lock is not free ({seen:?}); wait longer or try again"),
+            Self::NotHeld => f.write_str("this handle does not hold the lock; acquire it before releasing it"),
+            Self::GuardsAlive { guards } => {
+                write!(f, "{guards} guards of this handle still live; drop them, or force the release")
+            }
+            Self::Overwritten { found } => write!(
+                f,
+                "the owner word was overwritten while we held the lock (now {found:?}); find who else writes to the \
+                 region"
+            ),
+            Self::TooDeep => f.write_str("the lock is nested too deeply in this handle; release it more often"),
+            Self::DescriptionTooLong { len } => {
+                write!(f, "the description has {len} bytes; shorten it to {DESCRIPTION_MAX}")
+            }
+        }
+    }
+}
+
+impl core::error::Error for Error {}

@@ -1,0 +1,92 @@
+//! The two fences of the protocol, and how far they reach.
+//!
+//! The owner word is moved by *relaxed* compare-and-swap; what orders the protected data around it are two explicit
+//! fences. [`Fence::after_taking`] stands between the swap that took the lock and the first access of the section;
+//! [`Fence::before_giving`] stands between the last access of the section and the swap that gives the lock back. The
+//! former in one owner pairs with the latter in the owner before it.
+//!
+//! | scope | AArch64 taking / giving | ARMv7-A | ARMv7-M, v8-M | x86-64 |
+//! |---|---|---|---|---|
+//! | [`InnerShareable`] | `dmb ishld` / `dmb ish` | `dmb ish` | `dmb sy` | none needed |
+//! | [`FullSystem`] | `dmb sy` | `dmb sy` | `dmb sy` | `mfence` |
+//!
+//! The scope is a type with inlined bodies, so that the choice costs nothing where it is known, and [`FenceScope`] where
+//! it is known only at run time.
+
+use core::sync::atomic::{Ordering, fence};
+
+use crate::barrier;
+
+/// The two fences of one scope.
+pub trait Fence: Copy {
+    /// Keeps the accesses of the section after the swap that took the lock.
+    fn after_taking(self);
+    /// Keeps the accesses of the section before the swap that gives the lock back.
+    fn before_giving(self);
+}
+
+/// For parties in one coherent domain: the cores that run one operating system, the tasks of one core.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct InnerShareable;
+
+/// For memory shared with other bus masters: another cluster, a Cortex-M beside a Cortex-A, a DSP.
+///
+/// It orders; it does not clean caches. The memory must be mapped non-cacheable or kept coherent by hardware.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FullSystem;
+
+/// A scope chosen at run time: one well-predicted branch per fence.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FenceScope {
+    /// See [`InnerShareable`].
+    #[default]
+    InnerShareable,
+    /// See [`FullSystem`].
+    FullSystem,
+}
+
+impl Fence for InnerShareable {
+    #[inline]
+    fn after_taking(self) {
+        // Pairs with the `before_giving` of the previous owner: its section is visible in ours.
+        fence(Ordering::Acquire);
+    }
+
+    #[inline]
+    fn before_giving(self) {
+        // Pairs with the `after_taking` of the next owner: our section is visible in its.
+        fence(Ordering::Release);
+    }
+}
+
+impl Fence for FullSystem {
+    #[inline]
+    fn after_taking(self) {
+        // Pairs as above; also against observers outside the inner-shareable domain.
+        barrier::full_system();
+    }
+
+    #[inline]
+    fn before_giving(self) {
+        // Pairs as above; also against observers outside the inner-shareable domain.
+        barrier::full_system();
+    }
+}
+
+impl Fence for FenceScope {
+    #[inline]
+    fn after_taking(self) {
+        match self {
+            Self::InnerShareable => InnerShareable.after_taking(),
+            Self::FullSystem => FullSystem.after_taking(),
+        }
+    }
+
+    #[inline]
+    fn before_giving(self) {
+        match self {
+            Self::InnerShareable => InnerShareable.before_giving(),
+            Self::FullSystem => FullSystem.before_giving(),
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! The 128 bytes that all parties agree on: layout version 1.
+//!
+//! | offset | word | written by |
+//! |---:|---|---|
+//! | 0 | owner word, see [`word`](crate::word) | whoever acquires, waits, releases or recovers, by compare-and-swap |
+//! | 4 | generation: +1 at each acquisition, wraps | the holder |
+//! | 8 | magic and layout version | the first comer, by compare-and-swap from 0 |
+//! | 12 | recoveries: dead owners replaced so far, wraps | whoever replaces one |
+//! | 16–31 | uuid of the owner, its 16 bytes in order | the holder |
+//! | 32 | process id of the owner, as its own namespace sees it | the holder |
+//! | 36 | pid namespace of the owner (inode number), 0 if unknown | the holder |
+//! | 40, 44 | since when, in seconds of the owner's boot-time clock; low and high half | the holder |
+//! | 48 | generation, high half | the holder |
+//! | 52 | record sequence: odd while the record is being written | the holder |
+//! | 56 | record token: whom the record describes, 0 = nobody | the holder |
+//! | 60 | reserved, zero | nobody |
+//! | 64–127 | description: one length byte, then up to 63 bytes of UTF-8 | the holder |
+//!
+//! All words are little-endian 32-bit. **All zero is a valid, free lock**, so a fresh file, a cleared RAM bank or a
+//! zeroed static needs no initialiser, and there is no race between whoever makes the region and whoever uses it first.
+//! Words 0–63 share one cache line if the region is aligned to 64 bytes.
+
+use core::mem::{align_of, offset_of, size_of};
+
+use crate::sync::AtomicU32;
+
+/// Bytes of a region.
+pub const REGION_LEN: usize = 128;
+
+/// The alignment a region must have, in bytes. 64 is better: then all hot words share one cache line.
+pub const REGION_ALIGN: usize = 4;
+
+/// The layout version this crate reads and writes.
+pub const LAYOUT_VERSION: u8 = 1;
+
+/// What the magic word holds in a region in use: the bytes `S`, `H`, `L` and the layout version, in this order.
+pub const MAGIC: u32 = u32::from_le_bytes([b'S', b'H', b'L', LAYOUT_VERSION]);
+
+/// Longest description, in bytes of UTF-8.
+pub const DESCRIPTION_MAX: usize = 63;
+
+/// What a magic word says about the region around it. Total: every value has a meaning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Magic {
+    /// All zero: nobody has used this memory as a lock yet.
+    Untouched,
+    /// A lock of [`LAYOUT_VERSION`].
+    Ours,
+    /// A lock of another layout version, given here.
+    OtherVersion(u8),
+    /// Something else lives here.
+    Foreign,
+}
+
+impl Magic {
+    /// Decodes the word at offset 8.
+    #[must_use]
+    pub const fn decode(word: u32) -> Self {
+        match word.to_le_bytes() {
+            [0, 0, 0, 0] => Self::Untouched,
+            [b'S', b'H', b'L', LAYOUT_VERSION] => Self::Ours,
+            [b'S', b'H', b'L', version] => Self::OtherVersion(version),
+            _ => Self::Foreign,
+        }
+    }
+}
+
+/// The region as memory sees it. Only `region.rs` turns an address into one of these.
+#[repr(C)]
+#[derive(Debug)]
+pub(crate) struct Words {
+    pub(crate) owner: AtomicU32,
+    pub(crate) generation: AtomicU32,
+    pub(crate) magic: AtomicU32,
+    pub(crate) recoveries: AtomicU32,
+    pub(crate) uuid: [AtomicU32; 4],
+    pub(crate) pid: AtomicU32,
+    pub(crate) pid_namespace: AtomicU32,
+    pub(crate) since: [AtomicU32; 2],
+    pub(crate) generation_high: AtomicU32,
+    pub(crate) record_sequence: AtomicU32,
+    pub(crate) record_token: AtomicU32,
+    pub(crate) reserved: AtomicU32,
+    pub(crate) description: [AtomicU32; 16],
+}
+
+// The layout is a contract with processes and cores compiled elsewhere: it may not follow a change of this struct.
+const _: () = {
+    assert!(size_of::<Words>() == REGION_LEN);
+    assert!(align_of::<Words>() == REGION_ALIGN);
+    assert!(offset_of!(Words, owner) == 0);
+    assert!(offset_of!(Words, generation) == 4);
+    assert!(offset_of!(Words, magic) == 8);
+    assert!(offset_of!(Words, recoveries) == 12);
+    assert!(offset_of!(Words, uuid) == 16);
+    assert!(offset_of!(Words, pid) == 32);
+    assert!(offset_of!(Words, pid_namespace) == 36);
+    assert!(offset_of!(Words, since) == 40);
+    assert!(offset_of!(Words, generation_high) == 48);
+    assert!(offset_of!(Words, record_sequence) == 52);
+    assert!(offset_of!(Words, record_token) == 56);
+    assert!(offset_of!(Words, reserved) == 60);
+    assert!(offset_of!(Words, description) == 64);
+};
+
+impl Words {
+    pub(crate) const fn zeroed() -> Self {
+        #[expect(clippy::declare_interior_mutable_const, reason = "only ever copied into a new place")]
+        const ZERO: AtomicU32 = AtomicU32::new(0);
+        Self {
+            owner: ZERO,
+            generation: ZERO,
+            magic: ZERO,
+            recoveries: ZERO,
+            uuid: [ZERO; 4],
+            pid: ZERO,
+            pid_namespace: ZERO,
+            since: [ZERO; 2],
+            generation_high: ZERO,
+            record_sequence: ZERO,
+            record_token: ZERO,
+            reserved: ZERO,
+            description: [ZERO; 16],
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! A complete lock for embedders: one region, one fixed token, one way of waiting at each call.
+
+use core::cell::Cell;
+use core::marker::PhantomData;
+use core::num::NonZeroU16;
+
+use crate::contend::{self, Liveness, NeverDead};
+use crate::error::Error;
+use crate::fence::{Fence, InnerShareable};
+use crate::protocol::{self, Acquisition, Arrival, Wake};
+use crate::record::{Holder, Record};
+use crate::region::Region;
+use crate::token::Token;
+use crate::wait::{self, Wait};
+use crate::word::Word;
+
+/// A reentrant lock over a region, held under a fixed token.
+///
+/// The handle is one contender: one core, one task. It is `Send` and not `Sync`. **Give each contender of a region its
+/// own token**: two handles with one token exclude nobody, for each would take the other's hold for its own left-over
+/// from before a reset. (That is also what makes it heal: a core that restarts finds its own token in the word, takes
+/// the lock over at its first acquisition, and is told so by [`owner_died`](RegionGuard::owner_died).)
+///
+/// Nothing here allocates, blocks longer than the given [`Wait`], or panics, whatever stands in the region.
+#[derive(Debug)]
+pub struct RegionLock<'a, F: Fence = InnerShareable> {
+    region: Region<'a>,
+    me: Token,
+    fence: F,
+    record: Option<Record>,
+    /// Whether this handle has written its record itself: a former life of the token may have left another one.
+    recorded: Cell<bool>,
+    holds: Cell<u32>,
+    guards: Cell<u32>,
+    owner_died: Cell<bool>,
+}
+
+impl<'a> RegionLock<'a> {
+    /// A handle for the contender `token`. Holds nothing yet.
+    #[must_use]
+    pub const fn new(region: Region<'a>, token: NonZeroU16) -> Self {
+        Self::with_fence(region, token, InnerShareable)
+    }
+}
+
+impl<'a, F: Fence> RegionLock<'a, F> {
+    /// As [`new`](RegionLock::new), with another scope of the fences. All contenders of a region need the same scope.
+    #[must_use]
+    pub const fn with_fence(region: Region<'a>, token: NonZeroU16, fence: F) -> Self {
+        Self {
+            region,
+            me: Token::fixed(token),
+            fence,
+            record: None,
+            recorded: Cell::new(false),
+            holds: Cell::new(0),
+            guards: Cell::new(0),
+            owner_died: Cell::new(false),
+        }
+    }
+
+    /// Makes every hold of this handle readable to others as this record.
+    #[must_use]
+    pub fn with_record(mut self, record: Record) -> Self {
+        self.record = Some(record);
+        self
+    }
+
+    /// Takes the lock if it is free or already ours. Never blocks.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] if somebody else holds it; [`Error::TooDeep`].
+    pub fn try_lock(&self) -> Result<RegionGuard<'_, 'a, F>, Error> {
+        self.acquire(&mut wait::Spin::attempts(0))?;
+        Ok(RegionGuard::new(self))
+    }
+
+    /// Takes the lock, waiting in the given way. Nobody is ever taken for dead.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] when `wait` gave up; [`Error::TooDeep`].
+    pub fn lock(&self, wait: &mut impl Wait) -> Result<RegionGuard<'_, 'a, F>, Error> {
+        self.lock_or_recover(wait, &mut NeverDead)
+    }
+
+    /// Takes the lock, waiting in the given way, or taking it over from an owner that `liveness` proves dead.
+    ///
+    /// # Errors
+    /// As [`lock`](Self::lock).
+    pub fn lock_or_recover(
+        &self,
+        wait: &mut impl Wait,
+        liveness: &mut impl Liveness,
+    ) -> Result<RegionGuard<'_, 'a, F>, Error> {
+        self.acquire_or_recover(wait, liveness)?;
+        Ok(RegionGuard::new(self))
+    }
+
+    /// As [`lock`](Self::lock), for callers that cannot keep a guard: pair it with [`release`](Self::release).
+    ///
+    /// # Errors
+    /// As [`lock`](Self::lock).
+    pub fn acquire(&self, wait: &mut impl Wait) -> Result<(), Error> {
+        self.acquire_or_recover(wait, &mut NeverDead)
+    }
+
+    fn acquire_or_recover(&self, wait: &mut impl Wait, liveness: &mut impl Liveness) -> Result<(), Error> {
+        let holds = self.holds.get().checked_add(1).ok_or(Error::TooDeep)?;
+        if holds == 1 {
+            let word = self.region.owner_word();
+            let acquisition = match protocol::try_acquire(word, self.me, Arrival::Fresh, self.fence) {
+                Ok(acquisition) => acquisition,
+                Err(_) => contend::acquire_contended(word, self.me, self.fence, liveness, wait)
+                    .map_err(|seen| Error::Busy { seen })?,
+            };
+            self.begin(acquisition);
+        }
+        self.holds.set(holds);
+        Ok(())
+    }
+
+    fn begin(&self, acquisition: Acquisition) {
+        self.owner_died.set(acquisition.owner_died);
+        self.region.count_acquisition();
+        if acquisition.recovered_from.is_some() {
+            self.region.count_recovery();
+        }
+        if let Some(record) = &self.record {
+            if !(self.recorded.get() && self.region.record_describes(self.me)) {
+                self.region.write_record(self.me, record, self.fence);
+                self.recorded.set(true);
+            }
+        }
+    }
+
+    /// Gives back one hold taken by [`acquire`](Self::acquire); the lock is free when all are given back.
+    ///
+    /// # Errors
+    /// [`Error::NotHeld`]; [`Error::GuardsAlive`] if only guards hold it; [`Error::Overwritten`].
+    pub fn release(&self) -> Result<(), Error> {
+        if self.holds.get() == 0 {
+            return Err(Error::NotHeld);
+        }
+        if self.holds.get() == self.guards.get() {
+            return Err(Error::GuardsAlive { guards: self.guards.get() });
+        }
+        self.give_one_back()
+    }
+
+    fn give_one_back(&self) -> Result<(), Error> {
+        let holds = self.holds.get().saturating_sub(1);
+        self.holds.set(holds);
+        if holds > 0 {
+            return Ok(());
+        }
+        match protocol::release(self.region.owner_word(), self.me, self.fence) {
+            Ok(Wake::One) => wait::send_event(),
+            Ok(Wake::Nobody) => {}
+            Err(found) => return Err(Error::Overwritten { found }),
+        }
+        Ok(())
+    }
+
+    /// Whether this handle holds the lock.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        self.holds.get() > 0
+    }
+
+    /// Says that the protected data is consistent again after a death: the next owner is not told of it any more.
+    ///
+    /// # Errors
+    /// [`Error::NotHeld`]; [`Error::Overwritten`].
+    pub fn declare_consistent(&self) -> Result<(), Error> {
+        if !self.is_held() {
+            return Err(Error::NotHeld);
+        }
+        protocol::declare_consistent(self.region.owner_word(), self.me)
+            .map_err(|found| Error::Overwritten { found })?;
+        self.owner_died.set(false);
+        Ok(())
+    }
+
+    /// Who holds the lock, whoever it is. Changes nothing.
+    #[must_use]
+    pub fn holder(&self) -> Option<Holder> {
+        self.region.holder(self.fence)
+    }
+
+    /// What the owner word says now.
+    #[must_use]
+    pub fn word(&self) -> Word {
+        self.region.word()
+    }
+
+    /// The token of this handle.
+    #[must_use]
+    pub const fn token(&self) -> Token {
+        self.me
+    }
+}
+
+/// Holds the lock until it is dropped.
+#[derive(Debug)]
+#[must_use = "the lock is released as soon as the guard is dropped"]
+pub struct RegionGuard<'l, 'a, F: Fence = InnerShareable> {
+    lock: &'l RegionLock<'a, F>,
+    // Not `Send`: the hold belongs to the contender that took it.
+    not_send: PhantomData<*const ()>,
+}
+
+impl<'l, 'a, F: Fence> RegionGuard<'l, 'a, F> {
+    fn new(lock: &'l RegionLock<'a, F>) -> Self {
+        lock.guards.set(lock.guards.get() + 1);
+        Self { lock, not_send: PhantomData }
+    }
+
+    /// Whether an owner died holding the lock, and nobody has declared the data consistent since.
+    #[must_use]
+    pub fn owner_died(&self) -> bool {
+        self.lock.owner_died.get()
+    }
+
+    /// See [`RegionLock::declare_consistent`].
+    ///
+    /// # Errors
+    /// [`Error::Overwritten`].
+    pub fn declare_consistent(&self) -> Result<(), Error> {
+        self.lock.declare_consistent()
+    }
+
+    /// A number that grows with every acquisition of this lock by anybody. Hand it to whatever the lock protects, which
+    /// can then refuse a late-comer.
+    #[must_use]
+    pub fn fencing_token(&self) -> u64 {
+        self.lock.region.fencing_token()
+    }
+
+    /// Gives the lock back, and says whether that went well. Dropping does the same and says nothing.
+    ///
+    /// # Errors
+    /// [`Error::Overwritten`].
+    pub fn release(self) -> Result<(), Error> {
+        let lock = self.lock;
+        core::mem::forget(self);
+        lock.guards.set(lock.guards.get().saturating_sub(1));
+        lock.give_one_back()
+    }
+}
+
+impl<F: Fence> Drop for RegionGuard<'_, '_, F> {
+    fn drop(&mut self) {
+        self.lock.guards.set(self.lock.guards.get().saturating_sub(1));
+        // An overwritten word is another owner's by now; there is nobody to tell from a drop.
+        let _ = self.lock.give_one_back();
+    }
+}

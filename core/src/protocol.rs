@@ -1,0 +1,235 @@
+//! The steps that move the owner word. Everything else in this project serves these six functions.
+//!
+//! # States and transitions
+//!
+//! `T`, `t` are tokens, `W` is WAITERS, `D` is DIED, `0` is a free token part. `[..]` flags are kept as found.
+//!
+//! | step | by | from | to | fence |
+//! |---|---|---|---|---|
+//! | [`try_acquire`] | anybody | `0 [W] [D]` | `T [W] [D]` | acquire after it |
+//! | [`try_acquire`] after having marked | a waiter | `0 [W] [D]` | `T W [D]` | acquire after it |
+//! | [`mark_waiting`] | a waiter | `t [D]` | `t W [D]` | none |
+//! | [`release`] | the owner `T` | `T [W] [D]` | `0 [D]` | release before it |
+//! | [`abandon`] | the owner `T`, dying | `T [W] [D]` | `0 D` | release before it |
+//! | [`take_over`] | whoever holds proof of `t`'s death | `t [W] [D]` | `T W D` | acquire after it |
+//! | [`declare_stale`] | whoever has just been given `t` | `t [W] [D]` | `0 D` | none |
+//! | [`declare_consistent`] | the owner `T` | `T [W] D` | `T [W]` | none |
+//!
+//! Every other value is either free or held by the token it names; there is no invalid word.
+//!
+//! # Acquire, step by step
+//!
+//! 1. Swap `0 [W] [D]` for `T [W] [D]`.
+//!    *If we die before:* nothing happened. *If we die here:* the word names a dead owner; the next waiter takes over.
+//! 2. Acquire fence. The section begins. *If we die here:* as above.
+//! 3. Generation, then the record, if it does not describe us already ([`record`](crate::record)).
+//!    *If we die here:* as above; a half-written record is recognised by its odd sequence.
+//!
+//! # Release, step by step
+//!
+//! 1. Release fence. *If we die here:* the word names a dead owner, although the section was finished; DIED is then
+//!    more careful than needed.
+//! 2. Swap `T [W] [D]` for `0 [D]`. *If we die here:* the lock is free, and sleepers have not been woken: each looks
+//!    again after its own interval.
+//! 3. Wake one, if W was set. *If the woken one dies before it has marked again:* as above.
+//!
+//! # Take over, step by step
+//!
+//! 1. Obtain proof that owner `t` is dead, **and keep** whatever prevents anybody from being given `t` again.
+//! 2. Read the word again; stop if it does not name `t` any more. (The owner may have released before it died, and the
+//!    proof may be of a later life of the same number.)
+//! 3. Swap `t [W] [D]` for `T W D`, again as long as only flags moved. *If we die here:* the word names us; the next
+//!    waiter takes over from us.
+//! 4. Let go of the proof. *If we die before:* it is the kernel's (or the embedder's) to free.
+//!
+//! Without 1's second half two owners are possible: the word is found free-able, its owner's number is given to
+//! somebody else who acquires, and the swap of step 3 robs them.
+//!
+//! # Memory orderings
+//!
+//! Every access to the word is relaxed; the two fences carry the order. The fence before the giving swap of one owner
+//! pairs with the fence after the taking swap of the next, because the next one's swap reads the value that the giving
+//! swap wrote (C++20 31.11, fence–fence synchronisation). What becomes visible is everything the previous owner wrote
+//! in its section, the record and the generation included. [`mark_waiting`] stands between in the modification order
+//! only while the word is held, never while it is free, so it does not break the pair; it publishes nothing itself.
+//! After the *death* of an owner there was no giving swap: its writes are visible because the proof of death comes from
+//! whoever ended it (a kernel lock that passed from the dead to us, a reset line), which orders memory by itself.
+
+use crate::fence::Fence;
+use crate::sync::{AtomicU32, Relaxed};
+use crate::token::Token;
+use crate::word::Word;
+
+/// How somebody came to hold the lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "an acquisition that is not released keeps everybody else out"]
+pub struct Acquisition {
+    /// DIED stands in the word: an owner died, and nobody has declared the data consistent since.
+    pub owner_died: bool,
+    /// The dead owner that this acquisition replaced; `None` if the lock was found free.
+    pub recovered_from: Option<Token>,
+}
+
+/// Whether this contender may leave others asleep behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// Has not slept on this word: its release needs to wake only those who mark the word from now on.
+    Fresh,
+    /// Has marked the word: the wake that it used up may have been meant for several, so it keeps WAITERS set.
+    Waited,
+}
+
+/// What the one who gave the lock back owes the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "a waiter left asleep notices only after its own interval"]
+pub enum Wake {
+    /// Nobody is known to sleep.
+    Nobody,
+    /// Wake one of those who sleep on the word.
+    One,
+}
+
+impl Wake {
+    const fn owed_by(before: Word) -> Self {
+        if before.has_waiters() { Self::One } else { Self::Nobody }
+    }
+}
+
+/// Takes the lock if it is free.
+///
+/// Never blocks; async-signal-safe. `me` must not hold the lock already.
+///
+/// # Errors
+/// The word that names the present owner.
+#[inline]
+pub fn try_acquire<F: Fence>(word: &AtomicU32, me: Token, arrival: Arrival, fence: F) -> Result<Acquisition, Word> {
+    let mut seen = Word::FREE;
+    loop {
+        let taken = match arrival {
+            Arrival::Fresh => seen.taken_by(me),
+            Arrival::Waited => seen.taken_by(me).with_waiters(),
+        };
+        // Partner: the giving swap in `release` or `abandon` of the previous owner. Relaxed, as the fence below orders.
+        match word.compare_exchange(seen.bits(), taken.bits(), Relaxed, Relaxed) {
+            Ok(_) => {
+                fence.after_taking(); // pairs with `before_giving` in `release`: the previous section is visible
+                return Ok(Acquisition { owner_died: seen.owner_died(), recovered_from: None });
+            }
+            Err(bits) => seen = Word::from_bits(bits),
+        }
+        if !seen.is_free() {
+            return Err(seen);
+        }
+    }
+}
+
+/// Says that somebody is about to sleep until the word changes; gives back the word to sleep on.
+///
+/// Never blocks; async-signal-safe.
+///
+/// # Errors
+/// The word as it is now, if it is no longer `seen`: look again instead of sleeping.
+#[inline]
+pub fn mark_waiting(word: &AtomicU32, seen: Word) -> Result<Word, Word> {
+    let marked = seen.with_waiters();
+    if seen == marked {
+        return Ok(marked);
+    }
+    // Partner: the giving swap in `release`, which sees W and wakes. Relaxed: it publishes nothing but itself.
+    match word.compare_exchange(seen.bits(), marked.bits(), Relaxed, Relaxed) {
+        Ok(_) => Ok(marked),
+        Err(bits) => Err(Word::from_bits(bits)),
+    }
+}
+
+/// Gives the lock back. DIED stays as it is.
+///
+/// Never blocks; async-signal-safe.
+///
+/// # Errors
+/// The word found, if it does not name `me`: somebody wrote to the region from outside the protocol. It is left alone.
+#[inline]
+pub fn release<F: Fence>(word: &AtomicU32, me: Token, fence: F) -> Result<Wake, Word> {
+    fence.before_giving(); // pairs with `after_taking` in `try_acquire`: our section is visible to the next owner
+    give(word, me, Word::given_back)
+}
+
+/// Gives back a lock whose section will never be finished: the next owner is told by DIED.
+///
+/// Never blocks; async-signal-safe. For exit handlers: the thread that was in the section must not run on.
+///
+/// # Errors
+/// As [`release`].
+#[inline]
+pub fn abandon<F: Fence>(word: &AtomicU32, me: Token, fence: F) -> Result<Wake, Word> {
+    fence.before_giving(); // pairs with `after_taking` in `try_acquire`: what we did of the section is visible
+    give(word, me, Word::abandoned)
+}
+
+#[inline]
+fn give(word: &AtomicU32, me: Token, given: impl Fn(Word) -> Word) -> Result<Wake, Word> {
+    let mut seen = Word::held_by(me);
+    loop {
+        // Partner: the taking swap in `try_acquire`. Relaxed, as the caller's fence orders.
+        match word.compare_exchange(seen.bits(), given(seen).bits(), Relaxed, Relaxed) {
+            Ok(_) => return Ok(Wake::owed_by(seen)),
+            Err(bits) => seen = Word::from_bits(bits),
+        }
+        if !seen.is_owned_by(me) {
+            return Err(seen);
+        }
+    }
+}
+
+/// Takes the lock from a dead owner. `None` if the word does not name `dead` any more.
+///
+/// Never blocks.
+///
+/// **The caller holds proof that `dead` is dead, and keeps anybody from being given that token, for the whole call.**
+/// [`Liveness::while_dead`](crate::contend::Liveness::while_dead) is that obligation as a type. A word that names
+/// `me` while I hold nothing is its own proof: pass `me` twice.
+#[must_use]
+pub fn take_over<F: Fence>(word: &AtomicU32, dead: Token, me: Token, fence: F) -> Option<Acquisition> {
+    // Partner: none; the proof of death orders. Relaxed: the swap below judges again.
+    let mut seen = Word::from_bits(word.load(Relaxed));
+    while seen.is_owned_by(dead) {
+        // Partner: `mark_waiting` of others, whose flag `taken_over_by` sets anyway.
+        match word.compare_exchange(seen.bits(), seen.taken_over_by(me).bits(), Relaxed, Relaxed) {
+            Ok(_) => {
+                fence.after_taking(); // with the proof of death: what the dead owner wrote is visible
+                return Some(Acquisition { owner_died: true, recovered_from: Some(dead) });
+            }
+            Err(bits) => seen = Word::from_bits(bits),
+        }
+    }
+    None
+}
+
+/// Frees a word that names a token which has just been given to us: its former owner is dead by that very fact.
+///
+/// `None` if the word does not name `token`. Never blocks. The caller is the only living handle with `token`, and does
+/// not hold the lock.
+#[must_use]
+pub fn declare_stale(word: &AtomicU32, token: Token) -> Option<Wake> {
+    give(word, token, Word::abandoned).ok()
+}
+
+/// Clears DIED: the holder has looked at the data and found it, or made it, consistent.
+///
+/// Never blocks. Only the owner calls it.
+///
+/// # Errors
+/// The word found, if it does not name `me`.
+pub fn declare_consistent(word: &AtomicU32, me: Token) -> Result<(), Word> {
+    let mut seen = Word::held_by(me);
+    loop {
+        // Partner: `mark_waiting` of others, whose flag is kept. Relaxed: the release that follows publishes it.
+        match word.compare_exchange(seen.bits(), seen.declared_consistent().bits(), Relaxed, Relaxed) {
+            Ok(_) => return Ok(()),
+            Err(bits) => seen = Word::from_bits(bits),
+        }
+        if !seen.is_owned_by(me) {
+            return Err(seen);
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! The seam of waiting: a loser hands over what it saw, and is told to go on or to give up.
+//!
+//! **A wake is a hint, never needed for correctness.** Every way of waiting bounds each sleep by an interval of its own,
+//! because the peer may be unable to wake us: it may have been killed between the word and the wake, or have no way to
+//! reach us at all.
+
+use crate::barrier;
+use crate::protocol::{self, Arrival};
+use crate::sync::{AtomicU32, Relaxed};
+use crate::word::Word;
+
+/// What a way of waiting answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Verdict {
+    /// Look at the word again.
+    Retry,
+    /// An interval is over, or a sleep is about to begin: ask whether the owner still lives, then look again.
+    Probe,
+    /// Stop contending.
+    GiveUp,
+}
+
+/// A way of waiting.
+pub trait Wait {
+    /// Lets some time pass, or not, and says how to go on. Called once for each failed attempt.
+    fn wait(&mut self, contention: &mut Contention<'_>) -> Verdict;
+}
+
+/// What a way of waiting is told: the word, what was seen in it, and how often it has been asked.
+#[derive(Debug)]
+pub struct Contention<'a> {
+    word: &'a AtomicU32,
+    seen: Word,
+    attempt: u32,
+    arrival: &'a mut Arrival,
+}
+
+impl<'a> Contention<'a> {
+    pub(crate) fn new(word: &'a AtomicU32, seen: Word, attempt: u32, arrival: &'a mut Arrival) -> Self {
+        Self { word, seen, attempt, arrival }
+    }
+
+    /// The word itself: what a kernel is asked to sleep on.
+    #[must_use]
+    pub fn word(&self) -> &'a AtomicU32 {
+        self.word
+    }
+
+    /// What stood in the word when the last attempt failed.
+    #[must_use]
+    pub fn seen(&self) -> Word {
+        self.seen
+    }
+
+    /// How many attempts have failed before this one; stops counting at `u32::MAX`.
+    #[must_use]
+    pub fn attempt(&self) -> u32 {
+        self.attempt
+    }
+
+    /// Whether the lock looks free now. A hint: nothing is ordered by it.
+    #[must_use]
+    pub fn looks_free(&self) -> bool {
+        // Partner: the giving swap in `release`. Relaxed: the next `try_acquire` judges and orders.
+        Word::from_bits(self.word.load(Relaxed)).is_free()
+    }
+
+    /// Asks the owner for a wake at release; gives back the word to sleep on.
+    ///
+    /// # Errors
+    /// The word as it is now, if it changed: answer [`Verdict::Retry`] instead of sleeping.
+    pub fn mark_waiting(&mut self) -> Result<Word, Word> {
+        let marked = protocol::mark_waiting(self.word, self.seen)?;
+        *self.arrival = Arrival::Waited;
+        Ok(marked)
+    }
+}
+
+/// Wakes whoever waits by [`Wfe`]. Harmless where nobody does.
+#[inline]
+pub fn send_event() {
+    barrier::send_event();
+}
+
+/// Spins, for a bounded number of attempts; asks for a probe at the last one.
+///
+/// Right for sections of a few instructions on other cores. Never right when the owner may be a lower-priority task of
+/// the same core: it cannot run while we spin.
+#[derive(Clone, Copy, Debug)]
+pub struct Spin {
+    left: u32,
+}
+
+impl Spin {
+    /// Gives up after this many attempts. An attempt is a look at the word and a spin hint: some nanoseconds.
+    #[must_use]
+    pub const fn attempts(attempts: u32) -> Self {
+        Self { left: attempts }
+    }
+}
+
+impl Wait for Spin {
+    fn wait(&mut self, contention: &mut Contention<'_>) -> Verdict {
+        while self.left > 0 {
+            self.left -= 1;
+            if self.left == 0 {
+                return Verdict::Probe;
+            }
+            core::hint::spin_loop();
+            if contention.looks_free() {
+                return Verdict::Retry;
+            }
+        }
+        Verdict::GiveUp
+    }
+}
+
+/// Sleeps in the core's wait-for-event state between attempts (ARM `wfe`; elsewhere a spin hint).
+///
+/// [`RegionLock`](crate::RegionLock) sends an event when it releases a lock that somebody waits for. Use it only where
+/// something else bounds the sleep as well: the generic timer's event stream, or any periodic interrupt.
+/// Each attempt also asks for a probe of the owner.
+#[derive(Clone, Copy, Debug)]
+pub struct Wfe {
+    left: u32,
+}
+
+impl Wfe {
+    /// Gives up after this many events.
+    #[must_use]
+    pub const fn attempts(attempts: u32) -> Self {
+        Self { left: attempts }
+    }
+}
+
+impl Wait for Wfe {
+    fn wait(&mut self, contention: &mut Contention<'_>) -> Verdict {
+        if self.left == 0 {
+            return Verdict::GiveUp;
+        }
+        self.left -= 1;
+        if contention.mark_waiting().is_err() {
+            return Verdict::Retry;
+        }
+        // An event sent between the mark and here is latched in the core's event register: `wfe` returns at once.
+        barrier::wait_for_event();
+        Verdict::Probe
+    }
+}
+
+/// Sleeps by any `embedded_hal` delay between attempts. Asks for a probe of the owner after each.
+#[cfg(feature = "embedded-hal")]
+#[derive(Clone, Copy, Debug)]
+pub struct Delay<D> {
+    timer: D,
+    interval_us: u32,
+    left: u32,
+}
+
+#[cfg(feature = "embedded-hal")]
+impl<D: embedded_hal::delay::DelayNs> Delay<D> {
+    /// Sleeps `interval_us` microseconds after each failed attempt, and gives up after `attempts` sleeps.
+    pub const fn new(timer: D, interval_us: u32, attempts: u32) -> Self {
+        Self { timer, interval_us, left: attempts }
+    }
+}
+
+#[cfg(feature = "embedded-hal")]
+impl<D: embedded_hal::delay::DelayNs> Wait for Delay<D> {
+    fn wait(&mut self, _contention: &mut Contention<'_>) -> Verdict {
+        if self.left == 0 {
+            return Verdict::GiveUp;
+        }
+        self.left -= 1;
+        self.timer.delay_us(self.interval_us);
+        Verdict::Probe
+    }
+}
