@@ -13,6 +13,8 @@
 //! The scope is a type with inlined bodies, so that the choice costs nothing where it is known, and [`FenceScope`] where
 //! it is known only at run time.
 
+#![allow(clippy::disallowed_methods, reason = "the one file that calls `fence`; everybody else calls these two")]
+
 use core::sync::atomic::{Ordering, fence};
 
 use crate::barrier;

@@ -104,7 +104,7 @@ impl Region<'_> {
         // Relaxed: only holders write it, and they are ordered by the owner word.
         let writing = words.record_sequence.load(Relaxed).wrapping_add(1) | 1;
         words.record_sequence.store(writing, Relaxed);
-        fence.before_giving(); // pairs with the second `after_taking` in `read_record`: who sees new words sees it odd
+        fence.before_giving(); // pairs with the second `after_taking` in `record_of`: who sees new words sees it odd
         words.record_token.store(me.get(), Relaxed);
         for (word, bytes) in words.uuid.iter().zip(record.uuid.as_bytes().chunks_exact(4)) {
             word.store(le_word(bytes), Relaxed);
@@ -119,7 +119,7 @@ impl Region<'_> {
         for (word, bytes) in words.description.iter().zip(description.chunks_exact(4)) {
             word.store(le_word(bytes), Relaxed);
         }
-        fence.before_giving(); // pairs with the first `after_taking` in `read_record`: who sees it even sees all words
+        fence.before_giving(); // pairs with the first `after_taking` in `record_of`: who sees it even sees all words
         words.record_sequence.store(writing.wrapping_add(1), Relaxed);
     }
 
@@ -128,7 +128,7 @@ impl Region<'_> {
     pub fn holder<F: Fence>(self, fence: F) -> Option<Holder> {
         let mut token = self.word().owner()?;
         for _ in 0..READ_ATTEMPTS {
-            let record = self.read_record(token, fence);
+            let record = self.record_of(token, fence);
             let now = self.word().owner()?;
             if now == token && record.is_some() {
                 return Some(Holder { token, record });
@@ -139,8 +139,9 @@ impl Region<'_> {
         Some(Holder { token, record: None })
     }
 
-    /// The record, if it describes `owner` and is whole.
-    fn read_record<F: Fence>(self, owner: Token, fence: F) -> Option<Record> {
+    /// The record, if it describes `owner` and is whole; whoever holds the lock now.
+    #[must_use]
+    pub fn record_of<F: Fence>(self, owner: Token, fence: F) -> Option<Record> {
         let words = self.words();
         let before = words.record_sequence.load(Relaxed); // partner: the last store of `write_record`
         fence.after_taking(); // pairs with the second `before_giving` in `write_record`

@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# Runs every job, or those named as arguments, goes on after a failure, and ends with a table.
+set -euo pipefail
+. "$(dirname "$0")/lib/common.sh"
+
+jobs=("$@")
+[ $# -gt 0 ] || jobs=(test fmt lint doc examples no_std msrv miri package deny)
+
+# Where nobody watches, a job that hangs must not cost the others their turn. (Under `timeout`, Ctrl-C would not work.)
+limit=()
+[ -z "${CI:-}" ] || limit=(timeout --kill-after=10 600)
+
+table='' failed=0
+for job in "${jobs[@]}"; do
+    printf '\n=== %s\n' "$job"
+    SECONDS=0 status=0
+    "${limit[@]}" bash "ci/$job.sh" </dev/null || status=$?
+    case $status in
+        0) verdict=ok ;;
+        77) verdict="skipped, see above" ;;
+        124) verdict="FAILED: no end within 10 minutes" failed=1 ;;
+        *) verdict="FAILED" failed=1 ;;
+    esac
+    table+=$(printf '%-10s %4d s  %s' "$job" "$SECONDS" "$verdict")$'\n'
+done
+printf '\n%s' "$table"
+exit "$failed"

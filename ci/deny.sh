@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Proves: no dependency has a known hole, an unwelcome licence, a second version of itself, or a source but crates.io.
+set -euo pipefail
+. "$(dirname "$0")/lib/common.sh"
+
+PATH=$PATH:$cache/tools/bin
+command -v cargo-deny >/dev/null ||
+    cargo install --quiet --locked --root "$cache/tools" cargo-deny ||
+    skip "cargo-deny is neither installed nor installable"
+
+checks=(bans licenses sources)
+if timeout 60 cargo deny fetch db; then
+    checks+=(advisories)
+else
+    echo "advisory database out of reach: checking ${checks[*]} only"
+fi
+cargo deny check "${checks[@]}"

@@ -1,0 +1,41 @@
+# Sourced. Compilers for targets without an operating system.
+# shellcheck shell=bash
+. ci/lib/debian_rust.sh
+
+clippy=(cargo clippy)
+
+# use_bare_targets TARGET...: has cargo build for these targets, with rustup's libcore or else one built here.
+use_bare_targets() {
+    if command -v rustup >/dev/null && RUST_BACKTRACE=0 timeout 300 rustup --quiet target add "$@"; then
+        cargo --version
+        return
+    fi
+    echo "rustup has no such targets here; taking Debian's compiler and building libcore from its sources"
+    debian_rust "" || die "neither rustup nor apt-get could provide a compiler for $*"
+    clippy=("$debian_root/usr/bin/cargo-clippy" clippy)
+    local missing=() target
+    for target in "$@"; do [ -d "$debian_root/usr/lib/rustlib/$target" ] || missing+=("$target"); done
+    [ ${#missing[@]} = 0 ] || build_libcore "${missing[@]}"
+}
+
+# Needs the unstable -Z build-std, so it happens once, apart: the crates themselves are then built by stable means.
+# The result lies within the unpacked compiler that made it; a newer compiler therefore builds its own.
+build_libcore() {
+    local work target
+    work=$(mktemp -d "$cache/libcore.XXXXXX")
+    mkdir "$work/src"
+    echo '#![no_std]' >"$work/src/lib.rs"
+    printf '[package]\nname = "nothing"\nedition = "2024"\n[workspace]\n' >"$work/Cargo.toml"
+    (
+        cd "$work"
+        RUSTC_BOOTSTRAP=1 RUSTFLAGS='' cargo build --quiet --release --target-dir target "${@/#/--target=}" \
+            -Z build-std=core -Z build-std-features=compiler-builtins-mem
+    )
+    for target in "$@"; do
+        mkdir "$work/$target"
+        mv "$work/target/$target/release/deps" "$work/$target/lib"
+        rm -f "$work/$target"/lib/{*.d,libnothing*}
+        mv "$work/$target" "$debian_root/usr/lib/rustlib/"
+    done
+    rm -r "$work"
+}

@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# Proves: everything compiles with the oldest Rust that Cargo.toml promises.
+set -euo pipefail
+. "$(dirname "$0")/lib/common.sh"
+. ci/lib/debian_rust.sh
+
+oldest=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' Cargo.toml)
+[ -n "$oldest" ] || die "Cargo.toml states no rust-version"
+
+cargo=(cargo)
+if command -v rustup >/dev/null && {
+    rustup run "$oldest" cargo --version 2>/dev/null ||
+        RUST_BACKTRACE=0 timeout 300 rustup --quiet toolchain install "$oldest" --profile minimal --no-self-update
+}; then
+    cargo=(rustup run "$oldest" cargo)
+else
+    echo "rustup has no Rust $oldest here; taking Debian's"
+    debian_rust "$oldest." || skip "no Rust $oldest, neither from rustup nor from Debian"
+fi
+"${cargo[@]}" check --workspace --all-targets --all-features

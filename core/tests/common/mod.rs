@@ -1,0 +1,197 @@
+//! What several test files share: raw memory seen as bytes, pseudo-random numbers, words and tokens worth trying.
+
+#![allow(dead_code, reason = "each test file uses its own part of this")]
+#![allow(unsafe_code, reason = "the memory of a peer outside Rust is reached through a raw address")]
+
+pub(crate) mod records;
+
+use core::fmt::Debug;
+use core::num::NonZeroU16;
+use core::ptr::NonNull;
+use core::sync::atomic::Ordering::Relaxed;
+use std::thread;
+
+use shmlock_core::contend::Liveness;
+use shmlock_core::layout::REGION_LEN;
+use shmlock_core::protocol::{Acquisition, Wake};
+use shmlock_core::wait::{Contention, Verdict, Wait};
+use shmlock_core::{AtomicU32, Error, Region, Token, Word};
+
+// Written out a second time on purpose: these are the bits that other programs agree on, whatever `word.rs` says.
+pub(crate) const WAITERS: u32 = 1 << 31;
+pub(crate) const DIED: u32 = 1 << 30;
+pub(crate) const RESERVED: u32 = (1 << 30) - 1;
+pub(crate) const FLAGS: [u32; 4] = [0, WAITERS, DIED, WAITERS | DIED];
+
+pub(crate) const fn token_part(bits: u32) -> u32 {
+    bits & RESERVED
+}
+
+pub(crate) const fn flags(bits: u32) -> u32 {
+    bits & !RESERVED
+}
+
+/// How often to repeat something; the interpreter Miri is slow, and looks closer.
+pub(crate) const fn rounds(many: u32) -> u32 {
+    if cfg!(miri) { 8 + many / 1_000 } else { many }
+}
+
+/// The token with this number, whatever its range, as it comes out of a word.
+pub(crate) fn token(number: u32) -> Token {
+    Word::from_bits(number).owner().expect("not zero")
+}
+
+pub(crate) const fn number(number: u16) -> NonZeroU16 {
+    NonZeroU16::new(number).expect("not zero")
+}
+
+/// Splitmix64: the same numbers in each run.
+pub(crate) struct Random(pub(crate) u64);
+
+impl Random {
+    pub(crate) fn long(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^ (mixed >> 31)
+    }
+
+    pub(crate) fn word(&mut self) -> u32 {
+        (self.long() >> 32) as u32
+    }
+
+    pub(crate) fn below(&mut self, end: u32) -> u32 {
+        self.word() % end
+    }
+
+    pub(crate) fn bytes(&mut self) -> [u8; REGION_LEN] {
+        core::array::from_fn(|_| self.long().to_le_bytes()[7])
+    }
+}
+
+/// Token parts at every border of a range, and pseudo-random ones between.
+pub(crate) fn token_parts() -> Vec<u32> {
+    let mut parts = vec![0, 1, 2, 65_535, 65_536, 65_537, RESERVED - 1, RESERVED];
+    let mut random = Random(1);
+    parts.extend((0..24).map(|_| token_part(random.word())));
+    parts
+}
+
+/// Each token part under each combination of flags.
+pub(crate) fn words() -> Vec<u32> {
+    token_parts().iter().flat_map(|part| FLAGS.map(|flags| part | flags)).collect()
+}
+
+/// Every token among [`token_parts`], the reserved one included.
+pub(crate) fn tokens() -> Vec<Token> {
+    token_parts().into_iter().filter(|&part| part != 0).map(token).collect()
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "answers are written in place")]
+/// Runs a step on a word and checks what the word is afterwards and what the step answered.
+pub(crate) fn check<R: PartialEq + Debug>(before: u32, step: impl FnOnce(&AtomicU32) -> R, after: u32, answer: R) {
+    let word = AtomicU32::new(before);
+    assert_eq!(step(&word), answer, "answer from {before:#010x}");
+    assert_eq!(word.load(Relaxed), after, "word after the step from {before:#010x}");
+}
+
+pub(crate) fn wake_owed_by(bits: u32) -> Wake {
+    if bits & WAITERS == 0 { Wake::Nobody } else { Wake::One }
+}
+
+pub(crate) fn found_free(bits: u32) -> Acquisition {
+    Acquisition { owner_died: bits & DIED != 0, recovered_from: None }
+}
+
+/// A way of waiting: this closure.
+pub(crate) struct WaitBy<W>(pub(crate) W);
+
+impl<W: FnMut(&mut Contention<'_>) -> Verdict> Wait for WaitBy<W> {
+    fn wait(&mut self, contention: &mut Contention<'_>) -> Verdict {
+        (self.0)(contention)
+    }
+}
+
+/// Waits as a shell would: asks for a wake, lets others run, has the owner probed. Gives up only after some minutes,
+/// so that a lock that nobody gives back is a failure and not a hang.
+pub(crate) fn patient() -> impl Wait {
+    WaitBy(|contention: &mut Contention<'_>| match contention.mark_waiting() {
+        _ if contention.attempt() > 200_000_000 => Verdict::GiveUp,
+        Ok(_) => {
+            thread::yield_now();
+            Verdict::Probe
+        }
+        Err(_) => Verdict::Retry,
+    })
+}
+
+/// Proofs of death: this closure, asked about an owner. What it does to the word happens before the proof is used.
+pub(crate) struct ProofBy<L>(pub(crate) L);
+
+impl<L: FnMut(Token) -> bool> Liveness for ProofBy<L> {
+    fn while_dead<R>(&mut self, owner: Token, act: impl FnOnce() -> R) -> Option<R> {
+        (self.0)(owner).then(act)
+    }
+}
+
+/// A region's bytes and some more, as something outside Rust would provide them.
+#[repr(C, align(64))]
+pub(crate) struct RawMemory {
+    words: [AtomicU32; 48],
+}
+
+impl RawMemory {
+    pub(crate) fn zeroed() -> Self {
+        Self { words: [const { AtomicU32::new(0) }; 48] }
+    }
+
+    pub(crate) fn holding(bytes: &[u8; REGION_LEN]) -> Self {
+        let memory = Self::zeroed();
+        memory.put(0, bytes);
+        memory
+    }
+
+    /// The word at a byte offset.
+    pub(crate) fn word(&self, offset: usize) -> &AtomicU32 {
+        &self.words[offset / 4]
+    }
+
+    pub(crate) fn set(&self, offset: usize, value: u32) {
+        self.word(offset).store(value, Relaxed);
+    }
+
+    pub(crate) fn get(&self, offset: usize) -> u32 {
+        self.word(offset).load(Relaxed)
+    }
+
+    /// Puts whole words at a byte offset.
+    pub(crate) fn put(&self, offset: usize, bytes: &[u8]) {
+        for (index, bytes) in bytes.chunks_exact(4).enumerate() {
+            self.set(offset + 4 * index, u32::from_ne_bytes(bytes.try_into().expect("four bytes")));
+        }
+    }
+
+    /// The first 128 bytes, in the order in which they stand in memory.
+    pub(crate) fn bytes(&self) -> [u8; REGION_LEN] {
+        let mut bytes = [0; REGION_LEN];
+        for (bytes, word) in bytes.chunks_exact_mut(4).zip(&self.words) {
+            bytes.copy_from_slice(&word.load(Relaxed).to_ne_bytes());
+        }
+        bytes
+    }
+
+    /// A region of `len` bytes, `offset` bytes into this memory.
+    pub(crate) fn region_at(&self, offset: usize, len: usize) -> Result<Region<'_>, Error> {
+        assert!(offset + len <= size_of_val(&self.words));
+        let start = NonNull::from(&self.words).cast::<u8>();
+        let address = NonNull::new(start.as_ptr().wrapping_add(offset)).expect("inside the array");
+        // SAFETY:
+        // - `len` bytes from `address` on lie inside `self.words`, which the result borrows.
+        // - They are `AtomicU32`: accessed only by atomic operations of 32 bits, and no other reference to them exists.
+        unsafe { Region::from_raw(address, len) }
+    }
+
+    pub(crate) fn region(&self) -> Region<'_> {
+        self.region_at(0, REGION_LEN).expect("a lock, or untouched")
+    }
+}

@@ -1,0 +1,48 @@
+//! The generation: the fencing token grows with every acquisition, over its halves and over deaths.
+
+mod common;
+
+use common::RawMemory;
+
+const GENERATION: usize = 4;
+const GENERATION_HIGH: usize = 48;
+
+fn counted(high: u32, low: u32) -> RawMemory {
+    let memory = RawMemory::zeroed();
+    memory.set(GENERATION, low);
+    memory.set(GENERATION_HIGH, high);
+    memory
+}
+
+fn next(memory: &RawMemory) -> u64 {
+    memory.region().count_acquisition();
+    memory.region().fencing_token()
+}
+
+#[test]
+fn the_generation_wraps_into_its_high_half() {
+    let memory = counted(6, u32::MAX - 1);
+    assert_eq!([(); 3].map(|()| next(&memory)), [0x6_FFFF_FFFF, 0x7_0000_0000, 0x7_0000_0001]);
+}
+
+#[test]
+fn the_generation_never_goes_back_if_a_holder_dies_while_counting() {
+    // 6_FFFF_FFFF was given out. The next holder died before its first store, between its stores, after both.
+    for (high, low) in [(6, u32::MAX), (7, u32::MAX), (7, 0)] {
+        let memory = counted(high, low);
+        assert!(memory.region().fencing_token() >= 0x6_FFFF_FFFF);
+        let numbers = [0x6_FFFF_FFFF, next(&memory), next(&memory), next(&memory)];
+        assert!(numbers.is_sorted_by(|earlier, later| earlier < later), "{numbers:x?}");
+    }
+}
+
+#[test]
+fn the_generation_counts_on_from_any_garbage() {
+    let mut random = common::Random(12);
+    for _ in 0..common::rounds(1_000) {
+        let memory = counted(random.word(), random.word());
+        let before = memory.region().fencing_token();
+        assert_eq!(next(&memory), before.wrapping_add(1));
+    }
+    assert_eq!(next(&counted(u32::MAX, u32::MAX)), 0, "the end of 64 bits is not a panic");
+}

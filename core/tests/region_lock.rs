@@ -1,0 +1,236 @@
+//! `RegionLock`: exclusion, nesting, bounded waiting, releases that go wrong, the record, what may cross threads.
+
+mod common;
+
+use core::sync::atomic::Ordering::Relaxed;
+use std::thread;
+
+use common::records::{RECORD_TOKEN, SEQUENCE, derived};
+use common::{RawMemory, WAITERS, number, patient, rounds};
+use shmlock_core::fence::{FullSystem, InnerShareable};
+use shmlock_core::wait::{Spin, Wait, Wfe};
+use shmlock_core::{AtomicU32, Error, Fence, FenceScope, Region, RegionGuard, RegionLock, RegionMemory, Word};
+
+fn lock(memory: &RawMemory, token: u16) -> RegionLock<'_> {
+    RegionLock::new(memory.region(), number(token))
+}
+
+fn busy(bits: u32) -> Error {
+    Error::Busy { seen: Word::from_bits(bits) }
+}
+
+/// What `Busy` says of a lock that 1 holds, after waiting in this way.
+fn gave_up(wait: &mut impl Wait) -> Error {
+    let memory = RawMemory::zeroed();
+    let (holder, contender) = (lock(&memory, 1), lock(&memory, 2));
+    let _guard = holder.try_lock().expect("free");
+    contender.lock(wait).expect_err("held")
+}
+
+fn sections_exclude_each_other<F: Fence + Send>(fence: F) {
+    const SECTIONS: u32 = rounds(20_000);
+    let (memory, counter, newest) = (RawMemory::zeroed(), AtomicU32::new(0), AtomicU32::new(0));
+    let region = memory.region();
+    thread::scope(|scope| {
+        for token in 1..=4 {
+            let (counter, newest) = (&counter, &newest);
+            scope.spawn(move || {
+                let lock = RegionLock::with_fence(region, number(token), fence);
+                for _ in 0..SECTIONS {
+                    let guard = lock.lock(&mut patient()).expect("patient");
+                    // A load and a store, not an addition: two owners at once would lose counts.
+                    counter.store(counter.load(Relaxed) + 1, Relaxed);
+                    let fencing_token = u32::try_from(guard.fencing_token()).expect("few sections");
+                    assert!(fencing_token > newest.load(Relaxed), "the fencing token grows");
+                    newest.store(fencing_token, Relaxed);
+                    assert!(!guard.owner_died());
+                }
+            });
+        }
+    });
+    assert_eq!((counter.into_inner(), newest.into_inner()), (4 * SECTIONS, 4 * SECTIONS));
+    assert!(region.word().is_free());
+}
+
+#[test]
+fn sections_of_threads_exclude_each_other_under_each_fence() {
+    sections_exclude_each_other(InnerShareable);
+    sections_exclude_each_other(FullSystem);
+    sections_exclude_each_other(FenceScope::FullSystem);
+}
+
+/// One order of eight steps, two bits each, against a model of two counters.
+fn nest(memory: &RawMemory, order: u32) {
+    let (lock, rival) = (lock(memory, 1), lock(memory, 2));
+    let (mut guards, mut bare) = (Vec::new(), 0_u32);
+    for step in (0..8).map(|index| order >> (2 * index) & 3) {
+        match step {
+            0 => guards.push(lock.try_lock().expect("ours or free")),
+            1 => {
+                lock.acquire(&mut Spin::attempts(0)).expect("ours or free");
+                bare += 1;
+            }
+            2 => drop(guards.pop()),
+            _ if bare > 0 => {
+                assert_eq!(lock.release(), Ok(()));
+                bare -= 1;
+            }
+            _ if guards.is_empty() => assert_eq!(lock.release(), Err(Error::NotHeld)),
+            _ => {
+                let guards = u32::try_from(guards.len()).expect("few");
+                assert_eq!(lock.release(), Err(Error::GuardsAlive { guards }));
+            }
+        }
+        let held = bare > 0 || !guards.is_empty();
+        assert_eq!(lock.is_held(), held, "after {step} of {order:#x}");
+        assert_eq!(lock.word().bits(), u32::from(held));
+        assert_eq!(rival.try_lock().err(), held.then_some(busy(1)));
+    }
+}
+
+#[test]
+fn guards_and_acquires_nest_in_every_order() {
+    let memory = RawMemory::zeroed();
+    for order in 0..rounds(0x1_0000) {
+        memory.set(0, 0);
+        nest(&memory, order);
+    }
+}
+
+#[test]
+fn a_nested_hold_is_the_same_acquisition() {
+    let memory = RawMemory::zeroed();
+    let lock = lock(&memory, 1);
+    let outer = lock.try_lock().expect("free");
+    let inner = lock.lock(&mut Spin::attempts(0)).expect("ours");
+    assert_eq!((outer.fencing_token(), inner.fencing_token()), (1, 1));
+    drop((outer, inner));
+    assert_eq!(lock.try_lock().expect("free").fencing_token(), 2);
+}
+
+#[test]
+fn who_waits_a_bounded_number_of_attempts_is_told_the_word_it_saw() {
+    for attempts in [0, 1, 2, 1_000] {
+        assert_eq!(gave_up(&mut Spin::attempts(attempts)), busy(1), "{attempts}");
+    }
+    assert_eq!(gave_up(&mut Wfe::attempts(0)), busy(1));
+    for attempts in [1, 2, 1_000] {
+        assert_eq!(gave_up(&mut Wfe::attempts(attempts)), busy(1 | WAITERS), "{attempts}");
+    }
+}
+
+#[test]
+fn a_release_takes_the_mark_of_the_waiters_with_it() {
+    let memory = RawMemory::zeroed();
+    let (holder, contender) = (lock(&memory, 1), lock(&memory, 2));
+    let guard = holder.try_lock().expect("free");
+    assert_eq!(contender.acquire(&mut Wfe::attempts(3)), Err(busy(1 | WAITERS)));
+    assert_eq!(holder.word().bits(), 1 | WAITERS);
+    assert_eq!(guard.release(), Ok(()));
+    assert_eq!(holder.word(), Word::FREE);
+}
+
+#[test]
+fn who_holds_nothing_has_nothing_to_release_or_declare() {
+    let memory = RawMemory::zeroed();
+    let (holder, other) = (lock(&memory, 1), lock(&memory, 2));
+    let _guard = holder.try_lock().expect("free");
+    assert_eq!((other.release(), other.declare_consistent()), (Err(Error::NotHeld), Err(Error::NotHeld)));
+    assert_eq!(holder.word().bits(), 1);
+}
+
+#[test]
+fn an_overwritten_word_is_reported_and_left_to_whom_it_names() {
+    for foreign in [0, 2, 2 | WAITERS, u32::MAX] {
+        let memory = RawMemory::zeroed();
+        let (lock, found) = (lock(&memory, 1), Word::from_bits(foreign));
+        let overwritten = Err(Error::Overwritten { found });
+        let acquired = || {
+            memory.set(0, 0);
+            lock.acquire(&mut Spin::attempts(0)).expect("free");
+            memory.set(0, foreign);
+        };
+        acquired();
+        assert_eq!(lock.declare_consistent(), overwritten);
+        assert!(lock.is_held(), "declaring is not releasing");
+        assert_eq!(lock.release(), overwritten);
+
+        memory.set(0, 0);
+        let guard = lock.try_lock().expect("a new hold after the lost one");
+        memory.set(0, foreign);
+        assert_eq!(guard.release(), overwritten);
+
+        acquired();
+        drop(lock.try_lock());
+        assert_eq!(lock.release(), overwritten, "the outermost release tells");
+        assert_eq!((lock.is_held(), lock.word()), (false, found));
+    }
+}
+
+#[test]
+fn a_record_is_written_when_the_lock_changes_hands_and_not_again() {
+    let memory = RawMemory::zeroed();
+    let [(_, first), (_, second)] = [derived(0), derived(1)];
+    let (one, two) = (lock(&memory, 1).with_record(first.clone()), lock(&memory, 2).with_record(second.clone()));
+    for (lock, record, writings) in
+        [(&one, &first, 1), (&one, &first, 1), (&two, &second, 2), (&one, &first, 3), (&one, &first, 3)]
+    {
+        let _guard = lock.try_lock().expect("free");
+        let holder = two.holder().expect("held");
+        assert_eq!((holder.token, holder.record.as_ref()), (lock.token(), Some(record)));
+        assert_eq!(memory.get(SEQUENCE), 2 * writings);
+    }
+    assert_eq!(one.holder(), None);
+}
+
+#[test]
+fn a_lock_without_a_record_writes_none() {
+    let memory = RawMemory::zeroed();
+    let lock = lock(&memory, 3);
+    let _guard = lock.try_lock().expect("free");
+    assert_eq!((memory.get(SEQUENCE), memory.get(RECORD_TOKEN)), (0, 0));
+    let holder = lock.holder().expect("held");
+    assert_eq!((holder.token, holder.record), (lock.token(), None));
+}
+
+#[cfg(feature = "embedded-hal")]
+#[test]
+fn a_delay_waits_its_interval_after_each_attempt_and_gives_up_after_the_last() {
+    struct Slept<'a>(&'a core::cell::RefCell<Vec<u32>>);
+    impl embedded_hal::delay::DelayNs for Slept<'_> {
+        fn delay_ns(&mut self, nanoseconds: u32) {
+            self.0.borrow_mut().push(nanoseconds);
+        }
+    }
+    for attempts in [0, 1, 3] {
+        let slept = core::cell::RefCell::default();
+        let mut delay = shmlock_core::wait::Delay::new(Slept(&slept), 250, attempts);
+        assert_eq!(gave_up(&mut delay), busy(1));
+        assert_eq!(slept.into_inner(), vec![250_000; attempts as usize]);
+    }
+}
+
+/// Compiles only if the type has none of the traits: with one of them, the method has two candidates.
+macro_rules! assert_not {
+    ($type:ty: $($trait:ident)+) => {$(
+        const _: () = {
+            trait Ambiguous<Which> {
+                const OK: () = ();
+            }
+            impl<T: ?Sized> Ambiguous<()> for T {}
+            impl<T: ?Sized + $trait> Ambiguous<u8> for T {}
+            <$type as Ambiguous<_>>::OK
+        };
+    )+};
+}
+
+const fn assert_send<T: Send>() {}
+const fn assert_sync<T: Sync>() {}
+
+const _: () = assert_send::<RegionLock<'_>>();
+assert_not!(RegionLock<'static>: Sync Clone);
+assert_not!(RegionGuard<'static, 'static>: Send Sync Clone);
+const _: () = assert_send::<Region<'_>>();
+const _: () = assert_sync::<Region<'_>>();
+const _: () = assert_send::<RegionMemory>();
+const _: () = assert_sync::<RegionMemory>();

@@ -1,0 +1,184 @@
+//! `RegionLock` after a death: tokens left over, proofs of death, the DIED mark until somebody has looked at the data.
+
+mod common;
+
+use common::records::derived;
+use common::{DIED, FLAGS, ProofBy, RawMemory, WAITERS, WaitBy, number, token};
+use shmlock_core::contend::NeverDead;
+use shmlock_core::wait::{Contention, Spin, Verdict, Wfe};
+use shmlock_core::{Error, RegionLock, Token, Word};
+
+fn lock(memory: &RawMemory, token: u16) -> RegionLock<'_> {
+    RegionLock::new(memory.region(), number(token))
+}
+
+/// A lock whose owner, 1, has died in its section.
+fn orphaned() -> RawMemory {
+    let memory = RawMemory::zeroed();
+    core::mem::forget(lock(&memory, 1).try_lock());
+    assert_eq!(memory.get(0), 1);
+    memory
+}
+
+fn unasked(_: Token) -> bool {
+    unreachable!("nobody asked for a proof")
+}
+
+/// Whether an acquisition by this token is told of a death.
+fn told(memory: &RawMemory, token: u16) -> bool {
+    lock(memory, token).try_lock().expect("free").owner_died()
+}
+
+#[test]
+fn a_core_that_restarts_takes_over_from_its_former_life() {
+    for flags in FLAGS {
+        let memory = orphaned();
+        memory.set(0, 1 | flags);
+        let restarted = lock(&memory, 1);
+        let guard = restarted.try_lock().expect("ours from before");
+        assert!(guard.owner_died());
+        assert_eq!(memory.get(0), 1 | WAITERS | DIED);
+        assert_eq!((guard.fencing_token(), memory.region().recoveries()), (2, 1));
+        drop(guard);
+        assert_eq!(memory.get(0), DIED);
+    }
+}
+
+#[test]
+fn a_restarted_core_replaces_the_record_of_its_former_life() {
+    let memory = RawMemory::zeroed();
+    let [(_, former), (_, present)] = [derived(0), derived(2)];
+    core::mem::forget(lock(&memory, 1).with_record(former.clone()).try_lock());
+    assert_eq!(lock(&memory, 2).holder().expect("held").record, Some(former));
+    let restarted = lock(&memory, 1).with_record(present.clone());
+    let _guard = restarted.try_lock().expect("ours from before");
+    assert_eq!(restarted.holder().expect("held").record, Some(present));
+}
+
+#[test]
+fn a_proof_of_death_gives_the_lock_and_the_news() {
+    let memory = orphaned();
+    let lock = lock(&memory, 2);
+    let mut proofs = ProofBy(|owner| owner == token(1));
+    let guard = lock.lock_or_recover(&mut Spin::attempts(10), &mut proofs).expect("dead");
+    assert!(guard.owner_died());
+    assert_eq!((memory.get(0), memory.region().recoveries()), (2 | WAITERS | DIED, 1));
+    let inner = lock.try_lock().expect("ours");
+    assert!(inner.owner_died(), "the news is of the data, whichever guard asks");
+}
+
+#[test]
+fn no_proof_is_asked_for_while_the_lock_is_free_or_ours() {
+    let memory = RawMemory::zeroed();
+    let lock = lock(&memory, 1);
+    let _outer = lock.lock_or_recover(&mut Spin::attempts(0), &mut ProofBy(unasked)).expect("free");
+    let _inner = lock.lock_or_recover(&mut Spin::attempts(0), &mut ProofBy(unasked)).expect("ours");
+
+    let memory = orphaned();
+    let restarted = RegionLock::new(memory.region(), number(1));
+    let _guard = restarted.lock_or_recover(&mut Spin::attempts(0), &mut ProofBy(unasked)).expect("ours from before");
+}
+
+#[test]
+fn a_proof_that_comes_after_the_release_makes_an_ordinary_acquisition() {
+    let memory = orphaned();
+    let lock = lock(&memory, 2);
+    let mut proofs = ProofBy(|_| {
+        memory.set(0, 0);
+        true
+    });
+    let guard = lock.lock_or_recover(&mut Spin::attempts(10), &mut proofs).expect("free");
+    assert!(!guard.owner_died());
+    assert_eq!((memory.get(0), memory.region().recoveries()), (2, 0));
+}
+
+#[test]
+fn a_proof_of_death_of_one_owner_does_not_rob_the_next() {
+    let memory = orphaned();
+    let mut proofs = ProofBy(|owner| {
+        memory.set(0, 3);
+        owner == token(1)
+    });
+    let lock = lock(&memory, 2);
+    let robbed = lock.lock_or_recover(&mut Wfe::attempts(10), &mut proofs);
+    assert!(matches!(robbed, Err(Error::Busy { seen }) if seen.is_owned_by(token(3))));
+    assert_eq!(memory.region().recoveries(), 0);
+}
+
+#[test]
+fn without_a_proof_nobody_is_ever_robbed() {
+    let memory = orphaned();
+    let lock = lock(&memory, 2);
+    let seen = Word::from_bits(1);
+    let mut probing = 0..1_000;
+    let mut ask = WaitBy(|_: &mut Contention<'_>| probing.next().map_or(Verdict::GiveUp, |_| Verdict::Probe));
+    assert_eq!(lock.acquire(&mut ask), Err(Error::Busy { seen }));
+    assert_eq!(lock.lock(&mut Spin::attempts(1_000)).err(), Some(Error::Busy { seen }));
+    let never = lock.lock_or_recover(&mut Wfe::attempts(1_000), &mut NeverDead);
+    assert_eq!(never.err(), Some(Error::Busy { seen: seen.with_waiters() }));
+    assert_eq!((memory.get(0), memory.region().recoveries()), (1 | WAITERS, 0));
+}
+
+#[test]
+fn everybody_is_told_of_a_death_until_somebody_declares_the_data_consistent() {
+    let memory = orphaned();
+    assert_eq!([1, 2, 3, 1].map(|token| told(&memory, token)), [true; 4]);
+    assert_eq!(memory.get(0), DIED);
+
+    let healer = lock(&memory, 2);
+    let (outer, inner) = (healer.try_lock().expect("free"), healer.try_lock().expect("ours"));
+    assert!(outer.owner_died() && inner.owner_died());
+    assert_eq!(inner.declare_consistent(), Ok(()));
+    assert!(!outer.owner_died() && !inner.owner_died(), "the news is of the data, whichever guard declared");
+    assert_eq!(memory.get(0), 2);
+    drop((outer, inner));
+    assert_eq!([1, 2, 3, 1].map(|token| told(&memory, token)), [false; 4]);
+    assert_eq!(memory.get(0), 0);
+}
+
+#[test]
+fn declaring_keeps_the_mark_of_the_waiters() {
+    let memory = RawMemory::zeroed();
+    memory.set(0, WAITERS | DIED);
+    let lock = lock(&memory, 1);
+    lock.acquire(&mut Spin::attempts(0)).expect("free");
+    assert_eq!(lock.declare_consistent(), Ok(()));
+    assert_eq!(lock.declare_consistent(), Ok(()), "declaring twice is harmless");
+    assert_eq!(memory.get(0), 1 | WAITERS);
+}
+
+#[test]
+fn a_handle_is_not_told_of_a_death_that_was_declared_by_another() {
+    let memory = orphaned();
+    let first = lock(&memory, 1);
+    assert!(first.try_lock().expect("ours from before").owner_died());
+    lock(&memory, 2).try_lock().expect("free").declare_consistent().expect("ours");
+    assert!(!first.try_lock().expect("free").owner_died());
+}
+
+#[test]
+#[ignore = "record_describes does not look at the sequence"]
+fn a_record_that_a_dead_successor_began_is_written_again() {
+    let memory = RawMemory::zeroed();
+    let (_, record) = derived(0);
+    let lock = lock(&memory, 1).with_record(record.clone());
+    drop(lock.try_lock().expect("free"));
+    // Another owner dies between the first two stores of its record: the sequence is odd, the token still ours.
+    memory.set(0, 2);
+    memory.set(common::records::SEQUENCE, memory.get(common::records::SEQUENCE) + 1);
+    let guard = lock.lock_or_recover(&mut Spin::attempts(1), &mut ProofBy(|_| true)).expect("dead");
+    assert_eq!(lock.holder().expect("held").record, Some(record));
+    drop(guard);
+}
+
+#[test]
+#[ignore = "with_record does not forget that the former record was written"]
+fn a_new_record_of_a_handle_replaces_its_old_one() {
+    let memory = RawMemory::zeroed();
+    let [(_, former), (_, present)] = [derived(0), derived(2)];
+    let lock = lock(&memory, 1).with_record(former);
+    drop(lock.try_lock().expect("free"));
+    let lock = lock.with_record(present.clone());
+    let _guard = lock.try_lock().expect("free");
+    assert_eq!(lock.holder().expect("held").record, Some(present));
+}

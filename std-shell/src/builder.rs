@@ -1,0 +1,182 @@
+//! How a lock is to behave; and opening it.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub use shmlock_core::FenceScope;
+use shmlock_core::record::{Description, description};
+
+use crate::error::{Error, Result};
+use crate::event::ExitEvent;
+use crate::file::Place;
+use crate::lock::ShmLock;
+use crate::name::{DEFAULT_DIRECTORY, Name, SUFFIX};
+use crate::signals::BlockSignals;
+use crate::wait::WaitStrategy;
+
+/// The default of [`Builder::poll_interval`]: what the Python package had. It bounds how long the death of an owner
+/// stays unnoticed, and costs a waiter two system calls each time.
+pub const DEFAULT_POLL_INTERVAL: Duration = Duration::from_millis(50);
+
+/// The default of [`Builder::open_timeout`]. A closer needs microseconds; only a stopped one takes longer.
+pub const DEFAULT_OPEN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What a lock is to be like. Made by [`ShmLock::builder`]; every setting has a default.
+///
+/// All processes that share a lock should agree on [`mode`](Self::mode), [`directory`](Self::directory) and
+/// [`fence_scope`](Self::fence_scope). The others are each handle's own.
+#[derive(Clone, Debug)]
+#[must_use = "nothing is opened before `open`"]
+pub struct Builder {
+    name: String,
+    pub(crate) settings: Settings,
+    description: String,
+    directory: PathBuf,
+    mode: u32,
+    trusted_owner: Option<u32>,
+}
+
+/// What a handle keeps of its builder.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) poll_interval: Duration,
+    pub(crate) open_timeout: Duration,
+    pub(crate) strategy: WaitStrategy,
+    pub(crate) fence: FenceScope,
+    pub(crate) block_signals: BlockSignals,
+    pub(crate) exit_event: Option<ExitEvent>,
+}
+
+impl Builder {
+    pub(crate) fn new(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            settings: Settings {
+                poll_interval: DEFAULT_POLL_INTERVAL,
+                open_timeout: DEFAULT_OPEN_TIMEOUT,
+                strategy: WaitStrategy::default(),
+                fence: FenceScope::default(),
+                block_signals: BlockSignals::default(),
+                exit_event: None,
+            },
+            description: String::new(),
+            directory: PathBuf::from(DEFAULT_DIRECTORY),
+            mode: 0o600,
+            trusted_owner: None,
+        }
+    }
+
+    /// The longest a waiter sleeps before it looks again. Must not be zero. Default [`DEFAULT_POLL_INTERVAL`].
+    ///
+    /// With [`WaitStrategy::Futex`] a waiter is woken by the release; the interval then bounds only how long it takes to
+    /// notice a *dead* owner or a removed file.
+    pub fn poll_interval(mut self, interval: Duration) -> Self {
+        self.settings.poll_interval = interval;
+        self
+    }
+
+    /// How waiters sleep. Default [`WaitStrategy::Futex`].
+    pub fn wait_strategy(mut self, strategy: WaitStrategy) -> Self {
+        self.settings.strategy = strategy;
+        self
+    }
+
+    /// What others read of this handle while it holds the lock: at most 63 bytes. Default empty.
+    pub fn description(mut self, text: &str) -> Self {
+        text.clone_into(&mut self.description);
+        self
+    }
+
+    /// An event that ends every wait of this handle while it is set. Default none.
+    pub fn exit_event(mut self, event: &ExitEvent) -> Self {
+        self.settings.exit_event = Some(event.clone());
+        self
+    }
+
+    /// When to hold SIGINT, SIGTERM and SIGHUP back. Default [`BlockSignals::Never`].
+    pub fn block_signals(mut self, when: BlockSignals) -> Self {
+        self.settings.block_signals = when;
+        self
+    }
+
+    /// How far the fences reach. Default [`FenceScope::InnerShareable`]: right for processes of one operating system.
+    /// [`FenceScope::FullSystem`] is for memory shared with other bus masters.
+    pub fn fence_scope(mut self, scope: FenceScope) -> Self {
+        self.settings.fence = scope;
+        self
+    }
+
+    /// The permission bits of the file, exact whatever the umask: 0o600 (default), 0o660 to share with a group, 0o666
+    /// with everybody. An existing file with more bits is refused.
+    ///
+    /// Whoever may write the file may take the lock, corrupt it, or truncate it (which kills its users by SIGBUS). Do
+    /// not share it with anybody whom you do not trust that far.
+    pub fn mode(mut self, mode: u32) -> Self {
+        self.mode = mode;
+        self
+    }
+
+    /// The directory of the file. Default `/dev/shm`.
+    ///
+    /// Must be on a local file system that supports `fallocate` and byte locks; tmpfs is best. In a sticky directory
+    /// such as `/dev/shm` only the file's owner can remove it; a group that shares locks is better off with a directory of
+    /// its own of mode 2770, where nobody outside can occupy a name either.
+    pub fn directory(mut self, directory: impl AsRef<Path>) -> Self {
+        directory.as_ref().clone_into(&mut self.directory);
+        self
+    }
+
+    /// Accepts a file of this user as well as of ourselves and root.
+    pub fn trust_owner(mut self, uid: u32) -> Self {
+        self.trusted_owner = Some(uid);
+        self
+    }
+
+    /// How long [`open`](Self::open) waits for somebody who is just closing the same lock. Default
+    /// [`DEFAULT_OPEN_TIMEOUT`].
+    pub fn open_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.open_timeout = timeout;
+        self
+    }
+
+    /// Opens the lock, making it if it is not there. Holds nothing yet.
+    ///
+    /// Blocks only while somebody else is just closing it, for at most [`open_timeout`](Self::open_timeout). Needs one
+    /// descriptor for as long as the handle lives, and two for a moment.
+    ///
+    /// # Errors
+    /// [`Error::InvalidName`], [`Error::ZeroPollInterval`], [`Error::DescriptionTooLong`], [`Error::InvalidMode`] for
+    /// what was asked; [`Error::NotALock`], [`Error::ForeignOwner`], [`Error::ModeTooWide`] for what was found;
+    /// [`Error::System`], [`Error::Unsupported`], [`Error::OpenTimedOut`] for what the system said. Nothing is changed
+    /// or left behind then.
+    ///
+    /// # Races
+    /// A fork by *another* thread while this call runs may give the child a copy of our identity, until the child calls
+    /// exec or ends: should we die holding the lock in that time, nobody notices before the child is gone, too.
+    pub fn open(&self) -> Result<ShmLock> {
+        let name = Name::new(&self.name)?;
+        if self.settings.poll_interval.is_zero() {
+            return Err(Error::ZeroPollInterval);
+        }
+        check_mode(self.mode)?;
+        let place = Place {
+            path: name.path_in(&self.directory, SUFFIX),
+            directory: self.directory.clone(),
+            mode: self.mode,
+            trusted_owner: self.trusted_owner,
+        };
+        ShmLock::enter(name, &place, self.settings.clone(), parse_description(&self.description)?)
+    }
+}
+
+/// Text as a description.
+pub(crate) fn parse_description(text: &str) -> Result<Description> {
+    description(text).map_err(|_| Error::DescriptionTooLong { len: text.len() })
+}
+
+/// Reading alone is enough to take byte locks, and so to disturb recovery; so nobody gets one without the other.
+fn check_mode(mode: u32) -> Result<()> {
+    let pairs = [mode >> 6, mode >> 3, mode].map(|bits| bits & 0o7);
+    let sound = mode & !0o666 == 0 && pairs.iter().all(|pair| matches!(pair, 0 | 6)) && pairs[0] == 6;
+    if sound { Ok(()) } else { Err(Error::InvalidMode { mode }) }
+}

@@ -1,0 +1,137 @@
+//! A switch that ends waiting: within a process, or between processes by name.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use crate::error::{Error, Result};
+use crate::file::Place;
+use crate::name::{DEFAULT_DIRECTORY, EVENT_SUFFIX, Name};
+use crate::presence::PRESENCE;
+use crate::shm::{Keep, Shared};
+use crate::wait::futex;
+
+const CLEAR: u32 = 0;
+const SET: u32 = 1;
+
+/// How long [`ExitEvent::named`] waits for somebody who is just closing the same event.
+const OPEN_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Tells waiters to stop waiting.
+///
+/// Setting it ends every wait of every lock that was built with it by [`Error::Cancelled`]: at once where the kernel
+/// has `futex_waitv(2)` (Linux 5.16), else within one poll interval. It stays set until it is cleared. Clones are the same
+/// event.
+///
+/// # Examples
+/// ```
+/// use shmlock::{ExitEvent, ShmLock};
+///
+/// let stop = ExitEvent::new();
+/// let lock = ShmLock::builder("doc-exit-event").exit_event(&stop).open()?;
+/// stop.set()?;
+/// assert!(lock.lock().is_ok(), "a free lock is taken whatever the event says");
+/// # Ok::<(), shmlock::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct ExitEvent(Kind);
+
+#[derive(Clone)]
+enum Kind {
+    Local(Arc<AtomicU32>),
+    Named(Arc<Named>),
+}
+
+struct Named {
+    name: Name,
+    shared: Shared,
+}
+
+impl ExitEvent {
+    /// An event of this process. A forked child has a copy of its own.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(Kind::Local(Arc::new(AtomicU32::new(CLEAR))))
+    }
+
+    /// The event that every process on this machine reaches by this name. It is clear when nobody has it open, and its
+    /// file goes with the last who closes it.
+    ///
+    /// # Errors
+    /// As [`Builder::open`](crate::Builder::open).
+    pub fn named(name: &str) -> Result<Self> {
+        Self::named_in(name, Path::new(DEFAULT_DIRECTORY), 0o600)
+    }
+
+    /// As [`named`](Self::named), in another directory and with another mode, as a lock's
+    /// [`Builder`](crate::Builder) takes them.
+    ///
+    /// # Errors
+    /// As [`Builder::open`](crate::Builder::open).
+    pub fn named_in(name: &str, directory: &Path, mode: u32) -> Result<Self> {
+        let name = Name::new(name)?;
+        let path = name.path_in(directory, EVENT_SUFFIX);
+        let place = Place { directory: directory.to_owned(), path, mode, trusted_owner: None };
+        let (shared, ()) = Shared::enter(&place, Keep::Nothing, OPEN_PATIENCE, |_, _| Ok(((), PRESENCE)))?;
+        Ok(Self(Kind::Named(Arc::new(Named { name, shared }))))
+    }
+
+    /// Ends every wait, until [`clear`](Self::clear). Does not block; async-signal-safe.
+    ///
+    /// # Errors
+    /// [`Error::ForkedHandle`] for a named event that was inherited by a fork.
+    pub fn set(&self) -> Result<()> {
+        let word = self.word()?;
+        word.store(SET, Relaxed); // partner: `is_set`. Relaxed: it says nothing about other memory
+        futex::wake_all(word);
+        Ok(())
+    }
+
+    /// Allows waiting again. Does not block; async-signal-safe.
+    ///
+    /// # Errors
+    /// As [`set`](Self::set).
+    pub fn clear(&self) -> Result<()> {
+        self.word()?.store(CLEAR, Relaxed); // partner: `is_set`
+        Ok(())
+    }
+
+    /// Whether it is set.
+    ///
+    /// # Errors
+    /// As [`set`](Self::set).
+    pub fn is_set(&self) -> Result<bool> {
+        Ok(self.word()?.load(Relaxed) != CLEAR) // partner: `set`, `clear`
+    }
+
+    /// The word that changes when the event is set, and its value while it is clear.
+    pub(crate) fn word(&self) -> Result<&AtomicU32> {
+        match &self.0 {
+            Kind::Local(word) => Ok(word),
+            Kind::Named(named) if named.shared.is_ours() => Ok(named.shared.region().owner_word()),
+            Kind::Named(named) => Err(Error::ForkedHandle { name: named.name.to_string() }),
+        }
+    }
+}
+
+/// What the event's word holds while waiting is allowed.
+pub(crate) const WAITING_ALLOWED: u32 = CLEAR;
+
+impl Default for ExitEvent {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for ExitEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = match &self.0 {
+            Kind::Local(_) => None,
+            Kind::Named(named) => Some(named.name.as_str()),
+        };
+        f.debug_struct("ExitEvent").field("name", &name).field("is_set", &self.is_set().ok()).finish()
+    }
+}

@@ -1,0 +1,216 @@
+//! A file that appears whole or not at all, and is used only if it can be trusted.
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{
+    AtFlags, CWD, FallocateFlags, FileType, Mode, OFlags, Stat, fallocate, fchmod, fstat, linkat, open, stat, unlink,
+};
+use rustix::io::Errno;
+use rustix::process::{getegid, geteuid, getgroups};
+use shmlock_core::layout::REGION_LEN;
+
+use crate::error::{Error, Found, Result};
+use crate::presence;
+
+/// Where a file is, and who may share it.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    pub(crate) directory: PathBuf,
+    pub(crate) path: PathBuf,
+    pub(crate) mode: u32,
+    pub(crate) trusted_owner: Option<u32>,
+}
+
+/// What shows that two descriptors are of one file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Identity {
+    device: u64,
+    inode: u64,
+}
+
+/// What the kernel shows for a user that has no number in our user namespace: as good as any stranger, even if we
+/// ourselves have none. `user_namespaces(7)`; the value is the default of /proc/sys/kernel/overflowuid.
+const OVERFLOW_UID: u32 = 65534;
+
+impl Identity {
+    // The fields of `stat` have other widths on other targets.
+    #[allow(clippy::useless_conversion, clippy::unnecessary_cast, reason = "u32 on some targets")]
+    fn of(stat: &Stat) -> Self {
+        Self { device: stat.st_dev as u64, inode: stat.st_ino as u64 }
+    }
+
+    /// Of an open file. `None` if the kernel will not tell.
+    pub(crate) fn of_fd(fd: BorrowedFd<'_>) -> Option<Self> {
+        fstat(fd).ok().map(|stat| Self::of(&stat))
+    }
+
+    /// The two numbers, for comparison without a type.
+    pub(crate) fn numbers(self) -> (u64, u64) {
+        (self.device, self.inode)
+    }
+}
+
+impl Place {
+    fn system(&self, operation: &'static str, errno: Errno) -> Error {
+        Error::System { operation, path: self.path.clone(), errno }
+    }
+
+    /// Opens what stands at the path, without following links, without blocking on a pipe, without becoming the
+    /// controlling terminal, and **without creating**: with `fs.protected_regular` set, `O_CREAT` on another's file in a
+    /// sticky directory fails where plain opening works. open(2). `None`: nothing is there.
+    pub(crate) fn open(&self) -> Result<Option<OwnedFd>> {
+        let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+        match open(&self.path, flags, Mode::empty()) {
+            Ok(fd) => Ok(Some(fd)),
+            Err(Errno::NOENT) => Ok(None),
+            Err(Errno::LOOP) => Err(self.not_a_lock(Found::Symlink)),
+            Err(Errno::ISDIR) => Err(self.not_a_lock(Found::Directory)),
+            Err(Errno::NXIO) => Err(self.not_a_lock(Found::Socket)),
+            Err(errno) => Err(self.system("open", errno)),
+        }
+    }
+
+    pub(crate) fn not_a_lock(&self, found: Found) -> Error {
+        Error::NotALock { path: self.path.clone(), found }
+    }
+
+    /// Makes the file, with the presence of its maker already on it, and then gives it its name: nobody sees it
+    /// half-made, and a failure leaves nothing. `None`: look again, somebody else made it or it is there but empty.
+    pub(crate) fn create(&self) -> Result<Option<OwnedFd>> {
+        let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+        let fd = match open(&self.directory, flags, Mode::from_raw_mode(self.mode)) {
+            Ok(fd) => fd,
+            Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => return self.create_empty(),
+            Err(errno) => {
+                return Err(Error::System { operation: "create a file in", path: self.directory.clone(), errno });
+            }
+        };
+        fchmod(&fd, Mode::from_raw_mode(self.mode)).map_err(|errno| self.system("set the mode of", errno))?;
+        self.allocate(fd.as_fd())?;
+        if !presence::announce(fd.as_fd()).map_err(|errno| self.no_byte_locks(errno))? {
+            return Ok(None); // nobody else can know this file yet; whatever answered, start again
+        }
+        match self.link(fd.as_fd()) {
+            Ok(()) => Ok(Some(fd)),
+            Err(Errno::EXIST) => Ok(None),
+            Err(Errno::NOENT | Errno::OPNOTSUPP | Errno::PERM | Errno::ACCESS) => self.create_empty(),
+            Err(errno) => Err(self.system("create", errno)),
+        }
+    }
+
+    /// Gives a nameless file its name, linkat(2). Without privilege by descriptor since Linux 6.10, else through /proc.
+    fn link(&self, fd: BorrowedFd<'_>) -> std::result::Result<(), Errno> {
+        match linkat(fd, "", CWD, &self.path, AtFlags::EMPTY_PATH) {
+            Err(Errno::NOENT | Errno::PERM | Errno::ACCESS) => {}
+            answer => return answer,
+        }
+        let proc = format!("/proc/self/fd/{}", fd.as_raw_fd());
+        linkat(CWD, proc, CWD, &self.path, AtFlags::SYMLINK_FOLLOW)
+    }
+
+    /// Where nameless files or /proc are missing: an empty file, which whoever opens it next makes whole.
+    fn create_empty(&self) -> Result<Option<OwnedFd>> {
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        match open(&self.path, flags, Mode::from_raw_mode(self.mode)) {
+            Ok(fd) => fchmod(&fd, Mode::from_raw_mode(self.mode))
+                .map(|()| None)
+                .map_err(|errno| self.system("set the mode of", errno)),
+            Err(Errno::EXIST) => Ok(None),
+            Err(errno) => Err(self.system("create", errno)),
+        }
+    }
+
+    /// Grows the file to a region, with its memory really allocated: on a full tmpfs a hole would answer even a *read*
+    /// by SIGBUS. fallocate(2). Never shrinks, keeps what is there, so two may do it at once.
+    fn allocate(&self, fd: BorrowedFd<'_>) -> Result<()> {
+        fallocate(fd, FallocateFlags::empty(), 0, REGION_LEN as u64)
+            .map_err(|errno| self.system("allocate 128 bytes for", errno))
+    }
+
+    pub(crate) fn no_byte_locks(&self, errno: Errno) -> Error {
+        Error::Unsupported {
+            what: "locking bytes of an open file description (F_OFD_SETLK)",
+            path: self.path.clone(),
+            errno: Some(errno),
+        }
+    }
+
+    /// Whether the open file may be used: a regular file, of an owner we trust, no wider open than asked for.
+    pub(crate) fn judge(&self, fd: BorrowedFd<'_>) -> Result<()> {
+        let stat = fstat(fd).map_err(|errno| self.system("inspect", errno))?;
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::RegularFile => {}
+            FileType::Fifo => return Err(self.not_a_lock(Found::Fifo)),
+            FileType::Directory => return Err(self.not_a_lock(Found::Directory)),
+            FileType::Socket => return Err(self.not_a_lock(Found::Socket)),
+            FileType::Symlink => return Err(self.not_a_lock(Found::Symlink)),
+            _ => return Err(self.not_a_lock(Found::Device)),
+        }
+        if !self.trusts(&stat) {
+            return Err(Error::ForeignOwner { path: self.path.clone(), uid: stat.st_uid });
+        }
+        let found = stat.st_mode & 0o7777;
+        if found & !self.mode != 0 {
+            return Err(Error::ModeTooWide { path: self.path.clone(), found, allowed: self.mode });
+        }
+        Ok(())
+    }
+
+    /// We ourselves, root, whom the builder named, and where sharing was asked for, those whom it is shared with.
+    fn trusts(&self, stat: &Stat) -> bool {
+        let uid = stat.st_uid;
+        if self.trusted_owner == Some(uid) {
+            return true;
+        }
+        if uid == OVERFLOW_UID {
+            return false;
+        }
+        let shared_with_all = self.mode & 0o002 != 0;
+        let shared_with_us = self.mode & 0o020 != 0 && in_group(stat.st_gid);
+        uid == 0 || uid == geteuid().as_raw() || shared_with_us || shared_with_all
+    }
+
+    /// Makes an empty file whole; refuses any other size but the right one. Only with presence announced.
+    pub(crate) fn heal(&self, fd: BorrowedFd<'_>) -> Result<()> {
+        let stat = fstat(fd).map_err(|errno| self.system("inspect", errno))?;
+        match u64::try_from(stat.st_size) {
+            Ok(0) => {
+                log::debug!("{} is empty, left half-made by somebody; making it whole", self.path.display());
+                self.allocate(fd)
+            }
+            Ok(bytes) if bytes == REGION_LEN as u64 => Ok(()),
+            Ok(bytes) => Err(self.not_a_lock(Found::Size { bytes })),
+            Err(_) => Err(self.not_a_lock(Found::Size { bytes: 0 })),
+        }
+    }
+
+    /// Removes the file if nobody else is here, it still has its name, and the name is still its. `fd`'s description
+    /// must have given up its presence; if it is the last, nobody can arrive until it is closed.
+    pub(crate) fn remove_if_last(&self, fd: BorrowedFd<'_>, may_go: impl FnOnce() -> bool) {
+        if presence::is_last(fd) && has_one_name(fd) && may_go() && named_by(fd, &self.path) {
+            // Failing is no harm: the file is a free lock. In a sticky directory only its owner can remove it.
+            let _ = unlink(&self.path);
+        }
+    }
+}
+
+/// Whether the file has lost its name: whoever opens the name now gets another one.
+pub(crate) fn is_nameless(fd: BorrowedFd<'_>) -> bool {
+    fstat(fd).is_ok_and(|stat| stat.st_nlink == 0)
+}
+
+fn has_one_name(fd: BorrowedFd<'_>) -> bool {
+    fstat(fd).is_ok_and(|stat| stat.st_nlink == 1)
+}
+
+fn named_by(fd: BorrowedFd<'_>, path: &Path) -> bool {
+    match (Identity::of_fd(fd), stat(path)) {
+        (Some(open), Ok(named)) => open == Identity::of(&named),
+        _ => false,
+    }
+}
+
+fn in_group(gid: u32) -> bool {
+    getegid().as_raw() == gid || getgroups().is_ok_and(|groups| groups.iter().any(|group| group.as_raw() == gid))
+}

@@ -1,0 +1,106 @@
+//! Am I still in the process that opened this handle?
+//!
+//! A forked child inherits the bytes of a handle but not its mapping (`MADV_DONTFORK`) and not its identity. It must
+//! notice before it touches the region, and cheaply: getpid(2) costs as much as forty acquisitions. So each handle
+//! remembers a *generation*, and a page that the kernel wipes in every child (`MADV_WIPEONFORK`, madvise(2)) holds the
+//! present one. It is a number and not a flag, because the child may open handles of its own, and they are good.
+//!
+//! Where that advice is not understood (Linux before 4.14, or an emulator that answers 0 to any advice at all), a
+//! `pthread_atfork(3)` handler does the wiping. It sees `fork` but not a bare `clone` system call.
+
+#![allow(unsafe_code, reason = "a wiped page is raw memory, and pthread_atfork is in libc only")]
+
+use std::ptr::{NonNull, null_mut};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous};
+
+/// The generation of the running process; 0 right after a fork.
+static PRESENT: OnceLock<&'static AtomicU32> = OnceLock::new();
+/// The last generation given out in this process or any ancestor.
+static LAST: AtomicU32 = AtomicU32::new(0);
+/// Stands in for the wiped page where there is none.
+static UNWIPED: AtomicU32 = AtomicU32::new(0);
+
+/// In which process something was made.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Birth {
+    present: &'static AtomicU32,
+    generation: u32,
+}
+
+impl Birth {
+    /// Here and now.
+    pub(crate) fn here() -> Self {
+        let present: &'static AtomicU32 = PRESENT.get_or_init(|| wiped_page().unwrap_or_else(wiped_by_handler));
+        // Partner: the kernel's wipe, or `wipe`, which happen before any code of the child. Relaxed: one number.
+        if present.load(Relaxed) == 0 {
+            let next = LAST.fetch_add(1, Relaxed).wrapping_add(1).max(1);
+            // Partner: the same swap by another thread that opens its first handle. Either number will do.
+            let _ = present.compare_exchange(0, next, Relaxed, Relaxed);
+        }
+        Self { present, generation: present.load(Relaxed) }
+    }
+
+    /// Whether this process is the one. Async-signal-safe; one load.
+    #[inline]
+    pub(crate) fn is_here(self) -> bool {
+        // Partner: as in `here`.
+        self.present.load(Relaxed) == self.generation
+    }
+
+    /// The number itself; 0 is nobody's.
+    pub(crate) fn generation(self) -> u32 {
+        self.generation
+    }
+}
+
+/// The generation of the running process, 0 if it has opened nothing yet. Async-signal-safe.
+pub(crate) fn present_generation() -> u32 {
+    // Partner: as in `Birth::here`.
+    PRESENT.get().map_or(0, |present| present.load(Relaxed))
+}
+
+/// A page that every child finds zeroed; `None` if the kernel does not offer that.
+fn wiped_page() -> Option<&'static AtomicU32> {
+    let len = rustix::param::page_size();
+    // SAFETY: a private anonymous mapping at an address of the kernel's choice touches no existing memory.
+    let page = unsafe { mmap_anonymous(null_mut(), len, ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE) };
+    let page = NonNull::new(page.ok()?)?;
+    if understands_advice() {
+        // SAFETY: the page is ours alone, and being zeroed in children is what it is for.
+        let wiped = unsafe { madvise(page.as_ptr(), len, Advice::LinuxWipeOnFork) };
+        if wiped.is_ok() {
+            // SAFETY:
+            // - page-aligned, readable and writable; never unmapped, hence `'static`.
+            // - all zero is a valid `AtomicU32`; all accesses go through this reference.
+            return Some(unsafe { page.cast::<AtomicU32>().as_ref() });
+        }
+    }
+    // SAFETY: the page was mapped above and nobody has a reference to it.
+    let _ = unsafe { rustix::mm::munmap(page.as_ptr(), len) };
+    None
+}
+
+/// Whether madvise(2) is taken seriously here: qemu-user answers 0 to every number, and does nothing.
+fn understands_advice() -> bool {
+    // No kernel uses this number. Nothing is mapped at the null page, and no page of it is named (length 0).
+    const BOGUS: libc::c_int = 0x0053_484c;
+    // SAFETY: with length 0 no memory is affected, whatever the advice.
+    unsafe { libc::madvise(null_mut(), 0, BOGUS) == -1 }
+}
+
+fn wiped_by_handler() -> &'static AtomicU32 {
+    // SAFETY: `wipe` is async-signal-safe: it stores to an atomic static.
+    unsafe {
+        libc::pthread_atfork(None, None, Some(wipe));
+    }
+    &UNWIPED
+}
+
+/// Runs in the child of every fork.
+extern "C" fn wipe() {
+    // Partner: `Birth::is_here`. Relaxed: the child has one thread.
+    UNWIPED.store(0, Relaxed);
+}

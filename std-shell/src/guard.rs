@@ -1,0 +1,92 @@
+//! A hold on the lock for as long as a value lives.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use crate::error::Result;
+use crate::inspect::Holder;
+use crate::lock::ShmLock;
+
+/// Holds the lock until it is dropped.
+///
+/// Guards of one handle nest; the lock is free when the last is dropped and no [`ShmLock::acquire`] is open. Unwinding
+/// drops guards, so a panic releases. A guard is not `Send`: the hold belongs to the thread that took it.
+///
+/// Dropping never panics and never allocates. Should the owner word have been overwritten from outside, the drop logs a
+/// warning; [`release`](Self::release) gives it back as an error.
+#[must_use = "the lock is released as soon as the guard is dropped"]
+pub struct Guard<'a> {
+    lock: &'a ShmLock,
+    /// Which hold of the handle it is part of: after a forced release its drop has nothing to give back.
+    hold: u32,
+    not_send: PhantomData<*const ()>,
+}
+
+/// An owner died, and nobody has declared the protected data consistent since.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Recovered {
+    /// The dead owner that this very acquisition replaced. `None` if an earlier one did, and did not call
+    /// [`declare_consistent`](Guard::declare_consistent); or if the dead one was an exit handler's doing.
+    pub dead: Option<Holder>,
+}
+
+impl<'a> Guard<'a> {
+    pub(crate) fn new(lock: &'a ShmLock, hold: u32) -> Self {
+        Self { lock, hold, not_send: PhantomData }
+    }
+
+    /// Whether an owner died holding the lock, and who; `None` if the data was left in order.
+    ///
+    /// Then look at the data, mend it, and say so by [`declare_consistent`](Self::declare_consistent). Until somebody
+    /// does, every later owner is told as well.
+    #[must_use]
+    pub fn recovered(&self) -> Option<Recovered> {
+        self.lock.recovered()
+    }
+
+    /// Says that the protected data is consistent again.
+    ///
+    /// # Errors
+    /// [`Error::NotHeld`](crate::Error::NotHeld) after a forced release; [`Error::Overwritten`](crate::Error::Overwritten).
+    pub fn declare_consistent(&self) -> Result<()> {
+        self.lock.declare_consistent()
+    }
+
+    /// A number that grows with every acquisition of this lock by anybody, for as long as its file lives. Hand it to
+    /// whatever the lock protects, so that it can refuse a late-comer who still believes to hold the lock.
+    #[must_use]
+    pub fn fencing_token(&self) -> u64 {
+        self.lock.fencing_token().unwrap_or(0)
+    }
+
+    /// The handle that this guard holds.
+    #[must_use]
+    pub fn lock(&self) -> &'a ShmLock {
+        self.lock
+    }
+
+    /// Gives the hold back, and says whether that went well. Dropping does the same and only logs.
+    ///
+    /// # Errors
+    /// [`Error::Overwritten`](crate::Error::Overwritten); [`Error::ForkedHandle`](crate::Error::ForkedHandle);
+    /// [`Error::NotHeld`](crate::Error::NotHeld) after a forced release.
+    pub fn release(self) -> Result<()> {
+        let (lock, hold) = (self.lock, self.hold);
+        std::mem::forget(self);
+        lock.drop_guard(hold)
+    }
+}
+
+impl Drop for Guard<'_> {
+    fn drop(&mut self) {
+        // Whatever is wrong has been logged where it was found; there is nobody to tell from a drop.
+        let _ = self.lock.drop_guard(self.hold);
+    }
+}
+
+impl fmt::Debug for Guard<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Guard").field("lock", self.lock).finish_non_exhaustive()
+    }
+}

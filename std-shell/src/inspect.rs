@@ -1,0 +1,172 @@
+//! Who holds it, and is it healthy? Looking changes nothing.
+
+use std::fmt;
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
+use shmlock_core::{FenceScope, Region, Token};
+use uuid::Uuid;
+
+use crate::liveness::{Life, life_of};
+use crate::shm::Shared;
+
+/// Who holds a lock, as far as it can be read.
+///
+/// The owner writes its record after it has the lock, so for an instant a holder is known by its token only.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    inner: shmlock_core::Holder,
+}
+
+impl Holder {
+    /// Reads who holds the lock of `region`.
+    pub(crate) fn read(region: Region<'_>, fence: FenceScope) -> Option<Self> {
+        region.holder(fence).map(|inner| Self { inner })
+    }
+
+    /// What is known of `token`, whoever holds the lock now.
+    pub(crate) fn former(region: Region<'_>, token: Token, fence: FenceScope) -> Self {
+        Self { inner: shmlock_core::Holder { token, record: region.record_of(token, fence) } }
+    }
+
+    /// The number in the owner word.
+    #[must_use]
+    pub fn token(&self) -> u32 {
+        self.inner.token.get()
+    }
+
+    /// The handle's uuid; `None` if its record could not be read.
+    #[must_use]
+    pub fn uuid(&self) -> Option<Uuid> {
+        self.inner.record.as_ref().map(|record| record.uuid)
+    }
+
+    /// The owner's process id, **in its own pid namespace**; `None` if its record could not be read.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.inner.record.as_ref().map(|record| record.pid)
+    }
+
+    /// Whether [`pid`](Self::pid) means the same process to us as to the owner; `None` if that is not known.
+    #[must_use]
+    pub fn pid_is_ours(&self) -> Option<bool> {
+        let theirs = self.inner.record.as_ref().map(|record| record.pid_namespace)?;
+        let ours = pid_namespace();
+        (theirs != 0 && ours != 0).then_some(theirs == ours)
+    }
+
+    /// What the owner says it holds the lock for; empty if it says nothing.
+    #[must_use]
+    pub fn description(&self) -> &str {
+        self.inner.record.as_ref().map_or("", |record| record.description.as_str())
+    }
+
+    /// For how long the owner has held the lock without anybody else in between, in whole seconds. A handle that takes
+    /// its lock again and again, undisturbed, counts from the first time.
+    #[must_use]
+    pub fn since(&self) -> Option<Duration> {
+        let then = self.inner.record.as_ref().map(|record| record.since)?;
+        Some(Duration::from_secs(boot_seconds().saturating_sub(then)))
+    }
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.inner)?;
+        if let Some(since) = self.since() {
+            write!(f, ", for {} s", since.as_secs())?;
+        }
+        if self.pid_is_ours() == Some(false) {
+            f.write_str(" (in another pid namespace)")?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether the lock is held, and by whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Occupancy {
+    /// Nobody holds it.
+    Free,
+    /// This handle holds it.
+    Ours,
+    /// Another handle holds it; this is known of its life.
+    Theirs(Life),
+}
+
+/// The state of a lock, as one look shows it. By the time it is read it may be different.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Health {
+    /// Whether it is held.
+    pub occupancy: Occupancy,
+    /// Whether somebody asked to be woken. May be true after the last of them has gone.
+    pub waiters: bool,
+    /// Whether an owner died, and nobody has declared the data consistent since.
+    pub owner_died: bool,
+    /// How many dead owners have been replaced in the life of this file.
+    pub recoveries: u32,
+    /// Whether the file was removed: whoever opens the name now gets another lock.
+    pub orphaned: bool,
+}
+
+impl Health {
+    pub(crate) fn look(shared: &Shared, me: Token, held: bool) -> Self {
+        let word = shared.region().word();
+        let occupancy = match word.owner() {
+            None => Occupancy::Free,
+            Some(owner) if owner == me && held => Occupancy::Ours,
+            // Nobody else can have our token: whatever wrote it is no owner.
+            Some(owner) if owner == me => Occupancy::Theirs(Life::Dead),
+            Some(owner) => Occupancy::Theirs(life_of(shared.probe(), owner)),
+        };
+        Self {
+            occupancy,
+            waiters: word.has_waiters(),
+            owner_died: word.owner_died(),
+            recoveries: shared.region().recoveries(),
+            orphaned: shared.is_orphaned(),
+        }
+    }
+
+    /// Whether nothing needs anybody's attention. A dead owner needs none: the next comer takes over; that an owner
+    /// *died* does, for the protected data may be half-written.
+    #[must_use]
+    pub fn is_healthy(&self) -> bool {
+        !self.orphaned && !self.owner_died && self.occupancy != Occupancy::Theirs(Life::Dead)
+    }
+}
+
+impl fmt::Display for Health {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.occupancy {
+            Occupancy::Free => "free",
+            Occupancy::Ours => "held by this handle",
+            Occupancy::Theirs(Life::Alive) => "held",
+            Occupancy::Theirs(Life::Dead) => "held by a dead owner; the next comer takes it over",
+            Occupancy::Theirs(Life::Unknown) => "held by an owner whose life cannot be proven",
+        })?;
+        for (flag, text) in [
+            (self.waiters, "; somebody waits"),
+            (self.owner_died, "; an owner died and the data has not been declared consistent"),
+            (self.orphaned, "; its file was removed"),
+        ] {
+            if flag {
+                f.write_str(text)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Seconds on the clock that counts from boot and also while suspended, `clock_gettime(2)`.
+pub(crate) fn boot_seconds() -> u64 {
+    u64::try_from(clock_gettime(ClockId::Boottime).tv_sec).unwrap_or(0)
+}
+
+/// The inode number of our pid namespace, namespaces(7); 0 without /proc.
+#[allow(clippy::unnecessary_cast, reason = "another width on other targets")]
+pub(crate) fn pid_namespace() -> u32 {
+    rustix::fs::stat("/proc/self/ns/pid").map_or(0, |stat| u32::try_from(stat.st_ino as u64).unwrap_or(0))
+}

@@ -1,0 +1,89 @@
+//! A lock between processes, known only by its name.
+//!
+//! Any program that says `ShmLock::open("conveyor")` shares it: there is no object to pass, no server to run and no lock
+//! file to clean up, and it survives `kill -9` of its holder.
+//!
+//! ```
+//! use std::time::Duration;
+//! use shmlock::ShmLock;
+//!
+//! let lock = ShmLock::open("doc-crate")?;
+//!
+//! let guard = lock.lock()?; // waits as long as it takes
+//! drop(guard); // free again
+//!
+//! if let Some(_guard) = lock.try_lock()? { /* did not wait */ }
+//!
+//! match lock.try_lock_for(Duration::`from_secs(1)`) {
+//!     Ok(_guard) => { /* waited at most a second */ }
+//!     Err(error) if error.is_timed_out() => eprintln!("{error}"), // names the holder
+//!     Err(error) => return Err(error),
+//! }
+//! # Ok::<(), shmlock::Error>(())
+//! ```
+//!
+//! # How it works
+//!
+//! The lock is one word in 128 bytes of shared memory, `/dev/shm/conveyor.shmlock`; see `shmlock_core` for the protocol.
+//! Uncontended, taking it and giving it back are two atomic instructions and no system call. Who waits sleeps in the
+//! kernel's futex. That an owner is alive is proven by a lock on one byte of that file, which the kernel drops with
+//! the owner's memory, by whatever death; so no clock, no heartbeat and no process id decides.
+//!
+//! # Limits
+//!
+//! * **No order among waiters**, no priority inheritance, no readers–writer lock, no network file systems.
+//! * **A dead owner is noticed within one poll interval** (50 ms) of the moment its process is gone, which the kernel
+//!   takes about 0.1 s per GiB of its memory to bring about; a core dump takes longer.
+//! * **Do not remove the file** of a lock in use: the old users and the new would hold two locks. Waiters notice
+//!   ([`Error::Orphaned`]), holders do not. systemd-logind does so to `/dev/shm` files of a user who logs out, unless
+//!   `RemoveIPC=no`; use a system user or [`Builder::directory`].
+//! * **Whoever may write the file** may take the lock, corrupt it, or truncate it: the kernel then kills users by
+//!   SIGBUS. They cannot make this crate panic or run undefined behaviour.
+//! * **Checkpoint and restore** (CRIU) loses the proof of life: drop the handles first.
+//! * Linux 4.14 or later, 32 and 64 bit, little-endian.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+compile_error!(
+    "shmlock needs Linux: byte locks of open file descriptions, futexes and tmpfs. shmlock-core runs anywhere"
+);
+
+mod builder;
+mod deadline;
+mod error;
+mod event;
+mod exit;
+mod file;
+mod fork;
+mod guard;
+mod hold;
+mod inspect;
+mod liveness;
+mod lock;
+mod mapping;
+mod name;
+mod ofd;
+mod presence;
+mod registry;
+mod shm;
+mod signals;
+mod token;
+mod wait;
+
+pub use builder::{Builder, DEFAULT_OPEN_TIMEOUT, DEFAULT_POLL_INTERVAL, FenceScope};
+pub use error::{Error, Found, NameProblem, Result};
+pub use event::ExitEvent;
+pub use exit::ExitHandlers;
+pub use guard::{Guard, Recovered};
+pub use inspect::{Health, Holder, Occupancy};
+pub use liveness::Life;
+pub use lock::ShmLock;
+pub use name::NAME_MAX;
+pub use signals::BlockSignals;
+pub use wait::WaitStrategy;
+
+/// The error numbers in [`Error::errno`], in the version of `rustix` whose type they are.
+pub use rustix::io::Errno;
+/// The `uuid` crate in the version whose types this crate's interface uses.
+pub use uuid;

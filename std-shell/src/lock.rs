@@ -1,0 +1,371 @@
+//! The lock: names, the protocol and waiting put together.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use shmlock_core::record::Description;
+use shmlock_core::{Token, protocol};
+use uuid::Uuid;
+
+use crate::builder::{Builder, Settings, parse_description};
+use crate::deadline::Patience;
+use crate::error::{Error, Result};
+use crate::event::ExitEvent;
+use crate::file::Place;
+use crate::guard::{Guard, Recovered};
+use crate::hold::{self, IN_TRANSITION};
+use crate::inspect::{Health, Holder};
+use crate::name::Name;
+use crate::registry::{self, Entry, Slot};
+use crate::shm::{Keep, Shared};
+use crate::signals::Blocked;
+use crate::token;
+
+/// A lock between processes, known by its name.
+///
+/// A handle is **one contender**: it is `Send` and not `Sync`, so that each thread has its own
+/// ([`try_clone`](Self::try_clone)). The same handle may take the lock again while it holds it; it is free when every
+/// hold has been given back. Dropping the handle gives back what [`acquire`](Self::acquire) took.
+///
+/// The last handle anywhere removes the lock's file. If the process dies instead, by whatever death, the kernel tells
+/// the next comer, who takes the lock over and is told so ([`Guard::recovered`]).
+///
+/// # In a forked child
+/// An inherited handle answers every call with [`Error::ForkedHandle`], and its drop touches nothing. Open the name again
+/// in the child.
+///
+/// # In a signal handler
+/// [`try_lock`](Self::try_lock) on a handle that the interrupted code is using answers `None`; it neither blocks nor
+/// corrupts anything. It is async-signal-safe as long as the logger is (or `debug` events are off).
+///
+/// # Examples
+/// ```
+/// use shmlock::ShmLock;
+///
+/// let lock = ShmLock::open("doc-conveyor")?;
+/// {
+///     let guard = lock.lock()?;
+///     if let Some(recovered) = guard.recovered() {
+///         eprintln!("an owner died: {:?}", recovered.dead);
+///         guard.declare_consistent()?;
+///     }
+///     // the section
+/// }
+/// # Ok::<(), shmlock::Error>(())
+/// ```
+pub struct ShmLock {
+    pub(crate) name: Name,
+    pub(crate) uuid: Uuid,
+    pub(crate) token: Token,
+    pub(crate) settings: Settings,
+    pub(crate) description: RefCell<Description>,
+    /// Whether this handle's record, as it should be now, has been written.
+    pub(crate) recorded: Cell<bool>,
+    /// How many times this handle holds the lock; 0, or [`IN_TRANSITION`].
+    pub(crate) holds: Cell<u32>,
+    /// How many of these are guards.
+    pub(crate) guards: Cell<u32>,
+    /// Counts the outermost holds, so that guards of a hold ended by force know it.
+    pub(crate) hold: Cell<u32>,
+    pub(crate) recovered: RefCell<Option<Recovered>>,
+    pub(crate) blocked: RefCell<Option<Blocked>>,
+    pub(crate) slot: &'static Slot,
+    // Last: its drop unmaps what the others look at.
+    pub(crate) shared: Shared,
+}
+
+impl ShmLock {
+    /// Opens the lock of this name with the defaults, making it if it is not there. Holds nothing yet.
+    ///
+    /// # Errors
+    /// As [`Builder::open`].
+    pub fn open(name: &str) -> Result<Self> {
+        Self::builder(name).open()
+    }
+
+    /// Prepares a lock that is other than the defaults.
+    pub fn builder(name: &str) -> Builder {
+        Builder::new(name)
+    }
+
+    pub(crate) fn enter(name: Name, place: &Place, settings: Settings, description: Description) -> Result<Self> {
+        let system = |errno| Error::System { operation: "get random bytes for", path: place.path.clone(), errno };
+        let uuid = uuid::Builder::from_random_bytes(token::random_bytes().map_err(system)?).into_uuid();
+        let (shared, token) = Shared::enter(place, Keep::Marked, settings.open_timeout, |a, region| {
+            let token = token::draw(a).map_err(|errno| place.no_byte_locks(errno))?;
+            hold::free_stale(region, token);
+            Ok((token, token::byte_of(token)))
+        })?;
+        let slot = registry::enter(&Entry {
+            generation: shared.birth().generation(),
+            word: shared.region().owner_word(),
+            token,
+            fence: settings.fence,
+            identity: shared.identity(),
+        });
+        log::debug!("opened lock {name} ({uuid})");
+        Ok(Self {
+            name,
+            uuid,
+            token,
+            settings,
+            description: RefCell::new(description),
+            recorded: Cell::new(false),
+            holds: Cell::new(0),
+            guards: Cell::new(0),
+            hold: Cell::new(0),
+            recovered: RefCell::new(None),
+            blocked: RefCell::new(None),
+            slot,
+            shared,
+        })
+    }
+
+    /// Another handle on the same lock, for another thread; with the same settings and description.
+    ///
+    /// # Errors
+    /// As [`Builder::open`]; [`Error::Orphaned`] if the name now means another file; [`Error::ForkedHandle`].
+    pub fn try_clone(&self) -> Result<Self> {
+        self.check_process()?;
+        let description = self.description.borrow().clone();
+        let other = Self::enter(self.name.clone(), self.shared.place(), self.settings.clone(), description)?;
+        if other.shared.identity() == self.shared.identity() { Ok(other) } else { Err(self.orphaned()) }
+    }
+
+    /// Takes the lock, waiting as long as it takes.
+    ///
+    /// Blocks. Takes over from a dead owner within one poll interval of the moment its process is gone.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`], [`Error::WouldDeadlock`], [`Error::Orphaned`], [`Error::ForkedHandle`], [`Error::TooDeep`].
+    pub fn lock(&self) -> Result<Guard<'_>> {
+        self.guarded(Patience::Forever)
+    }
+
+    /// Takes the lock if it is free, ours, or a dead owner's; `None` if somebody else holds it. Never blocks.
+    ///
+    /// # Errors
+    /// [`Error::ForkedHandle`], [`Error::TooDeep`].
+    pub fn try_lock(&self) -> Result<Option<Guard<'_>>> {
+        Ok(self.take(Patience::None)?.then(|| self.new_guard()))
+    }
+
+    /// Takes the lock, waiting at most `timeout`. Zero is one try. A free lock is taken whatever the timeout.
+    ///
+    /// Blocks; the timeout is kept to the precision of the clock, whatever the poll interval.
+    ///
+    /// # Errors
+    /// [`Error::TimedOut`], or [`Error::WouldBlock`] for a timeout of zero, naming the holder; and as
+    /// [`lock`](Self::lock).
+    pub fn try_lock_for(&self, timeout: Duration) -> Result<Guard<'_>> {
+        self.guarded(Patience::For(timeout))
+    }
+
+    /// As [`try_lock_for`](Self::try_lock_for), until a moment. A moment that has passed is one try.
+    ///
+    /// # Errors
+    /// As [`try_lock_for`](Self::try_lock_for).
+    pub fn try_lock_until(&self, deadline: Instant) -> Result<Guard<'_>> {
+        self.guarded(Patience::Until(deadline))
+    }
+
+    /// As [`lock`](Self::lock), for callers that cannot keep a guard: pair it with [`release`](Self::release).
+    ///
+    /// # Errors
+    /// As [`lock`](Self::lock).
+    pub fn acquire(&self) -> Result<()> {
+        self.take_or_fail(Patience::Forever)
+    }
+
+    /// As [`try_lock`](Self::try_lock), without a guard; says whether the lock was taken.
+    ///
+    /// # Errors
+    /// As [`try_lock`](Self::try_lock).
+    pub fn try_acquire(&self) -> Result<bool> {
+        self.take(Patience::None)
+    }
+
+    /// As [`try_lock_for`](Self::try_lock_for), without a guard.
+    ///
+    /// # Errors
+    /// As [`try_lock_for`](Self::try_lock_for).
+    pub fn try_acquire_for(&self, timeout: Duration) -> Result<()> {
+        self.take_or_fail(Patience::For(timeout))
+    }
+
+    /// As [`try_lock_until`](Self::try_lock_until), without a guard.
+    ///
+    /// # Errors
+    /// As [`try_lock_until`](Self::try_lock_until).
+    pub fn try_acquire_until(&self, deadline: Instant) -> Result<()> {
+        self.take_or_fail(Patience::Until(deadline))
+    }
+
+    /// Gives back one hold taken by [`acquire`](Self::acquire).
+    ///
+    /// # Errors
+    /// [`Error::NotHeld`]; [`Error::GuardsAlive`] if only guards hold the lock; [`Error::Overwritten`];
+    /// [`Error::ForkedHandle`].
+    pub fn release(&self) -> Result<()> {
+        self.check_process()?;
+        if !self.is_held() {
+            return Err(Error::NotHeld { name: self.name.to_string() });
+        }
+        let guards = self.guards.get();
+        if self.holds.get() == guards {
+            return Err(Error::GuardsAlive { name: self.name.to_string(), guards });
+        }
+        self.give_one_back()
+    }
+
+    /// Gives back every hold of this handle at once, guards included: they then hold nothing, and their drop does
+    /// nothing. Says whether the lock was held. Other handles' holds are not touched.
+    ///
+    /// # Errors
+    /// [`Error::Overwritten`], [`Error::ForkedHandle`].
+    pub fn force_release(&self) -> Result<bool> {
+        self.check_process()?;
+        if !self.is_held() {
+            return Ok(false);
+        }
+        self.guards.set(0);
+        self.holds.set(1);
+        self.give_one_back()?;
+        Ok(true)
+    }
+
+    /// Whether this handle holds the lock.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        !matches!(self.holds.get(), 0 | IN_TRANSITION)
+    }
+
+    /// Whether anybody holds the lock now. A dead owner counts until it is replaced.
+    ///
+    /// # Errors
+    /// [`Error::ForkedHandle`].
+    pub fn is_locked(&self) -> Result<bool> {
+        Ok(!self.region()?.word().is_free())
+    }
+
+    /// Who holds the lock; `None` if nobody. Changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::ForkedHandle`].
+    pub fn holder(&self) -> Result<Option<Holder>> {
+        Ok(Holder::read(self.region()?, self.settings.fence))
+    }
+
+    /// Whether the lock is in order. Changes nothing; at most two system calls.
+    ///
+    /// # Errors
+    /// [`Error::ForkedHandle`].
+    pub fn check(&self) -> Result<Health> {
+        self.check_process()?;
+        Ok(Health::look(&self.shared, self.token, self.is_held()))
+    }
+
+    /// See [`Guard::recovered`]; `None` if this handle does not hold the lock.
+    #[must_use]
+    pub fn recovered(&self) -> Option<Recovered> {
+        self.recovered.borrow().clone()
+    }
+
+    /// See [`Guard::declare_consistent`].
+    ///
+    /// # Errors
+    /// [`Error::NotHeld`], [`Error::Overwritten`], [`Error::ForkedHandle`].
+    pub fn declare_consistent(&self) -> Result<()> {
+        let region = self.region()?;
+        if !self.is_held() {
+            return Err(Error::NotHeld { name: self.name.to_string() });
+        }
+        protocol::declare_consistent(region.owner_word(), self.token).map_err(|found| self.overwritten(found))?;
+        self.recovered.replace(None);
+        Ok(())
+    }
+
+    /// See [`Guard::fencing_token`]; `None` if this handle does not hold the lock.
+    #[must_use]
+    pub fn fencing_token(&self) -> Option<u64> {
+        let region = self.region().ok()?;
+        self.is_held().then(|| region.fencing_token())
+    }
+
+    /// The name, without directory and suffix.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.name.as_str()
+    }
+
+    /// Where the file is.
+    #[must_use]
+    pub fn path(&self) -> &std::path::Path {
+        &self.shared.place().path
+    }
+
+    /// Names this handle, for ever: what others read of it while it holds the lock.
+    #[must_use]
+    pub fn uuid(&self) -> Uuid {
+        self.uuid
+    }
+
+    /// See [`Builder::poll_interval`].
+    #[must_use]
+    pub fn poll_interval(&self) -> Duration {
+        self.settings.poll_interval
+    }
+
+    /// What others read of this handle while it holds the lock.
+    #[must_use]
+    pub fn description(&self) -> String {
+        self.description.borrow().as_str().to_owned()
+    }
+
+    /// Changes the description; at once readable by others if this handle holds the lock.
+    ///
+    /// # Errors
+    /// [`Error::DescriptionTooLong`], [`Error::ForkedHandle`]; nothing is changed then.
+    pub fn set_description(&self, text: &str) -> Result<()> {
+        let description = parse_description(text)?;
+        let region = self.region()?;
+        self.description.replace(description);
+        self.recorded.set(false);
+        if self.is_held() {
+            self.write_record(region);
+        }
+        Ok(())
+    }
+
+    /// The event that ends waiting, if there is one.
+    #[must_use]
+    pub fn exit_event(&self) -> Option<&ExitEvent> {
+        self.settings.exit_event.as_ref()
+    }
+
+    /// Sets or removes the event that ends waiting.
+    pub fn set_exit_event(&mut self, event: Option<&ExitEvent>) {
+        self.settings.exit_event = event.cloned();
+    }
+}
+
+impl fmt::Debug for ShmLock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ShmLock")
+            .field("name", &self.name.as_str())
+            .field("uuid", &self.uuid)
+            .field("description", &self.description.borrow().as_str())
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Display for ShmLock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "lock {:?} ({})", self.name.as_str(), self.uuid)?;
+        match self.description.borrow().as_str() {
+            "" => Ok(()),
+            text => write!(f, ": {text}"),
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! Names on disk: which strings may name a lock, and where its file is.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, NameProblem, Result};
+
+/// What our files end in, so that user data of the same name is never touched.
+pub(crate) const SUFFIX: &str = ".shmlock";
+/// What the files of named exit events end in.
+pub(crate) const EVENT_SUFFIX: &str = ".shmlock-event";
+
+/// Longest name in bytes: what `NAME_MAX` of Linux file systems (255) leaves beside the longer suffix.
+pub const NAME_MAX: usize = 255 - EVENT_SUFFIX.len();
+
+/// Where locks live if nobody says otherwise: the tmpfs that `shm_overview(7)` names.
+pub(crate) const DEFAULT_DIRECTORY: &str = "/dev/shm";
+
+/// A checked name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Name(String);
+
+impl Name {
+    pub(crate) fn new(name: &str) -> Result<Self> {
+        let problem = match name {
+            "" => NameProblem::Empty,
+            "." | ".." => NameProblem::Dots,
+            _ if name.contains('/') => NameProblem::Slash,
+            _ if name.contains('\0') => NameProblem::Nul,
+            _ if name.len() > NAME_MAX => NameProblem::TooLong { len: name.len() },
+            _ => return Ok(Self(name.to_owned())),
+        };
+        Err(Error::InvalidName { name: name.to_owned(), reason: problem })
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The file of this name with this suffix.
+    pub(crate) fn path_in(&self, directory: &Path, suffix: &str) -> PathBuf {
+        directory.join(format!("{}{suffix}", self.0))
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}

@@ -1,0 +1,83 @@
+//! Byte locks of an open file description: the one system call that proves life.
+//!
+//! Such a lock belongs to the open file description, not to the process, and goes when its last reference does:
+//! descriptor, mapping, or both. fcntl(2), "Open file description locks". rustix offers only the per-process kind, which
+//! any `close` of the same file drops; hence libc.
+//!
+//! The locked byte need not exist in the file. Offsets stay below 2^31 so that 32-bit and 64-bit processes agree.
+//!
+//! On 32-bit glibc `fcntl` reads `struct flock` for these commands as well, whatever the manual page suggests:
+//! `flock64` there would lock byte 0 with the offset as length. So `libc::fcntl` with `libc::flock`, nothing else.
+
+#![allow(unsafe_code, reason = "fcntl with a lock argument exists in libc only")]
+
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use rustix::io::Errno;
+
+/// What a byte lock excludes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Other writers.
+    Read,
+    /// Everybody else.
+    Write,
+}
+
+/// Takes the byte if no other description stands in the way; says whether it did. Never waits.
+///
+/// Async-signal-safe.
+pub(crate) fn try_lock(fd: BorrowedFd<'_>, kind: Kind, byte: u32) -> Result<bool, Errno> {
+    let kind = match kind {
+        Kind::Read => libc::F_RDLCK,
+        Kind::Write => libc::F_WRLCK,
+    };
+    match fcntl(fd, libc::F_OFD_SETLK, kind, byte) {
+        Ok(_) => Ok(true),
+        Err(Errno::AGAIN | Errno::ACCESS) => Ok(false),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// Lets go of the byte. Letting go of what is not held is no error.
+pub(crate) fn unlock(fd: BorrowedFd<'_>, byte: u32) -> Result<(), Errno> {
+    fcntl(fd, libc::F_OFD_SETLK, libc::F_UNLCK, byte).map(drop)
+}
+
+/// Whether another description holds the byte. Locks of `fd`'s own description do not count.
+pub(crate) fn is_locked(fd: BorrowedFd<'_>, byte: u32) -> Result<bool, Errno> {
+    let answer = fcntl(fd, libc::F_OFD_GETLK, libc::F_WRLCK, byte)?;
+    Ok(answer != libc::F_UNLCK)
+}
+
+/// One fcntl(2) on one byte; gives back the lock type that the kernel wrote.
+fn fcntl(fd: BorrowedFd<'_>, command: libc::c_int, kind: libc::c_int, byte: u32) -> Result<libc::c_int, Errno> {
+    // SAFETY: `flock` is plain data of integers, for which all zero is valid.
+    let mut lock: libc::flock = unsafe { std::mem::zeroed() };
+    // The constants are `c_int` and the fields `c_short` on every Linux target; the values are 0, 1 and 2.
+    #[allow(clippy::cast_possible_truncation, reason = "values 0, 1, 2")]
+    {
+        lock.l_type = kind as libc::c_short;
+        lock.l_whence = libc::SEEK_SET as libc::c_short;
+    }
+    // `off_t` has 32 or 64 bits; as `i64` the byte fits both, for it is below 2^31.
+    #[allow(clippy::useless_conversion, clippy::unnecessary_fallible_conversions, reason = "other width elsewhere")]
+    {
+        lock.l_start = libc::off_t::try_from(i64::from(byte)).map_err(|_| Errno::OVERFLOW)?;
+    }
+    lock.l_len = 1;
+    loop {
+        // SAFETY:
+        // - `fd` is open for the duration of the call: it is borrowed.
+        // - the commands used here take a pointer to `flock`, valid for reads and writes: it is ours.
+        let answer = unsafe { libc::fcntl(fd.as_raw_fd(), command, &raw mut lock) };
+        if answer != -1 {
+            return Ok(libc::c_int::from(lock.l_type));
+        }
+        match Errno::from_io_error(&std::io::Error::last_os_error()) {
+            Some(Errno::INTR) => {}
+            Some(errno) => return Err(errno),
+            None => return Err(Errno::IO),
+        }
+    }
+}

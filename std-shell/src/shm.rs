@@ -1,0 +1,249 @@
+//! One region of shared memory under one name, with us on it: entering, staying, leaving.
+//!
+//! # Entering, step by step
+//!
+//! `A` and `B` are two open file descriptions of the same file.
+//!
+//! 1. Open `A`, or make the file (`file.rs`). *If we die here:* nothing is left, or a whole, free file.
+//! 2. Presence on `A`. Busy: somebody is about to remove the file; start again. *If we die from here on:* the kernel
+//!    drops whatever `A` holds.
+//! 3. Does the file still have a name? If not, it was removed before we were present; start again.
+//! 4. Map `A`, not to be inherited by children; check and claim the magic word.
+//! 5. The caller takes its token on `A`.
+//! 6. Open `B`. Another file by now: start again. Through `B`, our own byte must read as locked: where it does not,
+//!    the sandbox only pretends to lock, and nobody could ever be proven alive.
+//! 7. Close the descriptor of `A`. From now on the mapping alone holds our identity.
+//!
+//! # Leaving
+//!
+//! 1. Note whether the word is free.
+//! 2. Unmap: token and presence go.
+//! 3. If it was free, and we get the presence byte for ourselves, and the word is still free, and the file has its
+//!    name: remove it.
+//! 4. Close `B`.
+//!
+//! *If we die anywhere:* a free file stays, and goes with the next who leaves. *If we are stopped* in step 3 with the
+//! presence byte, openers wait for us: [`Error::OpenTimedOut`] says so.
+
+#![allow(unsafe_code, reason = "keeps a region beside the mapping that it points into")]
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use rustix::io::{Errno, pread};
+use shmlock_core::{Region, Word};
+
+use crate::error::{Error, Found, Result};
+use crate::file::{Identity, Place, is_nameless};
+use crate::fork::Birth;
+use crate::mapping::Mapping;
+use crate::{ofd, presence};
+
+/// How long to sleep between two tries to enter while somebody leaves. A leaver needs about 10 µs for its four system
+/// calls; this is a compromise between waiting and burning, and matters only when processes come and go all the time.
+const RETRY_PAUSE: Duration = Duration::from_micros(100);
+
+/// When does the word's content keep the file?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keep {
+    /// A word that is not all zero: somebody died holding the lock, and nobody has seen it yet.
+    Marked,
+    /// Nothing does.
+    Nothing,
+}
+
+/// Half-way in: present and mapped through `A`, without `B`. Dropping it leaves again.
+pub(crate) struct Entrance<'p> {
+    place: &'p Place,
+    keep: Keep,
+    region: Region<'static>,
+    mapping: Option<Mapping>,
+    a: OwnedFd,
+}
+
+/// A region we are on.
+///
+/// Invariant: `region` points into `mapping`, which is `Some` until the drop.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    place: Place,
+    keep: Keep,
+    birth: Birth,
+    identity: Identity,
+    region: Region<'static>,
+    mapping: Option<Mapping>,
+    b: OwnedFd,
+}
+
+impl Shared {
+    /// Enters the region of `place`, steps 1 to 7; `claim` is step 5 and names the byte to be checked in step 6.
+    ///
+    /// Blocks while somebody leaves, for at most `patience`.
+    pub(crate) fn enter<T>(
+        place: &Place,
+        keep: Keep,
+        patience: Duration,
+        claim: impl Fn(BorrowedFd<'_>, Region<'_>) -> Result<(T, u32)>,
+    ) -> Result<(Self, T)> {
+        let start = Instant::now();
+        loop {
+            if let Some(entrance) = Entrance::try_enter(place, keep)? {
+                let (claimed, byte) = claim(entrance.a.as_fd(), entrance.region)?;
+                if let Some(shared) = entrance.seal(byte)? {
+                    return Ok((shared, claimed));
+                }
+            }
+            let waited = start.elapsed();
+            if waited >= patience {
+                return Err(Error::OpenTimedOut { path: place.path.clone(), waited });
+            }
+            std::thread::sleep(RETRY_PAUSE);
+        }
+    }
+
+    /// The words we share. Not to be called in a forked child: [`is_ours`](Self::is_ours) first.
+    #[inline]
+    pub(crate) fn region(&self) -> Region<'_> {
+        self.region
+    }
+
+    /// Whether this process is the one that entered. Async-signal-safe.
+    #[inline]
+    pub(crate) fn is_ours(&self) -> bool {
+        self.birth.is_here()
+    }
+
+    pub(crate) fn birth(&self) -> Birth {
+        self.birth
+    }
+
+    /// A description that holds no lock at rest: for looking at others' bytes.
+    pub(crate) fn probe(&self) -> BorrowedFd<'_> {
+        self.b.as_fd()
+    }
+
+    /// Whether the file was removed under us. One system call.
+    pub(crate) fn is_orphaned(&self) -> bool {
+        is_nameless(self.b.as_fd())
+    }
+
+    pub(crate) fn identity(&self) -> Identity {
+        self.identity
+    }
+
+    pub(crate) fn place(&self) -> &Place {
+        &self.place
+    }
+}
+
+impl<'p> Entrance<'p> {
+    /// Steps 1 to 4. `None`: start again.
+    fn try_enter(place: &'p Place, keep: Keep) -> Result<Option<Self>> {
+        let (a, made) = match place.open()? {
+            Some(fd) => (fd, false),
+            None => match place.create()? {
+                Some(fd) => (fd, true),
+                None => return Ok(None),
+            },
+        };
+        if !made {
+            place.judge(a.as_fd())?;
+            if !presence::announce(a.as_fd()).map_err(|errno| place.no_byte_locks(errno))? || is_nameless(a.as_fd()) {
+                return Ok(None);
+            }
+            place.heal(a.as_fd()).inspect_err(|_| undo_empty(place, a.as_fd()))?;
+        }
+        let system = |operation, errno| Error::System { operation, path: place.path.clone(), errno };
+        let mapping = Mapping::new(a.as_fd()).map_err(|errno| system("map", errno))?;
+        mapping.populate().map_err(|errno| match errno {
+            Errno::FAULT => place.not_a_lock(Found::Size { bytes: 0 }),
+            errno => system("allocate memory for", errno),
+        })?;
+        // SAFETY: `Entrance` and `Shared` keep the region beside the mapping, and hand it out only by a shorter borrow.
+        let region = unsafe { mapping.region() }.map_err(|error| match error {
+            shmlock_core::Error::OtherVersion { found } => place.not_a_lock(Found::Version { version: found }),
+            shmlock_core::Error::NotALock { found } => place.not_a_lock(Found::Magic { word: found }),
+            _ => system("map", Errno::INVAL),
+        })?;
+        Ok(Some(Self { place, keep, region, mapping: Some(mapping), a }))
+    }
+
+    /// Steps 6 and 7. `None`: start again.
+    fn seal(mut self, own_byte: u32) -> Result<Option<Shared>> {
+        let Some(b) = self.place.open()? else { return Ok(None) };
+        let (Some(identity), Some(other)) = (Identity::of_fd(self.a.as_fd()), Identity::of_fd(b.as_fd())) else {
+            return Ok(None);
+        };
+        if identity != other {
+            return Ok(None);
+        }
+        match ofd::is_locked(b.as_fd(), own_byte) {
+            Ok(true) => {}
+            Ok(false) => {
+                return Err(Error::Unsupported {
+                    what: "a byte lock that other descriptions can see (F_OFD_GETLK)",
+                    path: self.place.path.clone(),
+                    errno: None,
+                });
+            }
+            Err(errno) => return Err(self.place.no_byte_locks(errno)),
+        }
+        Ok(Some(Shared {
+            place: self.place.clone(),
+            keep: self.keep,
+            birth: Birth::here(),
+            identity,
+            region: self.region,
+            mapping: self.mapping.take(),
+            b,
+        }))
+    }
+}
+
+impl Drop for Entrance<'_> {
+    fn drop(&mut self) {
+        // Sealed: `Shared` has the mapping, and only the descriptor of `A` goes.
+        let Some(mapping) = self.mapping.take() else { return };
+        drop(mapping);
+        if presence::withdraw(self.a.as_fd()).is_ok() {
+            self.place.remove_if_last(self.a.as_fd(), || may_go(self.a.as_fd(), self.keep));
+        }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        let Some(mapping) = self.mapping.take() else { return };
+        if !self.birth.is_here() {
+            // A forked child: the mapping is the parent's, and something else may stand at its address here.
+            mapping.forget();
+            return;
+        }
+        let leave = self.keep == Keep::Nothing || self.region.word() == Word::FREE;
+        drop(mapping);
+        if leave {
+            self.place.remove_if_last(self.b.as_fd(), || may_go(self.b.as_fd(), self.keep));
+        }
+    }
+}
+
+/// Whether the word, read through the file because the mapping is gone, lets the file go.
+fn may_go(fd: BorrowedFd<'_>, keep: Keep) -> bool {
+    if keep == Keep::Nothing {
+        return true;
+    }
+    let mut word = [0; 4];
+    match pread(fd, &mut word, 0) {
+        Ok(4) => word == Word::FREE.bits().to_le_bytes(),
+        Ok(read) => read == 0, // still empty: never was a lock
+        Err(_) => false,
+    }
+}
+
+/// Takes an empty file away again that could not be made whole.
+fn undo_empty(place: &Place, a: BorrowedFd<'_>) {
+    let is_empty = || matches!(pread(a, &mut [0; 4], 0), Ok(0));
+    if presence::withdraw(a).is_ok() {
+        place.remove_if_last(a, is_empty);
+    }
+}

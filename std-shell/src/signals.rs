@@ -1,0 +1,88 @@
+//! Holding signals back: SIGINT, SIGTERM and SIGHUP, in the calling thread, for a stretch of code.
+//!
+//! By the thread's signal mask (`pthread_sigmask(3)`), so it works in any thread, replaces no handler, and loses nothing:
+//! what arrives meanwhile stays pending and is delivered when the mask is put back. A signal sent to the process goes
+//! to another thread that does not block it, if there is one.
+
+#![allow(unsafe_code, reason = "signal masks exist in libc only")]
+
+use std::mem::MaybeUninit;
+
+/// When signals are held back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BlockSignals {
+    /// Never. The lock is safe without it: whoever dies holding it is recovered from.
+    #[default]
+    Never,
+    /// While the lock is being taken and being given back, but not while waiting and not while holding.
+    Transitions,
+    /// From the taking to the giving back, so that no signal interrupts the section. Not while waiting.
+    WhileHeld,
+}
+
+/// The signals that ask a process to end.
+pub(crate) const ENDING: [libc::c_int; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
+
+/// A thread's mask as it was; put back on drop.
+pub(crate) struct Blocked {
+    before: libc::sigset_t,
+}
+
+impl Blocked {
+    /// Blocks [`ENDING`] in this thread. Async-signal-safe.
+    pub(crate) fn now() -> Self {
+        Self { before: change(libc::SIG_BLOCK, &set_of(&ENDING)) }
+    }
+
+    /// Runs `act` with the mask as it was before, then blocks again.
+    pub(crate) fn suspended<R>(&self, act: impl FnOnce() -> R) -> R {
+        let blocked = change(libc::SIG_SETMASK, &self.before);
+        let result = act();
+        change(libc::SIG_SETMASK, &blocked);
+        result
+    }
+}
+
+impl Drop for Blocked {
+    fn drop(&mut self) {
+        change(libc::SIG_SETMASK, &self.before);
+    }
+}
+
+/// Runs `act`, with the mask put back for its time if signals are blocked.
+pub(crate) fn unblocked<R>(blocked: Option<&Blocked>, act: impl FnOnce() -> R) -> R {
+    match blocked {
+        Some(blocked) => blocked.suspended(act),
+        None => act(),
+    }
+}
+
+/// Lets one signal through to this thread. Async-signal-safe.
+pub(crate) fn unblock(signal: libc::c_int) {
+    change(libc::SIG_UNBLOCK, &set_of(&[signal]));
+}
+
+fn set_of(signals: &[libc::c_int]) -> libc::sigset_t {
+    let mut set = MaybeUninit::uninit();
+    // SAFETY: sigemptyset writes a whole set through a valid pointer.
+    unsafe { libc::sigemptyset(set.as_mut_ptr()) };
+    // SAFETY: initialised by the call above.
+    let mut set = unsafe { set.assume_init() };
+    for &signal in signals {
+        // SAFETY: a valid set, and signal numbers that exist.
+        unsafe { libc::sigaddset(&raw mut set, signal) };
+    }
+    set
+}
+
+/// Changes this thread's mask; gives back the former. Cannot fail: `how` and the pointers are valid.
+fn change(how: libc::c_int, set: &libc::sigset_t) -> libc::sigset_t {
+    let mut before = MaybeUninit::uninit();
+    // SAFETY: an empty set is written first, so that the result is defined whatever the next call does.
+    unsafe { libc::sigemptyset(before.as_mut_ptr()) };
+    // SAFETY: both pointers are valid for the call.
+    unsafe { libc::pthread_sigmask(how, set, before.as_mut_ptr()) };
+    // SAFETY: initialised by sigemptyset.
+    unsafe { before.assume_init() }
+}

@@ -1,0 +1,61 @@
+//! Sleeping in the kernel until the word changes, futex(2). Always the shared kind: the peer is another process.
+
+use std::sync::atomic::AtomicU32;
+use std::time::Duration;
+
+use rustix::io::Errno;
+use rustix::thread::futex::{self, Flags, WaitFlags, WaitvFlags};
+use rustix::time::{ClockId, Timespec, clock_gettime};
+
+/// How a sleep ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Woke {
+    /// Woken, or the word had changed before we slept.
+    Changed,
+    /// The time was over, or a signal came.
+    Elapsed,
+}
+
+/// Sleeps while `word` is `value`, for at most `limit`.
+pub(crate) fn wait(word: &AtomicU32, value: u32, limit: Duration) -> Woke {
+    // Flags without PRIVATE: the kernel keys the sleeper by the file, not by this address space.
+    match futex::wait(word, Flags::empty(), value, Some(&timespec(limit))) {
+        Ok(()) | Err(Errno::AGAIN) => Woke::Changed,
+        // TIMEDOUT, INTR; anything else cannot happen with a valid address, and then looking again is right too.
+        Err(_) => Woke::Elapsed,
+    }
+}
+
+/// Sleeps while both words have their values; `None` if the kernel cannot (before Linux 5.16, some emulators).
+pub(crate) fn wait_either(first: (&AtomicU32, u32), second: (&AtomicU32, u32), limit: Duration) -> Option<Woke> {
+    let end = clock_gettime(ClockId::Monotonic) + timespec(limit);
+    let waiters = [first, second].map(|(word, value)| {
+        let mut waiter = futex::Wait::new();
+        waiter.val = u64::from(value);
+        waiter.uaddr = futex::WaitPtr::new(word.as_ptr().cast());
+        waiter.flags = WaitFlags::SIZE_U32;
+        waiter
+    });
+    match futex::waitv(&waiters, WaitvFlags::empty(), Some(&end), ClockId::Monotonic) {
+        Ok(_) | Err(Errno::AGAIN) => Some(Woke::Changed),
+        Err(Errno::NOSYS | Errno::INVAL | Errno::PERM) => None,
+        Err(_) => Some(Woke::Elapsed),
+    }
+}
+
+/// Wakes one sleeper. Async-signal-safe.
+#[cold]
+pub(crate) fn wake_one(word: &AtomicU32) {
+    // Nobody asleep is no error; nothing else can go wrong with a valid address.
+    let _ = futex::wake(word, Flags::empty(), 1);
+}
+
+/// Wakes every sleeper. Async-signal-safe.
+pub(crate) fn wake_all(word: &AtomicU32) {
+    let _ = futex::wake(word, Flags::empty(), i32::MAX.unsigned_abs());
+}
+
+/// What does not fit (292 years) is cut; every sleep here is clamped to a poll interval anyway.
+pub(crate) fn timespec(duration: Duration) -> Timespec {
+    Timespec::try_from(duration).unwrap_or(Timespec { tv_sec: i64::MAX / 4, tv_nsec: 0 })
+}

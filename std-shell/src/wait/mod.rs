@@ -1,0 +1,127 @@
+//! How a contender lets time pass: a bounded spin, then sleeps of at most one poll interval each.
+
+pub(crate) mod futex;
+mod poll;
+
+use std::sync::atomic::AtomicU32;
+use std::time::Duration;
+
+use shmlock_core::wait::{Contention, Verdict, Wait};
+
+use crate::deadline::Patience;
+use crate::error::Result;
+use crate::event::{ExitEvent, WAITING_ALLOWED};
+use crate::registry;
+use crate::shm::Shared;
+use crate::signals::{self, Blocked};
+
+/// How to sleep.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WaitStrategy {
+    /// In the kernel until the holder wakes us, at most one poll interval at a time.
+    #[default]
+    Futex,
+    /// For one poll interval at a time, asking nobody for a wake. For sandboxes that refuse futex(2).
+    SleepPolling,
+}
+
+/// How often to look before sleeping. With some 10 ns each this is about as long as a sleep and a wake cost, so it at
+/// most doubles the price of a wait. Arbitrary beyond that; a hand-off benchmark on many cores would change it.
+const SPIN_LIMIT: u32 = 100;
+
+/// Why waiting ended without the lock.
+#[derive(Debug)]
+pub(crate) enum GaveUp {
+    TimedOut,
+    Cancelled,
+    WouldDeadlock,
+    Orphaned,
+    Event(crate::Error),
+}
+
+/// The core's waiting seam, on Linux.
+pub(crate) struct Waiter<'a> {
+    pub(crate) shared: &'a Shared,
+    pub(crate) patience: Patience,
+    pub(crate) interval: Duration,
+    pub(crate) strategy: WaitStrategy,
+    pub(crate) event: Option<&'a ExitEvent>,
+    pub(crate) blocked: Option<&'a Blocked>,
+    /// Whether the owner has been probed since the last sleep.
+    pub(crate) probed: bool,
+    pub(crate) spun: bool,
+    pub(crate) gave_up: Option<GaveUp>,
+}
+
+impl Wait for Waiter<'_> {
+    fn wait(&mut self, contention: &mut Contention<'_>) -> Verdict {
+        match self.next(contention) {
+            Ok(verdict) => verdict,
+            Err(reason) => {
+                self.gave_up = Some(reason);
+                Verdict::GiveUp
+            }
+        }
+    }
+}
+
+impl Waiter<'_> {
+    /// Spin; probe; sleep; probe; sleep … until the patience is over. Each sleep is preceded by a probe of the owner,
+    /// so a lock whose owner is dead is had without sleeping, and even with a patience of zero.
+    fn next(&mut self, contention: &mut Contention<'_>) -> std::result::Result<Verdict, GaveUp> {
+        if !self.spun {
+            self.spun = true;
+            if !matches!(self.patience, Patience::None) && spin(contention) {
+                return Ok(Verdict::Retry);
+            }
+        }
+        if !self.probed {
+            self.probed = true;
+            return Ok(Verdict::Probe);
+        }
+        let event = self.allowed_by()?;
+        let limit = self.patience.clamp(self.interval).ok_or(GaveUp::TimedOut)?;
+        if contention.seen().owner().is_some_and(|owner| registry::held_by_this_thread(owner, self.shared.identity())) {
+            return Err(GaveUp::WouldDeadlock);
+        }
+        let woke = signals::unblocked(self.blocked, || self.sleep(contention, event, limit));
+        if woke == futex::Woke::Changed {
+            return Ok(Verdict::Retry);
+        }
+        if self.shared.is_orphaned() {
+            return Err(GaveUp::Orphaned);
+        }
+        Ok(Verdict::Probe)
+    }
+
+    /// The event's word, if there is an event and it is clear.
+    fn allowed_by(&self) -> std::result::Result<Option<&AtomicU32>, GaveUp> {
+        let Some(event) = self.event else { return Ok(None) };
+        let is_set = |event: &ExitEvent| -> Result<bool> { event.is_set() };
+        if is_set(event).map_err(GaveUp::Event)? {
+            return Err(GaveUp::Cancelled);
+        }
+        event.word().map(Some).map_err(GaveUp::Event)
+    }
+
+    fn sleep(&self, contention: &mut Contention<'_>, event: Option<&AtomicU32>, limit: Duration) -> futex::Woke {
+        if self.strategy == WaitStrategy::SleepPolling {
+            poll::sleep(limit, event);
+            return futex::Woke::Elapsed;
+        }
+        let Ok(marked) = contention.mark_waiting() else { return futex::Woke::Changed };
+        let lock = (contention.word(), marked.bits());
+        event
+            .and_then(|event| futex::wait_either(lock, (event, WAITING_ALLOWED), limit))
+            .unwrap_or_else(|| futex::wait(lock.0, lock.1, limit))
+    }
+}
+
+/// Looks for a while; whether the lock looks free now.
+fn spin(contention: &Contention<'_>) -> bool {
+    (0..SPIN_LIMIT).any(|_| {
+        std::hint::spin_loop();
+        contention.looks_free()
+    })
+}
