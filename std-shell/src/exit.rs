@@ -34,8 +34,9 @@ use shmlock_core::protocol::{self, Wake};
 use shmlock_core::{Token, Word};
 
 use crate::error::{Error, Result};
-use crate::registry::{self, Pinned, this_thread};
+use crate::registry::{self, Pinned};
 use crate::signals::{self, ENDING};
+use crate::thread::this_thread;
 use crate::wait::futex;
 
 /// How often a dying process looks whether its other threads have given back what they hold, and how long it sleeps in

@@ -25,8 +25,8 @@ use crate::guard::{Guard, Recovered};
 use crate::inspect::{Holder, boot_seconds, pid_namespace};
 use crate::liveness::KernelProof;
 use crate::lock::ShmLock;
-use crate::registry::this_thread;
 use crate::signals::{BlockSignals, Blocked};
+use crate::thread::this_thread;
 use crate::wait::{GaveUp, Waiter, futex};
 
 /// The handle is inside a call that moves the owner word. Only a signal handler can see it.
@@ -125,6 +125,9 @@ impl ShmLock {
         let word = self.shared.region().owner_word();
         let won = acquire_contended(word, self.token, self.settings.fence, &mut proof, &mut waiter);
         if let Ok(acquisition) = won {
+            if acquisition.recovered_from.is_some() && self.shared.is_orphaned() {
+                return Err(self.hand_back_orphan());
+            }
             return Ok(Some(acquisition));
         }
         let name = self.name.to_string();
@@ -138,6 +141,15 @@ impl ShmLock {
             Some(GaveUp::Orphaned) => self.orphaned(),
             Some(GaveUp::Event(error)) => error,
         })
+    }
+
+    /// Ends a take-over on a file that has lost its name: a new lock of that name may be held by somebody else.
+    fn hand_back_orphan(&self) -> Error {
+        let word = self.shared.region().owner_word();
+        if let Ok(Wake::One) = protocol::abandon(word, self.token, self.settings.fence) {
+            futex::wake_one(word);
+        }
+        self.orphaned()
     }
 
     /// What a new holder does before its section begins.

@@ -68,6 +68,7 @@ mod presence;
 mod registry;
 mod shm;
 mod signals;
+mod thread;
 mod token;
 mod wait;
 

@@ -7,7 +7,6 @@
 //! The list only grows; a slot is leaked once and used again by later handles. So walking needs no lock, and the
 //! number of slots is the largest number of handles that were open at one time.
 
-use std::cell::Cell;
 use std::sync::OnceLock;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64};
@@ -16,6 +15,7 @@ use shmlock_core::{FenceScope, Token};
 
 use crate::file::Identity;
 use crate::fork;
+use crate::thread::this_thread;
 
 /// Nobody uses the slot.
 const FREE: u32 = 0;
@@ -164,23 +164,4 @@ pub(crate) fn for_each(mut look: impl FnMut(&Pinned)) {
         }
         slot.state.store(LIVE, Release); // pairs with `retire`
     }
-}
-
-thread_local! {
-    static THREAD: Cell<(u32, u32)> = const { Cell::new((0, 0)) };
-}
-
-/// The kernel's number of this thread, gettid(2); asked for once in each thread and process.
-#[inline]
-pub(crate) fn this_thread() -> u32 {
-    THREAD.with(|cell| {
-        let (generation, thread) = cell.get();
-        let present = fork::present_generation();
-        if generation == present && thread != 0 {
-            return thread;
-        }
-        let thread = rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs();
-        cell.set((present, thread));
-        thread
-    })
 }

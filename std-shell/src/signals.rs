@@ -8,6 +8,8 @@
 
 use std::mem::MaybeUninit;
 
+use crate::thread::this_thread;
+
 /// When signals are held back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -18,6 +20,9 @@ pub enum BlockSignals {
     /// While the lock is being taken and being given back, but not while waiting and not while holding.
     Transitions,
     /// From the taking to the giving back, so that no signal interrupts the section. Not while waiting.
+    ///
+    /// The lock must be given back on the thread that took it. A guard sees to that; a handle that is sent to another
+    /// thread between `acquire` and `release` does not, and leaves the signals of the first thread blocked.
     WhileHeld,
 }
 
@@ -27,12 +32,13 @@ pub(crate) const ENDING: [libc::c_int; 3] = [libc::SIGINT, libc::SIGTERM, libc::
 /// A thread's mask as it was; put back on drop.
 pub(crate) struct Blocked {
     before: libc::sigset_t,
+    thread: u32,
 }
 
 impl Blocked {
     /// Blocks [`ENDING`] in this thread. Async-signal-safe.
     pub(crate) fn now() -> Self {
-        Self { before: change(libc::SIG_BLOCK, &set_of(&ENDING)) }
+        Self { before: change(libc::SIG_BLOCK, &set_of(&ENDING)), thread: this_thread() }
     }
 
     /// Runs `act` with the mask as it was before, then blocks again.
@@ -46,7 +52,10 @@ impl Blocked {
 
 impl Drop for Blocked {
     fn drop(&mut self) {
-        change(libc::SIG_SETMASK, &self.before);
+        // Another thread's mask is not ours to change.
+        if self.thread == this_thread() {
+            change(libc::SIG_SETMASK, &self.before);
+        }
     }
 }
 
