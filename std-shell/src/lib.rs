@@ -88,3 +88,8 @@ pub use wait::WaitStrategy;
 pub use rustix::io::Errno;
 /// The `uuid` crate in the version whose types this crate's interface uses.
 pub use uuid;
+
+/// The README's code is compiled and run with the documentation tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
