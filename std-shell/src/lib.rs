@@ -14,7 +14,7 @@
 //!
 //! if let Some(_guard) = lock.try_lock()? { /* did not wait */ }
 //!
-//! match lock.try_lock_for(Duration::`from_secs(1)`) {
+//! match lock.try_lock_for(Duration::from_secs(1)) {
 //!     Ok(_guard) => { /* waited at most a second */ }
 //!     Err(error) if error.is_timed_out() => eprintln!("{error}"), // names the holder
 //!     Err(error) => return Err(error),
