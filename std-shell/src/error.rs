@@ -285,6 +285,7 @@ fn remedy(errno: Errno) -> &'static str {
         Errno::MFILE => "; close descriptors or raise RLIMIT_NOFILE: a handle needs one, opening it two",
         Errno::NFILE => "; the whole system is out of descriptors",
         Errno::ACCESS | Errno::PERM => "; share the lock by Builder::mode and a common group, or run as its owner",
+        Errno::AGAIN => "; another process holds byte locks on the whole file, see lslocks(8)",
         _ => "",
     }
 }

@@ -136,6 +136,13 @@ impl Place {
         }
     }
 
+    pub(crate) fn no_token(&self, errno: Errno) -> Error {
+        match errno {
+            Errno::AGAIN => self.system("find a free token on", errno),
+            errno => self.no_byte_locks(errno),
+        }
+    }
+
     /// Whether the open file may be used: a regular file, of an owner we trust, no wider open than asked for.
     pub(crate) fn judge(&self, fd: BorrowedFd<'_>) -> Result<()> {
         let stat = fstat(fd).map_err(|errno| self.system("inspect", errno))?;

@@ -93,7 +93,7 @@ impl ShmLock {
         let system = |errno| Error::System { operation: "get random bytes for", path: place.path.clone(), errno };
         let uuid = uuid::Builder::from_random_bytes(token::random_bytes().map_err(system)?).into_uuid();
         let (shared, token) = Shared::enter(place, Keep::Marked, settings.open_timeout, |a, region| {
-            let token = token::draw(a).map_err(|errno| place.no_byte_locks(errno))?;
+            let token = token::draw(a).map_err(|errno| place.no_token(errno))?;
             hold::free_stale(region, token);
             Ok((token, token::byte_of(token)))
         })?;

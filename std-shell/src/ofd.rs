@@ -11,6 +11,7 @@
 
 #![allow(unsafe_code, reason = "fcntl with a lock argument exists in libc only")]
 
+use std::ops::RangeInclusive;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use rustix::io::Errno;
@@ -46,12 +47,26 @@ pub(crate) fn unlock(fd: BorrowedFd<'_>, byte: u32) -> Result<(), Errno> {
 
 /// Whether another description holds the byte. Locks of `fd`'s own description do not count.
 pub(crate) fn is_locked(fd: BorrowedFd<'_>, byte: u32) -> Result<bool, Errno> {
-    let answer = fcntl(fd, libc::F_OFD_GETLK, libc::F_WRLCK, byte)?;
-    Ok(answer != libc::F_UNLCK)
+    blocking_range(fd, byte).map(|range| range.is_some())
 }
 
-/// One fcntl(2) on one byte; gives back the lock type that the kernel wrote.
-fn fcntl(fd: BorrowedFd<'_>, command: libc::c_int, kind: libc::c_int, byte: u32) -> Result<libc::c_int, Errno> {
+/// The locked bytes of another description that the byte lies in, if there is one.
+pub(crate) fn blocking_range(fd: BorrowedFd<'_>, byte: u32) -> Result<Option<RangeInclusive<u32>>, Errno> {
+    let lock = fcntl(fd, libc::F_OFD_GETLK, libc::F_WRLCK, byte)?;
+    if libc::c_int::from(lock.l_type) == libc::F_UNLCK {
+        return Ok(None);
+    }
+    // A length of 0 reaches to the end of all files. What lies beyond our offsets is cut: we never ask there.
+    let start = u32::try_from(lock.l_start).unwrap_or(byte);
+    let end = match u32::try_from(lock.l_len) {
+        Ok(0) | Err(_) => u32::MAX,
+        Ok(len) => start.saturating_add(len - 1),
+    };
+    Ok(Some(start..=end))
+}
+
+/// One fcntl(2) on one byte; gives back what the kernel wrote.
+fn fcntl(fd: BorrowedFd<'_>, command: libc::c_int, kind: libc::c_int, byte: u32) -> Result<libc::flock, Errno> {
     // SAFETY: `flock` is plain data of integers, for which all zero is valid.
     let mut lock: libc::flock = unsafe { std::mem::zeroed() };
     // The constants are `c_int` and the fields `c_short` on every Linux target; the values are 0, 1 and 2.
@@ -72,7 +87,7 @@ fn fcntl(fd: BorrowedFd<'_>, command: libc::c_int, kind: libc::c_int, byte: u32)
         // - the commands used here take a pointer to `flock`, valid for reads and writes: it is ours.
         let answer = unsafe { libc::fcntl(fd.as_raw_fd(), command, &raw mut lock) };
         if answer != -1 {
-            return Ok(libc::c_int::from(lock.l_type));
+            return Ok(lock);
         }
         match Errno::from_io_error(&std::io::Error::last_os_error()) {
             Some(Errno::INTR) => {}
