@@ -61,6 +61,8 @@ mod hold;
 mod inspect;
 mod liveness;
 mod lock;
+#[cfg(feature = "logger")]
+mod logger;
 mod mapping;
 mod name;
 mod ofd;
@@ -80,6 +82,8 @@ pub use guard::{Guard, Recovered};
 pub use inspect::{Health, Holder, Occupancy};
 pub use liveness::Life;
 pub use lock::ShmLock;
+#[cfg(feature = "logger")]
+pub use logger::{Line, Logger};
 pub use name::NAME_MAX;
 pub use signals::BlockSignals;
 pub use wait::WaitStrategy;
