@@ -1,7 +1,10 @@
 #!/usr/bin/env bash
-# Proves: both crates can be published: each archive is complete and builds by itself, shmlock against the packed core.
+# Proves: both crates can be published. Each archive is complete and builds by itself, shmlock against the packed core;
+# Cargo.lock is current.
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
+
+cargo fetch --quiet --locked
 
 # A developer may try it in the middle of a change; a build machine has no changes of its own.
 dirty=()
