@@ -115,6 +115,16 @@ fn ten_thousand_garbage_regions_are_read_without_a_panic_or_a_write() {
 }
 
 #[test]
+fn a_record_can_be_read_by_its_token_whoever_holds_the_lock_now() {
+    let memory = held(3);
+    for owner in [0, 9, u32::MAX] {
+        memory.set(OWNER, owner);
+        assert_eq!(memory.region().record_of(derived(3).0, InnerShareable), Some(derived(3).1));
+        assert_eq!(memory.region().record_of(token(9), InnerShareable), None);
+    }
+}
+
+#[test]
 fn a_record_describes_whom_it_names() {
     let memory = held(3);
     assert!(memory.region().record_describes(derived(3).0));

@@ -1,15 +1,17 @@
 //! `RegionLock`: exclusion, nesting, bounded waiting, releases that go wrong, the record, what may cross threads.
 
+#![allow(unsafe_code, reason = "data that only the lock protects")]
+
 mod common;
 
-use core::sync::atomic::Ordering::Relaxed;
+use std::sync::Barrier;
 use std::thread;
 
 use common::records::{RECORD_TOKEN, SEQUENCE, derived};
-use common::{RawMemory, WAITERS, number, patient, rounds};
+use common::{Protected, RawMemory, WAITERS, number, patient, rounds};
 use shmlock_core::fence::{FullSystem, InnerShareable};
 use shmlock_core::wait::{Spin, Wait, Wfe};
-use shmlock_core::{AtomicU32, Error, Fence, FenceScope, Region, RegionGuard, RegionLock, RegionMemory, Word};
+use shmlock_core::{Error, Fence, FenceScope, Region, RegionGuard, RegionLock, RegionMemory, Word};
 
 fn lock(memory: &RawMemory, token: u16) -> RegionLock<'_> {
     RegionLock::new(memory.region(), number(token))
@@ -29,26 +31,27 @@ fn gave_up(wait: &mut impl Wait) -> Error {
 
 fn sections_exclude_each_other<F: Fence + Send>(fence: F) {
     const SECTIONS: u32 = rounds(20_000);
-    let (memory, counter, newest) = (RawMemory::zeroed(), AtomicU32::new(0), AtomicU32::new(0));
-    let region = memory.region();
+    let (memory, sections, newest) = (RawMemory::zeroed(), Protected::zero(), Protected::zero());
+    let (region, start) = (memory.region(), Barrier::new(4));
     thread::scope(|scope| {
         for token in 1..=4 {
-            let (counter, newest) = (&counter, &newest);
+            let (start, sections, newest) = (&start, &sections, &newest);
             scope.spawn(move || {
+                start.wait();
                 let lock = RegionLock::with_fence(region, number(token), fence);
                 for _ in 0..SECTIONS {
                     let guard = lock.lock(&mut patient()).expect("patient");
-                    // A load and a store, not an addition: two owners at once would lose counts.
-                    counter.store(counter.load(Relaxed) + 1, Relaxed);
-                    let fencing_token = u32::try_from(guard.fencing_token()).expect("few sections");
-                    assert!(fencing_token > newest.load(Relaxed), "the fencing token grows");
-                    newest.store(fencing_token, Relaxed);
+                    // SAFETY: `guard` holds the lock.
+                    unsafe { sections.update(|before| before + 1) };
+                    // SAFETY: as above.
+                    let before = unsafe { newest.update(|_| guard.fencing_token()) };
+                    assert!(before < guard.fencing_token(), "the fencing token grows");
                     assert!(!guard.owner_died());
                 }
             });
         }
     });
-    assert_eq!((counter.into_inner(), newest.into_inner()), (4 * SECTIONS, 4 * SECTIONS));
+    assert_eq!([sections, newest].map(Protected::into_inner), [4 * u64::from(SECTIONS); 2]);
     assert!(region.word().is_free());
 }
 

@@ -3,9 +3,9 @@
 mod common;
 
 use common::records::derived;
-use common::{DIED, FLAGS, ProofBy, RawMemory, WAITERS, WaitBy, number, token};
+use common::{DIED, FLAGS, ProofBy, RawMemory, WAITERS, number, probing, token};
 use shmlock_core::contend::NeverDead;
-use shmlock_core::wait::{Contention, Spin, Verdict, Wfe};
+use shmlock_core::wait::{Spin, Wfe};
 use shmlock_core::{Error, RegionLock, Token, Word};
 
 fn lock(memory: &RawMemory, token: u16) -> RegionLock<'_> {
@@ -110,9 +110,7 @@ fn without_a_proof_nobody_is_ever_robbed() {
     let memory = orphaned();
     let lock = lock(&memory, 2);
     let seen = Word::from_bits(1);
-    let mut probing = 0..1_000;
-    let mut ask = WaitBy(|_: &mut Contention<'_>| probing.next().map_or(Verdict::GiveUp, |_| Verdict::Probe));
-    assert_eq!(lock.acquire(&mut ask), Err(Error::Busy { seen }));
+    assert_eq!(lock.acquire(&mut probing(1_000)), Err(Error::Busy { seen }));
     assert_eq!(lock.lock(&mut Spin::attempts(1_000)).err(), Some(Error::Busy { seen }));
     let never = lock.lock_or_recover(&mut Wfe::attempts(1_000), &mut NeverDead);
     assert_eq!(never.err(), Some(Error::Busy { seen: seen.with_waiters() }));

@@ -1,10 +1,11 @@
 //! What several test files share: raw memory seen as bytes, pseudo-random numbers, words and tokens worth trying.
 
 #![allow(dead_code, reason = "each test file uses its own part of this")]
-#![allow(unsafe_code, reason = "the memory of a peer outside Rust is reached through a raw address")]
+#![allow(unsafe_code, reason = "raw addresses as a peer outside Rust has them, and data that only a lock protects")]
 
 pub(crate) mod records;
 
+use core::cell::UnsafeCell;
 use core::fmt::Debug;
 use core::num::NonZeroU16;
 use core::ptr::NonNull;
@@ -73,7 +74,7 @@ impl Random {
 pub(crate) fn token_parts() -> Vec<u32> {
     let mut parts = vec![0, 1, 2, 65_535, 65_536, 65_537, RESERVED - 1, RESERVED];
     let mut random = Random(1);
-    parts.extend((0..24).map(|_| token_part(random.word())));
+    parts.extend((0..rounds(24)).map(|_| token_part(random.word())));
     parts
 }
 
@@ -112,13 +113,24 @@ impl<W: FnMut(&mut Contention<'_>) -> Verdict> Wait for WaitBy<W> {
     }
 }
 
+/// Has the owner probed a bounded number of times.
+pub(crate) fn probing(attempts: u32) -> impl Wait {
+    let mut attempts = 0..attempts;
+    WaitBy(move |_: &mut Contention<'_>| attempts.next().map_or(Verdict::GiveUp, |_| Verdict::Probe))
+}
+
 /// Waits as a shell would: asks for a wake, lets others run, has the owner probed. Gives up only after some minutes,
 /// so that a lock that nobody gives back is a failure and not a hang.
 pub(crate) fn patient() -> impl Wait {
     WaitBy(|contention: &mut Contention<'_>| match contention.mark_waiting() {
         _ if contention.attempt() > 200_000_000 => Verdict::GiveUp,
         Ok(_) => {
-            thread::yield_now();
+            // Mostly spinning, so that contenders come to the word in the same instant.
+            if contention.attempt() % 32 == 31 {
+                thread::yield_now();
+            } else {
+                core::hint::spin_loop();
+            }
             Verdict::Probe
         }
         Err(_) => Verdict::Retry,
@@ -131,6 +143,33 @@ pub(crate) struct ProofBy<L>(pub(crate) L);
 impl<L: FnMut(Token) -> bool> Liveness for ProofBy<L> {
     fn while_dead<R>(&mut self, owner: Token, act: impl FnOnce() -> R) -> Option<R> {
         (self.0)(owner).then(act)
+    }
+}
+
+/// A number that nothing but the lock under test protects: two owners at once lose changes, and Miri reports the race.
+pub(crate) struct Protected(UnsafeCell<u64>);
+
+// SAFETY: the only access to the cell is `update`, whose callers take turns.
+unsafe impl Sync for Protected {}
+
+impl Protected {
+    pub(crate) fn zero() -> Self {
+        Self(UnsafeCell::new(0))
+    }
+
+    /// Changes the number; gives back what it was.
+    ///
+    /// # Safety
+    /// The caller holds the lock that protects it.
+    pub(crate) unsafe fn update(&self, change: impl FnOnce(u64) -> u64) -> u64 {
+        // SAFETY: nobody else accesses the cell now: promised by the caller.
+        let number = unsafe { &mut *self.0.get() };
+        let changed = change(*number);
+        core::mem::replace(number, changed)
+    }
+
+    pub(crate) fn into_inner(self) -> u64 {
+        self.0.into_inner()
     }
 }
 
