@@ -1,0 +1,114 @@
+//! Was anything lost? What one terminal finds on the board at the end, in words and as an exit status.
+
+use std::ops::Range;
+use std::process::ExitCode;
+
+use crate::board::{Board, Row};
+use crate::crew::Outcome;
+use crate::waits::Waits;
+
+/// The board at the end of one terminal's part.
+#[derive(Debug)]
+pub struct Account {
+    counter: u64,
+    /// Of all terminals.
+    sum_of_tallies: u64,
+    /// Of this terminal.
+    rows: Vec<RowAccount>,
+}
+
+#[derive(Debug)]
+struct RowAccount {
+    pid: u64,
+    share: u64,
+    tally: u64,
+    deaths: u64,
+    recoveries: u64,
+    waits: Waits,
+}
+
+impl RowAccount {
+    fn read(row: Row<'_>) -> Self {
+        Self {
+            pid: row.pid(),
+            share: row.share().get(),
+            tally: row.tally().get(),
+            deaths: row.deaths().get(),
+            recoveries: row.recoveries().get(),
+            waits: row.waits(),
+        }
+    }
+}
+
+impl Account {
+    /// Reads the board; `rows` are those of this terminal.
+    #[must_use]
+    pub fn read(board: &Board, rows: Range<usize>) -> Self {
+        Self {
+            counter: board.counter().get(),
+            sum_of_tallies: board.sum_of_tallies(),
+            rows: board.rows(rows).map(RowAccount::read).collect(),
+        }
+    }
+
+    /// Prints the account, and says whether all is well. Only the `last` terminal out knows the end of the whole.
+    #[must_use]
+    pub fn print(&self, outcome: &Outcome, no_lock: bool, last: bool) -> ExitCode {
+        self.print_workers(outcome);
+        let own_part_is_well = self.print_own_part(outcome);
+        let whole_is_well = self.print_whole(no_lock, last);
+        if own_part_is_well && whole_is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    }
+
+    fn sum(&self, of: impl Fn(&RowAccount) -> u64) -> u64 {
+        self.rows.iter().map(of).sum()
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "a rate is printed with few digits")]
+    fn print_workers(&self, outcome: &Outcome) {
+        let mut waits = Waits::none();
+        println!("   process  increments  recoveries    median      99 %   longest wait");
+        for row in &self.rows {
+            println!("{:>10}  {:>10}  {:>10}{}", row.pid, row.tally, row.recoveries, row.waits);
+            waits.add(&row.waits);
+        }
+        let (increments, seconds) = (self.sum(|row| row.tally), outcome.elapsed.as_secs_f64());
+        println!("{:>10}  {increments:>10}  {:>10}{waits}", "all", self.sum(|row| row.recoveries));
+        println!("{seconds:.2} s, {:.0} increments per second", increments as f64 / seconds);
+    }
+
+    /// Each share is done, and each worker killed in its section was missed by the next owner.
+    fn print_own_part(&self, outcome: &Outcome) -> bool {
+        let Outcome { killed, killed_by_others, .. } = *outcome;
+        let deaths = self.sum(|row| row.deaths);
+        if killed + killed_by_others > 0 {
+            println!("killed while they held the lock: {killed}, reported by the next owners: {deaths}");
+        }
+        if killed_by_others > 0 {
+            println!("killed by somebody else, whatever they were doing: {killed_by_others}");
+        }
+        // Who was killed by somebody else may have held the lock, or not.
+        let deaths_are_well = (killed..=killed + killed_by_others).contains(&deaths);
+        let shares_are_well = self.rows.iter().all(|row| row.tally == row.share);
+        if !deaths_are_well || !shares_are_well {
+            println!("WRONG: {} of {} done", self.sum(|row| row.tally), self.sum(|row| row.share));
+        }
+        deaths_are_well && shares_are_well
+    }
+
+    fn print_whole(&self, no_lock: bool, last: bool) -> bool {
+        let (counter, done) = (self.counter, self.sum_of_tallies);
+        let missing = done.abs_diff(counter);
+        if !last {
+            println!("other terminals are still at work, and the last one out counts again; so far:");
+        }
+        print!("counter {counter} after {done} increments: ");
+        match (missing, no_lock) {
+            (0, false) => println!("nothing was lost"),
+            (0, true) => println!("nothing was lost, by luck; try more --processes or --increments"),
+            (_, true) => println!("{missing} were lost, for want of the lock"),
+            (_, false) => println!("{missing} WERE LOST although there is a lock"),
+        }
+        missing == 0 || no_lock
+    }
+}
