@@ -45,7 +45,8 @@ impl Liveness for NeverDead {
 /// taken over at once, with DIED.
 ///
 /// # Errors
-/// The word last seen, when `wait` answered [`Verdict::GiveUp`].
+/// The word last seen, when `wait` answered [`Verdict::GiveUp`]. **If it is free, the caller owes a wake** to whoever
+/// else sleeps on the word: the one that was used up here may have been meant for them.
 #[cold]
 pub fn acquire_contended<F: Fence>(
     word: &AtomicU32,
@@ -65,7 +66,6 @@ pub fn acquire_contended<F: Fence>(
             if let Some(acquisition) = protocol::take_over(word, me, me, fence) {
                 return Ok(acquisition);
             }
-            continue;
         }
         let verdict = wait.wait(&mut Contention::new(word, seen, attempt, &mut arrival));
         attempt = attempt.saturating_add(1);

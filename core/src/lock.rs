@@ -21,6 +21,8 @@ use crate::word::Word;
 /// from before a reset. (That is also what makes it heal: a core that restarts finds its own token in the word, takes
 /// the lock over at its first acquisition, and is told so by [`owner_died`](RegionGuard::owner_died).)
 ///
+/// Dropping the handle gives back what [`acquire`](Self::acquire) took. What a leaked guard holds stays held.
+///
 /// Nothing here allocates, blocks longer than the given [`Wait`], or panics, whatever stands in the region.
 #[derive(Debug)]
 pub struct RegionLock<'a, F: Fence = InnerShareable> {
@@ -63,6 +65,7 @@ impl<'a, F: Fence> RegionLock<'a, F> {
     #[must_use]
     pub fn with_record(mut self, record: Record) -> Self {
         self.record = Some(record);
+        self.recorded.set(false);
         self
     }
 
@@ -110,8 +113,12 @@ impl<'a, F: Fence> RegionLock<'a, F> {
             let word = self.region.owner_word();
             let acquisition = match protocol::try_acquire(word, self.me, Arrival::Fresh, self.fence) {
                 Ok(acquisition) => acquisition,
-                Err(_) => contend::acquire_contended(word, self.me, self.fence, liveness, wait)
-                    .map_err(|seen| Error::Busy { seen })?,
+                Err(_) => contend::acquire_contended(word, self.me, self.fence, liveness, wait).map_err(|seen| {
+                    if seen.is_free() {
+                        wait::send_event(); // the event that we used up may have been meant for others
+                    }
+                    Error::Busy { seen }
+                })?,
             };
             self.begin(acquisition);
         }
@@ -121,16 +128,21 @@ impl<'a, F: Fence> RegionLock<'a, F> {
 
     fn begin(&self, acquisition: Acquisition) {
         self.owner_died.set(acquisition.owner_died);
-        self.region.count_acquisition();
+        self.region.count_acquisition(self.fence);
         if acquisition.recovered_from.is_some() {
             self.region.count_recovery();
         }
-        if let Some(record) = &self.record {
-            if !(self.recorded.get() && self.region.record_describes(self.me)) {
-                self.region.write_record(self.me, record, self.fence);
-                self.recorded.set(true);
+        let described = self.region.record_describes(self.me);
+        match &self.record {
+            Some(_) if described && self.recorded.get() => {}
+            Some(record) => self.region.write_record(self.me, record, self.fence),
+            // Left by a former life of this token, or by this handle while it had a record.
+            None if described && !self.recorded.get() => {
+                self.region.write_record(self.me, &Record::default(), self.fence);
             }
+            None => {}
         }
+        self.recorded.set(true);
     }
 
     /// Gives back one hold taken by [`acquire`](Self::acquire); the lock is free when all are given back.
@@ -197,6 +209,15 @@ impl<'a, F: Fence> RegionLock<'a, F> {
     #[must_use]
     pub const fn token(&self) -> Token {
         self.me
+    }
+}
+
+impl<F: Fence> Drop for RegionLock<'_, F> {
+    fn drop(&mut self) {
+        if self.is_held() && self.guards.get() == 0 {
+            self.holds.set(1);
+            let _ = self.give_one_back(); // an overwritten word is another owner's by now
+        }
     }
 }
 

@@ -12,7 +12,7 @@
 //! | [`release`] | the owner `T` | `T [W] [D]` | `0 [D]` | release before it |
 //! | [`abandon`] | the owner `T`, dying | `T [W] [D]` | `0 D` | release before it |
 //! | [`take_over`] | whoever holds proof of `t`'s death | `t [W] [D]` | `T W D` | acquire after it |
-//! | [`declare_stale`] | whoever has just been given `t` | `t [W] [D]` | `0 D` | none |
+//! | [`declare_stale`] | whoever has just been given `t` | `t [W] [D]` | `0 D` | release before it |
 //! | [`declare_consistent`] | the owner `T` | `T [W] D` | `T [W]` | none |
 //!
 //! Every other value is either free or held by the token it names; there is no invalid word.
@@ -132,9 +132,6 @@ pub fn try_acquire<F: Fence>(word: &AtomicU32, me: Token, arrival: Arrival, fenc
 #[inline]
 pub fn mark_waiting(word: &AtomicU32, seen: Word) -> Result<Word, Word> {
     let marked = seen.with_waiters();
-    if seen == marked {
-        return Ok(marked);
-    }
     // Partner: the giving swap in `release`, which sees W and wakes. Relaxed: it publishes nothing but itself.
     match word.compare_exchange(seen.bits(), marked.bits(), Relaxed, Relaxed) {
         Ok(_) => Ok(marked),
@@ -210,7 +207,10 @@ pub fn take_over<F: Fence>(word: &AtomicU32, dead: Token, me: Token, fence: F) -
 /// `None` if the word does not name `token`. Never blocks. The caller is the only living handle with `token`, and does
 /// not hold the lock.
 #[must_use]
-pub fn declare_stale(word: &AtomicU32, token: Token) -> Option<Wake> {
+pub fn declare_stale<F: Fence>(word: &AtomicU32, token: Token, fence: F) -> Option<Wake> {
+    // Pairs with `after_taking` in `try_acquire`: what the dead owner wrote, which the gift of its token made visible to
+    // us, is visible to the next owner as well.
+    fence.before_giving();
     give(word, token, Word::abandoned).ok()
 }
 

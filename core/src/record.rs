@@ -64,16 +64,18 @@ const READ_ATTEMPTS: u32 = 16;
 impl Region<'_> {
     /// Counts an acquisition. Only the holder calls it, right after it has the word.
     ///
-    /// The count is the [fencing token](Self::fencing_token): it grows with every acquisition and never repeats. It is 64 bits wide although all words are 32:
-    /// the high half is written first, so a death between the two skips numbers and never goes back.
+    /// The count is the [fencing token](Self::fencing_token): it grows with every acquisition and never repeats. It is 64
+    /// bits wide although all words are 32: the high half is written first, so a death between the two skips numbers and
+    /// never goes back.
     #[inline]
-    pub fn count_acquisition(self) {
+    pub fn count_acquisition<F: Fence>(self, fence: F) {
         let words = self.words();
         // Partner: the previous holder's stores here, made visible by the fences of the owner word. Relaxed throughout.
         let low = words.generation.load(Relaxed).wrapping_add(1);
         if low == 0 {
             let high = words.generation_high.load(Relaxed).wrapping_add(1);
             words.generation_high.store(high, Relaxed);
+            fence.before_giving(); // should we die right after the low half: whoever sees that sees the high half, too
         }
         words.generation.store(low, Relaxed);
     }
@@ -92,8 +94,9 @@ impl Region<'_> {
     #[must_use]
     #[inline]
     pub fn record_describes(self, me: Token) -> bool {
+        let words = self.words();
         // Partner: `write_record` by ourselves or a previous holder, ordered by the owner word. Relaxed.
-        self.words().record_token.load(Relaxed) == me.get()
+        words.record_token.load(Relaxed) == me.get() && words.record_sequence.load(Relaxed) % 2 == 0
     }
 
     /// Writes the record. Only the holder calls it.

@@ -104,9 +104,13 @@ impl<'a> Region<'a> {
     /// Checks the magic word, and writes it if the memory is untouched.
     fn claim(self) -> Result<Self, Error> {
         // Partner: the same swap by others. Relaxed: the magic says nothing about any other word, for all zero is valid.
-        let Err(found) = self.words.magic.compare_exchange(0, MAGIC, Relaxed, Relaxed) else {
-            return Ok(self);
-        };
+        let mut found = self.words.magic.load(Relaxed);
+        if Magic::decode(found) == Magic::Untouched {
+            found = match self.words.magic.compare_exchange(0, MAGIC, Relaxed, Relaxed) {
+                Ok(_) => MAGIC,
+                Err(others) => others,
+            };
+        }
         match Magic::decode(found) {
             Magic::Ours => Ok(self),
             Magic::OtherVersion(found) => Err(Error::OtherVersion { found }),

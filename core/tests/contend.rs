@@ -145,7 +145,6 @@ fn who_gives_up_after_a_mark_marks_again_for_the_others() {
 }
 
 #[test]
-#[ignore = "step_aside believes a word that it saw with WAITERS long ago"]
 fn who_gives_up_after_many_marks_marks_again_for_the_others() {
     assert_eq!(passed_over_after(2).1, THIRD | DIED | WAITERS);
 }

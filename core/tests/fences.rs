@@ -76,6 +76,7 @@ fn one_fence_stands_after_each_taking_swap_and_before_each_giving_swap() {
 
     assert_eq!(fences(3, 0, |word, fence| protocol::release(word, me, fence)).1, [("before giving", 3)]);
     assert_eq!(fences(3, 0, |word, fence| protocol::abandon(word, me, fence)).1, [("before giving", 3)]);
+    assert_eq!(fences(3, 0, |word, fence| protocol::declare_stale(word, me, fence)).1, [("before giving", 3)]);
 }
 
 #[test]

@@ -2,7 +2,11 @@
 
 mod common;
 
+use core::cell::Cell;
+
 use common::RawMemory;
+use shmlock_core::Fence;
+use shmlock_core::fence::InnerShareable;
 
 const GENERATION: usize = 4;
 const GENERATION_HIGH: usize = 48;
@@ -15,7 +19,7 @@ fn counted(high: u32, low: u32) -> RawMemory {
 }
 
 fn next(memory: &RawMemory) -> u64 {
-    memory.region().count_acquisition();
+    memory.region().count_acquisition(InnerShareable);
     memory.region().fencing_token()
 }
 
@@ -45,4 +49,25 @@ fn the_generation_counts_on_from_any_garbage() {
         assert_eq!(next(&memory), before.wrapping_add(1));
     }
     assert_eq!(next(&counted(u32::MAX, u32::MAX)), 0, "the end of 64 bits is not a panic");
+}
+
+/// Notes the two halves at each fence, where others may first see what was stored before it.
+#[derive(Clone, Copy)]
+struct AtFence<'a>(&'a RawMemory, &'a Cell<Option<(u32, u32)>>);
+
+impl Fence for AtFence<'_> {
+    fn after_taking(self) {}
+
+    fn before_giving(self) {
+        self.1.set(Some((self.0.get(GENERATION_HIGH), self.0.get(GENERATION))));
+    }
+}
+
+#[test]
+fn the_high_half_is_fenced_off_before_the_low_half_wraps() {
+    let (memory, seen) = (counted(6, u32::MAX), Cell::new(None));
+    memory.region().count_acquisition(AtFence(&memory, &seen));
+    assert_eq!(seen.take(), Some((7, u32::MAX)));
+    memory.region().count_acquisition(AtFence(&memory, &seen));
+    assert_eq!(seen.take(), None, "only the wrap needs a fence");
 }

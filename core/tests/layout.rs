@@ -49,7 +49,7 @@ fn every_field_stands_at_its_byte() {
     let taken = protocol::try_acquire(region.owner_word(), me, Arrival::Waited, InnerShareable);
     assert!(taken.is_ok_and(|taken| taken.owner_died));
     for _ in 0..3 {
-        region.count_acquisition();
+        region.count_acquisition(InnerShareable);
     }
     for _ in 0..2 {
         region.count_recovery();

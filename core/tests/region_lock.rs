@@ -112,6 +112,22 @@ fn a_nested_hold_is_the_same_acquisition() {
 }
 
 #[test]
+fn a_dropped_handle_gives_back_what_it_acquired_and_not_what_a_leaked_guard_holds() {
+    let memory = RawMemory::zeroed();
+    let leaving = lock(&memory, 1);
+    for _ in 0..3 {
+        leaving.acquire(&mut Spin::attempts(0)).expect("free or ours");
+    }
+    drop(leaving);
+    assert_eq!(lock(&memory, 2).word(), Word::FREE);
+
+    let careless = lock(&memory, 1);
+    std::mem::forget(careless.try_lock().expect("free"));
+    drop(careless);
+    assert_eq!(lock(&memory, 2).word(), Word::held_by(lock(&memory, 1).token()));
+}
+
+#[test]
 fn who_waits_a_bounded_number_of_attempts_is_told_the_word_it_saw() {
     for attempts in [0, 1, 2, 1_000] {
         assert_eq!(gave_up(&mut Spin::attempts(attempts)), busy(1), "{attempts}");

@@ -155,7 +155,6 @@ fn a_handle_is_not_told_of_a_death_that_was_declared_by_another() {
 }
 
 #[test]
-#[ignore = "record_describes does not look at the sequence"]
 fn a_record_that_a_dead_successor_began_is_written_again() {
     let memory = RawMemory::zeroed();
     let (_, record) = derived(0);
@@ -170,7 +169,6 @@ fn a_record_that_a_dead_successor_began_is_written_again() {
 }
 
 #[test]
-#[ignore = "with_record does not forget that the former record was written"]
 fn a_new_record_of_a_handle_replaces_its_old_one() {
     let memory = RawMemory::zeroed();
     let [(_, former), (_, present)] = [derived(0), derived(2)];

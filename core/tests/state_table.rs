@@ -96,7 +96,6 @@ fn marking_sets_waiters_on_exactly_the_word_that_was_seen() {
 }
 
 #[test]
-#[ignore = "mark_waiting answers for a word seen with WAITERS without looking whether it still stands"]
 fn marking_a_word_that_was_seen_marked_but_has_moved_on_says_so() {
     for (before, seen) in words().into_iter().flat_map(|before| words().into_iter().map(move |seen| (before, seen))) {
         if before != seen && seen & WAITERS != 0 {
@@ -148,7 +147,7 @@ fn taking_over_moves_the_dead_owners_word_to_mine_with_both_flags() {
 #[test]
 fn declaring_stale_frees_the_word_of_my_new_token_and_sets_died() {
     for (before, mine) in words_and_tokens() {
-        let step = |word: &AtomicU32| protocol::declare_stale(word, mine);
+        let step = |word: &AtomicU32| protocol::declare_stale(word, mine, InnerShareable);
         if token_part(before) == mine.get() {
             check(before, step, DIED, Some(wake_owed_by(before)));
         } else {

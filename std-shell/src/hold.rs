@@ -17,7 +17,7 @@ use std::time::Instant;
 
 use shmlock_core::contend::acquire_contended;
 use shmlock_core::protocol::{self, Acquisition, Arrival, Wake};
-use shmlock_core::{Record, Region, Token, Word};
+use shmlock_core::{FenceScope, Record, Region, Token, Word};
 
 use crate::deadline::Patience;
 use crate::error::{Error, Result};
@@ -130,6 +130,9 @@ impl ShmLock {
             }
             return Ok(Some(acquisition));
         }
+        if won.is_err_and(Word::is_free) {
+            futex::wake_one(word); // the wake that we used up may have been meant for others
+        }
         let name = self.name.to_string();
         Err(match waiter.gave_up {
             Some(GaveUp::TimedOut) | None if patience.is_one_try() => return Ok(None),
@@ -156,7 +159,7 @@ impl ShmLock {
     #[inline]
     fn begin(&self, acquisition: Acquisition) {
         let region = self.shared.region();
-        region.count_acquisition();
+        region.count_acquisition(self.settings.fence);
         self.hold.set(self.hold.get().wrapping_add(1));
         if acquisition.owner_died {
             self.note_death(region, acquisition.recovered_from);
@@ -259,8 +262,8 @@ impl Drop for ShmLock {
 }
 
 /// A word that names the token which we have just been given names a dead owner: this very token proves it.
-pub(crate) fn free_stale(region: Region<'_>, token: Token) {
-    let Some(wake) = protocol::declare_stale(region.owner_word(), token) else { return };
+pub(crate) fn free_stale(region: Region<'_>, token: Token, fence: FenceScope) {
+    let Some(wake) = protocol::declare_stale(region.owner_word(), token, fence) else { return };
     region.count_recovery();
     if wake == Wake::One {
         futex::wake_one(region.owner_word());

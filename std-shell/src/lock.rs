@@ -94,7 +94,7 @@ impl ShmLock {
         let uuid = uuid::Builder::from_random_bytes(token::random_bytes().map_err(system)?).into_uuid();
         let (shared, token) = Shared::enter(place, Keep::Marked, settings.open_timeout, |a, region| {
             let token = token::draw(a).map_err(|errno| place.no_token(errno))?;
-            hold::free_stale(region, token);
+            hold::free_stale(region, token, settings.fence);
             Ok((token, token::byte_of(token)))
         })?;
         let slot = registry::enter(&Entry {
