@@ -2,7 +2,7 @@
 //!
 //! They know nothing of each other but a name. Start this in several terminals at once, and all share one counter.
 //! `--no-lock` shows what the lock is for; `--kill` kills workers while they hold it; `--help` lists the options.
-//! Ctrl-C leaves two small files in `/dev/shm`; the next run finds that nobody uses them, and begins anew.
+//! Ctrl-C leaves two files in `/dev/shm`; the next run finds that nobody uses them, and begins anew.
 //!
 //! ```text
 //! $ cargo run --release --example counter -- --processes 2

@@ -30,7 +30,7 @@ pub type Description = heapless::String<DESCRIPTION_MAX>;
 /// # Errors
 /// [`Error::DescriptionTooLong`].
 pub fn description(text: &str) -> Result<Description, Error> {
-    Description::try_from(text).map_err(|_| Error::DescriptionTooLong { len: text.len() })
+    Description::try_from(text).map_err(|()| Error::DescriptionTooLong { len: text.len() })
 }
 
 /// What an owner says about itself.

@@ -77,7 +77,7 @@ impl Account {
         println!("{seconds:.2} s, {:.0} increments per second", increments as f64 / seconds);
     }
 
-    /// Each share is done, and each worker killed in its section was missed by the next owner.
+    /// Each share is to be done, and each worker that was killed in its section reported by the next owner, once.
     fn print_own_part(&self, outcome: &Outcome) -> bool {
         let Outcome { killed, killed_by_others, .. } = *outcome;
         let deaths = self.sum(|row| row.deaths);
@@ -90,8 +90,11 @@ impl Account {
         // Who was killed by somebody else may have held the lock, or not.
         let deaths_are_well = (killed..=killed + killed_by_others).contains(&deaths);
         let shares_are_well = self.rows.iter().all(|row| row.tally == row.share);
-        if !deaths_are_well || !shares_are_well {
-            println!("WRONG: {} of {} done", self.sum(|row| row.tally), self.sum(|row| row.share));
+        if !deaths_are_well {
+            println!("WRONG: not every worker that was killed was reported, or one was reported twice");
+        }
+        if !shares_are_well {
+            println!("WRONG: {} of {} increments were done", self.sum(|row| row.tally), self.sum(|row| row.share));
         }
         deaths_are_well && shares_are_well
     }
@@ -107,7 +110,7 @@ impl Account {
             (0, false) => println!("nothing was lost"),
             (0, true) => println!("nothing was lost, by luck; try more --processes or --increments"),
             (_, true) => println!("{missing} were lost, for want of the lock"),
-            (_, false) => println!("{missing} WERE LOST although there is a lock"),
+            (_, false) => println!("WRONG by {missing}, although there is a lock"),
         }
         missing == 0 || no_lock
     }

@@ -52,8 +52,11 @@ impl Block {
         let bytes = (len * size_of::<AtomicU64>()) as u64;
         if is_alone(&file)? {
             // Really allocated, not a hole: a full /dev/shm is an error here, and not a SIGBUS at the first access.
-            ftruncate(&file, 0).map_err(|errno| failed("empty", errno))?;
-            fallocate(&file, FallocateFlags::empty(), 0, bytes).map_err(|errno| failed("allocate", errno))?;
+            let made = ftruncate(&file, 0).and_then(|()| fallocate(&file, FallocateFlags::empty(), 0, bytes));
+            if let Err(errno) = made {
+                unlink(&path)?;
+                return Err(failed("allocate", errno).into());
+            }
         } else if u64::try_from(fstat(&file)?.st_size) != Ok(bytes) {
             return Err(format!("{} is in use by another program; choose another name", path.display()).into());
         }

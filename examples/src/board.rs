@@ -31,7 +31,7 @@ const DEATHS: usize = 5;
 const RECOVERIES: usize = 6;
 const LONGEST_WAIT: usize = 7;
 const WAITS: usize = 8;
-const ROW_LEN: usize = WAITS + BUCKETS;
+const ROW_LEN: usize = (WAITS + BUCKETS).next_multiple_of(8);
 
 /// The shared counter, and who has done what.
 #[derive(Debug)]

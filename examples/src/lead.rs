@@ -1,4 +1,4 @@
-//! What does the process do that `counter` starts as? It prepares the board, has the work done, and checks it.
+//! What does the process do that the user started? It prepares the board, has the work done, and checks it.
 
 use std::process::ExitCode;
 

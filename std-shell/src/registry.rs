@@ -21,10 +21,9 @@ use crate::thread::this_thread;
 const FREE: u32 = 0;
 /// A handle is being entered or removed.
 const CLAIMED: u32 = 1;
-/// A handle is open.
+/// A handle is open. Each more than this is one who looks at its owner word right now, so that it must not be unmapped.
+/// Several may: the thread that ends the process looks at what the others hold while these give it back.
 const LIVE: u32 = 2;
-/// A handle is open, and somebody else is looking at its owner word: it must not be unmapped.
-const PINNED: u32 = 3;
 
 static HEAD: OnceLock<&'static Slot> = OnceLock::new();
 
@@ -34,7 +33,7 @@ pub(crate) struct Slot {
     state: AtomicU32,
     /// In which process, see `fork.rs`: a child finds its parent's slots here.
     generation: AtomicU32,
-    /// Its owner word. Valid while the state is LIVE or PINNED.
+    /// Its owner word. Valid while the state is at least LIVE.
     word: AtomicPtr<AtomicU32>,
     token: AtomicU32,
     full_system: AtomicU32,
@@ -65,7 +64,7 @@ pub(crate) fn enter(entry: &Entry<'_>) -> &'static Slot {
     slot.device.store(device, Relaxed);
     slot.inode.store(inode, Relaxed);
     slot.thread.store(0, Relaxed);
-    slot.state.store(LIVE, Release); // pairs with the swap in `with_pinned` and the load in `is_held_by`: all of the above
+    slot.state.store(LIVE, Release); // pairs with `pin` and `is_held_by`: all of the above
     slot
 }
 
@@ -111,9 +110,15 @@ impl Slot {
         self.thread.store(thread, Relaxed);
     }
 
+    /// Keeps the handle's region mapped until the state is counted down again; `false` if no handle is open here.
+    fn pin(&self) -> bool {
+        // Pairs with `enter` (all of the slot is visible), and keeps `retire` waiting.
+        self.state.fetch_update(Acquire, Relaxed, |state| (state >= LIVE).then(|| state + 1)).is_ok()
+    }
+
     /// Takes the handle out, before its region is unmapped. Waits for whoever looks at the owner word right now.
     pub(crate) fn retire(&self) {
-        // Pairs with the release of the pin in `with_pinned`: whoever looked has finished.
+        // Pairs with the end of the loop in `for_each`: whoever looked has finished.
         while self.state.compare_exchange(LIVE, CLAIMED, AcqRel, Relaxed).is_err() {
             std::thread::yield_now();
         }
@@ -150,8 +155,7 @@ pub(crate) struct Pinned {
 /// The word is valid while `look` runs. A handle that is being entered or removed right now is passed over.
 pub(crate) fn for_each(mut look: impl FnMut(&Pinned)) {
     for slot in slots() {
-        // Pairs with `enter` (all of the slot is visible) and keeps `retire` waiting.
-        if slot.state.compare_exchange(LIVE, PINNED, Acquire, Relaxed).is_err() {
+        if !slot.pin() {
             continue;
         }
         let ours = slot.generation.load(Relaxed) == fork::present_generation();
@@ -162,6 +166,6 @@ pub(crate) fn for_each(mut look: impl FnMut(&Pinned)) {
             };
             look(&Pinned { word: slot.word.load(Relaxed), token, fence, thread: slot.thread.load(Relaxed) });
         }
-        slot.state.store(LIVE, Release); // pairs with `retire`
+        slot.state.fetch_sub(1, Release); // pairs with `retire`: we have finished looking
     }
 }
