@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Proves: no dependency has a known hole, an unwelcome licence, a second version of itself, or a source but crates.io.
+# Proves: no dependency has a known hole, an unwelcome licence or a second version of itself, and all come from Cargo's
+# own registry.
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
 

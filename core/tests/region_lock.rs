@@ -243,7 +243,10 @@ macro_rules! assert_not {
     )+};
 }
 
+// Rust 1.85 does not count a use in a `const _` as one.
+#[allow(dead_code, reason = "used at compile time only")]
 const fn assert_send<T: Send>() {}
+#[allow(dead_code, reason = "used at compile time only")]
 const fn assert_sync<T: Sync>() {}
 
 const _: () = assert_send::<RegionLock<'_>>();

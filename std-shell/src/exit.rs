@@ -1,23 +1,6 @@
 //! Letting others in at once when this process is about to end.
 //!
-//! Nothing here is needed for safety: whoever dies holding a lock is recovered from. It is for speed and for courtesy:
-//! without it the next owner waits for one poll interval.
-//!
-//! # The danger
-//!
-//! A lock may be given back only when the thread that was in the section **cannot go on**. Otherwise two are inside.
-//! Therefore:
-//!
-//! * *exit(3)*: the exiting thread's locks are given back. Other threads still run; theirs are left to the kernel, which
-//!   frees them a moment later with the process.
-//! * *A signal that had no handler before*: the process will die of it. The interrupted thread's locks are given back;
-//!   every other thread that holds one is sent the same signal, gives its own back and stops there. Then the process
-//!   dies by the signal.
-//! * *A signal that had a handler before*: that handler runs, first and alone, for it may well return and let the section
-//!   go on. If it calls exit, the first rule applies.
-//! * *A signal that was ignored* (nohup(1)) stays ignored.
-//!
-//! A lock given back in this way carries DIED: its section was cut short, and the next owner is told.
+//! What happens when is written at [`ExitHandlers`], the one public item here.
 
 #![allow(unsafe_code, reason = "sigaction and atexit exist in libc only, and a handler follows a raw pointer")]
 
@@ -53,7 +36,25 @@ static ENDED_BY: AtomicU32 = AtomicU32::new(0);
 
 /// Gives back what this process holds when it exits or is ended by SIGINT, SIGTERM or SIGHUP.
 ///
-/// For the whole process and for good; installing twice is once. See the [module](self) for what exactly happens.
+/// For the whole process and for good; installing twice is once. Nothing here is needed for safety: whoever dies holding a
+/// lock is recovered from. It spares the next owner one poll interval of waiting.
+///
+/// # What happens when
+///
+/// A lock may be given back only when the thread that is in the section **cannot go on**; otherwise two would be inside.
+/// Therefore:
+///
+/// * *exit(3)*, which is also what returning from `main` does: the exiting thread's locks are given back. Other threads
+///   still run; theirs are left to the kernel, which frees them a moment later with the process.
+/// * *A signal that had no handler before*: the process will die of it. The interrupted thread's locks are given back;
+///   every other thread that holds one is sent the same signal, gives its own back and stops there. Then the process
+///   dies by the signal. A thread that blocks the signal is waited for, for at most 100 ms; then the kernel does it.
+/// * *A signal that had a handler before*: that handler runs, first and alone, for it may well return and let the section
+///   go on. If it calls exit, the first rule applies.
+/// * *A signal that was ignored* (nohup(1)) stays ignored.
+///
+/// A lock given back in this way is marked: its section was cut short, and the next owner is told by
+/// [`Guard::recovered`](crate::Guard::recovered).
 ///
 /// # Limits
 /// Not for SIGKILL, `_exit`, abort or a crash: there the kernel's proof serves. The file of a lock whose last handle was

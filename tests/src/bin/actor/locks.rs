@@ -1,0 +1,96 @@
+//! Orders about locks and events: opening, closing, looking.
+
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use shmlock::{BlockSignals, Error, ExitEvent, Health, Holder, Recovered, ShmLock, WaitStrategy};
+
+use crate::desk::{Desk, Done, variant_of};
+use crate::work::millis;
+
+pub(crate) fn open(desk: &mut Desk, id: &str, name: &str, options: &[&str]) -> Result<Done, Error> {
+    let mut builder = ShmLock::builder(name);
+    for option in options {
+        builder = match option.split_once('=').expect("KEY=VALUE") {
+            ("poll", value) => builder.poll_interval(millis(value)),
+            ("wait", "futex") => builder.wait_strategy(WaitStrategy::Futex),
+            ("wait", "poll") => builder.wait_strategy(WaitStrategy::SleepPolling),
+            ("block", "never") => builder.block_signals(BlockSignals::Never),
+            ("block", "transitions") => builder.block_signals(BlockSignals::Transitions),
+            ("block", "held") => builder.block_signals(BlockSignals::WhileHeld),
+            ("event", id) => builder.exit_event(desk.event(id)),
+            ("desc", text) => builder.description(text),
+            other => panic!("not an option: {other:?}"),
+        };
+    }
+    let lock = builder.open()?;
+    let uuid = lock.uuid();
+    desk.locks.insert(id.to_owned(), Rc::new(lock));
+    Ok(Done::said(&uuid))
+}
+
+pub(crate) fn clone(desk: &mut Desk, id: &str, from: &str) -> Result<Done, Error> {
+    let lock = desk.lock(from).try_clone()?;
+    desk.locks.insert(id.to_owned(), Rc::new(lock));
+    Ok(Done::well(()))
+}
+
+pub(crate) fn close(desk: &mut Desk, id: &str) -> Done {
+    drop(desk.locks.remove(id).expect("a lock of this id"));
+    Done::well(())
+}
+
+pub(crate) fn event(desk: &mut Desk, id: &str, name: &str) -> Result<Done, Error> {
+    desk.events.insert(id.to_owned(), ExitEvent::named(name)?);
+    Ok(Done::well(()))
+}
+
+/// Pid, uuid and description; `nobody` is the word for nobody.
+pub(crate) fn holder(holder: Option<&Holder>, nobody: &str) -> String {
+    let Some(holder) = holder else { return nobody.to_owned() };
+    match (holder.pid(), holder.uuid()) {
+        (Some(pid), Some(uuid)) => format!("{pid} {uuid} {}", holder.description()),
+        _ => format!("token {}", holder.token()),
+    }
+}
+
+pub(crate) fn recovered(recovered: Option<&Recovered>) -> String {
+    match recovered {
+        None => "no".to_owned(),
+        Some(Recovered { dead, .. }) => holder(dead.as_ref(), "somebody"),
+    }
+}
+
+pub(crate) fn health(health: Health) -> String {
+    let Health { occupancy, waiters, owner_died, recoveries, orphaned, .. } = health;
+    format!(
+        "{occupancy:?} waiters={waiters} owner_died={owner_died} recoveries={recoveries} orphaned={orphaned} \
+         healthy={}",
+        health.is_healthy()
+    )
+}
+
+/// Makes every call that can fail, and says how each did. Ends with the lock as it was if all of them do.
+pub(crate) fn every(lock: &ShmLock) -> String {
+    let outcome = |result: Result<(), Error>| result.map_or_else(|error| variant_of(&error), |()| "ok".to_owned());
+    let now = Instant::now();
+    let mut answers = Vec::new();
+    let mut note = |call: &str, result| answers.push(format!("{call}={}", outcome(result)));
+    note("lock", lock.lock().map(drop));
+    note("try_lock", lock.try_lock().map(drop));
+    note("try_lock_for", lock.try_lock_for(Duration::ZERO).map(drop));
+    note("try_lock_until", lock.try_lock_until(now).map(drop));
+    note("acquire", lock.acquire());
+    note("try_acquire", lock.try_acquire().map(drop));
+    note("try_acquire_for", lock.try_acquire_for(Duration::MAX));
+    note("try_acquire_until", lock.try_acquire_until(now));
+    note("release", lock.release());
+    note("force_release", lock.force_release().map(drop));
+    note("is_locked", lock.is_locked().map(drop));
+    note("holder", lock.holder().map(drop));
+    note("check", lock.check().map(drop));
+    note("declare_consistent", lock.declare_consistent());
+    note("set_description", lock.set_description("x"));
+    note("try_clone", lock.try_clone().map(drop));
+    answers.join(" ")
+}

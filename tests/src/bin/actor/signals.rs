@@ -1,0 +1,149 @@
+//! Orders about signals: handlers that count, or that take the lock.
+
+#![allow(unsafe_code, reason = "sigaction and signal masks exist in libc only")]
+
+use std::mem::MaybeUninit;
+use std::ptr::null_mut;
+use std::rc::Rc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicPtr, AtomicU32};
+
+use shmlock::{Error, ExitHandlers, ShmLock};
+
+use crate::desk::Done;
+
+const SIGNALS: usize = 65;
+static NOTED: [AtomicU32; SIGNALS] = [const { AtomicU32::new(0) }; SIGNALS];
+
+/// The lock that [`on_reentry`] tries.
+static REENTERED: AtomicPtr<ShmLock> = AtomicPtr::new(null_mut());
+static REENTRIES: Reentries = Reentries {
+    taken: AtomicU32::new(0),
+    refused: AtomicU32::new(0),
+    errors: AtomicU32::new(0),
+    taken_while_blocked: AtomicU32::new(0),
+    refused_while_blocked: AtomicU32::new(0),
+};
+
+/// What the handler found, and whether SIGTERM was blocked then.
+struct Reentries {
+    taken: AtomicU32,
+    refused: AtomicU32,
+    errors: AtomicU32,
+    taken_while_blocked: AtomicU32,
+    refused_while_blocked: AtomicU32,
+}
+
+pub(crate) fn install_exit_handlers(which: &str) -> Result<Done, Error> {
+    match which {
+        "all" => ExitHandlers::all(),
+        "exit" => ExitHandlers::at_exit(),
+        "signals" => ExitHandlers::signals(),
+        other => panic!("no such exit handlers: {other}"),
+    }
+    .install()?;
+    Ok(Done::well(()))
+}
+
+pub(crate) fn note(signal: i32) -> Done {
+    act(signal, on_note as extern "C" fn(_) as usize, 0)
+}
+
+/// As [`note`], by a handler of the other kind.
+pub(crate) fn note_with_info(signal: i32) -> Done {
+    act(signal, on_note_with_info as extern "C" fn(_, _, _) as usize, libc::SA_SIGINFO)
+}
+
+/// The handler calls exit(3).
+pub(crate) fn exit_on(signal: i32) -> Done {
+    act(signal, on_exit as extern "C" fn(_) as usize, 0)
+}
+
+pub(crate) fn ignore(signal: i32) -> Done {
+    act(signal, libc::SIG_IGN, 0)
+}
+
+pub(crate) fn noted(signal: usize) -> u32 {
+    NOTED[signal].load(Relaxed)
+}
+
+pub(crate) fn raise(signal: i32) -> Done {
+    // SAFETY: raise(3) checks its number.
+    let answer = unsafe { libc::raise(signal) };
+    assert_eq!(answer, 0, "raise");
+    Done::well(())
+}
+
+/// The ending signals that this thread blocks, by name.
+pub(crate) fn blocked() -> String {
+    let ending = [(libc::SIGHUP, "HUP"), (libc::SIGINT, "INT"), (libc::SIGTERM, "TERM")];
+    let names = ending.iter().filter(|(signal, _)| is_blocked(*signal));
+    names.map(|(_, name)| *name).collect::<Vec<_>>().join(" ")
+}
+
+/// Async-signal-safe.
+fn is_blocked(signal: i32) -> bool {
+    let mut set = MaybeUninit::<libc::sigset_t>::zeroed();
+    // SAFETY: no new mask, and a valid place for the present one.
+    unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, null_mut(), set.as_mut_ptr()) };
+    // SAFETY: zeroed, and then written by the call; and a signal that exists.
+    unsafe { libc::sigismember(set.as_ptr(), signal) == 1 }
+}
+
+/// Lets the handler of `signal` try this lock from now on. The lock is never closed then.
+pub(crate) fn reenter(lock: Rc<ShmLock>, signal: i32) -> Done {
+    REENTERED.store(Rc::into_raw(lock).cast_mut(), Relaxed);
+    act(signal, on_reentry as extern "C" fn(_) as usize, 0)
+}
+
+pub(crate) fn reentered() -> String {
+    let Reentries { taken, refused, errors, taken_while_blocked, refused_while_blocked } = &REENTRIES;
+    let counts = [taken, refused, errors, taken_while_blocked, refused_while_blocked];
+    counts.map(|count| count.load(Relaxed).to_string()).join(" ")
+}
+
+fn act(signal: i32, handler: usize, flags: i32) -> Done {
+    // SAFETY: zeroed is the default action with an empty mask.
+    let mut action: libc::sigaction = unsafe { MaybeUninit::zeroed().assume_init() };
+    action.sa_sigaction = handler;
+    action.sa_flags = flags;
+    // SAFETY: a valid action whose handler is async-signal-safe.
+    let answer = unsafe { libc::sigaction(signal, &raw const action, null_mut()) };
+    assert_eq!(answer, 0, "sigaction");
+    Done::well(())
+}
+
+extern "C" fn on_note(signal: i32) {
+    if let Some(noted) = usize::try_from(signal).ok().and_then(|signal| NOTED.get(signal)) {
+        noted.fetch_add(1, Relaxed);
+    }
+}
+
+extern "C" fn on_note_with_info(signal: i32, info: *mut libc::siginfo_t, _context: *mut libc::c_void) {
+    // SAFETY: the kernel, or whoever calls handlers in its place, gives a valid one.
+    if unsafe { info.as_ref() }.is_some_and(|info| info.si_signo == signal) {
+        on_note(signal);
+    }
+}
+
+extern "C" fn on_exit(_signal: i32) {
+    // SAFETY: not async-signal-safe in general; the test sends the signal while this thread only reads from a pipe.
+    unsafe { libc::exit(7) };
+}
+
+extern "C" fn on_reentry(_signal: i32) {
+    // SAFETY: never freed, see `reenter`; and the signal is sent to the thread that has the handle.
+    let Some(lock) = (unsafe { REENTERED.load(Relaxed).as_ref() }) else { return };
+    let (outcome, while_blocked) = match lock.try_lock() {
+        Ok(Some(guard)) => {
+            drop(guard);
+            (&REENTRIES.taken, &REENTRIES.taken_while_blocked)
+        }
+        Ok(None) => (&REENTRIES.refused, &REENTRIES.refused_while_blocked),
+        Err(_) => (&REENTRIES.errors, &REENTRIES.errors),
+    };
+    outcome.fetch_add(1, Relaxed);
+    if is_blocked(libc::SIGTERM) {
+        while_blocked.fetch_add(1, Relaxed);
+    }
+}

@@ -1,0 +1,88 @@
+//! Orders that take the lock again and again.
+
+use std::process;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use shmlock::{Error, ShmLock};
+use shmlock_tests::Account;
+
+use crate::desk::{Desk, Done};
+
+pub(crate) fn number<N: std::str::FromStr>(text: &str) -> N {
+    text.parse().unwrap_or_else(|_| panic!("not a number: {text}"))
+}
+
+pub(crate) fn millis(text: &str) -> Duration {
+    Duration::from_secs_f64(number::<f64>(text) / 1_000.0)
+}
+
+/// Sections of the account, each under the lock `id`; `-` is none.
+pub(crate) fn count(
+    desk: &Desk,
+    id: &str,
+    account: &str,
+    rounds: u64,
+    actors: u64,
+    limit: Option<&str>,
+) -> Result<Done, Error> {
+    let account = Account::open(account);
+    let me = u64::from(process::id());
+    if id == "-" {
+        account.meet(actors);
+        (0..rounds).for_each(|round| account.section(me, round, false));
+        return Ok(Done::said(&0));
+    }
+    let lock = desk.lock(id);
+    let mut failures = 0;
+    account.meet(actors);
+    for round in 0..rounds {
+        let taken = match limit {
+            Some(limit) => lock.try_acquire_for(millis(limit)),
+            None => lock.acquire(),
+        };
+        match taken {
+            Ok(()) => {}
+            Err(error) if error.is_timed_out() => {
+                failures += 1;
+                continue;
+            }
+            Err(error) => return Err(error),
+        }
+        account.section(me, round, false);
+        lock.release()?;
+    }
+    Ok(Done::said(&failures))
+}
+
+/// Makes the file, uses it and removes it, as often as that happens to come about.
+///
+/// With `tide`, all meet before each round: then all open at once, and close with nobody new to come.
+pub(crate) fn churn(name: &str, account: &str, rounds: u64, actors: u64, tide: bool) -> Result<Done, Error> {
+    let account = Account::open(account);
+    let me = u64::from(process::id());
+    let mut round = 0;
+    if !tide {
+        account.meet(actors);
+    }
+    while if rounds == 0 { account.stop.load(Relaxed) == 0 } else { round < rounds } {
+        round += 1;
+        account.rounds.fetch_add(1, Relaxed);
+        if tide {
+            account.meet(actors * round);
+        }
+        let lock = ShmLock::open(name)?;
+        let guard = lock.lock()?;
+        let after_death = guard.recovered().is_some();
+        if guard.fencing_token() == 1 {
+            account.births.fetch_add(1, Relaxed);
+        }
+        account.section(me, round, after_death);
+        assert!(!lock.check()?.orphaned, "the file of a lock in use was removed");
+        if after_death {
+            guard.declare_consistent()?;
+        }
+        guard.release()?;
+    }
+    Ok(Done::said(&round))
+}

@@ -1,0 +1,111 @@
+//! The frame of one test: names of its own, a bound on its time, and a look for what it left behind.
+
+use std::io::{Write, stderr};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+use std::{env, fs, process, thread};
+
+use shmlock::ShmLock;
+
+/// Where locks live if nobody says otherwise.
+const SHM: &str = "/dev/shm";
+
+/// How long a test may take unless `SHMLOCK_TESTS_BOUND` says otherwise, in seconds. Each takes a few; the rest is for
+/// machines that are slow, emulated or busy.
+const BOUND: u64 = 120;
+
+/// The frame of one test. Make it first, so that it is dropped last.
+#[derive(Debug)]
+pub struct Scene {
+    prefix: String,
+    /// Dropping it calls the watchdog off.
+    _calm: Sender<()>,
+}
+
+impl Default for Scene {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Scene {
+    /// Begins a test. Should it take too long, the process says which test it was and ends, and the actors with it.
+    #[must_use]
+    pub fn new() -> Self {
+        static SCENES: AtomicU32 = AtomicU32::new(0);
+        let prefix = format!("test-{}-{}-", process::id(), SCENES.fetch_add(1, Ordering::Relaxed));
+        Self { prefix, _calm: watchdog() }
+    }
+
+    /// A name that nobody else uses.
+    #[must_use]
+    pub fn name(&self, part: &str) -> String {
+        format!("{}{part}", self.prefix)
+    }
+
+    /// The files in `/dev/shm` that belong to this test now.
+    ///
+    /// # Panics
+    /// If the directory cannot be read.
+    #[must_use]
+    pub fn files(&self) -> Vec<String> {
+        let entries = fs::read_dir(SHM).expect("/dev/shm can be read");
+        let names = entries.filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned()));
+        names.filter(|name| name.starts_with(&self.prefix)).collect()
+    }
+
+    /// Opens and closes the lock: takes away what a killed process could not.
+    ///
+    /// # Panics
+    /// If it cannot be opened.
+    pub fn visit(&self, name: &str) {
+        drop(quietly(|| ShmLock::open(name)).expect("a lock that was left behind can be opened"));
+    }
+}
+
+/// Opens a lock in this process; or does anything else while no other test starts an actor.
+///
+/// A process that is started while another thread opens a lock has a copy of the descriptor that the lock's identity
+/// hangs on, until it calls exec. Closing the lock in that instant leaves its file behind: a documented race, but one
+/// that these tests would trip over.
+pub fn quietly<R>(act: impl FnOnce() -> R) -> R {
+    static QUIET: Mutex<()> = Mutex::new(());
+    // A test that panicked in here has disturbed nothing.
+    let _quiet = QUIET.lock().unwrap_or_else(PoisonError::into_inner);
+    act()
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        let left = self.files();
+        for file in &left {
+            let _ = fs::remove_file(format!("{SHM}/{file}"));
+        }
+        if !thread::panicking() {
+            assert!(left.is_empty(), "left behind in {SHM}: {left:?}");
+        }
+    }
+}
+
+fn watchdog() -> Sender<()> {
+    let bound = env::var("SHMLOCK_TESTS_BOUND").ok().and_then(|bound| bound.parse().ok()).unwrap_or(BOUND);
+    let test = thread::current().name().unwrap_or("a test").to_owned();
+    let (calm, alarm) = channel();
+    thread::spawn(move || {
+        if alarm.recv_timeout(Duration::from_secs(bound)) == Err(RecvTimeoutError::Timeout) {
+            // Not by `eprintln`: the test framework keeps that for itself until the test ends.
+            let _ = writeln!(stderr(), "watchdog: {test} has not ended within {bound} s");
+            process::abort();
+        }
+    });
+    calm
+}
+
+/// Looks again and again until it is so. The watchdog bounds it.
+pub fn until(mut so: impl FnMut() -> bool) {
+    while !so() {
+        thread::yield_now();
+    }
+}

@@ -1,0 +1,237 @@
+//! What a name means: the same lock for everybody, another one for every other name, and nothing once nobody has it.
+
+use std::thread;
+
+use shmlock::{Error, Holder, Life, Occupancy, ShmLock};
+use shmlock_tests::{Account, Actor, Scene, actor, quietly, until};
+
+#[test]
+fn the_same_name_is_the_same_lock_for_every_process() {
+    let scene = Scene::new();
+    let name = scene.name("l");
+    let (mut first, mut second) = (actor!("{name}"), actor!("{name}"));
+    first.ask("lock l");
+    assert_eq!(second.ask("try l"), "false");
+    first.ask("release l");
+    assert_eq!(second.ask("try l"), "true");
+    assert_eq!(scene.files(), [format!("{name}.shmlock")]);
+}
+
+#[test]
+fn two_names_do_not_disturb_each_other() {
+    let scene = Scene::new();
+    let (one, two) = (scene.name("one"), scene.name("two"));
+    let (mut first, mut second) = (actor!("{one}"), actor!("{two}"));
+    first.ask("lock l");
+    assert_eq!(second.ask("try l"), "true");
+    first.murder();
+    assert_eq!(second.ask("recovered l"), "no");
+    second.ask("release l");
+    assert!(second.ask("check l").contains("healthy=true"));
+    let mut heir = actor!("{one}");
+    heir.ask("lock l");
+    heir.ask("consistent l");
+}
+
+#[test]
+fn a_name_that_begins_with_another_is_another_lock() {
+    let scene = Scene::new();
+    let (short, long) = (scene.name("l"), scene.name("l.shmlock"));
+    let (mut first, mut second) = (actor!("{short}"), actor!("{long}"));
+    first.ask("lock l");
+    assert_eq!(second.ask("try l"), "true");
+}
+
+#[test]
+fn a_clone_is_another_contender_for_the_same_lock() {
+    let scene = Scene::new();
+    let lock = quietly(|| ShmLock::builder(&scene.name("l")).description("both").open()).unwrap();
+    let other = quietly(|| lock.try_clone()).unwrap();
+    assert_ne!(lock.uuid(), other.uuid());
+    assert_eq!((lock.name(), lock.path()), (other.name(), other.path()));
+    assert_eq!(other.description(), "both");
+    let guard = lock.lock().unwrap();
+    thread::scope(|scope| {
+        let waiter = scope.spawn(move || {
+            assert!(other.try_lock().unwrap().is_none());
+            assert_eq!(other.check().unwrap().occupancy, Occupancy::Theirs(Life::Alive));
+            drop(other.lock().unwrap());
+        });
+        until(|| lock.check().unwrap().waiters);
+        assert_eq!(lock.check().unwrap().occupancy, Occupancy::Ours);
+        guard.release().unwrap();
+        waiter.join().unwrap();
+    });
+    assert_eq!(lock.check().unwrap().occupancy, Occupancy::Free);
+}
+
+#[test]
+fn a_thread_that_would_wait_for_itself_is_told_so() {
+    let scene = Scene::new();
+    let name = scene.name("l");
+    let mut actor = actor!("{name}");
+    actor.ask("clone m l");
+    actor.ask(format_args!("open n {name}"));
+    actor.ask("lock l");
+    for other in ["m", "n"] {
+        assert_eq!(actor.ask(format_args!("try {other}")), "false");
+        assert_eq!(actor.refuse(format_args!("for {other} 0")), "WouldBlock");
+        assert_eq!(actor.refuse(format_args!("lock {other}")), "WouldDeadlock");
+        assert_eq!(actor.refuse(format_args!("for {other} 60000")), "WouldDeadlock");
+    }
+    assert_eq!(actor.ask("held l"), "true");
+
+    // Another thread of the process is right to wait.
+    let mut thread = actor.thread_with("m");
+    thread.tell("lock m");
+    actor.sees_a_waiter();
+    actor.ask("release l");
+    thread.done();
+    // And now it is this thread's turn to wait for it.
+    assert_eq!(actor.refuse("for l 1"), "TimedOut");
+    assert_eq!(actor.refuse("for n 1"), "TimedOut");
+    thread.ask("release m");
+    actor.ask("lock n");
+    assert_eq!(actor.refuse("lock l"), "WouldDeadlock");
+}
+
+#[test]
+fn two_locks_of_one_thread_are_no_deadlock() {
+    let scene = Scene::new();
+    let (one, two) = (scene.name("one"), scene.name("two"));
+    let (mut holder, mut both) = (actor!("{two}"), actor!("{one}"));
+    both.ask(format_args!("open m {two}"));
+    holder.ask("lock l");
+    both.ask("lock l");
+    both.tell("lock m");
+    holder.sees_a_waiter();
+    holder.ask("release l");
+    both.done();
+}
+
+#[test]
+fn who_holds_it_and_why_can_be_read_by_everybody() {
+    let scene = Scene::new();
+    let name = scene.name("l");
+    let (mut holder, mut reader) = (actor!("{name} desc=first"), actor!("{name} desc=reader"));
+    assert_eq!(reader.ask("holder l"), "nobody");
+    holder.ask("lock l");
+    let uuid = ask_uuid(&mut holder);
+    assert_eq!(reader.ask("holder l"), format!("{} {uuid} first", holder.pid()));
+    assert_eq!(reader.ask("holder l"), holder.ask("holder l"), "reading changes nothing");
+    holder.ask("describe l second");
+    assert_eq!(reader.ask("holder l"), format!("{} {uuid} second", holder.pid()), "at once");
+    holder.ask("release l");
+    assert_eq!(reader.ask("holder l"), "nobody");
+
+    reader.ask("lock l");
+    assert!(holder.ask("holder l").ends_with("reader"));
+    reader.ask("release l");
+    holder.ask("lock l");
+    assert!(reader.ask("holder l").ends_with("second"), "a description is kept from hold to hold");
+}
+
+fn ask_uuid(actor: &mut Actor) -> String {
+    actor.ask("holder l").split_whitespace().nth(1).expect("pid, uuid, description").to_owned()
+}
+
+#[test]
+fn a_description_of_63_bytes_is_read_whole_and_a_longer_one_is_refused() {
+    let scene = Scene::new();
+    let name = scene.name("l");
+    let mut reader = actor!("{name}");
+    let text = "ü".repeat(31) + "x";
+    let lock = quietly(|| ShmLock::builder(&name).description(&text).open()).unwrap();
+    let guard = lock.lock().unwrap();
+    assert!(reader.ask("holder l").ends_with(&text));
+    let longer = text.clone() + "x";
+    assert!(matches!(lock.set_description(&longer), Err(Error::DescriptionTooLong { len: 64 })));
+    assert!(reader.ask("holder l").ends_with(&text), "nothing is changed then");
+    assert!(matches!(ShmLock::builder(&name).description(&longer).open(), Err(Error::DescriptionTooLong { .. })));
+    drop(guard);
+}
+
+#[test]
+fn holder_and_check_of_ones_own_lock() {
+    let scene = Scene::new();
+    let lock = quietly(|| ShmLock::open(&scene.name("l"))).unwrap();
+    assert!(lock.holder().unwrap().is_none());
+    assert_eq!(lock.fencing_token(), None);
+    let guard = lock.lock().unwrap();
+    let holder = lock.holder().unwrap().unwrap();
+    assert_eq!(holder.uuid(), Some(lock.uuid()));
+    assert_eq!((holder.pid(), holder.pid_is_ours()), (Some(std::process::id()), Some(true)));
+    assert_eq!(lock.fencing_token(), Some(guard.fencing_token()));
+    assert!(lock.check().unwrap().is_healthy());
+}
+
+#[test]
+fn the_fencing_token_grows_with_every_acquisition_by_anybody() {
+    let scene = Scene::new();
+    let name = scene.name("l");
+    let mut all = [actor!("{name}"), actor!("{name}"), actor!("{name}")];
+    let mut last = 0;
+    for round in 0..30 {
+        let actor = &mut all[round * 7 % 3];
+        actor.ask("lock l");
+        let token: u64 = actor.ask("fence l").parse().unwrap();
+        assert!(token > last, "{token} after {last}");
+        last = token;
+        assert_eq!(actor.ask("try l"), "true");
+        assert_eq!(actor.ask("fence l"), token.to_string(), "nesting is no acquisition");
+        actor.ask("force l");
+        assert_eq!(actor.ask("fence l"), "0", "only a holder has one");
+    }
+    all[0].ask("lock l");
+    all[0].murder();
+    all[1].ask("lock l");
+    assert!(all[1].ask("fence l").parse::<u64>().unwrap() > last + 1, "a dead owner's acquisition counts, too");
+    all[1].ask("consistent l");
+}
+
+/// Readers see the record of one holder or of none, never of two mixed.
+#[test]
+fn the_holder_read_while_it_changes_is_never_a_mixture() {
+    let scene = Scene::new();
+    let name = scene.name("l");
+    let account = Account::new();
+    let mut all = [actor!("{name} desc=left"), actor!("{name} desc=right")];
+    let expected: Vec<(u32, &str)> = all.iter().map(Actor::pid).zip(["left", "right"]).collect();
+    let reader = quietly(|| ShmLock::open(&name)).unwrap();
+    for actor in &mut all {
+        actor.tell(format_args!("count l {} 20000 3", account.path()));
+    }
+    account.meet(3);
+    let mut seen = [0_u32; 2];
+    while account.count.load(std::sync::atomic::Ordering::Relaxed) < 40_000 {
+        let holder = reader.holder().unwrap();
+        let Some(pid) = holder.as_ref().and_then(Holder::pid) else { continue };
+        let who = expected.iter().position(|&(other, _)| other == pid).expect("one of the two");
+        assert_eq!(holder.as_ref().map(Holder::description), Some(expected[who].1));
+        seen[who] += 1;
+    }
+    for actor in &mut all {
+        actor.done();
+    }
+    assert!(seen[0] + seen[1] > 0, "nobody was ever seen");
+    assert_eq!(account.balance(), 40_000);
+}
+
+#[test]
+fn nothing_is_left_behind_whoever_closes_last() {
+    let scene = Scene::new();
+    let name = scene.name("l");
+    for last in 0..3 {
+        let mut all: Vec<Actor> = (0..3).map(|_| actor!("{name}")).collect();
+        for actor in &mut all {
+            actor.ask("lock l");
+            actor.ask("release l");
+        }
+        for other in (0..3).filter(|other| *other != last) {
+            all[other].ask("close l");
+            assert_eq!(scene.files().len(), 1, "somebody has it open");
+        }
+        all[last].ask("close l");
+        assert!(scene.files().is_empty());
+    }
+}

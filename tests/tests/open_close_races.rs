@@ -1,0 +1,125 @@
+//! Processes that make and remove the file all the time: there is never a second lock of the name, and in the end none.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use shmlock::ExitEvent;
+use shmlock_tests::{Account, Actor, Peer, Scene, actor, quietly, until};
+
+/// Has this many processes open, count and close together; each looks whether its file still has its name.
+///
+/// Two files of one name show in three ways: two in the section at one time, a lost count, a file without a name.
+fn churn_together(actors: u64, rounds: u64, tide: &str) {
+    let scene = Scene::new();
+    let name = scene.name("l");
+    let account = Account::new();
+    let mut all: Vec<Actor> = (0..actors).map(|_| actor!()).collect();
+    for actor in &mut all {
+        actor.tell(format_args!("churn {name} {} {rounds} {actors} {tide}", account.path()));
+    }
+    for actor in &mut all {
+        actor.done();
+    }
+    assert_eq!(account.balance(), actors * rounds);
+    assert_eq!(account.recoveries.load(Relaxed), 0, "nobody was taken for dead");
+    let births = account.births.load(Relaxed);
+    assert!(births > 0 && (tide.is_empty() || births >= rounds), "a file was not made anew: {births}");
+    assert!(scene.files().is_empty(), "nothing remains when nobody has it open");
+}
+
+#[test]
+fn two_processes_that_open_and_close_share_one_lock() {
+    churn_together(2, 5_000, "");
+}
+
+#[test]
+fn eight_processes_that_open_and_close_share_one_lock() {
+    churn_together(8, 2_000, "");
+}
+
+#[test]
+fn two_processes_that_open_and_close_in_step_make_a_new_file_each_time() {
+    churn_together(2, 2_000, "tide");
+}
+
+#[test]
+fn eight_processes_that_open_and_close_in_step_make_a_new_file_each_time() {
+    churn_together(8, 2_000, "tide");
+}
+
+#[test]
+fn threads_that_open_and_close_share_one_lock() {
+    let scene = Scene::new();
+    let name = scene.name("l");
+    let account = Account::new();
+    let mut process = actor!();
+    let mut threads: Vec<Peer> = (0..4).map(|_| process.thread()).collect();
+    for thread in &mut threads {
+        thread.tell(format_args!("churn {name} {} 1000 4", account.path()));
+    }
+    for thread in &mut threads {
+        thread.done();
+    }
+    assert_eq!(account.balance(), 4_000);
+    assert!(scene.files().is_empty());
+}
+
+#[test]
+fn what_killed_participants_leave_is_cleared_up_by_the_others() {
+    const CHILDREN: usize = 8;
+    const KILLS: usize = 200;
+    let scene = Scene::new();
+    let name = scene.name("l");
+    let account = Account::new();
+    let mut parent = actor!();
+    let churn = format!("churn {name} {} 0 0", account.path());
+    let start = |parent: &mut Actor| {
+        let mut child = parent.fork();
+        child.tell(&churn);
+        child
+    };
+    let mut children: Vec<Peer> = (0..CHILDREN).map(|_| start(&mut parent)).collect();
+    let began = Instant::now();
+    for kill in 0..KILLS {
+        let rounds = account.rounds.load(Relaxed);
+        until(|| account.rounds.load(Relaxed) > rounds + (kill % 13) as u64);
+        for _ in 0..kill % 17 {
+            thread::yield_now();
+        }
+        let victim = &mut children[kill % CHILDREN];
+        victim.kill(libc::SIGKILL);
+        assert_eq!(parent.ask(format_args!("reap {}", victim.number())), "signal 9", "it had not ended by itself");
+        *victim = start(&mut parent);
+        if began.elapsed() > Duration::from_secs(20) {
+            break; // an emulator
+        }
+    }
+    account.stop.store(1, Relaxed);
+    for child in &mut children {
+        child.done();
+    }
+    let _ = account.balance();
+    assert!(account.rounds.load(Relaxed) > 0);
+    scene.visit(&name); // the last who was killed may have been the last of all
+    assert!(scene.files().is_empty(), "and whoever closes it afterwards takes the file away");
+}
+
+#[test]
+fn named_events_that_are_opened_and_closed_together_are_one_event() {
+    let scene = Scene::new();
+    let name = scene.name("e");
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..500 {
+                    let one = quietly(|| ExitEvent::named(&name)).unwrap();
+                    let same = quietly(|| ExitEvent::named(&name)).unwrap();
+                    one.set().unwrap();
+                    assert!(same.is_set().unwrap(), "two events of one name");
+                }
+            });
+        }
+    });
+    assert!(scene.files().is_empty());
+}

@@ -1,0 +1,298 @@
+//! Owners, waiters and openers that die by every death: nobody is stuck, and the next owner is told.
+
+use std::os::unix::process::ExitStatusExt;
+use std::sync::atomic::Ordering::Relaxed;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use shmlock::ShmLock;
+use shmlock_tests::{Account, Actor, Scene, actor, quietly, until};
+
+/// Longer than any test, so that a waiter that needs an interval to notice something does not get on.
+const NEVER: &str = "poll=3600000";
+
+/// Deaths after which nothing of the process runs on, so that only the kernel can tell.
+const SUDDEN: [&str; 8] = ["SIGKILL", "SIGTERM", "abort", "segv", "exit", "_exit", "exec", "SIGQUIT"];
+
+/// Ends the actor in this way, whatever it is doing if the way is a signal.
+fn end(actor: &mut Actor, how: &str) {
+    match how {
+        "SIGKILL" => actor.kill(libc::SIGKILL),
+        "SIGTERM" => actor.kill(libc::SIGTERM),
+        "SIGQUIT" => actor.kill(libc::SIGQUIT),
+        how => actor.tell(format_args!("die {how}")),
+    }
+    let status = actor.wait();
+    let signal = match how {
+        "SIGKILL" => Some(libc::SIGKILL),
+        "SIGTERM" => Some(libc::SIGTERM),
+        "SIGQUIT" => Some(libc::SIGQUIT),
+        "abort" => Some(libc::SIGABRT),
+        "segv" => Some(libc::SIGSEGV),
+        _ => None,
+    };
+    assert_eq!(status.signal(), signal, "{how}: {status}");
+}
+
+#[test]
+fn a_waiter_asleep_takes_over_from_an_owner_that_died_by_any_death() {
+    let scene = Scene::new();
+    for how in SUDDEN {
+        let name = scene.name(how);
+        let (mut owner, mut waiter) = (actor!("{name} desc=doomed"), actor!("{name}"));
+        let uuid = owner.ask("lock l");
+        assert_eq!(uuid, "");
+        let who = owner.ask("holder l");
+        waiter.tell("lock l");
+        owner.sees_a_waiter();
+        end(&mut owner, how);
+        waiter.done();
+        assert_eq!(waiter.ask("recovered l"), who, "{how}: the dead one is named");
+        waiter.ask("consistent l");
+    }
+}
+
+#[test]
+fn a_newcomer_takes_over_at_once_whatever_its_poll_interval() {
+    let scene = Scene::new();
+    for (how, take) in SUDDEN.into_iter().zip(["lock l", "try l", "for l 0", "for l 1"].into_iter().cycle()) {
+        let name = scene.name(how);
+        let (mut owner, mut newcomer) = (actor!("{name}"), actor!("{name} {NEVER}"));
+        owner.ask("lock l");
+        let who = owner.ask("holder l");
+        end(&mut owner, how);
+        assert_ne!(newcomer.ask(take), "false", "{how}");
+        assert_eq!(newcomer.ask("recovered l"), who, "{how}");
+        newcomer.ask("consistent l");
+    }
+}
+
+#[test]
+fn an_owner_that_unwinds_or_returns_has_not_died() {
+    let scene = Scene::new();
+    for take in ["lock l", "guard l"] {
+        for how in ["panic", "return"] {
+            let name = scene.name(how);
+            let (mut owner, mut waiter) = (actor!("{name}"), actor!("{name} {NEVER}"));
+            owner.ask(take);
+            waiter.tell("lock l");
+            owner.sees_a_waiter();
+            end(&mut owner, how);
+            waiter.done();
+            assert_eq!(waiter.ask("recovered l"), "no", "{take}, {how}");
+            assert!(waiter.ask("check l").contains("recoveries=0"));
+        }
+    }
+}
+
+#[test]
+fn a_waiter_that_dies_disturbs_nobody() {
+    let scene = Scene::new();
+    for how in ["SIGKILL", "SIGTERM", "SIGQUIT"] {
+        let name = scene.name(how);
+        let mut owner = actor!("{name}");
+        owner.ask("lock l");
+        let (mut doomed, mut next) = (actor!("{name} {NEVER}"), actor!("{name}"));
+        doomed.tell("lock l");
+        owner.sees_a_waiter();
+        next.tell("lock l");
+        end(&mut doomed, how);
+        assert_eq!(owner.ask("held l"), "true");
+        owner.ask("release l");
+        next.done();
+        assert_eq!(next.ask("recovered l"), "no", "{how}");
+    }
+}
+
+#[test]
+fn of_many_waiters_exactly_one_replaces_the_dead_owner() {
+    let scene = Scene::new();
+    let name = scene.name("l");
+    let mut owner = actor!("{name}");
+    owner.ask("lock l");
+    let who = owner.ask("holder l");
+    let mut waiters: Vec<Actor> = (0..5).map(|_| actor!("{name}")).collect();
+    for waiter in &mut waiters {
+        waiter.tell("lock l");
+        waiter.tell("recovered l");
+        waiter.tell("release l");
+    }
+    owner.sees_a_waiter();
+    owner.murder();
+    let mut told: Vec<String> = waiters
+        .iter_mut()
+        .map(|waiter| {
+            waiter.done();
+            let told = waiter.done();
+            waiter.done();
+            told
+        })
+        .collect();
+    told.sort();
+    assert_eq!(told.iter().filter(|told| **told == who).count(), 1, "one has replaced it: {told:?}");
+    assert_eq!(told.iter().filter(|told| *told == "somebody").count(), 4, "and all are told: {told:?}");
+    let last = &mut waiters[0];
+    assert!(last.ask("check l").contains("recoveries=1"));
+    last.ask("lock l");
+    last.ask("consistent l");
+}
+
+#[test]
+fn that_an_owner_died_is_told_until_somebody_declares_the_data_consistent() {
+    let scene = Scene::new();
+    let name = scene.name("l");
+    let (mut dead, mut first, mut second) = (actor!("{name}"), actor!("{name}"), actor!("{name}"));
+    assert!(first.ask("check l").contains("healthy=true"));
+    dead.ask("lock l");
+    dead.murder();
+    let health = first.ask("check l");
+    assert!(health.contains("Theirs(Dead)") && health.contains("healthy=false"), "{health}");
+    assert!(health.contains("owner_died=false recoveries=0"), "looking changes nothing: {health}");
+
+    for actor in [&mut first, &mut second] {
+        actor.ask("lock l");
+        assert_ne!(actor.ask("recovered l"), "no");
+        actor.ask("release l");
+        assert_eq!(actor.ask("recovered l"), "no", "only the holder is told");
+        let health = actor.ask("check l");
+        assert!(health.contains("Free") && health.contains("owner_died=true recoveries=1"), "{health}");
+        assert!(health.contains("healthy=false"), "{health}");
+        assert_eq!(actor.refuse("consistent l"), "NotHeld", "only the holder may say so");
+    }
+    first.ask("lock l");
+    first.ask("consistent l");
+    assert_eq!(first.ask("recovered l"), "no");
+    assert!(first.ask("check l").contains("owner_died=false"));
+    first.ask("release l");
+    second.ask("lock l");
+    assert_eq!(second.ask("recovered l"), "no");
+    assert!(second.ask("check l").contains("healthy=true"));
+}
+
+#[test]
+fn recoveries_are_counted() {
+    let scene = Scene::new();
+    let name = scene.name("l");
+    let mut witness = actor!("{name}");
+    for count in 1..=5 {
+        let mut dead = actor!("{name}");
+        dead.ask("lock l");
+        dead.murder();
+        witness.ask("lock l");
+        assert!(witness.ask("check l").contains(&format!("recoveries={count} ")));
+        witness.ask("release l");
+    }
+    witness.ask("lock l");
+    witness.ask("consistent l");
+}
+
+#[test]
+fn one_who_recovered_and_dies_is_recovered_from_in_turn() {
+    let scene = Scene::new();
+    let name = scene.name("l");
+    let mut all: Vec<Actor> = (0..4).map(|_| actor!("{name}")).collect();
+    all[0].ask("lock l");
+    for next in 1..all.len() {
+        let who = all[next - 1].ask("holder l");
+        all[next].tell("lock l");
+        all[next - 1].sees_a_waiter();
+        all[next - 1].murder();
+        all[next].done();
+        assert_eq!(all[next].ask("recovered l"), who);
+    }
+    all[3].ask("consistent l");
+}
+
+#[test]
+fn the_mark_of_a_crash_keeps_the_file_until_the_data_is_declared_consistent() {
+    let scene = Scene::new();
+    let name = scene.name("l");
+    let mut dead = actor!("{name} desc=alone");
+    dead.ask("lock l");
+    let who = dead.ask("holder l");
+    dead.murder();
+    assert_eq!(scene.files().len(), 1, "a dead owner leaves its file");
+
+    let mut looker = actor!("{name}");
+    assert_eq!(looker.ask("holder l"), who, "and who it was can still be read");
+    drop(looker);
+    assert_eq!(scene.files().len(), 1, "looking does not take the mark away");
+
+    let mut careless = actor!("{name}");
+    careless.ask("lock l");
+    assert_eq!(careless.ask("recovered l"), who);
+    drop(careless);
+    assert_eq!(scene.files().len(), 1, "nor does an owner that does not mend the data");
+
+    let mut careful = actor!("{name}");
+    careful.ask("lock l");
+    assert_eq!(careful.ask("recovered l"), "somebody");
+    careful.ask("consistent l");
+    drop(careful);
+    assert!(scene.files().is_empty(), "mended, the file goes with the last who closes it");
+}
+
+#[test]
+fn a_stopped_owner_is_not_robbed() {
+    let scene = Scene::new();
+    let name = scene.name("l");
+    let (mut owner, mut other) = (actor!("{name}"), actor!("{name} poll=10"));
+    owner.ask("lock l");
+    owner.kill(libc::SIGSTOP);
+    assert_eq!(other.refuse("for l 200"), "TimedOut");
+    assert!(other.ask("check l").contains("Theirs(Alive)"));
+    other.tell("lock l");
+    owner.kill(libc::SIGCONT);
+    owner.ask("release l");
+    other.done();
+    assert_eq!(other.ask("recovered l"), "no");
+}
+
+#[test]
+fn an_idle_handle_that_dies_leaves_the_owner_alone() {
+    let scene = Scene::new();
+    let name = scene.name("l");
+    let (mut owner, mut idle) = (actor!("{name}"), actor!("{name}"));
+    owner.ask("lock l");
+    idle.murder();
+    assert_eq!(owner.ask("held l"), "true");
+    owner.ask("release l");
+    assert_eq!(owner.ask("recovered l"), "no");
+    assert!(owner.ask("check l").contains("recoveries=0"));
+}
+
+/// Kills a child that opens, locks, releases and closes in a loop, at moments that differ by how far it has come.
+#[test]
+fn a_process_killed_anywhere_in_its_life_leaves_nobody_stuck() {
+    const KILLS: u64 = 150;
+    let scene = Scene::new();
+    let name = scene.name("l");
+    let account = Account::new();
+    let mut parent = actor!();
+    let began = Instant::now();
+    for kill in 0..KILLS {
+        let mut child = parent.fork();
+        let before = account.rounds.load(Relaxed);
+        account.met.store(0, Relaxed);
+        child.tell(format_args!("churn {name} {} 0 1", account.path()));
+        until(|| account.rounds.load(Relaxed) > before + kill % 7);
+        for _ in 0..kill % 11 {
+            thread::yield_now();
+        }
+        child.kill(libc::SIGKILL);
+        assert_eq!(parent.ask(format_args!("reap {}", child.number())), "signal 9");
+        let lock = quietly(|| ShmLock::builder(&name).poll_interval(Duration::from_secs(3600)).open()).unwrap();
+        let guard = lock.lock().unwrap();
+        if guard.recovered().is_some() {
+            guard.declare_consistent().unwrap();
+        }
+        account.section(u64::MAX, 1, true);
+        drop(guard);
+        drop(lock);
+        assert!(scene.files().is_empty(), "the file goes with the last who closes it");
+        if began.elapsed() > Duration::from_secs(20) {
+            break; // an emulator
+        }
+    }
+    let _ = account.balance();
+}

@@ -1,0 +1,253 @@
+//! The tests of the Python package that our users come from, carried over.
+
+use std::fs::{self, File};
+use std::sync::atomic::Ordering::Relaxed;
+use std::thread;
+use std::time::Duration;
+
+use shmlock::{ExitEvent, ShmLock};
+use shmlock_tests::{Account, Actor, Scene, actor, quietly, until};
+
+const ACTORS: u64 = 15;
+const ROUNDS: u64 = 2_000;
+const MILLISECOND: Duration = Duration::from_millis(1);
+
+/// Has fifteen processes count, each time with this limit (empty: none). Gives back how many attempts failed.
+fn processes_count(limit: &str) -> u64 {
+    let scene = Scene::new();
+    let name = scene.name("l");
+    let account = Account::new();
+    let mut all: Vec<Actor> = (0..ACTORS).map(|_| actor!("{name}")).collect();
+    let count = format!("count l {} {ROUNDS} {ACTORS} {limit}", account.path());
+    for actor in &mut all {
+        actor.tell(&count);
+    }
+    let failures = all.iter_mut().map(|actor| actor.done().parse::<u64>().unwrap()).sum();
+    assert_eq!(account.balance(), ACTORS * ROUNDS - failures, "the result is the attempts less the failures");
+    assert_eq!(all[0].ask("locked l"), "false", "the lock is free at the end");
+    assert_eq!(all[0].ask("holder l"), "nobody");
+    failures
+}
+
+#[test]
+fn fifteen_processes_count_to_thirty_thousand() {
+    assert_eq!(processes_count(""), 0);
+}
+
+#[test]
+fn fifteen_processes_that_wait_a_millisecond_count_all_but_their_failures() {
+    assert!(processes_count("1") < ACTORS * ROUNDS, "some attempts succeed");
+}
+
+/// Whether this attempt got the lock in time.
+fn one_attempt(lock: &ShmLock, account: &Account, me: u64, round: u64, limit: Option<Duration>) -> bool {
+    match limit.map_or_else(|| lock.lock(), |limit| lock.try_lock_for(limit)) {
+        Ok(_guard) => {
+            account.section(me, round, false);
+            true
+        }
+        Err(error) => {
+            assert!(error.is_timed_out(), "{error}");
+            false
+        }
+    }
+}
+
+/// As [`processes_count`], with threads.
+fn threads_count(limit: Option<Duration>) -> u64 {
+    let scene = Scene::new();
+    let account = Account::new();
+    let lock = quietly(|| ShmLock::open(&scene.name("l"))).unwrap();
+    let failures = thread::scope(|scope| {
+        let threads: Vec<_> = (1..=ACTORS)
+            .map(|me| {
+                let (lock, account) = (quietly(|| lock.try_clone()).unwrap(), &account);
+                scope.spawn(move || {
+                    account.meet(ACTORS);
+                    (0..ROUNDS).filter(|&round| !one_attempt(&lock, account, me, round, limit)).count() as u64
+                })
+            })
+            .collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+    });
+    assert_eq!(account.balance(), ACTORS * ROUNDS - failures);
+    assert!(!lock.is_locked().unwrap(), "the lock is free at the end");
+    failures
+}
+
+#[test]
+fn fifteen_threads_count_to_thirty_thousand() {
+    assert_eq!(threads_count(None), 0);
+}
+
+#[test]
+fn fifteen_threads_that_wait_a_millisecond_count_all_but_their_failures() {
+    assert!(threads_count(Some(MILLISECOND)) < ACTORS * ROUNDS, "some attempts succeed");
+}
+
+#[test]
+fn a_terminated_holder_lets_the_waiter_in() {
+    let scene = Scene::new();
+    let name = scene.name("l");
+    let (mut holder, mut waiter) = (actor!("{name}"), actor!("{name}"));
+    holder.ask("lock l");
+    waiter.tell("lock l");
+    holder.sees_a_waiter();
+    holder.kill(libc::SIGTERM);
+    holder.ends_by(libc::SIGTERM);
+    waiter.done();
+    waiter.ask("consistent l");
+}
+
+#[test]
+fn dropping_a_handle_gives_the_lock_back() {
+    let scene = Scene::new();
+    let name = scene.name("l");
+    let (mut first, mut waiter) = (actor!("{name}"), actor!("{name}"));
+    first.ask("lock l");
+    waiter.tell("lock l");
+    first.sees_a_waiter();
+    first.ask("close l");
+    waiter.done();
+    assert_eq!(waiter.ask("recovered l"), "no", "closing is not dying");
+}
+
+#[test]
+fn a_process_that_ends_well_gives_the_lock_back() {
+    let scene = Scene::new();
+    let name = scene.name("l");
+    let (mut first, mut waiter) = (actor!("{name}"), actor!("{name}"));
+    first.ask("lock l");
+    waiter.tell("lock l");
+    first.sees_a_waiter();
+    drop(first);
+    waiter.done();
+    assert_eq!(waiter.ask("recovered l"), "no");
+}
+
+#[test]
+fn two_locks_alternate_between_two_processes() {
+    let scene = Scene::new();
+    let (one, two) = (scene.name("one"), scene.name("two"));
+    let (mut left, mut right) = (actor!("{one}"), actor!("{two}"));
+    left.ask(format_args!("open m {two}"));
+    right.ask(format_args!("open m {one}"));
+    left.ask("lock l");
+    right.ask("lock l");
+    for _ in 0..20 {
+        // Each waits for the other's lock, and gives its own up in between.
+        left.ask("release l");
+        right.ask("lock m");
+        assert_eq!(left.ask("try l"), "false");
+        right.ask("release l");
+        left.ask("lock m");
+        assert_eq!(right.ask("try l"), "false");
+        right.ask("release m");
+        left.ask("lock l");
+        left.ask("release m");
+        right.ask("lock l");
+    }
+}
+
+#[test]
+fn an_exit_event_stops_a_blocked_waiter() {
+    let scene = Scene::new();
+    let name = scene.name("l");
+    let mut holder = actor!("{name}");
+    holder.ask("lock l");
+    let holder_pid = holder.pid();
+    let stop = ExitEvent::new();
+    let builder = ShmLock::builder(&name).exit_event(&stop).poll_interval(Duration::from_secs(3600));
+    let lock = quietly(|| builder.open()).unwrap();
+    let other = quietly(|| lock.try_clone()).unwrap();
+    thread::scope(|scope| {
+        let waiter = scope.spawn(move || {
+            let error = other.lock().map(drop).unwrap_err();
+            assert!(error.is_cancelled(), "{error}");
+            assert_eq!(error.holder().and_then(shmlock::Holder::pid), Some(holder_pid));
+        });
+        until(|| lock.check().unwrap().waiters);
+        stop.set().unwrap();
+        waiter.join().unwrap();
+    });
+    assert!(lock.lock().unwrap_err().is_cancelled(), "it stays set");
+    stop.clear().unwrap();
+    assert!(lock.try_lock_for(MILLISECOND).unwrap_err().is_timed_out(), "cleared, waiting is possible again");
+    stop.set().unwrap();
+    holder.ask("release l");
+    assert!(lock.lock().is_ok(), "a free lock is taken whatever the event says");
+}
+
+#[test]
+fn a_named_exit_event_stops_waiters_of_other_processes() {
+    let scene = Scene::new();
+    let (name, stop) = (scene.name("l"), scene.name("stop"));
+    let mut holder = actor!("{name}");
+    holder.ask("lock l");
+    for options in ["wait=futex", "wait=poll"] {
+        let (mut first, mut second, mut switch) = (actor!(), actor!(), actor!());
+        switch.ask(format_args!("event e {stop}"));
+        for waiter in [&mut first, &mut second] {
+            waiter.ask(format_args!("event e {stop}"));
+            waiter.ask(format_args!("open l {name} event=e poll=3600000 {options}"));
+            waiter.tell("lock l");
+        }
+        if options == "wait=futex" {
+            holder.sees_a_waiter();
+        }
+        switch.ask("set e");
+        for waiter in [&mut first, &mut second] {
+            assert_eq!(waiter.failed(), "Cancelled");
+        }
+        switch.ask("clear e");
+        assert_eq!(first.refuse("for l 1"), "TimedOut");
+    }
+    assert_eq!(scene.files().len(), 1, "the event goes with the last who closes it");
+}
+
+#[test]
+fn an_empty_region_heals() {
+    let scene = Scene::new();
+    let name = scene.name("l");
+    half_made(&name, &[]);
+    let mut actor = actor!("{name}");
+    assert_eq!(actor.ask("try l"), "true");
+    assert_eq!(actor.ask("recovered l"), "no");
+}
+
+#[test]
+fn a_region_of_zeroes_heals() {
+    let scene = Scene::new();
+    let name = scene.name("l");
+    half_made(&name, &[0; 128]);
+    let mut actor = actor!("{name}");
+    assert_eq!(actor.ask("try l"), "true");
+    assert_eq!(actor.ask("recovered l"), "no");
+}
+
+#[test]
+fn an_empty_region_heals_for_many_at_once() {
+    let scene = Scene::new();
+    let name = scene.name("l");
+    let account = Account::new();
+    let mut all: Vec<Actor> = (0..4).map(|_| actor!()).collect();
+    for _ in 0..20 {
+        half_made(&name, &[]);
+        account.met.store(0, Relaxed);
+        for actor in &mut all {
+            actor.tell(format_args!("churn {name} {} 10 4", account.path()));
+        }
+        for actor in &mut all {
+            actor.done();
+        }
+    }
+    assert_eq!(account.balance(), 800);
+}
+
+/// A file as somebody who died while making it might leave it.
+fn half_made(name: &str, content: &[u8]) {
+    let path = format!("/dev/shm/{name}.shmlock");
+    let file = File::create_new(&path).unwrap();
+    file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    fs::write(&path, content).unwrap();
+}

@@ -1,0 +1,250 @@
+//! Signals that arrive while the lock is taken, waited for, held and given back.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use shmlock_tests::{Account, Actor, Scene, actor, until};
+
+const ENDING: [i32; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
+const ALL: &str = "HUP INT TERM";
+/// Far more than any scheduling delay.
+const MUCH: Duration = Duration::from_secs(30);
+
+fn noted(actor: &mut Actor) -> [String; 3] {
+    ENDING.map(|signal| actor.ask(format_args!("noted {signal}")))
+}
+
+/// An actor that notes the ending signals.
+fn noting(open: &str) -> Actor {
+    let mut actor = actor!("{open}");
+    for signal in ENDING {
+        actor.ask(format_args!("note {signal}"));
+    }
+    actor
+}
+
+#[test]
+fn signals_that_arrive_in_the_section_are_all_delivered_after_it() {
+    let scene = Scene::new();
+    let mut actor = noting(&format!("{} block=held", scene.name("l")));
+    for (round, (take, give)) in
+        [("lock l", "release l"), ("guard l", "unguard"), ("try l", "force l"), ("for l 0", "close l")]
+            .into_iter()
+            .enumerate()
+    {
+        actor.ask(take);
+        assert_eq!(actor.ask("blocked"), ALL);
+        for signal in ENDING {
+            actor.kill(signal);
+        }
+        assert_eq!(noted(&mut actor), [round.to_string(), round.to_string(), round.to_string()], "{take}");
+        actor.ask(give);
+        assert_eq!(actor.ask("blocked"), "");
+        let next = (round + 1).to_string();
+        assert_eq!(noted(&mut actor), [next.clone(), next.clone(), next], "{give}");
+    }
+}
+
+#[test]
+fn a_process_that_is_to_end_finishes_its_section_first() {
+    let scene = Scene::new();
+    let name = scene.name("l");
+    for signal in ENDING {
+        let (mut holder, mut waiter) = (actor!("{name} block=held"), actor!("{name} poll=3600000"));
+        holder.ask("lock l");
+        waiter.tell("lock l");
+        holder.sees_a_waiter();
+        holder.kill(signal);
+        assert_eq!(holder.ask("held l"), "true", "it works on");
+        holder.tell("release l");
+        waiter.done();
+        assert_eq!(waiter.ask("recovered l"), "no");
+        holder.ends_by(signal);
+    }
+}
+
+#[test]
+fn only_the_outermost_release_lets_the_signals_in() {
+    let scene = Scene::new();
+    let mut actor = noting(&format!("{} block=held", scene.name("l")));
+    actor.ask("lock l");
+    actor.ask("guard l");
+    actor.ask("try l");
+    actor.kill(libc::SIGTERM);
+    for give in ["release l", "unguard"] {
+        actor.ask(give);
+        assert_eq!(actor.ask("blocked"), ALL, "{give}");
+        assert_eq!(noted(&mut actor), ["0", "0", "0"], "{give}");
+    }
+    actor.ask("release l");
+    assert_eq!(noted(&mut actor), ["0", "1", "0"]);
+}
+
+#[test]
+fn a_thread_that_is_not_the_first_holds_its_signals_back_too() {
+    let scene = Scene::new();
+    let name = scene.name("l");
+    let mut actor = noting(&name);
+    let mut thread = actor.thread();
+    thread.ask(format_args!("open l {name} block=held"));
+    thread.ask("lock l");
+    assert_eq!(thread.ask("blocked"), ALL);
+    assert_eq!(actor.ask("blocked"), "", "other threads are none of its business");
+    for signal in ENDING {
+        thread.ask(format_args!("raise {signal}")); // to that thread alone
+    }
+    assert_eq!(noted(&mut actor), ["0", "0", "0"]);
+    actor.kill(libc::SIGTERM); // to the process: another thread takes it
+    until(|| noted(&mut actor) == ["0", "1", "0"]);
+    thread.ask("release l");
+    assert_eq!(thread.ask("blocked"), "");
+    assert_eq!(noted(&mut actor), ["1", "2", "1"]);
+}
+
+#[test]
+fn a_mask_that_was_there_before_is_there_afterwards() {
+    let scene = Scene::new();
+    let name = scene.name("l");
+    for block in ["held", "transitions"] {
+        let mut actor = actor!("{name} block=held");
+        actor.ask(format_args!("open m {} block={block}", scene.name("m")));
+        actor.ask("lock l");
+        actor.ask("lock m");
+        actor.ask("release m");
+        assert_eq!(actor.ask("blocked"), ALL, "still in the outer section");
+        actor.ask("release l");
+        assert_eq!(actor.ask("blocked"), "");
+    }
+}
+
+#[test]
+fn two_sections_that_overlap_hold_signals_back_until_the_last_ends() {
+    let scene = Scene::new();
+    let mut actor = noting(&format!("{} block=held", scene.name("l")));
+    actor.ask(format_args!("open m {} block=held", scene.name("m")));
+    actor.ask("lock l");
+    actor.ask("lock m");
+    actor.kill(libc::SIGTERM);
+    actor.ask("release l"); // not the one that was taken last
+    assert_eq!(actor.ask("blocked"), ALL, "the other section is not over");
+    assert_eq!(noted(&mut actor), ["0", "0", "0"]);
+    actor.ask("release m");
+    assert_eq!(actor.ask("blocked"), "");
+    assert_eq!(noted(&mut actor), ["0", "1", "0"]);
+}
+
+#[test]
+fn signals_are_not_held_back_while_waiting() {
+    let scene = Scene::new();
+    let name = scene.name("l");
+    let mut holder = actor!("{name}");
+    holder.ask("lock l");
+    for block in ["never", "transitions", "held"] {
+        let mut waiter = actor!("{name} poll=3600000 block={block}");
+        let mut clock = waiter.thread();
+        waiter.ask("note 15");
+        waiter.tell("lock l");
+        holder.sees_a_waiter();
+        waiter.kill(libc::SIGTERM);
+        until(|| clock.ask("noted 15") == "1");
+        drop(clock);
+        holder.ask("release l");
+        waiter.done();
+        waiter.ask("release l");
+        assert_eq!(waiter.ask("blocked"), "");
+        holder.ask("lock l");
+    }
+}
+
+#[test]
+fn a_waiter_that_blocks_signals_can_be_terminated() {
+    let scene = Scene::new();
+    let name = scene.name("l");
+    let mut holder = actor!("{name}");
+    for block in ["transitions", "held"] {
+        holder.ask("lock l");
+        let mut waiter = actor!("{name} poll=3600000 block={block}");
+        waiter.tell("lock l");
+        holder.sees_a_waiter();
+        waiter.kill(libc::SIGTERM);
+        waiter.ends_by(libc::SIGTERM);
+        holder.ask("release l");
+    }
+    assert!(holder.ask("check l").contains("recoveries=0"));
+}
+
+#[test]
+fn an_attempt_that_fails_leaves_the_mask_as_it_was() {
+    let scene = Scene::new();
+    let name = scene.name("l");
+    let mut holder = actor!("{name}");
+    holder.ask("lock l");
+    for block in ["transitions", "held"] {
+        let mut other = actor!("{name} block={block}");
+        assert_eq!(other.ask("try l"), "false");
+        assert_eq!(other.ask("blocked"), "");
+        assert_eq!(other.refuse("for l 5"), "TimedOut");
+        assert_eq!(other.ask("blocked"), "");
+    }
+}
+
+#[test]
+fn a_storm_of_signals_neither_lengthens_nor_shortens_a_wait() {
+    const WAIT: Duration = Duration::from_millis(500);
+    let scene = Scene::new();
+    let name = scene.name("l");
+    let mut holder = actor!("{name}");
+    holder.ask("lock l");
+    for options in ["wait=futex", "wait=poll", "wait=futex block=held", "wait=poll poll=3600000 block=transitions"] {
+        let mut waiter = noting(&format!("{name} {options}"));
+        let began = Instant::now();
+        let failed = waiter.under_fire(libc::SIGTERM, |waiter| waiter.refuse("for l 500"));
+        let took = began.elapsed();
+        assert_eq!(failed, "TimedOut");
+        assert!(took >= WAIT && took < MUCH, "{options}: {took:?}");
+        assert!(waiter.ask("noted 15").parse::<u32>().unwrap() > 100, "{options}: there was no storm");
+    }
+}
+
+/// Has an actor count together with another, while the handler of a signal tries the actor's own handle; until it
+/// has been both given and refused the lock. Gives back how often it had which of the two while SIGTERM was blocked.
+fn reenter(options: &str) -> (u32, u32) {
+    const ROUNDS: u32 = 4_000;
+    let scene = Scene::new();
+    let name = scene.name("l");
+    let account = Account::new();
+    let (mut first, mut second) = (actor!("{name} {options}"), actor!("{name}"));
+    first.ask(format_args!("reenter l {}", libc::SIGUSR1));
+    let mut found = None;
+    for tries in 1..=200 {
+        account.met.store(0, Relaxed);
+        let count = format!("count l {} {ROUNDS} 2", account.path());
+        second.tell(&count);
+        assert_eq!(first.under_fire(libc::SIGUSR1, |first| first.ask(&count)), "0");
+        assert_eq!(second.done(), "0");
+        assert_eq!(account.balance(), u64::from(2 * ROUNDS * tries), "the handler let somebody in");
+        assert!(first.ask("check l").contains("recoveries=0"), "nobody was taken for dead");
+        let counts: Vec<u32> = first.ask("reentered").split(' ').map(|count| count.parse().unwrap()).collect();
+        let [taken, refused, errors, taken_while_blocked, refused_while_blocked] = counts[..] else { panic!() };
+        assert_eq!(errors, 0);
+        if taken > 100 && refused > 100 {
+            found = Some((taken_while_blocked, refused_while_blocked));
+            break;
+        }
+    }
+    drop((first, second));
+    scene.visit(&name); // the handle that the handler used was never closed
+    found.expect("the handler came at the moments that matter")
+}
+
+#[test]
+fn a_handler_that_tries_the_lock_it_interrupts_corrupts_nothing() {
+    assert_eq!(reenter("block=never"), (0, 0), "nothing is blocked");
+}
+
+#[test]
+fn signals_are_blocked_while_the_lock_is_taken_and_given_back_and_only_then() {
+    let (outside, inside) = reenter("block=transitions");
+    assert!(inside > 0, "not blocked in transitions");
+    assert_eq!(outside, 0, "blocked outside of them");
+}

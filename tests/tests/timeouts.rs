@@ -1,0 +1,191 @@
+//! How long waiting takes, from nothing to for ever; by either way of waiting, with and without an exit event.
+
+use std::time::{Duration, Instant};
+
+use shmlock::{Error, ExitEvent, Holder, ShmLock, WaitStrategy};
+use shmlock_tests::{Actor, Scene, actor, quietly, until};
+
+/// A poll interval that no test lives to see the end of.
+const HOURS: Duration = Duration::from_secs(3600);
+/// Far more than any scheduling delay, far less than the interval above.
+const MUCH: Duration = Duration::from_secs(30);
+/// A timeout that a clock can see.
+const SHORT: Duration = Duration::from_millis(150);
+
+const STRATEGIES: [WaitStrategy; 2] = [WaitStrategy::Futex, WaitStrategy::SleepPolling];
+
+/// Runs `test` with a handle for each way to sleep, on a lock that the actor may hold.
+fn with_each_way_to_sleep(interval: Duration, test: impl Fn(&ShmLock, &mut Actor)) {
+    let scene = Scene::new();
+    let name = scene.name("l");
+    let mut holder = actor!("{name} desc=busy");
+    for strategy in STRATEGIES {
+        for event in [None, Some(ExitEvent::new())] {
+            let builder = ShmLock::builder(&name).poll_interval(interval).wait_strategy(strategy);
+            let mut lock = quietly(|| builder.open()).unwrap();
+            lock.set_exit_event(event.as_ref());
+            test(&lock, &mut holder);
+        }
+    }
+}
+
+#[test]
+fn a_free_lock_is_taken_whatever_the_timeout() {
+    with_each_way_to_sleep(HOURS, |lock, _| {
+        for timeout in [Duration::ZERO, Duration::from_nanos(1), SHORT, Duration::MAX] {
+            drop(lock.try_lock_for(timeout).unwrap());
+            lock.try_acquire_for(timeout).unwrap();
+            lock.release().unwrap();
+        }
+        let now = Instant::now();
+        for deadline in [now.checked_sub(MUCH).unwrap_or(now), now, now + MUCH] {
+            drop(lock.try_lock_until(deadline).unwrap());
+            lock.try_acquire_until(deadline).unwrap();
+            lock.release().unwrap();
+        }
+    });
+}
+
+#[test]
+fn a_timeout_of_zero_is_one_try_and_names_the_holder() {
+    with_each_way_to_sleep(HOURS, |lock, holder| {
+        holder.ask("lock l");
+        let began = Instant::now();
+        for error in [
+            lock.try_lock_for(Duration::ZERO).map(drop).unwrap_err(),
+            lock.try_acquire_for(Duration::ZERO).unwrap_err(),
+            lock.try_lock_until(Instant::now()).map(drop).unwrap_err(),
+            lock.try_acquire_until(began.checked_sub(SHORT).unwrap_or(began)).unwrap_err(),
+        ] {
+            assert!(matches!(error, Error::WouldBlock { .. }), "{error}");
+            assert!(error.is_timed_out());
+            assert_eq!(error.holder().and_then(Holder::pid), Some(holder.pid()));
+        }
+        assert!(lock.try_lock().unwrap().is_none());
+        assert!(!lock.try_acquire().unwrap());
+        assert!(!lock.check().unwrap().waiters, "one try does not ask for a wake");
+        holder.ask("release l");
+    });
+}
+
+#[test]
+fn a_tiny_timeout_ends_at_once() {
+    with_each_way_to_sleep(HOURS, |lock, holder| {
+        holder.ask("lock l");
+        let began = Instant::now();
+        for nanos in [1, 10, 1_000, 1_000_000] {
+            let timeout = Duration::from_nanos(nanos);
+            let error = lock.try_lock_for(timeout).map(drop).unwrap_err();
+            let Error::TimedOut { waited, .. } = error else { panic!("{error}") };
+            assert!(waited >= timeout);
+        }
+        assert!(began.elapsed() < MUCH);
+        holder.ask("release l");
+    });
+}
+
+#[test]
+fn a_sleep_is_cut_to_the_deadline_however_long_the_poll_interval() {
+    with_each_way_to_sleep(HOURS, |lock, holder| {
+        holder.ask("lock l");
+        let began = Instant::now();
+        let error = lock.try_lock_for(SHORT).map(drop).unwrap_err();
+        let took = began.elapsed();
+        assert!(took >= SHORT && took < MUCH, "{took:?}");
+        let Error::TimedOut { waited, .. } = error else { panic!("{error}") };
+        assert!(waited >= SHORT && waited <= took, "{waited:?}");
+
+        let deadline = Instant::now() + SHORT;
+        assert!(matches!(lock.try_acquire_until(deadline), Err(Error::TimedOut { .. })));
+        assert!(Instant::now() >= deadline && Instant::now() < deadline + MUCH);
+        holder.ask("release l");
+    });
+}
+
+#[test]
+fn a_timeout_of_many_poll_intervals_is_waited_for_in_full() {
+    with_each_way_to_sleep(Duration::from_millis(1), |lock, holder| {
+        holder.ask("lock l");
+        let began = Instant::now();
+        assert!(matches!(lock.try_lock_for(SHORT), Err(Error::TimedOut { .. })));
+        assert!(began.elapsed() >= SHORT);
+        holder.ask("release l");
+    });
+}
+
+#[test]
+fn who_times_out_is_told_who_holds_it_and_why() {
+    with_each_way_to_sleep(HOURS, |lock, holder| {
+        holder.ask("lock l");
+        let error = lock.try_lock_for(Duration::from_millis(1)).map(drop).unwrap_err();
+        let who = error.holder().expect("the holder has written its record");
+        assert_eq!(who.pid(), Some(holder.pid()));
+        assert_eq!(who.pid_is_ours(), Some(true));
+        assert_eq!(who.description(), "busy");
+        assert!(who.since().is_some_and(|since| since < MUCH));
+        let text = error.to_string();
+        assert!(text.contains(&format!("pid {}", holder.pid())) && text.contains("busy"), "{text}");
+        holder.ask("release l");
+    });
+}
+
+/// Durations that no clock can count to.
+const HUGE: [Duration; 3] =
+    [Duration::MAX, Duration::from_secs(u64::MAX), Duration::from_secs(i64::MAX.unsigned_abs())];
+
+/// Has a waiter sleep with this timeout, poll interval and event until the lock is released.
+fn waits_until_released(timeout: Duration, interval: Duration, event: Option<&ExitEvent>) {
+    let scene = Scene::new();
+    let name = scene.name("l");
+    let mut holder = actor!("{name}");
+    holder.ask("lock l");
+    let mut waiter = quietly(|| ShmLock::builder(&name).poll_interval(interval).open()).unwrap();
+    waiter.set_exit_event(event);
+    let waiting = std::thread::spawn(move || waiter.try_acquire_for(timeout));
+    until(|| waiting.is_finished() || holder.ask("check l").contains("waiters=true"));
+    holder.ask("release l");
+    let got = waiting.join();
+    assert!(got.is_ok_and(|got| got.is_ok()), "it gave up: {timeout:?} {interval:?} {event:?}");
+}
+
+#[test]
+fn a_timeout_too_large_to_count_waits_until_the_lock_is_free() {
+    for timeout in HUGE {
+        waits_until_released(timeout, HOURS, None);
+        waits_until_released(timeout, HOURS, Some(&ExitEvent::new()));
+    }
+}
+
+#[test]
+fn a_poll_interval_too_large_to_count_waits_until_the_lock_is_free() {
+    for interval in HUGE {
+        waits_until_released(Duration::MAX, interval, None);
+    }
+}
+
+#[test]
+fn a_poll_interval_too_large_to_count_waits_beside_an_exit_event() {
+    for interval in HUGE {
+        waits_until_released(Duration::MAX, interval, Some(&ExitEvent::new()));
+    }
+}
+
+#[test]
+fn a_sleep_poller_with_huge_intervals_times_out_in_time() {
+    let scene = Scene::new();
+    let name = scene.name("l");
+    let mut holder = actor!("{name}");
+    holder.ask("lock l");
+    for interval in HUGE {
+        let builder = ShmLock::builder(&name).poll_interval(interval).wait_strategy(WaitStrategy::SleepPolling);
+        let lock = quietly(|| builder.open()).unwrap();
+        assert!(matches!(lock.try_lock_for(Duration::from_millis(1)), Err(Error::TimedOut { .. })));
+    }
+}
+
+#[test]
+fn a_poll_interval_of_zero_is_refused() {
+    let scene = Scene::new();
+    let refused = ShmLock::builder(&scene.name("l")).poll_interval(Duration::ZERO).open();
+    assert!(matches!(refused, Err(Error::ZeroPollInterval)));
+}
