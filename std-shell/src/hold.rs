@@ -64,7 +64,16 @@ impl ShmLock {
                 return Ok(true);
             }
         }
-        self.in_transition(|| self.take_outermost(patience), |taken| u32::from(matches!(taken, Ok(true))))
+        let taken =
+            self.in_transition(|| self.take_outermost(patience), |taken| u32::from(matches!(taken, Ok(Some(_)))))?;
+        // Reported only now: a logger is foreign code, which may panic or use this very lock.
+        if let Some(acquisition) = taken {
+            log::debug!("acquired {self}");
+            if acquisition.owner_died {
+                self.report_death();
+            }
+        }
+        Ok(taken.is_some())
     }
 
     /// Runs `act` with the count saying so to signal handlers, then sets the count to what the result means.
@@ -87,7 +96,7 @@ impl ShmLock {
     }
 
     #[inline]
-    fn take_outermost(&self, patience: Patience) -> Result<bool> {
+    fn take_outermost(&self, patience: Patience) -> Result<Option<Acquisition>> {
         let blocked = (self.settings.block_signals != BlockSignals::Never).then(Blocked::now);
         self.slot.used_by(this_thread());
         let word = self.shared.region().owner_word();
@@ -95,14 +104,14 @@ impl ShmLock {
             Ok(acquisition) => acquisition,
             Err(_) => match self.contend(patience, blocked.as_ref())? {
                 Some(acquisition) => acquisition,
-                None => return Ok(false),
+                None => return Ok(None),
             },
         };
         self.begin(acquisition);
         if self.settings.block_signals == BlockSignals::WhileHeld {
             self.blocked.replace(blocked);
         }
-        Ok(true)
+        Ok(Some(acquisition))
     }
 
     /// Waits for the lock. `None`: one try was asked for, and it failed.
@@ -167,20 +176,23 @@ impl ShmLock {
         if !(self.recorded.get() && region.record_describes(self.token)) {
             self.write_record(region);
         }
-        log::debug!("acquired {self}");
     }
 
     #[cold]
     fn note_death(&self, region: Region<'_>, recovered_from: Option<Token>) {
         let dead = recovered_from.map(|token| Holder::former(region, token, self.settings.fence));
-        match &dead {
-            Some(dead) => {
-                region.count_recovery();
-                log::warn!("{self}: taken over from a dead owner, {dead}");
-            }
-            None => log::warn!("{self}: an earlier owner died, and nobody has declared the data consistent"),
+        if dead.is_some() {
+            region.count_recovery();
         }
         self.recovered.replace(Some(Recovered { dead }));
+    }
+
+    #[cold]
+    fn report_death(&self) {
+        match self.recovered().and_then(|recovered| recovered.dead) {
+            Some(dead) => log::warn!("{self}: taken over from a dead owner, {dead}"),
+            None => log::warn!("{self}: an earlier owner died, and nobody has declared the data consistent"),
+        }
     }
 
     #[cold]
@@ -213,7 +225,10 @@ impl ShmLock {
     #[inline]
     pub(crate) fn give_one_back(&self) -> Result<()> {
         match self.holds.get() {
-            1 => self.in_transition(|| self.give_outermost(), |_| 0),
+            1 => {
+                log::debug!("releasing {self}");
+                self.in_transition(|| self.give_outermost(), |_| 0).map_err(|found| self.overwritten(found))
+            }
             holds => {
                 self.holds.set(holds - 1);
                 Ok(())
@@ -222,7 +237,7 @@ impl ShmLock {
     }
 
     #[inline]
-    fn give_outermost(&self) -> Result<()> {
+    fn give_outermost(&self) -> std::result::Result<(), Word> {
         let _blocked = match self.settings.block_signals {
             BlockSignals::Never => None,
             BlockSignals::Transitions => Some(Blocked::now()),
@@ -231,16 +246,11 @@ impl ShmLock {
         if self.recovered.borrow().is_some() {
             self.recovered.replace(None);
         }
-        log::debug!("releasing {self}");
         let word = self.shared.region().owner_word();
-        match protocol::release(word, self.token, self.settings.fence) {
-            Ok(Wake::Nobody) => Ok(()),
-            Ok(Wake::One) => {
-                futex::wake_one(word);
-                Ok(())
-            }
-            Err(found) => Err(self.overwritten(found)),
+        if protocol::release(word, self.token, self.settings.fence)? == Wake::One {
+            futex::wake_one(word);
         }
+        Ok(())
     }
 }
 
