@@ -290,6 +290,17 @@ fn remedy(errno: Errno) -> &'static str {
     }
 }
 
+/// A path on one line: control characters in it do not get to a terminal.
+struct Shown<'a>(&'a std::path::Path);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.to_string_lossy().chars().try_for_each(|char| {
+            if char.is_control() { write!(f, "{}", char.escape_default()) } else { write!(f, "{char}") }
+        })
+    }
+}
+
 struct HeldBy<'a>(Option<&'a Holder>);
 
 impl fmt::Display for HeldBy<'_> {
@@ -319,32 +330,32 @@ impl fmt::Display for Error {
                 "mode {mode:#o} does not fit a lock; give the owner 0o600 and others read and write together or nothing"
             ),
             Self::System { operation, path, errno } => {
-                write!(f, "cannot {operation} {}: {errno}{}", path.display(), remedy(*errno))
+                write!(f, "cannot {operation} {}: {errno}{}", Shown(path), remedy(*errno))
             }
             Self::Unsupported { what, path, errno } => {
-                write!(f, "{what} is not to be had on {}", path.display())?;
+                write!(f, "{what} is not to be had on {}", Shown(path))?;
                 if let Some(errno) = errno {
                     write!(f, " ({errno})")?;
                 }
                 f.write_str("; put the lock on a local tmpfs of Linux 4.14 or later")
             }
             Self::NotALock { path, found } => {
-                write!(f, "{} is {found}; it was left alone, remove it or choose another name", path.display())
+                write!(f, "{} is {found}; it was left alone, remove it or choose another name", Shown(path))
             }
             Self::ForeignOwner { path, uid } => write!(
                 f,
                 "{} belongs to user {uid}; if that is right, say so by Builder::trust_owner or share by Builder::mode",
-                path.display()
+                Shown(path)
             ),
             Self::ModeTooWide { path, found, allowed } => write!(
                 f,
                 "{} has mode {found:#o}, wider than the {allowed:#o} asked for; ask for that mode or remove the file",
-                path.display()
+                Shown(path)
             ),
             Self::OpenTimedOut { path, waited } => write!(
                 f,
                 "somebody has been closing {} for {waited:?}; continue or kill the stopped process (see fuser {0})",
-                path.display()
+                Shown(path)
             ),
             Self::WouldBlock { name, holder } => {
                 write!(f, "lock {name:?} is not free: {}; wait for it or try later", HeldBy(holder.as_deref()))
@@ -368,7 +379,7 @@ impl fmt::Display for Error {
                 f,
                 "the file of lock {name:?}, {}, was removed while in use: others may hold a new lock of that name; \
                  stop all users and open again (see RemoveIPC= in logind.conf(5))",
-                path.display()
+                Shown(path)
             ),
             Self::ForkedHandle { name } => {
                 write!(
@@ -386,7 +397,7 @@ impl fmt::Display for Error {
             Self::Overwritten { name, path } => write!(
                 f,
                 "the owner word of lock {name:?} was overwritten while we held it; find who else writes to {}",
-                path.display()
+                Shown(path)
             ),
         }
     }

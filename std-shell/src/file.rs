@@ -4,11 +4,12 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, CWD, FallocateFlags, FileType, Mode, OFlags, Stat, fallocate, fchmod, fstat, linkat, open, stat, unlink,
+    AtFlags, CWD, FallocateFlags, FileType, Mode, OFlags, Stat, fallocate, fchmod, fstat, linkat, lstat, open, stat,
+    unlink,
 };
-use rustix::io::Errno;
+use rustix::io::{Errno, pread};
 use rustix::process::{getegid, geteuid, getgroups};
-use shmlock_core::layout::REGION_LEN;
+use shmlock_core::layout::{Magic, REGION_LEN};
 
 use crate::error::{Error, Found, Result};
 use crate::presence;
@@ -28,6 +29,9 @@ pub(crate) struct Identity {
     device: u64,
     inode: u64,
 }
+
+/// Where the magic word is, see `layout.rs` of the core.
+const MAGIC_OFFSET: u64 = 8;
 
 /// What the kernel shows for a user that has no number in our user namespace: as good as any stranger, even if we
 /// ourselves have none. `user_namespaces(7)`; the value is the default of /proc/sys/kernel/overflowuid.
@@ -66,7 +70,11 @@ impl Place {
             Err(Errno::NOENT) => Ok(None),
             Err(Errno::LOOP) => Err(self.not_a_lock(Found::Symlink)),
             Err(Errno::ISDIR) => Err(self.not_a_lock(Found::Directory)),
-            Err(Errno::NXIO) => Err(self.not_a_lock(Found::Socket)),
+            // A socket, or a device that no driver serves.
+            Err(Errno::NXIO) => Err(self.not_a_lock(match lstat(&self.path) {
+                Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Socket => Found::Socket,
+                _ => Found::Device,
+            })),
             Err(errno) => Err(self.system("open", errno)),
         }
     }
@@ -189,6 +197,22 @@ impl Place {
             Ok(bytes) if bytes == REGION_LEN as u64 => Ok(()),
             Ok(bytes) => Err(self.not_a_lock(Found::Size { bytes })),
             Err(_) => Err(self.not_a_lock(Found::Size { bytes: 0 })),
+        }
+    }
+
+    /// Refuses a file of the right size with other content. Before it is mapped: a write fault would change its time of
+    /// modification, and even a compare-and-swap that fails is one.
+    pub(crate) fn check_magic(&self, fd: BorrowedFd<'_>) -> Result<()> {
+        let mut word = [0; 4];
+        let read = pread(fd, &mut word, MAGIC_OFFSET).map_err(|errno| self.system("read", errno))?;
+        if read < word.len() {
+            return Ok(()); // truncated meanwhile: mapping it finds out
+        }
+        let word = u32::from_le_bytes(word);
+        match Magic::decode(word) {
+            Magic::Untouched | Magic::Ours => Ok(()),
+            Magic::OtherVersion(version) => Err(self.not_a_lock(Found::Version { version })),
+            Magic::Foreign => Err(self.not_a_lock(Found::Magic { word })),
         }
     }
 

@@ -56,6 +56,9 @@ pub(crate) enum Keep {
 pub(crate) struct Entrance<'p> {
     place: &'p Place,
     keep: Keep,
+    /// Whether the file is our own work. Before step 6 we do not know that byte locks are what they seem, and so may
+    /// take nobody else's file away.
+    made: bool,
     region: Region<'static>,
     mapping: Option<Mapping>,
     a: OwnedFd,
@@ -152,9 +155,20 @@ impl<'p> Entrance<'p> {
                 return Ok(None);
             }
             place.heal(a.as_fd()).inspect_err(|_| undo_empty(place, a.as_fd()))?;
+            place.check_magic(a.as_fd())?;
         }
+        let (region, mapping) = Self::map(place, a.as_fd()).inspect_err(|_| {
+            if made && presence::withdraw(a.as_fd()).is_ok() {
+                place.remove_if_last(a.as_fd(), || may_go(a.as_fd(), keep));
+            }
+        })?;
+        Ok(Some(Self { place, keep, made, region, mapping: Some(mapping), a }))
+    }
+
+    /// Step 4.
+    fn map(place: &Place, a: BorrowedFd<'_>) -> Result<(Region<'static>, Mapping)> {
         let system = |operation, errno| Error::System { operation, path: place.path.clone(), errno };
-        let mapping = Mapping::new(a.as_fd()).map_err(|errno| system("map", errno))?;
+        let mapping = Mapping::new(a).map_err(|errno| system("map", errno))?;
         mapping.populate().map_err(|errno| match errno {
             Errno::FAULT => place.not_a_lock(Found::Size { bytes: 0 }),
             errno => system("allocate memory for", errno),
@@ -165,7 +179,7 @@ impl<'p> Entrance<'p> {
             shmlock_core::Error::NotALock { found } => place.not_a_lock(Found::Magic { word: found }),
             _ => system("map", Errno::INVAL),
         })?;
-        Ok(Some(Self { place, keep, region, mapping: Some(mapping), a }))
+        Ok((region, mapping))
     }
 
     /// Steps 6 and 7. `None`: start again.
@@ -205,7 +219,7 @@ impl Drop for Entrance<'_> {
         // Sealed: `Shared` has the mapping, and only the descriptor of `A` goes.
         let Some(mapping) = self.mapping.take() else { return };
         drop(mapping);
-        if presence::withdraw(self.a.as_fd()).is_ok() {
+        if self.made && presence::withdraw(self.a.as_fd()).is_ok() {
             self.place.remove_if_last(self.a.as_fd(), || may_go(self.a.as_fd(), self.keep));
         }
     }
