@@ -130,8 +130,8 @@ impl Place {
     }
 
     /// Grows the file to a region, with its memory really allocated: on a full tmpfs a hole would answer even a *read*
-    /// by SIGBUS. fallocate(2). Never shrinks, keeps what is there, so two may do it at once.
-    fn allocate(&self, fd: BorrowedFd<'_>) -> Result<()> {
+    /// by SIGBUS. fallocate(2). Never shrinks, keeps what is there, so two may do it at once, and to a whole lock.
+    pub(crate) fn allocate(&self, fd: BorrowedFd<'_>) -> Result<()> {
         fallocate(fd, FallocateFlags::empty(), 0, REGION_LEN as u64)
             .map_err(|errno| self.system("allocate 128 bytes for", errno))
     }
@@ -186,18 +186,14 @@ impl Place {
         uid == 0 || uid == geteuid().as_raw() || shared_with_us || shared_with_all
     }
 
-    /// Makes an empty file whole; refuses any other size but the right one. Only with presence announced.
-    pub(crate) fn heal(&self, fd: BorrowedFd<'_>) -> Result<()> {
+    /// Refuses any size but that of a lock and that of a half-made one.
+    pub(crate) fn check_size(&self, fd: BorrowedFd<'_>) -> Result<()> {
         let stat = fstat(fd).map_err(|errno| self.system("inspect", errno))?;
-        match u64::try_from(stat.st_size) {
-            Ok(0) => {
-                log::debug!("{} is empty, left half-made by somebody; making it whole", self.path.display());
-                self.allocate(fd)
-            }
-            Ok(bytes) if bytes == REGION_LEN as u64 => Ok(()),
-            Ok(bytes) => Err(self.not_a_lock(Found::Size { bytes })),
-            Err(_) => Err(self.not_a_lock(Found::Size { bytes: 0 })),
+        let bytes = u64::try_from(stat.st_size).unwrap_or(0);
+        if bytes == 0 {
+            log::debug!("{} is empty, left half-made by somebody; making it whole", self.path.display());
         }
+        if bytes == 0 || bytes == REGION_LEN as u64 { Ok(()) } else { Err(self.not_a_lock(Found::Size { bytes })) }
     }
 
     /// Refuses a file of the right size with other content. Before it is mapped: a write fault would change its time of

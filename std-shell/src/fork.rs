@@ -64,7 +64,9 @@ pub(crate) fn present_generation() -> u32 {
 
 /// A page that every child finds zeroed; `None` if the kernel does not offer that.
 fn wiped_page() -> Option<&'static AtomicU32> {
-    let len = rustix::param::page_size();
+    // Not rustix::param::page_size: before Linux 6.4 it opens /proc/self/auxv, and panics if it cannot.
+    // SAFETY: sysconf(3) has no preconditions.
+    let len = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).ok()?;
     // SAFETY: a private anonymous mapping at an address of the kernel's choice touches no existing memory.
     let page = unsafe { mmap_anonymous(null_mut(), len, ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE) };
     let page = NonNull::new(page.ok()?)?;

@@ -121,6 +121,7 @@ impl ShmLock {
         let patience = patience.beginning(start);
         let mut waiter = Waiter {
             shared: &self.shared,
+            me: self.token,
             patience,
             interval: self.settings.poll_interval,
             strategy: self.settings.strategy,

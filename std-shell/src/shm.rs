@@ -43,6 +43,9 @@ use crate::{ofd, presence};
 /// calls; this is a compromise between waiting and burning, and matters only when processes come and go all the time.
 const RETRY_PAUSE: Duration = Duration::from_micros(100);
 
+/// A byte that nobody locks: that of a static token. A sandbox that says "locked" here says so of every byte.
+const UNUSED: u32 = presence::PRESENCE + 1;
+
 /// When does the word's content keep the file?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Keep {
@@ -154,8 +157,9 @@ impl<'p> Entrance<'p> {
             if !presence::announce(a.as_fd()).map_err(|errno| place.no_byte_locks(errno))? || is_nameless(a.as_fd()) {
                 return Ok(None);
             }
-            place.heal(a.as_fd()).inspect_err(|_| undo_empty(place, a.as_fd()))?;
+            place.check_size(a.as_fd())?;
             place.check_magic(a.as_fd())?;
+            place.allocate(a.as_fd()).inspect_err(|_| undo_empty(place, a.as_fd()))?;
         }
         let (region, mapping) = Self::map(place, a.as_fd()).inspect_err(|_| {
             if made && presence::withdraw(a.as_fd()).is_ok() {
@@ -191,16 +195,16 @@ impl<'p> Entrance<'p> {
         if identity != other {
             return Ok(None);
         }
-        match ofd::is_locked(b.as_fd(), own_byte) {
-            Ok(true) => {}
-            Ok(false) => {
+        let seen = |byte| ofd::is_locked(b.as_fd(), byte).map_err(|errno| self.place.no_byte_locks(errno));
+        match (seen(own_byte)?, seen(UNUSED)?) {
+            (true, false) => {}
+            _ => {
                 return Err(Error::Unsupported {
                     what: "a byte lock that other descriptions can see (F_OFD_GETLK)",
                     path: self.place.path.clone(),
                     errno: None,
                 });
             }
-            Err(errno) => return Err(self.place.no_byte_locks(errno)),
         }
         Ok(Some(Shared {
             place: self.place.clone(),

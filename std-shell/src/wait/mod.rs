@@ -6,6 +6,7 @@ mod poll;
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
+use shmlock_core::Token;
 use shmlock_core::wait::{Contention, Verdict, Wait};
 
 use crate::deadline::Patience;
@@ -43,6 +44,7 @@ pub(crate) enum GaveUp {
 /// The core's waiting seam, on Linux.
 pub(crate) struct Waiter<'a> {
     pub(crate) shared: &'a Shared,
+    pub(crate) me: Token,
     pub(crate) patience: Patience,
     pub(crate) interval: Duration,
     pub(crate) strategy: WaitStrategy,
@@ -82,7 +84,9 @@ impl Waiter<'_> {
         }
         let event = self.allowed_by()?;
         let limit = self.patience.clamp(self.interval).ok_or(GaveUp::TimedOut)?;
-        if contention.seen().owner().is_some_and(|owner| registry::held_by_this_thread(owner, self.shared.identity())) {
+        // Our own token can stand in the word only by corruption: who waits holds nothing.
+        let is_held_by_us = |owner| owner != self.me && registry::held_by_this_thread(owner, self.shared.identity());
+        if contention.seen().owner().is_some_and(is_held_by_us) {
             return Err(GaveUp::WouldDeadlock);
         }
         let woke = signals::unblocked(self.blocked, || self.sleep(contention, event, limit));
