@@ -120,7 +120,19 @@ impl Actor {
     /// If it cannot be started.
     #[must_use]
     pub fn spawn(program: &str) -> Self {
-        let mut command = runner::command(program);
+        Self::start(runner::command(program))
+    }
+
+    /// Starts one by a command line: the actor of another target, with the emulator that it may need before it.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    #[must_use]
+    pub fn spawn_by(words: &str) -> Self {
+        Self::start(runner::of_words(words).expect("a command"))
+    }
+
+    fn start(mut command: process::Command) -> Self {
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = quietly(|| command.spawn()).expect("the actor can be started");
         let (answers, orders) = (child.stdout.take().expect("piped"), child.stdin.take().expect("piped"));

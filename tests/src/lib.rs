@@ -17,14 +17,17 @@
 //!
 //! Everything is synchronised by pipes, sockets and the lock's own state. No test sleeps.
 
+mod ability;
 mod account;
 mod actor;
+pub mod hostile;
 mod runner;
 mod scene;
 
+pub use ability::{Ability, can, skipped};
 pub use account::Account;
 pub use actor::{Actor, Peer, Voice};
-pub use scene::{Scene, quietly, until};
+pub use scene::{Scene, bound, quietly, until};
 
 /// Starts an [`Actor`]; given a name and options of `open`, as a format string, it opens that lock as `l`.
 ///

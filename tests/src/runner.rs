@@ -9,9 +9,15 @@ use std::process::Command;
 pub(crate) fn command(program: &str) -> Command {
     let target = env!("SHMLOCK_TESTS_TARGET").to_uppercase().replace(['-', '.'], "_");
     let runner = std::env::var(format!("CARGO_TARGET_{target}_RUNNER")).unwrap_or_default();
-    let mut words = runner.split_whitespace();
-    let Some(first) = words.next() else { return Command::new(program) };
-    let mut command = Command::new(first);
-    command.args(words).arg(program);
+    let Some(mut command) = of_words(&runner) else { return Command::new(program) };
+    command.arg(program);
     command
+}
+
+/// The first word with the others as its arguments, if there is one.
+pub(crate) fn of_words(words: &str) -> Option<Command> {
+    let mut words = words.split_whitespace();
+    let mut command = Command::new(words.next()?);
+    command.args(words);
+    Some(command)
 }

@@ -89,14 +89,20 @@ impl Drop for Scene {
     }
 }
 
+/// How long a test may take.
+#[must_use]
+pub fn bound() -> Duration {
+    Duration::from_secs(env::var("SHMLOCK_TESTS_BOUND").ok().and_then(|bound| bound.parse().ok()).unwrap_or(BOUND))
+}
+
 fn watchdog() -> Sender<()> {
-    let bound = env::var("SHMLOCK_TESTS_BOUND").ok().and_then(|bound| bound.parse().ok()).unwrap_or(BOUND);
+    let bound = bound();
     let test = thread::current().name().unwrap_or("a test").to_owned();
     let (calm, alarm) = channel();
     thread::spawn(move || {
-        if alarm.recv_timeout(Duration::from_secs(bound)) == Err(RecvTimeoutError::Timeout) {
+        if alarm.recv_timeout(bound) == Err(RecvTimeoutError::Timeout) {
             // Not by `eprintln`: the test framework keeps that for itself until the test ends.
-            let _ = writeln!(stderr(), "watchdog: {test} has not ended within {bound} s");
+            let _ = writeln!(stderr(), "watchdog: {test} has not ended within {bound:?}");
             process::abort();
         }
     });

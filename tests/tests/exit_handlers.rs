@@ -186,88 +186,7 @@ fn installing_twice_is_once() {
 }
 
 /// The signal hits the first thread, which holds nothing. It has to stop the others before it gives back what they hold.
-#[test]
-fn what_another_thread_holds_is_given_back_too() {
-    let scene = Scene::new();
-    let name = scene.name("l");
-    for round in 0..40 {
-        let (mut process, mut waiter) = (actor!(), actor!("{name} {NEVER}"));
-        process.ask("handlers all");
-        let mut thread = process.thread();
-        thread.ask(format_args!("open l {name}"));
-        thread.ask("lock l");
-        waiter.tell("lock l");
-        thread.sees_a_waiter();
-        process.kill(ENDING[round % 3]);
-        was_let_in(&mut waiter);
-        process.ends_by(ENDING[round % 3]);
-    }
-}
-
-#[test]
-fn what_several_threads_hold_is_given_back_whichever_of_them_is_hit() {
-    let scene = Scene::new();
-    let names = [scene.name("a"), scene.name("b"), scene.name("c")];
-    for hit in 0..names.len() {
-        let mut process = actor!();
-        process.ask("handlers all");
-        let mut threads = Vec::new();
-        let mut waiters = Vec::new();
-        for name in &names {
-            let mut thread = process.thread();
-            thread.ask(format_args!("open l {name}"));
-            thread.ask("lock l");
-            let mut waiter = actor!("{name} {NEVER}");
-            waiter.tell("lock l");
-            thread.sees_a_waiter();
-            threads.push(thread);
-            waiters.push(waiter);
-        }
-        threads[hit].tell("raise 15"); // to that thread alone
-        waiters.iter_mut().for_each(was_let_in);
-        process.ends_by(libc::SIGTERM);
-    }
-}
-
 /// Other threads run on during exit(3): what they hold is theirs until the process is gone.
-#[test]
-fn a_process_that_calls_exit_leaves_its_other_threads_locks_to_the_kernel() {
-    let scene = Scene::new();
-    let name = scene.name("l");
-    let (mut process, mut waiter) = (actor!(), actor!("{name}"));
-    process.ask("handlers all");
-    let mut thread = process.thread();
-    thread.ask(format_args!("open l {name}"));
-    thread.ask("lock l");
-    let who = thread.ask("holder l");
-    waiter.tell("lock l");
-    thread.sees_a_waiter();
-    process.tell("die exit");
-    waiter.done();
-    assert_eq!(waiter.ask("recovered l"), who);
-    waiter.ask("consistent l");
-    process.wait();
-}
-
-#[test]
-fn a_thread_that_blocks_the_signal_is_left_to_the_kernel() {
-    let scene = Scene::new();
-    let name = scene.name("l");
-    let (mut process, mut waiter) = (actor!(), actor!("{name}"));
-    process.ask("handlers all");
-    let mut thread = process.thread();
-    thread.ask(format_args!("open l {name} block=held"));
-    thread.ask("lock l");
-    let who = thread.ask("holder l");
-    waiter.tell("lock l");
-    thread.sees_a_waiter();
-    process.kill(libc::SIGTERM);
-    process.ends_by(libc::SIGTERM);
-    waiter.done();
-    assert_eq!(waiter.ask("recovered l"), who, "its section went on until the end of the process");
-    waiter.ask("consistent l");
-}
-
 #[test]
 fn a_process_that_only_waits_dies_without_disturbing_anybody() {
     let scene = Scene::new();
@@ -295,7 +214,10 @@ fn the_end_of_a_forked_child_gives_back_the_childs_locks_and_not_the_parents() {
     let (mut parent, mut other) = (actor!("{name}"), actor!("{name}"));
     parent.ask("handlers all");
     parent.ask("lock l");
-    for end in ["die exit", "raise 15"] {
+    for (end, status) in [("die exit", "exit 0"), ("raise 15", "signal 15")] {
+        let mut idle = parent.fork(); // has nothing of its own in the place of what it inherited
+        idle.tell(end);
+        assert_eq!(parent.ask(format_args!("reap {}", idle.number())), status);
         let (mut child, mut waiter) = (parent.fork(), actor!("{own} {NEVER}"));
         child.ask(format_args!("open m {own}"));
         child.ask("lock m");
@@ -303,7 +225,7 @@ fn the_end_of_a_forked_child_gives_back_the_childs_locks_and_not_the_parents() {
         until(|| child.ask("check m").contains("waiters=true"));
         child.tell(end);
         was_let_in(&mut waiter);
-        parent.ask(format_args!("reap {}", child.number()));
+        assert_eq!(parent.ask(format_args!("reap {}", child.number())), status);
         assert_eq!(other.ask("try l"), "false", "{end}: the parent's section goes on");
         assert!(other.ask("check l").contains("Theirs(Alive)"));
     }

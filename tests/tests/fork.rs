@@ -1,6 +1,6 @@
 //! What a forked child has of its parent's locks: nothing, and it is told so.
 
-use shmlock_tests::{Scene, actor};
+use shmlock_tests::{Ability, Scene, actor, can};
 
 /// Orders that need the region, each of which a forked child is refused.
 const REFUSED: [&str; 10] =
@@ -56,6 +56,9 @@ fn a_child_that_drops_the_handle_or_the_guard_gives_nothing_back() {
 
 #[test]
 fn a_child_that_drops_the_handle_does_not_unmap_what_stands_there_now() {
+    if !can(Ability::KeepMemoryFromChildren) {
+        return;
+    }
     let scene = Scene::new();
     let name = scene.name("l");
     let mut parent = actor!("{name}");
@@ -94,6 +97,9 @@ fn a_child_opens_its_own_handle_and_waits_for_the_parent() {
 
 #[test]
 fn an_owner_is_recovered_from_although_its_forked_child_lives() {
+    if !can(Ability::KeepMemoryFromChildren) {
+        return;
+    }
     let scene = Scene::new();
     let name = scene.name("l");
     let mut witness = actor!("{name}");
@@ -139,6 +145,9 @@ fn a_child_that_dies_does_not_take_the_owner_for_dead() {
 
 #[test]
 fn a_grandchild_is_told_too_whichever_ancestor_the_handle_is_from() {
+    if !can(Ability::KeepMemoryFromChildren) {
+        return;
+    }
     let scene = Scene::new();
     let name = scene.name("l");
     let mut parent = actor!("{name}");
@@ -162,6 +171,9 @@ fn a_grandchild_is_told_too_whichever_ancestor_the_handle_is_from() {
 
 #[test]
 fn a_thread_of_a_child_is_not_taken_for_the_parents_thread() {
+    if !can(Ability::KeepMemoryFromChildren) {
+        return;
+    }
     let scene = Scene::new();
     let name = scene.name("l");
     let mut parent = actor!("{name}");
@@ -177,6 +189,9 @@ fn a_thread_of_a_child_is_not_taken_for_the_parents_thread() {
 
 #[test]
 fn a_named_event_that_was_inherited_is_refused_and_still_works_in_the_parent() {
+    if !can(Ability::KeepMemoryFromChildren) || !can(Ability::SleepOnTwoWords) {
+        return;
+    }
     let scene = Scene::new();
     let (name, stop) = (scene.name("l"), scene.name("stop"));
     let (mut holder, mut parent) = (actor!("{name}"), actor!());
@@ -202,6 +217,9 @@ fn a_named_event_that_was_inherited_is_refused_and_still_works_in_the_parent() {
 
 #[test]
 fn children_do_not_keep_the_file() {
+    if !can(Ability::KeepMemoryFromChildren) {
+        return;
+    }
     let scene = Scene::new();
     let name = scene.name("l");
     let mut parent = actor!("{name}");
@@ -217,6 +235,9 @@ fn children_do_not_keep_the_file() {
 
 #[test]
 fn every_call_in_a_forked_child_is_an_error() {
+    if !can(Ability::KeepMemoryFromChildren) {
+        return;
+    }
     let scene = Scene::new();
     let name = scene.name("l");
     let mut parent = actor!("{name}");

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use shmlock::{ShmLock, WaitStrategy};
-use shmlock_tests::{Account, Actor, Scene, actor, quietly};
+use shmlock_tests::{Account, Actor, Scene, actor, quietly, until};
 
 /// Has as many processes as there are options count under one lock, each with its own options.
 fn count_together(options: &[&str], rounds: u64) {
@@ -58,26 +58,37 @@ fn processes_that_sleep_until_they_are_woken_lose_no_wake() {
 }
 
 /// A waiter that gives up may have used up a wake that another one needs. That shows only at the end, when nobody is left
-/// to come by; so there are many ends.
+/// to come by; so there are many ends, half of them with the lock free and half with a holder who stays.
 #[test]
 fn processes_that_give_up_take_no_wake_from_the_others() {
+    const PATIENT: u64 = 60;
+    const HASTY: u64 = 120;
     let scene = Scene::new();
     let name = scene.name("l");
-    let mut all: Vec<Actor> = (0..6).map(|_| actor!("{name} poll=3600000")).collect();
-    for _ in 0..60 {
+    let mut holder = actor!("{name} poll=3600000");
+    let mut patient = actor!("{name} poll=3600000");
+    let mut hasty: Vec<Actor> = (0..3).map(|_| actor!("{name} poll=3600000")).collect();
+    for end in 0..200 {
         let account = Account::new();
-        let (patient, hasty) = all.split_at_mut(3);
-        for actor in &mut *patient {
-            actor.tell(format_args!("count l {} 60 6", account.path()));
+        holder.tell(format_args!("count l {} {PATIENT} 5", account.path()));
+        patient.tell(format_args!("count l {} {PATIENT} 5", account.path()));
+        for actor in &mut hasty {
+            actor.tell(format_args!("count l {} {HASTY} 5 0.02", account.path()));
         }
-        for actor in &mut *hasty {
-            actor.tell(format_args!("count l {} 120 6 0.02", account.path()));
+        let stays = end % 2 == 0;
+        if stays {
+            holder.tell("lock l");
         }
         let failures: u64 = hasty.iter_mut().map(|actor| actor.done().parse::<u64>().unwrap()).sum();
-        for actor in patient {
-            assert_eq!(actor.done(), "0");
+        let whole = 2 * PATIENT + 3 * HASTY - failures;
+        holder.done();
+        if stays {
+            holder.done();
+            until(|| account.count.load(Relaxed) == whole || holder.ask("check l").contains("waiters=true"));
+            holder.ask("release l");
         }
-        assert_eq!(account.balance(), 3 * 60 + 3 * 120 - failures);
+        patient.done();
+        assert_eq!(account.balance(), whole);
     }
 }
 

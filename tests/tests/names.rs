@@ -1,8 +1,9 @@
 //! What a name means: the same lock for everybody, another one for every other name, and nothing once nobody has it.
 
+use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 
-use shmlock::{Error, Holder, Life, Occupancy, ShmLock};
+use shmlock::{Error, Life, Occupancy, ShmLock};
 use shmlock_tests::{Account, Actor, Scene, actor, quietly, until};
 
 #[test]
@@ -123,12 +124,16 @@ fn who_holds_it_and_why_can_be_read_by_everybody() {
     assert_eq!(reader.ask("holder l"), format!("{} {uuid} second", holder.pid()), "at once");
     holder.ask("release l");
     assert_eq!(reader.ask("holder l"), "nobody");
+    holder.ask("describe l third");
+    holder.ask("lock l");
+    assert_eq!(reader.ask("holder l"), format!("{} {uuid} third", holder.pid()), "from the next hold on");
+    holder.ask("release l");
 
     reader.ask("lock l");
     assert!(holder.ask("holder l").ends_with("reader"));
     reader.ask("release l");
     holder.ask("lock l");
-    assert!(reader.ask("holder l").ends_with("second"), "a description is kept from hold to hold");
+    assert!(reader.ask("holder l").ends_with("third"), "a description is kept from hold to hold");
 }
 
 fn ask_uuid(actor: &mut Actor) -> String {
@@ -203,11 +208,14 @@ fn the_holder_read_while_it_changes_is_never_a_mixture() {
     }
     account.meet(3);
     let mut seen = [0_u32; 2];
-    while account.count.load(std::sync::atomic::Ordering::Relaxed) < 40_000 {
-        let holder = reader.holder().unwrap();
-        let Some(pid) = holder.as_ref().and_then(Holder::pid) else { continue };
+    let mut tokens = [None; 2];
+    while account.count.load(Relaxed) < 40_000 {
+        let Some(holder) = reader.holder().unwrap() else { continue };
+        let Some(pid) = holder.pid() else { continue };
         let who = expected.iter().position(|&(other, _)| other == pid).expect("one of the two");
-        assert_eq!(holder.as_ref().map(Holder::description), Some(expected[who].1));
+        assert_eq!(holder.description(), expected[who].1);
+        let token = tokens[who].get_or_insert(holder.token());
+        assert_eq!(*token, holder.token(), "the record is of another holder than the word");
         seen[who] += 1;
     }
     for actor in &mut all {

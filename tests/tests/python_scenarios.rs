@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use shmlock::{ExitEvent, ShmLock};
-use shmlock_tests::{Account, Actor, Scene, actor, quietly, until};
+use shmlock_tests::{Ability, Account, Actor, Scene, actor, can, quietly, until};
 
 const ACTORS: u64 = 15;
 const ROUNDS: u64 = 2_000;
@@ -151,6 +151,9 @@ fn two_locks_alternate_between_two_processes() {
 
 #[test]
 fn an_exit_event_stops_a_blocked_waiter() {
+    if !can(Ability::SleepOnTwoWords) {
+        return;
+    }
     let scene = Scene::new();
     let name = scene.name("l");
     let mut holder = actor!("{name}");
@@ -180,6 +183,9 @@ fn an_exit_event_stops_a_blocked_waiter() {
 
 #[test]
 fn a_named_exit_event_stops_waiters_of_other_processes() {
+    if !can(Ability::SleepOnTwoWords) {
+        return;
+    }
     let scene = Scene::new();
     let (name, stop) = (scene.name("l"), scene.name("stop"));
     let mut holder = actor!("{name}");

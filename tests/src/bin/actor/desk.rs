@@ -22,10 +22,11 @@
 //! | `raise SIGNAL` | sends it to this thread |
 //! | `blocked` | which of the ending signals this thread blocks |
 //! | `reenter ID SIGNAL` | from now on the signal's handler tries that lock |
-//! | `reentered` | how often the handler got the lock, was refused, got an error; and the first two with SIGTERM blocked |
+//! | `reentered` | how often the handler got the lock, was refused, got an error |
+//! | `sample ID ROUNDS SIGNAL` | where that signal hit, each first with SIGTERM let through and then with SIGTERM blocked: free, taking, holding, giving |
 //! | `fork SOCKET`, `thread SOCKET [ID]` | branches off; see `Voice::fork` |
 //! | `reap PID` | waits for a forked child; `exit N` or `signal N` |
-//! | `die exit\|_exit\|abort\|segv\|exec\|panic\|return` | none |
+//! | `die x none |
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -180,6 +181,9 @@ impl Desk {
             ["blocked"] => Ok(Done::said(&signals::blocked())),
             ["reenter", id, signal] => Ok(signals::reenter(self.lock(id), work::number(signal))),
             ["reentered"] => Ok(Done::said(&signals::reentered())),
+            ["sample", id, rounds, signal] => {
+                signals::sample(&self.lock(id), work::number(rounds), work::number(signal))
+            }
             ["fork", socket] => Ok(dying::fork(self, socket)),
             ["thread", socket, ref id @ ..] => Ok(dying::thread(self, socket, id.first().copied())),
             ["reap", pid] => Ok(Done::said(&dying::reap(work::number(pid)))),

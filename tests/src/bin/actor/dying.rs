@@ -14,9 +14,18 @@ use crate::line::{self, Line};
 pub(crate) fn with_parent() {
     // SAFETY: prctl(2) with two numbers.
     unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+    in_time();
     let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: a valid limit.
     unsafe { libc::setrlimit(libc::RLIMIT_CORE, &raw const none) };
+}
+
+/// Ends the process by SIGALRM when the test has certainly ended. A forked child may well outlive its parent, and nobody
+/// tells it when the test dies.
+fn in_time() {
+    let bound = u32::try_from(shmlock_tests::bound().as_secs()).unwrap_or(u32::MAX);
+    // SAFETY: alarm(2) with a number.
+    unsafe { libc::alarm(bound) };
 }
 
 /// Ends the process, or by `return` lets `main` return.
@@ -27,6 +36,7 @@ pub(crate) fn die(how: &str) -> Done {
         "_exit" => unsafe { libc::_exit(0) },
         "abort" => process::abort(),
         "segv" => fault(),
+        "memory" => eat(),
         "panic" => {
             std::panic::set_hook(Box::new(|_| {}));
             panic!("as told");
@@ -35,6 +45,12 @@ pub(crate) fn die(how: &str) -> Done {
         "return" => Done::End,
         other => panic!("not a way to die: {other}"),
     }
+}
+
+/// Takes memory until the kernel ends it: a control group has to bound this process well below what is asked for here.
+fn eat() -> ! {
+    let eaten: Vec<Vec<u8>> = (0..256).map(|_| vec![1; 1 << 20]).collect();
+    panic!("nothing bounds the memory of this process: it has {} MiB", eaten.len());
 }
 
 /// Writes to a page that nobody may write to.
@@ -52,6 +68,7 @@ pub(crate) fn fork(desk: &mut Desk, socket: &str) -> Done {
     match unsafe { libc::fork() } {
         -1 => panic!("fork: {}", std::io::Error::last_os_error()),
         0 => {
+            in_time();
             line::let_go_of_standard_streams();
             desk.line = Line::to_socket(socket);
             Done::Silent

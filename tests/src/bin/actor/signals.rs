@@ -5,8 +5,8 @@
 use std::mem::MaybeUninit;
 use std::ptr::null_mut;
 use std::rc::Rc;
-use std::sync::atomic::Ordering::Relaxed;
-use std::sync::atomic::{AtomicPtr, AtomicU32};
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, compiler_fence};
 
 use shmlock::{Error, ExitHandlers, ShmLock};
 
@@ -15,24 +15,17 @@ use crate::desk::Done;
 const SIGNALS: usize = 65;
 static NOTED: [AtomicU32; SIGNALS] = [const { AtomicU32::new(0) }; SIGNALS];
 
-/// The lock that [`on_reentry`] tries.
+/// The lock that [`on_reentry`] tries, and what it found.
 static REENTERED: AtomicPtr<ShmLock> = AtomicPtr::new(null_mut());
-static REENTRIES: Reentries = Reentries {
-    taken: AtomicU32::new(0),
-    refused: AtomicU32::new(0),
-    errors: AtomicU32::new(0),
-    taken_while_blocked: AtomicU32::new(0),
-    refused_while_blocked: AtomicU32::new(0),
-};
+static TAKEN: AtomicU32 = AtomicU32::new(0);
+static REFUSED: AtomicU32 = AtomicU32::new(0);
+static ERRORS: AtomicU32 = AtomicU32::new(0);
 
-/// What the handler found, and whether SIGTERM was blocked then.
-struct Reentries {
-    taken: AtomicU32,
-    refused: AtomicU32,
-    errors: AtomicU32,
-    taken_while_blocked: AtomicU32,
-    refused_while_blocked: AtomicU32,
-}
+/// Where in its round [`sample`] is: free, taking, holding, giving.
+static PHASE: AtomicUsize = AtomicUsize::new(0);
+const PHASES: usize = 4;
+/// In which phase [`on_sample`] came how often, with SIGTERM let through and with SIGTERM blocked.
+static SAMPLES: [[AtomicU32; 2]; PHASES] = [const { [const { AtomicU32::new(0) }; 2] }; PHASES];
 
 pub(crate) fn install_exit_handlers(which: &str) -> Result<Done, Error> {
     match which {
@@ -97,9 +90,31 @@ pub(crate) fn reenter(lock: Rc<ShmLock>, signal: i32) -> Done {
 }
 
 pub(crate) fn reentered() -> String {
-    let Reentries { taken, refused, errors, taken_while_blocked, refused_while_blocked } = &REENTRIES;
-    let counts = [taken, refused, errors, taken_while_blocked, refused_while_blocked];
-    counts.map(|count| count.load(Relaxed).to_string()).join(" ")
+    [&TAKEN, &REFUSED, &ERRORS].map(|count| count.load(Relaxed).to_string()).join(" ")
+}
+
+/// Takes and gives the lock this often, while a signal's handler looks at the mask of the code that it interrupts.
+pub(crate) fn sample(lock: &ShmLock, rounds: u32, signal: i32) -> Result<Done, Error> {
+    // About as long as taking and giving with their system calls.
+    let linger = || (0..200).for_each(|_| std::hint::spin_loop());
+    let enter = |phase| {
+        compiler_fence(SeqCst); // a handler on this thread sees the phases and the calls in order
+        PHASE.store(phase, Relaxed);
+        compiler_fence(SeqCst);
+    };
+    act(signal, on_sample as extern "C" fn(_) as usize, 0);
+    for _ in 0..rounds {
+        enter(1);
+        lock.acquire()?;
+        enter(2);
+        linger();
+        enter(3);
+        lock.release()?;
+        enter(0);
+        linger();
+    }
+    let counts = SAMPLES.iter().flatten().map(|count| count.load(Relaxed).to_string());
+    Ok(Done::Answer(counts.collect::<Vec<_>>().join(" ")))
 }
 
 fn act(signal: i32, handler: usize, flags: i32) -> Done {
@@ -134,16 +149,17 @@ extern "C" fn on_exit(_signal: i32) {
 extern "C" fn on_reentry(_signal: i32) {
     // SAFETY: never freed, see `reenter`; and the signal is sent to the thread that has the handle.
     let Some(lock) = (unsafe { REENTERED.load(Relaxed).as_ref() }) else { return };
-    let (outcome, while_blocked) = match lock.try_lock() {
+    let outcome = match lock.try_lock() {
         Ok(Some(guard)) => {
             drop(guard);
-            (&REENTRIES.taken, &REENTRIES.taken_while_blocked)
+            &TAKEN
         }
-        Ok(None) => (&REENTRIES.refused, &REENTRIES.refused_while_blocked),
-        Err(_) => (&REENTRIES.errors, &REENTRIES.errors),
+        Ok(None) => &REFUSED,
+        Err(_) => &ERRORS,
     };
     outcome.fetch_add(1, Relaxed);
-    if is_blocked(libc::SIGTERM) {
-        while_blocked.fetch_add(1, Relaxed);
-    }
+}
+
+extern "C" fn on_sample(_signal: i32) {
+    SAMPLES[PHASE.load(Relaxed)][usize::from(is_blocked(libc::SIGTERM))].fetch_add(1, Relaxed);
 }

@@ -1,0 +1,63 @@
+//! What a test may need of the system, and an emulator of system calls may lack. A test without it says so and ends; it
+//! is then run where a kernel is (see `cross-tests/README.md`).
+
+#![allow(unsafe_code, reason = "system calls that are meant to fail")]
+
+use std::io::{Write, stderr};
+use std::ptr::{null, null_mut};
+use std::{io, thread};
+
+/// Something that user-mode emulation does not do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ability {
+    /// A forked child does not have what its parent keeps to itself: `MADV_DONTFORK`, `MADV_WIPEONFORK`.
+    KeepMemoryFromChildren,
+    /// A sleep on two words at one time: `futex_waitv(2)`. Without it an exit event ends a poll interval, not a sleep.
+    SleepOnTwoWords,
+}
+
+impl Ability {
+    fn is_here(self) -> bool {
+        match self {
+            Self::KeepMemoryFromChildren => {
+                // An emulator that does not follow advice accepts every number. Linux knows none of this value.
+                const BOGUS: libc::c_int = 0x0053_484c;
+                // SAFETY: with length 0 no memory is affected, whatever the advice.
+                unsafe { libc::madvise(null_mut(), 0, BOGUS) != 0 }
+            }
+            Self::SleepOnTwoWords => {
+                let (none, no_flags) = (0_u32, 0_u32);
+                // SAFETY: futex_waitv(2) of no futexes reads nothing.
+                let answer = unsafe {
+                    let nothing: *const libc::c_void = null();
+                    libc::syscall(libc::SYS_futex_waitv, nothing, none, no_flags, nothing, 0)
+                };
+                answer == -1 && io::Error::last_os_error().raw_os_error() != Some(libc::ENOSYS)
+            }
+        }
+    }
+
+    fn lack(self) -> &'static str {
+        match self {
+            Self::KeepMemoryFromChildren => "madvise(2) is not followed here: children inherit the parent's mapping",
+            Self::SleepOnTwoWords => "no futex_waitv(2) here: an event is noticed at the end of a poll interval",
+        }
+    }
+}
+
+/// Whether the running test can show here what it is about. If not, says which one it is and why.
+#[must_use]
+pub fn can(ability: Ability) -> bool {
+    let here = ability.is_here();
+    if !here {
+        skipped(ability.lack());
+    }
+    here
+}
+
+/// Says that the running test shows nothing, and why.
+pub fn skipped(why: &str) {
+    let test = thread::current().name().unwrap_or("a test").to_owned();
+    // Not by `eprintln`: the test framework shows that of failed tests only.
+    let _ = writeln!(stderr(), "skipped: {test}: {why}");
+}

@@ -1,0 +1,108 @@
+//! For the tests of bad input, bad surroundings and former flaws: whatever somebody who does not play by the rules can
+//! do to a lock, its file, its directory, or the process that uses it.
+
+mod alone;
+mod bytes;
+mod family;
+mod folder;
+mod sandbox;
+
+use std::ops::Deref;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use shmlock::Error;
+
+use crate::{Scene, skipped};
+
+pub use alone::alone;
+pub use bytes::{Intruder, Mode, PRESENCE, TOKENS, byte_of};
+pub use family::{Child, Line, end_process, fork, raw_clone};
+pub use folder::{Folder, State};
+pub use sandbox::{Denied, If, Mounted, be_user, deny, leave_descriptors, make_node, mount_tmpfs};
+
+/// A scene during which no other test of this process runs.
+///
+/// A test that starts a program has, between fork and exec, a copy of every descriptor in the process: a byte lock
+/// whose last descriptor another test closes at that moment would live on a little longer than that test expects.
+#[derive(Debug)]
+pub struct Solo {
+    scene: Scene,
+    // Last: the scene is over before the next begins.
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl Solo {
+    /// Waits for its turn, and begins.
+    #[must_use]
+    pub fn new() -> Self {
+        let turn = turn();
+        Self { scene: Scene::new(), _turn: turn }
+    }
+}
+
+impl Default for Solo {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Deref for Solo {
+    type Target = Scene;
+
+    fn deref(&self) -> &Scene {
+        &self.scene
+    }
+}
+
+/// One test at a time.
+fn turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether we may do as root; if not, says that the test is skipped.
+#[must_use]
+pub fn as_root(what_for: &str) -> bool {
+    let root = rustix::process::geteuid().is_root();
+    if !root {
+        skipped(&format!("{what_for} needs root"));
+    }
+    root
+}
+
+/// Runs `act` in a thread of its own: what it does to that thread ends with it.
+///
+/// # Panics
+/// If `act` does.
+pub fn aside<R: Send>(act: impl FnOnce() -> R + Send) -> R {
+    let name = thread::current().name().unwrap_or("a test").to_owned();
+    thread::scope(|scope| {
+        let aside = thread::Builder::new().name(name).spawn_scoped(scope, act).expect("a thread");
+        aside.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+/// Runs `act` with a folder on a tmpfs of its own that has these options; where that is not allowed, says that the test
+/// is skipped.
+pub fn on_tmpfs(options: &str, act: impl FnOnce(&Folder, &Mounted) + Send) {
+    let scene = Solo::new();
+    let folder = Folder::new(&scene);
+    aside(|| {
+        if let Some(mounted) = mount_tmpfs(folder.path(), options) {
+            act(&folder, &mounted);
+        }
+    });
+}
+
+/// Checks that the error's text is one line, safe for a terminal, and has all of `parts` in it.
+///
+/// # Panics
+/// If it is not so.
+pub fn assert_says(error: &Error, parts: &[&str]) {
+    let text = error.to_string();
+    assert!(!text.is_empty() && !text.contains(char::is_control), "not one clean line: {text:?}");
+    for part in parts {
+        assert!(text.contains(part), "{part:?} is not in: {text}");
+    }
+}

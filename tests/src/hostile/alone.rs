@@ -1,0 +1,46 @@
+//! A test in a process of its own.
+
+use std::env;
+use std::io::{Write, stderr};
+use std::process::Stdio;
+
+use crate::{hostile, runner};
+
+/// Set in the process that is to run one test only: which.
+const ALONE: &str = "SHMLOCK_TESTS_ALONE";
+
+/// Runs `play` in a process of its own, by starting this very test again. Call it by [`alone!`](crate::alone!), as the
+/// only thing that the test does.
+///
+/// Nobody else is there but its watchdog and a thread that waits for its end: it may fork, change its limits or its
+/// user, and be killed.
+///
+/// # Panics
+/// If `play` does, or does not come to its end.
+pub fn alone(marker: &str, play: impl FnOnce()) {
+    let path = marker.rsplit_once("::").map_or(marker, |(test, _marker)| test);
+    let test = path.split_once("::").map_or(path, |(_crate, test)| test);
+    if env::var(ALONE).is_ok_and(|alone| alone == test) {
+        hostile::end_process::with_parent();
+        return play();
+    }
+    let _turn = hostile::turn();
+    let program = env::current_exe().expect("our own path");
+    let mut command = runner::command(program.to_str().expect("a path in UTF-8"));
+    command.args([test, "--exact", "--nocapture", "--test-threads=2"]).env(ALONE, test).stdin(Stdio::null());
+    let output = command.output().expect("this test can be started again");
+    let (said, cried) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && said.contains("1 passed"), "{}\n{said}\n{cried}", output.status);
+    for line in cried.lines().filter(|line| line.starts_with("skipped: ")) {
+        let _ = stderr().write_all(format!("{line}\n").as_bytes()); // shown, as only failed tests' output is otherwise
+    }
+}
+
+/// Runs a test's body in a process of its own, see [`alone`].
+#[macro_export]
+macro_rules! alone {
+    ($play:expr) => {{
+        fn marker() {}
+        $crate::hostile::alone(std::any::type_name_of_val(&marker), $play)
+    }};
+}

@@ -1,0 +1,222 @@
+//! Surroundings that lack something: system calls, descriptors, memory, rights.
+
+#![allow(unsafe_code, reason = "seccomp, mount, unshare and the calls that change a process's user")]
+
+use std::ffi::CString;
+use std::fs::File;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::ptr::null;
+
+use crate::skipped;
+
+/// A system call that is not carried out.
+#[derive(Clone, Copy, Debug)]
+pub struct Denied {
+    /// Its number.
+    pub call: libc::c_long,
+    /// When it is denied.
+    pub when: If,
+    /// What is answered instead. 0 pretends that it was done.
+    pub errno: libc::c_int,
+}
+
+/// A condition on the low half of an argument, counted from 0.
+#[derive(Clone, Copy, Debug)]
+pub enum If {
+    /// Whatever the arguments are.
+    Called,
+    /// The argument is this number.
+    Is(u32, libc::c_int),
+    /// The argument has one of these bits.
+    Has(u32, libc::c_int),
+}
+
+impl Denied {
+    /// A command of fcntl(2), by the number that libc uses for it.
+    #[must_use]
+    pub fn fcntl(command: libc::c_int, errno: libc::c_int) -> Self {
+        #[cfg(target_pointer_width = "64")]
+        let call = libc::SYS_fcntl;
+        #[cfg(target_pointer_width = "32")]
+        let call = libc::SYS_fcntl64;
+        Self { call, when: If::Is(1, command), errno }
+    }
+
+    /// Asking the kernel for the auxiliary vector, as before Linux 6.4: whoever wants it then reads it from /proc.
+    #[must_use]
+    pub fn auxiliary_vector() -> Self {
+        const PR_GET_AUXV: libc::c_int = 0x4155_5856;
+        Self { call: libc::SYS_prctl, when: If::Is(0, PR_GET_AUXV), errno: libc::EINVAL }
+    }
+
+    /// Mapping memory that is shared, mmap(2).
+    #[must_use]
+    pub fn shared_mapping(errno: libc::c_int) -> Self {
+        #[cfg(target_pointer_width = "64")]
+        let call = libc::SYS_mmap;
+        #[cfg(target_pointer_width = "32")]
+        let call = libc::SYS_mmap2;
+        Self { call, when: If::Has(3, libc::MAP_SHARED), errno }
+    }
+
+    /// An advice of madvise(2).
+    #[must_use]
+    pub fn advice(advice: libc::c_int) -> Self {
+        Self { call: libc::SYS_madvise, when: If::Is(2, advice), errno: libc::EINVAL }
+    }
+}
+
+/// Denies the calling thread these calls from now on; if that is not to be had, says that the test is skipped.
+/// seccomp(2).
+#[must_use]
+pub fn deny(calls: &[Denied]) -> bool {
+    let denied = install(&mut filter(calls));
+    if let Err(error) = &denied {
+        skipped(&format!("no seccomp filters here: {error}"));
+    }
+    denied.is_ok()
+}
+
+// linux/bpf_common.h, of which libc has only parts.
+const LOAD: u16 = 0x20;
+const JUMP_IF_EQUAL: u16 = 0x15;
+const JUMP_IF_SET: u16 = 0x45;
+const RETURN: u16 = 0x06;
+
+/// A program of the classic Berkeley packet filter over `struct seccomp_data`: the call's number at 0, the arguments of
+/// 64 bits from 16 on. That is right for little-endian machines, and for programs that have one kind of system calls.
+fn filter(calls: &[Denied]) -> Vec<libc::sock_filter> {
+    let step = |code, k, jt, jf| libc::sock_filter { code, jt, jf, k };
+    let bits = |number: libc::c_int| u32::try_from(number).expect("not negative");
+    let mut program = Vec::new();
+    for denied in calls {
+        let number = u32::try_from(denied.call).expect("system calls are small numbers");
+        let answer = step(RETURN, libc::SECCOMP_RET_ERRNO | bits(denied.errno), 0, 0);
+        program.push(step(LOAD, 0, 0, 0));
+        match denied.when {
+            If::Called => program.extend([step(JUMP_IF_EQUAL, number, 0, 1), answer]),
+            If::Is(argument, value) => program.extend([
+                step(JUMP_IF_EQUAL, number, 0, 3),
+                step(LOAD, 16 + 8 * argument, 0, 0),
+                step(JUMP_IF_EQUAL, bits(value), 0, 1),
+                answer,
+            ]),
+            If::Has(argument, value) => program.extend([
+                step(JUMP_IF_EQUAL, number, 0, 3),
+                step(LOAD, 16 + 8 * argument, 0, 0),
+                step(JUMP_IF_SET, bits(value), 0, 1),
+                answer,
+            ]),
+        }
+    }
+    program.push(step(RETURN, libc::SECCOMP_RET_ALLOW, 0, 0));
+    program
+}
+
+fn install(program: &mut [libc::sock_filter]) -> io::Result<()> {
+    let len = libc::c_ushort::try_from(program.len()).expect("a short program");
+    let program = libc::sock_fprog { len, filter: program.as_mut_ptr() };
+    // SAFETY: prctl(2) with numbers only.
+    checked(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) })?;
+    // SAFETY: a valid program, which the kernel checks and copies.
+    checked(unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program) })
+}
+
+fn checked(answer: libc::c_int) -> io::Result<()> {
+    if answer == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// A tmpfs in a mount namespace of the calling thread's own.
+#[derive(Debug)]
+pub struct Mounted {
+    on: PathBuf,
+}
+
+/// Mounts one; if that is not allowed, says that the test is skipped.
+#[must_use]
+pub fn mount_tmpfs(on: &Path, options: &str) -> Option<Mounted> {
+    let mounted = private_namespace().and_then(|()| mount(on, 0, options));
+    if let Err(error) = &mounted {
+        skipped(&format!("a file system of its own needs root and CAP_SYS_ADMIN: {error}"));
+    }
+    mounted.is_ok().then(|| Mounted { on: on.to_owned() })
+}
+
+fn private_namespace() -> io::Result<()> {
+    // SAFETY: a new mount namespace for this thread; touches no memory.
+    checked(unsafe { libc::unshare(libc::CLONE_NEWNS) })?;
+    let private = libc::MS_REC | libc::MS_PRIVATE;
+    // SAFETY: a valid path; null where mount(2) ignores the argument.
+    checked(unsafe { libc::mount(null(), c"/".as_ptr(), null(), private, null()) })
+}
+
+fn mount(on: &Path, flags: libc::c_ulong, options: &str) -> io::Result<()> {
+    let (path, options) = (c_string(on), CString::new(options).expect("no NUL"));
+    // SAFETY: three valid strings and one that tmpfs reads as its options.
+    checked(unsafe { libc::mount(c"none".as_ptr(), path.as_ptr(), c"tmpfs".as_ptr(), flags, options.as_ptr().cast()) })
+}
+
+impl Mounted {
+    /// Lets nothing be written to it from now on.
+    ///
+    /// # Panics
+    /// If the system refuses.
+    pub fn make_read_only(&self) {
+        mount(&self.on, libc::MS_REMOUNT | libc::MS_RDONLY, "").expect("our own mount");
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        // SAFETY: a valid path.
+        unsafe { libc::umount2(c_string(&self.on).as_ptr(), libc::MNT_DETACH) };
+    }
+}
+
+fn c_string(path: &Path) -> CString {
+    CString::new(path.as_os_str().as_bytes()).expect("no NUL")
+}
+
+/// Uses up the descriptors of this process but for `free` of them. They come back when the value is dropped.
+///
+/// # Panics
+/// If the limit cannot be lowered.
+#[must_use]
+pub fn leave_descriptors(free: usize) -> Vec<File> {
+    let null = || File::open("/dev/null");
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: a valid place.
+    checked(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) }).expect("a limit can be read");
+    limit.rlim_cur = limit.rlim_cur.min(64);
+    // SAFETY: a valid limit.
+    checked(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) }).expect("a limit can be lowered");
+    let mut used: Vec<File> = std::iter::from_fn(|| null().ok()).collect();
+    used.truncate(used.len() - free);
+    used
+}
+
+/// Makes this whole process a user with one group, for good.
+///
+/// # Panics
+/// If we are not root.
+pub fn be_user(uid: u32, gid: u32) {
+    // SAFETY: a valid list of one group.
+    checked(unsafe { libc::setgroups(1, &raw const gid) }).expect("root may");
+    // SAFETY: a number.
+    checked(unsafe { libc::setgid(gid) }).expect("root may");
+    // SAFETY: a number.
+    checked(unsafe { libc::setuid(uid) }).expect("root may");
+    // SAFETY: a number; the change of user had made it 0.
+    checked(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) }).expect("a valid signal");
+}
+
+/// Makes a special file of this type and mode.
+///
+/// # Errors
+/// The system's.
+pub fn make_node(path: &Path, mode: libc::mode_t, device: libc::dev_t) -> io::Result<()> {
+    // SAFETY: a valid path and two numbers.
+    checked(unsafe { libc::mknod(c_string(path).as_ptr(), mode, device) })
+}

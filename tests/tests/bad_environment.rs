@@ -1,0 +1,240 @@
+//! Surroundings that lack what a lock is built on: said clearly at the opening, and nothing is left behind.
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use shmlock::{Errno, Error, ShmLock, WaitStrategy};
+use shmlock_tests::hostile::{Denied, Folder, If, Solo, aside, assert_says, deny, mount_tmpfs, on_tmpfs};
+use shmlock_tests::{actor, alone};
+
+const NEVER: &str = "a live lock";
+
+/// The error is a system call's that failed so, and the text says what to do.
+fn assert_failed(error: &Error, errno: Errno, parts: &[&str]) {
+    assert!(matches!(error, Error::System { .. }) && error.errno() == Some(errno), "expected {errno:?}: {error:?}");
+    assert_says(error, parts);
+}
+
+#[test]
+fn a_directory_that_is_missing_is_named() {
+    let scene = Solo::new();
+    let folder = Folder::new(&scene);
+    let missing = folder.path().join("missing");
+    let error = folder.refuses(&folder.lock("l").directory(&missing));
+    assert_failed(&error, Errno::NOENT, &[missing.to_str().expect("UTF-8"), "Builder::directory", "/dev/shm"]);
+}
+
+#[test]
+fn a_directory_that_is_a_file_is_named() {
+    let scene = Solo::new();
+    let folder = Folder::new(&scene);
+    let file = folder.put("file", b"text");
+    let error = folder.refuses(&folder.lock("l").directory(&file));
+    assert_failed(&error, Errno::NOTDIR, &[file.to_str().expect("UTF-8")]);
+}
+
+#[test]
+fn a_file_system_that_is_read_only_is_named() {
+    on_tmpfs("", |folder, mounted| {
+        let _left = folder.put("there", &[0; 128]);
+        mounted.make_read_only();
+        for lock in ["l", "there"] {
+            let error = folder.refuses(&folder.lock(lock));
+            assert_failed(&error, Errno::ROFS, &[folder.path().to_str().expect("UTF-8"), "mount it writable"]);
+        }
+    });
+}
+
+#[test]
+fn a_full_file_system_is_noticed_at_the_opening_and_nothing_is_left() {
+    on_tmpfs("size=16k", |folder, _| {
+        folder.fill();
+        let error = folder.refuses(&folder.lock("l"));
+        assert_failed(&error, Errno::NOSPC, &["l.shmlock", "allocate 128 bytes", "free space"]);
+        fs::remove_file(folder.path().join("filler")).expect("ours");
+        assert!(folder.lock("l").open().expect("room again").try_lock().expect(NEVER).is_some());
+    });
+}
+
+#[test]
+fn an_empty_file_that_cannot_be_made_whole_is_an_error_and_not_a_fault() {
+    on_tmpfs("size=16k", |folder, _| {
+        let _half_made = folder.put("l", b"");
+        folder.fill();
+        let error = folder.lock("l").open().expect_err("no room");
+        assert_failed(&error, Errno::NOSPC, &["l.shmlock", "free space"]);
+        assert_eq!(folder.names(), ["filler"], "what somebody left half-made goes");
+    });
+}
+
+#[test]
+fn a_lock_that_was_opened_works_on_however_full_it_gets() {
+    on_tmpfs("size=4k", |folder, _| {
+        let lock = folder.lock("l").open().expect("the only page");
+        let error = fs::write(folder.path().join("other"), [1; 4096]).expect_err("no room");
+        assert_eq!(error.raw_os_error(), Some(libc::ENOSPC));
+        lock.set_description("written into memory that is really there").expect("short");
+        let guard = lock.lock().expect("no fault");
+        assert!(lock.holder().expect(NEVER).expect("us").uuid().is_some());
+        drop(guard);
+        drop(lock);
+        assert_eq!(folder.names(), ["other"]);
+    });
+}
+
+#[test]
+fn a_file_system_without_inodes_is_noticed_at_the_opening() {
+    on_tmpfs("nr_inodes=2", |folder, _| {
+        fs::write(folder.path().join("filler"), "").expect("the last inode");
+        let error = folder.refuses(&folder.lock("l"));
+        assert_failed(&error, Errno::NOSPC, &[folder.path().to_str().expect("UTF-8"), "inodes"]);
+    });
+}
+
+#[test]
+fn a_file_system_without_byte_locks_is_not_supported() {
+    let scene = Solo::new();
+    for command in [libc::F_OFD_SETLK, libc::F_OFD_GETLK] {
+        let folder = Folder::new(&scene);
+        aside(|| {
+            if !deny(&[Denied::fcntl(command, libc::EINVAL)]) {
+                return;
+            }
+            let error = folder.refuses(&folder.lock("l"));
+            assert!(matches!(error, Error::Unsupported { .. }) && error.errno() == Some(Errno::INVAL), "{error:?}");
+            assert_says(&error, &["F_OFD_SETLK", "l.shmlock", "put the lock on a local tmpfs"]);
+        });
+    }
+}
+
+/// Runs `act` in sandboxes that say yes to every byte lock and take none; the second gives no answer to questions.
+fn among_pretenders(act: impl Fn() + Sync) {
+    let pretended = [libc::F_OFD_SETLK, libc::F_OFD_GETLK].map(|command| Denied::fcntl(command, 0));
+    for pretended in [&pretended[..1], &pretended] {
+        aside(|| {
+            if deny(pretended) {
+                act();
+            }
+        });
+    }
+}
+
+fn assert_seen_through(error: &Error) {
+    assert!(matches!(error, Error::Unsupported { errno: None, .. }), "{error:?}");
+    assert_says(error, &["other descriptions can see", "l.shmlock", "put the lock on a local tmpfs"]);
+}
+
+#[test]
+fn a_sandbox_that_only_pretends_to_lock_bytes_is_seen_through() {
+    let scene = Solo::new();
+    let folder = Folder::new(&scene);
+    among_pretenders(|| assert_seen_through(&folder.refuses(&folder.lock("l"))));
+}
+
+#[test]
+fn a_sandbox_that_only_pretends_does_not_take_the_file_from_those_who_use_it() {
+    let scene = Solo::new();
+    let folder = Folder::new(&scene);
+    let lock = folder.lock("l").open().expect(NEVER);
+    among_pretenders(|| assert_seen_through(&folder.lock("l").open().expect_err("nothing was locked")));
+    assert!(!lock.check().expect(NEVER).orphaned, "the file was removed while the lock is in use");
+    assert_eq!(folder.names(), ["l.shmlock"]);
+}
+
+#[test]
+fn where_nameless_files_are_missing_the_lock_is_made_in_two_steps() {
+    /// The bit that makes it more than `O_DIRECTORY`.
+    const TMPFILE: libc::c_int = libc::O_TMPFILE & !libc::O_DIRECTORY;
+    let nameless = |errno| Denied { call: libc::SYS_openat, when: If::Has(2, TMPFILE), errno };
+    let link = |errno| Denied { call: libc::SYS_linkat, when: If::Called, errno };
+    let scene = Solo::new();
+    for denied in [nameless(libc::EOPNOTSUPP), nameless(libc::EISDIR), link(libc::EPERM), link(libc::ENOENT)] {
+        let folder = Folder::new(&scene);
+        aside(|| {
+            if !deny(&[denied]) {
+                return;
+            }
+            let lock = folder.lock("l").mode(0o666).open().expect("in two steps");
+            let meta = fs::metadata(folder.file("l")).expect("it is there");
+            assert_eq!((meta.len(), std::os::unix::fs::MetadataExt::mode(&meta) & 0o7777), (128, 0o666));
+            assert!(lock.try_lock().expect(NEVER).is_some());
+            drop(lock);
+            assert!(folder.names().is_empty());
+        });
+    }
+}
+
+#[test]
+fn a_kernel_that_cannot_populate_a_mapping_is_good_enough() {
+    let scene = Solo::new();
+    let folder = Folder::new(&scene);
+    aside(|| {
+        if deny(&[Denied::advice(libc::MADV_POPULATE_WRITE)]) {
+            assert!(folder.lock("l").open().expect("Linux before 5.14").try_lock().expect(NEVER).is_some());
+        }
+    });
+}
+
+#[test]
+fn without_proc_everything_works_on_old_kernels_too() {
+    alone!(|| {
+        let scene = Solo::new();
+        let folder = Folder::new(&scene);
+        let Some(_over_it) = mount_tmpfs(Path::new("/proc"), "") else { return };
+        if deny(&[Denied::auxiliary_vector()]) {
+            let lock = folder.lock("l").open().expect("it is not needed");
+            let guard = lock.lock().expect(NEVER);
+            assert_eq!(lock.holder().expect(NEVER).expect("us").pid_is_ours(), None, "nobody can know");
+            drop(guard);
+            drop(lock);
+            assert!(folder.names().is_empty());
+        }
+    });
+}
+
+#[test]
+fn a_lock_that_cannot_be_mapped_leaves_no_file() {
+    let advice = |advice, errno| Denied { errno, ..Denied::advice(advice) };
+    let scene = Solo::new();
+    for (denied, errno) in [
+        (Denied::shared_mapping(libc::ENOMEM), Errno::NOMEM),
+        (advice(libc::MADV_DONTFORK, libc::EINVAL), Errno::INVAL), // a child would vouch for its dead parent
+        (advice(libc::MADV_POPULATE_WRITE, libc::ENOMEM), Errno::NOMEM),
+    ] {
+        let folder = Folder::new(&scene);
+        aside(|| {
+            if deny(&[denied]) {
+                assert_failed(&folder.refuses(&folder.lock("l")), errno, &["l.shmlock"]);
+            }
+        });
+    }
+}
+
+#[test]
+fn where_the_futex_is_refused_waiting_still_ends_in_time_and_recovers() {
+    let scene = Solo::new();
+    let name = scene.name("l");
+    let mut holder = actor!();
+    holder.ask(format!("open l {name}"));
+    holder.ask("lock l");
+    for strategy in [WaitStrategy::Futex, WaitStrategy::SleepPolling] {
+        let lock = ShmLock::builder(&name).wait_strategy(strategy);
+        aside(|| {
+            let refused = |call| Denied { call, when: If::Called, errno: libc::EPERM };
+            let lock = lock.open().expect(NEVER);
+            if !deny(&[refused(libc::SYS_futex), refused(libc::SYS_futex_waitv)]) {
+                return;
+            }
+            let start = Instant::now();
+            let error = lock.try_lock_for(Duration::from_millis(20)).expect_err("it is held");
+            assert!(error.is_timed_out() && start.elapsed() >= Duration::from_millis(20), "{error}");
+        });
+    }
+    holder.murder();
+    assert!(ShmLock::open(&name).expect(NEVER).lock().expect(NEVER).recovered().is_some());
+    scene.visit(&name);
+    assert!(Path::new("/dev/shm").join(format!("{name}.shmlock")).exists());
+    let lock = ShmLock::open(&name).expect(NEVER);
+    lock.lock().expect(NEVER).declare_consistent().expect("held");
+}

@@ -1,0 +1,217 @@
+//! Something else stands where the lock's file should be: it is recognised, named, and left alone; nothing blocks.
+//! What is only half-made is made whole.
+
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+
+use shmlock::{Error, ExitEvent, Found, Life, Occupancy};
+use shmlock_tests::hostile::{Folder, Intruder, Mode, Solo, as_root, assert_says, byte_of, make_node};
+use shmlock_tests::{actor, skipped};
+
+/// The magic word's place in the file, and what it says.
+const MAGIC_AT: usize = 8;
+const MAGIC: [u8; 4] = *b"SHL\x01";
+
+/// What a new lock looks like.
+fn fresh() -> Vec<u8> {
+    let mut bytes = vec![0; 128];
+    bytes[MAGIC_AT..MAGIC_AT + 4].copy_from_slice(&MAGIC);
+    bytes
+}
+
+/// The lock `l` of the folder is refused because of what is there, and that is said in these words.
+fn assert_refused(folder: &Folder, expected: Found, words: &str) {
+    let error = folder.refuses(&folder.lock("l"));
+    let Error::NotALock { path, found } = &error else { panic!("expected {expected:?}: {error}") };
+    assert_eq!((path, *found), (&folder.file("l"), expected));
+    let path = path.to_str().expect("UTF-8");
+    assert_says(&error, &[path, words, "left alone", "remove it or choose another name"]);
+    assert!(error.errno().is_none());
+}
+
+#[test]
+fn what_is_not_a_regular_file_is_named_and_left_alone() {
+    type Maker = fn(&Path);
+    let makers: [(Maker, Found, &str); 5] = [
+        (|path| fs::create_dir(path).expect("a directory"), Found::Directory, "a directory"),
+        (|path| make_node(path, libc::S_IFIFO | 0o600, 0).expect("a pipe"), Found::Fifo, "a named pipe"),
+        (|path| symlink("/nonexistent/target", path).expect("a link"), Found::Symlink, "a symbolic link"),
+        (|path| drop(UnixListener::bind(path).expect("a socket")), Found::Socket, "a socket"),
+        (|path| symlink("/dev/null", path).expect("a link"), Found::Symlink, "not followed"),
+    ];
+    for (make, found, words) in makers {
+        let scene = Solo::new();
+        let folder = Folder::new(&scene);
+        make(&folder.file("l"));
+        assert_refused(&folder, found, words);
+    }
+}
+
+#[test]
+fn a_link_is_not_followed_even_to_a_good_lock() {
+    let scene = Solo::new();
+    let folder = Folder::new(&scene);
+    let target = folder.put("good", &fresh());
+    symlink(&target, folder.file("l")).expect("a link");
+    assert_refused(&folder, Found::Symlink, "a symbolic link");
+}
+
+#[test]
+fn a_dangling_link_does_not_make_its_target() {
+    let scene = Solo::new();
+    let folder = Folder::new(&scene);
+    symlink(folder.file("target"), folder.file("l")).expect("a link");
+    assert_refused(&folder, Found::Symlink, "a symbolic link");
+    assert_eq!(folder.names(), ["l.shmlock"]);
+}
+
+#[test]
+fn a_device_is_named_and_left_alone() {
+    if !as_root("making a device") {
+        return;
+    }
+    let scene = Solo::new();
+    let folder = Folder::new(&scene);
+    let make = |minor| make_node(&folder.file("l"), libc::S_IFCHR | 0o600, libc::makedev(1, minor));
+    make(3).expect("root may");
+    if fs::write(folder.file("l"), "into the null device").is_err() {
+        return skipped("devices are shut off in /dev/shm");
+    }
+    assert_refused(&folder, Found::Device, "a device");
+    fs::remove_file(folder.file("l")).expect("ours");
+    make(200).expect("root may"); // no driver serves it, so it cannot even be opened
+    assert_refused(&folder, Found::Device, "a device");
+}
+
+#[test]
+fn a_file_of_another_size_is_left_alone() {
+    for (len, words) in [(1_u16, "too short"), (127, "too short"), (129, "too long"), (4096, "too long")] {
+        let scene = Solo::new();
+        let folder = Folder::new(&scene);
+        let mut content = fresh();
+        content.resize(len.into(), 0);
+        let _other = folder.put("l", &content);
+        assert_refused(&folder, Found::Size { bytes: len.into() }, words);
+        assert_refused(&folder, Found::Size { bytes: len.into() }, &format!("({len} bytes, a lock has 128)"));
+    }
+}
+
+#[test]
+fn a_file_with_other_content_is_left_alone() {
+    let scene = Solo::new();
+    let folder = Folder::new(&scene);
+    let _other = folder.put("l", &[b'x'; 128]);
+    assert_refused(&folder, Found::Magic { word: 0x7878_7878 }, "other content (magic word 0x78787878)");
+}
+
+#[test]
+fn a_lock_of_another_version_is_left_alone() {
+    for (version, age) in [(0, "older"), (2, "newer"), (255, "newer")] {
+        let scene = Solo::new();
+        let folder = Folder::new(&scene);
+        let mut content = fresh();
+        content[MAGIC_AT + 3] = version;
+        let _other = folder.put("l", &content);
+        let words = format!("a lock of the {age} layout version {version} (ours is 1)");
+        assert_refused(&folder, Found::Version { version }, &words);
+    }
+}
+
+#[test]
+fn an_event_is_refused_for_the_same_reasons() {
+    let scene = Solo::new();
+    let folder = Folder::new(&scene);
+    let path = folder.path().join("e.shmlock-event");
+    let open = || folder.unchanged(|| ExitEvent::named_in("e", folder.path(), 0o600)).expect_err("not an event");
+    fs::create_dir(&path).expect("a directory");
+    assert!(matches!(open(), Error::NotALock { found: Found::Directory, .. }));
+    fs::remove_dir(&path).expect("ours");
+    fs::rename(folder.put("x", &[0; 200]), &path).expect("ours");
+    assert!(matches!(open(), Error::NotALock { found: Found::Size { bytes: 200 }, .. }));
+    assert_says(&open(), &["e.shmlock-event", "too long"]);
+}
+
+#[test]
+fn an_empty_file_is_made_whole_and_then_belongs_to_whoever_closes_last() {
+    let scene = Solo::new();
+    let folder = Folder::new(&scene);
+    let path = folder.put("l", b"");
+    let lock = folder.lock("l").open().expect("half-made by somebody");
+    assert_eq!(fs::metadata(&path).expect("there").len(), 128);
+    let guard = lock.lock().expect("free");
+    assert!(guard.recovered().is_none());
+    drop(guard);
+    drop(lock);
+    assert!(folder.names().is_empty());
+}
+
+#[test]
+fn a_file_of_zeros_is_a_free_lock() {
+    let scene = Solo::new();
+    let folder = Folder::new(&scene);
+    let path = folder.put("l", &[0; 128]);
+    let lock = folder.lock("l").open().expect("a free lock");
+    assert_eq!(Intruder::on(&path).word_at(8), u32::from_le_bytes(MAGIC));
+    assert!(lock.lock().expect("free").recovered().is_none());
+}
+
+#[test]
+fn a_lock_whose_owner_is_nobody_is_had_at_once() {
+    // A living token that nobody has, with and without somebody having waited; the token that nobody is ever given.
+    for word in [0x0012_3456_u32, 0x8012_3456, 0x3fff_ffff, 0xffff_ffff] {
+        let scene = Solo::new();
+        let folder = Folder::new(&scene);
+        let mut content = fresh();
+        content[..4].copy_from_slice(&word.to_le_bytes());
+        content[52..56].copy_from_slice(&7_u32.to_le_bytes()); // it died while it wrote its record
+        let _left = folder.put("l", &content);
+        let lock = folder.lock("l").open().expect("a lock");
+        assert_eq!(lock.check().expect("a lock").occupancy, Occupancy::Theirs(Life::Dead));
+        assert!(lock.holder().expect("a lock").expect("somebody").uuid().is_none());
+        let guard = lock.try_lock().expect("a lock").expect("a dead owner's");
+        let dead = guard.recovered().expect("somebody died").dead.expect("this one");
+        assert_eq!(dead.token(), word & 0x3fff_ffff);
+        guard.declare_consistent().expect("held");
+        assert_eq!(lock.holder().expect("a lock").expect("us").uuid(), Some(lock.uuid()), "the record is whole again");
+        drop(guard);
+        drop(lock);
+        assert!(folder.names().is_empty());
+    }
+}
+
+#[test]
+fn an_owner_with_a_static_token_is_never_taken_for_dead() {
+    let scene = Solo::new();
+    let folder = Folder::new(&scene);
+    let mut content = fresh();
+    content[..4].copy_from_slice(&65535_u32.to_le_bytes());
+    let path = folder.put("l", &content);
+    let lock = folder.lock("l").open().expect("a lock");
+    assert_eq!(lock.check().expect("a lock").occupancy, Occupancy::Theirs(Life::Unknown));
+    assert!(lock.try_lock().expect("a lock").is_none());
+    Intruder::on(&path).scribble(0, 0); // its core gave it back
+    assert!(lock.try_lock().expect("a lock").is_some());
+}
+
+#[test]
+fn a_file_in_use_is_never_grown_or_shrunk_by_a_newcomer() {
+    let scene = Solo::new();
+    let name = scene.name("l");
+    let path = Path::new("/dev/shm").join(format!("{name}.shmlock"));
+    let mut holder = actor!();
+    holder.ask(format!("open l {name}"));
+    holder.ask("lock l");
+    let intruder = Intruder::on(&path);
+    intruder.file().set_len(256).expect("our own file");
+    let error = shmlock::ShmLock::open(&name).expect_err("too long");
+    assert!(matches!(error, Error::NotALock { found: Found::Size { bytes: 256 }, .. }), "{error}");
+    intruder.file().set_len(128).expect("our own file");
+    assert!(holder.ask("check l").starts_with("Ours"));
+    let token = intruder.owner_word();
+    assert!(intruder.lock_of_others(&(byte_of(token)..=byte_of(token))).is_some_and(|(mode, _)| mode == Mode::Write));
+    holder.ask("release l");
+    assert!(path.as_os_str().as_bytes().ends_with(b".shmlock"));
+}

@@ -1,0 +1,97 @@
+//! Processes with exit handlers whose *other* threads hold the lock: they have to be stopped before it is given back.
+
+use shmlock_tests::{Actor, Scene, actor};
+
+/// Waiters that notice nothing by themselves: only a wake gets them on.
+const NEVER: &str = "poll=3600000";
+
+const SIGNALS: [i32; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
+
+/// The waiter has it, from a handler and not by the kernel's proof: that would name the dead.
+fn was_let_in(waiter: &mut Actor) {
+    waiter.done();
+    assert_eq!(waiter.ask("recovered l"), "somebody", "the section was cut short");
+    waiter.ask("consistent l");
+    waiter.ask("release l");
+}
+
+#[test]
+fn what_another_thread_holds_is_given_back_too() {
+    let scene = Scene::new();
+    let name = scene.name("l");
+    for round in 0..40 {
+        let (mut process, mut waiter) = (actor!(), actor!("{name} {NEVER}"));
+        process.ask("handlers all");
+        let mut thread = process.thread();
+        thread.ask(format_args!("open l {name}"));
+        thread.ask("lock l");
+        waiter.tell("lock l");
+        thread.sees_a_waiter();
+        process.kill(SIGNALS[round % 3]);
+        was_let_in(&mut waiter);
+        process.ends_by(SIGNALS[round % 3]);
+    }
+}
+
+#[test]
+fn what_several_threads_hold_is_given_back_whichever_of_them_is_hit() {
+    let scene = Scene::new();
+    let names = [scene.name("a"), scene.name("b"), scene.name("c")];
+    for hit in 0..names.len() {
+        let mut process = actor!();
+        process.ask("handlers all");
+        let mut threads = Vec::new();
+        let mut waiters = Vec::new();
+        for name in &names {
+            let mut thread = process.thread();
+            thread.ask(format_args!("open l {name}"));
+            thread.ask("lock l");
+            let mut waiter = actor!("{name} {NEVER}");
+            waiter.tell("lock l");
+            thread.sees_a_waiter();
+            threads.push(thread);
+            waiters.push(waiter);
+        }
+        threads[hit].tell("raise 15"); // to that thread alone
+        waiters.iter_mut().for_each(was_let_in);
+        process.ends_by(libc::SIGTERM);
+    }
+}
+
+#[test]
+fn a_process_that_calls_exit_leaves_its_other_threads_locks_to_the_kernel() {
+    let scene = Scene::new();
+    let name = scene.name("l");
+    let (mut process, mut waiter) = (actor!(), actor!("{name}"));
+    process.ask("handlers all");
+    let mut thread = process.thread();
+    thread.ask(format_args!("open l {name}"));
+    thread.ask("lock l");
+    let who = thread.ask("holder l");
+    waiter.tell("lock l");
+    thread.sees_a_waiter();
+    process.tell("die exit");
+    waiter.done();
+    assert_eq!(waiter.ask("recovered l"), who);
+    waiter.ask("consistent l");
+    process.wait();
+}
+
+#[test]
+fn a_thread_that_blocks_the_signal_is_left_to_the_kernel() {
+    let scene = Scene::new();
+    let name = scene.name("l");
+    let (mut process, mut waiter) = (actor!(), actor!("{name}"));
+    process.ask("handlers all");
+    let mut thread = process.thread();
+    thread.ask(format_args!("open l {name} block=held"));
+    thread.ask("lock l");
+    let who = thread.ask("holder l");
+    waiter.tell("lock l");
+    thread.sees_a_waiter();
+    process.kill(libc::SIGTERM);
+    process.ends_by(libc::SIGTERM);
+    waiter.done();
+    assert_eq!(waiter.ask("recovered l"), who, "its section went on until the end of the process");
+    waiter.ask("consistent l");
+}

@@ -1,0 +1,100 @@
+//! Flaw 1: a newcomer draws the token of a dead owner, and everybody then takes the dead for alive.
+//!
+//! The cure: whoever is given a token that stands in the owner word frees the word, with DIED, and wakes a sleeper.
+
+use std::path::PathBuf;
+
+use shmlock::{Errno, Error, Occupancy, ShmLock};
+use shmlock_tests::hostile::{Folder, Intruder, Mode, Solo, assert_says, byte_of};
+use shmlock_tests::{actor, until};
+
+/// A token of somebody who is gone.
+const DEAD: u32 = 0x0abc_def0;
+const WAITERS: u32 = 1 << 31;
+const DIED: u32 = 1 << 30;
+
+fn path_of(name: &str) -> PathBuf {
+    PathBuf::from(format!("/dev/shm/{name}.shmlock"))
+}
+
+/// Which token a handle has: it shows while it holds the lock.
+fn token_of(lock: &ShmLock) -> u32 {
+    let _guard = lock.try_lock().expect("a lock").expect("a free one");
+    lock.holder().expect("a lock").expect("us").token()
+}
+
+#[test]
+fn whoever_is_given_the_token_of_a_dead_owner_frees_the_lock() {
+    for word in [DEAD, DEAD | WAITERS, DEAD | DIED, DEAD | DIED | WAITERS] {
+        let scene = Solo::new();
+        let name = scene.name("l");
+        let first = ShmLock::open(&name).expect("a new lock");
+        let intruder = Intruder::on(&path_of(&name));
+        intruder.occupy_all_tokens_but(Some(DEAD));
+        intruder.scribble(0, word);
+        let recoveries = first.check().expect("a lock").recoveries;
+        let newcomer = ShmLock::open(&name).expect("the one token that is left");
+        assert_eq!(intruder.owner_word(), DIED, "of {word:#x}");
+        let health = first.check().expect("a lock");
+        assert_eq!((health.occupancy, health.recoveries), (Occupancy::Free, recoveries + 1));
+        let guard = first.try_lock().expect("a lock").expect("free");
+        assert!(guard.recovered().is_some(), "the next owner is told");
+        guard.declare_consistent().expect("held");
+        drop(guard);
+        assert_eq!(token_of(&newcomer), DEAD);
+    }
+}
+
+#[test]
+fn a_sleeper_is_woken_when_its_dead_owners_token_is_given_away() {
+    let scene = Solo::new();
+    let name = scene.name("l");
+    let mut sleeper = actor!();
+    sleeper.ask(format!("open l {name} poll=100000")); // within the test only a wake can end its sleep
+    let intruder = Intruder::on(&path_of(&name));
+    intruder.occupy_all_tokens_but(Some(DEAD));
+    let owner = Intruder::on(&path_of(&name));
+    assert!(owner.lock(Mode::Write, &(byte_of(DEAD)..=byte_of(DEAD))), "nobody has it yet");
+    owner.scribble(0, DEAD);
+    sleeper.tell("lock l");
+    until(|| intruder.owner_word() == DEAD | WAITERS);
+    drop(owner); // dead, and nobody looks
+    let newcomer = ShmLock::open(&name).expect("with the dead owner's token");
+    assert_eq!(sleeper.done(), "");
+    assert_eq!(sleeper.ask("recovered l"), "somebody");
+    assert!(newcomer.try_lock().expect("a lock").is_none());
+    sleeper.ask("consistent l");
+    sleeper.ask("release l");
+}
+
+#[test]
+fn the_draw_passes_over_tokens_that_others_have() {
+    let scene = Solo::new();
+    let name = scene.name("l");
+    let handles: Vec<_> = (0..3).map(|_| ShmLock::open(&name).expect("a lock")).collect();
+    let mut tokens: Vec<_> = handles.iter().map(token_of).collect();
+    let intruder = Intruder::on(&path_of(&name));
+    intruder.occupy_all_tokens_but(Some(DEAD));
+    let last = ShmLock::open(&name).expect("the one token that is left");
+    tokens.push(token_of(&last));
+    assert_eq!(tokens[3], DEAD);
+    tokens.sort_unstable();
+    tokens.dedup();
+    assert_eq!(tokens.len(), 4, "each has its own");
+}
+
+#[test]
+fn when_every_token_is_taken_opening_says_so_and_leaves_all_as_it_was() {
+    let scene = Solo::new();
+    let folder = Folder::new(&scene);
+    let path = folder.put("l", &[0; 128]);
+    let intruder = Intruder::on(&path);
+    intruder.scribble(8, u32::from_le_bytes(*b"SHL\x01"));
+    intruder.occupy_all_tokens_but(None);
+    let error = folder.lock("l").open().expect_err("nothing to draw");
+    assert!(matches!(error, Error::System { .. }) && error.errno() == Some(Errno::AGAIN), "{error:?}");
+    assert_says(&error, &["free token", "l.shmlock", "lslocks"]);
+    assert_eq!(intruder.owner_word(), 0);
+    drop(intruder);
+    assert!(folder.lock("l").open().is_ok());
+}

@@ -1,0 +1,142 @@
+//! Flaw 2: between the proof of death and the change of the word, the dead owner's token may get a new owner. The cure:
+//! the recoverer takes the token's byte itself, and holds it while it changes the word.
+//!
+//! Flaw 3: one's own byte locks are invisible through one's own description. A handle that finds its own token in the
+//! word while it holds nothing must know by itself that this is nobody's hold, and must never let go of its own byte.
+
+use std::mem::forget;
+use std::sync::Barrier;
+use std::thread;
+use std::time::Duration;
+
+use shmlock::{Error, Life, Occupancy};
+use shmlock_tests::hostile::{Denied, Folder, Intruder, Mode, Solo, aside, byte_of, deny};
+
+const HERE: &str = "a lock of this process";
+
+/// Leaves the lock as a dead owner does; its token.
+fn die_holding(folder: &Folder) -> u32 {
+    let lock = folder.lock("l").open().expect(HERE);
+    forget(lock.lock().expect(HERE));
+    lock.holder().expect(HERE).expect("us").token()
+}
+
+#[test]
+fn while_a_rival_has_the_dead_owners_byte_nobody_takes_over() {
+    let scene = Solo::new();
+    let folder = Folder::new(&scene);
+    let token = die_holding(&folder);
+    let byte = byte_of(token)..=byte_of(token);
+    let lock = folder.lock("l").poll_interval(Duration::from_millis(1)).open().expect(HERE);
+    for mode in [Mode::Write, Mode::Read] {
+        let rival = Intruder::on(&folder.file("l"));
+        assert!(rival.lock(mode, &byte), "the dead hold nothing");
+        assert!(lock.try_lock().expect(HERE).is_none());
+        let error = lock.try_lock_for(Duration::from_millis(20)).expect_err("in doubt the owner lives");
+        assert!(error.is_timed_out() && error.holder().expect("the dead one").token() == token, "{error}");
+        assert!(rival.lock_of_others(&byte).is_none(), "nobody else has taken the byte");
+    }
+    let guard = lock.try_lock().expect(HERE).expect("the rival let go");
+    assert_eq!(guard.recovered().expect("somebody died").dead.expect("this one").token(), token);
+    guard.declare_consistent().expect("held");
+    let left = Intruder::on(&folder.file("l")).lock_of_others(&byte);
+    assert!(left.is_none(), "a token that nobody has is free for others: {left:?}");
+}
+
+/// Between the look at the byte and the taking of it, a newcomer is given the token: the look alone said "dead".
+#[test]
+fn a_byte_that_looks_free_and_cannot_be_taken_proves_nothing() {
+    let scene = Solo::new();
+    let folder = Folder::new(&scene);
+    let token = die_holding(&folder);
+    aside(|| {
+        let lock = folder.lock("l").poll_interval(Duration::from_millis(1)).open().expect(HERE);
+        if !deny(&[Denied::fcntl(libc::F_OFD_SETLK, libc::EAGAIN)]) {
+            return;
+        }
+        assert_eq!(lock.check().expect(HERE).occupancy, Occupancy::Theirs(Life::Dead), "so it looks");
+        assert!(lock.try_lock().expect(HERE).is_none());
+        assert!(lock.try_lock_for(Duration::from_millis(20)).is_err());
+    });
+    let lock = folder.lock("l").open().expect(HERE);
+    assert_eq!(Intruder::on(&folder.file("l")).owner_word() & 0x3fff_ffff, token);
+    lock.try_lock().expect(HERE).expect("without the rival").declare_consistent().expect("held");
+}
+
+#[test]
+fn of_two_who_find_a_dead_owner_exactly_one_takes_over() {
+    const ROUNDS: u32 = 200;
+    let scene = Solo::new();
+    let folder = Folder::new(&scene);
+    let barrier = Barrier::new(3);
+    let recover = |_| {
+        let lock = folder.lock("l").open().expect(HERE);
+        let mut took_over = 0;
+        for _ in 0..ROUNDS {
+            barrier.wait();
+            let guard = lock.lock().expect("one after the other");
+            if let Some(recovered) = guard.recovered() {
+                assert!(recovered.dead.is_some(), "not the second to be told");
+                guard.declare_consistent().expect("held");
+                took_over += 1;
+            }
+            guard.release().expect("nobody has taken it from us");
+            barrier.wait();
+        }
+        took_over
+    };
+    thread::scope(|scope| {
+        let recoverers = [1, 2].map(|who| scope.spawn(move || recover(who)));
+        for _ in 0..ROUNDS {
+            let _token = die_holding(&folder);
+            barrier.wait();
+            barrier.wait();
+        }
+        let counts = recoverers.map(|recoverer| recoverer.join().expect("no panic"));
+        assert_eq!(counts.iter().sum::<u32>(), ROUNDS, "{counts:?}");
+    });
+}
+
+#[test]
+fn ones_own_token_in_the_word_while_one_holds_nothing_is_taken_over_at_once() {
+    let scene = Solo::new();
+    let folder = Folder::new(&scene);
+    let lock = folder.lock("l").open().expect(HERE);
+    let intruder = Intruder::on(&folder.file("l"));
+    lock.acquire().expect(HERE);
+    let token = intruder.owner_word();
+    lock.release().expect(HERE);
+    for flags in [0, 1 << 31, 1 << 30] {
+        intruder.scribble(0, token | flags);
+        assert_eq!(lock.check().expect(HERE).occupancy, Occupancy::Theirs(Life::Dead));
+        let guard = lock.try_lock().expect(HERE).expect("nobody else can have this token");
+        assert_eq!(guard.recovered().expect("whoever it was").dead.expect("us").token(), token);
+        guard.declare_consistent().expect("held");
+    }
+}
+
+#[test]
+fn probing_never_lets_go_of_ones_own_identity() {
+    let scene = Solo::new();
+    let folder = Folder::new(&scene);
+    let (lock, other) = (folder.lock("l").open().expect(HERE), folder.lock("l").open().expect(HERE));
+    let intruder = Intruder::on(&folder.file("l"));
+    let alive = || {
+        let guard = lock.try_lock().expect(HERE).expect("free");
+        assert_eq!(other.check().expect(HERE).occupancy, Occupancy::Theirs(Life::Alive));
+        assert!(other.try_lock().expect(HERE).is_none());
+        drop(guard);
+    };
+    lock.acquire().expect(HERE);
+    let token = intruder.owner_word();
+    lock.release().expect(HERE);
+    alive();
+    intruder.scribble(0, token);
+    assert_eq!(lock.check().expect(HERE).occupancy, Occupancy::Theirs(Life::Dead));
+    lock.try_lock().expect(HERE).expect("taken over from nobody").declare_consistent().expect("held");
+    alive();
+    intruder.scribble(0, 0x0012_3456); // somebody else's, and dead
+    lock.try_lock().expect(HERE).expect("taken over").declare_consistent().expect("held");
+    alive();
+    assert!(!matches!(lock.release(), Err(Error::Overwritten { .. })));
+}

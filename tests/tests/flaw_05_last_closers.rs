@@ -1,0 +1,150 @@
+//! Flaw 5: of two who close last at one time, each stands in the other's way, and the file stays.
+//! Flaw 11: whoever is stopped while it closes last keeps everybody out.
+//! Flaw 13: in a sticky directory only its owner can remove the file.
+
+use std::fs;
+use std::hint;
+use std::os::unix::fs::PermissionsExt;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use shmlock::{Error, ExitEvent, ShmLock};
+use shmlock_tests::hostile::{Child, Folder, Intruder, Mode, PRESENCE, Solo, as_root, assert_says, be_user, fork};
+use shmlock_tests::{Account, alone, until};
+
+/// Waits until all have come this far. Those who have a processor go on within the same instant.
+fn start_together(account: &Account, arrivals: u64) {
+    account.rounds.fetch_add(1, Relaxed);
+    let all_are_here = || {
+        hint::spin_loop();
+        account.rounds.load(Relaxed) >= arrivals
+    };
+    until(|| (0..300).any(|_| all_are_here()));
+}
+
+/// So many processes open and close in step; after each round nothing may be left.
+fn assert_none_leaves_the_file(closers: u64, rounds: u64) {
+    let scene = Solo::new();
+    let name = scene.name("l");
+    let path = format!("/dev/shm/{name}.shmlock");
+    let account = Account::new();
+    let work = |leads: bool| {
+        for round in 0..rounds {
+            let lock = ShmLock::open(&name).expect("a lock");
+            start_together(&account, (3 * round + 1) * closers);
+            drop(lock);
+            start_together(&account, (3 * round + 2) * closers);
+            if leads && fs::exists(&path).expect("/dev/shm") {
+                account.count.fetch_add(1, Relaxed);
+            }
+            start_together(&account, (3 * round + 3) * closers);
+        }
+    };
+    let children: Vec<_> = (0..closers).map(|number| fork(|_| work(number == 0))).collect();
+    children.into_iter().for_each(Child::ends_well);
+    assert_eq!(account.balance(), 0, "so often the file was left, in {rounds} rounds");
+}
+
+#[test]
+fn two_who_close_last_at_one_time_leave_no_file() {
+    alone!(|| assert_none_leaves_the_file(2, 3000));
+}
+
+#[test]
+fn four_who_close_last_at_one_time_leave_no_file() {
+    alone!(|| assert_none_leaves_the_file(4, 3000));
+}
+
+#[test]
+fn while_somebody_is_stopped_as_the_last_closer_opening_times_out() {
+    let scene = Solo::new();
+    let folder = Folder::new(&scene);
+    let path = folder.put("l", &[0; 128]);
+    let stopped = Intruder::on(&path);
+    assert!(stopped.lock(Mode::Write, &(PRESENCE..=PRESENCE)), "nobody is here");
+    let timeout = Duration::from_millis(100);
+    let start = Instant::now();
+    let error = folder.refuses(&folder.lock("l").open_timeout(timeout));
+    let Error::OpenTimedOut { path: named, waited } = &error else { panic!("{error:?}") };
+    assert_eq!(named, &path);
+    assert!(*waited >= timeout && start.elapsed() < Duration::from_secs(10), "{waited:?}, {:?}", start.elapsed());
+    assert_says(&error, &["closing", "l.shmlock", "continue or kill", "fuser"]);
+    let error = folder.refuses(&folder.lock("l").open_timeout(Duration::ZERO));
+    assert!(matches!(error, Error::OpenTimedOut { .. }), "{error:?}");
+    drop(stopped); // continued, and it has closed
+    assert!(
+        folder.lock("l").open_timeout(Duration::ZERO).open().expect("at once").try_lock().expect("a lock").is_some()
+    );
+}
+
+#[test]
+fn whoever_waits_for_a_closer_goes_on_when_it_is_done() {
+    let scene = Solo::new();
+    let folder = Folder::new(&scene);
+    let path = folder.put("l", &[0; 128]);
+    let closer = Intruder::on(&path);
+    assert!(closer.lock(Mode::Write, &(PRESENCE..=PRESENCE)), "nobody is here");
+    std::thread::scope(|scope| {
+        let opener = scope.spawn(|| folder.lock("l").open_timeout(Duration::from_secs(60)).open().map(drop));
+        fs::remove_file(&path).expect("as a closer does");
+        drop(closer);
+        opener.join().expect("no panic").expect("a new file");
+    });
+    assert!(folder.names().is_empty());
+}
+
+#[test]
+fn an_event_goes_with_the_last_who_closes_it() {
+    let scene = Solo::new();
+    let folder = Folder::new(&scene);
+    let open = || ExitEvent::named_in("e", folder.path(), 0o600).expect("an event");
+    let (one, two) = (open(), open());
+    one.set().expect("ours");
+    drop(one);
+    assert_eq!(folder.names(), ["e.shmlock-event"]);
+    assert!(two.is_set().expect("ours"));
+    drop(two); // set or not
+    assert!(folder.names().is_empty());
+    assert!(!open().is_set().expect("a new one"));
+}
+
+#[test]
+fn in_a_sticky_directory_the_file_stays_for_its_owner_to_remove() {
+    if !as_root("being two users") {
+        return;
+    }
+    alone!(|| {
+        const GROUP: u32 = 54_323;
+        let scene = Solo::new();
+        let folder = Folder::new(&scene);
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o1777)).expect("ours");
+        let visitor = |user| {
+            let folder = &folder;
+            fork(move |line| {
+                be_user(user, GROUP);
+                let lock = folder.lock("l").mode(0o660).open().expect("the group's");
+                line.ready();
+                line.wait();
+                assert!(lock.try_lock().expect("a lock").is_some(), "a free lock");
+            })
+        };
+        let leave = |visitor: Child| {
+            visitor.line().ready();
+            visitor.ends_well();
+        };
+        let owner = visitor(54_321);
+        owner.line().wait();
+        let other = visitor(54_322);
+        other.line().wait();
+        leave(owner);
+        leave(other);
+        assert_eq!(folder.names(), ["l.shmlock"], "the other may not remove it");
+        let other = visitor(54_322);
+        other.line().wait();
+        leave(other);
+        let owner = visitor(54_321);
+        owner.line().wait();
+        leave(owner);
+        assert!(folder.names().is_empty(), "the owner may");
+    });
+}

@@ -1,0 +1,80 @@
+//! Flaw 7: a file with a hole kills who touches it when the file system is full. The cure: memory is allocated before
+//! the file gets its name. (More of full file systems is in `bad_environment.rs`.)
+//!
+//! Flaw 8: whoever may write the file may truncate it, and the kernel then kills its users. There is no cure but not to
+//! share with such a peer; opening such a file is an error, and no fault.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+
+use shmlock::{Errno, Error, Found, ShmLock};
+use shmlock_tests::alone;
+use shmlock_tests::hostile::{Folder, Intruder, Solo, assert_says, fork, on_tmpfs};
+
+#[test]
+fn a_lock_has_real_memory_from_the_beginning() {
+    let scene = Solo::new();
+    let folder = Folder::new(&scene);
+    for make in [|_: &Folder| {}, |folder: &Folder| drop(folder.put("l", b""))] {
+        make(&folder);
+        let _lock = folder.lock("l").open().expect("a lock");
+        let meta = fs::metadata(folder.file("l")).expect("it is there");
+        assert!(meta.blocks() > 0 && meta.len() == 128, "{meta:?}");
+    }
+}
+
+#[test]
+fn a_hole_of_the_right_size_gets_memory_when_it_is_opened() {
+    let scene = Solo::new();
+    let folder = Folder::new(&scene);
+    let path = folder.put("l", b"");
+    Intruder::on(&path).file().set_len(128).expect("ours");
+    assert_eq!(fs::metadata(&path).expect("there").blocks(), 0);
+    let _lock = folder.lock("l").open().expect("a lock of zeros");
+    assert!(fs::metadata(&path).expect("there").blocks() > 0);
+}
+
+#[test]
+fn a_hole_that_cannot_get_memory_is_an_error_and_not_a_fault() {
+    on_tmpfs("size=16k", |folder, _| {
+        let path = folder.put("l", b"");
+        Intruder::on(&path).file().set_len(128).expect("ours");
+        folder.fill();
+        let error = folder.refuses(&folder.lock("l"));
+        assert!(matches!(error, Error::System { .. }) && error.errno() == Some(Errno::NOSPC), "{error:?}");
+        assert_says(&error, &["l.shmlock", "free space"]);
+    });
+}
+
+#[test]
+fn a_lock_that_is_truncated_under_its_user_kills_it_by_sigbus() {
+    alone!(|| {
+        let scene = Solo::new();
+        let folder = Folder::new(&scene);
+        let victim = fork(|line| {
+            let lock = folder.lock("l").open().expect("a new lock");
+            line.ready();
+            line.wait();
+            let _ = lock.try_lock();
+        });
+        victim.line().wait();
+        Intruder::on(&folder.file("l")).file().set_len(0).expect("a peer may");
+        victim.line().ready();
+        victim.ends_by(libc::SIGBUS);
+    });
+}
+
+#[test]
+fn a_lock_that_was_truncated_is_refused_or_made_whole_and_never_a_fault() {
+    let scene = Solo::new();
+    let folder = Folder::new(&scene);
+    let lock: ShmLock = folder.lock("l").open().expect("a new lock");
+    let file = Intruder::on(&folder.file("l"));
+    file.file().set_len(64).expect("a peer may");
+    let error = folder.refuses(&folder.lock("l"));
+    assert!(matches!(error, Error::NotALock { found: Found::Size { bytes: 64 }, .. }), "{error:?}");
+    file.file().set_len(0).expect("a peer may");
+    let newcomer = folder.lock("l").open().expect("an empty file is half-made");
+    assert!(newcomer.try_lock().expect("a lock").is_some());
+    assert!(lock.try_lock().expect("the same memory").is_some(), "who was there before can go on");
+}

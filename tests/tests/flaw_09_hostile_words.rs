@@ -1,0 +1,174 @@
+//! Flaw 9: somebody writes what he likes into the region. Exclusion is gone then, of course; but nobody panics, nobody
+//! hangs beyond his patience, and nothing of it gets to a terminal.
+
+use std::path::Path;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use shmlock::{Builder, Error, ShmLock};
+use shmlock_tests::hostile::{Child, Folder, Intruder, Line, Mode, Solo, assert_says, byte_of, fork};
+use shmlock_tests::{Account, alone, until};
+
+const PEERS: u64 = 3;
+const ATTEMPTS: u32 = 3000;
+const PATIENCE: Duration = Duration::from_millis(2);
+/// How much longer than its patience a call may take: not the lock's doing, but that of a busy machine.
+const SLACK: Duration = Duration::from_secs(5);
+
+/// Marsaglia's xorshift: random enough for garbage, and the same in every run.
+struct Garbage(u32);
+
+impl Garbage {
+    fn next(&mut self) -> u32 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 17;
+        self.0 ^= self.0 << 5;
+        self.0
+    }
+}
+
+/// Tells the others that a peer will not come to the lock any more, whatever the reason.
+struct Leaving<'a>(&'a Account);
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        self.0.count.fetch_add(1, Relaxed);
+    }
+}
+
+/// Takes and gives back, looks and asks, whatever it finds.
+fn use_it(builder: &Builder, line: &Line, account: &Account) {
+    let lock = builder.open().expect("nobody has scribbled yet");
+    line.say(lock.try_lock().expect("a lock").map_or(0, |guard| token(guard.lock())).into());
+    line.wait();
+    let leaving = Leaving(account);
+    for _ in 0..ATTEMPTS {
+        let start = Instant::now();
+        match lock.try_acquire_for(PATIENCE) {
+            Ok(()) => match lock.release() {
+                Ok(()) | Err(Error::Overwritten { .. }) => {}
+                Err(error) => panic!("released: {error:?}"),
+            },
+            Err(error) if error.is_timed_out() => assert_says(&error, &["lock"]),
+            Err(error) => panic!("acquired: {error:?}"),
+        }
+        let _ = (lock.holder().expect("ours").map(|holder| holder.to_string()), lock.is_locked().expect("ours"));
+        let _ = (lock.check().expect("ours").to_string(), lock.recovered(), lock.fencing_token());
+        assert!(start.elapsed() < PATIENCE + SLACK, "{:?}", start.elapsed());
+    }
+    drop(leaving);
+    line.wait();
+}
+
+fn token(lock: &ShmLock) -> u32 {
+    lock.holder().expect("ours").expect("us").token()
+}
+
+/// Lets peers use the lock while `scribble` writes, which is given the tokens of all.
+fn among_peers(scribble: impl Fn(&Intruder, &mut Garbage, &[u32])) {
+    let scene = Solo::new();
+    let folder = Folder::new(&scene);
+    let builder = folder.lock("l").poll_interval(Duration::from_millis(1));
+    let account = Account::new();
+    let peers: Vec<_> = (0..PEERS).map(|_| fork(|line| use_it(&builder, line, &account))).collect();
+    let tokens: Vec<_> = peers.iter().map(|peer| u32::try_from(peer.line().hear()).expect("a token")).collect();
+    let intruder = Intruder::on(&folder.file("l"));
+    let mut garbage = Garbage(2_463_534_242);
+    for peer in &peers {
+        peer.line().ready();
+    }
+    until(|| {
+        scribble(&intruder, &mut garbage, &tokens);
+        account.count.load(Relaxed) == PEERS
+    });
+    intruder.scribble(0, 0);
+    intruder.scribble(8, u32::from_le_bytes(*b"SHL\x01"));
+    let newcomer = builder.open().expect("nobody scribbles any more");
+    newcomer.lock().expect("free").declare_consistent().expect("held");
+    for peer in &peers {
+        peer.line().ready();
+    }
+    peers.into_iter().for_each(Child::ends_well);
+    assert!(newcomer.try_lock().expect("a lock").is_some());
+}
+
+#[test]
+fn garbage_in_the_owner_word_makes_nobody_panic_or_hang() {
+    alone!(|| among_peers(|intruder, garbage, tokens| {
+        let random = garbage.next();
+        let flags = random & 0xc000_0000;
+        let word = match random % 5 {
+            0 => random,
+            1 => flags,
+            2 => 1 + random % 65_535,
+            3 => 0x3fff_ffff,
+            which => tokens[which as usize % tokens.len()],
+        };
+        intruder.scribble(0, word | flags);
+    }));
+}
+
+#[test]
+fn garbage_in_the_whole_region_makes_nobody_panic_or_hang() {
+    alone!(|| among_peers(|intruder, garbage, _| {
+        let offset = u64::from(garbage.next() % 32) * 4;
+        intruder.scribble(offset, garbage.next());
+    }));
+}
+
+/// A lock that a living owner holds, with this record.
+fn held_with_record(path: &Path, description: &[u8]) -> Intruder {
+    const TOKEN: u32 = 0x0012_3456;
+    let owner = Intruder::on(path);
+    assert!(owner.lock(Mode::Write, &(byte_of(TOKEN)..=byte_of(TOKEN))), "nobody has it");
+    owner.scribble(52, 2);
+    owner.scribble(56, TOKEN);
+    for (offset, word) in (64..).step_by(4).zip(description.chunks(4)) {
+        let mut bytes = [0; 4];
+        bytes[..word.len()].copy_from_slice(word);
+        owner.scribble(offset, u32::from_le_bytes(bytes));
+    }
+    owner.scribble(0, TOKEN);
+    owner
+}
+
+#[test]
+fn a_hostile_record_does_not_reach_the_terminal() {
+    let scene = Solo::new();
+    let folder = Folder::new(&scene);
+    let path = folder.put("l", &[0; 128]);
+    let lock = folder.lock("l").open().expect("a lock");
+    for (record, shown) in [
+        (b"\x0cline\nbreak\x1b[".as_slice(), "line\\nbreak\\u{1b}["),
+        (b"\x04\"; ~", "\\\"; ~"),
+        (b"\x03\xe2\x80\xae", "\\u{202e}"),
+        (b"\x02\xff\xfe", "uuid"),
+        (b"\xfflonger than the field", "uuid"),
+    ] {
+        let _owner = held_with_record(&path, record);
+        let error = lock.try_acquire_for(Duration::ZERO).expect_err("it is held");
+        assert!(matches!(error, Error::WouldBlock { .. }), "{error:?}");
+        assert_says(&error, &[shown, "held by pid"]);
+    }
+    assert!(lock.try_lock().expect("a lock").is_some(), "the owner is gone");
+}
+
+#[test]
+fn garbage_that_names_nobody_alive_is_had_at_once() {
+    let scene = Solo::new();
+    let folder = Folder::new(&scene);
+    let lock = folder.lock("l").open().expect("a lock");
+    let intruder = Intruder::on(&folder.file("l"));
+    let mut garbage = Garbage(1);
+    for _ in 0..1000 {
+        let word = garbage.next();
+        let is_static = (1..=65_535).contains(&(word & 0x3fff_ffff));
+        intruder.scribble(0, word);
+        let guard = lock.try_lock().expect("a lock");
+        assert_eq!(guard.is_none(), is_static, "{word:#x}");
+        if let Some(guard) = guard {
+            guard.declare_consistent().expect("held");
+        }
+    }
+    intruder.scribble(0, 0);
+}

@@ -1,0 +1,103 @@
+//! Flaw 12: somebody removes the file of a lock in use, and whoever opens the name then has another lock.
+//!
+//! It cannot be prevented. Waiters notice within a poll interval, everybody by a look, and the old users leave the new
+//! file alone.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use shmlock::{Error, Result, ShmLock, WaitStrategy};
+use shmlock_tests::hostile::{Folder, Intruder, Solo, assert_says};
+use shmlock_tests::{actor, until};
+
+const HERE: &str = "a lock of this process";
+
+fn assert_orphaned<T>(result: Result<T>, name: &str) {
+    let Err(error) = result else { panic!("it was done") };
+    let Error::Orphaned { name: named, path } = &error else { panic!("{error:?}") };
+    assert!(named == name && path.ends_with(format!("{name}.shmlock")));
+    assert_says(&error, &[name, "removed while in use", "open again", "RemoveIPC"]);
+}
+
+#[test]
+fn a_waiter_notices_within_a_poll_interval_that_the_file_was_removed() {
+    const POLL: Duration = Duration::from_millis(100);
+    let scene = Solo::new();
+    for strategy in [WaitStrategy::Futex, WaitStrategy::SleepPolling] {
+        let folder = Folder::new(&scene);
+        let holder = folder.lock("l").open().expect(HERE);
+        let intruder = Intruder::on(&folder.file("l"));
+        holder.acquire().expect(HERE);
+        let removed = std::thread::scope(|scope| {
+            let waiter = scope.spawn(|| {
+                let lock = folder.lock("l").poll_interval(POLL).wait_strategy(strategy).open().expect(HERE);
+                intruder.scribble(60, 1); // the waiter is here; this word is nobody's
+                assert_orphaned(lock.lock(), "l");
+                Instant::now()
+            });
+            until(|| {
+                intruder.word_at(60) == 1 && (strategy != WaitStrategy::Futex || intruder.owner_word() >> 31 == 1)
+            });
+            let removed = Instant::now();
+            fs::remove_file(folder.file("l")).expect("ours");
+            waiter.join().expect("no panic").saturating_duration_since(removed)
+        });
+        assert!(removed < 10 * POLL, "{removed:?}");
+        assert!(holder.check().expect(HERE).orphaned && !holder.check().expect(HERE).is_healthy());
+        holder.release().expect("it is still the old users' lock");
+        assert!(folder.names().is_empty());
+    }
+}
+
+#[test]
+fn the_old_users_leave_the_new_file_alone() {
+    let scene = Solo::new();
+    let folder = Folder::new(&scene);
+    let (old, other) = (folder.lock("l").open().expect(HERE), folder.lock("l").open().expect(HERE));
+    old.acquire().expect(HERE);
+    fs::remove_file(folder.file("l")).expect("ours");
+    let new = folder.lock("l").open().expect("a new lock of that name");
+    let new_guard = new.try_lock().expect(HERE).expect("this is the split: another lock");
+    assert!(old.check().expect(HERE).orphaned && !new.check().expect(HERE).orphaned);
+    assert_orphaned(old.try_clone(), "l");
+    assert_orphaned(other.try_clone(), "l");
+    folder.unchanged(|| drop((old, other)));
+    assert!(!new.check().expect(HERE).orphaned);
+    drop(new_guard);
+    drop(new);
+    assert!(folder.names().is_empty());
+}
+
+#[test]
+fn a_lock_without_a_name_is_not_taken_over_from_the_dead() {
+    let scene = Solo::new();
+    let name = scene.name("l");
+    let mut holder = actor!();
+    holder.ask(format!("open l {name}"));
+    let lock = ShmLock::open(&name).expect(HERE);
+    holder.ask("lock l");
+    fs::remove_file(format!("/dev/shm/{name}.shmlock")).expect("ours");
+    holder.murder();
+    assert_orphaned(lock.lock(), &name);
+    assert!(!lock.is_held());
+}
+
+#[test]
+fn a_file_with_a_second_name_is_not_removed() {
+    let scene = Solo::new();
+    let folder = Folder::new(&scene);
+    let lock = folder.lock("l").open().expect(HERE);
+    fs::hard_link(folder.file("l"), folder.file("second")).expect("ours");
+    drop(lock);
+    assert_eq!(folder.names(), ["l.shmlock", "second.shmlock"]);
+}
+
+#[test]
+fn a_file_that_was_moved_is_not_taken_for_the_one_in_its_place() {
+    let scene = Solo::new();
+    let folder = Folder::new(&scene);
+    let moved = folder.lock("l").open().expect(HERE);
+    fs::rename(folder.file("l"), folder.file("moved")).expect("ours");
+    let _new = folder.lock("l").open().expect("a new lock");
+    folder.unchanged(|| drop(moved));
+}

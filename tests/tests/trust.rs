@@ -1,0 +1,199 @@
+//! Whose files are used, and who may use ours. Most of this needs root, to be several users.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::path::Path;
+
+use shmlock::{Errno, Error};
+use shmlock_tests::alone;
+use shmlock_tests::hostile::{Folder, Line, Solo, as_root, assert_says, be_user, fork};
+
+/// Users and a group that no system has.
+const ANNA: u32 = 54_321;
+const BERT: u32 = 54_322;
+const GROUP: u32 = 54_323;
+const STRANGER: u32 = 12_345;
+/// What a user without a number in our user namespace is shown as.
+const OVERFLOW: u32 = 65_534;
+
+fn set_mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("it is ours");
+}
+
+fn mode_of(path: &Path) -> u32 {
+    fs::metadata(path).expect("it is there").mode() & 0o7777
+}
+
+#[test]
+fn a_file_of_another_user_is_refused_unless_that_user_is_trusted() {
+    if !as_root("giving a file away") {
+        return;
+    }
+    let scene = Solo::new();
+    let folder = Folder::new(&scene);
+    for (owner, mode) in [(STRANGER, 0o600), (STRANGER, 0o660), (OVERFLOW, 0o600), (OVERFLOW, 0o660), (OVERFLOW, 0o666)]
+    {
+        let path = folder.put("l", &[0; 128]);
+        chown(&path, Some(owner), Some(STRANGER)).expect("root may");
+        set_mode(&path, mode);
+        for lock in [folder.lock("l").mode(mode), folder.lock("l").mode(mode).trust_owner(owner + 1)] {
+            let error = folder.refuses(&lock);
+            let Error::ForeignOwner { path: named, uid } = &error else { panic!("{owner} {mode:o}: {error}") };
+            assert_eq!((named, *uid), (&path, owner));
+            let (path, user) = (path.to_str().expect("UTF-8"), format!("user {owner}"));
+            assert_says(&error, &[path, &user, "Builder::trust_owner", "Builder::mode"]);
+        }
+        let lock = folder.lock("l").mode(mode).trust_owner(owner).open().expect("trusted");
+        assert!(lock.try_lock().expect("a lock").is_some());
+        assert_eq!(fs::metadata(&path).expect("there").uid(), owner);
+    }
+}
+
+#[test]
+fn sharing_with_everybody_is_trusting_everybody_who_has_a_number() {
+    if !as_root("giving a file away") {
+        return;
+    }
+    let scene = Solo::new();
+    let folder = Folder::new(&scene);
+    let path = folder.put("l", &[0; 128]);
+    chown(&path, Some(STRANGER), Some(STRANGER)).expect("root may");
+    set_mode(&path, 0o666);
+    assert!(folder.lock("l").mode(0o666).open().is_ok());
+}
+
+#[test]
+fn a_file_of_another_user_that_is_closed_to_us_says_so() {
+    if !as_root("being two users") {
+        return;
+    }
+    alone!(|| {
+        let scene = Solo::new();
+        let folder = Folder::new(&scene);
+        set_mode(folder.path(), 0o755);
+        let _roots = folder.put("l", &[0; 128]);
+        let anna = || {
+            be_user(ANNA, GROUP);
+            for (lock, place) in [("l", "l.shmlock"), ("new", folder.path().to_str().expect("UTF-8"))] {
+                let error = folder.lock(lock).open().expect_err("it is root's");
+                assert!(matches!(error, Error::System { .. }) && error.errno() == Some(Errno::ACCESS), "{error:?}");
+                assert_says(&error, &[place, "Builder::mode", "common group"]);
+            }
+        };
+        folder.unchanged(|| fork(|_| anna()).ends_well());
+    });
+}
+
+#[test]
+fn a_file_that_is_wider_open_than_asked_for_is_refused() {
+    let scene = Solo::new();
+    let folder = Folder::new(&scene);
+    for (found, asked) in [
+        (0o660, 0o600),
+        (0o606, 0o600),
+        (0o604, 0o600),
+        (0o640, 0o606),
+        (0o666, 0o660),
+        (0o700, 0o666),
+        (0o1600, 0o600),
+        (0o4600, 0o666),
+    ] {
+        let path = folder.put("l", &[0; 128]);
+        set_mode(&path, found);
+        let error = folder.refuses(&folder.lock("l").mode(asked));
+        let Error::ModeTooWide { path: named, found: bits, allowed } = &error else { panic!("{found:o}: {error}") };
+        assert_eq!((named, *bits, *allowed), (&path, found, asked));
+        let [found, asked] = [found, asked].map(|mode| format!("{mode:#o}"));
+        assert_says(&error, &[path.to_str().expect("UTF-8"), &found, &asked, "ask for that mode or remove the file"]);
+    }
+}
+
+#[test]
+fn a_file_that_is_narrower_than_asked_for_is_used_and_stays_narrow() {
+    let scene = Solo::new();
+    let folder = Folder::new(&scene);
+    let path = folder.put("l", &[0; 128]);
+    let _lock = folder.lock("l").mode(0o666).open().expect("it gives us enough");
+    assert_eq!(mode_of(&path), 0o600);
+}
+
+#[test]
+fn a_new_file_has_exactly_the_mode_asked_for_whatever_the_umask() {
+    alone!(|| {
+        let scene = Solo::new();
+        let folder = Folder::new(&scene);
+        for umask in [0, 0o022, 0o077, 0o777] {
+            rustix::process::umask(rustix::fs::Mode::from_raw_mode(umask));
+            for mode in [0o600, 0o660, 0o606, 0o666] {
+                let _lock = folder.lock("l").mode(mode).open().expect("a new lock");
+                assert_eq!(mode_of(&folder.file("l")), mode, "umask {umask:o}");
+            }
+        }
+    });
+}
+
+/// A member of the group: opens the lock of mode 0660, and then does as told until it is to end.
+fn member(folder: &Folder, user: u32, line: &Line, act: impl FnOnce(&shmlock::ShmLock)) {
+    be_user(user, GROUP);
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    let lock = folder.lock("l").mode(0o660).open().expect("the group shares it");
+    act(&lock);
+    line.ready();
+    line.wait();
+}
+
+#[test]
+fn a_group_shares_a_lock_in_a_directory_of_its_own() {
+    if !as_root("being two users") {
+        return;
+    }
+    alone!(|| {
+        let scene = Solo::new();
+        let folder = Folder::new(&scene);
+        chown(folder.path(), None, Some(GROUP)).expect("root may");
+        set_mode(folder.path(), 0o2770);
+        let anna = fork(|line| member(&folder, ANNA, line, |lock| lock.acquire().expect("a new lock")));
+        anna.line().wait();
+        let meta = fs::metadata(folder.file("l")).expect("anna made it");
+        assert_eq!((meta.uid(), meta.gid(), meta.mode() & 0o7777), (ANNA, GROUP, 0o660));
+        let bert = fork(|line| {
+            member(&folder, BERT, line, |lock| {
+                assert!(lock.try_lock().expect("a lock").is_none(), "anna has it");
+                line.ready();
+                let guard = lock.lock().expect("anna dies");
+                assert!(guard.recovered().expect("somebody died").dead.is_some());
+                guard.declare_consistent().expect("held");
+            });
+        });
+        bert.line().wait();
+        anna.murder();
+        bert.line().wait();
+        bert.line().ready();
+        bert.ends_well();
+        assert!(folder.names().is_empty(), "any member of the group can remove the file");
+    });
+}
+
+#[test]
+fn somebody_outside_the_group_is_refused_and_not_trusted() {
+    if !as_root("being two users") {
+        return;
+    }
+    alone!(|| {
+        let scene = Solo::new();
+        let folder = Folder::new(&scene);
+        set_mode(folder.path(), 0o1777);
+        let squatter = fork(|line| member(&folder, ANNA, line, |_| {}));
+        squatter.line().wait();
+        let bert = || {
+            be_user(BERT, GROUP + 1);
+            let error = folder.lock("l").mode(0o660).open().expect_err("the group's");
+            assert_eq!(error.errno(), Some(Errno::ACCESS), "{error:?}");
+        };
+        folder.unchanged(|| fork(|_| bert()).ends_well());
+        let error = folder.refuses(&folder.lock("l").mode(0o660));
+        assert!(matches!(error, Error::ForeignOwner { uid: ANNA, .. }), "root is not of the group: {error:?}");
+        squatter.line().ready();
+        squatter.ends_well();
+    });
+}
