@@ -1,0 +1,96 @@
+//! What every core runs, whatever the machine.
+
+use core::hint;
+use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+use semihosting::{eprintln, experimental::env, println, process};
+use shmlock_bodies::{Arena, BODIES, Member, control};
+
+/// What the cores share.
+static ARENA: Arena = Arena::new();
+static COMMAND: Command = Command::new();
+
+const TEST: u32 = 0;
+const CONTROL: u32 = 1;
+const COST: u32 = 2;
+
+/// Reads the command line. To be called once, by the first core, before anybody else runs.
+pub(crate) fn begin() {
+    COMMAND.read();
+    if COMMAND.verb.load(Relaxed) == COST {
+        crate::cost::count_me();
+        process::exit(0);
+    }
+}
+
+/// The command line. Relaxed: the others run only after it has been written.
+struct Command {
+    verb: AtomicU32,
+    rounds: AtomicU32,
+    attempts: AtomicU32,
+}
+
+impl Command {
+    const fn new() -> Self {
+        Self { verb: AtomicU32::new(TEST), rounds: AtomicU32::new(1_000), attempts: AtomicU32::new(1) }
+    }
+
+    fn read(&self) {
+        let Ok(args) = env::args::<128>() else { return };
+        let mut words = (&args).filter_map(Result::ok).skip(1);
+        match words.next() {
+            Some("test") | None => self.verb.store(TEST, Relaxed),
+            Some("control") => self.verb.store(CONTROL, Relaxed),
+            Some("cost") => self.verb.store(COST, Relaxed),
+            Some(other) => panic!("what is `{other}`?"),
+        }
+        for number in [&self.rounds, &self.attempts] {
+            if let Some(word) = words.next() {
+                number.store(word.parse().expect("a number"), Relaxed);
+            }
+        }
+    }
+}
+
+/// Runs on each core, or as each task. Only the first returns: its answer is the machine's exit code.
+pub(crate) fn run(index: u32, cores: u32) -> i32 {
+    let mut member = ARENA.member(index, cores, hint::spin_loop);
+    let failed = match COMMAND.verb.load(Relaxed) {
+        TEST => test(&mut member),
+        _ => be_noticed(&mut member),
+    };
+    member.leave();
+    while index != 0 {
+        hint::spin_loop();
+    }
+    failed
+}
+
+fn test(member: &mut Member<'_>) -> i32 {
+    let rounds = COMMAND.rounds.load(Relaxed);
+    for body in &BODIES {
+        (body.run)(member, rounds);
+        if member.index() == 0 {
+            println!("    {}", body.name);
+        }
+    }
+    0
+}
+
+fn be_noticed(member: &mut Member<'_>) -> i32 {
+    let (rounds, attempts) = (COMMAND.rounds.load(Relaxed), COMMAND.attempts.load(Relaxed));
+    let noticed = control(member, rounds, attempts);
+    if member.index() == 0 {
+        match noticed {
+            Some(attempt) => println!("    the lock with a hole was noticed, attempt {attempt} of {rounds} rounds"),
+            None => {
+                eprintln!("    the lock with a hole passed {attempts} times {rounds} rounds: this test sees nothing")
+            }
+        }
+    }
+    i32::from(noticed.is_none())
+}
+
+pub(crate) fn end(failed: i32) -> ! {
+    process::exit(failed)
+}

@@ -1,0 +1,69 @@
+//! What the lock protects: words that come out wrong when two are in the section at once.
+
+use core::sync::atomic::AtomicU32;
+use core::sync::atomic::Ordering::Relaxed;
+
+/// A counter, and a pair that is equal whenever nobody is in the section.
+///
+/// Every access is a relaxed load or a relaxed store, which is what a plain access of a word compiles to on ARM. No
+/// addition is atomic, so two in the section at once lose counts; and the control without a lock may race on them
+/// without being undefined behaviour.
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    visits: AtomicU32,
+    left: AtomicU32,
+    right: AtomicU32,
+    torn: AtomicU32,
+    /// The fencing token of the last visit, low and high half.
+    last: [AtomicU32; 2],
+}
+
+/// What a ledger says when nobody is in the section.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Tally {
+    pub(crate) visits: u32,
+    pub(crate) torn: bool,
+}
+
+impl Ledger {
+    pub(crate) const fn new() -> Self {
+        const ZERO: AtomicU32 = AtomicU32::new(0);
+        Self { visits: ZERO, left: ZERO, right: ZERO, torn: ZERO, last: [ZERO; 2] }
+    }
+
+    // Relaxed throughout. Partner: the same accesses by whoever had the lock before, made visible by the lock's fences.
+
+    pub(crate) fn clear(&self) {
+        for word in [&self.visits, &self.left, &self.right, &self.torn].into_iter().chain(&self.last) {
+            word.store(0, Relaxed);
+        }
+    }
+
+    /// What a member does in the section: the accesses are apart on purpose.
+    #[inline(never)]
+    pub(crate) fn visit(&self, me: u32) {
+        if self.left.load(Relaxed) != self.right.load(Relaxed) {
+            self.torn.store(1, Relaxed);
+        }
+        self.left.store(me, Relaxed);
+        let visits = self.visits.load(Relaxed);
+        self.visits.store(visits.wrapping_add(1), Relaxed);
+        self.right.store(me, Relaxed);
+    }
+
+    /// Replaces the fencing token of the last visit, and gives back the one before.
+    pub(crate) fn replace_last(&self, token: u64) -> u64 {
+        let bytes = token.to_le_bytes();
+        let [low, high] = &self.last;
+        let before = u64::from(high.load(Relaxed)) << 32 | u64::from(low.load(Relaxed));
+        let [a, b, c, d, e, f, g, h] = bytes;
+        low.store(u32::from_le_bytes([a, b, c, d]), Relaxed);
+        high.store(u32::from_le_bytes([e, f, g, h]), Relaxed);
+        before
+    }
+
+    /// Right only when nobody is in the section.
+    pub(crate) fn tally(&self) -> Tally {
+        Tally { visits: self.visits.load(Relaxed), torn: self.torn.load(Relaxed) != 0 }
+    }
+}

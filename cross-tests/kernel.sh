@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# kernel.sh TARGET...: the tests that user-mode emulation cannot show, under Debian's kernel for TARGET in an emulated
+# machine; all machines at once.
+# Proves: fork, signals, exit handlers, death by SIGKILL and for want of memory are handled as this kernel has it; and on
+# aarch64, that 64-bit and 32-bit processes share a lock.
+# shellcheck disable=SC2317 # functions are called by `step`
+set -euo pipefail
+. "$(dirname "$0")/../ci/lib/common.sh"
+. cross-tests/linux.sh
+use_linux_targets
+needs qemu-system-aarch64 qemu-system-arm cpio cpio
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target}
+# Slower than anything else here, and the kernel's own threads want their share.
+export SHMLOCK_TESTS_BOUND=240 RUST_BACKTRACE=0
+
+# Names of files in tests/tests, as patterns: what depends on the kernel.
+wanted=(fork 'exit_handlers*' 'signals*' owner_dies out_of_memory timeouts removed_files python_scenarios 'bad_*')
+
+build() {
+    local pattern names=() file
+    for pattern in "${wanted[@]}" mixed_processors; do
+        # shellcheck disable=SC2086 # a pattern
+        for file in tests/tests/$pattern.rs; do [ ! -e "$file" ] || names+=(--test "$(basename "$file" .rs)"); done
+    done
+    cargo test -p shmlock-tests "${names[@]}" --no-run --target "$1" >"$logs/build" 2>&1 || { cat "$logs/build"; return 1; }
+    sed -n 's/^ *Executable .*(\(.*\))$/\1/p' "$logs/build" >"$logs/programs.$1"
+    [ "$(wc -l <"$logs/programs.$1")" = $((${#names[@]} / 2)) ]
+}
+
+run() {
+    local actors=''
+    case $1 in
+        aarch64-*) actors=armv7=$CARGO_TARGET_DIR/${arm_linux[1]}/debug/actor ;;
+        *) sed -i '/mixed_processors/d' "$logs/programs.$1" ;;
+    esac
+    SHMLOCK_ACTORS=$actors SHMLOCK_MIXED_SECTIONS=200000 \
+        bash cross-tests/kernel/boot.sh "$1" - <"$logs/programs.$1" >"$logs/$1" 2>&1
+}
+
+result() {
+    local status=0
+    wait "$2" || status=$?
+    if [ "$status" = 0 ]; then grep -aE '^(init:|test result|skipped:)' "$logs/$1"; else cat "$logs/$1"; fi
+    return "$status"
+}
+
+logs=$(mktemp -d)
+trap 'rm -rf "$logs"' EXIT
+declare -A running
+for target in "$@"; do step "$target: build" build "$target"; done
+cargo build --quiet -p shmlock-tests --bin actor --target "${arm_linux[1]}"
+for target in "$@"; do run "$target" & running[$target]=$!; done
+for target in "$@"; do step "$target: tests under its kernel" result "$target" "${running[$target]}"; done
+end

@@ -1,0 +1,67 @@
+#!/usr/bin/env bash
+# boot.sh TARGET PROGRAM [ARGUMENT...]: boots Debian's kernel for TARGET in an emulated machine, runs the static program
+# there, and ends with its exit code. A runner for cargo: CARGO_TARGET_..._RUNNER="bash cross-tests/kernel/boot.sh TARGET".
+# boot.sh TARGET -: the same for a list of programs, a line each, on standard input.
+#
+# The programs find themselves, the binaries that cargo built beside them, and those named in SHMLOCK_ACTORS at the same
+# paths as here, and have the variables RUST_* and SHMLOCK_* of here. Nothing else is there but /bin/true:
+# no shell, no network, no disk.
+set -euo pipefail
+here=$PWD
+. "$(dirname "$0")/../../ci/lib/common.sh"
+. cross-tests/linux.sh
+target=$1
+shift
+architecture=$(debian_name "$target")
+needs qemu-system-aarch64 qemu-system-arm cpio cpio
+
+# The kernel, once. Tmpfs, futex, console and initramfs are built in; no module is needed.
+kernel=$cache/kernel-$architecture
+if [ ! -e "$kernel/vmlinuz" ]; then
+    case $architecture in arm64) package=linux-image-arm64 ;; *) package=linux-image-armmp-lpae ;; esac
+    work=$(mktemp -d "$cache/unpack.XXXXXX")
+    foreign_package "$architecture" "$work" "$package" || skip "Debian's $package is out of reach"
+    mkdir -p "$kernel"
+    mv "$work"/boot/vmlinuz-* "$kernel/vmlinuz" && rm -r "$work"
+fi
+
+root=$(mktemp -d)
+trap 'rm -rf "$root"' EXIT
+mkdir -p "$root"/files/{bin,dev,proc,sys,tmp}
+ln -s /init "$root/files/bin/true"
+env | grep -E '^(RUST|SHMLOCK)_[A-Z_]*=' >"$root/files/programs" || true
+lines() { if [ "$1" = - ]; then cat; else (IFS=$'\t' && echo "$*"); fi; }
+lines "$@" | sed "s|^|$here\t|" >>"$root/files/programs"
+
+# Everything static that the programs may start, at the path where it is here.
+copy() {
+    mkdir -p "$root/files$(dirname "$1")"
+    aarch64-linux-gnu-strip -o "$root/files$1" "$1" 2>/dev/null ||
+        arm-linux-gnueabihf-strip -o "$root/files$1" "$1" 2>/dev/null || cp "$1" "$root/files$1"
+}
+while IFS=$'\t' read -r _ program _; do
+    [ -n "$program" ] || continue
+    copy "$program"
+    for sibling in "${program%/deps/*}"/*; do
+        if [ -f "$sibling" ] && [ -x "$sibling" ]; then copy "$sibling"; fi
+    done
+done <"$root/files/programs"
+IFS=, read -ra actors <<<"${SHMLOCK_ACTORS:-}"
+for actor in "${actors[@]}"; do copy "${actor#*=}"; done
+mkdir -p "$root/files$here"
+
+case $target in aarch64-*) linker=aarch64-linux-gnu-gcc ;; *) linker=arm-linux-gnueabihf-gcc ;; esac
+"${RUSTC:-rustc}" --edition 2024 --target "$target" -O -C target-feature=+crt-static -C strip=symbols \
+    -C "linker=$linker" -o "$root/files/init" cross-tests/kernel/init.rs
+(cd "$root/files" && find . | cpio --quiet -o -H newc) >"$root/initramfs"
+
+case $architecture in
+    # Of the cores with atomic instructions, one without pointer authentication: emulating that takes ten times longer.
+    arm64) machine=(qemu-system-aarch64 -M virt,gic-version=3 -cpu "${SHMLOCK_KERNEL_CPU:-neoverse-n1}") ;;
+    armhf) machine=(qemu-system-arm -M virt -cpu "${SHMLOCK_KERNEL_CPU:-cortex-a15}") ;;
+esac
+# userspace=on: init ends the machine with an exit code. -nic none: a network card would want a firmware file.
+timeout --kill-after=5 "${SHMLOCK_KERNEL_TIMEOUT:-300}" "${machine[@]}" -smp 2 -m 512 -accel tcg,thread=multi \
+    -nographic -no-reboot -nic none -semihosting-config enable=on,target=native,userspace=on \
+    -kernel "$kernel/vmlinuz" -initrd "$root/initramfs" \
+    -append "console=ttyAMA0 loglevel=1 panic=-1 rdinit=/init" </dev/null

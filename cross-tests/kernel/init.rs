@@ -1,0 +1,80 @@
+//! The first process of the machine that `boot.sh` starts: mounts what programs expect, runs the programs listed in
+//! `/programs`, and ends the machine with the exit code of the first that failed, 0 if none did.
+//!
+//! A file of that list is one line for each program: its working directory, then its words, separated by tabs. Lines
+//! `NAME=VALUE` before set the environment.
+
+use std::ffi::{CString, c_char, c_int, c_ulong, c_void};
+use std::io::Write;
+use std::process::Command;
+use std::{env, fs, io, ptr, thread, time::Duration};
+
+unsafe extern "C" {
+    // mount(2), of the C library that std links to anyway.
+    fn mount(what: *const c_char, at: *const c_char, kind: *const c_char, flags: c_ulong, data: *const c_void)
+    -> c_int;
+}
+
+const MOUNTS: [(&str, &str); 5] =
+    [("proc", "/proc"), ("sysfs", "/sys"), ("devtmpfs", "/dev"), ("tmpfs", "/dev/shm"), ("cgroup2", "/sys/fs/cgroup")];
+
+fn main() {
+    if std::process::id() != 1 {
+        return; // started as /bin/true
+    }
+    for (kind, at) in MOUNTS {
+        let _ = fs::create_dir_all(at);
+        let (kind, at) = (CString::new(kind).unwrap(), CString::new(at).unwrap());
+        // SAFETY: three strings that end in zero and outlive the call; these file systems need no data.
+        if unsafe { mount(kind.as_ptr(), at.as_ptr(), kind.as_ptr(), 0, ptr::null()) } != 0 {
+            println!("init: {at:?}: {}", io::Error::last_os_error());
+        }
+    }
+    let code = run_all();
+    println!("init: all done, exit code {code}");
+    let _ = io::stdout().flush();
+    thread::sleep(Duration::from_millis(50)); // the console drains
+    exit_machine(code);
+}
+
+fn run_all() -> i32 {
+    let mut code = 0;
+    for line in fs::read_to_string("/programs").expect("boot.sh packs it").lines() {
+        let words: Vec<&str> = line.split('\t').collect();
+        if let ([_], Some((name, value))) = (&words[..], line.split_once('=')) {
+            // SAFETY: this process has one thread.
+            unsafe { env::set_var(name, value) };
+            continue;
+        }
+        println!("init: {}", words[1].rsplit('/').next().unwrap_or_default());
+        let status = Command::new(words[1]).args(&words[2..]).current_dir(words[0]).status();
+        let ended = match &status {
+            Ok(status) => status.code().unwrap_or(125),
+            Err(_) => 126,
+        };
+        if ended != 0 {
+            println!("init: {} failed: {status:?}", words[1]);
+            code = if code == 0 { ended } else { code };
+        }
+    }
+    code
+}
+
+/// By semihosting, which the emulator offers to user mode as well: SYS_EXIT_EXTENDED with ADP_Stopped_ApplicationExit.
+/// (Powering the machine off would always be a success.) "Semihosting for AArch32 and AArch64", 2024Q3, section 6.7.
+fn exit_machine(code: i32) -> ! {
+    const SYS_EXIT_EXTENDED: usize = 0x20;
+    const APPLICATION_EXIT: usize = 0x20026;
+    let block = [APPLICATION_EXIT, code as usize];
+    // SAFETY: the emulator reads the two words and ends; does not come back.
+    #[cfg(target_arch = "aarch64")]
+    unsafe {
+        std::arch::asm!("hlt #0xf000", in("x0") SYS_EXIT_EXTENDED, in("x1") block.as_ptr());
+    }
+    // SAFETY: as above. `hlt #0xf000` in the A32 encoding, by its number: assemblers accept it for ARMv8 only.
+    #[cfg(target_arch = "arm")]
+    unsafe {
+        std::arch::asm!(".inst 0xe10f0070", in("r0") SYS_EXIT_EXTENDED, in("r1") block.as_ptr());
+    }
+    panic!("no semihosting: {block:?}")
+}

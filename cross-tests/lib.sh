@@ -1,0 +1,64 @@
+# Sourced by the scripts for bare metal, after ci/lib/common.sh: tools from packages, the linkers, steps and their table.
+# shellcheck shell=bash
+
+# needs PROGRAM PACKAGE ...: installs what is not there, if we may.
+needs() {
+    local missing=()
+    while [ $# -gt 0 ]; do
+        command -v "$1" >/dev/null || missing+=("$2")
+        shift 2
+    done
+    [ ${#missing[@]} -gt 0 ] || return 0
+    echo "installing ${missing[*]}"
+    local apt=(apt-get -qq -o DPkg::Lock::Timeout=300)
+    [ "$(id -u)" = 0 ] || apt=(sudo -n "${apt[@]}")
+    "${apt[@]}" install -y --no-install-recommends "${missing[@]}" >/dev/null ||
+        { "${apt[@]}" update && "${apt[@]}" install -y --no-install-recommends "${missing[@]}" >/dev/null; } ||
+        skip "needs ${missing[*]}; install them, or run this as root on a Debian system"
+}
+
+# bare_targets TARGET...: a compiler for them, and the GNU linkers. (Debian's Rust brings no linker of its own.)
+bare_targets() {
+    . ci/lib/bare_metal.sh
+    needs aarch64-linux-gnu-objdump binutils-aarch64-linux-gnu arm-none-eabi-objdump binutils-arm-none-eabi
+    use_bare_targets "$@"
+    local target name linker
+    for target in "$@"; do
+        name=$(tr 'a-z.-' 'A-Z__' <<<"$target")
+        linker=$(gnu_prefix "$target")ld
+        export "CARGO_TARGET_${name}_LINKER=$linker" "CARGO_TARGET_${name}_RUSTFLAGS=-C linker-flavor=ld"
+    done
+    export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target}/bare
+}
+
+# gnu_prefix TARGET: what the names of the GNU tools for it begin with.
+gnu_prefix() {
+    case $1 in aarch64-*) echo aarch64-linux-gnu- ;; *) echo arm-none-eabi- ;; esac
+}
+
+# one_instruction_per_block QEMU: the option by which this emulator translates each instruction apart.
+one_instruction_per_block() {
+    if "$1" -help | grep -q one-insn-per-tb; then
+        case $1 in *system*) echo -accel tcg,one-insn-per-tb=on,thread=multi ;; *) echo -one-insn-per-tb ;; esac
+    else
+        echo -singlestep
+    fi
+}
+
+table='' failed=0
+
+# step NAME COMMAND...: runs it and notes how it went and how long it took. A failure does not stop the others.
+step() {
+    local name=$1 verdict=ok begun=$EPOCHREALTIME took
+    shift
+    printf -- '--- %s\n' "$name"
+    "$@" </dev/null || { verdict="FAILED ($?)" failed=1; }
+    took=$(awk -v a="$begun" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.1f", b - a }')
+    table+=$(printf '%-44s %6s s  %s' "$name" "$took" "$verdict")$'\n'
+}
+
+# end: the table, and the exit code.
+end() {
+    printf '\n%s' "$table"
+    exit "$failed"
+}

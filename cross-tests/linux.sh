@@ -1,0 +1,117 @@
+# Sourced after ci/lib/common.sh: compilers and emulators for ARM Linux, and Debian's packages of other architectures.
+# shellcheck shell=bash
+. cross-tests/lib.sh
+. ci/lib/debian_rust.sh
+
+arm_linux=(aarch64-unknown-linux-gnu armv7-unknown-linux-gnueabihf)
+
+debian_name() { case $1 in aarch64-*) echo arm64 ;; *) echo armhf ;; esac }
+variable() { echo "CARGO_TARGET_$(tr 'a-z.-' 'A-Z__' <<<"$1")_$2"; }
+
+# use_linux_targets: has cargo build for ARM Linux. Static programs: they need no library of the target to run anywhere.
+use_linux_targets() {
+    needs aarch64-linux-gnu-gcc gcc-aarch64-linux-gnu arm-linux-gnueabihf-gcc gcc-arm-linux-gnueabihf
+    [ -e /usr/aarch64-linux-gnu/lib/libc.a ] || needs '' libc6-dev-arm64-cross
+    [ -e /usr/arm-linux-gnueabihf/lib/libc.a ] || needs '' libc6-dev-armhf-cross
+    unset RUSTFLAGS RUSTDOCFLAGS CARGO_ENCODED_RUSTFLAGS CARGO_BUILD_RUSTFLAGS # they would outrank what is set here
+    # Unoptimised code is five times slower to emulate; its debug information three times longer to write.
+    export CARGO_PROFILE_DEV_OPT_LEVEL=1 CARGO_PROFILE_DEV_DEBUG=line-tables-only
+    local target linker
+    for target in "${arm_linux[@]}"; do
+        case $target in aarch64-*) linker=aarch64-linux-gnu-gcc ;; *) linker=arm-linux-gnueabihf-gcc ;; esac
+        export "$(variable "$target" LINKER)=$linker" \
+            "$(variable "$target" RUSTFLAGS)=-C target-feature=+crt-static" \
+            "$(variable "$target" RUSTDOCFLAGS)=-C target-feature=+crt-static"
+    done
+    if command -v rustup >/dev/null && RUST_BACKTRACE=0 timeout 300 rustup --quiet target add "${arm_linux[@]}"; then
+        cargo --version
+        return
+    fi
+    echo "rustup has no such targets here; taking Debian's compiler and libraries"
+    debian_rust "" || die "neither rustup nor apt-get could provide a compiler for ${arm_linux[*]}"
+    for target in "${arm_linux[@]}"; do
+        [ -d "$debian_root/usr/lib/rustlib/$target" ] || packaged_std "$target" || build_std "$target"
+    done
+}
+
+# packaged_std TARGET: Debian's library of exactly the compiler's version, put where the unpacked compiler looks for it.
+packaged_std() {
+    local work
+    work=$(mktemp -d "$cache/std.XXXXXX")
+    foreign_package "$(debian_name "$1")" "$work" "libstd-rust-web-dev=${debian_root##*/debian-rust-}" &&
+        mv "$work/usr/lib/rustlib/$1" "$debian_root/usr/lib/rustlib/" && rm -r "$work"
+}
+
+# build_std TARGET: where Debian has none. Unstable and slow, so it happens once, apart; see build_libcore.
+build_std() {
+    local work
+    echo "Debian has no library for $1; building it once (about two minutes)"
+    work=$(mktemp -d "$cache/std.XXXXXX")
+    mkdir "$work/src"
+    echo '#![no_std]' >"$work/src/lib.rs"
+    printf '[package]\nname = "nothing"\nedition = "2024"\n[workspace]\n[profile.release]\nopt-level = 1\n' \
+        >"$work/Cargo.toml"
+    (cd "$work" && RUSTC_BOOTSTRAP=1 cargo build --quiet --release --target "$1" --target-dir target \
+        -Z build-std=std,panic_unwind,test)
+    mkdir "$work/$1"
+    mv "$work/target/$1/release/deps" "$work/$1/lib"
+    rm -f "$work/$1"/lib/{*.d,libnothing*}
+    mv "$work/$1" "$debian_root/usr/lib/rustlib/"
+    rm -r "$work"
+}
+
+# foreign_package ARCHITECTURE DIRECTORY PACKAGE: unpacks a Debian package of another architecture. By an apt state of
+# its own: the system learns of no architecture. Each architecture apart, for one broken index drops a whole suite.
+foreign_package() {
+    command -v apt-get >/dev/null || { echo "there is no apt-get" >&2; return 1; }
+    local architecture=$1 directory=$2 package=$3 state=$cache/apt-$1 suite=bookworm
+    # Elsewhere Debian's keys are in a package of this name.
+    [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || needs '' debian-archive-keyring
+    ! grep -q '^ID=debian' /etc/os-release || suite=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
+    mkdir -p "$state"/{lists/partial,cache/archives/partial,sources}
+    cat >"$state/sources/debian.sources" <<SOURCES
+Types: deb
+URIs: http://deb.debian.org/debian
+Suites: $suite
+Components: main
+Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
+
+Types: deb
+URIs: http://deb.debian.org/debian-security
+Suites: $suite-security
+Components: main
+Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
+SOURCES
+    cat >"$state/apt.conf" <<CONF
+Dir::State "$state"; Dir::State::Lists "$state/lists"; Dir::State::status "/dev/null"; Dir::Cache "$state/cache";
+Dir::Etc::SourceList "/dev/null"; Dir::Etc::SourceParts "$state/sources";
+APT::Architecture "$architecture"; APT::Architectures { "$architecture"; }; APT::Sandbox::User "root";
+CONF
+    (
+        export APT_CONFIG=$state/apt.conf
+        [ -n "$(find "$state/lists" -maxdepth 1 -name '*Packages*' -mmin -720)" ] || apt-get -qq update || true
+        cd "$directory" || exit
+        # A metapackage stands for the first that it depends on: the kernel of the day.
+        case $package in linux-image-*)
+            package=$(apt-cache depends "$package" | sed -n 's/^ *Depends: *//p' | head -n1) ;;
+        esac
+        [ -n "$package" ] && apt-get -qq download "$package" && dpkg -x ./*.deb . && rm ./*.deb
+    )
+}
+
+# emulator TARGET: the path of a user-mode emulator. Without one, Debian's is unpacked into the cache: installing the
+# package would register it with the kernel for everybody.
+emulator() {
+    local name unpacked=$cache/qemu-user
+    case $1 in aarch64-*) name=qemu-aarch64 ;; *) name=qemu-arm ;; esac
+    command -v "$name-static" || command -v "$name" && return
+    [ -x "$unpacked/usr/bin/$name-static" ] || unpack_emulators "$unpacked" >&2 || return
+    echo "$unpacked/usr/bin/$name-static"
+}
+
+unpack_emulators() {
+    local work
+    mkdir -p "$cache" && work=$(mktemp -d "$cache/unpack.XXXXXX") || return
+    (cd "$work" && apt-get -qq -o APT::Sandbox::User=root download qemu-user-static && dpkg -x ./*.deb . && rm ./*.deb) &&
+        mv "$work" "$1"
+}

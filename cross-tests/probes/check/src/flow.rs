@@ -1,0 +1,148 @@
+//! All ways through a function: its instructions as a graph, with the functions of ours that it calls copied in.
+//!
+//! Ways are followed without regard to values. Where a function returns either "taken" or "not", and its caller asks which,
+//! the graph has a way from the swap that failed to what only happens after one that did not; so rules about taking are for
+//! probes in which everything is one function.
+
+use std::collections::HashMap;
+
+use crate::listing::{Instruction, Listing};
+
+/// How deep calls are followed. Below that, and where it is not ours, a call counts as one instruction.
+const DEPTH: usize = 8;
+
+/// One instruction in one place of the call tree, and where the program may go on after it.
+#[derive(Debug)]
+pub(crate) struct Node {
+    pub(crate) instruction: Instruction,
+    next: Vec<usize>,
+}
+
+/// A function and what it calls.
+#[derive(Debug, Default)]
+pub(crate) struct Flow {
+    pub(crate) nodes: Vec<Node>,
+}
+
+impl Flow {
+    /// The flow of a function of the listing.
+    pub(crate) fn of(listing: &Listing, function: &str) -> Option<Self> {
+        let mut flow = Self::default();
+        flow.copy(listing, function, &mut Vec::new())?;
+        Some(flow)
+    }
+
+    /// Copies a function in. Gives back where it begins and which of its nodes return.
+    fn copy(&mut self, listing: &Listing, name: &str, callers: &mut Vec<String>) -> Option<(usize, Vec<usize>)> {
+        let code = listing.function(name)?;
+        let begin = self.nodes.len();
+        let place: HashMap<u64, usize> = code.iter().enumerate().map(|(n, i)| (i.address, begin + n)).collect();
+        self.nodes.extend(code.iter().map(|i| Node { instruction: i.clone(), next: Vec::new() }));
+        callers.push(name.to_owned());
+        let mut returns = Vec::new();
+        for (here, instruction) in (begin..).zip(code) {
+            let after = (here + 1 < begin + code.len()).then_some(here + 1);
+            let kind = Kind::of(instruction);
+            let mut next = Vec::new();
+            match instruction.target() {
+                Some((address, _)) if kind.jumps() && place.contains_key(&address) => next.push(place[&address]),
+                Some((_, callee)) if kind.jumps() || kind == Kind::Call => {
+                    let follow =
+                        callers.len() < DEPTH && is_ours(callee) && !callers.iter().any(|caller| caller == callee);
+                    let copied = if follow { self.copy(listing, callee, callers) } else { None };
+                    let back = if kind == Kind::Call { after } else { None };
+                    match copied {
+                        Some((callee_begin, callee_returns)) => {
+                            next.push(callee_begin);
+                            for node in callee_returns {
+                                match back {
+                                    Some(back) => self.nodes[node].next.push(back),
+                                    None => returns.push(node),
+                                }
+                            }
+                        }
+                        None if kind == Kind::Call && !never_returns(callee) => next.extend(back),
+                        None => {}
+                    }
+                }
+                _ if kind == Kind::Return { always: true } || kind == Kind::Return { always: false } => {
+                    returns.push(here)
+                }
+                _ => {}
+            }
+            if kind.falls_through() {
+                next.extend(after);
+            }
+            self.nodes[here].next = next;
+        }
+        callers.pop();
+        Some((begin, returns))
+    }
+
+    /// What is met on the ways that begin behind the node `from` and end where `stop` says so.
+    pub(crate) fn reached(&self, from: usize, stop: impl Fn(&Instruction) -> bool) -> Vec<usize> {
+        let (mut seen, mut found, mut todo) =
+            (vec![false; self.nodes.len()], Vec::new(), self.nodes[from].next.clone());
+        while let Some(node) = todo.pop() {
+            if !std::mem::replace(&mut seen[node], true) {
+                found.push(node);
+                if !stop(&self.nodes[node].instruction) {
+                    todo.extend(&self.nodes[node].next);
+                }
+            }
+        }
+        found
+    }
+}
+
+/// What an instruction does to the flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Plain,
+    Call,
+    Jump,
+    Branch,
+    Return { always: bool },
+    Trap,
+}
+
+impl Kind {
+    fn of(instruction: &Instruction) -> Self {
+        let name = instruction.name.as_str();
+        let condition = |base: &str| name.strip_prefix(base).is_some_and(|rest| CONDITIONS.contains(&rest));
+        match name {
+            "bl" | "blx" | "blr" => Self::Call,
+            "b" => Self::Jump,
+            "cbz" | "cbnz" | "tbz" | "tbnz" => Self::Branch,
+            "ret" | "bx" | "br" => Self::Return { always: true },
+            "pop" | "ldmia" | "ldm" if instruction.operands.contains("pc}") => Self::Return { always: true },
+            "udf" | "brk" => Self::Trap,
+            _ if name.starts_with("b.") || condition("b") => Self::Branch,
+            _ if condition("bx") => Self::Return { always: false },
+            _ if (condition("pop") || condition("ldm")) && instruction.operands.contains("pc}") => {
+                Self::Return { always: false }
+            }
+            _ => Self::Plain,
+        }
+    }
+
+    fn jumps(self) -> bool {
+        matches!(self, Self::Jump | Self::Branch)
+    }
+
+    fn falls_through(self) -> bool {
+        matches!(self, Self::Plain | Self::Branch | Self::Return { always: false })
+    }
+}
+
+const CONDITIONS: [&str; 16] =
+    ["eq", "ne", "cs", "hs", "cc", "lo", "mi", "pl", "vs", "vc", "hi", "ls", "ge", "lt", "gt", "le"];
+
+/// Whether a callee, by its mangled name, belongs to what is under the glass. Others know nothing of regions.
+fn is_ours(callee: &str) -> bool {
+    callee.contains("shmlock")
+}
+
+fn never_returns(callee: &str) -> bool {
+    callee.contains("panic") || callee.contains("_failed")
+}

@@ -1,0 +1,221 @@
+//! Between what and what a barrier has to stand, in which probe, and which instruction is one.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use crate::flow::Flow;
+use crate::listing::{Instruction, Listing};
+
+/// The three families, by what they call their barriers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Architecture {
+    Aarch64,
+    Armv7a,
+    /// Cortex-M has one barrier only: `dmb sy`.
+    MProfile,
+}
+
+impl Architecture {
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "aarch64" => Self::Aarch64,
+            "armv7a" => Self::Armv7a,
+            "mprofile" => Self::MProfile,
+            _ => return None,
+        })
+    }
+
+    /// The operands of `dmb` that are strong enough.
+    fn accepted(self, full: bool, direction: Direction) -> &'static [&'static str] {
+        match (self, direction) {
+            _ if full => &["sy"],
+            (Self::MProfile, _) => &["sy"],
+            // `ishld` keeps loads before it from everything after it: enough behind the load of the taking swap.
+            (Self::Aarch64, Direction::Taking) => &["ishld", "ish", "sy"],
+            (Self::Aarch64 | Self::Armv7a, _) => &["ish", "sy"],
+        }
+    }
+}
+
+/// Which of the two fences.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Direction {
+    Taking,
+    Giving,
+}
+
+/// A kind of access.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Access {
+    /// A compare-and-swap of the owner word, in whatever form: one instruction, a store-exclusive, a call.
+    Swap,
+    /// A load or store of the section's word.
+    Section,
+    Load(u32),
+    Store(u32),
+}
+
+/// The words of a record that a compiler addresses directly, whatever it does to the loops: pid, its namespace, token.
+const RECORD: [u32; 3] = [32, 36, 56];
+const GENERATION: u32 = 4;
+const GENERATION_HIGH: u32 = 48;
+const SEQUENCE: u32 = 52;
+const SECTION: u32 = 1204;
+
+impl Access {
+    fn is(self, instruction: &Instruction) -> bool {
+        let name = instruction.name.as_str();
+        let plain = |kind: &str| name.starts_with(kind) && !name.contains("ex") && !name.contains("xr");
+        let at = |offset| instruction.offset() == Some(offset);
+        match self {
+            Self::Swap => {
+                let outlined = || instruction.target().is_some_and(|(_, callee)| callee.starts_with("__aarch64_cas"));
+                ["cas", "swp", "stxr", "stlxr", "strex", "stlex"].iter().any(|swap| name.starts_with(swap))
+                    || name == "bl" && outlined()
+            }
+            Self::Section => at(SECTION) && (plain("ld") || plain("st")),
+            Self::Load(offset) => at(offset) && plain("ld"),
+            Self::Store(offset) => at(offset) && plain("st"),
+        }
+    }
+}
+
+/// No way from the one to the other without a barrier.
+type Rule = (Access, Direction, Access);
+
+/// The rules of a probe, by the first part of its name.
+fn rules(probe: &str) -> Vec<Rule> {
+    use Access::{Load, Section, Store, Swap};
+    use Direction::{Giving, Taking};
+    let each = |rule: fn(u32) -> [Rule; 2]| RECORD.into_iter().flat_map(rule).collect();
+    match probe {
+        // A region's handle takes in a function of its own, and knows by its answer whether it has; see `flow`.
+        "stale" | "region" => vec![(Section, Giving, Swap)],
+        "count" => vec![(Store(GENERATION_HIGH), Giving, Store(GENERATION))],
+        "write" => each(|word| [(Store(SEQUENCE), Giving, Store(word)), (Store(word), Giving, Store(SEQUENCE))]),
+        "read" => each(|word| [(Load(SEQUENCE), Taking, Load(word)), (Load(word), Taking, Load(SEQUENCE))]),
+        _ => vec![(Swap, Taking, Section), (Section, Giving, Swap)],
+    }
+}
+
+/// Every probe in `../src/main.rs`. One that is missing from the listing is an error.
+const PROBES: [&str; 18] = [
+    "steps_inner",
+    "steps_full",
+    "steps_chosen",
+    "constant_inner",
+    "constant_full",
+    "recover_inner",
+    "recover_full",
+    "stale_inner",
+    "stale_full",
+    "region_inner",
+    "region_full",
+    "region_chosen",
+    "count_inner",
+    "count_full",
+    "write_inner",
+    "write_full",
+    "read_inner",
+    "read_full",
+];
+
+/// What a probe turned out to be.
+#[derive(Debug)]
+pub(crate) struct Finding {
+    probe: &'static str,
+    /// The barriers met, as `objdump` names them.
+    barriers: BTreeSet<String>,
+    wrong: Vec<String>,
+}
+
+impl Finding {
+    pub(crate) fn is_sound(&self) -> bool {
+        self.wrong.is_empty()
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let barriers: Vec<_> = self.barriers.iter().map(String::as_str).collect();
+        write!(f, "    {:<15} {}", self.probe, barriers.join(", "))?;
+        self.wrong.iter().try_for_each(|wrong| write!(f, "\n        WRONG: {wrong}"))
+    }
+}
+
+/// Looks at every probe.
+pub(crate) fn check(listing: &Listing, architecture: Architecture) -> Vec<Finding> {
+    PROBES.iter().map(|probe| look_at(listing, architecture, probe)).collect()
+}
+
+fn look_at(listing: &Listing, architecture: Architecture, probe: &'static str) -> Finding {
+    let mut finding = Finding { probe, barriers: BTreeSet::new(), wrong: Vec::new() };
+    let Some(flow) = Flow::of(listing, probe) else {
+        finding.wrong.push("not in the listing".to_owned());
+        return finding;
+    };
+    let (kind, scope) = probe.split_once('_').unwrap_or((probe, ""));
+    for (from, direction, to) in rules(kind) {
+        let strong_enough = architecture.accepted(scope == "full", direction);
+        let is_barrier = |i: &Instruction| i.name == "dmb" && strong_enough.contains(&i.operands.as_str());
+        let mut present = false;
+        for (start, node) in flow.nodes.iter().enumerate().filter(|(_, node)| from.is(&node.instruction)) {
+            present |= flow.reached(start, |_| false).iter().any(|&end| to.is(&flow.nodes[end].instruction));
+            for end in flow.reached(start, |i| is_barrier(i)) {
+                let instruction = &flow.nodes[end].instruction;
+                if is_barrier(instruction) {
+                    finding.barriers.insert(format!("dmb {}", instruction.operands));
+                }
+                if to.is(instruction) {
+                    let (begin, end) = (node.instruction.address, instruction.address);
+                    finding.wrong.push(format!("from {from:?} at {begin:x} to {to:?} at {end:x} without a barrier"));
+                }
+            }
+        }
+        if !present {
+            finding.wrong.push(format!("no {to:?} is ever reached from a {from:?}: the probe shows nothing"));
+        }
+    }
+    finding.wrong.dedup();
+    finding
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A probe that takes by a store-exclusive loop, visits the section and gives back, with these barriers.
+    fn stale(before: &str, after: &str) -> Finding {
+        let text = format!(
+            "00000100 <stale_inner>:\n 100:\tldr\tw1, [x2, #1204]\n 104:\t{before}\n 108:\tcbz\tw1, 100 <stale_inner>\n \
+             10c:\tstxr\tw3, w4, [x0]\n 110:\t{after}\n 114:\tret\n"
+        );
+        look_at(&Listing::parse(&text), Architecture::Aarch64, "stale_inner")
+    }
+
+    #[test]
+    fn a_barrier_counts_where_it_stands_and_if_it_is_strong_enough() {
+        assert!(stale("dmb\tish", "nop").is_sound());
+        assert!(!stale("nop", "nop").is_sound(), "none");
+        assert!(!stale("nop", "dmb\tish").is_sound(), "too late");
+        assert!(!stale("dmb\tishld", "nop").is_sound(), "too weak for giving");
+        assert!(!stale("b.eq\t10c <stale_inner+0xc>", "dmb\tish").is_sound(), "a way around");
+    }
+
+    #[test]
+    fn a_barrier_within_a_called_function_counts() {
+        let text = "00000100 <stale_full>:\n 100:\tstr\tr1, [r2, #1204]\n 104:\tbl\t200 <shmlock_fence>\n \
+                    108:\tstrex\tr3, r4, [r0]\n 10c:\tbx\tlr\n00000200 <shmlock_fence>:\n 200:\tdmb\tSCOPE\n 204:\tbx\tlr\n";
+        for (scope, sound) in [("sy", true), ("ish", false)] {
+            let listing = Listing::parse(&text.replace("SCOPE", scope));
+            assert_eq!(look_at(&listing, Architecture::Armv7a, "stale_full").is_sound(), sound);
+        }
+    }
+
+    #[test]
+    fn a_probe_without_its_accesses_shows_nothing() {
+        let listing = Listing::parse("00000100 <stale_inner>:\n 100:\tdmb\tish\n 104:\tret\n");
+        assert!(!look_at(&listing, Architecture::Aarch64, "stale_inner").is_sound());
+        assert!(!look_at(&listing, Architecture::Aarch64, "stale_full").is_sound(), "not there at all");
+    }
+}

@@ -1,0 +1,9 @@
+//! The C library's mutex between processes.
+
+use shmlock_cost::pthread::{Held, Mutex};
+
+shmlock_cost::counted!(Mutex, Held<'_>, Mutex::lock);
+
+fn main() {
+    cost_caller(&Mutex::normal());
+}

@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# Counts the instructions of one undisturbed acquire and release, exactly, and the same in each run: of this project's
+# locks, and on Linux of the C library's beside them. Fails if ours costs more than its robust one. Ends with Markdown.
+# `count.sh bare` leaves Linux out.
+# shellcheck disable=SC2317 # functions are called by `step`
+set -euo pipefail
+. "$(dirname "$0")/../../ci/lib/common.sh"
+. cross-tests/bare/machine.sh
+. cross-tests/probes/count_linux.sh
+
+rows=''
+
+# counted PROGRAM QEMU...: what one acquire and one release take, as `N + N`. The emulator translates each instruction
+# apart and logs it; count.awk finds the calls by the addresses of three functions.
+counted() {
+    local program=$1 prefix=aarch64-linux-gnu- address size name acquire release caller end_of_caller
+    [ "$(od -An -tu1 -j4 -N1 "$program")" -eq 2 ] || prefix=arm-none-eabi-
+    while read -r address size _ name; do
+        case $name in
+            cost_acquire) acquire=$address ;;
+            cost_release) release=$address ;;
+            cost_caller) caller=$address end_of_caller=$((16#$address + 16#$size)) ;;
+        esac
+    done < <("${prefix}nm" -S "$program")
+    # As text of equal length, which awk compares as we mean it.
+    "${@:2}" -d exec,nochain 2>&1 >/dev/null | LC_ALL=C awk -f cross-tests/probes/count.awk -v "acquire=$(hex "$acquire")" \
+        -v "release=$(hex "$release")" -v "caller=$(hex "$caller")" -v "caller_end=$(printf 'x%08x' "$end_of_caller")"
+}
+hex() { printf 'x%08x' "$((16#$1))"; }
+
+# bare NAME TARGET MACHINE FEATURE QEMU...: a row of the table.
+bare() {
+    local count file
+    build "$2" "$3" "$4" && file=$(program "$2" "$4") || return
+    # shellcheck disable=SC2046 # an option and its value
+    count=$(counted "$file" emulate cost "${@:5}" $(one_instruction_per_block "$5") -kernel "$file") || return
+    rows+="| $1 | $count | | | |"$'\n'
+}
+
+use_machines
+virt=(-M virt -m 64 -cpu)
+for row in "AArch64, LSE|aarch64-unknown-none|virt64|+lse|qemu-system-aarch64 ${virt[*]} cortex-a76" \
+    "AArch64, exclusive pairs|aarch64-unknown-none|virt64||qemu-system-aarch64 ${virt[*]} cortex-a57" \
+    "ARMv7-A|armv7a-none-eabi|virt32||qemu-system-arm ${virt[*]} cortex-a15" \
+    "Cortex-M33|thumbv8m.main-none-eabi|an521||qemu-system-arm -M mps2-an521" \
+    "Cortex-M3|thumbv7m-none-eabi|an385||qemu-system-arm -M mps2-an385" \
+    "Cortex-M0|thumbv6m-none-eabi|microbit||qemu-system-arm -M microbit"; do
+    IFS='|' read -r name target machine feature command <<<"$row"
+    # shellcheck disable=SC2086 # words
+    step "$name" bare "$name" "$target" "$machine" "$feature" $command
+done
+[ "${1:-}" = bare ] || count_on_linux
+printf '\n| instructions, acquire + release | `RegionLock` | `ShmLock` | mutex | robust mutex |\n|---|---|---|---|---|\n%s' "$rows"
+end

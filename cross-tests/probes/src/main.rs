@@ -1,0 +1,122 @@
+//! Small functions whose machine code is looked at. They are linked and never run.
+//!
+//! Each takes the lock, touches one word of the section, and gives the lock back, or does one of the other things for
+//! which `shmlock-core` calls a fence. `check/` knows them by the first part of their names, and which barriers to
+//! expect by the last: `inner` and `full` are the two scopes, `chosen` leaves the scope to be seen at run time.
+
+#![no_std]
+#![no_main]
+
+use core::panic::PanicInfo;
+use core::sync::atomic::AtomicU32;
+use core::sync::atomic::Ordering::Relaxed;
+
+use shmlock_core::fence::{Fence, FullSystem, InnerShareable};
+use shmlock_core::protocol::{self, Arrival};
+use shmlock_core::{FenceScope, Record, Region, RegionLock, Token};
+
+/// What the lock protects. The word that is touched lies so far out that no other access has its offset (1204 bytes).
+pub struct Data([AtomicU32; 302]);
+
+impl Data {
+    #[inline(always)]
+    fn touch(&self, more: u32) {
+        let [.., word] = &self.0;
+        // Relaxed: a plain load and a plain store. The probes are about what stands around them.
+        word.store(word.load(Relaxed) + more, Relaxed);
+    }
+}
+
+#[inline(always)]
+fn steps(word: &AtomicU32, me: Token, data: &Data, fence: impl Fence) -> bool {
+    let Ok(_) = protocol::try_acquire(word, me, Arrival::Fresh, fence) else { return false };
+    data.touch(1);
+    protocol::release(word, me, fence).is_ok()
+}
+
+/// The same as [`steps`] with a scope that happens to be known; another number, lest the compiler make them one.
+#[inline(always)]
+fn constant(word: &AtomicU32, me: Token, data: &Data, fence: FenceScope) -> bool {
+    let Ok(_) = protocol::try_acquire(word, me, Arrival::Fresh, fence) else { return false };
+    data.touch(2);
+    protocol::release(word, me, fence).is_ok()
+}
+
+#[inline(always)]
+fn recover(word: &AtomicU32, dead: Token, me: Token, data: &Data, fence: impl Fence) -> bool {
+    let Some(_) = protocol::take_over(word, dead, me, fence) else { return false };
+    data.touch(1);
+    protocol::abandon(word, me, fence).is_ok()
+}
+
+#[inline(always)]
+fn stale(word: &AtomicU32, me: Token, data: &Data, fence: impl Fence) -> bool {
+    data.touch(1);
+    protocol::declare_stale(word, me, fence).is_some()
+}
+
+#[inline(always)]
+fn region<F: Fence>(lock: &RegionLock<'_, F>, data: &Data) -> bool {
+    let Ok(_guard) = lock.try_lock() else { return false };
+    data.touch(1);
+    true
+}
+
+/// A probe: a function of its own, found by its name.
+macro_rules! probes {
+    ($($name:ident($($argument:ident: $type:ty),*) -> $result:ty = $body:expr;)*) => {$(
+        #[unsafe(no_mangle)]
+        #[inline(never)]
+        pub fn $name($($argument: $type),*) -> $result {
+            $body
+        }
+    )*};
+}
+
+probes! {
+    steps_inner(word: &AtomicU32, me: Token, data: &Data) -> bool = steps(word, me, data, InnerShareable);
+    steps_full(word: &AtomicU32, me: Token, data: &Data) -> bool = steps(word, me, data, FullSystem);
+    steps_chosen(word: &AtomicU32, me: Token, data: &Data, scope: FenceScope) -> bool = steps(word, me, data, scope);
+    constant_inner(word: &AtomicU32, me: Token, data: &Data) -> bool =
+        constant(word, me, data, FenceScope::InnerShareable);
+    constant_full(word: &AtomicU32, me: Token, data: &Data) -> bool = constant(word, me, data, FenceScope::FullSystem);
+
+    recover_inner(word: &AtomicU32, dead: Token, me: Token, data: &Data) -> bool =
+        recover(word, dead, me, data, InnerShareable);
+    recover_full(word: &AtomicU32, dead: Token, me: Token, data: &Data) -> bool =
+        recover(word, dead, me, data, FullSystem);
+    stale_inner(word: &AtomicU32, me: Token, data: &Data) -> bool = stale(word, me, data, InnerShareable);
+    stale_full(word: &AtomicU32, me: Token, data: &Data) -> bool = stale(word, me, data, FullSystem);
+
+    region_inner(lock: &RegionLock<'_, InnerShareable>, data: &Data) -> bool = region(lock, data);
+    region_full(lock: &RegionLock<'_, FullSystem>, data: &Data) -> bool = region(lock, data);
+    region_chosen(lock: &RegionLock<'_, FenceScope>, data: &Data) -> bool = region(lock, data);
+
+    count_inner(region: Region<'_>) -> () = region.count_acquisition(InnerShareable);
+    count_full(region: Region<'_>) -> () = region.count_acquisition(FullSystem);
+    write_inner(region: Region<'_>, me: Token, record: &Record) -> () = region.write_record(me, record, InnerShareable);
+    write_full(region: Region<'_>, me: Token, record: &Record) -> () = region.write_record(me, record, FullSystem);
+    read_inner(region: Region<'_>, owner: Token) -> Option<Record> = region.record_of(owner, InnerShareable);
+    read_full(region: Region<'_>, owner: Token) -> Option<Record> = region.record_of(owner, FullSystem);
+}
+
+/// What Linux targets call for a compare-and-swap, to choose its form at run time. Never run, as everything here.
+#[cfg(feature = "outline")]
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn __aarch64_cas4_relax(_expected: u32, _new: u32, _word: *mut u32) -> u32 {
+    loop {}
+}
+
+/// Likewise, for an addition.
+#[cfg(feature = "outline")]
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn __aarch64_ldadd4_relax(_addend: u32, _word: *mut u32) -> u32 {
+    loop {}
+}
+
+#[panic_handler]
+fn panic(_: &PanicInfo<'_>) -> ! {
+    loop {}
+}
