@@ -152,7 +152,8 @@ impl Builder {
     ///
     /// # Races
     /// A fork by *another* thread while this call runs may give the child a copy of our identity, until the child calls
-    /// exec or ends: should we die holding the lock in that time, nobody notices before the child is gone, too.
+    /// exec or ends: should we die holding the lock in that time, nobody notices before the child is gone, too; should we
+    /// close the handle in that time, as the last one, its file stays, and goes with the next who closes it.
     pub fn open(&self) -> Result<ShmLock> {
         let name = Name::new(&self.name)?;
         if self.settings.poll_interval.is_zero() {

@@ -213,12 +213,17 @@ impl Place {
     }
 
     /// Removes the file if nobody else is here, it still has its name, and the name is still its. `fd`'s description
-    /// must have given up its presence; if it is the last, nobody can arrive until it is closed.
+    /// must have given up its presence; while we look, nobody can arrive.
     pub(crate) fn remove_if_last(&self, fd: BorrowedFd<'_>, may_go: impl FnOnce() -> bool) {
-        if presence::is_last(fd) && has_one_name(fd) && may_go() && named_by(fd, &self.path) {
+        if !presence::is_last(fd) {
+            return;
+        }
+        if has_one_name(fd) && may_go() && named_by(fd, &self.path) {
             // Failing is no harm: the file is a free lock. In a sticky directory only its owner can remove it.
             let _ = unlink(&self.path);
         }
+        // Closing does the same, unless a process that was forked meanwhile has a copy of the descriptor.
+        let _ = presence::withdraw(fd);
     }
 }
 

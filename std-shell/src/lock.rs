@@ -172,6 +172,11 @@ impl ShmLock {
 
     /// As [`lock`](Self::lock), for callers that cannot keep a guard: pair it with [`release`](Self::release).
     ///
+    /// Send the handle to another thread only while it holds nothing. Otherwise the thread that acquired counts as the
+    /// holder: it gets [`Error::WouldDeadlock`] by its other handles, its signals stay blocked
+    /// ([`BlockSignals::WhileHeld`](crate::BlockSignals::WhileHeld)), and [`ExitHandlers`](crate::ExitHandlers) give the
+    /// lock back when *it* exits, although the section goes on elsewhere until the process has ended.
+    ///
     /// # Errors
     /// As [`lock`](Self::lock).
     pub fn acquire(&self) -> Result<()> {
@@ -238,7 +243,7 @@ impl ShmLock {
     /// Whether this handle holds the lock.
     #[must_use]
     pub fn is_held(&self) -> bool {
-        !matches!(self.holds.get(), 0 | IN_TRANSITION)
+        !matches!(self.holds.get(), 0 | IN_TRANSITION) && self.shared.is_ours()
     }
 
     /// Whether anybody holds the lock now. A dead owner counts until it is replaced.
@@ -269,7 +274,7 @@ impl ShmLock {
     /// See [`Guard::recovered`]; `None` if this handle does not hold the lock.
     #[must_use]
     pub fn recovered(&self) -> Option<Recovered> {
-        self.recovered.borrow().clone()
+        self.is_held().then(|| self.recovered.borrow().clone()).flatten()
     }
 
     /// See [`Guard::declare_consistent`].

@@ -49,7 +49,7 @@ const UNUSED: u32 = presence::PRESENCE + 1;
 /// When does the word's content keep the file?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Keep {
-    /// A word that is not all zero: somebody died holding the lock, and nobody has seen it yet.
+    /// A word that is not all zero: somebody died holding the lock, and nobody has declared the data consistent since.
     Marked,
     /// Nothing does.
     Nothing,

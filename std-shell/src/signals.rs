@@ -6,6 +6,7 @@
 
 #![allow(unsafe_code, reason = "signal masks exist in libc only")]
 
+use std::cell::Cell;
 use std::mem::MaybeUninit;
 
 use crate::thread::this_thread;
@@ -29,21 +30,30 @@ pub enum BlockSignals {
 /// The signals that ask a process to end.
 pub(crate) const ENDING: [libc::c_int; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
 
-/// A thread's mask as it was; put back on drop.
+thread_local! {
+    /// How many [`Blocked`] this thread has, and its mask as it was before the first. They may end in any order: two locks
+    /// may be held one over the end of the other.
+    static BLOCKED: Cell<(u32, Option<libc::sigset_t>)> = const { Cell::new((0, None)) };
+}
+
+/// Keeps [`ENDING`] blocked in the thread that made it. The last one of a thread puts its mask back.
 pub(crate) struct Blocked {
-    before: libc::sigset_t,
     thread: u32,
 }
 
 impl Blocked {
     /// Blocks [`ENDING`] in this thread. Async-signal-safe.
     pub(crate) fn now() -> Self {
-        Self { before: change(libc::SIG_BLOCK, &set_of(&ENDING)), thread: this_thread() }
+        let (count, before) = BLOCKED.get();
+        let before = before.unwrap_or_else(|| change(libc::SIG_BLOCK, &set_of(&ENDING)));
+        BLOCKED.set((count + 1, Some(before)));
+        Self { thread: this_thread() }
     }
 
-    /// Runs `act` with the mask as it was before, then blocks again.
-    pub(crate) fn suspended<R>(&self, act: impl FnOnce() -> R) -> R {
-        let blocked = change(libc::SIG_SETMASK, &self.before);
+    /// Runs `act` with the mask as it was before, unless another `Blocked` of this thread wants otherwise.
+    fn suspended<R>(act: impl FnOnce() -> R) -> R {
+        let (1, Some(before)) = BLOCKED.get() else { return act() };
+        let blocked = change(libc::SIG_SETMASK, &before);
         let result = act();
         change(libc::SIG_SETMASK, &blocked);
         result
@@ -52,9 +62,17 @@ impl Blocked {
 
 impl Drop for Blocked {
     fn drop(&mut self) {
-        // Another thread's mask is not ours to change.
-        if self.thread == this_thread() {
-            change(libc::SIG_SETMASK, &self.before);
+        if self.thread != this_thread() {
+            return; // another thread's mask is not ours to change
+        }
+        match BLOCKED.get() {
+            (0 | 1, before) => {
+                BLOCKED.set((0, None)); // before the signals that waited for it run their handlers
+                if let Some(before) = before {
+                    change(libc::SIG_SETMASK, &before);
+                }
+            }
+            (count, before) => BLOCKED.set((count - 1, before)),
         }
     }
 }
@@ -62,7 +80,7 @@ impl Drop for Blocked {
 /// Runs `act`, with the mask put back for its time if signals are blocked.
 pub(crate) fn unblocked<R>(blocked: Option<&Blocked>, act: impl FnOnce() -> R) -> R {
     match blocked {
-        Some(blocked) => blocked.suspended(act),
+        Some(_) => Blocked::suspended(act),
         None => act(),
     }
 }

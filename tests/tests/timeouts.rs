@@ -180,7 +180,6 @@ fn a_poll_interval_too_large_to_count_waits_until_the_lock_is_free() {
 }
 
 #[test]
-#[ignore = "fails: the end of the sleep overflows and panics"]
 fn a_poll_interval_too_large_to_count_waits_beside_an_exit_event() {
     for interval in HUGE {
         waits_until_released(Duration::MAX, interval, Some(&ExitEvent::new()));

@@ -55,7 +55,12 @@ pub(crate) fn wake_all(word: &AtomicU32) {
     let _ = futex::wake(word, Flags::empty(), i32::MAX.unsigned_abs());
 }
 
-/// What does not fit (292 years) is cut; every sleep here is clamped to a poll interval anyway.
+/// The longest single sleep; whoever wants more sleeps again. Arbitrary, but such that the sum of this and any time on any
+/// clock can be represented.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
 pub(crate) fn timespec(duration: Duration) -> Timespec {
-    Timespec::try_from(duration).unwrap_or(Timespec { tv_sec: i64::MAX / 4, tv_nsec: 0 })
+    let duration = duration.min(LONGEST);
+    // A day's seconds fit every width that `tv_sec` has.
+    Timespec { tv_sec: duration.as_secs().try_into().unwrap_or_default(), tv_nsec: duration.subsec_nanos().into() }
 }

@@ -50,7 +50,7 @@ pub(crate) struct Waiter<'a> {
     pub(crate) strategy: WaitStrategy,
     pub(crate) event: Option<&'a ExitEvent>,
     pub(crate) blocked: Option<&'a Blocked>,
-    /// Whether the owner has been probed since the last sleep.
+    /// Whether the owner has been probed before the first sleep.
     pub(crate) probed: bool,
     pub(crate) spun: bool,
     pub(crate) gave_up: Option<GaveUp>,
@@ -69,8 +69,9 @@ impl Wait for Waiter<'_> {
 }
 
 impl Waiter<'_> {
-    /// Spin; probe; sleep; probe; sleep … until the patience is over. Each sleep is preceded by a probe of the owner,
-    /// so a lock whose owner is dead is had without sleeping, and even with a patience of zero.
+    /// Spin; probe; sleep; look; sleep … until the patience is over. The owner is probed before the first sleep and after
+    /// each that ended by its time or by a signal, so a lock whose owner is dead is had without sleeping, and even with a
+    /// patience of zero; and an owner that dies later is noticed within one interval.
     fn next(&mut self, contention: &mut Contention<'_>) -> std::result::Result<Verdict, GaveUp> {
         if !self.spun {
             self.spun = true;
