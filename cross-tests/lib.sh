@@ -38,7 +38,7 @@ gnu_prefix() {
 
 # one_instruction_per_block QEMU: the option by which this emulator translates each instruction apart.
 one_instruction_per_block() {
-    if "$1" -help | grep -q one-insn-per-tb; then
+    if [[ $("$1" -help) = *one-insn-per-tb* ]]; then
         case $1 in *system*) echo -accel tcg,one-insn-per-tb=on,thread=multi ;; *) echo -one-insn-per-tb ;; esac
     else
         echo -singlestep

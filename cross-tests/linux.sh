@@ -99,11 +99,26 @@ CONF
     )
 }
 
+# kernel_of TARGET: the path of Debian's kernel, fetched once. Tmpfs, futex, console and initramfs are built in; no module
+# is needed.
+kernel_of() {
+    local architecture package work kernel
+    architecture=$(debian_name "$1")
+    kernel=$cache/kernel-$architecture/vmlinuz
+    case $architecture in arm64) package=linux-image-arm64 ;; *) package=linux-image-armmp-lpae ;; esac
+    if [ ! -e "$kernel" ]; then
+        mkdir -p "$cache" && work=$(mktemp -d "$cache/unpack.XXXXXX") || return
+        foreign_package "$architecture" "$work" "$package" >&2 || return
+        mkdir -p "${kernel%/*}" && mv "$work"/boot/vmlinuz-* "$kernel" && rm -r "$work" || return
+    fi
+    echo "$kernel"
+}
+
 # emulator TARGET: the path of a user-mode emulator. Without one, Debian's is unpacked into the cache: installing the
 # package would register it with the kernel for everybody.
 emulator() {
     local name unpacked=$cache/qemu-user
-    case $1 in aarch64-*) name=qemu-aarch64 ;; *) name=qemu-arm ;; esac
+    case $1 in aarch64-*) name='qemu-aarch64' ;; *) name='qemu-arm' ;; esac
     command -v "$name-static" || command -v "$name" && return
     [ -x "$unpacked/usr/bin/$name-static" ] || unpack_emulators "$unpacked" >&2 || return
     echo "$unpacked/usr/bin/$name-static"
@@ -111,6 +126,7 @@ emulator() {
 
 unpack_emulators() {
     local work
+    apt-cache show qemu-user-static >/dev/null 2>&1 || refresh_package_lists
     mkdir -p "$cache" && work=$(mktemp -d "$cache/unpack.XXXXXX") || return
     (cd "$work" && apt-get -qq -o APT::Sandbox::User=root download qemu-user-static && dpkg -x ./*.deb . && rm ./*.deb) &&
         mv "$work" "$1"

@@ -66,5 +66,7 @@ fn give_up_politely() -> Result<()> {
     holder.go_on();
     let _guard = lock.lock()?;
     println!("process {} has let go, and the lock is ours", holder.pid());
+    // Dropping it would kill it, perhaps before it has closed the lock.
+    holder.wait()?;
     Ok(())
 }

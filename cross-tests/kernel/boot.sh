@@ -4,7 +4,7 @@
 # boot.sh TARGET -: the same for a list of programs, a line each, on standard input.
 #
 # The programs find themselves, the binaries that cargo built beside them, and those named in SHMLOCK_ACTORS at the same
-# paths as here, and have the variables RUST_* and SHMLOCK_* of here. Nothing else is there but /bin/true:
+# paths as here, and have the variables RUST_* and SHMLOCK_* of here. Nothing else is there but true and sleep:
 # no shell, no network, no disk.
 set -euo pipefail
 here=$PWD
@@ -12,23 +12,15 @@ here=$PWD
 . cross-tests/linux.sh
 target=$1
 shift
-architecture=$(debian_name "$target")
 needs qemu-system-aarch64 qemu-system-arm cpio cpio
 
-# The kernel, once. Tmpfs, futex, console and initramfs are built in; no module is needed.
-kernel=$cache/kernel-$architecture
-if [ ! -e "$kernel/vmlinuz" ]; then
-    case $architecture in arm64) package=linux-image-arm64 ;; *) package=linux-image-armmp-lpae ;; esac
-    work=$(mktemp -d "$cache/unpack.XXXXXX")
-    foreign_package "$architecture" "$work" "$package" || skip "Debian's $package is out of reach"
-    mkdir -p "$kernel"
-    mv "$work"/boot/vmlinuz-* "$kernel/vmlinuz" && rm -r "$work"
-fi
+kernel=$(kernel_of "$target") || skip "Debian's kernel for $target is out of reach"
 
 root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
 mkdir -p "$root"/files/{bin,dev,proc,sys,tmp}
 ln -s /init "$root/files/bin/true"
+ln -s /init "$root/files/bin/sleep"
 env | grep -E '^(RUST|SHMLOCK)_[A-Z_]*=' >"$root/files/programs" || true
 lines() { if [ "$1" = - ]; then cat; else (IFS=$'\t' && echo "$*"); fi; }
 lines "$@" | sed "s|^|$here\t|" >>"$root/files/programs"
@@ -55,13 +47,13 @@ case $target in aarch64-*) linker=aarch64-linux-gnu-gcc ;; *) linker=arm-linux-g
     -C "linker=$linker" -o "$root/files/init" cross-tests/kernel/init.rs
 (cd "$root/files" && find . | cpio --quiet -o -H newc) >"$root/initramfs"
 
-case $architecture in
+case $target in
     # Of the cores with atomic instructions, one without pointer authentication: emulating that takes ten times longer.
-    arm64) machine=(qemu-system-aarch64 -M virt,gic-version=3 -cpu "${SHMLOCK_KERNEL_CPU:-neoverse-n1}") ;;
-    armhf) machine=(qemu-system-arm -M virt -cpu "${SHMLOCK_KERNEL_CPU:-cortex-a15}") ;;
+    aarch64-*) machine=(qemu-system-aarch64 -M 'virt,gic-version=3' -cpu "${SHMLOCK_KERNEL_CPU:-neoverse-n1}") ;;
+    *) machine=(qemu-system-arm -M virt -cpu "${SHMLOCK_KERNEL_CPU:-cortex-a15}") ;;
 esac
 # userspace=on: init ends the machine with an exit code. -nic none: a network card would want a firmware file.
-timeout --kill-after=5 "${SHMLOCK_KERNEL_TIMEOUT:-300}" "${machine[@]}" -smp 2 -m 512 -accel tcg,thread=multi \
+timeout --kill-after=5 "${SHMLOCK_KERNEL_TIMEOUT:-400}" "${machine[@]}" -smp 2 -m 512 -accel tcg,thread=multi \
     -nographic -no-reboot -nic none -semihosting-config enable=on,target=native,userspace=on \
-    -kernel "$kernel/vmlinuz" -initrd "$root/initramfs" \
+    -kernel "$kernel" -initrd "$root/initramfs" \
     -append "console=ttyAMA0 loglevel=1 panic=-1 rdinit=/init" </dev/null

@@ -20,7 +20,10 @@ const MOUNTS: [(&str, &str); 5] =
 
 fn main() {
     if std::process::id() != 1 {
-        return; // started as /bin/true
+        // Started as /bin/true, without arguments, or as /bin/sleep.
+        let seconds = env::args().nth(1).and_then(|seconds| seconds.parse().ok()).unwrap_or(0);
+        thread::sleep(Duration::from_secs(seconds));
+        return;
     }
     for (kind, at) in MOUNTS {
         let _ = fs::create_dir_all(at);

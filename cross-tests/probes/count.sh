@@ -2,7 +2,7 @@
 # Counts the instructions of one undisturbed acquire and release, exactly, and the same in each run: of this project's
 # locks, and on Linux of the C library's beside them. Fails if ours costs more than its robust one. Ends with Markdown.
 # `count.sh bare` leaves Linux out.
-# shellcheck disable=SC2317 # functions are called by `step`
+# shellcheck disable=SC2317,SC2016 # functions are called by `step`; the backticks are Markdown's
 set -euo pipefail
 . "$(dirname "$0")/../../ci/lib/common.sh"
 . cross-tests/bare/machine.sh
@@ -10,33 +10,40 @@ set -euo pipefail
 
 rows=''
 
-# counted PROGRAM QEMU...: what one acquire and one release take, as `N + N`. The emulator translates each instruction
-# apart and logs it; count.awk finds the calls by the addresses of three functions.
+# Each instruction apart, and logged.
+log=(-d 'exec,nochain')
+
+# counted PROGRAM COMMAND...: what one acquire and one release take, as `N + N`, by the log that the command prints.
+# count.awk finds the calls by the addresses of three functions.
 counted() {
-    local program=$1 prefix=aarch64-linux-gnu- address size name acquire release caller end_of_caller
+    local program=$1 prefix=aarch64-linux-gnu- address size name acquire release caller size_of_caller
     [ "$(od -An -tu1 -j4 -N1 "$program")" -eq 2 ] || prefix=arm-none-eabi-
     while read -r address size _ name; do
         case $name in
             cost_acquire) acquire=$address ;;
             cost_release) release=$address ;;
-            cost_caller) caller=$address end_of_caller=$((16#$address + 16#$size)) ;;
+            cost_caller) caller=$address size_of_caller=$size ;;
         esac
     done < <("${prefix}nm" -S "$program")
     # As text of equal length, which awk compares as we mean it.
-    "${@:2}" -d exec,nochain 2>&1 >/dev/null | LC_ALL=C awk -f cross-tests/probes/count.awk -v "acquire=$(hex "$acquire")" \
-        -v "release=$(hex "$release")" -v "caller=$(hex "$caller")" -v "caller_end=$(printf 'x%08x' "$end_of_caller")"
+    "${@:2}" 2>&1 >/dev/null | LC_ALL=C awk -f cross-tests/probes/count.awk \
+        -v "acquire=$(text "16#$acquire")" -v "release=$(text "16#$release")" \
+        -v "caller=$(text "16#$caller")" -v "caller_end=$(text "16#$caller + 16#$size_of_caller")"
 }
-hex() { printf 'x%08x' "$((16#$1))"; }
+text() { printf 'x%08x' "$(($1))"; }
 
 # bare NAME TARGET MACHINE FEATURE QEMU...: a row of the table.
 bare() {
     local count file
     build "$2" "$3" "$4" && file=$(program "$2" "$4") || return
     # shellcheck disable=SC2046 # an option and its value
-    count=$(counted "$file" emulate cost "${@:5}" $(one_instruction_per_block "$5") -kernel "$file") || return
+    count=$(counted "$file" emulate cost "${@:5}" $(one_instruction_per_block "$5") "${log[@]}" -kernel "$file") ||
+        return
     rows+="| $1 | $count | | | |"$'\n'
 }
 
+on_linux=no
+[ "${1:-}" = bare ] || ! use_linux || on_linux=yes
 use_machines
 virt=(-M virt -m 64 -cpu)
 for row in "AArch64, LSE|aarch64-unknown-none|virt64|+lse|qemu-system-aarch64 ${virt[*]} cortex-a76" \
@@ -49,6 +56,6 @@ for row in "AArch64, LSE|aarch64-unknown-none|virt64|+lse|qemu-system-aarch64 ${
     # shellcheck disable=SC2086 # words
     step "$name" bare "$name" "$target" "$machine" "$feature" $command
 done
-[ "${1:-}" = bare ] || count_on_linux
+[ $on_linux = no ] || count_on_linux
 printf '\n| instructions, acquire + release | `RegionLock` | `ShmLock` | mutex | robust mutex |\n|---|---|---|---|---|\n%s' "$rows"
 end

@@ -27,6 +27,7 @@ pub(crate) struct Tally {
 
 impl Ledger {
     pub(crate) const fn new() -> Self {
+        #[expect(clippy::declare_interior_mutable_const, reason = "only ever copied into a new place")]
         const ZERO: AtomicU32 = AtomicU32::new(0);
         Self { visits: ZERO, left: ZERO, right: ZERO, torn: ZERO, last: [ZERO; 2] }
     }
@@ -53,12 +54,13 @@ impl Ledger {
 
     /// Replaces the fencing token of the last visit, and gives back the one before.
     pub(crate) fn replace_last(&self, token: u64) -> u64 {
-        let bytes = token.to_le_bytes();
         let [low, high] = &self.last;
         let before = u64::from(high.load(Relaxed)) << 32 | u64::from(low.load(Relaxed));
-        let [a, b, c, d, e, f, g, h] = bytes;
-        low.store(u32::from_le_bytes([a, b, c, d]), Relaxed);
-        high.store(u32::from_le_bytes([e, f, g, h]), Relaxed);
+        #[allow(clippy::cast_possible_truncation, reason = "the two halves")]
+        {
+            low.store(token as u32, Relaxed);
+            high.store((token >> 32) as u32, Relaxed);
+        }
         before
     }
 
