@@ -8,7 +8,7 @@ jobs=("$@")
 
 # Where nobody watches, a job that hangs must not cost the others their turn. (Under `timeout`, Ctrl-C would not work.)
 limit=()
-[ -z "${CI:-}" ] || limit=(timeout --kill-after=10 600)
+[ -z "${CI:-}" ] || limit=(timeout --kill-after=10 1500)
 
 table='' failed=0
 for job in "${jobs[@]}"; do
@@ -18,7 +18,7 @@ for job in "${jobs[@]}"; do
     case $status in
         0) verdict=ok ;;
         77) verdict="skipped, see above" ;;
-        124) verdict="FAILED: no end within 10 minutes" failed=1 ;;
+        124) verdict="FAILED: no end within 25 minutes" failed=1 ;;
         *) verdict="FAILED" failed=1 ;;
     esac
     table+=$(printf '%-10s %4d s  %s' "$job" "$SECONDS" "$verdict")$'\n'

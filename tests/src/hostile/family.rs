@@ -1,4 +1,4 @@
-//! Forked children that share the test's code. For tests that run [`alone`](crate::hostile::alone) only: a child of a
+//! Forked children that share the test's code. For tests that run [`alone`](fn@crate::hostile::alone) only: a child of a
 //! process with many threads may find a lock taken for ever.
 
 #![allow(unsafe_code, reason = "fork, clone, waitpid and kill")]
