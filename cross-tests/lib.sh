@@ -1,4 +1,5 @@
-# Sourced by the scripts for bare metal, after ci/lib/common.sh: tools from packages, the linkers, steps and their table.
+# Sourced after ci/lib/common.sh: tools from packages, linkers for machines without an operating system, steps and their
+# table.
 # shellcheck shell=bash
 
 # needs PROGRAM PACKAGE ...: installs what is not there, if we may.

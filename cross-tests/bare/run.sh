@@ -12,7 +12,7 @@ parallel() {
     local name=$1
     step "$name: build" build "$2" "$3" "$4"
     set -- "${@:5}" -kernel "$(program "$2" "$4")"
-    step "$name: test" emulate "test 4000" "$@" -accel tcg,thread=multi
+    step "$name: test" emulate "test 10000" "$@" -accel tcg,thread=multi
     # shellcheck disable=SC2046 # an option and its value
     step "$name: control" emulate "control 100000 200" "$@" $(one_instruction_per_block "$1")
 }

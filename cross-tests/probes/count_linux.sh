@@ -17,8 +17,8 @@ use_linux() {
     for target in "${arm_linux[@]}"; do
         flags=$(variable "$target" RUSTFLAGS)
         # Loaded where the symbol table says.
-        step "build for $target" env "$flags=${!flags} -C relocation-model=static" cargo build --locked --quiet --release \
-            --manifest-path cross-tests/probes/cost/Cargo.toml --target "$target" --target-dir "$linux_dir"
+        step "build for $target" env "$flags=${!flags} -C relocation-model=static" cargo build --locked --quiet \
+            --release --manifest-path cross-tests/probes/cost/Cargo.toml --target "$target" --target-dir "$linux_dir"
     done
 }
 
@@ -28,7 +28,8 @@ linux() {
     qemu=$(emulator "$2")
     for lock in "${locks[@]}"; do
         file=$linux_dir/$2/release/$lock
-        count=$(QEMU_CPU=$3 counted "$file" "$qemu" "$(one_instruction_per_block "$qemu")" "${log[@]}" "$file") || return
+        count=$(QEMU_CPU=$3 counted "$file" "$qemu" "$(one_instruction_per_block "$qemu")" "${log[@]}" "$file") ||
+            return
         row+=" | $count" sums+=("$((count))")
     done
     rows+="$row |"$'\n'

@@ -1,7 +1,7 @@
 //! The shared test bodies, and the control, on a machine without an operating system.
 //!
-//! The command line, given to the emulator, says what to do: `test ROUNDS`, `control ROUNDS ATTEMPTS` or `cost`. The exit code
-//! is 0 if it went well; a control goes well if the lock with a hole was noticed.
+//! The command line, given to the emulator, says what to do: `test ROUNDS`, `control ROUNDS ATTEMPTS` or `cost`. The
+//! exit code is 0 if it went well; a control goes well if the lock with a hole was noticed.
 //!
 //! Each machine is one file. It brings its cores up with whatever its hardware needs before an atomic instruction may
 //! be used, and calls [`program::begin`] on the first and [`program::run`] on each of them.

@@ -60,10 +60,12 @@ pub(crate) fn run(index: u32, cores: u32) -> i32 {
         _ => be_noticed(&mut member),
     };
     member.leave();
-    while index != 0 {
+    loop {
+        if index == 0 {
+            return failed;
+        }
         hint::spin_loop();
     }
-    failed
 }
 
 fn test(member: &mut Member<'_>) -> i32 {
@@ -84,7 +86,7 @@ fn be_noticed(member: &mut Member<'_>) -> i32 {
         match noticed {
             Some(attempt) => println!("    the lock with a hole was noticed, attempt {attempt} of {rounds} rounds"),
             None => {
-                eprintln!("    the lock with a hole passed {attempts} times {rounds} rounds: this test sees nothing")
+                eprintln!("    the lock with a hole passed {attempts} times {rounds} rounds: this test sees nothing");
             }
         }
     }

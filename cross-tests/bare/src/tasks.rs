@@ -1,4 +1,4 @@
-//! One Cortex-M, two tasks, switched by SysTick after any instruction: MPS2 AN385 (M3), micro:bit (M0).
+//! One Cortex-M, two tasks, switched by `SysTick` after any instruction: MPS2 AN385 (M3), micro:bit (M0).
 //!
 //! Under QEMU's `-icount` a tick comes after an exact number of instructions, so a run can be repeated bit for bit.
 
@@ -11,8 +11,8 @@ use semihosting::println;
 
 use crate::program;
 
-// Both tasks run on the process stack, handlers on the main one. The hardware has pushed r0-r3, r12, lr, pc and the flags;
-// the rest goes below them, in instructions that the Cortex-M0 has.
+// Both tasks run on the process stack, handlers on the main one. The hardware has pushed r0-r3, r12, lr, pc and the
+// flags; the rest goes below them, in instructions that the Cortex-M0 has.
 global_asm!(
     ".pushsection .text.switch, \"ax\"",
     ".thumb",
@@ -63,6 +63,19 @@ unsafe extern "C" {
 const STACK_WORDS: usize = if cfg!(feature = "microbit") { 1024 } else { 4096 };
 static mut STACKS: [[u32; STACK_WORDS]; 2] = [[0; STACK_WORDS]; 2];
 
+/// The stack of a task that does not run, from its end down: what the hardware has pushed, and what we have.
+#[repr(C)]
+struct Frame {
+    ours: [u32; 8],
+    theirs: [u32; 6],
+    go_on_at: extern "C" fn() -> !,
+    flags: u32,
+}
+
+impl Frame {
+    const THUMB: u32 = 1 << 24;
+}
+
 /// What the switch needs to know.
 struct Switcher {
     /// Which task runs.
@@ -103,12 +116,9 @@ fn main() -> ! {
     let mut timer = Peripherals::take().expect("only once").SYST;
     let stacks = (&raw mut STACKS).cast::<[u32; STACK_WORDS]>();
     let end = |task| stacks.wrapping_add(task).wrapping_add(1).cast::<u32>();
-    // Task 1 as if it had been interrupted before its first instruction: 8 registers ours, 8 the hardware's.
-    let frame = end(1).wrapping_sub(16);
-    // SAFETY: within the stack of task 1, which nobody uses yet. Word 14 is the address to go on at.
-    unsafe { frame.add(14).write(second as extern "C" fn() -> ! as usize as u32) };
-    // SAFETY: as above. Word 15 is the flags: the Thumb bit.
-    unsafe { frame.add(15).write(1 << 24) };
+    let frame = end(1).cast::<Frame>().wrapping_sub(1);
+    // SAFETY: within the stack of task 1, aligned, and nobody uses it yet.
+    unsafe { frame.write(Frame { ours: [0; 8], theirs: [0; 6], go_on_at: second, flags: Frame::THUMB }) };
     // SAFETY: the timer is still off, so nobody else looks.
     let switcher = unsafe { &mut *SWITCHER.0.get() };
     switcher.stacks[1] = frame as u32;

@@ -6,6 +6,8 @@
 
 #![no_std]
 #![no_main]
+#![allow(clippy::no_mangle_with_rust_abi, reason = "found by name, called by nobody")]
+#![allow(clippy::inline_always, reason = "the checker follows one function at a time best")]
 
 use core::panic::PanicInfo;
 use core::sync::atomic::AtomicU32;

@@ -66,7 +66,7 @@ impl Flow {
                     }
                 }
                 _ if kind == Kind::Return { always: true } || kind == Kind::Return { always: false } => {
-                    returns.push(here)
+                    returns.push(here);
                 }
                 _ => {}
             }

@@ -9,18 +9,21 @@ pub mod pthread;
 #[macro_export]
 macro_rules! counted {
     ($lock:ty, $guard:ty, $take:expr) => {
+        #[allow(clippy::no_mangle_with_rust_abi, reason = "found by name, called by ourselves")]
         #[unsafe(no_mangle)]
         #[inline(never)]
         fn cost_acquire(lock: &$lock) -> Option<$guard> {
             $take(lock)
         }
 
+        #[allow(clippy::no_mangle_with_rust_abi, reason = "found by name, called by ourselves")]
         #[unsafe(no_mangle)]
         #[inline(never)]
         fn cost_release(guard: $guard) {
             drop(guard);
         }
 
+        #[allow(clippy::no_mangle_with_rust_abi, reason = "found by name, called by ourselves")]
         #[unsafe(no_mangle)]
         #[inline(never)]
         fn cost_caller(lock: &$lock) {

@@ -51,6 +51,7 @@ impl Mutex {
     }
 
     /// Takes it; `None` on any answer but success.
+    #[must_use]
     #[inline]
     pub fn lock(&self) -> Option<Held<'_>> {
         // SAFETY: initialised by `with`, and never moved.
