@@ -51,12 +51,14 @@ impl Birth {
     }
 
     /// The number itself; 0 is nobody's.
+    #[inline]
     pub(crate) fn generation(self) -> u32 {
         self.generation
     }
 }
 
 /// The generation of the running process, 0 if it has opened nothing yet. Async-signal-safe.
+#[inline]
 pub(crate) fn present_generation() -> u32 {
     // Partner: as in `Birth::here`.
     PRESENT.get().map_or(0, |present| present.load(Relaxed))

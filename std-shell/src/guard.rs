@@ -79,7 +79,11 @@ impl<'a> Guard<'a> {
 }
 
 impl Drop for Guard<'_> {
+    #[inline]
     fn drop(&mut self) {
+        if self.lock.give_undisturbed(self.hold) {
+            return;
+        }
         // Whatever is wrong has been logged where it was found; there is nobody to tell from a drop.
         let _ = self.lock.drop_guard(self.hold);
     }

@@ -26,7 +26,7 @@ use crate::inspect::{Holder, boot_seconds, pid_namespace};
 use crate::liveness::KernelProof;
 use crate::lock::ShmLock;
 use crate::signals::{BlockSignals, Blocked};
-use crate::thread::this_thread;
+use crate::thread::{this_thread, this_thread_of};
 use crate::wait::{GaveUp, Waiter, futex};
 
 /// The handle is inside a call that moves the owner word. Only a signal handler can see it.
@@ -34,11 +34,15 @@ pub(crate) const IN_TRANSITION: u32 = u32::MAX;
 
 /// Taking.
 impl ShmLock {
+    #[inline]
     pub(crate) fn guarded(&self, patience: Patience) -> Result<Guard<'_>> {
-        self.take_or_fail(patience)?;
+        if !self.take_undisturbed() {
+            self.take_or_fail(patience)?;
+        }
         Ok(self.new_guard())
     }
 
+    #[inline]
     pub(crate) fn new_guard(&self) -> Guard<'_> {
         self.guards.set(self.guards.get() + 1);
         Guard::new(self, self.hold.get())
@@ -49,6 +53,36 @@ impl ShmLock {
             return Ok(());
         }
         Err(Error::WouldBlock { name: self.name.to_string(), holder: self.holder_now() })
+    }
+
+    /// All of an outermost acquire when nothing is out of the ordinary; `false`, and nothing done, otherwise.
+    ///
+    /// It does what [`take`](Self::take) does, without passing a large `Result` through memory at three levels of calls,
+    /// which takes longer than the protocol itself.
+    #[inline]
+    fn take_undisturbed(&self) -> bool {
+        let ordinary = self.shared.is_ours()
+            && self.holds.get() == 0
+            && self.recorded.get()
+            && self.settings.block_signals == BlockSignals::Never
+            && log::max_level() < log::LevelFilter::Debug;
+        if !ordinary {
+            return false;
+        }
+        let region = self.shared.region();
+        self.holds.set(IN_TRANSITION);
+        compiler_fence(Ordering::SeqCst); // as in `in_transition`, whose closures would not be inlined here
+        self.slot.used_by(this_thread_of(self.shared.birth().generation()));
+        let taken = protocol::try_acquire(region.owner_word(), self.token, Arrival::Fresh, self.settings.fence);
+        if let Ok(acquisition) = taken {
+            self.begin(acquisition);
+        }
+        compiler_fence(Ordering::SeqCst);
+        self.holds.set(u32::from(taken.is_ok()));
+        if taken.is_ok_and(|acquisition| acquisition.owner_died) {
+            self.report_death();
+        }
+        taken.is_ok()
     }
 
     /// Takes the lock once more; `false` if one try was asked for and somebody else holds it.
@@ -77,7 +111,8 @@ impl ShmLock {
     }
 
     /// Runs `act` with the count saying so to signal handlers, then sets the count to what the result means.
-    #[inline]
+    #[allow(clippy::inline_always, reason = "its closures are the fast path; a call would pass them through memory")]
+    #[inline(always)]
     fn in_transition<R>(&self, act: impl FnOnce() -> R, holds_after: impl FnOnce(&R) -> u32) -> R {
         self.holds.set(IN_TRANSITION);
         compiler_fence(Ordering::SeqCst); // a handler on this thread sees the count change before the word does
@@ -166,7 +201,8 @@ impl ShmLock {
     }
 
     /// What a new holder does before its section begins.
-    #[inline]
+    #[allow(clippy::inline_always, reason = "part of the fast path of acquiring")]
+    #[inline(always)]
     fn begin(&self, acquisition: Acquisition) {
         let region = self.shared.region();
         region.count_acquisition(self.settings.fence);
@@ -221,6 +257,30 @@ impl ShmLock {
         }
         self.guards.set(self.guards.get() - 1);
         self.give_one_back()
+    }
+
+    /// All of the drop of an only guard when nothing is out of the ordinary; `false`, and nothing done, otherwise. It does
+    /// what [`drop_guard`](Self::drop_guard) does; see [`take_undisturbed`](Self::take_undisturbed).
+    #[inline]
+    pub(crate) fn give_undisturbed(&self, hold: u32) -> bool {
+        let ordinary = self.shared.is_ours()
+            && self.holds.get() == 1
+            && self.guards.get() == 1
+            && self.hold.get() == hold
+            && self.settings.block_signals == BlockSignals::Never
+            && log::max_level() < log::LevelFilter::Debug
+            && self.recovered.try_borrow().is_ok_and(|recovered| recovered.is_none());
+        if !ordinary {
+            return false;
+        }
+        self.guards.set(0);
+        let word = self.shared.region().owner_word();
+        match self.in_transition(|| protocol::release(word, self.token, self.settings.fence), |_| 0) {
+            Ok(Wake::Nobody) => {}
+            Ok(Wake::One) => futex::wake_one(word),
+            Err(found) => drop(self.overwritten(found)),
+        }
+        true
     }
 
     #[inline]

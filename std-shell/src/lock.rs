@@ -139,6 +139,7 @@ impl ShmLock {
     ///
     /// # Errors
     /// [`Error::Cancelled`], [`Error::WouldDeadlock`], [`Error::Orphaned`], [`Error::ForkedHandle`], [`Error::TooDeep`].
+    #[inline]
     pub fn lock(&self) -> Result<Guard<'_>> {
         self.guarded(Patience::Forever)
     }

@@ -119,6 +119,7 @@ impl Shared {
         self.birth.is_here()
     }
 
+    #[inline]
     pub(crate) fn birth(&self) -> Birth {
         self.birth
     }

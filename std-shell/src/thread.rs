@@ -14,9 +14,14 @@ thread_local! {
 /// Async-signal-safe: the thread-local has neither a lazy initialiser nor a destructor.
 #[inline]
 pub(crate) fn this_thread() -> u32 {
+    this_thread_of(fork::present_generation())
+}
+
+/// As [`this_thread`], for callers that know the present generation already.
+#[inline]
+pub(crate) fn this_thread_of(present: u32) -> u32 {
     THREAD.with(|cell| {
         let (generation, thread) = cell.get();
-        let present = fork::present_generation();
         if generation == present && thread != 0 {
             return thread;
         }
