@@ -23,7 +23,8 @@ build() {
         for file in tests/tests/$pattern.rs; do [ ! -e "$file" ] || names+=(--test "$(basename "$file" .rs)"); done
     done
     cargo test -p shmlock-tests "${names[@]}" --no-run --target "$1" >"$logs/build" 2>&1 || { cat "$logs/build"; return 1; }
-    sed -n 's/^ *Executable .*(\(.*\))$/\1/p' "$logs/build" >"$logs/programs.$1"
+    # Cargo names them from the working directory if they are below it; under the kernel there is none.
+    sed -n 's/^ *Executable .*(\(.*\))$/\1/p' "$logs/build" | xargs realpath >"$logs/programs.$1"
     [ "$(wc -l <"$logs/programs.$1")" = $((${#names[@]} / 2)) ]
 }
 
