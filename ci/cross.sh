@@ -13,6 +13,8 @@ jobs=(
     "kernel.sh $a64 $a32"
     "bare/run.sh"
     "probes/run.sh"
+    "probes/count.sh"
+    "lint.sh"
 )
 
 table='' failed=0 ran=0
