@@ -7,11 +7,12 @@
 //! 1. Open `A`, or make the file (`file.rs`). *If we die here:* nothing is left, or a whole, free file.
 //! 2. Presence on `A`. Busy: somebody is about to remove the file; start again. *If we die from here on:* the kernel
 //!    drops whatever `A` holds.
-//! 3. Does the file still have a name? If not, it was removed before we were present; start again.
+//! 3. Does the file still have a name? If not, it was removed before we were present; start again. Has it the size and
+//!    the magic of a lock? Give it memory, should it be half-made or a hole.
 //! 4. Map `A`, not to be inherited by children; check and claim the magic word.
 //! 5. The caller takes its token on `A`.
-//! 6. Open `B`. Another file by now: start again. Through `B`, our own byte must read as locked: where it does not,
-//!    the sandbox only pretends to lock, and nobody could ever be proven alive.
+//! 6. Open `B`. Another file by now: start again. Through `B`, our own byte must read as locked, and one that
+//!    nobody locks as free: where not, a sandbox only pretends to lock, and nobody could ever be proven alive or dead.
 //! 7. Close the descriptor of `A`. From now on the mapping alone holds our identity.
 //!
 //! # Leaving

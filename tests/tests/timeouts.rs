@@ -15,7 +15,7 @@ const SHORT: Duration = Duration::from_millis(150);
 const STRATEGIES: [WaitStrategy; 2] = [WaitStrategy::Futex, WaitStrategy::SleepPolling];
 
 /// Runs `test` with a handle for each way to sleep, on a lock that the actor may hold.
-fn with_each_way_to_sleep(interval: Duration, test: impl Fn(&ShmLock, &mut Actor)) {
+fn with_each_wait_strategy(interval: Duration, test: impl Fn(&ShmLock, &mut Actor)) {
     let scene = Scene::new();
     let name = scene.name("l");
     let mut holder = actor!("{name} desc=busy");
@@ -31,7 +31,7 @@ fn with_each_way_to_sleep(interval: Duration, test: impl Fn(&ShmLock, &mut Actor
 
 #[test]
 fn a_free_lock_is_taken_whatever_the_timeout() {
-    with_each_way_to_sleep(HOURS, |lock, _| {
+    with_each_wait_strategy(HOURS, |lock, _| {
         for timeout in [Duration::ZERO, Duration::from_nanos(1), SHORT, Duration::MAX] {
             drop(lock.try_lock_for(timeout).unwrap());
             lock.try_acquire_for(timeout).unwrap();
@@ -48,7 +48,7 @@ fn a_free_lock_is_taken_whatever_the_timeout() {
 
 #[test]
 fn a_timeout_of_zero_is_one_try_and_names_the_holder() {
-    with_each_way_to_sleep(HOURS, |lock, holder| {
+    with_each_wait_strategy(HOURS, |lock, holder| {
         holder.ask("lock l");
         let began = Instant::now();
         for error in [
@@ -70,7 +70,7 @@ fn a_timeout_of_zero_is_one_try_and_names_the_holder() {
 
 #[test]
 fn a_tiny_timeout_ends_at_once() {
-    with_each_way_to_sleep(HOURS, |lock, holder| {
+    with_each_wait_strategy(HOURS, |lock, holder| {
         holder.ask("lock l");
         let began = Instant::now();
         for nanos in [1, 10, 1_000, 1_000_000] {
@@ -86,7 +86,7 @@ fn a_tiny_timeout_ends_at_once() {
 
 #[test]
 fn a_sleep_is_cut_to_the_deadline_however_long_the_poll_interval() {
-    with_each_way_to_sleep(HOURS, |lock, holder| {
+    with_each_wait_strategy(HOURS, |lock, holder| {
         holder.ask("lock l");
         let began = Instant::now();
         let error = lock.try_lock_for(SHORT).map(drop).unwrap_err();
@@ -106,7 +106,7 @@ fn a_sleep_is_cut_to_the_deadline_however_long_the_poll_interval() {
 #[test]
 fn a_timeout_is_kept_to_the_precision_of_the_clock() {
     const TIMEOUT: Duration = Duration::from_millis(10);
-    with_each_way_to_sleep(HOURS, |lock, holder| {
+    with_each_wait_strategy(HOURS, |lock, holder| {
         holder.ask("lock l");
         let precise = (0..100).any(|_| {
             let began = Instant::now();
@@ -120,7 +120,7 @@ fn a_timeout_is_kept_to_the_precision_of_the_clock() {
 
 #[test]
 fn a_timeout_of_many_poll_intervals_is_waited_for_in_full() {
-    with_each_way_to_sleep(Duration::from_millis(1), |lock, holder| {
+    with_each_wait_strategy(Duration::from_millis(1), |lock, holder| {
         holder.ask("lock l");
         let began = Instant::now();
         assert!(matches!(lock.try_lock_for(SHORT), Err(Error::TimedOut { .. })));
@@ -131,7 +131,7 @@ fn a_timeout_of_many_poll_intervals_is_waited_for_in_full() {
 
 #[test]
 fn who_times_out_is_told_who_holds_it_and_why() {
-    with_each_way_to_sleep(HOURS, |lock, holder| {
+    with_each_wait_strategy(HOURS, |lock, holder| {
         holder.ask("lock l");
         let error = lock.try_lock_for(Duration::from_millis(1)).map(drop).unwrap_err();
         let who = error.holder().expect("the holder has written its record");
