@@ -5,6 +5,9 @@
 #[cfg(any(target_arch = "arm", target_arch = "aarch64"))]
 use core::arch::asm;
 
+#[cfg(not(any(target_arch = "arm", target_arch = "aarch64")))]
+use crate::sync::{Ordering, fence, spin_loop};
+
 /// Orders all earlier memory accesses before all later ones, for every observer in the system: other clusters, DSPs,
 /// DMA masters. ARM: `dmb sy` (Arm ARM, "Data Memory Barrier", full system). Elsewhere: a sequentially consistent fence.
 #[inline]
@@ -18,7 +21,7 @@ pub(crate) fn full_system() {
     }
     #[cfg(not(any(target_arch = "arm", target_arch = "aarch64")))]
     #[allow(clippy::disallowed_methods, reason = "stands in for the instruction where there is no ARM")]
-    core::sync::atomic::fence(core::sync::atomic::Ordering::SeqCst);
+    fence(Ordering::SeqCst);
 }
 
 /// Waits for an event: [`send_event`] on any core, an interrupt, or a tick of the event stream. Elsewhere: a spin hint.
@@ -32,7 +35,7 @@ pub(crate) fn wait_for_event() {
         asm!("wfe", options(nostack, preserves_flags));
     }
     #[cfg(not(any(target_arch = "arm", target_arch = "aarch64")))]
-    core::hint::spin_loop();
+    spin_loop();
 }
 
 /// Makes the stores before it visible, then signals every core that waits for an event. Elsewhere: nothing.

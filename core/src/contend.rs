@@ -5,7 +5,7 @@
 
 use crate::fence::Fence;
 use crate::protocol::{self, Acquisition, Arrival};
-use crate::sync::AtomicU32;
+use crate::sync::{AtomicU32, Relaxed};
 use crate::token::Token;
 use crate::wait::{Contention, Verdict, Wait};
 use crate::word::Word;
@@ -72,7 +72,11 @@ pub fn acquire_contended<F: Fence>(
         match verdict {
             Verdict::Retry => {}
             Verdict::Probe => {
-                if let Some(acquisition) = recover(word, seen, me, fence, liveness) {
+                // Not the owner whom we began to wait for: the lock may have changed hands since, and who would not be
+                // asked about now would be asked about one interval late. Partner: none. Relaxed: `take_over` judges
+                // again, under the proof.
+                let present = Word::from_bits(word.load(Relaxed));
+                if let Some(acquisition) = recover(word, present, me, fence, liveness) {
                     return Ok(acquisition);
                 }
             }
@@ -81,15 +85,15 @@ pub fn acquire_contended<F: Fence>(
     }
 }
 
-/// Takes over from the owner in `seen`, if it is proven dead and still named by the word.
+/// Takes over from the owner in `present`, if it is proven dead and still named by the word.
 fn recover<F: Fence>(
     word: &AtomicU32,
-    seen: Word,
+    present: Word,
     me: Token,
     fence: F,
     liveness: &mut impl Liveness,
 ) -> Option<Acquisition> {
-    let owner = seen.owner()?;
+    let owner = present.owner()?;
     liveness.while_dead(owner, || protocol::take_over(word, owner, me, fence))?
 }
 

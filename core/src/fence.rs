@@ -15,9 +15,8 @@
 
 #![allow(clippy::disallowed_methods, reason = "the one file that calls `fence`; everybody else calls these two")]
 
-use core::sync::atomic::{Ordering, fence};
-
 use crate::barrier;
+use crate::sync::{Ordering, fence};
 
 /// The two fences of one scope.
 pub trait Fence: Copy {

@@ -20,6 +20,7 @@
 //! zeroed static needs no initialiser, and there is no race between whoever makes the region and whoever uses it first.
 //! Words 0–63 share one cache line if the region is aligned to 64 bytes.
 
+#[cfg(not(loom))]
 use core::mem::{align_of, offset_of, size_of};
 
 use crate::sync::AtomicU32;
@@ -65,26 +66,36 @@ impl Magic {
     }
 }
 
+/// Words of the uuid, of *since* and of the description.
+///
+/// Under loom they are fewer: it follows every combination of values that a reader may see. Two words can be torn from
+/// each other, and so can words of different fields; more of them would show nothing else, at twice the time each.
+const UUID_WORDS: usize = if cfg!(loom) { 2 } else { 4 };
+const SINCE_WORDS: usize = if cfg!(loom) { 1 } else { 2 };
+const DESCRIPTION_WORDS: usize = if cfg!(loom) { 1 } else { 16 };
+
 /// The region as memory sees it. Only `region.rs` turns an address into one of these.
 #[repr(C)]
 #[derive(Debug)]
+#[cfg_attr(loom, derive(Default))]
 pub(crate) struct Words {
     pub(crate) owner: AtomicU32,
     pub(crate) generation: AtomicU32,
     pub(crate) magic: AtomicU32,
     pub(crate) recoveries: AtomicU32,
-    pub(crate) uuid: [AtomicU32; 4],
+    pub(crate) uuid: [AtomicU32; UUID_WORDS],
     pub(crate) pid: AtomicU32,
     pub(crate) pid_namespace: AtomicU32,
-    pub(crate) since: [AtomicU32; 2],
+    pub(crate) since: [AtomicU32; SINCE_WORDS],
     pub(crate) generation_high: AtomicU32,
     pub(crate) record_sequence: AtomicU32,
     pub(crate) record_token: AtomicU32,
     pub(crate) reserved: AtomicU32,
-    pub(crate) description: [AtomicU32; 16],
+    pub(crate) description: [AtomicU32; DESCRIPTION_WORDS],
 }
 
 // The layout is a contract with processes and cores compiled elsewhere: it may not follow a change of this struct.
+#[cfg(not(loom))]
 const _: () = {
     assert!(size_of::<Words>() == REGION_LEN);
     assert!(align_of::<Words>() == REGION_ALIGN);
@@ -103,7 +114,31 @@ const _: () = {
     assert!(offset_of!(Words, description) == 64);
 };
 
+#[cfg(not(loom))]
 impl Words {
+    /// The words of a copy of a region.
+    pub(crate) fn of_bytes(bytes: &[u8; REGION_LEN]) -> Self {
+        let little_endian = |bytes: &[u8]| bytes.iter().rev().fold(0, |word, &byte| word << 8 | u32::from(byte));
+        let mut words = bytes.chunks_exact(4).map(little_endian);
+        let mut next = || AtomicU32::new(words.next().unwrap_or_default());
+        // In the order of their offsets; fields are evaluated as they are written.
+        Self {
+            owner: next(),
+            generation: next(),
+            magic: next(),
+            recoveries: next(),
+            uuid: core::array::from_fn(|_| next()),
+            pid: next(),
+            pid_namespace: next(),
+            since: core::array::from_fn(|_| next()),
+            generation_high: next(),
+            record_sequence: next(),
+            record_token: next(),
+            reserved: next(),
+            description: core::array::from_fn(|_| next()),
+        }
+    }
+
     pub(crate) const fn zeroed() -> Self {
         #[expect(clippy::declare_interior_mutable_const, reason = "only ever copied into a new place")]
         const ZERO: AtomicU32 = AtomicU32::new(0);
@@ -112,15 +147,15 @@ impl Words {
             generation: ZERO,
             magic: ZERO,
             recoveries: ZERO,
-            uuid: [ZERO; 4],
+            uuid: [ZERO; UUID_WORDS],
             pid: ZERO,
             pid_namespace: ZERO,
-            since: [ZERO; 2],
+            since: [ZERO; SINCE_WORDS],
             generation_high: ZERO,
             record_sequence: ZERO,
             record_token: ZERO,
             reserved: ZERO,
-            description: [ZERO; 16],
+            description: [ZERO; DESCRIPTION_WORDS],
         }
     }
 }

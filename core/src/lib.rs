@@ -10,6 +10,7 @@
 //! * To lock something from firmware, take [`RegionLock`]: a region, a fixed token, a way of waiting.
 //! * To build another kind of lock, take the steps themselves from [`protocol`], and [`contend`] for the loop around
 //!   them. The crate `shmlock` does so to give names, kernel-proven recovery and futex waiting on Linux.
+//! * To look at a lock that can be copied but not mapped, over a debug probe for example, take [`snapshot`].
 //! * To write an implementation in another language, read `PROTOCOL.md` beside this crate's sources.
 //!
 //! # What it does not do
@@ -39,7 +40,7 @@
 //! `portable-atomic`: name that crate in the final program with one of its features `critical-section` or
 //! `unsafe-assume-single-core`.
 
-#![no_std]
+#![cfg_attr(not(loom), no_std)] // loom needs threads
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(not(target_endian = "little"))]
@@ -56,6 +57,8 @@ pub mod lock;
 pub mod protocol;
 pub mod record;
 pub mod region;
+#[cfg(not(loom))]
+pub mod snapshot;
 pub mod token;
 pub mod wait;
 pub mod word;

@@ -19,7 +19,7 @@ use crate::error::Error;
 use crate::fence::Fence;
 use crate::layout::DESCRIPTION_MAX;
 use crate::region::Region;
-use crate::sync::Relaxed;
+use crate::sync::{AtomicU32, Relaxed, spin_loop};
 use crate::token::Token;
 
 /// Text of at most [`DESCRIPTION_MAX`] bytes.
@@ -137,7 +137,7 @@ impl Region<'_> {
                 return Some(Holder { token, record });
             }
             token = now;
-            core::hint::spin_loop();
+            spin_loop();
         }
         Some(Holder { token, record: None })
     }
@@ -174,7 +174,7 @@ fn le_word(bytes: &[u8]) -> u32 {
     bytes.iter().rev().fold(0, |word, &byte| word << 8 | u32::from(byte))
 }
 
-fn read_bytes(bytes: &mut [u8], words: &[crate::sync::AtomicU32]) {
+fn read_bytes(bytes: &mut [u8], words: &[AtomicU32]) {
     for (chunk, word) in bytes.chunks_exact_mut(4).zip(words) {
         // Partner: `write_record`; ordered by the two fences of the caller.
         chunk.copy_from_slice(&word.load(Relaxed).to_le_bytes());

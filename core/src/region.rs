@@ -1,12 +1,15 @@
 //! From an address to atomic words: the only place in the core that dereferences a raw pointer.
 
-#![expect(unsafe_code, reason = "turns an address and a length into a reference to atomics")]
+#![cfg_attr(not(loom), expect(unsafe_code, reason = "turns an address and a length into a reference to atomics"))]
 
 use core::fmt;
+#[cfg(not(loom))]
 use core::ptr::NonNull;
 
 use crate::error::Error;
-use crate::layout::{MAGIC, Magic, REGION_ALIGN, REGION_LEN, Words};
+use crate::layout::{MAGIC, Magic, Words};
+#[cfg(not(loom))]
+use crate::layout::{REGION_ALIGN, REGION_LEN};
 use crate::sync::{AtomicU32, Relaxed};
 use crate::word::Word;
 
@@ -19,8 +22,22 @@ pub struct RegionMemory {
 impl RegionMemory {
     /// A free, untouched lock.
     #[must_use]
+    #[cfg(not(loom))]
     pub const fn new() -> Self {
         Self { words: Words::zeroed() }
+    }
+
+    /// A free, untouched lock. Loom makes its atomics at run time.
+    #[must_use]
+    #[cfg(loom)]
+    pub fn new() -> Self {
+        Self { words: Words::default() }
+    }
+
+    /// A private copy, see `snapshot.rs`.
+    #[cfg(not(loom))]
+    pub(crate) fn of_words(words: Words) -> Self {
+        Self { words }
     }
 }
 
@@ -85,6 +102,7 @@ impl<'a> Region<'a> {
     /// * They are accessed only by atomic operations of 32 bits, by anybody. Other *values* than the protocol's, even
     ///   from a hostile peer, are allowed: they cannot cause undefined behaviour.
     /// * No Rust reference to them other than to atomics exists.
+    #[cfg(not(loom))] // loom's atomics are no words in memory
     pub unsafe fn from_raw(address: NonNull<u8>, len: usize) -> Result<Self, Error> {
         let remainder = address.addr().get() % REGION_ALIGN;
         if remainder != 0 {

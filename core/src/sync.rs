@@ -1,11 +1,19 @@
-//! The one place that chooses where atomics come from.
+//! The one place that chooses where atomics come from, and with them the fence and the spin hint.
 //!
 //! A target with compare-and-swap uses the compiler's own type, which is also what Linux's futex call wants to be
-//! given. A Cortex-M0 has atomic loads and stores but no compare-and-swap: there it is `portable-atomic`'s.
+//! given. A Cortex-M0 has atomic loads and stores but no compare-and-swap: there it is `portable-atomic`'s. Under
+//! `cfg(loom)` all three are the model checker's, so that the models in `tests/loom` run this very code.
 
-#[cfg(target_has_atomic = "32")]
+#[cfg(all(target_has_atomic = "32", not(loom)))]
 pub use core::sync::atomic::AtomicU32;
-#[cfg(not(target_has_atomic = "32"))]
+#[cfg(loom)]
+pub use loom::sync::atomic::AtomicU32;
+#[cfg(not(any(target_has_atomic = "32", loom)))]
 pub use portable_atomic::AtomicU32;
 
-pub(crate) use core::sync::atomic::Ordering::Relaxed;
+#[cfg(not(loom))]
+pub(crate) use core::{hint::spin_loop, sync::atomic::fence};
+#[cfg(loom)]
+pub(crate) use loom::{hint::spin_loop, sync::atomic::fence};
+
+pub(crate) use core::sync::atomic::Ordering::{self, Relaxed};

@@ -6,7 +6,7 @@
 
 use crate::barrier;
 use crate::protocol::{self, Arrival};
-use crate::sync::{AtomicU32, Relaxed};
+use crate::sync::{AtomicU32, Relaxed, spin_loop};
 use crate::word::Word;
 
 /// What a way of waiting answers.
@@ -107,7 +107,7 @@ impl Wait for Spin {
             if self.left == 0 {
                 return Verdict::Probe;
             }
-            core::hint::spin_loop();
+            spin_loop();
             if contention.looks_free() {
                 return Verdict::Retry;
             }

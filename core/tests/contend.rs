@@ -166,6 +166,18 @@ fn a_dead_owner_is_replaced_while_the_proof_stands() {
 }
 
 #[test]
+fn an_owner_that_came_and_died_during_one_wait_is_replaced_after_that_wait() {
+    let word = AtomicU32::new(OTHER);
+    let script = |contention: &mut Contention<'_>| {
+        contention.word().store(THIRD | WAITERS, Relaxed);
+        Verdict::Probe
+    };
+    let (answer, calls) = contend(&word, script, |owner| owner == token(THIRD));
+    assert_eq!(answer, Ok(recovered(THIRD)));
+    assert_eq!(calls, [Wait(0, OTHER), Probe(THIRD)], "not one interval later");
+}
+
+#[test]
 fn flags_that_move_while_the_proof_comes_do_not_save_the_dead() {
     for (before, now) in FLAGS.into_iter().flat_map(|before| FLAGS.map(|now| (OTHER | before, OTHER | now))) {
         let word = AtomicU32::new(before);

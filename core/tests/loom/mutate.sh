@@ -1,0 +1,102 @@
+# Sourced by ci/loom.sh --mutate. Breaks a copy of core in one place at a time; a model has to fail.
+# shellcheck shell=bash disable=SC2154 # `models` comes from loom.sh
+
+# What is broken @ in which file @ by which sed script @ the model to try first: others may notice as well, later.
+# A script that changes nothing is an error: the code has moved on, and the list has to follow.
+mutations() {
+    cat <<'LIST'
+try_acquire without its fence @ src/protocol.rs @ /^pub fn try_acquire/,/^}/s/fence\.after_taking();// @ two_actors_exclude
+release without its fence @ src/protocol.rs @ /^pub fn release/,/^}/s/fence\.before_giving();// @ two_actors_exclude
+abandon without its fence @ src/protocol.rs @ /^pub fn abandon/,/^}/s/fence\.before_giving();// @ before_it_abandoned
+take_over without its fence @ src/protocol.rs @ /^pub fn take_over/,/^}/s/fence\.after_taking();// @ proof_of_its_death
+declare_stale without its fence @ src/protocol.rs @ /^pub fn declare_stale/,/^}/s/fence\.before_giving();// @ newcomer_freed
+write_record without its first fence @ src/record.rs @ s/fence\.before_giving();\(.*sees it odd\)/\1/ @ being_rewritten
+write_record without its second fence @ src/record.rs @ s/fence\.before_giving();\(.*sees all words\)/\1/ @ being_rewritten
+record_of without its first fence @ src/record.rs @ s/fence\.after_taking();\(.*the second\)/\1/ @ being_rewritten
+record_of without its second fence @ src/record.rs @ s/fence\.after_taking();\(.*the first\)/\1/ @ being_rewritten
+inner-shareable: no fence after taking @ src/fence.rs @ s/fence(Ordering::Acquire);// @ two_actors_exclude
+inner-shareable: no fence before giving @ src/fence.rs @ s/fence(Ordering::Release);// @ two_actors_exclude
+inner-shareable: the one after taking only releases @ src/fence.rs @ s/Ordering::Acquire/Ordering::Release/ @ two_actors_exclude
+inner-shareable: the one before giving only acquires @ src/fence.rs @ s/Ordering::Release/Ordering::Acquire/ @ two_actors_exclude
+full system: no fence after taking @ src/fence.rs @ /for FullSystem/,/^}/{/fn after/,/}/s/barrier::.*//} @ full_system
+full system: no fence before giving @ src/fence.rs @ /for FullSystem/,/^}/{/fn before/,/}/s/barrier::.*//} @ full_system
+full system: both only acquire @ src/barrier.rs @ s/Ordering::SeqCst/Ordering::Acquire/ @ full_system
+full system: both only release @ src/barrier.rs @ s/Ordering::SeqCst/Ordering::Release/ @ full_system
+scope chosen late, inner: no fence after taking @ src/fence.rs @ s/=> InnerShareable\.after_taking()/=> {}/ @ two_actors_exclude
+scope chosen late, inner: no fence before giving @ src/fence.rs @ s/=> InnerShareable\.before_giving()/=> {}/ @ two_actors_exclude
+scope chosen late, full: no fence after taking @ src/fence.rs @ s/=> FullSystem\.after_taking()/=> {}/ @ full_system
+scope chosen late, full: no fence before giving @ src/fence.rs @ s/=> FullSystem\.before_giving()/=> {}/ @ full_system
+taking over drops WAITERS @ src/word.rs @ /fn taken_over_by/,/}/s/ | WAITERS// @ both_rivals_come_through
+taking over does not set DIED @ src/word.rs @ /fn taken_over_by/,/}/s/ | DIED// @ both_rivals_come_through
+acquiring drops DIED @ src/word.rs @ /fn taken_by/,/}/s/ | DIED// @ before_it_abandoned
+releasing drops DIED @ src/word.rs @ /fn given_back/,/}/s/self.0 & DIED/0/ @ both_rivals_come_through
+abandoning does not set DIED @ src/word.rs @ /fn abandoned/,/}/s/DIED/0/ @ before_it_abandoned
+declaring consistent drops WAITERS @ src/word.rs @ /fn declared_consistent/,/}/s/!DIED/!(DIED | WAITERS)/ @ once_the_data_is_mended
+declaring consistent keeps DIED @ src/word.rs @ /fn declared_consistent/,/}/s/ & !DIED// @ once_the_data_is_mended
+a waiter acquires without WAITERS @ src/protocol.rs @ s/\(Arrival::Waited => .*\)\.with_waiters()/\1/ @ a_woken_sleeper
+a waiter forgets that it has marked @ src/wait.rs @ s/\*self\.arrival = Arrival::Waited;// @ a_woken_sleeper
+marking does not mark @ src/protocol.rs @ /^pub fn mark_waiting/,/^}/s/seen\.with_waiters()/seen/ @ of_two_actors
+releasing owes no wake @ src/protocol.rs @ /fn owed_by/,/}/s/before\.has_waiters()/false/ @ of_two_actors
+who gives up does not step aside @ src/contend.rs @ s/Err(step_aside(.*))/Err(seen)/ @ that_gives_up
+who gives up is not told that the lock is free @ src/contend.rs @ s/Err(now) => seen = now,/Err(_) => break,/ @ that_gives_up
+taking over from whoever it is @ src/protocol.rs @ s/while seen\.is_owned_by(dead)/while !seen.is_free()/ @ another_token
+taking over after the proof is let go @ src/contend.rs @ s/while_dead(owner, || \(.*\))?/while_dead(owner, || ()).and_then(|()| \1)/ @ same_token
+a stale word is left alone @ src/protocol.rs @ s/give(word, token, Word::abandoned)\.ok()/None/ @ keeps_nobody_waiting
+a stale word is freed without DIED @ src/protocol.rs @ s/give(word, token, Word::abandoned)/give(word, token, Word::given_back)/ @ newcomer_freed
+an acquisition is not counted @ src/record.rs @ s/words\.generation\.store(low, Relaxed);// @ two_actors_exclude
+an inner release gives back @ src/lock.rs @ /fn give_one_back/,/^    }/s/if holds > 0/if false/ @ an_inner_section
+the record's sequence is never odd @ src/record.rs @ s/words\.record_sequence\.store(writing, Relaxed);// @ being_rewritten
+an odd sequence is as good as an even one @ src/record.rs @ s/before == after && before % 2 == 0/before == after/ @ half_written
+the two sequences need not agree @ src/record.rs @ s/before == after && before % 2 == 0/before % 2 == 0/ @ being_rewritten
+both sequences are read before the record @ src/record.rs @ s/let before = .*/&\nlet early = words.record_sequence.load(Relaxed);/;s/let after = .*/let after = early;/ @ being_rewritten
+the record's token is not compared @ src/record.rs @ s/(whole && token == owner\.get())/whole/ @ owner_before
+in the models: a sleep does not compare @ tests/loom/kernel.rs @ s/unchanged && alive/alive/ @ of_two_actors
+LIST
+}
+
+# What no model can notice, and what notices it instead.
+unseen() {
+    cat <<'LIST'
+count_acquisition without its fence @ the probes of cross-tests. A death shows the halves to the heir in order, by its proof; the fence keeps the compiler from storing them the other way round.
+full system: both only acquire and release @ nothing: off ARM, where this line is, no step needs a stronger order. On ARM it is an instruction, and the probes of cross-tests look for it.
+after a wait, its former owner is asked about @ tests/contend.rs. A death is noticed later, and nothing else is wrong.
+holder() does not read the owner word again @ tests/record_readers.rs. What the record says was true when the reading began, so nothing here is wrong.
+LIST
+}
+
+# Always the same place, so that cargo builds the dependencies once. Its target directory is its own: two workspaces that
+# look alike would take each other's core for their own.
+copy=$CARGO_TARGET_DIR/mutant
+export CARGO_TARGET_DIR=$copy/target RUST_BACKTRACE=0
+
+# mutate FILE SCRIPT: a fresh copy, broken.
+mutate() {
+    mkdir -p "$copy" && rm -rf "$copy/core"
+    cp -r Cargo.toml Cargo.lock core "$copy"
+    sed -i 's/^members = .*/members = ["core"]/' "$copy/Cargo.toml"
+    sed -i "$2" "$copy/core/$1"
+    ! diff -q "core/$1" "$copy/core/$1" >/dev/null || die "changes nothing in core/$1: $2"
+}
+
+# first_failure [MODEL]: runs the models, prints the first that fails.
+first_failure() {
+    local log=$copy/log
+    timeout 600 "$binary" "$@" >"$log" 2>&1 || [ $? = 101 ] || die "the models did not end as tests do: $log"
+    sed -n 's/^test \(.*\) \.\.\. FAILED$/\1/p' "$log" | head -n 1
+}
+
+survivors=0
+while IFS=@ read -r name file script model; do
+    read -r name <<<"$name" && read -r file <<<"$file" && read -r model <<<"$model"
+    script=${script# } script=${script% }
+    mutate "$file" "$script"
+    binary=$(cargo test --quiet --manifest-path "$copy/Cargo.toml" "${models[@]}" --no-run --message-format=json |
+        sed -n 's/.*"executable":"\([^"]*\/loom-[^"]*\)".*/\1/p') || die "does not compile: $name"
+    noticed=$(first_failure "$model")
+    [ -n "$noticed" ] || noticed=$(first_failure)
+    [ -n "$noticed" ] || survivors=$((survivors + 1))
+    printf '%-52s %s\n' "$name" "${noticed:-SURVIVED}"
+done < <(mutations)
+while IFS=@ read -r name other; do printf '%-52s not seen here:%s\n' "${name% }" "$other"; done < <(unseen)
+echo "$survivors survived, $((SECONDS / 60)) min $((SECONDS % 60)) s"
+[ "$survivors" = 0 ]
