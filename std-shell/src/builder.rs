@@ -11,6 +11,7 @@ use crate::event::ExitEvent;
 use crate::file::Place;
 use crate::lock::ShmLock;
 use crate::name::{DEFAULT_DIRECTORY, Name, SUFFIX};
+use crate::outside::{self, Inspection};
 use crate::signals::BlockSignals;
 use crate::wait::WaitStrategy;
 
@@ -160,13 +161,34 @@ impl Builder {
             return Err(Error::ZeroPollInterval);
         }
         check_mode(self.mode)?;
-        let place = Place {
+        let place = self.place(&name);
+        ShmLock::enter(name, &place, self.settings.clone(), parse_description(&self.description)?)
+    }
+
+    /// Looks at the lock from outside; `None` if there is none.
+    ///
+    /// Needs to read the file and nothing more: it makes no handle, writes nothing, locks nothing, maps nothing and leaves
+    /// nothing. So it also works on a read-only mount, for root, and for a group that may only read; and the lock's
+    /// users do not notice. Never blocks.
+    ///
+    /// # Errors
+    /// [`Error::InvalidName`], [`Error::NotALock`], [`Error::System`].
+    ///
+    /// # Limits
+    /// Whose file it is and how wide open is not judged: in a stranger's file stands what the stranger says. By the time
+    /// the answer is read it may be different.
+    pub fn inspect(&self) -> Result<Option<Inspection>> {
+        let name = Name::new(&self.name)?;
+        outside::inspect(&self.place(&name), self.settings.fence)
+    }
+
+    fn place(&self, name: &Name) -> Place {
+        Place {
             path: name.path_in(&self.directory, SUFFIX),
             directory: self.directory.clone(),
             mode: self.mode,
             trusted_owner: self.trusted_owner,
-        };
-        ShmLock::enter(name, &place, self.settings.clone(), parse_description(&self.description)?)
+        }
     }
 }
 

@@ -177,6 +177,8 @@ pub enum NameProblem {
 pub enum Found {
     /// A symbolic link; links are not followed.
     Symlink,
+    /// A second name of a file that is no lock; it may be anybody's.
+    HardLink,
     /// A directory.
     Directory,
     /// A named pipe.
@@ -257,6 +259,7 @@ impl fmt::Display for Found {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Symlink => f.write_str("a symbolic link, which is not followed"),
+            Self::HardLink => f.write_str("a second name of a file that is no lock yet"),
             Self::Directory => f.write_str("a directory"),
             Self::Fifo => f.write_str("a named pipe"),
             Self::Socket => f.write_str("a socket"),

@@ -56,7 +56,7 @@ impl Identity {
 }
 
 impl Place {
-    fn system(&self, operation: &'static str, errno: Errno) -> Error {
+    pub(crate) fn system(&self, operation: &'static str, errno: Errno) -> Error {
         Error::System { operation, path: self.path.clone(), errno }
     }
 
@@ -64,7 +64,16 @@ impl Place {
     /// controlling terminal, and **without creating**: with `fs.protected_regular` set, `O_CREAT` on another's file in a
     /// sticky directory fails where plain opening works. open(2). `None`: nothing is there.
     pub(crate) fn open(&self) -> Result<Option<OwnedFd>> {
-        let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+        self.open_for(OFlags::RDWR)
+    }
+
+    /// As [`open`](Self::open), for whoever only looks.
+    pub(crate) fn open_to_look(&self) -> Result<Option<OwnedFd>> {
+        self.open_for(OFlags::RDONLY)
+    }
+
+    fn open_for(&self, access: OFlags) -> Result<Option<OwnedFd>> {
+        let flags = access | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
         match open(&self.path, flags, Mode::empty()) {
             Ok(fd) => Ok(Some(fd)),
             Err(Errno::NOENT) => Ok(None),
@@ -83,6 +92,15 @@ impl Place {
         Error::NotALock { path: self.path.clone(), found }
     }
 
+    /// The core's reasons to refuse what is in the file.
+    pub(crate) fn not_a_region(&self, error: shmlock_core::Error) -> Error {
+        match error {
+            shmlock_core::Error::OtherVersion { found } => self.not_a_lock(Found::Version { version: found }),
+            shmlock_core::Error::NotALock { found } => self.not_a_lock(Found::Magic { word: found }),
+            _ => self.system("map", Errno::INVAL),
+        }
+    }
+
     /// Makes the file, with the presence of its maker already on it, and then gives it its name: nobody sees it
     /// half-made, and a failure leaves nothing. `None`: look again, somebody else made it or it is there but empty.
     pub(crate) fn create(&self) -> Result<Option<OwnedFd>> {
@@ -95,6 +113,8 @@ impl Place {
             }
         };
         fchmod(&fd, Mode::from_raw_mode(self.mode)).map_err(|errno| self.system("set the mode of", errno))?;
+        // What nobody else would accept is not made: where we have no user number, or modes mean nothing.
+        self.judge(fd.as_fd())?;
         self.allocate(fd.as_fd())?;
         if !presence::announce(fd.as_fd()).map_err(|errno| self.no_byte_locks(errno))? {
             return Ok(None); // nobody else can know this file yet; whatever answered, start again
@@ -151,17 +171,22 @@ impl Place {
         }
     }
 
+    /// Whether the open file is a regular one.
+    pub(crate) fn check_kind(&self, fd: BorrowedFd<'_>) -> Result<Stat> {
+        let stat = fstat(fd).map_err(|errno| self.system("inspect", errno))?;
+        Err(self.not_a_lock(match FileType::from_raw_mode(stat.st_mode) {
+            FileType::RegularFile => return Ok(stat),
+            FileType::Fifo => Found::Fifo,
+            FileType::Directory => Found::Directory,
+            FileType::Socket => Found::Socket,
+            FileType::Symlink => Found::Symlink,
+            _ => Found::Device,
+        }))
+    }
+
     /// Whether the open file may be used: a regular file, of an owner we trust, no wider open than asked for.
     pub(crate) fn judge(&self, fd: BorrowedFd<'_>) -> Result<()> {
-        let stat = fstat(fd).map_err(|errno| self.system("inspect", errno))?;
-        match FileType::from_raw_mode(stat.st_mode) {
-            FileType::RegularFile => {}
-            FileType::Fifo => return Err(self.not_a_lock(Found::Fifo)),
-            FileType::Directory => return Err(self.not_a_lock(Found::Directory)),
-            FileType::Socket => return Err(self.not_a_lock(Found::Socket)),
-            FileType::Symlink => return Err(self.not_a_lock(Found::Symlink)),
-            _ => return Err(self.not_a_lock(Found::Device)),
-        }
+        let stat = self.check_kind(fd)?;
         if !self.trusts(&stat) {
             return Err(Error::ForeignOwner { path: self.path.clone(), uid: stat.st_uid });
         }
@@ -198,14 +223,16 @@ impl Place {
 
     /// Refuses a file of the right size with other content. Before it is mapped: a write fault would change its time of
     /// modification, and even a compare-and-swap that fails is one.
+    ///
+    /// Refuses a second name of a file that is no lock yet, too: in a directory such as `/dev/shm` another user may have
+    /// linked the lock's name to some empty file of ours, for us to write to it.
     pub(crate) fn check_magic(&self, fd: BorrowedFd<'_>) -> Result<()> {
         let mut word = [0; 4];
-        let read = pread(fd, &mut word, MAGIC_OFFSET).map_err(|errno| self.system("read", errno))?;
-        if read < word.len() {
-            return Ok(()); // truncated meanwhile: mapping it finds out
-        }
+        // Shorter: empty, or truncated meanwhile, which mapping it finds out.
+        pread(fd, &mut word, MAGIC_OFFSET).map_err(|errno| self.system("read", errno))?;
         let word = u32::from_le_bytes(word);
         match Magic::decode(word) {
+            Magic::Untouched if has_many_names(fd) => Err(self.not_a_lock(Found::HardLink)),
             Magic::Untouched | Magic::Ours => Ok(()),
             Magic::OtherVersion(version) => Err(self.not_a_lock(Found::Version { version })),
             Magic::Foreign => Err(self.not_a_lock(Found::Magic { word })),
@@ -230,6 +257,10 @@ impl Place {
 /// Whether the file has lost its name: whoever opens the name now gets another one.
 pub(crate) fn is_nameless(fd: BorrowedFd<'_>) -> bool {
     fstat(fd).is_ok_and(|stat| stat.st_nlink == 0)
+}
+
+fn has_many_names(fd: BorrowedFd<'_>) -> bool {
+    fstat(fd).is_ok_and(|stat| stat.st_nlink > 1)
 }
 
 fn has_one_name(fd: BorrowedFd<'_>) -> bool {

@@ -74,7 +74,7 @@ impl<'a> Guard<'a> {
     pub fn release(self) -> Result<()> {
         let (lock, hold) = (self.lock, self.hold);
         std::mem::forget(self);
-        lock.drop_guard(hold)
+        lock.drop_guard(hold).map_err(|loss| lock.told(loss))
     }
 }
 

@@ -178,9 +178,11 @@ impl ShmLock {
         if won.is_err_and(Word::is_free) {
             futex::wake_one(word); // the wake that we used up may have been meant for others
         }
+        if patience.is_one_try() && matches!(waiter.gave_up, Some(GaveUp::TimedOut) | None) {
+            return Ok(None); // before anything is allocated: a signal handler may have called
+        }
         let name = self.name.to_string();
         Err(match waiter.gave_up {
-            Some(GaveUp::TimedOut) | None if patience.is_one_try() => return Ok(None),
             Some(GaveUp::TimedOut) | None => {
                 Error::TimedOut { name, waited: start.elapsed(), holder: self.holder_now() }
             }
@@ -250,10 +252,12 @@ impl ShmLock {
 impl ShmLock {
     /// Ends one guard of the hold with this number, if that hold still lasts.
     #[inline]
-    pub(crate) fn drop_guard(&self, hold: u32) -> Result<()> {
-        self.check_process()?;
+    pub(crate) fn drop_guard(&self, hold: u32) -> std::result::Result<(), Loss> {
+        if !self.shared.is_ours() {
+            return Err(self.forked());
+        }
         if hold != self.hold.get() || !self.is_held() {
-            return Err(self.not_held());
+            return Err(Loss::NotHeld);
         }
         self.guards.set(self.guards.get() - 1);
         self.give_one_back()
@@ -278,13 +282,13 @@ impl ShmLock {
         match self.in_transition(|| protocol::release(word, self.token, self.settings.fence), |_| 0) {
             Ok(Wake::Nobody) => {}
             Ok(Wake::One) => futex::wake_one(word),
-            Err(found) => drop(self.overwritten(found)),
+            Err(found) => _ = self.overwritten(found),
         }
         true
     }
 
     #[inline]
-    pub(crate) fn give_one_back(&self) -> Result<()> {
+    pub(crate) fn give_one_back(&self) -> std::result::Result<(), Loss> {
         match self.holds.get() {
             1 => {
                 log::debug!("releasing {self}");
@@ -341,11 +345,29 @@ pub(crate) fn free_stale(region: Region<'_>, token: Token, fence: FenceScope) {
     }
 }
 
+/// Why a hold could not be given back as it should. An [`Error`] without its text, for drops allocate nothing.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Loss {
+    Forked,
+    NotHeld,
+    Overwritten,
+}
+
 /// Words for what went wrong.
 impl ShmLock {
+    #[cold]
+    pub(crate) fn told(&self, loss: Loss) -> Error {
+        let name = self.name.to_string();
+        match loss {
+            Loss::Forked => Error::ForkedHandle { name },
+            Loss::NotHeld => Error::NotHeld { name },
+            Loss::Overwritten => Error::Overwritten { name, path: self.path().to_owned() },
+        }
+    }
+
     #[inline]
     pub(crate) fn check_process(&self) -> Result<()> {
-        if self.shared.is_ours() { Ok(()) } else { Err(self.forked()) }
+        if self.shared.is_ours() { Ok(()) } else { Err(self.told(self.forked())) }
     }
 
     /// The region, in the process that it belongs to.
@@ -360,14 +382,9 @@ impl ShmLock {
     }
 
     #[cold]
-    fn forked(&self) -> Error {
+    fn forked(&self) -> Loss {
         log::warn!("{self} belongs to the parent process and was used in a forked child");
-        Error::ForkedHandle { name: self.name.to_string() }
-    }
-
-    #[cold]
-    pub(crate) fn not_held(&self) -> Error {
-        Error::NotHeld { name: self.name.to_string() }
+        Loss::Forked
     }
 
     #[cold]
@@ -376,8 +393,8 @@ impl ShmLock {
     }
 
     #[cold]
-    pub(crate) fn overwritten(&self, found: Word) -> Error {
+    pub(crate) fn overwritten(&self, found: Word) -> Loss {
         log::warn!("{self}: the owner word was overwritten while we held the lock; it is now {found:?}");
-        Error::Overwritten { name: self.name.to_string(), path: self.path().to_owned() }
+        Loss::Overwritten
     }
 }

@@ -1,12 +1,14 @@
 //! Who holds it, and is it healthy? Looking changes nothing.
 
 use std::fmt;
+use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
-use shmlock_core::{FenceScope, Region, Token};
+use shmlock_core::{FenceScope, Region, Token, Word};
 use uuid::Uuid;
 
+use crate::file::is_nameless;
 use crate::liveness::{Life, life_of};
 use crate::shm::Shared;
 
@@ -111,21 +113,39 @@ pub struct Health {
     pub orphaned: bool,
 }
 
+/// How often to look again at an owner that seems dead but is no owner any more. Arbitrary: a second time is rare.
+pub(crate) const LOOKS: u32 = 16;
+
 impl Health {
+    /// Of a copy of the region, by one who has no handle; `probe` is any description of the file.
+    pub(crate) fn of_copy(copy: Region<'_>, probe: BorrowedFd<'_>) -> Self {
+        let word = copy.word();
+        let life = |owner| Occupancy::Theirs(life_of(probe, owner));
+        Self {
+            occupancy: word.owner().map_or(Occupancy::Free, life),
+            waiters: word.has_waiters(),
+            owner_died: word.owner_died(),
+            recoveries: copy.recoveries(),
+            orphaned: is_nameless(probe),
+        }
+    }
+
     pub(crate) fn look(shared: &Shared, me: Token, held: bool) -> Self {
-        let word = shared.region().word();
-        let occupancy = match word.owner() {
-            None => Occupancy::Free,
-            Some(owner) if owner == me && held => Occupancy::Ours,
-            // Nobody else can have our token: whatever wrote it is no owner.
-            Some(owner) if owner == me => Occupancy::Theirs(Life::Dead),
-            Some(owner) => Occupancy::Theirs(life_of(shared.probe(), owner)),
-        };
+        let region = shared.region();
+        let (word, occupancy) = occupancy(
+            || region.word(),
+            |owner| match owner == me {
+                true if held => Occupancy::Ours,
+                // Nobody else can have our token: whatever wrote it is no owner.
+                true => Occupancy::Theirs(Life::Dead),
+                false => Occupancy::Theirs(life_of(shared.probe(), owner)),
+            },
+        );
         Self {
             occupancy,
             waiters: word.has_waiters(),
             owner_died: word.owner_died(),
-            recoveries: shared.region().recoveries(),
+            recoveries: region.recoveries(),
             orphaned: shared.is_orphaned(),
         }
     }
@@ -158,6 +178,24 @@ impl fmt::Display for Health {
         }
         Ok(())
     }
+}
+
+/// Who has the word that `look` shows, by `judge`.
+///
+/// An owner that gave the lock back and closed its handle between the look at the word and that at its life has not died:
+/// the word says so, for a dead owner stands there until it is replaced.
+fn occupancy(look: impl Fn() -> Word, judge: impl Fn(Token) -> Occupancy) -> (Word, Occupancy) {
+    let mut word = look();
+    for _ in 0..LOOKS {
+        let Some(owner) = word.owner() else { return (word, Occupancy::Free) };
+        let occupancy = judge(owner);
+        let now = look();
+        if occupancy != Occupancy::Theirs(Life::Dead) || now.owner() == Some(owner) {
+            return (word, occupancy);
+        }
+        word = now;
+    }
+    (word, Occupancy::Theirs(Life::Unknown))
 }
 
 /// Seconds on the clock that counts from boot and also while suspended, `clock_gettime(2)`.

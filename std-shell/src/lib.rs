@@ -33,7 +33,7 @@
 //!
 //! * **No order among waiters**, no priority inheritance, no readers–writer lock, no network file systems.
 //! * **A dead owner is noticed within one poll interval** (50 ms) of the moment its process is gone, which the kernel
-//!   takes about 0.1 s per GiB of its memory to bring about; a core dump takes longer.
+//!   takes 0.1 to 0.3 s per GiB of its memory to bring about; a core dump takes longer.
 //! * **Do not remove the file** of a lock in use: the old users and the new would hold two locks. Waiters notice
 //!   ([`Error::Orphaned`]), holders do not. systemd-logind does so to `/dev/shm` files of a user who logs out, unless
 //!   `RemoveIPC=no`; use a system user or [`Builder::directory`].
@@ -66,6 +66,7 @@ mod logger;
 mod mapping;
 mod name;
 mod ofd;
+mod outside;
 mod presence;
 mod registry;
 mod shm;
@@ -85,6 +86,7 @@ pub use lock::ShmLock;
 #[cfg(feature = "logger")]
 pub use logger::{Line, Logger};
 pub use name::NAME_MAX;
+pub use outside::Inspection;
 pub use signals::BlockSignals;
 pub use wait::WaitStrategy;
 

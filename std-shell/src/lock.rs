@@ -14,8 +14,8 @@ use crate::error::{Error, Result};
 use crate::event::ExitEvent;
 use crate::file::Place;
 use crate::guard::{Guard, Recovered};
-use crate::hold::{self, IN_TRANSITION};
-use crate::inspect::{Health, Holder};
+use crate::hold::{self, IN_TRANSITION, Loss};
+use crate::inspect::{Health, Holder, boot_seconds};
 use crate::name::Name;
 use crate::registry::{self, Entry, Slot};
 use crate::shm::{Keep, Shared};
@@ -37,7 +37,8 @@ use crate::token;
 ///
 /// # In a signal handler
 /// [`try_lock`](Self::try_lock) on a handle that the interrupted code is using answers `None`; it neither blocks nor
-/// corrupts anything. It is async-signal-safe as long as the logger is (or `debug` events are off).
+/// corrupts anything. It is async-signal-safe as long as the logger is (or `debug` events are off) and the answer is no
+/// error: the text of an error is allocated.
 ///
 /// # Examples
 /// ```
@@ -90,6 +91,9 @@ impl ShmLock {
     }
 
     pub(crate) fn enter(name: Name, place: &Place, settings: Settings, description: Description) -> Result<Self> {
+        // The first reading of a clock in a process looks for the vDSO, which before Linux 6.4 takes memory. The first
+        // `try_lock` must not: a signal handler may call it.
+        let _ = boot_seconds();
         let system = |errno| Error::System { operation: "get random bytes for", path: place.path.clone(), errno };
         let uuid = uuid::Builder::from_random_bytes(token::random_bytes().map_err(system)?).into_uuid();
         let (shared, token) = Shared::enter(place, Keep::Marked, settings.open_timeout, |a, region| {
@@ -147,7 +151,7 @@ impl ShmLock {
     /// Takes the lock if it is free, ours, or a dead owner's; `None` if somebody else holds it. Never blocks.
     ///
     /// # Errors
-    /// [`Error::ForkedHandle`], [`Error::TooDeep`].
+    /// [`Error::Orphaned`] for a dead owner's lock whose file was removed; [`Error::ForkedHandle`], [`Error::TooDeep`].
     pub fn try_lock(&self) -> Result<Option<Guard<'_>>> {
         Ok(self.take(Patience::None)?.then(|| self.new_guard()))
     }
@@ -216,13 +220,13 @@ impl ShmLock {
     pub fn release(&self) -> Result<()> {
         self.check_process()?;
         if !self.is_held() {
-            return Err(Error::NotHeld { name: self.name.to_string() });
+            return Err(self.told(Loss::NotHeld));
         }
         let guards = self.guards.get();
         if self.holds.get() == guards {
             return Err(Error::GuardsAlive { name: self.name.to_string(), guards });
         }
-        self.give_one_back()
+        self.give_one_back().map_err(|loss| self.told(loss))
     }
 
     /// Gives back every hold of this handle at once, guards included: they then hold nothing, and their drop does
@@ -237,7 +241,7 @@ impl ShmLock {
         }
         self.guards.set(0);
         self.holds.set(1);
-        self.give_one_back()?;
+        self.give_one_back().map_err(|loss| self.told(loss))?;
         Ok(true)
     }
 
@@ -285,9 +289,10 @@ impl ShmLock {
     pub fn declare_consistent(&self) -> Result<()> {
         let region = self.region()?;
         if !self.is_held() {
-            return Err(Error::NotHeld { name: self.name.to_string() });
+            return Err(self.told(Loss::NotHeld));
         }
-        protocol::declare_consistent(region.owner_word(), self.token).map_err(|found| self.overwritten(found))?;
+        protocol::declare_consistent(region.owner_word(), self.token)
+            .map_err(|found| self.told(self.overwritten(found)))?;
         self.recovered.replace(None);
         Ok(())
     }

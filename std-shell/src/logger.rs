@@ -110,6 +110,7 @@ impl Logger {
     fn output(&self, level: LevelFilter, colors: bool) -> fern::Dispatch {
         let (name, format) = (self.name.clone(), Arc::clone(&self.format));
         fern::Dispatch::new().level(level).format(move |out, message, record| {
+            #[allow(clippy::disallowed_methods, reason = "a log says what the wall clock said")]
             let line = Line { time: SystemTime::now(), name: &name, level: record.level(), message };
             let text = format(&line);
             match color_of(record.level()) {

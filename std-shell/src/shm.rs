@@ -17,13 +17,14 @@
 //!
 //! # Leaving
 //!
-//! 1. Note whether the word is free.
-//! 2. Unmap: token and presence go.
-//! 3. If it was free, and we get the presence byte for ourselves, and the word is still free, and the file has its
-//!    name: remove it.
-//! 4. Close `B`.
+//! 1. Unmap: token and presence go.
+//! 2. If we get the presence byte for ourselves, and the word is free, and the file has its name: remove it.
+//! 3. Close `B`.
 //!
-//! *If we die anywhere:* a free file stays, and goes with the next who leaves. *If we are stopped* in step 3 with the
+//! The word is looked at in step 2 and never before: with a look while others are present, who sees it held and leaves it
+//! to the holder may still be present when the holder leaves, and then neither removes the file.
+//!
+//! *If we die anywhere:* a free file stays, and goes with the next who leaves. *If we are stopped* in step 2 with the
 //! presence byte, openers wait for us: [`Error::OpenTimedOut`] says so.
 
 #![allow(unsafe_code, reason = "keeps a region beside the mapping that it points into")]
@@ -151,7 +152,11 @@ impl<'p> Entrance<'p> {
             Some(fd) => (fd, false),
             None => match place.create()? {
                 Some(fd) => (fd, true),
-                None => return Ok(None),
+                // At once: should our time be over by now, a file that we have made empty would stay.
+                None => match place.open()? {
+                    Some(fd) => (fd, false),
+                    None => return Ok(None),
+                },
             },
         };
         if !made {
@@ -180,11 +185,7 @@ impl<'p> Entrance<'p> {
             errno => system("allocate memory for", errno),
         })?;
         // SAFETY: `Entrance` and `Shared` keep the region beside the mapping, and hand it out only by a shorter borrow.
-        let region = unsafe { mapping.region() }.map_err(|error| match error {
-            shmlock_core::Error::OtherVersion { found } => place.not_a_lock(Found::Version { version: found }),
-            shmlock_core::Error::NotALock { found } => place.not_a_lock(Found::Magic { word: found }),
-            _ => system("map", Errno::INVAL),
-        })?;
+        let region = unsafe { mapping.region() }.map_err(|error| place.not_a_region(error))?;
         Ok((region, mapping))
     }
 
@@ -239,11 +240,8 @@ impl Drop for Shared {
             mapping.forget();
             return;
         }
-        let leave = self.keep == Keep::Nothing || self.region.word() == Word::FREE;
         drop(mapping);
-        if leave {
-            self.place.remove_if_last(self.b.as_fd(), || may_go(self.b.as_fd(), self.keep));
-        }
+        self.place.remove_if_last(self.b.as_fd(), || may_go(self.b.as_fd(), self.keep));
     }
 }
 

@@ -83,6 +83,9 @@ impl Waiter<'_> {
             self.probed = true;
             return Ok(Verdict::Probe);
         }
+        if self.patience.is_one_try() {
+            return Err(GaveUp::TimedOut); // whatever the event says: it ends waiting, and nobody waits here
+        }
         let event = self.allowed_by()?;
         let limit = self.patience.clamp(self.interval).ok_or(GaveUp::TimedOut)?;
         // Our own token can stand in the word only by corruption: who waits holds nothing.

@@ -1,0 +1,70 @@
+//! A look at a lock by one who has no handle: with the right to read its file, and no more.
+//!
+//! The file is read and not mapped, so that it may lie on a read-only mount and be truncated meanwhile without a fault.
+//! No byte of it is locked: the looker is not present, keeps no file, and stands in nobody's way.
+
+use std::fmt;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use rustix::io::pread;
+use shmlock_core::layout::REGION_LEN;
+use shmlock_core::snapshot::snapshot;
+use shmlock_core::{FenceScope, Region, RegionMemory};
+
+use crate::error::{Found, Result};
+use crate::file::Place;
+use crate::inspect::{Health, Holder, LOOKS, Occupancy};
+use crate::liveness::Life;
+
+/// A lock as it looks from outside, see [`Builder::inspect`](crate::Builder::inspect).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Inspection {
+    /// Who holds it; `None` if nobody.
+    pub holder: Option<Holder>,
+    /// Its state. The occupancy is never [`Ours`](Occupancy::Ours): handles of this process are seen as others are.
+    pub health: Health,
+}
+
+impl fmt::Display for Inspection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.health)?;
+        self.holder.as_ref().map_or(Ok(()), |holder| write!(f, "; holder: {holder}"))
+    }
+}
+
+/// Looks at the lock; `None` if there is none.
+pub(crate) fn inspect(place: &Place, fence: FenceScope) -> Result<Option<Inspection>> {
+    let Some(fd) = place.open_to_look()? else { return Ok(None) };
+    place.check_kind(fd.as_fd())?;
+    place.check_size(fd.as_fd())?;
+    let mut seen = look(place, fd.as_fd(), fence)?;
+    for _ in 0..LOOKS {
+        if seen.health.occupancy != Occupancy::Theirs(Life::Dead) {
+            break;
+        }
+        // As in `inspect.rs`: whoever does not stand in the word any more has not died.
+        let before = std::mem::replace(&mut seen, look(place, fd.as_fd(), fence)?);
+        if before.holder.map(|holder| holder.token()) == seen.holder.as_ref().map(Holder::token) {
+            break;
+        }
+    }
+    Ok(Some(seen))
+}
+
+fn look(place: &Place, fd: BorrowedFd<'_>, fence: FenceScope) -> Result<Inspection> {
+    let copy = copy(place, fd, fence)?;
+    let region = Region::new(&copy).map_err(|error| place.not_a_region(error))?;
+    Ok(Inspection { holder: Holder::read(region, fence), health: Health::of_copy(region, fd) })
+}
+
+/// The whole region, pread(2). An empty file is a lock that nobody has used yet.
+fn copy(place: &Place, fd: BorrowedFd<'_>, fence: FenceScope) -> Result<RegionMemory> {
+    snapshot(fence, || {
+        let mut bytes = [0; REGION_LEN];
+        match pread(fd, &mut bytes, 0).map_err(|errno| place.system("read", errno))? {
+            0 | REGION_LEN => Ok(bytes),
+            read => Err(place.not_a_lock(Found::Size { bytes: read as u64 })),
+        }
+    })
+}
