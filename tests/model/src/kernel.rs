@@ -1,0 +1,84 @@
+//! What the kernel answers: names, byte locks, sleepers. Each function is one system call, or one moment of it.
+
+use crate::place::Place;
+use crate::squeezed::{Squeezed, TOKENS, TokenNumber};
+use crate::world::{FILES, File, Link, NOWHERE, Presence, World};
+
+impl World {
+    /// The file that has the name.
+    pub(crate) fn named(&self) -> Option<u8> {
+        (0..FILES).find(|&file| self.files[file].link == Link::Named).map(index)
+    }
+
+    /// Makes a file with the name; `None` if there is one.
+    pub(crate) fn create(&mut self, empty: bool) -> Option<u8> {
+        if self.named().is_some() {
+            return None;
+        }
+        let file = (0..FILES).find(|&file| self.files[file].link == Link::None).expect("more files than processes");
+        self.files[file] = File { link: Link::Named, word: Squeezed::FREE, empty, torn: false };
+        Some(index(file))
+    }
+
+    /// Takes the name away from whichever file has it.
+    pub(crate) fn unlink(&mut self) {
+        if let Some(file) = self.named() {
+            self.files[usize::from(file)].link = Link::Nameless;
+        }
+    }
+
+    /// Forgets nameless files that nobody has open.
+    pub(crate) fn forget_unused(&mut self) {
+        for file in 0..FILES {
+            let used = self.processes.iter().any(|process| process.a == index(file) || process.b == index(file));
+            if self.files[file].link == Link::Nameless && !used {
+                self.files[file] = File::default();
+            }
+        }
+    }
+
+    /// Whether the byte of a token is locked on this file. For asking through a description without locks of its own.
+    pub(crate) fn is_token_locked(&self, file: u8, token: TokenNumber) -> bool {
+        token != 0
+            && self.processes.iter().any(|process| {
+                (process.a == file && process.token == token) || (process.b == file && process.adopted == token)
+            })
+    }
+
+    /// The tokens that a newcomer on this file could get, lowest first.
+    pub(crate) fn free_tokens(&self, file: u8) -> impl Iterator<Item = TokenNumber> + '_ {
+        (1..=TOKENS).filter(move |&token| !self.is_token_locked(file, token))
+    }
+
+    /// Whether anybody but `who` has the presence byte of this file locked in this way.
+    pub(crate) fn is_present(&self, file: u8, presence: Presence, who: usize) -> bool {
+        self.processes.iter().enumerate().any(|(index, process)| {
+            let on = if presence == Presence::Alone { process.b } else { process.a };
+            index != who && process.presence == presence && on == file
+        })
+    }
+
+    /// Who sleeps on the word of this file. A process that was stopped in its sleep has left the queue.
+    pub(crate) fn sleepers(&self, file: u8) -> impl Iterator<Item = usize> + '_ {
+        self.processes.iter().enumerate().filter_map(move |(index, process)| {
+            (process.at == Place::Asleep && process.a == file && process.can_move()).then_some(index)
+        })
+    }
+
+    /// What happens to the locks of a handle when the mapping, or the process, is gone. If the word names it, then an
+    /// owner has died.
+    pub(crate) fn drop_identity(&mut self, who: usize) {
+        let process = &mut self.processes[who];
+        let (file, token) = (process.a, process.token);
+        process.token = 0;
+        process.presence = Presence::None;
+        process.a = NOWHERE;
+        if let Some(file) = self.files.get_mut(usize::from(file)) {
+            file.torn |= file.word.names(token);
+        }
+    }
+}
+
+fn index(file: usize) -> u8 {
+    u8::try_from(file).unwrap_or(NOWHERE)
+}

@@ -1,0 +1,59 @@
+//! Prints what the search finds. Without an argument: what the tests search. `large`: the larger bounds, and only them.
+//! `trace`: each flaw with the way to its breach.
+
+use std::env;
+use std::process::ExitCode;
+
+use shmlock_model::cases::{Case, FLAWS, FlawCase, LARGE, SMALL, STOPPED};
+use shmlock_model::{Flaws, Report, search};
+
+fn main() -> ExitCode {
+    let argument = env::args().nth(1).unwrap_or_default();
+    let fine = match argument.as_str() {
+        "large" => hold(&LARGE),
+        "trace" => break_promises(true),
+        _ => hold(&SMALL) & hold(&[STOPPED]) & break_promises(false),
+    };
+    if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// The protocol; whether every promise holds in every case.
+fn hold(cases: &[Case]) -> bool {
+    println!("{:38} {:>3} {:>3} {:>10} {:>11} {:>7} {:>6}", "case", "p", "v", "states", "moves", "s", "MiB");
+    let mut fine = true;
+    for Case { name, bounds } in cases {
+        let report = search(*bounds, Flaws::NONE);
+        let Report { states, transitions, .. } = report;
+        let (seconds, mebibytes) = (report.time.as_secs_f64(), report.bytes >> 20);
+        let (processes, visits) = (bounds.processes, bounds.visits);
+        print!("{name:38} {processes:3} {visits:3} {states:10} {transitions:11} {seconds:7.2} {mebibytes:6}");
+        match report.broken {
+            None => println!("  all hold"),
+            Some((breach, trace)) => {
+                fine = false;
+                println!("  {}: {breach}\n{trace}", breach.property());
+            }
+        }
+    }
+    fine
+}
+
+/// The flaws; whether each is found as expected.
+fn break_promises(with_traces: bool) -> bool {
+    println!("\n{:38} {:32} {:46} {:>5} {:>9}", "flaw", "searched in", "breaks", "steps", "states");
+    let mut fine = true;
+    for FlawCase { name, flaws, case, breach: expected } in FLAWS {
+        let report = search(case.bounds, flaws);
+        fine &= report.breach() == Some(expected);
+        let Some((breach, trace)) = report.broken else {
+            println!("{name:38} {:32} NOTHING", case.name);
+            continue;
+        };
+        let (steps, states, property) = (trace.len(), report.states, breach.property());
+        println!("{name:38} {:32} {property:2} {:43} {steps:5} {states:9}", case.name, breach.to_string());
+        if with_traces {
+            println!("{trace}");
+        }
+    }
+    fine
+}

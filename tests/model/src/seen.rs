@@ -1,0 +1,132 @@
+//! Every world once, with a number; and the way by which it was first reached.
+
+use std::hash::{Hash, Hasher};
+
+use crate::world::World;
+
+/// A free slot of the table.
+const FREE: u32 = u32::MAX;
+
+/// The worlds, in the order in which they were found. The table has their numbers only, so that a world is stored once.
+pub(crate) struct Seen {
+    worlds: Vec<World>,
+    parents: Vec<u32>,
+    table: Vec<u32>,
+}
+
+impl Seen {
+    /// With one world, which has no parent and the number 0.
+    pub(crate) fn from(start: World) -> Self {
+        let mut seen = Self { worlds: Vec::new(), parents: Vec::new(), table: vec![FREE; 1 << 10] };
+        seen.insert(start, 0);
+        seen
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.worlds.len()
+    }
+
+    /// The world with this number.
+    pub(crate) fn world(&self, number: u32) -> &World {
+        &self.worlds[number as usize]
+    }
+
+    /// The number of a world, which is noted if it is new.
+    pub(crate) fn insert(&mut self, world: World, parent: u32) -> u32 {
+        let slot = self.slot(&world);
+        if self.table[slot] != FREE {
+            return self.table[slot];
+        }
+        let number = u32::try_from(self.worlds.len()).expect("fewer than 2^32 worlds");
+        self.table[slot] = number;
+        self.worlds.push(world);
+        self.parents.push(parent);
+        if self.worlds.len() * 2 > self.table.len() {
+            self.grow();
+        }
+        number
+    }
+
+    /// The worlds on a shortest way from the first to this one.
+    pub(crate) fn way_to(&self, mut number: u32) -> Vec<World> {
+        let mut way = vec![*self.world(number)];
+        while number != 0 {
+            number = self.parents[number as usize];
+            way.push(*self.world(number));
+        }
+        way.reverse();
+        way
+    }
+
+    /// How much memory this takes.
+    pub(crate) fn bytes(&self) -> usize {
+        let worlds = self.worlds.capacity() * size_of::<World>();
+        worlds + (self.parents.capacity() + self.table.capacity()) * size_of::<u32>()
+    }
+
+    /// Where the world stands in the table, or would.
+    fn slot(&self, world: &World) -> usize {
+        let mask = self.table.len() - 1;
+        let mut mixer = Mixer::default();
+        world.hash(&mut mixer);
+        #[allow(clippy::cast_possible_truncation, reason = "any bits of the hash will do")]
+        let mut slot = mixer.finish() as usize & mask;
+        while self.table[slot] != FREE && self.world(self.table[slot]) != world {
+            slot = (slot + 1) & mask;
+        }
+        slot
+    }
+
+    fn grow(&mut self) {
+        self.table = vec![FREE; self.table.len() * 2];
+        for number in 0..self.worlds.len() {
+            let slot = self.slot(&self.worlds[number]);
+            self.table[slot] = u32::try_from(number).expect("counted by `insert`");
+        }
+    }
+}
+
+/// A hash of bytes, seven at a time. Worlds are ours: nobody chooses them to collide.
+#[derive(Default)]
+struct Mixer {
+    hash: u64,
+    pending: u64,
+}
+
+impl Mixer {
+    fn mix(&mut self, word: u64) {
+        self.hash = (self.hash ^ word).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29);
+    }
+}
+
+impl Hasher for Mixer {
+    fn write_u8(&mut self, byte: u8) {
+        // A one in front of them tells how many are pending.
+        self.pending = if self.pending == 0 { 1 << 8 } else { self.pending << 8 } | u64::from(byte);
+        if self.pending >> 56 != 0 {
+            let word = std::mem::take(&mut self.pending);
+            self.mix(word);
+        }
+    }
+
+    // What a derived `Hash` writes for an enum: a small number.
+    fn write_isize(&mut self, value: isize) {
+        self.write_u8(value.to_le_bytes()[0]);
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.write_u8(byte);
+        }
+    }
+
+    // Arrays begin with their length, which is always the same.
+    fn write_usize(&mut self, _length: usize) {}
+
+    fn finish(&self) -> u64 {
+        let mut last = Self { hash: self.hash, pending: 0 };
+        last.mix(self.pending);
+        last.mix(self.hash >> 32);
+        last.hash ^ last.hash >> 32
+    }
+}

@@ -1,0 +1,77 @@
+//! Section 10, close: the drop of `Shared` in the product's `shm.rs`, and `Place::remove_if_last` in `file.rs`.
+
+use shmlock_core::Word;
+
+use super::Turn;
+use crate::flaw::Flaw;
+use crate::place::Place;
+use crate::property::Breach;
+use crate::world::{Link, NOWHERE, Presence};
+
+impl Turn<'_> {
+    /// The kernel drops all locks of a description at one moment.
+    pub(super) fn unmap(&mut self) {
+        self.world.drop_identity(self.who);
+        self.go(Place::LockPresence);
+    }
+
+    /// What two flawed orders do while the mapping is still there: they look at the word, or make the read lock a write
+    /// lock. Who fails leaves the file to others.
+    pub(super) fn judge_early(&mut self) {
+        if self.has(Flaw::JudgeBeforeUnmap) {
+            let is_free = self.file().word == Word::FREE.into();
+            return self.go(if is_free { Place::Unmap } else { Place::UnmapOnly });
+        }
+        self.be_alone(Place::UnmapOnly);
+    }
+
+    pub(super) fn unmap_only(&mut self) {
+        self.world.drop_identity(self.who);
+        self.closed();
+    }
+
+    pub(super) fn lock_presence(&mut self) {
+        self.be_alone(Place::Gone);
+    }
+
+    /// The write lock on the presence byte; `otherwise` where somebody is here.
+    fn be_alone(&mut self, otherwise: Place) {
+        let (file, who) = (self.me().b, self.who);
+        let others = |how| self.world.is_present(file, how, who);
+        if !others(Presence::Here) && !others(Presence::Alone) {
+            self.me().presence = Presence::Alone;
+            return self.go(Place::JudgeWord);
+        }
+        if otherwise == Place::Gone { self.closed() } else { self.go(otherwise) }
+    }
+
+    pub(super) fn judge_word(&mut self) {
+        let unjudged = self.has(Flaw::UnlinkUnjudged);
+        let file = &self.world.files[usize::from(self.world.processes[self.who].b)];
+        let may_go = file.empty || file.word == Word::FREE.into() || unjudged;
+        let next = if file.link == Link::Named && may_go { Place::JudgeName } else { Place::Withdraw };
+        self.go(next);
+    }
+
+    pub(super) fn judge_name(&mut self) {
+        let same = self.world.named() == Some(self.me().b);
+        self.go(if same { Place::Unlink } else { Place::Withdraw });
+    }
+
+    pub(super) fn unlink(&mut self) {
+        let file = self.world.named().map(|file| self.world.files[usize::from(file)]);
+        // Who removes files from outside may well make us remove another's.
+        if file.is_some_and(|file| file.torn) && self.world.removals == 0 {
+            self.breach = Some(Breach::MarkLost);
+        }
+        self.world.unlink();
+        self.go(Place::Withdraw);
+    }
+
+    /// Closing B does nothing that anybody could notice once presence is let go.
+    pub(super) fn withdraw(&mut self) {
+        self.world.drop_identity(self.who);
+        self.me().b = NOWHERE;
+        self.closed();
+    }
+}

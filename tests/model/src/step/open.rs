@@ -1,0 +1,166 @@
+//! Section 9, open: `Shared::enter` in the product's `shm.rs`, with what it calls in `file.rs`, `presence.rs`, `token.rs`.
+
+use shmlock_core::Word;
+
+use super::{Turn, close, drop_entrance};
+use crate::bounds::{Draw, Making};
+use crate::flaw::Flaw;
+use crate::place::Place;
+use crate::property::Breach;
+use crate::squeezed::Squeezed;
+use crate::world::{Link, NOWHERE, Note, Presence, Process};
+
+impl Turn<'_> {
+    pub(super) fn look_up(&mut self) {
+        match self.world.named() {
+            None => self.go(Place::Create),
+            Some(file) => {
+                self.me().a = file;
+                self.go(if self.has(Flaw::NoPresence) { Place::CheckName } else { Place::Announce });
+            }
+        }
+    }
+
+    pub(super) fn create(&mut self) {
+        let (making, before) = (self.rules.bounds.making, self.world);
+        if making != Making::Empty {
+            self.create_whole();
+        }
+        self.world = before;
+        if making != Making::Whole {
+            self.world.create(true);
+            self.go(Place::LookUp);
+        }
+    }
+
+    /// `linkat` of a whole file with its maker on it is one action.
+    fn create_whole(&mut self) {
+        let Some(file) = self.world.create(false) else { return self.begin_again() };
+        let present = !self.has(Flaw::NoPresence);
+        let late = self.has(Flaw::PresenceAfterName);
+        let me = self.me();
+        me.a = file;
+        me.notes.set(Note::Made);
+        if late {
+            return self.go(Place::Announce);
+        }
+        if present {
+            me.presence = Presence::Here;
+        }
+        self.go(Place::Draw);
+    }
+
+    pub(super) fn announce(&mut self) {
+        let (file, who) = (self.me().a, self.who);
+        if self.world.is_present(file, Presence::Alone, who) {
+            return self.begin_again();
+        }
+        self.me().presence = Presence::Here;
+        let trusting = self.has(Flaw::PresenceAfterName) && self.me().notes.has(Note::Made);
+        self.go(if trusting { Place::Draw } else { Place::CheckName });
+    }
+
+    pub(super) fn check_name(&mut self) {
+        if self.file().link != Link::Named && !self.has(Flaw::NoLinkCount) {
+            return self.begin_again();
+        }
+        // A file that is whole stays whole, so `fallocate` does nothing to it.
+        let next = if self.file().empty { Place::Grow } else { Place::Draw };
+        self.go(next);
+    }
+
+    pub(super) fn grow(&mut self) {
+        self.file().empty = false;
+        self.go(Place::Draw);
+    }
+
+    /// The draws that fail change nothing, so only the one that succeeds is a step.
+    pub(super) fn draw(&mut self) {
+        let file = self.me().a;
+        let wanted = if self.rules.bounds.draw == Draw::Lowest { 1 } else { usize::MAX };
+        let free: Vec<_> = self.world.free_tokens(file).take(wanted).collect();
+        assert!(!free.is_empty(), "more tokens than processes can use");
+        for token in free {
+            self.me().token = token;
+            if self.has(Flaw::NoStaleCheck) {
+                self.go(Place::OpenSecond);
+                continue;
+            }
+            self.me().seen = Word::held_by(self.my_token()).into();
+            self.go(Place::DeclareStale);
+        }
+    }
+
+    /// `protocol::declare_stale`, which is `give` with the abandoned word.
+    pub(super) fn declare_stale(&mut self) {
+        let new = Word::from(self.me().seen).abandoned();
+        let next = match self.swap(new) {
+            Ok(before) => {
+                if !self.file().torn {
+                    self.breach = Some(Breach::FalseAlarm);
+                }
+                if before.has_waiters() { Place::WakeForStale } else { Place::OpenSecond }
+            }
+            Err(now) if self.mine_is(now) => return self.go(Place::DeclareStale),
+            Err(_) => Place::OpenSecond,
+        };
+        self.me().seen = Squeezed::FREE;
+        self.go(next);
+    }
+
+    /// Opens B, compares it with A, and asks through it for our own byte. Closing the descriptor of A and setting out for
+    /// the section are nobody else's business.
+    pub(super) fn open_second(&mut self) {
+        self.me().seen = Squeezed::FREE;
+        let same = |a: u8, b: u8| a == b || self.has(Flaw::NoComparison);
+        let a = self.world.processes[self.who].a;
+        let token = self.world.processes[self.who].token;
+        match self.world.named() {
+            Some(b) if same(a, b) => {
+                if !self.world.is_token_locked(b, token) {
+                    return self.refuse(); // byte locks are not what they seem
+                }
+                let me = self.me();
+                me.b = b;
+                me.notes.clear(Note::Made);
+                self.go(Place::TryAcquire);
+                if self.rules.bounds.idle {
+                    self.me().left -= 1;
+                    self.go(close(self.rules));
+                }
+            }
+            _ => self.drop_and_begin_again(),
+        }
+    }
+
+    /// `Err(Unsupported)`.
+    fn refuse(&mut self) {
+        self.world.drop_identity(self.who);
+        *self.me() = Process::GONE;
+        self.go(Place::Gone);
+    }
+
+    /// The drop of an `Entrance` that could not be sealed. Who made the file takes it away, through A.
+    fn drop_and_begin_again(&mut self) {
+        if !self.me().notes.has(Note::Made) {
+            return self.begin_again();
+        }
+        let me = self.me();
+        me.notes.clear(Note::Made);
+        me.notes.set(Note::Again);
+        me.presence = Presence::None;
+        me.b = me.a;
+        self.go(Place::LockPresence);
+    }
+
+    /// Closes A and looks the name up again, unless the deadline is over.
+    fn begin_again(&mut self) {
+        if self.rules.bounds.impatient {
+            self.give_up_opening();
+        }
+        drop_entrance(self.me());
+        self.me().notes.clear(Note::Made);
+        self.me().b = NOWHERE;
+        self.go(Place::LookUp);
+    }
+}

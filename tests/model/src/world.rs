@@ -1,0 +1,190 @@
+//! Everything there is: the files that have or had the name, and what each process has, knows and does next.
+//!
+//! The kernel's tables of byte locks and of sleepers are not stored. They are what the processes say that they hold, so a
+//! process that dies drops its locks by ceasing to say so, and two worlds that differ only in who is called first are
+//! one world after [`World::sorted`].
+
+use crate::place::Place;
+use crate::squeezed::{Squeezed, TokenNumber};
+
+/// The most processes there can be.
+pub const PROCESSES: usize = 4;
+/// Each may be on another nameless file while one has the name.
+pub(crate) const FILES: usize = PROCESSES + 1;
+
+/// No file.
+pub(crate) const NOWHERE: u8 = u8::MAX;
+
+/// A lock on the presence byte.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub(crate) enum Presence {
+    #[default]
+    None,
+    /// Read-locked on file A.
+    Here,
+    /// Write-locked on file B.
+    Alone,
+}
+
+/// One thing that a process remembers, or that we remember of it.
+#[derive(Clone, Copy, Debug)]
+#[repr(u8)]
+pub(crate) enum Note {
+    /// Has marked the word: `Arrival::Waited`.
+    Waited,
+    /// Has probed the owner once, so may sleep now.
+    Probed,
+    /// The take-over succeeded.
+    Won,
+    /// Has made the file, and not come to know yet that byte locks are what they seem.
+    Made,
+    /// Was told of a death.
+    Told,
+    /// Leaves only to begin to open again.
+    Again,
+    /// Is in an exit handler: will be gone without closing.
+    Exiting,
+    /// Lives and never moves again.
+    Frozen,
+}
+
+/// A set of notes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Notes(u8);
+
+impl Notes {
+    pub(crate) fn has(self, note: Note) -> bool {
+        self.0 & (1 << note as u8) != 0
+    }
+
+    pub(crate) fn set(&mut self, note: Note) {
+        self.0 |= 1 << note as u8;
+    }
+
+    pub(crate) fn clear(&mut self, note: Note) {
+        self.0 &= !(1 << note as u8);
+    }
+}
+
+/// One process, with one handle at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Process {
+    pub(crate) at: Place,
+    /// The file of description A, later of the mapping.
+    pub(crate) a: u8,
+    /// The file of description B.
+    pub(crate) b: u8,
+    pub(crate) presence: Presence,
+    /// Our token: its byte is locked on A. 0 if none.
+    pub(crate) token: TokenNumber,
+    /// The token whose byte is locked on B. 0 if none.
+    pub(crate) adopted: TokenNumber,
+    /// What the process expects in the word, or last saw there.
+    pub(crate) seen: Squeezed,
+    pub(crate) notes: Notes,
+    /// How many visits to the section are left.
+    pub(crate) left: u8,
+}
+
+impl Process {
+    pub(crate) const fn new(visits: u8) -> Self {
+        Self {
+            at: Place::LookUp,
+            a: NOWHERE,
+            b: NOWHERE,
+            presence: Presence::None,
+            token: 0,
+            adopted: 0,
+            seen: Squeezed::FREE,
+            notes: Notes(0),
+            left: visits,
+        }
+    }
+
+    pub(crate) const GONE: Self = Self { at: Place::Gone, ..Self::new(0) };
+
+    pub(crate) fn is_frozen(&self) -> bool {
+        self.notes.has(Note::Frozen)
+    }
+
+    pub(crate) fn can_move(&self) -> bool {
+        self.at != Place::Gone && !self.is_frozen()
+    }
+
+    /// Whether it has acquired and not given back.
+    pub(crate) fn holds(&self) -> bool {
+        match self.at {
+            Place::LetGo => self.notes.has(Note::Won),
+            Place::CheckOrphan
+            | Place::Inside
+            | Place::DeclareConsistent
+            | Place::Release
+            | Place::StoreRelease
+            | Place::Abandon => true,
+            _ => false,
+        }
+    }
+
+    /// Whether it is between opening and closing.
+    pub(crate) fn is_open(&self) -> bool {
+        (Place::TryAcquire..=Place::Unmap).contains(&self.at)
+    }
+}
+
+/// Whether a file exists, and has the name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub(crate) enum Link {
+    #[default]
+    None,
+    Named,
+    /// Removed, but still open somewhere.
+    Nameless,
+}
+
+/// One file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct File {
+    pub(crate) link: Link,
+    pub(crate) word: Squeezed,
+    /// Made by `O_CREAT|O_EXCL` and not yet grown.
+    pub(crate) empty: bool,
+    /// The truth that DIED is about: an owner died, and nobody has declared the data consistent since.
+    pub(crate) torn: bool,
+}
+
+/// One state of everything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct World {
+    pub(crate) files: [File; FILES],
+    pub(crate) processes: [Process; PROCESSES],
+    /// How many processes were killed, leaked their hold or left by an exit handler.
+    pub(crate) deaths: u8,
+    /// How often somebody outside of the protocol removed the file.
+    pub(crate) removals: u8,
+}
+
+impl World {
+    pub(crate) fn new(processes: usize, visits: u8) -> Self {
+        let mut world =
+            Self { files: [File::default(); FILES], processes: [Process::GONE; PROCESSES], deaths: 0, removals: 0 };
+        world.processes[..processes].fill(Process::new(visits));
+        world
+    }
+
+    /// The same world with the processes in an order that does not depend on who is who.
+    pub(crate) fn sorted(mut self) -> Self {
+        self.processes.sort_unstable();
+        self
+    }
+
+    /// Whether nobody will do anything any more, in the good sense.
+    pub(crate) fn is_final(&self) -> bool {
+        !self.processes.iter().any(Process::can_move)
+    }
+
+    pub(crate) fn frozen(&self) -> Option<&Process> {
+        self.processes.iter().find(|process| process.is_frozen())
+    }
+}
