@@ -1,0 +1,25 @@
+//! What a breakpoint is on this processor.
+//!
+//! x86-64 only. On ARM a loop of exclusive loads and stores never ends when it is single-stepped: each trap takes the
+//! exclusive access away.
+
+#[cfg(target_arch = "x86_64")]
+mod this {
+    use std::mem::offset_of;
+
+    /// `int3`.
+    pub(in super::super) const TRAP: [u8; 1] = [0xcc];
+    /// Where the program counter stands in what ptrace(2) calls USER.
+    pub(in super::super) const PC: usize = offset_of!(libc::user_regs_struct, rip);
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+mod this {
+    pub(in super::super) const TRAP: [u8; 1] = [0];
+    pub(in super::super) const PC: usize = 0;
+}
+
+pub(super) use this::{PC, TRAP};
+
+/// Whether the rest of this file is of any use.
+pub(super) const IS_KNOWN: bool = cfg!(target_arch = "x86_64");

@@ -1,0 +1,211 @@
+//! A child that is stopped at the instruction that we choose. ptrace(2).
+//!
+//! It is a fork of this process, so code and data are at the same addresses in every child and in ourselves: an address
+//! seen in one child is a place for a breakpoint in the next.
+
+#![allow(unsafe_code, reason = "ptrace and waitpid")]
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+
+use super::machine::{PC, TRAP};
+use super::marks;
+use crate::hostile::{Child, fork};
+use crate::proc;
+
+/// More instructions than any phase has: a recording of that length will not end by itself.
+const ENDLESS: usize = 2_000_000;
+
+/// One moment of a phase: before the instruction at `pc` is executed for the `occurrence`th time.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Point {
+    /// How many instructions of the phase have been executed by then.
+    pub(super) index: usize,
+    pub(super) pc: usize,
+    occurrence: u32,
+}
+
+/// Where a child stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stopped {
+    /// Where it was to stop.
+    AtPoint,
+    /// At the end of its phase: this time it went another way.
+    AtEnd,
+}
+
+/// A traced child, stopped unless one of our calls runs.
+pub(super) struct Tracee {
+    child: Child,
+    memory: File,
+}
+
+/// What is done each time when the child is found asleep on the owner word; `None` if the phase has no such sleep.
+pub(super) type OnSleep<'a> = Option<&'a mut dyn FnMut()>;
+
+impl Tracee {
+    /// A child that plays and is stopped where its phase begins.
+    pub(super) fn start(play: impl FnOnce()) -> Self {
+        let child = fork(|_line| {
+            request(libc::PTRACE_TRACEME, 0, 0, 0).expect("we may be traced, as found out before");
+            // SAFETY: raise(3) of a signal that exists.
+            unsafe { libc::raise(libc::SIGSTOP) };
+            play();
+        });
+        let pid = child.pid();
+        assert_eq!(wait_for(pid, 0), Some(stop_by(libc::SIGSTOP)), "it stops itself");
+        let memory = File::options().read(true).write(true).open(format!("/proc/{pid}/mem")).expect("our tracee's");
+        let tracee = Self { child, memory };
+        tracee.ask(libc::PTRACE_SETOPTIONS, 0, usize::try_from(libc::PTRACE_O_EXITKILL).expect("a flag"));
+        let begin = tracee.put_breakpoint(marks::begin());
+        tracee.resume(libc::PTRACE_CONT, &mut None);
+        tracee.leave_breakpoint(begin);
+        tracee
+    }
+
+    pub(super) fn pid(&self) -> libc::pid_t {
+        self.child.pid()
+    }
+
+    /// Goes through the phase instruction by instruction; each of its moments.
+    pub(super) fn record(&self, mut on_sleep: OnSleep<'_>) -> Vec<Point> {
+        let (mut trace, mut seen) = (Vec::new(), HashMap::<usize, u32>::new());
+        loop {
+            let pc = self.pc();
+            if pc == marks::end() {
+                return trace;
+            }
+            let occurrence = seen.entry(pc).or_default();
+            *occurrence += 1;
+            trace.push(Point { index: trace.len(), pc, occurrence: *occurrence });
+            assert!(trace.len() < ENDLESS, "the phase has no end");
+            self.resume(libc::PTRACE_SINGLESTEP, &mut on_sleep);
+        }
+    }
+
+    /// Lets it run to this moment, or to the end of its phase.
+    pub(super) fn run_to(&self, point: Point, mut on_sleep: OnSleep<'_>) -> Stopped {
+        let end = self.put_breakpoint(marks::end());
+        for occurrence in 1.. {
+            let here = self.put_breakpoint(point.pc);
+            self.resume(libc::PTRACE_CONT, &mut on_sleep);
+            if self.pc() == end.address + TRAP.len() {
+                self.remove_breakpoint(here);
+                self.leave_breakpoint(end);
+                return Stopped::AtEnd;
+            }
+            self.leave_breakpoint(here);
+            if occurrence == point.occurrence {
+                break;
+            }
+            self.resume(libc::PTRACE_SINGLESTEP, &mut on_sleep);
+        }
+        self.remove_breakpoint(end);
+        Stopped::AtPoint
+    }
+
+    /// Lets it run until it is asleep on the owner word, and leaves it so.
+    pub(super) fn run_to_sleep(&self) {
+        self.ask(libc::PTRACE_CONT, 0, 0);
+        while !proc::sleeps_on_a_word(self.pid().unsigned_abs()) {
+            assert_eq!(wait_for(self.pid(), libc::WNOHANG), None, "it stopped before it slept");
+        }
+    }
+
+    /// From now on it is a child as any other, and the first that happens to it is this signal; 0 is none.
+    pub(super) fn let_go(self, signal: libc::c_int) -> Child {
+        self.ask(libc::PTRACE_DETACH, 0, usize::try_from(signal).expect("a signal"));
+        self.child
+    }
+
+    /// Kills it where it is.
+    pub(super) fn murder(self) {
+        self.child.murder();
+    }
+
+    fn pc(&self) -> usize {
+        usize::try_from(self.ask(libc::PTRACE_PEEKUSER, PC, 0)).expect("an address of user space")
+    }
+
+    /// Lets it go on until it traps again.
+    fn resume(&self, how: Request, on_sleep: &mut OnSleep<'_>) {
+        self.ask(how, 0, 0);
+        let status = match on_sleep {
+            None => wait_for(self.pid(), 0),
+            Some(on_sleep) => loop {
+                if let Some(status) = wait_for(self.pid(), libc::WNOHANG) {
+                    break Some(status);
+                }
+                if proc::sleeps_on_a_word(self.pid().unsigned_abs()) {
+                    on_sleep();
+                }
+                std::thread::yield_now();
+            },
+        };
+        assert_eq!(status, Some(stop_by(libc::SIGTRAP)), "it neither traps nor goes on");
+    }
+
+    fn put_breakpoint(&self, address: usize) -> Breakpoint {
+        let mut code = TRAP;
+        self.memory.read_exact_at(&mut code, address as u64).expect("code");
+        self.memory.write_all_at(&TRAP, address as u64).expect("a private copy of the code");
+        Breakpoint { address, code }
+    }
+
+    fn remove_breakpoint(&self, breakpoint: Breakpoint) {
+        self.memory.write_all_at(&breakpoint.code, breakpoint.address as u64).expect("our own breakpoint");
+    }
+
+    /// Removes the breakpoint in which it stopped, as if it had never been there.
+    fn leave_breakpoint(&self, breakpoint: Breakpoint) {
+        assert_eq!(self.pc(), breakpoint.address + TRAP.len(), "it trapped elsewhere");
+        self.remove_breakpoint(breakpoint);
+        self.ask(libc::PTRACE_POKEUSER, PC, breakpoint.address);
+    }
+
+    fn ask(&self, what: Request, address: usize, data: usize) -> libc::c_long {
+        request(what, self.pid(), address, data).unwrap_or_else(|error| panic!("ptrace request {what}: {error}"))
+    }
+}
+
+/// What stood where a trap stands now.
+#[derive(Clone, Copy)]
+struct Breakpoint {
+    address: usize,
+    code: [u8; TRAP.len()],
+}
+
+#[cfg(target_env = "musl")]
+type Request = libc::c_int;
+#[cfg(not(target_env = "musl"))]
+type Request = libc::c_uint;
+
+fn request(what: Request, pid: libc::pid_t, address: usize, data: usize) -> io::Result<libc::c_long> {
+    // SAFETY: the requests used here read and write no memory of ours.
+    let answer = unsafe { libc::ptrace(what, pid, address, data) };
+    if answer == -1 { Err(io::Error::last_os_error()) } else { Ok(answer) }
+}
+
+/// Whether a child of ours may be traced. Forks.
+pub(super) fn is_permitted() -> bool {
+    let child = fork(|line| line.say(i64::from(request(libc::PTRACE_TRACEME, 0, 0, 0).is_ok())));
+    let permitted = child.line().hear() == 1;
+    child.ends_well();
+    permitted
+}
+
+/// Waits for the next change of the child's state; with `WNOHANG`, `None` if there is none.
+pub(super) fn wait_for(pid: libc::pid_t, options: libc::c_int) -> Option<libc::c_int> {
+    let mut status = 0;
+    // SAFETY: a valid pointer, and a child of this thread.
+    let answer = unsafe { libc::waitpid(pid, &raw mut status, options) };
+    assert_ne!(answer, -1, "waitpid: {}", io::Error::last_os_error());
+    (answer == pid).then_some(status)
+}
+
+/// The status of a child that this signal stopped, wait(2).
+pub(super) fn stop_by(signal: libc::c_int) -> libc::c_int {
+    (signal << 8) | 0x7f
+}

@@ -1,0 +1,92 @@
+//! A process that a signal hits at any instruction.
+
+use shmlock_tests::alone;
+use shmlock_tests::step::{Fate, Phase, sweep};
+
+/// It ends, and its exit handlers give back what it holds.
+mod ended {
+    use super::*;
+
+    fn ended_while(phase: Phase) {
+        sweep(env!("CARGO_BIN_EXE_actor"), Fate::Ended, phase);
+    }
+
+    #[test]
+    fn while_it_opens_a_new_lock() {
+        alone!(|| ended_while(Phase::OpenNew));
+    }
+
+    #[test]
+    fn while_it_opens_a_lock_in_use() {
+        alone!(|| ended_while(Phase::OpenPresent));
+    }
+
+    #[test]
+    fn while_it_is_given_a_dead_owners_token() {
+        alone!(|| ended_while(Phase::OpenStale));
+    }
+
+    #[test]
+    fn while_it_takes_and_gives_back_undisturbed() {
+        alone!(|| ended_while(Phase::Section));
+    }
+
+    #[test]
+    fn while_it_waits_and_is_woken() {
+        alone!(|| ended_while(Phase::Contended));
+    }
+
+    #[test]
+    fn while_it_gives_back_to_sleepers() {
+        alone!(|| ended_while(Phase::Release));
+    }
+
+    #[test]
+    fn while_it_takes_over_from_the_dead() {
+        alone!(|| ended_while(Phase::TakeOver));
+    }
+
+    #[test]
+    fn while_it_closes_a_lock_that_it_holds() {
+        alone!(|| ended_while(Phase::CloseHeld));
+    }
+
+    #[test]
+    fn while_it_closes_a_lock_that_another_holds() {
+        alone!(|| ended_while(Phase::CloseBeside));
+    }
+
+    #[test]
+    fn while_it_closes_as_the_last_one() {
+        alone!(|| ended_while(Phase::CloseLast));
+    }
+}
+
+/// The signal's handler tries the lock by the handle that the interrupted code is using.
+mod interrupted {
+    use super::*;
+
+    fn interrupted_while(phase: Phase) {
+        sweep(env!("CARGO_BIN_EXE_actor"), Fate::Interrupted, phase);
+    }
+
+    #[test]
+    fn while_it_takes_and_gives_back_undisturbed() {
+        alone!(|| interrupted_while(Phase::Section));
+    }
+
+    #[test]
+    fn while_it_waits_and_is_woken() {
+        alone!(|| interrupted_while(Phase::Contended));
+    }
+
+    #[test]
+    fn while_it_gives_back_to_sleepers() {
+        alone!(|| interrupted_while(Phase::Release));
+    }
+
+    #[test]
+    fn while_it_takes_over_from_the_dead() {
+        alone!(|| interrupted_while(Phase::TakeOver));
+    }
+}
