@@ -1,0 +1,137 @@
+//! Who contends: one life, its seat, and what it says about itself.
+
+use std::cell::Cell;
+use std::sync::atomic::Ordering::Relaxed;
+
+use shmlock::{Holder, ShmLock};
+
+use crate::fault::Fault;
+use crate::journal::What;
+use crate::memory::{Doing, Life, Memory, Seat};
+use crate::system;
+use crate::tally::Count;
+
+/// Stands for "no lock" where one is named.
+pub(crate) const NO_LOCK: usize = usize::MAX;
+
+/// One contender. Belongs to one thread.
+pub(crate) struct Contender<'m> {
+    pub(crate) memory: &'m Memory,
+    pub(crate) at: usize,
+    life: Cell<u64>,
+    sections: Cell<u64>,
+}
+
+impl<'m> Contender<'m> {
+    /// A new life on this seat.
+    pub(crate) fn new(memory: &'m Memory, seat: usize, born: What) -> Self {
+        let contender = Self { memory, at: seat, life: Cell::new(memory.bear(seat)), sections: Cell::new(0) };
+        contender.note(born, NO_LOCK);
+        contender
+    }
+
+    /// The number of its life.
+    pub(crate) fn number(&self) -> u64 {
+        self.life.get()
+    }
+
+    pub(crate) fn life(&self) -> &'m Life {
+        self.memory.life(self.number())
+    }
+
+    pub(crate) fn seat(&self) -> &'m Seat {
+        &self.memory.seats[self.at]
+    }
+
+    /// The mark of its next section: nobody else's, ever.
+    pub(crate) fn next_mark(&self) -> Mark {
+        self.sections.set(self.sections.get() + 1);
+        Mark::new(self.number(), self.sections.get())
+    }
+
+    /// It is about to lose its identity on purpose, in a section or not: from here on others may be told that it died.
+    pub(crate) fn is_doomed(&self) {
+        self.life().doomed.store(1, Relaxed);
+        system::in_this_order();
+    }
+
+    /// It has lost its identity and goes on as somebody else.
+    pub(crate) fn is_reborn(&self) {
+        self.life.set(self.memory.bear(self.at));
+        self.note(What::Born, NO_LOCK);
+    }
+
+    pub(crate) fn does(&self, doing: Doing) {
+        self.life().does(doing);
+    }
+
+    pub(crate) fn accuse(&self, fault: Fault, lock: usize, seen: u64) {
+        self.memory.accuse(fault, lock, self.number(), seen);
+    }
+
+    /// Reports an error that nothing accounts for.
+    pub(crate) fn refused(&self, lock: usize, error: &shmlock::Error) {
+        eprintln!("torture: life {}: {error} ({error:?})", self.number());
+        self.accuse(Fault::Refused, lock, 0);
+    }
+
+    pub(crate) fn note(&self, what: What, lock: usize) {
+        self.seat().ring.note(self.number(), what, lock);
+    }
+
+    pub(crate) fn count(&self, what: Count) {
+        self.seat().tally.count(what);
+    }
+
+    /// What its handles are described by: enough for a reader to see that all of a record is one holder's.
+    pub(crate) fn describe(&self, lock: &ShmLock) -> shmlock::Result<()> {
+        lock.set_description(&description(self.number(), &lock.uuid().simple().to_string()))
+    }
+
+    /// The life that this holder says it is, if its record could be read.
+    pub(crate) fn check_holder(&self, at: usize, holder: &Holder) -> Option<u64> {
+        let (pid, uuid) = (holder.pid()?, holder.uuid()?.simple().to_string());
+        let number = holder.description().split(' ').nth(1).and_then(|number| number.parse().ok()).unwrap_or(0);
+        let known = self.memory.known(number).is_some_and(|life| life.pid.load(Relaxed) == pid);
+        let whole = holder.description() == description(number, &uuid) && holder.pid_is_ours() == Some(true);
+        if known && whole {
+            return Some(number);
+        }
+        eprintln!("torture: life {}: a strange holder: {holder}", self.number());
+        self.accuse(Fault::StrangeHolder, at, pid.into());
+        None
+    }
+}
+
+/// The description of a life's handle: its number, the beginning of the handle's uuid, and as many letters as will do to
+/// give each life a length and a letter of its own.
+pub(crate) fn description(life: u64, uuid: &str) -> String {
+    let letter = char::from(b'a' + u8::try_from(life % 26).unwrap_or(0));
+    let letters: String = std::iter::repeat_n(letter, usize::try_from(life % 31).unwrap_or(0)).collect();
+    format!("life {life} {} {letters}", uuid.get(..8).unwrap_or(""))
+}
+
+/// Names one section of one life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Mark(u64);
+
+impl Mark {
+    const SECTION_BITS: u32 = 40;
+
+    fn new(life: u64, section: u64) -> Self {
+        Self(life << Self::SECTION_BITS | section)
+    }
+
+    /// The mark with these bits; `None` for nobody.
+    pub(crate) fn from_bits(bits: u64) -> Option<Self> {
+        (bits != 0).then_some(Self(bits))
+    }
+
+    pub(crate) fn bits(self) -> u64 {
+        self.0
+    }
+
+    pub(crate) fn life(self) -> u64 {
+        self.0 >> Self::SECTION_BITS
+    }
+}

@@ -1,0 +1,118 @@
+//! Torture: for so many seconds, processes use some locks by a random plan, and are killed, stopped, disturbed and starved
+//! meanwhile. An oracle outside the locks' memory keeps the account, which must balance in the end.
+//!
+//! ```text
+//! torture [SECONDS [SEED]]          60 seconds and a random seed if not said otherwise
+//! torture plan SEED SEAT NUMBER     what a process sets out to do: the NUMBERth on that seat
+//! ```
+//!
+//! The plans follow from the seed; which instructions meet which does not. A run with the same seed does the same things at
+//! other moments, so a fault may come back or not.
+//!
+//! To read it: `plan.rs` (what is done), `deeds.rs` (how), `oracle.rs` (what must be true), `master.rs` (what is done to
+//! those who do it), `closing.rs` (what must be true at the end).
+
+mod closing;
+mod contender;
+mod crew;
+mod deeds;
+mod family;
+mod fault;
+mod fixed;
+mod journal;
+mod master;
+mod memory;
+mod oracle;
+mod plan;
+mod pressure;
+mod report;
+mod stage;
+mod system;
+mod tally;
+mod warden;
+mod watch;
+mod worker;
+
+use std::process::ExitCode;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use master::Master;
+use plan::Plan;
+use stage::Stage;
+
+/// How many kills a minute must have, also on a machine of two processors that others use as well.
+const KILLS_A_MINUTE: u64 = 1000;
+
+/// How many deeds `plan` shows; a process rarely lives so long.
+const DEEDS_SHOWN: usize = 100;
+
+fn main() -> ExitCode {
+    let words: Vec<_> = std::env::args().skip(1).collect();
+    let words: Vec<_> = words.iter().map(String::as_str).collect();
+    match words[..] {
+        ["worker", path, prefix, seat] => {
+            let stage = Stage::open(path, prefix);
+            worker::run(&stage, seat.parse().expect("a seat"))
+        }
+        ["burn"] => pressure::burn(),
+        ["hog"] => pressure::hog(),
+        ["plan", seed, seat, nth] => match (seed.parse(), seat.parse(), nth.parse()) {
+            (Ok(seed), Ok(seat), Ok(nth)) => show(seed, seat, nth),
+            _ => usage(),
+        },
+        [] => torture(60, fastrand::u64(..)),
+        [seconds] => seconds.parse().map_or_else(|_| usage(), |seconds| torture(seconds, fastrand::u64(..))),
+        [seconds, seed] => match (seconds.parse(), seed.parse()) {
+            (Ok(seconds), Ok(seed)) => torture(seconds, seed),
+            _ => usage(),
+        },
+        _ => usage(),
+    }
+}
+
+fn usage() -> ExitCode {
+    eprintln!("usage: torture [SECONDS [SEED]]\n       torture plan SEED SEAT NUMBER");
+    ExitCode::from(2)
+}
+
+fn show(seed: u64, seat: usize, nth: u64) -> ExitCode {
+    for deed in Plan::new(seed, seat, nth).take(DEEDS_SHOWN) {
+        println!("{deed:?}");
+    }
+    ExitCode::SUCCESS
+}
+
+fn torture(seconds: u64, seed: u64) -> ExitCode {
+    println!("torture {seconds} {seed}");
+    system::adopt_orphans();
+    let stage = Stage::new(&format!("torture-{}-", std::process::id()));
+    stage.memory.seed.store(seed, Relaxed);
+    let descriptors = system::descriptors();
+    let start = Instant::now();
+    let mut master = Master::new(&stage, seed);
+    master.run(Duration::from_secs(seconds));
+    report::figures(&stage, &master, start.elapsed());
+    report::faults(&stage);
+    let mut faults = closing::faults(&stage, descriptors);
+    if master.crew.killed < KILLS_A_MINUTE * seconds / 60 {
+        faults.push(format!("only {} kills: too few to show anything", master.crew.killed));
+    }
+    let count = stage.memory.faults.load(Relaxed);
+    if count == 0 {
+        for fault in &faults {
+            eprintln!("FAULT {fault}");
+        }
+    } else {
+        // Everybody was killed at once: what is left behind says nothing.
+        stage.files().iter().for_each(|path| drop(std::fs::remove_file(path)));
+        faults.clear();
+    }
+    let all = count + faults.len() as u64;
+    println!("faults {all}");
+    if all == 0 {
+        return ExitCode::SUCCESS;
+    }
+    eprintln!("the same plans at other moments: torture {seconds} {seed}");
+    ExitCode::FAILURE
+}

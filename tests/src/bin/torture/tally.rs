@@ -1,0 +1,84 @@
+//! What the workers of a seat have done so far, in numbers.
+
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// How many things are counted.
+const KINDS: usize = 16;
+
+/// The counts of one seat.
+#[repr(C)]
+pub(crate) struct Tally {
+    counts: [AtomicU64; KINDS],
+    /// The longest that anybody waited for a lock and got it, in nanoseconds.
+    longest: AtomicU64,
+    /// The latest that anybody came back after its time was over, in nanoseconds.
+    latest: AtomicU64,
+}
+
+/// What is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+pub(crate) enum Count {
+    Acquired,
+    Contended,
+    TimedOut,
+    TryFailed,
+    Cancelled,
+    Opened,
+    Closed,
+    NoToken,
+    Looked,
+    Forked,
+    Threads,
+    HandedOver,
+    Execed,
+    Leaked,
+    Ended,
+}
+
+impl Count {
+    pub(crate) const ALL: [(Self, &str); 15] = [
+        (Self::Acquired, "acquisitions"),
+        (Self::Contended, "contended"),
+        (Self::TimedOut, "timed out"),
+        (Self::TryFailed, "tries failed"),
+        (Self::Cancelled, "cancelled"),
+        (Self::Opened, "opens"),
+        (Self::Closed, "closes"),
+        (Self::NoToken, "opens without a free token"),
+        (Self::Looked, "looks of bystanders"),
+        (Self::Forked, "forks"),
+        (Self::Threads, "threads"),
+        (Self::HandedOver, "hand-overs between threads"),
+        (Self::Execed, "execs"),
+        (Self::Leaked, "leaked guards"),
+        (Self::Ended, "processes that came to their end"),
+    ];
+}
+
+impl Tally {
+    pub(crate) fn count(&self, what: Count) {
+        self.counts[what as usize].fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn of(&self, what: Count) -> u64 {
+        self.counts[what as usize].load(Relaxed)
+    }
+
+    pub(crate) fn waited(&self, nanos: u64) {
+        self.longest.fetch_max(nanos, Relaxed);
+    }
+
+    pub(crate) fn was_late(&self, nanos: u64) {
+        self.latest.fetch_max(nanos, Relaxed);
+    }
+
+    pub(crate) fn longest(&self) -> u64 {
+        self.longest.load(Relaxed)
+    }
+
+    pub(crate) fn latest(&self) -> u64 {
+        self.latest.load(Relaxed)
+    }
+}

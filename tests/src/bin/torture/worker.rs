@@ -1,0 +1,284 @@
+//! A worker: a process that does what its plan says, until the plan or the run is over, or somebody kills it.
+
+use std::array;
+use std::fs::File;
+use std::io::Read;
+use std::process::exit;
+use std::sync::atomic::Ordering::Relaxed;
+use std::thread;
+use std::time::Duration;
+
+use shmlock::{ExitEvent, ExitHandlers, ShmLock};
+
+use crate::contender::{Contender, NO_LOCK};
+use crate::deeds::hold;
+use crate::fault::Fault;
+use crate::journal::What;
+use crate::memory::{Doing, LOCKS};
+use crate::plan::{Blocks, Deed, Give, Hold, Make, Plan, Role, Visit, Way};
+use crate::stage::Stage;
+use crate::tally::Count;
+use crate::{fixed, system, warden};
+
+/// Longer than any run: what outlives even the master ends by this.
+pub(crate) const LONGEST_RUN: u32 = 3 * 60 * 60;
+
+pub(crate) struct Worker<'m> {
+    pub(crate) stage: &'m Stage,
+    pub(crate) me: Contender<'m>,
+    pub(crate) handles: [Option<ShmLock>; LOCKS],
+    pub(crate) bell: Option<ExitEvent>,
+}
+
+/// The life of one process on this seat.
+pub(crate) fn run(stage: &Stage, seat: usize) -> ! {
+    system::end_with_parent();
+    system::end_in_time(LONGEST_RUN);
+    system::leave_no_core();
+    system::catch_signals();
+    let me = Contender::new(&stage.memory, seat, What::Born);
+    me.seat().life.store(me.number(), Relaxed);
+    let nth = me.seat().nth.fetch_add(1, Relaxed);
+    let plan = Plan::new(stage.memory.seed.load(Relaxed), seat, nth);
+    if plan.handlers {
+        ExitHandlers::all().install().expect("there is room for handlers");
+    }
+    let mut worker = Worker { stage, me, handles: array::from_fn(|_| None), bell: None };
+    let descriptors = system::descriptors();
+    match Role::of(seat) {
+        Role::Mortal | Role::Wakeful => worker.follow(plan),
+        Role::Fixed => fixed::follow(&mut worker, plan),
+        Role::Warden => warden::watch(&mut worker),
+    }
+    if stage.memory.is_over() {
+        worker.say_goodbye();
+    }
+    worker.close_all();
+    let left = system::descriptors();
+    if left != descriptors {
+        worker.me.accuse(Fault::Descriptors, NO_LOCK, left as u64);
+    }
+    worker.me.count(Count::Ended);
+    worker.me.does(Doing::Ended);
+    exit(0)
+}
+
+impl Worker<'_> {
+    fn follow(&mut self, plan: Plan) {
+        for deed in plan {
+            if self.stage.memory.is_over() {
+                return;
+            }
+            self.perform(&deed);
+        }
+    }
+
+    fn perform(&mut self, deed: &Deed) {
+        match deed {
+            Deed::Visit(visit) => self.visit(visit),
+            Deed::Close(at) => self.close(*at),
+            Deed::Look(at, make) => self.look(*at, make),
+            Deed::HandOver(visit) => self.hand_over(visit),
+            Deed::Crowd(visit, rounds) => self.crowd(visit, *rounds),
+            Deed::Fork { visits, drops, waits } => self.fork(visits, *drops, *waits),
+            Deed::Leak(visit, times) => (0..*times).for_each(|_| self.leak(visit)),
+            Deed::Meet(visit) => self.meet(visit),
+            Deed::DropHeld(visit) => self.drop_held(visit),
+            Deed::Ring(time) => self.ring(*time),
+            Deed::End(end) => self.end(end),
+        }
+    }
+
+    /// Opens the lock unless it is open; whether it is open then.
+    pub(crate) fn open(&mut self, at: usize, make: &Make) -> bool {
+        if self.handles[at].is_none() {
+            if make.event && self.bell.is_none() {
+                self.bell = self.find_bell();
+            }
+            self.handles[at] = self.me.open(&self.stage.names[at], at, make, self.bell.as_ref());
+        }
+        self.handles[at].is_some()
+    }
+
+    /// As [`open`](Self::open), a handle of this make; the worker does not keep it.
+    pub(crate) fn open_anew(&mut self, at: usize, make: &Make) -> Option<ShmLock> {
+        self.close(at);
+        self.open(at, make);
+        self.handles[at].take()
+    }
+
+    pub(crate) fn close(&mut self, at: usize) {
+        if let Some(lock) = self.handles[at].take() {
+            self.me.close(at, lock);
+        }
+    }
+
+    pub(crate) fn close_all(&mut self) {
+        (0..LOCKS).for_each(|at| self.close(at));
+        self.me.does(Doing::Closing);
+        self.bell = None;
+        self.me.does(Doing::Nothing);
+    }
+
+    /// The event that ends waits. Between those who are never killed it would only wake who should not be woken.
+    fn find_bell(&self) -> Option<ExitEvent> {
+        if Role::of(self.me.at) != Role::Mortal {
+            return Some(ExitEvent::new());
+        }
+        self.me.does(Doing::Opening);
+        let bell = ExitEvent::named(&self.stage.bell());
+        self.me.does(Doing::Nothing);
+        bell.inspect_err(|error| self.me.refused(NO_LOCK, error)).ok()
+    }
+
+    pub(crate) fn visit(&mut self, visit: &Visit) {
+        let at = visit.lock;
+        if !self.open(at, &visit.make) {
+            return;
+        }
+        let inner = visit.inner.filter(|&inner| self.open(inner, &visit.make));
+        if let Some(lock) = &self.handles[at] {
+            self.me.visit(lock, visit, || {
+                let Some((inner, lock)) = inner.and_then(|inner| Some((inner, self.handles[inner].as_ref()?))) else {
+                    return;
+                };
+                let visit = Visit { lock: inner, inner: None, twice: false, hold: Hold::Nothing, ..visit.clone() };
+                self.me.visit(lock, &visit, || {});
+            });
+        }
+        for at in [Some(at), inner].into_iter().flatten().filter(|_| !visit.keep) {
+            self.close(at);
+        }
+    }
+
+    /// A bystander's look, with a handle of its own and at the bare bytes.
+    fn look(&mut self, at: usize, make: &Make) {
+        self.me.note(What::Looking, at);
+        let had = self.handles[at].is_some();
+        if !self.open(at, make) {
+            return;
+        }
+        if let Some(lock) = &self.handles[at] {
+            match lock.holder() {
+                Ok(holder) => drop(holder.map(|holder| self.me.check_holder(at, &holder))),
+                Err(error) => self.me.refused(at, &error),
+            }
+            match lock.check() {
+                Ok(health) if health.orphaned => self.me.accuse(Fault::Orphaned, at, 1),
+                Ok(_) => {}
+                Err(error) => self.me.refused(at, &error),
+            }
+        }
+        self.look_at_the_bytes(at);
+        self.me.count(Count::Looked);
+        if !had {
+            self.close(at);
+        }
+    }
+
+    /// As somebody sees the file who may only read it.
+    fn look_at_the_bytes(&self, at: usize) {
+        let mut bytes = Vec::new();
+        let read = File::open(self.stage.path_of(at)).and_then(|mut file| file.read_to_end(&mut bytes));
+        let size = bytes.len();
+        let whole = size == 128 && matches!(&bytes[8..12], [0, 0, 0, 0] | b"SHL\x01") && bytes[60..64] == [0; 4];
+        if read.is_err() || !whole {
+            self.me.accuse(Fault::StrangeFile, at, size as u64);
+        }
+    }
+
+    fn ring(&mut self, time: Duration) {
+        if self.bell.is_none() {
+            self.bell = self.find_bell();
+        }
+        let Some(bell) = &self.bell else { return };
+        self.me.note(What::Ringing, NO_LOCK);
+        if let Err(error) = bell.set() {
+            self.me.refused(NO_LOCK, &error);
+        }
+        thread::sleep(time);
+        if let Err(error) = bell.clear() {
+            self.me.refused(NO_LOCK, &error);
+        }
+    }
+
+    /// The guard is leaked and its handle dropped: the lock has lost its owner, and the process lives.
+    fn leak(&mut self, visit: &Visit) {
+        let Some(lock) = self.open_anew(visit.lock, &visit.make) else { return };
+        let Some(guard) = self.me.take(&lock, visit.lock, visit.way) else { return self.me.close(visit.lock, lock) };
+        let never_left = self.me.inside(&lock, visit, || {});
+        self.me.judge_end(&never_left);
+        self.me.note(What::Leaking, visit.lock);
+        self.me.is_doomed();
+        std::mem::forget(guard);
+        self.me.close(visit.lock, lock);
+        self.me.count(Count::Leaked);
+        self.me.is_reborn();
+        self.me.seat().life.store(self.me.number(), Relaxed);
+        self.rename_handles();
+    }
+
+    /// The handles of a contender that has got a new life say so.
+    fn rename_handles(&self) {
+        for (at, lock) in self.handles.iter().enumerate() {
+            if let Some(Err(error)) = lock.as_ref().map(|lock| self.me.describe(lock)) {
+                self.me.refused(at, &error);
+            }
+        }
+    }
+
+    fn meet(&mut self, visit: &Visit) {
+        let memory = &self.stage.memory;
+        let mine = self.me.seat().meetings.fetch_add(1, Relaxed) + 1;
+        let role = Role::of(self.me.at);
+        let others = || Stage::seats().filter(|&seat| Role::of(seat) == role).map(|seat| &memory.seats[seat].meetings);
+        while others().any(|meetings| meetings.load(Relaxed) < mine) {
+            if memory.is_over() {
+                return;
+            }
+            hold(Hold::Sleep(Duration::from_micros(50)));
+        }
+        self.visit(visit);
+    }
+
+    fn drop_held(&mut self, visit: &Visit) {
+        let Some(lock) = self.open_anew(visit.lock, &visit.make) else { return };
+        if self.me.acquire(&lock, visit.lock, visit.way) {
+            let section = self.me.inside(&lock, visit, || {});
+            self.me.leave(section);
+            self.me.note(What::DroppingHeld, visit.lock);
+            self.me.close(visit.lock, lock);
+            self.me.gave_back(visit.lock);
+        } else {
+            self.me.close(visit.lock, lock);
+        }
+    }
+
+    /// Once the run is over, each lock is taken once more: what the dead left is found, mended, and taken away.
+    fn say_goodbye(&mut self) {
+        self.close_all();
+        for &at in Role::of(self.me.at).locks() {
+            let make = Make { interval: Duration::from_millis(5), sleeps: false, event: false, blocks: Blocks::Never };
+            let visit = Visit {
+                lock: at,
+                make,
+                way: Way::Wait,
+                hold: Hold::Nothing,
+                give: Give::Drop,
+                depth: 0,
+                twice: false,
+                describe: false,
+                declare: true,
+                inner: None,
+                keep: false,
+            };
+            while !self.open(at, &visit.make) && self.stage.memory.faults.load(Relaxed) == 0 {
+                hold(Hold::Sleep(Duration::from_millis(1))); // all tokens taken; others are about to leave as well
+            }
+            self.visit(&visit);
+        }
+        if Role::of(self.me.at) == Role::Mortal {
+            drop(self.find_bell());
+        }
+    }
+}
