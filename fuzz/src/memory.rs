@@ -1,0 +1,151 @@
+//! A region's bytes as their other users see them: on the heap and nothing behind them, so that a look beyond the end is
+//! AddressSanitizer's to report; and as values, to say what they should be after a call.
+
+#![expect(unsafe_code, reason = "raw addresses as a peer outside Rust has them")]
+
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+use shmlock_core::layout::REGION_LEN;
+use shmlock_core::record::description;
+use shmlock_core::uuid::Uuid;
+use shmlock_core::{Error, Record, Region};
+
+// Written out a second time on purpose: these are what other programs agree on, whatever the core's `layout.rs` says.
+pub(crate) const OWNER: usize = 0;
+const GENERATION: usize = 4;
+pub(crate) const MAGIC: usize = 8;
+const RECOVERIES: usize = 12;
+const GENERATION_HIGH: usize = 48;
+const SEQUENCE: usize = 52;
+const RECORD_TOKEN: usize = 56;
+const DESCRIPTION: usize = 64;
+
+pub(crate) const WAITERS: u32 = 1 << 31;
+pub(crate) const DIED: u32 = 1 << 30;
+
+/// The token part of an owner word.
+pub(crate) const fn token_part(word: u32) -> u32 {
+    word & (DIED - 1)
+}
+
+/// Whole words on the heap.
+#[derive(Debug)]
+pub struct Memory {
+    words: Box<[AtomicU32]>,
+}
+
+impl Memory {
+    /// Just so many words that `len` bytes fit, holding as many of `bytes` as do.
+    #[must_use]
+    pub fn holding(bytes: &Bytes, len: usize) -> Self {
+        let mut content = bytes.0.chunks_exact(4).map(|word| word.try_into().map_or(0, u32::from_le_bytes));
+        Self { words: (0..len.div_ceil(4)).map(|_| AtomicU32::new(content.next().unwrap_or(0))).collect() }
+    }
+
+    /// The words, for whoever writes to them from outside the protocol.
+    #[must_use]
+    pub fn words(&self) -> &[AtomicU32] {
+        &self.words
+    }
+
+    /// The first 128 bytes, in the order in which they stand in memory; zero where there is no memory.
+    #[must_use]
+    pub fn bytes(&self) -> Bytes {
+        let mut bytes = Bytes([0; REGION_LEN]);
+        for (bytes, word) in bytes.0.chunks_exact_mut(4).zip(&self.words) {
+            bytes.copy_from_slice(&word.load(Relaxed).to_le_bytes());
+        }
+        bytes
+    }
+
+    /// A region of `len` bytes from `offset` on.
+    ///
+    /// # Errors
+    /// The core's.
+    pub fn region_at(&self, offset: usize, len: usize) -> Result<Region<'_>, Error> {
+        assert!(offset + len <= size_of_val(&*self.words));
+        let start = NonNull::from(&*self.words).cast::<u8>();
+        let address = NonNull::new(start.as_ptr().wrapping_add(offset)).expect("inside the words");
+        // SAFETY:
+        // - `len` bytes from `address` on lie inside `self.words`, which the result borrows.
+        // - They are `AtomicU32`: accessed only by atomic operations of 32 bits, and no other reference to them exists.
+        unsafe { Region::from_raw(address, len) }
+    }
+}
+
+/// The bytes of a region as a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, arbitrary::Arbitrary)]
+pub struct Bytes(pub [u8; REGION_LEN]);
+
+impl Bytes {
+    /// The word at this offset.
+    #[must_use]
+    pub fn word(&self, offset: usize) -> u32 {
+        self.0.get(offset..offset + 4).and_then(|word| word.try_into().ok()).map_or(0, u32::from_le_bytes)
+    }
+
+    /// These bytes with another word at this offset.
+    #[must_use]
+    pub fn with(mut self, offset: usize, word: u32) -> Self {
+        self.0[offset..offset + 4].copy_from_slice(&word.to_le_bytes());
+        self
+    }
+
+    pub(crate) fn owner(&self) -> u32 {
+        self.word(OWNER)
+    }
+
+    pub(crate) fn with_owner(self, word: u32) -> Self {
+        self.with(OWNER, word)
+    }
+
+    pub(crate) fn generation(&self) -> u64 {
+        u64::from(self.word(GENERATION_HIGH)) << 32 | u64::from(self.word(GENERATION))
+    }
+
+    /// One acquisition further.
+    pub(crate) fn counted(self) -> Self {
+        let next = self.generation().wrapping_add(1).to_le_bytes();
+        let [low, high] = [0, 4].map(|at| u32::from_le_bytes([next[at], next[at + 1], next[at + 2], next[at + 3]]));
+        self.with(GENERATION, low).with(GENERATION_HIGH, high)
+    }
+
+    pub(crate) fn recoveries(&self) -> u32 {
+        self.word(RECOVERIES)
+    }
+
+    /// One dead owner further.
+    pub(crate) fn recovered(self) -> Self {
+        self.with(RECOVERIES, self.recoveries().wrapping_add(1))
+    }
+
+    pub(crate) fn describes(&self, token: u32) -> bool {
+        self.word(RECORD_TOKEN) == token && self.word(SEQUENCE) % 2 == 0
+    }
+
+    /// With a record that is whole and of whoever the owner word names.
+    pub(crate) fn recorded(self) -> Self {
+        self.with(RECORD_TOKEN, token_part(self.owner())).with(SEQUENCE, self.word(SEQUENCE) & !1)
+    }
+
+    /// What a reader must make of the record of `token`.
+    pub(crate) fn record_of(&self, token: u32) -> Option<Record> {
+        let text = self.0[DESCRIPTION + 1..].get(..self.0[DESCRIPTION].into()).unwrap_or_default();
+        self.describes(token).then(|| Record {
+            uuid: Uuid::from_slice(&self.0[16..32]).expect("16 bytes"),
+            pid: self.word(32),
+            pid_namespace: self.word(36),
+            since: u64::from(self.word(44)) << 32 | u64::from(self.word(40)),
+            description: description(std::str::from_utf8(text).unwrap_or_default()).expect("at most 63 bytes"),
+        })
+    }
+
+    /// Without what belongs to the record.
+    pub(crate) fn without_record(mut self) -> Self {
+        for part in [16..48, SEQUENCE..RECORD_TOKEN + 4, DESCRIPTION..REGION_LEN] {
+            self.0[part].fill(0);
+        }
+        self
+    }
+}

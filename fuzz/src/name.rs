@@ -1,0 +1,68 @@
+//! Text of any kind as a name and as a description.
+
+use std::path::Path;
+
+use shmlock::{Error, ExitEvent, NAME_MAX, NameProblem, ShmLock};
+
+use crate::shell::{Ground, is_one_clean_line};
+
+/// Opens a lock and an event of this name; each is refused for a reason that is true, or is one file right in the
+/// directory, and gone in the end.
+pub fn play(name: &str, description: &str) {
+    let ground = Ground::clean();
+    let opened = ShmLock::builder(name).description(description).directory(ground.path()).open();
+    match opened {
+        Ok(lock) => {
+            assert!(problem(name).is_none() && description.len() <= 63);
+            assert_eq!(ground.names(), [format!("{name}.shmlock")]);
+            assert_eq!((lock.path().parent(), lock.name()), (Some(ground.path()), name));
+            is_told(&lock, description);
+        }
+        Err(error) => refused(&error, name, description),
+    }
+    assert!(ground.names().is_empty(), "something is left");
+    match ExitEvent::named_in(name, ground.path(), 0o600) {
+        Ok(_event) => assert_eq!(ground.names(), [format!("{name}.shmlock-event")]),
+        Err(error) => refused(&error, name, ""),
+    }
+    assert!(ground.names().is_empty(), "something is left");
+    let nowhere = ShmLock::builder("l").directory(Path::new("/nowhere").join(name.replace(['/', '\0'], "-"))).open();
+    is_one_clean_line(&nowhere.expect_err("there is no such directory").to_string());
+}
+
+/// The holder of a lock says what it was told to say.
+fn is_told(lock: &ShmLock, description: &str) {
+    let _guard = lock.lock().expect("free");
+    let holder = lock.holder().expect("ours").expect("held");
+    assert_eq!(holder.description(), description);
+    is_one_clean_line(&holder.to_string());
+    let longer = format!("{description}{description}-");
+    match lock.set_description(&longer) {
+        Ok(()) => assert_eq!(lock.description(), longer),
+        Err(Error::DescriptionTooLong { len }) => assert!(len == longer.len() && len > 63),
+        Err(error) => panic!("{error:?}"),
+    }
+}
+
+fn refused(error: &Error, name: &str, description: &str) {
+    is_one_clean_line(&error.to_string());
+    match error {
+        Error::InvalidName { name: named, reason } => {
+            assert_eq!((named.as_str(), Some(*reason)), (name, problem(name)));
+        }
+        Error::DescriptionTooLong { len } => assert!(*len == description.len() && *len > 63),
+        error => panic!("{error:?}"),
+    }
+}
+
+/// What is wrong with a name.
+fn problem(name: &str) -> Option<NameProblem> {
+    Some(match name {
+        "" => NameProblem::Empty,
+        "." | ".." => NameProblem::Dots,
+        _ if name.contains('/') => NameProblem::Slash,
+        _ if name.contains('\0') => NameProblem::Nul,
+        _ if name.len() > NAME_MAX => NameProblem::TooLong { len: name.len() },
+        _ => return None,
+    })
+}

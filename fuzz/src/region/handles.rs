@@ -1,0 +1,260 @@
+//! Three handles of `RegionLock` on one region, and what each call of theirs must come to.
+
+use arbitrary::Arbitrary;
+use shmlock_core::{Error, FenceScope, Holder, Record, Region, RegionGuard, RegionLock, Word};
+
+use super::Says;
+use super::waiting::{Deaths, Outcome, Waiting};
+use crate::memory::{Bytes, DIED, Memory, token_part};
+
+pub(super) type Lock<'a> = RegionLock<'a, FenceScope>;
+
+/// The first, the second and the last that an embedder can give out.
+const TOKENS: [u16; 3] = [1, 2, 65_535];
+
+#[derive(Debug, Arbitrary)]
+pub(super) enum Act {
+    TryLock,
+    Lock(Waiting),
+    LockOrRecover(Waiting, Vec<bool>),
+    Acquire(Waiting),
+    Release,
+    DeclareConsistent,
+    Look,
+    /// These are of the guard that was made last.
+    DropGuard,
+    ReleaseGuard,
+    ForgetGuard,
+}
+
+/// What we know of a handle without asking it.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    holds: u32,
+    guards: u32,
+    recorded: bool,
+    record: Option<Record>,
+}
+
+pub(super) struct Handles<'l, 'a> {
+    memory: &'l Memory,
+    locks: &'l [Lock<'a>; 3],
+    known: [Known; 3],
+    guards: Vec<(usize, RegionGuard<'l, 'a, FenceScope>)>,
+    alone: bool,
+}
+
+/// Three handles on one region.
+pub(super) fn open<'a>(region: Region<'a>, fence: FenceScope, records: &[Option<Says>; 3]) -> [Lock<'a>; 3] {
+    std::array::from_fn(|index| {
+        let lock = RegionLock::with_fence(region, TOKENS[index].try_into().expect("not zero"), fence);
+        match &records[index] {
+            Some(says) => lock.with_record(says.record()),
+            None => lock,
+        }
+    })
+}
+
+/// Drops the handles: what `acquire` took is given back, what a leaked guard holds stays held.
+pub(super) fn close(memory: &Memory, locks: [Lock<'_>; 3], known: &[Known; 3], alone: bool) {
+    for (lock, known) in locks.into_iter().zip(known) {
+        let (before, me) = (memory.bytes(), lock.token().get());
+        drop(lock);
+        let gives = known.holds > 0 && known.guards == 0 && token_part(before.owner()) == me;
+        let expected = if gives { before.with_owner(before.owner() & DIED) } else { before };
+        assert!(!alone || memory.bytes() == expected);
+    }
+}
+
+impl<'l, 'a> Handles<'l, 'a> {
+    pub(super) fn new(memory: &'l Memory, locks: &'l [Lock<'a>; 3], records: &[Option<Says>; 3], alone: bool) -> Self {
+        let known =
+            records.each_ref().map(|says| Known { record: says.as_ref().map(Says::record), ..Known::default() });
+        Self { memory, locks, known, guards: Vec::new(), alone }
+    }
+
+    /// Ends the guards that are left.
+    pub(super) fn end(mut self, leaks: bool) -> [Known; 3] {
+        while let Some((index, _)) = self.guards.last() {
+            self.act(*index, if leaks { &Act::ForgetGuard } else { &Act::DropGuard });
+        }
+        self.known
+    }
+
+    pub(super) fn act(&mut self, index: usize, act: &Act) {
+        let lock = &self.locks[index];
+        let before = self.memory.bytes();
+        match act {
+            Act::TryLock => {
+                let answer = lock.try_lock();
+                self.locked(index, &before, answer, &Waiting::Spin(0), &[]);
+            }
+            Act::Lock(waiting) => {
+                let answer = lock.lock(&mut waiting.begin());
+                self.locked(index, &before, answer, waiting, &[]);
+            }
+            Act::LockOrRecover(waiting, dead) => {
+                let answer = lock.lock_or_recover(&mut waiting.begin(), &mut Deaths(dead.iter()));
+                self.locked(index, &before, answer, waiting, dead);
+            }
+            Act::Acquire(waiting) => {
+                let answer = lock.acquire(&mut waiting.begin());
+                self.taken(index, &before, answer, waiting, &[]);
+            }
+            Act::Release => self.released(index, &before, lock.release()),
+            Act::DeclareConsistent => self.declared(index, &before, lock.declare_consistent()),
+            Act::Look => self.looked(index, &before),
+            Act::DropGuard | Act::ReleaseGuard | Act::ForgetGuard => self.end_guard(index, act),
+        }
+        assert_eq!(lock.is_held(), self.known[index].holds > 0);
+    }
+
+    fn locked(
+        &mut self,
+        index: usize,
+        before: &Bytes,
+        answer: Result<RegionGuard<'l, 'a, FenceScope>, Error>,
+        waiting: &Waiting,
+        dead: &[bool],
+    ) {
+        let outermost = self.known[index].holds == 0;
+        let guard = match answer {
+            Ok(guard) => guard,
+            Err(error) => return self.taken(index, before, Err(error), waiting, dead),
+        };
+        self.taken(index, before, Ok(()), waiting, dead);
+        self.known[index].guards += 1;
+        if self.alone {
+            let after = self.memory.bytes();
+            assert_eq!(guard.fencing_token(), after.generation());
+            assert!(!outermost || guard.owner_died() == (after.owner() & DIED != 0));
+        }
+        self.guards.push((index, guard));
+    }
+
+    /// What must have come of taking the lock once more.
+    fn taken(&mut self, index: usize, before: &Bytes, answer: Result<(), Error>, waiting: &Waiting, dead: &[bool]) {
+        let (me, after) = (self.locks[index].token().get(), self.memory.bytes());
+        let nested = self.known[index].holds > 0;
+        match answer {
+            Ok(()) => self.known[index].holds += 1,
+            Err(Error::Busy { .. }) => assert!(!nested),
+            Err(error) => panic!("{error:?}"),
+        }
+        if !self.alone || nested {
+            assert!(!self.alone || after == *before);
+            self.known[index].recorded |= answer.is_ok();
+            return;
+        }
+        match (waiting.outcome(before.owner(), me, dead), answer) {
+            (Some(Outcome::Taken { word, recovers }), Ok(())) => {
+                let expected = before.with_owner(word).counted();
+                let expected = if recovers { expected.recovered() } else { expected };
+                assert_eq!(after.without_record(), expected.without_record());
+                self.recorded(index, me, &expected, &after);
+            }
+            (Some(Outcome::Busy { word }), Err(_)) => assert_eq!(after, before.with_owner(word)),
+            (None, Ok(())) => {
+                assert_eq!(token_part(after.owner()), me);
+                self.recorded(index, me, before, &after);
+            }
+            (None, Err(_)) => assert_eq!(after.with_owner(0), before.with_owner(0)),
+            (Some(_), answer) => panic!("{answer:?} from {before:?}"),
+        }
+    }
+
+    /// A holder's record is what it says; it is written only if it does not stand there, by this handle, already.
+    fn recorded(&mut self, index: usize, me: u32, before: &Bytes, after: &Bytes) {
+        let known = &mut self.known[index];
+        let stands = before.describes(me);
+        let written = match &known.record {
+            Some(record) if !stands || !known.recorded => Some(record.clone()),
+            None if stands && !known.recorded => Some(Record::default()),
+            _ => None,
+        };
+        match written {
+            Some(record) => assert_eq!(after.record_of(me), Some(record)),
+            None => assert_eq!(after.record_of(me), before.record_of(me)),
+        }
+        known.recorded = true;
+    }
+
+    fn released(&mut self, index: usize, before: &Bytes, answer: Result<(), Error>) {
+        let Known { holds, guards, .. } = self.known[index];
+        match (holds, guards) {
+            (0, _) => assert_eq!(answer, Err(Error::NotHeld)),
+            _ if holds == guards => assert_eq!(answer, Err(Error::GuardsAlive { guards })),
+            _ => return self.given(index, before, Some(answer)),
+        }
+        self.unchanged(before);
+    }
+
+    /// What must have come of giving one hold back; a drop answers nothing.
+    fn given(&mut self, index: usize, before: &Bytes, answer: Option<Result<(), Error>>) {
+        let (me, word) = (self.locks[index].token().get(), before.owner());
+        self.known[index].holds -= 1;
+        let ours = token_part(word) == me;
+        let (expected, after) = match self.known[index].holds {
+            0 if ours => (Ok(()), before.with_owner(word & DIED)),
+            0 => (Err(Error::Overwritten { found: Word::from_bits(word) }), *before),
+            _ => (Ok(()), *before),
+        };
+        if self.alone {
+            assert!(answer.is_none_or(|answer| answer == expected), "{answer:?} instead of {expected:?}");
+            assert_eq!(self.memory.bytes(), after);
+        } else {
+            assert!(matches!(answer, None | Some(Ok(()) | Err(Error::Overwritten { .. }))), "{answer:?}");
+        }
+    }
+
+    fn declared(&self, index: usize, before: &Bytes, answer: Result<(), Error>) {
+        let (me, word) = (self.locks[index].token().get(), before.owner());
+        if self.known[index].holds == 0 {
+            assert_eq!(answer, Err(Error::NotHeld));
+            self.unchanged(before);
+        } else if self.alone && token_part(word) == me {
+            assert_eq!(answer, Ok(()));
+            self.unchanged(&before.with_owner(word & !DIED));
+        } else if self.alone {
+            assert_eq!(answer, Err(Error::Overwritten { found: Word::from_bits(word) }));
+            self.unchanged(before);
+        }
+    }
+
+    fn looked(&self, index: usize, before: &Bytes) {
+        let lock = &self.locks[index];
+        let holder = lock.holder();
+        let text = format!("{:?} {}", lock.word(), holder.as_ref().map(Holder::to_string).unwrap_or_default());
+        assert!(!text.contains(char::is_control), "{text:?} reaches a terminal");
+        if self.alone {
+            let owner = token_part(before.owner());
+            let told = holder.map(|holder| (holder.token.get(), holder.record));
+            assert_eq!(told, (owner != 0).then(|| (owner, before.record_of(owner))));
+            assert_eq!(lock.word().bits(), before.owner());
+        }
+        self.unchanged(before);
+    }
+
+    fn end_guard(&mut self, index: usize, act: &Act) {
+        let Some(position) = self.guards.iter().rposition(|(of, _)| *of == index) else { return };
+        let (_, guard) = self.guards.remove(position);
+        let before = self.memory.bytes();
+        match act {
+            Act::ReleaseGuard => {
+                let answer = guard.release();
+                self.known[index].guards -= 1;
+                self.given(index, &before, Some(answer));
+            }
+            Act::ForgetGuard => std::mem::forget(guard), // counts as alive for ever
+            _ => {
+                drop(guard);
+                self.known[index].guards -= 1;
+                self.given(index, &before, None);
+            }
+        }
+    }
+
+    fn unchanged(&self, before: &Bytes) {
+        assert!(!self.alone || self.memory.bytes() == *before, "{:?} was {before:?}", self.memory.bytes());
+    }
+}

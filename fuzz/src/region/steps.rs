@@ -1,0 +1,213 @@
+//! The protocol's bare steps and the region's own calls, under any token, against the table of `PROTOCOL.md`.
+
+use std::fmt::Debug;
+use std::sync::atomic::Ordering::Relaxed;
+
+use arbitrary::Arbitrary;
+use shmlock_core::contend::acquire_contended;
+use shmlock_core::protocol::{self, Acquisition, Arrival, Wake};
+use shmlock_core::token::TokenRange;
+use shmlock_core::{FenceScope, Region, Token, Word};
+
+use super::Says;
+use super::waiting::{Deaths, Outcome, Waiting};
+use crate::memory::{Bytes, DIED, Memory, WAITERS, token_part};
+
+#[derive(Debug, Arbitrary)]
+pub(super) enum Step {
+    TryAcquire {
+        me: Who,
+        waited: bool,
+    },
+    Contend {
+        me: Who,
+        waiting: Waiting,
+        dead: Vec<bool>,
+    },
+    /// On the word as it is, or on another.
+    MarkWaiting {
+        seen: Option<u32>,
+    },
+    Release {
+        me: Who,
+    },
+    Abandon {
+        me: Who,
+    },
+    TakeOver {
+        dead: Who,
+        me: Who,
+    },
+    DeclareStale {
+        me: Who,
+    },
+    DeclareConsistent {
+        me: Who,
+    },
+    Count,
+    CountRecovery,
+    WriteRecord {
+        me: Who,
+        says: Says,
+    },
+    Read {
+        whom: Who,
+    },
+    /// Past every rule.
+    Write {
+        word: u8,
+        value: u32,
+    },
+}
+
+/// A token.
+#[derive(Debug, Arbitrary)]
+pub(super) enum Who {
+    /// Whoever the owner word names.
+    Named,
+    /// One of the handles, or close to one.
+    Low(u8),
+    Any(u32),
+}
+
+impl Who {
+    fn token(&self, bytes: &Bytes) -> Token {
+        let bits = match self {
+            Self::Named => bytes.owner(),
+            Self::Low(number) => u32::from(*number),
+            Self::Any(bits) => *bits,
+        };
+        Word::from_bits(bits).owner().or(Word::from_bits(1).owner()).expect("not zero")
+    }
+}
+
+fn wake_owed_by(word: u32) -> Wake {
+    if word & WAITERS == 0 { Wake::Nobody } else { Wake::One }
+}
+
+impl Step {
+    /// Takes the step; `alone` says that nobody else writes, so that the table tells what must come of it.
+    pub(super) fn play(&self, memory: &Memory, region: Region<'_>, fence: FenceScope, alone: bool) {
+        let before = memory.bytes();
+        let (word, seen) = (region.owner_word(), before.owner());
+        let is = |who: Token| token_part(seen) == who.get();
+        let unmoved = Word::from_bits(seen);
+        let scene = Scene { memory, before, alone };
+        match self {
+            Self::TryAcquire { me, waited } => {
+                let (me, arrival) = (me.token(&before), if *waited { Arrival::Waited } else { Arrival::Fresh });
+                let answer = protocol::try_acquire(word, me, arrival, fence);
+                let taken = seen | me.get() | if *waited { WAITERS } else { 0 };
+                scene.expects(answer, unmoved.is_free(), taken, Ok(found_free(seen)), Err(unmoved));
+            }
+            Self::Contend { me, waiting, dead } => {
+                let me = me.token(&before);
+                let mut deaths = Deaths(dead.iter());
+                let answer = acquire_contended(word, me, fence, &mut deaths, &mut waiting.begin());
+                scene.contended(answer, me, waiting.outcome(seen, me.get(), dead));
+            }
+            Self::MarkWaiting { seen: saw } => {
+                let saw = saw.unwrap_or(seen);
+                let marked = Word::from_bits(saw | WAITERS);
+                let answer = protocol::mark_waiting(word, Word::from_bits(saw));
+                scene.expects(answer, saw == seen, marked.bits(), Ok(marked), Err(unmoved));
+            }
+            Self::Release { me } => {
+                let me = me.token(&before);
+                let answer = protocol::release(word, me, fence);
+                scene.expects(answer, is(me), seen & DIED, Ok(wake_owed_by(seen)), Err(unmoved));
+            }
+            Self::Abandon { me } => {
+                let me = me.token(&before);
+                let answer = protocol::abandon(word, me, fence);
+                scene.expects(answer, is(me), DIED, Ok(wake_owed_by(seen)), Err(unmoved));
+            }
+            Self::TakeOver { dead, me } => {
+                let (dead, me) = (dead.token(&before), me.token(&before));
+                let answer = protocol::take_over(word, dead, me, fence);
+                let taken = Acquisition { owner_died: true, recovered_from: Some(dead) };
+                scene.expects(answer, is(dead), me.get() | WAITERS | DIED, Some(taken), None);
+            }
+            Self::DeclareStale { me } => {
+                let me = me.token(&before);
+                let answer = protocol::declare_stale(word, me, fence);
+                scene.expects(answer, is(me), DIED, Some(wake_owed_by(seen)), None);
+            }
+            Self::DeclareConsistent { me } => {
+                let me = me.token(&before);
+                let answer = protocol::declare_consistent(word, me);
+                scene.expects(answer, is(me), seen & !DIED, Ok(()), Err(unmoved));
+            }
+            Self::Count => {
+                region.count_acquisition(fence);
+                scene.leaves(before.counted());
+                scene.told(region.fencing_token(), before.counted().generation());
+            }
+            Self::CountRecovery => {
+                region.count_recovery();
+                scene.leaves(before.recovered());
+                scene.told(region.recoveries(), before.recovered().recoveries());
+            }
+            Self::WriteRecord { me, says } => {
+                let (me, record) = (me.token(&before), says.record());
+                region.write_record(me, &record, fence);
+                scene.told(memory.bytes().without_record(), before.without_record());
+                scene.told(region.record_of(me, fence), Some(record));
+                scene.told(region.record_describes(me), true);
+            }
+            Self::Read { whom } => {
+                let whom = whom.token(&before);
+                scene.told(region.record_of(whom, fence), before.record_of(whom.get()));
+                scene.told(region.record_describes(whom), before.describes(whom.get()));
+                scene.told(Token::living(whom.get()).is_some(), whom.range() == TokenRange::Living);
+                scene.leaves(before);
+            }
+            Self::Write { word, value } => {
+                let words = memory.words();
+                words[usize::from(*word) % words.len()].store(*value, Relaxed);
+            }
+        }
+    }
+}
+
+fn found_free(word: u32) -> Acquisition {
+    Acquisition { owner_died: word & DIED != 0, recovered_from: None }
+}
+
+/// What stood in memory before a step.
+struct Scene<'a> {
+    memory: &'a Memory,
+    before: Bytes,
+    alone: bool,
+}
+
+impl Scene<'_> {
+    fn told<R: PartialEq + Debug>(&self, answer: R, expected: R) {
+        assert!(!self.alone || answer == expected, "{answer:?} instead of {expected:?} from {:?}", self.before);
+    }
+
+    fn leaves(&self, expected: Bytes) {
+        self.told(self.memory.bytes(), expected);
+    }
+
+    /// Either `moves`, and then the word becomes `word` and the answer is `yes`; or nothing changes and it is `no`.
+    fn expects<R: PartialEq + Debug>(&self, answer: R, moves: bool, word: u32, yes: R, no: R) {
+        self.told(answer, if moves { yes } else { no });
+        self.leaves(if moves { self.before.with_owner(word) } else { self.before });
+    }
+
+    fn contended(&self, answer: Result<Acquisition, Word>, me: Token, outcome: Option<Outcome>) {
+        match outcome {
+            Some(Outcome::Taken { word, recovers }) => {
+                self.told(answer.map(|taken| taken.recovered_from.is_some()), Ok(recovers));
+                self.leaves(self.before.with_owner(word));
+            }
+            Some(Outcome::Busy { word }) => {
+                self.told(answer.map(|_| false), Err(Word::from_bits(word)));
+                self.leaves(self.before.with_owner(word));
+            }
+            None if answer.is_ok() => self.told(token_part(self.memory.bytes().owner()), me.get()),
+            None => {}
+        }
+    }
+}

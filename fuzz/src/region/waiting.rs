@@ -1,0 +1,96 @@
+//! Ways of waiting, and what must come of them.
+
+use std::slice::Iter;
+
+use arbitrary::Arbitrary;
+use shmlock_core::Token;
+use shmlock_core::contend::Liveness;
+use shmlock_core::wait::{Contention, Spin, Verdict, Wait, Wfe};
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use crate::memory::{DIED, WAITERS, token_part};
+
+/// How a loser waits.
+#[derive(Debug, Arbitrary)]
+pub(super) enum Waiting {
+    Spin(u8),
+    Wfe(u8),
+    /// While it waits, somebody else moves the word.
+    Beats(Vec<Beat>),
+}
+
+/// One time to wait.
+#[derive(Debug, Arbitrary)]
+pub(super) struct Beat {
+    write: Option<u32>,
+    marks: bool,
+    /// Retry rather than have the owner probed.
+    retries: bool,
+}
+
+/// What must come of contending when nobody else moves the word.
+pub(super) enum Outcome {
+    Taken { word: u32, recovers: bool },
+    Busy { word: u32 },
+}
+
+impl Waiting {
+    /// `dead` is what the probes will answer, one after the other. `None` if the word is moved meanwhile.
+    pub(super) fn outcome(&self, word: u32, me: u32, dead: &[bool]) -> Option<Outcome> {
+        let (probes, marks) = match self {
+            Self::Spin(attempts) => (usize::from(*attempts > 0), false),
+            Self::Wfe(attempts) => (usize::from(*attempts), *attempts > 0),
+            Self::Beats(_) => return None,
+        };
+        let owner = token_part(word);
+        let proven = dead.iter().take(probes).any(|&dead| dead);
+        Some(match owner {
+            0 => Outcome::Taken { word: word | me, recovers: false },
+            _ if owner == me || proven => Outcome::Taken { word: me | WAITERS | DIED, recovers: true },
+            _ => Outcome::Busy { word: if marks { word | WAITERS } else { word } },
+        })
+    }
+
+    pub(super) fn begin(&self) -> Waiter<'_> {
+        match self {
+            Self::Spin(attempts) => Waiter::Spin(Spin::attempts(u32::from(*attempts))),
+            Self::Wfe(attempts) => Waiter::Wfe(Wfe::attempts(u32::from(*attempts))),
+            Self::Beats(beats) => Waiter::Beats(beats.iter()),
+        }
+    }
+}
+
+/// Waits in the way that was told.
+pub(super) enum Waiter<'a> {
+    Spin(Spin),
+    Wfe(Wfe),
+    Beats(Iter<'a, Beat>),
+}
+
+impl Wait for Waiter<'_> {
+    fn wait(&mut self, contention: &mut Contention<'_>) -> Verdict {
+        let beats = match self {
+            Self::Spin(spin) => return spin.wait(contention),
+            Self::Wfe(wfe) => return wfe.wait(contention),
+            Self::Beats(beats) => beats,
+        };
+        let Some(beat) = beats.next() else { return Verdict::GiveUp };
+        if beat.marks {
+            let _ = contention.mark_waiting();
+        }
+        if let Some(word) = beat.write {
+            contention.word().store(word, Relaxed);
+        }
+        if beat.retries { Verdict::Retry } else { Verdict::Probe }
+    }
+}
+
+/// Answers each probe as told; after the last, everybody lives.
+pub(super) struct Deaths<'a>(pub(super) Iter<'a, bool>);
+
+impl Liveness for Deaths<'_> {
+    fn while_dead<R>(&mut self, _owner: Token, act: impl FnOnce() -> R) -> Option<R> {
+        (self.0.next() == Some(&true)).then(act)
+    }
+}

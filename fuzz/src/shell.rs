@@ -1,0 +1,133 @@
+//! Stories about the shell: a file that somebody put where the lock's should be, handles on it, and writes, byte locks
+//! and removals in between. Truncating is left out: the kernel answers it by SIGBUS, as documented.
+
+mod call;
+mod ground;
+mod promise;
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
+
+use arbitrary::Arbitrary;
+use shmlock::{BlockSignals, ExitEvent, FenceScope, ShmLock, WaitStrategy};
+use shmlock_core::layout::{MAGIC as OURS, REGION_LEN};
+
+use crate::memory::{Bytes, MAGIC};
+use call::{Call, Handles};
+pub use ground::Ground;
+pub(crate) use promise::is_one_clean_line;
+
+/// The name of the lock.
+pub(crate) const NAME: &str = "l";
+
+/// What is done to one name.
+#[derive(Debug, Arbitrary)]
+pub struct Story {
+    lives: Vec<Life>,
+}
+
+/// A file, and up to three handles on it, from opening to closing.
+#[derive(Debug, Arbitrary)]
+struct Life {
+    file: Option<Found>,
+    handles: [Option<Manner>; 3],
+    calls: Vec<Call>,
+    leaks: bool,
+}
+
+/// What stands at the path before anybody opens it.
+#[derive(Debug, Arbitrary)]
+struct Found {
+    bytes: Bytes,
+    /// Ours, with a whole record; untouched; or as it is.
+    magic: Option<bool>,
+    /// How many bytes more or fewer than a lock has; most often none.
+    excess: Option<i8>,
+    mode: Option<u16>,
+}
+
+/// How a handle is opened.
+#[derive(Debug, Arbitrary)]
+struct Manner {
+    mode: Option<u16>,
+    description: String,
+    full_system: bool,
+    polls: bool,
+    blocks_signals: Option<bool>,
+    event: Option<bool>,
+}
+
+/// Short, because most stories wait in vain.
+const INTERVAL: Duration = Duration::from_micros(20);
+
+impl Found {
+    fn put(&self, ground: &Ground) {
+        let path = ground.path().join(format!("{NAME}.shmlock"));
+        let bytes = match self.magic {
+            Some(true) => self.bytes.with(MAGIC, OURS).recorded(),
+            Some(false) => self.bytes.with(MAGIC, 0),
+            None => self.bytes,
+        };
+        let mut content = bytes.0.to_vec();
+        content.resize(REGION_LEN.saturating_add_signed(self.excess.unwrap_or(0).into()), 0);
+        fs::write(&path, content).expect("our own directory");
+        let mode = self.mode.map_or(0o600, |mode| mode & 0o7777);
+        fs::set_permissions(&path, Permissions::from_mode(mode.into())).expect("our own file");
+    }
+}
+
+impl Manner {
+    fn open(&self, ground: &Ground) -> shmlock::Result<ShmLock> {
+        let mut builder = ShmLock::builder(NAME)
+            .directory(ground.path())
+            .mode(self.mode.map_or(0o600, u32::from))
+            .description(&self.description)
+            .poll_interval(INTERVAL)
+            .open_timeout(Duration::ZERO)
+            .fence_scope(if self.full_system { FenceScope::FullSystem } else { FenceScope::InnerShareable })
+            .wait_strategy(if self.polls { WaitStrategy::SleepPolling } else { WaitStrategy::Futex })
+            .block_signals(match self.blocks_signals {
+                None => BlockSignals::Never,
+                Some(true) => BlockSignals::WhileHeld,
+                Some(false) => BlockSignals::Transitions,
+            });
+        if let Some(set) = self.event {
+            let event = ExitEvent::new();
+            if set {
+                event.set()?;
+            }
+            builder = builder.exit_event(&event);
+        }
+        builder.open()
+    }
+}
+
+impl Life {
+    fn play(&self, ground: &Ground) {
+        if let Some(file) = &self.file {
+            file.put(ground);
+        }
+        let opened = self
+            .handles
+            .each_ref()
+            .map(|manner| manner.as_ref().and_then(|manner| promise::opened(manner.open(ground))));
+        let mut handles = Handles::new(ground, &opened);
+        for call in &self.calls {
+            handles.play(call);
+        }
+        handles.end(self.leaks);
+    }
+}
+
+impl Story {
+    /// Plays it, and leaves nothing.
+    pub fn play(&self) {
+        let ground = Ground::clean();
+        for life in &self.lives {
+            life.play(&ground);
+            assert!(ground.names().iter().all(|name| name == &format!("{NAME}.shmlock")));
+        }
+        let _ = fs::remove_file(ground.path().join(format!("{NAME}.shmlock")));
+    }
+}
