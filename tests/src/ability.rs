@@ -5,16 +5,25 @@
 
 use std::io::{Write, stderr};
 use std::ptr::{null, null_mut};
-use std::{io, thread};
+use std::{env, io, thread};
 
-/// Something that user-mode emulation does not do.
+use crate::step;
+
+/// Something that user-mode emulation does not do, or that a shared machine does not allow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ability {
     /// A forked child does not have what its parent keeps to itself: `MADV_DONTFORK`, `MADV_WIPEONFORK`.
     KeepMemoryFromChildren,
     /// A sleep on two words at one time: `futex_waitv(2)`. Without it an exit event ends a poll interval, not a sleep.
     SleepOnTwoWords,
+    /// The wall clock is the test's own, to be set at will: a machine made for the tests, where this variable says so.
+    SetTheClock,
+    /// A child can be stopped at each of its instructions, ptrace(2). For tests that run alone: finding out forks.
+    StopAtInstructions,
 }
+
+/// Set where the tests may set the machine's clock.
+const MAY_SET_CLOCK: &str = "SHMLOCK_TESTS_MAY_SET_CLOCK";
 
 impl Ability {
     fn is_here(self) -> bool {
@@ -34,13 +43,19 @@ impl Ability {
                 };
                 answer == -1 && io::Error::last_os_error().raw_os_error() != Some(libc::ENOSYS)
             }
+            Self::SetTheClock => env::var_os(MAY_SET_CLOCK).is_some(),
+            Self::StopAtInstructions => step::is_possible(),
         }
     }
 
     fn lack(self) -> &'static str {
         match self {
             Self::KeepMemoryFromChildren => "madvise(2) is not followed here: children inherit the parent's mapping",
+            Self::SetTheClock => {
+                "this machine's clock is not ours to set; an emulated one's is (SHMLOCK_TESTS_MAY_SET_CLOCK)"
+            }
             Self::SleepOnTwoWords => "no futex_waitv(2) here: an event is noticed at the end of a poll interval",
+            Self::StopAtInstructions => "no ptrace(2) or no /proc/PID/syscall here, or not x86-64",
         }
     }
 }

@@ -1,18 +1,13 @@
 //! Memory that several processes share beside the lock, in which they note what the lock is supposed to order.
 
-#![allow(unsafe_code, reason = "maps memory that other processes share")]
+#![allow(unsafe_code, reason = "promises that its words are atomics")]
 
-use std::fs::{File, OpenOptions};
 use std::ops::Deref;
-use std::os::fd::AsRawFd;
-use std::process;
-use std::ptr::{NonNull, null_mut};
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 
-use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
-use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
+use crate::shared::{self, Shared};
 
 /// The words of an account. All zero at first.
 #[repr(C)]
@@ -30,6 +25,8 @@ pub struct Words {
     pub stop: AtomicU64,
     /// How many sections were entered after a death.
     pub recoveries: AtomicU64,
+    /// How many sections the one has finished that may die at any instruction.
+    pub done: AtomicU64,
     /// How many rounds of something have been run.
     pub rounds: AtomicU64,
     /// How many files have been made of one name.
@@ -40,23 +37,12 @@ pub struct Words {
 /// also on one core.
 const YIELD_EVERY: u64 = 8;
 
+// SAFETY: atomics only.
+unsafe impl shared::Words for Words {}
+
 /// The account of one test, shared by its processes and threads.
-#[derive(Debug)]
-pub struct Account {
-    words: NonNull<Words>,
-    file: File,
-}
-
-// SAFETY: the words are atomics in a mapping that lives as long as the value.
-unsafe impl Send for Account {}
-// SAFETY: as above; `&Account` gives out nothing but `&Words`.
-unsafe impl Sync for Account {}
-
-impl Default for Account {
-    fn default() -> Self {
-        Self::new()
-    }
-}
+#[derive(Debug, Default)]
+pub struct Account(Shared<Words>);
 
 impl Account {
     /// A new one.
@@ -65,9 +51,7 @@ impl Account {
     /// If the system has no memory for it.
     #[must_use]
     pub fn new() -> Self {
-        let file = memfd_create("account", MemfdFlags::CLOEXEC).expect("a memfd");
-        ftruncate(&file, size_of::<Words>() as u64).expect("a memfd grows");
-        Self::of(file.into())
+        Self::default()
     }
 
     /// The one at this [`path`](Self::path), of another process.
@@ -76,20 +60,13 @@ impl Account {
     /// If it is not there.
     #[must_use]
     pub fn open(path: &str) -> Self {
-        Self::of(OpenOptions::new().read(true).write(true).open(path).expect("the account of a living process"))
-    }
-
-    fn of(file: File) -> Self {
-        let (length, flags) = (size_of::<Words>(), ProtFlags::READ | ProtFlags::WRITE);
-        // SAFETY: a new mapping at an address of the kernel's choice touches no existing memory.
-        let memory = unsafe { mmap(null_mut(), length, flags, MapFlags::SHARED, &file, 0) }.expect("memory for it");
-        Self { words: NonNull::new(memory.cast()).expect("no mapping is at the null page"), file }
+        Self(Shared::open(path))
     }
 
     /// Where other processes find it, for as long as this one lives.
     #[must_use]
     pub fn path(&self) -> String {
-        format!("/proc/{}/fd/{}", process::id(), self.file.as_raw_fd())
+        self.0.path()
     }
 
     /// Waits until `all` have come this far.
@@ -137,16 +114,6 @@ impl Deref for Account {
     type Target = Words;
 
     fn deref(&self) -> &Words {
-        // SAFETY:
-        // - mapped for as long as `self` lives, page-aligned, and as long as `Words`.
-        // - every bit pattern is a valid `Words`, and everybody accesses it by atomics.
-        unsafe { self.words.as_ref() }
-    }
-}
-
-impl Drop for Account {
-    fn drop(&mut self) {
-        // SAFETY: mapped in `of` with this length; nobody can have a reference any more.
-        let _ = unsafe { munmap(self.words.as_ptr().cast(), size_of::<Words>()) };
+        &self.0
     }
 }

@@ -5,6 +5,7 @@ mod alone;
 mod bytes;
 mod family;
 mod folder;
+mod namespaces;
 mod sandbox;
 
 use std::ops::Deref;
@@ -19,6 +20,7 @@ pub use alone::alone;
 pub use bytes::{Intruder, Mode, PRESENCE, TOKENS, byte_of};
 pub use family::{Child, Line, end_process, fork, raw_clone};
 pub use folder::{Folder, State};
+pub use namespaces::{Apart, fork_apart, fork_as, shift_clocks};
 pub use sandbox::{Denied, If, Mounted, be_user, deny, leave_descriptors, make_node, mount_tmpfs};
 
 /// A scene during which no other test of this process runs.

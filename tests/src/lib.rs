@@ -21,13 +21,17 @@ mod ability;
 mod account;
 mod actor;
 pub mod hostile;
+pub mod proc;
 mod runner;
 mod scene;
+mod shared;
+pub mod step;
 
 pub use ability::{Ability, can, skipped};
 pub use account::Account;
 pub use actor::{Actor, Peer, Voice};
-pub use scene::{Scene, bound, quietly, until};
+pub use scene::{Scene, bound, quietly, rounds, until};
+pub use shared::{Shared, Words};
 
 /// Starts an [`Actor`]; given a name and options of `open`, as a format string, it opens that lock as `l`.
 ///

@@ -1,6 +1,7 @@
 //! The frame of one test: names of its own, a bound on its time, and a look for what it left behind.
 
 use std::io::{Write, stderr};
+use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Mutex, PoisonError};
@@ -93,6 +94,17 @@ impl Drop for Scene {
 #[must_use]
 pub fn bound() -> Duration {
     Duration::from_secs(env::var("SHMLOCK_TESTS_BOUND").ok().and_then(|bound| bound.parse().ok()).unwrap_or(BOUND))
+}
+
+/// How often to do what is done `full` times on a machine of our own: that, divided by `SHMLOCK_TESTS_SLOWER`, which says
+/// how many times slower an emulated machine is.
+///
+/// # Panics
+/// If the variable is not a positive number.
+#[must_use]
+pub fn rounds(full: u64) -> u64 {
+    let slower = env::var("SHMLOCK_TESTS_SLOWER").map_or(NonZeroU64::MIN, |slower| slower.parse().expect("a number"));
+    full.div_ceil(slower.get())
 }
 
 fn watchdog() -> Sender<()> {

@@ -26,6 +26,19 @@ fn a_directory_that_is_missing_is_named() {
 }
 
 #[test]
+fn a_machine_without_dev_shm_is_told_what_is_missing() {
+    alone!(|| {
+        let Some(_over_it) = mount_tmpfs(Path::new("/dev"), "") else { return };
+        for errno in [Errno::NOENT, Errno::NOTDIR] {
+            assert_failed(&ShmLock::open("l").expect_err("nowhere"), errno, &["/dev/shm"]);
+            if errno == Errno::NOENT {
+                fs::write("/dev/shm", "not even a directory").expect("our own /dev");
+            }
+        }
+    });
+}
+
+#[test]
 fn a_directory_that_is_a_file_is_named() {
     let scene = Solo::new();
     let folder = Folder::new(&scene);
@@ -163,6 +176,19 @@ fn where_nameless_files_are_missing_the_lock_is_made_in_two_steps() {
             assert!(folder.names().is_empty());
         });
     }
+}
+
+#[test]
+fn a_lock_made_in_two_steps_is_opened_whatever_the_timeout() {
+    let scene = Solo::new();
+    let folder = Folder::new(&scene);
+    aside(|| {
+        if deny(&[Denied { call: libc::SYS_linkat, when: If::Called, errno: libc::EPERM }]) {
+            let lock = folder.lock("l").open_timeout(Duration::ZERO).open();
+            drop(lock.expect("nobody is just closing it"));
+            assert!(folder.names().is_empty(), "what we made empty stays");
+        }
+    });
 }
 
 #[test]

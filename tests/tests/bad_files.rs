@@ -69,6 +69,32 @@ fn a_dangling_link_does_not_make_its_target() {
 }
 
 #[test]
+fn a_second_name_of_what_is_no_lock_yet_is_refused() {
+    for content in [&b""[..], &[0; 128]] {
+        let scene = Solo::new();
+        let folder = Folder::new(&scene);
+        let users = folder.put("users", content);
+        fs::hard_link(&users, folder.file("l")).expect("a link");
+        assert_refused(&folder, Found::HardLink, "a second name");
+        fs::remove_file(folder.file("l")).expect("ours");
+        assert!(folder.lock("users").open().is_ok(), "with one name it is what it seems");
+    }
+}
+
+#[test]
+fn a_second_name_of_a_lock_is_the_same_lock() {
+    let scene = Solo::new();
+    let folder = Folder::new(&scene);
+    let lock = folder.lock("l").open().expect("a new lock");
+    fs::hard_link(folder.file("l"), folder.file("second")).expect("a link");
+    let guard = lock.lock().expect("free");
+    let second = folder.lock("second").open().expect("nobody can shut others out by a link");
+    assert!(second.try_lock().expect("a lock").is_none());
+    drop(guard);
+    assert!(second.try_lock().expect("a lock").is_some());
+}
+
+#[test]
 fn a_device_is_named_and_left_alone() {
     if !as_root("making a device") {
         return;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use shmlock::{Error, ExitEvent, ShmLock};
 use shmlock_tests::hostile::{Child, Folder, Intruder, Mode, PRESENCE, Solo, as_root, assert_says, be_user, fork};
-use shmlock_tests::{Account, alone, until};
+use shmlock_tests::{Account, alone, rounds, until};
 
 /// Waits until all have come this far. Those who have a processor go on within the same instant.
 fn start_together(account: &Account, arrivals: u64) {
@@ -47,12 +47,12 @@ fn assert_none_leaves_the_file(closers: u64, rounds: u64) {
 
 #[test]
 fn two_who_close_last_at_one_time_leave_no_file() {
-    alone!(|| assert_none_leaves_the_file(2, 3000));
+    alone!(|| assert_none_leaves_the_file(2, rounds(3000)));
 }
 
 #[test]
 fn four_who_close_last_at_one_time_leave_no_file() {
-    alone!(|| assert_none_leaves_the_file(4, 3000));
+    alone!(|| assert_none_leaves_the_file(4, rounds(3000)));
 }
 
 #[test]

@@ -6,10 +6,11 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
+use std::time::Duration;
 
 use shmlock::{Errno, Error, Found, ShmLock};
-use shmlock_tests::alone;
 use shmlock_tests::hostile::{Folder, Intruder, Solo, assert_says, fork, on_tmpfs};
+use shmlock_tests::{alone, until};
 
 #[test]
 fn a_lock_has_real_memory_from_the_beginning() {
@@ -77,4 +78,56 @@ fn a_lock_that_was_truncated_is_refused_or_made_whole_and_never_a_fault() {
     let newcomer = folder.lock("l").open().expect("an empty file is half-made");
     assert!(newcomer.try_lock().expect("a lock").is_some());
     assert!(lock.try_lock().expect("the same memory").is_some(), "who was there before can go on");
+}
+
+#[test]
+fn all_users_of_a_truncated_lock_die_and_the_next_comer_has_a_new_lock() {
+    alone!(|| {
+        let scene = Solo::new();
+        let folder = Folder::new(&scene);
+        let user = |wait: bool| {
+            let folder = &folder;
+            fork(move |line| {
+                let lock = folder.lock("l").poll_interval(Duration::from_millis(5)).open().expect("a lock");
+                line.ready();
+                if wait {
+                    let _ = lock.lock().map(std::mem::forget); // asleep: it touches the word after each interval
+                } else {
+                    lock.acquire().expect("free");
+                    line.ready();
+                    line.wait();
+                    let _ = lock.release();
+                }
+            })
+        };
+        let owner = user(false);
+        owner.line().wait();
+        owner.line().wait();
+        let sleeper = user(true);
+        sleeper.line().wait();
+        let file = Intruder::on(&folder.file("l"));
+        until(|| file.owner_word() >> 31 == 1);
+        file.file().set_len(0).expect("a peer may");
+        sleeper.ends_by(libc::SIGBUS);
+        owner.line().ready();
+        owner.ends_by(libc::SIGBUS);
+        let lock = folder.lock("l").open().expect("an empty file is half-made");
+        let guard = lock.try_lock().expect("a lock").expect("nobody's");
+        assert!(guard.recovered().is_none(), "that somebody died in the section is lost with the word");
+        assert_eq!(guard.fencing_token(), 1, "and the count begins again");
+    });
+}
+
+#[test]
+fn an_owner_whose_truncated_file_was_made_whole_is_told_at_the_release() {
+    let scene = Solo::new();
+    let folder = Folder::new(&scene);
+    let owner = folder.lock("l").open().expect("a new lock");
+    let guard = owner.lock().expect("free");
+    Intruder::on(&folder.file("l")).file().set_len(0).expect("a peer may");
+    let newcomer = folder.lock("l").open().expect("an empty file is half-made");
+    let second = newcomer.try_lock().expect("a lock").expect("the truncation wiped the word out: two are inside");
+    assert!(matches!(guard.release(), Err(Error::Overwritten { .. })));
+    assert!(newcomer.is_held(), "what is another's is left alone");
+    second.release().expect("held");
 }

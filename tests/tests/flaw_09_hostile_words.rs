@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use shmlock::{Builder, Error, ShmLock};
+use shmlock::{Builder, Error, Life, Occupancy, ShmLock};
 use shmlock_tests::hostile::{Child, Folder, Intruder, Line, Mode, Solo, assert_says, byte_of, fork};
 use shmlock_tests::{Account, alone, until};
 
@@ -171,4 +171,26 @@ fn garbage_that_names_nobody_alive_is_had_at_once() {
         }
     }
     intruder.scribble(0, 0);
+}
+
+#[test]
+fn the_token_of_one_who_lives_and_holds_nothing_shuts_others_out_until_it_comes_or_goes() {
+    for comes in [true, false] {
+        let scene = Solo::new();
+        let folder = Folder::new(&scene);
+        let (idle, lock) = (folder.lock("l").open().expect("a lock"), folder.lock("l").open().expect("a lock"));
+        let named = token(idle.try_lock().expect("a lock").expect("free").lock());
+        Intruder::on(&folder.file("l")).scribble(0, named);
+        assert!(lock.try_lock().expect("a lock").is_none());
+        assert_eq!(lock.check().expect("ours").occupancy, Occupancy::Theirs(Life::Alive));
+        if comes {
+            let guard = idle.try_lock().expect("a lock").expect("nobody else can have its token");
+            assert!(guard.recovered().is_some(), "and it is told that something was wrong");
+        } else {
+            drop(idle);
+        }
+        let guard = lock.try_lock().expect("a lock").expect("free, or a dead owner's");
+        assert!(guard.recovered().is_some());
+        guard.declare_consistent().expect("held");
+    }
 }

@@ -181,7 +181,7 @@ fn every_error_is_one_line_that_says_what_to_do() {
     let path = || "/dev/shm/a.shmlock".into();
     let waited = Duration::from_millis(1500);
     let errno = Errno::NOSPC;
-    let found = [Found::Symlink, Found::Directory, Found::Fifo, Found::Socket, Found::Device];
+    let found = [Found::Symlink, Found::HardLink, Found::Directory, Found::Fifo, Found::Socket, Found::Device];
     let found =
         found.into_iter().chain([Found::Size { bytes: 1 }, Found::Magic { word: 1 }, Found::Version { version: 9 }]);
     let reasons = [NameProblem::Empty, NameProblem::Slash, NameProblem::Nul, NameProblem::Dots];

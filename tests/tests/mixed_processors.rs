@@ -6,12 +6,12 @@
 use std::env;
 use std::sync::atomic::Ordering::Relaxed;
 
-use shmlock_tests::{Account, Actor, Scene, skipped};
+use shmlock_tests::{Account, Actor, Scene, rounds, skipped};
 
 /// Nobody notices anything by itself: who sleeps has to be woken, by a process of another kind.
 const NEVER: &str = "poll=3600000";
 
-/// How many sections are entered altogether, unless `SHMLOCK_MIXED_SECTIONS` says otherwise.
+/// How many sections are entered altogether.
 const SECTIONS: u64 = 3_000_000;
 
 /// The name of each processor and the command that starts its actor; `None`, said, if there is only our own.
@@ -47,10 +47,9 @@ fn pairs<T>(all: &[T]) -> impl Iterator<Item = (&T, &T)> {
 fn processes_of_all_processors_lose_no_count_and_no_wake() {
     let scene = Scene::new();
     let Some(processors) = processors() else { return };
-    let sections = env::var("SHMLOCK_MIXED_SECTIONS").map_or(SECTIONS, |sections| sections.parse().expect("a number"));
     let (name, account) = (scene.name("l"), Account::new());
     let mut all: Vec<Actor> = processors.iter().map(|processor| start(processor, &name, NEVER)).collect();
-    let (actors, each) = (all.len() as u64, sections.div_ceil(all.len() as u64));
+    let (actors, each) = (all.len() as u64, rounds(SECTIONS).div_ceil(all.len() as u64));
     for actor in &mut all {
         actor.tell(format_args!("count l {} {each} {actors}", account.path()));
     }

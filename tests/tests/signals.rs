@@ -284,18 +284,18 @@ fn sample(options: &str, enough: impl Fn(&Samples) -> bool) -> Samples {
 
 #[test]
 fn signals_are_blocked_while_the_lock_is_taken_and_given_back_and_only_then() {
-    let found = sample("block=transitions", |found| found.taking[1] > 2 && found.giving[1] > 2 && found.holding[0] > 0);
+    let found = sample("block=transitions", |found| found.taking[1] > 0 && found.giving[1] > 0 && found.holding[0] > 0);
     assert_eq!((found.holding[1], found.free[1]), (0, 0), "{found:?}");
 }
 
 #[test]
 fn signals_are_blocked_all_through_the_section_where_that_was_asked_for() {
-    let found = sample("block=held", |found| found.taking[1] > 2 && found.giving[1] > 2 && found.holding[1] > 0);
+    let found = sample("block=held", |found| found.taking[1] > 0 && found.giving[1] > 0 && found.holding[1] > 0);
     assert_eq!((found.holding[0], found.free[1]), (0, 0), "{found:?}");
 }
 
 #[test]
 fn signals_are_never_blocked_where_that_was_not_asked_for() {
-    let found = sample("block=never", |found| found.taking[0] > 2 && found.giving[0] > 2 && found.holding[0] > 0);
+    let found = sample("block=never", |found| found.taking[0] > 0 && found.giving[0] > 0 && found.holding[0] > 0);
     assert_eq!([found.free[1], found.taking[1], found.holding[1], found.giving[1]], [0; 4], "{found:?}");
 }

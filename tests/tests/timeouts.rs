@@ -69,6 +69,25 @@ fn a_timeout_of_zero_is_one_try_and_names_the_holder() {
 }
 
 #[test]
+fn an_exit_event_ends_no_single_try() {
+    with_each_wait_strategy(HOURS, |lock, holder| {
+        let Some(event) = lock.exit_event() else { return };
+        holder.ask("lock l");
+        event.set().unwrap();
+        assert!(lock.try_lock().unwrap().is_none(), "it is held, and nobody waited");
+        assert!(!lock.try_acquire().unwrap());
+        for error in [
+            lock.try_lock_for(Duration::ZERO).map(drop).unwrap_err(),
+            lock.try_lock_until(Instant::now()).map(drop).unwrap_err(),
+        ] {
+            assert!(matches!(error, Error::WouldBlock { .. }), "{error}");
+        }
+        assert!(lock.try_lock_for(SHORT).map(drop).unwrap_err().is_cancelled(), "this would be waiting");
+        holder.ask("release l");
+    });
+}
+
+#[test]
 fn a_tiny_timeout_ends_at_once() {
     with_each_wait_strategy(HOURS, |lock, holder| {
         holder.ask("lock l");

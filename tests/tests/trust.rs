@@ -197,3 +197,82 @@ fn somebody_outside_the_group_is_refused_and_not_trusted() {
         squatter.ends_well();
     });
 }
+
+#[test]
+fn another_user_can_neither_open_nor_move_nor_replace_a_lock_in_use() {
+    if !as_root("being two users") {
+        return;
+    }
+    alone!(|| {
+        let scene = Solo::new();
+        let folder = Folder::new(&scene);
+        set_mode(folder.path(), 0o1777); // as /dev/shm
+        let anna = fork(|line| {
+            be_user(ANNA, GROUP);
+            let lock = folder.lock("l").open().expect("a new lock");
+            let guard = lock.lock().expect("free");
+            line.ready();
+            line.wait();
+            assert!(lock.is_held() && !lock.check().expect("ours").orphaned);
+            guard.release().expect("undisturbed");
+        });
+        anna.line().wait();
+        let bert = fork(|line| {
+            be_user(BERT, GROUP);
+            let (path, his) = (folder.file("l"), folder.path().join("his"));
+            let errno = |result: std::io::Result<()>| result.expect_err("hers").raw_os_error().expect("the kernel's");
+            line.wait();
+            for mode in [0o600, 0o660, 0o666] {
+                let error = folder.lock("l").mode(mode).open().expect_err("hers");
+                assert_eq!(error.errno(), Some(Errno::ACCESS), "{error:?}");
+            }
+            assert_eq!(folder.lock("l").inspect().expect_err("hers").errno(), Some(Errno::ACCESS));
+            assert_eq!(errno(fs::remove_file(&path)), libc::EPERM);
+            assert_eq!(errno(fs::rename(&path, folder.path().join("away"))), libc::EPERM);
+            assert_eq!(errno(fs::rename(&his, &path)), libc::EPERM);
+            assert_eq!(errno(std::os::unix::fs::symlink(&his, &path)), libc::EEXIST);
+            line.ready();
+        });
+        let his = folder.path().join("his");
+        fs::write(&his, [0; 128]).expect("ours");
+        chown(&his, Some(BERT), Some(GROUP)).expect("root may");
+        folder.unchanged(|| {
+            bert.line().ready();
+            bert.line().wait();
+        });
+        bert.ends_well();
+        anna.line().ready();
+        anna.ends_well();
+        assert_eq!(folder.names(), ["his"]);
+    });
+}
+
+#[test]
+fn a_name_that_another_user_took_first_is_refused_however_wide_it_stands_open() {
+    if !as_root("being two users") {
+        return;
+    }
+    alone!(|| {
+        let scene = Solo::new();
+        let folder = Folder::new(&scene);
+        set_mode(folder.path(), 0o1777); // as /dev/shm
+        let squatter = fork(|line| {
+            be_user(BERT, GROUP);
+            let _closed = folder.lock("closed").open().expect("a new lock");
+            let _wide = folder.lock("wide").mode(0o666).open().expect("a new lock");
+            line.ready();
+            line.wait();
+        });
+        squatter.line().wait();
+        let anna = || {
+            be_user(ANNA, GROUP);
+            let error = folder.lock("closed").open().expect_err("his");
+            assert_eq!(error.errno(), Some(Errno::ACCESS), "{error:?}");
+            let error = folder.lock("wide").open().expect_err("his");
+            assert!(matches!(error, Error::ForeignOwner { uid: BERT, .. }), "{error:?}");
+        };
+        folder.unchanged(|| fork(|_| anna()).ends_well());
+        squatter.line().ready();
+        squatter.ends_well();
+    });
+}

@@ -9,6 +9,9 @@ use crate::{hostile, runner};
 /// Set in the process that is to run one test only: which.
 const ALONE: &str = "SHMLOCK_TESTS_ALONE";
 
+/// How lines begin that are shown also if the test passes: that it could not be run, and the figures of a sweep.
+const TOLD: [&str; 2] = ["skipped: ", "swept: "];
+
 /// Runs `play` in a process of its own, by starting this very test again. Call it by [`alone!`](crate::alone!), as the
 /// only thing that the test does.
 ///
@@ -31,7 +34,7 @@ pub fn alone(marker: &str, play: impl FnOnce()) {
     let output = command.output().expect("this test can be started again");
     let (said, cried) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success() && said.contains("1 passed"), "{}\n{said}\n{cried}", output.status);
-    for line in cried.lines().filter(|line| line.starts_with("skipped: ")) {
+    for line in cried.lines().filter(|line| TOLD.iter().any(|told| line.starts_with(told))) {
         let _ = stderr().write_all(format!("{line}\n").as_bytes()); // shown, as only failed tests' output is otherwise
     }
 }

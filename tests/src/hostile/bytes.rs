@@ -137,8 +137,13 @@ impl Intruder {
 
     /// Locks the byte of every token that nobody has, but for one.
     pub fn occupy_all_tokens_but(&self, spared: Option<u32>) {
+        self.occupy_all_tokens_outside(spared.map(|token| token..=token));
+    }
+
+    /// Locks the byte of every token that nobody has, but for these.
+    pub fn occupy_all_tokens_outside(&self, spared: Option<RangeInclusive<u32>>) {
         let mut taken: Vec<_> = self.locks_of_others().into_iter().map(|(_, bytes)| bytes).collect();
-        taken.extend(spared.map(|token| byte_of(token)..=byte_of(token)));
+        taken.extend(spared.map(|tokens| byte_of(*tokens.start())..=byte_of(*tokens.end())));
         taken.sort_by_key(|bytes| *bytes.start());
         let mut from = *TOKENS.start();
         for bytes in taken.iter().filter(|bytes| TOKENS.contains(bytes.start())) {

@@ -3,7 +3,7 @@
 
 #![allow(unsafe_code, reason = "fork, clone, waitpid and kill")]
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -77,7 +77,7 @@ pub struct Child {
 #[must_use]
 pub fn fork(body: impl FnOnce(&Line)) -> Child {
     // SAFETY: the tests that fork have one thread beside their watchdog, which holds no lock while it waits.
-    split(|| unsafe { libc::fork() }, body)
+    split(|| unsafe { libc::fork() }.into(), body).expect("fork")
 }
 
 /// As [`fork`], by the bare system call: libc does not notice.
@@ -88,13 +88,14 @@ pub fn fork(body: impl FnOnce(&Line)) -> Child {
 pub fn raw_clone(body: impl FnOnce(&Line)) -> Child {
     // SAFETY: without CLONE_VM this is fork(2); a null stack means the copy of ours. Otherwise as for `fork`.
     let clone = || unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) };
-    split(|| libc::pid_t::try_from(clone()).expect("a process id"), body)
+    split(clone, body).expect("clone")
 }
 
-fn split(divide: impl FnOnce() -> libc::pid_t, body: impl FnOnce(&Line)) -> Child {
+/// Runs `body` in the child that `divide` makes; 0 is the child, as of fork(2).
+pub(super) fn split(divide: impl FnOnce() -> libc::c_long, body: impl FnOnce(&Line)) -> io::Result<Child> {
     let (ours, theirs) = UnixStream::pair().expect("two descriptors");
     match divide() {
-        -1 => panic!("fork: {}", std::io::Error::last_os_error()),
+        -1 => Err(io::Error::last_os_error()),
         0 => {
             end_process::with_parent();
             drop(ours);
@@ -102,11 +103,17 @@ fn split(divide: impl FnOnce() -> libc::pid_t, body: impl FnOnce(&Line)) -> Chil
             let result = catch_unwind(AssertUnwindSafe(|| body(&line)));
             end_process::at_once(if result.is_ok() { 0 } else { 101 });
         }
-        pid => Child { pid, line: Line(ours), reaped: false },
+        pid => Ok(Child { pid: libc::pid_t::try_from(pid).expect("a process id"), line: Line(ours), reaped: false }),
     }
 }
 
 impl Child {
+    /// Its process id, as we see it.
+    #[must_use]
+    pub fn pid(&self) -> libc::pid_t {
+        self.pid
+    }
+
     /// Leaves it to itself: nobody waits for it. Its process id.
     #[must_use]
     pub fn leave(mut self) -> i32 {

@@ -2,8 +2,8 @@
 //!
 //! | order | answer after `ok` |
 //! |---|---|
-//! | `open ID NAME [poll=MS] [wait=futex\|poll] [block=never\|transitions\|held] [event=ID] [desc=TEXT]` | uuid |
-//! | `clone ID FROM`, `close ID` | |
+//! | `open ID NAME [poll=MS] [wait=futex\|poll] [block=never\|transitions\|held] [event=ID] [desc=TEXT] [dir=PATH] [patience=MS]` | uuid |
+//! | `clone ID FROM`, `close ID`, `leak ID` | |
 //! | `lock ID`, `for ID MS`, `release ID`, `consistent ID`, `describe ID TEXT` | |
 //! | `try ID`, `force ID`, `held ID`, `locked ID` | `true` or `false` |
 //! | `guard ID` | takes it by a guard, which lives until `unguard`, which drops it, or `unguard release` |
@@ -14,6 +14,7 @@
 //! | `fence ID` | the fencing token |
 //! | `count ID ACCOUNT ROUNDS ACTORS [MS]` | attempts that failed; sections under the lock, after all actors have met |
 //! | `count - ACCOUNT ROUNDS ACTORS` | the same without a lock |
+//! | `pass ID ACCOUNT [consistent]` | one section under the lock: see `Passage` |
 //! | `churn NAME ACCOUNT ROUNDS ACTORS [tide]` | opens, counts and closes in each round, by the `tide` together; 0 rounds: until the account says stop |
 //! | `event ID NAME`, `set ID`, `clear ID` | a named exit event |
 //! | `handlers all\|exit\|signals` | installs the exit handlers |
@@ -148,6 +149,7 @@ impl Desk {
             ["open", id, name, ref options @ ..] => locks::open(self, id, name, options),
             ["clone", id, from] => locks::clone(self, id, from),
             ["close", id] => Ok(locks::close(self, id)),
+            ["leak", id] => Ok(locks::leak(self, id)),
             ["lock", id] => self.lock(id).acquire().map(Done::well),
             ["for", id, millis] => self.lock(id).try_acquire_for(work::millis(millis)).map(Done::well),
             ["release", id] => self.lock(id).release().map(Done::well),
@@ -165,6 +167,7 @@ impl Desk {
             ["count", id, account, rounds, actors, ref limit @ ..] => {
                 work::count(self, id, account, work::number(rounds), work::number(actors), limit.first().copied())
             }
+            ["pass", id, account, ref consistent @ ..] => work::pass(self, id, account, !consistent.is_empty()),
             ["churn", name, account, rounds, actors, ref tide @ ..] => {
                 work::churn(name, account, work::number(rounds), work::number(actors), !tide.is_empty())
             }

@@ -19,6 +19,8 @@ pub(crate) fn open(desk: &mut Desk, id: &str, name: &str, options: &[&str]) -> R
             ("block", "transitions") => builder.block_signals(BlockSignals::Transitions),
             ("block", "held") => builder.block_signals(BlockSignals::WhileHeld),
             ("event", id) => builder.exit_event(desk.event(id)),
+            ("dir", path) => builder.directory(path),
+            ("patience", value) => builder.open_timeout(millis(value)),
             ("desc", text) => builder.description(text),
             other => panic!("not an option: {other:?}"),
         };
@@ -37,6 +39,12 @@ pub(crate) fn clone(desk: &mut Desk, id: &str, from: &str) -> Result<Done, Error
 
 pub(crate) fn close(desk: &mut Desk, id: &str) -> Done {
     drop(desk.locks.remove(id).expect("a lock of this id"));
+    Done::well(())
+}
+
+/// Forgets the handle without closing it.
+pub(crate) fn leak(desk: &mut Desk, id: &str) -> Done {
+    std::mem::forget(desk.locks.remove(id).expect("a lock of this id"));
     Done::well(())
 }
 

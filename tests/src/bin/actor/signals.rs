@@ -147,6 +147,7 @@ extern "C" fn on_exit(_signal: i32) {
 }
 
 extern "C" fn on_reentry(_signal: i32) {
+    let errno = std::io::Error::last_os_error().raw_os_error().unwrap_or(0); // as any handler that calls the system
     // SAFETY: never freed, see `reenter`; and the signal is sent to the thread that has the handle.
     let Some(lock) = (unsafe { REENTERED.load(Relaxed).as_ref() }) else { return };
     let outcome = match lock.try_lock() {
@@ -158,6 +159,10 @@ extern "C" fn on_reentry(_signal: i32) {
         Err(_) => &ERRORS,
     };
     outcome.fetch_add(1, Relaxed);
+    // SAFETY: has no preconditions.
+    let place = unsafe { libc::__errno_location() };
+    // SAFETY: the address of this thread's errno is valid for as long as the thread runs.
+    unsafe { *place = errno };
 }
 
 extern "C" fn on_sample(_signal: i32) {

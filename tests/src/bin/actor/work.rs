@@ -5,9 +5,10 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use shmlock::{Error, ShmLock};
-use shmlock_tests::Account;
+use shmlock_tests::{Account, proc};
 
 use crate::desk::{Desk, Done};
+use crate::locks;
 
 pub(crate) fn number<N: std::str::FromStr>(text: &str) -> N {
     text.parse().unwrap_or_else(|_| panic!("not a number: {text}"))
@@ -53,6 +54,23 @@ pub(crate) fn count(
         lock.release()?;
     }
     Ok(Done::said(&failures))
+}
+
+/// Once through the section, told of a death or not; with `consistent`, a death is then settled.
+pub(crate) fn pass(desk: &Desk, id: &str, account: &str, consistent: bool) -> Result<Done, Error> {
+    let account = Account::open(account);
+    let lock = desk.lock(id);
+    let before = proc::naps(process::id());
+    lock.acquire()?;
+    let total = proc::naps(process::id());
+    let told = locks::recovered(lock.recovered().as_ref());
+    account.section(u64::from(process::id()), 1, told != "no");
+    account.rounds.fetch_add(1, Relaxed);
+    if consistent && told != "no" {
+        lock.declare_consistent()?;
+    }
+    lock.release()?;
+    Ok(Done::Answer(format!("{} {total} {told}", total - before)))
 }
 
 /// Makes the file, uses it and removes it, as often as that happens to come about.

@@ -1,0 +1,90 @@
+//! Children that see other processes, users or clocks than we do, namespaces(7). As `family.rs`: for tests that run
+//! [`alone`](fn@crate::hostile::alone) only.
+
+#![allow(unsafe_code, reason = "clone, clone3 and unshare")]
+
+use std::fs;
+use std::io::{self, Write};
+
+use crate::hostile::family::{Child, Line, split};
+use crate::skipped;
+
+/// What a child has of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Apart {
+    /// Process ids: it is number 1, and the others of its kind end with it.
+    Pids,
+    /// User ids, of which it has none at first: see [`Child::become_root`].
+    Users,
+}
+
+/// Starts a child with namespaces of its own; if that is not allowed, says that the test is skipped.
+#[must_use]
+pub fn fork_apart(apart: Apart, body: impl FnOnce(&Line)) -> Option<Child> {
+    let (what, namespace) = match apart {
+        Apart::Pids => ("process ids of a child's own", libc::CLONE_NEWPID),
+        Apart::Users => ("user ids of a child's own", libc::CLONE_NEWUSER),
+    };
+    let flags = libc::SIGCHLD | namespace;
+    // SAFETY: as for `raw_clone`; none of these flags shares memory.
+    let child = split(|| unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) }, body);
+    or_skip(what, child)
+}
+
+/// Starts a child with this process id, which has to be free in our own namespace of processes; if that is not to be
+/// had, says that the test is skipped. clone3(2).
+#[must_use]
+pub fn fork_as(pid: libc::pid_t, body: impl FnOnce(&Line)) -> Option<Child> {
+    let address = (&raw const pid).expose_provenance() as u64;
+    // In the order of `struct clone_args`, linux/sched.h: flags, pidfd, child_tid, parent_tid, exit_signal, stack,
+    // stack_size, tls, set_tid, set_tid_size, cgroup.
+    let arguments: [u64; 11] = [0, 0, 0, 0, libc::SIGCHLD.unsigned_abs().into(), 0, 0, 0, address, 1, 0];
+    // SAFETY: as for `raw_clone`; the arguments and the one number that they point to are valid.
+    let clone = || unsafe { libc::syscall(libc::SYS_clone3, arguments.as_ptr(), size_of_val(&arguments)) };
+    or_skip("a process with an id of our choice", split(clone, body))
+}
+
+/// Lets all children that we have from now on read clocks that are `seconds` ahead: the monotonic one and that which
+/// counts from boot. If that is not allowed, says that the test is skipped. `time_namespaces(7)`.
+///
+/// # Panics
+/// If the kernel refuses the shift.
+#[must_use]
+pub fn shift_clocks(seconds: i64) -> bool {
+    const CLONE_NEWTIME: libc::c_int = 0x80;
+    // SAFETY: unshare(2) touches no memory.
+    let answer = unsafe { libc::unshare(CLONE_NEWTIME) };
+    let unshared = if answer == -1 { Err(io::Error::last_os_error()) } else { Ok(()) };
+    if or_skip("clocks of a child's own", unshared).is_none() {
+        return false;
+    }
+    let offsets = format!("monotonic {seconds} 0\nboottime {seconds} 0\n");
+    fs::write("/proc/self/timens_offsets", offsets).expect("nobody is in there yet");
+    true
+}
+
+fn or_skip<T>(what: &str, result: io::Result<T>) -> Option<T> {
+    if let Err(error) = &result {
+        skipped(&format!("no {what} here: {error}"));
+    }
+    result.ok()
+}
+
+impl Child {
+    /// Makes one that is [apart](fork_apart) with its users root there, which is us here, `user_namespaces(7)`.
+    ///
+    /// # Panics
+    /// If the kernel refuses.
+    pub fn become_root(&self) {
+        let set = |file: &str, text: String| {
+            let file = format!("/proc/{}/{file}", self.pid());
+            // In one write(2), and to a file that is there.
+            let written =
+                fs::OpenOptions::new().write(true).open(&file).and_then(|mut to| to.write_all(text.as_bytes()));
+            written.unwrap_or_else(|error| panic!("{file}: {error}"));
+        };
+        set("setgroups", "deny".to_owned());
+        set("uid_map", format!("0 {} 1", rustix::process::geteuid().as_raw()));
+        set("gid_map", format!("0 {} 1", rustix::process::getegid().as_raw()));
+    }
+}

@@ -1,0 +1,76 @@
+//! What /proc shows of a process, proc(5).
+
+use std::fs;
+
+use crate::until;
+
+/// How often its first thread went to sleep of its own accord, since it began.
+///
+/// # Panics
+/// If it is gone.
+#[must_use]
+pub fn naps(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("a living process");
+    let naps = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+    naps.and_then(|naps| naps.trim().parse().ok()).expect("Linux counts them")
+}
+
+/// Whether its first thread is asleep in futex(2).
+#[must_use]
+pub fn sleeps_on_a_word(pid: u32) -> bool {
+    let call = fs::read_to_string(format!("/proc/{pid}/syscall")).unwrap_or_default();
+    call.split_whitespace().next().and_then(|call| call.parse().ok()) == Some(libc::SYS_futex)
+}
+
+/// Whether the kernel shows what [`sleeps_on_a_word`] looks at.
+#[must_use]
+pub(crate) fn shows_calls() -> bool {
+    fs::exists("/proc/self/syscall").unwrap_or(false)
+}
+
+/// Waits until its first thread is asleep in futex(2).
+pub fn falls_asleep_on_a_word(pid: u32) {
+    until(|| sleeps_on_a_word(pid));
+}
+
+/// How many descriptors it has open.
+///
+/// # Panics
+/// If it is gone.
+#[must_use]
+pub fn descriptors(pid: u32) -> usize {
+    fs::read_dir(format!("/proc/{pid}/fd")).expect("a living process").count()
+}
+
+/// The addresses of the code that the kernel puts into every process, vdso(7). Of this process, and so of its forked
+/// children.
+///
+/// # Panics
+/// If /proc is not there.
+#[must_use]
+pub fn vdso() -> std::ops::Range<usize> {
+    mappings().into_iter().find(|(_, name)| name == "[vdso]").map_or(0..0, |(addresses, _)| addresses)
+}
+
+/// An address of this process as its file and the offset from where that begins: what `addr2line` wants.
+#[must_use]
+pub fn place_of(address: usize) -> String {
+    let mappings = mappings();
+    let Some((_, name)) = mappings.iter().find(|(addresses, _)| addresses.contains(&address)) else {
+        return format!("{address:#x}");
+    };
+    let start = mappings.iter().find(|(_, other)| other == name).map_or(0, |(addresses, _)| addresses.start);
+    format!("{}+{:#x}", name.rsplit('/').next().unwrap_or_default(), address - start)
+}
+
+/// The mappings of this process: addresses, and the file's path or what stands there for it.
+fn mappings() -> Vec<(std::ops::Range<usize>, String)> {
+    let maps = fs::read_to_string("/proc/self/maps").expect("/proc");
+    let parse = |line: &str| {
+        let mut words = line.split_whitespace();
+        let (start, end) = words.next()?.split_once('-')?;
+        let address = |text| usize::from_str_radix(text, 16).ok();
+        Some((address(start)?..address(end)?, words.nth(4).unwrap_or_default().to_owned()))
+    };
+    maps.lines().filter_map(parse).collect()
+}

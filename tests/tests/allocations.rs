@@ -1,0 +1,111 @@
+//! What may not allocate, because a signal handler may have called it in the middle of malloc(3): a single try that is no
+//! error, and the drop of a guard whatever it finds.
+
+#![allow(unsafe_code, reason = "an allocator that counts")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::hint::black_box;
+
+use shmlock::ShmLock;
+use shmlock_tests::alone;
+use shmlock_tests::hostile::{Folder, Intruder, Solo};
+
+struct Counting;
+
+thread_local! {
+    static CALLS: Cell<u64> = const { Cell::new(0) };
+}
+
+fn count() {
+    CALLS.set(CALLS.get() + 1);
+}
+
+// SAFETY: the system's allocator does the work; counting touches none of its memory.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: promised by the caller.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        count();
+        // SAFETY: promised by the caller.
+        unsafe { System.dealloc(memory, layout) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+/// How often `act` asks for memory or gives it back.
+fn allocations<R>(act: impl FnOnce() -> R) -> (u64, R) {
+    let before = CALLS.get();
+    let result = act();
+    (CALLS.get() - before, result)
+}
+
+/// Two handles on one lock, and somebody who writes into it.
+fn with_two_handles(test: impl FnOnce(&ShmLock, &ShmLock, &Intruder)) {
+    let scene = Solo::new();
+    let folder = Folder::new(&scene);
+    let open = || folder.lock("l").open().expect("a lock");
+    let (one, other) = (open(), open());
+    let intruder = Intruder::on(&folder.file("l"));
+    drop(one.lock().expect("free")); // what is allocated once in each thread has been
+    assert!(allocations(|| drop(black_box(Box::new(1)))).0 == 2, "the allocator counts");
+    test(&one, &other, &intruder);
+    intruder.scribble(0, 0);
+}
+
+#[test]
+fn a_single_try_allocates_nothing_whoever_holds_the_lock() {
+    with_two_handles(|one, other, intruder| {
+        let tries = || allocations(|| (one.try_lock().map(|guard| guard.is_some()), one.try_acquire()));
+        let (count, (guarded, acquired)) = tries();
+        assert!(count == 0 && guarded.expect("free") && acquired.expect("free"));
+        one.release().expect("held");
+        let guard = other.lock().expect("free");
+        let (count, (guarded, acquired)) = tries();
+        assert!(!guarded.expect("held") && !acquired.expect("held"));
+        assert_eq!(count, 0, "it is held");
+        drop(guard);
+        intruder.scribble(0, 70_000);
+        let (count, (guarded, acquired)) = tries();
+        assert!(guarded.expect("its owner is dead") && acquired.expect("free"));
+        assert_eq!(count, 0, "taken over from the dead");
+        one.release().expect("held");
+    });
+}
+
+#[test]
+fn the_first_try_in_a_process_allocates_nothing() {
+    alone!(|| {
+        let scene = Solo::new();
+        let lock = Folder::new(&scene).lock("l").open().expect("a lock");
+        let (count, guard) = allocations(|| lock.try_lock().map(|guard| guard.is_some()));
+        assert!(guard.expect("free"));
+        assert_eq!(count, 0, "what is made once is made by opening");
+    });
+}
+
+#[test]
+fn the_drop_of_a_guard_allocates_nothing_whatever_it_finds() {
+    with_two_handles(|one, _, intruder| {
+        let guard = one.lock().expect("free");
+        assert_eq!(allocations(|| drop(guard)).0, 0, "it held");
+        let guard = one.lock().expect("free");
+        intruder.scribble(0, 70_000);
+        assert_eq!(allocations(|| drop(guard)).0, 0, "the word was overwritten");
+        intruder.scribble(0, 0);
+        let (outer, inner) = (one.lock().expect("free"), one.lock().expect("ours"));
+        intruder.scribble(0, 70_000);
+        drop(inner);
+        assert_eq!(allocations(|| drop(outer)).0, 0, "the same where guards were nested");
+        intruder.scribble(0, 0);
+        let guard = one.lock().expect("free");
+        assert!(one.force_release().expect("held"));
+        assert_eq!(allocations(|| drop(guard)).0, 0, "its hold was ended by force");
+    });
+}

@@ -1,0 +1,68 @@
+//! How long it takes until whoever waits gets on, after a death that cost the wake, or an owner.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use shmlock::{ShmLock, WaitStrategy};
+use shmlock_tests::hostile::{Folder, Intruder, Solo};
+use shmlock_tests::{actor, until};
+
+/// Long, so that what the machine is slow at does not count.
+const POLL: Duration = Duration::from_millis(600);
+const HERE: &str = "a lock of this process";
+const WAITERS: u32 = 1 << 31;
+
+/// The owner is gone when its parent knows: then at most one interval passes. The other is for a busy machine.
+#[test]
+fn the_death_of_an_owner_is_noticed_within_an_interval_of_its_end() {
+    let scene = Solo::new();
+    for strategy in [WaitStrategy::Futex, WaitStrategy::SleepPolling] {
+        let name = scene.name("l");
+        let mut owner = actor!("{name}");
+        owner.ask("lock l");
+        let waiter = ShmLock::builder(&name).poll_interval(POLL).wait_strategy(strategy).open().expect(HERE);
+        thread::scope(|scope| {
+            let waiting = scope.spawn(move || {
+                waiter.lock().expect("its owner dies").declare_consistent().expect("held");
+                Instant::now()
+            });
+            if strategy == WaitStrategy::Futex {
+                owner.sees_a_waiter();
+            }
+            owner.murder();
+            let gone = Instant::now();
+            let took = waiting.join().expect("no panic").saturating_duration_since(gone);
+            assert!(took < 2 * POLL, "{strategy:?}: {took:?}");
+        });
+    }
+}
+
+/// Sleepers and a word that came free without a wake: as an owner leaves them that dies between the two, or a woken one
+/// that dies before it has marked again.
+#[test]
+fn sleepers_whose_wake_was_lost_get_on_within_an_interval_each() {
+    let scene = Solo::new();
+    let folder = Folder::new(&scene);
+    let owner = folder.lock("l").open().expect(HERE);
+    let guard = owner.lock().expect("free");
+    let file = Intruder::on(&folder.file("l"));
+    thread::scope(|scope| {
+        let sleepers: Vec<_> = (0..2)
+            .map(|_| {
+                let lock = folder.lock("l").poll_interval(POLL).open().expect(HERE);
+                scope.spawn(move || {
+                    assert!(lock.lock().expect("it comes free").recovered().is_none(), "nobody died in the section");
+                    Instant::now()
+                })
+            })
+            .collect();
+        until(|| file.owner_word() & WAITERS != 0);
+        let freed = Instant::now();
+        file.scribble(0, 0);
+        for sleeper in sleepers {
+            let took = sleeper.join().expect("no panic").saturating_duration_since(freed);
+            assert!(took < 2 * POLL, "{took:?}");
+        }
+    });
+    assert!(guard.release().is_err(), "the word was not ours any more");
+}
