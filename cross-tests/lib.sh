@@ -58,8 +58,9 @@ step() {
     table+=$(printf '%-44s %6s s  %s' "$name" "$took" "$verdict")$'\n'
 }
 
-# end: the table, and the exit code.
+# end: the table, and the exit code. Whoever runs several scripts collects their tables in the file SHMLOCK_STEPS.
 end() {
     printf '\n%s' "$table"
+    [ -z "${SHMLOCK_STEPS:-}" ] || printf '%s' "$table" >>"$SHMLOCK_STEPS"
     exit "$failed"
 }
