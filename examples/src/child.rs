@@ -69,6 +69,14 @@ impl Child {
         Ok(self.process.kill()?)
     }
 
+    /// How it has ended; `None` if it has not.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn has_ended(&mut self) -> Result<Option<ExitStatus>> {
+        Ok(self.process.try_wait()?)
+    }
+
     /// Waits until it is gone.
     ///
     /// # Errors

@@ -1,0 +1,48 @@
+//! C: how much gets done when many want the lock, by whom, and at what price?
+//!
+//! Two runs each time. Throughput, fairness and processor time come from one in which nobody reads a clock; how long an
+//! acquire takes comes from another, in which everybody does.
+
+use std::time::Duration;
+
+use shmlock_examples::Result;
+
+use super::{Effort, Metric, Unit, float};
+use crate::contenders::Kind;
+use crate::histogram::quantile;
+use crate::team::{Run, run};
+
+pub(super) const METRICS: [Metric; 8] = [
+    ("sections", Unit::Rate),
+    ("fewest/most", Unit::Plain),
+    ("CPU/section", Unit::Time),
+    ("sleeps/section", Unit::Plain),
+    ("acquire p50", Unit::Time),
+    ("p99", Unit::Time),
+    ("p99.9", Unit::Time),
+    ("max", Unit::Time),
+];
+
+/// How long to count. With work and many processes it is what fairness is asked for: a second.
+fn window(effort: Effort, processes: usize, work: bool) -> Duration {
+    if work && processes >= 15 { effort.millis(50, 1000) } else { effort.millis(25, 100) }
+}
+
+pub(super) fn measure(kind: Kind, effort: Effort, processes: usize, work: bool) -> Result<(Vec<f64>, u64)> {
+    let turns = if work { effort.microsecond } else { 0 };
+    let how = Run { workers: processes, turns, window: window(effort, processes, work), ..Run::default() };
+    let plain = run(kind, how)?;
+    let timed = run(kind, Run { timed: true, window: effort.millis(25, 100), ..how })?;
+    let sections: u64 = plain.counted.iter().sum();
+    let (fewest, most) = (plain.counted.iter().min().copied(), plain.counted.iter().max().copied());
+    // Not a number if nobody got the lock in the window: the table shows a dash.
+    let at = |permille| quantile(&timed.waits, permille).map_or(f64::NAN, |wait| float(wait.min(timed.longest)));
+    let mut values = vec![
+        float(sections) / plain.seconds,
+        float(fewest.unwrap_or(0)) / float(most.unwrap_or(0).max(1)),
+        float(plain.cpu) / float(sections.max(1)),
+        float(plain.sleeps) / float(sections.max(1)),
+    ];
+    values.extend([500, 990, 999, 1000].map(at));
+    Ok((values, plain.lost + timed.lost))
+}

@@ -1,0 +1,20 @@
+//! S: what does the measurement of the Python package say?
+//!
+//! Fifteen processes do a thousand increments each, as fast as they can; each times every lock + add + unlock.
+
+use shmlock_examples::Result;
+
+use super::{Metric, Unit, float};
+use crate::contenders::Kind;
+use crate::team::{Run, run};
+
+pub(super) const METRICS: [Metric; 2] = [("mean", Unit::Time), ("max", Unit::Time)];
+
+const PROCESSES: usize = 15;
+const INCREMENTS: u64 = 1000;
+
+pub(super) fn measure(kind: Kind) -> Result<(Vec<f64>, u64)> {
+    let outcome = run(kind, Run { workers: PROCESSES, share: INCREMENTS, ..Run::default() })?;
+    let mean = float(outcome.total) / float(INCREMENTS * PROCESSES as u64);
+    Ok((vec![mean, float(outcome.longest)], outcome.lost))
+}

@@ -1,0 +1,55 @@
+//! How long did they wait? Thirty-two buckets for every doubling: what is read is too high by 3 % at most.
+
+/// Buckets for each doubling.
+const FINE: u64 = 32;
+
+/// How many buckets there are: enough for 18 minutes, which is 2^40 ns. What is longer counts as that.
+pub(crate) const BUCKETS: usize = bucket_of((1 << 40) - 1) + 1;
+
+/// The bucket that counts waits of so many nanoseconds.
+#[expect(clippy::cast_possible_truncation, reason = "at most 32 buckets for each of 64 doublings")]
+pub(crate) const fn bucket_of(nanoseconds: u64) -> usize {
+    let shifted = nanoseconds + FINE; // so that the first buckets have one nanosecond each
+    let doubling = shifted.ilog2() - FINE.ilog2();
+    (FINE * doubling as u64 + (shifted >> doubling) % FINE) as usize
+}
+
+/// The longest wait that a bucket counts, in nanoseconds.
+const fn longest_of(bucket: usize) -> u64 {
+    let (doubling, part) = (bucket as u64 / FINE, bucket as u64 % FINE);
+    ((FINE + part + 1) << doubling) - 1 - FINE
+}
+
+/// How long the shortest `permille` of the waits were, at most, in nanoseconds; `None` if there are none.
+pub(crate) fn quantile(counts: &[u64], permille: u64) -> Option<u64> {
+    let rank = (counts.iter().sum::<u64>() * permille).div_ceil(1000);
+    let mut counted = 0;
+    let found = counts.iter().position(|count| {
+        counted += count;
+        counted >= rank.max(1)
+    });
+    found.map(longest_of)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buckets_follow_each_other_without_gap_or_overlap() {
+        for bucket in 0..BUCKETS {
+            assert_eq!(bucket_of(longest_of(bucket)), bucket);
+            assert_eq!(bucket_of(longest_of(bucket) + 1), bucket + 1);
+        }
+    }
+
+    #[test]
+    fn quantiles_are_at_most_three_percent_too_high() {
+        let mut counts = [0; BUCKETS];
+        (1..=10_000).for_each(|wait| counts[bucket_of(wait)] += 1);
+        for (permille, exact) in [(1, 10), (500, 5000), (990, 9900), (999, 9990)] {
+            let found = quantile(&counts, permille).expect("there are waits");
+            assert!((exact..=exact + exact / 32).contains(&found), "{permille}: {found} instead of {exact}");
+        }
+    }
+}

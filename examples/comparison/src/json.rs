@@ -1,0 +1,44 @@
+//! How does a program read it? By lines of JSON: the machine first, then one for each figure, contender and round.
+
+use std::fmt::Write;
+
+use crate::figures::Figure;
+use crate::machine::Machine;
+use crate::results::Entries;
+
+/// The line about the machine.
+pub(crate) fn head(machine: &Machine) -> String {
+    let Machine { kernel, processor, cores, load, others } = machine;
+    let [kernel, processor, load] = [kernel, processor, load].map(|text| quoted(text));
+    format!(
+        "{{\"kernel\":{kernel},\"processor\":{processor},\"cores\":{cores},\"load\":{load},\"others\":{}}}\n",
+        number(*others)
+    )
+}
+
+/// The lines about one figure.
+pub(crate) fn lines(figure: Figure, entries: &Entries) -> String {
+    let mut text = String::new();
+    for entry in &entries.0 {
+        // Writing to a string cannot fail, here and below.
+        let _ = write!(text, "{{\"figure\":{},\"contender\":{}", quoted(&figure.title()), quoted(entry.kind.label()));
+        let _ = write!(text, ",\"round\":{},\"lost\":{}", entry.round, entry.lost);
+        let _ = write!(text, ",\"ratio\":{}", number(entries.ratio(entry).unwrap_or(f64::NAN)));
+        for ((name, _), value) in figure.metrics().iter().zip(&entry.values) {
+            let _ = write!(text, ",{}:{}", quoted(name), number(*value));
+        }
+        text.push_str("}\n");
+    }
+    text
+}
+
+/// A string; what needs more than its quotes and backslashes escaped is left out.
+fn quoted(text: &str) -> String {
+    let text: String = text.chars().filter(|character| !character.is_control()).collect();
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+/// A number; JSON has no word for those that are none.
+fn number(value: f64) -> String {
+    if value.is_finite() { value.to_string() } else { "null".to_owned() }
+}

@@ -1,0 +1,68 @@
+//! How does a person read it? One table a figure, one line a contender: medians, the range of the first column, and its
+//! ratio to the bare futex.
+
+use std::fmt::Write;
+
+use crate::contenders::Kind;
+use crate::figures::{Figure, Unit};
+use crate::results::Entries;
+use crate::statistics::{median, range};
+
+/// The table of one figure.
+pub(crate) fn table(figure: Figure, entries: &Entries) -> String {
+    let metrics = figure.metrics();
+    let mut text = format!("\n{}\n{:<19}{:>15}{:>20}{:>8}", figure.title(), "", metrics[0].0, "(range)", "ratio");
+    for (name, _) in &metrics[1..] {
+        let _ = write!(text, "{name:>15}"); // writing to a string cannot fail
+    }
+    for kind in Kind::ALL.iter().copied().filter(|kind| entries.0.iter().any(|entry| entry.kind == *kind)) {
+        let values = entries.of(kind, 0);
+        let (least, greatest) = range(&values);
+        let unit = metrics[0].1;
+        let range = format!("{}..{}", show(least, unit), show(greatest, unit));
+        let ratio = entries.median_ratio(kind);
+        let _ = write!(text, "\n{:<19}{:>15}{range:>20}{ratio:>8.2}", kind.label(), show(median(values), unit));
+        for (index, (_, unit)) in metrics.iter().enumerate().skip(1) {
+            let _ = write!(text, "{:>15}", show(median(entries.of(kind, index)), *unit));
+        }
+        let lost: u64 = entries.0.iter().filter(|entry| entry.kind == kind).map(|entry| entry.lost).sum();
+        if lost != 0 {
+            let _ = write!(text, "  lost {lost}");
+        }
+    }
+    text
+}
+
+/// Three digits and a unit.
+fn show(value: f64, unit: Unit) -> String {
+    if value.is_nan() {
+        return "-".to_owned();
+    }
+    let (base, steps): (f64, &[&str]) = match unit {
+        Unit::Time => (value, &["ns", "us", "ms", "s"]),
+        Unit::Rate => (value, &["/s", "k/s", "M/s", "G/s"]),
+        Unit::Plain => return format!("{value:.2}"),
+    };
+    let mut scaled = base;
+    let mut steps = steps.iter();
+    let mut name = steps.next();
+    while scaled >= 1000.0 && steps.len() > 0 {
+        scaled /= 1000.0;
+        name = steps.next();
+    }
+    let digits = if scaled < 10.0 { 2 } else { usize::from(scaled < 100.0) };
+    format!("{scaled:.digits$} {}", name.unwrap_or(&""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_shown_by_three_digits_and_a_unit() {
+        assert_eq!(show(8.04, Unit::Time), "8.04 ns");
+        assert_eq!(show(12_340.0, Unit::Time), "12.3 us");
+        assert_eq!(show(26_000_000.0, Unit::Rate), "26.0 M/s");
+        assert_eq!(show(5e12, Unit::Time), "5000 s");
+    }
+}
