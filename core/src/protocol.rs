@@ -1,4 +1,4 @@
-//! The steps that move the owner word. Everything else in this project serves these six functions.
+//! The steps that move the owner word. Everything else in this project serves these functions.
 //!
 //! # States and transitions
 //!
@@ -10,6 +10,8 @@
 //! | [`try_acquire`] after having marked | a waiter | `0 [W] [D]` | `T W [D]` | acquire after it |
 //! | [`mark_waiting`] | a waiter | `t [D]` | `t W [D]` | none |
 //! | [`release`] | the owner `T` | `T [W] [D]` | `0 [D]` | release before it |
+//! | [`pass_on`] | the owner `T` | `T [W] [D]` | `0 [W] [D]` | release before it |
+//! | [`claim_wake`] | whoever has passed on | `0 W [D]` | `0 [D]` | none |
 //! | [`abandon`] | the owner `T`, dying | `T [W] [D]` | `0 D` | release before it |
 //! | [`take_over`] | whoever holds proof of `t`'s death | `t [W] [D]` | `T W D` | acquire after it |
 //! | [`declare_stale`] | whoever has just been given `t` | `t [W] [D]` | `0 D` | release before it |
@@ -32,6 +34,18 @@
 //! 2. Swap `T [W] [D]` for `0 [D]`. *If we die here:* the lock is free, and sleepers have not been woken: each looks
 //!    again after its own interval.
 //! 3. Wake one, if W was set. *If the woken one dies before it has marked again:* as above.
+//!
+//! # Pass on, step by step
+//!
+//! A release for holders who know that somebody is awake and wants the lock: the sleepers need no wake then, for that one
+//! will owe it.
+//!
+//! 1. Release fence. *If we die here:* as in a release.
+//! 2. Swap `T [W] [D]` for `0 [W] [D]`. *If we die here:* the lock is free, and whoever takes it owes the wake; if nobody
+//!    does, each sleeper looks again after its own interval.
+//! 3. Look for a moment whether somebody takes it. Whoever does takes W along, and the wake that it stands for.
+//! 4. Nobody does: swap `0 W [D]` for `0 [D]`, and wake one. If the swap fails somebody was there after all.
+//!    *If we die before the wake:* as in a release.
 //!
 //! # Take over, step by step
 //!
@@ -123,6 +137,19 @@ pub fn try_acquire<F: Fence>(word: &AtomicU32, me: Token, arrival: Arrival, fenc
     }
 }
 
+/// Takes the lock if it is free and no flag stands in the word: all that an undisturbed acquire takes.
+///
+/// Never blocks; async-signal-safe. `me` must not hold the lock already. `false`: [`try_acquire`] it.
+#[inline]
+pub fn acquire_undisturbed<F: Fence>(word: &AtomicU32, me: Token, fence: F) -> bool {
+    // Partner: the giving swap of the previous owner. Relaxed, as the fence below orders.
+    let free = word.compare_exchange(Word::FREE.bits(), Word::held_by(me).bits(), Relaxed, Relaxed).is_ok();
+    if free {
+        fence.after_taking(); // pairs with `before_giving` in `release`: the previous section is visible
+    }
+    free
+}
+
 /// Says that somebody is about to sleep until the word changes; gives back the word to sleep on.
 ///
 /// Never blocks; async-signal-safe.
@@ -149,6 +176,52 @@ pub fn mark_waiting(word: &AtomicU32, seen: Word) -> Result<Word, Word> {
 pub fn release<F: Fence>(word: &AtomicU32, me: Token, fence: F) -> Result<Wake, Word> {
     fence.before_giving(); // pairs with `after_taking` in `try_acquire`: our section is visible to the next owner
     give(word, me, Word::given_back)
+}
+
+/// Gives the lock back if no flag stands in the word: all that an undisturbed release takes.
+///
+/// Never blocks; async-signal-safe.
+///
+/// # Errors
+/// The word found. If it names `me`, flags do stand there: [`release`] or [`pass_on`] it.
+#[inline]
+pub fn release_undisturbed<F: Fence>(word: &AtomicU32, me: Token, fence: F) -> Result<(), Word> {
+    fence.before_giving(); // pairs with `after_taking` in `try_acquire`: our section is visible to the next owner
+    let seen = Word::held_by(me);
+    // Partner: the taking swap in `try_acquire`. Relaxed, as the fence orders.
+    match word.compare_exchange(seen.bits(), seen.given_back().bits(), Relaxed, Relaxed) {
+        Ok(_) => Ok(()),
+        Err(bits) => Err(Word::from_bits(bits)),
+    }
+}
+
+/// Gives the lock back without waking anybody: WAITERS stays, for whoever takes the lock next.
+///
+/// Never blocks; async-signal-safe. **The caller owes a look** whether somebody takes it, and else [`claim_wake`].
+///
+/// # Errors
+/// As [`release`].
+#[inline]
+pub fn pass_on<F: Fence>(word: &AtomicU32, me: Token, fence: F) -> Result<(), Word> {
+    fence.before_giving(); // pairs with `after_taking` in `try_acquire`: our section is visible to the next owner
+    give(word, me, Word::passed_on).map(|_| ())
+}
+
+/// After [`pass_on`]: takes WAITERS away if nobody has taken the lock, and with it the duty to wake.
+///
+/// Never blocks; async-signal-safe.
+#[inline]
+pub fn claim_wake(word: &AtomicU32) -> Wake {
+    // Partner: `pass_on`, ours or another's. Relaxed: the swap below judges again.
+    let mut seen = Word::from_bits(word.load(Relaxed));
+    while seen.is_free() && seen.has_waiters() {
+        // Partner: the taking swap in `try_acquire`, which takes W along if it comes first. Relaxed: nothing but the duty.
+        match word.compare_exchange(seen.bits(), seen.without_waiters().bits(), Relaxed, Relaxed) {
+            Ok(_) => return Wake::One,
+            Err(bits) => seen = Word::from_bits(bits),
+        }
+    }
+    Wake::Nobody
 }
 
 /// Gives back a lock whose section will never be finished: the next owner is told by DIED.

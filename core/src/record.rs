@@ -120,7 +120,10 @@ impl Region<'_> {
         }
         let description = encode_description(&record.description);
         for (word, bytes) in words.description.iter().zip(description.chunks_exact(4)) {
-            word.store(le_word(bytes), Relaxed);
+            // Most say the same as the one before, or nothing: then this cache line need not go from owner to owner.
+            if word.load(Relaxed) != le_word(bytes) {
+                word.store(le_word(bytes), Relaxed);
+            }
         }
         fence.before_giving(); // pairs with the first `after_taking` in `record_of`: who sees it even sees all words
         words.record_sequence.store(writing.wrapping_add(1), Relaxed);

@@ -66,6 +66,13 @@ impl<'a> Contention<'a> {
         Word::from_bits(self.word.load(Relaxed)).is_free()
     }
 
+    /// Whether the word now asks its owner for a wake. A hint, as [`looks_free`](Self::looks_free).
+    #[must_use]
+    pub fn looks_awaited(&self) -> bool {
+        // Partner: `mark_waiting` of others, and the sticky flag of one who acquires. Relaxed: it decides nothing.
+        Word::from_bits(self.word.load(Relaxed)).has_waiters()
+    }
+
     /// Asks the owner for a wake at release; gives back the word to sleep on.
     ///
     /// # Errors

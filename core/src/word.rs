@@ -60,6 +60,13 @@ impl Word {
         self.0 & TOKEN_MASK == NO_OWNER
     }
 
+    /// Whether nobody holds the lock and the data was left in order: there is nothing to keep the word for. WAITERS may
+    /// stand there, of one who passed the lock on and died.
+    #[must_use]
+    pub const fn is_clean(self) -> bool {
+        self.is_free() && !self.owner_died()
+    }
+
     /// Whether `who` holds the lock.
     #[must_use]
     pub const fn is_owned_by(self, who: Token) -> bool {
@@ -94,6 +101,18 @@ impl Word {
     #[must_use]
     pub const fn given_back(self) -> Self {
         Self(self.0 & DIED)
+    }
+
+    /// *Pass on*: free, and the wake that is owed is left to whoever takes it next.
+    #[must_use]
+    pub const fn passed_on(self) -> Self {
+        Self(self.0 & (WAITERS | DIED))
+    }
+
+    /// *Claim the wake*: whoever takes the flag away is the one who has to wake.
+    #[must_use]
+    pub const fn without_waiters(self) -> Self {
+        Self(self.0 & !WAITERS)
     }
 
     /// *Release of a holder that will not finish its section*: free, and the next comer is told.

@@ -6,7 +6,7 @@ use common::{
     DIED, RESERVED, WAITERS, check, flags, found_free, token, token_part, token_parts, tokens, wake_owed_by, words,
 };
 use shmlock_core::fence::InnerShareable;
-use shmlock_core::protocol::{self, Acquisition, Arrival};
+use shmlock_core::protocol::{self, Acquisition, Arrival, Wake};
 use shmlock_core::token::{LIVING_MAX, LIVING_MIN, STATIC_MAX, TokenRange};
 use shmlock_core::{AtomicU32, Token, Word};
 
@@ -22,6 +22,7 @@ fn every_word_is_free_or_held_by_the_token_it_names_under_any_flags() {
         assert_eq!(word.bits(), bits);
         assert_eq!(word.owner().map_or(0, Token::get), token_part(bits));
         assert_eq!(word.is_free(), token_part(bits) == 0);
+        assert_eq!(word.is_clean(), bits & !WAITERS == 0);
         assert_eq!(word.has_waiters(), bits & WAITERS != 0);
         assert_eq!(word.owner_died(), bits & DIED != 0);
         for token in tokens() {
@@ -113,6 +114,43 @@ fn releasing_frees_my_word_keeps_died_and_owes_a_wake_for_waiters() {
             check(before, step, before & DIED, Ok(wake_owed_by(before)));
         } else {
             check(before, step, before, Err(Word::from_bits(before)));
+        }
+    }
+}
+
+#[test]
+fn the_undisturbed_steps_move_a_word_without_flags_and_no_other() {
+    for (before, me) in words_and_tokens() {
+        let acquire = |word: &AtomicU32| protocol::acquire_undisturbed(word, me, InnerShareable);
+        check(before, acquire, if before == 0 { me.get() } else { before }, before == 0);
+        let release = |word: &AtomicU32| protocol::release_undisturbed(word, me, InnerShareable);
+        if before == me.get() {
+            check(before, release, 0, Ok(()));
+        } else {
+            check(before, release, before, Err(Word::from_bits(before)));
+        }
+    }
+}
+
+#[test]
+fn passing_on_frees_my_word_and_keeps_both_flags() {
+    for (before, me) in words_and_tokens() {
+        let step = |word: &AtomicU32| protocol::pass_on(word, me, InnerShareable);
+        if token_part(before) == me.get() {
+            check(before, step, flags(before), Ok(()));
+        } else {
+            check(before, step, before, Err(Word::from_bits(before)));
+        }
+    }
+}
+
+#[test]
+fn claiming_the_wake_takes_waiters_from_a_free_word_and_from_no_other() {
+    for before in words() {
+        if token_part(before) == 0 && before & WAITERS != 0 {
+            check(before, protocol::claim_wake, before & DIED, Wake::One);
+        } else {
+            check(before, protocol::claim_wake, before, Wake::Nobody);
         }
     }
 }

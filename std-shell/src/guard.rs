@@ -4,6 +4,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use crate::error::Result;
+use crate::holds::Plain;
 use crate::inspect::Holder;
 use crate::lock::ShmLock;
 
@@ -17,8 +18,8 @@ use crate::lock::ShmLock;
 #[must_use = "the lock is released as soon as the guard is dropped"]
 pub struct Guard<'a> {
     lock: &'a ShmLock,
-    /// Which hold of the handle it is part of: after a forced release its drop has nothing to give back.
-    hold: u32,
+    /// After a forced release the handle has another: then the drop has nothing to give back.
+    epoch: u32,
     not_send: PhantomData<*const ()>,
 }
 
@@ -32,8 +33,9 @@ pub struct Recovered {
 }
 
 impl<'a> Guard<'a> {
-    pub(crate) fn new(lock: &'a ShmLock, hold: u32) -> Self {
-        Self { lock, hold, not_send: PhantomData }
+    #[inline]
+    pub(crate) fn new(lock: &'a ShmLock, epoch: u32) -> Self {
+        Self { lock, epoch, not_send: PhantomData }
     }
 
     /// Whether an owner died holding the lock, and who; `None` if the data was left in order.
@@ -72,20 +74,21 @@ impl<'a> Guard<'a> {
     /// [`Error::Overwritten`](crate::Error::Overwritten); [`Error::ForkedHandle`](crate::Error::ForkedHandle);
     /// [`Error::NotHeld`](crate::Error::NotHeld) after a forced release.
     pub fn release(self) -> Result<()> {
-        let (lock, hold) = (self.lock, self.hold);
+        let (lock, epoch) = (self.lock, self.epoch);
         std::mem::forget(self);
-        lock.drop_guard(hold).map_err(|loss| lock.told(loss))
+        lock.drop_guard(epoch).map_err(|loss| lock.told(loss))
     }
 }
 
 impl Drop for Guard<'_> {
     #[inline]
     fn drop(&mut self) {
-        if self.lock.give_undisturbed(self.hold) {
+        // A plain hold of another epoch is not this guard's.
+        if self.epoch == self.lock.holds.epoch() && self.lock.give_undisturbed(Plain::Guard).is_some() {
             return;
         }
         // Whatever is wrong has been logged where it was found; there is nobody to tell from a drop.
-        let _ = self.lock.drop_guard(self.hold);
+        let _ = self.lock.drop_guard(self.epoch);
     }
 }
 

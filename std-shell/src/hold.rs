@@ -1,54 +1,49 @@
-//! Taking and giving back: what one handle does around the core's steps.
-//!
-//! ```text
-//!            take                    begin
-//! holds 0 ---------> IN_TRANSITION ---------> 1 ---> 2 ---> …   the same handle again: only the count
-//!    ^                     |                  |
-//!    +---------------------+ <----------------+ give back
-//! ```
-//!
-//! A signal handler may run at any instruction and call into the handle that the interrupted code is using. It sees
-//! `IN_TRANSITION` whenever the owner word and the count may disagree, and then neither takes nor gives anything:
-//! otherwise it would find its own token in the word while the count is 0, which is the mark of a corrupt word, and
-//! take the lock over from the very code it interrupted.
+//! Taking and giving back: what one handle does around the core's steps. How often it holds the lock, and what a signal
+//! handler may see of that, is in `holds.rs`.
 
-use std::sync::atomic::{Ordering, compiler_fence};
+use std::sync::atomic::AtomicU32;
 use std::time::Instant;
 
 use shmlock_core::contend::acquire_contended;
 use shmlock_core::protocol::{self, Acquisition, Arrival, Wake};
-use shmlock_core::{FenceScope, Record, Region, Token, Word};
+use shmlock_core::{FenceScope, Region, Token, Word};
 
 use crate::deadline::Patience;
 use crate::error::{Error, Result};
 use crate::guard::{Guard, Recovered};
-use crate::inspect::{Holder, boot_seconds, pid_namespace};
+use crate::holds::{Found, Plain};
+use crate::inspect::{Holder, boot_seconds};
 use crate::liveness::KernelProof;
 use crate::lock::ShmLock;
 use crate::signals::{BlockSignals, Blocked};
-use crate::thread::{this_thread, this_thread_of};
+use crate::thread::{this_thread, this_thread_as_known};
+use crate::turns;
 use crate::wait::{GaveUp, Waiter, futex};
-
-/// The handle is inside a call that moves the owner word. Only a signal handler can see it.
-pub(crate) const IN_TRANSITION: u32 = u32::MAX;
 
 /// Taking.
 impl ShmLock {
     #[inline]
     pub(crate) fn guarded(&self, patience: Patience) -> Result<Guard<'_>> {
-        if !self.take_undisturbed() {
-            self.take_or_fail(patience)?;
+        if self.take_undisturbed(Plain::Guard) {
+            return Ok(Guard::new(self, self.holds.epoch()));
         }
+        self.take_or_fail(patience)?;
         Ok(self.new_guard())
     }
 
+    /// As [`guarded`](Self::guarded), without a guard.
     #[inline]
-    pub(crate) fn new_guard(&self) -> Guard<'_> {
-        self.guards.set(self.guards.get() + 1);
-        Guard::new(self, self.hold.get())
+    pub(crate) fn bare(&self, patience: Patience) -> Result<()> {
+        if self.take_undisturbed(Plain::Bare) { Ok(()) } else { self.take_or_fail(patience) }
     }
 
-    pub(crate) fn take_or_fail(&self, patience: Patience) -> Result<()> {
+    pub(crate) fn new_guard(&self) -> Guard<'_> {
+        self.holds.add_guard();
+        Guard::new(self, self.holds.epoch())
+    }
+
+    #[cold]
+    fn take_or_fail(&self, patience: Patience) -> Result<()> {
         if self.take(patience)? {
             return Ok(());
         }
@@ -60,47 +55,56 @@ impl ShmLock {
     /// It does what [`take`](Self::take) does, without passing a large `Result` through memory at three levels of calls,
     /// which takes longer than the protocol itself.
     #[inline]
-    fn take_undisturbed(&self) -> bool {
-        let ordinary = self.shared.is_ours()
-            && self.holds.get() == 0
+    fn take_undisturbed(&self, plain: Plain) -> bool {
+        let ordinary = self.holds.is_none()
             && self.recorded.get()
             && self.settings.block_signals == BlockSignals::Never
+            && self.shared.is_ours()
             && log::max_level() < log::LevelFilter::Debug;
         if !ordinary {
             return false;
         }
         let region = self.shared.region();
-        self.holds.set(IN_TRANSITION);
-        compiler_fence(Ordering::SeqCst); // as in `in_transition`, whose closures would not be inlined here
-        self.slot.used_by(this_thread_of(self.shared.birth().generation()));
-        let taken = protocol::try_acquire(region.owner_word(), self.token, Arrival::Fresh, self.settings.fence);
-        if let Ok(acquisition) = taken {
-            self.begin(acquisition);
+        let take = || {
+            self.note_thread();
+            let taken = protocol::acquire_undisturbed(region.owner_word(), self.token, self.settings.fence);
+            if taken {
+                self.count_and_record(region);
+            }
+            taken
+        };
+        self.holds.in_transition(take, |taken| taken.then_some(plain))
+    }
+
+    /// Has the exit handlers know on which thread this handle is used.
+    #[inline]
+    fn note_thread(&self) {
+        if self.thread.get() != this_thread_as_known() || self.thread.get() == 0 {
+            self.note_another_thread();
         }
-        compiler_fence(Ordering::SeqCst);
-        self.holds.set(u32::from(taken.is_ok()));
-        if taken.is_ok_and(|acquisition| acquisition.owner_died) {
-            self.report_death();
-        }
-        taken.is_ok()
+    }
+
+    #[cold]
+    fn note_another_thread(&self) {
+        let thread = this_thread();
+        self.slot.used_by(thread);
+        self.thread.set(thread);
     }
 
     /// Takes the lock once more; `false` if one try was asked for and somebody else holds it.
-    #[inline]
     pub(crate) fn take(&self, patience: Patience) -> Result<bool> {
         self.check_process()?;
-        match self.holds.get() {
-            0 => {}
-            IN_TRANSITION => return self.refuse_in_transition(patience),
-            holds if holds == IN_TRANSITION - 1 => return Err(Error::TooDeep { name: self.name.to_string() }),
-            holds => {
-                self.holds.set(holds + 1);
-                return Ok(true);
-            }
+        match self.holds.nest() {
+            Found::None => {}
+            Found::Nested => return Ok(true),
+            Found::InTransition => return self.refuse_in_transition(patience),
+            Found::TooDeep => return Err(Error::TooDeep { name: self.name.to_string() }),
         }
-        let taken =
-            self.in_transition(|| self.take_outermost(patience), |taken| u32::from(matches!(taken, Ok(Some(_)))))?;
+        let is_taken = |taken: &Result<Option<Acquisition>>| matches!(taken, Ok(Some(_))).then_some(Plain::Bare);
+        let taken = self.holds.in_transition(|| self.take_outermost(patience), is_taken);
+        self.holds.is_not_plain(); // it may have to unblock signals, or to tell of a death
         // Reported only now: a logger is foreign code, which may panic or use this very lock.
+        let taken = taken?;
         if let Some(acquisition) = taken {
             log::debug!("acquired {self}");
             if acquisition.owner_died {
@@ -108,18 +112,6 @@ impl ShmLock {
             }
         }
         Ok(taken.is_some())
-    }
-
-    /// Runs `act` with the count saying so to signal handlers, then sets the count to what the result means.
-    #[allow(clippy::inline_always, reason = "its closures are the fast path; a call would pass them through memory")]
-    #[inline(always)]
-    fn in_transition<R>(&self, act: impl FnOnce() -> R, holds_after: impl FnOnce(&R) -> u32) -> R {
-        self.holds.set(IN_TRANSITION);
-        compiler_fence(Ordering::SeqCst); // a handler on this thread sees the count change before the word does
-        let result = act();
-        compiler_fence(Ordering::SeqCst); // and after it
-        self.holds.set(holds_after(&result));
-        result
     }
 
     #[cold]
@@ -130,10 +122,9 @@ impl ShmLock {
         }
     }
 
-    #[inline]
     fn take_outermost(&self, patience: Patience) -> Result<Option<Acquisition>> {
         let blocked = (self.settings.block_signals != BlockSignals::Never).then(Blocked::now);
-        self.slot.used_by(this_thread());
+        self.note_thread();
         let word = self.shared.region().owner_word();
         let acquisition = match protocol::try_acquire(word, self.token, Arrival::Fresh, self.settings.fence) {
             Ok(acquisition) => acquisition,
@@ -154,6 +145,7 @@ impl ShmLock {
     fn contend(&self, patience: Patience, blocked: Option<&Blocked>) -> Result<Option<Acquisition>> {
         let start = Instant::now();
         let patience = patience.beginning(start);
+        self.turns.arrive(start);
         let mut waiter = Waiter {
             shared: &self.shared,
             me: self.token,
@@ -162,14 +154,19 @@ impl ShmLock {
             strategy: self.settings.strategy,
             event: self.settings.exit_event.as_ref(),
             blocked,
+            turns: &self.turns,
             probed: false,
-            spun: false,
+            awake: true,
+            has_slept: false,
             gave_up: None,
         };
         let mut proof = KernelProof { probe: self.shared.probe() };
         let word = self.shared.region().owner_word();
         let won = acquire_contended(word, self.token, self.settings.fence, &mut proof, &mut waiter);
         if let Ok(acquisition) = won {
+            if waiter.has_slept {
+                self.turns.begin(Instant::now());
+            }
             if acquisition.recovered_from.is_some() && self.shared.is_orphaned() {
                 return Err(self.hand_back_orphan());
             }
@@ -203,15 +200,18 @@ impl ShmLock {
     }
 
     /// What a new holder does before its section begins.
-    #[allow(clippy::inline_always, reason = "part of the fast path of acquiring")]
-    #[inline(always)]
     fn begin(&self, acquisition: Acquisition) {
         let region = self.shared.region();
-        region.count_acquisition(self.settings.fence);
-        self.hold.set(self.hold.get().wrapping_add(1));
         if acquisition.owner_died {
             self.note_death(region, acquisition.recovered_from);
         }
+        self.count_and_record(region);
+    }
+
+    /// What every holder does, whoever was here before.
+    #[inline]
+    fn count_and_record(&self, region: Region<'_>) {
+        region.count_acquisition(self.settings.fence);
         if !(self.recorded.get() && region.record_describes(self.token)) {
             self.write_record(region);
         }
@@ -236,13 +236,10 @@ impl ShmLock {
 
     #[cold]
     pub(crate) fn write_record(&self, region: Region<'_>) {
-        let record = Record {
-            uuid: self.uuid,
-            pid: rustix::process::getpid().as_raw_nonzero().get().unsigned_abs(),
-            pid_namespace: pid_namespace(),
-            since: boot_seconds(),
-            description: self.description.borrow().clone(),
-        };
+        // No system call while others wait: process and namespace were asked for when the handle was opened, and cannot
+        // change while it is good.
+        let mut record = self.record.borrow_mut();
+        record.since = boot_seconds();
         region.write_record(self.token, &record, self.settings.fence);
         self.recorded.set(true);
     }
@@ -250,58 +247,36 @@ impl ShmLock {
 
 /// Giving back.
 impl ShmLock {
-    /// Ends one guard of the hold with this number, if that hold still lasts.
-    #[inline]
-    pub(crate) fn drop_guard(&self, hold: u32) -> std::result::Result<(), Loss> {
+    /// Ends one guard of this epoch, if what it is part of still lasts.
+    pub(crate) fn drop_guard(&self, epoch: u32) -> std::result::Result<(), Loss> {
         if !self.shared.is_ours() {
             return Err(self.forked());
         }
-        if hold != self.hold.get() || !self.is_held() {
-            return Err(Loss::NotHeld);
-        }
-        self.guards.set(self.guards.get() - 1);
-        self.give_one_back()
+        if self.holds.drop_guard(epoch) { self.give_one_back() } else { Err(Loss::NotHeld) }
     }
 
-    /// All of the drop of an only guard when nothing is out of the ordinary; `false`, and nothing done, otherwise. It does
-    /// what [`drop_guard`](Self::drop_guard) does; see [`take_undisturbed`](Self::take_undisturbed).
+    /// All of the giving back of a plain hold; `None`, and nothing done, if this is none. See
+    /// [`take_undisturbed`](Self::take_undisturbed).
     #[inline]
-    pub(crate) fn give_undisturbed(&self, hold: u32) -> bool {
-        let ordinary = self.shared.is_ours()
-            && self.holds.get() == 1
-            && self.guards.get() == 1
-            && self.hold.get() == hold
-            && self.settings.block_signals == BlockSignals::Never
-            && log::max_level() < log::LevelFilter::Debug
-            && self.recovered.try_borrow().is_ok_and(|recovered| recovered.is_none());
-        if !ordinary {
-            return false;
+    pub(crate) fn give_undisturbed(&self, plain: Plain) -> Option<std::result::Result<(), Loss>> {
+        if !(self.holds.is_plain(plain) && self.shared.is_ours()) {
+            return None;
         }
-        self.guards.set(0);
         let word = self.shared.region().owner_word();
-        match self.in_transition(|| protocol::release(word, self.token, self.settings.fence), |_| 0) {
-            Ok(Wake::Nobody) => {}
-            Ok(Wake::One) => futex::wake_one(word),
-            Err(found) => _ = self.overwritten(found),
-        }
-        true
+        let give = || {
+            protocol::release_undisturbed(word, self.token, self.settings.fence).or_else(|_| self.give_to_others(word))
+        };
+        Some(self.holds.in_transition(give, |_| None).map_err(|found| self.overwritten(found)))
     }
 
-    #[inline]
     pub(crate) fn give_one_back(&self) -> std::result::Result<(), Loss> {
-        match self.holds.get() {
-            1 => {
-                log::debug!("releasing {self}");
-                self.in_transition(|| self.give_outermost(), |_| 0).map_err(|found| self.overwritten(found))
-            }
-            holds => {
-                self.holds.set(holds - 1);
-                Ok(())
-            }
+        if !self.holds.un_nest() {
+            return Ok(());
         }
+        log::debug!("releasing {self}");
+        self.holds.in_transition(|| self.give_outermost(), |_| None).map_err(|found| self.overwritten(found))
     }
 
-    #[inline]
     fn give_outermost(&self) -> std::result::Result<(), Word> {
         let _blocked = match self.settings.block_signals {
             BlockSignals::Never => None,
@@ -312,7 +287,19 @@ impl ShmLock {
             self.recovered.replace(None);
         }
         let word = self.shared.region().owner_word();
-        if protocol::release(word, self.token, self.settings.fence)? == Wake::One {
+        protocol::release_undisturbed(word, self.token, self.settings.fence).or_else(|_| self.give_to_others(word))
+    }
+
+    /// Gives back a lock that others may wait for, and wakes one of them, unless one is awake to take it.
+    #[cold]
+    fn give_to_others(&self, word: &AtomicU32) -> std::result::Result<(), Word> {
+        let wake = if self.turns.goes_on() {
+            protocol::pass_on(word, self.token, self.settings.fence)?;
+            turns::owed_wake(word)
+        } else {
+            protocol::release(word, self.token, self.settings.fence)?
+        };
+        if wake == Wake::One {
             futex::wake_one(word);
         }
         Ok(())
@@ -325,8 +312,8 @@ impl Drop for ShmLock {
             return; // a forked child: the slot, the word and the mapping are the parent's
         }
         if self.is_held() {
-            if self.guards.get() == 0 {
-                self.holds.set(1);
+            if self.holds.guards() == 0 {
+                self.holds.merge();
                 let _ = self.give_one_back(); // logged where it was found
             } else {
                 log::warn!("{self} was closed with a guard leaked; the next owner is told that this one died");

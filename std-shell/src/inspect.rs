@@ -203,6 +203,11 @@ pub(crate) fn boot_seconds() -> u64 {
     u64::try_from(clock_gettime(ClockId::Boottime).tv_sec).unwrap_or(0)
 }
 
+/// Our process id, as our own pid namespace sees it, getpid(2).
+pub(crate) fn process_id() -> u32 {
+    rustix::process::getpid().as_raw_nonzero().get().unsigned_abs()
+}
+
 /// The inode number of our pid namespace, namespaces(7); 0 without /proc.
 #[allow(clippy::unnecessary_cast, reason = "another width on other targets")]
 pub(crate) fn pid_namespace() -> u32 {

@@ -58,6 +58,7 @@ mod file;
 mod fork;
 mod guard;
 mod hold;
+mod holds;
 mod inspect;
 mod liveness;
 mod lock;
@@ -73,6 +74,7 @@ mod shm;
 mod signals;
 mod thread;
 mod token;
+mod turns;
 mod wait;
 
 pub use builder::{Builder, DEFAULT_OPEN_TIMEOUT, DEFAULT_POLL_INTERVAL, FenceScope};

@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use shmlock_core::record::Description;
-use shmlock_core::{Token, protocol};
+use shmlock_core::{Record, Token, protocol};
 use uuid::Uuid;
 
 use crate::builder::{Builder, Settings, parse_description};
@@ -14,13 +14,15 @@ use crate::error::{Error, Result};
 use crate::event::ExitEvent;
 use crate::file::Place;
 use crate::guard::{Guard, Recovered};
-use crate::hold::{self, IN_TRANSITION, Loss};
-use crate::inspect::{Health, Holder, boot_seconds};
+use crate::hold::{self, Loss};
+use crate::holds::{Holds, Plain};
+use crate::inspect::{Health, Holder, boot_seconds, pid_namespace, process_id};
 use crate::name::Name;
 use crate::registry::{self, Entry, Slot};
 use crate::shm::{Keep, Shared};
 use crate::signals::Blocked;
 use crate::token;
+use crate::turns::Turns;
 
 /// A lock between processes, known by its name.
 ///
@@ -60,17 +62,16 @@ pub struct ShmLock {
     pub(crate) uuid: Uuid,
     pub(crate) token: Token,
     pub(crate) settings: Settings,
-    pub(crate) description: RefCell<Description>,
+    /// What this handle says of itself, but for since when.
+    pub(crate) record: RefCell<Record>,
     /// Whether this handle's record, as it should be now, has been written.
     pub(crate) recorded: Cell<bool>,
-    /// How many times this handle holds the lock; 0, or [`IN_TRANSITION`].
-    pub(crate) holds: Cell<u32>,
-    /// How many of these are guards.
-    pub(crate) guards: Cell<u32>,
-    /// Counts the outermost holds, so that guards of a hold ended by force know it.
-    pub(crate) hold: Cell<u32>,
+    pub(crate) holds: Holds,
+    /// The thread that the slot names.
+    pub(crate) thread: Cell<u32>,
     pub(crate) recovered: RefCell<Option<Recovered>>,
     pub(crate) blocked: RefCell<Option<Blocked>>,
+    pub(crate) turns: Turns,
     pub(crate) slot: &'static Slot,
     // Last: its drop unmaps what the others look at.
     pub(crate) shared: Shared,
@@ -96,6 +97,7 @@ impl ShmLock {
         let _ = boot_seconds();
         let system = |errno| Error::System { operation: "get random bytes for", path: place.path.clone(), errno };
         let uuid = uuid::Builder::from_random_bytes(token::random_bytes().map_err(system)?).into_uuid();
+        let record = Record { uuid, pid: process_id(), pid_namespace: pid_namespace(), since: 0, description };
         let (shared, token) = Shared::enter(place, Keep::Marked, settings.open_timeout, |a, region| {
             let token = token::draw(a).map_err(|errno| place.no_token(errno))?;
             hold::free_stale(region, token, settings.fence);
@@ -114,13 +116,13 @@ impl ShmLock {
             uuid,
             token,
             settings,
-            description: RefCell::new(description),
+            record: RefCell::new(record),
             recorded: Cell::new(false),
-            holds: Cell::new(0),
-            guards: Cell::new(0),
-            hold: Cell::new(0),
+            holds: Holds::new(),
+            thread: Cell::new(0),
             recovered: RefCell::new(None),
             blocked: RefCell::new(None),
+            turns: Turns::new(),
             slot,
             shared,
         })
@@ -132,7 +134,7 @@ impl ShmLock {
     /// As [`Builder::open`]; [`Error::Orphaned`] if the name now means another file; [`Error::ForkedHandle`].
     pub fn try_clone(&self) -> Result<Self> {
         self.check_process()?;
-        let description = self.description.borrow().clone();
+        let description = self.record.borrow().description.clone();
         let other = Self::enter(self.name.clone(), self.shared.place(), self.settings.clone(), description)?;
         if other.shared.identity() == self.shared.identity() { Ok(other) } else { Err(self.orphaned()) }
     }
@@ -184,8 +186,9 @@ impl ShmLock {
     ///
     /// # Errors
     /// As [`lock`](Self::lock).
+    #[inline]
     pub fn acquire(&self) -> Result<()> {
-        self.take_or_fail(Patience::Forever)
+        self.bare(Patience::Forever)
     }
 
     /// As [`try_lock`](Self::try_lock), without a guard; says whether the lock was taken.
@@ -201,7 +204,7 @@ impl ShmLock {
     /// # Errors
     /// As [`try_lock_for`](Self::try_lock_for).
     pub fn try_acquire_for(&self, timeout: Duration) -> Result<()> {
-        self.take_or_fail(Patience::For(timeout))
+        self.bare(Patience::For(timeout))
     }
 
     /// As [`try_lock_until`](Self::try_lock_until), without a guard.
@@ -209,7 +212,7 @@ impl ShmLock {
     /// # Errors
     /// As [`try_lock_until`](Self::try_lock_until).
     pub fn try_acquire_until(&self, deadline: Instant) -> Result<()> {
-        self.take_or_fail(Patience::Until(deadline))
+        self.bare(Patience::Until(deadline))
     }
 
     /// Gives back one hold taken by [`acquire`](Self::acquire).
@@ -217,13 +220,21 @@ impl ShmLock {
     /// # Errors
     /// [`Error::NotHeld`]; [`Error::GuardsAlive`] if only guards hold the lock; [`Error::Overwritten`];
     /// [`Error::ForkedHandle`].
+    #[inline]
     pub fn release(&self) -> Result<()> {
+        match self.give_undisturbed(Plain::Bare) {
+            Some(Ok(())) => Ok(()),
+            Some(Err(loss)) => Err(self.told(loss)),
+            None => self.release_counted(),
+        }
+    }
+
+    fn release_counted(&self) -> Result<()> {
         self.check_process()?;
         if !self.is_held() {
             return Err(self.told(Loss::NotHeld));
         }
-        let guards = self.guards.get();
-        if self.holds.get() == guards {
+        if let Some(guards) = self.holds.only_guards() {
             return Err(Error::GuardsAlive { name: self.name.to_string(), guards });
         }
         self.give_one_back().map_err(|loss| self.told(loss))
@@ -239,8 +250,7 @@ impl ShmLock {
         if !self.is_held() {
             return Ok(false);
         }
-        self.guards.set(0);
-        self.holds.set(1);
+        self.holds.merge();
         self.give_one_back().map_err(|loss| self.told(loss))?;
         Ok(true)
     }
@@ -248,7 +258,7 @@ impl ShmLock {
     /// Whether this handle holds the lock.
     #[must_use]
     pub fn is_held(&self) -> bool {
-        !matches!(self.holds.get(), 0 | IN_TRANSITION) && self.shared.is_ours()
+        self.holds.is_held() && self.shared.is_ours()
     }
 
     /// Whether anybody holds the lock now. A dead owner counts until it is replaced.
@@ -331,7 +341,7 @@ impl ShmLock {
     /// What others read of this handle while it holds the lock.
     #[must_use]
     pub fn description(&self) -> String {
-        self.description.borrow().as_str().to_owned()
+        self.record.borrow().description.as_str().to_owned()
     }
 
     /// Changes the description; at once readable by others if this handle holds the lock.
@@ -341,7 +351,7 @@ impl ShmLock {
     pub fn set_description(&self, text: &str) -> Result<()> {
         let description = parse_description(text)?;
         let region = self.region()?;
-        self.description.replace(description);
+        self.record.borrow_mut().description = description;
         self.recorded.set(false);
         if self.is_held() {
             self.write_record(region);
@@ -366,7 +376,7 @@ impl fmt::Debug for ShmLock {
         f.debug_struct("ShmLock")
             .field("name", &self.name.as_str())
             .field("uuid", &self.uuid)
-            .field("description", &self.description.borrow().as_str())
+            .field("description", &self.record.borrow().description.as_str())
             .finish_non_exhaustive()
     }
 }
@@ -374,7 +384,7 @@ impl fmt::Debug for ShmLock {
 impl fmt::Display for ShmLock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "lock {:?} ({})", self.name.as_str(), self.uuid)?;
-        match self.description.borrow().as_str() {
+        match self.record.borrow().description.as_str() {
             "" => Ok(()),
             text => write!(f, ": {text}"),
         }

@@ -51,7 +51,7 @@ const UNUSED: u32 = presence::PRESENCE + 1;
 /// When does the word's content keep the file?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Keep {
-    /// A word that is not all zero: somebody died holding the lock, and nobody has declared the data consistent since.
+    /// A word that is not clean: somebody died holding the lock, and nobody has declared the data consistent since.
     Marked,
     /// Nothing does.
     Nothing,
@@ -252,7 +252,7 @@ fn may_go(fd: BorrowedFd<'_>, keep: Keep) -> bool {
     }
     let mut word = [0; 4];
     match pread(fd, &mut word, 0) {
-        Ok(4) => word == Word::FREE.bits().to_le_bytes(),
+        Ok(4) => Word::from_bits(u32::from_le_bytes(word)).is_clean(),
         Ok(read) => read == 0, // still empty: never was a lock
         Err(_) => false,
     }

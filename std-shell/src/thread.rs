@@ -12,14 +12,8 @@ thread_local! {
 /// The kernel's number of this thread, `gettid(2)`; asked for once in each thread and process.
 ///
 /// Async-signal-safe: the thread-local has neither a lazy initialiser nor a destructor.
-#[inline]
 pub(crate) fn this_thread() -> u32 {
-    this_thread_of(fork::present_generation())
-}
-
-/// As [`this_thread`], for callers that know the present generation already.
-#[inline]
-pub(crate) fn this_thread_of(present: u32) -> u32 {
+    let present = fork::present_generation();
     THREAD.with(|cell| {
         let (generation, thread) = cell.get();
         if generation == present && thread != 0 {
@@ -29,4 +23,10 @@ pub(crate) fn this_thread_of(present: u32) -> u32 {
         cell.set((present, thread));
         thread
     })
+}
+
+/// The same, if it was asked for before; in a forked child possibly the parent's. One load.
+#[inline]
+pub(crate) fn this_thread_as_known() -> u32 {
+    THREAD.with(|cell| cell.get().1)
 }

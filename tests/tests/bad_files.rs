@@ -184,6 +184,20 @@ fn a_file_of_zeros_is_a_free_lock() {
     assert!(lock.lock().expect("free").recovered().is_none());
 }
 
+/// As one leaves it who passed the lock on and died before it could wake anybody.
+#[test]
+fn a_free_lock_that_still_asks_for_a_wake_goes_with_its_last_user() {
+    let scene = Solo::new();
+    let folder = Folder::new(&scene);
+    let mut content = fresh();
+    content[..4].copy_from_slice(&0x8000_0000_u32.to_le_bytes());
+    let path = folder.put("l", &content);
+    let lock = folder.lock("l").open().expect("a free lock");
+    assert!(lock.check().expect("a lock").is_healthy());
+    drop(lock);
+    assert!(!path.exists(), "the mark of a death is kept, and this is none");
+}
+
 #[test]
 fn a_lock_whose_owner_is_nobody_is_had_at_once() {
     // A living token that nobody has, with and without somebody having waited; the token that nobody is ever given.

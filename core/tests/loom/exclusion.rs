@@ -4,7 +4,7 @@
 use std::num::NonZeroU16;
 
 use shmlock_core::fence::InnerShareable;
-use shmlock_core::protocol::{self, Arrival};
+use shmlock_core::protocol::{self, Acquisition, Arrival};
 use shmlock_core::wait::Spin;
 use shmlock_core::{FenceScope, RegionLock, Word};
 
@@ -33,6 +33,52 @@ fn contend(mine: u32, others: u32, fence: FenceScope) {
 #[test]
 fn two_actors_exclude_each_other() {
     explore(Unbounded, || contend(2, 2, FenceScope::InnerShareable));
+}
+
+/// By the steps of the undisturbed path and by passing on.
+#[test]
+fn two_actors_who_pass_on_exclude_each_other() {
+    fn visit(world: &World, token: u32) {
+        let actor = world.actor(token);
+        let word = actor.region.owner_word();
+        if protocol::acquire_undisturbed(word, actor.me, InnerShareable) {
+            actor.begin(InnerShareable, Acquisition { owner_died: false, recovered_from: None });
+        } else {
+            actor.enter(InnerShareable, &mut Look::for_ever()).expect("looks until it has it");
+        }
+        let _ = protocol::mark_waiting(word, Word::held_by(actor.me)); // somebody may sleep
+        world.section.end();
+        protocol::pass_on(word, actor.me, InnerShareable).expect("mine");
+        let _ = protocol::claim_wake(word);
+    }
+    explore(Unbounded, || {
+        let world = World::with_processes(0);
+        let other = beside(&world, |world| visit(world, 2));
+        visit(&world, 1);
+        other.join().unwrap();
+        assert_eq!((world.region().word(), world.section.ended()), (Word::FREE, 2));
+    });
+}
+
+#[test]
+fn two_actors_exclude_each_other_undisturbed() {
+    fn visit(world: &World, token: u32) -> u32 {
+        let actor = world.actor(token);
+        let word = actor.region.owner_word();
+        let entered = protocol::acquire_undisturbed(word, actor.me, InnerShareable);
+        if entered {
+            actor.begin(InnerShareable, Acquisition { owner_died: false, recovered_from: None });
+            world.section.end();
+            protocol::release_undisturbed(word, actor.me, InnerShareable).expect("mine");
+        }
+        u32::from(entered)
+    }
+    explore(Unbounded, || {
+        let world = World::with_processes(0);
+        let other = beside(&world, |world| visit(world, 2) + visit(world, 2));
+        let entered = visit(&world, 1);
+        assert_eq!(world.section.ended(), entered + other.join().unwrap());
+    });
 }
 
 /// The barrier of the full system is one instruction on ARM, which loom does not see.

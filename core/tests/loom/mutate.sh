@@ -7,6 +7,13 @@ mutations() {
     cat <<'LIST'
 try_acquire without its fence @ src/protocol.rs @ /^pub fn try_acquire/,/^}/s/fence\.after_taking();// @ two_actors_exclude
 release without its fence @ src/protocol.rs @ /^pub fn release/,/^}/s/fence\.before_giving();// @ two_actors_exclude
+acquire_undisturbed without its fence @ src/protocol.rs @ /^pub fn acquire_undisturbed/,/^}/s/fence\.after_taking();// @ each_other_undisturbed
+release_undisturbed without its fence @ src/protocol.rs @ /^pub fn release_undisturbed/,/^}/s/fence\.before_giving();// @ each_other_undisturbed
+pass_on without its fence @ src/protocol.rs @ /^pub fn pass_on/,/^}/s/fence\.before_giving();// @ who_pass_on_exclude
+passing on drops WAITERS @ src/word.rs @ /fn passed_on/,/}/s/(WAITERS | DIED)/DIED/ @ who_passes_on
+claiming the wake of a lock that is held @ src/protocol.rs @ /^pub fn claim_wake/,/^}/s/seen\.is_free() && // @ who_passes_on
+claiming the wake leaves the flag @ src/word.rs @ /fn without_waiters/,/}/s/self\.0 & !WAITERS/self.0/ @ who_pass_on_exclude
+nobody claims the wake @ src/protocol.rs @ /^pub fn claim_wake/,/^}/s/return Wake::One/return Wake::Nobody/ @ who_passes_on
 abandon without its fence @ src/protocol.rs @ /^pub fn abandon/,/^}/s/fence\.before_giving();// @ before_it_abandoned
 take_over without its fence @ src/protocol.rs @ /^pub fn take_over/,/^}/s/fence\.after_taking();// @ proof_of_its_death
 declare_stale without its fence @ src/protocol.rs @ /^pub fn declare_stale/,/^}/s/fence\.before_giving();// @ newcomer_freed
@@ -57,6 +64,7 @@ LIST
 # What no model can notice, and what notices it instead.
 unseen() {
     cat <<'LIST'
+passing on drops DIED @ tests/state_table.rs, which knows what each step makes of each word.
 count_acquisition without its fence @ the probes of cross-tests. A death shows the halves to the heir in order, by its proof; the fence keeps the compiler from storing them the other way round.
 full system: both only acquire and release @ nothing: off ARM, where this line is, no step needs a stronger order. On ARM it is an instruction, and the probes of cross-tests look for it.
 after a wait, its former owner is asked about @ tests/contend.rs. A death is noticed later, and nothing else is wrong.

@@ -34,6 +34,27 @@ fn a_woken_sleeper_leaves_nobody_asleep_behind_it() {
     });
 }
 
+/// Two pass the lock on while the third may sleep: whoever takes it takes over the duty to wake, and it is nobody's twice.
+/// Bounded, as above.
+#[test]
+fn who_passes_on_leaves_nobody_asleep() {
+    explore(Preemptions(4), || {
+        let world = World::with_processes(3);
+        let sleeper = beside(&world, |world| world.actor(3).visit(InnerShareable));
+        let other = beside(&world, |world| {
+            let actor = world.actor(2);
+            actor.enter(InnerShareable, &mut actor.sleep()).unwrap();
+            actor.leave_to_the_awake(InnerShareable);
+        });
+        let owner = world.actor(1);
+        owner.enter(InnerShareable, &mut owner.sleep()).unwrap();
+        owner.leave_to_the_awake(InnerShareable);
+        sleeper.join().unwrap();
+        other.join().unwrap();
+        assert_eq!(world.section.ended(), 3);
+    });
+}
+
 /// The wake that it used up was another's.
 #[test]
 fn a_sleeper_that_gives_up_leaves_nobody_asleep_behind_it() {

@@ -110,6 +110,17 @@ impl Actor<'_> {
         self.wake(protocol::release(self.region.owner_word(), self.me, fence).expect("mine"));
     }
 
+    /// Ends the section and passes the lock on, as the shell does while somebody waits awake; claims the wake if nobody has
+    /// come after all.
+    pub(crate) fn leave_to_the_awake(&self, fence: impl Fence) {
+        self.world.section.end();
+        let word = self.region.owner_word();
+        if protocol::release_undisturbed(word, self.me, fence).is_err() {
+            protocol::pass_on(word, self.me, fence).expect("mine");
+            self.wake(protocol::claim_wake(word));
+        }
+    }
+
     /// Frees what a former life of this token has left.
     pub(crate) fn declare_stale(&self, fence: impl Fence) {
         if let Some(wake) = protocol::declare_stale(self.region.owner_word(), self.me, fence) {

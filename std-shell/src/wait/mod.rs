@@ -2,6 +2,7 @@
 
 pub(crate) mod futex;
 mod poll;
+mod spin;
 
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
@@ -15,6 +16,7 @@ use crate::event::{ExitEvent, WAITING_ALLOWED};
 use crate::registry;
 use crate::shm::Shared;
 use crate::signals::{self, Blocked};
+use crate::turns::Turns;
 
 /// How to sleep.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,10 +28,6 @@ pub enum WaitStrategy {
     /// For one poll interval at a time, asking nobody for a wake. For sandboxes that refuse futex(2).
     SleepPolling,
 }
-
-/// How often to look before sleeping. With some 10 ns each this is about as long as a sleep and a wake cost, so it at
-/// most doubles the price of a wait. Arbitrary beyond that; a hand-off benchmark on many cores would change it.
-const SPIN_LIMIT: u32 = 100;
 
 /// Why waiting ended without the lock.
 #[derive(Debug)]
@@ -52,7 +50,10 @@ pub(crate) struct Waiter<'a> {
     pub(crate) blocked: Option<&'a Blocked>,
     /// Whether the owner has been probed before the first sleep.
     pub(crate) probed: bool,
-    pub(crate) spun: bool,
+    pub(crate) turns: &'a Turns,
+    /// Whether it has just come or been woken, and not yet waited awake.
+    pub(crate) awake: bool,
+    pub(crate) has_slept: bool,
     pub(crate) gave_up: Option<GaveUp>,
 }
 
@@ -73,11 +74,16 @@ impl Waiter<'_> {
     /// each that ended by its time or by a signal, so a lock whose owner is dead is had without sleeping, and even with a
     /// patience of zero; and an owner that dies later is noticed within one interval.
     fn next(&mut self, contention: &mut Contention<'_>) -> std::result::Result<Verdict, GaveUp> {
-        if !self.spun {
-            self.spun = true;
-            if !matches!(self.patience, Patience::None) && spin(contention) {
+        if self.awake && !self.patience.is_one_try() {
+            let region = self.shared.region();
+            let free = match self.turns.is_over() {
+                true => spin::step_back(contention),
+                false => spin::spin(contention, region, self.turns),
+            };
+            if free {
                 return Ok(Verdict::Retry);
             }
+            self.awake = false;
         }
         if !self.probed {
             self.probed = true;
@@ -94,7 +100,9 @@ impl Waiter<'_> {
             return Err(GaveUp::WouldDeadlock);
         }
         let woke = signals::unblocked(self.blocked, || self.sleep(contention, event, limit));
-        if woke == futex::Woke::Changed {
+        self.has_slept |= woke.is_some();
+        if woke != Some(futex::Woke::Elapsed) {
+            self.awake = true;
             return Ok(Verdict::Retry);
         }
         if self.shared.is_orphaned() {
@@ -113,23 +121,20 @@ impl Waiter<'_> {
         event.word().map(Some).map_err(GaveUp::Event)
     }
 
-    fn sleep(&self, contention: &mut Contention<'_>, event: Option<&AtomicU32>, limit: Duration) -> futex::Woke {
+    /// How the sleep ended; `None` if the word changed before it began.
+    fn sleep(
+        &self,
+        contention: &mut Contention<'_>,
+        event: Option<&AtomicU32>,
+        limit: Duration,
+    ) -> Option<futex::Woke> {
         if self.strategy == WaitStrategy::SleepPolling {
             poll::sleep(limit, event);
-            return futex::Woke::Elapsed;
+            return Some(futex::Woke::Elapsed);
         }
-        let Ok(marked) = contention.mark_waiting() else { return futex::Woke::Changed };
+        let marked = contention.mark_waiting().ok()?;
         let lock = (contention.word(), marked.bits());
-        event
-            .and_then(|event| futex::wait_either(lock, (event, WAITING_ALLOWED), limit))
-            .unwrap_or_else(|| futex::wait(lock.0, lock.1, limit))
+        let woke = event.and_then(|event| futex::wait_either(lock, (event, WAITING_ALLOWED), limit));
+        Some(woke.unwrap_or_else(|| futex::wait(lock.0, lock.1, limit)))
     }
-}
-
-/// Looks for a while; whether the lock looks free now.
-fn spin(contention: &Contention<'_>) -> bool {
-    (0..SPIN_LIMIT).any(|_| {
-        std::hint::spin_loop();
-        contention.looks_free()
-    })
 }

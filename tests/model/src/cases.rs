@@ -101,7 +101,7 @@ pub const LARGE: [Case; 9] = [
 ];
 
 /// Each flaw, and how it shows.
-pub const FLAWS: [FlawCase; 20] = [
+pub const FLAWS: [FlawCase; 22] = [
     one("no adoption: look, then take over", Flaw::NoAdoption, DEATH, Breach::Robbed),
     one("no second read after adoption", Flaw::NoSecondRead, DEATH, Breach::FalseAlarm),
     one("no stale check", Flaw::NoStaleCheck, STOPPED, Breach::Stuck),
@@ -124,6 +124,8 @@ pub const FLAWS: [FlawCase; 20] = [
     one("release by load and store", Flaw::ReleaseByStore, NO_TICKS, Breach::Deadlock),
     one("no mark before sleeping", Flaw::NoMark, NO_TICKS, Breach::Deadlock),
     one("wake before release", Flaw::WakeBeforeRelease, NO_TICKS, Breach::Deadlock),
+    one("passing on drops WAITERS", Flaw::PassOnDropsWaiters, NO_TICKS, Breach::Deadlock),
+    one("passing on without a look", Flaw::NoClaim, NO_TICKS, Breach::Deadlock),
     one("no stepping aside", Flaw::NoStepAside, GIVING_UP, Breach::Deadlock),
     one("no wake when stepping aside", Flaw::NoWakeAside, GIVING_UP, Breach::Deadlock),
     FlawCase {

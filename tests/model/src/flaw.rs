@@ -40,6 +40,10 @@ pub enum Flaw {
     NoWakeAside,
     /// Takes over without saying that somebody died.
     NoDiedOnTakeOver,
+    /// Passes on as it releases, and leaves the wake to nobody.
+    PassOnDropsWaiters,
+    /// Passes on, and does not look whether somebody has come.
+    NoClaim,
 }
 
 /// A set of mistakes.

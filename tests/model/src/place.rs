@@ -33,6 +33,8 @@ pub(crate) enum Place {
     DeclareConsistent,
     Release,
     StoreRelease,
+    PassOn,
+    ClaimWake,
     Wake,
     Abandon,
     WakeForAbandoned,
@@ -51,7 +53,7 @@ pub(crate) enum Place {
 
 impl Place {
     /// The steps of the protocol itself, without those that only a flawed one has.
-    pub(crate) const ALL: [Self; 33] = [
+    pub(crate) const ALL: [Self; 35] = [
         Self::LookUp,
         Self::Create,
         Self::Announce,
@@ -76,6 +78,8 @@ impl Place {
         Self::Inside,
         Self::DeclareConsistent,
         Self::Release,
+        Self::PassOn,
+        Self::ClaimWake,
         Self::Wake,
         Self::Abandon,
         Self::WakeForAbandoned,
@@ -114,6 +118,8 @@ impl Place {
             Self::DeclareConsistent => "swaps: declare consistent",
             Self::Release => "swaps: release",
             Self::StoreRelease => "stores: release",
+            Self::PassOn => "swaps: pass on",
+            Self::ClaimWake => "swaps: claim the wake",
             Self::Abandon => "swaps: abandon",
             Self::JudgeEarly => "judges before it unmaps",
             Self::Unmap | Self::UnmapOnly => "unmaps A: token and presence go",

@@ -119,7 +119,7 @@ impl Leftovers {
             return Some(Breach::LeftBehind);
         }
         let left = Word::from(file.word);
-        let is_true = if file.torn { left.owner_died() || !left.is_free() } else { file.empty || left == Word::FREE };
+        let is_true = if file.torn { left.owner_died() || !left.is_free() } else { file.empty || left.is_clean() };
         if !is_true {
             return Some(Breach::Untrue);
         }

@@ -121,6 +121,7 @@ impl Process {
             | Place::DeclareConsistent
             | Place::Release
             | Place::StoreRelease
+            | Place::PassOn
             | Place::Abandon => true,
             _ => false,
         }

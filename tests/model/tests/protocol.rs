@@ -59,7 +59,8 @@ fn a_file_may_be_made_in_two_steps() {
 #[test]
 fn without_deadlines_others_wait_for_a_stopped_process_only_where_the_design_says_so() {
     let waited_for = holds(STOPPED).waited_for;
-    let owner = ["leaves the section", "swaps: declare consistent", "swaps: release", "swaps: abandon"];
+    let owner =
+        ["leaves the section", "swaps: declare consistent", "swaps: release", "swaps: pass on", "swaps: abandon"];
     let leaked = ["unmaps A: token and presence go"];
     let recoverer = ["reads the word again", "swaps: take over", "lets go of the owner's byte"];
     let newcomer = ["swaps: token just drawn is stale?"];

@@ -19,7 +19,7 @@ impl Turn<'_> {
     /// lock. Who fails leaves the file to others.
     pub(super) fn judge_early(&mut self) {
         if self.has(Flaw::JudgeBeforeUnmap) {
-            let is_free = self.file().word == Word::FREE.into();
+            let is_free = Word::from(self.file().word).is_clean();
             return self.go(if is_free { Place::Unmap } else { Place::UnmapOnly });
         }
         self.be_alone(Place::UnmapOnly);
@@ -48,7 +48,7 @@ impl Turn<'_> {
     pub(super) fn judge_word(&mut self) {
         let unjudged = self.has(Flaw::UnlinkUnjudged);
         let file = &self.world.files[usize::from(self.world.processes[self.who].b)];
-        let may_go = file.empty || file.word == Word::FREE.into() || unjudged;
+        let may_go = file.empty || Word::from(file.word).is_clean() || unjudged;
         let next = if file.link == Link::Named && may_go { Place::JudgeName } else { Place::Withdraw };
         self.go(next);
     }

@@ -1,4 +1,5 @@
-//! Section 4, the end of the section: `release`, `abandon` and `declare_consistent` of the core, and the wake.
+//! Section 4, the end of the section: `release`, `pass_on`, `claim_wake`, `abandon` and `declare_consistent` of the core,
+//! and the wake.
 
 use shmlock_core::Word;
 
@@ -43,7 +44,44 @@ impl Turn<'_> {
         match self.swap(new) {
             Ok(_) if self.has(Flaw::WakeBeforeRelease) => self.end_visit(),
             Ok(before) => self.owe_wake(before),
-            Err(now) => self.give_again(now, Place::Release),
+            Err(now) => {
+                // Which of the two, hints decide that have no part in the protocol.
+                let may_pass_on = Word::from(now).has_waiters() && self.mine_is(now);
+                self.give_again(now, Place::Release);
+                if may_pass_on && !self.has(Flaw::WakeBeforeRelease) {
+                    self.go(Place::PassOn);
+                }
+            }
+        }
+    }
+
+    /// One turn of `pass_on`. The look whether somebody takes the lock only reads.
+    pub(super) fn pass_on(&mut self) {
+        let seen = Word::from(self.me().seen);
+        let new = if self.has(Flaw::PassOnDropsWaiters) { seen.given_back() } else { seen.passed_on() };
+        match self.swap(new) {
+            Ok(_) if self.has(Flaw::NoClaim) => {
+                self.me().seen = Squeezed::FREE;
+                self.end_visit();
+            }
+            Ok(_) => {
+                self.me().seen = new.into();
+                self.go(Place::ClaimWake);
+            }
+            Err(now) => self.give_again(now, Place::PassOn),
+        }
+    }
+
+    /// One turn of `claim_wake`.
+    pub(super) fn claim_wake(&mut self) {
+        let seen = Word::from(self.me().seen);
+        if !(seen.is_free() && seen.has_waiters()) {
+            self.me().seen = Squeezed::FREE;
+            return self.end_visit();
+        }
+        match self.swap(seen.without_waiters()) {
+            Ok(before) => self.owe_wake(before),
+            Err(_) => self.go(Place::ClaimWake),
         }
     }
 

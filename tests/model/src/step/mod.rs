@@ -104,6 +104,8 @@ impl Turn<'_> {
             Place::DeclareConsistent => self.declare_consistent(),
             Place::Release => self.release(),
             Place::StoreRelease => self.store_release(),
+            Place::PassOn => self.pass_on(),
+            Place::ClaimWake => self.claim_wake(),
             Place::Wake => self.wake(Self::after_wake),
             Place::Abandon => self.abandon(),
             Place::WakeForAbandoned => self.wake(Self::after_abandoned),

@@ -1,0 +1,110 @@
+//! How long may those who are awake keep the lock among themselves while others sleep?
+//!
+//! To wake a sleeper takes a system call, and a change of context on its side: some ten times what a short section takes.
+//! So who gives the lock back while somebody waits awake leaves the sleepers asleep (`pass_on` in the core), and the awake
+//! hand the lock to each other without the kernel. A *turn* bounds that: when a handle's turn is over it wakes the one
+//! that has slept longest, and lets it pass.
+//!
+//! What is noted here is this handle's own, and only ever a hint: whoever is wrong about the others wakes once too often,
+//! or waits one interval. All constants were chosen with `examples/comparison` on two cores of an x86-64 machine; more
+//! cores, or a processor whose wake takes much longer, would change them.
+
+use std::cell::Cell;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use shmlock_core::Word;
+use shmlock_core::protocol::{self, Wake};
+
+/// How long a turn is. A wake costs some 10 µs on both sides, so this gives up a twentieth of the time at most; half of it
+/// is no fairer, for then the kernel's time slices are what decides.
+const TURN: Duration = Duration::from_micros(200);
+
+/// How long to look whether somebody takes a lock that was passed on. Whoever waits awake needs about 0.1 µs; looking
+/// longer than that only delays the sleeper.
+const LOOK: Duration = Duration::from_nanos(300);
+
+/// From how many looks on, at some 30 ns each, a section is worth passing on. A shorter one is done sooner than the lock
+/// changes hands.
+const LONG: u32 = 16;
+
+/// How a handle behaves while others wait.
+#[derive(Debug)]
+pub(crate) struct Turns {
+    /// When the lock was last waited for, and since when that has been so without a pause.
+    last: Cell<Option<Instant>>,
+    began: Cell<Option<Instant>>,
+    /// Whether the turn is over and nobody has been let pass since.
+    over: Cell<bool>,
+    /// Whether the present hold was waited for awake: then the one before is awake, and likely to come back.
+    waited: Cell<bool>,
+    /// Whether the sections of the others are long.
+    long: Cell<bool>,
+}
+
+impl Turns {
+    pub(crate) fn new() -> Self {
+        Self {
+            last: Cell::new(None),
+            began: Cell::new(None),
+            over: Cell::new(false),
+            waited: Cell::new(false),
+            long: Cell::new(false),
+        }
+    }
+
+    /// We have to wait for the lock, from now on.
+    pub(crate) fn arrive(&self, now: Instant) {
+        let is_back = |last: Instant| now.saturating_duration_since(last) < TURN;
+        if !self.last.replace(Some(now)).is_some_and(is_back) {
+            self.begin(now);
+        }
+        self.waited.set(false);
+    }
+
+    /// We waited awake for so many looks, in which the lock was taken so often, and now it is free.
+    pub(crate) fn look_back(&self, looks: u32, taken: u32) {
+        self.waited.set(true);
+        if taken > 0 {
+            self.long.set(looks / taken >= LONG);
+        } else if looks >= LONG {
+            self.long.set(true); // a shorter look at a single section tells nothing
+        }
+    }
+
+    /// We have slept, and hold the lock.
+    pub(crate) fn begin(&self, now: Instant) {
+        self.began.set(Some(now));
+        self.over.set(false);
+    }
+
+    /// Whether the one that we have woken should go first.
+    pub(crate) fn is_over(&self) -> bool {
+        self.over.get()
+    }
+
+    /// Whether somebody who waits awake is to have the lock, and the sleepers are left asleep. To be asked once in a hold.
+    pub(crate) fn goes_on(&self) -> bool {
+        let over = self.began.get().is_some_and(|began| began.elapsed() >= TURN);
+        self.over.set(over);
+        self.waited.replace(false) && self.long.get() && !over
+    }
+}
+
+/// After the lock was passed on: looks for a moment whether somebody takes it. If not, the wake is ours.
+pub(crate) fn owed_wake(word: &AtomicU32) -> Wake {
+    let begin = Instant::now();
+    loop {
+        for _ in 0..4 {
+            // Partner: the taking swap of somebody else. Relaxed: `claim_wake` judges again.
+            if !Word::from_bits(word.load(Relaxed)).is_free() {
+                return Wake::Nobody;
+            }
+            std::hint::spin_loop();
+        }
+        if begin.elapsed() >= LOOK {
+            return protocol::claim_wake(word);
+        }
+    }
+}
