@@ -1,10 +1,13 @@
 //! What do the processes of one run share beside the lock? Orders, the counter, and a row for each worker's account.
 //!
 //! Nothing here may order what the lock has to order: what the section touches is read and written relaxed. The state is
-//! what starts and stops everybody; it is changed and awaited by futex, never by sleeping a while.
+//! what starts and stops everybody; it is changed and awaited by futex, never by sleeping a while. (Only the hand-offs
+//! are arranged by two who watch each other, since that is what they measure; there a lock shows in time, not in order.)
 
+use std::hint::spin_loop;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicU32, AtomicU64};
+use std::thread;
 use std::time::Duration;
 
 use rustix::thread::futex::{Flags, wait, wake};
@@ -44,15 +47,35 @@ pub(crate) struct Board {
     pub arrived: Apart<AtomicU32>,
     /// How long the work in a section is, in turns of the loop in `work`.
     pub turns: Apart<AtomicU64>,
-    /// Whether each acquire is timed.
-    pub timed: AtomicU32,
-    /// After how many sections a worker stops by itself; 0 for never.
+    /// How much a worker does that stops by itself: sections, or hand-offs.
     pub share: AtomicU64,
+    /// For how long it does that at most, and how long a waiter sleeps before the lock is handed to it; in nanoseconds.
+    pub window: AtomicU64,
+    /// As `window`.
+    pub sleep: AtomicU64,
+    /// What one who holds the lock and one who waits for it say to each other.
+    pub pair: Pair,
     /// One for each worker.
     pub rows: [Row; ROWS],
 }
 
-/// What one worker reports when it has stopped.
+/// What one who holds the lock and one who waits for it say to each other, in numbers that only grow.
+#[derive(Debug)]
+#[repr(C)]
+pub(crate) struct Pair {
+    /// The hand-off for which one holds the lock; [`u64::MAX`] when there is none to come.
+    pub held: Apart<AtomicU64>,
+    /// The hand-off for which the other is about to ask for it.
+    pub asked: Apart<AtomicU64>,
+    /// The hand-off that is over for the one who held it, with the moment when that one began to give it back.
+    pub given: Apart<AtomicU64>,
+    /// See `given`; written before that.
+    pub given_at: AtomicU64,
+    /// The hand-off that is over for the other, too.
+    pub taken: Apart<AtomicU64>,
+}
+
+/// What one worker reports when it has stopped, or when it waits.
 #[derive(Debug)]
 #[repr(C, align(128))]
 pub(crate) struct Row {
@@ -68,6 +91,10 @@ pub(crate) struct Row {
     pub total: AtomicU64,
     /// The longest of them.
     pub longest: AtomicU64,
+    /// When it began to wait, and when it had the lock, if it waits once only; 0 if it has not.
+    pub asked_at: AtomicU64,
+    /// As `asked_at`.
+    pub owned_at: AtomicU64,
     /// How long they took.
     pub waits: [AtomicU64; BUCKETS],
 }
@@ -90,6 +117,28 @@ impl Board {
         while self.state.0.load(Acquire) == state {
             let _ = wait(&self.state.0, Flags::empty(), state, None); // errors are "changed" and "signal": look again
         }
+    }
+
+    /// Stays awake until `number` has come to be `value` or more.
+    pub(crate) fn watch(number: &AtomicU64, value: u64) -> u64 {
+        let mut looks = 0_u32;
+        loop {
+            let seen = number.load(Acquire); // partner: the Release in `tell`
+            if seen >= value {
+                return seen;
+            }
+            looks += 1;
+            if looks < 10_000 {
+                spin_loop();
+            } else {
+                thread::yield_now(); // who is to tell may need this very core
+            }
+        }
+    }
+
+    /// Says `value` to who watches for it.
+    pub(crate) fn tell(number: &AtomicU64, value: u64) {
+        number.store(value, Release); // partner: the Acquire in `watch`
     }
 
     /// Says that one more worker has come this far.

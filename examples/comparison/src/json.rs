@@ -19,12 +19,14 @@ pub(crate) fn head(machine: &Machine) -> String {
 /// The lines about one figure.
 pub(crate) fn lines(figure: Figure, entries: &Entries) -> String {
     let mut text = String::new();
-    for entry in &entries.0 {
+    for entry in &entries.list {
         // Writing to a string cannot fail, here and below.
         let _ = write!(text, "{{\"figure\":{},\"contender\":{}", quoted(&figure.title()), quoted(entry.kind.label()));
-        let _ = write!(text, ",\"round\":{},\"lost\":{}", entry.round, entry.lost);
-        let _ = write!(text, ",\"ratio\":{}", number(entries.ratio(entry).unwrap_or(f64::NAN)));
-        for ((name, _), value) in figure.metrics().iter().zip(&entry.values) {
+        let _ = write!(text, ",\"round\":{},\"lost\":{}", entry.round, entry.measured.lost);
+        let _ = write!(text, ",\"reference\":{}", quoted(entries.reference.label()));
+        let ratio = entries.ratio(entry).filter(|ratio| ratio.is_finite());
+        let _ = write!(text, ",\"ratio\":{}", number(ratio.unwrap_or(f64::NAN)));
+        for ((name, _), value) in figure.metrics().iter().zip(&entry.measured.values) {
             let _ = write!(text, ",{}:{}", quoted(name), number(*value));
         }
         text.push_str("}\n");
@@ -38,7 +40,11 @@ fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
-/// A number; JSON has no word for those that are none.
+/// A number; `null` for those that are none, for JSON has no word for them. What never happens takes `"never"`.
 fn number(value: f64) -> String {
-    if value.is_finite() { value.to_string() } else { "null".to_owned() }
+    match value {
+        f64::INFINITY => quoted("never"),
+        value if value.is_finite() => value.to_string(),
+        _ => "null".to_owned(),
+    }
 }

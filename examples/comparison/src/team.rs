@@ -13,20 +13,21 @@ use crate::contenders::{Contender, Kind, Task};
 use crate::histogram::BUCKETS;
 use crate::memory::Mapping;
 use crate::place::{Place, Prepared};
+use crate::worker::Duty;
 
 /// What one run is like.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Run {
-    /// How many processes.
-    pub workers: usize,
-    /// The work in each section.
+pub(crate) struct Run<'a> {
+    /// What each of the workers does.
+    pub duties: &'a [Duty],
+    /// The work in each section, and before each hand-off to who has just arrived.
     pub turns: u64,
-    /// Whether each acquire is timed.
-    pub timed: bool,
-    /// How long to count; or, if there is a share, not at all.
+    /// How long to count; or, if there is a share, how long that may take.
     pub window: Duration,
-    /// How many sections each worker does; 0 for as many as it can until the window is over.
+    /// How much each worker does; 0 for as much as it can until the window is over.
     pub share: u64,
+    /// How long a waiter sleeps before the lock is handed to it; 0 if it is to be awake.
+    pub sleep: Duration,
 }
 
 /// What came out of it, all workers together.
@@ -50,16 +51,16 @@ pub(crate) struct Outcome {
     pub lost: u64,
 }
 
-/// Runs it. A loss of counts is an error, unless the contender excludes nobody.
-pub(crate) fn run(kind: Kind, run: Run) -> Result<Outcome> {
-    assert!(run.workers <= ROWS, "the board has {ROWS} rows");
+/// Runs it from beginning to end. See [`Outcome::check`].
+pub(crate) fn run(kind: Kind, run: Run<'_>) -> Result<Outcome> {
+    assert!(run.duties.len() <= ROWS, "the board has {ROWS} rows");
     let place = Prepared::new(kind)?;
     kind.dispatch(Lead { kind, run, place: place.place() })
 }
 
 struct Lead<'a> {
     kind: Kind,
-    run: Run,
+    run: Run<'a>,
     place: &'a Place,
 }
 
@@ -70,11 +71,19 @@ impl Task for Lead<'_> {
         let _stays = C::open(self.place)?; // so that no worker is the first to open it or the last to close it
         let mut team = Team::start(self.kind, self.run, self.place)?;
         let window = team.go(self.run)?;
-        let outcome = team.account(self.run, window);
-        if self.kind.excludes() && outcome.lost != 0 {
-            return Err(format!("{}: {} counts were lost", self.kind.label(), outcome.lost).into());
-        }
+        let outcome = team.account(window);
+        outcome.check(self.kind)?;
         Ok(outcome)
+    }
+}
+
+impl Outcome {
+    /// A loss of counts is an error, unless the contender excludes nobody.
+    pub(crate) fn check(&self, kind: Kind) -> Result<()> {
+        if kind.excludes() && self.lost != 0 {
+            return Err(format!("{}: {} counts were lost", kind.label(), self.lost).into());
+        }
+        Ok(())
     }
 }
 
@@ -85,15 +94,17 @@ pub(crate) struct Keeper(#[expect(dead_code, reason = "kept for its drop")] Team
 impl Keeper {
     /// Starts it, and waits until the lock is open.
     pub(crate) fn start(kind: Kind, place: &Place) -> Result<Self> {
-        let mut team = Team::start(kind, Run { workers: 1, ..Run::default() }, place)?;
+        let mut team = Team::start(kind, Run { duties: &[Duty::Turns], ..Run::default() }, place)?;
         team.meet()?;
         Ok(Self(team))
     }
 }
 
+/// The processes of one run. They are killed when this is dropped.
 #[derive(Debug)]
-struct Team {
-    board: Mapping<Board>,
+pub(crate) struct Team {
+    /// What they share.
+    pub board: Mapping<Board>,
     /// The workers open the board through it.
     _descriptor: OwnedFd,
     workers: Vec<Child>,
@@ -102,44 +113,43 @@ struct Team {
 }
 
 impl Team {
-    fn start(kind: Kind, run: Run, place: &Place) -> Result<Self> {
+    /// Starts them. Each opens the lock, arrives, and waits for an order.
+    pub(crate) fn start(kind: Kind, run: Run<'_>, place: &Place) -> Result<Self> {
         let (board, descriptor, path) = Mapping::<Board>::anonymous()?;
+        let nanoseconds = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         board.turns.0.store(run.turns, Relaxed); // all visible to the workers, which do not exist yet
-        board.timed.store(run.timed.into(), Relaxed);
         board.share.store(run.share, Relaxed);
-        let start = |row: usize| {
-            let (row, kind) = (row.to_string(), kind.label());
-            Child::start(["--worker", &path, "--row", &row, "--kind", kind, "--place", place.name()])
+        board.window.store(nanoseconds(run.window), Relaxed);
+        board.sleep.store(nanoseconds(run.sleep), Relaxed);
+        let start = |(row, duty): (usize, &Duty)| {
+            let (row, kind, duty) = (row.to_string(), kind.label(), duty.label());
+            let orders = ["--row", &row, "--kind", kind, "--place", place.name(), "--duty", duty];
+            Child::start(["--worker", &path].into_iter().chain(orders))
         };
-        let workers = (0..run.workers).map(start).collect::<Result<_>>()?;
+        let workers = run.duties.iter().enumerate().map(start).collect::<Result<_>>()?;
         Ok(Self { board, _descriptor: descriptor, workers, met: 0 })
     }
 
     /// From the start to the end of all workers; answers how long they counted, in seconds.
-    fn go(&mut self, run: Run) -> Result<f64> {
+    fn go(&mut self, run: Run<'_>) -> Result<f64> {
         self.meet()?; // all have opened the lock
-        let begin = now();
+        let mut begin = now();
         self.board.order(state::RUN);
-        let mut window = 0;
+        self.meet()?; // all are in the loop, or about to be
         if run.share == 0 {
-            self.meet()?; // all are in the loop
-            let begin = now();
+            begin = now();
             self.board.order(state::MEASURE);
             thread::sleep(run.window); // this is what is measured, it orders nothing
             self.board.order(state::STOP);
-            window = now() - begin;
-        } else {
-            self.meet()?;
         }
+        let stop = now();
         self.meet()?; // all have reported
-        if run.share != 0 {
-            window = now() - begin;
-        }
-        Ok(Duration::from_nanos(window).as_secs_f64())
+        let end = if run.share == 0 { stop } else { now() };
+        Ok(Duration::from_nanos(end - begin).as_secs_f64())
     }
 
     /// Waits until each worker has arrived once more.
-    fn meet(&mut self) -> Result<()> {
+    pub(crate) fn meet(&mut self) -> Result<()> {
         self.met += u32::try_from(self.workers.len())?;
         while !self.board.await_arrivals(self.met, Duration::from_millis(200)) {
             for worker in &mut self.workers {
@@ -152,8 +162,31 @@ impl Team {
         Ok(())
     }
 
-    fn account(&self, run: Run, seconds: f64) -> Outcome {
-        let rows = &self.board.rows[..run.workers];
+    /// Waits until so many of them have arrived once more, but not longer than `bound`; says whether they have.
+    pub(crate) fn meet_some(&mut self, workers: u32, bound: Duration) -> bool {
+        self.met += workers;
+        let end = now() + u64::try_from(bound.as_nanos()).unwrap_or(u64::MAX);
+        loop {
+            let left = end.saturating_sub(now());
+            if self.board.await_arrivals(self.met, Duration::from_nanos(left)) {
+                return true;
+            }
+            if left == 0 {
+                return false;
+            }
+        }
+    }
+
+    /// Kills this worker by SIGKILL, and answers the moment before.
+    pub(crate) fn kill(&mut self, row: usize) -> Result<u64> {
+        let killed_at = now();
+        self.workers[row].kill()?;
+        Ok(killed_at)
+    }
+
+    /// What they have reported.
+    pub(crate) fn account(&self, seconds: f64) -> Outcome {
+        let rows = &self.board.rows[..self.workers.len()];
         let sum = |of: &dyn Fn(usize) -> u64| (0..rows.len()).map(of).sum::<u64>();
         Outcome {
             seconds,

@@ -23,6 +23,7 @@ pub(crate) mod semaphore;
 use shmlock_examples::Result;
 
 use crate::place::Place;
+use ours::Ours;
 
 /// A lock, open in this process.
 pub(crate) trait Contender: Sized {
@@ -53,74 +54,100 @@ pub(crate) trait Task {
     fn run<C: Contender>(self) -> Self::Output;
 }
 
-/// Lists the contenders: the variant, its type, its name in tables, and whom it keeps apart.
+/// Lists the contenders: the variant, its type, its name in tables, and what it can do. First those that are compared
+/// with others, then those that are only swept.
 macro_rules! contenders {
-    ($($kind:ident = $contender:ty, $label:literal, $ability:ident;)*) => {
+    (
+        compared { $($kind:ident = $contender:ty, $label:literal, $ability:ident;)* }
+        swept { $($other:ident = $other_contender:ty, $other_label:literal, $other_ability:ident;)* }
+    ) => {
         /// One of the contenders.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub(crate) enum Kind {
             $(#[doc = concat!("`", $label, "`")] $kind,)*
+            $(#[doc = concat!("`", $other_label, "`")] $other,)*
         }
 
         impl Kind {
+            /// Those that are compared with others, in the order of the tables.
+            pub(crate) const COMPARED: &[Self] = &[$(Self::$kind),*];
+
             /// All of them, in the order of the tables.
-            pub(crate) const ALL: &[Self] = &[$(Self::$kind),*];
+            pub(crate) const ALL: &[Self] = &[$(Self::$kind,)* $(Self::$other,)*];
 
             /// Its name.
             pub(crate) fn label(self) -> &'static str {
-                match self { $(Self::$kind => $label,)* }
+                match self { $(Self::$kind => $label,)* $(Self::$other => $other_label,)* }
             }
 
             fn ability(self) -> Ability {
-                match self { $(Self::$kind => Ability::$ability,)* }
+                match self { $(Self::$kind => Ability::$ability,)* $(Self::$other => Ability::$other_ability,)* }
             }
 
             /// Does `task` with this contender.
             pub(crate) fn dispatch<T: Task>(self, task: T) -> T::Output {
-                match self { $(Self::$kind => task.run::<$contender>(),)* }
+                match self {
+                    $(Self::$kind => task.run::<$contender>(),)*
+                    $(Self::$other => task.run::<$other_contender>(),)*
+                }
             }
         }
     };
 }
 
 contenders! {
-    Control = control::Control, "no lock", ExcludesNobody;
-    OursFutex = ours::Futex, "shmlock", Shared;
-    OursPoll50 = ours::Poll<50>, "shmlock poll 50 ms", Shared;
-    OursPoll1 = ours::Poll<1>, "shmlock poll 1 ms", Shared;
-    BareFutex = bare_futex::BareFutex, "bare futex", Shared;
-    Flock = file_locks::Flock, "flock", Shared;
-    Ofd = file_locks::Ofd, "OFD lock", Shared;
-    Semaphore = semaphore::Semaphore, "POSIX semaphore", Shared;
-    Normal = pthread::Normal, "pthread normal", Shared;
-    Adaptive = pthread::Adaptive, "pthread adaptive", Shared;
-    Robust = pthread::Robust, "pthread robust", Shared;
-    RobustPi = pthread::RobustPi, "pthread robust PI", Shared;
-    NamedLock = crates::Named, "crate named-lock", Shared;
-    FdLock = crates::Fd, "crate fd-lock", Shared;
-    StdMutex = one_process::Std, "std Mutex", OneProcess;
-    ParkingLot = one_process::ParkingLot, "parking_lot Mutex", OneProcess;
+    compared {
+        Control = control::Control, "no lock", ExcludesNobody;
+        OursFutex = Ours<ours::Futex>, "shmlock", Recovers;
+        OursPoll50 = Ours<ours::Poll<50>>, "shmlock poll 50 ms", Recovers;
+        OursPoll1 = Ours<ours::Poll<1>>, "shmlock poll 1 ms", Recovers;
+        BareFutex = bare_futex::BareFutex, "bare futex", Shared;
+        Flock = file_locks::Flock, "flock", Recovers;
+        Ofd = file_locks::Ofd, "OFD lock", Recovers;
+        Semaphore = semaphore::Semaphore, "POSIX semaphore", Shared;
+        Normal = pthread::Normal, "pthread normal", Shared;
+        Adaptive = pthread::Adaptive, "pthread adaptive", Shared;
+        Robust = pthread::Robust, "pthread robust", Recovers;
+        RobustPi = pthread::RobustPi, "pthread robust PI", Recovers;
+        NamedLock = crates::Named, "crate named-lock", Recovers;
+        FdLock = crates::Fd, "crate fd-lock", Recovers;
+        StdMutex = one_process::Std, "std Mutex", OneProcess;
+        ParkingLot = one_process::ParkingLot, "parking_lot Mutex", OneProcess;
+    }
+    swept {
+        OursPoll2 = Ours<ours::Poll<2>>, "shmlock poll 2 ms", Recovers;
+        OursPoll5 = Ours<ours::Poll<5>>, "shmlock poll 5 ms", Recovers;
+        OursPoll10 = Ours<ours::Poll<10>>, "shmlock poll 10 ms", Recovers;
+        OursPoll20 = Ours<ours::Poll<20>>, "shmlock poll 20 ms", Recovers;
+        OursPoll100 = Ours<ours::Poll<100>>, "shmlock poll 100 ms", Recovers;
+    }
 }
 
-/// Whom a contender keeps apart. The counter is checked after every run.
+/// What a contender can do. What it claims is checked: the counter after every run, recovery by figure R.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ability {
     /// Nothing: counts get lost, or the check of the counts is worth nothing.
     ExcludesNobody,
     /// Keeps threads of one process apart.
     OneProcess,
-    /// Keeps processes apart.
+    /// Keeps processes apart; who waits for one that died waits for ever.
     Shared,
+    /// Keeps processes apart, and survives the death of one that holds it.
+    Recovers,
 }
 
 impl Kind {
-    /// What all others are compared with.
-    pub(crate) const REFERENCE: Self = Self::BareFutex;
-
-    /// The contender of this name.
-    pub(crate) fn from_label(label: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|kind| kind.label() == label)
-    }
+    /// Ours, by poll interval.
+    pub(crate) const SWEPT: &[Self] = &[
+        Self::OursFutex,
+        Self::OursPoll1,
+        Self::OursPoll2,
+        Self::OursPoll5,
+        Self::OursPoll10,
+        Self::OursPoll20,
+        Self::OursPoll50,
+        Self::OursPoll100,
+    ];
 
     /// Whether several processes can share it.
     pub(crate) fn is_shared(self) -> bool {
@@ -130,5 +157,10 @@ impl Kind {
     /// Whether it keeps anybody out.
     pub(crate) fn excludes(self) -> bool {
         self.ability() != Ability::ExcludesNobody
+    }
+
+    /// Whether who waits has it when who holds it has died.
+    pub(crate) fn recovers(self) -> bool {
+        self.ability() == Ability::Recovers
     }
 }

@@ -1,5 +1,6 @@
-//! How is shmlock used here? As its README shows: by guards, with the defaults, but for the wait strategy.
+//! How is shmlock used here? As its README shows: by guards, with the defaults, but for what a [`Manner`] changes.
 
+use std::marker::PhantomData;
 use std::time::Duration;
 
 use shmlock::{Builder, ShmLock, WaitStrategy};
@@ -8,43 +9,45 @@ use shmlock_examples::Result;
 use super::Contender;
 use crate::place::Place;
 
-fn builder(place: &Place) -> Builder {
-    ShmLock::builder("lock").directory(place.directory())
+/// What one of ours does otherwise than the defaults. A new one needs this and a line in `contenders!`.
+pub(crate) trait Manner {
+    /// Changes the defaults.
+    fn apply(builder: Builder) -> Builder;
 }
 
-#[inline]
-fn locked<R>(lock: &ShmLock, section: impl FnOnce() -> R) -> Result<R> {
-    let _guard = lock.lock()?;
-    Ok(section())
-}
-
-/// Sleeps in the futex.
+/// The defaults: sleeps in the futex.
 #[derive(Debug)]
-pub(crate) struct Futex(ShmLock);
+pub(crate) struct Futex;
 
-impl Contender for Futex {
+impl Manner for Futex {
+    fn apply(builder: Builder) -> Builder {
+        builder
+    }
+}
+
+/// Sleeps for so many milliseconds at a time, and is not woken.
+#[derive(Debug)]
+pub(crate) struct Poll<const INTERVAL: u64>;
+
+impl<const INTERVAL: u64> Manner for Poll<INTERVAL> {
+    fn apply(builder: Builder) -> Builder {
+        builder.wait_strategy(WaitStrategy::SleepPolling).poll_interval(Duration::from_millis(INTERVAL))
+    }
+}
+
+/// An open lock.
+#[derive(Debug)]
+pub(crate) struct Ours<M>(ShmLock, PhantomData<M>);
+
+impl<M: Manner> Contender for Ours<M> {
     fn open(place: &Place) -> Result<Self> {
-        Ok(Self(builder(place).open()?))
+        let builder = ShmLock::builder("lock").directory(place.directory());
+        Ok(Self(M::apply(builder).open()?, PhantomData))
     }
 
     #[inline]
     fn locked<R>(&mut self, section: impl FnOnce() -> R) -> Result<R> {
-        locked(&self.0, section)
-    }
-}
-
-/// Sleeps for so many milliseconds at a time.
-#[derive(Debug)]
-pub(crate) struct Poll<const INTERVAL: u64>(ShmLock);
-
-impl<const INTERVAL: u64> Contender for Poll<INTERVAL> {
-    fn open(place: &Place) -> Result<Self> {
-        let builder = builder(place).wait_strategy(WaitStrategy::SleepPolling);
-        Ok(Self(builder.poll_interval(Duration::from_millis(INTERVAL)).open()?))
-    }
-
-    #[inline]
-    fn locked<R>(&mut self, section: impl FnOnce() -> R) -> Result<R> {
-        locked(&self.0, section)
+        let _guard = self.0.lock()?;
+        Ok(section())
     }
 }

@@ -10,7 +10,9 @@ use shmlock_examples::Result;
 use super::{Effort, Metric, Unit, float};
 use crate::contenders::Kind;
 use crate::histogram::quantile;
+use crate::results::Measured;
 use crate::team::{Run, run};
+use crate::worker::Duty;
 
 pub(super) const METRICS: [Metric; 8] = [
     ("sections", Unit::Rate),
@@ -28,11 +30,11 @@ fn window(effort: Effort, processes: usize, work: bool) -> Duration {
     if work && processes >= 15 { effort.millis(50, 1000) } else { effort.millis(25, 100) }
 }
 
-pub(super) fn measure(kind: Kind, effort: Effort, processes: usize, work: bool) -> Result<(Vec<f64>, u64)> {
+pub(super) fn measure(kind: Kind, effort: Effort, processes: usize, work: bool) -> Result<Measured> {
     let turns = if work { effort.microsecond } else { 0 };
-    let how = Run { workers: processes, turns, window: window(effort, processes, work), ..Run::default() };
-    let plain = run(kind, how)?;
-    let timed = run(kind, Run { timed: true, window: effort.millis(25, 100), ..how })?;
+    let how = Run { turns, window: window(effort, processes, work), ..Run::default() };
+    let plain = run(kind, Run { duties: &vec![Duty::Turns; processes], ..how })?;
+    let timed = run(kind, Run { duties: &vec![Duty::TimedTurns; processes], ..how })?;
     let sections: u64 = plain.counted.iter().sum();
     let (fewest, most) = (plain.counted.iter().min().copied(), plain.counted.iter().max().copied());
     // Not a number if nobody got the lock in the window: the table shows a dash.
@@ -44,5 +46,5 @@ pub(super) fn measure(kind: Kind, effort: Effort, processes: usize, work: bool) 
         float(plain.sleeps) / float(sections.max(1)),
     ];
     values.extend([500, 990, 999, 1000].map(at));
-    Ok((values, plain.lost + timed.lost))
+    Ok(Measured { values, lost: plain.lost + timed.lost })
 }

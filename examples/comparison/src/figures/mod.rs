@@ -4,19 +4,26 @@
 //! |---|---|
 //! | [`uncontended`] | U: what does a lock cost that nobody else wants? |
 //! | [`contended`] | C: how much gets done when many want it, by whom, and at what price? |
+//! | [`hand_off`] | H: how long is it nobody's between one and the next? |
+//! | [`recovery`] | R: how long is it a dead one's? |
+//! | [`waiting`] | W: what does it cost to wait, by itself? |
 //! | [`seed`] | S: what does the measurement of the Python package say? |
 //! | [`opening`] | O: what does it cost to come and go? |
 
 pub(crate) mod contended;
+pub(crate) mod hand_off;
 pub(crate) mod opening;
+pub(crate) mod recovery;
 pub(crate) mod seed;
 pub(crate) mod uncontended;
+pub(crate) mod waiting;
 
 use std::time::Duration;
 
 use shmlock_examples::Result;
 
 use crate::contenders::Kind;
+use crate::results::Measured;
 
 /// How much time to take.
 #[derive(Clone, Copy, Debug)]
@@ -48,13 +55,15 @@ pub(crate) enum Unit {
     Rate,
     /// Just a number.
     Plain,
+    /// A whole number.
+    Count,
 }
 
 /// A column of a figure's table.
 pub(crate) type Metric = (&'static str, Unit);
 
-/// One figure: a question under certain conditions. Its first metric is the one that is compared with the reference.
-#[derive(Clone, Copy, Debug)]
+/// One figure: a question under certain conditions. Its first metric is compared with the reference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Figure {
     /// U.
     Uncontended,
@@ -65,6 +74,18 @@ pub(crate) enum Figure {
         /// Whether there is work.
         work: bool,
     },
+    /// H.
+    HandOff {
+        /// Whether who waits has been asleep for a while, instead of having just arrived.
+        asleep: bool,
+    },
+    /// R.
+    Recovery {
+        /// How long who waits has waited, in milliseconds.
+        waited: u64,
+    },
+    /// W.
+    Waiting,
     /// S.
     Seed,
     /// O.
@@ -72,20 +93,14 @@ pub(crate) enum Figure {
 }
 
 impl Figure {
-    /// All of those whose letters are asked for.
-    pub(crate) fn all(letters: &str) -> Vec<Self> {
-        let contended = [2, 4, 15, 64]
-            .into_iter()
-            .flat_map(|processes| [false, true].map(|work| Self::Contended { processes, work }));
-        let all = [Self::Uncontended].into_iter().chain(contended).chain([Self::Seed, Self::Opening]);
-        all.filter(|figure| letters.contains(figure.letter())).collect()
-    }
-
     /// Its letter.
     pub(crate) fn letter(self) -> char {
         match self {
             Self::Uncontended => 'U',
             Self::Contended { .. } => 'C',
+            Self::HandOff { .. } => 'H',
+            Self::Recovery { .. } => 'R',
+            Self::Waiting => 'W',
             Self::Seed => 'S',
             Self::Opening => 'O',
         }
@@ -98,6 +113,12 @@ impl Figure {
             Self::Contended { processes, work } => {
                 format!("C: {processes} processes, {}", if work { "1 us of work" } else { "empty section" })
             }
+            Self::HandOff { asleep: false } => "H: hand-off to a waiter that has just arrived".to_owned(),
+            Self::HandOff { asleep: true } => "H: hand-off to a waiter that has been asleep".to_owned(),
+            Self::Recovery { waited } => {
+                format!("R: holder killed, waiter has waited {:?}", Duration::from_millis(waited))
+            }
+            Self::Waiting => format!("W: one of {} waiters, for each second of waiting", waiting::WAITERS),
             Self::Seed => "S: 15 processes, 1000 increments each, lock + add + unlock".to_owned(),
             Self::Opening => "O: open an existing lock, use it once, close it".to_owned(),
         }
@@ -108,6 +129,9 @@ impl Figure {
         match self {
             Self::Uncontended => &uncontended::METRICS,
             Self::Contended { .. } => &contended::METRICS,
+            Self::HandOff { .. } => &hand_off::METRICS,
+            Self::Recovery { .. } => &recovery::METRICS,
+            Self::Waiting => &waiting::METRICS,
             Self::Seed => &seed::METRICS,
             Self::Opening => &opening::METRICS,
         }
@@ -118,14 +142,18 @@ impl Figure {
         match self {
             Self::Uncontended => true,
             Self::Contended { .. } | Self::Seed | Self::Opening => kind.is_shared(),
+            Self::HandOff { .. } | Self::Recovery { .. } | Self::Waiting => kind.is_shared() && kind.excludes(),
         }
     }
 
-    /// Asks it once: a value for each metric, and how many counts were lost.
-    pub(crate) fn measure(self, kind: Kind, effort: Effort) -> Result<(Vec<f64>, u64)> {
+    /// Asks it once.
+    pub(crate) fn measure(self, kind: Kind, effort: Effort) -> Result<Measured> {
         match self {
             Self::Uncontended => uncontended::measure(kind, effort),
             Self::Contended { processes, work } => contended::measure(kind, effort, processes, work),
+            Self::HandOff { asleep } => hand_off::measure(kind, effort, asleep),
+            Self::Recovery { waited } => recovery::measure(kind, effort, Duration::from_millis(waited)),
+            Self::Waiting => waiting::measure(kind, effort),
             Self::Seed => seed::measure(kind),
             Self::Opening => opening::measure(kind, effort),
         }

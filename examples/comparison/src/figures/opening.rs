@@ -8,13 +8,14 @@ use super::{Effort, Metric, Unit, float};
 use crate::clock::now;
 use crate::contenders::{Contender, Kind, Task};
 use crate::place::{Place, Prepared};
+use crate::results::Measured;
 use crate::statistics::median;
 use crate::team::Keeper;
 
 pub(super) const METRICS: [Metric; 3] =
-    [("open+use+close", Unit::Time), ("descriptors", Unit::Plain), ("files left", Unit::Plain)];
+    [("open+use+close", Unit::Time), ("descriptors", Unit::Count), ("files left", Unit::Count)];
 
-pub(super) fn measure(kind: Kind, effort: Effort) -> Result<(Vec<f64>, u64)> {
+pub(super) fn measure(kind: Kind, effort: Effort) -> Result<Measured> {
     let place = Prepared::new(kind)?;
     // Another process has it open, so the name exists all the time. In ours a crate might remember it.
     let keeper = Keeper::start(kind, place.place())?;
@@ -22,7 +23,7 @@ pub(super) fn measure(kind: Kind, effort: Effort) -> Result<(Vec<f64>, u64)> {
     drop(keeper);
     kind.dispatch(ComeAndGo { place: place.place(), times: 1 })?; // the last one out, after one who was killed
     values.push(float(place.place().files()? as u64));
-    Ok((values, 0))
+    Ok(Measured::values(values))
 }
 
 struct ComeAndGo<'a> {

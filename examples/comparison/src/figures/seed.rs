@@ -6,15 +6,17 @@ use shmlock_examples::Result;
 
 use super::{Metric, Unit, float};
 use crate::contenders::Kind;
+use crate::results::Measured;
 use crate::team::{Run, run};
+use crate::worker::Duty;
 
 pub(super) const METRICS: [Metric; 2] = [("mean", Unit::Time), ("max", Unit::Time)];
 
 const PROCESSES: usize = 15;
 const INCREMENTS: u64 = 1000;
 
-pub(super) fn measure(kind: Kind) -> Result<(Vec<f64>, u64)> {
-    let outcome = run(kind, Run { workers: PROCESSES, share: INCREMENTS, ..Run::default() })?;
+pub(super) fn measure(kind: Kind) -> Result<Measured> {
+    let outcome = run(kind, Run { duties: &[Duty::Share; PROCESSES], share: INCREMENTS, ..Run::default() })?;
     let mean = float(outcome.total) / float(INCREMENTS * PROCESSES as u64);
-    Ok((vec![mean, float(outcome.longest)], outcome.lost))
+    Ok(Measured { values: vec![mean, float(outcome.longest)], lost: outcome.lost })
 }

@@ -11,6 +11,7 @@ use crate::clock::now;
 use crate::contenders::{Contender, Kind, Task};
 use crate::memory::Mapping;
 use crate::place::{Place, Prepared};
+use crate::results::Measured;
 use crate::statistics::median;
 use crate::worker::section;
 
@@ -19,10 +20,10 @@ pub(super) const METRICS: [Metric; 1] = [("pair", Unit::Time)];
 /// How long a batch is, in nanoseconds: long beside reading the clock, short beside a time slice.
 const BATCH: u64 = 500_000;
 
-pub(super) fn measure(kind: Kind, effort: Effort) -> Result<(Vec<f64>, u64)> {
+pub(super) fn measure(kind: Kind, effort: Effort) -> Result<Measured> {
     let place = Prepared::new(kind)?;
     let pair = kind.dispatch(Pairs { place: place.place(), batches: effort.pick(11, 51) })?;
-    Ok((vec![pair], 0))
+    Ok(Measured::values(vec![pair]))
 }
 
 struct Pairs<'a> {

@@ -1,0 +1,38 @@
+//! H: how long is the lock nobody's when one gives it and another waits for it?
+//!
+//! From the moment before the giving to the first one in the other's section. Either the other has just arrived, so that
+//! it is still awake if it spins at all; or it has been asleep for a while, and its core with it.
+
+use std::time::Duration;
+
+use shmlock_examples::Result;
+
+use super::{Effort, Metric, Unit, float};
+use crate::contenders::Kind;
+use crate::histogram::quantile;
+use crate::results::Measured;
+use crate::team::{Run, run};
+use crate::worker::Duty;
+
+pub(super) const METRICS: [Metric; 4] =
+    [("p50", Unit::Time), ("p99", Unit::Time), ("max", Unit::Time), ("hand-offs", Unit::Count)];
+
+/// How long it sleeps: many times as long as the kernel takes to put the core to rest.
+const ASLEEP: Duration = Duration::from_millis(5);
+
+pub(super) fn measure(kind: Kind, effort: Effort, asleep: bool) -> Result<Measured> {
+    let outcome = run(
+        kind,
+        Run {
+            duties: &[Duty::Give, Duty::Take],
+            // How long the one that has just arrived is given to begin to wait. Less than anybody spins.
+            turns: effort.microsecond,
+            sleep: if asleep { ASLEEP } else { Duration::ZERO },
+            share: 10_000,
+            window: effort.millis(100, if asleep { 500 } else { 250 }),
+        },
+    )?;
+    let at = |permille| quantile(&outcome.waits, permille).map_or(f64::NAN, |time| float(time.min(outcome.longest)));
+    let number = float(outcome.waits.iter().sum());
+    Ok(Measured { values: vec![at(500), at(990), float(outcome.longest), number], lost: outcome.lost })
+}
