@@ -11,7 +11,7 @@ use crate::options::Options;
 use crate::progress::Progress;
 use crate::results::{Entries, Entry};
 use crate::watchdog::{self, Watchdog};
-use crate::{json, place, table, work, worker};
+use crate::{json, place, plots, table, work, worker};
 
 /// What one of the programs measures.
 #[derive(Debug)]
@@ -24,6 +24,8 @@ pub(crate) struct Program {
     pub figures: fn(&Options) -> Vec<Figure>,
     /// The letters of those it measures if none are asked for.
     pub letters: &'static str,
+    /// What the names of its plots begin with.
+    pub prefix: &'static str,
     /// What the contenders are compared with in this figure.
     pub reference: fn(Figure) -> Kind,
 }
@@ -59,7 +61,7 @@ impl Program {
             }
         }
         drop(turns);
-        report(&watch.read(), &all, &options)?;
+        self.report(&watch.read(), &all, &options)?;
         Ok(Some((options, all)))
     }
 
@@ -83,6 +85,25 @@ impl Program {
         let letters = options.figures.as_deref().unwrap_or(self.letters);
         let wanted = (self.figures)(options).into_iter().filter(|figure| letters.contains(figure.letter()));
         wanted.map(|figure| (figure, Entries::beside((self.reference)(figure)))).collect()
+    }
+
+    /// For people, for programs, and for documents.
+    fn report(&self, machine: &Machine, all: &Results, options: &Options) -> Result<()> {
+        for (figure, entries) in all {
+            println!("{}", table::table(*figure, entries));
+        }
+        println!("\nload at the end: {}; others kept {:.2} cores busy", machine.load, machine.others);
+        if !machine.is_quiet() {
+            println!("WARNING: the machine was not quiet, so these figures are not worth much");
+        }
+        if let Some(path) = &options.json {
+            let lines = all.iter().map(|(figure, entries)| json::lines(*figure, entries));
+            fs::write(path, json::head(machine) + &lines.collect::<String>())?;
+        }
+        if let Some(directory) = &options.plots {
+            plots::draw(all, directory, self.prefix)?;
+        }
+        Ok(())
     }
 }
 
@@ -113,19 +134,4 @@ impl Turns {
 fn say_where(machine: &Machine, rounds: usize) {
     println!("Linux {}, {}, {} cores, rounds: {rounds}", machine.kernel, machine.processor, machine.cores);
     println!("load at the beginning: {}", machine.load);
-}
-
-fn report(machine: &Machine, all: &Results, options: &Options) -> Result<()> {
-    for (figure, entries) in all {
-        println!("{}", table::table(*figure, entries));
-    }
-    println!("\nload at the end: {}; others kept {:.2} cores busy", machine.load, machine.others);
-    if !machine.is_quiet() {
-        println!("WARNING: the machine was not quiet, so these figures are not worth much");
-    }
-    if let Some(path) = &options.json {
-        let lines = all.iter().map(|(figure, entries)| json::lines(*figure, entries));
-        fs::write(path, json::head(machine) + &lines.collect::<String>())?;
-    }
-    Ok(())
 }

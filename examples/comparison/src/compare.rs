@@ -20,6 +20,7 @@ usage: shmlock-comparison [OPTION]...
                      O opening, W waiting                             [default: UCHRSO]
   --only NAME        only this contender beside the references, by its name in the tables; may be repeated
   --json PATH        write every value there, as lines of JSON
+  --plots DIRECTORY  draw the figures there, as SVG
   --help             print this
 
 Exit status: 0; 1 if a lock lost a count, failed or hung, or the control lost none; 2 if an option is wrong.
@@ -27,6 +28,7 @@ Exit status: 0; 1 if a lock lost a count, failed or hung, or the control lost no
     contenders: Kind::COMPARED,
     figures,
     letters: "UCHRSO",
+    prefix: "",
     reference,
 };
 

@@ -31,6 +31,18 @@ pub(crate) fn quantile(counts: &[u64], permille: u64) -> Option<u64> {
     found.map(longest_of)
 }
 
+/// For each bucket with anything in it, the longest wait that it counts, in nanoseconds, and how many waited longer.
+pub(crate) fn longer(counts: &[u64]) -> Vec<(u64, u64)> {
+    let mut left = counts.iter().sum::<u64>();
+    let filled = counts.iter().enumerate().filter(|(_, count)| **count > 0);
+    filled
+        .map(|(bucket, count)| {
+            left -= count;
+            (longest_of(bucket), left)
+        })
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -51,5 +63,14 @@ mod tests {
             let found = quantile(&counts, permille).expect("there are waits");
             assert!((exact..=exact + exact / 32).contains(&found), "{permille}: {found} instead of {exact}");
         }
+    }
+
+    #[test]
+    fn who_waited_longest_is_counted_until_the_last_bucket() {
+        let mut counts = [0; BUCKETS];
+        counts[bucket_of(5)] = 3;
+        counts[bucket_of(7)] = 1;
+        assert_eq!(longer(&counts), [(5, 1), (7, 0)]);
+        assert_eq!(longer(&[]), []);
     }
 }

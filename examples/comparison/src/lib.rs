@@ -11,17 +11,17 @@
 //!
 //! | file | its question |
 //! |---|---|
-//! | [`compare`](mod@compare), [`sweep`](mod@sweep) | what do the two programs of this crate measure? |
-//! | [`options`] | what is one of them asked to do? |
-//! | [`campaign`] | whose turn is it? |
-//! | [`contenders`] | who takes part? |
-//! | [`figures`] | which questions are asked of each? |
-//! | [`team`], [`board`] | who starts the processes, what do they share? |
-//! | [`worker`], [`hand`], [`wait`], [`work`] | what do they do? |
-//! | [`place`], [`memory`] | where are the files, and what is in them? |
-//! | [`clock`], [`machine`], [`watchdog`] | what time is it, who else is here, what if something hangs? |
-//! | [`histogram`], [`statistics`], [`results`] | what do many values say? |
-//! | [`table`], [`json`], [`progress`] | who reads it, and how? |
+//! | `compare`, `sweep` | what do the two programs of this crate measure? |
+//! | `options` | what is one of them asked to do? |
+//! | `campaign` | whose turn is it? |
+//! | `contenders` | who takes part? |
+//! | `figures` | which questions are asked of each? |
+//! | `team`, `board` | who starts the processes, what do they share? |
+//! | `worker`, `hand`, `wait`, `work` | what do they do? |
+//! | `place`, `memory` | where are the files, and what is in them? |
+//! | `clock`, `machine`, `watchdog` | what time is it, who else is here, what if something hangs? |
+//! | `histogram`, `statistics`, `results` | what do many values say? |
+//! | `table`, `json`, `plots`, `progress` | who reads it, and how? |
 
 mod board;
 mod campaign;
@@ -36,6 +36,7 @@ mod machine;
 mod memory;
 mod options;
 mod place;
+mod plots;
 mod progress;
 mod results;
 mod statistics;

@@ -23,6 +23,8 @@ pub(crate) struct Options {
     pub only: Vec<Kind>,
     /// Where to write the values.
     pub json: Option<PathBuf>,
+    /// The directory in which to draw them.
+    pub plots: Option<PathBuf>,
     /// Only in a worker, and in no help text.
     pub worker: Option<Orders>,
 }
@@ -47,6 +49,7 @@ impl Options {
                 "--figures" => options.figures = Some(letters(args.text(&option)?, program)?),
                 "--only" => options.only.push(contender(&args.text(&option)?, program.contenders)?),
                 "--json" => options.json = Some(args.text(&option)?.into()),
+                "--plots" => options.plots = Some(args.text(&option)?.into()),
                 "--worker" => board = Some(args.text(&option)?),
                 "--row" => row = args.number(&option, 0..=usize::MAX)?,
                 "--kind" => kind = Some(contender(&args.text(&option)?, Kind::ALL)?),

@@ -10,6 +10,8 @@ pub(crate) struct Measured {
     pub values: Vec<f64>,
     /// Counts that were lost.
     pub lost: u64,
+    /// How long each acquire took, if that was asked: the counts of a histogram.
+    pub waits: Vec<u64>,
 }
 
 impl Measured {

@@ -22,13 +22,15 @@ usage: poll_sweep [OPTION]...
   --figures LETTERS  which figures: C contended, W waiting, R recovery          [default: CWR]
   --only NAME        only this interval beside the reference, by its name in the tables; may be repeated
   --json PATH        write every value there, as lines of JSON
+  --plots DIRECTORY  draw the figures there, as SVG
   --help             print this
 
 Exit status: 0; 1 if a lock lost a count, failed or hung; 2 if an option is wrong.
 ",
-    contenders: Kind::SWEPT,
+    contenders: Kind::OURS,
     figures,
     letters: "CWR",
+    prefix: "poll-",
     reference: |_| Kind::OursFutex,
 };
 

@@ -34,7 +34,7 @@ pub(crate) fn table(figure: Figure, entries: &Entries) -> String {
 }
 
 /// Three digits and a unit. An infinite time is one that something never takes.
-fn show(value: f64, unit: Unit) -> String {
+pub(crate) fn show(value: f64, unit: Unit) -> String {
     if value.is_infinite() && unit == Unit::Time {
         return "never".to_owned();
     }

@@ -138,7 +138,7 @@ enum Ability {
 
 impl Kind {
     /// Ours, by poll interval.
-    pub(crate) const SWEPT: &[Self] = &[
+    pub(crate) const OURS: &[Self] = &[
         Self::OursFutex,
         Self::OursPoll1,
         Self::OursPoll2,
@@ -148,6 +148,11 @@ impl Kind {
         Self::OursPoll50,
         Self::OursPoll100,
     ];
+
+    /// Whether it is one of ours.
+    pub(crate) fn is_ours(self) -> bool {
+        Self::OURS.contains(&self)
+    }
 
     /// Whether several processes can share it.
     pub(crate) fn is_shared(self) -> bool {

@@ -46,5 +46,5 @@ pub(super) fn measure(kind: Kind, effort: Effort, processes: usize, work: bool) 
         float(plain.sleeps) / float(sections.max(1)),
     ];
     values.extend([500, 990, 999, 1000].map(at));
-    Ok(Measured { values, lost: plain.lost + timed.lost })
+    Ok(Measured { values, lost: plain.lost + timed.lost, waits: timed.waits })
 }

@@ -34,5 +34,9 @@ pub(super) fn measure(kind: Kind, effort: Effort, asleep: bool) -> Result<Measur
     )?;
     let at = |permille| quantile(&outcome.waits, permille).map_or(f64::NAN, |time| float(time.min(outcome.longest)));
     let number = float(outcome.waits.iter().sum());
-    Ok(Measured { values: vec![at(500), at(990), float(outcome.longest), number], lost: outcome.lost })
+    Ok(Measured {
+        values: vec![at(500), at(990), float(outcome.longest), number],
+        lost: outcome.lost,
+        ..Measured::default()
+    })
 }

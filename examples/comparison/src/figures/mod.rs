@@ -124,6 +124,21 @@ impl Figure {
         }
     }
 
+    /// What its drawing is called.
+    pub(crate) fn file_name(self) -> String {
+        match self {
+            Self::Uncontended => "uncontended".to_owned(),
+            Self::Contended { processes, work } => {
+                format!("contended-{processes}-{}", if work { "work" } else { "empty" })
+            }
+            Self::HandOff { asleep } => format!("hand-off-{}", if asleep { "asleep" } else { "arrived" }),
+            Self::Recovery { waited } => format!("recovery-{waited}-ms"),
+            Self::Waiting => "waiting".to_owned(),
+            Self::Seed => "seed".to_owned(),
+            Self::Opening => "opening".to_owned(),
+        }
+    }
+
     /// Its columns.
     pub(crate) fn metrics(self) -> &'static [Metric] {
         match self {

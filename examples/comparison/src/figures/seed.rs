@@ -18,5 +18,5 @@ const INCREMENTS: u64 = 1000;
 pub(super) fn measure(kind: Kind) -> Result<Measured> {
     let outcome = run(kind, Run { duties: &[Duty::Share; PROCESSES], share: INCREMENTS, ..Run::default() })?;
     let mean = float(outcome.total) / float(INCREMENTS * PROCESSES as u64);
-    Ok(Measured { values: vec![mean, float(outcome.longest)], lost: outcome.lost })
+    Ok(Measured { values: vec![mean, float(outcome.longest)], lost: outcome.lost, ..Measured::default() })
 }

@@ -1,0 +1,54 @@
+//! Which colour is whose, and what stands beside the lines?
+
+use plotters::prelude::{BLACK, Color, HSLColor, PathElement, RGBAColor, RGBColor, ShapeStyle};
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+use plotters::style::{IntoFont, TextStyle};
+use shmlock_examples::Result;
+
+use super::Area;
+use crate::contenders::Kind;
+
+/// The width of what is written at the right of lines.
+pub(super) const LEGEND: i32 = 190;
+
+/// The contender's own: ours are blue, the reference is black, the control is grey.
+pub(super) fn colour(kind: Kind) -> RGBAColor {
+    let among = |kinds: &[Kind]| kinds.iter().position(|other| *other == kind).map(share_of(kinds.len()));
+    match kind {
+        Kind::Control => RGBColor(160, 160, 160).to_rgba(),
+        Kind::BareFutex => BLACK.to_rgba(),
+        _ if kind.is_ours() => HSLColor(0.6, 1.0, 0.35 + 0.4 * among(Kind::OURS).unwrap_or(0.0)).to_rgba(),
+        // All hues but blue, which lies around 0.6; neighbours in the tables differ in lightness as well.
+        _ => {
+            let place = among(Kind::COMPARED).unwrap_or(0.0);
+            let odd = Kind::ALL.iter().position(|other| *other == kind).is_some_and(|index| index % 2 == 1);
+            HSLColor((0.72 + place * 0.8) % 1.0, 0.8, if odd { 0.35 } else { 0.55 }).to_rgba()
+        }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "some dozens")]
+fn share_of(all: usize) -> impl Fn(usize) -> f64 {
+    move |index| index as f64 / all as f64
+}
+
+/// A line in the contender's colour; thick if it is ours or the reference.
+pub(super) fn stroke(kind: Kind) -> ShapeStyle {
+    let is_wanted = kind == Kind::BareFutex || kind == Kind::OursFutex;
+    ShapeStyle { color: colour(kind), filled: true, stroke_width: if is_wanted { 3 } else { 1 } }
+}
+
+/// Text of this size, with this point of it at the place where it is drawn.
+pub(super) fn text(size: i32, anchor: HPos) -> TextStyle<'static> {
+    TextStyle::from(("sans-serif", size).into_font()).pos(Pos::new(anchor, VPos::Center))
+}
+
+/// Names the lines, from top to bottom as they end, in the space at the right.
+pub(super) fn legend(area: &Area<'_>, kinds: &[Kind]) -> Result<()> {
+    for (kind, line) in kinds.iter().zip(0..) {
+        let y = 50 + 22 * line;
+        area.draw(&PathElement::new([(8, y), (32, y)], stroke(*kind)))?;
+        area.draw_text(kind.label(), &text(14, HPos::Left), (40, y))?;
+    }
+    Ok(())
+}
