@@ -4,7 +4,7 @@ set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
 
 jobs=("$@")
-[ $# -gt 0 ] || jobs=(test fmt lint doc examples no_std msrv package deny loom miri sanitizers fuzz torture cross)
+[ $# -gt 0 ] || jobs=(test fmt lint doc examples no_std msrv package deny instructions loom miri sanitizers fuzz torture cross)
 
 # Where nobody watches, a job that hangs must not cost the others their turn. (Under `timeout`, Ctrl-C would not work.)
 limit=()
@@ -21,7 +21,7 @@ for job in "${jobs[@]}"; do
         124) verdict="FAILED: no end within 25 minutes" failed=1 ;;
         *) verdict="FAILED" failed=1 ;;
     esac
-    table+=$(printf '%-10s %4d s  %s' "$job" "$SECONDS" "$verdict")$'\n'
+    table+=$(printf '%-12s %4d s  %s' "$job" "$SECONDS" "$verdict")$'\n'
 done
 printf '\n%s' "$table"
 exit "$failed"

@@ -9,7 +9,7 @@ use super::Area;
 use crate::contenders::Kind;
 
 /// The width of what is written at the right of lines.
-pub(super) const LEGEND: i32 = 190;
+pub(super) const LEGEND: u32 = 190;
 
 /// The contender's own: ours are blue, the reference is black, the control is grey.
 pub(super) fn colour(kind: Kind) -> RGBAColor {

@@ -48,7 +48,7 @@ impl Lines {
         // By doublings: 2, 4, 15 and 64 processes are about as far from each other as they should be.
         let doublings: Vec<f64> = self.processes.iter().map(|processes| f64::from(*processes).log2()).collect();
         let (first, last) = range(&doublings);
-        let (left, right) = area.split_horizontally(super::LINES.0.cast_signed() - LEGEND);
+        let (left, right) = area.split_horizontally(super::LINES.0 - LEGEND);
         let what = if self.with_work { "1 us of work" } else { "empty section" };
         let mut chart = ChartBuilder::on(&left)
             .caption(format!("C: sections by number of processes, {what}"), ("sans-serif", 18))

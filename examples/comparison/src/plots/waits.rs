@@ -21,7 +21,7 @@ pub(super) fn draw(area: &Area<'_>, figure: Figure, entries: &Entries) -> Result
     let longest = |line: &[(f64, f64)]| line.last().map_or(0.0, |point| point.0);
     lines.sort_by(|(_, one), (_, other)| longest(other).total_cmp(&longest(one)));
     let high = lines.first().map_or(0.0, |(_, line)| longest(line)).max(100.0);
-    let (left, right) = area.split_horizontally(super::LINES.0.cast_signed() - LEGEND);
+    let (left, right) = area.split_horizontally(super::LINES.0 - LEGEND);
     let mut chart = ChartBuilder::on(&left)
         .caption(format!("{}: how many acquires took longer", figure.title()), ("sans-serif", 18))
         .margin(10)
