@@ -20,5 +20,15 @@ run counter --processes 4 --increments 5000
 run counter --processes 4 --increments 5000 --kill
 run counter --processes 4 --increments 5000 --no-lock # loses counts and says so: the proof that the lock is needed
 
+# What takes long is left out: of each kind of contender one, of each program the short form. What the figures say is for
+# quiet machines; that no lock loses a count, and no lock at all loses some, is for every machine.
+measure() {
+    echo "--- $*"
+    timeout --kill-after=5 300 cargo run --quiet --release -p shmlock-comparison --bin "$1" -- --quick "${@:2}" </dev/null
+}
+cargo build --quiet --release -p shmlock-comparison
+measure shmlock-comparison --only 'no lock' --only shmlock --only flock
+measure poll_sweep --only 'shmlock poll 50 ms' --only 'shmlock poll 1 ms'
+
 left=$(comm -13 <(echo "$before") <(shm_files))
 [ -z "$left" ] || die "left behind by the examples, or by something else that ran meanwhile: $left"

@@ -27,7 +27,7 @@ usage: poll_sweep [OPTION]...
 
 Exit status: 0; 1 if a lock lost a count, failed or hung; 2 if an option is wrong.
 ",
-    contenders: Kind::OURS,
+    contenders: Kind::SWEPT,
     figures,
     letters: "CWR",
     prefix: "poll-",

@@ -99,6 +99,7 @@ contenders! {
     compared {
         Control = control::Control, "no lock", ExcludesNobody;
         OursFutex = Ours<ours::Futex>, "shmlock", Recovers;
+        OursAsking = Ours<ours::Asking>, "shmlock, asking", Alone;
         OursPoll50 = Ours<ours::Poll<50>>, "shmlock poll 50 ms", Recovers;
         OursPoll1 = Ours<ours::Poll<1>>, "shmlock poll 1 ms", Recovers;
         BareFutex = bare_futex::BareFutex, "bare futex", Shared;
@@ -111,8 +112,8 @@ contenders! {
         RobustPi = pthread::RobustPi, "pthread robust PI", Recovers;
         NamedLock = crates::Named, "crate named-lock", Recovers;
         FdLock = crates::Fd, "crate fd-lock", Recovers;
-        StdMutex = one_process::Std, "std Mutex", OneProcess;
-        ParkingLot = one_process::ParkingLot, "parking_lot Mutex", OneProcess;
+        StdMutex = one_process::Std, "std Mutex", Alone;
+        ParkingLot = one_process::ParkingLot, "parking_lot Mutex", Alone;
     }
     swept {
         OursPoll2 = Ours<ours::Poll<2>>, "shmlock poll 2 ms", Recovers;
@@ -128,8 +129,8 @@ contenders! {
 enum Ability {
     /// Nothing: counts get lost, or the check of the counts is worth nothing.
     ExcludesNobody,
-    /// Keeps threads of one process apart.
-    OneProcess,
+    /// Takes part where it is alone: it keeps threads of one process apart only, or otherwise is as another one.
+    Alone,
     /// Keeps processes apart; who waits for one that died waits for ever.
     Shared,
     /// Keeps processes apart, and survives the death of one that holds it.
@@ -137,8 +138,8 @@ enum Ability {
 }
 
 impl Kind {
-    /// Ours, by poll interval.
-    pub(crate) const OURS: &[Self] = &[
+    /// Those of ours that differ in how they wait: in the futex, or by sleeping for so long.
+    pub(crate) const SWEPT: &[Self] = &[
         Self::OursFutex,
         Self::OursPoll1,
         Self::OursPoll2,
@@ -151,12 +152,12 @@ impl Kind {
 
     /// Whether it is one of ours.
     pub(crate) fn is_ours(self) -> bool {
-        Self::OURS.contains(&self)
+        self.label().starts_with("shmlock")
     }
 
-    /// Whether several processes can share it.
+    /// Whether it takes part where several processes share it.
     pub(crate) fn is_shared(self) -> bool {
-        self.ability() != Ability::OneProcess
+        self.ability() != Ability::Alone
     }
 
     /// Whether it keeps anybody out.

@@ -11,18 +11,27 @@ use crate::place::Place;
 
 /// What one of ours does otherwise than the defaults. A new one needs this and a line in `contenders!`.
 pub(crate) trait Manner {
+    /// Whether it asks, each time, whether an owner has died, as who mends data after a death has to.
+    const ASKS: bool = false;
+
     /// Changes the defaults.
-    fn apply(builder: Builder) -> Builder;
+    fn apply(builder: Builder) -> Builder {
+        builder
+    }
 }
 
 /// The defaults: sleeps in the futex.
 #[derive(Debug)]
 pub(crate) struct Futex;
 
-impl Manner for Futex {
-    fn apply(builder: Builder) -> Builder {
-        builder
-    }
+impl Manner for Futex {}
+
+/// The defaults, and asks for deaths. Robust mutexes of the C library answer that without being asked.
+#[derive(Debug)]
+pub(crate) struct Asking;
+
+impl Manner for Asking {
+    const ASKS: bool = true;
 }
 
 /// Sleeps for so many milliseconds at a time, and is not woken.
@@ -47,7 +56,10 @@ impl<M: Manner> Contender for Ours<M> {
 
     #[inline]
     fn locked<R>(&mut self, section: impl FnOnce() -> R) -> Result<R> {
-        let _guard = self.0.lock()?;
+        let guard = self.0.lock()?;
+        if M::ASKS && guard.recovered().is_some() {
+            guard.declare_consistent()?;
+        }
         Ok(section())
     }
 }

@@ -25,16 +25,23 @@ pub(super) const METRICS: [Metric; 8] = [
     ("max", Unit::Time),
 ];
 
-/// How long to count. With work and many processes it is what fairness is asked for: a second.
-fn window(effort: Effort, processes: usize, work: bool) -> Duration {
-    if work && processes >= 15 { effort.millis(50, 1000) } else { effort.millis(25, 100) }
+/// How long to count. Longest where fairness is asked for: each of many processes should have had several time slices.
+fn window(effort: Effort, processes: usize, work: bool, timed: bool) -> Duration {
+    match (work && processes >= 15, timed) {
+        (true, false) => effort.millis(50, 600),
+        (true, true) => effort.millis(25, 300),
+        (false, _) => effort.millis(25, 75),
+    }
 }
 
 pub(super) fn measure(kind: Kind, effort: Effort, processes: usize, work: bool) -> Result<Measured> {
     let turns = if work { effort.microsecond } else { 0 };
-    let how = Run { turns, window: window(effort, processes, work), ..Run::default() };
-    let plain = run(kind, Run { duties: &vec![Duty::Turns; processes], ..how })?;
-    let timed = run(kind, Run { duties: &vec![Duty::TimedTurns; processes], ..how })?;
+    let ask = |duty, timed| {
+        let window = window(effort, processes, work, timed);
+        run(kind, Run { duties: &vec![duty; processes], turns, window, ..Run::default() })
+    };
+    let plain = ask(Duty::Turns, false)?;
+    let timed = ask(Duty::TimedTurns, true)?;
     let sections: u64 = plain.counted.iter().sum();
     let (fewest, most) = (plain.counted.iter().min().copied(), plain.counted.iter().max().copied());
     // Not a number if nobody got the lock in the window: the table shows a dash.

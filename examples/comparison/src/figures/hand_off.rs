@@ -25,7 +25,8 @@ pub(super) fn measure(kind: Kind, effort: Effort, asleep: bool) -> Result<Measur
         kind,
         Run {
             duties: &[Duty::Give, Duty::Take],
-            // How long the one that has just arrived is given to begin to wait. Less than anybody spins.
+            // How long the one that has just arrived is given to begin to wait: less than anybody spins who spins, and
+            // more than it takes the others to be on their way to sleep.
             turns: effort.microsecond,
             sleep: if asleep { ASLEEP } else { Duration::ZERO },
             share: 10_000,

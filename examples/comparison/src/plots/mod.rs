@@ -34,12 +34,11 @@ pub(crate) fn draw(results: &Results, directory: &Path, prefix: &str) -> Result<
     let file = |name: &str| directory.join(format!("{prefix}{name}.svg"));
     for (figure, entries) in results {
         let path = file(&figure.file_name());
-        match figure {
-            Figure::Contended { .. } => picture(&path, LINES, |area| waits::draw(area, *figure, entries))?,
-            _ => {
-                let height = 90 + 24 * u32::try_from(entries.kinds().len())?;
-                picture(&path, (960, height), |area| bars::draw(area, *figure, entries))?;
-            }
+        if let Figure::Contended { .. } = figure {
+            picture(&path, LINES, |area| waits::draw(area, *figure, entries))?;
+        } else {
+            let height = 90 + 24 * u32::try_from(entries.kinds().len())?;
+            picture(&path, (960, height), |area| bars::draw(area, *figure, entries))?;
         }
     }
     for (with_work, name) in [(false, "throughput-empty"), (true, "throughput-work")] {

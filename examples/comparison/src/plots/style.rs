@@ -13,23 +13,24 @@ pub(super) const LEGEND: u32 = 190;
 
 /// The contender's own: ours are blue, the reference is black, the control is grey.
 pub(super) fn colour(kind: Kind) -> RGBAColor {
-    let among = |kinds: &[Kind]| kinds.iter().position(|other| *other == kind).map(share_of(kinds.len()));
+    // Where it is among its like, from 0 to 1; neighbours in the tables differ in lightness as well.
+    let (like, is_odd) = {
+        let like: Vec<_> = Kind::ALL.iter().filter(|other| other.is_ours() == kind.is_ours()).collect();
+        let index = like.iter().position(|other| **other == kind).unwrap_or(0);
+        (share(index, like.len()), index % 2 == 1)
+    };
     match kind {
         Kind::Control => RGBColor(160, 160, 160).to_rgba(),
         Kind::BareFutex => BLACK.to_rgba(),
-        _ if kind.is_ours() => HSLColor(0.6, 1.0, 0.35 + 0.4 * among(Kind::OURS).unwrap_or(0.0)).to_rgba(),
-        // All hues but blue, which lies around 0.6; neighbours in the tables differ in lightness as well.
-        _ => {
-            let place = among(Kind::COMPARED).unwrap_or(0.0);
-            let odd = Kind::ALL.iter().position(|other| *other == kind).is_some_and(|index| index % 2 == 1);
-            HSLColor((0.72 + place * 0.8) % 1.0, 0.8, if odd { 0.35 } else { 0.55 }).to_rgba()
-        }
+        _ if kind.is_ours() => HSLColor(0.6, 1.0, 0.35 + 0.4 * like).to_rgba(),
+        // All hues but blue, which lies around 0.6.
+        _ => HSLColor((0.72 + 0.8 * like) % 1.0, 0.8, if is_odd { 0.35 } else { 0.55 }).to_rgba(),
     }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "some dozens")]
-fn share_of(all: usize) -> impl Fn(usize) -> f64 {
-    move |index| index as f64 / all as f64
+fn share(part: usize, whole: usize) -> f64 {
+    part as f64 / whole as f64
 }
 
 /// A line in the contender's colour; thick if it is ours or the reference.
