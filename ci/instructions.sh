@@ -11,8 +11,8 @@ file=ci/instructions.txt
 few=1000 many=101000
 
 use_valgrind() {
-    command -v valgrind >/dev/null && return
-    [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || skip "no valgrind here; install it"
+    if command -v valgrind >/dev/null; then return; fi
+    if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then skip "no valgrind here; install it"; fi
     apt-get -qq install --yes valgrind >/dev/null 2>&1 ||
         { apt-get -qq update && apt-get -qq install --yes valgrind >/dev/null; } || skip "valgrind cannot be installed"
 }

@@ -14,8 +14,11 @@ use shmlock_core::{Region, RegionLock, RegionMemory};
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 
+/// Does one thing so many times.
+type Case = fn(u32) -> Result;
+
 /// The cases by their names in `ci/instructions.txt`.
-const CASES: [(&str, fn(u32) -> Result); 7] = [
+const CASES: [(&str, Case); 7] = [
     ("shmlock-guard", shmlock_guard),
     ("shmlock-guard-recovered", shmlock_guard_recovered),
     ("shmlock-acquire-release", shmlock_acquire_release),
