@@ -37,8 +37,7 @@ fn figures(options: &Options) -> Vec<Figure> {
         .into_iter()
         .flat_map(|processes| [false, true].map(|work| Figure::Contended { processes, work }));
     let hand_off = [false, true].map(|asleep| Figure::HandOff { asleep });
-    let waited: &[u64] = if options.long { &[10, 1000, 10_000] } else { &[10, 1000] };
-    let recovery = waited.iter().map(|waited| Figure::Recovery { waited: *waited });
+    let recovery = options.waited().iter().map(|waited| Figure::Recovery { waited: *waited });
     [Figure::Uncontended]
         .into_iter()
         .chain(contended)

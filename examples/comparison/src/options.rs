@@ -38,6 +38,15 @@ impl Options {
         })
     }
 
+    /// How long the waiters of figure R have waited, in milliseconds.
+    pub(crate) fn waited(&self) -> &'static [u64] {
+        match (self.long, self.quick) {
+            (true, _) => &[10, 1000, 10_000],
+            (false, false) => &[10, 1000],
+            (false, true) => &[10, 200],
+        }
+    }
+
     fn read(mut args: Args, program: &Program) -> Result<Self, String> {
         let mut options = Self::default();
         let (mut board, mut row, mut kind, mut place, mut duty) = (None, 0, None, None, None);

@@ -4,9 +4,11 @@
 //! error included. Only who kills this program by SIGKILL has to tidy up by hand.
 
 use std::fs::{self, File, OpenOptions};
+use std::mem::forget;
 use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use shmlock_examples::Result;
 
@@ -14,6 +16,9 @@ use crate::contenders::{Contender, Kind, Task};
 
 const SHM: &str = "/dev/shm";
 const PREFIX: &str = "shmlock-comparison";
+
+/// Held while a place is made, and for ever once all are being removed.
+static MAY_MAKE: Mutex<()> = Mutex::new(());
 
 /// A place for one contender in one run.
 #[derive(Clone, Debug)]
@@ -71,9 +76,11 @@ impl Prepared {
         static MADE: AtomicU32 = AtomicU32::new(0);
         let number = MADE.fetch_add(1, Ordering::Relaxed); // a number of its own is all we need
         let place = Place::named(&format!("{PREFIX}-{}-{number}", process::id()));
+        let may_make = MAY_MAKE.lock().unwrap_or_else(PoisonError::into_inner);
         fs::create_dir(place.directory())?;
         let prepared = Self { kind, place };
         prepared.kind.dispatch(Prepare(&prepared.place))?;
+        drop(may_make);
         Ok(prepared)
     }
 
@@ -110,13 +117,16 @@ impl Task for Remove<'_> {
     }
 }
 
-/// Removes every place of this process, for an end that runs no drops.
+/// Removes every place of this process, for an end that runs no drops. No thread can make another one afterwards.
 pub(crate) fn remove_all() {
+    forget(MAY_MAKE.lock().unwrap_or_else(PoisonError::into_inner)); // whoever asks for it waits until the end
     let ours = format!("{PREFIX}-{}-", process::id());
     for entry in fs::read_dir(SHM).into_iter().flatten().flatten() {
         let name = entry.file_name().into_string().unwrap_or_default();
         if name.strip_prefix("sem.").unwrap_or(&name).starts_with(&ours) {
-            let _ = fs::remove_file(entry.path()).or_else(|_| fs::remove_dir_all(entry.path()));
+            // More than once if a worker makes a file meanwhile. It makes one only.
+            let remove = || fs::remove_file(entry.path()).or_else(|_| fs::remove_dir_all(entry.path()));
+            let _ = (0..10).any(|_| remove().is_ok());
         }
     }
 }

@@ -35,10 +35,9 @@ Exit status: 0; 1 if a lock lost a count, failed or hung; 2 if an option is wron
 };
 
 fn figures(options: &Options) -> Vec<Figure> {
-    let waited: &[u64] = if options.long { &[10, 1000, 10_000] } else { &[10, 1000] };
     [Figure::Contended { processes: 4, work: true }, Figure::Waiting]
         .into_iter()
-        .chain(waited.iter().map(|waited| Figure::Recovery { waited: *waited }))
+        .chain(options.waited().iter().map(|waited| Figure::Recovery { waited: *waited }))
         .collect()
 }
 
