@@ -35,6 +35,7 @@ pub struct RegionLock<'a, F: Fence = InnerShareable> {
     holds: Cell<u32>,
     guards: Cell<u32>,
     owner_died: Cell<bool>,
+    owes_wake: Cell<bool>,
 }
 
 impl<'a> RegionLock<'a> {
@@ -58,6 +59,7 @@ impl<'a, F: Fence> RegionLock<'a, F> {
             holds: Cell::new(0),
             guards: Cell::new(0),
             owner_died: Cell::new(false),
+            owes_wake: Cell::new(false),
         }
     }
 
@@ -67,6 +69,16 @@ impl<'a, F: Fence> RegionLock<'a, F> {
         self.record = Some(record);
         self.recorded.set(false);
         self
+    }
+
+    /// As [`with_record`](Self::with_record), for a handle in use; at once readable by others if it holds the lock.
+    /// `None`: its holds say nothing of it any more but the token. Never blocks.
+    pub fn set_record(&mut self, record: Option<Record>) {
+        self.record = record;
+        self.recorded.set(false);
+        if self.is_held() {
+            self.describe();
+        }
     }
 
     /// Takes the lock if it is free or already ours. Never blocks.
@@ -107,16 +119,20 @@ impl<'a, F: Fence> RegionLock<'a, F> {
         self.acquire_or_recover(wait, &mut NeverDead)
     }
 
-    fn acquire_or_recover(&self, wait: &mut impl Wait, liveness: &mut impl Liveness) -> Result<(), Error> {
+    /// As [`lock_or_recover`](Self::lock_or_recover), for callers that cannot keep a guard: pair it with
+    /// [`release`](Self::release).
+    ///
+    /// # Errors
+    /// As [`lock`](Self::lock).
+    pub fn acquire_or_recover(&self, wait: &mut impl Wait, liveness: &mut impl Liveness) -> Result<(), Error> {
         let holds = self.holds.get().checked_add(1).ok_or(Error::TooDeep)?;
         if holds == 1 {
             let word = self.region.owner_word();
             let acquisition = match protocol::try_acquire(word, self.me, Arrival::Fresh, self.fence) {
                 Ok(acquisition) => acquisition,
                 Err(_) => contend::acquire_contended(word, self.me, self.fence, liveness, wait).map_err(|seen| {
-                    if seen.is_free() {
-                        wait::send_event(); // the event that we used up may have been meant for others
-                    }
+                    // The wake that we used up may have been meant for others.
+                    self.wake(if seen.is_free() { Wake::One } else { Wake::Nobody });
                     Error::Busy { seen }
                 })?,
             };
@@ -132,6 +148,11 @@ impl<'a, F: Fence> RegionLock<'a, F> {
         if acquisition.recovered_from.is_some() {
             self.region.count_recovery();
         }
+        self.describe();
+    }
+
+    /// Only while the lock is held.
+    fn describe(&self) {
         let described = self.region.record_describes(self.me);
         match &self.record {
             Some(_) if described && self.recorded.get() => {}
@@ -166,17 +187,49 @@ impl<'a, F: Fence> RegionLock<'a, F> {
             return Ok(());
         }
         match protocol::release(self.region.owner_word(), self.me, self.fence) {
-            Ok(Wake::One) => wait::send_event(),
-            Ok(Wake::Nobody) => {}
-            Err(found) => return Err(Error::Overwritten { found }),
+            Ok(wake) => self.wake(wake),
+            Err(found) => {
+                self.owes_wake.set(false);
+                return Err(Error::Overwritten { found });
+            }
         }
         Ok(())
+    }
+
+    fn wake(&self, wake: Wake) {
+        self.owes_wake.set(wake == Wake::One);
+        if wake == Wake::One {
+            wait::send_event();
+        }
+    }
+
+    /// Whether the last release of this handle, or the last attempt that gave up if that came later, left somebody to be
+    /// woken.
+    ///
+    /// Whoever waits by [`Wfe`](wait::Wfe) has been sent an event already. This is for wakes that only the embedder can
+    /// give: a task notification, an interrupt to the other core, a futex. Without any, sleepers look again after their
+    /// own interval.
+    #[must_use]
+    pub fn owes_wake(&self) -> bool {
+        self.owes_wake.get()
     }
 
     /// Whether this handle holds the lock.
     #[must_use]
     pub fn is_held(&self) -> bool {
         self.holds.get() > 0
+    }
+
+    /// See [`RegionGuard::owner_died`]; `false` if this handle does not hold the lock.
+    #[must_use]
+    pub fn owner_died(&self) -> bool {
+        self.is_held() && self.owner_died.get()
+    }
+
+    /// See [`RegionGuard::fencing_token`]; `None` if this handle does not hold the lock.
+    #[must_use]
+    pub fn fencing_token(&self) -> Option<u64> {
+        self.is_held().then(|| self.region.fencing_token())
     }
 
     /// Says that the protected data is consistent again after a death: the next owner is not told of it any more.

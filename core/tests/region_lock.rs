@@ -8,10 +8,10 @@ use std::sync::Barrier;
 use std::thread;
 
 use common::records::{RECORD_TOKEN, SEQUENCE, derived};
-use common::{Protected, RawMemory, WAITERS, number, patient, rounds};
+use common::{DIED, Protected, RawMemory, WAITERS, WaitBy, number, patient, rounds};
 use shmlock_core::fence::{FullSystem, InnerShareable};
-use shmlock_core::wait::{Spin, Wait, Wfe};
-use shmlock_core::{Error, Fence, FenceScope, Region, RegionGuard, RegionLock, RegionMemory, Word};
+use shmlock_core::wait::{Contention, Spin, Verdict, Wait, Wfe};
+use shmlock_core::{Error, Fence, FenceScope, Record, Region, RegionGuard, RegionLock, RegionMemory, Word};
 
 fn lock(memory: &RawMemory, token: u16) -> RegionLock<'_> {
     RegionLock::new(memory.region(), number(token))
@@ -210,6 +210,67 @@ fn a_lock_without_a_record_writes_none() {
     assert_eq!((memory.get(SEQUENCE), memory.get(RECORD_TOKEN)), (0, 0));
     let holder = lock.holder().expect("held");
     assert_eq!((holder.token, holder.record), (lock.token(), None));
+}
+
+#[test]
+fn a_record_that_is_set_while_the_lock_is_held_is_readable_at_once_and_can_be_taken_back() {
+    let memory = RawMemory::zeroed();
+    let [(_, first), (_, second)] = [derived(0), derived(1)];
+    let (mut one, two) = (lock(&memory, 1).with_record(first), lock(&memory, 2));
+    one.acquire(&mut Spin::attempts(0)).expect("free");
+    one.set_record(Some(second.clone()));
+    assert_eq!(two.holder().expect("held").record, Some(second));
+    one.set_record(None);
+    assert_eq!(two.holder().expect("held").record, Some(Record::default()));
+    one.release().expect("held");
+    one.set_record(Some(derived(2).1));
+    assert_eq!(two.holder(), None, "it says nothing of a holder while nobody holds it");
+    one.acquire(&mut Spin::attempts(0)).expect("free");
+    assert_eq!(two.holder().expect("held").record, Some(derived(2).1));
+}
+
+#[test]
+fn who_cannot_keep_a_guard_is_told_as_much_as_a_guard() {
+    let memory = RawMemory::zeroed();
+    memory.set(0, DIED);
+    let lock = lock(&memory, 1);
+    assert_eq!((lock.owner_died(), lock.fencing_token()), (false, None));
+    lock.acquire(&mut Spin::attempts(0)).expect("free");
+    assert_eq!((lock.owner_died(), lock.fencing_token()), (true, Some(1)));
+    lock.declare_consistent().expect("held");
+    assert!(!lock.owner_died());
+    lock.release().expect("held");
+    assert_eq!((lock.owner_died(), lock.fencing_token()), (false, None));
+}
+
+#[test]
+fn a_wake_that_only_the_embedder_can_give_is_owed_after_a_release_to_sleepers_and_not_otherwise() {
+    let memory = RawMemory::zeroed();
+    let (holder, contender) = (lock(&memory, 1), lock(&memory, 2));
+    drop(holder.try_lock().expect("free"));
+    assert!(!holder.owes_wake());
+    let guard = holder.try_lock().expect("free");
+    contender.lock(&mut Wfe::attempts(1)).expect_err("held");
+    assert!(!contender.owes_wake(), "it is the holder who will owe one");
+    drop(guard);
+    assert!(holder.owes_wake());
+    drop(holder.try_lock().expect("free"));
+    assert!(!holder.owes_wake());
+}
+
+#[test]
+fn a_waiter_that_gives_up_on_a_free_lock_owes_the_wake_that_it_used_up() {
+    let memory = RawMemory::zeroed();
+    let (holder, contender) = (lock(&memory, 1), lock(&memory, 2));
+    holder.acquire(&mut Spin::attempts(0)).expect("free");
+    contender
+        .acquire(&mut WaitBy(|contention: &mut Contention<'_>| {
+            contention.mark_waiting().expect("held, and nobody else marks");
+            holder.release().expect("held");
+            Verdict::GiveUp
+        }))
+        .expect_err("gave up");
+    assert!(contender.owes_wake());
 }
 
 #[cfg(feature = "embedded-hal")]
