@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# Proves: core/ffi/include/shmlock.h is what cbindgen makes of the sources, and C and C++ compilers have no remark on it; no
+# function of it leads to a panic; C and Rust programs share one lock and lose nothing, as they do without it; a C program
+# takes over from one that was killed. `ci/ffi.sh header` makes the header anew.
+set -euo pipefail
+. "$(dirname "$0")/lib/common.sh"
+. ci/lib/ffi.sh
+
+PATH=$PATH:$cache/tools/bin
+# generate FILE: in one version, for another may lay the header out in another way.
+generate() {
+    [[ $(cbindgen --version 2>/dev/null) = "cbindgen 0.29.4" ]] ||
+        cargo install --quiet --locked --version 0.29.4 --root "$cache/tools" --force cbindgen || return 77
+    "$cache/tools/bin/cbindgen" --quiet --config core/ffi/cbindgen.toml --output "$1" core/ffi
+}
+if [ "${1:-}" = header ]; then
+    generate "$header"
+    exit
+fi
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+command -v cc >/dev/null || skip "no C compiler; install one, as the package gcc"
+echo '#include <shmlock.h>' | tee "$work/header.c" >"$work/header.cpp"
+for standard in c99 c11 c17; do
+    cc -std=$standard -pedantic -Wall -Wextra -Werror -Icore/ffi/include -fsyntax-only "$work/header.c"
+done
+! command -v c++ >/dev/null ||
+    c++ -std=c++11 -pedantic -Wall -Wextra -Werror -Icore/ffi/include -fsyntax-only "$work/header.cpp"
+
+archive=$(archive)
+no_panics cc "$archive" "$work"
+for program in counter recover; do c_program cc "$archive" "examples/c/$program.c" "$work/$program"; done
+cargo build --quiet --release -p shmlock-examples --example mapped_region
+rust=${CARGO_TARGET_DIR:-target}/release/examples/mapped_region
+
+count_together "$work/region" 200000 "$work/counter" "$work/counter" "$rust" "$rust"
+loses_without_the_lock "$work/region" "$work/counter"
+recovers "$work/recover"
+
+status=0
+generate "$work/shmlock.h" || status=$?
+[ "$status" != 77 ] || skip "cbindgen is neither installed nor installable: the header was not compared, all else is well"
+[ "$status" = 0 ] || die "cbindgen failed"
+diff -u "$header" "$work/shmlock.h" || die "$header is out of date: bash ci/ffi.sh header"

@@ -1,0 +1,69 @@
+# Sourced: the archive of core/ffi, the C programs of examples/c, and what they do together.
+# shellcheck shell=bash
+
+header=core/ffi/include/shmlock.h
+c_flags=(-std=c11 -O2 -pedantic -Wall -Wextra -Werror -Icore/ffi/include)
+
+# archive [TARGET]: builds it; says where it is.
+archive() {
+    cargo build --quiet --profile c -p shmlock-ffi ${1:+--target "$1"}
+    echo "${CARGO_TARGET_DIR:-target}/${1:+$1/}c/libshmlock_ffi.a"
+}
+
+# c_program COMPILER ARCHIVE SOURCE PROGRAM [FLAG...]
+c_program() { "$1" "${c_flags[@]}" "${@:5}" "$3" "$2" -Wl,--gc-sections -o "$4"; }
+
+# no_panics COMPILER ARCHIVE WORK: no function of the header leads to a panic. The linker keeps what they lead to, and
+# drops the rest.
+no_panics() {
+    local function functions=() roots=()
+    mapfile -t functions < <(grep -oE 'shmlock_[a-z_]+\(' "$header" | tr -d '(' | sort -u)
+    [ "${#functions[@]}" -ge 15 ] || die "$header has only ${#functions[@]} functions"
+    for function in "${functions[@]}"; do roots+=("-Wl,-u,$function"); done
+    echo 'int main(void) { return 0; }' >"$3/roots.c"
+    c_program "$1" "$2" "$3/roots.c" "$3/roots" "${roots[@]}"
+    for function in "${functions[@]}"; do
+        nm "$3/roots" | grep -q " T $function\$" || die "$function is in the header and not in the archive"
+    done
+    ! nm -C "$3/roots" | grep -E 'core::panicking|rust_begin_unwind|_fail(ed)?$' || die "a panic can be reached, see above"
+    echo "${#functions[@]} functions, none leads to a panic"
+}
+
+# count_together REGION INCREMENTS PROGRAM...: each command counts, under a token of its own, in one region at the same
+# time; nothing is lost.
+count_together() {
+    local region=$1 increments=$2 token=0 program words programs=() counted
+    shift 2
+    head -c 192 /dev/zero >"$region"
+    for program in "$@"; do
+        token=$((token + 1))
+        read -ra words <<<"$program"
+        "${words[@]}" "$region" "$token" "$increments" &
+        programs+=($!)
+    done
+    for program in "${programs[@]}"; do wait "$program" || die "a program failed, see above"; done
+    counted=$(counter_in "$region")
+    [ "$counted" = $(($# * increments)) ] || die "$counted of $(($# * increments)) increments counted"
+    echo "$# programs, $counted increments, nothing lost"
+}
+
+# counter_in REGION: the number behind the lock.
+counter_in() { od -A n -t u4 -j 128 -N 4 "$1" | tr -d ' '; }
+
+# loses_without_the_lock REGION COUNTER: the control. Two that do not lock lose counts, sooner or later.
+loses_without_the_lock() {
+    local round
+    for ((round = 1; round <= 50; round++)); do
+        head -c 192 /dev/zero >"$1"
+        "$2" "$1" 1 500000 --no-lock &
+        "$2" "$1" 2 500000 --no-lock
+        wait $!
+        [ "$(counter_in "$1")" = 1000000 ] || { echo "without the lock: $(counter_in "$1") of 1000000 counted"; return; }
+    done
+    die "50 rounds without the lock lost nothing, so nothing was seen"
+}
+
+# recovers COMMAND...: says what the head of examples/c/recover.c promises.
+recovers() {
+    diff <(sed -n '/Expected output/,/\*\//s/^     //p' examples/c/recover.c) <("$@") || die "recover.c said something else"
+}

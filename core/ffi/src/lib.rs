@@ -1,0 +1,40 @@
+//! `shmlock-core` for C. `include/shmlock.h` is made from this crate by `cbindgen`; the comments there stand here.
+//!
+//! Like the core it needs no operating system and no allocator. A handle is memory of the caller's; what is checked at the
+//! border, and what the caller has to promise, is the same for all functions and stands at [`handle::Handle`].
+//!
+//! | file | its question |
+//! |---|---|
+//! | [`status`] | what can a call answer? |
+//! | `pointer` | what may be done with an address that C gives? |
+//! | [`handle`] | what is a handle, and who may use it when? |
+//! | [`attach`] | how does memory become a lock, and a handle one of its contenders? |
+//! | [`acquire`] | how is the lock taken, and by which way of waiting? |
+//! | [`hold`] | what can be done with a lock that one holds? |
+//! | [`record`] | who holds it? |
+
+#![no_std]
+
+// For its panic handler alone: an archive for a hosted target needs one, and may meet another archive that has std.
+#[cfg(not(target_os = "none"))]
+extern crate std;
+
+#[cfg(not(target_has_atomic = "32"))]
+use portable_atomic as _; // only for the features that the final build gives it
+
+// In the order of the header.
+pub mod status;
+
+pub mod handle;
+
+pub mod attach;
+
+pub mod acquire;
+
+pub mod hold;
+
+pub mod record;
+
+#[cfg(target_os = "none")]
+mod panic;
+mod pointer;
