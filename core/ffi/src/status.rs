@@ -88,19 +88,31 @@ pub extern "C" fn shmlock_message(status: i32) -> *const c_char {
 fn message(status: i32) -> &'static CStr {
     const ALL: [(Status, &CStr); 17] = [
         (Status::Ok, c"done"),
-        (Status::OwnerDied, c"the lock is held, and an owner died holding it; look at the data, then declare it consistent"),
+        (
+            Status::OwnerDied,
+            c"the lock is held, and an owner died holding it; look at the data, then declare it consistent",
+        ),
         (Status::Busy, c"somebody else holds the lock; wait longer or try again"),
         (Status::Null, c"a pointer is NULL that must not be"),
         (Status::Misaligned, c"a pointer is not aligned; a region starts at a multiple of 4"),
         (Status::TooShort, c"the region is too short; give it 128 bytes"),
-        (Status::NotALock, c"the memory holds something other than a lock; point to memory of its own, or clear it to zero"),
+        (
+            Status::NotALock,
+            c"the memory holds something other than a lock; point to memory of its own, or clear it to zero",
+        ),
         (Status::OtherVersion, c"the region has another layout version; use one version on all sides"),
         (Status::BadToken, c"the token is out of range; give each contender one of its own from 1 to 65535"),
         (Status::BadScope, c"there is no such fence scope; 0 is inner-shareable, 1 is the full system"),
         (Status::NotAttached, c"the handle is not attached; call shmlock_attach on it, and do not copy it"),
-        (Status::InUse, c"the handle is in the middle of another call; use another handle in callbacks and signal handlers"),
+        (
+            Status::InUse,
+            c"the handle is in the middle of another call; use another handle in callbacks and signal handlers",
+        ),
         (Status::NotHeld, c"this handle does not hold the lock; acquire it first"),
-        (Status::Overwritten, c"the owner word was overwritten while we held the lock; find who else writes to the region"),
+        (
+            Status::Overwritten,
+            c"the owner word was overwritten while we held the lock; find who else writes to the region",
+        ),
         (Status::TooDeep, c"the lock is nested too deeply in this handle; release it more often"),
         (Status::BadDescription, c"the description is not UTF-8, or not ended by a NUL within its 64 bytes"),
         (Status::Unknown, c"an error that this version of the header does not know"),

@@ -1,0 +1,153 @@
+//! What the tests share: a region as bytes, a handle as C has it, records, and the functions that take a handle and little
+//! else.
+
+#![allow(dead_code, reason = "each test file uses its own part of this")]
+#![allow(unsafe_code, reason = "calls functions that are made for C")]
+
+use core::ffi::{c_char, c_void};
+use core::ptr::{from_mut, null, null_mut};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+use shmlock_ffi::acquire::{WaitFn, shmlock_acquire, shmlock_take_over, shmlock_try_acquire};
+use shmlock_ffi::attach::{SHMLOCK_INNER_SHAREABLE, shmlock_attach, shmlock_detach};
+use shmlock_ffi::handle::Handle;
+use shmlock_ffi::hold::{shmlock_declare_consistent, shmlock_fencing_token, shmlock_is_held};
+use shmlock_ffi::hold::{shmlock_owes_wake, shmlock_release};
+use shmlock_ffi::record::{Holder, Record, shmlock_inspect, shmlock_set_record};
+use shmlock_ffi::status::Status;
+
+pub(crate) const WAITERS: u32 = 1 << 31;
+pub(crate) const DIED: u32 = 1 << 30;
+
+/// A region, and a word more so that it can be looked at askew.
+#[repr(C, align(64))]
+pub(crate) struct Memory(pub(crate) [AtomicU32; 33]);
+
+impl Memory {
+    pub(crate) fn zeroed() -> Self {
+        Self([const { AtomicU32::new(0) }; 33])
+    }
+
+    pub(crate) fn address(&self) -> *mut c_void {
+        self.0.as_ptr().cast_mut().cast()
+    }
+
+    pub(crate) fn set(&self, offset: usize, value: u32) {
+        self.0[offset / 4].store(value, Relaxed);
+    }
+
+    pub(crate) fn get(&self, offset: usize) -> u32 {
+        self.0[offset / 4].load(Relaxed)
+    }
+
+    pub(crate) fn words(&self) -> Vec<u32> {
+        self.0.iter().map(|word| word.load(Relaxed)).collect()
+    }
+}
+
+/// A handle as a C program has it: in one place for as long as it is attached.
+pub(crate) struct User(Box<Handle>);
+
+impl User {
+    pub(crate) fn unattached() -> Self {
+        Self(Box::default())
+    }
+
+    pub(crate) fn of(memory: &Memory, token: u32) -> Self {
+        let mut user = Self::unattached();
+        // SAFETY: the handle is ours alone, and the tests drop it before the memory or do not use it afterwards.
+        let status = unsafe { shmlock_attach(user.raw(), memory.address(), 128, token, SHMLOCK_INNER_SHAREABLE) };
+        assert_eq!(status, Status::Ok);
+        user
+    }
+
+    pub(crate) fn raw(&mut self) -> *mut Handle {
+        from_mut(&mut *self.0)
+    }
+
+    pub(crate) fn call(&mut self, function: unsafe extern "C" fn(*mut Handle) -> Status) -> Status {
+        // SAFETY: a handle, used by this thread alone.
+        unsafe { function(self.raw()) }
+    }
+
+    pub(crate) fn acquire(&mut self, waits: u32, wait: WaitFn, context: *mut c_void) -> Status {
+        // SAFETY: a handle, used by this thread alone, and a callback that takes this context.
+        unsafe { shmlock_acquire(self.raw(), waits, wait, context) }
+    }
+
+    pub(crate) fn take_over(&mut self, dead: u32) -> Status {
+        // SAFETY: a handle, used by this thread alone.
+        unsafe { shmlock_take_over(self.raw(), dead) }
+    }
+
+    pub(crate) fn fencing_token(&mut self) -> Result<u64, Status> {
+        let mut number = 0;
+        // SAFETY: a handle, used by this thread alone, and room for a number.
+        match unsafe { shmlock_fencing_token(self.raw(), &raw mut number) } {
+            Status::Ok => Ok(number),
+            status => Err(status),
+        }
+    }
+
+    pub(crate) fn set_record(&mut self, record: *const Record) -> Status {
+        // SAFETY: a handle, used by this thread alone; NULL or a record.
+        unsafe { shmlock_set_record(self.raw(), record) }
+    }
+
+    pub(crate) fn owes_wake(&mut self) -> bool {
+        // SAFETY: a handle, used by this thread alone.
+        unsafe { shmlock_owes_wake(self.raw()) }
+    }
+
+    pub(crate) fn is_held(&mut self) -> bool {
+        // SAFETY: a handle, used by this thread alone.
+        unsafe { shmlock_is_held(self.raw()) }
+    }
+}
+
+pub(crate) fn described(text: &[u8]) -> Record {
+    let mut description = [0; 64];
+    for (to, from) in description.iter_mut().zip(text) {
+        *to = c_char::from_ne_bytes([*from]);
+    }
+    Record { since: 1 << 33, pid: 4711, pid_namespace: 3, uuid: [7; 16], description }
+}
+
+pub(crate) fn inspect(memory: &Memory) -> Result<Holder, Status> {
+    let mut holder = Holder { token: 99, recoveries: 99, owner_died: true, recorded: true, record: described(b"none") };
+    let before = holder;
+    // SAFETY: 128 bytes of atomics, and room for the answer.
+    match unsafe { shmlock_inspect(memory.address(), 128, SHMLOCK_INNER_SHAREABLE, &raw mut holder) } {
+        Status::Ok => Ok(holder),
+        status => {
+            assert_eq!(holder, before, "an error writes nothing");
+            Err(status)
+        }
+    }
+}
+
+/// Every function that takes a handle and little else.
+pub(crate) const FUNCTIONS: [unsafe extern "C" fn(*mut Handle) -> Status; 7] = [
+    shmlock_try_acquire,
+    shmlock_release,
+    shmlock_declare_consistent,
+    shmlock_detach,
+    acquire_spinning,
+    take_over_from_one,
+    forget_record,
+];
+
+pub(crate) unsafe extern "C" fn acquire_spinning(lock: *mut Handle) -> Status {
+    // SAFETY: as the caller of this one promises.
+    unsafe { shmlock_acquire(lock, 3, None, null_mut()) }
+}
+
+pub(crate) unsafe extern "C" fn take_over_from_one(lock: *mut Handle) -> Status {
+    // SAFETY: as the caller of this one promises.
+    unsafe { shmlock_take_over(lock, 1) }
+}
+
+pub(crate) unsafe extern "C" fn forget_record(lock: *mut Handle) -> Status {
+    // SAFETY: as the caller of this one promises.
+    unsafe { shmlock_set_record(lock, null()) }
+}
