@@ -9,7 +9,7 @@ SHMLOCK_STEPS=$(mktemp)
 export SHMLOCK_STEPS
 trap 'rm "$SHMLOCK_STEPS"' EXIT
 table='' failed=0 ran=0
-for job in user_mode mixed kernel bare/run probes/run probes/count lint; do
+for job in user_mode mixed ffi kernel bare/run probes/run probes/count lint; do
     printf '\n=== cross-tests/%s.sh\n' "$job"
     SECONDS=0 status=0
     bash "cross-tests/$job.sh" </dev/null || status=$?

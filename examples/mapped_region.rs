@@ -106,8 +106,7 @@ fn open(path: &Path) -> Result<File> {
 /// The lock and the counter in a file. The mapping stays until the program ends.
 fn map(file: &File) -> Result<(Region<'static>, &'static AtomicU32)> {
     // SAFETY: a new mapping at an address of the kernel's choice touches no existing memory.
-    let address =
-        unsafe { mmap(null_mut(), FILE_LEN, ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED, file, 0) }?;
+    let address = unsafe { mmap(null_mut(), FILE_LEN, ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED, file, 0) }?;
     let address = NonNull::new(address.cast::<u8>()).ok_or("mapped at address zero")?;
     // SAFETY:
     // - the first 128 bytes of a mapping that is never unmapped; readable and writable.

@@ -50,17 +50,19 @@ count_together() {
 # counter_in REGION: the number behind the lock.
 counter_in() { od -A n -t u4 -j 128 -N 4 "$1" | tr -d ' '; }
 
-# loses_without_the_lock REGION COUNTER: the control. Two that do not lock lose counts, sooner or later.
+# loses_without_the_lock REGION COUNTER...: the control. Two that do not lock lose counts, sooner or later.
 loses_without_the_lock() {
-    local round
+    local region=$1 round other
+    shift
     for ((round = 1; round <= 50; round++)); do
-        head -c 192 /dev/zero >"$1"
-        "$2" "$1" 1 500000 --no-lock &
-        "$2" "$1" 2 500000 --no-lock
-        wait $!
-        [ "$(counter_in "$1")" = 1000000 ] || { echo "without the lock: $(counter_in "$1") of 1000000 counted"; return; }
+        head -c 192 /dev/zero >"$region"
+        "$@" "$region" 1 500000 --no-lock &
+        other=$!
+        "$@" "$region" 2 500000 --no-lock && wait "$other" || die "a program failed, see above"
+        [ "$(counter_in "$region")" = 1000000 ] || break
     done
-    die "50 rounds without the lock lost nothing, so nothing was seen"
+    [ "$round" -le 50 ] || die "50 rounds without the lock lost nothing, so nothing was seen"
+    echo "without the lock: $(counter_in "$region") of 1000000 counted"
 }
 
 # recovers COMMAND...: says what the head of examples/c/recover.c promises.

@@ -15,8 +15,8 @@
 
 #![no_std]
 
-// For its panic handler alone: an archive for a hosted target needs one, and may meet another archive that has std.
-#[cfg(not(target_os = "none"))]
+// A program needs one panic handler: without unwinding this crate's own, otherwise that of std. See Cargo.toml.
+#[cfg(not(panic = "abort"))]
 extern crate std;
 
 #[cfg(not(target_has_atomic = "32"))]
@@ -35,6 +35,6 @@ pub mod hold;
 
 pub mod record;
 
-#[cfg(target_os = "none")]
+#[cfg(panic = "abort")]
 mod panic;
 mod pointer;

@@ -7,7 +7,7 @@ mod common;
 use core::ffi::CStr;
 use core::ptr::null_mut;
 
-use common::{DIED, FUNCTIONS, Memory, User, WAITERS, acquire_spinning, described, inspect};
+use common::{DIED, FUNCTIONS, Function, Memory, User, WAITERS, acquire_spinning, described, inspect};
 use shmlock_ffi::acquire::shmlock_try_acquire;
 use shmlock_ffi::attach::{SHMLOCK_FULL_SYSTEM, shmlock_attach, shmlock_check, shmlock_detach};
 use shmlock_ffi::handle::Handle;
@@ -87,10 +87,13 @@ fn a_region_that_cannot_be_one_is_refused_and_neither_it_nor_the_handle_touched(
 
 #[test]
 fn an_overwritten_word_is_told_and_left_alone() {
-    for end in [shmlock_release, shmlock_detach] {
+    for (nested, end) in [(false, shmlock_release as Function), (true, shmlock_detach)] {
         let memory = Memory::zeroed();
         let mut user = User::of(&memory, 1);
         assert_eq!(user.call(shmlock_try_acquire), Status::Ok);
+        if nested {
+            assert_eq!(user.call(shmlock_try_acquire), Status::Ok, "detaching gives back the outer hold, too");
+        }
         memory.set(0, 2 | DIED);
         assert_eq!(user.call(shmlock_declare_consistent), Status::Overwritten);
         assert!(user.is_held());

@@ -126,8 +126,11 @@ pub(crate) fn inspect(memory: &Memory) -> Result<Holder, Status> {
     }
 }
 
+/// A function that takes a handle and nothing else.
+pub(crate) type Function = unsafe extern "C" fn(*mut Handle) -> Status;
+
 /// Every function that takes a handle and little else.
-pub(crate) const FUNCTIONS: [unsafe extern "C" fn(*mut Handle) -> Status; 7] = [
+pub(crate) const FUNCTIONS: [Function; 7] = [
     shmlock_try_acquire,
     shmlock_release,
     shmlock_declare_consistent,
