@@ -17,11 +17,11 @@ for target in "${targets[@]}"; do
     # Where portable-atomic emulates compare-and-swap, somebody has to say how. Elsewhere it is no dependency at all.
     emulation=
     [[ $target != thumbv6m-* ]] || emulation=portable-atomic/critical-section
-    for features in "" embedded-hal,defmt; do
+    for features in "" embedded-hal,embedded-hal-async,defmt; do
         SECONDS=0
         arguments=(--quiet -p shmlock-core --target "$target" --features "$features,$emulation")
         cargo build "${arguments[@]}"
         "${clippy[@]}" "${arguments[@]}" -- -D warnings
-        printf '%-24s %-20s ok %3d s\n' "$target" "${features:-default features}" "$SECONDS"
+        printf '%-24s %-37s ok %3d s\n' "$target" "${features:-default features}" "$SECONDS"
     done
 done

@@ -18,6 +18,11 @@
 //! It keeps no order among waiters, it knows no clock, and it cannot tell by itself whether an owner is dead: that
 //! knowledge comes from outside, through [`Liveness`](contend::Liveness). By default nobody is ever taken for dead.
 //!
+//! It is no `lock_api::RawMutex`, and offers none: such a mutex is one constant value that all its users share and that
+//! tells them apart by nothing, while here each contender brings a [`Token`], so that its death can be told from another's.
+//! And it keeps its data inside itself, in this program's memory, while here the lock and what it protects lie where two
+//! programs agreed that they do.
+//!
 //! # Example
 //!
 //! ```
@@ -61,6 +66,8 @@ pub mod region;
 pub mod snapshot;
 pub mod token;
 pub mod wait;
+#[cfg(feature = "embedded-hal-async")]
+pub mod wait_async;
 pub mod word;
 
 mod barrier;

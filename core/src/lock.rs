@@ -23,6 +23,8 @@ use crate::word::Word;
 ///
 /// Dropping the handle gives back what [`acquire`](Self::acquire) took. What a leaked guard holds stays held.
 ///
+/// Why it is no `lock_api` mutex stands in the [crate's documentation](crate#what-it-does-not-do).
+///
 /// Nothing here allocates, blocks longer than the given [`Wait`], or panics, whatever stands in the region.
 #[derive(Debug)]
 pub struct RegionLock<'a, F: Fence = InnerShareable> {
