@@ -28,16 +28,19 @@ pub trait Fence: Copy {
 
 /// For parties in one coherent domain: the cores that run one operating system, the tasks of one core.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct InnerShareable;
 
 /// For memory shared with other bus masters: another cluster, a Cortex-M beside a Cortex-A, a DSP.
 ///
 /// It orders; it does not clean caches. The memory must be mapped non-cacheable or kept coherent by hardware.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct FullSystem;
 
 /// A scope chosen at run time: one well-predicted branch per fence.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum FenceScope {
     /// See [`InnerShareable`].
     #[default]

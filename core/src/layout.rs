@@ -42,6 +42,7 @@ pub const DESCRIPTION_MAX: usize = 63;
 
 /// What a magic word says about the region around it. Total: every value has a meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Magic {
     /// All zero: nobody has used this memory as a lock yet.
     Untouched,

@@ -76,6 +76,7 @@ use crate::word::Word;
 
 /// How somebody came to hold the lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[must_use = "an acquisition that is not released keeps everybody else out"]
 pub struct Acquisition {
     /// DIED stands in the word: an owner died, and nobody has declared the data consistent since.
@@ -86,6 +87,7 @@ pub struct Acquisition {
 
 /// Whether this contender may leave others asleep behind it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Arrival {
     /// Has not slept on this word: its release needs to wake only those who mark the word from now on.
     Fresh,
@@ -95,6 +97,7 @@ pub enum Arrival {
 
 /// What the one who gave the lock back owes the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[must_use = "a waiter left asleep notices only after its own interval"]
 pub enum Wake {
     /// Nobody is known to sleep.

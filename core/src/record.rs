@@ -216,3 +216,27 @@ impl fmt::Display for Holder {
         Ok(())
     }
 }
+
+// By hand: the types of the other crates in here have no `defmt` of this version. The text is not escaped, which is for the
+// host that prints it: it may be hostile.
+#[cfg(feature = "defmt")]
+impl defmt::Format for Record {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        let (uuid, description) = (self.uuid.as_bytes(), self.description.as_str());
+        defmt::write!(
+            f,
+            "pid {=u32}, uuid {=[u8; 16]:02x}, since {=u64} s, {=str}",
+            self.pid,
+            *uuid,
+            self.since,
+            description
+        );
+    }
+}
+
+#[cfg(feature = "defmt")]
+impl defmt::Format for Holder {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "{}: {}", self.token, self.record);
+    }
+}

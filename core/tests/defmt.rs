@@ -1,0 +1,30 @@
+//! What a firmware logs can be logged by `defmt`. Compiling this is the test: what the text looks like is for whoever reads it.
+
+use shmlock_core::fence::{FullSystem, InnerShareable};
+use shmlock_core::layout::Magic;
+use shmlock_core::protocol::{Acquisition, Arrival, Wake};
+use shmlock_core::token::TokenRange;
+use shmlock_core::wait::Verdict;
+use shmlock_core::{Error, FenceScope, Holder, Record, Token, Word};
+
+const fn is_logged<T: defmt::Format>() {}
+
+#[test]
+fn what_a_firmware_logs_can_be_logged() {
+    const {
+        is_logged::<Error>();
+        is_logged::<Result<(), Error>>();
+        is_logged::<Word>();
+        is_logged::<Token>();
+        is_logged::<TokenRange>();
+        is_logged::<Option<Holder>>();
+        is_logged::<Record>();
+        is_logged::<Verdict>();
+        is_logged::<Acquisition>();
+        is_logged::<Arrival>();
+        is_logged::<Wake>();
+        is_logged::<Magic>();
+        is_logged::<FenceScope>();
+        is_logged::<(InnerShareable, FullSystem)>();
+    }
+}
