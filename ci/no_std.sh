@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Proves: core builds, without a warning, for every class of bare-metal core it claims, on nothing but libcore.
+# Proves: core and its archive for C build, without a warning, for every class of bare-metal core they claim, on nothing but
+# libcore.
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
 . ci/lib/bare_metal.sh
@@ -24,4 +25,7 @@ for target in "${targets[@]}"; do
         "${clippy[@]}" "${arguments[@]}" -- -D warnings
         printf '%-24s %-37s ok %3d s\n' "$target" "${features:-default features}" "$SECONDS"
     done
+    SECONDS=0
+    cargo build --quiet --profile c -p shmlock-ffi --target "$target" --features "$emulation"
+    printf '%-24s %-37s ok %3d s\n' "$target" "archive for C" "$SECONDS"
 done

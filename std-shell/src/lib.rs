@@ -41,6 +41,9 @@
 //!   SIGBUS. They cannot make this crate panic or run undefined behaviour.
 //! * **Checkpoint and restore** (CRIU) loses the proof of life: drop the handles first.
 //! * Linux 4.14 or later, 32 and 64 bit, little-endian.
+//!
+//! When another lock is the better one stands in `docs/which-lock.md` of the repository; how programs with the Python package
+//! move here, in `docs/from-python.md`.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -101,3 +104,8 @@ pub use uuid;
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct Readme;
+
+/// So is that of the page for those who come from Python.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/from-python.md")]
+struct FromPython;
