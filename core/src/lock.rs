@@ -50,6 +50,20 @@ impl<'a> RegionLock<'a> {
 
 impl<'a, F: Fence> RegionLock<'a, F> {
     /// As [`new`](RegionLock::new), with another scope of the fences. All contenders of a region need the same scope.
+    ///
+    /// # Examples
+    /// ```
+    /// use core::num::NonZeroU16;
+    /// use shmlock_core::fence::FullSystem;
+    /// use shmlock_core::{Region, RegionLock, RegionMemory};
+    ///
+    /// static SHARED: RegionMemory = RegionMemory::new();
+    ///
+    /// // Memory between a Cortex-A and a Cortex-M: `dmb sy` instead of `dmb ish`.
+    /// let lock = RegionLock::with_fence(Region::from_static(&SHARED)?, NonZeroU16::MIN, FullSystem);
+    /// lock.try_lock()?.release()?;
+    /// # Ok::<(), shmlock_core::Error>(())
+    /// ```
     #[must_use]
     pub const fn with_fence(region: Region<'a>, token: NonZeroU16, fence: F) -> Self {
         Self {
@@ -66,6 +80,24 @@ impl<'a, F: Fence> RegionLock<'a, F> {
     }
 
     /// Makes every hold of this handle readable to others as this record.
+    ///
+    /// # Examples
+    /// ```
+    /// use core::num::NonZeroU16;
+    /// use shmlock_core::record::{Record, description};
+    /// use shmlock_core::{Region, RegionLock, RegionMemory, uuid::Uuid};
+    ///
+    /// static SHARED: RegionMemory = RegionMemory::new();
+    ///
+    /// let region = Region::from_static(&SHARED)?;
+    /// let motor = Record { uuid: Uuid::from_u128(0x107), description: description("motor control")?, ..Record::default() };
+    /// let lock = RegionLock::new(region, NonZeroU16::MIN).with_record(motor.clone());
+    /// let _guard = lock.try_lock()?;
+    ///
+    /// let holder = lock.holder().ok_or(shmlock_core::Error::NotHeld)?;
+    /// assert_eq!((holder.token, holder.record), (lock.token(), Some(motor)));
+    /// # Ok::<(), shmlock_core::Error>(())
+    /// ```
     #[must_use]
     pub fn with_record(mut self, record: Record) -> Self {
         self.record = Some(record);
@@ -104,6 +136,38 @@ impl<'a, F: Fence> RegionLock<'a, F> {
     ///
     /// # Errors
     /// As [`lock`](Self::lock).
+    ///
+    /// # Examples
+    /// A core that can hold another one in reset, and so can prove that it is dead.
+    /// ```
+    /// use core::num::NonZeroU16;
+    /// use shmlock_core::contend::Liveness;
+    /// use shmlock_core::{Region, RegionLock, RegionMemory, Token, wait::Spin};
+    ///
+    /// static SHARED: RegionMemory = RegionMemory::new();
+    /// const SUPERVISOR: NonZeroU16 = NonZeroU16::new(1).unwrap();
+    /// const WORKER: NonZeroU16 = NonZeroU16::new(2).unwrap();
+    ///
+    /// struct WorkerInReset;
+    ///
+    /// impl Liveness for WorkerInReset {
+    ///     fn while_dead<R>(&mut self, owner: Token, act: impl FnOnce() -> R) -> Option<R> {
+    ///         // Here the reset line would be read. Nobody lets the worker go before `act` has returned.
+    ///         (owner == Token::fixed(WORKER)).then(act)
+    ///     }
+    /// }
+    ///
+    /// let region = Region::from_static(&SHARED)?;
+    /// let worker = RegionLock::new(region, WORKER);
+    /// core::mem::forget(worker.try_lock()?); // it is reset in its section
+    ///
+    /// let supervisor = RegionLock::new(region, SUPERVISOR);
+    /// let guard = supervisor.lock_or_recover(&mut Spin::attempts(100), &mut WorkerInReset)?;
+    /// assert!(guard.owner_died());
+    /// // look at the data, mend it, and then:
+    /// guard.declare_consistent()?;
+    /// # Ok::<(), shmlock_core::Error>(())
+    /// ```
     pub fn lock_or_recover(
         &self,
         wait: &mut impl Wait,
@@ -117,6 +181,22 @@ impl<'a, F: Fence> RegionLock<'a, F> {
     ///
     /// # Errors
     /// As [`lock`](Self::lock).
+    ///
+    /// # Examples
+    /// ```
+    /// use core::num::NonZeroU16;
+    /// use shmlock_core::{Region, RegionLock, RegionMemory, wait::Spin};
+    ///
+    /// static SHARED: RegionMemory = RegionMemory::new();
+    ///
+    /// let lock = RegionLock::new(Region::from_static(&SHARED)?, NonZeroU16::MIN);
+    /// lock.acquire(&mut Spin::attempts(1_000))?; // in one callback of a driver
+    /// lock.release()?; // in another
+    /// if lock.owes_wake() {
+    ///     // notify the task or the core that sleeps
+    /// }
+    /// # Ok::<(), shmlock_core::Error>(())
+    /// ```
     pub fn acquire(&self, wait: &mut impl Wait) -> Result<(), Error> {
         self.acquire_or_recover(wait, &mut NeverDead)
     }
@@ -248,7 +328,7 @@ impl<'a, F: Fence> RegionLock<'a, F> {
         Ok(())
     }
 
-    /// Who holds the lock, whoever it is. Changes nothing.
+    /// Who holds the lock, whoever it is. Changes nothing, and never blocks.
     #[must_use]
     pub fn holder(&self) -> Option<Holder> {
         self.region.holder(self.fence)

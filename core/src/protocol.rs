@@ -59,6 +59,25 @@
 //! Without 1's second half two owners are possible: the word is found free-able, its owner's number is given to
 //! somebody else who acquires, and the swap of step 3 robs them.
 //!
+//! # Examples
+//!
+//! ```
+//! use shmlock_core::fence::InnerShareable;
+//! use shmlock_core::protocol::{Arrival, Wake, mark_waiting, release, try_acquire};
+//! use shmlock_core::{AtomicU32, Token};
+//!
+//! let (one, two) = (Token::fixed(1.try_into()?), Token::fixed(2.try_into()?));
+//! let word = AtomicU32::new(0);
+//!
+//! assert!(try_acquire(&word, one, Arrival::Fresh, InnerShareable).is_ok());
+//! let Err(seen) = try_acquire(&word, two, Arrival::Fresh, InnerShareable) else { panic!("two owners") };
+//! assert!(seen.is_owned_by(one));
+//! assert!(mark_waiting(&word, seen).is_ok()); // `two` would sleep on the word now
+//! assert_eq!(release(&word, one, InnerShareable), Ok(Wake::One)); // `one` would wake it
+//! assert!(try_acquire(&word, two, Arrival::Waited, InnerShareable).is_ok());
+//! # Ok::<(), core::num::TryFromIntError>(())
+//! ```
+//!
 //! # Memory orderings
 //!
 //! Every access to the word is relaxed; the two fences carry the order. The fence before the giving swap of one owner

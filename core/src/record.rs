@@ -29,6 +29,15 @@ pub type Description = heapless::String<DESCRIPTION_MAX>;
 ///
 /// # Errors
 /// [`Error::DescriptionTooLong`].
+///
+/// # Examples
+/// ```
+/// use shmlock_core::{Error, record::description};
+///
+/// assert_eq!(description("motor control")?.as_str(), "motor control");
+/// assert_eq!(description(&"x".repeat(64)), Err(Error::DescriptionTooLong { len: 64 }));
+/// # Ok::<(), Error>(())
+/// ```
 pub fn description(text: &str) -> Result<Description, Error> {
     Description::try_from(text).map_err(|()| Error::DescriptionTooLong { len: text.len() })
 }

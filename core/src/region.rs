@@ -55,6 +55,8 @@ impl fmt::Debug for RegionMemory {
 
 /// A lock's 128 bytes, seen as atomic words. A copyable reference: it holds nothing and releases nothing.
 ///
+/// None of its functions blocks, allocates or panics, whatever stands in the memory; all are async-signal-safe.
+///
 /// # Invariants
 ///
 /// 1. The address is a multiple of [`REGION_ALIGN`].
@@ -102,6 +104,25 @@ impl<'a> Region<'a> {
     /// * They are accessed only by atomic operations of 32 bits, by anybody. Other *values* than the protocol's, even
     ///   from a hostile peer, are allowed: they cannot cause undefined behaviour.
     /// * No Rust reference to them other than to atomics exists.
+    ///
+    /// # Examples
+    /// ```
+    /// use core::ptr::NonNull;
+    /// use core::sync::atomic::AtomicU32;
+    /// use shmlock_core::{Error, Region, Word};
+    ///
+    /// // What a mapped file, or a RAM bank at a known address, would be.
+    /// static BANK: [AtomicU32; 32] = [const { AtomicU32::new(0) }; 32];
+    ///
+    /// // SAFETY: 128 aligned bytes that live for ever and are accessed as atomics only.
+    /// let region: Region<'static> = unsafe { Region::from_raw(NonNull::from(&BANK).cast(), 128) }?;
+    /// assert_eq!(region.word(), Word::FREE);
+    ///
+    /// // SAFETY: as above; too short, so it is refused.
+    /// let refused = unsafe { Region::from_raw(NonNull::from(&BANK).cast(), 64) };
+    /// assert_eq!(refused.err(), Some(Error::TooShort { len: 64 }));
+    /// # Ok::<(), Error>(())
+    /// ```
     #[cfg(not(loom))] // loom's atomics are no words in memory
     pub unsafe fn from_raw(address: NonNull<u8>, len: usize) -> Result<Self, Error> {
         let remainder = address.addr().get() % REGION_ALIGN;

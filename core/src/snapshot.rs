@@ -17,8 +17,27 @@ const COPIES: u32 = 16;
 /// A lock that changes hands faster than it can be copied gives a copy in which the record describes nobody: who holds
 /// it is then known by the token only.
 ///
+/// Blocks for as long as `copy` does, up to sixteen times.
+///
 /// # Errors
 /// Those of `copy`.
+///
+/// # Examples
+/// ```
+/// use shmlock_core::fence::InnerShareable;
+/// use shmlock_core::layout::REGION_LEN;
+/// use shmlock_core::{Error, Region, snapshot::snapshot};
+///
+/// # fn read_by_probe() -> Result<[u8; REGION_LEN], Error> {
+/// #     let mut bytes = [0; REGION_LEN];
+/// #     bytes[0] = 7;
+/// #     Ok(bytes)
+/// # }
+/// let copy = snapshot(InnerShareable, read_by_probe)?; // a function that reads 128 bytes of the target's memory
+/// let holder = Region::new(&copy)?.holder(InnerShareable);
+/// assert_eq!(holder.map(|holder| holder.token.get()), Some(7));
+/// # Ok::<(), Error>(())
+/// ```
 pub fn snapshot<F: Fence, E>(
     fence: F,
     mut copy: impl FnMut() -> Result<[u8; REGION_LEN], E>,

@@ -22,6 +22,27 @@ pub enum Verdict {
 }
 
 /// A way of waiting.
+///
+/// # Examples
+/// ```
+/// use shmlock_core::wait::{Contention, Verdict, Wait};
+///
+/// /// Lets the tasks of the same core run; every tenth time, asks whether the owner lives.
+/// struct Yield {
+///     left: u32,
+/// }
+///
+/// impl Wait for Yield {
+///     fn wait(&mut self, contention: &mut Contention<'_>) -> Verdict {
+///         if self.left == 0 {
+///             return Verdict::GiveUp;
+///         }
+///         self.left -= 1;
+///         std::thread::yield_now(); // a firmware calls its scheduler
+///         if contention.attempt() % 10 == 9 { Verdict::Probe } else { Verdict::Retry }
+///     }
+/// }
+/// ```
 pub trait Wait {
     /// Lets some time pass, or not, and says how to go on. Called once for each failed attempt.
     fn wait(&mut self, contention: &mut Contention<'_>) -> Verdict;
@@ -157,6 +178,23 @@ impl Wait for Wfe {
 }
 
 /// Sleeps by any `embedded_hal` delay between attempts. Asks for a probe of the owner after each.
+///
+/// # Examples
+/// ```
+/// use core::num::NonZeroU16;
+/// use embedded_hal::delay::DelayNs;
+/// use shmlock_core::wait::Delay;
+/// use shmlock_core::{Error, Region, RegionLock, RegionMemory};
+///
+/// static SHARED: RegionMemory = RegionMemory::new();
+///
+/// fn measure(timer: &mut impl DelayNs) -> Result<(), Error> {
+///     let lock = RegionLock::new(Region::from_static(&SHARED)?, NonZeroU16::MIN);
+///     let guard = lock.lock(&mut Delay::new(timer, 1_000, 100))?; // looks every millisecond, for a tenth of a second
+///     // the section
+///     guard.release()
+/// }
+/// ```
 #[cfg(feature = "embedded-hal")]
 #[derive(Clone, Copy, Debug)]
 pub struct Delay<D> {
