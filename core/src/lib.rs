@@ -19,9 +19,9 @@
 //! knowledge comes from outside, through [`Liveness`](contend::Liveness). By default nobody is ever taken for dead.
 //!
 //! It is no `lock_api::RawMutex`, and offers none: such a mutex is one constant value that all its users share and that
-//! tells them apart by nothing, while here each contender brings a [`Token`], so that its death can be told from another's.
-//! And it keeps its data inside itself, in this program's memory, while here the lock and what it protects lie where two
-//! programs agreed that they do.
+//! tells them apart by nothing, while here each contender brings a [`Token`], so that its death can be told from
+//! another's. And it keeps its data inside itself, in this program's memory, while here the lock and what it protects lie
+//! where two programs agreed that they do.
 //!
 //! # Example
 //!

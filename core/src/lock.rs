@@ -90,7 +90,8 @@ impl<'a, F: Fence> RegionLock<'a, F> {
     /// static SHARED: RegionMemory = RegionMemory::new();
     ///
     /// let region = Region::from_static(&SHARED)?;
-    /// let motor = Record { uuid: Uuid::from_u128(0x107), description: description("motor control")?, ..Record::default() };
+    /// let name = description("motor control")?;
+    /// let motor = Record { uuid: Uuid::from_u128(0x107), description: name, ..Record::default() };
     /// let lock = RegionLock::new(region, NonZeroU16::MIN).with_record(motor.clone());
     /// let _guard = lock.try_lock()?;
     ///

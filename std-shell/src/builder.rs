@@ -26,6 +26,22 @@ pub const DEFAULT_OPEN_TIMEOUT: Duration = Duration::from_secs(5);
 ///
 /// All processes that share a lock should agree on [`mode`](Self::mode), [`directory`](Self::directory) and
 /// [`fence_scope`](Self::fence_scope). The others are each handle's own.
+///
+/// # Examples
+/// ```
+/// use std::time::Duration;
+/// use shmlock::{BlockSignals, ExitEvent, ShmLock};
+///
+/// let stop = ExitEvent::new();
+/// let lock = ShmLock::builder("doc-builder")
+///     .description("refilling the hopper")      // others read it while we hold the lock
+///     .poll_interval(Duration::from_millis(10)) // how soon we notice that an owner died
+///     .exit_event(&stop)                        // setting it ends our waits
+///     .block_signals(BlockSignals::WhileHeld)   // no Ctrl-C in the middle of a section
+///     .open()?;
+/// drop(lock.lock()?);
+/// # Ok::<(), shmlock::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 #[must_use = "nothing is opened before `open`"]
 pub struct Builder {
@@ -177,6 +193,18 @@ impl Builder {
     /// # Limits
     /// Whose file it is and how wide open is not judged: in a stranger's file stands what the stranger says. By the time
     /// the answer is read it may be different.
+    ///
+    /// # Examples
+    /// ```
+    /// use shmlock::ShmLock;
+    ///
+    /// assert!(ShmLock::builder("doc-inspect").inspect()?.is_none(), "there is no such lock");
+    /// let lock = ShmLock::open("doc-inspect")?;
+    /// let _guard = lock.lock()?;
+    /// let seen = ShmLock::builder("doc-inspect").inspect()?.expect("it is open");
+    /// assert_eq!(seen.holder.and_then(|holder| holder.uuid()), Some(lock.uuid()));
+    /// # Ok::<(), shmlock::Error>(())
+    /// ```
     pub fn inspect(&self) -> Result<Option<Inspection>> {
         let name = Name::new(&self.name)?;
         outside::inspect(&self.place(&name), self.settings.fence)

@@ -42,6 +42,22 @@ impl<'a> Guard<'a> {
     ///
     /// Then look at the data, mend it, and say so by [`declare_consistent`](Self::declare_consistent). Until somebody
     /// does, every later owner is told as well.
+    ///
+    /// # Examples
+    /// ```
+    /// use shmlock::ShmLock;
+    ///
+    /// let lock = ShmLock::open("doc-recovered")?;
+    /// let guard = lock.lock()?;
+    /// if let Some(recovered) = guard.recovered() {
+    ///     if let Some(dead) = recovered.dead {
+    ///         eprintln!("{dead} died in its section"); // pid, uuid, description
+    ///     }
+    ///     // look at the data, mend it, and then:
+    ///     guard.declare_consistent()?;
+    /// }
+    /// # Ok::<(), shmlock::Error>(())
+    /// ```
     #[must_use]
     pub fn recovered(&self) -> Option<Recovered> {
         self.lock.recovered()
@@ -68,7 +84,7 @@ impl<'a> Guard<'a> {
         self.lock
     }
 
-    /// Gives the hold back, and says whether that went well. Dropping does the same and only logs.
+    /// Gives the hold back, and says whether that went well. Dropping does the same and only logs. Never blocks.
     ///
     /// # Errors
     /// [`Error::Overwritten`](crate::Error::Overwritten); [`Error::ForkedHandle`](crate::Error::ForkedHandle);

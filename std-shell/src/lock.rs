@@ -33,6 +33,11 @@ use crate::turns::Turns;
 /// The last handle anywhere removes the lock's file. If the process dies instead, by whatever death, the kernel tells
 /// the next comer, who takes the lock over and is told so ([`Guard::recovered`]).
 ///
+/// # What blocks
+/// [`lock`](Self::lock), [`try_lock_for`](Self::try_lock_for), [`try_lock_until`](Self::try_lock_until) and their twins
+/// without a guard wait for the lock; [`open`](Self::open) and [`try_clone`](Self::try_clone), while somebody is just closing
+/// it. Nothing else blocks. Nothing panics, whatever others have written to the file.
+///
 /// # In a forked child
 /// An inherited handle answers every call with [`Error::ForkedHandle`], and its drop touches nothing. Open the name again
 /// in the child.
@@ -132,6 +137,18 @@ impl ShmLock {
     ///
     /// # Errors
     /// As [`Builder::open`]; [`Error::Orphaned`] if the name now means another file; [`Error::ForkedHandle`].
+    ///
+    /// # Examples
+    /// ```
+    /// use std::thread;
+    /// use shmlock::ShmLock;
+    ///
+    /// let lock = ShmLock::open("doc-try-clone")?;
+    /// let other = lock.try_clone()?;
+    /// let worker = thread::spawn(move || other.lock().map(drop));
+    /// worker.join().expect("no panic")?;
+    /// # Ok::<(), shmlock::Error>(())
+    /// ```
     pub fn try_clone(&self) -> Result<Self> {
         self.check_process()?;
         let description = self.record.borrow().description.clone();
@@ -273,6 +290,19 @@ impl ShmLock {
     ///
     /// # Errors
     /// [`Error::ForkedHandle`].
+    ///
+    /// # Examples
+    /// ```
+    /// use shmlock::ShmLock;
+    ///
+    /// let lock = ShmLock::builder("doc-holder").description("refilling").open()?;
+    /// let _guard = lock.lock()?;
+    /// if let Some(holder) = lock.holder()? {
+    ///     assert_eq!((holder.uuid(), holder.description()), (Some(lock.uuid()), "refilling"));
+    ///     println!("held by {holder}");
+    /// }
+    /// # Ok::<(), shmlock::Error>(())
+    /// ```
     pub fn holder(&self) -> Result<Option<Holder>> {
         Ok(Holder::read(self.region()?, self.settings.fence))
     }
@@ -281,6 +311,17 @@ impl ShmLock {
     ///
     /// # Errors
     /// [`Error::ForkedHandle`].
+    ///
+    /// # Examples
+    /// ```
+    /// use shmlock::{Occupancy, ShmLock};
+    ///
+    /// let lock = ShmLock::open("doc-check")?;
+    /// let health = lock.check()?;
+    /// assert!(health.is_healthy());
+    /// assert_eq!(health.occupancy, Occupancy::Free);
+    /// # Ok::<(), shmlock::Error>(())
+    /// ```
     pub fn check(&self) -> Result<Health> {
         self.check_process()?;
         Ok(Health::look(&self.shared, self.token, self.is_held()))
