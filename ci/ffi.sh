@@ -29,7 +29,7 @@ done
 ! command -v c++ >/dev/null ||
     c++ -std=c++11 -pedantic -Wall -Wextra -Werror -Icore/ffi/include -fsyntax-only "$work/header.cpp"
 
-archive=$(archive)
+archive=$(archive "")
 no_panics cc "$archive" "$work"
 for program in counter recover; do c_program cc "$archive" "examples/c/$program.c" "$work/$program"; done
 cargo build --quiet --release -p shmlock-examples --example mapped_region

@@ -15,7 +15,7 @@ trap 'rm -rf "$work"' EXIT
 # build COMPILER DIRECTORY [TARGET]: the archive and the examples for it.
 build() {
     local archive program
-    archive=$(archive "${@:3}") || return
+    archive=$(archive "${3-}") || return
     mkdir -p "$2" && no_panics "$1" "$archive" "$2" || return
     for program in counter recover; do
         c_program "$1" "$archive" "examples/c/$program.c" "$2/$program" -static || return

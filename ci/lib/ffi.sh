@@ -4,7 +4,7 @@
 header=core/ffi/include/shmlock.h
 c_flags=(-std=c11 -O2 -pedantic -Wall -Wextra -Werror -Icore/ffi/include)
 
-# archive [TARGET]: builds it; says where it is.
+# archive TARGET: builds it, for this machine if TARGET is empty; says where it is.
 archive() {
     cargo build --quiet --profile c -p shmlock-ffi ${1:+--target "$1"}
     echo "${CARGO_TARGET_DIR:-target}/${1:+$1/}c/libshmlock_ffi.a"
@@ -58,7 +58,7 @@ loses_without_the_lock() {
         head -c 192 /dev/zero >"$region"
         "$@" "$region" 1 500000 --no-lock &
         other=$!
-        "$@" "$region" 2 500000 --no-lock && wait "$other" || die "a program failed, see above"
+        if ! "$@" "$region" 2 500000 --no-lock || ! wait "$other"; then die "a program failed, see above"; fi
         [ "$(counter_in "$region")" = 1000000 ] || break
     done
     [ "$round" -le 50 ] || die "50 rounds without the lock lost nothing, so nothing was seen"
