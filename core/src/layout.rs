@@ -13,7 +13,7 @@
 //! | 48 | generation, high half | the holder |
 //! | 52 | record sequence: odd while the record is being written | the holder |
 //! | 56 | record token: whom the record describes, 0 = nobody | the holder |
-//! | 60 | reserved, zero | nobody |
+//! | 60 | contended: acquisitions that found the lock held, wraps | the holder |
 //! | 64–127 | description: one length byte, then up to 63 bytes of UTF-8 | the holder |
 //!
 //! All words are little-endian 32-bit. **All zero is a valid, free lock**, so a fresh file, a cleared RAM bank or a
@@ -91,7 +91,7 @@ pub(crate) struct Words {
     pub(crate) generation_high: AtomicU32,
     pub(crate) record_sequence: AtomicU32,
     pub(crate) record_token: AtomicU32,
-    pub(crate) reserved: AtomicU32,
+    pub(crate) contended: AtomicU32,
     pub(crate) description: [AtomicU32; DESCRIPTION_WORDS],
 }
 
@@ -111,7 +111,7 @@ const _: () = {
     assert!(offset_of!(Words, generation_high) == 48);
     assert!(offset_of!(Words, record_sequence) == 52);
     assert!(offset_of!(Words, record_token) == 56);
-    assert!(offset_of!(Words, reserved) == 60);
+    assert!(offset_of!(Words, contended) == 60);
     assert!(offset_of!(Words, description) == 64);
 };
 
@@ -135,7 +135,7 @@ impl Words {
             generation_high: next(),
             record_sequence: next(),
             record_token: next(),
-            reserved: next(),
+            contended: next(),
             description: core::array::from_fn(|_| next()),
         }
     }
@@ -155,7 +155,7 @@ impl Words {
             generation_high: ZERO,
             record_sequence: ZERO,
             record_token: ZERO,
-            reserved: ZERO,
+            contended: ZERO,
             description: [ZERO; DESCRIPTION_WORDS],
         }
     }

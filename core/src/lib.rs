@@ -64,6 +64,7 @@ pub mod record;
 pub mod region;
 #[cfg(not(loom))]
 pub mod snapshot;
+pub mod statistics;
 pub mod token;
 pub mod wait;
 #[cfg(feature = "embedded-hal-async")]

@@ -3,6 +3,8 @@
 //! One copy may be torn, for it takes time and the lock goes on meanwhile. Two copies, one after the other, tell: what is
 //! the same in both, record sequence included, stood still from the middle of the first to the middle of the second.
 
+use core::mem::offset_of;
+
 use crate::fence::Fence;
 use crate::layout::{REGION_LEN, Words};
 use crate::region::RegionMemory;
@@ -57,8 +59,11 @@ pub fn snapshot<F: Fence, E>(
     Ok(RegionMemory::of_words(torn))
 }
 
-/// Whether one record stands in both. The owner word may move: its record is that of the token it names, or of nobody.
+/// Whether one record stands in both. The owner word may move: its record is that of the token it names, or of nobody. So
+/// may the count of contended acquisitions, which lies between the words of the record and is none of them.
 fn describe_the_same(one: &[u8; REGION_LEN], other: &[u8; REGION_LEN]) -> bool {
-    const RECORD: usize = core::mem::offset_of!(Words, uuid);
-    one[RECORD..] == other[RECORD..]
+    const RECORD: usize = offset_of!(Words, uuid);
+    const COUNT: usize = offset_of!(Words, contended);
+    const DESCRIPTION: usize = offset_of!(Words, description);
+    one[RECORD..COUNT] == other[RECORD..COUNT] && one[DESCRIPTION..] == other[DESCRIPTION..]
 }

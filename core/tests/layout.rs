@@ -54,6 +54,9 @@ fn every_field_stands_at_its_byte() {
     for _ in 0..2 {
         region.count_recovery();
     }
+    for _ in 0..4 {
+        region.count_contended();
+    }
     let record = Record {
         uuid: Uuid::from_bytes(core::array::from_fn(|index| 0xA0 + u8::try_from(index).expect("16 bytes"))),
         pid: 0x2322_2120,
@@ -75,10 +78,12 @@ fn every_field_stands_at_its_byte() {
     expected[48..52].copy_from_slice(&[0x50, 0x51, 0x52, 0x53]); // generation, high half
     expected[52..56].copy_from_slice(&[2, 0, 0, 0]); // record sequence
     expected[56..60].copy_from_slice(&[0x01, 0x02, 0x03, 0x04]); // record token
+    expected[60..64].copy_from_slice(&[4, 0, 0, 0]); // contended
     expected[64] = 14; // length of the description, in bytes
     expected[65..79].copy_from_slice("belt 3, 40 °C".as_bytes());
     assert_eq!(memory.bytes(), expected);
     assert_eq!(region.fencing_token(), 0x5352_5150_0000_0003);
+    assert_eq!((region.acquisitions(), region.contended(), region.recoveries()), (0x5352_5150_0000_0003, 4, 2));
 }
 
 #[test]

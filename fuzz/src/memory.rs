@@ -17,6 +17,7 @@ const GENERATION: usize = 4;
 pub(crate) const MAGIC: usize = 8;
 const RECOVERIES: usize = 12;
 const GENERATION_HIGH: usize = 48;
+const CONTENDED: usize = 60;
 const SEQUENCE: usize = 52;
 const RECORD_TOKEN: usize = 56;
 const DESCRIPTION: usize = 64;
@@ -118,6 +119,11 @@ impl Bytes {
     /// One dead owner further.
     pub(crate) fn recovered(self) -> Self {
         self.with(RECOVERIES, self.recoveries().wrapping_add(1))
+    }
+
+    /// One acquisition further that found the lock held.
+    pub(crate) fn contended(self) -> Self {
+        self.with(CONTENDED, self.word(CONTENDED).wrapping_add(1))
     }
 
     pub(crate) fn describes(&self, token: u32) -> bool {

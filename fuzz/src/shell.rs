@@ -11,12 +11,16 @@ use std::time::Duration;
 
 use arbitrary::Arbitrary;
 use shmlock::{BlockSignals, ExitEvent, FenceScope, ShmLock, WaitStrategy};
-use shmlock_core::layout::{MAGIC as OURS, REGION_LEN};
+use shmlock_core::layout::MAGIC as OURS;
 
 use crate::memory::{Bytes, MAGIC};
 use call::{Call, Handles};
 pub use ground::Ground;
 pub(crate) use promise::is_one_clean_line;
+
+/// How long a lock's file is without data, and where it says how much data there is. Written out a second time on purpose.
+const FILE_LEN: usize = 192;
+const DATA_LEN: usize = 136;
 
 /// The name of the lock.
 pub(crate) const NAME: &str = "l";
@@ -44,6 +48,8 @@ struct Found {
     magic: Option<bool>,
     /// How many bytes more or fewer than a lock has; most often none.
     excess: Option<i8>,
+    /// How many bytes of data there are, and what the header says about that; most often none.
+    data: Option<(u8, u8)>,
     mode: Option<u16>,
 }
 
@@ -70,7 +76,12 @@ impl Found {
             None => self.bytes,
         };
         let mut content = bytes.0.to_vec();
-        content.resize(REGION_LEN.saturating_add_signed(self.excess.unwrap_or(0).into()), 0);
+        content.resize(FILE_LEN, 0);
+        if let Some((len, said)) = self.data {
+            content[DATA_LEN] = said;
+            content.resize(FILE_LEN + usize::from(len), said);
+        }
+        content.resize(content.len().saturating_add_signed(self.excess.unwrap_or(0).into()), 0);
         fs::write(&path, content).expect("our own directory");
         let mode = self.mode.map_or(0o600, |mode| mode & 0o7777);
         fs::set_permissions(&path, Permissions::from_mode(mode.into())).expect("our own file");

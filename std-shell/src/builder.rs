@@ -9,6 +9,7 @@ use shmlock_core::record::{Description, description};
 use crate::error::{Error, Result};
 use crate::event::ExitEvent;
 use crate::file::Place;
+use crate::header::BlockShape;
 use crate::lock::ShmLock;
 use crate::name::{DEFAULT_DIRECTORY, Name, SUFFIX};
 use crate::outside::{self, Inspection};
@@ -48,6 +49,8 @@ pub struct Builder {
     name: String,
     pub(crate) settings: Settings,
     description: String,
+    #[cfg(feature = "block")]
+    pub(crate) schema: String,
     directory: PathBuf,
     mode: u32,
     trusted_owner: Option<u32>,
@@ -62,6 +65,7 @@ pub(crate) struct Settings {
     pub(crate) fence: FenceScope,
     pub(crate) block_signals: BlockSignals,
     pub(crate) exit_event: Option<ExitEvent>,
+    pub(crate) measure_holds: bool,
 }
 
 impl Builder {
@@ -75,8 +79,11 @@ impl Builder {
                 fence: FenceScope::default(),
                 block_signals: BlockSignals::default(),
                 exit_event: None,
+                measure_holds: false,
             },
             description: String::new(),
+            #[cfg(feature = "block")]
+            schema: String::new(),
             directory: PathBuf::from(DEFAULT_DIRECTORY),
             mode: 0o600,
             trusted_owner: None,
@@ -156,6 +163,15 @@ impl Builder {
         self
     }
 
+    /// Whether this handle measures how long it holds the lock, for [`Statistics::longest_hold`]. Default no: it reads a
+    /// clock twice in each hold.
+    ///
+    /// [`Statistics::longest_hold`]: crate::Statistics::longest_hold
+    pub fn measure_holds(mut self, measure: bool) -> Self {
+        self.settings.measure_holds = measure;
+        self
+    }
+
     /// Opens the lock, making it if it is not there. Holds nothing yet.
     ///
     /// Blocks only while somebody else is just closing it, for at most [`open_timeout`](Self::open_timeout). Needs one
@@ -172,12 +188,17 @@ impl Builder {
     /// exec or ends: should we die holding the lock in that time, nobody notices before the child is gone, too; should we
     /// close the handle in that time, as the last one, its file stays, and goes with the next who closes it.
     pub fn open(&self) -> Result<ShmLock> {
+        self.open_shaped(BlockShape::NONE)
+    }
+
+    /// Opens the lock, with this data beside it.
+    pub(crate) fn open_shaped(&self, shape: BlockShape) -> Result<ShmLock> {
         let name = Name::new(&self.name)?;
         if self.settings.poll_interval.is_zero() {
             return Err(Error::ZeroPollInterval);
         }
         check_mode(self.mode)?;
-        let place = self.place(&name);
+        let place = Place { shape, ..self.place(&name) };
         ShmLock::enter(name, &place, self.settings.clone(), parse_description(&self.description)?)
     }
 
@@ -216,6 +237,7 @@ impl Builder {
             directory: self.directory.clone(),
             mode: self.mode,
             trusted_owner: self.trusted_owner,
+            shape: BlockShape::NONE,
         }
     }
 }

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use rustix::io::Errno;
-use shmlock_core::layout::{DESCRIPTION_MAX, LAYOUT_VERSION, REGION_LEN};
+use shmlock_core::layout::{DESCRIPTION_MAX, LAYOUT_VERSION};
 
+use crate::header::{BlockShape, DATA_OFFSET, SCHEMA_MAX};
 use crate::inspect::Holder;
 use crate::name::{NAME_MAX, SUFFIX};
 
@@ -62,6 +63,20 @@ pub enum Error {
         path: PathBuf,
         /// What stands there.
         found: Found,
+    },
+    /// The name is that of a lock with other data, or with none. It was left alone.
+    OtherBlock {
+        /// The path.
+        path: PathBuf,
+        /// What stands there.
+        found: BlockShape,
+        /// What was asked for.
+        wanted: BlockShape,
+    },
+    /// A schema of more than 39 bytes.
+    SchemaTooLong {
+        /// Its bytes.
+        len: usize,
     },
     /// The file belongs to a user whom we have no reason to trust. It was left alone.
     ForeignOwner {
@@ -265,8 +280,8 @@ impl fmt::Display for Found {
             Self::Socket => f.write_str("a socket"),
             Self::Device => f.write_str("a device"),
             Self::Size { bytes } => {
-                let how = if *bytes < REGION_LEN as u64 { "too short" } else { "too long" };
-                write!(f, "a file that is {how} ({bytes} bytes, a lock has {REGION_LEN})")
+                let how = if *bytes < DATA_OFFSET as u64 { "too short" } else { "too long" };
+                write!(f, "a file that is {how} ({bytes} bytes, a lock without data has {DATA_OFFSET})")
             }
             Self::Magic { word } => write!(f, "a file with other content (magic word {word:#010x})"),
             Self::Version { version } => {
@@ -345,6 +360,12 @@ impl fmt::Display for Error {
             Self::NotALock { path, found } => {
                 write!(f, "{} is {found}; it was left alone, remove it or choose another name", Shown(path))
             }
+            Self::OtherBlock { path, found, wanted } => write!(
+                f,
+                "{} is {found}, and not {wanted}; give all its users one type and one schema, or choose another name",
+                Shown(path)
+            ),
+            Self::SchemaTooLong { len } => write!(f, "the schema has {len} bytes; shorten it to {SCHEMA_MAX}"),
             Self::ForeignOwner { path, uid } => write!(
                 f,
                 "{} belongs to user {uid}; if that is right, say so by Builder::trust_owner or share by Builder::mode",

@@ -58,7 +58,7 @@ static ENDED_BY: AtomicU32 = AtomicU32::new(0);
 ///
 /// # Limits
 /// Not for SIGKILL, `_exit`, abort or a crash: there the kernel's proof serves. The file of a lock whose last handle was
-/// not dropped stays (128 bytes), as after any exit without destructors, and goes with the next who closes it.
+/// not dropped stays (192 bytes, and the data), as after any exit without destructors, and goes with the next who closes it.
 ///
 /// # Examples
 /// ```

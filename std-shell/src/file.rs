@@ -9,18 +9,21 @@ use rustix::fs::{
 };
 use rustix::io::{Errno, pread};
 use rustix::process::{getegid, geteuid, getgroups};
-use shmlock_core::layout::{Magic, REGION_LEN};
+use shmlock_core::layout::Magic;
 
 use crate::error::{Error, Found, Result};
+use crate::header::{BlockShape, DATA_OFFSET, HEADER_LEN, HEADER_OFFSET};
 use crate::presence;
 
-/// Where a file is, and who may share it.
+/// Where a file is, who may share it, and what is to be in it.
 #[derive(Clone, Debug)]
 pub(crate) struct Place {
     pub(crate) directory: PathBuf,
     pub(crate) path: PathBuf,
     pub(crate) mode: u32,
     pub(crate) trusted_owner: Option<u32>,
+    /// The data that we want beside the lock. Who wants none takes a lock with data as well.
+    pub(crate) shape: BlockShape,
 }
 
 /// What shows that two descriptors are of one file.
@@ -116,6 +119,8 @@ impl Place {
         // What nobody else would accept is not made: where we have no user number, or modes mean nothing.
         self.judge(fd.as_fd())?;
         self.allocate(fd.as_fd())?;
+        #[cfg(feature = "block")]
+        self.describe(fd.as_fd())?;
         if !presence::announce(fd.as_fd()).map_err(|errno| self.no_byte_locks(errno))? {
             return Ok(None); // nobody else can know this file yet; whatever answered, start again
         }
@@ -149,11 +154,27 @@ impl Place {
         }
     }
 
-    /// Grows the file to a region, with its memory really allocated: on a full tmpfs a hole would answer even a *read*
+    /// Grows the file to its length, with its memory really allocated: on a full tmpfs a hole would answer even a *read*
     /// by SIGBUS. fallocate(2). Never shrinks, keeps what is there, so two may do it at once, and to a whole lock.
     pub(crate) fn allocate(&self, fd: BorrowedFd<'_>) -> Result<()> {
-        fallocate(fd, FallocateFlags::empty(), 0, REGION_LEN as u64)
-            .map_err(|errno| self.system("allocate 128 bytes for", errno))
+        let operation = match self.shape {
+            BlockShape::NONE => "allocate 192 bytes for",
+            _ => "allocate the block of",
+        };
+        fallocate(fd, FallocateFlags::empty(), 0, self.shape.file_len()).map_err(|errno| self.system(operation, errno))
+    }
+
+    /// Says in a file that nobody knows yet what data it has.
+    #[cfg(feature = "block")]
+    fn describe(&self, fd: BorrowedFd<'_>) -> Result<()> {
+        if self.shape == BlockShape::NONE {
+            return Ok(());
+        }
+        match rustix::io::pwrite(fd, &self.shape.to_bytes(), HEADER_OFFSET as u64) {
+            Ok(HEADER_LEN) => Ok(()),
+            Ok(_) => Err(self.system("describe the block of", Errno::IO)),
+            Err(errno) => Err(self.system("describe the block of", errno)),
+        }
     }
 
     pub(crate) fn no_byte_locks(&self, errno: Errno) -> Error {
@@ -211,14 +232,57 @@ impl Place {
         uid == 0 || uid == geteuid().as_raw() || shared_with_us || shared_with_all
     }
 
-    /// Refuses any size but that of a lock and that of a half-made one.
+    /// Refuses any size but that of a lock, with or without data, and that of a half-made one; and where we want data,
+    /// another shape than ours.
     pub(crate) fn check_size(&self, fd: BorrowedFd<'_>) -> Result<()> {
-        let stat = fstat(fd).map_err(|errno| self.system("inspect", errno))?;
-        let bytes = u64::try_from(stat.st_size).unwrap_or(0);
+        let bytes = self.size_of(fd)?;
         if bytes == 0 {
             log::debug!("{} is empty, left half-made by somebody; making it whole", self.path.display());
+            return Ok(());
         }
-        if bytes == 0 || bytes == REGION_LEN as u64 { Ok(()) } else { Err(self.not_a_lock(Found::Size { bytes })) }
+        let found = self.shape_in(fd, bytes)?;
+        let half_made = found == BlockShape::NONE && bytes == self.shape.file_len();
+        if self.shape == BlockShape::NONE || found == self.shape || half_made {
+            return Ok(());
+        }
+        Err(self.other_block(found))
+    }
+
+    pub(crate) fn other_block(&self, found: BlockShape) -> Error {
+        Error::OtherBlock { path: self.path.clone(), found, wanted: self.shape }
+    }
+
+    fn size_of(&self, fd: BorrowedFd<'_>) -> Result<u64> {
+        let stat = fstat(fd).map_err(|errno| self.system("inspect", errno))?;
+        Ok(u64::try_from(stat.st_size).unwrap_or(0))
+    }
+
+    /// Whether the file is a lock or an untouched one, with whatever data.
+    #[cfg(feature = "block")]
+    pub(crate) fn is_a_lock(&self, fd: BorrowedFd<'_>) -> bool {
+        let is_shaped = |size| size != 0 && self.shape_in(fd, size).is_ok();
+        self.size_of(fd).is_ok_and(is_shaped) && self.check_magic(fd).is_ok()
+    }
+
+    /// What data a file of this size says that it has. It has to be true; or nothing yet, if the size is what we want.
+    fn shape_in(&self, fd: BorrowedFd<'_>, size: u64) -> Result<BlockShape> {
+        if size == DATA_OFFSET as u64 {
+            return Ok(BlockShape::NONE);
+        }
+        let shape = BlockShape::of_bytes(&self.header(fd)?);
+        let half_made = shape.bytes() == 0 && size == self.shape.file_len();
+        match size {
+            _ if half_made => Ok(BlockShape::NONE),
+            _ if shape.bytes() != 0 && size == shape.file_len() => Ok(shape),
+            bytes => Err(self.not_a_lock(Found::Size { bytes })),
+        }
+    }
+
+    /// The header, pread(2); zero where the file is shorter.
+    pub(crate) fn header(&self, fd: BorrowedFd<'_>) -> Result<[u8; HEADER_LEN]> {
+        let mut header = [0; HEADER_LEN];
+        pread(fd, &mut header, HEADER_OFFSET as u64).map_err(|errno| self.system("read", errno))?;
+        Ok(header)
     }
 
     /// Refuses a file of the right size with other content. Before it is mapped: a write fault would change its time of

@@ -58,7 +58,7 @@ impl ShmLock {
     fn take_undisturbed(&self, plain: Plain) -> bool {
         let ordinary = self.holds.is_none()
             && self.recorded.get()
-            && self.settings.block_signals == BlockSignals::Never
+            && self.plain
             && self.shared.is_ours()
             && log::max_level() < log::LevelFilter::Debug;
         if !ordinary {
@@ -134,6 +134,7 @@ impl ShmLock {
             },
         };
         self.begin(acquisition);
+        self.hold_begins();
         if self.settings.block_signals == BlockSignals::WhileHeld {
             self.blocked.replace(blocked);
         }
@@ -169,6 +170,10 @@ impl ShmLock {
             }
             if acquisition.recovered_from.is_some() && self.shared.is_orphaned() {
                 return Err(self.hand_back_orphan());
+            }
+            // One try that got it at its second look has not waited for anybody.
+            if acquisition.recovered_from.is_some() || !patience.is_one_try() {
+                self.shared.region().count_contended();
             }
             return Ok(Some(acquisition));
         }
@@ -286,6 +291,7 @@ impl ShmLock {
         if self.recovered.borrow().is_some() {
             self.recovered.replace(None);
         }
+        self.hold_ends();
         let word = self.shared.region().owner_word();
         protocol::release_undisturbed(word, self.token, self.settings.fence).or_else(|_| self.give_to_others(word))
     }

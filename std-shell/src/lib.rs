@@ -24,7 +24,7 @@
 //!
 //! # How it works
 //!
-//! The lock is one word in 128 bytes of shared memory, `/dev/shm/conveyor.shmlock`; see `shmlock_core` for the protocol.
+//! The lock is one word in 192 bytes of shared memory, `/dev/shm/conveyor.shmlock`; see `shmlock_core` for the protocol.
 //! Uncontended, taking it and giving it back are two atomic instructions and no system call. Who waits sleeps in the
 //! kernel's futex. That an owner is alive is proven by a lock on one byte of that file, which the kernel drops with
 //! the owner's memory, by whatever death; so no clock, no heartbeat and no process id decides.
@@ -52,14 +52,21 @@ compile_error!(
     "shmlock needs Linux: byte locks of open file descriptions, futexes and tmpfs. shmlock-core runs anywhere"
 );
 
+#[cfg(feature = "block")]
+mod block;
 mod builder;
+#[cfg(feature = "block")]
+mod data;
 mod deadline;
 mod error;
 mod event;
 mod exit;
 mod file;
 mod fork;
+#[cfg(feature = "block")]
+mod former;
 mod guard;
+mod header;
 mod hold;
 mod holds;
 mod inspect;
@@ -75,16 +82,20 @@ mod presence;
 mod registry;
 mod shm;
 mod signals;
+mod statistics;
 mod thread;
 mod token;
 mod turns;
 mod wait;
 
+#[cfg(feature = "block")]
+pub use block::{BlockGuard, SharedBlock};
 pub use builder::{Builder, DEFAULT_OPEN_TIMEOUT, DEFAULT_POLL_INTERVAL, FenceScope};
 pub use error::{Error, Found, NameProblem, Result};
 pub use event::ExitEvent;
 pub use exit::ExitHandlers;
 pub use guard::{Guard, Recovered};
+pub use header::{BlockShape, SCHEMA_MAX};
 pub use inspect::{Health, Holder, Occupancy};
 pub use liveness::Life;
 pub use lock::ShmLock;
@@ -93,12 +104,16 @@ pub use logger::{Line, Logger};
 pub use name::NAME_MAX;
 pub use outside::Inspection;
 pub use signals::BlockSignals;
+pub use statistics::Statistics;
 pub use wait::WaitStrategy;
 
 /// The error numbers in [`Error::errno`], in the version of `rustix` whose type they are.
 pub use rustix::io::Errno;
 /// The `uuid` crate in the version whose types this crate's interface uses.
 pub use uuid;
+/// The `zerocopy` crate in the version whose traits [`SharedBlock`] asks for.
+#[cfg(feature = "block")]
+pub use zerocopy;
 
 /// The README's code is compiled and run with the documentation tests.
 #[cfg(doctest)]

@@ -20,7 +20,7 @@ use crate::inspect::{Health, Holder, boot_seconds, pid_namespace, process_id};
 use crate::name::Name;
 use crate::registry::{self, Entry, Slot};
 use crate::shm::{Keep, Shared};
-use crate::signals::Blocked;
+use crate::signals::{BlockSignals, Blocked};
 use crate::token;
 use crate::turns::Turns;
 
@@ -77,6 +77,10 @@ pub struct ShmLock {
     pub(crate) recovered: RefCell<Option<Recovered>>,
     pub(crate) blocked: RefCell<Option<Blocked>>,
     pub(crate) turns: Turns,
+    /// Since when the lock is held, if that is to be measured.
+    pub(crate) held_since: Cell<Option<Instant>>,
+    /// Whether an acquisition is nothing but the protocol: no signals are held back, no clock is read.
+    pub(crate) plain: bool,
     pub(crate) slot: &'static Slot,
     // Last: its drop unmaps what the others look at.
     pub(crate) shared: Shared,
@@ -120,6 +124,8 @@ impl ShmLock {
             name,
             uuid,
             token,
+            held_since: Cell::new(None),
+            plain: settings.block_signals == BlockSignals::Never && !settings.measure_holds,
             settings,
             record: RefCell::new(record),
             recorded: Cell::new(false),

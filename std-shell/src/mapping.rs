@@ -1,4 +1,4 @@
-//! The region in our address space.
+//! The file in our address space: the lock's region, the header behind it and the data behind that.
 //!
 //! The mapping is also what **pins our identity**: it holds a reference to the open file description whose byte locks
 //! are our presence and our token, after the descriptor itself is closed. So these locks live exactly as long as this
@@ -15,32 +15,40 @@ use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, munmap};
 use shmlock_core::Region;
 use shmlock_core::layout::REGION_LEN;
 
-/// A shared mapping of one region; unmapped on drop.
+#[cfg(feature = "block")]
+use crate::data::Data;
+#[cfg(feature = "block")]
+use crate::header::DATA_OFFSET;
+use crate::header::{HEADER_OFFSET, Header};
+
+/// A shared mapping of one file; unmapped on drop.
 ///
 /// # Invariants
 ///
-/// 1. `address` is the start of a shared, readable and writable mapping of [`REGION_LEN`] bytes that we made.
+/// 1. `address` is the start of a shared, readable and writable mapping of `len` bytes that we made; `len` is at least
+///    [`DATA_OFFSET`](crate::header::DATA_OFFSET).
 /// 2. Nobody but the drop unmaps it.
 #[derive(Debug)]
 pub(crate) struct Mapping {
     address: NonNull<u8>,
+    len: usize,
 }
 
-// SAFETY: a mapping belongs to the process, not to a thread; the address is used only to make a `Region`, which
-// accesses it by atomics, and to unmap it when nobody else has the value.
+// SAFETY: a mapping belongs to the process, not to a thread; the address is used only to make views that access it by
+// atomics, and to unmap it when nobody else has the value.
 unsafe impl Send for Mapping {}
-// SAFETY: as above; `&Mapping` offers nothing but a `Region`.
+// SAFETY: as above; `&Mapping` offers nothing but views by atomics.
 unsafe impl Sync for Mapping {}
 
 impl Mapping {
-    /// Maps the file, mmap(2). Children do not inherit it, madvise(2).
-    pub(crate) fn new(fd: BorrowedFd<'_>) -> Result<Self, Errno> {
+    /// Maps the first `file_len` bytes of the file, mmap(2). Children do not inherit them, madvise(2).
+    pub(crate) fn new(fd: BorrowedFd<'_>, file_len: u64) -> Result<Self, Errno> {
+        let len = usize::try_from(file_len).map_err(|_| Errno::NOMEM)?;
         // SAFETY: a new mapping at an address of the kernel's choice touches no existing memory.
-        let address =
-            unsafe { mmap(null_mut(), REGION_LEN, ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED, fd, 0)? };
-        let mapping = Self { address: NonNull::new(address.cast()).ok_or(Errno::FAULT)? };
+        let address = unsafe { mmap(null_mut(), len, ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED, fd, 0)? };
+        let mapping = Self { address: NonNull::new(address.cast()).ok_or(Errno::FAULT)?, len };
         // SAFETY: the mapping is ours, and that children lack it is a fact they check for (fork.rs).
-        unsafe { madvise(address, REGION_LEN, Advice::LinuxDontFork)? };
+        unsafe { madvise(address, len, Advice::LinuxDontFork)? };
         Ok(mapping)
     }
 
@@ -48,7 +56,7 @@ impl Mapping {
     /// meantime answers here by `EFAULT` instead of `SIGBUS`. Linux before 5.14 cannot tell; then nothing is checked.
     pub(crate) fn populate(&self) -> Result<(), Errno> {
         // SAFETY: prefaulting changes no content; the range is ours by invariant 1.
-        match unsafe { madvise(self.address.as_ptr().cast(), REGION_LEN, Advice::LinuxPopulateWrite) } {
+        match unsafe { madvise(self.address.as_ptr().cast(), self.len, Advice::LinuxPopulateWrite) } {
             Err(Errno::INVAL) | Ok(()) => Ok(()),
             Err(errno) => Err(errno),
         }
@@ -69,6 +77,37 @@ impl Mapping {
         unsafe { Region::from_raw(self.address, REGION_LEN) }
     }
 
+    /// The header behind the region.
+    ///
+    /// # Safety
+    ///
+    /// The reference is not used after this mapping is dropped.
+    pub(crate) unsafe fn header(&self) -> &'static Header {
+        // SAFETY: inside the mapping, which is long enough by invariant 1.
+        let header = unsafe { self.address.add(HEADER_OFFSET) };
+        // SAFETY:
+        // - aligned: the mapping begins a page, and the offset is a multiple of 4; mapped: invariant 1; for as long as it
+        //   is used: promised by the caller.
+        // - every bit pattern is a valid `Header`: it consists of atomics; otherwise as in `region`.
+        unsafe { header.cast::<Header>().as_ref() }
+    }
+
+    /// The data behind the header; as long as the mapping.
+    ///
+    /// # Safety
+    ///
+    /// The data is not used after this mapping is dropped.
+    #[cfg(feature = "block")]
+    pub(crate) unsafe fn data(&self) -> Data<'static> {
+        // SAFETY: inside the mapping or right behind it, by invariant 1.
+        let data = unsafe { self.address.add(DATA_OFFSET) };
+        // SAFETY:
+        // - aligned to 64: the mapping begins a page; mapped to its end: invariant 1; for as long as it is used: promised
+        //   by the caller.
+        // - accessed by atomics only, as in `region`.
+        unsafe { Data::from_raw(data, self.len - DATA_OFFSET) }
+    }
+
     /// Forgets the mapping without unmapping it: for a forked child, where something else may stand at the address.
     pub(crate) fn forget(self) {
         std::mem::forget(self);
@@ -78,6 +117,6 @@ impl Mapping {
 impl Drop for Mapping {
     fn drop(&mut self) {
         // SAFETY: ours by invariant 1, still mapped by 2; by the contract of `region` nobody uses it any more.
-        let _ = unsafe { munmap(self.address.as_ptr().cast(), REGION_LEN) };
+        let _ = unsafe { munmap(self.address.as_ptr().cast(), self.len) };
     }
 }

@@ -13,8 +13,10 @@ use shmlock_core::{FenceScope, Region, RegionMemory};
 
 use crate::error::{Found, Result};
 use crate::file::Place;
+use crate::header::{self, BlockShape};
 use crate::inspect::{Health, Holder, LOOKS, Occupancy};
 use crate::liveness::Life;
+use crate::statistics::Statistics;
 
 /// A lock as it looks from outside, see [`Builder::inspect`](crate::Builder::inspect).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +26,10 @@ pub struct Inspection {
     pub holder: Option<Holder>,
     /// Its state. The occupancy is never [`Ours`](Occupancy::Ours): handles of this process are seen as others are.
     pub health: Health,
+    /// How much it has been used.
+    pub statistics: Statistics,
+    /// What data there is beside it.
+    pub shape: BlockShape,
 }
 
 impl fmt::Display for Inspection {
@@ -55,7 +61,13 @@ pub(crate) fn inspect(place: &Place, fence: FenceScope) -> Result<Option<Inspect
 fn look(place: &Place, fd: BorrowedFd<'_>, fence: FenceScope) -> Result<Inspection> {
     let copy = copy(place, fd, fence)?;
     let region = Region::new(&copy).map_err(|error| place.not_a_region(error))?;
-    Ok(Inspection { holder: Holder::read(region, fence), health: Health::of_copy(region, fd) })
+    let header = place.header(fd)?;
+    Ok(Inspection {
+        holder: Holder::read(region, fence),
+        health: Health::of_copy(region, fd),
+        statistics: Statistics::of(region, header::longest_hold_of(&header)),
+        shape: BlockShape::of_bytes(&header),
+    })
 }
 
 /// The whole region, pread(2). An empty file is a lock that nobody has used yet.

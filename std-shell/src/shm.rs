@@ -5,8 +5,8 @@
 //! `A` and `B` are two open file descriptions of the same file.
 //!
 //! 1. Open `A`, or make the file (`file.rs`). *If we die here:* nothing is left, or a whole, free file.
-//! 2. Presence on `A`. Busy: somebody is about to remove the file; start again. *If we die from here on:* the kernel
-//!    drops whatever `A` holds.
+//! 2. Who wants data clears away what is left of a former life of it (`former.rs`). Presence on `A`. Busy: somebody is
+//!    about to remove the file; start again. *If we die from here on:* the kernel drops whatever `A` holds.
 //! 3. Does the file still have a name? If not, it was removed before we were present; start again. Has it the size and
 //!    the magic of a lock? Give it memory, should it be half-made or a hole.
 //! 4. Map `A`, not to be inherited by children; check and claim the magic word.
@@ -27,7 +27,7 @@
 //! *If we die anywhere:* a free file stays, and goes with the next who leaves. *If we are stopped* in step 2 with the
 //! presence byte, openers wait for us: [`Error::OpenTimedOut`] says so.
 
-#![allow(unsafe_code, reason = "keeps a region beside the mapping that it points into")]
+#![allow(unsafe_code, reason = "keeps views beside the mapping that they point into")]
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -35,9 +35,16 @@ use std::time::{Duration, Instant};
 use rustix::io::{Errno, pread};
 use shmlock_core::{Region, Word};
 
+#[cfg(feature = "block")]
+use crate::data::Data;
 use crate::error::{Error, Found, Result};
 use crate::file::{Identity, Place, is_nameless};
 use crate::fork::Birth;
+#[cfg(feature = "block")]
+use crate::former;
+#[cfg(feature = "block")]
+use crate::header::BlockShape;
+use crate::header::Header;
 use crate::mapping::Mapping;
 use crate::{ofd, presence};
 
@@ -46,7 +53,7 @@ use crate::{ofd, presence};
 const RETRY_PAUSE: Duration = Duration::from_micros(100);
 
 /// A byte that nobody locks: that of a static token. A sandbox that says "locked" here says so of every byte.
-const UNUSED: u32 = presence::PRESENCE + 1;
+pub(crate) const UNUSED: u32 = presence::PRESENCE + 1;
 
 /// When does the word's content keep the file?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,13 +72,14 @@ pub(crate) struct Entrance<'p> {
     /// take nobody else's file away.
     made: bool,
     region: Region<'static>,
+    header: &'static Header,
     mapping: Option<Mapping>,
     a: OwnedFd,
 }
 
 /// A region we are on.
 ///
-/// Invariant: `region` points into `mapping`, which is `Some` until the drop.
+/// Invariant: `region` and `header` point into `mapping`, which is `Some` until the drop.
 #[derive(Debug)]
 pub(crate) struct Shared {
     place: Place,
@@ -79,6 +87,7 @@ pub(crate) struct Shared {
     birth: Birth,
     identity: Identity,
     region: Region<'static>,
+    header: &'static Header,
     mapping: Option<Mapping>,
     b: OwnedFd,
 }
@@ -113,6 +122,20 @@ impl Shared {
     #[inline]
     pub(crate) fn region(&self) -> Region<'_> {
         self.region
+    }
+
+    /// The line behind the region. As [`region`](Self::region), not to be called in a forked child.
+    #[inline]
+    pub(crate) fn header(&self) -> &Header {
+        self.header
+    }
+
+    /// The data behind that; none in a forked child.
+    #[cfg(feature = "block")]
+    pub(crate) fn data(&self) -> Option<Data<'_>> {
+        let mapping = self.mapping.as_ref().filter(|_| self.is_ours())?;
+        // SAFETY: borrowed from `self`, whose drop alone drops the mapping.
+        Some(unsafe { mapping.data() })
     }
 
     /// Whether this process is the one that entered. Async-signal-safe.
@@ -161,6 +184,10 @@ impl<'p> Entrance<'p> {
         };
         if !made {
             place.judge(a.as_fd())?;
+            #[cfg(feature = "block")]
+            if place.shape != BlockShape::NONE && former::clear_away(place, a.as_fd(), || may_go(a.as_fd(), keep)) {
+                return Ok(None);
+            }
             if !presence::announce(a.as_fd()).map_err(|errno| place.no_byte_locks(errno))? || is_nameless(a.as_fd()) {
                 return Ok(None);
             }
@@ -168,25 +195,27 @@ impl<'p> Entrance<'p> {
             place.check_magic(a.as_fd())?;
             place.allocate(a.as_fd()).inspect_err(|_| undo_empty(place, a.as_fd()))?;
         }
-        let (region, mapping) = Self::map(place, a.as_fd()).inspect_err(|_| {
+        let (region, header, mapping) = Self::map(place, a.as_fd()).inspect_err(|_| {
             if made && presence::withdraw(a.as_fd()).is_ok() {
                 place.remove_if_last(a.as_fd(), || may_go(a.as_fd(), keep));
             }
         })?;
-        Ok(Some(Self { place, keep, made, region, mapping: Some(mapping), a }))
+        Ok(Some(Self { place, keep, made, region, header, mapping: Some(mapping), a }))
     }
 
     /// Step 4.
-    fn map(place: &Place, a: BorrowedFd<'_>) -> Result<(Region<'static>, Mapping)> {
+    fn map(place: &Place, a: BorrowedFd<'_>) -> Result<(Region<'static>, &'static Header, Mapping)> {
         let system = |operation, errno| Error::System { operation, path: place.path.clone(), errno };
-        let mapping = Mapping::new(a).map_err(|errno| system("map", errno))?;
+        let mapping = Mapping::new(a, place.shape.file_len()).map_err(|errno| system("map", errno))?;
         mapping.populate().map_err(|errno| match errno {
             Errno::FAULT => place.not_a_lock(Found::Size { bytes: 0 }),
             errno => system("allocate memory for", errno),
         })?;
         // SAFETY: `Entrance` and `Shared` keep the region beside the mapping, and hand it out only by a shorter borrow.
         let region = unsafe { mapping.region() }.map_err(|error| place.not_a_region(error))?;
-        Ok((region, mapping))
+        // SAFETY: as the region.
+        let header = unsafe { mapping.header() };
+        Ok((region, header, mapping))
     }
 
     /// Steps 6 and 7. `None`: start again.
@@ -215,6 +244,7 @@ impl<'p> Entrance<'p> {
             birth: Birth::here(),
             identity,
             region: self.region,
+            header: self.header,
             mapping: self.mapping.take(),
             b,
         }))

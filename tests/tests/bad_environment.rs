@@ -50,7 +50,7 @@ fn a_directory_that_is_a_file_is_named() {
 #[test]
 fn a_file_system_that_is_read_only_is_named() {
     on_tmpfs("", |folder, mounted| {
-        let _left = folder.put("there", &[0; 128]);
+        let _left = folder.put("there", &[0; 192]);
         mounted.make_read_only();
         for lock in ["l", "there"] {
             let error = folder.refuses(&folder.lock(lock));
@@ -64,7 +64,7 @@ fn a_full_file_system_is_noticed_at_the_opening_and_nothing_is_left() {
     on_tmpfs("size=16k", |folder, _| {
         folder.fill();
         let error = folder.refuses(&folder.lock("l"));
-        assert_failed(&error, Errno::NOSPC, &["l.shmlock", "allocate 128 bytes", "free space"]);
+        assert_failed(&error, Errno::NOSPC, &["l.shmlock", "allocate 192 bytes", "free space"]);
         fs::remove_file(folder.path().join("filler")).expect("ours");
         assert!(folder.lock("l").open().expect("room again").try_lock().expect(NEVER).is_some());
     });
@@ -170,7 +170,7 @@ fn where_nameless_files_are_missing_the_lock_is_made_in_two_steps() {
             }
             let lock = folder.lock("l").mode(0o666).open().expect("in two steps");
             let meta = fs::metadata(folder.file("l")).expect("it is there");
-            assert_eq!((meta.len(), std::os::unix::fs::MetadataExt::mode(&meta) & 0o7777), (128, 0o666));
+            assert_eq!((meta.len(), std::os::unix::fs::MetadataExt::mode(&meta) & 0o7777), (192, 0o666));
             assert!(lock.try_lock().expect(NEVER).is_some());
             drop(lock);
             assert!(folder.names().is_empty());

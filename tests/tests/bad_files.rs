@@ -17,7 +17,7 @@ const MAGIC: [u8; 4] = *b"SHL\x01";
 
 /// What a new lock looks like.
 fn fresh() -> Vec<u8> {
-    let mut bytes = vec![0; 128];
+    let mut bytes = vec![0; 192];
     bytes[MAGIC_AT..MAGIC_AT + 4].copy_from_slice(&MAGIC);
     bytes
 }
@@ -70,7 +70,7 @@ fn a_dangling_link_does_not_make_its_target() {
 
 #[test]
 fn a_second_name_of_what_is_no_lock_yet_is_refused() {
-    for content in [&b""[..], &[0; 128]] {
+    for content in [&b""[..], &[0; 192]] {
         let scene = Solo::new();
         let folder = Folder::new(&scene);
         let users = folder.put("users", content);
@@ -114,14 +114,20 @@ fn a_device_is_named_and_left_alone() {
 
 #[test]
 fn a_file_of_another_size_is_left_alone() {
-    for (len, words) in [(1_u16, "too short"), (127, "too short"), (129, "too long"), (4096, "too long")] {
+    for (len, words) in
+        [(1_u16, "too short"), (128, "too short"), (191, "too short"), (193, "too long"), (4096, "too long")]
+    {
         let scene = Solo::new();
         let folder = Folder::new(&scene);
         let mut content = fresh();
         content.resize(len.into(), 0);
         let _other = folder.put("l", &content);
         assert_refused(&folder, Found::Size { bytes: len.into() }, words);
-        assert_refused(&folder, Found::Size { bytes: len.into() }, &format!("({len} bytes, a lock has 128)"));
+        assert_refused(
+            &folder,
+            Found::Size { bytes: len.into() },
+            &format!("({len} bytes, a lock without data has 192)"),
+        );
     }
 }
 
@@ -129,7 +135,7 @@ fn a_file_of_another_size_is_left_alone() {
 fn a_file_with_other_content_is_left_alone() {
     let scene = Solo::new();
     let folder = Folder::new(&scene);
-    let _other = folder.put("l", &[b'x'; 128]);
+    let _other = folder.put("l", &[b'x'; 192]);
     assert_refused(&folder, Found::Magic { word: 0x7878_7878 }, "other content (magic word 0x78787878)");
 }
 
@@ -166,7 +172,7 @@ fn an_empty_file_is_made_whole_and_then_belongs_to_whoever_closes_last() {
     let folder = Folder::new(&scene);
     let path = folder.put("l", b"");
     let lock = folder.lock("l").open().expect("half-made by somebody");
-    assert_eq!(fs::metadata(&path).expect("there").len(), 128);
+    assert_eq!(fs::metadata(&path).expect("there").len(), 192);
     let guard = lock.lock().expect("free");
     assert!(guard.recovered().is_none());
     drop(guard);
@@ -178,7 +184,7 @@ fn an_empty_file_is_made_whole_and_then_belongs_to_whoever_closes_last() {
 fn a_file_of_zeros_is_a_free_lock() {
     let scene = Solo::new();
     let folder = Folder::new(&scene);
-    let path = folder.put("l", &[0; 128]);
+    let path = folder.put("l", &[0; 192]);
     let lock = folder.lock("l").open().expect("a free lock");
     assert_eq!(Intruder::on(&path).word_at(8), u32::from_le_bytes(MAGIC));
     assert!(lock.lock().expect("free").recovered().is_none());
@@ -248,7 +254,7 @@ fn a_file_in_use_is_never_grown_or_shrunk_by_a_newcomer() {
     intruder.file().set_len(256).expect("our own file");
     let error = shmlock::ShmLock::open(&name).expect_err("too long");
     assert!(matches!(error, Error::NotALock { found: Found::Size { bytes: 256 }, .. }), "{error}");
-    intruder.file().set_len(128).expect("our own file");
+    intruder.file().set_len(192).expect("our own file");
     assert!(holder.ask("check l").starts_with("Ours"));
     let token = intruder.owner_word();
     assert!(intruder.lock_of_others(&(byte_of(token)..=byte_of(token))).is_some_and(|(mode, _)| mode == Mode::Write));

@@ -87,7 +87,7 @@ fn the_draw_passes_over_tokens_that_others_have() {
 fn when_every_token_is_taken_opening_says_so_and_leaves_all_as_it_was() {
     let scene = Solo::new();
     let folder = Folder::new(&scene);
-    let path = folder.put("l", &[0; 128]);
+    let path = folder.put("l", &[0; 192]);
     let intruder = Intruder::on(&path);
     intruder.scribble(8, u32::from_le_bytes(*b"SHL\x01"));
     intruder.occupy_all_tokens_but(None);

@@ -59,7 +59,7 @@ fn four_who_close_last_at_one_time_leave_no_file() {
 fn while_somebody_is_stopped_as_the_last_closer_opening_times_out() {
     let scene = Solo::new();
     let folder = Folder::new(&scene);
-    let path = folder.put("l", &[0; 128]);
+    let path = folder.put("l", &[0; 192]);
     let stopped = Intruder::on(&path);
     assert!(stopped.lock(Mode::Write, &(PRESENCE..=PRESENCE)), "nobody is here");
     let timeout = Duration::from_millis(100);
@@ -81,7 +81,7 @@ fn while_somebody_is_stopped_as_the_last_closer_opening_times_out() {
 fn whoever_waits_for_a_closer_goes_on_when_it_is_done() {
     let scene = Solo::new();
     let folder = Folder::new(&scene);
-    let path = folder.put("l", &[0; 128]);
+    let path = folder.put("l", &[0; 192]);
     let closer = Intruder::on(&path);
     assert!(closer.lock(Mode::Write, &(PRESENCE..=PRESENCE)), "nobody is here");
     std::thread::scope(|scope| {

@@ -20,7 +20,7 @@ fn a_lock_has_real_memory_from_the_beginning() {
         make(&folder);
         let _lock = folder.lock("l").open().expect("a lock");
         let meta = fs::metadata(folder.file("l")).expect("it is there");
-        assert!(meta.blocks() > 0 && meta.len() == 128, "{meta:?}");
+        assert!(meta.blocks() > 0 && meta.len() == 192, "{meta:?}");
     }
 }
 
@@ -29,7 +29,7 @@ fn a_hole_of_the_right_size_gets_memory_when_it_is_opened() {
     let scene = Solo::new();
     let folder = Folder::new(&scene);
     let path = folder.put("l", b"");
-    Intruder::on(&path).file().set_len(128).expect("ours");
+    Intruder::on(&path).file().set_len(192).expect("ours");
     assert_eq!(fs::metadata(&path).expect("there").blocks(), 0);
     let _lock = folder.lock("l").open().expect("a lock of zeros");
     assert!(fs::metadata(&path).expect("there").blocks() > 0);
@@ -39,7 +39,7 @@ fn a_hole_of_the_right_size_gets_memory_when_it_is_opened() {
 fn a_hole_that_cannot_get_memory_is_an_error_and_not_a_fault() {
     on_tmpfs("size=16k", |folder, _| {
         let path = folder.put("l", b"");
-        Intruder::on(&path).file().set_len(128).expect("ours");
+        Intruder::on(&path).file().set_len(192).expect("ours");
         folder.fill();
         let error = folder.refuses(&folder.lock("l"));
         assert!(matches!(error, Error::System { .. }) && error.errno() == Some(Errno::NOSPC), "{error:?}");

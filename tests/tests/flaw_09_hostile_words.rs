@@ -136,7 +136,7 @@ fn held_with_record(path: &Path, description: &[u8]) -> Intruder {
 fn a_hostile_record_does_not_reach_the_terminal() {
     let scene = Solo::new();
     let folder = Folder::new(&scene);
-    let path = folder.put("l", &[0; 128]);
+    let path = folder.put("l", &[0; 192]);
     let lock = folder.lock("l").open().expect("a lock");
     for (record, shown) in [
         (b"\x0cline\nbreak\x1b[".as_slice(), "line\\nbreak\\u{1b}["),

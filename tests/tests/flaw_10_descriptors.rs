@@ -74,7 +74,7 @@ fn a_lock_that_nobody_uses_and_that_cannot_be_opened_stays() {
     alone!(|| {
         let scene = Solo::new();
         let folder = Folder::new(&scene);
-        let _left = folder.put("l", &[0; 128]);
+        let _left = folder.put("l", &[0; 192]);
         for free in [0, 1] {
             let refused = open_with(free, &folder, || folder.lock("l").open()).expect_err("it needs two");
             assert_out_of_descriptors(&refused, "l.shmlock");

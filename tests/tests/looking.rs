@@ -79,7 +79,7 @@ fn from_outside_nothing_but_a_lock_is_read() {
     for (content, expected) in [
         (vec![0; 64], Found::Size { bytes: 64 }),
         (vec![0; 4096], Found::Size { bytes: 4096 }),
-        (vec![b'x'; 128], Found::Magic { word: 0x7878_7878 }),
+        (vec![b'x'; 192], Found::Magic { word: 0x7878_7878 }),
     ] {
         let _other = folder.put("l", &content);
         assert_eq!(found(), expected);

@@ -225,7 +225,7 @@ fn an_empty_region_heals() {
 fn a_region_of_zeroes_heals() {
     let scene = Scene::new();
     let name = scene.name("l");
-    half_made(&name, &[0; 128]);
+    half_made(&name, &[0; 192]);
     let mut actor = actor!("{name}");
     assert_eq!(actor.ask("try l"), "true");
     assert_eq!(actor.ask("recovered l"), "no");

@@ -33,7 +33,7 @@ fn a_file_of_another_user_is_refused_unless_that_user_is_trusted() {
     let folder = Folder::new(&scene);
     for (owner, mode) in [(STRANGER, 0o600), (STRANGER, 0o660), (OVERFLOW, 0o600), (OVERFLOW, 0o660), (OVERFLOW, 0o666)]
     {
-        let path = folder.put("l", &[0; 128]);
+        let path = folder.put("l", &[0; 192]);
         chown(&path, Some(owner), Some(STRANGER)).expect("root may");
         set_mode(&path, mode);
         for lock in [folder.lock("l").mode(mode), folder.lock("l").mode(mode).trust_owner(owner + 1)] {
@@ -56,7 +56,7 @@ fn sharing_with_everybody_is_trusting_everybody_who_has_a_number() {
     }
     let scene = Solo::new();
     let folder = Folder::new(&scene);
-    let path = folder.put("l", &[0; 128]);
+    let path = folder.put("l", &[0; 192]);
     chown(&path, Some(STRANGER), Some(STRANGER)).expect("root may");
     set_mode(&path, 0o666);
     assert!(folder.lock("l").mode(0o666).open().is_ok());
@@ -71,7 +71,7 @@ fn a_file_of_another_user_that_is_closed_to_us_says_so() {
         let scene = Solo::new();
         let folder = Folder::new(&scene);
         set_mode(folder.path(), 0o755);
-        let _roots = folder.put("l", &[0; 128]);
+        let _roots = folder.put("l", &[0; 192]);
         let anna = || {
             be_user(ANNA, GROUP);
             for (lock, place) in [("l", "l.shmlock"), ("new", folder.path().to_str().expect("UTF-8"))] {
@@ -98,7 +98,7 @@ fn a_file_that_is_wider_open_than_asked_for_is_refused() {
         (0o1600, 0o600),
         (0o4600, 0o666),
     ] {
-        let path = folder.put("l", &[0; 128]);
+        let path = folder.put("l", &[0; 192]);
         set_mode(&path, found);
         let error = folder.refuses(&folder.lock("l").mode(asked));
         let Error::ModeTooWide { path: named, found: bits, allowed } = &error else { panic!("{found:o}: {error}") };
@@ -112,7 +112,7 @@ fn a_file_that_is_wider_open_than_asked_for_is_refused() {
 fn a_file_that_is_narrower_than_asked_for_is_used_and_stays_narrow() {
     let scene = Solo::new();
     let folder = Folder::new(&scene);
-    let path = folder.put("l", &[0; 128]);
+    let path = folder.put("l", &[0; 192]);
     let _lock = folder.lock("l").mode(0o666).open().expect("it gives us enough");
     assert_eq!(mode_of(&path), 0o600);
 }
@@ -234,7 +234,7 @@ fn another_user_can_neither_open_nor_move_nor_replace_a_lock_in_use() {
             line.ready();
         });
         let his = folder.path().join("his");
-        fs::write(&his, [0; 128]).expect("ours");
+        fs::write(&his, [0; 192]).expect("ours");
         chown(&his, Some(BERT), Some(GROUP)).expect("root may");
         folder.unchanged(|| {
             bert.line().ready();

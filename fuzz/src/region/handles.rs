@@ -149,7 +149,7 @@ impl<'l, 'a> Handles<'l, 'a> {
         match (waiting.outcome(before.owner(), me, dead), answer) {
             (Some(Outcome::Taken { word, recovers }), Ok(())) => {
                 let expected = before.with_owner(word).counted();
-                let expected = if recovers { expected.recovered() } else { expected };
+                let expected = if recovers { expected.recovered().contended() } else { expected };
                 assert_eq!(after.without_record(), expected.without_record());
                 self.recorded(index, me, &expected, &after);
             }

@@ -25,6 +25,11 @@
 //! | `reenter ID SIGNAL` | from now on the signal's handler tries that lock |
 //! | `reentered` | how often the handler got the lock, was refused, got an error |
 //! | `sample ID ROUNDS SIGNAL` | where that signal hit, each first with SIGTERM let through and then with SIGTERM blocked: free, taking, holding, giving |
+//! | `block ID NAME [schema=TEXT] [patience=MS] [create=N[:ACCOUNT]\|stall\|panic]`, `unblock ID` | opens and closes a block of numbers |
+//! | `read ID` | the number that they all are, or `torn`; whether we were told of a death |
+//! | `fill ID N`, `add ID ROUNDS`, `mend ID N` | makes them all this number, so many more, or mends them to it |
+//! | `hold ID N`, `race ID` | fills in the number, or one after the other, and never ends |
+//! | `health ID` | as `check`, of a block |
 //! | `fork SOCKET`, `thread SOCKET [ID]` | branches off; see `Voice::fork` |
 //! | `reap PID` | waits for a forked child; `exit N` or `signal N` |
 //! | `die x none |
@@ -32,15 +37,17 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use shmlock::{Error, ExitEvent, ShmLock};
+use shmlock::{Error, ExitEvent, SharedBlock, ShmLock};
 
 use crate::line::Line;
+use crate::blocks::{self, Numbers};
 use crate::{dying, locks, signals, work};
 
 /// What one process or thread has, and whom it listens to.
 pub(crate) struct Desk {
     pub(crate) locks: BTreeMap<String, Rc<ShmLock>>,
     pub(crate) events: BTreeMap<String, ExitEvent>,
+    pub(crate) blocks: BTreeMap<String, SharedBlock<Numbers>>,
     // Last: the end of the line tells the test that all the others are gone.
     pub(crate) line: Line,
 }
@@ -79,7 +86,7 @@ impl Done {
 
 impl Desk {
     pub(crate) fn new(line: Line) -> Self {
-        Self { locks: BTreeMap::new(), events: BTreeMap::new(), line }
+        Self { locks: BTreeMap::new(), events: BTreeMap::new(), blocks: BTreeMap::new(), line }
     }
 
     /// Does as told, to the end.
@@ -174,6 +181,15 @@ impl Desk {
             ["event", id, name] => locks::event(self, id, name),
             ["set", id] => self.event(id).set().map(Done::well),
             ["clear", id] => self.event(id).clear().map(Done::well),
+            ["block", id, name, ref options @ ..] => blocks::open(self, id, name, options),
+            ["unblock", id] => Ok(blocks::close(self, id)),
+            ["read", id] => blocks::read(self, id),
+            ["fill", id, value] => blocks::fill(self, id, value),
+            ["add", id, rounds] => blocks::add(self, id, work::number(rounds)),
+            ["mend", id, value] => blocks::consistent(self, id, value),
+            ["hold", id, value] => blocks::hold(self, id, value),
+            ["race", id] => blocks::race(self, id),
+            ["health", id] => blocks::health(self, id),
             ["handlers", which] => signals::install_exit_handlers(which),
             ["note", signal] => Ok(signals::note(work::number(signal))),
             ["note", signal, "info"] => Ok(signals::note_with_info(work::number(signal))),

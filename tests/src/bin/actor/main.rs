@@ -1,5 +1,6 @@
 //! A process that does as it is told: one line in, one line out. See the commands in [`desk`], and `Voice` in the harness.
 
+mod blocks;
 mod desk;
 mod dying;
 mod line;

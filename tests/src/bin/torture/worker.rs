@@ -181,7 +181,9 @@ impl Worker<'_> {
         let mut bytes = Vec::new();
         let read = File::open(self.stage.path_of(at)).and_then(|mut file| file.read_to_end(&mut bytes));
         let size = bytes.len();
-        let whole = size == 128 && matches!(&bytes[8..12], [0, 0, 0, 0] | b"SHL\x01") && bytes[60..64] == [0; 4];
+        let whole = size == 192
+            && matches!(&bytes[8..12], [0, 0, 0, 0] | b"SHL\x01")
+            && bytes[128..].iter().all(|&byte| byte == 0);
         if read.is_err() || !whole {
             self.me.accuse(Fault::StrangeFile, at, size as u64);
         }
