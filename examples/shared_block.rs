@@ -1,26 +1,32 @@
 //! A block of shared memory that lives as long as anybody uses it, and a lock that keeps its users in order.
 //!
-//! Run this in several terminals. Each counts itself in, writes its uuid again and again and finds that of the others,
-//! and counts itself out; the last one removes the block. It ends by itself after `--rounds N` (default 5), and starts a
-//! copy of itself, so that one terminal has something to show, too. Expected output, but for the numbers:
+//! Run this in several terminals. Each writes its uuid again and again and finds that of the others; the last one removes
+//! the block, and so does whoever comes after all were killed. It ends by itself after `--rounds N` (default 5), and starts
+//! a copy of itself, so that one terminal has something to show, too. Expected output, but for the numbers:
 //!
 //! ```text
-//! 4711: in, references: 1
-//! 4712: in, references: 2
-//! 4712: references: 2, found 67e55044-10b1-426f-9247-bb680e5fe0c8, wrote f9168c5e-ceb2-4faa-b6bf-329bf39fa1e4
+//! 4711: found 00000000-0000-0000-0000-000000000000, wrote f9168c5e-ceb2-4faa-b6bf-329bf39fa1e4, number 1
+//! 4712: found f9168c5e-ceb2-4faa-b6bf-329bf39fa1e4, wrote 67e55044-10b1-426f-9247-bb680e5fe0c8, number 2
 //! …
-//! 4711: out, references: 1
-//! 4712: out, references: 0, block removed: true
+//! 4711: out; the block is still there
+//! 4712: out; the block is gone
 //! ```
 
 use std::process::{Command, id};
 use std::time::Duration;
 use std::{env, thread};
 
-use shmlock::{ShmLock, uuid::Uuid};
-use shmlock_examples::{Result, args::Args, block::Block};
+use shmlock::{SharedBlock, uuid::Uuid};
+use shmlock_examples::{Result, args::Args};
+use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-const NAME: &str = "shmlock-shared-block";
+/// What is shared. Any bytes are a good value, and there is no padding: `zerocopy` sees to it.
+#[derive(FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+struct Board {
+    last: [u8; 16],
+    writes: u64,
+}
 
 fn main() -> Result<()> {
     let (mut rounds, mut is_copy) = (5, false);
@@ -42,29 +48,19 @@ fn main() -> Result<()> {
 }
 
 fn share(rounds: u64) -> Result<()> {
-    let (pid, lock) = (id(), ShmLock::open(NAME)?);
-    let guard = lock.lock()?;
-    let block = Block::attach(&guard, NAME, 3)?;
-    let [references, high, low] = [0, 1, 2].map(|index| block.word(index));
-    references.add(1);
-    println!("{pid}: in, references: {}", references.get());
-    drop(guard);
-
+    let mut block = SharedBlock::<Board>::open("shmlock-shared-block")?;
+    let (ours, path) = (block.as_lock().uuid(), block.as_lock().path().to_owned());
     for _ in 0..rounds {
-        let guard = lock.lock()?;
-        let (found, ours) = (Uuid::from_u64_pair(high.get(), low.get()), lock.uuid());
-        high.set(ours.as_u64_pair().0);
-        low.set(ours.as_u64_pair().1); // without the lock, another could find half of it
-        println!("{pid}: references: {}, found {found}, wrote {ours}", references.get());
-        drop(guard);
+        let mut board = block.lock()?; // waits for the others; the guard is a `&mut Board`
+        let found = Uuid::from_bytes(board.last);
+        board.last = ours.into_bytes();
+        board.writes += 1;
+        println!("{}: found {found}, wrote {ours}, number {}", id(), board.writes);
+        board.declare_consistent()?; // if an owner died: it had finished what it did, or nothing of it is here
+        drop(board);
         thread::sleep(Duration::from_millis(200));
     }
-
-    let guard = lock.lock()?;
-    references.set(references.get() - 1);
-    print!("{pid}: out, references: {}", references.get());
-    // Whoever was killed has not counted itself out. So it is the kernel that says who is the last, and not the count.
-    println!(", block removed: {}", block.leave(&guard)?);
-    guard.declare_consistent()?; // if an owner died: half a uuid does no harm here
+    drop(block);
+    println!("{}: out; the block is {}", id(), if path.exists() { "still there" } else { "gone" });
     Ok(())
 }
