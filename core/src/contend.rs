@@ -98,7 +98,11 @@ fn recover<F: Fence>(
 }
 
 /// Leaves the queue without leaving others asleep: the wake that we may have used up was also theirs.
-fn step_aside(word: &AtomicU32, seen: Word, arrival: Arrival) -> Word {
+///
+/// [`acquire_contended`] does so by itself. For loops of another shape, such as one in a task that may be dropped: `seen` is
+/// the word last seen. Gives back the word as it is now; **if it is free, the caller owes a wake**. Never blocks.
+#[must_use = "if it is free, the caller owes a wake"]
+pub fn step_aside(word: &AtomicU32, seen: Word, arrival: Arrival) -> Word {
     let mut seen = seen;
     if arrival == Arrival::Waited {
         while !seen.is_free() {

@@ -192,6 +192,15 @@ impl<T: FromBytes + IntoBytes + Immutable> SharedBlock<T> {
         Ok(BlockGuard::new(guard, &mut *self.private))
     }
 
+    /// As [`lock`](Self::lock), waiting in a task; see [`ShmLock::lock_async`].
+    ///
+    /// # Errors
+    /// As [`ShmLock::lock_async`].
+    pub async fn lock_async(&mut self) -> Result<BlockGuard<'_, T>> {
+        let guard = self.lock.lock_async().await?;
+        Ok(BlockGuard::new(guard, &mut *self.private))
+    }
+
     /// The lock itself: who holds it, whether it is healthy, how much it is used. Holding it without a
     /// [`BlockGuard`] keeps others out as well.
     #[must_use]

@@ -129,6 +129,11 @@ pub enum Error {
         /// The lock.
         name: String,
     },
+    /// The handle holds the lock already, perhaps by another task.
+    AlreadyHeld {
+        /// The lock.
+        name: String,
+    },
     /// The file was removed: whoever opens the name now gets another lock.
     Orphaned {
         /// The lock.
@@ -398,6 +403,11 @@ impl fmt::Display for Error {
                 f,
                 "this thread holds lock {name:?} already by another handle, or is inside a call on this one; \
                  release that first or nest by the same handle"
+            ),
+            Self::AlreadyHeld { name } => write!(
+                f,
+                "this handle holds lock {name:?} already, perhaps by another task; give each task a handle of its own \
+                 (try_clone)"
             ),
             Self::Orphaned { name, path } => write!(
                 f,

@@ -317,6 +317,7 @@ impl Drop for ShmLock {
         if !self.shared.is_ours() {
             return; // a forked child: the slot, the word and the mapping are the parent's
         }
+        crate::reactor::forget(self.slot);
         if self.is_held() {
             if self.holds.guards() == 0 {
                 self.holds.merge();
@@ -370,7 +371,7 @@ impl ShmLock {
         Ok(self.shared.region())
     }
 
-    fn holder_now(&self) -> Option<Box<Holder>> {
+    pub(crate) fn holder_now(&self) -> Option<Box<Holder>> {
         Holder::read(self.shared.region(), self.settings.fence).map(Box::new)
     }
 

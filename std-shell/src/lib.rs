@@ -52,6 +52,7 @@ compile_error!(
     "shmlock needs Linux: byte locks of open file descriptions, futexes and tmpfs. shmlock-core runs anywhere"
 );
 
+mod async_lock;
 #[cfg(feature = "block")]
 mod block;
 mod builder;
@@ -65,6 +66,7 @@ mod file;
 mod fork;
 #[cfg(feature = "block")]
 mod former;
+mod futexes;
 mod guard;
 mod header;
 mod hold;
@@ -79,6 +81,7 @@ mod name;
 mod ofd;
 mod outside;
 mod presence;
+mod reactor;
 mod registry;
 mod shm;
 mod signals;
@@ -88,6 +91,7 @@ mod token;
 mod turns;
 mod wait;
 
+pub use async_lock::LockFuture;
 #[cfg(feature = "block")]
 pub use block::{BlockGuard, SharedBlock};
 pub use builder::{Builder, DEFAULT_OPEN_TIMEOUT, DEFAULT_POLL_INTERVAL, FenceScope};

@@ -85,6 +85,24 @@ pub(crate) fn unblocked<R>(blocked: Option<&Blocked>, act: impl FnOnce() -> R) -
     }
 }
 
+/// Runs `act` with every signal held back, but those that a fault of the thread itself raises: a thread that is started by
+/// it begins so, and runs no handler of the program.
+pub(crate) fn with_all_blocked<R>(act: impl FnOnce() -> R) -> R {
+    let mut all = MaybeUninit::uninit();
+    // SAFETY: sigfillset writes a whole set through a valid pointer.
+    unsafe { libc::sigfillset(all.as_mut_ptr()) };
+    // SAFETY: initialised by the call above.
+    let mut all = unsafe { all.assume_init() };
+    for fault in [libc::SIGBUS, libc::SIGSEGV, libc::SIGILL, libc::SIGFPE] {
+        // SAFETY: a valid set, and signal numbers that exist.
+        unsafe { libc::sigdelset(&raw mut all, fault) };
+    }
+    let before = change(libc::SIG_SETMASK, &all);
+    let result = act();
+    change(libc::SIG_SETMASK, &before);
+    result
+}
+
 /// Lets one signal through to this thread. Async-signal-safe.
 pub(crate) fn unblock(signal: libc::c_int) {
     change(libc::SIG_UNBLOCK, &set_of(&[signal]));

@@ -22,6 +22,19 @@ pub fn sleeps_on_a_word(pid: u32) -> bool {
     call.split_whitespace().next().and_then(|call| call.parse().ok()) == Some(libc::SYS_futex)
 }
 
+/// Whether a thread of this process with this name is asleep in `futex_waitv(2)`.
+///
+/// # Panics
+/// If /proc is not there.
+#[must_use]
+pub fn sleeps_on_words(thread: &str) -> bool {
+    let read = |path: std::path::PathBuf| fs::read_to_string(path).unwrap_or_default();
+    fs::read_dir("/proc/self/task").expect("/proc").flatten().map(|task| task.path()).any(|task| {
+        let call = read(task.join("syscall")).split_whitespace().next().and_then(|call| call.parse().ok());
+        read(task.join("comm")).trim_end() == thread && call == Some(libc::SYS_futex_waitv)
+    })
+}
+
 /// Whether the kernel shows what [`sleeps_on_a_word`] looks at.
 #[must_use]
 pub(crate) fn shows_calls() -> bool {

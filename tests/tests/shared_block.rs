@@ -242,7 +242,8 @@ fn a_block_of_another_size_or_schema_is_refused_and_both_are_named() {
         assert!(matches!(error, Error::OtherBlock { .. }), "{error:?}");
         assert_says(&error, words);
     };
-    let (a, b) = ("is a block of 16 bytes with the schema \"pair v1\"", "a block of 8 bytes with the schema \"pair v1\"");
+    let (a, b) =
+        ("is a block of 16 bytes with the schema \"pair v1\"", "a block of 8 bytes with the schema \"pair v1\"");
     let other = folder.unchanged(|| folder.lock("b").schema("pair v1").open_block::<u64>());
     refused(other.expect_err("another size"), &[a, b, "b.shmlock", "choose another name"]);
     let other = folder.unchanged(|| folder.lock("b").schema("pair v2").open_block::<Pair>());

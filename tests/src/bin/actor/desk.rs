@@ -39,8 +39,8 @@ use std::rc::Rc;
 
 use shmlock::{Error, ExitEvent, SharedBlock, ShmLock};
 
-use crate::line::Line;
 use crate::blocks::{self, Numbers};
+use crate::line::Line;
 use crate::{dying, locks, signals, work};
 
 /// What one process or thread has, and whom it listens to.
