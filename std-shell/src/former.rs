@@ -23,10 +23,11 @@ pub(crate) fn clear_away(place: &Place, fd: BorrowedFd<'_>, may_go: impl FnOnce(
     is_nameless(fd)
 }
 
-/// Whether the write lock that says so is one: a sandbox that only pretends to lock grants it to everybody.
+/// Whether the write lock that says so is one: a sandbox that only pretends to lock grants it to everybody, and then it
+/// is not there to be seen.
 fn is_really_alone(place: &Place) -> bool {
     let Ok(Some(other)) = place.open() else { return false };
-    let seen = |byte| ofd::is_locked(other.as_fd(), byte);
+    let seen = |byte| ofd::is_write_locked(other.as_fd(), byte);
     matches!((seen(PRESENCE), seen(UNUSED)), (Ok(true), Ok(false)))
 }
 

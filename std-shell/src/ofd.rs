@@ -50,6 +50,13 @@ pub(crate) fn is_locked(fd: BorrowedFd<'_>, byte: u32) -> Result<bool, Errno> {
     blocking_range(fd, byte).map(|range| range.is_some())
 }
 
+/// Whether another description has the byte to itself: readers do not count.
+#[cfg(feature = "block")]
+pub(crate) fn is_write_locked(fd: BorrowedFd<'_>, byte: u32) -> Result<bool, Errno> {
+    let lock = fcntl(fd, libc::F_OFD_GETLK, libc::F_RDLCK, byte)?;
+    Ok(libc::c_int::from(lock.l_type) != libc::F_UNLCK)
+}
+
 /// The locked bytes of another description that the byte lies in, if there is one.
 pub(crate) fn blocking_range(fd: BorrowedFd<'_>, byte: u32) -> Result<Option<RangeInclusive<u32>>, Errno> {
     let lock = fcntl(fd, libc::F_OFD_GETLK, libc::F_WRLCK, byte)?;

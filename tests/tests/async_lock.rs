@@ -315,27 +315,29 @@ fn a_wake_for_a_future_that_was_dropped_is_passed_on_by_the_thread() {
     if !can(Ability::SleepOnTwoWords) {
         return;
     }
-    let scene = Scene::new();
-    let (name, elsewhere) = (scene.name("l"), scene.name("elsewhere"));
-    let (mut holder, mut waiter) = (actor!("{name}"), actor!("{name} poll=3600000"));
-    let open = |name: &str| quietly(|| ShmLock::builder(name).poll_interval(NEVER).open()).expect(HERE);
-    let (lock, there, there_too) = (open(&name), open(&elsewhere), open(&elsewhere));
-    let _guard = there.lock().expect("free");
-    let bell = Bell::new();
-    let mut keeps_it_busy = there_too.lock_async();
-    assert!(poll(&mut keeps_it_busy, &bell).is_pending());
-    for _ in 0..rounds(20) {
-        holder.ask("lock l");
-        let mut waiting = lock.lock_async();
-        assert!(poll(&mut waiting, &bell).is_pending());
-        until(|| shmlock_tests::proc::sleeps_on_words("shmlock-async"));
-        drop(waiting);
-        waiter.tell("lock l");
-        shmlock_tests::proc::falls_asleep_on_a_word(waiter.pid());
-        holder.ask("release l");
-        waiter.done();
-        waiter.ask("release l");
-    }
+    alone!(|| {
+        let scene = Solo::new();
+        let (name, elsewhere) = (scene.name("l"), scene.name("elsewhere"));
+        let (mut holder, mut waiter) = (actor!("{name}"), actor!("{name} poll=3600000"));
+        let open = |name: &str| quietly(|| ShmLock::builder(name).poll_interval(NEVER).open()).expect(HERE);
+        let (lock, there, there_too) = (open(&name), open(&elsewhere), open(&elsewhere));
+        let _guard = there.lock().expect("free");
+        let bell = Bell::new();
+        let mut keeps_it_busy = there_too.lock_async();
+        assert!(poll(&mut keeps_it_busy, &bell).is_pending());
+        for _ in 0..rounds(20) {
+            holder.ask("lock l");
+            let mut waiting = lock.lock_async();
+            assert!(poll(&mut waiting, &bell).is_pending());
+            until(|| shmlock_tests::proc::sleeps_on_words("shmlock-async"));
+            drop(waiting);
+            waiter.tell("lock l");
+            shmlock_tests::proc::falls_asleep_on_a_word(waiter.pid());
+            holder.ask("release l");
+            waiter.done();
+            waiter.ask("release l");
+        }
+    });
 }
 
 #[test]

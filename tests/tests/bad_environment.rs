@@ -151,6 +151,8 @@ fn a_sandbox_that_only_pretends_does_not_take_the_file_from_those_who_use_it() {
     let folder = Folder::new(&scene);
     let lock = folder.lock("l").open().expect(NEVER);
     among_pretenders(|| assert_seen_through(&folder.lock("l").open().expect_err("nothing was locked")));
+    // Who wants a block would clear a lock away that nobody uses.
+    among_pretenders(|| drop(folder.lock("l").open_block::<u64>().expect_err("nothing was locked")));
     assert!(!lock.check().expect(NEVER).orphaned, "the file was removed while the lock is in use");
     assert_eq!(folder.names(), ["l.shmlock"]);
 }
@@ -173,6 +175,13 @@ fn where_nameless_files_are_missing_the_lock_is_made_in_two_steps() {
             assert_eq!((meta.len(), std::os::unix::fs::MetadataExt::mode(&meta) & 0o7777), (192, 0o666));
             assert!(lock.try_lock().expect(NEVER).is_some());
             drop(lock);
+            assert!(folder.names().is_empty());
+            let mut block =
+                folder.lock("l").schema("s").open_block_with(|number| *number = 7_u64).expect("in two steps");
+            assert_eq!(*block.lock().expect("free"), 7);
+            assert_eq!(fs::metadata(folder.file("l")).expect("it is there").len(), 200);
+            assert!(folder.lock("l").schema("s").open_block::<u64>().is_ok() && folder.lock("l").open().is_ok());
+            drop(block);
             assert!(folder.names().is_empty());
         });
     }
