@@ -213,21 +213,26 @@ impl<'a, F: Fence> RegionLock<'a, F> {
             let word = self.region.owner_word();
             let acquisition = match protocol::try_acquire(word, self.me, Arrival::Fresh, self.fence) {
                 Ok(acquisition) => acquisition,
-                Err(_) => {
-                    let won = contend::acquire_contended(word, self.me, self.fence, liveness, wait);
-                    let acquisition = won.map_err(|seen| {
-                        // The wake that we used up may have been meant for others.
-                        self.wake(if seen.is_free() { Wake::One } else { Wake::Nobody });
-                        Error::Busy { seen }
-                    })?;
-                    self.region.count_contended();
-                    acquisition
-                }
+                Err(_) => self.contend(wait, liveness)?,
             };
             self.begin(acquisition);
         }
         self.holds.set(holds);
         Ok(())
+    }
+
+    #[cold]
+    fn contend(&self, wait: &mut impl Wait, liveness: &mut impl Liveness) -> Result<Acquisition, Error> {
+        let word = self.region.owner_word();
+        let won = contend::acquire_contended(word, self.me, self.fence, liveness, wait).map_err(|seen| {
+            // The wake that we used up may have been meant for others.
+            self.wake(if seen.is_free() { Wake::One } else { Wake::Nobody });
+            Error::Busy { seen }
+        });
+        if won.is_ok() {
+            self.region.count_contended();
+        }
+        won
     }
 
     fn begin(&self, acquisition: Acquisition) {

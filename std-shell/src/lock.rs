@@ -204,7 +204,7 @@ impl ShmLock {
     ///
     /// Send the handle to another thread only while it holds nothing. Otherwise the thread that acquired counts as the
     /// holder: it gets [`Error::WouldDeadlock`] by its other handles, its signals stay blocked
-    /// ([`BlockSignals::WhileHeld`](crate::BlockSignals::WhileHeld)), and [`ExitHandlers`](crate::ExitHandlers) give the
+    /// ([`BlockSignals::WhileHeld`]), and [`ExitHandlers`](crate::ExitHandlers) give the
     /// lock back when *it* exits, although the section goes on elsewhere until the process has ended.
     ///
     /// # Errors

@@ -26,7 +26,7 @@ use crate::header::{HEADER_OFFSET, Header};
 /// # Invariants
 ///
 /// 1. `address` is the start of a shared, readable and writable mapping of `len` bytes that we made; `len` is at least
-///    [`DATA_OFFSET`](crate::header::DATA_OFFSET).
+///    192, where the data begins.
 /// 2. Nobody but the drop unmaps it.
 #[derive(Debug)]
 pub(crate) struct Mapping {

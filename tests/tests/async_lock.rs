@@ -276,7 +276,7 @@ fn a_handle_that_holds_the_lock_is_not_shared_with_another_task() {
     let answer = poll(&mut lock.lock_async(), &bell);
     let Poll::Ready(Err(error @ Error::AlreadyHeld { .. })) = answer else { panic!("{answer:?}") };
     assert!(error.to_string().contains("give each task a handle of its own"));
-    assert_eq!(lock.is_held(), true);
+    assert!(lock.is_held());
     drop(guard);
     assert!(!lock.is_held(), "the refusal took nothing");
     assert!(matches!(poll(&mut lock.lock_async(), &bell), Poll::Ready(Ok(_))));
@@ -479,7 +479,9 @@ fn many_tasks_and_other_processes_all_get_their_turn_one_at_a_time() {
         });
     }
     runtime.block_on(tasks);
-    others.iter_mut().for_each(|other| drop(other.done()));
+    for other in &mut others {
+        other.done();
+    }
     assert_eq!(account.balance(), (TASKS + 2) * each);
 }
 

@@ -60,7 +60,9 @@ fn of_many_who_come_at_once_exactly_one_creates_it() {
         for (number, actor) in actors.iter_mut().enumerate() {
             actor.tell(format_args!("block b {name} create={}:{}", number + 1, account.path()));
         }
-        actors.iter_mut().for_each(|actor| drop(actor.done()));
+        for actor in &mut actors {
+            actor.done();
+        }
         let found: Vec<_> = actors.iter_mut().map(|actor| actor.ask("read b")).collect();
         assert!(found.iter().all(|one| one == &found[0] && one.ends_with("not told")), "{found:?}");
         assert_eq!(account.rounds.load(Relaxed), 1);
@@ -213,7 +215,9 @@ fn nothing_is_lost_among_processes_and_threads() {
     for user in &mut users {
         user.tell(format_args!("add b {each}"));
     }
-    users.iter_mut().for_each(|user| drop(user.done()));
+    for user in &mut users {
+        user.done();
+    }
     assert_eq!(users[0].ask("read b"), format!("{} not told", 4 * each));
 
     let mut block = quietly(|| SharedBlock::<Pair>::open(&scene.name("threads"))).expect(HERE);
