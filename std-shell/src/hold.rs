@@ -104,7 +104,10 @@ impl ShmLock {
         let taken = self.holds.in_transition(|| self.take_outermost(patience), is_taken);
         self.holds.is_not_plain(); // it may have to unblock signals, or to tell of a death
         // Reported only now: a logger is foreign code, which may panic or use this very lock.
-        let taken = taken?;
+        let taken = taken.inspect_err(|error| log::debug!("tried {self}: {error}"))?;
+        if taken.is_none() {
+            log::debug!("tried {self}: another holds it, and one try was asked for");
+        }
         if let Some(acquisition) = taken {
             log::debug!("acquired {self}");
             if acquisition.owner_died {
@@ -318,6 +321,7 @@ impl Drop for ShmLock {
             return; // a forked child: the slot, the word and the mapping are the parent's
         }
         crate::reactor::forget(self.slot);
+        log::debug!("closing {self}");
         if self.is_held() {
             if self.holds.guards() == 0 {
                 self.holds.merge();

@@ -119,8 +119,7 @@ impl ShmLock {
             fence: settings.fence,
             identity: shared.identity(),
         });
-        log::debug!("opened lock {name} ({uuid})");
-        Ok(Self {
+        let lock = Self {
             name,
             uuid,
             token,
@@ -136,7 +135,9 @@ impl ShmLock {
             turns: Turns::new(),
             slot,
             shared,
-        })
+        };
+        log::debug!("opened {lock}");
+        Ok(lock)
     }
 
     /// Another handle on the same lock, for another thread; with the same settings and description.

@@ -36,6 +36,14 @@ type Format = Arc<dyn Fn(&Line<'_>) -> String + Send + Sync>;
 
 /// Builds the process's logger.
 ///
+/// It is what the Python package has in `create_logger(name, level, file_path, level_file, use_colored_logs, fmt)`:
+/// [`new`](Self::new), [`level`](Self::level), [`file`](Self::file) with its level, [`colors`](Self::colors),
+/// [`format`](Self::format). But it is the whole process's, as Rust's loggers are, and not each lock's own.
+///
+/// What the locks log, each with name, uuid and description: at `Debug` that one was opened, tried in vain and why,
+/// acquired, is being released, is being closed; at `Warn` that a dead owner was replaced, that a handle was used in a forked
+/// child, that a guard was leaked, that the owner word was overwritten.
+///
 /// # Examples
 /// ```no_run
 /// use log::LevelFilter;
@@ -54,6 +62,13 @@ pub struct Logger {
     file: Option<(PathBuf, LevelFilter)>,
     colors: bool,
     format: Format,
+}
+
+impl Default for Logger {
+    /// A logger with the name `shmlock`.
+    fn default() -> Self {
+        Self::new("shmlock")
+    }
 }
 
 impl Logger {

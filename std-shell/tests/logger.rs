@@ -2,10 +2,79 @@
 
 #![cfg(feature = "logger")]
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read;
+use std::process::{Command, Stdio};
 
 use log::LevelFilter;
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use shmlock::{Logger, ShmLock};
+
+/// Set in a process that is to log something: how.
+const TOLD: &str = "SHMLOCK_LOGGER_TEST";
+
+/// In a process of its own: what it writes to standard error, which is that terminal or a pipe.
+fn said(how: &str, no_color: &str, terminal: Option<File>) -> String {
+    let program = std::env::current_exe().unwrap();
+    let mut command = Command::new(program);
+    command.args(["the_process_that_logs", "--exact", "--nocapture"]).env(TOLD, how).env("NO_COLOR", no_color);
+    command.stdin(Stdio::null()).stdout(Stdio::null());
+    let Some(slave) = terminal else {
+        return String::from_utf8(command.stderr(Stdio::piped()).output().unwrap().stderr).unwrap();
+    };
+    assert!(command.stderr(slave).status().unwrap().success());
+    String::new()
+}
+
+/// Logs as told; a test of nothing if nobody tells.
+#[test]
+fn the_process_that_logs() {
+    let Ok(how) = std::env::var(TOLD) else { return };
+    let logger = match how.as_str() {
+        "default" => Logger::default(),
+        "plain" => Logger::new("belt").colors(false),
+        "loud" => Logger::new("belt").level(LevelFilter::Debug).format(|line| format!("{}!", line.message)),
+        how => panic!("not a way to log: {how}"),
+    };
+    logger.install().unwrap();
+    log::debug!("a detail");
+    log::info!("a fact");
+    log::warn!("a warning");
+    log::error!("an error");
+}
+
+#[test]
+fn by_default_standard_error_gets_what_is_grave_enough_with_time_name_and_level_on_each_line() {
+    let text = said("default", "", None);
+    let lines: Vec<_> = text.lines().map(|line| line.split_once(" - ").unwrap()).collect();
+    let without_time: Vec<_> = lines.iter().map(|(_, rest)| *rest).collect();
+    assert_eq!(without_time, ["shmlock - INFO - a fact", "shmlock - WARN - a warning", "shmlock - ERROR - an error"]);
+    assert!(lines.iter().all(|(time, _)| time.len() == 24 && time.ends_with('Z')), "{text}");
+    assert_eq!(said("loud", "", None), "a detail!\na fact!\na warning!\nan error!\n");
+}
+
+#[test]
+fn a_terminal_gets_colours_unless_somebody_objects_and_a_pipe_never_does() {
+    let on_a_terminal = |how, no_color| {
+        let mut master = File::from(openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap());
+        grantpt(&master).unwrap();
+        unlockpt(&master).unwrap();
+        let name = ptsname(&master, Vec::new()).unwrap();
+        let slave = File::options().read(true).write(true).open(name.to_str().unwrap()).unwrap();
+        said(how, no_color, Some(slave));
+        let mut text = Vec::new();
+        let _ = master.read_to_end(&mut text); // ends by an error once nobody has the terminal open
+        String::from_utf8(text).unwrap()
+    };
+    let coloured = on_a_terminal("default", "");
+    assert!(coloured.contains("\x1b[33m") && coloured.contains("WARN - a warning\x1b[0m"), "{coloured:?}");
+    assert!(coloured.contains("\x1b[31m") && coloured.contains("INFO - a fact"), "{coloured:?}");
+    for (how, no_color) in [("plain", ""), ("default", "1")] {
+        let text = on_a_terminal(how, no_color);
+        assert!(text.contains("a warning") && !text.contains('\x1b'), "{text:?}");
+    }
+    assert!(!said("default", "", None).contains('\x1b'));
+}
 
 #[test]
 fn events_reach_the_file_at_its_own_level_and_in_the_format_asked_for() {

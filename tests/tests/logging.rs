@@ -1,0 +1,126 @@
+//! What the locks log: everything that happens to them, at its level, with name, uuid and description.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use log::{Level, LevelFilter, Log, Metadata, Record};
+use shmlock::{Error, ShmLock};
+use shmlock_tests::hostile::{Folder, Intruder, Solo, fork};
+use shmlock_tests::{Ability, alone, can};
+
+/// Keeps all lines.
+struct Keeper(Mutex<Vec<(Level, String)>>);
+
+static KEPT: Keeper = Keeper(Mutex::new(Vec::new()));
+
+impl Log for Keeper {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.push((record.level(), record.args().to_string()));
+    }
+
+    fn flush(&self) {}
+}
+
+fn begin(level: LevelFilter) {
+    log::set_logger(&KEPT).expect("nobody else logs here");
+    log::set_max_level(level);
+}
+
+/// What has been logged since the last time.
+fn lines() -> Vec<(Level, String)> {
+    std::mem::take(&mut KEPT.0.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// The one line since the last time: its level, and that it has all these words in it.
+fn assert_logged(level: Level, lock: &ShmLock, words: &str) {
+    let lines = lines();
+    let [(found, line)] = lines.as_slice() else { panic!("one line with {words:?}: {lines:?}") };
+    let (name, uuid, description) = (lock.name(), lock.uuid().to_string(), lock.description());
+    assert_eq!(*found, level, "{line}");
+    for part in [name, &uuid, &description, words] {
+        assert!(line.contains(part), "{part:?} is not in: {line}");
+    }
+}
+
+#[test]
+fn every_event_of_a_lock_is_logged_at_its_level_with_who_it_is() {
+    alone!(|| {
+        let scene = Solo::new();
+        let folder = Folder::new(&scene);
+        begin(LevelFilter::Debug);
+        let lock = folder.lock("conveyor").description("belt 7").open().expect("a new lock");
+        assert_logged(Level::Debug, &lock, "opened");
+        let guard = lock.lock().expect("free");
+        assert_logged(Level::Debug, &lock, "acquired");
+        let other = folder.lock("conveyor").description("belt 8").open().expect("a lock");
+        drop(lines());
+        assert!(other.try_lock().expect("a lock").is_none());
+        assert_logged(Level::Debug, &other, "tried");
+        assert!(other.lock().is_err());
+        assert_logged(Level::Debug, &other, "this thread holds");
+        drop(guard);
+        assert_logged(Level::Debug, &lock, "releasing");
+        Intruder::on(&folder.file("conveyor")).scribble(0, 1); // a core that nobody here can tell the life of
+        assert!(other.try_lock_for(Duration::from_millis(1)).is_err());
+        assert_logged(Level::Debug, &other, "was not free within");
+        Intruder::on(&folder.file("conveyor")).scribble(0, 0);
+        drop(other);
+        assert!(lines().iter().any(|(level, line)| *level == Level::Debug && line.contains("closing")));
+    });
+}
+
+#[test]
+fn what_somebody_should_look_at_is_a_warning() {
+    alone!(|| {
+        let scene = Solo::new();
+        let folder = Folder::new(&scene);
+        begin(LevelFilter::Warn);
+        let open = |text| folder.lock("conveyor").description(text).open().expect("a lock");
+        let (lock, doomed) = (open("belt 7"), open("doomed"));
+        let uuid = doomed.uuid().to_string();
+        std::mem::forget(doomed.lock().expect("free"));
+        assert_eq!(lines(), [], "nothing yet is worth a warning");
+        drop(doomed);
+        let left = lines();
+        assert!(left.len() == 1 && left[0].1.contains("leaked") && left[0].1.contains(&uuid), "{left:?}");
+        let guard = lock.lock().expect("a dead owner's");
+        assert_logged(
+            Level::Warn,
+            &lock,
+            &format!("taken over from a dead owner, pid {}, uuid {uuid}", std::process::id()),
+        );
+        drop(guard);
+        let guard = lock.lock().expect("free");
+        assert_logged(Level::Warn, &lock, "nobody has declared the data consistent");
+        guard.declare_consistent().expect("held");
+        Intruder::on(&folder.file("conveyor")).scribble(0, 0);
+        assert!(guard.release().is_err());
+        assert_logged(Level::Warn, &lock, "overwritten");
+        assert!(lock.lock().expect("free").release().is_ok());
+        assert_eq!(lines(), []);
+    });
+}
+
+#[test]
+fn a_forked_handle_is_a_warning() {
+    if !can(Ability::KeepMemoryFromChildren) {
+        return;
+    }
+    alone!(|| {
+        let scene = Solo::new();
+        let folder = Folder::new(&scene);
+        begin(LevelFilter::Warn);
+        let lock = folder.lock("conveyor").description("belt 7").open().expect("a new lock");
+        fork(|_| {
+            assert!(matches!(lock.lock(), Err(Error::ForkedHandle { .. })));
+            assert_logged(Level::Warn, &lock, "used in a forked child");
+        })
+        .ends_well();
+        assert_eq!(lines(), []);
+    });
+}
