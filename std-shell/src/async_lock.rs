@@ -254,3 +254,13 @@ impl fmt::Debug for LockFuture<'_> {
             .finish_non_exhaustive()
     }
 }
+
+/// The future stays on its thread, as the guard that it ends in does:
+/// ```compile_fail,E0277
+/// fn spawn(task: impl Future + Send) {}
+/// # use std::future::Future;
+/// let lock = shmlock::ShmLock::open("x").unwrap();
+/// spawn(lock.lock_async());
+/// ```
+#[cfg(doctest)]
+struct NotSend;

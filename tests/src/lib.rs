@@ -20,6 +20,7 @@
 mod ability;
 mod account;
 mod actor;
+mod bell;
 pub mod hostile;
 pub mod proc;
 mod runner;
@@ -30,6 +31,7 @@ pub mod step;
 pub use ability::{Ability, can, skipped};
 pub use account::Account;
 pub use actor::{Actor, Peer, Voice};
+pub use bell::{Bell, poll};
 pub use scene::{Scene, bound, quietly, rounds, until};
 pub use shared::{Shared, Words};
 

@@ -22,6 +22,17 @@ pub fn sleeps_on_a_word(pid: u32) -> bool {
     call.split_whitespace().next().and_then(|call| call.parse().ok()) == Some(libc::SYS_futex)
 }
 
+/// How many threads of this process have this name.
+///
+/// # Panics
+/// If /proc is not there.
+#[must_use]
+pub fn threads_named(name: &str) -> usize {
+    let names = fs::read_dir("/proc/self/task").expect("/proc").flatten();
+    let names = names.filter_map(|task| fs::read_to_string(task.path().join("comm")).ok());
+    names.filter(|found| found.trim_end() == name).count()
+}
+
 /// Whether a thread of this process with this name is asleep in `futex_waitv(2)`.
 ///
 /// # Panics

@@ -5,15 +5,13 @@ use std::fs;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
-use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{self, Thread};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use shmlock::{Error, ExitEvent, Guard, SharedBlock, ShmLock, WaitStrategy};
-use shmlock_tests::hostile::{Denied, Folder, If, Intruder, Solo, deny, fork};
-use shmlock_tests::{Ability, Account, Scene, actor, alone, can, quietly, rounds, until};
+use shmlock_tests::hostile::{Denied, Folder, If, Intruder, Solo, deny};
+use shmlock_tests::proc::{falls_asleep_on_a_word, threads_named};
+use shmlock_tests::{Ability, Account, Bell, Scene, actor, alone, can, poll, quietly, rounds};
 
 const HERE: &str = "a lock of this process";
 
@@ -51,48 +49,6 @@ async fn step_back() {
     .await;
 }
 
-/// A waker that counts, and unparks the thread that made it.
-struct Bell {
-    rung: AtomicU32,
-    thread: Thread,
-}
-
-impl Wake for Bell {
-    fn wake(self: Arc<Self>) {
-        self.rung.fetch_add(1, Relaxed); // partner: `is_rung`, ordered by the unparking
-        self.thread.unpark();
-    }
-}
-
-impl Bell {
-    fn new() -> Arc<Self> {
-        Arc::new(Self { rung: AtomicU32::new(0), thread: thread::current() })
-    }
-
-    fn is_rung(&self) -> bool {
-        self.rung.load(Relaxed) > 0 // partner: `wake`
-    }
-
-    /// Sleeps until it is rung. The watchdog bounds it.
-    fn wait(&self) {
-        while !self.is_rung() {
-            thread::park();
-        }
-    }
-}
-
-/// Polls once with this bell.
-fn poll<F: Future + Unpin>(future: &mut F, bell: &Arc<Bell>) -> Poll<F::Output> {
-    Pin::new(future).poll(&mut Context::from_waker(&Waker::from(Arc::clone(bell))))
-}
-
-/// How many threads of this process sleep for tasks.
-fn helpers() -> usize {
-    let tasks = fs::read_dir("/proc/self/task").expect("/proc");
-    let names = tasks.filter_map(|task| fs::read_to_string(task.ok()?.path().join("comm")).ok());
-    names.filter(|name| name.trim_end() == "shmlock-async").count()
-}
-
 #[test]
 fn a_free_lock_is_had_at_the_first_poll_and_without_a_thread() {
     alone!(|| {
@@ -104,7 +60,7 @@ fn a_free_lock_is_had_at_the_first_poll_and_without_a_thread() {
             drop(guard);
             drop(lock.lock_async_for(Duration::ZERO).await.expect("one try is enough"));
         });
-        assert_eq!(helpers(), 0);
+        assert_eq!(threads_named("shmlock-async"), 0);
         assert_eq!(lock.statistics().expect(HERE).contended, 0);
     });
 }
@@ -282,80 +238,6 @@ fn a_handle_that_holds_the_lock_is_not_shared_with_another_task() {
     assert!(matches!(poll(&mut lock.lock_async(), &bell), Poll::Ready(Ok(_))));
 }
 
-/// The release wakes whoever slept first: the thread that sleeps for the task. If the task is dropped before it is polled,
-/// the wake is due to the next.
-#[test]
-fn a_future_dropped_after_its_wake_passes_the_wake_on() {
-    if !can(Ability::SleepOnTwoWords) {
-        return;
-    }
-    let scene = Scene::new();
-    let name = scene.name("l");
-    let (mut holder, mut waiter) = (actor!("{name}"), actor!("{name} poll=3600000"));
-    let lock = quietly(|| ShmLock::builder(&name).poll_interval(NEVER).open()).expect(HERE);
-    for _ in 0..rounds(20) {
-        holder.ask("lock l");
-        let bell = Bell::new();
-        let mut waiting = lock.lock_async();
-        assert!(poll(&mut waiting, &bell).is_pending());
-        waiter.tell("lock l");
-        shmlock_tests::proc::falls_asleep_on_a_word(waiter.pid());
-        holder.ask("release l");
-        // Either the thread took the wake, and we pass it on; or the waiter had it, and has the lock.
-        drop(waiting);
-        waiter.done();
-        waiter.ask("release l");
-    }
-}
-
-/// The thread goes on sleeping on the word of a future that has been dropped, for it has others to sleep for, and is first
-/// in the kernel's queue.
-#[test]
-fn a_wake_for_a_future_that_was_dropped_is_passed_on_by_the_thread() {
-    if !can(Ability::SleepOnTwoWords) {
-        return;
-    }
-    alone!(|| {
-        let scene = Solo::new();
-        let (name, elsewhere) = (scene.name("l"), scene.name("elsewhere"));
-        let (mut holder, mut waiter) = (actor!("{name}"), actor!("{name} poll=3600000"));
-        let open = |name: &str| quietly(|| ShmLock::builder(name).poll_interval(NEVER).open()).expect(HERE);
-        let (lock, there, there_too) = (open(&name), open(&elsewhere), open(&elsewhere));
-        let _guard = there.lock().expect("free");
-        let bell = Bell::new();
-        let mut keeps_it_busy = there_too.lock_async();
-        assert!(poll(&mut keeps_it_busy, &bell).is_pending());
-        for _ in 0..rounds(20) {
-            holder.ask("lock l");
-            let mut waiting = lock.lock_async();
-            assert!(poll(&mut waiting, &bell).is_pending());
-            until(|| shmlock_tests::proc::sleeps_on_words("shmlock-async"));
-            drop(waiting);
-            waiter.tell("lock l");
-            shmlock_tests::proc::falls_asleep_on_a_word(waiter.pid());
-            holder.ask("release l");
-            waiter.done();
-            waiter.ask("release l");
-        }
-    });
-}
-
-#[test]
-fn a_future_dropped_while_the_lock_is_held_leaves_the_mark_for_others() {
-    let scene = Scene::new();
-    let name = scene.name("l");
-    let mut holder = actor!("{name}");
-    let lock = quietly(|| ShmLock::open(&name)).expect(HERE);
-    holder.ask("lock l");
-    let bell = Bell::new();
-    let mut waiting = lock.lock_async();
-    assert!(poll(&mut waiting, &bell).is_pending());
-    holder.ask("release l");
-    holder.ask("lock l"); // the mark has gone with the release
-    drop(waiting);
-    assert!(lock.check().expect(HERE).waiters, "the wake that it used up may have been another's");
-}
-
 #[test]
 fn a_task_that_gets_the_lock_after_waiting_keeps_the_mark_for_others() {
     if !can(Ability::SleepOnTwoWords) {
@@ -370,7 +252,7 @@ fn a_task_that_gets_the_lock_after_waiting_keeps_the_mark_for_others() {
     let mut waiting = lock.lock_async();
     assert!(poll(&mut waiting, &bell).is_pending());
     waiter.tell("lock l");
-    shmlock_tests::proc::falls_asleep_on_a_word(waiter.pid());
+    falls_asleep_on_a_word(waiter.pid());
     holder.ask("release l");
     if let Poll::Ready(guard) = poll(&mut waiting, &bell) {
         assert!(lock.check().expect(HERE).waiters, "one wake was not enough for two");
@@ -378,74 +260,6 @@ fn a_task_that_gets_the_lock_after_waiting_keeps_the_mark_for_others() {
     }
     drop(waiting);
     waiter.done();
-}
-
-#[test]
-fn when_nobody_waits_any_more_the_thread_ends_and_it_comes_back_when_it_is_needed() {
-    alone!(|| {
-        let scene = Solo::new();
-        let name = scene.name("l");
-        let holder = ShmLock::open(&name).expect(HERE);
-        let lock = ShmLock::builder(&name).poll_interval(NEVER).open().expect(HERE);
-        for _ in 0..3 {
-            let guard = holder.lock().expect("free");
-            let bell = Bell::new();
-            let mut waiting = lock.lock_async();
-            assert!(poll(&mut waiting, &bell).is_pending());
-            until(|| helpers() == 1); // it gives itself its name
-            drop(waiting);
-            drop(guard);
-            until(|| helpers() == 0);
-        }
-    });
-}
-
-#[test]
-fn a_future_that_is_forgotten_costs_nothing_but_its_mark_even_if_its_handle_is_closed() {
-    alone!(|| {
-        let scene = Solo::new();
-        let name = scene.name("l");
-        let interval = Duration::from_millis(1);
-        let holder = ShmLock::open(&name).expect(HERE);
-        let guard = holder.lock().expect("free");
-        for _ in 0..rounds(50) {
-            let lock = ShmLock::builder(&name).poll_interval(NEVER).open().expect(HERE);
-            let bell = Bell::new();
-            let mut waiting = lock.lock_async();
-            assert!(poll(&mut waiting, &bell).is_pending());
-            std::mem::forget(waiting);
-            drop(lock); // unmaps the word that is slept on
-            let other = ShmLock::builder(&name).poll_interval(interval).open().expect(HERE);
-            let mut waiting = other.lock_async();
-            assert!(poll(&mut waiting, &bell).is_pending());
-            bell.wait(); // the thread has looked at its list since
-        }
-        drop(guard);
-        until(|| helpers() == 0);
-    });
-}
-
-#[test]
-fn a_waker_that_panics_does_not_keep_the_others_asleep() {
-    struct Bomb;
-    impl Wake for Bomb {
-        fn wake(self: Arc<Self>) {
-            std::panic::resume_unwind(Box::new("a waker of bad manners"));
-        }
-    }
-    let scene = Scene::new();
-    let name = scene.name("l");
-    let open = || quietly(|| ShmLock::builder(&name).poll_interval(Duration::from_millis(1)).open()).expect(HERE);
-    let (holder, one, other) = (open(), open(), open());
-    let _guard = holder.lock().expect("free");
-    for _ in 0..10 {
-        let mut bad = one.lock_async();
-        assert!(Pin::new(&mut bad).poll(&mut Context::from_waker(&Waker::from(Arc::new(Bomb)))).is_pending());
-        let bell = Bell::new();
-        let mut good = other.lock_async();
-        assert!(poll(&mut good, &bell).is_pending());
-        bell.wait();
-    }
 }
 
 /// More than the kernel can sleep on in one call; and contenders from elsewhere.
@@ -522,46 +336,6 @@ fn a_task_that_polls_by_the_clock_marks_nothing() {
     holder.ask("release l");
     bell.wait();
     assert!(matches!(poll(&mut waiting, &bell), Poll::Ready(Ok(_))));
-}
-
-#[test]
-fn a_forked_child_leaves_its_parents_waits_alone_and_has_a_thread_of_its_own() {
-    if !can(Ability::KeepMemoryFromChildren) {
-        return;
-    }
-    alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
-        let open = || folder.lock("l").poll_interval(Duration::from_millis(1)).open().expect(HERE);
-        let (holder, lock) = (open(), open());
-        let guard = holder.lock().expect("free");
-        let bell = Bell::new();
-        let mut waiting = Some(lock.lock_async());
-        assert!(poll(waiting.as_mut().expect("ours"), &bell).is_pending());
-        let child = fork(|line| {
-            let mut copy = waiting.take().expect("the child's copy");
-            let bell = Bell::new();
-            assert!(matches!(poll(&mut copy, &bell), Poll::Ready(Err(Error::ForkedHandle { .. }))));
-            drop(copy);
-            let own = open();
-            let mut waiting = own.lock_async();
-            assert!(poll(&mut waiting, &bell).is_pending(), "the parent holds it");
-            line.ready();
-            bell.wait(); // an interval is over: its own thread says so
-            loop {
-                match poll(&mut waiting, &Bell::new()) {
-                    Poll::Ready(guard) => break drop(guard.expect("it comes free")),
-                    Poll::Pending => thread::yield_now(),
-                }
-            }
-        });
-        child.line().wait();
-        drop(guard);
-        child.ends_well();
-        let mut waiting = waiting.expect("ours");
-        bell.wait();
-        assert!(matches!(poll(&mut waiting, &bell), Poll::Ready(Ok(_))), "undisturbed");
-    });
 }
 
 #[test]

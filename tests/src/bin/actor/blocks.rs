@@ -10,7 +10,6 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use crate::desk::{Desk, Done};
 use crate::line::Line;
-use crate::locks;
 use crate::work::{millis, number};
 
 /// What is shared: large enough that a process can be killed while it copies.
@@ -141,8 +140,4 @@ pub(crate) fn consistent(desk: &mut Desk, id: &str, value: &str) -> Result<Done,
     guard.fill(number(value));
     guard.declare_consistent()?;
     Ok(Done::well(()))
-}
-
-pub(crate) fn health(desk: &mut Desk, id: &str) -> Result<Done, Error> {
-    Ok(Done::said(&locks::health(block(desk, id).as_lock().check()?)))
 }

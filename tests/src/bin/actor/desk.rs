@@ -29,7 +29,6 @@
 //! | `read ID` | the number that they all are, or `torn`; whether we were told of a death |
 //! | `fill ID N`, `add ID ROUNDS`, `mend ID N` | makes them all this number, so many more, or mends them to it |
 //! | `hold ID N`, `race ID` | fills in the number, or one after the other, and never ends |
-//! | `health ID` | as `check`, of a block |
 //! | `fork SOCKET`, `thread SOCKET [ID]` | branches off; see `Voice::fork` |
 //! | `reap PID` | waits for a forked child; `exit N` or `signal N` |
 //! | `die x none |
@@ -189,7 +188,6 @@ impl Desk {
             ["mend", id, value] => blocks::consistent(self, id, value),
             ["hold", id, value] => blocks::hold(self, id, value),
             ["race", id] => blocks::race(self, id),
-            ["health", id] => blocks::health(self, id),
             ["handlers", which] => signals::install_exit_handlers(which),
             ["note", signal] => Ok(signals::note(work::number(signal))),
             ["note", signal, "info"] => Ok(signals::note_with_info(work::number(signal))),
