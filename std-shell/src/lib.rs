@@ -59,6 +59,7 @@ mod fork;
 mod guard;
 mod hold;
 mod inspect;
+mod lifeline;
 mod liveness;
 mod lock;
 #[cfg(feature = "logger")]
@@ -69,6 +70,7 @@ mod ofd;
 mod outside;
 mod presence;
 mod registry;
+mod remains;
 mod shm;
 mod signals;
 mod thread;
@@ -87,6 +89,7 @@ pub use lock::ShmLock;
 pub use logger::{Line, Logger};
 pub use name::NAME_MAX;
 pub use outside::Inspection;
+pub use remains::{Cleaning, CrashMark, Marked, locks, locks_in};
 pub use signals::BlockSignals;
 pub use wait::WaitStrategy;
 

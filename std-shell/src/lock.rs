@@ -16,6 +16,7 @@ use crate::file::Place;
 use crate::guard::{Guard, Recovered};
 use crate::hold::{self, IN_TRANSITION, Loss};
 use crate::inspect::{Health, Holder, boot_seconds};
+use crate::lifeline::Lifeline;
 use crate::name::Name;
 use crate::registry::{self, Entry, Slot};
 use crate::shm::{Keep, Shared};
@@ -72,6 +73,8 @@ pub struct ShmLock {
     pub(crate) recovered: RefCell<Option<Recovered>>,
     pub(crate) blocked: RefCell<Option<Blocked>>,
     pub(crate) slot: &'static Slot,
+    /// See `lifeline.rs`.
+    pub(crate) lifeline: Option<Lifeline>,
     // Last: its drop unmaps what the others look at.
     pub(crate) shared: Shared,
 }
@@ -96,10 +99,11 @@ impl ShmLock {
         let _ = boot_seconds();
         let system = |errno| Error::System { operation: "get random bytes for", path: place.path.clone(), errno };
         let uuid = uuid::Builder::from_random_bytes(token::random_bytes().map_err(system)?).into_uuid();
-        let (shared, token) = Shared::enter(place, Keep::Marked, settings.open_timeout, |a, region| {
+        let (shared, (token, lifeline)) = Shared::enter(place, Keep::Marked, settings.open_timeout, |a, region| {
             let token = token::draw(a).map_err(|errno| place.no_token(errno))?;
             hold::free_stale(region, token, settings.fence);
-            Ok((token, token::byte_of(token)))
+            let lifeline = settings.lifeline.then(|| Lifeline::of(a)).transpose();
+            Ok(((token, lifeline.map_err(|errno| place.system("keep a descriptor of", errno))?), token::byte_of(token)))
         })?;
         let slot = registry::enter(&Entry {
             generation: shared.birth().generation(),
@@ -122,6 +126,7 @@ impl ShmLock {
             recovered: RefCell::new(None),
             blocked: RefCell::new(None),
             slot,
+            lifeline,
             shared,
         })
     }

@@ -15,6 +15,8 @@ use crate::error::{Found, Result};
 use crate::file::Place;
 use crate::inspect::{Health, Holder, LOOKS, Occupancy};
 use crate::liveness::Life;
+use crate::ofd;
+use crate::presence::PRESENCE;
 
 /// A lock as it looks from outside, see [`Builder::inspect`](crate::Builder::inspect).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +26,11 @@ pub struct Inspection {
     pub holder: Option<Holder>,
     /// Its state. The occupancy is never [`Ours`](Occupancy::Ours): handles of this process are seen as others are.
     pub health: Health,
+    /// How often it has been taken in the life of this file. (The two halves of the number are read one after the other:
+    /// once in 2^32 acquisitions it may be off by as much.)
+    pub acquisitions: u64,
+    /// Whether any handle is open on it, or any copy of a [`lifeline`](crate::ShmLock::lifeline).
+    pub in_use: bool,
 }
 
 impl fmt::Display for Inspection {
@@ -55,7 +62,18 @@ pub(crate) fn inspect(place: &Place, fence: FenceScope) -> Result<Option<Inspect
 fn look(place: &Place, fd: BorrowedFd<'_>, fence: FenceScope) -> Result<Inspection> {
     let copy = copy(place, fd, fence)?;
     let region = Region::new(&copy).map_err(|error| place.not_a_region(error))?;
-    Ok(Inspection { holder: Holder::read(region, fence), health: Health::of_copy(region, fd) })
+    Ok(Inspection {
+        holder: Holder::read(region, fence),
+        health: Health::of_copy(region, fd),
+        acquisitions: region.fencing_token(),
+        // In doubt somebody is here, as for whoever closes.
+        in_use: ofd::is_locked(fd, PRESENCE).unwrap_or(true),
+    })
+}
+
+/// Who stands in the word.
+pub(crate) fn holder(place: &Place, fd: BorrowedFd<'_>, fence: FenceScope) -> Result<Option<Holder>> {
+    look(place, fd, fence).map(|seen| seen.holder)
 }
 
 /// The whole region, pread(2). An empty file is a lock that nobody has used yet.
