@@ -11,14 +11,17 @@ use rustix::fs::{FlockOperation, MemfdFlags, flock, memfd_create};
 use shmlock::ShmLock;
 
 use crate::args::{Where, seconds};
-use crate::exit::{Failure, SYSTEM};
+use crate::exit::{Failure, SYSTEM, remark};
 use crate::table::{Table, left, right};
 
 const AFTER: &str = "\
-An acquisition is taking the lock and giving it back, with nothing in between. Each figure is the median of several \
-rounds, in which the two kinds take turns; in brackets, the smallest and the largest. With two processes the time is that of \
-both together, and \"share\" is the smaller part of the acquisitions that one of them got: 50 % is even, less means that the \
-lock is often taken again by whoever had it last, which makes for a good figure and for long waits.
+An acquisition is taking the lock and giving it back, with nothing in between.
+Each figure is the median of several rounds, in which the two kinds take turns;
+in brackets, the smallest and the largest. With two processes the time is that
+of both together, and the last column is the share of the acquisitions that the
+one with fewer got, with our lock and with flock(2): 50 % is even. Less means
+that the lock is often taken again by whoever had it last, which makes for a
+good figure and for long waits.
 
 Exit status:
   0   done
@@ -26,6 +29,8 @@ Exit status:
 
 /// How many processes contend where they do.
 const CONTENDERS: usize = 2;
+/// Set for a contender's process: the lock it is to contend for. No argument, for completions would offer it.
+const CONTEND: &str = "SHMLOCK_BENCH_CONTEND";
 /// How many acquisitions between two looks at the clock.
 const BATCH: u32 = 64;
 
@@ -45,15 +50,11 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     place: Where,
-
-    /// Be one of the contenders; what of, is one line of the input.
-    #[arg(long, hide = true, value_name = "LOCK")]
-    contend: Option<OsString>,
 }
 
 /// The two that are compared.
 enum Contender {
-    Ours(ShmLock),
+    Ours(Box<ShmLock>),
     Kernels(OwnedFd),
 }
 
@@ -85,6 +86,7 @@ fn refused(errno: rustix::io::Errno) -> Failure {
     Failure::new(SYSTEM, format!("the comparison with flock(2) failed: {errno}; is /proc there?"))
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "for map_err")]
 fn broken(error: std::io::Error) -> Failure {
     Failure::new(SYSTEM, format!("a process of the comparison failed: {error}; try again"))
 }
@@ -98,11 +100,14 @@ struct Figures {
 
 impl Args {
     pub(crate) fn perform(&self) -> Result<u8, Failure> {
-        if let Some(kind) = &self.contend {
-            return self.contend(kind);
+        if let Some(lock) = std::env::var_os(CONTEND) {
+            return self.contend(&lock);
+        }
+        if cfg!(debug_assertions) {
+            remark("this program was built without optimisation; the figures mean little");
         }
         let name = format!("shmlock-bench-{}", std::process::id());
-        let ours = Contender::Ours(self.place.builder(&name).description("shmlock bench").open()?);
+        let ours = Contender::Ours(self.place.builder(&name).description("shmlock bench").open()?.into());
         // The same kind of memory as ours; and nothing to be removed, whatever happens.
         let file = memfd_create("shmlock-bench", MemfdFlags::CLOEXEC).map_err(refused)?;
         let path = format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd());
@@ -123,7 +128,7 @@ impl Args {
             right("FLOCK(2)"),
             left(""),
             right("RATIO"),
-            left("SHARE"),
+            left("LESSER SHARE"),
         ]);
         let two = format!("{CONTENDERS} processes");
         for (what, ours, kernels) in [("uncontended", ours_alone, kernels_alone), (two.as_str(), ours_two, kernels_two)]
@@ -171,7 +176,7 @@ impl Args {
         let program = std::env::current_exe().map_err(broken)?;
         let mut command = Command::new(program);
         command.arg("bench").arg("--directory").arg(&self.place.directory);
-        command.arg("--time").arg(self.time.as_secs_f64().to_string()).arg("--contend").arg(lock);
+        command.arg("--time").arg(self.time.as_secs_f64().to_string()).env(CONTEND, lock);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().map_err(broken)?;
         let output = child.stdout.take().map(BufReader::new);
         Ok(Process { child, output })
@@ -182,9 +187,9 @@ impl Args {
         let mut input = stdin().lines();
         let mut hear = || input.next().transpose().map_err(broken).map(Option::unwrap_or_default);
         let contender = match hear()?.as_str() {
-            "ours" => Contender::Ours(self.place.builder(&lock.to_string_lossy()).open()?),
+            "ours" => Contender::Ours(self.place.builder(&lock.to_string_lossy()).open()?.into()),
             "kernels" => Contender::Kernels(File::options().read(true).write(true).open(lock).map_err(broken)?.into()),
-            _ => return Err(Failure::usage("--contend is for `shmlock bench` itself")),
+            _ => return Err(Failure::usage("SHMLOCK_BENCH_CONTEND is for `shmlock bench` itself; unset it")),
         };
         println_flushed("ready")?;
         if hear()? == "go" {

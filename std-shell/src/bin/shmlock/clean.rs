@@ -12,12 +12,15 @@ use crate::report::{Report, State};
 use crate::text::shown;
 
 const AFTER: &str = "\
-A process that ends without closing its locks (by `kill -9`, say) leaves their files, of 128 bytes each. The next who \
-closes such a lock removes it; `clean` is for those that nobody uses any more. What a living process has open is never \
-touched: the kernel's byte locks tell, and while `clean` looks nobody can open the lock.
+A process that ends without closing its locks (by `kill -9`, say) leaves their
+files, of 128 bytes each. The next who closes such a lock removes it; `clean` is
+for those that nobody uses any more. What a living process has open is never
+touched: the kernel's byte locks tell, and while `clean` looks nobody can open
+the lock.
 
-A crash mark says that an owner died holding the lock, so that what it protects may be half-written. The next owner is \
-told. With --crashed the mark goes, and nobody will be told.
+A crash mark says that an owner died holding the lock, so that what it protects
+may be half-written. The next owner is told. With --crashed the mark goes, and
+nobody will be told.
 
 Exit status:
   0   done
@@ -77,11 +80,11 @@ impl Args {
                 Fate::Stays(why) => ("kept", AnsiColor::Yellow.on_default(), why),
                 Fate::Unremarkable(why) => ("kept", Style::new(), why),
             };
-            let named = !self.names.is_empty();
-            if self.verbose || named || !matches!(fate, Fate::Unremarkable(_)) {
+            let was_named = !self.names.is_empty();
+            if self.verbose || was_named || !matches!(fate, Fate::Unremarkable(_)) {
                 writeln!(out, "{style}{verb}{style:#} {}: {why}", shown(&name))?;
             }
-            if named && !matches!(fate, Fate::Goes(_)) {
+            if was_named && !matches!(fate, Fate::Goes(_)) {
                 code = CONFLICT;
             }
         }

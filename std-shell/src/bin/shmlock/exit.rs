@@ -25,17 +25,19 @@ Exit status:
   0   done
   1   see the verb
   64  the arguments are wrong, or no lock can have this name
-  65  something else than a lock of ours stands there; it was left alone
+  65  what stands there is no lock of ours; it was left alone
   66  the lock's file or directory is not there, or closed to us
   69  run: the command cannot be executed
   71  the system refused: out of descriptors or memory, no byte locks
   73  the lock's file cannot be created
   74  the output cannot be written
-  75  try later: somebody was stopped while closing the lock, or removed its file in use
+  75  try later: somebody was stopped while closing the lock, or removed it in use
   128+N  ended by signal N
 
 Environment:
-  NO_COLOR  if set and not empty, nothing is coloured; nor is what does not go to a terminal";
+  NO_COLOR  if set and not empty, nothing is coloured; nor is what does not go
+            to a terminal
+  SHELL     what `run -c` gives its line to";
 
 /// Why the program ends other than well: one line with the remedy, and the exit status.
 #[derive(Debug)]

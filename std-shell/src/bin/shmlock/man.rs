@@ -8,6 +8,9 @@ use clap::{Command, CommandFactory};
 use crate::Cli;
 use crate::exit::{CANNOT_CREATE, Failure};
 
+/// The parts of the help that are sections in a manual page.
+const SECTIONS: [&str; 3] = ["Exit status", "Environment", "Columns"];
+
 /// Write the manual pages
 ///
 /// Without --to, one page to standard output: `shmlock man run | man -l -`.
@@ -54,5 +57,26 @@ fn page(command: Command) -> std::io::Result<Vec<u8>> {
     let title = full_name(&command);
     let mut text = Vec::new();
     clap_mangen::Man::new(command).title(title).render(&mut text)?;
-    Ok(text)
+    Ok(in_sections(&String::from_utf8_lossy(&text)).into_bytes())
+}
+
+/// What follows the options in the help becomes sections of their own, and their lists become lists. man(7).
+fn in_sections(page: &str) -> String {
+    let Some((before, extra)) = page.split_once(".SH EXTRA\n") else { return page.to_owned() };
+    let mut sections = String::from(before);
+    if !SECTIONS.iter().any(|title| extra.starts_with(title)) {
+        sections.push_str(".SH NOTES\n");
+    }
+    for line in extra.lines() {
+        let section = SECTIONS.iter().find(|title| line.strip_suffix(':') == Some(title));
+        let item = line.strip_prefix("  ").and_then(|item| item.split_once("  "));
+        match (section, item) {
+            (Some(title), _) => sections.extend([".SH \"", &title.to_uppercase(), "\"\n"]),
+            // The line before goes on.
+            (None, Some((tag, text))) if tag.trim().is_empty() => sections.extend([text.trim(), "\n"]),
+            (None, Some((tag, text))) => sections.extend([".TP\n", tag, "\n", text.trim(), "\n"]),
+            (None, None) => sections.extend([line, "\n"]),
+        }
+    }
+    sections
 }

@@ -17,19 +17,25 @@ use crate::text::{shortened, shown};
 const DESCRIPTION_MAX: usize = 63;
 
 const AFTER: &str = "\
-The lock is given back when the command ends, in whatever way. If `run` itself is killed, the lock stays held until the \
-command has ended: the command carries the proof of life in an inherited descriptor. The next owner is then told of a dead \
-owner (-v), and the lock goes on.
+The lock is given back when the command ends, in whatever way. If `run` itself
+is killed, the lock stays held until the command has ended: the command carries
+the proof of life in an inherited descriptor. The next owner then finds a dead
+one, says so (-v), and goes on.
 
-Signals HUP, INT, QUIT, TERM, USR1, USR2 and ALRM that are sent to `run` are sent on to the command; what comes from the \
-terminal has reached it already.
+Signals HUP, INT, QUIT, TERM, USR1, USR2 and ALRM that are sent to `run` are
+sent on to the command; what comes from the terminal has reached it already.
 
-Unlike flock(1): the lock is given back when the command ends, though programs that it started in the background go on; \
-who has the lock is said when it was not to be had (-q); there is no shared lock.
+A dead owner's mark is taken away by whoever runs next, for a command has no
+data that the lock knows of. Programs that protect data by the same lock, and
+want to be told of every death, must not share it with `run`.
+
+Unlike flock(1): the lock is given back when the command ends, though programs
+that it started in the background go on; who has the lock is said when it was
+not to be had (-q); there is no shared lock.
 
 Exit status:
-  that of the command, or 128+N if signal N ended it
-  1   the lock was not to be had (-n, -w), or what -E says
+  any   that of the command, or 128+N if signal N ended it
+  1     the lock was not to be had (-n, -w), or what -E says
   64, 65, 66, 69, 71, 73, 75  as in `shmlock --help`";
 
 /// Run a command under a lock

@@ -114,7 +114,7 @@ fn set_of(signals: &[libc::c_int]) -> libc::sigset_t {
     set
 }
 
-/// Changes this thread's mask; gives back the former. pthread_sigmask(3) cannot fail with valid arguments.
+/// Changes this thread's mask; gives back the former. `pthread_sigmask(3)` cannot fail with valid arguments.
 fn change(how: libc::c_int, set: &libc::sigset_t) -> Mask {
     let mut before = MaybeUninit::uninit();
     // SAFETY: an empty set is written first, so that the result is defined whatever the next call does.

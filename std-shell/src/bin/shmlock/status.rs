@@ -69,7 +69,7 @@ fn lines(report: &Report) -> Vec<(&'static str, String)> {
     if let Some(owner) = &report.owner {
         let mut who = owner.pid.map_or("not known yet".to_owned(), |pid| format!("pid {pid}"));
         if let Some(command) = &owner.command {
-            who += &format!(" ({})", shown(command));
+            who.extend([" (", &shown(command), ")"]);
         }
         if owner.pid_is_ours == Some(false) {
             who += ", in another pid namespace";

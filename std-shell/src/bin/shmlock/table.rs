@@ -33,8 +33,8 @@ impl<T: ToString> From<T> for Cell {
 }
 
 impl Cell {
-    pub(crate) fn styled(text: impl ToString, style: Style) -> Self {
-        Self { text: text.to_string(), style }
+    pub(crate) fn styled(text: &str, style: Style) -> Self {
+        Self { text: text.to_owned(), style }
     }
 }
 
@@ -64,7 +64,7 @@ impl<const N: usize> Table<N> {
         for line in &lines {
             let mut left = width;
             for (n, (column, cell)) in self.columns.iter().zip(line.iter()).enumerate() {
-                let space = if n == 0 { 0 } else { 1 };
+                let space = usize::from(n > 0);
                 let text = match column.right {
                     true => format!("{:space$}{:>width$}", "", cell.text, width = widths[n]),
                     false if n == N - 1 => format!("{:space$}{}", "", cell.text),

@@ -49,7 +49,7 @@ pub(crate) fn quiet_json(json: &str) -> String {
         if char == '\n' || char.is_ascii() && !char.is_ascii_control() || char.escape_debug().count() == 1 {
             quiet.push(char);
         } else {
-            char.encode_utf16(&mut [0; 2]).iter().for_each(|unit| quiet.push_str(&format!("\\u{unit:04x}")));
+            quiet.extend(char.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")));
         }
     }
     quiet

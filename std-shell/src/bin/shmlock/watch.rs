@@ -15,9 +15,9 @@ use crate::table::{Cell, Table, left, right};
 use crate::text::{shown, yes};
 
 const AFTER: &str = "\
-The column PER-S is the number of acquisitions in a second, by anybody, since the picture before.
-
-On a terminal the picture is redrawn in place, and cut to its size. Elsewhere each lock is one line each time.
+PER-S is the number of acquisitions in a second, by anybody, since the picture
+before. On a terminal the picture is redrawn in place, and cut to its size.
+Elsewhere each lock is one line each time.
 
 Exit status:
   0   after --count pictures
@@ -90,18 +90,18 @@ fn rate(counts: &mut Counts, lock: &Report, now: Instant) -> String {
 }
 
 fn line(lock: &Report, rate: &str) -> String {
-    let mut line = format!("{}: {}", shown(&lock.name), lock.state.name());
+    let mut parts = vec![format!("{}: {}", shown(&lock.name), lock.state.name())];
     if lock.owner.is_some() {
-        line += &format!(" by pid {} ({}) for {}", lock.pid(), lock.command(), lock.held_for());
+        parts.push(format!("by pid {} ({}) for {}", lock.pid(), lock.command(), lock.held_for()));
     }
     if !lock.why().is_empty() {
-        line += &format!(", {}", lock.why());
+        parts.push(format!("\"{}\"", lock.why()));
     }
     if !matches!(lock.state, State::Absent | State::Unreadable) {
         let (waiters, deaths) = (yes(lock.waiters), lock.deaths);
-        line += &format!(", {rate} per s, waiters: {waiters}, deaths: {deaths}");
+        parts.push(format!("{rate} per s, waiters: {waiters}, deaths: {deaths}"));
     }
-    line
+    parts.join(", ")
 }
 
 /// Draws over what was drawn before, which had `drawn` lines; says how many lines there are now.
