@@ -3,6 +3,7 @@
 
 #![allow(unsafe_code, reason = "a program that a forked child becomes")]
 
+use std::cell::RefCell;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -161,10 +162,11 @@ fn a_forked_child_that_drops_the_handle_vouches_no_longer_and_takes_nothing_from
         let owner = fork(|line| {
             let lock = with_lifeline(&folder).open().expect("the same lock");
             lock.acquire().expect("free");
+            let lock = RefCell::new(Some(lock)); // borrowed by the child's code, for the parent is to keep it
             let child = fork(|childs| {
                 end_process_with_nobody();
                 childs.wait();
-                drop(lock);
+                drop(lock.take());
                 childs.ready();
                 childs.wait();
             });

@@ -69,6 +69,12 @@ impl Session {
         self.terminal.write_all(text.as_bytes()).expect("a terminal");
     }
 
+    fn signal(&self, signal: libc::c_int) {
+        let pid = libc::pid_t::try_from(self.child.id()).expect("a process id");
+        // SAFETY: kill(2) with the number of a child that has not been waited for.
+        unsafe { libc::kill(pid, signal) };
+    }
+
     /// All that it still shows, and its exit status.
     fn ends(&mut self) -> (String, Option<i32>) {
         assert!(!self.shows("a text that no program shows"));
@@ -122,11 +128,12 @@ fn ctrl_c_reaches_the_command_once() {
     let mut session = Session::start(shmlock(["run", &name, "sh", "-c", script]));
     assert!(session.shows("ready "));
     assert!(session.shows("\n"));
+    session.signal(libc::SIGSTOP); // so that what it sends on would come later, and not be one with what is pending
     session.types("\x03");
     assert!(session.shows("int"));
+    session.signal(libc::SIGCONT);
     // It takes signals by their numbers, SIGINT before SIGUSR1: had it sent the one on, that would come first.
-    // SAFETY: kill(2) with the number of a child that has not been waited for.
-    unsafe { libc::kill(i32::try_from(session.child.id()).expect("a process id"), libc::SIGUSR1) };
+    session.signal(libc::SIGUSR1);
     let (text, code) = session.ends();
     assert!(text.contains("usr1 after 1") && code == Some(3), "{text:?}");
 }
