@@ -64,6 +64,7 @@ fn without_being_asked_for_there_is_none_and_a_handle_has_one_descriptor() {
     assert_eq!(count(), before);
 }
 
+#[allow(clippy::zombie_processes, reason = "it outlives the one who started it")]
 #[test]
 fn a_program_with_the_lifeline_keeps_its_dead_owners_lock_until_it_ends() {
     alone!(|| {
@@ -194,6 +195,7 @@ fn end_process_with_nobody() {
     unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, 0) };
 }
 
+#[allow(clippy::zombie_processes, reason = "it outlives the one who started it")]
 #[test]
 fn a_program_without_the_lifeline_does_not_vouch_for_the_owner_of_one() {
     alone!(|| {

@@ -197,7 +197,7 @@ fn a_program_in_the_background_keeps_flocks_lock_and_not_ours() {
         let mut holder = lock.start(&[], &["sh", "-c", background]);
         assert_eq!(holder.code(), 5);
         assert_eq!(lock.is_free(), lock.kind == Kind::Ours);
-        assert_eq!(left(&lock.directory), if lock.kind == Kind::Ours { 0 } else { 1 }, "and our file goes with it");
+        assert_eq!(left(&lock.directory), usize::from(lock.kind == Kind::Flock), "and our file goes with it");
         holder.close();
         assert_eq!(holder.all_end(), "done\n");
         until(|| lock.is_free());
