@@ -16,7 +16,7 @@ Columns:
   COMMAND, PID  the owner, if it is in our pid namespace
   STATE         held, free, dead (the next comer takes over), unreadable
   HELD          for how long
-  WAIT          whether somebody waits
+  WAIT          whether somebody waits, or has waited and gave up since it was taken
   DIED          whether an owner died, and nobody has declared the data consistent since
   DEATHS        dead owners replaced so far
   TAKEN         acquisitions so far
