@@ -146,7 +146,7 @@ impl Builder {
     /// Whether the handle keeps a descriptor of its proof of life, [`ShmLock::lifeline`], to be inherited by programs that
     /// it starts. Default `false`: then no child vouches for a dead owner.
     ///
-    /// Costs a second descriptor for as long as the handle lives.
+    /// Costs a second descriptor for as long as the handle lives, and opening a third for a moment.
     pub fn lifeline(mut self, keep: bool) -> Self {
         self.settings.lifeline = keep;
         self

@@ -11,8 +11,9 @@ use crate::report::{Report, State};
 use crate::text::{quiet_json, shown, span, yes};
 
 const AFTER: &str = "\
-A lock that nobody has open has no file: it is \"absent\", which is as good as free. "waiters" is yes until
-the lock is given back, though whoever waited may have given up.
+A lock that nobody has open has no file: it is \"absent\", as good as free.
+\"waiters\" is yes until the lock is given back, though whoever waited may have
+given up.
 
 Exit status:
   0   the lock is in order: free, held, or absent
