@@ -20,7 +20,7 @@ fn running(name: &str, args: &[&str]) -> Running {
 fn whoever_gives_up_names_the_holder_unless_told_to_be_quiet() {
     let scene = Solo::new();
     let name = scene.name("l");
-    let holder = running(&name, &[&["-d", "belt 7", "--"], &UNTIL_TOLD[..]].concat());
+    let mut holder = running(&name, &[&["-d", "belt 7", "--"], &UNTIL_TOLD[..]].concat());
     let pid = format!("pid {}", holder.pid());
     for options in [&["-n"][..], &["-w", "0.02"], &["-w", "0.02", "-v"]] {
         let Ended { code, out, err } = says(run(&name, &[options, &["--", "true"]].concat()));
@@ -31,6 +31,8 @@ fn whoever_gives_up_names_the_holder_unless_told_to_be_quiet() {
     }
     let quiet = says(run(&name, &["-n", "-q", "--", "true"]));
     assert_eq!(quiet, Ended { code: Some(1), out: String::new(), err: String::new() });
+    holder.close();
+    assert_eq!(holder.code(), 1, "it gives back; killed, it would leave its file");
 }
 
 #[test]
