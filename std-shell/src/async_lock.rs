@@ -112,7 +112,7 @@ impl<'a> LockFuture<'a> {
     fn go_on(&mut self, context: &Context<'_>) -> Result<Poll<Guard<'a>>> {
         let lock = self.lock;
         lock.check_process()?;
-        if lock.holds.get() != 0 {
+        if !lock.holds.is_none() {
             return Err(Error::AlreadyHeld { name: lock.name.to_string() });
         }
         let is_first = self.start.is_none();

@@ -13,6 +13,7 @@ use crate::header::BlockShape;
 use crate::lock::ShmLock;
 use crate::name::{DEFAULT_DIRECTORY, Name, SUFFIX};
 use crate::outside::{self, Inspection};
+use crate::remains::{self, Cleaning, CrashMark};
 use crate::signals::BlockSignals;
 use crate::wait::WaitStrategy;
 
@@ -66,6 +67,7 @@ pub(crate) struct Settings {
     pub(crate) block_signals: BlockSignals,
     pub(crate) exit_event: Option<ExitEvent>,
     pub(crate) measure_holds: bool,
+    pub(crate) lifeline: bool,
 }
 
 impl Builder {
@@ -80,6 +82,7 @@ impl Builder {
                 block_signals: BlockSignals::default(),
                 exit_event: None,
                 measure_holds: false,
+                lifeline: false,
             },
             description: String::new(),
             #[cfg(feature = "block")]
@@ -173,6 +176,15 @@ impl Builder {
         self
     }
 
+    /// Whether the handle keeps a descriptor of its proof of life, [`ShmLock::lifeline`], to be inherited by programs that
+    /// it starts. Default `false`: then no child vouches for a dead owner.
+    ///
+    /// Costs a second descriptor for as long as the handle lives, and opening a third for a moment.
+    pub fn lifeline(mut self, keep: bool) -> Self {
+        self.settings.lifeline = keep;
+        self
+    }
+
     /// Opens the lock, making it if it is not there. Holds nothing yet.
     ///
     /// Blocks only while somebody else is just closing it, for at most [`open_timeout`](Self::open_timeout). Needs one
@@ -230,6 +242,22 @@ impl Builder {
     pub fn inspect(&self) -> Result<Option<Inspection>> {
         let name = Name::new(&self.name)?;
         outside::inspect(&self.place(&name), self.settings.fence)
+    }
+
+    /// Removes the lock's file if nobody has it open: what processes left that ended without closing their handles.
+    ///
+    /// While it looks, which takes some ten system calls, nobody can open the lock: they wait, as for a closer. It never
+    /// waits itself. Whose file it is and how wide open is not judged; the kernel decides who may remove it.
+    ///
+    /// # Errors
+    /// [`Error::InvalidName`], [`Error::NotALock`], [`Error::Unsupported`], [`Error::System`]; nothing was removed then.
+    ///
+    /// # Limits
+    /// With [`CrashMark::Remove`] the next owner is not told that the protected data may be half-written, and fencing
+    /// tokens begin at 1 again: for whoever has looked at the data, or knows that it is gone.
+    pub fn clean(&self, mark: CrashMark) -> Result<Cleaning> {
+        let name = Name::new(&self.name)?;
+        remains::clean(&self.place(&name), self.settings.fence, mark)
     }
 
     fn place(&self, name: &Name) -> Place {

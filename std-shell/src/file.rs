@@ -327,11 +327,11 @@ fn has_many_names(fd: BorrowedFd<'_>) -> bool {
     fstat(fd).is_ok_and(|stat| stat.st_nlink > 1)
 }
 
-fn has_one_name(fd: BorrowedFd<'_>) -> bool {
+pub(crate) fn has_one_name(fd: BorrowedFd<'_>) -> bool {
     fstat(fd).is_ok_and(|stat| stat.st_nlink == 1)
 }
 
-fn named_by(fd: BorrowedFd<'_>, path: &Path) -> bool {
+pub(crate) fn named_by(fd: BorrowedFd<'_>, path: &Path) -> bool {
     match (Identity::of_fd(fd), stat(path)) {
         (Some(open), Ok(named)) => open == Identity::of(&named),
         _ => false,

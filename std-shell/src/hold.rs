@@ -330,7 +330,8 @@ impl Drop for ShmLock {
                 log::warn!("{self} was closed with a guard leaked; the next owner is told that this one died");
             }
         }
-        self.slot.retire();
+        self.slot.retire(); // before the token goes: nobody here may act by it afterwards
+        self.cut_lifeline();
     }
 }
 

@@ -17,6 +17,7 @@ use crate::guard::{Guard, Recovered};
 use crate::hold::{self, Loss};
 use crate::holds::{Holds, Plain};
 use crate::inspect::{Health, Holder, boot_seconds, pid_namespace, process_id};
+use crate::lifeline::Lifeline;
 use crate::name::Name;
 use crate::registry::{self, Entry, Slot};
 use crate::shm::{Keep, Shared};
@@ -82,6 +83,8 @@ pub struct ShmLock {
     /// Whether an acquisition is nothing but the protocol: no signals are held back, no clock is read.
     pub(crate) plain: bool,
     pub(crate) slot: &'static Slot,
+    /// See `lifeline.rs`.
+    pub(crate) lifeline: Option<Lifeline>,
     // Last: its drop unmaps what the others look at.
     pub(crate) shared: Shared,
 }
@@ -107,10 +110,11 @@ impl ShmLock {
         let system = |errno| Error::System { operation: "get random bytes for", path: place.path.clone(), errno };
         let uuid = uuid::Builder::from_random_bytes(token::random_bytes().map_err(system)?).into_uuid();
         let record = Record { uuid, pid: process_id(), pid_namespace: pid_namespace(), since: 0, description };
-        let (shared, token) = Shared::enter(place, Keep::Marked, settings.open_timeout, |a, region| {
+        let (shared, (token, lifeline)) = Shared::enter(place, Keep::Marked, settings.open_timeout, |a, region| {
             let token = token::draw(a).map_err(|errno| place.no_token(errno))?;
             hold::free_stale(region, token, settings.fence);
-            Ok((token, token::byte_of(token)))
+            let lifeline = settings.lifeline.then(|| Lifeline::of(a)).transpose();
+            Ok(((token, lifeline.map_err(|errno| place.system("keep a descriptor of", errno))?), token::byte_of(token)))
         })?;
         let slot = registry::enter(&Entry {
             generation: shared.birth().generation(),
@@ -134,6 +138,7 @@ impl ShmLock {
             blocked: RefCell::new(None),
             turns: Turns::new(),
             slot,
+            lifeline,
             shared,
         };
         log::debug!("opened {lock}");

@@ -3,7 +3,7 @@
 //! The mapping is also what **pins our identity**: it holds a reference to the open file description whose byte locks
 //! are our presence and our token, after the descriptor itself is closed. So these locks live exactly as long as this
 //! mapping of this address space. They are in no descriptor table and, through `MADV_DONTFORK`, in no child: a child
-//! with the mapping would vouch for its dead parent.
+//! with the mapping would vouch for its dead parent. (A handle that is asked to keeps a descriptor, too: `lifeline.rs`.)
 
 #![allow(unsafe_code, reason = "mmap, madvise and munmap work on raw addresses")]
 

@@ -16,6 +16,8 @@ use crate::file::Place;
 use crate::header::{self, BlockShape};
 use crate::inspect::{Health, Holder, LOOKS, Occupancy};
 use crate::liveness::Life;
+use crate::ofd;
+use crate::presence::PRESENCE;
 use crate::statistics::Statistics;
 
 /// A lock as it looks from outside, see [`Builder::inspect`](crate::Builder::inspect).
@@ -30,6 +32,8 @@ pub struct Inspection {
     pub statistics: Statistics,
     /// What data there is beside it.
     pub shape: BlockShape,
+    /// Whether any handle is open on it, or any copy of a [`lifeline`](crate::ShmLock::lifeline).
+    pub in_use: bool,
 }
 
 impl fmt::Display for Inspection {
@@ -67,7 +71,14 @@ fn look(place: &Place, fd: BorrowedFd<'_>, fence: FenceScope) -> Result<Inspecti
         health: Health::of_copy(region, fd),
         statistics: Statistics::of(region, header::longest_hold_of(&header)),
         shape: BlockShape::of_bytes(&header),
+        // In doubt somebody is here, as for whoever closes.
+        in_use: ofd::is_locked(fd, PRESENCE).unwrap_or(true),
     })
+}
+
+/// Who stands in the word.
+pub(crate) fn holder(place: &Place, fd: BorrowedFd<'_>, fence: FenceScope) -> Result<Option<Holder>> {
+    look(place, fd, fence).map(|seen| seen.holder)
 }
 
 /// The whole region, pread(2). An empty file is a lock that nobody has used yet.

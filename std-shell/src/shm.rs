@@ -13,7 +13,8 @@
 //! 5. The caller takes its token on `A`.
 //! 6. Open `B`. Another file by now: start again. Through `B`, our own byte must read as locked, and one that
 //!    nobody locks as free: where not, a sandbox only pretends to lock, and nobody could ever be proven alive or dead.
-//! 7. Close the descriptor of `A`. From now on the mapping alone holds our identity.
+//! 7. Close the descriptor of `A`. From now on the mapping alone holds our identity; a copy of the descriptor, made in step
+//!    5, stays if it was asked for (`lifeline.rs`).
 //!
 //! # Leaving
 //!
@@ -227,17 +228,7 @@ impl<'p> Entrance<'p> {
         if identity != other {
             return Ok(None);
         }
-        let seen = |byte| ofd::is_locked(b.as_fd(), byte).map_err(|errno| self.place.no_byte_locks(errno));
-        match (seen(own_byte)?, seen(UNUSED)?) {
-            (true, false) => {}
-            _ => {
-                return Err(Error::Unsupported {
-                    what: "a byte lock that other descriptions can see (F_OFD_GETLK)",
-                    path: self.place.path.clone(),
-                    errno: None,
-                });
-            }
-        }
+        check_byte_locks(self.place, b.as_fd(), own_byte)?;
         Ok(Some(Shared {
             place: self.place.clone(),
             keep: self.keep,
@@ -273,6 +264,20 @@ impl Drop for Shared {
         drop(mapping);
         self.place.remove_if_last(self.b.as_fd(), || may_go(self.b.as_fd(), self.keep));
     }
+}
+
+/// Whether `locked`, which another description has locked, reads as locked through `probe`, and a byte that nobody locks
+/// as free.
+pub(crate) fn check_byte_locks(place: &Place, probe: BorrowedFd<'_>, locked: u32) -> Result<()> {
+    let seen = |byte| ofd::is_locked(probe, byte).map_err(|errno| place.no_byte_locks(errno));
+    if (seen(locked)?, seen(UNUSED)?) == (true, false) {
+        return Ok(());
+    }
+    Err(Error::Unsupported {
+        what: "a byte lock that other descriptions can see (F_OFD_GETLK)",
+        path: place.path.clone(),
+        errno: None,
+    })
 }
 
 /// Whether the word, read through the file because the mapping is gone, lets the file go.

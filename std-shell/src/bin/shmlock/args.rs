@@ -1,0 +1,88 @@
+//! Arguments that several verbs take.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::ArgAction;
+use shmlock::{Builder, ShmLock};
+
+use crate::exit::{CONFLICT, Failure};
+
+/// Where locks are.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Where {
+    /// The directory of the locks' files
+    #[arg(long, value_name = "DIR", default_value = "/dev/shm")]
+    pub(crate) directory: PathBuf,
+}
+
+impl Where {
+    pub(crate) fn builder(&self, name: &str) -> Builder {
+        ShmLock::builder(name).directory(&self.directory)
+    }
+
+    /// The names of all locks.
+    pub(crate) fn names(&self) -> Result<Vec<String>, Failure> {
+        Ok(shmlock::locks_in(&self.directory)?)
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        Path::new(&self.directory).join(format!("{name}.shmlock"))
+    }
+}
+
+/// With whom a lock is shared.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Sharing {
+    /// Permissions of the lock's file: 600, 660 to share with a group, 666 with everybody
+    #[arg(long, value_name = "OCTAL", default_value = "600", value_parser = octal)]
+    mode: u32,
+
+    /// Accept a file of this user, too
+    #[arg(long, value_name = "UID")]
+    trust_owner: Option<u32>,
+}
+
+impl Sharing {
+    pub(crate) fn apply(&self, builder: Builder) -> Builder {
+        let builder = builder.mode(self.mode);
+        match self.trust_owner {
+            Some(uid) => builder.trust_owner(uid),
+            None => builder,
+        }
+    }
+}
+
+/// How long to wait for a lock, and what then: as flock(1) has it.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Waiting {
+    /// Fail rather than wait
+    #[arg(short, long, visible_alias = "nonblocking")]
+    pub(crate) nonblock: bool,
+
+    /// Wait at most this long; a fraction is allowed, 0 is one try
+    #[arg(short = 'w', long = "wait", visible_alias = "timeout", value_name = "SECS", value_parser = seconds, allow_negative_numbers = true)]
+    pub(crate) patience: Option<Duration>,
+
+    /// The exit status when the lock was not to be had
+    #[arg(short = 'E', long, value_name = "CODE", default_value_t = CONFLICT)]
+    pub(crate) conflict_exit_code: u8,
+
+    /// Do not say who has the lock when it was not to be had
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+
+    /// Say who is waited for, how long it took, and whether an owner had died
+    #[arg(short, long, action = ArgAction::SetTrue)]
+    pub(crate) verbose: bool,
+}
+
+/// Seconds, with a fraction or without.
+pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "give seconds as a number, such as 1.5")?;
+    Duration::try_from_secs_f64(seconds).map_err(|_| "give seconds that are not negative and not endless".to_owned())
+}
+
+fn octal(text: &str) -> Result<u32, String> {
+    u32::from_str_radix(text, 8).map_err(|_| "give permissions as an octal number, such as 660".to_owned())
+}

@@ -1,0 +1,149 @@
+//! `clean`: what no living process uses goes.
+
+use std::io::Write;
+
+use anstyle::{AnsiColor, Style};
+use shmlock::{Cleaning, CrashMark, Marked};
+
+use crate::args::Where;
+use crate::exit::{CONFLICT, Failure, remark};
+use crate::process::Users;
+use crate::report::{Report, State};
+use crate::text::shown;
+
+const AFTER: &str = "\
+A process that ends without closing its locks (by `kill -9`, say) leaves their
+files, of 128 bytes each. The next who closes such a lock removes it; `clean` is
+for those that nobody uses any more. What a living process has open is never
+touched: the kernel's byte locks tell, and while `clean` looks nobody can open
+the lock.
+
+A crash mark says that an owner died holding the lock, so that what it protects
+may be half-written. The next owner is told. With --crashed the mark goes, and
+nobody will be told.
+
+Exit status:
+  0   done
+  1   a lock that was named stays, or one could not be looked at
+  64, 66, 71, 74  as in `shmlock --help`";
+
+/// Remove what no living process uses
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = AFTER)]
+pub(crate) struct Args {
+    /// The locks' names [default: all locks]
+    #[arg(value_name = "NAME")]
+    names: Vec<String>,
+
+    /// Say what would be done, and do nothing
+    #[arg(long)]
+    dry_run: bool,
+
+    /// Remove crash marks, too: the next owner is then not told that an owner died
+    #[arg(long)]
+    crashed: bool,
+
+    /// Say also which locks are in use
+    #[arg(short, long)]
+    verbose: bool,
+
+    #[command(flatten)]
+    place: Where,
+}
+
+/// What becomes of a lock, and why.
+enum Fate {
+    Goes(String),
+    Stays(String),
+    /// There is nothing, or it is simply in use.
+    Unremarkable(String),
+}
+
+impl Args {
+    pub(crate) fn perform(&self) -> Result<u8, Failure> {
+        let users = Users::look();
+        let names = if self.names.is_empty() { self.place.names()? } else { self.names.clone() };
+        let mut out = anstream::stdout();
+        let mut code = 0;
+        for name in names {
+            let fate = match if self.dry_run { self.foretell(&name, &users) } else { self.clean(&name, &users) } {
+                Ok(fate) => fate,
+                Err(error) => {
+                    remark(&error.to_string());
+                    code = CONFLICT;
+                    continue;
+                }
+            };
+            let (verb, style, why) = match &fate {
+                Fate::Goes(why) if self.dry_run => ("would remove", AnsiColor::Green.on_default(), why),
+                Fate::Goes(why) => ("removed", AnsiColor::Green.on_default(), why),
+                Fate::Stays(why) => ("kept", AnsiColor::Yellow.on_default(), why),
+                Fate::Unremarkable(why) => ("kept", Style::new(), why),
+            };
+            let was_named = !self.names.is_empty();
+            if self.verbose || was_named || !matches!(fate, Fate::Unremarkable(_)) {
+                writeln!(out, "{style}{verb}{style:#} {}: {why}", shown(&name))?;
+            }
+            if was_named && !matches!(fate, Fate::Goes(_)) {
+                code = CONFLICT;
+            }
+        }
+        Ok(code)
+    }
+
+    fn clean(&self, name: &str, users: &Users) -> shmlock::Result<Fate> {
+        let mark = if self.crashed { CrashMark::Remove } else { CrashMark::Keep };
+        Ok(match self.place.builder(name).clean(mark)? {
+            Cleaning::Absent => Fate::Unremarkable("there is no such lock".to_owned()),
+            Cleaning::InUse => in_use(&Report::of(name, &self.place, users)),
+            Cleaning::Marked(marked) => stays_marked(&dead(&marked)),
+            Cleaning::Removed => goes_free(),
+            Cleaning::RemovedMarked(marked) => goes_marked(&dead(&marked)),
+            Cleaning::HeldFromOutside => held_from_outside(),
+            _ => Fate::Stays("its file has a second name, or was replaced just now".to_owned()),
+        })
+    }
+
+    /// As [`clean`](Self::clean), by a look only.
+    fn foretell(&self, name: &str, users: &Users) -> shmlock::Result<Fate> {
+        let Some(seen) = self.place.builder(name).inspect()? else {
+            return Ok(Fate::Unremarkable("there is no such lock".to_owned()));
+        };
+        let report = Report::of(name, &self.place, users);
+        let dead = seen.holder.as_ref().map_or(NAME_LOST.to_owned(), ToString::to_string);
+        Ok(match report.state {
+            _ if seen.in_use => in_use(&report),
+            State::Held => held_from_outside(),
+            State::Free if !seen.health.owner_died => goes_free(),
+            _ if self.crashed => goes_marked(&dead),
+            _ => stays_marked(&dead),
+        })
+    }
+}
+
+const NAME_LOST: &str = "its name is lost";
+
+/// Escaped by the library.
+fn dead(marked: &Marked) -> String {
+    marked.dead.as_ref().map_or(NAME_LOST.to_owned(), ToString::to_string)
+}
+
+fn in_use(report: &Report) -> Fate {
+    Fate::Unremarkable(format!("in use by {}", report.users()))
+}
+
+fn goes_free() -> Fate {
+    Fate::Goes("free, and nobody has it open".to_owned())
+}
+
+fn goes_marked(dead: &str) -> Fate {
+    Fate::Goes(format!("an owner died holding it ({dead}); the next owner is not told"))
+}
+
+fn stays_marked(dead: &str) -> Fate {
+    Fate::Stays(format!("an owner died holding it ({dead}), and the next is to be told; --crashed removes the mark"))
+}
+
+fn held_from_outside() -> Fate {
+    Fate::Stays("held from outside of Linux, where we cannot tell who lives".to_owned())
+}

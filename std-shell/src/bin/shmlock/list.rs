@@ -1,0 +1,97 @@
+//! `list`: all locks of this machine.
+
+use std::io::Write;
+
+use serde::Serialize;
+
+use crate::args::Where;
+use crate::exit::Failure;
+use crate::process::Users;
+use crate::report::Report;
+use crate::table::{Cell, Table, left, right};
+use crate::text::{quiet_json, shown, yes};
+
+const AFTER: &str = "\
+Columns:
+  COMMAND, PID  the owner, if it is in our pid namespace
+  STATE         held, free, dead (the next comer takes over), unreadable
+  HELD          for how long
+  WAIT          whether somebody waits, or has waited and gave up since it was taken
+  DIED          whether an owner died, and nobody has declared the data consistent since
+  DEATHS        dead owners replaced so far
+  TAKEN         acquisitions so far
+  USERS         processes that have it open, as far as they can be seen
+  NAME          of the lock
+  DESCRIPTION   why it is held, in the owner's words; or why it cannot be read
+
+Exit status:
+  0   done
+  66, 71, 74  as in `shmlock --help`";
+
+/// List all locks of this machine
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = AFTER)]
+pub(crate) struct Args {
+    /// As one JSON object with an array "locks"
+    #[arg(short = 'J', long)]
+    json: bool,
+
+    /// Without the line of titles
+    #[arg(short, long)]
+    noheadings: bool,
+
+    #[command(flatten)]
+    place: Where,
+}
+
+#[derive(Serialize)]
+struct Locks {
+    locks: Vec<Report>,
+}
+
+impl Args {
+    pub(crate) fn perform(&self) -> Result<u8, Failure> {
+        let users = Users::look();
+        let locks = self.place.names()?.iter().map(|name| Report::of(name, &self.place, &users)).collect();
+        let mut out = anstream::stdout();
+        if self.json {
+            let json = serde_json::to_string_pretty(&Locks { locks }).map_err(std::io::Error::from)?;
+            writeln!(out, "{}", quiet_json(&json))?;
+        } else {
+            table(&locks).write(&mut out, !self.noheadings, usize::MAX)?;
+        }
+        Ok(0)
+    }
+}
+
+fn table(locks: &Vec<Report>) -> Table<11> {
+    let mut table = Table::new([
+        left("COMMAND"),
+        right("PID"),
+        left("STATE"),
+        right("HELD"),
+        left("WAIT"),
+        left("DIED"),
+        right("DEATHS"),
+        right("TAKEN"),
+        right("USERS"),
+        left("NAME"),
+        left("DESCRIPTION"),
+    ]);
+    for lock in locks {
+        table.row([
+            lock.command().into(),
+            lock.pid().into(),
+            Cell::styled(lock.state.name(), lock.state.style()),
+            lock.held_for().into(),
+            yes(lock.waiters).into(),
+            yes(lock.owner_died).into(),
+            lock.deaths.into(),
+            lock.acquisitions.into(),
+            lock.users.len().into(),
+            shown(&lock.name).into(),
+            lock.why().into(),
+        ]);
+    }
+    table
+}

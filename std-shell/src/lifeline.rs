@@ -1,0 +1,76 @@
+//! Our proof of life as a descriptor, for a program that is to go on under the lock even if we do not.
+//!
+//! The mapping alone pins our identity (`mapping.rs`), and no child gets it. A lifeline is a second pin: a descriptor
+//! of the same description `A`. Token and presence then last until mapping and every copy of the descriptor are gone,
+//! wherever these have got to.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::io::Errno;
+
+use crate::lock::ShmLock;
+use crate::token::byte_of;
+use crate::{ofd, presence};
+
+/// A descriptor of the description that holds our token and presence.
+#[derive(Debug)]
+pub(crate) struct Lifeline {
+    a: OwnedFd,
+}
+
+impl Lifeline {
+    /// Of the description `a`, close-on-exec.
+    pub(crate) fn of(a: BorrowedFd<'_>) -> Result<Self, Errno> {
+        rustix::io::fcntl_dupfd_cloexec(a, 0).map(|a| Self { a })
+    }
+}
+
+impl ShmLock {
+    /// The descriptor that keeps this handle's hold alive, if [`Builder::lifeline`](crate::Builder::lifeline) asked for one.
+    ///
+    /// For starting a program that is to work under the lock. Every process that has a copy of the descriptor vouches for
+    /// this handle: while one is left, nobody takes the lock over, whatever becomes of us. When we have died and the last
+    /// copy is closed, the next comer is told of a dead owner, by *our* process id and description. The descriptor is good
+    /// for nothing else, and the program need not know of it.
+    ///
+    /// It is close-on-exec. So let the child inherit it: either clear that flag in the child, between fork and exec, or
+    /// pass a duplicate without it, as below, and close that as soon as the child runs.
+    ///
+    /// Giving the lock back works as ever and does not ask for the copies. Closing the handle takes the proof back from
+    /// all of them.
+    ///
+    /// # Limits
+    /// * A child that gets it by mistake keeps a dead owner's lock held until it ends: with a duplicate that is
+    ///   inherited, any program that another thread starts in the same instant. Children that are forked without exec
+    ///   have a copy in any case, until they close it; dropping their copy of the handle does.
+    /// * Whoever closes all descriptors that it does not know, as daemons do, gives the proof up.
+    /// * After exec without fork, the program itself is the owner. It cannot release; its end is a death.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::process::Command;
+    ///
+    /// let lock = shmlock::ShmLock::builder("doc-lifeline").lifeline(true).open()?;
+    /// let guard = lock.lock()?;
+    /// let line = lock.lifeline().expect("asked for").try_clone_to_owned()?;
+    /// rustix::io::fcntl_setfd(&line, rustix::io::FdFlags::empty())?; // inherited from here on
+    /// let mut child = Command::new("true").spawn()?;
+    /// drop(line);
+    /// child.wait()?; // should we be killed here, the lock is held until `true` has ended
+    /// drop(guard);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn lifeline(&self) -> Option<BorrowedFd<'_>> {
+        self.lifeline.as_ref().map(|line| line.a.as_fd())
+    }
+
+    /// Takes the proof of life back from whoever has a copy of the descriptor. From here on our token may be another's.
+    pub(crate) fn cut_lifeline(&self) {
+        if let Some(Lifeline { a }) = &self.lifeline {
+            // Unlocking what we hold cannot fail on a valid descriptor.
+            let _ = ofd::unlock(a.as_fd(), byte_of(self.token));
+            let _ = presence::withdraw(a.as_fd());
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! What locks a directory has, and taking away what their users left.
+//!
+//! A process that ends without closing its handles leaves the file. The next who closes the lock removes it; where nobody
+//! comes any more, it stays. Removing it here goes by the closer's rules (`shm.rs`, "Leaving", step 2), with two more: we
+//! were never on the region, so we have not seen yet that byte locks are what they seem; and a crash mark may go, too,
+//! if that was asked for.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
+
+use rustix::fs::unlink;
+use rustix::io::{Errno, pread};
+use shmlock_core::token::TokenRange;
+use shmlock_core::{FenceScope, Word};
+
+use crate::error::{Error, Result};
+use crate::file::{Place, has_one_name, named_by};
+use crate::inspect::Holder;
+use crate::name::{DEFAULT_DIRECTORY, Name, SUFFIX};
+use crate::ofd::{self, Kind};
+use crate::presence::PRESENCE;
+use crate::{outside, presence, shm};
+
+/// What to do with the mark that an owner has died.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CrashMark {
+    /// It stays, and the file with it: the next owner is to be told.
+    #[default]
+    Keep,
+    /// It goes with the file: the next owner finds a new lock, and is not told.
+    Remove,
+}
+
+/// What [`Builder::clean`](crate::Builder::clean) found, and did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Cleaning {
+    /// There is no such lock.
+    Absent,
+    /// Somebody has it open. It was left alone.
+    InUse,
+    /// An owner died, and nobody has declared the data consistent since. It was left alone.
+    Marked(Box<Marked>),
+    /// It is held by a token that an embedder gave out: whether that one lives cannot be known here. It was left alone.
+    HeldFromOutside,
+    /// The file has a second name, or the name got another file meanwhile. It was left alone.
+    NamedElsewhere,
+    /// Nobody had it open, and it was free. The file is gone.
+    Removed,
+    /// Nobody had it open, and an owner had died. File and mark are gone.
+    RemovedMarked(Box<Marked>),
+}
+
+/// An owner died: what is known of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Marked {
+    /// Who died holding the lock. `None` if somebody has replaced it since, without declaring the data consistent.
+    pub dead: Option<Holder>,
+}
+
+/// The names of the locks in `/dev/shm`, sorted; those of live users as well as what dead ones left.
+///
+/// By the files' names alone: nothing is opened. A file that ends as locks do may still be none, which
+/// [`Builder::inspect`](crate::Builder::inspect) tells. A file whose name is no text cannot be a lock's.
+///
+/// # Errors
+/// [`Error::System`] if the directory cannot be read.
+pub fn locks() -> Result<Vec<String>> {
+    locks_in(DEFAULT_DIRECTORY)
+}
+
+/// As [`locks`], in the directory that [`Builder::directory`](crate::Builder::directory) would name.
+///
+/// # Errors
+/// As [`locks`].
+pub fn locks_in(directory: impl AsRef<Path>) -> Result<Vec<String>> {
+    let directory = directory.as_ref();
+    let failed = |error: std::io::Error| Error::System {
+        operation: "list the locks in",
+        path: directory.to_owned(),
+        errno: Errno::from_io_error(&error).unwrap_or(Errno::IO),
+    };
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(directory).map_err(failed)? {
+        let file = entry.map_err(failed)?.file_name();
+        let name = file.to_str().and_then(|file| file.strip_suffix(SUFFIX));
+        names.extend(name.filter(|name| Name::new(name).is_ok()).map(str::to_owned));
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// Removes the lock's file if nobody has it open, see [`Builder::clean`](crate::Builder::clean).
+pub(crate) fn clean(place: &Place, fence: FenceScope, mark: CrashMark) -> Result<Cleaning> {
+    let Some(fd) = place.open()? else { return Ok(Cleaning::Absent) };
+    let fd = fd.as_fd();
+    place.check_kind(fd)?;
+    place.check_size(fd)?;
+    place.check_magic(fd)?;
+    let alone = ofd::try_lock(fd, Kind::Write, PRESENCE).map_err(|errno| place.no_byte_locks(errno))?;
+    if !alone {
+        return Ok(Cleaning::InUse);
+    }
+    // From here on nobody can arrive, until the description is closed.
+    let cleaning = check_that_locks_are_seen(place, fd)
+        .and_then(|seen| if seen { clean_alone(place, fd, fence, mark) } else { Ok(Cleaning::NamedElsewhere) });
+    // Closing does the same, unless a process that was forked meanwhile has a copy of the descriptor.
+    let _ = presence::withdraw(fd);
+    cleaning
+}
+
+/// Whether the write lock just taken is one that others run into. `false`: the name has another file by now.
+fn check_that_locks_are_seen(place: &Place, fd: BorrowedFd<'_>) -> Result<bool> {
+    let Some(other) = place.open()? else { return Ok(false) };
+    if !named_by(other.as_fd(), &place.path) || !named_by(fd, &place.path) {
+        return Ok(false);
+    }
+    shm::check_byte_locks(place, other.as_fd(), PRESENCE).map(|()| true)
+}
+
+fn clean_alone(place: &Place, fd: BorrowedFd<'_>, fence: FenceScope, mark: CrashMark) -> Result<Cleaning> {
+    let mut bytes = [0; 4];
+    // Shorter: a half-made lock, which nobody has used yet.
+    pread(fd, &mut bytes, 0).map_err(|errno| place.system("read", errno))?;
+    let word = Word::from_bits(u32::from_le_bytes(bytes));
+    let owner = word.owner();
+    if owner.is_some_and(|owner| owner.range() == TokenRange::Static) {
+        return Ok(Cleaning::HeldFromOutside);
+    }
+    // Nobody is here: whoever stands in the word is dead.
+    let marked = (owner.is_some() || word.owner_died())
+        .then(|| outside::holder(place, fd, fence).map(|dead| Box::new(Marked { dead })))
+        .transpose()?;
+    match marked {
+        Some(marked) if mark == CrashMark::Keep => Ok(Cleaning::Marked(marked)),
+        marked if has_one_name(fd) && named_by(fd, &place.path) => {
+            unlink(&place.path).map_err(|errno| place.system("remove", errno))?;
+            Ok(marked.map_or(Cleaning::Removed, Cleaning::RemovedMarked))
+        }
+        _ => Ok(Cleaning::NamedElsewhere),
+    }
+}

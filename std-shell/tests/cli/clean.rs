@@ -1,0 +1,81 @@
+//! `clean`: what goes, what stays, and that both are said with the reason.
+
+use shmlock_tests::hostile::{Folder, Intruder, Solo};
+
+use crate::program::{Ended, Running, UNTIL_TOLD, says, shmlock};
+
+fn clean(folder: &Folder, args: &[&str]) -> Ended {
+    says([&["clean", "--directory", folder.path().to_str().expect("UTF-8")], args].concat())
+}
+
+#[test]
+fn what_nobody_uses_goes_and_the_rest_stays_with_the_reason() {
+    let scene = Solo::new();
+    let folder = Folder::new(&scene);
+    let directory = folder.path().to_str().expect("UTF-8");
+    let _ = folder.put("free", &[0; 128]);
+    let outside = folder.put("outside", &[0; 128]);
+    Intruder::on(&outside).scribble(0, 7);
+    let start = |options: &[&str], name| {
+        let args = [&["run", "--directory", directory, "-d", "doomed"], options, &[name], &UNTIL_TOLD[..]].concat();
+        Running::start(shmlock(args)).ready()
+    };
+    let holder = start(&[], "used");
+    start(&["-F"], "crashed").murder();
+
+    let expected = [
+        "crashed: an owner died holding it (pid ",
+        "free: free, and nobody has it open",
+        "outside: held from outside of Linux",
+    ];
+    let assert_said = |said: &Ended, verbs: [&str; 3]| {
+        let lines: Vec<_> = said.out.lines().collect();
+        assert_eq!(lines.len(), 3, "what is in use is no news: {said:?}");
+        for ((line, verb), why) in lines.iter().zip(verbs).zip(expected) {
+            assert!(line.starts_with(&format!("{verb} {why}")), "{line}");
+        }
+        assert_eq!((said.code, said.err.as_str()), (Some(0), ""));
+    };
+    let before = folder.names();
+    let dry = folder.unchanged(|| clean(&folder, &["--dry-run"]));
+    assert_said(&dry, ["kept", "would remove", "kept"]);
+    assert!(dry.out.contains("\"doomed\"") && dry.out.contains("--crashed removes the mark"), "{}", dry.out);
+    let dry = folder.unchanged(|| clean(&folder, &["--dry-run", "--crashed"]));
+    assert_said(&dry, ["would remove", "would remove", "kept"]);
+    assert!(dry.out.contains("the next owner is not told"), "{}", dry.out);
+    assert_eq!(folder.names(), before);
+
+    assert_said(&clean(&folder, &[]), ["kept", "removed", "kept"]);
+    assert_eq!(folder.names(), ["crashed.shmlock", "outside.shmlock", "used.shmlock"]);
+    let said = clean(&folder, &["--crashed", "--verbose"]);
+    assert!(said.out.contains("removed crashed: an owner died"), "{}", said.out);
+    assert!(said.out.contains(&format!("kept used: in use by pids {} (shmlock), ", holder.pid())), "{}", said.out);
+    assert_eq!(folder.names(), ["outside.shmlock", "used.shmlock"]);
+}
+
+#[test]
+fn a_lock_that_was_named_and_stays_is_an_answer_of_1() {
+    let scene = Solo::new();
+    let folder = Folder::new(&scene);
+    let lock = folder.lock("l").open().expect("a lock");
+    for options in [&["l"][..], &["l", "--dry-run"], &["no"], &["no", "--dry-run"]] {
+        let said = clean(&folder, options);
+        assert!(said.code == Some(1) && said.out.starts_with("kept "), "{options:?}: {said:?}");
+    }
+    assert!(!lock.check().expect("a lock").orphaned);
+    drop(lock);
+    let _ = folder.put("l", &[]);
+    assert_eq!(clean(&folder, &["l"]).code, Some(0));
+    assert!(folder.names().is_empty());
+}
+
+#[test]
+fn what_is_no_lock_is_told_and_the_others_are_cleaned_all_the_same() {
+    let scene = Solo::new();
+    let folder = Folder::new(&scene);
+    let _ = folder.put("a", &[b'x'; 128]);
+    let _ = folder.put("b", &[]);
+    let said = clean(&folder, &[]);
+    assert!(said.code == Some(1) && said.err.contains("a.shmlock is a file with other content"), "{said:?}");
+    assert_eq!(folder.names(), ["a.shmlock"]);
+}

@@ -1,0 +1,226 @@
+//! `run` beside flock(1): the same scripts, the same outcome; and where the two differ, that they do.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use shmlock_tests::hostile::{Folder, Solo};
+use shmlock_tests::{skipped, until};
+
+use crate::program::{Running, UNTIL_TOLD, ended, shmlock};
+
+/// The two wrappers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Ours,
+    Flock,
+}
+
+/// A lock of the one kind or the other.
+struct Lock {
+    kind: Kind,
+    directory: PathBuf,
+}
+
+impl Lock {
+    /// The wrapper with these options and this command.
+    fn wrap(&self, options: &[&str], command: &[&str]) -> Command {
+        let mut wrapper = match self.kind {
+            Kind::Ours => {
+                let mut ours = shmlock(["run", "--directory"]);
+                ours.arg(&self.directory).args(options).arg("l");
+                ours
+            }
+            Kind::Flock => {
+                let mut flock = Command::new("flock");
+                flock.env_remove("SHELL").args(options).arg(self.directory.join("flock"));
+                flock
+            }
+        };
+        wrapper.args(command);
+        wrapper
+    }
+
+    fn code(&self, options: &[&str], command: &[&str]) -> i32 {
+        ended(self.wrap(options, command)).code.expect("a wrapper ends by no signal of its own")
+    }
+
+    fn start(&self, options: &[&str], command: &[&str]) -> Running {
+        Running::start(self.wrap(options, command)).ready()
+    }
+
+    fn is_free(&self) -> bool {
+        match self.code(&["-n", "-E", "9"], &["true"]) {
+            0 => true,
+            9 => false,
+            other => panic!("{:?}: {other}", self.kind),
+        }
+    }
+}
+
+/// Runs the test with each kind that is here; says so if flock(1) is not.
+fn with_each(test: impl Fn(&Lock)) {
+    let scene = Solo::new();
+    let has_flock = Command::new("flock").arg("--version").output().is_ok();
+    if !has_flock {
+        skipped("the comparison with flock(1), which is not here (util-linux has it); ours is tested alone");
+    }
+    for kind in [Kind::Ours, Kind::Flock] {
+        if kind == Kind::Ours || has_flock {
+            let folder = Folder::new(&scene);
+            test(&Lock { kind, directory: folder.path().to_owned() });
+        }
+    }
+}
+
+#[test]
+fn the_exit_status_is_the_commands_or_that_of_flock() {
+    with_each(|lock| {
+        let cases: [(&[&str], &[&str], i32); 20] = [
+            (&[], &["true"], 0),
+            (&[], &["sh", "-c", "exit 7"], 7),
+            (&[], &["sh", "-c", "kill -TERM $$"], 128 + libc::SIGTERM),
+            (&[], &["sh", "-c", "kill -KILL $$"], 128 + libc::SIGKILL),
+            (&[], &["-c", "exit 3"], 3),
+            (&[], &["-c", "test $# = 0 && exit 5"], 5),
+            (&[], &["-c", "exit 3", "more"], 64),
+            (&[], &["no such command"], 69),
+            (&[], &["/etc/passwd"], 69),
+            (&["-F"], &["no such command"], 69),
+            (&["-n", "-x"], &["sh", "-c", "exit $1", "sh", "4"], 4),
+            (&["-w", "10"], &["sh", "-c", "exit 4", "-n", "-w"], 4),
+            (&["--nonblocking", "--exclusive"], &["false"], 1),
+            (&["--timeout", "1.5", "--close"], &["false"], 1),
+            (&["--wait", "0", "--conflict-exit-code", "5"], &["true"], 0),
+            (&["-F"], &["sh", "-c", "exit 6"], 6),
+            (&["--no-such-option"], &["true"], 64),
+            (&["-E", "256"], &["true"], 64),
+            (&["-w", "soon"], &["true"], 64),
+            (&["-F", "-o"], &["true"], 64),
+        ];
+        for (options, command, code) in cases {
+            assert_eq!(lock.code(options, command), code, "{:?} {options:?} {command:?}", lock.kind);
+        }
+        assert!(lock.is_free(), "{:?}", lock.kind);
+    });
+}
+
+#[test]
+fn a_lock_that_somebody_has_is_refused_as_flock_refuses_it() {
+    with_each(|lock| {
+        let mut holder = lock.start(&[], &UNTIL_TOLD);
+        let cases: [(&[&str], i32); 9] = [
+            (&["-n"], 1),
+            (&["-n", "-E", "9"], 9),
+            (&["-n", "-E", "0"], 0),
+            (&["-w", "0"], 1),
+            (&["-w", "0.02"], 1),
+            (&["-w", "0.02", "-E", "255"], 255),
+            (&["-n", "-w", "1000"], 1),
+            (&["-n", "-F"], 1),
+            (&["-n", "-o"], 1),
+        ];
+        for (options, code) in cases {
+            assert_eq!(lock.code(options, &["sh", "-c", "echo ran >&2; exit 77"]), code, "{:?} {options:?}", lock.kind);
+        }
+        holder.close();
+        assert_eq!(holder.code(), 1, "read(1) found the end of its input");
+        assert!(lock.is_free());
+    });
+}
+
+#[test]
+fn whoever_waits_gets_in_when_the_command_has_ended_in_whatever_way() {
+    with_each(|lock| {
+        for options in [&[][..], &["-w", "1000"], &["-o"], &["-F"]] {
+            for ending in ["exit 0", "exit 3", "kill -SEGV $$", "kill -KILL $$"] {
+                let mut holder = lock.start(&[], &["sh", "-c", &format!("echo ready; read _; {ending}")]);
+                let mut waiter = Running::start(lock.wrap(options, &UNTIL_TOLD));
+                holder.tell("end");
+                assert_eq!(waiter.hear(), "ready", "{:?} {options:?} {ending}", lock.kind);
+                waiter.tell("end");
+                assert_eq!(waiter.code(), 0);
+                holder.code();
+            }
+        }
+    });
+}
+
+#[test]
+fn killing_the_wrapper_does_not_unprotect_a_command_that_still_runs() {
+    with_each(|lock| {
+        for options in [&[][..], &["-n"], &["-w", "1"]] {
+            let mut holder = lock.start(options, &["sh", "-c", "echo ready; read _; echo done"]);
+            holder.murder();
+            assert!(!lock.is_free(), "{:?}: the command still runs", lock.kind);
+            let mut waiter = Running::start(lock.wrap(&[], &UNTIL_TOLD));
+            holder.tell("end");
+            assert_eq!(holder.all_end(), "done\n");
+            assert_eq!(waiter.hear(), "ready", "{:?}: and then the lock is to be had", lock.kind);
+            waiter.tell("end");
+            assert_eq!(waiter.code(), 0);
+        }
+    });
+}
+
+#[test]
+fn with_close_killing_the_wrapper_frees_the_lock_although_the_command_still_runs() {
+    with_each(|lock| {
+        let mut holder = lock.start(&["-o"], &["sh", "-c", "echo ready; read _; echo done"]);
+        assert!(!lock.is_free());
+        holder.murder();
+        assert!(lock.is_free(), "{:?}", lock.kind);
+        holder.tell("end");
+        assert_eq!(holder.all_end(), "done\n", "it was there all the time");
+    });
+}
+
+#[test]
+fn without_fork_the_command_itself_is_what_was_started() {
+    with_each(|lock| {
+        let mut holder = lock.start(&["-F"], &["sh", "-c", "echo ready; read _; echo $$; exit 3"]);
+        assert!(!lock.is_free(), "{:?}", lock.kind);
+        holder.tell("go on");
+        assert_eq!(holder.hear(), holder.pid().to_string());
+        assert_eq!(holder.code(), 3);
+        assert!(lock.is_free(), "{:?}", lock.kind);
+
+        let mut holder = lock.start(&["-F"], &UNTIL_TOLD);
+        holder.murder();
+        assert!(lock.is_free(), "{:?}: to kill it is to kill the command", lock.kind);
+    });
+}
+
+#[test]
+fn a_program_in_the_background_keeps_flocks_lock_and_not_ours() {
+    with_each(|lock| {
+        let background = "exec 3<&0; { read _ <&3; echo done; } & echo ready; exit 5";
+        let mut holder = lock.start(&[], &["sh", "-c", background]);
+        assert_eq!(holder.code(), 5);
+        assert_eq!(lock.is_free(), lock.kind == Kind::Ours);
+        assert_eq!(left(&lock.directory), usize::from(lock.kind == Kind::Flock), "and our file goes with it");
+        holder.close();
+        assert_eq!(holder.all_end(), "done\n");
+        until(|| lock.is_free());
+    });
+}
+
+fn left(directory: &Path) -> usize {
+    std::fs::read_dir(directory).expect("ours").count()
+}
+
+#[test]
+fn a_signal_to_the_wrapper_ends_flock_alone_and_with_us_the_command() {
+    with_each(|lock| {
+        let mut holder = lock.start(&[], &["sh", "-c", "trap 'echo told; exit 5' TERM; echo ready; read _; echo read"]);
+        holder.signal(libc::SIGTERM);
+        if lock.kind == Kind::Ours {
+            assert_eq!((holder.hear().as_str(), holder.code()), ("told", 5));
+        } else {
+            assert_eq!(holder.code(), 1000 + libc::SIGTERM);
+            assert!(!lock.is_free());
+            holder.tell("end");
+            assert_eq!(holder.all_end(), "read\n");
+        }
+        until(|| lock.is_free());
+    });
+}

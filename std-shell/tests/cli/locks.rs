@@ -1,0 +1,181 @@
+//! `status` and `list`: what is shown is so, and hostile text stays text.
+
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
+use serde_json::Value;
+use shmlock_tests::hostile::{Folder, Intruder, Solo};
+
+use crate::program::{Running, UNTIL_TOLD, says, shmlock};
+
+fn json(args: &[&str]) -> Value {
+    let said = says(args);
+    assert!(said.out.is_ascii() || said.out.chars().all(|char| char == '\n' || !char.is_control()));
+    serde_json::from_str(&said.out).unwrap_or_else(|error| panic!("{error}: {said:?}"))
+}
+
+fn hold(folder: &Folder, name: &str, options: &[&str]) -> Running {
+    let directory = folder.path().to_str().expect("UTF-8");
+    Running::start(shmlock([&["run", "--directory", directory], options, &[name, "--"], &UNTIL_TOLD].concat())).ready()
+}
+
+#[test]
+fn status_tells_absent_held_and_dead_apart_and_the_exit_status_whether_all_is_well() {
+    let scene = Solo::new();
+    let folder = Folder::new(&scene);
+    let directory = folder.path().to_str().expect("UTF-8");
+    let status =
+        |json: bool| [&["status", "l", "--directory", directory][..], if json { &["--json"] } else { &[] }].concat();
+
+    let said = says(status(false));
+    assert!(said.code == Some(0) && said.out.starts_with("l: absent"), "{said:?}");
+    assert_eq!(json(&status(true))["state"], "absent");
+
+    let mut holder = hold(&folder, "l", &["-d", "belt 7", "-F"]);
+    let pid = holder.pid();
+    let said = says(status(false));
+    for part in ["l: held\n", &format!("pid {pid} (sh)"), "belt 7", "acquisitions  1", "waiters       no", "l.shmlock"]
+    {
+        assert!(said.out.contains(part), "{part}: {}", said.out);
+    }
+    assert_eq!(said.code, Some(0));
+    let seen = json(&status(true));
+    assert_eq!(
+        (&seen["state"], &seen["owner"]["pid"], &seen["owner"]["description"]),
+        (&"held".into(), &pid.into(), &"belt 7".into())
+    );
+    assert!(seen["users"].as_array().expect("an array").iter().any(|user| user["pid"] == pid), "{seen}");
+
+    holder.murder();
+    let said = says(status(false));
+    assert!(said.code == Some(1) && said.out.contains("its owner is dead"), "{said:?}");
+    let seen = json(&status(true));
+    assert_eq!((&seen["state"], &seen["in_use"], &seen["owner_died"]), (&"dead".into(), &false.into(), &false.into()));
+
+    let lock = folder.lock("l").open().expect("a lock");
+    drop(lock.lock().expect("a dead owner's")); // by somebody who does not declare it consistent
+    let said = says(status(false));
+    assert!(said.code == Some(1) && said.out.starts_with("l: free\n"), "{said:?}");
+    assert!(said.out.contains("owner died    yes") && said.out.contains("deaths        1"), "{said:?}");
+    lock.lock().expect("free").declare_consistent().expect("held");
+    assert_eq!(says(status(false)).code, Some(0));
+}
+
+#[test]
+fn looking_changes_nothing() {
+    let scene = Solo::new();
+    let folder = Folder::new(&scene);
+    let directory = folder.path().to_str().expect("UTF-8");
+    let _ = folder.put("free", &[0; 128]);
+    let _ = folder.put("half-made", &[]);
+    let _ = folder.put("text", &[b'x'; 128]);
+    folder.unchanged(|| {
+        for verb in [
+            &["list"][..],
+            &["list", "--json"],
+            &["status", "free"],
+            &["watch", "--count", "1"],
+            &["clean", "--dry-run"],
+        ] {
+            assert!(says([verb, &["--directory", directory]].concat()).code.is_some());
+        }
+    });
+}
+
+#[test]
+fn list_has_a_line_for_each_lock_in_columns() {
+    let scene = Solo::new();
+    let folder = Folder::new(&scene);
+    let directory = folder.path().to_str().expect("UTF-8");
+    let list = |options: &[&'static str]| [&["list", "--directory", directory][..], options].concat();
+    assert_eq!(says(list(&["--noheadings"])).out, "");
+    let holder = hold(&folder, "held", &["-d", "belt 7"]);
+    let _ = folder.put("free", &[0; 128]);
+    let _ = folder.put("text", &[b'x'; 128]);
+
+    let said = says(list(&[]));
+    let lines: Vec<Vec<_>> = said.out.lines().map(|line| line.split_whitespace().collect()).collect();
+    let titles = ["COMMAND", "PID", "STATE", "HELD", "WAIT", "DIED", "DEATHS", "TAKEN", "USERS", "NAME", "DESCRIPTION"];
+    assert_eq!(lines[0], titles);
+    assert_eq!(lines[1], ["-", "-", "free", "-", "no", "no", "0", "0", "0", "free"]);
+    assert_eq!(lines[2][..3], ["shmlock", &holder.pid().to_string(), "held"]);
+    assert_eq!(lines[2][4..], ["no", "no", "0", "1", "2", "held", "belt", "7"]);
+    assert_eq!((lines[3][2], lines[3][9]), ("unreadable", "text"));
+    assert!(said.out.contains("text.shmlock is a file with other content"), "{}", said.out);
+    assert_eq!((said.code, said.err.as_str()), (Some(0), ""));
+    assert_eq!(says(list(&["--noheadings"])).out.lines().count(), 3);
+
+    let seen = json(&list(&["--json"]));
+    let names: Vec<_> = seen["locks"].as_array().expect("an array").iter().map(|lock| &lock["name"]).collect();
+    assert_eq!(names, ["free", "held", "text"]);
+    assert_eq!(seen["locks"][1]["acquisitions"], 1);
+    assert!(seen["locks"][2]["error"].is_string());
+}
+
+#[test]
+fn hostile_names_and_descriptions_do_not_reach_the_terminal() {
+    const HOSTILE: &str = "\x1b[2J\x1b]0;title\x07\r\nfree\u{9b}31m\u{202e}";
+    let scene = Solo::new();
+    let folder = Folder::new(&scene);
+    let directory = folder.path().to_str().expect("UTF-8");
+    let lock = folder.lock(HOSTILE).description(HOSTILE).open().expect("a lock");
+    let guard = lock.lock().expect("free");
+    for verb in [
+        &["list"][..],
+        &["list", "--json"],
+        &["status", HOSTILE],
+        &["status", "--json", HOSTILE],
+        &["watch", "--count", "2", "--interval", "0"],
+        &["clean", "--verbose"],
+        &["run", "-n", "-v", HOSTILE, "true"],
+        &["run", "-w", "0.01", "-v", HOSTILE, "true"],
+    ] {
+        // Before the verb's own end of options, for `run` takes the rest.
+        let said = says([&verb[..1], &["--directory", directory], &verb[1..]].concat());
+        let all = said.out + &said.err;
+        let bad = all.chars().find(|char| (char.is_control() && *char != '\n') || *char == '\u{202e}');
+        assert_eq!(bad, None, "{verb:?}: {all:?}");
+        assert!(all.contains("title"), "{verb:?}: it is shown, though: {all:?}");
+        assert!(!all.lines().any(|line| line.starts_with("free")), "{verb:?}: {all:?}");
+    }
+    std::mem::forget(guard);
+    drop(lock);
+    let said = says(["clean", "--directory", directory, "--crashed"]);
+    assert!(said.out.starts_with("removed \\u{1b}") && said.out.lines().count() == 1, "{said:?}");
+}
+
+#[test]
+fn garbage_in_the_region_is_shown_and_never_a_panic() {
+    let scene = Solo::new();
+    let folder = Folder::new(&scene);
+    let directory = folder.path().to_str().expect("UTF-8");
+    let path = folder.put("l", &[0; 128]);
+    let intruder = Intruder::on(&path);
+    let mut noise = 0x9e37_79b9_u32;
+    for _ in 0..60 {
+        for offset in (0..128).step_by(4).filter(|offset| *offset != 8) {
+            noise = noise.wrapping_mul(0x0019_660d).wrapping_add(0x3c6e_f35f);
+            intruder.scribble(offset, if noise % 7 == 0 { noise & 0xffff } else { noise });
+        }
+        for verb in [&["status", "l"][..], &["list", "--json"], &["clean", "--dry-run"]] {
+            let said = says([verb, &["--directory", directory]].concat());
+            assert!(matches!(said.code, Some(0 | 1)), "{said:?}");
+        }
+    }
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_failure_worth_a_word() {
+    let scene = Solo::new();
+    let folder = Folder::new(&scene);
+    for n in 0..1500 {
+        let _ = folder.put(&format!("lock-with-a-long-name-{n}"), &[]); // together more than a pipe holds
+    }
+    let mut list = shmlock(["list", "--directory"]);
+    list.arg(folder.path()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = list.spawn().expect("it can be started");
+    let mut first = String::new();
+    BufReader::with_capacity(16, child.stdout.take().expect("piped")).read_line(&mut first).expect("a line");
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(128 + 13), ""));
+}

@@ -1,0 +1,135 @@
+//! Starting programs, and talking with them.
+
+#![allow(unsafe_code, reason = "kill and prctl")]
+
+use std::ffi::OsStr;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+/// What runs under the lock where a test wants to know that it runs, and to decide when it ends.
+pub(crate) const UNTIL_TOLD: [&str; 3] = ["sh", "-c", "echo ready; read _"];
+
+/// The program with these arguments, and nothing of the environment that changes what it does.
+pub(crate) fn shmlock<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_shmlock"));
+    for variable in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "SHELL", "TERM"] {
+        command.env_remove(variable);
+    }
+    command.args(args);
+    command
+}
+
+/// How a program ended, and what it said.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Ended {
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+/// Runs it to its end, without input.
+pub(crate) fn ended(mut command: Command) -> Ended {
+    let output = command.stdin(Stdio::null()).output().expect("it can be started");
+    let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+    Ended { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+}
+
+/// Runs our program to its end.
+pub(crate) fn says<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Ended {
+    ended(shmlock(args))
+}
+
+/// A program that runs. Killed when dropped.
+pub(crate) struct Running {
+    child: Child,
+    input: Option<ChildStdin>,
+    output: BufReader<ChildStdout>,
+}
+
+impl Running {
+    pub(crate) fn start(mut command: Command) -> Self {
+        let end_with_us = || {
+            // SAFETY: prctl(2) with two numbers.
+            unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+            Ok(())
+        };
+        // SAFETY: one system call.
+        unsafe { command.pre_exec(end_with_us) };
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let child_ref = child.as_mut().expect("it can be started");
+        let input = child_ref.stdin.take();
+        let output = BufReader::new(child_ref.stdout.take().expect("piped"));
+        Self { child: child.expect("as above"), input, output }
+    }
+
+    /// The next line of its output. The descendants of a program have its output, too.
+    pub(crate) fn hear(&mut self) -> String {
+        let mut line = String::new();
+        self.output.read_line(&mut line).expect("a pipe");
+        line.trim_end().to_owned()
+    }
+
+    /// Waits until its command says that it runs.
+    pub(crate) fn ready(mut self) -> Self {
+        let said = self.hear();
+        if said != "ready" {
+            let _ = self.child.kill();
+            panic!("it said {said:?}; {}", self.errors());
+        }
+        self
+    }
+
+    pub(crate) fn tell(&mut self, line: &str) {
+        writeln!(self.input.as_mut().expect("not closed yet"), "{line}").expect("it reads");
+    }
+
+    /// Ends its input, and so the command.
+    pub(crate) fn close(&mut self) {
+        self.input = None;
+    }
+
+    /// Waits until nobody has its output any more: it and all its descendants have ended. What they still said.
+    pub(crate) fn all_end(&mut self) -> String {
+        let mut rest = String::new();
+        self.output.read_to_string(&mut rest).expect("UTF-8");
+        rest
+    }
+
+    /// The rest of what it said on standard error.
+    pub(crate) fn errors(&mut self) -> String {
+        let mut rest = String::new();
+        self.child.stderr.take().expect("asked once").read_to_string(&mut rest).expect("UTF-8");
+        rest
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(crate) fn signal(&self, signal: libc::c_int) {
+        // SAFETY: kill(2) with the number of a child that has not been waited for.
+        unsafe { libc::kill(libc::pid_t::try_from(self.pid()).expect("a process id"), signal) };
+    }
+
+    /// Kills it, and it alone; waits until it is gone.
+    pub(crate) fn murder(&mut self) {
+        self.signal(libc::SIGKILL);
+        let status = self.child.wait().expect("a child");
+        assert_eq!(status.signal(), Some(libc::SIGKILL));
+    }
+
+    /// Its exit status, or 1000 and the signal.
+    pub(crate) fn code(&mut self) -> i32 {
+        let status = self.child.wait().expect("a child");
+        status.code().unwrap_or_else(|| 1000 + status.signal().unwrap_or(0))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.input = None;
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

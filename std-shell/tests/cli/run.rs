@@ -1,0 +1,221 @@
+//! What `run` does beyond flock(1): words about the holder and the dead, signals passed on, nothing left behind.
+
+use std::fs;
+
+use shmlock::{Occupancy, ShmLock};
+use shmlock_tests::hostile::Solo;
+use shmlock_tests::{quietly, until};
+
+use crate::program::{Ended, Running, UNTIL_TOLD, ended, says, shmlock};
+
+fn run<'a>(name: &'a str, args: &[&'a str]) -> Vec<&'a str> {
+    [&["run", name], args].concat()
+}
+
+fn running(name: &str, args: &[&str]) -> Running {
+    Running::start(shmlock(run(name, args))).ready()
+}
+
+#[test]
+fn whoever_gives_up_names_the_holder_unless_told_to_be_quiet() {
+    let scene = Solo::new();
+    let name = scene.name("l");
+    let mut holder = running(&name, &[&["-d", "belt 7", "--"], &UNTIL_TOLD[..]].concat());
+    let pid = format!("pid {}", holder.pid());
+    for options in [&["-n"][..], &["-w", "0.02"], &["-w", "0.02", "-v"]] {
+        let Ended { code, out, err } = says(run(&name, &[options, &["--", "true"]].concat()));
+        let last = err.lines().last().expect("it says something");
+        assert!(code == Some(1) && out.is_empty(), "{err}");
+        assert!(last.starts_with("shmlock: ") && last.contains(&pid) && last.contains("\"belt 7\""), "{err}");
+        assert_eq!(err.lines().count(), if options.contains(&"-v") { 2 } else { 1 }, "{err}");
+    }
+    let quiet = says(run(&name, &["-n", "-q", "--", "true"]));
+    assert_eq!(quiet, Ended { code: Some(1), out: String::new(), err: String::new() });
+    holder.close();
+    assert_eq!(holder.code(), 1, "it gives back; killed, it would leave its file");
+}
+
+#[test]
+fn whoever_waits_says_for_whom_only_if_asked_to() {
+    let scene = Solo::new();
+    let name = scene.name("l");
+    for verbose in [true, false] {
+        let mut holder = running(&name, &UNTIL_TOLD);
+        let options: &[&str] = if verbose { &["-v"] } else { &[] };
+        let mut waiter = Running::start(shmlock(run(&name, &[options, &UNTIL_TOLD].concat())));
+        until(|| {
+            quietly(|| ShmLock::builder(&name).inspect()).is_ok_and(|seen| seen.is_some_and(|seen| seen.health.waiters))
+        });
+        holder.tell("end");
+        assert_eq!(waiter.hear(), "ready");
+        waiter.tell("end");
+        let said = waiter.errors();
+        assert_eq!(
+            said.contains(&format!("waiting for lock {name:?}, held by pid {}", holder.pid())),
+            verbose,
+            "{said}"
+        );
+        assert_eq!(said.contains("getting lock"), verbose);
+        assert_eq!(said.is_empty(), !verbose, "{said}");
+        assert_eq!((holder.code(), waiter.code()), (0, 0));
+    }
+}
+
+#[test]
+fn a_lock_from_the_dead_is_taken_and_said_if_asked_to_and_then_is_in_order() {
+    let scene = Solo::new();
+    let name = scene.name("l");
+    for verbose in [true, false] {
+        let mut dead = running(&name, &[&["-F"], &UNTIL_TOLD[..]].concat());
+        dead.murder();
+        let said = says(run(&name, if verbose { &["-v", "true"] } else { &["true"] }));
+        assert_eq!(said.code, Some(0));
+        let told = said.err.contains("died holding it") && said.err.contains(&format!("pid {}", dead.pid()));
+        assert_eq!(told, verbose, "{}", said.err);
+        assert!(scene.files().is_empty(), "it was declared consistent, and the file went with it");
+    }
+}
+
+#[test]
+fn while_the_command_of_a_killed_wrapper_runs_the_lock_is_held_by_one_who_has_ended() {
+    let scene = Solo::new();
+    let name = scene.name("l");
+    let mut holder = running(&name, &UNTIL_TOLD);
+    holder.murder();
+    let status = says(["status", &name]);
+    let users = status.out.lines().find(|line| line.trim_start().starts_with("users")).expect("a line");
+    assert!(status.out.contains(&format!("pid {}, which has ended", holder.pid())), "{}", status.out);
+    assert!(users.contains("(sh)"), "who has the lock is to be found: {users}");
+    assert_eq!(status.code, Some(0), "there is nothing wrong yet");
+    holder.close();
+    holder.all_end();
+    let after = says(run(&name, &["-v", "true"]));
+    assert!(after.code == Some(0) && after.err.contains("died holding it"), "{}", after.err);
+}
+
+#[test]
+fn signals_that_are_sent_to_it_reach_the_command() {
+    let scene = Solo::new();
+    let name = scene.name("l");
+    for (signal, word) in [
+        (libc::SIGHUP, "HUP"),
+        (libc::SIGINT, "INT"),
+        (libc::SIGQUIT, "QUIT"),
+        (libc::SIGTERM, "TERM"),
+        (libc::SIGUSR1, "USR1"),
+        (libc::SIGUSR2, "USR2"),
+        (libc::SIGALRM, "ALRM"),
+    ] {
+        let script = format!("trap 'echo told; exit 40' {word}; echo ready; read _");
+        let mut holder = running(&name, &["sh", "-c", &script]);
+        holder.signal(signal);
+        assert_eq!(holder.hear(), "told", "{word}");
+        assert_eq!(holder.code(), 40, "{word}");
+        let mut holder = running(&name, &UNTIL_TOLD);
+        holder.signal(signal);
+        assert_eq!(holder.code(), 128 + signal, "{word}");
+        assert!(scene.files().is_empty(), "{word}: given back, not died holding");
+    }
+}
+
+#[test]
+fn the_command_has_the_signal_mask_and_descriptors_that_it_would_have_without_us() {
+    let scene = Solo::new();
+    let name = scene.name("l");
+    let state = "grep -E '^Sig(Blk|Cgt)' /proc/self/status; ls /proc/self/fd | wc -l";
+    let mut plain = std::process::Command::new("sh");
+    plain.args(["-c", state]);
+    let plain = ended(plain).out;
+    assert_eq!(says(run(&name, &["-o", "sh", "-c", state])).out, plain, "with -o nothing is passed on");
+    let count = |text: &str| text.lines().last().and_then(|count| count.trim().parse::<u32>().ok()).expect("a number");
+    for options in [&[][..], &["-F"]] {
+        let ours = says(run(&name, &[options, &["sh", "-c", state]].concat())).out;
+        assert_eq!(ours.lines().next(), plain.lines().next());
+        assert_eq!(count(&ours), count(&plain) + 1, "the proof of life, and no more");
+    }
+    says(run(&name, &["true"])); // takes away what -F left
+}
+
+#[test]
+fn a_command_that_cannot_be_executed_leaves_nothing_held() {
+    let scene = Solo::new();
+    let name = scene.name("l");
+    for options in [&[][..], &["-F"], &["-o"]] {
+        let said = says(run(&name, &[options, &["--", "no such command"]].concat()));
+        assert_eq!(said.code, Some(69));
+        assert!(said.err.contains("\"no such command\"") && said.err.lines().count() == 1, "{}", said.err);
+        assert!(scene.files().is_empty(), "{options:?}");
+    }
+}
+
+#[test]
+fn what_is_wrong_with_the_arguments_is_one_line_with_the_remedy() {
+    let scene = Solo::new();
+    let name = scene.name("l");
+    let cases: [(&[&str], &str); 9] = [
+        (&["run"], "shmlock run --help"),
+        (&["run", &name], "shmlock run --help"),
+        (&["run", &name, "--nonblokc", "true"], "--nonblock"),
+        (&["run", &name, "-w", "-1", "true"], "not negative"),
+        (&["run", &name, "--mode", "9", "true"], "octal"),
+        (&["run", &name, "--mode", "640", "true"], "0o600"),
+        (&["run", "a/b", "true"], "--directory"),
+        (&["run", &name, "-d", &"x".repeat(64), "true"], "shorten it to 63"),
+        (&["no-such-verb"], "shmlock --help"),
+    ];
+    for (args, remedy) in cases {
+        let said = says(args);
+        assert!(said.code == Some(64) && said.out.is_empty(), "{args:?}: {said:?}");
+        assert!(said.err.contains(remedy) && said.err.lines().count() == 1, "{args:?}: {}", said.err);
+    }
+    assert_eq!(says::<&str>([]).code, Some(64));
+    let gone = says(["run", "--directory", "/no/such/directory", &name, "true"]);
+    assert!(gone.code == Some(66) && gone.err.contains("/no/such/directory"), "{gone:?}");
+}
+
+#[test]
+fn what_stands_there_and_is_no_lock_is_refused_and_left_alone() {
+    let scene = Solo::new();
+    let name = scene.name("l");
+    let path = format!("/dev/shm/{name}.shmlock");
+    fs::write(&path, "data").expect("a file can be written");
+    fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("ours");
+    for verb in [&["run", &name, "true"][..], &["hold", &name], &["status", &name]] {
+        let said = says(verb);
+        assert!(said.code == Some(65) && said.err.contains(&path), "{said:?}");
+    }
+    assert_eq!(fs::read_to_string(&path).expect("it is there"), "data");
+    fs::remove_file(&path).expect("ours");
+}
+
+#[test]
+fn by_itself_the_description_is_the_command_and_as_much_of_it_as_fits() {
+    let scene = Solo::new();
+    let name = scene.name("l");
+    let long = "ü".repeat(40);
+    let mut holder = running(&name, &["sh", "-c", "echo ready; read _", &long]);
+    let seen = quietly(|| ShmLock::builder(&name).inspect()).expect("a lock").expect("there");
+    let text = seen.holder.expect("held").description().to_owned();
+    assert!(text.starts_with("sh -c echo ready; read _ üü") && text.ends_with('…') && text.len() <= 63, "{text}");
+    holder.close();
+    holder.code();
+}
+
+#[test]
+fn the_lock_is_the_librarys_and_shared_with_whoever_has_it_by_that() {
+    let scene = Solo::new();
+    let name = scene.name("l");
+    let lock = quietly(|| ShmLock::open(&name)).expect("a lock");
+    let guard = lock.lock().expect("free");
+    assert_eq!(says(run(&name, &["-n", "-E", "9", "true"])).code, Some(9));
+    drop(guard);
+    let mut holder = running(&name, &UNTIL_TOLD);
+    assert!(lock.try_lock().expect("a lock").is_none());
+    assert!(matches!(lock.check().expect("a lock").occupancy, Occupancy::Theirs(_)));
+    holder.close();
+    let guard = lock.lock().expect("it ends");
+    assert!(guard.recovered().is_none(), "it has given back");
+    assert_eq!(holder.code(), 1);
+    drop(guard);
+    quietly(|| drop(lock));
+}
