@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Proves: core's tests meet no undefined behaviour under the Miri interpreter.
+# Proves: the tests of core and of its functions for C meet no undefined behaviour under the Miri interpreter.
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
 
@@ -7,4 +7,4 @@ command -v rustup >/dev/null || skip "Miri comes with a nightly Rust from rustup
 cargo +nightly miri --version 2>/dev/null ||
     RUST_BACKTRACE=0 timeout 300 rustup --quiet component add --toolchain nightly miri rust-src ||
     skip "no Miri: rustup toolchain install nightly --component miri,rust-src"
-MIRIFLAGS=-Zmiri-strict-provenance cargo +nightly miri test -p shmlock-core
+MIRIFLAGS=-Zmiri-strict-provenance cargo +nightly miri test -p shmlock-core -p shmlock-ffi

@@ -5,7 +5,7 @@
 #![allow(unsafe_code, reason = "calls functions that are made for C")]
 
 use core::ffi::{c_char, c_void};
-use core::ptr::{from_mut, null, null_mut};
+use core::ptr::{null, null_mut};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use shmlock_ffi::acquire::{WaitFn, shmlock_acquire, shmlock_take_over, shmlock_try_acquire};
@@ -46,11 +46,18 @@ impl Memory {
 }
 
 /// A handle as a C program has it: in one place for as long as it is attached.
-pub(crate) struct User(Box<Handle>);
+pub(crate) struct User(*mut Handle);
+
+impl Drop for User {
+    fn drop(&mut self) {
+        // SAFETY: made by `Box::into_raw`, and nobody has another.
+        drop(unsafe { Box::from_raw(self.0) });
+    }
+}
 
 impl User {
     pub(crate) fn unattached() -> Self {
-        Self(Box::default())
+        Self(Box::into_raw(Box::default()))
     }
 
     pub(crate) fn of(memory: &Memory, token: u32) -> Self {
@@ -62,7 +69,7 @@ impl User {
     }
 
     pub(crate) fn raw(&mut self) -> *mut Handle {
-        from_mut(&mut *self.0)
+        self.0
     }
 
     pub(crate) fn call(&mut self, function: unsafe extern "C" fn(*mut Handle) -> Status) -> Status {
