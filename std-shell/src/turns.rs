@@ -66,10 +66,10 @@ impl Turns {
     /// We waited awake for so many looks, in which the lock was taken so often, and now it is free.
     pub(crate) fn look_back(&self, looks: u32, taken: u32) {
         self.waited.set(true);
-        if taken > 0 {
-            self.long.set(looks / taken >= LONG);
-        } else if looks >= LONG {
-            self.long.set(true); // a shorter look at a single section tells nothing
+        match looks.checked_div(taken) {
+            Some(each) => self.long.set(each >= LONG),
+            None if looks >= LONG => self.long.set(true),
+            None => {} // a short look at a single section tells nothing
         }
     }
 

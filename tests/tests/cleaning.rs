@@ -32,7 +32,7 @@ fn what_nobody_uses_is_removed_and_what_somebody_uses_is_not() {
     let folder = Folder::new(&scene);
     let clean = || folder.lock("l").clean(CrashMark::Remove).expect("a lock or nothing");
     assert_eq!(clean(), Cleaning::Absent);
-    for left in [&[0; 128][..], &[]] {
+    for left in [&[0; 192][..], &[]] {
         let _ = folder.put("l", left);
         assert_eq!(clean(), Cleaning::Removed);
         assert!(folder.names().is_empty());
@@ -71,7 +71,7 @@ fn a_crash_mark_stays_until_its_removal_is_asked_for() {
 fn a_lock_held_from_outside_of_linux_stays() {
     let scene = Solo::new();
     let folder = Folder::new(&scene);
-    let path = folder.put("l", &[0; 128]);
+    let path = folder.put("l", &[0; 192]);
     Intruder::on(&path).scribble(0, 7);
     assert_eq!(folder.lock("l").clean(CrashMark::Remove).expect("a lock"), Cleaning::HeldFromOutside);
     assert_eq!(folder.names(), ["l.shmlock"]);
@@ -81,15 +81,15 @@ fn a_lock_held_from_outside_of_linux_stays() {
 fn what_is_no_lock_or_has_a_second_name_is_left_alone() {
     let scene = Solo::new();
     let folder = Folder::new(&scene);
-    let target = folder.put("lock", &[0; 128]);
+    let target = folder.put("lock", &[0; 192]);
     symlink(&target, folder.file("link")).expect("a link");
-    let _ = folder.put("text", &[b'x'; 128]);
-    let _ = folder.put("long", &[0; 129]);
+    let _ = folder.put("text", &[b'x'; 192]);
+    let _ = folder.put("long", &[0; 193]);
     folder.unchanged(|| {
         for (name, expected) in [
             ("link", Found::Symlink),
             ("text", Found::Magic { word: 0x7878_7878 }),
-            ("long", Found::Size { bytes: 129 }),
+            ("long", Found::Size { bytes: 193 }),
         ] {
             let error = folder.lock(name).clean(CrashMark::Remove).expect_err("it is no lock");
             assert!(matches!(error, Error::NotALock { found, .. } if found == expected), "{error}");
@@ -121,7 +121,7 @@ fn who_may_not_remove_it_is_told_so() {
     alone!(|| {
         let scene = Solo::new();
         let folder = Folder::new(&scene);
-        let _ = folder.put("l", &[0; 128]);
+        let _ = folder.put("l", &[0; 192]);
         fork(|_| {
             let denied = [
                 libc::SYS_unlinkat,

@@ -83,10 +83,8 @@ impl Waiter<'_> {
     fn next(&mut self, contention: &mut Contention<'_>) -> std::result::Result<Verdict, GaveUp> {
         if self.awake && !self.patience.is_one_try() {
             let region = self.shared.region();
-            let free = match self.turns.is_over() {
-                true => spin::step_back(contention),
-                false => spin::spin(contention, region, self.turns),
-            };
+            let over = self.turns.is_over();
+            let free = if over { spin::step_back(contention) } else { spin::spin(contention, region, self.turns) };
             if free {
                 return Ok(Verdict::Retry);
             }

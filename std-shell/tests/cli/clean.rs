@@ -13,8 +13,8 @@ fn what_nobody_uses_goes_and_the_rest_stays_with_the_reason() {
     let scene = Solo::new();
     let folder = Folder::new(&scene);
     let directory = folder.path().to_str().expect("UTF-8");
-    let _ = folder.put("free", &[0; 128]);
-    let outside = folder.put("outside", &[0; 128]);
+    let _ = folder.put("free", &[0; 192]);
+    let outside = folder.put("outside", &[0; 192]);
     Intruder::on(&outside).scribble(0, 7);
     let start = |options: &[&str], name| {
         let args = [&["run", "--directory", directory, "-d", "doomed"], options, &[name], &UNTIL_TOLD[..]].concat();
@@ -73,7 +73,7 @@ fn a_lock_that_was_named_and_stays_is_an_answer_of_1() {
 fn what_is_no_lock_is_told_and_the_others_are_cleaned_all_the_same() {
     let scene = Solo::new();
     let folder = Folder::new(&scene);
-    let _ = folder.put("a", &[b'x'; 128]);
+    let _ = folder.put("a", &[b'x'; 192]);
     let _ = folder.put("b", &[]);
     let said = clean(&folder, &[]);
     assert!(said.code == Some(1) && said.err.contains("a.shmlock is a file with other content"), "{said:?}");

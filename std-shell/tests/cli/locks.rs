@@ -66,9 +66,9 @@ fn looking_changes_nothing() {
     let scene = Solo::new();
     let folder = Folder::new(&scene);
     let directory = folder.path().to_str().expect("UTF-8");
-    let _ = folder.put("free", &[0; 128]);
+    let _ = folder.put("free", &[0; 192]);
     let _ = folder.put("half-made", &[]);
-    let _ = folder.put("text", &[b'x'; 128]);
+    let _ = folder.put("text", &[b'x'; 192]);
     folder.unchanged(|| {
         for verb in [
             &["list"][..],
@@ -90,8 +90,8 @@ fn list_has_a_line_for_each_lock_in_columns() {
     let list = |options: &[&'static str]| [&["list", "--directory", directory][..], options].concat();
     assert_eq!(says(list(&["--noheadings"])).out, "");
     let holder = hold(&folder, "held", &["-d", "belt 7"]);
-    let _ = folder.put("free", &[0; 128]);
-    let _ = folder.put("text", &[b'x'; 128]);
+    let _ = folder.put("free", &[0; 192]);
+    let _ = folder.put("text", &[b'x'; 192]);
 
     let said = says(list(&[]));
     let lines: Vec<Vec<_>> = said.out.lines().map(|line| line.split_whitespace().collect()).collect();
@@ -149,7 +149,7 @@ fn garbage_in_the_region_is_shown_and_never_a_panic() {
     let scene = Solo::new();
     let folder = Folder::new(&scene);
     let directory = folder.path().to_str().expect("UTF-8");
-    let path = folder.put("l", &[0; 128]);
+    let path = folder.put("l", &[0; 192]);
     let intruder = Intruder::on(&path);
     let mut noise = 0x9e37_79b9_u32;
     for _ in 0..60 {
