@@ -193,7 +193,8 @@ fn without_fork_the_command_itself_is_what_was_started() {
 #[test]
 fn a_program_in_the_background_keeps_flocks_lock_and_not_ours() {
     with_each(|lock| {
-        let background = "exec 3<&0; { read _ <&3; echo done; } & echo ready; exit 5";
+        // Not descriptor 3, which may be the lock's own.
+        let background = "exec 8<&0; { read _ <&8; echo done; } & echo ready; exit 5";
         let mut holder = lock.start(&[], &["sh", "-c", background]);
         assert_eq!(holder.code(), 5);
         assert_eq!(lock.is_free(), lock.kind == Kind::Ours);

@@ -93,7 +93,7 @@ impl Drop for Session {
 fn colours_are_for_terminals_and_not_where_no_color_is_set() {
     let scene = Solo::new();
     let folder = Folder::new(&scene);
-    let _ = folder.put("l", &[0; 128]);
+    let _ = folder.put("l", &[0; 192]);
     for verb in [&["status", "l"][..], &["list"], &["clean", "--dry-run"]] {
         let command = || {
             let mut command = shmlock(verb);
