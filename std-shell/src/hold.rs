@@ -155,7 +155,6 @@ impl ShmLock {
             me: self.token,
             patience,
             interval: self.settings.poll_interval,
-            nap: Waiter::first_nap(self.settings.strategy, self.settings.poll_interval),
             strategy: self.settings.strategy,
             event: self.settings.exit_event.as_ref(),
             blocked,

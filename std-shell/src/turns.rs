@@ -25,9 +25,9 @@ const TURN: Duration = Duration::from_micros(200);
 /// longer than that only delays the sleeper.
 const LOOK: Duration = Duration::from_nanos(300);
 
-/// From how many looks on, at some 30 ns each, a section is worth passing on. A shorter one is done sooner than the lock
+/// From how many looks on, at some 0.2 µs each, a section is worth passing on. A shorter one is done sooner than the lock
 /// changes hands.
-const LONG: u32 = 16;
+const LONG: u32 = 3;
 
 /// How a handle behaves while others wait.
 #[derive(Debug)]

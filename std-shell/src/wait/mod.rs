@@ -29,11 +29,6 @@ pub enum WaitStrategy {
     SleepPolling,
 }
 
-/// Which part of the poll interval the first sleep of a wait lasts at most; each that follows lasts twice as long, up to the
-/// interval. So the death of an owner is noticed within about as long again as we had waited for it, and a long wait costs
-/// five looks more. Arbitrary: 1.6 ms of the default.
-const FIRST_NAP: u32 = 32;
-
 /// Why waiting ended without the lock.
 #[derive(Debug)]
 pub(crate) enum GaveUp {
@@ -50,8 +45,6 @@ pub(crate) struct Waiter<'a> {
     pub(crate) me: Token,
     pub(crate) patience: Patience,
     pub(crate) interval: Duration,
-    /// How long the next sleep is to be at most. See [`FIRST_NAP`].
-    pub(crate) nap: Duration,
     pub(crate) strategy: WaitStrategy,
     pub(crate) event: Option<&'a ExitEvent>,
     pub(crate) blocked: Option<&'a Blocked>,
@@ -98,7 +91,7 @@ impl Waiter<'_> {
             return Err(GaveUp::TimedOut); // whatever the event says: it ends waiting, and nobody waits here
         }
         let event = self.allowed_by()?;
-        let limit = self.patience.clamp(self.nap).ok_or(GaveUp::TimedOut)?;
+        let limit = self.patience.clamp(self.interval).ok_or(GaveUp::TimedOut)?;
         // Our own token can stand in the word only by corruption: who waits holds nothing.
         let is_held_by_us = |owner| owner != self.me && registry::held_by_this_thread(owner, self.shared.identity());
         if contention.seen().owner().is_some_and(is_held_by_us) {
@@ -110,20 +103,10 @@ impl Waiter<'_> {
             self.awake = true;
             return Ok(Verdict::Retry);
         }
-        self.nap = self.nap.saturating_mul(2).min(self.interval);
         if self.shared.is_orphaned() {
             return Err(GaveUp::Orphaned);
         }
         Ok(Verdict::Probe)
-    }
-
-    /// How long a wait's first sleep lasts at most. Polling is done by the interval and nothing else, as it says.
-    pub(crate) fn first_nap(strategy: WaitStrategy, interval: Duration) -> Duration {
-        match strategy {
-            // Not nothing, of which twice as much would be nothing, too.
-            WaitStrategy::Futex => (interval / FIRST_NAP).max(interval.min(Duration::from_micros(1))),
-            WaitStrategy::SleepPolling => interval,
-        }
     }
 
     /// The event's word, if there is an event and it is clear.

@@ -11,12 +11,14 @@ use crate::turns::Turns;
 /// clock, not by looks: a spin hint takes from 1 ns to 40 ns on the processors we know.
 const LIMIT: Duration = Duration::from_micros(10);
 
-/// How many looks there are between two readings of the clock.
+/// How many looks there are between two readings of the clock, which takes as long as a spin hint or two.
 const LOOKS_A_READING: u32 = 8;
 
-/// The most spin hints between two looks. Each look takes the cache line from the owner: who does one section after the
-/// other in some 10 ns is faster, and so done sooner, if it is looked at less often.
-const SLOWEST: u32 = 8;
+/// How many spin hints there are between two looks at first, and at most. Each look takes the cache line from the owner, who
+/// does sections of some 10 ns faster, and so is done sooner, if it is looked at less often. Twice as many make a hand-off
+/// twice as long, half as many halve what four processes get done without work in their sections.
+const FIRST: u32 = 8;
+const SLOWEST: u32 = 32;
 
 /// How often to let others run before going to sleep without having been overtaken. Each is a system call of some 0.3 µs if
 /// nobody else wants to run.
@@ -28,7 +30,7 @@ pub(super) fn spin(contention: &Contention<'_>, region: Region<'_>, turns: &Turn
     // The count of acquisitions, at whose increase only the speed of looking depends: it stands beside the word.
     let count = || region.fencing_token();
     let first = count();
-    let (mut before, mut pauses) = (first, 1);
+    let (mut before, mut pauses) = (first, FIRST);
     for looks in 1.. {
         for _ in 0..pauses {
             std::hint::spin_loop();
