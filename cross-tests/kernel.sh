@@ -19,15 +19,17 @@ wanted=(fork 'exit_handlers*' 'signals*' 'owner_*' out_of_memory timeouts remove
     namespaces trust looking clocks time_to_notice)
 
 build() {
-    local pattern names=() file
+    local pattern file wanted_here=()
     for pattern in "${wanted[@]}" mixed_processors; do
         # shellcheck disable=SC2086 # a pattern
-        for file in tests/tests/$pattern.rs; do [ ! -e "$file" ] || names+=(--test "$(basename "$file" .rs)"); done
+        for file in tests/tests/$pattern.rs; do [ ! -e "$file" ] || wanted_here+=("$file"); done
     done
-    cargo test -p shmlock-tests "${names[@]}" --no-run --target "$1" >"$logs/build" 2>&1 || { cat "$logs/build"; return 1; }
+    cargo test "${arm_suite[@]}" --no-run --target "$1" >"$logs/build" 2>&1 || { cat "$logs/build"; return 1; }
     # Cargo names them from the working directory if they are below it; under the kernel there is none.
-    sed -n 's/^ *Executable .*(\(.*\))$/\1/p' "$logs/build" | xargs realpath >"$logs/programs.$1"
-    [ "$(wc -l <"$logs/programs.$1")" = $((${#names[@]} / 2)) ]
+    sed -n 's/^ *Executable \(.*\) (\(.*\))$/\1 \2/p' "$logs/build" |
+        awk 'NR == FNR { wanted[$1]; next } "tests/" $1 in wanted { print $2 }' <(printf '%s\n' "${wanted_here[@]}") - |
+        xargs realpath >"$logs/programs.$1"
+    [ "$(wc -l <"$logs/programs.$1")" = ${#wanted_here[@]} ]
 }
 
 run() {
@@ -53,7 +55,7 @@ logs=$(mktemp -d)
 trap 'rm -rf "$logs"' EXIT
 declare -A running
 for target in "${targets[@]}"; do step "$target: build" build "$target"; done
-cargo build --quiet -p shmlock-tests --bin actor --target "${arm_linux[1]}"
+[ -e "$CARGO_TARGET_DIR/${arm_linux[1]}/debug/actor" ] || step "${arm_linux[1]}: actor" build "${arm_linux[1]}"
 for target in "${targets[@]}"; do run "$target" & running[$target]=$!; done
 for target in "${targets[@]}"; do step "$target: tests under its kernel" result "$target" "${running[$target]}"; done
 end

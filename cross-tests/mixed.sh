@@ -10,7 +10,7 @@ export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target}
 SHMLOCK_ACTORS=
 for target in "${arm_linux[@]}"; do
     [ "$target" != "$host" ] || continue
-    step "actor for $target" cargo build --quiet -p shmlock-tests --bin actor --target "$target"
+    step "actor for $target" cargo test --quiet "${arm_suite[@]}" --no-run --target "$target"
     qemu=$(emulator "$target") || skip "no user-mode emulator for $target: install qemu-user-static"
     SHMLOCK_ACTORS+=,${target%%-*}="$qemu $CARGO_TARGET_DIR/$target/debug/actor"
 done

@@ -18,14 +18,8 @@ export RUST_TEST_THREADS=1
 # What is done often is done less often: it is the same code, and an emulator is no machine to look for races on.
 export SHMLOCK_TESTS_SLOWER=10
 
-# All that runs on ARM, with all optional features but one. What is left out would tell nothing of ARM: the search of
-# orders computes without a memory of its own, the comparison and the benches measure an emulator; and the program's
-# tests are about terminals and flock(1), beside which there is none of this processor.
-tested=(--workspace --exclude shmlock-model --exclude shmlock-comparison --exclude shmlock-core-benches
-    --features "shmlock/logger,shmlock/block,shmlock-core/embedded-hal,shmlock-core/embedded-hal-async")
-
 on() { CARGO_BUILD_TARGET=$1 QEMU_CPU=$2 SHMLOCK_EXAMPLES_RUNNER=${qemu[$1]} "${@:3}"; }
-suite() { on "$1" "$2" cargo test "${tested[@]}" >"$logs/$1.$2" 2>&1 </dev/null; }
+tests() { on "$1" "$2" cargo test "${arm_suite[@]}" >"$logs/$1.$2" 2>&1 </dev/null; }
 result() { wait "$2" || { cat "$logs/$1"; return 1; }; }
 declare -A qemu running
 for target in "${targets[@]}"; do
@@ -36,8 +30,8 @@ done
 logs=$(mktemp -d)
 trap 'rm -rf "$logs"' EXIT
 for target in "${targets[@]}"; do
-    step "$target: build" cargo test --quiet "${tested[@]}" --no-run --target "$target"
-    for cpu in ${processors[$target]}; do suite "$target" "$cpu" & running[$target.$cpu]=$!; done
+    step "$target: build" cargo test --quiet "${arm_suite[@]}" --no-run --target "$target"
+    for cpu in ${processors[$target]}; do tests "$target" "$cpu" & running[$target.$cpu]=$!; done
 done
 for target in "${targets[@]}"; do
     for cpu in ${processors[$target]}; do

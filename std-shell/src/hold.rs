@@ -102,7 +102,7 @@ impl ShmLock {
         }
         let is_taken = |taken: &Result<Option<Acquisition>>| matches!(taken, Ok(Some(_))).then_some(Plain::Bare);
         let taken = self.holds.in_transition(|| self.take_outermost(patience), is_taken);
-        self.holds.is_not_plain(); // it may have to unblock signals, or to tell of a death
+        self.holds.be_counted(); // it may have to unblock signals, or to tell of a death
         // Reported only now: a logger is foreign code, which may panic or use this very lock.
         let taken = taken.inspect_err(|error| log::debug!("tried {self}: {error}"))?;
         if taken.is_none() {

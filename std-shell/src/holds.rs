@@ -106,8 +106,8 @@ impl Holds {
         result
     }
 
-    /// There is something to say about the hold, or it is about to be one of several.
-    pub(crate) fn is_not_plain(&self) {
+    /// There is something to say about the hold: it is plain no more.
+    pub(crate) fn be_counted(&self) {
         if self.is_held() {
             self.state.set(self.state.get() & !PLAIN);
         }
