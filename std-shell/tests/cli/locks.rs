@@ -62,6 +62,26 @@ fn status_tells_absent_held_and_dead_apart_and_the_exit_status_whether_all_is_we
 }
 
 #[test]
+fn status_shows_how_a_lock_has_been_used() {
+    let scene = Solo::new();
+    let folder = Folder::new(&scene);
+    let directory = folder.path().to_str().expect("UTF-8");
+    let status = ["status", "l", "--directory", directory];
+    let lock = folder.lock("l").open().expect("a new lock");
+    drop(lock.lock().expect("free"));
+    let seen = json(&[&status[..], &["--json"]].concat());
+    assert_eq!((&seen["acquisitions"], &seen["contended"]), (&1.into(), &0.into()));
+    assert!(seen["longest_hold"].is_null() && !says(status).out.contains("longest hold"), "nobody has measured it");
+
+    let measured = folder.lock("l").measure_holds(true).open().expect("the lock");
+    drop(measured.lock().expect("free"));
+    let seen = json(&[&status[..], &["--json"]].concat());
+    assert!(seen["longest_hold"].as_f64().expect("a number") > 0.0, "{seen}");
+    let said = says(status);
+    assert!(said.out.contains("contended     0\n") && said.out.contains("longest hold  0.0"), "{}", said.out);
+}
+
+#[test]
 fn looking_changes_nothing() {
     let scene = Solo::new();
     let folder = Folder::new(&scene);

@@ -85,6 +85,10 @@ pub(crate) struct Report {
     /// Dead owners replaced in the life of the file.
     pub(crate) deaths: u32,
     pub(crate) acquisitions: u64,
+    /// How many of these had to wait or to recover.
+    pub(crate) contended: u32,
+    /// The longest hold, in seconds, of those whose handles measure that.
+    pub(crate) longest_hold: Option<f64>,
     pub(crate) in_use: bool,
     /// Those that can be seen.
     pub(crate) users: Vec<User>,
@@ -107,6 +111,8 @@ impl Report {
             owner_died: health.is_some_and(|health| health.owner_died),
             deaths: health.map_or(0, |health| health.recoveries),
             acquisitions: seen.as_ref().map_or(0, |seen| seen.statistics.acquisitions),
+            contended: seen.as_ref().map_or(0, |seen| seen.statistics.contended),
+            longest_hold: seen.as_ref().and_then(|seen| Some(seen.statistics.longest_hold?.as_secs_f64())),
             in_use: seen.is_some_and(|seen| seen.in_use),
             users: pids.into_iter().map(|pid| User { pid, command: process::command(pid) }).collect(),
             name: name.to_owned(),

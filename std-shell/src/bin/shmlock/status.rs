@@ -101,8 +101,10 @@ fn lines(report: &Report) -> Vec<(&'static str, String)> {
             ("owner died", died),
             ("deaths", report.deaths.to_string()),
             ("acquisitions", report.acquisitions.to_string()),
-            ("users", report.users()),
+            ("contended", report.contended.to_string()),
         ]);
+        lines.extend(report.longest_hold.map(|seconds| ("longest hold", format!("{seconds:.6} s"))));
+        lines.push(("users", report.users()));
     }
     lines.push(("file", shown(&report.path.to_string_lossy())));
     lines
