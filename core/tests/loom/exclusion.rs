@@ -40,16 +40,16 @@ fn two_actors_exclude_each_other() {
 fn two_actors_who_pass_on_exclude_each_other() {
     fn visit(world: &World, token: u32) {
         let actor = world.actor(token);
-        let word = actor.region.owner_word();
-        if protocol::acquire_undisturbed(word, actor.me, InnerShareable) {
+        let owner = actor.region.owner_word();
+        if protocol::acquire_undisturbed(owner, actor.me, InnerShareable) {
             actor.begin(InnerShareable, Acquisition { owner_died: false, recovered_from: None });
         } else {
             actor.enter(InnerShareable, &mut Look::for_ever()).expect("looks until it has it");
         }
-        let _ = protocol::mark_waiting(word, Word::held_by(actor.me)); // somebody may sleep
+        let _ = protocol::mark_waiting(owner, Word::held_by(actor.me)); // somebody may sleep
         world.section.end();
-        protocol::pass_on(word, actor.me, InnerShareable).expect("mine");
-        let _ = protocol::claim_wake(word);
+        protocol::pass_on(owner, actor.me, InnerShareable).expect("mine");
+        let _ = protocol::claim_wake(owner);
     }
     explore(Unbounded, || {
         let world = World::with_processes(0);
@@ -64,12 +64,12 @@ fn two_actors_who_pass_on_exclude_each_other() {
 fn two_actors_exclude_each_other_undisturbed() {
     fn visit(world: &World, token: u32) -> u32 {
         let actor = world.actor(token);
-        let word = actor.region.owner_word();
-        let entered = protocol::acquire_undisturbed(word, actor.me, InnerShareable);
+        let owner = actor.region.owner_word();
+        let entered = protocol::acquire_undisturbed(owner, actor.me, InnerShareable);
         if entered {
             actor.begin(InnerShareable, Acquisition { owner_died: false, recovered_from: None });
             world.section.end();
-            protocol::release_undisturbed(word, actor.me, InnerShareable).expect("mine");
+            protocol::release_undisturbed(owner, actor.me, InnerShareable).expect("mine");
         }
         u32::from(entered)
     }
