@@ -13,7 +13,7 @@ cargo build --quiet -p shmlock-examples --examples
 before=$(shm_files)
 for example in examples/*.rs; do
     name=$(basename "$example" .rs)
-    [ "$name" != counter ] || continue
+    case $name in counter | costs) continue ;; esac # see below
     run "$name"
 done
 run counter --processes 4 --increments 5000
@@ -27,6 +27,7 @@ measure() {
     timeout --kill-after=5 300 cargo run --quiet --release -p shmlock-comparison --bin "$1" -- --quick "${@:2}" </dev/null
 }
 if [ -z "${SHMLOCK_EXAMPLES_RUNNER:-}" ]; then # an emulator's figures would be its own
+    timeout --kill-after=5 300 cargo run --quiet --release -p shmlock-examples --example costs </dev/null
     cargo build --quiet --release -p shmlock-comparison
     measure shmlock-comparison --only 'no lock' --only shmlock --only flock
     measure poll_sweep --only 'shmlock poll 50 ms' --only 'shmlock poll 1 ms'

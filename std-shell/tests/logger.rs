@@ -4,7 +4,7 @@
 
 use std::fs::{self, File};
 use std::io::Read;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use log::LevelFilter;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
@@ -16,7 +16,7 @@ const TOLD: &str = "SHMLOCK_LOGGER_TEST";
 /// In a process of its own: what it writes to standard error, which is that terminal or a pipe.
 fn said(how: &str, no_color: &str, terminal: Option<File>) -> String {
     let program = std::env::current_exe().unwrap();
-    let mut command = Command::new(program);
+    let mut command = shmlock_tests::command(program.to_str().unwrap()); // by the emulator that runs this one
     command.args(["the_process_that_logs", "--exact", "--nocapture"]).env(TOLD, how).env("NO_COLOR", no_color);
     command.stdin(Stdio::null()).stdout(Stdio::null());
     let Some(slave) = terminal else {

@@ -32,6 +32,7 @@ pub use ability::{Ability, can, skipped};
 pub use account::Account;
 pub use actor::{Actor, Peer, Voice};
 pub use bell::{Bell, poll};
+pub use runner::command;
 pub use scene::{Scene, bound, quietly, rounds, until};
 pub use shared::{Shared, Words};
 

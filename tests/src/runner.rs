@@ -6,7 +6,8 @@ use std::process::Command;
 ///
 /// `execve(2)` of an emulated program works only where the machine has registered the emulator for it; the runner is
 /// what started this very test.
-pub(crate) fn command(program: &str) -> Command {
+#[must_use]
+pub fn command(program: &str) -> Command {
     let target = env!("SHMLOCK_TESTS_TARGET").to_uppercase().replace(['-', '.'], "_");
     let runner = std::env::var(format!("CARGO_TARGET_{target}_RUNNER")).unwrap_or_default();
     let Some(mut command) = of_words(&runner) else { return Command::new(program) };
