@@ -13,8 +13,8 @@ use std::process::{Command, Stdio};
 
 use rustix::io::{FdFlags, fcntl_setfd};
 use shmlock::{Builder, Life, Occupancy, ShmLock};
-use shmlock_tests::alone;
 use shmlock_tests::hostile::{Folder, Solo, fork};
+use shmlock_tests::{Ability, alone, can};
 
 const HERE: &str = "a lock of this process";
 
@@ -156,6 +156,9 @@ fn a_leaked_guard_with_a_lifeline_is_a_death_although_a_copy_lives() {
 
 #[test]
 fn a_forked_child_that_drops_the_handle_vouches_no_longer_and_takes_nothing_from_its_parent() {
+    if !can(Ability::KeepMemoryFromChildren) {
+        return;
+    }
     alone!(|| {
         let scene = Solo::new();
         let folder = Folder::new(&scene);
