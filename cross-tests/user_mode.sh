@@ -19,7 +19,7 @@ export RUST_TEST_THREADS=1
 export SHMLOCK_TESTS_SLOWER=10
 
 on() { CARGO_BUILD_TARGET=$1 QEMU_CPU=$2 SHMLOCK_EXAMPLES_RUNNER=${qemu[$1]} "${@:3}"; }
-tests() { on "$1" "$2" cargo test "${arm_suite[@]}" >"$logs/$1.$2" 2>&1 </dev/null; }
+tests() { on "$1" "$2" cargo test --no-fail-fast "${arm_suite[@]}" >"$logs/$1.$2" 2>&1 </dev/null; }
 result() { wait "$2" || { cat "$logs/$1"; return 1; }; }
 declare -A qemu running
 for target in "${targets[@]}"; do
