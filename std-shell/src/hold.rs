@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use shmlock_core::contend::acquire_contended;
 use shmlock_core::protocol::{self, Acquisition, Arrival, Wake};
-use shmlock_core::{FenceScope, Region, Token, Word};
+use shmlock_core::{FenceScope, Record, Region, Token, Word};
 
 use crate::deadline::Patience;
 use crate::error::{Error, Result};
@@ -246,8 +246,8 @@ impl ShmLock {
     pub(crate) fn write_record(&self, region: Region<'_>) {
         // No system call while others wait: process and namespace were asked for when the handle was opened, and cannot
         // change while it is good.
-        let mut record = self.record.borrow_mut();
-        record.since = boot_seconds();
+        // A copy, for this may be a signal handler that has interrupted somebody who reads the record.
+        let record = Record { since: boot_seconds(), ..self.record.borrow().clone() };
         region.write_record(self.token, &record, self.settings.fence);
         self.recorded.set(true);
     }
