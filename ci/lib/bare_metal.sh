@@ -2,6 +2,7 @@
 # shellcheck shell=bash
 . ci/lib/debian_rust.sh
 
+# shellcheck disable=SC2034 # for cross-tests/lint.sh
 clippy=(cargo clippy)
 
 # use_bare_targets TARGET...: has cargo build for these targets, with rustup's libcore or else one built here.
@@ -12,6 +13,7 @@ use_bare_targets() {
     fi
     echo "rustup has no such targets here; taking Debian's compiler and building libcore from its sources"
     debian_rust "" || die "neither rustup nor apt-get could provide a compiler for $*"
+    # shellcheck disable=SC2034 # as above
     clippy=("$debian_root/usr/bin/cargo-clippy" clippy)
     local missing=() target
     for target in "$@"; do [ -d "$debian_root/usr/lib/rustlib/$target" ] || missing+=("$target"); done

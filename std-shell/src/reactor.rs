@@ -180,11 +180,14 @@ impl Reactor {
             let now = Instant::now();
             let ready = state.waits.extract_if_so(|(number, wait)| wait.is_over(now) || woken.is_of(*number));
             if !ready.is_empty() {
-                drop(state);
                 if ready.iter().any(|(number, _)| woken.is_of(*number)) {
                     woken = Woken::Nothing; // it reaches the one that it was for
                 }
-                ready.into_iter().for_each(wake);
+                // Their events are let go of under the mutex: once a wait is off the list, nothing of it is left but its waker,
+                // so that a program that closes its lock and its event has closed them.
+                let wakers: Vec<Waker> = ready.into_iter().map(|(_, wait)| wait.waker).collect();
+                drop(state);
+                wakers.into_iter().for_each(wake);
                 continue;
             }
             // If still there, the wake was for one who has gone meanwhile. It is due to somebody else.
@@ -235,8 +238,8 @@ impl Wait {
 }
 
 /// Wakes a task. Its waker is foreign code: should it panic, the others are to be woken all the same.
-fn wake((_, wait): (u64, Wait)) {
-    let _ = catch_unwind(AssertUnwindSafe(|| wait.waker.wake()));
+fn wake(waker: Waker) {
+    let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
 }
 
 trait ExtractIfSo<T> {
