@@ -58,7 +58,7 @@ impl ShmLock {
     fn take_undisturbed(&self, plain: Plain) -> bool {
         let ordinary = self.holds.is_none()
             && self.recorded.get()
-            && self.plain
+            && self.quick.get()
             && self.shared.is_ours()
             && log::max_level() < log::LevelFilter::Debug;
         if !ordinary {
@@ -126,6 +126,10 @@ impl ShmLock {
     }
 
     fn take_outermost(&self, patience: Patience) -> Result<Option<Acquisition>> {
+        if self.turns.is_passing() && !patience.is_one_try() {
+            self.turns.let_pass(self.shared.region().owner_word());
+            self.quick.set(self.plain);
+        }
         let blocked = (self.settings.block_signals != BlockSignals::Never).then(Blocked::now);
         self.note_thread();
         let word = self.shared.region().owner_word();
@@ -308,6 +312,7 @@ impl ShmLock {
         } else {
             protocol::release(word, self.token, self.settings.fence)?
         };
+        self.quick.set(self.plain && !self.turns.is_passing());
         if wake == Wake::One {
             futex::wake_one(word);
         }

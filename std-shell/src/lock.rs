@@ -82,6 +82,8 @@ pub struct ShmLock {
     pub(crate) held_since: Cell<Option<Instant>>,
     /// Whether an acquisition is nothing but the protocol: no signals are held back, no clock is read.
     pub(crate) plain: bool,
+    /// Whether the next acquisition is that, and nobody is to be let pass first.
+    pub(crate) quick: Cell<bool>,
     pub(crate) slot: &'static Slot,
     /// See `lifeline.rs`.
     pub(crate) lifeline: Option<Lifeline>,
@@ -123,12 +125,14 @@ impl ShmLock {
             fence: settings.fence,
             identity: shared.identity(),
         });
+        let plain = settings.block_signals == BlockSignals::Never && !settings.measure_holds;
         let lock = Self {
             name,
             uuid,
             token,
             held_since: Cell::new(None),
-            plain: settings.block_signals == BlockSignals::Never && !settings.measure_holds,
+            plain,
+            quick: Cell::new(plain),
             settings,
             record: RefCell::new(record),
             recorded: Cell::new(false),

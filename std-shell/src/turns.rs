@@ -12,6 +12,7 @@
 use std::cell::Cell;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use shmlock_core::Word;
@@ -29,6 +30,11 @@ const LOOK: Duration = Duration::from_nanos(300);
 /// changes hands.
 const LONG: u32 = 3;
 
+/// How long to leave a free lock to the one that we have just woken: a few times what a wake takes on an idle core. Without
+/// that, whoever takes a lock again and again for sections longer than anybody waits awake for would keep all sleepers
+/// out for as long as it goes on: each would wake, find the lock held, and go back to sleep.
+const PASSING: Duration = Duration::from_micros(50);
+
 /// How a handle behaves while others wait.
 #[derive(Debug)]
 pub(crate) struct Turns {
@@ -37,6 +43,8 @@ pub(crate) struct Turns {
     began: Cell<Option<Instant>>,
     /// Whether the turn is over and nobody has been let pass since.
     over: Cell<bool>,
+    /// Until when a free lock is left to the one that was woken when the turn was over.
+    passing: Cell<Option<Instant>>,
     /// Whether the present hold was waited for awake: then the one before is awake, and likely to come back.
     waited: Cell<bool>,
     /// Whether the sections of the others are long.
@@ -49,6 +57,7 @@ impl Turns {
             last: Cell::new(None),
             began: Cell::new(None),
             over: Cell::new(false),
+            passing: Cell::new(None),
             waited: Cell::new(false),
             long: Cell::new(false),
         }
@@ -86,9 +95,32 @@ impl Turns {
 
     /// Whether somebody who waits awake is to have the lock, and the sleepers are left asleep. To be asked once in a hold.
     pub(crate) fn goes_on(&self) -> bool {
-        let over = self.began.get().is_some_and(|began| began.elapsed() >= TURN);
+        let now = Instant::now();
+        let over = self.began.get().is_none_or(|began| now.saturating_duration_since(began) >= TURN);
         self.over.set(over);
+        self.passing.set(over.then(|| now + PASSING));
         self.waited.replace(false) && self.long.get() && !over
+    }
+
+    /// Whether [`let_pass`](Self::let_pass) has something to do.
+    pub(crate) fn is_passing(&self) -> bool {
+        self.passing.get().is_some()
+    }
+
+    /// Leaves a free lock to the one that was woken, unless that was long ago. If it does not come, a new turn begins.
+    pub(crate) fn let_pass(&self, word: &AtomicU32) {
+        let Some(until) = self.passing.take() else { return };
+        loop {
+            // Partner: the taking swap of the one that was woken. Relaxed: it decides only when to try.
+            if !Word::from_bits(word.load(Relaxed)).is_free() {
+                return;
+            }
+            let now = Instant::now();
+            if now >= until {
+                return self.begin(now);
+            }
+            thread::yield_now();
+        }
     }
 }
 
