@@ -1,23 +1,37 @@
-# Sourced by run.sh --mutate. Each line of core that makes or calls a fence is removed in turn, in a copy; the probes of
-# every kind of core have to notice.
+# Sourced by run.sh --mutate. Each line of core that makes or calls a fence is removed in turn, in a copy, and then made
+# weaker where there is a weaker instruction; the probes of every kind of core that has the difference have to notice.
 # shellcheck shell=bash disable=SC2154 # `kinds` comes from run.sh
 
-# fences: the lines to remove, as FILE:NUMBER.
-fences() {
-    grep -nE 'fence\.(after_taking|before_giving)\(\);' core/src/{protocol,record}.rs
+# without: the lines that can go, as FILE:NUMBER:LINE.
+without() {
+    grep -nE 'fence\.(after_taking|before_giving)\(\);' core/src/{protocol,record,snapshot}.rs
     grep -HnE '^ +(fence\(Ordering|barrier::full_system|.*=> (InnerShareable|FullSystem)\.)' core/src/fence.rs
     grep -Hn 'asm!("dmb sy"' core/src/barrier.rs
 }
 
-# remove SOURCES FILE NUMBER: an arm of a `match` keeps its pattern, a statement goes.
-remove() {
-    sed -i -E "$3{s/=> .*/=> {}/;t;s|[a-z:._!]+\(.*;|// removed|}" "$1/$2"
+# mutants: what to do to which line, for whom to notice: KINDS|SCRIPT|FILE:NUMBER:LINE. Cortex-M has one barrier only,
+# ARMv7-A none for loads alone.
+mutants() {
+    local line
+    # An arm of a `match` keeps its pattern, a statement goes.
+    without | sed 's/^/*|s%=> .*%=> {}%;t;s%[a-z:._!]+\\(.*;%\/\/ removed%|/'
+    while IFS= read -r line; do
+        case $line in
+            *'fence.before_giving();'*) echo "aarch64|s/before_giving/after_taking/|$line" ;;
+            *'fence(Ordering::Release);'*) echo "aarch64|s/Release/Acquire/|$line" ;;
+            *'barrier::full_system();'*) echo "a*|s/barrier::full_system\(\)/fence(Ordering::AcqRel)/|$line" ;;
+            *'=> FullSystem.'*) echo "a*|s/=> FullSystem/=> InnerShareable/|$line" ;;
+            *'"dmb sy"'*) echo "a*|s/dmb sy/dmb ish/|$line" ;;
+        esac
+    done < <(without)
 }
 
-# notices SOURCES: builds and looks, for every kind; says which noticed, and fails if one did not.
+# notices SOURCES KINDS: builds and looks, for every kind of this pattern; says which noticed, and fails if one did not.
 notices() {
     local kind status unnoticed=0
     for kind in "${kinds[@]}"; do
+        # shellcheck disable=SC2053 # a pattern
+        [[ ${kind%% *} == $2 ]] || continue
         status=0
         # shellcheck disable=SC2086 # words
         look "$1" $kind >/dev/null 2>"$1/errors" || status=$?
@@ -30,13 +44,25 @@ notices() {
     return "$unnoticed"
 }
 
-mutant=$(mktemp -d)/mutant
-while IFS=: read -r file number line; do
-    rm -rf "$mutant" && mkdir -p "$mutant/cross-tests"
-    cp -r Cargo.toml core "$mutant"
-    sed -i 's/^members = .*/members = ["core"]/' "$mutant/Cargo.toml"
-    cp -r cross-tests/probes "$mutant/cross-tests"
-    remove "$mutant" "$file" "$number"
-    step "$file:$number ${line#"${line%%[! ]*}"}" notices "$mutant"
-done < <(fences | sed -E 's/ +\/\/.*//')
-rm -r "${mutant%/mutant}"
+# mutant SOURCES SCRIPT FILE NUMBER: a fresh copy, with this line changed; fails if it is as it was.
+mutant() {
+    rm -rf "$1" && mkdir -p "$1/cross-tests"
+    cp -r Cargo.toml core "$1"
+    sed -i 's/^members = .*/members = ["core"]/' "$1/Cargo.toml"
+    cp -r cross-tests/probes "$1/cross-tests"
+    sed -i -E "$4{$2}" "$1/$3"
+    ! cmp -s "$3" "$1/$3"
+}
+
+copy=$(mktemp -d)/mutant
+count=0
+while IFS='|' read -r pattern script line; do
+    IFS=: read -r file number code <<<"$line"
+    what='without'
+    [ "$pattern" = '*' ] || what='weaker'
+    mutant "$copy" "$script" "$file" "$number" || die "nothing changed: $script in $line"
+    step "$what $file:$number ${code#"${code%%[! ]*}"}" notices "$copy" "$pattern"
+    count=$((count + 1))
+done < <(mutants | sed -E 's| +//[^%]*$||')
+rm -r "${copy%/mutant}"
+echo "$count mutants"

@@ -9,13 +9,16 @@
 #![allow(clippy::no_mangle_with_rust_abi, reason = "found by name, called by nobody")]
 #![allow(clippy::inline_always, reason = "the checker follows one function at a time best")]
 
+use core::convert::Infallible;
 use core::panic::PanicInfo;
 use core::sync::atomic::AtomicU32;
 use core::sync::atomic::Ordering::Relaxed;
 
 use shmlock_core::fence::{Fence, FullSystem, InnerShareable};
-use shmlock_core::protocol::{self, Arrival};
-use shmlock_core::{FenceScope, Record, Region, RegionLock, Token};
+use shmlock_core::layout::REGION_LEN;
+use shmlock_core::protocol::{self, Arrival, Wake};
+use shmlock_core::snapshot::snapshot;
+use shmlock_core::{FenceScope, Record, Region, RegionLock, RegionMemory, Token};
 
 /// What the lock protects. The word that is touched lies so far out that no other access has its offset (1204 bytes).
 pub struct Data([AtomicU32; 302]);
@@ -26,6 +29,13 @@ impl Data {
         let [.., word] = &self.0;
         // Relaxed: a plain load and a plain store. The probes are about what stands around them.
         word.store(word.load(Relaxed) + more, Relaxed);
+    }
+
+    #[inline(always)]
+    fn read(&self) -> u32 {
+        let [.., word] = &self.0;
+        // Relaxed: as above.
+        word.load(Relaxed)
     }
 }
 
@@ -42,6 +52,24 @@ fn constant(word: &AtomicU32, me: Token, data: &Data, fence: FenceScope) -> bool
     let Ok(_) = protocol::try_acquire(word, me, Arrival::Fresh, fence) else { return false };
     data.touch(2);
     protocol::release(word, me, fence).is_ok()
+}
+
+/// What an undisturbed lock does instead of [`steps`].
+#[inline(always)]
+fn undisturbed(word: &AtomicU32, me: Token, data: &Data, fence: impl Fence) -> bool {
+    if !protocol::acquire_undisturbed(word, me, fence) {
+        return false;
+    }
+    data.touch(1);
+    protocol::release_undisturbed(word, me, fence).is_ok()
+}
+
+/// What one does who has slept, and gives the lock to whoever is awake; if there is somebody.
+#[inline(always)]
+fn passed(word: &AtomicU32, me: Token, data: &Data, fence: impl Fence) -> bool {
+    let Ok(_) = protocol::try_acquire(word, me, Arrival::Waited, fence) else { return false };
+    data.touch(1);
+    protocol::pass_on(word, me, fence).is_ok() && protocol::claim_wake(word) == Wake::One
 }
 
 #[inline(always)]
@@ -64,6 +92,16 @@ fn region<F: Fence>(lock: &RegionLock<'_, F>, data: &Data) -> bool {
     true
 }
 
+/// One load of the section stands for a copy of the region.
+#[inline(always)]
+fn copied(data: &Data, fence: impl Fence) -> Option<RegionMemory> {
+    let copy = || {
+        let [byte, ..] = data.read().to_le_bytes();
+        Ok::<_, Infallible>([byte; REGION_LEN])
+    };
+    snapshot(fence, copy).ok()
+}
+
 /// A probe: a function of its own, found by its name.
 macro_rules! probes {
     ($($name:ident($($argument:ident: $type:ty),*) -> $result:ty = $body:expr;)*) => {$(
@@ -83,6 +121,14 @@ probes! {
         constant(word, me, data, FenceScope::InnerShareable);
     constant_full(word: &AtomicU32, me: Token, data: &Data) -> bool = constant(word, me, data, FenceScope::FullSystem);
 
+    undisturbed_inner(word: &AtomicU32, me: Token, data: &Data) -> bool = undisturbed(word, me, data, InnerShareable);
+    undisturbed_full(word: &AtomicU32, me: Token, data: &Data) -> bool = undisturbed(word, me, data, FullSystem);
+    undisturbed_chosen(word: &AtomicU32, me: Token, data: &Data, scope: FenceScope) -> bool =
+        undisturbed(word, me, data, scope);
+    passed_inner(word: &AtomicU32, me: Token, data: &Data) -> bool = passed(word, me, data, InnerShareable);
+    passed_full(word: &AtomicU32, me: Token, data: &Data) -> bool = passed(word, me, data, FullSystem);
+    passed_chosen(word: &AtomicU32, me: Token, data: &Data, scope: FenceScope) -> bool = passed(word, me, data, scope);
+
     recover_inner(word: &AtomicU32, dead: Token, me: Token, data: &Data) -> bool =
         recover(word, dead, me, data, InnerShareable);
     recover_full(word: &AtomicU32, dead: Token, me: Token, data: &Data) -> bool =
@@ -100,6 +146,8 @@ probes! {
     write_full(region: Region<'_>, me: Token, record: &Record) -> () = region.write_record(me, record, FullSystem);
     read_inner(region: Region<'_>, owner: Token) -> Option<Record> = region.record_of(owner, InnerShareable);
     read_full(region: Region<'_>, owner: Token) -> Option<Record> = region.record_of(owner, FullSystem);
+    snapshot_inner(data: &Data) -> Option<RegionMemory> = copied(data, InnerShareable);
+    snapshot_full(data: &Data) -> Option<RegionMemory> = copied(data, FullSystem);
 }
 
 /// What Linux targets call for a compare-and-swap, to choose its form at run time. Never run, as everything here.

@@ -94,17 +94,25 @@ fn rules(probe: &str) -> Vec<Rule> {
         "count" => vec![(Store(GENERATION_HIGH), Giving, Store(GENERATION))],
         "write" => each(|word| [(Store(SEQUENCE), Giving, Store(word)), (Store(word), Giving, Store(SEQUENCE))]),
         "read" => each(|word| [(Load(SEQUENCE), Taking, Load(word)), (Load(word), Taking, Load(SEQUENCE))]),
+        // Between one copy and the next.
+        "snapshot" => vec![(Section, Taking, Section)],
         _ => vec![(Swap, Taking, Section), (Section, Giving, Swap)],
     }
 }
 
 /// Every probe in `../src/main.rs`. One that is missing from the listing is an error.
-const PROBES: [&str; 18] = [
+const PROBES: [&str; 26] = [
     "steps_inner",
     "steps_full",
     "steps_chosen",
     "constant_inner",
     "constant_full",
+    "undisturbed_inner",
+    "undisturbed_full",
+    "undisturbed_chosen",
+    "passed_inner",
+    "passed_full",
+    "passed_chosen",
     "recover_inner",
     "recover_full",
     "stale_inner",
@@ -118,6 +126,8 @@ const PROBES: [&str; 18] = [
     "write_full",
     "read_inner",
     "read_full",
+    "snapshot_inner",
+    "snapshot_full",
 ];
 
 /// What a probe turned out to be.
@@ -138,7 +148,7 @@ impl Finding {
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let barriers: Vec<_> = self.barriers.iter().map(String::as_str).collect();
-        write!(f, "    {:<15} {}", self.probe, barriers.join(", "))?;
+        write!(f, "    {:<18} {}", self.probe, barriers.join(", "))?;
         self.wrong.iter().try_for_each(|wrong| write!(f, "\n        WRONG: {wrong}"))
     }
 }
