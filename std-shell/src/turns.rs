@@ -30,9 +30,11 @@ const LOOK: Duration = Duration::from_nanos(300);
 /// changes hands.
 const LONG: u32 = 3;
 
-/// How long to leave a free lock to the one that we have just woken: a few times what a wake takes on an idle core. Without
-/// that, whoever takes a lock again and again for sections longer than anybody waits awake for would keep all sleepers
-/// out for as long as it goes on: each would wake, find the lock held, and go back to sleep.
+/// From when on a handle that has gone on without a pause leaves a free lock to the one that it wakes, and for how long: a few
+/// times what a wake takes on an idle core. Without that, whoever takes a lock again and again for sections longer than
+/// anybody waits awake for would keep all sleepers out for as long as it goes on: each would wake, find the lock held, and
+/// go back to sleep. Done after each turn it would slow down two processes with short sections, who meet awake anyway.
+const ALONE: Duration = Duration::from_millis(1);
 const PASSING: Duration = Duration::from_micros(50);
 
 /// How a handle behaves while others wait.
@@ -43,7 +45,7 @@ pub(crate) struct Turns {
     began: Cell<Option<Instant>>,
     /// Whether the turn is over and nobody has been let pass since.
     over: Cell<bool>,
-    /// Until when a free lock is left to the one that was woken when the turn was over.
+    /// Until when a free lock is left to the one that was woken.
     passing: Cell<Option<Instant>>,
     /// Whether the present hold was waited for awake: then the one before is awake, and likely to come back.
     waited: Cell<bool>,
@@ -96,9 +98,14 @@ impl Turns {
     /// Whether somebody who waits awake is to have the lock, and the sleepers are left asleep. To be asked once in a hold.
     pub(crate) fn goes_on(&self) -> bool {
         let now = Instant::now();
-        let over = self.began.get().is_none_or(|began| now.saturating_duration_since(began) >= TURN);
+        let Some(began) = self.began.get() else {
+            self.begin(now);
+            return false;
+        };
+        let lasted = now.saturating_duration_since(began);
+        let over = lasted >= TURN;
         self.over.set(over);
-        self.passing.set(over.then(|| now + PASSING));
+        self.passing.set((lasted >= ALONE).then(|| now + PASSING));
         self.waited.replace(false) && self.long.get() && !over
     }
 
