@@ -16,6 +16,11 @@ for example in examples/*.rs; do
     case $name in counter | costs) continue ;; esac # see below
     run "$name"
 done
+for name in with_timeout recover_dead_owner; do # an argument must not make it the second process, which waits for ever
+    status=0
+    run "$name" --help || status=$?
+    [ "$status" = 1 ] || die "$name did not refuse an argument: $status"
+done
 run counter --processes 4 --increments 5000
 run counter --processes 4 --increments 5000 --kill
 run counter --processes 4 --increments 5000 --no-lock # loses counts and says so: the proof that the lock is needed

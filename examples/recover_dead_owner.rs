@@ -17,9 +17,11 @@ use shmlock::ShmLock;
 use shmlock_examples::{Result, block::Block, child, child::Child};
 
 fn main() -> Result<()> {
-    match env::args().nth(1) {
-        Some(name) => transfer(&name),
-        None => recover(&format!("shmlock-recover-{}", process::id())), // a name of our own: several runs do not meet
+    let mut arguments = env::args().skip(1);
+    match (arguments.next().as_deref(), arguments.next()) {
+        (None, _) => recover(&format!("shmlock-recover-{}", process::id())), // a name of our own: several runs do not meet
+        (Some("transfer"), Some(name)) => transfer(&name),
+        _ => Err("usage: recover_dead_owner".into()),
     }
 }
 
@@ -40,7 +42,7 @@ fn recover(name: &str) -> Result<()> {
     first.set(100);
     drop(guard);
 
-    let mut child = Child::start([name])?;
+    let mut child = Child::start(["transfer", name])?;
     child.expect("in the middle")?;
     println!("process {} is killed in the middle of a transfer", child.pid());
     child.kill()?;

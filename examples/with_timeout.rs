@@ -19,7 +19,11 @@ use shmlock_examples::{Result, child, child::Child};
 const NAME: &str = "shmlock-with-timeout";
 
 fn main() -> Result<()> {
-    if env::args().nth(1).is_some() { hold() } else { give_up_politely() }
+    match env::args().nth(1).as_deref() {
+        None => give_up_politely(),
+        Some("hold") => hold(),
+        Some(_) => Err("usage: with_timeout".into()),
+    }
 }
 
 /// The second process.
