@@ -84,6 +84,11 @@ impl Running {
         writeln!(self.input.as_mut().expect("not closed yet"), "{line}").expect("it reads");
     }
 
+    /// As [`tell`](Self::tell), without the end of the line.
+    pub(crate) fn tell_in_part(&mut self, text: &str) {
+        write!(self.input.as_mut().expect("not closed yet"), "{text}").expect("it reads");
+    }
+
     /// Ends its input, and so the command.
     pub(crate) fn close(&mut self) {
         self.input = None;

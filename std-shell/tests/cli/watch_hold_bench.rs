@@ -78,6 +78,25 @@ fn what_is_held_is_given_back_at_the_end_of_the_input_after_its_time_and_by_a_si
 }
 
 #[test]
+fn input_that_is_no_whole_line_neither_ends_holding_nor_keeps_a_signal_out() {
+    let scene = Solo::new();
+    let name = scene.name("l");
+    let start = || {
+        let mut hold = Running::start(shmlock(["hold", &name]));
+        hold.hear();
+        hold.tell_in_part("no end of a line");
+        assert_eq!(says(["run", "-w", "0.2", "-E", "9", &name, "true"]).code, Some(9));
+        hold
+    };
+    let mut hold = start();
+    hold.signal(libc::SIGTERM);
+    assert_eq!(hold.code(), 128 + libc::SIGTERM);
+    let mut hold = start();
+    hold.tell("");
+    assert_eq!(hold.code(), 0);
+}
+
+#[test]
 fn holding_waits_and_gives_up_as_running_does() {
     let scene = Solo::new();
     let name = scene.name("l");

@@ -100,9 +100,13 @@ impl Args {
                     return Ok(End::Signal(u8::try_from(number).unwrap_or(0)));
                 }
             } else if !ready[1].revents().is_empty() {
-                // What was typed is not the shell's next command.
-                let _ = input.read_line(&mut String::new());
-                return Ok(End::Input);
+                // What was typed is not the shell's next command. A part of a line is not waited on: a signal may come first.
+                let mut typed = [0; 4096];
+                match rustix::io::read(&input, &mut typed) {
+                    Ok(1..) if !typed.contains(&b'\n') => {}
+                    Err(Errno::INTR | Errno::AGAIN) => {}
+                    _ => return Ok(End::Input),
+                }
             }
         }
     }
