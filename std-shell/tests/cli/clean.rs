@@ -58,9 +58,11 @@ fn a_lock_that_was_named_and_stays_is_an_answer_of_1() {
     let scene = Solo::new();
     let folder = Folder::new(&scene);
     let lock = folder.lock("l").open().expect("a lock");
-    for options in [&["l"][..], &["l", "--dry-run"], &["no"], &["no", "--dry-run"]] {
-        let said = clean(&folder, options);
-        assert!(said.code == Some(1) && said.out.starts_with("kept "), "{options:?}: {said:?}");
+    for (name, answer) in [("l", "kept l: in use by "), ("no", "absent no: there is no such lock\n")] {
+        for options in [&[name][..], &[name, "--dry-run"]] {
+            let said = clean(&folder, options);
+            assert!(said.code == Some(1) && said.out.starts_with(answer), "{options:?}: {said:?}");
+        }
     }
     assert!(!lock.check().expect("a lock").orphaned);
     drop(lock);
@@ -78,4 +80,6 @@ fn what_is_no_lock_is_told_and_the_others_are_cleaned_all_the_same() {
     let said = clean(&folder, &[]);
     assert!(said.code == Some(1) && said.err.contains("a.shmlock is a file with other content"), "{said:?}");
     assert_eq!(folder.names(), ["a.shmlock"]);
+    let said = clean(&folder, &["not/a/name"]);
+    assert!(said.code == Some(1) && said.err.contains("use --directory for"), "options, not calls of ours: {said:?}");
 }

@@ -6,17 +6,17 @@ use anstyle::{AnsiColor, Style};
 use shmlock::{Cleaning, CrashMark, Marked};
 
 use crate::args::Where;
-use crate::exit::{CONFLICT, Failure, remark};
+use crate::exit::{CONFLICT, Failure, remark, said};
 use crate::process::Users;
 use crate::report::{Report, State};
 use crate::text::shown;
 
 const AFTER: &str = "\
 A process that ends without closing its locks (by `kill -9`, say) leaves their
-files, of 128 bytes each. The next who closes such a lock removes it; `clean` is
-for those that nobody uses any more. What a living process has open is never
-touched: the kernel's byte locks tell, and while `clean` looks nobody can open
-the lock.
+files, each of 192 bytes and its data. The next who closes such a lock removes
+it; `clean` is for those that nobody uses any more. What a living process has
+open is never touched: the kernel's byte locks tell, and while `clean` looks
+nobody can open the lock.
 
 A crash mark says that an owner died holding the lock, so that what it protects
 may be half-written. The next owner is told. With --crashed the mark goes, and
@@ -24,7 +24,7 @@ nobody will be told.
 
 Exit status:
   0   done
-  1   a lock that was named stays, or one could not be looked at
+  1   a lock that was named stays or is absent, or one could not be looked at
   64, 66, 71, 74  as in `shmlock --help`";
 
 /// Remove what no living process uses
@@ -55,8 +55,9 @@ pub(crate) struct Args {
 enum Fate {
     Goes(String),
     Stays(String),
-    /// There is nothing, or it is simply in use.
-    Unremarkable(String),
+    /// It is simply in use.
+    InUse(String),
+    Absent,
 }
 
 impl Args {
@@ -69,19 +70,20 @@ impl Args {
             let fate = match if self.dry_run { self.foretell(&name, &users) } else { self.clean(&name, &users) } {
                 Ok(fate) => fate,
                 Err(error) => {
-                    remark(&error.to_string());
+                    remark(&said(&error));
                     code = CONFLICT;
                     continue;
                 }
             };
             let (verb, style, why) = match &fate {
-                Fate::Goes(why) if self.dry_run => ("would remove", AnsiColor::Green.on_default(), why),
-                Fate::Goes(why) => ("removed", AnsiColor::Green.on_default(), why),
-                Fate::Stays(why) => ("kept", AnsiColor::Yellow.on_default(), why),
-                Fate::Unremarkable(why) => ("kept", Style::new(), why),
+                Fate::Goes(why) if self.dry_run => ("would remove", AnsiColor::Green.on_default(), why.as_str()),
+                Fate::Goes(why) => ("removed", AnsiColor::Green.on_default(), why.as_str()),
+                Fate::Stays(why) => ("kept", AnsiColor::Yellow.on_default(), why.as_str()),
+                Fate::InUse(why) => ("kept", Style::new(), why.as_str()),
+                Fate::Absent => ("absent", Style::new(), "there is no such lock"),
             };
             let was_named = !self.names.is_empty();
-            if self.verbose || was_named || !matches!(fate, Fate::Unremarkable(_)) {
+            if self.verbose || was_named || matches!(fate, Fate::Goes(_) | Fate::Stays(_)) {
                 writeln!(out, "{style}{verb}{style:#} {}: {why}", shown(&name))?;
             }
             if was_named && !matches!(fate, Fate::Goes(_)) {
@@ -94,7 +96,7 @@ impl Args {
     fn clean(&self, name: &str, users: &Users) -> shmlock::Result<Fate> {
         let mark = if self.crashed { CrashMark::Remove } else { CrashMark::Keep };
         Ok(match self.place.builder(name).clean(mark)? {
-            Cleaning::Absent => Fate::Unremarkable("there is no such lock".to_owned()),
+            Cleaning::Absent => Fate::Absent,
             Cleaning::InUse => in_use(&Report::of(name, &self.place, users)),
             Cleaning::Marked(marked) => stays_marked(&dead(&marked)),
             Cleaning::Removed => goes_free(),
@@ -107,7 +109,7 @@ impl Args {
     /// As [`clean`](Self::clean), by a look only.
     fn foretell(&self, name: &str, users: &Users) -> shmlock::Result<Fate> {
         let Some(seen) = self.place.builder(name).inspect()? else {
-            return Ok(Fate::Unremarkable("there is no such lock".to_owned()));
+            return Ok(Fate::Absent);
         };
         let report = Report::of(name, &self.place, users);
         let dead = seen.holder.as_ref().map_or(NAME_LOST.to_owned(), ToString::to_string);
@@ -129,7 +131,7 @@ fn dead(marked: &Marked) -> String {
 }
 
 fn in_use(report: &Report) -> Fate {
-    Fate::Unremarkable(format!("in use by {}", report.users()))
+    Fate::InUse(format!("in use by {}", report.users()))
 }
 
 fn goes_free() -> Fate {

@@ -82,7 +82,12 @@ fn say(style: Style, line: &str) {
     let _ = writeln!(anstream::stderr(), "{style}shmlock{style:#}: {line}");
 }
 
-/// The library speaks of its own calls; here they are options.
+/// What the library says of an error. It speaks of its own calls; here they are options.
+pub(crate) fn said(error: &Error) -> String {
+    OPTIONS.iter().fold(error.to_string(), |said, (call, option)| said.replace(call, option))
+}
+
+/// As the library names them, and as the program does.
 const OPTIONS: [(&str, &str); 3] =
     [("Builder::directory", "--directory"), ("Builder::mode", "--mode"), ("Builder::trust_owner", "--trust-owner")];
 
@@ -96,8 +101,7 @@ impl From<Error> for Failure {
             Error::System { errno: Errno::NOENT | Errno::NOTDIR | Errno::ACCESS | Errno::PERM, .. } => NO_INPUT,
             _ => SYSTEM,
         };
-        let said = OPTIONS.iter().fold(error.to_string(), |said, (call, option)| said.replace(call, option));
-        Self::new(code, said)
+        Self::new(code, said(&error))
     }
 }
 

@@ -8,6 +8,7 @@ use serde::Serialize;
 use shmlock::{Holder, Inspection, Life, Occupancy};
 
 use crate::args::Where;
+use crate::exit::said;
 use crate::process::{self, Users};
 use crate::text::{shown, span};
 
@@ -101,7 +102,7 @@ impl Report {
         let path = place.path(name);
         let seen = place.builder(name).inspect();
         let pids = users.of(&path);
-        let error = seen.as_ref().err().map(ToString::to_string);
+        let error = seen.as_ref().err().map(said);
         let seen = seen.unwrap_or_default();
         let health = seen.as_ref().map(|seen| seen.health);
         Self {
