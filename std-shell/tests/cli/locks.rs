@@ -49,6 +49,9 @@ fn status_tells_absent_held_and_dead_apart_and_the_exit_status_whether_all_is_we
     holder.murder();
     let said = says(status(false));
     assert!(said.code == Some(1) && said.out.contains("its owner is dead"), "{said:?}");
+    assert!(said.out.contains("owner died    yes, and nobody has taken the lock over since"), "{said:?}");
+    let said = says(["watch", "--count", "1", "--directory", directory]);
+    assert!(said.out.starts_with(&format!("l: dead, by pid {pid} for ")), "a dead owner has no command: {said:?}");
     let seen = json(&status(true));
     assert_eq!((&seen["state"], &seen["in_use"], &seen["owner_died"]), (&"dead".into(), &false.into(), &false.into()));
 

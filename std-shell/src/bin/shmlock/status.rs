@@ -91,10 +91,10 @@ fn lines(report: &Report) -> Vec<(&'static str, String)> {
     }
     if matches!(report.state, State::Free | State::Held | State::Dead) {
         let red = AnsiColor::Red.on_default().bold();
-        let died = if report.owner_died {
-            format!("{red}yes{red:#}, and nobody has declared the data consistent since")
-        } else {
-            "no".to_owned()
+        let died = match report.state {
+            State::Dead => format!("{red}yes{red:#}, and nobody has taken the lock over since"),
+            _ if report.owner_died => format!("{red}yes{red:#}, and nobody has declared the data consistent since"),
+            _ => "no".to_owned(),
         };
         lines.extend([
             ("waiters", yes(report.waiters).to_owned()),

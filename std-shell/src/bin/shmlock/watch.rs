@@ -91,8 +91,9 @@ fn rate(counts: &mut Counts, lock: &Report, now: Instant) -> String {
 
 fn line(lock: &Report, rate: &str) -> String {
     let mut parts = vec![format!("{}: {}", shown(&lock.name), lock.state.name())];
-    if lock.owner.is_some() {
-        parts.push(format!("by pid {} ({}) for {}", lock.pid(), lock.command(), lock.held_for()));
+    if let Some(owner) = &lock.owner {
+        let command = owner.command.as_ref().map_or(String::new(), |command| format!(" ({})", shown(command)));
+        parts.push(format!("by pid {}{command} for {}", lock.pid(), lock.held_for()));
     }
     if !lock.why().is_empty() {
         parts.push(format!("\"{}\"", lock.why()));
