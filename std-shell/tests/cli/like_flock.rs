@@ -108,8 +108,9 @@ fn the_exit_status_is_the_commands_or_that_of_flock() {
 fn a_lock_that_somebody_has_is_refused_as_flock_refuses_it() {
     with_each(|lock| {
         let mut holder = lock.start(&[], &UNTIL_TOLD);
-        let cases: [(&[&str], i32); 9] = [
+        let cases: [(&[&str], i32); 10] = [
             (&["-n"], 1),
+            (&["--nb"], 1),
             (&["-n", "-E", "9"], 9),
             (&["-n", "-E", "0"], 0),
             (&["-w", "0"], 1),

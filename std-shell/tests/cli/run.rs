@@ -152,13 +152,14 @@ fn a_command_that_cannot_be_executed_leaves_nothing_held() {
 fn what_is_wrong_with_the_arguments_is_one_line_with_the_remedy() {
     let scene = Solo::new();
     let name = scene.name("l");
-    let cases: [(&[&str], &str); 9] = [
+    let cases: [(&[&str], &str); 10] = [
         (&["run"], "shmlock run --help"),
         (&["run", &name], "shmlock run --help"),
         (&["run", &name, "--nonblokc", "true"], "--nonblock"),
         (&["run", &name, "-w", "-1", "true"], "not negative"),
         (&["run", &name, "--mode", "9", "true"], "octal"),
         (&["run", &name, "--mode", "640", "true"], "0o600"),
+        (&["run", &name, "--trust-owner", "root", "true"], "id -u"),
         (&["run", "a/b", "true"], "--directory"),
         (&["run", &name, "-d", &"x".repeat(64), "true"], "shorten it to 63"),
         (&["no-such-verb"], "shmlock --help"),
@@ -169,6 +170,7 @@ fn what_is_wrong_with_the_arguments_is_one_line_with_the_remedy() {
         assert!(said.err.contains(remedy) && said.err.lines().count() == 1, "{args:?}: {}", said.err);
     }
     assert_eq!(says::<&str>([]).code, Some(64));
+    assert_eq!(says(["run", &name, "--mode", "0o660", "true"]).code, Some(0), "as our own errors write it");
     let gone = says(["run", "--directory", "/no/such/directory", &name, "true"]);
     assert!(gone.code == Some(66) && gone.err.contains("/no/such/directory"), "{gone:?}");
 }

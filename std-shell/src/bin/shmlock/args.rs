@@ -39,7 +39,7 @@ pub(crate) struct Sharing {
     mode: u32,
 
     /// Accept a file of this user, too
-    #[arg(long, value_name = "UID")]
+    #[arg(long, value_name = "UID", value_parser = uid)]
     trust_owner: Option<u32>,
 }
 
@@ -57,7 +57,7 @@ impl Sharing {
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Waiting {
     /// Fail rather than wait
-    #[arg(short, long, visible_alias = "nonblocking")]
+    #[arg(short, long, visible_aliases = ["nb", "nonblocking"])]
     pub(crate) nonblock: bool,
 
     /// Wait at most this long; a fraction is allowed, 0 is one try
@@ -83,6 +83,12 @@ pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(seconds).map_err(|_| "give seconds that are not negative and not endless".to_owned())
 }
 
+/// With or without the prefix by which the library's errors name a mode.
 fn octal(text: &str) -> Result<u32, String> {
-    u32::from_str_radix(text, 8).map_err(|_| "give permissions as an octal number, such as 660".to_owned())
+    u32::from_str_radix(text.strip_prefix("0o").unwrap_or(text), 8)
+        .map_err(|_| "give permissions as an octal number, such as 660".to_owned())
+}
+
+fn uid(text: &str) -> Result<u32, String> {
+    text.parse().map_err(|_| "give a user's number, as `id -u USER` says it".to_owned())
 }
