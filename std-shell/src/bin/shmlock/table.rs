@@ -63,11 +63,13 @@ impl<const N: usize> Table<N> {
         let widths: [usize; N] = std::array::from_fn(widest);
         for line in &lines {
             let mut left = width;
-            for (n, (column, cell)) in self.columns.iter().zip(line.iter()).enumerate() {
+            // Behind the last that says something a line has no spaces.
+            let filled = line.iter().rposition(|cell| !cell.text.is_empty()).map_or(0, |last| last + 1);
+            for (n, (column, cell)) in self.columns.iter().zip(line.iter()).enumerate().take(filled) {
                 let space = usize::from(n > 0);
                 let text = match column.right {
                     true => format!("{:space$}{:>width$}", "", cell.text, width = widths[n]),
-                    false if n == N - 1 => format!("{:space$}{}", "", cell.text),
+                    false if n + 1 == filled => format!("{:space$}{}", "", cell.text),
                     false => format!("{:space$}{:<width$}", "", cell.text, width = widths[n]),
                 };
                 let text: String = text.chars().take(left).collect();
@@ -94,7 +96,7 @@ mod tests {
             table.write(&mut anstream::StripStream::new(&mut bytes), titles, width).expect("memory");
             String::from_utf8(bytes).expect("text")
         };
-        assert_eq!(written(true, 80), "NAME       PID WHY\na        12345 long text\nconveyor     1 \n");
+        assert_eq!(written(true, 80), "NAME       PID WHY\na        12345 long text\nconveyor     1\n");
         assert_eq!(written(false, 10), "a        1\nconveyor  \n");
     }
 }
