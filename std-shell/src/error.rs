@@ -383,7 +383,7 @@ impl fmt::Display for Error {
             ),
             Self::OpenTimedOut { path, waited } => write!(
                 f,
-                "somebody has been closing {} for {waited:?}; continue or kill the stopped process (see fuser {0})",
+                "somebody has been closing {} for {waited:.1?}; continue or kill the stopped process (see fuser {0})",
                 Shown(path)
             ),
             Self::WouldBlock { name, holder } => {
@@ -391,7 +391,7 @@ impl fmt::Display for Error {
             }
             Self::TimedOut { name, waited, holder } => write!(
                 f,
-                "lock {name:?} was not free within {waited:?}: {}; wait longer or see what the holder does",
+                "lock {name:?} was not free within {waited:.1?}: {}; wait longer or see what the holder does",
                 HeldBy(holder.as_deref())
             ),
             Self::Cancelled { name, holder } => write!(
