@@ -150,8 +150,8 @@ impl Health {
         }
     }
 
-    /// Whether nothing needs anybody's attention. A dead owner needs none: the next comer takes over; that an owner
-    /// *died* does, for the protected data may be half-written.
+    /// Whether nothing needs anybody's attention: the file is there, and no owner died whose data nobody has declared
+    /// consistent since, whether the lock has been taken over already or not. The data may be half-written.
     #[must_use]
     pub fn is_healthy(&self) -> bool {
         !self.orphaned && !self.owner_died && self.occupancy != Occupancy::Theirs(Life::Dead)
