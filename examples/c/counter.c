@@ -5,6 +5,7 @@
 
  Start several at once, each with a token of its own, and as many of the Rust example `mapped_region`, which takes the same
  arguments: the counter ends at the sum. With --no-lock it does not, which is the proof that the lock is needed.
+ It says nothing itself: the counter is the word behind the lock, `od -A n -t u4 -j 128 -N 4 FILE` shows it.
  */
 
 #define _GNU_SOURCE

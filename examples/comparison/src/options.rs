@@ -87,7 +87,7 @@ fn letters(letters: String, program: &Program) -> Result<String, String> {
 }
 
 fn contender(name: &str, among: &[Kind]) -> Result<Kind, String> {
-    let names = || among.iter().map(|kind| kind.label()).collect::<Vec<_>>().join(", ");
+    let names = || among.iter().map(|kind| format!("{:?}", kind.label())).collect::<Vec<_>>().join(", ");
     let found = among.iter().copied().find(|kind| kind.label() == name);
     found.ok_or_else(|| format!("there is no contender {name:?}; there are {}", names()))
 }
