@@ -4,7 +4,7 @@
 # boot.sh TARGET -: the same for a list of programs, a line each, on standard input.
 #
 # The programs find themselves, the binaries that cargo built beside them, and those named in SHMLOCK_ACTORS at the same
-# paths as here, and have the variables RUST_* and SHMLOCK_* of here. Nothing else is there but true and sleep:
+# paths as here, and have the variables RUST_* and SHMLOCK_* of here. Nothing else is there but cat, true and sleep:
 # no shell, no network, no disk.
 set -euo pipefail
 here=$PWD
@@ -19,6 +19,7 @@ kernel=$(kernel_of "$target") || skip "Debian's kernel for $target is out of rea
 root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
 mkdir -p "$root"/files/{bin,dev,proc,sys,tmp}
+ln -s /init "$root/files/bin/cat"
 ln -s /init "$root/files/bin/true"
 ln -s /init "$root/files/bin/sleep"
 env | grep -E '^(RUST|SHMLOCK)_[A-Z_]*=' >"$root/files/programs" || true

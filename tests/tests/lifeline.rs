@@ -29,19 +29,21 @@ fn inheritable(lock: &ShmLock) -> OwnedFd {
     line
 }
 
-/// A program that says something and goes on until its input ends. The input, which everything here may close.
+/// A program that repeats what it is told and goes on until its input ends. The input, which everything here may close.
 fn program() -> (Command, UnixStream) {
     let (ours, theirs) = UnixStream::pair().expect("two descriptors");
-    let mut command = Command::new("sh");
+    let mut command = Command::new("cat");
     let output = theirs.try_clone().expect("a descriptor");
-    command.args(["-c", "echo ready; read _"]).stdin(OwnedFd::from(theirs)).stdout(OwnedFd::from(output));
+    command.stdin(OwnedFd::from(theirs)).stdout(OwnedFd::from(output));
     (command, ours)
 }
 
-fn hear_ready(line: &mut UnixStream) {
+/// Waits until the program runs.
+fn hear_answer(line: &mut UnixStream) {
     let mut said = [0; 6];
-    line.read_exact(&mut said).expect("it says so");
-    assert_eq!(&said, b"ready\n");
+    line.write_all(b"hello\n").expect("it is there, or will be");
+    line.read_exact(&mut said).expect("it answers");
+    assert_eq!(&said, b"hello\n");
 }
 
 #[test]
@@ -75,13 +77,13 @@ fn a_program_with_the_lifeline_keeps_its_dead_owners_lock_until_it_ends() {
             let lock = with_lifeline(&folder).open().expect("a new lock");
             let _guard = lock.lock().expect("free");
             let _inherited = inheritable(&lock);
-            let _child = command.spawn().expect("sh(1)");
+            let _child = command.spawn().expect("cat(1)");
             line.ready();
             line.wait();
         });
         drop(command);
         owner.line().wait();
-        hear_ready(&mut input);
+        hear_answer(&mut input);
         let pid = owner.pid();
         owner.murder();
         let lock = folder.lock("l").open().expect(HERE);
@@ -112,12 +114,12 @@ fn a_program_that_its_owner_becomes_is_the_owner() {
             panic!("{error}");
         });
         drop(command);
-        hear_ready(&mut input);
+        hear_answer(&mut input);
         let lock = folder.lock("l").open().expect(HERE);
         assert!(lock.try_lock().expect(HERE).is_none(), "it lives, as another program");
         let holder = lock.holder().expect(HERE).expect("the program");
         assert_eq!(holder.pid(), Some(owner.pid().unsigned_abs()));
-        input.write_all(b"\n").expect("it reads");
+        drop(input);
         let guard = lock.lock().expect("it ends");
         assert!(guard.recovered().is_some(), "and could not release");
         guard.declare_consistent().expect("held");
@@ -208,13 +210,13 @@ fn a_program_without_the_lifeline_does_not_vouch_for_the_owner_of_one() {
         let owner = fork(|line| {
             let lock = with_lifeline(&folder).open().expect("a new lock");
             let _guard = lock.lock().expect("free");
-            let _child = command.stderr(Stdio::null()).spawn().expect("sh(1)");
+            let _child = command.stderr(Stdio::null()).spawn().expect("cat(1)");
             line.ready();
             line.wait();
         });
         drop(command);
         owner.line().wait();
-        hear_ready(&mut input);
+        hear_answer(&mut input);
         owner.murder();
         let lock = folder.lock("l").open().expect(HERE);
         let guard = lock.try_lock().expect(HERE).expect("close-on-exec: the program knows nothing of it");
