@@ -126,10 +126,7 @@ impl ShmLock {
     }
 
     fn take_outermost(&self, patience: Patience) -> Result<Option<Acquisition>> {
-        if self.turns.is_passing() && !patience.is_one_try() {
-            self.turns.let_pass(self.shared.region().owner_word());
-            self.quick.set(self.plain);
-        }
+        let patience = if self.turns.is_passing() { self.let_pass(patience) } else { patience };
         let blocked = (self.settings.block_signals != BlockSignals::Never).then(Blocked::now);
         self.note_thread();
         let word = self.shared.region().owner_word();
@@ -146,6 +143,15 @@ impl ShmLock {
             self.blocked.replace(blocked);
         }
         Ok(Some(acquisition))
+    }
+
+    /// Leaves the lock to the one that we have woken, for a moment; what is left of the patience.
+    #[cold]
+    fn let_pass(&self, patience: Patience) -> Patience {
+        let patience = patience.beginning(Instant::now());
+        self.turns.let_pass(self.shared.region().owner_word(), patience);
+        self.quick.set(self.plain);
+        patience
     }
 
     /// Waits for the lock. `None`: one try was asked for, and it failed.

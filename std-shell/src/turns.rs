@@ -18,6 +18,8 @@ use std::time::{Duration, Instant};
 use shmlock_core::Word;
 use shmlock_core::protocol::{self, Wake};
 
+use crate::deadline::Patience;
+
 /// How long a turn is. A wake costs some 10 µs on both sides, so this gives up a twentieth of the time at most; half of it
 /// is no fairer, for then the kernel's time slices are what decides.
 const TURN: Duration = Duration::from_micros(200);
@@ -84,7 +86,7 @@ impl Turns {
         }
     }
 
-    /// We have slept, and hold the lock.
+    /// A turn begins: we have slept and hold the lock, or nobody was there to be let pass.
     pub(crate) fn begin(&self, now: Instant) {
         self.began.set(Some(now));
         self.over.set(false);
@@ -109,14 +111,18 @@ impl Turns {
         self.waited.replace(false) && self.long.get() && !over
     }
 
-    /// Whether [`let_pass`](Self::let_pass) has something to do.
+    /// Whether the next acquisition has something to see to by [`let_pass`](Self::let_pass).
     pub(crate) fn is_passing(&self) -> bool {
         self.passing.get().is_some()
     }
 
-    /// Leaves a free lock to the one that was woken, unless that was long ago. If it does not come, a new turn begins.
-    pub(crate) fn let_pass(&self, word: &AtomicU32) {
+    /// Leaves a free lock to the one that was woken, unless that was long ago, or whoever wants the lock has no time for
+    /// it. If nobody comes, a new turn begins.
+    pub(crate) fn let_pass(&self, word: &AtomicU32, patience: Patience) {
         let Some(until) = self.passing.take() else { return };
+        if patience.clamp(PASSING).is_none_or(|time| time < PASSING) {
+            return;
+        }
         loop {
             // Partner: the taking swap of the one that was woken. Relaxed: it decides only when to try.
             if !Word::from_bits(word.load(Relaxed)).is_free() {
