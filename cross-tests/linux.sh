@@ -22,9 +22,10 @@ use_linux_targets() {
     [ -e /usr/aarch64-linux-gnu/lib/libc.a ] || needs '' libc6-dev-arm64-cross
     [ -e /usr/arm-linux-gnueabihf/lib/libc.a ] || needs '' libc6-dev-armhf-cross
     unset RUSTFLAGS RUSTDOCFLAGS CARGO_ENCODED_RUSTFLAGS CARGO_BUILD_RUSTFLAGS # they would outrank what is set here
-    # Unoptimised code is five times slower to emulate; its debug information three times longer to write.
+    # Unoptimised code is five times slower to emulate; its debug information takes long to write, and a panic names its line
+    # without.
     # And nothing here is built twice with a change between: what that would need takes gigabytes.
-    export CARGO_PROFILE_DEV_OPT_LEVEL=1 CARGO_PROFILE_DEV_DEBUG=line-tables-only CARGO_INCREMENTAL=0
+    export CARGO_PROFILE_DEV_OPT_LEVEL=1 CARGO_PROFILE_DEV_DEBUG=none CARGO_INCREMENTAL=0
     local target linker
     for target in "${arm_linux[@]}"; do
         case $target in aarch64-*) linker=aarch64-linux-gnu-gcc ;; *) linker=arm-linux-gnueabihf-gcc ;; esac

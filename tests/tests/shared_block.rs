@@ -174,17 +174,18 @@ fn a_plain_lock_that_killed_processes_left_is_no_obstacle_but_one_in_use_is() {
     next.ask(format_args!("block b {name}"));
 }
 
-/// Kills writers at any moment, in the middle of the copying out now and then.
+/// Kills writers at any moment, in the middle of the copying out now and then. Goes on until one of them was in its section:
+/// how soon that is depends on the scheduler, for a writer that has just been let in by the reader may not run yet.
 #[test]
 fn whoever_is_not_told_of_a_death_never_sees_torn_data() {
     let scene = Scene::new();
     let name = scene.name("b");
     let mut reader = user(&name, "create=1");
     let (mut told, mut not_told, mut torn) = (0, 0, 0);
-    for round in 0..rounds(150) {
+    while told == 0 || told + not_told < rounds(150) {
         let mut doomed = user(&name, "");
         doomed.ask("race b");
-        for _ in 0..round % 7 {
+        for _ in 0..(told + not_told) % 7 {
             assert!(!reader.ask("read b").starts_with("torn"), "nobody has died yet");
         }
         doomed.murder();
@@ -203,7 +204,6 @@ fn whoever_is_not_told_of_a_death_never_sees_torn_data() {
         reader.ask("mend b 1");
     }
     println!("{told} of {} deaths were in a section, {torn} of them in the copying out", told + not_told);
-    assert!(told > 0, "no death hit a section");
 }
 
 #[test]
