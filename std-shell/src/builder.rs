@@ -15,6 +15,7 @@ use crate::name::{DEFAULT_DIRECTORY, Name, SUFFIX};
 use crate::outside::{self, Inspection};
 use crate::remains::{self, Cleaning, CrashMark};
 use crate::signals::BlockSignals;
+use crate::turns::DEFAULT_TURN;
 use crate::wait::WaitStrategy;
 
 /// The default of [`Builder::poll_interval`]: what the Python package had. It bounds how long the death of an owner
@@ -62,6 +63,7 @@ pub struct Builder {
 pub(crate) struct Settings {
     pub(crate) poll_interval: Duration,
     pub(crate) open_timeout: Duration,
+    pub(crate) turn: Duration,
     pub(crate) strategy: WaitStrategy,
     pub(crate) fence: FenceScope,
     pub(crate) block_signals: BlockSignals,
@@ -77,6 +79,7 @@ impl Builder {
             settings: Settings {
                 poll_interval: DEFAULT_POLL_INTERVAL,
                 open_timeout: DEFAULT_OPEN_TIMEOUT,
+                turn: DEFAULT_TURN,
                 strategy: WaitStrategy::default(),
                 fence: FenceScope::default(),
                 block_signals: BlockSignals::default(),
@@ -96,9 +99,23 @@ impl Builder {
     /// The longest a waiter sleeps before it looks again. Must not be zero. Default [`DEFAULT_POLL_INTERVAL`].
     ///
     /// With [`WaitStrategy::Futex`] a waiter is woken by the release; the interval then bounds only how long it takes to
-    /// notice a *dead* owner or a removed file.
+    /// notice a *dead* owner or a removed file. While the lock does not change hands, one of its waiters looks more often, each
+    /// millisecond at first, and more seldom the longer it waits.
     pub fn poll_interval(mut self, interval: Duration) -> Self {
         self.settings.poll_interval = interval;
+        self
+    }
+
+    /// How long those who are awake may keep the lock among themselves while others sleep: how fair the lock is. Default 100 µs.
+    ///
+    /// A handle that takes the lock again and again does so, if it can, without the kernel. When it has gone on for this long, it
+    /// lets the one that has slept longest run; after ten times as long, it leaves the lock to it for a moment. Less is
+    /// fairer and slower; zero hands the lock over at each release that somebody sleeps for; [`Duration::MAX`] lets
+    /// whoever is fastest have it, and sleepers wait for as long as that goes on. Each handle goes by its own setting.
+    ///
+    /// It is no strict order: a newcomer that meets a free lock takes it.
+    pub fn turn(mut self, turn: Duration) -> Self {
+        self.settings.turn = turn;
         self
     }
 

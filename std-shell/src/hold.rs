@@ -18,7 +18,7 @@ use crate::lock::ShmLock;
 use crate::signals::{BlockSignals, Blocked};
 use crate::thread::{this_thread, this_thread_as_known};
 use crate::turns;
-use crate::wait::{GaveUp, Waiter, futex};
+use crate::wait::{GaveUp, Waiter, Watch, futex};
 
 /// Taking.
 impl ShmLock {
@@ -165,6 +165,7 @@ impl ShmLock {
             me: self.token,
             patience,
             interval: self.settings.poll_interval,
+            watch: Watch::new(self.shared.region(), self.shared.probe(), start),
             strategy: self.settings.strategy,
             event: self.settings.exit_event.as_ref(),
             blocked,
@@ -321,6 +322,7 @@ impl ShmLock {
         self.quick.set(self.plain && !self.turns.is_passing());
         if wake == Wake::One {
             futex::wake_one(word);
+            self.turns.after_wake();
         }
         Ok(())
     }

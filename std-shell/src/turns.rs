@@ -20,9 +20,10 @@ use shmlock_core::protocol::{self, Wake};
 
 use crate::deadline::Patience;
 
-/// How long a turn is. A wake costs some 10 µs on both sides, so this gives up a twentieth of the time at most; half of it
-/// is no fairer, for then the kernel's time slices are what decides.
-const TURN: Duration = Duration::from_micros(200);
+/// The default of [`Builder::turn`](crate::Builder::turn). A wake costs some 10 µs on both sides, so this gives up a tenth
+/// of the time at most. With twice as much 64 processes are less fair to each other (0.55 instead of 0.64, the fewest
+/// sections of one in proportion to the most), for no more throughput.
+pub(crate) const DEFAULT_TURN: Duration = Duration::from_micros(100);
 
 /// How long to look whether somebody takes a lock that was passed on. Whoever waits awake needs about 0.1 µs; looking
 /// longer than that only delays the sleeper.
@@ -32,16 +33,18 @@ const LOOK: Duration = Duration::from_nanos(300);
 /// changes hands.
 const LONG: u32 = 3;
 
-/// From when on a handle that has gone on without a pause leaves a free lock to the one that it wakes, and for how long: a few
-/// times what a wake takes on an idle core. Without that, whoever takes a lock again and again for sections longer than
-/// anybody waits awake for would keep all sleepers out for as long as it goes on: each would wake, find the lock held, and
-/// go back to sleep. Done after each turn it would slow down two processes with short sections, who meet awake anyway.
-const ALONE: Duration = Duration::from_millis(1);
+/// After how many turns without a pause a handle leaves a free lock to the one that it wakes, and for how long: a few times
+/// what a wake takes on an idle core. Without that, whoever takes a lock again and again for sections longer than anybody
+/// waits awake for would keep all sleepers out for as long as it goes on: each would wake, find the lock held, and go back to
+/// sleep. Done after each turn it would slow down two processes with short sections, who meet awake anyway.
+const ALONE: u32 = 10;
 const PASSING: Duration = Duration::from_micros(50);
 
 /// How a handle behaves while others wait.
 #[derive(Debug)]
 pub(crate) struct Turns {
+    /// How long a turn is.
+    turn: Duration,
     /// When the lock was last waited for, and since when that has been so without a pause.
     last: Cell<Option<Instant>>,
     began: Cell<Option<Instant>>,
@@ -56,8 +59,9 @@ pub(crate) struct Turns {
 }
 
 impl Turns {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(turn: Duration) -> Self {
         Self {
+            turn,
             last: Cell::new(None),
             began: Cell::new(None),
             over: Cell::new(false),
@@ -69,7 +73,7 @@ impl Turns {
 
     /// We have to wait for the lock, from now on.
     pub(crate) fn arrive(&self, now: Instant) {
-        let is_back = |last: Instant| now.saturating_duration_since(last) < TURN;
+        let is_back = |last: Instant| now.saturating_duration_since(last) < self.turn;
         if !self.last.replace(Some(now)).is_some_and(is_back) {
             self.begin(now);
         }
@@ -105,10 +109,18 @@ impl Turns {
             return false;
         };
         let lasted = now.saturating_duration_since(began);
-        let over = lasted >= TURN;
+        let over = lasted >= self.turn;
         self.over.set(over);
-        self.passing.set((lasted >= ALONE).then(|| now + PASSING));
+        self.passing.set((lasted >= self.turn.saturating_mul(ALONE)).then(|| now + PASSING));
         self.waited.replace(false) && self.long.get() && !over
+    }
+
+    /// Somebody has been woken. If the turn is over, whoever it is may run at once, even if the kernel has put it on this very
+    /// core, which it does now and then although another is idle: it would have to wait there for as long as our time lasts.
+    pub(crate) fn after_wake(&self) {
+        if self.over.get() {
+            thread::yield_now();
+        }
     }
 
     /// Whether the next acquisition has something to see to by [`let_pass`](Self::let_pass).

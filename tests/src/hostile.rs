@@ -17,7 +17,7 @@ use shmlock::Error;
 use crate::{Scene, skipped};
 
 pub use alone::alone;
-pub use bytes::{Intruder, Mode, PRESENCE, TOKENS, byte_of};
+pub use bytes::{Intruder, Mode, PRESENCE, TOKENS, WATCH, byte_of};
 pub use family::{Child, Line, end_process, fork, raw_clone};
 pub use folder::{Folder, State};
 pub use namespaces::{Apart, fork_apart, fork_as, shift_clocks};

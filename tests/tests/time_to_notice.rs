@@ -1,10 +1,11 @@
 //! How long it takes until whoever waits gets on, after a death that cost the wake, or an owner.
 
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use shmlock::{ShmLock, WaitStrategy};
-use shmlock_tests::hostile::{Folder, Intruder, Solo};
+use shmlock_tests::hostile::{Folder, Intruder, Solo, WATCH};
 use shmlock_tests::{actor, until};
 
 /// Long, so that what the machine is slow at does not count.
@@ -35,6 +36,32 @@ fn the_death_of_an_owner_is_noticed_within_an_interval_of_its_end() {
             assert!(took < 2 * POLL, "{strategy:?}: {took:?}");
         });
     }
+}
+
+/// How soon it notices a death is figure R of `examples/comparison`.
+#[test]
+fn one_of_the_waiters_is_on_the_watch() {
+    let scene = Solo::new();
+    let name = scene.name("l");
+    let mut owner = actor!("{name}");
+    owner.ask("lock l");
+    let file = Intruder::on(&Path::new("/dev/shm").join(&scene.files()[0]));
+    let is_watched = || file.lock_of_others(&(WATCH..=WATCH)).is_some();
+    assert!(!is_watched(), "nobody waits");
+
+    let mut waiters = [(); 3].map(|()| actor!("{name}"));
+    for waiter in &mut waiters {
+        waiter.tell("lock l");
+    }
+    let [one, other, mut last] = waiters;
+    until(is_watched);
+    for mut doomed in [one, other] {
+        doomed.murder();
+        until(is_watched); // by one of those who are left
+    }
+    owner.ask("release l");
+    last.done();
+    assert!(!is_watched(), "it waits no longer");
 }
 
 /// Sleepers and a word that came free without a wake: as an owner leaves them that dies between the two, or a woken one

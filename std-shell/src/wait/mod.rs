@@ -3,6 +3,7 @@
 pub(crate) mod futex;
 mod poll;
 mod spin;
+mod watch;
 
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
@@ -17,6 +18,8 @@ use crate::registry;
 use crate::shm::Shared;
 use crate::signals::{self, Blocked};
 use crate::turns::Turns;
+
+pub(crate) use watch::Watch;
 
 /// How to sleep.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,6 +48,7 @@ pub(crate) struct Waiter<'a> {
     pub(crate) me: Token,
     pub(crate) patience: Patience,
     pub(crate) interval: Duration,
+    pub(crate) watch: Watch<'a>,
     pub(crate) strategy: WaitStrategy,
     pub(crate) event: Option<&'a ExitEvent>,
     pub(crate) blocked: Option<&'a Blocked>,
@@ -69,10 +73,10 @@ impl Wait for Waiter<'_> {
     }
 }
 
-impl Waiter<'_> {
+impl<'a> Waiter<'a> {
     /// Spin; probe; sleep; look; sleep … until the patience is over. The owner is probed before the first sleep and after
     /// each that ended by its time or by a signal, so a lock whose owner is dead is had without sleeping, and even with a
-    /// patience of zero; and an owner that dies later is noticed within one interval.
+    /// patience of zero; and an owner that dies later is noticed within one interval, or much sooner by the watch.
     fn next(&mut self, contention: &mut Contention<'_>) -> std::result::Result<Verdict, GaveUp> {
         if self.awake && !self.patience.is_one_try() {
             let region = self.shared.region();
@@ -97,6 +101,10 @@ impl Waiter<'_> {
         if contention.seen().owner().is_some_and(is_held_by_us) {
             return Err(GaveUp::WouldDeadlock);
         }
+        let limit = match self.strategy {
+            WaitStrategy::Futex => self.watch.next_sleep(limit),
+            WaitStrategy::SleepPolling => limit,
+        };
         let woke = signals::unblocked(self.blocked, || self.sleep(contention, event, limit));
         self.has_slept |= woke.is_some();
         if woke != Some(futex::Woke::Elapsed) {
@@ -110,7 +118,7 @@ impl Waiter<'_> {
     }
 
     /// The event's word, if there is an event and it is clear.
-    fn allowed_by(&self) -> std::result::Result<Option<&AtomicU32>, GaveUp> {
+    fn allowed_by(&self) -> std::result::Result<Option<&'a AtomicU32>, GaveUp> {
         let Some(event) = self.event else { return Ok(None) };
         let is_set = |event: &ExitEvent| -> Result<bool> { event.is_set() };
         if is_set(event).map_err(GaveUp::Event)? {

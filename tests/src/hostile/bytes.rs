@@ -12,6 +12,8 @@ use std::path::Path;
 
 /// The byte on which everybody who has the lock open has a read lock.
 pub const PRESENCE: i64 = 1 << 30;
+/// The byte that one waiter locks to say that it looks after the owner.
+pub const WATCH: i64 = PRESENCE + 2;
 /// The bytes of all tokens that may be drawn.
 pub const TOKENS: RangeInclusive<i64> = PRESENCE + 65536..=PRESENCE + (1 << 30) - 2;
 

@@ -28,7 +28,7 @@ pub(super) const METRICS: [Metric; 8] = [
 /// How long to count. Longest where fairness is asked for: each of many processes should have had several time slices.
 fn window(effort: Effort, processes: usize, work: bool, timed: bool) -> Duration {
     match (work && processes >= 15, timed) {
-        (true, false) => effort.millis(50, 600),
+        (true, false) => effort.millis(50, 1000),
         (true, true) => effort.millis(25, 300),
         (false, _) => effort.millis(25, 75),
     }

@@ -1,0 +1,84 @@
+//! How long does a waiter sleep before it asks whether the owner still lives?
+//!
+//! While the count of acquisitions moves, one poll interval: whoever wakes by itself loses its place among the sleepers,
+//! whom the kernel wakes in their order. While it stands still there is one owner, who is at it for long, or dead, and no
+//! place to be lost: then one of the waiters, the *watch*, asks much more often. So a death is noticed within a millisecond
+//! or two, for the price of some wakes, whatever the number of waiters.
+//!
+//! The watch is whoever holds the write lock on a byte that no token has. If it dies, the kernel frees the byte; if it is
+//! stopped, the others still ask once in an interval each.
+
+use std::os::fd::BorrowedFd;
+use std::time::{Duration, Instant};
+
+use shmlock_core::Region;
+
+use crate::ofd::{self, Kind};
+use crate::presence::PRESENCE;
+
+/// The byte of the watch: that of a static token, which are nobody's.
+const WATCH: u32 = PRESENCE + 2;
+
+/// How long to sleep before the owner is held to be at it for long.
+const FIRST: Duration = Duration::from_millis(5);
+
+/// How long the watch sleeps: more than a hundred times what asking takes.
+const NAP: Duration = Duration::from_millis(1);
+
+/// Who has waited long can bear to wait a little longer: the watch sleeps at least this part of the time already waited.
+const PART: u32 = 8000;
+
+/// What one waiter knows about the owner's progress.
+#[derive(Debug)]
+pub(crate) struct Watch<'a> {
+    region: Region<'a>,
+    probe: BorrowedFd<'a>,
+    since: Instant,
+    /// The count of acquisitions when it was last looked at.
+    count: u64,
+    slept: bool,
+    on_duty: bool,
+}
+
+impl<'a> Watch<'a> {
+    pub(crate) fn new(region: Region<'a>, probe: BorrowedFd<'a>, since: Instant) -> Self {
+        Self { region, probe, since, count: region.fencing_token(), slept: false, on_duty: false }
+    }
+
+    /// How long to sleep now, at most. To be asked once before each sleep.
+    pub(super) fn next_sleep(&mut self, interval: Duration) -> Duration {
+        let count = self.region.fencing_token();
+        if count != self.count {
+            self.count = count;
+            self.slept = false;
+            self.stand_down();
+            return interval;
+        }
+        if !std::mem::replace(&mut self.slept, true) {
+            return interval.min(FIRST);
+        }
+        if interval <= NAP || !self.is_on_duty() {
+            return interval;
+        }
+        NAP.max(self.since.elapsed() / PART).min(interval)
+    }
+
+    fn is_on_duty(&mut self) -> bool {
+        // A failure means that somebody else is, or that locks cannot be had: then it goes by the interval.
+        self.on_duty = self.on_duty || ofd::try_lock(self.probe, Kind::Write, WATCH).unwrap_or(false);
+        self.on_duty
+    }
+
+    fn stand_down(&mut self) {
+        if std::mem::take(&mut self.on_duty) {
+            // Unlocking a range we hold cannot fail on a valid descriptor.
+            let _ = ofd::unlock(self.probe, WATCH);
+        }
+    }
+}
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        self.stand_down();
+    }
+}
