@@ -7,9 +7,13 @@ jobs=("$@")
 [ $# -gt 0 ] || jobs=(test fmt lint doc examples ffi no_std msrv package deny instructions loom miri sanitizers fuzz torture cross)
 
 # Where nobody watches, a job that hangs must not cost the others their turn. (Under `timeout`, Ctrl-C would not work.)
-# And nothing is built twice there with a change between: what that would need takes gigabytes.
+# And nothing is built twice there with a change between: what that would need takes gigabytes. Nor does anybody start a
+# debugger: a panic names its line without what takes a tenth of the time to write.
 limit=()
-[ -z "${CI:-}" ] || { limit=(timeout --kill-after=10 1500) && export CARGO_INCREMENTAL=0; }
+[ -z "${CI:-}" ] || {
+    limit=(timeout --kill-after=10 1500)
+    export CARGO_INCREMENTAL=0 CARGO_PROFILE_DEV_DEBUG=none
+}
 
 table='' failed=0
 for job in "${jobs[@]}"; do

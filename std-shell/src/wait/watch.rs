@@ -5,8 +5,8 @@
 //! place to be lost: then one of the waiters, the *watch*, asks much more often. So a death is noticed within a millisecond
 //! or two, for the price of some wakes, whatever the number of waiters.
 //!
-//! The watch is whoever holds the write lock on a byte that no token has. If it dies, the kernel frees the byte; if it is
-//! stopped, the others still ask once in an interval each.
+//! The watch is whoever holds the write lock on a byte that no token has. If it dies, the kernel frees the byte. If it is
+//! stopped, or a child that it has forked meanwhile outlives it, the others still ask once in an interval each.
 
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
