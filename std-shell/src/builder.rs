@@ -99,8 +99,8 @@ impl Builder {
     /// The longest a waiter sleeps before it looks again. Must not be zero. Default [`DEFAULT_POLL_INTERVAL`].
     ///
     /// With [`WaitStrategy::Futex`] a waiter is woken by the release; the interval then bounds only how long it takes to
-    /// notice a *dead* owner or a removed file. While the lock does not change hands, one of its waiters looks more often, each
-    /// millisecond at first, and more seldom the longer it waits.
+    /// notice a *dead* owner or a removed file. While the lock does not change hands, one of its waiters looks more often: after
+    /// a fiftieth of its interval each time, at least a millisecond, and more seldom the longer it waits.
     pub fn poll_interval(mut self, interval: Duration) -> Self {
         self.settings.poll_interval = interval;
         self

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use shmlock::{ShmLock, WaitStrategy};
-use shmlock_tests::hostile::{Folder, Intruder, Solo, WATCH};
+use shmlock_tests::hostile::{Folder, Intruder, Mode, Solo, WATCH};
 use shmlock_tests::{actor, until};
 
 /// Long, so that what the machine is slow at does not count.
@@ -62,6 +62,51 @@ fn one_of_the_waiters_is_on_the_watch() {
     owner.ask("release l");
     last.done();
     assert!(!is_watched(), "it waits no longer");
+}
+
+/// Because somebody else has its byte: an enemy, a watch that is stopped, or a child that was forked while its parent was on
+/// the watch.
+#[test]
+fn a_watch_that_is_not_kept_costs_no_more_than_an_interval() {
+    let scene = Solo::new();
+    let name = scene.name("l");
+    let mut owner = actor!("{name}");
+    owner.ask("lock l");
+    let file = Intruder::on(&Path::new("/dev/shm").join(&scene.files()[0]));
+    assert!(file.lock(Mode::Write, &(WATCH..=WATCH)), "nobody waits");
+    let waiter = ShmLock::builder(&name).poll_interval(POLL).open().expect(HERE);
+    let took = thread::scope(|scope| {
+        let waiting = scope.spawn(move || {
+            waiter.lock().expect("its owner dies").declare_consistent().expect("held");
+            Instant::now()
+        });
+        owner.sees_a_waiter();
+        owner.murder();
+        let gone = Instant::now();
+        waiting.join().expect("no panic").saturating_duration_since(gone)
+    });
+    assert!(took < 2 * POLL, "{took:?}");
+}
+
+/// Until then neither the watch nor anything else has it look: what other tests call a wake that was not lost is one.
+#[test]
+fn who_has_a_long_interval_sleeps_until_it_is_woken() {
+    let scene = Solo::new();
+    let folder = Folder::new(&scene);
+    let (owner, next) = (folder.lock("l").open().expect(HERE), folder.lock("l").open().expect(HERE));
+    let guard = owner.lock().expect("free");
+    let file = Intruder::on(&folder.file("l"));
+    thread::scope(|scope| {
+        let lock = folder.lock("l").poll_interval(Duration::from_secs(3600)).open().expect(HERE);
+        let sleeper = scope.spawn(move || lock.lock().map(|guard| guard.recovered().is_some()));
+        until(|| file.owner_word() & WAITERS != 0);
+        file.scribble(0, WAITERS); // free, as one leaves it who dies after passing on
+        thread::sleep(Duration::from_millis(100));
+        assert!(!sleeper.is_finished(), "it was not woken");
+        drop(next.lock().expect("free")); // whoever takes it owes the wake
+        assert!(!sleeper.join().expect("no panic").expect("it comes free"), "nobody died in the section");
+    });
+    assert!(guard.release().is_err(), "the word was not ours any more");
 }
 
 /// Sleepers and a word that came free without a wake: as an owner leaves them that dies between the two, or a woken one

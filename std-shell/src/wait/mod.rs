@@ -102,7 +102,7 @@ impl<'a> Waiter<'a> {
             return Err(GaveUp::WouldDeadlock);
         }
         let limit = match self.strategy {
-            WaitStrategy::Futex => self.watch.next_sleep(limit),
+            WaitStrategy::Futex => self.watch.next_sleep(self.interval).min(limit),
             WaitStrategy::SleepPolling => limit,
         };
         let woke = signals::unblocked(self.blocked, || self.sleep(contention, event, limit));

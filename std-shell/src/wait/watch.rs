@@ -3,7 +3,8 @@
 //! While the count of acquisitions moves, one poll interval: whoever wakes by itself loses its place among the sleepers,
 //! whom the kernel wakes in their order. While it stands still there is one owner, who is at it for long, or dead, and no
 //! place to be lost: then one of the waiters, the *watch*, asks much more often. So a death is noticed within a millisecond
-//! or two, for the price of some wakes, whatever the number of waiters.
+//! or two, for the price of some wakes, whatever the number of waiters. Who has chosen a long interval has chosen few wakes:
+//! the watch sleeps in proportion to it.
 //!
 //! The watch is whoever holds the write lock on a byte that no token has. If it dies, the kernel frees the byte. If it is
 //! stopped, or a child that it has forked meanwhile outlives it, the others still ask once in an interval each.
@@ -19,11 +20,14 @@ use crate::presence::PRESENCE;
 /// The byte of the watch: that of a static token, which are nobody's.
 const WATCH: u32 = PRESENCE + 2;
 
-/// How long to sleep before the owner is held to be at it for long.
+/// How long to sleep before the owner is held to be at it for long: this, or this part of the interval if that is longer.
 const FIRST: Duration = Duration::from_millis(5);
+const FIRST_PART: u32 = 10;
 
-/// How long the watch sleeps: more than a hundred times what asking takes.
+/// How long the watch sleeps: more than a hundred times what asking takes, or this part of the interval if that is longer.
+/// The parts are such that the default interval comes to just these times.
 const NAP: Duration = Duration::from_millis(1);
+const NAP_PART: u32 = 50;
 
 /// Who has waited long can bear to wait a little longer: the watch sleeps at least this part of the time already waited.
 const PART: u32 = 8000;
@@ -55,12 +59,12 @@ impl<'a> Watch<'a> {
             return interval;
         }
         if !std::mem::replace(&mut self.slept, true) {
-            return interval.min(FIRST);
+            return FIRST.max(interval / FIRST_PART).min(interval);
         }
         if interval <= NAP || !self.is_on_duty() {
             return interval;
         }
-        NAP.max(self.since.elapsed() / PART).min(interval)
+        NAP.max(interval / NAP_PART).max(self.since.elapsed() / PART).min(interval)
     }
 
     fn is_on_duty(&mut self) -> bool {
