@@ -38,6 +38,11 @@ fn while_it_gives_back_to_sleepers() {
 }
 
 #[test]
+fn while_it_passes_on_beside_sleepers() {
+    alone!(|| killed_while(Phase::PassOn));
+}
+
+#[test]
 fn while_it_takes_over_from_the_dead() {
     alone!(|| killed_while(Phase::TakeOver));
 }

@@ -42,6 +42,11 @@ mod ended {
     }
 
     #[test]
+    fn while_it_passes_on_beside_sleepers() {
+        alone!(|| ended_while(Phase::PassOn));
+    }
+
+    #[test]
     fn while_it_takes_over_from_the_dead() {
         alone!(|| ended_while(Phase::TakeOver));
     }
@@ -83,6 +88,11 @@ mod interrupted {
     #[test]
     fn while_it_gives_back_to_sleepers() {
         alone!(|| interrupted_while(Phase::Release));
+    }
+
+    #[test]
+    fn while_it_passes_on_beside_sleepers() {
+        alone!(|| interrupted_while(Phase::PassOn));
     }
 
     #[test]

@@ -9,6 +9,8 @@ mod this {
 
     /// `int3`.
     pub(in super::super) const TRAP: [u8; 1] = [0xcc];
+    /// `pause`, which is what a spin hint comes to.
+    pub(in super::super) const SPIN_HINT: [u8; 2] = [0xf3, 0x90];
     /// Where the program counter stands in what ptrace(2) calls USER.
     pub(in super::super) const PC: usize = offset_of!(libc::user_regs_struct, rip);
 }
@@ -16,10 +18,11 @@ mod this {
 #[cfg(not(target_arch = "x86_64"))]
 mod this {
     pub(in super::super) const TRAP: [u8; 1] = [0];
+    pub(in super::super) const SPIN_HINT: [u8; 2] = [0; 2];
     pub(in super::super) const PC: usize = 0;
 }
 
-pub(super) use this::{PC, TRAP};
+pub(super) use this::{PC, SPIN_HINT, TRAP};
 
 /// Whether the rest of this file is of any use.
 pub(super) const IS_KNOWN: bool = cfg!(target_arch = "x86_64");

@@ -1,4 +1,5 @@
-//! Where the phase under test begins and ends: two functions that a breakpoint is put into, and that do nothing.
+//! Where the phase under test begins and ends, and where the child begins to wait awake before it: functions that a
+//! breakpoint is put into, and that do nothing.
 
 use std::hint::black_box;
 
@@ -8,6 +9,16 @@ pub(super) fn within<R>(phase: impl FnOnce() -> R) -> R {
     let result = phase();
     phase_ends();
     result
+}
+
+/// From here on the child is watched until it waits awake.
+pub(super) fn before_the_wait() {
+    wait_begins();
+}
+
+/// The address of that.
+pub(super) fn wait() -> usize {
+    wait_begins as extern "C" fn() as usize
 }
 
 /// The address at which the phase begins.
@@ -29,4 +40,9 @@ extern "C" fn phase_begins() {
 #[inline(never)]
 extern "C" fn phase_ends() {
     black_box(1);
+}
+
+#[inline(never)]
+extern "C" fn wait_begins() {
+    black_box(2);
 }

@@ -5,9 +5,9 @@ use std::process;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use shmlock::ShmLock;
+use shmlock::{Builder, ShmLock};
 
-use super::marks::within;
+use super::marks::{before_the_wait, within};
 use super::{Fate, LOCK, reenter};
 use crate::Account;
 use crate::hostile::Folder;
@@ -28,6 +28,8 @@ pub enum Phase {
     Contended,
     /// Giving back while two others sleep.
     Release,
+    /// Passing the lock on while two others sleep, after having got it by waiting awake for a long section.
+    PassOn,
     /// Taking over from a dead owner, and settling that.
     TakeOver,
     /// Closing a handle that holds the lock, while somebody else has it open.
@@ -49,7 +51,17 @@ impl Phase {
 
     /// Whether the keeper holds the lock when the child comes.
     pub(super) fn begins_held(self) -> bool {
-        matches!(self, Self::Contended | Self::CloseBeside)
+        matches!(self, Self::Contended | Self::PassOn | Self::CloseBeside)
+    }
+
+    /// Whether the child waits awake before its phase begins; then the keeper gives the lock back.
+    pub(super) fn waits_awake(self) -> bool {
+        self == Self::PassOn
+    }
+
+    /// Whether the others come to sleep when the child is about to begin.
+    pub(super) fn begins_awaited(self) -> bool {
+        matches!(self, Self::Release | Self::PassOn)
     }
 
     /// Whether the child comes to sleep; then the keeper gives the lock back.
@@ -61,7 +73,7 @@ impl Phase {
     pub(super) fn sleepers(self) -> usize {
         match self {
             Self::Contended => 1,
-            Self::Release => 2,
+            Self::Release | Self::PassOn => 2,
             _ => 0,
         }
     }
@@ -89,7 +101,8 @@ impl Phase {
     pub(super) fn play(self, fate: Fate, folder: &Folder, account: &Account) {
         fate.expect();
         even_out_memory();
-        let open = || folder.lock(LOCK).poll_interval(NEVER).open().expect("a lock that can be opened");
+        let turn = |lock: Builder| if self == Self::PassOn { lock.turn(Duration::MAX) } else { lock };
+        let open = || turn(folder.lock(LOCK).poll_interval(NEVER)).open().expect("a lock that can be opened");
         if matches!(self, Self::OpenNew | Self::OpenPresent | Self::OpenStale) {
             section(&within(open), account);
             return;
@@ -121,6 +134,12 @@ impl Phase {
             Self::Contended => within(|| section(lock, account)),
             Self::Release => {
                 let guard = lock.lock().expect("a free lock");
+                work(account, false);
+                within(|| drop(guard));
+            }
+            Self::PassOn => {
+                before_the_wait();
+                let guard = lock.lock().expect("it comes free");
                 work(account, false);
                 within(|| drop(guard));
             }
@@ -166,6 +185,7 @@ impl fmt::Display for Phase {
             Self::Section => "taking and giving back",
             Self::Contended => "waiting and being woken",
             Self::Release => "giving back to sleepers",
+            Self::PassOn => "passing on beside sleepers",
             Self::TakeOver => "taking over from the dead",
             Self::CloseHeld => "closing a lock it holds",
             Self::CloseBeside => "closing a lock that another holds",

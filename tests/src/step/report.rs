@@ -19,6 +19,8 @@ pub(super) struct Figures {
     pub(super) elsewhere: usize,
     /// Children that met their fate while the word named them, or the owner who was dead before them.
     pub(super) owners: usize,
+    /// Children that met their fate after they had passed the lock on, and before they, or another, had claimed the wake.
+    pub(super) passed_on: usize,
     /// Times that a frozen child kept others from opening.
     pub(super) barred: usize,
     /// Times that the handler was given the lock outside of the section that it interrupted.
@@ -114,7 +116,8 @@ impl Report {
 
     /// Tells the figures.
     pub(super) fn tell(&self) {
-        let Figures { elsewhere, owners, barred, reentered, waits: [one, two, more], longest } = self.figures;
+        let Figures { elsewhere, owners, passed_on, barred, reentered, waits: [one, two, more], longest } =
+            self.figures;
         let special = match self.fate {
             Fate::Killed | Fate::Ended => {
                 format!("waited 1/2/more intervals {one}/{two}/{more}, at most {longest:.2}")
@@ -126,7 +129,7 @@ impl Report {
         let _ = writeln!(
             stderr(),
             "swept: {} while {}: {} of {} instructions (every {}, SHMLOCK_SWEEP_OFFSET={}), {} out of reach, {elsewhere} \
-             elsewhere, {owners} with an owner, {special}, {:.1} s",
+             elsewhere, {owners} with an owner, {passed_on} passed on, {special}, {:.1} s",
             self.fate,
             self.phase,
             self.swept,
@@ -137,5 +140,10 @@ impl Report {
             self.begin.elapsed().as_secs_f64(),
         );
         assert!(self.swept > 0, "nothing was swept");
+        let few = self.swept < SAMPLE / 2;
+        assert!(
+            few || (passed_on > 0) == self.phase.waits_awake(),
+            "who passes on, and nobody else, leaves a wake to claim"
+        );
     }
 }

@@ -28,6 +28,8 @@ pub(super) struct Stage<'a> {
     pub(super) living: Vec<i64>,
     /// Process and token of who was dead before.
     pub(super) dead: Option<(u32, u32)>,
+    /// Where the child waits awake, once that is known.
+    spin_hint: Option<usize>,
     /// Has all tokens but the dead one's.
     pub(super) crowd: Option<Intruder>,
 }
@@ -49,6 +51,7 @@ impl<'a> Stage<'a> {
             sleepers_sent: false,
             living: Vec::new(),
             dead: None,
+            spin_hint: None,
             crowd: None,
         }
     }
@@ -85,6 +88,7 @@ impl<'a> Stage<'a> {
         figures.elsewhere += usize::from(stopped == Stopped::AtEnd);
         let facts = Facts::seen(self);
         figures.owners += usize::from(facts.names_somebody_else(self));
+        figures.passed_on += usize::from(facts.is_passed_on());
         match self.fate {
             Fate::Killed | Fate::Ended => self.mourn(tracee, &facts, figures),
             Fate::Interrupted => self.interrupt(tracee, figures),
@@ -122,7 +126,12 @@ impl<'a> Stage<'a> {
         }
         let (fate, phase, folder, account) = (self.fate, self.phase, self.folder, self.account);
         let tracee = Tracee::start(|| phase.play(fate, folder, account));
-        if phase == Phase::Release {
+        if phase.waits_awake() {
+            tracee.wait_awake(&mut self.spin_hint);
+            self.keeper_gives_back();
+        }
+        tracee.begin();
+        if phase.begins_awaited() {
             self.send_sleepers();
             self.sleepers_fall_asleep();
         }

@@ -10,13 +10,17 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-use super::machine::{PC, TRAP};
+use super::machine::{PC, SPIN_HINT, TRAP};
 use super::marks;
 use crate::hostile::{Child, fork};
 use crate::proc;
 
 /// More instructions than any phase has: a recording of that length will not end by itself.
 const ENDLESS: usize = 2_000_000;
+
+/// How many spin hints a child waits awake for: five looks at the word, of which three are a long section, and the eighth
+/// comes with a look at the clock, by which the wait of a child that is stopped so often is over. See `wait/spin.rs`.
+const AWAKE: u32 = 40;
 
 /// One moment of a phase: before the instruction at `pc` is executed for the `occurrence`th time.
 #[derive(Clone, Copy, Debug)]
@@ -46,7 +50,7 @@ pub(super) struct Tracee {
 pub(super) type OnSleep<'a> = Option<&'a mut dyn FnMut()>;
 
 impl Tracee {
-    /// A child that plays and is stopped where its phase begins.
+    /// A child that is stopped before it plays.
     pub(super) fn start(play: impl FnOnce()) -> Self {
         let child = fork(|_line| {
             request(libc::PTRACE_TRACEME, 0, 0, 0).expect("we may be traced, as found out before");
@@ -59,10 +63,41 @@ impl Tracee {
         let memory = File::options().read(true).write(true).open(format!("/proc/{pid}/mem")).expect("our tracee's");
         let tracee = Self { child, memory };
         tracee.ask(libc::PTRACE_SETOPTIONS, 0, usize::try_from(libc::PTRACE_O_EXITKILL).expect("a flag"));
-        let begin = tracee.put_breakpoint(marks::begin());
-        tracee.resume(libc::PTRACE_CONT, &mut None);
-        tracee.leave_breakpoint(begin);
         tracee
+    }
+
+    /// Lets it play until its phase begins.
+    pub(super) fn begin(&self) {
+        self.reach(marks::begin());
+    }
+
+    /// Lets it play until it waits awake: it has looked at the word some times, and has not yet looked at the clock.
+    ///
+    /// `hint` is the address of its spin hint, which is found the first time.
+    pub(super) fn wait_awake(&self, hint: &mut Option<usize>) {
+        self.reach(marks::wait());
+        let pc = *hint.get_or_insert_with(|| self.find_hint());
+        let looked = Point { index: 0, pc, occurrence: AWAKE };
+        assert_eq!(self.run_to(looked, None), Stopped::AtPoint, "it waits awake");
+    }
+
+    /// Goes on instruction by instruction, to the first spin hint.
+    fn find_hint(&self) -> usize {
+        for _ in 0..ENDLESS {
+            let (mut code, pc) = ([0; SPIN_HINT.len()], self.pc());
+            self.memory.read_exact_at(&mut code, pc as u64).expect("code");
+            if code == SPIN_HINT {
+                return pc;
+            }
+            self.resume(libc::PTRACE_SINGLESTEP, &mut None);
+        }
+        panic!("it does not wait awake");
+    }
+
+    fn reach(&self, address: usize) {
+        let mark = self.put_breakpoint(address);
+        self.resume(libc::PTRACE_CONT, &mut None);
+        self.leave_breakpoint(mark);
     }
 
     pub(super) fn pid(&self) -> libc::pid_t {

@@ -14,6 +14,7 @@ use crate::hostile::{Child, Mode, PRESENCE, byte_of};
 use crate::{Actor, proc};
 
 /// See `PROTOCOL.md`, section 3.
+const WAITERS: u32 = 1 << 31;
 const DIED: u32 = 1 << 30;
 const TOKEN: u32 = DIED - 1;
 
@@ -68,6 +69,11 @@ impl Facts {
     /// Whether the word names the child, or who was dead before it.
     pub(super) fn names_somebody_else(&self, stage: &Stage<'_>) -> bool {
         self.token() != 0 && !stage.living.contains(&byte_of(self.token()))
+    }
+
+    /// Whether the lock is free and its next owner owes a wake: somebody is passing it on.
+    pub(super) fn is_passed_on(&self) -> bool {
+        self.token() == 0 && self.word & WAITERS != 0
     }
 
     fn names_the_dead(&self, stage: &Stage<'_>) -> bool {
