@@ -53,7 +53,10 @@ fn status_tells_absent_held_and_dead_apart_and_the_exit_status_whether_all_is_we
     let said = says(["watch", "--count", "1", "--directory", directory]);
     assert!(said.out.starts_with(&format!("l: dead, by pid {pid} for ")), "a dead owner has no command: {said:?}");
     let seen = json(&status(true));
-    assert_eq!((&seen["state"], &seen["in_use"], &seen["owner_died"]), (&"dead".into(), &false.into(), &false.into()));
+    assert_eq!((&seen["state"], &seen["in_use"], &seen["owner_died"]), (&"dead".into(), &false.into(), &true.into()));
+    let list = says(["list", "--noheadings", "--directory", directory]);
+    let columns: Vec<_> = list.out.split_whitespace().collect();
+    assert_eq!((columns[2], columns[5], columns[6]), ("dead", "yes", "0"), "died, and not replaced yet: {list:?}");
 
     let lock = folder.lock("l").open().expect("a lock");
     drop(lock.lock().expect("a dead owner's")); // by somebody who does not declare it consistent

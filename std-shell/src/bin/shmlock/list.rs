@@ -17,7 +17,7 @@ Columns:
   STATE         held, free, dead (the next comer takes over), unreadable
   HELD          for how long
   WAIT          whether somebody waits, or has waited and gave up since it was taken
-  DIED          whether an earlier owner died, and nobody has declared the data consistent since
+  DIED          whether an owner died, and nobody has declared the data consistent since
   DEATHS        dead owners replaced so far
   TAKEN         acquisitions so far
   USERS         processes that have it open, as far as they can be seen

@@ -81,7 +81,7 @@ pub(crate) struct Report {
     pub(crate) owner: Option<Owner>,
     /// Whether somebody asked to be woken.
     pub(crate) waiters: bool,
-    /// Whether an owner died, and nobody has declared the data consistent since.
+    /// Whether an owner died, and nobody has declared the data consistent since; also one who has not been replaced yet.
     pub(crate) owner_died: bool,
     /// Dead owners replaced in the life of the file.
     pub(crate) deaths: u32,
@@ -105,11 +105,13 @@ impl Report {
         let error = seen.as_ref().err().map(said);
         let seen = seen.unwrap_or_default();
         let health = seen.as_ref().map(|seen| seen.health);
+        let state = if error.is_some() { State::Unreadable } else { state_of(seen.as_ref()) };
         Self {
-            state: if error.is_some() { State::Unreadable } else { state_of(seen.as_ref()) },
+            state,
             owner: seen.as_ref().and_then(|seen| seen.holder.as_ref()).map(|holder| owner(holder, &pids)),
             waiters: health.is_some_and(|health| health.waiters),
-            owner_died: health.is_some_and(|health| health.owner_died),
+            // The mark in the word is written by whoever replaces the dead; until then its death is seen by the state alone.
+            owner_died: state == State::Dead || health.is_some_and(|health| health.owner_died),
             deaths: health.map_or(0, |health| health.recoveries),
             acquisitions: seen.as_ref().map_or(0, |seen| seen.statistics.acquisitions),
             contended: seen.as_ref().map_or(0, |seen| seen.statistics.contended),
@@ -124,7 +126,7 @@ impl Report {
 
     /// Whether somebody should look at it: what it protects may be half-written, or it cannot be read.
     pub(crate) fn needs_attention(&self) -> bool {
-        self.owner_died || matches!(self.state, State::Dead | State::Unreadable)
+        self.owner_died || self.state == State::Unreadable
     }
 
     pub(crate) fn pid(&self) -> String {
