@@ -80,6 +80,17 @@ fn what_is_no_lock_is_told_and_the_others_are_cleaned_all_the_same() {
     let said = clean(&folder, &[]);
     assert!(said.code == Some(1) && said.err.contains("a.shmlock is a file with other content"), "{said:?}");
     assert_eq!(folder.names(), ["a.shmlock"]);
-    let said = clean(&folder, &["not/a/name"]);
-    assert!(said.code == Some(1) && said.err.contains("use --directory for"), "options, not calls of ours: {said:?}");
+}
+
+#[test]
+fn a_name_that_no_lock_can_have_is_a_mistake_in_the_arguments_and_nothing_goes() {
+    let scene = Solo::new();
+    let folder = Folder::new(&scene);
+    let _ = folder.put("b", &[]);
+    for options in [&["b", "not/a/name"][..], &["b", "not/a/name", "--dry-run"]] {
+        let said = clean(&folder, options);
+        assert!(said.code == Some(64) && said.out.is_empty(), "{options:?}: {said:?}");
+        assert!(said.err.contains("use --directory for"), "options, not calls of ours: {said:?}");
+    }
+    assert_eq!(folder.names(), ["b.shmlock"]);
 }

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use anstyle::{AnsiColor, Style};
-use shmlock::{Cleaning, CrashMark, Marked};
+use shmlock::{Cleaning, CrashMark, Error, Marked};
 
 use crate::args::Where;
 use crate::exit::{CONFLICT, Failure, remark, said};
@@ -62,6 +62,7 @@ enum Fate {
 
 impl Args {
     pub(crate) fn perform(&self) -> Result<u8, Failure> {
+        self.check_names()?;
         let users = Users::look();
         let names = if self.names.is_empty() { self.place.names()? } else { self.names.clone() };
         let mut out = anstream::stdout();
@@ -91,6 +92,16 @@ impl Args {
             }
         }
         Ok(code)
+    }
+
+    /// A name that no lock can have is a mistake in the arguments, as with the other verbs; it is told before anything goes.
+    fn check_names(&self) -> Result<(), Failure> {
+        for name in &self.names {
+            if let Err(error @ Error::InvalidName { .. }) = self.place.builder(name).inspect() {
+                return Err(error.into()); // what else is wrong is told in its turn
+            }
+        }
+        Ok(())
     }
 
     fn clean(&self, name: &str, users: &Users) -> shmlock::Result<Fate> {
