@@ -60,6 +60,7 @@ fn there_is_a_manual_page_for_the_program_and_for_each_verb() {
     for file in expected {
         let page = fs::read_to_string(folder.path().join(&file)).expect("just written");
         assert!(page.contains(".SH NAME") && !page.contains("EXTRA"), "{file}");
+        assert!(page.contains(concat!("\"shmlock ", env!("CARGO_PKG_VERSION"), "\"")), "at the foot: {file}");
         let mut render = Command::new("man");
         render.args(["--warnings", "-l"]).arg(folder.path().join(&file)).env("MANWIDTH", "100");
         if Command::new("man").arg("--version").output().is_ok() {
@@ -70,7 +71,13 @@ fn there_is_a_manual_page_for_the_program_and_for_each_verb() {
         }
     }
     let run = says(["man", "run"]).out;
-    for part in [".SH \"EXIT STATUS\"\n.TP\nany\n", "conflict", ".SH NOTES"] {
+    let synopsis = r".SH SYNOPSIS
+.nf
+shmlock run NAME [OPTIONS] [\-\-] CMD [ARGS]...
+shmlock run NAME [OPTIONS] \-c LINE
+.fi
+.SH ";
+    for part in [synopsis, ".SH \"EXIT STATUS\"\n.TP\nany\n", "conflict", ".SH NOTES"] {
         assert!(run.contains(part), "{part}: {run}");
     }
     assert_eq!(run.into_bytes(), fs::read(folder.path().join("shmlock-run.1")).expect("just written"));

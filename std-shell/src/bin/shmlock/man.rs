@@ -53,11 +53,22 @@ fn full_name(command: &Command) -> String {
     command.get_display_name().unwrap_or(command.get_name()).to_owned()
 }
 
-fn page(command: Command) -> std::io::Result<Vec<u8>> {
-    let title = full_name(&command);
+fn page(mut command: Command) -> std::io::Result<Vec<u8>> {
+    let (title, usage) = (full_name(&command), command.render_usage().to_string());
     let mut text = Vec::new();
-    clap_mangen::Man::new(command).title(title).render(&mut text)?;
-    Ok(in_sections(&String::from_utf8_lossy(&text)).into_bytes())
+    let version = concat!("shmlock ", env!("CARGO_PKG_VERSION"));
+    clap_mangen::Man::new(command).title(title).source(version).render(&mut text)?;
+    Ok(in_sections(&with_usage(&String::from_utf8_lossy(&text), &usage)).into_bytes())
+}
+
+/// The synopsis becomes the usage of the help. That of `clap_mangen` knows nothing of a second form of the command line, and
+/// leaves out the values of options, which stand below with each. man(7).
+fn with_usage(page: &str, usage: &str) -> String {
+    const TITLE: &str = ".SH SYNOPSIS\n";
+    let Some((before, synopsis)) = page.split_once(TITLE) else { return page.to_owned() };
+    let after = synopsis.find(".SH ").map_or("", |end| &synopsis[end..]);
+    let lines: Vec<_> = usage.trim_start_matches("Usage:").lines().map(str::trim).collect();
+    format!("{before}{TITLE}.nf\n{}\n.fi\n{after}", lines.join("\n").replace('-', "\\-"))
 }
 
 /// What follows the options in the help becomes sections of their own, and their lists become lists. man(7).
