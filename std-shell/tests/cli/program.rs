@@ -1,6 +1,6 @@
 //! Starting programs, and talking with them.
 
-#![allow(unsafe_code, reason = "kill and prctl")]
+#![allow(unsafe_code, reason = "kill, prctl and signal")]
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -40,6 +40,15 @@ pub(crate) fn says<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Ended 
     ended(shmlock(args))
 }
 
+/// In a program to be: the signals do what they do by default that whoever runs the tests may ignore, as nohup(1) does, or a
+/// shell for what it starts in the background. A program keeps what it finds ignored, and no shell can trap that.
+pub(crate) fn heed_signals() {
+    for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT] {
+        // SAFETY: the default action is no handler.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+}
+
 /// A program that runs. Killed when dropped.
 pub(crate) struct Running {
     child: Child,
@@ -49,13 +58,14 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) fn start(mut command: Command) -> Self {
-        let end_with_us = || {
+        let prepare = || {
             // SAFETY: prctl(2) with two numbers.
             unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+            heed_signals();
             Ok(())
         };
-        // SAFETY: one system call.
-        unsafe { command.pre_exec(end_with_us) };
+        // SAFETY: system calls only.
+        unsafe { command.pre_exec(prepare) };
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
         let child_ref = child.as_mut().expect("it can be started");
         let input = child_ref.stdin.take();

@@ -119,6 +119,23 @@ fn signals_that_are_sent_to_it_reach_the_command() {
 }
 
 #[test]
+fn a_signal_that_was_ignored_from_the_start_stays_ignored() {
+    let scene = Solo::new();
+    let name = scene.name("l");
+    let ours = env!("CARGO_BIN_EXE_shmlock");
+    for (verb, ready) in [("hold \"$1\" --for 1000", "holding"), ("run \"$1\" sh -c 'echo ready; read _'", "ready")] {
+        let mut sh = std::process::Command::new("sh");
+        sh.args(["-c", &format!("trap '' HUP; exec \"$0\" {verb}"), ours, &name]);
+        let mut program = Running::start(sh);
+        assert!(program.hear().starts_with(ready));
+        program.signal(libc::SIGHUP); // of the two the one that it would hear first
+        program.signal(libc::SIGTERM);
+        assert_eq!(program.code(), 128 + libc::SIGTERM, "{verb}");
+        assert!(scene.files().is_empty(), "{verb}: given back, not died holding");
+    }
+}
+
+#[test]
 fn the_command_has_the_signal_mask_and_descriptors_that_it_would_have_without_us() {
     let scene = Solo::new();
     let name = scene.name("l");

@@ -10,7 +10,7 @@ use std::process::{Child, Command};
 
 use shmlock_tests::hostile::{Folder, Solo};
 
-use crate::program::shmlock;
+use crate::program::{heed_signals, shmlock};
 
 /// A program on a terminal of its own. Killed when dropped.
 struct Session {
@@ -41,9 +41,10 @@ impl Session {
             unsafe { libc::setsid() };
             // SAFETY: descriptor 0 is the terminal, which no session has yet.
             unsafe { libc::ioctl(0, libc::TIOCSCTTY, 0) };
+            heed_signals();
             Ok(())
         };
-        // SAFETY: two system calls.
+        // SAFETY: system calls only.
         unsafe { command.pre_exec(lead) };
         let child = command.spawn().expect("it can be started");
         Self { child, terminal, seen: String::new() }

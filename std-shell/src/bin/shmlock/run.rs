@@ -23,7 +23,8 @@ the proof of life in an inherited descriptor. The next owner then finds a dead
 one, says so (-v), and goes on.
 
 Signals HUP, INT, QUIT, TERM, USR1, USR2 and ALRM that are sent to `run` are
-sent on to the command; what comes from the terminal has reached it already.
+sent on to the command; what comes from the terminal has reached it already,
+and what was ignored from the start, as by nohup(1), stays ignored.
 
 A dead owner's mark is taken away by whoever runs next, for a command has no
 data that the lock knows of. Programs that protect data by the same lock, and

@@ -37,7 +37,8 @@ pub(crate) enum Arrived {
     FromTerminal(libc::c_int),
 }
 
-/// Receives [`FORWARDED`] and SIGCHLD, which stay blocked in this thread.
+/// Receives [`FORWARDED`] and SIGCHLD, which stay blocked in this thread. What was ignored when we were started, as by
+/// nohup(1), stays ignored.
 pub(crate) struct Signals {
     fd: OwnedFd,
 }
@@ -48,9 +49,9 @@ impl Signals {
         // Where it is ignored, as under some supervisors, a child's status could not be waited for.
         // SAFETY: the default action is no handler.
         unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
-        let mut set = set_of(&FORWARDED);
-        // SAFETY: a valid set, and a signal that exists.
-        unsafe { libc::sigaddset(&raw mut set, libc::SIGCHLD) };
+        let heard: Vec<_> =
+            FORWARDED.into_iter().filter(|signal| !is_ignored(*signal)).chain([libc::SIGCHLD]).collect();
+        let set = set_of(&heard);
         change(libc::SIG_BLOCK, &set);
         // SAFETY: a new descriptor, for a valid set.
         let fd = unsafe { libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC) };
@@ -99,6 +100,14 @@ pub(crate) fn send(child: u32, signal: libc::c_int) {
     let Ok(child) = libc::pid_t::try_from(child) else { return };
     // SAFETY: kill(2) with two numbers.
     unsafe { libc::kill(child, signal) };
+}
+
+fn is_ignored(signal: libc::c_int) -> bool {
+    let mut action = MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: a signal that exists, nothing to be set, and a valid place for what is.
+    unsafe { libc::sigaction(signal, std::ptr::null(), action.as_mut_ptr()) };
+    // SAFETY: all zero is a valid action, the default one; and the kernel wrote the real one.
+    unsafe { action.assume_init() }.sa_sigaction == libc::SIG_IGN
 }
 
 fn set_of(signals: &[libc::c_int]) -> libc::sigset_t {
