@@ -68,6 +68,21 @@ fn status_tells_absent_held_and_dead_apart_and_the_exit_status_whether_all_is_we
 }
 
 #[test]
+fn every_field_of_the_json_is_explained() {
+    let scene = Solo::new();
+    let folder = Folder::new(&scene);
+    let _holder = hold(&folder, "l", &[]);
+    let seen = json(&["status", "l", "--json", "--directory", folder.path().to_str().expect("UTF-8")]);
+    let page = include_str!("../../../docs/cli.md");
+    let explained = page.split("## ").find(|part| part.starts_with("JSON\n")).expect("a part of its own");
+    for object in [&seen, &seen["owner"], &seen["users"][0]] {
+        for field in object.as_object().expect("an object").keys() {
+            assert!(explained.contains(&format!("`{field}`")), "{field}");
+        }
+    }
+}
+
+#[test]
 fn status_shows_how_a_lock_has_been_used() {
     let scene = Solo::new();
     let folder = Folder::new(&scene);
