@@ -272,6 +272,17 @@ impl Builder {
     /// # Limits
     /// With [`CrashMark::Remove`] the next owner is not told that the protected data may be half-written, and fencing
     /// tokens begin at 1 again: for whoever has looked at the data, or knows that it is gone.
+    ///
+    /// # Examples
+    /// ```
+    /// use shmlock::{Cleaning, CrashMark, ShmLock};
+    ///
+    /// let lock = ShmLock::open("doc-clean")?;
+    /// assert_eq!(ShmLock::builder("doc-clean").clean(CrashMark::Keep)?, Cleaning::InUse);
+    /// drop(lock); // the last handle takes the file with it: nothing is left to be cleaned
+    /// assert_eq!(ShmLock::builder("doc-clean").clean(CrashMark::Keep)?, Cleaning::Absent);
+    /// # Ok::<(), shmlock::Error>(())
+    /// ```
     pub fn clean(&self, mark: CrashMark) -> Result<Cleaning> {
         let name = Name::new(&self.name)?;
         remains::clean(&self.place(&name), self.settings.fence, mark)

@@ -47,6 +47,18 @@ impl ShmLock {
     ///
     /// # Errors
     /// [`Error::ForkedHandle`](crate::Error::ForkedHandle).
+    ///
+    /// # Examples
+    /// ```
+    /// use shmlock::ShmLock;
+    ///
+    /// let lock = ShmLock::builder("doc-statistics").measure_holds(true).open()?;
+    /// drop(lock.lock()?);
+    /// let statistics = lock.statistics()?;
+    /// assert_eq!((statistics.acquisitions, statistics.contended, statistics.recoveries), (1, 0, 0));
+    /// assert!(statistics.longest_hold.is_some());
+    /// # Ok::<(), shmlock::Error>(())
+    /// ```
     pub fn statistics(&self) -> Result<Statistics> {
         let region = self.region()?;
         Ok(Statistics::of(region, self.shared.header().longest_hold()))
