@@ -77,7 +77,14 @@ shmlock run NAME [OPTIONS] [\-\-] CMD [ARGS]...
 shmlock run NAME [OPTIONS] \-c LINE
 .fi
 .SH ";
-    for part in [synopsis, ".SH \"EXIT STATUS\"\n.TP\nany\n", "conflict", ".SH NOTES"] {
+    for part in [
+        synopsis,
+        r"; also \-\-nb, \-\-nonblocking",
+        r"; also \-\-timeout",
+        ".SH \"EXIT STATUS\"\n.TP\nany\n",
+        "conflict",
+        ".SH NOTES",
+    ] {
         assert!(run.contains(part), "{part}: {run}");
     }
     assert_eq!(run.into_bytes(), fs::read(folder.path().join("shmlock-run.1")).expect("just written"));

@@ -57,8 +57,19 @@ fn page(mut command: Command) -> std::io::Result<Vec<u8>> {
     let (title, usage) = (full_name(&command), command.render_usage().to_string());
     let mut text = Vec::new();
     let version = concat!("shmlock ", env!("CARGO_PKG_VERSION"));
-    clap_mangen::Man::new(command).title(title).source(version).render(&mut text)?;
+    clap_mangen::Man::new(with_other_names(command)).title(title).source(version).render(&mut text)?;
     Ok(in_sections(&with_usage(&String::from_utf8_lossy(&text), &usage)).into_bytes())
+}
+
+/// The other names of an option go into its description, as the help has them; `clap_mangen` leaves them out.
+fn with_other_names(command: Command) -> Command {
+    command.mut_args(|arg| {
+        let names = arg.get_visible_aliases().unwrap_or_default().join(", --");
+        match arg.get_help().map(|help| format!("{help}; also --{names}")) {
+            Some(help) if !names.is_empty() => arg.help(help),
+            _ => arg,
+        }
+    })
 }
 
 /// The synopsis becomes the usage of the help. That of `clap_mangen` knows nothing of a second form of the command line, and
