@@ -119,6 +119,22 @@ fn signals_that_are_sent_to_it_reach_the_command() {
 }
 
 #[test]
+fn a_signal_that_comes_when_the_command_has_ended_changes_nothing() {
+    let scene = Solo::new();
+    let name = scene.name("l");
+    let mut holder = Running::start(shmlock(run(&name, &["sh", "-c", "echo $$; read _; exit 3"])));
+    let stat = format!("/proc/{}/stat", holder.hear());
+    holder.signal(libc::SIGSTOP); // so that it learns of all that follows at once
+    holder.close();
+    until(|| fs::read_to_string(&stat).is_ok_and(|stat| stat.contains(") Z ")));
+    holder.signal(libc::SIGUSR1);
+    holder.signal(libc::SIGTERM);
+    holder.signal(libc::SIGCONT);
+    assert_eq!(holder.code(), 3);
+    assert!(scene.files().is_empty(), "it is given back and closed");
+}
+
+#[test]
 fn a_signal_that_was_ignored_from_the_start_stays_ignored() {
     let scene = Solo::new();
     let name = scene.name("l");

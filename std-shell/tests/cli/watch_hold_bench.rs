@@ -75,6 +75,13 @@ fn what_is_held_is_given_back_at_the_end_of_the_input_after_its_time_and_by_a_si
         assert_eq!(hold.code(), 128 + signal);
         assert!(scene.files().is_empty());
     }
+    let mut hold = start(&["--for", "1000"]);
+    hold.signal(libc::SIGSTOP); // so that it learns of both at once
+    hold.signal(libc::SIGHUP);
+    hold.signal(libc::SIGTERM);
+    hold.signal(libc::SIGCONT);
+    assert_eq!(hold.code(), 128 + libc::SIGHUP, "the second does not end it otherwise");
+    assert!(scene.files().is_empty());
 }
 
 #[test]

@@ -69,6 +69,7 @@ impl Args {
         writeln!(out, "holding {:?} (fencing token {}) until {until} or a signal", self.name, guard.fencing_token())?;
         out.flush()?;
         let end = self.wait(&signals).map_err(failed)?;
+        signals.end();
         guard.release()?;
         Ok(match end {
             End::Input | End::Time => 0,

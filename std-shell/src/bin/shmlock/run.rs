@@ -107,7 +107,9 @@ impl Args {
         let failed = |error| Failure::new(SYSTEM, format!("cannot wait for the command: {error}; it may still run"));
         let signals = Signals::receive().map_err(failed)?;
         let mut child = child::start(self.command(), mask, lifeline).map_err(|error| self.cannot_execute(&error))?;
-        child::wait(&mut child, &signals).map(child::code_of).map_err(failed)
+        let status = child::wait(&mut child, &signals).map_err(failed)?;
+        signals.end();
+        Ok(child::code_of(status))
     }
 
     fn command(&self) -> Command {

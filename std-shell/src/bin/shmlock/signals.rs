@@ -86,6 +86,17 @@ impl Signals {
             _ => Arrived::Sent(number),
         })
     }
+
+    /// Ends receiving: what has come meanwhile and what comes changes nothing any more. For whoever knows already how it
+    /// ends and only gives the lock back, which unblocks signals: one of them would end it in another way, before the lock
+    /// is closed. POSIX has what is pending discarded by this, signal(7).
+    pub(crate) fn end(self) {
+        for signal in FORWARDED {
+            // SAFETY: to ignore a signal is no handler.
+            unsafe { libc::signal(signal, libc::SIG_IGN) };
+        }
+        drop(self.fd);
+    }
 }
 
 impl AsFd for Signals {
