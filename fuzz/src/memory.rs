@@ -126,6 +126,10 @@ impl Bytes {
         self.with(CONTENDED, self.word(CONTENDED).wrapping_add(1))
     }
 
+    pub(crate) fn contentions(&self) -> u32 {
+        self.word(CONTENDED)
+    }
+
     pub(crate) fn describes(&self, token: u32) -> bool {
         self.word(RECORD_TOKEN) == token && self.word(SEQUENCE) % 2 == 0
     }

@@ -1,17 +1,20 @@
 //! The protocol's bare steps and the region's own calls, under any token, against the table of `PROTOCOL.md`.
 
+use std::convert::Infallible;
 use std::fmt::Debug;
 use std::sync::atomic::Ordering::Relaxed;
 
 use arbitrary::Arbitrary;
-use shmlock_core::contend::acquire_contended;
+use shmlock_core::contend::{acquire_contended, step_aside};
+use shmlock_core::layout::Magic;
 use shmlock_core::protocol::{self, Acquisition, Arrival, Wake};
+use shmlock_core::snapshot::snapshot;
 use shmlock_core::token::TokenRange;
-use shmlock_core::{FenceScope, Region, Token, Word};
+use shmlock_core::{AtomicU32, FenceScope, Record, Region, Token, Word};
 
 use super::Says;
 use super::waiting::{Deaths, Outcome, Waiting};
-use crate::memory::{Bytes, DIED, Memory, WAITERS, token_part};
+use crate::memory::{Bytes, DIED, MAGIC, Memory, WAITERS, token_part};
 
 #[derive(Debug, Arbitrary)]
 pub(super) enum Step {
@@ -31,6 +34,20 @@ pub(super) enum Step {
     Release {
         me: Who,
     },
+    PassOn {
+        me: Who,
+    },
+    ClaimWake,
+    /// Taking and giving back as nobody's presence disturbs it.
+    Undisturbed {
+        me: Who,
+        gives: bool,
+    },
+    /// On the word as it is, or on another.
+    GiveUp {
+        seen: Option<u32>,
+        waited: bool,
+    },
     Abandon {
         me: Who,
     },
@@ -46,6 +63,7 @@ pub(super) enum Step {
     },
     Count,
     CountRecovery,
+    CountContended,
     WriteRecord {
         me: Who,
         says: Says,
@@ -117,6 +135,26 @@ impl Step {
                 let answer = protocol::release(word, me, fence);
                 scene.expects(answer, is(me), seen & DIED, Ok(wake_owed_by(seen)), Err(unmoved));
             }
+            Self::PassOn { me } => {
+                let me = me.token(&before);
+                let answer = protocol::pass_on(word, me, fence);
+                scene.expects(answer, is(me), seen & (WAITERS | DIED), Ok(()), Err(unmoved));
+            }
+            Self::ClaimWake => {
+                let owed = token_part(seen) == 0 && seen & WAITERS != 0;
+                scene.expects(protocol::claim_wake(word), owed, seen & DIED, Wake::One, Wake::Nobody);
+            }
+            Self::Undisturbed { me, gives: false } => {
+                let me = me.token(&before);
+                let answer = protocol::acquire_undisturbed(word, me, fence);
+                scene.expects(answer, seen == 0, me.get(), true, false);
+            }
+            Self::Undisturbed { me, gives: true } => {
+                let me = me.token(&before);
+                let answer = protocol::release_undisturbed(word, me, fence);
+                scene.expects(answer, seen == me.get(), 0, Ok(()), Err(unmoved));
+            }
+            Self::GiveUp { seen: saw, waited } => scene.given_up(word, saw.unwrap_or(seen), *waited),
             Self::Abandon { me } => {
                 let me = me.token(&before);
                 let answer = protocol::abandon(word, me, fence);
@@ -148,20 +186,13 @@ impl Step {
                 scene.leaves(before.recovered());
                 scene.told(region.recoveries(), before.recovered().recoveries());
             }
-            Self::WriteRecord { me, says } => {
-                let (me, record) = (me.token(&before), says.record());
-                region.write_record(me, &record, fence);
-                scene.told(memory.bytes().without_record(), before.without_record());
-                scene.told(region.record_of(me, fence), Some(record));
-                scene.told(region.record_describes(me), true);
+            Self::CountContended => {
+                region.count_contended();
+                scene.leaves(before.contended());
+                scene.told(region.contended(), before.contended().contentions());
             }
-            Self::Read { whom } => {
-                let whom = whom.token(&before);
-                scene.told(region.record_of(whom, fence), before.record_of(whom.get()));
-                scene.told(region.record_describes(whom), before.describes(whom.get()));
-                scene.told(Token::living(whom.get()).is_some(), whom.range() == TokenRange::Living);
-                scene.leaves(before);
-            }
+            Self::WriteRecord { me, says } => scene.recorded(region, me.token(&before), &says.record(), fence),
+            Self::Read { whom } => scene.read(region, whom.token(&before), fence),
             Self::Write { word, value } => {
                 let words = memory.words();
                 words[usize::from(*word) % words.len()].store(*value, Relaxed);
@@ -194,6 +225,35 @@ impl Scene<'_> {
     fn expects<R: PartialEq + Debug>(&self, answer: R, moves: bool, word: u32, yes: R, no: R) {
         self.told(answer, if moves { yes } else { no });
         self.leaves(if moves { self.before.with_owner(word) } else { self.before });
+    }
+
+    fn given_up(&self, word: &AtomicU32, saw: u32, waited: bool) {
+        let seen = self.before.owner();
+        let answer = step_aside(word, Word::from_bits(saw), if waited { Arrival::Waited } else { Arrival::Fresh });
+        // Who has not slept, or saw the lock free, owes nothing and looks no further.
+        let looks = waited && token_part(saw) != 0;
+        let now = Word::from_bits(if looks { seen } else { saw });
+        self.expects(answer, looks && token_part(seen) != 0, seen | WAITERS, now, now);
+    }
+
+    fn recorded(&self, region: Region<'_>, me: Token, record: &Record, fence: FenceScope) {
+        region.write_record(me, record, fence);
+        self.told(self.memory.bytes().without_record(), self.before.without_record());
+        self.told(region.record_of(me, fence), Some(record.clone()));
+        self.told(region.record_describes(me), true);
+    }
+
+    fn read(&self, region: Region<'_>, whom: Token, fence: FenceScope) {
+        let Self { memory, before, .. } = self;
+        self.told(region.record_of(whom, fence), before.record_of(whom.get()));
+        self.told(region.record_describes(whom), before.describes(whom.get()));
+        self.told(region.acquisitions(), before.generation());
+        let Ok(copy) = snapshot(fence, || Ok::<_, Infallible>(memory.bytes().0));
+        let copied = Region::new(&copy).ok().map(|copy| (copy.word(), copy.record_of(whom, fence)));
+        let is_ours = matches!(Magic::decode(before.word(MAGIC)), Magic::Ours | Magic::Untouched);
+        self.told(copied, is_ours.then(|| (Word::from_bits(before.owner()), before.record_of(whom.get()))));
+        self.told(Token::living(whom.get()).is_some(), whom.range() == TokenRange::Living);
+        self.leaves(*before);
     }
 
     fn contended(&self, answer: Result<Acquisition, Word>, me: Token, outcome: Option<Outcome>) {
