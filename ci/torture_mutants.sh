@@ -14,7 +14,7 @@ look_without_adoption|std-shell/src/liveness.rs|s/let _adopted = .*;//
 no_second_look|core/src/protocol.rs|/^pub fn take_over/,/^}/s/while seen.is_owned_by\(dead\)/while !seen.is_free()/
 no_declare_stale|std-shell/src/lock.rs|s/hold::free_stale\(.*;//
 blind_release|core/src/protocol.rs|/^fn give/,/^}/s/word.compare_exchange\(seen.bits\(\), given\(seen\).bits\(\), Relaxed, Relaxed\)/Ok::<u32, u32>(word.swap(given(seen).bits(), Relaxed))/
-guard_of_a_former_hold|std-shell/src/hold.rs|s/if hold != self.hold.get\(\) \|\| !self.is_held\(\) \{/if false {/
+guard_of_a_former_hold|std-shell/src/holds.rs|/fn drop_guard/,/^    }/s/let held = .*;/let held = true;/; /fn drop_guard/,/^    }/s/\(self.state.get\(\) \& !PLAIN\) - GUARD/(self.state.get() \& !PLAIN).wrapping_sub(GUARD)/
 no_presence|std-shell/src/presence.rs|s/ofd::try_lock\(fd, Kind::Read, PRESENCE\)/ofd::is_locked(fd, PRESENCE).map(|_| true)/
 another_file_is_fine|std-shell/src/shm.rs|s/ \|\| is_nameless\(a.as_fd\(\)\)//; s/if identity != other \{/if false {/
 last_closer_judges_no_word|std-shell/src/shm.rs|s/if keep == Keep::Nothing \{/if true {/
