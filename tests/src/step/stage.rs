@@ -28,8 +28,8 @@ pub(super) struct Stage<'a> {
     pub(super) living: Vec<i64>,
     /// Process and token of who was dead before.
     pub(super) dead: Option<(u32, u32)>,
-    /// Where the child waits awake, once that is known.
-    spin_hint: Option<usize>,
+    /// Where the child has waited awake for long enough, once that is known.
+    awake: Option<Point>,
     /// Has all tokens but the dead one's.
     pub(super) crowd: Option<Intruder>,
 }
@@ -51,7 +51,7 @@ impl<'a> Stage<'a> {
             sleepers_sent: false,
             living: Vec::new(),
             dead: None,
-            spin_hint: None,
+            awake: None,
             crowd: None,
         }
     }
@@ -127,7 +127,7 @@ impl<'a> Stage<'a> {
         let (fate, phase, folder, account) = (self.fate, self.phase, self.folder, self.account);
         let tracee = Tracee::start(|| phase.play(fate, folder, account));
         if phase.waits_awake() {
-            tracee.wait_awake(&mut self.spin_hint);
+            tracee.wait_awake(&mut self.awake);
             self.keeper_gives_back();
         }
         tracee.begin();

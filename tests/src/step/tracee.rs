@@ -73,21 +73,29 @@ impl Tracee {
 
     /// Lets it play until it waits awake: it has looked at the word some times, and has not yet looked at the clock.
     ///
-    /// `hint` is the address of its spin hint, which is found the first time.
-    pub(super) fn wait_awake(&self, hint: &mut Option<usize>) {
+    /// `looked` is where it is then, which is found out the first time.
+    pub(super) fn wait_awake(&self, looked: &mut Option<Point>) {
         self.reach(marks::wait());
-        let pc = *hint.get_or_insert_with(|| self.find_hint());
-        let looked = Point { index: 0, pc, occurrence: AWAKE };
-        assert_eq!(self.run_to(looked, None), Stopped::AtPoint, "it waits awake");
+        match *looked {
+            None => *looked = Some(self.step_to_hint()),
+            Some(looked) => assert_eq!(self.run_to(looked, None), Stopped::AtPoint, "it waits awake"),
+        }
     }
 
-    /// Goes on instruction by instruction, to the first spin hint.
-    fn find_hint(&self) -> usize {
-        for _ in 0..ENDLESS {
+    /// Goes on instruction by instruction, to the last of so many spin hints. They need not be one instruction: an optimised
+    /// build has several in a row.
+    fn step_to_hint(&self) -> Point {
+        let (mut hints, mut seen) = (0, HashMap::<usize, u32>::new());
+        for index in 0..ENDLESS {
             let (mut code, pc) = ([0; SPIN_HINT.len()], self.pc());
             self.memory.read_exact_at(&mut code, pc as u64).expect("code");
             if code == SPIN_HINT {
-                return pc;
+                let occurrence = seen.entry(pc).or_default();
+                *occurrence += 1;
+                hints += 1;
+                if hints == AWAKE {
+                    return Point { index, pc, occurrence: *occurrence };
+                }
             }
             self.resume(libc::PTRACE_SINGLESTEP, &mut None);
         }
