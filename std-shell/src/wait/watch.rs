@@ -3,7 +3,7 @@
 //! While the count of acquisitions moves, one poll interval: whoever wakes by itself loses its place among the sleepers,
 //! whom the kernel wakes in their order. While it stands still there is one owner, who is at it for long, or dead, and no
 //! place to be lost: then one of the waiters, the *watch*, asks much more often. So a death is noticed within a millisecond
-//! or two, for the price of some wakes, whatever the number of waiters. Who has chosen a long interval has chosen few wakes:
+//! or two, for a fortieth of a core (`docs/figures.md`), whatever the number of waiters. Who has chosen a long interval has chosen few wakes:
 //! the watch sleeps in proportion to it.
 //!
 //! The watch is whoever holds the write lock on a byte that no token has. If it dies, the kernel frees the byte. If it is
