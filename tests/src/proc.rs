@@ -15,6 +15,14 @@ pub fn naps(pid: u32) -> u64 {
     naps.and_then(|naps| naps.trim().parse().ok()).expect("Linux counts them")
 }
 
+/// Whether its first thread sleeps, wherever; also where [`sleeps_on_a_word`] is not to be seen, as under an emulator.
+#[must_use]
+pub fn sleeps(pid: u32) -> bool {
+    // The name before the state may contain anything.
+    fs::read_to_string(format!("/proc/{pid}/stat"))
+        .is_ok_and(|stat| stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('S')))
+}
+
 /// Whether its first thread is asleep in futex(2).
 #[must_use]
 pub fn sleeps_on_a_word(pid: u32) -> bool {

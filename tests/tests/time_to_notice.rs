@@ -5,8 +5,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use shmlock::{ShmLock, WaitStrategy};
-use shmlock_tests::hostile::{Folder, Intruder, Mode, Solo, WATCH};
-use shmlock_tests::{actor, until};
+use shmlock_tests::hostile::{Folder, Intruder, Mode, Solo, WATCH, fork};
+use shmlock_tests::{actor, alone, proc, until};
 
 /// Long, so that what the machine is slow at does not count.
 const POLL: Duration = Duration::from_millis(600);
@@ -91,22 +91,25 @@ fn a_watch_that_is_not_kept_costs_no_more_than_an_interval() {
 /// Until then neither the watch nor anything else has it look: what other tests call a wake that was not lost is one.
 #[test]
 fn who_has_a_long_interval_sleeps_until_it_is_woken() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
-    let (owner, next) = (folder.lock("l").open().expect(HERE), folder.lock("l").open().expect(HERE));
-    let guard = owner.lock().expect("free");
-    let file = Intruder::on(&folder.file("l"));
-    thread::scope(|scope| {
-        let lock = folder.lock("l").poll_interval(Duration::from_secs(3600)).open().expect(HERE);
-        let sleeper = scope.spawn(move || lock.lock().map(|guard| guard.recovered().is_some()));
-        until(|| file.owner_word() & WAITERS != 0);
+    alone!(|| {
+        let scene = Solo::new();
+        let folder = Folder::new(&scene);
+        let (owner, next) = (folder.lock("l").open().expect(HERE), folder.lock("l").open().expect(HERE));
+        let guard = owner.lock().expect("free");
+        let file = Intruder::on(&folder.file("l"));
+        let sleeper = fork(|_line| {
+            let lock = folder.lock("l").poll_interval(Duration::from_secs(3600)).open().expect(HERE);
+            assert!(lock.lock().expect("it comes free").recovered().is_none(), "nobody died in the section");
+        });
+        let is_asleep = || proc::sleeps(sleeper.pid().unsigned_abs());
+        until(|| file.owner_word() & WAITERS != 0 && is_asleep()); // it has marked the word, and sleeps on nothing else after that
         file.scribble(0, WAITERS); // free, as one leaves it who dies after passing on
-        thread::sleep(Duration::from_millis(100));
-        assert!(!sleeper.is_finished(), "it was not woken");
+        thread::sleep(Duration::from_millis(100)); // nothing is to happen meanwhile
+        assert!(is_asleep(), "it was not woken");
         drop(next.lock().expect("free")); // whoever takes it owes the wake
-        assert!(!sleeper.join().expect("no panic").expect("it comes free"), "nobody died in the section");
+        sleeper.ends_well();
+        assert!(guard.release().is_err(), "the word was not ours any more");
     });
-    assert!(guard.release().is_err(), "the word was not ours any more");
 }
 
 /// Sleepers and a word that came free without a wake: as an owner leaves them that dies between the two, or a woken one

@@ -15,27 +15,24 @@ const SECTION: Duration = Duration::from_micros(100);
 /// quiet cores, and the 470 to 1440 that it was there without `let_pass` in `turns.rs`.
 const BOUND: u64 = 100;
 
-/// The same where a turn is over before the first section is: 0 were seen.
-const BOUND_OF_NONE: u64 = 20;
-
 fn acquisitions(lock: &ShmLock) -> u64 {
     lock.statistics().expect(HERE).acquisitions
 }
 
 #[test]
 fn who_takes_the_lock_again_and_again_does_not_keep_a_sleeper_out() {
-    alone!(|| nobody_keeps_us_out(BOUND, |builder| builder));
+    alone!(|| nobody_keeps_us_out(|builder| builder));
 }
 
 #[test]
 fn nor_does_one_whose_turns_are_short_or_none() {
     alone!(|| {
-        nobody_keeps_us_out(BOUND_OF_NONE, |builder| builder.turn(Duration::from_micros(10)));
-        nobody_keeps_us_out(BOUND_OF_NONE, |builder| builder.turn(Duration::ZERO));
+        nobody_keeps_us_out(|builder| builder.turn(Duration::from_micros(10)));
+        nobody_keeps_us_out(|builder| builder.turn(Duration::ZERO));
     });
 }
 
-fn nobody_keeps_us_out(bound: u64, apply: impl Fn(Builder) -> Builder) {
+fn nobody_keeps_us_out(apply: impl Fn(Builder) -> Builder) {
     let scene = Solo::new();
     let folder = Folder::new(&scene);
     let open = || apply(folder.lock("l")).open().expect(HERE);
@@ -59,7 +56,7 @@ fn nobody_keeps_us_out(bound: u64, apply: impl Fn(Builder) -> Builder) {
         let _guard = lock.lock().expect("it comes free");
         others += acquisitions(&lock) - before - 1;
     }
-    assert!(others < bound * times, "{} sections of another for each of ours", others / times);
+    assert!(others < BOUND * times, "{} sections of another for each of ours", others / times);
     busy.murder();
     let guard = lock.lock().expect("free, or a dead owner's");
     if guard.recovered().is_some() {
