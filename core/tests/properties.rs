@@ -18,7 +18,7 @@ use shmlock_core::{AtomicU32, Error, Holder, Record, Token, Word};
 /// How many cases of each law: the interpreter Miri is slow, and looks closer. Failures are not kept in files, for they
 /// are told in full.
 fn cases() -> ProptestConfig {
-    ProptestConfig { cases: if cfg!(miri) { 4 } else { 1024 }, failure_persistence: None, ..ProptestConfig::default() }
+    ProptestConfig { cases: if cfg!(miri) { 2 } else { 1024 }, failure_persistence: None, ..ProptestConfig::default() }
 }
 
 /// Words as they occur: any bits, a small token or none, the ends of the ranges.

@@ -3,7 +3,7 @@
 mod common;
 
 use common::records::{DESCRIPTION, OWNER, PID, RECORD_TOKEN, SEQUENCE, derived, held, read};
-use common::{Random, RawMemory, rounds, token, token_part};
+use common::{Random, RawMemory, STRIDE, rounds, token, token_part};
 use shmlock_core::fence::InnerShareable;
 use shmlock_core::layout::{MAGIC, REGION_LEN};
 use shmlock_core::record::description;
@@ -61,7 +61,7 @@ fn a_length_beyond_the_field_or_broken_utf_8_reads_as_no_description() {
         record.description
     };
     assert_eq!(with_description([3, b'a', b'b', b'c']), *"abc");
-    for length in 64..=u8::MAX {
+    for length in (64..=u8::MAX).step_by(STRIDE) {
         assert_eq!(with_description([length, b'a', b'b', b'c']), *"", "length {length}");
     }
     for broken in [[1, 0xFF, 0, 0], [2, b'a', 0xC3, 0xA9], [3, 0xED, 0xA0, 0x80], [2, 0xC0, 0x80, 0]] {
