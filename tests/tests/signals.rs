@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use shmlock_tests::{Account, Actor, Scene, actor, until};
+use shmlock_tests::{Account, Actor, Scene, actor, rounds, until};
 
 const ENDING: [i32; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
 const ALL: &str = "HUP INT TERM";
@@ -207,7 +207,7 @@ fn a_storm_of_signals_neither_lengthens_nor_shortens_a_wait() {
 }
 
 /// Has an actor count, together with others, while the handler of a signal tries the actor's own handle; until it has
-/// been both given and refused the lock many times.
+/// been both given and refused the lock many times, or on a slow machine some times.
 fn reenter(options: &str, others: u64) {
     const ROUNDS: u64 = 4_000;
     let scene = Scene::new();
@@ -231,7 +231,7 @@ fn reenter(options: &str, others: u64) {
         assert!(actor.ask("check l").contains("recoveries=0"), "nobody was taken for dead");
         let [taken, refused, errors] = numbers(&actor.ask("reentered"));
         assert_eq!(errors, 0);
-        taken > 20 && refused > 5
+        u64::from(taken) > rounds(20) && u64::from(refused) > rounds(5)
     });
     drop((actor, others));
     scene.visit(&name); // the handle that the handler used was never closed
