@@ -6,7 +6,7 @@ set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
 
 # Two at a time, for much of it waits, and what is on Linux is built apart from what is not. The kernels' tests come last, when
-# little else runs: beside user mode's a handler of a signal once did not get its turn in time. The output of the bare
+# little else runs: beside user mode's one of them once did not end, and why is not known. The output of the bare
 # machines is shown when both have ended.
 lanes=$(mktemp -d)
 trap 'rm -r "$lanes"' EXIT

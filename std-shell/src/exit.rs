@@ -23,9 +23,9 @@ use crate::thread::this_thread;
 use crate::wait::futex;
 
 /// How often a dying process looks whether its other threads have given back what they hold, and how long it sleeps in
-/// between: together a second, after which the kernel does it for them. Arbitrary; a thread needs microseconds, unless it
-/// blocks the signal, or many others want its processor: 100 ms were too little on an emulated machine.
-const ROUNDS: u32 = 1000;
+/// between: together 100 ms, after which the kernel does it for them. Arbitrary; a thread needs microseconds unless it
+/// blocks the signal.
+const ROUNDS: u32 = 100;
 const ROUND: Duration = Duration::from_millis(1);
 
 /// What each of [`ENDING`] did before we came.
@@ -48,7 +48,7 @@ static ENDED_BY: AtomicU32 = AtomicU32::new(0);
 ///   still run; theirs are left to the kernel, which frees them a moment later with the process.
 /// * *A signal that had no handler before*: the process will die of it. The interrupted thread's locks are given back;
 ///   every other thread that holds one is sent the same signal, gives its own back and stops there. Then the process
-///   dies by the signal. A thread that blocks the signal is waited for, for at most a second; then the kernel does it.
+///   dies by the signal. A thread that blocks the signal is waited for, for at most 100 ms; then the kernel does it.
 /// * *A signal that had a handler before*: that handler runs, first and alone, for it may well return and let the section
 ///   go on. If it calls exit, the first rule applies.
 /// * *A signal that was ignored* (nohup(1)) stays ignored.

@@ -3,8 +3,8 @@
 //! While the count of acquisitions moves, one poll interval: whoever wakes by itself loses its place among the sleepers,
 //! whom the kernel wakes in their order. While it stands still there is one owner, who is at it for long, or dead, and no
 //! place to be lost: then one of the waiters, the *watch*, asks much more often. So a death is noticed within a millisecond
-//! or two, for a fortieth of a core (`docs/figures.md`), whatever the number of waiters. Who has chosen a long interval has chosen few wakes:
-//! the watch sleeps in proportion to it.
+//! or two, for a fortieth of a core (`docs/figures.md`), whatever the number of waiters. Who has chosen a long interval has
+//! chosen few wakes: the watch sleeps in proportion to it.
 //!
 //! The watch is whoever holds the write lock on a byte that no token has. If it dies, the kernel frees the byte. If it is
 //! stopped, or a child that it has forked meanwhile outlives it, the others still ask once in an interval each.
@@ -24,7 +24,7 @@ const WATCH: u32 = PRESENCE + 2;
 const FIRST: Duration = Duration::from_millis(5);
 const FIRST_PART: u32 = 10;
 
-/// How long the watch sleeps: more than a hundred times what asking takes, or this part of the interval if that is longer.
+/// How long the watch sleeps: some forty times what waking and asking take, or this part of the interval if that is longer.
 /// The parts are such that the default interval comes to just these times.
 const NAP: Duration = Duration::from_millis(1);
 const NAP_PART: u32 = 50;
@@ -51,6 +51,8 @@ impl<'a> Watch<'a> {
 
     /// How long to sleep now, at most. To be asked once before each sleep.
     pub(super) fn next_sleep(&mut self, interval: Duration) -> Duration {
+        // Partner: `count_acquisition` of whoever holds the lock, relaxed. Its halves may not fit: a hint, by which only the
+        // length of a sleep is decided.
         let count = self.region.fencing_token();
         if count != self.count {
             self.count = count;
