@@ -22,11 +22,11 @@ use crate::signals::{self, ENDING};
 use crate::thread::this_thread;
 use crate::wait::futex;
 
-/// How often a dying process looks whether its other threads have given back what they hold, and how long it sleeps in
-/// between: together 100 ms, after which the kernel does it for them. Arbitrary; a thread needs microseconds unless it
-/// blocks the signal.
-const ROUNDS: u32 = 100;
+/// How long a dying process sleeps before it looks again whether its other threads have given back what they hold.
 const ROUND: Duration = Duration::from_millis(1);
+
+/// How often it does so; see [`ExitHandlers::grace`].
+static ROUNDS: AtomicU32 = AtomicU32::new(0);
 
 /// What each of [`ENDING`] did before we came.
 static BEFORE: [OnceLock<libc::sigaction>; ENDING.len()] = [const { OnceLock::new() }; ENDING.len()];
@@ -48,7 +48,8 @@ static ENDED_BY: AtomicU32 = AtomicU32::new(0);
 ///   still run; theirs are left to the kernel, which frees them a moment later with the process.
 /// * *A signal that had no handler before*: the process will die of it. The interrupted thread's locks are given back;
 ///   every other thread that holds one is sent the same signal, gives its own back and stops there. Then the process
-///   dies by the signal. A thread that blocks the signal is waited for, for at most 100 ms; then the kernel does it.
+///   dies by the signal. A thread that blocks the signal is waited for, but not longer than the
+///   [grace](Self::grace); then the kernel does it.
 /// * *A signal that had a handler before*: that handler runs, first and alone, for it may well return and let the section
 ///   go on. If it calls exit, the first rule applies.
 /// * *A signal that was ignored* (nohup(1)) stays ignored.
@@ -70,22 +71,34 @@ static ENDED_BY: AtomicU32 = AtomicU32::new(0);
 pub struct ExitHandlers {
     at_exit: bool,
     signals: bool,
+    grace: Duration,
 }
+
+/// The default of [`ExitHandlers::grace`]. Arbitrary; a thread needs microseconds unless it blocks the signal or has no
+/// processor to run on.
+const GRACE: Duration = Duration::from_millis(100);
 
 impl ExitHandlers {
     /// For exit(3) and for the signals.
     pub const fn all() -> Self {
-        Self { at_exit: true, signals: true }
+        Self { at_exit: true, signals: true, grace: GRACE }
     }
 
     /// For exit(3), which is also what returning from `main` does.
     pub const fn at_exit() -> Self {
-        Self { at_exit: true, signals: false }
+        Self { at_exit: true, signals: false, grace: GRACE }
     }
 
     /// For SIGINT, SIGTERM and SIGHUP.
     pub const fn signals() -> Self {
-        Self { at_exit: false, signals: true }
+        Self { at_exit: false, signals: true, grace: GRACE }
+    }
+
+    /// For how long a process that dies by a signal waits until its other threads have given back what they hold; 100 ms if
+    /// nobody says otherwise. In steps of a millisecond, which take longer on a busy machine. Whoever installs handlers
+    /// for signals last decides.
+    pub const fn grace(self, grace: Duration) -> Self {
+        Self { grace, ..self }
     }
 
     /// Installs them.
@@ -97,6 +110,9 @@ impl ExitHandlers {
             install_at_exit()?;
         }
         if self.signals {
+            let rounds = self.grace.as_nanos() / ROUND.as_nanos();
+            // Partner: `end_by`, which may run from now on. Relaxed: a number.
+            ROUNDS.store(u32::try_from(rounds).unwrap_or(u32::MAX), Relaxed);
             for (signal, before) in ENDING.into_iter().zip(&BEFORE) {
                 install_for(signal, before)?;
             }
@@ -152,6 +168,7 @@ fn exchange(signal: libc::c_int, new: Option<&libc::sigaction>) -> Result<libc::
 
 extern "C" fn at_exit() {
     give_back_of(this_thread());
+    wake_again();
 }
 
 /// Async-signal-safe: atomics, system calls, and a thread-local without a destructor.
@@ -192,12 +209,13 @@ fn end_by(signal: libc::c_int) {
             unsafe { libc::pause() };
         },
     }
-    for round in 0..ROUNDS {
+    for round in 0..ROUNDS.load(Relaxed) {
         if summon_others(me, signal, round == 0) == 0 {
             break;
         }
         let _ = nanosleep(&futex::timespec(ROUND));
     }
+    wake_again();
     die_by(signal);
 }
 
@@ -220,6 +238,16 @@ fn give_back_of(thread: u32) {
         if pinned.thread == thread && holds(pinned) {
             give_back(pinned);
         }
+    });
+}
+
+/// Makes up for wakes that die with this process: of a thread that has given a lock back and not come to wake yet, in a
+/// handler like this or without; and of one that was woken and has not come to take the lock. Who is woken for nothing
+/// looks at the word and goes back to sleep.
+fn wake_again() {
+    registry::for_each(|pinned| {
+        // SAFETY: the registry keeps the region mapped while it shows the handle.
+        futex::wake_one(unsafe { &*pinned.word });
     });
 }
 

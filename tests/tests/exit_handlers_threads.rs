@@ -5,6 +5,9 @@ use shmlock_tests::{Actor, Scene, actor};
 /// Waiters that notice nothing by themselves: only a wake gets them on.
 const NEVER: &str = "poll=3600000";
 
+/// Exit handlers that wait as long as it takes: a thread that is to give its lock back may find no processor for long.
+const PATIENT: &str = "handlers all grace=3600000";
+
 const SIGNALS: [i32; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
 
 /// The waiter has it, from a handler and not by the kernel's proof: that would name the dead.
@@ -21,7 +24,7 @@ fn what_another_thread_holds_is_given_back_too() {
     let name = scene.name("l");
     for round in 0..40 {
         let (mut process, mut waiter) = (actor!(), actor!("{name} {NEVER}"));
-        process.ask("handlers all");
+        process.ask(PATIENT);
         let mut thread = process.thread();
         thread.ask(format_args!("open l {name}"));
         thread.ask("lock l");
@@ -39,7 +42,7 @@ fn what_several_threads_hold_is_given_back_whichever_of_them_is_hit() {
     let names = [scene.name("a"), scene.name("b"), scene.name("c")];
     for hit in 0..names.len() {
         let mut process = actor!();
-        process.ask("handlers all");
+        process.ask(PATIENT);
         let mut threads = Vec::new();
         let mut waiters = Vec::new();
         for name in &names {
@@ -93,5 +96,24 @@ fn a_thread_that_blocks_the_signal_is_left_to_the_kernel() {
     process.ends_by(libc::SIGTERM);
     waiter.done();
     assert_eq!(waiter.ask("recovered l"), who, "its section went on until the end of the process");
+    waiter.ask("consistent l");
+}
+
+#[test]
+fn without_grace_the_other_threads_are_left_to_the_kernel() {
+    let scene = Scene::new();
+    let name = scene.name("l");
+    let (mut process, mut waiter) = (actor!(), actor!("{name}"));
+    process.ask("handlers all grace=0");
+    let mut thread = process.thread();
+    thread.ask(format_args!("open l {name}"));
+    thread.ask("lock l");
+    let who = thread.ask("holder l");
+    waiter.tell("lock l");
+    thread.sees_a_waiter();
+    process.kill(libc::SIGTERM);
+    process.ends_by(libc::SIGTERM);
+    waiter.done();
+    assert_eq!(waiter.ask("recovered l"), who, "nobody asked that thread to give it back");
     waiter.ask("consistent l");
 }

@@ -56,9 +56,13 @@ impl<'a> Stage<'a> {
         }
     }
 
-    /// The poll interval of the others. Short where each child costs several.
+    /// The poll interval of the others. Short where each child costs several; endless where handlers have to wake them.
     pub(super) fn interval(&self) -> Duration {
-        Duration::from_millis(if self.fate == Fate::Frozen { 2 } else { 10 })
+        match self.fate {
+            Fate::Frozen => Duration::from_millis(2),
+            Fate::Ended => NEVER,
+            Fate::Killed | Fate::Interrupted => Duration::from_millis(10),
+        }
     }
 
     /// Each moment of the phase, by a child that nothing befalls.

@@ -17,7 +17,7 @@
 //! | `pass ID ACCOUNT [consistent]` | one section under the lock: see `Passage` |
 //! | `churn NAME ACCOUNT ROUNDS ACTORS [tide]` | opens, counts and closes in each round, by the `tide` together; 0 rounds: until the account says stop |
 //! | `event ID NAME`, `set ID`, `clear ID` | a named exit event |
-//! | `handlers all\|exit\|signals` | installs the exit handlers |
+//! | `handlers all\|exit\|signals [grace=MS]` | installs the exit handlers |
 //! | `note SIGNAL [info]`, `ignore SIGNAL`, `exit-on SIGNAL` | what a signal does; `info`: by a handler of the other kind |
 //! | `noted SIGNAL` | how many have been noted |
 //! | `raise SIGNAL` | sends it to this thread |
@@ -188,7 +188,8 @@ impl Desk {
             ["mend", id, value] => blocks::consistent(self, id, value),
             ["hold", id, value] => blocks::hold(self, id, value),
             ["race", id] => blocks::race(self, id),
-            ["handlers", which] => signals::install_exit_handlers(which),
+            ["handlers", which] => signals::install_exit_handlers(which, None),
+            ["handlers", which, grace] => signals::install_exit_handlers(which, grace.strip_prefix("grace=")),
             ["note", signal] => Ok(signals::note(work::number(signal))),
             ["note", signal, "info"] => Ok(signals::note_with_info(work::number(signal))),
             ["exit-on", signal] => Ok(signals::exit_on(work::number(signal))),

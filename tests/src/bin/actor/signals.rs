@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, compiler_fence};
 use shmlock::{Error, ExitHandlers, ShmLock};
 
 use crate::desk::Done;
+use crate::work::millis;
 
 const SIGNALS: usize = 65;
 static NOTED: [AtomicU32; SIGNALS] = [const { AtomicU32::new(0) }; SIGNALS];
@@ -27,14 +28,14 @@ const PHASES: usize = 4;
 /// In which phase [`on_sample`] came how often, with SIGTERM let through and with SIGTERM blocked.
 static SAMPLES: [[AtomicU32; 2]; PHASES] = [const { [const { AtomicU32::new(0) }; 2] }; PHASES];
 
-pub(crate) fn install_exit_handlers(which: &str) -> Result<Done, Error> {
-    match which {
+pub(crate) fn install_exit_handlers(which: &str, grace: Option<&str>) -> Result<Done, Error> {
+    let handlers = match which {
         "all" => ExitHandlers::all(),
         "exit" => ExitHandlers::at_exit(),
         "signals" => ExitHandlers::signals(),
         other => panic!("no such exit handlers: {other}"),
-    }
-    .install()?;
+    };
+    grace.map_or(handlers, |grace| handlers.grace(millis(grace))).install()?;
     Ok(Done::well(()))
 }
 
