@@ -5,9 +5,9 @@
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
 
-# Two at a time, for much of it waits, and what is on Linux is built apart from what is not. The kernels' tests come last, when
-# little else runs: beside user mode's one of them once did not end, and why is not known. The output of the bare
-# machines is shown when both have ended.
+# Two at a time, for much of it waits: what emulates a machine, and what emulates system calls. The kernels' tests are the
+# same programs as user mode's, and so come last, when those have been built. The output of the machines is shown when both
+# have ended.
 lanes=$(mktemp -d)
 trap 'rm -r "$lanes"' EXIT
 
@@ -36,11 +36,11 @@ lane() {
 
 # Before two ask for it at one time: rustup does not expect that.
 (. cross-tests/linux.sh && use_linux_targets) || true
-lane bare bare/run probes/run probes/count lint >"$lanes/log" 2>&1 &
-lane linux user_mode mixed ffi kernel
+lane machines bare/run probes/run probes/count lint kernel >"$lanes/log" 2>&1 &
+lane programs user_mode mixed ffi
 wait
 cat "$lanes/log"
 echo
-cat "$lanes/table.linux" "$lanes/table.bare"
-[ -s "$lanes/ran.linux" ] || [ -s "$lanes/ran.bare" ] || skip "nothing of this can run here"
-[ ! -s "$lanes/failed.linux" ] && [ ! -s "$lanes/failed.bare" ]
+cat "$lanes/table.programs" "$lanes/table.machines"
+[ -s "$lanes/ran.programs" ] || [ -s "$lanes/ran.machines" ] || skip "nothing of this can run here"
+[ ! -s "$lanes/failed.programs" ] && [ ! -s "$lanes/failed.machines" ]
