@@ -55,6 +55,7 @@ compile_error!(
 );
 
 pub mod contend;
+mod encoded;
 pub mod error;
 pub mod fence;
 pub mod layout;
@@ -74,6 +75,7 @@ pub mod word;
 mod barrier;
 mod sync;
 
+pub use encoded::Encoded;
 pub use error::Error;
 pub use fence::{Fence, FenceScope};
 pub use lock::{RegionGuard, RegionLock};

@@ -15,6 +15,7 @@ use core::fmt;
 
 use uuid::Uuid;
 
+use crate::encoded::{Encoded, le_word, words_filled};
 use crate::error::Error;
 use crate::fence::Fence;
 use crate::layout::DESCRIPTION_MAX;
@@ -112,26 +113,33 @@ impl Region<'_> {
     ///
     /// *If we die here:* the sequence stays odd, which readers take for "not known"; the next writer makes it even.
     pub fn write_record<F: Fence>(self, me: Token, record: &Record, fence: F) {
+        self.write_encoded(me, &Encoded::new(record), record.since, fence);
+    }
+
+    /// As [`write_record`](Self::write_record), of what was encoded before: for whoever writes the same again and again.
+    pub fn write_encoded<F: Fence>(self, me: Token, record: &Encoded, since: u64, fence: F) {
         let words = self.words();
         // Relaxed: only holders write it, and they are ordered by the owner word.
         let writing = words.record_sequence.load(Relaxed).wrapping_add(1) | 1;
         words.record_sequence.store(writing, Relaxed);
         fence.before_giving(); // pairs with the second `after_taking` in `record_of`: who sees new words sees it odd
         words.record_token.store(me.get(), Relaxed);
-        for (word, bytes) in words.uuid.iter().zip(record.uuid.as_bytes().chunks_exact(4)) {
-            word.store(le_word(bytes), Relaxed);
+        for (word, &bits) in words.uuid.iter().zip(&record.uuid) {
+            word.store(bits, Relaxed);
         }
         words.pid.store(record.pid, Relaxed);
         words.pid_namespace.store(record.pid_namespace, Relaxed);
-        let since = record.since.to_le_bytes();
+        let since = since.to_le_bytes();
         for (word, bytes) in words.since.iter().zip(since.chunks_exact(4)) {
             word.store(le_word(bytes), Relaxed);
         }
-        let description = encode_description(&record.description);
-        for (word, bytes) in words.description.iter().zip(description.chunks_exact(4)) {
+        let [first, ..] = &words.description;
+        let filled = words_filled(first.load(Relaxed)).max(record.description.len());
+        let new = record.description.iter().copied().chain(core::iter::repeat(0));
+        for (word, bits) in words.description.iter().take(filled).zip(new) {
             // Most say the same as the one before, or nothing: then this cache line need not go from owner to owner.
-            if word.load(Relaxed) != le_word(bytes) {
-                word.store(le_word(bytes), Relaxed);
+            if word.load(Relaxed) != bits {
+                word.store(bits, Relaxed);
             }
         }
         fence.before_giving(); // pairs with the first `after_taking` in `record_of`: who sees it even sees all words
@@ -182,25 +190,11 @@ impl Region<'_> {
     }
 }
 
-fn le_word(bytes: &[u8]) -> u32 {
-    bytes.iter().rev().fold(0, |word, &byte| word << 8 | u32::from(byte))
-}
-
 fn read_bytes(bytes: &mut [u8], words: &[AtomicU32]) {
     for (chunk, word) in bytes.chunks_exact_mut(4).zip(words) {
         // Partner: `write_record`; ordered by the two fences of the caller.
         chunk.copy_from_slice(&word.load(Relaxed).to_le_bytes());
     }
-}
-
-fn encode_description(text: &Description) -> [u8; DESCRIPTION_MAX + 1] {
-    let mut bytes = [0; DESCRIPTION_MAX + 1];
-    let [len, rest @ ..] = &mut bytes;
-    for (to, from) in rest.iter_mut().zip(text.as_bytes()) {
-        *to = *from;
-        *len += 1;
-    }
-    bytes
 }
 
 /// Total: a length beyond the field or bytes that are not UTF-8 read as no description.

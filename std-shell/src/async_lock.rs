@@ -17,6 +17,7 @@ use shmlock_core::protocol::{self, Arrival};
 use crate::deadline::Patience;
 use crate::error::{Error, Result};
 use crate::guard::Guard;
+use crate::holds::Plain;
 use crate::lock::ShmLock;
 use crate::reactor::{self, Ticket, Wait};
 use crate::wait::{WaitStrategy, futex};
@@ -122,7 +123,7 @@ impl<'a> LockFuture<'a> {
             self.patience = self.patience.beginning(now);
         }
         for look in 0..LOOKS {
-            if lock.take(Patience::None)? {
+            if lock.take(Patience::None, Plain::Guard)? {
                 self.has_taken(is_first && look == 0);
                 return Ok(Poll::Ready(lock.new_guard()));
             }

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use shmlock_core::contend::acquire_contended;
 use shmlock_core::protocol::{self, Acquisition, Arrival, Wake};
-use shmlock_core::{FenceScope, Record, Region, Token, Word};
+use shmlock_core::{FenceScope, Region, Token, Word};
 
 use crate::deadline::Patience;
 use crate::error::{Error, Result};
@@ -27,24 +27,27 @@ impl ShmLock {
         if self.take_undisturbed(Plain::Guard) {
             return Ok(Guard::new(self, self.holds.epoch()));
         }
-        self.take_or_fail(patience)?;
+        self.take_or_fail(patience, Plain::Guard)?;
         Ok(self.new_guard())
     }
 
     /// As [`guarded`](Self::guarded), without a guard.
     #[inline]
     pub(crate) fn bare(&self, patience: Patience) -> Result<()> {
-        if self.take_undisturbed(Plain::Bare) { Ok(()) } else { self.take_or_fail(patience) }
+        if self.take_undisturbed(Plain::Bare) { Ok(()) } else { self.take_or_fail(patience, Plain::Bare) }
     }
 
+    /// The guard of what was just taken.
     pub(crate) fn new_guard(&self) -> Guard<'_> {
-        self.holds.add_guard();
+        if !self.holds.is_plain(Plain::Guard) {
+            self.holds.add_guard();
+        }
         Guard::new(self, self.holds.epoch())
     }
 
     #[cold]
-    fn take_or_fail(&self, patience: Patience) -> Result<()> {
-        if self.take(patience)? {
+    fn take_or_fail(&self, patience: Patience, plain: Plain) -> Result<()> {
+        if self.take(patience, plain)? {
             return Ok(());
         }
         Err(Error::WouldBlock { name: self.name.to_string(), holder: self.holder_now() })
@@ -69,7 +72,7 @@ impl ShmLock {
             self.note_thread();
             let taken = protocol::acquire_undisturbed(region.owner_word(), self.token, self.settings.fence);
             if taken {
-                self.count_and_record(region);
+                self.count_and_record(region, None);
             }
             taken
         };
@@ -91,8 +94,9 @@ impl ShmLock {
         self.thread.set(thread);
     }
 
-    /// Takes the lock once more; `false` if one try was asked for and somebody else holds it.
-    pub(crate) fn take(&self, patience: Patience) -> Result<bool> {
+    /// Takes the lock once more; `false` if one try was asked for and somebody else holds it. A hold about which there is
+    /// nothing to say becomes `plain`.
+    pub(crate) fn take(&self, patience: Patience, plain: Plain) -> Result<bool> {
         self.check_process()?;
         match self.holds.nest() {
             Found::None => {}
@@ -100,8 +104,16 @@ impl ShmLock {
             Found::InTransition => return self.refuse_in_transition(patience),
             Found::TooDeep => return Err(Error::TooDeep { name: self.name.to_string() }),
         }
-        let is_taken = |taken: &Result<Option<Acquisition>>| matches!(taken, Ok(Some(_))).then_some(Plain::Bare);
-        let taken = self.holds.in_transition(|| self.take_outermost(patience), is_taken);
+        let silent = self.plain && log::max_level() < log::LevelFilter::Debug;
+        let is_plain = |acquisition: Acquisition| silent && !acquisition.owner_died;
+        let held = |taken: &Result<Option<Acquisition>>| {
+            let acquisition = taken.as_ref().ok().copied().flatten()?;
+            Some(if is_plain(acquisition) { plain } else { Plain::Bare })
+        };
+        let taken = self.holds.in_transition(|| self.take_outermost(patience), held);
+        if matches!(taken, Ok(Some(acquisition)) if is_plain(acquisition)) {
+            return Ok(true);
+        }
         self.holds.be_counted(); // it may have to unblock signals, or to tell of a death
         // Reported only now: a logger is foreign code, which may panic or use this very lock.
         let taken = taken.inspect_err(|error| log::debug!("tried {self}: {error}"))?;
@@ -131,13 +143,15 @@ impl ShmLock {
         self.note_thread();
         let word = self.shared.region().owner_word();
         let acquisition = match protocol::try_acquire(word, self.token, Arrival::Fresh, self.settings.fence) {
-            Ok(acquisition) => acquisition,
+            Ok(acquisition) => {
+                self.begin(acquisition, None);
+                acquisition
+            }
             Err(_) => match self.contend(patience, blocked.as_ref())? {
                 Some(acquisition) => acquisition,
                 None => return Ok(None),
             },
         };
-        self.begin(acquisition);
         self.hold_begins();
         if self.settings.block_signals == BlockSignals::WhileHeld {
             self.blocked.replace(blocked);
@@ -172,6 +186,7 @@ impl ShmLock {
             turns: &self.turns,
             probed: false,
             awake: true,
+            awake_since: None,
             has_slept: false,
             gave_up: None,
         };
@@ -189,6 +204,7 @@ impl ShmLock {
             if acquisition.recovered_from.is_some() || !patience.is_one_try() {
                 self.shared.region().count_contended();
             }
+            self.begin(acquisition, waiter.awake_since);
             return Ok(Some(acquisition));
         }
         if won.is_err_and(Word::is_free) {
@@ -218,21 +234,21 @@ impl ShmLock {
         self.orphaned()
     }
 
-    /// What a new holder does before its section begins.
-    fn begin(&self, acquisition: Acquisition) {
+    /// What a new holder does before its section begins; since when that is, if a clock was read a moment ago.
+    fn begin(&self, acquisition: Acquisition, since: Option<u64>) {
         let region = self.shared.region();
         if acquisition.owner_died {
             self.note_death(region, acquisition.recovered_from);
         }
-        self.count_and_record(region);
+        self.count_and_record(region, since);
     }
 
     /// What every holder does, whoever was here before.
     #[inline]
-    fn count_and_record(&self, region: Region<'_>) {
+    fn count_and_record(&self, region: Region<'_>, since: Option<u64>) {
         region.count_acquisition(self.settings.fence);
         if !(self.recorded.get() && region.record_describes(self.token)) {
-            self.write_record(region);
+            self.write_record(region, since);
         }
     }
 
@@ -254,12 +270,14 @@ impl ShmLock {
     }
 
     #[cold]
-    pub(crate) fn write_record(&self, region: Region<'_>) {
+    pub(crate) fn write_record(&self, region: Region<'_>, since: Option<u64>) {
         // No system call while others wait: process and namespace were asked for when the handle was opened, and cannot
         // change while it is good.
-        // A copy, for this may be a signal handler that has interrupted somebody who reads the record.
-        let record = Record { since: boot_seconds(), ..self.record.borrow().clone() };
-        region.write_record(self.token, &record, self.settings.fence);
+        let Ok(record) = self.record.try_borrow() else {
+            return; // a signal handler, which has interrupted `set_description`: it writes one with the next acquisition
+        };
+        region.write_encoded(self.token, &record, since.unwrap_or_else(boot_seconds), self.settings.fence);
+        drop(record);
         self.recorded.set(true);
     }
 }

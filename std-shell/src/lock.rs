@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use shmlock_core::record::Description;
-use shmlock_core::{Record, Token, protocol};
+use shmlock_core::{Encoded, Record, Token, protocol};
 use uuid::Uuid;
 
 use crate::builder::{Builder, Settings, parse_description};
@@ -68,8 +68,9 @@ pub struct ShmLock {
     pub(crate) uuid: Uuid,
     pub(crate) token: Token,
     pub(crate) settings: Settings,
-    /// What this handle says of itself, but for since when.
-    pub(crate) record: RefCell<Record>,
+    description: RefCell<Description>,
+    /// What this handle says of itself.
+    pub(crate) record: RefCell<Encoded>,
     /// Whether this handle's record, as it should be now, has been written.
     pub(crate) recorded: Cell<bool>,
     pub(crate) holds: Holds,
@@ -111,7 +112,8 @@ impl ShmLock {
         let _ = boot_seconds();
         let system = |errno| Error::System { operation: "get random bytes for", path: place.path.clone(), errno };
         let uuid = uuid::Builder::from_random_bytes(token::random_bytes().map_err(system)?).into_uuid();
-        let record = Record { uuid, pid: process_id(), pid_namespace: pid_namespace(), since: 0, description };
+        let mut record = Record { uuid, pid: process_id(), pid_namespace: pid_namespace(), ..Record::default() };
+        record.description.clone_from(&description);
         let (shared, (token, lifeline)) = Shared::enter(place, Keep::Marked, settings.open_timeout, |a, region| {
             let token = token::draw(a).map_err(|errno| place.no_token(errno))?;
             hold::free_stale(region, token, settings.fence);
@@ -135,7 +137,8 @@ impl ShmLock {
             quick: Cell::new(plain),
             turns: Turns::new(settings.turn),
             settings,
-            record: RefCell::new(record),
+            record: RefCell::new(Encoded::new(&record)),
+            description: RefCell::new(description),
             recorded: Cell::new(false),
             holds: Holds::new(),
             thread: Cell::new(0),
@@ -167,7 +170,7 @@ impl ShmLock {
     /// ```
     pub fn try_clone(&self) -> Result<Self> {
         self.check_process()?;
-        let description = self.record.borrow().description.clone();
+        let description = self.description.borrow().clone();
         let other = Self::enter(self.name.clone(), self.shared.place(), self.settings.clone(), description)?;
         if other.shared.identity() == self.shared.identity() { Ok(other) } else { Err(self.orphaned()) }
     }
@@ -188,7 +191,7 @@ impl ShmLock {
     /// # Errors
     /// [`Error::Orphaned`] for a dead owner's lock whose file was removed; [`Error::ForkedHandle`], [`Error::TooDeep`].
     pub fn try_lock(&self) -> Result<Option<Guard<'_>>> {
-        Ok(self.take(Patience::None)?.then(|| self.new_guard()))
+        Ok(self.take(Patience::None, Plain::Guard)?.then(|| self.new_guard()))
     }
 
     /// Takes the lock, waiting at most `timeout`. Zero is one try. A free lock is taken whatever the timeout.
@@ -229,7 +232,7 @@ impl ShmLock {
     /// # Errors
     /// As [`try_lock`](Self::try_lock).
     pub fn try_acquire(&self) -> Result<bool> {
-        self.take(Patience::None)
+        self.take(Patience::None, Plain::Bare)
     }
 
     /// As [`try_lock_for`](Self::try_lock_for), without a guard.
@@ -398,7 +401,7 @@ impl ShmLock {
     /// What others read of this handle while it holds the lock.
     #[must_use]
     pub fn description(&self) -> String {
-        self.record.borrow().description.as_str().to_owned()
+        self.description.borrow().as_str().to_owned()
     }
 
     /// Changes the description; at once readable by others if this handle holds the lock.
@@ -408,10 +411,11 @@ impl ShmLock {
     pub fn set_description(&self, text: &str) -> Result<()> {
         let description = parse_description(text)?;
         let region = self.region()?;
-        self.record.borrow_mut().description = description;
+        self.record.borrow_mut().set_description(&description);
+        self.description.replace(description);
         self.recorded.set(false);
         if self.is_held() {
-            self.write_record(region);
+            self.write_record(region, None);
         }
         Ok(())
     }
@@ -433,7 +437,7 @@ impl fmt::Debug for ShmLock {
         f.debug_struct("ShmLock")
             .field("name", &self.name.as_str())
             .field("uuid", &self.uuid)
-            .field("description", &self.record.borrow().description.as_str())
+            .field("description", &self.description.borrow().as_str())
             .finish_non_exhaustive()
     }
 }
@@ -441,7 +445,7 @@ impl fmt::Debug for ShmLock {
 impl fmt::Display for ShmLock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "lock {:?} ({})", self.name.as_str(), self.uuid)?;
-        match self.record.borrow().description.as_str() {
+        match self.description.borrow().as_str() {
             "" => Ok(()),
             text => write!(f, ": {text}"),
         }

@@ -18,7 +18,7 @@ use shmlock_core::fence::{Fence, FullSystem, InnerShareable};
 use shmlock_core::layout::REGION_LEN;
 use shmlock_core::protocol::{self, Arrival, Wake};
 use shmlock_core::snapshot::snapshot;
-use shmlock_core::{FenceScope, Record, Region, RegionLock, RegionMemory, Token};
+use shmlock_core::{Encoded, FenceScope, Region, RegionLock, RegionMemory, Token};
 
 /// What the lock protects. The word that is touched lies so far out that no other access has its offset (1204 bytes).
 pub struct Data([AtomicU32; 302]);
@@ -142,8 +142,8 @@ probes! {
 
     count_inner(region: Region<'_>) -> () = region.count_acquisition(InnerShareable);
     count_full(region: Region<'_>) -> () = region.count_acquisition(FullSystem);
-    write_inner(region: Region<'_>, me: Token, record: &Record) -> () = region.write_record(me, record, InnerShareable);
-    write_full(region: Region<'_>, me: Token, record: &Record) -> () = region.write_record(me, record, FullSystem);
+    write_inner(region: Region<'_>, me: Token, record: &Encoded) -> () = region.write_encoded(me, record, 7, InnerShareable);
+    write_full(region: Region<'_>, me: Token, record: &Encoded) -> () = region.write_encoded(me, record, 7, FullSystem);
     read_inner(region: Region<'_>, owner: Token) -> Option<Record> = region.record_of(owner, InnerShareable);
     read_full(region: Region<'_>, owner: Token) -> Option<Record> = region.record_of(owner, FullSystem);
     snapshot_inner(data: &Data) -> Option<RegionMemory> = copied(data, InnerShareable);

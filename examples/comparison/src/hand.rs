@@ -16,6 +16,9 @@ use crate::worker::{Waits, section};
 /// However little time there is, so many hand-offs are worth something.
 const AT_LEAST: u64 = 10;
 
+/// By how much of a microsecond one such time differs from the one before: a prime, so that all of them come.
+const JUMP: u64 = 7919;
+
 /// Gives the lock as often as there are hand-offs in the share, or time in the window.
 pub(crate) fn give<C: Contender>(contender: &mut C, board: &Board, row: &Row) -> Result<()> {
     let (pair, turns) = (&board.pair, board.turns.0.load(Relaxed));
@@ -31,7 +34,9 @@ pub(crate) fn give<C: Contender>(contender: &mut C, board: &Board, row: &Row) ->
             Board::tell(&pair.held.0, number);
             Board::watch(&pair.asked.0, number);
             if sleep.is_zero() {
-                work(turns); // the other comes to where it spins, if it does
+                // The other comes to where it spins, if it does. Never the same time twice in a row: the moment of giving is to
+                // fall anywhere between two of its looks.
+                work(turns + number * JUMP % turns);
             } else {
                 thread::sleep(sleep); // this is what is measured, it orders nothing
             }

@@ -6,7 +6,7 @@ mod spin;
 mod watch;
 
 use std::sync::atomic::AtomicU32;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use shmlock_core::Token;
 use shmlock_core::wait::{Contention, Verdict, Wait};
@@ -14,6 +14,7 @@ use shmlock_core::wait::{Contention, Verdict, Wait};
 use crate::deadline::Patience;
 use crate::error::Result;
 use crate::event::{ExitEvent, WAITING_ALLOWED};
+use crate::inspect::boot_seconds;
 use crate::registry;
 use crate::shm::Shared;
 use crate::signals::{self, Blocked};
@@ -57,6 +58,8 @@ pub(crate) struct Waiter<'a> {
     pub(crate) turns: &'a Turns,
     /// Whether it has just come or been woken, and not yet waited awake.
     pub(crate) awake: bool,
+    /// Since when it waits awake, in seconds of the boot-time clock; `None` if it does not.
+    pub(crate) awake_since: Option<u64>,
     pub(crate) has_slept: bool,
     pub(crate) gave_up: Option<GaveUp>,
 }
@@ -81,10 +84,16 @@ impl<'a> Waiter<'a> {
         if self.awake && !self.patience.is_one_try() {
             let region = self.shared.region();
             let over = self.turns.is_over();
-            let free = if over { spin::step_back(contention) } else { spin::spin(contention, region, self.turns) };
+            let free = if over {
+                spin::step_back(contention)
+            } else {
+                self.awake_since = Some(boot_seconds());
+                spin::spin(contention, region, self.turns)
+            };
             if free {
                 return Ok(Verdict::Retry);
             }
+            self.awake_since = None;
             self.awake = false;
         }
         if !self.probed {
@@ -106,7 +115,10 @@ impl<'a> Waiter<'a> {
             WaitStrategy::SleepPolling => limit,
         };
         let woke = signals::unblocked(self.blocked, || self.sleep(contention, event, limit));
-        self.has_slept |= woke.is_some();
+        if woke.is_some() {
+            self.has_slept = true;
+            self.turns.note_sleepers(Instant::now());
+        }
         if woke != Some(futex::Woke::Elapsed) {
             self.awake = true;
             return Ok(Verdict::Retry);

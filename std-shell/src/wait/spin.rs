@@ -11,14 +11,16 @@ use crate::turns::Turns;
 /// clock, not by looks: a spin hint takes from 1 ns to 40 ns on the processors we know.
 const LIMIT: Duration = Duration::from_micros(10);
 
-/// How many looks there are between two readings of the clock, which takes as long as a spin hint or two.
-const LOOKS_A_READING: u32 = 8;
+/// How many spin hints there are between two readings of the clock, which takes as long as one or two of them.
+const READING: u32 = 64;
 
-/// How many spin hints there are between two looks at first, and at most. Each look takes the cache line from the owner, who
-/// does sections of some 10 ns faster, and so is done sooner, if it is looked at less often. Twice as many make a hand-off
-/// twice as long, half as many halve what four processes get done without work in their sections.
+/// How many spin hints there are between two looks: at first, at most, and where it may watch closely. Each look takes the
+/// cache line from the owner, who does sections of some 10 ns faster, and so is done sooner, if it is looked at less often:
+/// half of `FIRST` would halve what four processes get done without work in their sections. An owner whose section is long
+/// does not miss the line.
 const FIRST: u32 = 8;
 const SLOWEST: u32 = 32;
+const CLOSELY: u32 = 1;
 
 /// How often to let others run before going to sleep without having been overtaken. Each is a system call of some 0.3 µs if
 /// nobody else wants to run.
@@ -30,25 +32,32 @@ pub(super) fn spin(contention: &Contention<'_>, region: Region<'_>, turns: &Turn
     // The count of acquisitions, at whose increase only the speed of looking depends: it stands beside the word.
     let count = || region.fencing_token();
     let first = count();
-    let (mut before, mut pauses) = (first, FIRST);
-    for looks in 1.. {
+    if contention.looks_awaited() {
+        turns.note_sleepers(begin);
+    }
+    let (mut before, mut pauses) = (first, if turns.may_watch_closely(begin) { CLOSELY } else { FIRST });
+    let (mut hints, mut reading) = (0, READING);
+    loop {
         for _ in 0..pauses {
             std::hint::spin_loop();
         }
+        hints += pauses;
         let now = count();
         if contention.looks_free() {
-            turns.look_back(looks, u32::try_from(now.wrapping_sub(first)).unwrap_or(u32::MAX));
+            turns.look_back(hints, u32::try_from(now.wrapping_sub(first)).unwrap_or(u32::MAX));
             return true;
         }
         if now.wrapping_sub(before) > 1 {
             pauses = SLOWEST.min(pauses * 2);
         }
         before = now;
-        if looks % LOOKS_A_READING == 0 && begin.elapsed() >= LIMIT {
-            break;
+        if hints >= reading {
+            if begin.elapsed() >= LIMIT {
+                return false;
+            }
+            reading = hints + READING;
         }
     }
-    false
 }
 
 /// Lets the one go first that we have woken; whether the lock looks free now.

@@ -1,0 +1,70 @@
+//! A record in the form in which it stands in a region.
+
+use crate::layout::DESCRIPTION_MAX;
+use crate::record::{Description, Record};
+
+/// A [`Record`], but for *since*, as words: to write it by
+/// [`Region::write_encoded`](crate::Region::write_encoded) takes nothing but stores.
+#[derive(Clone, Debug)]
+pub struct Encoded {
+    pub(crate) uuid: [u32; 4],
+    pub(crate) pid: u32,
+    pub(crate) pid_namespace: u32,
+    pub(crate) description: DescriptionWords,
+}
+
+/// No word more than they fill.
+type DescriptionWords = heapless::Vec<u32, { (DESCRIPTION_MAX + 1).div_ceil(4) }>;
+
+impl Encoded {
+    /// Encodes a record.
+    ///
+    /// # Examples
+    /// ```
+    /// use core::num::NonZeroU16;
+    /// use shmlock_core::fence::InnerShareable;
+    /// use shmlock_core::{Encoded, Record, Region, RegionMemory, Token};
+    ///
+    /// let memory = RegionMemory::new();
+    /// let me = Token::fixed(NonZeroU16::MIN);
+    /// let record = Record { pid: 7, ..Record::default() };
+    /// Region::new(&memory)?.write_encoded(me, &Encoded::new(&record), 60, InnerShareable);
+    /// # Ok::<(), shmlock_core::Error>(())
+    /// ```
+    #[must_use]
+    pub fn new(record: &Record) -> Self {
+        let mut uuid = [0; 4];
+        for (word, bytes) in uuid.iter_mut().zip(record.uuid.as_bytes().chunks_exact(4)) {
+            *word = le_word(bytes);
+        }
+        let Record { pid, pid_namespace, .. } = *record;
+        Self { uuid, pid, pid_namespace, description: description_words(&record.description) }
+    }
+
+    /// Replaces the description.
+    pub fn set_description(&mut self, text: &Description) {
+        self.description = description_words(text);
+    }
+}
+
+/// The length byte and the text.
+fn description_words(text: &Description) -> DescriptionWords {
+    let mut bytes = [0; DESCRIPTION_MAX + 1];
+    let [len, rest @ ..] = &mut bytes;
+    for (to, from) in rest.iter_mut().zip(text.as_bytes()) {
+        *to = *from;
+        *len += 1;
+    }
+    let filled = words_filled(u32::from(*len));
+    bytes.chunks_exact(4).take(filled).map(le_word).collect()
+}
+
+/// How many words a description fills whose first word is this. Total: more than there are, if the length is too much.
+pub(crate) fn words_filled(first: u32) -> usize {
+    let [len, ..] = first.to_le_bytes();
+    (1 + usize::from(len)).div_ceil(4)
+}
+
+pub(crate) fn le_word(bytes: &[u8]) -> u32 {
+    bytes.iter().rev().fold(0, |word, &byte| word << 8 | u32::from(byte))
+}
