@@ -18,7 +18,7 @@ use shmlock_core::fence::{Fence, FullSystem, InnerShareable};
 use shmlock_core::layout::REGION_LEN;
 use shmlock_core::protocol::{self, Arrival, Wake};
 use shmlock_core::snapshot::snapshot;
-use shmlock_core::{Encoded, FenceScope, Region, RegionLock, RegionMemory, Token};
+use shmlock_core::{Encoded, FenceScope, Record, Region, RegionLock, RegionMemory, Token};
 
 /// What the lock protects. The word that is touched lies so far out that no other access has its offset (1204 bytes).
 pub struct Data([AtomicU32; 302]);
