@@ -56,7 +56,11 @@ fn description_words(text: &Description) -> DescriptionWords {
         *len += 1;
     }
     let filled = words_filled(u32::from(*len));
-    bytes.chunks_exact(4).take(filled).map(le_word).collect()
+    let mut words = DescriptionWords::new();
+    for bytes in bytes.chunks_exact(4).take(filled) {
+        let _ = words.push(le_word(bytes)); // there is room for all
+    }
+    words
 }
 
 /// How many words a description fills whose first word is this. Total: more than there are, if the length is too much.
