@@ -37,11 +37,8 @@ impl ShmLock {
         if self.take_undisturbed(Plain::Bare) { Ok(()) } else { self.take_or_fail(patience, Plain::Bare) }
     }
 
-    /// The guard of what was just taken.
+    /// The guard of what [`take`](Self::take) has just taken for one.
     pub(crate) fn new_guard(&self) -> Guard<'_> {
-        if !self.holds.is_plain(Plain::Guard) {
-            self.holds.add_guard();
-        }
         Guard::new(self, self.holds.epoch())
     }
 
@@ -94,13 +91,15 @@ impl ShmLock {
         self.thread.set(thread);
     }
 
-    /// Takes the lock once more; `false` if one try was asked for and somebody else holds it. A hold about which there is
-    /// nothing to say becomes `plain`.
+    /// Takes the lock once more, for a guard or without; `false` if one try was asked for and somebody else holds it.
     pub(crate) fn take(&self, patience: Patience, plain: Plain) -> Result<bool> {
         self.check_process()?;
         match self.holds.nest() {
             Found::None => {}
-            Found::Nested => return Ok(true),
+            Found::Nested => {
+                self.count_guard(plain);
+                return Ok(true);
+            }
             Found::InTransition => return self.refuse_in_transition(patience),
             Found::TooDeep => return Err(Error::TooDeep { name: self.name.to_string() }),
         }
@@ -125,8 +124,16 @@ impl ShmLock {
             if acquisition.owner_died {
                 self.report_death();
             }
+            self.count_guard(plain);
         }
         Ok(taken.is_some())
+    }
+
+    /// The hold that was counted last is a guard's, if it was taken for one.
+    fn count_guard(&self, plain: Plain) {
+        if plain == Plain::Guard {
+            self.holds.add_guard();
+        }
     }
 
     #[cold]
