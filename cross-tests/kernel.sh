@@ -11,8 +11,8 @@ use_linux_targets
 needs qemu-system-aarch64 qemu-system-arm cpio cpio
 targets=("${@:-${arm_linux[@]}}")
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target}
-# Slower than anything else here, and the kernel's own threads want their share.
-export SHMLOCK_TESTS_SLOWER=10 SHMLOCK_TESTS_BOUND=240 RUST_BACKTRACE=0
+# Slower than anything else here: an emulated machine, whose kernel wants its share. User mode does more rounds of the same.
+export SHMLOCK_TESTS_SLOWER=20 SHMLOCK_TESTS_BOUND=240 RUST_BACKTRACE=0
 
 # Names of files in tests/tests, as patterns: what depends on the kernel.
 wanted=(fork 'exit_handlers*' 'signals*' 'owner_*' lifeline out_of_memory timeouts removed_files python_scenarios 'bad_*'
