@@ -12,7 +12,7 @@ use crate::deadline::Patience;
 use crate::error::{Error, Result};
 use crate::guard::{Guard, Recovered};
 use crate::holds::{Found, Plain};
-use crate::inspect::{Holder, boot_seconds};
+use crate::inspect::Holder;
 use crate::liveness::KernelProof;
 use crate::lock::ShmLock;
 use crate::signals::{BlockSignals, Blocked};
@@ -274,18 +274,6 @@ impl ShmLock {
             Some(dead) => log::warn!("{self}: taken over from a dead owner, {dead}"),
             None => log::warn!("{self}: an earlier owner died, and nobody has declared the data consistent"),
         }
-    }
-
-    #[cold]
-    pub(crate) fn write_record(&self, region: Region<'_>, since: Option<u64>) {
-        // No system call while others wait: process and namespace were asked for when the handle was opened, and cannot
-        // change while it is good.
-        let Ok(record) = self.record.try_borrow() else {
-            return; // a signal handler, which has interrupted `set_description`: it writes one with the next acquisition
-        };
-        region.write_encoded(self.token, &record, since.unwrap_or_else(boot_seconds), self.settings.fence);
-        drop(record);
-        self.recorded.set(true);
     }
 }
 

@@ -62,6 +62,7 @@ mod builder;
 #[cfg(feature = "block")]
 mod data;
 mod deadline;
+mod described;
 mod error;
 mod event;
 mod exit;

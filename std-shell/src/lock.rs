@@ -1,14 +1,13 @@
 //! The lock: names, the protocol and waiting put together.
 
 use std::cell::{Cell, RefCell};
-use std::fmt;
 use std::time::{Duration, Instant};
 
 use shmlock_core::record::Description;
 use shmlock_core::{Encoded, Record, Token, protocol};
 use uuid::Uuid;
 
-use crate::builder::{Builder, Settings, parse_description};
+use crate::builder::{Builder, Settings};
 use crate::deadline::Patience;
 use crate::error::{Error, Result};
 use crate::event::ExitEvent;
@@ -68,7 +67,7 @@ pub struct ShmLock {
     pub(crate) uuid: Uuid,
     pub(crate) token: Token,
     pub(crate) settings: Settings,
-    description: RefCell<Description>,
+    pub(crate) description: RefCell<Description>,
     /// What this handle says of itself.
     pub(crate) record: RefCell<Encoded>,
     /// Whether this handle's record, as it should be now, has been written.
@@ -398,28 +397,6 @@ impl ShmLock {
         self.settings.poll_interval
     }
 
-    /// What others read of this handle while it holds the lock.
-    #[must_use]
-    pub fn description(&self) -> String {
-        self.description.borrow().as_str().to_owned()
-    }
-
-    /// Changes the description; at once readable by others if this handle holds the lock.
-    ///
-    /// # Errors
-    /// [`Error::DescriptionTooLong`], [`Error::ForkedHandle`]; nothing is changed then.
-    pub fn set_description(&self, text: &str) -> Result<()> {
-        let description = parse_description(text)?;
-        let region = self.region()?;
-        self.record.borrow_mut().set_description(&description);
-        self.description.replace(description);
-        self.recorded.set(false);
-        if self.is_held() {
-            self.write_record(region, None);
-        }
-        Ok(())
-    }
-
     /// The event that ends waiting, if there is one.
     #[must_use]
     pub fn exit_event(&self) -> Option<&ExitEvent> {
@@ -429,25 +406,5 @@ impl ShmLock {
     /// Sets or removes the event that ends waiting.
     pub fn set_exit_event(&mut self, event: Option<&ExitEvent>) {
         self.settings.exit_event = event.cloned();
-    }
-}
-
-impl fmt::Debug for ShmLock {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ShmLock")
-            .field("name", &self.name.as_str())
-            .field("uuid", &self.uuid)
-            .field("description", &self.description.borrow().as_str())
-            .finish_non_exhaustive()
-    }
-}
-
-impl fmt::Display for ShmLock {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "lock {:?} ({})", self.name.as_str(), self.uuid)?;
-        match self.description.borrow().as_str() {
-            "" => Ok(()),
-            text => write!(f, ": {text}"),
-        }
     }
 }

@@ -80,14 +80,14 @@ fn a_process_that_calls_exit_leaves_its_other_threads_locks_to_the_kernel() {
     process.wait();
 }
 
-#[test]
-fn a_thread_that_blocks_the_signal_is_left_to_the_kernel() {
+/// Ends a process by a signal whose other thread holds the lock and is not to give it back.
+fn leaves_it_to_the_kernel(handlers: &str, options: &str) {
     let scene = Scene::new();
     let name = scene.name("l");
     let (mut process, mut waiter) = (actor!(), actor!("{name}"));
-    process.ask("handlers all");
+    process.ask(handlers);
     let mut thread = process.thread();
-    thread.ask(format_args!("open l {name} block=held"));
+    thread.ask(format_args!("open l {name} {options}"));
     thread.ask("lock l");
     let who = thread.ask("holder l");
     waiter.tell("lock l");
@@ -100,20 +100,11 @@ fn a_thread_that_blocks_the_signal_is_left_to_the_kernel() {
 }
 
 #[test]
+fn a_thread_that_blocks_the_signal_is_left_to_the_kernel() {
+    leaves_it_to_the_kernel("handlers all", "block=held");
+}
+
+#[test]
 fn without_grace_the_other_threads_are_left_to_the_kernel() {
-    let scene = Scene::new();
-    let name = scene.name("l");
-    let (mut process, mut waiter) = (actor!(), actor!("{name}"));
-    process.ask("handlers all grace=0");
-    let mut thread = process.thread();
-    thread.ask(format_args!("open l {name}"));
-    thread.ask("lock l");
-    let who = thread.ask("holder l");
-    waiter.tell("lock l");
-    thread.sees_a_waiter();
-    process.kill(libc::SIGTERM);
-    process.ends_by(libc::SIGTERM);
-    waiter.done();
-    assert_eq!(waiter.ask("recovered l"), who, "nobody asked that thread to give it back");
-    waiter.ask("consistent l");
+    leaves_it_to_the_kernel("handlers all grace=0", "");
 }

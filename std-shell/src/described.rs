@@ -1,0 +1,67 @@
+//! What does a handle say of itself: to others by its record, and to whoever prints it?
+
+use std::fmt;
+
+use shmlock_core::Region;
+
+use crate::builder::parse_description;
+use crate::error::Result;
+use crate::inspect::boot_seconds;
+use crate::lock::ShmLock;
+
+impl ShmLock {
+    /// What others read of this handle while it holds the lock.
+    #[must_use]
+    pub fn description(&self) -> String {
+        self.description.borrow().as_str().to_owned()
+    }
+
+    /// Changes the description; at once readable by others if this handle holds the lock.
+    ///
+    /// # Errors
+    /// [`Error::DescriptionTooLong`], [`Error::ForkedHandle`]; nothing is changed then.
+    pub fn set_description(&self, text: &str) -> Result<()> {
+        let description = parse_description(text)?;
+        let region = self.region()?;
+        self.record.borrow_mut().set_description(&description);
+        self.description.replace(description);
+        self.recorded.set(false);
+        if self.is_held() {
+            self.write_record(region, None);
+        }
+        Ok(())
+    }
+
+    /// Writes the record into the region. Only the holder calls it; since when it holds the lock, if a clock was read.
+    #[cold]
+    pub(crate) fn write_record(&self, region: Region<'_>, since: Option<u64>) {
+        // No system call while others wait: process and namespace were asked for when the handle was opened, and cannot
+        // change while it is good.
+        let Ok(record) = self.record.try_borrow() else {
+            return; // a signal handler, which has interrupted `set_description`: it writes one with the next acquisition
+        };
+        region.write_encoded(self.token, &record, since.unwrap_or_else(boot_seconds), self.settings.fence);
+        drop(record);
+        self.recorded.set(true);
+    }
+}
+
+impl fmt::Debug for ShmLock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ShmLock")
+            .field("name", &self.name.as_str())
+            .field("uuid", &self.uuid)
+            .field("description", &self.description.borrow().as_str())
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Display for ShmLock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "lock {:?} ({})", self.name.as_str(), self.uuid)?;
+        match self.description.borrow().as_str() {
+            "" => Ok(()),
+            text => write!(f, ": {text}"),
+        }
+    }
+}
