@@ -67,6 +67,25 @@ mod ended {
     }
 }
 
+/// Its own handler calls exit(3), whose handlers give back what it holds.
+mod made_to_exit {
+    use super::*;
+
+    fn made_to_exit_while(phase: Phase) {
+        sweep(env!("CARGO_BIN_EXE_actor"), Fate::Exited, phase);
+    }
+
+    #[test]
+    fn while_it_gives_back_to_sleepers() {
+        alone!(|| made_to_exit_while(Phase::Release));
+    }
+
+    #[test]
+    fn while_it_passes_on_beside_sleepers() {
+        alone!(|| made_to_exit_while(Phase::PassOn));
+    }
+}
+
 /// The signal's handler tries the lock by the handle that the interrupted code is using.
 mod interrupted {
     use super::*;

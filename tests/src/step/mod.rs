@@ -38,6 +38,8 @@ pub enum Fate {
     Killed,
     /// SIGTERM, with exit handlers installed.
     Ended,
+    /// SIGTERM, whose handler calls exit(3), with exit handlers installed.
+    Exited,
     /// SIGUSR1, whose handler tries to take the lock by the same handle. Then it goes on.
     Interrupted,
     /// SIGSTOP. After a while it goes on.
@@ -49,6 +51,10 @@ impl Fate {
     fn expect(self) {
         match self {
             Self::Ended => ExitHandlers::all().install().expect("handlers can be installed"),
+            Self::Exited => {
+                reenter::install_exit();
+                ExitHandlers::all().install().expect("handlers can be installed");
+            }
             Self::Interrupted => reenter::install(),
             Self::Killed | Self::Frozen => {}
         }
@@ -60,6 +66,7 @@ impl fmt::Display for Fate {
         f.write_str(match self {
             Self::Killed => "killed",
             Self::Ended => "ended by SIGTERM",
+            Self::Exited => "made to exit by SIGTERM",
             Self::Interrupted => "interrupted",
             Self::Frozen => "frozen",
         })

@@ -36,12 +36,26 @@ impl Drop for Aim<'_> {
 
 /// Has SIGUSR1 try the lock.
 pub(super) fn install() {
+    act(libc::SIGUSR1, on_signal);
+}
+
+/// Has SIGTERM call exit(3).
+pub(super) fn install_exit() {
+    act(libc::SIGTERM, on_exit);
+}
+
+fn act(signal: libc::c_int, handler: extern "C" fn(libc::c_int)) {
     // SAFETY: all zero is an action without flags and with an empty mask.
     let mut action: libc::sigaction = unsafe { MaybeUninit::zeroed().assume_init() };
-    action.sa_sigaction = on_signal as extern "C" fn(_) as usize;
+    action.sa_sigaction = handler as usize;
     // SAFETY: valid pointers; the handler does what is allowed to one, which is what the test is about.
-    let answer = unsafe { libc::sigaction(libc::SIGUSR1, &raw const action, null_mut()) };
+    let answer = unsafe { libc::sigaction(signal, &raw const action, null_mut()) };
     assert_eq!(answer, 0, "sigaction");
+}
+
+extern "C" fn on_exit(_signal: libc::c_int) {
+    // SAFETY: ends the process; what else of it is forbidden to a handler is what programs do all the same.
+    unsafe { libc::exit(0) };
 }
 
 /// Goes through the section if the lock can be had, and gives it back. Notes each visit in `met`, and in `rounds` each

@@ -119,7 +119,7 @@ impl Report {
         let Figures { elsewhere, owners, passed_on, barred, reentered, waits: [one, two, more], longest } =
             self.figures;
         let special = match self.fate {
-            Fate::Killed | Fate::Ended => {
+            Fate::Killed | Fate::Ended | Fate::Exited => {
                 format!("waited 1/2/more intervals {one}/{two}/{more}, at most {longest:.2}")
             }
             Fate::Interrupted => format!("{reentered} times the handler was in the section"),

@@ -60,7 +60,7 @@ impl<'a> Stage<'a> {
     pub(super) fn interval(&self) -> Duration {
         match self.fate {
             Fate::Frozen => Duration::from_millis(2),
-            Fate::Ended => NEVER,
+            Fate::Ended | Fate::Exited => NEVER,
             Fate::Killed | Fate::Interrupted => Duration::from_millis(10),
         }
     }
@@ -94,7 +94,7 @@ impl<'a> Stage<'a> {
         figures.owners += usize::from(facts.names_somebody_else(self));
         figures.passed_on += usize::from(facts.is_passed_on());
         match self.fate {
-            Fate::Killed | Fate::Ended => self.mourn(tracee, &facts, figures),
+            Fate::Killed | Fate::Ended | Fate::Exited => self.mourn(tracee, &facts, figures),
             Fate::Interrupted => self.interrupt(tracee, figures),
             Fate::Frozen => self.freeze(tracee, &facts, figures),
         }

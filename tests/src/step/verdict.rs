@@ -89,10 +89,10 @@ impl Stage<'_> {
         let pid = tracee.pid().unsigned_abs();
         let slept_before = self.naps_of_sleepers();
         let begin = Instant::now();
-        if self.fate == Fate::Killed {
-            tracee.murder();
-        } else {
-            tracee.let_go(libc::SIGTERM).ends_by(libc::SIGTERM);
+        match self.fate {
+            Fate::Killed => tracee.murder(),
+            Fate::Exited => tracee.let_go(libc::SIGTERM).ends_well(),
+            _ => tracee.let_go(libc::SIGTERM).ends_by(libc::SIGTERM),
         }
         self.crowd = None;
         // One that was awake meanwhile may have asked about the child too early, or about the keeper, who lives; it then
@@ -104,7 +104,7 @@ impl Stage<'_> {
         let died = facts.word & DIED != 0 || facts.names_somebody_else(self);
         assert!(died || facts.inside != u64::from(pid), "a section was cut short without a trace: {facts:?}");
         // Its exit handler gives back what the child itself held; then nobody is dead any more.
-        let given_back = self.fate == Fate::Ended && !facts.names_the_dead(self);
+        let given_back = self.fate != Fate::Killed && !facts.names_the_dead(self);
         let dead = (facts.names_somebody_else(self) && !given_back).then_some(facts.token());
 
         self.keeper_gives_back();
