@@ -19,7 +19,8 @@ impl ShmLock {
     /// Changes the description; at once readable by others if this handle holds the lock.
     ///
     /// # Errors
-    /// [`Error::DescriptionTooLong`], [`Error::ForkedHandle`]; nothing is changed then.
+    /// [`Error::DescriptionTooLong`](crate::Error::DescriptionTooLong) and [`Error::ForkedHandle`](crate::Error::ForkedHandle);
+    /// nothing is changed then.
     pub fn set_description(&self, text: &str) -> Result<()> {
         let description = parse_description(text)?;
         let region = self.region()?;
