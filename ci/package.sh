@@ -10,5 +10,6 @@ cargo fetch --quiet --locked
 dirty=()
 [ -n "${CI:-}" ] || [ -z "$(git status --porcelain)" ] || dirty=(--allow-dirty)
 
-# One call for both: only then does cargo 1.90 or newer find the core that no registry has yet.
-cargo package "${dirty[@]}" -p shmlock-core -p shmlock
+# One call for both: only then does cargo 1.90 or newer find the core that no registry has yet. Nothing has to be asked
+# for again: what was fetched above is all there is.
+cargo package --offline "${dirty[@]}" -p shmlock-core -p shmlock
