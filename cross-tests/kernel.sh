@@ -46,6 +46,7 @@ run() {
 result() {
     local status=0
     wait "$2" || status=$?
+    took=$(cat "$logs/$1.took")
     if [ "$status" = 0 ]; then grep -aE '^(init:|test result|skipped:)' "$logs/$1"; else cat "$logs/$1"; fi
     return "$status"
 }
@@ -56,6 +57,6 @@ trap 'rm -rf "$logs"' EXIT
 declare -A running
 for target in "${targets[@]}"; do step "$target: build" build "$target"; done
 [ -e "$CARGO_TARGET_DIR/${arm_linux[1]}/debug/actor" ] || step "${arm_linux[1]}: actor" build "${arm_linux[1]}"
-for target in "${targets[@]}"; do run "$target" & running[$target]=$!; done
+for target in "${targets[@]}"; do timed "$logs/$target.took" run "$target" & running[$target]=$!; done
 for target in "${targets[@]}"; do step "$target: tests under its kernel" result "$target" "${running[$target]}"; done
 end

@@ -48,14 +48,26 @@ one_instruction_per_block() {
 
 table='' failed=0
 
-# step NAME COMMAND...: runs it and notes how it went and how long it took. A failure does not stop the others.
+# seconds_since EPOCHREALTIME: how long ago that was.
+seconds_since() { awk -v a="$1" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.1f", b - a }'; }
+
+# step NAME COMMAND...: runs it and notes how it went and how long it took: if it only awaits what was begun before, as long
+# as it says in `took`. A failure does not stop the others.
 step() {
-    local name=$1 verdict=ok begun=$EPOCHREALTIME took
+    local name=$1 verdict=ok begun=$EPOCHREALTIME took=''
     shift
     printf -- '--- %s\n' "$name"
     "$@" </dev/null || { verdict="FAILED ($?)" failed=1; }
-    took=$(awk -v a="$begun" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.1f", b - a }')
+    [ -n "$took" ] || took=$(seconds_since "$begun")
     table+=$(printf '%-44s %6s s  %s' "$name" "$took" "$verdict")$'\n'
+}
+
+# timed FILE COMMAND...: writes into FILE how long it took.
+timed() {
+    local file=$1 begun=$EPOCHREALTIME status=0
+    "${@:2}" || status=$?
+    seconds_since "$begun" >"$file"
+    return "$status"
 }
 
 # end: the table, and the exit code. Whoever runs several scripts collects their tables in the file SHMLOCK_STEPS.

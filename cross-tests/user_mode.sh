@@ -20,7 +20,12 @@ export SHMLOCK_TESTS_SLOWER=10
 
 on() { CARGO_BUILD_TARGET=$1 QEMU_CPU=$2 SHMLOCK_EXAMPLES_RUNNER=${qemu[$1]} "${@:3}"; }
 tests() { on "$1" "$2" cargo test --no-fail-fast "${arm_suite[@]}" >"$logs/$1.$2" 2>&1 </dev/null; }
-result() { wait "$2" || { cat "$logs/$1"; return 1; }; }
+result() {
+    local status=0
+    wait "$2" || { status=1 && cat "$logs/$1"; }
+    took=$(cat "$logs/$1.took")
+    return "$status"
+}
 declare -A qemu running
 for target in "${targets[@]}"; do
     qemu[$target]=$(emulator "$target") || skip "no user-mode emulator for $target: install qemu-user-static"
@@ -31,7 +36,7 @@ logs=$(mktemp -d)
 trap 'rm -rf "$logs"' EXIT
 for target in "${targets[@]}"; do
     step "$target: build" cargo test --quiet "${arm_suite[@]}" --no-run --target "$target"
-    for cpu in ${processors[$target]}; do tests "$target" "$cpu" & running[$target.$cpu]=$!; done
+    for cpu in ${processors[$target]}; do timed "$logs/$target.$cpu.took" tests "$target" "$cpu" & running[$target.$cpu]=$!; done
 done
 for target in "${targets[@]}"; do
     for cpu in ${processors[$target]}; do

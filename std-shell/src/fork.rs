@@ -64,6 +64,12 @@ pub(crate) fn present_generation() -> u32 {
     PRESENT.get().map_or(0, |present| present.load(Relaxed))
 }
 
+/// Where in the page the number is: in the last line of any cache. Each acquisition reads it and writes the owner word, the
+/// first of another page. Two lines at the same place of their pages share a set of the first-level cache, and on an AMD
+/// EPYC, if their physical addresses clash too, each access to one delays the other: with the number at the beginning of
+/// its page, one process in seven took 6.2 ns for an acquisition and a release instead of 5.0 for as long as it lived.
+const FROM_THE_END: usize = 128;
+
 /// A page that every child finds zeroed; `None` if the kernel does not offer that.
 fn wiped_page() -> Option<&'static AtomicU32> {
     // Not rustix::param::page_size: before Linux 6.4 it opens /proc/self/auxv, and panics if it cannot.
@@ -77,9 +83,9 @@ fn wiped_page() -> Option<&'static AtomicU32> {
         let wiped = unsafe { madvise(page.as_ptr(), len, Advice::LinuxWipeOnFork) };
         if wiped.is_ok() {
             // SAFETY:
-            // - page-aligned, readable and writable; never unmapped, hence `'static`.
+            // - within the page and aligned; readable and writable; never unmapped, hence `'static`.
             // - all zero is a valid `AtomicU32`; all accesses go through this reference.
-            return Some(unsafe { page.cast::<AtomicU32>().as_ref() });
+            return Some(unsafe { page.byte_add(len - FROM_THE_END).cast::<AtomicU32>().as_ref() });
         }
     }
     // SAFETY: the page was mapped above and nobody has a reference to it.
