@@ -20,6 +20,7 @@ export SHMLOCK_TESTS_SLOWER=10
 
 on() { CARGO_BUILD_TARGET=$1 QEMU_CPU=$2 SHMLOCK_EXAMPLES_RUNNER=${qemu[$1]} "${@:3}"; }
 tests() { on "$1" "$2" cargo test --no-fail-fast "${arm_suite[@]}" >"$logs/$1.$2" 2>&1 </dev/null; }
+# shellcheck disable=SC2034 # `took` is for `step`
 result() {
     local status=0
     wait "$2" || { status=1 && cat "$logs/$1"; }
