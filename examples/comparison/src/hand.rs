@@ -16,7 +16,8 @@ use crate::worker::{Waits, section};
 /// However little time there is, so many hand-offs are worth something.
 const AT_LEAST: u64 = 10;
 
-/// By how much of a microsecond one such time differs from the one before: a prime, so that all of them come.
+/// By how much the time before a hand-off differs from the one before, in turns or parts of a thousand: a prime, so that all
+/// come. Always the same time would be always the same phase of whatever the waiter does meanwhile: its looks, its naps.
 const JUMP: u64 = 7919;
 
 /// Gives the lock as often as there are hand-offs in the share, or time in the window.
@@ -34,11 +35,10 @@ pub(crate) fn give<C: Contender>(contender: &mut C, board: &Board, row: &Row) ->
             Board::tell(&pair.held.0, number);
             Board::watch(&pair.asked.0, number);
             if sleep.is_zero() {
-                // The other comes to where it spins, if it does. Never the same time twice in a row: the moment of giving is to
-                // fall anywhere between two of its looks.
-                work(turns + number * JUMP % turns);
+                work(turns + number * JUMP % turns); // meanwhile the other comes to where it spins, if it does
             } else {
-                thread::sleep(sleep); // this is what is measured, it orders nothing
+                // From half of it to one and a half. This is what is measured, it orders nothing.
+                thread::sleep(sleep / 2 + sleep * u32::try_from(number * JUMP % 1000).unwrap_or(0) / 1000);
             }
             counter.store(seen + 1, Relaxed); // as in `section`: lost if the other is in
             now()

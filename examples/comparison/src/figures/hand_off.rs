@@ -17,7 +17,7 @@ use crate::worker::Duty;
 pub(super) const METRICS: [Metric; 4] =
     [("p50", Unit::Time), ("p99", Unit::Time), ("max", Unit::Time), ("hand-offs", Unit::Count)];
 
-/// How long it sleeps: many times as long as the kernel takes to put the core to rest.
+/// How long it sleeps, on average: many times as long as the kernel takes to put the core to rest.
 const ASLEEP: Duration = Duration::from_millis(5);
 
 pub(super) fn measure(kind: Kind, effort: Effort, asleep: bool) -> Result<Measured> {
