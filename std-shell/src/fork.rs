@@ -82,10 +82,11 @@ fn wiped_page() -> Option<&'static AtomicU32> {
         // SAFETY: the page is ours alone, and being zeroed in children is what it is for.
         let wiped = unsafe { madvise(page.as_ptr(), len, Advice::LinuxWipeOnFork) };
         if wiped.is_ok() {
+            let word = page.as_ptr().cast::<AtomicU32>().wrapping_byte_add(len - FROM_THE_END);
             // SAFETY:
             // - within the page and aligned; readable and writable; never unmapped, hence `'static`.
             // - all zero is a valid `AtomicU32`; all accesses go through this reference.
-            return Some(unsafe { page.byte_add(len - FROM_THE_END).cast::<AtomicU32>().as_ref() });
+            return Some(unsafe { &*word });
         }
     }
     // SAFETY: the page was mapped above and nobody has a reference to it.
