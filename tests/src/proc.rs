@@ -106,3 +106,25 @@ fn mappings() -> Vec<(std::ops::Range<usize>, String)> {
     };
     maps.lines().filter_map(parse).collect()
 }
+
+/// What every thread of this process and of its descendants is at, for whoever has to find out why a test hangs: state,
+/// system call, and which signals are pending and blocked.
+#[must_use]
+pub fn what_all_are_at() -> String {
+    let mut family = vec![std::process::id()];
+    let mut lines = String::new();
+    let mut next = 0;
+    while let Some(&pid) = family.get(next) {
+        next += 1;
+        for task in fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten().map(|task| task.path()) {
+            let read = |name| fs::read_to_string(task.join(name)).unwrap_or_default();
+            let status = read("status");
+            let shown = ["Name:", "State:", "SigPnd:", "ShdPnd:", "SigBlk:"];
+            let shown = status.lines().filter(|line| shown.iter().any(|name| line.starts_with(name)));
+            let shown = shown.collect::<Vec<_>>().join(" ").replace('\t', " ");
+            lines += &format!("{}: {shown} call {} in {}\n", task.display(), read("syscall").trim_end(), read("wchan"));
+            family.extend(read("children").split_whitespace().filter_map(|child| child.parse::<u32>().ok()));
+        }
+    }
+    lines
+}

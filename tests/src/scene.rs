@@ -10,6 +10,8 @@ use std::{env, fs, process, thread};
 
 use shmlock::ShmLock;
 
+use crate::proc;
+
 /// Where locks live if nobody says otherwise.
 const SHM: &str = "/dev/shm";
 
@@ -114,7 +116,7 @@ fn watchdog() -> Sender<()> {
     thread::spawn(move || {
         if alarm.recv_timeout(bound) == Err(RecvTimeoutError::Timeout) {
             // Not by `eprintln`: the test framework keeps that for itself until the test ends.
-            let _ = writeln!(stderr(), "watchdog: {test} has not ended within {bound:?}");
+            let _ = writeln!(stderr(), "watchdog: {test} has not ended within {bound:?}\n{}", proc::what_all_are_at());
             process::abort();
         }
     });
