@@ -1,5 +1,6 @@
 //! What /proc shows of a process, proc(5).
 
+use std::fmt::Write;
 use std::fs;
 
 use crate::until;
@@ -122,7 +123,8 @@ pub fn what_all_are_at() -> String {
             let shown = ["Name:", "State:", "SigPnd:", "ShdPnd:", "SigBlk:"];
             let shown = status.lines().filter(|line| shown.iter().any(|name| line.starts_with(name)));
             let shown = shown.collect::<Vec<_>>().join(" ").replace('\t', " ");
-            lines += &format!("{}: {shown} call {} in {}\n", task.display(), read("syscall").trim_end(), read("wchan"));
+            let (call, place) = (read("syscall"), read("wchan"));
+            let _ = writeln!(lines, "{}: {shown} call {} in {place}", task.display(), call.trim_end());
             family.extend(read("children").split_whitespace().filter_map(|child| child.parse::<u32>().ok()));
         }
     }
