@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 
 use shmlock::{Error, Life, Occupancy, ShmLock};
-use shmlock_tests::{Account, Actor, Scene, actor, quietly, until};
+use shmlock_tests::{Account, Actor, Scene, actor, quietly, rounds, until};
 
 #[test]
 fn the_same_name_is_the_same_lock_for_every_process() {
@@ -199,17 +199,17 @@ fn the_fencing_token_grows_with_every_acquisition_by_anybody() {
 fn the_holder_read_while_it_changes_is_never_a_mixture() {
     let scene = Scene::new();
     let name = scene.name("l");
-    let account = Account::new();
+    let (account, rounds) = (Account::new(), rounds(20_000));
     let mut all = [actor!("{name} desc=left"), actor!("{name} desc=right")];
     let expected: Vec<(u32, &str)> = all.iter().map(Actor::pid).zip(["left", "right"]).collect();
     let reader = quietly(|| ShmLock::open(&name)).unwrap();
     for actor in &mut all {
-        actor.tell(format_args!("count l {} 20000 3", account.path()));
+        actor.tell(format_args!("count l {} {rounds} 3", account.path()));
     }
     account.meet(3);
     let mut seen = [0_u32; 2];
     let mut tokens = [None; 2];
-    while account.count.load(Relaxed) < 40_000 {
+    while account.count.load(Relaxed) < 2 * rounds {
         let Some(holder) = reader.holder().unwrap() else { continue };
         let Some(pid) = holder.pid() else { continue };
         let who = expected.iter().position(|&(other, _)| other == pid).expect("one of the two");
@@ -222,7 +222,7 @@ fn the_holder_read_while_it_changes_is_never_a_mixture() {
         actor.done();
     }
     assert!(seen[0] + seen[1] > 0, "nobody was ever seen");
-    assert_eq!(account.balance(), 40_000);
+    assert_eq!(account.balance(), 2 * rounds);
 }
 
 #[test]

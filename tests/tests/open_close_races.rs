@@ -9,7 +9,8 @@ use shmlock_tests::{Account, Actor, Peer, Scene, actor, quietly, rounds, until};
 /// Has this many processes open, count and close together; each looks whether its file still has its name.
 ///
 /// Two files of one name show in three ways: two in the section at one time, a lost count, a file without a name.
-fn churn_together(actors: u64, rounds: u64, tide: &str) {
+fn churn_together(actors: u64, full: u64, tide: &str) {
+    let rounds = rounds(full);
     let scene = Scene::new();
     let name = scene.name("l");
     let account = Account::new();
@@ -52,15 +53,16 @@ fn threads_that_open_and_close_share_one_lock() {
     let scene = Scene::new();
     let name = scene.name("l");
     let account = Account::new();
+    let rounds = rounds(1_000);
     let mut process = actor!();
     let mut threads: Vec<Peer> = (0..4).map(|_| process.thread()).collect();
     for thread in &mut threads {
-        thread.tell(format_args!("churn {name} {} 1000 4", account.path()));
+        thread.tell(format_args!("churn {name} {} {rounds} 4", account.path()));
     }
     for thread in &mut threads {
         thread.done();
     }
-    assert_eq!(account.balance(), 4_000);
+    assert_eq!(account.balance(), 4 * rounds);
     assert!(scene.files().is_empty());
 }
 
@@ -107,7 +109,7 @@ fn named_events_that_are_opened_and_closed_together_are_one_event() {
     thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
-                for _ in 0..500 {
+                for _ in 0..rounds(500) {
                     let one = quietly(|| ExitEvent::named(&name)).unwrap();
                     let same = quietly(|| ExitEvent::named(&name)).unwrap();
                     one.set().unwrap();
