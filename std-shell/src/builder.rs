@@ -106,7 +106,7 @@ impl Builder {
         self
     }
 
-    /// How long those who are awake may keep the lock among themselves while others sleep: how fair the lock is. Default 100 µs.
+    /// How long those who are awake may keep the lock among themselves while others sleep: how fair the lock is. Default 50 µs.
     ///
     /// A handle that takes the lock again and again does so, if it can, without the kernel. When it has gone on for this long, it
     /// lets the one that has slept longest run; after ten times as long, it leaves the lock to it for a moment. Less is
