@@ -109,7 +109,7 @@ impl Builder {
     /// How long those who are awake may keep the lock among themselves while others sleep: how fair the lock is. Default 50 µs.
     ///
     /// A handle that takes the lock again and again does so, if it can, without the kernel. When it has gone on for this long, it
-    /// lets the one that has slept longest run; after ten times as long, it leaves the lock to it for a moment. Less is
+    /// lets the one that has slept longest run; after twenty times as long, it leaves the lock to it for a moment. Less is
     /// fairer and slower; zero hands the lock over at each release that somebody sleeps for; [`Duration::MAX`] lets
     /// whoever is fastest have it, and sleepers wait for as long as that goes on. Each handle goes by its own setting.
     ///
