@@ -33,12 +33,34 @@ const LOOK: Duration = Duration::from_nanos(300);
 /// lock changes hands.
 const LONG: u32 = 24;
 
+/// Up to how many spin hints for each of the others' sections these are brief: then several fit between two looks.
+const BRIEF: u32 = 8;
+
 /// After how many turns without a pause a handle leaves a free lock to the one that it wakes, and for how long: a few times
 /// what a wake takes on an idle core. Without that, whoever takes a lock again and again for sections longer than anybody
 /// waits awake for would keep all sleepers out for as long as it goes on: each would wake, find the lock held, and go back to
 /// sleep. Done after each turn it would slow down two processes with short sections, who meet awake anyway.
 const ALONE: u32 = 20;
 const PASSING: Duration = Duration::from_micros(50);
+
+/// How long the sections of others take, with what these do until the next one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sections {
+    /// Less than a look from another core.
+    Brief,
+    /// Neither.
+    Middling,
+    /// Longer than the lock takes to change hands.
+    Long,
+}
+
+/// How often to look at the lock while waiting awake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pace {
+    Closely,
+    AsUsual,
+    Seldom,
+}
 
 /// How a handle behaves while others wait.
 #[derive(Debug)]
@@ -54,8 +76,8 @@ pub(crate) struct Turns {
     passing: Cell<Option<Instant>>,
     /// Whether the present hold was waited for awake: then the one before is awake, and likely to come back.
     waited: Cell<bool>,
-    /// Whether the sections of the others are long.
-    long: Cell<bool>,
+    /// What the sections of the others are like.
+    sections: Cell<Sections>,
     /// When somebody was last known to sleep on the lock.
     crowded: Cell<Option<Instant>>,
 }
@@ -72,7 +94,7 @@ impl Turns {
             over: Cell::new(false),
             passing: Cell::new(None),
             waited: Cell::new(false),
-            long: Cell::new(false),
+            sections: Cell::new(Sections::Middling),
             crowded: Cell::new(None),
         }
     }
@@ -89,10 +111,12 @@ impl Turns {
     /// We waited awake for so many spin hints, in which the lock was taken so often, and now it is free.
     pub(crate) fn look_back(&self, hints: u32, taken: u32) {
         self.waited.set(true);
-        let long = hints >= LONG.saturating_mul(taken.max(1));
-        // A short look at a single section tells nothing.
-        if long || taken > 0 {
-            self.long.set(long);
+        if hints >= LONG.saturating_mul(taken.max(1)) {
+            self.sections.set(Sections::Long);
+        } else if taken > 0 {
+            // A short look at a single section tells nothing.
+            let brief = hints <= BRIEF.saturating_mul(taken);
+            self.sections.set(if brief { Sections::Brief } else { Sections::Middling });
         }
     }
 
@@ -101,11 +125,19 @@ impl Turns {
         self.crowded.set(Some(now));
     }
 
-    /// Whether to look at the lock without a pause while waiting awake: if sections are long, and nobody sleeps. Done beside
-    /// sleepers it kept these out for long: the longest wait of 64 processes was 130 ms instead of 20.
-    pub(crate) fn may_watch_closely(&self, now: Instant) -> bool {
+    /// How often to look at the lock while waiting awake.
+    ///
+    /// Long sections are watched closely if nobody sleeps. Done beside sleepers it kept these out for long: the longest wait of
+    /// 64 processes was 130 ms instead of 20. Brief ones are watched seldom from the beginning. Otherwise processes with sections
+    /// of some 10 ns, and a little to do between them, would have each other's cache line after each section: fifteen of them
+    /// that did 20 000 each took twice as long.
+    pub(crate) fn pace(&self, now: Instant) -> Pace {
         let is_over = |crowded: Instant| now.saturating_duration_since(crowded) >= QUIET;
-        self.long.get() && self.crowded.get().is_none_or(is_over)
+        match self.sections.get() {
+            Sections::Brief => Pace::Seldom,
+            Sections::Long if self.crowded.get().is_none_or(is_over) => Pace::Closely,
+            Sections::Middling | Sections::Long => Pace::AsUsual,
+        }
     }
 
     /// A turn begins: we have slept and hold the lock, or nobody was there to be let pass.
@@ -130,7 +162,7 @@ impl Turns {
         let over = lasted >= self.turn;
         self.over.set(over);
         self.passing.set((lasted >= self.turn.saturating_mul(ALONE)).then(|| now + PASSING));
-        self.waited.replace(false) && self.long.get() && !over
+        self.waited.replace(false) && self.sections.get() == Sections::Long && !over
     }
 
     /// Somebody has been woken. If the turn is over, whoever it is may run at once, even if the kernel has put it on this very

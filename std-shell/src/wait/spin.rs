@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use shmlock_core::Region;
 use shmlock_core::wait::Contention;
 
-use crate::turns::Turns;
+use crate::turns::{Pace, Turns};
 
 /// How long to wait awake: about what a sleep and a wake cost, so that it at most doubles the price of a wait. By the
 /// clock, not by looks: a spin hint takes from 1 ns to 40 ns on the processors we know.
@@ -35,7 +35,12 @@ pub(super) fn spin(contention: &Contention<'_>, region: Region<'_>, turns: &Turn
     if contention.looks_awaited() {
         turns.note_sleepers(begin);
     }
-    let (mut before, mut pauses) = (first, if turns.may_watch_closely(begin) { CLOSELY } else { FIRST });
+    let mut pauses = match turns.pace(begin) {
+        Pace::Closely => CLOSELY,
+        Pace::AsUsual => FIRST,
+        Pace::Seldom => SLOWEST,
+    };
+    let mut before = first;
     let (mut hints, mut reading) = (0, READING);
     loop {
         for _ in 0..pauses {
