@@ -42,6 +42,16 @@ bare() {
     rows+="| $1 | $count | | | |"$'\n'
 }
 
+# as_told: whether README.md has these very rows, if it has them of this compiler.
+as_told() {
+    local readme=cross-tests/README.md version row
+    version=$(sed -n 's/.*rustc \([0-9.]*\) (another version.*/\1/p' "$readme")
+    [[ $(rustc --version) = "rustc $version."* ]] || { echo "README.md has rustc $version: not compared" && return; }
+    while read -r row; do
+        grep -Fxq "$row" "$readme" || { echo "README.md has another row than: $row" && return 1; }
+    done <<<"${rows%$'\n'}"
+}
+
 on_linux=no
 [ "${1:-}" = bare ] || ! use_linux || on_linux=yes
 use_machines
@@ -58,4 +68,5 @@ for row in "AArch64, LSE|aarch64-unknown-none|virt64|+lse|qemu-system-aarch64 ${
 done
 [ $on_linux = no ] || count_on_linux
 printf '\n| instructions, acquire + release | `RegionLock` | `ShmLock` | mutex | robust mutex |\n|---|---|---|---|---|\n%s' "$rows"
+step "the table in README.md" as_told
 end
