@@ -215,3 +215,27 @@ pub(crate) fn owed_wake(word: &AtomicU32) -> Wake {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::{DEFAULT_TURN, Pace, QUIET, Turns};
+
+    #[test]
+    fn brief_sections_are_watched_seldom_and_long_ones_closely_unless_somebody_sleeps() {
+        let (turns, now) = (Turns::new(DEFAULT_TURN), Instant::now());
+        assert_eq!(turns.pace(now), Pace::AsUsual, "nothing is known");
+        turns.look_back(32, 10);
+        assert_eq!(turns.pace(now), Pace::Seldom);
+        turns.look_back(8, 0);
+        assert_eq!(turns.pace(now), Pace::Seldom, "a short look at one section tells nothing");
+        turns.look_back(32, 2);
+        assert_eq!(turns.pace(now), Pace::AsUsual);
+        turns.look_back(40, 1);
+        assert_eq!(turns.pace(now), Pace::Closely);
+        turns.note_sleepers(now);
+        assert_eq!(turns.pace(now), Pace::AsUsual);
+        assert_eq!(turns.pace(now + QUIET), Pace::Closely);
+    }
+}
