@@ -199,30 +199,33 @@ fn the_fencing_token_grows_with_every_acquisition_by_anybody() {
 fn the_holder_read_while_it_changes_is_never_a_mixture() {
     let scene = Scene::new();
     let name = scene.name("l");
-    let (account, rounds) = (Account::new(), rounds(20_000));
+    let rounds = rounds(20_000);
     let mut all = [actor!("{name} desc=left"), actor!("{name} desc=right")];
     let expected: Vec<(u32, &str)> = all.iter().map(Actor::pid).zip(["left", "right"]).collect();
     let reader = quietly(|| ShmLock::open(&name)).unwrap();
-    for actor in &mut all {
-        actor.tell(format_args!("count l {} {rounds} 3", account.path()));
-    }
-    account.meet(3);
-    let mut seen = [0_u32; 2];
+    let mut seen = 0_u32;
     let mut tokens = [None; 2];
-    while account.count.load(Relaxed) < 2 * rounds {
-        let Some(holder) = reader.holder().unwrap() else { continue };
-        let Some(pid) = holder.pid() else { continue };
-        let who = expected.iter().position(|&(other, _)| other == pid).expect("one of the two");
-        assert_eq!(holder.description(), expected[who].1);
-        let token = tokens[who].get_or_insert(holder.token());
-        assert_eq!(*token, holder.token(), "the record is of another holder than the word");
-        seen[who] += 1;
+    // On a busy machine they may be done before the reader has looked once.
+    while seen == 0 {
+        let account = Account::new();
+        for actor in &mut all {
+            actor.tell(format_args!("count l {} {rounds} 3", account.path()));
+        }
+        account.meet(3);
+        while account.count.load(Relaxed) < 2 * rounds {
+            let Some(holder) = reader.holder().unwrap() else { continue };
+            let Some(pid) = holder.pid() else { continue };
+            let who = expected.iter().position(|&(other, _)| other == pid).expect("one of the two");
+            assert_eq!(holder.description(), expected[who].1);
+            let token = tokens[who].get_or_insert(holder.token());
+            assert_eq!(*token, holder.token(), "the record is of another holder than the word");
+            seen += 1;
+        }
+        for actor in &mut all {
+            actor.done();
+        }
+        assert_eq!(account.balance(), 2 * rounds);
     }
-    for actor in &mut all {
-        actor.done();
-    }
-    assert!(seen[0] + seen[1] > 0, "nobody was ever seen");
-    assert_eq!(account.balance(), 2 * rounds);
 }
 
 #[test]
