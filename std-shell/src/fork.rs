@@ -110,6 +110,14 @@ fn wiped_by_handler() -> &'static AtomicU32 {
     &UNWIPED
 }
 
+/// Has these run around every fork(3): in the thread that forks, before and after it, and in the child.
+pub(crate) fn at_each(before: extern "C" fn(), after: extern "C" fn(), in_child: extern "C" fn()) {
+    // SAFETY: whoever gives them vouches that they do what may be done there: async-signal-safe things only.
+    unsafe {
+        libc::pthread_atfork(Some(before), Some(after), Some(in_child)); // fails for want of memory: then forks do not wait
+    }
+}
+
 /// Runs in the child of every fork.
 extern "C" fn wipe() {
     // Partner: `Birth::is_here`. Relaxed: the child has one thread.

@@ -68,6 +68,7 @@ mod event;
 mod exit;
 mod file;
 mod fork;
+mod fork_gate;
 #[cfg(feature = "block")]
 mod former;
 mod futexes;

@@ -10,6 +10,7 @@ use shmlock_core::Token;
 use shmlock_core::contend::Liveness;
 use shmlock_core::token::TokenRange;
 
+use crate::fork_gate::Stretch;
 use crate::ofd::{self, Kind};
 use crate::token::byte_of;
 
@@ -51,6 +52,7 @@ impl Liveness for KernelProof<'_> {
         if life_of(self.probe, owner) != Life::Dead {
             return None;
         }
+        let _stretch = Stretch::begin(); // a child would keep the byte
         let _adopted = Adopted::new(self.probe, owner)?;
         Some(act())
     }

@@ -36,7 +36,9 @@ use crate::turns::Turns;
 /// # What blocks
 /// [`lock`](Self::lock), [`try_lock_for`](Self::try_lock_for), [`try_lock_until`](Self::try_lock_until) and their twins
 /// without a guard wait for the lock; [`open`](Self::open) and [`try_clone`](Self::try_clone), while somebody is just closing
-/// it. Nothing else blocks. Nothing panics, whatever others have written to the file.
+/// it. Opening, closing and taking over from a dead owner also wait for a fork(3) of this process that is under way, and such a
+/// fork waits for them, each for a second at most; a fork takes as long as it takes to copy the process's page tables.
+/// Nothing else blocks. Nothing panics, whatever others have written to the file.
 ///
 /// # In a forked child
 /// An inherited handle answers every call with [`Error::ForkedHandle`], and its drop touches nothing. Open the name again

@@ -15,6 +15,7 @@ use shmlock_core::{FenceScope, Word};
 
 use crate::error::{Error, Result};
 use crate::file::{Place, has_one_name, named_by};
+use crate::fork_gate::{self, Stretch};
 use crate::inspect::Holder;
 use crate::name::{DEFAULT_DIRECTORY, Name, SUFFIX};
 use crate::ofd::{self, Kind};
@@ -99,6 +100,8 @@ pub(crate) fn clean(place: &Place, fence: FenceScope, mark: CrashMark) -> Result
     place.check_kind(fd)?;
     place.check_size(fd)?;
     place.check_magic(fd)?;
+    fork_gate::keep();
+    let _stretch = Stretch::begin();
     let alone = ofd::try_lock(fd, Kind::Write, PRESENCE).map_err(|errno| place.no_byte_locks(errno))?;
     if !alone {
         return Ok(Cleaning::InUse);

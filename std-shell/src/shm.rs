@@ -41,6 +41,7 @@ use crate::data::Data;
 use crate::error::{Error, Found, Result};
 use crate::file::{Identity, Place, is_nameless};
 use crate::fork::Birth;
+use crate::fork_gate::{self, Stretch};
 #[cfg(feature = "block")]
 use crate::former;
 #[cfg(feature = "block")]
@@ -103,12 +104,16 @@ impl Shared {
         patience: Duration,
         claim: impl Fn(BorrowedFd<'_>, Region<'_>) -> Result<(T, u32)>,
     ) -> Result<(Self, T)> {
+        fork_gate::keep();
         let start = Instant::now();
         loop {
-            if let Some(entrance) = Entrance::try_enter(place, keep)? {
-                let (claimed, byte) = claim(entrance.a.as_fd(), entrance.region)?;
-                if let Some(shared) = entrance.seal(byte)? {
-                    return Ok((shared, claimed));
+            {
+                let _stretch = Stretch::begin(); // ends after `A` is closed
+                if let Some(entrance) = Entrance::try_enter(place, keep)? {
+                    let (claimed, byte) = claim(entrance.a.as_fd(), entrance.region)?;
+                    if let Some(shared) = entrance.seal(byte)? {
+                        return Ok((shared, claimed));
+                    }
                 }
             }
             let waited = start.elapsed();
@@ -261,6 +266,7 @@ impl Drop for Shared {
             mapping.forget();
             return;
         }
+        let _stretch = Stretch::begin(); // `B` has a lock only in here
         drop(mapping);
         self.place.remove_if_last(self.b.as_fd(), || may_go(self.b.as_fd(), self.keep));
     }

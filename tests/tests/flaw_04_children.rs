@@ -5,10 +5,14 @@
 #![allow(unsafe_code, reason = "pause, alarm and kill")]
 
 use std::process::{Command, Stdio};
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use shmlock::{Error, ShmLock};
-use shmlock_tests::hostile::{Denied, Solo, deny, fork, raw_clone};
-use shmlock_tests::{Ability, alone, can};
+use shmlock_tests::hostile::{Denied, Line, Solo, deny, fork, raw_clone};
+use shmlock_tests::{Ability, alone, can, rounds, until};
 
 /// A child that outlives its parent. Killed at the end, when it still has to be there.
 struct Survivor(i32);
@@ -63,6 +67,55 @@ fn a_forked_child_does_not_vouch_for_its_dead_parent() {
 #[test]
 fn a_child_that_libc_does_not_know_of_does_not_vouch_for_its_dead_parent() {
     alone!(|| assert_recovered_though_the_child_lives(|| raw_clone(|_| survive()).leave()));
+}
+
+/// While a handle is opened a descriptor has what proves its life. So forks wait for that, wherever they come in between.
+#[test]
+fn nor_does_one_that_is_forked_while_another_thread_opens_the_lock() {
+    /// Longer than an opening takes, with the start of the other thread.
+    const WHILE: Duration = Duration::from_micros(300);
+    alone!(|| {
+        if !can(Ability::KeepMemoryFromChildren) {
+            return;
+        }
+        let scene = Solo::new();
+        let name = scene.name("l");
+        let times = u32::try_from(rounds(120)).expect("few");
+        for time in 0..times {
+            let owner = fork(|line| own_and_fork(line, &name, WHILE * time / times));
+            let _child = Survivor(i32::try_from(owner.line().hear()).expect("a process id"));
+            owner.murder();
+            let lock = ShmLock::open(&name).expect("a lock");
+            let guard = lock.try_lock_for(Duration::from_secs(20)).expect("its owner is dead");
+            assert!(guard.recovered().expect("it died").dead.is_some());
+            guard.declare_consistent().expect("held");
+        }
+    });
+}
+
+/// One thread opens the lock and takes it, and another one forks so long after the first has begun.
+fn own_and_fork(line: &Line, name: &str, later: Duration) {
+    let (begins, holds) = (AtomicBool::new(false), AtomicBool::new(false));
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !begins.load(Relaxed) {
+                std::hint::spin_loop();
+            }
+            let lock = ShmLock::open(name).expect("a lock");
+            lock.acquire().expect("free");
+            holds.store(true, Relaxed);
+            loop {
+                thread::park();
+            }
+        });
+        begins.store(true, Relaxed);
+        let begin = Instant::now();
+        while begin.elapsed() < later {}
+        let child = fork(|_| survive()).leave();
+        until(|| holds.load(Relaxed));
+        line.say(child.into());
+        line.wait();
+    });
 }
 
 #[test]

@@ -1,0 +1,167 @@
+//! When may this process fork? Not while a descriptor of ours has a lock that a child's copy of it would keep.
+//!
+//! A forked child has a copy of every descriptor, and a lock of an open file description lasts as long as any copy does. At
+//! rest there is none to be kept: token and presence hang on a mapping that children do not have, and the descriptor beside
+//! it has no lock (`shm.rs`). But while a handle is opened, closed, or takes over from the dead, one has, for some 10 µs. If
+//! another thread forked in that time the child would vouch for this process after its death; or, if this process died in
+//! that very time, keep everybody from opening the name. Until it calls exec or ends.
+//!
+//! So fork(3) waits until no other thread is in such a *stretch*, and none begins one before it is done: by handlers of
+//! `pthread_atfork(3)`. They do not see a bare `clone` system call, whose child may find others' stretches here for ever, and
+//! so waits for the length of [`PATIENCE`] each time; nor `posix_spawn(3)`, whose child calls exec at once.
+//! Neither side waits longer than [`PATIENCE`]: the rest is rare, and a fork that hangs would be worse.
+
+use std::cell::Cell;
+use std::marker::PhantomData;
+use std::sync::Once;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::fork;
+
+/// How many stretches all threads are in, and, from the bit [`FORK`] up, how many forks are under way.
+static GATE: AtomicU32 = AtomicU32::new(0);
+const FORK: u32 = 1 << 16;
+const STRETCHES: u32 = FORK - 1;
+
+/// Far longer than a stretch or a fork takes.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+thread_local! {
+    /// How many of both are this thread's own. It must not wait for itself: a signal handler may have interrupted either.
+    static OWN: Cell<Own> = const { Cell::new(Own { stretches: 0, forks: 0 }) };
+}
+
+#[derive(Clone, Copy)]
+struct Own {
+    stretches: u32,
+    forks: u32,
+}
+
+/// A stretch: until it is dropped nobody forks this process.
+#[derive(Debug)]
+#[must_use = "it ends when it is dropped"]
+pub(crate) struct Stretch(PhantomData<*const ()>);
+
+impl Stretch {
+    /// Waits until forks that are under way are done. Async-signal-safe.
+    pub(crate) fn begin() -> Self {
+        let own = OWN.get();
+        OWN.set(Own { stretches: own.stretches + 1, ..own }); // before the gate: see `before_fork`
+        let mut end = None;
+        let mut may_begin = |gate: u32| gate < FORK || own.stretches > 0 || own.forks > 0 || is_over(&mut end);
+        // Partner: the forker's addition, and its load after it: whichever of us is first at this one word, the other waits.
+        while GATE.fetch_update(AcqRel, Acquire, |gate| may_begin(gate).then(|| gate + 1)).is_err() {
+            thread::yield_now();
+        }
+        Self(PhantomData)
+    }
+}
+
+impl Drop for Stretch {
+    fn drop(&mut self) {
+        // Partner: the forker's load, which sees our unlocking.
+        GATE.fetch_sub(1, AcqRel);
+        let own = OWN.get();
+        OWN.set(Own { stretches: own.stretches - 1, ..own });
+    }
+}
+
+/// Whether the patience that began with the first call is over.
+fn is_over(end: &mut Option<Instant>) -> bool {
+    let now = Instant::now();
+    now >= *end.get_or_insert(now + PATIENCE)
+}
+
+/// Has forks wait from now on. To be called before the first stretch that is not in a signal handler.
+pub(crate) fn keep() {
+    static KEPT: Once = Once::new();
+    KEPT.call_once(|| fork::at_each(before_fork, after_fork, in_child));
+}
+
+/// In the thread that forks, before.
+extern "C" fn before_fork() {
+    let own = OWN.get();
+    OWN.set(Own { forks: own.forks + 1, ..own });
+    let mut end = None;
+    // Partner: the additions and subtractions of `Stretch`.
+    let mut gate = GATE.fetch_add(FORK, AcqRel);
+    // Of our own there may be one less in the gate than we know of: a signal handler that forks between the two.
+    while gate & STRETCHES > own.stretches && !is_over(&mut end) {
+        thread::yield_now();
+        gate = GATE.load(Acquire);
+    }
+}
+
+/// In the thread that has forked, in the parent.
+extern "C" fn after_fork() {
+    // Partner: `Stretch::begin`, which goes on.
+    GATE.fetch_sub(FORK, AcqRel);
+    let own = OWN.get();
+    OWN.set(Own { forks: own.forks.saturating_sub(1), ..own });
+}
+
+/// In the child: the other threads are not there, nor are their stretches and forks.
+extern "C" fn in_child() {
+    let own = OWN.get();
+    let own = Own { forks: own.forks.saturating_sub(1), ..own };
+    OWN.set(own);
+    // Partner: none, the child has one thread.
+    GATE.store(own.forks * FORK + own.stretches, Relaxed);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+    use std::sync::atomic::Ordering::{Acquire, Release};
+    use std::thread;
+
+    use super::{FORK, GATE, Stretch, after_fork, before_fork};
+
+    /// In one test: the gate is one for all threads.
+    #[test]
+    fn a_fork_waits_for_the_stretches_of_others_and_they_for_it_and_nobody_for_itself() {
+        let own = Stretch::begin();
+        before_fork(); // would wait for as long as its patience lasts
+        let nested = Stretch::begin();
+        after_fork();
+        drop((nested, own));
+        assert_eq!(GATE.load(Acquire), 0);
+
+        let (forks, goes_on) = (AtomicBool::new(false), AtomicBool::new(false));
+        thread::scope(|scope| {
+            let stretch = Stretch::begin();
+            scope.spawn(|| {
+                before_fork();
+                forks.store(true, Release);
+                while !goes_on.load(Acquire) {
+                    thread::yield_now();
+                }
+                assert!(GATE.load(Acquire) >= FORK);
+                after_fork();
+            });
+            while GATE.load(Acquire) < FORK {
+                thread::yield_now();
+            }
+            assert!(!forks.load(Acquire), "it waits");
+            drop(stretch);
+            while !forks.load(Acquire) {
+                thread::yield_now();
+            }
+            let begun = AtomicBool::new(false);
+            thread::scope(|scope| {
+                scope.spawn(|| {
+                    let _stretch = Stretch::begin();
+                    assert!(goes_on.load(Acquire), "it has waited for the fork");
+                    begun.store(true, Release);
+                });
+                thread::yield_now();
+                assert!(!begun.load(Acquire));
+                goes_on.store(true, Release);
+            });
+        });
+        assert_eq!(GATE.load(Acquire), 0);
+    }
+}
