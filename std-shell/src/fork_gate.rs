@@ -117,50 +117,68 @@ mod tests {
     use std::sync::atomic::AtomicBool;
     use std::sync::atomic::Ordering::{Acquire, Release};
     use std::thread;
+    use std::time::{Duration, Instant};
 
-    use super::{FORK, GATE, Stretch, after_fork, before_fork};
+    use super::{FORK, GATE, PATIENCE, Stretch, after_fork, before_fork};
+
+    /// Gives whoever does not wait, but should, the time to show it. Far less than the patience.
+    fn linger() {
+        let begin = Instant::now();
+        while begin.elapsed() < Duration::from_millis(20) {
+            thread::yield_now();
+        }
+    }
+
+    fn until(so: impl Fn() -> bool) {
+        while !so() {
+            thread::yield_now();
+        }
+    }
 
     /// In one test: the gate is one for all threads.
     #[test]
     fn a_fork_waits_for_the_stretches_of_others_and_they_for_it_and_nobody_for_itself() {
+        let begin = Instant::now();
         let own = Stretch::begin();
-        before_fork(); // would wait for as long as its patience lasts
+        before_fork();
         let nested = Stretch::begin();
         after_fork();
         drop((nested, own));
+        before_fork();
+        drop(Stretch::begin());
+        after_fork();
+        assert!(begin.elapsed() < PATIENCE, "it waited for itself");
         assert_eq!(GATE.load(Acquire), 0);
 
-        let (forks, goes_on) = (AtomicBool::new(false), AtomicBool::new(false));
+        let (ended, forked, done) = (AtomicBool::new(false), AtomicBool::new(false), AtomicBool::new(false));
         thread::scope(|scope| {
             let stretch = Stretch::begin();
-            scope.spawn(|| {
+            let fork = scope.spawn(|| {
                 before_fork();
-                forks.store(true, Release);
-                while !goes_on.load(Acquire) {
-                    thread::yield_now();
-                }
-                assert!(GATE.load(Acquire) >= FORK);
+                let has_waited = ended.load(Acquire);
+                forked.store(true, Release);
+                until(|| done.load(Acquire));
                 after_fork();
+                has_waited
             });
-            while GATE.load(Acquire) < FORK {
-                thread::yield_now();
-            }
-            assert!(!forks.load(Acquire), "it waits");
+            until(|| GATE.load(Acquire) >= FORK);
+            let begin = Instant::now();
+            drop(Stretch::begin());
+            let nested = begin.elapsed();
+            linger();
+            ended.store(true, Release);
             drop(stretch);
-            while !forks.load(Acquire) {
-                thread::yield_now();
-            }
-            let begun = AtomicBool::new(false);
-            thread::scope(|scope| {
-                scope.spawn(|| {
-                    let _stretch = Stretch::begin();
-                    assert!(goes_on.load(Acquire), "it has waited for the fork");
-                    begun.store(true, Release);
-                });
-                thread::yield_now();
-                assert!(!begun.load(Acquire));
-                goes_on.store(true, Release);
+
+            until(|| forked.load(Acquire));
+            let other = scope.spawn(|| {
+                let _stretch = Stretch::begin();
+                done.load(Acquire)
             });
+            linger();
+            done.store(true, Release);
+            assert!(nested < PATIENCE, "it waited for a fork that waits for it");
+            assert!(fork.join().expect("no panic"), "the fork did not wait");
+            assert!(other.join().expect("no panic"), "the stretch did not wait");
         });
         assert_eq!(GATE.load(Acquire), 0);
     }
