@@ -15,18 +15,30 @@ limit=()
     export CARGO_INCREMENTAL=0 CARGO_PROFILE_DEV_DEBUG=none
 }
 
-table='' failed=0
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+
+table='' failed=0 last_words=''
 for job in "${jobs[@]}"; do
     printf '\n=== %s\n' "$job"
     SECONDS=0 status=0
-    "${limit[@]}" bash "ci/$job.sh" </dev/null || status=$?
+    if [ -t 1 ]; then
+        "${limit[@]}" bash "ci/$job.sh" </dev/null || status=$?
+    else
+        "${limit[@]}" bash "ci/$job.sh" </dev/null 2>&1 | tee "$log" || status=$?
+    fi
     case $status in
         0) verdict=ok ;;
         77) verdict="skipped, see above" ;;
-        124) verdict="FAILED: no end within 25 minutes" failed=1 ;;
-        *) verdict="FAILED" failed=1 ;;
+        124) verdict="FAILED: no end within 25 minutes" ;;
+        *) verdict=FAILED ;;
     esac
+    if [[ $verdict == FAILED* ]]; then
+        failed=1
+        [ -t 1 ] || last_words+=$(printf '\n=== %s failed. Its last lines:\n' "$job" && tail -n 40 "$log")$'\n'
+    fi
     table+=$(printf '%-12s %4d s  %s' "$job" "$SECONDS" "$verdict")$'\n'
 done
-printf '\n%s' "$table"
+# Where output goes to a log, what somebody looks for first stands at its end.
+printf '%s\n%s' "$last_words" "$table"
 exit "$failed"
