@@ -1,4 +1,4 @@
-//! How long to wait: the only file on the lock's path that reads a clock, and only when there is something to wait for.
+//! How long to wait. Reads a clock only when there is something to wait for, and an end to that.
 
 use std::time::{Duration, Instant};
 
@@ -17,11 +17,11 @@ pub(crate) enum Patience {
 
 impl Patience {
     /// With its end fixed, now that waiting begins. What the clock cannot count is for ever.
-    pub(crate) fn beginning(self, now: Instant) -> Self {
+    pub(crate) fn beginning(self) -> Self {
         match self {
             Self::For(timeout) if timeout.is_zero() => Self::None,
-            Self::For(timeout) => now.checked_add(timeout).map_or(Self::Forever, Self::Until),
-            Self::Until(end) if end <= now => Self::None,
+            Self::For(timeout) => Instant::now().checked_add(timeout).map_or(Self::Forever, Self::Until),
+            Self::Until(end) if end <= Instant::now() => Self::None,
             fixed => fixed,
         }
     }

@@ -6,8 +6,8 @@ use shmlock_core::Region;
 
 use crate::builder::parse_description;
 use crate::error::Result;
-use crate::inspect::boot_seconds;
 use crate::lock::ShmLock;
+use crate::moment::Moment;
 
 impl ShmLock {
     /// What others read of this handle while it holds the lock.
@@ -35,13 +35,14 @@ impl ShmLock {
 
     /// Writes the record into the region. Only the holder calls it; since when it holds the lock, if a clock was read.
     #[cold]
-    pub(crate) fn write_record(&self, region: Region<'_>, since: Option<u64>) {
+    pub(crate) fn write_record(&self, region: Region<'_>, since: Option<Moment>) {
         // No system call while others wait: process and namespace were asked for when the handle was opened, and cannot
         // change while it is good.
         let Ok(record) = self.record.try_borrow() else {
             return; // a signal handler, which has interrupted `set_description`: it writes one with the next acquisition
         };
-        region.write_encoded(self.token, &record, since.unwrap_or_else(boot_seconds), self.settings.fence);
+        let since = since.unwrap_or_else(Moment::now).seconds();
+        region.write_encoded(self.token, &record, since, self.settings.fence);
         drop(record);
         self.recorded.set(true);
     }

@@ -2,7 +2,6 @@
 //! handler may see of that, is in `holds.rs`.
 
 use std::sync::atomic::AtomicU32;
-use std::time::Instant;
 
 use shmlock_core::contend::acquire_contended;
 use shmlock_core::protocol::{self, Acquisition, Arrival, Wake};
@@ -15,6 +14,7 @@ use crate::holds::{Found, Plain};
 use crate::inspect::Holder;
 use crate::liveness::KernelProof;
 use crate::lock::ShmLock;
+use crate::moment::Moment;
 use crate::signals::{BlockSignals, Blocked};
 use crate::thread::{this_thread, this_thread_as_known};
 use crate::turns;
@@ -169,7 +169,7 @@ impl ShmLock {
     /// Leaves the lock to the one that we have woken, for a moment; what is left of the patience.
     #[cold]
     fn let_pass(&self, patience: Patience) -> Patience {
-        let patience = patience.beginning(Instant::now());
+        let patience = patience.beginning();
         self.turns.let_pass(self.shared.region().owner_word(), patience);
         self.quick.set(self.plain);
         patience
@@ -178,8 +178,8 @@ impl ShmLock {
     /// Waits for the lock. `None`: one try was asked for, and it failed.
     #[cold]
     fn contend(&self, patience: Patience, blocked: Option<&Blocked>) -> Result<Option<Acquisition>> {
-        let start = Instant::now();
-        let patience = patience.beginning(start);
+        let start = Moment::now();
+        let patience = patience.beginning();
         self.turns.arrive(start);
         let mut waiter = Waiter {
             shared: &self.shared,
@@ -193,7 +193,7 @@ impl ShmLock {
             turns: &self.turns,
             probed: false,
             awake: true,
-            awake_since: None,
+            now: start,
             has_slept: false,
             gave_up: None,
         };
@@ -202,7 +202,7 @@ impl ShmLock {
         let won = acquire_contended(word, self.token, self.settings.fence, &mut proof, &mut waiter);
         if let Ok(acquisition) = won {
             if waiter.has_slept {
-                self.turns.begin(Instant::now());
+                self.turns.begin(waiter.now);
             }
             if acquisition.recovered_from.is_some() && self.shared.is_orphaned() {
                 return Err(self.hand_back_orphan());
@@ -211,7 +211,7 @@ impl ShmLock {
             if acquisition.recovered_from.is_some() || !patience.is_one_try() {
                 self.shared.region().count_contended();
             }
-            self.begin(acquisition, waiter.awake_since);
+            self.begin(acquisition, Some(waiter.now));
             return Ok(Some(acquisition));
         }
         if won.is_err_and(Word::is_free) {
@@ -242,7 +242,7 @@ impl ShmLock {
     }
 
     /// What a new holder does before its section begins; since when that is, if a clock was read a moment ago.
-    fn begin(&self, acquisition: Acquisition, since: Option<u64>) {
+    fn begin(&self, acquisition: Acquisition, since: Option<Moment>) {
         let region = self.shared.region();
         if acquisition.owner_died {
             self.note_death(region, acquisition.recovered_from);
@@ -252,7 +252,7 @@ impl ShmLock {
 
     /// What every holder does, whoever was here before.
     #[inline]
-    fn count_and_record(&self, region: Region<'_>, since: Option<u64>) {
+    fn count_and_record(&self, region: Region<'_>, since: Option<Moment>) {
         region.count_acquisition(self.settings.fence);
         if !(self.recorded.get() && region.record_describes(self.token)) {
             self.write_record(region, since);
@@ -326,15 +326,24 @@ impl ShmLock {
     /// Gives back a lock that others may wait for, and wakes one of them, unless one is awake to take it.
     #[cold]
     fn give_to_others(&self, word: &AtomicU32) -> std::result::Result<(), Word> {
-        let wake = if self.turns.goes_on() {
+        let may_go_on = self.turns.may_go_on();
+        if may_go_on {
+            self.turns.look();
+        }
+        let wake = if may_go_on && !self.turns.is_over() {
             protocol::pass_on(word, self.token, self.settings.fence)?;
             turns::owed_wake(word)
         } else {
             protocol::release(word, self.token, self.settings.fence)?
         };
-        self.quick.set(self.plain && !self.turns.is_passing());
         if wake == Wake::One {
             futex::wake_one(word);
+        }
+        if !may_go_on {
+            self.turns.look(); // not before: a sleeper would have waited for it
+        }
+        self.quick.set(self.plain && !self.turns.is_passing());
+        if wake == Wake::One {
             self.turns.after_wake();
         }
         Ok(())

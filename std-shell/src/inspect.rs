@@ -4,12 +4,12 @@ use std::fmt;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
-use rustix::time::{ClockId, clock_gettime};
 use shmlock_core::{FenceScope, Region, Token, Word};
 use uuid::Uuid;
 
 use crate::file::is_nameless;
 use crate::liveness::{Life, life_of};
+use crate::moment::Moment;
 use crate::shm::Shared;
 
 /// Who holds a lock, as far as it can be read.
@@ -68,7 +68,7 @@ impl Holder {
     #[must_use]
     pub fn since(&self) -> Option<Duration> {
         let then = self.inner.record.as_ref().map(|record| record.since)?;
-        Some(Duration::from_secs(boot_seconds().saturating_sub(then)))
+        Some(Duration::from_secs(Moment::now().seconds().saturating_sub(then)))
     }
 }
 
@@ -196,11 +196,6 @@ fn occupancy(look: impl Fn() -> Word, judge: impl Fn(Token) -> Occupancy) -> (Wo
         word = now;
     }
     (word, Occupancy::Theirs(Life::Unknown))
-}
-
-/// Seconds on the clock that counts from boot and also while suspended, `clock_gettime(2)`.
-pub(crate) fn boot_seconds() -> u64 {
-    u64::try_from(clock_gettime(ClockId::Boottime).tv_sec).unwrap_or(0)
 }
 
 /// Our process id, as our own pid namespace sees it, getpid(2).

@@ -83,6 +83,7 @@ mod lock;
 #[cfg(feature = "logger")]
 mod logger;
 mod mapping;
+mod moment;
 mod name;
 mod ofd;
 mod outside;

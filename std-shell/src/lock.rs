@@ -15,8 +15,9 @@ use crate::file::Place;
 use crate::guard::{Guard, Recovered};
 use crate::hold::{self, Loss};
 use crate::holds::{Holds, Plain};
-use crate::inspect::{Health, Holder, boot_seconds, pid_namespace, process_id};
+use crate::inspect::{Health, Holder, pid_namespace, process_id};
 use crate::lifeline::Lifeline;
+use crate::moment::Moment;
 use crate::name::Name;
 use crate::registry::{self, Entry, Slot};
 use crate::shm::{Keep, Shared};
@@ -110,7 +111,7 @@ impl ShmLock {
     pub(crate) fn enter(name: Name, place: &Place, settings: Settings, description: Description) -> Result<Self> {
         // The first reading of a clock in a process looks for the vDSO, which before Linux 6.4 takes memory. The first
         // `try_lock` must not: a signal handler may call it.
-        let _ = boot_seconds();
+        let _ = Moment::now();
         let system = |errno| Error::System { operation: "get random bytes for", path: place.path.clone(), errno };
         let uuid = uuid::Builder::from_random_bytes(token::random_bytes().map_err(system)?).into_uuid();
         let mut record = Record { uuid, pid: process_id(), pid_namespace: pid_namespace(), ..Record::default() };

@@ -13,12 +13,13 @@ use std::cell::Cell;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use shmlock_core::Word;
 use shmlock_core::protocol::{self, Wake};
 
 use crate::deadline::Patience;
+use crate::moment::Moment;
 
 /// The default of [`Builder::turn`](crate::Builder::turn): a few times what a wake takes. With twice as much 64 processes are
 /// less fair to each other, for hardly more throughput: the fewest sections of one are 0.47 to 0.65 of the most, median 0.55,
@@ -68,18 +69,18 @@ pub(crate) struct Turns {
     /// How long a turn is.
     turn: Duration,
     /// When the lock was last waited for, and since when that has been so without a pause.
-    last: Cell<Option<Instant>>,
-    began: Cell<Option<Instant>>,
+    last: Cell<Option<Moment>>,
+    began: Cell<Option<Moment>>,
     /// Whether the turn is over and nobody has been let pass since.
     over: Cell<bool>,
     /// Until when a free lock is left to the one that was woken.
-    passing: Cell<Option<Instant>>,
+    passing: Cell<Option<Moment>>,
     /// Whether the present hold was waited for awake: then the one before is awake, and likely to come back.
     waited: Cell<bool>,
     /// What the sections of the others are like.
     sections: Cell<Sections>,
     /// When somebody was last known to sleep on the lock.
-    crowded: Cell<Option<Instant>>,
+    crowded: Cell<Option<Moment>>,
 }
 
 /// For how long those who sleep count after they were seen.
@@ -100,8 +101,8 @@ impl Turns {
     }
 
     /// We have to wait for the lock, from now on.
-    pub(crate) fn arrive(&self, now: Instant) {
-        let is_back = |last: Instant| now.saturating_duration_since(last) < self.turn;
+    pub(crate) fn arrive(&self, now: Moment) {
+        let is_back = |last: Moment| now.since(last) < self.turn;
         if !self.last.replace(Some(now)).is_some_and(is_back) {
             self.begin(now);
         }
@@ -121,7 +122,7 @@ impl Turns {
     }
 
     /// Somebody sleeps on the lock, or just has.
-    pub(crate) fn note_sleepers(&self, now: Instant) {
+    pub(crate) fn note_sleepers(&self, now: Moment) {
         self.crowded.set(Some(now));
     }
 
@@ -131,8 +132,8 @@ impl Turns {
     /// 64 processes was 130 ms instead of 20. Brief ones are watched seldom from the beginning. Otherwise processes with sections
     /// of some 10 ns, and a little to do between them, would have each other's cache line after each section: fifteen of them
     /// that did 20 000 each took twice as long.
-    pub(crate) fn pace(&self, now: Instant) -> Pace {
-        let is_over = |crowded: Instant| now.saturating_duration_since(crowded) >= QUIET;
+    pub(crate) fn pace(&self, now: Moment) -> Pace {
+        let is_over = |crowded: Moment| now.since(crowded) >= QUIET;
         match self.sections.get() {
             Sections::Brief => Pace::Seldom,
             Sections::Long if self.crowded.get().is_none_or(is_over) => Pace::Closely,
@@ -141,7 +142,7 @@ impl Turns {
     }
 
     /// A turn begins: we have slept and hold the lock, or nobody was there to be let pass.
-    pub(crate) fn begin(&self, now: Instant) {
+    pub(crate) fn begin(&self, now: Moment) {
         self.began.set(Some(now));
         self.over.set(false);
     }
@@ -151,18 +152,21 @@ impl Turns {
         self.over.get()
     }
 
-    /// Whether somebody who waits awake is to have the lock, and the sleepers are left asleep. To be asked once in a hold.
-    pub(crate) fn goes_on(&self) -> bool {
-        let now = Instant::now();
+    /// Whether somebody who waits awake may have the lock, and the sleepers be left asleep, as long as the turn is not over.
+    /// To be asked once in a hold.
+    pub(crate) fn may_go_on(&self) -> bool {
+        self.waited.replace(false) && self.sections.get() == Sections::Long
+    }
+
+    /// Looks at the clock: whether the turn is over, and whether somebody is to be let pass.
+    pub(crate) fn look(&self) {
+        let now = Moment::now();
         let Some(began) = self.began.get() else {
-            self.begin(now);
-            return false;
+            return self.begin(now);
         };
-        let lasted = now.saturating_duration_since(began);
-        let over = lasted >= self.turn;
-        self.over.set(over);
-        self.passing.set((lasted >= self.turn.saturating_mul(ALONE)).then(|| now + PASSING));
-        self.waited.replace(false) && self.sections.get() == Sections::Long && !over
+        let lasted = now.since(began);
+        self.over.set(lasted >= self.turn);
+        self.passing.set((lasted >= self.turn.saturating_mul(ALONE)).then(|| now.after(PASSING)));
     }
 
     /// Somebody has been woken. If the turn is over, whoever it is may run at once, even if the kernel has put it on this very
@@ -190,8 +194,8 @@ impl Turns {
             if !Word::from_bits(word.load(Relaxed)).is_free() {
                 return;
             }
-            let now = Instant::now();
-            if now >= until {
+            let now = Moment::now();
+            if !now.is_before(until) {
                 return self.begin(now);
             }
             thread::yield_now();
@@ -201,7 +205,7 @@ impl Turns {
 
 /// After the lock was passed on: looks for a moment whether somebody takes it. If not, the wake is ours.
 pub(crate) fn owed_wake(word: &AtomicU32) -> Wake {
-    let begin = Instant::now();
+    let begin = Moment::now();
     loop {
         for _ in 0..4 {
             // Partner: the taking swap of somebody else. Relaxed: `claim_wake` judges again.
@@ -218,13 +222,11 @@ pub(crate) fn owed_wake(word: &AtomicU32) -> Wake {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
-
-    use super::{DEFAULT_TURN, Pace, QUIET, Turns};
+    use super::{DEFAULT_TURN, Moment, Pace, QUIET, Turns};
 
     #[test]
     fn brief_sections_are_watched_seldom_and_long_ones_closely_unless_somebody_sleeps() {
-        let (turns, now) = (Turns::new(DEFAULT_TURN), Instant::now());
+        let (turns, now) = (Turns::new(DEFAULT_TURN), Moment::now());
         assert_eq!(turns.pace(now), Pace::AsUsual, "nothing is known");
         turns.look_back(32, 10);
         assert_eq!(turns.pace(now), Pace::Seldom);
@@ -236,6 +238,6 @@ mod tests {
         assert_eq!(turns.pace(now), Pace::Closely);
         turns.note_sleepers(now);
         assert_eq!(turns.pace(now), Pace::AsUsual);
-        assert_eq!(turns.pace(now + QUIET), Pace::Closely);
+        assert_eq!(turns.pace(now.after(QUIET)), Pace::Closely);
     }
 }

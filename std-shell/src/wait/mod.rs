@@ -6,7 +6,7 @@ mod spin;
 mod watch;
 
 use std::sync::atomic::AtomicU32;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use shmlock_core::Token;
 use shmlock_core::wait::{Contention, Verdict, Wait};
@@ -14,7 +14,7 @@ use shmlock_core::wait::{Contention, Verdict, Wait};
 use crate::deadline::Patience;
 use crate::error::Result;
 use crate::event::{ExitEvent, WAITING_ALLOWED};
-use crate::inspect::boot_seconds;
+use crate::moment::Moment;
 use crate::registry;
 use crate::shm::Shared;
 use crate::signals::{self, Blocked};
@@ -58,8 +58,8 @@ pub(crate) struct Waiter<'a> {
     pub(crate) turns: &'a Turns,
     /// Whether it has just come or been woken, and not yet waited awake.
     pub(crate) awake: bool,
-    /// Since when it waits awake, in seconds of the boot-time clock; `None` if it does not.
-    pub(crate) awake_since: Option<u64>,
+    /// When it came, or ended its last sleep.
+    pub(crate) now: Moment,
     pub(crate) has_slept: bool,
     pub(crate) gave_up: Option<GaveUp>,
 }
@@ -87,13 +87,11 @@ impl<'a> Waiter<'a> {
             let free = if over {
                 spin::step_back(contention)
             } else {
-                self.awake_since = Some(boot_seconds());
-                spin::spin(contention, region, self.turns)
+                spin::spin(contention, region, self.turns, self.now)
             };
             if free {
                 return Ok(Verdict::Retry);
             }
-            self.awake_since = None;
             self.awake = false;
         }
         if !self.probed {
@@ -115,9 +113,10 @@ impl<'a> Waiter<'a> {
             WaitStrategy::SleepPolling => limit,
         };
         let woke = signals::unblocked(self.blocked, || self.sleep(contention, event, limit));
+        self.now = Moment::now();
         if woke.is_some() {
             self.has_slept = true;
-            self.turns.note_sleepers(Instant::now());
+            self.turns.note_sleepers(self.now);
         }
         if woke != Some(futex::Woke::Elapsed) {
             self.awake = true;

@@ -1,10 +1,11 @@
 //! Waiting awake: looking at the word now and then, for as long as that is cheaper than to sleep.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use shmlock_core::Region;
 use shmlock_core::wait::Contention;
 
+use crate::moment::Moment;
 use crate::turns::{Pace, Turns};
 
 /// How long to wait awake: about what a sleep and a wake cost, so that it at most doubles the price of a wait. By the
@@ -27,8 +28,7 @@ const CLOSELY: u32 = 1;
 const YIELDS: u32 = 20;
 
 /// Looks for a while; whether the lock looks free now.
-pub(super) fn spin(contention: &Contention<'_>, region: Region<'_>, turns: &Turns) -> bool {
-    let begin = Instant::now();
+pub(super) fn spin(contention: &Contention<'_>, region: Region<'_>, turns: &Turns, begin: Moment) -> bool {
     // The count of acquisitions, at whose increase only the speed of looking depends: it stands beside the word.
     let count = || region.fencing_token();
     let first = count();

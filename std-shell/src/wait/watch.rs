@@ -10,10 +10,11 @@
 //! stopped, or a child that it has forked meanwhile outlives it, the others still ask once in an interval each.
 
 use std::os::fd::BorrowedFd;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use shmlock_core::Region;
 
+use crate::moment::Moment;
 use crate::ofd::{self, Kind};
 use crate::presence::PRESENCE;
 
@@ -21,8 +22,8 @@ use crate::presence::PRESENCE;
 const WATCH: u32 = PRESENCE + 2;
 
 /// How long to sleep before the owner is held to be at it for long: this, or this part of the interval if that is longer.
-const FIRST: Duration = Duration::from_millis(5);
-const FIRST_PART: u32 = 10;
+const FIRST: Duration = Duration::from_millis(10);
+const FIRST_PART: u32 = 5;
 
 /// How long the watch sleeps: some forty times what waking and asking take, or this part of the interval if that is longer.
 /// The parts are such that the default interval comes to just these times.
@@ -37,7 +38,7 @@ const PART: u32 = 8000;
 pub(crate) struct Watch<'a> {
     region: Region<'a>,
     probe: BorrowedFd<'a>,
-    since: Instant,
+    since: Moment,
     /// The count of acquisitions when it was last looked at.
     count: u64,
     slept: bool,
@@ -45,7 +46,7 @@ pub(crate) struct Watch<'a> {
 }
 
 impl<'a> Watch<'a> {
-    pub(crate) fn new(region: Region<'a>, probe: BorrowedFd<'a>, since: Instant) -> Self {
+    pub(crate) fn new(region: Region<'a>, probe: BorrowedFd<'a>, since: Moment) -> Self {
         Self { region, probe, since, count: region.fencing_token(), slept: false, on_duty: false }
     }
 
