@@ -14,7 +14,7 @@ Measures shmlock beside every other lock that processes can share. All take turn
 usage: shmlock-comparison [OPTION]...
 
   --quick            little time for each: shows that all of it works, and the rough shape
-  --long             recovery also of a lock that has been waited for for 10 s
+  --long             recovery also of a lock that has been waited for for 10 s, hand-off also to one asleep for 50 ms
   --rounds N         how often to go round, 1 to 1000                 [default: 3; 1 with --quick]
   --figures LETTERS  which figures: U uncontended, C contended, H hand-off, R recovery, S the Python package's,
                      O opening, W waiting                             [default: UCHRSO]
@@ -36,7 +36,7 @@ fn figures(options: &Options) -> Vec<Figure> {
     let contended = [2, 4, 15, 64]
         .into_iter()
         .flat_map(|processes| [false, true].map(|work| Figure::Contended { processes, work }));
-    let hand_off = [false, true].map(|asleep| Figure::HandOff { asleep });
+    let hand_off = options.asleep().iter().map(|asleep| Figure::HandOff { asleep: *asleep });
     let recovery = options.waited().iter().map(|waited| Figure::Recovery { waited: *waited });
     [Figure::Uncontended]
         .into_iter()

@@ -47,6 +47,12 @@ impl Options {
         }
     }
 
+    /// How long the waiters of figure H have been asleep, in milliseconds: many times as long as the kernel takes to put a core
+    /// to rest, and with ours once before the watch begins and once long after.
+    pub(crate) fn asleep(&self) -> &'static [u64] {
+        if self.long { &[0, 5, 50] } else { &[0, 5] }
+    }
+
     fn read(mut args: Args, program: &Program) -> Result<Self, String> {
         let mut options = Self::default();
         let (mut board, mut row, mut kind, mut place, mut duty) = (None, 0, None, None, None);

@@ -17,10 +17,8 @@ use crate::worker::Duty;
 pub(super) const METRICS: [Metric; 4] =
     [("p50", Unit::Time), ("p99", Unit::Time), ("max", Unit::Time), ("hand-offs", Unit::Count)];
 
-/// How long it sleeps, on average: many times as long as the kernel takes to put the core to rest.
-const ASLEEP: Duration = Duration::from_millis(5);
-
-pub(super) fn measure(kind: Kind, effort: Effort, asleep: bool) -> Result<Measured> {
+/// Measures it, with one who has been asleep for that long on average; zero if it has just arrived.
+pub(super) fn measure(kind: Kind, effort: Effort, asleep: Duration) -> Result<Measured> {
     let outcome = run(
         kind,
         Run {
@@ -28,9 +26,9 @@ pub(super) fn measure(kind: Kind, effort: Effort, asleep: bool) -> Result<Measur
             // How long the one that has just arrived is given to begin to wait: less than anybody spins who spins, and
             // more than it takes the others to be on their way to sleep.
             turns: effort.microsecond,
-            sleep: if asleep { ASLEEP } else { Duration::ZERO },
+            sleep: asleep,
             share: 10_000,
-            window: effort.millis(100, if asleep { 500 } else { 250 }),
+            window: effort.millis(100, 250).max(asleep * effort.pick(20, 100)),
         },
     )?;
     let at = |permille| quantile(&outcome.waits, permille).map_or(f64::NAN, |time| float(time.min(outcome.longest)));

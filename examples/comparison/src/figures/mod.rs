@@ -76,8 +76,8 @@ pub(crate) enum Figure {
     },
     /// H.
     HandOff {
-        /// Whether who waits has been asleep for a while, instead of having just arrived.
-        asleep: bool,
+        /// For how many milliseconds who waits has been asleep, on average; 0 if it has just arrived.
+        asleep: u64,
     },
     /// R.
     Recovery {
@@ -113,8 +113,10 @@ impl Figure {
             Self::Contended { processes, work } => {
                 format!("C: {processes} processes, {}", if work { "1 us of work" } else { "empty section" })
             }
-            Self::HandOff { asleep: false } => "H: hand-off to a waiter that has just arrived".to_owned(),
-            Self::HandOff { asleep: true } => "H: hand-off to a waiter that has been asleep".to_owned(),
+            Self::HandOff { asleep: 0 } => "H: hand-off to a waiter that has just arrived".to_owned(),
+            Self::HandOff { asleep } => {
+                format!("H: hand-off to a waiter that has been asleep for {:?}", Duration::from_millis(asleep))
+            }
             Self::Recovery { waited } => {
                 format!("R: holder killed, waiter has waited {:?}", Duration::from_millis(waited))
             }
@@ -131,7 +133,8 @@ impl Figure {
             Self::Contended { processes, work } => {
                 format!("contended-{processes}-{}", if work { "work" } else { "empty" })
             }
-            Self::HandOff { asleep } => format!("hand-off-{}", if asleep { "asleep" } else { "arrived" }),
+            Self::HandOff { asleep: 0 } => "hand-off-arrived".to_owned(),
+            Self::HandOff { asleep } => format!("hand-off-asleep-{asleep}-ms"),
             Self::Recovery { waited } => format!("recovery-{waited}-ms"),
             Self::Waiting => "waiting".to_owned(),
             Self::Seed => "seed".to_owned(),
@@ -166,7 +169,7 @@ impl Figure {
         match self {
             Self::Uncontended => uncontended::measure(kind, effort),
             Self::Contended { processes, work } => contended::measure(kind, effort, processes, work),
-            Self::HandOff { asleep } => hand_off::measure(kind, effort, asleep),
+            Self::HandOff { asleep } => hand_off::measure(kind, effort, Duration::from_millis(asleep)),
             Self::Recovery { waited } => recovery::measure(kind, effort, Duration::from_millis(waited)),
             Self::Waiting => waiting::measure(kind, effort),
             Self::Seed => seed::measure(kind),
