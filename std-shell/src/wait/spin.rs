@@ -23,10 +23,6 @@ const FIRST: u32 = 8;
 const SLOWEST: u32 = 32;
 const CLOSELY: u32 = 1;
 
-/// How often to let others run before going to sleep without having been overtaken. Each is a system call of some 0.3 µs if
-/// nobody else wants to run.
-const YIELDS: u32 = 20;
-
 /// Looks for a while; whether the lock looks free now.
 pub(super) fn spin(contention: &Contention<'_>, region: Region<'_>, turns: &Turns, begin: Moment) -> bool {
     // The count of acquisitions, at whose increase only the speed of looking depends: it stands beside the word.
@@ -65,18 +61,26 @@ pub(super) fn spin(contention: &Contention<'_>, region: Region<'_>, turns: &Turn
     }
 }
 
-/// Lets the one go first that we have woken; whether the lock looks free now.
-///
-/// It shows itself by WAITERS, for it has slept. Without that it may be on its way, or dead.
-pub(super) fn step_back(contention: &Contention<'_>) -> bool {
-    for _ in 0..YIELDS {
-        if contention.looks_free() {
-            return true;
-        }
-        if contention.looks_awaited() {
-            break;
-        }
+/// What there is to see of the one that we have woken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Woken {
+    /// It has had the lock, or does not want it: the lock looks free.
+    HasPassed,
+    /// It has the lock: the word asks for a wake, for it has slept.
+    IsIn,
+    /// Nothing. It may be on its way, or be awake and take turns with others, or dead.
+    Nothing,
+}
+
+/// Lets the one go first that we have woken, and looks what has become of it.
+pub(super) fn step_back(contention: &Contention<'_>) -> Woken {
+    let look = || match (contention.looks_free(), contention.looks_awaited()) {
+        (true, _) => Some(Woken::HasPassed),
+        (false, true) => Some(Woken::IsIn),
+        (false, false) => None,
+    };
+    look().unwrap_or_else(|| {
         std::thread::yield_now();
-    }
-    false
+        look().unwrap_or(Woken::Nothing)
+    })
 }
