@@ -12,5 +12,6 @@ use line::Line;
 
 fn main() {
     dying::with_parent();
+    signals::end_us();
     desk::Desk::new(Line::of_standard_streams()).serve();
 }
