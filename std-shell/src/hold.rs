@@ -180,7 +180,7 @@ impl ShmLock {
     fn contend(&self, patience: Patience, blocked: Option<&Blocked>) -> Result<Option<Acquisition>> {
         let start = Moment::now();
         let patience = patience.beginning();
-        self.turns.arrive(start);
+        self.turns.arrive(start, self.shared.region().fencing_token());
         let mut waiter = Waiter {
             shared: &self.shared,
             me: self.token,

@@ -70,6 +70,9 @@ pub(crate) struct Turns {
     turn: Duration,
     /// When the lock was last waited for, and since when that has been so without a pause.
     last: Cell<Option<Moment>>,
+    /// The count of acquisitions then, and how long each had taken since the time before.
+    count: Cell<u64>,
+    period: Cell<Duration>,
     began: Cell<Option<Moment>>,
     /// Whether the turn is over and nobody has been let pass since.
     over: Cell<bool>,
@@ -91,6 +94,8 @@ impl Turns {
         Self {
             turn,
             last: Cell::new(None),
+            count: Cell::new(0),
+            period: Cell::new(Duration::MAX),
             began: Cell::new(None),
             over: Cell::new(false),
             passing: Cell::new(None),
@@ -100,13 +105,21 @@ impl Turns {
         }
     }
 
-    /// We have to wait for the lock, from now on.
-    pub(crate) fn arrive(&self, now: Moment) {
-        let is_back = |last: Moment| now.since(last) < self.turn;
-        if !self.last.replace(Some(now)).is_some_and(is_back) {
+    /// We have to wait for the lock, from now on, when so many acquisitions have been counted.
+    pub(crate) fn arrive(&self, now: Moment, count: u64) {
+        let before = self.count.replace(count);
+        let last = self.last.replace(Some(now));
+        if last.is_none_or(|last| now.since(last) >= self.turn) {
             self.begin(now);
         }
+        let acquisitions = u32::try_from(count.wrapping_sub(before)).unwrap_or(u32::MAX).max(1);
+        self.period.set(last.map_or(Duration::MAX, |last| now.since(last) / acquisitions));
         self.waited.set(false);
+    }
+
+    /// How long an acquisition has taken of late, by anybody, with what there was until the next. Very long if not known.
+    pub(crate) fn period(&self) -> Duration {
+        self.period.get()
     }
 
     /// We waited awake for so many spin hints, in which the lock was taken so often, and now it is free.
@@ -222,7 +235,21 @@ pub(crate) fn owed_wake(word: &AtomicU32) -> Wake {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::{DEFAULT_TURN, Moment, Pace, QUIET, Turns};
+
+    #[test]
+    fn the_period_is_that_of_all_acquisitions_since_the_wait_before() {
+        let (turns, now) = (Turns::new(DEFAULT_TURN), Moment::now());
+        turns.arrive(now, 100);
+        assert_eq!(turns.period(), Duration::MAX, "nothing is known");
+        let later = now.after(Duration::from_micros(10));
+        turns.arrive(later, 105);
+        assert_eq!(turns.period(), Duration::from_micros(2));
+        turns.arrive(later.after(Duration::from_micros(7)), 105);
+        assert_eq!(turns.period(), Duration::from_micros(7), "one is not over yet");
+    }
 
     #[test]
     fn brief_sections_are_watched_seldom_and_long_ones_closely_unless_somebody_sleeps() {
