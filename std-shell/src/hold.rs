@@ -195,6 +195,7 @@ impl ShmLock {
             awake: true,
             now: start,
             has_slept: false,
+            has_rested: false,
             gave_up: None,
         };
         let mut proof = KernelProof { probe: self.shared.probe() };
