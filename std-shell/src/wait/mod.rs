@@ -23,8 +23,8 @@ use crate::turns::Turns;
 use spin::Woken;
 pub(crate) use watch::Watch;
 
-/// For how long to leave the lock to the others, after a turn or a wake in vain: with the slack that the kernel adds to every sleep, 50 µs if
-/// nobody has chosen another (`PR_SET_TIMERSLACK(2const)`), about as long as a turn by default.
+/// For how long to leave the lock to the others, after a turn or a wake in vain: with the slack that the kernel adds to every
+/// sleep, 50 µs if nobody has chosen another (`PR_SET_TIMERSLACK(2const)`), about as long as a turn by default.
 const REST: Duration = Duration::from_micros(1);
 
 /// How to sleep.
@@ -99,9 +99,9 @@ impl<'a> Waiter<'a> {
             } else {
                 spin::spin(contention, self.shared.region(), self.turns, self.now)
             };
-            // Woken in vain, and nobody else sleeps.
-            let free = free || self.has_slept && !self.has_rested && !contention.looks_awaited() && self.rest();
-            if free {
+            // Woken in vain, and nobody has asked for a wake since. Whoever else sleeps waits for ours a little longer.
+            let in_vain = self.has_slept && !self.has_rested && !contention.looks_awaited();
+            if free || (in_vain && self.rest()) {
                 return Ok(Verdict::Retry);
             }
             self.awake = false;
