@@ -154,7 +154,7 @@ impl Turns {
         }
     }
 
-    /// A turn begins: we have slept and hold the lock, or nobody was there to be let pass.
+    /// A turn begins: we have slept and hold the lock, or have rested, or nobody was there to be let pass.
     pub(crate) fn begin(&self, now: Moment) {
         self.began.set(Some(now));
         self.over.set(false);
