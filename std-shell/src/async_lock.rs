@@ -19,7 +19,6 @@ use crate::error::{Error, Result};
 use crate::guard::Guard;
 use crate::holds::Plain;
 use crate::lock::ShmLock;
-use crate::moment::Moment;
 use crate::reactor::{self, Ticket, Wait};
 use crate::wait::{WaitStrategy, futex};
 
@@ -98,7 +97,7 @@ pub struct LockFuture<'a> {
     lock: &'a ShmLock,
     patience: Patience,
     /// When it was first polled.
-    start: Option<Moment>,
+    start: Option<Instant>,
     /// Its wait in the reactor, if it is pending.
     ticket: Option<Ticket>,
     /// Whether it has marked the word, and so owes the others.
@@ -119,8 +118,9 @@ impl<'a> LockFuture<'a> {
         }
         let is_first = self.start.is_none();
         if is_first {
-            self.start = Some(Moment::now());
-            self.patience = self.patience.beginning();
+            let now = Instant::now();
+            self.start = Some(now);
+            self.patience = self.patience.beginning(now);
         }
         for look in 0..LOOKS {
             if lock.take(Patience::None, Plain::Guard)? {
@@ -152,7 +152,7 @@ impl<'a> LockFuture<'a> {
         }
         self.patience.clamp(lock.settings.poll_interval).ok_or_else(|| Error::TimedOut {
             name: name(),
-            waited: self.start.map_or(Duration::ZERO, Moment::elapsed),
+            waited: self.start.map_or(Duration::ZERO, |start| start.elapsed()),
             holder: lock.holder_now(),
         })
     }

@@ -1,4 +1,4 @@
-//! How long to wait. Reads a clock only when there is something to wait for, and an end to that.
+//! How long to wait. A clock is read only where waiting has an end.
 
 use std::time::{Duration, Instant};
 
@@ -17,11 +17,11 @@ pub(crate) enum Patience {
 
 impl Patience {
     /// With its end fixed, now that waiting begins. What the clock cannot count is for ever.
-    pub(crate) fn beginning(self) -> Self {
+    pub(crate) fn beginning(self, now: Instant) -> Self {
         match self {
             Self::For(timeout) if timeout.is_zero() => Self::None,
-            Self::For(timeout) => Instant::now().checked_add(timeout).map_or(Self::Forever, Self::Until),
-            Self::Until(end) if end <= Instant::now() => Self::None,
+            Self::For(timeout) => now.checked_add(timeout).map_or(Self::Forever, Self::Until),
+            Self::Until(end) if end <= now => Self::None,
             fixed => fixed,
         }
     }
@@ -35,6 +35,11 @@ impl Patience {
             Self::Until(end) => end.saturating_duration_since(Instant::now()),
         };
         (!left.is_zero()).then(|| left.min(interval))
+    }
+
+    /// Whether [`beginning`](Self::beginning) needs to know what time it is.
+    pub(crate) fn has_end(self) -> bool {
+        matches!(self, Self::For(_) | Self::Until(_))
     }
 
     pub(crate) fn is_one_try(self) -> bool {

@@ -2,6 +2,7 @@
 //! handler may see of that, is in `holds.rs`.
 
 use std::sync::atomic::AtomicU32;
+use std::time::{Duration, Instant};
 
 use shmlock_core::contend::acquire_contended;
 use shmlock_core::protocol::{self, Acquisition, Arrival, Wake};
@@ -169,7 +170,7 @@ impl ShmLock {
     /// Leaves the lock to the one that we have woken, for a moment; what is left of the patience.
     #[cold]
     fn let_pass(&self, patience: Patience) -> Patience {
-        let patience = patience.beginning();
+        let patience = patience.beginning(Instant::now());
         self.turns.let_pass(self.shared.region().owner_word(), patience);
         self.quick.set(self.plain);
         patience
@@ -178,22 +179,24 @@ impl ShmLock {
     /// Waits for the lock. `None`: one try was asked for, and it failed.
     #[cold]
     fn contend(&self, patience: Patience, blocked: Option<&Blocked>) -> Result<Option<Acquisition>> {
-        let start = Moment::now();
-        let patience = patience.beginning();
-        self.turns.arrive(start, self.shared.region().fencing_token());
+        // The clock of deadlines stands still while the machine is suspended, and so do time limits and what is said of them.
+        let start = patience.has_end().then(Instant::now);
+        let patience = start.map_or(patience, |start| patience.beginning(start));
+        let now = Moment::now();
+        self.turns.arrive(now, self.shared.region().fencing_token());
         let mut waiter = Waiter {
             shared: &self.shared,
             me: self.token,
             patience,
             interval: self.settings.poll_interval,
-            watch: Watch::new(self.shared.region(), self.shared.probe(), start),
+            watch: Watch::new(self.shared.region(), self.shared.probe(), now),
             strategy: self.settings.strategy,
             event: self.settings.exit_event.as_ref(),
             blocked,
             turns: &self.turns,
             probed: false,
             awake: true,
-            now: start,
+            now,
             has_slept: false,
             has_rested: false,
             gave_up: None,
@@ -223,9 +226,11 @@ impl ShmLock {
         }
         let name = self.name.to_string();
         Err(match waiter.gave_up {
-            Some(GaveUp::TimedOut) | None => {
-                Error::TimedOut { name, waited: start.elapsed(), holder: self.holder_now() }
-            }
+            Some(GaveUp::TimedOut) | None => Error::TimedOut {
+                name,
+                waited: start.map_or(Duration::ZERO, |start| start.elapsed()),
+                holder: self.holder_now(),
+            },
             Some(GaveUp::Cancelled) => Error::Cancelled { name, holder: self.holder_now() },
             Some(GaveUp::WouldDeadlock) => Error::WouldDeadlock { name },
             Some(GaveUp::Orphaned) => self.orphaned(),

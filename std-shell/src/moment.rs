@@ -1,6 +1,6 @@
 //! When was that, by one reading of one clock?
 //!
-//! A reading takes 20 ns, but a microsecond or two in a process that has slept and finds neither the clock's page nor its
+//! A reading takes 20 ns, but half a microsecond to two in a process that has slept and finds neither the clock's page nor its
 //! code in a cache. So whoever has read it hands the moment on.
 
 use std::num::NonZeroU64;

@@ -17,7 +17,7 @@ const READING: u32 = 32;
 
 /// For how long the lock may stand still before its owner is held to have no processor, most likely because somebody has been
 /// woken onto it: at least so long, and twice what an acquisition has taken of late. Then a waiter that stays awake may be on
-/// the very processor that the owner needs. With it four processes do a fifth more sections of 1 µs, for a fifth less
+/// the very processor that the owner needs. With it four processes do an eighth more sections of 1 µs, for a tenth less
 /// processor time each.
 const STILL: Duration = Duration::from_micros(2);
 
@@ -31,7 +31,7 @@ const CLOSELY: u32 = 1;
 
 /// Looks for a while; whether the lock looks free now.
 pub(super) fn spin(contention: &Contention<'_>, region: Region<'_>, turns: &Turns, begin: Moment) -> bool {
-    // The count of acquisitions, at whose increase only the speed of looking depends: it stands beside the word.
+    // The count of acquisitions, which stands beside the word: by its increase only how often to look, and for how long.
     let count = || region.fencing_token();
     let first = count();
     if contention.looks_awaited() {

@@ -23,8 +23,8 @@ const WATCH: u32 = PRESENCE + 2;
 
 /// How long to sleep before the owner is held to be at it for long: this, or this part of the interval if that is longer.
 ///
-/// Two or three ticks of the usual kernel. Who is woken while its own timer is the next of its core has the kernel set another
-/// one, before it has the lock: 5 µs as the guest of a hypervisor. So short sleeps begin when most sections are over.
+/// Who is woken while its own timer is the next of its core has the kernel set another one, before it has the lock: 5 µs as the
+/// guest of a hypervisor. So the short sleeps do not begin at once.
 const FIRST: Duration = Duration::from_millis(10);
 const FIRST_PART: u32 = 5;
 
