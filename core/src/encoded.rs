@@ -69,6 +69,6 @@ pub(crate) fn words_filled(first: u32) -> usize {
     (1 + usize::from(len)).div_ceil(4)
 }
 
-pub(crate) fn le_word(bytes: &[u8]) -> u32 {
+fn le_word(bytes: &[u8]) -> u32 {
     bytes.iter().rev().fold(0, |word, &byte| word << 8 | u32::from(byte))
 }

@@ -15,7 +15,7 @@ use core::fmt;
 
 use uuid::Uuid;
 
-use crate::encoded::{Encoded, le_word, words_filled};
+use crate::encoded::{Encoded, words_filled};
 use crate::error::Error;
 use crate::fence::Fence;
 use crate::layout::DESCRIPTION_MAX;
@@ -117,6 +117,7 @@ impl Region<'_> {
     }
 
     /// As [`write_record`](Self::write_record), of what was encoded before: for whoever writes the same again and again.
+    #[inline]
     pub fn write_encoded<F: Fence>(self, me: Token, record: &Encoded, since: u64, fence: F) {
         let words = self.words();
         // Relaxed: only holders write it, and they are ordered by the owner word.
@@ -129,21 +130,28 @@ impl Region<'_> {
         }
         words.pid.store(record.pid, Relaxed);
         words.pid_namespace.store(record.pid_namespace, Relaxed);
-        let since = since.to_le_bytes();
-        for (word, bytes) in words.since.iter().zip(since.chunks_exact(4)) {
-            word.store(le_word(bytes), Relaxed);
+        for (word, half) in words.since.iter().zip(halves(since)) {
+            word.store(half, Relaxed);
         }
         let [first, ..] = &words.description;
-        let filled = words_filled(first.load(Relaxed)).max(record.description.len());
+        let before = first.load(Relaxed);
+        let filled = words_filled(before).max(record.description.len());
+        if filled > 1 || record.description.first() != Some(&before) {
+            self.write_description(record, filled);
+        }
+        fence.before_giving(); // pairs with the first `after_taking` in `record_of`: who sees it even sees all words
+        words.record_sequence.store(writing.wrapping_add(1), Relaxed);
+    }
+
+    /// So many words of it. Called between the fences of [`write_encoded`](Self::write_encoded).
+    fn write_description(self, record: &Encoded, filled: usize) {
         let new = record.description.iter().copied().chain(core::iter::repeat(0));
-        for (word, bits) in words.description.iter().take(filled).zip(new) {
-            // Most say the same as the one before, or nothing: then this cache line need not go from owner to owner.
+        for (word, bits) in self.words().description.iter().take(filled).zip(new) {
+            // Most say the same as the one before: then this cache line need not go from owner to owner.
             if word.load(Relaxed) != bits {
                 word.store(bits, Relaxed);
             }
         }
-        fence.before_giving(); // pairs with the first `after_taking` in `record_of`: who sees it even sees all words
-        words.record_sequence.store(writing.wrapping_add(1), Relaxed);
     }
 
     /// Who holds the lock; `None` if nobody. Changes nothing; anybody may call it at any time.
@@ -188,6 +196,12 @@ impl Region<'_> {
             description: decode_description(&description),
         })
     }
+}
+
+/// The low half and the high one.
+fn halves(value: u64) -> [u32; 2] {
+    let [a, b, c, d, e, f, g, h] = value.to_le_bytes();
+    [u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h])]
 }
 
 fn read_bytes(bytes: &mut [u8], words: &[AtomicU32]) {

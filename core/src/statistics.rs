@@ -13,6 +13,7 @@ impl Region<'_> {
     /// Counts an acquisition that found the lock held by another. Only the holder calls it, before its section begins.
     ///
     /// *If we die before:* one is missing.
+    #[inline]
     pub fn count_contended(self) {
         let contended = &self.words().contended;
         // Partner: the same by the previous holder, made visible by the fences of the owner word. Relaxed: and so no

@@ -64,24 +64,28 @@ impl<'a> Contention<'a> {
 
     /// The word itself: what a kernel is asked to sleep on.
     #[must_use]
+    #[inline]
     pub fn word(&self) -> &'a AtomicU32 {
         self.word
     }
 
     /// What stood in the word when the last attempt failed.
     #[must_use]
+    #[inline]
     pub fn seen(&self) -> Word {
         self.seen
     }
 
     /// How many attempts have failed before this one; stops counting at `u32::MAX`.
     #[must_use]
+    #[inline]
     pub fn attempt(&self) -> u32 {
         self.attempt
     }
 
     /// Whether the lock looks free now. A hint: nothing is ordered by it.
     #[must_use]
+    #[inline]
     pub fn looks_free(&self) -> bool {
         // Partner: the giving swap in `release`. Relaxed: the next `try_acquire` judges and orders.
         Word::from_bits(self.word.load(Relaxed)).is_free()
@@ -89,6 +93,7 @@ impl<'a> Contention<'a> {
 
     /// Whether the word now asks its owner for a wake. A hint, as [`looks_free`](Self::looks_free).
     #[must_use]
+    #[inline]
     pub fn looks_awaited(&self) -> bool {
         // Partner: `mark_waiting` of others, and the sticky flag of one who acquires. Relaxed: it decides nothing.
         Word::from_bits(self.word.load(Relaxed)).has_waiters()
@@ -98,6 +103,7 @@ impl<'a> Contention<'a> {
     ///
     /// # Errors
     /// The word as it is now, if it changed: answer [`Verdict::Retry`] instead of sleeping.
+    #[inline]
     pub fn mark_waiting(&mut self) -> Result<Word, Word> {
         let marked = protocol::mark_waiting(self.word, self.seen)?;
         *self.arrival = Arrival::Waited;

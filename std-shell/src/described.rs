@@ -41,7 +41,7 @@ impl ShmLock {
         let Ok(record) = self.record.try_borrow() else {
             return; // a signal handler, which has interrupted `set_description`: it writes one with the next acquisition
         };
-        let since = since.unwrap_or_else(Moment::now).seconds();
+        let since = since.unwrap_or_else(|| self.clock.now()).seconds();
         region.write_encoded(self.token, &record, since, self.settings.fence);
         drop(record);
         self.recorded.set(true);

@@ -19,7 +19,7 @@ use crate::moment::Moment;
 use crate::signals::{BlockSignals, Blocked};
 use crate::thread::{this_thread, this_thread_as_known};
 use crate::turns;
-use crate::wait::{GaveUp, Waiter, Watch, futex};
+use crate::wait::{self, GaveUp, Waiter, Watch, futex};
 
 /// Taking.
 impl ShmLock {
@@ -155,9 +155,12 @@ impl ShmLock {
                 self.begin(acquisition, None);
                 acquisition
             }
-            Err(_) => match self.contend(patience, blocked.as_ref())? {
+            Err(_) => match self.take_soon(patience) {
                 Some(acquisition) => acquisition,
-                None => return Ok(None),
+                None => match self.contend(patience, blocked.as_ref())? {
+                    Some(acquisition) => acquisition,
+                    None => return Ok(None),
+                },
             },
         };
         self.hold_begins();
@@ -174,6 +177,20 @@ impl ShmLock {
         self.turns.let_pass(self.shared.region().owner_word(), patience);
         self.quick.set(self.plain);
         patience
+    }
+
+    /// Takes a lock that is free again before a clock could be read.
+    #[cold]
+    fn take_soon(&self, patience: Patience) -> Option<Acquisition> {
+        let region = self.shared.region();
+        let word = region.owner_word();
+        if patience.is_one_try() || !wait::is_soon_free(word) {
+            return None;
+        }
+        let acquisition = protocol::try_acquire(word, self.token, Arrival::Fresh, self.settings.fence).ok()?;
+        region.count_contended();
+        self.begin(acquisition, None);
+        Some(acquisition)
     }
 
     /// Waits for the lock. `None`: one try was asked for, and it failed.

@@ -17,7 +17,7 @@ use crate::hold::{self, Loss};
 use crate::holds::{Holds, Plain};
 use crate::inspect::{Health, Holder, pid_namespace, process_id};
 use crate::lifeline::Lifeline;
-use crate::moment::Moment;
+use crate::moment::{CoarseClock, Moment};
 use crate::name::Name;
 use crate::registry::{self, Entry, Slot};
 use crate::shm::{Keep, Shared};
@@ -75,6 +75,8 @@ pub struct ShmLock {
     pub(crate) record: RefCell<Encoded>,
     /// Whether this handle's record, as it should be now, has been written.
     pub(crate) recorded: Cell<bool>,
+    /// Since when it holds the lock, if nobody has read another clock.
+    pub(crate) clock: CoarseClock,
     pub(crate) holds: Holds,
     /// The thread that the slot names.
     pub(crate) thread: Cell<u32>,
@@ -142,6 +144,7 @@ impl ShmLock {
             record: RefCell::new(Encoded::new(&record)),
             description: RefCell::new(description),
             recorded: Cell::new(false),
+            clock: CoarseClock::default(),
             holds: Holds::new(),
             thread: Cell::new(0),
             recovered: RefCell::new(None),

@@ -3,6 +3,7 @@
 //! A reading takes 20 ns, but half a microsecond to two in a process that has slept and finds neither the clock's page nor its
 //! code in a cache. So whoever has read it hands the moment on.
 
+use std::cell::Cell;
 use std::num::NonZeroU64;
 use std::time::Duration;
 
@@ -14,7 +15,11 @@ pub(crate) struct Moment(NonZeroU64);
 
 impl Moment {
     pub(crate) fn now() -> Self {
-        let time = clock_gettime(ClockId::Boottime);
+        Self::on(ClockId::Boottime)
+    }
+
+    fn on(clock: ClockId) -> Self {
+        let time = clock_gettime(clock);
         // Neither is negative. The end of the range is 584 years from boot.
         let [seconds, nanos] = [u64::try_from(time.tv_sec), u64::try_from(time.tv_nsec)].map(|part| part.unwrap_or(0));
         Self::from_nanos(seconds.saturating_mul(1_000_000_000).saturating_add(nanos))
@@ -50,11 +55,41 @@ impl Moment {
     }
 }
 
+/// The clock of [`Moment::now`], for those who ask again and again and need it to the second only.
+///
+/// It looks at the coarse monotonic clock, which the kernel moves on with its ticks. That takes 4 ns; and, what is more, it does
+/// not read the processor's counter, which waits for all that the program has begun. After a lock was taken from another
+/// processor that is the way of its cache line: a hundred nanoseconds in all (`docs/figures.md`).
+///
+/// By how much that clock is behind is asked anew in each of its seconds. So what it says is wrong by a tick or two, of 10 ms at
+/// most; but in the second in which the machine was suspended, which the monotonic clock does not count, by the time that this
+/// took.
+#[derive(Debug, Default)]
+pub(crate) struct CoarseClock {
+    /// In which of its seconds that was asked.
+    asked: Cell<Option<u64>>,
+    /// Nanoseconds.
+    behind: Cell<u64>,
+}
+
+impl CoarseClock {
+    pub(crate) fn now(&self) -> Moment {
+        let coarse = Moment::on(ClockId::MonotonicCoarse);
+        let second = Some(coarse.seconds());
+        if self.asked.replace(second) == second {
+            return Moment(coarse.0.saturating_add(self.behind.get()));
+        }
+        let now = Moment::now();
+        self.behind.set(now.0.get().saturating_sub(coarse.0.get()));
+        now
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
-    use super::Moment;
+    use super::{CoarseClock, Moment};
 
     #[test]
     fn moments_have_an_order_and_distances_and_an_end() {
@@ -70,5 +105,20 @@ mod tests {
     fn the_clock_goes_forward() {
         let first = Moment::now();
         assert!(!Moment::now().is_before(first) && first.elapsed() < Duration::from_secs(60));
+    }
+    #[test]
+    fn the_coarse_clock_is_right_to_the_second_and_compared_anew_in_each() {
+        const SECOND: Duration = Duration::from_secs(1);
+        let clock = CoarseClock::default();
+        for _ in 0..3 {
+            for _ in 0..1000 {
+                let before = Moment::now();
+                let coarse = clock.now();
+                assert!(before.since(coarse) < SECOND && coarse.since(Moment::now()) < SECOND, "{before:?} {coarse:?}");
+            }
+            // As it would be in another second, after a suspension.
+            clock.asked.set(clock.asked.get().map(|second| second - 1));
+            clock.behind.set(clock.behind.get() + 1_000_000_000_000);
+        }
     }
 }

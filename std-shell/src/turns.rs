@@ -82,11 +82,13 @@ pub(crate) struct Turns {
     waited: Cell<bool>,
     /// What the sections of the others are like.
     sections: Cell<Sections>,
-    /// When somebody was last known to sleep on the lock.
-    crowded: Cell<Option<Moment>>,
+    /// When somebody was last known to sleep on the lock, and when before.
+    sleepers: Cell<Option<Moment>>,
+    sleepers_before: Cell<Option<Moment>>,
 }
 
-/// For how long those who sleep count after they were seen.
+/// For how long those who sleep count after they were seen, if that was not the first time: of two processes one sleeps now and
+/// then, and after that the word asks for a wake once more, although nobody is left to be woken.
 const QUIET: Duration = Duration::from_millis(1);
 
 impl Turns {
@@ -101,7 +103,8 @@ impl Turns {
             passing: Cell::new(None),
             waited: Cell::new(false),
             sections: Cell::new(Sections::Middling),
-            crowded: Cell::new(None),
+            sleepers: Cell::new(None),
+            sleepers_before: Cell::new(None),
         }
     }
 
@@ -136,7 +139,9 @@ impl Turns {
 
     /// Somebody sleeps on the lock, or just has.
     pub(crate) fn note_sleepers(&self, now: Moment) {
-        self.crowded.set(Some(now));
+        if self.sleepers.get() != Some(now) {
+            self.sleepers_before.set(self.sleepers.replace(Some(now)));
+        }
     }
 
     /// How often to look at the lock while waiting awake.
@@ -146,10 +151,10 @@ impl Turns {
     /// of some 10 ns, and a little to do between them, would have each other's cache line after each section: fifteen of them
     /// that did 20 000 each took twice as long.
     pub(crate) fn pace(&self, now: Moment) -> Pace {
-        let is_over = |crowded: Moment| now.since(crowded) >= QUIET;
+        let is_over = |seen: Moment| now.since(seen) >= QUIET;
         match self.sections.get() {
             Sections::Brief => Pace::Seldom,
-            Sections::Long if self.crowded.get().is_none_or(is_over) => Pace::Closely,
+            Sections::Long if self.sleepers_before.get().is_none_or(is_over) => Pace::Closely,
             Sections::Middling | Sections::Long => Pace::AsUsual,
         }
     }
@@ -264,7 +269,11 @@ mod tests {
         turns.look_back(40, 1);
         assert_eq!(turns.pace(now), Pace::Closely);
         turns.note_sleepers(now);
-        assert_eq!(turns.pace(now), Pace::AsUsual);
-        assert_eq!(turns.pace(now.after(QUIET)), Pace::Closely);
+        turns.note_sleepers(now);
+        assert_eq!(turns.pace(now), Pace::Closely, "whoever it was has been woken");
+        let later = now.after(QUIET / 2);
+        turns.note_sleepers(later);
+        assert_eq!(turns.pace(later), Pace::AsUsual);
+        assert_eq!(turns.pace(now.after(QUIET)), Pace::Closely, "that was long ago");
     }
 }

@@ -21,6 +21,7 @@ use crate::signals::{self, Blocked};
 use crate::turns::Turns;
 
 use spin::Woken;
+pub(crate) use spin::is_soon_free;
 pub(crate) use watch::Watch;
 
 /// For how long to leave the lock to the others, after a turn or a wake in vain: with the slack that the kernel adds to every
