@@ -112,12 +112,12 @@ impl Region<'_> {
     /// Writes the record. Only the holder calls it.
     ///
     /// *If we die here:* the sequence stays odd, which readers take for "not known"; the next writer makes it even.
+    #[cold] // an undisturbed acquisition does not come here
     pub fn write_record<F: Fence>(self, me: Token, record: &Record, fence: F) {
         self.write_encoded(me, &Encoded::new(record), record.since, fence);
     }
 
     /// As [`write_record`](Self::write_record), of what was encoded before: for whoever writes the same again and again.
-    #[inline]
     pub fn write_encoded<F: Fence>(self, me: Token, record: &Encoded, since: u64, fence: F) {
         let words = self.words();
         // Relaxed: only holders write it, and they are ordered by the owner word.

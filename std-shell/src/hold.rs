@@ -155,13 +155,16 @@ impl ShmLock {
                 self.begin(acquisition, None);
                 acquisition
             }
-            Err(_) => match self.take_soon(patience) {
-                Some(acquisition) => acquisition,
-                None => match self.contend(patience, blocked.as_ref())? {
+            Err(_) => {
+                let soon = if patience.is_one_try() { None } else { self.take_soon() };
+                match soon {
                     Some(acquisition) => acquisition,
-                    None => return Ok(None),
-                },
-            },
+                    None => match self.contend(patience, blocked.as_ref())? {
+                        Some(acquisition) => acquisition,
+                        None => return Ok(None),
+                    },
+                }
+            }
         };
         self.hold_begins();
         if self.settings.block_signals == BlockSignals::WhileHeld {
@@ -181,10 +184,10 @@ impl ShmLock {
 
     /// Takes a lock that is free again before a clock could be read.
     #[cold]
-    fn take_soon(&self, patience: Patience) -> Option<Acquisition> {
+    fn take_soon(&self) -> Option<Acquisition> {
         let region = self.shared.region();
         let word = region.owner_word();
-        if patience.is_one_try() || !wait::is_soon_free(word) {
+        if !wait::is_soon_free(word) {
             return None;
         }
         let acquisition = protocol::try_acquire(word, self.token, Arrival::Fresh, self.settings.fence).ok()?;
