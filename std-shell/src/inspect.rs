@@ -65,6 +65,8 @@ impl Holder {
 
     /// For how long the owner has held the lock without anybody else in between, in whole seconds. A handle that takes
     /// its lock again and again, undisturbed, counts from the first time.
+    ///
+    /// Too long, by the time that it was suspended, if the machine was so in the very second in which the hold began.
     #[must_use]
     pub fn since(&self) -> Option<Duration> {
         let then = self.inner.record.as_ref().map(|record| record.since)?;

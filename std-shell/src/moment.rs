@@ -57,9 +57,10 @@ impl Moment {
 
 /// The clock of [`Moment::now`], for those who ask again and again and need it to the second only.
 ///
-/// It looks at the coarse monotonic clock, which the kernel moves on with its ticks. That takes 4 ns; and, what is more, it does
-/// not read the processor's counter, which waits for all that the program has begun. After a lock was taken from another
-/// processor that is the way of its cache line: a hundred nanoseconds in all (`docs/figures.md`).
+/// It looks at the coarse monotonic clock, which the kernel moves on with its ticks. That takes 4 ns instead of 22; and, what is
+/// more, it does not read the processor's counter, which waits for all that the program has begun: after a lock was taken from
+/// another processor, for its cache line. Fifteen processes with a little to do between their sections take 61 ns for each
+/// instead of 85.
 ///
 /// By how much that clock is behind is asked anew in each of its seconds. So what it says is wrong by a tick or two, of 10 ms at
 /// most; but in the second in which the machine was suspended, which the monotonic clock does not count, by the time that this
@@ -106,6 +107,7 @@ mod tests {
         let first = Moment::now();
         assert!(!Moment::now().is_before(first) && first.elapsed() < Duration::from_secs(60));
     }
+
     #[test]
     fn the_coarse_clock_is_right_to_the_second_and_compared_anew_in_each() {
         const SECOND: Duration = Duration::from_secs(1);
