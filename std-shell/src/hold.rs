@@ -150,22 +150,15 @@ impl ShmLock {
         let blocked = (self.settings.block_signals != BlockSignals::Never).then(Blocked::now);
         self.note_thread();
         let word = self.shared.region().owner_word();
-        let acquisition = match protocol::try_acquire(word, self.token, Arrival::Fresh, self.settings.fence) {
-            Ok(acquisition) => {
+        let tried = protocol::try_acquire(word, self.token, Arrival::Fresh, self.settings.fence).ok();
+        let taken = match tried.or_else(|| if patience.is_one_try() { None } else { self.take_soon() }) {
+            Some(acquisition) => {
                 self.begin(acquisition, None);
-                acquisition
+                Some(acquisition)
             }
-            Err(_) => {
-                let soon = if patience.is_one_try() { None } else { self.take_soon() };
-                match soon {
-                    Some(acquisition) => acquisition,
-                    None => match self.contend(patience, blocked.as_ref())? {
-                        Some(acquisition) => acquisition,
-                        None => return Ok(None),
-                    },
-                }
-            }
+            None => self.contend(patience, blocked.as_ref())?,
         };
+        let Some(acquisition) = taken else { return Ok(None) };
         self.hold_begins();
         if self.settings.block_signals == BlockSignals::WhileHeld {
             self.blocked.replace(blocked);
@@ -192,7 +185,6 @@ impl ShmLock {
         }
         let acquisition = protocol::try_acquire(word, self.token, Arrival::Fresh, self.settings.fence).ok()?;
         region.count_contended();
-        self.begin(acquisition, None);
         Some(acquisition)
     }
 
