@@ -32,10 +32,10 @@ const SLOWEST: u32 = 32;
 const CLOSELY: u32 = 1;
 
 /// How many spin hints long to look before anything is prepared for waiting. That takes two readings of the clock and more, some
-/// 100 ns, as many as these; by then most short sections are over. With it fifteen processes that have a little to do between
-/// their sections, and not long to live, take two thirds of the time for each. Without anything to do between they get a quarter
-/// less done; with eight hints, half less.
-const SOON: u32 = 4;
+/// 100 ns; by then most short sections are over. With it fifteen processes that have a little to do between their sections, and
+/// not long to live, take two thirds of the time for each. Without anything to do between they get a sixth less done; with eight
+/// hints, half less.
+const SOON: u32 = 3;
 
 /// Whether the lock looks free before it is worth preparing to wait.
 pub(crate) fn is_soon_free(word: &AtomicU32) -> bool {

@@ -18,10 +18,10 @@ use crate::proc;
 /// More instructions than any phase has: a recording of that length will not end by itself.
 const ENDLESS: usize = 2_000_000;
 
-/// How many spin hints a child waits awake for: four before it prepares to wait, and three looks at the word, which are a long
+/// How many spin hints a child waits awake for: three before it prepares to wait, and three looks at the word, which are a long
 /// section; the fourth look comes with one at the clock, by which the wait of a child that is stopped so often is over. See
 /// `wait/spin.rs`.
-const AWAKE: u32 = 4 + 24;
+const AWAKE: u32 = 3 + 24;
 
 /// One moment of a phase: before the instruction at `pc` is executed for the `occurrence`th time.
 #[derive(Clone, Copy, Debug)]
