@@ -82,13 +82,11 @@ pub(crate) struct Turns {
     waited: Cell<bool>,
     /// What the sections of the others are like.
     sections: Cell<Sections>,
-    /// When somebody was last known to sleep on the lock, and when before.
-    sleepers: Cell<Option<Moment>>,
-    sleepers_before: Cell<Option<Moment>>,
+    /// When somebody was last known to sleep on the lock.
+    crowded: Cell<Option<Moment>>,
 }
 
-/// For how long those who sleep count after they were seen, if that was not the first time: of two processes one sleeps now and
-/// then, and after that the word asks for a wake once more, although nobody is left to be woken.
+/// For how long those who sleep count after they were seen.
 const QUIET: Duration = Duration::from_millis(1);
 
 impl Turns {
@@ -103,8 +101,7 @@ impl Turns {
             passing: Cell::new(None),
             waited: Cell::new(false),
             sections: Cell::new(Sections::Middling),
-            sleepers: Cell::new(None),
-            sleepers_before: Cell::new(None),
+            crowded: Cell::new(None),
         }
     }
 
@@ -137,10 +134,16 @@ impl Turns {
         }
     }
 
-    /// Somebody sleeps on the lock, or just has.
+    /// Somebody sleeps on the lock.
     pub(crate) fn note_sleepers(&self, now: Moment) {
-        if self.sleepers.get() != Some(now) {
-            self.sleepers_before.set(self.sleepers.replace(Some(now)));
+        self.crowded.set(Some(now));
+    }
+
+    /// We have slept until now, and meanwhile the lock was taken so often. If not at all, then most likely nobody else wants it but
+    /// the one who gave it.
+    pub(crate) fn note_sleep(&self, now: Moment, taken: u64) {
+        if taken > 0 {
+            self.note_sleepers(now);
         }
     }
 
@@ -151,10 +154,10 @@ impl Turns {
     /// of some 10 ns, and a little to do between them, would have each other's cache line after each section: fifteen of them
     /// that did 20 000 each took twice as long.
     pub(crate) fn pace(&self, now: Moment) -> Pace {
-        let is_over = |seen: Moment| now.since(seen) >= QUIET;
+        let is_over = |crowded: Moment| now.since(crowded) >= QUIET;
         match self.sections.get() {
             Sections::Brief => Pace::Seldom,
-            Sections::Long if self.sleepers_before.get().is_none_or(is_over) => Pace::Closely,
+            Sections::Long if self.crowded.get().is_none_or(is_over) => Pace::Closely,
             Sections::Middling | Sections::Long => Pace::AsUsual,
         }
     }
@@ -269,11 +272,12 @@ mod tests {
         turns.look_back(40, 1);
         assert_eq!(turns.pace(now), Pace::Closely);
         turns.note_sleepers(now);
-        turns.note_sleepers(now);
-        assert_eq!(turns.pace(now), Pace::Closely, "whoever it was has been woken");
-        let later = now.after(QUIET / 2);
-        turns.note_sleepers(later);
+        assert_eq!(turns.pace(now), Pace::AsUsual);
+        let later = now.after(QUIET);
+        assert_eq!(turns.pace(later), Pace::Closely);
+        turns.note_sleep(later, 0);
+        assert_eq!(turns.pace(later), Pace::Closely, "nobody is left asleep");
+        turns.note_sleep(later, 1);
         assert_eq!(turns.pace(later), Pace::AsUsual);
-        assert_eq!(turns.pace(now.after(QUIET)), Pace::Closely, "that was long ago");
     }
 }

@@ -126,11 +126,13 @@ impl<'a> Waiter<'a> {
             WaitStrategy::Futex => self.watch.next_sleep(self.interval).min(limit),
             WaitStrategy::SleepPolling => limit,
         };
+        let before = self.shared.region().fencing_token();
         let woke = signals::unblocked(self.blocked, || self.sleep(contention, event, limit));
         self.now = Moment::now();
         if woke.is_some() {
             self.has_slept = true;
-            self.turns.note_sleepers(self.now);
+            let taken = self.shared.region().fencing_token().wrapping_sub(before);
+            self.turns.note_sleep(self.now, taken);
         }
         if woke != Some(futex::Woke::Elapsed) {
             self.awake = true;
