@@ -24,9 +24,8 @@ const READING: u32 = 32;
 const STILL: Duration = Duration::from_micros(2);
 
 /// How many spin hints there are between two looks: at first, at most, and where it may watch closely. Each look takes the
-/// cache line from the owner, who does sections of some 10 ns faster, and so is done sooner, if it is looked at less often:
-/// half of `FIRST` would halve what four processes get done without work in their sections. An owner whose section is long
-/// does not miss the line.
+/// cache line from the owner, who does sections of some 10 ns faster, and so is done sooner, if it is looked at less often. An
+/// owner whose section is long does not miss the line. (Half of `FIRST` changes nothing for four processes without work.)
 const FIRST: u32 = 8;
 const SLOWEST: u32 = 32;
 const CLOSELY: u32 = 1;
