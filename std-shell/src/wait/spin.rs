@@ -30,10 +30,10 @@ const FIRST: u32 = 8;
 const SLOWEST: u32 = 32;
 const CLOSELY: u32 = 1;
 
-/// How many spin hints long to look before anything is prepared for waiting. That takes two readings of the clock and more, some
-/// 100 ns; by then most short sections are over. With it fifteen processes that have a little to do between their sections, and
-/// not long to live, take two thirds of the time for each. Without anything to do between they get a sixth less done; with eight
-/// hints, half less.
+/// How many spin hints long to look before anything is prepared for waiting. That takes a reading of the clock or two and more,
+/// some 100 ns, and the first look after that comes later still; most short sections are over by then. With it fifteen processes
+/// that have a little to do between their sections, and not long to live, take two thirds of the time for each. Without anything
+/// to do between they get a sixth less done; with eight hints, half less.
 const SOON: u32 = 3;
 
 /// Whether the lock looks free before it is worth preparing to wait.
