@@ -14,8 +14,8 @@ use crate::results::Measured;
 use crate::team::{Run, run};
 use crate::worker::Duty;
 
-pub(super) const METRICS: [Metric; 4] =
-    [("p50", Unit::Time), ("p99", Unit::Time), ("max", Unit::Time), ("hand-offs", Unit::Count)];
+pub(super) const METRICS: [Metric; 5] =
+    [("p50", Unit::Time), ("mean", Unit::Time), ("p99", Unit::Time), ("max", Unit::Time), ("hand-offs", Unit::Count)];
 
 /// Measures it, with one who has been asleep for that long on average; zero if it has just arrived.
 pub(super) fn measure(kind: Kind, effort: Effort, asleep: Duration) -> Result<Measured> {
@@ -34,7 +34,7 @@ pub(super) fn measure(kind: Kind, effort: Effort, asleep: Duration) -> Result<Me
     let at = |permille| quantile(&outcome.waits, permille).map_or(f64::NAN, |time| float(time.min(outcome.longest)));
     let number = float(outcome.waits.iter().sum());
     Ok(Measured {
-        values: vec![at(500), at(990), float(outcome.longest), number],
+        values: vec![at(500), float(outcome.total) / number, at(990), float(outcome.longest), number],
         lost: outcome.lost,
         ..Measured::default()
     })
