@@ -15,6 +15,7 @@ use crate::holds::{Found, Plain};
 use crate::inspect::Holder;
 use crate::liveness::KernelProof;
 use crate::lock::ShmLock;
+use crate::loss::Loss;
 use crate::moment::Moment;
 use crate::signals::{BlockSignals, Blocked};
 use crate::thread::{this_thread, this_thread_as_known};
@@ -179,11 +180,11 @@ impl ShmLock {
     #[cold]
     fn take_soon(&self) -> Option<Acquisition> {
         let region = self.shared.region();
-        let word = region.owner_word();
-        if !wait::is_soon_free(word) {
+        if !wait::is_soon_free(region) {
             return None;
         }
-        let acquisition = protocol::try_acquire(word, self.token, Arrival::Fresh, self.settings.fence).ok()?;
+        let acquisition =
+            protocol::try_acquire(region.owner_word(), self.token, Arrival::Fresh, self.settings.fence).ok()?;
         region.count_contended();
         Some(acquisition)
     }
@@ -394,59 +395,5 @@ pub(crate) fn free_stale(region: Region<'_>, token: Token, fence: FenceScope) {
     region.count_recovery();
     if wake == Wake::One {
         futex::wake_one(region.owner_word());
-    }
-}
-
-/// Why a hold could not be given back as it should. An [`Error`] without its text, for drops allocate nothing.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Loss {
-    Forked,
-    NotHeld,
-    Overwritten,
-}
-
-/// Words for what went wrong.
-impl ShmLock {
-    #[cold]
-    pub(crate) fn told(&self, loss: Loss) -> Error {
-        let name = self.name.to_string();
-        match loss {
-            Loss::Forked => Error::ForkedHandle { name },
-            Loss::NotHeld => Error::NotHeld { name },
-            Loss::Overwritten => Error::Overwritten { name, path: self.path().to_owned() },
-        }
-    }
-
-    #[inline]
-    pub(crate) fn check_process(&self) -> Result<()> {
-        if self.shared.is_ours() { Ok(()) } else { Err(self.told(self.forked())) }
-    }
-
-    /// The region, in the process that it belongs to.
-    #[inline]
-    pub(crate) fn region(&self) -> Result<Region<'_>> {
-        self.check_process()?;
-        Ok(self.shared.region())
-    }
-
-    pub(crate) fn holder_now(&self) -> Option<Box<Holder>> {
-        Holder::read(self.shared.region(), self.settings.fence).map(Box::new)
-    }
-
-    #[cold]
-    fn forked(&self) -> Loss {
-        log::warn!("{self} belongs to the parent process and was used in a forked child");
-        Loss::Forked
-    }
-
-    #[cold]
-    pub(crate) fn orphaned(&self) -> Error {
-        Error::Orphaned { name: self.name.to_string(), path: self.path().to_owned() }
-    }
-
-    #[cold]
-    pub(crate) fn overwritten(&self, found: Word) -> Loss {
-        log::warn!("{self}: the owner word was overwritten while we held the lock; it is now {found:?}");
-        Loss::Overwritten
     }
 }

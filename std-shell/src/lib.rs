@@ -82,6 +82,7 @@ mod liveness;
 mod lock;
 #[cfg(feature = "logger")]
 mod logger;
+mod loss;
 mod mapping;
 mod moment;
 mod name;

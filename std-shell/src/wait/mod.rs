@@ -126,12 +126,12 @@ impl<'a> Waiter<'a> {
             WaitStrategy::Futex => self.watch.next_sleep(self.interval).min(limit),
             WaitStrategy::SleepPolling => limit,
         };
-        let before = self.shared.region().fencing_token();
+        let before = self.shared.region().acquisitions();
         let woke = signals::unblocked(self.blocked, || self.sleep(contention, event, limit));
         self.now = Moment::now();
         if woke.is_some() {
             self.has_slept = true;
-            let taken = self.shared.region().fencing_token().wrapping_sub(before);
+            let taken = self.shared.region().acquisitions().wrapping_sub(before);
             self.turns.note_sleep(self.now, taken);
         }
         if woke != Some(futex::Woke::Elapsed) {

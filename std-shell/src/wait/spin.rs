@@ -1,11 +1,9 @@
 //! Waiting awake: looking at the word now and then, for as long as that is cheaper than to sleep.
 
-use std::sync::atomic::AtomicU32;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use shmlock_core::Region;
 use shmlock_core::wait::Contention;
-use shmlock_core::{Region, Word};
 
 use crate::moment::Moment;
 use crate::turns::{Pace, Turns};
@@ -37,11 +35,10 @@ const CLOSELY: u32 = 1;
 const SOON: u32 = 3;
 
 /// Whether the lock looks free before it is worth preparing to wait.
-pub(crate) fn is_soon_free(word: &AtomicU32) -> bool {
+pub(crate) fn is_soon_free(region: Region<'_>) -> bool {
     (0..SOON).any(|_| {
         std::hint::spin_loop();
-        // Partner: the giving swap of the owner. Relaxed: whoever takes the lock judges again.
-        Word::from_bits(word.load(Relaxed)).is_free()
+        region.word().is_free()
     })
 }
 
