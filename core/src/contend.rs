@@ -47,7 +47,7 @@ impl Liveness for NeverDead {
 /// # Errors
 /// The word last seen, when `wait` answered [`Verdict::GiveUp`]. **If it is free, the caller owes a wake** to whoever
 /// else sleeps on the word: the one that was used up here may have been meant for them.
-#[cold]
+#[inline]
 pub fn acquire_contended<F: Fence>(
     word: &AtomicU32,
     me: Token,

@@ -170,6 +170,7 @@ impl<'a> Region<'a> {
 
     /// What the owner word says now. A glance: it may be different by the time the caller reads the answer.
     #[must_use]
+    #[inline]
     pub fn word(self) -> Word {
         // Partner: none. Relaxed: a reader that orders nothing by it.
         Word::from_bits(self.words.owner.load(Relaxed))

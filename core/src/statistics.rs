@@ -30,6 +30,7 @@ impl Region<'_> {
 
     /// How often the lock has been acquired. Anybody may call it at any time; to the holder it is its fencing token.
     #[must_use]
+    #[inline]
     pub fn acquisitions(self) -> u64 {
         let words = self.words();
         // Partner: `count_acquisition`, throughout. Relaxed: a statistic. It writes the high half first, so a low half that

@@ -28,13 +28,19 @@ impl ShmLock {
         self.description.replace(description);
         self.recorded.set(false);
         if self.is_held() {
-            self.write_record(region, None);
+            self.write_new_record(region);
         }
         Ok(())
     }
 
-    /// Writes the record into the region. Only the holder calls it; since when it holds the lock, if a clock was read.
+    /// As [`write_record`](Self::write_record), by who has read no clock and has seldom to write.
     #[cold]
+    pub(crate) fn write_new_record(&self, region: Region<'_>) {
+        self.write_record(region, None);
+    }
+
+    /// Writes the record into the region. Only the holder calls it; since when it holds the lock, if a clock was read.
+    #[inline]
     pub(crate) fn write_record(&self, region: Region<'_>, since: Option<Moment>) {
         // No system call while others wait: process and namespace were asked for when the handle was opened, and cannot
         // change while it is good.

@@ -108,12 +108,17 @@ impl ExitEvent {
         Ok(self.word()?.load(Relaxed) != CLEAR) // partner: `set`, `clear`
     }
 
-    /// The word that changes when the event is set, and its value while it is clear.
-    pub(crate) fn word(&self) -> Result<&AtomicU32> {
+    /// The word that changes when the event is set.
+    fn word(&self) -> Result<&AtomicU32> {
+        self.own_word().map_err(|name| Error::ForkedHandle { name: name.to_string() })
+    }
+
+    /// As [`word`](Self::word); in a forked child, the name of the event.
+    pub(crate) fn own_word(&self) -> std::result::Result<&AtomicU32, &Name> {
         match &self.0 {
             Kind::Local(word) => Ok(word),
             Kind::Named(named) if named.shared.is_ours() => Ok(named.shared.region().owner_word()),
-            Kind::Named(named) => Err(Error::ForkedHandle { name: named.name.to_string() }),
+            Kind::Named(named) => Err(&named.name),
         }
     }
 }

@@ -29,14 +29,16 @@ impl ShmLock {
         if self.take_undisturbed(Plain::Guard) {
             return Ok(Guard::new(self, self.holds.epoch()));
         }
-        self.take_or_fail(patience, Plain::Guard)?;
-        Ok(self.new_guard())
+        if self.take(patience, Plain::Guard)? { Ok(self.new_guard()) } else { Err(self.would_block()) }
     }
 
     /// As [`guarded`](Self::guarded), without a guard.
     #[inline]
     pub(crate) fn bare(&self, patience: Patience) -> Result<()> {
-        if self.take_undisturbed(Plain::Bare) { Ok(()) } else { self.take_or_fail(patience, Plain::Bare) }
+        if self.take_undisturbed(Plain::Bare) || self.take(patience, Plain::Bare)? {
+            return Ok(());
+        }
+        Err(self.would_block())
     }
 
     /// The guard of what [`take`](Self::take) has just taken for one.
@@ -45,11 +47,8 @@ impl ShmLock {
     }
 
     #[cold]
-    fn take_or_fail(&self, patience: Patience, plain: Plain) -> Result<()> {
-        if self.take(patience, plain)? {
-            return Ok(());
-        }
-        Err(Error::WouldBlock { name: self.name.to_string(), holder: self.holder_now() })
+    fn would_block(&self) -> Error {
+        Error::WouldBlock { name: self.name.to_string(), holder: self.holder_now() }
     }
 
     /// All of an outermost acquire when nothing is out of the ordinary; `false`, and nothing done, otherwise.
@@ -71,7 +70,10 @@ impl ShmLock {
             self.note_thread();
             let taken = protocol::acquire_undisturbed(region.owner_word(), self.token, self.settings.fence);
             if taken {
-                self.count_and_record(region, None);
+                region.count_acquisition(self.settings.fence);
+                if !region.record_describes(self.token) {
+                    self.write_new_record(region);
+                }
             }
             taken
         };
@@ -94,6 +96,10 @@ impl ShmLock {
     }
 
     /// Takes the lock once more, for a guard or without; `false` if one try was asked for and somebody else holds it.
+    ///
+    /// What is called from here down to the system call of a sleep is compiled into it (so the `#[inline]`s, also in `wait`): who
+    /// has been woken has the code in no cache and predicts no return, so each function on the way costs a tenth of a microsecond.
+    #[cold]
     pub(crate) fn take(&self, patience: Patience, plain: Plain) -> Result<bool> {
         self.check_process()?;
         match self.holds.nest() {
@@ -153,13 +159,11 @@ impl ShmLock {
         let word = self.shared.region().owner_word();
         let tried = protocol::try_acquire(word, self.token, Arrival::Fresh, self.settings.fence).ok();
         let taken = match tried.or_else(|| if patience.is_one_try() { None } else { self.take_soon() }) {
-            Some(acquisition) => {
-                self.begin(acquisition, None);
-                Some(acquisition)
-            }
+            Some(acquisition) => Some((acquisition, None)),
             None => self.contend(patience, blocked.as_ref())?,
         };
-        let Some(acquisition) = taken else { return Ok(None) };
+        let Some((acquisition, since)) = taken else { return Ok(None) };
+        self.begin(acquisition, since);
         self.hold_begins();
         if self.settings.block_signals == BlockSignals::WhileHeld {
             self.blocked.replace(blocked);
@@ -189,9 +193,9 @@ impl ShmLock {
         Some(acquisition)
     }
 
-    /// Waits for the lock. `None`: one try was asked for, and it failed.
-    #[cold]
-    fn contend(&self, patience: Patience, blocked: Option<&Blocked>) -> Result<Option<Acquisition>> {
+    /// Waits for the lock; also answers when that ended. `None`: one try was asked for, and it failed.
+    #[inline]
+    fn contend(&self, patience: Patience, blocked: Option<&Blocked>) -> Result<Option<(Acquisition, Option<Moment>)>> {
         // The clock of deadlines stands still while the machine is suspended, and so do time limits and what is said of them.
         let start = patience.has_end().then(Instant::now);
         let patience = start.map_or(patience, |start| patience.beginning(start));
@@ -228,8 +232,7 @@ impl ShmLock {
             if acquisition.recovered_from.is_some() || !patience.is_one_try() {
                 self.shared.region().count_contended();
             }
-            self.begin(acquisition, Some(waiter.now));
-            return Ok(Some(acquisition));
+            return Ok(Some((acquisition, Some(waiter.now))));
         }
         if won.is_err_and(Word::is_free) {
             futex::wake_one(word); // the wake that we used up may have been meant for others
@@ -247,7 +250,7 @@ impl ShmLock {
             Some(GaveUp::Cancelled) => Error::Cancelled { name, holder: self.holder_now() },
             Some(GaveUp::WouldDeadlock) => Error::WouldDeadlock { name },
             Some(GaveUp::Orphaned) => self.orphaned(),
-            Some(GaveUp::Event(error)) => error,
+            Some(GaveUp::ForkedEvent(event)) => Error::ForkedHandle { name: event.to_string() },
         })
     }
 
@@ -266,12 +269,6 @@ impl ShmLock {
         if acquisition.owner_died {
             self.note_death(region, acquisition.recovered_from);
         }
-        self.count_and_record(region, since);
-    }
-
-    /// What every holder does, whoever was here before.
-    #[inline]
-    fn count_and_record(&self, region: Region<'_>, since: Option<Moment>) {
         region.count_acquisition(self.settings.fence);
         if !(self.recorded.get() && region.record_describes(self.token)) {
             self.write_record(region, since);

@@ -66,33 +66,36 @@ use crate::turns::Turns;
 /// }
 /// # Ok::<(), shmlock::Error>(())
 /// ```
+#[repr(C)] // so that what an acquisition needs stands together: to who has slept, each cache line comes from far away
 pub struct ShmLock {
     pub(crate) name: Name,
     pub(crate) uuid: Uuid,
-    pub(crate) token: Token,
-    pub(crate) settings: Settings,
     pub(crate) description: RefCell<Description>,
-    /// What this handle says of itself.
-    pub(crate) record: RefCell<Encoded>,
-    /// Whether this handle's record, as it should be now, has been written.
-    pub(crate) recorded: Cell<bool>,
+    /// See `lifeline.rs`.
+    pub(crate) lifeline: Option<Lifeline>,
+    pub(crate) slot: &'static Slot,
+    pub(crate) recovered: RefCell<Option<Recovered>>,
+    pub(crate) blocked: RefCell<Option<Blocked>>,
+    /// Since when the lock is held, if that is to be measured.
+    pub(crate) held_since: Cell<Option<Instant>>,
+    // From here on: what is needed if the lock has changed hands.
     /// Since when it holds the lock, if nobody has read another clock.
     pub(crate) clock: CoarseClock,
+    /// What this handle says of itself.
+    pub(crate) record: RefCell<Encoded>,
+    pub(crate) turns: Turns,
+    // From here on: what is needed always.
+    pub(crate) settings: Settings,
+    pub(crate) token: Token,
     pub(crate) holds: Holds,
     /// The thread that the slot names.
     pub(crate) thread: Cell<u32>,
-    pub(crate) recovered: RefCell<Option<Recovered>>,
-    pub(crate) blocked: RefCell<Option<Blocked>>,
-    pub(crate) turns: Turns,
-    /// Since when the lock is held, if that is to be measured.
-    pub(crate) held_since: Cell<Option<Instant>>,
+    /// Whether this handle's record, as it should be now, has been written.
+    pub(crate) recorded: Cell<bool>,
     /// Whether an acquisition is nothing but the protocol: no signals are held back, no clock is read.
     pub(crate) plain: bool,
     /// Whether the next acquisition is that, and nobody is to be let pass first.
     pub(crate) quick: Cell<bool>,
-    pub(crate) slot: &'static Slot,
-    /// See `lifeline.rs`.
-    pub(crate) lifeline: Option<Lifeline>,
     // Last: its drop unmaps what the others look at.
     pub(crate) shared: Shared,
 }

@@ -230,7 +230,7 @@ impl Wait {
     /// What to sleep on.
     fn targets(&(ticket, ref wait): &(u64, Wait)) -> impl Iterator<Item = Target> + use<> {
         let lock = wait.word.map(|(word, value)| Target { ticket, word, value });
-        let event = wait.event.as_ref().and_then(|event| event.word().ok());
+        let event = wait.event.as_ref().and_then(|event| event.own_word().ok());
         // No ticket: everybody who sleeps on an event is woken, so that wake is nobody's in particular.
         let event = event.map(|word| Target { ticket: 0, word: ptr::from_ref(word), value: WAITING_ALLOWED });
         [lock, event].into_iter().flatten()

@@ -83,13 +83,14 @@ pub(crate) struct Entrance<'p> {
 ///
 /// Invariant: `region` and `header` point into `mapping`, which is `Some` until the drop.
 #[derive(Debug)]
+#[repr(C)] // so that what every acquisition needs stands first, beside what it needs of the handle
 pub(crate) struct Shared {
+    region: Region<'static>,
+    birth: Birth,
+    header: &'static Header,
+    identity: Identity,
     place: Place,
     keep: Keep,
-    birth: Birth,
-    identity: Identity,
-    region: Region<'static>,
-    header: &'static Header,
     mapping: Option<Mapping>,
     b: OwnedFd,
 }

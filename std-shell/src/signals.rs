@@ -49,15 +49,6 @@ impl Blocked {
         BLOCKED.set((count + 1, Some(before)));
         Self { thread: this_thread() }
     }
-
-    /// Runs `act` with the mask as it was before, unless another `Blocked` of this thread wants otherwise.
-    fn suspended<R>(act: impl FnOnce() -> R) -> R {
-        let (1, Some(before)) = BLOCKED.get() else { return act() };
-        let blocked = change(libc::SIG_SETMASK, &before);
-        let result = act();
-        change(libc::SIG_SETMASK, &blocked);
-        result
-    }
 }
 
 impl Drop for Blocked {
@@ -77,11 +68,28 @@ impl Drop for Blocked {
     }
 }
 
-/// Runs `act`, with the mask put back for its time if signals are blocked.
-pub(crate) fn unblocked<R>(blocked: Option<&Blocked>, act: impl FnOnce() -> R) -> R {
-    match blocked {
-        Some(_) => Blocked::suspended(act),
-        None => act(),
+/// The thread's mask as it was before its only [`Blocked`], until this is dropped.
+pub(crate) struct Unblocked(());
+
+/// Lets signals through for a while, if they are blocked here, unless another `Blocked` of this thread wants otherwise.
+#[inline]
+pub(crate) fn unblocked(blocked: Option<&Blocked>) -> Option<Unblocked> {
+    blocked.and_then(|_| Unblocked::now())
+}
+
+impl Unblocked {
+    #[cold]
+    fn now() -> Option<Self> {
+        let (1, Some(before)) = BLOCKED.get() else { return None };
+        change(libc::SIG_SETMASK, &before);
+        Some(Self(()))
+    }
+}
+
+impl Drop for Unblocked {
+    #[cold]
+    fn drop(&mut self) {
+        change(libc::SIG_BLOCK, &set_of(&ENDING));
     }
 }
 

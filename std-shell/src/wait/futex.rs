@@ -17,6 +17,7 @@ pub(crate) enum Woke {
 }
 
 /// Sleeps while `word` is `value`, for at most `limit`.
+#[inline]
 pub(crate) fn wait(word: &AtomicU32, value: u32, limit: Duration) -> Woke {
     // Flags without PRIVATE: the kernel keys the sleeper by the file, not by this address space.
     match futex::wait(word, Flags::empty(), value, Some(&timespec(limit))) {

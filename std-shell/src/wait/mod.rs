@@ -6,15 +6,16 @@ mod spin;
 mod watch;
 
 use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use shmlock_core::Token;
 use shmlock_core::wait::{Contention, Verdict, Wait};
 
 use crate::deadline::Patience;
-use crate::error::Result;
 use crate::event::{ExitEvent, WAITING_ALLOWED};
 use crate::moment::Moment;
+use crate::name::Name;
 use crate::registry;
 use crate::shm::Shared;
 use crate::signals::{self, Blocked};
@@ -40,13 +41,14 @@ pub enum WaitStrategy {
 }
 
 /// Why waiting ended without the lock.
-#[derive(Debug)]
-pub(crate) enum GaveUp {
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum GaveUp<'a> {
     TimedOut,
     Cancelled,
     WouldDeadlock,
     Orphaned,
-    Event(crate::Error),
+    /// The event of this name was inherited by a fork.
+    ForkedEvent(&'a Name),
 }
 
 /// The core's waiting seam, on Linux.
@@ -70,10 +72,11 @@ pub(crate) struct Waiter<'a> {
     pub(crate) has_slept: bool,
     /// Whether it has left the lock to the others for a moment.
     pub(crate) has_rested: bool,
-    pub(crate) gave_up: Option<GaveUp>,
+    pub(crate) gave_up: Option<GaveUp<'a>>,
 }
 
 impl Wait for Waiter<'_> {
+    #[inline]
     fn wait(&mut self, contention: &mut Contention<'_>) -> Verdict {
         match self.next(contention) {
             Ok(verdict) => verdict,
@@ -89,7 +92,8 @@ impl<'a> Waiter<'a> {
     /// Spin, or rest; probe; sleep; look; sleep … until the patience is over. The owner is probed before the first sleep and after
     /// each that ended by its time or by a signal, so a lock whose owner is dead is had after a rest at most, and even with a
     /// patience of zero; and an owner that dies later is noticed within one interval, or much sooner by the watch.
-    fn next(&mut self, contention: &mut Contention<'_>) -> std::result::Result<Verdict, GaveUp> {
+    #[inline]
+    fn next(&mut self, contention: &mut Contention<'_>) -> Result<Verdict, GaveUp<'a>> {
         if self.awake && !self.patience.is_one_try() {
             let free = if self.turns.is_over() {
                 match spin::step_back(contention) {
@@ -127,7 +131,9 @@ impl<'a> Waiter<'a> {
             WaitStrategy::SleepPolling => limit,
         };
         let before = self.shared.region().acquisitions();
-        let woke = signals::unblocked(self.blocked, || self.sleep(contention, event, limit));
+        let unblocked = signals::unblocked(self.blocked);
+        let woke = self.sleep(contention, event, limit);
+        drop(unblocked);
         self.now = Moment::now();
         if woke.is_some() {
             self.has_slept = true;
@@ -152,7 +158,8 @@ impl<'a> Waiter<'a> {
     /// more sections of 1 µs, for four fifths of the processor time each.
     fn rest(&mut self) -> bool {
         if let Some(limit) = self.patience.clamp(REST) {
-            signals::unblocked(self.blocked, || poll::sleep(limit, None));
+            let _unblocked = signals::unblocked(self.blocked);
+            poll::sleep(limit, None);
         }
         self.has_rested = true;
         self.now = Moment::now();
@@ -161,16 +168,15 @@ impl<'a> Waiter<'a> {
     }
 
     /// The event's word, if there is an event and it is clear.
-    fn allowed_by(&self) -> std::result::Result<Option<&'a AtomicU32>, GaveUp> {
+    fn allowed_by(&self) -> Result<Option<&'a AtomicU32>, GaveUp<'a>> {
         let Some(event) = self.event else { return Ok(None) };
-        let is_set = |event: &ExitEvent| -> Result<bool> { event.is_set() };
-        if is_set(event).map_err(GaveUp::Event)? {
-            return Err(GaveUp::Cancelled);
-        }
-        event.word().map(Some).map_err(GaveUp::Event)
+        let word = event.own_word().map_err(GaveUp::ForkedEvent)?;
+        // Partner: `ExitEvent::set`. Relaxed: it says nothing about other memory.
+        if word.load(Relaxed) == WAITING_ALLOWED { Ok(Some(word)) } else { Err(GaveUp::Cancelled) }
     }
 
     /// How the sleep ended; `None` if the word changed before it began.
+    #[inline]
     fn sleep(
         &self,
         contention: &mut Contention<'_>,
