@@ -86,6 +86,7 @@ pub fn acquire_contended<F: Fence>(
 }
 
 /// Takes over from the owner in `present`, if it is proven dead and still named by the word.
+#[cold]
 fn recover<F: Fence>(
     word: &AtomicU32,
     present: Word,
@@ -102,6 +103,7 @@ fn recover<F: Fence>(
 /// [`acquire_contended`] does so by itself. For loops of another shape, such as one in a task that may be dropped: `seen` is
 /// the word last seen. Gives back the word as it is now; **if it is free, the caller owes a wake**. Never blocks.
 #[must_use = "if it is free, the caller owes a wake"]
+#[cold]
 pub fn step_aside(word: &AtomicU32, seen: Word, arrival: Arrival) -> Word {
     let mut seen = seen;
     if arrival == Arrival::Waited {

@@ -112,16 +112,25 @@ impl ShmLock {
             Found::TooDeep => return Err(Error::TooDeep { name: self.name.to_string() }),
         }
         let silent = self.plain && log::max_level() < log::LevelFilter::Debug;
-        let is_plain = |acquisition: Acquisition| silent && !acquisition.owner_died;
-        let held = |taken: &Result<Option<Acquisition>>| {
-            let acquisition = taken.as_ref().ok().copied().flatten()?;
-            Some(if is_plain(acquisition) { plain } else { Plain::Bare })
-        };
-        let taken = self.holds.in_transition(|| self.take_outermost(patience), held);
-        if matches!(taken, Ok(Some(acquisition)) if is_plain(acquisition)) {
-            return Ok(true);
+        self.holds.begin_transition();
+        match self.take_outermost(patience) {
+            Ok(Some(acquisition)) if silent && !acquisition.owner_died => {
+                self.holds.end_transition(Some(plain));
+                Ok(true)
+            }
+            Ok(None) if silent => {
+                self.holds.end_transition(None);
+                Ok(false)
+            }
+            taken => self.end_take(taken, plain),
         }
-        self.holds.be_counted(); // it may have to unblock signals, or to tell of a death
+    }
+
+    /// Ends a taking of which there is something to tell, or after which signals may have to be let through again.
+    #[cold]
+    fn end_take(&self, taken: Result<Option<Acquisition>>, plain: Plain) -> Result<bool> {
+        self.holds.end_transition(matches!(taken, Ok(Some(_))).then_some(Plain::Bare));
+        self.holds.be_counted();
         // Reported only now: a logger is foreign code, which may panic or use this very lock.
         let taken = taken.inspect_err(|error| log::debug!("tried {self}: {error}"))?;
         if taken.is_none() {
@@ -240,8 +249,14 @@ impl ShmLock {
         if patience.is_one_try() && matches!(waiter.gave_up, Some(GaveUp::TimedOut) | None) {
             return Ok(None); // before anything is allocated: a signal handler may have called
         }
+        Err(self.gave_up(waiter.gave_up, start))
+    }
+
+    /// Why a wait that began then has ended without the lock.
+    #[cold]
+    fn gave_up(&self, reason: Option<GaveUp<'_>>, start: Option<Instant>) -> Error {
         let name = self.name.to_string();
-        Err(match waiter.gave_up {
+        match reason {
             Some(GaveUp::TimedOut) | None => Error::TimedOut {
                 name,
                 waited: start.map_or(Duration::ZERO, |start| start.elapsed()),
@@ -251,10 +266,11 @@ impl ShmLock {
             Some(GaveUp::WouldDeadlock) => Error::WouldDeadlock { name },
             Some(GaveUp::Orphaned) => self.orphaned(),
             Some(GaveUp::ForkedEvent(event)) => Error::ForkedHandle { name: event.to_string() },
-        })
+        }
     }
 
     /// Ends a take-over on a file that has lost its name: a new lock of that name may be held by somebody else.
+    #[cold]
     fn hand_back_orphan(&self) -> Error {
         let word = self.shared.region().owner_word();
         if let Ok(Wake::One) = protocol::abandon(word, self.token, self.settings.fence) {
@@ -342,27 +358,40 @@ impl ShmLock {
     /// Gives back a lock that others may wait for, and wakes one of them, unless one is awake to take it.
     #[cold]
     fn give_to_others(&self, word: &AtomicU32) -> std::result::Result<(), Word> {
-        let may_go_on = self.turns.may_go_on();
-        if may_go_on {
-            self.turns.look();
+        if self.turns.may_go_on() {
+            return self.pass_on(word);
         }
-        let wake = if may_go_on && !self.turns.is_over() {
+        let wake = protocol::release(word, self.token, self.settings.fence)?;
+        if wake == Wake::One {
+            futex::wake_one(word);
+        }
+        self.turns.look(); // not before: a sleeper would have waited for it
+        self.after_giving(wake);
+        Ok(())
+    }
+
+    /// Gives back a lock that somebody most likely waits for awake; wakes one of those who sleep if our turn is over, or if nobody
+    /// takes it.
+    fn pass_on(&self, word: &AtomicU32) -> std::result::Result<(), Word> {
+        self.turns.look();
+        let wake = if self.turns.is_over() {
+            protocol::release(word, self.token, self.settings.fence)?
+        } else {
             protocol::pass_on(word, self.token, self.settings.fence)?;
             turns::owed_wake(word)
-        } else {
-            protocol::release(word, self.token, self.settings.fence)?
         };
         if wake == Wake::One {
             futex::wake_one(word);
         }
-        if !may_go_on {
-            self.turns.look(); // not before: a sleeper would have waited for it
-        }
+        self.after_giving(wake);
+        Ok(())
+    }
+
+    fn after_giving(&self, wake: Wake) {
         self.quick.set(self.plain && !self.turns.is_passing());
         if wake == Wake::One {
             self.turns.after_wake();
         }
-        Ok(())
     }
 }
 

@@ -98,12 +98,24 @@ impl Holds {
     #[allow(clippy::inline_always, reason = "its closures are the fast path; a call would pass them through memory")]
     #[inline(always)]
     pub(crate) fn in_transition<R>(&self, act: impl FnOnce() -> R, held: impl FnOnce(&R) -> Option<Plain>) -> R {
+        self.begin_transition();
+        let result = act();
+        self.end_transition(held(&result));
+        result
+    }
+
+    /// The owner word is about to be moved.
+    #[inline]
+    pub(crate) fn begin_transition(&self) {
         self.state.set(IN_TRANSITION);
         compiler_fence(Ordering::SeqCst); // a handler on this thread sees the state change before the word does
-        let result = act();
-        compiler_fence(Ordering::SeqCst); // and after it
-        self.state.set(held(&result).map_or(NONE, Plain::state));
-        result
+    }
+
+    /// The owner word has been moved, or not: there is a plain hold now, or none.
+    #[inline]
+    pub(crate) fn end_transition(&self, held: Option<Plain>) {
+        compiler_fence(Ordering::SeqCst); // and after the word
+        self.state.set(held.map_or(NONE, Plain::state));
     }
 
     /// There is something to say about the hold: it is plain no more.

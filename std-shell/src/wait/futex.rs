@@ -45,7 +45,7 @@ pub(crate) fn wait_either(first: (&AtomicU32, u32), second: (&AtomicU32, u32), l
 }
 
 /// Wakes one sleeper. Async-signal-safe.
-#[cold]
+#[inline]
 pub(crate) fn wake_one(word: &AtomicU32) {
     // Nobody asleep is no error; nothing else can go wrong with a valid address.
     let _ = futex::wake(word, Flags::empty(), 1);
