@@ -3,6 +3,7 @@
 use std::fmt;
 
 use shmlock_core::Region;
+use shmlock_core::record::Description;
 
 use crate::builder::parse_description;
 use crate::error::Result;
@@ -54,12 +55,20 @@ impl ShmLock {
     }
 }
 
+impl ShmLock {
+    /// The description; none to a signal handler that has interrupted [`set_description`](Self::set_description), which is no
+    /// reason to panic: it may have been asked to log.
+    fn text(&self) -> Option<Description> {
+        self.description.try_borrow().ok().map(|text| text.clone())
+    }
+}
+
 impl fmt::Debug for ShmLock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ShmLock")
             .field("name", &self.name.as_str())
             .field("uuid", &self.uuid)
-            .field("description", &self.description.borrow().as_str())
+            .field("description", &self.text().unwrap_or_default().as_str())
             .finish_non_exhaustive()
     }
 }
@@ -67,9 +76,26 @@ impl fmt::Debug for ShmLock {
 impl fmt::Display for ShmLock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "lock {:?} ({})", self.name.as_str(), self.uuid)?;
-        match self.description.borrow().as_str() {
+        match self.text().unwrap_or_default().as_str() {
             "" => Ok(()),
             text => write!(f, ": {text}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::ShmLock;
+
+    #[test]
+    fn who_interrupts_a_change_of_the_description_can_print_the_handle() {
+        let name = format!("test-described-{}", std::process::id());
+        let lock = ShmLock::builder(&name).description("refilling").open().expect("opens");
+        assert!(lock.to_string().ends_with(": refilling"), "{lock}");
+        let changing = lock.description.borrow_mut(); // as the handler finds it
+        assert!(lock.to_string().ends_with(')'), "{lock}");
+        assert!(format!("{lock:?}").contains("description: \"\""), "{lock:?}");
+        drop(changing);
+        assert!(lock.to_string().ends_with(": refilling"), "{lock}");
     }
 }
