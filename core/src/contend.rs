@@ -47,8 +47,24 @@ impl Liveness for NeverDead {
 /// # Errors
 /// The word last seen, when `wait` answered [`Verdict::GiveUp`]. **If it is free, the caller owes a wake** to whoever
 /// else sleeps on the word: the one that was used up here may have been meant for them.
-#[inline]
+#[cold]
 pub fn acquire_contended<F: Fence>(
+    word: &AtomicU32,
+    me: Token,
+    fence: F,
+    liveness: &mut impl Liveness,
+    wait: &mut impl Wait,
+) -> Result<Acquisition, Word> {
+    acquire_contended_inline(word, me, fence, liveness, wait)
+}
+
+/// As [`acquire_contended`], compiled into its caller: on the way back from a long sleep each function of its own is a cache miss
+/// more.
+///
+/// # Errors
+/// As [`acquire_contended`].
+#[inline]
+pub fn acquire_contended_inline<F: Fence>(
     word: &AtomicU32,
     me: Token,
     fence: F,
@@ -86,7 +102,6 @@ pub fn acquire_contended<F: Fence>(
 }
 
 /// Takes over from the owner in `present`, if it is proven dead and still named by the word.
-#[cold]
 fn recover<F: Fence>(
     word: &AtomicU32,
     present: Word,
@@ -103,7 +118,6 @@ fn recover<F: Fence>(
 /// [`acquire_contended`] does so by itself. For loops of another shape, such as one in a task that may be dropped: `seen` is
 /// the word last seen. Gives back the word as it is now; **if it is free, the caller owes a wake**. Never blocks.
 #[must_use = "if it is free, the caller owes a wake"]
-#[cold]
 pub fn step_aside(word: &AtomicU32, seen: Word, arrival: Arrival) -> Word {
     let mut seen = seen;
     if arrival == Arrival::Waited {

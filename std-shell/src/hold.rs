@@ -4,7 +4,7 @@
 use std::sync::atomic::AtomicU32;
 use std::time::{Duration, Instant};
 
-use shmlock_core::contend::acquire_contended;
+use shmlock_core::contend::acquire_contended_inline;
 use shmlock_core::protocol::{self, Acquisition, Arrival, Wake};
 use shmlock_core::{FenceScope, Region, Token, Word};
 
@@ -229,7 +229,7 @@ impl ShmLock {
         };
         let mut proof = KernelProof { probe: self.shared.probe() };
         let word = self.shared.region().owner_word();
-        let won = acquire_contended(word, self.token, self.settings.fence, &mut proof, &mut waiter);
+        let won = acquire_contended_inline(word, self.token, self.settings.fence, &mut proof, &mut waiter);
         if let Ok(acquisition) = won {
             if waiter.has_slept {
                 self.turns.begin(waiter.now);
