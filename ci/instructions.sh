@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Proves: no undisturbed acquire and release, and no refused try, takes more instructions than ci/instructions.txt says.
+# Proves: no undisturbed acquire and release, and no refused try, takes more instructions than ci/instructions.txt says; and
+# who has been woken comes to its section through as few functions as it should.
 # `instructions.sh --update` writes that file anew; when a number has shrunk, commit it, so that it cannot grow again.
 #
 # Counted by Valgrind, exactly and the same in each run, in the release build that users get: of two runs, one with more
@@ -77,6 +78,13 @@ if [ "${1:-}" = --update ]; then
 fi
 [ "$rustc $host" = "$(entry rustc) $(entry host)" ] ||
     skip "not compared: this is rustc $rustc for $host, and $file is of $(entry rustc) for $(entry host)"
+# All between the system call of a sleep and the section is compiled into `take`, see std-shell/src/hold.rs.
+symbols=$(nm --demangle "$program")
+grep -q 'shmlock::lock::ShmLock>::take$' <<<"$symbols" || die "no function \`take\` in $program"
+apart=$(grep -oE 'Waiter::(next|sleep)$|Waiter as shmlock_core::wait::Wait>::wait$|acquire_contended_inline$' \
+    <<<"$symbols" || true)
+apart+=$(grep -oE 'shmlock::lock::ShmLock>::(take_outermost|contend|begin|write_record)$' <<<"$symbols" || true)
+[ -z "$apart" ] || die "no part of \`take\` any more, and so a cache miss or two for who has been woken: $apart"
 [ $shrunk = 0 ] || echo "some are less, or new: run ci/instructions.sh --update and commit $file"
 [ $grown = 0 ] || die "something takes over $slack % more instructions than before; if it is worth" \
     "that, run ci/instructions.sh --update, and say in the commit why"

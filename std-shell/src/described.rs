@@ -53,9 +53,7 @@ impl ShmLock {
         drop(record);
         self.recorded.set(true);
     }
-}
 
-impl ShmLock {
     /// The description; none to a signal handler that has interrupted [`set_description`](Self::set_description), which is no
     /// reason to panic: it may have been asked to log.
     fn text(&self) -> Option<Description> {
