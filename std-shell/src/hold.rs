@@ -29,16 +29,26 @@ impl ShmLock {
         if self.take_undisturbed(Plain::Guard) {
             return Ok(Guard::new(self, self.holds.epoch()));
         }
+        self.guarded_otherwise(patience)
+    }
+
+    #[cold]
+    fn guarded_otherwise(&self, patience: Patience) -> Result<Guard<'_>> {
         if self.take(patience, Plain::Guard)? { Ok(self.new_guard()) } else { Err(self.would_block()) }
     }
 
     /// As [`guarded`](Self::guarded), without a guard.
     #[inline]
     pub(crate) fn bare(&self, patience: Patience) -> Result<()> {
-        if self.take_undisturbed(Plain::Bare) || self.take(patience, Plain::Bare)? {
+        if self.take_undisturbed(Plain::Bare) {
             return Ok(());
         }
-        Err(self.would_block())
+        self.bare_otherwise(patience)
+    }
+
+    #[cold]
+    fn bare_otherwise(&self, patience: Patience) -> Result<()> {
+        if self.take(patience, Plain::Bare)? { Ok(()) } else { Err(self.would_block()) }
     }
 
     /// The guard of what [`take`](Self::take) has just taken for one.
@@ -83,7 +93,7 @@ impl ShmLock {
     /// Has the exit handlers know on which thread this handle is used.
     #[inline]
     fn note_thread(&self) {
-        if self.thread.get() != this_thread_as_known() || self.thread.get() == 0 {
+        if self.thread.get() != this_thread_as_known() {
             self.note_another_thread();
         }
     }

@@ -23,6 +23,7 @@ use crate::name::Name;
 use crate::registry::{self, Entry, Slot};
 use crate::shm::{Keep, Shared};
 use crate::signals::{BlockSignals, Blocked};
+use crate::thread::NO_THREAD;
 use crate::token;
 use crate::turns::Turns;
 
@@ -88,7 +89,7 @@ pub struct ShmLock {
     pub(crate) settings: Settings,
     pub(crate) token: Token,
     pub(crate) holds: Holds,
-    /// The thread that the slot names.
+    /// The thread that the slot names, or [`NO_THREAD`].
     pub(crate) thread: Cell<u32>,
     /// Whether this handle's record, as it should be now, has been written.
     pub(crate) recorded: Cell<bool>,
@@ -150,7 +151,7 @@ impl ShmLock {
             recorded: Cell::new(false),
             clock: CoarseClock::default(),
             holds: Holds::new(),
-            thread: Cell::new(0),
+            thread: Cell::new(NO_THREAD),
             recovered: RefCell::new(None),
             blocked: RefCell::new(None),
             slot,

@@ -25,7 +25,10 @@ pub(crate) fn this_thread() -> u32 {
     })
 }
 
-/// The same, if it was asked for before; in a forked child possibly the parent's. One load.
+/// No thread's number, and not what [`this_thread_as_known`] says of one that was never asked: numbers stay below 2^22, proc(5).
+pub(crate) const NO_THREAD: u32 = u32::MAX;
+
+/// The same, if it was asked for before, else 0; in a forked child possibly the parent's. One load.
 #[inline]
 pub(crate) fn this_thread_as_known() -> u32 {
     THREAD.with(|cell| cell.get().1)
