@@ -107,8 +107,9 @@ impl ShmLock {
 
     /// Takes the lock once more, for a guard or without; `false` if one try was asked for and somebody else holds it.
     ///
-    /// What is called from here down to the system call of a sleep is compiled into it (so the `#[inline]`s, also in `wait`): who
-    /// has been woken has the code in no cache and predicts no return, so each function on the way costs a tenth of a microsecond.
+    /// What is called from here down to the system call of a sleep is compiled into it (so the `#[inline]`s, also in `wait`), and
+    /// what is seldom needed is not: who has been woken finds the code in no cache, and predicts no return. In nine functions, and
+    /// with the fields of the handle in any order, the way from the kernel to the section took 1.7 µs longer.
     #[cold]
     pub(crate) fn take(&self, patience: Patience, plain: Plain) -> Result<bool> {
         self.check_process()?;
