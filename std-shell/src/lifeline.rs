@@ -47,7 +47,8 @@ impl ShmLock {
     /// * After exec without fork, the program itself is the owner. It cannot release; its end is a death.
     ///
     /// # Examples
-    /// ```
+    // In a process of its own: a program that is starting keeps what other threads were just opening (`fork_gate.rs`).
+    /// ```standalone_crate
     /// use std::process::Command;
     ///
     /// let lock = shmlock::ShmLock::builder("doc-lifeline").lifeline(true).open()?;

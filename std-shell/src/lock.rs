@@ -43,6 +43,11 @@ use crate::turns::Turns;
 /// fork waits for them, each for a second at most; a fork takes as long as it takes to copy the process's page tables.
 /// Nothing else blocks. Nothing panics, whatever others have written to the file.
 ///
+/// # When another thread starts programs
+/// A program started by `posix_spawn(3)`, as [`std::process::Command`] does, while a handle is being opened counts as one
+/// more user of it until it calls exec. If the handle is closed before that, the file stays for the next who closes the
+/// lock; if this process dies before that, its death is noticed then.
+///
 /// # In a forked child
 /// An inherited handle answers every call with [`Error::ForkedHandle`], and its drop touches nothing. Open the name again
 /// in the child.

@@ -39,7 +39,7 @@ pub enum CrashMark {
 pub enum Cleaning {
     /// There is no such lock.
     Absent,
-    /// Somebody has it open. It was left alone.
+    /// Somebody has it open, or a program that was started while somebody opened it has yet to call exec. It was left alone.
     InUse,
     /// An owner died, and nobody has declared the data consistent since. It was left alone.
     Marked(Box<Marked>),
