@@ -249,10 +249,11 @@ impl Builder {
     /// ```
     /// use shmlock::ShmLock;
     ///
-    /// assert!(ShmLock::builder("doc-inspect").inspect()?.is_none(), "there is no such lock");
-    /// let lock = ShmLock::open("doc-inspect")?;
+    /// # let name = &format!("doc-inspect-{}", std::process::id()); // others may run this at the same time
+    /// assert!(ShmLock::builder(name).inspect()?.is_none(), "there is no such lock");
+    /// let lock = ShmLock::open(name)?;
     /// let _guard = lock.lock()?;
-    /// let seen = ShmLock::builder("doc-inspect").inspect()?.expect("it is open");
+    /// let seen = ShmLock::builder(name).inspect()?.expect("it is open");
     /// assert_eq!(seen.holder.and_then(|holder| holder.uuid()), Some(lock.uuid()));
     /// # Ok::<(), shmlock::Error>(())
     /// ```
@@ -277,10 +278,11 @@ impl Builder {
     /// ```
     /// use shmlock::{Cleaning, CrashMark, ShmLock};
     ///
-    /// let lock = ShmLock::open("doc-clean")?;
-    /// assert_eq!(ShmLock::builder("doc-clean").clean(CrashMark::Keep)?, Cleaning::InUse);
+    /// # let name = &format!("doc-clean-{}", std::process::id()); // others may run this at the same time
+    /// let lock = ShmLock::open(name)?;
+    /// assert_eq!(ShmLock::builder(name).clean(CrashMark::Keep)?, Cleaning::InUse);
     /// drop(lock); // the last handle takes the file with it: nothing is left to be cleaned
-    /// assert_eq!(ShmLock::builder("doc-clean").clean(CrashMark::Keep)?, Cleaning::Absent);
+    /// assert_eq!(ShmLock::builder(name).clean(CrashMark::Keep)?, Cleaning::Absent);
     /// # Ok::<(), shmlock::Error>(())
     /// ```
     pub fn clean(&self, mark: CrashMark) -> Result<Cleaning> {

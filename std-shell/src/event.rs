@@ -31,8 +31,9 @@ const OPEN_PATIENCE: Duration = Duration::from_secs(5);
 /// ```
 /// use shmlock::{ExitEvent, ShmLock};
 ///
+/// # let name = &format!("doc-exit-event-{}", std::process::id()); // others may run this at the same time
 /// let stop = ExitEvent::new();
-/// let lock = ShmLock::builder("doc-exit-event").exit_event(&stop).open()?;
+/// let lock = ShmLock::builder(name).exit_event(&stop).open()?;
 /// stop.set()?;
 /// assert!(lock.lock().is_ok(), "a free lock is taken whatever the event says");
 /// # Ok::<(), shmlock::Error>(())

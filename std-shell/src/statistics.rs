@@ -52,7 +52,8 @@ impl ShmLock {
     /// ```
     /// use shmlock::ShmLock;
     ///
-    /// let lock = ShmLock::builder("doc-statistics").measure_holds(true).open()?;
+    /// # let name = &format!("doc-statistics-{}", std::process::id()); // others may run this at the same time
+    /// let lock = ShmLock::builder(name).measure_holds(true).open()?;
     /// drop(lock.lock()?);
     /// let statistics = lock.statistics()?;
     /// assert_eq!((statistics.acquisitions, statistics.contended, statistics.recoveries), (1, 0, 0));
