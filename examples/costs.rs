@@ -4,6 +4,7 @@
 //! Each is the best of several series; `--rounds N` sets the length of one. A debug build shows nothing of interest.
 
 use std::hint::black_box;
+use std::process;
 use std::time::{Duration, Instant};
 
 use shmlock::{SharedBlock, ShmLock};
@@ -21,23 +22,24 @@ fn main() -> Result<()> {
             _ => return Err(format!("there is no option {option:?}, only --rounds N").into()),
         }
     }
-    let plain = ShmLock::open("shmlock-costs")?;
-    let measuring = ShmLock::builder("shmlock-costs").measure_holds(true).open()?;
+    let name = format!("shmlock-costs-{}", process::id()); // of our own: several runs do not meet
+    let plain = ShmLock::open(&name)?;
+    let measuring = ShmLock::builder(&name).measure_holds(true).open()?;
     show("lock", best(rounds, || plain.lock().map(drop))?);
     show("lock, holds measured", best(rounds, || measuring.lock().map(drop))?);
     println!("{:>10} {:>14} {:>14}", "bytes", "only read", "changed");
-    data::<8>(rounds)?;
-    data::<64>(rounds)?;
-    data::<512>(rounds)?;
-    data::<4_096>(rounds)?;
-    data::<65_536>(rounds / 10 + 1)?;
-    data::<1_048_576>(rounds / 1_000 + 1)?;
+    data::<8>(&name, rounds)?;
+    data::<64>(&name, rounds)?;
+    data::<512>(&name, rounds)?;
+    data::<4_096>(&name, rounds)?;
+    data::<65_536>(&name, rounds / 10 + 1)?;
+    data::<1_048_576>(&name, rounds / 1_000 + 1)?;
     Ok(())
 }
 
 /// A block of this size.
-fn data<const SIZE: usize>(rounds: u64) -> Result<()> {
-    let mut block = SharedBlock::<[u8; SIZE]>::open("shmlock-costs-block")?;
+fn data<const SIZE: usize>(name: &str, rounds: u64) -> Result<()> {
+    let mut block = SharedBlock::<[u8; SIZE]>::open(&format!("{name}-block"))?;
     let read = best(rounds, || block.lock().map(|data| _ = black_box(data[0])))?;
     let changed = best(rounds, || block.lock().map(|mut data| data[0] = black_box(1)))?;
     println!("{SIZE:>10} {read:>11.1} ns {changed:>11.1} ns");
