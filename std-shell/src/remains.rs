@@ -113,9 +113,12 @@ pub(crate) fn clean(place: &Place, fence: FenceScope, mark: CrashMark) -> Result
     // From here on nobody can arrive, until the description is closed.
     // So that it lasts until then even if other code of this process closes the number.
     let pin = descriptor.pin().map_err(|errno| place.system("map", errno));
-    let cleaning = pin.and_then(|_pin| match check_that_locks_are_seen(place, &descriptor)? {
-        true => clean_alone(place, &descriptor, fence, mark),
-        false => Ok(Cleaning::NamedElsewhere),
+    let cleaning = pin.and_then(|_pin| {
+        if check_that_locks_are_seen(place, &descriptor)? {
+            clean_alone(place, &descriptor, fence, mark)
+        } else {
+            Ok(Cleaning::NamedElsewhere)
+        }
     });
     // Closing does the same, unless a process that was forked meanwhile has a copy of the descriptor.
     if descriptor.is_itself() {
