@@ -1,18 +1,23 @@
 //! A complete lock for embedders: one region, one fixed token, one way of waiting at each call.
 
+mod guard;
+mod hold_count;
+
 use core::cell::Cell;
-use core::marker::PhantomData;
 use core::num::NonZeroU16;
 
 use crate::contend::{self, Liveness, NeverDead};
 use crate::error::Error;
-use crate::fence::{Fence, InnerShareable};
+use crate::fence::{Fence, FullSystem, InnerShareable};
 use crate::protocol::{self, Acquisition, Arrival, Wake};
 use crate::record::{Holder, Record};
 use crate::region::Region;
 use crate::token::Token;
 use crate::wait::{self, Wait};
 use crate::word::Word;
+
+pub use guard::RegionGuard;
+use hold_count::{Hold, HoldCount};
 
 /// A reentrant lock over a region, held under a fixed token.
 ///
@@ -34,8 +39,7 @@ pub struct RegionLock<'a, F: Fence = InnerShareable> {
     record: Option<Record>,
     /// Whether this handle has written its record itself: a former life of the token may have left another one.
     recorded: Cell<bool>,
-    holds: Cell<u32>,
-    guards: Cell<u32>,
+    holds: HoldCount,
     owner_died: Cell<bool>,
     owes_wake: Cell<bool>,
 }
@@ -72,8 +76,7 @@ impl<'a, F: Fence> RegionLock<'a, F> {
             fence,
             record: None,
             recorded: Cell::new(false),
-            holds: Cell::new(0),
-            guards: Cell::new(0),
+            holds: HoldCount::new(),
             owner_died: Cell::new(false),
             owes_wake: Cell::new(false),
         }
@@ -121,8 +124,8 @@ impl<'a, F: Fence> RegionLock<'a, F> {
     /// # Errors
     /// [`Error::Busy`] if somebody else holds it; [`Error::TooDeep`].
     pub fn try_lock(&self) -> Result<RegionGuard<'_, 'a, F>, Error> {
-        self.acquire(&mut wait::Spin::attempts(0))?;
-        Ok(RegionGuard::new(self))
+        self.enter(Hold::Guard, &mut wait::Spin::attempts(0), &mut NeverDead)?;
+        Ok(RegionGuard::of_a_hold(self))
     }
 
     /// Takes the lock, waiting in the given way. Nobody is ever taken for dead.
@@ -174,8 +177,8 @@ impl<'a, F: Fence> RegionLock<'a, F> {
         wait: &mut impl Wait,
         liveness: &mut impl Liveness,
     ) -> Result<RegionGuard<'_, 'a, F>, Error> {
-        self.acquire_or_recover(wait, liveness)?;
-        Ok(RegionGuard::new(self))
+        self.enter(Hold::Guard, wait, liveness)?;
+        Ok(RegionGuard::of_a_hold(self))
     }
 
     /// As [`lock`](Self::lock), for callers that cannot keep a guard: pair it with [`release`](Self::release).
@@ -208,17 +211,41 @@ impl<'a, F: Fence> RegionLock<'a, F> {
     /// # Errors
     /// As [`lock`](Self::lock).
     pub fn acquire_or_recover(&self, wait: &mut impl Wait, liveness: &mut impl Liveness) -> Result<(), Error> {
-        let holds = self.holds.get().checked_add(1).ok_or(Error::TooDeep)?;
-        if holds == 1 {
-            let word = self.region.owner_word();
-            let acquisition = match protocol::try_acquire(word, self.me, Arrival::Fresh, self.fence) {
-                Ok(acquisition) => acquisition,
-                Err(_) => self.contend(wait, liveness)?,
-            };
-            self.begin(acquisition);
+        self.enter(Hold::Bare, wait, liveness)
+    }
+
+    /// Takes the lock, or counts one hold more of it.
+    #[inline]
+    fn enter(&self, hold: Hold, wait: &mut impl Wait, liveness: &mut impl Liveness) -> Result<(), Error> {
+        if !self.holds.is_none() {
+            return self.nest(hold);
         }
-        self.holds.set(holds);
+        let change = Change::begin(self);
+        let word = self.region.owner_word();
+        let acquisition = match protocol::try_acquire(word, self.me, Arrival::Fresh, self.fence) {
+            Ok(acquisition) => acquisition,
+            Err(_) => match self.contend(wait, liveness) {
+                Ok(acquisition) => acquisition,
+                Err(busy) => {
+                    change.end(None);
+                    return Err(busy);
+                }
+            },
+        };
+        self.begin(acquisition);
+        change.end(Some(hold));
         Ok(())
+    }
+
+    /// Counts one hold more, if the word names this handle. The count alone is no proof: somebody may have written to the
+    /// region, or a forked child may have released the lock under the same token.
+    #[cold]
+    fn nest(&self, hold: Hold) -> Result<(), Error> {
+        let found = self.word();
+        if !found.is_owned_by(self.me) && !self.holds.is_in_change() {
+            return Err(Error::Overwritten { found });
+        }
+        self.holds.nest(hold)
     }
 
     #[cold]
@@ -264,29 +291,33 @@ impl<'a, F: Fence> RegionLock<'a, F> {
     /// # Errors
     /// [`Error::NotHeld`]; [`Error::GuardsAlive`] if only guards hold it; [`Error::Overwritten`].
     pub fn release(&self) -> Result<(), Error> {
-        if self.holds.get() == 0 {
-            return Err(Error::NotHeld);
-        }
-        if self.holds.get() == self.guards.get() {
-            return Err(Error::GuardsAlive { guards: self.guards.get() });
-        }
-        self.give_one_back()
+        self.leave(Hold::Bare)
     }
 
-    fn give_one_back(&self) -> Result<(), Error> {
-        let holds = self.holds.get().saturating_sub(1);
-        self.holds.set(holds);
-        if holds > 0 {
-            return Ok(());
+    /// Ends one hold.
+    #[inline]
+    fn leave(&self, hold: Hold) -> Result<(), Error> {
+        if !self.holds.is_just(hold) {
+            return self.un_nest(hold);
         }
-        match protocol::release(self.region.owner_word(), self.me, self.fence) {
-            Ok(wake) => self.wake(wake),
+        let change = Change::begin(self);
+        let released = protocol::release(self.region.owner_word(), self.me, self.fence);
+        change.end(None);
+        match released {
+            Ok(wake) => {
+                self.wake(wake);
+                Ok(())
+            }
             Err(found) => {
                 self.owes_wake.set(false);
-                return Err(Error::Overwritten { found });
+                Err(Error::Overwritten { found })
             }
         }
-        Ok(())
+    }
+
+    #[cold]
+    fn un_nest(&self, hold: Hold) -> Result<(), Error> {
+        self.holds.un_nest(hold)
     }
 
     fn wake(&self, wake: Wake) {
@@ -310,7 +341,13 @@ impl<'a, F: Fence> RegionLock<'a, F> {
     /// Whether this handle holds the lock.
     #[must_use]
     pub fn is_held(&self) -> bool {
-        self.holds.get() > 0
+        self.holds.is_some() && self.word().is_owned_by(self.me)
+    }
+
+    /// Returns `true` if there are holds to end, whatever the word says.
+    #[cfg(feature = "embedded-hal-async")]
+    pub(crate) fn has_holds(&self) -> bool {
+        self.holds.is_some()
     }
 
     /// See [`RegionGuard::owner_died`]; `false` if this handle does not hold the lock.
@@ -330,7 +367,10 @@ impl<'a, F: Fence> RegionLock<'a, F> {
     /// # Errors
     /// [`Error::NotHeld`]; [`Error::Overwritten`].
     pub fn declare_consistent(&self) -> Result<(), Error> {
-        if !self.is_held() {
+        if self.holds.is_in_change() {
+            return Err(Error::InUse);
+        }
+        if self.holds.is_none() {
             return Err(Error::NotHeld);
         }
         protocol::declare_consistent(self.region.owner_word(), self.me)
@@ -360,65 +400,44 @@ impl<'a, F: Fence> RegionLock<'a, F> {
 
 impl<F: Fence> Drop for RegionLock<'_, F> {
     fn drop(&mut self) {
-        if self.is_held() && self.guards.get() == 0 {
-            self.holds.set(1);
-            let _ = self.give_one_back(); // an overwritten word is another owner's by now
+        if self.holds.merge() {
+            let _ = self.leave(Hold::Bare); // an overwritten word is another owner's by now
         }
     }
 }
 
-/// Holds the lock until it is dropped.
-#[derive(Debug)]
-#[must_use = "the lock is released as soon as the guard is dropped"]
-pub struct RegionGuard<'l, 'a, F: Fence = InnerShareable> {
-    lock: &'l RegionLock<'a, F>,
-    // Not `Send`: the hold belongs to the contender that took it.
-    not_send: PhantomData<*const ()>,
-}
+/// A handle in change, until [`end`](Self::end). Dropped without it, foreign code has unwound out of the call.
+struct Change<'l, 'a, F: Fence>(&'l RegionLock<'a, F>);
 
-impl<'l, 'a, F: Fence> RegionGuard<'l, 'a, F> {
-    fn new(lock: &'l RegionLock<'a, F>) -> Self {
-        lock.guards.set(lock.guards.get() + 1);
-        Self { lock, not_send: PhantomData }
+impl<'l, 'a, F: Fence> Change<'l, 'a, F> {
+    #[inline]
+    fn begin(lock: &'l RegionLock<'a, F>) -> Self {
+        lock.holds.begin_change();
+        Self(lock)
     }
 
-    /// Whether an owner died holding the lock, and nobody has declared the data consistent since.
-    #[must_use]
-    pub fn owner_died(&self) -> bool {
-        self.lock.owner_died.get()
-    }
-
-    /// See [`RegionLock::declare_consistent`].
-    ///
-    /// # Errors
-    /// [`Error::Overwritten`].
-    pub fn declare_consistent(&self) -> Result<(), Error> {
-        self.lock.declare_consistent()
-    }
-
-    /// A number that grows with every acquisition of this lock by anybody. Hand it to whatever the lock protects, which
-    /// can then refuse a late-comer.
-    #[must_use]
-    pub fn fencing_token(&self) -> u64 {
-        self.lock.region.fencing_token()
-    }
-
-    /// Gives the lock back, and says whether that went well. Dropping does the same and says nothing.
-    ///
-    /// # Errors
-    /// [`Error::Overwritten`].
-    pub fn release(self) -> Result<(), Error> {
-        let lock = self.lock;
+    #[inline]
+    fn end(self, hold: Option<Hold>) {
+        self.0.holds.end_change(hold);
         core::mem::forget(self);
-        lock.guards.set(lock.guards.get().saturating_sub(1));
-        lock.give_one_back()
     }
 }
 
-impl<F: Fence> Drop for RegionGuard<'_, '_, F> {
+impl<F: Fence> Drop for Change<'_, '_, F> {
+    /// Leaves behind what a call leaves that has not taken the lock: if the word is ours, its section has not begun or
+    /// has ended.
+    #[cold]
     fn drop(&mut self) {
-        self.lock.guards.set(self.lock.guards.get().saturating_sub(1));
-        // An overwritten word is another owner's by now; there is nobody to tell from a drop.
-        let _ = self.lock.give_one_back();
+        let lock = self.0;
+        let word = lock.region.owner_word();
+        // Not by the handle's own fence, which may be what panicked. The strongest one stands in for any.
+        let wake = match protocol::release(word, lock.me, FullSystem) {
+            Ok(wake) => wake,
+            // It may have marked the word, and used up a wake that was meant for others.
+            Err(seen) if contend::step_aside(word, seen, Arrival::Waited).is_free() => Wake::One,
+            Err(_) => Wake::Nobody,
+        };
+        lock.wake(wake);
+        lock.holds.end_change(None);
     }
 }

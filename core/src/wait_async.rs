@@ -71,6 +71,9 @@ impl<'a, F: Fence> RegionLock<'a, F> {
         liveness: &mut impl Liveness,
     ) -> Result<RegionGuard<'_, 'a, F>, Error> {
         loop {
+            if self.has_holds() {
+                return Err(Error::AlreadyHeld);
+            }
             match self.lock_or_recover(&mut AskOnce(true), liveness) {
                 Err(Error::Busy { .. }) if delay.left > 0 => {}
                 outcome => return outcome,
