@@ -35,10 +35,11 @@ pub enum Error {
         /// The word last seen.
         seen: Word,
     },
-    /// The handle is in the middle of another call, and the caller is inside that: in its `Wait`, its `Liveness`, its `Fence`,
-    /// or an interrupt handler. Nothing was changed.
+    /// The handle is in the middle of another call, and the caller is inside that: in its `Wait`,
+    /// its `Liveness`, its `Fence`, or an interrupt handler. Nothing was changed.
     InUse,
-    /// The handle holds the lock already, and an asynchronous call does not nest: the hold may be another task's.
+    /// The handle holds the lock already, and an asynchronous call does not nest: the hold may be
+    /// another task's.
     AlreadyHeld,
     /// Released by a handle that does not hold the lock.
     NotHeld,
@@ -47,8 +48,9 @@ pub enum Error {
         /// How many.
         guards: u32,
     },
-    /// The word no longer named us when we came to release or to nest: somebody outside the protocol wrote to the region.
-    /// The word was left as it is, for it may be another owner's by now.
+    /// The word no longer named us when we came to release or to nest: somebody outside the
+    /// protocol wrote to the region. The word was left as it is, for it may be another owner's by
+    /// now.
     Overwritten {
         /// The word found.
         found: Word,

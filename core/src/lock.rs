@@ -1,19 +1,20 @@
 //! A complete lock for embedders: one region, one fixed token, one way of waiting at each call.
 
+mod change;
 mod guard;
 mod hold_count;
 
 use core::cell::Cell;
 use core::num::NonZeroU16;
 
-use crate::contend::{self, Liveness, NeverDead};
+use crate::contend::{Liveness, NeverDead};
 use crate::error::Error;
-use crate::fence::{Fence, FullSystem, InnerShareable};
-use crate::protocol::{self, Acquisition, Arrival, Wake};
+use crate::fence::{Fence, InnerShareable};
+use crate::protocol;
 use crate::record::{Holder, Record};
 use crate::region::Region;
 use crate::token::Token;
-use crate::wait::{self, Wait};
+use crate::wait::Wait;
 use crate::word::Word;
 
 pub use guard::RegionGuard;
@@ -31,6 +32,33 @@ use hold_count::{Hold, HoldCount};
 /// Why it is no `lock_api` mutex stands in the [crate's documentation](crate#what-it-does-not-do).
 ///
 /// Nothing here allocates, blocks longer than the given [`Wait`], or panics, whatever stands in the region.
+///
+/// # Calls from within a call
+///
+/// The given [`Wait`], [`Liveness`] and [`Fence`] run while the handle moves the owner word. If
+/// they use the same handle, for example because a `Wait` lets other tasks run, each call answers
+/// [`Error::InUse`] and changes nothing. The handle then says of itself that it holds nothing.
+///
+/// If they panic, the call leaves what a call leaves that has not taken the lock: the lock is not
+/// held by this handle, a take-over stays known by [`owner_died`](RegionGuard::owner_died), and the
+/// handle can be used again. If they never return, the handle is in use for ever. A proof that
+/// never returns after it has run its `act` keeps the lock.
+///
+/// # Interrupt handlers and signal handlers
+///
+/// The handle is not `Sync`, so only `unsafe` code can share it with a handler. That code sees to
+/// one rule: **a handler leaves the handle as it found it**. It releases before it returns what it
+/// has acquired, and nothing else. A handler that interrupts a call is answered [`Error::InUse`],
+/// or finds the handle at rest and may use it by this rule. A handler that cannot keep the rule, as
+/// one that releases what another context acquired, is masked during every call of the handle.
+///
+/// # Fork
+///
+/// This crate knows no process. The child of a `fork` has a copy of the handle under the same
+/// token, and nothing tells the two apart: the child's `release`, or its drop of the handle or of a
+/// guard, frees the lock under its parent. A child neither uses nor drops such a handle
+/// ([`core::mem::forget`] it), and makes one with a token of its own. The crate `shmlock` notices a
+/// fork by itself, and the interface for C does if the caller gives it a fork generation.
 #[derive(Debug)]
 pub struct RegionLock<'a, F: Fence = InnerShareable> {
     region: Region<'a>,
@@ -122,16 +150,17 @@ impl<'a, F: Fence> RegionLock<'a, F> {
     /// Takes the lock if it is free or already ours. Never blocks.
     ///
     /// # Errors
-    /// [`Error::Busy`] if somebody else holds it; [`Error::TooDeep`].
+    /// [`Error::Busy`] if somebody else holds it; [`Error::TooDeep`]; [`Error::InUse`];
+    /// [`Error::Overwritten`] if the handle holds the lock and the word denies it.
     pub fn try_lock(&self) -> Result<RegionGuard<'_, 'a, F>, Error> {
-        self.enter(Hold::Guard, &mut wait::Spin::attempts(0), &mut NeverDead)?;
+        self.try_enter(Hold::Guard)?;
         Ok(RegionGuard::of_a_hold(self))
     }
 
     /// Takes the lock, waiting in the given way. Nobody is ever taken for dead.
     ///
     /// # Errors
-    /// [`Error::Busy`] when `wait` gave up; [`Error::TooDeep`].
+    /// [`Error::Busy`] when `wait` gave up; otherwise as [`try_lock`](Self::try_lock).
     pub fn lock(&self, wait: &mut impl Wait) -> Result<RegionGuard<'_, 'a, F>, Error> {
         self.lock_or_recover(wait, &mut NeverDead)
     }
@@ -214,117 +243,13 @@ impl<'a, F: Fence> RegionLock<'a, F> {
         self.enter(Hold::Bare, wait, liveness)
     }
 
-    /// Takes the lock, or counts one hold more of it.
-    #[inline]
-    fn enter(&self, hold: Hold, wait: &mut impl Wait, liveness: &mut impl Liveness) -> Result<(), Error> {
-        if !self.holds.is_none() {
-            return self.nest(hold);
-        }
-        let change = Change::begin(self);
-        let word = self.region.owner_word();
-        let acquisition = match protocol::try_acquire(word, self.me, Arrival::Fresh, self.fence) {
-            Ok(acquisition) => acquisition,
-            Err(_) => match self.contend(wait, liveness) {
-                Ok(acquisition) => acquisition,
-                Err(busy) => {
-                    change.end(None);
-                    return Err(busy);
-                }
-            },
-        };
-        self.begin(acquisition);
-        change.end(Some(hold));
-        Ok(())
-    }
-
-    /// Counts one hold more, if the word names this handle. The count alone is no proof: somebody may have written to the
-    /// region, or a forked child may have released the lock under the same token.
-    #[cold]
-    fn nest(&self, hold: Hold) -> Result<(), Error> {
-        let found = self.word();
-        if !found.is_owned_by(self.me) && !self.holds.is_in_change() {
-            return Err(Error::Overwritten { found });
-        }
-        self.holds.nest(hold)
-    }
-
-    #[cold]
-    fn contend(&self, wait: &mut impl Wait, liveness: &mut impl Liveness) -> Result<Acquisition, Error> {
-        let word = self.region.owner_word();
-        let won = contend::acquire_contended(word, self.me, self.fence, liveness, wait).map_err(|seen| {
-            // The wake that we used up may have been meant for others.
-            self.wake(if seen.is_free() { Wake::One } else { Wake::Nobody });
-            Error::Busy { seen }
-        });
-        if won.is_ok() {
-            self.region.count_contended();
-        }
-        won
-    }
-
-    fn begin(&self, acquisition: Acquisition) {
-        self.owner_died.set(acquisition.owner_died);
-        self.region.count_acquisition(self.fence);
-        if acquisition.recovered_from.is_some() {
-            self.region.count_recovery();
-        }
-        self.describe();
-    }
-
-    /// Only while the lock is held.
-    fn describe(&self) {
-        let described = self.region.record_describes(self.me);
-        match &self.record {
-            Some(_) if described && self.recorded.get() => {}
-            Some(record) => self.region.write_record(self.me, record, self.fence),
-            // Left by a former life of this token, or by this handle while it had a record.
-            None if described && !self.recorded.get() => {
-                self.region.write_record(self.me, &Record::default(), self.fence);
-            }
-            None => {}
-        }
-        self.recorded.set(true);
-    }
-
     /// Gives back one hold taken by [`acquire`](Self::acquire); the lock is free when all are given back.
     ///
     /// # Errors
-    /// [`Error::NotHeld`]; [`Error::GuardsAlive`] if only guards hold it; [`Error::Overwritten`].
+    /// [`Error::NotHeld`]; [`Error::GuardsAlive`] if only guards hold it; [`Error::Overwritten`];
+    /// [`Error::InUse`].
     pub fn release(&self) -> Result<(), Error> {
         self.leave(Hold::Bare)
-    }
-
-    /// Ends one hold.
-    #[inline]
-    fn leave(&self, hold: Hold) -> Result<(), Error> {
-        if !self.holds.is_just(hold) {
-            return self.un_nest(hold);
-        }
-        let change = Change::begin(self);
-        let released = protocol::release(self.region.owner_word(), self.me, self.fence);
-        change.end(None);
-        match released {
-            Ok(wake) => {
-                self.wake(wake);
-                Ok(())
-            }
-            Err(found) => {
-                self.owes_wake.set(false);
-                Err(Error::Overwritten { found })
-            }
-        }
-    }
-
-    #[cold]
-    fn un_nest(&self, hold: Hold) -> Result<(), Error> {
-        self.holds.un_nest(hold)
-    }
-
-    fn wake(&self, wake: Wake) {
-        self.owes_wake.set(wake == Wake::One);
-        if wake == Wake::One {
-            wait::send_event();
-        }
     }
 
     /// Whether the last release of this handle, or the last attempt that gave up if that came later, left somebody to be
@@ -338,7 +263,7 @@ impl<'a, F: Fence> RegionLock<'a, F> {
         self.owes_wake.get()
     }
 
-    /// Whether this handle holds the lock.
+    /// Returns `true` if this handle has taken the lock, and the word names it still. Never blocks.
     #[must_use]
     pub fn is_held(&self) -> bool {
         self.holds.is_some() && self.word().is_owned_by(self.me)
@@ -365,7 +290,7 @@ impl<'a, F: Fence> RegionLock<'a, F> {
     /// Says that the protected data is consistent again after a death: the next owner is not told of it any more.
     ///
     /// # Errors
-    /// [`Error::NotHeld`]; [`Error::Overwritten`].
+    /// [`Error::NotHeld`]; [`Error::Overwritten`]; [`Error::InUse`].
     pub fn declare_consistent(&self) -> Result<(), Error> {
         if self.holds.is_in_change() {
             return Err(Error::InUse);
@@ -403,41 +328,5 @@ impl<F: Fence> Drop for RegionLock<'_, F> {
         if self.holds.merge() {
             let _ = self.leave(Hold::Bare); // an overwritten word is another owner's by now
         }
-    }
-}
-
-/// A handle in change, until [`end`](Self::end). Dropped without it, foreign code has unwound out of the call.
-struct Change<'l, 'a, F: Fence>(&'l RegionLock<'a, F>);
-
-impl<'l, 'a, F: Fence> Change<'l, 'a, F> {
-    #[inline]
-    fn begin(lock: &'l RegionLock<'a, F>) -> Self {
-        lock.holds.begin_change();
-        Self(lock)
-    }
-
-    #[inline]
-    fn end(self, hold: Option<Hold>) {
-        self.0.holds.end_change(hold);
-        core::mem::forget(self);
-    }
-}
-
-impl<F: Fence> Drop for Change<'_, '_, F> {
-    /// Leaves behind what a call leaves that has not taken the lock: if the word is ours, its section has not begun or
-    /// has ended.
-    #[cold]
-    fn drop(&mut self) {
-        let lock = self.0;
-        let word = lock.region.owner_word();
-        // Not by the handle's own fence, which may be what panicked. The strongest one stands in for any.
-        let wake = match protocol::release(word, lock.me, FullSystem) {
-            Ok(wake) => wake,
-            // It may have marked the word, and used up a wake that was meant for others.
-            Err(seen) if contend::step_aside(word, seen, Arrival::Waited).is_free() => Wake::One,
-            Err(_) => Wake::Nobody,
-        };
-        lock.wake(wake);
-        lock.holds.end_change(None);
     }
 }

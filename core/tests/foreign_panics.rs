@@ -1,5 +1,5 @@
-//! Foreign code that panics inside a call of a `RegionLock`: the call leaves behind what a call leaves that has not taken
-//! the lock.
+//! Foreign code that panics inside a call of a `RegionLock`: the call leaves behind what a call
+//! leaves that has not taken the lock.
 
 mod common;
 
@@ -150,6 +150,7 @@ impl Liveness for PanicsWhenAsked {
 
 #[test]
 fn a_panic_after_taking_over_from_the_handles_former_life_or_another_keeps_the_news_of_the_death() {
+    static MEMORY: RawMemory = RawMemory::zeroed();
     for (first, left) in [(true, OTHER | WAITERS), (false, DIED)] {
         let memory = RawMemory::zeroed();
         memory.set(0, OTHER);
@@ -157,7 +158,6 @@ fn a_panic_after_taking_over_from_the_handles_former_life_or_another_keeps_the_n
         panics(|| lock.acquire_or_recover(&mut probing(1), &mut PanicsWhenAsked { first }));
         assert_eq!((memory.get(0), lock.is_held(), lock.owes_wake()), (left, false, !first));
     }
-    static MEMORY: RawMemory = RawMemory::zeroed();
     let restarted = handle(&MEMORY);
     MEMORY.set(0, restarted.token().get());
     send(Place::Taken, panic);

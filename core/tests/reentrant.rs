@@ -1,4 +1,5 @@
-//! Foreign code that runs inside a call of a `RegionLock` and calls the same handle again, lies, or does not return.
+//! Foreign code that runs inside a call of a `RegionLock` and calls the same handle again, lies, or
+//! does not return.
 
 mod common;
 
@@ -20,7 +21,8 @@ fn lock(memory: &RawMemory, token: u16) -> RegionLock<'_> {
 /// A call of a handle that is in the middle of another call, and what comes of it.
 type Call = (&'static str, fn(&Lock));
 
-/// Every call that a shared reference to the handle allows. To set a record or to drop the handle, one must own it.
+/// Every call that a shared reference to the handle allows. To set a record or to drop the handle,
+/// one must own it.
 const CALLS: [Call; 12] = [
     ("try_lock", |lock| assert_eq!(lock.try_lock().err(), Some(Error::InUse))),
     ("lock", |lock| assert_eq!(lock.lock(&mut Spin::attempts(9)).err(), Some(Error::InUse))),

@@ -37,14 +37,15 @@ impl<'l, 'a, F: Fence> RegionGuard<'l, 'a, F> {
         self.lock.declare_consistent()
     }
 
-    /// A number that grows with every acquisition of this lock by anybody. Hand it to whatever the lock protects, which
-    /// can then refuse a late-comer.
+    /// A number that grows with every acquisition of this lock by anybody. Hand it to whatever the
+    /// lock protects, which can then refuse a late-comer.
     #[must_use]
     pub fn fencing_token(&self) -> u64 {
         self.lock.region.fencing_token()
     }
 
-    /// Gives the lock back, and says whether that went well. Dropping does the same and says nothing.
+    /// Gives the lock back, and says whether that went well. Dropping does the same and says
+    /// nothing.
     ///
     /// # Errors
     /// [`Error::Overwritten`].

@@ -8,26 +8,30 @@
 //!         end_change               begin_change
 //! ```
 //!
-//! While the handle moves the owner word, its state is *in change*. Foreign code runs in the middle of that: a `Wait`, a
-//! `Liveness`, a `Fence`, an interrupt handler. If such code calls the same handle again, it finds the handle in change,
-//! is answered [`Error::InUse`], and changes nothing. Otherwise it would find its own token in the word while the count
-//! is 0. That is the sign of a dead former life, and it would take the lock over from the code that it interrupts.
+//! While the handle moves the owner word, its state is *in change*. Foreign code runs in the middle
+//! of that: a `Wait`, a `Liveness`, a `Fence`, an interrupt handler. If such code calls the same
+//! handle again, it finds the handle in change, is answered [`Error::InUse`], and changes nothing.
+//! Otherwise it would find its own token in the word while the count is 0. That is the sign of a
+//! dead former life, and it would take the lock over from the code that it interrupts.
 //!
-//! All of it is one number, so that an interrupt handler sees one state or the next, and nothing between them.
+//! All of it is one number, so that an interrupt handler sees one state or the next, and nothing
+//! between them.
 
 use core::cell::Cell;
 use core::sync::atomic::{Ordering, compiler_fence};
 
 use crate::error::Error;
 
-/// The low half counts the holds, the high half those of them that are guards'. So guards never outnumber holds.
+/// The low half counts the holds, the high half those of them that are guards'. So guards never
+/// outnumber holds.
 const HOLD: u32 = 1;
 const HOLDS: u32 = 0xffff;
 const GUARD: u32 = 1 << 16;
 const NONE: u32 = 0;
 const IN_CHANGE: u32 = u32::MAX;
 
-/// The most holds of one handle. One less than the low half can count, so that no count looks like [`IN_CHANGE`].
+/// The most holds of one handle. One less than the low half can count, so that no count looks like
+/// [`IN_CHANGE`].
 const DEEPEST: u32 = HOLDS - 1;
 
 /// How a hold ends: by its guard, or by `release`.
@@ -85,7 +89,8 @@ impl HoldCount {
     #[inline]
     pub(super) fn begin_change(&self) {
         self.state.set(IN_CHANGE);
-        // Partner: an interrupt handler on this thread or core, which sees this state before it sees the word move.
+        // Partner: an interrupt handler on this thread or core, which sees this state before it
+        // sees the word move.
         compiler_fence(Ordering::SeqCst);
     }
 
@@ -115,7 +120,8 @@ impl HoldCount {
     /// Counts one hold less of a lock that is held more often than once.
     ///
     /// # Errors
-    /// [`Error::InUse`], [`Error::NotHeld`]; [`Error::GuardsAlive`] for a bare hold if all holds are guards'.
+    /// [`Error::InUse`], [`Error::NotHeld`]; [`Error::GuardsAlive`] for a bare hold if all holds
+    /// are guards'.
     pub(super) fn un_nest(&self, hold: Hold) -> Result<(), Error> {
         match (self.state.get(), hold) {
             (IN_CHANGE, _) => Err(Error::InUse),

@@ -1,4 +1,5 @@
-//! Every place in which a call of `RegionLock` runs code that is not the crate's, and a visitor for one of them.
+//! Every place in which a call of `RegionLock` runs code that is not the crate's, and a visitor for
+//! one of them.
 
 use core::cell::{Cell, RefCell};
 
