@@ -255,9 +255,9 @@ impl<'a, F: Fence> RegionLock<'a, F> {
     /// Whether the last release of this handle, or the last attempt that gave up if that came later, left somebody to be
     /// woken.
     ///
-    /// Whoever waits by [`Wfe`](wait::Wfe) has been sent an event already. This is for wakes that only the embedder can
-    /// give: a task notification, an interrupt to the other core, a futex. Without any, sleepers look again after their
-    /// own interval.
+    /// Whoever waits by [`Wfe`](crate::wait::Wfe) has been sent an event already. This is for wakes
+    /// that only the embedder can give: a task notification, an interrupt to the other core, a
+    /// futex. Without any, sleepers look again after their own interval.
     #[must_use]
     pub fn owes_wake(&self) -> bool {
         self.owes_wake.get()

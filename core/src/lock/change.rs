@@ -51,8 +51,9 @@ impl<'a, F: Fence> RegionLock<'a, F> {
         }
     }
 
-    /// Counts one hold more, if the word names this handle. The count alone is no proof: somebody may have written to the
-    /// region, or a forked child may have released the lock under the same token.
+    /// Counts one hold more, if the word names this handle. The count alone is no proof: somebody
+    /// may have written to the region, or a forked child may have released the lock under the same
+    /// token.
     #[cold]
     fn nest(&self, hold: Hold) -> Result<(), Error> {
         let found = self.word();
@@ -145,7 +146,8 @@ impl<'a, F: Fence> RegionLock<'a, F> {
     }
 }
 
-/// A handle in change, until [`end`](Self::end). Dropped without it, foreign code has unwound out of the call.
+/// A handle in change, until [`end`](Self::end). Dropped without it, foreign code has unwound out
+/// of the call.
 struct Change<'l, 'a, F: Fence>(&'l RegionLock<'a, F>);
 
 impl<'l, 'a, F: Fence> Change<'l, 'a, F> {
@@ -163,13 +165,14 @@ impl<'l, 'a, F: Fence> Change<'l, 'a, F> {
 }
 
 impl<F: Fence> Drop for Change<'_, '_, F> {
-    /// Leaves behind what a call leaves that has not taken the lock: if the word is ours, its section has not begun or
-    /// has ended.
+    /// Leaves behind what a call leaves that has not taken the lock: if the word is ours, its
+    /// section has not begun or has ended.
     #[cold]
     fn drop(&mut self) {
         let lock = self.0;
         let word = lock.region.owner_word();
-        // Not by the handle's own fence, which may be what panicked. The strongest one stands in for any.
+        // Not by the handle's own fence, which may be what panicked. The strongest one stands in
+        // for any.
         let wake = match protocol::release(word, lock.me, FullSystem) {
             Ok(wake) => wake,
             // It may have marked the word, and used up a wake that was meant for others.
