@@ -101,8 +101,8 @@ impl<W: Wait> Wait for InOneProcess<W> {
 /// # Safety
 /// As [`handle::with`].
 unsafe fn take(lock: *mut Handle, wait: impl Wait, liveness: &mut impl Liveness) -> Status {
-    let acquire = |lock: &mut Lock, fork: &mut Fork| {
-        lock.acquire_or_recover(&mut InOneProcess { wait, fork: *fork }, liveness)?;
+    let acquire = |lock: &mut Lock, fork: Fork| {
+        lock.acquire_or_recover(&mut InOneProcess { wait, fork }, liveness)?;
         Ok(if lock.owner_died() { Status::OwnerDied } else { Status::Ok })
     };
     // SAFETY: promised by the caller.

@@ -85,12 +85,7 @@ pub unsafe extern "C" fn shmlock_set_fork_generation(lock: *mut Handle, generati
             unsafe { Fork::known_by(checked(generation)?) }
         };
         // SAFETY: promised by the caller.
-        unsafe {
-            handle::with(lock, |_, of_handle| {
-                *of_handle = fork;
-                Ok(Status::Ok)
-            })
-        }
+        unsafe { handle::set_fork(lock, fork) }
     };
     set().into()
 }

@@ -87,7 +87,7 @@ pub(crate) unsafe fn settle(handle: NonNull<Handle>, lock: Lock) {
     busy.store(AT_REST, Relaxed); // partner: `with` by the same thread
     // SAFETY: as promised.
     let state = unsafe { state_of(handle) };
-    state.store(attached(handle), Relaxed); // partner: `with` by the same thread; other threads are handed the handle
+    state.store(attached(handle), Relaxed); // partner: as above; other threads are handed it
 }
 
 /// Runs `act` on the lock behind a handle. A call that comes meanwhile, or in a forked child, is
@@ -102,14 +102,15 @@ pub(crate) unsafe fn settle(handle: NonNull<Handle>, lock: Lock) {
 /// What [`Handle`] says of a `shmlock_t *`.
 pub(crate) unsafe fn with<R>(
     handle: *const Handle,
-    act: impl FnOnce(&mut Lock, &mut Fork) -> Result<R, Status>,
+    act: impl FnOnce(&mut Lock, Fork) -> Result<R, Status>,
 ) -> Result<R, Status> {
     let handle = checked(handle)?;
     // SAFETY: checked, and otherwise promised by the caller.
     let state = unsafe { state_of(handle) };
     // SAFETY: as above.
     let busy = unsafe { busy_of(handle) };
-    let is_attached = || state.load(Relaxed) == attached(handle); // partner: `settle`, `unsettle`, by the same thread
+    // Partner: `settle` and `unsettle` by the same thread. Other threads are handed the handle.
+    let is_attached = || state.load(Relaxed) == attached(handle);
     if !is_attached() {
         return Err(Status::NotAttached);
     }
@@ -118,7 +119,7 @@ pub(crate) unsafe fn with<R>(
     // SAFETY: inside the `Home` that `settle` put there: the state says so, and is no other
     // handle's.
     let fork = unsafe { &raw mut (*home).fork };
-    // SAFETY: as above. A copy, for a call that this one may interrupt has a reference to it.
+    // SAFETY: as above. A copy: nobody keeps a reference to it.
     let before = unsafe { fork.read() };
     if before.has_happened() {
         return Err(Status::Forked);
@@ -129,7 +130,8 @@ pub(crate) unsafe fn with<R>(
         return Err(Status::InUse);
     }
     busy.store(IN_USE, Relaxed); // partner: the load above, by a callback or a signal handler
-    compiler_fence(Ordering::SeqCst); // such a handler sees the handle in use before it sees anything of the lock move
+    // Partner: such a handler, which sees the handle in use before anything of the lock moves.
+    compiler_fence(Ordering::SeqCst);
     // A signal handler between that load and that store ran to its end. It may even have detached
     // the handle.
     if !is_attached() {
@@ -141,12 +143,31 @@ pub(crate) unsafe fn with<R>(
     // SAFETY: nobody else has a reference to it: one thread uses the handle, and `busy` keeps it
     // from coming in twice.
     let lock = unsafe { &mut *lock };
-    // SAFETY: as for `lock`. A call that is refused copies it, and has no reference.
-    let fork = unsafe { &mut *fork };
-    let answer = act(lock, fork);
-    compiler_fence(Ordering::SeqCst); // partner: as above; what has moved is seen before the handle is seen at rest
+    let answer = act(lock, before);
+    compiler_fence(Ordering::SeqCst); // partner: as above; it sees all moved before rest
     busy.store(AT_REST, Relaxed); // partner: as above
     if before.has_happened() { Err(Status::Forked) } else { answer }
+}
+
+/// Has the handle compare by `fork` from now on.
+///
+/// # Errors
+/// As [`with`].
+///
+/// # Safety
+/// As [`with`].
+pub(crate) unsafe fn set_fork(handle: *mut Handle, fork: Fork) -> Result<Status, Status> {
+    let set = |_: &mut Lock, _: Fork| {
+        // SAFETY: a handle, as `with` found.
+        let home = unsafe { home_of(checked(handle)?) };
+        // SAFETY: inside the `Home` that `settle` put there.
+        let place = unsafe { &raw mut (*home).fork };
+        // SAFETY: as above; nobody has a reference to it.
+        unsafe { place.write(fork) };
+        Ok(Status::Ok)
+    };
+    // SAFETY: promised by the caller.
+    unsafe { with(handle, set) }
 }
 
 /// Runs `act` on the lock behind a handle, which is attached no more when it has returned, whatever
@@ -161,7 +182,7 @@ pub(crate) unsafe fn unsettle<R>(
     handle: *mut Handle,
     act: impl FnOnce(&mut Lock) -> Result<R, Status>,
 ) -> Result<R, Status> {
-    let act_last = |lock: &mut Lock, _: &mut Fork| {
+    let act_last = |lock: &mut Lock, _: Fork| {
         let answer = act(lock);
         // SAFETY: a handle, as `with` found. (The lock is left as it is: it holds nothing, and owns
         // nothing.)

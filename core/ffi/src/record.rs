@@ -174,7 +174,7 @@ pub unsafe extern "C" fn shmlock_set_record(lock: *mut Handle, record: *const Re
             // SAFETY: promised by the caller.
             Some(unsafe { read(record) }?.to_core()?)
         };
-        let set = |lock: &mut handle::Lock, _: &mut Fork| {
+        let set = |lock: &mut handle::Lock, _: Fork| {
             lock.set_record(record);
             Ok(Status::Ok)
         };

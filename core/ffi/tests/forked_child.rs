@@ -63,7 +63,8 @@ fn a_child_attaches_the_handle_anew_and_contends_under_its_own_token() {
     let mut parents = User::of(&memory, 1);
     assert_eq!(set_generation(&mut parents, &raw const generation), Status::Ok);
     assert_eq!(parents.call(shmlock_try_acquire), Status::Ok);
-    let mut childs = User::of(&memory, 3); // stands for the child's copy, which is at another place here
+    // Stands for the child's copy, which is at another place here.
+    let mut childs = User::of(&memory, 3);
     assert_eq!(set_generation(&mut childs, &raw const generation), Status::Ok);
     in_a_child(&generation, || {
         refuses_everything(&mut childs);
