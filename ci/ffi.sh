@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Proves: core/ffi/include/shmlock.h is what cbindgen makes of the sources, and C and C++ compilers have no remark on it; no
 # function of it leads to a panic; C and Rust programs share one lock and lose nothing, as they do without it; a C program
-# takes over from one that was killed. `ci/ffi.sh header` makes the header anew.
+# takes over from one that was killed; a handle notices that it is in a forked child; a signal handler may call a handle
+# after each instruction of the release build. `ci/ffi.sh header` makes the header anew.
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
 . ci/lib/ffi.sh
@@ -31,13 +32,15 @@ done
 
 archive=$(archive "")
 no_panics cc "$archive" "$work"
-for program in counter recover; do c_program cc "$archive" "examples/c/$program.c" "$work/$program"; done
+for program in counter recover forked; do c_program cc "$archive" "examples/c/$program.c" "$work/$program"; done
 cargo build --quiet --release -p shmlock-examples --example mapped_region
 rust=${CARGO_TARGET_DIR:-target}/release/examples/mapped_region
 
 count_together "$work/region" 200000 "$work/counter" "$work/counter" "$rust" "$rust"
 loses_without_the_lock "$work/region" "$work/counter"
 recovers "$work/recover"
+forks "$work/forked"
+cargo test --quiet --release -p shmlock-ffi --test every_instruction
 
 status=0
 generate "$work/shmlock.h" || status=$?

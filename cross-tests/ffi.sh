@@ -17,7 +17,7 @@ build() {
     local archive program
     archive=$(archive "${3-}") || return
     mkdir -p "$2" && no_panics "$1" "$archive" "$2" || return
-    for program in counter recover; do
+    for program in counter recover forked; do
         c_program "$1" "$archive" "examples/c/$program.c" "$2/$program" -static || return
     done
 }
@@ -34,6 +34,7 @@ for target in "${arm_linux[@]}"; do
     case $target in aarch64-*) compiler=aarch64-linux-gnu-gcc ;; *) compiler=arm-linux-gnueabihf-gcc ;; esac
     step "$target: build" build "$compiler" "$work/$target" "$target"
     step "$target: take over" recovers "$qemu" "$work/$target/recover"
+    step "$target: fork" forks "$qemu" "$work/$target/forked"
     step "$target: two count" count_together "$work/region" 50000 \
         "$qemu $work/$target/counter" "$qemu $work/$target/counter"
     step "$target: without the lock" loses_without_the_lock "$work/region" "$qemu" "$work/$target/counter"

@@ -66,6 +66,13 @@ loses_without_the_lock() {
 }
 
 # recovers COMMAND...: says what the head of examples/c/recover.c promises.
-recovers() {
-    diff <(sed -n '/Expected output/,/\*\//s/^     //p' examples/c/recover.c) <("$@") || die "recover.c said something else"
+recovers() { says recover "$@"; }
+
+# forks COMMAND...: says what the head of examples/c/forked.c promises.
+forks() { says forked "$@"; }
+
+# says EXAMPLE COMMAND...: the command's output is what the head of the example promises.
+says() {
+    local source=examples/c/$1.c
+    diff <(sed -n '/Expected output/,/\*\//s/^     //p' "$source") <("${@:2}") || die "$source said something else"
 }

@@ -23,6 +23,13 @@ use crate::word::Word;
 /// owners possible; it cannot cause undefined behaviour in this crate.
 pub trait Liveness {
     /// Runs `act` under proof that `owner` is dead; `None` if there is no such proof.
+    ///
+    /// `act` takes the lock over, or finds that the owner has released it. From then until this
+    /// call returns the word may name the caller, so the implementation lets go of its proof and
+    /// returns. The handle is in use meanwhile: each of its calls answers
+    /// [`Error::InUse`](crate::Error::InUse). After a panic [`RegionLock`](crate::RegionLock) gives
+    /// the lock back, with the news of the death. Other callers of [`acquire_contended`] see to
+    /// that themselves.
     fn while_dead<R>(&mut self, owner: Token, act: impl FnOnce() -> R) -> Option<R>;
 }
 
@@ -47,6 +54,10 @@ impl Liveness for NeverDead {
 /// # Errors
 /// The word last seen, when `wait` answered [`Verdict::GiveUp`]. **If it is free, the caller owes a wake** to whoever
 /// else sleeps on the word: the one that was used up here may have been meant for them.
+///
+/// # Panics
+/// If `wait`, `liveness` or `fence` does. The word may name `me` then: a caller that goes on gives
+/// the lock back.
 #[cold]
 pub fn acquire_contended<F: Fence>(
     word: &AtomicU32,

@@ -35,6 +35,12 @@ pub enum Error {
         /// The word last seen.
         seen: Word,
     },
+    /// The handle is in the middle of another call, and the caller is inside that: in its `Wait`,
+    /// its `Liveness`, its `Fence`, or an interrupt handler. Nothing was changed.
+    InUse,
+    /// The handle holds the lock already, and an asynchronous call does not nest: the hold may be
+    /// another task's.
+    AlreadyHeld,
     /// Released by a handle that does not hold the lock.
     NotHeld,
     /// Released by hand while guards of the same handle live.
@@ -42,13 +48,14 @@ pub enum Error {
         /// How many.
         guards: u32,
     },
-    /// The word no longer named us when we came to release: somebody outside the protocol wrote to the region.
-    /// The word was left as it is, for it may be another owner's by now.
+    /// The word no longer named us when we came to release or to nest: somebody outside the
+    /// protocol wrote to the region. The word was left as it is, for it may be another owner's by
+    /// now.
     Overwritten {
         /// The word found.
         found: Word,
     },
-    /// The handle is nested deeper than its counter reaches.
+    /// The handle holds the lock 65534 times already.
     TooDeep,
     /// A description of more than 63 bytes.
     DescriptionTooLong {
@@ -75,6 +82,14 @@ impl fmt::Display for Error {
                  all sides"
             ),
             Self::Busy { seen } => write!(f, "the lock is not free ({seen:?}); wait longer or try again"),
+            Self::InUse => f.write_str(
+                "the handle is in the middle of another call; wait until that has returned, or use a handle with a token \
+                 of its own",
+            ),
+            Self::AlreadyHeld => f.write_str(
+                "the handle already holds the lock, perhaps for another task; give each task a handle with a token of \
+                 its own",
+            ),
             Self::NotHeld => f.write_str("this handle does not hold the lock; acquire it before releasing it"),
             Self::GuardsAlive { guards } => {
                 write!(f, "{guards} guards of this handle still live; drop them, or force the release")

@@ -19,6 +19,11 @@ use crate::barrier;
 use crate::sync::{Ordering, fence};
 
 /// The two fences of one scope.
+///
+/// Other crates may implement it, for barriers that this one does not know. An implementation that
+/// orders less than its parties need loses what the lock protects, without undefined behaviour in
+/// this crate. It runs while the lock changes hands, so it does nothing else: a handle that it
+/// calls answers [`Error::InUse`](crate::Error::InUse).
 pub trait Fence: Copy {
     /// Keeps the accesses of the section after the swap that took the lock.
     fn after_taking(self);

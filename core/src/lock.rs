@@ -1,18 +1,24 @@
 //! A complete lock for embedders: one region, one fixed token, one way of waiting at each call.
 
+mod change;
+mod guard;
+mod hold_count;
+
 use core::cell::Cell;
-use core::marker::PhantomData;
 use core::num::NonZeroU16;
 
-use crate::contend::{self, Liveness, NeverDead};
+use crate::contend::{Liveness, NeverDead};
 use crate::error::Error;
 use crate::fence::{Fence, InnerShareable};
-use crate::protocol::{self, Acquisition, Arrival, Wake};
+use crate::protocol;
 use crate::record::{Holder, Record};
 use crate::region::Region;
 use crate::token::Token;
-use crate::wait::{self, Wait};
+use crate::wait::Wait;
 use crate::word::Word;
+
+pub use guard::RegionGuard;
+use hold_count::{Hold, HoldCount};
 
 /// A reentrant lock over a region, held under a fixed token.
 ///
@@ -26,6 +32,33 @@ use crate::word::Word;
 /// Why it is no `lock_api` mutex stands in the [crate's documentation](crate#what-it-does-not-do).
 ///
 /// Nothing here allocates, blocks longer than the given [`Wait`], or panics, whatever stands in the region.
+///
+/// # Calls from within a call
+///
+/// The given [`Wait`], [`Liveness`] and [`Fence`] run while the handle moves the owner word. If
+/// they use the same handle, for example because a `Wait` lets other tasks run, each call answers
+/// [`Error::InUse`] and changes nothing. The handle then says of itself that it holds nothing.
+///
+/// If they panic, the call leaves what a call leaves that has not taken the lock: the lock is not
+/// held by this handle, a take-over stays known by [`owner_died`](RegionGuard::owner_died), and the
+/// handle can be used again. If they never return, the handle is in use for ever. A proof that
+/// never returns after it has run its `act` keeps the lock.
+///
+/// # Interrupt handlers and signal handlers
+///
+/// The handle is not `Sync`, so only `unsafe` code can share it with a handler. That code sees to
+/// one rule: **a handler leaves the handle as it found it**. It releases before it returns what it
+/// has acquired, and nothing else. A handler that interrupts a call is answered [`Error::InUse`],
+/// or finds the handle at rest and may use it by this rule. A handler that cannot keep the rule, as
+/// one that releases what another context acquired, is masked during every call of the handle.
+///
+/// # Fork
+///
+/// This crate knows no process. The child of a `fork` has a copy of the handle under the same
+/// token, and nothing tells the two apart: the child's `release`, or its drop of the handle or of a
+/// guard, frees the lock under its parent. A child neither uses nor drops such a handle
+/// ([`core::mem::forget`] it), and makes one with a token of its own. The crate `shmlock` notices a
+/// fork by itself, and the interface for C does if the caller gives it a fork generation.
 #[derive(Debug)]
 pub struct RegionLock<'a, F: Fence = InnerShareable> {
     region: Region<'a>,
@@ -34,8 +67,7 @@ pub struct RegionLock<'a, F: Fence = InnerShareable> {
     record: Option<Record>,
     /// Whether this handle has written its record itself: a former life of the token may have left another one.
     recorded: Cell<bool>,
-    holds: Cell<u32>,
-    guards: Cell<u32>,
+    holds: HoldCount,
     owner_died: Cell<bool>,
     owes_wake: Cell<bool>,
 }
@@ -72,8 +104,7 @@ impl<'a, F: Fence> RegionLock<'a, F> {
             fence,
             record: None,
             recorded: Cell::new(false),
-            holds: Cell::new(0),
-            guards: Cell::new(0),
+            holds: HoldCount::new(),
             owner_died: Cell::new(false),
             owes_wake: Cell::new(false),
         }
@@ -119,16 +150,17 @@ impl<'a, F: Fence> RegionLock<'a, F> {
     /// Takes the lock if it is free or already ours. Never blocks.
     ///
     /// # Errors
-    /// [`Error::Busy`] if somebody else holds it; [`Error::TooDeep`].
+    /// [`Error::Busy`] if somebody else holds it; [`Error::TooDeep`]; [`Error::InUse`];
+    /// [`Error::Overwritten`] if the handle holds the lock and the word denies it.
     pub fn try_lock(&self) -> Result<RegionGuard<'_, 'a, F>, Error> {
-        self.acquire(&mut wait::Spin::attempts(0))?;
-        Ok(RegionGuard::new(self))
+        self.try_enter(Hold::Guard)?;
+        Ok(RegionGuard::of_a_hold(self))
     }
 
     /// Takes the lock, waiting in the given way. Nobody is ever taken for dead.
     ///
     /// # Errors
-    /// [`Error::Busy`] when `wait` gave up; [`Error::TooDeep`].
+    /// [`Error::Busy`] when `wait` gave up; otherwise as [`try_lock`](Self::try_lock).
     pub fn lock(&self, wait: &mut impl Wait) -> Result<RegionGuard<'_, 'a, F>, Error> {
         self.lock_or_recover(wait, &mut NeverDead)
     }
@@ -174,8 +206,8 @@ impl<'a, F: Fence> RegionLock<'a, F> {
         wait: &mut impl Wait,
         liveness: &mut impl Liveness,
     ) -> Result<RegionGuard<'_, 'a, F>, Error> {
-        self.acquire_or_recover(wait, liveness)?;
-        Ok(RegionGuard::new(self))
+        self.enter(Hold::Guard, wait, liveness)?;
+        Ok(RegionGuard::of_a_hold(self))
     }
 
     /// As [`lock`](Self::lock), for callers that cannot keep a guard: pair it with [`release`](Self::release).
@@ -208,109 +240,39 @@ impl<'a, F: Fence> RegionLock<'a, F> {
     /// # Errors
     /// As [`lock`](Self::lock).
     pub fn acquire_or_recover(&self, wait: &mut impl Wait, liveness: &mut impl Liveness) -> Result<(), Error> {
-        let holds = self.holds.get().checked_add(1).ok_or(Error::TooDeep)?;
-        if holds == 1 {
-            let word = self.region.owner_word();
-            let acquisition = match protocol::try_acquire(word, self.me, Arrival::Fresh, self.fence) {
-                Ok(acquisition) => acquisition,
-                Err(_) => self.contend(wait, liveness)?,
-            };
-            self.begin(acquisition);
-        }
-        self.holds.set(holds);
-        Ok(())
-    }
-
-    #[cold]
-    fn contend(&self, wait: &mut impl Wait, liveness: &mut impl Liveness) -> Result<Acquisition, Error> {
-        let word = self.region.owner_word();
-        let won = contend::acquire_contended(word, self.me, self.fence, liveness, wait).map_err(|seen| {
-            // The wake that we used up may have been meant for others.
-            self.wake(if seen.is_free() { Wake::One } else { Wake::Nobody });
-            Error::Busy { seen }
-        });
-        if won.is_ok() {
-            self.region.count_contended();
-        }
-        won
-    }
-
-    fn begin(&self, acquisition: Acquisition) {
-        self.owner_died.set(acquisition.owner_died);
-        self.region.count_acquisition(self.fence);
-        if acquisition.recovered_from.is_some() {
-            self.region.count_recovery();
-        }
-        self.describe();
-    }
-
-    /// Only while the lock is held.
-    fn describe(&self) {
-        let described = self.region.record_describes(self.me);
-        match &self.record {
-            Some(_) if described && self.recorded.get() => {}
-            Some(record) => self.region.write_record(self.me, record, self.fence),
-            // Left by a former life of this token, or by this handle while it had a record.
-            None if described && !self.recorded.get() => {
-                self.region.write_record(self.me, &Record::default(), self.fence);
-            }
-            None => {}
-        }
-        self.recorded.set(true);
+        self.enter(Hold::Bare, wait, liveness)
     }
 
     /// Gives back one hold taken by [`acquire`](Self::acquire); the lock is free when all are given back.
     ///
     /// # Errors
-    /// [`Error::NotHeld`]; [`Error::GuardsAlive`] if only guards hold it; [`Error::Overwritten`].
+    /// [`Error::NotHeld`]; [`Error::GuardsAlive`] if only guards hold it; [`Error::Overwritten`];
+    /// [`Error::InUse`].
     pub fn release(&self) -> Result<(), Error> {
-        if self.holds.get() == 0 {
-            return Err(Error::NotHeld);
-        }
-        if self.holds.get() == self.guards.get() {
-            return Err(Error::GuardsAlive { guards: self.guards.get() });
-        }
-        self.give_one_back()
-    }
-
-    fn give_one_back(&self) -> Result<(), Error> {
-        let holds = self.holds.get().saturating_sub(1);
-        self.holds.set(holds);
-        if holds > 0 {
-            return Ok(());
-        }
-        match protocol::release(self.region.owner_word(), self.me, self.fence) {
-            Ok(wake) => self.wake(wake),
-            Err(found) => {
-                self.owes_wake.set(false);
-                return Err(Error::Overwritten { found });
-            }
-        }
-        Ok(())
-    }
-
-    fn wake(&self, wake: Wake) {
-        self.owes_wake.set(wake == Wake::One);
-        if wake == Wake::One {
-            wait::send_event();
-        }
+        self.leave(Hold::Bare)
     }
 
     /// Whether the last release of this handle, or the last attempt that gave up if that came later, left somebody to be
     /// woken.
     ///
-    /// Whoever waits by [`Wfe`](wait::Wfe) has been sent an event already. This is for wakes that only the embedder can
-    /// give: a task notification, an interrupt to the other core, a futex. Without any, sleepers look again after their
-    /// own interval.
+    /// Whoever waits by [`Wfe`](crate::wait::Wfe) has been sent an event already. This is for wakes
+    /// that only the embedder can give: a task notification, an interrupt to the other core, a
+    /// futex. Without any, sleepers look again after their own interval.
     #[must_use]
     pub fn owes_wake(&self) -> bool {
         self.owes_wake.get()
     }
 
-    /// Whether this handle holds the lock.
+    /// Returns `true` if this handle has taken the lock, and the word names it still. Never blocks.
     #[must_use]
     pub fn is_held(&self) -> bool {
-        self.holds.get() > 0
+        self.holds.is_some() && self.word().is_owned_by(self.me)
+    }
+
+    /// Returns `true` if there are holds to end, whatever the word says.
+    #[cfg(feature = "embedded-hal-async")]
+    pub(crate) fn has_holds(&self) -> bool {
+        self.holds.is_some()
     }
 
     /// See [`RegionGuard::owner_died`]; `false` if this handle does not hold the lock.
@@ -328,9 +290,12 @@ impl<'a, F: Fence> RegionLock<'a, F> {
     /// Says that the protected data is consistent again after a death: the next owner is not told of it any more.
     ///
     /// # Errors
-    /// [`Error::NotHeld`]; [`Error::Overwritten`].
+    /// [`Error::NotHeld`]; [`Error::Overwritten`]; [`Error::InUse`].
     pub fn declare_consistent(&self) -> Result<(), Error> {
-        if !self.is_held() {
+        if self.holds.is_in_change() {
+            return Err(Error::InUse);
+        }
+        if self.holds.is_none() {
             return Err(Error::NotHeld);
         }
         protocol::declare_consistent(self.region.owner_word(), self.me)
@@ -360,65 +325,8 @@ impl<'a, F: Fence> RegionLock<'a, F> {
 
 impl<F: Fence> Drop for RegionLock<'_, F> {
     fn drop(&mut self) {
-        if self.is_held() && self.guards.get() == 0 {
-            self.holds.set(1);
-            let _ = self.give_one_back(); // an overwritten word is another owner's by now
+        if self.holds.merge() {
+            let _ = self.leave(Hold::Bare); // an overwritten word is another owner's by now
         }
-    }
-}
-
-/// Holds the lock until it is dropped.
-#[derive(Debug)]
-#[must_use = "the lock is released as soon as the guard is dropped"]
-pub struct RegionGuard<'l, 'a, F: Fence = InnerShareable> {
-    lock: &'l RegionLock<'a, F>,
-    // Not `Send`: the hold belongs to the contender that took it.
-    not_send: PhantomData<*const ()>,
-}
-
-impl<'l, 'a, F: Fence> RegionGuard<'l, 'a, F> {
-    fn new(lock: &'l RegionLock<'a, F>) -> Self {
-        lock.guards.set(lock.guards.get() + 1);
-        Self { lock, not_send: PhantomData }
-    }
-
-    /// Whether an owner died holding the lock, and nobody has declared the data consistent since.
-    #[must_use]
-    pub fn owner_died(&self) -> bool {
-        self.lock.owner_died.get()
-    }
-
-    /// See [`RegionLock::declare_consistent`].
-    ///
-    /// # Errors
-    /// [`Error::Overwritten`].
-    pub fn declare_consistent(&self) -> Result<(), Error> {
-        self.lock.declare_consistent()
-    }
-
-    /// A number that grows with every acquisition of this lock by anybody. Hand it to whatever the lock protects, which
-    /// can then refuse a late-comer.
-    #[must_use]
-    pub fn fencing_token(&self) -> u64 {
-        self.lock.region.fencing_token()
-    }
-
-    /// Gives the lock back, and says whether that went well. Dropping does the same and says nothing.
-    ///
-    /// # Errors
-    /// [`Error::Overwritten`].
-    pub fn release(self) -> Result<(), Error> {
-        let lock = self.lock;
-        core::mem::forget(self);
-        lock.guards.set(lock.guards.get().saturating_sub(1));
-        lock.give_one_back()
-    }
-}
-
-impl<F: Fence> Drop for RegionGuard<'_, '_, F> {
-    fn drop(&mut self) {
-        self.lock.guards.set(self.lock.guards.get().saturating_sub(1));
-        // An overwritten word is another owner's by now; there is nobody to tell from a drop.
-        let _ = self.lock.give_one_back();
     }
 }

@@ -45,6 +45,11 @@ pub enum Verdict {
 /// ```
 pub trait Wait {
     /// Lets some time pass, or not, and says how to go on. Called once for each failed attempt.
+    ///
+    /// The waiter does not hold the lock. The handle that waits is in use: each of its calls from
+    /// here, by whatever task runs meanwhile, answers [`Error::InUse`](crate::Error::InUse). A
+    /// panic ends the call, and the handle can be used again. An implementation that never returns
+    /// keeps nobody from the lock but its own handle.
     fn wait(&mut self, contention: &mut Contention<'_>) -> Verdict;
 }
 

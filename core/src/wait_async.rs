@@ -31,11 +31,15 @@ impl<'a, F: Fence> RegionLock<'a, F> {
     /// As [`lock`](Self::lock), waiting by a timer without holding up the executor. Nobody is ever taken for dead.
     ///
     /// Never blocks a poll. Dropping the future leaves no trace in the region. The future is not `Send`: the handle is
-    /// one contender, and its task stays on one thread. Two tasks need two handles, each with its own token: one handle is
-    /// reentrant, and would let both in.
+    /// one contender, and its task stays on one thread.
+    ///
+    /// It does not nest. A hold that the handle has already, or comes to have while this waits, may
+    /// be another task's. Two tasks need two handles, each with its own token. A task that nests on
+    /// purpose uses [`try_lock`](Self::try_lock), which cannot tell one task from another.
     ///
     /// # Errors
-    /// [`Error::Busy`] when the attempts of `delay` are used up; [`Error::TooDeep`].
+    /// [`Error::Busy`] when the attempts of `delay` are used up; [`Error::AlreadyHeld`];
+    /// [`Error::InUse`].
     ///
     /// # Limits
     /// A guard that lives across an `await` keeps everybody else out for as long as the task is not polled.
@@ -71,6 +75,9 @@ impl<'a, F: Fence> RegionLock<'a, F> {
         liveness: &mut impl Liveness,
     ) -> Result<RegionGuard<'_, 'a, F>, Error> {
         loop {
+            if self.has_holds() {
+                return Err(Error::AlreadyHeld);
+            }
             match self.lock_or_recover(&mut AskOnce(true), liveness) {
                 Err(Error::Busy { .. }) if delay.left > 0 => {}
                 outcome => return outcome,

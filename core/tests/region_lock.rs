@@ -171,8 +171,8 @@ fn an_overwritten_word_is_reported_and_left_to_whom_it_names() {
         };
         acquired();
         assert_eq!(lock.declare_consistent(), overwritten);
-        assert!(lock.is_held(), "declaring is not releasing");
-        assert_eq!(lock.release(), overwritten);
+        assert!(!lock.is_held(), "the word decides");
+        assert_eq!(lock.release(), overwritten, "declaring is not releasing");
 
         memory.set(0, 0);
         let guard = lock.try_lock().expect("a new hold after the lost one");
@@ -180,7 +180,8 @@ fn an_overwritten_word_is_reported_and_left_to_whom_it_names() {
         assert_eq!(guard.release(), overwritten);
 
         acquired();
-        drop(lock.try_lock());
+        assert_eq!(lock.try_lock().err(), overwritten.err(), "it does not nest in the hold of another");
+        assert_eq!((lock.owner_died(), lock.fencing_token()), (false, None), "they are another's");
         assert_eq!(lock.release(), overwritten, "the outermost release tells");
         assert_eq!((lock.is_held(), lock.word()), (false, found));
     }

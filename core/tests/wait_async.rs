@@ -8,10 +8,10 @@ use core::future::{Future, poll_fn};
 use core::pin::{Pin, pin};
 use core::task::{Context, Poll, Waker};
 
-use common::{DIED, ProofBy, RawMemory, WAITERS, number};
+use common::{DIED, ProofBy, RawMemory, WAITERS, WaitBy, number};
 use embedded_hal_async::delay::DelayNs;
 use shmlock_core::contend::NeverDead;
-use shmlock_core::wait::Spin;
+use shmlock_core::wait::{Contention, Spin, Verdict};
 use shmlock_core::wait_async::Delay;
 use shmlock_core::{Error, RegionLock, Token, Word};
 
@@ -62,9 +62,76 @@ fn a_free_lock_is_had_at_the_first_poll_without_asking_the_timer() {
     let memory = RawMemory::zeroed();
     let lock = lock(&memory, 1);
     let guard = at_once(lock.lock_async(&mut Delay::new(Never, 1, 9))).expect("free");
-    let nested = at_once(lock.lock_async(&mut Delay::new(Never, 1, 9))).expect("ours");
     assert_eq!(memory.get(0), 1);
-    drop((guard, nested));
+    drop(guard);
+    assert_eq!(memory.get(0), 0);
+}
+
+#[test]
+fn a_task_does_not_share_a_hold_that_another_task_took_by_the_same_handle() {
+    let memory = RawMemory::zeroed();
+    let (shared, other) = (lock(&memory, 1), lock(&memory, 2));
+    let guard = at_once(shared.lock_async(&mut Delay::new(Never, 1, 9))).expect("free");
+    let before = memory.bytes();
+    let second = at_once(shared.lock_async(&mut Delay::new(Never, 1, 9)));
+    assert_eq!(second.err(), Some(Error::AlreadyHeld));
+    assert_eq!(memory.bytes(), before);
+    drop(guard);
+
+    // It has begun to wait while the handle held nothing, and the first task takes the lock then.
+    let owner = other.try_lock().expect("free");
+    let timer = NextPoll::default();
+    let mut delay = Delay::new(&timer, 250, 9);
+    let mut waiting = pin!(shared.lock_async(&mut delay));
+    assert!(poll(waiting.as_mut()).is_pending());
+    drop(owner);
+    let guard = at_once(shared.lock_async(&mut Delay::new(Never, 1, 9))).expect("free");
+    let Poll::Ready(second) = poll(waiting) else { panic!("it is refused") };
+    assert_eq!(second.err(), Some(Error::AlreadyHeld));
+    assert_eq!(guard.release(), Ok(()));
+    assert_eq!((memory.get(0), shared.is_held()), (0, false));
+}
+
+#[test]
+fn a_task_that_is_polled_from_inside_a_wait_of_its_handle_is_refused() {
+    let memory = RawMemory::zeroed();
+    let (shared, other) = (lock(&memory, 1), lock(&memory, 2));
+    let owner = RefCell::new(Some(other.try_lock().expect("free")));
+    let guard = shared.lock(&mut WaitBy(|_: &mut Contention<'_>| {
+        drop(owner.borrow_mut().take());
+        let task = at_once(shared.lock_async(&mut Delay::new(Never, 1, 9)));
+        assert_eq!(task.err(), Some(Error::InUse));
+        Verdict::Retry
+    }));
+    assert_eq!(guard.expect("free").release(), Ok(()));
+    assert_eq!(memory.get(0), 0);
+}
+
+#[test]
+fn a_timer_that_panics_while_it_is_awaited_leaves_a_handle_at_rest() {
+    let memory = RawMemory::zeroed();
+    let (holder, contender) = (lock(&memory, 1), lock(&memory, 2));
+    let guard = holder.try_lock().expect("free");
+    let before = memory.bytes();
+    let polled = || drop(at_once(contender.lock_async(&mut Delay::new(Never, 1, 9))));
+    std::panic::catch_unwind(core::panic::AssertUnwindSafe(polled)).expect_err("the timer panics");
+    assert_eq!(memory.bytes(), before);
+    drop(guard);
+    at_once(contender.lock_async(&mut Delay::new(Never, 1, 9))).expect("free").release().expect("held");
+}
+
+#[test]
+fn a_future_that_is_forgotten_leaves_a_handle_at_rest() {
+    let memory = RawMemory::zeroed();
+    let (holder, contender) = (lock(&memory, 1), lock(&memory, 2));
+    let guard = holder.try_lock().expect("free");
+    let timer = NextPoll::default();
+    let mut delay = Delay::new(&timer, 250, 9);
+    let mut waiting = Box::pin(contender.lock_async(&mut delay));
+    assert!(poll(waiting.as_mut()).is_pending());
+    core::mem::forget(waiting);
+    drop(guard);
+    contender.try_lock().expect("free").release().expect("held");
     assert_eq!(memory.get(0), 0);
 }
 

@@ -1,6 +1,38 @@
 /*
  shmlock for C: a lock over any memory that two parties share, without an operating system.
 
+ What the library cannot see, the caller promises:
+
+ * Tokens. Each contender of a region has a token that no other living one has: each core, task,
+   process, and each thread that contends by itself. Two handles with one token exclude nobody.
+ * Fork. fork(2) copies a handle and its token, and the library knows no process. Give each
+   handle a fork generation by `shmlock_set_fork_generation`: then every call answers
+   SHMLOCK_STATUS_FORKED in a child. Without one, a child can acquire while its parent holds, and
+   release what its parent holds. A child that wants the lock attaches a handle under a token of
+   its own. A handle lies in memory that a child gets a copy of, never in memory that is shared
+   with it; so a child of vfork(2), or of clone(2) with CLONE_VM, calls nothing.
+ * The end of a process or a thread, and exec(3), release nothing: the lock stays held. Another
+   contender takes over by `shmlock_take_over` when it has proof of the death, and the next one
+   under the same token does by itself.
+ * Threads. One thread uses a handle at a time. The thread that releases may be another than the
+   one that acquired, if the handle was handed over. Two threads that contend have a handle and a
+   token each.
+ * Signal handlers and interrupt handlers. On the thread, task or core that uses a handle, a
+   handler may call every function: one that interrupts a call is answered SHMLOCK_STATUS_IN_USE.
+   One that comes between two calls does what the program would do there. A handler does not
+   wait: what it waits for may be held by the code that it interrupts.
+ * longjmp(3). A hold belongs to the handle, not to a function: a jump over the code that holds
+   leaves the lock held. A jump out of a wait callback, or out of a handler that has interrupted
+   a call, is not allowed. It leaves the handle in use for ever; attaching it anew under its
+   token ends that, and the next acquisition answers SHMLOCK_STATUS_OWNER_DIED if the lock was
+   held.
+ * Memory. A region has 128 bytes from a multiple of 4 on. It is the same memory for all
+   contenders, for as long as a handle is attached. Everybody accesses it by 32-bit atomic
+   operations only. It is zero before its first use. A mapped file is not truncated meanwhile: an
+   access beyond its end is a SIGBUS.
+ * errno is neither read nor set. No function allocates, makes a system call, or uses
+   thread-local storage.
+
  Made from core/ffi/src by cbindgen; a change is made there, and `bash ci/ffi.sh header` makes this file anew.
  core/ffi/README.md says how to build the library, PROTOCOL.md what stands in the memory.
  License: MIT or Apache-2.0.
@@ -110,18 +142,24 @@ enum shmlock_status
      */
     SHMLOCK_STATUS_NOT_HELD = -11,
     /*
-     The owner word no longer named this handle: somebody outside the protocol wrote to the region. After a release the
+     The owner word no longer names this handle, which has acquired the lock: somebody outside
+     the protocol wrote to the region, or a forked child released the lock. After a release the
      handle holds nothing; the word was left as it is, for it may be another owner's by now.
      */
     SHMLOCK_STATUS_OVERWRITTEN = -12,
     /*
-     The handle holds the lock 2^32 - 1 times.
+     The handle holds the lock 65534 times already.
      */
     SHMLOCK_STATUS_TOO_DEEP = -13,
     /*
      A description that is not UTF-8, or without a NUL among its bytes.
      */
     SHMLOCK_STATUS_BAD_DESCRIPTION = -14,
+    /*
+     The handle is from before a fork: it is the parent's, and this is the child. Nothing was
+     changed. Attach a handle under a token of its own here.
+     */
+    SHMLOCK_STATUS_FORKED = -15,
     /*
      An error that this version of the header does not know.
      */
@@ -138,20 +176,22 @@ typedef int32_t shmlock_status;
 /*
  A handle: one contender of one lock. Zero is a handle that is not attached. Its fields are nobody's but the library's.
 
- What every function demands of a `shmlock_t *`, and does with it:
+ What every function demands of a `shmlock_t *`, and does with it, beside the contracts at the
+ head of this file:
 
  * NULL and misaligned pointers are errors. Any other pointer leads to a `shmlock_t` that has been zero, as a static is,
    or has been attached by `shmlock_attach`.
  * One thread, task or core uses a handle at a time. Handing it over from one to another takes what the two use to hand
    over anything else.
  * A handle is neither copied nor moved while attached. A copy answers `SHMLOCK_STATUS_NOT_ATTACHED`.
- * A call from within another, by its wait callback or by a signal handler that interrupts it, answers
-   `SHMLOCK_STATUS_IN_USE` and changes nothing. So every function is async-signal-safe, but for what a wait callback does.
+ * A call from within another, by its wait callback or by a signal handler that interrupts it,
+   answers `SHMLOCK_STATUS_IN_USE` and changes nothing. So every function is async-signal-safe,
+   but for what a wait callback does.
  * The region outlives the handle, or the handle is detached first.
  */
 typedef struct {
     uint32_t state;
-    uint32_t reserved;
+    uint32_t busy;
     uint64_t space[24];
 } shmlock_t;
 
@@ -181,9 +221,10 @@ typedef struct {
  How to let time pass: spin, yield, sleep, wait for a notification or a futex. Called after each failed attempt, with the
  context that the caller gave.
 
- Answers 0 to try again, anything else to give up. Whatever it does, it bounds its sleep by an interval of its own: **a
- wake is a hint**, for the owner may be unable to give one. It returns normally: no `longjmp`, no C++ exception (which
- ends the program). It may not use the handle that is being acquired (`SHMLOCK_STATUS_IN_USE`).
+ Answers 0 to try again, anything else to give up. Whatever it does, it bounds its sleep by an
+ interval of its own: **a wake is a hint**, for the owner may be unable to give one. It returns
+ normally: no `longjmp`, no end of its thread by `pthread_exit(3)` or `pthread_cancel(3)`, no C++
+ exception. It may not use the handle that is being acquired (`SHMLOCK_STATUS_IN_USE`).
  */
 typedef int32_t (*shmlock_wait_fn)(void *context, shmlock_contention *contention);
 
@@ -296,12 +337,48 @@ shmlock_status shmlock_attach(shmlock_t *lock,
 
  Never blocks; async-signal-safe; only the contender whose handle it is calls it.
 
- Answers `SHMLOCK_STATUS_OK`; `_OVERWRITTEN`, and is detached nevertheless; `_NULL`, `_MISALIGNED`, `_NOT_ATTACHED`, `_IN_USE`.
+ Answers `SHMLOCK_STATUS_OK`; `_OVERWRITTEN`, and is detached nevertheless; `_NULL`,
+ `_MISALIGNED`, `_NOT_ATTACHED`, `_IN_USE`, `_FORKED`: it is attached still.
 
  # Safety
  As every function's, of `lock`: see `shmlock_t`.
  */
 shmlock_status shmlock_detach(shmlock_t *lock);
+
+/*
+ Has every call on the handle compare the word at `generation` with its present value. Once they
+ differ, each of them answers `SHMLOCK_STATUS_FORKED` and changes nothing. NULL ends that; so
+ does attaching the handle anew.
+
+ For programs that fork. A child has a copy of its parent's handle under the same token, and
+ nothing else tells the two apart: the child could acquire while its parent holds, and release
+ what its parent holds. So `generation` leads to a word that has another value in a child than in
+ its parent, before anything of the child uses the handle:
+
+ * a static word that a handler of `pthread_atfork(3)` increments in the child; or
+ * a word that is not zero, on a page with `MADV_WIPEONFORK` (`madvise(2)`): it is zero in every
+   child, also of a bare `clone(2)`.
+
+ If a process forks in the middle of a call, in its wait callback or a signal handler, that call
+ answers `SHMLOCK_STATUS_FORKED` in the child. The child of a signal handler does better not to
+ return into the call, but to call `exec(3)` or `_exit(2)`: in the instant between two
+ instructions it may take a free lock under its parent's token. Nobody is inside then, and the
+ parent's next acquisition takes the lock over, with `SHMLOCK_STATUS_OWNER_DIED`.
+
+ A child that wants the lock attaches a handle under a token of its own: another, or the same
+ `shmlock_t`, whose copy is the child's.
+
+ Never blocks; async-signal-safe; only the contender whose handle it is calls it.
+
+ Answers `SHMLOCK_STATUS_OK`; `_MISALIGNED`; of `lock` `_NULL`, `_MISALIGNED`, `_NOT_ATTACHED`,
+ `_IN_USE`, `_FORKED`.
+
+ # Safety
+ As every function's, of `lock`: see `shmlock_t`. `generation` is NULL or leads to an `uint32_t`
+ that can be read until the handle is detached or attached anew, in the child as well, unless it
+ is refused.
+ */
+shmlock_status shmlock_set_fork_generation(shmlock_t *lock, const uint32_t *generation);
 
 /*
  Takes the lock if it is free or already held by this handle.
@@ -310,8 +387,9 @@ shmlock_status shmlock_detach(shmlock_t *lock);
 
  Holds are counted: whoever has acquired twice releases twice.
 
- Answers `SHMLOCK_STATUS_OK` or `_OWNER_DIED`: held. Not held: `_BUSY`; `_TOO_DEEP`; `_NULL`, `_MISALIGNED`, `_NOT_ATTACHED`,
- `_IN_USE`.
+ Answers `SHMLOCK_STATUS_OK` or `_OWNER_DIED`: held. Not held: `_BUSY`; `_TOO_DEEP`; `_NULL`,
+ `_MISALIGNED`, `_NOT_ATTACHED`, `_IN_USE`, `_FORKED`; `_OVERWRITTEN` if this handle had acquired
+ the lock and the word names another.
 
  # Safety
  As every function's, of `lock`: see `shmlock_t`.
@@ -374,7 +452,8 @@ shmlock_status shmlock_mark_waiting(shmlock_contention *contention,
  Never blocks; async-signal-safe; only the contender whose handle it is calls it. ARM cores that wait for an event
  (`wfe`) are sent one if somebody waits; other wakes are the caller's: see `shmlock_owes_wake`.
 
- Answers `SHMLOCK_STATUS_OK`; `_NOT_HELD`; `_OVERWRITTEN`; `_NULL`, `_MISALIGNED`, `_NOT_ATTACHED`, `_IN_USE`.
+ Answers `SHMLOCK_STATUS_OK`; `_NOT_HELD`; `_OVERWRITTEN`; `_NULL`, `_MISALIGNED`,
+ `_NOT_ATTACHED`, `_IN_USE`, `_FORKED`.
 
  # Safety
  As every function's, of `lock`: see `shmlock_t`.
@@ -389,7 +468,7 @@ shmlock_status shmlock_release(shmlock_t *lock);
  other core. Where there is no such means, leave it: sleepers look again after their own interval.
 
  Never blocks; async-signal-safe; only the contender whose handle it is calls it. False for a handle that
- `shmlock_release` would refuse.
+ is not attached, in use, or a parent's.
 
  # Safety
  As every function's, of `lock`: see `shmlock_t`.
@@ -397,7 +476,8 @@ shmlock_status shmlock_release(shmlock_t *lock);
 bool shmlock_owes_wake(const shmlock_t *lock);
 
 /*
- Whether this handle holds the lock. False for a handle that `shmlock_release` would refuse.
+ Whether this handle has acquired the lock, and the word names it still. False for a handle that
+ is not attached, in use, or a parent's.
 
  Never blocks; async-signal-safe; only the contender whose handle it is calls it.
 
@@ -412,7 +492,8 @@ bool shmlock_is_held(const shmlock_t *lock);
 
  Never blocks; async-signal-safe; only the contender whose handle it is calls it.
 
- Answers `SHMLOCK_STATUS_OK`; `_NOT_HELD`; `_NULL`, `_MISALIGNED`, `_NOT_ATTACHED`, `_IN_USE`.
+ Answers `SHMLOCK_STATUS_OK`; `_NOT_HELD`; `_NULL`, `_MISALIGNED`, `_NOT_ATTACHED`, `_IN_USE`,
+ `_FORKED`.
 
  # Safety
  As every function's, of `lock`: see `shmlock_t`. `number` leads to an `uint64_t`, unless it is refused.
@@ -425,7 +506,7 @@ shmlock_status shmlock_fencing_token(const shmlock_t *lock, uint64_t *number);
  Never blocks; async-signal-safe; only the contender whose handle it is calls it, while it holds the lock.
 
  Answers `SHMLOCK_STATUS_OK`; `_NOT_HELD`; `_OVERWRITTEN`, and the handle still holds; `_NULL`, `_MISALIGNED`, `_NOT_ATTACHED`,
- `_IN_USE`.
+ `_IN_USE`, `_FORKED`.
 
  # Safety
  As every function's, of `lock`: see `shmlock_t`.
@@ -457,13 +538,13 @@ shmlock_status shmlock_inspect(const void *address,
 
  Never blocks; async-signal-safe; only the contender whose handle it is calls it.
 
- Answers `SHMLOCK_STATUS_OK`; `_BAD_DESCRIPTION`; `_MISALIGNED`; of `lock` `_NULL`, `_MISALIGNED`, `_NOT_ATTACHED`, `_IN_USE`.
+ Answers `SHMLOCK_STATUS_OK`; `_BAD_DESCRIPTION`; `_MISALIGNED`; of `lock` `_NULL`,
+ `_MISALIGNED`, `_NOT_ATTACHED`, `_IN_USE`, `_FORKED`.
 
  # Safety
  As every function's, of `lock`: see `shmlock_t`. `record` is NULL or leads to a `shmlock_record`, unless it is refused.
  */
-shmlock_status shmlock_set_record(shmlock_t *lock,
-                                  const shmlock_record *record);
+shmlock_status shmlock_set_record(shmlock_t *lock, const shmlock_record *record);
 
 #ifdef __cplusplus
 }  // extern "C"

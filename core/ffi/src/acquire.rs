@@ -9,6 +9,7 @@ use shmlock_core::contend::{Liveness, NeverDead};
 use shmlock_core::wait::{self, Verdict, Wait};
 use shmlock_core::{Token, Word};
 
+use crate::fork::Fork;
 use crate::handle::{self, Handle, Lock};
 use crate::pointer::{checked, write};
 use crate::status::Status;
@@ -30,9 +31,10 @@ pub struct Contention {
 /// How to let time pass: spin, yield, sleep, wait for a notification or a futex. Called after each failed attempt, with the
 /// context that the caller gave.
 ///
-/// Answers 0 to try again, anything else to give up. Whatever it does, it bounds its sleep by an interval of its own: **a
-/// wake is a hint**, for the owner may be unable to give one. It returns normally: no `longjmp`, no C++ exception (which
-/// ends the program). It may not use the handle that is being acquired (`SHMLOCK_STATUS_IN_USE`).
+/// Answers 0 to try again, anything else to give up. Whatever it does, it bounds its sleep by an
+/// interval of its own: **a wake is a hint**, for the owner may be unable to give one. It returns
+/// normally: no `longjmp`, no end of its thread by `pthread_exit(3)` or `pthread_cancel(3)`, no C++
+/// exception. It may not use the handle that is being acquired (`SHMLOCK_STATUS_IN_USE`).
 pub type WaitFn = Option<unsafe extern "C" fn(context: *mut c_void, contention: *mut Contention) -> i32>;
 
 /// Waits by the callback of C's.
@@ -82,11 +84,25 @@ impl Liveness for Promised {
     }
 }
 
+/// Waits as `wait` does, and gives up in a forked child: its callback, or a signal handler, may
+/// have forked.
+struct InOneProcess<W> {
+    wait: W,
+    fork: Fork,
+}
+
+impl<W: Wait> Wait for InOneProcess<W> {
+    fn wait(&mut self, contention: &mut wait::Contention<'_>) -> Verdict {
+        let verdict = self.wait.wait(contention);
+        if self.fork.has_happened() { Verdict::GiveUp } else { verdict }
+    }
+}
+
 /// # Safety
 /// As [`handle::with`].
-unsafe fn take(lock: *mut Handle, wait: &mut impl Wait, liveness: &mut impl Liveness) -> Status {
-    let acquire = |lock: &mut Lock| {
-        lock.acquire_or_recover(wait, liveness)?;
+unsafe fn take(lock: *mut Handle, wait: impl Wait, liveness: &mut impl Liveness) -> Status {
+    let acquire = |lock: &mut Lock, fork: Fork| {
+        lock.acquire_or_recover(&mut InOneProcess { wait, fork }, liveness)?;
         Ok(if lock.owner_died() { Status::OwnerDied } else { Status::Ok })
     };
     // SAFETY: promised by the caller.
@@ -99,15 +115,16 @@ unsafe fn take(lock: *mut Handle, wait: &mut impl Wait, liveness: &mut impl Live
 ///
 /// Holds are counted: whoever has acquired twice releases twice.
 ///
-/// Answers `SHMLOCK_STATUS_OK` or `_OWNER_DIED`: held. Not held: `_BUSY`; `_TOO_DEEP`; `_NULL`, `_MISALIGNED`, `_NOT_ATTACHED`,
-/// `_IN_USE`.
+/// Answers `SHMLOCK_STATUS_OK` or `_OWNER_DIED`: held. Not held: `_BUSY`; `_TOO_DEEP`; `_NULL`,
+/// `_MISALIGNED`, `_NOT_ATTACHED`, `_IN_USE`, `_FORKED`; `_OVERWRITTEN` if this handle had acquired
+/// the lock and the word names another.
 ///
 /// # Safety
 /// As every function's, of `lock`: see `shmlock_t`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn shmlock_try_acquire(lock: *mut Handle) -> Status {
     // SAFETY: promised by the caller.
-    unsafe { take(lock, &mut Called { left: 0, callback: None, context: core::ptr::null_mut() }, &mut NeverDead) }
+    unsafe { take(lock, Called { left: 0, callback: None, context: core::ptr::null_mut() }, &mut NeverDead) }
 }
 
 /// Takes the lock, waiting by `wait(context, ..)` after each failed attempt, at most `waits` times. Zero is one attempt
@@ -126,7 +143,7 @@ pub unsafe extern "C" fn shmlock_try_acquire(lock: *mut Handle) -> Status {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn shmlock_acquire(lock: *mut Handle, waits: u32, wait: WaitFn, context: *mut c_void) -> Status {
     // SAFETY: promised by the caller.
-    unsafe { take(lock, &mut Called { left: waits, callback: wait, context }, &mut NeverDead) }
+    unsafe { take(lock, Called { left: waits, callback: wait, context }, &mut NeverDead) }
 }
 
 /// Takes the lock if it is free, already held by this handle, or held by the owner `dead`, **whom the caller knows to be
@@ -148,7 +165,7 @@ pub unsafe extern "C" fn shmlock_take_over(lock: *mut Handle, dead: u32) -> Stat
     let word = Word::from_bits(dead);
     match word.owner() {
         // SAFETY: promised by the caller.
-        Some(token) if token.get() == dead => unsafe { take(lock, &mut AskOnce(true), &mut Promised(token)) },
+        Some(token) if token.get() == dead => unsafe { take(lock, AskOnce(true), &mut Promised(token)) },
         _ => Status::BadToken,
     }
 }

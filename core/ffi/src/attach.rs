@@ -6,9 +6,9 @@ use core::ffi::c_void;
 use core::num::NonZeroU16;
 use core::ptr::NonNull;
 
-use shmlock_core::{FenceScope, Region, RegionLock, layout};
+use shmlock_core::{Error, FenceScope, Region, RegionLock, layout};
 
-use crate::handle::{self, Handle};
+use crate::handle::{self, Handle, Lock};
 use crate::pointer::checked;
 use crate::record::copy;
 use crate::status::Status;
@@ -109,21 +109,22 @@ pub unsafe extern "C" fn shmlock_attach(
 ///
 /// Never blocks; async-signal-safe; only the contender whose handle it is calls it.
 ///
-/// Answers `SHMLOCK_STATUS_OK`; `_OVERWRITTEN`, and is detached nevertheless; `_NULL`, `_MISALIGNED`, `_NOT_ATTACHED`, `_IN_USE`.
+/// Answers `SHMLOCK_STATUS_OK`; `_OVERWRITTEN`, and is detached nevertheless; `_NULL`,
+/// `_MISALIGNED`, `_NOT_ATTACHED`, `_IN_USE`, `_FORKED`: it is attached still.
 ///
 /// # Safety
 /// As every function's, of `lock`: see `shmlock_t`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn shmlock_detach(lock: *mut Handle) -> Status {
-    // SAFETY: promised by the caller.
-    let lock = match unsafe { handle::unsettle(lock) } {
-        Ok(lock) => lock,
-        Err(status) => return status,
-    };
-    while lock.is_held() {
-        if let Err(error) = lock.release() {
-            return error.into(); // `Overwritten`: it holds nothing any more
+    let release_all = |lock: &mut Lock| {
+        loop {
+            match lock.release() {
+                Ok(()) => {}
+                Err(Error::NotHeld) => return Ok(Status::Ok),
+                Err(error) => return Err(error.into()), // `Overwritten`: it holds nothing any more
+            }
         }
-    }
-    Status::Ok
+    };
+    // SAFETY: promised by the caller.
+    unsafe { handle::unsettle(lock, release_all) }.into()
 }

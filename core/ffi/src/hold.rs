@@ -11,14 +11,15 @@ use crate::status::Status;
 /// Never blocks; async-signal-safe; only the contender whose handle it is calls it. ARM cores that wait for an event
 /// (`wfe`) are sent one if somebody waits; other wakes are the caller's: see `shmlock_owes_wake`.
 ///
-/// Answers `SHMLOCK_STATUS_OK`; `_NOT_HELD`; `_OVERWRITTEN`; `_NULL`, `_MISALIGNED`, `_NOT_ATTACHED`, `_IN_USE`.
+/// Answers `SHMLOCK_STATUS_OK`; `_NOT_HELD`; `_OVERWRITTEN`; `_NULL`, `_MISALIGNED`,
+/// `_NOT_ATTACHED`, `_IN_USE`, `_FORKED`.
 ///
 /// # Safety
 /// As every function's, of `lock`: see `shmlock_t`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn shmlock_release(lock: *mut Handle) -> Status {
     // SAFETY: promised by the caller.
-    unsafe { handle::with(lock, |lock| Ok(lock.release().map(|()| Status::Ok)?)) }.into()
+    unsafe { handle::with(lock, |lock, _| Ok(lock.release().map(|()| Status::Ok)?)) }.into()
 }
 
 /// Whether the last release of this handle, or the last acquire that gave up if that came later, left somebody to be woken
@@ -28,17 +29,18 @@ pub unsafe extern "C" fn shmlock_release(lock: *mut Handle) -> Status {
 /// other core. Where there is no such means, leave it: sleepers look again after their own interval.
 ///
 /// Never blocks; async-signal-safe; only the contender whose handle it is calls it. False for a handle that
-/// `shmlock_release` would refuse.
+/// is not attached, in use, or a parent's.
 ///
 /// # Safety
 /// As every function's, of `lock`: see `shmlock_t`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn shmlock_owes_wake(lock: *const Handle) -> bool {
     // SAFETY: promised by the caller.
-    unsafe { handle::with(lock, |lock| Ok(lock.owes_wake())) }.unwrap_or(false)
+    unsafe { handle::with(lock, |lock, _| Ok(lock.owes_wake())) }.unwrap_or(false)
 }
 
-/// Whether this handle holds the lock. False for a handle that `shmlock_release` would refuse.
+/// Whether this handle has acquired the lock, and the word names it still. False for a handle that
+/// is not attached, in use, or a parent's.
 ///
 /// Never blocks; async-signal-safe; only the contender whose handle it is calls it.
 ///
@@ -47,7 +49,7 @@ pub unsafe extern "C" fn shmlock_owes_wake(lock: *const Handle) -> bool {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn shmlock_is_held(lock: *const Handle) -> bool {
     // SAFETY: promised by the caller.
-    unsafe { handle::with(lock, |lock| Ok(lock.is_held())) }.unwrap_or(false)
+    unsafe { handle::with(lock, |lock, _| Ok(lock.is_held())) }.unwrap_or(false)
 }
 
 /// Writes to `number` the fencing token of the present hold: it grows with every acquisition of this lock by anybody. Hand
@@ -55,7 +57,8 @@ pub unsafe extern "C" fn shmlock_is_held(lock: *const Handle) -> bool {
 ///
 /// Never blocks; async-signal-safe; only the contender whose handle it is calls it.
 ///
-/// Answers `SHMLOCK_STATUS_OK`; `_NOT_HELD`; `_NULL`, `_MISALIGNED`, `_NOT_ATTACHED`, `_IN_USE`.
+/// Answers `SHMLOCK_STATUS_OK`; `_NOT_HELD`; `_NULL`, `_MISALIGNED`, `_NOT_ATTACHED`, `_IN_USE`,
+/// `_FORKED`.
 ///
 /// # Safety
 /// As every function's, of `lock`: see `shmlock_t`. `number` leads to an `uint64_t`, unless it is refused.
@@ -64,7 +67,7 @@ pub unsafe extern "C" fn shmlock_fencing_token(lock: *const Handle, number: *mut
     let fencing_token = || {
         checked(number)?;
         // SAFETY: promised by the caller.
-        let token = unsafe { handle::with(lock, |lock| lock.fencing_token().ok_or(Status::NotHeld)) }?;
+        let token = unsafe { handle::with(lock, |lock, _| lock.fencing_token().ok_or(Status::NotHeld)) }?;
         // SAFETY: promised by the caller.
         unsafe { write(number, token) }?;
         Ok(Status::Ok)
@@ -77,12 +80,12 @@ pub unsafe extern "C" fn shmlock_fencing_token(lock: *const Handle, number: *mut
 /// Never blocks; async-signal-safe; only the contender whose handle it is calls it, while it holds the lock.
 ///
 /// Answers `SHMLOCK_STATUS_OK`; `_NOT_HELD`; `_OVERWRITTEN`, and the handle still holds; `_NULL`, `_MISALIGNED`, `_NOT_ATTACHED`,
-/// `_IN_USE`.
+/// `_IN_USE`, `_FORKED`.
 ///
 /// # Safety
 /// As every function's, of `lock`: see `shmlock_t`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn shmlock_declare_consistent(lock: *mut Handle) -> Status {
     // SAFETY: promised by the caller.
-    unsafe { handle::with(lock, |lock| Ok(lock.declare_consistent().map(|()| Status::Ok)?)) }.into()
+    unsafe { handle::with(lock, |lock, _| Ok(lock.declare_consistent().map(|()| Status::Ok)?)) }.into()
 }

@@ -12,6 +12,7 @@
 //! | [`acquire`] | how is the lock taken, and by which way of waiting? |
 //! | [`hold`] | what can be done with a lock that one holds? |
 //! | [`record`] | who holds it? |
+//! | [`fork`] | how does a handle notice that it is in a forked child? |
 
 #![no_std]
 
@@ -28,6 +29,8 @@ pub mod status;
 pub mod handle;
 
 pub mod attach;
+
+pub mod fork;
 
 pub mod acquire;
 

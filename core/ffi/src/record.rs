@@ -13,6 +13,7 @@ use shmlock_core::uuid::Uuid;
 use shmlock_core::{FenceScope, Region, RegionMemory, Token};
 
 use crate::attach::scope;
+use crate::fork::Fork;
 use crate::handle::{self, Handle};
 use crate::pointer::{checked, read, write};
 use crate::status::Status;
@@ -159,7 +160,8 @@ pub unsafe extern "C" fn shmlock_inspect(
 ///
 /// Never blocks; async-signal-safe; only the contender whose handle it is calls it.
 ///
-/// Answers `SHMLOCK_STATUS_OK`; `_BAD_DESCRIPTION`; `_MISALIGNED`; of `lock` `_NULL`, `_MISALIGNED`, `_NOT_ATTACHED`, `_IN_USE`.
+/// Answers `SHMLOCK_STATUS_OK`; `_BAD_DESCRIPTION`; `_MISALIGNED`; of `lock` `_NULL`,
+/// `_MISALIGNED`, `_NOT_ATTACHED`, `_IN_USE`, `_FORKED`.
 ///
 /// # Safety
 /// As every function's, of `lock`: see `shmlock_t`. `record` is NULL or leads to a `shmlock_record`, unless it is refused.
@@ -172,7 +174,7 @@ pub unsafe extern "C" fn shmlock_set_record(lock: *mut Handle, record: *const Re
             // SAFETY: promised by the caller.
             Some(unsafe { read(record) }?.to_core()?)
         };
-        let set = |lock: &mut handle::Lock| {
+        let set = |lock: &mut handle::Lock, _: Fork| {
             lock.set_record(record);
             Ok(Status::Ok)
         };

@@ -42,13 +42,17 @@ pub enum Status {
     InUse = -10,
     /// The handle does not hold the lock.
     NotHeld = -11,
-    /// The owner word no longer named this handle: somebody outside the protocol wrote to the region. After a release the
+    /// The owner word no longer names this handle, which has acquired the lock: somebody outside
+    /// the protocol wrote to the region, or a forked child released the lock. After a release the
     /// handle holds nothing; the word was left as it is, for it may be another owner's by now.
     Overwritten = -12,
-    /// The handle holds the lock 2^32 - 1 times.
+    /// The handle holds the lock 65534 times already.
     TooDeep = -13,
     /// A description that is not UTF-8, or without a NUL among its bytes.
     BadDescription = -14,
+    /// The handle is from before a fork: it is the parent's, and this is the child. Nothing was
+    /// changed. Attach a handle under a token of its own here.
+    Forked = -15,
     /// An error that this version of the header does not know.
     Unknown = -127,
 }
@@ -61,6 +65,7 @@ impl From<Error> for Status {
             Error::NotALock { .. } => Self::NotALock,
             Error::OtherVersion { .. } => Self::OtherVersion,
             Error::Busy { .. } => Self::Busy,
+            Error::InUse => Self::InUse,
             Error::NotHeld => Self::NotHeld,
             Error::Overwritten { .. } => Self::Overwritten,
             Error::TooDeep => Self::TooDeep,
@@ -86,7 +91,7 @@ pub extern "C" fn shmlock_message(status: i32) -> *const c_char {
 }
 
 fn message(status: i32) -> &'static CStr {
-    const ALL: [(Status, &CStr); 17] = [
+    const ALL: [(Status, &CStr); 18] = [
         (Status::Ok, c"done"),
         (
             Status::OwnerDied,
@@ -115,6 +120,10 @@ fn message(status: i32) -> &'static CStr {
         ),
         (Status::TooDeep, c"the lock is nested too deeply in this handle; release it more often"),
         (Status::BadDescription, c"the description is not UTF-8, or not ended by a NUL within its 64 bytes"),
+        (
+            Status::Forked,
+            c"the handle is from before a fork and is the parent's; attach one under a token of its own in the child",
+        ),
         (Status::Unknown, c"an error that this version of the header does not know"),
     ];
     ALL.iter().find(|(known, _)| *known as i32 == status).map_or(c"no status of this library", |(_, text)| text)

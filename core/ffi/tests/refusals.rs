@@ -96,7 +96,9 @@ fn an_overwritten_word_is_told_and_left_alone() {
         }
         memory.set(0, 2 | DIED);
         assert_eq!(user.call(shmlock_declare_consistent), Status::Overwritten);
-        assert!(user.is_held());
+        assert!(!user.is_held(), "the word decides");
+        assert_eq!(user.call(shmlock_try_acquire), Status::Overwritten, "it does not nest in the hold of another");
+        assert_eq!(user.fencing_token(), Err(Status::NotHeld));
         assert_eq!(user.call(end), Status::Overwritten);
         assert!(!user.is_held());
         assert_eq!(memory.get(0), 2 | DIED);
@@ -161,11 +163,11 @@ fn every_status_has_a_message_of_its_own_and_every_other_number_has_one_too() {
         unsafe { CStr::from_ptr(shmlock_message(status)) }.to_str().expect("English").to_owned()
     };
     let unknown = text(i32::MIN);
-    let mut messages: Vec<_> = (-14..=1).chain([-127]).map(text).collect();
+    let mut messages: Vec<_> = (-15..=1).chain([-127]).map(text).collect();
     assert!(!messages.contains(&unknown));
     messages.sort();
     messages.dedup();
-    assert_eq!(messages.len(), 17);
-    assert_eq!([2, -15, -126, i32::MAX].map(text), [const { "no status of this library" }; 4]);
+    assert_eq!(messages.len(), 18);
+    assert_eq!([2, -16, -126, i32::MAX].map(text), [const { "no status of this library" }; 4]);
     assert_eq!(text(Status::Busy as i32), "somebody else holds the lock; wait longer or try again");
 }

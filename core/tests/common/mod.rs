@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test file uses its own part of this")]
 #![allow(unsafe_code, reason = "raw addresses as a peer outside Rust has them, and data that only a lock protects")]
 
+pub(crate) mod foreign;
 pub(crate) mod records;
 
 use core::cell::UnsafeCell;
@@ -183,7 +184,7 @@ pub(crate) struct RawMemory {
 }
 
 impl RawMemory {
-    pub(crate) fn zeroed() -> Self {
+    pub(crate) const fn zeroed() -> Self {
         Self { words: [const { AtomicU32::new(0) }; 48] }
     }
 

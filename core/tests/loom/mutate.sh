@@ -50,7 +50,7 @@ taking over after the proof is let go @ src/contend.rs @ s/while_dead(owner, || 
 a stale word is left alone @ src/protocol.rs @ s/give(word, token, Word::abandoned)\.ok()/None/ @ keeps_nobody_waiting
 a stale word is freed without DIED @ src/protocol.rs @ s/give(word, token, Word::abandoned)/give(word, token, Word::given_back)/ @ newcomer_freed
 an acquisition is not counted @ src/record.rs @ s/words\.generation\.store(low, Relaxed);// @ two_actors_exclude
-an inner release gives back @ src/lock.rs @ /fn give_one_back/,/^    }/s/if holds > 0/if false/ @ an_inner_section
+an inner release gives back @ src/lock/change.rs @ /fn leave/,/^    }/s/!self\.holds\.is_just(hold)/false/ @ an_inner_section
 the record's sequence is never odd @ src/record.rs @ s/words\.record_sequence\.store(writing, Relaxed);// @ being_rewritten
 an odd sequence is as good as an even one @ src/record.rs @ s/before == after && before % 2 == 0/before == after/ @ half_written
 the two sequences need not agree @ src/record.rs @ s/before == after && before % 2 == 0/before % 2 == 0/ @ being_rewritten

@@ -4,8 +4,8 @@ use core::fmt::Write as _;
 
 use shmlock_core::record::Description;
 use shmlock_core::uuid::Uuid;
-use shmlock_core::wait::{self, Spin, Wfe};
-use shmlock_core::{Error, Record};
+use shmlock_core::wait::{self, Contention, Spin, Verdict, Wait, Wfe};
+use shmlock_core::{Error, Record, RegionLock};
 
 use crate::arena::Member;
 use crate::exclusion;
@@ -21,7 +21,7 @@ pub struct Body {
 }
 
 /// All of them.
-pub const BODIES: [Body; 8] = [
+pub const BODIES: [Body; 9] = [
     Body { name: "one at a time is in the section", run: exclusion::one_at_a_time },
     Body { name: "with fences for the full system as well", run: exclusion::one_at_a_time_in_the_full_system },
     Body { name: "a nested hold lets nobody in", run: nested_holds },
@@ -29,6 +29,7 @@ pub const BODIES: [Body; 8] = [
     Body { name: "each reads the record of the others", run: records },
     Body { name: "who waits by event is let in", run: waiting_by_event },
     Body { name: "a bounded wait ends while another holds", run: bounded_attempts },
+    Body { name: "a wait that uses its own handle is refused", run: reentrant_waits },
     Body { name: "an owner that restarts finds itself", run: owner_restarts },
 ];
 
@@ -133,6 +134,38 @@ fn bounded_attempts(member: &mut Member<'_>, rounds: u32) {
     member.barrier();
     assert_eq!(region.recoveries(), recoveries, "nobody was taken for dead");
     drop(lock.lock(&mut member.patience()).expect("whoever has it gives it back"));
+    member.barrier();
+}
+
+/// Uses the handle that waits, as a task would that runs meanwhile.
+struct Reenters<'l, 'a, W>(&'l RegionLock<'a>, W);
+
+impl<W: Wait> Wait for Reenters<'_, '_, W> {
+    fn wait(&mut self, contention: &mut Contention<'_>) -> Verdict {
+        assert!(matches!(self.0.try_lock(), Err(Error::InUse)), "two tasks share one hold");
+        assert_eq!(self.0.release(), Err(Error::InUse));
+        assert!(!self.0.is_held(), "it has just found the lock held by another");
+        self.1.wait(contention)
+    }
+}
+
+fn reentrant_waits(member: &mut Member<'_>, rounds: u32) {
+    let (rounds, lock, ledger) = (rounds / 4, member.lock(), &member.arena.ledger);
+    let recoveries = member.region().recoveries();
+    if member.leads() {
+        ledger.clear();
+    }
+    member.barrier();
+    for _ in 0..rounds {
+        let guard = lock.lock(&mut Reenters(&lock, member.patience()));
+        let guard = guard.expect("whoever has it gives it back");
+        assert!(!guard.owner_died(), "it took the lock over from itself");
+        ledger.visit(member.index());
+        drop(guard);
+    }
+    member.barrier();
+    assert_eq!(ledger.tally(), Tally { visits: rounds.wrapping_mul(member.members()), torn: false });
+    assert_eq!(member.region().recoveries(), recoveries, "nobody was taken for dead");
     member.barrier();
 }
 

@@ -90,15 +90,15 @@ impl<'l, 'a> Handles<'l, 'a> {
                 self.locked(index, &before, answer, &Waiting::Spin(0), &[]);
             }
             Act::Lock(waiting) => {
-                let answer = lock.lock(&mut waiting.begin());
+                let answer = lock.lock(&mut waiting.begin(Some(lock)));
                 self.locked(index, &before, answer, waiting, &[]);
             }
             Act::LockOrRecover(waiting, dead) => {
-                let answer = lock.lock_or_recover(&mut waiting.begin(), &mut Deaths(dead.iter()));
+                let answer = lock.lock_or_recover(&mut waiting.begin(Some(lock)), &mut Deaths(dead.iter()));
                 self.locked(index, &before, answer, waiting, dead);
             }
             Act::Acquire(waiting) => {
-                let answer = lock.acquire(&mut waiting.begin());
+                let answer = lock.acquire(&mut waiting.begin(Some(lock)));
                 self.taken(index, &before, answer, waiting, &[]);
             }
             Act::Release => self.released(index, &before, lock.release()),
@@ -106,7 +106,9 @@ impl<'l, 'a> Handles<'l, 'a> {
             Act::Look => self.looked(index, &before),
             Act::DropGuard | Act::ReleaseGuard | Act::ForgetGuard => self.end_guard(index, act),
         }
-        assert_eq!(lock.is_held(), self.known[index].holds > 0);
+        let holds = self.known[index].holds > 0;
+        let ours = token_part(self.memory.bytes().owner()) == lock.token().get();
+        assert!(if self.alone { lock.is_held() == (holds && ours) } else { holds || !lock.is_held() });
     }
 
     fn locked(
@@ -139,10 +141,11 @@ impl<'l, 'a> Handles<'l, 'a> {
         match answer {
             Ok(()) => self.known[index].holds += 1,
             Err(Error::Busy { .. }) => assert!(!nested),
+            Err(Error::Overwritten { .. }) => assert!(nested && (!self.alone || token_part(before.owner()) != me)),
             Err(error) => panic!("{error:?}"),
         }
         if !self.alone || nested {
-            assert!(!self.alone || after == *before);
+            assert!(!self.alone || after == *before && answer.is_ok() == (token_part(before.owner()) == me));
             self.known[index].recorded |= answer.is_ok();
             return;
         }

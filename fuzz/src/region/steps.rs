@@ -121,7 +121,7 @@ impl Step {
             Self::Contend { me, waiting, dead } => {
                 let me = me.token(&before);
                 let mut deaths = Deaths(dead.iter());
-                let answer = acquire_contended(word, me, fence, &mut deaths, &mut waiting.begin());
+                let answer = acquire_contended(word, me, fence, &mut deaths, &mut waiting.begin(None));
                 scene.contended(answer, me, waiting.outcome(seen, me.get(), dead));
             }
             Self::MarkWaiting { seen: saw } => {

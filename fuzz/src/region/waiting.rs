@@ -3,12 +3,13 @@
 use std::slice::Iter;
 
 use arbitrary::Arbitrary;
-use shmlock_core::Token;
+use shmlock_core::{Error, Token};
 use shmlock_core::contend::Liveness;
 use shmlock_core::wait::{Contention, Spin, Verdict, Wait, Wfe};
 
 use std::sync::atomic::Ordering::Relaxed;
 
+use super::handles::Lock;
 use crate::memory::{DIED, WAITERS, token_part};
 
 /// How a loser waits.
@@ -27,6 +28,8 @@ pub(super) struct Beat {
     marks: bool,
     /// Retry rather than have the owner probed.
     retries: bool,
+    /// Use the handle that waits.
+    reenters: bool,
 }
 
 /// What must come of contending when nobody else moves the word.
@@ -52,11 +55,12 @@ impl Waiting {
         })
     }
 
-    pub(super) fn begin(&self) -> Waiter<'_> {
+    /// For a contender that waits by this handle, or by none.
+    pub(super) fn begin<'a>(&'a self, lock: Option<&'a Lock<'a>>) -> Waiter<'a> {
         match self {
             Self::Spin(attempts) => Waiter::Spin(Spin::attempts(u32::from(*attempts))),
             Self::Wfe(attempts) => Waiter::Wfe(Wfe::attempts(u32::from(*attempts))),
-            Self::Beats(beats) => Waiter::Beats(beats.iter()),
+            Self::Beats(beats) => Waiter::Beats(beats.iter(), lock),
         }
     }
 }
@@ -65,17 +69,23 @@ impl Waiting {
 pub(super) enum Waiter<'a> {
     Spin(Spin),
     Wfe(Wfe),
-    Beats(Iter<'a, Beat>),
+    Beats(Iter<'a, Beat>, Option<&'a Lock<'a>>),
 }
 
 impl Wait for Waiter<'_> {
     fn wait(&mut self, contention: &mut Contention<'_>) -> Verdict {
-        let beats = match self {
+        let (beats, lock) = match self {
             Self::Spin(spin) => return spin.wait(contention),
             Self::Wfe(wfe) => return wfe.wait(contention),
-            Self::Beats(beats) => beats,
+            Self::Beats(beats, lock) => (beats, lock),
         };
         let Some(beat) = beats.next() else { return Verdict::GiveUp };
+        if let Some(lock) = lock.filter(|_| beat.reenters) {
+            assert_eq!(lock.try_lock().err(), Some(Error::InUse));
+            assert_eq!(lock.acquire(&mut Spin::attempts(1)), Err(Error::InUse));
+            assert_eq!(lock.release(), Err(Error::InUse));
+            assert_eq!((lock.is_held(), lock.fencing_token()), (false, None));
+        }
         if beat.marks {
             let _ = contention.mark_waiting();
         }

@@ -1,0 +1,302 @@
+//! Foreign code that runs inside a call of a `RegionLock` and calls the same handle again, lies, or
+//! does not return.
+
+mod common;
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::mpsc::channel;
+use std::thread;
+
+use common::foreign::{Lock, ME, OTHER, PLACES, handle, has_come, lead_through, record, send};
+use common::{DIED, ProofBy, RawMemory, WAITERS, WaitBy, number, probing, token, token_part};
+use shmlock_core::contend::{Liveness, NeverDead};
+use shmlock_core::wait::{Contention, Spin, Verdict, Wait};
+use shmlock_core::{Error, RegionLock, Token, Word};
+
+fn lock(memory: &RawMemory, token: u16) -> RegionLock<'_> {
+    RegionLock::new(memory.region(), number(token))
+}
+
+/// A call of a handle that is in the middle of another call, and what comes of it.
+type Call = (&'static str, fn(&Lock));
+
+/// Every call that a shared reference to the handle allows. To set a record or to drop the handle,
+/// one must own it.
+const CALLS: [Call; 12] = [
+    ("try_lock", |lock| assert_eq!(lock.try_lock().err(), Some(Error::InUse))),
+    ("lock", |lock| assert_eq!(lock.lock(&mut Spin::attempts(9)).err(), Some(Error::InUse))),
+    ("lock_or_recover", |lock| {
+        let answer = lock.lock_or_recover(&mut probing(9), &mut ProofBy(|_| true));
+        assert_eq!(answer.err(), Some(Error::InUse));
+    }),
+    ("acquire", |lock| assert_eq!(lock.acquire(&mut Spin::attempts(9)), Err(Error::InUse))),
+    ("acquire_or_recover", |lock| {
+        assert_eq!(lock.acquire_or_recover(&mut probing(9), &mut ProofBy(|_| true)), Err(Error::InUse));
+    }),
+    ("release", |lock| assert_eq!(lock.release(), Err(Error::InUse))),
+    ("declare_consistent", |lock| assert_eq!(lock.declare_consistent(), Err(Error::InUse))),
+    ("is_held", |lock| assert!(!lock.is_held())),
+    ("owner_died", |lock| assert!(!lock.owner_died())),
+    ("fencing_token", |lock| assert_eq!(lock.fencing_token(), None)),
+    ("owes_wake", |lock| assert!(!lock.owes_wake())),
+    ("holder, word, token", |lock| {
+        assert_eq!(lock.holder().map(|holder| holder.token), lock.word().owner());
+        assert_eq!(lock.token(), token(ME));
+    }),
+];
+
+#[test]
+fn a_call_from_within_another_of_the_same_handle_is_refused_and_changes_nothing_wherever_it_comes_from() {
+    static MEMORY: RawMemory = RawMemory::zeroed();
+    for place in PLACES {
+        let undisturbed = handle(&MEMORY);
+        let expected = (lead_through(place, &undisturbed, &MEMORY), undisturbed.is_held(), MEMORY.bytes());
+        for (name, call) in CALLS {
+            let lock = Rc::new(handle(&MEMORY));
+            let inner = Rc::clone(&lock);
+            send(place, move || {
+                let before = MEMORY.bytes();
+                call(&inner);
+                assert_eq!(MEMORY.bytes(), before, "{name} while {place:?}");
+            });
+            let answer = lead_through(place, &lock, &MEMORY);
+            assert!(has_come(), "{name} while {place:?}");
+            assert_eq!((answer, lock.is_held(), MEMORY.bytes()), expected, "{name} while {place:?}");
+        }
+    }
+}
+
+#[test]
+fn a_handle_is_as_usable_after_a_refused_call_as_before() {
+    static MEMORY: RawMemory = RawMemory::zeroed();
+    for place in PLACES {
+        let lock = Rc::new(handle(&MEMORY));
+        let inner = Rc::clone(&lock);
+        send(place, move || assert_eq!(inner.try_lock().err(), Some(Error::InUse)));
+        if lead_through(place, &lock, &MEMORY).is_err() {
+            MEMORY.set(0, 0); // the other releases
+        }
+        let guard = lock.try_lock().expect("free or ours");
+        assert_eq!(lock.holder().expect("held").record, Some(record()));
+        assert_eq!(guard.release(), Ok(()));
+        let held = if place.leaves_it_held() { Ok(()) } else { Err(Error::NotHeld) };
+        assert_eq!((lock.release(), token_part(MEMORY.get(0))), (held, 0), "{place:?}");
+    }
+}
+
+#[test]
+fn a_wait_that_lets_another_task_use_the_handle_makes_no_second_holder() {
+    let memory = RawMemory::zeroed();
+    let (shared, other) = (lock(&memory, 1), lock(&memory, 2));
+    let owner = RefCell::new(Some(other.try_lock().expect("free")));
+    let outer = shared.lock(&mut WaitBy(|_: &mut Contention<'_>| {
+        drop(owner.borrow_mut().take());
+        // The lock is free, and another task of this core wants it by the same handle.
+        assert_eq!(shared.try_lock().err(), Some(Error::InUse));
+        Verdict::Retry
+    }));
+    let guard = outer.expect("free");
+    assert_eq!((memory.get(0), guard.owner_died(), memory.region().recoveries()), (ME, false, 0));
+    assert_eq!(guard.release(), Ok(()));
+    assert_eq!((memory.get(0), shared.release()), (0, Err(Error::NotHeld)));
+}
+
+#[test]
+fn a_proof_of_death_that_uses_the_handle_makes_no_second_holder() {
+    let memory = RawMemory::zeroed();
+    let shared = lock(&memory, 1);
+    memory.set(0, OTHER);
+    let mut proof = ProofBy(|_| {
+        memory.set(0, 0); // the owner has released before it died
+        assert_eq!(shared.try_lock().err(), Some(Error::InUse));
+        true
+    });
+    let guard = shared.lock_or_recover(&mut probing(1), &mut proof).expect("free");
+    assert_eq!((memory.get(0), guard.owner_died(), memory.region().recoveries()), (ME, false, 0));
+    assert_eq!(guard.release(), Ok(()));
+    assert_eq!((memory.get(0), shared.release()), (0, Err(Error::NotHeld)));
+}
+
+/// What a `Wait` may do to the word by its own access to it, against the rules of the region.
+const LIES: [u32; 7] = [0, WAITERS, DIED, ME, ME | DIED, OTHER, u32::MAX];
+
+#[test]
+fn a_wait_that_writes_to_the_word_leaves_a_handle_that_says_what_the_word_says() {
+    for lie in LIES {
+        for verdict in [Verdict::Retry, Verdict::Probe, Verdict::GiveUp] {
+            let memory = RawMemory::zeroed();
+            let lock = lock(&memory, 1);
+            memory.set(0, OTHER);
+            let mut turns = 0;
+            let answer = lock.acquire(&mut WaitBy(|_: &mut Contention<'_>| {
+                turns += 1;
+                memory.set(0, lie);
+                if turns > 3 { Verdict::GiveUp } else { verdict }
+            }));
+            let ours = token_part(memory.get(0)) == ME;
+            assert_eq!(lock.is_held(), answer.is_ok(), "{lie:#x} {verdict:?}");
+            assert!(answer.is_err() || ours, "{lie:#x} {verdict:?}");
+            assert_eq!(lock.release(), answer.map_err(|_| Error::NotHeld), "{lie:#x} {verdict:?}");
+        }
+    }
+}
+
+/// Runs `act` and says that it has not.
+struct Denies;
+
+impl Liveness for Denies {
+    fn while_dead<R>(&mut self, _owner: Token, act: impl FnOnce() -> R) -> Option<R> {
+        act();
+        None
+    }
+}
+
+/// Has a proof and does not use it.
+struct Forgets;
+
+impl Liveness for Forgets {
+    fn while_dead<R>(&mut self, _owner: Token, act: impl FnOnce() -> R) -> Option<R> {
+        std::mem::forget(act);
+        None
+    }
+}
+
+#[test]
+fn a_proof_that_takes_over_and_denies_it_is_found_out_by_the_word() {
+    let memory = RawMemory::zeroed();
+    let lock = lock(&memory, 1);
+    memory.set(0, OTHER);
+    let guard = lock.lock_or_recover(&mut probing(1), &mut Denies).expect("the word names us");
+    assert_eq!((memory.get(0), guard.owner_died()), (ME | WAITERS | DIED, true));
+    drop(guard);
+    assert_eq!((memory.get(0), lock.is_held()), (DIED, false));
+}
+
+#[test]
+fn a_proof_that_is_not_used_robs_nobody() {
+    let memory = RawMemory::zeroed();
+    memory.set(0, OTHER);
+    let answer = lock(&memory, 1).acquire_or_recover(&mut probing(3), &mut Forgets);
+    assert_eq!((answer, memory.get(0)), (Err(Error::Busy { seen: Word::from_bits(OTHER) }), OTHER));
+}
+
+/// Waits on a channel inside a call: for ever, as far as the others can see.
+struct Stuck<W>(W);
+
+impl<W: FnMut()> Wait for Stuck<W> {
+    fn wait(&mut self, _: &mut Contention<'_>) -> Verdict {
+        (self.0)();
+        Verdict::GiveUp
+    }
+}
+
+impl<W: FnMut()> Liveness for Stuck<W> {
+    fn while_dead<R>(&mut self, _owner: Token, act: impl FnOnce() -> R) -> Option<R> {
+        let result = act();
+        (self.0)();
+        Some(result)
+    }
+}
+
+/// Has a contender stuck inside a call while `meanwhile` looks.
+fn while_stuck(memory: &RawMemory, in_the_proof: bool, meanwhile: impl FnOnce()) {
+    let ((stuck, is_stuck), (go_on, may_go_on)) = (channel(), channel::<()>());
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            let lock = lock(memory, 1);
+            let mut until_told = Stuck(move || {
+                stuck.send(()).expect("the test listens");
+                may_go_on.recv().expect("the test tells");
+            });
+            let _ = if in_the_proof {
+                lock.acquire_or_recover(&mut probing(1), &mut until_told)
+            } else {
+                lock.acquire_or_recover(&mut until_told, &mut NeverDead)
+            };
+        });
+        is_stuck.recv().expect("it gets there");
+        meanwhile();
+        go_on.send(()).expect("it listens");
+    });
+}
+
+#[test]
+fn a_wait_that_does_not_return_keeps_nobody_from_the_lock() {
+    let memory = RawMemory::zeroed();
+    let owner = lock(&memory, 2);
+    owner.acquire(&mut Spin::attempts(0)).expect("free");
+    while_stuck(&memory, false, || {
+        owner.release().expect("held");
+        let third = lock(&memory, 3);
+        third.try_lock().expect("free").release().expect("held");
+    });
+}
+
+#[test]
+fn a_proof_that_does_not_return_after_taking_over_keeps_the_lock() {
+    let memory = RawMemory::zeroed();
+    memory.set(0, OTHER);
+    while_stuck(&memory, true, || {
+        let seen = Word::from_bits(ME | WAITERS | DIED);
+        assert_eq!(lock(&memory, 3).try_lock().err(), Some(Error::Busy { seen }));
+    });
+    assert_eq!(memory.get(0), DIED, "its handle releases when it is dropped");
+}
+
+/// Takes the lock by the handle that was waited for, when it is dropped itself.
+struct LocksInDrop<'l, 'a>(&'l RegionLock<'a>, u32);
+
+impl Wait for LocksInDrop<'_, '_> {
+    fn wait(&mut self, _: &mut Contention<'_>) -> Verdict {
+        Verdict::GiveUp
+    }
+}
+
+impl Drop for LocksInDrop<'_, '_> {
+    fn drop(&mut self) {
+        let expected = (self.1 != ME).then_some(Error::Busy { seen: Word::from_bits(self.1) });
+        assert_eq!(self.0.try_lock().map(drop).err(), expected);
+    }
+}
+
+#[test]
+fn a_way_of_waiting_may_use_the_handle_in_its_drop_for_the_call_is_over_by_then() {
+    let memory = RawMemory::zeroed();
+    let lock = lock(&memory, 1);
+    assert_eq!(lock.acquire(&mut LocksInDrop(&lock, ME)), Ok(()));
+    assert_eq!((lock.release(), memory.get(0)), (Ok(()), 0));
+    memory.set(0, OTHER);
+    assert_eq!(lock.acquire(&mut LocksInDrop(&lock, OTHER)), Err(Error::Busy { seen: Word::from_bits(OTHER) }));
+}
+
+#[test]
+fn holds_nest_to_their_limit_and_all_of_them_can_be_released() {
+    const DEEPEST: u32 = 65_534;
+    let memory = RawMemory::zeroed();
+    let lock = lock(&memory, 1);
+    let guards: Vec<_> = (0..DEEPEST / 2).map(|_| lock.try_lock().expect("not too deep")).collect();
+    for _ in 0..DEEPEST / 2 {
+        lock.acquire(&mut Spin::attempts(0)).expect("not too deep");
+    }
+    assert_eq!(lock.try_lock().err(), Some(Error::TooDeep));
+    assert_eq!(lock.acquire(&mut Spin::attempts(0)), Err(Error::TooDeep));
+    for _ in 0..DEEPEST / 2 {
+        assert_eq!(lock.release(), Ok(()));
+    }
+    assert_eq!(lock.release(), Err(Error::GuardsAlive { guards: DEEPEST / 2 }));
+    drop(guards);
+    assert_eq!((lock.release(), memory.get(0)), (Err(Error::NotHeld), 0));
+}
+
+#[test]
+fn as_many_forgotten_guards_as_there_can_be_hold_the_lock_and_never_look_like_a_call_under_way() {
+    let memory = RawMemory::zeroed();
+    let lock = lock(&memory, 1);
+    for _ in 0..65_534 {
+        std::mem::forget(lock.try_lock().expect("not too deep"));
+    }
+    assert_eq!(lock.try_lock().err(), Some(Error::TooDeep));
+    assert_eq!(lock.release(), Err(Error::GuardsAlive { guards: 65_534 }));
+    assert!(lock.is_held());
+}
