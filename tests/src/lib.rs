@@ -26,6 +26,7 @@ pub mod proc;
 mod runner;
 mod scene;
 mod shared;
+mod start;
 pub mod step;
 
 pub use ability::{Ability, can, skipped};
@@ -35,6 +36,7 @@ pub use bell::{Bell, poll};
 pub use runner::command;
 pub use scene::{Scene, bound, quietly, rounds, until};
 pub use shared::{Shared, Words};
+pub use start::{output, start};
 
 /// Starts an [`Actor`]; given a name and options of `open`, as a format string, it opens that lock as `l`.
 ///

@@ -4,7 +4,7 @@ use std::io::{Write, stderr};
 use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 use std::{env, fs, process, thread};
 
@@ -25,6 +25,31 @@ pub struct Scene {
     prefix: String,
     /// Dropping it calls the watchdog off.
     _calm: Sender<()>,
+    // Last: the scene is over before the next begins.
+    _stage: Stage,
+}
+
+/// What the scenes of one process have in common. Either many are played at one time or, alone, one that could not bear
+/// another.
+#[derive(Debug)]
+#[expect(dead_code, reason = "held until it is dropped")]
+pub(crate) enum Stage {
+    Shared(RwLockReadGuard<'static, ()>),
+    Alone(RwLockWriteGuard<'static, ()>),
+}
+
+static STAGE: RwLock<()> = RwLock::new(());
+
+impl Stage {
+    /// Waits until no scene is played alone.
+    pub(crate) fn shared() -> Self {
+        Self::Shared(STAGE.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Waits until no other scene is played.
+    pub(crate) fn alone() -> Self {
+        Self::Alone(STAGE.write().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 impl Default for Scene {
@@ -35,11 +60,18 @@ impl Default for Scene {
 
 impl Scene {
     /// Begins a test. Should it take too long, the process says which test it was and ends, and the actors with it.
+    ///
+    /// Waits while a [`Solo`](crate::hostile::Solo) of this process is played. A thread has one scene at a time.
     #[must_use]
     pub fn new() -> Self {
+        Self::on(Stage::shared())
+    }
+
+    /// Begins a test on this stage. Its time begins here, so the wait for the stage does not count.
+    pub(crate) fn on(stage: Stage) -> Self {
         static SCENES: AtomicU32 = AtomicU32::new(0);
         let prefix = format!("test-{}-{}-", process::id(), SCENES.fetch_add(1, Ordering::Relaxed));
-        Self { prefix, _calm: watchdog() }
+        Self { prefix, _calm: watchdog(), _stage: stage }
     }
 
     /// A name that nobody else uses.
@@ -68,11 +100,11 @@ impl Scene {
     }
 }
 
-/// Opens a lock in this process; or does anything else while no other test starts an actor.
+/// Opens a lock in this process; or does anything else while no other test starts a program.
 ///
-/// A process that is started while another thread opens a lock has a copy of the descriptor that the lock's identity
-/// hangs on, until it calls exec. Closing the lock in that instant leaves its file behind: a documented race, but one
-/// that these tests would trip over.
+/// A program that is started while another thread opens a lock may have a copy of the descriptor that the lock's
+/// identity hangs on, until it calls exec. Closing the lock in that instant leaves its file behind. [`start`](crate::start)
+/// avoids it, but by the library's own means, which give up after a second: a machine may well be as busy as that.
 pub fn quietly<R>(act: impl FnOnce() -> R) -> R {
     static QUIET: Mutex<()> = Mutex::new(());
     // A test that panicked in here has disturbed nothing.
