@@ -28,6 +28,7 @@ mod scene;
 mod shared;
 mod start;
 pub mod step;
+mod traces;
 
 pub use ability::{Ability, can, skipped};
 pub use account::Account;

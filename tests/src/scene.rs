@@ -2,18 +2,17 @@
 
 use std::io::{Write, stderr};
 use std::num::NonZeroU64;
+use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
-use std::{env, fs, process, thread};
+use std::{env, thread};
 
 use shmlock::ShmLock;
 
 use crate::proc;
-
-/// Where locks live if nobody says otherwise.
-const SHM: &str = "/dev/shm";
+use crate::traces::{self, SHM, family};
 
 /// How long a test may take unless `SHMLOCK_TESTS_BOUND` says otherwise, in seconds. Each takes a few; the rest is for
 /// machines that are slow, emulated or busy.
@@ -70,7 +69,7 @@ impl Scene {
     /// Begins a test on this stage. Its time begins here, so the wait for the stage does not count.
     pub(crate) fn on(stage: Stage) -> Self {
         static SCENES: AtomicU32 = AtomicU32::new(0);
-        let prefix = format!("test-{}-{}-", process::id(), SCENES.fetch_add(1, Ordering::Relaxed));
+        let prefix = format!("{}{}-", family(), SCENES.fetch_add(1, Ordering::Relaxed));
         Self { prefix, _calm: watchdog(), _stage: stage }
     }
 
@@ -86,9 +85,7 @@ impl Scene {
     /// If the directory cannot be read.
     #[must_use]
     pub fn files(&self) -> Vec<String> {
-        let entries = fs::read_dir(SHM).expect("/dev/shm can be read");
-        let names = entries.filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned()));
-        names.filter(|name| name.starts_with(&self.prefix)).collect()
+        traces::of(&self.prefix)
     }
 
     /// Opens and closes the lock: takes away what a killed process could not.
@@ -115,9 +112,7 @@ pub fn quietly<R>(act: impl FnOnce() -> R) -> R {
 impl Drop for Scene {
     fn drop(&mut self) {
         let left = self.files();
-        for file in &left {
-            let _ = fs::remove_file(format!("{SHM}/{file}"));
-        }
+        traces::remove(&left);
         if !thread::panicking() {
             assert!(left.is_empty(), "left behind in {SHM}: {left:?}");
         }
@@ -149,6 +144,7 @@ fn watchdog() -> Sender<()> {
         if alarm.recv_timeout(bound) == Err(RecvTimeoutError::Timeout) {
             // Not by `eprintln`: the test framework keeps that for itself until the test ends.
             let _ = writeln!(stderr(), "watchdog: {test} has not ended within {bound:?}\n{}", proc::what_all_are_at());
+            traces::remove(&traces::of(family()));
             process::abort();
         }
     });

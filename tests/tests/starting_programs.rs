@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::mem::MaybeUninit;
+use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::ptr::null_mut;
@@ -12,7 +13,7 @@ use std::sync::atomic::Ordering::{Acquire, Release};
 use std::thread;
 
 use shmlock::ShmLock;
-use shmlock_tests::hostile::Solo;
+use shmlock_tests::hostile::{self, Solo};
 use shmlock_tests::{Scene, actor, alone, output, rounds, start};
 
 #[test]
@@ -72,6 +73,26 @@ fn ignore_and_block(signals: &[libc::c_int]) {
     }
     // SAFETY: a valid set; the former mask is not wanted.
     unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, set.as_ptr(), null_mut()) };
+}
+
+#[test]
+fn a_test_whose_process_is_killed_leaves_no_file() {
+    const NAME: &str = "of-a-killed-process";
+    let play = || {
+        let scene = Solo::new();
+        let lock = ShmLock::open(&scene.name(NAME)).expect("a lock of this process");
+        let file = lock.path().to_owned();
+        eprintln!("{}", file.display());
+        // SAFETY: kills this process.
+        unsafe { libc::raise(libc::SIGKILL) };
+    };
+    let me = "starting_programs::a_test_whose_process_is_killed_leaves_no_file::marker"; // as `alone!` has it elsewhere
+    let failure = catch_unwind(|| hostile::alone(me, play)).expect_err("its process is killed");
+    let said = failure.downcast_ref::<String>().expect("a text");
+    assert!(said.contains("SIGKILL") && said.contains(NAME), "{said}");
+    let files = fs::read_dir("/dev/shm").expect("it can be read").flatten().map(|entry| entry.path());
+    let left: Vec<_> = files.filter(|file| said.contains(&*file.to_string_lossy())).collect();
+    assert!(left.is_empty(), "{left:?}");
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::env;
 use std::io::{Write, stderr};
 
 use crate::scene::Stage;
+use crate::traces::Offspring;
 use crate::{hostile, runner};
 
 /// Set in the process that is to run one test only: which.
@@ -31,9 +32,11 @@ pub fn alone(marker: &str, play: impl FnOnce()) {
     let program = env::current_exe().expect("our own path");
     let mut command = runner::command(program.to_str().expect("a path in UTF-8"));
     command.args([test, "--exact", "--nocapture", "--test-threads=2"]).env(ALONE, test);
+    let offspring = Offspring::of(&mut command);
     let output = crate::output(&mut command).expect("this test can be started again");
     let (said, cried) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success() && said.contains("1 passed"), "{}\n{said}\n{cried}", output.status);
+    assert!(offspring.left().is_empty(), "left behind: {:?}", offspring.left());
     for line in cried.lines().filter(|line| TOLD.iter().any(|told| line.starts_with(told))) {
         let _ = stderr().write_all(format!("{line}\n").as_bytes()); // shown, as only failed tests' output is otherwise
     }
