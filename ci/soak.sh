@@ -4,8 +4,8 @@
 #
 #   bash ci/soak.sh [--log FILE] [--busy-loops N] [--other-locks N] [RUNS [MODE...]]
 #
-# Builds the tests of `cargo test --workspace`, and those of the optional features, once. Runs all of
-# them RUNS times (10) in each MODE:
+# Builds the tests of `cargo test --workspace`, and those of the optional features, once. Runs all
+# of them RUNS times (10) in each MODE:
 #   plain    beside nothing
 #   busy     beside busy loops (2)
 #   crowded  beside other locks in /dev/shm (5000): free ones, whose files the library can open
@@ -109,7 +109,10 @@ crowd() {
     [[ $answer == ok* ]] || die "the actor cannot open a lock: $answer"
     for ((n = 1; n <= other_locks; n++)); do echo "/dev/shm/$ours$n.shmlock"; done >"$work/others"
     # shellcheck disable=SC2016 # expanded by the shell within
-    (umask 077 && xargs -a "$work/others" sh -c 'tee "$@" <"$0" >/dev/null' "/dev/shm/${ours}0.shmlock")
+    (
+        umask 077 # as the library has it
+        xargs -a "$work/others" sh -c 'tee "$@" <"$0" >/dev/null' "/dev/shm/${ours}0.shmlock"
+    )
     exec {orders}>&-
     wait "$pid" || die "the actor failed"
 }
@@ -132,7 +135,8 @@ version() {
 
 # build OPTION...: builds tests; prints the package's folder and the path of each test program.
 build() {
-    local folder='"manifest_path":"([^"]*)/Cargo.toml"' is_test='"profile":\{[^}]*"test":true[^}]*\}'
+    local folder='"manifest_path":"([^"]*)/Cargo.toml"'
+    local is_test='"profile":\{[^}]*"test":true[^}]*\}'
     cargo test --no-run --message-format=json "$@" |
         sed -nE "s|.*$folder.*$is_test.*\"executable\":\"([^\"]*)\".*|\\1 \\2|p"
 }
@@ -176,7 +180,9 @@ mkdir -p "$log.outputs"
 touch "$log"
 version=$(version)
 echo "building $version"
-{ build --workspace && build -p shmlock-core -p shmlock --all-features; } | sort -u >"$work/programs"
+build --workspace >"$work/built"
+build -p shmlock-core -p shmlock --all-features >>"$work/built"
+sort -u "$work/built" >"$work/programs"
 programs=$(wc -l <"$work/programs")
 [ "$programs" -ge 50 ] || die "cargo named only $programs test programs"
 actor_program=$(realpath "${CARGO_TARGET_DIR:-target}/debug/actor")
