@@ -180,8 +180,13 @@ mkdir -p "$log.outputs"
 touch "$log"
 version=$(version)
 echo "building $version"
-build --workspace >"$work/built"
-build -p shmlock-core -p shmlock --all-features >>"$work/built"
+for features in --workspace "-p shmlock-core -p shmlock --all-features"; do
+    # shellcheck disable=SC2086 # several words
+    build $features >>"$work/built" &
+    test_group=$!
+    wait "$test_group" || die "the tests cannot be built, see above"
+    test_group=''
+done
 sort -u "$work/built" >"$work/programs"
 programs=$(wc -l <"$work/programs")
 [ "$programs" -ge 50 ] || die "cargo named only $programs test programs"
