@@ -20,9 +20,10 @@ fn said(how: &str, no_color: &str, terminal: Option<File>) -> String {
     command.args(["the_process_that_logs", "--exact", "--nocapture"]).env(TOLD, how).env("NO_COLOR", no_color);
     command.stdin(Stdio::null()).stdout(Stdio::null());
     let Some(slave) = terminal else {
-        return String::from_utf8(command.stderr(Stdio::piped()).output().unwrap().stderr).unwrap();
+        return String::from_utf8(shmlock_tests::output(&mut command).unwrap().stderr).unwrap();
     };
-    assert!(command.stderr(slave).status().unwrap().success());
+    let mut child = shmlock_tests::start(command.stderr(slave)).unwrap();
+    assert!(child.wait().unwrap().success());
     String::new()
 }
 

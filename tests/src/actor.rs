@@ -13,7 +13,7 @@ use std::process::{self, Child, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 
-use crate::{quietly, runner, until};
+use crate::{runner, start, until};
 
 /// Somebody who does as told and answers each line by one line: `ok` and what was asked for, or `err`, the error's
 /// variant and its text.
@@ -134,7 +134,7 @@ impl Actor {
 
     fn start(mut command: process::Command) -> Self {
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = quietly(|| command.spawn()).expect("the actor can be started");
+        let mut child = start(&mut command).expect("the actor can be started");
         let (answers, orders) = (child.stdout.take().expect("piped"), child.stdin.take().expect("piped"));
         Self { voice: Voice::new(answers, orders), child, reaped: false }
     }

@@ -9,11 +9,11 @@ mod namespaces;
 mod sandbox;
 
 use std::ops::Deref;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use shmlock::Error;
 
+use crate::scene::Stage;
 use crate::{Scene, skipped};
 
 pub use alone::alone;
@@ -23,23 +23,20 @@ pub use folder::{Folder, State};
 pub use namespaces::{Apart, fork_apart, fork_as, shift_clocks};
 pub use sandbox::{Denied, If, Mounted, be_user, deny, leave_descriptors, make_node, mount_tmpfs};
 
-/// A scene during which no other test of this process runs.
+/// A scene during which no other scene of this process is played.
 ///
-/// A test that starts a program has, between fork and exec, a copy of every descriptor in the process: a byte lock
-/// whose last descriptor another test closes at that moment would live on a little longer than that test expects.
+/// A program that another test starts has, between fork and exec, a copy of every descriptor in the process: a byte lock
+/// whose last descriptor this test closes at that moment would live on a little longer than this test expects.
 #[derive(Debug)]
 pub struct Solo {
     scene: Scene,
-    // Last: the scene is over before the next begins.
-    _turn: MutexGuard<'static, ()>,
 }
 
 impl Solo {
     /// Waits for its turn, and begins.
     #[must_use]
     pub fn new() -> Self {
-        let turn = turn();
-        Self { scene: Scene::new(), _turn: turn }
+        Self { scene: Scene::on(Stage::alone()) }
     }
 }
 
@@ -55,12 +52,6 @@ impl Deref for Solo {
     fn deref(&self) -> &Scene {
         &self.scene
     }
-}
-
-/// One test at a time.
-fn turn() -> MutexGuard<'static, ()> {
-    static TURN: Mutex<()> = Mutex::new(());
-    TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whether we may do as root; if not, says that the test is skipped.

@@ -26,7 +26,9 @@ pub mod proc;
 mod runner;
 mod scene;
 mod shared;
+mod start;
 pub mod step;
+mod traces;
 
 pub use ability::{Ability, can, skipped};
 pub use account::Account;
@@ -35,6 +37,7 @@ pub use bell::{Bell, poll};
 pub use runner::command;
 pub use scene::{Scene, bound, quietly, rounds, until};
 pub use shared::{Shared, Words};
+pub use start::{output, start};
 
 /// Starts an [`Actor`]; given a name and options of `open`, as a format string, it opens that lock as `l`.
 ///

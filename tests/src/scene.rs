@@ -2,18 +2,17 @@
 
 use std::io::{Write, stderr};
 use std::num::NonZeroU64;
+use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
-use std::{env, fs, process, thread};
+use std::{env, thread};
 
 use shmlock::ShmLock;
 
 use crate::proc;
-
-/// Where locks live if nobody says otherwise.
-const SHM: &str = "/dev/shm";
+use crate::traces::{self, SHM, family};
 
 /// How long a test may take unless `SHMLOCK_TESTS_BOUND` says otherwise, in seconds. Each takes a few; the rest is for
 /// machines that are slow, emulated or busy.
@@ -25,6 +24,31 @@ pub struct Scene {
     prefix: String,
     /// Dropping it calls the watchdog off.
     _calm: Sender<()>,
+    // Last: the scene is over before the next begins.
+    _stage: Stage,
+}
+
+/// What the scenes of one process have in common. Either many are played at one time or, alone, one that could not bear
+/// another.
+#[derive(Debug)]
+#[expect(dead_code, reason = "held until it is dropped")]
+pub(crate) enum Stage {
+    Shared(RwLockReadGuard<'static, ()>),
+    Alone(RwLockWriteGuard<'static, ()>),
+}
+
+static STAGE: RwLock<()> = RwLock::new(());
+
+impl Stage {
+    /// Waits until no scene is played alone.
+    pub(crate) fn shared() -> Self {
+        Self::Shared(STAGE.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Waits until no other scene is played.
+    pub(crate) fn alone() -> Self {
+        Self::Alone(STAGE.write().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 impl Default for Scene {
@@ -35,11 +59,18 @@ impl Default for Scene {
 
 impl Scene {
     /// Begins a test. Should it take too long, the process says which test it was and ends, and the actors with it.
+    ///
+    /// Waits while a [`Solo`](crate::hostile::Solo) of this process is played. A thread has one scene at a time.
     #[must_use]
     pub fn new() -> Self {
+        Self::on(Stage::shared())
+    }
+
+    /// Begins a test on this stage. Its time begins here, so the wait for the stage does not count.
+    pub(crate) fn on(stage: Stage) -> Self {
         static SCENES: AtomicU32 = AtomicU32::new(0);
-        let prefix = format!("test-{}-{}-", process::id(), SCENES.fetch_add(1, Ordering::Relaxed));
-        Self { prefix, _calm: watchdog() }
+        let prefix = format!("{}{}-", family(), SCENES.fetch_add(1, Ordering::Relaxed));
+        Self { prefix, _calm: watchdog(), _stage: stage }
     }
 
     /// A name that nobody else uses.
@@ -54,9 +85,7 @@ impl Scene {
     /// If the directory cannot be read.
     #[must_use]
     pub fn files(&self) -> Vec<String> {
-        let entries = fs::read_dir(SHM).expect("/dev/shm can be read");
-        let names = entries.filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned()));
-        names.filter(|name| name.starts_with(&self.prefix)).collect()
+        traces::of(&self.prefix)
     }
 
     /// Opens and closes the lock: takes away what a killed process could not.
@@ -68,11 +97,11 @@ impl Scene {
     }
 }
 
-/// Opens a lock in this process; or does anything else while no other test starts an actor.
+/// Opens a lock in this process; or does anything else while no other test starts a program.
 ///
-/// A process that is started while another thread opens a lock has a copy of the descriptor that the lock's identity
-/// hangs on, until it calls exec. Closing the lock in that instant leaves its file behind: a documented race, but one
-/// that these tests would trip over.
+/// A program that is started while another thread opens a lock may have a copy of the descriptor that the lock's
+/// identity hangs on, until it calls exec. Closing the lock in that instant leaves its file behind. [`start`](crate::start)
+/// avoids it, but by the library's own means, which give up after a second: a machine may well be as busy as that.
 pub fn quietly<R>(act: impl FnOnce() -> R) -> R {
     static QUIET: Mutex<()> = Mutex::new(());
     // A test that panicked in here has disturbed nothing.
@@ -83,9 +112,7 @@ pub fn quietly<R>(act: impl FnOnce() -> R) -> R {
 impl Drop for Scene {
     fn drop(&mut self) {
         let left = self.files();
-        for file in &left {
-            let _ = fs::remove_file(format!("{SHM}/{file}"));
-        }
+        traces::remove(&left);
         if !thread::panicking() {
             assert!(left.is_empty(), "left behind in {SHM}: {left:?}");
         }
@@ -117,6 +144,7 @@ fn watchdog() -> Sender<()> {
         if alarm.recv_timeout(bound) == Err(RecvTimeoutError::Timeout) {
             // Not by `eprintln`: the test framework keeps that for itself until the test ends.
             let _ = writeln!(stderr(), "watchdog: {test} has not ended within {bound:?}\n{}", proc::what_all_are_at());
+            traces::remove(&traces::of(family()));
             process::abort();
         }
     });

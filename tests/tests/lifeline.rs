@@ -14,7 +14,7 @@ use std::process::{Command, Stdio};
 use rustix::io::{FdFlags, fcntl_setfd};
 use shmlock::{Builder, Life, Occupancy, ShmLock};
 use shmlock_tests::hostile::{Folder, Solo, fork};
-use shmlock_tests::{Ability, alone, can};
+use shmlock_tests::{Ability, alone, can, start};
 
 const HERE: &str = "a lock of this process";
 
@@ -77,7 +77,7 @@ fn a_program_with_the_lifeline_keeps_its_dead_owners_lock_until_it_ends() {
             let lock = with_lifeline(&folder).open().expect("a new lock");
             let _guard = lock.lock().expect("free");
             let _inherited = inheritable(&lock);
-            let _child = command.spawn().expect("cat(1)");
+            let _child = start(&mut command).expect("cat(1)");
             line.ready();
             line.wait();
         });
@@ -210,7 +210,7 @@ fn a_program_without_the_lifeline_does_not_vouch_for_the_owner_of_one() {
         let owner = fork(|line| {
             let lock = with_lifeline(&folder).open().expect("a new lock");
             let _guard = lock.lock().expect("free");
-            let _child = command.stderr(Stdio::null()).spawn().expect("cat(1)");
+            let _child = start(command.stderr(Stdio::null())).expect("cat(1)");
             line.ready();
             line.wait();
         });

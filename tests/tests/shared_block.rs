@@ -223,7 +223,7 @@ fn nothing_is_lost_among_processes_and_threads() {
     let mut block = quietly(|| SharedBlock::<Pair>::open(&scene.name("threads"))).expect(HERE);
     thread::scope(|scope| {
         for _ in 0..4 {
-            let mut mine = block.try_clone().expect(HERE);
+            let mut mine = quietly(|| block.try_clone()).expect(HERE);
             scope.spawn(move || {
                 for _ in 0..each {
                     let mut pair = mine.lock().expect("it comes free");

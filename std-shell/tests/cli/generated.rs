@@ -4,7 +4,7 @@ use std::fs;
 use std::process::{Command, Stdio};
 
 use shmlock_tests::hostile::{Folder, Solo};
-use shmlock_tests::skipped;
+use shmlock_tests::{output, skipped, start};
 
 use crate::program::{ended, says};
 
@@ -34,7 +34,7 @@ fn completions_are_scripts_that_know_the_verbs() {
         }
         let _scene = Solo::new();
         let mut check = Command::new(shell);
-        match check.arg("-n").stdin(Stdio::piped()).stderr(Stdio::piped()).spawn() {
+        match start(check.arg("-n").stdin(Stdio::piped()).stderr(Stdio::piped())) {
             Ok(mut child) => {
                 std::io::Write::write_all(&mut child.stdin.take().expect("piped"), script.as_bytes())
                     .expect("it reads");
@@ -63,7 +63,7 @@ fn there_is_a_manual_page_for_the_program_and_for_each_verb() {
         assert!(page.contains(concat!("\"shmlock ", env!("CARGO_PKG_VERSION"), "\"")), "at the foot: {file}");
         let mut render = Command::new("man");
         render.args(["--warnings", "-l"]).arg(folder.path().join(&file)).env("MANWIDTH", "100");
-        if Command::new("man").arg("--version").output().is_ok() {
+        if output(Command::new("man").arg("--version")).is_ok() {
             let read = ended(render);
             assert!(read.code == Some(0) && read.err.is_empty(), "{file}: {read:?}");
         } else {

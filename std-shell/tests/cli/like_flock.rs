@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use shmlock_tests::hostile::{Folder, Solo};
-use shmlock_tests::{skipped, until};
+use shmlock_tests::{output, skipped, until};
 
 use crate::program::{Running, UNTIL_TOLD, ended, shmlock};
 
@@ -60,7 +60,7 @@ impl Lock {
 /// Runs the test with each kind that is here; says so if flock(1) is not.
 fn with_each(test: impl Fn(&Lock)) {
     let scene = Solo::new();
-    let has_flock = Command::new("flock").arg("--version").output().is_ok();
+    let has_flock = output(Command::new("flock").arg("--version")).is_ok();
     if !has_flock {
         skipped("the comparison with flock(1), which is not here (util-linux has it); ours is tested alone");
     }

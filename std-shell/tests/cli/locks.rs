@@ -5,6 +5,7 @@ use std::process::Stdio;
 
 use serde_json::Value;
 use shmlock_tests::hostile::{Folder, Intruder, Solo};
+use shmlock_tests::start;
 
 use crate::program::{Running, UNTIL_TOLD, says, shmlock};
 
@@ -214,7 +215,7 @@ fn a_reader_that_has_seen_enough_is_no_failure_worth_a_word() {
     }
     let mut list = shmlock(["list", "--directory"]);
     list.arg(folder.path()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = list.spawn().expect("it can be started");
+    let mut child = start(&mut list).expect("it can be started");
     let mut first = String::new();
     BufReader::with_capacity(16, child.stdout.take().expect("piped")).read_line(&mut first).expect("a line");
     let output = child.wait_with_output().expect("it ends");

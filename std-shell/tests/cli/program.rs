@@ -1,11 +1,13 @@
 //! Starting programs, and talking with them.
 
-#![allow(unsafe_code, reason = "kill, prctl and signal")]
+#![allow(unsafe_code, reason = "kill and prctl")]
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+use shmlock_tests::{output, start};
 
 /// What runs under the lock where a test wants to know that it runs, and to decide when it ends.
 pub(crate) const UNTIL_TOLD: [&str; 3] = ["sh", "-c", "echo ready; read _"];
@@ -30,7 +32,7 @@ pub(crate) struct Ended {
 
 /// Runs it to its end, without input.
 pub(crate) fn ended(mut command: Command) -> Ended {
-    let output = command.stdin(Stdio::null()).output().expect("it can be started");
+    let output = output(&mut command).expect("it can be started");
     let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
     Ended { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
 }
@@ -38,15 +40,6 @@ pub(crate) fn ended(mut command: Command) -> Ended {
 /// Runs our program to its end.
 pub(crate) fn says<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Ended {
     ended(shmlock(args))
-}
-
-/// In a program to be: the signals do what they do by default that whoever runs the tests may ignore, as nohup(1) does, or a
-/// shell for what it starts in the background. A program keeps what it finds ignored, and no shell can trap that.
-pub(crate) fn heed_signals() {
-    for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT] {
-        // SAFETY: the default action is no handler.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
-    }
 }
 
 /// A program that runs. Killed when dropped.
@@ -61,12 +54,11 @@ impl Running {
         let prepare = || {
             // SAFETY: prctl(2) with two numbers.
             unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
-            heed_signals();
             Ok(())
         };
         // SAFETY: system calls only.
         unsafe { command.pre_exec(prepare) };
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let mut child = start(command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()));
         let child_ref = child.as_mut().expect("it can be started");
         let input = child_ref.stdin.take();
         let output = BufReader::new(child_ref.stdout.take().expect("piped"));

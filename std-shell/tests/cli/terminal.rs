@@ -9,8 +9,9 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
 
 use shmlock_tests::hostile::{Folder, Solo};
+use shmlock_tests::start;
 
-use crate::program::{heed_signals, shmlock};
+use crate::program::shmlock;
 
 /// A program on a terminal of its own. Killed when dropped.
 struct Session {
@@ -41,12 +42,11 @@ impl Session {
             unsafe { libc::setsid() };
             // SAFETY: descriptor 0 is the terminal, which no session has yet.
             unsafe { libc::ioctl(0, libc::TIOCSCTTY, 0) };
-            heed_signals();
             Ok(())
         };
         // SAFETY: system calls only.
         unsafe { command.pre_exec(lead) };
-        let child = command.spawn().expect("it can be started");
+        let child = start(&mut command).expect("it can be started");
         Self { child, terminal, seen: String::new() }
     }
 

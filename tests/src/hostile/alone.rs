@@ -2,8 +2,9 @@
 
 use std::env;
 use std::io::{Write, stderr};
-use std::process::Stdio;
 
+use crate::scene::Stage;
+use crate::traces::Offspring;
 use crate::{hostile, runner};
 
 /// Set in the process that is to run one test only: which.
@@ -16,7 +17,7 @@ const TOLD: [&str; 2] = ["skipped: ", "swept: "];
 /// only thing that the test does.
 ///
 /// Nobody else is there but its watchdog and a thread that waits for its end: it may fork, change its limits or its
-/// user, and be killed.
+/// user, and be killed. Other tests that run alone may run at that time, each in a process of its own.
 ///
 /// # Panics
 /// If `play` does, or does not come to its end.
@@ -27,13 +28,15 @@ pub fn alone(marker: &str, play: impl FnOnce()) {
         hostile::end_process::with_parent();
         return play();
     }
-    let _turn = hostile::turn();
+    let _stage = Stage::shared();
     let program = env::current_exe().expect("our own path");
     let mut command = runner::command(program.to_str().expect("a path in UTF-8"));
-    command.args([test, "--exact", "--nocapture", "--test-threads=2"]).env(ALONE, test).stdin(Stdio::null());
-    let output = command.output().expect("this test can be started again");
+    command.args([test, "--exact", "--nocapture", "--test-threads=2"]).env(ALONE, test);
+    let offspring = Offspring::of(&mut command);
+    let output = crate::output(&mut command).expect("this test can be started again");
     let (said, cried) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success() && said.contains("1 passed"), "{}\n{said}\n{cried}", output.status);
+    assert!(offspring.left().is_empty(), "left behind: {:?}", offspring.left());
     for line in cried.lines().filter(|line| TOLD.iter().any(|told| line.starts_with(told))) {
         let _ = stderr().write_all(format!("{line}\n").as_bytes()); // shown, as only failed tests' output is otherwise
     }

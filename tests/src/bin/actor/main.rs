@@ -12,6 +12,5 @@ use line::Line;
 
 fn main() {
     dying::with_parent();
-    signals::end_us();
     desk::Desk::new(Line::of_standard_streams()).serve();
 }

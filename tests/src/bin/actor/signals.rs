@@ -28,13 +28,6 @@ const PHASES: usize = 4;
 /// In which phase [`on_sample`] came how often, with SIGTERM let through and with SIGTERM blocked.
 static SAMPLES: [[AtomicU32; 2]; PHASES] = [const { [const { AtomicU32::new(0) }; 2] }; PHASES];
 
-/// Has the ending signals end this process. A program that runs under nohup(1) ignores SIGHUP, and so do its children.
-pub(crate) fn end_us() {
-    for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGTERM] {
-        act(signal, libc::SIG_DFL, 0);
-    }
-}
-
 pub(crate) fn install_exit_handlers(which: &str, grace: Option<&str>) -> Result<Done, Error> {
     let handlers = match which {
         "all" => ExitHandlers::all(),
