@@ -20,6 +20,7 @@ use shmlock_core::protocol::{self, Wake};
 use shmlock_core::{Token, Word};
 
 use crate::error::{Error, Result};
+use crate::fork_gate::{self, Stretch};
 use crate::registry::{self, Pinned};
 use crate::signals::{self, ENDING};
 use crate::wait::futex;
@@ -32,7 +33,7 @@ static ROUNDS: AtomicU32 = AtomicU32::new(0);
 
 /// Whether [`at_exit`] is registered. A forked child inherits that with the registration.
 ///
-/// Not a `Once`: a fork by another thread in the middle would leave the child one that is running for ever.
+/// Not a `Once`: a child that is forked in the middle would wait for it for ever.
 static AT_EXIT: AtomicBool = AtomicBool::new(false);
 
 /// The process that ends (upper half) and the thread of it that ends it (lower half); 0 as long as none does. A forked child
@@ -141,13 +142,15 @@ fn failed(operation: &'static str, errno: Errno) -> Error {
     Error::System { operation, path: "this process".into(), errno }
 }
 
-/// Registers [`at_exit`]. Two threads at once, or a child that is forked in the middle, may register it twice, which is
-/// harmless: the second run finds nothing to release.
+/// Registers [`at_exit`]. Two threads at once may register it twice, which is harmless: the second run finds nothing to
+/// release. Forks wait: a child that is forked in the middle would inherit a lock of libc's for ever.
 fn install_at_exit() -> Result<()> {
     // Partner: the store below. Relaxed: no other memory hangs on it.
     if AT_EXIT.load(Relaxed) {
         return Ok(());
     }
+    fork_gate::keep();
+    let _stretch = Stretch::begin();
     // SAFETY: `at_exit` may be called at any time on any thread, and does not unwind.
     if unsafe { libc::atexit(at_exit) } != 0 {
         return Err(failed("register an atexit handler in", Errno::NOMEM));
@@ -170,8 +173,8 @@ fn install_for(signal: libc::c_int) -> Result<()> {
     }
     let mut new = default_action();
     new.sa_sigaction = our_handler();
-    // On the alternate stack if the thread has one: its own may be small. sigaltstack(2).
-    new.sa_flags = libc::SA_ONSTACK | libc::SA_RESTART;
+    // Not SA_ONSTACK: an alternate stack may have room for one frame, and a second signal may come during the first.
+    new.sa_flags = libc::SA_RESTART;
     // sigaction(2) has no compare-and-swap: an action that another thread has installed between the two calls goes back.
     loop {
         let found = exchange(signal, Some(&new))?;
