@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{
     AtFlags, CWD, FallocateFlags, FileType, Mode, OFlags, Stat, fallocate, fchmod, fstat, linkat, lstat, open, stat,
-    unlink,
 };
 use rustix::io::{Errno, pread};
 use rustix::process::{getegid, geteuid, getgroups};
@@ -43,7 +42,7 @@ const OVERFLOW_UID: u32 = 65534;
 impl Identity {
     // The fields of `stat` have other widths on other targets.
     #[allow(clippy::useless_conversion, clippy::unnecessary_cast, reason = "u32 on some targets")]
-    fn of(stat: &Stat) -> Self {
+    pub(crate) fn of(stat: &Stat) -> Self {
         Self { device: stat.st_dev as u64, inode: stat.st_ino as u64 }
     }
 
@@ -258,7 +257,6 @@ impl Place {
     }
 
     /// Whether the file is a lock or an untouched one, with whatever data.
-    #[cfg(feature = "block")]
     pub(crate) fn is_a_lock(&self, fd: BorrowedFd<'_>) -> bool {
         let is_shaped = |size| size != 0 && self.shape_in(fd, size).is_ok();
         self.size_of(fd).is_ok_and(is_shaped) && self.check_magic(fd).is_ok()
@@ -285,6 +283,17 @@ impl Place {
         Ok(header)
     }
 
+    /// Returns `true` if the name leads to another file than this one, or nowhere; `false` where that cannot be told: where the
+    /// directory lies on another file system, as in a changed root. stat(2).
+    pub(crate) fn has_lost(&self, file: Identity) -> bool {
+        let is_same_system = stat(&self.directory).is_ok_and(|stat| Identity::of(&stat).device == file.device);
+        is_same_system
+            && match lstat(&self.path) {
+                Ok(stat) => Identity::of(&stat) != file,
+                Err(errno) => errno == Errno::NOENT,
+            }
+    }
+
     /// Refuses a file of the right size with other content. Before it is mapped: a write fault would change its time of
     /// modification, and even a compare-and-swap that fails is one.
     ///
@@ -302,25 +311,6 @@ impl Place {
             Magic::Foreign => Err(self.not_a_lock(Found::Magic { word })),
         }
     }
-
-    /// Removes the file if nobody else is here, it still has its name, and the name is still its. `fd`'s description
-    /// must have given up its presence; while we look, nobody can arrive.
-    pub(crate) fn remove_if_last(&self, fd: BorrowedFd<'_>, may_go: impl FnOnce() -> bool) {
-        if !presence::is_last(fd) {
-            return;
-        }
-        if has_one_name(fd) && may_go() && named_by(fd, &self.path) {
-            // Failing is no harm: the file is a free lock. In a sticky directory only its owner can remove it.
-            let _ = unlink(&self.path);
-        }
-        // Closing does the same, unless a process that was forked meanwhile has a copy of the descriptor.
-        let _ = presence::withdraw(fd);
-    }
-}
-
-/// Whether the file has lost its name: whoever opens the name now gets another one.
-pub(crate) fn is_nameless(fd: BorrowedFd<'_>) -> bool {
-    fstat(fd).is_ok_and(|stat| stat.st_nlink == 0)
 }
 
 fn has_many_names(fd: BorrowedFd<'_>) -> bool {
