@@ -3,11 +3,12 @@
 use std::io::Write;
 
 use anstyle::{AnsiColor, Style};
-use shmlock::{Cleaning, CrashMark, Error, Marked};
+use shmlock::{Cleaning, CrashMark, Error};
 
 use crate::args::Where;
 use crate::exit::{CONFLICT, Failure, remark, said};
-use crate::process::Users;
+use crate::owner::dead;
+use crate::process::{File, Users};
 use crate::report::{Report, State};
 use crate::text::shown;
 
@@ -105,13 +106,14 @@ impl Args {
     }
 
     fn clean(&self, name: &str, users: &Users) -> shmlock::Result<Fate> {
+        let file = File::at(&self.place.path(name)); // before it goes
         let mark = if self.crashed { CrashMark::Remove } else { CrashMark::Keep };
         Ok(match self.place.builder(name).clean(mark)? {
             Cleaning::Absent => Fate::Absent,
             Cleaning::InUse => in_use(&Report::of(name, &self.place, users)),
-            Cleaning::Marked(marked) => stays_marked(&dead(&marked)),
+            Cleaning::Marked(marked) => stays_marked(&dead(marked.dead.as_ref(), file)),
             Cleaning::Removed => goes_free(),
-            Cleaning::RemovedMarked(marked) => goes_marked(&dead(&marked)),
+            Cleaning::RemovedMarked(marked) => goes_marked(&dead(marked.dead.as_ref(), file)),
             Cleaning::HeldFromOutside => held_from_outside(),
             _ => Fate::Stays("its file has a second name, or was replaced just now".to_owned()),
         })
@@ -123,7 +125,7 @@ impl Args {
             return Ok(Fate::Absent);
         };
         let report = Report::of(name, &self.place, users);
-        let dead = seen.holder.as_ref().map_or(NAME_LOST.to_owned(), ToString::to_string);
+        let dead = dead(seen.holder.as_ref(), File::at(&report.path));
         Ok(match report.state {
             _ if seen.in_use => in_use(&report),
             State::Held => held_from_outside(),
@@ -132,13 +134,6 @@ impl Args {
             _ => stays_marked(&dead),
         })
     }
-}
-
-const NAME_LOST: &str = "its name is lost";
-
-/// Escaped by the library.
-fn dead(marked: &Marked) -> String {
-    marked.dead.as_ref().map_or(NAME_LOST.to_owned(), ToString::to_string)
 }
 
 fn in_use(report: &Report) -> Fate {

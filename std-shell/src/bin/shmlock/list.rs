@@ -9,18 +9,20 @@ use crate::exit::Failure;
 use crate::process::Users;
 use crate::report::Report;
 use crate::table::{Cell, Table, left, right};
-use crate::text::{quiet_json, shown, yes};
+use crate::text::{known, quiet_json, shown, yes};
 
 const AFTER: &str = "\
 Columns:
-  COMMAND, PID  the owner, if it is in our pid namespace
-  STATE         held, free, dead (the next comer takes over), unreadable
+  COMMAND       the owner's, if it can be seen
+  PID           the owner's; (7) has ended, 7? cannot be seen, 7@NS is of another
+                pid namespace, see lsns(8): a plain number is that of the owner
+  STATE         held, free, dead (the next owner recovers it), unreadable
   HELD          for how long
   WAIT          whether somebody waits, or has waited and gave up since it was taken
   DIED          whether an owner died, and nobody has declared the data consistent since
   DEATHS        dead owners replaced so far
   TAKEN         acquisitions so far
-  USERS         processes that have it open, as far as they can be seen
+  USERS         processes that have it open, as far as they can be seen; ? if none can
   NAME          of the lock
   DESCRIPTION   why it is held, in the owner's words; or why it cannot be read
 
@@ -84,11 +86,11 @@ fn table(locks: &Vec<Report>) -> Table<11> {
             lock.pid().into(),
             Cell::styled(lock.state.name(), lock.state.style()),
             lock.held_for().into(),
-            yes(lock.waiters).into(),
-            yes(lock.owner_died).into(),
-            lock.deaths.into(),
-            lock.acquisitions.into(),
-            lock.users.len().into(),
+            lock.waiters.map_or("-", yes).into(),
+            lock.owner_died.map_or("-", yes).into(),
+            known(lock.deaths).into(),
+            known(lock.acquisitions).into(),
+            lock.number_of_users().into(),
             shown(&lock.name).into(),
             lock.why().into(),
         ]);
