@@ -7,6 +7,7 @@ mod bench;
 mod child;
 mod clean;
 mod completions;
+mod events;
 mod exit;
 mod hold;
 mod inherited;

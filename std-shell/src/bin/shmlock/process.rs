@@ -117,12 +117,12 @@ fn leads_to(descriptor: &Path) -> Option<File> {
     may_be.then(|| fs::metadata(descriptor).ok().map(|file| File::of(&file))).flatten()
 }
 
-/// Returns `true` if a descriptor's link may lead to a lock's file. The kernel shows the name by which it was opened; for the
+/// Returns `true` if a descriptor's link may lead to a lock's or an exit event's file. The kernel shows the name by which it was opened; for the
 /// maker of the lock that is `#` and the inode number, for the file got its name later.
 fn may_be_a_locks(link: &Path) -> bool {
     let name = link.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let name = name.trim_end_matches(" (deleted)");
-    name.ends_with(".shmlock") || name.starts_with('#')
+    name.ends_with(".shmlock") || name.ends_with(".shmlock-event") || name.starts_with('#')
 }
 
 /// Whether the kernel's table of locks has this file; `None` if that cannot be seen. Every user of a lock has bytes of its file
