@@ -157,9 +157,9 @@ fn clean_by(place: &Place, clean_alone: impl FnOnce(&Descriptor) -> Result<Clean
     // From here on nobody can arrive, until the description is closed.
     // So that it lasts until then even if other code of this process closes the number.
     let pin = descriptor.pin().map_err(|errno| place.system("map", errno));
-    let cleaning = pin.and_then(|_pin| match check_that_locks_are_seen(place, &descriptor)? {
-        true => clean_alone(&descriptor),
-        false => Ok(Cleaning::NamedElsewhere),
+    let cleaning = pin.and_then(|_pin| {
+        let seen = check_that_locks_are_seen(place, &descriptor)?;
+        if seen { clean_alone(&descriptor) } else { Ok(Cleaning::NamedElsewhere) }
     });
     // Closing does the same, unless a process that was forked meanwhile has a copy of the descriptor.
     if descriptor.is_itself() {

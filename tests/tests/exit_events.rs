@@ -183,7 +183,8 @@ fn a_look_needs_to_read_the_file_and_changes_nothing() {
         fs::set_permissions(file(&folder), Permissions::from_mode(0o644)).expect("ours");
         let reader = fork(|line| {
             be_user(54_321, GROUP);
-            let open = folder.unchanged(|| ExitEvent::named_in("e", folder.path(), 0o666)).expect_err("it may only read");
+            let open =
+                folder.unchanged(|| ExitEvent::named_in("e", folder.path(), 0o666)).expect_err("it may only read");
             assert_eq!(open.errno(), Some(Errno::ACCESS), "{open}");
             for (is_set, in_use) in [(false, true), (true, true), (true, false)] {
                 line.wait();

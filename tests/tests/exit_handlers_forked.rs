@@ -91,6 +91,7 @@ fn a_child_that_is_forked_in_the_middle_of_an_installation_can_install_them_too_
     /// Longer than an installation takes.
     const WHILE: Duration = Duration::from_micros(60);
     alone!(|| {
+        let _scene = Solo::new();
         let times = u32::try_from(rounds(300)).expect("few");
         for time in 0..times {
             let process = fork(|_| {

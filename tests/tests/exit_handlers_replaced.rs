@@ -353,6 +353,7 @@ fn installing_again_leaves_a_later_handler_alone_and_takes_the_place_of_the_defa
 fn a_handler_that_comes_while_threads_install_ours_is_never_lost() {
     const THREADS: u64 = 2;
     alone!(|| {
+        let _scene = Solo::new();
         let theirs = calls_what_it_found as extern "C" fn(_, _, _) as usize;
         let (round, done, total) = (AtomicU64::new(0), AtomicU64::new(0), rounds(20_000));
         thread::scope(|scope| {

@@ -114,7 +114,11 @@ fn an_exit_event_that_nobody_has_open_goes_and_one_in_use_stays() {
     assert_eq!(said.out, format!("removed exit event left: nobody has it open\n{in_use}"));
     assert_eq!(folder.names(), ["used.shmlock-event"]);
     let said = clean(&folder, &["used"]);
-    assert_eq!((said.code, said.out), (Some(1), in_use), "the lock of this name is not there, and no word is said of it");
+    assert_eq!(
+        (said.code, said.out),
+        (Some(1), in_use),
+        "the lock of this name is not there, and no word is said of it"
+    );
     drop(used);
 }
 
