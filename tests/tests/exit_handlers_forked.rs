@@ -116,7 +116,7 @@ fn a_child_that_is_forked_in_the_middle_of_an_installation_can_install_them_too_
     });
 }
 
-/// As after vfork(2), or in a posix_spawn(3) that does not block signals: until it calls exec, the child has its parent's
+/// As after vfork(2), or in a `posix_spawn(3)` that does not block signals: until it calls exec, the child has its parent's
 /// memory, and the numbers of its parent's thread in it.
 #[test]
 fn a_child_that_shares_its_parents_memory_releases_nothing_of_its_parents() {

@@ -6,7 +6,7 @@ use std::cell::Cell;
 use std::mem::{MaybeUninit, transmute};
 use std::ptr::null_mut;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, AtomicUsize};
 use std::thread;
 
 use shmlock::{ExitHandlers, Recovered, ShmLock};
@@ -17,7 +17,7 @@ const ENDING: [i32; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
 
 /// The action that the program's own handler has found.
 static FOUND: AtomicUsize = AtomicUsize::new(libc::SIG_DFL);
-static FOUND_FLAGS: AtomicU32 = AtomicU32::new(0);
+static FOUND_FLAGS: AtomicI32 = AtomicI32::new(0);
 /// How often the program's own handler has come to its end.
 static NOTED: AtomicU32 = AtomicU32::new(0);
 /// What the program's own handler does beside that.
@@ -59,7 +59,7 @@ fn heed_signals() {
 /// The program's own handler: calls what it has found, as it was to be called, does its deed, and notes that.
 extern "C" fn calls_what_it_found(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
     let found = FOUND.load(Relaxed);
-    let flags = FOUND_FLAGS.load(Relaxed).cast_signed();
+    let flags = FOUND_FLAGS.load(Relaxed);
     if found != libc::SIG_DFL && found != libc::SIG_IGN {
         if flags & libc::SA_SIGINFO != 0 {
             type Full = extern "C" fn(i32, *mut libc::siginfo_t, *mut libc::c_void);
@@ -89,7 +89,7 @@ fn take_over_with(signal: i32, flags: i32) {
     };
     let found = set_action(signal, &action_of(handler, flags));
     FOUND.store(found.sa_sigaction, Relaxed);
-    FOUND_FLAGS.store(found.sa_flags.cast_unsigned(), Relaxed);
+    FOUND_FLAGS.store(found.sa_flags, Relaxed);
 }
 
 /// What handlers do: nothing, or one of what foreign code may do.

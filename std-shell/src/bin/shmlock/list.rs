@@ -37,7 +37,7 @@ Exit status:
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = AFTER)]
 pub(crate) struct Args {
-    /// As one JSON object with the arrays "locks" and "exit_events"
+    /// As one JSON object with an array of the locks and one of the exit events
     #[arg(short = 'J', long)]
     json: bool,
 
