@@ -155,9 +155,8 @@ mod tests {
 
     /// Has the number lead to another file, as a stray `close` and the next `open` do.
     fn exchange(descriptor: &Descriptor, other: impl AsFd) {
-        let mut number = std::mem::ManuallyDrop::new(
-            rustix::io::fcntl_dupfd_cloexec(descriptor.as_fd(), 0).expect("a descriptor"),
-        );
+        let mut number =
+            std::mem::ManuallyDrop::new(rustix::io::fcntl_dupfd_cloexec(descriptor.as_fd(), 0).expect("a descriptor"));
         // SAFETY: the number is the descriptor's own; it is not closed here, only exchanged.
         *number = unsafe { std::os::fd::FromRawFd::from_raw_fd(descriptor.as_fd().as_raw_fd()) };
         dup2(other, &mut number).expect("dup2");

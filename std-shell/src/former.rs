@@ -12,10 +12,7 @@ use rustix::io::pwrite;
 use crate::descriptor::Descriptor;
 use crate::file::Place;
 use crate::header::MADE_OFFSET;
-use crate::ofd;
-use crate::presence::PRESENCE;
-use crate::removal::{Keep, remove_if_last};
-use crate::shm::UNUSED;
+use crate::removal::{Keep, is_really_alone, remove_if_last};
 
 /// Removes the file if nobody is here and it may go. Returns `true` if it is gone, and the caller is to start again.
 ///
@@ -28,13 +25,6 @@ pub(crate) fn clear_away(place: &Place, keep: Keep, a: &Descriptor, b: &Descript
     }
     remove_if_last(place, a, || keep.may_go(fd) && is_really_alone(b.as_fd()) && a.is_itself() && forget(fd, keep));
     a.links() == Some(0)
-}
-
-/// Returns `true` if the write lock is one: a sandbox that only pretends to lock grants it to everybody, and then other
-/// descriptions do not see it.
-fn is_really_alone(other: BorrowedFd<'_>) -> bool {
-    let seen = |byte| ofd::is_write_locked(other, byte);
-    matches!((seen(PRESENCE), seen(UNUSED)), (Ok(true), Ok(false)))
 }
 
 /// Says that the data has not been created, or that the event is clear. Under the write lock of presence: nobody else

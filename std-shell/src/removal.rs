@@ -17,7 +17,9 @@ use shmlock_core::Word;
 
 use crate::descriptor::Descriptor;
 use crate::file::{Place, has_one_name, named_by};
-use crate::presence;
+use crate::ofd;
+use crate::presence::{self, PRESENCE};
+use crate::shm::UNUSED;
 
 /// When does the word's content keep the file?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +45,13 @@ impl Keep {
     }
 }
 
+/// Returns `true` if the write lock of presence is one, as another description of the file sees it: a sandbox that only
+/// pretends to lock grants it to everybody.
+pub(crate) fn is_really_alone(witness: BorrowedFd<'_>) -> bool {
+    let seen = |byte| ofd::is_write_locked(witness, byte);
+    matches!((seen(PRESENCE), seen(UNUSED)), (Ok(true), Ok(false)))
+}
+
 /// Removes the file if nobody else is here, it still has its name, and the name is still its.
 ///
 /// The descriptor's description must have given its presence up. Failing is no harm: a free lock stays.
@@ -51,15 +60,14 @@ pub(crate) fn remove_if_last(place: &Place, descriptor: &Descriptor, may_go: imp
     if !(descriptor.is_itself() && presence::is_last(fd)) {
         return;
     }
-    // Not pinned: the byte might go with the number, and a newcomer arrive.
-    if let Ok(pin) = descriptor.pin() {
-        let may_go = has_one_name(fd) && may_go() && named_by(fd, &place.path);
-        if may_go && descriptor.is_itself() {
-            // In a sticky directory only the file's owner can remove it.
-            let _ = unlink(&place.path);
-        }
-        drop(pin);
+    // Without memory for a mapping the byte could go only with the number, between the last look and the removal.
+    let pin = descriptor.pin();
+    let may_go = has_one_name(fd) && may_go() && named_by(fd, &place.path);
+    if may_go && descriptor.is_itself() {
+        // In a sticky directory only the file's owner can remove it.
+        let _ = unlink(&place.path);
     }
+    drop(pin);
     if descriptor.is_itself() {
         // Closing does the same, unless a process that was forked meanwhile has a copy of the descriptor.
         let _ = presence::withdraw(fd);

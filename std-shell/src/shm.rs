@@ -59,7 +59,7 @@ use crate::fork_gate::{self, Stretch};
 use crate::former;
 use crate::header::{BlockShape, Header};
 use crate::mapping::Mapping;
-use crate::removal::{Keep, remove_if_last};
+use crate::removal::{Keep, is_really_alone, remove_if_last};
 use crate::{ofd, presence};
 
 /// How long to sleep between two tries to enter while somebody leaves. A leaver needs about 10 µs for its four system
@@ -240,7 +240,7 @@ impl<'p> Entrance<'p> {
             return Ok(None);
         }
         let entrance = Self { place, keep, made, a, b: Some(b) };
-        if entrance.a.links() == Some(0) {
+        if entrance.a.links().is_none_or(|links| links == 0) {
             return Ok(None);
         }
         let a = entrance.a.as_fd();
@@ -305,13 +305,15 @@ impl<'p> Inside<'p> {
 impl Drop for Entrance<'_> {
     fn drop(&mut self) {
         let Some(b) = self.b.take() else { return };
-        // Before step 7 we do not know that byte locks are what they seem, and so may take no file away but our own.
-        let is_known = self.made
-            || (self.place.is_a_lock(b.as_fd()) || is_empty(b.as_fd()))
-                && check_byte_locks(self.place, b.as_fd(), presence::PRESENCE).is_ok();
-        if is_known && self.a.is_itself() && presence::withdraw(self.a.as_fd()).is_ok() {
-            remove_if_last(self.place, &b, || self.keep.may_go(b.as_fd()));
+        if !(self.a.is_itself() && presence::withdraw(self.a.as_fd()).is_ok()) {
+            return;
         }
+        // Before step 7 we do not know that byte locks are what they seem, nor perhaps whether the file is a lock.
+        let may_go = || {
+            let is_ours = || self.place.is_a_lock(b.as_fd()) || is_empty(b.as_fd());
+            self.made || is_ours() && is_really_alone(b.as_fd())
+        };
+        remove_if_last(self.place, &self.a, || self.keep.may_go(self.a.as_fd()) && may_go());
     }
 }
 

@@ -9,6 +9,7 @@
 
 #![allow(unsafe_code, reason = "signal masks exist in libc only")]
 
+use std::borrow::Borrow;
 use std::cell::Cell;
 use std::mem::MaybeUninit;
 use std::sync::atomic::AtomicU32;
@@ -160,7 +161,7 @@ fn is_in(set: &libc::sigset_t, signal: libc::c_int) -> bool {
     unsafe { libc::sigismember(set, signal) == 1 }
 }
 
-fn set_of(signals: impl IntoIterator<Item = libc::c_int>) -> libc::sigset_t {
+fn set_of(signals: impl IntoIterator<Item: Borrow<libc::c_int>>) -> libc::sigset_t {
     let mut set = MaybeUninit::uninit();
     // SAFETY: sigemptyset writes a whole set through a valid pointer.
     unsafe { libc::sigemptyset(set.as_mut_ptr()) };
@@ -168,7 +169,7 @@ fn set_of(signals: impl IntoIterator<Item = libc::c_int>) -> libc::sigset_t {
     let mut set = unsafe { set.assume_init() };
     for signal in signals {
         // SAFETY: a valid set, and signal numbers that exist.
-        unsafe { libc::sigaddset(&raw mut set, signal) };
+        unsafe { libc::sigaddset(&raw mut set, *signal.borrow()) };
     }
     set
 }

@@ -39,15 +39,8 @@ enum To {
     AnotherIdentity,
 }
 
-const ALL: [To; 7] = [
-    To::Nothing,
-    To::DevNull,
-    To::Socket,
-    To::Nameless,
-    To::AnotherLock,
-    To::SecondDescription,
-    To::AnotherIdentity,
-];
+const ALL: [To; 7] =
+    [To::Nothing, To::DevNull, To::Socket, To::Nameless, To::AnotherLock, To::SecondDescription, To::AnotherIdentity];
 
 impl To {
     /// A descriptor of it; `other` is another handle of the lock, with a lifeline.
