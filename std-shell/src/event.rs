@@ -59,8 +59,8 @@ struct Named {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct EventInspection {
-    /// Whether its file says that it is set. If it is not in use, that was said by users that are gone: the next opener finds
-    /// it clear.
+    /// Whether its file says that it is set. If it is not in use, that was said by users that are
+    /// gone: the next opener finds it clear.
     pub is_set: bool,
     /// Whether any process has it open.
     pub in_use: bool,
@@ -75,15 +75,17 @@ impl ExitEvent {
 
     /// Opens the event that every process on this machine reaches by this name.
     ///
-    /// It lives as long as any process has it open: the first opener finds it clear, also after users that were killed or
-    /// ended without closing it while it was set. The last user that closes it takes its file with it. Blocks only while
-    /// another process is just closing it, for at most 5 s.
+    /// It lives as long as any process has it open: the first opener finds it clear, also after
+    /// users that were killed or ended without closing it while it was set. The last user that
+    /// closes it takes its file with it. Blocks only while another process is just closing it, for
+    /// at most 5 s.
     ///
     /// # Errors
     /// As [`Builder::open`](crate::Builder::open).
     ///
     /// # Limits
-    /// An event that is leaked (`mem::forget`) stays open, and so stays set, for as long as its process lives.
+    /// An event that is leaked (`mem::forget`) stays open, and so stays set, for as long as its
+    /// process lives.
     pub fn named(name: &str) -> Result<Self> {
         Self::named_in(name, Path::new(DEFAULT_DIRECTORY), 0o600)
     }
@@ -137,9 +139,10 @@ impl ExitEvent {
 
     /// Removes the file of the event of this name if nobody has it open.
     ///
-    /// Users that were killed leave such files. The next opener of the name finds the event clear in any case; this is for
-    /// names that nobody opens any more. While it looks, which takes some ten system calls, nobody can open the
-    /// event: openers wait, as for a closer. It never waits itself. The kernel decides who may remove the file.
+    /// Users that were killed leave such files. The next opener of the name finds the event clear
+    /// in any case; this is for names that nobody opens any more. While it looks, which takes some
+    /// ten system calls, nobody can open the event: openers wait, as for a closer. It never waits
+    /// itself. The kernel decides who may remove the file.
     ///
     /// # Errors
     /// As [`Builder::clean`](crate::Builder::clean); nothing was removed then.
@@ -159,7 +162,8 @@ impl ExitEvent {
         Self::clean_in(name, Path::new(DEFAULT_DIRECTORY))
     }
 
-    /// Removes the file of an event in another directory if nobody has it open, see [`clean`](Self::clean).
+    /// Removes the file of an event in another directory if nobody has it open, see
+    /// [`clean`](Self::clean).
     ///
     /// # Errors
     /// As [`clean`](Self::clean).

@@ -2,8 +2,9 @@
 //!
 //! What happens when is written at [`ExitHandlers`], the one public item here.
 //!
-//! No foreign code runs in here. Our action replaces the default action only, so there is no former handler that we would
-//! have to call. A handler that comes later may call ours; ours then returns to it at once.
+//! No foreign code runs in here. Our action replaces the default action only, so there is no former
+//! handler that we would have to call. A handler that comes later may call ours; ours then returns
+//! to it at once.
 
 #![allow(unsafe_code, reason = "sigaction and atexit exist in libc only, and a handler follows a raw pointer")]
 
@@ -36,20 +37,21 @@ static ROUNDS: AtomicU32 = AtomicU32::new(0);
 /// Not a `Once`: a child that is forked in the middle would wait for it for ever.
 static AT_EXIT: AtomicBool = AtomicBool::new(false);
 
-/// The process that ends (upper half) and the thread of it that ends it (lower half); 0 as long as none does. A forked child
-/// inherits the number, and is another process.
+/// The process that ends (upper half) and the thread of it that ends it (lower half); 0 as long as
+/// none does. A forked child inherits the number, and is another process.
 static ENDED_BY: AtomicU64 = AtomicU64::new(0);
 
 /// Releases what this process holds when it exits or is ended by SIGINT, SIGTERM or SIGHUP.
 ///
-/// For the whole process and for good. Nothing here is needed for safety: a dead owner is recovered from in any case. It
-/// spares the next owner one poll interval of waiting.
+/// For the whole process and for good. Nothing here is needed for safety: a dead owner is recovered
+/// from in any case. It spares the next owner one poll interval of waiting.
 ///
 /// # What happens when
 ///
-/// A lock may be released only when the thread that is in the critical section **cannot go on**; otherwise two would be
-/// inside. On exit(3), which is also what returning from `main` does, the exiting thread's locks are released. Other
-/// threads still run; theirs are left to the kernel, which frees them a moment later with the process.
+/// A lock may be released only when the thread that is in the critical section **cannot go on**;
+/// otherwise two would be inside. On exit(3), which is also what returning from `main` does, the
+/// exiting thread's locks are released. Other threads still run; theirs are left to the kernel,
+/// which frees them a moment later with the process.
 ///
 /// On a signal, its action at that moment decides:
 ///
@@ -63,17 +65,17 @@ static ENDED_BY: AtomicU64 = AtomicU64::new(0);
 /// | ignored, before `install` (nohup(1)) or after | Nothing |
 /// | any, and all threads block the signal (`sigwait(3)`, `signalfd(2)`) | No handler runs until a thread lets the signal in; the program decides |
 ///
-/// A lock released in this way is marked: its critical section was cut short, and the next owner is told by
-/// [`Guard::recovered`](crate::Guard::recovered).
+/// A lock released in this way is marked: its critical section was cut short, and the next owner is
+/// told by [`Guard::recovered`](crate::Guard::recovered).
 ///
 /// # Limits
-/// Not for SIGKILL, `_exit`, abort or a crash: there the kernel's proof serves. The file of a lock whose last handle was
-/// not dropped stays (192 bytes, and the data), as after any exit without destructors, and goes with the next handle that is
-/// closed.
+/// Not for SIGKILL, `_exit`, abort or a crash: there the kernel's proof serves. The file of a lock
+/// whose last handle was not dropped stays (192 bytes, and the data), as after any exit without
+/// destructors, and goes with the next handle that is closed.
 ///
-/// The action is asked for when our handler runs. If another thread replaces it in the very microsecond in which the kernel
-/// delivers a signal, the signal may end in ours, which leaves it to the new handler, which has not seen it. Send
-/// it again.
+/// The action is asked for when our handler runs. If another thread replaces it in the very
+/// microsecond in which the kernel delivers a signal, the signal may end in ours, which leaves it
+/// to the new handler, which has not seen it. Send it again.
 ///
 /// # Examples
 /// ```
@@ -115,12 +117,14 @@ impl ExitHandlers {
         Self { grace, ..self }
     }
 
-    /// Installs them. Does not block; may be called by several threads at once, and in a forked child.
+    /// Installs them. Does not block; may be called by several threads at once, and in a forked
+    /// child.
     ///
-    /// For a signal whose action is the default, ours replaces it; any other action stays as it is. So a second call changes
-    /// nothing where ours still stands, leaves the program's own later handler alone, and installs ours again where the
-    /// program has put the default action back. A forked child inherits what its parent has installed; exec resets it.
-    /// See atexit(3), sigaction(2).
+    /// For a signal whose action is the default, ours replaces it; any other action stays as it is.
+    /// So a second call changes nothing where ours still stands, leaves the program's own later
+    /// handler alone, and installs ours again where the program has put the default action back. A
+    /// forked child inherits what its parent has installed; exec resets it. See atexit(3),
+    /// sigaction(2).
     ///
     /// # Errors
     /// [`Error::System`] if atexit(3) has no room or sigaction(2) refuses.
@@ -142,8 +146,9 @@ fn failed(operation: &'static str, errno: Errno) -> Error {
     Error::System { operation, path: "this process".into(), errno }
 }
 
-/// Registers [`at_exit`]. Two threads at once may register it twice, which is harmless: the second run finds nothing to
-/// release. Forks wait: a child that is forked in the middle would inherit a lock of libc's for ever.
+/// Registers [`at_exit`]. Two threads at once may register it twice, which is harmless: the second
+/// run finds nothing to release. Forks wait: a child that is forked in the middle would inherit a
+/// lock of libc's for ever.
 fn install_at_exit() -> Result<()> {
     // Partner: the store below. Relaxed: no other memory hangs on it.
     if AT_EXIT.load(Relaxed) {
@@ -164,8 +169,8 @@ fn our_handler() -> libc::sighandler_t {
     on_signal as extern "C" fn(_) as libc::sighandler_t
 }
 
-/// Puts our action in the place of the default action. Any other action stays: that of the program, an ignored signal's, or
-/// ours.
+/// Puts our action in the place of the default action. Any other action stays: that of the program,
+/// an ignored signal's, or ours.
 fn install_for(signal: libc::c_int) -> Result<()> {
     let mut expected = exchange(signal, None)?;
     if expected.sa_sigaction != libc::SIG_DFL {
@@ -173,9 +178,11 @@ fn install_for(signal: libc::c_int) -> Result<()> {
     }
     let mut new = default_action();
     new.sa_sigaction = our_handler();
-    // Not SA_ONSTACK: an alternate stack may have room for one frame, and a second signal may come during the first.
+    // Not SA_ONSTACK: an alternate stack may have room for one frame, and a second signal may come
+    // during the first.
     new.sa_flags = libc::SA_RESTART;
-    // sigaction(2) has no compare-and-swap: an action that another thread has installed between the two calls goes back.
+    // sigaction(2) has no compare-and-swap: an action that another thread has installed between the
+    // two calls goes back.
     loop {
         let found = exchange(signal, Some(&new))?;
         if found.sa_sigaction == expected.sa_sigaction || found.sa_sigaction == our_handler() {
@@ -191,7 +198,8 @@ fn default_action() -> libc::sigaction {
     unsafe { MaybeUninit::<libc::sigaction>::zeroed().assume_init() }
 }
 
-/// sigaction(2): the present action, and a new one in its place if given. Async-signal-safe if it succeeds.
+/// sigaction(2): the present action, and a new one in its place if given. Async-signal-safe if it
+/// succeeds.
 fn exchange(signal: libc::c_int, new: Option<&libc::sigaction>) -> Result<libc::sigaction> {
     swap_action(signal, new).map_err(|errno| failed("change the signal action of", errno))
 }
@@ -214,10 +222,11 @@ extern "C" fn at_exit() {
     wake_again();
 }
 
-/// Ends the process if the kernel has called this as the signal's action; returns at once if another handler has.
+/// Ends the process if the kernel has called this as the signal's action; returns at once if
+/// another handler has.
 ///
-/// A handler that replaced ours calls it with one argument or with three, as it likes: it takes one. Async-signal-safe:
-/// atomics and system calls.
+/// A handler that replaced ours calls it with one argument or with three, as it likes: it takes
+/// one. Async-signal-safe: atomics and system calls.
 extern "C" fn on_signal(signal: libc::c_int) {
     let errno = errno();
     // A sandbox that refuses the question: a signal that is to end the process must not be lost.
@@ -230,8 +239,8 @@ extern "C" fn on_signal(signal: libc::c_int) {
 
 /// This process and this thread of it, as the kernel has them at this moment.
 ///
-/// Not [`this_thread`](crate::thread::this_thread): in a child that shares our memory, as after vfork(2), that is still its
-/// parent's thread, whose locks are not the child's to release.
+/// Not [`this_thread`](crate::thread::this_thread): in a child that shares our memory, as after
+/// vfork(2), that is still its parent's thread, whose locks are not the child's to release.
 fn executing() -> u64 {
     let process = getpid().as_raw_nonzero().get().unsigned_abs();
     u64::from(process) << 32 | u64::from(executing_thread())
@@ -241,7 +250,8 @@ fn executing_thread() -> u32 {
     gettid().as_raw_nonzero().get().unsigned_abs()
 }
 
-/// Whether a thread of this process has begun to end it: then `die_by` may have taken our action away already.
+/// Whether a thread of this process has begun to end it: then `die_by` may have taken our action
+/// away already.
 fn is_ending() -> bool {
     ENDED_BY.load(Acquire) >> 32 == executing() >> 32 // partner: the update in `end_by`
 }

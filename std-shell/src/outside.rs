@@ -63,7 +63,8 @@ pub(crate) fn inspect(place: &Place, fence: FenceScope) -> Result<Option<Inspect
     if fd.is_itself() { Ok(Some(seen)) } else { Err(place.system("inspect", Errno::BADF)) }
 }
 
-/// Looks at the exit event; `None` if there is none. Its word, and whether any handle is open on it.
+/// Looks at the exit event; `None` if there is none. Its word, and whether any handle is open on
+/// it.
 pub(crate) fn inspect_event(place: &Place) -> Result<Option<(u32, bool)>> {
     let Some(fd) = open(place)? else { return Ok(None) };
     let copy = copy(place, &fd, FenceScope::default())?;

@@ -34,7 +34,8 @@ pub enum CrashMark {
     Remove,
 }
 
-/// What [`Builder::clean`](crate::Builder::clean) or [`ExitEvent::clean`](crate::ExitEvent::clean) found, and did.
+/// What [`Builder::clean`](crate::Builder::clean) or [`ExitEvent::clean`](crate::ExitEvent::clean)
+/// found, and did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Cleaning {
@@ -81,9 +82,11 @@ pub fn locks_in(directory: impl AsRef<Path>) -> Result<Vec<String>> {
     names_in(directory.as_ref(), SUFFIX, "list the locks in")
 }
 
-/// Returns the names of the exit events in `/dev/shm`, sorted; those of live users as well as what dead ones left.
+/// Returns the names of the exit events in `/dev/shm`, sorted; those of live users as well as what
+/// dead ones left.
 ///
-/// As [`locks`], by the files' names alone; [`ExitEvent::inspect`](crate::ExitEvent::inspect) looks at one.
+/// As [`locks`], by the files' names alone; [`ExitEvent::inspect`](crate::ExitEvent::inspect) looks
+/// at one.
 ///
 /// # Errors
 /// As [`locks`].
@@ -103,7 +106,8 @@ pub fn exit_events() -> Result<Vec<String>> {
     exit_events_in(DEFAULT_DIRECTORY)
 }
 
-/// Returns the same for the directory that [`ExitEvent::named_in`](crate::ExitEvent::named_in) would name.
+/// Returns the same for the directory that [`ExitEvent::named_in`](crate::ExitEvent::named_in)
+/// would name.
 ///
 /// # Errors
 /// As [`locks`].
@@ -133,7 +137,8 @@ pub(crate) fn clean(place: &Place, fence: FenceScope, mark: CrashMark) -> Result
     clean_by(place, |descriptor| clean_alone(place, descriptor, fence, mark))
 }
 
-/// Removes the event's file if nobody has it open, see [`ExitEvent::clean`](crate::ExitEvent::clean).
+/// Removes the event's file if nobody has it open, see
+/// [`ExitEvent::clean`](crate::ExitEvent::clean).
 pub(crate) fn clean_event(place: &Place) -> Result<Cleaning> {
     clean_by(place, |descriptor| remove(place, descriptor, None))
 }

@@ -1,11 +1,12 @@
 //! Holding signals back: SIGINT, SIGTERM and SIGHUP, in the calling thread, for a stretch of code.
 //!
-//! By the thread's signal mask (`pthread_sigmask(3)`), so it works in any thread, replaces no handler, and loses nothing:
-//! what arrives meanwhile stays pending and is delivered when the signal is let in again. A signal sent to the process goes
-//! to another thread that does not block it, if there is one.
+//! By the thread's signal mask (`pthread_sigmask(3)`), so it works in any thread, replaces no
+//! handler, and loses nothing: what arrives meanwhile stays pending and is delivered when the
+//! signal is let in again. A signal sent to the process goes to another thread that does not block
+//! it, if there is one.
 //!
-//! The mask is the program's, and other code may change it meanwhile. So only those signals are let in again that were blocked
-//! here; the rest of the mask is never written.
+//! The mask is the program's, and other code may change it meanwhile. So only those signals are let
+//! in again that were blocked here; the rest of the mask is never written.
 
 #![allow(unsafe_code, reason = "signal masks exist in libc only")]
 
@@ -29,9 +30,10 @@ pub enum BlockSignals {
     /// The lock must be given back on the thread that took it. A guard sees to that; a handle that is sent to another
     /// thread between `acquire` and `release` does not, and leaves the signals of the first thread blocked.
     ///
-    /// Code in the critical section may change the thread's signal mask, and its changes stay; but SIGINT, SIGTERM and SIGHUP
-    /// are let in at the end if they were let in before. A child that is forked in the critical section has them blocked until
-    /// it drops its copy of the handle, and a program that it becomes by exec keeps them blocked.
+    /// Code in the critical section may change the thread's signal mask, and its changes stay; but
+    /// SIGINT, SIGTERM and SIGHUP are let in at the end if they were let in before. A child that is
+    /// forked in the critical section has them blocked until it drops its copy of the handle, and a
+    /// program that it becomes by exec keeps them blocked.
     /// [`std::process::Command`] lets them in.
     WhileHeld,
 }
@@ -40,13 +42,15 @@ pub enum BlockSignals {
 pub(crate) const ENDING: [libc::c_int; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
 
 thread_local! {
-    /// What this thread blocks. Its [`Blocked`] may end in any order: two locks may be held one over the end of the other.
+    /// What this thread blocks. Its [`Blocked`] may end in any order: two locks may be held one
+    /// over the end of the other.
     static BLOCKED: Cell<State> = const { Cell::new(State { thread: 0, count: 0, added: [false; ENDING.len()] }) };
 }
 
 #[derive(Clone, Copy)]
 struct State {
-    /// The thread's number here; 0 before its first [`Blocked`]. A forked child has its copy, as of the mask.
+    /// The thread's number here; 0 before its first [`Blocked`]. A forked child has its copy, as of
+    /// the mask.
     thread: u32,
     /// How many [`Blocked`] this thread has.
     count: u32,
@@ -54,13 +58,15 @@ struct State {
     added: [bool; ENDING.len()],
 }
 
-/// Keeps [`ENDING`] blocked in the thread that made it. The last one of a thread lets in what they have blocked.
+/// Keeps [`ENDING`] blocked in the thread that made it. The last one of a thread lets in what they
+/// have blocked.
 pub(crate) struct Blocked {
     thread: u32,
 }
 
 impl Blocked {
-    /// Blocks [`ENDING`] in this thread, also if the program has let them in since the last time. Async-signal-safe.
+    /// Blocks [`ENDING`] in this thread, also if the program has let them in since the last time.
+    /// Async-signal-safe.
     pub(crate) fn now() -> Self {
         let before = change(libc::SIG_BLOCK, &set_of(ENDING));
         let mut state = BLOCKED.get();
@@ -98,7 +104,8 @@ impl State {
     }
 }
 
-/// A number that no other thread of this process has had; but for one, once 2^32 threads have blocked signals.
+/// A number that no other thread of this process has had; but for one, once 2^32 threads have
+/// blocked signals.
 fn next_thread() -> u32 {
     static LAST: AtomicU32 = AtomicU32::new(0);
     // Partner: the same by other threads. Relaxed: the numbers differ, and nothing else matters.

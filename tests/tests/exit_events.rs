@@ -24,7 +24,8 @@ fn is_set(event: &ExitEvent) -> bool {
     event.is_set().expect(HERE)
 }
 
-/// Where the directory is, a child that opens the event, sets it, and holds it open until it is killed or told to end.
+/// Where the directory is, a child that opens the event, sets it, and holds it open until it is
+/// killed or told to end.
 fn setter(directory: &Path, mode: u32, end: impl FnOnce(ExitEvent)) -> Child {
     let child = fork(|line| {
         let event = ExitEvent::named_in("e", directory, mode).expect("an event");
@@ -93,7 +94,8 @@ fn one_living_user_keeps_it_set_for_all_who_come() {
     });
 }
 
-/// Of two that open what a dead user has left, one clears it. What the other has set by then stays set.
+/// Of two that open what a dead user has left, one clears it. What the other has set by then stays
+/// set.
 #[test]
 fn of_two_that_open_it_at_once_neither_clears_what_the_other_has_set() {
     let scene = Solo::new();
@@ -274,7 +276,8 @@ fn what_is_no_event_or_has_a_second_name_is_not_cleaned() {
     assert!(matches!(ExitEvent::clean("a/b"), Err(Error::InvalidName { .. })));
 }
 
-/// Cleaners and users that come and go: no user is ever left with an event that was removed under it.
+/// Cleaners and users that come and go: no user is ever left with an event that was removed under
+/// it.
 #[test]
 fn an_event_that_is_opened_while_others_clean_is_the_one_that_the_next_opens() {
     let scene = Solo::new();

@@ -1,4 +1,5 @@
-//! Exit handlers beside the signal handlers of real libraries, whichever of them came first: tokio's, and signal-hook's.
+//! Exit handlers beside the signal handlers of real libraries, whichever of them came first:
+//! tokio's, and signal-hook's.
 
 #![allow(unsafe_code, reason = "kill(2), and signal(3) to undo what nohup(1) does")]
 
@@ -59,7 +60,8 @@ impl Library {
     }
 }
 
-/// Installs the exit handlers, and `theirs` before or after them. The tests may run under nohup(1), which ignores SIGHUP.
+/// Installs the exit handlers, and `theirs` before or after them. The tests may run under nohup(1),
+/// which ignores SIGHUP.
 fn install<R>(order: Order, theirs: impl FnOnce() -> R) -> R {
     for signal in ENDING {
         // SAFETY: the default action is no handler.
@@ -207,7 +209,8 @@ fn a_program_that_is_killed_is_recovered_from_whichever_handler_came_first() {
     }));
 }
 
-/// The library's handler ends the process by itself, in the handler: by the signal's default action, or by `_exit`.
+/// The library's handler ends the process by itself, in the handler: by the signal's default
+/// action, or by `_exit`.
 fn the_handler_ends_the_process(handler: impl Fn(i32), judge: impl Fn(Child, i32)) {
     let scene = Solo::new();
     let names = ["main", "one"].map(|part| scene.name(part));

@@ -1,4 +1,5 @@
-//! Exit handlers and children: one that installs them anew, one that is forked at an awkward moment, one that shares memory.
+//! Exit handlers and children: one that installs them anew, one that is forked at an awkward
+//! moment, one that shares memory.
 
 #![allow(unsafe_code, reason = "clone, waitpid, raise, signal masks")]
 
@@ -116,8 +117,8 @@ fn a_child_that_is_forked_in_the_middle_of_an_installation_can_install_them_too_
     });
 }
 
-/// As after vfork(2), or in a `posix_spawn(3)` that does not block signals: until it calls exec, the child has its parent's
-/// memory, and the numbers of its parent's thread in it.
+/// As after vfork(2), or in a `posix_spawn(3)` that does not block signals: until it calls exec,
+/// the child has its parent's memory, and the numbers of its parent's thread in it.
 #[test]
 fn a_child_that_shares_its_parents_memory_releases_nothing_of_its_parents() {
     extern "C" fn end_by_signal(_: *mut libc::c_void) -> libc::c_int {
@@ -135,7 +136,8 @@ fn a_child_that_shares_its_parents_memory_releases_nothing_of_its_parents() {
             let mut stack = vec![0_u128; 16 << 10];
             let top = stack.as_mut_ptr_range().end.cast();
             let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
-            // SAFETY: the stack is its own, and lives until the child has ended, which this thread waits for.
+            // SAFETY: the stack is its own, and lives until the child has ended, which this thread
+            // waits for.
             let child = unsafe { libc::clone(end_by_signal, top, flags, null_mut()) };
             let mut status = 0;
             // SAFETY: a valid pointer, and a child of ours.
@@ -155,8 +157,8 @@ fn a_child_that_shares_its_parents_memory_releases_nothing_of_its_parents() {
     });
 }
 
-/// One thread has begun to end the process, and waits for another; a third one forks. The child is not ended by the parent's
-/// thread, and so ends itself when a signal asks for it.
+/// One thread has begun to end the process, and waits for another; a third one forks. The child is
+/// not ended by the parent's thread, and so ends itself when a signal asks for it.
 #[test]
 fn a_child_that_is_forked_while_its_parent_is_ended_by_a_signal_can_be_ended_itself() {
     alone!(|| {

@@ -1,4 +1,5 @@
-//! Exit handlers in a program that has handlers of its own, before and after: theirs decide. And installing once more.
+//! Exit handlers in a program that has handlers of its own, before and after: theirs decide. And
+//! installing once more.
 
 #![allow(unsafe_code, reason = "sigaction, sigaltstack, fork and kill")]
 
@@ -56,7 +57,8 @@ fn heed_signals() {
     }
 }
 
-/// The program's own handler: calls what it has found, as it was to be called, does its deed, and notes that.
+/// The program's own handler: calls what it has found, as it was to be called, does its deed, and
+/// notes that.
 extern "C" fn calls_what_it_found(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
     let found = FOUND.load(Relaxed);
     let flags = FOUND_FLAGS.load(Relaxed);
@@ -140,8 +142,8 @@ fn kill(child: &Child, signal: i32) {
     assert_eq!(unsafe { libc::kill(child.pid(), signal) }, 0);
 }
 
-/// A child that holds the lock, after `prepare`; then it answers each word by the number of signals noted, and releases
-/// when it is told -1.
+/// A child that holds the lock, after `prepare`; then it answers each word by the number of signals
+/// noted, and releases when it is told -1.
 fn holder(name: &str, prepare: impl Fn()) -> Child {
     let child = fork(|line| {
         heed_signals();
@@ -193,7 +195,8 @@ fn assert_left_to_kernel(lock: &ShmLock) {
     assert!(next_owner_is_told(lock).expect("it died").dead.is_some(), "released by our handler");
 }
 
-/// What follows the signals that the program's own handler has noted: it ends well, and nobody is told of a death.
+/// What follows the signals that the program's own handler has noted: it ends well, and nobody is
+/// told of a death.
 fn assert_goes_on_and_releases(child: Child, lock: &ShmLock) {
     assert_is_held(lock);
     child.line().say(-1);
@@ -230,7 +233,8 @@ fn a_later_handler_decides_however_it_was_installed_and_calls_ours() {
     });
 }
 
-/// What handlers may do that are not ours, from before or from after the installation. None of it meets us half-way.
+/// What handlers may do that are not ours, from before or from after the installation. None of it
+/// meets us half-way.
 #[test]
 fn whatever_another_handler_does_happens_as_if_ours_were_not_there() {
     let deed = |first: bool, deed: usize, signal: i32| {
@@ -309,6 +313,35 @@ fn an_action_that_the_program_sets_later_is_the_one_that_counts() {
             kill(&child, signal);
             child.ends_by(signal);
             assert_released_by_handler(&lock);
+        }
+    });
+}
+
+#[test]
+fn a_signal_that_all_threads_block_and_one_awaits_is_the_programs() {
+    alone!(|| {
+        let scene = Solo::new();
+        let name = scene.name("l");
+        for signal in ENDING {
+            let child = holder(&name, || {
+                install();
+                // SAFETY: zeroed is an empty set.
+                let mut set: libc::sigset_t = unsafe { MaybeUninit::zeroed().assume_init() };
+                // SAFETY: a valid set and a signal that exists.
+                unsafe { libc::sigaddset(&raw mut set, signal) };
+                // SAFETY: a valid set; the former one is not asked for.
+                assert_eq!(unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, null_mut()) }, 0);
+                thread::spawn(move || {
+                    let mut found = 0;
+                    // SAFETY: a valid set, and a place for the signal.
+                    assert_eq!(unsafe { libc::sigwait(&raw const set, &raw mut found) }, 0);
+                    NOTED.fetch_add(1, SeqCst);
+                });
+            });
+            let lock = ShmLock::open(&name).expect("a lock");
+            kill(&child, signal);
+            wait_until_noted(&child, 1);
+            assert_goes_on_and_releases(child, &lock);
         }
     });
 }

@@ -1,4 +1,5 @@
-//! Whose the signal mask is: the program's. What the program changes while we hold signals back stays as the program wants it.
+//! Whose the signal mask is: the program's. What the program changes while we hold signals back
+//! stays as the program wants it.
 
 #![allow(unsafe_code, reason = "signal masks exist in libc only")]
 
