@@ -11,7 +11,9 @@ use crate::error::{Error, Result};
 use crate::file::Place;
 use crate::header::BlockShape;
 use crate::name::{DEFAULT_DIRECTORY, EVENT_SUFFIX, Name};
+use crate::outside;
 use crate::presence::PRESENCE;
+use crate::remains::{self, Cleaning};
 use crate::removal::Keep;
 use crate::shm::Shared;
 use crate::wait::futex;
@@ -53,6 +55,17 @@ struct Named {
     shared: Shared,
 }
 
+/// A named exit event as it looks from outside, see [`ExitEvent::inspect`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct EventInspection {
+    /// Whether its file says that it is set. If it is not in use, that was said by users that are
+    /// gone: the next opener finds it clear.
+    pub is_set: bool,
+    /// Whether any process has it open.
+    pub in_use: bool,
+}
+
 impl ExitEvent {
     /// An event of this process. A forked child has a copy of its own.
     #[must_use]
@@ -60,11 +73,19 @@ impl ExitEvent {
         Self(Kind::Local(Arc::new(AtomicU32::new(CLEAR))))
     }
 
-    /// The event that every process on this machine reaches by this name. It is clear when nobody has it open, and its
-    /// file goes with the last who closes it.
+    /// Opens the event that every process on this machine reaches by this name.
+    ///
+    /// It lives as long as any process has it open: the first opener finds it clear, also after
+    /// users that were killed or ended without closing it while it was set. The last user that
+    /// closes it takes its file with it. Blocks only while another process is just closing it, for
+    /// at most 5 s.
     ///
     /// # Errors
     /// As [`Builder::open`](crate::Builder::open).
+    ///
+    /// # Limits
+    /// An event that is leaked (`mem::forget`) stays open, and so stays set, for as long as its
+    /// process lives.
     pub fn named(name: &str) -> Result<Self> {
         Self::named_in(name, Path::new(DEFAULT_DIRECTORY), 0o600)
     }
@@ -76,10 +97,78 @@ impl ExitEvent {
     /// As [`Builder::open`](crate::Builder::open).
     pub fn named_in(name: &str, directory: &Path, mode: u32) -> Result<Self> {
         let name = Name::new(name)?;
-        let path = name.path_in(directory, EVENT_SUFFIX);
-        let place = Place { directory: directory.to_owned(), path, mode, trusted_owner: None, shape: BlockShape::NONE };
+        let place = place(&name, directory, mode);
         let (shared, ()) = Shared::enter(&place, Keep::Nothing, OPEN_PATIENCE, |_, _| Ok(((), PRESENCE)))?;
         Ok(Self(Kind::Named(Arc::new(Named { name, shared }))))
+    }
+
+    /// Looks at the event of this name from outside; `None` if there is none.
+    ///
+    /// Needs to read the file and nothing more, makes no handle and changes nothing. Never blocks.
+    ///
+    /// # Errors
+    /// As [`Builder::inspect`](crate::Builder::inspect).
+    ///
+    /// # Limits
+    /// As [`Builder::inspect`](crate::Builder::inspect).
+    ///
+    /// # Examples
+    /// ```
+    /// use shmlock::ExitEvent;
+    ///
+    /// # let name = &format!("doc-exit-event-inspect-{}", std::process::id()); // others may run this at the same time
+    /// assert!(ExitEvent::inspect(name)?.is_none(), "there is no such event");
+    /// let stop = ExitEvent::named(name)?;
+    /// stop.set()?;
+    /// let seen = ExitEvent::inspect(name)?.expect("it is open");
+    /// assert!(seen.is_set && seen.in_use);
+    /// # Ok::<(), shmlock::Error>(())
+    /// ```
+    pub fn inspect(name: &str) -> Result<Option<EventInspection>> {
+        Self::inspect_in(name, Path::new(DEFAULT_DIRECTORY))
+    }
+
+    /// Looks at the event of this name in another directory, see [`inspect`](Self::inspect).
+    ///
+    /// # Errors
+    /// As [`inspect`](Self::inspect).
+    pub fn inspect_in(name: &str, directory: &Path) -> Result<Option<EventInspection>> {
+        let seen = outside::inspect_event(&place(&Name::new(name)?, directory, 0o600))?;
+        Ok(seen.map(|(word, in_use)| EventInspection { is_set: word != CLEAR, in_use }))
+    }
+
+    /// Removes the file of the event of this name if nobody has it open.
+    ///
+    /// Users that were killed leave such files. The next opener of the name finds the event clear
+    /// in any case; this is for names that nobody opens any more. While it looks, which takes some
+    /// ten system calls, nobody can open the event: openers wait, as for a closer. It never waits
+    /// itself. The kernel decides who may remove the file.
+    ///
+    /// # Errors
+    /// As [`Builder::clean`](crate::Builder::clean); nothing was removed then.
+    ///
+    /// # Examples
+    /// ```
+    /// use shmlock::{Cleaning, ExitEvent};
+    ///
+    /// # let name = &format!("doc-exit-event-clean-{}", std::process::id()); // others may run this at the same time
+    /// let stop = ExitEvent::named(name)?;
+    /// assert_eq!(ExitEvent::clean(name)?, Cleaning::InUse);
+    /// drop(stop); // the last user takes the file with it: nothing is left to be cleaned
+    /// assert_eq!(ExitEvent::clean(name)?, Cleaning::Absent);
+    /// # Ok::<(), shmlock::Error>(())
+    /// ```
+    pub fn clean(name: &str) -> Result<Cleaning> {
+        Self::clean_in(name, Path::new(DEFAULT_DIRECTORY))
+    }
+
+    /// Removes the file of an event in another directory if nobody has it open, see
+    /// [`clean`](Self::clean).
+    ///
+    /// # Errors
+    /// As [`clean`](Self::clean).
+    pub fn clean_in(name: &str, directory: &Path) -> Result<Cleaning> {
+        remains::clean_event(&place(&Name::new(name)?, directory, 0o600))
     }
 
     /// Ends every wait, until [`clear`](Self::clear). Does not block; async-signal-safe.
@@ -123,6 +212,12 @@ impl ExitEvent {
             Kind::Named(named) => Err(&named.name),
         }
     }
+}
+
+/// Returns where the event of this name is.
+fn place(name: &Name, directory: &Path, mode: u32) -> Place {
+    let path = name.path_in(directory, EVENT_SUFFIX);
+    Place { directory: directory.to_owned(), path, mode, trusted_owner: None, shape: BlockShape::NONE }
 }
 
 /// What the event's word holds while waiting is allowed.

@@ -1,25 +1,29 @@
-//! Letting others in at once when this process is about to end.
+//! Releases what this process holds when it exits, or dies by SIGINT, SIGTERM or SIGHUP.
 //!
 //! What happens when is written at [`ExitHandlers`], the one public item here.
+//!
+//! No foreign code runs in here. Our action replaces the default action only, so there is no former
+//! handler that we would have to call. A handler that comes later may call ours; ours then returns
+//! to it at once.
 
 #![allow(unsafe_code, reason = "sigaction and atexit exist in libc only, and a handler follows a raw pointer")]
 
 use std::mem::MaybeUninit;
-use std::ptr::null_mut;
-use std::sync::atomic::AtomicU32;
+use std::ptr::null;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
-use std::sync::{Once, OnceLock};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 use std::time::Duration;
 
 use rustix::io::Errno;
-use rustix::thread::nanosleep;
+use rustix::process::getpid;
+use rustix::thread::{gettid, nanosleep};
 use shmlock_core::protocol::{self, Wake};
 use shmlock_core::{Token, Word};
 
 use crate::error::{Error, Result};
+use crate::fork_gate::{self, Stretch};
 use crate::registry::{self, Pinned};
 use crate::signals::{self, ENDING};
-use crate::thread::this_thread;
 use crate::wait::futex;
 
 /// How long a dying process sleeps before it looks again whether its other threads have given back what they hold.
@@ -28,38 +32,50 @@ const ROUND: Duration = Duration::from_millis(1);
 /// How often it does so; see [`ExitHandlers::grace`].
 static ROUNDS: AtomicU32 = AtomicU32::new(0);
 
-/// What each of [`ENDING`] did before we came.
-static BEFORE: [OnceLock<libc::sigaction>; ENDING.len()] = [const { OnceLock::new() }; ENDING.len()];
-
-/// The thread that ends the process; 0 as long as none does.
-static ENDED_BY: AtomicU32 = AtomicU32::new(0);
-
-/// Gives back what this process holds when it exits or is ended by SIGINT, SIGTERM or SIGHUP.
+/// Whether [`at_exit`] is registered. A forked child inherits that with the registration.
 ///
-/// For the whole process and for good; installing twice is once. Nothing here is needed for safety: whoever dies holding a
-/// lock is recovered from. It spares the next owner one poll interval of waiting.
+/// Not a `Once`: a child that is forked in the middle would wait for it for ever.
+static AT_EXIT: AtomicBool = AtomicBool::new(false);
+
+/// The process that ends (upper half) and the thread of it that ends it (lower half); 0 as long as
+/// none does. A forked child inherits the number, and is another process.
+static ENDED_BY: AtomicU64 = AtomicU64::new(0);
+
+/// Releases what this process holds when it exits or is ended by SIGINT, SIGTERM or SIGHUP.
+///
+/// For the whole process and for good. Nothing here is needed for safety: a dead owner is recovered
+/// from in any case. It spares the next owner one poll interval of waiting.
 ///
 /// # What happens when
 ///
-/// A lock may be given back only when the thread that is in the section **cannot go on**; otherwise two would be inside.
-/// Therefore:
+/// A lock may be released only when the thread that is in the critical section **cannot go on**;
+/// otherwise two would be inside. On exit(3), which is also what returning from `main` does, the
+/// exiting thread's locks are released. Other threads still run; theirs are left to the kernel,
+/// which frees them a moment later with the process.
 ///
-/// * *exit(3)*, which is also what returning from `main` does: the exiting thread's locks are given back. Other threads
-///   still run; theirs are left to the kernel, which frees them a moment later with the process.
-/// * *A signal that had no handler before*: the process will die of it. The interrupted thread's locks are given back;
-///   every other thread that holds one is sent the same signal, gives its own back and stops there. Then the process
-///   dies by the signal. A thread that blocks the signal is waited for, but not longer than the
-///   [grace](Self::grace); then the kernel does it.
-/// * *A signal that had a handler before*: that handler runs, first and alone, for it may well return and let the section
-///   go on. If it calls exit, the first rule applies.
-/// * *A signal that was ignored* (nohup(1)) stays ignored.
+/// On a signal, its action at that moment decides:
 ///
-/// A lock given back in this way is marked: its section was cut short, and the next owner is told by
-/// [`Guard::recovered`](crate::Guard::recovered).
+/// | the signal's action | what happens |
+/// |---|---|
+/// | ours: it was the default action at [`install`](Self::install) | The process dies by the signal. The interrupted thread's locks are released; every other thread that holds one is sent the same signal, releases its own and stops there. A thread that blocks the signal is waited for, but not longer than the [grace](Self::grace); then the kernel does it |
+/// | a handler from before `install` | `install` leaves that handler as it is. It runs, and the critical section goes on when it returns. If it calls exit(3), the rule for exit applies |
+/// | a handler from after `install`, whether it calls ours or not | That handler decides. Ours returns to it at once and releases nothing, so that a graceful shutdown runs (tokio and signal-hook call the action that they have found). If the process then exits, the rule for exit applies; if it dies, the kernel frees its locks |
+/// | ours again, because a later handler has put it back | As in the first row |
+/// | the default action, which the program has put there after `install` | The process dies at once; the kernel frees its locks |
+/// | ignored, before `install` (nohup(1)) or after | Nothing |
+/// | any, and all threads block the signal (`sigwait(3)`, `signalfd(2)`) | No handler runs until a thread lets the signal in; the program decides |
+///
+/// A lock released in this way is marked: its critical section was cut short, and the next owner is
+/// told by [`Guard::recovered`](crate::Guard::recovered).
 ///
 /// # Limits
-/// Not for SIGKILL, `_exit`, abort or a crash: there the kernel's proof serves. The file of a lock whose last handle was
-/// not dropped stays (192 bytes, and the data), as after any exit without destructors, and goes with the next who closes it.
+/// Not for SIGKILL, `_exit`, abort or a crash: there the kernel's proof serves. The file of a lock
+/// whose last handle was not dropped stays (192 bytes, and the data), as after any exit without
+/// destructors, and goes with the next handle that is closed.
+///
+/// The action is asked for when our handler runs. If another thread replaces it in the very
+/// microsecond in which the kernel delivers a signal, the signal may end in ours, which leaves it
+/// to the new handler, which has not seen it. Send it again.
 ///
 /// # Examples
 /// ```
@@ -101,7 +117,14 @@ impl ExitHandlers {
         Self { grace, ..self }
     }
 
-    /// Installs them.
+    /// Installs them. Does not block; may be called by several threads at once, and in a forked
+    /// child.
+    ///
+    /// For a signal whose action is the default, ours replaces it; any other action stays as it is.
+    /// So a second call changes nothing where ours still stands, leaves the program's own later
+    /// handler alone, and installs ours again where the program has put the default action back. A
+    /// forked child inherits what its parent has installed; exec resets it. See atexit(3),
+    /// sigaction(2).
     ///
     /// # Errors
     /// [`Error::System`] if atexit(3) has no room or sigaction(2) refuses.
@@ -113,9 +136,7 @@ impl ExitHandlers {
             let rounds = self.grace.as_nanos() / ROUND.as_nanos();
             // Partner: `end_by`, which may run from now on. Relaxed: a number.
             ROUNDS.store(u32::try_from(rounds).unwrap_or(u32::MAX), Relaxed);
-            for (signal, before) in ENDING.into_iter().zip(&BEFORE) {
-                install_for(signal, before)?;
-            }
+            ENDING.into_iter().try_for_each(install_for)?;
         }
         Ok(())
     }
@@ -125,83 +146,122 @@ fn failed(operation: &'static str, errno: Errno) -> Error {
     Error::System { operation, path: "this process".into(), errno }
 }
 
+/// Registers [`at_exit`]. Two threads at once may register it twice, which is harmless: the second
+/// run finds nothing to release. Forks wait: a child that is forked in the middle would inherit a
+/// lock of libc's for ever.
 fn install_at_exit() -> Result<()> {
-    static INSTALLED: Once = Once::new();
-    let mut answer = 0;
-    INSTALLED.call_once(|| {
-        // SAFETY: `at_exit` may be called at any time on any thread, and does not unwind.
-        answer = unsafe { libc::atexit(at_exit) };
-    });
-    if answer == 0 { Ok(()) } else { Err(failed("register an atexit handler in", Errno::NOMEM)) }
-}
-
-/// Puts our handler in front of what is there, unless that is to ignore the signal or ourselves.
-fn install_for(signal: libc::c_int, before: &OnceLock<libc::sigaction>) -> Result<()> {
-    let present = exchange(signal, None)?;
-    let ours = on_signal as extern "C" fn(_, _, _) as usize;
-    if present.sa_sigaction == libc::SIG_IGN || present.sa_sigaction == ours {
+    // Partner: the store below. Relaxed: no other memory hangs on it.
+    if AT_EXIT.load(Relaxed) {
         return Ok(());
     }
-    let former = *before.get_or_init(|| present);
-    let mut action = former;
-    action.sa_sigaction = ours;
-    // The former handler's wishes about stack and restarting stay; one-shot handlers become permanent.
-    action.sa_flags = (former.sa_flags & !libc::SA_RESETHAND) | libc::SA_SIGINFO;
-    exchange(signal, Some(&action)).map(drop)
+    fork_gate::keep();
+    let _stretch = Stretch::begin();
+    // SAFETY: `at_exit` may be called at any time on any thread, and does not unwind.
+    if unsafe { libc::atexit(at_exit) } != 0 {
+        return Err(failed("register an atexit handler in", Errno::NOMEM));
+    }
+    AT_EXIT.store(true, Relaxed); // partner: the load above
+    Ok(())
 }
 
-/// sigaction(2): the present action, and a new one in its place if given.
+/// The address by which the kernel knows our action.
+fn our_handler() -> libc::sighandler_t {
+    on_signal as extern "C" fn(_) as libc::sighandler_t
+}
+
+/// Puts our action in the place of the default action. Any other action stays: that of the program,
+/// an ignored signal's, or ours.
+fn install_for(signal: libc::c_int) -> Result<()> {
+    let mut expected = exchange(signal, None)?;
+    if expected.sa_sigaction != libc::SIG_DFL {
+        return Ok(());
+    }
+    let mut new = default_action();
+    new.sa_sigaction = our_handler();
+    // Not SA_ONSTACK: an alternate stack may have room for one frame, and a second signal may come
+    // during the first.
+    new.sa_flags = libc::SA_RESTART;
+    // sigaction(2) has no compare-and-swap: an action that another thread has installed between the
+    // two calls goes back.
+    loop {
+        let found = exchange(signal, Some(&new))?;
+        if found.sa_sigaction == expected.sa_sigaction || found.sa_sigaction == our_handler() {
+            return Ok(());
+        }
+        (expected, new) = (new, found);
+    }
+}
+
+/// `SIG_DFL` with an empty mask and no flags.
+fn default_action() -> libc::sigaction {
+    // SAFETY: all zero is just that.
+    unsafe { MaybeUninit::<libc::sigaction>::zeroed().assume_init() }
+}
+
+/// sigaction(2): the present action, and a new one in its place if given. Async-signal-safe if it
+/// succeeds.
 fn exchange(signal: libc::c_int, new: Option<&libc::sigaction>) -> Result<libc::sigaction> {
-    let mut present = MaybeUninit::<libc::sigaction>::zeroed();
-    let new = new.map_or(null_mut(), |action| std::ptr::from_ref(action).cast_mut());
+    swap_action(signal, new).map_err(|errno| failed("change the signal action of", errno))
+}
+
+/// As [`exchange`]. Async-signal-safe.
+fn swap_action(signal: libc::c_int, new: Option<&libc::sigaction>) -> std::result::Result<libc::sigaction, Errno> {
+    let mut present = default_action();
     // SAFETY:
     // - `new` is null or valid for reads, `present` valid for writes.
-    // - a new handler, if there is one, is `on_signal` (async-signal-safe) or `SIG_DFL`.
-    let answer = unsafe { libc::sigaction(signal, new, present.as_mut_ptr()) };
-    if answer != 0 {
-        let errno = Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::INVAL);
-        return Err(failed("change the signal action of", errno));
+    // - a new handler, if there is one, is `on_signal` (async-signal-safe), the default, or what the program had there.
+    let answer = unsafe { libc::sigaction(signal, new.map_or(null(), std::ptr::from_ref), &raw mut present) };
+    match answer {
+        0 => Ok(present),
+        _ => Err(Errno::from_raw_os_error(errno())),
     }
-    // SAFETY: zeroed, which is valid, and then written by the kernel.
-    Ok(unsafe { present.assume_init() })
 }
 
 extern "C" fn at_exit() {
-    give_back_of(this_thread());
+    give_back_of(executing_thread());
     wake_again();
 }
 
-/// Async-signal-safe: atomics, system calls, and a thread-local without a destructor.
-extern "C" fn on_signal(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
+/// Ends the process if the kernel has called this as the signal's action; returns at once if
+/// another handler has.
+///
+/// A handler that replaced ours calls it with one argument or with three, as it likes: it takes
+/// one. Async-signal-safe: atomics and system calls.
+extern "C" fn on_signal(signal: libc::c_int) {
     let errno = errno();
-    let before = ENDING.iter().position(|&ending| ending == signal).and_then(|index| BEFORE[index].get());
-    match before {
-        Some(before) if before.sa_sigaction != libc::SIG_DFL => call(before, signal, info, context),
-        _ => end_by(signal),
+    // A sandbox that refuses the question: a signal that is to end the process must not be lost.
+    let is_the_action = || swap_action(signal, None).map_or(true, |present| present.sa_sigaction == our_handler());
+    if is_ending() || is_the_action() {
+        end_by(signal);
     }
     set_errno(errno);
 }
 
-/// Runs the handler that stood there before us.
-fn call(before: &libc::sigaction, signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
-    if before.sa_flags & libc::SA_SIGINFO == 0 {
-        // SAFETY: without SA_SIGINFO the kernel would have called this address with the number alone, sigaction(2).
-        let handler = unsafe { std::mem::transmute::<usize, extern "C" fn(libc::c_int)>(before.sa_sigaction) };
-        handler(signal);
-    } else {
-        type Full = extern "C" fn(libc::c_int, *mut libc::siginfo_t, *mut libc::c_void);
-        // SAFETY: with SA_SIGINFO the kernel would have called this address with these three, sigaction(2).
-        let handler = unsafe { std::mem::transmute::<usize, Full>(before.sa_sigaction) };
-        handler(signal, info, context);
-    }
+/// This process and this thread of it, as the kernel has them at this moment.
+///
+/// Not [`this_thread`](crate::thread::this_thread): in a child that shares our memory, as after
+/// vfork(2), that is still its parent's thread, whose locks are not the child's to release.
+fn executing() -> u64 {
+    let process = getpid().as_raw_nonzero().get().unsigned_abs();
+    u64::from(process) << 32 | u64::from(executing_thread())
 }
 
-/// Gives back what this thread holds, has the other threads do the same, and dies by the signal.
+fn executing_thread() -> u32 {
+    gettid().as_raw_nonzero().get().unsigned_abs()
+}
+
+/// Whether a thread of this process has begun to end it: then `die_by` may have taken our action
+/// away already.
+fn is_ending() -> bool {
+    ENDED_BY.load(Acquire) >> 32 == executing() >> 32 // partner: the update in `end_by`
+}
+
+/// Releases what this thread holds, has the other threads do the same, and dies by the signal.
 fn end_by(signal: libc::c_int) {
-    let me = this_thread();
-    give_back_of(me);
-    // Partner: the same swap on another thread. One ends the process, the others stop.
-    match ENDED_BY.compare_exchange(0, me, AcqRel, Acquire) {
+    let me = executing();
+    give_back_of(executing_thread());
+    // Partner: the same update on another thread. One ends the process, the others stop.
+    match ENDED_BY.fetch_update(AcqRel, Acquire, |ender| (ender >> 32 != me >> 32).then_some(me)) {
         Ok(_) => {}
         Err(ender) if ender == me => return, // a second signal during the first
         Err(_) => loop {
@@ -210,7 +270,7 @@ fn end_by(signal: libc::c_int) {
         },
     }
     for round in 0..ROUNDS.load(Relaxed) {
-        if summon_others(me, signal, round == 0) == 0 {
+        if summon_others(executing_thread(), signal, round == 0) == 0 {
             break;
         }
         let _ = nanosleep(&futex::timespec(ROUND));
@@ -221,9 +281,7 @@ fn end_by(signal: libc::c_int) {
 
 /// Ends the process as if nobody had handled the signal. Async-signal-safe.
 fn die_by(signal: libc::c_int) -> ! {
-    // SAFETY: all zero is SIG_DFL with an empty mask and no flags.
-    let default = unsafe { MaybeUninit::<libc::sigaction>::zeroed().assume_init() };
-    let _ = exchange(signal, Some(&default));
+    let _ = swap_action(signal, Some(&default_action()));
     // SAFETY: raising a signal that exists. It is blocked while its handler runs, so it stays pending.
     unsafe { libc::raise(signal) };
     signals::unblock(signal); // now it is delivered
@@ -266,7 +324,7 @@ fn summon_others(me: u32, signal: libc::c_int, send: bool) -> u32 {
         if pinned.thread != me && pinned.thread != 0 && holds(pinned) {
             held += 1;
             if send {
-                let process = rustix::process::getpid().as_raw_nonzero().get();
+                let process = getpid().as_raw_nonzero().get();
                 // SAFETY: tgkill(2) checks its numbers; a thread that is gone is no error worth telling.
                 unsafe { libc::syscall(libc::SYS_tgkill, process, pinned.thread, signal) };
             }

@@ -57,6 +57,13 @@ impl Holder {
         (theirs != 0 && ours != 0).then_some(theirs == ours)
     }
 
+    /// The pid namespace in which [`pid`](Self::pid) is a process: the number of its inode, as in lsns(8). `None` if the owner
+    /// did not know it, or its record could not be read.
+    #[must_use]
+    pub fn pid_namespace(&self) -> Option<u32> {
+        self.inner.record.as_ref().map(|record| record.pid_namespace).filter(|namespace| *namespace != 0)
+    }
+
     /// What the owner says it holds the lock for; empty if it says nothing.
     #[must_use]
     pub fn description(&self) -> &str {
@@ -66,24 +73,49 @@ impl Holder {
     /// For how long the owner has held the lock without anybody else in between, in whole seconds. A handle that takes
     /// its lock again and again, undisturbed, counts from the first time.
     ///
+    /// The record has the second in which the hold began. It is taken to have begun in the middle of it, so that the answer is
+    /// wrong by half a second at most, before it is cut to whole seconds.
+    ///
     /// Too long, by the time that it was suspended, if the machine was so in the very second in which the hold began.
     #[must_use]
     pub fn since(&self) -> Option<Duration> {
         let then = self.inner.record.as_ref().map(|record| record.since)?;
-        Some(Duration::from_secs(Moment::now().seconds().saturating_sub(then)))
+        let begin = Duration::from_secs(then).saturating_add(Duration::from_millis(500));
+        Some(Duration::from_secs(Moment::now().since_boot().saturating_sub(begin).as_secs()))
     }
 }
 
 impl fmt::Display for Holder {
+    /// One line, escaped. A process id is marked if it is not one of ours: it is no number for kill(2) here.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.inner)?;
-        if let Some(since) = self.since() {
-            write!(f, ", for {} s", since.as_secs())?;
+        let Some(record) = &self.inner.record else { return write!(f, "{}", self.inner) };
+        write!(f, "pid {}", record.pid)?;
+        match (self.pid_is_ours(), self.pid_namespace()) {
+            (Some(true), _) => {}
+            (Some(false), Some(namespace)) => write!(f, " of another pid namespace, {namespace}")?,
+            (_, _) => f.write_str(" of an unknown pid namespace")?,
         }
-        if self.pid_is_ours() == Some(false) {
-            f.write_str(" (in another pid namespace)")?;
+        write!(f, ", uuid {}", record.uuid)?;
+        if !record.description.is_empty() {
+            write!(f, ", \"{}\"", record.description.escape_debug())?;
         }
-        Ok(())
+        self.since().map_or(Ok(()), |since| write!(f, ", for {}", Span(since)))
+    }
+}
+
+/// A time as its two largest units: "40d00h".
+struct Span(Duration);
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.0.as_secs();
+        let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86400);
+        match seconds {
+            0..60 => write!(f, "{seconds}s"),
+            60..3600 => write!(f, "{minutes}m{:02}s", seconds % 60),
+            3600..86400 => write!(f, "{hours}h{:02}m", minutes % 60),
+            _ => write!(f, "{days}d{:02}h", hours % 24),
+        }
     }
 }
 

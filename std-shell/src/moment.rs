@@ -34,6 +34,11 @@ impl Moment {
         self.0.get() / 1_000_000_000
     }
 
+    /// Time since boot.
+    pub(crate) fn since_boot(self) -> Duration {
+        Duration::from_nanos(self.0.get())
+    }
+
     /// How long ago `earlier` was at this moment; zero if it was later.
     pub(crate) fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.get().saturating_sub(earlier.0.get()))

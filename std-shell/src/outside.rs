@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::os::fd::AsFd;
+use std::sync::atomic::Ordering::Relaxed;
 
 use rustix::io::{Errno, pread};
 use shmlock_core::layout::REGION_LEN;
@@ -46,12 +47,7 @@ impl fmt::Display for Inspection {
 
 /// Looks at the lock; `None` if there is none.
 pub(crate) fn inspect(place: &Place, fence: FenceScope) -> Result<Option<Inspection>> {
-    let Some(fd) = place.open_to_look()? else { return Ok(None) };
-    let failed = |errno| place.system("inspect", errno);
-    let fd = Descriptor::new(fd).map_err(failed)?;
-    place.check_kind(fd.as_fd())?;
-    let fd = fd.with_role(Role::Probe).map_err(failed)?;
-    place.check_size(fd.as_fd())?;
+    let Some(fd) = open(place)? else { return Ok(None) };
     let mut seen = look(place, &fd, fence)?;
     for _ in 0..LOOKS {
         if seen.health.occupancy != Occupancy::Theirs(Life::Dead) {
@@ -67,6 +63,33 @@ pub(crate) fn inspect(place: &Place, fence: FenceScope) -> Result<Option<Inspect
     if fd.is_itself() { Ok(Some(seen)) } else { Err(place.system("inspect", Errno::BADF)) }
 }
 
+/// Looks at the exit event; `None` if there is none. Its word, and whether any handle is open on
+/// it.
+pub(crate) fn inspect_event(place: &Place) -> Result<Option<(u32, bool)>> {
+    let Some(fd) = open(place)? else { return Ok(None) };
+    let copy = copy(place, &fd, FenceScope::default())?;
+    let region = Region::new(&copy).map_err(|error| place.not_a_region(error))?;
+    let word = region.owner_word().load(Relaxed); // partner: none, the copy is ours alone
+    let in_use = is_in_use(&fd);
+    if fd.is_itself() { Ok(Some((word, in_use))) } else { Err(place.system("inspect", Errno::BADF)) }
+}
+
+/// Returns `true` if any handle is open on the file. In doubt one is, as for a handle that closes.
+fn is_in_use(fd: &Descriptor) -> bool {
+    ofd::is_locked(fd.as_fd(), PRESENCE).unwrap_or(true)
+}
+
+/// Opens the file for a look, if it is there and may be one of ours.
+fn open(place: &Place) -> Result<Option<Descriptor>> {
+    let Some(fd) = place.open_to_look()? else { return Ok(None) };
+    let failed = |errno| place.system("inspect", errno);
+    let fd = Descriptor::new(fd).map_err(failed)?;
+    place.check_kind(fd.as_fd())?;
+    let fd = fd.with_role(Role::Probe).map_err(failed)?;
+    place.check_size(fd.as_fd())?;
+    Ok(Some(fd))
+}
+
 fn look(place: &Place, fd: &Descriptor, fence: FenceScope) -> Result<Inspection> {
     let copy = copy(place, fd, fence)?;
     let region = Region::new(&copy).map_err(|error| place.not_a_region(error))?;
@@ -76,8 +99,7 @@ fn look(place: &Place, fd: &Descriptor, fence: FenceScope) -> Result<Inspection>
         health: Health::of_copy(region, fd),
         statistics: Statistics::of(region, header::longest_hold_of(&header)),
         shape: BlockShape::of_bytes(&header),
-        // In doubt somebody is here, as for whoever closes.
-        in_use: ofd::is_locked(fd.as_fd(), PRESENCE).unwrap_or(true),
+        in_use: is_in_use(fd),
     })
 }
 

@@ -1,9 +1,9 @@
-//! What locks a directory has, and taking away what their users left.
+//! What locks and named exit events a directory has, and taking away what their users left.
 //!
 //! A process that ends without closing its handles leaves the file. The next who closes the lock removes it; where nobody
 //! comes any more, it stays. Removing it here goes by the closer's rules (`shm.rs`, "Leaving", step 2), with two more: we
 //! were never on the region, so we have not seen yet that byte locks are what they seem; and a crash mark may go, too,
-//! if that was asked for.
+//! if that was asked for. The file of an exit event goes whatever stands in its word.
 
 use std::os::fd::AsFd;
 use std::path::Path;
@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 use crate::file::{Place, has_one_name, named_by};
 use crate::fork_gate::{self, Stretch};
 use crate::inspect::Holder;
-use crate::name::{DEFAULT_DIRECTORY, Name, SUFFIX};
+use crate::name::{DEFAULT_DIRECTORY, EVENT_SUFFIX, Name, SUFFIX};
 use crate::ofd::{self, Kind};
 use crate::presence::PRESENCE;
 use crate::{outside, presence, shm};
@@ -34,11 +34,12 @@ pub enum CrashMark {
     Remove,
 }
 
-/// What [`Builder::clean`](crate::Builder::clean) found, and did.
+/// What [`Builder::clean`](crate::Builder::clean) or [`ExitEvent::clean`](crate::ExitEvent::clean)
+/// found, and did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Cleaning {
-    /// There is no such lock.
+    /// There is no such lock or event.
     Absent,
     /// Somebody has it open, or a program that was started while somebody opened it has yet to call exec. It was left alone.
     InUse,
@@ -78,16 +79,53 @@ pub fn locks() -> Result<Vec<String>> {
 /// # Errors
 /// As [`locks`].
 pub fn locks_in(directory: impl AsRef<Path>) -> Result<Vec<String>> {
-    let directory = directory.as_ref();
+    names_in(directory.as_ref(), SUFFIX, "list the locks in")
+}
+
+/// Returns the names of the exit events in `/dev/shm`, sorted; those of live users as well as what
+/// dead ones left.
+///
+/// As [`locks`], by the files' names alone; [`ExitEvent::inspect`](crate::ExitEvent::inspect) looks
+/// at one.
+///
+/// # Errors
+/// As [`locks`].
+///
+/// # Examples
+/// ```
+/// use shmlock::{ExitEvent, exit_events};
+///
+/// # let name = &format!("doc-exit-events-{}", std::process::id()); // others may run this at the same time
+/// let stop = ExitEvent::named(name)?;
+/// assert!(exit_events()?.contains(name));
+/// drop(stop); // the last user takes the file with it
+/// assert!(!exit_events()?.contains(name));
+/// # Ok::<(), shmlock::Error>(())
+/// ```
+pub fn exit_events() -> Result<Vec<String>> {
+    exit_events_in(DEFAULT_DIRECTORY)
+}
+
+/// Returns the same for the directory that [`ExitEvent::named_in`](crate::ExitEvent::named_in)
+/// would name.
+///
+/// # Errors
+/// As [`locks`].
+pub fn exit_events_in(directory: impl AsRef<Path>) -> Result<Vec<String>> {
+    names_in(directory.as_ref(), EVENT_SUFFIX, "list the exit events in")
+}
+
+/// What the names of files with this suffix begin with, where that is a name that may be given.
+fn names_in(directory: &Path, suffix: &str, operation: &'static str) -> Result<Vec<String>> {
     let failed = |error: std::io::Error| Error::System {
-        operation: "list the locks in",
+        operation,
         path: directory.to_owned(),
         errno: Errno::from_io_error(&error).unwrap_or(Errno::IO),
     };
     let mut names = Vec::new();
     for entry in std::fs::read_dir(directory).map_err(failed)? {
         let file = entry.map_err(failed)?.file_name();
-        let name = file.to_str().and_then(|file| file.strip_suffix(SUFFIX));
+        let name = file.to_str().and_then(|file| file.strip_suffix(suffix));
         names.extend(name.filter(|name| Name::new(name).is_ok()).map(str::to_owned));
     }
     names.sort_unstable();
@@ -96,6 +134,17 @@ pub fn locks_in(directory: impl AsRef<Path>) -> Result<Vec<String>> {
 
 /// Removes the lock's file if nobody has it open, see [`Builder::clean`](crate::Builder::clean).
 pub(crate) fn clean(place: &Place, fence: FenceScope, mark: CrashMark) -> Result<Cleaning> {
+    clean_by(place, |descriptor| clean_alone(place, descriptor, fence, mark))
+}
+
+/// Removes the event's file if nobody has it open, see
+/// [`ExitEvent::clean`](crate::ExitEvent::clean).
+pub(crate) fn clean_event(place: &Place) -> Result<Cleaning> {
+    clean_by(place, |descriptor| remove(place, descriptor, None))
+}
+
+/// Has `clean_alone` judge and remove the file while nobody is here.
+fn clean_by(place: &Place, clean_alone: impl FnOnce(&Descriptor) -> Result<Cleaning>) -> Result<Cleaning> {
     let Some(fd) = place.open()? else { return Ok(Cleaning::Absent) };
     let failed = |errno| place.system("inspect", errno);
     let descriptor = Descriptor::new(fd).map_err(failed)?;
@@ -114,11 +163,8 @@ pub(crate) fn clean(place: &Place, fence: FenceScope, mark: CrashMark) -> Result
     // So that it lasts until then even if other code of this process closes the number.
     let pin = descriptor.pin().map_err(|errno| place.system("map", errno));
     let cleaning = pin.and_then(|_pin| {
-        if check_that_locks_are_seen(place, &descriptor)? {
-            clean_alone(place, &descriptor, fence, mark)
-        } else {
-            Ok(Cleaning::NamedElsewhere)
-        }
+        let seen = check_that_locks_are_seen(place, &descriptor)?;
+        if seen { clean_alone(&descriptor) } else { Ok(Cleaning::NamedElsewhere) }
     });
     // Closing does the same, unless a process that was forked meanwhile has a copy of the descriptor.
     if descriptor.is_itself() {
@@ -153,10 +199,16 @@ fn clean_alone(place: &Place, descriptor: &Descriptor, fence: FenceScope, mark: 
         .transpose()?;
     match marked {
         Some(marked) if mark == CrashMark::Keep => Ok(Cleaning::Marked(marked)),
-        marked if has_one_name(fd) && named_by(fd, &place.path) && descriptor.is_itself() => {
-            unlink(&place.path).map_err(|errno| place.system("remove", errno))?;
-            Ok(marked.map_or(Cleaning::Removed, Cleaning::RemovedMarked))
-        }
-        _ => Ok(Cleaning::NamedElsewhere),
+        marked => remove(place, descriptor, marked),
     }
+}
+
+/// Removes the file, with its mark if it has one.
+fn remove(place: &Place, descriptor: &Descriptor, marked: Option<Box<Marked>>) -> Result<Cleaning> {
+    let fd = descriptor.as_fd();
+    if !(has_one_name(fd) && named_by(fd, &place.path) && descriptor.is_itself()) {
+        return Ok(Cleaning::NamedElsewhere);
+    }
+    unlink(&place.path).map_err(|errno| place.system("remove", errno))?;
+    Ok(marked.map_or(Cleaning::Removed, Cleaning::RemovedMarked))
 }

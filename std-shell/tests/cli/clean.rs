@@ -1,5 +1,8 @@
 //! `clean`: what goes, what stays, and that both are said with the reason.
 
+use std::fs;
+
+use shmlock::ExitEvent;
 use shmlock_tests::hostile::{Folder, Intruder, Solo};
 
 use crate::program::{Ended, Running, UNTIL_TOLD, says, shmlock};
@@ -58,7 +61,7 @@ fn a_lock_that_was_named_and_stays_is_an_answer_of_1() {
     let scene = Solo::new();
     let folder = Folder::new(&scene);
     let lock = folder.lock("l").open().expect("a lock");
-    for (name, answer) in [("l", "kept l: in use by "), ("no", "absent no: there is no such lock\n")] {
+    for (name, answer) in [("l", "kept l: in use by "), ("no", "absent no: there is no such lock or exit event\n")] {
         for options in [&[name][..], &[name, "--dry-run"]] {
             let said = clean(&folder, options);
             assert!(said.code == Some(1) && said.out.starts_with(answer), "{options:?}: {said:?}");
@@ -93,4 +96,40 @@ fn a_name_that_no_lock_can_have_is_a_mistake_in_the_arguments_and_nothing_goes()
         assert!(said.err.contains("use --directory for"), "options, not calls of ours: {said:?}");
     }
     assert_eq!(folder.names(), ["b.shmlock"]);
+}
+
+#[test]
+fn an_exit_event_that_nobody_has_open_goes_and_one_in_use_stays() {
+    let scene = Solo::new();
+    let folder = Folder::new(&scene);
+    let left = folder.path().join("left.shmlock-event");
+    fs::write(&left, [0; 192]).expect("a file can be written");
+    let used = ExitEvent::named_in("used", folder.path(), 0o600).expect("an event");
+    used.set().expect("ours");
+    let dry = folder.unchanged(|| clean(&folder, &["--dry-run"]));
+    assert_eq!((dry.code, dry.out.as_str()), (Some(0), "would remove exit event left: nobody has it open\n"));
+    let said = clean(&folder, &["--verbose"]);
+    let pid = std::process::id();
+    let in_use = format!("kept exit event used: in use by pid {pid}\n");
+    assert_eq!(said.out, format!("removed exit event left: nobody has it open\n{in_use}"));
+    assert_eq!(folder.names(), ["used.shmlock-event"]);
+    let said = clean(&folder, &["used"]);
+    assert_eq!(
+        (said.code, said.out),
+        (Some(1), in_use),
+        "the lock of this name is not there, and no word is said of it"
+    );
+    drop(used);
+}
+
+#[test]
+fn a_name_means_the_lock_and_the_exit_event() {
+    let scene = Solo::new();
+    let folder = Folder::new(&scene);
+    let _ = folder.put("both", &[0; 192]);
+    fs::write(folder.path().join("both.shmlock-event"), [0; 192]).expect("a file can be written");
+    let said = clean(&folder, &["both"]);
+    assert_eq!(said.out, "removed both: free, and nobody has it open\nremoved exit event both: nobody has it open\n");
+    assert_eq!((said.code, said.err.as_str()), (Some(0), ""));
+    assert!(folder.names().is_empty());
 }

@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
 use serde_json::Value;
+use shmlock::ExitEvent;
 use shmlock_tests::hostile::{Folder, Intruder, Solo};
 use shmlock_tests::start;
 
@@ -152,6 +153,43 @@ fn list_has_a_line_for_each_lock_in_columns() {
     assert_eq!(names, ["free", "held", "text"]);
     assert_eq!(seen["locks"][1]["acquisitions"], 1);
     assert!(seen["locks"][2]["error"].is_string());
+}
+
+#[test]
+fn list_marks_exit_events_behind_the_locks() {
+    const HOSTILE: &str = "\x1b[2J\r\nfree";
+    let scene = Solo::new();
+    let folder = Folder::new(&scene);
+    let directory = folder.path().to_str().expect("UTF-8");
+    let _ = folder.put("z", &[0; 192]);
+    std::fs::write(folder.path().join("left.shmlock-event"), [1; 192]).expect("a file can be written");
+    std::fs::write(folder.path().join("dead.shmlock-event"), [0; 192]).expect("a file can be written");
+    let [clear, set] = [HOSTILE, "set"].map(|name| ExitEvent::named_in(name, folder.path(), 0o600).expect("an event"));
+    set.set().expect("ours");
+
+    let said = says(["list", "--noheadings", "--directory", directory]);
+    let lines: Vec<Vec<_>> = said.out.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(lines[0][9], "z", "{said:?}");
+    assert_eq!(lines[1][2..11], ["clear", "-", "-", "-", "-", "-", "1", r"\u{1b}[2J\r\nfree", "exit"]);
+    assert_eq!(lines[2], ["-", "-", "unused", "-", "-", "-", "-", "-", "0", "dead", "exit", "event"]);
+    assert_eq!((lines[3][2], lines[3][9]), ("unreadable", "left"));
+    assert_eq!(lines[4], ["-", "-", "set", "-", "-", "-", "-", "-", "1", "set", "exit", "event"]);
+    assert_eq!((lines.len(), said.code, said.err.as_str()), (5, Some(0), ""));
+
+    let seen = json(&["list", "--json", "--directory", directory]);
+    let events = seen["exit_events"].as_array().expect("an array");
+    let states: Vec<_> = events.iter().map(|event| event["state"].as_str().expect("text")).collect();
+    assert_eq!(states, ["clear", "unused", "unreadable", "set"]);
+    assert_eq!(events[3]["users"][0]["pid"], std::process::id());
+    assert!(events[2]["error"].is_string() && events[3]["error"].is_null());
+    assert_eq!(seen["locks"].as_array().expect("an array").len(), 1);
+    let page = include_str!("../../../docs/cli.md");
+    let explained = page.split("## ").find(|part| part.starts_with("JSON\n")).expect("a part of its own");
+    let explained = explained.split_once("An exit event has").expect("a paragraph of its own").1;
+    for field in events[0].as_object().expect("an object").keys() {
+        assert!(explained.contains(&format!("`{field}`")), "{field}");
+    }
+    drop(clear);
 }
 
 #[test]

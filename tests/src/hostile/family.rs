@@ -131,9 +131,17 @@ impl Child {
     ///
     /// # Panics
     /// If it ends otherwise.
-    pub fn ends_well(mut self) {
+    pub fn ends_well(self) {
+        self.ends_with(0);
+    }
+
+    /// Waits until it ends, which has to be by exit(3) or `_exit` with this status.
+    ///
+    /// # Panics
+    /// If it ends otherwise.
+    pub fn ends_with(mut self, code: i32) {
         let status = self.reap();
-        assert!(libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0, "it ended by status {status:#x}");
+        assert!(libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == code, "it ended by status {status:#x}");
     }
 
     /// Waits until it ends, which has to be by this signal.

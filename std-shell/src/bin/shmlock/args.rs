@@ -35,6 +35,9 @@ impl Where {
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Sharing {
     /// Permissions of the lock's file: 600, 660 to share with a group, 666 with everybody
+    ///
+    /// All users of a lock give the same. The group of a new file is that of this process, see newgrp(1); in a directory of
+    /// mode 2770 (--directory) it is that of the directory. In /dev/shm it is the first.
     #[arg(long, value_name = "OCTAL", default_value = "600", value_parser = octal)]
     mode: u32,
 
@@ -62,19 +65,22 @@ pub(crate) struct Waiting {
 
     /// Wait at most this long; a fraction is allowed, 0 is one try
     #[arg(short = 'w', long = "wait", visible_alias = "timeout", value_name = "SECS", value_parser = seconds, allow_negative_numbers = true)]
-    pub(crate) patience: Option<Duration>,
+    patience: Option<Duration>,
 
-    /// The exit status when the lock was not to be had
+    /// The exit status when the lock was not free in time
     #[arg(short = 'E', long, value_name = "CODE", default_value_t = CONFLICT)]
     pub(crate) conflict_exit_code: u8,
 
-    /// Do not say who has the lock when it was not to be had
-    #[arg(short, long)]
-    pub(crate) quiet: bool,
-
-    /// Say who is waited for, how long it took, and whether an owner had died
+    /// Say who is waited for, how long it took, whether an owner had died, and who has a lock that was not free
     #[arg(short, long, action = ArgAction::SetTrue)]
     pub(crate) verbose: bool,
+}
+
+impl Waiting {
+    /// Returns how long to wait at most; zero is one try.
+    pub(crate) fn patience(&self) -> Option<Duration> {
+        if self.nonblock { Some(Duration::ZERO) } else { self.patience }
+    }
 }
 
 /// Seconds, with a fraction or without.

@@ -1,58 +1,205 @@
-//! Starting a program under the lock, and being there until it ends.
+//! Starting the command under the lock, and being there until it ends.
 
 #![allow(unsafe_code, reason = "what a child does between fork and exec")]
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
-use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::{Child, Command, ExitStatus};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+use std::time::{Duration, Instant};
 
-use rustix::io::{FdFlags, fcntl_setfd};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::{Errno, FdFlags, fcntl_setfd};
+use rustix::process::{Pid, WaitOptions, WaitStatus, getpgid, getpgrp, wait};
 
-use crate::exit::BY_SIGNAL;
-use crate::signals::{Arrived, Mask, Signals, send};
+use crate::exit::{BY_SIGNAL, Ending};
+use crate::inherited;
+use crate::signals::{Arrived, Mask, Sent, Signals, block, send};
+use crate::witness::Witness;
 
-/// Starts it with this signal mask. A lifeline, if given, is open in it and in no other child.
-pub(crate) fn start(mut command: Command, mask: Mask, lifeline: Option<BorrowedFd<'_>>) -> io::Result<Child> {
+/// How long the witness may be behind. A sender that goes through a control group needs some microseconds from one process
+/// to the next, more under load. So much later a signal to `run` alone reaches the command. Arbitrary: no more than a person
+/// notices.
+const BEHIND: Duration = Duration::from_millis(100);
+
+/// The command as it runs.
+pub(crate) struct Running {
+    pid: Pid,
+    witness: Option<Witness>,
+    /// Signals of which it is not known yet whether they have reached the command, and since when.
+    doubtful: Vec<(Sent, Instant)>,
+    /// What the witness has reported lately: signal, sender, and when.
+    reported: Vec<(i32, u32, Instant)>,
+    /// Which signals were sent to this process, one bit each.
+    told: u64,
+}
+
+impl Running {
+    /// Starts the command with this signal mask. A lifeline, if given, is open in it and in no other child.
+    pub(crate) fn start(
+        mut command: Command,
+        mask: Mask,
+        lifeline: Option<BorrowedFd<'_>>,
+        signals: &Signals,
+    ) -> io::Result<Self> {
+        prepare(&mut command, mask, lifeline);
+        let witness = Witness::start();
+        let child = command.spawn()?;
+        let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::InvalidData)?;
+        let (doubtful, reported) = (Vec::new(), Vec::new());
+        let mut running = Self { pid, witness, doubtful, reported, told: 0 };
+        // What came while it was started may have come before it was there, so that no group had it. It gets all of that.
+        running.hear();
+        running.reported.clear();
+        while let Some(arrived) = signals.next()? {
+            if let Arrived::Sent(sent) = arrived {
+                running.tell(sent.signal);
+            }
+        }
+        Ok(running)
+    }
+
+    /// Waits for its end. Signals that were sent to this process alone are passed on.
+    pub(crate) fn wait(&mut self, signals: &Signals) -> io::Result<Ending> {
+        loop {
+            if let Some(status) = self.reap()? {
+                while let Some(arrived) = signals.next()? {
+                    self.note(arrived);
+                }
+                return Ok(self.ending(status));
+            }
+            self.sleep(signals)?;
+            self.hear();
+            while let Some(arrived) = signals.next()? {
+                if let (Arrived::Sent(sent), true) = (arrived, self.note(arrived)) {
+                    self.doubtful.push((sent, Instant::now()));
+                }
+            }
+            self.judge();
+        }
+    }
+
+    /// Waits for children that have ended: the command, and orphans that have become ours. Returns the command's status.
+    fn reap(&mut self) -> io::Result<Option<WaitStatus>> {
+        loop {
+            match wait(WaitOptions::NOHANG) {
+                Ok(Some((pid, status))) if pid == self.pid => return Ok(Some(status)),
+                Ok(Some((pid, _))) => self.witness.iter_mut().for_each(|witness| witness.was_reaped(pid)),
+                Ok(None) => return Ok(None),
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+    }
+
+    /// Sleeps until something arrives, or a doubtful signal has waited for long enough.
+    fn sleep(&self, signals: &Signals) -> io::Result<()> {
+        let mut ready = vec![PollFd::new(signals, PollFlags::IN)];
+        ready.extend(self.witness.iter().map(|witness| PollFd::new(witness, PollFlags::IN)));
+        let left = self.doubtful.iter().map(|(_, since)| BEHIND.saturating_sub(since.elapsed())).min();
+        let left = left.and_then(|left| Timespec::try_from(left).ok());
+        match poll(&mut ready, left.as_ref()) {
+            Ok(_) | Err(Errno::INTR) => Ok(()),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    /// Notes what the witness reports; dismisses it if it has ended.
+    fn hear(&mut self) {
+        let Some(witness) = &mut self.witness else { return };
+        let now = Instant::now();
+        while let Some((signal, sender)) = witness.next() {
+            self.reported.push((signal, sender, now));
+        }
+        if witness.has_ended() {
+            self.witness = None;
+        }
+        self.reported.retain(|(.., when)| when.elapsed() <= BEHIND);
+    }
+
+    /// Notes that a signal was sent to this process; returns `true` if it was one.
+    fn note(&mut self, arrived: Arrived) -> bool {
+        if let Arrived::Sent(sent) = arrived {
+            self.told |= bit(sent.signal);
+        }
+        matches!(arrived, Arrived::Sent(_))
+    }
+
+    /// Decides on the doubtful signals for which that can be done.
+    fn judge(&mut self) {
+        let doubtful = std::mem::take(&mut self.doubtful);
+        for (sent, since) in doubtful {
+            let is_timer = sent.by_kernel && sent.signal == libc::SIGALRM;
+            let of_group = match &self.witness {
+                // The same report may answer for two: signals that are alike and pending become one.
+                Some(_) => self.reported.iter().any(|(signal, by, _)| (*signal, *by) == (sent.signal, sent.sender)),
+                None => sent.by_kernel && !is_timer,
+            };
+            if of_group && self.is_with_us(sent) {
+                continue;
+            }
+            if of_group || is_timer || self.witness.is_none() || since.elapsed() >= BEHIND {
+                self.tell(sent.signal);
+            } else {
+                self.doubtful.push((sent, since));
+            }
+        }
+    }
+
+    /// Returns `true` if the command is in the groups by which a signal reaches this process and the witness.
+    ///
+    /// The kernel sends to process groups. Of any other sender it is not known which group it means.
+    fn is_with_us(&self, sent: Sent) -> bool {
+        let control_group = |process: &str| std::fs::read(format!("/proc/{process}/cgroup")).ok();
+        getpgid(Some(self.pid)).is_ok_and(|group| group == getpgrp())
+            && (sent.by_kernel || control_group("self") == control_group(&self.pid.to_string()))
+    }
+
+    /// Passes a signal on.
+    fn tell(&mut self, signal: i32) {
+        self.told |= bit(signal);
+        send(self.pid, signal);
+    }
+
+    /// Returns how this process is to end, now that the command has: by the same signal if both were sent it, else as
+    /// flock(1) and shells do.
+    fn ending(&self, status: WaitStatus) -> Ending {
+        if let Some(signal) = status.terminating_signal() {
+            if self.told & bit(signal) != 0 {
+                return Ending::Signal(signal);
+            }
+        }
+        let code = status.exit_status().or_else(|| Some(status.terminating_signal()? + i32::from(BY_SIGNAL)));
+        Ending::Code(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(u8::MAX))
+    }
+}
+
+/// A signal as one bit. Of those beyond the 63rd none is ever told.
+fn bit(signal: i32) -> u64 {
+    u32::try_from(signal).ok().and_then(|signal| 1_u64.checked_shl(signal)).unwrap_or(0)
+}
+
+/// Becomes the command, with this signal mask and the lifeline open. Returns only if that fails; then signals are blocked.
+pub(crate) fn become_program(mut command: Command, mask: Mask, lifeline: BorrowedFd<'_>) -> io::Error {
+    prepare(&mut command, mask, Some(lifeline));
+    let error = command.exec();
+    block();
+    error
+}
+
+/// Has the process that is to become the command do, just before it does: what `run` has changed is as it was.
+fn prepare(command: &mut Command, mask: Mask, lifeline: Option<BorrowedFd<'_>>) {
     let lifeline = lifeline.map(|line| line.as_raw_fd());
-    let prepare = move || {
+    let undo = move || {
         if let Some(line) = lifeline {
             // SAFETY: open here, for it was open when the parent forked, and the child has closed nothing.
             let line = unsafe { BorrowedFd::borrow_raw(line) };
             fcntl_setfd(line, FdFlags::empty())?;
         }
+        inherited::restore();
         mask.restore();
         Ok(())
     };
-    // SAFETY: both steps are async-signal-safe and allocate nothing: one fcntl(2) and one sigprocmask(2).
-    unsafe { command.pre_exec(prepare) };
-    command.spawn()
-}
-
-/// Becomes the program, with this signal mask and the lifeline open. Comes back only if that fails.
-pub(crate) fn become_program(mut command: Command, mask: Mask, lifeline: BorrowedFd<'_>) -> io::Error {
-    if let Err(errno) = fcntl_setfd(lifeline, FdFlags::empty()) {
-        return errno.into();
-    }
-    mask.restore();
-    command.exec()
-}
-
-/// Waits for its end. Signals that are sent to us are sent on.
-pub(crate) fn wait(child: &mut Child, signals: &Signals) -> io::Result<ExitStatus> {
-    loop {
-        if let Some(status) = child.try_wait()? {
-            return Ok(status);
-        }
-        match signals.next()? {
-            Arrived::Child | Arrived::FromTerminal(_) => {}
-            Arrived::Sent(signal) => send(child.id(), signal),
-        }
-    }
-}
-
-/// The exit status that tells how it ended, as a shell would have it.
-pub(crate) fn code_of(status: ExitStatus) -> u8 {
-    let code = status.code().or_else(|| status.signal().map(|signal| signal + i32::from(BY_SIGNAL)));
-    code.and_then(|code| u8::try_from(code).ok()).unwrap_or(u8::MAX)
+    // SAFETY: all steps are async-signal-safe and allocate nothing: fcntl(2), signal(2), close(2) and sigprocmask(2).
+    unsafe { command.pre_exec(undo) };
 }

@@ -5,6 +5,8 @@ use std::io::{self, Write};
 use anstyle::{AnsiColor, Style};
 use shmlock::{Errno, Error};
 
+use crate::signals::end_by;
+
 /// The lock was not to be had, or what was asked about needs attention.
 pub(crate) const CONFLICT: u8 = 1;
 // sysexits.h, as flock(1) uses it.
@@ -32,12 +34,40 @@ Exit status:
   73  the lock's file cannot be created
   74  the output cannot be written
   75  try later: somebody was stopped while closing the lock, or removed it in use
-  128+N  ended by signal N
+  128+N  ended by signal N; `run` and `hold` then end by it themselves
 
 Environment:
   NO_COLOR  if set and not empty, nothing is coloured; nor is what does not go
             to a terminal
   SHELL     what `run -c` gives its line to";
+
+/// How the program ends when it has done what it was told to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// With this exit status.
+    Code(u8),
+    /// By this signal, so that the parent sees a program that was ended by it.
+    Signal(i32),
+}
+
+impl Ending {
+    /// Ends by the signal, or returns the exit status. All locks are closed by then.
+    pub(crate) fn carry_out(self) -> u8 {
+        match self {
+            Self::Code(code) => code,
+            Self::Signal(signal) => {
+                end_by(signal);
+                u8::try_from(signal).map_or(u8::MAX, |signal| BY_SIGNAL.saturating_add(signal))
+            }
+        }
+    }
+}
+
+impl From<u8> for Ending {
+    fn from(code: u8) -> Self {
+        Self::Code(code)
+    }
+}
 
 /// Why the program ends other than well: one line with the remedy, and the exit status.
 #[derive(Debug)]

@@ -1,16 +1,19 @@
 //! `shmlock`: locks between processes for shell scripts and for people. One file per verb; each has its arguments and
-//! what it does. What several need: `args` (where, how long to wait), `taking`, `report` (a lock as it is shown), `table`,
-//! `text`, `process`, `signals`, `exit`.
+//! what it does. What several need: `args` (where, how long to wait), `taking`, `report` and `owner` (a lock as it is shown), `table`,
+//! `text`, `process`, `exit`. What `run` is made of: `inherited`, `signals`, `witness`, `child`.
 
 mod args;
 mod bench;
 mod child;
 mod clean;
 mod completions;
+mod events;
 mod exit;
 mod hold;
+mod inherited;
 mod list;
 mod man;
+mod owner;
 mod process;
 mod report;
 mod run;
@@ -20,20 +23,21 @@ mod table;
 mod taking;
 mod text;
 mod watch;
+mod witness;
 
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::exit::Failure;
+use crate::exit::{Ending, Failure};
 
 /// Locks between processes, known only by their names.
 ///
 /// A lock of the name NAME is the file /dev/shm/NAME.shmlock, shared with every program that opens the name by the
 /// library shmlock. It survives `kill -9` of its holder, and nothing has to be cleaned up before the next use.
 #[derive(Debug, Parser)]
-#[command(name = "shmlock", version, after_long_help = exit::GENERAL, max_term_width = 100)]
+#[command(name = "shmlock", version, propagate_version = true, after_long_help = exit::GENERAL, max_term_width = 100)]
 struct Cli {
     #[command(subcommand)]
     verb: Verb,
@@ -53,27 +57,30 @@ enum Verb {
 }
 
 impl Verb {
-    fn perform(&self) -> Result<u8, Failure> {
+    fn perform(&self) -> Result<Ending, Failure> {
         match self {
             Self::Run(args) => args.perform(),
-            Self::Status(args) => args.perform(),
-            Self::List(args) => args.perform(),
-            Self::Watch(args) => args.perform(),
-            Self::Clean(args) => args.perform(),
             Self::Hold(args) => args.perform(),
-            Self::Bench(args) => args.perform(),
-            Self::Completions(args) => args.perform(),
-            Self::Man(args) => args.perform(),
+            Self::Status(args) => args.perform().map(Ending::from),
+            Self::List(args) => args.perform().map(Ending::from),
+            Self::Watch(args) => args.perform().map(Ending::from),
+            Self::Clean(args) => args.perform().map(Ending::from),
+            Self::Bench(args) => args.perform().map(Ending::from),
+            Self::Completions(args) => args.perform().map(Ending::from),
+            Self::Man(args) => args.perform().map(Ending::from),
         }
     }
 }
 
 fn main() -> ExitCode {
     let outcome = Cli::try_parse().map_err(|error| refused(&error)).and_then(|cli| cli.verb.perform());
-    ExitCode::from(outcome.unwrap_or_else(|failure| {
-        failure.say();
-        failure.code()
-    }))
+    ExitCode::from(outcome.map_or_else(
+        |failure| {
+            failure.say();
+            failure.code()
+        },
+        Ending::carry_out,
+    ))
 }
 
 /// What clap says about the arguments: help as it is, an error on one line.

@@ -1,12 +1,83 @@
-//! What /proc says about processes, proc(5). Where it says nothing, or not to us, less is shown.
+//! What /proc says about processes, proc(5). What it does not say, or not to this user, is not known: it is no evidence.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
+use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use rustix::fs::{major, minor};
+use rustix::io::Errno;
+use rustix::process::{Pid, getpid, test_kill_process};
+
 /// A file, whatever it is called.
-type File = (u64, u64);
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct File {
+    device: u64,
+    inode: u64,
+}
+
+impl File {
+    /// The file at this path; `None` if there is none, or it cannot be seen.
+    pub(crate) fn at(path: &Path) -> Option<Self> {
+        fs::symlink_metadata(path).ok().map(|file| Self::of(&file))
+    }
+
+    pub(crate) fn of(file: &Metadata) -> Self {
+        Self { device: file.dev(), inode: file.ino() }
+    }
+
+    /// As the kernel writes it into maps and locks: the device's two numbers in hexadecimal, and the inode.
+    fn in_tables(self) -> (String, String) {
+        (format!("{:02x}:{:02x}", major(self.device), minor(self.device)), self.inode.to_string())
+    }
+}
+
+/// What is known of the process that has an owner's number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Evidence {
+    /// It has the lock open.
+    Seen,
+    /// There is no such process, or its number is another's by now: this process does not have the lock open.
+    Ended,
+    /// There is a process of this number. Whether it has the lock open cannot be seen.
+    Hidden,
+}
+
+/// Looks for the process of this number in our pid namespace, as a user of the lock's file.
+pub(crate) fn evidence(pid: u32, file: Option<File>) -> Evidence {
+    let number = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    if number.is_none_or(|pid| test_kill_process(pid) == Err(Errno::SRCH)) {
+        return Evidence::Ended;
+    }
+    let Some(file) = file.filter(|_| proc_is_ours()) else { return Evidence::Hidden };
+    let process = Path::new("/proc").join(pid.to_string());
+    let Ok(descriptors) = fs::read_dir(process.join("fd")) else { return Evidence::Hidden };
+    let descriptors: Vec<_> = descriptors.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    if descriptors.iter().any(|descriptor| leads_to(descriptor) == Some(file)) {
+        return Evidence::Seen;
+    }
+    // Other code of the process may have closed the descriptor: the mapping is what keeps the handle alive.
+    let Ok(maps) = fs::read_to_string(process.join("maps")) else { return Evidence::Hidden };
+    let (device, inode) = file.in_tables();
+    let is_of_file = |line: &str| {
+        let mut fields = line.split_whitespace().skip(3);
+        fields.next() == Some(&device) && fields.next() == Some(&inode)
+    };
+    // The main thread may have ended before the others: it has neither descriptors nor mappings then.
+    let has_more_threads = || entries(&process.join("task")).nth(1).is_some();
+    match maps.lines().any(is_of_file) {
+        true => Evidence::Seen,
+        false if descriptors.is_empty() && has_more_threads() => Evidence::Hidden,
+        false => Evidence::Ended,
+    }
+}
+
+/// Returns `true` if /proc has the numbers of our pid namespace. It has others if a namespace was made and /proc not mounted
+/// anew, `pid_namespaces(7)`.
+fn proc_is_ours() -> bool {
+    let own = fs::read_link("/proc/self").ok();
+    own.is_some_and(|link| link.to_str() == Some(getpid().as_raw_pid().to_string().as_str()))
+}
 
 /// Which processes have which lock's file open.
 #[derive(Debug, Default)]
@@ -18,45 +89,56 @@ impl Users {
     /// Looks at all processes that we may look at.
     pub(crate) fn look() -> Self {
         let mut users = Self::default();
+        if !proc_is_ours() {
+            return users; // the numbers would be those of others
+        }
         let numbers: Vec<u32> =
             entries(Path::new("/proc")).filter_map(|entry| entry.file_name()?.to_str()?.parse().ok()).collect();
         for pid in numbers {
             for descriptor in entries(&Path::new("/proc").join(pid.to_string()).join("fd")) {
-                // The link's text first: to ask for the file behind it may block on a network file system.
-                let may_be = fs::read_link(&descriptor).is_ok_and(|link| may_be_a_locks(&link));
-                let file = may_be.then(|| fs::metadata(&descriptor).ok()).flatten();
-                if let Some(file) = file {
-                    users.of.entry((file.dev(), file.ino())).or_default().insert(pid);
+                if let Some(file) = leads_to(&descriptor) {
+                    users.of.entry(file).or_default().insert(pid);
                 }
             }
         }
         users
     }
 
-    /// Those of the lock at this path.
-    pub(crate) fn of(&self, path: &Path) -> Vec<u32> {
-        let file = fs::symlink_metadata(path).ok().map(|file| (file.dev(), file.ino()));
+    /// Those of this file.
+    pub(crate) fn of(&self, file: Option<File>) -> Vec<u32> {
         file.and_then(|file| self.of.get(&file)).map(|pids| pids.iter().copied().collect()).unwrap_or_default()
     }
 }
 
-/// Whether a descriptor's link may lead to a lock's file. The kernel shows the name by which it was opened; for whoever
-/// made the lock that is `#` and the inode number, for the file got its name later.
+/// The file behind a descriptor in /proc, if it may be a lock's.
+fn leads_to(descriptor: &Path) -> Option<File> {
+    // The link's text first: to ask for the file behind it may block on a network file system.
+    let may_be = fs::read_link(descriptor).is_ok_and(|link| may_be_a_locks(&link));
+    may_be.then(|| fs::metadata(descriptor).ok().map(|file| File::of(&file))).flatten()
+}
+
+/// Returns `true` if a descriptor's link may lead to a lock's or an exit event's file. The kernel shows the name by which it was opened; for the
+/// maker of the lock that is `#` and the inode number, for the file got its name later.
 fn may_be_a_locks(link: &Path) -> bool {
     let name = link.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let name = name.trim_end_matches(" (deleted)");
-    name.ends_with(".shmlock") || name.starts_with('#')
+    name.ends_with(".shmlock") || name.ends_with(".shmlock-event") || name.starts_with('#')
 }
 
-/// The command's name, at most 15 bytes; `None` if there is no such process.
+/// Whether the kernel's table of locks has this file; `None` if that cannot be seen. Every user of a lock has bytes of its file
+/// locked, and everybody may read the table, `proc_locks(5)`.
+pub(crate) fn has_locks(file: File) -> Option<bool> {
+    let table = fs::read_to_string("/proc/locks").ok()?;
+    let (device, inode) = file.in_tables();
+    let id = format!("{device}:{inode}");
+    // Not there is no evidence: some file systems have other device numbers in this table.
+    table.lines().any(|line| line.split_whitespace().any(|field| field == id)).then_some(true)
+}
+
+/// The command's name, at most 15 bytes; `None` if there is no such process, or it cannot be seen.
 pub(crate) fn command(pid: u32) -> Option<String> {
-    let name = fs::read(format!("/proc/{pid}/comm")).ok()?;
+    let name = fs::read(format!("/proc/{pid}/comm")).ok().filter(|_| proc_is_ours())?;
     Some(String::from_utf8_lossy(&name).trim_end_matches('\n').to_owned())
-}
-
-/// Whether we may see what it has open.
-pub(crate) fn is_transparent(pid: u32) -> bool {
-    fs::read_dir(format!("/proc/{pid}/fd")).is_ok()
 }
 
 fn entries(directory: &Path) -> impl Iterator<Item = std::path::PathBuf> {

@@ -1,15 +1,18 @@
 //! A lock as it is shown: by `status`, `list`, `watch` and `clean`, to people and as JSON.
 
-use std::path::PathBuf;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
-use shmlock::{Holder, Inspection, Life, Occupancy};
+use shmlock::{Error, Inspection, Life, Occupancy};
 
 use crate::args::Where;
 use crate::exit::said;
-use crate::process::{self, Users};
+use crate::owner::Owner;
+use crate::process::{self, File, Users};
 use crate::text::{shown, span};
 
 /// What is the matter with a lock.
@@ -22,7 +25,7 @@ pub(crate) enum State {
     Free,
     /// Its owner lives, as far as can be known.
     Held,
-    /// Its owner is dead; the next comer takes it over.
+    /// Its owner is dead; the next owner recovers it.
     Dead,
     /// It could not be looked at, or is no lock.
     Unreadable,
@@ -56,23 +59,27 @@ pub(crate) struct User {
     pub(crate) command: Option<String>,
 }
 
-/// Who holds it, or died holding it.
+/// What is seen of the lock's file without reading it.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct Owner {
-    pub(crate) token: u32,
-    /// As its own pid namespace sees it.
-    pub(crate) pid: Option<u32>,
-    /// Whether that is our pid namespace; unknown without /proc.
-    pub(crate) pid_is_ours: Option<bool>,
-    /// Whether the process that took the lock has ended, as far as can be seen, while its lifeline is held by others.
-    pub(crate) pid_is_gone: bool,
-    pub(crate) command: Option<String>,
-    pub(crate) uuid: Option<String>,
-    pub(crate) description: String,
-    pub(crate) held_seconds: Option<u64>,
+pub(crate) struct Surface {
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+    /// The permission bits, in octal.
+    pub(crate) mode: String,
+    pub(crate) size: u64,
+    /// When the file was made or its owner or mode changed, in seconds of the wall clock: the last of these.
+    pub(crate) changed: i64,
 }
 
-/// One lock.
+impl Surface {
+    fn of(path: &Path) -> Option<Self> {
+        let file = fs::symlink_metadata(path).ok()?;
+        let mode = format!("{:04o}", file.mode() & 0o7777);
+        Some(Self { uid: file.uid(), gid: file.gid(), mode, size: file.size(), changed: file.ctime() })
+    }
+}
+
+/// One lock. What is not known is `None`: no look is no evidence.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Report {
     pub(crate) name: String,
@@ -80,57 +87,70 @@ pub(crate) struct Report {
     pub(crate) state: State,
     pub(crate) owner: Option<Owner>,
     /// Whether somebody asked to be woken.
-    pub(crate) waiters: bool,
+    pub(crate) waiters: Option<bool>,
     /// Whether an owner died, and nobody has declared the data consistent since; also one who has not been replaced yet.
-    pub(crate) owner_died: bool,
+    pub(crate) owner_died: Option<bool>,
     /// Dead owners replaced in the life of the file.
-    pub(crate) deaths: u32,
-    pub(crate) acquisitions: u64,
+    pub(crate) deaths: Option<u32>,
+    pub(crate) acquisitions: Option<u64>,
     /// How many of these had to wait or to recover.
-    pub(crate) contended: u32,
+    pub(crate) contended: Option<u32>,
     /// The longest hold, in seconds, of those whose handles measure that.
     pub(crate) longest_hold: Option<f64>,
-    pub(crate) in_use: bool,
+    pub(crate) in_use: Option<bool>,
     /// Those that can be seen.
     pub(crate) users: Vec<User>,
+    pub(crate) file: Option<Surface>,
     pub(crate) error: Option<String>,
 }
 
 impl Report {
     /// Looks at the lock.
     pub(crate) fn of(name: &str, place: &Where, users: &Users) -> Self {
+        Self::of_look(name, place, users, place.builder(name).inspect().as_ref())
+    }
+
+    /// Makes a report of a look at the lock.
+    pub(crate) fn of_look(name: &str, place: &Where, users: &Users, look: Result<&Option<Inspection>, &Error>) -> Self {
         let path = place.path(name);
-        let seen = place.builder(name).inspect();
-        let pids = users.of(&path);
-        let error = seen.as_ref().err().map(said);
-        let seen = seen.unwrap_or_default();
-        let health = seen.as_ref().map(|seen| seen.health);
-        let state = if error.is_some() { State::Unreadable } else { state_of(seen.as_ref()) };
+        let file = File::at(&path);
+        let error = look.err().map(said);
+        let seen = look.ok().and_then(Option::as_ref);
+        let state = if error.is_some() { State::Unreadable } else { state_of(seen) };
+        let (health, statistics) = (seen.map(|seen| seen.health), seen.map(|seen| seen.statistics));
+        // A lock that is not there has no waiters, and so on; of one that cannot be read that is not known.
+        let none = (state == State::Absent).then_some(0_u32);
+        // The flag in the word is set by the process that recovers the lock; until then the state alone tells of the death.
+        let died = health.map(|health| state == State::Dead || health.owner_died);
         Self {
             state,
-            owner: seen.as_ref().and_then(|seen| seen.holder.as_ref()).map(|holder| owner(holder, &pids)),
-            waiters: health.is_some_and(|health| health.waiters),
-            // The mark in the word is written by whoever replaces the dead; until then its death is seen by the state alone.
-            owner_died: state == State::Dead || health.is_some_and(|health| health.owner_died),
-            deaths: health.map_or(0, |health| health.recoveries),
-            acquisitions: seen.as_ref().map_or(0, |seen| seen.statistics.acquisitions),
-            contended: seen.as_ref().map_or(0, |seen| seen.statistics.contended),
-            longest_hold: seen.as_ref().and_then(|seen| Some(seen.statistics.longest_hold?.as_secs_f64())),
-            in_use: seen.is_some_and(|seen| seen.in_use),
-            users: pids.into_iter().map(|pid| User { pid, command: process::command(pid) }).collect(),
+            owner: seen.and_then(|seen| seen.holder.as_ref()).map(|holder| Owner::of(holder, file)),
+            waiters: health.map(|health| health.waiters).or(none.map(|_| false)),
+            owner_died: died.or(none.map(|_| false)),
+            deaths: health.map(|health| health.recoveries).or(none),
+            acquisitions: statistics.map(|statistics| statistics.acquisitions).or(none.map(u64::from)),
+            contended: statistics.map(|statistics| statistics.contended).or(none),
+            longest_hold: statistics.and_then(|statistics| Some(statistics.longest_hold?.as_secs_f64())),
+            in_use: match seen {
+                Some(seen) => Some(seen.in_use),
+                None => none.map(|_| false).or_else(|| process::has_locks(file?)),
+            },
+            users: users.of(file).into_iter().map(|pid| User { pid, command: process::command(pid) }).collect(),
+            file: Surface::of(&path),
             name: name.to_owned(),
             path,
             error,
         }
     }
 
-    /// Whether somebody should look at it: what it protects may be half-written, or it cannot be read.
+    /// Returns `true` if what it protects may be half-written, or it cannot be read.
     pub(crate) fn needs_attention(&self) -> bool {
-        self.owner_died || self.state == State::Unreadable
+        self.owner_died == Some(true) || self.state == State::Unreadable
     }
 
+    /// The owner's process id, marked if it is no number for kill(1).
     pub(crate) fn pid(&self) -> String {
-        self.owner.as_ref().and_then(|owner| owner.pid).map_or("-".to_owned(), |pid| pid.to_string())
+        self.owner.as_ref().map_or("-".to_owned(), Owner::short)
     }
 
     pub(crate) fn command(&self) -> String {
@@ -149,15 +169,24 @@ impl Report {
         self.error.as_deref().map(shown).or_else(owners).unwrap_or_default()
     }
 
-    /// Who has it open, in words.
+    /// How many processes have it open, as far as they can be seen.
+    pub(crate) fn number_of_users(&self) -> String {
+        match self.users.len() {
+            0 if self.in_use != Some(false) => "?".to_owned(),
+            number => number.to_string(),
+        }
+    }
+
+    /// Which processes have it open, in words.
     pub(crate) fn users(&self) -> String {
         let one = |user: &User| match &user.command {
             Some(command) => format!("{} ({})", user.pid, shown(command)),
             None => user.pid.to_string(),
         };
         match self.users.as_slice() {
-            [] if self.in_use => "somebody whom we cannot see".to_owned(),
-            [] => "nobody".to_owned(),
+            [] if self.in_use == Some(true) => "a process that cannot be seen from here".to_owned(),
+            [] if self.in_use.is_none() => "not known".to_owned(),
+            [] => "none".to_owned(),
             [user] => format!("pid {}", one(user)),
             users => format!("pids {}", users.iter().map(one).collect::<Vec<_>>().join(", ")),
         }
@@ -170,22 +199,5 @@ fn state_of(seen: Option<&Inspection>) -> State {
         Some(Occupancy::Free) => State::Free,
         Some(Occupancy::Theirs(Life::Dead)) => State::Dead,
         Some(_) => State::Held,
-    }
-}
-
-fn owner(holder: &Holder, users: &[u32]) -> Owner {
-    let ours = holder.pid().filter(|_| holder.pid_is_ours() == Some(true));
-    // Each handle keeps a descriptor: who has none of this file is another process by now, or none.
-    let gone = ours
-        .is_some_and(|pid| !users.contains(&pid) && (process::command(pid).is_none() || process::is_transparent(pid)));
-    Owner {
-        token: holder.token(),
-        pid: holder.pid(),
-        pid_is_ours: holder.pid_is_ours(),
-        pid_is_gone: gone,
-        command: ours.filter(|_| !gone).and_then(process::command),
-        uuid: holder.uuid().map(|uuid| uuid.to_string()),
-        description: holder.description().to_owned(),
-        held_seconds: holder.since().map(|since| since.as_secs()),
     }
 }

@@ -1,12 +1,23 @@
-//! Signals as something to be read: they are blocked, and come from a descriptor. signalfd(2).
+//! Signals that reach `run` and `hold`: while they wait for the lock, an exit event; then, something to be read.
+//!
+//! From [`Interrupts::catch`] on none of [`FORWARDED`] ends the process by itself. So none ends it while it holds the lock;
+//! and as the first process of a pid namespace, where the default action is to do nothing, it can be ended at all.
 
-#![allow(unsafe_code, reason = "signal sets, signalfd and kill exist in libc only")]
+#![allow(unsafe_code, reason = "signal handlers, signal sets, signalfd, kill and raise exist in libc only")]
 
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::sync::OnceLock;
+use std::sync::atomic::AtomicI32;
+use std::sync::atomic::Ordering::Relaxed;
 
-/// What is passed on to a program that runs under the lock; each ends a program that does not handle it.
+use rustix::process::{Pid, Resource, Rlimit, getpid, getrlimit, setrlimit};
+use shmlock::ExitEvent;
+
+use crate::inherited::is_ignored;
+
+/// The signals that are passed on to the command. Each ends a program that does not handle it.
 const FORWARDED: [libc::c_int; 7] =
     [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM, libc::SIGUSR1, libc::SIGUSR2, libc::SIGALRM];
 
@@ -15,7 +26,7 @@ const FORWARDED: [libc::c_int; 7] =
 pub(crate) struct Mask(libc::sigset_t);
 
 impl Mask {
-    /// This thread's.
+    /// Returns this thread's.
     pub(crate) fn present() -> Self {
         change(libc::SIG_BLOCK, &set_of(&[]))
     }
@@ -26,44 +37,96 @@ impl Mask {
     }
 }
 
-/// A signal that arrived.
+/// Ends the wait for the lock.
+static EVENT: OnceLock<ExitEvent> = OnceLock::new();
+
+/// The first signal that came before signals are received; 0 if none.
+static CAUGHT: AtomicI32 = AtomicI32::new(0);
+
+/// Signals while the process waits for the lock: the first one ends the wait.
+pub(crate) struct Interrupts(());
+
+impl Interrupts {
+    /// Returns the event that ends the wait for the lock.
+    pub(crate) fn event() -> &'static ExitEvent {
+        EVENT.get_or_init(ExitEvent::new)
+    }
+
+    /// Catches [`FORWARDED`] from here on. What was ignored when the program was started, as by nohup(1), stays ignored.
+    pub(crate) fn catch() -> Self {
+        Self::event();
+        for signal in heard() {
+            set_action(signal, on_signal as *const () as libc::sighandler_t);
+        }
+        if getpid() == Pid::INIT {
+            // The orphans of a pid namespace become its first process's children. The kernel reaps them, wait(2).
+            set_action(libc::SIGCHLD, libc::SIG_IGN);
+        }
+        Self(())
+    }
+
+    /// Returns the signal that was caught, if one was.
+    pub(crate) fn caught() -> Option<i32> {
+        Some(CAUGHT.load(Relaxed)).filter(|signal| *signal != 0) // partner: `on_signal`, on this thread
+    }
+}
+
+/// Notes a signal, and ends the wait. Async-signal-safe: an atomic access, and [`ExitEvent::set`].
+extern "C" fn on_signal(signal: libc::c_int) {
+    // Partner: `Interrupts::caught`, on this thread. The first one is the reason why the program ends.
+    let _ = CAUGHT.compare_exchange(0, signal, Relaxed, Relaxed);
+    if let Some(event) = EVENT.get() {
+        let _ = event.set(); // an event of this process is never a forked one
+    }
+}
+
+/// What arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Arrived {
     /// A child has ended or stopped.
     Child,
-    /// A signal that somebody sent to this process.
-    Sent(libc::c_int),
-    /// A signal by which the terminal reached all of its foreground programs, our child included: Ctrl-C, a hangup.
-    FromTerminal(libc::c_int),
+    /// This process was stopped, and goes on.
+    Continued,
+    /// A signal for this process.
+    Sent(Sent),
 }
 
-/// Receives [`FORWARDED`] and SIGCHLD, which stay blocked in this thread. What was ignored when we were started, as by
-/// nohup(1), stays ignored.
+/// A signal and its sender.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sent {
+    pub(crate) signal: libc::c_int,
+    /// The sender's process id, in our pid namespace; 0 for the kernel, and for a sender outside of it.
+    pub(crate) sender: u32,
+    /// Whether the kernel itself sent it: for a key, a hangup of the terminal, or a timer.
+    pub(crate) by_kernel: bool,
+}
+
+/// Receives [`FORWARDED`], SIGCHLD and SIGCONT, which stay blocked in this thread. What was ignored when the program was
+/// started stays ignored. signalfd(2).
 pub(crate) struct Signals {
     fd: OwnedFd,
 }
 
 impl Signals {
     /// Blocks and receives them from now on. What was pending is received, too.
-    pub(crate) fn receive() -> io::Result<Self> {
-        // Where it is ignored, as under some supervisors, a child's status could not be waited for.
-        // SAFETY: the default action is no handler.
-        unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
-        let heard: Vec<_> =
-            FORWARDED.into_iter().filter(|signal| !is_ignored(*signal)).chain([libc::SIGCHLD]).collect();
-        let set = set_of(&heard);
+    pub(crate) fn receive(_: Interrupts) -> io::Result<Self> {
+        let set = set_of(&heard().chain([libc::SIGCHLD, libc::SIGCONT]).collect::<Vec<_>>());
         change(libc::SIG_BLOCK, &set);
+        // Blocked signals need no handler; and the command is not to run one of ours between fork and exec.
+        heard().for_each(|signal| set_action(signal, libc::SIG_DFL));
+        // Where it is ignored, as under some supervisors, a child's status could not be waited for.
+        set_action(libc::SIGCHLD, libc::SIG_DFL);
         // SAFETY: a new descriptor, for a valid set.
-        let fd = unsafe { libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC) };
+        let fd = unsafe { libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) };
         if fd == -1 {
             return Err(io::Error::last_os_error());
         }
-        // SAFETY: just opened, and nobody else knows it.
+        // SAFETY: just opened, and nothing else knows it.
         Ok(Self { fd: unsafe { OwnedFd::from_raw_fd(fd) } })
     }
 
-    /// The next one. Blocks until there is one.
-    pub(crate) fn next(&self) -> io::Result<Arrived> {
+    /// Returns the next one; `None` if none is pending. Does not block.
+    pub(crate) fn next(&self) -> io::Result<Option<Arrived>> {
         const LEN: usize = size_of::<libc::signalfd_siginfo>();
         let mut info = MaybeUninit::<libc::signalfd_siginfo>::zeroed();
         loop {
@@ -73,27 +136,31 @@ impl Signals {
                 break;
             }
             let error = io::Error::last_os_error();
-            if error.kind() != io::ErrorKind::Interrupted {
-                return Err(error);
+            match error.kind() {
+                io::ErrorKind::Interrupted => {}
+                io::ErrorKind::WouldBlock => return Ok(None),
+                _ => return Err(error),
             }
         }
         // SAFETY: plain numbers, zeroed and then written by the kernel.
         let info = unsafe { info.assume_init() };
-        let number = libc::c_int::try_from(info.ssi_signo).unwrap_or(0);
-        Ok(match number {
+        Ok(Some(match libc::c_int::try_from(info.ssi_signo).unwrap_or(0) {
             libc::SIGCHLD => Arrived::Child,
-            _ if info.ssi_code == libc::SI_KERNEL => Arrived::FromTerminal(number),
-            _ => Arrived::Sent(number),
-        })
+            libc::SIGCONT => Arrived::Continued,
+            signal => {
+                let by_kernel = info.ssi_code == libc::SI_KERNEL;
+                Arrived::Sent(Sent { signal, sender: info.ssi_pid, by_kernel })
+            }
+        }))
     }
 
-    /// Ends receiving: what has come meanwhile and what comes changes nothing any more. For whoever knows already how it
-    /// ends and only gives the lock back, which unblocks signals: one of them would end it in another way, before the lock
-    /// is closed. POSIX has what is pending discarded by this, signal(7).
+    /// Ends receiving: what has come meanwhile and what comes changes nothing any more.
+    ///
+    /// For a caller that knows how it ends and only has to release the lock, which unblocks signals: one of them would end
+    /// the process in another way, before the lock is closed. POSIX has pending signals discarded by this, signal(7).
     pub(crate) fn end(self) {
         for signal in FORWARDED {
-            // SAFETY: to ignore a signal is no handler.
-            unsafe { libc::signal(signal, libc::SIG_IGN) };
+            set_action(signal, libc::SIG_IGN);
         }
         drop(self.fd);
     }
@@ -106,22 +173,39 @@ impl AsFd for Signals {
     }
 }
 
+/// Returns those of [`FORWARDED`] that were not ignored when the program was started.
+pub(crate) fn heard() -> impl Iterator<Item = libc::c_int> {
+    FORWARDED.into_iter().filter(|signal| !is_ignored(*signal))
+}
+
+/// Blocks [`FORWARDED`], before the lock is released by a process that could not become the command. Async-signal-safe.
+pub(crate) fn block() {
+    change(libc::SIG_BLOCK, &set_of(&FORWARDED));
+}
+
 /// Sends a signal to a child that has not been waited for. That it has ended is no error.
-pub(crate) fn send(child: u32, signal: libc::c_int) {
-    let Ok(child) = libc::pid_t::try_from(child) else { return };
+pub(crate) fn send(child: Pid, signal: libc::c_int) {
     // SAFETY: kill(2) with two numbers.
-    unsafe { libc::kill(child, signal) };
+    unsafe { libc::kill(child.as_raw_pid(), signal) };
 }
 
-fn is_ignored(signal: libc::c_int) -> bool {
-    let mut action = MaybeUninit::<libc::sigaction>::zeroed();
-    // SAFETY: a signal that exists, nothing to be set, and a valid place for what is.
-    unsafe { libc::sigaction(signal, std::ptr::null(), action.as_mut_ptr()) };
-    // SAFETY: all zero is a valid action, the default one; and the kernel wrote the real one.
-    unsafe { action.assume_init() }.sa_sigaction == libc::SIG_IGN
+/// Ends this process by a signal, without a core dump. Returns if it cannot, as the first process of a pid namespace.
+pub(crate) fn end_by(signal: libc::c_int) {
+    // The command has dumped its own core; that of a wrapper is of no use. A refusal leaves a core dump, no more.
+    let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), ..getrlimit(Resource::Core) });
+    set_action(signal, libc::SIG_DFL);
+    // SAFETY: raise(3) with a signal that exists, and no handler.
+    unsafe { libc::raise(signal) };
+    change(libc::SIG_UNBLOCK, &set_of(&[signal]));
 }
 
-fn set_of(signals: &[libc::c_int]) -> libc::sigset_t {
+/// Sets what a signal does: a handler of ours, the default, or nothing.
+fn set_action(signal: libc::c_int, action: libc::sighandler_t) {
+    // SAFETY: a signal that exists; the only handler that is passed is `on_signal`, which is async-signal-safe.
+    unsafe { libc::signal(signal, action) };
+}
+
+pub(crate) fn set_of(signals: &[libc::c_int]) -> libc::sigset_t {
     let mut set = MaybeUninit::uninit();
     // SAFETY: sigemptyset writes a whole set through a valid pointer.
     unsafe { libc::sigemptyset(set.as_mut_ptr()) };
@@ -134,7 +218,7 @@ fn set_of(signals: &[libc::c_int]) -> libc::sigset_t {
     set
 }
 
-/// Changes this thread's mask; gives back the former. `pthread_sigmask(3)` cannot fail with valid arguments.
+/// Changes this thread's mask; returns the former. `pthread_sigmask(3)` cannot fail with valid arguments.
 fn change(how: libc::c_int, set: &libc::sigset_t) -> Mask {
     let mut before = MaybeUninit::uninit();
     // SAFETY: an empty set is written first, so that the result is defined whatever the next call does.

@@ -37,8 +37,19 @@ pub(crate) fn span(time: Duration) -> String {
     }
 }
 
+/// Seconds with as many digits as they need: "0.05 s".
+pub(crate) fn seconds_of(time: Duration) -> String {
+    let digits = format!("{}.{:09}", time.as_secs(), time.subsec_nanos());
+    format!("{} s", digits.trim_end_matches('0').trim_end_matches('.'))
+}
+
 pub(crate) fn yes(it_is: bool) -> &'static str {
     if it_is { "yes" } else { "no" }
+}
+
+/// A number, or that it is not known.
+pub(crate) fn known(number: Option<impl ToString>) -> String {
+    number.map_or("-".to_owned(), |number| number.to_string())
 }
 
 /// JSON that may go to a terminal: what JSON allows as it is and a terminal may obey is escaped.
@@ -81,6 +92,13 @@ mod tests {
         assert_eq!(shortened("abcdef", 5), "ab…");
         assert_eq!(shortened("aüöä", 6), "aü…");
         assert_eq!(shortened("ü", 1), "…");
+    }
+
+    #[test]
+    fn seconds_have_the_digits_that_they_need() {
+        let seconds =
+            [(0, 50_000_000), (10, 0), (1, 500_000_000), (0, 1)].map(|(s, ns)| seconds_of(Duration::new(s, ns)));
+        assert_eq!(seconds, ["0.05 s", "10 s", "1.5 s", "0.000000001 s"]);
     }
 
     #[test]

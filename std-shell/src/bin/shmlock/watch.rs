@@ -12,7 +12,7 @@ use crate::exit::Failure;
 use crate::process::Users;
 use crate::report::{Report, State};
 use crate::table::{Cell, Table, left, right};
-use crate::text::{shown, yes};
+use crate::text::{known, shown, yes};
 
 const AFTER: &str = "\
 PER-S is the number of acquisitions in a second, by anybody, since the picture
@@ -43,7 +43,7 @@ pub(crate) struct Args {
 }
 
 /// What a lock's rate is counted from.
-type Counts = BTreeMap<String, (Instant, u64)>;
+type Counts = BTreeMap<String, (Instant, Option<u64>)>;
 
 impl Args {
     pub(crate) fn perform(&self) -> Result<u8, Failure> {
@@ -82,7 +82,7 @@ impl Args {
 /// Acquisitions in a second since the last look. A new file begins to count anew.
 fn rate(counts: &mut Counts, lock: &Report, now: Instant) -> String {
     let before = counts.insert(lock.name.clone(), (now, lock.acquisitions));
-    let since = before.and_then(|(then, count)| Some((now - then, lock.acquisitions.checked_sub(count)?)));
+    let since = before.and_then(|(then, count)| Some((now - then, lock.acquisitions?.checked_sub(count?)?)));
     #[allow(clippy::cast_precision_loss, reason = "for people")]
     since
         .filter(|(time, _)| !time.is_zero())
@@ -92,14 +92,14 @@ fn rate(counts: &mut Counts, lock: &Report, now: Instant) -> String {
 fn line(lock: &Report, rate: &str) -> String {
     let mut parts = vec![format!("{}: {}", shown(&lock.name), lock.state.name())];
     if let Some(owner) = &lock.owner {
-        let command = owner.command.as_ref().map_or(String::new(), |command| format!(" ({})", shown(command)));
-        parts.push(format!("by pid {}{command} for {}", lock.pid(), lock.held_for()));
+        parts.push(format!("by {}", owner.process()));
+        parts.push(format!("for {}", lock.held_for()));
     }
     if !lock.why().is_empty() {
         parts.push(format!("\"{}\"", lock.why()));
     }
     if !matches!(lock.state, State::Absent | State::Unreadable) {
-        let (waiters, deaths) = (yes(lock.waiters), lock.deaths);
+        let (waiters, deaths) = (lock.waiters.map_or("-", yes), known(lock.deaths));
         parts.push(format!("{rate} per s, waiters: {waiters}, deaths: {deaths}"));
     }
     parts.join(", ")
@@ -129,8 +129,8 @@ fn draw(locks: &[Report], rates: &[String], drawn: usize) -> io::Result<usize> {
             lock.command().into(),
             lock.held_for().into(),
             rate.into(),
-            yes(lock.waiters).into(),
-            lock.deaths.into(),
+            lock.waiters.map_or("-", yes).into(),
+            known(lock.deaths).into(),
             lock.why().into(),
         ]);
     }

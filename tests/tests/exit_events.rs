@@ -1,0 +1,301 @@
+//! Named exit events: how long one stays set, what a look shows, and what goes when nobody uses it.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::sync::Barrier;
+use std::thread;
+
+use shmlock::{Cleaning, Errno, Error, ExitEvent, Found, ShmLock, exit_events, exit_events_in, locks_in};
+use shmlock_tests::hostile::{Child, Folder, Solo, as_root, be_user, fork};
+use shmlock_tests::{Scene, actor, alone, quietly, rounds};
+
+const HERE: &str = "an event of this process";
+
+fn file(folder: &Folder) -> PathBuf {
+    folder.path().join("e.shmlock-event")
+}
+
+fn open(folder: &Folder) -> ExitEvent {
+    ExitEvent::named_in("e", folder.path(), 0o600).expect(HERE)
+}
+
+fn is_set(event: &ExitEvent) -> bool {
+    event.is_set().expect(HERE)
+}
+
+/// Where the directory is, a child that opens the event, sets it, and holds it open until it is
+/// killed or told to end.
+fn setter(directory: &Path, mode: u32, end: impl FnOnce(ExitEvent)) -> Child {
+    let child = fork(|line| {
+        let event = ExitEvent::named_in("e", directory, mode).expect("an event");
+        event.set().expect("ours");
+        line.ready();
+        line.wait();
+        end(event);
+    });
+    child.line().wait();
+    child
+}
+
+#[test]
+fn an_event_whose_user_was_killed_while_it_was_set_is_clear_for_the_next() {
+    let scene = Scene::new();
+    let name = scene.name("e");
+    for _ in 0..3 {
+        let mut user = actor!();
+        user.ask(format_args!("event e {name}"));
+        user.ask("set e");
+        user.murder();
+        let event = quietly(|| ExitEvent::named(&name)).expect(HERE);
+        assert!(!is_set(&event), "as it was left");
+        let lock = quietly(|| ShmLock::builder(&scene.name("l")).exit_event(&event).open()).expect("a lock");
+        drop(lock.lock().expect("free, and nobody cancels"));
+        drop(lock);
+        event.set().expect("ours");
+    }
+    assert!(scene.files().is_empty(), "the last user takes the file with it");
+}
+
+#[test]
+fn an_event_that_was_leaked_is_clear_once_its_process_has_ended() {
+    alone!(|| {
+        let scene = Solo::new();
+        let folder = Folder::new(&scene);
+        let user = setter(folder.path(), 0o600, |event| {
+            std::mem::forget(event);
+            std::process::exit(0);
+        });
+        let seen = open(&folder);
+        assert!(is_set(&seen), "its user lives");
+        drop(seen);
+        user.line().ready();
+        user.ends_well();
+        assert!(!is_set(&open(&folder)));
+    });
+}
+
+#[test]
+fn one_living_user_keeps_it_set_for_all_who_come() {
+    alone!(|| {
+        let scene = Solo::new();
+        let folder = Folder::new(&scene);
+        let stays = setter(folder.path(), 0o600, drop);
+        let killed = setter(folder.path(), 0o600, drop);
+        killed.murder();
+        for _ in 0..3 {
+            let event = open(&folder);
+            assert!(is_set(&event), "one of its users lives");
+        }
+        stays.line().ready();
+        stays.ends_well();
+        assert!(folder.names().is_empty());
+        assert!(!is_set(&open(&folder)));
+    });
+}
+
+/// Of two that open what a dead user has left, one clears it. What the other has set by then stays
+/// set.
+#[test]
+fn of_two_that_open_it_at_once_neither_clears_what_the_other_has_set() {
+    let scene = Solo::new();
+    let folder = Folder::new(&scene);
+    for round in 0..rounds(2_000) {
+        let mut left = [0; 192];
+        left[0] = 1;
+        left[8..12].copy_from_slice(b"SHL\x01");
+        fs::write(file(&folder), left).expect("a file can be written");
+        fs::set_permissions(file(&folder), Permissions::from_mode(0o600)).expect("ours");
+        let (begin, done) = (Barrier::new(2), Barrier::new(2));
+        thread::scope(|scope| {
+            for sets in [true, false] {
+                let (folder, begin, done) = (&folder, &begin, &done);
+                scope.spawn(move || {
+                    begin.wait();
+                    let event = open(folder);
+                    let was_left_set = sets && is_set(&event);
+                    if sets {
+                        event.set().expect(HERE);
+                    }
+                    done.wait();
+                    let is_set = is_set(&event);
+                    done.wait(); // neither closes, or panics, before both have looked
+                    assert!(!was_left_set, "round {round}: as it was left");
+                    assert!(is_set, "round {round}: cleared by an opener that was not alone");
+                });
+            }
+        });
+        assert!(folder.names().is_empty());
+    }
+}
+
+#[test]
+fn an_event_whose_file_only_another_user_can_remove_is_clear_for_the_next_all_the_same() {
+    const GROUP: u32 = 54_323;
+    if !as_root("being two users") {
+        return;
+    }
+    alone!(|| {
+        let scene = Solo::new();
+        let folder = Folder::new(&scene);
+        fs::set_permissions(folder.path(), Permissions::from_mode(0o1777)).expect("ours");
+        let owner = fork(|line| {
+            be_user(54_321, GROUP);
+            let event = ExitEvent::named_in("e", folder.path(), 0o660).expect("a new one");
+            event.set().expect("ours");
+            line.ready();
+            line.wait();
+        });
+        owner.line().wait();
+        owner.murder();
+        let before = fs::metadata(file(&folder)).expect("it was left").len();
+        fork(|_| {
+            be_user(54_322, GROUP);
+            let event = ExitEvent::named_in("e", folder.path(), 0o660).expect("the group's");
+            assert!(!event.is_set().expect("ours"), "as it was left");
+            event.set().expect("ours");
+            let same = ExitEvent::named_in("e", folder.path(), 0o660).expect("the group's");
+            assert!(same.is_set().expect("ours"), "one of its users lives");
+        })
+        .ends_well();
+        assert_eq!(fs::metadata(file(&folder)).expect("it cannot be removed by another").len(), before);
+        fork(|_| {
+            be_user(54_321, GROUP);
+            let event = ExitEvent::named_in("e", folder.path(), 0o660).expect("ours");
+            assert!(!event.is_set().expect("ours"), "as the other left it");
+        })
+        .ends_well();
+        assert!(folder.names().is_empty(), "its owner can remove it");
+    });
+}
+
+#[test]
+fn a_look_needs_to_read_the_file_and_changes_nothing() {
+    const GROUP: u32 = 54_323;
+    if !as_root("being another user") {
+        return;
+    }
+    alone!(|| {
+        let scene = Solo::new();
+        let folder = Folder::new(&scene);
+        fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).expect("ours");
+        let look = || ExitEvent::inspect_in("e", folder.path());
+        assert!(look().expect("nothing to refuse").is_none());
+        let event = open(&folder);
+        fs::set_permissions(file(&folder), Permissions::from_mode(0o644)).expect("ours");
+        let reader = fork(|line| {
+            be_user(54_321, GROUP);
+            let open =
+                folder.unchanged(|| ExitEvent::named_in("e", folder.path(), 0o666)).expect_err("it may only read");
+            assert_eq!(open.errno(), Some(Errno::ACCESS), "{open}");
+            for (is_set, in_use) in [(false, true), (true, true), (true, false)] {
+                line.wait();
+                let seen = folder.unchanged(look).expect("may be read").expect("there");
+                assert_eq!((seen.is_set, seen.in_use), (is_set, in_use));
+                line.ready();
+            }
+        });
+        let let_it_look = || {
+            reader.line().ready();
+            reader.line().wait();
+        };
+        let_it_look();
+        event.set().expect("ours");
+        let_it_look();
+        let content = fs::read(file(&folder)).expect("ours");
+        drop(event);
+        assert!(folder.names().is_empty(), "the reader is no user");
+        fs::write(file(&folder), content).expect("as a killed user would leave it");
+        fs::set_permissions(file(&folder), Permissions::from_mode(0o644)).expect("ours");
+        let_it_look();
+        reader.ends_well();
+        fs::remove_file(file(&folder)).expect("ours");
+    });
+}
+
+#[test]
+fn events_are_listed_apart_from_locks() {
+    let scene = Solo::new();
+    let folder = Folder::new(&scene);
+    let _events = ["b", "a", "ü \n"].map(|name| ExitEvent::named_in(name, folder.path(), 0o600).expect(HERE));
+    let _lock = folder.lock("c").open().expect("a lock");
+    for other in ["data", ".shmlock-event", "...shmlock-event"] {
+        fs::write(folder.path().join(other), "").expect("a file can be written");
+    }
+    assert_eq!(folder.unchanged(|| exit_events_in(folder.path())).expect("our own directory"), ["a", "b", "ü \n"]);
+    assert_eq!(locks_in(folder.path()).expect("our own directory"), ["c"]);
+    let name = scene.name("e");
+    let _here = ExitEvent::named(&name).expect(HERE);
+    assert!(exit_events().expect("/dev/shm").contains(&name));
+    assert_eq!(ExitEvent::clean(&name).expect(HERE), Cleaning::InUse);
+    assert!(ExitEvent::inspect(&name).expect(HERE).is_some_and(|seen| seen.in_use && !seen.is_set));
+    let error = exit_events_in(folder.path().join("no")).expect_err("there is no such directory");
+    assert!(error.to_string().contains("list the exit events in"), "{error}");
+}
+
+#[test]
+fn an_event_that_nobody_has_open_is_removed_and_one_in_use_is_not() {
+    alone!(|| {
+        let scene = Solo::new();
+        let folder = Folder::new(&scene);
+        let clean = || ExitEvent::clean_in("e", folder.path()).expect("an event or nothing");
+        assert_eq!(clean(), Cleaning::Absent);
+        let user = setter(folder.path(), 0o600, drop);
+        assert_eq!(folder.unchanged(clean), Cleaning::InUse);
+        user.murder();
+        assert_eq!(folder.names(), ["e.shmlock-event"]);
+        assert_eq!(clean(), Cleaning::Removed, "set or not");
+        fs::write(file(&folder), "").expect("half-made");
+        assert_eq!(clean(), Cleaning::Removed);
+        assert!(folder.names().is_empty());
+    });
+}
+
+#[test]
+fn what_is_no_event_or_has_a_second_name_is_not_cleaned() {
+    let scene = Solo::new();
+    let folder = Folder::new(&scene);
+    let target = folder.put("target", &[0; 192]);
+    let clean = || ExitEvent::clean_in("e", folder.path());
+    let refused = |expected| {
+        let error = folder.unchanged(clean).expect_err("it is no event");
+        assert!(matches!(error, Error::NotALock { found, .. } if found == expected), "{error}");
+        let error = folder.unchanged(|| ExitEvent::inspect_in("e", folder.path())).expect_err("nor to look at");
+        assert!(matches!(error, Error::NotALock { found, .. } if found == expected), "{error}");
+    };
+    symlink(&target, file(&folder)).expect("a link");
+    refused(Found::Symlink);
+    fs::remove_file(file(&folder)).expect("ours");
+    fs::write(file(&folder), [b'x'; 192]).expect("a file");
+    refused(Found::Magic { word: 0x7878_7878 });
+    fs::remove_file(file(&folder)).expect("ours");
+    let event = open(&folder);
+    fs::hard_link(file(&folder), folder.path().join("second")).expect("a second name");
+    drop(event);
+    assert_eq!(folder.unchanged(clean).expect("an event"), Cleaning::NamedElsewhere);
+    assert!(matches!(ExitEvent::clean("a/b"), Err(Error::InvalidName { .. })));
+}
+
+/// Cleaners and users that come and go: no user is ever left with an event that was removed under
+/// it.
+#[test]
+fn an_event_that_is_opened_while_others_clean_is_the_one_that_the_next_opens() {
+    let scene = Solo::new();
+    let folder = Folder::new(&scene);
+    thread::scope(|threads| {
+        let opener = threads.spawn(|| {
+            for _ in 0..rounds(1_000) {
+                let (one, two) = (open(&folder), open(&folder));
+                one.set().expect(HERE);
+                assert!(is_set(&two), "two events of one name");
+                std::mem::drop((one, two));
+                let _ = fs::write(file(&folder), ""); // half-made, for the cleaner or for us
+                let _ = fs::set_permissions(file(&folder), Permissions::from_mode(0o600));
+            }
+        });
+        while !opener.is_finished() {
+            let _ = ExitEvent::clean_in("e", folder.path()).expect("an event or nothing");
+        }
+        opener.join().expect("it does not panic");
+    });
+}
