@@ -17,20 +17,23 @@ fn running(name: &str, args: &[&str]) -> Running {
 }
 
 #[test]
-fn whoever_gives_up_names_the_holder_unless_told_to_be_quiet() {
+fn a_refusal_names_the_holder_if_asked_to_and_is_silent_as_flock_is_if_not() {
     let scene = Solo::new();
     let name = scene.name("l");
     let mut holder = running(&name, &[&["-d", "belt 7", "--"], &UNTIL_TOLD[..]].concat());
     let pid = format!("pid {}", holder.pid());
-    for options in [&["-n"][..], &["-w", "0.02"], &["-w", "0.02", "-v"]] {
+    for (options, lines) in [(&["-n", "-v"][..], 1), (&["-w", "0", "-v"], 2), (&["-w", "0.05", "-v"], 2)] {
         let Ended { code, out, err } = says(run(&name, &[options, &["--", "true"]].concat()));
         let last = err.lines().last().expect("it says something");
         assert!(code == Some(1) && out.is_empty(), "{err}");
         assert!(last.starts_with("shmlock: ") && last.contains(&pid) && last.contains("\"belt 7\""), "{err}");
-        assert_eq!(err.lines().count(), if options.contains(&"-v") { 2 } else { 1 }, "{err}");
+        assert_eq!(err.lines().count(), lines, "{err}");
+        assert_eq!(last.contains("within 0.05 s: "), options.contains(&"0.05"), "the time as it was given: {err}");
     }
-    let quiet = says(run(&name, &["-n", "-q", "--", "true"]));
-    assert_eq!(quiet, Ended { code: Some(1), out: String::new(), err: String::new() });
+    for options in [&["-n"][..], &["-w", "0.02"], &["-n", "-q"]] {
+        let silent = says(run(&name, &[options, &["--", "true"]].concat()));
+        assert_eq!(silent, Ended { code: Some(1), out: String::new(), err: String::new() });
+    }
     holder.close();
     assert_eq!(holder.code(), 1, "it gives back; killed, it would leave its file");
 }
@@ -113,7 +116,7 @@ fn signals_that_are_sent_to_it_reach_the_command() {
         assert_eq!(holder.code(), 40, "{word}");
         let mut holder = running(&name, &UNTIL_TOLD);
         holder.signal(signal);
-        assert_eq!(holder.code(), 128 + signal, "{word}");
+        assert_eq!(holder.code(), 1000 + signal, "{word}: by the signal itself");
         assert!(scene.files().is_empty(), "{word}: given back, not died holding");
     }
 }
@@ -146,7 +149,7 @@ fn a_signal_that_was_ignored_from_the_start_stays_ignored() {
         assert!(program.hear().starts_with(ready));
         program.signal(libc::SIGHUP); // of the two the one that it would hear first
         program.signal(libc::SIGTERM);
-        assert_eq!(program.code(), 128 + libc::SIGTERM, "{verb}");
+        assert_eq!(program.code(), 1000 + libc::SIGTERM, "{verb}");
         assert!(scene.files().is_empty(), "{verb}: given back, not died holding");
     }
 }

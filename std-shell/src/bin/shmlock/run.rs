@@ -70,11 +70,12 @@ pub(crate) struct Args {
     #[arg(short = 'o', long = "close")]
     close: bool,
 
-    /// Become the command instead of starting it; a command that closes descriptors from 3 on loses the lock
+    /// Become the command instead of starting it; it loses the lock if it closes descriptors from 3 on
     ///
-    /// The command is then the owner itself, and its end is the death of an owner. It holds the lock by a descriptor that it
-    /// inherits: if it closes that, as daemons do with what they did not open, it loses the lock and is not told.
-    #[arg(short = 'F', long, conflicts_with = "close")]
+    /// The command is then the owner itself, and its end is the death of an owner.
+    /// It holds the lock by a descriptor that it inherits. If it closes that, as
+    /// daemons do with what they did not open, it loses the lock and is not told.
+    #[arg(short = 'F', long, conflicts_with = "close", verbatim_doc_comment)]
     no_fork: bool,
 
     /// An exclusive lock: the only kind there is, so this changes nothing
