@@ -133,6 +133,12 @@ impl Running {
         kill(self.pid(), signal);
     }
 
+    /// Sends a signal to the process group that it leads.
+    pub(crate) fn signal_group(&self, signal: libc::c_int) {
+        // SAFETY: kill(2) with two numbers; the group has this process in it, which has not been waited for.
+        unsafe { libc::kill(-libc::pid_t::try_from(self.pid()).expect("a process id"), signal) };
+    }
+
     /// Kills it, and it alone; waits until it is gone.
     pub(crate) fn murder(&mut self) {
         self.signal(libc::SIGKILL);

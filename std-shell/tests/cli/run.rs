@@ -3,7 +3,7 @@
 use std::fs;
 
 use shmlock::{Occupancy, ShmLock};
-use shmlock_tests::hostile::Solo;
+use shmlock_tests::hostile::{Folder, Solo};
 use shmlock_tests::{quietly, until};
 
 use crate::program::{Ended, Running, UNTIL_TOLD, ended, says, shmlock};
@@ -185,10 +185,53 @@ fn a_command_that_cannot_be_executed_leaves_nothing_held() {
 }
 
 #[test]
+fn the_advice_on_a_command_that_cannot_be_executed_fits_its_reason() {
+    let scene = Solo::new();
+    let name = scene.name("l");
+    let folder = Folder::new(&scene);
+    let script = folder.path().join("script");
+    let says_of = |mode: u32, text: &str| {
+        fs::write(&script, text).expect("ours");
+        fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(mode)).expect("ours");
+        says(run(&name, &[script.to_str().expect("UTF-8")]))
+    };
+    let missing = says_of(0o700, "#!/no/such/interpreter\n");
+    assert!(missing.code == Some(69) && missing.err.contains("its interpreter is missing"), "{missing:?}");
+    let closed = says_of(0o600, "#!/bin/sh\n");
+    assert!(closed.code == Some(69) && closed.err.contains("make it executable"), "{closed:?}");
+    fs::remove_file(&script).expect("ours");
+    let absent = says(run(&name, &["/no/such/program"]));
+    assert!(absent.code == Some(69) && absent.err.contains("see its path"), "{absent:?}");
+    let named = says(run(&name, &["no-such-program"]));
+    assert!(named.code == Some(69) && named.err.contains("its name and PATH"), "{named:?}");
+
+    // With fewer descriptors the lock cannot be opened, with more the command is executed; between them is what is meant.
+    let limited = |limit: u32| {
+        let mut sh = std::process::Command::new("sh");
+        let script = format!("ulimit -n {limit}; exec \"$0\" run \"$1\" true");
+        sh.args(["-c", &script, env!("CARGO_BIN_EXE_shmlock"), &name]);
+        let said = ended(sh);
+        assert!(!scene.files().iter().any(|file| file.ends_with(".shmlock")), "{limit}: {said:?}");
+        said
+    };
+    let refused: Vec<_> = (3..40).map(limited).filter(|said| said.err.contains("cannot execute")).collect();
+    assert!(!refused.is_empty(), "some limit is met by the command alone");
+    for said in refused {
+        assert!(said.code == Some(71) && said.err.contains("ulimit -n"), "{said:?}");
+    }
+}
+
+#[test]
 fn what_is_wrong_with_the_arguments_is_one_line_with_the_remedy() {
     let scene = Solo::new();
     let name = scene.name("l");
-    let cases: [(&[&str], &str); 10] = [
+    let cases: [(&[&str], &str); 16] = [
+        (&["run", "-s", &name, "true"], "there is no shared lock"),
+        (&["run", "--shared", &name], "there is no shared lock"),
+        (&["run", "-u", &name], "nothing to unlock"),
+        (&["run", "--fcntl", &name, "true"], "leave --fcntl out"),
+        (&["run", &name, "-w", "", "true"], "such as 1.5"),
+        (&["run", &name, "-w", "inf", "true"], "not endless"),
         (&["run"], "shmlock run --help"),
         (&["run", &name], "shmlock run --help"),
         (&["run", &name, "--nonblokc", "true"], "--nonblock"),
@@ -206,6 +249,10 @@ fn what_is_wrong_with_the_arguments_is_one_line_with_the_remedy() {
         assert!(said.err.contains(remedy) && said.err.lines().count() == 1, "{args:?}: {}", said.err);
     }
     assert_eq!(says::<&str>([]).code, Some(64));
+    for verb in ["run", "status", "hold"] {
+        let said = says([verb, "-V"]);
+        assert!(said.code == Some(0) && said.out.ends_with(concat!(env!("CARGO_PKG_VERSION"), "\n")), "{said:?}");
+    }
     assert_eq!(says(["run", &name, "--mode", "0o660", "true"]).code, Some(0), "as our own errors write it");
     let gone = says(["run", "--directory", "/no/such/directory", &name, "true"]);
     assert!(gone.code == Some(66) && gone.err.contains("/no/such/directory"), "{gone:?}");

@@ -1,13 +1,11 @@
 //! A signal reaches the command once, however it was sent.
 
-#![allow(unsafe_code, reason = "kill")]
-
 use std::os::unix::process::CommandExt;
 
 use shmlock_tests::hostile::Solo;
 use shmlock_tests::{rounds, until};
 
-use crate::program::{Running, children, says, shmlock, state_of};
+use crate::program::{Running, children, kill, says, shmlock, state_of};
 
 /// A command that says each TERM, and at the end of its input how many there were.
 const COUNTS: &str = "n=0; trap 'n=$((n+1)); echo got' TERM; trap 'echo usr1' USR1; echo ready; \
@@ -17,15 +15,6 @@ fn counting(name: &str, options: &[&str]) -> Running {
     let mut command = shmlock([&["run"], options, &[name, "sh", "-c", COUNTS]].concat());
     command.process_group(0);
     Running::start(command).ready()
-}
-
-fn kill(target: i32, signal: libc::c_int) {
-    // SAFETY: kill(2) with two numbers.
-    unsafe { libc::kill(target, signal) };
-}
-
-fn number(pid: u32) -> i32 {
-    i32::try_from(pid).expect("a process id")
 }
 
 /// How many TERM the command had by the time when a later signal has come through `run`.
@@ -46,7 +35,7 @@ fn what_is_sent_to_each_process_of_a_control_group_reaches_the_command_once() {
         let mut run = counting(&name, &[]);
         // As systemd does with KillMode=control-group: first the process that it knows, then all others one by one.
         let all = [vec![run.pid()], children(run.pid())].concat();
-        all.iter().for_each(|pid| kill(number(*pid), libc::SIGTERM));
+        all.iter().for_each(|pid| kill(*pid, libc::SIGTERM));
         assert_eq!(run.hear(), "got");
         assert_eq!(total(&mut run), "total 1");
     }
@@ -58,7 +47,7 @@ fn what_is_sent_to_the_process_group_reaches_the_command_once() {
     let name = scene.name("l");
     for _ in 0..rounds(10) {
         let mut run = counting(&name, &[]);
-        kill(-number(run.pid()), libc::SIGTERM);
+        run.signal_group(libc::SIGTERM);
         assert_eq!(run.hear(), "got");
         assert_eq!(total(&mut run), "total 1");
     }
@@ -89,7 +78,7 @@ fn what_is_sent_at_any_moment_of_the_start_reaches_the_command_once_or_ends_run(
         for _ in 0..round * 500 {
             std::hint::spin_loop(); // another moment each time; which one does not matter
         }
-        kill(-number(run.pid()), libc::SIGUSR2); // ends whoever of them is there
+        run.signal_group(libc::SIGUSR2); // ends whoever of them is there
         let code = run.code();
         assert_eq!(code, 1000 + libc::SIGUSR2, "nobody waits for a command that has not heard");
     }
@@ -104,7 +93,7 @@ fn a_command_in_a_group_of_its_own_hears_what_is_sent_to_that_of_run() {
     let mut command = shmlock(["run", &name, "setsid", "sh", "-c", COUNTS]);
     command.process_group(0);
     let mut run = Running::start(command).ready();
-    kill(-number(run.pid()), libc::SIGTERM);
+    run.signal_group(libc::SIGTERM);
     assert_eq!(run.hear(), "got");
     assert_eq!(total(&mut run), "total 1");
 }
@@ -115,7 +104,7 @@ fn without_a_witness_signals_are_passed_on_at_once() {
     let name = scene.name("l");
     let mut run = counting(&name, &[]);
     let witness = witness_of(&run);
-    kill(number(witness), libc::SIGKILL);
+    kill(witness, libc::SIGKILL);
     until(|| state_of(witness).is_none());
     run.signal(libc::SIGTERM);
     assert_eq!(run.hear(), "got");

@@ -9,6 +9,7 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command};
 
 use shmlock_tests::hostile::{Folder, Solo};
+use shmlock_tests::skipped;
 
 use crate::program::{heed_signals, shmlock};
 
@@ -17,6 +18,8 @@ struct Session {
     child: Child,
     terminal: File,
     seen: String,
+    /// What was on the screen before the text that was waited for last.
+    before: String,
 }
 
 impl Session {
@@ -47,7 +50,7 @@ impl Session {
         // SAFETY: system calls only.
         unsafe { command.pre_exec(lead) };
         let child = command.spawn().expect("it can be started");
-        Self { child, terminal, seen: String::new() }
+        Self { child, terminal, seen: String::new(), before: String::new() }
     }
 
     /// Reads until the screen has had this text after what was waited for before; `false` if the program ended without.
@@ -55,7 +58,7 @@ impl Session {
         let mut bytes = [0; 4096];
         loop {
             if let Some(at) = self.seen.find(text) {
-                self.seen.drain(..at + text.len());
+                self.before = self.seen.drain(..at + text.len()).collect();
                 return true;
             }
             // EIO: nobody has the terminal open any more.
@@ -149,6 +152,73 @@ fn ctrl_c_ends_a_command_that_does_not_handle_it_and_gives_back() {
     session.types("\x03");
     assert_eq!(session.ends().1, Some(1000 + libc::SIGINT), "a script ends, too: the shell sees the signal");
     assert!(scene.files().is_empty(), "given back, not died holding");
+}
+
+#[test]
+fn a_hangup_that_reaches_the_leader_of_the_session_alone_reaches_the_command() {
+    let scene = Solo::new();
+    let folder = Folder::new(&scene);
+    let told = folder.path().join("told");
+    // `run` leads the session, as in a terminal window that was opened for it: the kernel tells the leader alone.
+    let mut command = shmlock(["run", "--directory"]);
+    let script = "trap ': >\"$0\"; exit 3' HUP; echo ready; while :; do read _; done";
+    command.arg(folder.path()).args(["l", "sh", "-c", script]).arg(&told);
+    let mut session = Session::start(command);
+    assert!(session.shows("ready"));
+    session.terminal = File::open("/dev/null").expect("there"); // the window is closed
+    assert_eq!(session.child.wait().expect("a child").code(), Some(3));
+    assert!(told.exists());
+    std::fs::remove_file(&told).expect("ours");
+}
+
+#[test]
+fn a_job_is_stopped_by_ctrl_z_with_its_lock_and_goes_on_in_the_foreground() {
+    let scene = Solo::new();
+    let name = scene.name("l");
+    let mut bash = Command::new("bash");
+    if bash.arg("--version").output().is_err() {
+        skipped("job control, for there is no bash(1)");
+        return;
+    }
+    let mut bash = Command::new("bash");
+    bash.args(["--norc", "--noprofile", "-i"]).env("PS1", "prompt> ");
+    bash.env("SHMLOCK", env!("CARGO_BIN_EXE_shmlock")).env("NAME", &name);
+    let mut session = Session::start(bash);
+    // A line is typed when the shell asks for it: what is typed while it changes the terminal may be lost.
+    let asks = |session: &mut Session| assert!(session.shows("prompt> "), "{:?}", session.seen);
+    let types = |session: &mut Session, line: &str, answer: &str| {
+        asks(session);
+        session.types(line);
+        assert!(session.shows(answer), "{line:?}: {:?}", session.seen);
+    };
+    const IS_HELD: &str = "$SHMLOCK run -n -E 9 $NAME true; echo code:$?\n";
+    types(&mut session, "$SHMLOCK run $NAME sh -c 'echo re\"\"ady; read word; echo got:$word'\n", "ready\r\n");
+    session.types("\x1a");
+    assert!(session.shows("Stopped"));
+    types(&mut session, IS_HELD, "code:9\r\n"); // a stopped job keeps its lock
+    types(&mut session, "fg\n", "sh -c");
+    assert!(session.shows("\r\n"));
+    session.types("word\n");
+    assert!(session.shows("got:word\r\n"));
+
+    // A loop ends at the first Ctrl-C: the shell sees a program that was ended by it.
+    let rounds = "for n in 1 2 3; do $SHMLOCK run $NAME sh -c 'echo ro\"\"und; read _'; done; echo aft\"\"er\n";
+    types(&mut session, rounds, "round\r\n");
+    session.types("\x03");
+    asks(&mut session);
+    assert!(!session.before.contains("after") && !session.before.contains("round"), "{}", session.before);
+    session.types("\n");
+
+    // What holds in the background leaves the terminal's input to the shell, and reads it in the foreground.
+    types(&mut session, "$SHMLOCK hold $NAME &\n", "holding");
+    session.types("\n");
+    types(&mut session, IS_HELD, "code:9\r\n");
+    types(&mut session, "jobs\n", "Running"); // it is neither ended nor stopped by a line that is the shell's
+    types(&mut session, "fg\n", "hold $NAME\r\n");
+    session.types("\n");
+    types(&mut session, IS_HELD, "code:0\r\n");
+    types(&mut session, "exit\n", "exit");
+    session.ends();
 }
 
 #[test]
