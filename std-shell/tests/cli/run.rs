@@ -3,7 +3,7 @@
 use std::fs;
 
 use shmlock::{Occupancy, ShmLock};
-use shmlock_tests::hostile::{Folder, Solo};
+use shmlock_tests::hostile::{Folder, Solo, as_root};
 use shmlock_tests::{quietly, until};
 
 use crate::program::{Ended, Running, UNTIL_TOLD, ended, says, shmlock};
@@ -271,6 +271,34 @@ fn what_stands_there_and_is_no_lock_is_refused_and_left_alone() {
     }
     assert_eq!(fs::read_to_string(&path).expect("it is there"), "data");
     fs::remove_file(&path).expect("ours");
+}
+
+#[test]
+fn more_than_one_owner_can_be_trusted() {
+    let scene = Solo::new();
+    if !as_root("to give a file away") {
+        return;
+    }
+    let folder = Folder::new(&scene);
+    let directory = folder.path().to_str().expect("UTF-8");
+    let theirs = || {
+        let path = folder.put("l", &[]);
+        std::os::unix::fs::chown(&path, Some(4321), None).expect("root");
+        fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("root");
+    };
+    theirs();
+    let try_with = |uids: &[&str]| {
+        let trusted: Vec<&str> = uids.iter().flat_map(|uid| ["--trust-owner", uid]).collect();
+        says([&["run", "--directory", directory], &trusted[..], &["l", "true"]].concat())
+    };
+    for uids in [&[][..], &["1"], &["1", "2"]] {
+        let said = try_with(uids);
+        assert!(said.code == Some(65) && said.err.contains("user 4321"), "{uids:?}: {said:?}");
+    }
+    for uids in [&["1", "4321", "2"][..], &["4321", "1"], &["1", "4321"]] {
+        assert_eq!(try_with(uids).code, Some(0), "{uids:?}");
+        theirs(); // the last user has taken the file away
+    }
 }
 
 #[test]

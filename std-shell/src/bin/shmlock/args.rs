@@ -1,5 +1,7 @@
 //! Arguments that several verbs take.
 
+use std::fs::symlink_metadata;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -42,16 +44,20 @@ pub(crate) struct Sharing {
     #[arg(long, value_name = "OCTAL", default_value = "600", value_parser = octal, verbatim_doc_comment)]
     mode: u32,
 
-    /// Accept a file of this user, too
+    /// Accept a file of this user, too; may be given several times
     #[arg(long, value_name = "UID", value_parser = uid)]
-    trust_owner: Option<u32>,
+    trust_owner: Vec<u32>,
 }
 
 impl Sharing {
-    pub(crate) fn apply(&self, builder: Builder) -> Builder {
+    /// Applies it to the lock at this path.
+    pub(crate) fn apply(&self, builder: Builder, path: &Path) -> Builder {
         let builder = builder.mode(self.mode);
-        match self.trust_owner {
-            Some(uid) => builder.trust_owner(uid),
+        // A lock trusts one owner more. Of several that is the one that has the file; if it changes hands meanwhile, the lock is
+        // refused, and nothing worse.
+        let owner = symlink_metadata(path).ok().map(|file| file.uid());
+        match self.trust_owner.iter().find(|uid| Some(**uid) == owner) {
+            Some(uid) => builder.trust_owner(*uid),
             None => builder,
         }
     }

@@ -18,10 +18,15 @@ use crate::inherited;
 use crate::signals::{Arrived, Mask, Sent, Signals, block, send};
 use crate::witness::Witness;
 
-/// How long the witness may be behind. A sender that goes through a control group needs some microseconds from one process
-/// to the next, more under load. So much later a signal to `run` alone reaches the command. Arbitrary: no more than a person
-/// notices.
+/// How long a signal may take to the witness. A sender that goes through a control group needs some microseconds from one
+/// process to the next. So much later a signal to `run` alone reaches the command. Arbitrary: no more than a person notices.
 const BEHIND: Duration = Duration::from_millis(100);
+
+/// How long it may take if the sender has still work to do: on a busy machine it may be anywhere between two processes.
+const FAR_BEHIND: Duration = Duration::from_secs(1);
+
+/// How often to look then. Arbitrary, see above.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// The command as it runs.
 pub(crate) struct Running {
@@ -115,7 +120,8 @@ impl Running {
     fn sleep(&self, signals: &Signals) -> io::Result<()> {
         let mut ready = vec![PollFd::new(signals, PollFlags::IN)];
         ready.extend(self.witness.iter().map(|witness| PollFd::new(witness, PollFlags::IN)));
-        let left = self.doubtful.iter().map(|(_, since)| BEHIND.saturating_sub(since.elapsed())).min();
+        let left = |since: &Instant| BEHIND.checked_sub(since.elapsed()).unwrap_or(LOOK);
+        let left = self.doubtful.iter().map(|(_, since)| left(since)).min();
         let left = left.and_then(|left| Timespec::try_from(left).ok());
         match poll(&mut ready, left.as_ref()) {
             Ok(_) | Err(Errno::INTR) => Ok(()),
@@ -149,15 +155,21 @@ impl Running {
         let doubtful = std::mem::take(&mut self.doubtful);
         for (sent, since) in doubtful {
             let is_timer = sent.by_kernel && sent.signal == libc::SIGALRM;
+            let age = since.elapsed();
             let of_group = match &self.witness {
                 // The same report may answer for two: signals that are alike and pending become one.
-                Some(_) => self.reported.iter().any(|(signal, by, _)| (*signal, *by) == (sent.signal, sent.sender)),
+                Some(witness) => {
+                    self.reported.iter().any(|(signal, by, _)| (*signal, *by) == (sent.signal, sent.sender))
+                        || (age >= BEHIND && witness.is_about_to_report(sent.signal))
+                }
                 None => sent.by_kernel && !is_timer,
             };
+            let may_become_of_group =
+                self.witness.is_some() && !is_timer && (age < BEHIND || (age < FAR_BEHIND && is_at_work(sent.sender)));
             if of_group && self.is_with_us(sent) {
                 continue;
             }
-            if of_group || is_timer || self.witness.is_none() || since.elapsed() >= BEHIND {
+            if of_group || !may_become_of_group {
                 self.tell(sent.signal);
             } else {
                 self.doubtful.push((sent, since));
@@ -191,6 +203,14 @@ impl Running {
         let code = status.exit_status().or_else(|| Some(status.terminating_signal()? + i32::from(BY_SIGNAL)));
         Ending::Code(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(u8::MAX))
     }
+}
+
+/// Returns `true` if a thread of this process runs or is ready to run, `proc_pid_stat(5)`.
+fn is_at_work(process: u32) -> bool {
+    let threads = std::fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten();
+    threads.filter_map(|thread| std::fs::read_to_string(thread.ok()?.path().join("stat")).ok()).any(|stat| {
+        stat.rsplit_once(')').is_some_and(|(_, fields)| fields.trim_start().starts_with('R')) // its state
+    })
 }
 
 /// A signal as one bit. Of those beyond the 63rd none is ever told.

@@ -64,7 +64,10 @@ pub(crate) struct Args {
 
 impl Args {
     pub(crate) fn perform(&self) -> Result<Ending, Failure> {
-        let builder = self.sharing.apply(self.place.builder(&self.name)).block_signals(BlockSignals::WhileHeld);
+        let builder = self
+            .sharing
+            .apply(self.place.builder(&self.name), &self.place.path(&self.name))
+            .block_signals(BlockSignals::WhileHeld);
         let lock = open(builder.description(&self.description))?;
         let interrupts = Interrupts::catch();
         let guard = match take(&lock, &self.waiting, !self.quiet)? {

@@ -117,7 +117,8 @@ impl Args {
     pub(crate) fn perform(&self) -> Result<Ending, Failure> {
         self.check()?;
         let mask = Mask::present();
-        let builder = self.sharing.apply(self.place.builder(&self.name)).lifeline(!self.close);
+        let builder =
+            self.sharing.apply(self.place.builder(&self.name), &self.place.path(&self.name)).lifeline(!self.close);
         // From the taking on a signal is the command's, and is not to end this process before it has released.
         let builder = builder.block_signals(BlockSignals::WhileHeld).description(&self.description());
         let lock = open(builder)?;
