@@ -1,11 +1,14 @@
 //! A signal reaches the command once, however it was sent.
 
+#![allow(unsafe_code, reason = "what a process inherits is set between fork and exec")]
+
 use std::os::unix::process::CommandExt;
+use std::time::{Duration, Instant};
 
 use shmlock_tests::hostile::Solo;
 use shmlock_tests::{rounds, until};
 
-use crate::program::{Running, children, kill, says, shmlock, state_of};
+use crate::program::{Running, children, ended, kill, says, shmlock, state_of};
 
 /// A command that says each TERM, and at the end of its input how many there were.
 const COUNTS: &str = "n=0; trap 'n=$((n+1)); echo got' TERM; trap 'echo usr1' USR1; echo ready; \
@@ -35,7 +38,9 @@ fn what_is_sent_to_each_process_of_a_control_group_reaches_the_command_once() {
         let mut run = counting(&name, &[]);
         // As systemd does with KillMode=control-group: first the process that it knows, then all others one by one.
         let all = [vec![run.pid()], children(run.pid())].concat();
-        all.iter().for_each(|pid| kill(*pid, libc::SIGTERM));
+        for pid in all {
+            kill(pid, libc::SIGTERM);
+        }
         assert_eq!(run.hear(), "got");
         assert_eq!(total(&mut run), "total 1");
     }
@@ -75,15 +80,38 @@ fn what_is_sent_at_any_moment_of_the_start_reaches_the_command_once_or_ends_run(
         let mut command = shmlock(["run", &name, "sh", "-c", COUNTS]);
         command.process_group(0);
         let mut run = Running::start(command);
-        for _ in 0..round * 500 {
-            std::hint::spin_loop(); // another moment each time; which one does not matter
-        }
+        let begin = Instant::now();
+        while begin.elapsed() < Duration::from_micros(100 * round) {} // another moment each time; none is waited for
         run.signal_group(libc::SIGUSR2); // ends whoever of them is there
         let code = run.code();
         assert_eq!(code, 1000 + libc::SIGUSR2, "nobody waits for a command that has not heard");
     }
     let _ = says(["run", &name, "true"]); // one that ended before it could release leaves its file
     assert!(scene.files().is_empty());
+}
+
+#[test]
+fn a_signal_that_is_pending_at_the_start_is_pending_in_the_command() {
+    let scene = Solo::new();
+    let name = scene.name("l");
+    for options in [&[][..], &["-F"]] {
+        let mut command = shmlock([&["run"], options, &[&name, "grep", "^ShdPnd", "/proc/self/status"]].concat());
+        let block_and_send = || {
+            // SAFETY: all zero is an empty set on Linux.
+            let mut set: libc::sigset_t = unsafe { std::mem::zeroed() };
+            // SAFETY: a valid set, and a signal that exists.
+            unsafe { libc::sigaddset(&raw mut set, libc::SIGUSR2) };
+            // SAFETY: a valid set; the former one is not asked for.
+            unsafe { libc::sigprocmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut()) };
+            kill(std::process::id(), libc::SIGUSR2);
+            Ok(())
+        };
+        // SAFETY: system calls only.
+        unsafe { command.pre_exec(block_and_send) };
+        let pending = format!("ShdPnd:\t{:016x}\n", 1_u64 << (libc::SIGUSR2 - 1));
+        assert_eq!(ended(command).out, pending, "{options:?}");
+    }
+    says(["run", &name, "true"]); // takes away what -F left
 }
 
 #[test]

@@ -171,6 +171,9 @@ fn a_hangup_that_reaches_the_leader_of_the_session_alone_reaches_the_command() {
     std::fs::remove_file(&told).expect("ours");
 }
 
+/// A line for a shell: is the lock held?
+const IS_HELD: &str = "$SHMLOCK run -n -E 9 $NAME true; echo code:$?\n";
+
 #[test]
 fn a_job_is_stopped_by_ctrl_z_with_its_lock_and_goes_on_in_the_foreground() {
     let scene = Solo::new();
@@ -191,7 +194,6 @@ fn a_job_is_stopped_by_ctrl_z_with_its_lock_and_goes_on_in_the_foreground() {
         session.types(line);
         assert!(session.shows(answer), "{line:?}: {:?}", session.seen);
     };
-    const IS_HELD: &str = "$SHMLOCK run -n -E 9 $NAME true; echo code:$?\n";
     types(&mut session, "$SHMLOCK run $NAME sh -c 'echo re\"\"ady; read word; echo got:$word'\n", "ready\r\n");
     session.types("\x1a");
     assert!(session.shows("Stopped"));

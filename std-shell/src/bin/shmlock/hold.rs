@@ -90,7 +90,7 @@ impl Args {
             Some(signal) => Ending::Signal(signal),
             None => self.wait(&signals, input).map_err(failed)?,
         };
-        signals.end();
+        drop(signals); // from here on none of them ends this process before the lock is closed
         guard.release()?;
         Ok(ending)
     }

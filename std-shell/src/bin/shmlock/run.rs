@@ -161,9 +161,7 @@ impl Args {
         }
         let running = child::Running::start(self.command(), mask, lifeline, &signals);
         let mut running = running.map_err(|error| self.cannot_execute(&error))?;
-        let ending = running.wait(&signals).map_err(failed)?;
-        signals.end();
-        Ok(ending)
+        running.wait(&signals).map_err(failed)
     }
 
     fn command(&self) -> Command {

@@ -151,16 +151,17 @@ impl Signals {
             }
         }))
     }
+}
 
+impl Drop for Signals {
     /// Ends receiving: what has come meanwhile and what comes changes nothing any more.
     ///
-    /// For a caller that knows how it ends and only has to release the lock, which unblocks signals: one of them would end
-    /// the process in another way, before the lock is closed. POSIX has pending signals discarded by this, signal(7).
-    pub(crate) fn end(self) {
+    /// It is known then how the process ends, and only the lock is to be released, which unblocks signals: one of them would
+    /// end the process in another way, before the lock is closed. POSIX has pending signals discarded by this, signal(7).
+    fn drop(&mut self) {
         for signal in FORWARDED {
             set_action(signal, libc::SIG_IGN);
         }
-        drop(self.fd);
     }
 }
 
