@@ -129,7 +129,7 @@ fn ctrl_c_reaches_the_command_once() {
     let scene = Solo::new();
     let name = scene.name("l");
     let script = "n=0; trap 'n=$((n+1)); echo int' INT; trap 'echo usr1 after $n; exit 3' USR1; \
-                  echo ready $PPID; while :; do read _; done";
+                  echo ready $PPID; while kill -0 $PPID; do read _; done";
     let mut session = Session::start(shmlock(["run", &name, "sh", "-c", script]));
     assert!(session.shows("ready "));
     assert!(session.shows("\n"));
@@ -161,7 +161,7 @@ fn a_hangup_that_reaches_the_leader_of_the_session_alone_reaches_the_command() {
     let told = folder.path().join("told");
     // `run` leads the session, as in a terminal window that was opened for it: the kernel tells the leader alone.
     let mut command = shmlock(["run", "--directory"]);
-    let script = "trap ': >\"$0\"; exit 3' HUP; echo ready; while :; do read _; done";
+    let script = "trap ': >\"$0\"; exit 3' HUP; echo ready; while kill -0 $PPID; do read _; done";
     command.arg(folder.path()).args(["l", "sh", "-c", script]).arg(&told);
     let mut session = Session::start(command);
     assert!(session.shows("ready"));
