@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! process 4711 is killed in the middle of a transfer
-//! 50 ms later the lock is ours; an owner died holding it: pid 4711, uuid 67e5…, "transfer of 30", for 0 s
+//! 50 ms later the lock is ours; an owner died holding it: pid 4711, uuid 67e5…, "transfer of 30", for 0s
 //! found 70 + 0, mended to 100 + 0
 //! the next owner finds 100 + 0, and is told of a death: false
 //! ```

@@ -5,7 +5,7 @@
 //! ```text
 //! try_lock: somebody else holds it
 //! try_lock_for: lock "shmlock-with-timeout" was not free within 300.1ms: held by pid 4711, uuid 67e5…, "holding on",
-//!     for 0 s; wait longer or see what the holder does
+//!     for 0s; wait longer or see what the holder does
 //! exit event: waiting for lock "shmlock-with-timeout" was ended by its exit event (held by pid 4711, …); clear the …
 //! process 4711 has let go, and the lock is ours
 //! ```

@@ -243,3 +243,34 @@ pub(crate) fn process_id() -> u32 {
 pub(crate) fn pid_namespace() -> u32 {
     rustix::fs::stat("/proc/self/ns/pid").map_or(0, |stat| u32::try_from(stat.st_ino as u64).unwrap_or(0))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::Span;
+    use crate::ShmLock;
+    use crate::moment::Moment;
+
+    #[test]
+    fn a_time_has_its_two_largest_units() {
+        let spans = [0, 59, 60, 3599, 3600, 86399, 86400, 3_456_000].map(|s| Span(Duration::from_secs(s)).to_string());
+        assert_eq!(spans, ["0s", "59s", "1m00s", "59m59s", "1h00m", "23h59m", "1d00h", "40d00h"]);
+    }
+
+    #[test]
+    fn a_hold_of_less_than_half_a_second_is_not_said_to_be_one_second_old() {
+        let name = format!("test-since-{}", std::process::id());
+        let lock = ShmLock::open(&name).expect("opens");
+        // From the end of one second of the clock into the next one; which moment that is does not matter.
+        let until = |is: &dyn Fn(Duration) -> bool| while !is(Moment::now().since_boot()) {};
+        until(&|now| (880..900).contains(&now.subsec_millis()));
+        let (guard, begin) = (lock.lock().expect("free"), Moment::now());
+        until(&|now| now.as_secs() > begin.seconds());
+        let since = lock.holder().expect("ours").expect("held").since().expect("its record");
+        if begin.elapsed() < Duration::from_millis(500) {
+            assert_eq!(since, Duration::ZERO);
+        }
+        drop(guard);
+    }
+}

@@ -34,9 +34,9 @@ fn named(text: &str) -> impl Iterator<Item = (&str, &str)> {
     text.split('`').skip(1).step_by(2).filter_map(|word| word.split_once("::"))
 }
 
-/// The names of the tests in a file of one of the crates.
+/// The names of the tests in a file of one of the crates, or of the program's.
 fn tests_in(root: &Path, file: &str) -> BTreeSet<String> {
-    let at = ["tests/tests", "core/tests", "core/ffi/tests"]
+    let at = ["tests/tests", "core/tests", "core/ffi/tests", "std-shell/tests/cli"]
         .map(|directory| root.join(directory).join(format!("{file}.rs")));
     let source = at.iter().find_map(|path| fs::read_to_string(path).ok()).unwrap_or_default();
     let after_attribute = source.split("#[test]\n").skip(1).filter_map(|rest| rest.trim_start().strip_prefix("fn "));

@@ -261,7 +261,7 @@ fn since_when_it_is_held_is_wrong_by_the_difference_of_the_clocks() {
         });
         let seen = other.line().hear();
         if seen != i64::MIN {
-            assert!(seen >= AHEAD, "our hold looks that much older from there: {seen}");
+            assert!(seen >= AHEAD - 1, "our hold looks that much older from there, to half a second: {seen}");
             assert_eq!(since(&theirs), Duration::ZERO, "and theirs from here as if it began in the future");
             other.line().ready();
         }

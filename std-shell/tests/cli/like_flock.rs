@@ -75,7 +75,7 @@ fn with_each(test: impl Fn(&Lock)) {
 #[test]
 fn the_exit_status_is_the_commands_or_that_of_flock() {
     with_each(|lock| {
-        let cases: [(&[&str], &[&str], i32); 20] = [
+        let cases: [(&[&str], &[&str], i32); 35] = [
             (&[], &["true"], 0),
             (&[], &["sh", "-c", "exit 7"], 7),
             (&[], &["sh", "-c", "kill -TERM $$"], 128 + libc::SIGTERM),
@@ -96,11 +96,70 @@ fn the_exit_status_is_the_commands_or_that_of_flock() {
             (&["-E", "256"], &["true"], 64),
             (&["-w", "soon"], &["true"], 64),
             (&["-F", "-o"], &["true"], 64),
+            (&[], &[""], 69),
+            (&[], &["-c", ""], 0),
+            (&[], &["-c", "echo 'a  b' \"$HOME\" | grep -q 'a  b'"], 0),
+            (&["-n", "--"], &["true"], 0),
+            (&["-w", "1e9"], &["true"], 0),
+            (&["-w", "1e18"], &["true"], 0),
+            (&["-w", ".5"], &["true"], 0),
+            (&["-w", "5."], &["true"], 0),
+            (&["-w", " 1"], &["true"], 0),
+            (&["-w", ""], &["true"], 64),
+            (&["-w", "1.5x"], &["true"], 64),
+            (&["-E", "0"], &["false"], 1),
+            (&["-E", "-1"], &["true"], 64),
+            (&["-E", ""], &["true"], 64),
+            (&["-V"], &["true"], 0),
         ];
         for (options, command, code) in cases {
             assert_eq!(lock.code(options, command), code, "{:?} {options:?} {command:?}", lock.kind);
         }
         assert!(lock.is_free(), "{:?}", lock.kind);
+    });
+}
+
+#[test]
+fn times_that_are_none_are_mistakes_in_the_arguments_and_not_failures_of_a_timer() {
+    with_each(|lock| {
+        let code = if lock.kind == Kind::Ours { 64 } else { 71 };
+        for time in ["-1", "inf", "nan", "99999999999999999999"] {
+            assert_eq!(lock.code(&["-w", time], &["true"]), code, "{:?} {time}", lock.kind);
+        }
+        // What stands between the lock and the command is a command to flock(1).
+        let separated = ended(lock.wrap(&[], &["--", "true"])).code;
+        assert_eq!(separated, Some(if lock.kind == Kind::Ours { 0 } else { 69 }));
+    });
+}
+
+#[test]
+fn a_refusal_says_nothing_unless_asked_to() {
+    with_each(|lock| {
+        let mut holder = lock.start(&[], &UNTIL_TOLD);
+        for options in [&["-n"][..], &["-w", "0.02"]] {
+            let silent = ended(lock.wrap(options, &["true"]));
+            assert_eq!((silent.code, silent.out.as_str(), silent.err.as_str()), (Some(1), "", ""), "{:?}", lock.kind);
+            let loud = ended(lock.wrap(&[options, &["--verbose"]].concat(), &["true"]));
+            assert!(loud.code == Some(1) && !loud.err.is_empty(), "{:?}: {loud:?}", lock.kind);
+        }
+        holder.close();
+        holder.code();
+    });
+}
+
+#[test]
+fn a_command_that_a_signal_ends_is_told_as_flock_tells_it_and_ours_ends_so_if_it_was_sent_the_same() {
+    with_each(|lock| {
+        for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGQUIT, libc::SIGHUP, libc::SIGSEGV] {
+            let script = format!("kill -{signal} $$");
+            assert_eq!(lock.code(&[], &["sh", "-c", &script]), 128 + signal, "{:?}: to the command alone", lock.kind);
+        }
+        let mut wrapper = lock.wrap(&[], &UNTIL_TOLD);
+        std::os::unix::process::CommandExt::process_group(&mut wrapper, 0);
+        let mut both = Running::start(wrapper).ready();
+        both.signal_group(libc::SIGTERM); // as systemd, timeout(1) and shells do
+        assert_eq!(both.code(), 1000 + libc::SIGTERM, "{:?}: what systemd takes for a clean end", lock.kind);
+        until(|| lock.is_free());
     });
 }
 

@@ -53,12 +53,13 @@ fn status_tells_absent_held_and_dead_apart_and_the_exit_status_whether_all_is_we
     assert!(said.code == Some(1) && said.out.contains("its owner is dead"), "{said:?}");
     assert!(said.out.contains("owner died    yes, and nobody has taken the lock over since"), "{said:?}");
     let said = says(["watch", "--count", "1", "--directory", directory]);
-    assert!(said.out.starts_with(&format!("l: dead, by pid {pid} for ")), "a dead owner has no command: {said:?}");
+    assert!(said.out.starts_with(&format!("l: dead, by pid {pid}, which has ended, for ")), "no command: {said:?}");
     let seen = json(&status(true));
     assert_eq!((&seen["state"], &seen["in_use"], &seen["owner_died"]), (&"dead".into(), &false.into(), &true.into()));
     let list = says(["list", "--noheadings", "--directory", directory]);
     let columns: Vec<_> = list.out.split_whitespace().collect();
     assert_eq!((columns[2], columns[5], columns[6]), ("dead", "yes", "0"), "died, and not replaced yet: {list:?}");
+    assert_eq!(columns[1], format!("({pid})"), "no number for kill(1): {list:?}");
 
     let lock = folder.lock("l").open().expect("a lock");
     drop(lock.lock().expect("a dead owner's")); // by somebody who does not declare it consistent
@@ -77,7 +78,7 @@ fn every_field_of_the_json_is_explained() {
     let seen = json(&["status", "l", "--json", "--directory", folder.path().to_str().expect("UTF-8")]);
     let page = include_str!("../../../docs/cli.md");
     let explained = page.split("## ").find(|part| part.starts_with("JSON\n")).expect("a part of its own");
-    for object in [&seen, &seen["owner"], &seen["users"][0]] {
+    for object in [&seen, &seen["owner"], &seen["users"][0], &seen["file"]] {
         for field in object.as_object().expect("an object").keys() {
             assert!(explained.contains(&format!("`{field}`")), "{field}");
         }

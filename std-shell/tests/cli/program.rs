@@ -103,6 +103,13 @@ impl Running {
         rest
     }
 
+    /// The next line of what it says on standard error; then nothing more of that is to be asked for.
+    pub(crate) fn hears_error(&mut self) -> String {
+        let mut line = String::new();
+        BufReader::new(self.child.stderr.as_mut().expect("piped")).read_line(&mut line).expect("UTF-8");
+        line
+    }
+
     /// The rest of what it said on standard error.
     pub(crate) fn errors(&mut self) -> String {
         let mut rest = String::new();
@@ -115,8 +122,13 @@ impl Running {
     }
 
     pub(crate) fn signal(&self, signal: libc::c_int) {
-        // SAFETY: kill(2) with the number of a child that has not been waited for.
-        unsafe { libc::kill(libc::pid_t::try_from(self.pid()).expect("a process id"), signal) };
+        kill(self.pid(), signal);
+    }
+
+    /// Sends a signal to the process group that it leads.
+    pub(crate) fn signal_group(&self, signal: libc::c_int) {
+        // SAFETY: kill(2) with two numbers; the group has this process in it, which has not been waited for.
+        unsafe { libc::kill(-libc::pid_t::try_from(self.pid()).expect("a process id"), signal) };
     }
 
     /// Kills it, and it alone; waits until it is gone.
@@ -139,4 +151,29 @@ impl Drop for Running {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The processes whose parent is this one.
+pub(crate) fn children(parent: u32) -> Vec<u32> {
+    let pids =
+        std::fs::read_dir("/proc").expect("proc").filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    pids.filter(|pid: &u32| stat(*pid).is_some_and(|stat| stat.1 == parent)).collect()
+}
+
+/// The state of a process, as ps(1) shows it; `None` if it has ended and was waited for.
+pub(crate) fn state_of(pid: u32) -> Option<char> {
+    stat(pid).map(|stat| stat.0)
+}
+
+/// State and parent of a process, `proc_pid_stat(5)`.
+fn stat(pid: u32) -> Option<(char, u32)> {
+    let line = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let mut fields = line.rsplit_once(')')?.1.split_whitespace();
+    Some((fields.next()?.chars().next()?, fields.next()?.parse().ok()?))
+}
+
+/// Sends a signal to a process that has not been waited for.
+pub(crate) fn kill(pid: u32, signal: libc::c_int) {
+    // SAFETY: kill(2) with two numbers.
+    unsafe { libc::kill(libc::pid_t::try_from(pid).expect("a process id"), signal) };
 }

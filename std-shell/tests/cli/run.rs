@@ -3,7 +3,7 @@
 use std::fs;
 
 use shmlock::{Occupancy, ShmLock};
-use shmlock_tests::hostile::Solo;
+use shmlock_tests::hostile::{Folder, Solo, as_root};
 use shmlock_tests::{quietly, until};
 
 use crate::program::{Ended, Running, UNTIL_TOLD, ended, says, shmlock};
@@ -17,20 +17,23 @@ fn running(name: &str, args: &[&str]) -> Running {
 }
 
 #[test]
-fn whoever_gives_up_names_the_holder_unless_told_to_be_quiet() {
+fn a_refusal_names_the_holder_if_asked_to_and_is_silent_as_flock_is_if_not() {
     let scene = Solo::new();
     let name = scene.name("l");
     let mut holder = running(&name, &[&["-d", "belt 7", "--"], &UNTIL_TOLD[..]].concat());
     let pid = format!("pid {}", holder.pid());
-    for options in [&["-n"][..], &["-w", "0.02"], &["-w", "0.02", "-v"]] {
+    for (options, lines) in [(&["-n", "-v"][..], 1), (&["-w", "0", "-v"], 2), (&["-w", "0.05", "-v"], 2)] {
         let Ended { code, out, err } = says(run(&name, &[options, &["--", "true"]].concat()));
         let last = err.lines().last().expect("it says something");
         assert!(code == Some(1) && out.is_empty(), "{err}");
         assert!(last.starts_with("shmlock: ") && last.contains(&pid) && last.contains("\"belt 7\""), "{err}");
-        assert_eq!(err.lines().count(), if options.contains(&"-v") { 2 } else { 1 }, "{err}");
+        assert_eq!(err.lines().count(), lines, "{err}");
+        assert_eq!(last.contains("within 0.05 s: "), options.contains(&"0.05"), "the time as it was given: {err}");
     }
-    let quiet = says(run(&name, &["-n", "-q", "--", "true"]));
-    assert_eq!(quiet, Ended { code: Some(1), out: String::new(), err: String::new() });
+    for options in [&["-n"][..], &["-w", "0.02"], &["-n", "-q"]] {
+        let silent = says(run(&name, &[options, &["--", "true"]].concat()));
+        assert_eq!(silent, Ended { code: Some(1), out: String::new(), err: String::new() });
+    }
     holder.close();
     assert_eq!(holder.code(), 1, "it gives back; killed, it would leave its file");
 }
@@ -113,7 +116,7 @@ fn signals_that_are_sent_to_it_reach_the_command() {
         assert_eq!(holder.code(), 40, "{word}");
         let mut holder = running(&name, &UNTIL_TOLD);
         holder.signal(signal);
-        assert_eq!(holder.code(), 128 + signal, "{word}");
+        assert_eq!(holder.code(), 1000 + signal, "{word}: by the signal itself");
         assert!(scene.files().is_empty(), "{word}: given back, not died holding");
     }
 }
@@ -146,7 +149,7 @@ fn a_signal_that_was_ignored_from_the_start_stays_ignored() {
         assert!(program.hear().starts_with(ready));
         program.signal(libc::SIGHUP); // of the two the one that it would hear first
         program.signal(libc::SIGTERM);
-        assert_eq!(program.code(), 128 + libc::SIGTERM, "{verb}");
+        assert_eq!(program.code(), 1000 + libc::SIGTERM, "{verb}");
         assert!(scene.files().is_empty(), "{verb}: given back, not died holding");
     }
 }
@@ -182,10 +185,53 @@ fn a_command_that_cannot_be_executed_leaves_nothing_held() {
 }
 
 #[test]
+fn the_advice_on_a_command_that_cannot_be_executed_fits_its_reason() {
+    let scene = Solo::new();
+    let name = scene.name("l");
+    let folder = Folder::new(&scene);
+    let script = folder.path().join("script");
+    let says_of = |mode: u32, text: &str| {
+        fs::write(&script, text).expect("ours");
+        fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(mode)).expect("ours");
+        says(run(&name, &[script.to_str().expect("UTF-8")]))
+    };
+    let missing = says_of(0o700, "#!/no/such/interpreter\n");
+    assert!(missing.code == Some(69) && missing.err.contains("its interpreter is missing"), "{missing:?}");
+    let closed = says_of(0o600, "#!/bin/sh\n");
+    assert!(closed.code == Some(69) && closed.err.contains("make it executable"), "{closed:?}");
+    fs::remove_file(&script).expect("ours");
+    let absent = says(run(&name, &["/no/such/program"]));
+    assert!(absent.code == Some(69) && absent.err.contains("see its path"), "{absent:?}");
+    let named = says(run(&name, &["no-such-program"]));
+    assert!(named.code == Some(69) && named.err.contains("its name and PATH"), "{named:?}");
+
+    // With fewer descriptors the lock cannot be opened, with more the command is executed; between them is what is meant.
+    let limited = |limit: u32| {
+        let mut sh = std::process::Command::new("sh");
+        let script = format!("ulimit -n {limit}; exec \"$0\" run \"$1\" true");
+        sh.args(["-c", &script, env!("CARGO_BIN_EXE_shmlock"), &name]);
+        let said = ended(sh);
+        assert!(!scene.files().iter().any(|file| file.ends_with(".shmlock")), "{limit}: {said:?}");
+        said
+    };
+    let refused: Vec<_> = (3..40).map(limited).filter(|said| said.err.contains("cannot execute")).collect();
+    assert!(!refused.is_empty(), "some limit is met by the command alone");
+    for said in refused {
+        assert!(said.code == Some(71) && said.err.contains("ulimit -n"), "{said:?}");
+    }
+}
+
+#[test]
 fn what_is_wrong_with_the_arguments_is_one_line_with_the_remedy() {
     let scene = Solo::new();
     let name = scene.name("l");
-    let cases: [(&[&str], &str); 10] = [
+    let cases: [(&[&str], &str); 16] = [
+        (&["run", "-s", &name, "true"], "there is no shared lock"),
+        (&["run", "--shared", &name], "there is no shared lock"),
+        (&["run", "-u", &name], "nothing to unlock"),
+        (&["run", "--fcntl", &name, "true"], "leave --fcntl out"),
+        (&["run", &name, "-w", "", "true"], "such as 1.5"),
+        (&["run", &name, "-w", "inf", "true"], "not endless"),
         (&["run"], "shmlock run --help"),
         (&["run", &name], "shmlock run --help"),
         (&["run", &name, "--nonblokc", "true"], "--nonblock"),
@@ -203,6 +249,10 @@ fn what_is_wrong_with_the_arguments_is_one_line_with_the_remedy() {
         assert!(said.err.contains(remedy) && said.err.lines().count() == 1, "{args:?}: {}", said.err);
     }
     assert_eq!(says::<&str>([]).code, Some(64));
+    for verb in ["run", "status", "hold"] {
+        let said = says([verb, "-V"]);
+        assert!(said.code == Some(0) && said.out.ends_with(concat!(env!("CARGO_PKG_VERSION"), "\n")), "{said:?}");
+    }
     assert_eq!(says(["run", &name, "--mode", "0o660", "true"]).code, Some(0), "as our own errors write it");
     let gone = says(["run", "--directory", "/no/such/directory", &name, "true"]);
     assert!(gone.code == Some(66) && gone.err.contains("/no/such/directory"), "{gone:?}");
@@ -221,6 +271,34 @@ fn what_stands_there_and_is_no_lock_is_refused_and_left_alone() {
     }
     assert_eq!(fs::read_to_string(&path).expect("it is there"), "data");
     fs::remove_file(&path).expect("ours");
+}
+
+#[test]
+fn more_than_one_owner_can_be_trusted() {
+    let scene = Solo::new();
+    if !as_root("to give a file away") {
+        return;
+    }
+    let folder = Folder::new(&scene);
+    let directory = folder.path().to_str().expect("UTF-8");
+    let theirs = || {
+        let path = folder.put("l", &[]);
+        std::os::unix::fs::chown(&path, Some(4321), None).expect("root");
+        fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("root");
+    };
+    theirs();
+    let try_with = |uids: &[&str]| {
+        let trusted: Vec<&str> = uids.iter().flat_map(|uid| ["--trust-owner", uid]).collect();
+        says([&["run", "--directory", directory], &trusted[..], &["l", "true"]].concat())
+    };
+    for uids in [&[][..], &["1"], &["1", "2"]] {
+        let said = try_with(uids);
+        assert!(said.code == Some(65) && said.err.contains("user 4321"), "{uids:?}: {said:?}");
+    }
+    for uids in [&["1", "4321", "2"][..], &["4321", "1"], &["1", "4321"]] {
+        assert_eq!(try_with(uids).code, Some(0), "{uids:?}");
+        theirs(); // the last user has taken the file away
+    }
 }
 
 #[test]

@@ -5,11 +5,11 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{FromRawFd, OwnedFd};
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command};
 
 use shmlock_tests::hostile::{Folder, Solo};
-use shmlock_tests::start;
+use shmlock_tests::{skipped, start};
 
 use crate::program::shmlock;
 
@@ -18,6 +18,8 @@ struct Session {
     child: Child,
     terminal: File,
     seen: String,
+    /// What was on the screen before the text that was waited for last.
+    before: String,
 }
 
 impl Session {
@@ -47,7 +49,7 @@ impl Session {
         // SAFETY: system calls only.
         unsafe { command.pre_exec(lead) };
         let child = start(&mut command).expect("it can be started");
-        Self { child, terminal, seen: String::new() }
+        Self { child, terminal, seen: String::new(), before: String::new() }
     }
 
     /// Reads until the screen has had this text after what was waited for before; `false` if the program ended without.
@@ -55,7 +57,7 @@ impl Session {
         let mut bytes = [0; 4096];
         loop {
             if let Some(at) = self.seen.find(text) {
-                self.seen.drain(..at + text.len());
+                self.before = self.seen.drain(..at + text.len()).collect();
                 return true;
             }
             // EIO: nobody has the terminal open any more.
@@ -76,10 +78,11 @@ impl Session {
         unsafe { libc::kill(pid, signal) };
     }
 
-    /// All that it still shows, and its exit status.
+    /// All that it still shows, and its exit status, or 1000 and the signal.
     fn ends(&mut self) -> (String, Option<i32>) {
         assert!(!self.shows("a text that no program shows"));
-        (std::mem::take(&mut self.seen), self.child.wait().expect("a child").code())
+        let status = self.child.wait().expect("a child");
+        (std::mem::take(&mut self.seen), status.code().or_else(|| Some(1000 + status.signal()?)))
     }
 }
 
@@ -125,7 +128,7 @@ fn ctrl_c_reaches_the_command_once() {
     let scene = Solo::new();
     let name = scene.name("l");
     let script = "n=0; trap 'n=$((n+1)); echo int' INT; trap 'echo usr1 after $n; exit 3' USR1; \
-                  echo ready $PPID; while :; do read _; done";
+                  echo ready $PPID; while kill -0 $PPID; do read _; done";
     let mut session = Session::start(shmlock(["run", &name, "sh", "-c", script]));
     assert!(session.shows("ready "));
     assert!(session.shows("\n"));
@@ -146,8 +149,77 @@ fn ctrl_c_ends_a_command_that_does_not_handle_it_and_gives_back() {
     let mut session = Session::start(shmlock(["run", &name, "sh", "-c", "echo ready; read _"]));
     assert!(session.shows("ready"));
     session.types("\x03");
-    assert_eq!(session.ends().1, Some(128 + libc::SIGINT));
+    assert_eq!(session.ends().1, Some(1000 + libc::SIGINT), "a script ends, too: the shell sees the signal");
     assert!(scene.files().is_empty(), "given back, not died holding");
+}
+
+#[test]
+fn a_hangup_that_reaches_the_leader_of_the_session_alone_reaches_the_command() {
+    let scene = Solo::new();
+    let folder = Folder::new(&scene);
+    let told = folder.path().join("told");
+    // `run` leads the session, as in a terminal window that was opened for it: the kernel tells the leader alone.
+    let mut command = shmlock(["run", "--directory"]);
+    let script = "trap ': >\"$0\"; exit 3' HUP; echo ready; while kill -0 $PPID; do read _; done";
+    command.arg(folder.path()).args(["l", "sh", "-c", script]).arg(&told);
+    let mut session = Session::start(command);
+    assert!(session.shows("ready"));
+    session.terminal = File::open("/dev/null").expect("there"); // the window is closed
+    assert_eq!(session.child.wait().expect("a child").code(), Some(3));
+    assert!(told.exists());
+    std::fs::remove_file(&told).expect("ours");
+}
+
+/// A line for a shell: is the lock held?
+const IS_HELD: &str = "$SHMLOCK run -n -E 9 $NAME true; echo code:$?\n";
+
+#[test]
+fn a_job_is_stopped_by_ctrl_z_with_its_lock_and_goes_on_in_the_foreground() {
+    let scene = Solo::new();
+    let name = scene.name("l");
+    let mut bash = Command::new("bash");
+    if bash.arg("--version").output().is_err() {
+        skipped("job control, for there is no bash(1)");
+        return;
+    }
+    let mut bash = Command::new("bash");
+    bash.args(["--norc", "--noprofile", "-i"]).env("PS1", "prompt> ");
+    bash.env("SHMLOCK", env!("CARGO_BIN_EXE_shmlock")).env("NAME", &name);
+    let mut session = Session::start(bash);
+    // A line is typed when the shell asks for it: what is typed while it changes the terminal may be lost.
+    let asks = |session: &mut Session| assert!(session.shows("prompt> "), "{:?}", session.seen);
+    let types = |session: &mut Session, line: &str, answer: &str| {
+        asks(session);
+        session.types(line);
+        assert!(session.shows(answer), "{line:?}: {:?}", session.seen);
+    };
+    types(&mut session, "$SHMLOCK run $NAME sh -c 'echo re\"\"ady; read word; echo got:$word'\n", "ready\r\n");
+    session.types("\x1a");
+    assert!(session.shows("Stopped"));
+    types(&mut session, IS_HELD, "code:9\r\n"); // a stopped job keeps its lock
+    types(&mut session, "fg\n", "sh -c");
+    assert!(session.shows("\r\n"));
+    session.types("word\n");
+    assert!(session.shows("got:word\r\n"));
+
+    // A loop ends at the first Ctrl-C: the shell sees a program that was ended by it.
+    let rounds = "for n in 1 2 3; do $SHMLOCK run $NAME sh -c 'echo ro\"\"und; read _'; done; echo aft\"\"er\n";
+    types(&mut session, rounds, "round\r\n");
+    session.types("\x03");
+    asks(&mut session);
+    assert!(!session.before.contains("after") && !session.before.contains("round"), "{}", session.before);
+    session.types("\n");
+
+    // What holds in the background leaves the terminal's input to the shell, and reads it in the foreground.
+    types(&mut session, "$SHMLOCK hold $NAME &\n", "holding");
+    session.types("\n");
+    types(&mut session, IS_HELD, "code:9\r\n");
+    types(&mut session, "jobs\n", "Running"); // it is neither ended nor stopped by a line that is the shell's
+    types(&mut session, "fg\n", "hold $NAME\r\n");
+    session.types("\n");
+    types(&mut session, IS_HELD, "code:0\r\n");
+    types(&mut session, "exit\n", "exit");
+    session.ends();
 }
 
 #[test]
@@ -161,7 +233,7 @@ fn a_wait_for_the_lock_is_ended_by_ctrl_c() {
     let mut session = Session::start(command);
     assert!(session.shows("waiting for lock"));
     session.types("\x03");
-    assert_eq!(session.ends().1, None, "by the signal itself");
+    assert_eq!(session.ends().1, Some(1000 + libc::SIGINT), "by the signal itself");
     guard.release().expect("nobody has touched it");
 }
 
@@ -169,7 +241,7 @@ fn a_wait_for_the_lock_is_ended_by_ctrl_c() {
 fn what_is_held_by_hand_is_given_back_by_enter_by_ctrl_d_and_by_ctrl_c() {
     let scene = Solo::new();
     let name = scene.name("l");
-    for (keys, code) in [("\n", 0), ("\x04", 0), ("x\n", 0), ("\x03", 130)] {
+    for (keys, code) in [("\n", 0), ("\x04", 0), ("x\n", 0), ("\x03", 1000 + libc::SIGINT)] {
         let mut session = Session::start(shmlock(["hold", &name, "-d", "belt 7"]));
         assert!(session.shows("holding"));
         assert!(session.shows("until Enter or a signal"));

@@ -68,11 +68,11 @@ fn what_is_held_is_given_back_at_the_end_of_the_input_after_its_time_and_by_a_si
     hold.close();
     assert_eq!(says(["run", "-w", "0.2", "-E", "9", &name, "true"]).code, Some(9), "its time decides, not its input");
     hold.signal(libc::SIGTERM);
-    assert_eq!(hold.code(), 128 + libc::SIGTERM);
+    assert_eq!(hold.code(), 1000 + libc::SIGTERM);
     for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGUSR1] {
         let mut hold = start(&["--for", "1000"]);
         hold.signal(signal);
-        assert_eq!(hold.code(), 128 + signal);
+        assert_eq!(hold.code(), 1000 + signal);
         assert!(scene.files().is_empty());
     }
     let mut hold = start(&["--for", "1000"]);
@@ -80,7 +80,7 @@ fn what_is_held_is_given_back_at_the_end_of_the_input_after_its_time_and_by_a_si
     hold.signal(libc::SIGHUP);
     hold.signal(libc::SIGTERM);
     hold.signal(libc::SIGCONT);
-    assert_eq!(hold.code(), 128 + libc::SIGHUP, "the second does not end it otherwise");
+    assert_eq!(hold.code(), 1000 + libc::SIGHUP, "the second does not end it otherwise");
     assert!(scene.files().is_empty());
 }
 
@@ -97,10 +97,31 @@ fn input_that_is_no_whole_line_neither_ends_holding_nor_keeps_a_signal_out() {
     };
     let mut hold = start();
     hold.signal(libc::SIGTERM);
-    assert_eq!(hold.code(), 128 + libc::SIGTERM);
+    assert_eq!(hold.code(), 1000 + libc::SIGTERM);
     let mut hold = start();
     hold.tell("");
     assert_eq!(hold.code(), 0);
+}
+
+#[test]
+fn a_hold_in_the_background_of_a_script_is_not_ended_by_the_end_of_an_input_that_it_never_had() {
+    let scene = Solo::new();
+    let name = scene.name("l");
+    let folder = Folder::new(&scene);
+    let text = folder.path().join("text");
+    std::fs::write(&text, "another program's lines\n").expect("ours");
+    for input in ["</dev/null", "<&-", "<\"$2\""] {
+        let mut sh = std::process::Command::new("sh");
+        sh.args(["-c", &format!("exec \"$0\" hold \"$1\" {input}"), env!("CARGO_BIN_EXE_shmlock"), &name]).arg(&text);
+        let mut hold = Running::start(sh);
+        let said = hold.hear();
+        assert!(said.ends_with(" until a signal"), "{said}");
+        assert_eq!(says(["run", "-w", "0.2", "-E", "9", &name, "true"]).code, Some(9), "{input}");
+        hold.signal(libc::SIGTERM);
+        assert_eq!(hold.code(), 1000 + libc::SIGTERM, "{input}");
+        assert!(!scene.files().iter().any(|file| file.ends_with(".shmlock")), "{input}: released");
+    }
+    std::fs::remove_file(&text).expect("ours");
 }
 
 #[test]

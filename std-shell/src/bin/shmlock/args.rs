@@ -1,5 +1,7 @@
 //! Arguments that several verbs take.
 
+use std::fs::symlink_metadata;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -36,21 +38,26 @@ impl Where {
 pub(crate) struct Sharing {
     /// Permissions of the lock's file: 600, 660 to share with a group, 666 with everybody
     ///
-    /// All users of a lock give the same. The group of a new file is that of this process, see newgrp(1); in a directory of
-    /// mode 2770 (--directory) it is that of the directory. In /dev/shm it is the first.
-    #[arg(long, value_name = "OCTAL", default_value = "600", value_parser = octal)]
+    /// All users of a lock give the same. The group of a new file is that of this
+    /// process, see newgrp(1). In a directory of mode 2770 (--directory) it is the
+    /// directory's, so that this is the place for locks that a group shares.
+    #[arg(long, value_name = "OCTAL", default_value = "600", value_parser = octal, verbatim_doc_comment)]
     mode: u32,
 
-    /// Accept a file of this user, too
+    /// Accept a file of this user, too; may be given several times
     #[arg(long, value_name = "UID", value_parser = uid)]
-    trust_owner: Option<u32>,
+    trust_owner: Vec<u32>,
 }
 
 impl Sharing {
-    pub(crate) fn apply(&self, builder: Builder) -> Builder {
+    /// Applies it to the lock at this path.
+    pub(crate) fn apply(&self, builder: Builder, path: &Path) -> Builder {
         let builder = builder.mode(self.mode);
-        match self.trust_owner {
-            Some(uid) => builder.trust_owner(uid),
+        // A lock trusts one owner more. Of several that is the one that has the file; if it changes hands meanwhile, the lock is
+        // refused, and nothing worse.
+        let owner = symlink_metadata(path).ok().map(|file| file.uid());
+        match self.trust_owner.iter().find(|uid| Some(**uid) == owner) {
+            Some(uid) => builder.trust_owner(*uid),
             None => builder,
         }
     }
@@ -71,7 +78,7 @@ pub(crate) struct Waiting {
     #[arg(short = 'E', long, value_name = "CODE", default_value_t = CONFLICT)]
     pub(crate) conflict_exit_code: u8,
 
-    /// Say who is waited for, how long it took, whether an owner had died, and who has a lock that was not free
+    /// Say who has the lock, how long it took to get it, and whether an owner had died
     #[arg(short, long, action = ArgAction::SetTrue)]
     pub(crate) verbose: bool,
 }
@@ -85,7 +92,7 @@ impl Waiting {
 
 /// Seconds, with a fraction or without.
 pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds: f64 = text.parse().map_err(|_| "give seconds as a number, such as 1.5")?;
+    let seconds: f64 = text.trim_start().parse().map_err(|_| "give seconds as a number, such as 1.5")?;
     Duration::try_from_secs_f64(seconds).map_err(|_| "give seconds that are not negative and not endless".to_owned())
 }
 

@@ -1,26 +1,32 @@
 //! Starting the command under the lock, and being there until it ends.
 
-#![allow(unsafe_code, reason = "what a child does between fork and exec")]
+#![allow(unsafe_code, reason = "fork, and what a child does between that and exec")]
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::{Errno, FdFlags, fcntl_setfd};
-use rustix::process::{Pid, WaitOptions, WaitStatus, getpgid, getpgrp, wait};
+use rustix::io::{Errno, FdFlags, fcntl_setfd, retry_on_intr};
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::{Pid, WaitOptions, WaitStatus, getpgid, getpgrp, wait, waitpid};
 
 use crate::exit::{BY_SIGNAL, Ending};
 use crate::inherited;
 use crate::signals::{Arrived, Mask, Sent, Signals, block, send};
 use crate::witness::Witness;
 
-/// How long the witness may be behind. A sender that goes through a control group needs some microseconds from one process
-/// to the next, more under load. So much later a signal to `run` alone reaches the command. Arbitrary: no more than a person
-/// notices.
+/// How long a signal may take to the witness. A sender that goes through a control group needs some microseconds from one
+/// process to the next. So much later a signal to `run` alone reaches the command. Arbitrary: no more than a person notices.
 const BEHIND: Duration = Duration::from_millis(100);
+
+/// How long it may take if the sender has still work to do: on a busy machine it may be anywhere between two processes.
+const FAR_BEHIND: Duration = Duration::from_secs(1);
+
+/// How often to look then. Arbitrary, see above.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// The command as it runs.
 pub(crate) struct Running {
@@ -36,6 +42,10 @@ pub(crate) struct Running {
 
 impl Running {
     /// Starts the command with this signal mask. A lifeline, if given, is open in it and in no other child.
+    ///
+    /// No signal is lost or comes twice meanwhile. The child waits, with signals blocked, until the witness is there and
+    /// has all signals that have come to this process: what it has already as well becomes one with that. What comes after the
+    /// witness is there, and to it, has come to the child.
     pub(crate) fn start(
         mut command: Command,
         mask: Mask,
@@ -43,20 +53,34 @@ impl Running {
         signals: &Signals,
     ) -> io::Result<Self> {
         prepare(&mut command, mask, lifeline);
+        let ((may_go, go), (failure, failed)) = (pipe_with(PipeFlags::CLOEXEC)?, pipe_with(PipeFlags::CLOEXEC)?);
+        // SAFETY:
+        // * This process has one thread, so that the child finds nothing half-way.
+        // * The child does not return from here.
+        let pid = match unsafe { libc::fork() } {
+            -1 => return Err(io::Error::last_os_error()),
+            0 => {
+                drop((go, failure));
+                become_when_told(command, &may_go, &failed)
+            }
+            pid => Pid::from_raw(pid).ok_or(io::ErrorKind::InvalidData)?,
+        };
+        drop((may_go, failed));
         let witness = Witness::start();
-        let child = command.spawn()?;
-        let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::InvalidData)?;
-        let (doubtful, reported) = (Vec::new(), Vec::new());
-        let mut running = Self { pid, witness, doubtful, reported, told: 0 };
-        // What came while it was started may have come before it was there, so that no group had it. It gets all of that.
-        running.hear();
-        running.reported.clear();
+        let mut running = Self { pid, witness, doubtful: Vec::new(), reported: Vec::new(), told: 0 };
         while let Some(arrived) = signals.next()? {
             if let Arrived::Sent(sent) = arrived {
                 running.tell(sent.signal);
             }
         }
-        Ok(running)
+        let _ = rustix::io::write(&go, &[1]); // a child that was killed meanwhile has an end, which is waited for
+        let mut errno = [0; size_of::<i32>()];
+        // The end of the file is the beginning of the command, or its end.
+        if retry_on_intr(|| rustix::io::read(&failure, &mut errno))? == 0 {
+            return Ok(running);
+        }
+        let _ = retry_on_intr(|| waitpid(Some(pid), WaitOptions::empty()));
+        Err(io::Error::from_raw_os_error(i32::from_ne_bytes(errno)))
     }
 
     /// Waits for its end. Signals that were sent to this process alone are passed on.
@@ -96,7 +120,8 @@ impl Running {
     fn sleep(&self, signals: &Signals) -> io::Result<()> {
         let mut ready = vec![PollFd::new(signals, PollFlags::IN)];
         ready.extend(self.witness.iter().map(|witness| PollFd::new(witness, PollFlags::IN)));
-        let left = self.doubtful.iter().map(|(_, since)| BEHIND.saturating_sub(since.elapsed())).min();
+        let left = |since: &Instant| BEHIND.checked_sub(since.elapsed()).unwrap_or(LOOK);
+        let left = self.doubtful.iter().map(|(_, since)| left(since)).min();
         let left = left.and_then(|left| Timespec::try_from(left).ok());
         match poll(&mut ready, left.as_ref()) {
             Ok(_) | Err(Errno::INTR) => Ok(()),
@@ -130,15 +155,21 @@ impl Running {
         let doubtful = std::mem::take(&mut self.doubtful);
         for (sent, since) in doubtful {
             let is_timer = sent.by_kernel && sent.signal == libc::SIGALRM;
+            let age = since.elapsed();
             let of_group = match &self.witness {
                 // The same report may answer for two: signals that are alike and pending become one.
-                Some(_) => self.reported.iter().any(|(signal, by, _)| (*signal, *by) == (sent.signal, sent.sender)),
+                Some(witness) => {
+                    self.reported.iter().any(|(signal, by, _)| (*signal, *by) == (sent.signal, sent.sender))
+                        || (age >= BEHIND && witness.is_about_to_report(sent.signal))
+                }
                 None => sent.by_kernel && !is_timer,
             };
+            let may_become_of_group =
+                self.witness.is_some() && !is_timer && (age < BEHIND || (age < FAR_BEHIND && is_at_work(sent.sender)));
             if of_group && self.is_with_us(sent) {
                 continue;
             }
-            if of_group || is_timer || self.witness.is_none() || since.elapsed() >= BEHIND {
+            if of_group || !may_become_of_group {
                 self.tell(sent.signal);
             } else {
                 self.doubtful.push((sent, since));
@@ -174,9 +205,27 @@ impl Running {
     }
 }
 
+/// Returns `true` if a thread of this process runs or is ready to run, `proc_pid_stat(5)`.
+fn is_at_work(process: u32) -> bool {
+    let threads = std::fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten();
+    threads.filter_map(|thread| std::fs::read_to_string(thread.ok()?.path().join("stat")).ok()).any(|stat| {
+        stat.rsplit_once(')').is_some_and(|(_, fields)| fields.trim_start().starts_with('R')) // its state
+    })
+}
+
 /// A signal as one bit. Of those beyond the 63rd none is ever told.
 fn bit(signal: i32) -> u64 {
     u32::try_from(signal).ok().and_then(|signal| 1_u64.checked_shl(signal)).unwrap_or(0)
+}
+
+/// What the child does until it is the command; or says why it cannot be.
+fn become_when_told(mut command: Command, may_go: &OwnedFd, failed: &OwnedFd) -> ! {
+    if matches!(rustix::io::read(may_go, &mut [0]), Ok(1)) {
+        let errno = command.exec().raw_os_error().unwrap_or(libc::EINVAL);
+        let _ = rustix::io::write(failed, &errno.to_ne_bytes());
+    }
+    // SAFETY: _exit(2) does not return and runs nothing of this program.
+    unsafe { libc::_exit(1) }
 }
 
 /// Becomes the command, with this signal mask and the lifeline open. Returns only if that fails; then signals are blocked.

@@ -29,6 +29,10 @@ Exit status:
         128+N
   64, 65, 66, 71, 73, 75  as in `shmlock --help`";
 
+/// How often a process in the background of a terminal looks whether the shell has fetched it to the foreground: nothing
+/// tells it. Arbitrary: no more than a person notices.
+const LOOK: Duration = Duration::from_millis(250);
+
 /// Hold a lock until Enter, the end of the input, or a signal
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = AFTER)]
@@ -60,7 +64,10 @@ pub(crate) struct Args {
 
 impl Args {
     pub(crate) fn perform(&self) -> Result<Ending, Failure> {
-        let builder = self.sharing.apply(self.place.builder(&self.name)).block_signals(BlockSignals::WhileHeld);
+        let builder = self
+            .sharing
+            .apply(self.place.builder(&self.name), &self.place.path(&self.name))
+            .block_signals(BlockSignals::WhileHeld);
         let lock = open(builder.description(&self.description))?;
         let interrupts = Interrupts::catch();
         let guard = match take(&lock, &self.waiting, !self.quiet)? {
@@ -83,7 +90,7 @@ impl Args {
             Some(signal) => Ending::Signal(signal),
             None => self.wait(&signals, input).map_err(failed)?,
         };
-        signals.end();
+        drop(signals); // from here on none of them ends this process before the lock is closed
         guard.release()?;
         Ok(ending)
     }
@@ -98,13 +105,14 @@ impl Args {
                 }
             }
             let left = end.map(|end| end.saturating_duration_since(Instant::now()));
+            let look = (input == Input::Terminal && !input.is_watched()).then_some(LOOK);
             // More than the clock can count is as good as for ever.
-            let timeout = left.and_then(|left| Timespec::try_from(left).ok());
+            let timeout = left.into_iter().chain(look).min().and_then(|left| Timespec::try_from(left).ok());
             let mut ready =
                 [PollFd::new(signals, PollFlags::IN), PollFd::from_borrowed_fd(descriptor.as_fd(), PollFlags::IN)];
             let watched = if input.is_watched() { 2 } else { 1 };
             match poll(&mut ready[..watched], timeout.as_ref()) {
-                Ok(0) => return Ok(Ending::Code(0)),
+                Ok(0) if end.is_some_and(|end| end <= Instant::now()) => return Ok(Ending::Code(0)),
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(errno) => return Err(errno.into()),
             }
@@ -145,7 +153,7 @@ impl Input {
     }
 
     /// Returns `true` if it may be read just now. In the background of a terminal reading would stop this process, and the
-    /// lock would stay held; SIGCONT tells that the shell has fetched it to the foreground.
+    /// lock would stay held.
     fn is_watched(self) -> bool {
         match self {
             Self::Stream => true,

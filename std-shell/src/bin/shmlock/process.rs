@@ -144,3 +144,39 @@ pub(crate) fn command(pid: u32) -> Option<String> {
 fn entries(directory: &Path) -> impl Iterator<Item = std::path::PathBuf> {
     fs::read_dir(directory).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()))
 }
+
+#[cfg(test)]
+#[allow(unsafe_code, reason = "a mapping without a descriptor")]
+mod tests {
+    use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
+
+    use super::*;
+
+    #[test]
+    fn a_process_that_has_a_file_mapped_is_seen_to_use_it_although_its_descriptor_is_closed() {
+        let path = std::env::temp_dir().join(format!("test-evidence-{}.shmlock", std::process::id()));
+        let open = std::fs::File::options().read(true).write(true).create_new(true).open(&path).expect("a new file");
+        open.set_len(4096).expect("ours");
+        let (own, file) = (std::process::id(), File::at(&path));
+        assert_eq!(evidence(own, file), Evidence::Seen);
+        // SAFETY: a new mapping, at an address that the kernel chooses.
+        let map = unsafe { mmap(std::ptr::null_mut(), 4096, ProtFlags::READ, MapFlags::SHARED, &open, 0) };
+        let map = map.expect("it can be mapped");
+        drop(open);
+        assert_eq!(evidence(own, file), Evidence::Seen);
+        // SAFETY: the whole mapping of above, and nothing borrows from it.
+        unsafe { munmap(map, 4096) }.expect("ours");
+        assert_eq!(evidence(own, file), Evidence::Ended);
+        std::fs::remove_file(&path).expect("ours");
+    }
+
+    #[test]
+    fn a_number_that_no_process_has_is_that_of_one_that_has_ended_and_without_the_file_nothing_is_known() {
+        let mut child = std::process::Command::new("true").spawn().expect("it can be started");
+        child.wait().expect("a child");
+        assert_eq!(evidence(child.id(), None), Evidence::Ended);
+        assert_eq!(evidence(0, None), Evidence::Ended);
+        assert_eq!(evidence(u32::MAX, None), Evidence::Ended);
+        assert_eq!(evidence(std::process::id(), None), Evidence::Hidden);
+    }
+}

@@ -70,11 +70,12 @@ pub(crate) struct Args {
     #[arg(short = 'o', long = "close")]
     close: bool,
 
-    /// Become the command instead of starting it; a command that closes descriptors from 3 on loses the lock
+    /// Become the command instead of starting it; it loses the lock if it closes descriptors from 3 on
     ///
-    /// The command is then the owner itself, and its end is the death of an owner. It holds the lock by a descriptor that it
-    /// inherits: if it closes that, as daemons do with what they did not open, it loses the lock and is not told.
-    #[arg(short = 'F', long, conflicts_with = "close")]
+    /// The command is then the owner itself, and its end is the death of an owner.
+    /// It holds the lock by a descriptor that it inherits. If it closes that, as
+    /// daemons do with what they did not open, it loses the lock and is not told.
+    #[arg(short = 'F', long, conflicts_with = "close", verbatim_doc_comment)]
     no_fork: bool,
 
     /// An exclusive lock: the only kind there is, so this changes nothing
@@ -116,7 +117,8 @@ impl Args {
     pub(crate) fn perform(&self) -> Result<Ending, Failure> {
         self.check()?;
         let mask = Mask::present();
-        let builder = self.sharing.apply(self.place.builder(&self.name)).lifeline(!self.close);
+        let builder =
+            self.sharing.apply(self.place.builder(&self.name), &self.place.path(&self.name)).lifeline(!self.close);
         // From the taking on a signal is the command's, and is not to end this process before it has released.
         let builder = builder.block_signals(BlockSignals::WhileHeld).description(&self.description());
         let lock = open(builder)?;
@@ -159,9 +161,7 @@ impl Args {
         }
         let running = child::Running::start(self.command(), mask, lifeline, &signals);
         let mut running = running.map_err(|error| self.cannot_execute(&error))?;
-        let ending = running.wait(&signals).map_err(failed)?;
-        signals.end();
-        Ok(ending)
+        running.wait(&signals).map_err(failed)
     }
 
     fn command(&self) -> Command {

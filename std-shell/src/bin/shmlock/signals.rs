@@ -12,7 +12,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::AtomicI32;
 use std::sync::atomic::Ordering::Relaxed;
 
-use rustix::process::{Pid, Resource, Rlimit, getpid, getrlimit, setrlimit};
+use rustix::process::{Pid, Resource, Rlimit, WaitOptions, getpid, getrlimit, setrlimit, wait};
 use shmlock::ExitEvent;
 
 use crate::inherited::is_ignored;
@@ -59,8 +59,9 @@ impl Interrupts {
             set_action(signal, on_signal as *const () as libc::sighandler_t);
         }
         if getpid() == Pid::INIT {
-            // The orphans of a pid namespace become its first process's children. The kernel reaps them, wait(2).
+            // The orphans of a pid namespace become its first process's children. From here on the kernel reaps them, wait(2).
             set_action(libc::SIGCHLD, libc::SIG_IGN);
+            while let Ok(Some(_)) = wait(WaitOptions::NOHANG) {}
         }
         Self(())
     }
@@ -85,8 +86,6 @@ extern "C" fn on_signal(signal: libc::c_int) {
 pub(crate) enum Arrived {
     /// A child has ended or stopped.
     Child,
-    /// This process was stopped, and goes on.
-    Continued,
     /// A signal for this process.
     Sent(Sent),
 }
@@ -101,7 +100,7 @@ pub(crate) struct Sent {
     pub(crate) by_kernel: bool,
 }
 
-/// Receives [`FORWARDED`], SIGCHLD and SIGCONT, which stay blocked in this thread. What was ignored when the program was
+/// Receives [`FORWARDED`] and SIGCHLD, which stay blocked in this thread. What was ignored when the program was
 /// started stays ignored. signalfd(2).
 pub(crate) struct Signals {
     fd: OwnedFd,
@@ -110,7 +109,7 @@ pub(crate) struct Signals {
 impl Signals {
     /// Blocks and receives them from now on. What was pending is received, too.
     pub(crate) fn receive(_: Interrupts) -> io::Result<Self> {
-        let set = set_of(&heard().chain([libc::SIGCHLD, libc::SIGCONT]).collect::<Vec<_>>());
+        let set = set_of(&heard().chain([libc::SIGCHLD]).collect::<Vec<_>>());
         change(libc::SIG_BLOCK, &set);
         // Blocked signals need no handler; and the command is not to run one of ours between fork and exec.
         heard().for_each(|signal| set_action(signal, libc::SIG_DFL));
@@ -146,23 +145,23 @@ impl Signals {
         let info = unsafe { info.assume_init() };
         Ok(Some(match libc::c_int::try_from(info.ssi_signo).unwrap_or(0) {
             libc::SIGCHLD => Arrived::Child,
-            libc::SIGCONT => Arrived::Continued,
             signal => {
                 let by_kernel = info.ssi_code == libc::SI_KERNEL;
                 Arrived::Sent(Sent { signal, sender: info.ssi_pid, by_kernel })
             }
         }))
     }
+}
 
+impl Drop for Signals {
     /// Ends receiving: what has come meanwhile and what comes changes nothing any more.
     ///
-    /// For a caller that knows how it ends and only has to release the lock, which unblocks signals: one of them would end
-    /// the process in another way, before the lock is closed. POSIX has pending signals discarded by this, signal(7).
-    pub(crate) fn end(self) {
+    /// It is known then how the process ends, and only the lock is to be released, which unblocks signals: one of them would
+    /// end the process in another way, before the lock is closed. POSIX has pending signals discarded by this, signal(7).
+    fn drop(&mut self) {
         for signal in FORWARDED {
             set_action(signal, libc::SIG_IGN);
         }
-        drop(self.fd);
     }
 }
 

@@ -66,6 +66,14 @@ impl Witness {
         }
     }
 
+    /// Returns `true` if this signal has reached it, and the machine is too busy for it to report that. `proc_pid_status(5)`.
+    pub(crate) fn is_about_to_report(&self, signal: i32) -> bool {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid.as_raw_pid())).unwrap_or_default();
+        let pending = status.lines().find_map(|line| line.strip_prefix("ShdPnd:"));
+        let pending = pending.and_then(|set| u64::from_str_radix(set.trim(), 16).ok()).unwrap_or(0);
+        u32::try_from(signal - 1).ok().and_then(|bit| pending.checked_shr(bit)).is_some_and(|rest| rest & 1 == 1)
+    }
+
     /// Returns `true` if it has ended, so that nothing is to be heard of it.
     pub(crate) fn has_ended(&self) -> bool {
         self.has_ended

@@ -1,0 +1,253 @@
+//! What is not known is not said: of processes that cannot be seen, of other pid namespaces, and of files that cannot be read.
+
+use std::process::Command;
+
+use serde_json::Value;
+use shmlock_tests::hostile::{Folder, Solo, as_root};
+use shmlock_tests::{skipped, until};
+
+use crate::program::{Ended, Running, UNTIL_TOLD, children, ended, kill, says, shmlock, state_of};
+
+const OURS: &str = env!("CARGO_BIN_EXE_shmlock");
+
+/// The number of a user who is nobody's friend here.
+const STRANGER: &str = "4321";
+
+fn json(said: &Ended) -> Value {
+    serde_json::from_str(&said.out).unwrap_or_else(|error| panic!("{error}: {said:?}"))
+}
+
+/// Runs our program as a stranger; where processes are hidden from it, proc(5), if asked for.
+fn as_stranger(hidden: bool, args: &[&str]) -> Ended {
+    let mut command = Command::new("unshare");
+    let mount = if hidden { "mount -t proc -o hidepid=2 proc /proc &&" } else { "" };
+    let script = format!("{mount} exec setpriv --reuid={STRANGER} --regid={STRANGER} --clear-groups \"$0\" \"$@\"");
+    command.args(["--mount", "sh", "-c", &script, OURS]).args(args);
+    ended(command)
+}
+
+/// Whether there can be a stranger here that can start our program.
+fn has_strangers() -> bool {
+    let can = as_root("to be another user") && as_stranger(true, &["--version"]).code == Some(0);
+    if !can {
+        skipped("what another user sees, for that user cannot be, or cannot start our program");
+    }
+    can
+}
+
+/// Starts it as the first process of a pid namespace; `None` where that cannot be.
+fn in_namespace(args: &[&str]) -> Option<Command> {
+    let namespace = |args: &[&str]| {
+        let mut command = Command::new("unshare");
+        command.args(["--pid", "--fork", "--kill-child"]).args(args);
+        command
+    };
+    if ended(namespace(&["true"])).code != Some(0) {
+        skipped("what is seen of another pid namespace: none can be made here");
+        return None;
+    }
+    Some(namespace(&[&[OURS], args].concat()))
+}
+
+#[test]
+fn a_living_owner_that_is_hidden_is_not_said_to_have_ended() {
+    let scene = Solo::new();
+    if !has_strangers() {
+        return;
+    }
+    let name = scene.name("l");
+    let mut holder = Running::start(shmlock([&["run", "--mode", "666", &name], &UNTIL_TOLD[..]].concat())).ready();
+    let pid = holder.pid();
+    for hidden in [true, false] {
+        let seen = json(&as_stranger(hidden, &["status", "--json", &name]));
+        assert_eq!((&seen["state"], &seen["owner"]["pid"]), (&"held".into(), &pid.into()));
+        assert_eq!(seen["owner"]["pid_is_gone"], Value::Null, "it cannot be known: {seen}");
+        let status = as_stranger(hidden, &["status", &name]).out;
+        assert!(status.contains(&format!("pid {pid}, if that is")) && !status.contains("has ended"), "{status}");
+        let list = as_stranger(hidden, &["list"]).out;
+        let line = list.lines().find(|line| line.contains(&name)).expect("it is listed");
+        let columns: Vec<_> = line.split_whitespace().collect();
+        assert_eq!(columns[1], format!("{pid}?"), "{line}");
+        assert_eq!(columns[8], "?", "that none is seen does not mean that there is none: {line}");
+    }
+    let seen = json(&says(["status", "--json", &name]));
+    assert_eq!(seen["owner"]["pid_is_gone"], Value::Bool(false), "root sees it");
+    holder.close();
+    holder.code();
+}
+
+#[test]
+fn an_owner_that_is_seen_to_have_ended_is_said_to() {
+    let scene = Solo::new();
+    let name = scene.name("l");
+    let mut holder = Running::start(shmlock([&["run", &name], &UNTIL_TOLD[..]].concat())).ready();
+    let pid = holder.pid();
+    holder.murder();
+    let seen = json(&says(["status", "--json", &name]));
+    assert_eq!(
+        (&seen["state"], &seen["owner"]["pid_is_gone"], &seen["owner"]["command"]),
+        (&"held".into(), &Value::Bool(true), &Value::Null)
+    );
+    let list = says(["list"]).out;
+    let line = list.lines().find(|line| line.contains(&name)).expect("it is listed");
+    assert_eq!(line.split_whitespace().nth(1), Some(format!("({pid})").as_str()), "{line}");
+    let refused = says(["run", "-nv", &name, "true"]).err;
+    assert!(refused.contains(&format!("held by pid {pid}, which has ended, ")), "{refused}");
+    holder.close();
+    holder.all_end();
+    says(["run", &name, "true"]); // takes away what it left
+}
+
+#[test]
+fn the_number_of_an_owner_in_another_pid_namespace_is_marked_everywhere() {
+    let scene = Solo::new();
+    let name = scene.name("l");
+    let Some(command) = in_namespace(&[&["run", &name], &UNTIL_TOLD[..]].concat()) else { return };
+    let mut holder = Running::start(command).ready();
+    let seen = json(&says(["status", "--json", &name]));
+    let owner = &seen["owner"];
+    assert_eq!((&owner["pid"], &owner["pid_is_ours"], &owner["pid_is_gone"]), (&1.into(), &false.into(), &Value::Null));
+    let namespace = owner["pid_namespace"].as_u64().expect("a number");
+    let list = says(["list"]).out;
+    let line = list.lines().find(|line| line.contains(&name)).expect("it is listed");
+    let columns: Vec<_> = line.split_whitespace().collect();
+    assert_eq!(columns[..2], ["-", &format!("1@{namespace}")], "{line}");
+    let marked = format!("pid 1 of another pid namespace, {namespace}");
+    for said in [
+        says(["status", &name]).out,
+        says(["watch", "--count", "1", &name]).out,
+        says(["run", "-n", "-v", &name, "true"]).err,
+        says(["run", "-w", "0.01", "-v", &name, "true"]).err,
+        says(["hold", "-n", &name]).err,
+        shmlock_tests::quietly(|| shmlock::ShmLock::builder(&name).inspect())
+            .expect("a lock")
+            .expect("there")
+            .to_string(),
+    ] {
+        assert!(said.contains(&marked), "{said}");
+        assert!(!said.replace(&marked, "").contains("pid 1 ") && !said.contains("pid 1,"), "{said}");
+    }
+    holder.close();
+    holder.code();
+}
+
+#[test]
+fn where_proc_is_another_namespaces_its_numbers_are_not_shown_as_ours() {
+    let scene = Solo::new();
+    let name = scene.name("l");
+    let mut holder = Running::start(shmlock([&["run", &name], &UNTIL_TOLD[..]].concat())).ready();
+    // With the /proc of outside, whose numbers mean nothing in there.
+    let Some(command) = in_namespace(&["status", "--json", &name]) else { return };
+    let seen = json(&ended(command));
+    assert_eq!((&seen["state"], &seen["in_use"]), (&"held".into(), &true.into()));
+    assert_eq!(seen["users"], Value::Array(Vec::new()), "{seen}");
+    assert_eq!(seen["owner"]["command"], Value::Null);
+    holder.close();
+    holder.code();
+}
+
+#[test]
+fn of_a_lock_that_cannot_be_read_is_said_what_can_be_seen_and_the_rest_is_null() {
+    let scene = Solo::new();
+    if !has_strangers() {
+        return;
+    }
+    let name = scene.name("l");
+    let mut holder = Running::start(shmlock([&["run", &name], &UNTIL_TOLD[..]].concat())).ready();
+    let said = as_stranger(true, &["status", "--json", &name]);
+    assert_eq!((said.code, said.err.as_str()), (Some(66), ""), "all is in the answer");
+    let seen = json(&said);
+    assert_eq!((&seen["state"], &seen["in_use"]), (&"unreadable".into(), &true.into()), "{seen}");
+    let file = &seen["file"];
+    assert_eq!((&file["uid"], &file["mode"], &file["size"]), (&0.into(), &"0600".into(), &192.into()), "{seen}");
+    assert!(seen["error"].as_str().is_some_and(|error| error.contains(&name)) && file["changed"].is_i64());
+    for field in ["owner", "waiters", "owner_died", "deaths", "acquisitions", "contended", "longest_hold"] {
+        assert_eq!(seen[field], Value::Null, "{field}");
+    }
+    let said = as_stranger(true, &["status", &name]);
+    assert!(said.code == Some(66) && said.err.lines().count() == 1, "{said:?}");
+    assert!(said.out.contains("cannot be read") && said.out.contains("uid 0, gid 0, mode 0600, 192 bytes"), "{said:?}");
+    let list = as_stranger(true, &["list"]).out;
+    let line = list.lines().find(|line| line.contains(&name)).expect("it is listed");
+    let columns: Vec<_> = line.split_whitespace().collect();
+    assert_eq!(columns[..9], ["-", "-", "unreadable", "-", "-", "-", "-", "-", "?"], "{line}");
+    holder.close();
+    holder.code();
+}
+
+#[test]
+fn json_of_what_is_no_lock_is_json_and_a_name_that_none_can_have_is_a_mistake() {
+    let scene = Solo::new();
+    let folder = Folder::new(&scene);
+    let directory = folder.path().to_str().expect("UTF-8");
+    let _ = folder.put("text", &[b'x'; 192]);
+    let said = says(["status", "--json", "--directory", directory, "text"]);
+    let seen = json(&said);
+    assert_eq!((said.code, &seen["state"], &seen["file"]["size"]), (Some(65), &"unreadable".into(), &192.into()));
+    let said = says(["status", "--json", "--directory", directory, "none"]);
+    let seen = json(&said);
+    assert_eq!(
+        (said.code, &seen["state"], &seen["file"], &seen["deaths"]),
+        (Some(0), &"absent".into(), &Value::Null, &0.into())
+    );
+    let said = says(["status", "--json", "a/b"]);
+    assert!(said.code == Some(64) && said.out.is_empty(), "{said:?}");
+}
+
+#[test]
+fn the_first_process_of_a_namespace_is_ended_by_a_signal_while_it_waits() {
+    let scene = Solo::new();
+    let name = scene.name("l");
+    for verb in [&["run", "-v", &name, "true"][..], &["hold", "-v", &name]] {
+        let mut holder = Running::start(shmlock([&["run", &name], &UNTIL_TOLD[..]].concat())).ready();
+        let Some(command) = in_namespace(verb) else { return };
+        let mut waiter = Running::start(command);
+        assert!(waiter.hears_error().contains("waiting for lock"));
+        let first = children(waiter.pid())[0];
+        kill(first, libc::SIGTERM);
+        // It cannot end by the signal itself: the kernel keeps that from the first process.
+        assert_eq!(waiter.code(), 128 + libc::SIGTERM, "{verb:?}");
+        holder.close();
+        holder.code();
+    }
+}
+
+#[test]
+fn the_first_process_of_a_namespace_passes_signals_on_and_reaps_orphans() {
+    let scene = Solo::new();
+    let name = scene.name("l");
+    // The inner shell ends before its child, which then has the first process as its parent.
+    let script = "trap 'echo told; exit 5' TERM; sh -c 'sleep 1000 >/dev/null &'; echo ready; read _";
+    let Some(command) = in_namespace(&["run", &name, "sh", "-c", script]) else { return };
+    let mut run = Running::start(command).ready();
+    let first = children(run.pid())[0];
+    let is_orphan = |pid: &u32| std::fs::read(format!("/proc/{pid}/comm")).is_ok_and(|name| name == b"sleep\n");
+    let orphan = || children(first).into_iter().find(is_orphan);
+    until(|| orphan().is_some());
+    let orphan = orphan().expect("it was there");
+    kill(orphan, libc::SIGKILL);
+    until(|| state_of(orphan).is_none());
+    kill(first, libc::SIGTERM);
+    assert_eq!((run.hear().as_str(), run.code()), ("told", 5));
+}
+
+#[test]
+fn the_first_process_of_a_namespace_reaps_its_children_while_it_waits() {
+    let scene = Solo::new();
+    let name = scene.name("l");
+    let mut holder = Running::start(shmlock([&["run", &name], &UNTIL_TOLD[..]].concat())).ready();
+    if in_namespace(&[]).is_none() {
+        return;
+    }
+    // A shell that becomes the program: its children in the background, one of them ended already, are then the program's.
+    let script = "exec 8<&0; : & read _ <&8 & exec \"$0\" run -v \"$1\" true 8<&-";
+    let mut command = Command::new("unshare");
+    command.args(["--pid", "--fork", "--kill-child", "sh", "-c", script, OURS, &name]);
+    let mut waiter = Running::start(command);
+    assert!(waiter.hears_error().contains("waiting for lock"));
+    let first = children(waiter.pid())[0];
+    waiter.close(); // and so the child ends
+    until(|| children(first).is_empty());
+    holder.close();
+    assert_eq!((holder.code(), waiter.code()), (1, 0));
+}
