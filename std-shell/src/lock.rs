@@ -20,9 +20,10 @@ use crate::lifeline::Lifeline;
 use crate::loss::Loss;
 use crate::moment::{CoarseClock, Moment};
 use crate::name::Name;
-use crate::registry::{self, Entry, Slot};
+use crate::registry::{self, Entry, Registration};
 use crate::shm::{Keep, Shared};
 use crate::signals::{BlockSignals, Blocked};
+use crate::tell::tell;
 use crate::thread::NO_THREAD;
 use crate::token;
 use crate::turns::Turns;
@@ -79,7 +80,8 @@ pub struct ShmLock {
     pub(crate) description: RefCell<Description>,
     /// See `lifeline.rs`.
     pub(crate) lifeline: Option<Lifeline>,
-    pub(crate) slot: &'static Slot,
+    /// Dropped before `shared`: what the registry shows is mapped, whatever happens between.
+    pub(crate) slot: Registration,
     pub(crate) recovered: RefCell<Option<Recovered>>,
     pub(crate) blocked: RefCell<Option<Blocked>>,
     /// Since when the lock is held, if that is to be measured.
@@ -94,7 +96,7 @@ pub struct ShmLock {
     pub(crate) settings: Settings,
     pub(crate) token: Token,
     pub(crate) holds: Holds,
-    /// The thread that the slot names, or [`NO_THREAD`].
+    /// The number of the thread that the slot names, or [`NO_THREAD`].
     pub(crate) thread: Cell<u32>,
     /// Whether this handle's record, as it should be now, has been written.
     pub(crate) recorded: Cell<bool>,
@@ -163,7 +165,7 @@ impl ShmLock {
             lifeline,
             shared,
         };
-        log::debug!("opened {lock}");
+        tell!(Debug, "opened {lock}"); // it may fork: the child's calls are refused
         Ok(lock)
     }
 
@@ -281,14 +283,11 @@ impl ShmLock {
     }
 
     fn release_counted(&self) -> Result<()> {
-        self.check_process()?;
-        if !self.is_held() {
-            return Err(self.told(Loss::NotHeld));
-        }
+        self.check_hold().map_err(|loss| self.told(loss))?;
         if let Some(guards) = self.holds.only_guards() {
             return Err(Error::GuardsAlive { name: self.name.to_string(), guards });
         }
-        self.give_one_back().map_err(|loss| self.told(loss))
+        self.end_one(Plain::Bare).map_err(|loss| self.told(loss))
     }
 
     /// Gives back every hold of this handle at once, guards included: they then hold nothing, and their drop does
@@ -297,19 +296,20 @@ impl ShmLock {
     /// # Errors
     /// [`Error::Overwritten`], [`Error::ForkedHandle`].
     pub fn force_release(&self) -> Result<bool> {
-        self.check_process()?;
-        if !self.is_held() {
-            return Ok(false);
+        match self.check_hold().and_then(|()| self.end_all()) {
+            Ok(()) => Ok(true),
+            Err(Loss::NotHeld) => Ok(false),
+            Err(loss) => Err(self.told(loss)),
         }
-        self.holds.merge();
-        self.give_one_back().map_err(|loss| self.told(loss))?;
-        Ok(true)
     }
 
-    /// Whether this handle holds the lock.
+    /// Whether this handle holds the lock: by what it has acquired, and by the owner word.
+    ///
+    /// The word decides. It is `false` as soon as an exit handler has released the lock, or a stranger has overwritten the word.
+    /// Never blocks; async-signal-safe.
     #[must_use]
     pub fn is_held(&self) -> bool {
-        self.holds.is_held() && self.shared.is_ours()
+        self.holds.is_held() && self.shared.is_ours() && self.shared.region().word().is_owned_by(self.token)
     }
 
     /// Whether anybody holds the lock now. A dead owner counts until it is replaced.
@@ -373,7 +373,7 @@ impl ShmLock {
     /// [`Error::NotHeld`], [`Error::Overwritten`], [`Error::ForkedHandle`].
     pub fn declare_consistent(&self) -> Result<()> {
         let region = self.region()?;
-        if !self.is_held() {
+        if !self.holds.is_held() {
             return Err(self.told(Loss::NotHeld));
         }
         protocol::declare_consistent(region.owner_word(), self.token)

@@ -9,7 +9,7 @@
 use std::cell::Cell;
 use std::mem::MaybeUninit;
 
-use crate::thread::this_thread;
+use crate::thread::this_thread_by_number;
 
 /// When signals are held back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,13 +47,13 @@ impl Blocked {
         let (count, before) = BLOCKED.get();
         let before = before.unwrap_or_else(|| change(libc::SIG_BLOCK, &set_of(&ENDING)));
         BLOCKED.set((count + 1, Some(before)));
-        Self { thread: this_thread() }
+        Self { thread: this_thread_by_number().number }
     }
 }
 
 impl Drop for Blocked {
     fn drop(&mut self) {
-        if self.thread != this_thread() {
+        if self.thread != this_thread_by_number().number {
             return; // another thread's mask is not ours to change
         }
         match BLOCKED.get() {
