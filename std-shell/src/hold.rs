@@ -113,12 +113,9 @@ impl ShmLock {
     #[cold]
     pub(crate) fn take(&self, patience: Patience, plain: Plain) -> Result<bool> {
         self.check_process()?;
-        if let Some(found) = self.usurped() {
-            return Err(self.told(self.void(found)));
-        }
         match self.holds.nest(plain) {
             Found::None => {}
-            Found::Nested => return Ok(true),
+            Found::Nested => return self.confirm_nested(),
             Found::InTransition => return self.refuse_in_transition(patience),
             Found::TooDeep => return Err(Error::TooDeep { name: self.name.to_string() }),
         }
@@ -134,6 +131,14 @@ impl ShmLock {
                 Ok(false)
             }
             taken => self.end_take(taken, plain),
+        }
+    }
+
+    /// Whether the hold that was just entered once more is one by the owner word as well: that decides.
+    fn confirm_nested(&self) -> Result<bool> {
+        match self.usurped() {
+            None => Ok(true),
+            Some(found) => Err(self.told(self.void(found))),
         }
     }
 
@@ -155,13 +160,21 @@ impl ShmLock {
                 return Err(error);
             }
         };
+        if log::max_level() == log::LevelFilter::Off {
+            return Ok(true);
+        }
+        self.tell_of(acquisition);
+        // The logger may have forked, and this be the child; or have released by force what it was told of.
+        self.check_hold().map_err(|loss| self.told(loss))?;
+        if self.holds.epoch() == epoch { Ok(true) } else { Err(self.told(Loss::NotHeld)) }
+    }
+
+    #[cold]
+    fn tell_of(&self, acquisition: Acquisition) {
         tell!(Debug, "acquired {self}");
         if acquisition.owner_died {
             self.report_death();
         }
-        // It may have forked, and this be the child; or have released by force what it was told of.
-        self.check_hold().map_err(|loss| self.told(loss))?;
-        if self.holds.epoch() == epoch { Ok(true) } else { Err(self.told(Loss::NotHeld)) }
     }
 
     #[cold]
@@ -217,7 +230,6 @@ impl ShmLock {
     /// Waits for the lock; also answers when that ended. `None`: one try was asked for, and it failed.
     #[inline]
     fn contend(&self, patience: Patience, blocked: Option<&Blocked>) -> Result<Option<(Acquisition, Option<Moment>)>> {
-        self.check_process()?; // a signal handler may have forked while this thread looked for the lock
         // The clock of deadlines stands still while the machine is suspended, and so do time limits and what is said of them.
         let start = patience.has_end().then(Instant::now);
         let patience = start.map_or(patience, |start| patience.beginning(start));

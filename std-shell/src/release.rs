@@ -24,9 +24,6 @@ enum Lost {
 impl ShmLock {
     /// Ends one guard of this epoch, if what it is part of still lasts.
     pub(crate) fn drop_guard(&self, epoch: u32) -> std::result::Result<(), Loss> {
-        if !self.shared.is_ours() {
-            return Err(self.forked());
-        }
         if epoch != self.holds.epoch() {
             return Err(Loss::NotHeld);
         }
@@ -62,10 +59,15 @@ impl ShmLock {
         self.end_outermost()
     }
 
-    /// Releases the lock, now that the transition has begun, and says so.
+    /// Releases the lock, now that the transition has begun, and says how that went.
     fn end_outermost(&self) -> std::result::Result<(), Loss> {
-        // Last, when the lock is free: a logger is foreign code.
-        self.give_outermost().map_err(|lost| self.said_of(lost))?;
+        let given = self.give_outermost();
+        self.say_how(given)
+    }
+
+    /// Logs how a release went. Last, when all of it is over: a logger is foreign code.
+    fn say_how(&self, given: std::result::Result<(), Lost>) -> std::result::Result<(), Loss> {
+        given.map_err(|lost| self.said_of(lost))?;
         tell!(Debug, "released {self}");
         Ok(())
     }
@@ -80,7 +82,9 @@ impl ShmLock {
         if self.recovered.borrow().is_some() {
             self.recovered.replace(None);
         }
-        let given = if self.shared.is_ours() { self.give_word() } else { Err(Lost::Forked) };
+        // A handler of a signal that came just before these were blocked may have forked.
+        let is_ours = blocked.is_none() || self.shared.is_ours();
+        let given = if is_ours { self.give_word() } else { Err(Lost::Forked) };
         self.holds.end_transition(None);
         drop(blocked); // signals that waited for it run their handlers here
         given
@@ -148,12 +152,12 @@ impl Drop for ShmLock {
         }
         let leaked = self.holds.guards() > 0;
         let ended = match self.usurped() {
-            Some(found) => Err(Lost::Overwritten(found)),
+            Some(found) => Some(Err(Lost::Overwritten(found))),
             None if self.holds.is_held() && !leaked => {
                 self.holds.end_all();
-                self.give_outermost()
+                Some(self.give_outermost())
             }
-            None => Ok(()),
+            None => None,
         };
         let waits = reactor::forget(self.slot.slot());
         self.slot.retire(); // before the token goes: nobody here may act by it afterwards
@@ -163,13 +167,13 @@ impl Drop for ShmLock {
         // From here on foreign code. Whatever it does, nobody acts by this handle any more, and the fields see to the rest.
         drop(waits);
         match ended {
-            Err(lost) => {
-                let _ = self.said_of(lost);
+            Some(ended) => {
+                let _ = self.say_how(ended); // there is nobody to tell from a drop
             }
-            Ok(()) if leaked => {
+            None if leaked => {
                 tell!(Warn, "{self} was closed with a guard leaked; the next owner is told that this one died");
             }
-            Ok(()) => {}
+            None => {}
         }
         tell!(Debug, "closing {self}");
     }

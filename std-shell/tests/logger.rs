@@ -89,7 +89,7 @@ fn events_reach_the_file_at_its_own_level_and_in_the_format_asked_for() {
     let text = fs::read_to_string(&path).unwrap();
     fs::remove_file(&path).unwrap();
     let uuid = lock.uuid().to_string();
-    for event in ["opened", "acquired", "releasing"] {
+    for event in ["opened", "acquired", "released"] {
         let line = text.lines().find(|line| line.contains(event)).unwrap_or_else(|| panic!("no {event} in {text}"));
         assert!(line.starts_with("<conveyor|DEBUG|") && line.contains(&uuid), "{line}");
     }

@@ -80,10 +80,10 @@ pub(crate) struct Waiter<'a> {
 impl Wait for Waiter<'_> {
     #[inline]
     fn wait(&mut self, contention: &mut Contention<'_>) -> Verdict {
-        match self.next(contention).and_then(|verdict| self.still_ours().map(|()| verdict)) {
+        match self.next(contention) {
             Ok(verdict) => verdict,
             Err(reason) => {
-                if !self.shared.is_ours() {
+                if matches!(reason, GaveUp::Forked) {
                     contention.owe_nothing(); // the word is not there
                 }
                 self.gave_up = Some(reason);
@@ -121,6 +121,7 @@ impl<'a> Waiter<'a> {
             // for ours a little longer.
             let in_vain = self.has_slept && !self.has_rested && !contention.looks_awaited();
             if free || (in_vain && self.rest()) {
+                self.still_ours()?;
                 return Ok(Verdict::Retry);
             }
             self.awake = false;
@@ -163,6 +164,7 @@ impl<'a> Waiter<'a> {
         if self.shared.is_orphaned() {
             return Err(GaveUp::Orphaned);
         }
+        self.still_ours()?;
         Ok(Verdict::Probe)
     }
 
