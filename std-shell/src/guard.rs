@@ -63,7 +63,7 @@ impl<'a> Guard<'a> {
     /// ```
     #[must_use]
     pub fn recovered(&self) -> Option<Recovered> {
-        if self.is_current() { self.lock.recovered() } else { None }
+        self.lock.recovered().filter(|_| self.is_current())
     }
 
     /// Whether the hold that this guard is part of still lasts: nobody has ended it by force, and the owner word names the

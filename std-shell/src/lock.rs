@@ -364,7 +364,9 @@ impl ShmLock {
     /// See [`Guard::recovered`]; `None` if this handle does not hold the lock.
     #[must_use]
     pub fn recovered(&self) -> Option<Recovered> {
-        self.is_held().then(|| self.recovered.borrow().clone()).flatten()
+        // A signal handler may find it in use; then there is nothing to tell yet, or any more.
+        let recovered = self.recovered.try_borrow().ok()?;
+        if recovered.is_none() || !self.is_held() { None } else { recovered.clone() }
     }
 
     /// See [`Guard::declare_consistent`].

@@ -24,10 +24,12 @@ enum Lost {
 impl ShmLock {
     /// Ends one guard of this epoch, if what it is part of still lasts.
     pub(crate) fn drop_guard(&self, epoch: u32) -> std::result::Result<(), Loss> {
-        if epoch != self.holds.epoch() {
+        if !self.shared.is_ours() {
+            return Err(self.forked());
+        }
+        if epoch != self.holds.epoch() || !self.holds.is_held() {
             return Err(Loss::NotHeld);
         }
-        self.check_hold()?;
         self.end_one(Plain::Guard)
     }
 
@@ -45,10 +47,11 @@ impl ShmLock {
         Some(self.holds.in_transition(give, |_| None).map_err(|found| self.overwritten(found)))
     }
 
-    /// Ends one hold of this kind, of which there is at least one.
+    /// Ends one hold of this kind, of which there is at least one. The owner word decides whether it was one.
+    #[inline]
     pub(crate) fn end_one(&self, plain: Plain) -> std::result::Result<(), Loss> {
         match self.holds.end_one(plain) {
-            Ended::Nested => Ok(()),
+            Ended::Nested => self.usurped().map_or(Ok(()), |found| Err(self.void(found))),
             Ended::Outermost => self.end_outermost(),
         }
     }
@@ -60,12 +63,14 @@ impl ShmLock {
     }
 
     /// Releases the lock, now that the transition has begun, and says how that went.
+    #[inline]
     fn end_outermost(&self) -> std::result::Result<(), Loss> {
         let given = self.give_outermost();
         self.say_how(given)
     }
 
     /// Logs how a release went. Last, when all of it is over: a logger is foreign code.
+    #[inline]
     fn say_how(&self, given: std::result::Result<(), Lost>) -> std::result::Result<(), Loss> {
         given.map_err(|lost| self.said_of(lost))?;
         tell!(Debug, "released {self}");
@@ -73,6 +78,7 @@ impl ShmLock {
     }
 
     /// Releases the lock, now that the transition has begun, and ends the transition.
+    #[inline]
     fn give_outermost(&self) -> std::result::Result<(), Lost> {
         let blocked = match self.settings.block_signals {
             BlockSignals::Never => None,
