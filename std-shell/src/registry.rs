@@ -82,6 +82,8 @@ impl Link {
 #[derive(Debug)]
 pub(crate) struct Registration {
     slot: &'static Slot,
+    /// In which process. A forked child may have claimed the slot for a handle of its own.
+    generation: u32,
     retired: Cell<bool>,
 }
 
@@ -90,9 +92,9 @@ impl Registration {
         self.slot
     }
 
-    /// Takes the handle out. Only the first time: later the slot may be another handle's.
+    /// Takes the handle out, in its own process. Only the first time: later the slot may be another handle's.
     pub(crate) fn retire(&self) {
-        if !self.retired.replace(true) {
+        if self.generation == fork::present_generation() && !self.retired.replace(true) {
             self.slot.retire();
         }
     }
@@ -126,7 +128,7 @@ pub(crate) fn enter(entry: &Entry<'_>) -> Registration {
     slot.thread_id.store(0, Relaxed);
     slot.thread_number.store(0, Relaxed);
     slot.state.store(LIVE, Release); // pairs with `pin` and `is_held_by`: all of the above
-    Registration { slot, retired: Cell::new(false) }
+    Registration { slot, generation: entry.generation, retired: Cell::new(false) }
 }
 
 /// Every slot, in use or not. Async-signal-safe.
