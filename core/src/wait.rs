@@ -110,9 +110,11 @@ impl<'a> Contention<'a> {
         Ok(marked)
     }
 
-    /// Says that this contender owes the others nothing: [`Verdict::GiveUp`] then leaves the word alone.
+    /// Says that this contender owes the others nothing: [`Verdict::GiveUp`] then leaves the word
+    /// alone.
     ///
-    /// For a contender whose word is gone while it waited, as it is in a forked child. The mark, if there is one, stays.
+    /// For a contender whose word is gone while it waited, as it is in a forked child. The mark, if
+    /// there is one, stays.
     #[inline]
     pub fn owe_nothing(&mut self) {
         *self.arrival = Arrival::Fresh;

@@ -238,8 +238,9 @@ impl Builder {
 
     /// As [`open_block`](Self::open_block); `create` fills in the zeroed data if it is not there.
     ///
-    /// It runs under the lock, in the one process that comes first. Should that die or panic in it, it runs again in the
-    /// next. A child that it forks must not return from it: there the call is [`Error::ForkedHandle`](crate::Error::ForkedHandle).
+    /// It runs under the lock, in the one process that comes first. Should that die or panic in it,
+    /// it runs again in the next. A child that it forks must not return from it: there the call is
+    /// [`Error::ForkedHandle`](crate::Error::ForkedHandle).
     ///
     /// # Errors
     /// As [`open_block`](Self::open_block).

@@ -17,8 +17,9 @@ use std::sync::atomic::{AtomicPtr, AtomicU32};
 
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous};
 
-/// Where the generation of the running process is, which is 0 right after a fork. Null before the first handle. Set once, by a
-/// swap: a fork may find another thread at any step, and a `OnceLock` that runs would stay so in the child.
+/// Where the generation of the running process is, which is 0 right after a fork. Null before the
+/// first handle. Set once, by a swap: a fork may find another thread at any step, and a `OnceLock`
+/// that runs would stay so in the child.
 static PRESENT: AtomicPtr<AtomicU32> = AtomicPtr::new(null_mut());
 /// The last generation given out in this process or any ancestor.
 static LAST: AtomicU32 = AtomicU32::new(0);
@@ -108,18 +109,21 @@ struct WipedPage {
 impl WipedPage {
     /// Maps one; `None` if the kernel does not offer that.
     fn new() -> Option<Self> {
-        // Not rustix::param::page_size: before Linux 6.4 it opens /proc/self/auxv, and panics if it cannot.
+        // Not rustix::param::page_size: before Linux 6.4 it opens /proc/self/auxv, and panics if it
+        // cannot.
         // SAFETY: sysconf(3) has no preconditions.
         let len = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).ok()?;
         if !understands_advice() {
             return None;
         }
-        // SAFETY: a private anonymous mapping at an address of the kernel's choice touches no existing memory.
+        // SAFETY: a private anonymous mapping at an address of the kernel's choice touches no
+        // existing memory.
         let page = unsafe { mmap_anonymous(null_mut(), len, ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE) };
         let page = NonNull::new(page.ok()?)?;
         let word = page.as_ptr().cast::<AtomicU32>().wrapping_byte_add(len - FROM_THE_END);
         // SAFETY:
-        // - within the page and aligned; readable and writable; unmapped only by `unmap`, which asks for no other reference.
+        // - within the page and aligned; readable and writable; unmapped only by `unmap`, which
+        //   asks for no other reference.
         // - all zero is a valid `AtomicU32`; all accesses go through this reference.
         let page = Self { page, len, word: unsafe { &*word } };
         // SAFETY: the page is ours alone, and being zeroed in children is what it is for.
@@ -154,7 +158,8 @@ fn wiped_by_handler() -> &'static AtomicU32 {
     &UNWIPED
 }
 
-/// Has these run around every fork(3): in the thread that forks, before and after it, and in the child. `pthread_atfork(3)`.
+/// Has these run around every fork(3): in the thread that forks, before and after it, and in the
+/// child. `pthread_atfork(3)`.
 pub(crate) fn at_each(before: extern "C" fn(), after: extern "C" fn(), in_child: extern "C" fn()) {
     // SAFETY: whoever gives them vouches that they do what may be done there: async-signal-safe things only.
     unsafe {

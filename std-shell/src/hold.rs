@@ -1,5 +1,5 @@
-//! Taking: what one handle does around the core's steps. Giving back is in `release.rs`. How often it holds the lock, and what
-//! a signal handler may see of that, is in `holds.rs`.
+//! Acquires: what one handle does around the core's steps. Releasing is in `release.rs`. How often it
+//! holds the lock, and what a signal handler may see of that, is in `holds.rs`.
 
 use std::time::{Duration, Instant};
 
@@ -134,7 +134,8 @@ impl ShmLock {
         }
     }
 
-    /// Whether the hold that was just entered once more is one by the owner word as well: that decides.
+    /// Confirms by the owner word the hold that was just entered once more. If the word names another
+    /// owner, the holds are void.
     fn confirm_nested(&self) -> Result<bool> {
         match self.usurped() {
             None => Ok(true),
@@ -153,7 +154,8 @@ impl ShmLock {
             Ok(Some(acquisition)) => acquisition,
             Ok(None) => {
                 tell!(Debug, "tried {self}: another holds it, and one try was asked for");
-                return self.check_process().map(|()| false); // it may have forked, and this be the child
+                // It may have forked, and this be the child.
+                return self.check_process().map(|()| false);
             }
             Err(error) => {
                 tell!(Debug, "tried {self}: {error}");
@@ -164,7 +166,8 @@ impl ShmLock {
             return Ok(true);
         }
         self.tell_of(acquisition);
-        // The logger may have forked, and this be the child; or have released by force what it was told of.
+        // The logger may have forked, and this be the child; or have released by force what it was
+        // told of.
         self.check_hold().map_err(|loss| self.told(loss))?;
         if self.holds.epoch() == epoch { Ok(true) } else { Err(self.told(Loss::NotHeld)) }
     }
@@ -335,7 +338,8 @@ impl ShmLock {
     }
 }
 
-/// Proof of a death, for the process whose region it is: asking takes system calls, and a signal handler may fork meanwhile.
+/// Proof of a death, for the process whose region it is: asking takes system calls, and a signal
+/// handler may fork meanwhile.
 struct ProofOfOurs<'a> {
     shared: &'a Shared,
     proof: KernelProof<'a>,

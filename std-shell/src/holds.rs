@@ -142,7 +142,8 @@ impl Holds {
             state if state & HOLDS == DEEPEST => Found::TooDeep,
             state => {
                 let guard = if plain == Plain::Guard { GUARD } else { 0 };
-                self.state.set((state & !PLAIN) + HOLD + guard); // at once: a handler never sees the one without the other
+                // At once: a handler never sees the one without the other.
+                self.state.set((state & !PLAIN) + HOLD + guard);
                 Found::Nested
             }
         }
@@ -158,8 +159,8 @@ impl Holds {
         (self.state.get() & HOLDS == guards).then_some(guards)
     }
 
-    /// Ends one hold of this kind, of which there is at least one. The outermost begins the transition, which
-    /// [`end_transition`](Self::end_transition) ends.
+    /// Ends one hold of this kind, of which there is at least one. The outermost begins the
+    /// transition, which [`end_transition`](Self::end_transition) ends.
     pub(crate) fn end_one(&self, plain: Plain) -> Ended {
         let state = self.state.get();
         if state & HOLDS == HOLD {
@@ -171,14 +172,15 @@ impl Holds {
         Ended::Nested
     }
 
-    /// Begins the transition that ends all holds at once; guards that still exist have nothing to release.
+    /// Begins the transition that ends all holds at once; guards that still exist have nothing to
+    /// release.
     pub(crate) fn end_all(&self) {
         self.next_epoch();
         self.begin_transition();
     }
 
-    /// Ends all holds without a transition: the owner word does not name this handle. Guards that still exist have nothing
-    /// to release.
+    /// Ends all holds without a transition: the owner word does not name this handle. Guards that
+    /// still exist have nothing to release.
     pub(crate) fn void(&self) {
         self.next_epoch();
         self.state.set(NONE);
@@ -186,7 +188,8 @@ impl Holds {
 
     fn next_epoch(&self) {
         self.epoch.set(self.epoch.get().wrapping_add(1));
-        compiler_fence(Ordering::SeqCst); // a handler that finds the holds ended finds no guard to be of their epoch
+        // A handler that finds the holds ended finds no guard to be of their epoch.
+        compiler_fence(Ordering::SeqCst);
     }
 }
 
@@ -206,7 +209,7 @@ mod tests {
         assert!(holds.is_plain(Plain::Guard) && !holds.is_plain(Plain::Bare) && holds.is_held());
         assert_eq!((holds.nest(Plain::Guard), holds.guards()), (Found::Nested, 2));
         assert_eq!(holds.end_one(Plain::Guard), Ended::Nested);
-        assert!(!holds.is_plain(Plain::Guard), "whatever it was for, it has been looked at");
+        assert!(!holds.is_plain(Plain::Guard), "once nested, it is counted");
         assert_eq!((holds.guards(), holds.end_one(Plain::Guard)), (1, Ended::Outermost));
         assert_eq!(holds.nest(Plain::Guard), Found::InTransition);
     }

@@ -305,8 +305,8 @@ impl ShmLock {
 
     /// Whether this handle holds the lock: by what it has acquired, and by the owner word.
     ///
-    /// The word decides. It is `false` as soon as an exit handler has released the lock, or a stranger has overwritten the word.
-    /// Never blocks; async-signal-safe.
+    /// The word decides. It is `false` as soon as an exit handler has released the lock, or a
+    /// stranger has overwritten the word. Never blocks; async-signal-safe.
     #[must_use]
     pub fn is_held(&self) -> bool {
         self.holds.is_held() && self.shared.is_ours() && self.shared.region().word().is_owned_by(self.token)

@@ -42,12 +42,13 @@ type Format = Arc<dyn Fn(&Line<'_>) -> String + Send + Sync>;
 /// [`new`](Self::new), [`level`](Self::level), [`file`](Self::file) with its level, [`colors`](Self::colors),
 /// [`format`](Self::format). But it is the whole process's, as Rust's loggers are, and not each lock's own.
 ///
-/// What the locks log, each with name, uuid and description: at `Debug` that one was opened, tried in vain and why,
-/// acquired, was released, is being closed; at `Warn` that a dead owner was replaced, that a handle was used in a forked
-/// child, that a guard was leaked, that the owner word was overwritten.
+/// What the locks log, each with name, uuid and description: at `Debug` that one was opened, tried
+/// in vain and why, acquired, was released, is being closed; at `Warn` that a dead owner was
+/// replaced, that a handle was used in a forked child, that a guard was leaked, that the owner word
+/// was overwritten.
 ///
-/// It holds no lock while it writes, so a child that is forked while another thread logs can log as well. A line that cannot be
-/// written is lost.
+/// It holds no lock while it writes, so a child that is forked while another thread logs can log as
+/// well. A line that cannot be written is lost.
 ///
 /// # Examples
 /// ```no_run
@@ -141,8 +142,9 @@ impl Logger {
     }
 }
 
-/// Writes each line by one write(2), and under no lock of this process: a fork by another thread would leave that locked in the
-/// child, whose first line would wait for ever. A file is open for appending, so lines do not mix there either.
+/// Writes each line by one write(2), and under no lock of this process: a fork by another thread
+/// would leave that locked in the child, whose first line would wait for ever. A file is open for
+/// appending, so lines do not mix there either.
 fn lines_to(sink: impl AsFd + Send + Sync + 'static) -> fern::Output {
     fern::Output::call(move |record| write_whole(sink.as_fd(), format!("{}\n", record.args()).as_bytes()))
 }

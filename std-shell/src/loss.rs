@@ -33,20 +33,23 @@ impl ShmLock {
         if self.shared.is_ours() { Ok(()) } else { Err(self.told(self.forked())) }
     }
 
-    /// The owner word, if it does not name this handle although the count says that the handle holds the lock. Then an exit
-    /// handler has released the lock, or somebody wrote to the region from outside the protocol.
+    /// Returns the owner word, if it does not name this handle although the count says that the handle
+    /// holds the lock. Then an exit handler has released the lock, or a stranger has overwritten the
+    /// word.
     #[inline]
     pub(crate) fn usurped(&self) -> Option<Word> {
         if !(self.holds.is_held() && self.shared.is_ours()) {
             return None;
         }
-        // Partner: the swaps of the owner word, ours or an exit handler's on this thread. Relaxed: only whether it names us.
+        // Partner: the swaps of the owner word, ours or an exit handler's on this thread. Relaxed:
+        // only whether it names us.
         let word = self.shared.region().word();
         (!word.is_owned_by(self.token)).then_some(word)
     }
 
-    /// Checks that this handle holds the lock, by its count and by the owner word. If these differ, the word decides: the
-    /// count is put right, and the guards of that hold have nothing to release.
+    /// Checks that this handle holds the lock, by its count and by the owner word. If these differ,
+    /// the word decides: the count is put right, and the guards of that hold have nothing to
+    /// release.
     pub(crate) fn check_hold(&self) -> std::result::Result<(), Loss> {
         if !self.shared.is_ours() {
             return Err(self.forked());
@@ -62,7 +65,8 @@ impl ShmLock {
     pub(crate) fn void(&self, found: Word) -> Loss {
         self.holds.void();
         self.held_since.set(None);
-        // A signal handler may find one of these in use. Then they are put right with the next acquisition.
+        // A signal handler may find one of these in use. Then they are put right with the next
+        // acquisition.
         if let Ok(mut recovered) = self.recovered.try_borrow_mut() {
             *recovered = None;
         }

@@ -22,14 +22,16 @@
 //!
 //! # Fork
 //!
-//! A child has neither this thread nor a use for the waits of its parent, and the mutex may be locked for ever there. So
-//! it makes a reactor of its own when it first needs one, and leaves the other alone. A child that is forked by a waker, or by a
-//! signal handler in the middle of a poll, goes on with the parent's; it is told apart by the generation (`fork.rs`).
+//! A child has neither this thread nor a use for the waits of its parent, and the mutex may be
+//! locked for ever there. So it makes a reactor of its own when it first needs one, and leaves the
+//! other alone. A child that is forked by a waker, or by a signal handler in the middle of a poll,
+//! goes on with the parent's; it is told apart by the generation (`fork.rs`).
 //!
 //! # Foreign code
 //!
-//! Wakers are: what they do when they are cloned, called and dropped is their program's business. Nothing of it runs under the
-//! mutex, nor between two steps that belong together, and a panic of theirs ends here.
+//! Wakers are: what they do when they are cloned, called and dropped is their program's business.
+//! Nothing of it runs under the mutex, nor between two steps that belong together, and a panic of
+//! theirs ends here.
 
 #![allow(unsafe_code, reason = "looks at words in mappings that it does not own")]
 
@@ -98,8 +100,9 @@ struct State {
     runs: bool,
 }
 
-/// Puts a wait on the list; its waker is woken once, when the word or the event changes or the time has come. `None`, and nothing
-/// is on the list, in a child that a signal handler has forked meanwhile.
+/// Puts a wait on the list; its waker is woken once, when the word or the event changes or the time
+/// has come. `None`, and nothing is on the list, in a child that a signal handler has forked
+/// meanwhile.
 ///
 /// # Errors
 /// The thread could not be started.
@@ -138,7 +141,8 @@ pub(crate) fn forget(handle: &'static Slot) -> Gone {
     Reactor::present().map_or_else(Gone::default, |reactor| reactor.remove(|_, wait| ptr::eq(wait.handle, handle)))
 }
 
-/// Waits that are on no list any more. Dropping them lets go of their wakers, which is foreign code: do it last.
+/// Waits that are on no list any more. Dropping them lets go of their wakers, which is foreign
+/// code: do it last.
 #[derive(Default)]
 #[must_use = "wakers are let go of when it is dropped"]
 pub(crate) struct Gone(Vec<(u64, Wait)>);

@@ -4,8 +4,9 @@
 //! certain deadlock is an error. *What does this process hold?*, for the exit handlers. Whether a handle holds its lock
 //! is not noted: the owner word itself says so, by the handle's token.
 //!
-//! A fork may find another thread at any step here. So there is nothing that a step could leave locked: a slot that was being
-//! entered or removed is lost to the child, and those that its parent uses are taken for free.
+//! A fork may find another thread at any step here. So there is nothing that a step could leave
+//! locked: a slot that was being entered or removed is lost to the child, and those that its parent
+//! uses are taken for free.
 //!
 //! The list only grows; a slot is leaked once and used again by later handles. So walking needs no lock, and the
 //! number of slots is the largest number of handles that were open at one time.
@@ -44,7 +45,8 @@ pub(crate) struct Slot {
     full_system: AtomicU32,
     device: AtomicU64,
     inode: AtomicU64,
-    /// The thread that last began to take the lock: the kernel's number, and ours. 0 before the first.
+    /// The thread that last began to take the lock: the kernel's number, and ours. 0 before the
+    /// first.
     thread_id: AtomicU32,
     thread_number: AtomicU32,
     next: Link,
@@ -66,7 +68,7 @@ impl Link {
         unsafe { slot.as_ref() }
     }
 
-    /// Links the slot here; if another thread was faster, gives that one's.
+    /// Links the slot here. If another thread was faster, returns that thread's slot.
     fn set(&self, slot: &'static Slot) -> Result<(), &'static Slot> {
         let new = std::ptr::from_ref(slot).cast_mut();
         // Pairs with `get`, and with itself on another thread.
@@ -78,7 +80,8 @@ impl Link {
     }
 }
 
-/// A slot for as long as its handle lives. Dropping it takes the handle out, so it is dropped before the mapping is.
+/// A slot for as long as its handle lives. Dropping it takes the handle out, so it is dropped
+/// before the mapping is.
 #[derive(Debug)]
 pub(crate) struct Registration {
     slot: &'static Slot,
@@ -92,7 +95,8 @@ impl Registration {
         self.slot
     }
 
-    /// Takes the handle out, in its own process. Only the first time: later the slot may be another handle's.
+    /// Takes the handle out, in its own process. Only the first time: later the slot may be another
+    /// handle's.
     pub(crate) fn retire(&self) {
         if self.generation == fork::present_generation() && !self.retired.replace(true) {
             self.slot.retire();
@@ -174,9 +178,9 @@ impl Slot {
         self.thread_number.store(thread.number, Relaxed); // partner: as above
     }
 
-    /// Whether its handle is of this process, and not of a parent from which this process was forked.
+    /// Returns `true` if its handle is of this process, and not of the parent of a forked child.
     fn is_ours(&self) -> bool {
-        // Partner: `enter`. Relaxed: whoever acts by it has acquired the state.
+        // Partner: `enter`. Relaxed: the callers that act by it have acquired the state.
         self.generation.load(Relaxed) == fork::present_generation()
     }
 
@@ -187,12 +191,14 @@ impl Slot {
         self.is_ours() && self.state.fetch_update(Acquire, Relaxed, |state| (state >= LIVE).then(|| state + 1)).is_ok()
     }
 
-    /// Takes the handle out, before its region is unmapped. Waits for whoever looks at the owner word right now.
+    /// Takes the handle out, before its region is unmapped. Waits for threads that look at the owner
+    /// word right now.
     fn retire(&self) {
-        // Pairs with the end of the loop in `for_each`: whoever looked has finished.
+        // Pairs with the end of the loop in `for_each`: the threads that looked have finished.
         while self.state.compare_exchange(LIVE, CLAIMED, AcqRel, Relaxed).is_err() {
             if !self.is_ours() {
-                return; // a forked child: whoever looked is not here, and the handle is the parent's
+                // A forked child: the thread that looked is not here, and the handle is the parent's.
+                return;
             }
             std::thread::yield_now();
         }
@@ -221,7 +227,8 @@ pub(crate) struct Pinned {
     pub(crate) word: *const AtomicU32,
     pub(crate) token: Token,
     pub(crate) fence: FenceScope,
-    /// The kernel's number of the thread that last began to take the lock. That thread may have ended.
+    /// The kernel's number of the thread that last began to take the lock. That thread may have
+    /// ended.
     pub(crate) thread: u32,
 }
 

@@ -1,4 +1,5 @@
-//! Giving back: what one handle does around the core's steps when a hold ends, and when the handle is closed.
+//! Releases: what one handle does around the core's steps when a hold ends, and when the handle is
+//! closed.
 
 use std::sync::atomic::AtomicU32;
 
@@ -47,7 +48,8 @@ impl ShmLock {
         Some(self.holds.in_transition(give, |_| None).map_err(|found| self.overwritten(found)))
     }
 
-    /// Ends one hold of this kind, of which there is at least one. The owner word decides whether it was one.
+    /// Ends one hold of this kind, of which there is at least one. The owner word decides whether
+    /// it was one.
     #[inline]
     pub(crate) fn end_one(&self, plain: Plain) -> std::result::Result<(), Loss> {
         match self.holds.end_one(plain) {
@@ -72,7 +74,7 @@ impl ShmLock {
     /// Logs how a release went. Last, when all of it is over: a logger is foreign code.
     #[inline]
     fn say_how(&self, given: std::result::Result<(), Lost>) -> std::result::Result<(), Loss> {
-        given.map_err(|lost| self.said_of(lost))?;
+        given.map_err(|lost| self.said_of(&lost))?;
         tell!(Debug, "released {self}");
         Ok(())
     }
@@ -104,14 +106,15 @@ impl ShmLock {
     }
 
     #[cold]
-    fn said_of(&self, lost: Lost) -> Loss {
+    fn said_of(&self, lost: &Lost) -> Loss {
         match lost {
             Lost::Forked => self.forked(),
-            Lost::Overwritten(found) => self.overwritten(found),
+            Lost::Overwritten(found) => self.overwritten(*found),
         }
     }
 
-    /// Gives back a lock that others may wait for, and wakes one of them, unless one is awake to take it.
+    /// Gives back a lock that others may wait for, and wakes one of them, unless one is awake to
+    /// take it.
     #[cold]
     fn give_to_others(&self, word: &AtomicU32) -> std::result::Result<(), Word> {
         if self.turns.may_go_on() {
@@ -126,8 +129,8 @@ impl ShmLock {
         Ok(())
     }
 
-    /// Gives back a lock that somebody most likely waits for awake; wakes one of those who sleep if our turn is over, or if nobody
-    /// takes it.
+    /// Gives back a lock that somebody most likely waits for awake; wakes one of those who sleep if
+    /// our turn is over, or if nobody takes it.
     fn pass_on(&self, word: &AtomicU32) -> std::result::Result<(), Word> {
         self.turns.look();
         let wake = if self.turns.is_over() {
@@ -168,9 +171,11 @@ impl Drop for ShmLock {
         let waits = reactor::forget(self.slot.slot());
         self.slot.retire(); // before the token goes: nobody here may act by it afterwards
         if self.shared.is_ours() {
-            self.cut_lifeline(); // not in a child that a signal handler has forked meanwhile: it would cut the parent's
+            // Not in a child that a signal handler has forked meanwhile: it would cut the parent's.
+            self.cut_lifeline();
         }
-        // From here on foreign code. Whatever it does, nobody acts by this handle any more, and the fields see to the rest.
+        // From here on foreign code. Whatever it does, nobody acts by this handle any more, and the
+        // fields see to the rest.
         drop(waits);
         match ended {
             Some(ended) => {

@@ -1,8 +1,10 @@
-//! Telling the logger, which is foreign code: it may panic, use this very lock, fork, exit, or never return.
+//! Tells the logger, which is foreign code: it may panic, use this very lock, fork, exit, or never
+//! return.
 //!
-//! So it is told last, when nothing is in transition any more, and its panics end here: a call that has done its work does not
-//! fail because nobody could write that down, and a drop does not panic. The panic hook has said what there was to say.
-//! What else it may have done to the handle is looked at by the caller afterwards (`docs/foreign-code.md`).
+//! So it is told last, when nothing is in transition any more, and its panics end here. A call that
+//! has done its work does not fail because a line could not be written, and a drop does not panic.
+//! The panic hook has run. What else the logger has done to the handle, the caller looks at
+//! afterwards (`docs/foreign-code.md`).
 
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -18,7 +20,7 @@ macro_rules! tell {
 
 pub(crate) use tell;
 
-/// Runs foreign code whose panic is nobody's business here.
+/// Runs foreign code, and ends its panic here.
 #[cold]
 pub(crate) fn contain(foreign: impl FnOnce()) {
     if let Err(panic) = catch_unwind(AssertUnwindSafe(foreign)) {

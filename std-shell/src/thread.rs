@@ -1,6 +1,8 @@
-//! Which thread is this? By two numbers: the kernel's, which signals need, and one of our own, which is given once.
+//! Tells threads apart by two numbers: the kernel's, which signals need, and one of our own,
+//! which is given once.
 //!
-//! The kernel gives the number of a thread that has ended to a new one. So *this thread took the lock* cannot be told by it.
+//! The kernel gives the number of a thread that has ended to a new one. So *this thread took the
+//! lock* cannot be told by it.
 
 use std::cell::Cell;
 use std::sync::atomic::AtomicU32;
@@ -13,7 +15,7 @@ use crate::fork;
 pub(crate) struct Thread {
     /// The kernel's number, `gettid(2)`.
     pub(crate) id: u32,
-    /// Our own, which no other thread of this process has had; but for one, once 2^32 threads have used a lock.
+    /// Our own, which no other thread of this process has had, until 2^32 threads have used a lock.
     pub(crate) number: u32,
 }
 
@@ -25,10 +27,11 @@ thread_local! {
 /// The last number given out.
 static LAST: AtomicU32 = AtomicU32::new(0);
 
-/// No thread's number, and not what [`number_as_known`] says of one that was never asked, which is 0.
+/// No thread's number, and not what [`number_as_known`] says of one that was never asked, which is
+/// 0.
 pub(crate) const NO_THREAD: u32 = u32::MAX;
 
-/// This thread; the kernel is asked once in each thread and process.
+/// Returns both numbers of this thread. The kernel is asked once in each thread and process.
 ///
 /// Async-signal-safe: the thread-local has neither a lazy initialiser nor a destructor.
 pub(crate) fn this_thread_by_number() -> Thread {
@@ -46,14 +49,15 @@ pub(crate) fn this_thread_by_number() -> Thread {
     })
 }
 
-/// The kernel's number of this thread. Async-signal-safe.
+/// Returns the kernel's number of this thread. Async-signal-safe.
 pub(crate) fn this_thread() -> u32 {
     this_thread_by_number().id
 }
 
 fn next_number() -> u32 {
     loop {
-        // Partner: the same by other threads. Relaxed: the numbers differ, and nothing else matters.
+        // Partner: the same by other threads. Relaxed: the numbers differ, and nothing else
+        // matters.
         match LAST.fetch_add(1, Relaxed).wrapping_add(1) {
             0 | NO_THREAD => {}
             number => return number,
@@ -61,7 +65,8 @@ fn next_number() -> u32 {
     }
 }
 
-/// Our own number of this thread, if it was asked for before, else 0; in a forked child possibly the parent's. One load.
+/// Returns our own number of this thread if it was asked for before, else 0. In a forked child it
+/// may be the parent's. One load.
 #[inline]
 pub(crate) fn number_as_known() -> u32 {
     THREAD.with(|cell| cell.get().1.number)

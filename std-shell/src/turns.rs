@@ -206,7 +206,8 @@ impl Turns {
     /// Leaves a free lock to the one that was woken, unless that was long ago, or whoever wants the lock has no time for
     /// it. If nobody comes, a new turn begins.
     ///
-    /// `is_ours` says whether the word may be looked at: not in a child that a signal handler has forked meanwhile.
+    /// `is_ours` says whether the word may be looked at: not in a child that a signal handler has
+    /// forked meanwhile.
     pub(crate) fn let_pass(&self, word: &AtomicU32, patience: Patience, is_ours: impl Fn() -> bool) {
         let Some(until) = self.passing.take() else { return };
         if patience.clamp(PASSING).is_none_or(|time| time < PASSING) {
@@ -226,8 +227,8 @@ impl Turns {
     }
 }
 
-/// After the lock was passed on: looks for a moment whether somebody takes it. If not, the wake is ours; `is_ours` as in
-/// [`Turns::let_pass`].
+/// After the lock was passed on: looks for a moment whether somebody takes it. If not, the wake is
+/// ours; `is_ours` as in [`Turns::let_pass`].
 pub(crate) fn owed_wake(word: &AtomicU32, is_ours: impl Fn() -> bool) -> Wake {
     let begin = Moment::now();
     while is_ours() {

@@ -13,8 +13,8 @@ const UNPROVEN: &str = "documented, not tested";
 /// What a row says in its last column where that is still to be filled in.
 const TO_BE_FILLED_IN: &str = "helper: ";
 
-/// A page of the sources. `None`, and said so, where these are not at hand: the emulated machines of `cross-tests` have the
-/// programs only.
+/// A page of the sources. `None`, and said so, where these are not at hand: the emulated machines
+/// of `cross-tests` have the programs only.
 fn page(path: &str) -> Option<(PathBuf, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a workspace").to_owned();
     let Ok(page) = fs::read_to_string(root.join(path)) else {
@@ -45,7 +45,8 @@ fn named(text: &str) -> impl Iterator<Item = (&str, &str)> {
 
 /// The names of the tests in a file of one of the crates.
 fn tests_in(root: &Path, file: &str) -> BTreeSet<String> {
-    let at = ["tests/tests", "core/tests", "std-shell/tests"].map(|directory| root.join(directory).join(format!("{file}.rs")));
+    let at = ["tests/tests", "core/tests", "std-shell/tests"]
+        .map(|directory| root.join(directory).join(format!("{file}.rs")));
     let source = at.iter().find_map(|path| fs::read_to_string(path).ok()).unwrap_or_default();
     let after_attribute = source.split("#[test]\n").skip(1).filter_map(|rest| rest.trim_start().strip_prefix("fn "));
     after_attribute.filter_map(|rest| Some(rest.split_once('(')?.0.to_owned())).collect()

@@ -1,4 +1,5 @@
-//! A logger that panics, uses the lock it is told about, forks, exits or never returns: see `docs/foreign-code.md`.
+//! A logger that panics, uses the lock it is told about, forks, exits or never returns: see
+//! `docs/foreign-code.md`.
 
 #![allow(unsafe_code, reason = "waitpid")]
 
@@ -52,7 +53,7 @@ impl Log for Actress {
 
     fn log(&self, record: &Record<'_>) {
         let line = record.args().to_string();
-        let act = ACT.with_borrow(|act| act.clone());
+        let act = ACT.with_borrow(Clone::clone);
         if let Some((_, act)) = act.filter(|(event, _)| line.contains(event)) {
             ACTS.fetch_add(1, Relaxed);
             act();
@@ -83,7 +84,8 @@ fn calm() -> u32 {
     ACTS.load(Relaxed)
 }
 
-/// Brings a lock through all [`EVENTS`]. After each call the lock is held by the caller that was told so, or it is free.
+/// Brings a lock through all [`EVENTS`]. After each call the lock is held by the caller that was
+/// told so, or it is free.
 fn life(folder: &Folder) {
     let open = || folder.lock("l").open().expect(HERE);
     let (lock, other) = (open(), open());
@@ -245,7 +247,8 @@ fn a_logger_that_releases_what_it_is_told_of_leaves_nobody_who_believes_to_hold_
     });
 }
 
-/// Forks. The child goes on from here, like the parent, and ends by [`end_child`]; here the parent waits for that.
+/// Forks. The child goes on from here, like the parent, and ends by [`end_child`]; here the parent
+/// waits for that.
 fn fork_here() {
     // SAFETY: this process has one thread beside those that the test framework keeps asleep.
     let pid = unsafe { libc::fork() };

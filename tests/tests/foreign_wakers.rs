@@ -1,5 +1,6 @@
-//! Wakers that panic, use the lock that they wait for, or fork, when they are cloned, called or dropped; and what a user's code does
-//! in the critical section of a block. See `docs/foreign-code.md`.
+//! Wakers that panic, use the lock that they wait for, or fork, when they are cloned, called or
+//! dropped; and what a user's code does in the critical section of a block. See
+//! `docs/foreign-code.md`.
 
 #![allow(unsafe_code, reason = "waitpid, and a waker made by hand")]
 
@@ -62,11 +63,13 @@ const TABLE: RawWakerVTable = RawWakerVTable::new(
     |data| run(data, Moment::Drop),
 );
 
-/// A waker that acts by the script. The one that the test itself has is not to be dropped: it would act as well.
+/// A waker that acts by the script. The one that the test itself has is not to be dropped: it would
+/// act as well.
 fn waker(moment: Moment, act: fn()) -> std::mem::ManuallyDrop<Waker> {
     let script = Box::leak(Box::new(Script { moment, act }));
     // SAFETY:
-    // - the functions of the table keep what `RawWakerVTable` asks for: the data is a leaked, immutable script.
+    // - the functions of the table keep what `RawWakerVTable` asks for: the data is a leaked,
+    //   immutable script.
     // - they may be called on any thread.
     std::mem::ManuallyDrop::new(unsafe { Waker::new(std::ptr::from_ref(script).cast(), &TABLE) })
 }
@@ -179,7 +182,8 @@ fn a_waker_that_panics_when_it_is_cloned_leaves_no_wait_behind() {
     });
 }
 
-/// Forks. The child goes on from here, like the parent; the parent waits until it ends, which has to be well.
+/// Forks. The child goes on from here, like the parent; the parent waits until it ends, which has
+/// to be well.
 fn fork_here() {
     // SAFETY: other threads of this process are asleep in the kernel.
     let pid = unsafe { libc::fork() };

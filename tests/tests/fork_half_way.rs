@@ -1,4 +1,5 @@
-//! A thread forks while another opens its first lock: nothing that the child inherits half-way keeps it from its own.
+//! A thread forks while another opens its first lock: nothing that the child inherits half-way
+//! keeps it from its own.
 
 #![allow(unsafe_code, reason = "fork, waitpid and alarm")]
 
@@ -10,7 +11,8 @@ use shmlock::{ExitEvent, ShmLock};
 use shmlock_tests::hostile::{Solo, end_process, fork};
 use shmlock_tests::{Bell, alone, bound, poll, rounds};
 
-/// Opens, locks, waits in a task and closes: all that may find something of the parent's other threads.
+/// Opens, locks, waits in a task and closes: all that may find something of the parent's other
+/// threads.
 fn live(name: &str, event: &str) {
     let event = ExitEvent::named(event).expect("an event of its own");
     let lock = ShmLock::builder(name).exit_event(&event).open().expect("a lock of its own");
@@ -26,7 +28,8 @@ fn live(name: &str, event: &str) {
 
 /// Forks a child that lives on names of its own, bounded by an alarm; says whether it ended well.
 fn forks_a_child_that_lives(name: &str) -> bool {
-    // SAFETY: the child uses what a program may use after such a fork: our library, and the allocator, which libc keeps whole.
+    // SAFETY: the child uses what a program may use after such a fork: our library, and the
+    // allocator, which libc keeps whole.
     let pid = unsafe { libc::fork() };
     if pid == 0 {
         // SAFETY: alarm(2) with a number.
@@ -40,7 +43,8 @@ fn forks_a_child_that_lives(name: &str) -> bool {
     pid > 0 && unsafe { libc::waitpid(pid, &raw mut status, 0) } == pid && status == 0
 }
 
-/// Each round is a fresh process, in which nobody has opened anything: two threads open while two fork.
+/// Each round is a fresh process, in which nobody has opened anything: two threads open while two
+/// fork.
 fn play(open: fn(&str)) {
     const EACH: u64 = 2;
     let scene = Solo::new();
@@ -52,7 +56,8 @@ fn play(open: fn(&str)) {
             thread::scope(|scope| {
                 let forkers: Vec<_> = (0..EACH)
                     .map(|number| {
-                        let late = round * 37 % 211 * (number + 1); // at another moment of the opening in each round
+                        // At another moment of the opening in each round.
+                        let late = round * 37 % 211 * (number + 1);
                         scope.spawn(move || {
                             start.wait();
                             (0..late).for_each(|_| spin_loop());

@@ -1,4 +1,5 @@
-//! A signal handler forks while the interrupted code waits for a lock: the child comes back into a wait that is its parent's.
+//! A signal handler forks while the interrupted code waits for a lock: the child comes back into a
+//! wait that is its parent's.
 
 #![allow(unsafe_code, reason = "a signal handler that forks, kill and waitpid")]
 
@@ -18,7 +19,8 @@ const NEVER: Duration = Duration::from_secs(3600);
 static FORKED: AtomicI32 = AtomicI32::new(-1);
 
 extern "C" fn on_signal(_: libc::c_int) {
-    // SAFETY: fork(2) itself is async-signal-safe where, as here, the interrupted code holds no lock of libc's.
+    // SAFETY: fork(2) itself is async-signal-safe where, as here, the interrupted code holds no
+    // lock of libc's.
     FORKED.store(unsafe { libc::fork() }, Relaxed);
 }
 
@@ -33,7 +35,8 @@ fn kill(pid: i32) {
     assert_eq!(unsafe { libc::kill(pid, libc::SIGUSR1) }, 0);
 }
 
-/// In the forked child: ends well if the call was refused. In its parent: what the call came to, once that child has ended well.
+/// In the forked child: ends well if the call was refused. In its parent: what the call came to,
+/// once that child has ended well.
 fn refused_in_child<T>(result: Result<T, Error>) -> Result<T, Error> {
     let pid = FORKED.load(Relaxed);
     if pid == 0 {
@@ -47,7 +50,8 @@ fn refused_in_child<T>(result: Result<T, Error>) -> Result<T, Error> {
     result
 }
 
-/// One waits by this builder and `wait`, the handler forks in its sleep, and then it gets the lock or an error.
+/// One waits by this builder and `wait`, the handler forks in its sleep, and then it gets the lock
+/// or an error.
 fn interrupt(folder: &Folder, options: impl Fn(Builder) -> Builder, wait: fn(&ShmLock) -> Result<(), Error>) {
     let holder = folder.lock("l").open().expect(HERE);
     let guard = holder.lock().expect("free");
@@ -123,7 +127,8 @@ fn a_child_that_is_forked_between_two_polls_of_a_task_is_refused() {
         let mut waiting = lock.lock_async();
         assert!(poll(&mut waiting, &bell).is_pending());
         fork_on_signals();
-        // SAFETY: sends a signal that is handled to this very thread, which has run the handler when the call returns.
+        // SAFETY: sends a signal that is handled to this very thread, which has run the handler
+        // when the call returns.
         unsafe { libc::raise(libc::SIGUSR1) };
         drop(guard);
         if FORKED.load(Relaxed) == 0 {

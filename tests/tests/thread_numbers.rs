@@ -1,4 +1,5 @@
-//! The kernel gives the number of a thread that has ended to another. That one has nothing of the first.
+//! The kernel gives the number of a thread that has ended to another. That one has nothing of the
+//! first.
 
 use std::fs;
 use std::thread;
@@ -15,8 +16,8 @@ fn own_number() -> i32 {
     gettid().as_raw_nonzero().get()
 }
 
-/// Runs `act` in a thread that has this number; `None` if it cannot be had. In a pid namespace of our own, where nobody else
-/// starts anything.
+/// Runs `act` in a thread that has this number; `None` if it cannot be had. In a pid namespace of
+/// our own, where nobody else starts anything.
 fn in_thread_numbered<R: Send>(number: i32, act: impl FnOnce() -> R + Send) -> Option<R> {
     fs::write("/proc/sys/kernel/ns_last_pid", (number - 1).to_string()).ok()?;
     thread::scope(|scope| scope.spawn(|| (own_number() == number).then(act)).join().expect("no panic"))

@@ -1,4 +1,5 @@
-//! The owner word decides who holds the lock, and not what a handle remembers: after an exit handler, after a stranger.
+//! The owner word decides who holds the lock, and not what a handle remembers: after an exit
+//! handler, after a stranger.
 
 #![allow(unsafe_code, reason = "atexit, and a function that it runs later")]
 
@@ -21,14 +22,16 @@ type Act = Box<dyn FnOnce()>;
 /// What [`late`] does.
 static LATE: AtomicPtr<Act> = AtomicPtr::new(null_mut());
 
-/// Runs `act` during exit(3), after the exit handlers of the locks: atexit(3) runs the last registered function first.
+/// Runs `act` during exit(3), after the exit handlers of the locks: atexit(3) runs the last
+/// registered function first.
 fn run_after_the_handlers(act: impl FnOnce() + 'static) {
     extern "C" fn late() {
         // SAFETY: made by `Box::into_raw` below, and taken once.
         let act = unsafe { Box::from_raw(LATE.swap(null_mut(), Relaxed)) };
         act();
     }
-    LATE.store(Box::into_raw(Box::new(Box::new(act))), Relaxed); // partner: `late`, on this very thread
+    // Partner: `late`, on this very thread.
+    LATE.store(Box::into_raw(Box::new(Box::new(act))), Relaxed);
     // SAFETY: `late` may run at any time, and a panic in it ends the process.
     assert_eq!(unsafe { libc::atexit(late) }, 0);
     ExitHandlers::at_exit().install().expect("there is room for one more");
@@ -52,8 +55,8 @@ impl Steps {
     }
 }
 
-/// A child that calls exit(3) within its critical section, and does `then` after the handlers have released the lock: once
-/// the other side of the steps says so.
+/// A child that calls exit(3) within its critical section, and does `then` after the handlers have
+/// released the lock: once the other side of the steps says so.
 fn exits_in_its_section(name: &str, steps: Steps, then: impl FnOnce(&ShmLock, Guard<'static>) + 'static) -> Child {
     fork(|_| {
         let lock: &'static ShmLock = Box::leak(Box::new(ShmLock::open(name).expect(HERE)));
@@ -69,8 +72,8 @@ fn exits_in_its_section(name: &str, steps: Steps, then: impl FnOnce(&ShmLock, Gu
     })
 }
 
-/// Plays it: the child exits in its section; this process acquires the lock, which the handler has released; the child does
-/// `then`; a third process sees that this one still holds the lock, alone.
+/// Plays it: the child exits in its section; this process acquires the lock, which the handler has
+/// released; the child does `then`; a third process sees that this one still holds the lock, alone.
 fn beside_another_owner(then: impl FnOnce(&ShmLock, Guard<'static>) + 'static) {
     let scene = Solo::new();
     let name = scene.name("l");
@@ -195,7 +198,7 @@ fn the_guard_of_a_block_does_not_copy_its_data_over_that_of_another_owner() {
 }
 
 #[test]
-fn a_handle_whose_word_names_somebody_else_does_not_nest_and_its_guards_release_nothing() {
+fn a_handle_whose_word_names_another_owner_does_not_nest_and_its_guards_release_nothing() {
     let scene = Solo::new();
     let folder = Folder::new(&scene);
     let lock = folder.lock("l").open().expect(HERE);
@@ -217,15 +220,17 @@ fn a_handle_whose_word_names_somebody_else_does_not_nest_and_its_guards_release_
     }
 }
 
+/// A way to end a hold, or to say something of it.
+type End = fn(&ShmLock) -> Result<(), Error>;
+
 #[test]
-fn releasing_a_nested_hold_says_that_the_word_names_somebody_else() {
+fn releasing_a_nested_hold_says_that_the_word_names_another_owner() {
     let scene = Solo::new();
     let folder = Folder::new(&scene);
     let lock = folder.lock("l").open().expect(HERE);
     let intruder = Intruder::on(&folder.file("l"));
     let overwritten = |error: Error| matches!(error, Error::Overwritten { .. });
-    let ends: [fn(&ShmLock) -> Result<(), Error>; 3] =
-        [ShmLock::release, |lock| lock.force_release().map(drop), |lock| lock.declare_consistent()];
+    let ends: [End; 3] = [ShmLock::release, |lock| lock.force_release().map(drop), |lock| lock.declare_consistent()];
     for end in ends {
         lock.acquire().expect("free");
         lock.acquire().expect("nested");
@@ -244,7 +249,7 @@ fn releasing_a_nested_hold_says_that_the_word_names_somebody_else() {
 }
 
 #[test]
-fn a_task_is_told_that_the_word_names_somebody_else() {
+fn a_task_is_told_that_the_word_names_another_owner() {
     let scene = Solo::new();
     let folder = Folder::new(&scene);
     let lock = folder.lock("l").open().expect(HERE);

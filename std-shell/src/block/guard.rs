@@ -16,11 +16,12 @@ use crate::tell::tell;
 /// Dropping it copies the data out, if it was touched, and gives the lock back. **A guard that is dropped by a panic
 /// copies nothing out**: the data stays as it was when it was locked. Dropping never panics and never allocates.
 ///
-/// A destructor that runs while a panic unwinds may lock a block. There a drop at the end of the critical section cannot be told
-/// from a drop by a second panic in it. So the drop copies nothing out, and logs a warning: call [`release`](Self::release) there.
+/// A destructor that runs while a panic unwinds may lock a block. There a drop at the end of the
+/// critical section cannot be told from a drop by a second panic in it. So the drop copies nothing
+/// out, and logs a warning: call [`release`](Self::release) there.
 ///
-/// If the lock was lost meanwhile (an exit handler has released it, or a stranger has overwritten the owner word), nothing is
-/// copied out either: the data is another owner's.
+/// If the lock was lost meanwhile (an exit handler has released it, or a stranger has overwritten
+/// the owner word), nothing is copied out either: the data is another owner's.
 #[must_use = "the block is given back as soon as the guard is dropped"]
 pub struct BlockGuard<'a, T: FromBytes + IntoBytes + Immutable> {
     // First: the data is copied out before the lock is given back.
@@ -35,7 +36,8 @@ struct Copied<'a, T: FromBytes + IntoBytes + Immutable> {
     epoch: u32,
     private: &'a mut T,
     touched: bool,
-    /// Whether the thread was unwinding already when it locked: then that it unwinds says nothing of the critical section.
+    /// Whether the thread was unwinding already when it locked: then that it unwinds says nothing
+    /// of the critical section.
     unwinding: bool,
 }
 
@@ -73,8 +75,8 @@ impl<'a, T: FromBytes + IntoBytes + Immutable> BlockGuard<'a, T> {
 
     /// Copies the data out and gives the lock back, and says whether that went well. Dropping does the same and only logs.
     ///
-    /// Called by a destructor while a panic unwinds, it copies the data out if the block was locked since: it says that the
-    /// critical section has come to its end.
+    /// Called by a destructor while a panic unwinds, it copies the data out if the block was locked
+    /// since: it says that the critical section has come to its end.
     ///
     /// # Errors
     /// As [`Guard::release`]. If the lock was lost, nothing is copied out.
@@ -91,8 +93,8 @@ impl<'a, T: FromBytes + IntoBytes + Immutable> BlockGuard<'a, T> {
 
 impl<T: FromBytes + IntoBytes + Immutable> Copied<'_, T> {
     fn out(&mut self) {
-        // The word decides: without it the data is another owner's. Nobody can take it from us while we copy, but an exit
-        // handler on this very thread, which does not come back here.
+        // The word decides: without it the data is another owner's. Nobody can take it from us
+        // while we copy, but an exit handler on this very thread, which does not come back here.
         if self.touched && self.epoch == self.lock.holds.epoch() && self.lock.is_held() {
             self.lock.write_data(self.private);
             self.touched = false;

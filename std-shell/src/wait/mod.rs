@@ -94,8 +94,8 @@ impl Wait for Waiter<'_> {
 }
 
 impl<'a> Waiter<'a> {
-    /// Whether the region may be touched. To be asked after whatever takes time: a signal handler may have forked meanwhile, and
-    /// this be the child.
+    /// Returns an error if the region is the parent's: a signal handler has forked, and this is the
+    /// child. To be asked after each step that takes time, before the region is touched.
     #[inline]
     fn still_ours(&self) -> Result<(), GaveUp<'a>> {
         if self.shared.is_ours() { Ok(()) } else { Err(GaveUp::Forked) }
