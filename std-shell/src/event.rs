@@ -77,7 +77,7 @@ impl ExitEvent {
         let name = Name::new(name)?;
         let path = name.path_in(directory, EVENT_SUFFIX);
         let place = Place { directory: directory.to_owned(), path, mode, trusted_owner: None, shape: BlockShape::NONE };
-        let (shared, ()) = Shared::enter(&place, Keep::Nothing, OPEN_PATIENCE, |_, _| Ok(((), PRESENCE)))?;
+        let (shared, ()) = Shared::enter(&place, Keep::Nothing, OPEN_PATIENCE, |_, _, _| Ok(((), PRESENCE)))?;
         Ok(Self(Kind::Named(Arc::new(Named { name, shared }))))
     }
 

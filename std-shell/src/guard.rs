@@ -66,8 +66,8 @@ impl<'a> Guard<'a> {
         self.lock.recovered().filter(|_| self.is_current())
     }
 
-    /// Returns `true` if the hold that this guard is part of still lasts: it was not ended by force,
-    /// and the owner word names the handle.
+    /// Returns `true` if the hold that this guard is part of still lasts: it was not ended by
+    /// force, and the owner word names the handle.
     pub(crate) fn is_current(&self) -> bool {
         self.epoch == self.lock.holds.epoch() && self.lock.is_held()
     }

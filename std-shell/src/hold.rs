@@ -1,5 +1,5 @@
-//! Acquires: what one handle does around the core's steps. Releasing is in `release.rs`. How often it
-//! holds the lock, and what a signal handler may see of that, is in `holds.rs`.
+//! Acquires: what one handle does around the core's steps. Releasing is in `release.rs`. How often
+//! it holds the lock, and what a signal handler may see of that, is in `holds.rs`.
 
 use std::time::{Duration, Instant};
 
@@ -134,8 +134,8 @@ impl ShmLock {
         }
     }
 
-    /// Confirms by the owner word the hold that was just entered once more. If the word names another
-    /// owner, the holds are void.
+    /// Confirms by the owner word the hold that was just entered once more. If the word names
+    /// another owner, the holds are void.
     fn confirm_nested(&self) -> Result<bool> {
         match self.usurped() {
             None => Ok(true),

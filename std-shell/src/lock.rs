@@ -130,12 +130,21 @@ impl ShmLock {
         let uuid = uuid::Builder::from_random_bytes(token::random_bytes().map_err(system)?).into_uuid();
         let mut record = Record { uuid, pid: process_id(), pid_namespace: pid_namespace(), ..Record::default() };
         record.description.clone_from(&description);
-        let (shared, (token, lifeline)) = Shared::enter(place, Keep::Marked, settings.open_timeout, |a, region| {
-            let token = token::draw(a).map_err(|errno| place.no_token(errno))?;
-            hold::free_stale(region, token, settings.fence);
-            let lifeline = settings.lifeline.then(|| Lifeline::of(a)).transpose();
-            Ok(((token, lifeline.map_err(|errno| place.system("keep a descriptor of", errno))?), token::byte_of(token)))
-        })?;
+        let (shared, (token, lifeline)) =
+            Shared::enter(place, Keep::Marked, settings.open_timeout, |a, region, birth| {
+                let token = token::draw(a).map_err(|errno| place.no_token(errno))?;
+                if !birth.is_here() {
+                    // A child that a signal handler has forked, without the region: it enters for
+                    // itself.
+                    return Err(Error::ForkedHandle { name: name.to_string() });
+                }
+                hold::free_stale(region, token, settings.fence);
+                let lifeline = settings.lifeline.then(|| Lifeline::of(a)).transpose();
+                Ok((
+                    (token, lifeline.map_err(|errno| place.system("keep a descriptor of", errno))?),
+                    token::byte_of(token),
+                ))
+            })?;
         let slot = registry::enter(&Entry {
             generation: shared.birth().generation(),
             word: shared.region().owner_word(),

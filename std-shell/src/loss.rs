@@ -33,9 +33,9 @@ impl ShmLock {
         if self.shared.is_ours() { Ok(()) } else { Err(self.told(self.forked())) }
     }
 
-    /// Returns the owner word, if it does not name this handle although the count says that the handle
-    /// holds the lock. Then an exit handler has released the lock, or a stranger has overwritten the
-    /// word.
+    /// Returns the owner word, if it does not name this handle although the count says that the
+    /// handle holds the lock. Then an exit handler has released the lock, or a stranger has
+    /// overwritten the word.
     #[inline]
     pub(crate) fn usurped(&self) -> Option<Word> {
         if !(self.holds.is_held() && self.shared.is_ours()) {

@@ -191,13 +191,14 @@ impl Slot {
         self.is_ours() && self.state.fetch_update(Acquire, Relaxed, |state| (state >= LIVE).then(|| state + 1)).is_ok()
     }
 
-    /// Takes the handle out, before its region is unmapped. Waits for threads that look at the owner
-    /// word right now.
+    /// Takes the handle out, before its region is unmapped. Waits for threads that look at the
+    /// owner word right now.
     fn retire(&self) {
         // Pairs with the end of the loop in `for_each`: the threads that looked have finished.
         while self.state.compare_exchange(LIVE, CLAIMED, AcqRel, Relaxed).is_err() {
             if !self.is_ours() {
-                // A forked child: the thread that looked is not here, and the handle is the parent's.
+                // A forked child: the thread that looked is not here, and the handle is the
+                // parent's.
                 return;
             }
             std::thread::yield_now();

@@ -25,6 +25,10 @@
 //! The word is looked at in step 2 and never before: with a look while others are present, who sees it held and leaves it
 //! to the holder may still be present when the holder leaves, and then neither removes the file.
 //!
+//! A signal handler may fork at any step of either. The child that comes back here has copies of
+//! `A` and `B`, but neither the mapping nor an identity. So it begins again as soon as it notices
+//! (`Birth::is_here`), and takes nothing back by its copies.
+//!
 //! *If we die anywhere:* a free file stays, and goes with the next who leaves. *If we are stopped* in step 2 with the
 //! presence byte, openers wait for us: [`Error::OpenTimedOut`] says so.
 
@@ -69,6 +73,7 @@ pub(crate) enum Keep {
 /// Half-way in: present and mapped through `A`, without `B`. Dropping it leaves again.
 pub(crate) struct Entrance<'p> {
     place: &'p Place,
+    birth: Birth,
     keep: Keep,
     /// Whether the file is our own work. Before step 6 we do not know that byte locks are what they seem, and so may
     /// take nobody else's file away.
@@ -96,26 +101,25 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// Enters the region of `place`, steps 1 to 7; `claim` is step 5 and names the byte to be checked in step 6.
+    /// Enters the region of `place`, steps 1 to 7; `claim` is step 5 and names the byte to be
+    /// checked in step 6. It is told in which process the region is mapped.
     ///
     /// Blocks while somebody leaves, for at most `patience`.
     pub(crate) fn enter<T>(
         place: &Place,
         keep: Keep,
         patience: Duration,
-        claim: impl Fn(BorrowedFd<'_>, Region<'_>) -> Result<(T, u32)>,
+        claim: impl Fn(BorrowedFd<'_>, Region<'_>, Birth) -> Result<(T, u32)>,
     ) -> Result<(Self, T)> {
         fork_gate::keep();
         let start = Instant::now();
         loop {
-            {
-                let _stretch = Stretch::begin(); // ends after `A` is closed
-                if let Some(entrance) = Entrance::try_enter(place, keep)? {
-                    let (claimed, byte) = claim(entrance.a.as_fd(), entrance.region)?;
-                    if let Some(shared) = entrance.seal(byte)? {
-                        return Ok((shared, claimed));
-                    }
-                }
+            let birth = Birth::here();
+            match Self::try_enter(place, birth, keep, &claim) {
+                Ok(None) => {}
+                Ok(Some(entered)) => return Ok(entered),
+                Err(error) if birth.is_here() => return Err(error),
+                Err(_) => continue, // a child that a signal handler has forked: at once, for itself
             }
             let waited = start.elapsed();
             if waited >= patience {
@@ -123,6 +127,19 @@ impl Shared {
             }
             std::thread::sleep(RETRY_PAUSE);
         }
+    }
+
+    /// Tries it once. `None`: start again.
+    fn try_enter<T>(
+        place: &Place,
+        birth: Birth,
+        keep: Keep,
+        claim: impl Fn(BorrowedFd<'_>, Region<'_>, Birth) -> Result<(T, u32)>,
+    ) -> Result<Option<(Self, T)>> {
+        let _stretch = Stretch::begin(); // ends after `A` is closed
+        let Some(entrance) = Entrance::try_enter(place, birth, keep)? else { return Ok(None) };
+        let (claimed, byte) = claim(entrance.a.as_fd(), entrance.region, birth)?;
+        Ok(entrance.seal(byte)?.map(|shared| (shared, claimed)))
     }
 
     /// The words we share. Not to be called in a forked child: [`is_ours`](Self::is_ours) first.
@@ -177,7 +194,7 @@ impl Shared {
 
 impl<'p> Entrance<'p> {
     /// Steps 1 to 4. `None`: start again.
-    fn try_enter(place: &'p Place, keep: Keep) -> Result<Option<Self>> {
+    fn try_enter(place: &'p Place, birth: Birth, keep: Keep) -> Result<Option<Self>> {
         let (a, made) = match place.open()? {
             Some(fd) => (fd, false),
             None => match place.create()? {
@@ -202,22 +219,25 @@ impl<'p> Entrance<'p> {
             place.check_magic(a.as_fd())?;
             place.allocate(a.as_fd()).inspect_err(|_| undo_empty(place, a.as_fd()))?;
         }
-        let (region, header, mapping) = Self::map(place, a.as_fd()).inspect_err(|_| {
-            if made && presence::withdraw(a.as_fd()).is_ok() {
+        let (region, header, mapping) = Self::map(place, birth, a.as_fd()).inspect_err(|_| {
+            if made && birth.is_here() && presence::withdraw(a.as_fd()).is_ok() {
                 place.remove_if_last(a.as_fd(), || may_go(a.as_fd(), keep));
             }
         })?;
-        Ok(Some(Self { place, keep, made, region, header, mapping: Some(mapping), a }))
+        Ok(Some(Self { place, birth, keep, made, region, header, mapping: Some(mapping), a }))
     }
 
     /// Step 4.
-    fn map(place: &Place, a: BorrowedFd<'_>) -> Result<(Region<'static>, &'static Header, Mapping)> {
+    fn map(place: &Place, birth: Birth, a: BorrowedFd<'_>) -> Result<(Region<'static>, &'static Header, Mapping)> {
         let system = |operation, errno| Error::System { operation, path: place.path.clone(), errno };
-        let mapping = Mapping::new(a, place.shape.file_len()).map_err(|errno| system("map", errno))?;
+        let mapping = Mapping::new(a, place.shape.file_len(), birth).map_err(|errno| system("map", errno))?;
         mapping.populate().map_err(|errno| match errno {
             Errno::FAULT => place.not_a_lock(Found::Size { bytes: 0 }),
             errno => system("allocate memory for", errno),
         })?;
+        if !birth.is_here() {
+            return Err(system("map", Errno::INTR)); // it is not there; `enter` begins again
+        }
         // SAFETY: `Entrance` and `Shared` keep the region beside the mapping, and hand it out only by a shorter borrow.
         let region = unsafe { mapping.region() }.map_err(|error| place.not_a_region(error))?;
         // SAFETY: as the region.
@@ -235,10 +255,13 @@ impl<'p> Entrance<'p> {
             return Ok(None);
         }
         check_byte_locks(self.place, b.as_fd(), own_byte)?;
+        if !self.birth.is_here() {
+            return Ok(None);
+        }
         Ok(Some(Shared {
             place: self.place.clone(),
             keep: self.keep,
-            birth: Birth::here(),
+            birth: self.birth,
             identity,
             region: self.region,
             header: self.header,
@@ -253,7 +276,8 @@ impl Drop for Entrance<'_> {
         // Sealed: `Shared` has the mapping, and only the descriptor of `A` goes.
         let Some(mapping) = self.mapping.take() else { return };
         drop(mapping);
-        if self.made && presence::withdraw(self.a.as_fd()).is_ok() {
+        // In a forked child the presence is the parent's to take back.
+        if self.made && self.birth.is_here() && presence::withdraw(self.a.as_fd()).is_ok() {
             self.place.remove_if_last(self.a.as_fd(), || may_go(self.a.as_fd(), self.keep));
         }
     }
@@ -269,7 +293,11 @@ impl Drop for Shared {
         }
         let _stretch = Stretch::begin(); // `B` has a lock only in here
         drop(mapping);
-        self.place.remove_if_last(self.b.as_fd(), || may_go(self.b.as_fd(), self.keep));
+        if self.birth.is_here() {
+            // In a child the lock that `B` gets is the parent's as well, and both would find
+            // themselves alone.
+            self.place.remove_if_last(self.b.as_fd(), || may_go(self.b.as_fd(), self.keep) && self.birth.is_here());
+        }
     }
 }
 

@@ -43,8 +43,8 @@ pub(crate) fn is_soon_free(region: Region<'_>) -> bool {
     })
 }
 
-/// Looks for a while. Returns `true` if the lock looks free now, and `false` at once in a child that
-/// a signal handler has forked meanwhile.
+/// Looks for a while. Returns `true` if the lock looks free now, and `false` at once in a child
+/// that a signal handler has forked meanwhile.
 pub(super) fn spin(contention: &Contention<'_>, shared: &Shared, turns: &Turns, begin: Moment) -> bool {
     // The count of acquisitions, which stands beside the word: by its increase only how often to look, and for how long.
     let count = || shared.region().fencing_token();
