@@ -114,6 +114,16 @@ impl<'a> Contention<'a> {
         *self.arrival = Arrival::Waited;
         Ok(marked)
     }
+
+    /// Says that this contender owes the others nothing: [`Verdict::GiveUp`] then leaves the word
+    /// alone.
+    ///
+    /// For a contender whose word is gone while it waited, as it is in a forked child. The mark, if
+    /// there is one, stays.
+    #[inline]
+    pub fn owe_nothing(&mut self) {
+        *self.arrival = Arrival::Fresh;
+    }
 }
 
 /// Wakes whoever waits by [`Wfe`]. Harmless where nobody does.

@@ -14,12 +14,12 @@ use rustix::io::Errno;
 use shmlock_core::contend;
 use shmlock_core::protocol::{self, Arrival};
 
-use crate::deadline::Patience;
+use crate::deadline::{Patience, look_again};
 use crate::error::{Error, Result};
 use crate::guard::Guard;
 use crate::holds::Plain;
 use crate::lock::ShmLock;
-use crate::reactor::{self, Ticket, Wait};
+use crate::reactor::{self, Gone, Ticket, Wait};
 use crate::wait::{WaitStrategy, futex};
 
 /// How often one poll looks again at a word that moves under it, before it lets other tasks run. Arbitrary: the word has
@@ -113,6 +113,9 @@ impl<'a> LockFuture<'a> {
     fn go_on(&mut self, context: &Context<'_>) -> Result<Poll<Guard<'a>>> {
         let lock = self.lock;
         lock.check_process()?;
+        if let Some(found) = lock.usurped() {
+            return Err(lock.told(lock.void(found)));
+        }
         if !lock.holds.is_none() {
             return Err(Error::AlreadyHeld { name: lock.name.to_string() });
         }
@@ -131,6 +134,7 @@ impl<'a> LockFuture<'a> {
             if !is_first && look == 0 && lock.shared.is_orphaned() {
                 return Err(lock.orphaned());
             }
+            lock.check_process()?; // a signal handler may have forked meanwhile
             let Some(word) = self.mark() else { continue };
             self.register(word, limit, context)?;
             return Ok(Poll::Pending);
@@ -175,19 +179,22 @@ impl<'a> LockFuture<'a> {
 
     fn register(&mut self, value: Option<u32>, limit: Duration, context: &Context<'_>) -> Result<()> {
         let lock = self.lock;
+        let waker = context.waker().clone(); // foreign code, so before anything is begun
+        let word = lock.region()?.owner_word(); // it may have forked
         let wait = Wait {
-            handle: lock.slot,
-            word: value.map(|value| (std::ptr::from_ref(lock.shared.region().owner_word()), value)),
+            handle: lock.slot.slot(),
+            birth: lock.shared.birth(),
+            word: value.map(|value| (std::ptr::from_ref(word), value)),
             event: lock.settings.exit_event.clone(),
-            until: Instant::now() + limit,
-            waker: context.waker().clone(),
+            until: look_again(limit),
+            waker,
         };
-        self.ticket = Some(reactor::register(wait).map_err(|error| Error::System {
+        self.ticket = reactor::register(wait).map_err(|error| Error::System {
             operation: "start a thread that waits for",
             path: lock.path().to_owned(),
             errno: Errno::from_io_error(&error).unwrap_or(Errno::AGAIN),
-        })?);
-        Ok(())
+        })?;
+        lock.check_process()
     }
 
     /// Sees to what a waiter does once it has the lock.
@@ -207,19 +214,18 @@ impl<'a> LockFuture<'a> {
         if !self.lock.shared.is_ours() {
             return; // a forked child: all of it is the parent's
         }
-        self.off_the_list();
+        let gone = self.off_the_list();
         if std::mem::take(&mut self.marked) {
             let region = self.lock.shared.region();
             if contend::step_aside(region.owner_word(), region.word(), Arrival::Waited).is_free() {
                 futex::wake_one(region.owner_word());
             }
         }
+        drop(gone); // last: the drop of a waker is foreign code
     }
 
-    fn off_the_list(&mut self) {
-        if let Some(ticket) = self.ticket.take() {
-            reactor::cancel(&ticket);
-        }
+    fn off_the_list(&mut self) -> Option<Gone> {
+        self.ticket.take().map(|ticket| reactor::cancel(&ticket))
     }
 }
 
@@ -228,7 +234,7 @@ impl<'a> Future for LockFuture<'a> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         if self.lock.shared.is_ours() {
-            self.off_the_list();
+            drop(self.off_the_list());
         }
         match self.go_on(context) {
             Ok(Poll::Pending) => Poll::Pending,

@@ -136,6 +136,10 @@ impl<T: FromBytes + IntoBytes + Immutable> SharedBlock<T> {
                 }
                 agree()?;
                 create(&mut *private);
+                // It is foreign code: it may have forked, or the lock be lost by now.
+                if let Err(loss) = lock.check_hold() {
+                    return Err(lock.told(loss));
+                }
                 lock.write_data(&*private);
                 header.set_made(fence);
                 if guard.recovered().is_some() {
@@ -234,8 +238,9 @@ impl Builder {
 
     /// As [`open_block`](Self::open_block); `create` fills in the zeroed data if it is not there.
     ///
-    /// It runs under the lock, in the one process that comes first. Should that die or panic in it, it runs again in the
-    /// next.
+    /// It runs under the lock, in the one process that comes first. Should that die or panic in it,
+    /// it runs again in the next. A child that it forks must not return from it: there the call is
+    /// [`Error::ForkedHandle`](crate::Error::ForkedHandle).
     ///
     /// # Errors
     /// As [`open_block`](Self::open_block).

@@ -2,6 +2,15 @@
 
 use std::time::{Duration, Instant};
 
+/// The longest that anything sleeps at one go; then it looks, and sleeps again. Arbitrary, but such
+/// that the sum of this and any time on any clock can be represented.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Returns when to look again, if that is to be in `limit` at the latest. Any duration will do.
+pub(crate) fn look_again(limit: Duration) -> Instant {
+    Instant::now() + limit.min(LONGEST)
+}
+
 /// How long a caller is willing to wait. Monotonic, so a change of the wall clock moves nothing.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Patience {

@@ -163,7 +163,8 @@ pub enum Error {
         /// The lock.
         name: String,
     },
-    /// The owner word no longer named us when we came to release: somebody outside the protocol wrote to the file.
+    /// The owner word no longer names the handle that held the lock: an exit handler has released it, or a stranger has
+    /// written to the file. Nothing is acquired, and nothing is released.
     Overwritten {
         /// The lock.
         name: String,
@@ -430,7 +431,8 @@ impl fmt::Display for Error {
             }
             Self::Overwritten { name, path } => write!(
                 f,
-                "the owner word of lock {name:?} was overwritten while we held it; find who else writes to {}",
+                "the owner word of lock {name:?} was overwritten while we held it, unless an exit handler released it; \
+                 find who else writes to {}",
                 Shown(path)
             ),
         }

@@ -98,7 +98,7 @@ impl ExitEvent {
     pub fn named_in(name: &str, directory: &Path, mode: u32) -> Result<Self> {
         let name = Name::new(name)?;
         let place = place(&name, directory, mode);
-        let (shared, ()) = Shared::enter(&place, Keep::Nothing, OPEN_PATIENCE, |_, _| Ok(((), PRESENCE)))?;
+        let (shared, ()) = Shared::enter(&place, Keep::Nothing, OPEN_PATIENCE, |_, _, _| Ok(((), PRESENCE)))?;
         Ok(Self(Kind::Named(Arc::new(Named { name, shared }))))
     }
 

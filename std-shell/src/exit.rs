@@ -24,6 +24,7 @@ use crate::error::{Error, Result};
 use crate::fork_gate::{self, Stretch};
 use crate::registry::{self, Pinned};
 use crate::signals::{self, ENDING};
+use crate::thread::number_as_known;
 use crate::wait::futex;
 
 /// How long a dying process sleeps before it looks again whether its other threads have given back what they hold.
@@ -239,7 +240,7 @@ extern "C" fn on_signal(signal: libc::c_int) {
 
 /// This process and this thread of it, as the kernel has them at this moment.
 ///
-/// Not [`this_thread`](crate::thread::this_thread): in a child that shares our memory, as after
+/// Not [`this_thread_by_number`](crate::thread::this_thread_by_number): in a child that shares our memory, as after
 /// vfork(2), that is still its parent's thread, whose locks are not the child's to release.
 fn executing() -> u64 {
     let process = getpid().as_raw_nonzero().get().unsigned_abs();
@@ -293,7 +294,8 @@ fn die_by(signal: libc::c_int) -> ! {
 /// Gives back every lock that `thread` holds; DIED tells the next owner that the section was cut short.
 fn give_back_of(thread: u32) {
     registry::for_each(|pinned| {
-        if pinned.thread == thread && holds(pinned) {
+        // The kernel's number alone may be that of a thread that has ended, and whose handle works on elsewhere.
+        if pinned.thread == thread && pinned.thread_number == number_as_known() && holds(pinned) {
             give_back(pinned);
         }
     });

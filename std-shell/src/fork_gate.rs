@@ -13,9 +13,8 @@
 
 use std::cell::Cell;
 use std::marker::PhantomData;
-use std::sync::Once;
-use std::sync::atomic::AtomicU32;
-use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -76,9 +75,18 @@ fn is_over(end: &mut Option<Instant>) -> bool {
 }
 
 /// Has forks wait from now on. To be called before the first stretch that is not in a signal handler.
+///
+/// No `Once`: a fork by another thread would leave it running in the child for ever. Threads that
+/// come here for the first time at the same moment register the handlers several times. Then each
+/// fork counts several times, and as often downward.
 pub(crate) fn keep() {
-    static KEPT: Once = Once::new();
-    KEPT.call_once(|| fork::at_each(before_fork, after_fork, in_child));
+    static KEPT: AtomicBool = AtomicBool::new(false);
+    // Partner: the store below, by any thread. Acquire: a thread that sees it has the handlers
+    // registered.
+    if !KEPT.load(Acquire) {
+        fork::at_each(before_fork, after_fork, in_child);
+        KEPT.store(true, Release); // partner: the load above
+    }
 }
 
 /// In the thread that forks, before.

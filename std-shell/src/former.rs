@@ -11,6 +11,7 @@ use rustix::io::pwrite;
 
 use crate::descriptor::Descriptor;
 use crate::file::Place;
+use crate::fork::Birth;
 use crate::header::MADE_OFFSET;
 use crate::removal::{Keep, is_really_alone, remove_if_last};
 
@@ -18,12 +19,14 @@ use crate::removal::{Keep, is_really_alone, remove_if_last};
 ///
 /// `a` is a description without presence, and `b` another one of the same file. Where the file cannot be removed (in a
 /// sticky directory, by another than its owner), its data is declared not created, and an event is cleared.
-pub(crate) fn clear_away(place: &Place, keep: Keep, a: &Descriptor, b: &Descriptor) -> bool {
+pub(crate) fn clear_away(place: &Place, keep: Keep, birth: Birth, a: &Descriptor, b: &Descriptor) -> bool {
     let fd = a.as_fd();
     if !place.is_a_lock(fd) {
         return false; // not ours to touch; the steps that follow find out why not
     }
-    remove_if_last(place, a, || keep.may_go(fd) && is_really_alone(b.as_fd()) && a.is_itself() && forget(fd, keep));
+    remove_if_last(place, a, birth, || {
+        keep.may_go(fd) && is_really_alone(b.as_fd()) && a.is_itself() && forget(fd, keep)
+    });
     a.links() == Some(0)
 }
 

@@ -7,14 +7,17 @@ use crate::error::Result;
 use crate::holds::Plain;
 use crate::inspect::Holder;
 use crate::lock::ShmLock;
+use crate::loss::Loss;
 
 /// Holds the lock until it is dropped.
 ///
 /// Guards of one handle nest; the lock is free when the last is dropped and no [`ShmLock::acquire`] is open. Unwinding
 /// drops guards, so a panic releases. A guard is not `Send`: the hold belongs to the thread that took it.
 ///
-/// Dropping never panics and never allocates. Should the owner word have been overwritten from outside, the drop logs a
-/// warning; [`release`](Self::release) gives it back as an error.
+/// Dropping never panics and never allocates. Should the owner word not name the handle any more
+/// (an exit handler has released the lock, or a stranger has overwritten the word), the drop
+/// releases nothing and logs a warning; [`release`](Self::release) returns it as an error. Then the
+/// guard holds nothing: it has neither a fencing token nor a death to tell of.
 #[must_use = "the lock is released as soon as the guard is dropped"]
 pub struct Guard<'a> {
     lock: &'a ShmLock,
@@ -60,22 +63,35 @@ impl<'a> Guard<'a> {
     /// ```
     #[must_use]
     pub fn recovered(&self) -> Option<Recovered> {
-        self.lock.recovered()
+        self.lock.recovered().filter(|_| self.is_current())
+    }
+
+    /// Returns `true` if the hold that this guard is part of still lasts: it was not ended by
+    /// force, and the owner word names the handle.
+    pub(crate) fn is_current(&self) -> bool {
+        self.epoch == self.lock.holds.epoch() && self.lock.is_held()
     }
 
     /// Says that the protected data is consistent again.
     ///
     /// # Errors
-    /// [`Error::NotHeld`](crate::Error::NotHeld) after a forced release; [`Error::Overwritten`](crate::Error::Overwritten).
+    /// [`Error::NotHeld`](crate::Error::NotHeld) once the hold was ended by force, or another call
+    /// has told of its loss; [`Error::Overwritten`](crate::Error::Overwritten);
+    /// [`Error::ForkedHandle`](crate::Error::ForkedHandle).
     pub fn declare_consistent(&self) -> Result<()> {
+        if self.epoch != self.lock.holds.epoch() {
+            self.lock.check_process()?;
+            return Err(self.lock.told(Loss::NotHeld));
+        }
         self.lock.declare_consistent()
     }
 
-    /// A number that grows with every acquisition of this lock by anybody, for as long as its file lives. Hand it to
-    /// whatever the lock protects, so that it can refuse a late-comer who still believes to hold the lock.
+    /// A number that grows with every acquisition of this lock by anybody, for as long as its file
+    /// lives. Hand it to whatever the lock protects, so that it can refuse a late-comer who still
+    /// believes to hold the lock. 0 once the hold is over.
     #[must_use]
     pub fn fencing_token(&self) -> u64 {
-        self.lock.fencing_token().unwrap_or(0)
+        self.is_current().then(|| self.lock.fencing_token()).flatten().unwrap_or(0)
     }
 
     /// The handle that this guard holds.
@@ -87,8 +103,10 @@ impl<'a> Guard<'a> {
     /// Gives the hold back, and says whether that went well. Dropping does the same and only logs. Never blocks.
     ///
     /// # Errors
-    /// [`Error::Overwritten`](crate::Error::Overwritten); [`Error::ForkedHandle`](crate::Error::ForkedHandle);
-    /// [`Error::NotHeld`](crate::Error::NotHeld) after a forced release.
+    /// [`Error::Overwritten`](crate::Error::Overwritten);
+    /// [`Error::ForkedHandle`](crate::Error::ForkedHandle);
+    /// [`Error::NotHeld`](crate::Error::NotHeld) once the hold was ended by force, or another call
+    /// has told of its loss.
     pub fn release(self) -> Result<()> {
         let (lock, epoch) = (self.lock, self.epoch);
         std::mem::forget(self);

@@ -1,10 +1,9 @@
-//! Taking and giving back: what one handle does around the core's steps. How often it holds the lock, and what a signal
-//! handler may see of that, is in `holds.rs`.
+//! Acquires: what one handle does around the core's steps. Releasing is in `release.rs`. How often
+//! it holds the lock, and what a signal handler may see of that, is in `holds.rs`.
 
-use std::sync::atomic::AtomicU32;
 use std::time::{Duration, Instant};
 
-use shmlock_core::contend::acquire_contended_inline;
+use shmlock_core::contend::{Liveness, acquire_contended_inline};
 use shmlock_core::protocol::{self, Acquisition, Arrival, Wake};
 use shmlock_core::{FenceScope, Region, Token, Word};
 
@@ -17,9 +16,10 @@ use crate::liveness::KernelProof;
 use crate::lock::ShmLock;
 use crate::loss::Loss;
 use crate::moment::Moment;
+use crate::shm::Shared;
 use crate::signals::{BlockSignals, Blocked};
-use crate::thread::{this_thread, this_thread_as_known};
-use crate::turns;
+use crate::tell::tell;
+use crate::thread::{number_as_known, this_thread_by_number};
 use crate::wait::{self, GaveUp, Waiter, Watch, futex};
 
 /// Taking.
@@ -93,16 +93,16 @@ impl ShmLock {
     /// Has the exit handlers know on which thread this handle is used.
     #[inline]
     fn note_thread(&self) {
-        if self.thread.get() != this_thread_as_known() {
+        if self.thread.get() != number_as_known() {
             self.note_another_thread();
         }
     }
 
     #[cold]
     fn note_another_thread(&self) {
-        let thread = this_thread();
-        self.slot.used_by(thread);
-        self.thread.set(thread);
+        let thread = this_thread_by_number();
+        self.slot.slot().used_by(thread);
+        self.thread.set(thread.number);
     }
 
     /// Takes the lock once more, for a guard or without; `false` if one try was asked for and somebody else holds it.
@@ -113,12 +113,9 @@ impl ShmLock {
     #[cold]
     pub(crate) fn take(&self, patience: Patience, plain: Plain) -> Result<bool> {
         self.check_process()?;
-        match self.holds.nest() {
+        match self.holds.nest(plain) {
             Found::None => {}
-            Found::Nested => {
-                self.count_guard(plain);
-                return Ok(true);
-            }
+            Found::Nested => return self.confirm_nested(),
             Found::InTransition => return self.refuse_in_transition(patience),
             Found::TooDeep => return Err(Error::TooDeep { name: self.name.to_string() }),
         }
@@ -137,30 +134,49 @@ impl ShmLock {
         }
     }
 
+    /// Confirms by the owner word the hold that was just entered once more. If the word names
+    /// another owner, the holds are void.
+    fn confirm_nested(&self) -> Result<bool> {
+        match self.usurped() {
+            None => Ok(true),
+            Some(found) => Err(self.told(self.void(found))),
+        }
+    }
+
     /// Ends a taking of which there is something to tell, or after which signals may have to be let through again.
     #[cold]
     fn end_take(&self, taken: Result<Option<Acquisition>>, plain: Plain) -> Result<bool> {
-        self.holds.end_transition(matches!(taken, Ok(Some(_))).then_some(Plain::Bare));
+        self.holds.end_transition(matches!(taken, Ok(Some(_))).then_some(plain));
         self.holds.be_counted();
-        // Reported only now: a logger is foreign code, which may panic or use this very lock.
-        let taken = taken.inspect_err(|error| log::debug!("tried {self}: {error}"))?;
-        if taken.is_none() {
-            log::debug!("tried {self}: another holds it, and one try was asked for");
-        }
-        if let Some(acquisition) = taken {
-            log::debug!("acquired {self}");
-            if acquisition.owner_died {
-                self.report_death();
+        let epoch = self.holds.epoch();
+        // Reported only now, when the hold is counted as what it is: a logger is foreign code.
+        let acquisition = match taken {
+            Ok(Some(acquisition)) => acquisition,
+            Ok(None) => {
+                tell!(Debug, "tried {self}: another holds it, and one try was asked for");
+                // It may have forked, and this be the child.
+                return self.check_process().map(|()| false);
             }
-            self.count_guard(plain);
+            Err(error) => {
+                tell!(Debug, "tried {self}: {error}");
+                return Err(error);
+            }
+        };
+        if log::max_level() == log::LevelFilter::Off {
+            return Ok(true);
         }
-        Ok(taken.is_some())
+        self.tell_of(acquisition);
+        // The logger may have forked, and this be the child; or have released by force what it was
+        // told of.
+        self.check_hold().map_err(|loss| self.told(loss))?;
+        if self.holds.epoch() == epoch { Ok(true) } else { Err(self.told(Loss::NotHeld)) }
     }
 
-    /// The hold that was counted last is a guard's, if it was taken for one.
-    fn count_guard(&self, plain: Plain) {
-        if plain == Plain::Guard {
-            self.holds.add_guard();
+    #[cold]
+    fn tell_of(&self, acquisition: Acquisition) {
+        tell!(Debug, "acquired {self}");
+        if acquisition.owner_died {
+            self.report_death();
         }
     }
 
@@ -173,7 +189,7 @@ impl ShmLock {
     }
 
     fn take_outermost(&self, patience: Patience) -> Result<Option<Acquisition>> {
-        let patience = if self.turns.is_passing() { self.let_pass(patience) } else { patience };
+        let patience = if self.turns.is_passing() { self.let_pass(patience)? } else { patience };
         let blocked = (self.settings.block_signals != BlockSignals::Never).then(Blocked::now);
         self.note_thread();
         let word = self.shared.region().owner_word();
@@ -193,11 +209,12 @@ impl ShmLock {
 
     /// Leaves the lock to the one that we have woken, for a moment; what is left of the patience.
     #[cold]
-    fn let_pass(&self, patience: Patience) -> Patience {
+    fn let_pass(&self, patience: Patience) -> Result<Patience> {
         let patience = patience.beginning(Instant::now());
-        self.turns.let_pass(self.shared.region().owner_word(), patience);
+        self.turns.let_pass(self.shared.region().owner_word(), patience, || self.shared.is_ours());
         self.quick.set(self.plain);
-        patience
+        self.check_process()?; // a signal handler may have forked meanwhile
+        Ok(patience)
     }
 
     /// Takes a lock that is free again before a clock could be read.
@@ -226,7 +243,7 @@ impl ShmLock {
             me: self.token,
             patience,
             interval: self.settings.poll_interval,
-            watch: Watch::new(self.shared.region(), self.shared.probe(), now),
+            watch: Watch::new(self.shared.region(), self.shared.probe(), self.shared.birth(), now),
             strategy: self.settings.strategy,
             event: self.settings.exit_event.as_ref(),
             blocked,
@@ -238,7 +255,7 @@ impl ShmLock {
             has_rested: false,
             gave_up: None,
         };
-        let mut proof = KernelProof { shared: &self.shared };
+        let mut proof = ProofOfOurs { shared: &self.shared, proof: KernelProof { shared: &self.shared } };
         let word = self.shared.region().owner_word();
         let won = acquire_contended_inline(word, self.token, self.settings.fence, &mut proof, &mut waiter);
         if let Ok(acquisition) = won {
@@ -277,6 +294,7 @@ impl ShmLock {
             Some(GaveUp::WouldDeadlock) => Error::WouldDeadlock { name },
             Some(GaveUp::Orphaned) => self.orphaned(),
             Some(GaveUp::ForkedEvent(event)) => Error::ForkedHandle { name: event.to_string() },
+            Some(GaveUp::Forked) => self.told(self.forked()),
         }
     }
 
@@ -314,115 +332,23 @@ impl ShmLock {
     #[cold]
     fn report_death(&self) {
         match self.recovered().and_then(|recovered| recovered.dead) {
-            Some(dead) => log::warn!("{self}: taken over from a dead owner, {dead}"),
-            None => log::warn!("{self}: an earlier owner died, and nobody has declared the data consistent"),
+            Some(dead) => tell!(Warn, "{self}: taken over from a dead owner, {dead}"),
+            None => tell!(Warn, "{self}: an earlier owner died, and nobody has declared the data consistent"),
         }
     }
 }
 
-/// Giving back.
-impl ShmLock {
-    /// Ends one guard of this epoch, if what it is part of still lasts.
-    pub(crate) fn drop_guard(&self, epoch: u32) -> std::result::Result<(), Loss> {
-        if !self.shared.is_ours() {
-            return Err(self.forked());
-        }
-        if self.holds.drop_guard(epoch) { self.give_one_back() } else { Err(Loss::NotHeld) }
-    }
-
-    /// All of the giving back of a plain hold; `None`, and nothing done, if this is none. See
-    /// [`take_undisturbed`](Self::take_undisturbed).
-    #[inline]
-    pub(crate) fn give_undisturbed(&self, plain: Plain) -> Option<std::result::Result<(), Loss>> {
-        if !(self.holds.is_plain(plain) && self.shared.is_ours()) {
-            return None;
-        }
-        let word = self.shared.region().owner_word();
-        let give = || {
-            protocol::release_undisturbed(word, self.token, self.settings.fence).or_else(|_| self.give_to_others(word))
-        };
-        Some(self.holds.in_transition(give, |_| None).map_err(|found| self.overwritten(found)))
-    }
-
-    pub(crate) fn give_one_back(&self) -> std::result::Result<(), Loss> {
-        if !self.holds.un_nest() {
-            return Ok(());
-        }
-        log::debug!("releasing {self}");
-        self.holds.in_transition(|| self.give_outermost(), |_| None).map_err(|found| self.overwritten(found))
-    }
-
-    fn give_outermost(&self) -> std::result::Result<(), Word> {
-        let _blocked = match self.settings.block_signals {
-            BlockSignals::Never => None,
-            BlockSignals::Transitions => Some(Blocked::now()),
-            BlockSignals::WhileHeld => self.blocked.take(),
-        };
-        if self.recovered.borrow().is_some() {
-            self.recovered.replace(None);
-        }
-        self.hold_ends();
-        let word = self.shared.region().owner_word();
-        protocol::release_undisturbed(word, self.token, self.settings.fence).or_else(|_| self.give_to_others(word))
-    }
-
-    /// Gives back a lock that others may wait for, and wakes one of them, unless one is awake to take it.
-    #[cold]
-    fn give_to_others(&self, word: &AtomicU32) -> std::result::Result<(), Word> {
-        if self.turns.may_go_on() {
-            return self.pass_on(word);
-        }
-        let wake = protocol::release(word, self.token, self.settings.fence)?;
-        if wake == Wake::One {
-            futex::wake_one(word);
-        }
-        self.turns.look(); // not before: a sleeper would have waited for it
-        self.after_giving(wake);
-        Ok(())
-    }
-
-    /// Gives back a lock that somebody most likely waits for awake; wakes one of those who sleep if our turn is over, or if nobody
-    /// takes it.
-    fn pass_on(&self, word: &AtomicU32) -> std::result::Result<(), Word> {
-        self.turns.look();
-        let wake = if self.turns.is_over() {
-            protocol::release(word, self.token, self.settings.fence)?
-        } else {
-            protocol::pass_on(word, self.token, self.settings.fence)?;
-            turns::owed_wake(word)
-        };
-        if wake == Wake::One {
-            futex::wake_one(word);
-        }
-        self.after_giving(wake);
-        Ok(())
-    }
-
-    fn after_giving(&self, wake: Wake) {
-        self.quick.set(self.plain && !self.turns.is_passing());
-        if wake == Wake::One {
-            self.turns.after_wake();
-        }
-    }
+/// Proof of a death, for the process whose region it is: asking takes system calls, and a signal
+/// handler may fork meanwhile.
+struct ProofOfOurs<'a> {
+    shared: &'a Shared,
+    proof: KernelProof<'a>,
 }
 
-impl Drop for ShmLock {
-    fn drop(&mut self) {
-        if !self.shared.is_ours() {
-            return; // a forked child: the slot, the word and the mapping are the parent's
-        }
-        crate::reactor::forget(self.slot);
-        log::debug!("closing {self}");
-        if self.is_held() {
-            if self.holds.guards() == 0 {
-                self.holds.merge();
-                let _ = self.give_one_back(); // logged where it was found
-            } else {
-                log::warn!("{self} was closed with a guard leaked; the next owner is told that this one died");
-            }
-        }
-        self.slot.retire(); // before the token goes: nobody here may act by it afterwards
-        self.cut_lifeline();
+impl Liveness for ProofOfOurs<'_> {
+    fn while_dead<R>(&mut self, owner: Token, act: impl FnOnce() -> R) -> Option<R> {
+        let shared = self.shared;
+        self.proof.while_dead(owner, || shared.is_ours().then(act)).flatten()
     }
 }
 

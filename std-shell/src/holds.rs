@@ -38,6 +38,15 @@ pub(crate) enum Plain {
     Bare,
 }
 
+/// What the end of one hold comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// Others are left.
+    Nested,
+    /// It was the last. The transition has begun: the owner word is to be moved.
+    Outermost,
+}
+
 /// What a caller finds who wants to take the lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Found {
@@ -126,30 +135,18 @@ impl Holds {
     }
 
     /// Enters once more, if the lock is held.
-    pub(crate) fn nest(&self) -> Found {
+    pub(crate) fn nest(&self, plain: Plain) -> Found {
         match self.state.get() {
             NONE => Found::None,
             IN_TRANSITION => Found::InTransition,
             state if state & HOLDS == DEEPEST => Found::TooDeep,
             state => {
-                self.state.set((state & !PLAIN) + HOLD);
+                let guard = if plain == Plain::Guard { GUARD } else { 0 };
+                // At once: a handler never sees the one without the other.
+                self.state.set((state & !PLAIN) + HOLD + guard);
                 Found::Nested
             }
         }
-    }
-
-    /// The hold that was counted or begun last is a guard's.
-    pub(crate) fn add_guard(&self) {
-        self.state.set((self.state.get() & !PLAIN) + GUARD);
-    }
-
-    /// A guard of this epoch wants to give back. `false`: there is nothing of it.
-    pub(crate) fn drop_guard(&self, epoch: u32) -> bool {
-        let held = epoch == self.epoch.get() && self.is_held();
-        if held {
-            self.state.set((self.state.get() & !PLAIN) - GUARD);
-        }
-        held
     }
 
     pub(crate) fn guards(&self) -> u32 {
@@ -162,27 +159,43 @@ impl Holds {
         (self.state.get() & HOLDS == guards).then_some(guards)
     }
 
-    /// One less; `true` if it is the outermost that is to end now, which [`in_transition`](Self::in_transition) does.
-    pub(crate) fn un_nest(&self) -> bool {
+    /// Ends one hold of this kind, of which there is at least one. The outermost begins the
+    /// transition, which [`end_transition`](Self::end_transition) ends.
+    pub(crate) fn end_one(&self, plain: Plain) -> Ended {
         let state = self.state.get();
-        let outermost = state & HOLDS == HOLD;
-        if !outermost {
-            self.state.set(state - HOLD);
+        if state & HOLDS == HOLD {
+            self.begin_transition();
+            return Ended::Outermost;
         }
-        outermost
+        let guard = if plain == Plain::Guard { GUARD } else { 0 };
+        self.state.set((state & !PLAIN) - HOLD - guard);
+        Ended::Nested
     }
 
-    /// Makes all holds one that is no guard's; guards that still exist have nothing to give back.
-    pub(crate) fn merge(&self) {
+    /// Begins the transition that ends all holds at once; guards that still exist have nothing to
+    /// release.
+    pub(crate) fn end_all(&self) {
+        self.next_epoch();
+        self.begin_transition();
+    }
+
+    /// Ends all holds without a transition: the owner word does not name this handle. Guards that
+    /// still exist have nothing to release.
+    pub(crate) fn void(&self) {
+        self.next_epoch();
+        self.state.set(NONE);
+    }
+
+    fn next_epoch(&self) {
         self.epoch.set(self.epoch.get().wrapping_add(1));
-        compiler_fence(Ordering::SeqCst); // a handler that finds the one hold finds no guard to be of its epoch
-        self.state.set(HOLD);
+        // A handler that finds the holds ended finds no guard to be of their epoch.
+        compiler_fence(Ordering::SeqCst);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{DEEPEST, Found, Holds, Plain};
+    use super::{DEEPEST, Ended, Found, Holds, Plain};
 
     fn taken(plain: Plain) -> Holds {
         let holds = Holds::new();
@@ -194,15 +207,17 @@ mod tests {
     fn a_plain_hold_is_plain_until_somebody_nests_in_it() {
         let holds = taken(Plain::Guard);
         assert!(holds.is_plain(Plain::Guard) && !holds.is_plain(Plain::Bare) && holds.is_held());
-        assert_eq!((holds.nest(), holds.guards()), (Found::Nested, 1));
-        assert!(!holds.un_nest() && !holds.is_plain(Plain::Guard), "whatever it was for, it has been looked at");
-        assert!(holds.drop_guard(holds.epoch()) && holds.un_nest());
+        assert_eq!((holds.nest(Plain::Guard), holds.guards()), (Found::Nested, 2));
+        assert_eq!(holds.end_one(Plain::Guard), Ended::Nested);
+        assert!(!holds.is_plain(Plain::Guard), "once nested, it is counted");
+        assert_eq!((holds.guards(), holds.end_one(Plain::Guard)), (1, Ended::Outermost));
+        assert_eq!(holds.nest(Plain::Guard), Found::InTransition);
     }
 
     #[test]
     fn whoever_interrupts_a_transition_neither_nests_nor_holds() {
         let holds = Holds::new();
-        let seen = holds.in_transition(|| (holds.nest(), holds.is_held(), holds.guards()), |_| None);
+        let seen = holds.in_transition(|| (holds.nest(Plain::Bare), holds.is_held(), holds.guards()), |_| None);
         assert_eq!(seen, (Found::InTransition, false, 0));
         assert!(holds.is_none());
     }
@@ -212,12 +227,20 @@ mod tests {
         let holds = taken(Plain::Guard);
         for depth in 1..DEEPEST {
             assert_eq!(holds.guards(), depth);
-            assert_eq!(holds.nest(), Found::Nested);
-            holds.add_guard();
+            assert_eq!(holds.nest(Plain::Guard), Found::Nested);
         }
-        assert_eq!((holds.nest(), holds.only_guards()), (Found::TooDeep, Some(DEEPEST)));
-        holds.merge();
+        assert_eq!((holds.nest(Plain::Guard), holds.only_guards()), (Found::TooDeep, Some(DEEPEST)));
+        let epoch = holds.epoch();
+        holds.void();
+        assert!(holds.is_none() && holds.guards() == 0 && holds.epoch() != epoch);
+    }
+
+    #[test]
+    fn a_hold_without_a_guard_is_told_from_those_with_one() {
+        let holds = taken(Plain::Bare);
         assert_eq!((holds.guards(), holds.only_guards()), (0, None));
-        assert!(holds.un_nest());
+        assert_eq!(holds.nest(Plain::Guard), Found::Nested);
+        assert_eq!((holds.guards(), holds.only_guards()), (1, None));
+        assert_eq!((holds.end_one(Plain::Bare), holds.only_guards()), (Ended::Nested, Some(1)));
     }
 }

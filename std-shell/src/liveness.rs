@@ -20,6 +20,7 @@ use shmlock_core::contend::Liveness;
 use shmlock_core::token::TokenRange;
 
 use crate::descriptor::Descriptor;
+use crate::fork::Birth;
 use crate::fork_gate::Stretch;
 use crate::mapping::Pin;
 use crate::ofd::{self, Kind};
@@ -74,7 +75,7 @@ impl Liveness for KernelProof<'_> {
                 return None;
             }
             let _stretch = Stretch::begin(); // a child would keep the byte
-            let _adopted = Adopted::new(probe, owner)?;
+            let _adopted = Adopted::new(probe, self.shared.birth(), owner)?;
             Some(act())
         };
         // First through whatever the number leads to: one call, and nearly always the owner lives. A false *alive* costs time only.
@@ -88,13 +89,14 @@ impl Liveness for KernelProof<'_> {
 /// A dead owner's byte in our hands; unlocked on drop.
 struct Adopted<'a> {
     probe: &'a Descriptor,
+    birth: Birth,
     byte: u32,
     /// Keeps the byte whatever becomes of the number. Dropped after the byte was unlocked.
     _pin: Option<Pin>,
 }
 
 impl<'a> Adopted<'a> {
-    fn new(probe: &'a Descriptor, owner: Token) -> Option<Self> {
+    fn new(probe: &'a Descriptor, birth: Birth, owner: Token) -> Option<Self> {
         let byte = byte_of(owner);
         // Without memory for a mapping a recovery is still better than a lock that nobody gets any more: the byte could go only
         // with the number, in the instant of the swap, and harm only if the same token of 2^30 was drawn in it.
@@ -106,13 +108,14 @@ impl<'a> Adopted<'a> {
         // Refused: it lives, or a rival adopts it right now. A probe that fails counts as alive.
         let granted = ofd::try_lock(probe.as_fd(), Kind::Write, byte).unwrap_or(false);
         // Granted by which file? The pin is of the same description, if this is so.
-        (granted && probe.is_itself()).then_some(Self { probe, byte, _pin: pin })
+        (granted && probe.is_itself()).then_some(Self { probe, birth, byte, _pin: pin })
     }
 }
 
 impl Drop for Adopted<'_> {
     fn drop(&mut self) {
-        if self.probe.is_itself() {
+        // In a child that a signal handler has forked meanwhile the description, and so the byte, is the parent's.
+        if self.birth.is_here() && self.probe.is_itself() {
             // Unlocking a range that the description holds cannot fail.
             let _ = ofd::unlock(self.probe.as_fd(), self.byte);
         }

@@ -21,10 +21,11 @@ use crate::lifeline::Lifeline;
 use crate::loss::Loss;
 use crate::moment::{CoarseClock, Moment};
 use crate::name::Name;
-use crate::registry::{self, Entry, Slot};
+use crate::registry::{self, Entry, Registration};
 use crate::removal::Keep;
 use crate::shm::Shared;
 use crate::signals::{BlockSignals, Blocked};
+use crate::tell::tell;
 use crate::thread::NO_THREAD;
 use crate::token;
 use crate::turns::Turns;
@@ -88,7 +89,8 @@ pub struct ShmLock {
     pub(crate) description: RefCell<Description>,
     /// See `lifeline.rs`.
     pub(crate) lifeline: Option<Lifeline>,
-    pub(crate) slot: &'static Slot,
+    /// Dropped before `shared`: what the registry shows is mapped, whatever happens between.
+    pub(crate) slot: Registration,
     pub(crate) recovered: RefCell<Option<Recovered>>,
     pub(crate) blocked: RefCell<Option<Blocked>>,
     /// Since when the lock is held, if that is to be measured.
@@ -103,7 +105,7 @@ pub struct ShmLock {
     pub(crate) settings: Settings,
     pub(crate) token: Token,
     pub(crate) holds: Holds,
-    /// The thread that the slot names, or [`NO_THREAD`].
+    /// The number of the thread that the slot names, or [`NO_THREAD`].
     pub(crate) thread: Cell<u32>,
     /// Whether this handle's record, as it should be now, has been written.
     pub(crate) recorded: Cell<bool>,
@@ -137,12 +139,21 @@ impl ShmLock {
         let uuid = uuid::Builder::from_random_bytes(token::random_bytes().map_err(system)?).into_uuid();
         let mut record = Record { uuid, pid: process_id(), pid_namespace: pid_namespace(), ..Record::default() };
         record.description.clone_from(&description);
-        let (shared, (token, lifeline)) = Shared::enter(place, Keep::Marked, settings.open_timeout, |a, region| {
-            let token = token::draw(a.as_fd()).map_err(|errno| place.no_token(errno))?;
-            hold::free_stale(region, token, settings.fence);
-            let lifeline = settings.lifeline.then(|| Lifeline::of(a)).transpose();
-            Ok(((token, lifeline.map_err(|errno| place.system("keep a descriptor of", errno))?), token::byte_of(token)))
-        })?;
+        let (shared, (token, lifeline)) =
+            Shared::enter(place, Keep::Marked, settings.open_timeout, |a, region, birth| {
+                let token = token::draw(a.as_fd()).map_err(|errno| place.no_token(errno))?;
+                if !birth.is_here() {
+                    // A child that a signal handler has forked, without the region: it enters for
+                    // itself.
+                    return Err(Error::ForkedHandle { name: name.to_string() });
+                }
+                hold::free_stale(region, token, settings.fence);
+                let lifeline = settings.lifeline.then(|| Lifeline::of(a)).transpose();
+                Ok((
+                    (token, lifeline.map_err(|errno| place.system("keep a descriptor of", errno))?),
+                    token::byte_of(token),
+                ))
+            })?;
         let slot = registry::enter(&Entry {
             generation: shared.birth().generation(),
             word: shared.region().owner_word(),
@@ -172,7 +183,7 @@ impl ShmLock {
             lifeline,
             shared,
         };
-        log::debug!("opened {lock}");
+        tell!(Debug, "opened {lock}"); // it may fork: the child's calls are refused
         Ok(lock)
     }
 
@@ -290,14 +301,11 @@ impl ShmLock {
     }
 
     fn release_counted(&self) -> Result<()> {
-        self.check_process()?;
-        if !self.is_held() {
-            return Err(self.told(Loss::NotHeld));
-        }
+        self.check_hold().map_err(|loss| self.told(loss))?;
         if let Some(guards) = self.holds.only_guards() {
             return Err(Error::GuardsAlive { name: self.name.to_string(), guards });
         }
-        self.give_one_back().map_err(|loss| self.told(loss))
+        self.end_one(Plain::Bare).map_err(|loss| self.told(loss))
     }
 
     /// Gives back every hold of this handle at once, guards included: they then hold nothing, and their drop does
@@ -306,19 +314,20 @@ impl ShmLock {
     /// # Errors
     /// [`Error::Overwritten`], [`Error::ForkedHandle`].
     pub fn force_release(&self) -> Result<bool> {
-        self.check_process()?;
-        if !self.is_held() {
-            return Ok(false);
+        match self.check_hold().and_then(|()| self.end_all()) {
+            Ok(()) => Ok(true),
+            Err(Loss::NotHeld) => Ok(false),
+            Err(loss) => Err(self.told(loss)),
         }
-        self.holds.merge();
-        self.give_one_back().map_err(|loss| self.told(loss))?;
-        Ok(true)
     }
 
-    /// Whether this handle holds the lock.
+    /// Whether this handle holds the lock: by what it has acquired, and by the owner word.
+    ///
+    /// The word decides. It is `false` as soon as an exit handler has released the lock, or a
+    /// stranger has overwritten the word. Never blocks; async-signal-safe.
     #[must_use]
     pub fn is_held(&self) -> bool {
-        self.holds.is_held() && self.shared.is_ours()
+        self.holds.is_held() && self.shared.is_ours() && self.shared.region().word().is_owned_by(self.token)
     }
 
     /// Whether anybody holds the lock now. A dead owner counts until it is replaced.
@@ -373,7 +382,9 @@ impl ShmLock {
     /// See [`Guard::recovered`]; `None` if this handle does not hold the lock.
     #[must_use]
     pub fn recovered(&self) -> Option<Recovered> {
-        self.is_held().then(|| self.recovered.borrow().clone()).flatten()
+        // A signal handler may find it in use; then there is nothing to tell yet, or any more.
+        let recovered = self.recovered.try_borrow().ok()?;
+        if recovered.is_none() || !self.is_held() { None } else { recovered.clone() }
     }
 
     /// See [`Guard::declare_consistent`].
@@ -382,7 +393,7 @@ impl ShmLock {
     /// [`Error::NotHeld`], [`Error::Overwritten`], [`Error::ForkedHandle`].
     pub fn declare_consistent(&self) -> Result<()> {
         let region = self.region()?;
-        if !self.is_held() {
+        if !self.holds.is_held() {
             return Err(self.told(Loss::NotHeld));
         }
         protocol::declare_consistent(region.owner_word(), self.token)

@@ -5,11 +5,13 @@
 
 use std::fmt;
 use std::io::{self, IsTerminal};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use log::{Level, LevelFilter, SetLoggerError};
+use rustix::io::Errno;
 
 /// What becomes a line of the log.
 #[derive(Clone, Copy, Debug)]
@@ -40,9 +42,13 @@ type Format = Arc<dyn Fn(&Line<'_>) -> String + Send + Sync>;
 /// [`new`](Self::new), [`level`](Self::level), [`file`](Self::file) with its level, [`colors`](Self::colors),
 /// [`format`](Self::format). But it is the whole process's, as Rust's loggers are, and not each lock's own.
 ///
-/// What the locks log, each with name, uuid and description: at `Debug` that one was opened, tried in vain and why,
-/// acquired, is being released, is being closed; at `Warn` that a dead owner was replaced, that a handle was used in a forked
-/// child, that a guard was leaked, that the owner word was overwritten.
+/// What the locks log, each with name, uuid and description: at `Debug` that one was opened, tried
+/// in vain and why, acquired, was released, is being closed; at `Warn` that a dead owner was
+/// replaced, that a handle was used in a forked child, that a guard was leaked, that the owner word
+/// was overwritten.
+///
+/// It holds no lock while it writes, so a child that is forked while another thread logs can log as
+/// well. A line that cannot be written is lost.
 ///
 /// # Examples
 /// ```no_run
@@ -114,10 +120,10 @@ impl Logger {
     pub fn install(self) -> io::Result<()> {
         let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let colors = self.colors && !no_color && io::stderr().is_terminal();
-        let mut both = fern::Dispatch::new().chain(self.output(self.level, colors).chain(io::stderr()));
+        let mut both = fern::Dispatch::new().chain(self.output(self.level, colors).chain(lines_to(io::stderr())));
         if let Some((path, level)) = &self.file {
             let file = fern::log_file(path).map_err(|error| named(path, &error))?;
-            both = both.chain(self.output(*level, false).chain(file));
+            both = both.chain(self.output(*level, false).chain(lines_to(file)));
         }
         both.apply().map_err(|error: SetLoggerError| io::Error::new(io::ErrorKind::AlreadyExists, error))
     }
@@ -133,6 +139,24 @@ impl Logger {
                 _ => out.finish(format_args!("{text}")),
             }
         })
+    }
+}
+
+/// Writes each line by one write(2), and under no lock of this process: a fork by another thread
+/// would leave that locked in the child, whose first line would wait for ever. A file is open for
+/// appending, so lines do not mix there either.
+fn lines_to(sink: impl AsFd + Send + Sync + 'static) -> fern::Output {
+    fern::Output::call(move |record| write_whole(sink.as_fd(), format!("{}\n", record.args()).as_bytes()))
+}
+
+/// As much of it as can be written: a logger has nobody to tell that it cannot.
+fn write_whole(sink: BorrowedFd<'_>, mut bytes: &[u8]) {
+    while !bytes.is_empty() {
+        match rustix::io::write(sink, bytes) {
+            Ok(written @ 1..) => bytes = bytes.get(written..).unwrap_or_default(),
+            Err(Errno::INTR) => {}
+            Ok(0) | Err(_) => return,
+        }
     }
 }
 

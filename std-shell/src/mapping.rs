@@ -17,6 +17,7 @@ use shmlock_core::layout::REGION_LEN;
 
 #[cfg(feature = "block")]
 use crate::data::Data;
+use crate::fork::Birth;
 #[cfg(feature = "block")]
 use crate::header::DATA_OFFSET;
 use crate::header::{HEADER_OFFSET, Header};
@@ -32,6 +33,8 @@ use crate::header::{HEADER_OFFSET, Header};
 pub(crate) struct Mapping {
     address: NonNull<u8>,
     len: usize,
+    /// In which process it was made.
+    birth: Birth,
 }
 
 // SAFETY: a mapping belongs to the process, not to a thread; the address is used only to make views that access it by
@@ -41,12 +44,14 @@ unsafe impl Send for Mapping {}
 unsafe impl Sync for Mapping {}
 
 impl Mapping {
-    /// Maps the first `file_len` bytes of the file, mmap(2). Children do not inherit them, madvise(2).
-    pub(crate) fn new(fd: BorrowedFd<'_>, file_len: u64) -> Result<Self, Errno> {
+    /// Maps the first `file_len` bytes of the file, mmap(2). Children do not inherit them,
+    /// madvise(2). `birth` is of before: should a signal handler fork meanwhile, the child takes
+    /// the mapping for its parent's.
+    pub(crate) fn new(fd: BorrowedFd<'_>, file_len: u64, birth: Birth) -> Result<Self, Errno> {
         let len = usize::try_from(file_len).map_err(|_| Errno::NOMEM)?;
         // SAFETY: a new mapping at an address of the kernel's choice touches no existing memory.
         let address = unsafe { mmap(null_mut(), len, ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED, fd, 0)? };
-        let mapping = Self { address: NonNull::new(address.cast()).ok_or(Errno::FAULT)?, len };
+        let mapping = Self { address: NonNull::new(address.cast()).ok_or(Errno::FAULT)?, len, birth };
         // SAFETY: the mapping is ours, and that children lack it is a fact they check for (fork.rs).
         unsafe { madvise(address, len, Advice::LinuxDontFork)? };
         Ok(mapping)
@@ -116,6 +121,10 @@ impl Mapping {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
+        if !self.birth.is_here() {
+            // A forked child: it was not inherited, and something else may stand at the address.
+            return;
+        }
         // SAFETY: ours by invariant 1, still mapped by 2; by the contract of `region` nobody uses it any more.
         let _ = unsafe { munmap(self.address.as_ptr().cast(), self.len) };
     }

@@ -22,12 +22,19 @@
 //!
 //! # Fork
 //!
-//! A child has neither this thread nor a use for the waits of its parent, and the mutex may be locked for ever there. So
-//! it makes a reactor of its own when it first needs one, and leaves the other alone.
+//! A child has neither this thread nor a use for the waits of its parent, and the mutex may be
+//! locked for ever there. So it makes a reactor of its own when it first needs one, and leaves the
+//! other alone. A child that is forked by a waker, or by a signal handler in the middle of a poll,
+//! goes on with the parent's; it is told apart by the generation (`fork.rs`).
+//!
+//! # Foreign code
+//!
+//! Wakers are: what they do when they are cloned, called and dropped is their program's business.
+//! Nothing of it runs under the mutex, nor between two steps that belong together, and a panic of
+//! theirs ends here.
 
 #![allow(unsafe_code, reason = "looks at words in mappings that it does not own")]
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 use std::sync::atomic::{AtomicPtr, AtomicU32};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -37,10 +44,11 @@ use std::time::{Duration, Instant};
 use std::{io, mem, ptr};
 
 use crate::event::{ExitEvent, WAITING_ALLOWED};
-use crate::fork;
+use crate::fork::{self, Birth};
 use crate::futexes::{self, Target, Woken};
 use crate::registry::Slot;
 use crate::signals;
+use crate::tell::contain;
 use crate::wait::futex;
 
 /// How long the thread stays when nobody waits any more. Long beside the 50 µs that it takes to start one, short beside
@@ -54,6 +62,8 @@ const WORDS: usize = futexes::MAX - 1;
 pub(crate) struct Wait {
     /// The handle that waits: it calls [`forget`] before it is closed.
     pub(crate) handle: &'static Slot,
+    /// In which process it was opened.
+    pub(crate) birth: Birth,
     /// Its owner word and what stands there; `None`: nobody will wake us.
     pub(crate) word: Option<(*const AtomicU32, u32)>,
     /// Ends the wait, too. Kept alive by being here.
@@ -90,37 +100,59 @@ struct State {
     runs: bool,
 }
 
-/// Puts a wait on the list; its waker is woken once, when the word or the event changes or the time has come.
+/// Puts a wait on the list; its waker is woken once, when the word or the event changes or the time
+/// has come. `None`, and nothing is on the list, in a child that a signal handler has forked
+/// meanwhile.
 ///
 /// # Errors
 /// The thread could not be started.
-pub(crate) fn register(wait: Wait) -> io::Result<Ticket> {
+pub(crate) fn register(wait: Wait) -> io::Result<Option<Ticket>> {
     let reactor = Reactor::of_this_process();
     let mut state = reactor.lock();
     if !state.runs {
         // No signal handler of the program is to run in a thread that it does not know of.
         let builder = thread::Builder::new().name("shmlock-async".to_owned());
-        signals::with_all_blocked(|| builder.spawn(move || reactor.run()))?;
+        if let Err(error) = signals::with_all_blocked(|| builder.spawn(move || reactor.run())) {
+            drop(state);
+            drop(Gone(vec![(0, wait)]));
+            return Err(error);
+        }
         state.runs = true;
+    }
+    if !wait.birth.is_here() {
+        drop(state);
+        drop(Gone(vec![(0, wait)]));
+        return Ok(None);
     }
     state.last_ticket += 1;
     let ticket = state.last_ticket;
     state.waits.push((ticket, wait));
     reactor.ring(state);
-    Ok(Ticket(ticket))
+    Ok(Some(Ticket(ticket)))
 }
 
 /// Takes a wait off the list, if it is still there.
-pub(crate) fn cancel(ticket: &Ticket) {
-    if let Some(reactor) = Reactor::present() {
-        reactor.remove(|number, _| number == ticket.0);
-    }
+pub(crate) fn cancel(ticket: &Ticket) -> Gone {
+    Reactor::present().map_or_else(Gone::default, |reactor| reactor.remove(|number, _| number == ticket.0))
 }
 
 /// Takes every wait of a handle off the list: it is about to be closed. None is left unless futures were forgotten.
-pub(crate) fn forget(handle: &'static Slot) {
-    if let Some(reactor) = Reactor::present() {
-        reactor.remove(|_, wait| ptr::eq(wait.handle, handle));
+pub(crate) fn forget(handle: &'static Slot) -> Gone {
+    Reactor::present().map_or_else(Gone::default, |reactor| reactor.remove(|_, wait| ptr::eq(wait.handle, handle)))
+}
+
+/// Waits that are on no list any more. Dropping them lets go of their wakers, which is foreign
+/// code: do it last.
+#[derive(Default)]
+#[must_use = "wakers are let go of when it is dropped"]
+pub(crate) struct Gone(Vec<(u64, Wait)>);
+
+impl Drop for Gone {
+    fn drop(&mut self) {
+        for (_, Wait { event, waker, .. }) in self.0.drain(..) {
+            drop(event);
+            contain(|| drop(waker));
+        }
     }
 }
 
@@ -159,7 +191,7 @@ impl Reactor {
         futex::wake_all(&self.bell);
     }
 
-    fn remove(&self, is_it: impl Fn(u64, &Wait) -> bool) {
+    fn remove(&self, is_it: impl Fn(u64, &Wait) -> bool) -> Gone {
         let mut state = self.lock();
         let gone: Vec<_> = state.waits.extract_if_so(|(number, wait)| is_it(*number, wait));
         if state.waits.is_empty() && !gone.is_empty() {
@@ -167,8 +199,7 @@ impl Reactor {
         } else {
             drop(state);
         }
-        // Only now: the drop of a waker is foreign code.
-        drop(gone);
+        Gone(gone)
     }
 
     /// The thread.
@@ -187,7 +218,12 @@ impl Reactor {
                 // so that a program that closes its lock and its event has closed them.
                 let wakers: Vec<Waker> = ready.into_iter().map(|(_, wait)| wait.waker).collect();
                 drop(state);
-                wakers.into_iter().for_each(wake);
+                for waker in wakers {
+                    contain(|| waker.wake());
+                    if self.generation != fork::present_generation() {
+                        return; // it has forked, and this is the child: the list is the parent's
+                    }
+                }
                 continue;
             }
             // If still there, the wake was for one who has gone meanwhile. It is due to somebody else.
@@ -235,11 +271,6 @@ impl Wait {
         let event = event.map(|word| Target { ticket: 0, word: ptr::from_ref(word), value: WAITING_ALLOWED });
         [lock, event].into_iter().flatten()
     }
-}
-
-/// Wakes a task. Its waker is foreign code: should it panic, the others are to be woken all the same.
-fn wake(waker: Waker) {
-    let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
 }
 
 trait ExtractIfSo<T> {

@@ -17,6 +17,7 @@ use shmlock_core::Word;
 
 use crate::descriptor::Descriptor;
 use crate::file::{Place, has_one_name, named_by};
+use crate::fork::Birth;
 use crate::ofd;
 use crate::presence::{self, PRESENCE};
 use crate::shm::UNUSED;
@@ -55,19 +56,25 @@ pub(crate) fn is_really_alone(witness: BorrowedFd<'_>) -> bool {
 /// Removes the file if nobody else is here, it still has its name, and the name is still its.
 ///
 /// The descriptor's description must have given its presence up. Failing is no harm: a free lock stays.
-pub(crate) fn remove_if_last(place: &Place, descriptor: &Descriptor, may_go: impl FnOnce() -> bool) {
+///
+/// `birth` is the process that the descriptor was opened in. A signal handler may fork at any step: the child shares the
+/// description, so what is locked through it is the parent's, and the child leaves all as it is.
+pub(crate) fn remove_if_last(place: &Place, descriptor: &Descriptor, birth: Birth, may_go: impl FnOnce() -> bool) {
     let fd = descriptor.as_fd();
-    if !(descriptor.is_itself() && presence::is_last(fd)) {
+    if !(birth.is_here() && descriptor.is_itself() && presence::is_last(fd)) {
         return;
     }
     // Without memory for a mapping the byte could go only with the number, between the last look and the removal.
     let pin = descriptor.pin();
     let may_go = has_one_name(fd) && may_go() && named_by(fd, &place.path);
-    if may_go && descriptor.is_itself() {
+    if may_go && descriptor.is_itself() && birth.is_here() {
         // In a sticky directory only the file's owner can remove it.
         let _ = unlink(&place.path);
     }
     drop(pin);
+    if !birth.is_here() {
+        return;
+    }
     if descriptor.is_itself() {
         // Closing does the same, unless a process that was forked meanwhile has a copy of the descriptor.
         let _ = presence::withdraw(fd);

@@ -38,6 +38,10 @@
 //! The word is looked at in step 2 and never before: with a look while others are present, a closer that sees it held, and
 //! leaves it to the holder, may still be present when the holder leaves, and then neither removes the file.
 //!
+//! A signal handler may fork at any step of either. The child that comes back here has copies of
+//! `A` and `B`, but neither the mapping nor an identity. So it begins again as soon as it notices
+//! (`Birth::is_here`), and takes nothing back by its copies.
+//!
 //! *If we die anywhere:* a free file stays, and goes with the next process that leaves. *If we are stopped* in step 2 with the
 //! presence byte, openers wait for us: [`Error::OpenTimedOut`] says so.
 
@@ -72,6 +76,7 @@ pub(crate) const UNUSED: u32 = presence::PRESENCE + 1;
 /// Half-way in: present through `A`. Dropping it leaves again.
 pub(crate) struct Entrance<'p> {
     place: &'p Place,
+    birth: Birth,
     keep: Keep,
     /// Whether the file is our own work.
     made: bool,
@@ -106,26 +111,25 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// Enters the region of `place`, steps 1 to 8; `claim` is step 6 and names the byte to be checked in step 7.
+    /// Enters the region of `place`, steps 1 to 8; `claim` is step 6 and names the byte to be checked in step 7. It is told
+    /// in which process the region is mapped.
     ///
     /// Blocks while another process leaves, for at most `patience`.
     pub(crate) fn enter<T>(
         place: &Place,
         keep: Keep,
         patience: Duration,
-        claim: impl Fn(&Descriptor, Region<'_>) -> Result<(T, u32)>,
+        claim: impl Fn(&Descriptor, Region<'_>, Birth) -> Result<(T, u32)>,
     ) -> Result<(Self, T)> {
         fork_gate::keep();
         let start = Instant::now();
         loop {
-            {
-                let _stretch = Stretch::begin(); // ends after `A` is closed
-                if let Some(inside) = Inside::try_enter(place, keep)? {
-                    let (claimed, byte) = claim(&inside.entrance.a, inside.region)?;
-                    if let Some(shared) = inside.seal(byte)? {
-                        return Ok((shared, claimed));
-                    }
-                }
+            let birth = Birth::here();
+            match Self::try_enter(place, birth, keep, &claim) {
+                Ok(None) => {}
+                Ok(Some(entered)) => return Ok(entered),
+                Err(error) if birth.is_here() => return Err(error),
+                Err(_) => continue, // a child that a signal handler has forked: at once, for itself
             }
             let waited = start.elapsed();
             if waited >= patience {
@@ -133,6 +137,19 @@ impl Shared {
             }
             std::thread::sleep(RETRY_PAUSE);
         }
+    }
+
+    /// Tries it once. `None`: start again.
+    fn try_enter<T>(
+        place: &Place,
+        birth: Birth,
+        keep: Keep,
+        claim: impl Fn(&Descriptor, Region<'_>, Birth) -> Result<(T, u32)>,
+    ) -> Result<Option<(Self, T)>> {
+        let _stretch = Stretch::begin(); // ends after `A` is closed
+        let Some(inside) = Inside::try_enter(place, birth, keep)? else { return Ok(None) };
+        let (claimed, byte) = claim(&inside.entrance.a, inside.region, birth)?;
+        Ok(inside.seal(byte)?.map(|shared| (shared, claimed)))
     }
 
     /// The words we share. Not to be called in a forked child: [`is_ours`](Self::is_ours) first.
@@ -205,7 +222,7 @@ impl Shared {
 
 impl<'p> Entrance<'p> {
     /// Steps 1 to 4. `None`: start again.
-    fn try_enter(place: &'p Place, keep: Keep) -> Result<Option<Self>> {
+    fn try_enter(place: &'p Place, birth: Birth, keep: Keep) -> Result<Option<Self>> {
         let (a, made) = match place.open()? {
             Some(fd) => (fd, false),
             None => match place.create()? {
@@ -224,22 +241,22 @@ impl<'p> Entrance<'p> {
         }
         let a = a.with_role(Role::Identity).map_err(failed)?;
         let b = Self::open_second(place, &a).inspect_err(|_| {
-            if made && presence::withdraw(a.as_fd()).is_ok() {
-                remove_if_last(place, &a, || keep.may_go(a.as_fd()));
+            if made && birth.is_here() && presence::withdraw(a.as_fd()).is_ok() {
+                remove_if_last(place, &a, birth, || keep.may_go(a.as_fd()));
             }
         })?;
         let Some(b) = b else { return Ok(None) };
         if made {
-            return Ok(Some(Self { place, keep, made, a, b: Some(b) }));
+            return Ok(Some(Self { place, birth, keep, made, a, b: Some(b) }));
         }
         let begins_anew = keep == Keep::Nothing || place.shape != BlockShape::NONE;
-        if begins_anew && former::clear_away(place, keep, &a, &b) {
+        if begins_anew && former::clear_away(place, keep, birth, &a, &b) {
             return Ok(None);
         }
         if !presence::announce(a.as_fd()).map_err(|errno| place.no_byte_locks(errno))? {
             return Ok(None);
         }
-        let entrance = Self { place, keep, made, a, b: Some(b) };
+        let entrance = Self { place, birth, keep, made, a, b: Some(b) };
         if entrance.a.links().is_none_or(|links| links == 0) {
             return Ok(None);
         }
@@ -265,15 +282,18 @@ impl Entrance<'_> {
 
 impl<'p> Inside<'p> {
     /// Steps 1 to 5. `None`: start again.
-    fn try_enter(place: &'p Place, keep: Keep) -> Result<Option<Self>> {
-        let Some(entrance) = Entrance::try_enter(place, keep)? else { return Ok(None) };
+    fn try_enter(place: &'p Place, birth: Birth, keep: Keep) -> Result<Option<Self>> {
+        let Some(entrance) = Entrance::try_enter(place, birth, keep)? else { return Ok(None) };
         let system = |operation, errno| Error::System { operation, path: place.path.clone(), errno };
         let a = entrance.a.as_fd();
-        let mapping = Mapping::new(a, place.shape.file_len()).map_err(|errno| system("map", errno))?;
+        let mapping = Mapping::new(a, place.shape.file_len(), birth).map_err(|errno| system("map", errno))?;
         mapping.populate().map_err(|errno| match errno {
             Errno::FAULT => place.not_a_lock(Found::Size { bytes: 0 }),
             errno => system("allocate memory for", errno),
         })?;
+        if !birth.is_here() {
+            return Err(system("map", Errno::INTR)); // it is not there; `enter` begins again
+        }
         // SAFETY: `Inside` and `Shared` keep the region beside the mapping, and hand it out only by a shorter borrow.
         let region = unsafe { mapping.region() }.map_err(|error| place.not_a_region(error))?;
         // SAFETY: as the region.
@@ -288,11 +308,14 @@ impl<'p> Inside<'p> {
         if !(self.entrance.a.is_itself() && b.is_itself()) {
             return Ok(None);
         }
+        if !self.entrance.birth.is_here() {
+            return Ok(None);
+        }
         let Some(b) = self.entrance.b.take() else { return Ok(None) };
         Ok(Some(Shared {
             place: self.entrance.place.clone(),
             keep: self.entrance.keep,
-            birth: Birth::here(),
+            birth: self.entrance.birth,
             identity: b.identity(),
             region: self.region,
             header: self.header,
@@ -305,7 +328,9 @@ impl<'p> Inside<'p> {
 impl Drop for Entrance<'_> {
     fn drop(&mut self) {
         let Some(b) = self.b.take() else { return };
-        if !(self.a.is_itself() && presence::withdraw(self.a.as_fd()).is_ok()) {
+        // In a forked child the presence is the parent's to take back.
+        let is_ours = self.birth.is_here() && self.a.is_itself();
+        if !(is_ours && presence::withdraw(self.a.as_fd()).is_ok()) {
             return;
         }
         // Before step 7 we do not know that byte locks are what they seem, nor perhaps whether the file is a lock.
@@ -313,7 +338,7 @@ impl Drop for Entrance<'_> {
             let is_ours = || self.place.is_a_lock(b.as_fd()) || is_empty(b.as_fd());
             self.made || is_ours() && is_really_alone(b.as_fd())
         };
-        remove_if_last(self.place, &self.a, || self.keep.may_go(self.a.as_fd()) && may_go());
+        remove_if_last(self.place, &self.a, self.birth, || self.keep.may_go(self.a.as_fd()) && may_go());
     }
 }
 
@@ -330,7 +355,7 @@ impl Drop for Shared {
         let fresh = if self.b.is_itself() { None } else { self.reopen() };
         drop(mapping);
         let b = fresh.as_ref().unwrap_or(&self.b);
-        remove_if_last(&self.place, b, || self.keep.may_go(b.as_fd()));
+        remove_if_last(&self.place, b, self.birth, || self.keep.may_go(b.as_fd()));
     }
 }
 

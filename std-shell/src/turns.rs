@@ -205,12 +205,15 @@ impl Turns {
 
     /// Leaves a free lock to the one that was woken, unless that was long ago, or whoever wants the lock has no time for
     /// it. If nobody comes, a new turn begins.
-    pub(crate) fn let_pass(&self, word: &AtomicU32, patience: Patience) {
+    ///
+    /// `is_ours` says whether the word may be looked at: not in a child that a signal handler has
+    /// forked meanwhile.
+    pub(crate) fn let_pass(&self, word: &AtomicU32, patience: Patience, is_ours: impl Fn() -> bool) {
         let Some(until) = self.passing.take() else { return };
         if patience.clamp(PASSING).is_none_or(|time| time < PASSING) {
             return;
         }
-        loop {
+        while is_ours() {
             // Partner: the taking swap of the one that was woken. Relaxed: it decides only when to try.
             if !Word::from_bits(word.load(Relaxed)).is_free() {
                 return;
@@ -224,10 +227,11 @@ impl Turns {
     }
 }
 
-/// After the lock was passed on: looks for a moment whether somebody takes it. If not, the wake is ours.
-pub(crate) fn owed_wake(word: &AtomicU32) -> Wake {
+/// After the lock was passed on: looks for a moment whether somebody takes it. If not, the wake is
+/// ours; `is_ours` as in [`Turns::let_pass`].
+pub(crate) fn owed_wake(word: &AtomicU32, is_ours: impl Fn() -> bool) -> Wake {
     let begin = Moment::now();
-    loop {
+    while is_ours() {
         for _ in 0..4 {
             // Partner: the taking swap of somebody else. Relaxed: `claim_wake` judges again.
             if !Word::from_bits(word.load(Relaxed)).is_free() {
@@ -239,6 +243,7 @@ pub(crate) fn owed_wake(word: &AtomicU32) -> Wake {
             return protocol::claim_wake(word);
         }
     }
+    Wake::Nobody // a child: the wake is the parent's
 }
 
 #[cfg(test)]

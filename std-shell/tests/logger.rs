@@ -5,10 +5,15 @@
 use std::fs::{self, File};
 use std::io::Read;
 use std::process::Stdio;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+use std::thread;
 
 use log::LevelFilter;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use shmlock::{Logger, ShmLock};
+use shmlock_tests::hostile::fork;
+use shmlock_tests::{Scene, rounds};
 
 /// Set in a process that is to log something: how.
 const TOLD: &str = "SHMLOCK_LOGGER_TEST";
@@ -35,6 +40,7 @@ fn the_process_that_logs() {
         "default" => Logger::default(),
         "plain" => Logger::new("belt").colors(false),
         "loud" => Logger::new("belt").level(LevelFilter::Debug).format(|line| format!("{}!", line.message)),
+        "forking" => return log_and_fork(),
         how => panic!("not a way to log: {how}"),
     };
     logger.install().unwrap();
@@ -42,6 +48,46 @@ fn the_process_that_logs() {
     log::info!("a fact");
     log::warn!("a warning");
     log::error!("an error");
+}
+
+/// Two threads log without a pause, and children that are forked meanwhile log a line each.
+fn log_and_fork() {
+    let scene = Scene::new();
+    let path = std::env::temp_dir().join(format!("shmlock-logger-{}.log", std::process::id()));
+    Logger::new("belt").file(&path, LevelFilter::Info).install().unwrap();
+    let done = AtomicBool::new(false);
+    thread::scope(|threads| {
+        for _ in 0..2 {
+            threads.spawn(|| {
+                // Partner: the store below. Relaxed: it only ends the loop.
+                while !done.load(Relaxed) {
+                    log::info!("a thread's");
+                }
+            });
+        }
+        for _ in 0..rounds(100) {
+            fork(|_| log::warn!("a child's")).ends_well();
+        }
+        done.store(true, Relaxed); // partner: the loads above
+    });
+    let text = fs::read_to_string(&path).unwrap();
+    fs::remove_file(&path).unwrap();
+    let lines = text.lines().filter(|line| line.ends_with("WARN - a child's")).count();
+    assert_eq!(lines as u64, rounds(100));
+    assert!(
+        text.lines().all(|line| line.ends_with("'s") && line.matches(" - belt - ").count() == 1),
+        "lines are mixed"
+    );
+    drop(scene);
+}
+
+#[test]
+fn a_child_that_is_forked_while_other_threads_log_can_log_as_well() {
+    let program = std::env::current_exe().unwrap();
+    let mut command = shmlock_tests::command(program.to_str().unwrap());
+    command.args(["the_process_that_logs", "--exact", "--nocapture"]).env(TOLD, "forking");
+    let status = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
+    assert!(status.success(), "{status}");
 }
 
 #[test]
@@ -90,7 +136,7 @@ fn events_reach_the_file_at_its_own_level_and_in_the_format_asked_for() {
     let text = fs::read_to_string(&path).unwrap();
     fs::remove_file(&path).unwrap();
     let uuid = lock.uuid().to_string();
-    for event in ["opened", "acquired", "releasing"] {
+    for event in ["opened", "acquired", "released"] {
         let line = text.lines().find(|line| line.contains(event)).unwrap_or_else(|| panic!("no {event} in {text}"));
         assert!(line.starts_with("<conveyor|DEBUG|") && line.contains(&uuid), "{line}");
     }

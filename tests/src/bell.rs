@@ -28,6 +28,12 @@ impl Bell {
         Arc::new(Self { rung: AtomicU32::new(0), thread: thread::current() })
     }
 
+    /// Whether it has been rung.
+    #[must_use]
+    pub fn has_rung(&self) -> bool {
+        self.rung.load(Relaxed) != 0 // partner: `wake`
+    }
+
     /// Sleeps until it is rung. The watchdog bounds it.
     pub fn wait(&self) {
         while self.rung.load(Relaxed) == 0 {

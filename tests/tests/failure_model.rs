@@ -1,5 +1,5 @@
 //! The failure model of `PROTOCOL.md` is as true as its tests: each row names some, or says that it has none; and each
-//! that is named exists.
+//! that is named exists. So is `docs/foreign-code.md`.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -10,14 +10,23 @@ use shmlock_tests::skipped;
 /// What a row says in its last column where nothing proves it.
 const UNPROVEN: &str = "documented, not tested";
 
-/// The part of the page that is about failures. `None`, and said so, where the sources are not at hand: the emulated
-/// machines of `cross-tests` have the programs only.
-fn failure_model() -> Option<(PathBuf, String)> {
+/// What a row says in its last column where that is still to be filled in.
+const TO_BE_FILLED_IN: &str = "helper: ";
+
+/// A page of the sources. `None`, and said so, where these are not at hand: the emulated machines
+/// of `cross-tests` have the programs only.
+fn page(path: &str) -> Option<(PathBuf, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a workspace").to_owned();
-    let Ok(page) = fs::read_to_string(root.join("PROTOCOL.md")) else {
+    let Ok(page) = fs::read_to_string(root.join(path)) else {
         skipped("the sources are not here");
         return None;
     };
+    Some((root, page))
+}
+
+/// The part of the page that is about failures.
+fn failure_model() -> Option<(PathBuf, String)> {
+    let (root, page) = page("PROTOCOL.md")?;
     let (_, part) = page.split_once("\n## III. ").expect("part III is the failure model");
     Some((root, part.split("\n## ").next().unwrap_or_default().to_owned()))
 }
@@ -36,7 +45,7 @@ fn named(text: &str) -> impl Iterator<Item = (&str, &str)> {
 
 /// The names of the tests in a file of one of the crates, or of the program's.
 fn tests_in(root: &Path, file: &str) -> BTreeSet<String> {
-    let at = ["tests/tests", "core/tests", "core/ffi/tests", "std-shell/tests/cli"]
+    let at = ["tests/tests", "core/tests", "core/ffi/tests", "std-shell/tests", "std-shell/tests/cli"]
         .map(|directory| root.join(directory).join(format!("{file}.rs")));
     let source = at.iter().find_map(|path| fs::read_to_string(path).ok()).unwrap_or_default();
     let after_attribute = source.split("#[test]\n").skip(1).filter_map(|rest| rest.trim_start().strip_prefix("fn "));
@@ -59,4 +68,19 @@ fn every_test_that_the_failure_model_names_exists() {
     let named: Vec<_> = rows(&part).into_iter().flat_map(|(_, tests)| named(tests)).collect();
     let missing: Vec<_> = named.iter().filter(|(file, test)| !tests_in(&root, file).contains(*test)).collect();
     assert!(named.len() > 50 && missing.is_empty(), "there are no such tests: {missing:#?}");
+}
+
+#[test]
+fn every_row_about_foreign_code_names_tests_that_exist_or_says_that_it_has_none() {
+    let Some((root, page)) = page("docs/foreign-code.md") else { return };
+    let rows = rows(&page);
+    assert!(rows.len() > 20, "the tables were not found");
+    let is_bare = |tests: &str| {
+        named(tests).next().is_none() && ![UNPROVEN, TO_BE_FILLED_IN].iter().any(|word| tests.contains(word))
+    };
+    let bare: Vec<_> = rows.iter().filter(|(_, tests)| is_bare(tests)).collect();
+    assert!(bare.is_empty(), "nothing proves: {bare:#?}");
+    let named: Vec<_> = rows.into_iter().flat_map(|(_, tests)| named(tests)).collect();
+    let missing: Vec<_> = named.iter().filter(|(file, test)| !tests_in(&root, file).contains(*test)).collect();
+    assert!(named.len() > 20 && missing.is_empty(), "there are no such tests: {missing:#?}");
 }

@@ -64,7 +64,7 @@ fn every_event_of_a_lock_is_logged_at_its_level_with_who_it_is() {
         assert!(other.lock().is_err());
         assert_logged(Level::Debug, &other, "this thread holds");
         drop(guard);
-        assert_logged(Level::Debug, &lock, "releasing");
+        assert_logged(Level::Debug, &lock, "released");
         Intruder::on(&folder.file("conveyor")).scribble(0, 1); // a core that nobody here can tell the life of
         assert!(other.try_lock_for(Duration::from_millis(1)).is_err());
         assert_logged(Level::Debug, &other, "was not free within");

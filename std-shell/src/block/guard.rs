@@ -9,11 +9,19 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 use crate::error::Result;
 use crate::guard::{Guard, Recovered};
 use crate::lock::ShmLock;
+use crate::tell::tell;
 
 /// A locked block: `T`, to be read and changed until the guard is dropped.
 ///
 /// Dropping it copies the data out, if it was touched, and gives the lock back. **A guard that is dropped by a panic
 /// copies nothing out**: the data stays as it was when it was locked. Dropping never panics and never allocates.
+///
+/// A destructor that runs while a panic unwinds may lock a block. There a drop at the end of the
+/// critical section cannot be told from a drop by a second panic in it. So the drop copies nothing
+/// out, and logs a warning: call [`release`](Self::release) there.
+///
+/// If the lock was lost meanwhile (an exit handler has released it, or a stranger has overwritten
+/// the owner word), nothing is copied out either: the data is another owner's.
 #[must_use = "the block is given back as soon as the guard is dropped"]
 pub struct BlockGuard<'a, T: FromBytes + IntoBytes + Immutable> {
     // First: the data is copied out before the lock is given back.
@@ -24,9 +32,12 @@ pub struct BlockGuard<'a, T: FromBytes + IntoBytes + Immutable> {
 /// The private copy; its drop copies it out.
 struct Copied<'a, T: FromBytes + IntoBytes + Immutable> {
     lock: &'a ShmLock,
+    /// Of the hold, see [`Guard`].
+    epoch: u32,
     private: &'a mut T,
     touched: bool,
-    /// Whether the thread was unwinding already when it locked: then the section itself has not panicked.
+    /// Whether the thread was unwinding already when it locked: then that it unwinds says nothing
+    /// of the critical section.
     unwinding: bool,
 }
 
@@ -35,7 +46,8 @@ impl<'a, T: FromBytes + IntoBytes + Immutable> BlockGuard<'a, T> {
     pub(super) fn new(guard: Guard<'a>, private: &'a mut T) -> Self {
         let lock = guard.lock();
         lock.read_data(private);
-        Self { copy: Copied { lock, private, touched: false, unwinding: panicking() }, guard }
+        let epoch = lock.holds.epoch();
+        Self { copy: Copied { lock, epoch, private, touched: false, unwinding: panicking() }, guard }
     }
 
     /// See [`Guard::recovered`]. If the owner died before it began to copy out, the data is as the owner before it left it;
@@ -63,10 +75,17 @@ impl<'a, T: FromBytes + IntoBytes + Immutable> BlockGuard<'a, T> {
 
     /// Copies the data out and gives the lock back, and says whether that went well. Dropping does the same and only logs.
     ///
+    /// Called by a destructor while a panic unwinds, it copies the data out if the block was locked
+    /// since: it says that the critical section has come to its end.
+    ///
     /// # Errors
-    /// As [`Guard::release`].
+    /// As [`Guard::release`]. If the lock was lost, nothing is copied out.
     pub fn release(self) -> Result<()> {
-        let Self { copy, guard } = self;
+        let Self { mut copy, guard } = self;
+        if copy.unwinding || !panicking() {
+            copy.out();
+        }
+        copy.touched = false;
         drop(copy);
         guard.release()
     }
@@ -74,7 +93,9 @@ impl<'a, T: FromBytes + IntoBytes + Immutable> BlockGuard<'a, T> {
 
 impl<T: FromBytes + IntoBytes + Immutable> Copied<'_, T> {
     fn out(&mut self) {
-        if self.touched && self.lock.is_held() {
+        // The word decides: without it the data is another owner's. Nobody can take it from us
+        // while we copy, but an exit handler on this very thread, which does not come back here.
+        if self.touched && self.epoch == self.lock.holds.epoch() && self.lock.is_held() {
             self.lock.write_data(self.private);
             self.touched = false;
         }
@@ -84,8 +105,14 @@ impl<T: FromBytes + IntoBytes + Immutable> Copied<'_, T> {
 impl<T: FromBytes + IntoBytes + Immutable> Drop for Copied<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        if self.unwinding || !panicking() {
+        if !panicking() {
             self.out();
+        } else if self.unwinding && self.touched {
+            let lock = self.lock;
+            tell!(
+                Warn,
+                "{lock}: a block that was locked while a panic unwinds was dropped, not released; it is left as it was"
+            );
         }
     }
 }

@@ -49,6 +49,8 @@ pub(crate) enum GaveUp<'a> {
     Orphaned,
     /// The event of this name was inherited by a fork.
     ForkedEvent(&'a Name),
+    /// A signal handler has forked, and this is the child: the region is the parent's.
+    Forked,
 }
 
 /// The core's waiting seam, on Linux.
@@ -81,6 +83,9 @@ impl Wait for Waiter<'_> {
         match self.next(contention) {
             Ok(verdict) => verdict,
             Err(reason) => {
+                if matches!(reason, GaveUp::Forked) {
+                    contention.owe_nothing(); // the word is not there
+                }
                 self.gave_up = Some(reason);
                 Verdict::GiveUp
             }
@@ -89,6 +94,13 @@ impl Wait for Waiter<'_> {
 }
 
 impl<'a> Waiter<'a> {
+    /// Returns an error if the region is the parent's: a signal handler has forked, and this is the
+    /// child. To be asked after each step that takes time, before the region is touched.
+    #[inline]
+    fn still_ours(&self) -> Result<(), GaveUp<'a>> {
+        if self.shared.is_ours() { Ok(()) } else { Err(GaveUp::Forked) }
+    }
+
     /// Spin, or rest; probe; sleep; look; sleep … until the patience is over. The owner is probed before the first sleep and after
     /// each that ended by its time or by a signal, so a lock whose owner is dead is had after a rest at most, and even with a
     /// patience of zero; and an owner that dies later is noticed within one interval, or much sooner by the watch.
@@ -102,12 +114,14 @@ impl<'a> Waiter<'a> {
                     Woken::Nothing => self.rest(),
                 }
             } else {
-                spin::spin(contention, self.shared.region(), self.turns, self.now)
+                spin::spin(contention, self.shared, self.turns, self.now)
             };
+            self.still_ours()?;
             // Woken in vain, or awake again before it slept, and nobody else has asked for a wake since. Whoever else sleeps waits
             // for ours a little longer.
             let in_vain = self.has_slept && !self.has_rested && !contention.looks_awaited();
             if free || (in_vain && self.rest()) {
+                self.still_ours()?;
                 return Ok(Verdict::Retry);
             }
             self.awake = false;
@@ -130,11 +144,14 @@ impl<'a> Waiter<'a> {
             WaitStrategy::Futex => self.watch.next_sleep(self.interval).min(limit),
             WaitStrategy::SleepPolling => limit,
         };
+        self.still_ours()?;
         let before = self.shared.region().acquisitions();
-        let unblocked = signals::unblocked(self.blocked);
+        let unblocked = signals::unblocked(self.blocked); // handlers run here
+        self.still_ours()?;
         let woke = self.sleep(contention, event, limit);
         drop(unblocked);
         self.now = Moment::now();
+        self.still_ours()?;
         if woke.is_some() {
             self.has_slept = true;
             let taken = self.shared.region().acquisitions().wrapping_sub(before);
@@ -147,6 +164,7 @@ impl<'a> Waiter<'a> {
         if self.shared.is_orphaned() {
             return Err(GaveUp::Orphaned);
         }
+        self.still_ours()?;
         Ok(Verdict::Probe)
     }
 

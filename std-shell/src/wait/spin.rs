@@ -6,6 +6,7 @@ use shmlock_core::Region;
 use shmlock_core::wait::Contention;
 
 use crate::moment::Moment;
+use crate::shm::Shared;
 use crate::turns::{Pace, Turns};
 
 /// How long to wait awake: about what a sleep and a wake cost, so that it at most doubles the price of a wait. By the
@@ -42,10 +43,11 @@ pub(crate) fn is_soon_free(region: Region<'_>) -> bool {
     })
 }
 
-/// Looks for a while; whether the lock looks free now.
-pub(super) fn spin(contention: &Contention<'_>, region: Region<'_>, turns: &Turns, begin: Moment) -> bool {
+/// Looks for a while. Returns `true` if the lock looks free now, and `false` at once in a child
+/// that a signal handler has forked meanwhile.
+pub(super) fn spin(contention: &Contention<'_>, shared: &Shared, turns: &Turns, begin: Moment) -> bool {
     // The count of acquisitions, which stands beside the word: by its increase only how often to look, and for how long.
-    let count = || region.fencing_token();
+    let count = || shared.region().fencing_token();
     let first = count();
     if contention.looks_awaited() {
         turns.note_sleepers(begin);
@@ -64,6 +66,9 @@ pub(super) fn spin(contention: &Contention<'_>, region: Region<'_>, turns: &Turn
             std::hint::spin_loop();
         }
         hints += pauses;
+        if !shared.is_ours() {
+            return false;
+        }
         let now = count();
         if contention.looks_free() {
             turns.look_back(hints, u32::try_from(now.wrapping_sub(first)).unwrap_or(u32::MAX));

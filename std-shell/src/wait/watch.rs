@@ -15,6 +15,7 @@ use std::time::Duration;
 use shmlock_core::Region;
 
 use crate::descriptor::Descriptor;
+use crate::fork::Birth;
 use crate::moment::Moment;
 use crate::ofd::{self, Kind};
 use crate::presence::PRESENCE;
@@ -42,6 +43,7 @@ const PART: u32 = 8000;
 pub(crate) struct Watch<'a> {
     region: Region<'a>,
     probe: &'a Descriptor,
+    birth: Birth,
     since: Moment,
     /// The count of acquisitions when it was last looked at.
     count: u64,
@@ -50,8 +52,8 @@ pub(crate) struct Watch<'a> {
 }
 
 impl<'a> Watch<'a> {
-    pub(crate) fn new(region: Region<'a>, probe: &'a Descriptor, since: Moment) -> Self {
-        Self { region, probe, since, count: region.fencing_token(), slept: false, on_duty: false }
+    pub(crate) fn new(region: Region<'a>, probe: &'a Descriptor, birth: Birth, since: Moment) -> Self {
+        Self { region, probe, birth, since, count: region.fencing_token(), slept: false, on_duty: false }
     }
 
     /// How long to sleep now, at most. To be asked once before each sleep.
@@ -82,7 +84,8 @@ impl<'a> Watch<'a> {
     }
 
     fn stand_down(&mut self) {
-        if std::mem::take(&mut self.on_duty) && self.probe.is_itself() {
+        // In a forked child the byte is the parent's.
+        if std::mem::take(&mut self.on_duty) && self.birth.is_here() && self.probe.is_itself() {
             // Unlocking a range that the description holds cannot fail.
             let _ = ofd::unlock(self.probe.as_fd(), WATCH);
         }

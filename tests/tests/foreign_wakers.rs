@@ -1,0 +1,339 @@
+//! Wakers that panic, use the lock that they wait for, or fork, when they are cloned, called or
+//! dropped; and what a user's code does in the critical section of a block. See
+//! `docs/foreign-code.md`.
+
+#![allow(unsafe_code, reason = "waitpid, and a waker made by hand")]
+
+use std::fmt;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::process;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use std::task::{Context, Poll, RawWaker, RawWakerVTable, Waker};
+use std::time::Duration;
+
+use shmlock::{Error, ExitHandlers, LockFuture, Occupancy, SharedBlock, ShmLock};
+use shmlock_tests::hostile::{Folder, Solo, end_process, fork};
+use shmlock_tests::{Bell, alone, poll, until};
+
+const HERE: &str = "a lock of this process";
+const NEVER: Duration = Duration::from_secs(3600);
+
+/// Where a waker is foreign code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Moment {
+    Clone,
+    Wake,
+    Drop,
+}
+
+/// What a waker does at one of its moments.
+#[derive(Clone, Copy)]
+struct Script {
+    moment: Moment,
+    act: fn(),
+}
+
+/// How often an act has begun, and how often a waker was woken.
+static BEGUN: AtomicU32 = AtomicU32::new(0);
+static WOKEN: AtomicU32 = AtomicU32::new(0);
+
+fn run(data: *const (), moment: Moment) {
+    // SAFETY: a script that was leaked by `waker`.
+    let script = unsafe { &*data.cast::<Script>() };
+    if script.moment == moment {
+        BEGUN.fetch_add(1, AcqRel); // partner: the loads of the tests
+        (script.act)();
+    }
+}
+
+const TABLE: RawWakerVTable = RawWakerVTable::new(
+    |data| {
+        run(data, Moment::Clone);
+        RawWaker::new(data, &TABLE)
+    },
+    |data| {
+        WOKEN.fetch_add(1, Release); // partner: the loads of the tests
+        run(data, Moment::Wake);
+        run(data, Moment::Drop);
+    },
+    |data| run(data, Moment::Wake),
+    |data| run(data, Moment::Drop),
+);
+
+/// A waker that acts by the script. The one that the test itself has is not to be dropped: it would
+/// act as well.
+fn waker(moment: Moment, act: fn()) -> std::mem::ManuallyDrop<Waker> {
+    let script = Box::leak(Box::new(Script { moment, act }));
+    // SAFETY:
+    // - the functions of the table keep what `RawWakerVTable` asks for: the data is a leaked,
+    //   immutable script.
+    // - they may be called on any thread.
+    std::mem::ManuallyDrop::new(unsafe { Waker::new(std::ptr::from_ref(script).cast(), &TABLE) })
+}
+
+fn poll_by<'a>(future: &mut LockFuture<'a>, waker: &Waker) -> Poll<Result<shmlock::Guard<'a>, Error>> {
+    Pin::new(future).poll(&mut Context::from_waker(waker))
+}
+
+/// Silences the panics of scripts.
+fn begin() {
+    std::panic::set_hook(Box::new(|panic| {
+        if panic.payload().downcast_ref::<&str>() != Some(&"a waker") {
+            eprintln!("{panic}");
+        }
+    }));
+}
+
+const PANIC: fn() = || panic!("a waker");
+
+fn pair(name: &str) -> (ShmLock, ShmLock) {
+    let open = || ShmLock::builder(name).poll_interval(NEVER).open().expect(HERE);
+    (open(), open())
+}
+
+#[test]
+fn a_waker_that_panics_in_its_drop_while_the_handle_closes_leaves_nothing_that_exit_would_follow() {
+    alone!(|| {
+        let scene = Solo::new();
+        let name = scene.name("l");
+        let other = ShmLock::open(&name).expect(HERE);
+        let child = fork(|_| {
+            begin();
+            ExitHandlers::all().install().expect("installed");
+            let (holder, lock) = pair(&name);
+            let _guard = holder.lock().expect("free");
+            let lock = Box::new(lock);
+            let waker = waker(Moment::Drop, PANIC);
+            let mut waiting = lock.lock_async();
+            assert!(poll_by(&mut waiting, &waker).is_pending());
+            std::mem::forget(waiting);
+            let closed = catch_unwind(AssertUnwindSafe(|| drop(lock)));
+            assert!(closed.is_ok() && BEGUN.load(Acquire) == 1, "a drop does not panic");
+            process::exit(0); // the handlers follow what the registry shows
+        });
+        child.ends_well();
+        let guard = other.lock().expect("its owner has exited");
+        guard.declare_consistent().expect("held");
+    });
+}
+
+#[test]
+fn a_waker_that_panics_in_its_drop_while_its_future_is_dropped_passes_the_wake_on() {
+    alone!(|| {
+        let scene = Solo::new();
+        begin();
+        let (holder, lock) = pair(&scene.name("l"));
+        let guard = holder.lock().expect("free");
+        let waker = waker(Moment::Drop, PANIC);
+        let mut waiting = lock.lock_async();
+        assert!(poll_by(&mut waiting, &waker).is_pending());
+        drop(guard);
+        let guard = holder.lock().expect("free"); // the mark has gone with the release
+        let dropped = catch_unwind(AssertUnwindSafe(|| drop(waiting)));
+        assert!(dropped.is_ok() && BEGUN.load(Acquire) > 0);
+        assert!(lock.check().expect(HERE).waiters, "the wake that it used up may have been another's");
+        drop(guard);
+    });
+}
+
+#[test]
+fn a_waker_that_panics_when_it_is_woken_or_dropped_keeps_no_other_task_from_being_woken() {
+    alone!(|| {
+        let scene = Solo::new();
+        begin();
+        let (holder, lock) = pair(&scene.name("l"));
+        let other = holder.try_clone().expect(HERE);
+        for moment in [Moment::Wake, Moment::Drop] {
+            let guard = holder.lock().expect("free");
+            let panics = waker(moment, PANIC);
+            let bell = Bell::new();
+            let (mut bad, mut good) = (lock.lock_async(), other.lock_async());
+            assert!(poll_by(&mut bad, &panics).is_pending() && poll(&mut good, &bell).is_pending());
+            let before = WOKEN.load(Acquire);
+            drop(guard);
+            until(|| WOKEN.load(Acquire) > before || bell.has_rung());
+            drop(bad); // whichever was woken, the other is now
+            bell.wait();
+            assert!(poll(&mut good, &bell).is_ready());
+        }
+    });
+}
+
+#[test]
+fn a_waker_that_panics_when_it_is_cloned_leaves_no_wait_behind() {
+    alone!(|| {
+        let scene = Solo::new();
+        begin();
+        let (holder, lock) = pair(&scene.name("l"));
+        let guard = holder.lock().expect("free");
+        let panics = waker(Moment::Clone, PANIC);
+        let mut waiting = lock.lock_async();
+        assert!(catch_unwind(AssertUnwindSafe(|| poll_by(&mut waiting, &panics).is_ready())).is_err());
+        let bell = Bell::new();
+        assert!(poll(&mut waiting, &bell).is_pending(), "it can be polled again");
+        drop(guard);
+        bell.wait();
+        let Poll::Ready(Ok(guard)) = poll(&mut waiting, &bell) else { panic!("it was woken, and the lock is free") };
+        drop(guard);
+        assert_eq!(lock.check().expect(HERE).occupancy, Occupancy::Free);
+    });
+}
+
+/// Forks. The child goes on from here, like the parent; the parent waits until it ends, which has
+/// to be well.
+fn fork_here() {
+    // SAFETY: other threads of this process are asleep in the kernel.
+    let pid = unsafe { libc::fork() };
+    if pid == 0 {
+        CHILD.store(1, Relaxed);
+        return;
+    }
+    let mut status = 0;
+    // SAFETY: a valid pointer, and a child of ours.
+    let answer = unsafe { libc::waitpid(pid, &raw mut status, 0) };
+    assert!(answer == pid && status == 0, "a forked child ended by status {status:#x}");
+    REAPED.fetch_add(1, AcqRel); // partner: the loads of the tests
+}
+
+static CHILD: AtomicU32 = AtomicU32::new(0);
+static REAPED: AtomicU32 = AtomicU32::new(0);
+
+/// The child, whose call has to be refused, ends here.
+fn refused_in_child<T: fmt::Debug>(result: &Result<T, Error>) {
+    if CHILD.load(Relaxed) == 1 {
+        let well = matches!(result, Err(Error::ForkedHandle { .. }));
+        if !well {
+            eprintln!("in a forked child: {result:?}");
+        }
+        end_process::at_once(i32::from(!well));
+    }
+}
+
+#[test]
+fn a_waker_that_forks_when_it_is_cloned_or_dropped_gives_the_child_nothing() {
+    alone!(|| {
+        let scene = Solo::new();
+        let (holder, lock) = pair(&scene.name("l"));
+        for moment in [Moment::Clone, Moment::Drop] {
+            let guard = holder.lock().expect("free");
+            let forks = waker(moment, fork_here);
+            let mut waiting = lock.lock_async();
+            match poll_by(&mut waiting, &forks) {
+                Poll::Ready(result) => refused_in_child(&result),
+                Poll::Pending => assert_eq!(CHILD.load(Relaxed), 0, "a child waits for the lock of its parent"),
+            }
+            let before = REAPED.load(Acquire);
+            drop(waiting);
+            if CHILD.load(Relaxed) == 1 {
+                refused_in_child(&lock.try_lock());
+            }
+            assert!(moment == Moment::Clone || REAPED.load(Acquire) > before);
+            drop(guard);
+            drop(lock.lock().expect("free"));
+        }
+    });
+}
+
+#[test]
+fn a_waker_that_forks_when_it_is_woken_leaves_the_child_without_the_thread_that_slept() {
+    alone!(|| {
+        let scene = Solo::new();
+        let (holder, lock) = pair(&scene.name("l"));
+        for _ in 0..3 {
+            let guard = holder.lock().expect("free");
+            let forks = waker(Moment::Wake, fork_here);
+            let mut waiting = lock.lock_async();
+            assert!(poll_by(&mut waiting, &forks).is_pending());
+            let before = REAPED.load(Acquire);
+            drop(guard);
+            until(|| REAPED.load(Acquire) > before); // the child has ended, and well
+            assert!(poll_by(&mut waiting, &forks).is_ready());
+        }
+    });
+}
+
+#[test]
+fn a_function_that_creates_a_block_and_forks_gives_the_child_no_block() {
+    alone!(|| {
+        let scene = Solo::new();
+        let name = scene.name("b");
+        let block = SharedBlock::<u64>::open_with(&name, |number| {
+            *number = 5;
+            fork_here();
+        });
+        refused_in_child(&block);
+        assert_eq!(*block.expect("a block").lock().expect("free"), 5);
+    });
+}
+
+#[test]
+fn a_function_that_creates_a_block_may_use_others_and_is_told_if_it_opens_the_same() {
+    let scene = Solo::new();
+    let folder = Folder::new(&scene);
+    let open = |name: &str| folder.lock(name).open_timeout(Duration::from_secs(5));
+    let mut block = open("b")
+        .open_block_with(|number: &mut u64| {
+            let mut other = open("other").open_block_with(|number: &mut u64| *number = 2).expect("another");
+            let same = open("b").open_block::<u64>();
+            assert!(matches!(same, Err(Error::WouldDeadlock { .. })), "{same:?}");
+            *number = *other.lock().expect("free") + 1;
+        })
+        .expect("a block");
+    assert_eq!(*block.lock().expect("free"), 3);
+}
+
+/// Does this when it is dropped.
+struct Late<F: FnMut()>(F);
+
+impl<F: FnMut()> Drop for Late<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
+
+#[test]
+fn a_section_that_panics_in_a_destructor_while_a_panic_unwinds_leaves_the_data_as_it_was() {
+    let scene = Solo::new();
+    let folder = Folder::new(&scene);
+    let mut block = folder.lock("b").open_block::<u64>().expect("a block");
+    let unwound = catch_unwind(AssertUnwindSafe(|| {
+        let _late = Late(|| {
+            let torn = catch_unwind(AssertUnwindSafe(|| {
+                let mut guard = block.lock().expect("free");
+                *guard = 1;
+                std::panic::resume_unwind(Box::new("in the middle"));
+            }));
+            assert!(torn.is_err());
+            let mut guard = block.lock().expect("free");
+            assert_eq!(*guard, 0);
+            *guard = 2;
+            guard.release().expect("held");
+            let mut guard = block.lock().expect("free");
+            *guard = 3;
+            drop(guard); // as a panic would drop it
+            assert_eq!(*block.lock().expect("free"), 2, "what is not released is not copied out");
+        });
+        std::panic::resume_unwind(Box::new("before it"));
+    }));
+    assert!(unwound.is_err());
+    assert_eq!(*block.lock().expect("free"), 2);
+    assert_eq!(block.as_lock().check().expect(HERE).occupancy, Occupancy::Free);
+}
+
+#[test]
+fn a_guard_that_a_destructor_releases_after_its_section_has_panicked_copies_nothing_out() {
+    let scene = Solo::new();
+    let folder = Folder::new(&scene);
+    let mut block = folder.lock("b").open_block::<u64>().expect("a block");
+    let unwound = catch_unwind(AssertUnwindSafe(|| {
+        let mut guard = Some(block.lock().expect("free"));
+        **guard.as_mut().expect("held") = 1;
+        let _late = Late(|| guard.take().map_or(Ok(()), shmlock::BlockGuard::release).expect("held"));
+        std::panic::resume_unwind(Box::new("in the middle"));
+    }));
+    assert!(unwound.is_err());
+    assert_eq!(*block.lock().expect("free"), 0);
+}

@@ -1,0 +1,90 @@
+//! A thread forks while another opens its first lock: nothing that the child inherits half-way
+//! keeps it from its own.
+
+#![allow(unsafe_code, reason = "fork, waitpid and alarm")]
+
+use std::hint::spin_loop;
+use std::sync::Barrier;
+use std::thread;
+
+use shmlock::{ExitEvent, ShmLock};
+use shmlock_tests::hostile::{Solo, end_process, fork};
+use shmlock_tests::{Bell, alone, bound, poll, rounds};
+
+/// Opens, locks, waits in a task and closes: all that may find something of the parent's other
+/// threads.
+fn live(name: &str, event: &str) {
+    let event = ExitEvent::named(event).expect("an event of its own");
+    let lock = ShmLock::builder(name).exit_event(&event).open().expect("a lock of its own");
+    let other = ShmLock::open(name).expect("another handle");
+    let guard = lock.lock().expect("free");
+    let bell = Bell::new();
+    let mut waiting = other.lock_async();
+    assert!(poll(&mut waiting, &bell).is_pending());
+    drop(guard);
+    drop(waiting);
+    drop(other.lock().expect("free"));
+}
+
+/// Forks a child that lives on names of its own, bounded by an alarm; says whether it ended well.
+fn forks_a_child_that_lives(name: &str) -> bool {
+    // SAFETY: the child uses what a program may use after such a fork: our library, and the
+    // allocator, which libc keeps whole.
+    let pid = unsafe { libc::fork() };
+    if pid == 0 {
+        // SAFETY: alarm(2) with a number.
+        unsafe { libc::alarm(u32::try_from(bound().as_secs() / 4).expect("a short time")) };
+        let own = std::process::id();
+        live(&format!("{name}-{own}"), &format!("{name}-{own}"));
+        end_process::at_once(0);
+    }
+    let mut status = 0;
+    // SAFETY: a valid pointer; waitpid(2) checks the number.
+    pid > 0 && unsafe { libc::waitpid(pid, &raw mut status, 0) } == pid && status == 0
+}
+
+/// Each round is a fresh process, in which nobody has opened anything: two threads open while two
+/// fork.
+fn play(open: fn(&str)) {
+    const EACH: u64 = 2;
+    let scene = Solo::new();
+    let name = scene.name("l");
+    for round in 0..rounds(150) {
+        let process = fork(|_| {
+            let start = Barrier::new(2 * 2);
+            let (start, name) = (&start, &name);
+            thread::scope(|scope| {
+                let forkers: Vec<_> = (0..EACH)
+                    .map(|number| {
+                        // At another moment of the opening in each round.
+                        let late = round * 37 % 211 * (number + 1);
+                        scope.spawn(move || {
+                            start.wait();
+                            (0..late).for_each(|_| spin_loop());
+                            forks_a_child_that_lives(name)
+                        })
+                    })
+                    .collect();
+                for number in 0..EACH {
+                    scope.spawn(move || {
+                        start.wait();
+                        open(&format!("{name}-opener-{number}"));
+                    });
+                }
+                let lived = forkers.into_iter().all(|forker| forker.join().expect("no panic"));
+                assert!(lived, "round {round}: a child did not come to its end");
+            });
+        });
+        process.ends_well();
+    }
+}
+
+#[test]
+fn a_child_that_is_forked_while_another_thread_opens_its_first_lock_opens_and_locks_its_own() {
+    alone!(|| play(|name| drop(ShmLock::open(name).expect("a lock"))));
+}
+
+#[test]
+fn a_child_that_is_forked_while_other_threads_wait_in_tasks_and_close_does_all_of_that_itself() {
+    alone!(|| play(|name| live(name, name)));
+}

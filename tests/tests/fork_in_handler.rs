@@ -1,0 +1,208 @@
+//! A signal handler forks while the interrupted code waits for a lock: the child comes back into a
+//! wait that is its parent's.
+
+#![allow(unsafe_code, reason = "a signal handler that forks, kill and waitpid")]
+
+use std::sync::atomic::AtomicI32;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use shmlock::{BlockSignals, Builder, Error, ExitEvent, ShmLock, WaitStrategy};
+use shmlock_tests::hostile::{Folder, Line, Solo, end_process, fork};
+use shmlock_tests::proc::sleeps;
+use shmlock_tests::{Ability, Bell, alone, can, poll, rounds, until};
+
+const HERE: &str = "a lock of this process";
+const NEVER: Duration = Duration::from_secs(3600);
+
+/// The child that [`on_signal`] has forked; 0 in that child, and -1 before.
+static FORKED: AtomicI32 = AtomicI32::new(-1);
+
+extern "C" fn on_signal(_: libc::c_int) {
+    // SAFETY: fork(2) itself is async-signal-safe where, as here, the interrupted code holds no
+    // lock of libc's.
+    FORKED.store(unsafe { libc::fork() }, Relaxed);
+}
+
+/// Forks by the bare system call: fork(3) would wait for ever for the allocator, should the
+/// interrupted code be in it.
+extern "C" fn on_signal_anywhere(_: libc::c_int) {
+    // SAFETY: without CLONE_VM this is fork(2); a null stack means the copy of ours.
+    let pid = unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) };
+    FORKED.store(i32::try_from(pid).unwrap_or(-1), Relaxed);
+}
+
+fn fork_on_signals(handler: extern "C" fn(libc::c_int)) {
+    // SAFETY: the handler does what a handler may, see there.
+    unsafe { libc::signal(libc::SIGUSR1, handler as libc::sighandler_t) };
+}
+
+fn kill(pid: i32) {
+    // SAFETY: kill(2) with the number of a child that has not been waited for.
+    assert_eq!(unsafe { libc::kill(pid, libc::SIGUSR1) }, 0);
+}
+
+/// In the forked child: ends well if the call was refused. In its parent: what the call came to,
+/// once that child has ended well.
+fn refused_in_child<T>(result: Result<T, Error>) -> Result<T, Error> {
+    let pid = FORKED.load(Relaxed);
+    if pid == 0 {
+        let well = matches!(result, Err(Error::ForkedHandle { .. }));
+        end_process::at_once(if well { 0 } else { 3 });
+    }
+    let mut status = 0;
+    // SAFETY: a valid pointer, and a child of ours.
+    let answer = unsafe { libc::waitpid(pid, &raw mut status, 0) };
+    assert!(answer == pid && status == 0, "the child that the handler has forked ended by status {status:#x}");
+    result
+}
+
+/// One waits by this builder and `wait`, the handler forks in its sleep, and then it gets the lock
+/// or an error.
+fn interrupt(folder: &Folder, options: impl Fn(Builder) -> Builder, wait: fn(&ShmLock) -> Result<(), Error>) {
+    let holder = folder.lock("l").open().expect(HERE);
+    let guard = holder.lock().expect("free");
+    let waiter = fork(|line: &Line| {
+        fork_on_signals(on_signal);
+        let lock = options(folder.lock("l")).open().expect(HERE);
+        line.ready();
+        let waited = refused_in_child(wait(&lock));
+        line.say(i64::from(waited.is_ok()));
+    });
+    waiter.line().wait();
+    until(|| sleeps(waiter.pid().unsigned_abs()));
+    until(|| holder.check().expect(HERE).waiters || sleeps(waiter.pid().unsigned_abs()));
+    kill(waiter.pid());
+    // The handler has returned in both when the waiter is asleep again and has a child.
+    until(|| !children(waiter.pid()).is_empty());
+    until(|| children(waiter.pid()).iter().all(|child| !lives(child)));
+    guard.release().expect("held");
+    assert_eq!(waiter.line().hear(), 1, "the parent's wait goes on");
+    waiter.ends_well();
+}
+
+fn children(pid: i32) -> Vec<String> {
+    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).expect("a living process");
+    children.split_whitespace().map(str::to_owned).collect()
+}
+
+/// Whether it has not ended yet; one that has is a zombie until it is waited for.
+fn lives(pid: &str) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
+}
+
+const LOCK: fn(&ShmLock) -> Result<(), Error> = |lock| lock.lock().map(drop);
+const LOCK_FOR: fn(&ShmLock) -> Result<(), Error> = |lock| lock.try_lock_for(NEVER).map(drop);
+const ACQUIRE: fn(&ShmLock) -> Result<(), Error> = |lock| lock.acquire().and_then(|()| lock.release());
+
+#[test]
+fn a_child_that_is_forked_in_a_threads_sleep_is_refused_and_its_parent_waits_on() {
+    if !can(Ability::KeepMemoryFromChildren) {
+        return;
+    }
+    alone!(|| {
+        let scene = Solo::new();
+        let folder = Folder::new(&scene);
+        let event = ExitEvent::new();
+        for wait in [LOCK, LOCK_FOR, ACQUIRE] {
+            interrupt(&folder, |builder| builder.poll_interval(NEVER), wait);
+            interrupt(&folder, |builder| builder.poll_interval(NEVER).exit_event(&event), wait);
+            for block in [BlockSignals::Transitions, BlockSignals::WhileHeld] {
+                interrupt(&folder, |builder| builder.poll_interval(NEVER).block_signals(block), wait);
+            }
+            let polling = |builder: Builder| {
+                builder.poll_interval(Duration::from_millis(200)).wait_strategy(WaitStrategy::SleepPolling)
+            };
+            interrupt(&folder, polling, wait);
+            interrupt(&folder, |builder| polling(builder).exit_event(&event), wait);
+        }
+    });
+}
+
+#[test]
+fn a_child_that_is_forked_between_two_polls_of_a_task_is_refused() {
+    if !can(Ability::KeepMemoryFromChildren) {
+        return;
+    }
+    alone!(|| {
+        let scene = Solo::new();
+        let name = scene.name("l");
+        let (holder, lock) = (ShmLock::open(&name).expect(HERE), ShmLock::open(&name).expect(HERE));
+        let guard = holder.lock().expect("free");
+        let bell = Bell::new();
+        let mut waiting = lock.lock_async();
+        assert!(poll(&mut waiting, &bell).is_pending());
+        fork_on_signals(on_signal);
+        // SAFETY: sends a signal that is handled to this very thread, which has run the handler
+        // when the call returns.
+        unsafe { libc::raise(libc::SIGUSR1) };
+        drop(guard);
+        if FORKED.load(Relaxed) == 0 {
+            let std::task::Poll::Ready(polled) = poll(&mut waiting, &bell) else { end_process::at_once(4) };
+            let _ = refused_in_child(polled);
+        }
+        refused_in_child(pollster::block_on(waiting)).expect("free").release().expect("held");
+    });
+}
+
+/// Opens and closes again and again, and says each time how a child ended that the handler has
+/// forked meanwhile. A child that has a handle of its own when the call returns uses it.
+fn open_and_close(folder: &Folder, line: &Line) {
+    fork_on_signals(on_signal_anywhere);
+    line.ready();
+    loop {
+        let opened = folder.lock("l").open();
+        let is_child = FORKED.load(Relaxed) == 0;
+        let used = opened.and_then(|lock| if is_child { lock.try_lock_for(NEVER).map(drop) } else { Ok(()) });
+        let pid = FORKED.swap(-1, Relaxed);
+        if pid == 0 {
+            let well = matches!(used, Ok(()) | Err(Error::ForkedHandle { .. }));
+            end_process::at_once(if well { 0 } else { 3 });
+        }
+        used.expect(HERE);
+        if pid > 0 {
+            let mut status = 0;
+            // SAFETY: a valid pointer, and a child of ours.
+            let answer = unsafe { libc::waitpid(pid, &raw mut status, 0) };
+            assert_eq!(answer, pid);
+            line.say(status.into());
+        }
+    }
+}
+
+/// The signal comes at any instruction. A few stand between the last look whether the region is
+/// ours and the access to it; a fork there ends the child by SIGSEGV, in one case of some ten
+/// thousand.
+#[test]
+fn a_child_that_is_forked_while_the_interrupted_code_opens_or_closes_has_a_handle_of_its_own_or_none() {
+    if !can(Ability::KeepMemoryFromChildren) {
+        return;
+    }
+    alone!(|| {
+        let scene = Solo::new();
+        let folder = Folder::new(&scene);
+        for is_in_use in [false, true] {
+            let user = is_in_use.then(|| folder.lock("l").open().expect(HERE));
+            let opener = fork(|line| open_and_close(&folder, line));
+            opener.line().wait();
+            let (forks, mut faults) = (rounds(400), 0);
+            for round in 0..forks {
+                // At another moment in each round.
+                (0..round * 37 % 4001).for_each(|_| std::hint::spin_loop());
+                kill(opener.pid());
+                match opener.line().hear() {
+                    0 => {}
+                    status if status == libc::SIGSEGV.into() => faults += 1,
+                    status => panic!("round {round}: the child ended by status {status:#x}"),
+                }
+            }
+            assert!(faults <= 2, "{faults} of {forks} children touched what is not there");
+            opener.murder();
+            if let Some(user) = user {
+                assert!(user.lock().expect("free").recovered().is_none(), "nobody died in a critical section");
+            }
+        }
+        drop(folder.lock("l").open().expect(HERE)); // takes away what the killed one has left
+    });
+}
