@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::file::Place;
-use crate::header::BlockShape;
 use crate::name::{DEFAULT_DIRECTORY, EVENT_SUFFIX, Name};
 use crate::presence::PRESENCE;
 use crate::shm::{Keep, Shared};
@@ -75,8 +74,7 @@ impl ExitEvent {
     /// As [`Builder::open`](crate::Builder::open).
     pub fn named_in(name: &str, directory: &Path, mode: u32) -> Result<Self> {
         let name = Name::new(name)?;
-        let path = name.path_in(directory, EVENT_SUFFIX);
-        let place = Place { directory: directory.to_owned(), path, mode, trusted_owner: None, shape: BlockShape::NONE };
+        let place = Place::new(&name, EVENT_SUFFIX, directory, mode)?;
         let (shared, ()) = Shared::enter(&place, Keep::Nothing, OPEN_PATIENCE, |_, _| Ok(((), PRESENCE)))?;
         Ok(Self(Kind::Named(Arc::new(Named { name, shared }))))
     }

@@ -6,7 +6,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 
-use crate::file::{Place, is_nameless};
+use crate::file::{Place, is_nameless, write_all};
 use crate::header::MADE_OFFSET;
 use crate::ofd;
 use crate::presence::PRESENCE;
@@ -33,5 +33,5 @@ fn is_really_alone(place: &Place) -> bool {
 
 /// Says that the data has not been created. Under the write lock of presence: nobody else looks.
 fn forget(fd: BorrowedFd<'_>) -> bool {
-    matches!(rustix::io::pwrite(fd, &0_u32.to_le_bytes(), MADE_OFFSET as u64), Ok(4))
+    write_all(fd, &0_u32.to_le_bytes(), MADE_OFFSET as u64).is_ok()
 }

@@ -10,7 +10,7 @@
 use std::os::fd::BorrowedFd;
 use std::ptr::{NonNull, null_mut};
 
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, munmap};
 use shmlock_core::Region;
 use shmlock_core::layout::REGION_LEN;
@@ -53,13 +53,22 @@ impl Mapping {
     }
 
     /// Makes sure that the bytes are really there, so that a later access cannot fault: a file truncated in the
-    /// meantime answers here by `EFAULT` instead of `SIGBUS`. Linux before 5.14 cannot tell; then nothing is checked.
+    /// meantime answers here by `EFAULT` instead of `SIGBUS`. Linux before 5.14 and some sandboxes do not tell; then nothing
+    /// is checked.
     pub(crate) fn populate(&self) -> Result<(), Errno> {
         // SAFETY: prefaulting changes no content; the range is ours by invariant 1.
-        match unsafe { madvise(self.address.as_ptr().cast(), self.len, Advice::LinuxPopulateWrite) } {
-            Err(Errno::INVAL) | Ok(()) => Ok(()),
-            Err(errno) => Err(errno),
+        match retry_on_intr(|| unsafe { madvise(self.address.as_ptr().cast(), self.len, Advice::LinuxPopulateWrite) }) {
+            // Its own answers, madvise(2). Whatever else there is refuses the question.
+            Err(errno @ (Errno::FAULT | Errno::NOMEM | Errno::HWPOISON)) => Err(errno),
+            Err(_) | Ok(()) => Ok(()),
         }
+    }
+
+    /// Writes our magic, if the region has none. Another's is left alone.
+    #[cfg(feature = "block")]
+    pub(crate) fn claim(&self) {
+        // SAFETY: the region is dropped at once, before this mapping can be.
+        let _ = unsafe { self.region() };
     }
 
     /// The region, checked and claimed.

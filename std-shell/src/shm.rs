@@ -39,7 +39,7 @@ use shmlock_core::{Region, Word};
 #[cfg(feature = "block")]
 use crate::data::Data;
 use crate::error::{Error, Found, Result};
-use crate::file::{Identity, Place, is_nameless};
+use crate::file::{Identity, Place, is_nameless, is_unused};
 use crate::fork::Birth;
 use crate::fork_gate::{self, Stretch};
 #[cfg(feature = "block")]
@@ -200,7 +200,9 @@ impl<'p> Entrance<'p> {
             }
             place.check_size(a.as_fd())?;
             place.check_magic(a.as_fd())?;
-            place.allocate(a.as_fd()).inspect_err(|_| undo_empty(place, a.as_fd()))?;
+            if !place.allocate(a.as_fd()).inspect_err(|_| undo_empty(place, a.as_fd()))? {
+                return Ok(None);
+            }
         }
         let (region, header, mapping) = Self::map(place, a.as_fd()).inspect_err(|_| {
             if made && presence::withdraw(a.as_fd()).is_ok() {
@@ -302,8 +304,7 @@ fn may_go(fd: BorrowedFd<'_>, keep: Keep) -> bool {
 
 /// Takes an empty file away again that could not be made whole.
 fn undo_empty(place: &Place, a: BorrowedFd<'_>) {
-    let is_empty = || matches!(pread(a, &mut [0; 4], 0), Ok(0));
     if presence::withdraw(a).is_ok() {
-        place.remove_if_last(a, is_empty);
+        place.remove_if_last(a, || is_unused(a));
     }
 }

@@ -116,7 +116,7 @@ pub(crate) fn unblock(signal: libc::c_int) {
     change(libc::SIG_UNBLOCK, &set_of(&[signal]));
 }
 
-fn set_of(signals: &[libc::c_int]) -> libc::sigset_t {
+pub(crate) fn set_of(signals: &[libc::c_int]) -> libc::sigset_t {
     let mut set = MaybeUninit::uninit();
     // SAFETY: sigemptyset writes a whole set through a valid pointer.
     unsafe { libc::sigemptyset(set.as_mut_ptr()) };
