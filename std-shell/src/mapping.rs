@@ -44,11 +44,12 @@ impl Mapping {
     /// Maps the first `file_len` bytes of the file, mmap(2). Children do not inherit them, madvise(2).
     pub(crate) fn new(fd: BorrowedFd<'_>, file_len: u64) -> Result<Self, Errno> {
         let len = usize::try_from(file_len).map_err(|_| Errno::NOMEM)?;
+        let protection = ProtFlags::READ | ProtFlags::WRITE;
         // SAFETY: a new mapping at an address of the kernel's choice touches no existing memory.
-        let address = unsafe { mmap(null_mut(), len, ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED, fd, 0)? };
+        let address = retry_on_intr(|| unsafe { mmap(null_mut(), len, protection, MapFlags::SHARED, fd, 0) })?;
         let mapping = Self { address: NonNull::new(address.cast()).ok_or(Errno::FAULT)?, len };
         // SAFETY: the mapping is ours, and that children lack it is a fact they check for (fork.rs).
-        unsafe { madvise(address, len, Advice::LinuxDontFork)? };
+        retry_on_intr(|| unsafe { madvise(address, len, Advice::LinuxDontFork) })?;
         Ok(mapping)
     }
 

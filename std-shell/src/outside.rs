@@ -6,7 +6,7 @@
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use rustix::io::pread;
+use rustix::io::{pread, retry_on_intr};
 use shmlock_core::layout::REGION_LEN;
 use shmlock_core::snapshot::snapshot;
 use shmlock_core::{FenceScope, Region, RegionMemory};
@@ -85,7 +85,7 @@ pub(crate) fn holder(place: &Place, fd: BorrowedFd<'_>, fence: FenceScope) -> Re
 fn copy(place: &Place, fd: BorrowedFd<'_>, fence: FenceScope) -> Result<RegionMemory> {
     snapshot(fence, || {
         let mut bytes = [0; REGION_LEN];
-        match pread(fd, &mut bytes, 0).map_err(|errno| place.system("read", errno))? {
+        match retry_on_intr(|| pread(fd, &mut bytes, 0)).map_err(|errno| place.system("read", errno))? {
             0 | REGION_LEN => Ok(bytes),
             read => Err(place.not_a_lock(Found::Size { bytes: read as u64 })),
         }

@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
 use rustix::fs::unlink;
-use rustix::io::{Errno, pread};
+use rustix::io::{Errno, pread, retry_on_intr};
 use shmlock_core::token::TokenRange;
 use shmlock_core::{FenceScope, Word};
 
@@ -126,7 +126,7 @@ fn check_that_locks_are_seen(place: &Place, fd: BorrowedFd<'_>) -> Result<bool> 
 fn clean_alone(place: &Place, fd: BorrowedFd<'_>, fence: FenceScope, mark: CrashMark) -> Result<Cleaning> {
     let mut bytes = [0; 4];
     // Shorter: a half-made lock, which nobody has used yet.
-    pread(fd, &mut bytes, 0).map_err(|errno| place.system("read", errno))?;
+    retry_on_intr(|| pread(fd, &mut bytes, 0)).map_err(|errno| place.system("read", errno))?;
     let word = Word::from_bits(u32::from_le_bytes(bytes));
     let owner = word.owner();
     if owner.is_some_and(|owner| owner.range() == TokenRange::Static) {
@@ -139,7 +139,7 @@ fn clean_alone(place: &Place, fd: BorrowedFd<'_>, fence: FenceScope, mark: Crash
     match marked {
         Some(marked) if mark == CrashMark::Keep => Ok(Cleaning::Marked(marked)),
         marked if has_one_name(fd) && named_by(fd, &place.path) => {
-            unlink(&place.path).map_err(|errno| place.system("remove", errno))?;
+            retry_on_intr(|| unlink(&place.path)).map_err(|errno| place.system("remove", errno))?;
             Ok(marked.map_or(Cleaning::Removed, Cleaning::RemovedMarked))
         }
         _ => Ok(Cleaning::NamedElsewhere),

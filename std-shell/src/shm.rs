@@ -33,7 +33,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use rustix::io::{Errno, pread};
+use rustix::io::{Errno, pread, retry_on_intr};
 use shmlock_core::{Region, Word};
 
 #[cfg(feature = "block")]
@@ -295,7 +295,7 @@ fn may_go(fd: BorrowedFd<'_>, keep: Keep) -> bool {
         return true;
     }
     let mut word = [0; 4];
-    match pread(fd, &mut word, 0) {
+    match retry_on_intr(|| pread(fd, &mut word, 0)) {
         Ok(4) => Word::from_bits(u32::from_le_bytes(word)).is_clean(),
         Ok(read) => read == 0, // still empty: never was a lock
         Err(_) => false,

@@ -4,7 +4,8 @@
 
 use std::ptr::null_mut;
 
-use shmlock_tests::hostile::{Denied, Folder, Solo, deny, fork};
+use shmlock::{Cleaning, CrashMark};
+use shmlock_tests::hostile::{Denied, Folder, Solo, aside, deny, fork, interrupt_once};
 use shmlock_tests::{alone, rounds};
 
 extern "C" fn nothing(_: libc::c_int) {}
@@ -46,6 +47,59 @@ fn opening_a_lock_does_not_fail_because_a_signal_comes() {
             });
         }
     });
+}
+
+/// All that opening, locking and closing asks of the kernel. (Closing a descriptor cannot be tried again.)
+fn all_calls() -> Vec<libc::c_long> {
+    let same = [
+        libc::SYS_openat,
+        libc::SYS_fchmod,
+        libc::SYS_fallocate,
+        libc::SYS_linkat,
+        libc::SYS_unlinkat,
+        libc::SYS_madvise,
+        libc::SYS_getrandom,
+        libc::SYS_ftruncate,
+        libc::SYS_pread64,
+        libc::SYS_pwrite64,
+    ];
+    #[cfg(target_pointer_width = "64")]
+    let other = [libc::SYS_fcntl];
+    #[cfg(target_pointer_width = "32")]
+    let other = [libc::SYS_fcntl64];
+    #[cfg(target_arch = "x86_64")]
+    let older = [libc::SYS_open, libc::SYS_unlink];
+    #[cfg(not(target_arch = "x86_64"))]
+    let older = [];
+    same.into_iter().chain(other).chain(older).collect()
+}
+
+/// On every kernel, whatever it does by itself: each call is interrupted exactly once.
+#[test]
+fn every_system_call_that_is_interrupted_is_tried_again() {
+    for denied in [&[][..], &[Denied::nameless(libc::EPERM)], &[Denied::allocation(libc::EPERM)]] {
+        let scene = Solo::new();
+        let folder = Folder::new(&scene);
+        let left = folder.put("b", &[0; 192]);
+        aside(|| {
+            if !deny(denied) {
+                return;
+            }
+            let Some(count) = interrupt_once(&all_calls()) else { return };
+            let lock = folder.lock("l").open().expect("a new lock");
+            let other = folder.lock("l").open().expect("a lock");
+            assert!(lock.try_lock().expect("a lock").is_some());
+            assert!(lock.check().expect("a lock").is_healthy());
+            assert!(folder.lock("l").inspect().expect("may be read").is_some());
+            drop((lock, other));
+            assert!(!folder.file("l").exists());
+            drop(folder.lock("b").schema("s").open_block::<u64>().expect("instead of what was left"));
+            assert!(!left.exists());
+            let _left = folder.put("b", &[0; 192]);
+            assert_eq!(folder.lock("b").clean(CrashMark::Keep).expect("a lock"), Cleaning::Removed);
+            assert!(count.get() > 100, "nothing was interrupted");
+        });
+    }
 }
 
 #[test]

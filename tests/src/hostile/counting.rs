@@ -1,4 +1,4 @@
-//! Counts the system calls of a thread that are refused to it, `seccomp_unotify(2)`.
+//! Decides about each system call of a thread from outside, `seccomp_unotify(2)`: refuses it, or interrupts it once.
 
 #![allow(unsafe_code, reason = "seccomp and the ioctls of its listener")]
 
@@ -16,6 +16,7 @@ use crate::skipped;
 // linux/seccomp.h, of which libc has only parts.
 const SET_MODE_FILTER: libc::c_long = 1;
 const NEW_LISTENER: libc::c_long = 1 << 3;
+const CONTINUE: u32 = 1;
 const USER_NOTIF: u32 = 0x7fc0_0000;
 const RECEIVE: u64 = 0xc050_2100;
 const SEND: u64 = 0xc018_2101;
@@ -36,17 +37,34 @@ impl Count {
 /// to be had, says that the test is skipped.
 ///
 /// The calling thread cannot wait for other threads any more if `futex` is among the calls.
-///
-/// # Panics
-/// If the system gives no socket and no thread.
 #[must_use]
 pub fn refuse_and_count(calls: &[libc::c_long]) -> Option<Count> {
+    supervise(calls, |_| Some(libc::EPERM))
+}
+
+/// Interrupts each of these calls of the calling thread from now on, as a signal would, by `EINTR`; the next try is
+/// carried out. Counts both; if that is not to be had, says that the test is skipped.
+#[must_use]
+pub fn interrupt_once(calls: &[libc::c_long]) -> Option<Count> {
+    let mut interrupted = None;
+    supervise(calls, move |call| {
+        let is_next_try = interrupted.take() == Some(call);
+        interrupted = (!is_next_try).then_some(call);
+        interrupted.map(|_| libc::EINTR)
+    })
+}
+
+/// Has a thread decide about each of these calls: by which errno it fails, or that it is carried out.
+fn supervise(
+    calls: &[libc::c_long],
+    decide: impl FnMut(libc::c_int) -> Option<libc::c_int> + Send + 'static,
+) -> Option<Count> {
     let calls: Vec<_> = calls.iter().map(|&call| Denied { call, when: If::Called, errno: 0 }).collect();
     let count = Count::default();
     let (from_us, to_it) = UnixStream::pair().expect("two descriptors");
     let counting = count.clone();
     // It begins before the filter is there, and so without it.
-    thread::spawn(move || answer(from_us, &counting));
+    thread::spawn(move || answer(from_us, &counting, decide));
     match listen(&mut filter_by(&calls, |_| USER_NOTIF)) {
         Ok(listener) => {
             (&to_it).write_all(&listener.to_le_bytes()).expect("it reads");
@@ -67,7 +85,7 @@ fn listen(program: &mut [libc::sock_filter]) -> io::Result<libc::c_int> {
 }
 
 /// Answers for as long as the process lives.
-fn answer(mut from: UnixStream, count: &Count) {
+fn answer(mut from: UnixStream, count: &Count, mut decide: impl FnMut(libc::c_int) -> Option<libc::c_int>) {
     let mut listener = [0; 4];
     if from.read_exact(&mut listener).is_err() {
         return;
@@ -84,7 +102,8 @@ fn answer(mut from: UnixStream, count: &Count) {
             }
         }
         count.0.fetch_add(1, Ordering::Relaxed); // partner: `get`
-        let answer = libc::seccomp_notif_resp { id: call.id, val: 0, error: -libc::EPERM, flags: 0 };
+        let (error, flags) = decide(call.data.nr).map_or((0, CONTINUE), |errno| (-errno, 0));
+        let answer = libc::seccomp_notif_resp { id: call.id, val: 0, error, flags };
         // SAFETY: as above. The thread that called may have been interrupted meanwhile: no harm.
         unsafe { libc::ioctl(listener, SEND as _, &raw const answer) };
     }
