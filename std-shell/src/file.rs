@@ -11,7 +11,7 @@ mod trust;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat, fchmod, fstat, linkat, lstat, open, stat, unlink};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat, fchmod, fstat, linkat, lstat, openat, stat, unlink};
 use rustix::io::{Errno, retry_on_intr};
 
 use crate::error::{Error, FREE_TOKEN, Found, Result};
@@ -100,8 +100,9 @@ impl Place {
     }
 
     fn open_for(&self, access: OFlags) -> Result<Option<OwnedFd>> {
+        // By openat(2), as libc does everywhere: sandboxes may know no other.
         let flags = access | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
-        match retry_on_intr(|| open(&self.path, flags, Mode::empty())) {
+        match retry_on_intr(|| openat(CWD, &self.path, flags, Mode::empty())) {
             Ok(fd) => Ok(Some(fd)),
             Err(Errno::NOENT) => Ok(None),
             Err(Errno::LOOP) => Err(self.not_a_lock(Found::Symlink)),
@@ -135,7 +136,7 @@ impl Place {
     /// made in plain view.
     pub(crate) fn create(&self) -> Result<Option<OwnedFd>> {
         let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
-        let Ok(fd) = retry_on_intr(|| open(&self.directory, flags, self.mode_bits())) else {
+        let Ok(fd) = retry_on_intr(|| openat(CWD, &self.directory, flags, self.mode_bits())) else {
             return self.create_empty();
         };
         self.set_mode(fd.as_fd())?;
@@ -171,7 +172,7 @@ impl Place {
     /// *If we die here:* the empty file stays, and is as good as none.
     fn create_empty(&self) -> Result<Option<OwnedFd>> {
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        match retry_on_intr(|| open(&self.path, flags, self.mode_bits())) {
+        match retry_on_intr(|| openat(CWD, &self.path, flags, self.mode_bits())) {
             Ok(fd) => {
                 let fd = fd.as_fd();
                 self.set_mode(fd).and_then(|()| self.judge(fd)).inspect_err(|_| {

@@ -68,7 +68,7 @@ fn all_calls() -> Vec<libc::c_long> {
     #[cfg(target_pointer_width = "32")]
     let other = [libc::SYS_fcntl64];
     #[cfg(target_arch = "x86_64")]
-    let older = [libc::SYS_open, libc::SYS_unlink];
+    let older = [libc::SYS_unlink];
     #[cfg(not(target_arch = "x86_64"))]
     let older = [];
     same.into_iter().chain(other).chain(older).collect()
