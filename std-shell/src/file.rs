@@ -22,6 +22,7 @@ use crate::presence;
 pub(crate) use content::is_unused;
 #[cfg(feature = "block")]
 pub(crate) use grow::write_all;
+pub(crate) use trust::is_overflow_user;
 
 /// Where a file is, who may share it, and what is to be in it.
 #[derive(Clone, Debug)]

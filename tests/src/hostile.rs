@@ -22,7 +22,7 @@ pub use bytes::{Intruder, Mode, PRESENCE, TOKENS, WATCH, byte_of};
 pub use counting::{Count, interrupt_once, refuse_and_count};
 pub use family::{Child, Line, end_process, fork, raw_clone};
 pub use folder::{Folder, State};
-pub use namespaces::{Apart, fork_apart, fork_as, shift_clocks};
+pub use namespaces::{Apart, be_user_apart, fork_apart, fork_as, shift_clocks};
 pub use sandbox::{
     DEADLY, Denied, If, Mounted, be_user, deny, leave_descriptors, limit_file_size, make_node, mount_again,
     mount_ramfs, mount_tmpfs,

@@ -241,8 +241,9 @@ fn raise(signal: i32, for_the_thread: bool) {
         // SAFETY: our own thread.
         unsafe { libc::raise(signal) }
     } else {
+        let own_pid = i32::try_from(std::process::id()).expect("a process id");
         // SAFETY: our own process.
-        unsafe { libc::kill(libc::getpid(), signal) }
+        unsafe { libc::kill(own_pid, signal) }
     };
     assert_eq!(sent, 0);
 }

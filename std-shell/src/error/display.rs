@@ -7,6 +7,7 @@ use rustix::io::Errno;
 use shmlock_core::layout::{DESCRIPTION_MAX, LAYOUT_VERSION};
 
 use super::{Error, FREE_TOKEN, Found, NameProblem};
+use crate::file::is_overflow_user;
 use crate::header::{DATA_OFFSET, SCHEMA_MAX};
 use crate::inspect::Holder;
 use crate::name::{NAME_MAX, SUFFIX};
@@ -187,8 +188,13 @@ impl fmt::Display for Error {
             Self::SchemaTooLong { len } => write!(f, "the schema has {len} bytes; shorten it to {SCHEMA_MAX}"),
             Self::ForeignOwner { path, uid } => write!(
                 f,
-                "{} belongs to user {uid}; if that is right, say so by Builder::trust_owner or share by Builder::mode",
-                Shown(path)
+                "{} belongs to user {uid}{}; if that is right, say so by Builder::trust_owner or share by Builder::mode",
+                Shown(path),
+                if is_overflow_user(*uid) {
+                    ", as every user is shown that has no number here (user_namespaces(7))"
+                } else {
+                    ""
+                }
             ),
             Self::ModeTooWide { path, found, allowed } => write!(
                 f,
@@ -257,5 +263,41 @@ impl fmt::Display for Error {
                 Shown(path)
             ),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+    use std::time::Duration;
+
+    use rustix::io::Errno;
+
+    use super::{Error, FREE_TOKEN, Roughly};
+
+    #[test]
+    fn a_time_is_told_as_exactly_as_people_want_it() {
+        let told = |time| Roughly(time).to_string();
+        for (time, expected) in [
+            (Duration::ZERO, "0ns"),
+            (Duration::from_micros(50_103), "50ms"),
+            (Duration::from_millis(300), "300ms"),
+            (Duration::from_micros(1_000_300), "1s"),
+            (Duration::from_micros(1_512_345), "1.5s"),
+            (Duration::from_millis(5_001), "5s"),
+            (Duration::from_millis(59_999), "59s"),
+            (Duration::from_millis(123_456), "123s"),
+        ] {
+            assert_eq!(told(time), expected, "{time:?}");
+        }
+        assert!(told(Duration::MAX).ends_with('s'));
+    }
+
+    #[test]
+    fn the_advice_belongs_to_what_was_done() {
+        let text = |operation, errno| Error::System { operation, path: PathBuf::from("/x"), errno }.to_string();
+        assert!(text(FREE_TOKEN, Errno::AGAIN).contains("lslocks(8)"));
+        let thread = text("start a thread that waits for", Errno::AGAIN);
+        assert!(thread.contains("RLIMIT_NPROC") && !thread.contains("locks"), "{thread}");
     }
 }

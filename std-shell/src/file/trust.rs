@@ -14,78 +14,48 @@ use crate::error::{Error, Found, Result};
 use crate::presence::PRESENCE;
 use crate::{ofd, outside};
 
-/// A number that the kernel shows for every user, or group, that has none in our user namespace.
+/// Where the kernel says which number it shows for users that have none in our user namespace, `user_namespaces(7)`.
 ///
-/// Such a file is as good as any stranger's, even if we ourselves have no number. `user_namespaces(7)`.
-struct Overflow {
-    /// Where the kernel says it.
-    setting: &'static str,
-    /// Which numbers have an owner outside of our user namespace, for this process.
-    map: &'static str,
-    /// The number, once it was read; [`UNREAD`] before. Several threads may read it, to the same effect.
-    known: AtomicU32,
-}
-
-/// No user and no group has this number, and the kernel's setting is at most 65535.
-const UNREAD: u32 = u32::MAX;
+/// Such a file is as good as any stranger's, even if we ourselves have no number.
+const OVERFLOW_SETTING: &str = "/proc/sys/kernel/overflowuid";
 /// The kernel's default, for where `/proc` cannot be read.
-const DEFAULT_OVERFLOW: u32 = 65534;
+const OVERFLOW_DEFAULT: u32 = 65534;
+/// Which numbers mean a user, in our user namespace.
+const MAP: &str = "/proc/self/uid_map";
 
-static USER: Overflow =
-    Overflow { setting: "/proc/sys/kernel/overflowuid", map: "/proc/self/uid_map", known: AtomicU32::new(UNREAD) };
-static GROUP: Overflow =
-    Overflow { setting: "/proc/sys/kernel/overflowgid", map: "/proc/self/gid_map", known: AtomicU32::new(UNREAD) };
+/// The number, once it was read; [`UNREAD`] before. Several threads may read it, to the same effect.
+static OVERFLOW: AtomicU32 = AtomicU32::new(UNREAD);
+/// No user has this number, and the kernel's setting is at most 65535.
+const UNREAD: u32 = u32::MAX;
 
-/// What a map says of one number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Mapped {
-    /// Every number of the machine has one here, so each number means itself.
-    All,
-    /// It has an owner outside, as others have not.
-    Itself,
-    /// It is shown for owners without a number, and for nothing else.
-    No,
+/// Whether users that have no number here are shown as this one.
+pub(crate) fn is_overflow_user(uid: u32) -> bool {
+    // Partner: the store below, by any thread. Relaxed: one number, which says nothing of other memory.
+    let known = OVERFLOW.load(Relaxed);
+    if known != UNREAD {
+        return uid == known;
+    }
+    let read = fs::read_to_string(OVERFLOW_SETTING).ok().and_then(|text| text.trim().parse().ok());
+    if let Some(number) = read {
+        OVERFLOW.store(number, Relaxed); // partner: the load above
+    }
+    uid == read.unwrap_or(OVERFLOW_DEFAULT)
 }
 
-impl Overflow {
-    fn is(&self, id: u32) -> bool {
-        id == self.number()
-    }
-
-    /// The number; the default where `/proc` does not tell, which is asked again the next time.
-    fn number(&self) -> u32 {
-        // Partner: the store below, by any thread. Relaxed: one number, which says nothing of other memory.
-        match self.known.load(Relaxed) {
-            UNREAD => {}
-            known => return known,
-        }
-        let read = fs::read_to_string(self.setting).ok().and_then(|text| text.trim().parse().ok());
-        if let Some(number) = read {
-            self.known.store(number, Relaxed); // partner: the load above
-        }
-        read.unwrap_or(DEFAULT_OVERFLOW)
-    }
-
-    /// What the map of our user namespace says of this number; `None` without `/proc`.
-    fn mapped(&self, id: u32) -> Option<Mapped> {
-        mapped(&fs::read_to_string(self.map).ok()?, id)
-    }
+/// Whether the number means a user here. `None` without `/proc`.
+fn is_mapped(uid: u32) -> Option<bool> {
+    is_in_map(&fs::read_to_string(MAP).ok()?, uid)
 }
 
-/// Reads a map: lines of the first number inside, the first outside, and how many.
-fn mapped(map: &str, id: u32) -> Option<Mapped> {
-    let (mut all, mut itself) = (0_u64, false);
+/// Looks into a map: lines of the first number inside, the first outside, and how many there are.
+fn is_in_map(map: &str, id: u32) -> Option<bool> {
+    let mut found = false;
     for line in map.lines() {
         let mut numbers = line.split_whitespace().map(|number| number.parse::<u64>().ok());
         let (first, _outside, count) = (numbers.next()??, numbers.next()??, numbers.next()??);
-        all += count;
-        itself |= (first..first.saturating_add(count)).contains(&id.into());
+        found |= (first..first.saturating_add(count)).contains(&id.into());
     }
-    Some(match itself {
-        _ if all >= u64::from(u32::MAX) => Mapped::All,
-        true => Mapped::Itself,
-        false => Mapped::No,
-    })
+    Some(found)
 }
 
 /// Whether the kernel takes us for the owner of the file: only the owner may ask for `O_NOATIME`, fcntl(2) `F_SETFL`.
@@ -144,9 +114,9 @@ impl Place {
             return true;
         }
         let is_our_number = uid == geteuid().as_raw();
-        if USER.is(uid) {
+        if is_overflow_user(uid) {
             // The user `nobody` is a user like others; unless that is only what we, or the owner, are shown as.
-            return is_our_number && USER.mapped(uid) != Some(Mapped::No) && is_owner(fd);
+            return is_our_number && is_mapped(uid) != Some(false) && is_owner(fd);
         }
         let shared_with_all = self.mode & 0o002 != 0;
         let shared_with_us = || self.mode & 0o020 != 0 && in_group(gid);
@@ -154,28 +124,26 @@ impl Place {
     }
 }
 
-/// Whether we are in the group: where a group without a number is shown as another one is, in no group of that number.
+/// Whether we are in the group. That a group without a number is shown as another does not matter: the kernel knew the
+/// difference when it opened the file for us, for only root opens what is not shared with it, and only where all have numbers.
 fn in_group(gid: u32) -> bool {
-    let has_it =
-        getegid().as_raw() == gid || getgroups().is_ok_and(|groups| groups.iter().any(|group| group.as_raw() == gid));
-    has_it && (!GROUP.is(gid) || GROUP.mapped(gid) == Some(Mapped::All))
+    getegid().as_raw() == gid || getgroups().is_ok_and(|groups| groups.iter().any(|group| group.as_raw() == gid))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Mapped, mapped};
+    use super::is_in_map;
 
     #[test]
-    fn a_map_says_which_numbers_mean_themselves() {
+    fn a_map_says_which_numbers_mean_a_user() {
         const NOBODY: u32 = 65534;
-        let of = |map| mapped(map, NOBODY);
-        assert_eq!(of("         0          0 4294967295\n"), Some(Mapped::All));
-        assert_eq!(of("0 0 65534\n65534 65534 4294901761\n"), Some(Mapped::All));
-        assert_eq!(of("0 100000 65536\n"), Some(Mapped::Itself));
-        assert_eq!(of("65534 1000 1\n"), Some(Mapped::Itself));
-        assert_eq!(of("0 1000 1\n1 100000 65533\n"), Some(Mapped::No));
-        assert_eq!(of(""), Some(Mapped::No), "nobody has a number yet");
+        let of = |map| is_in_map(map, NOBODY);
+        assert_eq!(of("         0          0 4294967295\n"), Some(true));
+        assert_eq!(of("0 0 65534\n65534 65534 4294901761\n"), Some(true));
+        assert_eq!(of("65534 1000 1\n"), Some(true));
+        assert_eq!(of("0 1000 1\n1 100000 65533\n"), Some(false));
+        assert_eq!(of(""), Some(false), "nobody has a number yet");
         assert_eq!(of("what is this\n"), None);
-        assert_eq!(mapped("0 1000 1\n", 0), Some(Mapped::Itself));
+        assert_eq!(is_in_map("0 1000 1\n", 0), Some(true));
     }
 }
