@@ -11,7 +11,8 @@ use crate::error::{Error, Result};
 use crate::file::Place;
 use crate::name::{DEFAULT_DIRECTORY, EVENT_SUFFIX, Name};
 use crate::presence::PRESENCE;
-use crate::shm::{Keep, Shared};
+use crate::removal::Keep;
+use crate::shm::Shared;
 use crate::wait::futex;
 
 const CLEAR: u32 = 0;

@@ -11,16 +11,16 @@ mod trust;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat, fchmod, fstat, linkat, lstat, openat, stat, unlink};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat, fchmod, fstat, linkat, lstat, openat, stat};
 use rustix::io::{Errno, retry_on_intr};
 
+use crate::descriptor::Descriptor;
 use crate::error::{Error, FREE_TOKEN, Found, Result};
 use crate::header::BlockShape;
 use crate::name::Name;
 use crate::presence;
+use crate::removal::remove_if_last;
 
-pub(crate) use content::is_unused;
-#[cfg(feature = "block")]
 pub(crate) use grow::write_all;
 pub(crate) use trust::is_overflow_user;
 
@@ -45,7 +45,7 @@ pub(crate) struct Identity {
 impl Identity {
     // The fields of `stat` have other widths on other targets.
     #[allow(clippy::useless_conversion, clippy::unnecessary_cast, reason = "u32 on some targets")]
-    fn of(stat: &Stat) -> Self {
+    pub(crate) fn of(stat: &Stat) -> Self {
         Self { device: stat.st_dev as u64, inode: stat.st_ino as u64 }
     }
 
@@ -175,9 +175,10 @@ impl Place {
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         match retry_on_intr(|| openat(CWD, &self.path, flags, self.mode_bits())) {
             Ok(fd) => {
-                let fd = fd.as_fd();
+                let made = Descriptor::new(fd).map_err(|errno| self.system("inspect", errno))?;
+                let fd = made.as_fd();
                 self.set_mode(fd).and_then(|()| self.judge(fd)).inspect_err(|_| {
-                    self.remove_if_last(fd, || is_unused(fd));
+                    remove_if_last(self, &made, || is_empty(fd));
                 })?;
                 Ok(None)
             }
@@ -214,23 +215,25 @@ impl Place {
         }
     }
 
-    /// Removes the file if nobody else is here, it still has its name, and the name is still its. `fd`'s description
-    /// must have given up its presence; while we look, nobody can arrive.
-    pub(crate) fn remove_if_last(&self, fd: BorrowedFd<'_>, may_go: impl FnOnce() -> bool) {
-        if !presence::is_last(fd) {
-            return;
-        }
-        if has_one_name(fd) && may_go() && named_by(fd, &self.path) {
-            // Failing is no harm: the file is a free lock. In a sticky directory only its owner can remove it.
-            let _ = retry_on_intr(|| unlink(&self.path));
-        }
-        // Closing does the same, unless a process that was forked meanwhile has a copy of the descriptor.
-        let _ = presence::withdraw(fd);
+    /// Returns `true` if the name leads to another file than this one, or nowhere; `false` where that cannot be told: where the
+    /// directory lies on another file system, as in a changed root. stat(2).
+    pub(crate) fn has_lost(&self, file: Identity) -> bool {
+        let is_same_system = stat(&self.directory).is_ok_and(|stat| Identity::of(&stat).device == file.device);
+        is_same_system
+            && match lstat(&self.path) {
+                Ok(stat) => Identity::of(&stat) != file,
+                Err(errno) => errno == Errno::NOENT,
+            }
     }
 }
 
-/// Whether the file has lost its name: whoever opens the name now gets another one.
-pub(crate) fn is_nameless(fd: BorrowedFd<'_>) -> bool {
+/// Whether nothing is in the file.
+fn is_empty(fd: BorrowedFd<'_>) -> bool {
+    fstat(fd).is_ok_and(|stat| stat.st_size == 0)
+}
+
+/// Whether the file has no name: not yet, or no longer.
+fn is_nameless(fd: BorrowedFd<'_>) -> bool {
     fstat(fd).is_ok_and(|stat| stat.st_nlink == 0)
 }
 

@@ -1,40 +1,39 @@
-//! A block whose users are all gone is over, however they went.
+//! Ends a former life of a block or an event whose users are all gone, however they went.
 //!
-//! Who closes as the last one removes the file. Whoever was killed could not: then the file lies there with data that
-//! nobody counts on any more. The next who opens it as a block clears it away, in the same manner as a closer, and begins
-//! a new one. A crash mark keeps the file and its data, as it does from closers: the next owner is to see them.
+//! The user that closes as the last one removes the file. A user that was killed could not: then the file lies there, with
+//! data that nobody counts on any more, or an event that is still set. The next opener clears it away, in the same manner
+//! as a closer, and begins a new one. A crash mark keeps the file of a block and its data, as it does from closers: the
+//! next owner is to see them.
 
 use std::os::fd::{AsFd, BorrowedFd};
 
-use crate::file::{Place, is_nameless, write_all};
+use crate::descriptor::Descriptor;
+use crate::file::{Place, write_all};
 use crate::header::MADE_OFFSET;
-use crate::ofd;
-use crate::presence::PRESENCE;
-use crate::shm::UNUSED;
+use crate::removal::{Keep, is_really_alone, remove_if_last};
 
-/// Removes the file if nobody is here and it may go; whether it is gone, and the caller is to start again.
+/// Removes the file if nobody is here and it may go. Returns `true` if it is gone, and the caller is to start again.
 ///
-/// Where the file cannot be removed (in a sticky directory, by another than its owner) its data is declared not created.
-pub(crate) fn clear_away(place: &Place, fd: BorrowedFd<'_>, may_go: impl FnOnce() -> bool) -> bool {
+/// `a` is a description without presence, and `b` another one of the same file. Where the file cannot be removed (in a
+/// sticky directory, by another than its owner), its data is declared not created, and an event is cleared.
+pub(crate) fn clear_away(place: &Place, keep: Keep, a: &Descriptor, b: &Descriptor) -> bool {
+    let fd = a.as_fd();
     if !place.is_a_lock(fd) {
-        return false; // not ours to touch; why not is found out by whoever goes on
+        return false; // not ours to touch; the steps that follow find out why not
     }
-    place.remove_if_last(fd, || may_go() && is_really_alone(place) && forget(fd));
-    is_nameless(fd)
+    remove_if_last(place, a, || keep.may_go(fd) && is_really_alone(b.as_fd()) && a.is_itself() && forget(fd, keep));
+    a.links() == Some(0)
 }
 
-/// Whether the write lock that says so is one: a sandbox that only pretends to lock grants it to everybody, and then it
-/// is not there to be seen.
-fn is_really_alone(place: &Place) -> bool {
-    let Ok(Some(other)) = place.open() else { return false };
-    let seen = |byte| ofd::is_write_locked(other.as_fd(), byte);
-    matches!((seen(PRESENCE), seen(UNUSED)), (Ok(true), Ok(false)))
-}
-
-/// Says that the data has not been created. Under the write lock of presence: nobody else looks.
+/// Says that the data has not been created, or that the event is clear. Under the write lock of presence: nobody else
+/// looks.
 ///
 /// A failure (a limit on file sizes) does not keep the file from being removed, which says the same.
-fn forget(fd: BorrowedFd<'_>) -> bool {
-    let _ = write_all(fd, &0_u32.to_le_bytes(), MADE_OFFSET as u64);
+fn forget(fd: BorrowedFd<'_>, keep: Keep) -> bool {
+    let offset = match keep {
+        Keep::Nothing => 0, // the word of an event
+        Keep::Marked => MADE_OFFSET as u64,
+    };
+    let _ = write_all(fd, &0_u32.to_le_bytes(), offset);
     true
 }

@@ -35,7 +35,6 @@ pub const SCHEMA_MAX: usize = SCHEMA_LEN - 1;
 const SCHEMA_LEN: usize = 40;
 
 /// Where the word `made` stands in the file.
-#[cfg(feature = "block")]
 pub(crate) const MADE_OFFSET: usize = HEADER_OFFSET + offset_of!(Header, made);
 
 /// The words of the header as memory sees them.

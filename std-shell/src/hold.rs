@@ -238,7 +238,7 @@ impl ShmLock {
             has_rested: false,
             gave_up: None,
         };
-        let mut proof = KernelProof { probe: self.shared.probe() };
+        let mut proof = KernelProof { shared: &self.shared };
         let word = self.shared.region().owner_word();
         let won = acquire_contended_inline(word, self.token, self.settings.fence, &mut proof, &mut waiter);
         if let Ok(acquisition) = won {

@@ -1,14 +1,14 @@
 //! Who holds it, and is it healthy? Looking changes nothing.
 
 use std::fmt;
-use std::os::fd::BorrowedFd;
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use shmlock_core::{FenceScope, Region, Token, Word};
 use uuid::Uuid;
 
-use crate::file::is_nameless;
-use crate::liveness::{Life, life_of};
+use crate::descriptor::Descriptor;
+use crate::liveness::{Life, life_of, life_of_owner};
 use crate::moment::Moment;
 use crate::shm::Shared;
 
@@ -119,16 +119,17 @@ pub struct Health {
 pub(crate) const LOOKS: u32 = 16;
 
 impl Health {
-    /// Of a copy of the region, by one who has no handle; `probe` is any description of the file.
-    pub(crate) fn of_copy(copy: Region<'_>, probe: BorrowedFd<'_>) -> Self {
+    /// Judges a copy of the region, for a caller without a handle; `probe` is any description of the file. True only if the
+    /// probe is itself afterwards.
+    pub(crate) fn of_copy(copy: Region<'_>, probe: &Descriptor) -> Self {
         let word = copy.word();
-        let life = |owner| Occupancy::Theirs(life_of(probe, owner));
+        let life = |owner| Occupancy::Theirs(life_of(probe.as_fd(), owner));
         Self {
             occupancy: word.owner().map_or(Occupancy::Free, life),
             waiters: word.has_waiters(),
             owner_died: word.owner_died(),
             recoveries: copy.recoveries(),
-            orphaned: is_nameless(probe),
+            orphaned: probe.links() == Some(0),
         }
     }
 
@@ -140,7 +141,7 @@ impl Health {
                 true if held => Occupancy::Ours,
                 // Nobody else can have our token: whatever wrote it is no owner.
                 true => Occupancy::Theirs(Life::Dead),
-                false => Occupancy::Theirs(life_of(shared.probe(), owner)),
+                false => Occupancy::Theirs(life_of_owner(shared, owner)),
             },
         );
         Self {

@@ -4,10 +4,11 @@
 //! of the same description `A`. Token and presence then last until mapping and every copy of the descriptor are gone,
 //! wherever these have got to.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 
 use rustix::io::Errno;
 
+use crate::descriptor::Descriptor;
 use crate::lock::ShmLock;
 use crate::token::byte_of;
 use crate::{ofd, presence};
@@ -15,13 +16,13 @@ use crate::{ofd, presence};
 /// A descriptor of the description that holds our token and presence.
 #[derive(Debug)]
 pub(crate) struct Lifeline {
-    a: OwnedFd,
+    a: Descriptor,
 }
 
 impl Lifeline {
     /// Of the description `a`, close-on-exec.
-    pub(crate) fn of(a: BorrowedFd<'_>) -> Result<Self, Errno> {
-        rustix::io::fcntl_dupfd_cloexec(a, 0).map(|a| Self { a })
+    pub(crate) fn of(a: &Descriptor) -> Result<Self, Errno> {
+        a.duplicate().map(|a| Self { a })
     }
 }
 
@@ -68,8 +69,10 @@ impl ShmLock {
 
     /// Takes the proof of life back from whoever has a copy of the descriptor. From here on our token may be another's.
     pub(crate) fn cut_lifeline(&self) {
-        if let Some(Lifeline { a }) = &self.lifeline {
-            // Unlocking what we hold cannot fail on a valid descriptor.
+        // Other code may have closed the number: a byte that is unlocked through a stranger's description may be another
+        // handle's identity. Then the copies, if there are any, vouch for us until they are closed.
+        if let Some(Lifeline { a }) = self.lifeline.as_ref().filter(|line| line.a.is_itself()) {
+            // Unlocking what the description holds cannot fail.
             let _ = ofd::unlock(a.as_fd(), byte_of(self.token));
             let _ = presence::withdraw(a.as_fd());
         }

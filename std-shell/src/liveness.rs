@@ -1,17 +1,29 @@
 //! Proof that an owner is dead: the byte of its token can be locked by us.
 //!
 //! *Adoption.* A look says that the byte is free; we take it ourselves. If that succeeds, the owner is dead **and**
-//! nobody can be given its token until we let go. Only under that does the owner word change hands. A look alone would
-//! not do: between it and the change another handle may be given the same token, acquire, and be robbed.
+//! no newcomer can be given its token until we unlock it. Only under that does the owner word change hands. A look alone
+//! would not do: between it and the change another handle may be given the same token, acquire, and be robbed.
+//!
+//! Both count only through a descriptor that leads to the lock's own file (`descriptor.rs`). Other code of this process may
+//! have closed ours, and `/dev/null` in its place answers that every byte is free. So the descriptor must be itself
+//! before the byte is asked for, and again **after** it was granted; and its description is mapped meanwhile, so that
+//! the byte stays ours even if the number goes between that answer and the swap of the word.
+//!
+//! *If the number is exchanged in the instant before the byte is asked for*, a stranger's description has the byte. Nothing
+//! is taken over, and nothing unlocked: the stranger may be the very owner. If it is another handle of this process on
+//! this lock, the dead owner looks alive until that handle is closed.
 
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use shmlock_core::Token;
 use shmlock_core::contend::Liveness;
 use shmlock_core::token::TokenRange;
 
+use crate::descriptor::Descriptor;
 use crate::fork_gate::Stretch;
+use crate::mapping::Pin;
 use crate::ofd::{self, Kind};
+use crate::shm::Shared;
 use crate::token::byte_of;
 
 /// What is known about an owner.
@@ -26,7 +38,9 @@ pub enum Life {
     Unknown,
 }
 
-/// Whether the owner with this token lives. Changes nothing; one system call.
+/// Asks whether the owner with this token lives. Changes nothing; one system call.
+///
+/// `Dead` is no proof: the descriptor may lead to another file.
 pub(crate) fn life_of(probe: BorrowedFd<'_>, owner: Token) -> Life {
     if owner.range() == TokenRange::Static {
         return Life::Unknown;
@@ -38,43 +52,65 @@ pub(crate) fn life_of(probe: BorrowedFd<'_>, owner: Token) -> Life {
     }
 }
 
+/// As [`life_of`], through a descriptor that is itself before and after; [`Life::Unknown`] if there is none.
+pub(crate) fn life_of_owner(shared: &Shared, owner: Token) -> Life {
+    let look = |probe: &Descriptor| Some(life_of(probe.as_fd(), owner)).filter(|_| probe.is_itself());
+    shared.with_probe(look).flatten().unwrap_or(Life::Unknown)
+}
+
 /// The kernel's byte locks as the core's proof of death.
 ///
-/// `probe` is a description that holds no lock at rest, and in particular not our own token: our own locks would be
-/// invisible through it, and letting go of an adopted byte would let go of our identity.
+/// The probe is a description that holds no lock at rest, and in particular not our own token: our own locks would be
+/// invisible through it, and unlocking an adopted byte would drop our identity.
 #[derive(Debug)]
 pub(crate) struct KernelProof<'a> {
-    pub(crate) probe: BorrowedFd<'a>,
+    pub(crate) shared: &'a Shared,
 }
 
 impl Liveness for KernelProof<'_> {
     fn while_dead<R>(&mut self, owner: Token, act: impl FnOnce() -> R) -> Option<R> {
-        if life_of(self.probe, owner) != Life::Dead {
-            return None;
-        }
-        let _stretch = Stretch::begin(); // a child would keep the byte
-        let _adopted = Adopted::new(self.probe, owner)?;
-        Some(act())
+        let prove = |probe: &Descriptor| {
+            if life_of(probe.as_fd(), owner) != Life::Dead {
+                return None;
+            }
+            let _stretch = Stretch::begin(); // a child would keep the byte
+            let _adopted = Adopted::new(probe, owner)?;
+            Some(act())
+        };
+        self.shared.with_probe(prove).flatten()
     }
 }
 
-/// A dead owner's byte in our hands; let go of on drop.
+/// A dead owner's byte in our hands; unlocked on drop.
 struct Adopted<'a> {
-    probe: BorrowedFd<'a>,
+    probe: &'a Descriptor,
     byte: u32,
+    /// Keeps the byte whatever becomes of the number. Dropped after the byte was unlocked.
+    _pin: Option<Pin>,
 }
 
 impl<'a> Adopted<'a> {
-    fn new(probe: BorrowedFd<'a>, owner: Token) -> Option<Self> {
+    fn new(probe: &'a Descriptor, owner: Token) -> Option<Self> {
         let byte = byte_of(owner);
-        // Not ours: it lives, or a rival adopts it right now. A probe that fails counts as alive.
-        ofd::try_lock(probe, Kind::Write, byte).unwrap_or(false).then_some(Self { probe, byte })
+        // Without memory for a mapping a recovery is still better than a lock that nobody gets any more: the byte could go only
+        // with the number, in the instant of the swap, and harm only if the same token of 2^30 was drawn in it.
+        let pin = probe.pin().ok();
+        // Immediately before: `pin` may have let other threads run.
+        if !probe.is_itself() {
+            return None;
+        }
+        // Refused: it lives, or a rival adopts it right now. A probe that fails counts as alive.
+        let granted = ofd::try_lock(probe.as_fd(), Kind::Write, byte).unwrap_or(false);
+        // Granted by which file? The pin is of the same description, if this is so.
+        (granted && probe.is_itself()).then_some(Self { probe, byte, _pin: pin })
     }
 }
 
 impl Drop for Adopted<'_> {
     fn drop(&mut self) {
-        // Unlocking a range we hold cannot fail on a valid descriptor.
-        let _ = ofd::unlock(self.probe, self.byte);
+        if self.probe.is_itself() {
+            // Unlocking a range that the description holds cannot fail.
+            let _ = ofd::unlock(self.probe.as_fd(), self.byte);
+        }
     }
 }

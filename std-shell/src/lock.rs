@@ -1,6 +1,7 @@
 //! The lock: names, the protocol and waiting put together.
 
 use std::cell::{Cell, RefCell};
+use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use shmlock_core::record::Description;
@@ -21,7 +22,8 @@ use crate::loss::Loss;
 use crate::moment::{CoarseClock, Moment};
 use crate::name::Name;
 use crate::registry::{self, Entry, Slot};
-use crate::shm::{Keep, Shared};
+use crate::removal::Keep;
+use crate::shm::Shared;
 use crate::signals::{BlockSignals, Blocked};
 use crate::thread::NO_THREAD;
 use crate::token;
@@ -129,7 +131,7 @@ impl ShmLock {
         let mut record = Record { uuid, pid: process_id(), pid_namespace: pid_namespace(), ..Record::default() };
         record.description.clone_from(&description);
         let (shared, (token, lifeline)) = Shared::enter(place, Keep::Marked, settings.open_timeout, |a, region| {
-            let token = token::draw(a).map_err(|errno| place.no_token(errno))?;
+            let token = token::draw(a.as_fd()).map_err(|errno| place.no_token(errno))?;
             hold::free_stale(region, token, settings.fence);
             let lifeline = settings.lifeline.then(|| Lifeline::of(a)).transpose();
             Ok(((token, lifeline.map_err(|errno| place.system("keep a descriptor of", errno))?), token::byte_of(token)))

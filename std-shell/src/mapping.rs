@@ -66,7 +66,6 @@ impl Mapping {
     }
 
     /// Writes our magic, if the region has none. Another's is left alone.
-    #[cfg(feature = "block")]
     pub(crate) fn claim(&self) {
         // SAFETY: the region is dropped at once, before this mapping can be.
         let _ = unsafe { self.region() };
@@ -128,5 +127,38 @@ impl Drop for Mapping {
     fn drop(&mut self) {
         // SAFETY: ours by invariant 1, still mapped by 2; by the contract of `region` nobody uses it any more.
         let _ = unsafe { munmap(self.address.as_ptr().cast(), self.len) };
+    }
+}
+
+/// Keeps an open file description alive, and with it its byte locks, without its descriptor.
+///
+/// # Invariant
+///
+/// `address` is the start of a mapping of [`PIN_LEN`] bytes that we made and that nobody accesses.
+#[derive(Debug)]
+pub(crate) struct Pin {
+    address: NonNull<u8>,
+}
+
+/// Any length keeps a description; the kernel rounds it up to a page.
+const PIN_LEN: usize = 1;
+
+impl Pin {
+    /// Maps a page of the file without access, and not for children. mmap(2), madvise(2).
+    pub(crate) fn new(fd: BorrowedFd<'_>) -> Result<Self, Errno> {
+        // SAFETY: a new mapping at an address of the kernel's choice touches no existing memory.
+        let address =
+            retry_on_intr(|| unsafe { mmap(null_mut(), PIN_LEN, ProtFlags::empty(), MapFlags::SHARED, fd, 0) })?;
+        let pin = Self { address: NonNull::new(address.cast()).ok_or(Errno::FAULT)? };
+        // SAFETY: the mapping is ours, and no child needs it.
+        retry_on_intr(|| unsafe { madvise(address, PIN_LEN, Advice::LinuxDontFork) })?;
+        Ok(pin)
+    }
+}
+
+impl Drop for Pin {
+    fn drop(&mut self) {
+        // SAFETY: ours by the invariant, and nobody accesses it.
+        let _ = unsafe { munmap(self.address.as_ptr().cast(), PIN_LEN) };
     }
 }

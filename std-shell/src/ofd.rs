@@ -51,7 +51,6 @@ pub(crate) fn is_locked(fd: BorrowedFd<'_>, byte: u32) -> Result<bool, Errno> {
 }
 
 /// Whether another description has the byte to itself: readers do not count.
-#[cfg(feature = "block")]
 pub(crate) fn is_write_locked(fd: BorrowedFd<'_>, byte: u32) -> Result<bool, Errno> {
     let lock = fcntl(fd, libc::F_OFD_GETLK, libc::F_RDLCK, byte)?;
     Ok(libc::c_int::from(lock.l_type) != libc::F_UNLCK)

@@ -4,13 +4,14 @@
 //! No byte of it is locked: the looker is not present, keeps no file, and stands in nobody's way.
 
 use std::fmt;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 
-use rustix::io::{pread, retry_on_intr};
+use rustix::io::{Errno, pread, retry_on_intr};
 use shmlock_core::layout::REGION_LEN;
 use shmlock_core::snapshot::snapshot;
 use shmlock_core::{FenceScope, Region, RegionMemory};
 
+use crate::descriptor::{Descriptor, Role};
 use crate::error::{Found, Result};
 use crate::file::Place;
 use crate::header::{self, BlockShape};
@@ -46,46 +47,50 @@ impl fmt::Display for Inspection {
 /// Looks at the lock; `None` if there is none.
 pub(crate) fn inspect(place: &Place, fence: FenceScope) -> Result<Option<Inspection>> {
     let Some(fd) = place.open_to_look()? else { return Ok(None) };
+    let failed = |errno| place.system("inspect", errno);
+    let fd = Descriptor::new(fd).map_err(failed)?;
     place.check_kind(fd.as_fd())?;
+    let fd = fd.with_role(Role::Probe).map_err(failed)?;
     place.check_size(fd.as_fd())?;
-    let mut seen = look(place, fd.as_fd(), fence)?;
+    let mut seen = look(place, &fd, fence)?;
     for _ in 0..LOOKS {
         if seen.health.occupancy != Occupancy::Theirs(Life::Dead) {
             break;
         }
         // As in `inspect.rs`: whoever does not stand in the word any more has not died.
-        let before = std::mem::replace(&mut seen, look(place, fd.as_fd(), fence)?);
+        let before = std::mem::replace(&mut seen, look(place, &fd, fence)?);
         if before.holder.map(|holder| holder.token()) == seen.holder.as_ref().map(Holder::token) {
             break;
         }
     }
-    Ok(Some(seen))
+    // Other code of this process may have closed the number, and what was read is of another file.
+    if fd.is_itself() { Ok(Some(seen)) } else { Err(place.system("inspect", Errno::BADF)) }
 }
 
-fn look(place: &Place, fd: BorrowedFd<'_>, fence: FenceScope) -> Result<Inspection> {
+fn look(place: &Place, fd: &Descriptor, fence: FenceScope) -> Result<Inspection> {
     let copy = copy(place, fd, fence)?;
     let region = Region::new(&copy).map_err(|error| place.not_a_region(error))?;
-    let header = place.header(fd)?;
+    let header = place.header(fd.as_fd())?;
     Ok(Inspection {
         holder: Holder::read(region, fence),
         health: Health::of_copy(region, fd),
         statistics: Statistics::of(region, header::longest_hold_of(&header)),
         shape: BlockShape::of_bytes(&header),
         // In doubt somebody is here, as for whoever closes.
-        in_use: ofd::is_locked(fd, PRESENCE).unwrap_or(true),
+        in_use: ofd::is_locked(fd.as_fd(), PRESENCE).unwrap_or(true),
     })
 }
 
 /// Who stands in the word.
-pub(crate) fn holder(place: &Place, fd: BorrowedFd<'_>, fence: FenceScope) -> Result<Option<Holder>> {
+pub(crate) fn holder(place: &Place, fd: &Descriptor, fence: FenceScope) -> Result<Option<Holder>> {
     look(place, fd, fence).map(|seen| seen.holder)
 }
 
 /// The whole region, pread(2). An empty file is a lock that nobody has used yet.
-fn copy(place: &Place, fd: BorrowedFd<'_>, fence: FenceScope) -> Result<RegionMemory> {
+fn copy(place: &Place, fd: &Descriptor, fence: FenceScope) -> Result<RegionMemory> {
     snapshot(fence, || {
         let mut bytes = [0; REGION_LEN];
-        match retry_on_intr(|| pread(fd, &mut bytes, 0)).map_err(|errno| place.system("read", errno))? {
+        match retry_on_intr(|| pread(fd.as_fd(), &mut bytes, 0)).map_err(|errno| place.system("read", errno))? {
             0 | REGION_LEN => Ok(bytes),
             read => Err(place.not_a_lock(Found::Size { bytes: read as u64 })),
         }

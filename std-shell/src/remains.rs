@@ -5,7 +5,7 @@
 //! were never on the region, so we have not seen yet that byte locks are what they seem; and a crash mark may go, too,
 //! if that was asked for.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 use std::path::Path;
 
 use rustix::fs::unlink;
@@ -13,6 +13,7 @@ use rustix::io::{Errno, pread, retry_on_intr};
 use shmlock_core::token::TokenRange;
 use shmlock_core::{FenceScope, Word};
 
+use crate::descriptor::{Descriptor, Role};
 use crate::error::{Error, Result};
 use crate::file::{Place, has_one_name, named_by};
 use crate::fork_gate::{self, Stretch};
@@ -96,8 +97,11 @@ pub fn locks_in(directory: impl AsRef<Path>) -> Result<Vec<String>> {
 /// Removes the lock's file if nobody has it open, see [`Builder::clean`](crate::Builder::clean).
 pub(crate) fn clean(place: &Place, fence: FenceScope, mark: CrashMark) -> Result<Cleaning> {
     let Some(fd) = place.open()? else { return Ok(Cleaning::Absent) };
-    let fd = fd.as_fd();
-    place.check_kind(fd)?;
+    let failed = |errno| place.system("inspect", errno);
+    let descriptor = Descriptor::new(fd).map_err(failed)?;
+    place.check_kind(descriptor.as_fd())?;
+    let descriptor = descriptor.with_role(Role::Probe).map_err(failed)?;
+    let fd = descriptor.as_fd();
     place.check_size(fd)?;
     place.check_magic(fd)?;
     fork_gate::keep();
@@ -107,23 +111,31 @@ pub(crate) fn clean(place: &Place, fence: FenceScope, mark: CrashMark) -> Result
         return Ok(Cleaning::InUse);
     }
     // From here on nobody can arrive, until the description is closed.
-    let cleaning = check_that_locks_are_seen(place, fd)
-        .and_then(|seen| if seen { clean_alone(place, fd, fence, mark) } else { Ok(Cleaning::NamedElsewhere) });
+    // So that it lasts until then even if other code of this process closes the number.
+    let pin = descriptor.pin().map_err(|errno| place.system("map", errno));
+    let cleaning = pin.and_then(|_pin| {
+        let seen = check_that_locks_are_seen(place, &descriptor)?;
+        if seen { clean_alone(place, &descriptor, fence, mark) } else { Ok(Cleaning::NamedElsewhere) }
+    });
     // Closing does the same, unless a process that was forked meanwhile has a copy of the descriptor.
-    let _ = presence::withdraw(fd);
+    if descriptor.is_itself() {
+        let _ = presence::withdraw(fd);
+    }
     cleaning
 }
 
 /// Whether the write lock just taken is one that others run into. `false`: the name has another file by now.
-fn check_that_locks_are_seen(place: &Place, fd: BorrowedFd<'_>) -> Result<bool> {
+fn check_that_locks_are_seen(place: &Place, descriptor: &Descriptor) -> Result<bool> {
     let Some(other) = place.open()? else { return Ok(false) };
-    if !named_by(other.as_fd(), &place.path) || !named_by(fd, &place.path) {
+    let other = Descriptor::new(other).map_err(|errno| place.system("inspect", errno))?;
+    if !named_by(other.as_fd(), &place.path) || !named_by(descriptor.as_fd(), &place.path) {
         return Ok(false);
     }
     shm::check_byte_locks(place, other.as_fd(), PRESENCE).map(|()| true)
 }
 
-fn clean_alone(place: &Place, fd: BorrowedFd<'_>, fence: FenceScope, mark: CrashMark) -> Result<Cleaning> {
+fn clean_alone(place: &Place, descriptor: &Descriptor, fence: FenceScope, mark: CrashMark) -> Result<Cleaning> {
+    let fd = descriptor.as_fd();
     let mut bytes = [0; 4];
     // Shorter: a half-made lock, which nobody has used yet.
     retry_on_intr(|| pread(fd, &mut bytes, 0)).map_err(|errno| place.system("read", errno))?;
@@ -134,11 +146,11 @@ fn clean_alone(place: &Place, fd: BorrowedFd<'_>, fence: FenceScope, mark: Crash
     }
     // Nobody is here: whoever stands in the word is dead.
     let marked = (owner.is_some() || word.owner_died())
-        .then(|| outside::holder(place, fd, fence).map(|dead| Box::new(Marked { dead })))
+        .then(|| outside::holder(place, descriptor, fence).map(|dead| Box::new(Marked { dead })))
         .transpose()?;
     match marked {
         Some(marked) if mark == CrashMark::Keep => Ok(Cleaning::Marked(marked)),
-        marked if has_one_name(fd) && named_by(fd, &place.path) => {
+        marked if has_one_name(fd) && named_by(fd, &place.path) && descriptor.is_itself() => {
             retry_on_intr(|| unlink(&place.path)).map_err(|errno| place.system("remove", errno))?;
             Ok(marked.map_or(Cleaning::Removed, Cleaning::RemovedMarked))
         }

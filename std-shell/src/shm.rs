@@ -5,49 +5,61 @@
 //! `A` and `B` are two open file descriptions of the same file.
 //!
 //! 1. Open `A`, or make the file (`file.rs`). *If we die here:* nothing is left, or a whole, free file.
-//! 2. Who wants data clears away what is left of a former life of it (`former.rs`). Presence on `A`. Busy: somebody is
-//!    about to remove the file; start again. *If we die from here on:* the kernel drops whatever `A` holds.
-//! 3. Does the file still have a name? If not, it was removed before we were present; start again. Has it the size and
+//! 2. Open `B`. Another file by now: start again. Both descriptors are marked, so that later each can be known to be itself
+//!    (`descriptor.rs`). `B` comes this early because an opener that has announced itself and then finds no
+//!    descriptor left would keep the last closer from removing the file.
+//! 3. An opener that wants data, or an event, clears away what is left of a former life of it (`former.rs`). Presence on `A`.
+//!    Busy: another process is about to remove the file; start again. *If we die from here on:* the kernel drops
+//!    whatever `A` holds.
+//! 4. Does the file still have a name? If not, it was removed before we were present; start again. Has it the size and
 //!    the magic of a lock? Give it memory, should it be half-made or a hole.
-//! 4. Map `A`, not to be inherited by children; check and claim the magic word.
-//! 5. The caller takes its token on `A`.
-//! 6. Open `B`. Another file by now: start again. Through `B`, our own byte must read as locked, and one that
-//!    nobody locks as free: where not, a sandbox only pretends to lock, and nobody could ever be proven alive or dead.
-//! 7. Close the descriptor of `A`. From now on the mapping alone holds our identity; a copy of the descriptor, made in step
-//!    5, stays if it was asked for (`lifeline.rs`).
+//! 5. Map `A`, not to be inherited by children; check and claim the magic word.
+//! 6. The caller takes its token on `A`.
+//! 7. Through `B`, our own byte must read as locked, and one that nobody locks as free: where not, a sandbox only pretends to
+//!    lock, and nobody could ever be proven alive or dead. `A` must be itself: then mapping, presence and token are of
+//!    one description. If it is not, start again.
+//! 8. Close the descriptor of `A`. From now on the mapping alone holds our identity; a copy of the descriptor, made in step
+//!    6, stays if it was asked for (`lifeline.rs`).
+//!
+//! An opener that fails after step 3 leaves as a closer does: it may be the last one by then.
+//!
+//! # Staying
+//!
+//! `B` is what deaths are proven through. Other code of the process may close it, so it serves only while it is itself.
+//! When it is not, each use opens the file anew by its name and compares the inode with that of the mapping, which
+//! no other file can have meanwhile.
 //!
 //! # Leaving
 //!
-//! 1. Unmap: token and presence go.
-//! 2. If we get the presence byte for ourselves, and the word is free, and the file has its name: remove it.
-//! 3. Close `B`.
+//! 1. Unmap: token and presence go. (If `B` is not itself, another description is opened by name before.)
+//! 2. If we get the presence byte for ourselves, and the word is free, and the file has its name: remove it (`removal.rs`).
+//! 3. Close `B`, if it is itself.
 //!
-//! The word is looked at in step 2 and never before: with a look while others are present, who sees it held and leaves it
-//! to the holder may still be present when the holder leaves, and then neither removes the file.
+//! The word is looked at in step 2 and never before: with a look while others are present, a closer that sees it held, and
+//! leaves it to the holder, may still be present when the holder leaves, and then neither removes the file.
 //!
-//! *If we die anywhere:* a free file stays, and goes with the next who leaves. *If we are stopped* in step 2 with the
+//! *If we die anywhere:* a free file stays, and goes with the next process that leaves. *If we are stopped* in step 2 with the
 //! presence byte, openers wait for us: [`Error::OpenTimedOut`] says so.
 
 #![allow(unsafe_code, reason = "keeps views beside the mapping that they point into")]
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use rustix::io::{Errno, pread, retry_on_intr};
-use shmlock_core::{Region, Word};
+use shmlock_core::Region;
 
 #[cfg(feature = "block")]
 use crate::data::Data;
+use crate::descriptor::{Descriptor, Role};
 use crate::error::{Error, Found, Result};
-use crate::file::{Identity, Place, is_nameless, is_unused};
+use crate::file::{Identity, Place};
 use crate::fork::Birth;
 use crate::fork_gate::{self, Stretch};
-#[cfg(feature = "block")]
 use crate::former;
-#[cfg(feature = "block")]
-use crate::header::BlockShape;
-use crate::header::Header;
+use crate::header::{BlockShape, Header};
 use crate::mapping::Mapping;
+use crate::removal::{Keep, is_really_alone, remove_if_last};
 use crate::{ofd, presence};
 
 /// How long to sleep between two tries to enter while somebody leaves. A leaver needs about 10 µs for its four system
@@ -57,26 +69,24 @@ const RETRY_PAUSE: Duration = Duration::from_micros(100);
 /// A byte that nobody locks: that of a static token. A sandbox that says "locked" here says so of every byte.
 pub(crate) const UNUSED: u32 = presence::PRESENCE + 1;
 
-/// When does the word's content keep the file?
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Keep {
-    /// A word that is not clean: somebody died holding the lock, and nobody has declared the data consistent since.
-    Marked,
-    /// Nothing does.
-    Nothing,
-}
-
-/// Half-way in: present and mapped through `A`, without `B`. Dropping it leaves again.
+/// Half-way in: present through `A`. Dropping it leaves again.
 pub(crate) struct Entrance<'p> {
     place: &'p Place,
     keep: Keep,
-    /// Whether the file is our own work. Before step 6 we do not know that byte locks are what they seem, and so may
-    /// take nobody else's file away.
+    /// Whether the file is our own work.
     made: bool,
+    a: Descriptor,
+    /// `None` once it has been handed on: only the descriptor of `A` goes then.
+    b: Option<Descriptor>,
+}
+
+/// A mapped entrance. The region and the header point into the mapping; neither is used after it.
+struct Inside<'p> {
     region: Region<'static>,
     header: &'static Header,
-    mapping: Option<Mapping>,
-    a: OwnedFd,
+    // Before the entrance: it leaves only after the mapping is gone.
+    mapping: Mapping,
+    entrance: Entrance<'p>,
 }
 
 /// A region we are on.
@@ -92,27 +102,27 @@ pub(crate) struct Shared {
     place: Place,
     keep: Keep,
     mapping: Option<Mapping>,
-    b: OwnedFd,
+    b: Descriptor,
 }
 
 impl Shared {
-    /// Enters the region of `place`, steps 1 to 7; `claim` is step 5 and names the byte to be checked in step 6.
+    /// Enters the region of `place`, steps 1 to 8; `claim` is step 6 and names the byte to be checked in step 7.
     ///
-    /// Blocks while somebody leaves, for at most `patience`.
+    /// Blocks while another process leaves, for at most `patience`.
     pub(crate) fn enter<T>(
         place: &Place,
         keep: Keep,
         patience: Duration,
-        claim: impl Fn(BorrowedFd<'_>, Region<'_>) -> Result<(T, u32)>,
+        claim: impl Fn(&Descriptor, Region<'_>) -> Result<(T, u32)>,
     ) -> Result<(Self, T)> {
         fork_gate::keep();
         let start = Instant::now();
         loop {
             {
                 let _stretch = Stretch::begin(); // ends after `A` is closed
-                if let Some(entrance) = Entrance::try_enter(place, keep)? {
-                    let (claimed, byte) = claim(entrance.a.as_fd(), entrance.region)?;
-                    if let Some(shared) = entrance.seal(byte)? {
+                if let Some(inside) = Inside::try_enter(place, keep)? {
+                    let (claimed, byte) = claim(&inside.entrance.a, inside.region)?;
+                    if let Some(shared) = inside.seal(byte)? {
                         return Ok((shared, claimed));
                     }
                 }
@@ -156,14 +166,32 @@ impl Shared {
         self.birth
     }
 
-    /// A description that holds no lock at rest: for looking at others' bytes.
-    pub(crate) fn probe(&self) -> BorrowedFd<'_> {
-        self.b.as_fd()
+    /// Runs `act` with a description that holds no lock at rest, for looking at others' bytes: `B`, or another one while `B`
+    /// is not itself. `None`: there is none, so nothing can be proven.
+    pub(crate) fn with_probe<R>(&self, act: impl FnOnce(&Descriptor) -> R) -> Option<R> {
+        if self.b.is_itself() {
+            return Some(act(&self.b));
+        }
+        self.reopen().as_ref().map(act)
     }
 
-    /// Whether the file was removed under us. One system call.
+    /// `B`, which may not be itself.
+    pub(crate) fn probe(&self) -> &Descriptor {
+        &self.b
+    }
+
+    /// Opens the file anew by its name; `None` if it cannot be opened or the name leads to another file.
+    fn reopen(&self) -> Option<Descriptor> {
+        let fresh = Descriptor::new(self.place.open().ok()??).ok()?;
+        if fresh.identity() == self.identity { fresh.with_role(Role::Probe).ok() } else { None }
+    }
+
+    /// Returns `true` if the file was removed under us. Two system calls.
+    ///
+    /// Without `B` the name decides, where the directory is still on the file system of our file: in a changed root or mount
+    /// namespace the name says nothing.
     pub(crate) fn is_orphaned(&self) -> bool {
-        is_nameless(self.b.as_fd())
+        self.b.links().map_or_else(|| self.place.has_lost(self.identity), |links| links == 0)
     }
 
     pub(crate) fn identity(&self) -> Identity {
@@ -189,62 +217,85 @@ impl<'p> Entrance<'p> {
                 },
             },
         };
+        let failed = |errno| place.system("inspect", errno);
+        let a = Descriptor::new(a).map_err(failed)?;
         if !made {
             place.judge(a.as_fd())?;
-            #[cfg(feature = "block")]
-            if place.shape != BlockShape::NONE && former::clear_away(place, a.as_fd(), || may_go(a.as_fd(), keep)) {
-                return Ok(None);
-            }
-            if !presence::announce(a.as_fd()).map_err(|errno| place.no_byte_locks(errno))? || is_nameless(a.as_fd()) {
-                return Ok(None);
-            }
-            place.check_size(a.as_fd())?;
-            place.check_magic(a.as_fd())?;
-            if !place.allocate(a.as_fd()).inspect_err(|_| undo_empty(place, a.as_fd()))? {
-                return Ok(None);
-            }
         }
-        let (region, header, mapping) = Self::map(place, a.as_fd()).inspect_err(|_| {
+        let a = a.with_role(Role::Identity).map_err(failed)?;
+        let b = Self::open_second(place, &a).inspect_err(|_| {
             if made && presence::withdraw(a.as_fd()).is_ok() {
-                place.remove_if_last(a.as_fd(), || may_go(a.as_fd(), keep));
+                remove_if_last(place, &a, || keep.may_go(a.as_fd()));
             }
         })?;
-        Ok(Some(Self { place, keep, made, region, header, mapping: Some(mapping), a }))
+        let Some(b) = b else { return Ok(None) };
+        if made {
+            return Ok(Some(Self { place, keep, made, a, b: Some(b) }));
+        }
+        let begins_anew = keep == Keep::Nothing || place.shape != BlockShape::NONE;
+        if begins_anew && former::clear_away(place, keep, &a, &b) {
+            return Ok(None);
+        }
+        if !presence::announce(a.as_fd()).map_err(|errno| place.no_byte_locks(errno))? {
+            return Ok(None);
+        }
+        let entrance = Self { place, keep, made, a, b: Some(b) };
+        if entrance.a.links() == Some(0) {
+            return Ok(None);
+        }
+        let a = entrance.a.as_fd();
+        place.check_size(a)?;
+        place.check_magic(a)?;
+        Ok(place.allocate(a)?.then_some(entrance))
     }
+}
 
-    /// Step 4.
-    fn map(place: &Place, a: BorrowedFd<'_>) -> Result<(Region<'static>, &'static Header, Mapping)> {
+impl Entrance<'_> {
+    /// Step 2. `None`: the name leads to another file by now, or to none.
+    fn open_second(place: &Place, a: &Descriptor) -> Result<Option<Descriptor>> {
+        let Some(fd) = place.open()? else { return Ok(None) };
+        let b = Descriptor::new(fd).map_err(|errno| place.system("inspect", errno))?;
+        if b.identity() != a.identity() {
+            return Ok(None);
+        }
+        b.with_role(Role::Probe).map(Some).map_err(|errno| place.system("inspect", errno))
+    }
+}
+
+impl<'p> Inside<'p> {
+    /// Steps 1 to 5. `None`: start again.
+    fn try_enter(place: &'p Place, keep: Keep) -> Result<Option<Self>> {
+        let Some(entrance) = Entrance::try_enter(place, keep)? else { return Ok(None) };
         let system = |operation, errno| Error::System { operation, path: place.path.clone(), errno };
+        let a = entrance.a.as_fd();
         let mapping = Mapping::new(a, place.shape.file_len()).map_err(|errno| system("map", errno))?;
         mapping.populate().map_err(|errno| match errno {
             Errno::FAULT => place.not_a_lock(Found::Size { bytes: 0 }),
             errno => system("allocate memory for", errno),
         })?;
-        // SAFETY: `Entrance` and `Shared` keep the region beside the mapping, and hand it out only by a shorter borrow.
+        // SAFETY: `Inside` and `Shared` keep the region beside the mapping, and hand it out only by a shorter borrow.
         let region = unsafe { mapping.region() }.map_err(|error| place.not_a_region(error))?;
         // SAFETY: as the region.
         let header = unsafe { mapping.header() };
-        Ok((region, header, mapping))
+        Ok(Some(Self { region, header, mapping, entrance }))
     }
 
-    /// Steps 6 and 7. `None`: start again.
+    /// Steps 7 and 8. `None`: start again.
     fn seal(mut self, own_byte: u32) -> Result<Option<Shared>> {
-        let Some(b) = self.place.open()? else { return Ok(None) };
-        let (Some(identity), Some(other)) = (Identity::of_fd(self.a.as_fd()), Identity::of_fd(b.as_fd())) else {
-            return Ok(None);
-        };
-        if identity != other {
+        let Some(b) = &self.entrance.b else { return Ok(None) };
+        check_byte_locks(self.entrance.place, b.as_fd(), own_byte)?;
+        if !(self.entrance.a.is_itself() && b.is_itself()) {
             return Ok(None);
         }
-        check_byte_locks(self.place, b.as_fd(), own_byte)?;
+        let Some(b) = self.entrance.b.take() else { return Ok(None) };
         Ok(Some(Shared {
-            place: self.place.clone(),
-            keep: self.keep,
+            place: self.entrance.place.clone(),
+            keep: self.entrance.keep,
             birth: Birth::here(),
-            identity,
+            identity: b.identity(),
             region: self.region,
             header: self.header,
-            mapping: self.mapping.take(),
+            mapping: Some(self.mapping),
             b,
         }))
     }
@@ -252,12 +303,16 @@ impl<'p> Entrance<'p> {
 
 impl Drop for Entrance<'_> {
     fn drop(&mut self) {
-        // Sealed: `Shared` has the mapping, and only the descriptor of `A` goes.
-        let Some(mapping) = self.mapping.take() else { return };
-        drop(mapping);
-        if self.made && presence::withdraw(self.a.as_fd()).is_ok() {
-            self.place.remove_if_last(self.a.as_fd(), || may_go(self.a.as_fd(), self.keep));
+        let Some(b) = self.b.take() else { return };
+        if !(self.a.is_itself() && presence::withdraw(self.a.as_fd()).is_ok()) {
+            return;
         }
+        // Before step 7 we do not know that byte locks are what they seem, nor perhaps whether the file is a lock.
+        let may_go = || {
+            let is_ours = || self.place.is_a_lock(b.as_fd()) || is_empty(b.as_fd());
+            self.made || is_ours() && is_really_alone(b.as_fd())
+        };
+        remove_if_last(self.place, &self.a, || self.keep.may_go(self.a.as_fd()) && may_go());
     }
 }
 
@@ -270,8 +325,11 @@ impl Drop for Shared {
             return;
         }
         let _stretch = Stretch::begin(); // `B` has a lock only in here
+        // Before the mapping goes: until then no other file can have its inode.
+        let fresh = if self.b.is_itself() { None } else { self.reopen() };
         drop(mapping);
-        self.place.remove_if_last(self.b.as_fd(), || may_go(self.b.as_fd(), self.keep));
+        let b = fresh.as_ref().unwrap_or(&self.b);
+        remove_if_last(&self.place, b, || self.keep.may_go(b.as_fd()));
     }
 }
 
@@ -289,22 +347,7 @@ pub(crate) fn check_byte_locks(place: &Place, probe: BorrowedFd<'_>, locked: u32
     })
 }
 
-/// Whether the word, read through the file because the mapping is gone, lets the file go.
-fn may_go(fd: BorrowedFd<'_>, keep: Keep) -> bool {
-    if keep == Keep::Nothing {
-        return true;
-    }
-    let mut word = [0; 4];
-    match retry_on_intr(|| pread(fd, &mut word, 0)) {
-        Ok(4) => Word::from_bits(u32::from_le_bytes(word)).is_clean(),
-        Ok(read) => read == 0, // still empty: never was a lock
-        Err(_) => false,
-    }
-}
-
-/// Takes an empty file away again that could not be made whole.
-fn undo_empty(place: &Place, a: BorrowedFd<'_>) {
-    if presence::withdraw(a).is_ok() {
-        place.remove_if_last(a, || is_unused(a));
-    }
+/// Returns `true` for a file that another process has made and not grown yet.
+fn is_empty(fd: BorrowedFd<'_>) -> bool {
+    matches!(retry_on_intr(|| pread(fd, &mut [0; 4], 0)), Ok(0))
 }

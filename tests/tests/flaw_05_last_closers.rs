@@ -8,8 +8,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use shmlock::{Error, ExitEvent, ShmLock};
-use shmlock_tests::hostile::{Child, Folder, Intruder, Mode, PRESENCE, Solo, as_root, assert_says, be_user, fork};
+use shmlock::{Errno, Error, ExitEvent, ShmLock};
+use shmlock_tests::hostile::{
+    Child, Folder, Intruder, Mode, PRESENCE, Solo, as_root, assert_says, be_user, fork, leave_descriptors,
+};
 use shmlock_tests::{Account, alone, rounds, until};
 
 /// Waits until all have come this far. Those who have a processor go on within the same instant.
@@ -53,6 +55,38 @@ fn two_who_close_last_at_one_time_leave_no_file() {
 #[test]
 fn four_who_close_last_at_one_time_leave_no_file() {
     alone!(|| assert_none_leaves_the_file(4, rounds(3000)));
+}
+
+/// An opener that has announced itself and then has no descriptor left would keep the last closer from removing the file,
+/// and go without removing it.
+#[test]
+fn an_opener_without_a_descriptor_for_its_second_look_leaves_no_file() {
+    alone!(|| {
+        let scene = Solo::new();
+        let name = scene.name("l");
+        let path = format!("/dev/shm/{name}.shmlock");
+        let account = Account::new();
+        let rounds = rounds(300);
+        let failing = fork(|_| {
+            let _used = leave_descriptors(1);
+            for round in 0..rounds {
+                start_together(&account, 4 * round + 2);
+                for _ in 0..20 {
+                    assert!(ShmLock::open(&name).is_err_and(|error| error.errno() == Some(Errno::MFILE)));
+                }
+                start_together(&account, 4 * round + 4);
+            }
+        });
+        for round in 0..rounds {
+            start_together(&account, 4 * round + 2);
+            for _ in 0..20 {
+                drop(ShmLock::open(&name).expect("a lock"));
+            }
+            start_together(&account, 4 * round + 4);
+            assert!(!fs::exists(&path).expect("/dev/shm"), "left in round {round}");
+        }
+        failing.ends_well();
+    });
 }
 
 #[test]

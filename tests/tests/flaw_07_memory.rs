@@ -45,9 +45,10 @@ fn a_hole_that_cannot_get_memory_is_an_error_and_not_a_fault() {
         let path = folder.put("l", b"");
         Intruder::on(&path).file().set_len(192).expect("ours");
         folder.fill();
-        let error = folder.refuses(&folder.lock("l"));
+        let error = folder.lock("l").open().expect_err("there is no memory for it");
         assert!(matches!(error, Error::System { .. }) && error.errno() == Some(Errno::NOSPC), "{error:?}");
         assert_says(&error, &["l.shmlock", "free space"]);
+        assert!(!path.exists(), "a free lock that nobody uses goes with its last opener, as with its last closer");
     });
 }
 

@@ -78,7 +78,7 @@ fn remedy(operation: &str, errno: Errno) -> &'static str {
         Errno::NFILE => "; the whole system is out of descriptors",
         Errno::NOMEM => "; free memory, or raise the limit of the process or its cgroup",
         Errno::ACCESS | Errno::PERM => {
-            "; run as its owner, or share it by Builder::mode with a common group, in a directory of that group of mode \
+            "; run as its owner, or share the lock by Builder::mode with a common group, in a directory of that group of mode \
              2770 (elsewhere, as in /dev/shm, a new file has its maker's own group)"
         }
         Errno::AGAIN if operation == FREE_TOKEN => {

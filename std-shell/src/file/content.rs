@@ -46,7 +46,6 @@ impl Place {
     }
 
     /// Whether the file is a lock or an untouched one, with whatever data.
-    #[cfg(feature = "block")]
     pub(crate) fn is_a_lock(&self, fd: BorrowedFd<'_>) -> bool {
         let is_shaped = |size| size != 0 && self.shape_in(fd, size).is_ok();
         self.size_of(fd).is_ok_and(is_shaped) && self.check_magic(fd).is_ok()
@@ -95,16 +94,6 @@ impl Place {
             Magic::OtherVersion(version) => Err(self.not_a_lock(Found::Version { version })),
             Magic::Foreign => Err(self.not_a_lock(Found::Magic { word })),
         }
-    }
-}
-
-/// Whether nothing is in the file, or the magic of a lock that nobody has ever taken and nothing else.
-pub(crate) fn is_unused(fd: BorrowedFd<'_>) -> bool {
-    let mut found = [0; DATA_OFFSET + 1];
-    match retry_on_intr(|| pread(fd, &mut found, 0)) {
-        Ok(0) => true,
-        Ok(read) => found.get(..read).is_some_and(|found| *found == new_lock()),
-        Err(_) => false,
     }
 }
 

@@ -13,7 +13,6 @@ use crate::error::Result;
 #[cfg(feature = "block")]
 use crate::header::HEADER_OFFSET;
 use crate::header::{BlockShape, DATA_OFFSET};
-#[cfg(feature = "block")]
 use crate::mapping::Mapping;
 use crate::ofd::{self, Kind};
 use crate::presence::{self, PRESENCE};
@@ -66,14 +65,12 @@ impl Place {
     /// Otherwise a death between the growing and the describing would leave a file of which nobody can tell what it is:
     /// too long for a lock, and without a word of ours.
     fn claim_first(&self, fd: BorrowedFd<'_>) -> std::result::Result<(), Errno> {
-        #[cfg(feature = "block")]
         if self.shape != BlockShape::NONE && !is_nameless(fd) && size(fd)? == 0 {
             allocate(fd, DATA_OFFSET as u64)?;
             let mapping = Mapping::new(fd, DATA_OFFSET as u64)?;
             mapping.populate()?;
-            mapping.claim(); // a foreign magic is found and refused by whoever maps it for good
+            mapping.claim(); // a foreign magic is found and refused when the file is mapped for good
         }
-        let _ = fd;
         Ok(())
     }
 

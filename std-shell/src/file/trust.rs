@@ -10,6 +10,7 @@ use rustix::process::{getegid, geteuid, getgroups};
 use shmlock_core::FenceScope;
 
 use super::{Place, named_by};
+use crate::descriptor::Descriptor;
 use crate::error::{Error, Found, Result};
 use crate::presence::PRESENCE;
 use crate::{ofd, outside};
@@ -103,7 +104,9 @@ impl Place {
         if !ofd::is_locked(fd, PRESENCE).unwrap_or(true) {
             return Error::ModeTooWide { path, found, allowed };
         }
-        let holder = outside::holder(self, fd, FenceScope::default()).ok().flatten().map(Box::new);
+        let copy = fd.try_clone_to_owned().ok().and_then(|fd| Descriptor::new(fd).ok());
+        let holder = copy.and_then(|fd| outside::holder(self, &fd, FenceScope::default()).ok().flatten());
+        let holder = holder.map(Box::new);
         Error::InUseWithOtherMode { path, found, allowed, holder }
     }
 

@@ -9,11 +9,12 @@
 //! The watch is whoever holds the write lock on a byte that no token has. If it dies, the kernel frees the byte. If it is
 //! stopped, or a child that it has forked meanwhile outlives it, the others still ask once in an interval each.
 
-use std::os::fd::BorrowedFd;
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use shmlock_core::Region;
 
+use crate::descriptor::Descriptor;
 use crate::moment::Moment;
 use crate::ofd::{self, Kind};
 use crate::presence::PRESENCE;
@@ -40,7 +41,7 @@ const PART: u32 = 8000;
 #[derive(Debug)]
 pub(crate) struct Watch<'a> {
     region: Region<'a>,
-    probe: BorrowedFd<'a>,
+    probe: &'a Descriptor,
     since: Moment,
     /// The count of acquisitions when it was last looked at.
     count: u64,
@@ -49,7 +50,7 @@ pub(crate) struct Watch<'a> {
 }
 
 impl<'a> Watch<'a> {
-    pub(crate) fn new(region: Region<'a>, probe: BorrowedFd<'a>, since: Moment) -> Self {
+    pub(crate) fn new(region: Region<'a>, probe: &'a Descriptor, since: Moment) -> Self {
         Self { region, probe, since, count: region.fencing_token(), slept: false, on_duty: false }
     }
 
@@ -75,14 +76,15 @@ impl<'a> Watch<'a> {
 
     fn is_on_duty(&mut self) -> bool {
         // A failure means that somebody else is, or that locks cannot be had: then it goes by the interval.
-        self.on_duty = self.on_duty || ofd::try_lock(self.probe, Kind::Write, WATCH).unwrap_or(false);
+        let take = || self.probe.is_itself() && ofd::try_lock(self.probe.as_fd(), Kind::Write, WATCH).unwrap_or(false);
+        self.on_duty = self.on_duty || take();
         self.on_duty
     }
 
     fn stand_down(&mut self) {
-        if std::mem::take(&mut self.on_duty) {
-            // Unlocking a range we hold cannot fail on a valid descriptor.
-            let _ = ofd::unlock(self.probe, WATCH);
+        if std::mem::take(&mut self.on_duty) && self.probe.is_itself() {
+            // Unlocking a range that the description holds cannot fail.
+            let _ = ofd::unlock(self.probe.as_fd(), WATCH);
         }
     }
 }

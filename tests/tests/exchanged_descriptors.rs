@@ -1,0 +1,371 @@
+//! Other code of the process closes our descriptors, and the numbers lead elsewhere: to nothing, `/dev/null`, a socket, another
+//! lock, a second description of the same file, the identity of another handle.
+//!
+//! Whatever they lead to: no living owner looks dead, no lock in use is unlinked, no stranger's byte is unlocked, no stranger's
+//! descriptor is closed, no wait ends wrongly. A death is still proven, by a description that is opened anew.
+
+#![allow(unsafe_code, reason = "closes and exchanges descriptors that are another's")]
+
+use std::fs::{self, File};
+use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::mpsc::channel;
+use std::time::Duration;
+use std::{mem, thread};
+
+use rustix::fs::{MemfdFlags, memfd_create};
+use shmlock::{Error, ExitEvent, Life, Occupancy, ShmLock};
+use shmlock_tests::hostile::{Folder, Intruder, Mode, PRESENCE, Solo, WATCH, byte_of};
+use shmlock_tests::{alone, rounds, until};
+
+const HERE: &str = "a lock of this process";
+const BRIEF: Duration = Duration::from_millis(30);
+
+/// What a number leads to after other code has closed it.
+#[derive(Clone, Copy, Debug)]
+enum To {
+    Nothing,
+    DevNull,
+    Socket,
+    /// A file that has no name any more.
+    Nameless,
+    AnotherLock,
+    SecondDescription,
+    /// The description that holds token and presence of another handle of the same lock.
+    AnotherIdentity,
+}
+
+const ALL: [To; 7] =
+    [To::Nothing, To::DevNull, To::Socket, To::Nameless, To::AnotherLock, To::SecondDescription, To::AnotherIdentity];
+
+impl To {
+    /// A descriptor of it; `other` is another handle of the lock, with a lifeline.
+    fn open(self, folder: &Folder, other: &ShmLock) -> Option<OwnedFd> {
+        let file = |path: &Path| File::options().read(true).write(true).open(path).expect("it is there").into();
+        Some(match self {
+            Self::Nothing => return None,
+            Self::DevNull => file(Path::new("/dev/null")),
+            Self::Socket => UnixStream::pair().expect("sockets").0.into(),
+            Self::Nameless => memfd_create("nameless", MemfdFlags::CLOEXEC).expect("a memfd"),
+            Self::AnotherLock => file(&folder.file("another")),
+            Self::SecondDescription => file(&folder.file("l")),
+            Self::AnotherIdentity => other.lifeline().expect("asked for").try_clone_to_owned().expect("a descriptor"),
+        })
+    }
+}
+
+/// The numbers of this process that lead to the file.
+fn numbers_of(path: &Path) -> Vec<RawFd> {
+    let number = |entry: fs::DirEntry| {
+        let leads_there = fs::read_link(entry.path()).is_ok_and(|target| target == path);
+        leads_there.then(|| entry.file_name().to_str().and_then(|name| name.parse().ok())).flatten()
+    };
+    fs::read_dir("/proc/self/fd").expect("/proc").filter_map(|entry| number(entry.ok()?)).collect()
+}
+
+/// What a number leads to now.
+fn target_of(number: RawFd) -> Option<(u64, u64)> {
+    fs::metadata(format!("/proc/self/fd/{number}")).ok().map(|file| (file.dev(), file.ino()))
+}
+
+/// A number that other code has exchanged, and uses from now on.
+struct Exchanged {
+    number: RawFd,
+    target: Option<(u64, u64)>,
+}
+
+impl Exchanged {
+    fn now(number: RawFd, to: Option<&OwnedFd>) -> Self {
+        match to {
+            // SAFETY: dup2(2) with two numbers.
+            Some(other) => assert_eq!(unsafe { libc::dup2(other.as_raw_fd(), number) }, number),
+            // SAFETY: close(2) with a number.
+            None => assert_eq!(unsafe { libc::close(number) }, 0),
+        }
+        Self { number, target: target_of(number) }
+    }
+
+    /// Nobody has closed it but us.
+    fn end(self) {
+        assert_eq!(target_of(self.number), self.target, "a stranger's descriptor was closed");
+        if self.target.is_some() {
+            // SAFETY: the number is ours since it was exchanged, and nobody else closes it.
+            drop(unsafe { OwnedFd::from_raw_fd(self.number) });
+        }
+    }
+}
+
+/// A handle whose only descriptor is known.
+fn open_with_number(folder: &Folder) -> (ShmLock, RawFd) {
+    let before = numbers_of(&folder.file("l"));
+    let lock = folder.lock("l").poll_interval(Duration::from_millis(5)).open().expect(HERE);
+    let mut new = numbers_of(&folder.file("l"));
+    new.retain(|number| !before.contains(number));
+    assert_eq!(new.len(), 1, "a handle has one descriptor: {new:?}");
+    (lock, new[0])
+}
+
+/// Runs `act` for each exchange of the descriptor of a handle, with another handle of the lock and a bystander lock.
+fn for_each(act: impl Fn(To, &Folder, &ShmLock, ShmLock, Exchanged)) {
+    let scene = Solo::new();
+    let folder = Folder::new(&scene);
+    for to in ALL {
+        let another = folder.lock("another").open().expect(HERE);
+        let other = folder.lock("l").lifeline(true).open().expect(HERE);
+        let (lock, number) = open_with_number(&folder);
+        let target = to.open(&folder, &other);
+        act(to, &folder, &other, lock, Exchanged::now(number, target.as_ref()));
+        drop((target, other, another));
+        assert!(folder.names().is_empty(), "{to:?}: {:?}", folder.names());
+    }
+}
+
+/// Runs `act` while another thread holds the lock by `holder`.
+fn while_held(holder: &ShmLock, act: impl FnOnce()) {
+    let clone = holder.try_clone().expect(HERE);
+    let ((held, is_held), (end, ends)) = (channel(), channel::<()>());
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            let guard = clone.lock().expect("free");
+            held.send(()).expect("the test waits");
+            let _ = ends.recv();
+            guard.release().expect("it was never robbed");
+        });
+        is_held.recv().expect("it is held");
+        act();
+        drop(end);
+    });
+}
+
+#[test]
+fn a_living_owner_is_not_robbed_whatever_the_probe_leads_to() {
+    alone!(|| for_each(|to, folder, other, lock, exchanged| {
+        while_held(other, || {
+            assert!(lock.try_lock().expect(HERE).is_none(), "{to:?}: robbed");
+            let error = lock.try_lock_for(BRIEF).expect_err("it is held");
+            assert!(error.is_timed_out(), "{to:?}: {error}");
+            let occupancy = lock.check().expect(HERE).occupancy;
+            assert_eq!(occupancy, Occupancy::Theirs(Life::Alive), "{to:?}: looked at by a description opened anew");
+            assert!(pollster::block_on(lock.lock_async_for(BRIEF)).is_err_and(|error| error.is_timed_out()));
+        });
+        lock.lock().expect("free now").release().expect("ours");
+        drop(lock);
+        assert!(folder.file("l").exists(), "{to:?}: the other handle's file was removed");
+        exchanged.end();
+    }));
+}
+
+#[test]
+fn a_death_is_proven_by_another_description_and_its_byte_is_unlocked_again() {
+    alone!(|| for_each(|to, folder, other, lock, exchanged| {
+        let dead = folder.lock("l").open().expect(HERE);
+        mem::forget(dead.lock().expect("free"));
+        let token = dead.holder().expect(HERE).expect("it").token();
+        drop(dead);
+        let guard = lock.try_lock_for(BRIEF).expect(HERE);
+        let recovered = guard.recovered().unwrap_or_else(|| panic!("{to:?}: not told"));
+        assert_eq!(recovered.dead.expect("this one").token(), token);
+        guard.declare_consistent().expect("held");
+        drop(guard);
+        let byte = byte_of(token)..=byte_of(token);
+        assert!(Intruder::on(&folder.file("l")).lock_of_others(&byte).is_none(), "{to:?}");
+        assert!(other.try_lock().expect(HERE).is_some_and(|guard| guard.recovered().is_none()));
+        drop(lock);
+        exchanged.end();
+    }));
+}
+
+#[test]
+fn the_last_handle_removes_its_own_file_and_no_other() {
+    alone!(|| {
+        let scene = Solo::new();
+        let folder = Folder::new(&scene);
+        for to in ALL {
+            let another = folder.lock("another").open().expect(HERE);
+            let other = folder.lock("l").lifeline(true).open().expect(HERE);
+            let (lock, number) = open_with_number(&folder);
+            let target = to.open(&folder, &other);
+            let exchanged = Exchanged::now(number, target.as_ref());
+            let bytes = Intruder::on(&folder.file("l"));
+            let before = bytes.locks_of_others().len();
+            drop(lock);
+            // The token and the one read lock of presence of the handle are gone, and nothing else.
+            assert_eq!(bytes.locks_of_others().len(), before - 1, "{to:?}: {:?}", bytes.locks_of_others());
+            assert!(bytes.lock_of_others(&(PRESENCE..=PRESENCE)).is_some(), "{to:?}: the other handle is not present");
+            assert!(!other.check().expect(HERE).orphaned, "{to:?}");
+            assert!(folder.lock("l").open().is_ok(), "{to:?}: the name cannot be opened");
+            exchanged.end();
+            drop((bytes, target));
+            let number = numbers_of(&folder.file("l"));
+            let target = To::DevNull.open(&folder, &other);
+            let lifeline = other.lifeline().expect("asked for").as_raw_fd();
+            let number = number.into_iter().find(|number| *number != lifeline).expect("its probe");
+            let exchanged = Exchanged::now(number, target.as_ref());
+            drop(other);
+            assert!(!folder.file("l").exists(), "{to:?}: the last one removes it");
+            exchanged.end();
+            drop(another);
+        }
+    });
+}
+
+#[test]
+fn a_lifeline_that_leads_to_another_handles_identity_takes_nothing_from_it() {
+    alone!(|| {
+        let scene = Solo::new();
+        let folder = Folder::new(&scene);
+        for to in ALL {
+            let another = folder.lock("another").open().expect(HERE);
+            let other = folder.lock("l").lifeline(true).open().expect(HERE);
+            let lock = folder.lock("l").lifeline(true).open().expect(HERE);
+            let target = to.open(&folder, &other);
+            let number = lock.lifeline().expect("asked for").as_raw_fd();
+            let exchanged = Exchanged::now(number, target.as_ref());
+            let bytes = Intruder::on(&folder.file("l"));
+            while_held(&other, || {});
+            mem::forget(other.lock().expect("free"));
+            drop(lock);
+            let token = other.holder().expect(HERE).expect("it").token();
+            for byte in [PRESENCE, byte_of(token)] {
+                assert!(bytes.lock_of_others(&(byte..=byte)).is_some(), "{to:?}: byte {byte} of the other handle");
+            }
+            exchanged.end();
+            assert!(other.force_release().expect(HERE), "{to:?}");
+            drop((bytes, target, other, another));
+            assert!(folder.names().is_empty(), "{to:?}: {:?}", folder.names());
+        }
+    });
+}
+
+#[test]
+fn a_wait_that_watches_the_owner_leaves_a_strangers_byte_alone() {
+    alone!(|| {
+        let scene = Solo::new();
+        let folder = Folder::new(&scene);
+        let other = folder.lock("l").open().expect(HERE);
+        let (lock, number) = open_with_number(&folder);
+        let watch = WATCH..=WATCH;
+        let seen = Intruder::on(&folder.file("l"));
+        let stranger = Intruder::on(&folder.file("l"));
+        let mut exchanged = None;
+        thread::scope(|scope| {
+            let mut waiter = None;
+            while_held(&other, || {
+                waiter = Some(scope.spawn(move || {
+                    lock.acquire().expect("free in the end");
+                    lock
+                }));
+                until(|| seen.lock_of_others(&watch).is_some());
+                let copy = stranger.file().try_clone().expect("a descriptor").into();
+                exchanged = Some(Exchanged::now(number, Some(&copy)));
+                assert!(stranger.lock(Mode::Write, &watch), "closing dropped the waiter's byte");
+            });
+            let lock = waiter.expect("started").join().expect("no panic");
+            assert!(seen.lock_of_others(&watch).is_some(), "the stranger's byte was unlocked");
+            lock.release().expect("ours");
+        });
+        exchanged.expect("exchanged").end();
+    });
+}
+
+#[test]
+fn a_wait_ends_as_orphaned_only_if_the_file_was_removed() {
+    alone!(|| for_each(|to, folder, other, lock, exchanged| {
+        while_held(other, || {
+            fs::rename(folder.file("l"), folder.file("away")).expect("there");
+            fs::rename(folder.file("away"), folder.file("l")).expect("there");
+            let error = lock.try_lock_for(BRIEF).expect_err("held");
+            assert!(error.is_timed_out() && !lock.check().expect(HERE).orphaned, "{to:?}: {error}");
+            let elsewhere = folder.path().join("elsewhere");
+            fs::rename(folder.file("l"), &elsewhere).expect("there");
+            let error = lock.try_lock_for(Duration::from_secs(60)).expect_err("held");
+            assert!(matches!(error, Error::Orphaned { .. }), "{to:?}: {error}");
+            fs::rename(&elsewhere, folder.file("l")).expect("there");
+        });
+        drop(lock);
+        exchanged.end();
+    }));
+}
+
+#[test]
+fn a_named_event_is_closed_as_well() {
+    alone!(|| {
+        let scene = Solo::new();
+        let folder = Folder::new(&scene);
+        let path = folder.path().join("e.shmlock-event");
+        let other = folder.lock("l").lifeline(true).open().expect(HERE);
+        let another = folder.lock("another").open().expect(HERE);
+        for to in ALL {
+            let event = ExitEvent::named_in("e", folder.path(), 0o600).expect("an event");
+            let number = numbers_of(&path);
+            let target = to.open(&folder, &other);
+            let exchanged = Exchanged::now(number[0], target.as_ref());
+            event.set().expect("ours");
+            drop(event);
+            assert!(!path.exists(), "{to:?}");
+            exchanged.end();
+        }
+        drop(another);
+        assert!(other.try_lock().expect(HERE).is_some());
+    });
+}
+
+/// A program that closes a number twice, while another thread opens, uses and closes the lock: at any of its system calls
+/// the number may go, and lead to another description of the lock. What has been opened still excludes.
+#[test]
+fn stray_closes_at_any_moment_make_no_two_holders_and_no_hang() {
+    alone!(|| {
+        let scene = Solo::new();
+        let folder = Folder::new(&scene);
+        let holder = folder.lock("l").open().expect(HERE);
+        let file = folder.file("l");
+        while_held(&holder, || {
+            let lowest = File::open("/dev/null").expect("there").as_raw_fd();
+            let round = AtomicU64::new(0);
+            let (mut opened, mut refused) = (0, 0);
+            let last = rounds(4000);
+            thread::scope(|scope| {
+                let strangers = scope.spawn(|| close_strays(&round, last, lowest, &file));
+                for now in 1..=last {
+                    round.store(now, Relaxed);
+                    match folder.lock("l").poll_interval(Duration::from_millis(1)).open() {
+                        Ok(lock) => {
+                            opened += 1;
+                            assert!(!matches!(lock.try_lock(), Ok(Some(_))), "two holders");
+                            assert!(lock.try_lock_for(Duration::from_micros(1)).is_err(), "two holders");
+                        }
+                        Err(_) => refused += 1,
+                    }
+                }
+                strangers.join().expect("no panic");
+            });
+            assert!(opened > 0, "never opened, refused {refused} times");
+            assert!(holder.check().expect(HERE).occupancy == Occupancy::Theirs(Life::Alive));
+            drop(folder.lock("l").open().expect("in the end the name can be opened"));
+        });
+        drop(holder.lock().expect("free"));
+    });
+}
+
+/// In each round, after another delay each time, closes what the opener has just opened, and takes its number.
+fn close_strays(round: &AtomicU64, last: u64, lowest: RawFd, file: &Path) {
+    for now in 1..=last {
+        until(|| round.load(Relaxed) >= now);
+        for _ in 0..(now * 37) % 3000 {
+            std::hint::spin_loop();
+        }
+        for number in lowest..lowest + 2 {
+            // SAFETY: close(2) with a number; whose it may be is the test.
+            unsafe { libc::close(number) };
+        }
+        // Not an `OwnedFd`: it is closed by its number, whatever that leads to by then.
+        let stranger = File::open(file).map_or(-1, IntoRawFd::into_raw_fd);
+        thread::yield_now();
+        // SAFETY: as above.
+        unsafe { libc::close(stranger) };
+    }
+}
