@@ -19,7 +19,7 @@ use crate::{Scene, skipped};
 
 pub use alone::alone;
 pub use bytes::{Intruder, Mode, PRESENCE, TOKENS, WATCH, byte_of};
-pub use counting::{Count, interrupt_once, refuse_and_count};
+pub use counting::{Count, before_each, interrupt_once, refuse_and_count};
 pub use family::{Child, Line, end_process, fork, raw_clone};
 pub use folder::{Folder, State};
 pub use namespaces::{Apart, be_user_apart, fork_apart, fork_as, shift_clocks};

@@ -3,11 +3,16 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Barrier};
+use std::thread;
 use std::time::Duration;
 
 use shmlock::{Errno, Error, ShmLock};
-use shmlock_tests::alone;
-use shmlock_tests::hostile::{Denied, Folder, If, Solo, aside, assert_says, deny, mount_ramfs, mount_tmpfs, on_tmpfs};
+use shmlock_tests::hostile::{
+    Denied, Folder, If, Solo, aside, assert_says, before_each, deny, mount_ramfs, mount_tmpfs, on_tmpfs,
+};
+use shmlock_tests::{alone, rounds};
 
 const NEVER: &str = "a live lock";
 
@@ -225,6 +230,58 @@ fn where_memory_cannot_be_allocated_ahead_nobodys_lock_is_overwritten() {
         drop(guard);
         assert_eq!(*other.lock().expect("free"), 7);
     });
+}
+
+/// Zeros that are written into a lock that somebody has meanwhile would free it.
+#[test]
+fn where_memory_cannot_be_allocated_ahead_nobody_comes_in_while_it_is_written() {
+    alone!(|| {
+        let scene = Solo::new();
+        let folder = Folder::new(&scene);
+        let (came, kept_out) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
+        let other = folder.lock("l").open_timeout(Duration::ZERO);
+        if !deny(&[Denied::allocation(libc::EOPNOTSUPP), Denied::nameless(libc::EOPNOTSUPP)]) {
+            return;
+        }
+        let count = |into: &Arc<AtomicU32>| into.fetch_add(1, Ordering::Relaxed); // partner: the look below
+        let (to_came, to_kept_out) = (came.clone(), kept_out.clone());
+        let watched = before_each(&[libc::SYS_pwrite64], move || {
+            let comes = other.open();
+            count(if matches!(comes, Err(Error::OpenTimedOut { .. })) { &to_kept_out } else { &to_came });
+        });
+        if watched.is_some() {
+            drop(folder.lock("l").open().expect("nobody else is here"));
+            let read = |of: &Arc<AtomicU32>| of.load(Ordering::Relaxed); // partner: the counts above
+            assert_eq!((read(&came), read(&kept_out)), (0, 1));
+        }
+    });
+}
+
+#[test]
+fn where_memory_cannot_be_allocated_ahead_many_make_one_lock_at_once() {
+    const THREADS: usize = 4;
+    let scene = Solo::new();
+    let folder = Folder::new(&scene);
+    let (inside, together) = (AtomicBool::new(false), Barrier::new(THREADS));
+    thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                let refused = deny(&[Denied::allocation(libc::EOPNOTSUPP), Denied::nameless(libc::EOPNOTSUPP)]);
+                for _ in 0..rounds(1_000) {
+                    together.wait(); // the last of the former round has removed the file
+                    if !refused {
+                        continue;
+                    }
+                    let lock = folder.lock("l").open().expect(NEVER);
+                    let guard = lock.lock().expect(NEVER);
+                    assert!(!inside.swap(true, Ordering::Relaxed), "two are inside"); // partner: the others' swaps
+                    inside.store(false, Ordering::Relaxed); // partner: the others' swaps
+                    guard.release().expect("nobody else writes to the word");
+                }
+            });
+        }
+    });
+    assert!(folder.names().is_empty());
 }
 
 #[test]

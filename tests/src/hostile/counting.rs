@@ -54,6 +54,16 @@ pub fn interrupt_once(calls: &[libc::c_long]) -> Option<Count> {
     })
 }
 
+/// Runs `act` in another thread before each of these calls of the calling thread is carried out, from now on; counts
+/// them; if that is not to be had, says that the test is skipped. `act` must not panic.
+#[must_use]
+pub fn before_each(calls: &[libc::c_long], mut act: impl FnMut() + Send + 'static) -> Option<Count> {
+    supervise(calls, move |_| {
+        act();
+        None
+    })
+}
+
 /// Has a thread decide about each of these calls: by which errno it fails, or that it is carried out.
 fn supervise(
     calls: &[libc::c_long],
