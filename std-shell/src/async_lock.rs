@@ -133,6 +133,9 @@ impl<'a> LockFuture<'a> {
             }
             let Some(word) = self.mark() else { continue };
             self.register(word, limit, context)?;
+            if is_first {
+                lock.tell_holder(); // last: a logger is foreign code
+            }
             return Ok(Poll::Pending);
         }
         context.waker().wake_by_ref();
