@@ -12,6 +12,8 @@ use crate::inspect::Holder;
 
 /// What is done when a handle is to get its token.
 pub(crate) const FREE_TOKEN: &str = "find a free token on";
+/// What is done when the file gets into our address space.
+pub(crate) const MAP: &str = "map";
 
 /// The result of this crate's calls.
 pub type Result<T> = std::result::Result<T, Error>;

@@ -52,7 +52,7 @@ use shmlock_core::Region;
 #[cfg(feature = "block")]
 use crate::data::Data;
 use crate::descriptor::{Descriptor, Role};
-use crate::error::{Error, Found, Result};
+use crate::error::{Error, Found, MAP, Result};
 use crate::file::{Identity, Place};
 use crate::fork::Birth;
 use crate::fork_gate::{self, Stretch};
@@ -268,7 +268,7 @@ impl<'p> Inside<'p> {
         let Some(entrance) = Entrance::try_enter(place, keep)? else { return Ok(None) };
         let system = |operation, errno| Error::System { operation, path: place.path.clone(), errno };
         let a = entrance.a.as_fd();
-        let mapping = Mapping::new(a, place.shape.file_len()).map_err(|errno| system("map", errno))?;
+        let mapping = Mapping::new(a, place.shape.file_len()).map_err(|errno| system(MAP, errno))?;
         mapping.populate().map_err(|errno| match errno {
             Errno::FAULT => place.not_a_lock(Found::Size { bytes: 0 }),
             errno => system("allocate memory for", errno),

@@ -205,12 +205,12 @@ fn where_nameless_files_are_missing_the_lock_is_made_in_two_steps() {
 
 #[test]
 fn where_memory_cannot_be_allocated_ahead_it_is_written() {
+    const BYTES: usize = 300_000;
     for errno in REFUSALS.into_iter().filter(|errno| *errno != libc::ENOENT) {
         let how = format!("no fallocate: {errno}");
         denying(&[Denied::allocation(errno)], |folder| assert_is_made(folder, &how));
         denying(&[Denied::allocation(errno), Denied::nameless(errno)], |folder| {
             assert_is_made(folder, &how);
-            const BYTES: usize = 300_000;
             let _large = folder.lock("large").open_block::<[u8; BYTES]>().expect("written");
             let meta = fs::metadata(folder.file("large")).expect("it is there");
             assert!(meta.blocks() * 512 >= BYTES as u64, "{how}: a hole is left: {meta:?}");

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rustix::io::Errno;
 use shmlock_core::layout::{DESCRIPTION_MAX, LAYOUT_VERSION};
 
-use super::{Error, FREE_TOKEN, Found, NameProblem};
+use super::{Error, FREE_TOKEN, Found, MAP, NameProblem};
 use crate::file::is_overflow_user;
 use crate::header::{DATA_OFFSET, SCHEMA_MAX};
 use crate::inspect::Holder;
@@ -68,6 +68,9 @@ impl Found {
 /// What to do about an errno, where its own text does not say it.
 fn remedy(operation: &str, errno: Errno) -> &'static str {
     match errno {
+        Errno::ACCESS | Errno::PERM | Errno::NOSYS | Errno::INVAL if operation == MAP => {
+            "; the sandbox has to allow mmap(2), and madvise(2) with MADV_DONTFORK"
+        }
         Errno::NOENT => {
             "; is the directory there? /dev/shm needs a mounted tmpfs, or choose one with Builder::directory"
         }
@@ -273,7 +276,7 @@ mod tests {
 
     use rustix::io::Errno;
 
-    use super::{Error, FREE_TOKEN, Roughly};
+    use super::{Error, FREE_TOKEN, MAP, Roughly};
 
     #[test]
     fn a_time_is_told_as_exactly_as_people_want_it() {
@@ -297,6 +300,8 @@ mod tests {
     fn the_advice_belongs_to_what_was_done() {
         let text = |operation, errno| Error::System { operation, path: PathBuf::from("/x"), errno }.to_string();
         assert!(text(FREE_TOKEN, Errno::AGAIN).contains("lslocks(8)"));
+        let map = text(MAP, Errno::PERM);
+        assert!(map.contains("MADV_DONTFORK") && !map.contains("Builder::mode"), "{map}");
         let thread = text("start a thread that waits for", Errno::AGAIN);
         assert!(thread.contains("RLIMIT_NPROC") && !thread.contains("locks"), "{thread}");
     }
