@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::Path;
 
-use shmlock::{Errno, Error};
+use shmlock::{Errno, Error, Holder};
 use shmlock_tests::alone;
 use shmlock_tests::hostile::{
     Apart, Denied, Folder, Line, Solo, as_root, assert_says, be_user, be_user_apart, deny, fork, fork_apart,
@@ -260,7 +260,7 @@ fn a_lock_in_use_that_is_wider_open_than_asked_for_is_not_to_be_removed() {
     assert!(refused().holder().is_none());
     let _guard = lock.lock().expect("free");
     let error = refused();
-    assert_eq!(error.holder().and_then(|holder| holder.uuid()), Some(lock.uuid()));
+    assert_eq!(error.holder().and_then(Holder::uuid), Some(lock.uuid()));
     assert_says(&error, &["held by", "refilling"]);
 }
 
