@@ -50,6 +50,13 @@ use crate::turns::Turns;
 /// more user of it until it calls exec. If the handle is closed before that, the file stays for the next who closes the
 /// lock; if this process dies before that, its death is noticed then.
 ///
+/// # When other code closes our descriptors
+/// A handle has one descriptor, and one more with [`Builder::lifeline`]. Code of the same process may close them by mistake
+/// (`closefrom(3)`, a double close), and their numbers then lead to other files. No living owner is robbed by that, no file
+/// in use removed, and no descriptor closed that is another's. Deaths are still noticed, as long as the process can
+/// open the lock's file by its name. *What remains:* between a check and the system call after it, some 100 ns,
+/// a number may still be exchanged. PROTOCOL.md, section 8a, says what that can do: a death may be noticed late.
+///
 /// # In a forked child
 /// An inherited handle answers every call with [`Error::ForkedHandle`], and its drop touches nothing. Open the name again
 /// in the child.

@@ -114,8 +114,11 @@ pub(crate) fn clean(place: &Place, fence: FenceScope, mark: CrashMark) -> Result
     // So that it lasts until then even if other code of this process closes the number.
     let pin = descriptor.pin().map_err(|errno| place.system("map", errno));
     let cleaning = pin.and_then(|_pin| {
-        let seen = check_that_locks_are_seen(place, &descriptor)?;
-        if seen { clean_alone(place, &descriptor, fence, mark) } else { Ok(Cleaning::NamedElsewhere) }
+        if check_that_locks_are_seen(place, &descriptor)? {
+            clean_alone(place, &descriptor, fence, mark)
+        } else {
+            Ok(Cleaning::NamedElsewhere)
+        }
     });
     // Closing does the same, unless a process that was forked meanwhile has a copy of the descriptor.
     if descriptor.is_itself() {

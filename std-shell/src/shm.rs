@@ -240,7 +240,7 @@ impl<'p> Entrance<'p> {
             return Ok(None);
         }
         let entrance = Self { place, keep, made, a, b: Some(b) };
-        if entrance.a.links() == Some(0) {
+        if entrance.a.links().is_none_or(|links| links == 0) {
             return Ok(None);
         }
         let a = entrance.a.as_fd();

@@ -57,6 +57,8 @@ pub struct Bounds {
     pub frozen: u8,
     /// How often somebody outside of the protocol may remove the file.
     pub removals: u8,
+    /// How often other code of a process may exchange the descriptor B for another one.
+    pub exchanges: u8,
     /// When sleepers look again.
     pub ticks: Ticks,
     /// Whether calls have deadlines: a contender may give up, and so may who is kept from opening.
@@ -84,6 +86,7 @@ impl Bounds {
             victim: Victim::Anybody,
             frozen: 0,
             removals: 0,
+            exchanges: 0,
             ticks: Ticks::Always,
             impatient: false,
             idle: false,

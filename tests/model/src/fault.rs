@@ -3,10 +3,11 @@
 use shmlock_core::Word;
 
 use crate::bounds::Victim;
+use crate::flaw::Flaw;
 use crate::place::Place;
 use crate::squeezed::token;
 use crate::step::{Action, Move, Rules, close};
-use crate::world::{Note, Process, World};
+use crate::world::{Leads, NOWHERE, Note, Presence, Process, World};
 
 /// What may befall this process now.
 pub(crate) fn befall(rules: &Rules, world: &World, who: usize, moves: &mut Vec<Move>) {
@@ -22,11 +23,43 @@ pub(crate) fn befall(rules: &Rules, world: &World, who: usize, moves: &mut Vec<M
         push(Action::Leaked, leaked(rules, world, who));
         push(Action::ExitHandler, exiting(world, who));
     }
+    if world.exchanges < rules.bounds.exchanges && world.processes[who].b != NOWHERE {
+        for leads in targets(world, who) {
+            push(Action::Exchanged, exchanged(rules, world, who, leads));
+        }
+    }
     if rules.bounds.frozen > 0 && world.frozen().is_none() {
         let mut world = *world;
         world.processes[who].notes.set(Note::Frozen);
         push(Action::Stopped, world);
     }
+}
+
+/// What the number of descriptor B may lead to, once other code has closed it.
+fn targets(world: &World, who: usize) -> impl Iterator<Item = Leads> {
+    let (file, processes) = (world.processes[who].b, world.processes);
+    let identities = move |index: usize| {
+        let other = &processes[index];
+        (index != who && other.a == file && other.token != 0).then_some(Leads::Identity(other.token))
+    };
+    std::iter::once(Leads::Elsewhere).chain((0..processes.len()).filter_map(identities))
+}
+
+/// The number leads elsewhere. What the description has locked stays, if it is mapped: not yet in the instant after it has locked
+/// presence.
+fn exchanged(rules: &Rules, world: &World, who: usize, leads: Leads) -> World {
+    let mut world = *world;
+    world.exchanges += 1;
+    let process = &mut world.processes[who];
+    process.leads = leads;
+    let is_pinned = process.at != Place::JudgeWord && !rules.flaws.has(Flaw::NoPin);
+    if !is_pinned {
+        process.adopted = 0;
+        if process.presence == Presence::Alone {
+            process.presence = Presence::None;
+        }
+    }
+    world
 }
 
 /// SIGKILL: the kernel closes everything.

@@ -44,6 +44,16 @@ pub enum Flaw {
     PassOnDropsWaiters,
     /// Passes on, and does not look whether somebody has come.
     NoClaim,
+    /// Takes what any descriptor says for a proof of death.
+    UnprovenDescriptor,
+    /// Looks whether the descriptor is itself before it locks the dead owner's byte, and not afterwards.
+    VerifiedBeforeOnly,
+    /// Keeps nothing of the description but its number while it takes over or removes the file.
+    NoPin,
+    /// Removes the file without looking whether the descriptor was itself.
+    UnlinkUnverified,
+    /// Unlocks presence through whatever the number leads to.
+    UnlockUnverified,
 }
 
 /// A set of mistakes.
@@ -58,12 +68,6 @@ impl Flaws {
     #[must_use]
     pub const fn only(flaw: Flaw) -> Self {
         Self(1 << flaw as u8)
-    }
-
-    /// This one as well.
-    #[must_use]
-    pub const fn and(self, flaw: Flaw) -> Self {
-        Self(self.0 | 1 << flaw as u8)
     }
 
     /// Whether this one is among them.

@@ -52,9 +52,14 @@ impl World {
 
     /// Whether anybody but `who` has the presence byte of this file locked in this way.
     pub(crate) fn is_present(&self, file: u8, presence: Presence, who: usize) -> bool {
+        self.is_present_but(file, presence, [Some(who), None])
+    }
+
+    /// As [`is_present`](Self::is_present), with two that do not count.
+    pub(crate) fn is_present_but(&self, file: u8, presence: Presence, but: [Option<usize>; 2]) -> bool {
         self.processes.iter().enumerate().any(|(index, process)| {
             let on = if presence == Presence::Alone { process.b } else { process.a };
-            index != who && process.presence == presence && on == file
+            !but.contains(&Some(index)) && process.presence == presence && on == file
         })
     }
 

@@ -14,6 +14,8 @@
 //! * Memory orders: every action is seen by all at once. Loom looks at those.
 //! * The record, the counters, nested holds, forked children, hostile peers, several names.
 //! * System calls that fail for lack of something, such as descriptors or space.
+//! * An exchange of descriptor A, or of a lifeline; and the byte of a dead owner that is locked on a stranger's description
+//!   because B was exchanged in the instant before (that owner looks alive for as long as the stranger lives).
 //! * Steps that only read and then look again in any case, as the spin does; and actions that nobody else can notice, such
 //!   as closing a descriptor that holds no lock: they belong to the step before.
 //!

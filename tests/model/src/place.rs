@@ -8,17 +8,18 @@ pub(crate) enum Place {
     #[default]
     LookUp,
     Create,
+    OpenSecond,
     Announce,
     CheckName,
     Grow,
     Draw,
     DeclareStale,
     WakeForStale,
-    OpenSecond,
     // 4: acquire
     TryAcquire,
     Probe,
     Adopt,
+    VerifyAdopted,
     ReadAgain,
     TakeOver,
     LetGo,
@@ -45,6 +46,7 @@ pub(crate) enum Place {
     LockPresence,
     JudgeWord,
     JudgeName,
+    VerifyAlone,
     Unlink,
     Withdraw,
     /// Closed for good, or dead.
@@ -53,19 +55,20 @@ pub(crate) enum Place {
 
 impl Place {
     /// The steps of the protocol itself, without those that only a flawed one has.
-    pub(crate) const ALL: [Self; 35] = [
+    pub(crate) const ALL: [Self; 37] = [
         Self::LookUp,
         Self::Create,
+        Self::OpenSecond,
         Self::Announce,
         Self::CheckName,
         Self::Grow,
         Self::Draw,
         Self::DeclareStale,
         Self::WakeForStale,
-        Self::OpenSecond,
         Self::TryAcquire,
         Self::Probe,
         Self::Adopt,
+        Self::VerifyAdopted,
         Self::ReadAgain,
         Self::TakeOver,
         Self::LetGo,
@@ -87,6 +90,7 @@ impl Place {
         Self::LockPresence,
         Self::JudgeWord,
         Self::JudgeName,
+        Self::VerifyAlone,
         Self::Unlink,
         Self::Withdraw,
     ];
@@ -106,6 +110,7 @@ impl Place {
             Self::TryAcquire => "swaps: acquire",
             Self::Probe => "asks whether the owner's byte is locked",
             Self::Adopt => "locks the owner's byte",
+            Self::VerifyAdopted => "looks whether B was itself when it locked",
             Self::ReadAgain => "reads the word again",
             Self::TakeOver => "swaps: take over",
             Self::LetGo => "lets go of the owner's byte",
@@ -126,6 +131,7 @@ impl Place {
             Self::LockPresence => "tries to lock presence alone",
             Self::JudgeWord => "judges link count and word",
             Self::JudgeName => "compares the name with B",
+            Self::VerifyAlone => "looks whether B was itself all the time",
             Self::Unlink => "unlinks the name",
             Self::Withdraw => "lets go of presence and closes B",
             Self::Gone => "is gone",

@@ -24,7 +24,7 @@ pub enum Breach {
     FalseAlarm,
     /// The file was removed with a crash mark that nobody has seen.
     MarkLost,
-    /// All have closed, nobody died, and the file is still there.
+    /// All have closed, nobody died, no descriptor was exchanged, and the file is still there.
     LeftBehind,
     /// All are gone, and the file neither is free nor says truly that an owner died.
     Untrue,
@@ -115,7 +115,8 @@ impl Leftovers {
             return None;
         }
         let file = world.files[usize::from(world.named()?)];
-        if world.deaths == 0 {
+        // A closer whose descriptor is exchanged in that instant leaves a free file, as one that dies.
+        if world.deaths == 0 && world.exchanges == 0 {
             return Some(Breach::LeftBehind);
         }
         let left = Word::from(file.word);
@@ -133,7 +134,7 @@ impl Leftovers {
 /// Whether one more process, alone, always takes the free file away.
 fn is_cleared(rules: &Rules, world: &World) -> bool {
     let mut rules = *rules;
-    (rules.bounds.deaths, rules.bounds.frozen) = (0, 0);
+    (rules.bounds.deaths, rules.bounds.frozen, rules.bounds.exchanges) = (0, 0, 0);
     let mut start = *world;
     start.processes[0] = Process::new(1);
     let (mut open, mut after) = (vec![start], Vec::new());

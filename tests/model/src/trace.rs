@@ -60,6 +60,7 @@ fn describe(action: Action) -> &'static str {
         Action::Leaked => "LEAKS ITS GUARD and closes",
         Action::ExitHandler => "EXITS, and its handler gives back",
         Action::Removed => "SOMEBODY REMOVES THE FILE",
+        Action::Exchanged => "HAS ITS DESCRIPTOR B EXCHANGED",
     }
 }
 

@@ -27,6 +27,18 @@ pub(crate) enum Presence {
     Alone,
 }
 
+/// What the number of descriptor B leads to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Leads {
+    /// The description that was opened.
+    #[default]
+    Itself,
+    /// Another file: every byte looks free there, and can be locked, and nobody knows of it.
+    Elsewhere,
+    /// The description of the same file that has this token and the presence of its handle: to it both look free.
+    Identity(TokenNumber),
+}
+
 /// One thing that a process remembers, or that we remember of it.
 #[derive(Clone, Copy, Debug)]
 #[repr(u8)]
@@ -75,6 +87,8 @@ pub(crate) struct Process {
     pub(crate) a: u8,
     /// The file of description B.
     pub(crate) b: u8,
+    /// What its number leads to.
+    pub(crate) leads: Leads,
     pub(crate) presence: Presence,
     /// Our token: its byte is locked on A. 0 if none.
     pub(crate) token: TokenNumber,
@@ -93,6 +107,7 @@ impl Process {
             at: Place::LookUp,
             a: NOWHERE,
             b: NOWHERE,
+            leads: Leads::Itself,
             presence: Presence::None,
             token: 0,
             adopted: 0,
@@ -164,12 +179,19 @@ pub(crate) struct World {
     pub(crate) deaths: u8,
     /// How often somebody outside of the protocol removed the file.
     pub(crate) removals: u8,
+    /// How often a descriptor was exchanged.
+    pub(crate) exchanges: u8,
 }
 
 impl World {
     pub(crate) fn new(processes: usize, visits: u8) -> Self {
-        let mut world =
-            Self { files: [File::default(); FILES], processes: [Process::GONE; PROCESSES], deaths: 0, removals: 0 };
+        let mut world = Self {
+            files: [File::default(); FILES],
+            processes: [Process::GONE; PROCESSES],
+            deaths: 0,
+            removals: 0,
+            exchanges: 0,
+        };
         world.processes[..processes].fill(Process::new(visits));
         world
     }

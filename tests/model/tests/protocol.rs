@@ -1,8 +1,8 @@
 //! The protocol keeps its promises whatever happens in whatever order, within the bounds of each case.
 
 use shmlock_model::cases::{
-    ANY_TOKEN, Case, DEATH, GIVING_UP, NO_TICKS, OWNER_DIES, REMOVED, STOPPED, STOPPED_WITH_DEADLINES, TWO_VISITS,
-    TWO_WAYS_OF_MAKING,
+    ANY_TOKEN, Case, DEATH, EXCHANGED, GIVING_UP, NO_TICKS, OWNER_DIES, REMOVED, STOPPED, STOPPED_WITH_DEADLINES,
+    TWO_VISITS, TWO_WAYS_OF_MAKING,
 };
 use shmlock_model::{Bounds, Flaws, Report, search};
 
@@ -55,6 +55,11 @@ fn a_file_may_be_made_in_two_steps() {
     holds(TWO_WAYS_OF_MAKING);
 }
 
+#[test]
+fn a_descriptor_that_is_exchanged_at_any_step_robs_nobody_and_unlinks_no_lock_in_use() {
+    holds(EXCHANGED);
+}
+
 /// Nobody is robbed because it is slow; and this is the whole list of where slowness stops others.
 #[test]
 fn without_deadlines_others_wait_for_a_stopped_process_only_where_the_design_says_so() {
@@ -62,11 +67,17 @@ fn without_deadlines_others_wait_for_a_stopped_process_only_where_the_design_say
     let owner =
         ["leaves the section", "swaps: declare consistent", "swaps: release", "swaps: pass on", "swaps: abandon"];
     let leaked = ["unmaps A: token and presence go"];
-    let recoverer = ["reads the word again", "swaps: take over", "lets go of the owner's byte"];
+    let recoverer = [
+        "looks whether B was itself when it locked",
+        "reads the word again",
+        "swaps: take over",
+        "lets go of the owner's byte",
+    ];
     let newcomer = ["swaps: token just drawn is stale?"];
     let leaver = [
         "judges link count and word",
         "compares the name with B",
+        "looks whether B was itself all the time",
         "unlinks the name",
         "lets go of presence and closes B",
     ];
@@ -88,6 +99,6 @@ fn every_step_of_the_protocol_is_within_the_bounds() {
 
 #[test]
 fn one_process_alone_goes_one_way() {
-    // Look up, make, draw, not stale, B, acquire, leave, release, unmap, presence, word, name, unlink, withdraw.
-    assert_eq!(search(Bounds::of(1, 1), Flaws::NONE).states, 1 + 14);
+    // Look up, make, B, draw, not stale, acquire, leave, release, unmap, presence, word, name, itself, unlink, withdraw.
+    assert_eq!(search(Bounds::of(1, 1), Flaws::NONE).states, 1 + 15);
 }

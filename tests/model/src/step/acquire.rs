@@ -8,7 +8,7 @@ use crate::flaw::Flaw;
 use crate::place::Place;
 use crate::property::Breach;
 use crate::squeezed::Squeezed;
-use crate::world::{Link, Note};
+use crate::world::{Leads, Link, Note};
 
 impl Turn<'_> {
     /// One turn of `protocol::try_acquire`. The shell's one try before it contends changes nothing, so it is not repeated.
@@ -49,12 +49,28 @@ impl Turn<'_> {
         self.go(Place::TryAcquire);
     }
 
+    /// What the kernel answers through the number of B, whatever it leads to.
     fn is_owner_locked(&mut self) -> bool {
         let (file, owner) = (self.me().b, self.me().seen.owner());
-        self.world.is_token_locked(file, owner)
+        match self.me().leads {
+            Leads::Itself => self.world.is_token_locked(file, owner),
+            Leads::Elsewhere => false,
+            Leads::Identity(token) => token != owner && self.world.is_token_locked(file, owner),
+        }
+    }
+
+    /// `Shared::with_probe`: B, or another description by name while B is not itself; `false` if there is none.
+    fn has_probe(&mut self) -> bool {
+        if self.me().leads != Leads::Itself && self.world.named() == Some(self.world.processes[self.who].a) {
+            self.me().leads = Leads::Itself;
+        }
+        self.me().leads == Leads::Itself
     }
 
     pub(super) fn probe(&mut self) {
+        if !self.has(Flaw::UnprovenDescriptor) && !self.has_probe() {
+            return self.retry();
+        }
         // A word without an owner is not probed; only a wrong `is_free` brings one here.
         if self.me().seen.owner() == 0 || self.is_owner_locked() {
             return self.retry();
@@ -62,13 +78,25 @@ impl Turn<'_> {
         self.go(if self.has(Flaw::NoAdoption) { Place::ReadAgain } else { Place::Adopt });
     }
 
+    /// The look whether B is itself just before changes nothing here: the number may be exchanged after it.
     pub(super) fn adopt(&mut self) {
         if self.is_owner_locked() {
             return self.retry();
         }
         let me = self.me();
-        me.adopted = me.seen.owner();
-        self.go(Place::ReadAgain);
+        if me.leads == Leads::Itself {
+            me.adopted = me.seen.owner();
+        }
+        let trusting = self.has(Flaw::UnprovenDescriptor) || self.has(Flaw::VerifiedBeforeOnly);
+        self.go(if trusting { Place::ReadAgain } else { Place::VerifyAdopted });
+    }
+
+    pub(super) fn verify_adopted(&mut self) {
+        if self.me().leads == Leads::Itself {
+            return self.go(Place::ReadAgain);
+        }
+        self.me().adopted = 0; // with the mapping of B
+        self.retry();
     }
 
     fn still_names_the_dead(&mut self, now: Squeezed) -> bool {

@@ -6,12 +6,21 @@ use super::Turn;
 use crate::flaw::Flaw;
 use crate::place::Place;
 use crate::property::Breach;
-use crate::world::{Link, NOWHERE, Presence};
+use crate::world::{Leads, Link, NOWHERE, Presence};
 
 impl Turn<'_> {
     /// The kernel drops all locks of a description at one moment.
     pub(super) fn unmap(&mut self) {
+        // While the mapping is there: no other file can have its inode.
+        let is_named = self.world.named() == Some(self.me().b);
+        let unverified = self.has(Flaw::UnlinkUnverified) || self.has(Flaw::UnlockUnverified);
         self.world.drop_identity(self.who);
+        if self.me().leads != Leads::Itself && !unverified {
+            if !is_named {
+                return self.closed();
+            }
+            self.me().leads = Leads::Itself;
+        }
         self.go(Place::LockPresence);
     }
 
@@ -36,13 +45,25 @@ impl Turn<'_> {
 
     /// The write lock on the presence byte; `otherwise` where somebody is here.
     fn be_alone(&mut self, otherwise: Place) {
-        let (file, who) = (self.me().b, self.who);
-        let others = |how| self.world.is_present(file, how, who);
-        if !others(Presence::Here) && !others(Presence::Alone) {
-            self.me().presence = Presence::Alone;
+        let (file, who, stranger) = (self.me().b, self.who, self.stranger());
+        let others = |how| self.world.is_present_but(file, how, [Some(who), stranger]);
+        let is_elsewhere = self.world.processes[who].leads == Leads::Elsewhere;
+        if is_elsewhere || !others(Presence::Here) && !others(Presence::Alone) {
+            match stranger {
+                Some(stranger) => self.world.processes[stranger].presence = Presence::Alone,
+                None if is_elsewhere => {}
+                None => self.me().presence = Presence::Alone,
+            }
             return self.go(Place::JudgeWord);
         }
         if otherwise == Place::Gone { self.closed() } else { self.go(otherwise) }
+    }
+
+    /// The process whose identity our number leads to.
+    fn stranger(&self) -> Option<usize> {
+        let me = &self.world.processes[self.who];
+        let Leads::Identity(token) = me.leads else { return None };
+        self.world.processes.iter().position(|other| other.a == me.b && other.token == token)
     }
 
     pub(super) fn judge_word(&mut self) {
@@ -54,8 +75,15 @@ impl Turn<'_> {
     }
 
     pub(super) fn judge_name(&mut self) {
-        let same = self.world.named() == Some(self.me().b);
-        self.go(if same { Place::Unlink } else { Place::Withdraw });
+        let same = self.world.named() == Some(self.me().b) && self.me().leads != Leads::Elsewhere;
+        let next = if self.has(Flaw::UnlinkUnverified) { Place::Unlink } else { Place::VerifyAlone };
+        self.go(if same { next } else { Place::Withdraw });
+    }
+
+    /// The mapping keeps the write lock from here on, whatever becomes of the number.
+    pub(super) fn verify_alone(&mut self) {
+        let is_itself = self.me().leads == Leads::Itself;
+        self.go(if is_itself { Place::Unlink } else { Place::Withdraw });
     }
 
     pub(super) fn unlink(&mut self) {
@@ -70,6 +98,12 @@ impl Turn<'_> {
 
     /// Closing B does nothing that anybody could notice once presence is let go.
     pub(super) fn withdraw(&mut self) {
+        if let Some(stranger) = self.stranger() {
+            // Not unlocked: its read lock is put back.
+            let unlocked = self.has(Flaw::UnlockUnverified);
+            let presence = if unlocked { Presence::None } else { Presence::Here };
+            self.world.processes[stranger].presence = presence;
+        }
         self.world.drop_identity(self.who);
         self.me().b = NOWHERE;
         self.closed();

@@ -17,7 +17,7 @@ use crate::flaw::{Flaw, Flaws};
 use crate::place::Place;
 use crate::property::Breach;
 use crate::squeezed::{self, Squeezed};
-use crate::world::{File, NOWHERE, Note, Presence, Process, World};
+use crate::world::{File, Leads, NOWHERE, Note, Presence, Process, World};
 
 /// What is searched: the bounds, and the protocol with its flaws.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +36,7 @@ pub(crate) enum Action {
     Leaked,
     ExitHandler,
     Removed,
+    Exchanged,
 }
 
 impl Action {
@@ -86,11 +87,12 @@ impl Turn<'_> {
             Place::Grow => self.grow(),
             Place::Draw => self.draw(),
             Place::DeclareStale => self.declare_stale(),
-            Place::WakeForStale => self.wake(|turn| turn.go(Place::OpenSecond)),
+            Place::WakeForStale => self.wake(Self::seal),
             Place::OpenSecond => self.open_second(),
             Place::TryAcquire => self.try_acquire(),
             Place::Probe => self.probe(),
             Place::Adopt => self.adopt(),
+            Place::VerifyAdopted => self.verify_adopted(),
             Place::ReadAgain => self.read_again(),
             Place::TakeOver => self.take_over(),
             Place::LetGo => self.let_go(),
@@ -115,6 +117,7 @@ impl Turn<'_> {
             Place::LockPresence => self.lock_presence(),
             Place::JudgeWord => self.judge_word(),
             Place::JudgeName => self.judge_name(),
+            Place::VerifyAlone => self.verify_alone(),
             Place::Unlink => self.unlink(),
             Place::Withdraw => self.withdraw(),
             Place::Gone => {}
@@ -235,4 +238,6 @@ pub(crate) fn drop_entrance(process: &mut Process) {
     process.presence = Presence::None;
     process.token = 0;
     process.a = NOWHERE;
+    process.b = NOWHERE;
+    process.leads = Leads::Itself;
 }

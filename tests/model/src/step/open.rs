@@ -8,7 +8,7 @@ use crate::flaw::Flaw;
 use crate::place::Place;
 use crate::property::Breach;
 use crate::squeezed::Squeezed;
-use crate::world::{Link, NOWHERE, Note, Presence, Process};
+use crate::world::{Leads, Link, Note, Presence, Process};
 
 impl Turn<'_> {
     pub(super) fn look_up(&mut self) {
@@ -16,7 +16,7 @@ impl Turn<'_> {
             None => self.go(Place::Create),
             Some(file) => {
                 self.me().a = file;
-                self.go(if self.has(Flaw::NoPresence) { Place::CheckName } else { Place::Announce });
+                self.go(Place::OpenSecond);
             }
         }
     }
@@ -41,13 +41,10 @@ impl Turn<'_> {
         let me = self.me();
         me.a = file;
         me.notes.set(Note::Made);
-        if late {
-            return self.go(Place::Announce);
-        }
-        if present {
+        if present && !late {
             me.presence = Presence::Here;
         }
-        self.go(Place::Draw);
+        self.go(Place::OpenSecond);
     }
 
     pub(super) fn announce(&mut self) {
@@ -83,7 +80,7 @@ impl Turn<'_> {
         for token in free {
             self.me().token = token;
             if self.has(Flaw::NoStaleCheck) {
-                self.go(Place::OpenSecond);
+                self.seal();
                 continue;
             }
             self.me().seen = Word::held_by(self.my_token()).into();
@@ -94,42 +91,56 @@ impl Turn<'_> {
     /// `protocol::declare_stale`, which is `give` with the abandoned word.
     pub(super) fn declare_stale(&mut self) {
         let new = Word::from(self.me().seen).abandoned();
-        let next = match self.swap(new) {
+        let wakes = match self.swap(new) {
             Ok(before) => {
                 if !self.file().torn {
                     self.breach = Some(Breach::FalseAlarm);
                 }
-                if before.has_waiters() { Place::WakeForStale } else { Place::OpenSecond }
+                before.has_waiters()
             }
             Err(now) if self.mine_is(now) => return self.go(Place::DeclareStale),
-            Err(_) => Place::OpenSecond,
+            Err(_) => false,
         };
         self.me().seen = Squeezed::FREE;
-        self.go(next);
+        if wakes { self.go(Place::WakeForStale) } else { self.seal() }
     }
 
-    /// Opens B, compares it with A, and asks through it for our own byte. Closing the descriptor of A and setting out for
-    /// the section are nobody else's business.
+    /// Opens B and compares it with A. A maker is present already.
     pub(super) fn open_second(&mut self) {
-        self.me().seen = Squeezed::FREE;
         let same = |a: u8, b: u8| a == b || self.has(Flaw::NoComparison);
         let a = self.world.processes[self.who].a;
-        let token = self.world.processes[self.who].token;
         match self.world.named() {
             Some(b) if same(a, b) => {
-                if !self.world.is_token_locked(b, token) {
-                    return self.refuse(); // byte locks are not what they seem
-                }
                 let me = self.me();
                 me.b = b;
-                me.notes.clear(Note::Made);
-                self.go(Place::TryAcquire);
-                if self.rules.bounds.idle {
-                    self.me().left -= 1;
-                    self.go(close(self.rules));
-                }
+                let is_present = me.presence == Presence::Here;
+                let late = self.has(Flaw::PresenceAfterName);
+                let made = self.me().notes.has(Note::Made);
+                self.go(match (is_present || made && !late, self.has(Flaw::NoPresence)) {
+                    (true, _) => Place::Draw,
+                    (false, true) => Place::CheckName,
+                    (false, false) => Place::Announce,
+                });
             }
             _ => self.drop_and_begin_again(),
+        }
+    }
+
+    /// Asks through B for our own byte. Closing the descriptor of A and setting out for the section are nobody else's business.
+    pub(super) fn seal(&mut self) {
+        self.me().seen = Squeezed::FREE;
+        let (b, token, leads) = (self.me().b, self.me().token, self.me().leads);
+        if leads != Leads::Itself {
+            return self.drop_and_begin_again();
+        }
+        if !self.world.is_token_locked(b, token) {
+            return self.refuse(); // byte locks are not what they seem
+        }
+        self.me().notes.clear(Note::Made);
+        self.go(Place::TryAcquire);
+        if self.rules.bounds.idle {
+            self.me().left -= 1;
+            self.go(close(self.rules));
         }
     }
 
@@ -149,7 +160,9 @@ impl Turn<'_> {
         me.notes.clear(Note::Made);
         me.notes.set(Note::Again);
         me.presence = Presence::None;
+        me.token = 0;
         me.b = me.a;
+        me.leads = Leads::Itself;
         self.go(Place::LockPresence);
     }
 
@@ -160,7 +173,6 @@ impl Turn<'_> {
         }
         drop_entrance(self.me());
         self.me().notes.clear(Note::Made);
-        self.me().b = NOWHERE;
         self.go(Place::LookUp);
     }
 }
