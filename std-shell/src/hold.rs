@@ -122,8 +122,8 @@ impl ShmLock {
             Found::InTransition => return self.refuse_in_transition(patience),
             Found::TooDeep => return Err(Error::TooDeep { name: self.name.to_string() }),
         }
-        let patience = if log::max_level() < log::LevelFilter::Debug { patience } else { self.tell_of_wait(patience)? };
         let silent = self.plain && log::max_level() < log::LevelFilter::Debug;
+        let patience = if silent { patience } else { self.tell_of_wait(patience)? };
         self.holds.begin_transition();
         match self.take_outermost(patience) {
             Ok(Some(acquisition)) if silent && !acquisition.owner_died => {

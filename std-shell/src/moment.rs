@@ -7,7 +7,7 @@ use std::cell::Cell;
 use std::num::NonZeroU64;
 use std::time::Duration;
 
-use rustix::time::{ClockId, DynamicClockId, clock_gettime_dynamic};
+use rustix::time::{ClockId, DynamicClockId, Timespec, clock_gettime_dynamic};
 
 /// Nanoseconds on the clock that counts from boot, and also while suspended, `clock_gettime(2)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,12 +18,22 @@ impl Moment {
         Self::on(ClockId::Boottime)
     }
 
-    /// A sandbox that refuses a clock is left without it: then the monotonic clock stands in, which is the same but for
-    /// suspensions; and where there is none at all, time stands still.
     fn on(clock: ClockId) -> Self {
         // Not `clock_gettime`, which panics where this refuses.
-        let read = |clock| clock_gettime_dynamic(DynamicClockId::Known(clock));
-        let Ok(time) = read(clock).or_else(|_| read(ClockId::Monotonic)) else { return Self(NonZeroU64::MIN) };
+        match clock_gettime_dynamic(DynamicClockId::Known(clock)) {
+            Ok(time) => Self::at(time),
+            Err(_) => Self::without_that_clock(),
+        }
+    }
+
+    /// Reads the monotonic clock in place of one that a sandbox refuses: it is the same but for suspensions. Where there
+    /// is none at all, time stands still.
+    #[cold]
+    fn without_that_clock() -> Self {
+        clock_gettime_dynamic(DynamicClockId::Known(ClockId::Monotonic)).map_or(Self(NonZeroU64::MIN), Self::at)
+    }
+
+    fn at(time: Timespec) -> Self {
         // Neither is negative. The end of the range is 584 years from boot.
         let [seconds, nanos] = [u64::try_from(time.tv_sec), u64::try_from(time.tv_nsec)].map(|part| part.unwrap_or(0));
         Self::from_nanos(seconds.saturating_mul(1_000_000_000).saturating_add(nanos))

@@ -21,6 +21,9 @@ impl ShmLock {
     /// [`Error::ForkedHandle`](crate::Error::ForkedHandle) if the logger forked, and this is the child.
     #[cold]
     pub(crate) fn tell_of_wait(&self, patience: Patience) -> Result<Patience> {
+        if log::max_level() < log::LevelFilter::Debug {
+            return Ok(patience);
+        }
         let patience = patience.beginning(Instant::now()); // the logger's time is the caller's
         if !patience.is_one_try() && self.is_going_to_sleep() {
             self.tell_holder();
