@@ -163,7 +163,7 @@ impl Builder {
     /// The directory of the file. Default `/dev/shm`. A relative one is looked up from the working directory of the
     /// process at the opening, and stays the same for the handle when that changes.
     ///
-    /// Must be on a local file system that supports `fallocate` and byte locks; tmpfs is best. In a sticky directory
+    /// Must be on a local file system with byte locks; tmpfs is best. In a sticky directory
     /// such as `/dev/shm` only the file's owner can remove it; a group that shares locks is better off with a directory of
     /// its own of mode 2770, where nobody outside can occupy a name either.
     pub fn directory(mut self, directory: impl AsRef<Path>) -> Self {
@@ -210,7 +210,8 @@ impl Builder {
     ///
     /// # Errors
     /// [`Error::InvalidName`], [`Error::ZeroPollInterval`], [`Error::DescriptionTooLong`], [`Error::InvalidMode`] for
-    /// what was asked; [`Error::NotALock`], [`Error::ForeignOwner`], [`Error::ModeTooWide`] for what was found;
+    /// what was asked; [`Error::NotALock`], [`Error::ForeignOwner`], [`Error::ModeTooWide`],
+    /// [`Error::InUseWithOtherMode`] for what was found;
     /// [`Error::System`], [`Error::Unsupported`], [`Error::OpenTimedOut`] for what the system said. Nothing is changed
     /// or left behind then.
     ///
