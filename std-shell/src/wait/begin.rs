@@ -13,23 +13,23 @@ use crate::registry;
 use crate::wait::spin;
 
 impl ShmLock {
-    /// Says at `debug` that this call is going to sleep, if it is; what is left of its patience.
+    /// Says at `debug` that this call is going to sleep, if it is. The time that the logger takes does not count as
+    /// waiting.
     ///
     /// A lock that is free again within the time for which a waiter spins is not waited for.
     ///
     /// # Errors
     /// [`Error::ForkedHandle`](crate::Error::ForkedHandle) if the logger forked, and this is the child.
     #[cold]
-    pub(crate) fn tell_of_wait(&self, patience: Patience) -> Result<Patience> {
+    pub(crate) fn tell_of_wait(&self, patience: Patience) -> Result<()> {
         if log::max_level() < log::LevelFilter::Debug {
-            return Ok(patience);
+            return Ok(());
         }
-        let patience = patience.beginning(Instant::now()); // the logger's time is the caller's
-        if !patience.is_one_try() && self.is_going_to_sleep() {
+        if !patience.beginning(Instant::now()).is_one_try() && self.is_going_to_sleep() {
             self.tell_holder();
             self.check_process()?;
         }
-        Ok(patience)
+        Ok(())
     }
 
     /// Says at `debug` who holds the lock.
