@@ -137,6 +137,9 @@ impl<'a> LockFuture<'a> {
             lock.check_process()?; // a signal handler may have forked meanwhile
             let Some(word) = self.mark() else { continue };
             self.register(word, limit, context)?;
+            if is_first {
+                lock.tell_holder(); // last: a logger is foreign code
+            }
             return Ok(Poll::Pending);
         }
         context.waker().wake_by_ref();

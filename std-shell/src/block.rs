@@ -131,7 +131,7 @@ impl<T: FromBytes + IntoBytes + Immutable> SharedBlock<T> {
         if !header.is_made(fence) {
             let guard = lock.try_lock_for(lock.settings.open_timeout)?;
             if !header.is_made(fence) {
-                if header.shape() == BlockShape::NONE {
+                if header.is_undescribed() {
                     header.describe(wanted); // where the maker of the file could not do it before others saw it
                 }
                 agree()?;

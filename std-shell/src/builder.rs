@@ -160,9 +160,10 @@ impl Builder {
         self
     }
 
-    /// The directory of the file. Default `/dev/shm`.
+    /// The directory of the file. Default `/dev/shm`. A relative one is looked up from the working directory of the
+    /// process at the opening, and stays the same for the handle when that changes.
     ///
-    /// Must be on a local file system that supports `fallocate` and byte locks; tmpfs is best. In a sticky directory
+    /// Must be on a local file system with byte locks; tmpfs is best. In a sticky directory
     /// such as `/dev/shm` only the file's owner can remove it; a group that shares locks is better off with a directory of
     /// its own of mode 2770, where nobody outside can occupy a name either.
     pub fn directory(mut self, directory: impl AsRef<Path>) -> Self {
@@ -209,7 +210,8 @@ impl Builder {
     ///
     /// # Errors
     /// [`Error::InvalidName`], [`Error::ZeroPollInterval`], [`Error::DescriptionTooLong`], [`Error::InvalidMode`] for
-    /// what was asked; [`Error::NotALock`], [`Error::ForeignOwner`], [`Error::ModeTooWide`] for what was found;
+    /// what was asked; [`Error::NotALock`], [`Error::ForeignOwner`], [`Error::ModeTooWide`],
+    /// [`Error::InUseWithOtherMode`] for what was found;
     /// [`Error::System`], [`Error::Unsupported`], [`Error::OpenTimedOut`] for what the system said. Nothing is changed
     /// or left behind then.
     ///
@@ -228,7 +230,7 @@ impl Builder {
             return Err(Error::ZeroPollInterval);
         }
         check_mode(self.mode)?;
-        let place = Place { shape, ..self.place(&name) };
+        let place = Place { shape, ..self.place(&name)? };
         ShmLock::enter(name, &place, self.settings.clone(), parse_description(&self.description)?)
     }
 
@@ -259,7 +261,7 @@ impl Builder {
     /// ```
     pub fn inspect(&self) -> Result<Option<Inspection>> {
         let name = Name::new(&self.name)?;
-        outside::inspect(&self.place(&name), self.settings.fence)
+        outside::inspect(&self.place(&name)?, self.settings.fence)
     }
 
     /// Removes the lock's file if nobody has it open: what processes left that ended without closing their handles.
@@ -287,17 +289,12 @@ impl Builder {
     /// ```
     pub fn clean(&self, mark: CrashMark) -> Result<Cleaning> {
         let name = Name::new(&self.name)?;
-        remains::clean(&self.place(&name), self.settings.fence, mark)
+        remains::clean(&self.place(&name)?, self.settings.fence, mark)
     }
 
-    fn place(&self, name: &Name) -> Place {
-        Place {
-            path: name.path_in(&self.directory, SUFFIX),
-            directory: self.directory.clone(),
-            mode: self.mode,
-            trusted_owner: self.trusted_owner,
-            shape: BlockShape::NONE,
-        }
+    fn place(&self, name: &Name) -> Result<Place> {
+        let place = Place::new(name, SUFFIX, &self.directory, self.mode)?;
+        Ok(Place { trusted_owner: self.trusted_owner, ..place })
     }
 }
 

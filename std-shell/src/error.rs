@@ -1,15 +1,19 @@
 //! What can go wrong, each with the lock it concerns, the system's own word for it, and what to do.
 
-use std::fmt;
+mod display;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use rustix::io::Errno;
-use shmlock_core::layout::{DESCRIPTION_MAX, LAYOUT_VERSION};
 
-use crate::header::{BlockShape, DATA_OFFSET, SCHEMA_MAX};
+use crate::header::BlockShape;
 use crate::inspect::Holder;
-use crate::name::{NAME_MAX, SUFFIX};
+
+/// What is done when a handle is to get its token.
+pub(crate) const FREE_TOKEN: &str = "find a free token on";
+/// What is done when the file gets into our address space.
+pub(crate) const MAP: &str = "map";
 
 /// The result of this crate's calls.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -93,6 +97,18 @@ pub enum Error {
         found: u32,
         /// The widest that was asked for.
         allowed: u32,
+    },
+    /// The file gives more access than was asked for, and is in use: to remove it would make two locks. It was left
+    /// alone.
+    InUseWithOtherMode {
+        /// The path.
+        path: PathBuf,
+        /// Its permission bits.
+        found: u32,
+        /// The widest that was asked for.
+        allowed: u32,
+        /// The holder of the lock, if it is held and could be read.
+        holder: Option<Box<Holder>>,
     },
     /// Somebody who was closing the lock did not finish in time; it is probably stopped (`SIGSTOP`, a frozen cgroup).
     OpenTimedOut {
@@ -208,6 +224,8 @@ pub enum Found {
     Socket,
     /// A character or block device.
     Device,
+    /// A removed file that the name leads to all the same: it is mounted there (`mount --bind` of a file).
+    Removed,
     /// A file of the wrong size.
     Size {
         /// Its bytes.
@@ -242,9 +260,10 @@ impl Error {
     #[must_use]
     pub fn holder(&self) -> Option<&Holder> {
         match self {
-            Self::WouldBlock { holder, .. } | Self::TimedOut { holder, .. } | Self::Cancelled { holder, .. } => {
-                holder.as_deref()
-            }
+            Self::WouldBlock { holder, .. }
+            | Self::TimedOut { holder, .. }
+            | Self::Cancelled { holder, .. }
+            | Self::InUseWithOtherMode { holder, .. } => holder.as_deref(),
             _ => None,
         }
     }
@@ -256,185 +275,6 @@ impl Error {
             Self::System { errno, .. } => Some(*errno),
             Self::Unsupported { errno, .. } => *errno,
             _ => None,
-        }
-    }
-}
-
-impl fmt::Display for NameProblem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Empty => f.write_str("it is empty; give it at least one character"),
-            Self::Slash => {
-                f.write_str("it contains '/'; a name is not a path, use Builder::directory for another place")
-            }
-            Self::Nul => f.write_str("it contains a NUL byte; remove it"),
-            Self::Dots => f.write_str("'.' and '..' are directories; choose another"),
-            Self::TooLong { len } => {
-                write!(f, "it has {len} bytes; with the suffix {SUFFIX} at most {NAME_MAX} fit into a file name")
-            }
-        }
-    }
-}
-
-impl fmt::Display for Found {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Symlink => f.write_str("a symbolic link, which is not followed"),
-            Self::HardLink => f.write_str("a second name of a file that is no lock yet"),
-            Self::Directory => f.write_str("a directory"),
-            Self::Fifo => f.write_str("a named pipe"),
-            Self::Socket => f.write_str("a socket"),
-            Self::Device => f.write_str("a device"),
-            Self::Size { bytes } => {
-                let how = if *bytes < DATA_OFFSET as u64 { "too short" } else { "too long" };
-                write!(f, "a file that is {how} ({bytes} bytes, a lock without data has {DATA_OFFSET})")
-            }
-            Self::Magic { word } => write!(f, "a file with other content (magic word {word:#010x})"),
-            Self::Version { version } => {
-                let age = if *version > LAYOUT_VERSION { "newer" } else { "older" };
-                write!(f, "a lock of the {age} layout version {version} (ours is {LAYOUT_VERSION})")
-            }
-        }
-    }
-}
-
-/// What to do about an errno, where its own text does not say it.
-fn remedy(errno: Errno) -> &'static str {
-    match errno {
-        Errno::NOENT => {
-            "; is the directory there? /dev/shm needs a mounted tmpfs, or choose one with Builder::directory"
-        }
-        Errno::ROFS => "; mount it writable, or choose a directory with Builder::directory",
-        Errno::NOSPC | Errno::DQUOT => "; free space or inodes there",
-        Errno::MFILE => "; close descriptors or raise RLIMIT_NOFILE: a handle needs one, opening it two",
-        Errno::NFILE => "; the whole system is out of descriptors",
-        Errno::ACCESS | Errno::PERM => "; share the lock by Builder::mode and a common group, or run as its owner",
-        Errno::AGAIN => "; another process holds byte locks on the whole file, see lslocks(8)",
-        _ => "",
-    }
-}
-
-/// A path on one line: control characters in it do not get to a terminal.
-struct Shown<'a>(&'a std::path::Path);
-
-impl fmt::Display for Shown<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.to_string_lossy().chars().try_for_each(|char| {
-            if char.is_control() { write!(f, "{}", char.escape_default()) } else { write!(f, "{char}") }
-        })
-    }
-}
-
-struct HeldBy<'a>(Option<&'a Holder>);
-
-impl fmt::Display for HeldBy<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(holder) => write!(f, "held by {holder}"),
-            None => f.write_str("it was free or changing hands at that moment"),
-        }
-    }
-}
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::InvalidName { name, reason } => {
-                let shown: String = name.chars().take(40).collect();
-                write!(f, "{shown:?} cannot be the name of a lock: {reason}")
-            }
-            Self::ZeroPollInterval => {
-                f.write_str("a poll interval of zero would spin without end; use at least a microsecond")
-            }
-            Self::DescriptionTooLong { len } => {
-                write!(f, "the description has {len} bytes; shorten it to {DESCRIPTION_MAX}")
-            }
-            Self::InvalidMode { mode } => write!(
-                f,
-                "mode {mode:#o} does not fit a lock; give the owner 0o600 and others read and write together or nothing"
-            ),
-            Self::System { operation, path, errno } => {
-                write!(f, "cannot {operation} {}: {errno}{}", Shown(path), remedy(*errno))
-            }
-            Self::Unsupported { what, path, errno } => {
-                write!(f, "{what} is not to be had on {}", Shown(path))?;
-                if let Some(errno) = errno {
-                    write!(f, " ({errno})")?;
-                }
-                f.write_str("; put the lock on a local tmpfs of Linux 4.14 or later")
-            }
-            Self::NotALock { path, found } => {
-                write!(f, "{} is {found}; it was left alone, remove it or choose another name", Shown(path))
-            }
-            Self::OtherBlock { path, found, wanted } => write!(
-                f,
-                "{} is {found}, and not {wanted}; give all its users one type and one schema, or choose another name",
-                Shown(path)
-            ),
-            Self::SchemaTooLong { len } => write!(f, "the schema has {len} bytes; shorten it to {SCHEMA_MAX}"),
-            Self::ForeignOwner { path, uid } => write!(
-                f,
-                "{} belongs to user {uid}; if that is right, say so by Builder::trust_owner or share by Builder::mode",
-                Shown(path)
-            ),
-            Self::ModeTooWide { path, found, allowed } => write!(
-                f,
-                "{} has mode {found:#o}, wider than the {allowed:#o} asked for; ask for that mode or remove the file",
-                Shown(path)
-            ),
-            Self::OpenTimedOut { path, waited } => write!(
-                f,
-                "somebody has been closing {} for {waited:.1?}; continue or kill the stopped process (see fuser {0})",
-                Shown(path)
-            ),
-            Self::WouldBlock { name, holder } => {
-                write!(f, "lock {name:?} is not free: {}; wait for it or try later", HeldBy(holder.as_deref()))
-            }
-            Self::TimedOut { name, waited, holder } => write!(
-                f,
-                "lock {name:?} was not free within {waited:.1?}: {}; wait longer or see what the holder does",
-                HeldBy(holder.as_deref())
-            ),
-            Self::Cancelled { name, holder } => write!(
-                f,
-                "waiting for lock {name:?} was ended by its exit event ({}); clear the event to wait again",
-                HeldBy(holder.as_deref())
-            ),
-            Self::WouldDeadlock { name } => write!(
-                f,
-                "this thread holds lock {name:?} already by another handle, or is inside a call on this one; \
-                 release that first or nest by the same handle"
-            ),
-            Self::AlreadyHeld { name } => write!(
-                f,
-                "this handle holds lock {name:?} already, perhaps by another task; give each task a handle of its own \
-                 (try_clone)"
-            ),
-            Self::Orphaned { name, path } => write!(
-                f,
-                "the file of lock {name:?}, {}, was removed while in use: others may hold a new lock of that name; \
-                 stop all users and open again (see RemoveIPC= in logind.conf(5))",
-                Shown(path)
-            ),
-            Self::ForkedHandle { name } => {
-                write!(
-                    f,
-                    "this handle of lock {name:?} belongs to the parent process; open the name again in the child"
-                )
-            }
-            Self::NotHeld { name } => write!(f, "lock {name:?} is not held by this handle; acquire it first"),
-            Self::GuardsAlive { name, guards } => {
-                write!(f, "lock {name:?} is held by {guards} guard(s) only; drop them, or use force_release")
-            }
-            Self::TooDeep { name } => {
-                write!(f, "lock {name:?} is nested too deeply in this handle; release it more often")
-            }
-            Self::Overwritten { name, path } => write!(
-                f,
-                "the owner word of lock {name:?} was overwritten while we held it, unless an exit handler released it; \
-                 find who else writes to {}",
-                Shown(path)
-            ),
         }
     }
 }

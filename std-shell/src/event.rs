@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::file::Place;
-use crate::header::BlockShape;
 use crate::name::{DEFAULT_DIRECTORY, EVENT_SUFFIX, Name};
 use crate::outside;
 use crate::presence::PRESENCE;
@@ -97,7 +96,7 @@ impl ExitEvent {
     /// As [`Builder::open`](crate::Builder::open).
     pub fn named_in(name: &str, directory: &Path, mode: u32) -> Result<Self> {
         let name = Name::new(name)?;
-        let place = place(&name, directory, mode);
+        let place = place(&name, directory, mode)?;
         let (shared, ()) = Shared::enter(&place, Keep::Nothing, OPEN_PATIENCE, |_, _, _| Ok(((), PRESENCE)))?;
         Ok(Self(Kind::Named(Arc::new(Named { name, shared }))))
     }
@@ -133,7 +132,7 @@ impl ExitEvent {
     /// # Errors
     /// As [`inspect`](Self::inspect).
     pub fn inspect_in(name: &str, directory: &Path) -> Result<Option<EventInspection>> {
-        let seen = outside::inspect_event(&place(&Name::new(name)?, directory, 0o600))?;
+        let seen = outside::inspect_event(&place(&Name::new(name)?, directory, 0o600)?)?;
         Ok(seen.map(|(word, in_use)| EventInspection { is_set: word != CLEAR, in_use }))
     }
 
@@ -168,7 +167,7 @@ impl ExitEvent {
     /// # Errors
     /// As [`clean`](Self::clean).
     pub fn clean_in(name: &str, directory: &Path) -> Result<Cleaning> {
-        remains::clean_event(&place(&Name::new(name)?, directory, 0o600))
+        remains::clean_event(&place(&Name::new(name)?, directory, 0o600)?)
     }
 
     /// Ends every wait, until [`clear`](Self::clear). Does not block; async-signal-safe.
@@ -215,9 +214,8 @@ impl ExitEvent {
 }
 
 /// Returns where the event of this name is.
-fn place(name: &Name, directory: &Path, mode: u32) -> Place {
-    let path = name.path_in(directory, EVENT_SUFFIX);
-    Place { directory: directory.to_owned(), path, mode, trusted_owner: None, shape: BlockShape::NONE }
+fn place(name: &Name, directory: &Path, mode: u32) -> Result<Place> {
+    Place::new(name, EVENT_SUFFIX, directory, mode)
 }
 
 /// What the event's word holds while waiting is allowed.

@@ -7,10 +7,8 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 
-use rustix::io::pwrite;
-
 use crate::descriptor::Descriptor;
-use crate::file::Place;
+use crate::file::{Place, write_all};
 use crate::fork::Birth;
 use crate::header::MADE_OFFSET;
 use crate::removal::{Keep, is_really_alone, remove_if_last};
@@ -32,10 +30,13 @@ pub(crate) fn clear_away(place: &Place, keep: Keep, birth: Birth, a: &Descriptor
 
 /// Says that the data has not been created, or that the event is clear. Under the write lock of presence: nobody else
 /// looks.
+///
+/// A failure (a limit on file sizes) does not keep the file from being removed, which says the same.
 fn forget(fd: BorrowedFd<'_>, keep: Keep) -> bool {
     let offset = match keep {
         Keep::Nothing => 0, // the word of an event
         Keep::Marked => MADE_OFFSET as u64,
     };
-    matches!(pwrite(fd, &0_u32.to_le_bytes(), offset), Ok(4))
+    let _ = write_all(fd, &0_u32.to_le_bytes(), offset);
+    true
 }

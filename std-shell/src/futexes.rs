@@ -3,16 +3,20 @@
 #![allow(unsafe_code, reason = "a futex at an address that may have been unmapped, which rustix asks a reference for")]
 
 use std::sync::atomic::AtomicU32;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use rustix::thread::futex::{self, WaitFlags, WaitvFlags};
-use rustix::time::{ClockId, clock_gettime};
+use rustix::time::ClockId;
 
-use crate::wait::futex::{timespec, wait};
+use crate::wait::futex::{end_of, wait};
 
 /// How many words one call can sleep on: `FUTEX_WAITV_MAX`.
 pub(crate) const MAX: usize = 128;
+
+/// How long to sleep at most where the kernel refuses to sleep on several words, and perhaps on any: then nobody can
+/// wake us. Arbitrary: a fifth of the default poll interval, for some thousandth of a processor.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// A word to sleep on while it has this value.
 #[derive(Clone, Copy, Debug)]
@@ -35,10 +39,10 @@ pub(crate) enum Woken {
 /// Sleeps until one of the words changes, at most until that time.
 ///
 /// Where the kernel cannot sleep on several (before Linux 5.16, in some emulators and sandboxes), or an address is no
-/// more, it sleeps on the first alone, which is given as a reference as well.
+/// more, it sleeps on the first alone, which is given as a reference as well, and for [`LOOK`] at most.
 pub(crate) fn wait_any(targets: &[Target], first: &AtomicU32, until: Instant) -> Woken {
     let left = until.saturating_duration_since(Instant::now());
-    let end = clock_gettime(ClockId::Monotonic) + timespec(left);
+    let Some(end) = end_of(left) else { return wait_first(targets, first, left) };
     let waiters: Vec<_> = targets
         .iter()
         .map(|target| {
@@ -55,13 +59,16 @@ pub(crate) fn wait_any(targets: &[Target], first: &AtomicU32, until: Instant) ->
             _ => Woken::Nothing,
         },
         Err(Errno::AGAIN | Errno::INTR | Errno::TIMEDOUT) => Woken::Nothing,
-        Err(_) => {
-            if let Some(target) = targets.first() {
-                wait(first, target.value, left);
-            }
-            Woken::Nothing
-        }
+        Err(_) => wait_first(targets, first, left),
     }
+}
+
+/// Sleeps on the first word alone, so as to look at the others again soon.
+fn wait_first(targets: &[Target], first: &AtomicU32, left: Duration) -> Woken {
+    if let Some(target) = targets.first() {
+        wait(first, target.value, left.min(LOOK));
+    }
+    Woken::Nothing
 }
 
 impl Woken {

@@ -135,6 +135,11 @@ impl fmt::Debug for BlockShape {
     }
 }
 
+/// Whether the bytes of a header say that the data has been created.
+pub(crate) fn is_made(header: &[u8; HEADER_LEN]) -> bool {
+    word_at(header, offset_of!(Header, made)) == MADE
+}
+
 fn word_at(header: &[u8; HEADER_LEN], offset: usize) -> u32 {
     let mut word = [0; 4];
     word.copy_from_slice(&header[offset..][..4]);
@@ -202,7 +207,15 @@ impl Header {
         BlockShape { bytes: self.data_len.load(Relaxed), schema } // partner: as above
     }
 
+    /// Whether nobody has said yet what data there is. A schema without a length was left by a death in `describe`.
+    #[cfg(feature = "block")]
+    pub(crate) fn is_undescribed(&self) -> bool {
+        self.data_len.load(Relaxed) == 0 // partner: `describe`, ordered by the lock
+    }
+
     /// Writes down what data there is, where the maker of the file could not. Only the holder calls it.
+    ///
+    /// *If we die here:* the length is written last, so that the next holder does it again.
     #[cfg(feature = "block")]
     pub(crate) fn describe(&self, shape: BlockShape) {
         for (word, bytes) in self.schema.iter().zip(shape.schema.chunks_exact(4)) {
@@ -229,7 +242,6 @@ impl Header {
 }
 
 /// The word `made` of data that has been created.
-#[cfg(feature = "block")]
 const MADE: u32 = 1;
 
 #[allow(clippy::cast_possible_truncation, reason = "the half that is asked for")]

@@ -120,6 +120,9 @@ impl ShmLock {
             Found::TooDeep => return Err(Error::TooDeep { name: self.name.to_string() }),
         }
         let silent = self.plain && log::max_level() < log::LevelFilter::Debug;
+        if !silent {
+            self.tell_of_wait(patience)?;
+        }
         self.holds.begin_transition();
         match self.take_outermost(patience) {
             Ok(Some(acquisition)) if silent && !acquisition.owner_died => {

@@ -10,7 +10,7 @@
 use std::os::fd::BorrowedFd;
 use std::ptr::{NonNull, null_mut};
 
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, munmap};
 use shmlock_core::Region;
 use shmlock_core::layout::REGION_LEN;
@@ -49,22 +49,31 @@ impl Mapping {
     /// the mapping for its parent's.
     pub(crate) fn new(fd: BorrowedFd<'_>, file_len: u64, birth: Birth) -> Result<Self, Errno> {
         let len = usize::try_from(file_len).map_err(|_| Errno::NOMEM)?;
+        let protection = ProtFlags::READ | ProtFlags::WRITE;
         // SAFETY: a new mapping at an address of the kernel's choice touches no existing memory.
-        let address = unsafe { mmap(null_mut(), len, ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED, fd, 0)? };
+        let address = retry_on_intr(|| unsafe { mmap(null_mut(), len, protection, MapFlags::SHARED, fd, 0) })?;
         let mapping = Self { address: NonNull::new(address.cast()).ok_or(Errno::FAULT)?, len, birth };
         // SAFETY: the mapping is ours, and that children lack it is a fact they check for (fork.rs).
-        unsafe { madvise(address, len, Advice::LinuxDontFork)? };
+        retry_on_intr(|| unsafe { madvise(address, len, Advice::LinuxDontFork) })?;
         Ok(mapping)
     }
 
     /// Makes sure that the bytes are really there, so that a later access cannot fault: a file truncated in the
-    /// meantime answers here by `EFAULT` instead of `SIGBUS`. Linux before 5.14 cannot tell; then nothing is checked.
+    /// meantime answers here by `EFAULT` instead of `SIGBUS`. Linux before 5.14 and some sandboxes do not tell; then nothing
+    /// is checked.
     pub(crate) fn populate(&self) -> Result<(), Errno> {
         // SAFETY: prefaulting changes no content; the range is ours by invariant 1.
-        match unsafe { madvise(self.address.as_ptr().cast(), self.len, Advice::LinuxPopulateWrite) } {
-            Err(Errno::INVAL) | Ok(()) => Ok(()),
-            Err(errno) => Err(errno),
+        match retry_on_intr(|| unsafe { madvise(self.address.as_ptr().cast(), self.len, Advice::LinuxPopulateWrite) }) {
+            // Its own answers, madvise(2). Whatever else there is refuses the question.
+            Err(errno @ (Errno::FAULT | Errno::NOMEM | Errno::HWPOISON)) => Err(errno),
+            Err(_) | Ok(()) => Ok(()),
         }
+    }
+
+    /// Writes our magic, if the region has none. Another's is left alone.
+    pub(crate) fn claim(&self) {
+        // SAFETY: the region is dropped at once, before this mapping can be.
+        let _ = unsafe { self.region() };
     }
 
     /// The region, checked and claimed.
@@ -147,10 +156,11 @@ impl Pin {
     /// Maps a page of the file without access, and not for children. mmap(2), madvise(2).
     pub(crate) fn new(fd: BorrowedFd<'_>) -> Result<Self, Errno> {
         // SAFETY: a new mapping at an address of the kernel's choice touches no existing memory.
-        let address = unsafe { mmap(null_mut(), PIN_LEN, ProtFlags::empty(), MapFlags::SHARED, fd, 0)? };
+        let address =
+            retry_on_intr(|| unsafe { mmap(null_mut(), PIN_LEN, ProtFlags::empty(), MapFlags::SHARED, fd, 0) })?;
         let pin = Self { address: NonNull::new(address.cast()).ok_or(Errno::FAULT)? };
         // SAFETY: the mapping is ours, and no child needs it.
-        unsafe { madvise(address, PIN_LEN, Advice::LinuxDontFork)? };
+        retry_on_intr(|| unsafe { madvise(address, PIN_LEN, Advice::LinuxDontFork) })?;
         Ok(pin)
     }
 }

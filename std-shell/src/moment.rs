@@ -7,7 +7,7 @@ use std::cell::Cell;
 use std::num::NonZeroU64;
 use std::time::Duration;
 
-use rustix::time::{ClockId, clock_gettime};
+use rustix::time::{ClockId, DynamicClockId, Timespec, clock_gettime_dynamic};
 
 /// Nanoseconds on the clock that counts from boot, and also while suspended, `clock_gettime(2)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,7 +19,21 @@ impl Moment {
     }
 
     fn on(clock: ClockId) -> Self {
-        let time = clock_gettime(clock);
+        // Not `clock_gettime`, which panics where this refuses.
+        match clock_gettime_dynamic(DynamicClockId::Known(clock)) {
+            Ok(time) => Self::at(time),
+            Err(_) => Self::without_that_clock(),
+        }
+    }
+
+    /// Reads the monotonic clock in place of one that a sandbox refuses: it is the same but for suspensions. Where there
+    /// is none at all, time stands still.
+    #[cold]
+    fn without_that_clock() -> Self {
+        clock_gettime_dynamic(DynamicClockId::Known(ClockId::Monotonic)).map_or(Self(NonZeroU64::MIN), Self::at)
+    }
+
+    fn at(time: Timespec) -> Self {
         // Neither is negative. The end of the range is 584 years from boot.
         let [seconds, nanos] = [u64::try_from(time.tv_sec), u64::try_from(time.tv_nsec)].map(|part| part.unwrap_or(0));
         Self::from_nanos(seconds.saturating_mul(1_000_000_000).saturating_add(nanos))

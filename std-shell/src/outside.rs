@@ -7,7 +7,7 @@ use std::fmt;
 use std::os::fd::AsFd;
 use std::sync::atomic::Ordering::Relaxed;
 
-use rustix::io::{Errno, pread};
+use rustix::io::{Errno, pread, retry_on_intr};
 use shmlock_core::layout::REGION_LEN;
 use shmlock_core::snapshot::snapshot;
 use shmlock_core::{FenceScope, Region, RegionMemory};
@@ -112,7 +112,7 @@ pub(crate) fn holder(place: &Place, fd: &Descriptor, fence: FenceScope) -> Resul
 fn copy(place: &Place, fd: &Descriptor, fence: FenceScope) -> Result<RegionMemory> {
     snapshot(fence, || {
         let mut bytes = [0; REGION_LEN];
-        match pread(fd.as_fd(), &mut bytes, 0).map_err(|errno| place.system("read", errno))? {
+        match retry_on_intr(|| pread(fd.as_fd(), &mut bytes, 0)).map_err(|errno| place.system("read", errno))? {
             0 | REGION_LEN => Ok(bytes),
             read => Err(place.not_a_lock(Found::Size { bytes: read as u64 })),
         }

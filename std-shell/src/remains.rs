@@ -9,7 +9,7 @@ use std::os::fd::AsFd;
 use std::path::Path;
 
 use rustix::fs::unlink;
-use rustix::io::{Errno, pread};
+use rustix::io::{Errno, pread, retry_on_intr};
 use shmlock_core::token::TokenRange;
 use shmlock_core::{FenceScope, Word};
 
@@ -187,7 +187,7 @@ fn clean_alone(place: &Place, descriptor: &Descriptor, fence: FenceScope, mark: 
     let fd = descriptor.as_fd();
     let mut bytes = [0; 4];
     // Shorter: a half-made lock, which nobody has used yet.
-    pread(fd, &mut bytes, 0).map_err(|errno| place.system("read", errno))?;
+    retry_on_intr(|| pread(fd, &mut bytes, 0)).map_err(|errno| place.system("read", errno))?;
     let word = Word::from_bits(u32::from_le_bytes(bytes));
     let owner = word.owner();
     if owner.is_some_and(|owner| owner.range() == TokenRange::Static) {
@@ -209,6 +209,6 @@ fn remove(place: &Place, descriptor: &Descriptor, marked: Option<Box<Marked>>) -
     if !(has_one_name(fd) && named_by(fd, &place.path) && descriptor.is_itself()) {
         return Ok(Cleaning::NamedElsewhere);
     }
-    unlink(&place.path).map_err(|errno| place.system("remove", errno))?;
+    retry_on_intr(|| unlink(&place.path)).map_err(|errno| place.system("remove", errno))?;
     Ok(marked.map_or(Cleaning::Removed, Cleaning::RemovedMarked))
 }

@@ -12,7 +12,7 @@
 use std::os::fd::{AsFd, BorrowedFd};
 
 use rustix::fs::unlink;
-use rustix::io::pread;
+use rustix::io::{pread, retry_on_intr};
 use shmlock_core::Word;
 
 use crate::descriptor::Descriptor;
@@ -38,7 +38,7 @@ impl Keep {
             return true;
         }
         let mut word = [0; 4];
-        match pread(fd, &mut word, 0) {
+        match retry_on_intr(|| pread(fd, &mut word, 0)) {
             Ok(4) => Word::from_bits(u32::from_le_bytes(word)).is_clean(),
             Ok(read) => read == 0, // still empty: never was a lock
             Err(_) => false,
@@ -69,7 +69,7 @@ pub(crate) fn remove_if_last(place: &Place, descriptor: &Descriptor, birth: Birt
     let may_go = has_one_name(fd) && may_go() && named_by(fd, &place.path);
     if may_go && descriptor.is_itself() && birth.is_here() {
         // In a sticky directory only the file's owner can remove it.
-        let _ = unlink(&place.path);
+        let _ = retry_on_intr(|| unlink(&place.path));
     }
     drop(pin);
     if !birth.is_here() {

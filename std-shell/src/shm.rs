@@ -50,13 +50,13 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
-use rustix::io::{Errno, pread};
+use rustix::io::{Errno, pread, retry_on_intr};
 use shmlock_core::Region;
 
 #[cfg(feature = "block")]
 use crate::data::Data;
 use crate::descriptor::{Descriptor, Role};
-use crate::error::{Error, Found, Result};
+use crate::error::{Error, Found, MAP, Result};
 use crate::file::{Identity, Place};
 use crate::fork::Birth;
 use crate::fork_gate::{self, Stretch};
@@ -263,8 +263,7 @@ impl<'p> Entrance<'p> {
         let a = entrance.a.as_fd();
         place.check_size(a)?;
         place.check_magic(a)?;
-        place.allocate(a)?;
-        Ok(Some(entrance))
+        Ok(place.allocate(a)?.then_some(entrance))
     }
 }
 
@@ -286,7 +285,7 @@ impl<'p> Inside<'p> {
         let Some(entrance) = Entrance::try_enter(place, birth, keep)? else { return Ok(None) };
         let system = |operation, errno| Error::System { operation, path: place.path.clone(), errno };
         let a = entrance.a.as_fd();
-        let mapping = Mapping::new(a, place.shape.file_len(), birth).map_err(|errno| system("map", errno))?;
+        let mapping = Mapping::new(a, place.shape.file_len(), birth).map_err(|errno| system(MAP, errno))?;
         mapping.populate().map_err(|errno| match errno {
             Errno::FAULT => place.not_a_lock(Found::Size { bytes: 0 }),
             errno => system("allocate memory for", errno),
@@ -375,5 +374,5 @@ pub(crate) fn check_byte_locks(place: &Place, probe: BorrowedFd<'_>, locked: u32
 
 /// Returns `true` for a file that another process has made and not grown yet.
 fn is_empty(fd: BorrowedFd<'_>) -> bool {
-    matches!(pread(fd, &mut [0; 4], 0), Ok(0))
+    matches!(retry_on_intr(|| pread(fd, &mut [0; 4], 0)), Ok(0))
 }

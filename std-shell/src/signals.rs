@@ -168,7 +168,7 @@ fn is_in(set: &libc::sigset_t, signal: libc::c_int) -> bool {
     unsafe { libc::sigismember(set, signal) == 1 }
 }
 
-fn set_of(signals: impl IntoIterator<Item: Borrow<libc::c_int>>) -> libc::sigset_t {
+pub(crate) fn set_of(signals: impl IntoIterator<Item: Borrow<libc::c_int>>) -> libc::sigset_t {
     let mut set = MaybeUninit::uninit();
     // SAFETY: sigemptyset writes a whole set through a valid pointer.
     unsafe { libc::sigemptyset(set.as_mut_ptr()) };

@@ -4,6 +4,8 @@
 //! living handles on one file have one token, and a token is free again as soon as its process is gone, by whatever
 //! death. It holds across process id reuse, pid namespaces and containers: the lock belongs to the file.
 
+use std::fs::File;
+use std::io::Read;
 use std::os::fd::BorrowedFd;
 
 use rustix::io::Errno;
@@ -40,7 +42,7 @@ pub(crate) fn draw(fd: BorrowedFd<'_>) -> Result<Token, Errno> {
     Err(Errno::AGAIN)
 }
 
-/// Random bytes from the kernel, getrandom(2).
+/// Random bytes from the kernel, getrandom(2); from `/dev/urandom`, random(4), where that is refused.
 pub(crate) fn random_bytes<const N: usize>() -> Result<[u8; N], Errno> {
     let mut bytes = [0; N];
     let mut filled = 0;
@@ -48,7 +50,11 @@ pub(crate) fn random_bytes<const N: usize>() -> Result<[u8; N], Errno> {
         match getrandom(&mut bytes[filled..], GetRandomFlags::empty()) {
             Ok(got) => filled += got,
             Err(Errno::INTR) => {}
-            Err(errno) => return Err(errno),
+            Err(_) => {
+                let read = File::open("/dev/urandom").and_then(|mut source| source.read_exact(&mut bytes));
+                read.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
+                break;
+            }
         }
     }
     Ok(bytes)

@@ -3,6 +3,7 @@
 
 mod alone;
 mod bytes;
+mod counting;
 mod family;
 mod folder;
 mod namespaces;
@@ -18,10 +19,14 @@ use crate::{Scene, skipped};
 
 pub use alone::alone;
 pub use bytes::{Intruder, Mode, PRESENCE, TOKENS, WATCH, byte_of};
+pub use counting::{Count, before_each, interrupt_once, refuse_and_count};
 pub use family::{Child, Line, end_process, fork, raw_clone};
 pub use folder::{Folder, State};
-pub use namespaces::{Apart, fork_apart, fork_as, shift_clocks};
-pub use sandbox::{Denied, If, Mounted, be_user, deny, leave_descriptors, make_node, mount_tmpfs};
+pub use namespaces::{Apart, be_user_apart, fork_apart, fork_as, shift_clocks};
+pub use sandbox::{
+    DEADLY, Denied, If, Mounted, be_user, deny, leave_descriptors, limit_file_size, make_node, mount_again,
+    mount_ramfs, mount_tmpfs,
+};
 
 /// A scene during which no other scene of this process is played.
 ///

@@ -1,12 +1,18 @@
 //! Surroundings that lack what a lock is built on: said clearly at the opening, and nothing is left behind.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Barrier};
+use std::thread;
+use std::time::Duration;
 
-use shmlock::{Errno, Error, ShmLock, WaitStrategy};
-use shmlock_tests::hostile::{Denied, Folder, If, Solo, aside, assert_says, deny, mount_tmpfs, on_tmpfs};
-use shmlock_tests::{actor, alone};
+use shmlock::{Errno, Error, ShmLock};
+use shmlock_tests::hostile::{
+    Denied, Folder, If, Solo, aside, assert_says, before_each, deny, mount_ramfs, mount_tmpfs, on_tmpfs,
+};
+use shmlock_tests::{alone, rounds};
 
 const NEVER: &str = "a live lock";
 
@@ -157,34 +163,193 @@ fn a_sandbox_that_only_pretends_does_not_take_the_file_from_those_who_use_it() {
     assert_eq!(folder.names(), ["l.shmlock"]);
 }
 
+/// What sandboxes and file systems answer to what they do not want to be asked.
+const REFUSALS: [libc::c_int; 8] =
+    [libc::EACCES, libc::EPERM, libc::EOPNOTSUPP, libc::ENOSYS, libc::EINVAL, libc::EISDIR, libc::ENOENT, libc::EXDEV];
+
+/// Makes a lock and a block, and sees that they are whole and go again.
+fn assert_is_made(folder: &Folder, how: &str) {
+    let lock = folder.lock("l").mode(0o666).open().unwrap_or_else(|error| panic!("{how}: {error}"));
+    let meta = fs::metadata(folder.file("l")).expect("it is there");
+    assert_eq!((meta.len(), meta.mode() & 0o7777, meta.blocks() > 0), (192, 0o666, true), "{how}");
+    assert!(lock.try_lock().expect(NEVER).is_some());
+    drop(lock);
+    assert!(folder.names().is_empty(), "{how}");
+    let mut block = folder.lock("l").schema("s").open_block_with(|number| *number = 7_u64).expect(how);
+    assert_eq!(*block.lock().expect("free"), 7);
+    assert_eq!(fs::metadata(folder.file("l")).expect("it is there").len(), 200);
+    assert!(folder.lock("l").schema("s").open_block::<u64>().is_ok() && folder.lock("l").open().is_ok());
+    drop(block);
+    assert!(folder.names().is_empty(), "{how}");
+}
+
+/// In a sandbox that denies these calls.
+fn denying(calls: &[Denied], act: impl FnOnce(&Folder) + Send) {
+    let scene = Solo::new();
+    let folder = Folder::new(&scene);
+    aside(|| {
+        if deny(calls) {
+            act(&folder);
+        }
+    });
+}
+
 #[test]
 fn where_nameless_files_are_missing_the_lock_is_made_in_two_steps() {
-    /// The bit that makes it more than `O_DIRECTORY`.
-    const TMPFILE: libc::c_int = libc::O_TMPFILE & !libc::O_DIRECTORY;
-    let nameless = |errno| Denied { call: libc::SYS_openat, when: If::Has(2, TMPFILE), errno };
     let link = |errno| Denied { call: libc::SYS_linkat, when: If::Called, errno };
-    let scene = Solo::new();
-    for denied in [nameless(libc::EOPNOTSUPP), nameless(libc::EISDIR), link(libc::EPERM), link(libc::ENOENT)] {
-        let folder = Folder::new(&scene);
-        aside(|| {
-            if !deny(&[denied]) {
-                return;
-            }
-            let lock = folder.lock("l").mode(0o666).open().expect("in two steps");
-            let meta = fs::metadata(folder.file("l")).expect("it is there");
-            assert_eq!((meta.len(), std::os::unix::fs::MetadataExt::mode(&meta) & 0o7777), (192, 0o666));
-            assert!(lock.try_lock().expect(NEVER).is_some());
-            drop(lock);
-            assert!(folder.names().is_empty());
-            let mut block =
-                folder.lock("l").schema("s").open_block_with(|number| *number = 7_u64).expect("in two steps");
-            assert_eq!(*block.lock().expect("free"), 7);
-            assert_eq!(fs::metadata(folder.file("l")).expect("it is there").len(), 200);
-            assert!(folder.lock("l").schema("s").open_block::<u64>().is_ok() && folder.lock("l").open().is_ok());
-            drop(block);
-            assert!(folder.names().is_empty());
+    for errno in REFUSALS {
+        denying(&[Denied::nameless(errno)], |folder| assert_is_made(folder, &format!("no nameless files: {errno}")));
+        denying(&[link(errno)], |folder| assert_is_made(folder, &format!("no links: {errno}")));
+    }
+}
+
+#[test]
+fn where_memory_cannot_be_allocated_ahead_it_is_written() {
+    const BYTES: usize = 300_000;
+    for errno in REFUSALS.into_iter().filter(|errno| *errno != libc::ENOENT) {
+        let how = format!("no fallocate: {errno}");
+        denying(&[Denied::allocation(errno)], |folder| assert_is_made(folder, &how));
+        denying(&[Denied::allocation(errno), Denied::nameless(errno)], |folder| {
+            assert_is_made(folder, &how);
+            let _large = folder.lock("large").open_block::<[u8; BYTES]>().expect("written");
+            let meta = fs::metadata(folder.file("large")).expect("it is there");
+            assert!(meta.blocks() * 512 >= BYTES as u64, "{how}: a hole is left: {meta:?}");
         });
     }
+}
+
+#[test]
+fn where_memory_cannot_be_allocated_ahead_nobodys_lock_is_overwritten() {
+    denying(&[Denied::allocation(libc::EOPNOTSUPP), Denied::nameless(libc::EOPNOTSUPP)], |folder| {
+        let mut block = folder.lock("l").open_block::<u64>().expect(NEVER);
+        *block.lock().expect("free") = 7;
+        let guard = block.lock().expect("free");
+        let lock = folder.lock("l").open().expect(NEVER);
+        let mut other = folder.lock("l").open_block::<u64>().expect(NEVER);
+        assert!(lock.try_lock().expect(NEVER).is_none(), "it is held");
+        drop(guard);
+        assert_eq!(*other.lock().expect("free"), 7);
+    });
+}
+
+/// Zeros that are written into a lock that somebody has meanwhile would free it.
+#[test]
+fn where_memory_cannot_be_allocated_ahead_nobody_comes_in_while_it_is_written() {
+    alone!(|| {
+        let scene = Solo::new();
+        let folder = Folder::new(&scene);
+        let (came, kept_out) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
+        let other = folder.lock("l").open_timeout(Duration::ZERO);
+        if !deny(&[Denied::allocation(libc::EOPNOTSUPP), Denied::nameless(libc::EOPNOTSUPP)]) {
+            return;
+        }
+        let count = |into: &Arc<AtomicU32>| into.fetch_add(1, Ordering::Relaxed); // partner: the look below
+        let (to_came, to_kept_out) = (came.clone(), kept_out.clone());
+        let watched = before_each(&[libc::SYS_pwrite64], move || {
+            let comes = other.open();
+            count(if matches!(comes, Err(Error::OpenTimedOut { .. })) { &to_kept_out } else { &to_came });
+        });
+        if watched.is_some() {
+            drop(folder.lock("l").open().expect("nobody else is here"));
+            let read = |of: &Arc<AtomicU32>| of.load(Ordering::Relaxed); // partner: the counts above
+            assert_eq!((read(&came), read(&kept_out)), (0, 1));
+        }
+    });
+}
+
+#[test]
+fn where_memory_cannot_be_allocated_ahead_many_make_one_lock_at_once() {
+    const THREADS: usize = 4;
+    let scene = Solo::new();
+    let folder = Folder::new(&scene);
+    let (inside, together) = (AtomicBool::new(false), Barrier::new(THREADS));
+    thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                let refused = deny(&[Denied::allocation(libc::EOPNOTSUPP), Denied::nameless(libc::EOPNOTSUPP)]);
+                for _ in 0..rounds(1_000) {
+                    together.wait(); // the last of the former round has removed the file
+                    if !refused {
+                        continue;
+                    }
+                    let lock = folder.lock("l").open().expect(NEVER);
+                    let guard = lock.lock().expect(NEVER);
+                    assert!(!inside.swap(true, Ordering::Relaxed), "two are inside"); // partner: the others' swaps
+                    inside.store(false, Ordering::Relaxed); // partner: the others' swaps
+                    guard.release().expect("nobody else writes to the word");
+                }
+            });
+        }
+    });
+    assert!(folder.names().is_empty());
+}
+
+#[test]
+fn where_memory_cannot_be_allocated_ahead_a_full_file_system_is_noticed_and_nothing_is_left() {
+    on_tmpfs("size=64k", |folder, _| {
+        if !deny(&[Denied::allocation(libc::EOPNOTSUPP), Denied::nameless(libc::EOPNOTSUPP)]) {
+            return;
+        }
+        let error = folder.unchanged(|| folder.lock("b").open_block::<[u8; 100_000]>()).expect_err("no room");
+        assert_failed(&error, Errno::NOSPC, &["b.shmlock", "allocate the block", "free space"]);
+        assert!(folder.lock("b").open_block::<[u8; 1000]>().is_ok());
+        folder.fill();
+        let error = folder.refuses(&folder.lock("l"));
+        assert_failed(&error, Errno::NOSPC, &["l.shmlock", "allocate 192 bytes", "free space"]);
+    });
+}
+
+#[test]
+fn a_block_too_large_for_a_file_system_without_nameless_files_leaves_nothing() {
+    on_tmpfs("size=64k", |folder, _| {
+        if deny(&[Denied::nameless(libc::EACCES)]) {
+            let error = folder.unchanged(|| folder.lock("b").open_block::<[u8; 100_000]>()).expect_err("no room");
+            assert_failed(&error, Errno::NOSPC, &["b.shmlock", "allocate the block", "free space"]);
+        }
+    });
+}
+
+#[test]
+fn a_file_system_that_cannot_allocate_is_good_enough() {
+    let scene = Solo::new();
+    let folder = Folder::new(&scene);
+    aside(|| {
+        if let Some(_mounted) = mount_ramfs(folder.path()) {
+            let mut block = folder.lock("l").open_block_with(|number| *number = 7_u64).expect("written");
+            assert_eq!(*block.lock().expect("free"), 7);
+            drop(block);
+            assert!(folder.names().is_empty());
+        }
+    });
+}
+
+#[test]
+fn where_the_mode_cannot_be_set_it_matters_only_if_it_is_another() {
+    alone!(|| {
+        let scene = Solo::new();
+        let folder = Folder::new(&scene);
+        let refused = Denied { call: libc::SYS_fchmod, when: If::Called, errno: libc::EPERM };
+        rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
+        for calls in [&[refused, Denied::nameless(libc::EPERM)][..1], &[Denied::nameless(libc::EPERM)]] {
+            if !deny(calls) {
+                return;
+            }
+            assert!(folder.lock("l").mode(0o600).open().is_ok(), "the umask leaves it as it is");
+            let error = folder.refuses(&folder.lock("l").mode(0o666));
+            assert_failed(&error, Errno::PERM, &["l.shmlock", "set the mode"]);
+        }
+    });
+}
+
+#[test]
+fn where_random_bytes_are_refused_they_are_read_from_the_device() {
+    let refused = Denied { call: libc::SYS_getrandom, when: If::Called, errno: libc::ENOSYS };
+    denying(&[refused], |folder| {
+        let (one, other) = (folder.lock("l").open().expect(NEVER), folder.lock("l").open().expect(NEVER));
+        assert_ne!(one.uuid(), other.uuid());
+        let _guard = one.lock().expect("free");
+        assert!(other.try_lock().expect(NEVER).is_none());
+    });
 }
 
 #[test]
@@ -201,14 +366,12 @@ fn a_lock_made_in_two_steps_is_opened_whatever_the_timeout() {
 }
 
 #[test]
-fn a_kernel_that_cannot_populate_a_mapping_is_good_enough() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
-    aside(|| {
-        if deny(&[Denied::advice(libc::MADV_POPULATE_WRITE)]) {
+fn a_kernel_or_a_sandbox_that_does_not_populate_a_mapping_is_good_enough() {
+    for errno in [libc::EINVAL, libc::EPERM, libc::ENOSYS] {
+        denying(&[Denied { errno, ..Denied::advice(libc::MADV_POPULATE_WRITE) }], |folder| {
             assert!(folder.lock("l").open().expect("Linux before 5.14").try_lock().expect(NEVER).is_some());
-        }
-    });
+        });
+    }
 }
 
 #[test]
@@ -244,32 +407,4 @@ fn a_lock_that_cannot_be_mapped_leaves_no_file() {
             }
         });
     }
-}
-
-#[test]
-fn where_the_futex_is_refused_waiting_still_ends_in_time_and_recovers() {
-    let scene = Solo::new();
-    let name = scene.name("l");
-    let mut holder = actor!();
-    holder.ask(format!("open l {name}"));
-    holder.ask("lock l");
-    for strategy in [WaitStrategy::Futex, WaitStrategy::SleepPolling] {
-        let lock = ShmLock::builder(&name).wait_strategy(strategy);
-        aside(|| {
-            let refused = |call| Denied { call, when: If::Called, errno: libc::EPERM };
-            let lock = lock.open().expect(NEVER);
-            if !deny(&[refused(libc::SYS_futex), refused(libc::SYS_futex_waitv)]) {
-                return;
-            }
-            let start = Instant::now();
-            let error = lock.try_lock_for(Duration::from_millis(20)).expect_err("it is held");
-            assert!(error.is_timed_out() && start.elapsed() >= Duration::from_millis(20), "{error}");
-        });
-    }
-    holder.murder();
-    assert!(ShmLock::open(&name).expect(NEVER).lock().expect(NEVER).recovered().is_some());
-    scene.visit(&name);
-    assert!(Path::new("/dev/shm").join(format!("{name}.shmlock")).exists());
-    let lock = ShmLock::open(&name).expect(NEVER);
-    lock.lock().expect(NEVER).declare_consistent().expect("held");
 }

@@ -8,12 +8,15 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 
 use shmlock::{Error, ExitEvent, Found, Life, Occupancy};
-use shmlock_tests::hostile::{Folder, Intruder, Mode, Solo, as_root, assert_says, byte_of, make_node};
-use shmlock_tests::{actor, skipped};
+use shmlock_tests::hostile::{Folder, Intruder, Mode, Solo, as_root, assert_says, byte_of, make_node, mount_again};
+use shmlock_tests::{actor, alone, skipped};
 
 /// The magic word's place in the file, and what it says.
 const MAGIC_AT: usize = 8;
 const MAGIC: [u8; 4] = *b"SHL\x01";
+
+/// Where the header says how much data there is.
+const DATA_LEN_AT: usize = 136;
 
 /// What a new lock looks like.
 fn fresh() -> Vec<u8> {
@@ -117,18 +120,49 @@ fn a_file_of_another_size_is_left_alone() {
     for (len, words) in
         [(1_u16, "too short"), (128, "too short"), (191, "too short"), (193, "too long"), (4096, "too long")]
     {
+        for content in [fresh(), vec![0; 192]] {
+            let scene = Solo::new();
+            let folder = Folder::new(&scene);
+            let mut content = content;
+            content.resize(len.into(), 0);
+            if len > 192 && content[MAGIC_AT] != 0 {
+                content[DATA_LEN_AT] = 7; // says that it has another length
+            }
+            let _other = folder.put("l", &content);
+            assert_refused(&folder, Found::Size { bytes: len.into() }, words);
+            let size = format!("({len} bytes, a lock without data has 192)");
+            assert_refused(&folder, Found::Size { bytes: len.into() }, &size);
+        }
+    }
+}
+
+#[test]
+fn a_file_that_is_in_the_way_is_not_to_be_removed_while_it_may_be_in_use() {
+    let scene = Solo::new();
+    let folder = Folder::new(&scene);
+    let mut newer = fresh();
+    newer[MAGIC_AT + 3] = 2;
+    for content in [newer, fresh()[..100].to_vec()] {
+        let _other = folder.put("l", &content);
+        assert_says(&folder.refuses(&folder.lock("l")), &["make sure that nobody uses it"]);
+    }
+}
+
+#[test]
+fn a_removed_file_that_is_mounted_is_named_at_once() {
+    alone!(|| {
         let scene = Solo::new();
         let folder = Folder::new(&scene);
-        let mut content = fresh();
-        content.resize(len.into(), 0);
-        let _other = folder.put("l", &content);
-        assert_refused(&folder, Found::Size { bytes: len.into() }, words);
-        assert_refused(
-            &folder,
-            Found::Size { bytes: len.into() },
-            &format!("({len} bytes, a lock without data has 192)"),
-        );
-    }
+        let inside = folder.put("inside", b"");
+        let lock = folder.lock("l").open().expect("a new lock");
+        let Some(_mounted) = mount_again(&folder.file("l"), &inside) else { return };
+        let other = folder.lock("inside").open().expect("the same lock by another name");
+        assert!(other.lock().is_ok());
+        drop((other, lock)); // the name outside goes with its last user; the mount stays
+        let error = folder.lock("inside").open().expect_err("nobody else could ever open it");
+        assert!(matches!(error, Error::NotALock { found: Found::Removed, .. }), "{error:?}");
+        assert_says(&error, &["inside.shmlock", "removed file", "mount the directory"]);
+    });
 }
 
 #[test]
@@ -252,8 +286,14 @@ fn a_file_in_use_is_never_grown_or_shrunk_by_a_newcomer() {
     holder.ask("lock l");
     let intruder = Intruder::on(&path);
     intruder.file().set_len(256).expect("our own file");
-    let error = shmlock::ShmLock::open(&name).expect_err("too long");
+    let newcomer = shmlock::ShmLock::open(&name).expect("a lock whose data nobody has described");
+    assert!(newcomer.try_lock().expect("a lock").is_none());
+    drop(newcomer);
+    assert_eq!(intruder.file().metadata().expect("our own file").len(), 256);
+    intruder.scribble(136, 16);
+    let error = shmlock::ShmLock::open(&name).expect_err("of another length than it says");
     assert!(matches!(error, Error::NotALock { found: Found::Size { bytes: 256 }, .. }), "{error}");
+    intruder.scribble(136, 0);
     intruder.file().set_len(192).expect("our own file");
     assert!(holder.ask("check l").starts_with("Ours"));
     let token = intruder.owner_word();

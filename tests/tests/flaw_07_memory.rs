@@ -4,12 +4,16 @@
 //! Flaw 8: whoever may write the file may truncate it, and the kernel then kills its users. There is no cure but not to
 //! share with such a peer; opening such a file is an error, and no fault.
 
+#![allow(unsafe_code, reason = "pending signals")]
+
 use std::fs;
+use std::mem::zeroed;
 use std::os::unix::fs::MetadataExt;
+use std::ptr::null_mut;
 use std::time::Duration;
 
-use shmlock::{Errno, Error, Found, ShmLock};
-use shmlock_tests::hostile::{Folder, Intruder, Solo, assert_says, fork, on_tmpfs};
+use shmlock::{Errno, Error, ExitEvent, Found, ShmLock};
+use shmlock_tests::hostile::{Folder, Intruder, Solo, assert_says, fork, limit_file_size, on_tmpfs};
 use shmlock_tests::{alone, until};
 
 #[test]
@@ -131,4 +135,128 @@ fn an_owner_whose_truncated_file_was_made_whole_is_told_at_the_release() {
     assert!(matches!(guard.release(), Err(Error::Overwritten { .. })));
     assert!(newcomer.is_held(), "what is another's is left alone");
     second.release().expect("held");
+}
+
+fn assert_too_large(error: &Error, file: &str) {
+    assert!(matches!(error, Error::System { .. }) && error.errno() == Some(Errno::FBIG), "{error:?}");
+    assert_says(error, &[file, "allocate", "RLIMIT_FSIZE"]);
+}
+
+#[test]
+fn a_limit_on_file_sizes_is_an_error_and_no_death() {
+    alone!(|| {
+        let scene = Solo::new();
+        let folder = Folder::new(&scene);
+        fork(|_| {
+            let there = folder.lock("there").open().expect("no limit yet");
+            let block = folder.lock("b").open_block::<[u8; 4096]>().expect("no limit yet");
+            for limit in [0, 1, 191] {
+                limit_file_size(limit);
+                assert_too_large(&folder.refuses(&folder.lock("l")), "l.shmlock");
+                let event = folder.unchanged(|| ExitEvent::named_in("e", folder.path(), 0o600));
+                assert_too_large(&event.expect_err("a file as well"), "e.shmlock-event");
+                assert!(there.try_clone().expect("it is long enough").lock().is_ok());
+                assert!(block.try_clone().expect("it is long enough").lock().is_ok());
+            }
+            limit_file_size(192);
+            assert!(folder.lock("l").open().is_ok(), "exactly as long as a lock");
+            let error = folder.unchanged(|| folder.lock("l").open_block::<u64>()).expect_err("longer");
+            assert_too_large(&error, "l.shmlock");
+        })
+        .ends_well();
+        assert!(folder.names().is_empty());
+    });
+}
+
+#[test]
+fn a_limit_on_file_sizes_does_not_bring_a_former_block_back() {
+    alone!(|| {
+        let scene = Solo::new();
+        let folder = Folder::new(&scene);
+        fork(|line| {
+            let mut block = folder.lock("b").open_block::<u64>().expect("a new block");
+            *block.lock().expect("free") = 7;
+            line.ready();
+            line.wait();
+        })
+        .line()
+        .wait(); // and is killed
+        assert_eq!(folder.names(), ["b.shmlock"]);
+        fork(|_| {
+            limit_file_size(0);
+            assert_too_large(&folder.lock("b").open_block::<u64>().expect_err("it is a new one"), "b.shmlock");
+        })
+        .ends_well();
+        assert_eq!(*folder.lock("b").open_block::<u64>().expect("a new block").lock().expect("free"), 0);
+    });
+}
+
+#[test]
+fn only_the_signal_that_our_own_call_has_raised_is_taken_away() {
+    alone!(|| {
+        let scene = Solo::new();
+        let folder = Folder::new(&scene);
+        for (anothers, is_for_the_thread) in [(false, false), (true, true), (true, false)] {
+            let left = folder.put("b", &former_block());
+            fork(|_| {
+                block_signal(libc::SIGXFSZ);
+                limit_file_size(0);
+                if anothers {
+                    raise(libc::SIGXFSZ, is_for_the_thread);
+                }
+                // It says in the former block that this is over, which is beyond the limit.
+                drop(folder.lock("b").open_block::<u64>().expect_err("no room for a new one"));
+                assert_eq!(take_pending(libc::SIGXFSZ), u32::from(anothers), "for the thread: {is_for_the_thread}");
+            })
+            .ends_well();
+            assert!(!left.exists());
+        }
+    });
+}
+
+/// A block that was created, and whose users are gone.
+fn former_block() -> [u8; 200] {
+    let mut content = [0; 200];
+    content[8..12].copy_from_slice(b"SHL\x01");
+    content[136] = 8;
+    content[140] = 1;
+    content
+}
+
+fn block_signal(signal: i32) {
+    let set = set_of(signal);
+    // SAFETY: a valid set, and null where the former mask is not wanted.
+    assert_eq!(unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, null_mut()) }, 0);
+}
+
+fn set_of(signal: i32) -> libc::sigset_t {
+    // SAFETY: plain integers, for which all zero is valid: an empty set.
+    let mut set: libc::sigset_t = unsafe { zeroed() };
+    // SAFETY: a valid set and signal.
+    unsafe { libc::sigaddset(&raw mut set, signal) };
+    set
+}
+
+fn raise(signal: i32, for_the_thread: bool) {
+    let sent = if for_the_thread {
+        // SAFETY: our own thread.
+        unsafe { libc::raise(signal) }
+    } else {
+        let own_pid = i32::try_from(std::process::id()).expect("a process id");
+        // SAFETY: our own process.
+        unsafe { libc::kill(own_pid, signal) }
+    };
+    assert_eq!(sent, 0);
+}
+
+/// Takes all that is pending of a blocked signal; how many there were.
+fn take_pending(signal: i32) -> u32 {
+    let (set, now) = (set_of(signal), libc::timespec { tv_sec: 0, tv_nsec: 0 });
+    // SAFETY: a valid set and time.
+    let take = || unsafe { libc::sigtimedwait(&raw const set, null_mut(), &raw const now) } == signal;
+    let mut taken = 0;
+    while take() {
+        taken += 1;
+    }
+    taken
 }

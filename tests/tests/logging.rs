@@ -1,12 +1,19 @@
 //! What the locks log: everything that happens to them, at its level, with name, uuid and description.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::{Mutex, PoisonError};
+use std::task::{Context, Waker};
+use std::thread;
 use std::time::Duration;
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
-use shmlock::{Error, ShmLock};
+use shmlock::{Error, ExitEvent, ShmLock};
 use shmlock_tests::hostile::{Folder, Intruder, Solo, fork};
 use shmlock_tests::{Ability, alone, can};
+
+/// Short, so that waits end soon.
+const POLL: Duration = Duration::from_millis(5);
 
 /// Keeps all lines.
 struct Keeper(Mutex<Vec<(Level, String)>>);
@@ -67,11 +74,96 @@ fn every_event_of_a_lock_is_logged_at_its_level_with_who_it_is() {
         assert_logged(Level::Debug, &lock, "released");
         Intruder::on(&folder.file("conveyor")).scribble(0, 1); // a core that nobody here can tell the life of
         assert!(other.try_lock_for(Duration::from_millis(1)).is_err());
-        assert_logged(Level::Debug, &other, "was not free within");
+        assert_all_logged(&other, &["waits for", "was not free within"]);
         Intruder::on(&folder.file("conveyor")).scribble(0, 0);
         drop(other);
         assert!(lines().iter().any(|(level, line)| *level == Level::Debug && line.contains("closing")));
     });
+}
+
+/// The lines since the last time, all at `debug`: that each has its words in it.
+fn assert_all_logged(lock: &ShmLock, words: &[&str]) {
+    let lines = lines();
+    assert_eq!(lines.len(), words.len(), "{lines:?}");
+    for ((level, line), words) in lines.iter().zip(words) {
+        assert!(*level == Level::Debug && line.contains(words) && line.contains(&lock.uuid().to_string()), "{line}");
+    }
+}
+
+#[test]
+fn when_a_wait_begins_it_is_said_who_is_waited_for_and_since_when() {
+    alone!(|| {
+        let scene = Solo::new();
+        let folder = Folder::new(&scene);
+        begin(LevelFilter::Debug);
+        let open = |text| folder.lock("conveyor").description(text).poll_interval(POLL).open().expect("a lock");
+        let (owner, other) = (open("belt 7"), open("belt 8"));
+        let (uuid, stop) = (owner.uuid().to_string(), ExitEvent::new());
+        let guard = owner.lock().expect("free");
+        thread::scope(|scope| {
+            let (other, mut stopped) = (other, open("belt 9"));
+            stopped.set_exit_event(Some(&stop));
+            let stop = &stop;
+            let in_another_thread = scope.spawn(move || {
+                drop(lines());
+                assert!(other.try_lock_for(POLL * 10).is_err());
+                let said = lines();
+                assert!(said.len() == 2 && said[0].1.contains(&uuid) && said[0].1.contains("belt 7"), "{said:?}");
+                assert!(said[0].1.contains("waits for") && said[0].1.contains(", for "), "{said:?}");
+                assert!(other.try_lock().expect("a lock").is_none());
+                assert_all_logged(&other, &["one try"]);
+                stop.set().expect("ours");
+                assert!(stopped.lock().expect_err("it is set").is_cancelled());
+                assert_all_logged(&stopped, &["ended by its exit event"]);
+                let mut future = pin!(other.lock_async());
+                let mut context = Context::from_waker(Waker::noop());
+                for said in [&["one try", "waits for"][..], &["one try"]] {
+                    assert!(future.as_mut().poll(&mut context).is_pending());
+                    assert_all_logged(&other, said);
+                }
+            });
+            in_another_thread.join().expect("no panic");
+        });
+        drop(guard);
+    });
+}
+
+#[test]
+fn a_logger_that_panics_when_a_wait_begins_leaves_the_handle_as_it_was() {
+    alone!(|| {
+        let scene = Solo::new();
+        let folder = Folder::new(&scene);
+        log::set_logger(&Panics).expect("nobody else logs here");
+        log::set_max_level(LevelFilter::Debug);
+        let open = || folder.lock("conveyor").poll_interval(POLL).open().expect("a lock");
+        let (owner, other) = (open(), open());
+        let guard = owner.lock().expect("free");
+        thread::scope(|scope| {
+            let in_another_thread = scope.spawn(move || {
+                let _ = catch_unwind(AssertUnwindSafe(|| other.try_lock_for(POLL).is_ok()));
+                assert!(!other.is_held() && other.try_lock().expect("not in transition").is_none());
+                other
+            });
+            let other = in_another_thread.join().expect("no panic");
+            drop(guard);
+            assert!(other.lock().is_ok());
+        });
+    });
+}
+
+/// Panics when a wait begins.
+struct Panics;
+
+impl Log for Panics {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        assert!(!record.args().to_string().contains("waits for"), "as it was told to");
+    }
+
+    fn flush(&self) {}
 }
 
 #[test]

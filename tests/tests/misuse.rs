@@ -181,7 +181,8 @@ fn every_error_is_one_line_that_says_what_to_do() {
     let path = || "/dev/shm/a.shmlock".into();
     let waited = Duration::from_millis(1500);
     let errno = Errno::NOSPC;
-    let found = [Found::Symlink, Found::HardLink, Found::Directory, Found::Fifo, Found::Socket, Found::Device];
+    let found =
+        [Found::Symlink, Found::HardLink, Found::Directory, Found::Fifo, Found::Socket, Found::Device, Found::Removed];
     let found =
         found.into_iter().chain([Found::Size { bytes: 1 }, Found::Magic { word: 1 }, Found::Version { version: 9 }]);
     let reasons = [NameProblem::Empty, NameProblem::Slash, NameProblem::Nul, NameProblem::Dots];
@@ -195,6 +196,14 @@ fn every_error_is_one_line_that_says_what_to_do() {
         (Error::Unsupported { what: "this", path: path(), errno: None }, "put the lock on"),
         (Error::ForeignOwner { path: path(), uid: 1 }, "trust_owner"),
         (Error::ModeTooWide { path: path(), found: 0o666, allowed: 0o600 }, "ask for that mode"),
+        (
+            Error::InUseWithOtherMode { path: path(), found: 0o666, allowed: 0o600, holder: holder.clone() },
+            "end all its users first",
+        ),
+        (
+            Error::InUseWithOtherMode { path: path(), found: 0o666, allowed: 0o600, holder: None },
+            "end all its users first",
+        ),
         (Error::OpenTimedOut { path: path(), waited }, "continue or kill"),
         (Error::WouldBlock { name: name(), holder: holder.clone() }, "wait for it or try later"),
         (Error::WouldBlock { name: name(), holder: None }, "wait for it or try later"),

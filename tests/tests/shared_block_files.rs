@@ -2,9 +2,9 @@
 
 use std::fs;
 
-use shmlock::{Error, Occupancy, SharedBlock, ShmLock};
-use shmlock_tests::hostile::{Folder, Solo};
-use shmlock_tests::{Scene, quietly};
+use shmlock::{Cleaning, CrashMark, Error, Occupancy, SharedBlock, ShmLock};
+use shmlock_tests::hostile::{DEADLY, Denied, Folder, If, Solo, deny, fork};
+use shmlock_tests::{Scene, alone, quietly};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 const HERE: &str = "a block of this process";
@@ -97,6 +97,66 @@ fn an_empty_file_and_a_file_of_zeros_become_the_block() {
         drop(block);
         assert!(folder.names().is_empty());
     }
+}
+
+/// A maker in plain sight that is killed when it advises the kernel on so many bytes: between growing and describing.
+fn die_half_way(folder: &Folder, bytes: libc::c_int) {
+    let denied = Denied { call: libc::SYS_madvise, when: If::Is(1, bytes), errno: DEADLY };
+    fork(|_| {
+        assert!(deny(&[Denied::nameless(libc::EOPNOTSUPP), denied]));
+        drop(folder.lock("b").schema("s").open_block::<Pair>());
+    })
+    .ends_by(libc::SIGSYS);
+}
+
+#[test]
+fn a_block_whose_maker_died_half_way_is_in_nobodys_way() {
+    alone!(|| {
+        if !deny(&[]) {
+            return; // no filters here
+        }
+        for (dies_at, left) in [(192, 192), (208, 208)] {
+            let scene = Solo::new();
+            let folder = Folder::new(&scene);
+            let die = || {
+                die_half_way(&folder, dies_at);
+                assert_eq!(fs::metadata(folder.file("b")).expect("it is left").len(), left);
+            };
+            die();
+            drop(folder.lock("b").open().expect("a lock without data"));
+            assert!(folder.names().is_empty());
+            die();
+            drop(folder.lock("b").schema("other").open_block::<u64>().expect("a block of another size"));
+            assert!(folder.names().is_empty());
+            die();
+            let mut same = folder.lock("b").schema("s").open_block_with::<Pair>(|pair| pair.one = 3);
+            assert_eq!(same.as_mut().expect("the same block").lock().expect("free").one, 3);
+            drop(same);
+            assert!(folder.names().is_empty());
+            die();
+            assert!(folder.lock("b").inspect().expect("a lock").expect("there").health.is_healthy());
+            assert_eq!(folder.lock("b").clean(CrashMark::Keep).expect("a lock"), Cleaning::Removed);
+        }
+    });
+}
+
+/// As a holder leaves it that died between the two parts of the description.
+#[test]
+fn a_block_that_is_described_by_half_is_described_anew() {
+    let scene = Solo::new();
+    let folder = Folder::new(&scene);
+    let mut content = [0; DATA + 16];
+    content[8..12].copy_from_slice(b"SHL\x01");
+    content[152] = 5;
+    content[153..158].copy_from_slice(b"other");
+    let lock = {
+        let _left = folder.put("b", &content);
+        folder.lock("b").open().expect("a lock without data")
+    };
+    let mut block = folder.lock("b").schema("pair").open_block::<Pair>().expect("nobody has said how long it is");
+    assert_eq!(*block.lock().expect("free"), Pair::default());
+    assert_eq!(folder.lock("b").inspect().expect("may be read").expect("there").shape.schema(), "pair");
+    drop(lock);
 }
 
 #[test]

@@ -4,9 +4,12 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::Path;
 
-use shmlock::{Errno, Error};
+use shmlock::{Errno, Error, Holder};
 use shmlock_tests::alone;
-use shmlock_tests::hostile::{Folder, Line, Solo, as_root, assert_says, be_user, fork};
+use shmlock_tests::hostile::{
+    Apart, Denied, Folder, Line, Solo, as_root, assert_says, be_user, be_user_apart, deny, fork, fork_apart,
+    mount_tmpfs,
+};
 
 /// Users and a group that no system has.
 const ANNA: u32 = 54_321;
@@ -47,6 +50,141 @@ fn a_file_of_another_user_is_refused_unless_that_user_is_trusted() {
         assert!(lock.try_lock().expect("a lock").is_some());
         assert_eq!(fs::metadata(&path).expect("there").uid(), owner);
     }
+}
+
+/// The user `nobody`, and a group that is shown as the group without a number is.
+#[test]
+fn the_user_with_the_number_of_the_overflow_user_has_locks_like_others() {
+    if !as_root("being another user") {
+        return;
+    }
+    alone!(|| {
+        for without_proc in [false, true] {
+            let scene = Solo::new();
+            let folder = Folder::new(&scene);
+            chown(folder.path(), Some(OVERFLOW), Some(OVERFLOW)).expect("root may");
+            fork(|_| {
+                let _over_it = without_proc.then(|| mount_tmpfs(Path::new("/proc"), ""));
+                be_user(OVERFLOW, OVERFLOW);
+                let lock = folder.lock("l").open().expect("its own");
+                let guard = lock.lock().expect("free");
+                assert!(folder.lock("l").open().expect("its own").try_lock().expect("a lock").is_none());
+                assert!(lock.try_clone().is_ok() && folder.lock("b").open_block::<u64>().is_ok());
+                guard.release().expect("held");
+                drop(lock);
+                assert!(folder.names().is_empty());
+            })
+            .ends_well();
+        }
+    });
+}
+
+#[test]
+fn a_file_that_only_looks_like_that_of_the_overflow_user_is_not_its() {
+    if !as_root("being several users") {
+        return;
+    }
+    alone!(|| {
+        let scene = Solo::new();
+        let folder = Folder::new(&scene);
+        set_mode(folder.path(), 0o777);
+        for (name, owner, mode) in [("strangers", STRANGER, 0o666), ("roots", 0, 0o666), ("its", ANNA, 0o600)] {
+            let path = folder.put(name, &[0; 192]);
+            chown(&path, Some(owner), Some(owner)).expect("root may");
+            set_mode(&path, mode);
+        }
+        // In a namespace with one user, which is anna outside and has the number of the overflow user inside.
+        let Some(anna) = fork_apart(Apart::Users, |line| {
+            line.wait();
+            be_user_apart(OVERFLOW, OVERFLOW);
+            for name in ["strangers", "roots"] {
+                assert_eq!(fs::metadata(folder.file(name)).expect("there").uid(), OVERFLOW, "it looks like its own");
+                let error = folder.lock(name).mode(0o666).open().expect_err("it is not");
+                assert!(matches!(error, Error::ForeignOwner { uid: OVERFLOW, .. }), "{error:?}");
+                assert_says(&error, &["user 65534", "no number", "user_namespaces(7)"]);
+            }
+            assert!(folder.lock("its").open().is_ok(), "its own, by its own number");
+            assert!(folder.lock("new").open().is_ok());
+        }) else {
+            return;
+        };
+        anna.map_user(OVERFLOW, ANNA);
+        anna.line().ready();
+        anna.ends_well();
+    });
+}
+
+/// Where the kernel has another number for those who have none.
+#[test]
+fn the_overflow_user_is_whom_the_kernel_says() {
+    if !as_root("giving a file away") {
+        return;
+    }
+    alone!(|| {
+        let scene = Solo::new();
+        let folder = Folder::new(&scene);
+        let path = folder.put("l", &[0; 192]);
+        chown(&path, Some(STRANGER), Some(GROUP)).expect("root may");
+        set_mode(&path, 0o666);
+        fork(|_| {
+            let Some(settings) = mount_tmpfs(Path::new("/proc/sys/kernel"), "") else { return };
+            fs::write("/proc/sys/kernel/overflowuid", format!("{STRANGER}\n")).expect("our own mount");
+            let error = folder.refuses(&folder.lock("l").mode(0o666));
+            assert!(matches!(error, Error::ForeignOwner { uid: STRANGER, .. }), "{error:?}");
+            drop(settings);
+        })
+        .ends_well();
+        assert!(
+            folder.lock("l").mode(0o666).open().is_ok(),
+            "with the kernel's own number it is a stranger like others"
+        );
+    });
+}
+
+#[test]
+fn the_group_with_the_number_of_the_overflow_group_shares_as_others_do() {
+    if !as_root("being several users") {
+        return;
+    }
+    alone!(|| {
+        let scene = Solo::new();
+        let folder = Folder::new(&scene);
+        chown(folder.path(), None, Some(OVERFLOW)).expect("root may");
+        set_mode(folder.path(), 0o2770);
+        let lock = |user| {
+            be_user(user, OVERFLOW);
+            folder.lock("l").mode(0o660).open().expect("the group shares it")
+        };
+        let anna = fork(|line| {
+            let lock = lock(ANNA);
+            let _guard = lock.lock().expect("free");
+            line.ready();
+            line.wait();
+        });
+        anna.line().wait();
+        fork(|_| assert!(lock(BERT).try_lock().expect("a lock").is_none())).ends_well();
+        anna.line().ready();
+        anna.ends_well();
+    });
+}
+
+#[test]
+fn what_cannot_be_trusted_is_not_left_behind_where_it_is_made_in_two_steps() {
+    alone!(|| {
+        let scene = Solo::new();
+        let folder = Folder::new(&scene);
+        set_mode(folder.path(), 0o777);
+        let Some(nobody) = fork_apart(Apart::Users, |_| {
+            if deny(&[Denied::nameless(libc::EACCES)]) {
+                let error = folder.lock("new").open().expect_err("as nobody has a number");
+                assert!(matches!(error, Error::ForeignOwner { uid: OVERFLOW, .. }), "{error:?}");
+            }
+        }) else {
+            return;
+        };
+        nobody.ends_well();
+        assert!(folder.names().is_empty(), "{:?}", folder.names());
+    });
 }
 
 #[test]
@@ -106,6 +244,24 @@ fn a_file_that_is_wider_open_than_asked_for_is_refused() {
         let [found, asked] = [found, asked].map(|mode| format!("{mode:#o}"));
         assert_says(&error, &[path.to_str().expect("UTF-8"), &found, &asked, "ask for that mode or remove the file"]);
     }
+}
+
+#[test]
+fn a_lock_in_use_that_is_wider_open_than_asked_for_is_not_to_be_removed() {
+    let scene = Solo::new();
+    let folder = Folder::new(&scene);
+    let lock = folder.lock("l").mode(0o666).description("refilling").open().expect("a new lock");
+    let refused = || {
+        let error = folder.refuses(&folder.lock("l"));
+        assert!(matches!(error, Error::InUseWithOtherMode { found: 0o666, allowed: 0o600, .. }), "{error:?}");
+        assert_says(&error, &["0o666", "0o600", "ask for that mode", "end all its users", "two locks"]);
+        error
+    };
+    assert!(refused().holder().is_none());
+    let _guard = lock.lock().expect("free");
+    let error = refused();
+    assert_eq!(error.holder().and_then(Holder::uuid), Some(lock.uuid()));
+    assert_says(&error, &["held by", "refilling"]);
 }
 
 #[test]

@@ -231,6 +231,12 @@ fn clone_briefly(lock: &ShmLock) {
         Error::System { operation, .. } => operation.starts_with("find a free token"),
         // Somebody locked the byte that nobody locks.
         Error::Orphaned { .. } | Error::Unsupported { .. } => true,
-        error => matches!(error, Error::NotALock { .. } | Error::ModeTooWide { .. } | Error::OpenTimedOut { .. }),
+        error => matches!(
+            error,
+            Error::NotALock { .. }
+                | Error::ModeTooWide { .. }
+                | Error::InUseWithOtherMode { .. }
+                | Error::OpenTimedOut { .. }
+        ),
     }));
 }

@@ -36,6 +36,7 @@ pub(super) fn opened(answer: Result<ShmLock>) -> Option<ShmLock> {
                 | Error::InvalidMode { .. }
                 | Error::NotALock { .. }
                 | Error::ModeTooWide { .. }
+                | Error::InUseWithOtherMode { .. }
                 | Error::OpenTimedOut { .. }
         )
     })

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::thread::futex::{self, Flags, WaitFlags, WaitvFlags};
-use rustix::time::{ClockId, Timespec, clock_gettime};
+use rustix::time::{ClockId, DynamicClockId, Timespec, clock_gettime_dynamic};
+
+use crate::wait::poll;
 
 /// How a sleep ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,19 +19,25 @@ pub(crate) enum Woke {
 }
 
 /// Sleeps while `word` is `value`, for at most `limit`.
+///
+/// Where the kernel or a sandbox refuses futexes, by whatever errno, it sleeps for the whole limit: nobody can wake us,
+/// and to return at once would make every caller spin.
 #[inline]
 pub(crate) fn wait(word: &AtomicU32, value: u32, limit: Duration) -> Woke {
     // Flags without PRIVATE: the kernel keys the sleeper by the file, not by this address space.
     match futex::wait(word, Flags::empty(), value, Some(&timespec(limit))) {
         Ok(()) | Err(Errno::AGAIN) => Woke::Changed,
-        // TIMEDOUT, INTR; anything else cannot happen with a valid address, and then looking again is right too.
-        Err(_) => Woke::Elapsed,
+        Err(Errno::TIMEDOUT | Errno::INTR) => Woke::Elapsed,
+        Err(_) => {
+            poll::sleep_awhile(limit);
+            Woke::Elapsed
+        }
     }
 }
 
-/// Sleeps while both words have their values; `None` if the kernel cannot (before Linux 5.16, some emulators).
+/// Sleeps while both words have their values; `None` if that is refused (before Linux 5.16, some emulators and sandboxes).
 pub(crate) fn wait_either(first: (&AtomicU32, u32), second: (&AtomicU32, u32), limit: Duration) -> Option<Woke> {
-    let end = clock_gettime(ClockId::Monotonic) + timespec(limit);
+    let end = end_of(limit)?;
     let waiters = [first, second].map(|(word, value)| {
         let mut waiter = futex::Wait::new();
         waiter.val = u64::from(value);
@@ -39,9 +47,15 @@ pub(crate) fn wait_either(first: (&AtomicU32, u32), second: (&AtomicU32, u32), l
     });
     match futex::waitv(&waiters, WaitvFlags::empty(), Some(&end), ClockId::Monotonic) {
         Ok(_) | Err(Errno::AGAIN) => Some(Woke::Changed),
-        Err(Errno::NOSYS | Errno::INVAL | Errno::PERM) => None,
-        Err(_) => Some(Woke::Elapsed),
+        Err(Errno::TIMEDOUT | Errno::INTR) => Some(Woke::Elapsed),
+        Err(_) => None,
     }
+}
+
+/// When a sleep ends that begins now, for `futex_waitv(2)`; `None` without a clock.
+pub(crate) fn end_of(limit: Duration) -> Option<Timespec> {
+    let now = clock_gettime_dynamic(DynamicClockId::Known(ClockId::Monotonic)).ok()?;
+    now.checked_add(timespec(limit))
 }
 
 /// Wakes one sleeper. Async-signal-safe.

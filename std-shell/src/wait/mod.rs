@@ -1,5 +1,6 @@
 //! How a contender lets time pass: a bounded spin, then sleeps of at most one poll interval each.
 
+mod begin;
 pub(crate) mod futex;
 mod poll;
 mod spin;

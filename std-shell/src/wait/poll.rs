@@ -1,13 +1,12 @@
 //! Sleeping for an interval and looking again: for kernels, sandboxes and peers without a usable futex.
 
+use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
-use rustix::io::Errno;
 use rustix::thread::{NanosleepRelativeResult, nanosleep};
 
 use crate::event::WAITING_ALLOWED;
 use crate::wait::futex;
-use std::sync::atomic::AtomicU32;
 
 /// Sleeps for `interval`, or until the event is set. A signal ends the sleep early: the caller looks again anyway.
 pub(crate) fn sleep(interval: Duration, event: Option<&AtomicU32>) {
@@ -15,9 +14,14 @@ pub(crate) fn sleep(interval: Duration, event: Option<&AtomicU32>) {
         Some(event) => {
             futex::wait(event, WAITING_ALLOWED, interval);
         }
-        None => match nanosleep(&futex::timespec(interval)) {
-            NanosleepRelativeResult::Ok | NanosleepRelativeResult::Interrupted(_) => {}
-            NanosleepRelativeResult::Err(errno) => debug_assert_eq!(errno, Errno::INVAL),
-        },
+        None => sleep_awhile(interval),
+    }
+}
+
+/// Sleeps for so long, or until a signal comes, nanosleep(2). Where even that is refused, it yields the processor.
+pub(super) fn sleep_awhile(interval: Duration) {
+    match nanosleep(&futex::timespec(interval)) {
+        NanosleepRelativeResult::Ok | NanosleepRelativeResult::Interrupted(_) => {}
+        NanosleepRelativeResult::Err(_) => std::thread::yield_now(),
     }
 }

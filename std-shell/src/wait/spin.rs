@@ -11,7 +11,7 @@ use crate::turns::{Pace, Turns};
 
 /// How long to wait awake: about what a sleep and a wake cost, so that it at most doubles the price of a wait. By the
 /// clock, not by looks: a spin hint takes from 1 ns to 40 ns on the processors we know.
-const LIMIT: Duration = Duration::from_micros(10);
+pub(super) const LIMIT: Duration = Duration::from_micros(10);
 
 /// How many spin hints there are between two readings of the clock, which takes as long as one or two of them.
 const READING: u32 = 32;

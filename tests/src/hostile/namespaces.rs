@@ -70,12 +70,43 @@ fn or_skip<T>(what: &str, result: io::Result<T>) -> Option<T> {
     result.ok()
 }
 
+/// Makes this child, which is [apart](fork_apart) with its users, one of the users that it has there, in this group.
+///
+/// By the bare system calls: those of libc wait for threads, which the child of a bare clone(2) only seems to have.
+///
+/// # Panics
+/// If there are no such user and group.
+pub fn be_user_apart(uid: u32, gid: u32) {
+    #[cfg(target_pointer_width = "64")]
+    let [set_group, set_user] = [libc::SYS_setresgid, libc::SYS_setresuid];
+    #[cfg(target_pointer_width = "32")]
+    let [set_group, set_user] = [libc::SYS_setresgid32, libc::SYS_setresuid32];
+    for (call, id) in [(set_group, gid), (set_user, uid)] {
+        // SAFETY: a call that takes three numbers.
+        let answer = unsafe { libc::syscall(call, id, id, id) };
+        assert_eq!(answer, 0, "{id}: {}", io::Error::last_os_error());
+    }
+}
+
 impl Child {
     /// Makes one that is [apart](fork_apart) with its users root there, which is us here, `user_namespaces(7)`.
     ///
     /// # Panics
     /// If the kernel refuses.
     pub fn become_root(&self) {
+        self.map(0, rustix::process::geteuid().as_raw(), 0, rustix::process::getegid().as_raw());
+    }
+
+    /// Gives one that is [apart](fork_apart) with its users one user, who has the number `inside` there and `outside`
+    /// here, and the group of root, which has the number 65534 there.
+    ///
+    /// # Panics
+    /// If the kernel refuses.
+    pub fn map_user(&self, inside: u32, outside: u32) {
+        self.map(inside, outside, 65534, 0);
+    }
+
+    fn map(&self, user: u32, user_here: u32, group: u32, group_here: u32) {
         let set = |file: &str, text: String| {
             let file = format!("/proc/{}/{file}", self.pid());
             // In one write(2), and to a file that is there.
@@ -84,7 +115,7 @@ impl Child {
             written.unwrap_or_else(|error| panic!("{file}: {error}"));
         };
         set("setgroups", "deny".to_owned());
-        set("uid_map", format!("0 {} 1", rustix::process::geteuid().as_raw()));
-        set("gid_map", format!("0 {} 1", rustix::process::getegid().as_raw()));
+        set("uid_map", format!("{user} {user_here} 1"));
+        set("gid_map", format!("{group} {group_here} 1"));
     }
 }

@@ -2,7 +2,7 @@
 
 #![allow(unsafe_code, reason = "seccomp, mount, unshare and the calls that change a process's user")]
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -18,9 +18,12 @@ pub struct Denied {
     pub call: libc::c_long,
     /// When it is denied.
     pub when: If,
-    /// What is answered instead. 0 pretends that it was done.
+    /// What is answered instead. 0 pretends that it was done; [`DEADLY`] kills the process.
     pub errno: libc::c_int,
 }
+
+/// Stands in for an errno: the call is the last thing that the process does.
+pub const DEADLY: libc::c_int = -1;
 
 /// A condition on the low half of an argument, counted from 0.
 #[derive(Clone, Copy, Debug)]
@@ -61,6 +64,20 @@ impl Denied {
         Self { call, when: If::Has(3, libc::MAP_SHARED), errno }
     }
 
+    /// Making a nameless file, openat(2) with `O_TMPFILE`.
+    #[must_use]
+    pub fn nameless(errno: libc::c_int) -> Self {
+        /// The bit that makes it more than `O_DIRECTORY`.
+        const TMPFILE: libc::c_int = libc::O_TMPFILE & !libc::O_DIRECTORY;
+        Self { call: libc::SYS_openat, when: If::Has(2, TMPFILE), errno }
+    }
+
+    /// Allocating the memory of a file, fallocate(2).
+    #[must_use]
+    pub fn allocation(errno: libc::c_int) -> Self {
+        Self { call: libc::SYS_fallocate, when: If::Called, errno }
+    }
+
     /// An advice of madvise(2).
     #[must_use]
     pub fn advice(advice: libc::c_int) -> Self {
@@ -72,7 +89,11 @@ impl Denied {
 /// seccomp(2).
 #[must_use]
 pub fn deny(calls: &[Denied]) -> bool {
-    let denied = install(&mut filter(calls));
+    let refusal = |denied: &Denied| match denied.errno {
+        DEADLY => libc::SECCOMP_RET_KILL_PROCESS,
+        errno => libc::SECCOMP_RET_ERRNO | bits(errno),
+    };
+    let denied = install(&mut filter_by(calls, refusal));
     if let Err(error) = &denied {
         skipped(&format!("no seccomp filters here: {error}"));
     }
@@ -87,13 +108,12 @@ const RETURN: u16 = 0x06;
 
 /// A program of the classic Berkeley packet filter over `struct seccomp_data`: the call's number at 0, the arguments of
 /// 64 bits from 16 on. That is right for little-endian machines, and for programs that have one kind of system calls.
-fn filter(calls: &[Denied]) -> Vec<libc::sock_filter> {
+pub(super) fn filter_by(calls: &[Denied], answer: impl Fn(&Denied) -> u32) -> Vec<libc::sock_filter> {
     let step = |code, k, jt, jf| libc::sock_filter { code, jt, jf, k };
-    let bits = |number: libc::c_int| u32::try_from(number).expect("not negative");
     let mut program = Vec::new();
     for denied in calls {
         let number = u32::try_from(denied.call).expect("system calls are small numbers");
-        let answer = step(RETURN, libc::SECCOMP_RET_ERRNO | bits(denied.errno), 0, 0);
+        let answer = step(RETURN, answer(denied), 0, 0);
         program.push(step(LOAD, 0, 0, 0));
         match denied.when {
             If::Called => program.extend([step(JUMP_IF_EQUAL, number, 0, 1), answer]),
@@ -115,11 +135,20 @@ fn filter(calls: &[Denied]) -> Vec<libc::sock_filter> {
     program
 }
 
-fn install(program: &mut [libc::sock_filter]) -> io::Result<()> {
+fn bits(number: libc::c_int) -> u32 {
+    u32::try_from(number).expect("not negative")
+}
+
+/// Allows this thread filters, and makes a program of one.
+pub(super) fn prepare(program: &mut [libc::sock_filter]) -> io::Result<libc::sock_fprog> {
     let len = libc::c_ushort::try_from(program.len()).expect("a short program");
-    let program = libc::sock_fprog { len, filter: program.as_mut_ptr() };
     // SAFETY: prctl(2) with numbers only.
     checked(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) })?;
+    Ok(libc::sock_fprog { len, filter: program.as_mut_ptr() })
+}
+
+fn install(program: &mut [libc::sock_filter]) -> io::Result<()> {
+    let program = prepare(program)?;
     // SAFETY: a valid program, which the kernel checks and copies.
     checked(unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program) })
 }
@@ -128,7 +157,7 @@ fn checked(answer: libc::c_int) -> io::Result<()> {
     if answer == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-/// A tmpfs in a mount namespace of the calling thread's own.
+/// A file system in a mount namespace of the calling thread's own.
 #[derive(Debug)]
 pub struct Mounted {
     on: PathBuf,
@@ -137,11 +166,33 @@ pub struct Mounted {
 /// Mounts one; if that is not allowed, says that the test is skipped.
 #[must_use]
 pub fn mount_tmpfs(on: &Path, options: &str) -> Option<Mounted> {
-    let mounted = private_namespace().and_then(|()| mount(on, 0, options));
-    if let Err(error) = &mounted {
-        skipped(&format!("a file system of its own needs root and CAP_SYS_ADMIN: {error}"));
+    mounted(on, || mount(c"tmpfs", on, 0, options))
+}
+
+/// Mounts one that has no fallocate(2); if that is not allowed, says that the test is skipped.
+#[must_use]
+pub fn mount_ramfs(on: &Path) -> Option<Mounted> {
+    mounted(on, || mount(c"ramfs", on, 0, ""))
+}
+
+/// Mounts a file or directory at another place as well, for this thread and what it starts; if that is not allowed, says
+/// that the test is skipped.
+#[must_use]
+pub fn mount_again(from: &Path, on: &Path) -> Option<Mounted> {
+    let (from, to) = (c_string(from), c_string(on));
+    let bind = || {
+        // SAFETY: two valid strings; null where mount(2) ignores the argument.
+        checked(unsafe { libc::mount(from.as_ptr(), to.as_ptr(), null(), libc::MS_BIND, null()) })
+    };
+    mounted(on, bind)
+}
+
+fn mounted(on: &Path, mount: impl FnOnce() -> io::Result<()>) -> Option<Mounted> {
+    let result = private_namespace().and_then(|()| mount());
+    if let Err(error) = &result {
+        skipped(&format!("a mount of its own needs root and CAP_SYS_ADMIN: {error}"));
     }
-    mounted.is_ok().then(|| Mounted { on: on.to_owned() })
+    result.is_ok().then(|| Mounted { on: on.to_owned() })
 }
 
 fn private_namespace() -> io::Result<()> {
@@ -152,10 +203,10 @@ fn private_namespace() -> io::Result<()> {
     checked(unsafe { libc::mount(null(), c"/".as_ptr(), null(), private, null()) })
 }
 
-fn mount(on: &Path, flags: libc::c_ulong, options: &str) -> io::Result<()> {
+fn mount(kind: &CStr, on: &Path, flags: libc::c_ulong, options: &str) -> io::Result<()> {
     let (path, options) = (c_string(on), CString::new(options).expect("no NUL"));
-    // SAFETY: three valid strings and one that tmpfs reads as its options.
-    checked(unsafe { libc::mount(c"none".as_ptr(), path.as_ptr(), c"tmpfs".as_ptr(), flags, options.as_ptr().cast()) })
+    // SAFETY: three valid strings and one that the file system reads as its options.
+    checked(unsafe { libc::mount(c"none".as_ptr(), path.as_ptr(), kind.as_ptr(), flags, options.as_ptr().cast()) })
 }
 
 impl Mounted {
@@ -164,7 +215,7 @@ impl Mounted {
     /// # Panics
     /// If the system refuses.
     pub fn make_read_only(&self) {
-        mount(&self.on, libc::MS_REMOUNT | libc::MS_RDONLY, "").expect("our own mount");
+        mount(c"tmpfs", &self.on, libc::MS_REMOUNT | libc::MS_RDONLY, "").expect("our own mount");
     }
 }
 
@@ -195,6 +246,16 @@ pub fn leave_descriptors(free: usize) -> Vec<File> {
     let mut used: Vec<File> = std::iter::from_fn(|| null().ok()).collect();
     used.truncate(used.len() - free);
     used
+}
+
+/// Limits the size of the files that this process may write.
+///
+/// # Panics
+/// If the limit cannot be lowered.
+pub fn limit_file_size(bytes: libc::rlim_t) {
+    let limit = libc::rlimit { rlim_cur: bytes, rlim_max: libc::RLIM_INFINITY };
+    // SAFETY: a valid limit.
+    checked(unsafe { libc::setrlimit(libc::RLIMIT_FSIZE, &raw const limit) }).expect("a limit can be lowered");
 }
 
 /// Makes this whole process a user with one group, for good.

@@ -125,7 +125,10 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let code = match &error {
             Error::InvalidName { .. } | Error::DescriptionTooLong { .. } | Error::InvalidMode { .. } => USAGE,
-            Error::NotALock { .. } | Error::ForeignOwner { .. } | Error::ModeTooWide { .. } => DATA,
+            Error::NotALock { .. }
+            | Error::ForeignOwner { .. }
+            | Error::ModeTooWide { .. }
+            | Error::InUseWithOtherMode { .. } => DATA,
             Error::OpenTimedOut { .. } | Error::Orphaned { .. } => TRY_LATER,
             Error::System { errno: Errno::ROFS | Errno::NOSPC | Errno::DQUOT, .. } => CANNOT_CREATE,
             Error::System { errno: Errno::NOENT | Errno::NOTDIR | Errno::ACCESS | Errno::PERM, .. } => NO_INPUT,

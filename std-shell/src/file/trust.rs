@@ -1,0 +1,152 @@
+//! Judges whose file is used, and how wide open it may be.
+
+use std::fs;
+use std::os::fd::BorrowedFd;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::Relaxed;
+
+use rustix::fs::{FileType, OFlags, Stat, fcntl_getfl, fcntl_setfl, fstat};
+use rustix::process::{getegid, geteuid, getgroups};
+use shmlock_core::FenceScope;
+
+use super::{Place, named_by};
+use crate::descriptor::Descriptor;
+use crate::error::{Error, Found, Result};
+use crate::presence::PRESENCE;
+use crate::{ofd, outside};
+
+/// Where the kernel says which number it shows for users that have none in our user namespace, `user_namespaces(7)`.
+///
+/// Such a file is as good as any stranger's, even if we ourselves have no number.
+const OVERFLOW_SETTING: &str = "/proc/sys/kernel/overflowuid";
+/// The kernel's default, for where `/proc` cannot be read.
+const OVERFLOW_DEFAULT: u32 = 65534;
+/// Which numbers mean a user, in our user namespace.
+const MAP: &str = "/proc/self/uid_map";
+
+/// The number, once it was read; [`UNREAD`] before. Several threads may read it, to the same effect.
+static OVERFLOW: AtomicU32 = AtomicU32::new(UNREAD);
+/// No user has this number, and the kernel's setting is at most 65535.
+const UNREAD: u32 = u32::MAX;
+
+/// Whether users that have no number here are shown as this one.
+pub(crate) fn is_overflow_user(uid: u32) -> bool {
+    // Partner: the store below, by any thread. Relaxed: one number, which says nothing of other memory.
+    let known = OVERFLOW.load(Relaxed);
+    if known != UNREAD {
+        return uid == known;
+    }
+    let read = fs::read_to_string(OVERFLOW_SETTING).ok().and_then(|text| text.trim().parse().ok());
+    if let Some(number) = read {
+        OVERFLOW.store(number, Relaxed); // partner: the load above
+    }
+    uid == read.unwrap_or(OVERFLOW_DEFAULT)
+}
+
+/// Whether the number means a user here. `None` without `/proc`.
+fn is_mapped(uid: u32) -> Option<bool> {
+    is_in_map(&fs::read_to_string(MAP).ok()?, uid)
+}
+
+/// Looks into a map: lines of the first number inside, the first outside, and how many there are.
+fn is_in_map(map: &str, id: u32) -> Option<bool> {
+    let mut found = false;
+    for line in map.lines() {
+        let mut numbers = line.split_whitespace().map(|number| number.parse::<u64>().ok());
+        let (first, _outside, count) = (numbers.next()??, numbers.next()??, numbers.next()??);
+        found |= (first..first.saturating_add(count)).contains(&id.into());
+    }
+    Some(found)
+}
+
+/// Whether the kernel takes us for the owner of the file: only the owner may ask for `O_NOATIME`, fcntl(2) `F_SETFL`.
+/// A process that may do so by privilege may do it only to files whose owner has a number here.
+///
+/// Changes nothing but a flag of this description, which has no effect: nothing is read through it that has a time.
+fn is_owner(fd: BorrowedFd<'_>) -> bool {
+    fcntl_getfl(fd).and_then(|flags| fcntl_setfl(fd, flags | OFlags::NOATIME)).is_ok()
+}
+
+impl Place {
+    /// Whether the open file is a regular one.
+    pub(crate) fn check_kind(&self, fd: BorrowedFd<'_>) -> Result<Stat> {
+        let stat = fstat(fd).map_err(|errno| self.system("inspect", errno))?;
+        Err(self.not_a_lock(match FileType::from_raw_mode(stat.st_mode) {
+            FileType::RegularFile => return Ok(stat),
+            FileType::Fifo => Found::Fifo,
+            FileType::Directory => Found::Directory,
+            FileType::Socket => Found::Socket,
+            FileType::Symlink => Found::Symlink,
+            _ => Found::Device,
+        }))
+    }
+
+    /// Whether the open file may be used: a regular file, of an owner we trust, no wider open than asked for; and no
+    /// removed file, to which the name leads all the same, as that of a mounted file does.
+    pub(crate) fn judge(&self, fd: BorrowedFd<'_>) -> Result<()> {
+        let stat = self.check_kind(fd)?;
+        if !self.trusts(&stat, fd) {
+            return Err(Error::ForeignOwner { path: self.path.clone(), uid: stat.st_uid });
+        }
+        let found = stat.st_mode & 0o7777;
+        if found & !self.mode != 0 {
+            return Err(self.other_mode(fd, found));
+        }
+        if stat.st_nlink == 0 && named_by(fd, &self.path) {
+            return Err(self.not_a_lock(Found::Removed));
+        }
+        Ok(())
+    }
+
+    /// Removing the file of a lock in use would make two locks, so it matters whether it is in use, and by whom.
+    fn other_mode(&self, fd: BorrowedFd<'_>, found: u32) -> Error {
+        let (path, allowed) = (self.path.clone(), self.mode);
+        if !ofd::is_locked(fd, PRESENCE).unwrap_or(true) {
+            return Error::ModeTooWide { path, found, allowed };
+        }
+        let copy = fd.try_clone_to_owned().ok().and_then(|fd| Descriptor::new(fd).ok());
+        let holder = copy.and_then(|fd| outside::holder(self, &fd, FenceScope::default()).ok().flatten());
+        let holder = holder.map(Box::new);
+        Error::InUseWithOtherMode { path, found, allowed, holder }
+    }
+
+    /// We ourselves, root, whom the builder named, and where sharing was asked for, those whom it is shared with.
+    fn trusts(&self, stat: &Stat, fd: BorrowedFd<'_>) -> bool {
+        let (uid, gid) = (stat.st_uid, stat.st_gid);
+        if uid == 0 || self.trusted_owner == Some(uid) {
+            return true;
+        }
+        let is_our_number = uid == geteuid().as_raw();
+        if is_overflow_user(uid) {
+            // The user `nobody` is a user like others; unless that is only what we, or the owner, are shown as.
+            return is_our_number && is_mapped(uid) != Some(false) && is_owner(fd);
+        }
+        let shared_with_all = self.mode & 0o002 != 0;
+        let shared_with_us = || self.mode & 0o020 != 0 && in_group(gid);
+        is_our_number || shared_with_all || shared_with_us()
+    }
+}
+
+/// Whether we are in the group. That a group without a number is shown as another does not matter: the kernel knew the
+/// difference when it opened the file for us, for only root opens what is not shared with it, and only where all have numbers.
+fn in_group(gid: u32) -> bool {
+    getegid().as_raw() == gid || getgroups().is_ok_and(|groups| groups.iter().any(|group| group.as_raw() == gid))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_in_map;
+
+    #[test]
+    fn a_map_says_which_numbers_mean_a_user() {
+        const NOBODY: u32 = 65534;
+        let of = |map| is_in_map(map, NOBODY);
+        assert_eq!(of("         0          0 4294967295\n"), Some(true));
+        assert_eq!(of("0 0 65534\n65534 65534 4294901761\n"), Some(true));
+        assert_eq!(of("65534 1000 1\n"), Some(true));
+        assert_eq!(of("0 1000 1\n1 100000 65533\n"), Some(false));
+        assert_eq!(of(""), Some(false), "nobody has a number yet");
+        assert_eq!(of("what is this\n"), None);
+        assert_eq!(is_in_map("0 1000 1\n", 0), Some(true));
+    }
+}

@@ -1,0 +1,120 @@
+//! Decides about each system call of a thread from outside, `seccomp_unotify(2)`: refuses it, or interrupts it once.
+
+#![allow(unsafe_code, reason = "seccomp and the ioctls of its listener")]
+
+use std::io::{self, Read, Write};
+use std::mem::zeroed;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+
+use crate::hostile::sandbox::{filter_by, prepare};
+use crate::hostile::{Denied, If};
+use crate::skipped;
+
+// linux/seccomp.h, of which libc has only parts.
+const SET_MODE_FILTER: libc::c_long = 1;
+const NEW_LISTENER: libc::c_long = 1 << 3;
+const CONTINUE: u32 = 1;
+const USER_NOTIF: u32 = 0x7fc0_0000;
+const RECEIVE: u64 = 0xc050_2100;
+const SEND: u64 = 0xc018_2101;
+
+/// How often the calls were made.
+#[derive(Clone, Debug, Default)]
+pub struct Count(Arc<AtomicU64>);
+
+impl Count {
+    /// The number up to this moment.
+    #[must_use]
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed) // partner: the thread that counts; a number, which orders nothing
+    }
+}
+
+/// Refuses these calls to the calling thread and its children from now on, by `EPERM`, and counts them; if that is not
+/// to be had, says that the test is skipped.
+///
+/// The calling thread cannot wait for other threads any more if `futex` is among the calls.
+#[must_use]
+pub fn refuse_and_count(calls: &[libc::c_long]) -> Option<Count> {
+    supervise(calls, |_| Some(libc::EPERM))
+}
+
+/// Interrupts each of these calls of the calling thread from now on, as a signal would, by `EINTR`; the next try is
+/// carried out. Counts both; if that is not to be had, says that the test is skipped.
+#[must_use]
+pub fn interrupt_once(calls: &[libc::c_long]) -> Option<Count> {
+    let mut interrupted = None;
+    supervise(calls, move |call| {
+        let is_next_try = interrupted.take() == Some(call);
+        interrupted = (!is_next_try).then_some(call);
+        interrupted.map(|_| libc::EINTR)
+    })
+}
+
+/// Runs `act` in another thread before each of these calls of the calling thread is carried out, from now on; counts
+/// them; if that is not to be had, says that the test is skipped. `act` must not panic.
+#[must_use]
+pub fn before_each(calls: &[libc::c_long], mut act: impl FnMut() + Send + 'static) -> Option<Count> {
+    supervise(calls, move |_| {
+        act();
+        None
+    })
+}
+
+/// Has a thread decide about each of these calls: by which errno it fails, or that it is carried out.
+fn supervise(
+    calls: &[libc::c_long],
+    decide: impl FnMut(libc::c_int) -> Option<libc::c_int> + Send + 'static,
+) -> Option<Count> {
+    let calls: Vec<_> = calls.iter().map(|&call| Denied { call, when: If::Called, errno: 0 }).collect();
+    let count = Count::default();
+    let (from_us, to_it) = UnixStream::pair().expect("two descriptors");
+    let counting = count.clone();
+    // It begins before the filter is there, and so without it.
+    thread::spawn(move || answer(from_us, &counting, decide));
+    match listen(&mut filter_by(&calls, |_| USER_NOTIF)) {
+        Ok(listener) => {
+            (&to_it).write_all(&listener.to_le_bytes()).expect("it reads");
+            Some(count)
+        }
+        Err(error) => {
+            skipped(&format!("no seccomp listeners here: {error}"));
+            None
+        }
+    }
+}
+
+fn listen(program: &mut [libc::sock_filter]) -> io::Result<libc::c_int> {
+    let program = prepare(program)?;
+    // SAFETY: a valid program, which the kernel checks and copies.
+    let listener = unsafe { libc::syscall(libc::SYS_seccomp, SET_MODE_FILTER, NEW_LISTENER, &raw const program) };
+    if listener == -1 { Err(io::Error::last_os_error()) } else { Ok(i32::try_from(listener).expect("a descriptor")) }
+}
+
+/// Answers for as long as the process lives.
+fn answer(mut from: UnixStream, count: &Count, mut decide: impl FnMut(libc::c_int) -> Option<libc::c_int>) {
+    let mut listener = [0; 4];
+    if from.read_exact(&mut listener).is_err() {
+        return;
+    }
+    let listener = i32::from_le_bytes(listener);
+    loop {
+        // SAFETY: plain integers, for which all zero is valid.
+        let mut call: libc::seccomp_notif = unsafe { zeroed() };
+        // SAFETY: a descriptor, and a place of the size that the request names.
+        if unsafe { libc::ioctl(listener, RECEIVE as _, &raw mut call) } == -1 {
+            match io::Error::last_os_error().raw_os_error() {
+                Some(libc::EINTR | libc::ENOENT) => continue,
+                _ => return,
+            }
+        }
+        count.0.fetch_add(1, Ordering::Relaxed); // partner: `get`
+        let (error, flags) = decide(call.data.nr).map_or((0, CONTINUE), |errno| (-errno, 0));
+        let answer = libc::seccomp_notif_resp { id: call.id, val: 0, error, flags };
+        // SAFETY: as above. The thread that called may have been interrupted meanwhile: no harm.
+        unsafe { libc::ioctl(listener, SEND as _, &raw const answer) };
+    }
+}

@@ -1,0 +1,126 @@
+//! Waiting where futex(2) is refused: it polls at its interval. It neither spins nor misses anything.
+
+use std::path::Path;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use shmlock::{Builder, ExitEvent, ShmLock, WaitStrategy};
+use shmlock_tests::hostile::{Count, Denied, If, Solo, aside, deny, refuse_and_count};
+use shmlock_tests::{actor, alone, until};
+
+const HERE: &str = "a lock";
+const CALLS: [libc::c_long; 2] = [libc::SYS_futex, libc::SYS_futex_waitv];
+const INTERVAL: Duration = Duration::from_millis(20);
+const PATIENCE: Duration = Duration::from_millis(200);
+
+#[test]
+fn where_the_futex_is_refused_waiting_still_ends_in_time_and_recovers() {
+    let scene = Solo::new();
+    let name = scene.name("l");
+    let mut holder = actor!();
+    holder.ask(format!("open l {name}"));
+    holder.ask("lock l");
+    for strategy in [WaitStrategy::Futex, WaitStrategy::SleepPolling] {
+        let lock = ShmLock::builder(&name).wait_strategy(strategy);
+        aside(|| {
+            let refused = |call| Denied { call, when: If::Called, errno: libc::EPERM };
+            let lock = lock.open().expect(HERE);
+            if !deny(&[refused(libc::SYS_futex), refused(libc::SYS_futex_waitv)]) {
+                return;
+            }
+            let start = Instant::now();
+            let error = lock.try_lock_for(Duration::from_millis(20)).expect_err("it is held");
+            assert!(error.is_timed_out() && start.elapsed() >= Duration::from_millis(20), "{error}");
+        });
+    }
+    holder.murder();
+    assert!(ShmLock::open(&name).expect(HERE).lock().expect(HERE).recovered().is_some());
+    scene.visit(&name);
+    assert!(Path::new("/dev/shm").join(format!("{name}.shmlock")).exists());
+    let lock = ShmLock::open(&name).expect(HERE);
+    lock.lock().expect(HERE).declare_consistent().expect("held");
+}
+
+/// Waits in vain, with futexes refused; how often it asked for one in each millisecond.
+fn wait_and_count(lock: &Builder) -> Option<f64> {
+    aside(|| {
+        let lock = lock.clone().poll_interval(INTERVAL).open().expect(HERE);
+        let count = refuse_and_count(&CALLS)?;
+        let start = Instant::now();
+        assert!(lock.try_lock_for(PATIENCE).expect_err("it is held").is_timed_out());
+        Some(per_millisecond(&count, start))
+    })
+}
+
+#[allow(clippy::cast_precision_loss, reason = "a small number")]
+fn per_millisecond(count: &Count, start: Instant) -> f64 {
+    count.get() as f64 / (start.elapsed().as_secs_f64() * 1000.0)
+}
+
+/// The watch among the waiters sleeps for a millisecond at a time, and asks for one futex or two each time.
+const WATCH: f64 = 2.5;
+/// All others sleep for an interval.
+const INTERVALS: f64 = 0.5;
+
+#[test]
+fn a_thread_that_waits_does_not_spin() {
+    alone!(|| {
+        let scene = Solo::new();
+        let name = scene.name("l");
+        let holder = ShmLock::open(&name).expect(HERE);
+        let guard = holder.lock().expect("free");
+        let event = ExitEvent::new();
+        let lock = |strategy| ShmLock::builder(&name).wait_strategy(strategy);
+        for (lock, bound) in [
+            (lock(WaitStrategy::Futex), WATCH),
+            (lock(WaitStrategy::Futex).exit_event(&event), WATCH),
+            (lock(WaitStrategy::SleepPolling).exit_event(&event), INTERVALS),
+        ] {
+            if let Some(asked) = wait_and_count(&lock) {
+                assert!(asked < bound, "{asked} a millisecond");
+            }
+        }
+        drop(guard);
+    });
+}
+
+#[derive(Default)]
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Release); // partner: the test's look
+    }
+}
+
+#[test]
+fn the_thread_that_waits_for_all_tasks_does_not_spin_and_misses_nothing() {
+    alone!(|| {
+        let scene = Solo::new();
+        let name = scene.name("l");
+        let holder = ShmLock::open(&name).expect(HERE);
+        let guard = holder.lock().expect("free");
+        aside(move || {
+            let far = ShmLock::builder(&name).poll_interval(Duration::from_secs(3600)).open().expect(HERE);
+            let soon = ShmLock::builder(&name).poll_interval(INTERVAL).open().expect(HERE);
+            let Some(count) = refuse_and_count(&CALLS) else { return };
+            let start = Instant::now();
+            let woken = [(); 2].map(|()| Arc::new(Woken::default()));
+            let wakers = woken.clone().map(Waker::from);
+            let (mut far, mut soon) = (pin!(far.lock_async()), pin!(soon.lock_async()));
+            assert!(far.as_mut().poll(&mut Context::from_waker(&wakers[0])).is_pending());
+            until(|| count.get() >= 3); // one to wake it, and two by which it wanted to sleep: for the first alone
+            assert!(soon.as_mut().poll(&mut Context::from_waker(&wakers[1])).is_pending());
+            until(|| woken[1].0.load(Ordering::Acquire)); // a wait of an hour must not hide one of 20 ms
+            thread::sleep(PATIENCE.saturating_sub(start.elapsed())); // and is counted for so long
+            let asked = per_millisecond(&count, start);
+            assert!(asked < 1.0, "{asked} a millisecond");
+            assert!(matches!(soon.poll(&mut Context::from_waker(&wakers[1])), Poll::Pending));
+        });
+        drop(guard);
+    });
+}
