@@ -1,14 +1,18 @@
-//! Starts programs from a test, so that a program has from the test what is meant for it, and nothing else.
+//! Starts programs from a test, so that a program has from the test what is meant for it, and
+//! nothing else.
 //!
-//! A test binary runs its tests as threads of one process. Two things reach a program that nobody meant for it.
+//! A test binary runs its tests as threads of one process. Two things reach a program that nobody
+//! meant for it.
 //!
-//! * **Descriptors of another test.** Between fork and exec the program has a copy of each descriptor of the process. A
-//!   byte lock lasts as long as any copy of its descriptor does. If another thread opens a lock before the fork and
-//!   closes it before the exec, the copy keeps the lock in use, and the closer leaves the file behind. The library
-//!   documents this race for `posix_spawn(3)`; it has fork(3) wait. So these programs are started by fork(3).
-//! * **Signals that the test ignores or blocks.** The tests inherit both from their own starter: nohup(1) ignores
-//!   SIGHUP, and a shell without job control ignores SIGINT and SIGQUIT in what it runs in the background. A program
-//!   keeps both across exec, and then does not die by the signal that the test sends.
+//! * **Descriptors of another test.** Between fork and exec the program has a copy of each
+//!   descriptor of the process. A byte lock lasts as long as any copy of its descriptor does. If
+//!   another thread opens a lock before the fork and closes it before the exec, the copy keeps the
+//!   lock in use, and the closer leaves the file behind. The library documents this race for
+//!   `posix_spawn(3)`; it has fork(3) wait. So these programs are started by fork(3).
+//! * **Signals that the test ignores or blocks.** The tests inherit both from their own starter:
+//!   nohup(1) ignores SIGHUP, and a shell without job control ignores SIGINT and SIGQUIT in what it
+//!   runs in the background. A program keeps both across exec, and then does not die by the signal
+//!   that the test sends.
 
 #![allow(unsafe_code, reason = "a step between fork and exec; signal actions and masks exist in libc only")]
 
@@ -21,7 +25,8 @@ use std::sync::Once;
 
 use crate::quietly;
 
-/// Starts a program that has the default action of every signal, blocks none, and has no descriptor of another test.
+/// Starts a program that has the default action of every signal, blocks none, and has no descriptor
+/// of another test.
 ///
 /// Returns once the program runs. Every test starts its programs by this function or by [`output`].
 ///
@@ -29,8 +34,8 @@ use crate::quietly;
 /// The system's.
 pub fn start(command: &mut Command) -> io::Result<Child> {
     heed_children();
-    // With a step of ours before exec, the standard library forks by fork(3), whose handlers the library has. Without
-    // one it takes posix_spawn(3), which calls no handlers.
+    // With a step of ours before exec, the standard library forks by fork(3), whose handlers the
+    // library has. Without one it takes posix_spawn(3), which calls no handlers.
     // SAFETY:
     // - `heed_signals` makes system calls only: it is async-signal-safe.
     // - it touches no memory but its own stack.
@@ -46,11 +51,13 @@ pub fn output(command: &mut Command) -> io::Result<Output> {
     start(command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()))?.wait_with_output()
 }
 
-/// Gives every signal its default action, and lets every signal through. Async-signal-safe. signal(2), sigprocmask(2).
+/// Gives every signal its default action, and lets every signal through. Async-signal-safe.
+/// signal(2), sigprocmask(2).
 #[allow(clippy::unnecessary_wraps, reason = "the type of a step before exec")]
 fn heed_signals() -> io::Result<()> {
     for signal in 1..=libc::SIGRTMAX() {
-        // SIGKILL, SIGSTOP and the numbers that libc keeps for itself are refused, and cannot be ignored.
+        // SIGKILL, SIGSTOP and the numbers that libc keeps for itself are refused, and cannot be
+        // ignored.
         // SAFETY: the default action is no handler.
         unsafe { libc::signal(signal, libc::SIG_DFL) };
     }
@@ -62,12 +69,13 @@ fn heed_signals() -> io::Result<()> {
     Ok(())
 }
 
-/// Lets this process wait for its children, also where it has inherited that SIGCHLD is ignored: the kernel then reaps
-/// them by itself, and wait(2) fails.
+/// Lets this process wait for its children, also where it has inherited that SIGCHLD is ignored:
+/// the kernel then reaps them by itself, and wait(2) fails.
 fn heed_children() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        // SAFETY: the default action is no handler; no test binary installs a handler for this signal.
+        // SAFETY: the default action is no handler; no test binary installs a handler for this
+        // signal.
         unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
     });
 }

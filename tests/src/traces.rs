@@ -11,11 +11,13 @@ use rustix::time::{ClockId, clock_gettime};
 /// Where locks live if nobody says otherwise.
 pub(crate) const SHM: &str = "/dev/shm";
 
-/// Set in a process that runs one test [alone](fn@crate::hostile::alone): how the names of its scenes begin.
+/// Set in a process that runs one test [alone](fn@crate::hostile::alone): how the names of its
+/// scenes begin.
 const FAMILY: &str = "SHMLOCK_TESTS_FAMILY";
 
-/// Returns how the names of this process's scenes begin: with its process id, and the moment of the first call. An
-/// earlier process with the same id may have been killed, and then its files are still there.
+/// Returns how the names of this process's scenes begin: with its process id, and the moment of the
+/// first call. An earlier process with the same id may have been killed, and then its files are
+/// still there.
 pub(crate) fn family() -> &'static str {
     static NAME: OnceLock<String> = OnceLock::new();
     NAME.get_or_init(|| {

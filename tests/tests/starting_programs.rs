@@ -1,4 +1,5 @@
-//! The harness itself: programs that tests start disturb no other test, and get nothing by inheritance.
+//! The harness itself: programs that tests start disturb no other test, and get nothing by
+//! inheritance.
 
 #![allow(unsafe_code, reason = "signal actions and masks exist in libc only")]
 
@@ -39,7 +40,8 @@ fn a_lock_that_is_closed_while_programs_are_started_leaves_no_file() {
     });
 }
 
-/// The signals that have names, signal(7). Of the others libc keeps some for itself, and ignores them in programs.
+/// The signals that have names, signal(7). Of the others libc keeps some for itself, and ignores
+/// them in programs.
 const STANDARD: u64 = (1 << 31) - 1;
 
 #[test]
@@ -115,7 +117,8 @@ fn a_scene_waits_for_one_that_is_played_alone() {
     });
 }
 
-/// In a process of one thread the race cannot be, and how its users start programs is what these tests are about.
+/// In a process of one thread the race cannot be, and how its users start programs is what these
+/// tests are about.
 const ON_THEIR_OWN: [&str; 3] = ["src/start.rs", "tests/flaw_04_children.rs", "tests/starting_programs.rs"];
 
 #[test]
