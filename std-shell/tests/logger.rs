@@ -13,7 +13,7 @@ use log::LevelFilter;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use shmlock::{Logger, ShmLock};
 use shmlock_tests::hostile::fork;
-use shmlock_tests::{Scene, rounds};
+use shmlock_tests::{Scene, output, rounds};
 
 /// Set in a process that is to log something: how.
 const TOLD: &str = "SHMLOCK_LOGGER_TEST";
@@ -86,7 +86,7 @@ fn a_child_that_is_forked_while_other_threads_log_can_log_as_well() {
     let program = std::env::current_exe().unwrap();
     let mut command = shmlock_tests::command(program.to_str().unwrap());
     command.args(["the_process_that_logs", "--exact", "--nocapture"]).env(TOLD, "forking");
-    let status = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
+    let status = output(&mut command).unwrap().status;
     assert!(status.success(), "{status}");
 }
 

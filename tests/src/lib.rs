@@ -37,7 +37,7 @@ pub use bell::{Bell, poll};
 pub use runner::command;
 pub use scene::{Scene, bound, quietly, rounds, until};
 pub use shared::{Shared, Words};
-pub use start::{output, start};
+pub use start::{output, start, start_as_it_is};
 
 /// Starts an [`Actor`]; given a name and options of `open`, as a format string, it opens that lock as `l`.
 ///

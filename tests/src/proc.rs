@@ -110,8 +110,10 @@ fn mappings() -> Vec<(std::ops::Range<usize>, String)> {
 
 /// What every thread of this process and of its descendants is at, for whoever has to find out why a test hangs: state,
 /// system call, and which signals are pending and blocked.
+///
+/// Also returns the descendants.
 #[must_use]
-pub fn what_all_are_at() -> String {
+pub fn what_all_are_at() -> (String, Vec<u32>) {
     let mut family = vec![std::process::id()];
     let mut lines = String::new();
     let mut next = 0;
@@ -128,5 +130,5 @@ pub fn what_all_are_at() -> String {
             family.extend(read("children").split_whitespace().filter_map(|child| child.parse::<u32>().ok()));
         }
     }
-    lines
+    (lines, family.split_off(1))
 }

@@ -143,7 +143,15 @@ fn watchdog() -> Sender<()> {
     thread::spawn(move || {
         if alarm.recv_timeout(bound) == Err(RecvTimeoutError::Timeout) {
             // Not by `eprintln`: the test framework keeps that for itself until the test ends.
-            let _ = writeln!(stderr(), "watchdog: {test} has not ended within {bound:?}\n{}", proc::what_all_are_at());
+            let (all, descendants) = proc::what_all_are_at();
+            let _ = writeln!(stderr(), "watchdog: {test} has not ended within {bound:?}\n{all}");
+            // A descendant that lives on would keep the pipe open by which the test's end is awaited.
+            for pid in descendants {
+                let _ = i32::try_from(pid)
+                    .ok()
+                    .and_then(rustix::process::Pid::from_raw)
+                    .map(|pid| rustix::process::kill_process(pid, rustix::process::Signal::KILL));
+            }
             traces::remove(&traces::of(family()));
             process::abort();
         }

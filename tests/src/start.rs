@@ -43,6 +43,19 @@ pub fn start(command: &mut Command) -> io::Result<Child> {
     quietly(|| command.spawn())
 }
 
+/// Starts a program as [`start`] does, but with the signals as the steps of the command itself have
+/// set them: for tests of what a program inherits.
+///
+/// # Errors
+/// The system's.
+pub fn start_as_it_is(command: &mut Command) -> io::Result<Child> {
+    heed_children();
+    // For fork(3), as above.
+    // SAFETY: it does nothing.
+    unsafe { command.pre_exec(|| Ok(())) };
+    quietly(|| command.spawn())
+}
+
 /// Starts a program as [`start`] does, without input; waits for its end, and returns what it wrote.
 ///
 /// # Errors

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use shmlock_tests::hostile::{Folder, Intruder, Solo};
-use shmlock_tests::{command, skipped, until};
+use shmlock_tests::{command, output, skipped, start, until};
 
 /// Both implementations of the same program.
 struct Programs {
@@ -28,7 +28,7 @@ impl Programs {
         let mut compile = Command::new("cc");
         compile.args(["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-o"]).arg(&peer);
         compile.args([source.join("main.c"), source.join("peer.c")]);
-        match compile.output() {
+        match output(&mut compile) {
             Ok(output) => {
                 assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
                 Some(Self { peer, ours: env!("CARGO_BIN_EXE_mate").into() })
@@ -63,7 +63,7 @@ impl<'f> Place<'f> {
     fn start(&self, program: &Path, verb: &str, times: u64) -> Child {
         let mut command = Command::new(program);
         command.arg(verb).arg(self.folder.path()).arg("l").arg(&self.account).arg(times.to_string());
-        command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().expect("it can be started")
+        start(command.stdin(Stdio::null()).stdout(Stdio::null())).expect("it can be started")
     }
 
     /// The word of 64 bits at this offset.

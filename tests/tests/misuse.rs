@@ -159,7 +159,7 @@ fn a_word_that_was_overwritten_is_noticed_at_the_release_and_left_alone() {
     let lock = folder.lock("l").open().expect(HERE);
     let intruder = Intruder::on(&folder.file("l"));
     let overwritten = |error: &Error| matches!(error, Error::Overwritten { .. });
-    let parts = ["overwritten", "l.shmlock", "find who else writes"];
+    let parts = ["overwritten", "l.shmlock", "find out which other program writes"];
     for word in [0, 0x4000_0000, 77] {
         let guard = lock.lock().expect("free");
         intruder.scribble(0, word);
@@ -215,7 +215,7 @@ fn every_error_is_one_line_that_says_what_to_do() {
         (Error::NotHeld { name: name() }, "acquire it first"),
         (Error::GuardsAlive { name: name(), guards: 2 }, "drop them"),
         (Error::TooDeep { name: name() }, "release it more often"),
-        (Error::Overwritten { name: name(), path: path() }, "find who else"),
+        (Error::Overwritten { name: name(), path: path() }, "find out which other"),
     ];
     all.extend(found.map(|found| (Error::NotALock { path: path(), found }, "remove it")));
     all.extend(reasons.map(|reason| (Error::InvalidName { name: name(), reason }, "cannot be the name")));

@@ -28,11 +28,20 @@ pub(crate) fn wait(word: &AtomicU32, value: u32, limit: Duration) -> Woke {
     match futex::wait(word, Flags::empty(), value, Some(&timespec(limit))) {
         Ok(()) | Err(Errno::AGAIN) => Woke::Changed,
         Err(Errno::TIMEDOUT | Errno::INTR) => Woke::Elapsed,
-        Err(_) => {
-            poll::sleep_awhile(limit);
+        Err(errno) => {
+            poll::sleep_awhile(pause_after(errno, limit));
             Woke::Elapsed
         }
     }
+}
+
+/// How long to sleep instead of a sleep that the kernel has refused.
+///
+/// EFAULT says that the word is not there: this is a child that a signal handler has forked in its parent's sleep, and
+/// the kernel has begun that sleep again. The caller is to notice it soon.
+fn pause_after(errno: Errno, limit: Duration) -> Duration {
+    const SOON: Duration = Duration::from_millis(1);
+    if errno == Errno::FAULT { limit.min(SOON) } else { limit }
 }
 
 /// Sleeps while both words have their values; `None` if that is refused (before Linux 5.16, some emulators and sandboxes).
@@ -48,6 +57,10 @@ pub(crate) fn wait_either(first: (&AtomicU32, u32), second: (&AtomicU32, u32), l
     match futex::waitv(&waiters, WaitvFlags::empty(), Some(&end), ClockId::Monotonic) {
         Ok(_) | Err(Errno::AGAIN) => Some(Woke::Changed),
         Err(Errno::TIMEDOUT | Errno::INTR) => Some(Woke::Elapsed),
+        Err(Errno::FAULT) => {
+            poll::sleep_awhile(pause_after(Errno::FAULT, limit));
+            Some(Woke::Elapsed)
+        }
         Err(_) => None,
     }
 }

@@ -10,9 +10,9 @@ use std::path::Path;
 use std::process::Command;
 
 use shmlock_tests::hostile::{Folder, Solo};
-use shmlock_tests::skipped;
+use shmlock_tests::{output, skipped, start_as_it_is};
 
-use crate::program::{Running, ended, shmlock};
+use crate::program::{Running, ended_as_it_is, shmlock};
 
 /// How a command may be started. The first is what the others are measured by.
 const WAYS: [&str; 5] = ["plainly", "run", "run -o", "run -F", "flock"];
@@ -109,9 +109,9 @@ fn found(way: &str, directory: &Path) -> String {
         ["cat", "--"].into_iter().chain(paths.iter().map(String::as_str)).map(OsStr::new).collect();
     let mut command = start(way, directory, &command);
     set_all(&mut command, directory);
-    let output = command.output().expect("it can be started");
-    assert!(output.status.success(), "{way}: {}", String::from_utf8_lossy(&output.stderr));
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let ended = ended_as_it_is(command);
+    assert_eq!(ended.code, Some(0), "{way}: {}", ended.err);
+    let text = ended.out;
     let is_of_status = |line: &str| line.split_once(":\t").is_some();
     text.lines()
         .filter(|line| !is_of_status(line) || STATUS.iter().any(|field| line.starts_with(field)))
@@ -123,13 +123,13 @@ fn found(way: &str, directory: &Path) -> String {
 fn groups(way: &str, directory: &Path) -> Vec<String> {
     let mut command = start(way, directory, &["cat", "/proc/self/stat"].map(OsStr::new));
     set_all(&mut command, directory);
-    let stat = ended(command).out;
+    let stat = ended_as_it_is(command).out;
     let fields: Vec<&str> = stat.rsplit_once(')').expect("a name in brackets").1.split_whitespace().collect();
     [5, 6, 7, 8, 18, 19, 40, 41].map(|field| fields[field - 3].to_owned()).to_vec()
 }
 
 fn ways() -> Vec<&'static str> {
-    let has_flock = Command::new("flock").arg("--version").output().is_ok();
+    let has_flock = output(Command::new("flock").arg("--version")).is_ok();
     if !has_flock {
         skipped("the comparison with flock(1), which is not here");
     }
@@ -183,7 +183,7 @@ fn of_the_dispositions_none_is_changed_whichever_is_ignored() {
                 };
                 // SAFETY: system calls only.
                 unsafe { command.pre_exec(set) };
-                let said = ended(command).out;
+                let said = ended_as_it_is(command).out;
                 let set = said.trim().strip_prefix("SigIgn:\t").map(|set| u64::from_str_radix(set, 16));
                 let set = set.expect("a set").expect("a number") & !OF_THE_C_LIBRARY;
                 assert_eq!(set, if ignored { 1 << (signal - 1) } else { 0 }, "{way}: signal {signal}");
@@ -216,7 +216,8 @@ fn closed_standard_streams_stay_closed_and_nothing_of_ours_is_on_their_numbers()
             };
             // SAFETY: system calls only.
             unsafe { command.pre_exec(close) };
-            assert!(command.status().expect("it can be started").success(), "{way} {closed:?}");
+            let status = start_as_it_is(&mut command).and_then(|mut child| child.wait());
+            assert!(status.expect("it can be started").success(), "{way} {closed:?}");
             seen.push(std::fs::read_to_string(&report).expect("a report"));
         }
         assert_eq!(seen[0].matches("closed").count(), closed.len(), "{seen:?}");
@@ -234,7 +235,7 @@ fn what_is_said_to_a_closed_stream_does_not_get_into_the_lock() {
         let mut sh = Command::new("sh");
         let script = format!("exec \"$0\" run -v --directory \"$1\" l sh -c 'read _ <\"$0\"' \"$2\" {closing}");
         let fifo = folder.path().join("fifo");
-        assert!(Command::new("mkfifo").arg(&fifo).status().expect("mkfifo").success());
+        assert!(output(Command::new("mkfifo").arg(&fifo)).expect("mkfifo").status.success());
         sh.args(["-c", &script, ours, directory]).arg(&fifo);
         let mut holder = Running::start(sh);
         let end = std::fs::File::options().write(true).open(&fifo).expect("the command reads it");

@@ -5,9 +5,9 @@
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};
 
-use shmlock_tests::{output, start};
+use shmlock_tests::{output, start, start_as_it_is};
 
 /// What runs under the lock where a test wants to know that it runs, and to decide when it ends.
 pub(crate) const UNTIL_TOLD: [&str; 3] = ["sh", "-c", "echo ready; read _"];
@@ -32,7 +32,17 @@ pub(crate) struct Ended {
 
 /// Runs it to its end, without input.
 pub(crate) fn ended(mut command: Command) -> Ended {
-    let output = output(&mut command).expect("it can be started");
+    told(output(&mut command).expect("it can be started"))
+}
+
+/// As [`ended`], with the signals as the steps of the command itself have set them.
+pub(crate) fn ended_as_it_is(mut command: Command) -> Ended {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = start_as_it_is(&mut command).expect("it can be started");
+    told(child.wait_with_output().expect("it ends"))
+}
+
+fn told(output: Output) -> Ended {
     let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
     Ended { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
 }

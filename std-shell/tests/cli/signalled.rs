@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use shmlock_tests::hostile::Solo;
 use shmlock_tests::{rounds, until};
 
-use crate::program::{Running, children, ended, kill, says, shmlock, state_of};
+use crate::program::{Running, children, ended_as_it_is, kill, says, shmlock, state_of};
 
 /// A command that says each TERM, and at the end of its input how many there were. Its input may be interrupted, some times.
 const COUNTS: &str = "n=0; trap 'n=$((n+1)); echo got' TERM; trap 'echo usr1' USR1; echo ready; \
@@ -109,7 +109,7 @@ fn a_signal_that_is_pending_at_the_start_is_pending_in_the_command() {
         // SAFETY: system calls only.
         unsafe { command.pre_exec(block_and_send) };
         let pending = format!("ShdPnd:\t{:016x}\n", 1_u64 << (libc::SIGUSR2 - 1));
-        assert_eq!(ended(command).out, pending, "{options:?}");
+        assert_eq!(ended_as_it_is(command).out, pending, "{options:?}");
     }
     says(["run", &name, "true"]); // takes away what -F left
 }

@@ -9,7 +9,7 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command};
 
 use shmlock_tests::hostile::{Folder, Solo};
-use shmlock_tests::{skipped, start};
+use shmlock_tests::{output, skipped, start};
 
 use crate::program::shmlock;
 
@@ -178,7 +178,7 @@ fn a_job_is_stopped_by_ctrl_z_with_its_lock_and_goes_on_in_the_foreground() {
     let scene = Solo::new();
     let name = scene.name("l");
     let mut bash = Command::new("bash");
-    if bash.arg("--version").output().is_err() {
+    if output(bash.arg("--version")).is_err() {
         skipped("job control, for there is no bash(1)");
         return;
     }
