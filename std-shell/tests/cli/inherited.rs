@@ -12,7 +12,7 @@ use std::process::Command;
 use shmlock_tests::hostile::{Folder, Solo};
 use shmlock_tests::{output, skipped, start_as_it_is};
 
-use crate::program::{Running, ended_as_it_is, shmlock};
+use crate::program::{Running, ended, ended_as_it_is, shmlock};
 
 /// How a command may be started. The first is what the others are measured by.
 const WAYS: [&str; 5] = ["plainly", "run", "run -o", "run -F", "flock"];
