@@ -7,7 +7,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use shmlock_tests::hostile::{Folder, Solo};
 use shmlock_tests::{output, skipped, start_as_it_is};
@@ -109,9 +109,11 @@ fn found(way: &str, directory: &Path) -> String {
         ["cat", "--"].into_iter().chain(paths.iter().map(String::as_str)).map(OsStr::new).collect();
     let mut command = start(way, directory, &command);
     set_all(&mut command, directory);
-    let ended = ended_as_it_is(command);
-    assert_eq!(ended.code, Some(0), "{way}: {}", ended.err);
-    let text = ended.out;
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = start_as_it_is(&mut command).expect("it can be started");
+    let output = child.wait_with_output().expect("it ends");
+    assert!(output.status.success(), "{way}: {}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let is_of_status = |line: &str| line.split_once(":\t").is_some();
     text.lines()
         .filter(|line| !is_of_status(line) || STATUS.iter().any(|field| line.starts_with(field)))
