@@ -100,7 +100,7 @@ impl Scene {
 /// Opens a lock in this process; or does anything else while no other test starts a program.
 ///
 /// A program that is started while another thread opens a lock may have a copy of the descriptor that the lock's
-/// identity hangs on, until it calls exec. Closing the lock in that instant leaves its file behind. [`start`](crate::start)
+/// identity hangs on, until it calls exec. Closing the lock in that instant leaves its file behind. [`start`](crate::start())
 /// avoids it, but by the library's own means, which give up after a second: a machine may well be as busy as that.
 pub fn quietly<R>(act: impl FnOnce() -> R) -> R {
     static QUIET: Mutex<()> = Mutex::new(());

@@ -10,6 +10,12 @@ use std::time::{Duration, Instant};
 use shmlock_tests::hostile::{Folder, Intruder, Solo};
 use shmlock_tests::{command, output, skipped, start, until};
 
+/// How many critical sections each process counts.
+const EACH: u64 = 20_000;
+
+/// For how many seconds processes are killed, unless `SHMLOCK_PEER_SECONDS` says otherwise.
+const SECONDS: u64 = 4;
+
 /// Both implementations of the same program.
 struct Programs {
     peer: PathBuf,
@@ -28,16 +34,17 @@ impl Programs {
         let mut compile = Command::new("cc");
         compile.args(["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-o"]).arg(&peer);
         compile.args([source.join("main.c"), source.join("peer.c")]);
-        match output(&mut compile) {
-            Ok(output) => {
-                assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-                Some(Self { peer, ours: env!("CARGO_BIN_EXE_mate").into() })
-            }
-            Err(_) => {
-                skipped("the frozen peer needs a C compiler named cc");
-                None
-            }
-        }
+        let Ok(compiled) = output(&mut compile) else {
+            skipped("the frozen peer needs a C compiler named cc");
+            return None;
+        };
+        assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
+        Some(Self { peer, ours: env!("CARGO_BIN_EXE_mate").into() })
+    }
+
+    /// Each of the two implementations, with one handle for all and with one for each critical section.
+    fn kinds(&self) -> [(&Path, &'static str); 4] {
+        [(&self.peer, "count"), (&self.ours, "count"), (&self.peer, "churn"), (&self.ours, "churn")]
     }
 }
 
@@ -92,12 +99,12 @@ fn the_frozen_peer_counts_beside_us_and_nothing_is_lost() {
     let folder = Folder::new(&scene);
     let place = Place::new(&folder);
     let Some(programs) = Programs::build() else { return fs::remove_file(&place.account).expect("ours") };
-    const EACH: u64 = 20_000;
-    let kinds =
-        [(&programs.peer, "count"), (&programs.ours, "count"), (&programs.peer, "churn"), (&programs.ours, "churn")];
+    let kinds = programs.kinds();
     let times = |verb| if verb == "churn" { EACH / 20 } else { EACH };
     let children: Vec<_> = kinds.iter().map(|(program, verb)| place.start(program, verb, times(*verb))).collect();
-    children.into_iter().for_each(|mut child| assert_ended_well(&mut child, false));
+    for mut child in children {
+        assert_ended_well(&mut child, false);
+    }
     let expected = kinds.iter().map(|(_, verb)| times(*verb)).sum::<u64>();
     assert_eq!((place.word(0), place.word(8), place.word(16)), (expected, expected, 0));
     fs::remove_file(&place.account).expect("ours");
@@ -106,8 +113,6 @@ fn the_frozen_peer_counts_beside_us_and_nothing_is_lost() {
 
 #[test]
 fn the_frozen_peer_and_we_recover_each_other() {
-    /// For how long; SHMLOCK_PEER_SECONDS sets it.
-    const SECONDS: u64 = 4;
     let scene = Solo::new();
     let folder = Folder::new(&scene);
     let place = Place::new(&folder);
@@ -115,8 +120,7 @@ fn the_frozen_peer_and_we_recover_each_other() {
     let seconds = std::env::var("SHMLOCK_PEER_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(SECONDS);
     // So that the file, and its count of acquisitions, last as long as the test.
     let present = folder.lock("l").open().expect("a lock");
-    let kinds =
-        [(&programs.peer, "count"), (&programs.ours, "count"), (&programs.peer, "churn"), (&programs.ours, "churn")];
+    let kinds = programs.kinds();
     let start = |index: usize| place.start(kinds[index % 4].0, kinds[index % 4].1, 0);
     let mut children: Vec<_> = (0..4).map(start).collect();
     let (begin, mut kills) = (Instant::now(), 0);
