@@ -33,7 +33,7 @@ pub(super) fn undisturbed<T>(call: impl FnMut() -> Result<T, Errno>) -> Result<T
 /// that is pending already is not sent a second time: then ours and the other were one, and that is sent again.
 fn take_ours(anothers: bool) {
     let now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    let set = signals::set_of(&[libc::SIGXFSZ]);
+    let set = signals::set_of([libc::SIGXFSZ]);
     // SAFETY: a valid set and time, and null where no information is wanted.
     let taken = unsafe { libc::sigtimedwait(&raw const set, null_mut(), &raw const now) } == libc::SIGXFSZ;
     if taken && anothers && !is_pending() {
