@@ -29,7 +29,7 @@ same_shm() { # one /dev/shm, whatever else is apart: one lock
     nothing_left "/dev/shm/$me"
 }
 
-shared_directory() { # a directory that is mounted into both: one lock, whoever made it and whoever goes last
+shared_directory() { # a directory that is mounted into both: one lock, whichever side makes it and whichever goes last
     mkdir "$work/locks"
     local there=(in_container "$own; mount --bind '$work/locks' /mnt")
     hold l --directory /mnt "${there[@]}"
@@ -67,7 +67,7 @@ container_as_nobody() { # a container whose user is 65534
     nothing_left "$work/locks/l"
 }
 
-rootless() { # root in a user namespace is the user who made it, outside
+rootless() { # root in a user namespace is, outside, the user that made it
     user_namespaces
     install -d -o "$anna" -g "$group" "$work/locks"
     hold l --directory "$work/locks" as "$anna" "$group"

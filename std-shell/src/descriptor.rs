@@ -1,4 +1,4 @@
-//! Keeps a descriptor together with the means to tell whether it still is the one that was opened.
+//! Keeps a descriptor together with the means to tell whether it still leads to what was opened.
 //!
 //! Other code in this process may close a descriptor of ours: a `closefrom(3)`, a double `close(2)`. The kernel then gives
 //! the number to the next file that anybody opens: `/dev/null`, a socket, another lock, another handle's description
@@ -29,6 +29,7 @@ use rustix::io::Errno;
 
 use crate::file::Identity;
 use crate::mapping::Pin;
+use crate::moment::Moment;
 
 /// What a descriptor is for, and so where its mark lies. The two ranges never meet, so no descriptor that holds
 /// an identity is ever taken for one that holds no lock.
@@ -46,8 +47,15 @@ const PROBES: u32 = 1 << 30;
 
 impl Role {
     /// A mark that no other descriptor of this process has, nor one that was inherited from its parent.
+    ///
+    /// After exec(3) the program does not know what marks it has inherited: it begins at the clock.
     fn next_mark(self) -> u64 {
         static LAST: AtomicU32 = AtomicU32::new(0);
+        // Partner: the same swap on another thread; the first one counts. Relaxed, as below.
+        if LAST.load(Relaxed) == 0 {
+            let begin = Moment::now().since_boot().subsec_nanos() | 1;
+            let _ = LAST.compare_exchange(0, begin, Relaxed, Relaxed);
+        }
         let first = match self {
             Self::Identity => IDENTITIES,
             Self::Probe => PROBES,

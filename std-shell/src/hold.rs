@@ -113,15 +113,15 @@ impl ShmLock {
     #[cold]
     pub(crate) fn take(&self, patience: Patience, plain: Plain) -> Result<bool> {
         self.check_process()?;
+        let silent = self.plain && log::max_level() < log::LevelFilter::Debug;
+        if !silent && self.holds.is_none() {
+            self.tell_of_wait(patience)?; // before the holds are looked at: a logger may change them
+        }
         match self.holds.nest(plain) {
             Found::None => {}
             Found::Nested => return self.confirm_nested(),
             Found::InTransition => return self.refuse_in_transition(patience),
             Found::TooDeep => return Err(Error::TooDeep { name: self.name.to_string() }),
-        }
-        let silent = self.plain && log::max_level() < log::LevelFilter::Debug;
-        if !silent {
-            self.tell_of_wait(patience)?;
         }
         self.holds.begin_transition();
         match self.take_outermost(patience) {
@@ -252,6 +252,7 @@ impl ShmLock {
             blocked,
             turns: &self.turns,
             probed: false,
+            asked: now,
             awake: true,
             now,
             has_slept: false,

@@ -129,7 +129,7 @@ impl ShmLock {
         Ok(())
     }
 
-    /// Gives back a lock that somebody most likely waits for awake; wakes one of those who sleep if
+    /// Releases a lock that a waiter most likely spins for; wakes one of those who sleep if
     /// our turn is over, or if nobody takes it.
     fn pass_on(&self, word: &AtomicU32) -> std::result::Result<(), Word> {
         self.turns.look();

@@ -25,7 +25,7 @@ use crate::shm::UNUSED;
 /// When does the word's content keep the file?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Keep {
-    /// A word that is not clean: somebody died holding the lock, and nobody has declared the data consistent since.
+    /// A word that is not clean: an owner died, and nobody has declared the data consistent since.
     Marked,
     /// Nothing does.
     Nothing,

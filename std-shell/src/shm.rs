@@ -148,7 +148,8 @@ impl Shared {
     ) -> Result<Option<(Self, T)>> {
         let _stretch = Stretch::begin(); // ends after `A` is closed
         let Some(inside) = Inside::try_enter(place, birth, keep)? else { return Ok(None) };
-        let (claimed, byte) = claim(&inside.entrance.a, inside.region, birth)?;
+        let claimed = claim(&inside.entrance.a, inside.region, birth);
+        let Some((claimed, byte)) = inside.entrance.judged(claimed)? else { return Ok(None) };
         Ok(inside.seal(byte)?.map(|shared| (shared, claimed)))
     }
 
@@ -253,17 +254,18 @@ impl<'p> Entrance<'p> {
         if begins_anew && former::clear_away(place, keep, birth, &a, &b) {
             return Ok(None);
         }
-        if !presence::announce(a.as_fd()).map_err(|errno| place.no_byte_locks(errno))? {
-            return Ok(None);
+        match presence::announce(a.as_fd()) {
+            Ok(true) => {}
+            Err(errno) if a.is_itself() => return Err(place.no_byte_locks(errno)),
+            Ok(false) | Err(_) => return Ok(None),
         }
         let entrance = Self { place, birth, keep, made, a, b: Some(b) };
         if entrance.a.links().is_none_or(|links| links == 0) {
             return Ok(None);
         }
         let a = entrance.a.as_fd();
-        place.check_size(a)?;
-        place.check_magic(a)?;
-        Ok(place.allocate(a)?.then_some(entrance))
+        let content = place.check_size(a).and_then(|()| place.check_magic(a)).and_then(|()| place.allocate(a));
+        Ok(entrance.judged(content)?.unwrap_or(false).then_some(entrance))
     }
 }
 
@@ -277,6 +279,19 @@ impl Entrance<'_> {
         }
         b.with_role(Role::Probe).map(Some).map_err(|errno| place.system("inspect", errno))
     }
+
+    /// Passes on what a step has come to. `None`, for an error while a descriptor is not itself: it may be
+    /// of another file, so start again.
+    fn judged<T>(&self, result: Result<T>) -> Result<Option<T>> {
+        match result {
+            Err(_) if !self.is_itself() => Ok(None),
+            result => result.map(Some),
+        }
+    }
+
+    fn is_itself(&self) -> bool {
+        self.a.is_itself() && self.b.as_ref().is_some_and(Descriptor::is_itself)
+    }
 }
 
 impl<'p> Inside<'p> {
@@ -285,7 +300,8 @@ impl<'p> Inside<'p> {
         let Some(entrance) = Entrance::try_enter(place, birth, keep)? else { return Ok(None) };
         let system = |operation, errno| Error::System { operation, path: place.path.clone(), errno };
         let a = entrance.a.as_fd();
-        let mapping = Mapping::new(a, place.shape.file_len(), birth).map_err(|errno| system(MAP, errno))?;
+        let mapping = Mapping::new(a, place.shape.file_len(), birth).map_err(|errno| system(MAP, errno));
+        let Some(mapping) = entrance.judged(mapping)? else { return Ok(None) };
         mapping.populate().map_err(|errno| match errno {
             Errno::FAULT => place.not_a_lock(Found::Size { bytes: 0 }),
             errno => system("allocate memory for", errno),
@@ -303,10 +319,11 @@ impl<'p> Inside<'p> {
     /// Steps 7 and 8. `None`: start again.
     fn seal(mut self, own_byte: u32) -> Result<Option<Shared>> {
         let Some(b) = &self.entrance.b else { return Ok(None) };
-        check_byte_locks(self.entrance.place, b.as_fd(), own_byte)?;
-        if !(self.entrance.a.is_itself() && b.is_itself()) {
-            return Ok(None);
+        let seen = check_byte_locks(self.entrance.place, b.as_fd(), own_byte);
+        if !self.entrance.is_itself() {
+            return Ok(None); // whatever was seen
         }
+        seen?;
         if !self.entrance.birth.is_here() {
             return Ok(None);
         }

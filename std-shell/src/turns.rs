@@ -227,7 +227,7 @@ impl Turns {
     }
 }
 
-/// After the lock was passed on: looks for a moment whether somebody takes it. If not, the wake is
+/// After the lock was passed on: looks for a moment whether it is taken. If not, the wake is
 /// ours; `is_ours` as in [`Turns::let_pass`].
 pub(crate) fn owed_wake(word: &AtomicU32, is_ours: impl Fn() -> bool) -> Wake {
     let begin = Moment::now();

@@ -98,3 +98,20 @@ fn when_every_token_is_taken_opening_says_so_and_leaves_all_as_it_was() {
     drop(intruder);
     assert!(folder.lock("l").open().is_ok());
 }
+
+#[test]
+fn a_handle_with_the_token_of_a_former_one_leaves_nothing_of_its_record() {
+    let scene = Solo::new();
+    let name = scene.name("l");
+    let first = ShmLock::open(&name).expect("a new lock");
+    let intruder = Intruder::on(&path_of(&name));
+    intruder.occupy_all_tokens_but(Some(DEAD));
+    for text in ["former", "present"] {
+        let lock = ShmLock::builder(&name).description(text).open().expect("the one token that is left");
+        assert_eq!(token_of(&lock), DEAD);
+        let guard = lock.lock().expect("free");
+        let holder = first.holder().expect("a lock").expect("it");
+        assert_eq!((holder.uuid(), holder.description()), (Some(lock.uuid()), text));
+        drop(guard);
+    }
+}

@@ -247,6 +247,31 @@ fn a_logger_that_releases_what_it_is_told_of_leaves_nobody_who_believes_to_hold_
     });
 }
 
+/// The wait is told of before the handle is in transition, and so what the logger acquires there is nested in.
+#[test]
+fn a_logger_that_acquires_what_is_about_to_be_waited_for_has_the_wait_nest() {
+    alone!(|| {
+        let scene = Solo::new();
+        let folder = Folder::new(&scene);
+        begin();
+        let lock = Rc::new(folder.lock("l").open().expect(HERE));
+        let file = Rc::new(Intruder::on(&folder.file("l")));
+        file.scribble(0, 1); // a core that nobody here can tell the life of
+        let own = Rc::clone(&lock);
+        at("waits for", move || {
+            file.scribble(0, 0);
+            own.acquire().expect("free");
+        });
+        let guard = lock.try_lock_for(Duration::from_secs(5)).expect("held by the logger");
+        assert_eq!(calm(), 1);
+        assert!(guard.recovered().is_none(), "nobody died");
+        drop(guard);
+        assert!(lock.is_held(), "as the logger has left it");
+        lock.release().expect("held");
+        assert_eq!(lock.check().expect(HERE).occupancy, Occupancy::Free);
+    });
+}
+
 /// Forks. The child goes on from here, like the parent, and ends by [`end_child`]; here the parent
 /// waits for that.
 fn fork_here() {

@@ -1,6 +1,5 @@
 //! What the locks log: everything that happens to them, at its level, with name, uuid and description.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Waker};
@@ -129,7 +128,7 @@ fn when_a_wait_begins_it_is_said_who_is_waited_for_and_since_when() {
 }
 
 #[test]
-fn a_logger_that_panics_when_a_wait_begins_leaves_the_handle_as_it_was() {
+fn a_logger_that_panics_when_a_wait_begins_ends_no_wait() {
     alone!(|| {
         let scene = Solo::new();
         let folder = Folder::new(&scene);
@@ -140,8 +139,14 @@ fn a_logger_that_panics_when_a_wait_begins_leaves_the_handle_as_it_was() {
         let guard = owner.lock().expect("free");
         thread::scope(|scope| {
             let in_another_thread = scope.spawn(move || {
-                let _ = catch_unwind(AssertUnwindSafe(|| other.try_lock_for(POLL).is_ok()));
+                assert!(
+                    other.try_lock_for(POLL).is_err_and(|error| error.is_timed_out()),
+                    "the panic ends in the call"
+                );
                 assert!(!other.is_held() && other.try_lock().expect("not in transition").is_none());
+                let mut future = Box::pin(other.lock_async());
+                assert!(future.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+                drop(future);
                 other
             });
             let other = in_another_thread.join().expect("no panic");

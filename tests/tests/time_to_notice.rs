@@ -1,9 +1,16 @@
 //! How long it takes until whoever waits gets on, after a death that cost the wake, or an owner.
 
+#![allow(unsafe_code, reason = "maps the word that it wakes waiters on")]
+
 use std::path::Path;
+use std::ptr::null_mut;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
+use rustix::thread::futex;
 use shmlock::{ShmLock, WaitStrategy};
 use shmlock_tests::hostile::{Folder, Intruder, Mode, Solo, WATCH, fork};
 use shmlock_tests::{actor, alone, proc, until};
@@ -140,4 +147,44 @@ fn sleepers_whose_wake_was_lost_get_on_within_an_interval_each() {
         }
     });
     assert!(guard.release().is_err(), "the word was not ours any more");
+}
+
+/// By a stranger, or by what other waiters leave: a wake says nothing about whether the owner lives.
+#[test]
+fn a_waiter_that_is_woken_again_and_again_notices_a_death_within_an_interval() {
+    let scene = Solo::new();
+    let name = scene.name("l");
+    let mut owner = actor!("{name}");
+    owner.ask("lock l");
+    let file = Intruder::on(&Path::new("/dev/shm").join(&scene.files()[0]));
+    assert!(file.lock(Mode::Write, &(WATCH..=WATCH)), "nobody waits"); // so each sleep is an interval, but for the first
+    // SAFETY: a new mapping at an address of the kernel's choice.
+    let map = unsafe { mmap(null_mut(), 192, ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED, file.file(), 0) };
+    let map = map.expect("a mapping");
+    // SAFETY: mapped until the end of the test, aligned, and any value is one.
+    let word = unsafe { &*map.cast::<AtomicU32>() };
+    let waiter = ShmLock::builder(&name).poll_interval(POLL).open().expect(HERE);
+    let is_over = AtomicBool::new(false);
+    let took = thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Relaxed) {
+                futex::wake(word, futex::Flags::empty(), 1).expect("a word");
+                thread::sleep(Duration::from_millis(1)); // how often, and no more
+            }
+        });
+        let waiting = scope.spawn(move || {
+            let taken = waiter.try_lock_for(20 * POLL).map(|guard| guard.declare_consistent().expect("held"));
+            (taken, Instant::now())
+        });
+        owner.sees_a_waiter();
+        owner.murder();
+        let gone = Instant::now();
+        let (taken, end) = waiting.join().expect("no panic");
+        is_over.store(true, Relaxed);
+        taken.expect("its owner is dead");
+        end.saturating_duration_since(gone)
+    });
+    assert!(took < 2 * POLL, "{took:?}");
+    // SAFETY: nobody uses it any more.
+    unsafe { munmap(map, 192) }.expect("ours");
 }

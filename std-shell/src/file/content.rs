@@ -19,8 +19,7 @@ impl Place {
     pub(crate) fn check_size(&self, fd: BorrowedFd<'_>) -> Result<()> {
         let bytes = self.size_of(fd)?;
         if bytes == 0 {
-            log::debug!("{} is empty, left half-made by somebody; making it whole", self.path.display());
-            return Ok(());
+            return Ok(()); // its maker died half-way
         }
         let found = self.shape_in(fd, bytes)?;
         let half_made = found == BlockShape::NONE && bytes == self.shape.file_len();
@@ -54,18 +53,19 @@ impl Place {
     /// What data a file of this size says that it has. It has to be true; or nothing yet, if the size is what we want, or
     /// if the file is ours and its maker died between making it so long and describing it.
     ///
-    /// Such a block is a lock without data to everybody who wants no other; a block of another size takes its place
+    /// Such a block is a lock without data to every opener that wants no other; a block of another size takes its place
     /// when nobody is here (`former.rs`).
     fn shape_in(&self, fd: BorrowedFd<'_>, size: u64) -> Result<BlockShape> {
         if size == DATA_OFFSET as u64 {
             return Ok(BlockShape::NONE);
         }
-        let header = self.header(fd)?;
-        let shape = BlockShape::of_bytes(&header);
+        // Before the length, as a creator writes it after the length: data that is made has one.
+        let is_made = is_made(&self.header(fd)?);
+        let shape = BlockShape::of_bytes(&self.header(fd)?);
         let is_ours = || magic(fd).is_ok_and(|word| Magic::decode(word) == Magic::Ours);
         match size {
             _ if shape.bytes() != 0 && size == shape.file_len() => Ok(shape),
-            _ if shape.bytes() != 0 || size < DATA_OFFSET as u64 || is_made(&header) => {
+            _ if shape.bytes() != 0 || size < DATA_OFFSET as u64 || is_made => {
                 Err(self.not_a_lock(Found::Size { bytes: size }))
             }
             _ if size == self.shape.file_len() || is_ours() => Ok(BlockShape::NONE),

@@ -27,7 +27,7 @@ static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
 
 impl Place {
     /// Grows the file to its length, with its memory really allocated: on a full tmpfs a hole would answer even a *read*
-    /// by SIGBUS. `false`: somebody else is here, and has to be alone or gone first; start again.
+    /// by SIGBUS. `false`: another handle is here, and has to be alone or gone first; start again.
     ///
     /// By fallocate(2): it never shrinks the file and keeps what is there, so that two may do it at once, and to a whole
     /// lock. Where it is refused, or the file system has none, by writing zeros.

@@ -98,7 +98,7 @@ impl Place {
         Ok(())
     }
 
-    /// Removing the file of a lock in use would make two locks, so it matters whether it is in use, and by whom.
+    /// Removing the file of a lock in use would make two locks, so it matters whether it is in use, and which handle holds it.
     fn other_mode(&self, fd: BorrowedFd<'_>, found: u32) -> Error {
         let (path, allowed) = (self.path.clone(), self.mode);
         if !ofd::is_locked(fd, PRESENCE).unwrap_or(true) {
@@ -110,7 +110,7 @@ impl Place {
         Error::InUseWithOtherMode { path, found, allowed, holder }
     }
 
-    /// We ourselves, root, whom the builder named, and where sharing was asked for, those whom it is shared with.
+    /// Returns `true` for us, root, a user that the builder names, and the users that the file is shared with.
     fn trusts(&self, stat: &Stat, fd: BorrowedFd<'_>) -> bool {
         let (uid, gid) = (stat.st_uid, stat.st_gid);
         if uid == 0 || self.trusted_owner == Some(uid) {

@@ -1,4 +1,4 @@
-//! Tells the logger that a wait begins: whom it is for, and since when that one holds the lock.
+//! Tells the logger that a wait begins: for which holder, and since when that holds the lock.
 //!
 //! A logger is foreign code. So it is told before the handle is in transition: it may panic, or use this very handle, and
 //! the handle is as if nothing had been asked of it.
@@ -10,6 +10,7 @@ use crate::error::Result;
 use crate::lock::ShmLock;
 use crate::moment::Moment;
 use crate::registry;
+use crate::tell::tell;
 use crate::wait::spin;
 
 impl ShmLock {
@@ -32,10 +33,10 @@ impl ShmLock {
         Ok(())
     }
 
-    /// Says at `debug` who holds the lock.
+    /// Names the holder of the lock at `debug`.
     pub(crate) fn tell_holder(&self) {
         if let Some(holder) = self.holder_now() {
-            log::debug!("waits for {self}, held by {holder}");
+            tell!(Debug, "waits for {self}, held by {holder}");
         }
     }
 

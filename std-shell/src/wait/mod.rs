@@ -67,6 +67,8 @@ pub(crate) struct Waiter<'a> {
     pub(crate) blocked: Option<&'a Blocked>,
     /// Whether the owner has been probed before the first sleep.
     pub(crate) probed: bool,
+    /// When it last asked whether the owner lives, but for that; before, when it came.
+    pub(crate) asked: Moment,
     pub(crate) turns: &'a Turns,
     /// Whether it has just come or been woken, and not yet waited awake.
     pub(crate) awake: bool,
@@ -160,8 +162,12 @@ impl<'a> Waiter<'a> {
         }
         if woke != Some(futex::Woke::Elapsed) {
             self.awake = true;
-            return Ok(Verdict::Retry);
+            // A waiter that is woken again and again asks after each interval all the same.
+            if self.now.since(self.asked) < self.interval {
+                return Ok(Verdict::Retry);
+            }
         }
+        self.asked = self.now;
         if self.shared.is_orphaned() {
             return Err(GaveUp::Orphaned);
         }

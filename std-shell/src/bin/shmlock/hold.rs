@@ -136,7 +136,7 @@ enum Input {
     Stream,
     /// A terminal: it is read while this process is in its foreground.
     Terminal,
-    /// It is always at its end, as `/dev/null` is, or somebody else's to read.
+    /// It is always at its end, as `/dev/null` is, or another program's to read.
     Ignored,
 }
 

@@ -90,7 +90,7 @@ impl Owner {
     }
 }
 
-/// Who holds a lock, for a refusal.
+/// Names the holder of a lock, for a refusal.
 pub(crate) fn held_by(holder: Option<&Holder>, file: Option<File>) -> String {
     match holder {
         Some(holder) => format!("held by {}", Owner::of(holder, file).in_words()),

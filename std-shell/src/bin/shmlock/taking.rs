@@ -27,7 +27,7 @@ pub(crate) fn open(builder: Builder) -> Result<ShmLock, Failure> {
 /// Takes the lock, with [`Interrupts`] in place; a dead owner is named, if asked for, and the lock declared consistent.
 ///
 /// A critical section of a script has no data of its own that could be torn; and the dead owner need not have been a
-/// script. So a program that protects data by this lock should not share it with this program. A refusal says who holds the
+/// script. So a program that protects data by this lock should not share it with this program. A refusal names the holder of the
 /// lock if it `explains`.
 pub(crate) fn take<'a>(lock: &'a ShmLock, waiting: &Waiting, explains: bool) -> Result<Taken<'a>, Failure> {
     let begin = Instant::now();
