@@ -137,6 +137,19 @@ mod tests {
         }
     }
 
+    /// Returns `true` once the gate counts nothing. Tests on other threads of this process may open handles meanwhile, each of
+    /// which is a stretch that ends soon.
+    fn comes_to_rest() -> bool {
+        let begin = Instant::now();
+        while GATE.load(Acquire) != 0 {
+            if begin.elapsed() > 30 * PATIENCE {
+                return false;
+            }
+            thread::yield_now();
+        }
+        true
+    }
+
     fn until(so: impl Fn() -> bool) {
         while !so() {
             thread::yield_now();
@@ -156,7 +169,7 @@ mod tests {
         drop(Stretch::begin());
         after_fork();
         assert!(begin.elapsed() < PATIENCE, "it waited for itself");
-        assert_eq!(GATE.load(Acquire), 0);
+        assert!(comes_to_rest(), "a stretch or a fork was not counted down");
 
         let (ended, forked, done) = (AtomicBool::new(false), AtomicBool::new(false), AtomicBool::new(false));
         thread::scope(|scope| {
@@ -188,6 +201,6 @@ mod tests {
             assert!(fork.join().expect("no panic"), "the fork did not wait");
             assert!(other.join().expect("no panic"), "the stretch did not wait");
         });
-        assert_eq!(GATE.load(Acquire), 0);
+        assert!(comes_to_rest(), "a stretch or a fork was not counted down");
     }
 }
