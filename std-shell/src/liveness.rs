@@ -78,8 +78,9 @@ impl Liveness for KernelProof<'_> {
             let _adopted = Adopted::new(probe, self.shared.birth(), owner)?;
             Some(act())
         };
-        // First through whatever the number leads to: one call, and nearly always the owner lives. A false *alive* costs time only.
-        if life_of(self.shared.probe().as_fd(), owner) == Life::Alive {
+        // First through whatever the number leads to: one call, and nearly always the owner lives. A false *alive* costs time
+        // only, for it is not believed again and again.
+        if self.shared.is_probe_believed() && life_of(self.shared.probe().as_fd(), owner) == Life::Alive {
             return None;
         }
         self.shared.with_probe(prove).flatten()
