@@ -28,6 +28,7 @@ use rustix::fs::{SeekFrom, fstat, seek};
 use rustix::io::Errno;
 
 use crate::file::Identity;
+use crate::fork::Birth;
 use crate::mapping::Pin;
 
 /// What a descriptor is for, and so where its mark lies. The two ranges never meet, so no descriptor that holds
@@ -112,9 +113,10 @@ impl Descriptor {
         is_itself.then_some(u64::from(stat.st_nlink))
     }
 
-    /// Keeps the description, and with it its byte locks, whatever becomes of the number.
-    pub(crate) fn pin(&self) -> Result<Pin, Errno> {
-        Pin::new(self.as_fd())
+    /// Keeps the description, and with it its byte locks, whatever becomes of the number. `birth` is that of the process which
+    /// opened it.
+    pub(crate) fn pin(&self, birth: Birth) -> Result<Pin, Errno> {
+        Pin::new(self.as_fd(), birth)
     }
 }
 

@@ -101,7 +101,7 @@ impl<'a> Adopted<'a> {
         let byte = byte_of(owner);
         // Without memory for a mapping a recovery is still better than a lock that nobody gets any more: the byte could go only
         // with the number, in the instant of the swap, and harm only if the same token of 2^30 was drawn in it.
-        let pin = probe.pin().ok();
+        let pin = probe.pin(birth).ok();
         // Immediately before: `pin` may have let other threads run.
         if !probe.is_itself() {
             return None;

@@ -16,6 +16,7 @@ use shmlock_core::{FenceScope, Word};
 use crate::descriptor::{Descriptor, Role};
 use crate::error::{Error, Result};
 use crate::file::{Place, has_one_name, named_by};
+use crate::fork::Birth;
 use crate::fork_gate::{self, Stretch};
 use crate::inspect::Holder;
 use crate::name::{DEFAULT_DIRECTORY, EVENT_SUFFIX, Name, SUFFIX};
@@ -155,13 +156,14 @@ fn clean_by(place: &Place, clean_alone: impl FnOnce(&Descriptor) -> Result<Clean
     place.check_magic(fd)?;
     fork_gate::keep();
     let _stretch = Stretch::begin();
+    let birth = Birth::here();
     let alone = ofd::try_lock(fd, Kind::Write, PRESENCE).map_err(|errno| place.no_byte_locks(errno))?;
     if !alone {
         return Ok(Cleaning::InUse);
     }
     // From here on nobody can arrive, until the description is closed.
     // So that it lasts until then even if other code of this process closes the number.
-    let pin = descriptor.pin().map_err(|errno| place.system("map", errno));
+    let pin = descriptor.pin(birth).map_err(|errno| place.system("map", errno));
     let cleaning = pin.and_then(|_pin| {
         let seen = check_that_locks_are_seen(place, &descriptor)?;
         if seen { clean_alone(&descriptor) } else { Ok(Cleaning::NamedElsewhere) }

@@ -65,7 +65,7 @@ pub(crate) fn remove_if_last(place: &Place, descriptor: &Descriptor, birth: Birt
         return;
     }
     // Without memory for a mapping the byte could go only with the number, between the last look and the removal.
-    let pin = descriptor.pin();
+    let pin = descriptor.pin(birth);
     let may_go = has_one_name(fd) && may_go() && named_by(fd, &place.path);
     if may_go && descriptor.is_itself() && birth.is_here() {
         // In a sticky directory only the file's owner can remove it.
