@@ -161,6 +161,13 @@ fn clean_by(place: &Place, clean_alone: impl FnOnce(&Descriptor, Birth) -> Resul
     if !alone {
         return Ok(Cleaning::InUse);
     }
+    if !descriptor.is_itself() {
+        // Granted by a stranger's description, perhaps; see `removal.rs`.
+        if birth.is_here() {
+            let _ = presence::announce(fd);
+        }
+        return Ok(Cleaning::NamedElsewhere);
+    }
     // From here on nobody can arrive, until the description is closed.
     // So that it lasts until then even if other code of this process closes the number.
     let pin = descriptor.pin(birth).map_err(|errno| place.system("map", errno));
