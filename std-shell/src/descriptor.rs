@@ -103,6 +103,13 @@ impl Descriptor {
         self.links().is_some()
     }
 
+    /// Sets the mark again, on a description that is known to be ours and whose position others have moved. lseek(2).
+    pub(crate) fn mark_again(&self) {
+        if let Some(mark) = self.mark {
+            let _ = seek(self.as_fd(), SeekFrom::Start(mark)); // where that fails, the descriptor stays open
+        }
+    }
+
     /// Counts the names of the file; `None` if the descriptor is not itself. Async-signal-safe; two system calls.
     pub(crate) fn links(&self) -> Option<u64> {
         let stat = fstat(self.as_fd()).ok()?;

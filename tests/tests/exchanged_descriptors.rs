@@ -405,3 +405,26 @@ fn close_strays(round: &AtomicU64, last: u64, lowest: RawFd, file: &Path) {
         unsafe { libc::close(stranger) };
     }
 }
+
+/// A program that inherits the lifeline shares its description, and so the position that the mark is.
+#[test]
+fn a_lifeline_whose_position_others_move_is_taken_back_all_the_same() {
+    alone!(|| {
+        let scene = Solo::new();
+        let folder = Folder::new(&scene);
+        let other = folder.lock("l").open().expect(HERE);
+        let lock = folder.lock("l").lifeline(true).open().expect(HERE);
+        let line = lock.lifeline().expect("asked for");
+        let number = line.as_raw_fd();
+        let copy = line.try_clone_to_owned().expect("a descriptor"); // as in another program
+        rustix::fs::seek(&copy, rustix::fs::SeekFrom::Start(7)).expect("a file");
+        mem::forget(lock.lock().expect("free"));
+        drop(lock);
+        assert_eq!(target_of(number), None, "the descriptor is closed");
+        let guard = other.try_lock_for(BRIEF).expect("nobody vouches for the dead handle");
+        guard.declare_consistent().expect("held");
+        drop(guard);
+        drop((copy, other));
+        assert!(folder.names().is_empty(), "{:?}", folder.names());
+    });
+}
