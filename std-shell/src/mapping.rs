@@ -193,7 +193,7 @@ mod tests {
         // SAFETY: the child makes system calls only, and then ends.
         let pid = unsafe { libc::fork() };
         if pid == 0 {
-            let code = if act() { 0 } else { 1 };
+            let code = i32::from(!act());
             // SAFETY: ends the child without running anything of the parent's.
             unsafe { libc::_exit(code) };
         }

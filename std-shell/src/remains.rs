@@ -272,7 +272,7 @@ mod tests {
             remove(&place, descriptor, birth, None)
         });
         if forked == 0 {
-            let code = if matches!(cleaning, Ok(Cleaning::InUse)) { 0 } else { 1 };
+            let code = i32::from(!matches!(cleaning, Ok(Cleaning::InUse)));
             // SAFETY: ends the child without running anything of the parent's.
             unsafe { libc::_exit(code) };
         }
