@@ -28,6 +28,7 @@ use rustix::fs::{SeekFrom, fstat, seek};
 use rustix::io::Errno;
 
 use crate::file::Identity;
+use crate::fork::Birth;
 use crate::mapping::Pin;
 use crate::moment::Moment;
 
@@ -110,6 +111,13 @@ impl Descriptor {
         self.links().is_some()
     }
 
+    /// Sets the mark again, on a description that is known to be ours and whose position others have moved. lseek(2).
+    pub(crate) fn mark_again(&self) {
+        if let Some(mark) = self.mark {
+            let _ = seek(self.as_fd(), SeekFrom::Start(mark)); // where that fails, the descriptor stays open
+        }
+    }
+
     /// Counts the names of the file; `None` if the descriptor is not itself. Async-signal-safe; two system calls.
     pub(crate) fn links(&self) -> Option<u64> {
         let stat = fstat(self.as_fd()).ok()?;
@@ -120,9 +128,10 @@ impl Descriptor {
         is_itself.then_some(u64::from(stat.st_nlink))
     }
 
-    /// Keeps the description, and with it its byte locks, whatever becomes of the number.
-    pub(crate) fn pin(&self) -> Result<Pin, Errno> {
-        Pin::new(self.as_fd())
+    /// Keeps the description, and with it its byte locks, whatever becomes of the number. `birth` is that of the process which
+    /// opened it.
+    pub(crate) fn pin(&self, birth: Birth) -> Result<Pin, Errno> {
+        Pin::new(self.as_fd(), birth)
     }
 }
 

@@ -9,6 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use rustix::io::Errno;
 
 use crate::descriptor::Descriptor;
+use crate::file::Identity;
 use crate::lock::ShmLock;
 use crate::token::byte_of;
 use crate::{ofd, presence};
@@ -71,10 +72,25 @@ impl ShmLock {
     pub(crate) fn cut_lifeline(&self) {
         // Other code may have closed the number: a byte that is unlocked through a stranger's description may be another
         // handle's identity. Then the copies, if there are any, vouch for us until they are closed.
-        if let Some(Lifeline { a }) = self.lifeline.as_ref().filter(|line| line.a.is_itself()) {
+        if let Some(Lifeline { a }) = self.lifeline.as_ref().filter(|line| self.is_our_identity(&line.a)) {
             // Unlocking what the description holds cannot fail.
             let _ = ofd::unlock(a.as_fd(), byte_of(self.token));
             let _ = presence::withdraw(a.as_fd());
+            a.mark_again();
         }
+    }
+
+    /// Returns `true` if the descriptor leads to the description that holds our token. To be asked while the mapping lives.
+    ///
+    /// The mark alone does not say so: programs that have a copy of the descriptor share its position, and may move it. But
+    /// a lock stands in the way of every description except its own.
+    fn is_our_identity(&self, a: &Descriptor) -> bool {
+        let is_locked = |fd: &Descriptor| ofd::is_locked(fd.as_fd(), byte_of(self.token)).ok();
+        let is_the_holder =
+            |probe: &Descriptor| is_locked(probe) == Some(true) && probe.is_itself() && is_locked(a) == Some(false);
+        a.is_itself()
+            || Identity::of_fd(a.as_fd()) == Some(a.identity())
+                && self.shared.with_probe(is_the_holder).unwrap_or(false)
+                && Identity::of_fd(a.as_fd()) == Some(a.identity())
     }
 }

@@ -78,8 +78,9 @@ impl Liveness for KernelProof<'_> {
             let _adopted = Adopted::new(probe, self.shared.birth(), owner)?;
             Some(act())
         };
-        // First through whatever the number leads to: one call, and nearly always the owner lives. A false *alive* costs time only.
-        if life_of(self.shared.probe().as_fd(), owner) == Life::Alive {
+        // First through whatever the number leads to: one call, and nearly always the owner lives. A false *alive* costs time
+        // only, for it is not believed again and again.
+        if self.shared.is_probe_believed() && life_of(self.shared.probe().as_fd(), owner) == Life::Alive {
             return None;
         }
         self.shared.with_probe(prove).flatten()
@@ -100,7 +101,7 @@ impl<'a> Adopted<'a> {
         let byte = byte_of(owner);
         // Without memory for a mapping a recovery is still better than a lock that nobody gets any more: the byte could go only
         // with the number, in the instant of the swap, and harm only if the same token of 2^30 was drawn in it.
-        let pin = probe.pin().ok();
+        let pin = probe.pin(birth).ok();
         // Immediately before: `pin` may have let other threads run.
         if !probe.is_itself() {
             return None;

@@ -147,18 +147,21 @@ impl Drop for Mapping {
 #[derive(Debug)]
 pub(crate) struct Pin {
     address: NonNull<u8>,
+    /// In which process it was made.
+    birth: Birth,
 }
 
 /// Any length keeps a description; the kernel rounds it up to a page.
 const PIN_LEN: usize = 1;
 
 impl Pin {
-    /// Maps a page of the file without access, and not for children. mmap(2), madvise(2).
-    pub(crate) fn new(fd: BorrowedFd<'_>) -> Result<Self, Errno> {
+    /// Maps a page of the file without access, and not for children. mmap(2), madvise(2). `birth` is of before, as that of a
+    /// [`Mapping`].
+    pub(crate) fn new(fd: BorrowedFd<'_>, birth: Birth) -> Result<Self, Errno> {
         // SAFETY: a new mapping at an address of the kernel's choice touches no existing memory.
         let address =
             retry_on_intr(|| unsafe { mmap(null_mut(), PIN_LEN, ProtFlags::empty(), MapFlags::SHARED, fd, 0) })?;
-        let pin = Self { address: NonNull::new(address.cast()).ok_or(Errno::FAULT)? };
+        let pin = Self { address: NonNull::new(address.cast()).ok_or(Errno::FAULT)?, birth };
         // SAFETY: the mapping is ours, and no child needs it.
         retry_on_intr(|| unsafe { madvise(address, PIN_LEN, Advice::LinuxDontFork) })?;
         Ok(pin)
@@ -167,7 +170,63 @@ impl Pin {
 
 impl Drop for Pin {
     fn drop(&mut self) {
+        if !self.birth.is_here() {
+            return; // a forked child: it was not inherited, and something else may stand at the address
+        }
         // SAFETY: ours by the invariant, and nobody accesses it.
         let _ = unsafe { munmap(self.address.as_ptr().cast(), PIN_LEN) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd;
+
+    use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
+    use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
+
+    use super::{Mapping, Pin};
+    use crate::fork::Birth;
+
+    /// Runs `act` in a forked child and returns what it came to.
+    fn in_child(act: impl FnOnce() -> bool) -> bool {
+        // SAFETY: the child makes system calls only, and then ends.
+        let pid = unsafe { libc::fork() };
+        if pid == 0 {
+            let code = i32::from(!act());
+            // SAFETY: ends the child without running anything of the parent's.
+            unsafe { libc::_exit(code) };
+        }
+        let mut status = 0;
+        // SAFETY: a valid pointer, and a child of ours.
+        pid > 0 && unsafe { libc::waitpid(pid, &raw mut status, 0) } == pid && status == 0
+    }
+
+    /// Maps the child's own page where the parent has something that the child lacks; drops that; returns `true` if the page
+    /// is still there.
+    fn survives(address: *mut u8, gone: impl FnOnce()) -> bool {
+        let (protection, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE | MapFlags::FIXED_NOREPLACE);
+        // SAFETY: nothing that stands at the address is replaced.
+        let Ok(page) = (unsafe { mmap_anonymous(address.cast(), 1, protection, flags) }) else { return false };
+        gone();
+        let mut resident = 0_u8;
+        // SAFETY: mincore(2) writes one byte for one page, and answers an address that is not mapped by an error.
+        unsafe { libc::mincore(page, 1, &raw mut resident) == 0 }
+    }
+
+    #[test]
+    fn a_forked_child_unmaps_nothing_at_the_address_of_what_it_has_not_inherited() {
+        let file = memfd_create("mapping", MemfdFlags::CLOEXEC).expect("a memfd");
+        ftruncate(&file, 192).expect("an empty file");
+        let birth = Birth::here();
+        if in_child(|| birth.is_here()) {
+            return; // neither memory nor forks are told apart here
+        }
+        let pin = Pin::new(file.as_fd(), birth).expect("memory");
+        let at = pin.address.as_ptr();
+        assert!(in_child(|| survives(at, || drop(pin))), "by a pin");
+        let mapping = Mapping::new(file.as_fd(), 192, birth).expect("memory");
+        let at = mapping.address.as_ptr();
+        assert!(in_child(|| survives(at, || drop(mapping))), "by a mapping");
     }
 }

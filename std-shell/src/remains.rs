@@ -16,6 +16,7 @@ use shmlock_core::{FenceScope, Word};
 use crate::descriptor::{Descriptor, Role};
 use crate::error::{Error, Result};
 use crate::file::{Place, has_one_name, named_by};
+use crate::fork::Birth;
 use crate::fork_gate::{self, Stretch};
 use crate::inspect::Holder;
 use crate::name::{DEFAULT_DIRECTORY, EVENT_SUFFIX, Name, SUFFIX};
@@ -134,17 +135,17 @@ fn names_in(directory: &Path, suffix: &str, operation: &'static str) -> Result<V
 
 /// Removes the lock's file if nobody has it open, see [`Builder::clean`](crate::Builder::clean).
 pub(crate) fn clean(place: &Place, fence: FenceScope, mark: CrashMark) -> Result<Cleaning> {
-    clean_by(place, |descriptor| clean_alone(place, descriptor, fence, mark))
+    clean_by(place, |descriptor, birth| clean_alone(place, descriptor, birth, fence, mark))
 }
 
 /// Removes the event's file if nobody has it open, see
 /// [`ExitEvent::clean`](crate::ExitEvent::clean).
 pub(crate) fn clean_event(place: &Place) -> Result<Cleaning> {
-    clean_by(place, |descriptor| remove(place, descriptor, None))
+    clean_by(place, |descriptor, birth| remove(place, descriptor, birth, None))
 }
 
 /// Has `clean_alone` judge and remove the file while nobody is here.
-fn clean_by(place: &Place, clean_alone: impl FnOnce(&Descriptor) -> Result<Cleaning>) -> Result<Cleaning> {
+fn clean_by(place: &Place, clean_alone: impl FnOnce(&Descriptor, Birth) -> Result<Cleaning>) -> Result<Cleaning> {
     let Some(fd) = place.open()? else { return Ok(Cleaning::Absent) };
     let failed = |errno| place.system("inspect", errno);
     let descriptor = Descriptor::new(fd).map_err(failed)?;
@@ -155,17 +156,28 @@ fn clean_by(place: &Place, clean_alone: impl FnOnce(&Descriptor) -> Result<Clean
     place.check_magic(fd)?;
     fork_gate::keep();
     let _stretch = Stretch::begin();
+    let birth = Birth::here();
     let alone = ofd::try_lock(fd, Kind::Write, PRESENCE).map_err(|errno| place.no_byte_locks(errno))?;
     if !alone {
         return Ok(Cleaning::InUse);
     }
+    if !descriptor.is_itself() {
+        // Granted by a stranger's description, perhaps; see `removal.rs`.
+        if birth.is_here() {
+            let _ = presence::announce(fd);
+        }
+        return Ok(Cleaning::NamedElsewhere);
+    }
     // From here on nobody can arrive, until the description is closed.
     // So that it lasts until then even if other code of this process closes the number.
-    let pin = descriptor.pin().map_err(|errno| place.system("map", errno));
+    let pin = descriptor.pin(birth).map_err(|errno| place.system("map", errno));
     let cleaning = pin.and_then(|_pin| {
         let seen = check_that_locks_are_seen(place, &descriptor)?;
-        if seen { clean_alone(&descriptor) } else { Ok(Cleaning::NamedElsewhere) }
+        if seen { clean_alone(&descriptor, birth) } else { Ok(Cleaning::NamedElsewhere) }
     });
+    if !birth.is_here() {
+        return Ok(Cleaning::InUse); // a child that a signal handler has forked: its parent, which has the byte, goes on
+    }
     // Closing does the same, unless a process that was forked meanwhile has a copy of the descriptor.
     if descriptor.is_itself() {
         let _ = presence::withdraw(fd);
@@ -183,7 +195,13 @@ fn check_that_locks_are_seen(place: &Place, descriptor: &Descriptor) -> Result<b
     shm::check_byte_locks(place, other.as_fd(), PRESENCE).map(|()| true)
 }
 
-fn clean_alone(place: &Place, descriptor: &Descriptor, fence: FenceScope, mark: CrashMark) -> Result<Cleaning> {
+fn clean_alone(
+    place: &Place,
+    descriptor: &Descriptor,
+    birth: Birth,
+    fence: FenceScope,
+    mark: CrashMark,
+) -> Result<Cleaning> {
     let fd = descriptor.as_fd();
     let mut bytes = [0; 4];
     // Shorter: a half-made lock, which nobody has used yet.
@@ -199,16 +217,66 @@ fn clean_alone(place: &Place, descriptor: &Descriptor, fence: FenceScope, mark: 
         .transpose()?;
     match marked {
         Some(marked) if mark == CrashMark::Keep => Ok(Cleaning::Marked(marked)),
-        marked => remove(place, descriptor, marked),
+        marked => remove(place, descriptor, birth, marked),
     }
 }
 
 /// Removes the file, with its mark if it has one.
-fn remove(place: &Place, descriptor: &Descriptor, marked: Option<Box<Marked>>) -> Result<Cleaning> {
+fn remove(place: &Place, descriptor: &Descriptor, birth: Birth, marked: Option<Box<Marked>>) -> Result<Cleaning> {
     let fd = descriptor.as_fd();
     if !(has_one_name(fd) && named_by(fd, &place.path) && descriptor.is_itself()) {
         return Ok(Cleaning::NamedElsewhere);
     }
+    if !birth.is_here() {
+        return Ok(Cleaning::InUse); // see `clean_by`
+    }
     retry_on_intr(|| unlink(&place.path)).map_err(|errno| place.system("remove", errno))?;
     Ok(marked.map_or(Cleaning::Removed, Cleaning::RemovedMarked))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(unsafe_code, reason = "fork, and what a child does after it")]
+
+    use std::os::fd::AsFd;
+    use std::{env, fs, mem, process};
+
+    use super::{Cleaning, clean_by, remove};
+    use crate::file::Place;
+    use crate::name::{Name, SUFFIX};
+    use crate::presence::PRESENCE;
+    use crate::{ShmLock, ofd};
+
+    /// As a signal handler does that forks while this process cleans.
+    #[test]
+    fn a_forked_child_leaves_the_cleaning_to_its_parent() {
+        let directory = env::temp_dir().join(format!("shmlock-remains-{}", process::id()));
+        fs::create_dir(&directory).expect("a new directory");
+        let place = Place::new(&Name::new("l").expect("a name"), SUFFIX, &directory, 0o600).expect("absolute");
+        let dead = ShmLock::builder("l").directory(&directory).open().expect("a lock");
+        mem::forget(dead.lock().expect("free"));
+        drop(dead);
+        let mut forked = 0;
+        let cleaning = clean_by(&place, |descriptor, birth| {
+            // SAFETY: the child makes system calls only, frees memory, and then ends.
+            forked = unsafe { libc::fork() };
+            if forked == 0 {
+                return remove(&place, descriptor, birth, None);
+            }
+            let mut status = 0;
+            // SAFETY: a valid pointer, and a child of ours.
+            assert_eq!(unsafe { libc::waitpid(forked, &raw mut status, 0) }, forked);
+            let other = place.open().expect("it can be opened").expect("the child has removed the file");
+            assert!(ofd::is_locked(other.as_fd(), PRESENCE).expect("seen"), "the child has let openers in");
+            assert!(status == 0, "the child ended by {status:#x}");
+            remove(&place, descriptor, birth, None)
+        });
+        if forked == 0 {
+            let code = i32::from(!matches!(cleaning, Ok(Cleaning::InUse)));
+            // SAFETY: ends the child without running anything of the parent's.
+            unsafe { libc::_exit(code) };
+        }
+        assert_eq!(cleaning.expect("cleaned"), Cleaning::Removed);
+        fs::remove_dir(&directory).expect("empty");
+    }
 }

@@ -64,21 +64,74 @@ pub(crate) fn remove_if_last(place: &Place, descriptor: &Descriptor, birth: Birt
     if !(birth.is_here() && descriptor.is_itself() && presence::is_last(fd)) {
         return;
     }
+    if !descriptor.is_itself() {
+        // Granted by a stranger's description, perhaps.
+        if birth.is_here() {
+            let _ = presence::announce(fd);
+        }
+        return;
+    }
     // Without memory for a mapping the byte could go only with the number, between the last look and the removal.
-    let pin = descriptor.pin();
+    let pin = descriptor.pin(birth);
     let may_go = has_one_name(fd) && may_go() && named_by(fd, &place.path);
     if may_go && descriptor.is_itself() && birth.is_here() {
         // In a sticky directory only the file's owner can remove it.
         let _ = retry_on_intr(|| unlink(&place.path));
     }
     drop(pin);
-    if !birth.is_here() {
-        return;
-    }
-    if descriptor.is_itself() {
+    // If the number has gone since the byte was granted, the byte went with it: the stranger's bytes are as they were.
+    if birth.is_here() && descriptor.is_itself() {
         // Closing does the same, unless a process that was forked meanwhile has a copy of the descriptor.
         let _ = presence::withdraw(fd);
-    } else {
-        let _ = presence::announce(fd);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(unsafe_code, reason = "exchanges a descriptor")]
+
+    use std::fs::{self, File};
+    use std::os::fd::{AsFd, AsRawFd};
+    use std::path::Path;
+    use std::{env, process};
+
+    use super::remove_if_last;
+    use crate::descriptor::{Descriptor, Role};
+    use crate::file::Place;
+    use crate::fork::Birth;
+    use crate::name::{Name, SUFFIX};
+    use crate::ofd::{self, Kind};
+    use crate::presence::PRESENCE;
+
+    fn description(path: &Path) -> File {
+        File::options().read(true).write(true).create(true).truncate(false).open(path).expect("a file")
+    }
+
+    /// The stranger is the description of another thread that closes another lock, or holds nothing.
+    #[test]
+    fn a_number_that_is_exchanged_while_its_file_is_looked_at_has_the_strangers_bytes_as_they_were() {
+        let directory = env::temp_dir().join(format!("shmlock-removal-{}", process::id()));
+        fs::create_dir(&directory).expect("a new directory");
+        let place = Place::new(&Name::new("l").expect("a name"), SUFFIX, &directory, 0o600).expect("absolute");
+        for is_closing in [false, true] {
+            let other = directory.join("other");
+            let (stranger, seen) = (description(&other), description(&other));
+            if is_closing {
+                assert!(ofd::try_lock(stranger.as_fd(), Kind::Write, PRESENCE).expect("granted"));
+            }
+            let ours = Descriptor::new(description(&place.path).into()).and_then(|ours| ours.with_role(Role::Probe));
+            let ours = ours.expect("a regular file");
+            remove_if_last(&place, &ours, Birth::here(), || {
+                // SAFETY: dup2(2) with two numbers; what is exchanged is the descriptor's own.
+                assert!(unsafe { libc::dup2(stranger.as_raw_fd(), ours.as_fd().as_raw_fd()) } >= 0);
+                true
+            });
+            assert!(place.path.exists(), "removed through a number that is not itself");
+            assert_eq!(ofd::is_write_locked(seen.as_fd(), PRESENCE).expect("seen"), is_closing, "locked as before");
+            assert_eq!(ofd::is_locked(seen.as_fd(), PRESENCE).expect("seen"), is_closing, "locked as before");
+            // SAFETY: the descriptor does not close what is not itself; nobody else uses the number.
+            unsafe { libc::close(ours.as_fd().as_raw_fd()) };
+        }
+        fs::remove_dir_all(&directory).expect("ours");
     }
 }

@@ -48,6 +48,8 @@
 #![allow(unsafe_code, reason = "keeps views beside the mapping that they point into")]
 
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use rustix::io::{Errno, pread, retry_on_intr};
@@ -69,6 +71,10 @@ use crate::{ofd, presence};
 /// How long to sleep between two tries to enter while somebody leaves. A leaver needs about 10 µs for its four system
 /// calls; this is a compromise between waiting and burning, and matters only when processes come and go all the time.
 const RETRY_PAUSE: Duration = Duration::from_micros(100);
+
+/// How many answers of `B` are believed on its number alone, before it is asked again whether it is itself. Two more system
+/// calls in so many refused tries; arbitrary beyond that.
+const BELIEVED: u32 = 16;
 
 /// A byte that nobody locks: that of a static token. A sandbox that says "locked" here says so of every byte.
 pub(crate) const UNUSED: u32 = presence::PRESENCE + 1;
@@ -108,6 +114,8 @@ pub(crate) struct Shared {
     keep: Keep,
     mapping: Option<Mapping>,
     b: Descriptor,
+    /// How many answers were believed since `B` was known to be itself.
+    believed: AtomicU32,
 }
 
 impl Shared {
@@ -198,6 +206,22 @@ impl Shared {
         &self.b
     }
 
+    /// Returns `true` if the number of `B` may be asked without a look whether it is itself. Not for ever: a stranger's file
+    /// with a lock on every byte answers each time that the owner lives.
+    pub(crate) fn is_probe_believed(&self) -> bool {
+        // Relaxed, here and below: one number, which this handle alone reads.
+        let believed = self.believed.load(Relaxed);
+        if believed < BELIEVED {
+            self.believed.store(believed + 1, Relaxed);
+            return true;
+        }
+        let is_itself = self.b.is_itself();
+        if is_itself {
+            self.believed.store(0, Relaxed);
+        }
+        is_itself
+    }
+
     /// Opens the file anew by its name; `None` if it cannot be opened or the name leads to another file.
     fn reopen(&self) -> Option<Descriptor> {
         let fresh = Descriptor::new(self.place.open().ok()??).ok()?;
@@ -209,7 +233,11 @@ impl Shared {
     /// Without `B` the name decides, where the directory is still on the file system of our file: in a changed root or mount
     /// namespace the name says nothing.
     pub(crate) fn is_orphaned(&self) -> bool {
-        self.b.links().map_or_else(|| self.place.has_lost(self.identity), |links| links == 0)
+        let Some(links) = self.b.links() else {
+            self.believed.store(BELIEVED, Relaxed); // the next probe asks
+            return self.place.has_lost(self.identity);
+        };
+        links == 0
     }
 
     pub(crate) fn identity(&self) -> Identity {
@@ -337,6 +365,7 @@ impl<'p> Inside<'p> {
             header: self.header,
             mapping: Some(self.mapping),
             b,
+            believed: AtomicU32::new(0),
         }))
     }
 }

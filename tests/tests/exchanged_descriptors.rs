@@ -37,10 +37,20 @@ enum To {
     SecondDescription,
     /// The description that holds token and presence of another handle of the same lock.
     AnotherIdentity,
+    /// A file of which another description has locked every byte, as `lockf(3)` does.
+    LockedFile,
 }
 
-const ALL: [To; 7] =
-    [To::Nothing, To::DevNull, To::Socket, To::Nameless, To::AnotherLock, To::SecondDescription, To::AnotherIdentity];
+const ALL: [To; 8] = [
+    To::Nothing,
+    To::DevNull,
+    To::Socket,
+    To::Nameless,
+    To::AnotherLock,
+    To::SecondDescription,
+    To::AnotherIdentity,
+    To::LockedFile,
+];
 
 impl To {
     /// A descriptor of it; `other` is another handle of the lock, with a lifeline.
@@ -54,6 +64,13 @@ impl To {
             Self::AnotherLock => file(&folder.file("another")),
             Self::SecondDescription => file(&folder.file("l")),
             Self::AnotherIdentity => other.lifeline().expect("asked for").try_clone_to_owned().expect("a descriptor"),
+            Self::LockedFile => {
+                let file = memfd_create("locked", MemfdFlags::CLOEXEC).expect("a memfd");
+                let other = Intruder::on(Path::new(&format!("/proc/self/fd/{}", file.as_raw_fd())));
+                assert!(other.lock(Mode::Write, &(0..=i64::MAX - 1)), "nobody else has locked it");
+                mem::forget(other); // the lock lasts as long as this process
+                file
+            }
         })
     }
 }
@@ -174,6 +191,25 @@ fn a_death_is_proven_by_another_description_and_its_byte_is_unlocked_again() {
         let byte = byte_of(token)..=byte_of(token);
         assert!(Intruder::on(&folder.file("l")).lock_of_others(&byte).is_none(), "{to:?}");
         assert!(other.try_lock().expect(HERE).is_some_and(|guard| guard.recovered().is_none()));
+        drop(lock);
+        exchanged.end();
+    }));
+}
+
+/// One try never sleeps, and so never looks at the file as a waiter does.
+#[test]
+fn a_death_is_proven_by_tries_without_waiting_as_well() {
+    alone!(|| for_each(|to, folder, _other, lock, exchanged| {
+        let dead = folder.lock("l").open().expect(HERE);
+        mem::forget(dead.lock().expect("free"));
+        drop(dead);
+        let mut tries = 0;
+        until(|| {
+            tries += 1;
+            lock.try_acquire().expect(HERE)
+        });
+        assert!(tries <= 20, "{to:?}: {tries} tries");
+        lock.declare_consistent().and_then(|()| lock.release()).expect("held");
         drop(lock);
         exchanged.end();
     }));
@@ -390,4 +426,27 @@ fn close_strays(round: &AtomicU64, last: u64, lowest: RawFd, file: &Path) {
         // SAFETY: as above.
         unsafe { libc::close(stranger) };
     }
+}
+
+/// A program that inherits the lifeline shares its description, and so the position that the mark is.
+#[test]
+fn a_lifeline_whose_position_others_move_is_taken_back_all_the_same() {
+    alone!(|| {
+        let scene = Solo::new();
+        let folder = Folder::new(&scene);
+        let other = folder.lock("l").open().expect(HERE);
+        let lock = folder.lock("l").lifeline(true).open().expect(HERE);
+        let line = lock.lifeline().expect("asked for");
+        let number = line.as_raw_fd();
+        let copy = line.try_clone_to_owned().expect("a descriptor"); // as in another program
+        rustix::fs::seek(&copy, rustix::fs::SeekFrom::Start(7)).expect("a file");
+        mem::forget(lock.lock().expect("free"));
+        drop(lock);
+        assert_eq!(target_of(number), None, "the descriptor is closed");
+        let guard = other.try_lock_for(BRIEF).expect("nobody vouches for the dead handle");
+        guard.declare_consistent().expect("held");
+        drop(guard);
+        drop((copy, other));
+        assert!(folder.names().is_empty(), "{:?}", folder.names());
+    });
 }
