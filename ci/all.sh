@@ -4,7 +4,7 @@ set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
 
 jobs=("$@")
-[ $# -gt 0 ] || jobs=(test fmt lint doc examples ffi peer no_std msrv package deny instructions loom miri sanitizers fuzz torture cross)
+[ $# -gt 0 ] || jobs=(test fmt lint doc examples ffi peer recipes no_std msrv package deny instructions loom miri sanitizers fuzz torture cross)
 
 # Where nobody watches, a job that hangs must not cost the others their turn. (Under `timeout`, Ctrl-C would not work.)
 # And nothing is built twice there with a change between: what that would need takes gigabytes. Nor does anybody start a
