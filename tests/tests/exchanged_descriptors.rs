@@ -7,12 +7,10 @@
 #![allow(unsafe_code, reason = "closes and exchanges descriptors that are another's")]
 
 use std::fs::{self, File};
-use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 use std::{mem, thread};
@@ -20,7 +18,7 @@ use std::{mem, thread};
 use rustix::fs::{MemfdFlags, memfd_create};
 use shmlock::{Error, ExitEvent, Life, Occupancy, ShmLock};
 use shmlock_tests::hostile::{Folder, Intruder, Mode, PRESENCE, Solo, WATCH, byte_of};
-use shmlock_tests::{actor, alone, rounds, until};
+use shmlock_tests::{actor, alone, until};
 
 const HERE: &str = "a lock of this process";
 const BRIEF: Duration = Duration::from_millis(30);
@@ -367,65 +365,6 @@ fn two_programs_do_not_begin_with_the_same_mark() {
         info.lines().next().expect("the position").to_owned()
     });
     assert!(marks[0].starts_with("pos:") && marks[0] != marks[1], "{marks:?}");
-}
-
-/// A program that closes a number twice, while another thread opens, uses and closes the lock: at any of its system calls
-/// the number may go, and lead to another description of the lock. What has been opened still excludes.
-#[test]
-fn stray_closes_at_any_moment_make_no_two_holders_and_no_hang() {
-    alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
-        let holder = folder.lock("l").open().expect(HERE);
-        let file = folder.file("l");
-        while_held(&holder, || {
-            let lowest = File::open("/dev/null").expect("there").as_raw_fd();
-            let round = AtomicU64::new(0);
-            let (mut opened, mut refused, mut unfounded) = (0, 0, None);
-            let last = rounds(4000);
-            thread::scope(|scope| {
-                let strangers = scope.spawn(|| close_strays(&round, last, lowest, &file));
-                for now in 1..=last {
-                    round.store(now, Relaxed);
-                    match folder.lock("l").poll_interval(Duration::from_millis(1)).open() {
-                        Ok(lock) => {
-                            opened += 1;
-                            assert!(!matches!(lock.try_lock(), Ok(Some(_))), "two holders");
-                            assert!(lock.try_lock_for(Duration::from_micros(1)).is_err(), "two holders");
-                        }
-                        // Not asserted here: the other thread waits for the next round.
-                        Err(error @ (Error::Unsupported { .. } | Error::NotALock { .. })) => unfounded = Some(error),
-                        Err(_) => refused += 1,
-                    }
-                }
-                strangers.join().expect("no panic");
-            });
-            assert!(unfounded.is_none(), "said of another file: {unfounded:?}");
-            assert!(opened > 0, "never opened, refused {refused} times");
-            assert!(holder.check().expect(HERE).occupancy == Occupancy::Theirs(Life::Alive));
-            drop(folder.lock("l").open().expect("in the end the name can be opened"));
-        });
-        drop(holder.lock().expect("free"));
-    });
-}
-
-/// In each round, after another delay each time, closes what the opener has just opened, and takes its number.
-fn close_strays(round: &AtomicU64, last: u64, lowest: RawFd, file: &Path) {
-    for now in 1..=last {
-        until(|| round.load(Relaxed) >= now);
-        for _ in 0..(now * 37) % 3000 {
-            std::hint::spin_loop();
-        }
-        for number in lowest..lowest + 2 {
-            // SAFETY: close(2) with a number; whose it may be is the test.
-            unsafe { libc::close(number) };
-        }
-        // Not an `OwnedFd`: it is closed by its number, whatever that leads to by then.
-        let stranger = File::open(file).map_or(-1, IntoRawFd::into_raw_fd);
-        thread::yield_now();
-        // SAFETY: as above.
-        unsafe { libc::close(stranger) };
-    }
 }
 
 /// A program that inherits the lifeline shares its description, and so the position that the mark is.
