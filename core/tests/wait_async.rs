@@ -6,6 +6,8 @@ mod common;
 use core::cell::{Cell, RefCell};
 use core::future::{Future, poll_fn};
 use core::pin::{Pin, pin};
+use core::sync::atomic::AtomicPtr;
+use core::sync::atomic::Ordering::Relaxed;
 use core::task::{Context, Poll, Waker};
 
 use common::{DIED, ProofBy, RawMemory, WAITERS, WaitBy, number};
@@ -120,6 +122,9 @@ fn a_timer_that_panics_while_it_is_awaited_leaves_a_handle_at_rest() {
     at_once(contender.lock_async(&mut Delay::new(Never, 1, 9))).expect("free").release().expect("held");
 }
 
+/// Where a search for leaks finds what is leaked on purpose.
+static FORGOTTEN: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
+
 #[test]
 fn a_future_that_is_forgotten_leaves_a_handle_at_rest() {
     let memory = RawMemory::zeroed();
@@ -129,6 +134,7 @@ fn a_future_that_is_forgotten_leaves_a_handle_at_rest() {
     let mut delay = Delay::new(&timer, 250, 9);
     let mut waiting = Box::pin(contender.lock_async(&mut delay));
     assert!(poll(waiting.as_mut()).is_pending());
+    FORGOTTEN.store((&raw const *waiting).cast_mut().cast(), Relaxed);
     core::mem::forget(waiting);
     drop(guard);
     contender.try_lock().expect("free").release().expect("held");

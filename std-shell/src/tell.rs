@@ -23,7 +23,9 @@ pub(crate) use tell;
 /// Runs foreign code, and ends its panic here.
 #[cold]
 pub(crate) fn contain(foreign: impl FnOnce()) {
-    if let Err(panic) = catch_unwind(AssertUnwindSafe(foreign)) {
-        mem::forget(panic); // its drop is foreign code as well
+    let Err(panic) = catch_unwind(AssertUnwindSafe(foreign)) else { return };
+    // What it panicked with is dropped by foreign code as well.
+    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
+        mem::forget(again);
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Barrier;
 use std::thread;
 
 use shmlock::{Cleaning, Errno, Error, ExitEvent, Found, ShmLock, exit_events, exit_events_in, locks_in};
-use shmlock_tests::hostile::{Child, Folder, Solo, as_root, be_user, fork};
+use shmlock_tests::hostile::{Child, Folder, Solo, as_root, be_user, end_process, fork};
 use shmlock_tests::{Scene, actor, alone, quietly, rounds};
 
 const HERE: &str = "an event of this process";
@@ -64,7 +64,7 @@ fn an_event_that_was_leaked_is_clear_once_its_process_has_ended() {
         let folder = Folder::new(&scene);
         let user = setter(folder.path(), 0o600, |event| {
             std::mem::forget(event);
-            std::process::exit(0);
+            end_process::at_once(0);
         });
         let seen = open(&folder);
         assert!(is_set(&seen), "its user lives");
