@@ -65,7 +65,8 @@ impl To {
             Self::LockedFile => {
                 let file = memfd_create("locked", MemfdFlags::CLOEXEC).expect("a memfd");
                 let other = Intruder::on(Path::new(&format!("/proc/self/fd/{}", file.as_raw_fd())));
-                assert!(other.lock(Mode::Write, &(0..=i64::MAX - 1)), "nobody else has locked it");
+                // The last byte of a token is 2^31 - 2.
+                assert!(other.lock(Mode::Write, &(0..=i64::from(i32::MAX) - 1)), "nobody else has locked it");
                 mem::forget(other); // the lock lasts as long as this process
                 file
             }

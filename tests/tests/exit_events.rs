@@ -8,7 +8,7 @@ use std::thread;
 
 use shmlock::{Cleaning, Errno, Error, ExitEvent, Found, ShmLock, exit_events, exit_events_in, locks_in};
 use shmlock_tests::hostile::{Child, Folder, Solo, as_root, be_user, end_process, fork};
-use shmlock_tests::{Scene, actor, alone, quietly, rounds};
+use shmlock_tests::{Ability, Scene, actor, alone, can, quietly, rounds};
 
 const HERE: &str = "an event of this process";
 
@@ -171,6 +171,9 @@ fn an_event_whose_file_only_another_user_can_remove_is_clear_for_the_next_all_th
 
 #[test]
 fn a_look_needs_to_read_the_file_and_changes_nothing() {
+    if !can(Ability::KeepMemoryFromChildren) {
+        return;
+    }
     const GROUP: u32 = 54_323;
     if !as_root("being another user") {
         return;

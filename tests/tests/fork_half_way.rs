@@ -9,7 +9,7 @@ use std::thread;
 
 use shmlock::{ExitEvent, ShmLock};
 use shmlock_tests::hostile::{Solo, end_process, fork};
-use shmlock_tests::{Bell, alone, bound, poll, rounds};
+use shmlock_tests::{Ability, Bell, alone, bound, can, poll, rounds};
 
 /// Opens, locks, waits in a task and closes: all that may find something of the parent's other
 /// threads.
@@ -81,10 +81,16 @@ fn play(open: fn(&str)) {
 
 #[test]
 fn a_child_that_is_forked_while_another_thread_opens_its_first_lock_opens_and_locks_its_own() {
+    if !can(Ability::KeepMemoryFromChildren) {
+        return;
+    }
     alone!(|| play(|name| drop(ShmLock::open(name).expect("a lock"))));
 }
 
 #[test]
 fn a_child_that_is_forked_while_other_threads_wait_in_tasks_and_close_does_all_of_that_itself() {
+    if !can(Ability::KeepMemoryFromChildren) {
+        return;
+    }
     alone!(|| play(|name| live(name, name)));
 }

@@ -15,10 +15,13 @@ use std::thread;
 
 use shmlock::ShmLock;
 use shmlock_tests::hostile::{self, Solo};
-use shmlock_tests::{Scene, actor, alone, output, rounds, start};
+use shmlock_tests::{Ability, Scene, actor, alone, can, output, rounds, start};
 
 #[test]
 fn a_lock_that_is_closed_while_programs_are_started_leaves_no_file() {
+    if !can(Ability::KeepMemoryFromChildren) {
+        return;
+    }
     const OPENINGS: u64 = 3000;
     let scene = Solo::new();
     let name = scene.name("l");
