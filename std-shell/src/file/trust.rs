@@ -2,10 +2,13 @@
 
 use std::fs;
 use std::os::fd::BorrowedFd;
+use std::path::Path;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
 
-use rustix::fs::{FileType, OFlags, Stat, fcntl_getfl, fcntl_setfl, fstat};
+use rustix::fs::{
+    AtFlags, CWD, FileType, OFlags, Stat, StatxAttributes, StatxFlags, fcntl_getfl, fcntl_setfl, fstat, statx,
+};
 use rustix::process::{getegid, geteuid, getgroups};
 use shmlock_core::FenceScope;
 
@@ -83,6 +86,9 @@ impl Place {
 
     /// Whether the open file may be used: a regular file, of an owner we trust, no wider open than asked for; and no
     /// removed file, to which the name leads all the same, as that of a mounted file does.
+    ///
+    /// For an instant a name leads to its removed file without a mount, too: unlink(2) counts the name down before it takes
+    /// it away. Such a file is found to have no name once its opener is present.
     pub(crate) fn judge(&self, fd: BorrowedFd<'_>) -> Result<()> {
         let stat = self.check_kind(fd)?;
         if !self.trusts(&stat, fd) {
@@ -92,7 +98,7 @@ impl Place {
         if found & !self.mode != 0 {
             return Err(self.other_mode(fd, found));
         }
-        if stat.st_nlink == 0 && named_by(fd, &self.path) {
+        if stat.st_nlink == 0 && named_by(fd, &self.path) && is_mounted(&self.path) {
             return Err(self.not_a_lock(Found::Removed));
         }
         Ok(())
@@ -131,6 +137,13 @@ impl Place {
 /// difference when it opened the file for us, for only root opens what is not shared with it, and only where all have numbers.
 fn in_group(gid: u32) -> bool {
     getegid().as_raw() == gid || getgroups().is_ok_and(|groups| groups.iter().any(|group| group.as_raw() == gid))
+}
+
+/// Returns `true` if something is mounted at the path itself. statx(2), `STATX_ATTR_MOUNT_ROOT`; before Linux 5.8 it cannot
+/// be told, and is `false`.
+fn is_mounted(path: &Path) -> bool {
+    statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::empty())
+        .is_ok_and(|stat| stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
 }
 
 #[cfg(test)]
