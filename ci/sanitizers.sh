@@ -29,10 +29,21 @@ tested() {
         timeout --kill-after=10 900 cargo +nightly test --quiet --target "$target" "${@:2}"
 }
 
+# In these, processes end by exit(3) while other threads are at work, panic in foreign code that keeps what it has, and fork
+# in a handler or a waker, where a search for leaks stops the wrong threads. They are run without that search.
+unfinished=(exit_handlers_and_libraries exit_handlers_forked exit_handlers_replaced foreign_code foreign_wakers)
+others=() without_leaks=()
+for file in tests/tests/*.rs; do
+    test=$(basename "$file" .rs)
+    if [[ " ${unfinished[*]} " == *" $test "* ]]; then without_leaks+=(--test "$test"); else others+=(--test "$test"); fi
+done
+
 # Leaks are looked for as each process ends, except in those that a test kills or that end by _exit(2). The registry's slots
 # are leaked on purpose, but can be reached from a static, and so are no leak.
-ASAN_OPTIONS=$crashes:detect_leaks=1:detect_stack_use_after_return=1 \
-    tested address -p shmlock-core -p shmlock -p shmlock-tests --all-features --lib --bins --tests -- "${sweeps[@]}"
+export ASAN_OPTIONS=$crashes:detect_leaks=1:detect_stack_use_after_return=1
+tested address -p shmlock-core -p shmlock --all-features --lib --bins --tests
+tested address -p shmlock-tests --lib --bins "${others[@]}" -- "${sweeps[@]}"
+ASAN_OPTIONS=${ASAN_OPTIONS/detect_leaks=1/detect_leaks=0} tested address -p shmlock-tests "${without_leaks[@]}"
 
 # The standard library is built along: without its own atomics being seen, every channel and every Arc would be a race.
 #
