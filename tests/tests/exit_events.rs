@@ -171,10 +171,10 @@ fn an_event_whose_file_only_another_user_can_remove_is_clear_for_the_next_all_th
 
 #[test]
 fn a_look_needs_to_read_the_file_and_changes_nothing() {
+    const GROUP: u32 = 54_323;
     if !can(Ability::KeepMemoryFromChildren) {
         return;
     }
-    const GROUP: u32 = 54_323;
     if !as_root("being another user") {
         return;
     }
