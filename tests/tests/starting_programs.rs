@@ -19,10 +19,10 @@ use shmlock_tests::{Ability, Scene, actor, alone, can, output, rounds, start};
 
 #[test]
 fn a_lock_that_is_closed_while_programs_are_started_leaves_no_file() {
+    const OPENINGS: u64 = 3000;
     if !can(Ability::KeepMemoryFromChildren) {
         return;
     }
-    const OPENINGS: u64 = 3000;
     let scene = Solo::new();
     let name = scene.name("l");
     let closed = AtomicBool::new(false);
