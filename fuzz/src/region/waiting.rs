@@ -3,9 +3,9 @@
 use std::slice::Iter;
 
 use arbitrary::Arbitrary;
-use shmlock_core::{Error, Token};
 use shmlock_core::contend::Liveness;
 use shmlock_core::wait::{Contention, Spin, Verdict, Wait, Wfe};
+use shmlock_core::{Error, Token};
 
 use std::sync::atomic::Ordering::Relaxed;
 
