@@ -157,25 +157,49 @@ impl Drop for Gone {
 }
 
 impl Reactor {
-    /// The one of this process, if there is one.
+    /// Returns the reactor of this process, if there is one.
     fn present() -> Option<&'static Self> {
-        // Pairs with the swap in `of_this_process`: the reactor is whole.
+        Self::at(Self::installed())
+    }
+
+    /// Returns what is installed, which may be a parent's.
+    fn installed() -> *mut Self {
+        // Pairs with the exchange in `of_this_process`: the reactor is whole.
+        PRESENT.load(Acquire)
+    }
+
+    /// Returns the reactor at this address, if it is one of this process.
+    fn at(installed: *mut Self) -> Option<&'static Self> {
         // SAFETY: null, or leaked by `of_this_process` and never freed.
-        let reactor = unsafe { PRESENT.load(Acquire).as_ref() }?;
+        let reactor = unsafe { installed.as_ref() }?;
         (reactor.generation == fork::present_generation()).then_some(reactor)
     }
 
-    fn of_this_process() -> &'static Self {
-        if let Some(reactor) = Self::present() {
-            return reactor;
-        }
+    fn new() -> Self {
         let generation = fork::present_generation();
-        let new = Box::leak(Box::new(Self { generation, bell: AtomicU32::new(0), state: Mutex::default() }));
-        let former = PRESENT.load(Acquire);
-        // Pairs with the load in `present`. That another thread was faster is rare, and costs these few bytes.
-        match PRESENT.compare_exchange(former, new, AcqRel, Acquire) {
-            Ok(_) => new,
-            Err(_) => Self::present().unwrap_or(new),
+        Self { generation, bell: AtomicU32::new(0), state: Mutex::default() }
+    }
+
+    /// Returns the reactor of this process; makes it if there is none.
+    ///
+    /// A process has one. A wait in another one would be found neither by [`cancel`] nor by
+    /// [`forget`], and its word read after the unmapping. So the value that is exchanged is the one
+    /// that was seen to be no reactor of this process.
+    fn of_this_process() -> &'static Self {
+        let mut installed = Self::installed();
+        let mut spare: Option<&'static Self> = None;
+        loop {
+            if let Some(reactor) = Self::at(installed) {
+                return reactor;
+            }
+            let new: &'static Self = spare.unwrap_or_else(|| Box::leak(Box::new(Self::new())));
+            spare = Some(new);
+            // Pairs with the load in `installed`. If another thread is faster, which is rare, the
+            // spare is lost.
+            match PRESENT.compare_exchange(installed, ptr::from_ref(new).cast_mut(), AcqRel, Acquire) {
+                Ok(_) => return new,
+                Err(now) => installed = now,
+            }
         }
     }
 

@@ -14,6 +14,9 @@ use crate::step;
 pub enum Ability {
     /// A forked child does not have what its parent keeps to itself: `MADV_DONTFORK`, `MADV_WIPEONFORK`.
     KeepMemoryFromChildren,
+    /// A child can be forked while another thread of its parent is in a system call. An emulator's
+    /// own mutexes, locked by that thread, stay locked in the child.
+    ForkDuringCalls,
     /// A sleep on two words at one time: `futex_waitv(2)`. Without it an exit event ends a poll interval, not a sleep.
     SleepOnTwoWords,
     /// The wall clock is the test's own, to be set at will: a machine made for the tests, where this variable says so.
@@ -34,6 +37,8 @@ impl Ability {
                 // SAFETY: with length 0 no memory is affected, whatever the advice.
                 unsafe { libc::madvise(null_mut(), 0, BOGUS) != 0 }
             }
+            // The same emulators.
+            Self::ForkDuringCalls => Self::KeepMemoryFromChildren.is_here(),
             Self::SleepOnTwoWords => {
                 let (none, no_flags) = (0_u32, 0_u32);
                 // SAFETY: futex_waitv(2) of no futexes reads nothing.
@@ -51,6 +56,7 @@ impl Ability {
     fn lack(self) -> &'static str {
         match self {
             Self::KeepMemoryFromChildren => "madvise(2) is not followed here: children inherit the parent's mapping",
+            Self::ForkDuringCalls => "an emulator of system calls: its own mutexes stay locked in a forked child",
             Self::SetTheClock => {
                 "this machine's clock is not ours to set; an emulated one's is (SHMLOCK_TESTS_MAY_SET_CLOCK)"
             }

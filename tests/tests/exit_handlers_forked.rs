@@ -91,6 +91,9 @@ fn a_forked_child_may_install_them_whether_its_parent_has_or_not() {
 fn a_child_that_is_forked_in_the_middle_of_an_installation_can_install_them_too_and_exits() {
     /// Longer than an installation takes.
     const WHILE: Duration = Duration::from_micros(60);
+    if !can(Ability::ForkDuringCalls) {
+        return;
+    }
     alone!(|| {
         let _scene = Solo::new();
         let times = u32::try_from(rounds(300)).expect("few");

@@ -1,0 +1,55 @@
+//! Threads whose first waits in a task begin at the same moment share one waiting thread.
+
+use std::fs::read_dir;
+use std::sync::Barrier;
+use std::thread;
+
+use shmlock::ShmLock;
+use shmlock_tests::hostile::{Solo, fork};
+use shmlock_tests::{Ability, Bell, alone, can, poll, rounds};
+
+/// Counts the threads of this process. A new one is there before it has its name.
+fn threads() -> usize {
+    read_dir("/proc/self/task").expect("proc is mounted").count()
+}
+
+/// With two waiting threads, the waits of one would be found by no handle that closes: its thread
+/// would read the owner word after the unmapping. Each round is a fresh process.
+#[test]
+fn threads_that_begin_to_wait_at_once_share_one_waiting_thread() {
+    const THREADS: usize = 4;
+    if !can(Ability::KeepMemoryFromChildren) {
+        return;
+    }
+    alone!(|| {
+        let scene = Solo::new();
+        let name = scene.name("l");
+        for round in 0..rounds(200) {
+            let process = fork(|_| {
+                let start = Barrier::new(THREADS);
+                let all_wait = Barrier::new(THREADS + 1);
+                let counted = Barrier::new(THREADS + 1);
+                thread::scope(|scope| {
+                    for _ in 0..THREADS {
+                        scope.spawn(|| {
+                            let holder = ShmLock::open(&name).expect("a lock");
+                            let _held = holder.try_lock().expect("a lock");
+                            let waiter = ShmLock::open(&name).expect("another handle");
+                            let bell = Bell::new();
+                            let mut waiting = waiter.lock_async();
+                            start.wait();
+                            assert!(poll(&mut waiting, &bell).is_pending());
+                            all_wait.wait();
+                            counted.wait();
+                        });
+                    }
+                    all_wait.wait();
+                    let count = threads();
+                    counted.wait();
+                    assert_eq!(count, 1 + THREADS + 1, "round {round}");
+                });
+            });
+            process.ends_well();
+        }
+    });
+}
