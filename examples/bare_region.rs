@@ -1,6 +1,8 @@
-//! The core alone: a lock in 128 bytes of memory, without names, files, processes or a clock, as firmware uses it.
+//! The core alone: a lock in 128 bytes of memory, without names, files, processes or a clock, as
+//! firmware uses it.
 //!
-//! Two threads stand for two cores, each with a fixed token. How they wait is made up here. Expected output:
+//! Two threads stand for two cores, each with a fixed token. How they wait is made up here.
+//! Expected output:
 //!
 //! ```text
 //! core 1 cannot have it: the lock is not free (held by 2); wait longer or try again
@@ -24,7 +26,8 @@ static STEPS: AtomicU32 = AtomicU32::new(0);
 const CORE_1: NonZeroU16 = NonZeroU16::new(1).unwrap();
 const CORE_2: NonZeroU16 = NonZeroU16::new(2).unwrap();
 
-/// A way of waiting: let others run, and give up after so many attempts. Firmware would sleep until an interrupt.
+/// A way of waiting: let others run, and give up after so many attempts. Firmware would sleep until
+/// an interrupt.
 struct Yield(u32);
 
 impl Wait for Yield {
@@ -36,7 +39,11 @@ impl Wait for Yield {
 
 fn main() -> Result<(), Error> {
     let region = Region::from_static(&LOCK)?;
-    let record = Record { uuid: Uuid::from_u128(2), description: description("blinking")?, ..Record::default() };
+    let record = Record {
+        uuid: Uuid::from_u128(2),
+        description: description("blinking")?,
+        ..Record::default()
+    };
     let core_1 = RegionLock::new(region, CORE_1);
     let core_2 = RegionLock::new(region, CORE_2).with_record(record);
 

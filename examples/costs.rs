@@ -1,7 +1,9 @@
-//! What do the optional things cost? Prints the time of one lock and unlock by one thread that nobody disturbs: alone, with
-//! holds measured, and with data of several sizes that is copied in and out.
+//! What do the optional things cost? Prints the time of one lock and unlock by one thread that
+//! nobody disturbs: alone, with holds measured, and with data of several sizes that is copied in
+//! and out.
 //!
-//! Each is the best of several series; `--rounds N` sets the length of one. A debug build shows nothing of interest.
+//! Each is the best of several series; `--rounds N` sets the length of one. A debug build shows
+//! nothing of interest.
 
 use std::hint::black_box;
 use std::process;

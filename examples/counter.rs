@@ -1,8 +1,9 @@
 //! Several processes increment one counter in shared memory, and not one increment is lost.
 //!
-//! They know nothing of each other but a name. Start this in several terminals at once, and all share one counter.
-//! `--no-lock` shows what the lock is for; `--kill` kills workers while they hold it; `--help` lists the options.
-//! Ctrl-C leaves two files in `/dev/shm`; the next run finds that nobody uses them, and begins anew.
+//! They know nothing of each other but a name. Start this in several terminals at once, and all
+//! share one counter. `--no-lock` shows what the lock is for; `--kill` kills workers while they
+//! hold it; `--help` lists the options. Ctrl-C leaves two files in `/dev/shm`; the next run finds
+//! that nobody uses them, and begins anew.
 //!
 //! ```text
 //! $ cargo run --release --example counter -- --processes 2
@@ -46,7 +47,8 @@ fn work(options: &Options, row: usize) -> Result<()> {
 
     while row.tally().get() < row.share().get() {
         let _guard = if options.no_lock { None } else { Some(enter(&lock, &board, row)?) };
-        // From here on we are alone until the guard is dropped, and so two steps are as good as one.
+        // From here on we are alone until the guard is dropped, and so two steps are as good as
+        // one.
         let seen = board.counter().get();
         (0..16).for_each(|_| spin_loop()); // some work, as a real section has: a fraction of a microsecond
         board.counter().set(seen + 1);

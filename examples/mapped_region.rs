@@ -1,8 +1,9 @@
-//! The core on a mapped file, shared with programs in other languages: `examples/c/counter.c` is the same program in C.
+//! The core on a mapped file, shared with programs in other languages: `examples/c/counter.c` is
+//! the same program in C.
 //!
-//! `mapped_region FILE TOKEN INCREMENTS` increments a counter in the file, under a lock in the same file. Each program that
-//! does so at the same time needs a token of its own. Without arguments, two copies of this program count in a file of their
-//! own. Expected output:
+//! `mapped_region FILE TOKEN INCREMENTS` increments a counter in the file, under a lock in the same
+//! file. Each program that does so at the same time needs a token of its own. Without arguments,
+//! two copies of this program count in a file of their own. Expected output:
 //!
 //! ```text
 //! 2 processes, 40000 of 40000 increments counted
@@ -28,7 +29,8 @@ use shmlock_examples::{Result, child::Child};
 /// The lock, the counter, and nothing else yet.
 const FILE_LEN: usize = 192;
 
-/// Looks a few times, then sleeps in the kernel until the owner wakes it: for 20 ms at most, for the owner may be unable to.
+/// Looks a few times, then sleeps in the kernel until the owner wakes it: for 20 ms at most, for
+/// the owner may be unable to.
 struct Futex;
 
 impl Wait for Futex {
@@ -37,7 +39,12 @@ impl Wait for Futex {
             if let Ok(marked) = contention.mark_waiting() {
                 let interval = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
                 // A wake, a signal, a timeout, a changed word: all mean "look again".
-                let _ = futex::wait(contention.word(), futex::Flags::empty(), marked.bits(), Some(&interval));
+                let _ = futex::wait(
+                    contention.word(),
+                    futex::Flags::empty(),
+                    marked.bits(),
+                    Some(&interval),
+                );
             }
         }
         Verdict::Retry
@@ -49,8 +56,11 @@ fn main() -> Result<()> {
     match arguments.as_slice() {
         [] => show(),
         [file, token, increments] => {
-            let number = |text: &std::ffi::OsString| text.to_str().and_then(|text| text.parse().ok());
-            let token = number(token).and_then(|token: u32| u16::try_from(token).ok()).and_then(NonZeroU16::new);
+            let number =
+                |text: &std::ffi::OsString| text.to_str().and_then(|text| text.parse().ok());
+            let token = number(token)
+                .and_then(|token: u32| u16::try_from(token).ok())
+                .and_then(NonZeroU16::new);
             let token = token.ok_or("a token is a number from 1 to 65535")?;
             count(file.as_ref(), token, number(increments).ok_or("how many increments?")?)
         }
@@ -72,7 +82,12 @@ fn show() -> Result<()> {
         }
     }
     let (_, counter) = map(&open(&file.0)?)?;
-    println!("{} processes, {} of {} increments counted", copies.len(), counter.load(Relaxed), 2 * INCREMENTS);
+    println!(
+        "{} processes, {} of {} increments counted",
+        copies.len(),
+        counter.load(Relaxed),
+        2 * INCREMENTS
+    );
     Ok(())
 }
 
@@ -93,9 +108,16 @@ fn count(path: &Path, token: NonZeroU16, increments: u32) -> Result<()> {
     Ok(())
 }
 
-/// The file, of its full length. All zero is a free lock and a count of zero: nobody has to initialise it.
+/// The file, of its full length. All zero is a free lock and a count of zero: nobody has to
+/// initialise it.
 fn open(path: &Path) -> Result<File> {
-    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)?;
     // Never shrink a file that others may have mapped: an access beyond its end is a SIGBUS.
     if file.metadata()?.len() < FILE_LEN as u64 {
         file.set_len(FILE_LEN as u64)?;
@@ -106,15 +128,19 @@ fn open(path: &Path) -> Result<File> {
 /// The lock and the counter in a file. The mapping stays until the program ends.
 fn map(file: &File) -> Result<(Region<'static>, &'static AtomicU32)> {
     // SAFETY: a new mapping at an address of the kernel's choice touches no existing memory.
-    let address = unsafe { mmap(null_mut(), FILE_LEN, ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED, file, 0) }?;
+    let address = unsafe {
+        mmap(null_mut(), FILE_LEN, ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED, file, 0)
+    }?;
     let address = NonNull::new(address.cast::<u8>()).ok_or("mapped at address zero")?;
     // SAFETY:
     // - the first 128 bytes of a mapping that is never unmapped; readable and writable.
-    // - all programs of this kind access them by atomic operations of 32 bits only, and none truncates the file.
+    // - all programs of this kind access them by atomic operations of 32 bits only, and none
+    //   truncates the file.
     let region = unsafe { Region::from_raw(address, REGION_LEN) }?;
     // SAFETY: the word behind them, inside the mapping.
     let counter = unsafe { address.add(REGION_LEN) };
-    // SAFETY: aligned, for 128 is a multiple of four; any bits are an `AtomicU32`; all access it by atomics.
+    // SAFETY: aligned, for 128 is a multiple of four; any bits are an `AtomicU32`; all access it by
+    // atomics.
     let counter = unsafe { counter.cast::<AtomicU32>().as_ref() };
     Ok((region, counter))
 }

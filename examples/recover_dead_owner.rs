@@ -1,7 +1,8 @@
 //! What becomes of a lock whose owner is killed, and of the data that it leaves half-written.
 //!
-//! Two accounts hold 100 together. A second process takes the lock, takes 30 off the first account, and is killed by
-//! SIGKILL before it puts them on the second. Expected output, but for the numbers:
+//! Two accounts hold 100 together. A second process takes the lock, takes 30 off the first account,
+//! and is killed by SIGKILL before it puts them on the second. Expected output, but for the
+//! numbers:
 //!
 //! ```text
 //! process 4711 is killed in the middle of a transfer
@@ -19,7 +20,7 @@ use shmlock_examples::{Result, block::Block, child, child::Child};
 fn main() -> Result<()> {
     let mut arguments = env::args().skip(1);
     match (arguments.next().as_deref(), arguments.next()) {
-        (None, _) => recover(&format!("shmlock-recover-{}", process::id())), // a name of our own: several runs do not meet
+        (None, _) => recover(&format!("shmlock-recover-{}", process::id())), /* a name of our own: several runs do not meet */
         (Some("transfer"), Some(name)) => transfer(&name),
         _ => Err("usage: recover_dead_owner".into()),
     }
@@ -47,7 +48,8 @@ fn recover(name: &str) -> Result<()> {
     println!("process {} is killed in the middle of a transfer", child.pid());
     child.kill()?;
 
-    // Nothing special is done: whoever comes next takes the lock over, once the kernel proves that its owner is gone.
+    // Nothing special is done: whoever comes next takes the lock over, once the kernel proves that
+    // its owner is gone.
     let killed = Instant::now();
     let guard = lock.lock()?;
     if let Some(recovered) = guard.recovered() {
@@ -65,7 +67,11 @@ fn recover(name: &str) -> Result<()> {
 
     let guard = lock.lock()?;
     let told = guard.recovered().is_some();
-    println!("the next owner finds {} + {}, and is told of a death: {told}", first.get(), second.get());
+    println!(
+        "the next owner finds {} + {}, and is told of a death: {told}",
+        first.get(),
+        second.get()
+    );
     accounts.leave(&guard)?;
     Ok(())
 }

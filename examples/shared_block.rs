@@ -1,8 +1,10 @@
-//! A block of shared memory that lives as long as anybody uses it, and a lock that keeps its users in order.
+//! A block of shared memory that lives as long as anybody uses it, and a lock that keeps its users
+//! in order.
 //!
-//! Run this in several terminals. Each writes its uuid again and again and finds that of the others; the last one removes
-//! the block, and so does whoever comes after all were killed. It ends by itself after `--rounds N` (default 5), and starts
-//! a copy of itself, so that one terminal has something to show, too. Expected output, but for the numbers:
+//! Run this in several terminals. Each writes its uuid again and again and finds that of the
+//! others; the last one removes the block, and so does whoever comes after all were killed. It ends
+//! by itself after `--rounds N` (default 5), and starts a copy of itself, so that one terminal has
+//! something to show, too. Expected output, but for the numbers:
 //!
 //! ```text
 //! 4711: found 00000000-0000-0000-0000-000000000000, wrote f9168c5e-ceb2-4faa-b6bf-329bf39fa1e4, number 1
@@ -41,7 +43,10 @@ fn main() -> Result<()> {
     if is_copy {
         return share(rounds);
     }
-    let mut copy = Command::new(env::current_exe()?).arg(format!("--rounds={rounds}")).arg("--copy").spawn()?;
+    let mut copy = Command::new(env::current_exe()?)
+        .arg(format!("--rounds={rounds}"))
+        .arg("--copy")
+        .spawn()?;
     share(rounds)?;
     copy.wait()?;
     Ok(())

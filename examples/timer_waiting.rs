@@ -1,8 +1,10 @@
-//! Waiting by a timer, as firmware does it: by one that blocks (`embedded-hal`) and by one that is awaited
-//! (`embedded-hal-async`). Here both are made of the standard library's clock; on a board they come with its support crate.
+//! Waiting by a timer, as firmware does it: by one that blocks (`embedded-hal`) and by one that is
+//! awaited (`embedded-hal-async`). Here both are made of the standard library's clock; on a board
+//! they come with its support crate.
 //!
-//! First two threads stand for two cores, each of which has nothing else to do while it waits. Then three tasks share one
-//! core: who waits lets the others run, and a task that gives up waiting leaves no trace. Expected output:
+//! First two threads stand for two cores, each of which has nothing else to do while it waits. Then
+//! three tasks share one core: who waits lets the others run, and a task that gives up waiting
+//! leaves no trace. Expected output:
 //!
 //! ```text
 //! two cores: 2000 of 2000 steps counted
@@ -23,7 +25,8 @@ use shmlock_core::{Error, Region, RegionLock, RegionMemory, wait, wait_async};
 static LOCK: RegionMemory = RegionMemory::new();
 static STEPS: AtomicU32 = AtomicU32::new(0);
 
-/// How long to sleep after a failed attempt, in microseconds, and how often before giving up: some seconds together.
+/// How long to sleep after a failed attempt, in microseconds, and how often before giving up: some
+/// seconds together.
 const INTERVAL: u32 = 50;
 const ATTEMPTS: u32 = 100_000;
 
@@ -42,14 +45,16 @@ impl embedded_hal::delay::DelayNs for Clock {
 impl embedded_hal_async::delay::DelayNs for Clock {
     async fn delay_ns(&mut self, nanoseconds: u32) {
         let end = Instant::now() + Duration::from_nanos(nanoseconds.into());
-        // A timer of a board would have the executor woken by an interrupt. This executor looks again by itself.
+        // A timer of a board would have the executor woken by an interrupt. This executor looks
+        // again by itself.
         poll_fn(|_| if Instant::now() < end { Poll::Pending } else { Poll::Ready(()) }).await;
     }
 }
 
 fn main() -> Result<(), Error> {
     let region = Region::from_static(&LOCK)?;
-    let contender = |token| RegionLock::new(region, NonZeroU16::new(token).expect("tokens begin with 1"));
+    let contender =
+        |token| RegionLock::new(region, NonZeroU16::new(token).expect("tokens begin with 1"));
 
     thread::scope(|scope| {
         let cores = [1, 2].map(|token| {
@@ -105,11 +110,13 @@ async fn count_async(task: RegionLock<'static>) -> Result<(), Error> {
 fn run(mut tasks: Vec<Task>) -> Result<(), Error> {
     while !tasks.is_empty() {
         let mut failed = None;
-        tasks.retain_mut(|task| match task.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Pending => true,
-            Poll::Ready(outcome) => {
-                failed = failed.or(outcome.err());
-                false
+        tasks.retain_mut(|task| {
+            match task.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                Poll::Pending => true,
+                Poll::Ready(outcome) => {
+                    failed = failed.or(outcome.err());
+                    false
+                }
             }
         });
         failed.map_or(Ok(()), Err)?;

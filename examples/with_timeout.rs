@@ -1,6 +1,7 @@
 //! Giving up politely: three ways not to wait for ever for a lock that somebody else holds.
 //!
-//! The program starts a second process that takes the lock and keeps it. Expected output, but for the numbers:
+//! The program starts a second process that takes the lock and keeps it. Expected output, but for
+//! the numbers:
 //!
 //! ```text
 //! try_lock: somebody else holds it
@@ -44,7 +45,8 @@ fn give_up_politely() -> Result<()> {
         println!("try_lock: somebody else holds it");
     }
 
-    // 2. Waiting for a while. The error is a sentence for a log; the holder in it can also be asked for.
+    // 2. Waiting for a while. The error is a sentence for a log; the holder in it can also be asked
+    //    for.
     match lock.try_lock_for(Duration::from_millis(300)) {
         Ok(_guard) => println!("try_lock_for: it was given back in time"),
         Err(error) if error.is_timed_out() => {
@@ -54,7 +56,8 @@ fn give_up_politely() -> Result<()> {
         Err(error) => return Err(error.into()),
     }
 
-    // 3. Waiting until somebody says stop: here another thread; with `ExitEvent::named`, another process.
+    // 3. Waiting until somebody says stop: here another thread; with `ExitEvent::named`, another
+    //    process.
     thread::scope(|scope| {
         scope.spawn(|| {
             thread::sleep(Duration::from_millis(300));

@@ -1,4 +1,5 @@
-//! The three ARM instructions that have no name in `core`: `dmb sy`, `wfe`, `sev`. Elsewhere, their nearest meaning.
+//! The three ARM instructions that have no name in `core`: `dmb sy`, `wfe`, `sev`. Elsewhere, their
+//! nearest meaning.
 
 #![allow(unsafe_code, reason = "inline assembly of single instructions without operands")]
 
@@ -8,8 +9,9 @@ use core::arch::asm;
 #[cfg(not(any(target_arch = "arm", target_arch = "aarch64")))]
 use crate::sync::{Ordering, fence, spin_loop};
 
-/// Orders all earlier memory accesses before all later ones, for every observer in the system: other clusters, DSPs,
-/// DMA masters. ARM: `dmb sy` (Arm ARM, "Data Memory Barrier", full system). Elsewhere: a sequentially consistent fence.
+/// Orders all earlier memory accesses before all later ones, for every observer in the system:
+/// other clusters, DSPs, DMA masters. ARM: `dmb sy` (Arm ARM, "Data Memory Barrier", full system).
+/// Elsewhere: a sequentially consistent fence.
 #[inline]
 pub(crate) fn full_system() {
     #[cfg(any(target_arch = "arm", target_arch = "aarch64"))]
@@ -20,16 +22,21 @@ pub(crate) fn full_system() {
         asm!("dmb sy", options(nostack, preserves_flags));
     }
     #[cfg(not(any(target_arch = "arm", target_arch = "aarch64")))]
-    #[allow(clippy::disallowed_methods, reason = "stands in for the instruction where there is no ARM")]
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "stands in for the instruction where there is no ARM"
+    )]
     fence(Ordering::SeqCst);
 }
 
-/// Waits for an event: [`send_event`] on any core, an interrupt, or a tick of the event stream. Elsewhere: a spin hint.
+/// Waits for an event: [`send_event`] on any core, an interrupt, or a tick of the event stream.
+/// Elsewhere: a spin hint.
 #[inline]
 pub(crate) fn wait_for_event() {
     #[cfg(any(target_arch = "arm", target_arch = "aarch64"))]
     // SAFETY:
-    // - `wfe` has no operands, changes no register and no flag; an implementation may treat it as a no-op.
+    // - `wfe` has no operands, changes no register and no flag; an implementation may treat it as a
+    //   no-op.
     // - Without `nomem` the compiler reads memory again afterwards.
     unsafe {
         asm!("wfe", options(nostack, preserves_flags));
@@ -38,13 +45,15 @@ pub(crate) fn wait_for_event() {
     spin_loop();
 }
 
-/// Makes the stores before it visible, then signals every core that waits for an event. Elsewhere: nothing.
+/// Makes the stores before it visible, then signals every core that waits for an event. Elsewhere:
+/// nothing.
 #[inline]
 pub(crate) fn send_event() {
     #[cfg(any(target_arch = "arm", target_arch = "aarch64"))]
     // SAFETY:
     // - `dsb sy` and `sev` have no operands, change no register and no flag, and cannot fault.
-    // - The barrier stands in the same block so that the event cannot overtake the store it announces.
+    // - The barrier stands in the same block so that the event cannot overtake the store it
+    //   announces.
     unsafe {
         asm!("dsb sy", "sev", options(nostack, preserves_flags));
     }

@@ -1,7 +1,7 @@
 //! How a loser becomes an owner: the loop around the steps, with two seams.
 //!
-//! [`Wait`] is how to let time pass, and [`Liveness`] is how to prove a death. Both come from outside: the core knows
-//! neither a clock nor a process.
+//! [`Wait`] is how to let time pass, and [`Liveness`] is how to prove a death. Both come from
+//! outside: the core knows neither a clock nor a process.
 
 use crate::fence::Fence;
 use crate::protocol::{self, Acquisition, Arrival};
@@ -14,13 +14,14 @@ use crate::word::Word;
 ///
 /// # Contract
 ///
-/// [`while_dead`](Self::while_dead) runs `act` only if, **from before `act` begins until after it returns**,
+/// [`while_dead`](Self::while_dead) runs `act` only if, **from before `act` begins until after it
+/// returns**,
 ///
 /// * no handle with the token `owner` is alive, and
 /// * no handle can be given the token `owner`.
 ///
-/// An implementation that cannot tell answers `None`: an owner in doubt is alive. Breaking the contract makes two
-/// owners possible; it cannot cause undefined behaviour in this crate.
+/// An implementation that cannot tell answers `None`: an owner in doubt is alive. Breaking the
+/// contract makes two owners possible; it cannot cause undefined behaviour in this crate.
 pub trait Liveness {
     /// Runs `act` under proof that `owner` is dead; `None` if there is no such proof.
     ///
@@ -33,7 +34,8 @@ pub trait Liveness {
     fn while_dead<R>(&mut self, owner: Token, act: impl FnOnce() -> R) -> Option<R>;
 }
 
-/// Nobody is ever known to be dead: right for firmware whose cores cannot lose a task without a reset.
+/// Nobody is ever known to be dead: right for firmware whose cores cannot lose a task without a
+/// reset.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NeverDead;
 
@@ -48,12 +50,13 @@ impl Liveness for NeverDead {
 /// Blocks for as long as `wait` does. The owner is first probed when `wait` first asks for it by
 /// [`Verdict::Probe`]; a good `wait` does so before its first sleep and after each interval.
 ///
-/// A word that names `me` is corrupt, for the caller does not hold the lock and nobody else can have this token: it is
-/// taken over at once, with DIED.
+/// A word that names `me` is corrupt, for the caller does not hold the lock and nobody else can
+/// have this token: it is taken over at once, with DIED.
 ///
 /// # Errors
-/// The word last seen, when `wait` answered [`Verdict::GiveUp`]. **If it is free, the caller owes a wake** to whoever
-/// else sleeps on the word: the one that was used up here may have been meant for them.
+/// The word last seen, when `wait` answered [`Verdict::GiveUp`]. **If it is free, the caller owes a
+/// wake** to whoever else sleeps on the word: the one that was used up here may have been meant for
+/// them.
 ///
 /// # Panics
 /// If `wait`, `liveness` or `fence` does. The word may name `me` then: a caller that goes on gives
@@ -69,8 +72,8 @@ pub fn acquire_contended<F: Fence>(
     acquire_contended_inline(word, me, fence, liveness, wait)
 }
 
-/// As [`acquire_contended`], compiled into its caller: on the way back from a long sleep each function of its own is a cache miss
-/// more.
+/// As [`acquire_contended`], compiled into its caller: on the way back from a long sleep each
+/// function of its own is a cache miss more.
 ///
 /// # Errors
 /// As [`acquire_contended`].
@@ -99,9 +102,9 @@ pub fn acquire_contended_inline<F: Fence>(
         match verdict {
             Verdict::Retry => {}
             Verdict::Probe => {
-                // Not the owner whom we began to wait for: the lock may have changed hands since, and who would not be
-                // asked about now would be asked about one interval late. Partner: none. Relaxed: `take_over` judges
-                // again, under the proof.
+                // Not the owner whom we began to wait for: the lock may have changed hands since,
+                // and who would not be asked about now would be asked about one interval late.
+                // Partner: none. Relaxed: `take_over` judges again, under the proof.
                 let present = Word::from_bits(word.load(Relaxed));
                 if let Some(acquisition) = recover(word, present, me, fence, liveness) {
                     return Ok(acquisition);
@@ -124,10 +127,12 @@ fn recover<F: Fence>(
     liveness.while_dead(owner, || protocol::take_over(word, owner, me, fence))?
 }
 
-/// Leaves the queue without leaving others asleep: the wake that we may have used up was also theirs.
+/// Leaves the queue without leaving others asleep: the wake that we may have used up was also
+/// theirs.
 ///
-/// [`acquire_contended`] does so by itself. For loops of another shape, such as one in a task that may be dropped: `seen` is
-/// the word last seen. Gives back the word as it is now; **if it is free, the caller owes a wake**. Never blocks.
+/// [`acquire_contended`] does so by itself. For loops of another shape, such as one in a task that
+/// may be dropped: `seen` is the word last seen. Gives back the word as it is now; **if it is free,
+/// the caller owes a wake**. Never blocks.
 #[must_use = "if it is free, the caller owes a wake"]
 pub fn step_aside(word: &AtomicU32, seen: Word, arrival: Arrival) -> Word {
     let mut seen = seen;

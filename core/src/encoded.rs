@@ -63,7 +63,8 @@ fn description_words(text: &Description) -> DescriptionWords {
     words
 }
 
-/// How many words a description fills whose first word is this. Total: more than there are, if the length is too much.
+/// How many words a description fills whose first word is this. Total: more than there are, if the
+/// length is too much.
 pub(crate) fn words_filled(first: u32) -> usize {
     let [len, ..] = first.to_le_bytes();
     (1 + usize::from(len)).div_ceil(4)

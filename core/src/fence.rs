@@ -1,19 +1,23 @@
 //! The two fences of the protocol, and how far they reach.
 //!
-//! The owner word is moved by *relaxed* compare-and-swap; what orders the protected data around it are two explicit
-//! fences. [`Fence::after_taking`] stands between the swap that took the lock and the first access of the section;
-//! [`Fence::before_giving`] stands between the last access of the section and the swap that gives the lock back. The
-//! former in one owner pairs with the latter in the owner before it.
+//! The owner word is moved by *relaxed* compare-and-swap; what orders the protected data around it
+//! are two explicit fences. [`Fence::after_taking`] stands between the swap that took the lock and
+//! the first access of the section; [`Fence::before_giving`] stands between the last access of the
+//! section and the swap that gives the lock back. The former in one owner pairs with the latter in
+//! the owner before it.
 //!
 //! | scope | AArch64 taking / giving | ARMv7-A | ARMv7-M, v8-M | x86-64 |
 //! |---|---|---|---|---|
 //! | [`InnerShareable`] | `dmb ishld` / `dmb ish` | `dmb ish` | `dmb sy` | none needed |
 //! | [`FullSystem`] | `dmb sy` | `dmb sy` | `dmb sy` | `mfence` |
 //!
-//! The scope is a type with inlined bodies, so that the choice costs nothing where it is known, and [`FenceScope`] where
-//! it is known only at run time.
+//! The scope is a type with inlined bodies, so that the choice costs nothing where it is known, and
+//! [`FenceScope`] where it is known only at run time.
 
-#![allow(clippy::disallowed_methods, reason = "the one file that calls `fence`; everybody else calls these two")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the one file that calls `fence`; everybody else calls these two"
+)]
 
 use crate::barrier;
 use crate::sync::{Ordering, fence};
@@ -31,14 +35,16 @@ pub trait Fence: Copy {
     fn before_giving(self);
 }
 
-/// For parties in one coherent domain: the cores that run one operating system, the tasks of one core.
+/// For parties in one coherent domain: the cores that run one operating system, the tasks of one
+/// core.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct InnerShareable;
 
 /// For memory shared with other bus masters: another cluster, a Cortex-M beside a Cortex-A, a DSP.
 ///
-/// It orders; it does not clean caches. The memory must be mapped non-cacheable or kept coherent by hardware.
+/// It orders; it does not clean caches. The memory must be mapped non-cacheable or kept coherent by
+/// hardware.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct FullSystem;

@@ -16,9 +16,10 @@
 //! | 60 | contended: acquisitions that found the lock held, wraps | the holder |
 //! | 64–127 | description: one length byte, then up to 63 bytes of UTF-8 | the holder |
 //!
-//! All words are little-endian 32-bit. **All zero is a valid, free lock**, so a fresh file, a cleared RAM bank or a
-//! zeroed static needs no initialiser, and there is no race between whoever makes the region and whoever uses it first.
-//! Words 0–63 share one cache line if the region is aligned to 64 bytes.
+//! All words are little-endian 32-bit. **All zero is a valid, free lock**, so a fresh file, a
+//! cleared RAM bank or a zeroed static needs no initialiser, and there is no race between whoever
+//! makes the region and whoever uses it first. Words 0–63 share one cache line if the region is
+//! aligned to 64 bytes.
 
 #[cfg(not(loom))]
 use core::mem::{align_of, offset_of, size_of};
@@ -28,13 +29,15 @@ use crate::sync::AtomicU32;
 /// Bytes of a region.
 pub const REGION_LEN: usize = 128;
 
-/// The alignment a region must have, in bytes. 64 is better: then all hot words share one cache line.
+/// The alignment a region must have, in bytes. 64 is better: then all hot words share one cache
+/// line.
 pub const REGION_ALIGN: usize = 4;
 
 /// The layout version this crate reads and writes.
 pub const LAYOUT_VERSION: u8 = 1;
 
-/// What the magic word holds in a region in use: the bytes `S`, `H`, `L` and the layout version, in this order.
+/// What the magic word holds in a region in use: the bytes `S`, `H`, `L` and the layout version, in
+/// this order.
 pub const MAGIC: u32 = u32::from_le_bytes([b'S', b'H', b'L', LAYOUT_VERSION]);
 
 /// Longest description, in bytes of UTF-8.
@@ -69,8 +72,9 @@ impl Magic {
 
 /// Words of the uuid, of *since* and of the description.
 ///
-/// Under loom they are fewer: it follows every combination of values that a reader may see. Two words can be torn from
-/// each other, and so can words of different fields; more of them would show nothing else, at twice the time each.
+/// Under loom they are fewer: it follows every combination of values that a reader may see. Two
+/// words can be torn from each other, and so can words of different fields; more of them would show
+/// nothing else, at twice the time each.
 const UUID_WORDS: usize = if cfg!(loom) { 2 } else { 4 };
 const SINCE_WORDS: usize = if cfg!(loom) { 1 } else { 2 };
 const DESCRIPTION_WORDS: usize = if cfg!(loom) { 1 } else { 16 };
@@ -95,7 +99,8 @@ pub(crate) struct Words {
     pub(crate) description: [AtomicU32; DESCRIPTION_WORDS],
 }
 
-// The layout is a contract with processes and cores compiled elsewhere: it may not follow a change of this struct.
+// The layout is a contract with processes and cores compiled elsewhere: it may not follow a change
+// of this struct.
 #[cfg(not(loom))]
 const _: () = {
     assert!(size_of::<Words>() == REGION_LEN);
@@ -119,7 +124,8 @@ const _: () = {
 impl Words {
     /// The words of a copy of a region.
     pub(crate) fn of_bytes(bytes: &[u8; REGION_LEN]) -> Self {
-        let little_endian = |bytes: &[u8]| bytes.iter().rev().fold(0, |word, &byte| word << 8 | u32::from(byte));
+        let little_endian =
+            |bytes: &[u8]| bytes.iter().rev().fold(0, |word, &byte| word << 8 | u32::from(byte));
         let mut words = bytes.chunks_exact(4).map(little_endian);
         let mut next = || AtomicU32::new(words.next().unwrap_or_default());
         // In the order of their offsets; fields are evaluated as they are written.
@@ -141,7 +147,10 @@ impl Words {
     }
 
     pub(crate) const fn zeroed() -> Self {
-        #[expect(clippy::declare_interior_mutable_const, reason = "only ever copied into a new place")]
+        #[expect(
+            clippy::declare_interior_mutable_const,
+            reason = "only ever copied into a new place"
+        )]
         const ZERO: AtomicU32 = AtomicU32::new(0);
         Self {
             owner: ZERO,

@@ -1,27 +1,34 @@
 //! A lock over any memory that two parties share, without an operating system.
 //!
-//! One 32-bit **owner word** says who holds the lock. Whoever moves it from *free* to its own [`Token`] by
-//! compare-and-swap holds the lock; giving it back moves it to *free* again. The two parties may be processes on one
-//! file, two cores of different kinds on one SRAM bank, or two tasks on one static: they need to agree only on the
-//! 128 bytes described in [`layout`], and every byte pattern in them has a defined answer.
+//! One 32-bit **owner word** says who holds the lock. Whoever moves it from *free* to its own
+//! [`Token`] by compare-and-swap holds the lock; giving it back moves it to *free* again. The two
+//! parties may be processes on one file, two cores of different kinds on one SRAM bank, or two
+//! tasks on one static: they need to agree only on the 128 bytes described in [`layout`], and every
+//! byte pattern in them has a defined answer.
 //!
 //! # Where to begin
 //!
-//! * To lock something from firmware, take [`RegionLock`]: a region, a fixed token, a way of waiting.
-//! * To build another kind of lock, take the steps themselves from [`protocol`], and [`contend`] for the loop around
-//!   them. The crate `shmlock` does so to give names, kernel-proven recovery and futex waiting on Linux.
-//! * To look at a lock that can be copied but not mapped, over a debug probe for example, take [`snapshot`].
-//! * To write an implementation in another language, read `PROTOCOL.md` beside this crate's sources.
+//! * To lock something from firmware, take [`RegionLock`]: a region, a fixed token, a way of
+//!   waiting.
+//! * To build another kind of lock, take the steps themselves from [`protocol`], and [`contend`]
+//!   for the loop around them. The crate `shmlock` does so to give names, kernel-proven recovery
+//!   and futex waiting on Linux.
+//! * To look at a lock that can be copied but not mapped, over a debug probe for example, take
+//!   [`snapshot`].
+//! * To write an implementation in another language, read `PROTOCOL.md` beside this crate's
+//!   sources.
 //!
 //! # What it does not do
 //!
-//! It keeps no order among waiters, it knows no clock, and it cannot tell by itself whether an owner is dead: that
-//! knowledge comes from outside, through [`Liveness`](contend::Liveness). By default nobody is ever taken for dead.
+//! It keeps no order among waiters, it knows no clock, and it cannot tell by itself whether an
+//! owner is dead: that knowledge comes from outside, through [`Liveness`](contend::Liveness). By
+//! default nobody is ever taken for dead.
 //!
-//! It is no `lock_api::RawMutex`, and offers none: such a mutex is one constant value that all its users share and that
-//! tells them apart by nothing, while here each contender brings a [`Token`], so that its death can be told from
-//! another's. And it keeps its data inside itself, in this program's memory, while here the lock and what it protects lie
-//! where two programs agreed that they do.
+//! It is no `lock_api::RawMutex`, and offers none: such a mutex is one constant value that all its
+//! users share and that tells them apart by nothing, while here each contender brings a [`Token`],
+//! so that its death can be told from another's. And it keeps its data inside itself, in this
+//! program's memory, while here the lock and what it protects lie where two programs agreed that
+//! they do.
 //!
 //! # Example
 //!
@@ -41,9 +48,9 @@
 //!
 //! # Targets
 //!
-//! Any little-endian target with 32-bit atomics. Cores without compare-and-swap (Cortex-M0) take it from
-//! `portable-atomic`: name that crate in the final program with one of its features `critical-section` or
-//! `unsafe-assume-single-core`.
+//! Any little-endian target with 32-bit atomics. Cores without compare-and-swap (Cortex-M0) take it
+//! from `portable-atomic`: name that crate in the final program with one of its features
+//! `critical-section` or `unsafe-assume-single-core`.
 
 #![cfg_attr(not(loom), no_std)] // loom needs threads
 #![cfg_attr(docsrs, feature(doc_cfg))]

@@ -22,16 +22,19 @@ use hold_count::{Hold, HoldCount};
 
 /// A reentrant lock over a region, held under a fixed token.
 ///
-/// The handle is one contender: one core, one task. It is `Send` and not `Sync`. **Give each contender of a region its
-/// own token**: two handles with one token exclude nobody, for each would take the other's hold for its own left-over
-/// from before a reset. (That is also what makes it heal: a core that restarts finds its own token in the word, takes
-/// the lock over at its first acquisition, and is told so by [`owner_died`](RegionGuard::owner_died).)
+/// The handle is one contender: one core, one task. It is `Send` and not `Sync`. **Give each
+/// contender of a region its own token**: two handles with one token exclude nobody, for each would
+/// take the other's hold for its own left-over from before a reset. (That is also what makes it
+/// heal: a core that restarts finds its own token in the word, takes the lock over at its first
+/// acquisition, and is told so by [`owner_died`](RegionGuard::owner_died).)
 ///
-/// Dropping the handle gives back what [`acquire`](Self::acquire) took. What a leaked guard holds stays held.
+/// Dropping the handle gives back what [`acquire`](Self::acquire) took. What a leaked guard holds
+/// stays held.
 ///
 /// Why it is no `lock_api` mutex stands in the [crate's documentation](crate#what-it-does-not-do).
 ///
-/// Nothing here allocates, blocks longer than the given [`Wait`], or panics, whatever stands in the region.
+/// Nothing here allocates, blocks longer than the given [`Wait`], or panics, whatever stands in the
+/// region.
 ///
 /// # Calls from within a call
 ///
@@ -65,7 +68,8 @@ pub struct RegionLock<'a, F: Fence = InnerShareable> {
     me: Token,
     fence: F,
     record: Option<Record>,
-    /// Whether this handle has written its record itself: a former life of the token may have left another one.
+    /// Whether this handle has written its record itself: a former life of the token may have left
+    /// another one.
     recorded: Cell<bool>,
     holds: HoldCount,
     owner_died: Cell<bool>,
@@ -81,7 +85,8 @@ impl<'a> RegionLock<'a> {
 }
 
 impl<'a, F: Fence> RegionLock<'a, F> {
-    /// As [`new`](RegionLock::new), with another scope of the fences. All contenders of a region need the same scope.
+    /// As [`new`](RegionLock::new), with another scope of the fences. All contenders of a region
+    /// need the same scope.
     ///
     /// # Examples
     /// ```
@@ -137,8 +142,8 @@ impl<'a, F: Fence> RegionLock<'a, F> {
         self
     }
 
-    /// As [`with_record`](Self::with_record), for a handle in use; at once readable by others if it holds the lock.
-    /// `None`: its holds say nothing of it any more but the token. Never blocks.
+    /// As [`with_record`](Self::with_record), for a handle in use; at once readable by others if it
+    /// holds the lock. `None`: its holds say nothing of it any more but the token. Never blocks.
     pub fn set_record(&mut self, record: Option<Record>) {
         self.record = record;
         self.recorded.set(false);
@@ -165,7 +170,8 @@ impl<'a, F: Fence> RegionLock<'a, F> {
         self.lock_or_recover(wait, &mut NeverDead)
     }
 
-    /// Takes the lock, waiting in the given way, or taking it over from an owner that `liveness` proves dead.
+    /// Takes the lock, waiting in the given way, or taking it over from an owner that `liveness`
+    /// proves dead.
     ///
     /// # Errors
     /// As [`lock`](Self::lock).
@@ -210,7 +216,8 @@ impl<'a, F: Fence> RegionLock<'a, F> {
         Ok(RegionGuard::of_a_hold(self))
     }
 
-    /// As [`lock`](Self::lock), for callers that cannot keep a guard: pair it with [`release`](Self::release).
+    /// As [`lock`](Self::lock), for callers that cannot keep a guard: pair it with
+    /// [`release`](Self::release).
     ///
     /// # Errors
     /// As [`lock`](Self::lock).
@@ -234,16 +241,21 @@ impl<'a, F: Fence> RegionLock<'a, F> {
         self.acquire_or_recover(wait, &mut NeverDead)
     }
 
-    /// As [`lock_or_recover`](Self::lock_or_recover), for callers that cannot keep a guard: pair it with
-    /// [`release`](Self::release).
+    /// As [`lock_or_recover`](Self::lock_or_recover), for callers that cannot keep a guard: pair it
+    /// with [`release`](Self::release).
     ///
     /// # Errors
     /// As [`lock`](Self::lock).
-    pub fn acquire_or_recover(&self, wait: &mut impl Wait, liveness: &mut impl Liveness) -> Result<(), Error> {
+    pub fn acquire_or_recover(
+        &self,
+        wait: &mut impl Wait,
+        liveness: &mut impl Liveness,
+    ) -> Result<(), Error> {
         self.enter(Hold::Bare, wait, liveness)
     }
 
-    /// Gives back one hold taken by [`acquire`](Self::acquire); the lock is free when all are given back.
+    /// Gives back one hold taken by [`acquire`](Self::acquire); the lock is free when all are given
+    /// back.
     ///
     /// # Errors
     /// [`Error::NotHeld`]; [`Error::GuardsAlive`] if only guards hold it; [`Error::Overwritten`];
@@ -252,8 +264,8 @@ impl<'a, F: Fence> RegionLock<'a, F> {
         self.leave(Hold::Bare)
     }
 
-    /// Whether the last release of this handle, or the last attempt that gave up if that came later, left somebody to be
-    /// woken.
+    /// Whether the last release of this handle, or the last attempt that gave up if that came
+    /// later, left somebody to be woken.
     ///
     /// Whoever waits by [`Wfe`](crate::wait::Wfe) has been sent an event already. This is for wakes
     /// that only the embedder can give: a task notification, an interrupt to the other core, a
@@ -287,7 +299,8 @@ impl<'a, F: Fence> RegionLock<'a, F> {
         self.is_held().then(|| self.region.fencing_token())
     }
 
-    /// Says that the protected data is consistent again after a death: the next owner is not told of it any more.
+    /// Says that the protected data is consistent again after a death: the next owner is not told
+    /// of it any more.
     ///
     /// # Errors
     /// [`Error::NotHeld`]; [`Error::Overwritten`]; [`Error::InUse`].

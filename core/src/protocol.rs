@@ -2,7 +2,8 @@
 //!
 //! # States and transitions
 //!
-//! `T`, `t` are tokens, `W` is WAITERS, `D` is DIED, `0` is a free token part. `[..]` flags are kept as found.
+//! `T`, `t` are tokens, `W` is WAITERS, `D` is DIED, `0` is a free token part. `[..]` flags are
+//! kept as found.
 //!
 //! | step | by | from | to | fence |
 //! |---|---|---|---|---|
@@ -21,43 +22,45 @@
 //!
 //! # Acquire, step by step
 //!
-//! 1. Swap `0 [W] [D]` for `T [W] [D]`.
-//!    *If we die before:* nothing happened. *If we die here:* the word names a dead owner; the next waiter takes over.
+//! 1. Swap `0 [W] [D]` for `T [W] [D]`. *If we die before:* nothing happened. *If we die here:* the
+//!    word names a dead owner; the next waiter takes over.
 //! 2. Acquire fence. The section begins. *If we die here:* as above.
 //! 3. Generation, then the record, if it does not describe us already ([`record`](crate::record)).
 //!    *If we die here:* as above; a half-written record is recognised by its odd sequence.
 //!
 //! # Release, step by step
 //!
-//! 1. Release fence. *If we die here:* the word names a dead owner, although the section was finished; DIED is then
-//!    more careful than needed.
-//! 2. Swap `T [W] [D]` for `0 [D]`. *If we die here:* the lock is free, and sleepers have not been woken: each looks
-//!    again after its own interval.
+//! 1. Release fence. *If we die here:* the word names a dead owner, although the section was
+//!    finished; DIED is then more careful than needed.
+//! 2. Swap `T [W] [D]` for `0 [D]`. *If we die here:* the lock is free, and sleepers have not been
+//!    woken: each looks again after its own interval.
 //! 3. Wake one, if W was set. *If the woken one dies before it has marked again:* as above.
 //!
 //! # Pass on, step by step
 //!
-//! A release for holders who know that somebody is awake and wants the lock: the sleepers need no wake then, for that one
-//! will owe it.
+//! A release for holders who know that somebody is awake and wants the lock: the sleepers need no
+//! wake then, for that one will owe it.
 //!
 //! 1. Release fence. *If we die here:* as in a release.
-//! 2. Swap `T [W] [D]` for `0 [W] [D]`. *If we die here:* the lock is free, and whoever takes it owes the wake; if nobody
-//!    does, each sleeper looks again after its own interval.
-//! 3. Look for a moment whether somebody takes it. Whoever does takes W along, and the wake that it stands for.
-//! 4. Nobody does: swap `0 W [D]` for `0 [D]`, and wake one. If the swap fails somebody was there after all.
-//!    *If we die before the wake:* as in a release.
+//! 2. Swap `T [W] [D]` for `0 [W] [D]`. *If we die here:* the lock is free, and whoever takes it
+//!    owes the wake; if nobody does, each sleeper looks again after its own interval.
+//! 3. Look for a moment whether somebody takes it. Whoever does takes W along, and the wake that it
+//!    stands for.
+//! 4. Nobody does: swap `0 W [D]` for `0 [D]`, and wake one. If the swap fails somebody was there
+//!    after all. *If we die before the wake:* as in a release.
 //!
 //! # Take over, step by step
 //!
-//! 1. Obtain proof that owner `t` is dead, **and keep** whatever prevents anybody from being given `t` again.
-//! 2. Read the word again; stop if it does not name `t` any more. (The owner may have released before it died, and the
-//!    proof may be of a later life of the same number.)
-//! 3. Swap `t [W] [D]` for `T W D`, again as long as only flags moved. *If we die here:* the word names us; the next
-//!    waiter takes over from us.
+//! 1. Obtain proof that owner `t` is dead, **and keep** whatever prevents anybody from being given
+//!    `t` again.
+//! 2. Read the word again; stop if it does not name `t` any more. (The owner may have released
+//!    before it died, and the proof may be of a later life of the same number.)
+//! 3. Swap `t [W] [D]` for `T W D`, again as long as only flags moved. *If we die here:* the word
+//!    names us; the next waiter takes over from us.
 //! 4. Let go of the proof. *If we die before:* it is the kernel's (or the embedder's) to free.
 //!
-//! Without 1's second half two owners are possible: the word is found free-able, its owner's number is given to
-//! somebody else who acquires, and the swap of step 3 robs them.
+//! Without 1's second half two owners are possible: the word is found free-able, its owner's number
+//! is given to somebody else who acquires, and the swap of step 3 robs them.
 //!
 //! # Examples
 //!
@@ -80,13 +83,15 @@
 //!
 //! # Memory orderings
 //!
-//! Every access to the word is relaxed; the two fences carry the order. The fence before the giving swap of one owner
-//! pairs with the fence after the taking swap of the next, because the next one's swap reads the value that the giving
-//! swap wrote (C++20 31.11, fence–fence synchronisation). What becomes visible is everything the previous owner wrote
-//! in its section, the record and the generation included. [`mark_waiting`] stands between in the modification order
-//! only while the word is held, never while it is free, so it does not break the pair; it publishes nothing itself.
-//! After the *death* of an owner there was no giving swap: its writes are visible because the proof of death comes from
-//! whoever ended it (a kernel lock that passed from the dead to us, a reset line), which orders memory by itself.
+//! Every access to the word is relaxed; the two fences carry the order. The fence before the giving
+//! swap of one owner pairs with the fence after the taking swap of the next, because the next one's
+//! swap reads the value that the giving swap wrote (C++20 31.11, fence–fence synchronisation). What
+//! becomes visible is everything the previous owner wrote in its section, the record and the
+//! generation included. [`mark_waiting`] stands between in the modification order only while the
+//! word is held, never while it is free, so it does not break the pair; it publishes nothing
+//! itself. After the *death* of an owner there was no giving swap: its writes are visible because
+//! the proof of death comes from whoever ended it (a kernel lock that passed from the dead to us, a
+//! reset line), which orders memory by itself.
 
 use crate::fence::Fence;
 use crate::sync::{AtomicU32, Relaxed};
@@ -108,9 +113,11 @@ pub struct Acquisition {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Arrival {
-    /// Has not slept on this word: its release needs to wake only those who mark the word from now on.
+    /// Has not slept on this word: its release needs to wake only those who mark the word from now
+    /// on.
     Fresh,
-    /// Has marked the word: the wake that it used up may have been meant for several, so it keeps WAITERS set.
+    /// Has marked the word: the wake that it used up may have been meant for several, so it keeps
+    /// WAITERS set.
     Waited,
 }
 
@@ -138,14 +145,20 @@ impl Wake {
 /// # Errors
 /// The word that names the present owner.
 #[inline]
-pub fn try_acquire<F: Fence>(word: &AtomicU32, me: Token, arrival: Arrival, fence: F) -> Result<Acquisition, Word> {
+pub fn try_acquire<F: Fence>(
+    word: &AtomicU32,
+    me: Token,
+    arrival: Arrival,
+    fence: F,
+) -> Result<Acquisition, Word> {
     let mut seen = Word::FREE;
     loop {
         let taken = match arrival {
             Arrival::Fresh => seen.taken_by(me),
             Arrival::Waited => seen.taken_by(me).with_waiters(),
         };
-        // Partner: the giving swap in `release` or `abandon` of the previous owner. Relaxed, as the fence below orders.
+        // Partner: the giving swap in `release` or `abandon` of the previous owner. Relaxed, as the
+        // fence below orders.
         match word.compare_exchange(seen.bits(), taken.bits(), Relaxed, Relaxed) {
             Ok(_) => {
                 fence.after_taking(); // pairs with `before_giving` in `release`: the previous section is visible
@@ -159,13 +172,17 @@ pub fn try_acquire<F: Fence>(word: &AtomicU32, me: Token, arrival: Arrival, fenc
     }
 }
 
-/// Takes the lock if it is free and no flag stands in the word: all that an undisturbed acquire takes.
+/// Takes the lock if it is free and no flag stands in the word: all that an undisturbed acquire
+/// takes.
 ///
-/// Never blocks; async-signal-safe. `me` must not hold the lock already. `false`: [`try_acquire`] it.
+/// Never blocks; async-signal-safe. `me` must not hold the lock already. `false`: [`try_acquire`]
+/// it.
 #[inline]
 pub fn acquire_undisturbed<F: Fence>(word: &AtomicU32, me: Token, fence: F) -> bool {
     // Partner: the giving swap of the previous owner. Relaxed, as the fence below orders.
-    let free = word.compare_exchange(Word::FREE.bits(), Word::held_by(me).bits(), Relaxed, Relaxed).is_ok();
+    let free = word
+        .compare_exchange(Word::FREE.bits(), Word::held_by(me).bits(), Relaxed, Relaxed)
+        .is_ok();
     if free {
         fence.after_taking(); // pairs with `before_giving` in `release`: the previous section is visible
     }
@@ -181,7 +198,8 @@ pub fn acquire_undisturbed<F: Fence>(word: &AtomicU32, me: Token, fence: F) -> b
 #[inline]
 pub fn mark_waiting(word: &AtomicU32, seen: Word) -> Result<Word, Word> {
     let marked = seen.with_waiters();
-    // Partner: the giving swap in `release`, which sees W and wakes. Relaxed: it publishes nothing but itself.
+    // Partner: the giving swap in `release`, which sees W and wakes. Relaxed: it publishes nothing
+    // but itself.
     match word.compare_exchange(seen.bits(), marked.bits(), Relaxed, Relaxed) {
         Ok(_) => Ok(marked),
         Err(bits) => Err(Word::from_bits(bits)),
@@ -193,7 +211,8 @@ pub fn mark_waiting(word: &AtomicU32, seen: Word) -> Result<Word, Word> {
 /// Never blocks; async-signal-safe.
 ///
 /// # Errors
-/// The word found, if it does not name `me`: somebody wrote to the region from outside the protocol. It is left alone.
+/// The word found, if it does not name `me`: somebody wrote to the region from outside the
+/// protocol. It is left alone.
 #[inline]
 pub fn release<F: Fence>(word: &AtomicU32, me: Token, fence: F) -> Result<Wake, Word> {
     fence.before_giving(); // pairs with `after_taking` in `try_acquire`: our section is visible to the next owner
@@ -219,7 +238,8 @@ pub fn release_undisturbed<F: Fence>(word: &AtomicU32, me: Token, fence: F) -> R
 
 /// Gives the lock back without waking anybody: WAITERS stays, for whoever takes the lock next.
 ///
-/// Never blocks; async-signal-safe. **The caller owes a look** whether somebody takes it, and else [`claim_wake`].
+/// Never blocks; async-signal-safe. **The caller owes a look** whether somebody takes it, and else
+/// [`claim_wake`].
 ///
 /// # Errors
 /// As [`release`].
@@ -229,7 +249,8 @@ pub fn pass_on<F: Fence>(word: &AtomicU32, me: Token, fence: F) -> Result<(), Wo
     give(word, me, Word::passed_on).map(|_| ())
 }
 
-/// After [`pass_on`]: takes WAITERS away if nobody has taken the lock, and with it the duty to wake.
+/// After [`pass_on`]: takes WAITERS away if nobody has taken the lock, and with it the duty to
+/// wake.
 ///
 /// Never blocks; async-signal-safe.
 #[inline]
@@ -237,7 +258,8 @@ pub fn claim_wake(word: &AtomicU32) -> Wake {
     // Partner: `pass_on`, ours or another's. Relaxed: the swap below judges again.
     let mut seen = Word::from_bits(word.load(Relaxed));
     while seen.is_free() && seen.has_waiters() {
-        // Partner: the taking swap in `try_acquire`, which takes W along if it comes first. Relaxed: nothing but the duty.
+        // Partner: the taking swap in `try_acquire`, which takes W along if it comes first.
+        // Relaxed: nothing but the duty.
         match word.compare_exchange(seen.bits(), seen.without_waiters().bits(), Relaxed, Relaxed) {
             Ok(_) => return Wake::One,
             Err(bits) => seen = Word::from_bits(bits),
@@ -248,7 +270,8 @@ pub fn claim_wake(word: &AtomicU32) -> Wake {
 
 /// Gives back a lock whose section will never be finished: the next owner is told by DIED.
 ///
-/// Never blocks; async-signal-safe. For exit handlers: the thread that was in the section must not run on.
+/// Never blocks; async-signal-safe. For exit handlers: the thread that was in the section must not
+/// run on.
 ///
 /// # Errors
 /// As [`release`].
@@ -277,11 +300,17 @@ fn give(word: &AtomicU32, me: Token, given: impl Fn(Word) -> Word) -> Result<Wak
 ///
 /// Never blocks.
 ///
-/// **The caller holds proof that `dead` is dead, and keeps anybody from being given that token, for the whole call.**
-/// [`Liveness::while_dead`](crate::contend::Liveness::while_dead) is that obligation as a type. A word that names
-/// `me` while I hold nothing is its own proof: pass `me` twice.
+/// **The caller holds proof that `dead` is dead, and keeps anybody from being given that token, for
+/// the whole call.** [`Liveness::while_dead`](crate::contend::Liveness::while_dead) is that
+/// obligation as a type. A word that names `me` while I hold nothing is its own proof: pass `me`
+/// twice.
 #[must_use]
-pub fn take_over<F: Fence>(word: &AtomicU32, dead: Token, me: Token, fence: F) -> Option<Acquisition> {
+pub fn take_over<F: Fence>(
+    word: &AtomicU32,
+    dead: Token,
+    me: Token,
+    fence: F,
+) -> Option<Acquisition> {
     // Partner: none; the proof of death orders. Relaxed: the swap below judges again.
     let mut seen = Word::from_bits(word.load(Relaxed));
     while seen.is_owned_by(dead) {
@@ -297,14 +326,15 @@ pub fn take_over<F: Fence>(word: &AtomicU32, dead: Token, me: Token, fence: F) -
     None
 }
 
-/// Frees a word that names a token which has just been given to us: its former owner is dead by that very fact.
+/// Frees a word that names a token which has just been given to us: its former owner is dead by
+/// that very fact.
 ///
-/// `None` if the word does not name `token`. Never blocks. The caller is the only living handle with `token`, and does
-/// not hold the lock.
+/// `None` if the word does not name `token`. Never blocks. The caller is the only living handle
+/// with `token`, and does not hold the lock.
 #[must_use]
 pub fn declare_stale<F: Fence>(word: &AtomicU32, token: Token, fence: F) -> Option<Wake> {
-    // Pairs with `after_taking` in `try_acquire`: what the dead owner wrote, which the gift of its token made visible to
-    // us, is visible to the next owner as well.
+    // Pairs with `after_taking` in `try_acquire`: what the dead owner wrote, which the gift of its
+    // token made visible to us, is visible to the next owner as well.
     fence.before_giving();
     give(word, token, Word::abandoned).ok()
 }
@@ -318,8 +348,14 @@ pub fn declare_stale<F: Fence>(word: &AtomicU32, token: Token, fence: F) -> Opti
 pub fn declare_consistent(word: &AtomicU32, me: Token) -> Result<(), Word> {
     let mut seen = Word::held_by(me);
     loop {
-        // Partner: `mark_waiting` of others, whose flag is kept. Relaxed: the release that follows publishes it.
-        match word.compare_exchange(seen.bits(), seen.declared_consistent().bits(), Relaxed, Relaxed) {
+        // Partner: `mark_waiting` of others, whose flag is kept. Relaxed: the release that follows
+        // publishes it.
+        match word.compare_exchange(
+            seen.bits(),
+            seen.declared_consistent().bits(),
+            Relaxed,
+            Relaxed,
+        ) {
             Ok(_) => return Ok(()),
             Err(bits) => seen = Word::from_bits(bits),
         }

@@ -1,15 +1,17 @@
 //! Who holds it, since when, why; and how often it has been held.
 //!
-//! The record is **advisory**: it is written by the holder after it has the word, and nothing of the protocol depends
-//! on it. A reader gets it whole or not at all. Two words see to that: the record's *sequence* is odd while it is being
-//! written and different after every write, and the record's *token* says whom it describes. A record counts only if
-//! the owner word names the same token before and after the reading, and the sequence is even and the same.
+//! The record is **advisory**: it is written by the holder after it has the word, and nothing of
+//! the protocol depends on it. A reader gets it whole or not at all. Two words see to that: the
+//! record's *sequence* is odd while it is being written and different after every write, and the
+//! record's *token* says whom it describes. A record counts only if the owner word names the same
+//! token before and after the reading, and the sequence is even and the same.
 //!
-//! The owner word and the generation alone could not tell: between the taking swap and the new owner's first write to
-//! the record, both stand still while the record is still the previous owner's.
+//! The owner word and the generation alone could not tell: between the taking swap and the new
+//! owner's first write to the record, both stand still while the record is still the previous
+//! owner's.
 //!
-//! An uncontended holder that comes again finds its own token in the record and writes nothing but the generation.
-//! So *since* says when the present owner's unbroken series of holds began.
+//! An uncontended holder that comes again finds its own token in the record and writes nothing but
+//! the generation. So *since* says when the present owner's unbroken series of holds began.
 
 use core::fmt;
 
@@ -50,7 +52,8 @@ pub struct Record {
     pub uuid: Uuid,
     /// Process id, as seen in the owner's own pid namespace. 0 where there are no processes.
     pub pid: u32,
-    /// Inode number of that namespace; 0 if unknown. A reader in another namespace must not use `pid`.
+    /// Inode number of that namespace; 0 if unknown. A reader in another namespace must not use
+    /// `pid`.
     pub pid_namespace: u32,
     /// Seconds of the boot-time clock at which the present unbroken series of holds began.
     pub since: u64,
@@ -63,24 +66,27 @@ pub struct Record {
 pub struct Holder {
     /// The token in the owner word.
     pub token: Token,
-    /// What it says about itself. `None` if it had not written it yet, or was changing it all the while.
+    /// What it says about itself. `None` if it had not written it yet, or was changing it all the
+    /// while.
     pub record: Option<Record>,
 }
 
-/// How often a reader tries to get a record whole. Arbitrary, but more than enough: a record is rewritten only when the
-/// lock changes hands, and reading takes less than that. A benchmark of torn readings would change it.
+/// How often a reader tries to get a record whole. Arbitrary, but more than enough: a record is
+/// rewritten only when the lock changes hands, and reading takes less than that. A benchmark of
+/// torn readings would change it.
 const READ_ATTEMPTS: u32 = 16;
 
 impl Region<'_> {
     /// Counts an acquisition. Only the holder calls it, right after it has the word.
     ///
-    /// The count is the [fencing token](Self::fencing_token): it grows with every acquisition and never repeats. It is 64
-    /// bits wide although all words are 32: the high half is written first, so a death between the two skips numbers and
-    /// never goes back.
+    /// The count is the [fencing token](Self::fencing_token): it grows with every acquisition and
+    /// never repeats. It is 64 bits wide although all words are 32: the high half is written first,
+    /// so a death between the two skips numbers and never goes back.
     #[inline]
     pub fn count_acquisition<F: Fence>(self, fence: F) {
         let words = self.words();
-        // Partner: the previous holder's stores here, made visible by the fences of the owner word. Relaxed throughout.
+        // Partner: the previous holder's stores here, made visible by the fences of the owner word.
+        // Relaxed throughout.
         let low = words.generation.load(Relaxed).wrapping_add(1);
         if low == 0 {
             let high = words.generation_high.load(Relaxed).wrapping_add(1);
@@ -105,19 +111,22 @@ impl Region<'_> {
     #[inline]
     pub fn record_describes(self, me: Token) -> bool {
         let words = self.words();
-        // Partner: `write_record` by ourselves or a previous holder, ordered by the owner word. Relaxed.
+        // Partner: `write_record` by ourselves or a previous holder, ordered by the owner word.
+        // Relaxed.
         words.record_token.load(Relaxed) == me.get() && words.record_sequence.load(Relaxed) % 2 == 0
     }
 
     /// Writes the record. Only the holder calls it.
     ///
-    /// *If we die here:* the sequence stays odd, which readers take for "not known"; the next writer makes it even.
+    /// *If we die here:* the sequence stays odd, which readers take for "not known"; the next
+    /// writer makes it even.
     #[cold] // an undisturbed acquisition does not come here
     pub fn write_record<F: Fence>(self, me: Token, record: &Record, fence: F) {
         self.write_encoded(me, &Encoded::new(record), record.since, fence);
     }
 
-    /// As [`write_record`](Self::write_record), of what was encoded before: for whoever writes the same again and again.
+    /// As [`write_record`](Self::write_record), of what was encoded before: for whoever writes the
+    /// same again and again.
     pub fn write_encoded<F: Fence>(self, me: Token, record: &Encoded, since: u64, fence: F) {
         let words = self.words();
         // Relaxed: only holders write it, and they are ordered by the owner word.
@@ -147,7 +156,8 @@ impl Region<'_> {
     fn write_description(self, record: &Encoded, filled: usize) {
         let new = record.description.iter().copied().chain(core::iter::repeat(0));
         for (word, bits) in self.words().description.iter().take(filled).zip(new) {
-            // Most say the same as the one before: then this cache line need not go from owner to owner.
+            // Most say the same as the one before: then this cache line need not go from owner to
+            // owner.
             if word.load(Relaxed) != bits {
                 word.store(bits, Relaxed);
             }
@@ -234,8 +244,8 @@ impl fmt::Display for Holder {
     }
 }
 
-// By hand: the types of the other crates in here have no `defmt` of this version. The text is not escaped, which is for the
-// host that prints it: it may be hostile.
+// By hand: the types of the other crates in here have no `defmt` of this version. The text is not
+// escaped, which is for the host that prints it: it may be hostile.
 #[cfg(feature = "defmt")]
 impl defmt::Format for Record {
     fn format(&self, f: defmt::Formatter<'_>) {

@@ -1,6 +1,9 @@
 //! From an address to atomic words: the only place in the core that dereferences a raw pointer.
 
-#![cfg_attr(not(loom), expect(unsafe_code, reason = "turns an address and a length into a reference to atomics"))]
+#![cfg_attr(
+    not(loom),
+    expect(unsafe_code, reason = "turns an address and a length into a reference to atomics")
+)]
 
 use core::fmt;
 #[cfg(not(loom))]
@@ -13,7 +16,8 @@ use crate::layout::{REGION_ALIGN, REGION_LEN};
 use crate::sync::{AtomicU32, Relaxed};
 use crate::word::Word;
 
-/// Memory for one lock, to be placed in a `static` or a linker section. Starts as a free lock, in `.bss`.
+/// Memory for one lock, to be placed in a `static` or a linker section. Starts as a free lock, in
+/// `.bss`.
 #[repr(C, align(64))]
 pub struct RegionMemory {
     words: Words,
@@ -53,16 +57,18 @@ impl fmt::Debug for RegionMemory {
     }
 }
 
-/// A lock's 128 bytes, seen as atomic words. A copyable reference: it holds nothing and releases nothing.
+/// A lock's 128 bytes, seen as atomic words. A copyable reference: it holds nothing and releases
+/// nothing.
 ///
-/// None of its functions blocks, allocates or panics, whatever stands in the memory; all are async-signal-safe.
+/// None of its functions blocks, allocates or panics, whatever stands in the memory; all are
+/// async-signal-safe.
 ///
 /// # Invariants
 ///
 /// 1. The address is a multiple of [`REGION_ALIGN`].
 /// 2. [`REGION_LEN`] bytes from there on are readable and writable for `'a`.
-/// 3. For `'a`, whoever else accesses these bytes does so by atomic operations of 32 bits: in this program, in another
-///    process, on another core.
+/// 3. For `'a`, whoever else accesses these bytes does so by atomic operations of 32 bits: in this
+///    program, in another process, on another core.
 /// 4. The magic word was ours when the region was made.
 #[derive(Clone, Copy)]
 pub struct Region<'a> {
@@ -73,8 +79,8 @@ impl<'a> Region<'a> {
     /// A region of memory that this program declares itself.
     ///
     /// # Errors
-    /// [`Error::NotALock`] or [`Error::OtherVersion`] if something else already stands in it (a section that survives
-    /// reset, for example). Nothing is touched then.
+    /// [`Error::NotALock`] or [`Error::OtherVersion`] if something else already stands in it (a
+    /// section that survives reset, for example). Nothing is touched then.
     pub fn from_static(memory: &'static RegionMemory) -> Result<Self, Error> {
         Self::new(memory)
     }
@@ -88,21 +94,25 @@ impl<'a> Region<'a> {
         Self { words: &memory.words }.claim()
     }
 
-    /// A region at an address that something outside Rust provides: a mapped file, a shared RAM bank.
+    /// A region at an address that something outside Rust provides: a mapped file, a shared RAM
+    /// bank.
     ///
-    /// Untouched memory (magic word zero) is claimed by writing the magic word; that is the only write.
+    /// Untouched memory (magic word zero) is claimed by writing the magic word; that is the only
+    /// write.
     ///
     /// # Errors
-    /// [`Error::Misaligned`], [`Error::TooShort`], [`Error::NotALock`], [`Error::OtherVersion`]. Nothing is touched.
+    /// [`Error::Misaligned`], [`Error::TooShort`], [`Error::NotALock`], [`Error::OtherVersion`].
+    /// Nothing is touched.
     ///
     /// # Safety
     ///
     /// For as long as the region, or any copy of it, is used:
     ///
-    /// * `len` bytes from `address` on are readable and writable. If they are a mapped file, it is not truncated (Linux
-    ///   answers an access beyond its end by `SIGBUS`).
-    /// * They are accessed only by atomic operations of 32 bits, by anybody. Other *values* than the protocol's, even
-    ///   from a hostile peer, are allowed: they cannot cause undefined behaviour.
+    /// * `len` bytes from `address` on are readable and writable. If they are a mapped file, it is
+    ///   not truncated (Linux answers an access beyond its end by `SIGBUS`).
+    /// * They are accessed only by atomic operations of 32 bits, by anybody. Other *values* than
+    ///   the protocol's, even from a hostile peer, are allowed: they cannot cause undefined
+    ///   behaviour.
     /// * No Rust reference to them other than to atomics exists.
     ///
     /// # Examples
@@ -135,14 +145,16 @@ impl<'a> Region<'a> {
         // SAFETY:
         // - aligned and long enough: checked above (invariants 1, 2).
         // - readable, writable, accessed by atomics only, for `'a`: promised by the caller (2, 3).
-        // - every bit pattern is a valid `Words`: it consists of `AtomicU32` only, without padding (asserted in layout).
+        // - every bit pattern is a valid `Words`: it consists of `AtomicU32` only, without padding
+        //   (asserted in layout).
         let words = unsafe { address.cast::<Words>().as_ref() };
         Self { words }.claim()
     }
 
     /// Checks the magic word, and writes it if the memory is untouched.
     fn claim(self) -> Result<Self, Error> {
-        // Partner: the same swap by others. Relaxed: the magic says nothing about any other word, for all zero is valid.
+        // Partner: the same swap by others. Relaxed: the magic says nothing about any other word,
+        // for all zero is valid.
         let mut found = self.words.magic.load(Relaxed);
         if Magic::decode(found) == Magic::Untouched {
             found = match self.words.magic.compare_exchange(0, MAGIC, Relaxed, Relaxed) {
@@ -168,7 +180,8 @@ impl<'a> Region<'a> {
         &self.words.owner
     }
 
-    /// What the owner word says now. A glance: it may be different by the time the caller reads the answer.
+    /// What the owner word says now. A glance: it may be different by the time the caller reads the
+    /// answer.
     #[must_use]
     #[inline]
     pub fn word(self) -> Word {
@@ -185,7 +198,8 @@ impl<'a> Region<'a> {
 
     /// Counts a dead owner replaced.
     pub fn count_recovery(self) {
-        // Partner: `recoveries`. Relaxed: a statistic. An addition, since a stale token is freed without the lock held.
+        // Partner: `recoveries`. Relaxed: a statistic. An addition, since a stale token is freed
+        // without the lock held.
         self.words.recoveries.fetch_add(1, Relaxed);
     }
 }

@@ -1,7 +1,9 @@
-//! Reading a lock that can be copied but not mapped: by whoever may only read, through a file, over a debug probe.
+//! Reading a lock that can be copied but not mapped: by whoever may only read, through a file, over
+//! a debug probe.
 //!
-//! One copy may be torn, for it takes time and the lock goes on meanwhile. Two copies, one after the other, tell: what is
-//! the same in both, record sequence included, stood still from the middle of the first to the middle of the second.
+//! One copy may be torn, for it takes time and the lock goes on meanwhile. Two copies, one after
+//! the other, tell: what is the same in both, record sequence included, stood still from the middle
+//! of the first to the middle of the second.
 
 use core::mem::offset_of;
 
@@ -10,14 +12,15 @@ use crate::layout::{REGION_LEN, Words};
 use crate::region::RegionMemory;
 use crate::sync::Relaxed;
 
-/// How many copies are made until two in a row agree. Arbitrary: a record is rewritten only when the lock changes hands.
+/// How many copies are made until two in a row agree. Arbitrary: a record is rewritten only when
+/// the lock changes hands.
 const COPIES: u32 = 16;
 
-/// A private copy of a region, to be looked at through [`Region::new`](crate::Region::new); nothing done to it reaches
-/// the lock. `copy` reads the 128 bytes, in any order.
+/// A private copy of a region, to be looked at through [`Region::new`](crate::Region::new); nothing
+/// done to it reaches the lock. `copy` reads the 128 bytes, in any order.
 ///
-/// A lock that changes hands faster than it can be copied gives a copy in which the record describes nobody: who holds
-/// it is then known by the token only.
+/// A lock that changes hands faster than it can be copied gives a copy in which the record
+/// describes nobody: who holds it is then known by the token only.
 ///
 /// Blocks for as long as `copy` does, up to sixteen times.
 ///
@@ -59,8 +62,9 @@ pub fn snapshot<F: Fence, E>(
     Ok(RegionMemory::of_words(torn))
 }
 
-/// Whether one record stands in both. The owner word may move: its record is that of the token it names, or of nobody. So
-/// may the count of contended acquisitions, which lies between the words of the record and is none of them.
+/// Whether one record stands in both. The owner word may move: its record is that of the token it
+/// names, or of nobody. So may the count of contended acquisitions, which lies between the words of
+/// the record and is none of them.
 fn describe_the_same(one: &[u8; REGION_LEN], other: &[u8; REGION_LEN]) -> bool {
     const RECORD: usize = offset_of!(Words, uuid);
     const COUNT: usize = offset_of!(Words, contended);

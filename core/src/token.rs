@@ -15,8 +15,8 @@ pub const LIVING_MAX: u32 = (1 << 30) - 2;
 
 /// Names one owner: a non-zero number of 30 bits.
 ///
-/// The protocol is right as long as **no two living handles on one region have the same token**. Who sees to that
-/// depends on the [range](TokenRange).
+/// The protocol is right as long as **no two living handles on one region have the same token**.
+/// Who sees to that depends on the [range](TokenRange).
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Token(NonZeroU32);
@@ -25,10 +25,12 @@ pub struct Token(NonZeroU32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum TokenRange {
-    /// 1..=65535: given out by the embedder, one to each core, task or boot loader. Whether its owner lives is the
-    /// embedder's knowledge; the Linux shell does not have it and never takes such an owner for dead.
+    /// 1..=65535: given out by the embedder, one to each core, task or boot loader. Whether its
+    /// owner lives is the embedder's knowledge; the Linux shell does not have it and never takes
+    /// such an owner for dead.
     Static,
-    /// 65536..=2^30-2: drawn at random by a process that holds the kernel's proof of being the only one.
+    /// 65536..=2^30-2: drawn at random by a process that holds the kernel's proof of being the only
+    /// one.
     Living,
     /// 2^30-1: given to nobody. It stands in a word only if somebody wrote garbage there.
     Reserved,
@@ -38,7 +40,8 @@ impl Token {
     /// A token that the embedder gives out.
     #[must_use]
     pub const fn fixed(number: NonZeroU16) -> Self {
-        // Widening keeps it non-zero, so the alternative is never taken; `NonZero::from` is not const.
+        // Widening keeps it non-zero, so the alternative is never taken; `NonZero::from` is not
+        // const.
         match NonZeroU32::new(number.get() as u32) {
             Some(number) => Self(number),
             None => Self(NonZeroU32::MIN),

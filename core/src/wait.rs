@@ -1,8 +1,8 @@
 //! The seam of waiting: a loser hands over what it saw, and is told to go on or to give up.
 //!
-//! **A wake is a hint, never needed for correctness.** Every way of waiting bounds each sleep by an interval of its own,
-//! because the peer may be unable to wake us: it may have been killed between the word and the wake, or have no way to
-//! reach us at all.
+//! **A wake is a hint, never needed for correctness.** Every way of waiting bounds each sleep by an
+//! interval of its own, because the peer may be unable to wake us: it may have been killed between
+//! the word and the wake, or have no way to reach us at all.
 
 use crate::barrier;
 use crate::protocol::{self, Arrival};
@@ -15,7 +15,8 @@ use crate::word::Word;
 pub enum Verdict {
     /// Look at the word again.
     Retry,
-    /// An interval is over, or a sleep is about to begin: ask whether the owner still lives, then look again.
+    /// An interval is over, or a sleep is about to begin: ask whether the owner still lives, then
+    /// look again.
     Probe,
     /// Stop contending.
     GiveUp,
@@ -63,7 +64,12 @@ pub struct Contention<'a> {
 }
 
 impl<'a> Contention<'a> {
-    pub(crate) fn new(word: &'a AtomicU32, seen: Word, attempt: u32, arrival: &'a mut Arrival) -> Self {
+    pub(crate) fn new(
+        word: &'a AtomicU32,
+        seen: Word,
+        attempt: u32,
+        arrival: &'a mut Arrival,
+    ) -> Self {
         Self { word, seen, attempt, arrival }
     }
 
@@ -100,7 +106,8 @@ impl<'a> Contention<'a> {
     #[must_use]
     #[inline]
     pub fn looks_awaited(&self) -> bool {
-        // Partner: `mark_waiting` of others, and the sticky flag of one who acquires. Relaxed: it decides nothing.
+        // Partner: `mark_waiting` of others, and the sticky flag of one who acquires. Relaxed: it
+        // decides nothing.
         Word::from_bits(self.word.load(Relaxed)).has_waiters()
     }
 
@@ -134,15 +141,16 @@ pub fn send_event() {
 
 /// Spins, for a bounded number of attempts; asks for a probe at the last one.
 ///
-/// Right for sections of a few instructions on other cores. Never right when the owner may be a lower-priority task of
-/// the same core: it cannot run while we spin.
+/// Right for sections of a few instructions on other cores. Never right when the owner may be a
+/// lower-priority task of the same core: it cannot run while we spin.
 #[derive(Clone, Copy, Debug)]
 pub struct Spin {
     left: u32,
 }
 
 impl Spin {
-    /// Gives up after this many attempts. An attempt is a look at the word and a spin hint: some nanoseconds.
+    /// Gives up after this many attempts. An attempt is a look at the word and a spin hint: some
+    /// nanoseconds.
     #[must_use]
     pub const fn attempts(attempts: u32) -> Self {
         Self { left: attempts }
@@ -167,9 +175,9 @@ impl Wait for Spin {
 
 /// Sleeps in the core's wait-for-event state between attempts (ARM `wfe`; elsewhere a spin hint).
 ///
-/// [`RegionLock`](crate::RegionLock) sends an event when it releases a lock that somebody waits for. Use it only where
-/// something else bounds the sleep as well: the generic timer's event stream, or any periodic interrupt.
-/// Each attempt also asks for a probe of the owner.
+/// [`RegionLock`](crate::RegionLock) sends an event when it releases a lock that somebody waits
+/// for. Use it only where something else bounds the sleep as well: the generic timer's event
+/// stream, or any periodic interrupt. Each attempt also asks for a probe of the owner.
 #[derive(Clone, Copy, Debug)]
 pub struct Wfe {
     left: u32,
@@ -192,7 +200,8 @@ impl Wait for Wfe {
         if contention.mark_waiting().is_err() {
             return Verdict::Retry;
         }
-        // An event sent between the mark and here is latched in the core's event register: `wfe` returns at once.
+        // An event sent between the mark and here is latched in the core's event register: `wfe`
+        // returns at once.
         barrier::wait_for_event();
         Verdict::Probe
     }
@@ -226,7 +235,8 @@ pub struct Delay<D> {
 
 #[cfg(feature = "embedded-hal")]
 impl<D: embedded_hal::delay::DelayNs> Delay<D> {
-    /// Sleeps `interval_us` microseconds after each failed attempt, and gives up after `attempts` sleeps.
+    /// Sleeps `interval_us` microseconds after each failed attempt, and gives up after `attempts`
+    /// sleeps.
     pub const fn new(timer: D, interval_us: u32, attempts: u32) -> Self {
         Self { timer, interval_us, left: attempts }
     }

@@ -1,8 +1,9 @@
-//! Waiting by a timer of `embedded-hal-async`, so that one task waits and the others of its executor go on.
+//! Waiting by a timer of `embedded-hal-async`, so that one task waits and the others of its
+//! executor go on.
 //!
-//! The future of an acquisition **leaves no trace when it is dropped**: between two attempts it holds nothing, has marked
-//! nothing in the region, and owes nobody a wake. What it costs is that nobody wakes it either: it looks again when its
-//! interval is over, and not before.
+//! The future of an acquisition **leaves no trace when it is dropped**: between two attempts it
+//! holds nothing, has marked nothing in the region, and owes nobody a wake. What it costs is that
+//! nobody wakes it either: it looks again when its interval is over, and not before.
 
 use embedded_hal_async::delay::DelayNs;
 
@@ -21,17 +22,19 @@ pub struct Delay<D> {
 }
 
 impl<D: DelayNs> Delay<D> {
-    /// Sleeps `interval_us` microseconds after each failed attempt, and gives up after `attempts` sleeps.
+    /// Sleeps `interval_us` microseconds after each failed attempt, and gives up after `attempts`
+    /// sleeps.
     pub const fn new(timer: D, interval_us: u32, attempts: u32) -> Self {
         Self { timer, interval_us, left: attempts }
     }
 }
 
 impl<'a, F: Fence> RegionLock<'a, F> {
-    /// As [`lock`](Self::lock), waiting by a timer without holding up the executor. Nobody is ever taken for dead.
+    /// As [`lock`](Self::lock), waiting by a timer without holding up the executor. Nobody is ever
+    /// taken for dead.
     ///
-    /// Never blocks a poll. Dropping the future leaves no trace in the region. The future is not `Send`: the handle is
-    /// one contender, and its task stays on one thread.
+    /// Never blocks a poll. Dropping the future leaves no trace in the region. The future is not
+    /// `Send`: the handle is one contender, and its task stays on one thread.
     ///
     /// It does not nest. A hold that the handle has already, or comes to have while this waits, may
     /// be another task's. Two tasks need two handles, each with its own token. A task that nests on
@@ -42,7 +45,8 @@ impl<'a, F: Fence> RegionLock<'a, F> {
     /// [`Error::InUse`].
     ///
     /// # Limits
-    /// A guard that lives across an `await` keeps everybody else out for as long as the task is not polled.
+    /// A guard that lives across an `await` keeps everybody else out for as long as the task is not
+    /// polled.
     ///
     /// # Examples
     /// ```
@@ -60,12 +64,15 @@ impl<'a, F: Fence> RegionLock<'a, F> {
     ///     guard.release()
     /// }
     /// ```
-    pub async fn lock_async<D: DelayNs>(&self, delay: &mut Delay<D>) -> Result<RegionGuard<'_, 'a, F>, Error> {
+    pub async fn lock_async<D: DelayNs>(
+        &self,
+        delay: &mut Delay<D>,
+    ) -> Result<RegionGuard<'_, 'a, F>, Error> {
         self.lock_or_recover_async(delay, &mut NeverDead).await
     }
 
-    /// As [`lock_async`](Self::lock_async), or taking the lock over from an owner that `liveness` proves dead. It is asked
-    /// once at each attempt.
+    /// As [`lock_async`](Self::lock_async), or taking the lock over from an owner that `liveness`
+    /// proves dead. It is asked once at each attempt.
     ///
     /// # Errors
     /// As [`lock_async`](Self::lock_async).

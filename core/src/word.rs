@@ -1,4 +1,5 @@
-//! The owner word as a value: what its bits mean and what each transition makes of it. No atomics, no masks elsewhere.
+//! The owner word as a value: what its bits mean and what each transition makes of it. No atomics,
+//! no masks elsewhere.
 //!
 //! ```text
 //!  31       30      29 .. 0
@@ -7,11 +8,13 @@
 //! +--------+-------+------------------------------+
 //! ```
 //!
-//! * **WAITERS**: somebody may be asleep on this word, so whoever gives the lock back must wake one. May be set
-//!   although nobody sleeps any more; that costs one needless wake.
-//! * **DIED**: an owner died holding the lock, and nobody has declared the protected data consistent since.
+//! * **WAITERS**: somebody may be asleep on this word, so whoever gives the lock back must wake
+//!   one. May be set although nobody sleeps any more; that costs one needless wake.
+//! * **DIED**: an owner died holding the lock, and nobody has declared the protected data
+//!   consistent since.
 //!
-//! A token part of 0 is free *whatever the flags say*. Every 32-bit value decodes to exactly one state.
+//! A token part of 0 is free *whatever the flags say*. Every 32-bit value decodes to exactly one
+//! state.
 
 use core::fmt;
 
@@ -60,8 +63,8 @@ impl Word {
         self.0 & TOKEN_MASK == NO_OWNER
     }
 
-    /// Whether nobody holds the lock and the data was left in order: there is nothing to keep the word for. WAITERS may
-    /// stand there, of one who passed the lock on and died.
+    /// Whether nobody holds the lock and the data was left in order: there is nothing to keep the
+    /// word for. WAITERS may stand there, of one who passed the lock on and died.
     #[must_use]
     pub const fn is_clean(self) -> bool {
         self.is_free() && !self.owner_died()
@@ -85,7 +88,8 @@ impl Word {
         self.0 & DIED != 0
     }
 
-    /// *Acquire*: a free word taken by `me`. Both flags stay: others may still sleep, the data may still be torn.
+    /// *Acquire*: a free word taken by `me`. Both flags stay: others may still sleep, the data may
+    /// still be torn.
     #[must_use]
     pub const fn taken_by(self, me: Token) -> Self {
         Self(me.get() | (self.0 & (WAITERS | DIED)))
@@ -97,7 +101,8 @@ impl Word {
         Self(self.0 | WAITERS)
     }
 
-    /// *Release*: free; DIED stays until somebody declares the data consistent, WAITERS goes with the wake.
+    /// *Release*: free; DIED stays until somebody declares the data consistent, WAITERS goes with
+    /// the wake.
     #[must_use]
     pub const fn given_back(self) -> Self {
         Self(self.0 & DIED)
@@ -121,7 +126,8 @@ impl Word {
         Self(DIED)
     }
 
-    /// *Take over* from a dead owner. WAITERS is set without looking: sleepers of the dead owner are unknown.
+    /// *Take over* from a dead owner. WAITERS is set without looking: sleepers of the dead owner
+    /// are unknown.
     #[must_use]
     pub const fn taken_over_by(self, me: Token) -> Self {
         Self(me.get() | DIED | WAITERS)

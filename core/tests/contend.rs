@@ -1,11 +1,15 @@
-//! The loop around the steps: what it asks of waiting and of proofs of death, in which order, and what it answers.
+//! The loop around the steps: what it asks of waiting and of proofs of death, in which order, and
+//! what it answers.
 
 mod common;
 
 use core::cell::RefCell;
 use core::sync::atomic::Ordering::Relaxed;
 
-use common::{DIED, FLAGS, ProofBy, RESERVED, WAITERS, WaitBy, flags, found_free, probing, token, token_part, words};
+use common::{
+    DIED, FLAGS, ProofBy, RESERVED, WAITERS, WaitBy, flags, found_free, probing, token, token_part,
+    words,
+};
 use shmlock_core::contend::{Liveness, acquire_contended};
 use shmlock_core::fence::InnerShareable;
 use shmlock_core::protocol::Acquisition;
@@ -48,7 +52,9 @@ fn contend(
 
 /// Answers in turn, then gives up.
 fn answers<const N: usize>(verdicts: [Verdict; N]) -> impl FnMut(&mut Contention<'_>) -> Verdict {
-    move |contention| verdicts.get(contention.attempt() as usize).copied().unwrap_or(Verdict::GiveUp)
+    move |contention| {
+        verdicts.get(contention.attempt() as usize).copied().unwrap_or(Verdict::GiveUp)
+    }
 }
 
 fn nobody(_: Token) -> bool {
@@ -75,9 +81,13 @@ fn an_owner_is_probed_only_when_the_wait_asks_for_it() {
     assert_eq!(answer, Err(Word::from_bits(OTHER)));
     assert_eq!(calls, [Wait(0, OTHER), Wait(1, OTHER), Wait(2, OTHER), Wait(3, OTHER)]);
 
-    let (answer, calls) = contend(&word, answers([Verdict::Retry, Verdict::Probe, Verdict::Retry]), nobody);
+    let (answer, calls) =
+        contend(&word, answers([Verdict::Retry, Verdict::Probe, Verdict::Retry]), nobody);
     assert_eq!(answer, Err(Word::from_bits(OTHER)));
-    assert_eq!(calls, [Wait(0, OTHER), Wait(1, OTHER), Probe(OTHER), Wait(2, OTHER), Wait(3, OTHER)]);
+    assert_eq!(
+        calls,
+        [Wait(0, OTHER), Wait(1, OTHER), Probe(OTHER), Wait(2, OTHER), Wait(3, OTHER)]
+    );
     assert_eq!(word.into_inner(), OTHER, "who never marked leaves no mark");
 }
 
@@ -156,12 +166,17 @@ fn a_dead_owner_is_replaced_while_the_proof_stands() {
         fn while_dead<R>(&mut self, _: Token, act: impl FnOnce() -> R) -> Option<R> {
             assert_eq!(self.0.load(Relaxed), OTHER);
             let answer = act();
-            assert_eq!(self.0.load(Relaxed), ME | WAITERS | DIED, "the word moves before the proof is let go");
+            assert_eq!(
+                self.0.load(Relaxed),
+                ME | WAITERS | DIED,
+                "the word moves before the proof is let go"
+            );
             Some(answer)
         }
     }
     let word = AtomicU32::new(OTHER);
-    let answer = acquire_contended(&word, token(ME), InnerShareable, &mut Watching(&word), &mut probing(1));
+    let answer =
+        acquire_contended(&word, token(ME), InnerShareable, &mut Watching(&word), &mut probing(1));
     assert_eq!(answer, Ok(recovered(OTHER)));
 }
 
@@ -179,7 +194,9 @@ fn an_owner_that_came_and_died_during_one_wait_is_replaced_after_that_wait() {
 
 #[test]
 fn flags_that_move_while_the_proof_comes_do_not_save_the_dead() {
-    for (before, now) in FLAGS.into_iter().flat_map(|before| FLAGS.map(|now| (OTHER | before, OTHER | now))) {
+    for (before, now) in
+        FLAGS.into_iter().flat_map(|before| FLAGS.map(|now| (OTHER | before, OTHER | now)))
+    {
         let word = AtomicU32::new(before);
         let proof = |_| {
             word.store(now, Relaxed);
@@ -222,7 +239,10 @@ fn every_word_ends_in_an_answer_that_fits_it() {
 #[test]
 fn the_reserved_token_is_waited_for_and_probed_like_any_other() {
     let word = AtomicU32::new(RESERVED | DIED);
-    assert_eq!(contend(&word, answers([Verdict::Probe]), nobody).0, Err(Word::from_bits(RESERVED | DIED)));
+    assert_eq!(
+        contend(&word, answers([Verdict::Probe]), nobody).0,
+        Err(Word::from_bits(RESERVED | DIED))
+    );
     assert_eq!(contend(&word, answers([Verdict::Probe]), |_| true).0, Ok(recovered(RESERVED)));
 }
 

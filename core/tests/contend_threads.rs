@@ -38,7 +38,8 @@ fn flags_moved_by_a_hostile_peer_delay_but_never_stop_anybody() {
     let word = AtomicU32::new(0);
     let contending = |me| {
         for _ in 0..rounds(5_000) {
-            let taken = acquire_contended(&word, me, InnerShareable, &mut NeverDead, &mut patient());
+            let taken =
+                acquire_contended(&word, me, InnerShareable, &mut NeverDead, &mut patient());
             assert_eq!(taken.expect("patient").recovered_from, None);
             assert_eq!(protocol::declare_consistent(&word, me), Ok(()));
             let _ = protocol::release(&word, me, InnerShareable).expect("ours");
@@ -58,7 +59,8 @@ fn flags_moved_by_a_hostile_peer_do_not_save_a_dead_owner() {
     beside_a_hostile_peer(&word, || {
         for _ in 0..rounds(50_000) {
             word.fetch_or(dead.get(), Relaxed);
-            let taken = protocol::take_over(&word, dead, me, InnerShareable).expect("only flags moved");
+            let taken =
+                protocol::take_over(&word, dead, me, InnerShareable).expect("only flags moved");
             assert_eq!(taken.recovered_from, Some(dead));
             let _ = protocol::abandon(&word, me, InnerShareable).expect("ours");
         }
@@ -68,7 +70,8 @@ fn flags_moved_by_a_hostile_peer_do_not_save_a_dead_owner() {
 #[test]
 fn among_dying_owners_each_section_is_alone_and_each_death_is_told_once() {
     const SECTIONS: u32 = rounds(5_000);
-    let (word, sections, next_token) = (AtomicU32::new(0), Protected::zero(), AtomicU32::new(LIVING_MIN));
+    let (word, sections, next_token) =
+        (AtomicU32::new(0), Protected::zero(), AtomicU32::new(LIVING_MIN));
     let (start, dead, told) = (Barrier::new(4), Mutex::new(HashSet::new()), Mutex::new(Vec::new()));
     let living = || {
         let new_token = || token(next_token.fetch_add(1, Relaxed));
@@ -76,7 +79,8 @@ fn among_dying_owners_each_section_is_alone_and_each_death_is_told_once() {
         start.wait();
         for section in 0..SECTIONS {
             let mut proofs = ProofBy(|owner| dead.lock().expect("no panic").contains(&owner));
-            let taken = acquire_contended(&word, me, InnerShareable, &mut proofs, &mut patient()).expect("patient");
+            let taken = acquire_contended(&word, me, InnerShareable, &mut proofs, &mut patient())
+                .expect("patient");
             told.lock().expect("no panic").extend(taken.recovered_from);
             // SAFETY: the lock is ours until it is released or we are declared dead.
             unsafe { sections.update(|before| before + 1) };
@@ -90,7 +94,12 @@ fn among_dying_owners_each_section_is_alone_and_each_death_is_told_once() {
     };
     thread::scope(|scope| (0..4).for_each(|_| drop(scope.spawn(living))));
     assert_eq!(sections.into_inner(), 4 * u64::from(SECTIONS));
-    let (mut dead, told) = (dead.into_inner().expect("no panic"), told.into_inner().expect("no panic"));
+    let (mut dead, told) =
+        (dead.into_inner().expect("no panic"), told.into_inner().expect("no panic"));
     assert!(told.iter().all(|owner| dead.remove(owner)), "an owner was replaced twice, or alive");
-    assert_eq!(dead.into_iter().next(), Word::from_bits(word.into_inner()).owner(), "a death was told to nobody");
+    assert_eq!(
+        dead.into_iter().next(),
+        Word::from_bits(word.into_inner()).owner(),
+        "a death was told to nobody"
+    );
 }

@@ -1,4 +1,5 @@
-//! What a firmware logs can be logged by `defmt`. Compiling this is the test: what the text looks like is for whoever reads it.
+//! What a firmware logs can be logged by `defmt`. Compiling this is the test: what the text looks
+//! like is for whoever reads it.
 
 use shmlock_core::fence::{FullSystem, InnerShareable};
 use shmlock_core::layout::Magic;

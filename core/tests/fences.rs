@@ -21,10 +21,25 @@ fn the_scope_of_the_fences_changes_no_step() {
                 3 | flags,
                 Ok(found_free(flags)),
             );
-            check(3 | flags, |word| protocol::release(word, me, fence), flags & DIED, Ok(wake_owed_by(flags)));
-            check(3 | flags, |word| protocol::abandon(word, me, fence), DIED, Ok(wake_owed_by(flags)));
+            check(
+                3 | flags,
+                |word| protocol::release(word, me, fence),
+                flags & DIED,
+                Ok(wake_owed_by(flags)),
+            );
+            check(
+                3 | flags,
+                |word| protocol::abandon(word, me, fence),
+                DIED,
+                Ok(wake_owed_by(flags)),
+            );
             let taken = Acquisition { owner_died: true, recovered_from: Some(rival) };
-            check(4 | flags, |word| protocol::take_over(word, rival, me, fence), 3 | WAITERS | DIED, Some(taken));
+            check(
+                4 | flags,
+                |word| protocol::take_over(word, rival, me, fence),
+                3 | WAITERS | DIED,
+                Some(taken),
+            );
         }
     }
     round(InnerShareable);
@@ -58,7 +73,8 @@ fn fences<R>(
     meanwhile: u32,
     step: impl FnOnce(&AtomicU32, Noting<'_>) -> R,
 ) -> (R, Vec<(&'static str, u32)>) {
-    let (word, fences, meanwhile) = (AtomicU32::new(before), RefCell::default(), Cell::new(meanwhile));
+    let (word, fences, meanwhile) =
+        (AtomicU32::new(before), RefCell::default(), Cell::new(meanwhile));
     let answer = step(&word, Noting { word: &word, fences: &fences, meanwhile: &meanwhile });
     (answer, fences.into_inner())
 }
@@ -66,22 +82,40 @@ fn fences<R>(
 #[test]
 fn one_fence_stands_after_each_taking_swap_and_before_each_giving_swap() {
     let (me, dead) = (token(3), token(4));
-    let acquire = |before| fences(before, 0, |word, fence| protocol::try_acquire(word, me, Arrival::Fresh, fence)).1;
+    let acquire = |before| {
+        fences(before, 0, |word, fence| protocol::try_acquire(word, me, Arrival::Fresh, fence)).1
+    };
     assert_eq!(acquire(DIED), [("after taking", 3 | DIED)]);
     assert_eq!(acquire(4), [], "a failed attempt orders nothing");
 
-    let take_over = |before| fences(before, 0, |word, fence| protocol::take_over(word, dead, me, fence)).1;
+    let take_over =
+        |before| fences(before, 0, |word, fence| protocol::take_over(word, dead, me, fence)).1;
     assert_eq!(take_over(4), [("after taking", 3 | WAITERS | DIED)]);
     assert_eq!(take_over(5), []);
 
-    assert_eq!(fences(3, 0, |word, fence| protocol::release(word, me, fence)).1, [("before giving", 3)]);
-    assert_eq!(fences(3, 0, |word, fence| protocol::abandon(word, me, fence)).1, [("before giving", 3)]);
-    assert_eq!(fences(3, 0, |word, fence| protocol::declare_stale(word, me, fence)).1, [("before giving", 3)]);
+    assert_eq!(
+        fences(3, 0, |word, fence| protocol::release(word, me, fence)).1,
+        [("before giving", 3)]
+    );
+    assert_eq!(
+        fences(3, 0, |word, fence| protocol::abandon(word, me, fence)).1,
+        [("before giving", 3)]
+    );
+    assert_eq!(
+        fences(3, 0, |word, fence| protocol::declare_stale(word, me, fence)).1,
+        [("before giving", 3)]
+    );
 }
 
 #[test]
 fn a_mark_that_comes_while_the_owner_is_giving_back_is_still_woken() {
     let me = token(3);
-    assert_eq!(fences(3, WAITERS, |word, fence| protocol::release(word, me, fence)).0, Ok(Wake::One));
-    assert_eq!(fences(3, WAITERS, |word, fence| protocol::abandon(word, me, fence)).0, Ok(Wake::One));
+    assert_eq!(
+        fences(3, WAITERS, |word, fence| protocol::release(word, me, fence)).0,
+        Ok(Wake::One)
+    );
+    assert_eq!(
+        fences(3, WAITERS, |word, fence| protocol::abandon(word, me, fence)).0,
+        Ok(Wake::One)
+    );
 }

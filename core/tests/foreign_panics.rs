@@ -37,7 +37,8 @@ fn a_panic_leaves_neither_a_hold_nor_a_handle_in_use_wherever_it_comes_from() {
         panics(|| lead_through(place, &lock, &MEMORY));
         assert!(has_come());
         let left = match place {
-            Place::Waiting | Place::Asked => OTHER | WAITERS, // it may have used up a wake of others
+            Place::Waiting | Place::Asked => OTHER | WAITERS, /* it may have used up a wake of
+            * others */
             Place::Proven => DIED,
             Place::Taken | Place::Recording | Place::Giving => 0,
         };

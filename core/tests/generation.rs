@@ -31,7 +31,8 @@ fn the_generation_wraps_into_its_high_half() {
 
 #[test]
 fn the_generation_never_goes_back_if_a_holder_dies_while_counting() {
-    // 6_FFFF_FFFF was given out. The next holder died before its first store, between its stores, after both.
+    // 6_FFFF_FFFF was given out. The next holder died before its first store, between its stores,
+    // after both.
     for (high, low) in [(6, u32::MAX), (7, u32::MAX), (7, 0)] {
         let memory = counted(high, low);
         assert!(memory.region().fencing_token() >= 0x6_FFFF_FFFF);

@@ -1,4 +1,5 @@
-//! The bytes that all parties agree on, frozen as positions in raw memory; and memory that is not a lock.
+//! The bytes that all parties agree on, frozen as positions in raw memory; and memory that is not a
+//! lock.
 
 mod common;
 
@@ -6,7 +7,9 @@ use core::sync::atomic::Ordering::Relaxed;
 
 use common::{DIED, RESERVED, Random, RawMemory, STRIDE, WAITERS, rounds};
 use shmlock_core::fence::InnerShareable;
-use shmlock_core::layout::{DESCRIPTION_MAX, LAYOUT_VERSION, MAGIC, Magic, REGION_ALIGN, REGION_LEN};
+use shmlock_core::layout::{
+    DESCRIPTION_MAX, LAYOUT_VERSION, MAGIC, Magic, REGION_ALIGN, REGION_LEN,
+};
 use shmlock_core::protocol::{self, Arrival};
 use shmlock_core::record::description;
 use shmlock_core::uuid::Uuid;
@@ -58,7 +61,9 @@ fn every_field_stands_at_its_byte() {
         region.count_contended();
     }
     let record = Record {
-        uuid: Uuid::from_bytes(core::array::from_fn(|index| 0xA0 + u8::try_from(index).expect("16 bytes"))),
+        uuid: Uuid::from_bytes(core::array::from_fn(|index| {
+            0xA0 + u8::try_from(index).expect("16 bytes")
+        })),
         pid: 0x2322_2120,
         pid_namespace: 0x2726_2524,
         since: 0x2F2E_2D2C_2B2A_2928,
@@ -83,7 +88,10 @@ fn every_field_stands_at_its_byte() {
     expected[65..79].copy_from_slice("belt 3, 40 °C".as_bytes());
     assert_eq!(memory.bytes(), expected);
     assert_eq!(region.fencing_token(), 0x5352_5150_0000_0003);
-    assert_eq!((region.acquisitions(), region.contended(), region.recoveries()), (0x5352_5150_0000_0003, 4, 2));
+    assert_eq!(
+        (region.acquisitions(), region.contended(), region.recoveries()),
+        (0x5352_5150_0000_0003, 4, 2)
+    );
 }
 
 #[test]
@@ -168,7 +176,15 @@ fn a_region_shorter_than_128_bytes_is_refused_untouched() {
 #[test]
 fn a_foreign_magic_is_refused_untouched() {
     let mut random = Random(6);
-    let mut foreign = vec![*b"\x01LHS", *b"SHM\x01", *b"shl\x01", [0, 0, 0, 1], [0xFF; 4], *b"\x7FELF", *b"S\0\0\0"];
+    let mut foreign = vec![
+        *b"\x01LHS",
+        *b"SHM\x01",
+        *b"shl\x01",
+        [0, 0, 0, 1],
+        [0xFF; 4],
+        *b"\x7FELF",
+        *b"S\0\0\0",
+    ];
     foreign.extend((0..24).map(|bit| (MAGIC ^ (1 << bit)).to_ne_bytes()));
     foreign.extend((0..rounds(1_000)).map(|_| random.word().to_ne_bytes()));
     for magic in foreign {
@@ -184,7 +200,10 @@ fn another_layout_version_is_refused_untouched_and_named() {
     for found in (0..=u8::MAX).filter(|&version| version != LAYOUT_VERSION).step_by(STRIDE) {
         let magic = [b'S', b'H', b'L', found];
         assert_eq!(Magic::decode(u32::from_ne_bytes(magic)), Magic::OtherVersion(found));
-        assert_eq!(refused(&garbage(&mut random, magic), 0, REGION_LEN), Error::OtherVersion { found });
+        assert_eq!(
+            refused(&garbage(&mut random, magic), 0, REGION_LEN),
+            Error::OtherVersion { found }
+        );
     }
     assert_eq!([0, MAGIC].map(Magic::decode), [Magic::Untouched, Magic::Ours]);
 }

@@ -1,9 +1,11 @@
-//! Laws that hold for every word, token and byte, tried on those that proptest thinks of; a failure is told in its
-//! smallest form. The table of transitions, row by row, is `state_table.rs`.
+//! Laws that hold for every word, token and byte, tried on those that proptest thinks of; a failure
+//! is told in its smallest form. The table of transitions, row by row, is `state_table.rs`.
 
 mod common;
 
-use common::{DIED, RESERVED, RawMemory, WAITERS, flags, found_free, token, token_part, wake_owed_by};
+use common::{
+    DIED, RESERVED, RawMemory, WAITERS, flags, found_free, token, token_part, wake_owed_by,
+};
 use core::sync::atomic::Ordering::Relaxed;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -15,15 +17,20 @@ use shmlock_core::token::TokenRange;
 use shmlock_core::uuid::Uuid;
 use shmlock_core::{AtomicU32, Error, Holder, Record, Token, Word};
 
-/// How many cases of each law: the interpreter Miri is slow, and looks closer. Failures are not kept in files, for they
-/// are told in full.
+/// How many cases of each law: the interpreter Miri is slow, and looks closer. Failures are not
+/// kept in files, for they are told in full.
 fn cases() -> ProptestConfig {
-    ProptestConfig { cases: if cfg!(miri) { 2 } else { 1024 }, failure_persistence: None, ..ProptestConfig::default() }
+    ProptestConfig {
+        cases: if cfg!(miri) { 2 } else { 1024 },
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    }
 }
 
 /// Words as they occur: any bits, a small token or none, the ends of the ranges.
 fn any_word() -> impl Strategy<Value = u32> {
-    let part = prop_oneof![Just(0), 1..4_u32, 65_534..65_538_u32, RESERVED - 1..=RESERVED, any::<u32>()];
+    let part =
+        prop_oneof![Just(0), 1..4_u32, 65_534..65_538_u32, RESERVED - 1..=RESERVED, any::<u32>()];
     (part, any::<u32>()).prop_map(|(part, flagged)| token_part(part) | flags(flagged))
 }
 
@@ -34,7 +41,10 @@ fn any_token() -> impl Strategy<Value = Token> {
 /// At most so many bytes, of characters of every length.
 fn any_text(bytes: usize) -> impl Strategy<Value = String> {
     let of = |chars: BoxedStrategy<char>, most| vec(chars, 0..=most).prop_map(String::from_iter);
-    prop_oneof![of(any::<char>().boxed(), bytes / 4), of(prop::char::range('\0', '\x7F').boxed(), bytes)]
+    prop_oneof![
+        of(any::<char>().boxed(), bytes / 4),
+        of(prop::char::range('\0', '\x7F').boxed(), bytes)
+    ]
 }
 
 fn any_record() -> impl Strategy<Value = Record> {

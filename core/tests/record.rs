@@ -20,7 +20,8 @@ fn expected(bytes: &[u8; REGION_LEN]) -> Option<Holder> {
         pid: word(PID),
         pid_namespace: word(36),
         since: u64::from(word(44)) << 32 | u64::from(word(40)),
-        description: description(core::str::from_utf8(text).unwrap_or_default()).expect("at most 63 bytes"),
+        description: description(core::str::from_utf8(text).unwrap_or_default())
+            .expect("at most 63 bytes"),
     };
     let whole = word(SEQUENCE) % 2 == 0 && word(RECORD_TOKEN) == owner;
     (owner != 0).then(|| Holder { token: token(owner), record: whole.then_some(record) })
@@ -41,7 +42,8 @@ fn a_record_reads_as_it_was_written() {
 #[test]
 fn a_description_has_at_most_63_bytes() {
     for longest in ["x".repeat(63), "€".repeat(21)] {
-        let record = Record { description: description(&longest).expect("63 bytes"), ..Record::default() };
+        let record =
+            Record { description: description(&longest).expect("63 bytes"), ..Record::default() };
         let memory = held(0);
         memory.region().write_record(token(1), &record, InnerShareable);
         assert_eq!(read(&memory).expect("whole").description, *longest);
@@ -64,7 +66,9 @@ fn a_length_beyond_the_field_or_broken_utf_8_reads_as_no_description() {
     for length in (64..=u8::MAX).step_by(STRIDE) {
         assert_eq!(with_description([length, b'a', b'b', b'c']), *"", "length {length}");
     }
-    for broken in [[1, 0xFF, 0, 0], [2, b'a', 0xC3, 0xA9], [3, 0xED, 0xA0, 0x80], [2, 0xC0, 0x80, 0]] {
+    for broken in
+        [[1, 0xFF, 0, 0], [2, b'a', 0xC3, 0xA9], [3, 0xED, 0xA0, 0x80], [2, 0xC0, 0x80, 0]]
+    {
         assert_eq!(with_description(broken), *"", "{broken:02x?}");
     }
 }

@@ -1,4 +1,5 @@
-//! Readers of the record while it is being written: between any two of its fences, and beside a writing thread.
+//! Readers of the record while it is being written: between any two of its fences, and beside a
+//! writing thread.
 
 mod common;
 
@@ -30,7 +31,8 @@ impl Fence for Meanwhile<'_> {
     }
 }
 
-/// Lets `act` happen at each fence of a reading or writing; gives back the number of fences as well.
+/// Lets `act` happen at each fence of a reading or writing; gives back the number of fences as
+/// well.
 fn interrupted<R>(act: impl Fn(u32), step: impl FnOnce(Meanwhile<'_>) -> R) -> (R, u32) {
     let fences = Cell::new(0);
     let answer = step(Meanwhile { fences: &fences, act: &act });
@@ -44,7 +46,8 @@ fn a_record_is_unreadable_from_its_first_word_to_its_last() {
         memory.set(SEQUENCE, before);
         let (me, record) = derived(6);
         let unreadable = |_| assert_eq!(read(&memory), None);
-        let ((), fences) = interrupted(unreadable, |fence| memory.region().write_record(me, &record, fence));
+        let ((), fences) =
+            interrupted(unreadable, |fence| memory.region().write_record(me, &record, fence));
         assert_eq!(fences, 2);
         assert_eq!(read(&memory), Some(record), "after sequence {before}");
         assert_ne!(memory.get(SEQUENCE), before);
@@ -88,7 +91,10 @@ fn a_record_is_not_given_to_an_owner_that_came_in_mid_reading() {
 #[test]
 fn a_record_that_changes_all_the_while_is_given_up_not_waited_for() {
     let memory = held(4);
-    let (holder, _) = interrupted(|fence| write(memory.region(), 2 * fence), |fence| memory.region().holder(fence));
+    let (holder, _) = interrupted(
+        |fence| write(memory.region(), 2 * fence),
+        |fence| memory.region().holder(fence),
+    );
     assert_eq!(holder, Some(Holder { token: derived(4).0, record: None }));
 }
 
@@ -115,7 +121,8 @@ fn readers_beside_a_writer_never_see_a_torn_record() {
     let writing = || {
         for number in 1..=WRITES {
             let (me, record) = derived(number);
-            let _ = protocol::try_acquire(region.owner_word(), me, Arrival::Fresh, InnerShareable).expect("free");
+            let _ = protocol::try_acquire(region.owner_word(), me, Arrival::Fresh, InnerShareable)
+                .expect("free");
             region.write_record(me, &record, InnerShareable);
             if number < WRITES {
                 let _ = protocol::release(region.owner_word(), me, InnerShareable).expect("ours");

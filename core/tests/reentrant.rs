@@ -32,7 +32,10 @@ const CALLS: [Call; 12] = [
     }),
     ("acquire", |lock| assert_eq!(lock.acquire(&mut Spin::attempts(9)), Err(Error::InUse))),
     ("acquire_or_recover", |lock| {
-        assert_eq!(lock.acquire_or_recover(&mut probing(9), &mut ProofBy(|_| true)), Err(Error::InUse));
+        assert_eq!(
+            lock.acquire_or_recover(&mut probing(9), &mut ProofBy(|_| true)),
+            Err(Error::InUse)
+        );
     }),
     ("release", |lock| assert_eq!(lock.release(), Err(Error::InUse))),
     ("declare_consistent", |lock| assert_eq!(lock.declare_consistent(), Err(Error::InUse))),
@@ -47,11 +50,13 @@ const CALLS: [Call; 12] = [
 ];
 
 #[test]
-fn a_call_from_within_another_of_the_same_handle_is_refused_and_changes_nothing_wherever_it_comes_from() {
+fn a_call_from_within_another_of_the_same_handle_is_refused_and_changes_nothing_wherever_it_comes_from()
+ {
     static MEMORY: RawMemory = RawMemory::zeroed();
     for place in PLACES {
         let undisturbed = handle(&MEMORY);
-        let expected = (lead_through(place, &undisturbed, &MEMORY), undisturbed.is_held(), MEMORY.bytes());
+        let expected =
+            (lead_through(place, &undisturbed, &MEMORY), undisturbed.is_held(), MEMORY.bytes());
         for (name, call) in CALLS {
             let lock = Rc::new(handle(&MEMORY));
             let inner = Rc::clone(&lock);
@@ -62,7 +67,11 @@ fn a_call_from_within_another_of_the_same_handle_is_refused_and_changes_nothing_
             });
             let answer = lead_through(place, &lock, &MEMORY);
             assert!(has_come(), "{name} while {place:?}");
-            assert_eq!((answer, lock.is_held(), MEMORY.bytes()), expected, "{name} while {place:?}");
+            assert_eq!(
+                (answer, lock.is_held(), MEMORY.bytes()),
+                expected,
+                "{name} while {place:?}"
+            );
         }
     }
 }
@@ -267,7 +276,10 @@ fn a_way_of_waiting_may_use_the_handle_in_its_drop_for_the_call_is_over_by_then(
     assert_eq!(lock.acquire(&mut LocksInDrop(&lock, ME)), Ok(()));
     assert_eq!((lock.release(), memory.get(0)), (Ok(()), 0));
     memory.set(0, OTHER);
-    assert_eq!(lock.acquire(&mut LocksInDrop(&lock, OTHER)), Err(Error::Busy { seen: Word::from_bits(OTHER) }));
+    assert_eq!(
+        lock.acquire(&mut LocksInDrop(&lock, OTHER)),
+        Err(Error::Busy { seen: Word::from_bits(OTHER) })
+    );
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! `RegionLock`: exclusion, nesting, bounded waiting, releases that go wrong, the record, what may cross threads.
+//! `RegionLock`: exclusion, nesting, bounded waiting, releases that go wrong, the record, what may
+//! cross threads.
 
 #![allow(unsafe_code, reason = "data that only the lock protects")]
 
@@ -11,7 +12,9 @@ use common::records::{RECORD_TOKEN, SEQUENCE, derived};
 use common::{DIED, Protected, RawMemory, WAITERS, WaitBy, number, patient, rounds};
 use shmlock_core::fence::{FullSystem, InnerShareable};
 use shmlock_core::wait::{Contention, Spin, Verdict, Wait, Wfe};
-use shmlock_core::{Error, Fence, FenceScope, Record, Region, RegionGuard, RegionLock, RegionMemory, Word};
+use shmlock_core::{
+    Error, Fence, FenceScope, Record, Region, RegionGuard, RegionLock, RegionMemory, Word,
+};
 
 fn lock(memory: &RawMemory, token: u16) -> RegionLock<'_> {
     RegionLock::new(memory.region(), number(token))
@@ -154,7 +157,10 @@ fn who_holds_nothing_has_nothing_to_release_or_declare() {
     let memory = RawMemory::zeroed();
     let (holder, other) = (lock(&memory, 1), lock(&memory, 2));
     let _guard = holder.try_lock().expect("free");
-    assert_eq!((other.release(), other.declare_consistent()), (Err(Error::NotHeld), Err(Error::NotHeld)));
+    assert_eq!(
+        (other.release(), other.declare_consistent()),
+        (Err(Error::NotHeld), Err(Error::NotHeld))
+    );
     assert_eq!(holder.word().bits(), 1);
 }
 
@@ -180,7 +186,11 @@ fn an_overwritten_word_is_reported_and_left_to_whom_it_names() {
         assert_eq!(guard.release(), overwritten);
 
         acquired();
-        assert_eq!(lock.try_lock().err(), overwritten.err(), "it does not nest in the hold of another");
+        assert_eq!(
+            lock.try_lock().err(),
+            overwritten.err(),
+            "it does not nest in the hold of another"
+        );
         assert_eq!((lock.owner_died(), lock.fencing_token()), (false, None), "they are another's");
         assert_eq!(lock.release(), overwritten, "the outermost release tells");
         assert_eq!((lock.is_held(), lock.word()), (false, found));
@@ -191,10 +201,15 @@ fn an_overwritten_word_is_reported_and_left_to_whom_it_names() {
 fn a_record_is_written_when_the_lock_changes_hands_and_not_again() {
     let memory = RawMemory::zeroed();
     let [(_, first), (_, second)] = [derived(0), derived(1)];
-    let (one, two) = (lock(&memory, 1).with_record(first.clone()), lock(&memory, 2).with_record(second.clone()));
-    for (lock, record, writings) in
-        [(&one, &first, 1), (&one, &first, 1), (&two, &second, 2), (&one, &first, 3), (&one, &first, 3)]
-    {
+    let (one, two) =
+        (lock(&memory, 1).with_record(first.clone()), lock(&memory, 2).with_record(second.clone()));
+    for (lock, record, writings) in [
+        (&one, &first, 1),
+        (&one, &first, 1),
+        (&two, &second, 2),
+        (&one, &first, 3),
+        (&one, &first, 3),
+    ] {
         let _guard = lock.try_lock().expect("free");
         let holder = two.holder().expect("held");
         assert_eq!((holder.token, holder.record.as_ref()), (lock.token(), Some(record)));
@@ -291,7 +306,8 @@ fn a_delay_waits_its_interval_after_each_attempt_and_gives_up_after_the_last() {
     }
 }
 
-/// Compiles only if the type has none of the traits: with one of them, the method has two candidates.
+/// Compiles only if the type has none of the traits: with one of them, the method has two
+/// candidates.
 macro_rules! assert_not {
     ($type:ty: $($trait:ident)+) => {$(
         const _: () = {

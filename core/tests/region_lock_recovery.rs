@@ -1,4 +1,5 @@
-//! `RegionLock` after a death: tokens left over, proofs of death, the DIED mark until somebody has looked at the data.
+//! `RegionLock` after a death: tokens left over, proofs of death, the DIED mark until somebody has
+//! looked at the data.
 
 mod common;
 
@@ -76,7 +77,9 @@ fn no_proof_is_asked_for_while_the_lock_is_free_or_ours() {
 
     let memory = orphaned();
     let restarted = RegionLock::new(memory.region(), number(1));
-    let _guard = restarted.lock_or_recover(&mut Spin::attempts(0), &mut ProofBy(unasked)).expect("ours from before");
+    let _guard = restarted
+        .lock_or_recover(&mut Spin::attempts(0), &mut ProofBy(unasked))
+        .expect("ours from before");
 }
 
 #[test]
@@ -127,7 +130,10 @@ fn everybody_is_told_of_a_death_until_somebody_declares_the_data_consistent() {
     let (outer, inner) = (healer.try_lock().expect("free"), healer.try_lock().expect("ours"));
     assert!(outer.owner_died() && inner.owner_died());
     assert_eq!(inner.declare_consistent(), Ok(()));
-    assert!(!outer.owner_died() && !inner.owner_died(), "the news is of the data, whichever guard declared");
+    assert!(
+        !outer.owner_died() && !inner.owner_died(),
+        "the news is of the data, whichever guard declared"
+    );
     assert_eq!(memory.get(0), 2);
     drop((outer, inner));
     assert_eq!([1, 2, 3, 1].map(|token| told(&memory, token)), [false; 4]);
@@ -160,7 +166,8 @@ fn a_record_that_a_dead_successor_began_is_written_again() {
     let (_, record) = derived(0);
     let lock = lock(&memory, 1).with_record(record.clone());
     drop(lock.try_lock().expect("free"));
-    // Another owner dies between the first two stores of its record: the sequence is odd, the token still ours.
+    // Another owner dies between the first two stores of its record: the sequence is odd, the token
+    // still ours.
     memory.set(0, 2);
     memory.set(common::records::SEQUENCE, memory.get(common::records::SEQUENCE) + 1);
     let guard = lock.lock_or_recover(&mut Spin::attempts(1), &mut ProofBy(|_| true)).expect("dead");

@@ -1,4 +1,5 @@
-//! Copies of a lock that goes on while it is copied: what they show has been true, or is said to be unknown.
+//! Copies of a lock that goes on while it is copied: what they show has been true, or is said to be
+//! unknown.
 
 mod common;
 
@@ -106,7 +107,8 @@ fn a_record_that_changes_from_copy_to_copy_is_given_up_not_waited_for() {
 #[test]
 fn an_error_of_the_copying_is_passed_on() {
     let mut copies = [Ok([0; REGION_LEN]), Err("gone")].into_iter();
-    let error = snapshot(InnerShareable, || copies.next().expect("not a third")).expect_err("the second failed");
+    let error = snapshot(InnerShareable, || copies.next().expect("not a third"))
+        .expect_err("the second failed");
     assert_eq!(error, "gone");
 }
 
@@ -118,7 +120,9 @@ fn copies_beside_a_writer_never_show_a_torn_record() {
     thread::scope(|scope| {
         let reader = scope.spawn(|| {
             while !done.load(Relaxed) {
-                if let Some(Holder { token, record: Some(record) }) = holder(&taken(|| memory.bytes())) {
+                if let Some(Holder { token, record: Some(record) }) =
+                    holder(&taken(|| memory.bytes()))
+                {
                     let number = u32::try_from(record.since).expect("not torn");
                     assert_eq!((token, record), derived(number));
                 }
@@ -126,7 +130,8 @@ fn copies_beside_a_writer_never_show_a_torn_record() {
         });
         for number in 1..=WRITES {
             let (me, record) = derived(number);
-            let _ = protocol::try_acquire(region.owner_word(), me, Arrival::Fresh, InnerShareable).expect("free");
+            let _ = protocol::try_acquire(region.owner_word(), me, Arrival::Fresh, InnerShareable)
+                .expect("free");
             region.write_record(me, &record, InnerShareable);
             let _ = protocol::release(region.owner_word(), me, InnerShareable).expect("ours");
         }

@@ -3,7 +3,8 @@
 mod common;
 
 use common::{
-    DIED, RESERVED, WAITERS, check, flags, found_free, token, token_part, token_parts, tokens, wake_owed_by, words,
+    DIED, RESERVED, WAITERS, check, flags, found_free, token, token_part, token_parts, tokens,
+    wake_owed_by, words,
 };
 use shmlock_core::fence::InnerShareable;
 use shmlock_core::protocol::{self, Acquisition, Arrival, Wake};
@@ -63,7 +64,8 @@ fn the_token_ranges_meet_without_a_gap_and_leave_one_number_to_nobody() {
 #[test]
 fn acquiring_moves_a_free_word_to_my_token_and_keeps_both_flags() {
     for (before, me) in words_and_tokens() {
-        let step = |word: &AtomicU32| protocol::try_acquire(word, me, Arrival::Fresh, InnerShareable);
+        let step =
+            |word: &AtomicU32| protocol::try_acquire(word, me, Arrival::Fresh, InnerShareable);
         if token_part(before) == 0 {
             check(before, step, me.get() | flags(before), Ok(found_free(before)));
         } else {
@@ -75,7 +77,8 @@ fn acquiring_moves_a_free_word_to_my_token_and_keeps_both_flags() {
 #[test]
 fn acquiring_after_having_marked_sets_waiters_as_well() {
     for (before, me) in words_and_tokens() {
-        let step = |word: &AtomicU32| protocol::try_acquire(word, me, Arrival::Waited, InnerShareable);
+        let step =
+            |word: &AtomicU32| protocol::try_acquire(word, me, Arrival::Waited, InnerShareable);
         if token_part(before) == 0 {
             check(before, step, me.get() | WAITERS | (before & DIED), Ok(found_free(before)));
         } else {
@@ -86,7 +89,9 @@ fn acquiring_after_having_marked_sets_waiters_as_well() {
 
 #[test]
 fn marking_sets_waiters_on_exactly_the_word_that_was_seen() {
-    for (before, seen) in words().into_iter().flat_map(|before| words().into_iter().map(move |seen| (before, seen))) {
+    for (before, seen) in
+        words().into_iter().flat_map(|before| words().into_iter().map(move |seen| (before, seen)))
+    {
         let step = |word: &AtomicU32| protocol::mark_waiting(word, Word::from_bits(seen));
         if before == seen {
             check(before, step, before | WAITERS, Ok(Word::from_bits(before | WAITERS)));
@@ -98,7 +103,9 @@ fn marking_sets_waiters_on_exactly_the_word_that_was_seen() {
 
 #[test]
 fn marking_a_word_that_was_seen_marked_but_has_moved_on_says_so() {
-    for (before, seen) in words().into_iter().flat_map(|before| words().into_iter().map(move |seen| (before, seen))) {
+    for (before, seen) in
+        words().into_iter().flat_map(|before| words().into_iter().map(move |seen| (before, seen)))
+    {
         if before != seen && seen & WAITERS != 0 {
             let step = |word: &AtomicU32| protocol::mark_waiting(word, Word::from_bits(seen));
             check(before, step, before, Err(Word::from_bits(before)));

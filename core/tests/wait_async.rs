@@ -1,5 +1,5 @@
-//! Waiting by a timer that is awaited, with an executor made by hand: tasks are polled in turn, and time passes when the
-//! test says so.
+//! Waiting by a timer that is awaited, with an executor made by hand: tasks are polled in turn, and
+//! time passes when the test says so.
 
 mod common;
 
@@ -33,7 +33,8 @@ fn at_once<T>(future: impl Future<Output = T>) -> T {
     }
 }
 
-/// A timer that is over when the next poll comes, and keeps account of how long it was asked to take.
+/// A timer that is over when the next poll comes, and keeps account of how long it was asked to
+/// take.
 #[derive(Default)]
 struct NextPoll(RefCell<Vec<u32>>);
 
@@ -47,7 +48,10 @@ impl DelayNs for &NextPoll {
 /// Lets the other tasks run once.
 async fn pass() {
     let mut passed = false;
-    poll_fn(|_| if core::mem::replace(&mut passed, true) { Poll::Ready(()) } else { Poll::Pending }).await;
+    poll_fn(
+        |_| if core::mem::replace(&mut passed, true) { Poll::Ready(()) } else { Poll::Pending },
+    )
+    .await;
 }
 
 /// A timer that must not be asked.
@@ -119,7 +123,10 @@ fn a_timer_that_panics_while_it_is_awaited_leaves_a_handle_at_rest() {
     std::panic::catch_unwind(core::panic::AssertUnwindSafe(polled)).expect_err("the timer panics");
     assert_eq!(memory.bytes(), before);
     drop(guard);
-    at_once(contender.lock_async(&mut Delay::new(Never, 1, 9))).expect("free").release().expect("held");
+    at_once(contender.lock_async(&mut Delay::new(Never, 1, 9)))
+        .expect("free")
+        .release()
+        .expect("held");
 }
 
 /// Where a search for leaks finds what is leaked on purpose.
@@ -247,7 +254,8 @@ fn without_a_proof_nobody_is_taken_for_dead() {
     assert!(matches!(poll(waiting), Poll::Ready(Err(Error::Busy { .. }))));
 }
 
-/// A task: some sections, with other tasks in between each of the two halves of what the lock makes one.
+/// A task: some sections, with other tasks in between each of the two halves of what the lock makes
+/// one.
 async fn count(memory: &RawMemory, token: u16, counter: &Cell<u32>, locked: bool) {
     let (lock, timer) = (lock(memory, token), NextPoll::default());
     for _ in 0..100 {
@@ -270,7 +278,9 @@ async fn count(memory: &RawMemory, token: u16, counter: &Cell<u32>, locked: bool
 fn run(tasks: &mut [Pin<Box<dyn Future<Output = ()> + '_>>]) {
     let mut running: Vec<_> = tasks.iter_mut().collect();
     for _ in 0..100_000 {
-        running.retain_mut(|task| task.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        running.retain_mut(|task| {
+            task.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending()
+        });
         if running.is_empty() {
             return;
         }

@@ -1,4 +1,5 @@
-//! Was anything lost? What one terminal finds on the board at the end, in words and as an exit status.
+//! Was anything lost? What one terminal finds on the board at the end, in words and as an exit
+//! status.
 
 use std::ops::Range;
 use std::process::ExitCode;
@@ -51,7 +52,8 @@ impl Account {
         }
     }
 
-    /// Prints the account, and says whether all is well. Only the `last` terminal out knows the end of the whole.
+    /// Prints the account, and says whether all is well. Only the `last` terminal out knows the end
+    /// of the whole.
     #[must_use]
     pub fn print(&self, outcome: &Outcome, no_lock: bool, last: bool) -> ExitCode {
         self.print_workers(outcome);
@@ -77,12 +79,15 @@ impl Account {
         println!("{seconds:.2} s, {:.0} increments per second", increments as f64 / seconds);
     }
 
-    /// Each share is to be done, and each worker that was killed in its section reported by the next owner, once.
+    /// Each share is to be done, and each worker that was killed in its section reported by the
+    /// next owner, once.
     fn print_own_part(&self, outcome: &Outcome) -> bool {
         let Outcome { killed, killed_by_others, .. } = *outcome;
         let deaths = self.sum(|row| row.deaths);
         if killed + killed_by_others > 0 {
-            println!("killed while they held the lock: {killed}, reported by the next owners: {deaths}");
+            println!(
+                "killed while they held the lock: {killed}, reported by the next owners: {deaths}"
+            );
         }
         if killed_by_others > 0 {
             println!("killed by somebody else, whatever they were doing: {killed_by_others}");
@@ -91,10 +96,16 @@ impl Account {
         let deaths_are_well = (killed..=killed + killed_by_others).contains(&deaths);
         let shares_are_well = self.rows.iter().all(|row| row.tally == row.share);
         if !deaths_are_well {
-            println!("WRONG: not every worker that was killed was reported, or one was reported twice");
+            println!(
+                "WRONG: not every worker that was killed was reported, or one was reported twice"
+            );
         }
         if !shares_are_well {
-            println!("WRONG: {} of {} increments were done", self.sum(|row| row.tally), self.sum(|row| row.share));
+            println!(
+                "WRONG: {} of {} increments were done",
+                self.sum(|row| row.tally),
+                self.sum(|row| row.share)
+            );
         }
         deaths_are_well && shares_are_well
     }
@@ -103,12 +114,16 @@ impl Account {
         let (counter, done) = (self.counter, self.sum_of_tallies);
         let missing = done.abs_diff(counter);
         if !last {
-            println!("other terminals are still at work, and the last one out counts again; so far:");
+            println!(
+                "other terminals are still at work, and the last one out counts again; so far:"
+            );
         }
         print!("counter {counter} after {done} increments: ");
         match (missing, no_lock) {
             (0, false) => println!("nothing was lost"),
-            (0, true) => println!("nothing was lost, by luck; try more --processes or --increments"),
+            (0, true) => {
+                println!("nothing was lost, by luck; try more --processes or --increments")
+            }
             (_, true) => println!("{missing} were lost, for want of the lock"),
             (_, false) => println!("WRONG by {missing}, although there is a lock"),
         }

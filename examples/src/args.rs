@@ -1,4 +1,5 @@
-//! What stands on the command line? Options `--name value` or `--name=value`, read one after the other.
+//! What stands on the command line? Options `--name value` or `--name=value`, read one after the
+//! other.
 //!
 //! Every message names the option that is wrong and says what to do about it.
 
@@ -31,7 +32,9 @@ impl Args {
     /// A message, if the value before it was not asked for, or if it is not Unicode.
     pub fn option(&mut self) -> Result<Option<String>, String> {
         if let Some(value) = self.joined.take() {
-            return Err(format!("the value {value:?} belongs to an option that takes none; leave it out"));
+            return Err(format!(
+                "the value {value:?} belongs to an option that takes none; leave it out"
+            ));
         }
         let Some(argument) = self.word()? else { return Ok(None) };
         match argument.split_once('=') {
@@ -66,7 +69,11 @@ impl Args {
         let text = self.text(option)?;
         let number = text.parse().ok().filter(|number| range.contains(number));
         number.ok_or_else(|| {
-            format!("{option} cannot be {text:?}; give a whole number from {} to {}", range.start(), range.end())
+            format!(
+                "{option} cannot be {text:?}; give a whole number from {} to {}",
+                range.start(),
+                range.end()
+            )
         })
     }
 

@@ -1,9 +1,11 @@
 //! What do the processes of `counter` share? One counter, and a row for each worker's own account.
 //!
-//! A worker counts each increment twice: in the counter, which all write, and in its own row, which nobody else does. So
-//! the rows together say what the counter *should* be, whoever was killed in the middle of what.
+//! A worker counts each increment twice: in the counter, which all write, and in its own row, which
+//! nobody else does. So the rows together say what the counter *should* be, whoever was killed in
+//! the middle of what.
 //!
-//! A row belongs to a share of the work, not to a process: when a worker is killed, its replacement goes on in its row.
+//! A row belongs to a share of the work, not to a process: when a worker is killed, its replacement
+//! goes on in its row.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -153,7 +155,8 @@ impl<'a> Row<'a> {
         self.word(TALLY)
     }
 
-    /// How many workers of this row have died holding the lock, as far as the next owners have reported it.
+    /// How many workers of this row have died holding the lock, as far as the next owners have
+    /// reported it.
     #[must_use]
     pub fn deaths(self) -> Word<'a> {
         self.word(DEATHS)

@@ -1,7 +1,8 @@
 //! How does a program talk to a second copy of itself?
 //!
-//! The child says lines on its standard output; the parent says one thing only, "go on", by closing the child's standard
-//! input. Nothing else passes between them: what they share, they find by name.
+//! The child says lines on its standard output; the parent says one thing only, "go on", by closing
+//! the child's standard input. Nothing else passes between them: what they share, they find by
+//! name.
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Lines, Read, stdin};
@@ -11,7 +12,8 @@ use rustix::process::{Signal, set_parent_process_death_signal};
 
 use crate::Result;
 
-/// A copy of this program. Dropping it kills it, so that none is left behind when something goes wrong.
+/// A copy of this program. Dropping it kills it, so that none is left behind when something goes
+/// wrong.
 #[derive(Debug)]
 pub struct Child {
     process: Process,
@@ -26,7 +28,8 @@ impl Child {
     pub fn start<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Result<Self> {
         let mut command = this_program()?;
         command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut process = command.spawn().map_err(|error| format!("cannot start another process: {error}"))?;
+        let mut process =
+            command.spawn().map_err(|error| format!("cannot start another process: {error}"))?;
         let stdout = process.stdout.take().ok_or("the child has no standard output")?;
         Ok(Self { process, lines: BufReader::new(stdout).lines() })
     }
@@ -52,7 +55,9 @@ impl Child {
     pub fn expect(&mut self, line: &str) -> Result<()> {
         match self.next_line()? {
             Some(said) if said == line => Ok(()),
-            said => Err(format!("process {} was to say {line:?}, and said {said:?}", self.pid()).into()),
+            said => {
+                Err(format!("process {} was to say {line:?}, and said {said:?}", self.pid()).into())
+            }
         }
     }
 
@@ -94,7 +99,8 @@ impl Drop for Child {
     }
 }
 
-/// This program again. `SHMLOCK_EXAMPLES_RUNNER` names the emulator if the kernel cannot start the program by itself.
+/// This program again. `SHMLOCK_EXAMPLES_RUNNER` names the emulator if the kernel cannot start the
+/// program by itself.
 fn this_program() -> Result<Command> {
     let program = std::env::current_exe()?;
     Ok(match std::env::var_os("SHMLOCK_EXAMPLES_RUNNER") {
@@ -125,7 +131,8 @@ pub fn wait_for_death(line: &str) -> ! {
     }
 }
 
-/// In the child: has the kernel kill it when the thread that started it is gone, so that it does not work on unattended.
+/// In the child: has the kernel kill it when the thread that started it is gone, so that it does
+/// not work on unattended.
 ///
 /// # Errors
 /// What the system says.

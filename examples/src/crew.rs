@@ -14,7 +14,8 @@ use crate::board::Row;
 use crate::child::{self, Child};
 use crate::options::Options;
 
-/// How many workers of each row are killed with `--kill`. Arbitrary: enough to see, few enough to wait for.
+/// How many workers of each row are killed with `--kill`. Arbitrary: enough to see, few enough to
+/// wait for.
 const KILLS_PER_ROW: u64 = 2;
 
 /// What a worker says when it is about to begin, and when it holds the lock and may be killed.
@@ -40,12 +41,14 @@ pub fn wait_for_start() -> Result<()> {
     child::wait_for_parent(READY)
 }
 
-/// In a worker that holds the lock: whether it is to be killed. So it is when a third of the share is done, and when two
-/// thirds are; once each, for the next owner counts the death before the replacement can come here.
+/// In a worker that holds the lock: whether it is to be killed. So it is when a third of the share
+/// is done, and when two thirds are; once each, for the next owner counts the death before the
+/// replacement can come here.
 #[must_use]
 pub fn is_due(row: Row<'_>) -> bool {
     let deaths = row.deaths().get();
-    deaths < KILLS_PER_ROW && row.tally().get() >= row.share().get() / (KILLS_PER_ROW + 1) * (deaths + 1)
+    deaths < KILLS_PER_ROW
+        && row.tally().get() >= row.share().get() / (KILLS_PER_ROW + 1) * (deaths + 1)
 }
 
 /// In a worker that holds the lock: waits to be killed.
@@ -96,7 +99,8 @@ fn wait_until_ready(worker: &mut Child) -> Result<()> {
     Err(format!("worker {} ended with {}", worker.pid(), worker.wait()?).into())
 }
 
-/// Listens to the worker of a row, kills it when it offers itself, and replaces it when it was killed.
+/// Listens to the worker of a row, kills it when it offers itself, and replaces it when it was
+/// killed.
 fn see_through(options: &Options, row: usize, mut worker: Child) -> Result<Outcome> {
     let mut outcome = Outcome::default();
     loop {

@@ -1,4 +1,5 @@
-//! How does an example end when something goes wrong? With one line that says what, and exit status 1.
+//! How does an example end when something goes wrong? With one line that says what, and exit status
+//! 1.
 
 use std::error::Error;
 use std::fmt;

@@ -1,4 +1,5 @@
-//! What does the process do that the user started? It prepares the board, has the work done, and checks it.
+//! What does the process do that the user started? It prepares the board, has the work done, and
+//! checks it.
 
 use std::process::ExitCode;
 
@@ -18,11 +19,17 @@ use crate::options::Options;
 /// If anything fails that has to do with the system and not with counting.
 pub fn lead(options: &Options) -> Result<ExitCode> {
     let name = options.shared_name();
-    let lock = ShmLock::builder(&name).description("counter, leading").open().map_err(|error| match error {
-        Error::InvalidName { .. } => format!("--name: {error}").into(),
-        _ => Failure::from(error),
-    })?;
-    println!("processes: {}, increments each: {}, name: {name:?}", options.processes, options.increments);
+    let lock =
+        ShmLock::builder(&name).description("counter, leading").open().map_err(
+            |error| match error {
+                Error::InvalidName { .. } => format!("--name: {error}").into(),
+                _ => Failure::from(error),
+            },
+        )?;
+    println!(
+        "processes: {}, increments each: {}, name: {name:?}",
+        options.processes, options.increments
+    );
 
     let guard = lock.lock()?;
     let board = Board::join(&guard, &name)?;

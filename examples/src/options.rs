@@ -51,7 +51,14 @@ impl Options {
 
     fn read(mut args: Args) -> Result<Self, String> {
         let name = "shmlock-counter".to_owned();
-        let mut options = Self { processes: 8, increments: 200_000, kill: false, no_lock: false, name, row: None };
+        let mut options = Self {
+            processes: 8,
+            increments: 200_000,
+            kill: false,
+            no_lock: false,
+            name,
+            row: None,
+        };
         while let Some(option) = args.option()? {
             match option.as_str() {
                 "--processes" => options.processes = args.number(&option, 1..=ROWS)?,
@@ -73,13 +80,15 @@ impl Options {
         Ok(options)
     }
 
-    /// The name of the lock and of the board. Without the lock another one, so that nobody's counter is spoilt.
+    /// The name of the lock and of the board. Without the lock another one, so that nobody's
+    /// counter is spoilt.
     #[must_use]
     pub fn shared_name(&self) -> String {
         if self.no_lock { format!("{}-no-lock", self.name) } else { self.name.clone() }
     }
 
-    /// The arguments for a worker in this row: the name, and what kind of work. It finds everything else by the name.
+    /// The arguments for a worker in this row: the name, and what kind of work. It finds everything
+    /// else by the name.
     #[must_use]
     pub fn for_worker(&self, row: usize) -> Vec<String> {
         let mut arguments = vec![format!("--name={}", self.name), format!("--row={row}")];

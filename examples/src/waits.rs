@@ -1,11 +1,13 @@
-//! How long did they wait? A histogram in shared words, so that it outlives the process that fills it.
+//! How long did they wait? A histogram in shared words, so that it outlives the process that fills
+//! it.
 //!
 //! Eight buckets for every doubling: what is read from it is too high by an eighth at most.
 
 use std::fmt;
 use std::time::Duration;
 
-/// How many words a histogram has: enough for 18 minutes, which is 2^40 ns. What is longer counts as that.
+/// How many words a histogram has: enough for 18 minutes, which is 2^40 ns. What is longer counts
+/// as that.
 pub const BUCKETS: usize = 1 + bucket_of((1 << 40) - 1);
 
 /// The bucket that counts waits of so many nanoseconds.
@@ -52,7 +54,8 @@ impl Waits {
         self.longest = self.longest.max(other.longest);
     }
 
-    /// How long the shortest `percent` of the waits were, at most; of all, exactly. `None` if there were none.
+    /// How long the shortest `percent` of the waits were, at most; of all, exactly. `None` if there
+    /// were none.
     #[must_use]
     pub fn percentile(&self, percent: u64) -> Option<Duration> {
         let rank = (self.counts.iter().sum::<u64>() * percent).div_ceil(100);
@@ -99,7 +102,10 @@ mod tests {
         let waits = Waits::new(counts, Duration::from_micros(1));
         for (percent, exact) in [(1, 10), (50, 500), (99, 990), (100, 1000)] {
             let found = waits.percentile(percent).expect("there are waits").as_nanos();
-            assert!((exact..=exact + exact / 8).contains(&found), "{percent} %: {found} instead of {exact}");
+            assert!(
+                (exact..=exact + exact / 8).contains(&found),
+                "{percent} %: {found} instead of {exact}"
+            );
         }
     }
 

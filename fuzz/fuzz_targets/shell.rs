@@ -1,4 +1,5 @@
-//! An arbitrary file where a lock's should be, and every call of the shell, with arbitrary writes in between.
+//! An arbitrary file where a lock's should be, and every call of the shell, with arbitrary writes
+//! in between.
 #![no_main]
 
 use shmlock_fuzz::shell::Story;

@@ -1,5 +1,6 @@
-//! A region's bytes as their other users see them: on the heap and nothing behind them, so that a look beyond the end is
-//! AddressSanitizer's to report; and as values, to say what they should be after a call.
+//! A region's bytes as their other users see them: on the heap and nothing behind them, so that a
+//! look beyond the end is AddressSanitizer's to report; and as values, to say what they should be
+//! after a call.
 
 #![expect(unsafe_code, reason = "raw addresses as a peer outside Rust has them")]
 
@@ -11,7 +12,8 @@ use shmlock_core::record::description;
 use shmlock_core::uuid::Uuid;
 use shmlock_core::{Error, Record, Region};
 
-// Written out a second time on purpose: these are what other programs agree on, whatever the core's `layout.rs` says.
+// Written out a second time on purpose: these are what other programs agree on, whatever the core's
+// `layout.rs` says.
 pub(crate) const OWNER: usize = 0;
 const GENERATION: usize = 4;
 pub(crate) const MAGIC: usize = 8;
@@ -40,8 +42,13 @@ impl Memory {
     /// Just so many words that `len` bytes fit, holding as many of `bytes` as do.
     #[must_use]
     pub fn holding(bytes: &Bytes, len: usize) -> Self {
-        let mut content = bytes.0.chunks_exact(4).map(|word| word.try_into().map_or(0, u32::from_le_bytes));
-        Self { words: (0..len.div_ceil(4)).map(|_| AtomicU32::new(content.next().unwrap_or(0))).collect() }
+        let mut content =
+            bytes.0.chunks_exact(4).map(|word| word.try_into().map_or(0, u32::from_le_bytes));
+        Self {
+            words: (0..len.div_ceil(4))
+                .map(|_| AtomicU32::new(content.next().unwrap_or(0)))
+                .collect(),
+        }
     }
 
     /// The words, for whoever writes to them from outside the protocol.
@@ -50,7 +57,8 @@ impl Memory {
         &self.words
     }
 
-    /// The first 128 bytes, in the order in which they stand in memory; zero where there is no memory.
+    /// The first 128 bytes, in the order in which they stand in memory; zero where there is no
+    /// memory.
     #[must_use]
     pub fn bytes(&self) -> Bytes {
         let mut bytes = Bytes([0; REGION_LEN]);
@@ -70,7 +78,8 @@ impl Memory {
         let address = NonNull::new(start.as_ptr().wrapping_add(offset)).expect("inside the words");
         // SAFETY:
         // - `len` bytes from `address` on lie inside `self.words`, which the result borrows.
-        // - They are `AtomicU32`: accessed only by atomic operations of 32 bits, and no other reference to them exists.
+        // - They are `AtomicU32`: accessed only by atomic operations of 32 bits, and no other
+        //   reference to them exists.
         unsafe { Region::from_raw(address, len) }
     }
 }
@@ -83,7 +92,10 @@ impl Bytes {
     /// The word at this offset.
     #[must_use]
     pub fn word(&self, offset: usize) -> u32 {
-        self.0.get(offset..offset + 4).and_then(|word| word.try_into().ok()).map_or(0, u32::from_le_bytes)
+        self.0
+            .get(offset..offset + 4)
+            .and_then(|word| word.try_into().ok())
+            .map_or(0, u32::from_le_bytes)
     }
 
     /// These bytes with another word at this offset.
@@ -108,7 +120,8 @@ impl Bytes {
     /// One acquisition further.
     pub(crate) fn counted(self) -> Self {
         let next = self.generation().wrapping_add(1).to_le_bytes();
-        let [low, high] = [0, 4].map(|at| u32::from_le_bytes([next[at], next[at + 1], next[at + 2], next[at + 3]]));
+        let [low, high] = [0, 4]
+            .map(|at| u32::from_le_bytes([next[at], next[at + 1], next[at + 2], next[at + 3]]));
         self.with(GENERATION, low).with(GENERATION_HIGH, high)
     }
 
@@ -147,7 +160,8 @@ impl Bytes {
             pid: self.word(32),
             pid_namespace: self.word(36),
             since: u64::from(self.word(44)) << 32 | u64::from(self.word(40)),
-            description: description(std::str::from_utf8(text).unwrap_or_default()).expect("at most 63 bytes"),
+            description: description(std::str::from_utf8(text).unwrap_or_default())
+                .expect("at most 63 bytes"),
         })
     }
 

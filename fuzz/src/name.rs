@@ -6,8 +6,8 @@ use shmlock::{Error, ExitEvent, NAME_MAX, NameProblem, ShmLock};
 
 use crate::shell::{Ground, is_one_clean_line};
 
-/// Opens a lock and an event of this name; each is refused for a reason that is true, or is one file right in the
-/// directory, and gone in the end.
+/// Opens a lock and an event of this name; each is refused for a reason that is true, or is one
+/// file right in the directory, and gone in the end.
 pub fn play(name: &str, description: &str) {
     let ground = Ground::clean();
     let opened = ShmLock::builder(name).description(description).directory(ground.path()).open();
@@ -26,7 +26,9 @@ pub fn play(name: &str, description: &str) {
         Err(error) => refused(&error, name, ""),
     }
     assert!(ground.names().is_empty(), "something is left");
-    let nowhere = ShmLock::builder("l").directory(Path::new("/nowhere").join(name.replace(['/', '\0'], "-"))).open();
+    let nowhere = ShmLock::builder("l")
+        .directory(Path::new("/nowhere").join(name.replace(['/', '\0'], "-")))
+        .open();
     is_one_clean_line(&nowhere.expect_err("there is no such directory").to_string());
 }
 

@@ -1,5 +1,6 @@
-//! Stories about the core: 128 bytes, claimed in every way; then lives of three handles, one after another on the same
-//! bytes, whose calls mix with the protocol's bare steps under other tokens and with plain writes.
+//! Stories about the core: 128 bytes, claimed in every way; then lives of three handles, one after
+//! another on the same bytes, whose calls mix with the protocol's bare steps under other tokens and
+//! with plain writes.
 
 mod handles;
 mod scribbler;
@@ -63,7 +64,8 @@ struct Says {
 impl Says {
     fn record(&self) -> Record {
         let mut ends = (0..=self.text.len()).rev().filter(|&end| self.text.is_char_boundary(end));
-        let description = ends.find_map(|end| description(&self.text[..end]).ok()).unwrap_or_default();
+        let description =
+            ends.find_map(|end| description(&self.text[..end]).ok()).unwrap_or_default();
         let (pid, pid_namespace, since) = self.numbers;
         Record { uuid: Uuid::from_bytes(self.uuid), pid, pid_namespace, since, description }
     }
@@ -120,14 +122,17 @@ impl Story {
     }
 }
 
-/// Offers memory as a region: it is refused for a reason that is true, or claimed by its magic word; nothing else changes.
+/// Offers memory as a region: it is refused for a reason that is true, or claimed by its magic
+/// word; nothing else changes.
 fn claim(bytes: &Bytes, offset: usize, len: usize) {
     let memory = Memory::holding(bytes, offset + len);
     let before = memory.bytes();
     let at = if offset % REGION_ALIGN == 0 { before.word(offset + MAGIC) } else { 0 };
     // An address in the heap is a multiple of four, so the offset alone decides.
     let expected = match Magic::decode(at) {
-        _ if offset % REGION_ALIGN != 0 => Err(Error::Misaligned { remainder: offset % REGION_ALIGN }),
+        _ if offset % REGION_ALIGN != 0 => {
+            Err(Error::Misaligned { remainder: offset % REGION_ALIGN })
+        }
         _ if len < REGION_LEN => Err(Error::TooShort { len }),
         Magic::Ours | Magic::Untouched => Ok(()),
         Magic::OtherVersion(found) => Err(Error::OtherVersion { found }),

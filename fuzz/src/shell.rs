@@ -1,5 +1,6 @@
-//! Stories about the shell: a file that somebody put where the lock's should be, handles on it, and writes, byte locks
-//! and removals in between. Truncating is left out: the kernel answers it by SIGBUS, as documented.
+//! Stories about the shell: a file that somebody put where the lock's should be, handles on it, and
+//! writes, byte locks and removals in between. Truncating is left out: the kernel answers it by
+//! SIGBUS, as documented.
 
 mod call;
 mod ground;
@@ -18,7 +19,8 @@ use call::{Call, Handles};
 pub use ground::Ground;
 pub(crate) use promise::is_one_clean_line;
 
-/// How long a lock's file is without data, and where it says how much data there is. Written out a second time on purpose.
+/// How long a lock's file is without data, and where it says how much data there is. Written out a
+/// second time on purpose.
 const FILE_LEN: usize = 192;
 const DATA_LEN: usize = 136;
 
@@ -96,8 +98,16 @@ impl Manner {
             .description(&self.description)
             .poll_interval(INTERVAL)
             .open_timeout(Duration::ZERO)
-            .fence_scope(if self.full_system { FenceScope::FullSystem } else { FenceScope::InnerShareable })
-            .wait_strategy(if self.polls { WaitStrategy::SleepPolling } else { WaitStrategy::Futex })
+            .fence_scope(if self.full_system {
+                FenceScope::FullSystem
+            } else {
+                FenceScope::InnerShareable
+            })
+            .wait_strategy(if self.polls {
+                WaitStrategy::SleepPolling
+            } else {
+                WaitStrategy::Futex
+            })
             .block_signals(match self.blocks_signals {
                 None => BlockSignals::Never,
                 Some(true) => BlockSignals::WhileHeld,

@@ -1,8 +1,9 @@
 //! Waiting for the lock in a task instead of a thread: a future that any executor can drive.
 //!
-//! It tries as [`ShmLock::try_lock`] does, so that a dead owner's lock is had at once; then it marks the word, as every waiter
-//! does, and leaves the sleeping to the thread of `reactor.rs`. Each time it is polled again it begins anew. Whoever drops
-//! it owes the others what a waiter owes that gives up: the wake that it may have used up was also theirs.
+//! It tries as [`ShmLock::try_lock`] does, so that a dead owner's lock is had at once; then it
+//! marks the word, as every waiter does, and leaves the sleeping to the thread of `reactor.rs`.
+//! Each time it is polled again it begins anew. Whoever drops it owes the others what a waiter owes
+//! that gives up: the wake that it may have used up was also theirs.
 
 use std::fmt;
 use std::future::Future;
@@ -22,35 +23,38 @@ use crate::lock::ShmLock;
 use crate::reactor::{self, Gone, Ticket, Wait};
 use crate::wait::{WaitStrategy, futex};
 
-/// How often one poll looks again at a word that moves under it, before it lets other tasks run. Arbitrary: the word has
-/// to change hands between two looks for one of these.
+/// How often one poll looks again at a word that moves under it, before it lets other tasks run.
+/// Arbitrary: the word has to change hands between two looks for one of these.
 const LOOKS: u32 = 8;
 
 impl ShmLock {
     /// Takes the lock, waiting in a task as long as it takes.
     ///
-    /// The future blocks no thread: while it is pending, one thread of this process sleeps for all such futures. That
-    /// thread is started when the first of them has to wait, and ends when none does any more. No executor is needed in
-    /// particular. A poll makes a few system calls and never sleeps.
+    /// The future blocks no thread: while it is pending, one thread of this process sleeps for all
+    /// such futures. That thread is started when the first of them has to wait, and ends when none
+    /// does any more. No executor is needed in particular. A poll makes a few system calls and
+    /// never sleeps.
     ///
-    /// The handle is not `Sync` and the guard not `Send`, so neither is the future: it is for tasks that stay on their
-    /// thread (`tokio::task::LocalSet`, `futures::executor::LocalPool`, `smol::LocalExecutor`, or `block_on`).
+    /// The handle is not `Sync` and the guard not `Send`, so neither is the future: it is for tasks
+    /// that stay on their thread (`tokio::task::LocalSet`, `futures::executor::LocalPool`,
+    /// `smol::LocalExecutor`, or `block_on`).
     ///
-    /// **Give each task a handle of its own** ([`try_clone`](Self::try_clone)). A handle is one contender, and a task that
-    /// took it while another of them holds it would share that hold: it is refused by [`Error::AlreadyHeld`] instead. On the
-    /// other hand nobody is told that it would wait for its own thread, as [`lock`](Self::lock) does by
-    /// [`Error::WouldDeadlock`]: another task of this thread may hold the lock and go on. So a task that holds it by one
+    /// **Give each task a handle of its own** ([`try_clone`](Self::try_clone)). A handle is one
+    /// contender, and a task that took it while another of them holds it would share that hold: it
+    /// is refused by [`Error::AlreadyHeld`] instead. On the other hand nobody is told that it would
+    /// wait for its own thread, as [`lock`](Self::lock) does by [`Error::WouldDeadlock`]: another task of this thread may hold the lock and go on. So a task that holds it by one
     /// handle and waits for it by another waits for ever.
     ///
     /// Dropping the future before it is ready gives up waiting, and leaves nothing behind.
     ///
     /// # Errors
-    /// The future's: [`Error::AlreadyHeld`], [`Error::Cancelled`], [`Error::Orphaned`], [`Error::ForkedHandle`];
-    /// [`Error::System`] if the thread cannot be started.
+    /// The future's: [`Error::AlreadyHeld`], [`Error::Cancelled`], [`Error::Orphaned`],
+    /// [`Error::ForkedHandle`]; [`Error::System`] if the thread cannot be started.
     ///
     /// # Limits
-    /// A task that has been woken and is not polled soon may keep others waiting for a free lock, for at most one poll interval
-    /// each. A guard that is held across an `.await` keeps the lock for as long as that takes.
+    /// A task that has been woken and is not polled soon may keep others waiting for a free lock,
+    /// for at most one poll interval each. A guard that is held across an `.await` keeps the lock
+    /// for as long as that takes.
     ///
     /// # Examples
     /// ```
@@ -68,17 +72,18 @@ impl ShmLock {
         LockFuture::new(self, Patience::Forever)
     }
 
-    /// As [`lock_async`](Self::lock_async), waiting at most `timeout`, counted from the first poll. Zero is one try. A free
-    /// lock is taken whatever the timeout.
+    /// As [`lock_async`](Self::lock_async), waiting at most `timeout`, counted from the first poll.
+    /// Zero is one try. A free lock is taken whatever the timeout.
     ///
     /// # Errors
-    /// The future's: [`Error::TimedOut`], or [`Error::WouldBlock`] for a timeout of zero, naming the holder; and as
-    /// [`lock_async`](Self::lock_async).
+    /// The future's: [`Error::TimedOut`], or [`Error::WouldBlock`] for a timeout of zero, naming
+    /// the holder; and as [`lock_async`](Self::lock_async).
     pub fn lock_async_for(&self, timeout: Duration) -> LockFuture<'_> {
         LockFuture::new(self, Patience::For(timeout))
     }
 
-    /// As a waiter has to, who has marked the word and then took it like a newcomer: others may still sleep on it.
+    /// As a waiter has to, who has marked the word and then took it like a newcomer: others may
+    /// still sleep on it.
     fn keep_waiters(&self) {
         let word = self.shared.region().owner_word();
         let mut seen = self.shared.region().word();
@@ -164,7 +169,8 @@ impl<'a> LockFuture<'a> {
         })
     }
 
-    /// Marks the word, and gives what to sleep on; nothing if no wake is wanted. `None`: it moved, so look again.
+    /// Marks the word, and gives what to sleep on; nothing if no wake is wanted. `None`: it moved,
+    /// so look again.
     #[allow(clippy::option_option, reason = "to look again, or what to sleep on, if on anything")]
     fn mark(&mut self) -> Option<Option<u32>> {
         if self.lock.settings.strategy == WaitStrategy::SleepPolling {
@@ -180,7 +186,12 @@ impl<'a> LockFuture<'a> {
         Some(Some(marked.bits()))
     }
 
-    fn register(&mut self, value: Option<u32>, limit: Duration, context: &Context<'_>) -> Result<()> {
+    fn register(
+        &mut self,
+        value: Option<u32>,
+        limit: Duration,
+        context: &Context<'_>,
+    ) -> Result<()> {
         let lock = self.lock;
         let waker = context.waker().clone(); // foreign code, so before anything is begun
         let word = lock.region()?.owner_word(); // it may have forked
@@ -212,7 +223,8 @@ impl<'a> LockFuture<'a> {
         }
     }
 
-    /// Stops waiting: takes the wait off the list, and sees to it that nobody is left asleep by that.
+    /// Stops waiting: takes the wait off the list, and sees to it that nobody is left asleep by
+    /// that.
     fn step_aside(&mut self) {
         if !self.lock.shared.is_ours() {
             return; // a forked child: all of it is the parent's

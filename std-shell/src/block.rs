@@ -2,15 +2,17 @@
 //!
 //! # A copy of one's own
 //!
-//! Who locks a block gets `&mut T`. That cannot be a reference to the shared memory itself: Rust may assume that nobody
-//! else writes what a `&mut T` points to, and here any process that may open the file can, whether it holds the lock or
-//! not. With such a reference the soundness of this process would hang on the good behaviour of every other one. So the
-//! guard refers to a private copy: locking copies the data in, by atomic loads, and giving back copies it out, by atomic
-//! stores, if it was touched. What others write at the wrong moment can be wrong data. It cannot be undefined behaviour.
+//! Who locks a block gets `&mut T`. That cannot be a reference to the shared memory itself: Rust
+//! may assume that nobody else writes what a `&mut T` points to, and here any process that may open
+//! the file can, whether it holds the lock or not. With such a reference the soundness of this
+//! process would hang on the good behaviour of every other one. So the guard refers to a private
+//! copy: locking copies the data in, by atomic loads, and giving back copies it out, by atomic
+//! stores, if it was touched. What others write at the wrong moment can be wrong data. It cannot be
+//! undefined behaviour.
 //!
-//! Besides, it makes a section all or nothing: one that panics, or whose process is killed before the copying out, has
-//! left the data as it was. Only a death within the copying out tears it. The price is the two copies: see
-//! [`SharedBlock`], and `examples/costs.rs`, which measures it.
+//! Besides, it makes a section all or nothing: one that panics, or whose process is killed before
+//! the copying out, has left the data as it was. Only a death within the copying out tears it. The
+//! price is the two copies: see [`SharedBlock`], and `examples/costs.rs`, which measures it.
 
 mod guard;
 
@@ -30,15 +32,17 @@ pub use guard::BlockGuard;
 /// The largest block, in bytes: with its header it still fits the file offsets of 32-bit processes.
 const BLOCK_MAX: usize = 1 << 30;
 
-/// The strictest alignment that a block can offer to those who map it: that of the offset at which it begins.
+/// The strictest alignment that a block can offer to those who map it: that of the offset at which
+/// it begins.
 const BLOCK_ALIGN: usize = 64;
 
 /// Data that processes share under a name, and the lock that keeps them in order.
 ///
 /// It is created by the first who opens it: zeroed ([`open`](Self::open)) or by a function
-/// ([`open_with`](Self::open_with)), once, whoever dies meanwhile. It lives as long as anybody has it open, which the
-/// kernel counts, so that a killed process does not keep it; the last one to close removes it. But for one case: if an
-/// owner dies *holding* it, the data stays until somebody has declared it consistent.
+/// ([`open_with`](Self::open_with)), once, whoever dies meanwhile. It lives as long as anybody has
+/// it open, which the kernel counts, so that a killed process does not keep it; the last one to
+/// close removes it. But for one case: if an owner dies *holding* it, the data stays until somebody
+/// has declared it consistent.
 ///
 /// # What may be shared
 ///
@@ -48,23 +52,26 @@ const BLOCK_ALIGN: usize = 64;
 /// | [`IntoBytes`] | `T` has no padding: all of it is copied out, and no byte of our own memory with it |
 /// | [`Immutable`] | only `&mut T` can change it, so we know when to copy; an atomic in it would be shared with nobody |
 ///
-/// `#[derive(FromBytes, IntoBytes, Immutable)]` of the crate [`zerocopy`] and `#[repr(C)]` say so. A `T` of no bytes, of
-/// more than 1 GiB or aligned to more than 64 bytes is refused when it is compiled. What has another size elsewhere (`usize`)
-/// is refused when it is opened there: use `u64`.
+/// `#[derive(FromBytes, IntoBytes, Immutable)]` of the crate [`zerocopy`] and `#[repr(C)]` say so.
+/// A `T` of no bytes, of more than 1 GiB or aligned to more than 64 bytes is refused when it is
+/// compiled. What has another size elsewhere (`usize`) is refused when it is opened there: use
+/// `u64`.
 ///
 /// # Whether all mean the same
 ///
-/// The size is compared, and the [schema](Builder::schema), a text of the users' own choice such as `"position v2"`.
-/// Nothing else is: Rust's name of a type is not the same in every compiler and every crate. The alignment need not agree,
-/// for a type without padding has the same bytes whatever its alignment. **Without a schema two types of one size
-/// are taken for the same.** That cannot be undefined behaviour, but it can be nonsense.
+/// The size is compared, and the [schema](Builder::schema), a text of the users' own choice such as
+/// `"position v2"`. Nothing else is: Rust's name of a type is not the same in every compiler and
+/// every crate. The alignment need not agree, for a type without padding has the same bytes
+/// whatever its alignment. **Without a schema two types of one size are taken for the same.** That
+/// cannot be undefined behaviour, but it can be nonsense.
 ///
 /// # Cost
 ///
-/// Locking copies the data in, and giving back copies it out if it was touched. Measured on an AMD EPYC by
-/// `cargo run --release --example costs`: beside the 13 ns of the lock itself, 8 ns for 64 bytes that are only read and 16 ns
-/// if they are changed; 0.3 and 0.5 µs for 4 KiB; 3 and 6 µs for 64 KiB; 53 and 135 µs for 1 MiB. For megabytes of which a
-/// section touches little, put them elsewhere and lock them by a [`ShmLock`].
+/// Locking copies the data in, and giving back copies it out if it was touched. Measured on an AMD
+/// EPYC by `cargo run --release --example costs`: beside the 13 ns of the lock itself, 8 ns for 64
+/// bytes that are only read and 16 ns if they are changed; 0.3 and 0.5 µs for 4 KiB; 3 and 6 µs for
+/// 64 KiB; 53 and 135 µs for 1 MiB. For megabytes of which a section touches little, put them
+/// elsewhere and lock them by a [`ShmLock`].
 ///
 /// # In a forked child
 /// As [`ShmLock`]. What a guard refers to is the child's own copy, and goes nowhere.
@@ -87,7 +94,8 @@ const BLOCK_ALIGN: usize = 64;
 /// ```
 pub struct SharedBlock<T: FromBytes + IntoBytes + Immutable> {
     lock: ShmLock,
-    /// What a guard refers to. Here, so that locking allocates nothing and a large `T` never lies on the stack.
+    /// What a guard refers to. Here, so that locking allocates nothing and a large `T` never lies
+    /// on the stack.
     private: Box<T>,
 }
 
@@ -113,17 +121,23 @@ impl<T: FromBytes + IntoBytes + Immutable> SharedBlock<T> {
         const {
             assert!(size_of::<T>() > 0, "a block of no bytes is a lock: use ShmLock");
             assert!(size_of::<T>() <= BLOCK_MAX, "a block has at most 1 GiB");
-            assert!(align_of::<T>() <= BLOCK_ALIGN, "a block is aligned to 64 bytes, and not to more");
+            assert!(
+                align_of::<T>() <= BLOCK_ALIGN,
+                "a block is aligned to 64 bytes, and not to more"
+            );
         }
         BlockShape::new(u32::try_from(size_of::<T>()).ok()?, schema)
     }
 
     /// Makes the opened file a block: creates the data, unless somebody has.
     ///
-    /// *If we die before it is said to be made:* the next who comes takes the lock over and creates it anew.
+    /// *If we die before it is said to be made:* the next who comes takes the lock over and creates
+    /// it anew.
     pub(crate) fn enter(lock: ShmLock, create: impl FnOnce(&mut T)) -> Result<Self> {
-        let mut private = T::new_box_zeroed().unwrap_or_else(|_| handle_alloc_error(Layout::new::<T>()));
-        let (header, fence, wanted) = (lock.shared.header(), lock.settings.fence, lock.shared.place().shape);
+        let mut private =
+            T::new_box_zeroed().unwrap_or_else(|_| handle_alloc_error(Layout::new::<T>()));
+        let (header, fence, wanted) =
+            (lock.shared.header(), lock.settings.fence, lock.shared.place().shape);
         let agree = || match header.shape() {
             found if found == wanted => Ok(()),
             found => Err(lock.shared.place().other_block(found)),
@@ -151,7 +165,8 @@ impl<T: FromBytes + IntoBytes + Immutable> SharedBlock<T> {
         Ok(Self { lock, private })
     }
 
-    /// Another handle on the same block, for another thread; with the same settings and description.
+    /// Another handle on the same block, for another thread; with the same settings and
+    /// description.
     ///
     /// # Errors
     /// As [`ShmLock::try_clone`].
@@ -207,8 +222,8 @@ impl<T: FromBytes + IntoBytes + Immutable> SharedBlock<T> {
         Ok(BlockGuard::new(guard, &mut *self.private))
     }
 
-    /// The lock itself: who holds it, whether it is healthy, how much it is used. Holding it without a
-    /// [`BlockGuard`] keeps others out as well.
+    /// The lock itself: who holds it, whether it is healthy, how much it is used. Holding it
+    /// without a [`BlockGuard`] keeps others out as well.
     #[must_use]
     pub fn as_lock(&self) -> &ShmLock {
         &self.lock
@@ -216,8 +231,9 @@ impl<T: FromBytes + IntoBytes + Immutable> SharedBlock<T> {
 }
 
 impl Builder {
-    /// What a block's bytes mean, in words of its users: its type and version, for example. At most 39 bytes, default
-    /// empty. Who opens the block with another schema is refused. A [`ShmLock`] ignores it.
+    /// What a block's bytes mean, in words of its users: its type and version, for example. At most
+    /// 39 bytes, default empty. Who opens the block with another schema is refused. A [`ShmLock`]
+    /// ignores it.
     pub fn schema(mut self, schema: &str) -> Self {
         schema.clone_into(&mut self.schema);
         self
@@ -230,8 +246,9 @@ impl Builder {
     ///
     /// # Errors
     /// [`Error::OtherBlock`](crate::Error::OtherBlock) if the name has other data or none;
-    /// [`Error::SchemaTooLong`](crate::Error::SchemaTooLong); [`Error::TimedOut`](crate::Error::TimedOut) while somebody
-    /// else creates it; and as [`open`](Self::open).
+    /// [`Error::SchemaTooLong`](crate::Error::SchemaTooLong);
+    /// [`Error::TimedOut`](crate::Error::TimedOut) while somebody else creates it; and as
+    /// [`open`](Self::open).
     pub fn open_block<T: FromBytes + IntoBytes + Immutable>(&self) -> Result<SharedBlock<T>> {
         self.open_block_with(|_| {})
     }
@@ -248,8 +265,8 @@ impl Builder {
         &self,
         create: impl FnOnce(&mut T),
     ) -> Result<SharedBlock<T>> {
-        let shape =
-            SharedBlock::<T>::shape(&self.schema).ok_or(crate::Error::SchemaTooLong { len: self.schema.len() })?;
+        let shape = SharedBlock::<T>::shape(&self.schema)
+            .ok_or(crate::Error::SchemaTooLong { len: self.schema.len() })?;
         SharedBlock::enter(self.open_shaped(shape)?, create)
     }
 }

@@ -18,17 +18,19 @@ use crate::signals::BlockSignals;
 use crate::turns::DEFAULT_TURN;
 use crate::wait::WaitStrategy;
 
-/// The default of [`Builder::poll_interval`]: what the Python package had. It bounds how long the death of an owner
-/// stays unnoticed, and costs a waiter two system calls each time.
+/// The default of [`Builder::poll_interval`]: what the Python package had. It bounds how long the
+/// death of an owner stays unnoticed, and costs a waiter two system calls each time.
 pub const DEFAULT_POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// The default of [`Builder::open_timeout`]. A closer needs microseconds; only a stopped one takes longer.
+/// The default of [`Builder::open_timeout`]. A closer needs microseconds; only a stopped one takes
+/// longer.
 pub const DEFAULT_OPEN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What a lock is to be like. Made by [`ShmLock::builder`]; every setting has a default.
 ///
-/// All processes that share a lock should agree on [`mode`](Self::mode), [`directory`](Self::directory) and
-/// [`fence_scope`](Self::fence_scope). The others are each handle's own.
+/// All processes that share a lock should agree on [`mode`](Self::mode),
+/// [`directory`](Self::directory) and [`fence_scope`](Self::fence_scope). The others are each
+/// handle's own.
 ///
 /// # Examples
 /// ```
@@ -96,22 +98,26 @@ impl Builder {
         }
     }
 
-    /// The longest a waiter sleeps before it looks again. Must not be zero. Default [`DEFAULT_POLL_INTERVAL`].
+    /// The longest a waiter sleeps before it looks again. Must not be zero. Default
+    /// [`DEFAULT_POLL_INTERVAL`].
     ///
-    /// With [`WaitStrategy::Futex`] a waiter is woken by the release; the interval then bounds only how long it takes to
-    /// notice a *dead* owner or a removed file. While the lock does not change hands, one of its waiters looks more often: after
-    /// a fiftieth of its interval each time, at least a millisecond, and more seldom the longer it waits.
+    /// With [`WaitStrategy::Futex`] a waiter is woken by the release; the interval then bounds only
+    /// how long it takes to notice a *dead* owner or a removed file. While the lock does not change
+    /// hands, one of its waiters looks more often: after a fiftieth of its interval each time, at
+    /// least a millisecond, and more seldom the longer it waits.
     pub fn poll_interval(mut self, interval: Duration) -> Self {
         self.settings.poll_interval = interval;
         self
     }
 
-    /// How long those who are awake may keep the lock among themselves while others sleep: how fair the lock is. Default 50 µs.
+    /// How long those who are awake may keep the lock among themselves while others sleep: how fair
+    /// the lock is. Default 50 µs.
     ///
-    /// A handle that takes the lock again and again does so, if it can, without the kernel. When it has gone on for this long, it
-    /// lets the one that has slept longest run; after twenty times as long, it leaves the lock to it for a moment. Less is
-    /// fairer and slower; zero hands the lock over at each release that somebody sleeps for; [`Duration::MAX`] lets
-    /// whoever is fastest have it, and sleepers wait for as long as that goes on. Each handle goes by its own setting.
+    /// A handle that takes the lock again and again does so, if it can, without the kernel. When it
+    /// has gone on for this long, it lets the one that has slept longest run; after twenty times as
+    /// long, it leaves the lock to it for a moment. Less is fairer and slower; zero hands the lock
+    /// over at each release that somebody sleeps for; [`Duration::MAX`] lets whoever is fastest
+    /// have it, and sleepers wait for as long as that goes on. Each handle goes by its own setting.
     ///
     /// It is no strict order: a newcomer that meets a free lock takes it.
     pub fn turn(mut self, turn: Duration) -> Self {
@@ -143,29 +149,30 @@ impl Builder {
         self
     }
 
-    /// How far the fences reach. Default [`FenceScope::InnerShareable`]: right for processes of one operating system.
-    /// [`FenceScope::FullSystem`] is for memory shared with other bus masters.
+    /// How far the fences reach. Default [`FenceScope::InnerShareable`]: right for processes of one
+    /// operating system. [`FenceScope::FullSystem`] is for memory shared with other bus masters.
     pub fn fence_scope(mut self, scope: FenceScope) -> Self {
         self.settings.fence = scope;
         self
     }
 
-    /// The permission bits of the file, exact whatever the umask: 0o600 (default), 0o660 to share with a group, 0o666
-    /// with everybody. An existing file with more bits is refused.
+    /// The permission bits of the file, exact whatever the umask: 0o600 (default), 0o660 to share
+    /// with a group, 0o666 with everybody. An existing file with more bits is refused.
     ///
-    /// Whoever may write the file may take the lock, corrupt it, or truncate it (which kills its users by SIGBUS). Do
-    /// not share it with anybody whom you do not trust that far.
+    /// Whoever may write the file may take the lock, corrupt it, or truncate it (which kills its
+    /// users by SIGBUS). Do not share it with anybody whom you do not trust that far.
     pub fn mode(mut self, mode: u32) -> Self {
         self.mode = mode;
         self
     }
 
-    /// The directory of the file. Default `/dev/shm`. A relative one is looked up from the working directory of the
-    /// process at the opening, and stays the same for the handle when that changes.
+    /// The directory of the file. Default `/dev/shm`. A relative one is looked up from the working
+    /// directory of the process at the opening, and stays the same for the handle when that
+    /// changes.
     ///
     /// Must be on a local file system with byte locks; tmpfs is best. In a sticky directory
-    /// such as `/dev/shm` only the file's owner can remove it; a group that shares locks is better off with a directory of
-    /// its own of mode 2770, where nobody outside can occupy a name either.
+    /// such as `/dev/shm` only the file's owner can remove it; a group that shares locks is better
+    /// off with a directory of its own of mode 2770, where nobody outside can occupy a name either.
     pub fn directory(mut self, directory: impl AsRef<Path>) -> Self {
         directory.as_ref().clone_into(&mut self.directory);
         self
@@ -184,9 +191,9 @@ impl Builder {
         self
     }
 
-    /// Whether this handle measures how long it holds the lock, for [`Statistics::longest_hold`]. Default no: it reads a
-    /// clock twice in each hold. On an AMD EPYC that makes 85 ns of the 13 ns of an undisturbed lock and unlock, measured
-    /// by `cargo run --release --example costs`.
+    /// Whether this handle measures how long it holds the lock, for [`Statistics::longest_hold`].
+    /// Default no: it reads a clock twice in each hold. On an AMD EPYC that makes 85 ns of the 13
+    /// ns of an undisturbed lock and unlock, measured by `cargo run --release --example costs`.
     ///
     /// [`Statistics::longest_hold`]: crate::Statistics::longest_hold
     pub fn measure_holds(mut self, measure: bool) -> Self {
@@ -194,8 +201,9 @@ impl Builder {
         self
     }
 
-    /// Whether the handle keeps a descriptor of its proof of life, [`ShmLock::lifeline`], to be inherited by programs that
-    /// it starts. Default `false`: then no child vouches for a dead owner.
+    /// Whether the handle keeps a descriptor of its proof of life, [`ShmLock::lifeline`], to be
+    /// inherited by programs that it starts. Default `false`: then no child vouches for a dead
+    /// owner.
     ///
     /// Costs a second descriptor for as long as the handle lives, and opening a third for a moment.
     pub fn lifeline(mut self, keep: bool) -> Self {
@@ -205,20 +213,22 @@ impl Builder {
 
     /// Opens the lock, making it if it is not there. Holds nothing yet.
     ///
-    /// Blocks only while somebody else is just closing it, for at most [`open_timeout`](Self::open_timeout). Needs one
-    /// descriptor for as long as the handle lives, and two for a moment.
+    /// Blocks only while somebody else is just closing it, for at most
+    /// [`open_timeout`](Self::open_timeout). Needs one descriptor for as long as the handle lives,
+    /// and two for a moment.
     ///
     /// # Errors
-    /// [`Error::InvalidName`], [`Error::ZeroPollInterval`], [`Error::DescriptionTooLong`], [`Error::InvalidMode`] for
-    /// what was asked; [`Error::NotALock`], [`Error::ForeignOwner`], [`Error::ModeTooWide`],
-    /// [`Error::InUseWithOtherMode`] for what was found;
-    /// [`Error::System`], [`Error::Unsupported`], [`Error::OpenTimedOut`] for what the system said. Nothing is changed
-    /// or left behind then.
+    /// [`Error::InvalidName`], [`Error::ZeroPollInterval`], [`Error::DescriptionTooLong`],
+    /// [`Error::InvalidMode`] for what was asked; [`Error::NotALock`], [`Error::ForeignOwner`],
+    /// [`Error::ModeTooWide`], [`Error::InUseWithOtherMode`] for what was found;
+    /// [`Error::System`], [`Error::Unsupported`], [`Error::OpenTimedOut`] for what the system said.
+    /// Nothing is changed or left behind then.
     ///
     /// # Races
-    /// A fork by *another* thread while this call runs may give the child a copy of our identity, until the child calls
-    /// exec or ends: should we die holding the lock in that time, nobody notices before the child is gone, too; should we
-    /// close the handle in that time, as the last one, its file stays, and goes with the next who closes it.
+    /// A fork by *another* thread while this call runs may give the child a copy of our identity,
+    /// until the child calls exec or ends: should we die holding the lock in that time, nobody
+    /// notices before the child is gone, too; should we close the handle in that time, as the last
+    /// one, its file stays, and goes with the next who closes it.
     pub fn open(&self) -> Result<ShmLock> {
         self.open_shaped(BlockShape::NONE)
     }
@@ -236,16 +246,16 @@ impl Builder {
 
     /// Looks at the lock from outside; `None` if there is none.
     ///
-    /// Needs to read the file and nothing more: it makes no handle, writes nothing, locks nothing, maps nothing and leaves
-    /// nothing. So it also works on a read-only mount, for root, and for a group that may only read; and the lock's
-    /// users do not notice. Never blocks.
+    /// Needs to read the file and nothing more: it makes no handle, writes nothing, locks nothing,
+    /// maps nothing and leaves nothing. So it also works on a read-only mount, for root, and for a
+    /// group that may only read; and the lock's users do not notice. Never blocks.
     ///
     /// # Errors
     /// [`Error::InvalidName`], [`Error::NotALock`], [`Error::System`].
     ///
     /// # Limits
-    /// Whose file it is and how wide open is not judged: in a stranger's file stands what the stranger says. By the time
-    /// the answer is read it may be different.
+    /// Whose file it is and how wide open is not judged: in a stranger's file stands what the
+    /// stranger says. By the time the answer is read it may be different.
     ///
     /// # Examples
     /// ```
@@ -264,17 +274,21 @@ impl Builder {
         outside::inspect(&self.place(&name)?, self.settings.fence)
     }
 
-    /// Removes the lock's file if nobody has it open: what processes left that ended without closing their handles.
+    /// Removes the lock's file if nobody has it open: what processes left that ended without
+    /// closing their handles.
     ///
-    /// While it looks, which takes some ten system calls, nobody can open the lock: they wait, as for a closer. It never
-    /// waits itself. Whose file it is and how wide open is not judged; the kernel decides who may remove it.
+    /// While it looks, which takes some ten system calls, nobody can open the lock: they wait, as
+    /// for a closer. It never waits itself. Whose file it is and how wide open is not judged; the
+    /// kernel decides who may remove it.
     ///
     /// # Errors
-    /// [`Error::InvalidName`], [`Error::NotALock`], [`Error::Unsupported`], [`Error::System`]; nothing was removed then.
+    /// [`Error::InvalidName`], [`Error::NotALock`], [`Error::Unsupported`], [`Error::System`];
+    /// nothing was removed then.
     ///
     /// # Limits
-    /// With [`CrashMark::Remove`] the next owner is not told that the protected data may be half-written, and fencing
-    /// tokens begin at 1 again: for whoever has looked at the data, or knows that it is gone.
+    /// With [`CrashMark::Remove`] the next owner is not told that the protected data may be
+    /// half-written, and fencing tokens begin at 1 again: for whoever has looked at the data, or
+    /// knows that it is gone.
     ///
     /// # Examples
     /// ```
@@ -303,9 +317,11 @@ pub(crate) fn parse_description(text: &str) -> Result<Description> {
     description(text).map_err(|_| Error::DescriptionTooLong { len: text.len() })
 }
 
-/// Reading alone is enough to take byte locks, and so to disturb recovery; so nobody gets one without the other.
+/// Reading alone is enough to take byte locks, and so to disturb recovery; so nobody gets one
+/// without the other.
 fn check_mode(mode: u32) -> Result<()> {
     let pairs = [mode >> 6, mode >> 3, mode].map(|bits| bits & 0o7);
-    let sound = mode & !0o666 == 0 && pairs.iter().all(|pair| matches!(pair, 0 | 6)) && pairs[0] == 6;
+    let sound =
+        mode & !0o666 == 0 && pairs.iter().all(|pair| matches!(pair, 0 | 6)) && pairs[0] == 6;
     if sound { Ok(()) } else { Err(Error::InvalidMode { mode }) }
 }

@@ -1,4 +1,5 @@
-//! The bytes behind the header, copied in and out by atomics: another process may write to them at any time.
+//! The bytes behind the header, copied in and out by atomics: another process may write to them at
+//! any time.
 
 #![allow(unsafe_code, reason = "turns an address and a length into a reference to atomics")]
 
@@ -7,14 +8,16 @@ use std::ptr::NonNull;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicU8, AtomicUsize};
 
-/// The bytes of a word. The data is copied by words of this process's own width: no other has to know it.
+/// The bytes of a word. The data is copied by words of this process's own width: no other has to
+/// know it.
 const WORD: usize = size_of::<AtomicUsize>();
 
 /// Data in shared memory. A copyable reference.
 ///
 /// # Invariants
 ///
-/// 1. `len` bytes from `start` on are readable and writable for `'a`, and `start` is a multiple of [`WORD`].
+/// 1. `len` bytes from `start` on are readable and writable for `'a`, and `start` is a multiple of
+///    [`WORD`].
 /// 2. This process accesses them by atomics only, those of whole words by whole words.
 #[derive(Clone, Copy)]
 pub(crate) struct Data<'a> {
@@ -28,13 +31,15 @@ impl<'a> Data<'a> {
     ///
     /// # Safety
     ///
-    /// `len` bytes from `start` on, a multiple of 8, are readable and writable for `'a`, and accessed by this type only.
+    /// `len` bytes from `start` on, a multiple of 8, are readable and writable for `'a`, and
+    /// accessed by this type only.
     pub(crate) unsafe fn from_raw(start: NonNull<u8>, len: usize) -> Self {
         Self { start, len, lifetime: PhantomData }
     }
 
     fn words(self) -> &'a [AtomicUsize] {
-        // SAFETY: aligned, mapped for `'a`, and accessed by atomics of this width: invariants 1, 2. Any bits are a word.
+        // SAFETY: aligned, mapped for `'a`, and accessed by atomics of this width: invariants 1, 2.
+        // Any bits are a word.
         unsafe { std::slice::from_raw_parts(self.start.cast().as_ptr(), self.len / WORD) }
     }
 
@@ -49,7 +54,8 @@ impl<'a> Data<'a> {
 
     /// Copies the data into memory of our own, which has its length.
     ///
-    /// Whole if the caller holds the lock and everybody plays by the rules. Otherwise some bytes are older than others.
+    /// Whole if the caller holds the lock and everybody plays by the rules. Otherwise some bytes
+    /// are older than others.
     pub(crate) fn read_into(self, private: &mut [u8]) {
         debug_assert_eq!(private.len(), self.len);
         let mut chunks = private.chunks_exact_mut(WORD);
@@ -62,7 +68,8 @@ impl<'a> Data<'a> {
         }
     }
 
-    /// Copies memory of our own, which has the length of the data, into it. Only the holder calls it.
+    /// Copies memory of our own, which has the length of the data, into it. Only the holder calls
+    /// it.
     ///
     /// *If we die in between:* some of it is new and some old.
     pub(crate) fn write_from(self, private: &[u8]) {
@@ -90,14 +97,16 @@ mod tests {
         for len in 1..=4 * WORD {
             let shared: Vec<AtomicUsize> = (0..6).map(|_| AtomicUsize::new(usize::MAX)).collect();
             let start = NonNull::from(&*shared).cast();
-            // SAFETY: the words are longer than `len`, live until the end of the loop, and are read below only after use.
+            // SAFETY: the words are longer than `len`, live until the end of the loop, and are read
+            // below only after use.
             let data = unsafe { Data::from_raw(start, len) };
             let ours: Vec<u8> = (1..=u8::try_from(len).unwrap()).collect();
             data.write_from(&ours);
             let mut back = vec![0; len];
             data.read_into(&mut back);
             assert_eq!(back, ours);
-            let all: Vec<u8> = shared.iter().flat_map(|word| word.load(Relaxed).to_ne_bytes()).collect();
+            let all: Vec<u8> =
+                shared.iter().flat_map(|word| word.load(Relaxed).to_ne_bytes()).collect();
             assert!(all[len..].iter().all(|&byte| byte == 0xff), "{len}: {all:?}");
         }
     }

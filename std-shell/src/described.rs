@@ -20,8 +20,8 @@ impl ShmLock {
     /// Changes the description; at once readable by others if this handle holds the lock.
     ///
     /// # Errors
-    /// [`Error::DescriptionTooLong`](crate::Error::DescriptionTooLong) and [`Error::ForkedHandle`](crate::Error::ForkedHandle);
-    /// nothing is changed then.
+    /// [`Error::DescriptionTooLong`](crate::Error::DescriptionTooLong) and
+    /// [`Error::ForkedHandle`](crate::Error::ForkedHandle); nothing is changed then.
     pub fn set_description(&self, text: &str) -> Result<()> {
         let description = parse_description(text)?;
         let region = self.region()?;
@@ -40,11 +40,12 @@ impl ShmLock {
         self.write_record(region, None);
     }
 
-    /// Writes the record into the region. Only the holder calls it; since when it holds the lock, if a clock was read.
+    /// Writes the record into the region. Only the holder calls it; since when it holds the lock,
+    /// if a clock was read.
     #[inline]
     pub(crate) fn write_record(&self, region: Region<'_>, since: Option<Moment>) {
-        // No system call while others wait: process and namespace were asked for when the handle was opened, and cannot
-        // change while it is good.
+        // No system call while others wait: process and namespace were asked for when the handle
+        // was opened, and cannot change while it is good.
         let Ok(record) = self.record.try_borrow() else {
             return; // a signal handler, which has interrupted `set_description`: it writes one with the next acquisition
         };
@@ -54,8 +55,9 @@ impl ShmLock {
         self.recorded.set(true);
     }
 
-    /// The description; none to a signal handler that has interrupted [`set_description`](Self::set_description), which is no
-    /// reason to panic: it may have been asked to log.
+    /// The description; none to a signal handler that has interrupted
+    /// [`set_description`](Self::set_description), which is no reason to panic: it may have been
+    /// asked to log.
     fn text(&self) -> Option<Description> {
         self.description.try_borrow().ok().map(|text| text.clone())
     }

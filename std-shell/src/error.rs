@@ -38,7 +38,8 @@ pub enum Error {
         /// Its bytes.
         len: usize,
     },
-    /// A mode with bits other than read and write for owner, group and others, or without both for the owner.
+    /// A mode with bits other than read and write for owner, group and others, or without both for
+    /// the owner.
     InvalidMode {
         /// The mode asked for.
         mode: u32,
@@ -98,8 +99,8 @@ pub enum Error {
         /// The widest that was asked for.
         allowed: u32,
     },
-    /// The file gives more access than was asked for, and is in use: to remove it would make two locks. It was left
-    /// alone.
+    /// The file gives more access than was asked for, and is in use: to remove it would make two
+    /// locks. It was left alone.
     InUseWithOtherMode {
         /// The path.
         path: PathBuf,
@@ -110,7 +111,8 @@ pub enum Error {
         /// The holder of the lock, if it is held and could be read.
         holder: Option<Box<Holder>>,
     },
-    /// Somebody who was closing the lock did not finish in time; it is probably stopped (`SIGSTOP`, a frozen cgroup).
+    /// Somebody who was closing the lock did not finish in time; it is probably stopped (`SIGSTOP`,
+    /// a frozen cgroup).
     OpenTimedOut {
         /// The path.
         path: PathBuf,
@@ -140,7 +142,8 @@ pub enum Error {
         /// Who holds it, if it could be read.
         holder: Option<Box<Holder>>,
     },
-    /// This thread holds the lock by another handle, or is inside a call on this handle: waiting would never end.
+    /// This thread holds the lock by another handle, or is inside a call on this handle: waiting
+    /// would never end.
     WouldDeadlock {
         /// The lock.
         name: String,
@@ -179,8 +182,8 @@ pub enum Error {
         /// The lock.
         name: String,
     },
-    /// The owner word no longer names the handle that held the lock: an exit handler has released it, or a stranger has
-    /// written to the file. Nothing is acquired, and nothing is released.
+    /// The owner word no longer names the handle that held the lock: an exit handler has released
+    /// it, or a stranger has written to the file. Nothing is acquired, and nothing is released.
     Overwritten {
         /// The lock.
         name: String,
@@ -224,7 +227,8 @@ pub enum Found {
     Socket,
     /// A character or block device.
     Device,
-    /// A removed file that the name leads to all the same: it is mounted there (`mount --bind` of a file).
+    /// A removed file that the name leads to all the same: it is mounted there (`mount --bind` of a
+    /// file).
     Removed,
     /// A file of the wrong size.
     Size {
@@ -282,7 +286,9 @@ impl Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::System { errno, .. } | Self::Unsupported { errno: Some(errno), .. } => Some(errno),
+            Self::System { errno, .. } | Self::Unsupported { errno: Some(errno), .. } => {
+                Some(errno)
+            }
             _ => None,
         }
     }

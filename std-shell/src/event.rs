@@ -25,9 +25,9 @@ const OPEN_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Tells waiters to stop waiting.
 ///
-/// Setting it ends every wait of every lock that was built with it by [`Error::Cancelled`]: at once where the kernel
-/// has `futex_waitv(2)` (Linux 5.16), else within one poll interval. It stays set until it is cleared. Clones are the same
-/// event.
+/// Setting it ends every wait of every lock that was built with it by [`Error::Cancelled`]: at once
+/// where the kernel has `futex_waitv(2)` (Linux 5.16), else within one poll interval. It stays set
+/// until it is cleared. Clones are the same event.
 ///
 /// # Examples
 /// ```
@@ -97,7 +97,8 @@ impl ExitEvent {
     pub fn named_in(name: &str, directory: &Path, mode: u32) -> Result<Self> {
         let name = Name::new(name)?;
         let place = place(&name, directory, mode)?;
-        let (shared, ()) = Shared::enter(&place, Keep::Nothing, OPEN_PATIENCE, |_, _, _| Ok(((), PRESENCE)))?;
+        let (shared, ()) =
+            Shared::enter(&place, Keep::Nothing, OPEN_PATIENCE, |_, _, _| Ok(((), PRESENCE)))?;
         Ok(Self(Kind::Named(Arc::new(Named { name, shared }))))
     }
 
@@ -233,6 +234,9 @@ impl fmt::Debug for ExitEvent {
             Kind::Local(_) => None,
             Kind::Named(named) => Some(named.name.as_str()),
         };
-        f.debug_struct("ExitEvent").field("name", &name).field("is_set", &self.is_set().ok()).finish()
+        f.debug_struct("ExitEvent")
+            .field("name", &name)
+            .field("is_set", &self.is_set().ok())
+            .finish()
     }
 }

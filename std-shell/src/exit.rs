@@ -6,7 +6,10 @@
 //! handler that we would have to call. A handler that comes later may call ours; ours then returns
 //! to it at once.
 
-#![allow(unsafe_code, reason = "sigaction and atexit exist in libc only, and a handler follows a raw pointer")]
+#![allow(
+    unsafe_code,
+    reason = "sigaction and atexit exist in libc only, and a handler follows a raw pointer"
+)]
 
 use std::mem::MaybeUninit;
 use std::ptr::null;
@@ -27,7 +30,8 @@ use crate::signals::{self, ENDING};
 use crate::thread::number_as_known;
 use crate::wait::futex;
 
-/// How long a dying process sleeps before it looks again whether its other threads have given back what they hold.
+/// How long a dying process sleeps before it looks again whether its other threads have given back
+/// what they hold.
 const ROUND: Duration = Duration::from_millis(1);
 
 /// How often it does so; see [`ExitHandlers::grace`].
@@ -91,8 +95,8 @@ pub struct ExitHandlers {
     grace: Duration,
 }
 
-/// The default of [`ExitHandlers::grace`]. Arbitrary; a thread needs microseconds unless it blocks the signal or has no
-/// processor to run on.
+/// The default of [`ExitHandlers::grace`]. Arbitrary; a thread needs microseconds unless it blocks
+/// the signal or has no processor to run on.
 const GRACE: Duration = Duration::from_millis(100);
 
 impl ExitHandlers {
@@ -111,9 +115,9 @@ impl ExitHandlers {
         Self { at_exit: false, signals: true, grace: GRACE }
     }
 
-    /// For how long a process that dies by a signal waits until its other threads have given back what they hold; 100 ms if
-    /// nobody says otherwise. In steps of a millisecond, which take longer on a busy machine. Whoever installs handlers
-    /// for signals last decides.
+    /// For how long a process that dies by a signal waits until its other threads have given back
+    /// what they hold; 100 ms if nobody says otherwise. In steps of a millisecond, which take
+    /// longer on a busy machine. Whoever installs handlers for signals last decides.
     pub const fn grace(self, grace: Duration) -> Self {
         Self { grace, ..self }
     }
@@ -206,12 +210,18 @@ fn exchange(signal: libc::c_int, new: Option<&libc::sigaction>) -> Result<libc::
 }
 
 /// As [`exchange`]. Async-signal-safe.
-fn swap_action(signal: libc::c_int, new: Option<&libc::sigaction>) -> std::result::Result<libc::sigaction, Errno> {
+fn swap_action(
+    signal: libc::c_int,
+    new: Option<&libc::sigaction>,
+) -> std::result::Result<libc::sigaction, Errno> {
     let mut present = default_action();
     // SAFETY:
     // - `new` is null or valid for reads, `present` valid for writes.
-    // - a new handler, if there is one, is `on_signal` (async-signal-safe), the default, or what the program had there.
-    let answer = unsafe { libc::sigaction(signal, new.map_or(null(), std::ptr::from_ref), &raw mut present) };
+    // - a new handler, if there is one, is `on_signal` (async-signal-safe), the default, or what
+    //   the program had there.
+    let answer = unsafe {
+        libc::sigaction(signal, new.map_or(null(), std::ptr::from_ref), &raw mut present)
+    };
     match answer {
         0 => Ok(present),
         _ => Err(Errno::from_raw_os_error(errno())),
@@ -231,7 +241,8 @@ extern "C" fn at_exit() {
 extern "C" fn on_signal(signal: libc::c_int) {
     let errno = errno();
     // A sandbox that refuses the question: a signal that is to end the process must not be lost.
-    let is_the_action = || swap_action(signal, None).map_or(true, |present| present.sa_sigaction == our_handler());
+    let is_the_action =
+        || swap_action(signal, None).map_or(true, |present| present.sa_sigaction == our_handler());
     if is_ending() || is_the_action() {
         end_by(signal);
     }
@@ -240,8 +251,9 @@ extern "C" fn on_signal(signal: libc::c_int) {
 
 /// This process and this thread of it, as the kernel has them at this moment.
 ///
-/// Not [`this_thread_by_number`](crate::thread::this_thread_by_number): in a child that shares our memory, as after
-/// vfork(2), that is still its parent's thread, whose locks are not the child's to release.
+/// Not [`this_thread_by_number`](crate::thread::this_thread_by_number): in a child that shares our
+/// memory, as after vfork(2), that is still its parent's thread, whose locks are not the child's to
+/// release.
 fn executing() -> u64 {
     let process = getpid().as_raw_nonzero().get().unsigned_abs();
     u64::from(process) << 32 | u64::from(executing_thread())
@@ -283,27 +295,30 @@ fn end_by(signal: libc::c_int) {
 /// Ends the process as if nobody had handled the signal. Async-signal-safe.
 fn die_by(signal: libc::c_int) -> ! {
     let _ = swap_action(signal, Some(&default_action()));
-    // SAFETY: raising a signal that exists. It is blocked while its handler runs, so it stays pending.
+    // SAFETY: raising a signal that exists. It is blocked while its handler runs, so it stays
+    // pending.
     unsafe { libc::raise(signal) };
     signals::unblock(signal); // now it is delivered
-    // Still here: the first process of a pid namespace does not die of its own signals. Then it exits as a shell would.
-    // SAFETY: ends the process without running anything.
+    // Still here: the first process of a pid namespace does not die of its own signals. Then it
+    // exits as a shell would. SAFETY: ends the process without running anything.
     unsafe { libc::_exit(128 + signal) }
 }
 
-/// Gives back every lock that `thread` holds; DIED tells the next owner that the section was cut short.
+/// Gives back every lock that `thread` holds; DIED tells the next owner that the section was cut
+/// short.
 fn give_back_of(thread: u32) {
     registry::for_each(|pinned| {
-        // The kernel's number alone may be that of a thread that has ended, and whose handle works on elsewhere.
+        // The kernel's number alone may be that of a thread that has ended, and whose handle works
+        // on elsewhere.
         if pinned.thread == thread && pinned.thread_number == number_as_known() && holds(pinned) {
             give_back(pinned);
         }
     });
 }
 
-/// Makes up for wakes that die with this process: of a thread that has given a lock back and not come to wake yet, in a
-/// handler like this or without; and of one that was woken and has not come to take the lock. Who is woken for nothing
-/// looks at the word and goes back to sleep.
+/// Makes up for wakes that die with this process: of a thread that has given a lock back and not
+/// come to wake yet, in a handler like this or without; and of one that was woken and has not come
+/// to take the lock. Who is woken for nothing looks at the word and goes back to sleep.
 fn wake_again() {
     registry::for_each(|pinned| {
         // SAFETY: the registry keeps the region mapped while it shows the handle.
@@ -327,7 +342,8 @@ fn summon_others(me: u32, signal: libc::c_int, send: bool) -> u32 {
             held += 1;
             if send {
                 let process = getpid().as_raw_nonzero().get();
-                // SAFETY: tgkill(2) checks its numbers; a thread that is gone is no error worth telling.
+                // SAFETY: tgkill(2) checks its numbers; a thread that is gone is no error worth
+                // telling.
                 unsafe { libc::syscall(libc::SYS_tgkill, process, pinned.thread, signal) };
             }
         }

@@ -1,7 +1,8 @@
 //! A file that appears whole or not at all, and is used only if it can be trusted.
 //!
-//! Where there is a better way and a plain one, *any* refusal of the better way leads to the plain way: sandboxes refuse
-//! with whatever errno they like. Only the error of the plain way is the caller's.
+//! Where there is a better way and a plain one, *any* refusal of the better way leads to the plain
+//! way: sandboxes refuse with whatever errno they like. Only the error of the plain way is the
+//! caller's.
 
 mod content;
 mod grow;
@@ -11,7 +12,9 @@ mod trust;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat, fchmod, fstat, linkat, lstat, openat, stat};
+use rustix::fs::{
+    AtFlags, CWD, FileType, Mode, OFlags, Stat, fchmod, fstat, linkat, lstat, openat, stat,
+};
 use rustix::io::{Errno, retry_on_intr};
 
 use crate::descriptor::Descriptor;
@@ -62,10 +65,11 @@ impl Identity {
 }
 
 impl Place {
-    /// Returns the place of the lock or event of this name, without data and with no other trusted owner.
+    /// Returns the place of the lock or event of this name, without data and with no other trusted
+    /// owner.
     ///
-    /// A relative directory is that of this moment: the place stays the same when the process changes its working
-    /// directory. getcwd(3).
+    /// A relative directory is that of this moment: the place stays the same when the process
+    /// changes its working directory. getcwd(3).
     ///
     /// # Errors
     /// [`Error::System`] if the directory is relative and the working directory was removed.
@@ -89,9 +93,10 @@ impl Place {
         Error::System { operation, path: self.path.clone(), errno }
     }
 
-    /// Opens what stands at the path, without following links, without blocking on a pipe, without becoming the
-    /// controlling terminal, and **without creating**: with `fs.protected_regular` set, `O_CREAT` on another's file in a
-    /// sticky directory fails where plain opening works. open(2). `None`: nothing is there.
+    /// Opens what stands at the path, without following links, without blocking on a pipe, without
+    /// becoming the controlling terminal, and **without creating**: with `fs.protected_regular`
+    /// set, `O_CREAT` on another's file in a sticky directory fails where plain opening works.
+    /// open(2). `None`: nothing is there.
     pub(crate) fn open(&self) -> Result<Option<OwnedFd>> {
         self.open_for(OFlags::RDWR)
     }
@@ -111,7 +116,9 @@ impl Place {
             Err(Errno::ISDIR) => Err(self.not_a_lock(Found::Directory)),
             // A socket, or a device that no driver serves.
             Err(Errno::NXIO) => Err(self.not_a_lock(match lstat(&self.path) {
-                Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Socket => Found::Socket,
+                Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Socket => {
+                    Found::Socket
+                }
                 _ => Found::Device,
             })),
             Err(errno) => Err(self.system("open", errno)),
@@ -125,24 +132,30 @@ impl Place {
     /// The core's reasons to refuse what is in the file.
     pub(crate) fn not_a_region(&self, error: shmlock_core::Error) -> Error {
         match error {
-            shmlock_core::Error::OtherVersion { found } => self.not_a_lock(Found::Version { version: found }),
-            shmlock_core::Error::NotALock { found } => self.not_a_lock(Found::Magic { word: found }),
+            shmlock_core::Error::OtherVersion { found } => {
+                self.not_a_lock(Found::Version { version: found })
+            }
+            shmlock_core::Error::NotALock { found } => {
+                self.not_a_lock(Found::Magic { word: found })
+            }
             _ => self.system("map", Errno::INVAL),
         }
     }
 
-    /// Makes the file, with the presence of its maker already on it, and then gives it its name: nobody sees it
-    /// half-made, and a failure leaves nothing. `None`: look again, somebody else made it or it is there but empty.
+    /// Makes the file, with the presence of its maker already on it, and then gives it its name:
+    /// nobody sees it half-made, and a failure leaves nothing. `None`: look again, somebody else
+    /// made it or it is there but empty.
     ///
-    /// The better way is a nameless file, open(2) `O_TMPFILE`. Where that or its linking is refused, an empty file is
-    /// made in plain view.
+    /// The better way is a nameless file, open(2) `O_TMPFILE`. Where that or its linking is
+    /// refused, an empty file is made in plain view.
     pub(crate) fn create(&self) -> Result<Option<OwnedFd>> {
         let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
         let Ok(fd) = retry_on_intr(|| openat(CWD, &self.directory, flags, self.mode_bits())) else {
             return self.create_empty();
         };
         self.set_mode(fd.as_fd())?;
-        // What nobody else would accept is not made: where we have no user number, or modes mean nothing.
+        // What nobody else would accept is not made: where we have no user number, or modes mean
+        // nothing.
         self.judge(fd.as_fd())?;
         if !self.allocate(fd.as_fd())? {
             return Ok(None);
@@ -159,7 +172,8 @@ impl Place {
         }
     }
 
-    /// Gives a nameless file its name, linkat(2). Without privilege by descriptor since Linux 6.10, else through /proc.
+    /// Gives a nameless file its name, linkat(2). Without privilege by descriptor since Linux 6.10,
+    /// else through /proc.
     fn link(&self, fd: BorrowedFd<'_>) -> std::result::Result<(), Errno> {
         let by_descriptor = retry_on_intr(|| linkat(fd, "", CWD, &self.path, AtFlags::EMPTY_PATH));
         if matches!(by_descriptor, Ok(()) | Err(Errno::EXIST)) {
@@ -169,11 +183,13 @@ impl Place {
         retry_on_intr(|| linkat(CWD, &*proc, CWD, &self.path, AtFlags::SYMLINK_FOLLOW))
     }
 
-    /// Makes an empty file, which the next opener makes whole: where a nameless file cannot be made or linked.
+    /// Makes an empty file, which the next opener makes whole: where a nameless file cannot be made
+    /// or linked.
     ///
     /// *If we die here:* the empty file stays, and is as good as none.
     fn create_empty(&self) -> Result<Option<OwnedFd>> {
-        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let flags =
+            OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         match retry_on_intr(|| openat(CWD, &self.path, flags, self.mode_bits())) {
             Ok(fd) => {
                 let made = Descriptor::new(fd).map_err(|errno| self.system("inspect", errno))?;
@@ -192,7 +208,8 @@ impl Place {
         Mode::from_raw_mode(self.mode)
     }
 
-    /// Gives the file its mode whatever the umask, fchmod(2). A refusal matters only if the file has another mode.
+    /// Gives the file its mode whatever the umask, fchmod(2). A refusal matters only if the file
+    /// has another mode.
     fn set_mode(&self, fd: BorrowedFd<'_>) -> Result<()> {
         let has_it = || fstat(fd).is_ok_and(|stat| stat.st_mode & 0o7777 == self.mode);
         match retry_on_intr(|| fchmod(fd, self.mode_bits())) {
@@ -216,10 +233,12 @@ impl Place {
         }
     }
 
-    /// Returns `true` if the name leads to another file than this one, or nowhere; `false` where that cannot be told: where the
-    /// directory lies on another file system, as in a changed root. stat(2).
+    /// Returns `true` if the name leads to another file than this one, or nowhere; `false` where
+    /// that cannot be told: where the directory lies on another file system, as in a changed root.
+    /// stat(2).
     pub(crate) fn has_lost(&self, file: Identity) -> bool {
-        let is_same_system = stat(&self.directory).is_ok_and(|stat| Identity::of(&stat).device == file.device);
+        let is_same_system =
+            stat(&self.directory).is_ok_and(|stat| Identity::of(&stat).device == file.device);
         is_same_system
             && match lstat(&self.path) {
                 Ok(stat) => Identity::of(&stat) != file,

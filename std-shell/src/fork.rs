@@ -1,12 +1,14 @@
 //! Am I still in the process that opened this handle?
 //!
-//! A forked child inherits the bytes of a handle but not its mapping (`MADV_DONTFORK`) and not its identity. It must
-//! notice before it touches the region, and cheaply: getpid(2) costs as much as forty acquisitions. So each handle
-//! remembers a *generation*, and a page that the kernel wipes in every child (`MADV_WIPEONFORK`, madvise(2)) holds the
-//! present one. It is a number and not a flag, because the child may open handles of its own, and they are good.
+//! A forked child inherits the bytes of a handle but not its mapping (`MADV_DONTFORK`) and not its
+//! identity. It must notice before it touches the region, and cheaply: getpid(2) costs as much as
+//! forty acquisitions. So each handle remembers a *generation*, and a page that the kernel wipes in
+//! every child (`MADV_WIPEONFORK`, madvise(2)) holds the present one. It is a number and not a
+//! flag, because the child may open handles of its own, and they are good.
 //!
-//! Where that advice is not understood (Linux before 4.14, or an emulator that answers 0 to any advice at all), a
-//! `pthread_atfork(3)` handler does the wiping. It sees `fork` but not a bare `clone` system call.
+//! Where that advice is not understood (Linux before 4.14, or an emulator that answers 0 to any
+//! advice at all), a `pthread_atfork(3)` handler does the wiping. It sees `fork` but not a bare
+//! `clone` system call.
 
 #![allow(unsafe_code, reason = "a wiped page is raw memory, and pthread_atfork is in libc only")]
 
@@ -37,10 +39,12 @@ impl Birth {
     /// Here and now.
     pub(crate) fn here() -> Self {
         let present = present().unwrap_or_else(choose_present);
-        // Partner: the kernel's wipe, or `wipe`, which happen before any code of the child. Relaxed: one number.
+        // Partner: the kernel's wipe, or `wipe`, which happen before any code of the child.
+        // Relaxed: one number.
         if present.load(Relaxed) == 0 {
             let next = LAST.fetch_add(1, Relaxed).wrapping_add(1).max(1);
-            // Partner: the same swap by another thread that opens its first handle. Either number will do.
+            // Partner: the same swap by another thread that opens its first handle. Either number
+            // will do.
             let _ = present.compare_exchange(0, next, Relaxed, Relaxed);
         }
         Self { present, generation: present.load(Relaxed) }
@@ -81,7 +85,8 @@ fn choose_present() -> &'static AtomicU32 {
     let page = WipedPage::new();
     let ours = page.as_ref().map_or_else(wiped_by_handler, |page| page.word);
     // Pairs with `present`, and with itself on another thread.
-    match PRESENT.compare_exchange(null_mut(), std::ptr::from_ref(ours).cast_mut(), AcqRel, Acquire) {
+    match PRESENT.compare_exchange(null_mut(), std::ptr::from_ref(ours).cast_mut(), AcqRel, Acquire)
+    {
         Ok(_) => ours,
         Err(theirs) => {
             if let Some(page) = page {
@@ -93,10 +98,11 @@ fn choose_present() -> &'static AtomicU32 {
     }
 }
 
-/// Where in the page the number is: in the last line of any cache. Each acquisition reads it and writes the owner word, the
-/// first of another page. Two lines at the same place of their pages share a set of the first-level cache, and on an AMD
-/// EPYC, if their physical addresses clash too, each access to one delays the other: with the number at the beginning of
-/// its page, one process in seven took 6.2 ns for an acquisition and a release instead of 5.0 for as long as it lived.
+/// Where in the page the number is: in the last line of any cache. Each acquisition reads it and
+/// writes the owner word, the first of another page. Two lines at the same place of their pages
+/// share a set of the first-level cache, and on an AMD EPYC, if their physical addresses clash too,
+/// each access to one delays the other: with the number at the beginning of its page, one process
+/// in seven took 6.2 ns for an acquisition and a release instead of 5.0 for as long as it lived.
 const FROM_THE_END: usize = 128;
 
 /// A page that every child finds zeroed.
@@ -118,7 +124,9 @@ impl WipedPage {
         }
         // SAFETY: a private anonymous mapping at an address of the kernel's choice touches no
         // existing memory.
-        let page = unsafe { mmap_anonymous(null_mut(), len, ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE) };
+        let page = unsafe {
+            mmap_anonymous(null_mut(), len, ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE)
+        };
         let page = NonNull::new(page.ok()?)?;
         let word = page.as_ptr().cast::<AtomicU32>().wrapping_byte_add(len - FROM_THE_END);
         // SAFETY:
@@ -142,9 +150,11 @@ impl WipedPage {
     }
 }
 
-/// Whether madvise(2) is taken seriously here: qemu-user answers 0 to every number, and does nothing.
+/// Whether madvise(2) is taken seriously here: qemu-user answers 0 to every number, and does
+/// nothing.
 fn understands_advice() -> bool {
-    // No kernel uses this number. Nothing is mapped at the null page, and no page of it is named (length 0).
+    // No kernel uses this number. Nothing is mapped at the null page, and no page of it is named
+    // (length 0).
     const BOGUS: libc::c_int = 0x0053_484c;
     // SAFETY: with length 0 no memory is affected, whatever the advice.
     unsafe { libc::madvise(null_mut(), 0, BOGUS) == -1 }
@@ -161,7 +171,8 @@ fn wiped_by_handler() -> &'static AtomicU32 {
 /// Has these run around every fork(3): in the thread that forks, before and after it, and in the
 /// child. `pthread_atfork(3)`.
 pub(crate) fn at_each(before: extern "C" fn(), after: extern "C" fn(), in_child: extern "C" fn()) {
-    // SAFETY: whoever gives them vouches that they do what may be done there: async-signal-safe things only.
+    // SAFETY: whoever gives them vouches that they do what may be done there: async-signal-safe
+    // things only.
     unsafe {
         libc::pthread_atfork(Some(before), Some(after), Some(in_child)); // fails for want of memory: then forks do not wait
     }

@@ -1,15 +1,19 @@
-//! When may this process fork? Not while a descriptor of ours has a lock that a child's copy of it would keep.
+//! When may this process fork? Not while a descriptor of ours has a lock that a child's copy of it
+//! would keep.
 //!
-//! A forked child has a copy of every descriptor, and a lock of an open file description lasts as long as any copy does. At
-//! rest there is none to be kept: token and presence hang on a mapping that children do not have, and the descriptor beside
-//! it has no lock (`shm.rs`). But while a handle is opened, closed, or takes over from the dead, one has, for some 10 µs. If
-//! another thread forked in that time the child would vouch for this process after its death; or, if this process died in
-//! that very time, keep everybody from opening the name. Until it calls exec or ends.
+//! A forked child has a copy of every descriptor, and a lock of an open file description lasts as
+//! long as any copy does. At rest there is none to be kept: token and presence hang on a mapping
+//! that children do not have, and the descriptor beside it has no lock (`shm.rs`). But while a
+//! handle is opened, closed, or takes over from the dead, one has, for some 10 µs. If
+//! another thread forked in that time the child would vouch for this process after its death; or,
+//! if this process died in that very time, keep everybody from opening the name. Until it calls
+//! exec or ends.
 //!
-//! So fork(3) waits until no other thread is in such a *stretch*, and none begins one before it is done: by handlers of
-//! `pthread_atfork(3)`. They do not see a bare `clone` system call, whose child may find others' stretches here for ever, and
-//! so waits for the length of [`PATIENCE`] each time; nor `posix_spawn(3)`, whose child calls exec at once.
-//! Neither side waits longer than [`PATIENCE`]: the rest is rare, and a fork that hangs would be worse.
+//! So fork(3) waits until no other thread is in such a *stretch*, and none begins one before it is
+//! done: by handlers of `pthread_atfork(3)`. They do not see a bare `clone` system call, whose
+//! child may find others' stretches here for ever, and so waits for the length of [`PATIENCE`] each
+//! time; nor `posix_spawn(3)`, whose child calls exec at once. Neither side waits longer than
+//! [`PATIENCE`]: the rest is rare, and a fork that hangs would be worse.
 
 use std::cell::Cell;
 use std::marker::PhantomData;
@@ -20,7 +24,8 @@ use std::time::{Duration, Instant};
 
 use crate::fork;
 
-/// How many stretches all threads are in, and, from the bit [`FORK`] up, how many forks are under way.
+/// How many stretches all threads are in, and, from the bit [`FORK`] up, how many forks are under
+/// way.
 static GATE: AtomicU32 = AtomicU32::new(0);
 const FORK: u32 = 1 << 16;
 const STRETCHES: u32 = FORK - 1;
@@ -50,9 +55,12 @@ impl Stretch {
         let own = OWN.get();
         OWN.set(Own { stretches: own.stretches + 1, ..own }); // before the gate: see `before_fork`
         let mut end = None;
-        let mut may_begin = |gate: u32| gate < FORK || own.stretches > 0 || own.forks > 0 || is_over(&mut end);
-        // Partner: the forker's addition, and its load after it: whichever of us is first at this one word, the other waits.
-        while GATE.fetch_update(AcqRel, Acquire, |gate| may_begin(gate).then(|| gate + 1)).is_err() {
+        let mut may_begin =
+            |gate: u32| gate < FORK || own.stretches > 0 || own.forks > 0 || is_over(&mut end);
+        // Partner: the forker's addition, and its load after it: whichever of us is first at this
+        // one word, the other waits.
+        while GATE.fetch_update(AcqRel, Acquire, |gate| may_begin(gate).then(|| gate + 1)).is_err()
+        {
             thread::yield_now();
         }
         Self(PhantomData)
@@ -74,7 +82,8 @@ fn is_over(end: &mut Option<Instant>) -> bool {
     now >= *end.get_or_insert(now + PATIENCE)
 }
 
-/// Has forks wait from now on. To be called before the first stretch that is not in a signal handler.
+/// Has forks wait from now on. To be called before the first stretch that is not in a signal
+/// handler.
 ///
 /// No `Once`: a fork by another thread would leave it running in the child for ever. Threads that
 /// come here for the first time at the same moment register the handlers several times. Then each
@@ -96,7 +105,8 @@ extern "C" fn before_fork() {
     let mut end = None;
     // Partner: the additions and subtractions of `Stretch`.
     let mut gate = GATE.fetch_add(FORK, AcqRel);
-    // Of our own there may be one less in the gate than we know of: a signal handler that forks between the two.
+    // Of our own there may be one less in the gate than we know of: a signal handler that forks
+    // between the two.
     while gate & STRETCHES > own.stretches && !is_over(&mut end) {
         thread::yield_now();
         gate = GATE.load(Acquire);
@@ -137,8 +147,8 @@ mod tests {
         }
     }
 
-    /// Returns `true` once the gate counts nothing. Tests on other threads of this process may open handles meanwhile, each of
-    /// which is a stretch that ends soon.
+    /// Returns `true` once the gate counts nothing. Tests on other threads of this process may open
+    /// handles meanwhile, each of which is a stretch that ends soon.
     fn comes_to_rest() -> bool {
         let begin = Instant::now();
         while GATE.load(Acquire) != 0 {
@@ -171,7 +181,8 @@ mod tests {
         assert!(begin.elapsed() < PATIENCE, "it waited for itself");
         assert!(comes_to_rest(), "a stretch or a fork was not counted down");
 
-        let (ended, forked, done) = (AtomicBool::new(false), AtomicBool::new(false), AtomicBool::new(false));
+        let (ended, forked, done) =
+            (AtomicBool::new(false), AtomicBool::new(false), AtomicBool::new(false));
         thread::scope(|scope| {
             let stretch = Stretch::begin();
             let fork = scope.spawn(|| {

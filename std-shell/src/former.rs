@@ -1,9 +1,10 @@
 //! Ends a former life of a block or an event whose users are all gone, however they went.
 //!
-//! The user that closes as the last one removes the file. A user that was killed could not: then the file lies there, with
-//! data that nobody counts on any more, or an event that is still set. The next opener clears it away, in the same manner
-//! as a closer, and begins a new one. A crash mark keeps the file of a block and its data, as it does from closers: the
-//! next owner is to see them.
+//! The user that closes as the last one removes the file. A user that was killed could not: then
+//! the file lies there, with data that nobody counts on any more, or an event that is still set.
+//! The next opener clears it away, in the same manner as a closer, and begins a new one. A crash
+//! mark keeps the file of a block and its data, as it does from closers: the next owner is to see
+//! them.
 
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -13,11 +14,19 @@ use crate::fork::Birth;
 use crate::header::MADE_OFFSET;
 use crate::removal::{Keep, is_really_alone, remove_if_last};
 
-/// Removes the file if nobody is here and it may go. Returns `true` if it is gone, and the caller is to start again.
+/// Removes the file if nobody is here and it may go. Returns `true` if it is gone, and the caller
+/// is to start again.
 ///
-/// `a` is a description without presence, and `b` another one of the same file. Where the file cannot be removed (in a
-/// sticky directory, by another than its owner), its data is declared not created, and an event is cleared.
-pub(crate) fn clear_away(place: &Place, keep: Keep, birth: Birth, a: &Descriptor, b: &Descriptor) -> bool {
+/// `a` is a description without presence, and `b` another one of the same file. Where the file
+/// cannot be removed (in a sticky directory, by another than its owner), its data is declared not
+/// created, and an event is cleared.
+pub(crate) fn clear_away(
+    place: &Place,
+    keep: Keep,
+    birth: Birth,
+    a: &Descriptor,
+    b: &Descriptor,
+) -> bool {
     let fd = a.as_fd();
     if !place.is_a_lock(fd) {
         return false; // not ours to touch; the steps that follow find out why not
@@ -28,10 +37,11 @@ pub(crate) fn clear_away(place: &Place, keep: Keep, birth: Birth, a: &Descriptor
     a.links() == Some(0)
 }
 
-/// Says that the data has not been created, or that the event is clear. Under the write lock of presence: nobody else
-/// looks.
+/// Says that the data has not been created, or that the event is clear. Under the write lock of
+/// presence: nobody else looks.
 ///
-/// A failure (a limit on file sizes) does not keep the file from being removed, which says the same.
+/// A failure (a limit on file sizes) does not keep the file from being removed, which says the
+/// same.
 fn forget(fd: BorrowedFd<'_>, keep: Keep) -> bool {
     let offset = match keep {
         Keep::Nothing => 0, // the word of an event

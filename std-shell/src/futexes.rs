@@ -1,6 +1,10 @@
-//! Sleeping until one of many words changes, futex(2) and `futex_waitv(2)`, by address: some may be unmapped meanwhile.
+//! Sleeping until one of many words changes, futex(2) and `futex_waitv(2)`, by address: some may be
+//! unmapped meanwhile.
 
-#![allow(unsafe_code, reason = "a futex at an address that may have been unmapped, which rustix asks a reference for")]
+#![allow(
+    unsafe_code,
+    reason = "a futex at an address that may have been unmapped, which rustix asks a reference for"
+)]
 
 use std::sync::atomic::AtomicU32;
 use std::time::{Duration, Instant};
@@ -14,8 +18,9 @@ use crate::wait::futex::{end_of, wait};
 /// How many words one call can sleep on: `FUTEX_WAITV_MAX`.
 pub(crate) const MAX: usize = 128;
 
-/// How long to sleep at most where the kernel refuses to sleep on several words, and perhaps on any: then nobody can
-/// wake us. Arbitrary: a fifth of the default poll interval, for some thousandth of a processor.
+/// How long to sleep at most where the kernel refuses to sleep on several words, and perhaps on
+/// any: then nobody can wake us. Arbitrary: a fifth of the default poll interval, for some
+/// thousandth of a processor.
 const LOOK: Duration = Duration::from_millis(10);
 
 /// A word to sleep on while it has this value.
@@ -30,7 +35,8 @@ pub(crate) struct Target {
 /// How a sleep ended.
 #[derive(Debug)]
 pub(crate) enum Woken {
-    /// The time was over, a word had changed before we slept, or the wake was nobody's in particular.
+    /// The time was over, a word had changed before we slept, or the wake was nobody's in
+    /// particular.
     Nothing,
     /// Somebody woke one sleeper on this word, and it was us.
     One(Target),
@@ -38,8 +44,9 @@ pub(crate) enum Woken {
 
 /// Sleeps until one of the words changes, at most until that time.
 ///
-/// Where the kernel cannot sleep on several (before Linux 5.16, in some emulators and sandboxes), or an address is no
-/// more, it sleeps on the first alone, which is given as a reference as well, and for [`LOOK`] at most.
+/// Where the kernel cannot sleep on several (before Linux 5.16, in some emulators and sandboxes),
+/// or an address is no more, it sleeps on the first alone, which is given as a reference as well,
+/// and for [`LOOK`] at most.
 pub(crate) fn wait_any(targets: &[Target], first: &AtomicU32, until: Instant) -> Woken {
     let left = until.saturating_duration_since(Instant::now());
     let Some(end) = end_of(left) else { return wait_first(targets, first, left) };
@@ -77,11 +84,13 @@ impl Woken {
         matches!(self, Self::One(target) if target.ticket == ticket)
     }
 
-    /// Wakes another in our stead. Nobody asleep, or nothing mapped at that address any more, is no error.
+    /// Wakes another in our stead. Nobody asleep, or nothing mapped at that address any more, is no
+    /// error.
     pub(crate) fn pass_on(self) {
         const ONE: libc::c_int = 1;
         if let Self::One(target) = self {
-            // SAFETY: FUTEX_WAKE reads no memory of ours: it takes the address for a name, and an unmapped one for an error.
+            // SAFETY: FUTEX_WAKE reads no memory of ours: it takes the address for a name, and an
+            // unmapped one for an error.
             unsafe { libc::syscall(libc::SYS_futex, target.word, libc::FUTEX_WAKE, ONE) };
         }
     }

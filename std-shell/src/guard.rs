@@ -11,8 +11,9 @@ use crate::loss::Loss;
 
 /// Holds the lock until it is dropped.
 ///
-/// Guards of one handle nest; the lock is free when the last is dropped and no [`ShmLock::acquire`] is open. Unwinding
-/// drops guards, so a panic releases. A guard is not `Send`: the hold belongs to the thread that took it.
+/// Guards of one handle nest; the lock is free when the last is dropped and no [`ShmLock::acquire`]
+/// is open. Unwinding drops guards, so a panic releases. A guard is not `Send`: the hold belongs to
+/// the thread that took it.
 ///
 /// Dropping never panics and never allocates. Should the owner word not name the handle any more
 /// (an exit handler has released the lock, or a stranger has overwritten the word), the drop
@@ -30,8 +31,9 @@ pub struct Guard<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Recovered {
-    /// The dead owner that this very acquisition replaced. `None` if an earlier one did, and did not call
-    /// [`declare_consistent`](Guard::declare_consistent); or if the dead one was an exit handler's doing.
+    /// The dead owner that this very acquisition replaced. `None` if an earlier one did, and did
+    /// not call [`declare_consistent`](Guard::declare_consistent); or if the dead one was an exit
+    /// handler's doing.
     pub dead: Option<Holder>,
 }
 
@@ -43,8 +45,9 @@ impl<'a> Guard<'a> {
 
     /// Whether an owner died holding the lock, and who; `None` if the data was left in order.
     ///
-    /// Then look at the data, mend it, and say so by [`declare_consistent`](Self::declare_consistent). Until somebody
-    /// does, every later owner is told as well.
+    /// Then look at the data, mend it, and say so by
+    /// [`declare_consistent`](Self::declare_consistent). Until somebody does, every later owner is
+    /// told as well.
     ///
     /// # Examples
     /// ```
@@ -100,7 +103,8 @@ impl<'a> Guard<'a> {
         self.lock
     }
 
-    /// Gives the hold back, and says whether that went well. Dropping does the same and only logs. Never blocks.
+    /// Gives the hold back, and says whether that went well. Dropping does the same and only logs.
+    /// Never blocks.
     ///
     /// # Errors
     /// [`Error::Overwritten`](crate::Error::Overwritten);
@@ -118,10 +122,13 @@ impl Drop for Guard<'_> {
     #[inline]
     fn drop(&mut self) {
         // A plain hold of another epoch is not this guard's.
-        if self.epoch == self.lock.holds.epoch() && self.lock.give_undisturbed(Plain::Guard).is_some() {
+        if self.epoch == self.lock.holds.epoch()
+            && self.lock.give_undisturbed(Plain::Guard).is_some()
+        {
             return;
         }
-        // Whatever is wrong has been logged where it was found; there is nobody to tell from a drop.
+        // Whatever is wrong has been logged where it was found; there is nobody to tell from a
+        // drop.
         let _ = self.lock.drop_guard(self.epoch);
     }
 }

@@ -10,8 +10,8 @@
 //! | 152–191 | schema of the data: one length byte, then up to 39 bytes of UTF-8 | the maker |
 //! | 192– | the data, if there is any | the holder |
 //!
-//! Its words are little-endian, as the region's are, and all zero is valid: a lock without data. It is a cache line of its
-//! own, so that its writers do not disturb those who look at the owner word.
+//! Its words are little-endian, as the region's are, and all zero is valid: a lock without data. It
+//! is a cache line of its own, so that its writers do not disturb those who look at the owner word.
 
 use std::fmt;
 use std::mem::{offset_of, size_of};
@@ -40,7 +40,10 @@ pub(crate) const MADE_OFFSET: usize = HEADER_OFFSET + offset_of!(Header, made);
 /// The words of the header as memory sees them.
 #[repr(C)]
 #[derive(Debug)]
-#[cfg_attr(not(feature = "block"), allow(dead_code, reason = "what blocks alone read stands there all the same"))]
+#[cfg_attr(
+    not(feature = "block"),
+    allow(dead_code, reason = "what blocks alone read stands there all the same")
+)]
 pub(crate) struct Header {
     longest_hold: [AtomicU32; 2],
     data_len: AtomicU32,
@@ -88,12 +91,14 @@ impl BlockShape {
         self.bytes
     }
 
-    /// What its users call it, see [`Builder::schema`](crate::Builder::schema). Empty if they call it nothing, or if what
-    /// stands there is no text.
+    /// What its users call it, see [`Builder::schema`](crate::Builder::schema). Empty if they call
+    /// it nothing, or if what stands there is no text.
     #[must_use]
     pub fn schema(&self) -> &str {
         let [len, text @ ..] = &self.schema;
-        text.get(..usize::from(*len)).and_then(|text| std::str::from_utf8(text).ok()).unwrap_or_default()
+        text.get(..usize::from(*len))
+            .and_then(|text| std::str::from_utf8(text).ok())
+            .unwrap_or_default()
     }
 
     /// How long the file is.
@@ -124,14 +129,19 @@ impl fmt::Display for BlockShape {
             (0, _) => f.write_str("a lock without data"),
             (bytes, "") => write!(f, "a block of {bytes} bytes without a schema"),
             // Escaped: the bytes may be another process's, and this text goes to terminals.
-            (bytes, schema) => write!(f, "a block of {bytes} bytes with the schema \"{}\"", schema.escape_debug()),
+            (bytes, schema) => {
+                write!(f, "a block of {bytes} bytes with the schema \"{}\"", schema.escape_debug())
+            }
         }
     }
 }
 
 impl fmt::Debug for BlockShape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BlockShape").field("bytes", &self.bytes).field("schema", &self.schema()).finish()
+        f.debug_struct("BlockShape")
+            .field("bytes", &self.bytes)
+            .field("schema", &self.schema())
+            .finish()
     }
 }
 
@@ -148,7 +158,10 @@ fn word_at(header: &[u8; HEADER_LEN], offset: usize) -> u32 {
 
 /// The longest hold that the bytes of a header tell of.
 pub(crate) fn longest_hold_of(header: &[u8; HEADER_LEN]) -> Option<Duration> {
-    longest(word_at(header, offset_of!(Header, longest_hold)), word_at(header, offset_of!(Header, longest_hold) + 4))
+    longest(
+        word_at(header, offset_of!(Header, longest_hold)),
+        word_at(header, offset_of!(Header, longest_hold) + 4),
+    )
 }
 
 fn longest(low: u32, high: u32) -> Option<Duration> {
@@ -156,7 +169,8 @@ fn longest(low: u32, high: u32) -> Option<Duration> {
     (nanos != 0).then(|| Duration::from_nanos(nanos))
 }
 
-/// How often to read the two halves until they stand still. Arbitrary: the high half moves every four seconds at most.
+/// How often to read the two halves until they stand still. Arbitrary: the high half moves every
+/// four seconds at most.
 const READ_ATTEMPTS: u32 = 16;
 
 impl Header {
@@ -178,8 +192,8 @@ impl Header {
 
     /// Notes how long the lock was held, if that is longer than ever. Only the holder calls it.
     ///
-    /// *If we die between the halves*, and to a reader at that moment, the number is too small by up to 4.3 seconds:
-    /// never too large.
+    /// *If we die between the halves*, and to a reader at that moment, the number is too small by
+    /// up to 4.3 seconds: never too large.
     pub(crate) fn note_hold(&self, held: Duration) {
         let nanos = u64::try_from(held.as_nanos()).unwrap_or(u64::MAX);
         // Partner: the same by the previous holder, ordered by the owner word. Relaxed.
@@ -201,26 +215,32 @@ impl Header {
     pub(crate) fn shape(&self) -> BlockShape {
         let mut schema = [0; SCHEMA_LEN];
         for (bytes, word) in schema.chunks_exact_mut(4).zip(&self.schema) {
-            // Partner: `describe`, ordered by the lock; or the maker, who wrote it before the file had its name.
+            // Partner: `describe`, ordered by the lock; or the maker, who wrote it before the file
+            // had its name.
             bytes.copy_from_slice(&word.load(Relaxed).to_le_bytes());
         }
         BlockShape { bytes: self.data_len.load(Relaxed), schema } // partner: as above
     }
 
-    /// Whether nobody has said yet what data there is. A schema without a length was left by a death in `describe`.
+    /// Whether nobody has said yet what data there is. A schema without a length was left by a
+    /// death in `describe`.
     #[cfg(feature = "block")]
     pub(crate) fn is_undescribed(&self) -> bool {
         self.data_len.load(Relaxed) == 0 // partner: `describe`, ordered by the lock
     }
 
-    /// Writes down what data there is, where the maker of the file could not. Only the holder calls it.
+    /// Writes down what data there is, where the maker of the file could not. Only the holder calls
+    /// it.
     ///
     /// *If we die here:* the length is written last, so that the next holder does it again.
     #[cfg(feature = "block")]
     pub(crate) fn describe(&self, shape: BlockShape) {
         for (word, bytes) in self.schema.iter().zip(shape.schema.chunks_exact(4)) {
             // Partner: `shape`. Relaxed: the lock orders.
-            word.store(bytes.iter().rev().fold(0, |word, &byte| word << 8 | u32::from(byte)), Relaxed);
+            word.store(
+                bytes.iter().rev().fold(0, |word, &byte| word << 8 | u32::from(byte)),
+                Relaxed,
+            );
         }
         self.data_len.store(shape.bytes, Relaxed); // partner: `shape`
     }

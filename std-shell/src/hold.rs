@@ -34,7 +34,11 @@ impl ShmLock {
 
     #[cold]
     fn guarded_otherwise(&self, patience: Patience) -> Result<Guard<'_>> {
-        if self.take(patience, Plain::Guard)? { Ok(self.new_guard()) } else { Err(self.would_block()) }
+        if self.take(patience, Plain::Guard)? {
+            Ok(self.new_guard())
+        } else {
+            Err(self.would_block())
+        }
     }
 
     /// As [`guarded`](Self::guarded), without a guard.
@@ -61,10 +65,11 @@ impl ShmLock {
         Error::WouldBlock { name: self.name.to_string(), holder: self.holder_now() }
     }
 
-    /// All of an outermost acquire when nothing is out of the ordinary; `false`, and nothing done, otherwise.
+    /// All of an outermost acquire when nothing is out of the ordinary; `false`, and nothing done,
+    /// otherwise.
     ///
-    /// It does what [`take`](Self::take) does, without passing a large `Result` through memory at three levels of calls,
-    /// which takes longer than the protocol itself.
+    /// It does what [`take`](Self::take) does, without passing a large `Result` through memory at
+    /// three levels of calls, which takes longer than the protocol itself.
     #[inline]
     fn take_undisturbed(&self, plain: Plain) -> bool {
         let ordinary = self.holds.is_none()
@@ -78,7 +83,8 @@ impl ShmLock {
         let region = self.shared.region();
         let take = || {
             self.note_thread();
-            let taken = protocol::acquire_undisturbed(region.owner_word(), self.token, self.settings.fence);
+            let taken =
+                protocol::acquire_undisturbed(region.owner_word(), self.token, self.settings.fence);
             if taken {
                 region.count_acquisition(self.settings.fence);
                 if !region.record_describes(self.token) {
@@ -105,11 +111,13 @@ impl ShmLock {
         self.thread.set(thread.number);
     }
 
-    /// Takes the lock once more, for a guard or without; `false` if one try was asked for and somebody else holds it.
+    /// Takes the lock once more, for a guard or without; `false` if one try was asked for and
+    /// somebody else holds it.
     ///
-    /// What is called from here down to the system call of a sleep is compiled into it (so the `#[inline]`s, also in `wait`), and
-    /// what is seldom needed is not: who has been woken finds the code in no cache, and predicts no return. In nine functions, and
-    /// with the fields of the handle in any order, the way from the kernel to the section took 0.7 to 2.7 µs longer.
+    /// What is called from here down to the system call of a sleep is compiled into it (so the
+    /// `#[inline]`s, also in `wait`), and what is seldom needed is not: who has been woken finds
+    /// the code in no cache, and predicts no return. In nine functions, and with the fields of the
+    /// handle in any order, the way from the kernel to the section took 0.7 to 2.7 µs longer.
     #[cold]
     pub(crate) fn take(&self, patience: Patience, plain: Plain) -> Result<bool> {
         self.check_process()?;
@@ -146,7 +154,8 @@ impl ShmLock {
         }
     }
 
-    /// Ends a taking of which there is something to tell, or after which signals may have to be let through again.
+    /// Ends a taking of which there is something to tell, or after which signals may have to be let
+    /// through again.
     #[cold]
     fn end_take(&self, taken: Result<Option<Acquisition>>, plain: Plain) -> Result<bool> {
         self.holds.end_transition(matches!(taken, Ok(Some(_))).then_some(plain));
@@ -196,11 +205,13 @@ impl ShmLock {
         let blocked = (self.settings.block_signals != BlockSignals::Never).then(Blocked::now);
         self.note_thread();
         let word = self.shared.region().owner_word();
-        let tried = protocol::try_acquire(word, self.token, Arrival::Fresh, self.settings.fence).ok();
-        let taken = match tried.or_else(|| if patience.is_one_try() { None } else { self.take_soon() }) {
-            Some(acquisition) => Some((acquisition, None)),
-            None => self.contend(patience, blocked.as_ref())?,
-        };
+        let tried =
+            protocol::try_acquire(word, self.token, Arrival::Fresh, self.settings.fence).ok();
+        let taken =
+            match tried.or_else(|| if patience.is_one_try() { None } else { self.take_soon() }) {
+                Some(acquisition) => Some((acquisition, None)),
+                None => self.contend(patience, blocked.as_ref())?,
+            };
         let Some((acquisition, since)) = taken else { return Ok(None) };
         self.begin(acquisition, since);
         self.hold_begins();
@@ -227,16 +238,27 @@ impl ShmLock {
         if !wait::is_soon_free(region) {
             return None;
         }
-        let acquisition =
-            protocol::try_acquire(region.owner_word(), self.token, Arrival::Fresh, self.settings.fence).ok()?;
+        let acquisition = protocol::try_acquire(
+            region.owner_word(),
+            self.token,
+            Arrival::Fresh,
+            self.settings.fence,
+        )
+        .ok()?;
         region.count_contended();
         Some(acquisition)
     }
 
-    /// Waits for the lock; also answers when that ended. `None`: one try was asked for, and it failed.
+    /// Waits for the lock; also answers when that ended. `None`: one try was asked for, and it
+    /// failed.
     #[inline]
-    fn contend(&self, patience: Patience, blocked: Option<&Blocked>) -> Result<Option<(Acquisition, Option<Moment>)>> {
-        // The clock of deadlines stands still while the machine is suspended, and so do time limits and what is said of them.
+    fn contend(
+        &self,
+        patience: Patience,
+        blocked: Option<&Blocked>,
+    ) -> Result<Option<(Acquisition, Option<Moment>)>> {
+        // The clock of deadlines stands still while the machine is suspended, and so do time limits
+        // and what is said of them.
         let start = patience.has_end().then(Instant::now);
         let patience = start.map_or(patience, |start| patience.beginning(start));
         let now = Moment::now();
@@ -259,9 +281,16 @@ impl ShmLock {
             has_rested: false,
             gave_up: None,
         };
-        let mut proof = ProofOfOurs { shared: &self.shared, proof: KernelProof { shared: &self.shared } };
+        let mut proof =
+            ProofOfOurs { shared: &self.shared, proof: KernelProof { shared: &self.shared } };
         let word = self.shared.region().owner_word();
-        let won = acquire_contended_inline(word, self.token, self.settings.fence, &mut proof, &mut waiter);
+        let won = acquire_contended_inline(
+            word,
+            self.token,
+            self.settings.fence,
+            &mut proof,
+            &mut waiter,
+        );
         if let Ok(acquisition) = won {
             if waiter.has_slept {
                 self.turns.begin(waiter.now);
@@ -302,7 +331,8 @@ impl ShmLock {
         }
     }
 
-    /// Ends a take-over on a file that has lost its name: a new lock of that name may be held by somebody else.
+    /// Ends a take-over on a file that has lost its name: a new lock of that name may be held by
+    /// somebody else.
     #[cold]
     fn hand_back_orphan(&self) -> Error {
         let word = self.shared.region().owner_word();
@@ -312,7 +342,8 @@ impl ShmLock {
         self.orphaned()
     }
 
-    /// What a new holder does before its section begins; since when that is, if a clock was read a moment ago.
+    /// What a new holder does before its section begins; since when that is, if a clock was read a
+    /// moment ago.
     fn begin(&self, acquisition: Acquisition, since: Option<Moment>) {
         let region = self.shared.region();
         if acquisition.owner_died {
@@ -337,7 +368,10 @@ impl ShmLock {
     fn report_death(&self) {
         match self.recovered().and_then(|recovered| recovered.dead) {
             Some(dead) => tell!(Warn, "{self}: taken over from a dead owner, {dead}"),
-            None => tell!(Warn, "{self}: an earlier owner died, and nobody has declared the data consistent"),
+            None => tell!(
+                Warn,
+                "{self}: an earlier owner died, and nobody has declared the data consistent"
+            ),
         }
     }
 }
@@ -356,7 +390,8 @@ impl Liveness for ProofOfOurs<'_> {
     }
 }
 
-/// A word that names the token which we have just been given names a dead owner: this very token proves it.
+/// A word that names the token which we have just been given names a dead owner: this very token
+/// proves it.
 pub(crate) fn free_stale(region: Region<'_>, token: Token, fence: FenceScope) {
     let Some(wake) = protocol::declare_stale(region.owner_word(), token, fence) else { return };
     region.count_recovery();

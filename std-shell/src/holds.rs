@@ -1,4 +1,5 @@
-//! How often does this handle hold its lock, and what must a signal handler on the same thread know of that?
+//! How often does this handle hold its lock, and what must a signal handler on the same thread know
+//! of that?
 //!
 //! ```text
 //!            take                    begin
@@ -7,20 +8,22 @@
 //!   +---------------------+ <--------------------+ give back
 //! ```
 //!
-//! A signal handler may run at any instruction and call into the handle that the interrupted code is using. It sees *in
-//! transition* whenever the owner word and the count may disagree, and then neither takes nor gives anything: otherwise
-//! it would find its own token in the word while the count is 0, which is the mark of a corrupt word, and take the lock
-//! over from the very code it interrupted.
+//! A signal handler may run at any instruction and call into the handle that the interrupted code
+//! is using. It sees *in transition* whenever the owner word and the count may disagree, and then
+//! neither takes nor gives anything: otherwise it would find its own token in the word while the
+//! count is 0, which is the mark of a corrupt word, and take the lock over from the very code it
+//! interrupted.
 //!
-//! *Plain* is one hold about which there is nothing to say: no signals blocked for it, no death to report, nothing logged.
-//! Taking and giving back such a one touches nothing but this state.
+//! *Plain* is one hold about which there is nothing to say: no signals blocked for it, no death to
+//! report, nothing logged. Taking and giving back such a one touches nothing but this state.
 //!
 //! All of it is one number, so that whoever interrupts a change sees the one or the other.
 
 use std::cell::Cell;
 use std::sync::atomic::{Ordering, compiler_fence};
 
-/// The number: how many holds, how many of them are guards', and whether the hold is plain. 0 is none.
+/// The number: how many holds, how many of them are guards', and whether the hold is plain. 0 is
+/// none.
 const HOLD: u32 = 1;
 const HOLDS: u32 = 0xffff;
 const GUARD: u32 = 1 << 16;
@@ -28,7 +31,8 @@ const GUARDS: u32 = 0x7fff;
 const PLAIN: u32 = 1 << 31;
 const NONE: u32 = 0;
 const IN_TRANSITION: u32 = u32::MAX;
-/// The most holds of one handle, and so the most guards. Whoever nests this deep does not know that it does.
+/// The most holds of one handle, and so the most guards. Whoever nests this deep does not know that
+/// it does.
 const DEEPEST: u32 = GUARDS;
 
 /// A plain hold: by a guard, or by `acquire`.
@@ -102,11 +106,18 @@ impl Holds {
         self.epoch.get()
     }
 
-    /// Runs `act`, which moves the owner word, with the state saying so to signal handlers. Afterwards there is what
-    /// `held` makes of the result: a plain hold, or none.
-    #[allow(clippy::inline_always, reason = "its closures are the fast path; a call would pass them through memory")]
+    /// Runs `act`, which moves the owner word, with the state saying so to signal handlers.
+    /// Afterwards there is what `held` makes of the result: a plain hold, or none.
+    #[allow(
+        clippy::inline_always,
+        reason = "its closures are the fast path; a call would pass them through memory"
+    )]
     #[inline(always)]
-    pub(crate) fn in_transition<R>(&self, act: impl FnOnce() -> R, held: impl FnOnce(&R) -> Option<Plain>) -> R {
+    pub(crate) fn in_transition<R>(
+        &self,
+        act: impl FnOnce() -> R,
+        held: impl FnOnce(&R) -> Option<Plain>,
+    ) -> R {
         self.begin_transition();
         let result = act();
         self.end_transition(held(&result));
@@ -217,7 +228,8 @@ mod tests {
     #[test]
     fn whoever_interrupts_a_transition_neither_nests_nor_holds() {
         let holds = Holds::new();
-        let seen = holds.in_transition(|| (holds.nest(Plain::Bare), holds.is_held(), holds.guards()), |_| None);
+        let seen = holds
+            .in_transition(|| (holds.nest(Plain::Bare), holds.is_held(), holds.guards()), |_| None);
         assert_eq!(seen, (Found::InTransition, false, 0));
         assert!(holds.is_none());
     }
@@ -229,7 +241,10 @@ mod tests {
             assert_eq!(holds.guards(), depth);
             assert_eq!(holds.nest(Plain::Guard), Found::Nested);
         }
-        assert_eq!((holds.nest(Plain::Guard), holds.only_guards()), (Found::TooDeep, Some(DEEPEST)));
+        assert_eq!(
+            (holds.nest(Plain::Guard), holds.only_guards()),
+            (Found::TooDeep, Some(DEEPEST))
+        );
         let epoch = holds.epoch();
         holds.void();
         assert!(holds.is_none() && holds.guards() == 0 && holds.epoch() != epoch);

@@ -14,7 +14,8 @@ use crate::shm::Shared;
 
 /// Who holds a lock, as far as it can be read.
 ///
-/// The owner writes its record after it has the lock, so for an instant a holder is known by its token only.
+/// The owner writes its record after it has the lock, so for an instant a holder is known by its
+/// token only.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holder {
     inner: shmlock_core::Holder,
@@ -43,13 +44,15 @@ impl Holder {
         self.inner.record.as_ref().map(|record| record.uuid)
     }
 
-    /// The owner's process id, **in its own pid namespace**; `None` if its record could not be read.
+    /// The owner's process id, **in its own pid namespace**; `None` if its record could not be
+    /// read.
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
         self.inner.record.as_ref().map(|record| record.pid)
     }
 
-    /// Whether [`pid`](Self::pid) means the same process to us as to the owner; `None` if that is not known.
+    /// Whether [`pid`](Self::pid) means the same process to us as to the owner; `None` if that is
+    /// not known.
     #[must_use]
     pub fn pid_is_ours(&self) -> Option<bool> {
         let theirs = self.inner.record.as_ref().map(|record| record.pid_namespace)?;
@@ -57,11 +60,15 @@ impl Holder {
         (theirs != 0 && ours != 0).then_some(theirs == ours)
     }
 
-    /// The pid namespace in which [`pid`](Self::pid) is a process: the number of its inode, as in lsns(8). `None` if the owner
-    /// did not know it, or its record could not be read.
+    /// The pid namespace in which [`pid`](Self::pid) is a process: the number of its inode, as in
+    /// lsns(8). `None` if the owner did not know it, or its record could not be read.
     #[must_use]
     pub fn pid_namespace(&self) -> Option<u32> {
-        self.inner.record.as_ref().map(|record| record.pid_namespace).filter(|namespace| *namespace != 0)
+        self.inner
+            .record
+            .as_ref()
+            .map(|record| record.pid_namespace)
+            .filter(|namespace| *namespace != 0)
     }
 
     /// What the owner says it holds the lock for; empty if it says nothing.
@@ -70,13 +77,15 @@ impl Holder {
         self.inner.record.as_ref().map_or("", |record| record.description.as_str())
     }
 
-    /// For how long the owner has held the lock without anybody else in between, in whole seconds. A handle that takes
-    /// its lock again and again, undisturbed, counts from the first time.
+    /// For how long the owner has held the lock without anybody else in between, in whole seconds.
+    /// A handle that takes its lock again and again, undisturbed, counts from the first time.
     ///
-    /// The record has the second in which the hold began. It is taken to have begun in the middle of it, so that the answer is
-    /// wrong by half a second at most, before it is cut to whole seconds.
+    /// The record has the second in which the hold began. It is taken to have begun in the middle
+    /// of it, so that the answer is wrong by half a second at most, before it is cut to whole
+    /// seconds.
     ///
-    /// Too long, by the time that it was suspended, if the machine was so in the very second in which the hold began.
+    /// Too long, by the time that it was suspended, if the machine was so in the very second in
+    /// which the hold began.
     #[must_use]
     pub fn since(&self) -> Option<Duration> {
         let then = self.inner.record.as_ref().map(|record| record.since)?;
@@ -86,7 +95,8 @@ impl Holder {
 }
 
 impl fmt::Display for Holder {
-    /// One line, escaped. A process id is marked if it is not one of ours: it is no number for kill(2) here.
+    /// One line, escaped. A process id is marked if it is not one of ours: it is no number for
+    /// kill(2) here.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(record) = &self.inner.record else { return write!(f, "{}", self.inner) };
         write!(f, "pid {}", record.pid)?;
@@ -147,12 +157,13 @@ pub struct Health {
     pub orphaned: bool,
 }
 
-/// How often to look again at an owner that seems dead but is no owner any more. Arbitrary: a second time is rare.
+/// How often to look again at an owner that seems dead but is no owner any more. Arbitrary: a
+/// second time is rare.
 pub(crate) const LOOKS: u32 = 16;
 
 impl Health {
-    /// Judges a copy of the region, for a caller without a handle; `probe` is any description of the file. True only if the
-    /// probe is itself afterwards.
+    /// Judges a copy of the region, for a caller without a handle; `probe` is any description of
+    /// the file. True only if the probe is itself afterwards.
     pub(crate) fn of_copy(copy: Region<'_>, probe: &Descriptor) -> Self {
         let word = copy.word();
         let life = |owner| Occupancy::Theirs(life_of(probe.as_fd(), owner));
@@ -185,8 +196,9 @@ impl Health {
         }
     }
 
-    /// Whether nothing needs anybody's attention: the file is there, and no owner died whose data nobody has declared
-    /// consistent since, whether the lock has been taken over already or not. The data may be half-written.
+    /// Whether nothing needs anybody's attention: the file is there, and no owner died whose data
+    /// nobody has declared consistent since, whether the lock has been taken over already or not.
+    /// The data may be half-written.
     #[must_use]
     pub fn is_healthy(&self) -> bool {
         !self.orphaned && !self.owner_died && self.occupancy != Occupancy::Theirs(Life::Dead)
@@ -217,8 +229,8 @@ impl fmt::Display for Health {
 
 /// Who has the word that `look` shows, by `judge`.
 ///
-/// An owner that gave the lock back and closed its handle between the look at the word and that at its life has not died:
-/// the word says so, for a dead owner stands there until it is replaced.
+/// An owner that gave the lock back and closed its handle between the look at the word and that at
+/// its life has not died: the word says so, for a dead owner stands there until it is replaced.
 fn occupancy(look: impl Fn() -> Word, judge: impl Fn(Token) -> Occupancy) -> (Word, Occupancy) {
     let mut word = look();
     for _ in 0..LOOKS {
@@ -241,7 +253,8 @@ pub(crate) fn process_id() -> u32 {
 /// The inode number of our pid namespace, namespaces(7); 0 without /proc.
 #[allow(clippy::unnecessary_cast, reason = "another width on other targets")]
 pub(crate) fn pid_namespace() -> u32 {
-    rustix::fs::stat("/proc/self/ns/pid").map_or(0, |stat| u32::try_from(stat.st_ino as u64).unwrap_or(0))
+    rustix::fs::stat("/proc/self/ns/pid")
+        .map_or(0, |stat| u32::try_from(stat.st_ino as u64).unwrap_or(0))
 }
 
 #[cfg(test)]
@@ -254,7 +267,8 @@ mod tests {
 
     #[test]
     fn a_time_has_its_two_largest_units() {
-        let spans = [0, 59, 60, 3599, 3600, 86399, 86400, 3_456_000].map(|s| Span(Duration::from_secs(s)).to_string());
+        let spans = [0, 59, 60, 3599, 3600, 86399, 86400, 3_456_000]
+            .map(|s| Span(Duration::from_secs(s)).to_string());
         assert_eq!(spans, ["0s", "59s", "1m00s", "59m59s", "1h00m", "23h59m", "1d00h", "40d00h"]);
     }
 
@@ -262,7 +276,8 @@ mod tests {
     fn a_hold_of_less_than_half_a_second_is_not_said_to_be_one_second_old() {
         let name = format!("test-since-{}", std::process::id());
         let lock = ShmLock::open(&name).expect("opens");
-        // From the end of one second of the clock into the next one; which moment that is does not matter.
+        // From the end of one second of the clock into the next one; which moment that is does not
+        // matter.
         let until = |is: &dyn Fn(Duration) -> bool| while !is(Moment::now().since_boot()) {};
         until(&|now| (880..900).contains(&now.subsec_millis()));
         let (guard, begin) = (lock.lock().expect("free"), Moment::now());

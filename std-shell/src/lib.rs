@@ -1,7 +1,7 @@
 //! A lock between processes, known only by its name.
 //!
-//! Any program that says `ShmLock::open("conveyor")` shares it: there is no object to pass, no server to run and no lock
-//! file to clean up, and it survives `kill -9` of its holder.
+//! Any program that says `ShmLock::open("conveyor")` shares it: there is no object to pass, no
+//! server to run and no lock file to clean up, and it survives `kill -9` of its holder.
 //!
 //! ```
 //! use std::time::Duration;
@@ -22,31 +22,35 @@
 //! # Ok::<(), shmlock::Error>(())
 //! ```
 //!
-//! Data that belongs to a lock can live beside it, see `SharedBlock` (feature `block`); tasks wait by
-//! [`ShmLock::lock_async`].
+//! Data that belongs to a lock can live beside it, see `SharedBlock` (feature `block`); tasks wait
+//! by [`ShmLock::lock_async`].
 //!
 //! # How it works
 //!
-//! The lock is one word in 192 bytes of shared memory, `/dev/shm/conveyor.shmlock`; see `shmlock_core` for the protocol.
-//! Uncontended, taking it and giving it back are two atomic instructions and no system call. Who waits sleeps in the
-//! kernel's futex. That an owner is alive is proven by a lock on one byte of that file, which the kernel drops with
-//! the owner's memory, by whatever death; so no clock, no heartbeat and no process id decides.
+//! The lock is one word in 192 bytes of shared memory, `/dev/shm/conveyor.shmlock`; see
+//! `shmlock_core` for the protocol. Uncontended, taking it and giving it back are two atomic
+//! instructions and no system call. Who waits sleeps in the kernel's futex. That an owner is alive
+//! is proven by a lock on one byte of that file, which the kernel drops with the owner's memory, by
+//! whatever death; so no clock, no heartbeat and no process id decides.
 //!
 //! # Limits
 //!
-//! * **No order among waiters**, no priority inheritance, no readers–writer lock, no network file systems.
-//! * **A dead owner is noticed within one poll interval** (50 ms) of the moment its process is gone, which the kernel
-//!   takes 0.1 to 0.3 s per GiB of its memory to bring about; a core dump takes longer.
-//! * **Do not remove the file** of a lock in use: the old users and the new would hold two locks. Waiters notice
-//!   ([`Error::Orphaned`]), holders do not. systemd-logind does so to `/dev/shm` files of a user who logs out, unless
-//!   `RemoveIPC=no`; use a system user or [`Builder::directory`].
-//! * **Whoever may write the file** may take the lock, corrupt it, or truncate it: the kernel then kills users by
-//!   SIGBUS. They cannot make this crate panic or run undefined behaviour.
+//! * **No order among waiters**, no priority inheritance, no readers–writer lock, no network file
+//!   systems.
+//! * **A dead owner is noticed within one poll interval** (50 ms) of the moment its process is
+//!   gone, which the kernel takes 0.1 to 0.3 s per GiB of its memory to bring about; a core dump
+//!   takes longer.
+//! * **Do not remove the file** of a lock in use: the old users and the new would hold two locks.
+//!   Waiters notice ([`Error::Orphaned`]), holders do not. systemd-logind does so to `/dev/shm`
+//!   files of a user who logs out, unless `RemoveIPC=no`; use a system user or
+//!   [`Builder::directory`].
+//! * **Whoever may write the file** may take the lock, corrupt it, or truncate it: the kernel then
+//!   kills users by SIGBUS. They cannot make this crate panic or run undefined behaviour.
 //! * **Checkpoint and restore** (CRIU) loses the proof of life: drop the handles first.
 //! * Linux 4.14 or later, 32 and 64 bit, little-endian.
 //!
-//! When another lock is the better one stands in `docs/which-lock.md` of the repository; how programs with the Python package
-//! move here, in `docs/from-python.md`.
+//! When another lock is the better one stands in `docs/which-lock.md` of the repository; how
+//! programs with the Python package move here, in `docs/from-python.md`.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

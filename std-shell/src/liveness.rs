@@ -1,17 +1,20 @@
 //! Proof that an owner is dead: the byte of its token can be locked by us.
 //!
-//! *Adoption.* A look says that the byte is free; we take it ourselves. If that succeeds, the owner is dead **and**
-//! no newcomer can be given its token until we unlock it. Only under that does the owner word change hands. A look alone
-//! would not do: between it and the change another handle may be given the same token, acquire, and be robbed.
+//! *Adoption.* A look says that the byte is free; we take it ourselves. If that succeeds, the owner
+//! is dead **and** no newcomer can be given its token until we unlock it. Only under that does the
+//! owner word change hands. A look alone would not do: between it and the change another handle may
+//! be given the same token, acquire, and be robbed.
 //!
-//! Both count only through a descriptor that leads to the lock's own file (`descriptor.rs`). Other code of this process may
-//! have closed ours, and `/dev/null` in its place answers that every byte is free. So the descriptor must be itself
-//! before the byte is asked for, and again **after** it was granted; and its description is mapped meanwhile, so that
-//! the byte stays ours even if the number goes between that answer and the swap of the word.
+//! Both count only through a descriptor that leads to the lock's own file (`descriptor.rs`). Other
+//! code of this process may have closed ours, and `/dev/null` in its place answers that every byte
+//! is free. So the descriptor must be itself before the byte is asked for, and again **after** it
+//! was granted; and its description is mapped meanwhile, so that the byte stays ours even if the
+//! number goes between that answer and the swap of the word.
 //!
-//! *If the number is exchanged in the instant before the byte is asked for*, a stranger's description has the byte. Nothing
-//! is taken over, and nothing unlocked: the stranger may be the very owner. If it is another handle of this process on
-//! this lock, the dead owner looks alive until that handle is closed.
+//! *If the number is exchanged in the instant before the byte is asked for*, a stranger's
+//! description has the byte. Nothing is taken over, and nothing unlocked: the stranger may be the
+//! very owner. If it is another handle of this process on this lock, the dead owner looks alive
+//! until that handle is closed.
 
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -35,7 +38,8 @@ pub enum Life {
     Alive,
     /// Its handle is gone; the next comer takes the lock over.
     Dead,
-    /// Nobody here can tell: a static token, given out by an embedder, or the probe failed. Treated as alive.
+    /// Nobody here can tell: a static token, given out by an embedder, or the probe failed. Treated
+    /// as alive.
     Unknown,
 }
 
@@ -53,16 +57,18 @@ pub(crate) fn life_of(probe: BorrowedFd<'_>, owner: Token) -> Life {
     }
 }
 
-/// As [`life_of`], through a descriptor that is itself before and after; [`Life::Unknown`] if there is none.
+/// As [`life_of`], through a descriptor that is itself before and after; [`Life::Unknown`] if there
+/// is none.
 pub(crate) fn life_of_owner(shared: &Shared, owner: Token) -> Life {
-    let look = |probe: &Descriptor| Some(life_of(probe.as_fd(), owner)).filter(|_| probe.is_itself());
+    let look =
+        |probe: &Descriptor| Some(life_of(probe.as_fd(), owner)).filter(|_| probe.is_itself());
     shared.with_probe(look).flatten().unwrap_or(Life::Unknown)
 }
 
 /// The kernel's byte locks as the core's proof of death.
 ///
-/// The probe is a description that holds no lock at rest, and in particular not our own token: our own locks would be
-/// invisible through it, and unlocking an adopted byte would drop our identity.
+/// The probe is a description that holds no lock at rest, and in particular not our own token: our
+/// own locks would be invisible through it, and unlocking an adopted byte would drop our identity.
 #[derive(Debug)]
 pub(crate) struct KernelProof<'a> {
     pub(crate) shared: &'a Shared,
@@ -78,9 +84,11 @@ impl Liveness for KernelProof<'_> {
             let _adopted = Adopted::new(probe, self.shared.birth(), owner)?;
             Some(act())
         };
-        // First through whatever the number leads to: one call, and nearly always the owner lives. A false *alive* costs time
-        // only, for it is not believed again and again.
-        if self.shared.is_probe_believed() && life_of(self.shared.probe().as_fd(), owner) == Life::Alive {
+        // First through whatever the number leads to: one call, and nearly always the owner lives.
+        // A false *alive* costs time only, for it is not believed again and again.
+        if self.shared.is_probe_believed()
+            && life_of(self.shared.probe().as_fd(), owner) == Life::Alive
+        {
             return None;
         }
         self.shared.with_probe(prove).flatten()
@@ -99,8 +107,9 @@ struct Adopted<'a> {
 impl<'a> Adopted<'a> {
     fn new(probe: &'a Descriptor, birth: Birth, owner: Token) -> Option<Self> {
         let byte = byte_of(owner);
-        // Without memory for a mapping a recovery is still better than a lock that nobody gets any more: the byte could go only
-        // with the number, in the instant of the swap, and harm only if the same token of 2^30 was drawn in it.
+        // Without memory for a mapping a recovery is still better than a lock that nobody gets any
+        // more: the byte could go only with the number, in the instant of the swap, and harm only
+        // if the same token of 2^30 was drawn in it.
         let pin = probe.pin(birth).ok();
         // Immediately before: `pin` may have let other threads run.
         if !probe.is_itself() {
@@ -115,7 +124,8 @@ impl<'a> Adopted<'a> {
 
 impl Drop for Adopted<'_> {
     fn drop(&mut self) {
-        // In a child that a signal handler has forked meanwhile the description, and so the byte, is the parent's.
+        // In a child that a signal handler has forked meanwhile the description, and so the byte,
+        // is the parent's.
         if self.birth.is_here() && self.probe.is_itself() {
             // Unlocking a range that the description holds cannot fail.
             let _ = ofd::unlock(self.probe.as_fd(), self.byte);

@@ -33,39 +33,45 @@ use crate::turns::Turns;
 /// A lock between processes, known by its name.
 ///
 /// A handle is **one contender**: it is `Send` and not `Sync`, so that each thread has its own
-/// ([`try_clone`](Self::try_clone)). The same handle may take the lock again while it holds it; it is free when every
-/// hold has been given back. Dropping the handle gives back what [`acquire`](Self::acquire) took.
+/// ([`try_clone`](Self::try_clone)). The same handle may take the lock again while it holds it; it
+/// is free when every hold has been given back. Dropping the handle gives back what
+/// [`acquire`](Self::acquire) took.
 ///
-/// The last handle anywhere removes the lock's file. If the process dies instead, by whatever death, the kernel tells
-/// the next comer, who takes the lock over and is told so ([`Guard::recovered`]).
+/// The last handle anywhere removes the lock's file. If the process dies instead, by whatever
+/// death, the kernel tells the next comer, who takes the lock over and is told so
+/// ([`Guard::recovered`]).
 ///
 /// # What blocks
-/// [`lock`](Self::lock), [`try_lock_for`](Self::try_lock_for), [`try_lock_until`](Self::try_lock_until) and their twins
-/// without a guard wait for the lock; [`open`](Self::open) and [`try_clone`](Self::try_clone), while somebody is just closing
-/// it. Opening, closing and taking over from a dead owner also wait for a fork(3) of this process that is under way, and such a
-/// fork waits for them, each for a second at most; a fork takes as long as it takes to copy the process's page tables.
-/// Nothing else blocks. Nothing panics, whatever others have written to the file.
+/// [`lock`](Self::lock), [`try_lock_for`](Self::try_lock_for),
+/// [`try_lock_until`](Self::try_lock_until) and their twins without a guard wait for the lock;
+/// [`open`](Self::open) and [`try_clone`](Self::try_clone), while somebody is just closing
+/// it. Opening, closing and taking over from a dead owner also wait for a fork(3) of this process
+/// that is under way, and such a fork waits for them, each for a second at most; a fork takes as
+/// long as it takes to copy the process's page tables. Nothing else blocks. Nothing panics,
+/// whatever others have written to the file.
 ///
 /// # When another thread starts programs
-/// A program started by `posix_spawn(3)`, as [`std::process::Command`] does, while a handle is being opened counts as one
-/// more user of it until it calls exec. If the handle is closed before that, the file stays for the next who closes the
-/// lock; if this process dies before that, its death is noticed then.
+/// A program started by `posix_spawn(3)`, as [`std::process::Command`] does, while a handle is
+/// being opened counts as one more user of it until it calls exec. If the handle is closed before
+/// that, the file stays for the next who closes the lock; if this process dies before that, its
+/// death is noticed then.
 ///
 /// # When other code closes our descriptors
-/// A handle has one descriptor, and one more with [`Builder::lifeline`]. Code of the same process may close them by mistake
-/// (`closefrom(3)`, a double close), and their numbers then lead to other files. No living owner is robbed by that, no file
-/// in use removed, and no descriptor closed that is another's. Deaths are still noticed, as long as the process can
-/// open the lock's file by its name. *What remains:* between a check and the system call after it, some 100 ns,
-/// a number may still be exchanged. PROTOCOL.md, section 8a, says what that can do: a death may be noticed late.
+/// A handle has one descriptor, and one more with [`Builder::lifeline`]. Code of the same process
+/// may close them by mistake (`closefrom(3)`, a double close), and their numbers then lead to other
+/// files. No living owner is robbed by that, no file in use removed, and no descriptor closed that
+/// is another's. Deaths are still noticed, as long as the process can open the lock's file by its
+/// name. *What remains:* between a check and the system call after it, some 100 ns, a number may
+/// still be exchanged. PROTOCOL.md, section 8a, says what that can do: a death may be noticed late.
 ///
 /// # In a forked child
-/// An inherited handle answers every call with [`Error::ForkedHandle`], and its drop touches nothing. Open the name again
-/// in the child.
+/// An inherited handle answers every call with [`Error::ForkedHandle`], and its drop touches
+/// nothing. Open the name again in the child.
 ///
 /// # In a signal handler
-/// [`try_lock`](Self::try_lock) on a handle that the interrupted code is using answers `None`; it neither blocks nor
-/// corrupts anything. It is async-signal-safe as long as the logger is (or `debug` events are off) and the answer is no
-/// error: the text of an error is allocated.
+/// [`try_lock`](Self::try_lock) on a handle that the interrupted code is using answers `None`; it
+/// neither blocks nor corrupts anything. It is async-signal-safe as long as the logger is (or
+/// `debug` events are off) and the answer is no error: the text of an error is allocated.
 ///
 /// # Examples
 /// ```
@@ -109,7 +115,8 @@ pub struct ShmLock {
     pub(crate) thread: Cell<u32>,
     /// Whether this handle's record, as it should be now, has been written.
     pub(crate) recorded: Cell<bool>,
-    /// Whether an acquisition is nothing but the protocol: no signals are held back, no clock is read.
+    /// Whether an acquisition is nothing but the protocol: no signals are held back, no clock is
+    /// read.
     pub(crate) plain: bool,
     /// Whether the next acquisition is that, and nobody is to be let pass first.
     pub(crate) quick: Cell<bool>,
@@ -118,7 +125,8 @@ pub struct ShmLock {
 }
 
 impl ShmLock {
-    /// Opens the lock of this name with the defaults, making it if it is not there. Holds nothing yet.
+    /// Opens the lock of this name with the defaults, making it if it is not there. Holds nothing
+    /// yet.
     ///
     /// # Errors
     /// As [`Builder::open`].
@@ -131,13 +139,24 @@ impl ShmLock {
         Builder::new(name)
     }
 
-    pub(crate) fn enter(name: Name, place: &Place, settings: Settings, description: Description) -> Result<Self> {
-        // The first reading of a clock in a process looks for the vDSO, which before Linux 6.4 takes memory. The first
-        // `try_lock` must not: a signal handler may call it.
+    pub(crate) fn enter(
+        name: Name,
+        place: &Place,
+        settings: Settings,
+        description: Description,
+    ) -> Result<Self> {
+        // The first reading of a clock in a process looks for the vDSO, which before Linux 6.4
+        // takes memory. The first `try_lock` must not: a signal handler may call it.
         let _ = Moment::now();
-        let system = |errno| Error::System { operation: "get random bytes for", path: place.path.clone(), errno };
-        let uuid = uuid::Builder::from_random_bytes(token::random_bytes().map_err(system)?).into_uuid();
-        let mut record = Record { uuid, pid: process_id(), pid_namespace: pid_namespace(), ..Record::default() };
+        let system = |errno| Error::System {
+            operation: "get random bytes for",
+            path: place.path.clone(),
+            errno,
+        };
+        let uuid =
+            uuid::Builder::from_random_bytes(token::random_bytes().map_err(system)?).into_uuid();
+        let mut record =
+            Record { uuid, pid: process_id(), pid_namespace: pid_namespace(), ..Record::default() };
         record.description.clone_from(&description);
         let (shared, (token, lifeline)) =
             Shared::enter(place, Keep::Marked, settings.open_timeout, |a, region, birth| {
@@ -190,7 +209,8 @@ impl ShmLock {
     /// Another handle on the same lock, for another thread; with the same settings and description.
     ///
     /// # Errors
-    /// As [`Builder::open`]; [`Error::Orphaned`] if the name now means another file; [`Error::ForkedHandle`].
+    /// As [`Builder::open`]; [`Error::Orphaned`] if the name now means another file;
+    /// [`Error::ForkedHandle`].
     ///
     /// # Examples
     /// ```
@@ -206,41 +226,56 @@ impl ShmLock {
     pub fn try_clone(&self) -> Result<Self> {
         self.check_process()?;
         let description = self.description.borrow().clone();
-        let other = Self::enter(self.name.clone(), self.shared.place(), self.settings.clone(), description)?;
-        if other.shared.identity() == self.shared.identity() { Ok(other) } else { Err(self.orphaned()) }
+        let other = Self::enter(
+            self.name.clone(),
+            self.shared.place(),
+            self.settings.clone(),
+            description,
+        )?;
+        if other.shared.identity() == self.shared.identity() {
+            Ok(other)
+        } else {
+            Err(self.orphaned())
+        }
     }
 
     /// Takes the lock, waiting as long as it takes.
     ///
-    /// Blocks. Takes over from a dead owner within one poll interval of the moment its process is gone.
+    /// Blocks. Takes over from a dead owner within one poll interval of the moment its process is
+    /// gone.
     ///
     /// # Errors
-    /// [`Error::Cancelled`], [`Error::WouldDeadlock`], [`Error::Orphaned`], [`Error::ForkedHandle`], [`Error::TooDeep`].
+    /// [`Error::Cancelled`], [`Error::WouldDeadlock`], [`Error::Orphaned`],
+    /// [`Error::ForkedHandle`], [`Error::TooDeep`].
     #[inline]
     pub fn lock(&self) -> Result<Guard<'_>> {
         self.guarded(Patience::Forever)
     }
 
-    /// Takes the lock if it is free, ours, or a dead owner's; `None` if somebody else holds it. Never blocks.
+    /// Takes the lock if it is free, ours, or a dead owner's; `None` if somebody else holds it.
+    /// Never blocks.
     ///
     /// # Errors
-    /// [`Error::Orphaned`] for a dead owner's lock whose file was removed; [`Error::ForkedHandle`], [`Error::TooDeep`].
+    /// [`Error::Orphaned`] for a dead owner's lock whose file was removed; [`Error::ForkedHandle`],
+    /// [`Error::TooDeep`].
     pub fn try_lock(&self) -> Result<Option<Guard<'_>>> {
         Ok(self.take(Patience::None, Plain::Guard)?.then(|| self.new_guard()))
     }
 
-    /// Takes the lock, waiting at most `timeout`. Zero is one try. A free lock is taken whatever the timeout.
+    /// Takes the lock, waiting at most `timeout`. Zero is one try. A free lock is taken whatever
+    /// the timeout.
     ///
     /// Blocks; the timeout is kept to the precision of the clock, whatever the poll interval.
     ///
     /// # Errors
-    /// [`Error::TimedOut`], or [`Error::WouldBlock`] for a timeout of zero, naming the holder; and as
-    /// [`lock`](Self::lock).
+    /// [`Error::TimedOut`], or [`Error::WouldBlock`] for a timeout of zero, naming the holder; and
+    /// as [`lock`](Self::lock).
     pub fn try_lock_for(&self, timeout: Duration) -> Result<Guard<'_>> {
         self.guarded(Patience::For(timeout))
     }
 
-    /// As [`try_lock_for`](Self::try_lock_for), until a moment. A moment that has passed is one try.
+    /// As [`try_lock_for`](Self::try_lock_for), until a moment. A moment that has passed is one
+    /// try.
     ///
     /// # Errors
     /// As [`try_lock_for`](Self::try_lock_for).
@@ -248,12 +283,14 @@ impl ShmLock {
         self.guarded(Patience::Until(deadline))
     }
 
-    /// As [`lock`](Self::lock), for callers that cannot keep a guard: pair it with [`release`](Self::release).
+    /// As [`lock`](Self::lock), for callers that cannot keep a guard: pair it with
+    /// [`release`](Self::release).
     ///
-    /// Send the handle to another thread only while it holds nothing. Otherwise the thread that acquired counts as the
-    /// holder: it gets [`Error::WouldDeadlock`] by its other handles, its signals stay blocked
-    /// ([`BlockSignals::WhileHeld`]), and [`ExitHandlers`](crate::ExitHandlers) give the
-    /// lock back when *it* exits, although the section goes on elsewhere until the process has ended.
+    /// Send the handle to another thread only while it holds nothing. Otherwise the thread that
+    /// acquired counts as the holder: it gets [`Error::WouldDeadlock`] by its other handles, its
+    /// signals stay blocked ([`BlockSignals::WhileHeld`]), and
+    /// [`ExitHandlers`](crate::ExitHandlers) give the lock back when *it* exits, although the
+    /// section goes on elsewhere until the process has ended.
     ///
     /// # Errors
     /// As [`lock`](Self::lock).
@@ -289,8 +326,8 @@ impl ShmLock {
     /// Gives back one hold taken by [`acquire`](Self::acquire).
     ///
     /// # Errors
-    /// [`Error::NotHeld`]; [`Error::GuardsAlive`] if only guards hold the lock; [`Error::Overwritten`];
-    /// [`Error::ForkedHandle`].
+    /// [`Error::NotHeld`]; [`Error::GuardsAlive`] if only guards hold the lock;
+    /// [`Error::Overwritten`]; [`Error::ForkedHandle`].
     #[inline]
     pub fn release(&self) -> Result<()> {
         match self.give_undisturbed(Plain::Bare) {
@@ -308,8 +345,9 @@ impl ShmLock {
         self.end_one(Plain::Bare).map_err(|loss| self.told(loss))
     }
 
-    /// Gives back every hold of this handle at once, guards included: they then hold nothing, and their drop does
-    /// nothing. Says whether the lock was held. Other handles' holds are not touched.
+    /// Gives back every hold of this handle at once, guards included: they then hold nothing, and
+    /// their drop does nothing. Says whether the lock was held. Other handles' holds are not
+    /// touched.
     ///
     /// # Errors
     /// [`Error::Overwritten`], [`Error::ForkedHandle`].
@@ -327,7 +365,9 @@ impl ShmLock {
     /// stranger has overwritten the word. Never blocks; async-signal-safe.
     #[must_use]
     pub fn is_held(&self) -> bool {
-        self.holds.is_held() && self.shared.is_ours() && self.shared.region().word().is_owned_by(self.token)
+        self.holds.is_held()
+            && self.shared.is_ours()
+            && self.shared.region().word().is_owned_by(self.token)
     }
 
     /// Whether anybody holds the lock now. A dead owner counts until it is replaced.

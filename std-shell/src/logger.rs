@@ -1,7 +1,7 @@
 //! A logger for programs that have none: the terminal at one level, a file at another.
 //!
-//! The lock only ever calls the `log` facade; nothing here is installed by itself. A program with a logger of its own has
-//! no use for this.
+//! The lock only ever calls the `log` facade; nothing here is installed by itself. A program with a
+//! logger of its own has no use for this.
 
 use std::fmt;
 use std::io::{self, IsTerminal};
@@ -38,9 +38,10 @@ type Format = Arc<dyn Fn(&Line<'_>) -> String + Send + Sync>;
 
 /// Builds the process's logger.
 ///
-/// It is what the Python package has in `create_logger(name, level, file_path, level_file, use_colored_logs, fmt)`:
-/// [`new`](Self::new), [`level`](Self::level), [`file`](Self::file) with its level, [`colors`](Self::colors),
-/// [`format`](Self::format). But it is the whole process's, as Rust's loggers are, and not each lock's own.
+/// It is what the Python package has in `create_logger(name, level, file_path, level_file,
+/// use_colored_logs, fmt)`: [`new`](Self::new), [`level`](Self::level), [`file`](Self::file) with
+/// its level, [`colors`](Self::colors), [`format`](Self::format). But it is the whole process's, as
+/// Rust's loggers are, and not each lock's own.
 ///
 /// What the locks log, each with name, uuid and description: at `Debug` that one was opened, tried
 /// in vain and why, acquired, was released, is being closed; at `Warn` that a dead owner was
@@ -78,7 +79,8 @@ impl Default for Logger {
 }
 
 impl Logger {
-    /// A logger of this name: to standard error from `Info` on, in colours if that is a terminal, to no file.
+    /// A logger of this name: to standard error from `Info` on, in colours if that is a terminal,
+    /// to no file.
     pub fn new(name: &str) -> Self {
         Self {
             name: name.to_owned(),
@@ -101,7 +103,8 @@ impl Logger {
         self
     }
 
-    /// Whether standard error gets colours. It never does if it is no terminal, or if `NO_COLOR` is set.
+    /// Whether standard error gets colours. It never does if it is no terminal, or if `NO_COLOR` is
+    /// set.
     pub fn colors(mut self, colors: bool) -> Self {
         self.colors = colors;
         self
@@ -120,19 +123,22 @@ impl Logger {
     pub fn install(self) -> io::Result<()> {
         let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let colors = self.colors && !no_color && io::stderr().is_terminal();
-        let mut both = fern::Dispatch::new().chain(self.output(self.level, colors).chain(lines_to(io::stderr())));
+        let mut both = fern::Dispatch::new()
+            .chain(self.output(self.level, colors).chain(lines_to(io::stderr())));
         if let Some((path, level)) = &self.file {
             let file = fern::log_file(path).map_err(|error| named(path, &error))?;
             both = both.chain(self.output(*level, false).chain(lines_to(file)));
         }
-        both.apply().map_err(|error: SetLoggerError| io::Error::new(io::ErrorKind::AlreadyExists, error))
+        both.apply()
+            .map_err(|error: SetLoggerError| io::Error::new(io::ErrorKind::AlreadyExists, error))
     }
 
     fn output(&self, level: LevelFilter, colors: bool) -> fern::Dispatch {
         let (name, format) = (self.name.clone(), Arc::clone(&self.format));
         fern::Dispatch::new().level(level).format(move |out, message, record| {
             #[allow(clippy::disallowed_methods, reason = "a log says what the wall clock said")]
-            let line = Line { time: SystemTime::now(), name: &name, level: record.level(), message };
+            let line =
+                Line { time: SystemTime::now(), name: &name, level: record.level(), message };
             let text = format(&line);
             match color_of(record.level()) {
                 Some(color) if colors => out.finish(format_args!("\x1b[{color}m{text}\x1b[0m")),
@@ -146,7 +152,9 @@ impl Logger {
 /// would leave that locked in the child, whose first line would wait for ever. A file is open for
 /// appending, so lines do not mix there either.
 fn lines_to(sink: impl AsFd + Send + Sync + 'static) -> fern::Output {
-    fern::Output::call(move |record| write_whole(sink.as_fd(), format!("{}\n", record.args()).as_bytes()))
+    fern::Output::call(move |record| {
+        write_whole(sink.as_fd(), format!("{}\n", record.args()).as_bytes())
+    })
 }
 
 /// As much of it as can be written: a logger has nobody to tell that it cannot.

@@ -1,6 +1,7 @@
 //! Why could a lock not be used as it should, and how is that said?
 //!
-//! Apart from taking and giving back, for these are on their way in signal handlers and in drops, which allocate nothing.
+//! Apart from taking and giving back, for these are on their way in signal handlers and in drops,
+//! which allocate nothing.
 
 use shmlock_core::{Region, Word};
 
@@ -9,7 +10,8 @@ use crate::inspect::Holder;
 use crate::lock::ShmLock;
 use crate::tell::tell;
 
-/// Why a hold could not be given back as it should. An [`Error`] without its text, for drops allocate nothing.
+/// Why a hold could not be given back as it should. An [`Error`] without its text, for drops
+/// allocate nothing.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Loss {
     Forked,
@@ -100,7 +102,10 @@ impl ShmLock {
 
     #[cold]
     pub(crate) fn overwritten(&self, found: Word) -> Loss {
-        tell!(Warn, "{self}: the owner word was overwritten while we held the lock; it is now {found:?}");
+        tell!(
+            Warn,
+            "{self}: the owner word was overwritten while we held the lock; it is now {found:?}"
+        );
         Loss::Overwritten
     }
 }

@@ -1,7 +1,7 @@
 //! When was that, by one reading of one clock?
 //!
-//! A reading takes 20 ns, but half a microsecond to two in a process that has slept and finds neither the clock's page nor its
-//! code in a cache. So whoever has read it hands the moment on.
+//! A reading takes 20 ns, but half a microsecond to two in a process that has slept and finds
+//! neither the clock's page nor its code in a cache. So whoever has read it hands the moment on.
 
 use std::cell::Cell;
 use std::num::NonZeroU64;
@@ -26,16 +26,18 @@ impl Moment {
         }
     }
 
-    /// Reads the monotonic clock in place of one that a sandbox refuses: it is the same but for suspensions. Where there
-    /// is none at all, time stands still.
+    /// Reads the monotonic clock in place of one that a sandbox refuses: it is the same but for
+    /// suspensions. Where there is none at all, time stands still.
     #[cold]
     fn without_that_clock() -> Self {
-        clock_gettime_dynamic(DynamicClockId::Known(ClockId::Monotonic)).map_or(Self(NonZeroU64::MIN), Self::at)
+        clock_gettime_dynamic(DynamicClockId::Known(ClockId::Monotonic))
+            .map_or(Self(NonZeroU64::MIN), Self::at)
     }
 
     fn at(time: Timespec) -> Self {
         // Neither is negative. The end of the range is 584 years from boot.
-        let [seconds, nanos] = [u64::try_from(time.tv_sec), u64::try_from(time.tv_nsec)].map(|part| part.unwrap_or(0));
+        let [seconds, nanos] =
+            [u64::try_from(time.tv_sec), u64::try_from(time.tv_nsec)].map(|part| part.unwrap_or(0));
         Self::from_nanos(seconds.saturating_mul(1_000_000_000).saturating_add(nanos))
     }
 
@@ -76,14 +78,15 @@ impl Moment {
 
 /// The clock of [`Moment::now`], for those who ask again and again and need it to the second only.
 ///
-/// It looks at the coarse monotonic clock, which the kernel moves on with its ticks. That takes 4 ns instead of 22; and, what is
-/// more, it does not read the processor's counter, which waits for all that the program has begun: after a lock was taken from
-/// another processor, for its cache line. Fifteen processes with a little to do between their sections take 61 ns for each
+/// It looks at the coarse monotonic clock, which the kernel moves on with its ticks. That takes 4
+/// ns instead of 22; and, what is more, it does not read the processor's counter, which waits for
+/// all that the program has begun: after a lock was taken from another processor, for its cache
+/// line. Fifteen processes with a little to do between their sections take 61 ns for each
 /// instead of 85.
 ///
-/// By how much that clock is behind is asked anew in each of its seconds. So what it says is wrong by a tick or two, of 10 ms at
-/// most; but in the second in which the machine was suspended, which the monotonic clock does not count, by the time that this
-/// took.
+/// By how much that clock is behind is asked anew in each of its seconds. So what it says is wrong
+/// by a tick or two, of 10 ms at most; but in the second in which the machine was suspended, which
+/// the monotonic clock does not count, by the time that this took.
 #[derive(Debug, Default)]
 pub(crate) struct CoarseClock {
     /// In which of its seconds that was asked.
@@ -116,7 +119,10 @@ mod tests {
         let first = Moment::from_nanos(0);
         let later = first.after(Duration::from_millis(2500));
         assert!(first.is_before(later) && !later.is_before(first) && !first.is_before(first));
-        assert_eq!((later.since(first), first.since(later)), (Duration::from_millis(2500), Duration::ZERO));
+        assert_eq!(
+            (later.since(first), first.since(later)),
+            (Duration::from_millis(2500), Duration::ZERO)
+        );
         assert_eq!((first.seconds(), later.seconds()), (0, 2));
         assert_eq!(later.after(Duration::MAX), Moment::from_nanos(u64::MAX));
     }
@@ -135,7 +141,10 @@ mod tests {
             for _ in 0..1000 {
                 let before = Moment::now();
                 let coarse = clock.now();
-                assert!(before.since(coarse) < SECOND && coarse.since(Moment::now()) < SECOND, "{before:?} {coarse:?}");
+                assert!(
+                    before.since(coarse) < SECOND && coarse.since(Moment::now()) < SECOND,
+                    "{before:?} {coarse:?}"
+                );
             }
             // As it would be in another second, after a suspension.
             clock.asked.set(clock.asked.get().map(|second| second - 1));

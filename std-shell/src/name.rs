@@ -10,7 +10,8 @@ pub(crate) const SUFFIX: &str = ".shmlock";
 /// What the files of named exit events end in.
 pub(crate) const EVENT_SUFFIX: &str = ".shmlock-event";
 
-/// Longest name in bytes: what `NAME_MAX` of Linux file systems (255) leaves beside the longer suffix.
+/// Longest name in bytes: what `NAME_MAX` of Linux file systems (255) leaves beside the longer
+/// suffix.
 pub const NAME_MAX: usize = 255 - EVENT_SUFFIX.len();
 
 /// Where locks live if nobody says otherwise: the tmpfs that `shm_overview(7)` names.

@@ -1,13 +1,15 @@
 //! Byte locks of an open file description: the one system call that proves life.
 //!
-//! Such a lock belongs to the open file description, not to the process, and goes when its last reference does:
-//! descriptor, mapping, or both. fcntl(2), "Open file description locks". rustix offers only the per-process kind, which
-//! any `close` of the same file drops; hence libc.
+//! Such a lock belongs to the open file description, not to the process, and goes when its last
+//! reference does: descriptor, mapping, or both. fcntl(2), "Open file description locks". rustix
+//! offers only the per-process kind, which any `close` of the same file drops; hence libc.
 //!
-//! The locked byte need not exist in the file. Offsets stay below 2^31 so that 32-bit and 64-bit processes agree.
+//! The locked byte need not exist in the file. Offsets stay below 2^31 so that 32-bit and 64-bit
+//! processes agree.
 //!
-//! On 32-bit glibc `fcntl` reads `struct flock` for these commands as well, whatever the manual page suggests:
-//! `flock64` there would lock byte 0 with the offset as length. So `libc::fcntl` with `libc::flock`, nothing else.
+//! On 32-bit glibc `fcntl` reads `struct flock` for these commands as well, whatever the manual
+//! page suggests: `flock64` there would lock byte 0 with the offset as length. So `libc::fcntl`
+//! with `libc::flock`, nothing else.
 
 #![allow(unsafe_code, reason = "fcntl with a lock argument exists in libc only")]
 
@@ -57,12 +59,16 @@ pub(crate) fn is_write_locked(fd: BorrowedFd<'_>, byte: u32) -> Result<bool, Err
 }
 
 /// The locked bytes of another description that the byte lies in, if there is one.
-pub(crate) fn blocking_range(fd: BorrowedFd<'_>, byte: u32) -> Result<Option<RangeInclusive<u32>>, Errno> {
+pub(crate) fn blocking_range(
+    fd: BorrowedFd<'_>,
+    byte: u32,
+) -> Result<Option<RangeInclusive<u32>>, Errno> {
     let lock = fcntl(fd, libc::F_OFD_GETLK, libc::F_WRLCK, byte)?;
     if libc::c_int::from(lock.l_type) == libc::F_UNLCK {
         return Ok(None);
     }
-    // A length of 0 reaches to the end of all files. What lies beyond our offsets is cut: we never ask there.
+    // A length of 0 reaches to the end of all files. What lies beyond our offsets is cut: we never
+    // ask there.
     let start = u32::try_from(lock.l_start).unwrap_or(byte);
     let end = match u32::try_from(lock.l_len) {
         Ok(0) | Err(_) => u32::MAX,
@@ -72,17 +78,27 @@ pub(crate) fn blocking_range(fd: BorrowedFd<'_>, byte: u32) -> Result<Option<Ran
 }
 
 /// One fcntl(2) on one byte; gives back what the kernel wrote.
-fn fcntl(fd: BorrowedFd<'_>, command: libc::c_int, kind: libc::c_int, byte: u32) -> Result<libc::flock, Errno> {
+fn fcntl(
+    fd: BorrowedFd<'_>,
+    command: libc::c_int,
+    kind: libc::c_int,
+    byte: u32,
+) -> Result<libc::flock, Errno> {
     // SAFETY: `flock` is plain data of integers, for which all zero is valid.
     let mut lock: libc::flock = unsafe { std::mem::zeroed() };
-    // The constants are `c_int` and the fields `c_short` on every Linux target; the values are 0, 1 and 2.
+    // The constants are `c_int` and the fields `c_short` on every Linux target; the values are 0, 1
+    // and 2.
     #[allow(clippy::cast_possible_truncation, reason = "values 0, 1, 2")]
     {
         lock.l_type = kind as libc::c_short;
         lock.l_whence = libc::SEEK_SET as libc::c_short;
     }
     // `off_t` has 32 or 64 bits; as `i64` the byte fits both, for it is below 2^31.
-    #[allow(clippy::useless_conversion, clippy::unnecessary_fallible_conversions, reason = "other width elsewhere")]
+    #[allow(
+        clippy::useless_conversion,
+        clippy::unnecessary_fallible_conversions,
+        reason = "other width elsewhere"
+    )]
     {
         lock.l_start = libc::off_t::try_from(i64::from(byte)).map_err(|_| Errno::OVERFLOW)?;
     }
@@ -90,7 +106,8 @@ fn fcntl(fd: BorrowedFd<'_>, command: libc::c_int, kind: libc::c_int, byte: u32)
     loop {
         // SAFETY:
         // - `fd` is open for the duration of the call: it is borrowed.
-        // - the commands used here take a pointer to `flock`, valid for reads and writes: it is ours.
+        // - the commands used here take a pointer to `flock`, valid for reads and writes: it is
+        //   ours.
         let answer = unsafe { libc::fcntl(fd.as_raw_fd(), command, &raw mut lock) };
         if answer != -1 {
             return Ok(lock);

@@ -1,7 +1,8 @@
 //! A look at a lock by one who has no handle: with the right to read its file, and no more.
 //!
-//! The file is read and not mapped, so that it may lie on a read-only mount and be truncated meanwhile without a fault.
-//! No byte of it is locked: the looker is not present, keeps no file, and stands in nobody's way.
+//! The file is read and not mapped, so that it may lie on a read-only mount and be truncated
+//! meanwhile without a fault. No byte of it is locked: the looker is not present, keeps no file,
+//! and stands in nobody's way.
 
 use std::fmt;
 use std::os::fd::AsFd;
@@ -28,7 +29,8 @@ use crate::statistics::Statistics;
 pub struct Inspection {
     /// Who holds it; `None` if nobody.
     pub holder: Option<Holder>,
-    /// Its state. The occupancy is never [`Ours`](Occupancy::Ours): handles of this process are seen as others are.
+    /// Its state. The occupancy is never [`Ours`](Occupancy::Ours): handles of this process are
+    /// seen as others are.
     pub health: Health,
     /// How much it has been used.
     pub statistics: Statistics,
@@ -71,7 +73,11 @@ pub(crate) fn inspect_event(place: &Place) -> Result<Option<(u32, bool)>> {
     let region = Region::new(&copy).map_err(|error| place.not_a_region(error))?;
     let word = region.owner_word().load(Relaxed); // partner: none, the copy is ours alone
     let in_use = is_in_use(&fd);
-    if fd.is_itself() { Ok(Some((word, in_use))) } else { Err(place.system("inspect", Errno::BADF)) }
+    if fd.is_itself() {
+        Ok(Some((word, in_use)))
+    } else {
+        Err(place.system("inspect", Errno::BADF))
+    }
 }
 
 /// Returns `true` if any handle is open on the file. In doubt one is, as for a handle that closes.
@@ -112,7 +118,9 @@ pub(crate) fn holder(place: &Place, fd: &Descriptor, fence: FenceScope) -> Resul
 fn copy(place: &Place, fd: &Descriptor, fence: FenceScope) -> Result<RegionMemory> {
     snapshot(fence, || {
         let mut bytes = [0; REGION_LEN];
-        match retry_on_intr(|| pread(fd.as_fd(), &mut bytes, 0)).map_err(|errno| place.system("read", errno))? {
+        match retry_on_intr(|| pread(fd.as_fd(), &mut bytes, 0))
+            .map_err(|errno| place.system("read", errno))?
+        {
             0 | REGION_LEN => Ok(bytes),
             read => Err(place.not_a_lock(Found::Size { bytes: read as u64 })),
         }

@@ -1,9 +1,9 @@
 //! Who is here, and who is the last to leave.
 //!
-//! Every handle holds a *read* lock on byte 2^30 of the region's file for as long as its mapping lives. Whoever closes
-//! gives that up first and then tries for the *write* lock: it gets it only if nobody else is here, and nobody can
-//! arrive while it has it. (The other order, upgrade and then unlink, leaves the file behind when two close at once:
-//! each stands in the other's way.)
+//! Every handle holds a *read* lock on byte 2^30 of the region's file for as long as its mapping
+//! lives. Whoever closes gives that up first and then tries for the *write* lock: it gets it only
+//! if nobody else is here, and nobody can arrive while it has it. (The other order, upgrade and
+//! then unlink, leaves the file behind when two close at once: each stands in the other's way.)
 
 use std::os::fd::BorrowedFd;
 
@@ -26,6 +26,7 @@ pub(crate) fn withdraw(fd: BorrowedFd<'_>) -> Result<(), Errno> {
 
 /// Whether nobody else is here. If so, nobody can arrive until `fd`'s description is closed.
 pub(crate) fn is_last(fd: BorrowedFd<'_>) -> bool {
-    // In doubt somebody is here: a file left behind is harmless, a file removed under somebody is not.
+    // In doubt somebody is here: a file left behind is harmless, a file removed under somebody is
+    // not.
     ofd::try_lock(fd, Kind::Write, PRESENCE).unwrap_or(false)
 }

@@ -11,14 +11,15 @@
 //!  is polled again <--------------- wakes its waker
 //! ```
 //!
-//! It is started by the first who registers, and ends when nobody has waited for [`LINGER`]. What it knows of a wait is
-//! good for one wake; who is polled and has to wait on registers anew. So a future that is forgotten costs one wake.
+//! It is started by the first who registers, and ends when nobody has waited for [`LINGER`]. What
+//! it knows of a wait is good for one wake; who is polled and has to wait on registers anew. So a
+//! future that is forgotten costs one wake.
 //!
 //! # Whose memory
 //!
-//! The words lie in mappings of handles. A handle that is closed calls [`forget`], and a word is looked at only under the
-//! mutex, while its wait is on the list. The kernel is given addresses without the mutex; should one have been unmapped by
-//! then, it answers with an error.
+//! The words lie in mappings of handles. A handle that is closed calls [`forget`], and a word is
+//! looked at only under the mutex, while its wait is on the list. The kernel is given addresses
+//! without the mutex; should one have been unmapped by then, it answers with an error.
 //!
 //! # Fork
 //!
@@ -51,11 +52,12 @@ use crate::signals;
 use crate::tell::contain;
 use crate::wait::futex;
 
-/// How long the thread stays when nobody waits any more. Long beside the 50 µs that it takes to start one, short beside
-/// what anybody would notice; arbitrary beyond that.
+/// How long the thread stays when nobody waits any more. Long beside the 50 µs that it takes to
+/// start one, short beside what anybody would notice; arbitrary beyond that.
 const LINGER: Duration = Duration::from_millis(50);
 
-/// How many words it can sleep on beside its bell; the waits beyond that are woken by their own time.
+/// How many words it can sleep on beside its bell; the waits beyond that are woken by their own
+/// time.
 const WORDS: usize = futexes::MAX - 1;
 
 /// What is waited for.
@@ -73,8 +75,8 @@ pub(crate) struct Wait {
     pub(crate) waker: Waker,
 }
 
-// SAFETY: the pointer is followed only while the wait is on the list, under the mutex; until `forget` the mapping lives,
-// and it belongs to the process, not to a thread.
+// SAFETY: the pointer is followed only while the wait is on the list, under the mutex; until
+// `forget` the mapping lives, and it belongs to the process, not to a thread.
 unsafe impl Send for Wait {}
 
 /// A wait on the list.
@@ -133,12 +135,16 @@ pub(crate) fn register(wait: Wait) -> io::Result<Option<Ticket>> {
 
 /// Takes a wait off the list, if it is still there.
 pub(crate) fn cancel(ticket: &Ticket) -> Gone {
-    Reactor::present().map_or_else(Gone::default, |reactor| reactor.remove(|number, _| number == ticket.0))
+    Reactor::present()
+        .map_or_else(Gone::default, |reactor| reactor.remove(|number, _| number == ticket.0))
 }
 
-/// Takes every wait of a handle off the list: it is about to be closed. None is left unless futures were forgotten.
+/// Takes every wait of a handle off the list: it is about to be closed. None is left unless futures
+/// were forgotten.
 pub(crate) fn forget(handle: &'static Slot) -> Gone {
-    Reactor::present().map_or_else(Gone::default, |reactor| reactor.remove(|_, wait| ptr::eq(wait.handle, handle)))
+    Reactor::present().map_or_else(Gone::default, |reactor| {
+        reactor.remove(|_, wait| ptr::eq(wait.handle, handle))
+    })
 }
 
 /// Waits that are on no list any more. Dropping them lets go of their wakers, which is foreign
@@ -196,7 +202,12 @@ impl Reactor {
             spare = Some(new);
             // Pairs with the load in `installed`. If another thread is faster, which is rare, the
             // spare is lost.
-            match PRESENT.compare_exchange(installed, ptr::from_ref(new).cast_mut(), AcqRel, Acquire) {
+            match PRESENT.compare_exchange(
+                installed,
+                ptr::from_ref(new).cast_mut(),
+                AcqRel,
+                Acquire,
+            ) {
                 Ok(_) => return new,
                 Err(now) => installed = now,
             }
@@ -233,13 +244,16 @@ impl Reactor {
         loop {
             let mut state = self.lock();
             let now = Instant::now();
-            let ready = state.waits.extract_if_so(|(number, wait)| wait.is_over(now) || woken.is_of(*number));
+            let ready = state
+                .waits
+                .extract_if_so(|(number, wait)| wait.is_over(now) || woken.is_of(*number));
             if !ready.is_empty() {
                 if ready.iter().any(|(number, _)| woken.is_of(*number)) {
                     woken = Woken::Nothing; // it reaches the one that it was for
                 }
-                // Their events are let go of under the mutex: once a wait is off the list, nothing of it is left but its waker,
-                // so that a program that closes its lock and its event has closed them.
+                // Their events are let go of under the mutex: once a wait is off the list, nothing
+                // of it is left but its waker, so that a program that closes its lock and its event
+                // has closed them.
                 let wakers: Vec<Waker> = ready.into_iter().map(|(_, wait)| wait.waker).collect();
                 drop(state);
                 for waker in wakers {
@@ -250,7 +264,8 @@ impl Reactor {
                 }
                 continue;
             }
-            // If still there, the wake was for one who has gone meanwhile. It is due to somebody else.
+            // If still there, the wake was for one who has gone meanwhile. It is due to somebody
+            // else.
             let stray = mem::replace(&mut woken, Woken::Nothing);
             let until = match state.waits.iter().map(|(_, wait)| wait.until).min() {
                 Some(until) => {
@@ -264,9 +279,11 @@ impl Reactor {
                 drop(state);
                 return stray.pass_on();
             }
-            let bell = Target { ticket: 0, word: &raw const self.bell, value: self.bell.load(Relaxed) };
-            let targets: Vec<_> =
-                std::iter::once(bell).chain(state.waits.iter().flat_map(Wait::targets).take(WORDS)).collect();
+            let bell =
+                Target { ticket: 0, word: &raw const self.bell, value: self.bell.load(Relaxed) };
+            let targets: Vec<_> = std::iter::once(bell)
+                .chain(state.waits.iter().flat_map(Wait::targets).take(WORDS))
+                .collect();
             drop(state);
             stray.pass_on();
             woken = futexes::wait_any(&targets, &self.bell, until);
@@ -291,8 +308,13 @@ impl Wait {
     fn targets(&(ticket, ref wait): &(u64, Wait)) -> impl Iterator<Item = Target> + use<> {
         let lock = wait.word.map(|(word, value)| Target { ticket, word, value });
         let event = wait.event.as_ref().and_then(|event| event.own_word().ok());
-        // No ticket: everybody who sleeps on an event is woken, so that wake is nobody's in particular.
-        let event = event.map(|word| Target { ticket: 0, word: ptr::from_ref(word), value: WAITING_ALLOWED });
+        // No ticket: everybody who sleeps on an event is woken, so that wake is nobody's in
+        // particular.
+        let event = event.map(|word| Target {
+            ticket: 0,
+            word: ptr::from_ref(word),
+            value: WAITING_ALLOWED,
+        });
         [lock, event].into_iter().flatten()
     }
 }

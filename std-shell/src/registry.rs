@@ -1,17 +1,21 @@
 //! What this process has open: one slot for each handle, in a list that a signal handler may walk.
 //!
-//! Two questions are answered here. *Does this very thread hold the lock that I am about to wait for?*, so that a
-//! certain deadlock is an error. *What does this process hold?*, for the exit handlers. Whether a handle holds its lock
-//! is not noted: the owner word itself says so, by the handle's token.
+//! Two questions are answered here. *Does this very thread hold the lock that I am about to wait
+//! for?*, so that a certain deadlock is an error. *What does this process hold?*, for the exit
+//! handlers. Whether a handle holds its lock is not noted: the owner word itself says so, by the
+//! handle's token.
 //!
 //! A fork may find another thread at any step here. So there is nothing that a step could leave
 //! locked: a slot that was being entered or removed is lost to the child, and those that its parent
 //! uses are taken for free.
 //!
-//! The list only grows; a slot is leaked once and used again by later handles. So walking needs no lock, and the
-//! number of slots is the largest number of handles that were open at one time.
+//! The list only grows; a slot is leaked once and used again by later handles. So walking needs no
+//! lock, and the number of slots is the largest number of handles that were open at one time.
 
-#![allow(unsafe_code, reason = "a list that only grows, linked by raw pointers: `OnceLock` can be frozen by a fork")]
+#![allow(
+    unsafe_code,
+    reason = "a list that only grows, linked by raw pointers: `OnceLock` can be frozen by a fork"
+)]
 
 use std::cell::Cell;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
@@ -27,8 +31,9 @@ use crate::thread::{Thread, this_thread_by_number};
 const FREE: u32 = 0;
 /// A handle is being entered or removed.
 const CLAIMED: u32 = 1;
-/// A handle is open. Each more than this is one who looks at its owner word right now, so that it must not be unmapped.
-/// Several may: the thread that ends the process looks at what the others hold while these give it back.
+/// A handle is open. Each more than this is one who looks at its owner word right now, so that it
+/// must not be unmapped. Several may: the thread that ends the process looks at what the others
+/// hold while these give it back.
 const LIVE: u32 = 2;
 
 static HEAD: Link = Link::new();
@@ -163,11 +168,14 @@ fn append() -> &'static Slot {
 
 impl Slot {
     fn claim(&self) -> bool {
-        // A slot of another generation is our parent's, which cannot use it here: as good as free. Pairs with `retire`.
+        // A slot of another generation is our parent's, which cannot use it here: as good as free.
+        // Pairs with `retire`.
         let state = self.state.load(Acquire);
-        let abandoned =
-            state != FREE && self.generation.load(Relaxed) != fork::present_generation() && state != CLAIMED;
-        (state == FREE || abandoned) && self.state.compare_exchange(state, CLAIMED, Acquire, Relaxed).is_ok()
+        let abandoned = state != FREE
+            && self.generation.load(Relaxed) != fork::present_generation()
+            && state != CLAIMED;
+        (state == FREE || abandoned)
+            && self.state.compare_exchange(state, CLAIMED, Acquire, Relaxed).is_ok()
     }
 
     /// Says that this thread is about to take the lock by this handle.
@@ -184,11 +192,16 @@ impl Slot {
         self.generation.load(Relaxed) == fork::present_generation()
     }
 
-    /// Keeps the handle's region mapped until the state is counted down again; `false` if no handle is open here.
+    /// Keeps the handle's region mapped until the state is counted down again; `false` if no handle
+    /// is open here.
     fn pin(&self) -> bool {
         // Only one of ours: another's may be claimed at any moment, whatever is counted there.
         // Pairs with `enter` (all of the slot is visible), and keeps `retire` waiting.
-        self.is_ours() && self.state.fetch_update(Acquire, Relaxed, |state| (state >= LIVE).then(|| state + 1)).is_ok()
+        self.is_ours()
+            && self
+                .state
+                .fetch_update(Acquire, Relaxed, |state| (state >= LIVE).then(|| state + 1))
+                .is_ok()
     }
 
     /// Takes the handle out, before its region is unmapped. Waits for threads that look at the
@@ -217,13 +230,15 @@ impl Slot {
     }
 }
 
-/// Whether the handle `owner` on this file is one that this thread took the lock by. Async-signal-safe.
+/// Whether the handle `owner` on this file is one that this thread took the lock by.
+/// Async-signal-safe.
 pub(crate) fn held_by_this_thread(owner: Token, identity: Identity) -> bool {
     let thread = this_thread_by_number();
     slots().any(|slot| slot.is_held_by(owner, identity, thread))
 }
 
-/// A handle that is open in this process, with its owner word kept valid for as long as this value is borrowed.
+/// A handle that is open in this process, with its owner word kept valid for as long as this value
+/// is borrowed.
 pub(crate) struct Pinned {
     pub(crate) word: *const AtomicU32,
     pub(crate) token: Token,
@@ -237,7 +252,8 @@ pub(crate) struct Pinned {
 
 /// Runs `look` on each open handle of this process. Async-signal-safe if `look` is.
 ///
-/// The word is valid while `look` runs. A handle that is being entered or removed right now is passed over.
+/// The word is valid while `look` runs. A handle that is being entered or removed right now is
+/// passed over.
 pub(crate) fn for_each(mut look: impl FnMut(&Pinned)) {
     for slot in slots() {
         if !slot.pin() {

@@ -43,7 +43,8 @@ impl ShmLock {
         }
         let word = self.shared.region().owner_word();
         let give = || {
-            protocol::release_undisturbed(word, self.token, self.settings.fence).or_else(|_| self.give_to_others(word))
+            protocol::release_undisturbed(word, self.token, self.settings.fence)
+                .or_else(|_| self.give_to_others(word))
         };
         Some(self.holds.in_transition(give, |_| None).map_err(|found| self.overwritten(found)))
     }
@@ -182,7 +183,10 @@ impl Drop for ShmLock {
                 let _ = self.say_how(ended); // there is nobody to tell from a drop
             }
             None if leaked => {
-                tell!(Warn, "{self} was closed with a guard leaked; the next owner is told that this one died");
+                tell!(
+                    Warn,
+                    "{self} was closed with a guard leaked; the next owner is told that this one died"
+                );
             }
             None => {}
         }

@@ -1,9 +1,10 @@
 //! What locks and named exit events a directory has, and taking away what their users left.
 //!
-//! A process that ends without closing its handles leaves the file. The next who closes the lock removes it; where nobody
-//! comes any more, it stays. Removing it here goes by the closer's rules (`shm.rs`, "Leaving", step 2), with two more: we
-//! were never on the region, so we have not seen yet that byte locks are what they seem; and a crash mark may go, too,
-//! if that was asked for. The file of an exit event goes whatever stands in its word.
+//! A process that ends without closing its handles leaves the file. The next who closes the lock
+//! removes it; where nobody comes any more, it stays. Removing it here goes by the closer's rules
+//! (`shm.rs`, "Leaving", step 2), with two more: we were never on the region, so we have not seen
+//! yet that byte locks are what they seem; and a crash mark may go, too, if that was asked for. The
+//! file of an exit event goes whatever stands in its word.
 
 use std::os::fd::AsFd;
 use std::path::Path;
@@ -42,11 +43,13 @@ pub enum CrashMark {
 pub enum Cleaning {
     /// There is no such lock or event.
     Absent,
-    /// Somebody has it open, or a program that was started while somebody opened it has yet to call exec. It was left alone.
+    /// Somebody has it open, or a program that was started while somebody opened it has yet to call
+    /// exec. It was left alone.
     InUse,
     /// An owner died, and nobody has declared the data consistent since. It was left alone.
     Marked(Box<Marked>),
-    /// It is held by a token that an embedder gave out: whether that one lives cannot be known here. It was left alone.
+    /// It is held by a token that an embedder gave out: whether that one lives cannot be known
+    /// here. It was left alone.
     HeldFromOutside,
     /// The file has a second name, or the name got another file meanwhile. It was left alone.
     NamedElsewhere,
@@ -60,14 +63,17 @@ pub enum Cleaning {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Marked {
-    /// Who died holding the lock. `None` if somebody has replaced it since, without declaring the data consistent.
+    /// Who died holding the lock. `None` if somebody has replaced it since, without declaring the
+    /// data consistent.
     pub dead: Option<Holder>,
 }
 
-/// The names of the locks in `/dev/shm`, sorted; those of live users as well as what dead ones left.
+/// The names of the locks in `/dev/shm`, sorted; those of live users as well as what dead ones
+/// left.
 ///
-/// By the files' names alone: nothing is opened. A file that ends as locks do may still be none, which
-/// [`Builder::inspect`](crate::Builder::inspect) tells. A file whose name is no text cannot be a lock's.
+/// By the files' names alone: nothing is opened. A file that ends as locks do may still be none,
+/// which [`Builder::inspect`](crate::Builder::inspect) tells. A file whose name is no text cannot
+/// be a lock's.
 ///
 /// # Errors
 /// [`Error::System`] if the directory cannot be read.
@@ -75,7 +81,8 @@ pub fn locks() -> Result<Vec<String>> {
     locks_in(DEFAULT_DIRECTORY)
 }
 
-/// As [`locks`], in the directory that [`Builder::directory`](crate::Builder::directory) would name.
+/// As [`locks`], in the directory that [`Builder::directory`](crate::Builder::directory) would
+/// name.
 ///
 /// # Errors
 /// As [`locks`].
@@ -145,7 +152,10 @@ pub(crate) fn clean_event(place: &Place) -> Result<Cleaning> {
 }
 
 /// Has `clean_alone` judge and remove the file while nobody is here.
-fn clean_by(place: &Place, clean_alone: impl FnOnce(&Descriptor, Birth) -> Result<Cleaning>) -> Result<Cleaning> {
+fn clean_by(
+    place: &Place,
+    clean_alone: impl FnOnce(&Descriptor, Birth) -> Result<Cleaning>,
+) -> Result<Cleaning> {
     let Some(fd) = place.open()? else { return Ok(Cleaning::Absent) };
     let failed = |errno| place.system("inspect", errno);
     let descriptor = Descriptor::new(fd).map_err(failed)?;
@@ -157,7 +167,8 @@ fn clean_by(place: &Place, clean_alone: impl FnOnce(&Descriptor, Birth) -> Resul
     fork_gate::keep();
     let _stretch = Stretch::begin();
     let birth = Birth::here();
-    let alone = ofd::try_lock(fd, Kind::Write, PRESENCE).map_err(|errno| place.no_byte_locks(errno))?;
+    let alone =
+        ofd::try_lock(fd, Kind::Write, PRESENCE).map_err(|errno| place.no_byte_locks(errno))?;
     if !alone {
         return Ok(Cleaning::InUse);
     }
@@ -178,14 +189,16 @@ fn clean_by(place: &Place, clean_alone: impl FnOnce(&Descriptor, Birth) -> Resul
     if !birth.is_here() {
         return Ok(Cleaning::InUse); // a child that a signal handler has forked: its parent, which has the byte, goes on
     }
-    // Closing does the same, unless a process that was forked meanwhile has a copy of the descriptor.
+    // Closing does the same, unless a process that was forked meanwhile has a copy of the
+    // descriptor.
     if descriptor.is_itself() {
         let _ = presence::withdraw(fd);
     }
     cleaning
 }
 
-/// Whether the write lock just taken is one that others run into. `false`: the name has another file by now.
+/// Whether the write lock just taken is one that others run into. `false`: the name has another
+/// file by now.
 fn check_that_locks_are_seen(place: &Place, descriptor: &Descriptor) -> Result<bool> {
     let Some(other) = place.open()? else { return Ok(false) };
     let other = Descriptor::new(other).map_err(|errno| place.system("inspect", errno))?;
@@ -222,7 +235,12 @@ fn clean_alone(
 }
 
 /// Removes the file, with its mark if it has one.
-fn remove(place: &Place, descriptor: &Descriptor, birth: Birth, marked: Option<Box<Marked>>) -> Result<Cleaning> {
+fn remove(
+    place: &Place,
+    descriptor: &Descriptor,
+    birth: Birth,
+    marked: Option<Box<Marked>>,
+) -> Result<Cleaning> {
     let fd = descriptor.as_fd();
     if !(has_one_name(fd) && named_by(fd, &place.path) && descriptor.is_itself()) {
         return Ok(Cleaning::NamedElsewhere);
@@ -252,7 +270,8 @@ mod tests {
     fn a_forked_child_leaves_the_cleaning_to_its_parent() {
         let directory = env::temp_dir().join(format!("shmlock-remains-{}", process::id()));
         fs::create_dir(&directory).expect("a new directory");
-        let place = Place::new(&Name::new("l").expect("a name"), SUFFIX, &directory, 0o600).expect("absolute");
+        let place = Place::new(&Name::new("l").expect("a name"), SUFFIX, &directory, 0o600)
+            .expect("absolute");
         let dead = ShmLock::builder("l").directory(&directory).open().expect("a lock");
         mem::forget(dead.lock().expect("free"));
         drop(dead);
@@ -266,8 +285,12 @@ mod tests {
             let mut status = 0;
             // SAFETY: a valid pointer, and a child of ours.
             assert_eq!(unsafe { libc::waitpid(forked, &raw mut status, 0) }, forked);
-            let other = place.open().expect("it can be opened").expect("the child has removed the file");
-            assert!(ofd::is_locked(other.as_fd(), PRESENCE).expect("seen"), "the child has let openers in");
+            let other =
+                place.open().expect("it can be opened").expect("the child has removed the file");
+            assert!(
+                ofd::is_locked(other.as_fd(), PRESENCE).expect("seen"),
+                "the child has let openers in"
+            );
             assert!(status == 0, "the child ended by {status:#x}");
             remove(&place, descriptor, birth, None)
         });

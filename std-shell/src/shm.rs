@@ -4,46 +4,51 @@
 //!
 //! `A` and `B` are two open file descriptions of the same file.
 //!
-//! 1. Open `A`, or make the file (`file.rs`). *If we die here:* nothing is left, or a whole, free file.
-//! 2. Open `B`. Another file by now: start again. Both descriptors are marked, so that later each can be known to be itself
-//!    (`descriptor.rs`). `B` comes this early because an opener that has announced itself and then finds no
-//!    descriptor left would keep the last closer from removing the file.
-//! 3. An opener that wants data, or an event, clears away what is left of a former life of it (`former.rs`). Presence on `A`.
-//!    Busy: another process is about to remove the file; start again. *If we die from here on:* the kernel drops
-//!    whatever `A` holds.
-//! 4. Does the file still have a name? If not, it was removed before we were present; start again. Has it the size and
-//!    the magic of a lock? Give it memory, should it be half-made or a hole.
+//! 1. Open `A`, or make the file (`file.rs`). *If we die here:* nothing is left, or a whole, free
+//!    file.
+//! 2. Open `B`. Another file by now: start again. Both descriptors are marked, so that later each
+//!    can be known to be itself (`descriptor.rs`). `B` comes this early because an opener that has
+//!    announced itself and then finds no descriptor left would keep the last closer from removing
+//!    the file.
+//! 3. An opener that wants data, or an event, clears away what is left of a former life of it
+//!    (`former.rs`). Presence on `A`. Busy: another process is about to remove the file; start
+//!    again. *If we die from here on:* the kernel drops whatever `A` holds.
+//! 4. Does the file still have a name? If not, it was removed before we were present; start again.
+//!    Has it the size and the magic of a lock? Give it memory, should it be half-made or a hole.
 //! 5. Map `A`, not to be inherited by children; check and claim the magic word.
 //! 6. The caller takes its token on `A`.
-//! 7. Through `B`, our own byte must read as locked, and one that nobody locks as free: where not, a sandbox only pretends to
-//!    lock, and nobody could ever be proven alive or dead. `A` must be itself: then mapping, presence and token are of
-//!    one description. If it is not, start again.
-//! 8. Close the descriptor of `A`. From now on the mapping alone holds our identity; a copy of the descriptor, made in step
-//!    6, stays if it was asked for (`lifeline.rs`).
+//! 7. Through `B`, our own byte must read as locked, and one that nobody locks as free: where not,
+//!    a sandbox only pretends to lock, and nobody could ever be proven alive or dead. `A` must be
+//!    itself: then mapping, presence and token are of one description. If it is not, start again.
+//! 8. Close the descriptor of `A`. From now on the mapping alone holds our identity; a copy of the
+//!    descriptor, made in step 6, stays if it was asked for (`lifeline.rs`).
 //!
 //! An opener that fails after step 3 leaves as a closer does: it may be the last one by then.
 //!
 //! # Staying
 //!
-//! `B` is what deaths are proven through. Other code of the process may close it, so it serves only while it is itself.
-//! When it is not, each use opens the file anew by its name and compares the inode with that of the mapping, which
-//! no other file can have meanwhile.
+//! `B` is what deaths are proven through. Other code of the process may close it, so it serves only
+//! while it is itself. When it is not, each use opens the file anew by its name and compares the
+//! inode with that of the mapping, which no other file can have meanwhile.
 //!
 //! # Leaving
 //!
-//! 1. Unmap: token and presence go. (If `B` is not itself, another description is opened by name before.)
-//! 2. If we get the presence byte for ourselves, and the word is free, and the file has its name: remove it (`removal.rs`).
+//! 1. Unmap: token and presence go. (If `B` is not itself, another description is opened by name
+//!    before.)
+//! 2. If we get the presence byte for ourselves, and the word is free, and the file has its name:
+//!    remove it (`removal.rs`).
 //! 3. Close `B`, if it is itself.
 //!
-//! The word is looked at in step 2 and never before: with a look while others are present, a closer that sees it held, and
-//! leaves it to the holder, may still be present when the holder leaves, and then neither removes the file.
+//! The word is looked at in step 2 and never before: with a look while others are present, a closer
+//! that sees it held, and leaves it to the holder, may still be present when the holder leaves, and
+//! then neither removes the file.
 //!
 //! A signal handler may fork at any step of either. The child that comes back here has copies of
 //! `A` and `B`, but neither the mapping nor an identity. So it begins again as soon as it notices
 //! (`Birth::is_here`), and takes nothing back by its copies.
 //!
-//! *If we die anywhere:* a free file stays, and goes with the next process that leaves. *If we are stopped* in step 2 with the
-//! presence byte, openers wait for us: [`Error::OpenTimedOut`] says so.
+//! *If we die anywhere:* a free file stays, and goes with the next process that leaves. *If we are
+//! stopped* in step 2 with the presence byte, openers wait for us: [`Error::OpenTimedOut`] says so.
 
 #![allow(unsafe_code, reason = "keeps views beside the mapping that they point into")]
 
@@ -68,15 +73,17 @@ use crate::mapping::Mapping;
 use crate::removal::{Keep, is_really_alone, remove_if_last};
 use crate::{ofd, presence};
 
-/// How long to sleep between two tries to enter while somebody leaves. A leaver needs about 10 µs for its four system
-/// calls; this is a compromise between waiting and burning, and matters only when processes come and go all the time.
+/// How long to sleep between two tries to enter while somebody leaves. A leaver needs about 10 µs
+/// for its four system calls; this is a compromise between waiting and burning, and matters only
+/// when processes come and go all the time.
 const RETRY_PAUSE: Duration = Duration::from_micros(100);
 
-/// How many answers of `B` are believed on its number alone, before it is asked again whether it is itself. Two more system
-/// calls in so many refused tries; arbitrary beyond that.
+/// How many answers of `B` are believed on its number alone, before it is asked again whether it is
+/// itself. Two more system calls in so many refused tries; arbitrary beyond that.
 const BELIEVED: u32 = 16;
 
-/// A byte that nobody locks: that of a static token. A sandbox that says "locked" here says so of every byte.
+/// A byte that nobody locks: that of a static token. A sandbox that says "locked" here says so of
+/// every byte.
 pub(crate) const UNUSED: u32 = presence::PRESENCE + 1;
 
 /// Half-way in: present through `A`. Dropping it leaves again.
@@ -119,8 +126,8 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// Enters the region of `place`, steps 1 to 8; `claim` is step 6 and names the byte to be checked in step 7. It is told
-    /// in which process the region is mapped.
+    /// Enters the region of `place`, steps 1 to 8; `claim` is step 6 and names the byte to be
+    /// checked in step 7. It is told in which process the region is mapped.
     ///
     /// Blocks while another process leaves, for at most `patience`.
     pub(crate) fn enter<T>(
@@ -192,8 +199,8 @@ impl Shared {
         self.birth
     }
 
-    /// Runs `act` with a description that holds no lock at rest, for looking at others' bytes: `B`, or another one while `B`
-    /// is not itself. `None`: there is none, so nothing can be proven.
+    /// Runs `act` with a description that holds no lock at rest, for looking at others' bytes: `B`,
+    /// or another one while `B` is not itself. `None`: there is none, so nothing can be proven.
     pub(crate) fn with_probe<R>(&self, act: impl FnOnce(&Descriptor) -> R) -> Option<R> {
         if self.b.is_itself() {
             return Some(act(&self.b));
@@ -206,8 +213,9 @@ impl Shared {
         &self.b
     }
 
-    /// Returns `true` if the number of `B` may be asked without a look whether it is itself. Not for ever: a stranger's file
-    /// with a lock on every byte answers each time that the owner lives.
+    /// Returns `true` if the number of `B` may be asked without a look whether it is itself. Not
+    /// for ever: a stranger's file with a lock on every byte answers each time that the owner
+    /// lives.
     pub(crate) fn is_probe_believed(&self) -> bool {
         // Relaxed, here and below: one number, which this handle alone reads.
         let believed = self.believed.load(Relaxed);
@@ -222,7 +230,8 @@ impl Shared {
         is_itself
     }
 
-    /// Opens the file anew by its name; `None` if it cannot be opened or the name leads to another file.
+    /// Opens the file anew by its name; `None` if it cannot be opened or the name leads to another
+    /// file.
     fn reopen(&self) -> Option<Descriptor> {
         let fresh = Descriptor::new(self.place.open().ok()??).ok()?;
         if fresh.identity() == self.identity { fresh.with_role(Role::Probe).ok() } else { None }
@@ -230,8 +239,8 @@ impl Shared {
 
     /// Returns `true` if the file was removed under us. Two system calls.
     ///
-    /// Without `B` the name decides, where the directory is still on the file system of our file: in a changed root or mount
-    /// namespace the name says nothing.
+    /// Without `B` the name decides, where the directory is still on the file system of our file:
+    /// in a changed root or mount namespace the name says nothing.
     pub(crate) fn is_orphaned(&self) -> bool {
         let Some(links) = self.b.links() else {
             self.believed.store(BELIEVED, Relaxed); // the next probe asks
@@ -256,7 +265,8 @@ impl<'p> Entrance<'p> {
             Some(fd) => (fd, false),
             None => match place.create()? {
                 Some(fd) => (fd, true),
-                // At once: should our time be over by now, a file that we have made empty would stay.
+                // At once: should our time be over by now, a file that we have made empty would
+                // stay.
                 None => match place.open()? {
                     Some(fd) => (fd, false),
                     None => return Ok(None),
@@ -292,7 +302,10 @@ impl<'p> Entrance<'p> {
             return Ok(None);
         }
         let a = entrance.a.as_fd();
-        let content = place.check_size(a).and_then(|()| place.check_magic(a)).and_then(|()| place.allocate(a));
+        let content = place
+            .check_size(a)
+            .and_then(|()| place.check_magic(a))
+            .and_then(|()| place.allocate(a));
         Ok(entrance.judged(content)?.unwrap_or(false).then_some(entrance))
     }
 }
@@ -308,8 +321,8 @@ impl Entrance<'_> {
         b.with_role(Role::Probe).map(Some).map_err(|errno| place.system("inspect", errno))
     }
 
-    /// Passes on what a step has come to. `None`, for an error while a descriptor is not itself: it may be
-    /// of another file, so start again.
+    /// Passes on what a step has come to. `None`, for an error while a descriptor is not itself: it
+    /// may be of another file, so start again.
     fn judged<T>(&self, result: Result<T>) -> Result<Option<T>> {
         match result {
             Err(_) if !self.is_itself() => Ok(None),
@@ -326,9 +339,11 @@ impl<'p> Inside<'p> {
     /// Steps 1 to 5. `None`: start again.
     fn try_enter(place: &'p Place, birth: Birth, keep: Keep) -> Result<Option<Self>> {
         let Some(entrance) = Entrance::try_enter(place, birth, keep)? else { return Ok(None) };
-        let system = |operation, errno| Error::System { operation, path: place.path.clone(), errno };
+        let system =
+            |operation, errno| Error::System { operation, path: place.path.clone(), errno };
         let a = entrance.a.as_fd();
-        let mapping = Mapping::new(a, place.shape.file_len(), birth).map_err(|errno| system(MAP, errno));
+        let mapping =
+            Mapping::new(a, place.shape.file_len(), birth).map_err(|errno| system(MAP, errno));
         let Some(mapping) = entrance.judged(mapping)? else { return Ok(None) };
         mapping.populate().map_err(|errno| match errno {
             Errno::FAULT => place.not_a_lock(Found::Size { bytes: 0 }),
@@ -337,7 +352,8 @@ impl<'p> Inside<'p> {
         if !birth.is_here() {
             return Err(system("map", Errno::INTR)); // it is not there; `enter` begins again
         }
-        // SAFETY: `Inside` and `Shared` keep the region beside the mapping, and hand it out only by a shorter borrow.
+        // SAFETY: `Inside` and `Shared` keep the region beside the mapping, and hand it out only by
+        // a shorter borrow.
         let region = unsafe { mapping.region() }.map_err(|error| place.not_a_region(error))?;
         // SAFETY: as the region.
         let header = unsafe { mapping.header() };
@@ -378,12 +394,15 @@ impl Drop for Entrance<'_> {
         if !(is_ours && presence::withdraw(self.a.as_fd()).is_ok()) {
             return;
         }
-        // Before step 7 we do not know that byte locks are what they seem, nor perhaps whether the file is a lock.
+        // Before step 7 we do not know that byte locks are what they seem, nor perhaps whether the
+        // file is a lock.
         let may_go = || {
             let is_ours = || self.place.is_a_lock(b.as_fd()) || is_empty(b.as_fd());
             self.made || is_ours() && is_really_alone(b.as_fd())
         };
-        remove_if_last(self.place, &self.a, self.birth, || self.keep.may_go(self.a.as_fd()) && may_go());
+        remove_if_last(self.place, &self.a, self.birth, || {
+            self.keep.may_go(self.a.as_fd()) && may_go()
+        });
     }
 }
 
@@ -391,7 +410,8 @@ impl Drop for Shared {
     fn drop(&mut self) {
         let Some(mapping) = self.mapping.take() else { return };
         if !self.birth.is_here() {
-            // A forked child: the mapping is the parent's, and something else may stand at its address here.
+            // A forked child: the mapping is the parent's, and something else may stand at its
+            // address here.
             mapping.forget();
             return;
         }
@@ -404,8 +424,8 @@ impl Drop for Shared {
     }
 }
 
-/// Whether `locked`, which another description has locked, reads as locked through `probe`, and a byte that nobody locks
-/// as free.
+/// Whether `locked`, which another description has locked, reads as locked through `probe`, and a
+/// byte that nobody locks as free.
 pub(crate) fn check_byte_locks(place: &Place, probe: BorrowedFd<'_>, locked: u32) -> Result<()> {
     let seen = |byte| ofd::is_locked(probe, byte).map_err(|errno| place.no_byte_locks(errno));
     if (seen(locked)?, seen(UNUSED)?) == (true, false) {

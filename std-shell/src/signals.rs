@@ -23,12 +23,15 @@ pub enum BlockSignals {
     /// Never. The lock is safe without it: whoever dies holding it is recovered from.
     #[default]
     Never,
-    /// While the lock is being taken and being given back, but not while waiting and not while holding.
+    /// While the lock is being taken and being given back, but not while waiting and not while
+    /// holding.
     Transitions,
-    /// From the taking to the giving back, so that no signal interrupts the section. Not while waiting.
+    /// From the taking to the giving back, so that no signal interrupts the section. Not while
+    /// waiting.
     ///
-    /// The lock must be given back on the thread that took it. A guard sees to that; a handle that is sent to another
-    /// thread between `acquire` and `release` does not, and leaves the signals of the first thread blocked.
+    /// The lock must be given back on the thread that took it. A guard sees to that; a handle that
+    /// is sent to another thread between `acquire` and `release` does not, and leaves the signals
+    /// of the first thread blocked.
     ///
     /// Code in the critical section may change the thread's signal mask, and its changes stay; but
     /// SIGINT, SIGTERM and SIGHUP are let in at the end if they were let in before. A child that is
@@ -49,8 +52,8 @@ thread_local! {
 
 #[derive(Clone, Copy)]
 struct State {
-    /// The thread's number here; 0 before its first [`Blocked`]. A forked child has its copy, as of
-    /// the mask.
+    /// The thread's number here; 0 before its first [`Blocked`]. A forked child has its copy, as
+    /// of the mask.
     thread: u32,
     /// How many [`Blocked`] this thread has.
     count: u32,
@@ -99,7 +102,10 @@ impl Drop for Blocked {
 
 impl State {
     fn added_set(&self) -> libc::sigset_t {
-        let added = ENDING.into_iter().zip(self.added).filter_map(|(signal, added)| added.then_some(signal));
+        let added = ENDING
+            .into_iter()
+            .zip(self.added)
+            .filter_map(|(signal, added)| added.then_some(signal));
         set_of(added)
     }
 }
@@ -115,7 +121,8 @@ fn next_thread() -> u32 {
 /// Lets the signals in that this thread's only [`Blocked`] has blocked, until this is dropped.
 pub(crate) struct Unblocked(libc::sigset_t);
 
-/// Lets signals through for a while, if they are blocked here, unless another `Blocked` of this thread wants otherwise.
+/// Lets signals through for a while, if they are blocked here, unless another `Blocked` of this
+/// thread wants otherwise.
 #[inline]
 pub(crate) fn unblocked(blocked: Option<&Blocked>) -> Option<Unblocked> {
     blocked.and_then(|_| Unblocked::now())
@@ -140,8 +147,8 @@ impl Drop for Unblocked {
     }
 }
 
-/// Runs `act` with every signal held back, but those that a fault of the thread itself raises: a thread that is started by
-/// it begins so, and runs no handler of the program.
+/// Runs `act` with every signal held back, but those that a fault of the thread itself raises: a
+/// thread that is started by it begins so, and runs no handler of the program.
 pub(crate) fn with_all_blocked<R>(act: impl FnOnce() -> R) -> R {
     let mut all = MaybeUninit::uninit();
     // SAFETY: sigfillset writes a whole set through a valid pointer.
@@ -181,10 +188,12 @@ pub(crate) fn set_of(signals: impl IntoIterator<Item: Borrow<libc::c_int>>) -> l
     set
 }
 
-/// Changes this thread's mask; gives back the former. Cannot fail: `how` and the pointers are valid.
+/// Changes this thread's mask; gives back the former. Cannot fail: `how` and the pointers are
+/// valid.
 fn change(how: libc::c_int, set: &libc::sigset_t) -> libc::sigset_t {
     let mut before = MaybeUninit::uninit();
-    // SAFETY: an empty set is written first, so that the result is defined whatever the next call does.
+    // SAFETY: an empty set is written first, so that the result is defined whatever the next call
+    // does.
     unsafe { libc::sigemptyset(before.as_mut_ptr()) };
     // SAFETY: both pointers are valid for the call.
     unsafe { libc::pthread_sigmask(how, set, before.as_mut_ptr()) };

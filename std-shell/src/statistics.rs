@@ -1,4 +1,5 @@
-//! How much a lock is used. What costs nothing is always counted; what costs a clock only on request.
+//! How much a lock is used. What costs nothing is always counted; what costs a clock only on
+//! request.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -12,14 +13,16 @@ use crate::lock::ShmLock;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Statistics {
-    /// How often it was acquired; nested acquisitions are not counted. To a holder it is the fencing token.
+    /// How often it was acquired; nested acquisitions are not counted. To a holder it is the
+    /// fencing token.
     pub acquisitions: u64,
     /// How many of these found it held by another, and so had to wait or to recover; modulo 2^32.
     pub contended: u32,
     /// How many dead owners were replaced; modulo 2^32.
     pub recoveries: u32,
-    /// The longest that it was held by a handle with [`Builder::measure_holds`](crate::Builder::measure_holds); `None` if
-    /// there was none. A hold that is not over is not in it, nor one that ended by death.
+    /// The longest that it was held by a handle with
+    /// [`Builder::measure_holds`](crate::Builder::measure_holds); `None` if there was none. A hold
+    /// that is not over is not in it, nor one that ended by death.
     pub longest_hold: Option<Duration>,
 }
 
@@ -43,7 +46,8 @@ impl fmt::Display for Statistics {
 }
 
 impl ShmLock {
-    /// How much the lock has been used, by anybody, in the life of its file. Changes nothing; no system call.
+    /// How much the lock has been used, by anybody, in the life of its file. Changes nothing; no
+    /// system call.
     ///
     /// # Errors
     /// [`Error::ForkedHandle`](crate::Error::ForkedHandle).
@@ -72,7 +76,8 @@ impl ShmLock {
         }
     }
 
-    /// Notes how long the hold was, if it was measured. Only the holder calls it, before it gives the lock back.
+    /// Notes how long the hold was, if it was measured. Only the holder calls it, before it gives
+    /// the lock back.
     pub(crate) fn hold_ends(&self) {
         if let Some(since) = self.held_since.take() {
             self.shared.header().note_hold(since.elapsed());

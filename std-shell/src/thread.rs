@@ -15,7 +15,8 @@ use crate::fork;
 pub(crate) struct Thread {
     /// The kernel's number, `gettid(2)`.
     pub(crate) id: u32,
-    /// Our own, which no other thread of this process has had, until 2^32 threads have used a lock.
+    /// Our own, which no other thread of this process has had, until 2^32 threads have used a
+    /// lock.
     pub(crate) number: u32,
 }
 

@@ -1,8 +1,9 @@
 //! A number that exactly one living handle has, by the kernel's word.
 //!
-//! Token `t` is byte 2^30 + `t` of the region's file, write-locked by the handle's open file description. So no two
-//! living handles on one file have one token, and a token is free again as soon as its process is gone, by whatever
-//! death. It holds across process id reuse, pid namespaces and containers: the lock belongs to the file.
+//! Token `t` is byte 2^30 + `t` of the region's file, write-locked by the handle's open file
+//! description. So no two living handles on one file have one token, and a token is free again as
+//! soon as its process is gone, by whatever death. It holds across process id reuse, pid namespaces
+//! and containers: the lock belongs to the file.
 
 use std::fs::File;
 use std::io::Read;
@@ -21,11 +22,13 @@ pub(crate) const fn byte_of(token: Token) -> u32 {
     PRESENCE + token.get()
 }
 
-/// How many taken tokens [`draw`] passes over. Honest handles are rarely in the way at all: with a thousand on one file
-/// the first draw fails once in a million. A peer that locks bytes at random to keep others out can do so anyway.
+/// How many taken tokens [`draw`] passes over. Honest handles are rarely in the way at all: with a
+/// thousand on one file the first draw fails once in a million. A peer that locks bytes at random
+/// to keep others out can do so anyway.
 const DRAWS: u32 = 1000;
 
-/// Draws a token that nobody has, and holds it through `fd`'s description. `EAGAIN`: none was to be had.
+/// Draws a token that nobody has, and holds it through `fd`'s description. `EAGAIN`: none was to be
+/// had.
 pub(crate) fn draw(fd: BorrowedFd<'_>) -> Result<Token, Errno> {
     const COUNT: u32 = LIVING_MAX - LIVING_MIN + 1;
     let mut index = u32::from_ne_bytes(random_bytes()?) % COUNT;
@@ -35,14 +38,16 @@ pub(crate) fn draw(fd: BorrowedFd<'_>) -> Result<Token, Errno> {
             return Ok(token);
         }
         // Somebody has it; go on behind whatever range of bytes is locked there.
-        let taken_to = ofd::blocking_range(fd, byte_of(token))?.map_or(byte_of(token), |range| *range.end());
+        let taken_to =
+            ofd::blocking_range(fd, byte_of(token))?.map_or(byte_of(token), |range| *range.end());
         let last = taken_to.clamp(byte_of(token), PRESENCE + LIVING_MAX) - PRESENCE;
         index = (last + 1 - LIVING_MIN) % COUNT;
     }
     Err(Errno::AGAIN)
 }
 
-/// Random bytes from the kernel, getrandom(2); from `/dev/urandom`, random(4), where that is refused.
+/// Random bytes from the kernel, getrandom(2); from `/dev/urandom`, random(4), where that is
+/// refused.
 pub(crate) fn random_bytes<const N: usize>() -> Result<[u8; N], Errno> {
     let mut bytes = [0; N];
     let mut filled = 0;
@@ -51,7 +56,8 @@ pub(crate) fn random_bytes<const N: usize>() -> Result<[u8; N], Errno> {
             Ok(got) => filled += got,
             Err(Errno::INTR) => {}
             Err(_) => {
-                let read = File::open("/dev/urandom").and_then(|mut source| source.read_exact(&mut bytes));
+                let read =
+                    File::open("/dev/urandom").and_then(|mut source| source.read_exact(&mut bytes));
                 read.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
                 break;
             }

@@ -1,13 +1,15 @@
 //! How long may those who are awake keep the lock among themselves while others sleep?
 //!
-//! To wake a sleeper takes a system call, and a change of context on its side: some ten times what a short section takes.
-//! So who gives the lock back while somebody waits awake leaves the sleepers asleep (`pass_on` in the core), and the awake
-//! hand the lock to each other without the kernel. A *turn* bounds that: when a handle's turn is over it wakes the one
-//! that has slept longest, and lets it pass.
+//! To wake a sleeper takes a system call, and a change of context on its side: some ten times what
+//! a short section takes. So who gives the lock back while somebody waits awake leaves the sleepers
+//! asleep (`pass_on` in the core), and the awake hand the lock to each other without the kernel. A
+//! *turn* bounds that: when a handle's turn is over it wakes the one that has slept longest, and
+//! lets it pass.
 //!
-//! What is noted here is this handle's own, and only ever a hint: whoever is wrong about the others wakes once too often,
-//! or waits one interval. All constants were chosen with `examples/comparison` on two cores of an x86-64 machine; more
-//! cores, or a processor whose wake takes much longer, would change them.
+//! What is noted here is this handle's own, and only ever a hint: whoever is wrong about the others
+//! wakes once too often, or waits one interval. All constants were chosen with
+//! `examples/comparison` on two cores of an x86-64 machine; more cores, or a processor whose wake
+//! takes much longer, would change them.
 
 use std::cell::Cell;
 use std::sync::atomic::AtomicU32;
@@ -21,26 +23,29 @@ use shmlock_core::protocol::{self, Wake};
 use crate::deadline::Patience;
 use crate::moment::Moment;
 
-/// The default of [`Builder::turn`](crate::Builder::turn): a few times what a wake takes. With twice as much 64 processes are
-/// less fair to each other, for hardly more throughput: the fewest sections of one are 0.47 to 0.65 of the most, median 0.55,
-/// instead of 0.53 to 0.69, median 0.61, and they do 1.58 times as many as by the bare futex instead of 1.52.
+/// The default of [`Builder::turn`](crate::Builder::turn): a few times what a wake takes. With
+/// twice as much 64 processes are less fair to each other, for hardly more throughput: the fewest
+/// sections of one are 0.47 to 0.65 of the most, median 0.55, instead of 0.53 to 0.69, median 0.61,
+/// and they do 1.58 times as many as by the bare futex instead of 1.52.
 pub(crate) const DEFAULT_TURN: Duration = Duration::from_micros(50);
 
-/// How long to look whether somebody takes a lock that was passed on. Whoever waits awake needs about 0.1 µs; looking
-/// longer than that only delays the sleeper.
+/// How long to look whether somebody takes a lock that was passed on. Whoever waits awake needs
+/// about 0.1 µs; looking longer than that only delays the sleeper.
 const LOOK: Duration = Duration::from_nanos(300);
 
-/// From how many spin hints on, at some 25 ns each, a section is worth passing on. A shorter one is done sooner than the
-/// lock changes hands.
+/// From how many spin hints on, at some 25 ns each, a section is worth passing on. A shorter one is
+/// done sooner than the lock changes hands.
 const LONG: u32 = 24;
 
-/// Up to how many spin hints for each of the others' sections these are brief: then several fit between two looks.
+/// Up to how many spin hints for each of the others' sections these are brief: then several fit
+/// between two looks.
 const BRIEF: u32 = 8;
 
-/// After how many turns without a pause a handle leaves a free lock to the one that it wakes, and for how long: a few times
-/// what a wake takes on an idle core. Without that, whoever takes a lock again and again for sections longer than anybody
-/// waits awake for would keep all sleepers out for as long as it goes on: each would wake, find the lock held, and go back to
-/// sleep. Done after each turn it would slow down two processes with short sections, who meet awake anyway.
+/// After how many turns without a pause a handle leaves a free lock to the one that it wakes, and
+/// for how long: a few times what a wake takes on an idle core. Without that, whoever takes a lock
+/// again and again for sections longer than anybody waits awake for would keep all sleepers out for
+/// as long as it goes on: each would wake, find the lock held, and go back to sleep. Done after
+/// each turn it would slow down two processes with short sections, who meet awake anyway.
 const ALONE: u32 = 20;
 const PASSING: Duration = Duration::from_micros(50);
 
@@ -78,7 +83,8 @@ pub(crate) struct Turns {
     over: Cell<bool>,
     /// Until when a free lock is left to the one that was woken.
     passing: Cell<Option<Moment>>,
-    /// Whether the present hold was waited for awake: then the one before is awake, and likely to come back.
+    /// Whether the present hold was waited for awake: then the one before is awake, and likely to
+    /// come back.
     waited: Cell<bool>,
     /// What the sections of the others are like.
     sections: Cell<Sections>,
@@ -117,12 +123,14 @@ impl Turns {
         self.waited.set(false);
     }
 
-    /// How long an acquisition has taken of late, by anybody, with what there was until the next. Very long if not known.
+    /// How long an acquisition has taken of late, by anybody, with what there was until the next.
+    /// Very long if not known.
     pub(crate) fn period(&self) -> Duration {
         self.period.get()
     }
 
-    /// We waited awake for so many spin hints, in which the lock was taken so often, and now it is free.
+    /// We waited awake for so many spin hints, in which the lock was taken so often, and now it is
+    /// free.
     pub(crate) fn look_back(&self, hints: u32, taken: u32) {
         self.waited.set(true);
         if hints >= LONG.saturating_mul(taken.max(1)) {
@@ -139,8 +147,8 @@ impl Turns {
         self.crowded.set(Some(now));
     }
 
-    /// We have slept until now, and meanwhile the lock was taken so often. If not at all, then most likely nobody else wants it but
-    /// the one who gave it.
+    /// We have slept until now, and meanwhile the lock was taken so often. If not at all, then most
+    /// likely nobody else wants it but the one who gave it.
     pub(crate) fn note_sleep(&self, now: Moment, taken: u64) {
         if taken > 0 {
             self.note_sleepers(now);
@@ -149,10 +157,11 @@ impl Turns {
 
     /// How often to look at the lock while waiting awake.
     ///
-    /// Long sections are watched closely if nobody sleeps. Done beside sleepers it kept these out for long: the longest wait of
-    /// 64 processes was 130 ms instead of 20. Brief ones are watched seldom from the beginning. Otherwise processes with sections
-    /// of some 10 ns, and a little to do between them, would have each other's cache line after each section: fifteen of them
-    /// that did 20 000 each took twice as long.
+    /// Long sections are watched closely if nobody sleeps. Done beside sleepers it kept these out
+    /// for long: the longest wait of 64 processes was 130 ms instead of 20. Brief ones are watched
+    /// seldom from the beginning. Otherwise processes with sections of some 10 ns, and a little to
+    /// do between them, would have each other's cache line after each section: fifteen of them that
+    /// did 20 000 each took twice as long.
     pub(crate) fn pace(&self, now: Moment) -> Pace {
         let is_over = |crowded: Moment| now.since(crowded) >= QUIET;
         match self.sections.get() {
@@ -162,7 +171,8 @@ impl Turns {
         }
     }
 
-    /// A turn begins: we have slept and hold the lock, or have rested, or nobody was there to be let pass.
+    /// A turn begins: we have slept and hold the lock, or have rested, or nobody was there to be
+    /// let pass.
     pub(crate) fn begin(&self, now: Moment) {
         self.began.set(Some(now));
         self.over.set(false);
@@ -173,8 +183,8 @@ impl Turns {
         self.over.get()
     }
 
-    /// Whether somebody who waits awake may have the lock, and the sleepers be left asleep, as long as the turn is not over.
-    /// To be asked once in a hold.
+    /// Whether somebody who waits awake may have the lock, and the sleepers be left asleep, as long
+    /// as the turn is not over. To be asked once in a hold.
     pub(crate) fn may_go_on(&self) -> bool {
         self.waited.replace(false) && self.sections.get() == Sections::Long
     }
@@ -190,8 +200,9 @@ impl Turns {
         self.passing.set((lasted >= self.turn.saturating_mul(ALONE)).then(|| now.after(PASSING)));
     }
 
-    /// Somebody has been woken. If the turn is over, whoever it is may run at once, even if the kernel has put it on this very
-    /// core, which it does now and then although another is idle: it would have to wait there for as long as our time lasts.
+    /// Somebody has been woken. If the turn is over, whoever it is may run at once, even if the
+    /// kernel has put it on this very core, which it does now and then although another is idle: it
+    /// would have to wait there for as long as our time lasts.
     pub(crate) fn after_wake(&self) {
         if self.over.get() {
             thread::yield_now();
@@ -203,18 +214,24 @@ impl Turns {
         self.passing.get().is_some()
     }
 
-    /// Leaves a free lock to the one that was woken, unless that was long ago, or whoever wants the lock has no time for
-    /// it. If nobody comes, a new turn begins.
+    /// Leaves a free lock to the one that was woken, unless that was long ago, or whoever wants the
+    /// lock has no time for it. If nobody comes, a new turn begins.
     ///
     /// `is_ours` says whether the word may be looked at: not in a child that a signal handler has
     /// forked meanwhile.
-    pub(crate) fn let_pass(&self, word: &AtomicU32, patience: Patience, is_ours: impl Fn() -> bool) {
+    pub(crate) fn let_pass(
+        &self,
+        word: &AtomicU32,
+        patience: Patience,
+        is_ours: impl Fn() -> bool,
+    ) {
         let Some(until) = self.passing.take() else { return };
         if patience.clamp(PASSING).is_none_or(|time| time < PASSING) {
             return;
         }
         while is_ours() {
-            // Partner: the taking swap of the one that was woken. Relaxed: it decides only when to try.
+            // Partner: the taking swap of the one that was woken. Relaxed: it decides only when to
+            // try.
             if !Word::from_bits(word.load(Relaxed)).is_free() {
                 return;
             }

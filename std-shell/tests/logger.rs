@@ -22,7 +22,10 @@ const TOLD: &str = "SHMLOCK_LOGGER_TEST";
 fn said(how: &str, no_color: &str, terminal: Option<File>) -> String {
     let program = std::env::current_exe().unwrap();
     let mut command = shmlock_tests::command(program.to_str().unwrap()); // by the emulator that runs this one
-    command.args(["the_process_that_logs", "--exact", "--nocapture"]).env(TOLD, how).env("NO_COLOR", no_color);
+    command
+        .args(["the_process_that_logs", "--exact", "--nocapture"])
+        .env(TOLD, how)
+        .env("NO_COLOR", no_color);
     command.stdin(Stdio::null()).stdout(Stdio::null());
     let Some(slave) = terminal else {
         return String::from_utf8(shmlock_tests::output(&mut command).unwrap().stderr).unwrap();
@@ -39,7 +42,9 @@ fn the_process_that_logs() {
     let logger = match how.as_str() {
         "default" => Logger::default(),
         "plain" => Logger::new("belt").colors(false),
-        "loud" => Logger::new("belt").level(LevelFilter::Debug).format(|line| format!("{}!", line.message)),
+        "loud" => Logger::new("belt")
+            .level(LevelFilter::Debug)
+            .format(|line| format!("{}!", line.message)),
         "forking" => return log_and_fork(),
         how => panic!("not a way to log: {how}"),
     };
@@ -95,7 +100,10 @@ fn by_default_standard_error_gets_what_is_grave_enough_with_time_name_and_level_
     let text = said("default", "", None);
     let lines: Vec<_> = text.lines().map(|line| line.split_once(" - ").unwrap()).collect();
     let without_time: Vec<_> = lines.iter().map(|(_, rest)| *rest).collect();
-    assert_eq!(without_time, ["shmlock - INFO - a fact", "shmlock - WARN - a warning", "shmlock - ERROR - an error"]);
+    assert_eq!(
+        without_time,
+        ["shmlock - INFO - a fact", "shmlock - WARN - a warning", "shmlock - ERROR - an error"]
+    );
     assert!(lines.iter().all(|(time, _)| time.len() == 24 && time.ends_with('Z')), "{text}");
     assert_eq!(said("loud", "", None), "a detail!\na fact!\na warning!\nan error!\n");
 }
@@ -114,7 +122,10 @@ fn a_terminal_gets_colours_unless_somebody_objects_and_a_pipe_never_does() {
         String::from_utf8(text).unwrap()
     };
     let coloured = on_a_terminal("default", "");
-    assert!(coloured.contains("\x1b[33m") && coloured.contains("WARN - a warning\x1b[0m"), "{coloured:?}");
+    assert!(
+        coloured.contains("\x1b[33m") && coloured.contains("WARN - a warning\x1b[0m"),
+        "{coloured:?}"
+    );
     assert!(coloured.contains("\x1b[31m") && coloured.contains("INFO - a fact"), "{coloured:?}");
     for (how, no_color) in [("plain", ""), ("default", "1")] {
         let text = on_a_terminal(how, no_color);
@@ -127,17 +138,27 @@ fn a_terminal_gets_colours_unless_somebody_objects_and_a_pipe_never_does() {
 fn events_reach_the_file_at_its_own_level_and_in_the_format_asked_for() {
     let path = std::env::temp_dir().join(format!("shmlock-logger-{}.log", std::process::id()));
     let logger = Logger::new("conveyor").level(LevelFilter::Off).file(&path, LevelFilter::Debug);
-    logger.clone().format(|line| format!("<{}|{}|{}>", line.name, line.level, line.message)).install().unwrap();
+    logger
+        .clone()
+        .format(|line| format!("<{}|{}|{}>", line.name, line.level, line.message))
+        .install()
+        .unwrap();
     assert!(logger.install().is_err(), "a process has one logger");
 
-    let lock = ShmLock::builder(&format!("logger-{}", std::process::id())).description("belt 7").open().unwrap();
+    let lock = ShmLock::builder(&format!("logger-{}", std::process::id()))
+        .description("belt 7")
+        .open()
+        .unwrap();
     drop(lock.lock().unwrap());
 
     let text = fs::read_to_string(&path).unwrap();
     fs::remove_file(&path).unwrap();
     let uuid = lock.uuid().to_string();
     for event in ["opened", "acquired", "released"] {
-        let line = text.lines().find(|line| line.contains(event)).unwrap_or_else(|| panic!("no {event} in {text}"));
+        let line = text
+            .lines()
+            .find(|line| line.contains(event))
+            .unwrap_or_else(|| panic!("no {event} in {text}"));
         assert!(line.starts_with("<conveyor|DEBUG|") && line.contains(&uuid), "{line}");
     }
     assert!(text.contains("belt 7"), "{text}");
@@ -145,6 +166,7 @@ fn events_reach_the_file_at_its_own_level_and_in_the_format_asked_for() {
 
 #[test]
 fn a_log_file_that_cannot_be_opened_is_named() {
-    let error = Logger::new("x").file("/nonexistent/x.log", LevelFilter::Debug).install().unwrap_err();
+    let error =
+        Logger::new("x").file("/nonexistent/x.log", LevelFilter::Debug).install().unwrap_err();
     assert!(error.to_string().contains("/nonexistent/x.log"), "{error}");
 }

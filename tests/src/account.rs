@@ -1,4 +1,5 @@
-//! Memory that several processes share beside the lock, in which they note what the lock is supposed to order.
+//! Memory that several processes share beside the lock, in which they note what the lock is
+//! supposed to order.
 
 #![allow(unsafe_code, reason = "promises that its words are atomics")]
 
@@ -33,8 +34,8 @@ pub struct Words {
     pub births: AtomicU64,
 }
 
-/// Every this many sections the holder gives its processor away in the middle: then others really meet a held lock,
-/// also on one core.
+/// Every this many sections the holder gives its processor away in the middle: then others really
+/// meet a held lock, also on one core.
 const YIELD_EVERY: u64 = 8;
 
 // SAFETY: atomics only.
@@ -77,10 +78,11 @@ impl Account {
         }
     }
 
-    /// What is to be done by one at a time. `me` is not 0 and nobody else's; `after_death` says that the one before may
-    /// have been stopped at any instruction.
+    /// What is to be done by one at a time. `me` is not 0 and nobody else's; `after_death` says
+    /// that the one before may have been stopped at any instruction.
     ///
-    /// Plain loads and stores, but for noting a mistake: nothing here may order what the lock has to order.
+    /// Plain loads and stores, but for noting a mistake: nothing here may order what the lock has
+    /// to order.
     pub fn section(&self, me: u64, round: u64, after_death: bool) {
         let before = self.inside.load(Relaxed);
         self.inside.store(me, Relaxed);

@@ -15,8 +15,8 @@ use std::thread;
 
 use crate::{runner, start, until};
 
-/// Somebody who does as told and answers each line by one line: `ok` and what was asked for, or `err`, the error's
-/// variant and its text.
+/// Somebody who does as told and answers each line by one line: `ok` and what was asked for, or
+/// `err`, the error's variant and its text.
 pub struct Voice {
     reader: BufReader<Box<dyn Read + Send>>,
     writer: Option<Box<dyn Write + Send>>,
@@ -27,13 +27,16 @@ impl Voice {
         Self { reader: BufReader::new(Box::new(reader)), writer: Some(Box::new(writer)) }
     }
 
-    /// Tells it to do something. The answer has to be fetched later; answers come in the order of the questions.
+    /// Tells it to do something. The answer has to be fetched later; answers come in the order of
+    /// the questions.
     ///
     /// # Panics
     /// If it is gone.
     pub fn tell(&mut self, line: impl Display) {
         let writer = self.writer.as_mut().expect("not dismissed yet");
-        writeln!(writer, "{line}").and_then(|()| writer.flush()).expect("the actor lives and reads");
+        writeln!(writer, "{line}")
+            .and_then(|()| writer.flush())
+            .expect("the actor lives and reads");
     }
 
     /// The next answer. Waits for it.
@@ -64,7 +67,8 @@ impl Voice {
     /// If it is an error.
     pub fn done(&mut self) -> String {
         let answer = self.answer();
-        let rest = answer.strip_prefix("ok").unwrap_or_else(|| panic!("expected ok, got: {answer}"));
+        let rest =
+            answer.strip_prefix("ok").unwrap_or_else(|| panic!("expected ok, got: {answer}"));
         rest.trim_start().to_owned()
     }
 
@@ -114,7 +118,8 @@ pub struct Actor {
 }
 
 impl Actor {
-    /// Starts one; see [`actor!`](crate::actor!). It ends with the thread that calls this, at the latest.
+    /// Starts one; see [`actor!`](crate::actor!). It ends with the thread that calls this, at the
+    /// latest.
     ///
     /// # Panics
     /// If it cannot be started.
@@ -123,7 +128,8 @@ impl Actor {
         Self::start(runner::command(program))
     }
 
-    /// Starts one by a command line: the actor of another target, with the emulator that it may need before it.
+    /// Starts one by a command line: the actor of another target, with the emulator that it may
+    /// need before it.
     ///
     /// # Panics
     /// If it cannot be started.
@@ -135,7 +141,8 @@ impl Actor {
     fn start(mut command: process::Command) -> Self {
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = start(&mut command).expect("the actor can be started");
-        let (answers, orders) = (child.stdout.take().expect("piped"), child.stdin.take().expect("piped"));
+        let (answers, orders) =
+            (child.stdout.take().expect("piped"), child.stdin.take().expect("piped"));
         Self { voice: Voice::new(answers, orders), child, reaped: false }
     }
 
@@ -231,7 +238,8 @@ impl Voice {
 
     fn branch(&mut self, verb: &str, with: &str) -> Peer {
         static SOCKETS: AtomicU32 = AtomicU32::new(0);
-        let socket = format!("shmlock-tests-{}-{}", process::id(), SOCKETS.fetch_add(1, Ordering::Relaxed));
+        let socket =
+            format!("shmlock-tests-{}-{}", process::id(), SOCKETS.fetch_add(1, Ordering::Relaxed));
         // In the abstract name space: there is no file to leave behind.
         let address = SocketAddr::from_abstract_name(&socket).expect("a short name");
         let listener = UnixListener::bind_addr(&address).expect("a name of our own");

@@ -1,5 +1,5 @@
-//! For the tests of bad input, bad surroundings and former flaws: whatever somebody who does not play by the rules can
-//! do to a lock, its file, its directory, or the process that uses it.
+//! For the tests of bad input, bad surroundings and former flaws: whatever somebody who does not
+//! play by the rules can do to a lock, its file, its directory, or the process that uses it.
 
 mod alone;
 mod bytes;
@@ -24,14 +24,15 @@ pub use family::{Child, Line, end_process, fork, raw_clone};
 pub use folder::{Folder, State};
 pub use namespaces::{Apart, be_user_apart, fork_apart, fork_as, shift_clocks};
 pub use sandbox::{
-    DEADLY, Denied, If, Mounted, be_user, deny, leave_descriptors, limit_file_size, make_node, mount_again,
-    mount_ramfs, mount_tmpfs,
+    DEADLY, Denied, If, Mounted, be_user, deny, leave_descriptors, limit_file_size, make_node,
+    mount_again, mount_ramfs, mount_tmpfs,
 };
 
 /// A scene during which no other scene of this process is played.
 ///
-/// A program that another test starts has, between fork and exec, a copy of every descriptor in the process: a byte lock
-/// whose last descriptor this test closes at that moment would live on a little longer than this test expects.
+/// A program that another test starts has, between fork and exec, a copy of every descriptor in the
+/// process: a byte lock whose last descriptor this test closes at that moment would live on a
+/// little longer than this test expects.
 #[derive(Debug)]
 pub struct Solo {
     scene: Scene,
@@ -81,8 +82,8 @@ pub fn aside<R: Send>(act: impl FnOnce() -> R + Send) -> R {
     })
 }
 
-/// Runs `act` with a folder on a tmpfs of its own that has these options; where that is not allowed, says that the test
-/// is skipped.
+/// Runs `act` with a folder on a tmpfs of its own that has these options; where that is not
+/// allowed, says that the test is skipped.
 pub fn on_tmpfs(options: &str, act: impl FnOnce(&Folder, &Mounted) + Send) {
     let scene = Solo::new();
     let folder = Folder::new(&scene);

@@ -1,5 +1,5 @@
-//! What the tests of behaviour are made of: processes that do as they are told, an account that shows who was where, and
-//! a bound on everything.
+//! What the tests of behaviour are made of: processes that do as they are told, an account that
+//! shows who was where, and a bound on everything.
 //!
 //! ```text
 //! #[test]
@@ -39,7 +39,8 @@ pub use scene::{Scene, bound, quietly, rounds, until};
 pub use shared::{Shared, Words};
 pub use start::{output, start, start_as_it_is};
 
-/// Starts an [`Actor`]; given a name and options of `open`, as a format string, it opens that lock as `l`.
+/// Starts an [`Actor`]; given a name and options of `open`, as a format string, it opens that lock
+/// as `l`.
 ///
 /// For integration tests only: cargo tells them where the binary is.
 #[macro_export]

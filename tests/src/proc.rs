@@ -16,7 +16,8 @@ pub fn naps(pid: u32) -> u64 {
     naps.and_then(|naps| naps.trim().parse().ok()).expect("Linux counts them")
 }
 
-/// Whether its first thread sleeps, wherever; also where [`sleeps_on_a_word`] is not to be seen, as under an emulator.
+/// Whether its first thread sleeps, wherever; also where [`sleeps_on_a_word`] is not to be seen, as
+/// under an emulator.
 #[must_use]
 pub fn sleeps(pid: u32) -> bool {
     // The name before the state may contain anything.
@@ -50,7 +51,8 @@ pub fn threads_named(name: &str) -> usize {
 pub fn sleeps_on_words(thread: &str) -> bool {
     let read = |path: std::path::PathBuf| fs::read_to_string(path).unwrap_or_default();
     fs::read_dir("/proc/self/task").expect("/proc").flatten().map(|task| task.path()).any(|task| {
-        let call = read(task.join("syscall")).split_whitespace().next().and_then(|call| call.parse().ok());
+        let call =
+            read(task.join("syscall")).split_whitespace().next().and_then(|call| call.parse().ok());
         read(task.join("comm")).trim_end() == thread && call == Some(libc::SYS_futex_waitv)
     })
 }
@@ -75,24 +77,32 @@ pub fn descriptors(pid: u32) -> usize {
     fs::read_dir(format!("/proc/{pid}/fd")).expect("a living process").count()
 }
 
-/// The addresses of the code that the kernel puts into every process, vdso(7). Of this process, and so of its forked
-/// children.
+/// The addresses of the code that the kernel puts into every process, vdso(7). Of this process, and
+/// so of its forked children.
 ///
 /// # Panics
 /// If /proc is not there.
 #[must_use]
 pub fn vdso() -> std::ops::Range<usize> {
-    mappings().into_iter().find(|(_, name)| name == "[vdso]").map_or(0..0, |(addresses, _)| addresses)
+    mappings()
+        .into_iter()
+        .find(|(_, name)| name == "[vdso]")
+        .map_or(0..0, |(addresses, _)| addresses)
 }
 
-/// An address of this process as its file and the offset from where that begins: what `addr2line` wants.
+/// An address of this process as its file and the offset from where that begins: what `addr2line`
+/// wants.
 #[must_use]
 pub fn place_of(address: usize) -> String {
     let mappings = mappings();
-    let Some((_, name)) = mappings.iter().find(|(addresses, _)| addresses.contains(&address)) else {
+    let Some((_, name)) = mappings.iter().find(|(addresses, _)| addresses.contains(&address))
+    else {
         return format!("{address:#x}");
     };
-    let start = mappings.iter().find(|(_, other)| other == name).map_or(0, |(addresses, _)| addresses.start);
+    let start = mappings
+        .iter()
+        .find(|(_, other)| other == name)
+        .map_or(0, |(addresses, _)| addresses.start);
     format!("{}+{:#x}", name.rsplit('/').next().unwrap_or_default(), address - start)
 }
 
@@ -108,8 +118,8 @@ fn mappings() -> Vec<(std::ops::Range<usize>, String)> {
     maps.lines().filter_map(parse).collect()
 }
 
-/// What every thread of this process and of its descendants is at, for whoever has to find out why a test hangs: state,
-/// system call, and which signals are pending and blocked.
+/// What every thread of this process and of its descendants is at, for whoever has to find out why
+/// a test hangs: state, system call, and which signals are pending and blocked.
 ///
 /// Also returns the descendants.
 #[must_use]
@@ -119,15 +129,24 @@ pub fn what_all_are_at() -> (String, Vec<u32>) {
     let mut next = 0;
     while let Some(&pid) = family.get(next) {
         next += 1;
-        for task in fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten().map(|task| task.path()) {
+        for task in fs::read_dir(format!("/proc/{pid}/task"))
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|task| task.path())
+        {
             let read = |name| fs::read_to_string(task.join(name)).unwrap_or_default();
             let status = read("status");
             let shown = ["Name:", "State:", "SigPnd:", "ShdPnd:", "SigBlk:"];
-            let shown = status.lines().filter(|line| shown.iter().any(|name| line.starts_with(name)));
+            let shown =
+                status.lines().filter(|line| shown.iter().any(|name| line.starts_with(name)));
             let shown = shown.collect::<Vec<_>>().join(" ").replace('\t', " ");
             let (call, place) = (read("syscall"), read("wchan"));
-            let _ = writeln!(lines, "{}: {shown} call {} in {place}", task.display(), call.trim_end());
-            family.extend(read("children").split_whitespace().filter_map(|child| child.parse::<u32>().ok()));
+            let _ =
+                writeln!(lines, "{}: {shown} call {} in {place}", task.display(), call.trim_end());
+            family.extend(
+                read("children").split_whitespace().filter_map(|child| child.parse::<u32>().ok()),
+            );
         }
     }
     (lines, family.split_off(1))

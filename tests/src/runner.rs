@@ -4,8 +4,8 @@ use std::process::Command;
 
 /// A command that runs `program`, prefixed by cargo's runner of our target if there is one.
 ///
-/// `execve(2)` of an emulated program works only where the machine has registered the emulator for it; the runner is
-/// what started this very test.
+/// `execve(2)` of an emulated program works only where the machine has registered the emulator for
+/// it; the runner is what started this very test.
 #[must_use]
 pub fn command(program: &str) -> Command {
     let target = env!("SHMLOCK_TESTS_TARGET").to_uppercase().replace(['-', '.'], "_");

@@ -1,4 +1,5 @@
-//! The frame of one test: names of its own, a bound on its time, and a look for what it left behind.
+//! The frame of one test: names of its own, a bound on its time, and a look for what it left
+//! behind.
 
 use std::io::{Write, stderr};
 use std::num::NonZeroU64;
@@ -14,8 +15,8 @@ use shmlock::ShmLock;
 use crate::proc;
 use crate::traces::{self, SHM, family};
 
-/// How long a test may take unless `SHMLOCK_TESTS_BOUND` says otherwise, in seconds. Each takes a few; the rest is for
-/// machines that are slow, emulated or busy.
+/// How long a test may take unless `SHMLOCK_TESTS_BOUND` says otherwise, in seconds. Each takes a
+/// few; the rest is for machines that are slow, emulated or busy.
 const BOUND: u64 = 120;
 
 /// The frame of one test. Make it first, so that it is dropped last.
@@ -28,8 +29,8 @@ pub struct Scene {
     _stage: Stage,
 }
 
-/// What the scenes of one process have in common. Either many are played at one time or, alone, one that could not bear
-/// another.
+/// What the scenes of one process have in common. Either many are played at one time or, alone, one
+/// that could not bear another.
 #[derive(Debug)]
 #[expect(dead_code, reason = "held until it is dropped")]
 pub(crate) enum Stage {
@@ -58,9 +59,11 @@ impl Default for Scene {
 }
 
 impl Scene {
-    /// Begins a test. Should it take too long, the process says which test it was and ends, and the actors with it.
+    /// Begins a test. Should it take too long, the process says which test it was and ends, and the
+    /// actors with it.
     ///
-    /// Waits while a [`Solo`](crate::hostile::Solo) of this process is played. A thread has one scene at a time.
+    /// Waits while a [`Solo`](crate::hostile::Solo) of this process is played. A thread has one
+    /// scene at a time.
     #[must_use]
     pub fn new() -> Self {
         Self::on(Stage::shared())
@@ -99,9 +102,10 @@ impl Scene {
 
 /// Opens a lock in this process; or does anything else while no other test starts a program.
 ///
-/// A program that is started while another thread opens a lock may have a copy of the descriptor that the lock's
-/// identity hangs on, until it calls exec. Closing the lock in that instant leaves its file behind. [`start`](crate::start())
-/// avoids it, but by the library's own means, which give up after a second: a machine may well be as busy as that.
+/// A program that is started while another thread opens a lock may have a copy of the descriptor
+/// that the lock's identity hangs on, until it calls exec. Closing the lock in that instant leaves
+/// its file behind. [`start`](crate::start()) avoids it, but by the library's own means, which give
+/// up after a second: a machine may well be as busy as that.
 pub fn quietly<R>(act: impl FnOnce() -> R) -> R {
     static QUIET: Mutex<()> = Mutex::new(());
     // A test that panicked in here has disturbed nothing.
@@ -122,17 +126,20 @@ impl Drop for Scene {
 /// How long a test may take.
 #[must_use]
 pub fn bound() -> Duration {
-    Duration::from_secs(env::var("SHMLOCK_TESTS_BOUND").ok().and_then(|bound| bound.parse().ok()).unwrap_or(BOUND))
+    Duration::from_secs(
+        env::var("SHMLOCK_TESTS_BOUND").ok().and_then(|bound| bound.parse().ok()).unwrap_or(BOUND),
+    )
 }
 
-/// How often to do what is done `full` times on a machine of our own: that, divided by `SHMLOCK_TESTS_SLOWER`, which says
-/// how many times slower an emulated machine is.
+/// How often to do what is done `full` times on a machine of our own: that, divided by
+/// `SHMLOCK_TESTS_SLOWER`, which says how many times slower an emulated machine is.
 ///
 /// # Panics
 /// If the variable is not a positive number.
 #[must_use]
 pub fn rounds(full: u64) -> u64 {
-    let slower = env::var("SHMLOCK_TESTS_SLOWER").map_or(NonZeroU64::MIN, |slower| slower.parse().expect("a number"));
+    let slower = env::var("SHMLOCK_TESTS_SLOWER")
+        .map_or(NonZeroU64::MIN, |slower| slower.parse().expect("a number"));
     full.div_ceil(slower.get())
 }
 
@@ -145,7 +152,8 @@ fn watchdog() -> Sender<()> {
             // Not by `eprintln`: the test framework keeps that for itself until the test ends.
             let (all, descendants) = proc::what_all_are_at();
             let _ = writeln!(stderr(), "watchdog: {test} has not ended within {bound:?}\n{all}");
-            // A descendant that lives on would keep the pipe open by which the test's end is awaited.
+            // A descendant that lives on would keep the pipe open by which the test's end is
+            // awaited.
             for pid in descendants {
                 let _ = i32::try_from(pid)
                     .ok()

@@ -14,8 +14,8 @@ use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 /// What may lie in [`Shared`] memory.
 ///
 /// # Safety
-/// The type consists of atomics and padding, so that any bytes are a valid value, and others may change them at any time.
-/// A page is aligned enough for it.
+/// The type consists of atomics and padding, so that any bytes are a valid value, and others may
+/// change them at any time. A page is aligned enough for it.
 pub unsafe trait Words {}
 
 /// A value of type `T`, all zero at first, that other processes find by its [`path`](Self::path).
@@ -48,13 +48,20 @@ impl<T: Words> Shared<T> {
     /// If it is not there.
     #[must_use]
     pub fn open(path: &str) -> Self {
-        Self::of(OpenOptions::new().read(true).write(true).open(path).expect("the memory of a living process"))
+        Self::of(
+            OpenOptions::new()
+                .read(true)
+                .write(true)
+                .open(path)
+                .expect("the memory of a living process"),
+        )
     }
 
     fn of(file: File) -> Self {
         let (length, flags) = (size_of::<T>(), ProtFlags::READ | ProtFlags::WRITE);
         // SAFETY: a new mapping at an address of the kernel's choice touches no existing memory.
-        let memory = unsafe { mmap(null_mut(), length, flags, MapFlags::SHARED, &file, 0) }.expect("memory for it");
+        let memory = unsafe { mmap(null_mut(), length, flags, MapFlags::SHARED, &file, 0) }
+            .expect("memory for it");
         Self { words: NonNull::new(memory.cast()).expect("no mapping is at the null page"), file }
     }
 
@@ -77,7 +84,8 @@ impl<T: Words> Deref for Shared<T> {
     fn deref(&self) -> &T {
         // SAFETY:
         // - mapped for as long as `self` lives, page-aligned, and as long as `T`.
-        // - every bit pattern is a valid `T`, and everybody accesses it by atomics: promised by `Words`.
+        // - every bit pattern is a valid `T`, and everybody accesses it by atomics: promised by
+        //   `Words`.
         unsafe { self.words.as_ref() }
     }
 }

@@ -14,7 +14,10 @@
 //!   runs in the background. A program keeps both across exec, and then does not die by the signal
 //!   that the test sends.
 
-#![allow(unsafe_code, reason = "a step between fork and exec; signal actions and masks exist in libc only")]
+#![allow(
+    unsafe_code,
+    reason = "a step between fork and exec; signal actions and masks exist in libc only"
+)]
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -61,7 +64,8 @@ pub fn start_as_it_is(command: &mut Command) -> io::Result<Child> {
 /// # Errors
 /// The system's.
 pub fn output(command: &mut Command) -> io::Result<Output> {
-    start(command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()))?.wait_with_output()
+    start(command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()))?
+        .wait_with_output()
 }
 
 /// Gives every signal its default action, and lets every signal through. Async-signal-safe.

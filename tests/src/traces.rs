@@ -23,14 +23,16 @@ pub(crate) fn family() -> &'static str {
     NAME.get_or_init(|| {
         let now = clock_gettime(ClockId::Boottime);
         let now = Duration::new(now.tv_sec.unsigned_abs(), u32::try_from(now.tv_nsec).unwrap_or(0));
-        env::var(FAMILY).unwrap_or_else(|_| format!("test-{}-{:x}-", process::id(), now.as_millis()))
+        env::var(FAMILY)
+            .unwrap_or_else(|_| format!("test-{}-{:x}-", process::id(), now.as_millis()))
     })
 }
 
 /// Returns the files in `/dev/shm` whose names begin so.
 pub(crate) fn of(prefix: &str) -> Vec<String> {
     let entries = fs::read_dir(SHM).expect("/dev/shm can be read");
-    let names = entries.filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned()));
+    let names =
+        entries.filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned()));
     names.filter(|name| name.starts_with(prefix)).collect()
 }
 

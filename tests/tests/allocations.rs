@@ -1,5 +1,5 @@
-//! What may not allocate, because a signal handler may have called it in the middle of malloc(3): a single try that is no
-//! error, and the drop of a guard whatever it finds.
+//! What may not allocate, because a signal handler may have called it in the middle of malloc(3): a
+//! single try that is no error, and the drop of a guard whatever it finds.
 
 #![allow(unsafe_code, reason = "an allocator that counts")]
 
@@ -62,7 +62,8 @@ fn with_two_handles(test: impl FnOnce(&ShmLock, &ShmLock, &Intruder)) {
 #[test]
 fn a_single_try_allocates_nothing_whoever_holds_the_lock() {
     with_two_handles(|one, other, intruder| {
-        let tries = || allocations(|| (one.try_lock().map(|guard| guard.is_some()), one.try_acquire()));
+        let tries =
+            || allocations(|| (one.try_lock().map(|guard| guard.is_some()), one.try_acquire()));
         let (count, (guarded, acquired)) = tries();
         assert!(count == 0 && guarded.expect("free") && acquired.expect("free"));
         one.release().expect("held");

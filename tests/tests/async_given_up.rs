@@ -1,4 +1,5 @@
-//! What is left of a wait in a task that is given up, forgotten, or copied by a fork: nothing that anybody misses.
+//! What is left of a wait in a task that is given up, forgotten, or copied by a fork: nothing that
+//! anybody misses.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -20,8 +21,8 @@ const NEVER: Duration = Duration::from_secs(3600);
 /// The thread that sleeps for tasks.
 const HELPER: &str = "shmlock-async";
 
-/// The release wakes whoever slept first: the thread that sleeps for the task. If the task is dropped before it is polled,
-/// the wake is due to the next.
+/// The release wakes whoever slept first: the thread that sleeps for the task. If the task is
+/// dropped before it is polled, the wake is due to the next.
 #[test]
 fn a_future_dropped_after_its_wake_passes_the_wake_on() {
     if !can(Ability::SleepOnTwoWords) {
@@ -39,15 +40,16 @@ fn a_future_dropped_after_its_wake_passes_the_wake_on() {
         waiter.tell("lock l");
         falls_asleep_on_a_word(waiter.pid());
         holder.ask("release l");
-        // Either the thread took the wake, and we pass it on; or the waiter had it, and has the lock.
+        // Either the thread took the wake, and we pass it on; or the waiter had it, and has the
+        // lock.
         drop(waiting);
         waiter.done();
         waiter.ask("release l");
     }
 }
 
-/// The thread goes on sleeping on the word of a future that has been dropped, for it has others to sleep for, and is first
-/// in the kernel's queue.
+/// The thread goes on sleeping on the word of a future that has been dropped, for it has others to
+/// sleep for, and is first in the kernel's queue.
 #[test]
 fn a_wake_for_a_future_that_was_dropped_is_passed_on_by_the_thread() {
     if !can(Ability::SleepOnTwoWords) {
@@ -57,7 +59,9 @@ fn a_wake_for_a_future_that_was_dropped_is_passed_on_by_the_thread() {
         let scene = Solo::new();
         let (name, elsewhere) = (scene.name("l"), scene.name("elsewhere"));
         let (mut holder, mut waiter) = (actor!("{name}"), actor!("{name} poll=3600000"));
-        let open = |name: &str| quietly(|| ShmLock::builder(name).poll_interval(NEVER).open()).expect(HERE);
+        let open = |name: &str| {
+            quietly(|| ShmLock::builder(name).poll_interval(NEVER).open()).expect(HERE)
+        };
         let (lock, there, there_too) = (open(&name), open(&elsewhere), open(&elsewhere));
         let _guard = there.lock().expect("free");
         let bell = Bell::new();
@@ -149,12 +153,19 @@ fn a_waker_that_panics_does_not_keep_the_others_asleep() {
     }
     let scene = Scene::new();
     let name = scene.name("l");
-    let open = || quietly(|| ShmLock::builder(&name).poll_interval(Duration::from_millis(1)).open()).expect(HERE);
+    let open = || {
+        quietly(|| ShmLock::builder(&name).poll_interval(Duration::from_millis(1)).open())
+            .expect(HERE)
+    };
     let (holder, one, other) = (open(), open(), open());
     let _guard = holder.lock().expect("free");
     for _ in 0..10 {
         let mut bad = one.lock_async();
-        assert!(Pin::new(&mut bad).poll(&mut Context::from_waker(&Waker::from(Arc::new(Bomb)))).is_pending());
+        assert!(
+            Pin::new(&mut bad)
+                .poll(&mut Context::from_waker(&Waker::from(Arc::new(Bomb))))
+                .is_pending()
+        );
         let bell = Bell::new();
         let mut good = other.lock_async();
         assert!(poll(&mut good, &bell).is_pending());

@@ -1,4 +1,5 @@
-//! Waiting in a task: no thread is blocked, nobody is forgotten, and nothing is left of a wait that is given up.
+//! Waiting in a task: no thread is blocked, nobody is forgotten, and nothing is left of a wait that
+//! is given up.
 
 use std::cell::Cell;
 use std::fs;
@@ -21,11 +22,13 @@ const NEVER: Duration = Duration::from_secs(3600);
 /// One way of driving a future to its end.
 type Executor = fn(Pin<&mut dyn Future<Output = ()>>);
 
-/// Two executors that have nothing in common: one parks its thread, the other has a reactor, timers and local tasks.
+/// Two executors that have nothing in common: one parks its thread, the other has a reactor, timers
+/// and local tasks.
 const EXECUTORS: [Executor; 2] = [
     |task| pollster::block_on(task),
     |task| {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
         tokio::task::LocalSet::new().block_on(&runtime, task);
     },
 ];
@@ -110,7 +113,10 @@ fn a_waiting_task_does_not_keep_the_task_that_holds_the_lock_from_running() {
         };
         let waits = async {
             step_back().await;
-            let _guard = other.lock_async().await.expect("no deadlock: the other task of this thread goes on");
+            let _guard = other
+                .lock_async()
+                .await
+                .expect("no deadlock: the other task of this thread goes on");
             assert!(released.get() && steps.get() == 1000);
         };
         both(holds, waits).await;
@@ -159,7 +165,9 @@ fn a_task_takes_over_from_an_owner_that_is_killed_while_it_waits_or_was_before()
         doomed.ask("lock l");
         doomed.murder();
         let bell = Bell::new();
-        let Poll::Ready(guard) = poll(&mut lock.lock_async(), &bell) else { panic!("at the first poll") };
+        let Poll::Ready(guard) = poll(&mut lock.lock_async(), &bell) else {
+            panic!("at the first poll")
+        };
         guard.expect("a dead owner's").declare_consistent().expect("held");
     }
 }
@@ -174,8 +182,12 @@ fn a_timeout_is_kept_whatever_the_poll_interval_and_names_the_holder() {
         let lock = quietly(|| ShmLock::builder(&name).poll_interval(interval).open()).expect(HERE);
         with_each_executor(async || {
             let start = Instant::now();
-            let error = lock.lock_async_for(Duration::from_millis(30)).await.expect_err("it is held");
-            assert!(matches!(error, Error::TimedOut { .. }) && start.elapsed() >= Duration::from_millis(30));
+            let error =
+                lock.lock_async_for(Duration::from_millis(30)).await.expect_err("it is held");
+            assert!(
+                matches!(error, Error::TimedOut { .. })
+                    && start.elapsed() >= Duration::from_millis(30)
+            );
             assert_eq!(error.holder().expect("named").description(), "busy");
             let error = lock.lock_async_for(Duration::ZERO).await.expect_err("it is held");
             assert!(matches!(error, Error::WouldBlock { .. }), "{error}");
@@ -195,7 +207,9 @@ fn an_exit_event_ends_a_wait_at_once() {
     let local = ExitEvent::new();
     let named = quietly(|| ExitEvent::named(&name)).expect("an event");
     for event in [&local, &named] {
-        let lock = quietly(|| ShmLock::builder(&name).poll_interval(NEVER).exit_event(event).open()).expect(HERE);
+        let lock =
+            quietly(|| ShmLock::builder(&name).poll_interval(NEVER).exit_event(event).open())
+                .expect(HERE);
         let bell = Bell::new();
         let mut waiting = lock.lock_async();
         assert!(poll(&mut waiting, &bell).is_pending());
@@ -279,8 +293,11 @@ fn many_tasks_and_other_processes_all_get_their_turn_one_at_a_time() {
     account.meet(3);
     for task in 0..TASKS {
         let builder = ShmLock::builder(&name).poll_interval(Duration::from_millis(5));
-        let (lock, account, inside) =
-            (quietly(|| builder.open()).expect(HERE), Account::open(&account.path()), Rc::clone(&inside));
+        let (lock, account, inside) = (
+            quietly(|| builder.open()).expect(HERE),
+            Account::open(&account.path()),
+            Rc::clone(&inside),
+        );
         tasks.spawn_local(async move {
             for round in 0..each {
                 let guard: Guard<'_> = lock.lock_async().await.expect("it comes free");
@@ -308,7 +325,8 @@ fn without_a_sleep_on_several_words_a_task_looks_again_after_each_interval() {
         if !deny(&[Denied { call: libc::SYS_futex_waitv, when: If::Called, errno: libc::ENOSYS }]) {
             return;
         }
-        let lock = ShmLock::builder(&name).poll_interval(Duration::from_millis(1)).open().expect(HERE);
+        let lock =
+            ShmLock::builder(&name).poll_interval(Duration::from_millis(1)).open().expect(HERE);
         let guard = holder.lock().expect("free");
         let bell = Bell::new();
         let mut waiting = lock.lock_async();
@@ -326,7 +344,10 @@ fn a_task_that_polls_by_the_clock_marks_nothing() {
     let mut holder = actor!("{name}");
     holder.ask("lock l");
     let lock = quietly(|| {
-        ShmLock::builder(&name).wait_strategy(WaitStrategy::SleepPolling).poll_interval(Duration::from_millis(1)).open()
+        ShmLock::builder(&name)
+            .wait_strategy(WaitStrategy::SleepPolling)
+            .poll_interval(Duration::from_millis(1))
+            .open()
     })
     .expect(HERE);
     let bell = Bell::new();

@@ -1,4 +1,5 @@
-//! Surroundings that lack what a lock is built on: said clearly at the opening, and nothing is left behind.
+//! Surroundings that lack what a lock is built on: said clearly at the opening, and nothing is left
+//! behind.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -10,7 +11,8 @@ use std::time::Duration;
 
 use shmlock::{Errno, Error, ShmLock};
 use shmlock_tests::hostile::{
-    Denied, Folder, If, Solo, aside, assert_says, before_each, deny, mount_ramfs, mount_tmpfs, on_tmpfs,
+    Denied, Folder, If, Solo, aside, assert_says, before_each, deny, mount_ramfs, mount_tmpfs,
+    on_tmpfs,
 };
 use shmlock_tests::{alone, rounds};
 
@@ -18,7 +20,10 @@ const NEVER: &str = "a live lock";
 
 /// The error is a system call's that failed so, and the text says what to do.
 fn assert_failed(error: &Error, errno: Errno, parts: &[&str]) {
-    assert!(matches!(error, Error::System { .. }) && error.errno() == Some(errno), "expected {errno:?}: {error:?}");
+    assert!(
+        matches!(error, Error::System { .. }) && error.errno() == Some(errno),
+        "expected {errno:?}: {error:?}"
+    );
     assert_says(error, parts);
 }
 
@@ -28,7 +33,11 @@ fn a_directory_that_is_missing_is_named() {
     let folder = Folder::new(&scene);
     let missing = folder.path().join("missing");
     let error = folder.refuses(&folder.lock("l").directory(&missing));
-    assert_failed(&error, Errno::NOENT, &[missing.to_str().expect("UTF-8"), "Builder::directory", "/dev/shm"]);
+    assert_failed(
+        &error,
+        Errno::NOENT,
+        &[missing.to_str().expect("UTF-8"), "Builder::directory", "/dev/shm"],
+    );
 }
 
 #[test]
@@ -60,7 +69,11 @@ fn a_file_system_that_is_read_only_is_named() {
         mounted.make_read_only();
         for lock in ["l", "there"] {
             let error = folder.refuses(&folder.lock(lock));
-            assert_failed(&error, Errno::ROFS, &[folder.path().to_str().expect("UTF-8"), "mount it writable"]);
+            assert_failed(
+                &error,
+                Errno::ROFS,
+                &[folder.path().to_str().expect("UTF-8"), "mount it writable"],
+            );
         }
     });
 }
@@ -121,13 +134,17 @@ fn a_file_system_without_byte_locks_is_not_supported() {
                 return;
             }
             let error = folder.refuses(&folder.lock("l"));
-            assert!(matches!(error, Error::Unsupported { .. }) && error.errno() == Some(Errno::INVAL), "{error:?}");
+            assert!(
+                matches!(error, Error::Unsupported { .. }) && error.errno() == Some(Errno::INVAL),
+                "{error:?}"
+            );
             assert_says(&error, &["F_OFD_SETLK", "l.shmlock", "put the lock on a local tmpfs"]);
         });
     }
 }
 
-/// Runs `act` in sandboxes that say yes to every byte lock and take none; the second gives no answer to questions.
+/// Runs `act` in sandboxes that say yes to every byte lock and take none; the second gives no
+/// answer to questions.
 fn among_pretenders(act: impl Fn() + Sync) {
     let pretended = [libc::F_OFD_SETLK, libc::F_OFD_GETLK].map(|command| Denied::fcntl(command, 0));
     for pretended in [&pretended[..1], &pretended] {
@@ -141,7 +158,10 @@ fn among_pretenders(act: impl Fn() + Sync) {
 
 fn assert_seen_through(error: &Error) {
     assert!(matches!(error, Error::Unsupported { errno: None, .. }), "{error:?}");
-    assert_says(error, &["other descriptions can see", "l.shmlock", "put the lock on a local tmpfs"]);
+    assert_says(
+        error,
+        &["other descriptions can see", "l.shmlock", "put the lock on a local tmpfs"],
+    );
 }
 
 #[test]
@@ -156,16 +176,28 @@ fn a_sandbox_that_only_pretends_does_not_take_the_file_from_those_who_use_it() {
     let scene = Solo::new();
     let folder = Folder::new(&scene);
     let lock = folder.lock("l").open().expect(NEVER);
-    among_pretenders(|| assert_seen_through(&folder.lock("l").open().expect_err("nothing was locked")));
+    among_pretenders(|| {
+        assert_seen_through(&folder.lock("l").open().expect_err("nothing was locked"))
+    });
     // Who wants a block would clear a lock away that nobody uses.
-    among_pretenders(|| drop(folder.lock("l").open_block::<u64>().expect_err("nothing was locked")));
+    among_pretenders(|| {
+        drop(folder.lock("l").open_block::<u64>().expect_err("nothing was locked"))
+    });
     assert!(!lock.check().expect(NEVER).orphaned, "the file was removed while the lock is in use");
     assert_eq!(folder.names(), ["l.shmlock"]);
 }
 
 /// What sandboxes and file systems answer to what they do not want to be asked.
-const REFUSALS: [libc::c_int; 8] =
-    [libc::EACCES, libc::EPERM, libc::EOPNOTSUPP, libc::ENOSYS, libc::EINVAL, libc::EISDIR, libc::ENOENT, libc::EXDEV];
+const REFUSALS: [libc::c_int; 8] = [
+    libc::EACCES,
+    libc::EPERM,
+    libc::EOPNOTSUPP,
+    libc::ENOSYS,
+    libc::EINVAL,
+    libc::EISDIR,
+    libc::ENOENT,
+    libc::EXDEV,
+];
 
 /// Makes a lock and a block, and sees that they are whole and go again.
 fn assert_is_made(folder: &Folder, how: &str) {
@@ -175,10 +207,13 @@ fn assert_is_made(folder: &Folder, how: &str) {
     assert!(lock.try_lock().expect(NEVER).is_some());
     drop(lock);
     assert!(folder.names().is_empty(), "{how}");
-    let mut block = folder.lock("l").schema("s").open_block_with(|number| *number = 7_u64).expect(how);
+    let mut block =
+        folder.lock("l").schema("s").open_block_with(|number| *number = 7_u64).expect(how);
     assert_eq!(*block.lock().expect("free"), 7);
     assert_eq!(fs::metadata(folder.file("l")).expect("it is there").len(), 200);
-    assert!(folder.lock("l").schema("s").open_block::<u64>().is_ok() && folder.lock("l").open().is_ok());
+    assert!(
+        folder.lock("l").schema("s").open_block::<u64>().is_ok() && folder.lock("l").open().is_ok()
+    );
     drop(block);
     assert!(folder.names().is_empty(), "{how}");
 }
@@ -198,7 +233,9 @@ fn denying(calls: &[Denied], act: impl FnOnce(&Folder) + Send) {
 fn where_nameless_files_are_missing_the_lock_is_made_in_two_steps() {
     let link = |errno| Denied { call: libc::SYS_linkat, when: If::Called, errno };
     for errno in REFUSALS {
-        denying(&[Denied::nameless(errno)], |folder| assert_is_made(folder, &format!("no nameless files: {errno}")));
+        denying(&[Denied::nameless(errno)], |folder| {
+            assert_is_made(folder, &format!("no nameless files: {errno}"))
+        });
         denying(&[link(errno)], |folder| assert_is_made(folder, &format!("no links: {errno}")));
     }
 }
@@ -220,16 +257,19 @@ fn where_memory_cannot_be_allocated_ahead_it_is_written() {
 
 #[test]
 fn where_memory_cannot_be_allocated_ahead_nobodys_lock_is_overwritten() {
-    denying(&[Denied::allocation(libc::EOPNOTSUPP), Denied::nameless(libc::EOPNOTSUPP)], |folder| {
-        let mut block = folder.lock("l").open_block::<u64>().expect(NEVER);
-        *block.lock().expect("free") = 7;
-        let guard = block.lock().expect("free");
-        let lock = folder.lock("l").open().expect(NEVER);
-        let mut other = folder.lock("l").open_block::<u64>().expect(NEVER);
-        assert!(lock.try_lock().expect(NEVER).is_none(), "it is held");
-        drop(guard);
-        assert_eq!(*other.lock().expect("free"), 7);
-    });
+    denying(
+        &[Denied::allocation(libc::EOPNOTSUPP), Denied::nameless(libc::EOPNOTSUPP)],
+        |folder| {
+            let mut block = folder.lock("l").open_block::<u64>().expect(NEVER);
+            *block.lock().expect("free") = 7;
+            let guard = block.lock().expect("free");
+            let lock = folder.lock("l").open().expect(NEVER);
+            let mut other = folder.lock("l").open_block::<u64>().expect(NEVER);
+            assert!(lock.try_lock().expect(NEVER).is_none(), "it is held");
+            drop(guard);
+            assert_eq!(*other.lock().expect("free"), 7);
+        },
+    );
 }
 
 /// Zeros that are written into a lock that somebody has meanwhile would free it.
@@ -247,7 +287,11 @@ fn where_memory_cannot_be_allocated_ahead_nobody_comes_in_while_it_is_written() 
         let (to_came, to_kept_out) = (came.clone(), kept_out.clone());
         let watched = before_each(&[libc::SYS_pwrite64], move || {
             let comes = other.open();
-            count(if matches!(comes, Err(Error::OpenTimedOut { .. })) { &to_kept_out } else { &to_came });
+            count(if matches!(comes, Err(Error::OpenTimedOut { .. })) {
+                &to_kept_out
+            } else {
+                &to_came
+            });
         });
         if watched.is_some() {
             drop(folder.lock("l").open().expect("nobody else is here"));
@@ -266,7 +310,10 @@ fn where_memory_cannot_be_allocated_ahead_many_make_one_lock_at_once() {
     thread::scope(|scope| {
         for _ in 0..THREADS {
             scope.spawn(|| {
-                let refused = deny(&[Denied::allocation(libc::EOPNOTSUPP), Denied::nameless(libc::EOPNOTSUPP)]);
+                let refused = deny(&[
+                    Denied::allocation(libc::EOPNOTSUPP),
+                    Denied::nameless(libc::EOPNOTSUPP),
+                ]);
                 for _ in 0..rounds(1_000) {
                     together.wait(); // the last of the former round has removed the file
                     if !refused {
@@ -290,7 +337,9 @@ fn where_memory_cannot_be_allocated_ahead_a_full_file_system_is_noticed_and_noth
         if !deny(&[Denied::allocation(libc::EOPNOTSUPP), Denied::nameless(libc::EOPNOTSUPP)]) {
             return;
         }
-        let error = folder.unchanged(|| folder.lock("b").open_block::<[u8; 100_000]>()).expect_err("no room");
+        let error = folder
+            .unchanged(|| folder.lock("b").open_block::<[u8; 100_000]>())
+            .expect_err("no room");
         assert_failed(&error, Errno::NOSPC, &["b.shmlock", "allocate the block", "free space"]);
         assert!(folder.lock("b").open_block::<[u8; 1000]>().is_ok());
         folder.fill();
@@ -303,7 +352,9 @@ fn where_memory_cannot_be_allocated_ahead_a_full_file_system_is_noticed_and_noth
 fn a_block_too_large_for_a_file_system_without_nameless_files_leaves_nothing() {
     on_tmpfs("size=64k", |folder, _| {
         if deny(&[Denied::nameless(libc::EACCES)]) {
-            let error = folder.unchanged(|| folder.lock("b").open_block::<[u8; 100_000]>()).expect_err("no room");
+            let error = folder
+                .unchanged(|| folder.lock("b").open_block::<[u8; 100_000]>())
+                .expect_err("no room");
             assert_failed(&error, Errno::NOSPC, &["b.shmlock", "allocate the block", "free space"]);
         }
     });
@@ -315,7 +366,8 @@ fn a_file_system_that_cannot_allocate_is_good_enough() {
     let folder = Folder::new(&scene);
     aside(|| {
         if let Some(_mounted) = mount_ramfs(folder.path()) {
-            let mut block = folder.lock("l").open_block_with(|number| *number = 7_u64).expect("written");
+            let mut block =
+                folder.lock("l").open_block_with(|number| *number = 7_u64).expect("written");
             assert_eq!(*block.lock().expect("free"), 7);
             drop(block);
             assert!(folder.names().is_empty());
@@ -330,7 +382,9 @@ fn where_the_mode_cannot_be_set_it_matters_only_if_it_is_another() {
         let folder = Folder::new(&scene);
         let refused = Denied { call: libc::SYS_fchmod, when: If::Called, errno: libc::EPERM };
         rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
-        for calls in [&[refused, Denied::nameless(libc::EPERM)][..1], &[Denied::nameless(libc::EPERM)]] {
+        for calls in
+            [&[refused, Denied::nameless(libc::EPERM)][..1], &[Denied::nameless(libc::EPERM)]]
+        {
             if !deny(calls) {
                 return;
             }
@@ -345,7 +399,8 @@ fn where_the_mode_cannot_be_set_it_matters_only_if_it_is_another() {
 fn where_random_bytes_are_refused_they_are_read_from_the_device() {
     let refused = Denied { call: libc::SYS_getrandom, when: If::Called, errno: libc::ENOSYS };
     denying(&[refused], |folder| {
-        let (one, other) = (folder.lock("l").open().expect(NEVER), folder.lock("l").open().expect(NEVER));
+        let (one, other) =
+            (folder.lock("l").open().expect(NEVER), folder.lock("l").open().expect(NEVER));
         assert_ne!(one.uuid(), other.uuid());
         let _guard = one.lock().expect("free");
         assert!(other.try_lock().expect(NEVER).is_none());
@@ -369,7 +424,15 @@ fn a_lock_made_in_two_steps_is_opened_whatever_the_timeout() {
 fn a_kernel_or_a_sandbox_that_does_not_populate_a_mapping_is_good_enough() {
     for errno in [libc::EINVAL, libc::EPERM, libc::ENOSYS] {
         denying(&[Denied { errno, ..Denied::advice(libc::MADV_POPULATE_WRITE) }], |folder| {
-            assert!(folder.lock("l").open().expect("Linux before 5.14").try_lock().expect(NEVER).is_some());
+            assert!(
+                folder
+                    .lock("l")
+                    .open()
+                    .expect("Linux before 5.14")
+                    .try_lock()
+                    .expect(NEVER)
+                    .is_some()
+            );
         });
     }
 }
@@ -383,7 +446,11 @@ fn without_proc_everything_works_on_old_kernels_too() {
         if deny(&[Denied::auxiliary_vector()]) {
             let lock = folder.lock("l").open().expect("it is not needed");
             let guard = lock.lock().expect(NEVER);
-            assert_eq!(lock.holder().expect(NEVER).expect("us").pid_is_ours(), None, "nobody can know");
+            assert_eq!(
+                lock.holder().expect(NEVER).expect("us").pid_is_ours(),
+                None,
+                "nobody can know"
+            );
             drop(guard);
             drop(lock);
             assert!(folder.names().is_empty());
@@ -397,7 +464,8 @@ fn a_lock_that_cannot_be_mapped_leaves_no_file() {
     let scene = Solo::new();
     for (denied, errno) in [
         (Denied::shared_mapping(libc::ENOMEM), Errno::NOMEM),
-        (advice(libc::MADV_DONTFORK, libc::EINVAL), Errno::INVAL), // a child would vouch for its dead parent
+        (advice(libc::MADV_DONTFORK, libc::EINVAL), Errno::INVAL), /* a child would vouch for
+                                                                    * its dead parent */
         (advice(libc::MADV_POPULATE_WRITE, libc::ENOMEM), Errno::NOMEM),
     ] {
         let folder = Folder::new(&scene);

@@ -1,5 +1,5 @@
-//! Something else stands where the lock's file should be: it is recognised, named, and left alone; nothing blocks.
-//! What is only half-made is made whole.
+//! Something else stands where the lock's file should be: it is recognised, named, and left alone;
+//! nothing blocks. What is only half-made is made whole.
 
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -8,7 +8,9 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 
 use shmlock::{Error, ExitEvent, Found, Life, Occupancy};
-use shmlock_tests::hostile::{Folder, Intruder, Mode, Solo, as_root, assert_says, byte_of, make_node, mount_again};
+use shmlock_tests::hostile::{
+    Folder, Intruder, Mode, Solo, as_root, assert_says, byte_of, make_node, mount_again,
+};
 use shmlock_tests::{actor, alone, skipped};
 
 /// The magic word's place in the file, and what it says.
@@ -40,8 +42,16 @@ fn what_is_not_a_regular_file_is_named_and_left_alone() {
     type Maker = fn(&Path);
     let makers: [(Maker, Found, &str); 5] = [
         (|path| fs::create_dir(path).expect("a directory"), Found::Directory, "a directory"),
-        (|path| make_node(path, libc::S_IFIFO | 0o600, 0).expect("a pipe"), Found::Fifo, "a named pipe"),
-        (|path| symlink("/nonexistent/target", path).expect("a link"), Found::Symlink, "a symbolic link"),
+        (
+            |path| make_node(path, libc::S_IFIFO | 0o600, 0).expect("a pipe"),
+            Found::Fifo,
+            "a named pipe",
+        ),
+        (
+            |path| symlink("/nonexistent/target", path).expect("a link"),
+            Found::Symlink,
+            "a symbolic link",
+        ),
         (|path| drop(UnixListener::bind(path).expect("a socket")), Found::Socket, "a socket"),
         (|path| symlink("/dev/null", path).expect("a link"), Found::Symlink, "not followed"),
     ];
@@ -117,9 +127,13 @@ fn a_device_is_named_and_left_alone() {
 
 #[test]
 fn a_file_of_another_size_is_left_alone() {
-    for (len, words) in
-        [(1_u16, "too short"), (128, "too short"), (191, "too short"), (193, "too long"), (4096, "too long")]
-    {
+    for (len, words) in [
+        (1_u16, "too short"),
+        (128, "too short"),
+        (191, "too short"),
+        (193, "too long"),
+        (4096, "too long"),
+    ] {
         for content in [fresh(), vec![0; 192]] {
             let scene = Solo::new();
             let folder = Folder::new(&scene);
@@ -170,7 +184,11 @@ fn a_file_with_other_content_is_left_alone() {
     let scene = Solo::new();
     let folder = Folder::new(&scene);
     let _other = folder.put("l", &[b'x'; 192]);
-    assert_refused(&folder, Found::Magic { word: 0x7878_7878 }, "other content (magic word 0x78787878)");
+    assert_refused(
+        &folder,
+        Found::Magic { word: 0x7878_7878 },
+        "other content (magic word 0x78787878)",
+    );
 }
 
 #[test]
@@ -191,7 +209,11 @@ fn an_event_is_refused_for_the_same_reasons() {
     let scene = Solo::new();
     let folder = Folder::new(&scene);
     let path = folder.path().join("e.shmlock-event");
-    let open = || folder.unchanged(|| ExitEvent::named_in("e", folder.path(), 0o600)).expect_err("not an event");
+    let open = || {
+        folder
+            .unchanged(|| ExitEvent::named_in("e", folder.path(), 0o600))
+            .expect_err("not an event")
+    };
     fs::create_dir(&path).expect("a directory");
     assert!(matches!(open(), Error::NotALock { found: Found::Directory, .. }));
     fs::remove_dir(&path).expect("ours");
@@ -240,7 +262,8 @@ fn a_free_lock_that_still_asks_for_a_wake_goes_with_its_last_user() {
 
 #[test]
 fn a_lock_whose_owner_is_nobody_is_had_at_once() {
-    // A living token that nobody has, with and without somebody having waited; the token that nobody is ever given.
+    // A living token that nobody has, with and without somebody having waited; the token that
+    // nobody is ever given.
     for word in [0x0012_3456_u32, 0x8012_3456, 0x3fff_ffff, 0xffff_ffff] {
         let scene = Solo::new();
         let folder = Folder::new(&scene);
@@ -255,7 +278,11 @@ fn a_lock_whose_owner_is_nobody_is_had_at_once() {
         let dead = guard.recovered().expect("somebody died").dead.expect("this one");
         assert_eq!(dead.token(), word & 0x3fff_ffff);
         guard.declare_consistent().expect("held");
-        assert_eq!(lock.holder().expect("a lock").expect("us").uuid(), Some(lock.uuid()), "the record is whole again");
+        assert_eq!(
+            lock.holder().expect("a lock").expect("us").uuid(),
+            Some(lock.uuid()),
+            "the record is whole again"
+        );
         drop(guard);
         drop(lock);
         assert!(folder.names().is_empty());
@@ -297,7 +324,11 @@ fn a_file_in_use_is_never_grown_or_shrunk_by_a_newcomer() {
     intruder.file().set_len(192).expect("our own file");
     assert!(holder.ask("check l").starts_with("Ours"));
     let token = intruder.owner_word();
-    assert!(intruder.lock_of_others(&(byte_of(token)..=byte_of(token))).is_some_and(|(mode, _)| mode == Mode::Write));
+    assert!(
+        intruder
+            .lock_of_others(&(byte_of(token)..=byte_of(token)))
+            .is_some_and(|(mode, _)| mode == Mode::Write)
+    );
     holder.ask("release l");
     assert!(path.as_os_str().as_bytes().ends_with(b".shmlock"));
 }

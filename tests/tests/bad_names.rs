@@ -1,4 +1,5 @@
-//! Names and settings that cannot be meant: each is refused by an error of its own, before anything is touched.
+//! Names and settings that cannot be meant: each is refused by an error of its own, before anything
+//! is touched.
 
 use std::time::Duration;
 
@@ -28,12 +29,16 @@ fn a_name_that_cannot_be_a_file_name_is_refused_with_its_reason() {
     let folder = Folder::new(&scene);
     for (name, problem, remedy) in bad_names() {
         let error = folder.refuses(&folder.lock(&name));
-        let Error::InvalidName { name: named, reason } = &error else { panic!("{name:?}: {error}") };
+        let Error::InvalidName { name: named, reason } = &error else {
+            panic!("{name:?}: {error}")
+        };
         assert_eq!((named, *reason), (&name, problem));
         let shown: String = name.escape_debug().take(10).collect();
         assert_says(&error, &[&shown, "cannot be the name of a lock", remedy]);
         assert!(error.to_string().len() < 250, "a long name is shown in part: {error}");
-        let event = folder.unchanged(|| ExitEvent::named_in(&name, folder.path(), 0o600)).expect_err("no event either");
+        let event = folder
+            .unchanged(|| ExitEvent::named_in(&name, folder.path(), 0o600))
+            .expect_err("no event either");
         assert_eq!(event.to_string(), error.to_string());
     }
 }
@@ -45,7 +50,8 @@ fn the_longest_allowed_name_names_locks_and_events() {
     for name in ["n".repeat(NAME_MAX), "ä".repeat(NAME_MAX / 2) + "n"] {
         assert_eq!(name.len(), NAME_MAX);
         let lock = folder.lock(&name).open().expect("the name fits");
-        let event = ExitEvent::named_in(&name, folder.path(), 0o600).expect("the name fits with the longer suffix");
+        let event = ExitEvent::named_in(&name, folder.path(), 0o600)
+            .expect("the name fits with the longer suffix");
         assert!(lock.try_lock().expect("a lock").is_some());
         event.set().expect("an event");
         assert_eq!(lock.name(), name);
@@ -59,9 +65,19 @@ fn the_longest_allowed_name_names_locks_and_events() {
 fn a_name_that_is_only_unusual_is_taken_as_it_is() {
     let scene = Solo::new();
     let folder = Folder::new(&scene);
-    for name in
-        ["...", ".hidden", "a b", "-rf", "%s%n", "*", "ä→\u{1f512}", "line\nbreak", "\u{1b}[2J", "a.shmlock", "\\"]
-    {
+    for name in [
+        "...",
+        ".hidden",
+        "a b",
+        "-rf",
+        "%s%n",
+        "*",
+        "ä→\u{1f512}",
+        "line\nbreak",
+        "\u{1b}[2J",
+        "a.shmlock",
+        "\\",
+    ] {
         let lock = folder.lock(name).open().expect(name);
         assert!(lock.try_lock().expect("a lock").is_some());
         assert_eq!(folder.names(), [format!("{name}.shmlock")]);
@@ -115,9 +131,27 @@ fn a_mode_gives_reading_and_writing_together_or_neither() {
     let scene = Solo::new();
     let folder = Folder::new(&scene);
     let with = |mode| -> Builder { folder.lock("l").mode(mode) };
-    for mode in [0, 0o060, 0o400, 0o200, 0o640, 0o644, 0o620, 0o602, 0o700, 0o670, 0o4600, 0o1666, 0o10600, u32::MAX] {
+    for mode in [
+        0,
+        0o060,
+        0o400,
+        0o200,
+        0o640,
+        0o644,
+        0o620,
+        0o602,
+        0o700,
+        0o670,
+        0o4600,
+        0o1666,
+        0o10600,
+        u32::MAX,
+    ] {
         let error = folder.refuses(&with(mode));
-        assert!(matches!(error, Error::InvalidMode { mode: named } if named == mode), "{mode:o}: {error}");
+        assert!(
+            matches!(error, Error::InvalidMode { mode: named } if named == mode),
+            "{mode:o}: {error}"
+        );
         assert_says(&error, &[&format!("{mode:#o}"), "give the owner 0o600"]);
     }
     for mode in [0o600, 0o660, 0o606, 0o666] {

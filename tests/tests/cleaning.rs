@@ -1,4 +1,5 @@
-//! Which locks there are; and what dead users left goes when asked, while what a living one has open stays.
+//! Which locks there are; and what dead users left goes when asked, while what a living one has
+//! open stays.
 
 use std::fs;
 use std::io;
@@ -23,7 +24,10 @@ fn all_locks_of_a_directory_are_named_and_nothing_else() {
     let here = ShmLock::open(&scene.name("l")).expect(HERE);
     assert!(locks().expect("/dev/shm").contains(&here.name().to_owned()));
     let error = locks_in(folder.path().join("no")).expect_err("there is no such directory");
-    assert!(matches!(error, Error::System { .. }) && error.to_string().contains("list the locks in"), "{error}");
+    assert!(
+        matches!(error, Error::System { .. }) && error.to_string().contains("list the locks in"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -60,9 +64,14 @@ fn a_crash_mark_stays_until_its_removal_is_asked_for() {
         }
         let Cleaning::Marked(kept) = clean(CrashMark::Keep) else { panic!("it was not kept") };
         assert_eq!(folder.names(), ["l.shmlock"]);
-        let Cleaning::RemovedMarked(gone) = clean(CrashMark::Remove) else { panic!("it was not removed") };
+        let Cleaning::RemovedMarked(gone) = clean(CrashMark::Remove) else {
+            panic!("it was not removed")
+        };
         assert_eq!(kept, gone);
-        assert_eq!(gone.dead.map(|dead| dead.description().to_owned()), (!replaced).then(|| "doomed".to_owned()));
+        assert_eq!(
+            gone.dead.map(|dead| dead.description().to_owned()),
+            (!replaced).then(|| "doomed".to_owned())
+        );
         assert!(folder.names().is_empty());
     }
 }
@@ -73,7 +82,10 @@ fn a_lock_held_from_outside_of_linux_stays() {
     let folder = Folder::new(&scene);
     let path = folder.put("l", &[0; 192]);
     Intruder::on(&path).scribble(0, 7);
-    assert_eq!(folder.lock("l").clean(CrashMark::Remove).expect("a lock"), Cleaning::HeldFromOutside);
+    assert_eq!(
+        folder.lock("l").clean(CrashMark::Remove).expect("a lock"),
+        Cleaning::HeldFromOutside
+    );
     assert_eq!(folder.names(), ["l.shmlock"]);
 }
 
@@ -98,7 +110,10 @@ fn what_is_no_lock_or_has_a_second_name_is_left_alone() {
     let lock = folder.lock("lock").open().expect(HERE);
     fs::hard_link(&target, folder.path().join("second")).expect("a second name");
     drop(lock);
-    assert_eq!(folder.lock("lock").clean(CrashMark::Remove).expect("a lock"), Cleaning::NamedElsewhere);
+    assert_eq!(
+        folder.lock("lock").clean(CrashMark::Remove).expect("a lock"),
+        Cleaning::NamedElsewhere
+    );
     assert!(folder.names().contains(&"lock.shmlock".to_owned()));
 }
 
@@ -128,7 +143,11 @@ fn who_may_not_remove_it_is_told_so() {
                 #[cfg(target_arch = "x86_64")]
                 libc::SYS_unlink,
             ]
-            .map(|call| Denied { call, when: shmlock_tests::hostile::If::Called, errno: libc::EPERM });
+            .map(|call| Denied {
+                call,
+                when: shmlock_tests::hostile::If::Called,
+                errno: libc::EPERM,
+            });
             if deny(&denied) {
                 let error = folder.lock("l").clean(CrashMark::Keep).expect_err("it may not");
                 assert_eq!(
@@ -164,7 +183,12 @@ fn whoever_opens_while_others_clean_has_a_lock_that_stays() {
             drop(guard);
             drop(lock);
             // Half-made, for the cleaner or for us.
-            let _ = fs::File::options().write(true).create(true).truncate(false).mode(0o600).open(folder.file("l"));
+            let _ = fs::File::options()
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .mode(0o600)
+                .open(folder.file("l"));
             std::thread::yield_now();
         }
         cleaner.join().expect("it does not panic");

@@ -32,8 +32,11 @@ impl WallClock {
     /// Sets it so many hours wrong.
     fn step_to(&self, hours: i64) {
         let elapsed = self.since.elapsed();
-        let tv_sec = self.right.tv_sec + i64::try_from(elapsed.as_secs()).expect("not so long") + hours * HOUR;
-        clock_settime(ClockId::Realtime, Timespec { tv_sec, tv_nsec: self.right.tv_nsec }).expect("root may");
+        let tv_sec = self.right.tv_sec
+            + i64::try_from(elapsed.as_secs()).expect("not so long")
+            + hours * HOUR;
+        clock_settime(ClockId::Realtime, Timespec { tv_sec, tv_nsec: self.right.tv_nsec })
+            .expect("root may");
     }
 }
 
@@ -71,8 +74,9 @@ fn setting_the_wall_clock_moves_no_deadline_and_makes_no_hold_older() {
     holder.ask("release l");
 }
 
-/// Waits for a held lock while the clock is set hour by hour, always in one direction: whatever moment of it was noted,
-/// it then goes away from that. How long the wait took, and the greatest age of the hold that was seen.
+/// Waits for a held lock while the clock is set hour by hour, always in one direction: whatever
+/// moment of it was noted, it then goes away from that. How long the wait took, and the greatest
+/// age of the hold that was seen.
 fn wait_while_the_clock_runs_away(builder: &Builder, direction: i64) -> (Duration, Duration) {
     let lock = builder.open().expect(HERE);
     let clock = WallClock::new();
@@ -89,7 +93,8 @@ fn wait_while_the_clock_runs_away(builder: &Builder, direction: i64) -> (Duratio
         let mut oldest = Duration::ZERO;
         for step in (1..STEPS).chain(std::iter::repeat(STEPS)) {
             clock.step_to(step * direction);
-            oldest = oldest.max(lock.holder().expect(HERE).expect("held").since().expect("its record"));
+            oldest =
+                oldest.max(lock.holder().expect(HERE).expect("held").since().expect("its record"));
             if done.load(Relaxed) {
                 break;
             }

@@ -22,7 +22,10 @@ const LENGTHS: [Duration; 8] = [
 /// The moments that are so far from now, where the clock can say them.
 fn moments() -> impl Iterator<Item = Instant> {
     let now = Instant::now();
-    LENGTHS.into_iter().flat_map(move |length| [now.checked_add(length), now.checked_sub(length)]).flatten()
+    LENGTHS
+        .into_iter()
+        .flat_map(move |length| [now.checked_add(length), now.checked_sub(length)])
+        .flatten()
 }
 
 #[test]
@@ -39,7 +42,10 @@ fn a_task_waits_whatever_the_interval_and_the_timeout() {
                 let bell = Bell::new();
                 let mut waiting = lock.lock_async_for(timeout);
                 let polled = poll(&mut waiting, &bell);
-                assert!(polled.is_pending() || timeout < Duration::from_secs(1), "{interval:?} {timeout:?}");
+                assert!(
+                    polled.is_pending() || timeout < Duration::from_secs(1),
+                    "{interval:?} {timeout:?}"
+                );
                 drop(waiting);
                 let mut waiting = lock.lock_async();
                 assert!(poll(&mut waiting, &bell).is_pending(), "{interval:?}");
@@ -59,18 +65,27 @@ fn a_thread_waits_whatever_the_interval_the_timeout_and_the_deadline() {
     stop.set().expect("an event of this process");
     for strategy in [WaitStrategy::Futex, WaitStrategy::SleepPolling] {
         for length in LENGTHS {
-            let builder = ShmLock::builder(&name).poll_interval(length).turn(length).open_timeout(length);
-            let lock = quietly(|| builder.wait_strategy(strategy).exit_event(&stop).open()).expect(HERE);
+            let builder =
+                ShmLock::builder(&name).poll_interval(length).turn(length).open_timeout(length);
+            let lock =
+                quietly(|| builder.wait_strategy(strategy).exit_event(&stop).open()).expect(HERE);
             holder.ask("lock l");
-            let ended = |error: Error| matches!(error, Error::Cancelled { .. } | Error::TimedOut { .. });
-            assert!(LENGTHS.iter().all(|&timeout| lock.try_lock_for(timeout).is_err_and(ended)), "{length:?}");
+            let ended =
+                |error: Error| matches!(error, Error::Cancelled { .. } | Error::TimedOut { .. });
+            assert!(
+                LENGTHS.iter().all(|&timeout| lock.try_lock_for(timeout).is_err_and(ended)),
+                "{length:?}"
+            );
             assert!(moments().all(|moment| {
                 let refused = lock.try_lock_until(moment);
                 refused.is_err_and(|error| ended_or_refused(&error))
             }));
             holder.ask("release l");
             for timeout in LENGTHS {
-                drop(lock.try_lock_for(timeout).expect("a free lock is taken whatever the event says"));
+                drop(
+                    lock.try_lock_for(timeout)
+                        .expect("a free lock is taken whatever the event says"),
+                );
             }
         }
     }
@@ -84,7 +99,9 @@ fn ended_or_refused(error: &Error) -> bool {
 fn a_block_is_opened_and_a_grace_is_set_whatever_their_length() {
     let scene = Scene::new();
     for length in LENGTHS {
-        let open = || ShmLock::builder(&scene.name("b")).open_timeout(length).turn(length).open_block::<u64>();
+        let open = || {
+            ShmLock::builder(&scene.name("b")).open_timeout(length).turn(length).open_block::<u64>()
+        };
         let mut block: SharedBlock<u64> = quietly(open).expect("a block");
         *block.lock().expect("free") += 1;
         ExitHandlers::at_exit().grace(length).install().expect("installed");

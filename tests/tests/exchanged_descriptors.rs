@@ -1,8 +1,10 @@
-//! Other code of the process closes our descriptors, and the numbers lead elsewhere: to nothing, `/dev/null`, a socket, another
-//! lock, a second description of the same file, the identity of another handle.
+//! Other code of the process closes our descriptors, and the numbers lead elsewhere: to nothing,
+//! `/dev/null`, a socket, another lock, a second description of the same file, the identity of
+//! another handle.
 //!
-//! Whatever they lead to: no living owner looks dead, no lock in use is unlinked, no stranger's byte is unlocked, no stranger's
-//! descriptor is closed, no wait ends wrongly. A death is still proven, by a description that is opened anew.
+//! Whatever they lead to: no living owner looks dead, no lock in use is unlinked, no stranger's
+//! byte is unlocked, no stranger's descriptor is closed, no wait ends wrongly. A death is still
+//! proven, by a description that is opened anew.
 
 #![allow(unsafe_code, reason = "closes and exchanges descriptors that are another's")]
 
@@ -53,7 +55,9 @@ const ALL: [To; 8] = [
 impl To {
     /// A descriptor of it; `other` is another handle of the lock, with a lifeline.
     fn open(self, folder: &Folder, other: &ShmLock) -> Option<OwnedFd> {
-        let file = |path: &Path| File::options().read(true).write(true).open(path).expect("it is there").into();
+        let file = |path: &Path| {
+            File::options().read(true).write(true).open(path).expect("it is there").into()
+        };
         Some(match self {
             Self::Nothing => return None,
             Self::DevNull => file(Path::new("/dev/null")),
@@ -61,12 +65,17 @@ impl To {
             Self::Nameless => memfd_create("nameless", MemfdFlags::CLOEXEC).expect("a memfd"),
             Self::AnotherLock => file(&folder.file("another")),
             Self::SecondDescription => file(&folder.file("l")),
-            Self::AnotherIdentity => other.lifeline().expect("asked for").try_clone_to_owned().expect("a descriptor"),
+            Self::AnotherIdentity => {
+                other.lifeline().expect("asked for").try_clone_to_owned().expect("a descriptor")
+            }
             Self::LockedFile => {
                 let file = memfd_create("locked", MemfdFlags::CLOEXEC).expect("a memfd");
                 let other = Intruder::on(Path::new(&format!("/proc/self/fd/{}", file.as_raw_fd())));
                 // The last byte of a token is 2^31 - 2.
-                assert!(other.lock(Mode::Write, &(0..=i64::from(i32::MAX) - 1)), "nobody else has locked it");
+                assert!(
+                    other.lock(Mode::Write, &(0..=i64::from(i32::MAX) - 1)),
+                    "nobody else has locked it"
+                );
                 mem::forget(other); // the lock lasts as long as this process
                 file
             }
@@ -125,7 +134,8 @@ fn open_with_number(folder: &Folder) -> (ShmLock, RawFd) {
     (lock, new[0])
 }
 
-/// Runs `act` for each exchange of the descriptor of a handle, with another handle of the lock and a bystander lock.
+/// Runs `act` for each exchange of the descriptor of a handle, with another handle of the lock and
+/// a bystander lock.
 fn for_each(act: impl Fn(To, &Folder, &ShmLock, ShmLock, Exchanged)) {
     let scene = Solo::new();
     let folder = Folder::new(&scene);
@@ -165,8 +175,15 @@ fn a_living_owner_is_not_robbed_whatever_the_probe_leads_to() {
             let error = lock.try_lock_for(BRIEF).expect_err("it is held");
             assert!(error.is_timed_out(), "{to:?}: {error}");
             let occupancy = lock.check().expect(HERE).occupancy;
-            assert_eq!(occupancy, Occupancy::Theirs(Life::Alive), "{to:?}: looked at by a description opened anew");
-            assert!(pollster::block_on(lock.lock_async_for(BRIEF)).is_err_and(|error| error.is_timed_out()));
+            assert_eq!(
+                occupancy,
+                Occupancy::Theirs(Life::Alive),
+                "{to:?}: looked at by a description opened anew"
+            );
+            assert!(
+                pollster::block_on(lock.lock_async_for(BRIEF))
+                    .is_err_and(|error| error.is_timed_out())
+            );
         });
         lock.lock().expect("free now").release().expect("ours");
         drop(lock);
@@ -229,8 +246,16 @@ fn the_last_handle_removes_its_own_file_and_no_other() {
             let before = bytes.locks_of_others().len();
             drop(lock);
             // The token and the one read lock of presence of the handle are gone, and nothing else.
-            assert_eq!(bytes.locks_of_others().len(), before - 1, "{to:?}: {:?}", bytes.locks_of_others());
-            assert!(bytes.lock_of_others(&(PRESENCE..=PRESENCE)).is_some(), "{to:?}: the other handle is not present");
+            assert_eq!(
+                bytes.locks_of_others().len(),
+                before - 1,
+                "{to:?}: {:?}",
+                bytes.locks_of_others()
+            );
+            assert!(
+                bytes.lock_of_others(&(PRESENCE..=PRESENCE)).is_some(),
+                "{to:?}: the other handle is not present"
+            );
             assert!(!other.check().expect(HERE).orphaned, "{to:?}");
             assert!(folder.lock("l").open().is_ok(), "{to:?}: the name cannot be opened");
             exchanged.end();
@@ -266,7 +291,10 @@ fn a_lifeline_that_leads_to_another_handles_identity_takes_nothing_from_it() {
             drop(lock);
             let token = other.holder().expect(HERE).expect("it").token();
             for byte in [PRESENCE, byte_of(token)] {
-                assert!(bytes.lock_of_others(&(byte..=byte)).is_some(), "{to:?}: byte {byte} of the other handle");
+                assert!(
+                    bytes.lock_of_others(&(byte..=byte)).is_some(),
+                    "{to:?}: byte {byte} of the other handle"
+                );
             }
             exchanged.end();
             assert!(other.force_release().expect(HERE), "{to:?}");
@@ -359,16 +387,21 @@ fn two_programs_do_not_begin_with_the_same_mark() {
     let marks = actors.each_ref().map(|actor| {
         let of_process = format!("/proc/{}", actor.pid());
         let entries = fs::read_dir(format!("{of_process}/fd")).expect("/proc").flatten();
-        let ours = entries.filter(|entry| fs::read_link(entry.path()).is_ok_and(|target| target == Path::new(&path)));
-        let numbers: Vec<_> = ours.map(|entry| entry.file_name().into_string().expect("a number")).collect();
+        let ours = entries.filter(|entry| {
+            fs::read_link(entry.path()).is_ok_and(|target| target == Path::new(&path))
+        });
+        let numbers: Vec<_> =
+            ours.map(|entry| entry.file_name().into_string().expect("a number")).collect();
         assert_eq!(numbers.len(), 1, "a handle has one descriptor: {numbers:?}");
-        let info = fs::read_to_string(format!("{of_process}/fdinfo/{}", numbers[0])).expect("/proc");
+        let info =
+            fs::read_to_string(format!("{of_process}/fdinfo/{}", numbers[0])).expect("/proc");
         info.lines().next().expect("the position").to_owned()
     });
     assert!(marks[0].starts_with("pos:") && marks[0] != marks[1], "{marks:?}");
 }
 
-/// A program that inherits the lifeline shares its description, and so the position that the mark is.
+/// A program that inherits the lifeline shares its description, and so the position that the mark
+/// is.
 #[test]
 fn a_lifeline_whose_position_others_move_is_taken_back_all_the_same() {
     alone!(|| {

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Barrier;
 use std::thread;
 
-use shmlock::{Cleaning, Errno, Error, ExitEvent, Found, ShmLock, exit_events, exit_events_in, locks_in};
+use shmlock::{
+    Cleaning, Errno, Error, ExitEvent, Found, ShmLock, exit_events, exit_events_in, locks_in,
+};
 use shmlock_tests::hostile::{Child, Folder, Solo, as_root, be_user, end_process, fork};
 use shmlock_tests::{Ability, Scene, actor, alone, can, quietly, rounds};
 
@@ -49,7 +51,8 @@ fn an_event_whose_user_was_killed_while_it_was_set_is_clear_for_the_next() {
         user.murder();
         let event = quietly(|| ExitEvent::named(&name)).expect(HERE);
         assert!(!is_set(&event), "as it was left");
-        let lock = quietly(|| ShmLock::builder(&scene.name("l")).exit_event(&event).open()).expect("a lock");
+        let lock = quietly(|| ShmLock::builder(&scene.name("l")).exit_event(&event).open())
+            .expect("a lock");
         drop(lock.lock().expect("free, and nobody cancels"));
         drop(lock);
         event.set().expect("ours");
@@ -158,7 +161,10 @@ fn an_event_whose_file_only_another_user_can_remove_is_clear_for_the_next_all_th
             assert!(same.is_set().expect("ours"), "one of its users lives");
         })
         .ends_well();
-        assert_eq!(fs::metadata(file(&folder)).expect("it cannot be removed by another").len(), before);
+        assert_eq!(
+            fs::metadata(file(&folder)).expect("it cannot be removed by another").len(),
+            before
+        );
         fork(|_| {
             be_user(54_321, GROUP);
             let event = ExitEvent::named_in("e", folder.path(), 0o660).expect("ours");
@@ -188,8 +194,9 @@ fn a_look_needs_to_read_the_file_and_changes_nothing() {
         fs::set_permissions(file(&folder), Permissions::from_mode(0o644)).expect("ours");
         let reader = fork(|line| {
             be_user(54_321, GROUP);
-            let open =
-                folder.unchanged(|| ExitEvent::named_in("e", folder.path(), 0o666)).expect_err("it may only read");
+            let open = folder
+                .unchanged(|| ExitEvent::named_in("e", folder.path(), 0o666))
+                .expect_err("it may only read");
             assert_eq!(open.errno(), Some(Errno::ACCESS), "{open}");
             for (is_set, in_use) in [(false, true), (true, true), (true, false)] {
                 line.wait();
@@ -220,12 +227,16 @@ fn a_look_needs_to_read_the_file_and_changes_nothing() {
 fn events_are_listed_apart_from_locks() {
     let scene = Solo::new();
     let folder = Folder::new(&scene);
-    let _events = ["b", "a", "ü \n"].map(|name| ExitEvent::named_in(name, folder.path(), 0o600).expect(HERE));
+    let _events =
+        ["b", "a", "ü \n"].map(|name| ExitEvent::named_in(name, folder.path(), 0o600).expect(HERE));
     let _lock = folder.lock("c").open().expect("a lock");
     for other in ["data", ".shmlock-event", "...shmlock-event"] {
         fs::write(folder.path().join(other), "").expect("a file can be written");
     }
-    assert_eq!(folder.unchanged(|| exit_events_in(folder.path())).expect("our own directory"), ["a", "b", "ü \n"]);
+    assert_eq!(
+        folder.unchanged(|| exit_events_in(folder.path())).expect("our own directory"),
+        ["a", "b", "ü \n"]
+    );
     assert_eq!(locks_in(folder.path()).expect("our own directory"), ["c"]);
     let name = scene.name("e");
     let _here = ExitEvent::named(&name).expect(HERE);
@@ -263,7 +274,9 @@ fn what_is_no_event_or_has_a_second_name_is_not_cleaned() {
     let refused = |expected| {
         let error = folder.unchanged(clean).expect_err("it is no event");
         assert!(matches!(error, Error::NotALock { found, .. } if found == expected), "{error}");
-        let error = folder.unchanged(|| ExitEvent::inspect_in("e", folder.path())).expect_err("nor to look at");
+        let error = folder
+            .unchanged(|| ExitEvent::inspect_in("e", folder.path()))
+            .expect_err("nor to look at");
         assert!(matches!(error, Error::NotALock { found, .. } if found == expected), "{error}");
     };
     symlink(&target, file(&folder)).expect("a link");

@@ -123,7 +123,11 @@ fn a_handler_that_was_there_before_runs_and_the_section_goes_on() {
         for signal in ENDING {
             holder.kill(signal);
             until(|| holder.ask(format_args!("noted {signal}")) == "1");
-            assert_eq!(other.ask("try l"), "false", "the lock was given back in the middle of a section");
+            assert_eq!(
+                other.ask("try l"),
+                "false",
+                "the lock was given back in the middle of a section"
+            );
             assert!(other.ask("check l").contains("Theirs(Alive)"));
         }
         assert_eq!(holder.ask("held l"), "true");
@@ -185,8 +189,9 @@ fn installing_twice_is_once() {
     holder.ends_by(libc::SIGTERM);
 }
 
-/// The signal hits the first thread, which holds nothing. It has to stop the others before it gives back what they hold.
-/// Other threads run on during exit(3): what they hold is theirs until the process is gone.
+/// The signal hits the first thread, which holds nothing. It has to stop the others before it gives
+/// back what they hold. Other threads run on during exit(3): what they hold is theirs until the
+/// process is gone.
 #[test]
 fn a_process_that_only_waits_dies_without_disturbing_anybody() {
     let scene = Scene::new();
@@ -234,7 +239,8 @@ fn the_end_of_a_forked_child_gives_back_the_childs_locks_and_not_the_parents() {
     assert_eq!(other.ask("recovered l"), "no");
 }
 
-/// As `a_process_killed_anywhere_in_its_life_leaves_nobody_stuck`, by a signal that the handlers catch.
+/// As `a_process_killed_anywhere_in_its_life_leaves_nobody_stuck`, by a signal that the handlers
+/// catch.
 #[test]
 fn a_process_terminated_anywhere_in_its_life_leaves_nobody_stuck() {
     let scene = Scene::new();

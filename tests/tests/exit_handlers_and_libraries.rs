@@ -41,19 +41,22 @@ impl Library {
     fn listen(self, signal: i32) -> Box<dyn FnOnce()> {
         match self {
             Self::Tokio => {
-                let runtime = runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+                let runtime =
+                    runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
                 let mut signals = runtime
                     .block_on(async { tokio_signal(SignalKind::from_raw(signal)) })
                     .expect("tokio's handler can be installed");
                 Box::new(move || runtime.block_on(signals.recv()).expect("a signal"))
             }
             Self::HookIterator => {
-                let mut signals = Signals::new([signal]).expect("signal-hook's handler can be installed");
+                let mut signals =
+                    Signals::new([signal]).expect("signal-hook's handler can be installed");
                 Box::new(move || assert_eq!(signals.forever().next(), Some(signal)))
             }
             Self::HookFlag => {
                 let flag = Arc::new(AtomicBool::new(false));
-                signal_hook::flag::register(signal, Arc::clone(&flag)).expect("signal-hook's handler can be installed");
+                signal_hook::flag::register(signal, Arc::clone(&flag))
+                    .expect("signal-hook's handler can be installed");
                 Box::new(move || until(|| flag.load(Ordering::Relaxed)))
             }
         }
@@ -170,7 +173,10 @@ fn the_program_decides(end: End, judge: impl Fn(Child, &[ShmLock])) {
                 let locks = names.each_ref().map(|name| ShmLock::open(name).expect("a lock"));
                 for lock in &locks {
                     let taken = lock.try_lock().expect("a lock").is_some();
-                    assert!(!taken, "{order:?} {library:?} {signal}: released in the middle of a critical section");
+                    assert!(
+                        !taken,
+                        "{order:?} {library:?} {signal}: released in the middle of a critical section"
+                    );
                 }
                 child.line().ready();
                 judge(child, &locks);
@@ -192,9 +198,16 @@ fn a_program_that_exits_in_its_critical_sections_is_reported_to_the_next_owners(
     alone!(|| the_program_decides(End::Exit, |child, locks| {
         child.ends_well();
         let [of_the_exiting, others @ ..] = locks else { unreachable!() };
-        assert_eq!(next_owner_is_told(of_the_exiting).expect("it was cut short").dead, None, "by the exit handler");
+        assert_eq!(
+            next_owner_is_told(of_the_exiting).expect("it was cut short").dead,
+            None,
+            "by the exit handler"
+        );
         for lock in others {
-            assert!(next_owner_is_told(lock).expect("it was cut short").dead.is_some(), "by the kernel's proof");
+            assert!(
+                next_owner_is_told(lock).expect("it was cut short").dead.is_some(),
+                "by the kernel's proof"
+            );
         }
     }));
 }
@@ -230,7 +243,10 @@ fn the_handler_ends_the_process(handler: impl Fn(i32), judge: impl Fn(Child, i32
             judge(child, signal);
             for lock in &locks {
                 let told = next_owner_is_told(lock).expect("it died");
-                assert!(told.dead.is_some(), "{order:?} {signal}: released before its process ended");
+                assert!(
+                    told.dead.is_some(),
+                    "{order:?} {signal}: released before its process ended"
+                );
             }
         }
     }

@@ -145,7 +145,10 @@ fn a_child_that_shares_its_parents_memory_releases_nothing_of_its_parents() {
             let mut status = 0;
             // SAFETY: a valid pointer, and a child of ours.
             assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
-            assert!(libc::WIFSIGNALED(status) && libc::WTERMSIG(status) == libc::SIGTERM, "status {status:#x}");
+            assert!(
+                libc::WIFSIGNALED(status) && libc::WTERMSIG(status) == libc::SIGTERM,
+                "status {status:#x}"
+            );
             assert!(guard.recovered().is_none());
             line.ready();
             line.wait();
@@ -153,7 +156,10 @@ fn a_child_that_shares_its_parents_memory_releases_nothing_of_its_parents() {
         });
         parent.line().wait();
         let lock = ShmLock::open(&name).expect("a lock");
-        assert!(lock.try_lock().expect("a lock").is_none(), "released in the middle of a critical section");
+        assert!(
+            lock.try_lock().expect("a lock").is_none(),
+            "released in the middle of a critical section"
+        );
         parent.line().ready();
         parent.ends_well();
         assert!(lock.lock().expect("free").recovered().is_none());

@@ -59,7 +59,11 @@ fn heed_signals() {
 
 /// The program's own handler: calls what it has found, as it was to be called, does its deed, and
 /// notes that.
-extern "C" fn calls_what_it_found(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
+extern "C" fn calls_what_it_found(
+    signal: i32,
+    info: *mut libc::siginfo_t,
+    context: *mut libc::c_void,
+) {
     let found = FOUND.load(Relaxed);
     let flags = FOUND_FLAGS.load(Relaxed);
     if found != libc::SIG_DFL && found != libc::SIG_IGN {
@@ -176,7 +180,10 @@ fn wait_until_noted(child: &Child, signals: i64) {
 }
 
 fn assert_is_held(lock: &ShmLock) {
-    assert!(lock.try_lock().expect("a lock").is_none(), "released in the middle of a critical section");
+    assert!(
+        lock.try_lock().expect("a lock").is_none(),
+        "released in the middle of a critical section"
+    );
 }
 
 /// What the next owner is told; the death is forgotten then.
@@ -188,7 +195,11 @@ fn next_owner_is_told(lock: &ShmLock) -> Option<Recovered> {
 }
 
 fn assert_released_by_handler(lock: &ShmLock) {
-    assert_eq!(next_owner_is_told(lock).expect("it was cut short").dead, None, "left to the kernel");
+    assert_eq!(
+        next_owner_is_told(lock).expect("it was cut short").dead,
+        None,
+        "left to the kernel"
+    );
 }
 
 fn assert_left_to_kernel(lock: &ShmLock) {
@@ -209,7 +220,13 @@ fn a_later_handler_decides_however_it_was_installed_and_calls_ours() {
     alone!(|| {
         let scene = Solo::new();
         let name = scene.name("l");
-        let kinds = [0, libc::SA_SIGINFO, libc::SA_ONSTACK, libc::SA_NODEFER | libc::SA_SIGINFO, libc::SA_RESETHAND];
+        let kinds = [
+            0,
+            libc::SA_SIGINFO,
+            libc::SA_ONSTACK,
+            libc::SA_NODEFER | libc::SA_SIGINFO,
+            libc::SA_RESETHAND,
+        ];
         for flags in kinds {
             for signal in ENDING {
                 let child = holder(&name, || {
@@ -330,7 +347,10 @@ fn a_signal_that_all_threads_block_and_one_awaits_is_the_programs() {
                 // SAFETY: a valid set and a signal that exists.
                 unsafe { libc::sigaddset(&raw mut set, signal) };
                 // SAFETY: a valid set; the former one is not asked for.
-                assert_eq!(unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, null_mut()) }, 0);
+                assert_eq!(
+                    unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, null_mut()) },
+                    0
+                );
                 thread::spawn(move || {
                     let mut found = 0;
                     // SAFETY: a valid set, and a place for the signal.
@@ -425,7 +445,11 @@ fn in_a_sandbox_that_refuses_to_tell_the_action_the_signal_still_ends_the_proces
         let name = scene.name("l");
         let child = holder(&name, || {
             install();
-            let denied = deny(&[Denied { call: libc::SYS_rt_sigaction, when: If::Called, errno: libc::EPERM }]);
+            let denied = deny(&[Denied {
+                call: libc::SYS_rt_sigaction,
+                when: If::Called,
+                errno: libc::EPERM,
+            }]);
             assert!(denied, "what was to be had before");
         });
         let lock = ShmLock::open(&name).expect("a lock");

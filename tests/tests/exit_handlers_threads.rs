@@ -1,11 +1,13 @@
-//! Processes with exit handlers whose *other* threads hold the lock: they have to be stopped before it is given back.
+//! Processes with exit handlers whose *other* threads hold the lock: they have to be stopped before
+//! it is given back.
 
 use shmlock_tests::{Actor, Scene, actor};
 
 /// Waiters that notice nothing by themselves: only a wake gets them on.
 const NEVER: &str = "poll=3600000";
 
-/// Exit handlers that wait as long as it takes: a thread that is to give its lock back may find no processor for long.
+/// Exit handlers that wait as long as it takes: a thread that is to give its lock back may find no
+/// processor for long.
 const PATIENT: &str = "handlers all grace=3600000";
 
 const SIGNALS: [i32; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];

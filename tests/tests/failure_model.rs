@@ -1,5 +1,5 @@
-//! The failure model of `PROTOCOL.md` is as true as its tests: each row names some, or says that it has none; and each
-//! that is named exists. So is `docs/foreign-code.md`.
+//! The failure model of `PROTOCOL.md` is as true as its tests: each row names some, or says that it
+//! has none; and each that is named exists. So is `docs/foreign-code.md`.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -31,7 +31,8 @@ fn failure_model() -> Option<(PathBuf, String)> {
 /// The last column of each row of each table: its tests.
 fn rows(part: &str) -> Vec<(&str, &str)> {
     let rows = part.lines().filter(|line| line.starts_with('|') && !line.starts_with("|---"));
-    let rows = rows.map(|row| (row, row.trim_end_matches('|').rsplit('|').next().unwrap_or_default().trim()));
+    let rows = rows
+        .map(|row| (row, row.trim_end_matches('|').rsplit('|').next().unwrap_or_default().trim()));
     rows.filter(|(_, tests)| *tests != "test").collect()
 }
 
@@ -42,10 +43,12 @@ fn named(text: &str) -> impl Iterator<Item = (&str, &str)> {
 
 /// The names of the tests in a file of one of the crates, or of the program's.
 fn tests_in(root: &Path, file: &str) -> BTreeSet<String> {
-    let at = ["tests/tests", "core/tests", "core/ffi/tests", "std-shell/tests", "std-shell/tests/cli"]
-        .map(|directory| root.join(directory).join(format!("{file}.rs")));
+    let at =
+        ["tests/tests", "core/tests", "core/ffi/tests", "std-shell/tests", "std-shell/tests/cli"]
+            .map(|directory| root.join(directory).join(format!("{file}.rs")));
     let source = at.iter().find_map(|path| fs::read_to_string(path).ok()).unwrap_or_default();
-    let after_attribute = source.split("#[test]\n").skip(1).filter_map(|rest| rest.trim_start().strip_prefix("fn "));
+    let after_attribute =
+        source.split("#[test]\n").skip(1).filter_map(|rest| rest.trim_start().strip_prefix("fn "));
     after_attribute.filter_map(|rest| Some(rest.split_once('(')?.0.to_owned())).collect()
 }
 
@@ -54,8 +57,10 @@ fn every_row_of_the_failure_model_names_its_tests_or_says_that_it_has_none() {
     let Some((_, part)) = failure_model() else { return };
     let rows = rows(&part);
     assert!(rows.len() > 50, "the tables were not found");
-    let bare: Vec<_> =
-        rows.iter().filter(|(_, tests)| named(tests).next().is_none() && !tests.contains(UNPROVEN)).collect();
+    let bare: Vec<_> = rows
+        .iter()
+        .filter(|(_, tests)| named(tests).next().is_none() && !tests.contains(UNPROVEN))
+        .collect();
     assert!(bare.is_empty(), "nothing proves: {bare:#?}");
 }
 
@@ -63,7 +68,8 @@ fn every_row_of_the_failure_model_names_its_tests_or_says_that_it_has_none() {
 fn every_test_that_the_failure_model_names_exists() {
     let Some((root, part)) = failure_model() else { return };
     let named: Vec<_> = rows(&part).into_iter().flat_map(|(_, tests)| named(tests)).collect();
-    let missing: Vec<_> = named.iter().filter(|(file, test)| !tests_in(&root, file).contains(*test)).collect();
+    let missing: Vec<_> =
+        named.iter().filter(|(file, test)| !tests_in(&root, file).contains(*test)).collect();
     assert!(named.len() > 50 && missing.is_empty(), "there are no such tests: {missing:#?}");
 }
 
@@ -72,10 +78,13 @@ fn every_row_about_foreign_code_names_tests_that_exist_or_says_that_it_has_none(
     let Some((root, page)) = page("docs/foreign-code.md") else { return };
     let rows = rows(&page);
     assert!(rows.len() > 20, "the tables were not found");
-    let bare: Vec<_> =
-        rows.iter().filter(|(_, tests)| named(tests).next().is_none() && !tests.contains(UNPROVEN)).collect();
+    let bare: Vec<_> = rows
+        .iter()
+        .filter(|(_, tests)| named(tests).next().is_none() && !tests.contains(UNPROVEN))
+        .collect();
     assert!(bare.is_empty(), "nothing proves: {bare:#?}");
     let named: Vec<_> = rows.into_iter().flat_map(|(_, tests)| named(tests)).collect();
-    let missing: Vec<_> = named.iter().filter(|(file, test)| !tests_in(&root, file).contains(*test)).collect();
+    let missing: Vec<_> =
+        named.iter().filter(|(file, test)| !tests_in(&root, file).contains(*test)).collect();
     assert!(named.len() > 20 && missing.is_empty(), "there are no such tests: {missing:#?}");
 }

@@ -1,6 +1,7 @@
 //! Flaw 1: a newcomer draws the token of a dead owner, and everybody then takes the dead for alive.
 //!
-//! The cure: whoever is given a token that stands in the owner word frees the word, with DIED, and wakes a sleeper.
+//! The cure: whoever is given a token that stands in the owner word frees the word, with DIED, and
+//! wakes a sleeper.
 
 use std::path::PathBuf;
 
@@ -92,7 +93,10 @@ fn when_every_token_is_taken_opening_says_so_and_leaves_all_as_it_was() {
     intruder.scribble(8, u32::from_le_bytes(*b"SHL\x01"));
     intruder.occupy_all_tokens_but(None);
     let error = folder.lock("l").open().expect_err("nothing to draw");
-    assert!(matches!(error, Error::System { .. }) && error.errno() == Some(Errno::AGAIN), "{error:?}");
+    assert!(
+        matches!(error, Error::System { .. }) && error.errno() == Some(Errno::AGAIN),
+        "{error:?}"
+    );
     assert_says(&error, &["free token", "l.shmlock", "lslocks"]);
     assert_eq!(intruder.owner_word(), 0);
     drop(intruder);
@@ -107,7 +111,8 @@ fn a_handle_with_the_token_of_a_former_one_leaves_nothing_of_its_record() {
     let intruder = Intruder::on(&path_of(&name));
     intruder.occupy_all_tokens_but(Some(DEAD));
     for text in ["former", "present"] {
-        let lock = ShmLock::builder(&name).description(text).open().expect("the one token that is left");
+        let lock =
+            ShmLock::builder(&name).description(text).open().expect("the one token that is left");
         assert_eq!(token_of(&lock), DEAD);
         let guard = lock.lock().expect("free");
         let holder = first.holder().expect("a lock").expect("it");

@@ -1,8 +1,10 @@
-//! Flaw 2: between the proof of death and the change of the word, the dead owner's token may get a new owner. The cure:
-//! the recoverer takes the token's byte itself, and holds it while it changes the word.
+//! Flaw 2: between the proof of death and the change of the word, the dead owner's token may get a
+//! new owner. The cure: the recoverer takes the token's byte itself, and holds it while it changes
+//! the word.
 //!
-//! Flaw 3: one's own byte locks are invisible through one's own description. A handle that finds its own token in the
-//! word while it holds nothing must know by itself that this is nobody's hold, and must never let go of its own byte.
+//! Flaw 3: one's own byte locks are invisible through one's own description. A handle that finds
+//! its own token in the word while it holds nothing must know by itself that this is nobody's hold,
+//! and must never let go of its own byte.
 
 use std::mem::forget;
 use std::sync::Barrier;
@@ -32,8 +34,12 @@ fn while_a_rival_has_the_dead_owners_byte_nobody_takes_over() {
         let rival = Intruder::on(&folder.file("l"));
         assert!(rival.lock(mode, &byte), "the dead hold nothing");
         assert!(lock.try_lock().expect(HERE).is_none());
-        let error = lock.try_lock_for(Duration::from_millis(20)).expect_err("in doubt the owner lives");
-        assert!(error.is_timed_out() && error.holder().expect("the dead one").token() == token, "{error}");
+        let error =
+            lock.try_lock_for(Duration::from_millis(20)).expect_err("in doubt the owner lives");
+        assert!(
+            error.is_timed_out() && error.holder().expect("the dead one").token() == token,
+            "{error}"
+        );
         assert!(rival.lock_of_others(&byte).is_none(), "nobody else has taken the byte");
     }
     let guard = lock.try_lock().expect(HERE).expect("the rival let go");
@@ -43,7 +49,8 @@ fn while_a_rival_has_the_dead_owners_byte_nobody_takes_over() {
     assert!(left.is_none(), "a token that nobody has is free for others: {left:?}");
 }
 
-/// Between the look at the byte and the taking of it, a newcomer is given the token: the look alone said "dead".
+/// Between the look at the byte and the taking of it, a newcomer is given the token: the look alone
+/// said "dead".
 #[test]
 fn a_byte_that_looks_free_and_cannot_be_taken_proves_nothing() {
     let scene = Solo::new();
@@ -54,7 +61,11 @@ fn a_byte_that_looks_free_and_cannot_be_taken_proves_nothing() {
         if !deny(&[Denied::fcntl(libc::F_OFD_SETLK, libc::EAGAIN)]) {
             return;
         }
-        assert_eq!(lock.check().expect(HERE).occupancy, Occupancy::Theirs(Life::Dead), "so it looks");
+        assert_eq!(
+            lock.check().expect(HERE).occupancy,
+            Occupancy::Theirs(Life::Dead),
+            "so it looks"
+        );
         assert!(lock.try_lock().expect(HERE).is_none());
         assert!(lock.try_lock_for(Duration::from_millis(20)).is_err());
     });
@@ -119,7 +130,8 @@ fn ones_own_token_in_the_word_while_one_holds_nothing_is_taken_over_at_once() {
 fn probing_never_lets_go_of_ones_own_identity() {
     let scene = Solo::new();
     let folder = Folder::new(&scene);
-    let (lock, other) = (folder.lock("l").open().expect(HERE), folder.lock("l").open().expect(HERE));
+    let (lock, other) =
+        (folder.lock("l").open().expect(HERE), folder.lock("l").open().expect(HERE));
     let intruder = Intruder::on(&folder.file("l"));
     let alive = || {
         let guard = lock.try_lock().expect(HERE).expect("free");
@@ -133,7 +145,11 @@ fn probing_never_lets_go_of_ones_own_identity() {
     alive();
     intruder.scribble(0, token);
     assert_eq!(lock.check().expect(HERE).occupancy, Occupancy::Theirs(Life::Dead));
-    lock.try_lock().expect(HERE).expect("taken over from nobody").declare_consistent().expect("held");
+    lock.try_lock()
+        .expect(HERE)
+        .expect("taken over from nobody")
+        .declare_consistent()
+        .expect("held");
     alive();
     intruder.scribble(0, 0x0012_3456); // somebody else's, and dead
     lock.try_lock().expect(HERE).expect("taken over").declare_consistent().expect("held");

@@ -19,9 +19,13 @@ struct Survivor(i32);
 
 impl Drop for Survivor {
     fn drop(&mut self) {
-        // SAFETY: kill(2) with two numbers. The process ends by nothing else, so the number is still its own.
+        // SAFETY: kill(2) with two numbers. The process ends by nothing else, so the number is
+        // still its own.
         let answer = unsafe { libc::kill(self.0, libc::SIGKILL) };
-        assert!(answer == 0 || std::thread::panicking(), "it has not outlived its parent: the test shows nothing");
+        assert!(
+            answer == 0 || std::thread::panicking(),
+            "it has not outlived its parent: the test shows nothing"
+        );
     }
 }
 
@@ -37,7 +41,8 @@ fn survive() -> ! {
     }
 }
 
-/// The owner takes the lock, has a child by `beget`, which gives its number, and is killed: the lock is to be had.
+/// The owner takes the lock, has a child by `beget`, which gives its number, and is killed: the
+/// lock is to be had.
 fn assert_recovered_though_the_child_lives(beget: impl Fn() -> i32) {
     if !can(Ability::KeepMemoryFromChildren) {
         return;
@@ -69,7 +74,8 @@ fn a_child_that_libc_does_not_know_of_does_not_vouch_for_its_dead_parent() {
     alone!(|| assert_recovered_though_the_child_lives(|| raw_clone(|_| survive()).leave()));
 }
 
-/// While a handle is opened a descriptor has what proves its life. So forks wait for that, wherever they come in between.
+/// While a handle is opened a descriptor has what proves its life. So forks wait for that, wherever
+/// they come in between.
 #[test]
 fn nor_does_one_that_is_forked_while_another_thread_opens_the_lock() {
     /// Longer than an opening takes, with the start of the other thread.
@@ -122,7 +128,12 @@ fn own_and_fork(line: &Line, name: &str, later: Duration) {
 fn another_program_does_not_vouch_for_the_dead_who_started_it() {
     alone!(|| assert_recovered_though_the_child_lives(|| {
         let mut sleep = Command::new("sleep");
-        let child = sleep.arg("60").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        let child = sleep
+            .arg("60")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
         i32::try_from(child.expect("sleep(1) can be started").id()).expect("a process id")
     }));
 }

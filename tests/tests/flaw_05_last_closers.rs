@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use shmlock::{Errno, Error, ExitEvent, ShmLock};
 use shmlock_tests::hostile::{
-    Child, Folder, Intruder, Mode, PRESENCE, Solo, as_root, assert_says, be_user, fork, leave_descriptors,
+    Child, Folder, Intruder, Mode, PRESENCE, Solo, as_root, assert_says, be_user, fork,
+    leave_descriptors,
 };
 use shmlock_tests::{Account, alone, rounds, until};
 
@@ -57,8 +58,8 @@ fn four_who_close_last_at_one_time_leave_no_file() {
     alone!(|| assert_none_leaves_the_file(4, rounds(3000)));
 }
 
-/// An opener that has announced itself and then has no descriptor left would keep the last closer from removing the file,
-/// and go without removing it.
+/// An opener that has announced itself and then has no descriptor left would keep the last closer
+/// from removing the file, and go without removing it.
 #[test]
 fn an_opener_without_a_descriptor_for_its_second_look_leaves_no_file() {
     alone!(|| {
@@ -72,7 +73,10 @@ fn an_opener_without_a_descriptor_for_its_second_look_leaves_no_file() {
             for round in 0..rounds {
                 start_together(&account, 4 * round + 2);
                 for _ in 0..20 {
-                    assert!(ShmLock::open(&name).is_err_and(|error| error.errno() == Some(Errno::MFILE)));
+                    assert!(
+                        ShmLock::open(&name)
+                            .is_err_and(|error| error.errno() == Some(Errno::MFILE))
+                    );
                 }
                 start_together(&account, 4 * round + 4);
             }
@@ -101,13 +105,24 @@ fn while_somebody_is_stopped_as_the_last_closer_opening_times_out() {
     let error = folder.refuses(&folder.lock("l").open_timeout(timeout));
     let Error::OpenTimedOut { path: named, waited } = &error else { panic!("{error:?}") };
     assert_eq!(named, &path);
-    assert!(*waited >= timeout && start.elapsed() < Duration::from_secs(10), "{waited:?}, {:?}", start.elapsed());
+    assert!(
+        *waited >= timeout && start.elapsed() < Duration::from_secs(10),
+        "{waited:?}, {:?}",
+        start.elapsed()
+    );
     assert_says(&error, &["closing", "l.shmlock", "continue or kill", "fuser"]);
     let error = folder.refuses(&folder.lock("l").open_timeout(Duration::ZERO));
     assert!(matches!(error, Error::OpenTimedOut { .. }), "{error:?}");
     drop(stopped); // continued, and it has closed
     assert!(
-        folder.lock("l").open_timeout(Duration::ZERO).open().expect("at once").try_lock().expect("a lock").is_some()
+        folder
+            .lock("l")
+            .open_timeout(Duration::ZERO)
+            .open()
+            .expect("at once")
+            .try_lock()
+            .expect("a lock")
+            .is_some()
     );
 }
 
@@ -119,7 +134,8 @@ fn whoever_waits_for_a_closer_goes_on_when_it_is_done() {
     let closer = Intruder::on(&path);
     assert!(closer.lock(Mode::Write, &(PRESENCE..=PRESENCE)), "nobody is here");
     std::thread::scope(|scope| {
-        let opener = scope.spawn(|| folder.lock("l").open_timeout(Duration::from_secs(60)).open().map(drop));
+        let opener =
+            scope.spawn(|| folder.lock("l").open_timeout(Duration::from_secs(60)).open().map(drop));
         fs::remove_file(&path).expect("as a closer does");
         drop(closer);
         opener.join().expect("no panic").expect("a new file");

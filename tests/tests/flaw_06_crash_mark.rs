@@ -8,8 +8,13 @@ use shmlock_tests::hostile::{Folder, Intruder, Solo};
 
 const HERE: &str = "a lock of this process";
 
-/// The next owner and all after it are told, until one declares the data consistent; then the file goes.
-fn assert_marked_until_declared(open: impl Fn() -> ShmLock, is_there: impl Fn() -> bool, uuid: &str) {
+/// The next owner and all after it are told, until one declares the data consistent; then the file
+/// goes.
+fn assert_marked_until_declared(
+    open: impl Fn() -> ShmLock,
+    is_there: impl Fn() -> bool,
+    uuid: &str,
+) {
     for _ in 0..2 {
         assert!(is_there(), "the crash mark keeps the file");
         let lock = open();
@@ -24,11 +29,16 @@ fn assert_marked_until_declared(open: impl Fn() -> ShmLock, is_there: impl Fn() 
     }
     let lock = open();
     let guard = lock.lock().expect("nobody lives");
-    assert!(guard.recovered().expect("still").dead.is_none(), "who died is only known to the first");
+    assert!(
+        guard.recovered().expect("still").dead.is_none(),
+        "who died is only known to the first"
+    );
     guard.declare_consistent().expect("held");
     assert!(guard.recovered().is_none());
     drop(guard);
-    assert!(lock.lock().expect("free").recovered().is_none() && lock.check().expect(HERE).is_healthy());
+    assert!(
+        lock.lock().expect("free").recovered().is_none() && lock.check().expect(HERE).is_healthy()
+    );
     drop(lock);
     assert!(!is_there(), "nothing keeps it any more");
 }
@@ -55,7 +65,11 @@ fn an_exit_in_the_section_leaves_a_crash_mark() {
         victim.ask("lock l");
         victim.tell(format!("die {how}"));
         victim.wait();
-        assert_marked_until_declared(|| ShmLock::open(&name).expect(HERE), || !scene.files().is_empty(), &uuid);
+        assert_marked_until_declared(
+            || ShmLock::open(&name).expect(HERE),
+            || !scene.files().is_empty(),
+            &uuid,
+        );
     }
 }
 

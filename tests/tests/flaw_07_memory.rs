@@ -1,8 +1,9 @@
-//! Flaw 7: a file with a hole kills who touches it when the file system is full. The cure: memory is allocated before
-//! the file gets its name. (More of full file systems is in `bad_environment.rs`.)
+//! Flaw 7: a file with a hole kills who touches it when the file system is full. The cure: memory
+//! is allocated before the file gets its name. (More of full file systems is in
+//! `bad_environment.rs`.)
 //!
-//! Flaw 8: whoever may write the file may truncate it, and the kernel then kills its users. There is no cure but not to
-//! share with such a peer; opening such a file is an error, and no fault.
+//! Flaw 8: whoever may write the file may truncate it, and the kernel then kills its users. There
+//! is no cure but not to share with such a peer; opening such a file is an error, and no fault.
 
 #![allow(unsafe_code, reason = "pending signals")]
 
@@ -13,7 +14,9 @@ use std::ptr::null_mut;
 use std::time::Duration;
 
 use shmlock::{Errno, Error, ExitEvent, Found, ShmLock};
-use shmlock_tests::hostile::{Folder, Intruder, Solo, assert_says, fork, limit_file_size, on_tmpfs};
+use shmlock_tests::hostile::{
+    Folder, Intruder, Solo, assert_says, fork, limit_file_size, on_tmpfs,
+};
 use shmlock_tests::{alone, until};
 
 #[test]
@@ -46,9 +49,15 @@ fn a_hole_that_cannot_get_memory_is_an_error_and_not_a_fault() {
         Intruder::on(&path).file().set_len(192).expect("ours");
         folder.fill();
         let error = folder.lock("l").open().expect_err("there is no memory for it");
-        assert!(matches!(error, Error::System { .. }) && error.errno() == Some(Errno::NOSPC), "{error:?}");
+        assert!(
+            matches!(error, Error::System { .. }) && error.errno() == Some(Errno::NOSPC),
+            "{error:?}"
+        );
         assert_says(&error, &["l.shmlock", "free space"]);
-        assert!(!path.exists(), "a free lock that nobody uses goes with its last opener, as with its last closer");
+        assert!(
+            !path.exists(),
+            "a free lock that nobody uses goes with its last opener, as with its last closer"
+        );
     });
 }
 
@@ -93,7 +102,11 @@ fn all_users_of_a_truncated_lock_die_and_the_next_comer_has_a_new_lock() {
         let user = |wait: bool| {
             let folder = &folder;
             fork(move |line| {
-                let lock = folder.lock("l").poll_interval(Duration::from_millis(5)).open().expect("a lock");
+                let lock = folder
+                    .lock("l")
+                    .poll_interval(Duration::from_millis(5))
+                    .open()
+                    .expect("a lock");
                 line.ready();
                 if wait {
                     let _ = lock.lock().map(std::mem::forget); // asleep: it touches the word after each interval
@@ -118,7 +131,10 @@ fn all_users_of_a_truncated_lock_die_and_the_next_comer_has_a_new_lock() {
         owner.ends_by(libc::SIGBUS);
         let lock = folder.lock("l").open().expect("an empty file is half-made");
         let guard = lock.try_lock().expect("a lock").expect("nobody's");
-        assert!(guard.recovered().is_none(), "that somebody died in the section is lost with the word");
+        assert!(
+            guard.recovered().is_none(),
+            "that somebody died in the section is lost with the word"
+        );
         assert_eq!(guard.fencing_token(), 1, "and the count begins again");
     });
 }
@@ -131,14 +147,20 @@ fn an_owner_whose_truncated_file_was_made_whole_is_told_at_the_release() {
     let guard = owner.lock().expect("free");
     Intruder::on(&folder.file("l")).file().set_len(0).expect("a peer may");
     let newcomer = folder.lock("l").open().expect("an empty file is half-made");
-    let second = newcomer.try_lock().expect("a lock").expect("the truncation wiped the word out: two are inside");
+    let second = newcomer
+        .try_lock()
+        .expect("a lock")
+        .expect("the truncation wiped the word out: two are inside");
     assert!(matches!(guard.release(), Err(Error::Overwritten { .. })));
     assert!(newcomer.is_held(), "what is another's is left alone");
     second.release().expect("held");
 }
 
 fn assert_too_large(error: &Error, file: &str) {
-    assert!(matches!(error, Error::System { .. }) && error.errno() == Some(Errno::FBIG), "{error:?}");
+    assert!(
+        matches!(error, Error::System { .. }) && error.errno() == Some(Errno::FBIG),
+        "{error:?}"
+    );
     assert_says(error, &[file, "allocate", "RLIMIT_FSIZE"]);
 }
 
@@ -160,7 +182,8 @@ fn a_limit_on_file_sizes_is_an_error_and_no_death() {
             }
             limit_file_size(192);
             assert!(folder.lock("l").open().is_ok(), "exactly as long as a lock");
-            let error = folder.unchanged(|| folder.lock("l").open_block::<u64>()).expect_err("longer");
+            let error =
+                folder.unchanged(|| folder.lock("l").open_block::<u64>()).expect_err("longer");
             assert_too_large(&error, "l.shmlock");
         })
         .ends_well();
@@ -184,10 +207,16 @@ fn a_limit_on_file_sizes_does_not_bring_a_former_block_back() {
         assert_eq!(folder.names(), ["b.shmlock"]);
         fork(|_| {
             limit_file_size(0);
-            assert_too_large(&folder.lock("b").open_block::<u64>().expect_err("it is a new one"), "b.shmlock");
+            assert_too_large(
+                &folder.lock("b").open_block::<u64>().expect_err("it is a new one"),
+                "b.shmlock",
+            );
         })
         .ends_well();
-        assert_eq!(*folder.lock("b").open_block::<u64>().expect("a new block").lock().expect("free"), 0);
+        assert_eq!(
+            *folder.lock("b").open_block::<u64>().expect("a new block").lock().expect("free"),
+            0
+        );
     });
 }
 
@@ -206,7 +235,11 @@ fn only_the_signal_that_our_own_call_has_raised_is_taken_away() {
                 }
                 // It says in the former block that this is over, which is beyond the limit.
                 drop(folder.lock("b").open_block::<u64>().expect_err("no room for a new one"));
-                assert_eq!(take_pending(libc::SIGXFSZ), u32::from(anothers), "for the thread: {is_for_the_thread}");
+                assert_eq!(
+                    take_pending(libc::SIGXFSZ),
+                    u32::from(anothers),
+                    "for the thread: {is_for_the_thread}"
+                );
             })
             .ends_well();
             assert!(!left.exists());
@@ -253,7 +286,8 @@ fn raise(signal: i32, for_the_thread: bool) {
 fn take_pending(signal: i32) -> u32 {
     let (set, now) = (set_of(signal), libc::timespec { tv_sec: 0, tv_nsec: 0 });
     // SAFETY: a valid set and time.
-    let take = || unsafe { libc::sigtimedwait(&raw const set, null_mut(), &raw const now) } == signal;
+    let take =
+        || unsafe { libc::sigtimedwait(&raw const set, null_mut(), &raw const now) } == signal;
     let mut taken = 0;
     while take() {
         taken += 1;

@@ -1,18 +1,21 @@
-//! Flaw 9: somebody writes what he likes into the region. Exclusion is gone then, of course; but nobody panics, nobody
-//! hangs beyond his patience, and nothing of it gets to a terminal.
+//! Flaw 9: somebody writes what he likes into the region. Exclusion is gone then, of course; but
+//! nobody panics, nobody hangs beyond his patience, and nothing of it gets to a terminal.
 
 use std::path::Path;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use shmlock::{Builder, Error, Life, Occupancy, ShmLock};
-use shmlock_tests::hostile::{Child, Folder, Intruder, Line, Mode, Solo, assert_says, byte_of, fork};
+use shmlock_tests::hostile::{
+    Child, Folder, Intruder, Line, Mode, Solo, assert_says, byte_of, fork,
+};
 use shmlock_tests::{Account, alone, until};
 
 const PEERS: u64 = 3;
 const ATTEMPTS: u32 = 3000;
 const PATIENCE: Duration = Duration::from_millis(2);
-/// How much longer than its patience a call may take: not the lock's doing, but that of a busy machine.
+/// How much longer than its patience a call may take: not the lock's doing, but that of a busy
+/// machine.
 const SLACK: Duration = Duration::from_secs(5);
 
 /// Marsaglia's xorshift: random enough for garbage, and the same in every run.
@@ -52,7 +55,10 @@ fn use_it(builder: &Builder, line: &Line, account: &Account) {
             Err(error) if error.is_timed_out() => assert_says(&error, &["lock"]),
             Err(error) => panic!("acquired: {error:?}"),
         }
-        let _ = (lock.holder().expect("ours").map(|holder| holder.to_string()), lock.is_locked().expect("ours"));
+        let _ = (
+            lock.holder().expect("ours").map(|holder| holder.to_string()),
+            lock.is_locked().expect("ours"),
+        );
         let _ = (lock.check().expect("ours").to_string(), lock.recovered(), lock.fencing_token());
         assert!(start.elapsed() < PATIENCE + SLACK, "{:?}", start.elapsed());
     }
@@ -71,7 +77,8 @@ fn among_peers(scribble: impl Fn(&Intruder, &mut Garbage, &[u32])) {
     let builder = folder.lock("l").poll_interval(Duration::from_millis(1));
     let account = Account::new();
     let peers: Vec<_> = (0..PEERS).map(|_| fork(|line| use_it(&builder, line, &account))).collect();
-    let tokens: Vec<_> = peers.iter().map(|peer| u32::try_from(peer.line().hear()).expect("a token")).collect();
+    let tokens: Vec<_> =
+        peers.iter().map(|peer| u32::try_from(peer.line().hear()).expect("a token")).collect();
     let intruder = Intruder::on(&folder.file("l"));
     let mut garbage = Garbage(2_463_534_242);
     for peer in &peers {
@@ -178,7 +185,8 @@ fn the_token_of_one_who_lives_and_holds_nothing_shuts_others_out_until_it_comes_
     for comes in [true, false] {
         let scene = Solo::new();
         let folder = Folder::new(&scene);
-        let (idle, lock) = (folder.lock("l").open().expect("a lock"), folder.lock("l").open().expect("a lock"));
+        let (idle, lock) =
+            (folder.lock("l").open().expect("a lock"), folder.lock("l").open().expect("a lock"));
         let named = token(idle.try_lock().expect("a lock").expect("free").lock());
         Intruder::on(&folder.file("l")).scribble(0, named);
         assert!(lock.try_lock().expect("a lock").is_none());

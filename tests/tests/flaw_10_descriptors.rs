@@ -1,11 +1,15 @@
-//! Flaw 10: running out of descriptors half-way through the opening leaves a file behind, or is waited for.
+//! Flaw 10: running out of descriptors half-way through the opening leaves a file behind, or is
+//! waited for.
 
 use shmlock::{Errno, Error, ExitEvent, Result};
 use shmlock_tests::alone;
 use shmlock_tests::hostile::{Denied, Folder, Solo, assert_says, deny, leave_descriptors};
 
 fn assert_out_of_descriptors(error: &Error, file: &str) {
-    assert!(matches!(error, Error::System { .. }) && error.errno() == Some(Errno::MFILE), "{error:?}");
+    assert!(
+        matches!(error, Error::System { .. }) && error.errno() == Some(Errno::MFILE),
+        "{error:?}"
+    );
     assert_says(error, &[file, "close descriptors", "RLIMIT_NOFILE"]);
 }
 
@@ -27,10 +31,14 @@ fn a_lock_that_cannot_be_opened_for_want_of_descriptors_is_not_made() {
         let scene = Solo::new();
         let folder = Folder::new(&scene);
         for free in [0, 1] {
-            let refused = open_with(free, &folder, || folder.lock("l").open()).expect_err("it needs two");
+            let refused =
+                open_with(free, &folder, || folder.lock("l").open()).expect_err("it needs two");
             assert_out_of_descriptors(&refused, "l.shmlock");
             let event = || ExitEvent::named_in("e", folder.path(), 0o600);
-            assert_out_of_descriptors(&open_with(free, &folder, event).expect_err("it needs two"), "e.shmlock-event");
+            assert_out_of_descriptors(
+                &open_with(free, &folder, event).expect_err("it needs two"),
+                "e.shmlock-event",
+            );
         }
         let lock = open_with(2, &folder, || folder.lock("l").open()).expect("two are enough");
         assert!(lock.try_lock().expect("a lock").is_some());
@@ -76,7 +84,8 @@ fn a_lock_that_nobody_uses_and_that_cannot_be_opened_stays() {
         let folder = Folder::new(&scene);
         let _left = folder.put("l", &[0; 192]);
         for free in [0, 1] {
-            let refused = open_with(free, &folder, || folder.lock("l").open()).expect_err("it needs two");
+            let refused =
+                open_with(free, &folder, || folder.lock("l").open()).expect_err("it needs two");
             assert_out_of_descriptors(&refused, "l.shmlock");
         }
     });
@@ -87,7 +96,8 @@ fn a_handle_that_is_open_needs_no_more_descriptors() {
     alone!(|| {
         let scene = Solo::new();
         let folder = Folder::new(&scene);
-        let (lock, dying) = (folder.lock("l").open().expect("a lock"), folder.lock("l").open().expect("a lock"));
+        let (lock, dying) =
+            (folder.lock("l").open().expect("a lock"), folder.lock("l").open().expect("a lock"));
         std::mem::forget(dying.lock().expect("free"));
         let used = leave_descriptors(0);
         drop(dying);

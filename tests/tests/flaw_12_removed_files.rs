@@ -1,7 +1,8 @@
-//! Flaw 12: somebody removes the file of a lock in use, and whoever opens the name then has another lock.
+//! Flaw 12: somebody removes the file of a lock in use, and whoever opens the name then has another
+//! lock.
 //!
-//! It cannot be prevented. Waiters notice within a poll interval, everybody by a look, and the old users leave the new
-//! file alone.
+//! It cannot be prevented. Waiters notice within a poll interval, everybody by a look, and the old
+//! users leave the new file alone.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -30,13 +31,19 @@ fn a_waiter_notices_within_a_poll_interval_that_the_file_was_removed() {
         holder.acquire().expect(HERE);
         let removed = std::thread::scope(|scope| {
             let waiter = scope.spawn(|| {
-                let lock = folder.lock("l").poll_interval(POLL).wait_strategy(strategy).open().expect(HERE);
+                let lock = folder
+                    .lock("l")
+                    .poll_interval(POLL)
+                    .wait_strategy(strategy)
+                    .open()
+                    .expect(HERE);
                 intruder.scribble(60, 1); // the waiter is here; this word is nobody's
                 assert_orphaned(lock.lock(), "l");
                 Instant::now()
             });
             until(|| {
-                intruder.word_at(60) == 1 && (strategy != WaitStrategy::Futex || intruder.owner_word() >> 31 == 1)
+                intruder.word_at(60) == 1
+                    && (strategy != WaitStrategy::Futex || intruder.owner_word() >> 31 == 1)
             });
             let removed = Instant::now();
             fs::remove_file(folder.file("l")).expect("ours");

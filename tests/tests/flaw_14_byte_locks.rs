@@ -1,6 +1,6 @@
 //! Flaw 14: with many handles on one name the kernel's list of locks is long; it still is right.
-//! Flaw 15: the other kind of byte locks, that of `F_SETLK`, is dropped when any descriptor of the file is closed.
-//! Flaw 16: offsets beyond 31 bits are other bytes to a 32-bit process.
+//! Flaw 15: the other kind of byte locks, that of `F_SETLK`, is dropped when any descriptor of the
+//! file is closed. Flaw 16: offsets beyond 31 bits are other bytes to a 32-bit process.
 
 use std::fs::{self, File};
 use std::ops::RangeInclusive;
@@ -21,7 +21,8 @@ fn five_hundred_handles_exclude_each_other_and_recover() {
     let handles: Vec<_> = (0..MANY).map(|_| ShmLock::open(&name).expect(HERE)).collect();
     for round in [0, MANY / 2, MANY - 1] {
         let guard = handles[round].lock().expect("free");
-        let refused = handles.iter().filter(|other| other.try_acquire().is_ok_and(|taken| !taken)).count();
+        let refused =
+            handles.iter().filter(|other| other.try_acquire().is_ok_and(|taken| !taken)).count();
         assert_eq!(refused, MANY - 1, "all but the holder, who nests");
         handles[round].release().expect("what nested");
         drop(guard);
@@ -81,12 +82,17 @@ fn exactly_two_bytes_are_locked_for_each_handle() {
     assert_eq!(intruder.lock_of_others(&presence), Some((Mode::Read, presence.clone())));
     drop(lock);
     assert!(intruder.lock_of_others(&life).is_none(), "the token went with its handle");
-    assert_eq!(intruder.lock_of_others(&presence), Some((Mode::Read, presence.clone())), "the other is still here");
+    assert_eq!(
+        intruder.lock_of_others(&presence),
+        Some((Mode::Read, presence.clone())),
+        "the other is still here"
+    );
     drop(other);
     assert!(intruder.locks_of_others().is_empty());
 }
 
-/// What proc(5) says of the file's locks, sorted. It may miss some or tell them twice while others come and go.
+/// What proc(5) says of the file's locks, sorted. It may miss some or tell them twice while others
+/// come and go.
 fn locks_known_to_the_kernel(path: &Path) -> Vec<(Mode, RangeInclusive<i64>)> {
     let meta = fs::metadata(path).expect("ours");
     let (major, minor) = (libc::major(meta.dev()), libc::minor(meta.dev()));

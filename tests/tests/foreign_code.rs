@@ -196,7 +196,13 @@ fn a_logger_that_uses_the_lock_it_is_told_of_and_opens_and_closes_others_disturb
                     }
                     let _ = own.try_lock_for(Duration::ZERO).map(drop);
                     assert_eq!(own.is_held(), held);
-                    let _ = (own.holder(), own.check(), own.recovered(), own.fencing_token(), own.statistics());
+                    let _ = (
+                        own.holder(),
+                        own.check(),
+                        own.recovered(),
+                        own.fencing_token(),
+                        own.statistics(),
+                    );
                     let other = ShmLock::open(&format!("{}-elsewhere", own.name())).expect(HERE);
                     drop(other.lock().expect("free"));
                     drop(own.try_clone().expect(HERE));
@@ -216,7 +222,9 @@ fn a_logger_that_releases_what_it_is_told_of_leaves_nobody_who_believes_to_hold_
         let not_held = |error: Error| matches!(error, Error::NotHeld { .. });
 
         let own = Rc::clone(&lock);
-        at("acquired", move || assert!(matches!(own.release(), Err(Error::GuardsAlive { guards: 1, .. }))));
+        at("acquired", move || {
+            assert!(matches!(own.release(), Err(Error::GuardsAlive { guards: 1, .. })))
+        });
         let guard = lock.lock().expect("free");
         assert_eq!(calm(), 1);
         assert!(lock.is_held(), "it is the guard's");
@@ -247,7 +255,8 @@ fn a_logger_that_releases_what_it_is_told_of_leaves_nobody_who_believes_to_hold_
     });
 }
 
-/// The wait is told of before the handle is in transition, and so what the logger acquires there is nested in.
+/// The wait is told of before the handle is in transition, and so what the logger acquires there is
+/// nested in.
 #[test]
 fn a_logger_that_acquires_what_is_about_to_be_waited_for_has_the_wait_nest() {
     alone!(|| {
@@ -385,7 +394,10 @@ fn a_logger_that_calls_exit_at_an_acquisition_is_an_owner_that_exits() {
                 end_process::at_once(1);
             });
             child.ends_well();
-            assert!(lock.lock().expect("free").recovered().is_none(), "{event}: the section was over");
+            assert!(
+                lock.lock().expect("free").recovered().is_none(),
+                "{event}: the section was over"
+            );
         }
     });
 }

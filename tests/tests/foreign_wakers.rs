@@ -74,7 +74,10 @@ fn waker(moment: Moment, act: fn()) -> std::mem::ManuallyDrop<Waker> {
     std::mem::ManuallyDrop::new(unsafe { Waker::new(std::ptr::from_ref(script).cast(), &TABLE) })
 }
 
-fn poll_by<'a>(future: &mut LockFuture<'a>, waker: &Waker) -> Poll<Result<shmlock::Guard<'a>, Error>> {
+fn poll_by<'a>(
+    future: &mut LockFuture<'a>,
+    waker: &Waker,
+) -> Poll<Result<shmlock::Guard<'a>, Error>> {
     Pin::new(future).poll(&mut Context::from_waker(waker))
 }
 
@@ -134,7 +137,10 @@ fn a_waker_that_panics_in_its_drop_while_its_future_is_dropped_passes_the_wake_o
         let guard = holder.lock().expect("free"); // the mark has gone with the release
         let dropped = catch_unwind(AssertUnwindSafe(|| drop(waiting)));
         assert!(dropped.is_ok() && BEGUN.load(Acquire) > 0);
-        assert!(lock.check().expect(HERE).waiters, "the wake that it used up may have been another's");
+        assert!(
+            lock.check().expect(HERE).waiters,
+            "the wake that it used up may have been another's"
+        );
         drop(guard);
     });
 }
@@ -171,12 +177,16 @@ fn a_waker_that_panics_when_it_is_cloned_leaves_no_wait_behind() {
         let guard = holder.lock().expect("free");
         let panics = waker(Moment::Clone, PANIC);
         let mut waiting = lock.lock_async();
-        assert!(catch_unwind(AssertUnwindSafe(|| poll_by(&mut waiting, &panics).is_ready())).is_err());
+        assert!(
+            catch_unwind(AssertUnwindSafe(|| poll_by(&mut waiting, &panics).is_ready())).is_err()
+        );
         let bell = Bell::new();
         assert!(poll(&mut waiting, &bell).is_pending(), "it can be polled again");
         drop(guard);
         bell.wait();
-        let Poll::Ready(Ok(guard)) = poll(&mut waiting, &bell) else { panic!("it was woken, and the lock is free") };
+        let Poll::Ready(Ok(guard)) = poll(&mut waiting, &bell) else {
+            panic!("it was woken, and the lock is free")
+        };
         drop(guard);
         assert_eq!(lock.check().expect(HERE).occupancy, Occupancy::Free);
     });
@@ -223,7 +233,9 @@ fn a_waker_that_forks_when_it_is_cloned_or_dropped_gives_the_child_nothing() {
             let mut waiting = lock.lock_async();
             match poll_by(&mut waiting, &forks) {
                 Poll::Ready(result) => refused_in_child(&result),
-                Poll::Pending => assert_eq!(CHILD.load(Relaxed), 0, "a child waits for the lock of its parent"),
+                Poll::Pending => {
+                    assert_eq!(CHILD.load(Relaxed), 0, "a child waits for the lock of its parent")
+                }
             }
             let before = REAPED.load(Acquire);
             drop(waiting);
@@ -276,7 +288,8 @@ fn a_function_that_creates_a_block_may_use_others_and_is_told_if_it_opens_the_sa
     let open = |name: &str| folder.lock(name).open_timeout(Duration::from_secs(5));
     let mut block = open("b")
         .open_block_with(|number: &mut u64| {
-            let mut other = open("other").open_block_with(|number: &mut u64| *number = 2).expect("another");
+            let mut other =
+                open("other").open_block_with(|number: &mut u64| *number = 2).expect("another");
             let same = open("b").open_block::<u64>();
             assert!(matches!(same, Err(Error::WouldDeadlock { .. })), "{same:?}");
             *number = *other.lock().expect("free") + 1;
@@ -331,7 +344,8 @@ fn a_guard_that_a_destructor_releases_after_its_section_has_panicked_copies_noth
     let unwound = catch_unwind(AssertUnwindSafe(|| {
         let mut guard = Some(block.lock().expect("free"));
         **guard.as_mut().expect("held") = 1;
-        let _late = Late(|| guard.take().map_or(Ok(()), shmlock::BlockGuard::release).expect("held"));
+        let _late =
+            Late(|| guard.take().map_or(Ok(()), shmlock::BlockGuard::release).expect("held"));
         std::panic::resume_unwind(Box::new("in the middle"));
     }));
     assert!(unwound.is_err());

@@ -3,8 +3,18 @@
 use shmlock_tests::{Ability, Scene, actor, can};
 
 /// Orders that need the region, each of which a forked child is refused.
-const REFUSED: [&str; 10] =
-    ["lock l", "try l", "for l 0", "for l 10", "release l", "force l", "locked l", "holder l", "check l", "guard l"];
+const REFUSED: [&str; 10] = [
+    "lock l",
+    "try l",
+    "for l 0",
+    "for l 10",
+    "release l",
+    "force l",
+    "locked l",
+    "holder l",
+    "check l",
+    "guard l",
+];
 
 #[test]
 fn a_forked_child_is_refused_every_call_and_the_parent_is_not_disturbed() {
@@ -159,7 +169,11 @@ fn a_grandchild_is_told_too_whichever_ancestor_the_handle_is_from() {
     assert_eq!(grandchild.refuse("try m"), "ForkedHandle");
     grandchild.ask(format_args!("open n {name}"));
     assert_eq!(grandchild.ask("try n"), "false");
-    assert_eq!(grandchild.refuse("try l"), "ForkedHandle", "opening one's own does not revive the others");
+    assert_eq!(
+        grandchild.refuse("try l"),
+        "ForkedHandle",
+        "opening one's own does not revive the others"
+    );
     assert_eq!(grandchild.refuse("try m"), "ForkedHandle");
     assert_eq!(child.ask("try m"), "false", "the child's own handle is good");
     assert_eq!(child.refuse("try l"), "ForkedHandle");
@@ -212,7 +226,11 @@ fn a_named_event_that_was_inherited_is_refused_and_still_works_in_the_parent() {
     let number = child.number();
     drop(child);
     parent.ask(format_args!("reap {number}"));
-    assert_eq!(parent.refuse("lock l"), "Cancelled", "the child's end does not take the event away");
+    assert_eq!(
+        parent.refuse("lock l"),
+        "Cancelled",
+        "the child's end does not take the event away"
+    );
 }
 
 #[test]
@@ -245,7 +263,10 @@ fn every_call_in_a_forked_child_is_an_error() {
         parent.ask(take);
         let mut child = parent.fork();
         let answers = child.ask("every l");
-        assert!(answers.contains("try_lock_until") && answers.contains("set_description"), "{answers}");
+        assert!(
+            answers.contains("try_lock_until") && answers.contains("set_description"),
+            "{answers}"
+        );
         for answer in answers.split_whitespace() {
             assert!(answer.ends_with("=ForkedHandle"), "{answer}");
         }

@@ -53,13 +53,20 @@ fn refused_in_child<T>(result: Result<T, Error>) -> Result<T, Error> {
     let mut status = 0;
     // SAFETY: a valid pointer, and a child of ours.
     let answer = unsafe { libc::waitpid(pid, &raw mut status, 0) };
-    assert!(answer == pid && status == 0, "the child that the handler has forked ended by status {status:#x}");
+    assert!(
+        answer == pid && status == 0,
+        "the child that the handler has forked ended by status {status:#x}"
+    );
     result
 }
 
 /// One waits by this builder and `wait`, the handler forks in its sleep, and then it gets the lock
 /// or an error.
-fn interrupt(folder: &Folder, options: impl Fn(Builder) -> Builder, wait: fn(&ShmLock) -> Result<(), Error>) {
+fn interrupt(
+    folder: &Folder,
+    options: impl Fn(Builder) -> Builder,
+    wait: fn(&ShmLock) -> Result<(), Error>,
+) {
     let holder = folder.lock("l").open().expect(HERE);
     let guard = holder.lock().expect("free");
     let waiter = fork(|line: &Line| {
@@ -82,7 +89,8 @@ fn interrupt(folder: &Folder, options: impl Fn(Builder) -> Builder, wait: fn(&Sh
 }
 
 fn children(pid: i32) -> Vec<String> {
-    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).expect("a living process");
+    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))
+        .expect("a living process");
     children.split_whitespace().map(str::to_owned).collect()
 }
 
@@ -94,7 +102,8 @@ fn lives(pid: &str) -> bool {
 
 const LOCK: fn(&ShmLock) -> Result<(), Error> = |lock| lock.lock().map(drop);
 const LOCK_FOR: fn(&ShmLock) -> Result<(), Error> = |lock| lock.try_lock_for(NEVER).map(drop);
-const ACQUIRE: fn(&ShmLock) -> Result<(), Error> = |lock| lock.acquire().and_then(|()| lock.release());
+const ACQUIRE: fn(&ShmLock) -> Result<(), Error> =
+    |lock| lock.acquire().and_then(|()| lock.release());
 
 #[test]
 fn a_child_that_is_forked_in_a_threads_sleep_is_refused_and_its_parent_waits_on() {
@@ -109,10 +118,16 @@ fn a_child_that_is_forked_in_a_threads_sleep_is_refused_and_its_parent_waits_on(
             interrupt(&folder, |builder| builder.poll_interval(NEVER), wait);
             interrupt(&folder, |builder| builder.poll_interval(NEVER).exit_event(&event), wait);
             for block in [BlockSignals::Transitions, BlockSignals::WhileHeld] {
-                interrupt(&folder, |builder| builder.poll_interval(NEVER).block_signals(block), wait);
+                interrupt(
+                    &folder,
+                    |builder| builder.poll_interval(NEVER).block_signals(block),
+                    wait,
+                );
             }
             let polling = |builder: Builder| {
-                builder.poll_interval(Duration::from_millis(200)).wait_strategy(WaitStrategy::SleepPolling)
+                builder
+                    .poll_interval(Duration::from_millis(200))
+                    .wait_strategy(WaitStrategy::SleepPolling)
             };
             interrupt(&folder, polling, wait);
             interrupt(&folder, |builder| polling(builder).exit_event(&event), wait);
@@ -139,7 +154,9 @@ fn a_child_that_is_forked_between_two_polls_of_a_task_is_refused() {
         unsafe { libc::raise(libc::SIGUSR1) };
         drop(guard);
         if FORKED.load(Relaxed) == 0 {
-            let std::task::Poll::Ready(polled) = poll(&mut waiting, &bell) else { end_process::at_once(4) };
+            let std::task::Poll::Ready(polled) = poll(&mut waiting, &bell) else {
+                end_process::at_once(4)
+            };
             let _ = refused_in_child(polled);
         }
         refused_in_child(pollster::block_on(waiting)).expect("free").release().expect("held");
@@ -154,7 +171,8 @@ fn open_and_close(folder: &Folder, line: &Line) {
     loop {
         let opened = folder.lock("l").open();
         let is_child = FORKED.load(Relaxed) == 0;
-        let used = opened.and_then(|lock| if is_child { lock.try_lock_for(NEVER).map(drop) } else { Ok(()) });
+        let used = opened
+            .and_then(|lock| if is_child { lock.try_lock_for(NEVER).map(drop) } else { Ok(()) });
         let pid = FORKED.swap(-1, Relaxed);
         if pid == 0 {
             let well = matches!(used, Ok(()) | Err(Error::ForkedHandle { .. }));
@@ -175,7 +193,8 @@ fn open_and_close(folder: &Folder, line: &Line) {
 /// ours and the access to it; a fork there ends the child by SIGSEGV, in one case of some ten
 /// thousand.
 #[test]
-fn a_child_that_is_forked_while_the_interrupted_code_opens_or_closes_has_a_handle_of_its_own_or_none() {
+fn a_child_that_is_forked_while_the_interrupted_code_opens_or_closes_has_a_handle_of_its_own_or_none()
+ {
     if !can(Ability::KeepMemoryFromChildren) {
         return;
     }
@@ -200,7 +219,10 @@ fn a_child_that_is_forked_while_the_interrupted_code_opens_or_closes_has_a_handl
             assert!(faults <= 2, "{faults} of {forks} children touched what is not there");
             opener.murder();
             if let Some(user) = user {
-                assert!(user.lock().expect("free").recovered().is_none(), "nobody died in a critical section");
+                assert!(
+                    user.lock().expect("free").recovered().is_none(),
+                    "nobody died in a critical section"
+                );
             }
         }
         drop(folder.lock("l").open().expect(HERE)); // takes away what the killed one has left

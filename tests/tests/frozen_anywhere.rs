@@ -1,4 +1,5 @@
-//! A process stopped at any instruction: nobody takes it for dead, however slow it is, and it bars nobody from what it does not hold.
+//! A process stopped at any instruction: nobody takes it for dead, however slow it is, and it bars
+//! nobody from what it does not hold.
 
 use shmlock_tests::alone;
 use shmlock_tests::step::{Fate, Phase, sweep};

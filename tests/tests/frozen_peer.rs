@@ -1,5 +1,6 @@
-//! A second implementation, in C, shares locks with this one: written from PROTOCOL.md alone, by a hand that had not seen the
-//! sources, and kept as it is (`tests/peer`). A change of the protocol that it does not live with is a new layout version.
+//! A second implementation, in C, shares locks with this one: written from PROTOCOL.md alone, by a
+//! hand that had not seen the sources, and kept as it is (`tests/peer`). A change of the protocol
+//! that it does not live with is a new layout version.
 
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
@@ -26,11 +27,14 @@ impl Programs {
     /// Builds the peer by the machine's C compiler; `None`, and a word, where there is none.
     fn build() -> Option<Self> {
         if command("cc").get_program() != "cc" {
-            skipped("the frozen peer is built by the C compiler of this machine, not for an emulated one");
+            skipped(
+                "the frozen peer is built by the C compiler of this machine, not for an emulated one",
+            );
             return None;
         }
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("peer");
-        let peer = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("peer-{}", std::process::id()));
+        let peer =
+            Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("peer-{}", std::process::id()));
         let mut compile = Command::new("cc");
         compile.args(["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-o"]).arg(&peer);
         compile.args([source.join("main.c"), source.join("peer.c")]);
@@ -42,7 +46,8 @@ impl Programs {
         Some(Self { peer, ours: env!("CARGO_BIN_EXE_mate").into() })
     }
 
-    /// Each of the two implementations, with one handle for all and with one for each critical section.
+    /// Each of the two implementations, with one handle for all and with one for each critical
+    /// section.
     fn kinds(&self) -> [(&Path, &'static str); 4] {
         [(&self.peer, "count"), (&self.ours, "count"), (&self.peer, "churn"), (&self.ours, "churn")]
     }
@@ -69,7 +74,12 @@ impl<'f> Place<'f> {
 
     fn start(&self, program: &Path, verb: &str, times: u64) -> Child {
         let mut command = Command::new(program);
-        command.arg(verb).arg(self.folder.path()).arg("l").arg(&self.account).arg(times.to_string());
+        command
+            .arg(verb)
+            .arg(self.folder.path())
+            .arg("l")
+            .arg(&self.account)
+            .arg(times.to_string());
         start(command.stdin(Stdio::null()).stdout(Stdio::null())).expect("it can be started")
     }
 
@@ -90,7 +100,10 @@ impl<'f> Place<'f> {
 fn assert_ended_well(child: &mut Child, killed: bool) {
     let status = child.wait().expect("a child can be waited for");
     let by_us = killed && status.signal() == Some(libc::SIGKILL);
-    assert!(by_us || status.success(), "{status}: 3 means that two owners were in the critical section");
+    assert!(
+        by_us || status.success(),
+        "{status}: 3 means that two owners were in the critical section"
+    );
 }
 
 #[test]
@@ -98,17 +111,24 @@ fn the_frozen_peer_counts_beside_us_and_nothing_is_lost() {
     let scene = Solo::new();
     let folder = Folder::new(&scene);
     let place = Place::new(&folder);
-    let Some(programs) = Programs::build() else { return fs::remove_file(&place.account).expect("ours") };
+    let Some(programs) = Programs::build() else {
+        return fs::remove_file(&place.account).expect("ours");
+    };
     let kinds = programs.kinds();
     let times = |verb| if verb == "churn" { EACH / 20 } else { EACH };
-    let children: Vec<_> = kinds.iter().map(|(program, verb)| place.start(program, verb, times(*verb))).collect();
+    let children: Vec<_> =
+        kinds.iter().map(|(program, verb)| place.start(program, verb, times(*verb))).collect();
     for mut child in children {
         assert_ended_well(&mut child, false);
     }
     let expected = kinds.iter().map(|(_, verb)| times(*verb)).sum::<u64>();
     assert_eq!((place.word(0), place.word(8), place.word(16)), (expected, expected, 0));
     fs::remove_file(&place.account).expect("ours");
-    assert!(folder.names().is_empty(), "the last one out removes the lock's file: {:?}", folder.names());
+    assert!(
+        folder.names().is_empty(),
+        "the last one out removes the lock's file: {:?}",
+        folder.names()
+    );
 }
 
 #[test]
@@ -116,8 +136,13 @@ fn the_frozen_peer_and_we_recover_each_other() {
     let scene = Solo::new();
     let folder = Folder::new(&scene);
     let place = Place::new(&folder);
-    let Some(programs) = Programs::build() else { return fs::remove_file(&place.account).expect("ours") };
-    let seconds = std::env::var("SHMLOCK_PEER_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(SECONDS);
+    let Some(programs) = Programs::build() else {
+        return fs::remove_file(&place.account).expect("ours");
+    };
+    let seconds = std::env::var("SHMLOCK_PEER_SECONDS")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(SECONDS);
     // So that the file, and its count of acquisitions, last as long as the test.
     let present = folder.lock("l").open().expect("a lock");
     let kinds = programs.kinds();
@@ -149,7 +174,9 @@ fn the_frozen_peer_and_we_recover_each_other() {
     let dead = guard.recovered().is_some();
     guard.declare_consistent().expect("held");
     drop(guard);
-    println!("swept: {kills} kills, {counter} critical sections, {repaired} recoveries, the last owner died: {dead}");
+    println!(
+        "swept: {kills} kills, {counter} critical sections, {repaired} recoveries, the last owner died: {dead}"
+    );
     drop(present);
     fs::remove_file(&place.account).expect("ours");
     assert!(folder.names().is_empty(), "{:?}", folder.names());

@@ -41,7 +41,10 @@ fn opening_a_lock_does_not_fail_because_a_signal_comes() {
         for microseconds in [1000, 100] {
             interrupted(microseconds, |folder| {
                 for round in 0..rounds(10_000) {
-                    let lock = folder.lock("l").open().unwrap_or_else(|error| panic!("round {round}: {error}"));
+                    let lock = folder
+                        .lock("l")
+                        .open()
+                        .unwrap_or_else(|error| panic!("round {round}: {error}"));
                     assert!(lock.try_lock().expect("a lock").is_some());
                 }
             });
@@ -49,7 +52,8 @@ fn opening_a_lock_does_not_fail_because_a_signal_comes() {
     });
 }
 
-/// All that opening, locking and closing asks of the kernel. (Closing a descriptor cannot be tried again.)
+/// All that opening, locking and closing asks of the kernel. (Closing a descriptor cannot be tried
+/// again.)
 fn all_calls() -> Vec<libc::c_long> {
     let same = [
         libc::SYS_openat,
@@ -93,7 +97,9 @@ fn every_system_call_that_is_interrupted_is_tried_again() {
             assert!(folder.lock("l").inspect().expect("may be read").is_some());
             drop((lock, other));
             assert!(!folder.file("l").exists());
-            drop(folder.lock("b").schema("s").open_block::<u64>().expect("instead of what was left"));
+            drop(
+                folder.lock("b").schema("s").open_block::<u64>().expect("instead of what was left"),
+            );
             assert!(!left.exists());
             let _left = folder.put("b", &[0; 192]);
             assert_eq!(folder.lock("b").clean(CrashMark::Keep).expect("a lock"), Cleaning::Removed);

@@ -1,5 +1,5 @@
-//! A program that works under its owner's lock keeps the lock held when the owner dies, if it was given the lifeline; and
-//! only then, and only so long.
+//! A program that works under its owner's lock keeps the lock held when the owner dies, if it was
+//! given the lifeline; and only then, and only so long.
 
 #![allow(unsafe_code, reason = "a program that a forked child becomes")]
 
@@ -29,7 +29,8 @@ fn inheritable(lock: &ShmLock) -> OwnedFd {
     line
 }
 
-/// A program that repeats what it is told and goes on until its input ends. The input, which everything here may close.
+/// A program that repeats what it is told and goes on until its input ends. The input, which
+/// everything here may close.
 fn program() -> (Command, UnixStream) {
     let (ours, theirs) = UnixStream::pair().expect("two descriptors");
     let mut command = Command::new("cat");
@@ -60,7 +61,8 @@ fn without_being_asked_for_there_is_none_and_a_handle_has_one_descriptor() {
     let flags = rustix::io::fcntl_getfd(lock.lifeline().expect("asked for")).expect("open");
     assert!(flags.contains(FdFlags::CLOEXEC), "nobody inherits it by accident");
     let clone = lock.try_clone().expect("another handle");
-    let (one, other) = (lock.lifeline().expect("asked for"), clone.lifeline().expect("as the first"));
+    let (one, other) =
+        (lock.lifeline().expect("asked for"), clone.lifeline().expect("as the first"));
     assert_ne!(one.as_raw_fd(), other.as_raw_fd());
     drop((lock, clone, plain));
     assert_eq!(count(), before);
@@ -132,12 +134,16 @@ fn closing_the_handle_takes_the_proof_back_from_all_copies() {
     let scene = Solo::new();
     let folder = Folder::new(&scene);
     let lock = with_lifeline(&folder).open().expect(HERE);
-    let copy = File::from(lock.lifeline().expect("asked for").try_clone_to_owned().expect("a descriptor"));
+    let copy =
+        File::from(lock.lifeline().expect("asked for").try_clone_to_owned().expect("a descriptor"));
     drop(lock.lock().expect("free"));
     let seen = || folder.lock("l").inspect().expect("a lock or nothing");
     assert!(seen().expect("there").in_use);
     drop(lock);
-    assert!(seen().is_none() && folder.names().is_empty(), "the copy is worth nothing, and keeps no file");
+    assert!(
+        seen().is_none() && folder.names().is_empty(),
+        "the copy is worth nothing, and keeps no file"
+    );
     drop(copy);
 }
 
@@ -219,7 +225,8 @@ fn a_program_without_the_lifeline_does_not_vouch_for_the_owner_of_one() {
         hear_answer(&mut input);
         owner.murder();
         let lock = folder.lock("l").open().expect(HERE);
-        let guard = lock.try_lock().expect(HERE).expect("close-on-exec: the program knows nothing of it");
+        let guard =
+            lock.try_lock().expect(HERE).expect("close-on-exec: the program knows nothing of it");
         assert!(guard.recovered().is_some());
         guard.declare_consistent().expect("held");
         drop(guard);

@@ -1,4 +1,5 @@
-//! What the locks log: everything that happens to them, at its level, with name, uuid and description.
+//! What the locks log: everything that happens to them, at its level, with name, uuid and
+//! description.
 
 use std::pin::pin;
 use std::sync::{Mutex, PoisonError};
@@ -76,7 +77,9 @@ fn every_event_of_a_lock_is_logged_at_its_level_with_who_it_is() {
         assert_all_logged(&other, &["waits for", "was not free within"]);
         Intruder::on(&folder.file("conveyor")).scribble(0, 0);
         drop(other);
-        assert!(lines().iter().any(|(level, line)| *level == Level::Debug && line.contains("closing")));
+        assert!(
+            lines().iter().any(|(level, line)| *level == Level::Debug && line.contains("closing"))
+        );
     });
 }
 
@@ -85,7 +88,12 @@ fn assert_all_logged(lock: &ShmLock, words: &[&str]) {
     let lines = lines();
     assert_eq!(lines.len(), words.len(), "{lines:?}");
     for ((level, line), words) in lines.iter().zip(words) {
-        assert!(*level == Level::Debug && line.contains(words) && line.contains(&lock.uuid().to_string()), "{line}");
+        assert!(
+            *level == Level::Debug
+                && line.contains(words)
+                && line.contains(&lock.uuid().to_string()),
+            "{line}"
+        );
     }
 }
 
@@ -95,7 +103,9 @@ fn when_a_wait_begins_it_is_said_who_is_waited_for_and_since_when() {
         let scene = Solo::new();
         let folder = Folder::new(&scene);
         begin(LevelFilter::Debug);
-        let open = |text| folder.lock("conveyor").description(text).poll_interval(POLL).open().expect("a lock");
+        let open = |text| {
+            folder.lock("conveyor").description(text).poll_interval(POLL).open().expect("a lock")
+        };
         let (owner, other) = (open("belt 7"), open("belt 8"));
         let (uuid, stop) = (owner.uuid().to_string(), ExitEvent::new());
         let guard = owner.lock().expect("free");
@@ -107,8 +117,14 @@ fn when_a_wait_begins_it_is_said_who_is_waited_for_and_since_when() {
                 drop(lines());
                 assert!(other.try_lock_for(POLL * 10).is_err());
                 let said = lines();
-                assert!(said.len() == 2 && said[0].1.contains(&uuid) && said[0].1.contains("belt 7"), "{said:?}");
-                assert!(said[0].1.contains("waits for") && said[0].1.contains(", for "), "{said:?}");
+                assert!(
+                    said.len() == 2 && said[0].1.contains(&uuid) && said[0].1.contains("belt 7"),
+                    "{said:?}"
+                );
+                assert!(
+                    said[0].1.contains("waits for") && said[0].1.contains(", for "),
+                    "{said:?}"
+                );
                 assert!(other.try_lock().expect("a lock").is_none());
                 assert_all_logged(&other, &["one try"]);
                 stop.set().expect("ours");
@@ -184,7 +200,10 @@ fn what_somebody_should_look_at_is_a_warning() {
         assert_eq!(lines(), [], "nothing yet is worth a warning");
         drop(doomed);
         let left = lines();
-        assert!(left.len() == 1 && left[0].1.contains("leaked") && left[0].1.contains(&uuid), "{left:?}");
+        assert!(
+            left.len() == 1 && left[0].1.contains("leaked") && left[0].1.contains(&uuid),
+            "{left:?}"
+        );
         let guard = lock.lock().expect("a dead owner's");
         assert_logged(
             Level::Warn,

@@ -1,11 +1,14 @@
-//! Looking at a lock, by a handle and from outside: what is seen is true, and nobody is disturbed by it.
+//! Looking at a lock, by a handle and from outside: what is seen is true, and nobody is disturbed
+//! by it.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::sync::atomic::Ordering::Relaxed;
 
 use shmlock::{Errno, Error, Found, Inspection, Life, Occupancy, ShmLock};
-use shmlock_tests::hostile::{Folder, Intruder, Solo, as_root, assert_says, be_user, fork, make_node, on_tmpfs};
+use shmlock_tests::hostile::{
+    Folder, Intruder, Solo, as_root, assert_says, be_user, fork, make_node, on_tmpfs,
+};
 use shmlock_tests::{Ability, Account, actor, alone, can, quietly};
 
 const HERE: &str = "a lock of this process";
@@ -108,7 +111,9 @@ fn looking_from_outside_while_the_lock_changes_hands_shows_no_mixture_and_takes_
     let (mut looks, mut seen) = (0_u32, 0_u32);
     while looks < LOOKS || seen < 100 {
         looks += 1;
-        let Some(inspection) = ShmLock::builder(&name).inspect().expect("a lock or nothing") else { continue };
+        let Some(inspection) = ShmLock::builder(&name).inspect().expect("a lock or nothing") else {
+            continue;
+        };
         assert_ne!(inspection.health.occupancy, Occupancy::Theirs(Life::Dead), "nobody has died");
         let Some(pid) = inspection.holder.and_then(|holder| holder.pid()) else { continue };
         assert!(pids.contains(&pid), "{pid} is none of {pids:?}");
@@ -133,7 +138,8 @@ fn whoever_may_only_read_sees_the_holder_and_disturbs_nobody() {
         let folder = Folder::new(&scene);
         fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).expect("ours");
         let lock = folder.lock("l").description("ours").open().expect(HERE);
-        // Not a mode that we would make it with: whoever may read may lock bytes, and so block recovery.
+        // Not a mode that we would make it with: whoever may read may lock bytes, and so block
+        // recovery.
         assert!(matches!(folder.lock("m").mode(0o640).open(), Err(Error::InvalidMode { .. })));
         let path = folder.file("l");
         fs::set_permissions(&path, Permissions::from_mode(0o640)).expect("ours");
@@ -145,7 +151,12 @@ fn whoever_may_only_read_sees_the_holder_and_disturbs_nobody() {
             let open = folder.refuses(&folder.lock("l").mode(0o660));
             assert_eq!(open.errno(), Some(Errno::ACCESS), "{open:?}");
             assert_says(&open, &["l.shmlock", "share the lock by Builder::mode"]);
-            let seen = || folder.unchanged(|| folder.lock("l").inspect()).expect("may be read").expect("there");
+            let seen = || {
+                folder
+                    .unchanged(|| folder.lock("l").inspect())
+                    .expect("may be read")
+                    .expect("there")
+            };
             let Inspection { holder, health, .. } = seen();
             let holder = holder.expect("held");
             assert_eq!((holder.uuid(), holder.description()), (Some(uuid), "ours"));
@@ -175,7 +186,8 @@ fn on_a_read_only_mount_a_lock_can_be_looked_at() {
         std::mem::forget(lock.lock().expect("free"));
         drop(lock);
         mounted.make_read_only();
-        let seen = folder.unchanged(|| folder.lock("l").inspect()).expect("may be read").expect("there");
+        let seen =
+            folder.unchanged(|| folder.lock("l").inspect()).expect("may be read").expect("there");
         assert_eq!(seen.health.occupancy, Occupancy::Theirs(Life::Dead));
         assert!(seen.holder.expect("the dead one").pid().is_some());
     });

@@ -11,7 +11,12 @@ use shmlock_tests::{actor, alone};
 const HERE: &str = "a lock of this process";
 
 /// The variant is as expected, and the text names the lock and says these things.
-fn assert_refused<T: fmt::Debug>(result: Result<T>, is_expected: impl Fn(&Error) -> bool, name: &str, parts: &[&str]) {
+fn assert_refused<T: fmt::Debug>(
+    result: Result<T>,
+    is_expected: impl Fn(&Error) -> bool,
+    name: &str,
+    parts: &[&str],
+) {
     let error = result.expect_err("it was done");
     assert!(is_expected(&error), "{error:?}");
     assert_says(&error, parts);
@@ -20,7 +25,12 @@ fn assert_refused<T: fmt::Debug>(result: Result<T>, is_expected: impl Fn(&Error)
 }
 
 fn assert_not_held<T: fmt::Debug>(result: Result<T>, name: &str) {
-    assert_refused(result, |error| matches!(error, Error::NotHeld { .. }), name, &["acquire it first"]);
+    assert_refused(
+        result,
+        |error| matches!(error, Error::NotHeld { .. }),
+        name,
+        &["acquire it first"],
+    );
 }
 
 #[test]
@@ -52,7 +62,12 @@ fn releasing_by_hand_under_a_guard_is_an_error_and_the_guard_still_holds() {
     let lock = ShmLock::open(&name).expect(HERE);
     let (one, two) = (lock.lock().expect(HERE), lock.lock().expect("nested"));
     let guards_alive = |error: &Error| matches!(error, Error::GuardsAlive { guards: 2, .. });
-    assert_refused(lock.release(), guards_alive, &name, &["2 guard(s)", "drop them", "force_release"]);
+    assert_refused(
+        lock.release(),
+        guards_alive,
+        &name,
+        &["2 guard(s)", "drop them", "force_release"],
+    );
     lock.acquire().expect("nested");
     lock.release().expect("the one by hand");
     assert_refused(lock.release(), guards_alive, &name, &["2 guard(s)"]);
@@ -120,7 +135,10 @@ fn a_handle_from_before_a_fork_refuses_every_use_and_its_parent_keeps_the_lock()
             refused(lock.set_description("the child's"));
             refused(lock.try_clone().map(drop));
             assert!(lock.fencing_token().is_none());
-            assert!(!ShmLock::open(&name).expect("one of its own").try_acquire().expect("a lock"), "the parent has it");
+            assert!(
+                !ShmLock::open(&name).expect("one of its own").try_acquire().expect("a lock"),
+                "the parent has it"
+            );
         })
         .ends_well();
         assert!(lock.is_held());
@@ -174,17 +192,28 @@ fn a_word_that_was_overwritten_is_noticed_at_the_release_and_left_alone() {
 #[test]
 fn every_error_is_one_line_that_says_what_to_do() {
     let scene = Solo::new();
-    let lock = ShmLock::builder(&scene.name("l")).description("two\nlines \u{1b}[2J").open().expect(HERE);
+    let lock =
+        ShmLock::builder(&scene.name("l")).description("two\nlines \u{1b}[2J").open().expect(HERE);
     let _guard = lock.lock().expect(HERE);
     let holder = lock.holder().expect(HERE).map(Box::new);
     let name = || "a\nname".to_owned();
     let path = || "/dev/shm/a.shmlock".into();
     let waited = Duration::from_millis(1500);
     let errno = Errno::NOSPC;
-    let found =
-        [Found::Symlink, Found::HardLink, Found::Directory, Found::Fifo, Found::Socket, Found::Device, Found::Removed];
-    let found =
-        found.into_iter().chain([Found::Size { bytes: 1 }, Found::Magic { word: 1 }, Found::Version { version: 9 }]);
+    let found = [
+        Found::Symlink,
+        Found::HardLink,
+        Found::Directory,
+        Found::Fifo,
+        Found::Socket,
+        Found::Device,
+        Found::Removed,
+    ];
+    let found = found.into_iter().chain([
+        Found::Size { bytes: 1 },
+        Found::Magic { word: 1 },
+        Found::Version { version: 9 },
+    ]);
     let reasons = [NameProblem::Empty, NameProblem::Slash, NameProblem::Nul, NameProblem::Dots];
     let reasons = reasons.into_iter().chain([NameProblem::TooLong { len: 300 }]);
     let mut all = vec![
@@ -197,7 +226,12 @@ fn every_error_is_one_line_that_says_what_to_do() {
         (Error::ForeignOwner { path: path(), uid: 1 }, "trust_owner"),
         (Error::ModeTooWide { path: path(), found: 0o666, allowed: 0o600 }, "ask for that mode"),
         (
-            Error::InUseWithOtherMode { path: path(), found: 0o666, allowed: 0o600, holder: holder.clone() },
+            Error::InUseWithOtherMode {
+                path: path(),
+                found: 0o666,
+                allowed: 0o600,
+                holder: holder.clone(),
+            },
             "end all its users first",
         ),
         (
@@ -218,7 +252,9 @@ fn every_error_is_one_line_that_says_what_to_do() {
         (Error::Overwritten { name: name(), path: path() }, "find out which other"),
     ];
     all.extend(found.map(|found| (Error::NotALock { path: path(), found }, "remove it")));
-    all.extend(reasons.map(|reason| (Error::InvalidName { name: name(), reason }, "cannot be the name")));
+    all.extend(
+        reasons.map(|reason| (Error::InvalidName { name: name(), reason }, "cannot be the name")),
+    );
     for (error, remedy) in &all {
         assert_says(error, &[remedy]);
     }

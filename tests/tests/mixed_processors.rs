@@ -1,7 +1,8 @@
 //! One lock, shared by processes of several processors at one time: x86-64, 64-bit and 32-bit ARM.
 //!
-//! `SHMLOCK_ACTORS` names the actor of each: `aarch64=qemu-aarch64 /path/actor,armv7=qemu-arm /path/actor`; our own is
-//! there anyway. Without it these tests show nothing, and say so. `cross-tests/mixed.sh` runs them.
+//! `SHMLOCK_ACTORS` names the actor of each: `aarch64=qemu-aarch64 /path/actor,armv7=qemu-arm
+//! /path/actor`; our own is there anyway. Without it these tests show nothing, and say so.
+//! `cross-tests/mixed.sh` runs them.
 
 use std::env;
 use std::sync::atomic::Ordering::Relaxed;
@@ -14,7 +15,8 @@ const NEVER: &str = "poll=3600000";
 /// How many sections are entered altogether.
 const SECTIONS: u64 = 3_000_000;
 
-/// The name of each processor and the command that starts its actor; `None`, said, if there is only our own.
+/// The name of each processor and the command that starts its actor; `None`, said, if there is only
+/// our own.
 fn processors() -> Option<Vec<(String, String)>> {
     let Ok(others) = env::var("SHMLOCK_ACTORS") else {
         skipped("SHMLOCK_ACTORS names no actor of another processor");
@@ -48,7 +50,8 @@ fn processes_of_all_processors_lose_no_count_and_no_wake() {
     let scene = Scene::new();
     let Some(processors) = processors() else { return };
     let (name, account) = (scene.name("l"), Account::new());
-    let mut all: Vec<Actor> = processors.iter().map(|processor| start(processor, &name, NEVER)).collect();
+    let mut all: Vec<Actor> =
+        processors.iter().map(|processor| start(processor, &name, NEVER)).collect();
     let (actors, each) = (all.len() as u64, rounds(SECTIONS).div_ceil(all.len() as u64));
     for actor in &mut all {
         actor.tell(format_args!("count l {} {each} {actors}", account.path()));
@@ -66,7 +69,8 @@ fn processes_of_all_processors_lose_counts_without_the_lock() {
     const ROUNDS: u64 = 100_000;
     let _scene = Scene::new();
     let Some(processors) = processors() else { return };
-    let mut all: Vec<Actor> = processors.iter().map(|(_, command)| Actor::spawn_by(command)).collect();
+    let mut all: Vec<Actor> =
+        processors.iter().map(|(_, command)| Actor::spawn_by(command)).collect();
     let actors = all.len() as u64;
     let lost = (0..200).any(|_| {
         let account = Account::new();
@@ -90,7 +94,10 @@ fn each_sees_who_of_the_others_holds_and_is_woken_by_it() {
         let (mut holder, mut waiter) = (start(one, &name, NEVER), start(other, &name, NEVER));
         holder.ask("lock l");
         let who = waiter.ask("holder l");
-        assert!(who.starts_with(&format!("{} ", holder.pid())) && who.ends_with(&one.0), "{one:?} {other:?}: {who}");
+        assert!(
+            who.starts_with(&format!("{} ", holder.pid())) && who.ends_with(&one.0),
+            "{one:?} {other:?}: {who}"
+        );
         assert_eq!(who, holder.ask("holder l"), "both read the same record");
         assert!(waiter.ask("check l").contains("Theirs(Alive)"));
         assert_eq!(waiter.refuse("for l 1"), "TimedOut");

@@ -57,8 +57,9 @@ fn processes_that_sleep_until_they_are_woken_lose_no_wake() {
     count_together(&["poll=3600000"; 8], 2_000);
 }
 
-/// A waiter that gives up may have used up a wake that another one needs. That shows only at the end, when nobody is left
-/// to come by; so there are many ends, half of them with the lock free and half with a holder who stays.
+/// A waiter that gives up may have used up a wake that another one needs. That shows only at the
+/// end, when nobody is left to come by; so there are many ends, half of them with the lock free and
+/// half with a holder who stays.
 #[test]
 fn processes_that_give_up_take_no_wake_from_the_others() {
     const PATIENT: u64 = 60;
@@ -79,12 +80,16 @@ fn processes_that_give_up_take_no_wake_from_the_others() {
         if stays {
             holder.tell("lock l");
         }
-        let failures: u64 = hasty.iter_mut().map(|actor| actor.done().parse::<u64>().unwrap()).sum();
+        let failures: u64 =
+            hasty.iter_mut().map(|actor| actor.done().parse::<u64>().unwrap()).sum();
         let whole = 2 * PATIENT + 3 * HASTY - failures;
         holder.done();
         if stays {
             holder.done();
-            until(|| account.count.load(Relaxed) == whole || holder.ask("check l").contains("waiters=true"));
+            until(|| {
+                account.count.load(Relaxed) == whole
+                    || holder.ask("check l").contains("waiters=true")
+            });
             holder.ask("release l");
         }
         patient.done();
@@ -101,7 +106,9 @@ fn processes_that_block_signals_lose_no_count() {
 fn count_in_threads(strategy: WaitStrategy, threads: u64, rounds: u64) {
     let scene = Scene::new();
     let account = Account::new();
-    let builder = ShmLock::builder(&scene.name("l")).wait_strategy(strategy).poll_interval(Duration::from_millis(1));
+    let builder = ShmLock::builder(&scene.name("l"))
+        .wait_strategy(strategy)
+        .poll_interval(Duration::from_millis(1));
     let lock = quietly(|| builder.open()).unwrap();
     thread::scope(|scope| {
         for me in 1..=threads {
@@ -135,7 +142,8 @@ fn threads_of_several_processes_lose_no_count() {
     let name = scene.name("l");
     let account = Account::new();
     let mut processes: Vec<Actor> = (0..3).map(|_| actor!()).collect();
-    let mut threads: Vec<_> = processes.iter_mut().flat_map(|process| [process.thread(), process.thread()]).collect();
+    let mut threads: Vec<_> =
+        processes.iter_mut().flat_map(|process| [process.thread(), process.thread()]).collect();
     for thread in &mut threads {
         thread.ask(format_args!("open l {name}"));
         thread.tell(format_args!("count l {} 2000 6", account.path()));

@@ -1,4 +1,5 @@
-//! Every string is the name of exactly one file right in the directory, or is refused by an error that names it.
+//! Every string is the name of exactly one file right in the directory, or is refused by an error
+//! that names it.
 
 use std::path::Path;
 
@@ -10,13 +11,28 @@ use shmlock_tests::rounds;
 /// What Linux file systems take as a file name.
 const FILE_NAME_MAX: usize = 255;
 
-/// Strings of all kinds, and often those on which opinions differ: dots, separators, the length that just fits.
+/// Strings of all kinds, and often those on which opinions differ: dots, separators, the length
+/// that just fits.
 fn any_name() -> impl Strategy<Value = String> {
-    let odd =
-        prop::sample::select(vec![".", "/", "\0", "\\", "\n", "~", "é", "€", "\u{1F512}", "\u{202E}", ".shmlock"]);
-    let mixed =
-        prop::collection::vec(prop_oneof![odd.prop_map(str::to_owned), any::<char>().prop_map(String::from)], 0..6);
-    let long = ("[a-zé€]", NAME_MAX / 4..=NAME_MAX + 8).prop_map(|(unit, times)| unit.repeat(times));
+    let odd = prop::sample::select(vec![
+        ".",
+        "/",
+        "\0",
+        "\\",
+        "\n",
+        "~",
+        "é",
+        "€",
+        "\u{1F512}",
+        "\u{202E}",
+        ".shmlock",
+    ]);
+    let mixed = prop::collection::vec(
+        prop_oneof![odd.prop_map(str::to_owned), any::<char>().prop_map(String::from)],
+        0..6,
+    );
+    let long =
+        ("[a-zé€]", NAME_MAX / 4..=NAME_MAX + 8).prop_map(|(unit, times)| unit.repeat(times));
     prop_oneof![any::<String>(), mixed.prop_map(|parts| parts.concat()), "[.]{0,4}", long]
 }
 

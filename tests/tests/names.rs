@@ -1,4 +1,5 @@
-//! What a name means: the same lock for everybody, another one for every other name, and nothing once nobody has it.
+//! What a name means: the same lock for everybody, another one for every other name, and nothing
+//! once nobody has it.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
@@ -126,7 +127,11 @@ fn who_holds_it_and_why_can_be_read_by_everybody() {
     assert_eq!(reader.ask("holder l"), "nobody");
     holder.ask("describe l third");
     holder.ask("lock l");
-    assert_eq!(reader.ask("holder l"), format!("{} {uuid} third", holder.pid()), "from the next hold on");
+    assert_eq!(
+        reader.ask("holder l"),
+        format!("{} {uuid} third", holder.pid()),
+        "from the next hold on"
+    );
     holder.ask("release l");
 
     reader.ask("lock l");
@@ -152,7 +157,10 @@ fn a_description_of_63_bytes_is_read_whole_and_a_longer_one_is_refused() {
     let longer = text.clone() + "x";
     assert!(matches!(lock.set_description(&longer), Err(Error::DescriptionTooLong { len: 64 })));
     assert!(reader.ask("holder l").ends_with(&text), "nothing is changed then");
-    assert!(matches!(ShmLock::builder(&name).description(&longer).open(), Err(Error::DescriptionTooLong { .. })));
+    assert!(matches!(
+        ShmLock::builder(&name).description(&longer).open(),
+        Err(Error::DescriptionTooLong { .. })
+    ));
     drop(guard);
 }
 
@@ -190,7 +198,10 @@ fn the_fencing_token_grows_with_every_acquisition_by_anybody() {
     all[0].ask("lock l");
     all[0].murder();
     all[1].ask("lock l");
-    assert!(all[1].ask("fence l").parse::<u64>().unwrap() > last + 1, "a dead owner's acquisition counts, too");
+    assert!(
+        all[1].ask("fence l").parse::<u64>().unwrap() > last + 1,
+        "a dead owner's acquisition counts, too"
+    );
     all[1].ask("consistent l");
 }
 

@@ -1,5 +1,6 @@
-//! Users of one lock that see other process ids, other users or other clocks than each other. What proves life belongs to
-//! the file, so that none of this matters; what is only told about the holder says where it is from.
+//! Users of one lock that see other process ids, other users or other clocks than each other. What
+//! proves life belongs to the file, so that none of this matters; what is only told about the
+//! holder says where it is from.
 
 #![allow(unsafe_code, reason = "prctl")]
 
@@ -8,7 +9,9 @@ use std::time::{Duration, Instant};
 
 use shmlock::{Error, ExitEvent, Life, Occupancy, ShmLock};
 use shmlock_tests::alone;
-use shmlock_tests::hostile::{Apart, Child, Folder, Line, Solo, fork, fork_apart, fork_as, shift_clocks};
+use shmlock_tests::hostile::{
+    Apart, Child, Folder, Line, Solo, fork, fork_apart, fork_as, shift_clocks,
+};
 
 const HERE: &str = "a lock";
 /// Short, so that a waiter looks at the owner's life many times.
@@ -35,7 +38,8 @@ fn hold(name: &str, line: &Line) {
     line.wait();
 }
 
-/// Finds the lock held by one who lives, and takes it over when that one is dead; who that was, by its process id.
+/// Finds the lock held by one who lives, and takes it over when that one is dead; who that was, by
+/// its process id.
 fn wait_for_death(name: &str, line: &Line) -> u32 {
     let lock = ShmLock::builder(name).poll_interval(POLL).open().expect(HERE);
     assert!(lock.try_lock().expect(HERE).is_none());
@@ -51,7 +55,9 @@ fn wait_for_death(name: &str, line: &Line) -> u32 {
 #[test]
 fn an_owner_with_other_process_ids_is_not_robbed_while_it_lives_and_is_replaced_once_it_is_dead() {
     alone!(|| {
-        for (owner_is_apart, taker_is_apart) in [(false, false), (true, false), (false, true), (true, true)] {
+        for (owner_is_apart, taker_is_apart) in
+            [(false, false), (true, false), (false, true), (true, true)]
+        {
             let scene = Solo::new();
             let name = scene.name("l");
             let Some(owner) = put(owner_is_apart, |line| hold(&name, line)) else { return };
@@ -59,9 +65,13 @@ fn an_owner_with_other_process_ids_is_not_robbed_while_it_lives_and_is_replaced_
             assert_eq!(pid == 1, owner_is_apart);
             let Some(taker) = put(taker_is_apart, |line| {
                 assert_eq!(own_pid() == 1, taker_is_apart, "both may have the same number");
-                let holder = ShmLock::open(&name).expect(HERE).holder().expect(HERE).expect("the owner");
+                let holder =
+                    ShmLock::open(&name).expect(HERE).holder().expect(HERE).expect("the owner");
                 let apart = owner_is_apart || taker_is_apart;
-                assert_eq!((holder.pid().map(i64::from), holder.pid_is_ours()), (Some(pid), Some(!apart)));
+                assert_eq!(
+                    (holder.pid().map(i64::from), holder.pid_is_ours()),
+                    (Some(pid), Some(!apart))
+                );
                 assert_eq!(i64::from(wait_for_death(&name, line)), pid);
             }) else {
                 return;
@@ -101,7 +111,8 @@ fn a_new_process_with_the_dead_owners_id_does_not_vouch_for_it() {
     alone!(|| {
         let scene = Solo::new();
         let name = scene.name("l");
-        // In a namespace of its own: there the id is certainly free again, and nobody else is given it.
+        // In a namespace of its own: there the id is certainly free again, and nobody else is given
+        // it.
         let Some(init) = fork_apart(Apart::Pids, |line| {
             let owner = fork(|line| hold(&name, line));
             let pid = owner.line().hear();
@@ -109,7 +120,10 @@ fn a_new_process_with_the_dead_owners_id_does_not_vouch_for_it() {
             let Some(heir) = fork_as(i32::try_from(pid).expect("a process id"), |line| {
                 assert_eq!(own_pid(), pid);
                 let lock = ShmLock::open(&name).expect(HERE);
-                assert_eq!(lock.holder().expect(HERE).expect("the dead one").pid().map(i64::from), Some(pid));
+                assert_eq!(
+                    lock.holder().expect(HERE).expect("the dead one").pid().map(i64::from),
+                    Some(pid)
+                );
                 line.ready();
                 line.wait(); // it lives, has the lock open, and has the very id that stands in the record
                 assert!(lock.try_lock().expect(HERE).is_none(), "somebody else was given it");
@@ -136,7 +150,12 @@ fn a_new_process_with_the_dead_owners_id_does_not_vouch_for_it() {
             init.ends_well();
         } else {
             init.ends_well();
-            ShmLock::open(&name).expect(HERE).lock().expect("dead").declare_consistent().expect("held");
+            ShmLock::open(&name)
+                .expect(HERE)
+                .lock()
+                .expect("dead")
+                .declare_consistent()
+                .expect("held");
         }
     });
 }
@@ -185,10 +204,14 @@ fn a_user_namespace_in_which_nobody_has_a_number_trusts_no_file() {
             assert_eq!(rustix::process::geteuid().as_raw(), OVERFLOW);
             let error = folder.refuses(&folder.lock("l"));
             assert!(matches!(error, Error::ForeignOwner { uid: OVERFLOW, .. }), "{error:?}");
-            let seen = folder.unchanged(|| folder.lock("l").inspect()).expect("who may read may look");
+            let seen =
+                folder.unchanged(|| folder.lock("l").inspect()).expect("who may read may look");
             assert!(seen.expect("there").holder.expect("our parent").pid().is_some());
             let of_its_own = folder.refuses(&folder.lock("new"));
-            assert!(matches!(of_its_own, Error::ForeignOwner { uid: OVERFLOW, .. }), "{of_its_own:?}");
+            assert!(
+                matches!(of_its_own, Error::ForeignOwner { uid: OVERFLOW, .. }),
+                "{of_its_own:?}"
+            );
         }) else {
             return;
         };
@@ -227,7 +250,8 @@ fn deadlines_are_kept_among_processes_whose_clocks_differ() {
                 assert!(before_boot.elapsed() >= MANY_POLLS);
             }
             line.ready();
-            let lock = folder.lock("l").poll_interval(Duration::from_secs(3600)).open().expect(HERE);
+            let lock =
+                folder.lock("l").poll_interval(Duration::from_secs(3600)).open().expect(HERE);
             lock.acquire().expect("its holder wakes us");
         });
         if waiter.line().hear() == 0 {
@@ -248,11 +272,16 @@ fn since_when_it_is_held_is_wrong_by_the_difference_of_the_clocks() {
     alone!(|| {
         let scene = Solo::new();
         let folder = Folder::new(&scene);
-        let since = |lock: &ShmLock| lock.holder().expect(HERE).expect("held").since().expect("its record");
-        let (ours, theirs) = (folder.lock("ours").open().expect(HERE), folder.lock("theirs").open().expect(HERE));
+        let since =
+            |lock: &ShmLock| lock.holder().expect(HERE).expect("held").since().expect("its record");
+        let (ours, theirs) =
+            (folder.lock("ours").open().expect(HERE), folder.lock("theirs").open().expect(HERE));
         ours.acquire().expect("free");
         let other = in_another_time(AHEAD, |line| {
-            let (ours, theirs) = (folder.lock("ours").open().expect(HERE), folder.lock("theirs").open().expect(HERE));
+            let (ours, theirs) = (
+                folder.lock("ours").open().expect(HERE),
+                folder.lock("theirs").open().expect(HERE),
+            );
             let seen = since(&ours);
             theirs.acquire().expect("free");
             assert_eq!(since(&theirs), Duration::ZERO, "its own clock");
@@ -261,8 +290,15 @@ fn since_when_it_is_held_is_wrong_by_the_difference_of_the_clocks() {
         });
         let seen = other.line().hear();
         if seen != i64::MIN {
-            assert!(seen >= AHEAD - 1, "our hold looks that much older from there, to half a second: {seen}");
-            assert_eq!(since(&theirs), Duration::ZERO, "and theirs from here as if it began in the future");
+            assert!(
+                seen >= AHEAD - 1,
+                "our hold looks that much older from there, to half a second: {seen}"
+            );
+            assert_eq!(
+                since(&theirs),
+                Duration::ZERO,
+                "and theirs from here as if it began in the future"
+            );
             other.line().ready();
         }
         other.ends_well();

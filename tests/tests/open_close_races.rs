@@ -1,4 +1,5 @@
-//! Processes that make and remove the file all the time: there is never a second lock of the name, and in the end none.
+//! Processes that make and remove the file all the time: there is never a second lock of the name,
+//! and in the end none.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
@@ -6,9 +7,11 @@ use std::thread;
 use shmlock::ExitEvent;
 use shmlock_tests::{Account, Actor, Peer, Scene, actor, quietly, rounds, until};
 
-/// Has this many processes open, count and close together; each looks whether its file still has its name.
+/// Has this many processes open, count and close together; each looks whether its file still has
+/// its name.
 ///
-/// Two files of one name show in three ways: two in the section at one time, a lost count, a file without a name.
+/// Two files of one name show in three ways: two in the section at one time, a lost count, a file
+/// without a name.
 fn churn_together(actors: u64, full: u64, tide: &str) {
     let rounds = rounds(full);
     let scene = Scene::new();
@@ -24,7 +27,10 @@ fn churn_together(actors: u64, full: u64, tide: &str) {
     assert_eq!(account.balance(), actors * rounds);
     assert_eq!(account.recoveries.load(Relaxed), 0, "nobody was taken for dead");
     let births = account.births.load(Relaxed);
-    assert!(births > 0 && (tide.is_empty() || births >= rounds), "a file was not made anew: {births}");
+    assert!(
+        births > 0 && (tide.is_empty() || births >= rounds),
+        "a file was not made anew: {births}"
+    );
     assert!(scene.files().is_empty(), "nothing remains when nobody has it open");
 }
 
@@ -89,7 +95,11 @@ fn what_killed_participants_leave_is_cleared_up_by_the_others() {
         }
         let victim = &mut children[victim];
         victim.kill(libc::SIGKILL);
-        assert_eq!(parent.ask(format_args!("reap {}", victim.number())), "signal 9", "it had not ended by itself");
+        assert_eq!(
+            parent.ask(format_args!("reap {}", victim.number())),
+            "signal 9",
+            "it had not ended by itself"
+        );
         *victim = start(&mut parent);
     }
     account.stop.store(1, Relaxed);

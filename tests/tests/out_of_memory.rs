@@ -9,7 +9,8 @@ use shmlock_tests::{Actor, Scene, actor, skipped};
 /// More than an actor needs, and little enough to be used up soon.
 const LIMIT: &str = "32M";
 
-/// A control group with little memory, cgroups(7) version 2. Dropping it removes it; nobody may be in it any more.
+/// A control group with little memory, cgroups(7) version 2. Dropping it removes it; nobody may be
+/// in it any more.
 struct Narrow(PathBuf);
 
 impl Narrow {
@@ -34,7 +35,8 @@ impl Narrow {
     }
 }
 
-/// Writes to a file that is there: where version 1 is mounted, the same directory takes any new file, and none works.
+/// Writes to a file that is there: where version 1 is mounted, the same directory takes any new
+/// file, and none works.
 fn set(file: &Path, value: &str) -> io::Result<()> {
     OpenOptions::new().write(true).open(file)?.write_all(value.as_bytes())
 }

@@ -1,4 +1,5 @@
-//! Owners, waiters and openers that die by every death: nobody is stuck, and the next owner is told.
+//! Owners, waiters and openers that die by every death: nobody is stuck, and the next owner is
+//! told.
 
 use std::os::unix::process::ExitStatusExt;
 use std::sync::atomic::Ordering::Relaxed;
@@ -8,11 +9,13 @@ use std::time::Duration;
 use shmlock::ShmLock;
 use shmlock_tests::{Account, Actor, Scene, actor, quietly, rounds, until};
 
-/// Longer than any test, so that a waiter that needs an interval to notice something does not get on.
+/// Longer than any test, so that a waiter that needs an interval to notice something does not get
+/// on.
 const NEVER: &str = "poll=3600000";
 
 /// Deaths after which nothing of the process runs on, so that only the kernel can tell.
-const SUDDEN: [&str; 8] = ["SIGKILL", "SIGTERM", "abort", "segv", "exit", "_exit", "exec", "SIGQUIT"];
+const SUDDEN: [&str; 8] =
+    ["SIGKILL", "SIGTERM", "abort", "segv", "exit", "_exit", "exec", "SIGQUIT"];
 
 /// Ends the actor in this way, whatever it is doing if the way is a signal.
 fn end(actor: &mut Actor, how: &str) {
@@ -55,7 +58,9 @@ fn a_waiter_asleep_takes_over_from_an_owner_that_died_by_any_death() {
 #[test]
 fn a_newcomer_takes_over_at_once_whatever_its_poll_interval() {
     let scene = Scene::new();
-    for (how, take) in SUDDEN.into_iter().zip(["lock l", "try l", "for l 0", "for l 1"].into_iter().cycle()) {
+    for (how, take) in
+        SUDDEN.into_iter().zip(["lock l", "try l", "for l 0", "for l 1"].into_iter().cycle())
+    {
         let name = scene.name(how);
         let (mut owner, mut newcomer) = (actor!("{name}"), actor!("{name} {NEVER}"));
         owner.ask("lock l");
@@ -129,8 +134,16 @@ fn of_many_waiters_exactly_one_replaces_the_dead_owner() {
         })
         .collect();
     told.sort();
-    assert_eq!(told.iter().filter(|told| **told == who).count(), 1, "one has replaced it: {told:?}");
-    assert_eq!(told.iter().filter(|told| *told == "somebody").count(), 4, "and all are told: {told:?}");
+    assert_eq!(
+        told.iter().filter(|told| **told == who).count(),
+        1,
+        "one has replaced it: {told:?}"
+    );
+    assert_eq!(
+        told.iter().filter(|told| *told == "somebody").count(),
+        4,
+        "and all are told: {told:?}"
+    );
     let last = &mut waiters[0];
     assert!(last.ask("check l").contains("recoveries=1"));
     last.ask("lock l");
@@ -155,7 +168,10 @@ fn that_an_owner_died_is_told_until_somebody_declares_the_data_consistent() {
         actor.ask("release l");
         assert_eq!(actor.ask("recovered l"), "no", "only the holder is told");
         let health = actor.ask("check l");
-        assert!(health.contains("Free") && health.contains("owner_died=true recoveries=1"), "{health}");
+        assert!(
+            health.contains("Free") && health.contains("owner_died=true recoveries=1"),
+            "{health}"
+        );
         assert!(health.contains("healthy=false"), "{health}");
         assert_eq!(actor.refuse("consistent l"), "NotHeld", "only the holder may say so");
     }
@@ -261,7 +277,8 @@ fn an_idle_handle_that_dies_leaves_the_owner_alone() {
     assert!(owner.ask("check l").contains("recoveries=0"));
 }
 
-/// Kills a child that opens, locks, releases and closes in a loop, at moments that differ by how far it has come.
+/// Kills a child that opens, locks, releases and closes in a loop, at moments that differ by how
+/// far it has come.
 #[test]
 fn a_process_killed_anywhere_in_its_life_leaves_nobody_stuck() {
     const KILLS: u64 = 150;
@@ -280,7 +297,9 @@ fn a_process_killed_anywhere_in_its_life_leaves_nobody_stuck() {
         }
         child.kill(libc::SIGKILL);
         assert_eq!(parent.ask(format_args!("reap {}", child.number())), "signal 9");
-        let lock = quietly(|| ShmLock::builder(&name).poll_interval(Duration::from_secs(3600)).open()).unwrap();
+        let lock =
+            quietly(|| ShmLock::builder(&name).poll_interval(Duration::from_secs(3600)).open())
+                .unwrap();
         let guard = lock.lock().unwrap();
         if guard.recovered().is_some() {
             guard.declare_consistent().unwrap();

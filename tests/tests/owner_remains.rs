@@ -15,21 +15,24 @@ const HERE: &str = "a lock of this process";
 const POLL: Duration = Duration::from_millis(5);
 const MANY_POLLS: Duration = Duration::from_millis(100);
 
-/// A control group whose processes can be frozen, cgroups(7) version 2. Dropping it removes it; nobody may be in it then.
+/// A control group whose processes can be frozen, cgroups(7) version 2. Dropping it removes it;
+/// nobody may be in it then.
 struct Freezer(PathBuf);
 
 impl Freezer {
     /// Takes a privilege and the file system of version 2.
     fn new(name: &str) -> io::Result<Self> {
         let mut roots = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"].map(Path::new).into_iter();
-        let root = roots.find(|root| root.join("cgroup.procs").exists()).ok_or(io::ErrorKind::NotFound)?;
+        let root =
+            roots.find(|root| root.join("cgroup.procs").exists()).ok_or(io::ErrorKind::NotFound)?;
         let group = Self(root.join(name));
         fs::create_dir(&group.0)?;
         fs::metadata(group.0.join("cgroup.freeze")).map(|_| group) // since Linux 5.2
     }
 
     fn confine(&self, actor: &Actor) {
-        fs::write(self.0.join("cgroup.procs"), actor.pid().to_string()).expect("the kernel moves it");
+        fs::write(self.0.join("cgroup.procs"), actor.pid().to_string())
+            .expect("the kernel moves it");
     }
 
     fn set(&self, frozen: bool) {
@@ -68,7 +71,15 @@ fn a_process_that_becomes_another_program_gives_its_lock_up_although_it_lives_on
             line.ready();
             line.wait();
             let mut sleep = Command::new("sleep");
-            panic!("{}", sleep.arg("60").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).exec());
+            panic!(
+                "{}",
+                sleep
+                    .arg("60")
+                    .stdin(Stdio::null())
+                    .stdout(Stdio::null())
+                    .stderr(Stdio::null())
+                    .exec()
+            );
         });
         owner.line().wait();
         let lock = ShmLock::builder(&name).poll_interval(POLL).open().expect(HERE);
@@ -108,7 +119,10 @@ fn a_free_handle_that_is_never_dropped_leaves_a_free_lock() {
         fork(|_| std::mem::forget(folder.lock("l").open().expect(HERE))).ends_well();
         assert_eq!(folder.names(), ["l.shmlock"], "nobody was there to remove it");
         let lock = folder.lock("l").open().expect(HERE);
-        assert!(lock.try_lock().expect(HERE).expect("free").recovered().is_none(), "nobody has died in a section");
+        assert!(
+            lock.try_lock().expect(HERE).expect("free").recovered().is_none(),
+            "nobody has died in a section"
+        );
         drop(lock);
         assert!(folder.names().is_empty());
     });

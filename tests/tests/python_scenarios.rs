@@ -12,7 +12,8 @@ const ACTORS: u64 = 15;
 const ROUNDS: u64 = 2_000;
 const MILLISECOND: Duration = Duration::from_millis(1);
 
-/// Has fifteen processes count, each time with this limit (empty: none). Gives back how many attempts failed.
+/// Has fifteen processes count, each time with this limit (empty: none). Gives back how many
+/// attempts failed.
 fn processes_count(limit: &str) -> u64 {
     let scene = Scene::new();
     let name = scene.name("l");
@@ -23,7 +24,11 @@ fn processes_count(limit: &str) -> u64 {
         actor.tell(&count);
     }
     let failures = all.iter_mut().map(|actor| actor.done().parse::<u64>().unwrap()).sum();
-    assert_eq!(account.balance(), ACTORS * ROUNDS - failures, "the result is the attempts less the failures");
+    assert_eq!(
+        account.balance(),
+        ACTORS * ROUNDS - failures,
+        "the result is the attempts less the failures"
+    );
     assert_eq!(all[0].ask("locked l"), "false", "the lock is free at the end");
     assert_eq!(all[0].ask("holder l"), "nobody");
     failures
@@ -40,7 +45,13 @@ fn fifteen_processes_that_wait_a_millisecond_count_all_but_their_failures() {
 }
 
 /// Whether this attempt got the lock in time.
-fn one_attempt(lock: &ShmLock, account: &Account, me: u64, round: u64, limit: Option<Duration>) -> bool {
+fn one_attempt(
+    lock: &ShmLock,
+    account: &Account,
+    me: u64,
+    round: u64,
+    limit: Option<Duration>,
+) -> bool {
     match limit.map_or_else(|| lock.lock(), |limit| lock.try_lock_for(limit)) {
         Ok(_guard) => {
             account.section(me, round, false);
@@ -64,7 +75,9 @@ fn threads_count(limit: Option<Duration>) -> u64 {
                 let (lock, account) = (quietly(|| lock.try_clone()).unwrap(), &account);
                 scope.spawn(move || {
                     account.meet(ACTORS);
-                    (0..ROUNDS).filter(|&round| !one_attempt(&lock, account, me, round, limit)).count() as u64
+                    (0..ROUNDS)
+                        .filter(|&round| !one_attempt(&lock, account, me, round, limit))
+                        .count() as u64
                 })
             })
             .collect();
@@ -160,7 +173,8 @@ fn an_exit_event_stops_a_blocked_waiter() {
     holder.ask("lock l");
     let holder_pid = holder.pid();
     let stop = ExitEvent::new();
-    let builder = ShmLock::builder(&name).exit_event(&stop).poll_interval(Duration::from_secs(3600));
+    let builder =
+        ShmLock::builder(&name).exit_event(&stop).poll_interval(Duration::from_secs(3600));
     let lock = quietly(|| builder.open()).unwrap();
     let other = quietly(|| lock.try_clone()).unwrap();
     thread::scope(|scope| {
@@ -175,7 +189,10 @@ fn an_exit_event_stops_a_blocked_waiter() {
     });
     assert!(lock.lock().unwrap_err().is_cancelled(), "it stays set");
     stop.clear().unwrap();
-    assert!(lock.try_lock_for(MILLISECOND).unwrap_err().is_timed_out(), "cleared, waiting is possible again");
+    assert!(
+        lock.try_lock_for(MILLISECOND).unwrap_err().is_timed_out(),
+        "cleared, waiting is possible again"
+    );
     stop.set().unwrap();
     holder.ask("release l");
     assert!(lock.lock().is_ok(), "a free lock is taken whatever the event says");

@@ -1,4 +1,5 @@
-//! Waiting where futex(2) is refused: it polls at its interval. It neither spins nor misses anything.
+//! Waiting where futex(2) is refused: it polls at its interval. It neither spins nor misses
+//! anything.
 
 use std::path::Path;
 use std::pin::pin;
@@ -34,7 +35,10 @@ fn where_the_futex_is_refused_waiting_still_ends_in_time_and_recovers() {
             }
             let start = Instant::now();
             let error = lock.try_lock_for(Duration::from_millis(20)).expect_err("it is held");
-            assert!(error.is_timed_out() && start.elapsed() >= Duration::from_millis(20), "{error}");
+            assert!(
+                error.is_timed_out() && start.elapsed() >= Duration::from_millis(20),
+                "{error}"
+            );
         });
     }
     holder.murder();
@@ -61,7 +65,8 @@ fn per_millisecond(count: &Count, start: Instant) -> f64 {
     count.get() as f64 / (start.elapsed().as_secs_f64() * 1000.0)
 }
 
-/// The watch among the waiters sleeps for a millisecond at a time, and asks for one futex or two each time.
+/// The watch among the waiters sleeps for a millisecond at a time, and asks for one futex or two
+/// each time.
 const WATCH: f64 = 2.5;
 /// All others sleep for an interval.
 const INTERVALS: f64 = 0.5;
@@ -105,7 +110,10 @@ fn the_thread_that_waits_for_all_tasks_does_not_spin_and_misses_nothing() {
         let holder = ShmLock::open(&name).expect(HERE);
         let guard = holder.lock().expect("free");
         aside(move || {
-            let far = ShmLock::builder(&name).poll_interval(Duration::from_secs(3600)).open().expect(HERE);
+            let far = ShmLock::builder(&name)
+                .poll_interval(Duration::from_secs(3600))
+                .open()
+                .expect(HERE);
             let soon = ShmLock::builder(&name).poll_interval(INTERVAL).open().expect(HERE);
             let Some(count) = refuse_and_count(&CALLS) else { return };
             let start = Instant::now();

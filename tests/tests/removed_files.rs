@@ -23,7 +23,10 @@ fn a_waiter_is_told_that_the_file_was_removed() {
         assert_eq!(waiter.failed(), "Orphaned");
         for actor in [&mut holder, &mut waiter] {
             let health = actor.ask("check l");
-            assert!(health.contains("orphaned=true") && health.contains("healthy=false"), "{health}");
+            assert!(
+                health.contains("orphaned=true") && health.contains("healthy=false"),
+                "{health}"
+            );
         }
     }
 }

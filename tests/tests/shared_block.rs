@@ -1,4 +1,5 @@
-//! A block: created once, counted by the kernel, never torn without a word, and never taken for another.
+//! A block: created once, counted by the kernel, never torn without a word, and never taken for
+//! another.
 
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -122,7 +123,8 @@ fn whoever_waits_for_a_creator_longer_than_it_wants_is_told_who_that_is() {
 fn an_owner_that_is_killed_has_changed_nothing_and_all_are_told_until_somebody_mends_it() {
     let scene = Scene::new();
     let name = scene.name("b");
-    let (mut doomed, mut next, mut other) = (user(&name, "create=1"), user(&name, ""), user(&name, ""));
+    let (mut doomed, mut next, mut other) =
+        (user(&name, "create=1"), user(&name, ""), user(&name, ""));
     doomed.ask("hold b 2");
     next.tell("read b"); // waits
     doomed.murder();
@@ -160,7 +162,11 @@ fn a_block_whose_users_were_all_killed_is_over_and_the_next_begins_a_new_one() {
     assert_eq!(other.ask("read b"), "2 not told", "one of them lives");
     other.murder();
     assert_eq!(scene.files().len(), 1);
-    assert_eq!(user(&name, "create=3 schema=v2").ask("read b"), "3 not told", "even another schema");
+    assert_eq!(
+        user(&name, "create=3 schema=v2").ask("read b"),
+        "3 not told",
+        "even another schema"
+    );
 }
 
 #[test]
@@ -174,8 +180,9 @@ fn a_plain_lock_that_killed_processes_left_is_no_obstacle_but_one_in_use_is() {
     next.ask(format_args!("block b {name}"));
 }
 
-/// Kills writers at any moment, in the middle of the copying out now and then. Goes on until one of them was in its section:
-/// how soon that is depends on the scheduler, for a writer that has just been let in by the reader may not run yet.
+/// Kills writers at any moment, in the middle of the copying out now and then. Goes on until one of
+/// them was in its section: how soon that is depends on the scheduler, for a writer that has just
+/// been let in by the reader may not run yet.
 #[test]
 fn whoever_is_not_told_of_a_death_never_sees_torn_data() {
     let scene = Scene::new();
@@ -203,7 +210,10 @@ fn whoever_is_not_told_of_a_death_never_sees_torn_data() {
         }
         reader.ask("mend b 1");
     }
-    println!("{told} of {} deaths were in a section, {torn} of them in the copying out", told + not_told);
+    println!(
+        "{told} of {} deaths were in a section, {torn} of them in the copying out",
+        told + not_told
+    );
 }
 
 #[test]
@@ -246,18 +256,26 @@ fn a_block_of_another_size_or_schema_is_refused_and_both_are_named() {
         assert!(matches!(error, Error::OtherBlock { .. }), "{error:?}");
         assert_says(&error, words);
     };
-    let (a, b) =
-        ("is a block of 16 bytes with the schema \"pair v1\"", "a block of 8 bytes with the schema \"pair v1\"");
+    let (a, b) = (
+        "is a block of 16 bytes with the schema \"pair v1\"",
+        "a block of 8 bytes with the schema \"pair v1\"",
+    );
     let other = folder.unchanged(|| folder.lock("b").schema("pair v1").open_block::<u64>());
     refused(other.expect_err("another size"), &[a, b, "b.shmlock", "choose another name"]);
     let other = folder.unchanged(|| folder.lock("b").schema("pair v2").open_block::<Pair>());
-    refused(other.expect_err("another schema"), &[a, "a block of 16 bytes with the schema \"pair v2\""]);
+    refused(
+        other.expect_err("another schema"),
+        &[a, "a block of 16 bytes with the schema \"pair v2\""],
+    );
     let other = folder.unchanged(|| folder.lock("b").open_block::<Pair>());
     refused(other.expect_err("no schema"), &[a, "a block of 16 bytes without a schema"]);
 
     let _lock = folder.lock("l").open().expect("a lock");
     let other = folder.unchanged(|| folder.lock("l").open_block::<Pair>());
-    refused(other.expect_err("no block"), &["is a lock without data, and not a block of 16 bytes without a schema"]);
+    refused(
+        other.expect_err("no block"),
+        &["is a lock without data, and not a block of 16 bytes without a schema"],
+    );
 
     let long = "x".repeat(40);
     let error = folder.lock("n").schema(&long).open_block::<Pair>().expect_err("too long");
@@ -281,11 +299,18 @@ fn what_somebody_scribbles_over_the_data_reaches_no_guard_that_exists() {
         intruder.scribble(offset, word);
     }
     block.lock().expect("free").two += 1;
-    assert_eq!(block.lock().expect("free").two, 2, "the header is of no concern to those who are in");
+    assert_eq!(
+        block.lock().expect("free").two,
+        2,
+        "the header is of no concern to those who are in"
+    );
     let error = folder.lock("b").open_block::<Pair>().expect_err("garbage");
     assert!(matches!(error, Error::NotALock { found: Found::Size { bytes: 208 }, .. }), "{error}");
     intruder.scribble(DATA_LEN, 16);
-    assert!(matches!(folder.lock("b").open_block::<Pair>(), Err(Error::OtherBlock { .. })), "the schema is garbage");
+    assert!(
+        matches!(folder.lock("b").open_block::<Pair>(), Err(Error::OtherBlock { .. })),
+        "the schema is garbage"
+    );
     assert!(folder.lock("b").open().is_ok(), "the lock is whole");
 }
 

@@ -33,16 +33,21 @@ fn a_block_is_a_lock_as_well_and_shows_what_it_is() {
         let mut guard = block.lock().expect("free");
         guard.one = 5;
         assert!(lock.try_lock().expect("a lock").is_none());
-        let seen = folder.unchanged(|| folder.lock("b").inspect()).expect("may be read").expect("there");
+        let seen =
+            folder.unchanged(|| folder.lock("b").inspect()).expect("may be read").expect("there");
         assert!(matches!(seen.health.occupancy, Occupancy::Theirs(_)));
         assert_eq!((seen.shape.bytes(), seen.shape.schema()), (16, "pair"));
     }
     assert_eq!(fs::metadata(folder.file("b")).expect("there").len(), 192 + 16);
-    assert_eq!(fs::read(folder.file("b")).expect("there")[DATA..], [[5, 0, 0, 0, 0, 0, 0, 0], [0; 8]].concat());
+    assert_eq!(
+        fs::read(folder.file("b")).expect("there")[DATA..],
+        [[5, 0, 0, 0, 0, 0, 0, 0], [0; 8]].concat()
+    );
     let clone = lock.try_clone().expect("the same file");
     drop(block);
     drop(clone);
-    let mut block = folder.lock("b").schema("pair").open_block::<Pair>().expect("the lock keeps it");
+    let mut block =
+        folder.lock("b").schema("pair").open_block::<Pair>().expect("the lock keeps it");
     assert_eq!(block.lock().expect("free").one, 5);
     drop(lock);
     drop(block);
@@ -56,7 +61,10 @@ fn data_of_any_odd_size_is_shared_whole() {
         let (mut one, mut other) = (open(), open());
         let bytes = || (1..=251).cycle(); // no power of two, so that no word is like another
         one.lock().expect("free").iter_mut().zip(bytes()).for_each(|(byte, number)| *byte = number);
-        assert!(other.lock().expect("free").iter().zip(bytes()).all(|(byte, number)| *byte == number), "{N}");
+        assert!(
+            other.lock().expect("free").iter().zip(bytes()).all(|(byte, number)| *byte == number),
+            "{N}"
+        );
         assert_eq!(fs::metadata(folder.file("b")).expect("there").len(), 192 + N as u64);
     }
     let scene = Solo::new();
@@ -89,17 +97,24 @@ fn an_empty_file_and_a_file_of_zeros_become_the_block() {
     let folder = Folder::new(&scene);
     for content in [&b""[..], &[0; DATA + 16]] {
         let path = folder.put("b", content);
-        let mut block =
-            folder.lock("b").schema("s").open_block_with::<Pair>(|pair| pair.one = 3).expect("half-made by somebody");
+        let mut block = folder
+            .lock("b")
+            .schema("s")
+            .open_block_with::<Pair>(|pair| pair.one = 3)
+            .expect("half-made by somebody");
         assert_eq!(*block.lock().expect("free"), Pair { one: 3, two: 0 });
         assert_eq!(fs::metadata(&path).expect("there").len(), 208);
-        assert_eq!(folder.lock("b").inspect().expect("may be read").expect("there").shape.schema(), "s");
+        assert_eq!(
+            folder.lock("b").inspect().expect("may be read").expect("there").shape.schema(),
+            "s"
+        );
         drop(block);
         assert!(folder.names().is_empty());
     }
 }
 
-/// A maker in plain sight that is killed when it advises the kernel on so many bytes: between growing and describing.
+/// A maker in plain sight that is killed when it advises the kernel on so many bytes: between
+/// growing and describing.
 fn die_half_way(folder: &Folder, bytes: libc::c_int) {
     let denied = Denied { call: libc::SYS_madvise, when: If::Is(1, bytes), errno: DEADLY };
     fork(|_| {
@@ -126,15 +141,24 @@ fn a_block_whose_maker_died_half_way_is_in_nobodys_way() {
             drop(folder.lock("b").open().expect("a lock without data"));
             assert!(folder.names().is_empty());
             die();
-            drop(folder.lock("b").schema("other").open_block::<u64>().expect("a block of another size"));
+            drop(
+                folder
+                    .lock("b")
+                    .schema("other")
+                    .open_block::<u64>()
+                    .expect("a block of another size"),
+            );
             assert!(folder.names().is_empty());
             die();
-            let mut same = folder.lock("b").schema("s").open_block_with::<Pair>(|pair| pair.one = 3);
+            let mut same =
+                folder.lock("b").schema("s").open_block_with::<Pair>(|pair| pair.one = 3);
             assert_eq!(same.as_mut().expect("the same block").lock().expect("free").one, 3);
             drop(same);
             assert!(folder.names().is_empty());
             die();
-            assert!(folder.lock("b").inspect().expect("a lock").expect("there").health.is_healthy());
+            assert!(
+                folder.lock("b").inspect().expect("a lock").expect("there").health.is_healthy()
+            );
             assert_eq!(folder.lock("b").clean(CrashMark::Keep).expect("a lock"), Cleaning::Removed);
         }
     });
@@ -153,9 +177,16 @@ fn a_block_that_is_described_by_half_is_described_anew() {
         let _left = folder.put("b", &content);
         folder.lock("b").open().expect("a lock without data")
     };
-    let mut block = folder.lock("b").schema("pair").open_block::<Pair>().expect("nobody has said how long it is");
+    let mut block = folder
+        .lock("b")
+        .schema("pair")
+        .open_block::<Pair>()
+        .expect("nobody has said how long it is");
     assert_eq!(*block.lock().expect("free"), Pair::default());
-    assert_eq!(folder.lock("b").inspect().expect("may be read").expect("there").shape.schema(), "pair");
+    assert_eq!(
+        folder.lock("b").inspect().expect("may be read").expect("there").shape.schema(),
+        "pair"
+    );
     drop(lock);
 }
 
@@ -165,7 +196,8 @@ fn what_is_no_lock_at_all_is_left_alone() {
     let folder = Folder::new(&scene);
     for content in [&[0; 100][..], &[b'x'; DATA + 16], &[b'x'; 4096], &[0; DATA + 17]] {
         let _other = folder.put("b", content);
-        let error = folder.unchanged(|| folder.lock("b").open_block::<Pair>()).expect_err("no block");
+        let error =
+            folder.unchanged(|| folder.lock("b").open_block::<Pair>()).expect_err("no block");
         assert!(matches!(error, Error::NotALock { .. }), "{error}");
         assert!(matches!(folder.refuses(&folder.lock("b")), Error::NotALock { .. }));
     }

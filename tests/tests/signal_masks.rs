@@ -37,7 +37,8 @@ fn blocked() -> [bool; 3] {
 }
 
 fn holding_back(name: &str) -> ShmLock {
-    quietly(|| ShmLock::builder(name).block_signals(BlockSignals::WhileHeld).open()).expect("a lock")
+    quietly(|| ShmLock::builder(name).block_signals(BlockSignals::WhileHeld).open())
+        .expect("a lock")
 }
 
 #[test]
@@ -73,7 +74,8 @@ fn what_the_program_had_blocked_before_stays_blocked() {
 fn a_section_within_one_in_which_the_program_lets_signals_in_holds_them_back() {
     let scene = Solo::new();
     aside(|| {
-        let (outer, inner) = (holding_back(&scene.name("outer")), holding_back(&scene.name("inner")));
+        let (outer, inner) =
+            (holding_back(&scene.name("outer")), holding_back(&scene.name("inner")));
         mask(libc::SIG_UNBLOCK, &ENDING);
         let outer = outer.lock().expect("free");
         mask(libc::SIG_UNBLOCK, &ENDING);

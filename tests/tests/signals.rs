@@ -27,17 +27,25 @@ fn noting(open: &str) -> Actor {
 fn signals_that_arrive_in_the_section_are_all_delivered_after_it() {
     let scene = Scene::new();
     let mut actor = noting(&format!("{} block=held", scene.name("l")));
-    for (round, (take, give)) in
-        [("lock l", "release l"), ("guard l", "unguard"), ("try l", "force l"), ("for l 0", "close l")]
-            .into_iter()
-            .enumerate()
+    for (round, (take, give)) in [
+        ("lock l", "release l"),
+        ("guard l", "unguard"),
+        ("try l", "force l"),
+        ("for l 0", "close l"),
+    ]
+    .into_iter()
+    .enumerate()
     {
         actor.ask(take);
         assert_eq!(actor.ask("blocked"), ALL);
         for signal in ENDING {
             actor.kill(signal);
         }
-        assert_eq!(noted(&mut actor), [round.to_string(), round.to_string(), round.to_string()], "{take}");
+        assert_eq!(
+            noted(&mut actor),
+            [round.to_string(), round.to_string(), round.to_string()],
+            "{take}"
+        );
         actor.ask(give);
         assert_eq!(actor.ask("blocked"), "");
         let next = (round + 1).to_string();
@@ -195,19 +203,28 @@ fn a_storm_of_signals_neither_lengthens_nor_shortens_a_wait() {
     let name = scene.name("l");
     let mut holder = actor!("{name}");
     holder.ask("lock l");
-    for options in ["wait=futex", "wait=poll", "wait=futex block=held", "wait=poll poll=3600000 block=transitions"] {
+    for options in [
+        "wait=futex",
+        "wait=poll",
+        "wait=futex block=held",
+        "wait=poll poll=3600000 block=transitions",
+    ] {
         let mut waiter = noting(&format!("{name} {options}"));
         let began = Instant::now();
         let failed = waiter.under_fire(libc::SIGTERM, |waiter| waiter.refuse("for l 500"));
         let took = began.elapsed();
         assert_eq!(failed, "TimedOut");
         assert!(took >= WAIT && took < MUCH, "{options}: {took:?}");
-        assert!(waiter.ask("noted 15").parse::<u32>().unwrap() > 0, "{options}: there was no storm");
+        assert!(
+            waiter.ask("noted 15").parse::<u32>().unwrap() > 0,
+            "{options}: there was no storm"
+        );
     }
 }
 
-/// Has an actor count, together with others, while the handler of a signal tries the actor's own handle; until it has
-/// been both given and refused the lock many times, or on a slow machine some times.
+/// Has an actor count, together with others, while the handler of a signal tries the actor's own
+/// handle; until it has been both given and refused the lock many times, or on a slow machine some
+/// times.
 fn reenter(options: &str, others: u64) {
     const ROUNDS: u64 = 4_000;
     let scene = Scene::new();
@@ -245,12 +262,15 @@ fn numbers<const N: usize>(answer: &str) -> [u32; N] {
 
 #[test]
 fn a_handler_that_tries_the_lock_it_interrupts_corrupts_nothing() {
-    for (options, others) in [("block=never", 0), ("block=never", 1), ("block=held", 0), ("wait=poll poll=1", 1)] {
+    for (options, others) in
+        [("block=never", 0), ("block=never", 1), ("block=held", 0), ("wait=poll poll=1", 1)]
+    {
         reenter(options, others);
     }
 }
 
-/// In which phase a signal hit how often, with SIGTERM let through (0) and with SIGTERM blocked (1).
+/// In which phase a signal hit how often, with SIGTERM let through (0) and with SIGTERM blocked
+/// (1).
 #[derive(Debug)]
 struct Samples {
     free: [u32; 2],
@@ -267,8 +287,16 @@ fn sample(options: &str, enough: impl Fn(&Samples) -> bool) -> Samples {
     actor.ask(order(0)); // installs the handler
     for _ in 0..5_000 {
         let answer = actor.under_fire(libc::SIGUSR1, |actor| actor.ask(order(2_000)));
-        let [free, free_blocked, taking, taking_blocked, holding, holding_blocked, giving, giving_blocked] =
-            numbers(&answer);
+        let [
+            free,
+            free_blocked,
+            taking,
+            taking_blocked,
+            holding,
+            holding_blocked,
+            giving,
+            giving_blocked,
+        ] = numbers(&answer);
         let found = Samples {
             free: [free, free_blocked],
             taking: [taking, taking_blocked],
@@ -284,18 +312,28 @@ fn sample(options: &str, enough: impl Fn(&Samples) -> bool) -> Samples {
 
 #[test]
 fn signals_are_blocked_while_the_lock_is_taken_and_given_back_and_only_then() {
-    let found = sample("block=transitions", |found| found.taking[1] > 0 && found.giving[1] > 0 && found.holding[0] > 0);
+    let found = sample("block=transitions", |found| {
+        found.taking[1] > 0 && found.giving[1] > 0 && found.holding[0] > 0
+    });
     assert_eq!((found.holding[1], found.free[1]), (0, 0), "{found:?}");
 }
 
 #[test]
 fn signals_are_blocked_all_through_the_section_where_that_was_asked_for() {
-    let found = sample("block=held", |found| found.taking[1] > 0 && found.giving[1] > 0 && found.holding[1] > 0);
+    let found = sample("block=held", |found| {
+        found.taking[1] > 0 && found.giving[1] > 0 && found.holding[1] > 0
+    });
     assert_eq!((found.holding[0], found.free[1]), (0, 0), "{found:?}");
 }
 
 #[test]
 fn signals_are_never_blocked_where_that_was_not_asked_for() {
-    let found = sample("block=never", |found| found.taking[0] > 0 && found.giving[0] > 0 && found.holding[0] > 0);
-    assert_eq!([found.free[1], found.taking[1], found.holding[1], found.giving[1]], [0; 4], "{found:?}");
+    let found = sample("block=never", |found| {
+        found.taking[0] > 0 && found.giving[0] > 0 && found.holding[0] > 0
+    });
+    assert_eq!(
+        [found.free[1], found.taking[1], found.holding[1], found.giving[1]],
+        [0; 4],
+        "{found:?}"
+    );
 }

@@ -51,11 +51,20 @@ const STANDARD: u64 = (1 << 31) - 1;
 fn a_program_heeds_the_signals_that_the_tests_were_started_to_ignore_or_to_block() {
     alone!(|| {
         let _scene = Solo::new();
-        ignore_and_block(&[libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM, libc::SIGPIPE, libc::SIGCHLD]);
-        let said = output(Command::new("cat").arg("/proc/self/status")).expect("cat(1), and a child to wait for");
+        ignore_and_block(&[
+            libc::SIGHUP,
+            libc::SIGINT,
+            libc::SIGQUIT,
+            libc::SIGTERM,
+            libc::SIGPIPE,
+            libc::SIGCHLD,
+        ]);
+        let said = output(Command::new("cat").arg("/proc/self/status"))
+            .expect("cat(1), and a child to wait for");
         let status = String::from_utf8(said.stdout).expect("UTF-8");
         for field in ["SigIgn:", "SigBlk:"] {
-            let signals = status.lines().find_map(|line| line.strip_prefix(field)).expect("Linux shows it");
+            let signals =
+                status.lines().find_map(|line| line.strip_prefix(field)).expect("Linux shows it");
             let signals = u64::from_str_radix(signals.trim(), 16).expect("a set of signals");
             assert_eq!(signals & STANDARD, 0, "{field} {signals:#x}");
         }
@@ -95,7 +104,8 @@ fn a_test_whose_process_is_killed_leaves_no_file() {
     let failure = catch_unwind(|| hostile::alone(me, play)).expect_err("its process is killed");
     let said = failure.downcast_ref::<String>().expect("a text");
     assert!(said.contains("SIGKILL") && said.contains(NAME), "{said}");
-    let files = fs::read_dir("/dev/shm").expect("it can be read").flatten().map(|entry| entry.path());
+    let files =
+        fs::read_dir("/dev/shm").expect("it can be read").flatten().map(|entry| entry.path());
     let left: Vec<_> = files.filter(|file| said.contains(&*file.to_string_lossy())).collect();
     assert!(left.is_empty(), "{left:?}");
 }
@@ -122,7 +132,8 @@ fn a_scene_waits_for_one_that_is_played_alone() {
 
 /// In a process of one thread the race cannot be, and how its users start programs is what these
 /// tests are about.
-const ON_THEIR_OWN: [&str; 3] = ["src/start.rs", "tests/flaw_04_children.rs", "tests/starting_programs.rs"];
+const ON_THEIR_OWN: [&str; 3] =
+    ["src/start.rs", "tests/flaw_04_children.rs", "tests/starting_programs.rs"];
 
 #[test]
 fn every_test_starts_its_programs_by_the_harness() {
@@ -139,8 +150,14 @@ fn every_test_starts_its_programs_by_the_harness() {
         }
         let text = fs::read_to_string(&path).expect("a source");
         for (number, line) in text.lines().enumerate() {
-            let starts = [".spawn()", ".output()", ".status()"].iter().any(|start| line.contains(start));
-            assert!(!starts, "{}:{}: use `shmlock_tests::start` or `output`", path.display(), number + 1);
+            let starts =
+                [".spawn()", ".output()", ".status()"].iter().any(|start| line.contains(start));
+            assert!(
+                !starts,
+                "{}:{}: use `shmlock_tests::start` or `output`",
+                path.display(),
+                number + 1
+            );
         }
     }
 }

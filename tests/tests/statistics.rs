@@ -1,4 +1,5 @@
-//! How much a lock is used: counted by everybody, seen by everybody, and nothing noted that nobody asked for.
+//! How much a lock is used: counted by everybody, seen by everybody, and nothing noted that nobody
+//! asked for.
 
 use std::time::{Duration, Instant};
 
@@ -45,7 +46,8 @@ fn an_acquisition_is_contended_if_it_found_the_lock_held() {
     assert_eq!(waiter.ask("try l"), "false");
     assert_eq!(waiter.refuse("for l 1"), "TimedOut");
     assert_eq!(contended(), 0, "who did not get it does not count");
-    // That one has left its mark. With the lock taken anew, the next mark is that of the next waiter.
+    // That one has left its mark. With the lock taken anew, the next mark is that of the next
+    // waiter.
     holder.ask("release l");
     holder.ask("lock l");
     waiter.tell("lock l");
@@ -82,10 +84,15 @@ fn the_longest_hold_is_kept_for_everybody_to_see() {
     assert!((Duration::from_millis(4)..=whole).contains(&longest), "{longest:?} of {whole:?}");
     drop(measuring.lock().expect("free"));
     drop(plain.lock().expect("free"));
-    let seen = folder.unchanged(|| folder.lock("l").inspect()).expect("may be read").expect("there");
+    let seen =
+        folder.unchanged(|| folder.lock("l").inspect()).expect("may be read").expect("there");
     assert_eq!(seen.statistics.longest_hold, Some(longest), "the others were shorter");
     assert_eq!(seen.statistics, plain.statistics().expect(HERE));
-    assert!(seen.statistics.to_string().contains("4 acquisitions, 0 contended, 0 recoveries, longest hold"));
+    assert!(
+        seen.statistics
+            .to_string()
+            .contains("4 acquisitions, 0 contended, 0 recoveries, longest hold")
+    );
 }
 
 #[test]

@@ -1,5 +1,6 @@
-//! A program that closes numbers twice, while another thread opens, uses and closes a lock: at any of its system calls a number
-//! may go, and lead to another description of the lock. What has been opened still excludes.
+//! A program that closes numbers twice, while another thread opens, uses and closes a lock: at any
+//! of its system calls a number may go, and lead to another description of the lock. What has been
+//! opened still excludes.
 
 #![allow(unsafe_code, reason = "closes descriptors that are another's")]
 
@@ -40,7 +41,10 @@ fn stray_closes_at_any_moment_make_no_two_holders_and_no_hang() {
             scope.spawn(|| close_strays(&round, last, lowest, &folder.file("l")));
             scope.spawn(|| open_again_and_again(&round, last, &folder)).join().expect("no panic")
         });
-        assert!(openings.unfounded.is_none() && openings.entered == 0 && openings.opened > 0, "{openings:?}");
+        assert!(
+            openings.unfounded.is_none() && openings.entered == 0 && openings.opened > 0,
+            "{openings:?}"
+        );
         assert_eq!(holder.check().expect(HERE).occupancy, Occupancy::Ours);
         drop(folder.lock("l").open().expect("in the end the name can be opened"));
         guard.release().expect("it was never robbed");
@@ -59,14 +63,17 @@ fn open_again_and_again(round: &AtomicU64, last: u64, folder: &Folder) -> Openin
                 let waited = lock.try_lock_for(Duration::from_micros(1)).is_ok();
                 openings.entered += u64::from(tried) + u64::from(waited);
             }
-            Err(error @ (Error::Unsupported { .. } | Error::NotALock { .. })) => openings.unfounded = Some(error),
+            Err(error @ (Error::Unsupported { .. } | Error::NotALock { .. })) => {
+                openings.unfounded = Some(error)
+            }
             Err(_) => openings.refused += 1,
         }
     }
     openings
 }
 
-/// In each round, after another delay each time, closes what the opener has just opened, and takes its number.
+/// In each round, after another delay each time, closes what the opener has just opened, and takes
+/// its number.
 fn close_strays(round: &AtomicU64, last: u64, lowest: RawFd, file: &Path) {
     for now in 1..=last {
         until(|| round.load(Relaxed) >= now);

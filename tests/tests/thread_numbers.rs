@@ -20,11 +20,14 @@ fn own_number() -> i32 {
 /// our own, where nobody else starts anything.
 fn in_thread_numbered<R: Send>(number: i32, act: impl FnOnce() -> R + Send) -> Option<R> {
     fs::write("/proc/sys/kernel/ns_last_pid", (number - 1).to_string()).ok()?;
-    thread::scope(|scope| scope.spawn(|| (own_number() == number).then(act)).join().expect("no panic"))
+    thread::scope(|scope| {
+        scope.spawn(|| (own_number() == number).then(act)).join().expect("no panic")
+    })
 }
 
 #[test]
-fn a_thread_with_the_number_of_one_that_has_ended_waits_for_what_that_one_took_and_is_no_deadlock() {
+fn a_thread_with_the_number_of_one_that_has_ended_waits_for_what_that_one_took_and_is_no_deadlock()
+{
     alone!(|| {
         let scene = Solo::new();
         let name = scene.name("l");

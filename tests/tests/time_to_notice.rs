@@ -20,7 +20,8 @@ const POLL: Duration = Duration::from_millis(600);
 const HERE: &str = "a lock of this process";
 const WAITERS: u32 = 1 << 31;
 
-/// The owner is gone when its parent knows: then at most one interval passes. The other is for a busy machine.
+/// The owner is gone when its parent knows: then at most one interval passes. The other is for a
+/// busy machine.
 #[test]
 fn the_death_of_an_owner_is_noticed_within_an_interval_of_its_end() {
     let scene = Solo::new();
@@ -28,7 +29,8 @@ fn the_death_of_an_owner_is_noticed_within_an_interval_of_its_end() {
         let name = scene.name("l");
         let mut owner = actor!("{name}");
         owner.ask("lock l");
-        let waiter = ShmLock::builder(&name).poll_interval(POLL).wait_strategy(strategy).open().expect(HERE);
+        let waiter =
+            ShmLock::builder(&name).poll_interval(POLL).wait_strategy(strategy).open().expect(HERE);
         thread::scope(|scope| {
             let waiting = scope.spawn(move || {
                 waiter.lock().expect("its owner dies").declare_consistent().expect("held");
@@ -71,8 +73,8 @@ fn one_of_the_waiters_is_on_the_watch() {
     assert!(!is_watched(), "it waits no longer");
 }
 
-/// Because somebody else has its byte: an enemy, a watch that is stopped, or a child that was forked while its parent was on
-/// the watch.
+/// Because somebody else has its byte: an enemy, a watch that is stopped, or a child that was
+/// forked while its parent was on the watch.
 #[test]
 fn a_watch_that_is_not_kept_costs_no_more_than_an_interval() {
     let scene = Solo::new();
@@ -95,18 +97,24 @@ fn a_watch_that_is_not_kept_costs_no_more_than_an_interval() {
     assert!(took < 2 * POLL, "{took:?}");
 }
 
-/// Until then neither the watch nor anything else has it look: what other tests call a wake that was not lost is one.
+/// Until then neither the watch nor anything else has it look: what other tests call a wake that
+/// was not lost is one.
 #[test]
 fn who_has_a_long_interval_sleeps_until_it_is_woken() {
     alone!(|| {
         let scene = Solo::new();
         let folder = Folder::new(&scene);
-        let (owner, next) = (folder.lock("l").open().expect(HERE), folder.lock("l").open().expect(HERE));
+        let (owner, next) =
+            (folder.lock("l").open().expect(HERE), folder.lock("l").open().expect(HERE));
         let guard = owner.lock().expect("free");
         let file = Intruder::on(&folder.file("l"));
         let sleeper = fork(|_line| {
-            let lock = folder.lock("l").poll_interval(Duration::from_secs(3600)).open().expect(HERE);
-            assert!(lock.lock().expect("it comes free").recovered().is_none(), "nobody died in the section");
+            let lock =
+                folder.lock("l").poll_interval(Duration::from_secs(3600)).open().expect(HERE);
+            assert!(
+                lock.lock().expect("it comes free").recovered().is_none(),
+                "nobody died in the section"
+            );
         });
         let is_asleep = || proc::sleeps(sleeper.pid().unsigned_abs());
         until(|| file.owner_word() & WAITERS != 0 && is_asleep()); // it has marked the word, and sleeps on nothing else after that
@@ -119,8 +127,8 @@ fn who_has_a_long_interval_sleeps_until_it_is_woken() {
     });
 }
 
-/// Sleepers and a word that came free without a wake: as an owner leaves them that dies between the two, or a woken one
-/// that dies before it has marked again.
+/// Sleepers and a word that came free without a wake: as an owner leaves them that dies between the
+/// two, or a woken one that dies before it has marked again.
 #[test]
 fn sleepers_whose_wake_was_lost_get_on_within_an_interval_each() {
     let scene = Solo::new();
@@ -133,7 +141,10 @@ fn sleepers_whose_wake_was_lost_get_on_within_an_interval_each() {
             .map(|_| {
                 let lock = folder.lock("l").poll_interval(POLL).open().expect(HERE);
                 scope.spawn(move || {
-                    assert!(lock.lock().expect("it comes free").recovered().is_none(), "nobody died in the section");
+                    assert!(
+                        lock.lock().expect("it comes free").recovered().is_none(),
+                        "nobody died in the section"
+                    );
                     Instant::now()
                 })
             })
@@ -149,7 +160,8 @@ fn sleepers_whose_wake_was_lost_get_on_within_an_interval_each() {
     assert!(guard.release().is_err(), "the word was not ours any more");
 }
 
-/// By a stranger, or by what other waiters leave: a wake says nothing about whether the owner lives.
+/// By a stranger, or by what other waiters leave: a wake says nothing about whether the owner
+/// lives.
 #[test]
 fn a_waiter_that_is_woken_again_and_again_notices_a_death_within_an_interval() {
     let scene = Solo::new();
@@ -159,7 +171,9 @@ fn a_waiter_that_is_woken_again_and_again_notices_a_death_within_an_interval() {
     let file = Intruder::on(&Path::new("/dev/shm").join(&scene.files()[0]));
     assert!(file.lock(Mode::Write, &(WATCH..=WATCH)), "nobody waits"); // so each sleep is an interval, but for the first
     // SAFETY: a new mapping at an address of the kernel's choice.
-    let map = unsafe { mmap(null_mut(), 192, ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED, file.file(), 0) };
+    let map = unsafe {
+        mmap(null_mut(), 192, ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED, file.file(), 0)
+    };
     let map = map.expect("a mapping");
     // SAFETY: mapped until the end of the test, aligned, and any value is one.
     let word = unsafe { &*map.cast::<AtomicU32>() };
@@ -173,7 +187,9 @@ fn a_waiter_that_is_woken_again_and_again_notices_a_death_within_an_interval() {
             }
         });
         let waiting = scope.spawn(move || {
-            let taken = waiter.try_lock_for(20 * POLL).map(|guard| guard.declare_consistent().expect("held"));
+            let taken = waiter
+                .try_lock_for(20 * POLL)
+                .map(|guard| guard.declare_consistent().expect("held"));
             (taken, Instant::now())
         });
         owner.sees_a_waiter();

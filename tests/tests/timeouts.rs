@@ -1,4 +1,5 @@
-//! How long waiting takes, from nothing to for ever; by either way of waiting, with and without an exit event.
+//! How long waiting takes, from nothing to for ever; by either way of waiting, with and without an
+//! exit event.
 
 use std::time::{Duration, Instant};
 
@@ -82,7 +83,10 @@ fn an_exit_event_ends_no_single_try() {
         ] {
             assert!(matches!(error, Error::WouldBlock { .. }), "{error}");
         }
-        assert!(lock.try_lock_for(SHORT).map(drop).unwrap_err().is_cancelled(), "this would be waiting");
+        assert!(
+            lock.try_lock_for(SHORT).map(drop).unwrap_err().is_cancelled(),
+            "this would be waiting"
+        );
         holder.ask("release l");
     });
 }
@@ -212,7 +216,9 @@ fn a_sleep_poller_with_huge_intervals_times_out_in_time() {
     let mut holder = actor!("{name}");
     holder.ask("lock l");
     for interval in HUGE {
-        let builder = ShmLock::builder(&name).poll_interval(interval).wait_strategy(WaitStrategy::SleepPolling);
+        let builder = ShmLock::builder(&name)
+            .poll_interval(interval)
+            .wait_strategy(WaitStrategy::SleepPolling);
         let lock = quietly(|| builder.open()).unwrap();
         assert!(matches!(lock.try_lock_for(Duration::from_millis(1)), Err(Error::TimedOut { .. })));
     }

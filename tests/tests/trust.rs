@@ -7,8 +7,8 @@ use std::path::Path;
 use shmlock::{Errno, Error, Holder};
 use shmlock_tests::alone;
 use shmlock_tests::hostile::{
-    Apart, Denied, Folder, Line, Solo, as_root, assert_says, be_user, be_user_apart, deny, fork, fork_apart,
-    mount_tmpfs,
+    Apart, Denied, Folder, Line, Solo, as_root, assert_says, be_user, be_user_apart, deny, fork,
+    fork_apart, mount_tmpfs,
 };
 
 /// Users and a group that no system has.
@@ -34,14 +34,23 @@ fn a_file_of_another_user_is_refused_unless_that_user_is_trusted() {
     }
     let scene = Solo::new();
     let folder = Folder::new(&scene);
-    for (owner, mode) in [(STRANGER, 0o600), (STRANGER, 0o660), (OVERFLOW, 0o600), (OVERFLOW, 0o660), (OVERFLOW, 0o666)]
-    {
+    for (owner, mode) in [
+        (STRANGER, 0o600),
+        (STRANGER, 0o660),
+        (OVERFLOW, 0o600),
+        (OVERFLOW, 0o660),
+        (OVERFLOW, 0o666),
+    ] {
         let path = folder.put("l", &[0; 192]);
         chown(&path, Some(owner), Some(STRANGER)).expect("root may");
         set_mode(&path, mode);
-        for lock in [folder.lock("l").mode(mode), folder.lock("l").mode(mode).trust_owner(owner + 1)] {
+        for lock in
+            [folder.lock("l").mode(mode), folder.lock("l").mode(mode).trust_owner(owner + 1)]
+        {
             let error = folder.refuses(&lock);
-            let Error::ForeignOwner { path: named, uid } = &error else { panic!("{owner} {mode:o}: {error}") };
+            let Error::ForeignOwner { path: named, uid } = &error else {
+                panic!("{owner} {mode:o}: {error}")
+            };
             assert_eq!((named, *uid), (&path, owner));
             let (path, user) = (path.to_str().expect("UTF-8"), format!("user {owner}"));
             assert_says(&error, &[path, &user, "Builder::trust_owner", "Builder::mode"]);
@@ -68,7 +77,9 @@ fn the_user_with_the_number_of_the_overflow_user_has_locks_like_others() {
                 be_user(OVERFLOW, OVERFLOW);
                 let lock = folder.lock("l").open().expect("its own");
                 let guard = lock.lock().expect("free");
-                assert!(folder.lock("l").open().expect("its own").try_lock().expect("a lock").is_none());
+                assert!(
+                    folder.lock("l").open().expect("its own").try_lock().expect("a lock").is_none()
+                );
                 assert!(lock.try_clone().is_ok() && folder.lock("b").open_block::<u64>().is_ok());
                 guard.release().expect("held");
                 drop(lock);
@@ -88,17 +99,24 @@ fn a_file_that_only_looks_like_that_of_the_overflow_user_is_not_its() {
         let scene = Solo::new();
         let folder = Folder::new(&scene);
         set_mode(folder.path(), 0o777);
-        for (name, owner, mode) in [("strangers", STRANGER, 0o666), ("roots", 0, 0o666), ("its", ANNA, 0o600)] {
+        for (name, owner, mode) in
+            [("strangers", STRANGER, 0o666), ("roots", 0, 0o666), ("its", ANNA, 0o600)]
+        {
             let path = folder.put(name, &[0; 192]);
             chown(&path, Some(owner), Some(owner)).expect("root may");
             set_mode(&path, mode);
         }
-        // In a namespace with one user, which is anna outside and has the number of the overflow user inside.
+        // In a namespace with one user, which is anna outside and has the number of the overflow
+        // user inside.
         let Some(anna) = fork_apart(Apart::Users, |line| {
             line.wait();
             be_user_apart(OVERFLOW, OVERFLOW);
             for name in ["strangers", "roots"] {
-                assert_eq!(fs::metadata(folder.file(name)).expect("there").uid(), OVERFLOW, "it looks like its own");
+                assert_eq!(
+                    fs::metadata(folder.file(name)).expect("there").uid(),
+                    OVERFLOW,
+                    "it looks like its own"
+                );
                 let error = folder.lock(name).mode(0o666).open().expect_err("it is not");
                 assert!(matches!(error, Error::ForeignOwner { uid: OVERFLOW, .. }), "{error:?}");
                 assert_says(&error, &["user 65534", "no number", "user_namespaces(7)"]);
@@ -128,7 +146,8 @@ fn the_overflow_user_is_whom_the_kernel_says() {
         set_mode(&path, 0o666);
         fork(|_| {
             let Some(settings) = mount_tmpfs(Path::new("/proc/sys/kernel"), "") else { return };
-            fs::write("/proc/sys/kernel/overflowuid", format!("{STRANGER}\n")).expect("our own mount");
+            fs::write("/proc/sys/kernel/overflowuid", format!("{STRANGER}\n"))
+                .expect("our own mount");
             let error = folder.refuses(&folder.lock("l").mode(0o666));
             assert!(matches!(error, Error::ForeignOwner { uid: STRANGER, .. }), "{error:?}");
             drop(settings);
@@ -212,9 +231,14 @@ fn a_file_of_another_user_that_is_closed_to_us_says_so() {
         let _roots = folder.put("l", &[0; 192]);
         let anna = || {
             be_user(ANNA, GROUP);
-            for (lock, place) in [("l", "l.shmlock"), ("new", folder.path().to_str().expect("UTF-8"))] {
+            for (lock, place) in
+                [("l", "l.shmlock"), ("new", folder.path().to_str().expect("UTF-8"))]
+            {
                 let error = folder.lock(lock).open().expect_err("it is root's");
-                assert!(matches!(error, Error::System { .. }) && error.errno() == Some(Errno::ACCESS), "{error:?}");
+                assert!(
+                    matches!(error, Error::System { .. }) && error.errno() == Some(Errno::ACCESS),
+                    "{error:?}"
+                );
                 assert_says(&error, &[place, "Builder::mode", "common group"]);
             }
         };
@@ -239,10 +263,20 @@ fn a_file_that_is_wider_open_than_asked_for_is_refused() {
         let path = folder.put("l", &[0; 192]);
         set_mode(&path, found);
         let error = folder.refuses(&folder.lock("l").mode(asked));
-        let Error::ModeTooWide { path: named, found: bits, allowed } = &error else { panic!("{found:o}: {error}") };
+        let Error::ModeTooWide { path: named, found: bits, allowed } = &error else {
+            panic!("{found:o}: {error}")
+        };
         assert_eq!((named, *bits, *allowed), (&path, found, asked));
         let [found, asked] = [found, asked].map(|mode| format!("{mode:#o}"));
-        assert_says(&error, &[path.to_str().expect("UTF-8"), &found, &asked, "ask for that mode or remove the file"]);
+        assert_says(
+            &error,
+            &[
+                path.to_str().expect("UTF-8"),
+                &found,
+                &asked,
+                "ask for that mode or remove the file",
+            ],
+        );
     }
 }
 
@@ -253,8 +287,14 @@ fn a_lock_in_use_that_is_wider_open_than_asked_for_is_not_to_be_removed() {
     let lock = folder.lock("l").mode(0o666).description("refilling").open().expect("a new lock");
     let refused = || {
         let error = folder.refuses(&folder.lock("l"));
-        assert!(matches!(error, Error::InUseWithOtherMode { found: 0o666, allowed: 0o600, .. }), "{error:?}");
-        assert_says(&error, &["0o666", "0o600", "ask for that mode", "end all its users", "two locks"]);
+        assert!(
+            matches!(error, Error::InUseWithOtherMode { found: 0o666, allowed: 0o600, .. }),
+            "{error:?}"
+        );
+        assert_says(
+            &error,
+            &["0o666", "0o600", "ask for that mode", "end all its users", "two locks"],
+        );
         error
     };
     assert!(refused().holder().is_none());
@@ -308,7 +348,8 @@ fn a_group_shares_a_lock_in_a_directory_of_its_own() {
         let folder = Folder::new(&scene);
         chown(folder.path(), None, Some(GROUP)).expect("root may");
         set_mode(folder.path(), 0o2770);
-        let anna = fork(|line| member(&folder, ANNA, line, |lock| lock.acquire().expect("a new lock")));
+        let anna =
+            fork(|line| member(&folder, ANNA, line, |lock| lock.acquire().expect("a new lock")));
         anna.line().wait();
         let meta = fs::metadata(folder.file("l")).expect("anna made it");
         assert_eq!((meta.uid(), meta.gid(), meta.mode() & 0o7777), (ANNA, GROUP, 0o660));
@@ -348,7 +389,10 @@ fn somebody_outside_the_group_is_refused_and_not_trusted() {
         };
         folder.unchanged(|| fork(|_| bert()).ends_well());
         let error = folder.refuses(&folder.lock("l").mode(0o660));
-        assert!(matches!(error, Error::ForeignOwner { uid: ANNA, .. }), "root is not of the group: {error:?}");
+        assert!(
+            matches!(error, Error::ForeignOwner { uid: ANNA, .. }),
+            "root is not of the group: {error:?}"
+        );
         squatter.line().ready();
         squatter.ends_well();
     });
@@ -376,7 +420,9 @@ fn another_user_can_neither_open_nor_move_nor_replace_a_lock_in_use() {
         let bert = fork(|line| {
             be_user(BERT, GROUP);
             let (path, his) = (folder.file("l"), folder.path().join("his"));
-            let errno = |result: std::io::Result<()>| result.expect_err("hers").raw_os_error().expect("the kernel's");
+            let errno = |result: std::io::Result<()>| {
+                result.expect_err("hers").raw_os_error().expect("the kernel's")
+            };
             line.wait();
             for mode in [0o600, 0o660, 0o666] {
                 let error = folder.lock("l").mode(mode).open().expect_err("hers");

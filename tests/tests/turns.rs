@@ -11,8 +11,9 @@ const HERE: &str = "a lock of this process";
 /// Longer than anybody waits awake for.
 const SECTION: Duration = Duration::from_micros(100);
 
-/// How many sections one process may do at most, on the average, before a sleeper gets in. Arbitrary, between 8, seen on two
-/// quiet cores, and the 470 to 1440 that it was there without `let_pass` in `turns.rs`.
+/// How many sections one process may do at most, on the average, before a sleeper gets in.
+/// Arbitrary, between 8, seen on two quiet cores, and the 470 to 1440 that it was there without
+/// `let_pass` in `turns.rs`.
 const BOUND: u64 = 100;
 
 fn acquisitions(lock: &ShmLock) -> u64 {

@@ -57,7 +57,11 @@ impl Steps {
 
 /// A child that calls exit(3) within its critical section, and does `then` after the handlers have
 /// released the lock: once the other side of the steps says so.
-fn exits_in_its_section(name: &str, steps: Steps, then: impl FnOnce(&ShmLock, Guard<'static>) + 'static) -> Child {
+fn exits_in_its_section(
+    name: &str,
+    steps: Steps,
+    then: impl FnOnce(&ShmLock, Guard<'static>) + 'static,
+) -> Child {
     fork(|_| {
         let lock: &'static ShmLock = Box::leak(Box::new(ShmLock::open(name).expect(HERE)));
         let held = lock.lock().expect("free");
@@ -82,7 +86,10 @@ fn beside_another_owner(then: impl FnOnce(&ShmLock, Guard<'static>) + 'static) {
     ours.wait();
     let lock = ShmLock::open(&name).expect(HERE);
     let guard = lock.lock().expect("the handler has released it");
-    assert!(guard.recovered().is_some_and(|recovered| recovered.dead.is_none()), "the section was cut short");
+    assert!(
+        guard.recovered().is_some_and(|recovered| recovered.dead.is_none()),
+        "the section was cut short"
+    );
     guard.declare_consistent().expect("held");
     ours.done();
     ours.wait();
@@ -109,7 +116,10 @@ fn a_function_that_runs_after_the_exit_handlers_does_not_nest_in_a_hold_that_the
             let nested = lock.try_lock_for(Duration::ZERO);
             assert!(matches!(nested, Err(Error::Overwritten { .. })), "two holders: {nested:?}");
             // From here on the handle knows.
-            assert!(lock.try_lock_for(Duration::from_millis(1)).is_err_and(|error| error.is_timed_out()));
+            assert!(
+                lock.try_lock_for(Duration::from_millis(1))
+                    .is_err_and(|error| error.is_timed_out())
+            );
             assert!(lock.try_lock().expect("no more than refused").is_none());
             assert!(matches!(lock.release(), Err(Error::NotHeld { .. })));
         });
@@ -132,7 +142,10 @@ fn the_guards_of_a_hold_that_the_exit_handlers_have_ended_release_nothing() {
     alone!(|| {
         beside_another_owner(|lock, held| {
             assert_eq!((held.fencing_token(), held.recovered()), (0, None));
-            assert!(matches!(held.declare_consistent(), Err(Error::NotHeld { .. } | Error::Overwritten { .. })));
+            assert!(matches!(
+                held.declare_consistent(),
+                Err(Error::NotHeld { .. } | Error::Overwritten { .. })
+            ));
             drop(held);
             assert!(!lock.is_held() && lock.check().expect(HERE).occupancy != Occupancy::Free);
         });
@@ -214,7 +227,10 @@ fn a_handle_whose_word_names_another_owner_does_not_nest_and_its_guards_release_
         intruder.scribble(0, 0);
         let anew = lock.lock().expect("free again");
         drop(one);
-        assert!(two.release().is_err() && lock.is_held(), "a former guard is no part of the new hold");
+        assert!(
+            two.release().is_err() && lock.is_held(),
+            "a former guard is no part of the new hold"
+        );
         anew.release().expect("held");
         assert_eq!(intruder.owner_word(), 0);
     }
@@ -230,7 +246,8 @@ fn releasing_a_nested_hold_says_that_the_word_names_another_owner() {
     let lock = folder.lock("l").open().expect(HERE);
     let intruder = Intruder::on(&folder.file("l"));
     let overwritten = |error: Error| matches!(error, Error::Overwritten { .. });
-    let ends: [End; 3] = [ShmLock::release, |lock| lock.force_release().map(drop), |lock| lock.declare_consistent()];
+    let ends: [End; 3] =
+        [ShmLock::release, |lock| lock.force_release().map(drop), |lock| lock.declare_consistent()];
     for end in ends {
         lock.acquire().expect("free");
         lock.acquire().expect("nested");

@@ -1,4 +1,5 @@
-//! A relative directory is that of the opening: what a process does to its working directory afterwards is no matter.
+//! A relative directory is that of the opening: what a process does to its working directory
+//! afterwards is no matter.
 
 use std::env;
 use std::fs;
@@ -26,13 +27,17 @@ fn a_lock_in_a_relative_directory_stays_where_it_was_opened() {
         let parent = folder.path().parent().expect("in /dev/shm");
         let name = Path::new(folder.path().file_name().expect("a name"));
         for (directory, relative) in [(folder.path(), Path::new(".")), (parent, name)] {
-            let lock = within(directory, || folder.lock("l").directory(relative).open().expect(HERE));
+            let lock =
+                within(directory, || folder.lock("l").directory(relative).open().expect(HERE));
             assert!(lock.path().is_absolute());
-            let event = within(directory, || ExitEvent::named_in("e", relative, 0o600).expect("an event"));
+            let event =
+                within(directory, || ExitEvent::named_in("e", relative, 0o600).expect("an event"));
             let clone = lock.try_clone().expect("the same file, wherever we are");
             let guard = lock.lock().expect("free");
             assert!(clone.try_lock().expect(HERE).is_none());
-            assert!(folder.lock("l").open().expect("the same lock").try_lock().expect(HERE).is_none());
+            assert!(
+                folder.lock("l").open().expect("the same lock").try_lock().expect(HERE).is_none()
+            );
             drop(guard);
             drop((lock, clone, event));
             assert!(folder.names().is_empty(), "{:?}", folder.names());
@@ -52,7 +57,10 @@ fn a_relative_directory_of_a_removed_working_directory_is_an_error() {
             let lock = folder.lock("l").directory("there");
             for error in [lock.open().map(drop), lock.inspect().map(drop)] {
                 let error = error.expect_err("there is no working directory");
-                assert!(matches!(error, Error::System { .. }) && error.errno() == Some(Errno::NOENT), "{error:?}");
+                assert!(
+                    matches!(error, Error::System { .. }) && error.errno() == Some(Errno::NOENT),
+                    "{error:?}"
+                );
                 assert_says(&error, &["working directory", "there"]);
             }
         });

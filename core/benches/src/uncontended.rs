@@ -1,4 +1,5 @@
-//! What do the core's steps cost that nobody disturbs, in one process, beside the least that any lock costs?
+//! What do the core's steps cost that nobody disturbs, in one process, beside the least that any
+//! lock costs?
 //!
 //! ```text
 //! cargo bench -p shmlock-core-benches
@@ -53,7 +54,8 @@ fn bare_swap_pair(bencher: Bencher<'_, '_>) {
 #[divan::bench]
 fn std_mutex(bencher: Bencher<'_, '_>) {
     let mutex = Apart(Mutex::new(()));
-    bencher.bench_local(|| drop(black_box(&mutex.0).lock().unwrap_or_else(PoisonError::into_inner)));
+    bencher
+        .bench_local(|| drop(black_box(&mutex.0).lock().unwrap_or_else(PoisonError::into_inner)));
 }
 
 /// The two steps of the protocol by themselves.

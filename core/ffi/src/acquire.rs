@@ -1,6 +1,9 @@
 //! How the lock is taken, and by which way of waiting.
 
-#![allow(unsafe_code, reason = "exports symbols by their names, takes pointers from C and calls C back")]
+#![allow(
+    unsafe_code,
+    reason = "exports symbols by their names, takes pointers from C and calls C back"
+)]
 
 use core::ffi::c_void;
 use core::ptr::NonNull;
@@ -18,24 +21,27 @@ use crate::status::Status;
 #[repr(C)]
 #[derive(Debug)]
 pub struct Contention {
-    /// The token of the owner, as seen when the last attempt failed; 0 if the lock was free just then.
+    /// The token of the owner, as seen when the last attempt failed; 0 if the lock was free just
+    /// then.
     pub owner: u32,
     /// How many attempts have failed before this one; stops counting at 2^32 - 1.
     pub attempt: u32,
-    /// The word that changes when the lock does: what a futex sleeps on. Only ever read it, atomically.
+    /// The word that changes when the lock does: what a futex sleeps on. Only ever read it,
+    /// atomically.
     pub word: *const u32,
     /// Private.
     core: *mut c_void,
 }
 
-/// How to let time pass: spin, yield, sleep, wait for a notification or a futex. Called after each failed attempt, with the
-/// context that the caller gave.
+/// How to let time pass: spin, yield, sleep, wait for a notification or a futex. Called after each
+/// failed attempt, with the context that the caller gave.
 ///
 /// Answers 0 to try again, anything else to give up. Whatever it does, it bounds its sleep by an
 /// interval of its own: **a wake is a hint**, for the owner may be unable to give one. It returns
 /// normally: no `longjmp`, no end of its thread by `pthread_exit(3)` or `pthread_cancel(3)`, no C++
 /// exception. It may not use the handle that is being acquired (`SHMLOCK_STATUS_IN_USE`).
-pub type WaitFn = Option<unsafe extern "C" fn(context: *mut c_void, contention: *mut Contention) -> i32>;
+pub type WaitFn =
+    Option<unsafe extern "C" fn(context: *mut c_void, contention: *mut Contention) -> i32>;
 
 /// Waits by the callback of C's.
 struct Called {
@@ -60,7 +66,8 @@ impl Wait for Called {
             word: contention.word().as_ptr(),
             core: NonNull::from(&mut *contention).as_ptr().cast(),
         };
-        // SAFETY: a function of this type, and a context that it can take: promised by the caller of `shmlock_acquire`.
+        // SAFETY: a function of this type, and a context that it can take: promised by the caller
+        // of `shmlock_acquire`.
         let answer = unsafe { callback(self.context, &raw mut told) };
         if answer == 0 { Verdict::Retry } else { Verdict::GiveUp }
     }
@@ -124,39 +131,53 @@ unsafe fn take(lock: *mut Handle, wait: impl Wait, liveness: &mut impl Liveness)
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn shmlock_try_acquire(lock: *mut Handle) -> Status {
     // SAFETY: promised by the caller.
-    unsafe { take(lock, Called { left: 0, callback: None, context: core::ptr::null_mut() }, &mut NeverDead) }
+    unsafe {
+        take(
+            lock,
+            Called { left: 0, callback: None, context: core::ptr::null_mut() },
+            &mut NeverDead,
+        )
+    }
 }
 
-/// Takes the lock, waiting by `wait(context, ..)` after each failed attempt, at most `waits` times. Zero is one attempt
-/// and no wait. Without a callback (NULL) it spins: some nanoseconds an attempt, right only for short sections on other
-/// cores.
+/// Takes the lock, waiting by `wait(context, ..)` after each failed attempt, at most `waits` times.
+/// Zero is one attempt and no wait. Without a callback (NULL) it spins: some nanoseconds an
+/// attempt, right only for short sections on other cores.
 ///
-/// Blocks for as long as `wait` does, `waits` times; async-signal-safe if `wait` is; only the contender whose handle it is
-/// calls it. There is no order among contenders.
+/// Blocks for as long as `wait` does, `waits` times; async-signal-safe if `wait` is; only the
+/// contender whose handle it is calls it. There is no order among contenders.
 ///
 /// If it gives up, look at `shmlock_owes_wake`.
 ///
 /// Answers as `shmlock_try_acquire`.
 ///
 /// # Safety
-/// As every function's, of `lock`: see `shmlock_t`. `wait` is NULL or as `shmlock_wait_fn` says, and can take `context`.
+/// As every function's, of `lock`: see `shmlock_t`. `wait` is NULL or as `shmlock_wait_fn` says,
+/// and can take `context`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn shmlock_acquire(lock: *mut Handle, waits: u32, wait: WaitFn, context: *mut c_void) -> Status {
+pub unsafe extern "C" fn shmlock_acquire(
+    lock: *mut Handle,
+    waits: u32,
+    wait: WaitFn,
+    context: *mut c_void,
+) -> Status {
     // SAFETY: promised by the caller.
     unsafe { take(lock, Called { left: waits, callback: wait, context }, &mut NeverDead) }
 }
 
-/// Takes the lock if it is free, already held by this handle, or held by the owner `dead`, **whom the caller knows to be
-/// dead**.
+/// Takes the lock if it is free, already held by this handle, or held by the owner `dead`, **whom
+/// the caller knows to be dead**.
 ///
-/// The proof is the caller's: a core held in reset, a process that `waitpid` has returned, a task that was deleted. It must
-/// hold from before the call until after it, and so must this: nobody is given the token `dead` meanwhile (the core is not
-/// started, the process not replaced). A wrong proof makes two owners.
+/// The proof is the caller's: a core held in reset, a process that `waitpid` has returned, a task
+/// that was deleted. It must hold from before the call until after it, and so must this: nobody is
+/// given the token `dead` meanwhile (the core is not started, the process not replaced). A wrong
+/// proof makes two owners.
 ///
 /// Never blocks; async-signal-safe; only the contender whose handle it is calls it.
 ///
-/// Answers as `shmlock_try_acquire`: `SHMLOCK_STATUS_OWNER_DIED` if it took over, or if an earlier death is not declared mended;
-/// `_BUSY` if another than `dead` holds the lock. `_BAD_TOKEN` if `dead` is no token.
+/// Answers as `shmlock_try_acquire`: `SHMLOCK_STATUS_OWNER_DIED` if it took over, or if an earlier
+/// death is not declared mended; `_BUSY` if another than `dead` holds the lock. `_BAD_TOKEN` if
+/// `dead` is no token.
 ///
 /// # Safety
 /// As every function's, of `lock`: see `shmlock_t`.
@@ -165,26 +186,36 @@ pub unsafe extern "C" fn shmlock_take_over(lock: *mut Handle, dead: u32) -> Stat
     let word = Word::from_bits(dead);
     match word.owner() {
         // SAFETY: promised by the caller.
-        Some(token) if token.get() == dead => unsafe { take(lock, AskOnce(true), &mut Promised(token)) },
+        Some(token) if token.get() == dead => unsafe {
+            take(lock, AskOnce(true), &mut Promised(token))
+        },
         _ => Status::BadToken,
     }
 }
 
-/// For wait callbacks that sleep until they are woken: asks the owner for a wake at its release (`shmlock_owes_wake`).
+/// For wait callbacks that sleep until they are woken: asks the owner for a wake at its release
+/// (`shmlock_owes_wake`).
 ///
-/// Writes to `marked` the value on which to sleep: `futex(2)` with `FUTEX_WAIT` on `contention->word`, or any wait that ends
-/// at once if the word has another value. Never blocks; async-signal-safe; only the callback calls it, before it returns.
+/// Writes to `marked` the value on which to sleep: `futex(2)` with `FUTEX_WAIT` on
+/// `contention->word`, or any wait that ends at once if the word has another value. Never blocks;
+/// async-signal-safe; only the callback calls it, before it returns.
 ///
-/// Answers `SHMLOCK_STATUS_OK`; `_BUSY` if the word changed meanwhile: do not sleep, return 0; `_NULL`, `_MISALIGNED`.
+/// Answers `SHMLOCK_STATUS_OK`; `_BUSY` if the word changed meanwhile: do not sleep, return 0;
+/// `_NULL`, `_MISALIGNED`.
 ///
 /// # Safety
-/// `contention` is what the callback was given, and `marked` leads to an `uint32_t`, unless they are refused.
+/// `contention` is what the callback was given, and `marked` leads to an `uint32_t`, unless they
+/// are refused.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn shmlock_mark_waiting(contention: *mut Contention, marked: *mut u32) -> Status {
+pub unsafe extern "C" fn shmlock_mark_waiting(
+    contention: *mut Contention,
+    marked: *mut u32,
+) -> Status {
     let mark = || {
         let contention = checked(contention)?;
         checked(marked)?;
-        // SAFETY: as promised, what `Called` made, which is on its stack until the callback returns.
+        // SAFETY: as promised, what `Called` made, which is on its stack until the callback
+        // returns.
         let core = unsafe { &raw mut (*contention.as_ptr()).core };
         // SAFETY: as above.
         let core = unsafe { core.read() };

@@ -15,15 +15,18 @@ use crate::status::Status;
 
 /// Bytes of a region. All zero is a free lock.
 pub const SHMLOCK_REGION_LEN: usize = 128;
-/// A region starts at a multiple of this, in bytes. 64 is better: then all hot words share one cache line.
+/// A region starts at a multiple of this, in bytes. 64 is better: then all hot words share one
+/// cache line.
 pub const SHMLOCK_REGION_ALIGN: usize = 4;
 /// The version of the layout in memory, as in `PROTOCOL.md`.
 pub const SHMLOCK_LAYOUT_VERSION: u32 = 1;
 
-/// Fence scope: for parties in one coherent domain, as the cores that run one operating system, or the tasks of one core.
+/// Fence scope: for parties in one coherent domain, as the cores that run one operating system, or
+/// the tasks of one core.
 pub const SHMLOCK_INNER_SHAREABLE: u32 = 0;
-/// Fence scope: for memory shared with other bus masters, as another cluster, a Cortex-M beside a Cortex-A, a DSP. The
-/// fences order; they do not clean caches: map such memory non-cacheable or have hardware keep it coherent.
+/// Fence scope: for memory shared with other bus masters, as another cluster, a Cortex-M beside a
+/// Cortex-A, a DSP. The fences order; they do not clean caches: map such memory non-cacheable or
+/// have hardware keep it coherent.
 pub const SHMLOCK_FULL_SYSTEM: u32 = 1;
 
 /// The largest token that `shmlock_attach` takes; the smallest is 1.
@@ -47,14 +50,17 @@ pub(crate) fn scope(number: u32) -> Result<FenceScope, Status> {
     }
 }
 
-/// Whether the `len` bytes from `address` on are a lock, or zero and so could become one. Only reads.
+/// Whether the `len` bytes from `address` on are a lock, or zero and so could become one. Only
+/// reads.
 ///
 /// Never blocks; async-signal-safe; anybody may call it, whoever may only read as well.
 ///
-/// Answers `SHMLOCK_STATUS_OK`, `_NULL`, `_MISALIGNED`, `_TOO_SHORT`, `_NOT_A_LOCK`, `_OTHER_VERSION`.
+/// Answers `SHMLOCK_STATUS_OK`, `_NULL`, `_MISALIGNED`, `_TOO_SHORT`, `_NOT_A_LOCK`,
+/// `_OTHER_VERSION`.
 ///
 /// # Safety
-/// Unless the address is refused, `len` bytes from it on can be read, and are written only by accesses of 32 bits.
+/// Unless the address is refused, `len` bytes from it on can be read, and are written only by
+/// accesses of 32 bits.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn shmlock_check(address: *const c_void, len: usize) -> Status {
     // SAFETY: promised by the caller.
@@ -63,26 +69,29 @@ pub unsafe extern "C" fn shmlock_check(address: *const c_void, len: usize) -> St
         .into()
 }
 
-/// Makes `lock` a contender of the lock in the `len` bytes from `address` on, under `token`. It holds nothing yet.
+/// Makes `lock` a contender of the lock in the `len` bytes from `address` on, under `token`. It
+/// holds nothing yet.
 ///
-/// Memory that is all zero becomes a lock by having its magic word written; that is the only write. Whatever `lock` was
-/// before is overwritten; detach a handle before attaching it again.
+/// Memory that is all zero becomes a lock by having its magic word written; that is the only write.
+/// Whatever `lock` was before is overwritten; detach a handle before attaching it again.
 ///
-/// **Give each contender of a region its own token** from 1 to `SHMLOCK_TOKEN_MAX`: each core, task, process, boot loader.
-/// Two with one token exclude nobody. (So a core that restarts finds its own token in the lock, takes it over from its
-/// former life at its first acquisition, and is told by `SHMLOCK_STATUS_OWNER_DIED`.) All contenders of a region have one
-/// `fence_scope`: `SHMLOCK_INNER_SHAREABLE` or `SHMLOCK_FULL_SYSTEM`.
+/// **Give each contender of a region its own token** from 1 to `SHMLOCK_TOKEN_MAX`: each core,
+/// task, process, boot loader. Two with one token exclude nobody. (So a core that restarts finds
+/// its own token in the lock, takes it over from its former life at its first acquisition, and is
+/// told by `SHMLOCK_STATUS_OWNER_DIED`.) All contenders of a region have one `fence_scope`:
+/// `SHMLOCK_INNER_SHAREABLE` or `SHMLOCK_FULL_SYSTEM`.
 ///
 /// Never blocks; async-signal-safe; anybody may call it.
 ///
-/// Answers `SHMLOCK_STATUS_OK`, `_NULL`, `_MISALIGNED`, `_TOO_SHORT`, `_NOT_A_LOCK`, `_OTHER_VERSION`, `_BAD_TOKEN`, `_BAD_SCOPE`.
-/// After an error neither the handle nor the memory has been touched.
+/// Answers `SHMLOCK_STATUS_OK`, `_NULL`, `_MISALIGNED`, `_TOO_SHORT`, `_NOT_A_LOCK`,
+/// `_OTHER_VERSION`, `_BAD_TOKEN`, `_BAD_SCOPE`. After an error neither the handle nor the memory
+/// has been touched.
 ///
 /// # Safety
-/// `lock` leads to a `shmlock_t` that nobody else uses meanwhile. Unless the address is refused, `len` bytes from it on can
-/// be read and written until the handle is detached, and are accessed only by atomic operations of 32 bits, by anybody.
-/// (What *values* somebody else writes there can do no more harm than to the lock.) If they are a mapped file, it is not
-/// truncated.
+/// `lock` leads to a `shmlock_t` that nobody else uses meanwhile. Unless the address is refused,
+/// `len` bytes from it on can be read and written until the handle is detached, and are accessed
+/// only by atomic operations of 32 bits, by anybody. (What *values* somebody else writes there can
+/// do no more harm than to the lock.) If they are a mapped file, it is not truncated.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn shmlock_attach(
     lock: *mut Handle,
@@ -105,7 +114,8 @@ pub unsafe extern "C" fn shmlock_attach(
     attach().into()
 }
 
-/// Ends the use of a handle, gives back all that it holds, and leaves it zero as far as `shmlock_attach` is concerned.
+/// Ends the use of a handle, gives back all that it holds, and leaves it zero as far as
+/// `shmlock_attach` is concerned.
 ///
 /// Never blocks; async-signal-safe; only the contender whose handle it is calls it.
 ///

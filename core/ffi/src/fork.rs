@@ -76,7 +76,10 @@ impl Fork {
 /// that can be read until the handle is detached or attached anew, in the child as well, unless it
 /// is refused.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn shmlock_set_fork_generation(lock: *mut Handle, generation: *const u32) -> Status {
+pub unsafe extern "C" fn shmlock_set_fork_generation(
+    lock: *mut Handle,
+    generation: *const u32,
+) -> Status {
     let set = || {
         let fork = if generation.is_null() {
             Fork::UNKNOWN

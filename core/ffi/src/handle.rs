@@ -15,16 +15,18 @@ use crate::status::Status;
 /// What is behind a handle. Its region is `'static` by the caller's promise.
 pub(crate) type Lock = RegionLock<'static, FenceScope>;
 
-/// A handle: one contender of one lock. Zero is a handle that is not attached. Its fields are nobody's but the library's.
+/// A handle: one contender of one lock. Zero is a handle that is not attached. Its fields are
+/// nobody's but the library's.
 ///
 /// What every function demands of a `shmlock_t *`, and does with it, beside the contracts at the
 /// head of this file:
 ///
-/// * NULL and misaligned pointers are errors. Any other pointer leads to a `shmlock_t` that has been zero, as a static is,
-///   or has been attached by `shmlock_attach`.
-/// * One thread, task or core uses a handle at a time. Handing it over from one to another takes what the two use to hand
-///   over anything else.
-/// * A handle is neither copied nor moved while attached. A copy answers `SHMLOCK_STATUS_NOT_ATTACHED`.
+/// * NULL and misaligned pointers are errors. Any other pointer leads to a `shmlock_t` that has
+///   been zero, as a static is, or has been attached by `shmlock_attach`.
+/// * One thread, task or core uses a handle at a time. Handing it over from one to another takes
+///   what the two use to hand over anything else.
+/// * A handle is neither copied nor moved while attached. A copy answers
+///   `SHMLOCK_STATUS_NOT_ATTACHED`.
 /// * A call from within another, by its wait callback or by a signal handler that interrupts it,
 ///   answers `SHMLOCK_STATUS_IN_USE` and changes nothing. So every function is async-signal-safe,
 ///   but for what a wait callback does.
@@ -43,7 +45,8 @@ struct Home {
     fork: Fork,
 }
 
-const _: () = assert!(size_of::<Home>() <= 24 * size_of::<u64>() && align_of::<Home>() <= align_of::<u64>());
+const _: () =
+    assert!(size_of::<Home>() <= 24 * size_of::<u64>() && align_of::<Home>() <= align_of::<u64>());
 
 /// What `state` is made of: this and the handle's own address. Arbitrary, but for its bit 1: no
 /// address of a handle has it, for it is aligned, so the state of an attached handle is never zero.

@@ -1,7 +1,9 @@
-//! `shmlock-core` for C. `include/shmlock.h` is made from this crate by `cbindgen`; the comments there stand here.
+//! `shmlock-core` for C. `include/shmlock.h` is made from this crate by `cbindgen`; the comments
+//! there stand here.
 //!
-//! Like the core it needs no operating system and no allocator. A handle is memory of the caller's; what is checked at the
-//! border, and what the caller has to promise, is the same for all functions and stands at [`handle::Handle`].
+//! Like the core it needs no operating system and no allocator. A handle is memory of the caller's;
+//! what is checked at the border, and what the caller has to promise, is the same for all functions
+//! and stands at [`handle::Handle`].
 //!
 //! | file | its question |
 //! |---|---|
@@ -16,7 +18,8 @@
 
 #![no_std]
 
-// A program needs one panic handler: without unwinding this crate's own, otherwise that of std. See Cargo.toml.
+// A program needs one panic handler: without unwinding this crate's own, otherwise that of std. See
+// Cargo.toml.
 #[cfg(not(panic = "abort"))]
 extern crate std;
 

@@ -1,4 +1,5 @@
-//! What may be done with an address that C gives: nothing before it is known not to be NULL and to be aligned.
+//! What may be done with an address that C gives: nothing before it is known not to be NULL and to
+//! be aligned.
 //!
 //! Whether it leads anywhere, nobody can check. That is the caller's promise at each function.
 

@@ -1,6 +1,10 @@
-//! Who holds the lock, and what it says of itself. The record is advisory: nothing of the protocol depends on it.
+//! Who holds the lock, and what it says of itself. The record is advisory: nothing of the protocol
+//! depends on it.
 
-#![allow(unsafe_code, reason = "exports symbols by their names, takes pointers from C and copies foreign memory")]
+#![allow(
+    unsafe_code,
+    reason = "exports symbols by their names, takes pointers from C and copies foreign memory"
+)]
 
 use core::ffi::{CStr, c_char, c_void};
 use core::ptr::NonNull;
@@ -26,12 +30,13 @@ pub struct Record {
     pub since: u64,
     /// Process id, as the owner itself sees it. 0 where there are no processes.
     pub pid: u32,
-    /// Inode number of its pid namespace, 0 if unknown: in another namespace, `pid` means somebody else.
+    /// Inode number of its pid namespace, 0 if unknown: in another namespace, `pid` means somebody
+    /// else.
     pub pid_namespace: u32,
     /// Names the owner, for ever: 16 bytes in order.
     pub uuid: [u8; 16],
-    /// Why, in the owner's words: at most 63 bytes of UTF-8 and a NUL. Text that was read may be hostile: escape it before
-    /// it goes to a terminal.
+    /// Why, in the owner's words: at most 63 bytes of UTF-8 and a NUL. Text that was read may be
+    /// hostile: escape it before it goes to a terminal.
     pub description: [c_char; 64],
 }
 
@@ -53,13 +58,17 @@ pub struct Holder {
     pub record: Record,
 }
 
-const NOTHING: Record = Record { since: 0, pid: 0, pid_namespace: 0, uuid: [0; 16], description: [0; 64] };
+const NOTHING: Record =
+    Record { since: 0, pid: 0, pid_namespace: 0, uuid: [0; 16], description: [0; 64] };
 
 impl Record {
     fn of(record: &shmlock_core::Record) -> Self {
         let mut described = [0; 64];
         for (to, from) in described.iter_mut().zip(record.description.as_bytes()) {
-            #[allow(clippy::cast_possible_wrap, reason = "`char` is signed on some targets; it is the same byte")]
+            #[allow(
+                clippy::cast_possible_wrap,
+                reason = "`char` is signed on some targets; it is the same byte"
+            )]
             #[allow(trivial_numeric_casts, reason = "and unsigned on others")]
             let byte = *from as c_char;
             *to = byte;
@@ -74,7 +83,10 @@ impl Record {
     }
 
     fn to_core(self) -> Result<shmlock_core::Record, Status> {
-        #[allow(clippy::cast_sign_loss, reason = "`char` is signed on some targets; it is the same byte")]
+        #[allow(
+            clippy::cast_sign_loss,
+            reason = "`char` is signed on some targets; it is the same byte"
+        )]
         let bytes = self.description.map(|byte| byte as u8);
         let text = CStr::from_bytes_until_nul(&bytes).map_err(|_| Status::BadDescription)?;
         let text = text.to_str().map_err(|_| Status::BadDescription)?;
@@ -88,25 +100,33 @@ impl Record {
     }
 }
 
-/// A private copy of the lock in the `len` bytes from `address` on; whether it is one has not been looked at.
+/// A private copy of the lock in the `len` bytes from `address` on; whether it is one has not been
+/// looked at.
 ///
 /// # Errors
 /// [`Status::Null`], [`Status::Misaligned`], [`Status::TooShort`].
 ///
 /// # Safety
-/// Unless the address is refused, `len` bytes from it on can be read, and are written only by accesses of 32 bits.
-pub(crate) unsafe fn copy(address: *const c_void, len: usize, fence: FenceScope) -> Result<RegionMemory, Status> {
+/// Unless the address is refused, `len` bytes from it on can be read, and are written only by
+/// accesses of 32 bits.
+pub(crate) unsafe fn copy(
+    address: *const c_void,
+    len: usize,
+    fence: FenceScope,
+) -> Result<RegionMemory, Status> {
     const { assert!(REGION_ALIGN == align_of::<AtomicU32>()) };
     let words: NonNull<[AtomicU32; REGION_LEN / 4]> = checked(address.cast())?;
     if len < REGION_LEN {
         return Err(Status::TooShort);
     }
-    // SAFETY: not NULL, aligned and long enough, as checked; readable and accessed by atomics only, as promised.
+    // SAFETY: not NULL, aligned and long enough, as checked; readable and accessed by atomics only,
+    // as promised.
     let words = unsafe { words.as_ref() };
     let copy_once = || {
         let mut bytes = [0; REGION_LEN];
         for (bytes, word) in bytes.chunks_exact_mut(4).zip(words) {
-            // Partner: whoever writes the record. Relaxed: `snapshot` orders two copies, and compares them.
+            // Partner: whoever writes the record. Relaxed: `snapshot` orders two copies, and
+            // compares them.
             bytes.copy_from_slice(&word.load(Relaxed).to_le_bytes());
         }
         Ok(bytes)
@@ -114,13 +134,14 @@ pub(crate) unsafe fn copy(address: *const c_void, len: usize, fence: FenceScope)
     snapshot(fence, copy_once)
 }
 
-/// Says who holds the lock in the `len` bytes from `address` on, without a handle or a token. Only reads, so a debugger, a
-/// supervisor, or whoever may only read can call it at any time. By the time the answer is read it may be different.
+/// Says who holds the lock in the `len` bytes from `address` on, without a handle or a token. Only
+/// reads, so a debugger, a supervisor, or whoever may only read can call it at any time. By the
+/// time the answer is read it may be different.
 ///
 /// Never blocks; async-signal-safe; anybody may call it.
 ///
-/// Answers `SHMLOCK_STATUS_OK`; `_NULL`, `_MISALIGNED`, `_TOO_SHORT`, `_NOT_A_LOCK`, `_OTHER_VERSION`, `_BAD_SCOPE`: nothing was
-/// written to `holder` then.
+/// Answers `SHMLOCK_STATUS_OK`; `_NULL`, `_MISALIGNED`, `_TOO_SHORT`, `_NOT_A_LOCK`,
+/// `_OTHER_VERSION`, `_BAD_SCOPE`: nothing was written to `holder` then.
 ///
 /// # Safety
 /// As `shmlock_check`. `holder` leads to a `shmlock_holder`, unless it is refused.
@@ -153,8 +174,8 @@ pub unsafe extern "C" fn shmlock_inspect(
     inspect().into()
 }
 
-/// Sets what others read of this handle while it holds the lock: at once if it holds it now, and from its next acquisition
-/// on. With NULL, they read no more than its token.
+/// Sets what others read of this handle while it holds the lock: at once if it holds it now, and
+/// from its next acquisition on. With NULL, they read no more than its token.
 ///
 /// It costs an acquisition some thirty stores whenever the lock has been somebody else's meanwhile.
 ///
@@ -164,7 +185,8 @@ pub unsafe extern "C" fn shmlock_inspect(
 /// `_MISALIGNED`, `_NOT_ATTACHED`, `_IN_USE`, `_FORKED`.
 ///
 /// # Safety
-/// As every function's, of `lock`: see `shmlock_t`. `record` is NULL or leads to a `shmlock_record`, unless it is refused.
+/// As every function's, of `lock`: see `shmlock_t`. `record` is NULL or leads to a
+/// `shmlock_record`, unless it is refused.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn shmlock_set_record(lock: *mut Handle, record: *const Record) -> Status {
     let set_record = || {

@@ -6,17 +6,20 @@ use core::ffi::{CStr, c_char};
 
 use shmlock_core::Error;
 
-/// What a call answers. Negative: an error, and nothing was changed unless the code says so. Not negative: it was done.
+/// What a call answers. Negative: an error, and nothing was changed unless the code says so. Not
+/// negative: it was done.
 ///
-/// The type is a 32-bit integer on every target, whatever the compiler does with enums (`-fshort-enums`).
+/// The type is a 32-bit integer on every target, whatever the compiler does with enums
+/// (`-fshort-enums`).
 #[repr(i32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "a lock that was not taken protects nothing"]
 pub enum Status {
     /// Done. Of a call that takes the lock: it is held.
     Ok = 0,
-    /// The lock **is held**, and an owner died holding it: nobody has declared the protected data consistent since. Look
-    /// at the data, mend it, call `shmlock_declare_consistent`; release in any case.
+    /// The lock **is held**, and an owner died holding it: nobody has declared the protected data
+    /// consistent since. Look at the data, mend it, call `shmlock_declare_consistent`; release in
+    /// any case.
     OwnerDied = 1,
     /// Somebody else holds the lock, and the attempts are used up or the callback gave up.
     Busy = -1,
@@ -26,8 +29,8 @@ pub enum Status {
     Misaligned = -3,
     /// The region has fewer than `SHMLOCK_REGION_LEN` bytes.
     TooShort = -4,
-    /// The memory holds something other than a lock. Give the lock memory of its own, or clear it to zero if its content
-    /// is garbage.
+    /// The memory holds something other than a lock. Give the lock memory of its own, or clear it
+    /// to zero if its content is garbage.
     NotALock = -5,
     /// The memory holds a lock of another layout version. Use one version on all sides.
     OtherVersion = -6,
@@ -37,8 +40,8 @@ pub enum Status {
     BadScope = -8,
     /// The handle is not attached: it is zero, was detached, or is a copy of another.
     NotAttached = -9,
-    /// The handle is in the middle of another call: the caller is that call's wait callback, or a signal handler that
-    /// interrupted it. Use a handle of its own there.
+    /// The handle is in the middle of another call: the caller is that call's wait callback, or a
+    /// signal handler that interrupted it. Use a handle of its own there.
     InUse = -10,
     /// The handle does not hold the lock.
     NotHeld = -11,
@@ -82,7 +85,8 @@ impl From<Result<Self, Self>> for Status {
     }
 }
 
-/// A sentence about a status, in English, for logs. Any number is allowed. The text is static and never NULL.
+/// A sentence about a status, in English, for logs. Any number is allowed. The text is static and
+/// never NULL.
 ///
 /// Never blocks; async-signal-safe; anybody may call it.
 #[unsafe(no_mangle)]
@@ -126,5 +130,7 @@ fn message(status: i32) -> &'static CStr {
         ),
         (Status::Unknown, c"an error that this version of the header does not know"),
     ];
-    ALL.iter().find(|(known, _)| *known as i32 == status).map_or(c"no status of this library", |(_, text)| text)
+    ALL.iter()
+        .find(|(known, _)| *known as i32 == status)
+        .map_or(c"no status of this library", |(_, text)| text)
 }

@@ -34,7 +34,10 @@ fn holds_nest_and_exclude_others() {
     assert_eq!(one.call(shmlock_try_acquire), Status::Ok);
     assert_eq!(one.call(acquire_spinning), Status::Ok);
     assert_eq!((one.fencing_token(), two.fencing_token()), (Ok(1), Err(Status::NotHeld)));
-    assert_eq!((two.call(shmlock_try_acquire), two.call(acquire_spinning)), (Status::Busy, Status::Busy));
+    assert_eq!(
+        (two.call(shmlock_try_acquire), two.call(acquire_spinning)),
+        (Status::Busy, Status::Busy)
+    );
     assert_eq!(one.call(shmlock_release), Status::Ok);
     assert!(one.is_held() && !two.is_held());
     assert_eq!(one.call(shmlock_release), Status::Ok);
@@ -71,7 +74,8 @@ unsafe extern "C" fn wait(context: *mut c_void, contention: *mut Contention) -> 
     let told = unsafe { &*contention };
     waited.told.push((told.owner, told.attempt));
     if let Some(handle) = waited.handle {
-        // SAFETY: a handle, used by this thread alone, although by a call under way: that is what is tested.
+        // SAFETY: a handle, used by this thread alone, although by a call under way: that is what
+        // is tested.
         waited.answers.extend(FUNCTIONS.map(|function| unsafe { function(handle) }));
         let mut marked = 0;
         // SAFETY: what the callback is given, and room for a word.
@@ -127,7 +131,10 @@ fn a_death_that_the_caller_can_prove_gives_the_lock_and_the_news_until_it_is_dec
     assert_eq!(heir.take_over(3), Status::Busy, "it is another who holds it");
     assert_eq!(memory.get(0), 1);
     assert_eq!(heir.take_over(1), Status::OwnerDied);
-    assert_eq!(inspect(&memory).map(|holder| (holder.token, holder.recoveries, holder.owner_died)), Ok((2, 1, true)));
+    assert_eq!(
+        inspect(&memory).map(|holder| (holder.token, holder.recoveries, holder.owner_died)),
+        Ok((2, 1, true))
+    );
     assert_eq!(dead.call(shmlock_release), Status::Overwritten);
     assert_eq!(heir.call(shmlock_release), Status::Ok);
     assert_eq!(heir.call(shmlock_try_acquire), Status::OwnerDied);
@@ -150,7 +157,9 @@ fn a_record_is_read_as_it_was_written_and_can_be_taken_back() {
     let mut user = User::of(&memory, 1);
     let mut longest = described(&[b'x'; 63]);
     longest.uuid = core::array::from_fn(|index| u8::try_from(index).expect("small"));
-    for record in [described(b"calibrating"), longest, described("größer".as_bytes()), described(b"")] {
+    for record in
+        [described(b"calibrating"), longest, described("größer".as_bytes()), described(b"")]
+    {
         assert_eq!(user.set_record(&raw const record), Status::Ok);
         assert_eq!(user.call(shmlock_try_acquire), Status::Ok);
         let holder = inspect(&memory).expect("a lock");
@@ -160,6 +169,7 @@ fn a_record_is_read_as_it_was_written_and_can_be_taken_back() {
     assert_eq!(inspect(&memory).map(|holder| (holder.token, holder.recorded)), Ok((0, false)));
     assert_eq!(user.set_record(null()), Status::Ok);
     assert_eq!(user.call(shmlock_try_acquire), Status::Ok);
-    let nothing = Record { since: 0, pid: 0, pid_namespace: 0, uuid: [0; 16], description: [0; 64] };
+    let nothing =
+        Record { since: 0, pid: 0, pid_namespace: 0, uuid: [0; 16], description: [0; 64] };
     assert_eq!(inspect(&memory).map(|holder| (holder.token, holder.record)), Ok((1, nothing)));
 }

@@ -5,7 +5,10 @@
 //! handler returns.
 
 #![cfg(all(target_arch = "x86_64", target_os = "linux", not(miri)))]
-#![allow(unsafe_code, reason = "handles signals, sets a flag of the processor, calls functions that are made for C")]
+#![allow(
+    unsafe_code,
+    reason = "handles signals, sets a flag of the processor, calls functions that are made for C"
+)]
 
 mod common;
 
@@ -129,12 +132,18 @@ fn story(holds: i32, main: Function, inner: Function, left: usize) -> bool {
     let mut answer = Status::Unknown;
     let came = interrupted(left, false, act, || answer = call(main));
     let Some(told) = ANSWER.get() else { return came };
-    let what = format!("{holds} holds, {main:?} answers {answer:?}, {inner:?} answers {told:?} after {left}");
+    let what = format!(
+        "{holds} holds, {main:?} answers {answer:?}, {inner:?} answers {told:?} after {left}"
+    );
     let detached = core::ptr::fn_addr_eq(inner, shmlock_detach as Function) && told == Status::Ok;
     let held = if detached { 0 } else { holds + adds(main, answer) + adds(inner, told) };
     assert_eq!(user.is_held(), held > 0, "{what}");
     assert_eq!(memory.get(0), u32::from(held > 0), "{what}");
-    assert_eq!(rival.call(shmlock_try_acquire), if held > 0 { Status::Busy } else { Status::Ok }, "{what}");
+    assert_eq!(
+        rival.call(shmlock_try_acquire),
+        if held > 0 { Status::Busy } else { Status::Ok },
+        "{what}"
+    );
     for _ in 0..held {
         assert_eq!(user.call(shmlock_release), Status::Ok, "{what}");
     }
@@ -144,7 +153,8 @@ fn story(holds: i32, main: Function, inner: Function, left: usize) -> bool {
 }
 
 #[test]
-fn a_call_by_a_handler_after_any_instruction_of_another_is_refused_or_counts_as_one_before_or_after_it() {
+fn a_call_by_a_handler_after_any_instruction_of_another_is_refused_or_counts_as_one_before_or_after_it()
+ {
     for holds in [0, 1, 2] {
         for main in [shmlock_try_acquire as Function, shmlock_release] {
             for inner in [shmlock_try_acquire as Function, shmlock_release, shmlock_detach] {

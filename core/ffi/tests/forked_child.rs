@@ -69,7 +69,9 @@ fn a_child_attaches_the_handle_anew_and_contends_under_its_own_token() {
     in_a_child(&generation, || {
         refuses_everything(&mut childs);
         // SAFETY: a handle, used by this thread alone, and 128 bytes of atomics.
-        let attached = unsafe { shmlock_attach(childs.raw(), memory.address(), 128, 2, SHMLOCK_INNER_SHAREABLE) };
+        let attached = unsafe {
+            shmlock_attach(childs.raw(), memory.address(), 128, 2, SHMLOCK_INNER_SHAREABLE)
+        };
         assert_eq!(attached, Status::Ok);
         assert_eq!(childs.call(shmlock_try_acquire), Status::Busy);
         assert_eq!(set_generation(&mut childs, &raw const generation), Status::Ok);
@@ -82,7 +84,10 @@ fn a_child_attaches_the_handle_anew_and_contends_under_its_own_token() {
 fn a_handle_without_a_generation_or_with_none_any_more_compares_nothing() {
     let (memory, generation) = (Memory::zeroed(), AtomicU32::new(0));
     let mut user = User::of(&memory, 1);
-    assert_eq!(set_generation(&mut user, from_ref(&generation).wrapping_byte_add(1)), Status::Misaligned);
+    assert_eq!(
+        set_generation(&mut user, from_ref(&generation).wrapping_byte_add(1)),
+        Status::Misaligned
+    );
     in_a_child(&generation, || assert_eq!(user.call(shmlock_try_acquire), Status::Ok));
     assert_eq!(set_generation(&mut user, &raw const generation), Status::Ok);
     assert_eq!(set_generation(&mut user, null()), Status::Ok);
@@ -120,8 +125,12 @@ fn a_child_that_returns_into_the_wait_of_its_parent_does_not_take_the_lock() {
     let (mut other, mut user) = (User::of(&memory, 1), User::of(&memory, 2));
     assert_eq!(other.call(shmlock_try_acquire), Status::Ok);
     assert_eq!(set_generation(&mut user, &raw const generation), Status::Ok);
-    let mut forking = Forking { generation: &generation, memory: &memory, user: user.raw(), called: 0 };
-    assert_eq!(user.acquire(9, Some(fork_and_return), from_mut(&mut forking).cast()), Status::Forked);
+    let mut forking =
+        Forking { generation: &generation, memory: &memory, user: user.raw(), called: 0 };
+    assert_eq!(
+        user.acquire(9, Some(fork_and_return), from_mut(&mut forking).cast()),
+        Status::Forked
+    );
     assert_eq!(forking.called, 1, "it waits no more");
     assert_eq!((memory.get(0), inspect(&memory).map(|holder| holder.token)), (0, Ok(0)));
     assert_eq!(memory.get(0) & WAITERS, 0);

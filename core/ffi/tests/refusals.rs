@@ -7,7 +7,9 @@ mod common;
 use core::ffi::CStr;
 use core::ptr::null_mut;
 
-use common::{DIED, FUNCTIONS, Function, Memory, User, WAITERS, acquire_spinning, described, inspect};
+use common::{
+    DIED, FUNCTIONS, Function, Memory, User, WAITERS, acquire_spinning, described, inspect,
+};
 use shmlock_ffi::acquire::shmlock_try_acquire;
 use shmlock_ffi::attach::{SHMLOCK_FULL_SYSTEM, shmlock_attach, shmlock_check, shmlock_detach};
 use shmlock_ffi::handle::Handle;
@@ -42,7 +44,9 @@ fn a_handle_that_was_never_attached_or_is_detached_or_a_copy_is_an_error() {
     let mut original = User::of(&memory, 2);
     let mut copy = User::unattached();
     // SAFETY: both are as long as a handle, and apart.
-    unsafe { copy.raw().cast::<u8>().copy_from_nonoverlapping(original.raw().cast(), size_of::<Handle>()) };
+    unsafe {
+        copy.raw().cast::<u8>().copy_from_nonoverlapping(original.raw().cast(), size_of::<Handle>())
+    };
     for user in [&mut User::unattached(), &mut detached, &mut copy] {
         for function in FUNCTIONS {
             assert_eq!(user.call(function), Status::NotAttached);
@@ -92,12 +96,20 @@ fn an_overwritten_word_is_told_and_left_alone() {
         let mut user = User::of(&memory, 1);
         assert_eq!(user.call(shmlock_try_acquire), Status::Ok);
         if nested {
-            assert_eq!(user.call(shmlock_try_acquire), Status::Ok, "detaching gives back the outer hold, too");
+            assert_eq!(
+                user.call(shmlock_try_acquire),
+                Status::Ok,
+                "detaching gives back the outer hold, too"
+            );
         }
         memory.set(0, 2 | DIED);
         assert_eq!(user.call(shmlock_declare_consistent), Status::Overwritten);
         assert!(!user.is_held(), "the word decides");
-        assert_eq!(user.call(shmlock_try_acquire), Status::Overwritten, "it does not nest in the hold of another");
+        assert_eq!(
+            user.call(shmlock_try_acquire),
+            Status::Overwritten,
+            "it does not nest in the hold of another"
+        );
         assert_eq!(user.fencing_token(), Err(Status::NotHeld));
         assert_eq!(user.call(end), Status::Overwritten);
         assert!(!user.is_held());
@@ -148,12 +160,21 @@ fn outputs_that_are_null_or_askew_and_unknown_scopes_are_errors() {
         assert_eq!(unsafe { shmlock_fencing_token(user.raw(), to) }, refusal);
     }
     // SAFETY: as above.
-    assert_eq!(unsafe { shmlock_inspect(memory.address(), 128, SHMLOCK_FULL_SYSTEM, null_mut()) }, Status::Null);
+    assert_eq!(
+        unsafe { shmlock_inspect(memory.address(), 128, SHMLOCK_FULL_SYSTEM, null_mut()) },
+        Status::Null
+    );
     let mut holder = inspect(&memory).expect("a lock");
     // SAFETY: 128 bytes of atomics, and room for the answer.
-    assert_eq!(unsafe { shmlock_inspect(memory.address(), 128, 2, &raw mut holder) }, Status::BadScope);
+    assert_eq!(
+        unsafe { shmlock_inspect(memory.address(), 128, 2, &raw mut holder) },
+        Status::BadScope
+    );
     // SAFETY: as above.
-    assert_eq!(unsafe { shmlock_inspect(memory.address(), 128, SHMLOCK_FULL_SYSTEM, &raw mut holder) }, Status::Ok);
+    assert_eq!(
+        unsafe { shmlock_inspect(memory.address(), 128, SHMLOCK_FULL_SYSTEM, &raw mut holder) },
+        Status::Ok
+    );
 }
 
 #[test]

@@ -13,7 +13,12 @@ use crate::word::Word;
 impl<'a, F: Fence> RegionLock<'a, F> {
     /// Takes the lock, or counts one hold more of it.
     #[inline]
-    pub(super) fn enter(&self, hold: Hold, wait: &mut impl Wait, liveness: &mut impl Liveness) -> Result<(), Error> {
+    pub(super) fn enter(
+        &self,
+        hold: Hold,
+        wait: &mut impl Wait,
+        liveness: &mut impl Liveness,
+    ) -> Result<(), Error> {
         self.enter_or(hold, |change, _| self.contend(change, hold, wait, liveness))
     }
 

@@ -126,7 +126,9 @@ impl HoldCount {
         match (self.state.get(), hold) {
             (IN_CHANGE, _) => Err(Error::InUse),
             (NONE, _) => Err(Error::NotHeld),
-            (state, Hold::Bare) if state & HOLDS == state / GUARD => Err(Error::GuardsAlive { guards: state / GUARD }),
+            (state, Hold::Bare) if state & HOLDS == state / GUARD => {
+                Err(Error::GuardsAlive { guards: state / GUARD })
+            }
             (state, _) => {
                 self.state.set(state - hold.weight());
                 Ok(())

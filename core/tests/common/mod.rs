@@ -1,7 +1,11 @@
-//! What several test files share: raw memory seen as bytes, pseudo-random numbers, words and tokens worth trying.
+//! What several test files share: raw memory seen as bytes, pseudo-random numbers, words and tokens
+//! worth trying.
 
 #![allow(dead_code, reason = "each test file uses its own part of this")]
-#![allow(unsafe_code, reason = "raw addresses as a peer outside Rust has them, and data that only a lock protects")]
+#![allow(
+    unsafe_code,
+    reason = "raw addresses as a peer outside Rust has them, and data that only a lock protects"
+)]
 
 pub(crate) mod foreign;
 pub(crate) mod records;
@@ -19,7 +23,8 @@ use shmlock_core::protocol::{Acquisition, Wake};
 use shmlock_core::wait::{Contention, Verdict, Wait};
 use shmlock_core::{AtomicU32, Error, Region, Token, Word};
 
-// Written out a second time on purpose: these are the bits that other programs agree on, whatever `word.rs` says.
+// Written out a second time on purpose: these are the bits that other programs agree on, whatever
+// `word.rs` says.
 pub(crate) const WAITERS: u32 = 1 << 31;
 pub(crate) const DIED: u32 = 1 << 30;
 pub(crate) const RESERVED: u32 = (1 << 30) - 1;
@@ -38,7 +43,8 @@ pub(crate) const fn rounds(many: u32) -> u32 {
     if cfg!(miri) { 8 + many / 1_000 } else { many }
 }
 
-/// Each how-manyth of a series to take: what is undefined behaviour with one length or version is so with others.
+/// Each how-manyth of a series to take: what is undefined behaviour with one length or version is
+/// so with others.
 pub(crate) const STRIDE: usize = if cfg!(miri) { 16 } else { 1 };
 
 /// The token with this number, whatever its range, as it comes out of a word.
@@ -94,7 +100,12 @@ pub(crate) fn tokens() -> Vec<Token> {
 
 #[allow(clippy::needless_pass_by_value, reason = "answers are written in place")]
 /// Runs a step on a word and checks what the word is afterwards and what the step answered.
-pub(crate) fn check<R: PartialEq + Debug>(before: u32, step: impl FnOnce(&AtomicU32) -> R, after: u32, answer: R) {
+pub(crate) fn check<R: PartialEq + Debug>(
+    before: u32,
+    step: impl FnOnce(&AtomicU32) -> R,
+    after: u32,
+    answer: R,
+) {
     let word = AtomicU32::new(before);
     assert_eq!(step(&word), answer, "answer from {before:#010x}");
     assert_eq!(word.load(Relaxed), after, "word after the step from {before:#010x}");
@@ -120,11 +131,13 @@ impl<W: FnMut(&mut Contention<'_>) -> Verdict> Wait for WaitBy<W> {
 /// Has the owner probed a bounded number of times.
 pub(crate) fn probing(attempts: u32) -> impl Wait {
     let mut attempts = 0..attempts;
-    WaitBy(move |_: &mut Contention<'_>| attempts.next().map_or(Verdict::GiveUp, |_| Verdict::Probe))
+    WaitBy(move |_: &mut Contention<'_>| {
+        attempts.next().map_or(Verdict::GiveUp, |_| Verdict::Probe)
+    })
 }
 
-/// Waits as a shell would: asks for a wake, lets others run, has the owner probed. Gives up only after some minutes,
-/// so that a lock that nobody gives back is a failure and not a hang.
+/// Waits as a shell would: asks for a wake, lets others run, has the owner probed. Gives up only
+/// after some minutes, so that a lock that nobody gives back is a failure and not a hang.
 pub(crate) fn patient() -> impl Wait {
     WaitBy(|contention: &mut Contention<'_>| match contention.mark_waiting() {
         _ if contention.attempt() > 200_000_000 => Verdict::GiveUp,
@@ -141,7 +154,8 @@ pub(crate) fn patient() -> impl Wait {
     })
 }
 
-/// Proofs of death: this closure, asked about an owner. What it does to the word happens before the proof is used.
+/// Proofs of death: this closure, asked about an owner. What it does to the word happens before the
+/// proof is used.
 pub(crate) struct ProofBy<L>(pub(crate) L);
 
 impl<L: FnMut(Token) -> bool> Liveness for ProofBy<L> {
@@ -150,7 +164,8 @@ impl<L: FnMut(Token) -> bool> Liveness for ProofBy<L> {
     }
 }
 
-/// A number that nothing but the lock under test protects: two owners at once lose changes, and Miri reports the race.
+/// A number that nothing but the lock under test protects: two owners at once lose changes, and
+/// Miri reports the race.
 pub(crate) struct Protected(UnsafeCell<u64>);
 
 // SAFETY: the only access to the cell is `update`, whose callers take turns.
@@ -230,7 +245,8 @@ impl RawMemory {
         let address = NonNull::new(start.as_ptr().wrapping_add(offset)).expect("inside the array");
         // SAFETY:
         // - `len` bytes from `address` on lie inside `self.words`, which the result borrows.
-        // - They are `AtomicU32`: accessed only by atomic operations of 32 bits, and no other reference to them exists.
+        // - They are `AtomicU32`: accessed only by atomic operations of 32 bits, and no other
+        //   reference to them exists.
         unsafe { Region::from_raw(address, len) }
     }
 

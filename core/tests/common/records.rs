@@ -21,7 +21,8 @@ pub(crate) fn derived(number: u32) -> (Token, Record) {
         pid: random.word(),
         pid_namespace: random.word(),
         since: number.into(),
-        description: description(&number.to_string().repeat(random.below(9) as usize)).expect("short"),
+        description: description(&number.to_string().repeat(random.below(9) as usize))
+            .expect("short"),
     };
     (token(1 + number % 2), record)
 }

@@ -1,4 +1,5 @@
-//! A number that was a dead owner's is given out again: the new one is never robbed, and the old one is not forgotten.
+//! A number that was a dead owner's is given out again: the new one is never robbed, and the old
+//! one is not forgotten.
 
 use shmlock_core::fence::InnerShareable;
 
@@ -18,8 +19,9 @@ fn two_lives(world: &World, first: u32, second: u32) {
     }
 }
 
-/// The rival has seen the first life hold the lock; by the time it has proof of that one's death, the second holds it.
-/// Bounded, as the next: two lives beside a rival have too many steps for every interleaving.
+/// The rival has seen the first life hold the lock; by the time it has proof of that one's death,
+/// the second holds it. Bounded, as the next: two lives beside a rival have too many steps for
+/// every interleaving.
 #[test]
 fn a_second_life_with_the_same_token_is_not_robbed() {
     explore(Preemptions(6), || {
@@ -45,7 +47,8 @@ fn a_second_life_with_another_token_is_not_robbed() {
 fn a_second_life_is_not_robbed_by_either_of_two_rivals() {
     explore(Preemptions(3), || {
         let world = World::with_processes(3);
-        let rivals = [2, 3].map(|token| beside(&world, move |world| world.actor(token).visit(InnerShareable)));
+        let rivals = [2, 3]
+            .map(|token| beside(&world, move |world| world.actor(token).visit(InnerShareable)));
         two_lives(&world, 1, 1);
         for rival in rivals {
             rival.join().unwrap();
@@ -80,7 +83,8 @@ fn a_newcomer_that_dies_over_the_word_of_the_dead_keeps_nobody_waiting() {
     });
 }
 
-/// The one who frees the word has not held the lock; the next owner sees what the dead one did all the same.
+/// The one who frees the word has not held the lock; the next owner sees what the dead one did all
+/// the same.
 #[test]
 fn what_the_dead_did_is_seen_by_the_next_owner_though_a_newcomer_freed_the_word() {
     explore(Unbounded, || {

@@ -1,4 +1,5 @@
-//! An owner dies, and another one takes over: once, told of it, seeing what the dead one did, and leaving nobody asleep.
+//! An owner dies, and another one takes over: once, told of it, seeing what the dead one did, and
+//! leaving nobody asleep.
 
 use loom::sync::atomic::AtomicBool;
 use loom::thread;
@@ -13,13 +14,15 @@ use crate::explore::Bound::{Preemptions, Unbounded};
 use crate::explore::{explore, explore_deaths};
 use crate::world::{Look, World, beside, name};
 
-/// It dies at each of its steps in turn; both rivals may be asleep then, and only one of them is woken by the death.
-/// Bounded: three threads, a dozen times, and each preemption more costs ten times the time.
+/// It dies at each of its steps in turn; both rivals may be asleep then, and only one of them is
+/// woken by the death. Bounded: three threads, a dozen times, and each preemption more costs ten
+/// times the time.
 #[test]
 fn an_owner_that_dies_is_replaced_and_both_rivals_come_through() {
     explore_deaths(Preemptions(3), |steps| {
         let world = World::with_processes(3);
-        let rivals = [2, 3].map(|token| beside(&world, move |world| world.actor(token).visit(InnerShareable)));
+        let rivals = [2, 3]
+            .map(|token| beside(&world, move |world| world.actor(token).visit(InnerShareable)));
         let lived = world.actor(1).visit_or_die(steps);
         for rival in rivals {
             rival.join().unwrap();
@@ -42,7 +45,8 @@ fn one_that_dies_while_it_takes_over_is_replaced_as_well() {
 }
 
 #[test]
-fn only_one_of_two_rivals_replaces_a_dead_owner_and_the_other_is_not_told_once_the_data_is_mended() {
+fn only_one_of_two_rivals_replaces_a_dead_owner_and_the_other_is_not_told_once_the_data_is_mended()
+{
     fn mend(world: &World, token: u32) -> bool {
         let actor = world.actor(token);
         let told = actor.enter(InnerShareable, &mut actor.sleep()).unwrap();
@@ -64,7 +68,8 @@ fn only_one_of_two_rivals_replaces_a_dead_owner_and_the_other_is_not_told_once_t
     });
 }
 
-/// A proof of death that orders nothing by itself: whoever ended the owner says so, and the asker only looks.
+/// A proof of death that orders nothing by itself: whoever ended the owner says so, and the asker
+/// only looks.
 struct ResetLine<'a>(&'a AtomicBool);
 
 impl Liveness for ResetLine<'_> {
@@ -91,7 +96,8 @@ fn what_the_dead_did_is_seen_even_if_the_proof_of_its_death_is_only_looked_at() 
         let seen = std::sync::Arc::clone(&line);
         let heir = beside(&world, move |world| {
             let heir = world.actor(2);
-            heir.enter_or_recover(InnerShareable, &mut Ask, &mut ResetLine(&seen)).expect("asks until it has it");
+            heir.enter_or_recover(InnerShareable, &mut Ask, &mut ResetLine(&seen))
+                .expect("asks until it has it");
             heir.leave(InnerShareable);
         });
         if world.actor(1).enter(InnerShareable, &mut Look::at_most(0)).is_some() {

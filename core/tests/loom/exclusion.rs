@@ -1,5 +1,6 @@
-//! One owner at a time, and each sees what the one before it did. Nobody sleeps here and nobody asks the kernel, whose
-//! lock would order memory too: what is in order is so by the two fences alone.
+//! One owner at a time, and each sees what the one before it did. Nobody sleeps here and nobody
+//! asks the kernel, whose lock would order memory too: what is in order is so by the two fences
+//! alone.
 
 use std::num::NonZeroU16;
 
@@ -88,8 +89,8 @@ fn two_actors_exclude_each_other_across_the_full_system() {
     explore(Unbounded, || contend(2, 1, FenceScope::FullSystem));
 }
 
-/// Each looks three times at most: two who look for ever could do so while the third is kept from going on. Bounded: that
-/// is enough for each order of the three.
+/// Each looks three times at most: two who look for ever could do so while the third is kept from
+/// going on. Bounded: that is enough for each order of the three.
 #[test]
 fn three_actors_exclude_each_other() {
     fn visit(world: &World, token: u32) -> bool {
@@ -144,7 +145,12 @@ fn what_an_owner_did_before_it_abandoned_its_section_is_seen() {
             actor.leave(InnerShareable);
         });
         let actor = world.actor(1);
-        let acquired = protocol::try_acquire(actor.region.owner_word(), actor.me, Arrival::Fresh, InnerShareable);
+        let acquired = protocol::try_acquire(
+            actor.region.owner_word(),
+            actor.me,
+            Arrival::Fresh,
+            InnerShareable,
+        );
         if let Ok(acquisition) = acquired {
             actor.begin(InnerShareable, acquisition);
             let _ = protocol::abandon(actor.region.owner_word(), actor.me, InnerShareable).unwrap();

@@ -10,7 +10,8 @@ use std::time::Instant;
 pub(crate) enum Bound {
     /// All of them.
     Unbounded,
-    /// All in which the threads are interrupted at most so often in all where they could have gone on.
+    /// All in which the threads are interrupted at most so often in all where they could have gone
+    /// on.
     Preemptions(usize),
 }
 
@@ -31,9 +32,12 @@ pub(crate) fn explore(bound: Bound, model: impl Fn() + Send + Sync + 'static) {
     println!("{} executions, {:.1?}", runs.load(Relaxed), begin.elapsed());
 }
 
-/// Explores the model of an actor that dies at its first step, then at its second, and so on until it always lives. The
-/// model is told after how many steps, and says whether the actor lived.
-pub(crate) fn explore_deaths(bound: Bound, model: impl Fn(u32) -> bool + Copy + Send + Sync + 'static) {
+/// Explores the model of an actor that dies at its first step, then at its second, and so on until
+/// it always lives. The model is told after how many steps, and says whether the actor lived.
+pub(crate) fn explore_deaths(
+    bound: Bound,
+    model: impl Fn(u32) -> bool + Copy + Send + Sync + 'static,
+) {
     for steps in 0.. {
         let died = Arc::new(AtomicBool::new(false));
         let note = Arc::clone(&died);

@@ -35,16 +35,17 @@ impl Kernel {
         self.bytes.lock().unwrap().retain(|lock| lock.byte != byte);
     }
 
-    /// The process is gone, and its locks with it. **One** sleeper looks again: the one whose interval ends next. Were
-    /// it all, they would make good for any wake that the protocol forgets.
+    /// The process is gone, and its locks with it. **One** sleeper looks again: the one whose
+    /// interval ends next. Were it all, they would make good for any wake that the protocol
+    /// forgets.
     pub(crate) fn bury(&self, process: Token) {
         let mut bytes = self.bytes.lock().unwrap();
         bytes.retain(|lock| lock.process != process);
         self.sleepers.notify_one();
     }
 
-    /// Sleeps until woken, if the word still has this value. Nobody falls asleep behind a dead owner: that sleep would
-    /// end with its interval.
+    /// Sleeps until woken, if the word still has this value. Nobody falls asleep behind a dead
+    /// owner: that sleep would end with its interval.
     pub(crate) fn sleep(&self, word: &AtomicU32, marked: Word) {
         let bytes = self.bytes.lock().unwrap();
         let unchanged = word.load(Relaxed) == marked.bits();

@@ -6,7 +6,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use shmlock_core::Fence;
 use shmlock_core::fence::InnerShareable;
 
-/// The fences of an actor whose days are numbered: each fence is a step, and so is each [`step`](Self::step).
+/// The fences of an actor whose days are numbered: each fence is a step, and so is each
+/// [`step`](Self::step).
 #[derive(Clone, Copy)]
 pub(crate) struct Mortal<'a> {
     steps_left: &'a Cell<u32>,

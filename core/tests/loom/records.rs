@@ -1,7 +1,7 @@
 //! A reader beside the writers of the record: it gets one owner's record whole, or none.
 //!
-//! Bounded, for every load multiplies the work. Little is lost: a load may see an old value however late it runs, and
-//! choosing among the values is no preemption.
+//! Bounded, for every load multiplies the work. Little is lost: a load may see an old value however
+//! late it runs, and choosing among the values is no preemption.
 
 use shmlock_core::fence::InnerShareable;
 use shmlock_core::protocol::{self, Arrival};
@@ -33,7 +33,10 @@ fn of(token: Token) -> Record {
 /// Reads once, and judges.
 fn read(world: &World) {
     if let Some(holder) = world.region().holder(InnerShareable) {
-        assert!(holder.record.is_none_or(|record| record == of(holder.token)), "torn, or another owner's");
+        assert!(
+            holder.record.is_none_or(|record| record == of(holder.token)),
+            "torn, or another owner's"
+        );
     }
 }
 
@@ -79,13 +82,24 @@ fn a_record_left_half_written_is_not_read_and_the_next_owners_is() {
         let (owner, heir) = (world.actor(1), world.actor(2));
         let reader = beside(&world, |world| {
             let dead = world.actor(1).me;
-            assert!(world.region().record_of(dead, InnerShareable).is_none_or(|record| record == of(dead)), "torn");
+            assert!(
+                world
+                    .region()
+                    .record_of(dead, InnerShareable)
+                    .is_none_or(|record| record == of(dead)),
+                "torn"
+            );
         });
         let lived = live(steps, |mortal| hold(&owner, mortal));
         reader.join().unwrap();
-        if protocol::take_over(heir.region.owner_word(), owner.me, heir.me, InnerShareable).is_some() {
+        if protocol::take_over(heir.region.owner_word(), owner.me, heir.me, InnerShareable)
+            .is_some()
+        {
             heir.region.write_record(heir.me, &of(heir.me), InnerShareable);
-            assert_eq!(world.region().holder(InnerShareable).and_then(|holder| holder.record), Some(of(heir.me)));
+            assert_eq!(
+                world.region().holder(InnerShareable).and_then(|holder| holder.record),
+                Some(of(heir.me))
+            );
         }
         lived
     });

@@ -10,7 +10,8 @@ pub(crate) struct Section {
 }
 
 // SAFETY:
-// - The cell is accessed by `UnsafeCell::with_mut` of loom only, which panics when two accesses are not ordered.
+// - The cell is accessed by `UnsafeCell::with_mut` of loom only, which panics when two accesses are
+//   not ordered.
 unsafe impl Sync for Section {}
 
 #[derive(Default)]
@@ -40,7 +41,10 @@ impl Section {
     /// The first accesses of a new owner.
     pub(crate) fn begin(&self, owner_died: bool, fencing_token: u64) {
         self.with(|data| {
-            assert!(owner_died || !data.torn, "an owner has not been told that the one before it died");
+            assert!(
+                owner_died || !data.torn,
+                "an owner has not been told that the one before it died"
+            );
             assert!(owner_died || !data.died, "DIED was lost");
             assert!(fencing_token > data.fencing_token, "a fencing token came twice");
             *data = Data { torn: true, died: owner_died, fencing_token, ended: data.ended };

@@ -1,4 +1,5 @@
-//! Nobody is left asleep. There is no tick: a wake that is owed and not given is a deadlock, which fails the model.
+//! Nobody is left asleep. There is no tick: a wake that is owed and not given is a deadlock, which
+//! fails the model.
 
 use shmlock_core::fence::InnerShareable;
 
@@ -17,13 +18,14 @@ fn of_two_actors_each_wakes_the_other() {
     });
 }
 
-/// The one who comes twice overtakes those who sleep: a woken sleeper finds the lock taken and the flag gone.
-/// Bounded, as the next: each preemption more costs ten times the time.
+/// The one who comes twice overtakes those who sleep: a woken sleeper finds the lock taken and the
+/// flag gone. Bounded, as the next: each preemption more costs ten times the time.
 #[test]
 fn a_woken_sleeper_leaves_nobody_asleep_behind_it() {
     explore(Preemptions(4), || {
         let world = World::with_processes(3);
-        let sleepers = [2, 3].map(|token| beside(&world, move |world| world.actor(token).visit(InnerShareable)));
+        let sleepers = [2, 3]
+            .map(|token| beside(&world, move |world| world.actor(token).visit(InnerShareable)));
         let owner = world.actor(1);
         owner.visit(InnerShareable);
         owner.visit(InnerShareable);
@@ -34,8 +36,8 @@ fn a_woken_sleeper_leaves_nobody_asleep_behind_it() {
     });
 }
 
-/// Two pass the lock on while the third may sleep: whoever takes it takes over the duty to wake, and it is nobody's twice.
-/// Bounded, as above.
+/// Two pass the lock on while the third may sleep: whoever takes it takes over the duty to wake,
+/// and it is nobody's twice. Bounded, as above.
 #[test]
 fn who_passes_on_leaves_nobody_asleep() {
     explore(Preemptions(4), || {
@@ -75,8 +77,8 @@ fn a_sleeper_that_gives_up_leaves_nobody_asleep_behind_it() {
     });
 }
 
-/// It dies at each of its steps in turn, among them the one after the wake that was meant for two. Bounded: as above,
-/// and a dozen times.
+/// It dies at each of its steps in turn, among them the one after the wake that was meant for two.
+/// Bounded: as above, and a dozen times.
 #[test]
 fn a_waiter_that_dies_leaves_nobody_asleep_behind_it() {
     explore_deaths(Preemptions(3), |steps| {

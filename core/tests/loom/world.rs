@@ -1,4 +1,5 @@
-//! What the actors of a model share, and what an actor does: the steps of the product, put together as the shell does it.
+//! What the actors of a model share, and what an actor does: the steps of the product, put together
+//! as the shell does it.
 
 use std::sync::Arc;
 
@@ -20,10 +21,12 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// A free lock, and so many living processes, with the tokens from 1 on. (Born before the threads begin, they take no
-    /// part in the interleavings.) The standard library's `Arc`, since it is no part of what is explored.
+    /// A free lock, and so many living processes, with the tokens from 1 on. (Born before the
+    /// threads begin, they take no part in the interleavings.) The standard library's `Arc`, since
+    /// it is no part of what is explored.
     pub(crate) fn with_processes(processes: u32) -> Arc<Self> {
-        let world = Self { memory: RegionMemory::new(), kernel: Kernel::new(), section: Section::new() };
+        let world =
+            Self { memory: RegionMemory::new(), kernel: Kernel::new(), section: Section::new() };
         world.region(); // the magic word is no part of it either
         for token in 1..=processes {
             world.try_born(token).expect("nobody has this token");
@@ -41,14 +44,18 @@ impl World {
         self.kernel.lock_byte(actor.me, actor.me).then_some(actor)
     }
 
-    /// The process with this token; or one that the kernel does not know, if nobody will ask whether it lives.
+    /// The process with this token; or one that the kernel does not know, if nobody will ask
+    /// whether it lives.
     pub(crate) fn actor(&self, token: u32) -> Actor<'_> {
         Actor { world: self, region: self.region(), me: name(token) }
     }
 }
 
 /// Runs an actor in a thread of its own.
-pub(crate) fn beside<R: 'static>(world: &Arc<World>, act: impl FnOnce(&World) -> R + 'static) -> JoinHandle<R> {
+pub(crate) fn beside<R: 'static>(
+    world: &Arc<World>,
+    act: impl FnOnce(&World) -> R + 'static,
+) -> JoinHandle<R> {
     let world = Arc::clone(world);
     thread::spawn(move || act(&world))
 }
@@ -65,8 +72,8 @@ pub(crate) struct Actor<'a> {
 }
 
 impl Actor<'_> {
-    /// Takes the lock, waiting in this way, and begins the section. Gives back whether it was told of a death; `None` if
-    /// `wait` gave up.
+    /// Takes the lock, waiting in this way, and begins the section. Gives back whether it was told
+    /// of a death; `None` if `wait` gave up.
     pub(crate) fn enter(&self, fence: impl Fence, wait: &mut impl Wait) -> Option<bool> {
         let mut probe = Probe { kernel: &self.world.kernel, process: self.me };
         self.enter_or_recover(fence, wait, &mut probe)
@@ -110,8 +117,8 @@ impl Actor<'_> {
         self.wake(protocol::release(self.region.owner_word(), self.me, fence).expect("mine"));
     }
 
-    /// Ends the section and passes the lock on, as the shell does while somebody waits awake; claims the wake if nobody has
-    /// come after all.
+    /// Ends the section and passes the lock on, as the shell does while somebody waits awake;
+    /// claims the wake if nobody has come after all.
     pub(crate) fn leave_to_the_awake(&self, fence: impl Fence) {
         self.world.section.end();
         let word = self.region.owner_word();
@@ -148,7 +155,8 @@ impl Actor<'_> {
         self.leave(fence);
     }
 
-    /// As [`visit`](Self::visit), with a step wherever something could be seen of a death, and the burial if it dies.
+    /// As [`visit`](Self::visit), with a step wherever something could be seen of a death, and the
+    /// burial if it dies.
     pub(crate) fn visit_or_die(&self, steps: u32) -> bool {
         self.live(steps, |mortal| {
             mortal.step();
@@ -182,7 +190,12 @@ impl Actor<'_> {
 
     /// Takes the free lock, and ends within the section.
     pub(crate) fn die_in_the_section(&self) {
-        let acquired = protocol::try_acquire(self.region.owner_word(), self.me, Arrival::Fresh, InnerShareable);
+        let acquired = protocol::try_acquire(
+            self.region.owner_word(),
+            self.me,
+            Arrival::Fresh,
+            InnerShareable,
+        );
         self.begin(InnerShareable, acquired.expect("free"));
         self.die();
     }
@@ -203,8 +216,9 @@ impl Actor<'_> {
     }
 }
 
-/// Waiting as the shell does: mark, sleep in the kernel, look again. It asks for a probe after every sleep, more often
-/// than the shell, for a proof of death may come when the word has long moved on.
+/// Waiting as the shell does: mark, sleep in the kernel, look again. It asks for a probe after
+/// every sleep, more often than the shell, for a proof of death may come when the word has long
+/// moved on.
 pub(crate) struct Sleep<'a> {
     kernel: &'a Kernel,
     left: u32,
@@ -234,7 +248,8 @@ impl Wait for Sleep<'_> {
     }
 }
 
-/// Asks whether the owner lives before it first sleeps, as the shell does; then sleeps for as long as it takes.
+/// Asks whether the owner lives before it first sleeps, as the shell does; then sleeps for as long
+/// as it takes.
 pub(crate) struct AskFirst<'a> {
     asked: bool,
     sleep: Sleep<'a>,

@@ -15,8 +15,8 @@ pub const MEMBERS_MAX: usize = 8;
 /// The phase of a member that panicked: others must not wait for it.
 const LOST: u32 = u32::MAX;
 
-/// How often a member looks before it takes the others for stuck. Emulated cores share the host's, so they may stand
-/// still for long; a whole body needs a thousandth of this.
+/// How often a member looks before it takes the others for stuck. Emulated cores share the host's,
+/// so they may stand still for long; a whole body needs a thousandth of this.
 const PATIENCE: u32 = 1 << 30;
 
 /// Everything that the members share. All zero at first, so it may stand in `.bss`.
@@ -32,11 +32,15 @@ impl Arena {
     /// An arena that nobody has entered yet.
     #[must_use]
     pub const fn new() -> Self {
-        Self { memory: RegionMemory::new(), ledger: Ledger::new(), phases: [const { AtomicU32::new(0) }; MEMBERS_MAX] }
+        Self {
+            memory: RegionMemory::new(),
+            ledger: Ledger::new(),
+            phases: [const { AtomicU32::new(0) }; MEMBERS_MAX],
+        }
     }
 
-    /// The member `index` of `members`, counted from 0. `relax` is called while it waits: a spin hint on cores of one's
-    /// own, the scheduler where threads share some.
+    /// The member `index` of `members`, counted from 0. `relax` is called while it waits: a spin
+    /// hint on cores of one's own, the scheduler where threads share some.
     ///
     /// # Panics
     /// If there is no room for so many.

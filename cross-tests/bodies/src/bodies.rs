@@ -23,7 +23,10 @@ pub struct Body {
 /// All of them.
 pub const BODIES: [Body; 9] = [
     Body { name: "one at a time is in the section", run: exclusion::one_at_a_time },
-    Body { name: "with fences for the full system as well", run: exclusion::one_at_a_time_in_the_full_system },
+    Body {
+        name: "with fences for the full system as well",
+        run: exclusion::one_at_a_time_in_the_full_system,
+    },
     Body { name: "a nested hold lets nobody in", run: nested_holds },
     Body { name: "the fencing token grows by one each time", run: fencing_tokens },
     Body { name: "each reads the record of the others", run: records },
@@ -51,7 +54,10 @@ fn nested_holds(member: &mut Member<'_>, rounds: u32) {
         drop(outer);
     }
     member.barrier();
-    assert_eq!(ledger.tally(), Tally { visits: (2 * rounds).wrapping_mul(member.members()), torn: false });
+    assert_eq!(
+        ledger.tally(),
+        Tally { visits: (2 * rounds).wrapping_mul(member.members()), torn: false }
+    );
     member.barrier();
 }
 
@@ -73,7 +79,13 @@ fn fencing_tokens(member: &mut Member<'_>, rounds: u32) {
 fn record(index: u32) -> Record {
     let mut description = Description::new();
     write!(description, "member {index}").expect("short");
-    Record { uuid: Uuid::from_u128(index.into()), pid: index, pid_namespace: 7, since: index.into(), description }
+    Record {
+        uuid: Uuid::from_u128(index.into()),
+        pid: index,
+        pid_namespace: 7,
+        since: index.into(),
+        description,
+    }
 }
 
 fn records(member: &mut Member<'_>, rounds: u32) {
@@ -119,7 +131,8 @@ fn bounded_attempts(member: &mut Member<'_>, rounds: u32) {
     let holder = member.leads().then(|| lock.try_lock().expect("free"));
     member.barrier();
     if !member.leads() {
-        let errors = [lock.lock(&mut Spin::attempts(rounds)).err(), lock.lock(&mut Wfe::attempts(8)).err()];
+        let errors =
+            [lock.lock(&mut Spin::attempts(rounds)).err(), lock.lock(&mut Wfe::attempts(8)).err()];
         for error in errors {
             let Some(Error::Busy { seen }) = error else { panic!("not busy but {error:?}") };
             assert!(seen.is_owned_by(Member::token(0)), "says who has it");
@@ -164,7 +177,10 @@ fn reentrant_waits(member: &mut Member<'_>, rounds: u32) {
         drop(guard);
     }
     member.barrier();
-    assert_eq!(ledger.tally(), Tally { visits: rounds.wrapping_mul(member.members()), torn: false });
+    assert_eq!(
+        ledger.tally(),
+        Tally { visits: rounds.wrapping_mul(member.members()), torn: false }
+    );
     assert_eq!(member.region().recoveries(), recoveries, "nobody was taken for dead");
     member.barrier();
 }

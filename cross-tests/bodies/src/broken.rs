@@ -5,7 +5,8 @@ use shmlock_core::Token;
 
 use core::sync::atomic::Ordering::Relaxed;
 
-/// Takes the word by a load and a store where a compare-and-swap belongs: whoever comes between the two is in as well.
+/// Takes the word by a load and a store where a compare-and-swap belongs: whoever comes between the
+/// two is in as well.
 pub(crate) struct BrokenLock<'a> {
     pub(crate) word: &'a AtomicU32,
     pub(crate) me: Token,

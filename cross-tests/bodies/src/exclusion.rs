@@ -1,4 +1,5 @@
-//! Never two in the section: by a lock with every scope of fences, and the control by a lock with a hole.
+//! Never two in the section: by a lock with every scope of fences, and the control by a lock with a
+//! hole.
 
 use shmlock_core::{Fence, FenceScope, RegionLock, fence};
 
@@ -53,11 +54,18 @@ pub(crate) fn one_at_a_time(member: &mut Member<'_>, rounds: u32) {
 
 pub(crate) fn one_at_a_time_in_the_full_system(member: &mut Member<'_>, rounds: u32) {
     let rounds = rounds / 4; // half of it with the scope known at compile time, half at run time
-    assert_eq!(visits(member, rounds, &member.lock_with(fence::FullSystem)), nothing_lost(member, rounds));
-    assert_eq!(visits(member, rounds, &member.lock_with(FenceScope::FullSystem)), nothing_lost(member, rounds));
+    assert_eq!(
+        visits(member, rounds, &member.lock_with(fence::FullSystem)),
+        nothing_lost(member, rounds)
+    );
+    assert_eq!(
+        visits(member, rounds, &member.lock_with(FenceScope::FullSystem)),
+        nothing_lost(member, rounds)
+    );
 }
 
-/// The negative control: whether the test above notices a lock with a hole, within so many `attempts` of `rounds` visits.
+/// The negative control: whether the test above notices a lock with a hole, within so many
+/// `attempts` of `rounds` visits.
 ///
 /// Gives back in which attempt it did. `None` means that the test, on this machine, proves nothing.
 pub fn control(member: &mut Member<'_>, rounds: u32, attempts: u32) -> Option<u32> {

@@ -5,9 +5,9 @@ use core::sync::atomic::Ordering::Relaxed;
 
 /// A counter, and a pair that is equal whenever nobody is in the section.
 ///
-/// Every access is a relaxed load or a relaxed store, which is what a plain access of a word compiles to on ARM. No
-/// addition is atomic, so two in the section at once lose counts; and the control without a lock may race on them
-/// without being undefined behaviour.
+/// Every access is a relaxed load or a relaxed store, which is what a plain access of a word
+/// compiles to on ARM. No addition is atomic, so two in the section at once lose counts; and the
+/// control without a lock may race on them without being undefined behaviour.
 #[derive(Debug)]
 pub(crate) struct Ledger {
     visits: AtomicU32,
@@ -27,15 +27,21 @@ pub(crate) struct Tally {
 
 impl Ledger {
     pub(crate) const fn new() -> Self {
-        #[expect(clippy::declare_interior_mutable_const, reason = "only ever copied into a new place")]
+        #[expect(
+            clippy::declare_interior_mutable_const,
+            reason = "only ever copied into a new place"
+        )]
         const ZERO: AtomicU32 = AtomicU32::new(0);
         Self { visits: ZERO, left: ZERO, right: ZERO, torn: ZERO, last: [ZERO; 2] }
     }
 
-    // Relaxed throughout. Partner: the same accesses by whoever had the lock before, made visible by the lock's fences.
+    // Relaxed throughout. Partner: the same accesses by whoever had the lock before, made visible
+    // by the lock's fences.
 
     pub(crate) fn clear(&self) {
-        for word in [&self.visits, &self.left, &self.right, &self.torn].into_iter().chain(&self.last) {
+        for word in
+            [&self.visits, &self.left, &self.right, &self.torn].into_iter().chain(&self.last)
+        {
             word.store(0, Relaxed);
         }
     }

@@ -1,8 +1,9 @@
 //! What several cores do to one lock at once, and what must be true afterwards.
 //!
-//! The bodies know three things: how many [`Member`]s there are, which of them runs, and a barrier. The members are
-//! cores in `cross-tests/bare`, tasks on one core there as well, and threads in this crate's own test. A body panics
-//! when something does not hold; what a panic means (an exit code, a failed test) is the platform's business.
+//! The bodies know three things: how many [`Member`]s there are, which of them runs, and a barrier.
+//! The members are cores in `cross-tests/bare`, tasks on one core there as well, and threads in
+//! this crate's own test. A body panics when something does not hold; what a panic means (an exit
+//! code, a failed test) is the platform's business.
 //!
 //! ```
 //! use shmlock_bodies::{Arena, BODIES};

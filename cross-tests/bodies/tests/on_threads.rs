@@ -33,7 +33,9 @@ fn every_body_holds_on_one_two_and_four_threads() {
             println!("{members} threads: {}", body.name);
         }
         // And one after the other on one arena, as firmware runs them.
-        on_threads(members, |member| BODIES.iter().for_each(|body| (body.run)(member, ROUNDS / 10)));
+        on_threads(members, |member| {
+            BODIES.iter().for_each(|body| (body.run)(member, ROUNDS / 10))
+        });
     }
 }
 

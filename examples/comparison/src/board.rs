@@ -1,8 +1,10 @@
-//! What do the processes of one run share beside the lock? Orders, the counter, and a row for each worker's account.
+//! What do the processes of one run share beside the lock? Orders, the counter, and a row for each
+//! worker's account.
 //!
-//! Nothing here may order what the lock has to order: what the section touches is read and written relaxed. The state is
-//! what starts and stops everybody; it is changed and awaited by futex, never by sleeping a while. (Only the hand-offs
-//! are arranged by two who watch each other, since that is what they measure; there a lock shows in time, not in order.)
+//! Nothing here may order what the lock has to order: what the section touches is read and written
+//! relaxed. The state is what starts and stops everybody; it is changed and awaited by futex, never
+//! by sleeping a while. (Only the hand-offs are arranged by two who watch each other, since that is
+//! what they measure; there a lock shows in time, not in order.)
 
 use std::hint::spin_loop;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
@@ -49,7 +51,8 @@ pub(crate) struct Board {
     pub turns: Apart<AtomicU64>,
     /// How much a worker does that stops by itself: sections, or hand-offs.
     pub share: AtomicU64,
-    /// For how long it does that at most, and how long a waiter sleeps before the lock is handed to it; in nanoseconds.
+    /// For how long it does that at most, and how long a waiter sleeps before the lock is handed
+    /// to it; in nanoseconds.
     pub window: AtomicU64,
     /// As `window`.
     pub sleep: AtomicU64,
@@ -59,7 +62,8 @@ pub(crate) struct Board {
     pub rows: [Row; ROWS],
 }
 
-/// What one who holds the lock and one who waits for it say to each other, in numbers that only grow.
+/// What one who holds the lock and one who waits for it say to each other, in numbers that only
+/// grow.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Pair {
@@ -67,7 +71,8 @@ pub(crate) struct Pair {
     pub held: Apart<AtomicU64>,
     /// The hand-off for which the other is about to ask for it.
     pub asked: Apart<AtomicU64>,
-    /// The hand-off that is over for the one who held it, with the moment when that one began to give it back.
+    /// The hand-off that is over for the one who held it, with the moment when that one began to
+    /// give it back.
     pub given: Apart<AtomicU64>,
     /// See `given`; written before that.
     pub given_at: AtomicU64,

@@ -49,7 +49,9 @@ impl Program {
 
         let contenders = self.take_part(&options.only);
         let mut all = self.results(&options);
-        let turns = |(figure, _): &(Figure, _)| contenders.iter().filter(|kind| figure.suits(**kind)).count();
+        let turns = |(figure, _): &(Figure, _)| {
+            contenders.iter().filter(|kind| figure.suits(**kind)).count()
+        };
         let mut turns = Turns {
             effort,
             watchdog: Watchdog::start(),
@@ -67,8 +69,9 @@ impl Program {
 
     /// Those that this system has; says who stays away, and why.
     fn take_part(&self, only: &[Kind]) -> Vec<Kind> {
-        let is_reference =
-            |kind: &Kind| (self.figures)(&Options::default()).iter().any(|f| (self.reference)(*f) == *kind);
+        let is_reference = |kind: &Kind| {
+            (self.figures)(&Options::default()).iter().any(|f| (self.reference)(*f) == *kind)
+        };
         let wanted = |kind: &Kind| only.is_empty() || only.contains(kind) || is_reference(kind);
         let works = |kind: &Kind| match place::Prepared::new(*kind) {
             Ok(_) => true,
@@ -83,7 +86,8 @@ impl Program {
     /// The figures that are asked for, without any entries yet.
     fn results(&self, options: &Options) -> Results {
         let letters = options.figures.as_deref().unwrap_or(self.letters);
-        let wanted = (self.figures)(options).into_iter().filter(|figure| letters.contains(figure.letter()));
+        let wanted =
+            (self.figures)(options).into_iter().filter(|figure| letters.contains(figure.letter()));
         wanted.map(|figure| (figure, Entries::beside((self.reference)(figure)))).collect()
     }
 
@@ -92,7 +96,10 @@ impl Program {
         for (figure, entries) in all {
             println!("{}", table::table(*figure, entries));
         }
-        println!("\nload at the end: {}; others kept {:.2} cores busy", machine.load, machine.others);
+        println!(
+            "\nload at the end: {}; others kept {:.2} cores busy",
+            machine.load, machine.others
+        );
         if !machine.is_quiet() {
             println!("WARNING: the machine was not quiet, so these figures are not worth much");
         }
@@ -115,16 +122,25 @@ struct Turns {
 }
 
 impl Turns {
-    /// One figure, for all contenders in turn. Each round begins with another one, for the first may have it harder.
-    fn take(&mut self, figure: Figure, round: usize, contenders: &[Kind], entries: &mut Entries) -> Result<()> {
-        let mut turns: Vec<Kind> = contenders.iter().copied().filter(|kind| figure.suits(*kind)).collect();
+    /// One figure, for all contenders in turn. Each round begins with another one, for the first
+    /// may have it harder.
+    fn take(
+        &mut self,
+        figure: Figure,
+        round: usize,
+        contenders: &[Kind],
+        entries: &mut Entries,
+    ) -> Result<()> {
+        let mut turns: Vec<Kind> =
+            contenders.iter().copied().filter(|kind| figure.suits(*kind)).collect();
         let first = round % turns.len().max(1);
         turns.rotate_left(first);
         for kind in turns {
             let label = format!("round {round}, {}, {}", figure.title(), kind.label());
             self.progress.begins(&label);
             self.watchdog.begins(&label);
-            let measured = figure.measure(kind, self.effort).map_err(|error| format!("{label}: {error:?}"))?;
+            let measured =
+                figure.measure(kind, self.effort).map_err(|error| format!("{label}: {error:?}"))?;
             entries.list.push(Entry { round, kind, measured });
         }
         Ok(())
@@ -132,6 +148,9 @@ impl Turns {
 }
 
 fn say_where(machine: &Machine, rounds: usize) {
-    println!("Linux {}, {}, {} cores, rounds: {rounds}", machine.kernel, machine.processor, machine.cores);
+    println!(
+        "Linux {}, {}, {} cores, rounds: {rounds}",
+        machine.kernel, machine.processor, machine.cores
+    );
     println!("load at the beginning: {}", machine.load);
 }

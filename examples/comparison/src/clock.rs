@@ -10,7 +10,8 @@ use rustix::time::{ClockId, clock_gettime};
 pub(crate) fn now() -> u64 {
     let time = clock_gettime(ClockId::Monotonic);
     // Neither is negative; the sum fits for 584 years after the start of the machine.
-    u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0)
+    u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000
+        + u64::try_from(time.tv_nsec).unwrap_or(0)
 }
 
 /// What getrusage(2) says.
@@ -39,7 +40,8 @@ fn of(whose: libc::c_int) -> Usage {
     // SAFETY: plain data, zeroed above.
     let usage = unsafe { usage.assume_init() };
     let nanoseconds = |time: libc::timeval| {
-        u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(time.tv_usec).unwrap_or(0) * 1000
+        u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000
+            + u64::try_from(time.tv_usec).unwrap_or(0) * 1000
     };
     Usage {
         cpu: nanoseconds(usage.ru_utime) + nanoseconds(usage.ru_stime),

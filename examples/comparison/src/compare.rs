@@ -47,7 +47,8 @@ fn figures(options: &Options) -> Vec<Figure> {
         .collect()
 }
 
-/// The plain limit for a lock that sleeps. It does not recover, so there it is the C library's that does.
+/// The plain limit for a lock that sleeps. It does not recover, so there it is the C library's that
+/// does.
 fn reference(figure: Figure) -> Kind {
     match figure {
         Figure::Recovery { .. } => Kind::Robust,

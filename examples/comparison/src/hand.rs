@@ -1,5 +1,6 @@
-//! What do two workers do of which one hands the lock to the other? Both watch each other, so that the one that takes it
-//! asks while the other holds it, and is still awake, or has been asleep for a while, when that one gives it back.
+//! What do two workers do of which one hands the lock to the other? Both watch each other, so that
+//! the one that takes it asks while the other holds it, and is still awake, or has been asleep for
+//! a while, when that one gives it back.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
@@ -16,8 +17,9 @@ use crate::worker::{Waits, section};
 /// However little time there is, so many hand-offs are worth something.
 const AT_LEAST: u64 = 10;
 
-/// By how much the time before a hand-off differs from the one before, in turns or parts of a thousand: a prime, so that all
-/// come. Always the same time would be always the same phase of whatever the waiter does meanwhile: its looks, its naps.
+/// By how much the time before a hand-off differs from the one before, in turns or parts of a
+/// thousand: a prime, so that all come. Always the same time would be always the same phase of
+/// whatever the waiter does meanwhile: its looks, its naps.
 const JUMP: u64 = 7919;
 
 /// Gives the lock as often as there are hand-offs in the share, or time in the window.
@@ -38,7 +40,9 @@ pub(crate) fn give<C: Contender>(contender: &mut C, board: &Board, row: &Row) ->
                 work(turns + number * JUMP % turns); // meanwhile the other comes to where it spins, if it does
             } else {
                 // From half of it to one and a half. This is what is measured, it orders nothing.
-                thread::sleep(sleep / 2 + sleep * u32::try_from(number * JUMP % 1000).unwrap_or(0) / 1000);
+                thread::sleep(
+                    sleep / 2 + sleep * u32::try_from(number * JUMP % 1000).unwrap_or(0) / 1000,
+                );
             }
             counter.store(seen + 1, Relaxed); // as in `section`: lost if the other is in
             now()

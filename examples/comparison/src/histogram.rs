@@ -1,9 +1,11 @@
-//! How long did they wait? Thirty-two buckets for every doubling: what is read is too high by 3 % at most.
+//! How long did they wait? Thirty-two buckets for every doubling: what is read is too high by 3 %
+//! at most.
 
 /// Buckets for each doubling.
 const FINE: u64 = 32;
 
-/// How many buckets there are: enough for 18 minutes, which is 2^40 ns. What is longer counts as that.
+/// How many buckets there are: enough for 18 minutes, which is 2^40 ns. What is longer counts as
+/// that.
 pub(crate) const BUCKETS: usize = bucket_of((1 << 40) - 1) + 1;
 
 /// The bucket that counts waits of so many nanoseconds.
@@ -20,7 +22,8 @@ const fn longest_of(bucket: usize) -> u64 {
     ((FINE + part + 1) << doubling) - 1 - FINE
 }
 
-/// How long the shortest `permille` of the waits were, at most, in nanoseconds; `None` if there are none.
+/// How long the shortest `permille` of the waits were, at most, in nanoseconds; `None` if there are
+/// none.
 pub(crate) fn quantile(counts: &[u64], permille: u64) -> Option<u64> {
     let rank = (counts.iter().sum::<u64>() * permille).div_ceil(1000);
     let mut counted = 0;
@@ -31,7 +34,8 @@ pub(crate) fn quantile(counts: &[u64], permille: u64) -> Option<u64> {
     found.map(longest_of)
 }
 
-/// For each bucket with anything in it, the longest wait that it counts, in nanoseconds, and how many waited longer.
+/// For each bucket with anything in it, the longest wait that it counts, in nanoseconds, and how
+/// many waited longer.
 pub(crate) fn longer(counts: &[u64]) -> Vec<(u64, u64)> {
     let mut left = counts.iter().sum::<u64>();
     let filled = counts.iter().enumerate().filter(|(_, count)| **count > 0);
@@ -61,7 +65,10 @@ mod tests {
         (1..=10_000).for_each(|wait| counts[bucket_of(wait)] += 1);
         for (permille, exact) in [(1, 10), (500, 5000), (990, 9900), (999, 9990)] {
             let found = quantile(&counts, permille).expect("there are waits");
-            assert!((exact..=exact + exact / 32).contains(&found), "{permille}: {found} instead of {exact}");
+            assert!(
+                (exact..=exact + exact / 32).contains(&found),
+                "{permille}: {found} instead of {exact}"
+            );
         }
     }
 

@@ -1,4 +1,5 @@
-//! How does a program read it? By lines of JSON: the machine first, then one for each figure, contender and round.
+//! How does a program read it? By lines of JSON: the machine first, then one for each figure,
+//! contender and round.
 
 use std::fmt::Write;
 
@@ -21,7 +22,12 @@ pub(crate) fn lines(figure: Figure, entries: &Entries) -> String {
     let mut text = String::new();
     for entry in &entries.list {
         // Writing to a string cannot fail, here and below.
-        let _ = write!(text, "{{\"figure\":{},\"contender\":{}", quoted(&figure.title()), quoted(entry.kind.label()));
+        let _ = write!(
+            text,
+            "{{\"figure\":{},\"contender\":{}",
+            quoted(&figure.title()),
+            quoted(entry.kind.label())
+        );
         let _ = write!(text, ",\"round\":{},\"lost\":{}", entry.round, entry.measured.lost);
         let _ = write!(text, ",\"reference\":{}", quoted(entries.reference.label()));
         let ratio = entries.ratio(entry).filter(|ratio| ratio.is_finite());
@@ -40,7 +46,8 @@ fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
-/// A number; `null` for those that are none, for JSON has no word for them. What never happens takes `"never"`.
+/// A number; `null` for those that are none, for JSON has no word for them. What never happens
+/// takes `"never"`.
 fn number(value: f64) -> String {
     match value {
         f64::INFINITY => quoted("never"),

@@ -1,7 +1,9 @@
-//! How fast is shmlock beside every other lock that processes can share? And what does its poll interval cost?
+//! How fast is shmlock beside every other lock that processes can share? And what does its poll
+//! interval cost?
 //!
-//! Real processes, found again by arguments; all contenders take turns in every round, beginning with another one each
-//! time; the counter under the lock is checked after every run. Read ratios, not absolutes, and those of a quiet machine.
+//! Real processes, found again by arguments; all contenders take turns in every round, beginning
+//! with another one each time; the counter under the lock is checked after every run. Read ratios,
+//! not absolutes, and those of a quiet machine.
 //!
 //! ```text
 //! cargo run --release -p shmlock-comparison              # under 4 minutes on two cores

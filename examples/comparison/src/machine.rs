@@ -31,7 +31,8 @@ pub(crate) struct Watch {
     ours: u64,
 }
 
-/// Above this the figures are not worth much. Arbitrary: on two cores it is a twentieth of the machine.
+/// Above this the figures are not worth much. Arbitrary: on two cores it is a twentieth of the
+/// machine.
 const QUIET: f64 = 0.1;
 
 impl Watch {
@@ -46,10 +47,12 @@ impl Watch {
         let others = busy().saturating_sub(self.busy).saturating_sub(ours() - self.ours);
         let read = |path| fs::read_to_string(path).unwrap_or_default();
         let cpuinfo = read("/proc/cpuinfo");
-        let processor = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+        let processor =
+            cpuinfo.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
         Machine {
             kernel: uname().release().to_string_lossy().into_owned(),
-            processor: processor.map_or_else(|| std::env::consts::ARCH.to_owned(), |(_, name)| name.to_owned()),
+            processor: processor
+                .map_or_else(|| std::env::consts::ARCH.to_owned(), |(_, name)| name.to_owned()),
             cores: thread::available_parallelism().map_or(1, usize::from),
             load: read("/proc/loadavg").split(' ').take(3).collect::<Vec<_>>().join(" "),
             others: float(others) / passed,
@@ -68,8 +71,8 @@ fn ours() -> u64 {
     used().cpu + used_by_children().cpu
 }
 
-/// What all processes and interrupts have used since the machine was started, what its host took included, in
-/// nanoseconds.
+/// What all processes and interrupts have used since the machine was started, what its host took
+/// included, in nanoseconds.
 fn busy() -> u64 {
     const TICK: u64 = 10_000_000; // /proc/stat counts hundredths of a second, whatever the kernel's own tick is
     let stat = fs::read_to_string("/proc/stat").unwrap_or_default();

@@ -15,10 +15,12 @@ use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 use shmlock_examples::Result;
 
-/// A value in shared memory, zero at first. Meant for types made of atomics, for which all zeros is a value.
+/// A value in shared memory, zero at first. Meant for types made of atomics, for which all zeros is
+/// a value.
 ///
 /// # Invariant
-/// `value` is the start of a shared mapping, readable, writable and as long as a `T`, which only the drop unmaps.
+/// `value` is the start of a shared mapping, readable, writable and as long as a `T`, which only
+/// the drop unmaps.
 #[derive(Debug)]
 pub(crate) struct Mapping<T: Sync> {
     value: NonNull<T>,
@@ -44,7 +46,8 @@ impl<T: Sync> Mapping<T> {
         Self::of(&file)
     }
 
-    /// In memory without a name. Another process finds it under the path, for as long as the descriptor is open.
+    /// In memory without a name. Another process finds it under the path, for as long as the
+    /// descriptor is open.
     pub(crate) fn anonymous() -> Result<(Self, OwnedFd, String)> {
         let descriptor = memfd_create("comparison", MemfdFlags::CLOEXEC)?;
         let path = format!("/proc/{}/fd/{}", process::id(), descriptor.as_raw_fd());
@@ -60,7 +63,8 @@ impl<T: Sync> Mapping<T> {
         let flags = ProtFlags::READ | ProtFlags::WRITE;
         // SAFETY: a new mapping at an address of the kernel's choice touches no existing memory.
         let address = unsafe { mmap(null_mut(), size_of::<T>(), flags, MapFlags::SHARED, file, 0) };
-        let value = NonNull::new(address.map_err(Error::from)?.cast()).ok_or("mapped at the null page")?;
+        let value =
+            NonNull::new(address.map_err(Error::from)?.cast()).ok_or("mapped at the null page")?;
         Ok(Self { value, owns: PhantomData })
     }
 }

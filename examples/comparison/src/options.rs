@@ -47,8 +47,9 @@ impl Options {
         }
     }
 
-    /// How long the waiters of figure H have been asleep, in milliseconds: many times as long as the kernel takes to put a core
-    /// to rest, and with ours once before the watch begins and once long after.
+    /// How long the waiters of figure H have been asleep, in milliseconds: many times as long as
+    /// the kernel takes to put a core to rest, and with ours once before the watch begins and once
+    /// long after.
     pub(crate) fn asleep(&self) -> &'static [u64] {
         if self.long { &[0, 5, 50] } else { &[0, 5] }
     }
@@ -85,7 +86,8 @@ impl Options {
 }
 
 fn letters(letters: String, program: &Program) -> Result<String, String> {
-    let known: Vec<char> = (program.figures)(&Options::default()).iter().map(|figure| figure.letter()).collect();
+    let known: Vec<char> =
+        (program.figures)(&Options::default()).iter().map(|figure| figure.letter()).collect();
     match letters.chars().find(|letter| !known.contains(letter)) {
         Some(letter) => Err(format!("there is no figure {letter:?}")),
         None => Ok(letters),
@@ -93,7 +95,8 @@ fn letters(letters: String, program: &Program) -> Result<String, String> {
 }
 
 fn contender(name: &str, among: &[Kind]) -> Result<Kind, String> {
-    let names = || among.iter().map(|kind| format!("{:?}", kind.label())).collect::<Vec<_>>().join(", ");
+    let names =
+        || among.iter().map(|kind| format!("{:?}", kind.label())).collect::<Vec<_>>().join(", ");
     let found = among.iter().copied().find(|kind| kind.label() == name);
     found.ok_or_else(|| format!("there is no contender {name:?}; there are {}", names()))
 }

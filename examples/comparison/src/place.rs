@@ -1,7 +1,9 @@
-//! Where do the contenders keep their files? In one directory of `/dev/shm` for each contender and run.
+//! Where do the contenders keep their files? In one directory of `/dev/shm` for each contender and
+//! run.
 //!
-//! All of them on the same file system, and nothing of it is left at the end, whatever the end is: Ctrl-C, a hang and an
-//! error included. Only who kills this program by SIGKILL has to tidy up by hand.
+//! All of them on the same file system, and nothing of it is left at the end, whatever the end is:
+//! Ctrl-C, a hang and an error included. Only who kills this program by SIGKILL has to tidy up by
+//! hand.
 
 use std::fs::{self, File, OpenOptions};
 use std::mem::forget;
@@ -117,7 +119,8 @@ impl Task for Remove<'_> {
     }
 }
 
-/// Removes every place of this process, for an end that runs no drops. No thread can make another one afterwards.
+/// Removes every place of this process, for an end that runs no drops. No thread can make another
+/// one afterwards.
 pub(crate) fn remove_all() {
     forget(MAY_MAKE.lock().unwrap_or_else(PoisonError::into_inner)); // whoever asks for it waits until the end
     let ours = format!("{PREFIX}-{}-", process::id());
@@ -125,7 +128,8 @@ pub(crate) fn remove_all() {
         let name = entry.file_name().into_string().unwrap_or_default();
         if name.strip_prefix("sem.").unwrap_or(&name).starts_with(&ours) {
             // More than once if a worker makes a file meanwhile. It makes one only.
-            let remove = || fs::remove_file(entry.path()).or_else(|_| fs::remove_dir_all(entry.path()));
+            let remove =
+                || fs::remove_file(entry.path()).or_else(|_| fs::remove_dir_all(entry.path()));
             let _ = (0..10).any(|_| remove().is_ok());
         }
     }

@@ -1,4 +1,5 @@
-//! How far is it? One line on a terminal, which the next one replaces; nothing where nobody watches.
+//! How far is it? One line on a terminal, which the next one replaces; nothing where nobody
+//! watches.
 
 use std::io::{IsTerminal, stderr};
 use std::time::{Duration, Instant};

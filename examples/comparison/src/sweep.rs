@@ -1,7 +1,7 @@
 //! The program `poll_sweep`: shmlock by itself, with one poll interval after the other.
 //!
-//! A short interval lets a waiter that only polls have the lock sooner, and every waiter notice a death sooner. It costs
-//! processor time for as long as somebody waits.
+//! A short interval lets a waiter that only polls have the lock sooner, and every waiter notice a
+//! death sooner. It costs processor time for as long as somebody waits.
 
 use shmlock_examples::Result;
 

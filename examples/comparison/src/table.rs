@@ -1,5 +1,5 @@
-//! How does a person read it? One table a figure, one line a contender: medians, the range of the first column, and the
-//! median of its ratios to the reference of the same round.
+//! How does a person read it? One table a figure, one line a contender: medians, the range of the
+//! first column, and the median of its ratios to the reference of the same round.
 
 use std::fmt::Write;
 
@@ -21,7 +21,12 @@ pub(crate) fn table(figure: Figure, entries: &Entries) -> String {
         let unit = metrics[0].1;
         let range = format!("{}..{}", show(least, unit), show(greatest, unit));
         let ratio = show(entries.median_ratio(kind), Unit::Plain);
-        let _ = write!(text, "\n{:<19}{:>15}{range:>20}{ratio:>8}", kind.label(), show(median(values), unit));
+        let _ = write!(
+            text,
+            "\n{:<19}{:>15}{range:>20}{ratio:>8}",
+            kind.label(),
+            show(median(values), unit)
+        );
         for (index, (_, unit)) in metrics.iter().enumerate().skip(1) {
             let _ = write!(text, "{:>15}", show(median(entries.of(kind, index)), *unit));
         }

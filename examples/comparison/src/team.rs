@@ -162,7 +162,8 @@ impl Team {
         Ok(())
     }
 
-    /// Waits until so many of them have arrived once more, but not longer than `bound`; says whether they have.
+    /// Waits until so many of them have arrived once more, but not longer than `bound`; says
+    /// whether they have.
     pub(crate) fn meet_some(&mut self, workers: u32, bound: Duration) -> bool {
         self.met += workers;
         let end = now() + u64::try_from(bound.as_nanos()).unwrap_or(u64::MAX);
@@ -195,8 +196,11 @@ impl Team {
             sleeps: sum(&|row| rows[row].sleeps.load(Relaxed)),
             total: sum(&|row| rows[row].total.load(Relaxed)),
             longest: rows.iter().map(|row| row.longest.load(Relaxed)).max().unwrap_or(0),
-            waits: (0..BUCKETS).map(|bucket| sum(&|row| rows[row].waits[bucket].load(Relaxed))).collect(),
-            lost: sum(&|row| rows[row].sections.load(Relaxed)).abs_diff(self.board.counter.0.load(Relaxed)),
+            waits: (0..BUCKETS)
+                .map(|bucket| sum(&|row| rows[row].waits[bucket].load(Relaxed)))
+                .collect(),
+            lost: sum(&|row| rows[row].sections.load(Relaxed))
+                .abs_diff(self.board.counter.0.load(Relaxed)),
         }
     }
 }

@@ -1,4 +1,5 @@
-//! What do workers do of which one holds the lock for long, and the others wait for it? The one may be killed meanwhile.
+//! What do workers do of which one holds the lock for long, and the others wait for it? The one may
+//! be killed meanwhile.
 
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -9,7 +10,8 @@ use crate::clock::{now, used};
 use crate::contenders::Contender;
 use crate::worker::section;
 
-/// Holds the lock until the order is to stop, which is never if it is to be killed. Arrives when it holds it.
+/// Holds the lock until the order is to stop, which is never if it is to be killed. Arrives when it
+/// holds it.
 pub(crate) fn hold<C: Contender>(contender: &mut C, board: &Board, row: &Row) -> Result<()> {
     contender.locked(|| {
         board.arrive();
@@ -21,7 +23,8 @@ pub(crate) fn hold<C: Contender>(contender: &mut C, board: &Board, row: &Row) ->
     Ok(())
 }
 
-/// Waits for the lock as soon as the order is to measure. Arrives when it begins to wait, and again when it has had it.
+/// Waits for the lock as soon as the order is to measure. Arrives when it begins to wait, and again
+/// when it has had it.
 pub(crate) fn wait<C: Contender>(contender: &mut C, board: &Board, row: &Row) -> Result<()> {
     board.await_change(state::RUN);
     let before = used();

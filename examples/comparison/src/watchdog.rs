@@ -1,4 +1,5 @@
-//! What if a contender hangs? Then the program ends, says which one, and leaves nothing behind. So it does on Ctrl-C.
+//! What if a contender hangs? Then the program ends, says which one, and leaves nothing behind. So
+//! it does on Ctrl-C.
 
 #![allow(unsafe_code, reason = "signal masks and sigwait(3), which rustix does not have")]
 
@@ -11,7 +12,8 @@ use std::time::Duration;
 
 use crate::place;
 
-/// How long one measurement may take. The longest takes a few seconds; the rest is for machines that are slow or busy.
+/// How long one measurement may take. The longest takes a few seconds; the rest is for machines
+/// that are slow or busy.
 const BOUND: Duration = Duration::from_secs(60);
 
 /// Ends the program if it is not told of progress.
@@ -44,7 +46,8 @@ impl Watchdog {
     }
 }
 
-/// Has SIGINT and SIGTERM tidy up before they end the program. To be called before any other thread is started.
+/// Has SIGINT and SIGTERM tidy up before they end the program. To be called before any other thread
+/// is started.
 pub(crate) fn tidy_up_on_signals() {
     let mut signals = MaybeUninit::<libc::sigset_t>::zeroed();
     // SAFETY: there is room for the set.
@@ -59,7 +62,8 @@ pub(crate) fn tidy_up_on_signals() {
     unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const signals, null_mut()) };
     thread::spawn(move || {
         let mut signal = 0;
-        // SAFETY: the set is initialised, its signals are blocked, and there is room for the answer.
+        // SAFETY: the set is initialised, its signals are blocked, and there is room for the
+        // answer.
         unsafe { libc::sigwait(&raw const signals, &raw mut signal) };
         end(128 + signal)
     });

@@ -1,4 +1,5 @@
-//! What is about a microsecond of work? So many turns of a loop, measured once and then the same for all.
+//! What is about a microsecond of work? So many turns of a loop, measured once and then the same
+//! for all.
 
 use std::hint::black_box;
 
@@ -13,7 +14,8 @@ pub(crate) fn work(turns: u64) {
     }
 }
 
-/// How many turns take a microsecond: by the fastest of several tries, for a busy machine makes them slower only.
+/// How many turns take a microsecond: by the fastest of several tries, for a busy machine makes
+/// them slower only.
 pub(crate) fn turns_of_a_microsecond() -> u64 {
     const TURNS: u64 = 100_000;
     let fastest = (0..20).map(|_| {

@@ -1,4 +1,5 @@
-//! What does a worker process do? Its duty; and then it reports. Most take the lock again and again, and count.
+//! What does a worker process do? Its duty; and then it reports. Most take the lock again and
+//! again, and count.
 
 use std::path::Path;
 use std::sync::atomic::Ordering::Relaxed;
@@ -74,7 +75,12 @@ pub(crate) fn run(orders: &Orders) -> Result<()> {
     child::die_with_parent()?;
     let board = Mapping::<Board>::open(Path::new(&orders.board))?; // fails if the parent was gone before the line above
     let row = board.rows.get(orders.row).ok_or("there is no such row")?;
-    orders.kind.dispatch(Worker { board: &board, row, place: &Place::named(&orders.place), duty: orders.duty })
+    orders.kind.dispatch(Worker {
+        board: &board,
+        row,
+        place: &Place::named(&orders.place),
+        duty: orders.duty,
+    })
 }
 
 struct Worker<'a> {
@@ -108,7 +114,11 @@ impl Task for Worker<'_> {
 }
 
 /// Takes the lock until it is told to stop.
-fn take_turns<C: Contender, const TIMED: bool>(contender: &mut C, board: &Board, row: &Row) -> Result<()> {
+fn take_turns<C: Contender, const TIMED: bool>(
+    contender: &mut C,
+    board: &Board,
+    row: &Row,
+) -> Result<()> {
     let turns = board.turns.0.load(Relaxed);
     let mut waits = Waits::new();
     let (mut sections, mut counted) = (0_u64, 0_u64);

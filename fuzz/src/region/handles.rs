@@ -45,9 +45,14 @@ pub(super) struct Handles<'l, 'a> {
 }
 
 /// Three handles on one region.
-pub(super) fn open<'a>(region: Region<'a>, fence: FenceScope, records: &[Option<Says>; 3]) -> [Lock<'a>; 3] {
+pub(super) fn open<'a>(
+    region: Region<'a>,
+    fence: FenceScope,
+    records: &[Option<Says>; 3],
+) -> [Lock<'a>; 3] {
     std::array::from_fn(|index| {
-        let lock = RegionLock::with_fence(region, TOKENS[index].try_into().expect("not zero"), fence);
+        let lock =
+            RegionLock::with_fence(region, TOKENS[index].try_into().expect("not zero"), fence);
         match &records[index] {
             Some(says) => lock.with_record(says.record()),
             None => lock,
@@ -67,9 +72,15 @@ pub(super) fn close(memory: &Memory, locks: [Lock<'_>; 3], known: &[Known; 3], a
 }
 
 impl<'l, 'a> Handles<'l, 'a> {
-    pub(super) fn new(memory: &'l Memory, locks: &'l [Lock<'a>; 3], records: &[Option<Says>; 3], alone: bool) -> Self {
-        let known =
-            records.each_ref().map(|says| Known { record: says.as_ref().map(Says::record), ..Known::default() });
+    pub(super) fn new(
+        memory: &'l Memory,
+        locks: &'l [Lock<'a>; 3],
+        records: &[Option<Says>; 3],
+        alone: bool,
+    ) -> Self {
+        let known = records
+            .each_ref()
+            .map(|says| Known { record: says.as_ref().map(Says::record), ..Known::default() });
         Self { memory, locks, known, guards: Vec::new(), alone }
     }
 
@@ -94,7 +105,8 @@ impl<'l, 'a> Handles<'l, 'a> {
                 self.locked(index, &before, answer, waiting, &[]);
             }
             Act::LockOrRecover(waiting, dead) => {
-                let answer = lock.lock_or_recover(&mut waiting.begin(Some(lock)), &mut Deaths(dead.iter()));
+                let answer =
+                    lock.lock_or_recover(&mut waiting.begin(Some(lock)), &mut Deaths(dead.iter()));
                 self.locked(index, &before, answer, waiting, dead);
             }
             Act::Acquire(waiting) => {
@@ -108,7 +120,11 @@ impl<'l, 'a> Handles<'l, 'a> {
         }
         let holds = self.known[index].holds > 0;
         let ours = token_part(self.memory.bytes().owner()) == lock.token().get();
-        assert!(if self.alone { lock.is_held() == (holds && ours) } else { holds || !lock.is_held() });
+        assert!(if self.alone {
+            lock.is_held() == (holds && ours)
+        } else {
+            holds || !lock.is_held()
+        });
     }
 
     fn locked(
@@ -135,17 +151,29 @@ impl<'l, 'a> Handles<'l, 'a> {
     }
 
     /// What must have come of taking the lock once more.
-    fn taken(&mut self, index: usize, before: &Bytes, answer: Result<(), Error>, waiting: &Waiting, dead: &[bool]) {
+    fn taken(
+        &mut self,
+        index: usize,
+        before: &Bytes,
+        answer: Result<(), Error>,
+        waiting: &Waiting,
+        dead: &[bool],
+    ) {
         let (me, after) = (self.locks[index].token().get(), self.memory.bytes());
         let nested = self.known[index].holds > 0;
         match answer {
             Ok(()) => self.known[index].holds += 1,
             Err(Error::Busy { .. }) => assert!(!nested),
-            Err(Error::Overwritten { .. }) => assert!(nested && (!self.alone || token_part(before.owner()) != me)),
+            Err(Error::Overwritten { .. }) => {
+                assert!(nested && (!self.alone || token_part(before.owner()) != me))
+            }
             Err(error) => panic!("{error:?}"),
         }
         if !self.alone || nested {
-            assert!(!self.alone || after == *before && answer.is_ok() == (token_part(before.owner()) == me));
+            assert!(
+                !self.alone
+                    || after == *before && answer.is_ok() == (token_part(before.owner()) == me)
+            );
             self.known[index].recorded |= answer.is_ok();
             return;
         }
@@ -166,7 +194,8 @@ impl<'l, 'a> Handles<'l, 'a> {
         }
     }
 
-    /// A holder's record is what it says; it is written only if it does not stand there, by this handle, already.
+    /// A holder's record is what it says; it is written only if it does not stand there, by this
+    /// handle, already.
     fn recorded(&mut self, index: usize, me: u32, before: &Bytes, after: &Bytes) {
         let known = &mut self.known[index];
         let stands = before.describes(me);
@@ -203,10 +232,16 @@ impl<'l, 'a> Handles<'l, 'a> {
             _ => (Ok(()), *before),
         };
         if self.alone {
-            assert!(answer.is_none_or(|answer| answer == expected), "{answer:?} instead of {expected:?}");
+            assert!(
+                answer.is_none_or(|answer| answer == expected),
+                "{answer:?} instead of {expected:?}"
+            );
             assert_eq!(self.memory.bytes(), after);
         } else {
-            assert!(matches!(answer, None | Some(Ok(()) | Err(Error::Overwritten { .. }))), "{answer:?}");
+            assert!(
+                matches!(answer, None | Some(Ok(()) | Err(Error::Overwritten { .. }))),
+                "{answer:?}"
+            );
         }
     }
 
@@ -227,7 +262,11 @@ impl<'l, 'a> Handles<'l, 'a> {
     fn looked(&self, index: usize, before: &Bytes) {
         let lock = &self.locks[index];
         let holder = lock.holder();
-        let text = format!("{:?} {}", lock.word(), holder.as_ref().map(Holder::to_string).unwrap_or_default());
+        let text = format!(
+            "{:?} {}",
+            lock.word(),
+            holder.as_ref().map(Holder::to_string).unwrap_or_default()
+        );
         assert!(!text.contains(char::is_control), "{text:?} reaches a terminal");
         if self.alone {
             let owner = token_part(before.owner());
@@ -258,6 +297,10 @@ impl<'l, 'a> Handles<'l, 'a> {
     }
 
     fn unchanged(&self, before: &Bytes) {
-        assert!(!self.alone || self.memory.bytes() == *before, "{:?} was {before:?}", self.memory.bytes());
+        assert!(
+            !self.alone || self.memory.bytes() == *before,
+            "{:?} was {before:?}",
+            self.memory.bytes()
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! Somebody who writes words at random into a region, by 32-bit atomics, as fast as they can and for ever.
+//! Somebody who writes words at random into a region, by 32-bit atomics, as fast as they can and
+//! for ever.
 
 use std::sync::OnceLock;
 use std::sync::atomic::Ordering::Relaxed;
@@ -10,8 +11,9 @@ use crate::memory::{Bytes, DIED, MAGIC, Memory, OWNER, WAITERS};
 
 /// The one region of this process that is scribbled on, with these bytes for a start.
 ///
-/// One region and one thread for all stories: to start a thread, or to wait until it is there, takes longer than most
-/// stories do. So what a story meets depends on when it runs, and playing it again may meet something else.
+/// One region and one thread for all stories: to start a thread, or to wait until it is there,
+/// takes longer than most stories do. So what a story meets depends on when it runs, and playing it
+/// again may meet something else.
 pub(super) fn scribbled_on(bytes: &Bytes) -> &'static Memory {
     static MEMORY: OnceLock<&'static Memory> = OnceLock::new();
     let memory = MEMORY.get_or_init(|| {
@@ -30,7 +32,8 @@ pub(super) fn scribbled_on(bytes: &Bytes) -> &'static Memory {
     memory
 }
 
-/// One word. The magic mostly stays, or the story would end too soon; the owner word mostly names somebody in the story.
+/// One word. The magic mostly stays, or the story would end too soon; the owner word mostly names
+/// somebody in the story.
 fn scribble(memory: &Memory, random: &mut Random) {
     let (what, word) = (random.next(), random.next());
     let offset = match what % 4 {
@@ -38,7 +41,9 @@ fn scribble(memory: &Memory, random: &mut Random) {
         _ => what as usize / 4 % 32 * 4,
     };
     let word = match offset {
-        OWNER if what & 0x100 == 0 => word & (WAITERS | DIED) | [0, 1, 2, 65_535][what as usize >> 9 & 3],
+        OWNER if what & 0x100 == 0 => {
+            word & (WAITERS | DIED) | [0, 1, 2, 65_535][what as usize >> 9 & 3]
+        }
         MAGIC if what & 0xFFF0 != 0 => return,
         _ => word,
     };

@@ -1,4 +1,5 @@
-//! The protocol's bare steps and the region's own calls, under any token, against the table of `PROTOCOL.md`.
+//! The protocol's bare steps and the region's own calls, under any token, against the table of
+//! `PROTOCOL.md`.
 
 use std::convert::Infallible;
 use std::fmt::Debug;
@@ -104,7 +105,8 @@ fn wake_owed_by(word: u32) -> Wake {
 }
 
 impl Step {
-    /// Takes the step; `alone` says that nobody else writes, so that the table tells what must come of it.
+    /// Takes the step; `alone` says that nobody else writes, so that the table tells what must come
+    /// of it.
     pub(super) fn play(&self, memory: &Memory, region: Region<'_>, fence: FenceScope, alone: bool) {
         let before = memory.bytes();
         let (word, seen) = (region.owner_word(), before.owner());
@@ -113,7 +115,8 @@ impl Step {
         let scene = Scene { memory, before, alone };
         match self {
             Self::TryAcquire { me, waited } => {
-                let (me, arrival) = (me.token(&before), if *waited { Arrival::Waited } else { Arrival::Fresh });
+                let (me, arrival) =
+                    (me.token(&before), if *waited { Arrival::Waited } else { Arrival::Fresh });
                 let answer = protocol::try_acquire(word, me, arrival, fence);
                 let taken = seen | me.get() | if *waited { WAITERS } else { 0 };
                 scene.expects(answer, unmoved.is_free(), taken, Ok(found_free(seen)), Err(unmoved));
@@ -121,7 +124,8 @@ impl Step {
             Self::Contend { me, waiting, dead } => {
                 let me = me.token(&before);
                 let mut deaths = Deaths(dead.iter());
-                let answer = acquire_contended(word, me, fence, &mut deaths, &mut waiting.begin(None));
+                let answer =
+                    acquire_contended(word, me, fence, &mut deaths, &mut waiting.begin(None));
                 scene.contended(answer, me, waiting.outcome(seen, me.get(), dead));
             }
             Self::MarkWaiting { seen: saw } => {
@@ -142,7 +146,13 @@ impl Step {
             }
             Self::ClaimWake => {
                 let owed = token_part(seen) == 0 && seen & WAITERS != 0;
-                scene.expects(protocol::claim_wake(word), owed, seen & DIED, Wake::One, Wake::Nobody);
+                scene.expects(
+                    protocol::claim_wake(word),
+                    owed,
+                    seen & DIED,
+                    Wake::One,
+                    Wake::Nobody,
+                );
             }
             Self::Undisturbed { me, gives: false } => {
                 let me = me.token(&before);
@@ -154,7 +164,9 @@ impl Step {
                 let answer = protocol::release_undisturbed(word, me, fence);
                 scene.expects(answer, seen == me.get(), 0, Ok(()), Err(unmoved));
             }
-            Self::GiveUp { seen: saw, waited } => scene.given_up(word, saw.unwrap_or(seen), *waited),
+            Self::GiveUp { seen: saw, waited } => {
+                scene.given_up(word, saw.unwrap_or(seen), *waited)
+            }
             Self::Abandon { me } => {
                 let me = me.token(&before);
                 let answer = protocol::abandon(word, me, fence);
@@ -191,7 +203,9 @@ impl Step {
                 scene.leaves(before.contended());
                 scene.told(region.contended(), before.contended().contentions());
             }
-            Self::WriteRecord { me, says } => scene.recorded(region, me.token(&before), &says.record(), fence),
+            Self::WriteRecord { me, says } => {
+                scene.recorded(region, me.token(&before), &says.record(), fence)
+            }
             Self::Read { whom } => scene.read(region, whom.token(&before), fence),
             Self::Write { word, value } => {
                 let words = memory.words();
@@ -214,14 +228,19 @@ struct Scene<'a> {
 
 impl Scene<'_> {
     fn told<R: PartialEq + Debug>(&self, answer: R, expected: R) {
-        assert!(!self.alone || answer == expected, "{answer:?} instead of {expected:?} from {:?}", self.before);
+        assert!(
+            !self.alone || answer == expected,
+            "{answer:?} instead of {expected:?} from {:?}",
+            self.before
+        );
     }
 
     fn leaves(&self, expected: Bytes) {
         self.told(self.memory.bytes(), expected);
     }
 
-    /// Either `moves`, and then the word becomes `word` and the answer is `yes`; or nothing changes and it is `no`.
+    /// Either `moves`, and then the word becomes `word` and the answer is `yes`; or nothing changes
+    /// and it is `no`.
     fn expects<R: PartialEq + Debug>(&self, answer: R, moves: bool, word: u32, yes: R, no: R) {
         self.told(answer, if moves { yes } else { no });
         self.leaves(if moves { self.before.with_owner(word) } else { self.before });
@@ -229,7 +248,11 @@ impl Scene<'_> {
 
     fn given_up(&self, word: &AtomicU32, saw: u32, waited: bool) {
         let seen = self.before.owner();
-        let answer = step_aside(word, Word::from_bits(saw), if waited { Arrival::Waited } else { Arrival::Fresh });
+        let answer = step_aside(
+            word,
+            Word::from_bits(saw),
+            if waited { Arrival::Waited } else { Arrival::Fresh },
+        );
         // Who has not slept, or saw the lock free, owes nothing and looks no further.
         let looks = waited && token_part(saw) != 0;
         let now = Word::from_bits(if looks { seen } else { saw });
@@ -251,7 +274,10 @@ impl Scene<'_> {
         let Ok(copy) = snapshot(fence, || Ok::<_, Infallible>(memory.bytes().0));
         let copied = Region::new(&copy).ok().map(|copy| (copy.word(), copy.record_of(whom, fence)));
         let is_ours = matches!(Magic::decode(before.word(MAGIC)), Magic::Ours | Magic::Untouched);
-        self.told(copied, is_ours.then(|| (Word::from_bits(before.owner()), before.record_of(whom.get()))));
+        self.told(
+            copied,
+            is_ours.then(|| (Word::from_bits(before.owner()), before.record_of(whom.get()))),
+        );
         self.told(Token::living(whom.get()).is_some(), whom.range() == TokenRange::Living);
         self.leaves(*before);
     }

@@ -39,7 +39,8 @@ pub(super) enum Outcome {
 }
 
 impl Waiting {
-    /// `dead` is what the probes will answer, one after the other. `None` if the word is moved meanwhile.
+    /// `dead` is what the probes will answer, one after the other. `None` if the word is moved
+    /// meanwhile.
     pub(super) fn outcome(&self, word: u32, me: u32, dead: &[bool]) -> Option<Outcome> {
         let (probes, marks) = match self {
             Self::Spin(attempts) => (usize::from(*attempts > 0), false),
@@ -50,7 +51,9 @@ impl Waiting {
         let proven = dead.iter().take(probes).any(|&dead| dead);
         Some(match owner {
             0 => Outcome::Taken { word: word | me, recovers: false },
-            _ if owner == me || proven => Outcome::Taken { word: me | WAITERS | DIED, recovers: true },
+            _ if owner == me || proven => {
+                Outcome::Taken { word: me | WAITERS | DIED, recovers: true }
+            }
             _ => Outcome::Busy { word: if marks { word | WAITERS } else { word } },
         })
     }

@@ -38,7 +38,8 @@ pub(super) enum Written {
 #[derive(Debug, Arbitrary)]
 pub(super) enum Byte {
     Token(u32),
-    /// Of a handle that has held the lock: whoever locks it when that handle is gone seems to be it.
+    /// Of a handle that has held the lock: whoever locks it when that handle is gone seems to be
+    /// it.
     TokenOf(u8),
     Presence,
     AllTokens,
@@ -96,18 +97,24 @@ impl<'l> Handles<'l> {
             Call::Write { word, value } => {
                 let value = match value {
                     Written::Any(value) => *value,
-                    Written::TokenOf(which, flags) => self.token(*which) | u32::from(flags % 4) << 30,
+                    Written::TokenOf(which, flags) => {
+                        self.token(*which) | u32::from(flags % 4) << 30
+                    }
                 };
                 intruder.scribble(u64::from(word % 32) * 4, value);
             }
             Call::Bytes { of, kind } => {
                 let bytes = self.bytes(of);
                 match kind {
-                    Some(write) => drop(intruder.lock(if *write { Mode::Write } else { Mode::Read }, &bytes)),
+                    Some(write) => {
+                        drop(intruder.lock(if *write { Mode::Write } else { Mode::Read }, &bytes))
+                    }
                     None => intruder.unlock(&bytes),
                 }
             }
-            Call::Remove => drop(fs::remove_file(self.ground.path().join(format!("{NAME}.shmlock")))),
+            Call::Remove => {
+                drop(fs::remove_file(self.ground.path().join(format!("{NAME}.shmlock"))))
+            }
         }
     }
 
@@ -142,7 +149,9 @@ impl<'l> Handles<'l> {
             }
             Act::Acquire(time) => {
                 let held = lock.is_held();
-                let taken = waited(within(patience(*time), || lock.try_acquire_for(patience(*time)))).is_some();
+                let taken =
+                    waited(within(patience(*time), || lock.try_acquire_for(patience(*time))))
+                        .is_some();
                 assert_eq!(lock.is_held(), held || taken);
             }
             Act::TryAcquire => {
@@ -160,7 +169,9 @@ impl<'l> Handles<'l> {
             }
             Act::ForceRelease => {
                 let held = lock.is_held();
-                let was = only(lock.force_release(), |error| held && matches!(error, Error::Overwritten { .. }));
+                let was = only(lock.force_release(), |error| {
+                    held && matches!(error, Error::Overwritten { .. })
+                });
                 assert!(!lock.is_held() && was.is_none_or(|was| was == held));
             }
             Act::DeclareConsistent => {

@@ -10,8 +10,8 @@ thread_local! {
     static PATH: RefCell<Option<PathBuf>> = const { RefCell::new(None) };
 }
 
-/// The directory in which a story plays. Below `TMPDIR`, so that whoever starts the process can take it away with
-/// whatever a crash left in it.
+/// The directory in which a story plays. Below `TMPDIR`, so that whoever starts the process can
+/// take it away with whatever a crash left in it.
 #[derive(Debug)]
 pub struct Ground {
     path: PathBuf,
@@ -37,7 +37,9 @@ impl Ground {
     #[must_use]
     pub fn names(&self) -> Vec<String> {
         let entries = fs::read_dir(&self.path).expect("our own directory");
-        entries.map(|entry| entry.expect("our own").file_name().into_string().expect("from a string")).collect()
+        entries
+            .map(|entry| entry.expect("our own").file_name().into_string().expect("from a string"))
+            .collect()
     }
 }
 

@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use shmlock::{Error, Result, ShmLock};
 
-/// How much longer than its patience a call may take: not the lock's doing, but that of a busy machine.
+/// How much longer than its patience a call may take: not the lock's doing, but that of a busy
+/// machine.
 const SLACK: Duration = Duration::from_secs(5);
 
 /// Runs a call that must end after `patience`.
@@ -15,7 +16,8 @@ pub(super) fn within<R>(patience: Duration, call: impl FnOnce() -> R) -> R {
     answer
 }
 
-/// The answer, if it is none of the errors that the call may give; text of these is one line and safe for a terminal.
+/// The answer, if it is none of the errors that the call may give; text of these is one line and
+/// safe for a terminal.
 pub(super) fn only<R>(answer: Result<R>, documented: impl FnOnce(&Error) -> bool) -> Option<R> {
     match answer {
         Ok(answer) => Some(answer),
@@ -46,7 +48,10 @@ pub(super) fn opened(answer: Result<ShmLock>) -> Option<ShmLock> {
 pub(super) fn waited<R>(answer: Result<R>) -> Option<R> {
     only(answer, |error| {
         error.is_timed_out()
-            || matches!(error, Error::Cancelled { .. } | Error::WouldDeadlock { .. } | Error::Orphaned { .. })
+            || matches!(
+                error,
+                Error::Cancelled { .. } | Error::WouldDeadlock { .. } | Error::Orphaned { .. }
+            )
     })
 }
 

@@ -13,8 +13,9 @@ use crate::tell::tell;
 
 /// A locked block: `T`, to be read and changed until the guard is dropped.
 ///
-/// Dropping it copies the data out, if it was touched, and gives the lock back. **A guard that is dropped by a panic
-/// copies nothing out**: the data stays as it was when it was locked. Dropping never panics and never allocates.
+/// Dropping it copies the data out, if it was touched, and gives the lock back. **A guard that is
+/// dropped by a panic copies nothing out**: the data stays as it was when it was locked. Dropping
+/// never panics and never allocates.
 ///
 /// A destructor that runs while a panic unwinds may lock a block. There a drop at the end of the
 /// critical section cannot be told from a drop by a second panic in it. So the drop copies nothing
@@ -47,12 +48,15 @@ impl<'a, T: FromBytes + IntoBytes + Immutable> BlockGuard<'a, T> {
         let lock = guard.lock();
         lock.read_data(private);
         let epoch = lock.holds.epoch();
-        Self { copy: Copied { lock, epoch, private, touched: false, unwinding: panicking() }, guard }
+        Self {
+            copy: Copied { lock, epoch, private, touched: false, unwinding: panicking() },
+            guard,
+        }
     }
 
-    /// See [`Guard::recovered`]. If the owner died before it began to copy out, the data is as the owner before it left it;
-    /// otherwise some of it is new and some old. Look at it, mend it, and call
-    /// [`declare_consistent`](Self::declare_consistent).
+    /// See [`Guard::recovered`]. If the owner died before it began to copy out, the data is as the
+    /// owner before it left it; otherwise some of it is new and some old. Look at it, mend it, and
+    /// call [`declare_consistent`](Self::declare_consistent).
     #[must_use]
     pub fn recovered(&self) -> Option<Recovered> {
         self.guard.recovered()
@@ -73,7 +77,8 @@ impl<'a, T: FromBytes + IntoBytes + Immutable> BlockGuard<'a, T> {
         self.guard.fencing_token()
     }
 
-    /// Copies the data out and gives the lock back, and says whether that went well. Dropping does the same and only logs.
+    /// Copies the data out and gives the lock back, and says whether that went well. Dropping does
+    /// the same and only logs.
     ///
     /// Called by a destructor while a panic unwinds, it copies the data out if the block was locked
     /// since: it says that the critical section has come to its end.

@@ -16,13 +16,16 @@ impl fmt::Display for NameProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Empty => f.write_str("it is empty; give it at least one character"),
-            Self::Slash => {
-                f.write_str("it contains '/'; a name is not a path, use Builder::directory for another place")
-            }
+            Self::Slash => f.write_str(
+                "it contains '/'; a name is not a path, use Builder::directory for another place",
+            ),
             Self::Nul => f.write_str("it contains a NUL byte; remove it"),
             Self::Dots => f.write_str("'.' and '..' are directories; choose another"),
             Self::TooLong { len } => {
-                write!(f, "it has {len} bytes; with the suffix {SUFFIX} at most {NAME_MAX} fit into a file name")
+                write!(
+                    f,
+                    "it has {len} bytes; with the suffix {SUFFIX} at most {NAME_MAX} fit into a file name"
+                )
             }
         }
     }
@@ -40,9 +43,14 @@ impl fmt::Display for Found {
             Self::Removed => f.write_str("a removed file that is still mounted there"),
             Self::Size { bytes } => {
                 let how = if *bytes < DATA_OFFSET as u64 { "too short" } else { "too long" };
-                write!(f, "a file that is {how} ({bytes} bytes, a lock without data has {DATA_OFFSET})")
+                write!(
+                    f,
+                    "a file that is {how} ({bytes} bytes, a lock without data has {DATA_OFFSET})"
+                )
             }
-            Self::Magic { word } => write!(f, "a file with other content (magic word {word:#010x})"),
+            Self::Magic { word } => {
+                write!(f, "a file with other content (magic word {word:#010x})")
+            }
             Self::Version { version } => {
                 let age = if *version > LAYOUT_VERSION { "newer" } else { "older" };
                 write!(f, "a lock of the {age} layout version {version} (ours is {LAYOUT_VERSION})")
@@ -55,7 +63,9 @@ impl Found {
     /// What to do about it.
     fn remedy(self) -> &'static str {
         match self {
-            Self::Removed => "mount the directory of the file instead, or remove it and choose another name",
+            Self::Removed => {
+                "mount the directory of the file instead, or remove it and choose another name"
+            }
             // May be in use: to remove it then would make two locks.
             Self::Version { .. } | Self::Size { .. } => {
                 "make sure that nobody uses it (fuser(1)), then remove it or choose another name"
@@ -77,7 +87,9 @@ fn remedy(operation: &str, errno: Errno) -> &'static str {
         Errno::ROFS => "; mount it writable, or choose a directory with Builder::directory",
         Errno::NOSPC | Errno::DQUOT => "; free space or inodes there",
         Errno::FBIG => "; raise the limit on file sizes (ulimit -f, RLIMIT_FSIZE)",
-        Errno::MFILE => "; close descriptors or raise RLIMIT_NOFILE: a handle needs one, opening it two",
+        Errno::MFILE => {
+            "; close descriptors or raise RLIMIT_NOFILE: a handle needs one, opening it two"
+        }
         Errno::NFILE => "; the whole system is out of descriptors",
         Errno::NOMEM => "; free memory, or raise the limit of the process or its cgroup",
         Errno::ACCESS | Errno::PERM => {
@@ -87,8 +99,12 @@ fn remedy(operation: &str, errno: Errno) -> &'static str {
         Errno::AGAIN if operation == FREE_TOKEN => {
             "; another process holds byte locks on the whole file, see lslocks(8)"
         }
-        Errno::AGAIN => "; end threads, or raise the limit on them (RLIMIT_NPROC, pids.max of the cgroup)",
-        Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL => "; put the lock on a local tmpfs (Builder::directory)",
+        Errno::AGAIN => {
+            "; end threads, or raise the limit on them (RLIMIT_NPROC, pids.max of the cgroup)"
+        }
+        Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL => {
+            "; put the lock on a local tmpfs (Builder::directory)"
+        }
         _ => "",
     }
 }
@@ -105,8 +121,11 @@ impl fmt::Display for Roughly {
         }
         let cut = u64::try_from(nanos / step * step).unwrap_or(u64::MAX);
         // From a minute on, seconds are as exact as two digits of them; and people count them.
-        let shown =
-            if self.0.as_secs() >= 60 { Duration::from_secs(self.0.as_secs()) } else { Duration::from_nanos(cut) };
+        let shown = if self.0.as_secs() >= 60 {
+            Duration::from_secs(self.0.as_secs())
+        } else {
+            Duration::from_nanos(cut)
+        };
         write!(f, "{shown:?}")
     }
 }
@@ -117,7 +136,11 @@ struct Shown<'a>(&'a std::path::Path);
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.to_string_lossy().chars().try_for_each(|char| {
-            if char.is_control() { write!(f, "{}", char.escape_default()) } else { write!(f, "{char}") }
+            if char.is_control() {
+                write!(f, "{}", char.escape_default())
+            } else {
+                write!(f, "{char}")
+            }
         })
     }
 }
@@ -161,9 +184,9 @@ impl fmt::Display for Error {
                 let shown: String = name.chars().take(40).collect();
                 write!(f, "{shown:?} cannot be the name of a lock: {reason}")
             }
-            Self::ZeroPollInterval => {
-                f.write_str("a poll interval of zero would spin without end; use at least a microsecond")
-            }
+            Self::ZeroPollInterval => f.write_str(
+                "a poll interval of zero would spin without end; use at least a microsecond",
+            ),
             Self::DescriptionTooLong { len } => {
                 write!(f, "the description has {len} bytes; shorten it to {DESCRIPTION_MAX}")
             }
@@ -172,7 +195,12 @@ impl fmt::Display for Error {
                 "mode {mode:#o} does not fit a lock; give the owner 0o600 and others read and write together or nothing"
             ),
             Self::System { operation, path, errno } => {
-                write!(f, "cannot {operation} {}: {errno}{}", Shown(path), remedy(operation, *errno))
+                write!(
+                    f,
+                    "cannot {operation} {}: {errno}{}",
+                    Shown(path),
+                    remedy(operation, *errno)
+                )
             }
             Self::Unsupported { what, path, errno } => write!(
                 f,
@@ -188,7 +216,9 @@ impl fmt::Display for Error {
                 "{} is {found}, and not {wanted}; give all its users one type and one schema, or choose another name",
                 Shown(path)
             ),
-            Self::SchemaTooLong { len } => write!(f, "the schema has {len} bytes; shorten it to {SCHEMA_MAX}"),
+            Self::SchemaTooLong { len } => {
+                write!(f, "the schema has {len} bytes; shorten it to {SCHEMA_MAX}")
+            }
             Self::ForeignOwner { path, uid } => write!(
                 f,
                 "{} belongs to user {uid}{}; if that is right, say so by Builder::trust_owner or share by Builder::mode",
@@ -218,7 +248,11 @@ impl fmt::Display for Error {
                 Roughly(*waited)
             ),
             Self::WouldBlock { name, holder } => {
-                write!(f, "lock {name:?} is not free: {}; wait for it or try later", HeldBy(holder.as_deref()))
+                write!(
+                    f,
+                    "lock {name:?} is not free: {}; wait for it or try later",
+                    HeldBy(holder.as_deref())
+                )
             }
             Self::TimedOut { name, waited, holder } => write!(
                 f,
@@ -253,12 +287,20 @@ impl fmt::Display for Error {
                     "this handle of lock {name:?} belongs to the parent process; open the name again in the child"
                 )
             }
-            Self::NotHeld { name } => write!(f, "lock {name:?} is not held by this handle; acquire it first"),
+            Self::NotHeld { name } => {
+                write!(f, "lock {name:?} is not held by this handle; acquire it first")
+            }
             Self::GuardsAlive { name, guards } => {
-                write!(f, "lock {name:?} is held by {guards} guard(s) only; drop them, or use force_release")
+                write!(
+                    f,
+                    "lock {name:?} is held by {guards} guard(s) only; drop them, or use force_release"
+                )
             }
             Self::TooDeep { name } => {
-                write!(f, "lock {name:?} is nested too deeply in this handle; release it more often")
+                write!(
+                    f,
+                    "lock {name:?} is nested too deeply in this handle; release it more often"
+                )
             }
             Self::Overwritten { name, path } => write!(
                 f,
@@ -299,7 +341,9 @@ mod tests {
 
     #[test]
     fn the_advice_belongs_to_what_was_done() {
-        let text = |operation, errno| Error::System { operation, path: PathBuf::from("/x"), errno }.to_string();
+        let text = |operation, errno| {
+            Error::System { operation, path: PathBuf::from("/x"), errno }.to_string()
+        };
         assert!(text(FREE_TOKEN, Errno::AGAIN).contains("lslocks(8)"));
         let map = text(MAP, Errno::PERM);
         assert!(map.contains("MADV_DONTFORK") && !map.contains("Builder::mode"), "{map}");

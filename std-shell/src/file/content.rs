@@ -1,4 +1,5 @@
-//! Judges what is in a file: whether it is a lock, what data it has, or whether its maker died too soon to say so.
+//! Judges what is in a file: whether it is a lock, what data it has, or whether its maker died too
+//! soon to say so.
 
 use std::os::fd::BorrowedFd;
 
@@ -14,8 +15,8 @@ use crate::header::{BlockShape, DATA_OFFSET, HEADER_LEN, HEADER_OFFSET, is_made}
 pub(super) const MAGIC_OFFSET: usize = 8;
 
 impl Place {
-    /// Refuses any size but that of a lock, with or without data, and that of a half-made one; and where we want data,
-    /// another shape than ours.
+    /// Refuses any size but that of a lock, with or without data, and that of a half-made one; and
+    /// where we want data, another shape than ours.
     pub(crate) fn check_size(&self, fd: BorrowedFd<'_>) -> Result<()> {
         let bytes = self.size_of(fd)?;
         if bytes == 0 {
@@ -37,10 +38,13 @@ impl Place {
         size(fd).map_err(|errno| self.system("inspect", errno))
     }
 
-    /// Whether the memory that we want was there already when the file was claimed, or described as a block.
+    /// Whether the memory that we want was there already when the file was claimed, or described as
+    /// a block.
     pub(super) fn has_memory(&self, fd: BorrowedFd<'_>) -> Result<bool> {
-        let (bytes, untouched) = (self.size_of(fd)?, is_untouched(fd).map_err(|errno| self.system("read", errno))?);
-        let described = self.shape == BlockShape::NONE || BlockShape::of_bytes(&self.header(fd)?).bytes() != 0;
+        let (bytes, untouched) =
+            (self.size_of(fd)?, is_untouched(fd).map_err(|errno| self.system("read", errno))?);
+        let described =
+            self.shape == BlockShape::NONE || BlockShape::of_bytes(&self.header(fd)?).bytes() != 0;
         Ok(bytes >= self.shape.file_len() && !untouched && described)
     }
 
@@ -50,11 +54,12 @@ impl Place {
         self.size_of(fd).is_ok_and(is_shaped) && self.check_magic(fd).is_ok()
     }
 
-    /// What data a file of this size says that it has. It has to be true; or nothing yet, if the size is what we want, or
-    /// if the file is ours and its maker died between making it so long and describing it.
+    /// What data a file of this size says that it has. It has to be true; or nothing yet, if the
+    /// size is what we want, or if the file is ours and its maker died between making it so long
+    /// and describing it.
     ///
-    /// Such a block is a lock without data to every opener that wants no other; a block of another size takes its place
-    /// when nobody is here (`former.rs`).
+    /// Such a block is a lock without data to every opener that wants no other; a block of another
+    /// size takes its place when nobody is here (`former.rs`).
     fn shape_in(&self, fd: BorrowedFd<'_>, size: u64) -> Result<BlockShape> {
         if size == DATA_OFFSET as u64 {
             return Ok(BlockShape::NONE);
@@ -76,15 +81,17 @@ impl Place {
     /// The header, pread(2); zero where the file is shorter.
     pub(crate) fn header(&self, fd: BorrowedFd<'_>) -> Result<[u8; HEADER_LEN]> {
         let mut header = [0; HEADER_LEN];
-        retry_on_intr(|| pread(fd, &mut header, HEADER_OFFSET as u64)).map_err(|errno| self.system("read", errno))?;
+        retry_on_intr(|| pread(fd, &mut header, HEADER_OFFSET as u64))
+            .map_err(|errno| self.system("read", errno))?;
         Ok(header)
     }
 
-    /// Refuses a file of the right size with other content. Before it is mapped: a write fault would change its time of
-    /// modification, and even a compare-and-swap that fails is one.
+    /// Refuses a file of the right size with other content. Before it is mapped: a write fault
+    /// would change its time of modification, and even a compare-and-swap that fails is one.
     ///
-    /// Refuses a second name of a file that is no lock yet, too: in a directory such as `/dev/shm` another user may have
-    /// linked the lock's name to some empty file of ours, for us to write to it.
+    /// Refuses a second name of a file that is no lock yet, too: in a directory such as `/dev/shm`
+    /// another user may have linked the lock's name to some empty file of ours, for us to write to
+    /// it.
     pub(crate) fn check_magic(&self, fd: BorrowedFd<'_>) -> Result<()> {
         // Shorter: empty, or truncated meanwhile, which mapping it finds out.
         let word = magic(fd).map_err(|errno| self.system("read", errno))?;

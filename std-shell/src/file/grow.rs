@@ -18,19 +18,21 @@ use crate::mapping::Mapping;
 use crate::ofd::{self, Kind};
 use crate::presence::{self, PRESENCE};
 
-/// How much one call allocates, in bytes: signals are held back for so long, some 0.1 ms. Arbitrary: a power of two far
-/// above the size of a page.
+/// How much one call allocates, in bytes: signals are held back for so long, some 0.1 ms.
+/// Arbitrary: a power of two far above the size of a page.
 const PIECE: u64 = 1 << 20;
 
 /// How much one call writes where memory cannot be allocated otherwise. Arbitrary: sixteen pages.
 static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
 
 impl Place {
-    /// Grows the file to its length, with its memory really allocated: on a full tmpfs a hole would answer even a *read*
-    /// by SIGBUS. `false`: another handle is here, and has to be alone or gone first; start again.
+    /// Grows the file to its length, with its memory really allocated: on a full tmpfs a hole would
+    /// answer even a *read* by SIGBUS. `false`: another handle is here, and has to be alone or gone
+    /// first; start again.
     ///
-    /// By fallocate(2): it never shrinks the file and keeps what is there, so that two may do it at once, and to a whole
-    /// lock. Where it is refused, or the file system has none, by writing zeros.
+    /// By fallocate(2): it never shrinks the file and keeps what is there, so that two may do it at
+    /// once, and to a whole lock. Where it is refused, or the file system has none, by writing
+    /// zeros.
     ///
     /// *If we die here:* the file is as long as before, or as long as it is to be.
     pub(crate) fn allocate(&self, fd: BorrowedFd<'_>) -> Result<bool> {
@@ -53,18 +55,22 @@ impl Place {
         }
     }
 
-    /// Refuses what the limit on file sizes does not allow. The kernel would do so by a signal as well, see `limit.rs`.
+    /// Refuses what the limit on file sizes does not allow. The kernel would do so by a signal as
+    /// well, see `limit.rs`.
     fn check_limit(&self, fd: BorrowedFd<'_>, len: u64) -> Result<()> {
         match getrlimit(Resource::Fsize).current {
-            Some(limit) if limit < len && self.size_of(fd)? < len => Err(self.system(self.allocating(), Errno::FBIG)),
+            Some(limit) if limit < len && self.size_of(fd)? < len => {
+                Err(self.system(self.allocating(), Errno::FBIG))
+            }
             _ => Ok(()),
         }
     }
 
-    /// Has an empty file that others can see say that it is ours, before it grows to the length of a block.
+    /// Has an empty file that others can see say that it is ours, before it grows to the length of
+    /// a block.
     ///
-    /// Otherwise a death between the growing and the describing would leave a file of which nobody can tell what it is:
-    /// too long for a lock, and without a word of ours.
+    /// Otherwise a death between the growing and the describing would leave a file of which nobody
+    /// can tell what it is: too long for a lock, and without a word of ours.
     fn claim_first(&self, fd: BorrowedFd<'_>) -> std::result::Result<(), Errno> {
         if self.shape != BlockShape::NONE && !is_nameless(fd) && size(fd)? == 0 {
             allocate(fd, DATA_OFFSET as u64)?;
@@ -77,11 +83,12 @@ impl Place {
 
     /// Grows the file by writing zeros, pwrite(2): where there is no fallocate(2).
     ///
-    /// Under the write lock of presence, as a closer has it: written zeros would wipe out the lock of anybody else here.
-    /// A file that already was a lock, or was described as a block, has its memory and is left alone.
+    /// Under the write lock of presence, as a closer has it: written zeros would wipe out the lock
+    /// of anybody else here. A file that already was a lock, or was described as a block, has its
+    /// memory and is left alone.
     ///
-    /// *If we die here:* the kernel drops the lock; the next comer finds a file of the old length, a lock without data, or
-    /// a block that nobody has described, and writes again.
+    /// *If we die here:* the kernel drops the lock; the next comer finds a file of the old length,
+    /// a lock without data, or a block that nobody has described, and writes again.
     fn fill(&self, fd: BorrowedFd<'_>, len: u64) -> Result<bool> {
         if self.has_memory(fd)? {
             return Ok(true);
@@ -101,8 +108,9 @@ impl Place {
         filled.map(|()| present)
     }
 
-    /// Writes the region with its magic, if that is missing, and then zeros from the end down to it: the second write
-    /// gives the file its final length. On failure the file is as long as before.
+    /// Writes the region with its magic, if that is missing, and then zeros from the end down to
+    /// it: the second write gives the file its final length. On failure the file is as long as
+    /// before.
     fn write_zeros(&self, fd: BorrowedFd<'_>, len: u64) -> Result<()> {
         let before = self.size_of(fd)?;
         let written = Self::write_region(fd).and_then(|()| {
@@ -141,7 +149,8 @@ impl Place {
     }
 }
 
-/// Allocates the bytes up to `len`, fallocate(2), in pieces. Only the last makes the file longer: nobody sees it half grown.
+/// Allocates the bytes up to `len`, fallocate(2), in pieces. Only the last makes the file longer:
+/// nobody sees it half grown.
 fn allocate(fd: BorrowedFd<'_>, len: u64) -> std::result::Result<(), Errno> {
     let last = len.saturating_sub(1) / PIECE * PIECE;
     let mut offset = 0;
@@ -153,7 +162,11 @@ fn allocate(fd: BorrowedFd<'_>, len: u64) -> std::result::Result<(), Errno> {
 }
 
 /// Writes all the bytes at this offset, pwrite(2).
-pub(crate) fn write_all(fd: BorrowedFd<'_>, mut bytes: &[u8], mut offset: u64) -> std::result::Result<(), Errno> {
+pub(crate) fn write_all(
+    fd: BorrowedFd<'_>,
+    mut bytes: &[u8],
+    mut offset: u64,
+) -> std::result::Result<(), Errno> {
     while !bytes.is_empty() {
         match undisturbed(|| pwrite(fd, bytes, offset))? {
             0 => return Err(Errno::IO),

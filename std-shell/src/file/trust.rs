@@ -7,7 +7,8 @@ use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
 
 use rustix::fs::{
-    AtFlags, CWD, FileType, OFlags, Stat, StatxAttributes, StatxFlags, fcntl_getfl, fcntl_setfl, fstat, statx,
+    AtFlags, CWD, FileType, OFlags, Stat, StatxAttributes, StatxFlags, fcntl_getfl, fcntl_setfl,
+    fstat, statx,
 };
 use rustix::process::{getegid, geteuid, getgroups};
 use shmlock_core::FenceScope;
@@ -18,7 +19,8 @@ use crate::error::{Error, Found, Result};
 use crate::presence::PRESENCE;
 use crate::{ofd, outside};
 
-/// Where the kernel says which number it shows for users that have none in our user namespace, `user_namespaces(7)`.
+/// Where the kernel says which number it shows for users that have none in our user namespace,
+/// `user_namespaces(7)`.
 ///
 /// Such a file is as good as any stranger's, even if we ourselves have no number.
 const OVERFLOW_SETTING: &str = "/proc/sys/kernel/overflowuid";
@@ -27,14 +29,16 @@ const OVERFLOW_DEFAULT: u32 = 65534;
 /// Which numbers mean a user, in our user namespace.
 const MAP: &str = "/proc/self/uid_map";
 
-/// The number, once it was read; [`UNREAD`] before. Several threads may read it, to the same effect.
+/// The number, once it was read; [`UNREAD`] before. Several threads may read it, to the same
+/// effect.
 static OVERFLOW: AtomicU32 = AtomicU32::new(UNREAD);
 /// No user has this number, and the kernel's setting is at most 65535.
 const UNREAD: u32 = u32::MAX;
 
 /// Whether users that have no number here are shown as this one.
 pub(crate) fn is_overflow_user(uid: u32) -> bool {
-    // Partner: the store below, by any thread. Relaxed: one number, which says nothing of other memory.
+    // Partner: the store below, by any thread. Relaxed: one number, which says nothing of other
+    // memory.
     let known = OVERFLOW.load(Relaxed);
     if known != UNREAD {
         return uid == known;
@@ -62,10 +66,12 @@ fn is_in_map(map: &str, id: u32) -> Option<bool> {
     Some(found)
 }
 
-/// Whether the kernel takes us for the owner of the file: only the owner may ask for `O_NOATIME`, fcntl(2) `F_SETFL`.
-/// A process that may do so by privilege may do it only to files whose owner has a number here.
+/// Whether the kernel takes us for the owner of the file: only the owner may ask for `O_NOATIME`,
+/// fcntl(2) `F_SETFL`. A process that may do so by privilege may do it only to files whose owner
+/// has a number here.
 ///
-/// Changes nothing but a flag of this description, which has no effect: nothing is read through it that has a time.
+/// Changes nothing but a flag of this description, which has no effect: nothing is read through it
+/// that has a time.
 fn is_owner(fd: BorrowedFd<'_>) -> bool {
     fcntl_getfl(fd).and_then(|flags| fcntl_setfl(fd, flags | OFlags::NOATIME)).is_ok()
 }
@@ -84,11 +90,13 @@ impl Place {
         }))
     }
 
-    /// Whether the open file may be used: a regular file, of an owner we trust, no wider open than asked for; and no
-    /// removed file, to which the name leads all the same, as that of a mounted file does.
+    /// Whether the open file may be used: a regular file, of an owner we trust, no wider open than
+    /// asked for; and no removed file, to which the name leads all the same, as that of a mounted
+    /// file does.
     ///
-    /// For an instant a name leads to its removed file without a mount, too: unlink(2) counts the name down before it takes
-    /// it away. Such a file is found to have no name once its opener is present.
+    /// For an instant a name leads to its removed file without a mount, too: unlink(2) counts the
+    /// name down before it takes it away. Such a file is found to have no name once its opener is
+    /// present.
     pub(crate) fn judge(&self, fd: BorrowedFd<'_>) -> Result<()> {
         let stat = self.check_kind(fd)?;
         if !self.trusts(&stat, fd) {
@@ -104,19 +112,22 @@ impl Place {
         Ok(())
     }
 
-    /// Removing the file of a lock in use would make two locks, so it matters whether it is in use, and which handle holds it.
+    /// Removing the file of a lock in use would make two locks, so it matters whether it is in use,
+    /// and which handle holds it.
     fn other_mode(&self, fd: BorrowedFd<'_>, found: u32) -> Error {
         let (path, allowed) = (self.path.clone(), self.mode);
         if !ofd::is_locked(fd, PRESENCE).unwrap_or(true) {
             return Error::ModeTooWide { path, found, allowed };
         }
         let copy = fd.try_clone_to_owned().ok().and_then(|fd| Descriptor::new(fd).ok());
-        let holder = copy.and_then(|fd| outside::holder(self, &fd, FenceScope::default()).ok().flatten());
+        let holder =
+            copy.and_then(|fd| outside::holder(self, &fd, FenceScope::default()).ok().flatten());
         let holder = holder.map(Box::new);
         Error::InUseWithOtherMode { path, found, allowed, holder }
     }
 
-    /// Returns `true` for us, root, a user that the builder names, and the users that the file is shared with.
+    /// Returns `true` for us, root, a user that the builder names, and the users that the file is
+    /// shared with.
     fn trusts(&self, stat: &Stat, fd: BorrowedFd<'_>) -> bool {
         let (uid, gid) = (stat.st_uid, stat.st_gid);
         if uid == 0 || self.trusted_owner == Some(uid) {
@@ -124,7 +135,8 @@ impl Place {
         }
         let is_our_number = uid == geteuid().as_raw();
         if is_overflow_user(uid) {
-            // The user `nobody` is a user like others; unless that is only what we, or the owner, are shown as.
+            // The user `nobody` is a user like others; unless that is only what we, or the owner,
+            // are shown as.
             return is_our_number && is_mapped(uid) != Some(false) && is_owner(fd);
         }
         let shared_with_all = self.mode & 0o002 != 0;
@@ -133,14 +145,16 @@ impl Place {
     }
 }
 
-/// Whether we are in the group. That a group without a number is shown as another does not matter: the kernel knew the
-/// difference when it opened the file for us, for only root opens what is not shared with it, and only where all have numbers.
+/// Whether we are in the group. That a group without a number is shown as another does not matter:
+/// the kernel knew the difference when it opened the file for us, for only root opens what is not
+/// shared with it, and only where all have numbers.
 fn in_group(gid: u32) -> bool {
-    getegid().as_raw() == gid || getgroups().is_ok_and(|groups| groups.iter().any(|group| group.as_raw() == gid))
+    getegid().as_raw() == gid
+        || getgroups().is_ok_and(|groups| groups.iter().any(|group| group.as_raw() == gid))
 }
 
-/// Returns `true` if something is mounted at the path itself. statx(2), `STATX_ATTR_MOUNT_ROOT`; before Linux 5.8 it cannot
-/// be told, and is `false`.
+/// Returns `true` if something is mounted at the path itself. statx(2), `STATX_ATTR_MOUNT_ROOT`;
+/// before Linux 5.8 it cannot be told, and is `false`.
 fn is_mounted(path: &Path) -> bool {
     statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::empty())
         .is_ok_and(|stat| stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))

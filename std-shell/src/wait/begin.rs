@@ -1,7 +1,7 @@
 //! Tells the logger that a wait begins: for which holder, and since when that holds the lock.
 //!
-//! A logger is foreign code. So it is told before the handle is in transition: it may panic, or use this very handle, and
-//! the handle is as if nothing had been asked of it.
+//! A logger is foreign code. So it is told before the handle is in transition: it may panic, or use
+//! this very handle, and the handle is as if nothing had been asked of it.
 
 use std::time::Instant;
 
@@ -14,13 +14,14 @@ use crate::tell::tell;
 use crate::wait::spin;
 
 impl ShmLock {
-    /// Says at `debug` that this call is going to sleep, if it is. The time that the logger takes does not count as
-    /// waiting.
+    /// Says at `debug` that this call is going to sleep, if it is. The time that the logger takes
+    /// does not count as waiting.
     ///
     /// A lock that is free again within the time for which a waiter spins is not waited for.
     ///
     /// # Errors
-    /// [`Error::ForkedHandle`](crate::Error::ForkedHandle) if the logger forked, and this is the child.
+    /// [`Error::ForkedHandle`](crate::Error::ForkedHandle) if the logger forked, and this is the
+    /// child.
     #[cold]
     pub(crate) fn tell_of_wait(&self, patience: Patience) -> Result<()> {
         if log::max_level() < log::LevelFilter::Debug {
@@ -53,6 +54,9 @@ impl ShmLock {
             }
             std::hint::spin_loop();
         }
-        self.settings.exit_event.as_ref().is_none_or(|event| event.is_set().is_ok_and(|is_set| !is_set))
+        self.settings
+            .exit_event
+            .as_ref()
+            .is_none_or(|event| event.is_set().is_ok_and(|is_set| !is_set))
     }
 }

@@ -1,4 +1,5 @@
-//! Sleeping in the kernel until the word changes, futex(2). Always the shared kind: the peer is another process.
+//! Sleeping in the kernel until the word changes, futex(2). Always the shared kind: the peer is
+//! another process.
 
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
@@ -20,8 +21,8 @@ pub(crate) enum Woke {
 
 /// Sleeps while `word` is `value`, for at most `limit`.
 ///
-/// Where the kernel or a sandbox refuses futexes, by whatever errno, it sleeps for the whole limit: nobody can wake us,
-/// and to return at once would make every caller spin.
+/// Where the kernel or a sandbox refuses futexes, by whatever errno, it sleeps for the whole limit:
+/// nobody can wake us, and to return at once would make every caller spin.
 #[inline]
 pub(crate) fn wait(word: &AtomicU32, value: u32, limit: Duration) -> Woke {
     // Flags without PRIVATE: the kernel keys the sleeper by the file, not by this address space.
@@ -37,15 +38,20 @@ pub(crate) fn wait(word: &AtomicU32, value: u32, limit: Duration) -> Woke {
 
 /// How long to sleep instead of a sleep that the kernel has refused.
 ///
-/// EFAULT says that the word is not there: this is a child that a signal handler has forked in its parent's sleep, and
-/// the kernel has begun that sleep again. The caller is to notice it soon.
+/// EFAULT says that the word is not there: this is a child that a signal handler has forked in its
+/// parent's sleep, and the kernel has begun that sleep again. The caller is to notice it soon.
 fn pause_after(errno: Errno, limit: Duration) -> Duration {
     const SOON: Duration = Duration::from_millis(1);
     if errno == Errno::FAULT { limit.min(SOON) } else { limit }
 }
 
-/// Sleeps while both words have their values; `None` if that is refused (before Linux 5.16, some emulators and sandboxes).
-pub(crate) fn wait_either(first: (&AtomicU32, u32), second: (&AtomicU32, u32), limit: Duration) -> Option<Woke> {
+/// Sleeps while both words have their values; `None` if that is refused (before Linux 5.16, some
+/// emulators and sandboxes).
+pub(crate) fn wait_either(
+    first: (&AtomicU32, u32),
+    second: (&AtomicU32, u32),
+    limit: Duration,
+) -> Option<Woke> {
     let end = end_of(limit)?;
     let waiters = [first, second].map(|(word, value)| {
         let mut waiter = futex::Wait::new();
@@ -83,12 +89,15 @@ pub(crate) fn wake_all(word: &AtomicU32) {
     let _ = futex::wake(word, Flags::empty(), i32::MAX.unsigned_abs());
 }
 
-/// The longest single sleep; whoever wants more sleeps again. Arbitrary, but such that the sum of this and any time on any
-/// clock can be represented.
+/// The longest single sleep; whoever wants more sleeps again. Arbitrary, but such that the sum of
+/// this and any time on any clock can be represented.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
 pub(crate) fn timespec(duration: Duration) -> Timespec {
     let duration = duration.min(LONGEST);
     // A day's seconds fit every width that `tv_sec` has.
-    Timespec { tv_sec: duration.as_secs().try_into().unwrap_or_default(), tv_nsec: duration.subsec_nanos().into() }
+    Timespec {
+        tv_sec: duration.as_secs().try_into().unwrap_or_default(),
+        tv_nsec: duration.subsec_nanos().into(),
+    }
 }

@@ -26,8 +26,9 @@ use spin::Woken;
 pub(crate) use spin::is_soon_free;
 pub(crate) use watch::Watch;
 
-/// For how long to leave the lock to the others, after a turn or a wake in vain: with the slack that the kernel adds to every
-/// sleep, 50 µs if nobody has chosen another (`PR_SET_TIMERSLACK(2const)`), about as long as a turn by default.
+/// For how long to leave the lock to the others, after a turn or a wake in vain: with the slack
+/// that the kernel adds to every sleep, 50 µs if nobody has chosen another
+/// (`PR_SET_TIMERSLACK(2const)`), about as long as a turn by default.
 const REST: Duration = Duration::from_micros(1);
 
 /// How to sleep.
@@ -37,7 +38,8 @@ pub enum WaitStrategy {
     /// In the kernel until the holder wakes us, at most one poll interval at a time.
     #[default]
     Futex,
-    /// For one poll interval at a time, asking nobody for a wake. For sandboxes that refuse futex(2).
+    /// For one poll interval at a time, asking nobody for a wake. For sandboxes that refuse
+    /// futex(2).
     SleepPolling,
 }
 
@@ -104,9 +106,10 @@ impl<'a> Waiter<'a> {
         if self.shared.is_ours() { Ok(()) } else { Err(GaveUp::Forked) }
     }
 
-    /// Spin, or rest; probe; sleep; look; sleep … until the patience is over. The owner is probed before the first sleep and after
-    /// each that ended by its time or by a signal, so a lock whose owner is dead is had after a rest at most, and even with a
-    /// patience of zero; and an owner that dies later is noticed within one interval, or much sooner by the watch.
+    /// Spin, or rest; probe; sleep; look; sleep … until the patience is over. The owner is probed
+    /// before the first sleep and after each that ended by its time or by a signal, so a lock whose
+    /// owner is dead is had after a rest at most, and even with a patience of zero; and an owner
+    /// that dies later is noticed within one interval, or much sooner by the watch.
     #[inline]
     fn next(&mut self, contention: &mut Contention<'_>) -> Result<Verdict, GaveUp<'a>> {
         if self.awake && !self.patience.is_one_try() {
@@ -120,8 +123,8 @@ impl<'a> Waiter<'a> {
                 spin::spin(contention, self.shared, self.turns, self.now)
             };
             self.still_ours()?;
-            // Woken in vain, or awake again before it slept, and nobody else has asked for a wake since. Whoever else sleeps waits
-            // for ours a little longer.
+            // Woken in vain, or awake again before it slept, and nobody else has asked for a wake
+            // since. Whoever else sleeps waits for ours a little longer.
             let in_vain = self.has_slept && !self.has_rested && !contention.looks_awaited();
             if free || (in_vain && self.rest()) {
                 self.still_ours()?;
@@ -139,7 +142,9 @@ impl<'a> Waiter<'a> {
         let event = self.allowed_by()?;
         let limit = self.patience.clamp(self.interval).ok_or(GaveUp::TimedOut)?;
         // Our own token can stand in the word only by corruption: who waits holds nothing.
-        let is_held_by_us = |owner| owner != self.me && registry::held_by_this_thread(owner, self.shared.identity());
+        let is_held_by_us = |owner| {
+            owner != self.me && registry::held_by_this_thread(owner, self.shared.identity())
+        };
         if contention.seen().owner().is_some_and(is_held_by_us) {
             return Err(GaveUp::WouldDeadlock);
         }
@@ -175,12 +180,13 @@ impl<'a> Waiter<'a> {
         Ok(Verdict::Probe)
     }
 
-    /// Leaves the lock to the others for a moment, asking nobody for a wake; then our next turn begins. Always true: it is worth
-    /// looking again.
+    /// Leaves the lock to the others for a moment, asking nobody for a wake; then our next turn
+    /// begins. Always true: it is worth looking again.
     ///
-    /// Whoever asks for a wake while others hand the lock on without a pause is woken by the next release, as soon as it sleeps or
-    /// before; and on a processor that one of the others may just have got, with the lock. With rests four processes do a seventh
-    /// more sections of 1 µs, for four fifths of the processor time each.
+    /// Whoever asks for a wake while others hand the lock on without a pause is woken by the next
+    /// release, as soon as it sleeps or before; and on a processor that one of the others may just
+    /// have got, with the lock. With rests four processes do a seventh more sections of 1 µs, for
+    /// four fifths of the processor time each.
     fn rest(&mut self) -> bool {
         if let Some(limit) = self.patience.clamp(REST) {
             let _unblocked = signals::unblocked(self.blocked);
@@ -214,7 +220,8 @@ impl<'a> Waiter<'a> {
         }
         let marked = contention.mark_waiting().ok()?;
         let lock = (contention.word(), marked.bits());
-        let woke = event.and_then(|event| futex::wait_either(lock, (event, WAITING_ALLOWED), limit));
+        let woke =
+            event.and_then(|event| futex::wait_either(lock, (event, WAITING_ALLOWED), limit));
         Some(woke.unwrap_or_else(|| futex::wait(lock.0, lock.1, limit)))
     }
 }

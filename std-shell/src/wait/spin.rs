@@ -9,29 +9,33 @@ use crate::moment::Moment;
 use crate::shm::Shared;
 use crate::turns::{Pace, Turns};
 
-/// How long to wait awake: about what a sleep and a wake cost, so that it at most doubles the price of a wait. By the
-/// clock, not by looks: a spin hint takes from 1 ns to 40 ns on the processors we know.
+/// How long to wait awake: about what a sleep and a wake cost, so that it at most doubles the price
+/// of a wait. By the clock, not by looks: a spin hint takes from 1 ns to 40 ns on the processors we
+/// know.
 pub(super) const LIMIT: Duration = Duration::from_micros(10);
 
-/// How many spin hints there are between two readings of the clock, which takes as long as one or two of them.
+/// How many spin hints there are between two readings of the clock, which takes as long as one or
+/// two of them.
 const READING: u32 = 32;
 
-/// For how long the lock may stand still before its owner is held to have no processor, most likely because somebody has been
-/// woken onto it: at least so long, and twice what an acquisition has taken of late. Then a waiter that stays awake may be on
-/// the very processor that the owner needs. With it four processes do an eighth more sections of 1 µs, for a tenth less
-/// processor time each.
+/// For how long the lock may stand still before its owner is held to have no processor, most likely
+/// because somebody has been woken onto it: at least so long, and twice what an acquisition has
+/// taken of late. Then a waiter that stays awake may be on the very processor that the owner needs.
+/// With it four processes do an eighth more sections of 1 µs, for a tenth less processor time each.
 const STILL: Duration = Duration::from_micros(2);
 
-/// How many spin hints there are between two looks: at first, at most, and where it may watch closely. Each look takes the
-/// cache line from the owner, who does sections of some 10 ns faster, and so is done sooner, if it is looked at less often. An
-/// owner whose section is long does not miss the line. (Half of `FIRST` changes nothing for four processes without work.)
+/// How many spin hints there are between two looks: at first, at most, and where it may watch
+/// closely. Each look takes the cache line from the owner, who does sections of some 10 ns faster,
+/// and so is done sooner, if it is looked at less often. An owner whose section is long does not
+/// miss the line. (Half of `FIRST` changes nothing for four processes without work.)
 const FIRST: u32 = 8;
 const SLOWEST: u32 = 32;
 const CLOSELY: u32 = 1;
 
-/// How many spin hints long to look before anything is prepared for waiting. That takes a reading of the clock or two and more,
-/// some 100 ns, and the first look after that comes later still; most short sections are over by then. With it fifteen processes
-/// that have a little to do between their sections, and not long to live, take two thirds of the time for each. Without anything
+/// How many spin hints long to look before anything is prepared for waiting. That takes a reading
+/// of the clock or two and more, some 100 ns, and the first look after that comes later still; most
+/// short sections are over by then. With it fifteen processes that have a little to do between
+/// their sections, and not long to live, take two thirds of the time for each. Without anything
 /// to do between they get a sixth less done; with eight hints, half less.
 const SOON: u32 = 3;
 
@@ -45,8 +49,14 @@ pub(crate) fn is_soon_free(region: Region<'_>) -> bool {
 
 /// Looks for a while. Returns `true` if the lock looks free now, and `false` at once in a child
 /// that a signal handler has forked meanwhile.
-pub(super) fn spin(contention: &Contention<'_>, shared: &Shared, turns: &Turns, begin: Moment) -> bool {
-    // The count of acquisitions, which stands beside the word: by its increase only how often to look, and for how long.
+pub(super) fn spin(
+    contention: &Contention<'_>,
+    shared: &Shared,
+    turns: &Turns,
+    begin: Moment,
+) -> bool {
+    // The count of acquisitions, which stands beside the word: by its increase only how often to
+    // look, and for how long.
     let count = || shared.region().fencing_token();
     let first = count();
     if contention.looks_awaited() {

@@ -20,7 +20,9 @@ fn what_nobody_uses_goes_and_the_rest_stays_with_the_reason() {
     let outside = folder.put("outside", &[0; 192]);
     Intruder::on(&outside).scribble(0, 7);
     let start = |options: &[&str], name| {
-        let args = [&["run", "--directory", directory, "-d", "doomed"], options, &[name], &UNTIL_TOLD[..]].concat();
+        let args =
+            [&["run", "--directory", directory, "-d", "doomed"], options, &[name], &UNTIL_TOLD[..]]
+                .concat();
         Running::start(shmlock(args)).ready()
     };
     let holder = start(&[], "used");
@@ -42,7 +44,11 @@ fn what_nobody_uses_goes_and_the_rest_stays_with_the_reason() {
     let before = folder.names();
     let dry = folder.unchanged(|| clean(&folder, &["--dry-run"]));
     assert_said(&dry, ["kept", "would remove", "kept"]);
-    assert!(dry.out.contains("\"doomed\"") && dry.out.contains("--crashed removes the mark"), "{}", dry.out);
+    assert!(
+        dry.out.contains("\"doomed\"") && dry.out.contains("--crashed removes the mark"),
+        "{}",
+        dry.out
+    );
     let dry = folder.unchanged(|| clean(&folder, &["--dry-run", "--crashed"]));
     assert_said(&dry, ["would remove", "would remove", "kept"]);
     assert!(dry.out.contains("the next owner is not told"), "{}", dry.out);
@@ -52,7 +58,11 @@ fn what_nobody_uses_goes_and_the_rest_stays_with_the_reason() {
     assert_eq!(folder.names(), ["crashed.shmlock", "outside.shmlock", "used.shmlock"]);
     let said = clean(&folder, &["--crashed", "--verbose"]);
     assert!(said.out.contains("removed crashed: an owner died"), "{}", said.out);
-    assert!(said.out.contains(&format!("kept used: in use by pids {} (shmlock), ", holder.pid())), "{}", said.out);
+    assert!(
+        said.out.contains(&format!("kept used: in use by pids {} (shmlock), ", holder.pid())),
+        "{}",
+        said.out
+    );
     assert_eq!(folder.names(), ["outside.shmlock", "used.shmlock"]);
 }
 
@@ -61,7 +71,9 @@ fn a_lock_that_was_named_and_stays_is_an_answer_of_1() {
     let scene = Solo::new();
     let folder = Folder::new(&scene);
     let lock = folder.lock("l").open().expect("a lock");
-    for (name, answer) in [("l", "kept l: in use by "), ("no", "absent no: there is no such lock or exit event\n")] {
+    for (name, answer) in
+        [("l", "kept l: in use by "), ("no", "absent no: there is no such lock or exit event\n")]
+    {
         for options in [&[name][..], &[name, "--dry-run"]] {
             let said = clean(&folder, options);
             assert!(said.code == Some(1) && said.out.starts_with(answer), "{options:?}: {said:?}");
@@ -81,7 +93,10 @@ fn what_is_no_lock_is_told_and_the_others_are_cleaned_all_the_same() {
     let _ = folder.put("a", &[b'x'; 192]);
     let _ = folder.put("b", &[]);
     let said = clean(&folder, &[]);
-    assert!(said.code == Some(1) && said.err.contains("a.shmlock is a file with other content"), "{said:?}");
+    assert!(
+        said.code == Some(1) && said.err.contains("a.shmlock is a file with other content"),
+        "{said:?}"
+    );
     assert_eq!(folder.names(), ["a.shmlock"]);
 }
 
@@ -107,7 +122,10 @@ fn an_exit_event_that_nobody_has_open_goes_and_one_in_use_stays() {
     let used = ExitEvent::named_in("used", folder.path(), 0o600).expect("an event");
     used.set().expect("ours");
     let dry = folder.unchanged(|| clean(&folder, &["--dry-run"]));
-    assert_eq!((dry.code, dry.out.as_str()), (Some(0), "would remove exit event left: nobody has it open\n"));
+    assert_eq!(
+        (dry.code, dry.out.as_str()),
+        (Some(0), "would remove exit event left: nobody has it open\n")
+    );
     let said = clean(&folder, &["--verbose"]);
     let pid = std::process::id();
     let in_use = format!("kept exit event used: in use by pid {pid}\n");
@@ -129,7 +147,10 @@ fn a_name_means_the_lock_and_the_exit_event() {
     let _ = folder.put("both", &[0; 192]);
     fs::write(folder.path().join("both.shmlock-event"), [0; 192]).expect("a file can be written");
     let said = clean(&folder, &["both"]);
-    assert_eq!(said.out, "removed both: free, and nobody has it open\nremoved exit event both: nobody has it open\n");
+    assert_eq!(
+        said.out,
+        "removed both: free, and nobody has it open\nremoved exit event both: nobody has it open\n"
+    );
     assert_eq!((said.code, said.err.as_str()), (Some(0), ""));
     assert!(folder.names().is_empty());
 }

@@ -1,4 +1,5 @@
-//! What is not known is not said: of processes that cannot be seen, of other pid namespaces, and of files that cannot be read.
+//! What is not known is not said: of processes that cannot be seen, of other pid namespaces, and of
+//! files that cannot be read.
 
 use std::process::Command;
 
@@ -21,7 +22,9 @@ fn json(said: &Ended) -> Value {
 fn as_stranger(hidden: bool, args: &[&str]) -> Ended {
     let mut command = Command::new("unshare");
     let mount = if hidden { "mount -t proc -o hidepid=2 proc /proc &&" } else { "" };
-    let script = format!("{mount} exec setpriv --reuid={STRANGER} --regid={STRANGER} --clear-groups \"$0\" \"$@\"");
+    let script = format!(
+        "{mount} exec setpriv --reuid={STRANGER} --regid={STRANGER} --clear-groups \"$0\" \"$@\""
+    );
     command.args(["--mount", "sh", "-c", &script, OURS]).args(args);
     ended(command)
 }
@@ -56,14 +59,19 @@ fn a_living_owner_that_is_hidden_is_not_said_to_have_ended() {
         return;
     }
     let name = scene.name("l");
-    let mut holder = Running::start(shmlock([&["run", "--mode", "666", &name], &UNTIL_TOLD[..]].concat())).ready();
+    let mut holder =
+        Running::start(shmlock([&["run", "--mode", "666", &name], &UNTIL_TOLD[..]].concat()))
+            .ready();
     let pid = holder.pid();
     for hidden in [true, false] {
         let seen = json(&as_stranger(hidden, &["status", "--json", &name]));
         assert_eq!((&seen["state"], &seen["owner"]["pid"]), (&"held".into(), &pid.into()));
         assert_eq!(seen["owner"]["pid_is_gone"], Value::Null, "it cannot be known: {seen}");
         let status = as_stranger(hidden, &["status", &name]).out;
-        assert!(status.contains(&format!("pid {pid}, if that is")) && !status.contains("has ended"), "{status}");
+        assert!(
+            status.contains(&format!("pid {pid}, if that is")) && !status.contains("has ended"),
+            "{status}"
+        );
         let list = as_stranger(hidden, &["list"]).out;
         let line = list.lines().find(|line| line.contains(&name)).expect("it is listed");
         let columns: Vec<_> = line.split_whitespace().collect();
@@ -106,7 +114,10 @@ fn the_number_of_an_owner_in_another_pid_namespace_is_marked_everywhere() {
     let mut holder = Running::start(command).ready();
     let seen = json(&says(["status", "--json", &name]));
     let owner = &seen["owner"];
-    assert_eq!((&owner["pid"], &owner["pid_is_ours"], &owner["pid_is_gone"]), (&1.into(), &false.into(), &Value::Null));
+    assert_eq!(
+        (&owner["pid"], &owner["pid_is_ours"], &owner["pid_is_gone"]),
+        (&1.into(), &false.into(), &Value::Null)
+    );
     let namespace = owner["pid_namespace"].as_u64().expect("a number");
     let list = says(["list"]).out;
     let line = list.lines().find(|line| line.contains(&name)).expect("it is listed");
@@ -125,7 +136,10 @@ fn the_number_of_an_owner_in_another_pid_namespace_is_marked_everywhere() {
             .to_string(),
     ] {
         assert!(said.contains(&marked), "{said}");
-        assert!(!said.replace(&marked, "").contains("pid 1 ") && !said.contains("pid 1,"), "{said}");
+        assert!(
+            !said.replace(&marked, "").contains("pid 1 ") && !said.contains("pid 1,"),
+            "{said}"
+        );
     }
     holder.close();
     holder.code();
@@ -159,14 +173,27 @@ fn of_a_lock_that_cannot_be_read_is_said_what_can_be_seen_and_the_rest_is_null()
     let seen = json(&said);
     assert_eq!((&seen["state"], &seen["in_use"]), (&"unreadable".into(), &true.into()), "{seen}");
     let file = &seen["file"];
-    assert_eq!((&file["uid"], &file["mode"], &file["size"]), (&0.into(), &"0600".into(), &192.into()), "{seen}");
-    assert!(seen["error"].as_str().is_some_and(|error| error.contains(&name)) && file["changed"].is_i64());
-    for field in ["owner", "waiters", "owner_died", "deaths", "acquisitions", "contended", "longest_hold"] {
+    assert_eq!(
+        (&file["uid"], &file["mode"], &file["size"]),
+        (&0.into(), &"0600".into(), &192.into()),
+        "{seen}"
+    );
+    assert!(
+        seen["error"].as_str().is_some_and(|error| error.contains(&name))
+            && file["changed"].is_i64()
+    );
+    for field in
+        ["owner", "waiters", "owner_died", "deaths", "acquisitions", "contended", "longest_hold"]
+    {
         assert_eq!(seen[field], Value::Null, "{field}");
     }
     let said = as_stranger(true, &["status", &name]);
     assert!(said.code == Some(66) && said.err.lines().count() == 1, "{said:?}");
-    assert!(said.out.contains("cannot be read") && said.out.contains("uid 0, gid 0, mode 0600, 192 bytes"), "{said:?}");
+    assert!(
+        said.out.contains("cannot be read")
+            && said.out.contains("uid 0, gid 0, mode 0600, 192 bytes"),
+        "{said:?}"
+    );
     let list = as_stranger(true, &["list"]).out;
     let line = list.lines().find(|line| line.contains(&name)).expect("it is listed");
     let columns: Vec<_> = line.split_whitespace().collect();
@@ -183,7 +210,10 @@ fn json_of_what_is_no_lock_is_json_and_a_name_that_none_can_have_is_a_mistake() 
     let _ = folder.put("text", &[b'x'; 192]);
     let said = says(["status", "--json", "--directory", directory, "text"]);
     let seen = json(&said);
-    assert_eq!((said.code, &seen["state"], &seen["file"]["size"]), (Some(65), &"unreadable".into(), &192.into()));
+    assert_eq!(
+        (said.code, &seen["state"], &seen["file"]["size"]),
+        (Some(65), &"unreadable".into(), &192.into())
+    );
     let said = says(["status", "--json", "--directory", directory, "none"]);
     let seen = json(&said);
     assert_eq!(
@@ -199,7 +229,8 @@ fn the_first_process_of_a_namespace_is_ended_by_a_signal_while_it_waits() {
     let scene = Solo::new();
     let name = scene.name("l");
     for verb in [&["run", "-v", &name, "true"][..], &["hold", "-v", &name]] {
-        let mut holder = Running::start(shmlock([&["run", &name], &UNTIL_TOLD[..]].concat())).ready();
+        let mut holder =
+            Running::start(shmlock([&["run", &name], &UNTIL_TOLD[..]].concat())).ready();
         let Some(command) = in_namespace(verb) else { return };
         let mut waiter = Running::start(command);
         assert!(waiter.hears_error().contains("waiting for lock"));
@@ -217,11 +248,13 @@ fn the_first_process_of_a_namespace_passes_signals_on_and_reaps_orphans() {
     let scene = Solo::new();
     let name = scene.name("l");
     // The inner shell ends before its child, which then has the first process as its parent.
-    let script = "trap 'echo told; exit 5' TERM; sh -c 'sleep 1000 >/dev/null &'; echo ready; read _";
+    let script =
+        "trap 'echo told; exit 5' TERM; sh -c 'sleep 1000 >/dev/null &'; echo ready; read _";
     let Some(command) = in_namespace(&["run", &name, "sh", "-c", script]) else { return };
     let mut run = Running::start(command).ready();
     let first = children(run.pid())[0];
-    let is_orphan = |pid: &u32| std::fs::read(format!("/proc/{pid}/comm")).is_ok_and(|name| name == b"sleep\n");
+    let is_orphan =
+        |pid: &u32| std::fs::read(format!("/proc/{pid}/comm")).is_ok_and(|name| name == b"sleep\n");
     let orphan = || children(first).into_iter().find(is_orphan);
     until(|| orphan().is_some());
     let orphan = orphan().expect("it was there");
@@ -239,7 +272,8 @@ fn the_first_process_of_a_namespace_reaps_its_children_while_it_waits() {
     if in_namespace(&[]).is_none() {
         return;
     }
-    // A shell that becomes the program: its children in the background, one of them ended already, are then the program's.
+    // A shell that becomes the program: its children in the background, one of them ended already,
+    // are then the program's.
     let script = "exec 8<&0; : & read _ <&8 & exec \"$0\" run -v \"$1\" true 8<&-";
     let mut command = Command::new("unshare");
     command.args(["--pid", "--fork", "--kill-child", "sh", "-c", script, OURS, &name]);

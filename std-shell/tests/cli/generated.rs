@@ -8,12 +8,16 @@ use shmlock_tests::{output, skipped, start};
 
 use crate::program::{ended, says};
 
-const VERBS: [&str; 9] = ["run", "status", "list", "watch", "clean", "hold", "bench", "completions", "man"];
+const VERBS: [&str; 9] =
+    ["run", "status", "list", "watch", "clean", "hold", "bench", "completions", "man"];
 
 #[test]
 fn the_help_of_each_verb_that_can_fail_says_what_the_exit_status_means() {
     let all = says(["--help"]);
-    assert!(all.code == Some(0) && all.out.contains("Exit status:") && all.out.contains("NO_COLOR"), "{all:?}");
+    assert!(
+        all.code == Some(0) && all.out.contains("Exit status:") && all.out.contains("NO_COLOR"),
+        "{all:?}"
+    );
     for verb in VERBS {
         assert!(all.out.contains(verb));
         let help = says([verb, "--help"]);
@@ -36,10 +40,17 @@ fn completions_are_scripts_that_know_the_verbs() {
         let mut check = Command::new(shell);
         match start(check.arg("-n").stdin(Stdio::piped()).stderr(Stdio::piped())) {
             Ok(mut child) => {
-                std::io::Write::write_all(&mut child.stdin.take().expect("piped"), script.as_bytes())
-                    .expect("it reads");
+                std::io::Write::write_all(
+                    &mut child.stdin.take().expect("piped"),
+                    script.as_bytes(),
+                )
+                .expect("it reads");
                 let output = child.wait_with_output().expect("it ends");
-                assert!(output.status.success(), "{shell}: {}", String::from_utf8_lossy(&output.stderr));
+                assert!(
+                    output.status.success(),
+                    "{shell}: {}",
+                    String::from_utf8_lossy(&output.stderr)
+                );
             }
             Err(_) => skipped(&format!("the syntax of completions for {shell}, which is not here")),
         }
@@ -60,7 +71,10 @@ fn there_is_a_manual_page_for_the_program_and_for_each_verb() {
     for file in expected {
         let page = fs::read_to_string(folder.path().join(&file)).expect("just written");
         assert!(page.contains(".SH NAME") && !page.contains("EXTRA"), "{file}");
-        assert!(page.contains(concat!("\"shmlock ", env!("CARGO_PKG_VERSION"), "\"")), "at the foot: {file}");
+        assert!(
+            page.contains(concat!("\"shmlock ", env!("CARGO_PKG_VERSION"), "\"")),
+            "at the foot: {file}"
+        );
         let mut render = Command::new("man");
         render.args(["--warnings", "-l"]).arg(folder.path().join(&file)).env("MANWIDTH", "100");
         if output(Command::new("man").arg("--version")).is_ok() {
@@ -87,7 +101,10 @@ shmlock run NAME [OPTIONS] \-c LINE
     ] {
         assert!(run.contains(part), "{part}: {run}");
     }
-    assert_eq!(run.into_bytes(), fs::read(folder.path().join("shmlock-run.1")).expect("just written"));
+    assert_eq!(
+        run.into_bytes(),
+        fs::read(folder.path().join("shmlock-run.1")).expect("just written")
+    );
     assert_eq!(says(["man", "no-such-verb"]).code, Some(64));
     assert_eq!(says(["man", "--to", "/no/such/directory"]).code, Some(73));
 }

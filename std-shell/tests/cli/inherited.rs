@@ -41,19 +41,20 @@ const STATUS: [&str; 18] = [
 
 /// The command, started in this way.
 fn start(way: &str, directory: &Path, command: &[&OsStr]) -> Command {
-    let mut started = match way.split_once(' ').map_or((way, None), |(verb, option)| (verb, Some(option))) {
-        ("plainly", _) => Command::new(command[0]),
-        ("flock", _) => {
-            let mut flock = Command::new("flock");
-            flock.arg(directory.join("flock")).arg(command[0]);
-            flock
-        }
-        (_, option) => {
-            let mut run = shmlock(["run", "--directory"]);
-            run.arg(directory).args(option).arg("l").arg(command[0]);
-            run
-        }
-    };
+    let mut started =
+        match way.split_once(' ').map_or((way, None), |(verb, option)| (verb, Some(option))) {
+            ("plainly", _) => Command::new(command[0]),
+            ("flock", _) => {
+                let mut flock = Command::new("flock");
+                flock.arg(directory.join("flock")).arg(command[0]);
+                flock
+            }
+            (_, option) => {
+                let mut run = shmlock(["run", "--directory"]);
+                run.arg(directory).args(option).arg("l").arg(command[0]);
+                run
+            }
+        };
     started.args(&command[1..]);
     for variable in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "SHELL", "TERM"] {
         started.env_remove(variable);
@@ -67,7 +68,14 @@ fn set_all(command: &mut Command, directory: &Path) {
     command.env("BYTES", OsStr::from_bytes(b"\xff\xfe=\x80")).current_dir(directory);
     let set = move || {
         let real_time = libc::SIGRTMIN();
-        for ignored in [libc::SIGPIPE, libc::SIGCHLD, libc::SIGHUP, libc::SIGUSR1, libc::SIGWINCH, real_time + 3] {
+        for ignored in [
+            libc::SIGPIPE,
+            libc::SIGCHLD,
+            libc::SIGHUP,
+            libc::SIGUSR1,
+            libc::SIGWINCH,
+            real_time + 3,
+        ] {
             // SAFETY: to ignore a signal is no handler.
             unsafe { libc::signal(ignored, libc::SIG_IGN) };
         }
@@ -92,12 +100,14 @@ fn set_all(command: &mut Command, directory: &Path) {
         unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
         // SAFETY: a persona that exists: without a random layout of memory.
         unsafe { libc::personality(0x0004_0000) };
-        // SAFETY: the descriptor is open; the number 9 is nobody's in this process, which is to call exec.
+        // SAFETY: the descriptor is open; the number 9 is nobody's in this process, which is to
+        // call exec.
         unsafe { libc::dup2(kept.as_raw_fd(), 9) };
         std::fs::write("/proc/self/oom_score_adj", "321")
     };
-    // SAFETY: the child of a process whose other threads hold no lock that these calls need: all are system calls, but for
-    // the last, which opens, writes and closes a file by a path without allocating.
+    // SAFETY: the child of a process whose other threads hold no lock that these calls need: all
+    // are system calls, but for the last, which opens, writes and closes a file by a path without
+    // allocating.
     unsafe { command.pre_exec(set) };
 }
 
@@ -121,12 +131,14 @@ fn found(way: &str, directory: &Path) -> String {
         .join("\n")
 }
 
-/// The fields of a process's stat that are inherited: its group, session, terminal and niceness, `proc_pid_stat(5)`.
+/// The fields of a process's stat that are inherited: its group, session, terminal and niceness,
+/// `proc_pid_stat(5)`.
 fn groups(way: &str, directory: &Path) -> Vec<String> {
     let mut command = start(way, directory, &["cat", "/proc/self/stat"].map(OsStr::new));
     set_all(&mut command, directory);
     let stat = ended_as_it_is(command).out;
-    let fields: Vec<&str> = stat.rsplit_once(')').expect("a name in brackets").1.split_whitespace().collect();
+    let fields: Vec<&str> =
+        stat.rsplit_once(')').expect("a name in brackets").1.split_whitespace().collect();
     [5, 6, 7, 8, 18, 19, 40, 41].map(|field| fields[field - 3].to_owned()).to_vec()
 }
 
@@ -148,7 +160,8 @@ fn whatever_a_process_inherits_the_command_finds_as_it_would_without_a_wrapper()
     }
     for way in ways() {
         let seen = found(way, folder.path());
-        // flock(1) has SIGCHLD do what it does by default, for itself and so for its command; we for ourselves only.
+        // flock(1) has SIGCHLD do what it does by default, for itself and so for its command; we
+        // for ourselves only.
         let expected = if way == "flock" { without_sigchld(&plain) } else { plain.clone() };
         assert_eq!(seen, expected, "{way}");
         assert_eq!(groups(way, folder.path()), groups("plainly", folder.path()), "{way}");
@@ -157,7 +170,10 @@ fn whatever_a_process_inherits_the_command_finds_as_it_would_without_a_wrapper()
 
 /// The same, but that SIGCHLD is not ignored.
 fn without_sigchld(text: &str) -> String {
-    let changed = |line: &str| match line.strip_prefix("SigIgn:\t").and_then(|set| u64::from_str_radix(set, 16).ok()) {
+    let changed = |line: &str| match line
+        .strip_prefix("SigIgn:\t")
+        .and_then(|set| u64::from_str_radix(set, 16).ok())
+    {
         Some(set) => format!("SigIgn:\t{:016x}", set & !(1 << (libc::SIGCHLD - 1))),
         None => line.to_owned(),
     };
@@ -171,24 +187,41 @@ const OF_THE_C_LIBRARY: u64 = 0b11 << 31;
 fn of_the_dispositions_none_is_changed_whichever_is_ignored() {
     let scene = Solo::new();
     let folder = Folder::new(&scene);
-    for signal in [libc::SIGPIPE, libc::SIGCHLD, libc::SIGINT, libc::SIGTERM, libc::SIGALRM, libc::SIGRTMAX()] {
+    for signal in
+        [libc::SIGPIPE, libc::SIGCHLD, libc::SIGINT, libc::SIGTERM, libc::SIGALRM, libc::SIGRTMAX()]
+    {
         for way in ["run", "run -o", "run -F"] {
             for ignored in [true, false] {
-                let mut command = start(way, folder.path(), &["grep", "SigIgn", "/proc/self/status"].map(OsStr::new));
+                let mut command = start(
+                    way,
+                    folder.path(),
+                    &["grep", "SigIgn", "/proc/self/status"].map(OsStr::new),
+                );
                 let set = move || {
                     let action = if ignored { libc::SIG_IGN } else { libc::SIG_DFL };
                     for number in 1..=libc::SIGRTMAX() {
-                        // SAFETY: the default action and none are no handlers; what is no signal is an error.
-                        unsafe { libc::signal(number, if number == signal { action } else { libc::SIG_DFL }) };
+                        // SAFETY: the default action and none are no handlers; what is no signal is
+                        // an error.
+                        unsafe {
+                            libc::signal(
+                                number,
+                                if number == signal { action } else { libc::SIG_DFL },
+                            )
+                        };
                     }
                     Ok(())
                 };
                 // SAFETY: system calls only.
                 unsafe { command.pre_exec(set) };
                 let said = ended_as_it_is(command).out;
-                let set = said.trim().strip_prefix("SigIgn:\t").map(|set| u64::from_str_radix(set, 16));
+                let set =
+                    said.trim().strip_prefix("SigIgn:\t").map(|set| u64::from_str_radix(set, 16));
                 let set = set.expect("a set").expect("a number") & !OF_THE_C_LIBRARY;
-                assert_eq!(set, if ignored { 1 << (signal - 1) } else { 0 }, "{way}: signal {signal}");
+                assert_eq!(
+                    set,
+                    if ignored { 1 << (signal - 1) } else { 0 },
+                    "{way}: signal {signal}"
+                );
             }
         }
     }
@@ -200,18 +233,19 @@ fn closed_standard_streams_stay_closed_and_nothing_of_ours_is_on_their_numbers()
     let folder = Folder::new(&scene);
     let report = folder.path().join("report");
     // Without a pipe or a file before the last step: they would get the numbers that are looked at.
-    let look =
-        "s=; for n in 0 1 2; do test -e /proc/$$/fd/$n && s=\"$s open\" || s=\"$s closed\"; done; echo $s >\"$1\"";
+    let look = "s=; for n in 0 1 2; do test -e /proc/$$/fd/$n && s=\"$s open\" || s=\"$s closed\"; done; echo $s >\"$1\"";
     for closed in [&[0][..], &[1], &[2], &[0, 1], &[1, 2], &[0, 1, 2]] {
         let mut seen = Vec::new();
         for way in WAYS.into_iter().filter(|way| *way != "flock") {
             let command = ["sh", "-c", look, "sh"].map(OsStr::new);
-            let mut command = start(way, folder.path(), &[&command[..], &[report.as_os_str()]].concat());
+            let mut command =
+                start(way, folder.path(), &[&command[..], &[report.as_os_str()]].concat());
             command.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::null());
             command.stderr(std::process::Stdio::null());
             let close = move || {
                 for number in closed {
-                    // SAFETY: a number; this process, which is to call exec, uses none of the three.
+                    // SAFETY: a number; this process, which is to call exec, uses none of the
+                    // three.
                     unsafe { libc::close(*number) };
                 }
                 Ok(())
@@ -235,7 +269,9 @@ fn what_is_said_to_a_closed_stream_does_not_get_into_the_lock() {
     let ours = env!("CARGO_BIN_EXE_shmlock");
     for closing in ["0<&-", "1>&-", "2>&-", "0<&- 1>&- 2>&-"] {
         let mut sh = Command::new("sh");
-        let script = format!("exec \"$0\" run -v --directory \"$1\" l sh -c 'read _ <\"$0\"' \"$2\" {closing}");
+        let script = format!(
+            "exec \"$0\" run -v --directory \"$1\" l sh -c 'read _ <\"$0\"' \"$2\" {closing}"
+        );
         let fifo = folder.path().join("fifo");
         assert!(output(Command::new("mkfifo").arg(&fifo)).expect("mkfifo").status.success());
         sh.args(["-c", &script, ours, directory]).arg(&fifo);
@@ -269,5 +305,8 @@ fn a_timer_that_was_set_before_reaches_the_command() {
         assert_eq!(running.hear(), "rang", "{way}: the kernel sends it to the process alone");
         assert_eq!(running.code(), 3);
     }
-    assert!(ended(start("run", folder.path(), &[OsStr::new("true")])).code == Some(0), "takes away what -F left");
+    assert!(
+        ended(start("run", folder.path(), &[OsStr::new("true")])).code == Some(0),
+        "takes away what -F left"
+    );
 }

@@ -1,4 +1,5 @@
-//! `run` beside flock(1): the same scripts, the same outcome; and where the two differ, that they do.
+//! `run` beside flock(1): the same scripts, the same outcome; and where the two differ, that they
+//! do.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -62,7 +63,9 @@ fn with_each(test: impl Fn(&Lock)) {
     let scene = Solo::new();
     let has_flock = output(Command::new("flock").arg("--version")).is_ok();
     if !has_flock {
-        skipped("the comparison with flock(1), which is not here (util-linux has it); ours is tested alone");
+        skipped(
+            "the comparison with flock(1), which is not here (util-linux has it); ours is tested alone",
+        );
     }
     for kind in [Kind::Ours, Kind::Flock] {
         if kind == Kind::Ours || has_flock {
@@ -113,7 +116,12 @@ fn the_exit_status_is_the_commands_or_that_of_flock() {
             (&["-V"], &["true"], 0),
         ];
         for (options, command, code) in cases {
-            assert_eq!(lock.code(options, command), code, "{:?} {options:?} {command:?}", lock.kind);
+            assert_eq!(
+                lock.code(options, command),
+                code,
+                "{:?} {options:?} {command:?}",
+                lock.kind
+            );
         }
         assert!(lock.is_free(), "{:?}", lock.kind);
     });
@@ -138,7 +146,12 @@ fn a_refusal_says_nothing_unless_asked_to() {
         let mut holder = lock.start(&[], &UNTIL_TOLD);
         for options in [&["-n"][..], &["-w", "0.02"]] {
             let silent = ended(lock.wrap(options, &["true"]));
-            assert_eq!((silent.code, silent.out.as_str(), silent.err.as_str()), (Some(1), "", ""), "{:?}", lock.kind);
+            assert_eq!(
+                (silent.code, silent.out.as_str(), silent.err.as_str()),
+                (Some(1), "", ""),
+                "{:?}",
+                lock.kind
+            );
             let loud = ended(lock.wrap(&[options, &["--verbose"]].concat(), &["true"]));
             assert!(loud.code == Some(1) && !loud.err.is_empty(), "{:?}: {loud:?}", lock.kind);
         }
@@ -148,17 +161,28 @@ fn a_refusal_says_nothing_unless_asked_to() {
 }
 
 #[test]
-fn a_command_that_a_signal_ends_is_told_as_flock_tells_it_and_ours_ends_so_if_it_was_sent_the_same() {
+fn a_command_that_a_signal_ends_is_told_as_flock_tells_it_and_ours_ends_so_if_it_was_sent_the_same()
+{
     with_each(|lock| {
         for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGQUIT, libc::SIGHUP, libc::SIGSEGV] {
             let script = format!("kill -{signal} $$");
-            assert_eq!(lock.code(&[], &["sh", "-c", &script]), 128 + signal, "{:?}: to the command alone", lock.kind);
+            assert_eq!(
+                lock.code(&[], &["sh", "-c", &script]),
+                128 + signal,
+                "{:?}: to the command alone",
+                lock.kind
+            );
         }
         let mut wrapper = lock.wrap(&[], &UNTIL_TOLD);
         std::os::unix::process::CommandExt::process_group(&mut wrapper, 0);
         let mut both = Running::start(wrapper).ready();
         both.signal_group(libc::SIGTERM); // as systemd, timeout(1) and shells do
-        assert_eq!(both.code(), 1000 + libc::SIGTERM, "{:?}: what systemd takes for a clean end", lock.kind);
+        assert_eq!(
+            both.code(),
+            1000 + libc::SIGTERM,
+            "{:?}: what systemd takes for a clean end",
+            lock.kind
+        );
         until(|| lock.is_free());
     });
 }
@@ -180,7 +204,12 @@ fn a_lock_that_somebody_has_is_refused_as_flock_refuses_it() {
             (&["-n", "-o"], 1),
         ];
         for (options, code) in cases {
-            assert_eq!(lock.code(options, &["sh", "-c", "echo ran >&2; exit 77"]), code, "{:?} {options:?}", lock.kind);
+            assert_eq!(
+                lock.code(options, &["sh", "-c", "echo ran >&2; exit 77"]),
+                code,
+                "{:?} {options:?}",
+                lock.kind
+            );
         }
         holder.close();
         assert_eq!(holder.code(), 1, "read(1) found the end of its input");
@@ -193,7 +222,8 @@ fn whoever_waits_gets_in_when_the_command_has_ended_in_whatever_way() {
     with_each(|lock| {
         for options in [&[][..], &["-w", "1000"], &["-o"], &["-F"]] {
             for ending in ["exit 0", "exit 3", "kill -SEGV $$", "kill -KILL $$"] {
-                let mut holder = lock.start(&[], &["sh", "-c", &format!("echo ready; read _; {ending}")]);
+                let mut holder =
+                    lock.start(&[], &["sh", "-c", &format!("echo ready; read _; {ending}")]);
                 let mut waiter = Running::start(lock.wrap(options, &UNTIL_TOLD));
                 holder.tell("end");
                 assert_eq!(waiter.hear(), "ready", "{:?} {options:?} {ending}", lock.kind);
@@ -258,7 +288,11 @@ fn a_program_in_the_background_keeps_flocks_lock_and_not_ours() {
         let mut holder = lock.start(&[], &["sh", "-c", background]);
         assert_eq!(holder.code(), 5);
         assert_eq!(lock.is_free(), lock.kind == Kind::Ours);
-        assert_eq!(left(&lock.directory), usize::from(lock.kind == Kind::Flock), "and our file goes with it");
+        assert_eq!(
+            left(&lock.directory),
+            usize::from(lock.kind == Kind::Flock),
+            "and our file goes with it"
+        );
         holder.close();
         assert_eq!(holder.all_end(), "done\n");
         until(|| lock.is_free());
@@ -272,7 +306,10 @@ fn left(directory: &Path) -> usize {
 #[test]
 fn a_signal_to_the_wrapper_ends_flock_alone_and_with_us_the_command() {
     with_each(|lock| {
-        let mut holder = lock.start(&[], &["sh", "-c", "trap 'echo told; exit 5' TERM; echo ready; read _; echo read"]);
+        let mut holder = lock.start(
+            &[],
+            &["sh", "-c", "trap 'echo told; exit 5' TERM; echo ready; read _; echo read"],
+        );
         holder.signal(libc::SIGTERM);
         if lock.kind == Kind::Ours {
             assert_eq!((holder.hear().as_str(), holder.code()), ("told", 5));

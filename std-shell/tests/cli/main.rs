@@ -1,5 +1,5 @@
-//! The program `shmlock`, as users have it: the built binary, driven through pipes and terminals, and beside the flock(1)
-//! of util-linux.
+//! The program `shmlock`, as users have it: the built binary, driven through pipes and terminals,
+//! and beside the flock(1) of util-linux.
 //!
 //! Nothing here sleeps: a command under a lock says that it runs, and ends when its input does.
 

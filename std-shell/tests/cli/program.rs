@@ -68,7 +68,8 @@ impl Running {
         };
         // SAFETY: system calls only.
         unsafe { command.pre_exec(prepare) };
-        let mut child = start(command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()));
+        let mut child =
+            start(command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()));
         let child_ref = child.as_mut().expect("it can be started");
         let input = child_ref.stdin.take();
         let output = BufReader::new(child_ref.stdout.take().expect("piped"));
@@ -106,17 +107,21 @@ impl Running {
         self.input = None;
     }
 
-    /// Waits until nobody has its output any more: it and all its descendants have ended. What they still said.
+    /// Waits until nobody has its output any more: it and all its descendants have ended. What they
+    /// still said.
     pub(crate) fn all_end(&mut self) -> String {
         let mut rest = String::new();
         self.output.read_to_string(&mut rest).expect("UTF-8");
         rest
     }
 
-    /// The next line of what it says on standard error; then nothing more of that is to be asked for.
+    /// The next line of what it says on standard error; then nothing more of that is to be asked
+    /// for.
     pub(crate) fn hears_error(&mut self) -> String {
         let mut line = String::new();
-        BufReader::new(self.child.stderr.as_mut().expect("piped")).read_line(&mut line).expect("UTF-8");
+        BufReader::new(self.child.stderr.as_mut().expect("piped"))
+            .read_line(&mut line)
+            .expect("UTF-8");
         line
     }
 
@@ -137,7 +142,8 @@ impl Running {
 
     /// Sends a signal to the process group that it leads.
     pub(crate) fn signal_group(&self, signal: libc::c_int) {
-        // SAFETY: kill(2) with two numbers; the group has this process in it, which has not been waited for.
+        // SAFETY: kill(2) with two numbers; the group has this process in it, which has not been
+        // waited for.
         unsafe { libc::kill(-libc::pid_t::try_from(self.pid()).expect("a process id"), signal) };
     }
 
@@ -165,8 +171,9 @@ impl Drop for Running {
 
 /// The processes whose parent is this one.
 pub(crate) fn children(parent: u32) -> Vec<u32> {
-    let pids =
-        std::fs::read_dir("/proc").expect("proc").filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    let pids = std::fs::read_dir("/proc")
+        .expect("proc")
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
     pids.filter(|pid: &u32| stat(*pid).is_some_and(|stat| stat.1 == parent)).collect()
 }
 

@@ -1,4 +1,5 @@
-//! What `run` does beyond flock(1): words about the holder and the dead, signals passed on, nothing left behind.
+//! What `run` does beyond flock(1): words about the holder and the dead, signals passed on, nothing
+//! left behind.
 
 use std::fs;
 
@@ -22,13 +23,22 @@ fn a_refusal_names_the_holder_if_asked_to_and_is_silent_as_flock_is_if_not() {
     let name = scene.name("l");
     let mut holder = running(&name, &[&["-d", "belt 7", "--"], &UNTIL_TOLD[..]].concat());
     let pid = format!("pid {}", holder.pid());
-    for (options, lines) in [(&["-n", "-v"][..], 1), (&["-w", "0", "-v"], 2), (&["-w", "0.05", "-v"], 2)] {
+    for (options, lines) in
+        [(&["-n", "-v"][..], 1), (&["-w", "0", "-v"], 2), (&["-w", "0.05", "-v"], 2)]
+    {
         let Ended { code, out, err } = says(run(&name, &[options, &["--", "true"]].concat()));
         let last = err.lines().last().expect("it says something");
         assert!(code == Some(1) && out.is_empty(), "{err}");
-        assert!(last.starts_with("shmlock: ") && last.contains(&pid) && last.contains("\"belt 7\""), "{err}");
+        assert!(
+            last.starts_with("shmlock: ") && last.contains(&pid) && last.contains("\"belt 7\""),
+            "{err}"
+        );
         assert_eq!(err.lines().count(), lines, "{err}");
-        assert_eq!(last.contains("within 0.05 s: "), options.contains(&"0.05"), "the time as it was given: {err}");
+        assert_eq!(
+            last.contains("within 0.05 s: "),
+            options.contains(&"0.05"),
+            "the time as it was given: {err}"
+        );
     }
     for options in [&["-n"][..], &["-w", "0.02"], &["-n", "-q"]] {
         let silent = says(run(&name, &[options, &["--", "true"]].concat()));
@@ -47,7 +57,8 @@ fn whoever_waits_says_for_whom_only_if_asked_to() {
         let options: &[&str] = if verbose { &["-v"] } else { &[] };
         let mut waiter = Running::start(shmlock(run(&name, &[options, &UNTIL_TOLD].concat())));
         until(|| {
-            quietly(|| ShmLock::builder(&name).inspect()).is_ok_and(|seen| seen.is_some_and(|seen| seen.health.waiters))
+            quietly(|| ShmLock::builder(&name).inspect())
+                .is_ok_and(|seen| seen.is_some_and(|seen| seen.health.waiters))
         });
         holder.tell("end");
         assert_eq!(waiter.hear(), "ready");
@@ -73,7 +84,8 @@ fn a_lock_from_the_dead_is_taken_and_said_if_asked_to_and_then_is_in_order() {
         dead.murder();
         let said = says(run(&name, if verbose { &["-v", "true"] } else { &["true"] }));
         assert_eq!(said.code, Some(0));
-        let told = said.err.contains("died holding it") && said.err.contains(&format!("pid {}", dead.pid()));
+        let told = said.err.contains("died holding it")
+            && said.err.contains(&format!("pid {}", dead.pid()));
         assert_eq!(told, verbose, "{}", said.err);
         assert!(scene.files().is_empty(), "it was declared consistent, and the file went with it");
     }
@@ -86,8 +98,13 @@ fn while_the_command_of_a_killed_wrapper_runs_the_lock_is_held_by_one_who_has_en
     let mut holder = running(&name, &UNTIL_TOLD);
     holder.murder();
     let status = says(["status", &name]);
-    let users = status.out.lines().find(|line| line.trim_start().starts_with("users")).expect("a line");
-    assert!(status.out.contains(&format!("pid {}, which has ended", holder.pid())), "{}", status.out);
+    let users =
+        status.out.lines().find(|line| line.trim_start().starts_with("users")).expect("a line");
+    assert!(
+        status.out.contains(&format!("pid {}, which has ended", holder.pid())),
+        "{}",
+        status.out
+    );
     assert!(users.contains("(sh)"), "who has the lock is to be found: {users}");
     assert_eq!(status.code, Some(0), "there is nothing wrong yet");
     holder.close();
@@ -142,7 +159,9 @@ fn a_signal_that_was_ignored_from_the_start_stays_ignored() {
     let scene = Solo::new();
     let name = scene.name("l");
     let ours = env!("CARGO_BIN_EXE_shmlock");
-    for (verb, ready) in [("hold \"$1\" --for 1000", "holding"), ("run \"$1\" sh -c 'echo ready; read _'", "ready")] {
+    for (verb, ready) in
+        [("hold \"$1\" --for 1000", "holding"), ("run \"$1\" sh -c 'echo ready; read _'", "ready")]
+    {
         let mut sh = std::process::Command::new("sh");
         sh.args(["-c", &format!("trap '' HUP; exec \"$0\" {verb}"), ours, &name]);
         let mut program = Running::start(sh);
@@ -162,8 +181,14 @@ fn the_command_has_the_signal_mask_and_descriptors_that_it_would_have_without_us
     let mut plain = std::process::Command::new("sh");
     plain.args(["-c", state]);
     let plain = ended(plain).out;
-    assert_eq!(says(run(&name, &["-o", "sh", "-c", state])).out, plain, "with -o nothing is passed on");
-    let count = |text: &str| text.lines().last().and_then(|count| count.trim().parse::<u32>().ok()).expect("a number");
+    assert_eq!(
+        says(run(&name, &["-o", "sh", "-c", state])).out,
+        plain,
+        "with -o nothing is passed on"
+    );
+    let count = |text: &str| {
+        text.lines().last().and_then(|count| count.trim().parse::<u32>().ok()).expect("a number")
+    };
     for options in [&[][..], &["-F"]] {
         let ours = says(run(&name, &[options, &["sh", "-c", state]].concat())).out;
         assert_eq!(ours.lines().next(), plain.lines().next());
@@ -179,7 +204,11 @@ fn a_command_that_cannot_be_executed_leaves_nothing_held() {
     for options in [&[][..], &["-F"], &["-o"]] {
         let said = says(run(&name, &[options, &["--", "no such command"]].concat()));
         assert_eq!(said.code, Some(69));
-        assert!(said.err.contains("\"no such command\"") && said.err.lines().count() == 1, "{}", said.err);
+        assert!(
+            said.err.contains("\"no such command\"") && said.err.lines().count() == 1,
+            "{}",
+            said.err
+        );
         assert!(scene.files().is_empty(), "{options:?}");
     }
 }
@@ -192,11 +221,15 @@ fn the_advice_on_a_command_that_cannot_be_executed_fits_its_reason() {
     let script = folder.path().join("script");
     let says_of = |mode: u32, text: &str| {
         fs::write(&script, text).expect("ours");
-        fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(mode)).expect("ours");
+        fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(mode))
+            .expect("ours");
         says(run(&name, &[script.to_str().expect("UTF-8")]))
     };
     let missing = says_of(0o700, "#!/no/such/interpreter\n");
-    assert!(missing.code == Some(69) && missing.err.contains("its interpreter is missing"), "{missing:?}");
+    assert!(
+        missing.code == Some(69) && missing.err.contains("its interpreter is missing"),
+        "{missing:?}"
+    );
     let closed = says_of(0o600, "#!/bin/sh\n");
     assert!(closed.code == Some(69) && closed.err.contains("make it executable"), "{closed:?}");
     fs::remove_file(&script).expect("ours");
@@ -205,7 +238,8 @@ fn the_advice_on_a_command_that_cannot_be_executed_fits_its_reason() {
     let named = says(run(&name, &["no-such-program"]));
     assert!(named.code == Some(69) && named.err.contains("its name and PATH"), "{named:?}");
 
-    // With fewer descriptors the lock cannot be opened, with more the command is executed; between them is what is meant.
+    // With fewer descriptors the lock cannot be opened, with more the command is executed; between
+    // them is what is meant.
     let limited = |limit: u32| {
         let mut sh = std::process::Command::new("sh");
         let script = format!("ulimit -n {limit}; exec \"$0\" run \"$1\" true");
@@ -214,7 +248,8 @@ fn the_advice_on_a_command_that_cannot_be_executed_fits_its_reason() {
         assert!(!scene.files().iter().any(|file| file.ends_with(".shmlock")), "{limit}: {said:?}");
         said
     };
-    let refused: Vec<_> = (3..40).map(limited).filter(|said| said.err.contains("cannot execute")).collect();
+    let refused: Vec<_> =
+        (3..40).map(limited).filter(|said| said.err.contains("cannot execute")).collect();
     assert!(!refused.is_empty(), "some limit is met by the command alone");
     for said in refused {
         assert!(said.code == Some(71) && said.err.contains("ulimit -n"), "{said:?}");
@@ -246,14 +281,25 @@ fn what_is_wrong_with_the_arguments_is_one_line_with_the_remedy() {
     for (args, remedy) in cases {
         let said = says(args);
         assert!(said.code == Some(64) && said.out.is_empty(), "{args:?}: {said:?}");
-        assert!(said.err.contains(remedy) && said.err.lines().count() == 1, "{args:?}: {}", said.err);
+        assert!(
+            said.err.contains(remedy) && said.err.lines().count() == 1,
+            "{args:?}: {}",
+            said.err
+        );
     }
     assert_eq!(says::<&str>([]).code, Some(64));
     for verb in ["run", "status", "hold"] {
         let said = says([verb, "-V"]);
-        assert!(said.code == Some(0) && said.out.ends_with(concat!(env!("CARGO_PKG_VERSION"), "\n")), "{said:?}");
+        assert!(
+            said.code == Some(0) && said.out.ends_with(concat!(env!("CARGO_PKG_VERSION"), "\n")),
+            "{said:?}"
+        );
     }
-    assert_eq!(says(["run", &name, "--mode", "0o660", "true"]).code, Some(0), "as our own errors write it");
+    assert_eq!(
+        says(["run", &name, "--mode", "0o660", "true"]).code,
+        Some(0),
+        "as our own errors write it"
+    );
     let gone = says(["run", "--directory", "/no/such/directory", &name, "true"]);
     assert!(gone.code == Some(66) && gone.err.contains("/no/such/directory"), "{gone:?}");
 }
@@ -284,7 +330,8 @@ fn more_than_one_owner_can_be_trusted() {
     let theirs = || {
         let path = folder.put("l", &[]);
         std::os::unix::fs::chown(&path, Some(4321), None).expect("root");
-        fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("root");
+        fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600))
+            .expect("root");
     };
     theirs();
     let try_with = |uids: &[&str]| {
@@ -309,7 +356,10 @@ fn by_itself_the_description_is_the_command_and_as_much_of_it_as_fits() {
     let mut holder = running(&name, &["sh", "-c", "echo ready; read _", &long]);
     let seen = quietly(|| ShmLock::builder(&name).inspect()).expect("a lock").expect("there");
     let text = seen.holder.expect("held").description().to_owned();
-    assert!(text.starts_with("sh -c echo ready; read _ üü") && text.ends_with('…') && text.len() <= 63, "{text}");
+    assert!(
+        text.starts_with("sh -c echo ready; read _ üü") && text.ends_with('…') && text.len() <= 63,
+        "{text}"
+    );
     holder.close();
     holder.code();
 }

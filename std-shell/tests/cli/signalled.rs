@@ -10,7 +10,8 @@ use shmlock_tests::{rounds, until};
 
 use crate::program::{Running, children, ended_as_it_is, kill, says, shmlock, state_of};
 
-/// A command that says each TERM, and at the end of its input how many there were. Its input may be interrupted, some times.
+/// A command that says each TERM, and at the end of its input how many there were. Its input may be
+/// interrupted, some times.
 const COUNTS: &str = "n=0; trap 'n=$((n+1)); echo got' TERM; trap 'echo usr1' USR1; echo ready; \
                       for i in 1 2 3 4 5 6 7 8 9; do read _ && break; done; echo total $n";
 
@@ -25,7 +26,9 @@ fn total(run: &mut Running) -> String {
     run.signal(libc::SIGUSR1); // to it alone: passed on after all that came before
     while run.hear() != "usr1" {}
     run.tell("end");
-    let total = std::iter::repeat_with(|| run.hear()).find(|line| line.starts_with("total")).expect("a line");
+    let total = std::iter::repeat_with(|| run.hear())
+        .find(|line| line.starts_with("total"))
+        .expect("a line");
     assert_eq!(run.code(), 0);
     total
 }
@@ -36,7 +39,8 @@ fn what_is_sent_to_each_process_of_a_control_group_reaches_the_command_once() {
     let name = scene.name("l");
     for _ in 0..rounds(40) {
         let mut run = counting(&name, &[]);
-        // As systemd does with KillMode=control-group: first the process that it knows, then all others one by one.
+        // As systemd does with KillMode=control-group: first the process that it knows, then all
+        // others one by one.
         let all = [vec![run.pid()], children(run.pid())].concat();
         for pid in all {
             kill(pid, libc::SIGTERM);
@@ -95,7 +99,8 @@ fn a_signal_that_is_pending_at_the_start_is_pending_in_the_command() {
     let scene = Solo::new();
     let name = scene.name("l");
     for options in [&[][..], &["-F"]] {
-        let mut command = shmlock([&["run"], options, &[&name, "grep", "^ShdPnd", "/proc/self/status"]].concat());
+        let mut command =
+            shmlock([&["run"], options, &[&name, "grep", "^ShdPnd", "/proc/self/status"]].concat());
         let block_and_send = || {
             // SAFETY: all zero is an empty set on Linux.
             let mut set: libc::sigset_t = unsafe { std::mem::zeroed() };
@@ -141,7 +146,9 @@ fn without_a_witness_signals_are_passed_on_at_once() {
 
 /// The witness, as soon as it has its name.
 fn witness_of(run: &Running) -> u32 {
-    let is_named = |pid: &u32| std::fs::read(format!("/proc/{pid}/comm")).is_ok_and(|name| name == b"witness\n");
+    let is_named = |pid: &u32| {
+        std::fs::read(format!("/proc/{pid}/comm")).is_ok_and(|name| name == b"witness\n")
+    };
     let find = || children(run.pid()).into_iter().find(is_named);
     until(|| find().is_some());
     find().expect("it was there")

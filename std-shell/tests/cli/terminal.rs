@@ -26,9 +26,16 @@ impl Session {
     fn start(mut command: Command) -> Self {
         let size = libc::winsize { ws_row: 10, ws_col: 60, ws_xpixel: 0, ws_ypixel: 0 };
         let (mut ours, mut theirs) = (-1, -1);
-        // SAFETY: two places for descriptors, a valid size; null where the defaults are to be taken, openpty(3).
+        // SAFETY: two places for descriptors, a valid size; null where the defaults are to be
+        // taken, openpty(3).
         let answer = unsafe {
-            libc::openpty(&raw mut ours, &raw mut theirs, std::ptr::null_mut(), std::ptr::null(), &raw const size)
+            libc::openpty(
+                &raw mut ours,
+                &raw mut theirs,
+                std::ptr::null_mut(),
+                std::ptr::null(),
+                &raw const size,
+            )
         };
         assert_eq!(answer, 0, "openpty: {}", std::io::Error::last_os_error());
         // SAFETY: just opened, and nobody else knows it.
@@ -36,7 +43,8 @@ impl Session {
         // SAFETY: as above.
         let line = unsafe { OwnedFd::from_raw_fd(theirs) };
         // The program must not have our end: its hangup would never come.
-        rustix::io::fcntl_setfd(&terminal, rustix::io::FdFlags::CLOEXEC).expect("our own descriptor");
+        rustix::io::fcntl_setfd(&terminal, rustix::io::FdFlags::CLOEXEC)
+            .expect("our own descriptor");
         let clone = || line.try_clone().expect("a descriptor");
         command.env("TERM", "xterm").stdin(clone()).stdout(clone()).stderr(clone());
         let lead = || {
@@ -52,7 +60,8 @@ impl Session {
         Self { child, terminal, seen: String::new(), before: String::new() }
     }
 
-    /// Reads until the screen has had this text after what was waited for before; `false` if the program ended without.
+    /// Reads until the screen has had this text after what was waited for before; `false` if the
+    /// program ended without.
     fn shows(&mut self, text: &str) -> bool {
         let mut bytes = [0; 4096];
         loop {
@@ -62,7 +71,9 @@ impl Session {
             }
             // EIO: nobody has the terminal open any more.
             match self.terminal.read(&mut bytes) {
-                Ok(read) if read > 0 => self.seen.push_str(&String::from_utf8_lossy(&bytes[..read])),
+                Ok(read) if read > 0 => {
+                    self.seen.push_str(&String::from_utf8_lossy(&bytes[..read]))
+                }
                 _ => return false,
             }
         }
@@ -136,7 +147,8 @@ fn ctrl_c_reaches_the_command_once() {
     session.types("\x03");
     assert!(session.shows("int"));
     session.signal(libc::SIGCONT);
-    // It takes signals by their numbers, SIGINT before SIGUSR1: had it sent the one on, that would come first.
+    // It takes signals by their numbers, SIGINT before SIGUSR1: had it sent the one on, that would
+    // come first.
     session.signal(libc::SIGUSR1);
     let (text, code) = session.ends();
     assert!(text.contains("usr1 after 1") && code == Some(3), "{text:?}");
@@ -149,7 +161,11 @@ fn ctrl_c_ends_a_command_that_does_not_handle_it_and_gives_back() {
     let mut session = Session::start(shmlock(["run", &name, "sh", "-c", "echo ready; read _"]));
     assert!(session.shows("ready"));
     session.types("\x03");
-    assert_eq!(session.ends().1, Some(1000 + libc::SIGINT), "a script ends, too: the shell sees the signal");
+    assert_eq!(
+        session.ends().1,
+        Some(1000 + libc::SIGINT),
+        "a script ends, too: the shell sees the signal"
+    );
     assert!(scene.files().is_empty(), "given back, not died holding");
 }
 
@@ -158,7 +174,8 @@ fn a_hangup_that_reaches_the_leader_of_the_session_alone_reaches_the_command() {
     let scene = Solo::new();
     let folder = Folder::new(&scene);
     let told = folder.path().join("told");
-    // `run` leads the session, as in a terminal window that was opened for it: the kernel tells the leader alone.
+    // `run` leads the session, as in a terminal window that was opened for it: the kernel tells the
+    // leader alone.
     let mut command = shmlock(["run", "--directory"]);
     let script = "trap ': >\"$0\"; exit 3' HUP; echo ready; while kill -0 $PPID; do read _; done";
     command.arg(folder.path()).args(["l", "sh", "-c", script]).arg(&told);
@@ -186,14 +203,19 @@ fn a_job_is_stopped_by_ctrl_z_with_its_lock_and_goes_on_in_the_foreground() {
     bash.args(["--norc", "--noprofile", "-i"]).env("PS1", "prompt> ");
     bash.env("SHMLOCK", env!("CARGO_BIN_EXE_shmlock")).env("NAME", &name);
     let mut session = Session::start(bash);
-    // A line is typed when the shell asks for it: what is typed while it changes the terminal may be lost.
+    // A line is typed when the shell asks for it: what is typed while it changes the terminal may
+    // be lost.
     let asks = |session: &mut Session| assert!(session.shows("prompt> "), "{:?}", session.seen);
     let types = |session: &mut Session, line: &str, answer: &str| {
         asks(session);
         session.types(line);
         assert!(session.shows(answer), "{line:?}: {:?}", session.seen);
     };
-    types(&mut session, "$SHMLOCK run $NAME sh -c 'echo re\"\"ady; read word; echo got:$word'\n", "ready\r\n");
+    types(
+        &mut session,
+        "$SHMLOCK run $NAME sh -c 'echo re\"\"ady; read word; echo got:$word'\n",
+        "ready\r\n",
+    );
     session.types("\x1a");
     assert!(session.shows("Stopped"));
     types(&mut session, IS_HELD, "code:9\r\n"); // a stopped job keeps its lock
@@ -207,10 +229,15 @@ fn a_job_is_stopped_by_ctrl_z_with_its_lock_and_goes_on_in_the_foreground() {
     types(&mut session, rounds, "round\r\n");
     session.types("\x03");
     asks(&mut session);
-    assert!(!session.before.contains("after") && !session.before.contains("round"), "{}", session.before);
+    assert!(
+        !session.before.contains("after") && !session.before.contains("round"),
+        "{}",
+        session.before
+    );
     session.types("\n");
 
-    // What holds in the background leaves the terminal's input to the shell, and reads it in the foreground.
+    // What holds in the background leaves the terminal's input to the shell, and reads it in the
+    // foreground.
     types(&mut session, "$SHMLOCK hold $NAME &\n", "holding");
     session.types("\n");
     types(&mut session, IS_HELD, "code:9\r\n");
@@ -271,7 +298,11 @@ fn the_picture_is_redrawn_in_place_and_cut_to_the_terminal() {
         let (text, code) = Session::start(command).ends();
         assert_eq!(code, Some(0));
         let pictures: Vec<_> = text.split("\x1b[9F\x1b[J").collect();
-        assert_eq!(pictures.len(), 3, "each but the first goes up over the nine lines of the one before: {text:?}");
+        assert_eq!(
+            pictures.len(),
+            3,
+            "each but the first goes up over the nine lines of the one before: {text:?}"
+        );
         assert_eq!(text.contains("\x1b[1m"), !no_color, "moving the cursor is no colour: {text:?}");
         for picture in pictures {
             let lines: Vec<String> = picture.lines().map(anstream_stripped).collect();

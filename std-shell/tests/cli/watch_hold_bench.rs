@@ -9,7 +9,9 @@ fn without_a_terminal_each_look_is_a_plain_line() {
     let scene = Solo::new();
     let folder = Folder::new(&scene);
     let directory = folder.path().to_str().expect("UTF-8");
-    let watch = |args: &[&str]| says([&["watch", "--directory", directory, "--interval", "0.01"], args].concat());
+    let watch = |args: &[&str]| {
+        says([&["watch", "--directory", directory, "--interval", "0.01"], args].concat())
+    };
     let absent = watch(&["l", "--count", "2"]);
     assert_eq!((absent.code, absent.out.as_str()), (Some(0), "l: absent\nl: absent\n"));
     assert_eq!(watch(&["--count", "2"]).out, "");
@@ -21,7 +23,10 @@ fn without_a_terminal_each_look_is_a_plain_line() {
     assert_eq!(lines.len(), 3, "{seen:?}");
     let pid = std::process::id();
     assert!(lines[0].starts_with(&format!("l: held, by pid {pid} (")), "{seen:?}");
-    assert!(lines[0].contains("\"belt 7\"") && lines[0].contains("- per s, waiters: no, deaths: 0"), "{seen:?}");
+    assert!(
+        lines[0].contains("\"belt 7\"") && lines[0].contains("- per s, waiters: no, deaths: 0"),
+        "{seen:?}"
+    );
     assert!(lines[1].contains("0.0 per s"), "{seen:?}");
     assert_eq!(watch(&["a/b"]).code, Some(64));
 }
@@ -31,11 +36,14 @@ fn the_rate_is_the_number_of_acquisitions_in_a_second() {
     let scene = Solo::new();
     let folder = Folder::new(&scene);
     let lock = folder.lock("l").open().expect("a lock");
-    let mut command = shmlock(["watch", "l", "--interval", "0.05", "--count", "1000", "--directory"]);
+    let mut command =
+        shmlock(["watch", "l", "--interval", "0.05", "--count", "1000", "--directory"]);
     command.arg(folder.path());
     let mut watch = Running::start(command);
-    let rate =
-        |line: &str| line.rsplit_once(" per s").and_then(|(start, _)| start.rsplit(' ').next()?.parse::<f64>().ok());
+    let rate = |line: &str| {
+        line.rsplit_once(" per s")
+            .and_then(|(start, _)| start.rsplit(' ').next()?.parse::<f64>().ok())
+    };
     assert_eq!(rate(&watch.hear()), None, "nothing is known yet");
     assert_eq!(rate(&watch.hear()), Some(0.0));
     for _ in 0..1000 {
@@ -66,7 +74,11 @@ fn what_is_held_is_given_back_at_the_end_of_the_input_after_its_time_and_by_a_si
     assert_eq!(start(&["--for", "0.5"]).code(), 0);
     let mut hold = start(&["--for", "1000"]);
     hold.close();
-    assert_eq!(says(["run", "-w", "0.2", "-E", "9", &name, "true"]).code, Some(9), "its time decides, not its input");
+    assert_eq!(
+        says(["run", "-w", "0.2", "-E", "9", &name, "true"]).code,
+        Some(9),
+        "its time decides, not its input"
+    );
     hold.signal(libc::SIGTERM);
     assert_eq!(hold.code(), 1000 + libc::SIGTERM);
     for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGUSR1] {
@@ -112,7 +124,13 @@ fn a_hold_in_the_background_of_a_script_is_not_ended_by_the_end_of_an_input_that
     std::fs::write(&text, "another program's lines\n").expect("ours");
     for input in ["</dev/null", "<&-", "<\"$2\""] {
         let mut sh = std::process::Command::new("sh");
-        sh.args(["-c", &format!("exec \"$0\" hold \"$1\" {input}"), env!("CARGO_BIN_EXE_shmlock"), &name]).arg(&text);
+        sh.args([
+            "-c",
+            &format!("exec \"$0\" hold \"$1\" {input}"),
+            env!("CARGO_BIN_EXE_shmlock"),
+            &name,
+        ])
+        .arg(&text);
         let mut hold = Running::start(sh);
         let said = hold.hear();
         assert!(said.ends_with(" until a signal"), "{said}");
@@ -147,10 +165,17 @@ fn the_comparison_is_a_table_and_leaves_nothing() {
     let said = says(["bench", "--directory", directory, "--rounds", "2", "--time", "0.01"]);
     assert_eq!(said.code, Some(0), "{said:?}");
     let lines: Vec<_> = said.out.lines().collect();
-    assert!(lines[0].contains("SHMLOCK") && lines[0].contains("FLOCK(2)") && lines[0].contains("RATIO"), "{said:?}");
+    assert!(
+        lines[0].contains("SHMLOCK") && lines[0].contains("FLOCK(2)") && lines[0].contains("RATIO"),
+        "{said:?}"
+    );
     for (line, what) in lines[1..].iter().zip(["uncontended", "2 processes"]) {
-        let figures: Vec<f64> = line.split_whitespace().filter_map(|word| word.parse().ok()).collect();
-        assert!(line.starts_with(what) && figures.len() >= 2 && figures.iter().all(|ns| *ns > 0.0), "{line}");
+        let figures: Vec<f64> =
+            line.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+        assert!(
+            line.starts_with(what) && figures.len() >= 2 && figures.iter().all(|ns| *ns > 0.0),
+            "{line}"
+        );
     }
     assert!(folder.names().is_empty());
     assert_eq!(says(["bench", "--rounds", "0"]).code, Some(64));

@@ -7,7 +7,8 @@ use crate::world::PROCESSES;
 pub enum Ticks {
     /// Never: so that a wake which is missing shows as a deadlock. Right only where nobody dies.
     Never,
-    /// When the owner that it sleeps on is dead: so that a wake which is missing after a death shows.
+    /// When the owner that it sleeps on is dead: so that a wake which is missing after a death
+    /// shows.
     AfterDeath,
     /// At any moment, by its interval, by a signal or for no reason.
     Always,
@@ -72,7 +73,8 @@ pub struct Bounds {
 }
 
 impl Bounds {
-    /// So many processes with so many visits, to whom nothing happens and who wait as long as it takes.
+    /// So many processes with so many visits, to whom nothing happens and who wait as long as it
+    /// takes.
     ///
     /// # Panics
     /// If there are too many of either.

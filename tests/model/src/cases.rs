@@ -27,8 +27,10 @@ pub struct FlawCase {
 }
 
 /// Nobody looks again without being woken, so a wake that is missing shows.
-pub const NO_TICKS: Case =
-    Case { name: "no ticks", bounds: Bounds { ticks: Ticks::Never, idle: true, ..Bounds::of(3, 1) } };
+pub const NO_TICKS: Case = Case {
+    name: "no ticks",
+    bounds: Bounds { ticks: Ticks::Never, idle: true, ..Bounds::of(3, 1) },
+};
 
 /// As [`NO_TICKS`], with contenders that give up, and come again.
 pub const GIVING_UP: Case = Case {
@@ -37,36 +39,61 @@ pub const GIVING_UP: Case = Case {
 };
 
 /// Anybody dies before any step.
-pub const DEATH: Case = Case { name: "a death", bounds: Bounds { deaths: 1, idle: true, ..Bounds::of(3, 1) } };
+pub const DEATH: Case =
+    Case { name: "a death", bounds: Bounds { deaths: 1, idle: true, ..Bounds::of(3, 1) } };
 
-/// An owner dies, and only that makes a sleeper look: a wake that is missing after a recovery shows.
+/// An owner dies, and only that makes a sleeper look: a wake that is missing after a recovery
+/// shows.
 pub const OWNER_DIES: Case = Case {
     name: "an owner dies, ticks then only",
-    bounds: Bounds { deaths: 1, victim: Victim::Owner, ticks: Ticks::AfterDeath, ..Bounds::of(3, 1) },
+    bounds: Bounds {
+        deaths: 1,
+        victim: Victim::Owner,
+        ticks: Ticks::AfterDeath,
+        ..Bounds::of(3, 1)
+    },
 };
 
 /// One dies and one is stopped for ever, each before any step.
-pub const STOPPED: Case =
-    Case { name: "a death and a stop", bounds: Bounds { deaths: 1, frozen: 1, idle: true, ..Bounds::of(3, 1) } };
+pub const STOPPED: Case = Case {
+    name: "a death and a stop",
+    bounds: Bounds { deaths: 1, frozen: 1, idle: true, ..Bounds::of(3, 1) },
+};
 
 /// As [`STOPPED`], with deadlines everywhere.
-pub const STOPPED_WITH_DEADLINES: Case =
-    Case { name: "a death and a stop, with deadlines", bounds: Bounds { impatient: true, ..STOPPED.bounds } };
+pub const STOPPED_WITH_DEADLINES: Case = Case {
+    name: "a death and a stop, with deadlines",
+    bounds: Bounds { impatient: true, ..STOPPED.bounds },
+};
 
 /// Somebody outside of the protocol removes the file.
-pub const REMOVED: Case =
-    Case { name: "a removal from outside and a death", bounds: Bounds { removals: 1, deaths: 1, ..Bounds::of(3, 1) } };
+pub const REMOVED: Case = Case {
+    name: "a removal from outside and a death",
+    bounds: Bounds { removals: 1, deaths: 1, ..Bounds::of(3, 1) },
+};
 
 /// Other code of a process closes descriptor B, and its number leads elsewhere, before any step.
 pub const EXCHANGED: Case = Case {
     name: "an exchange and a death",
-    bounds: Bounds { exchanges: 1, deaths: 1, victim: Victim::Owner, idle: true, ..Bounds::of(3, 1) },
+    bounds: Bounds {
+        exchanges: 1,
+        deaths: 1,
+        victim: Victim::Owner,
+        idle: true,
+        ..Bounds::of(3, 1)
+    },
 };
 
 /// Files are made in one step and in two, opening has a deadline.
 pub const TWO_WAYS_OF_MAKING: Case = Case {
     name: "made in one step or two, a death",
-    bounds: Bounds { making: Making::Either, impatient: true, idle: true, deaths: 1, ..Bounds::of(3, 1) },
+    bounds: Bounds {
+        making: Making::Either,
+        impatient: true,
+        idle: true,
+        deaths: 1,
+        ..Bounds::of(3, 1)
+    },
 };
 
 /// Any free token may come next, not only the lowest.
@@ -76,8 +103,10 @@ pub const ANY_TOKEN: Case = Case {
 };
 
 /// Handles come, go and come again.
-pub const TWO_VISITS: Case =
-    Case { name: "two visits, two deaths", bounds: Bounds { deaths: 2, idle: true, ..Bounds::of(2, 2) } };
+pub const TWO_VISITS: Case = Case {
+    name: "two visits, two deaths",
+    bounds: Bounds { deaths: 2, idle: true, ..Bounds::of(2, 2) },
+};
 
 /// What the tests search; a few seconds in all.
 pub const SMALL: [Case; 11] = [
@@ -98,14 +127,29 @@ pub const SMALL: [Case; 11] = [
 pub const LARGE: [Case; 10] = [
     Case { name: "two visits, two deaths", bounds: Bounds { deaths: 2, ..Bounds::of(3, 2) } },
     Case { name: "two visits, a stop", bounds: Bounds { frozen: 1, ..Bounds::of(3, 2) } },
-    Case { name: "no ticks, two visits", bounds: Bounds { ticks: Ticks::Never, ..Bounds::of(3, 2) } },
+    Case {
+        name: "no ticks, two visits",
+        bounds: Bounds { ticks: Ticks::Never, ..Bounds::of(3, 2) },
+    },
     Case { name: "four processes, two deaths", bounds: Bounds { deaths: 2, ..Bounds::of(4, 1) } },
-    Case { name: "four processes, no ticks", bounds: Bounds { ticks: Ticks::Never, idle: true, ..Bounds::of(4, 1) } },
+    Case {
+        name: "four processes, no ticks",
+        bounds: Bounds { ticks: Ticks::Never, idle: true, ..Bounds::of(4, 1) },
+    },
     Case { name: "four processes, a stop", bounds: Bounds { frozen: 1, ..Bounds::of(4, 1) } },
-    Case { name: "four processes, an owner dies", bounds: Bounds { processes: 4, ..OWNER_DIES.bounds } },
+    Case {
+        name: "four processes, an owner dies",
+        bounds: Bounds { processes: 4, ..OWNER_DIES.bounds },
+    },
     Case { name: "four processes, a removal", bounds: Bounds { processes: 4, ..REMOVED.bounds } },
-    Case { name: "two exchanges, two deaths", bounds: Bounds { exchanges: 2, deaths: 2, ..EXCHANGED.bounds } },
-    Case { name: "any free token, three deaths", bounds: Bounds { draw: Draw::Any, deaths: 3, ..Bounds::of(3, 1) } },
+    Case {
+        name: "two exchanges, two deaths",
+        bounds: Bounds { exchanges: 2, deaths: 2, ..EXCHANGED.bounds },
+    },
+    Case {
+        name: "any free token, three deaths",
+        bounds: Bounds { draw: Draw::Any, deaths: 3, ..Bounds::of(3, 1) },
+    },
 ];
 
 /// Each flaw, and how it shows.
@@ -128,23 +172,49 @@ pub const FLAWS: [FlawCase; 27] = [
     one("wake before release", Flaw::WakeBeforeRelease, NO_TICKS, Breach::Deadlock),
     one("passing on drops WAITERS", Flaw::PassOnDropsWaiters, NO_TICKS, Breach::Deadlock),
     one("passing on without a look", Flaw::NoClaim, NO_TICKS, Breach::Deadlock),
-    one("a proof by whatever a number leads to", Flaw::UnprovenDescriptor, EXCHANGED, Breach::Robbed),
-    one("a descriptor verified before the lock only", Flaw::VerifiedBeforeOnly, EXCHANGED, Breach::Robbed),
+    one(
+        "a proof by whatever a number leads to",
+        Flaw::UnprovenDescriptor,
+        EXCHANGED,
+        Breach::Robbed,
+    ),
+    one(
+        "a descriptor verified before the lock only",
+        Flaw::VerifiedBeforeOnly,
+        EXCHANGED,
+        Breach::Robbed,
+    ),
     one("a byte that goes with its number", Flaw::NoPin, EXCHANGED, Breach::SplitBrain),
-    one("unlink by an unverified descriptor", Flaw::UnlinkUnverified, EXCHANGED, Breach::SplitBrain),
-    one("unlock by an unverified descriptor", Flaw::UnlockUnverified, EXCHANGED, Breach::SplitBrain),
+    one(
+        "unlink by an unverified descriptor",
+        Flaw::UnlinkUnverified,
+        EXCHANGED,
+        Breach::SplitBrain,
+    ),
+    one(
+        "unlock by an unverified descriptor",
+        Flaw::UnlockUnverified,
+        EXCHANGED,
+        Breach::SplitBrain,
+    ),
     one("no stepping aside", Flaw::NoStepAside, GIVING_UP, Breach::Deadlock),
     one("no wake when stepping aside", Flaw::NoWakeAside, GIVING_UP, Breach::Deadlock),
     FlawCase {
         name: "no ticks where somebody dies",
         flaws: Flaws::NONE,
-        case: Case { name: "a death, no ticks", bounds: Bounds { ticks: Ticks::Never, ..DEATH.bounds } },
+        case: Case {
+            name: "a death, no ticks",
+            bounds: Bounds { ticks: Ticks::Never, ..DEATH.bounds },
+        },
         breach: Breach::Deadlock,
     },
     FlawCase {
         name: "ticks for dead owners only",
         flaws: Flaws::NONE,
-        case: Case { name: "a death, ticks after it", bounds: Bounds { ticks: Ticks::AfterDeath, ..DEATH.bounds } },
+        case: Case {
+            name: "a death, ticks after it",
+            bounds: Bounds { ticks: Ticks::AfterDeath, ..DEATH.bounds },
+        },
         breach: Breach::Deadlock,
     },
 ];

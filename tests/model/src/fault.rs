@@ -40,13 +40,14 @@ fn targets(world: &World, who: usize) -> impl Iterator<Item = Leads> {
     let (file, processes) = (world.processes[who].b, world.processes);
     let identities = move |index: usize| {
         let other = &processes[index];
-        (index != who && other.a == file && other.token != 0).then_some(Leads::Identity(other.token))
+        (index != who && other.a == file && other.token != 0)
+            .then_some(Leads::Identity(other.token))
     };
     std::iter::once(Leads::Elsewhere).chain((0..processes.len()).filter_map(identities))
 }
 
-/// The number leads elsewhere. What the description has locked stays, if it is mapped: not yet in the instant after it has locked
-/// presence.
+/// The number leads elsewhere. What the description has locked stays, if it is mapped: not yet in
+/// the instant after it has locked presence.
 fn exchanged(rules: &Rules, world: &World, who: usize, leads: Leads) -> World {
     let mut world = *world;
     world.exchanges += 1;

@@ -1,4 +1,5 @@
-//! What can be left out of the protocol, or done in another order: each is a mistake that the search must find.
+//! What can be left out of the protocol, or done in another order: each is a mistake that the
+//! search must find.
 
 /// One mistake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +47,8 @@ pub enum Flaw {
     NoClaim,
     /// Takes what any descriptor says for a proof of death.
     UnprovenDescriptor,
-    /// Looks whether the descriptor is itself before it locks the dead owner's byte, and not afterwards.
+    /// Looks whether the descriptor is itself before it locks the dead owner's byte, and not
+    /// afterwards.
     VerifiedBeforeOnly,
     /// Keeps nothing of the description but its number while it takes over or removes the file.
     NoPin,

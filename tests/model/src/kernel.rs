@@ -1,4 +1,5 @@
-//! What the kernel answers: names, byte locks, sleepers. Each function is one system call, or one moment of it.
+//! What the kernel answers: names, byte locks, sleepers. Each function is one system call, or one
+//! moment of it.
 
 use crate::place::Place;
 use crate::squeezed::{Squeezed, TOKENS, TokenNumber};
@@ -15,7 +16,9 @@ impl World {
         if self.named().is_some() {
             return None;
         }
-        let file = (0..FILES).find(|&file| self.files[file].link == Link::None).expect("more files than processes");
+        let file = (0..FILES)
+            .find(|&file| self.files[file].link == Link::None)
+            .expect("more files than processes");
         self.files[file] = File { link: Link::Named, word: Squeezed::FREE, empty, torn: false };
         Some(index(file))
     }
@@ -30,18 +33,23 @@ impl World {
     /// Forgets nameless files that nobody has open.
     pub(crate) fn forget_unused(&mut self) {
         for file in 0..FILES {
-            let used = self.processes.iter().any(|process| process.a == index(file) || process.b == index(file));
+            let used = self
+                .processes
+                .iter()
+                .any(|process| process.a == index(file) || process.b == index(file));
             if self.files[file].link == Link::Nameless && !used {
                 self.files[file] = File::default();
             }
         }
     }
 
-    /// Whether the byte of a token is locked on this file. For asking through a description without locks of its own.
+    /// Whether the byte of a token is locked on this file. For asking through a description without
+    /// locks of its own.
     pub(crate) fn is_token_locked(&self, file: u8, token: TokenNumber) -> bool {
         token != 0
             && self.processes.iter().any(|process| {
-                (process.a == file && process.token == token) || (process.b == file && process.adopted == token)
+                (process.a == file && process.token == token)
+                    || (process.b == file && process.adopted == token)
             })
     }
 
@@ -56,22 +64,29 @@ impl World {
     }
 
     /// As [`is_present`](Self::is_present), with two that do not count.
-    pub(crate) fn is_present_but(&self, file: u8, presence: Presence, but: [Option<usize>; 2]) -> bool {
+    pub(crate) fn is_present_but(
+        &self,
+        file: u8,
+        presence: Presence,
+        but: [Option<usize>; 2],
+    ) -> bool {
         self.processes.iter().enumerate().any(|(index, process)| {
             let on = if presence == Presence::Alone { process.b } else { process.a };
             !but.contains(&Some(index)) && process.presence == presence && on == file
         })
     }
 
-    /// Who sleeps on the word of this file. A process that was stopped in its sleep has left the queue.
+    /// Who sleeps on the word of this file. A process that was stopped in its sleep has left the
+    /// queue.
     pub(crate) fn sleepers(&self, file: u8) -> impl Iterator<Item = usize> + '_ {
         self.processes.iter().enumerate().filter_map(move |(index, process)| {
-            (process.at == Place::Asleep && process.a == file && process.can_move()).then_some(index)
+            (process.at == Place::Asleep && process.a == file && process.can_move())
+                .then_some(index)
         })
     }
 
-    /// What happens to the locks of a handle when the mapping, or the process, is gone. If the word names it, then an
-    /// owner has died.
+    /// What happens to the locks of a handle when the mapping, or the process, is gone. If the word
+    /// names it, then an owner has died.
     pub(crate) fn drop_identity(&mut self, who: usize) {
         let process = &mut self.processes[who];
         let (file, token) = (process.a, process.token);

@@ -1,5 +1,5 @@
-//! Prints what the search finds. Without an argument: what the tests search. `large`: the larger bounds, and only them.
-//! `trace`: each flaw with the way to its breach.
+//! Prints what the search finds. Without an argument: what the tests search. `large`: the larger
+//! bounds, and only them. `trace`: each flaw with the way to its breach.
 
 use std::env;
 use std::process::ExitCode;
@@ -19,14 +19,19 @@ fn main() -> ExitCode {
 
 /// The protocol; whether every promise holds in every case.
 fn hold(cases: &[Case]) -> bool {
-    println!("{:38} {:>3} {:>3} {:>10} {:>11} {:>7} {:>6}", "case", "p", "v", "states", "moves", "s", "MiB");
+    println!(
+        "{:38} {:>3} {:>3} {:>10} {:>11} {:>7} {:>6}",
+        "case", "p", "v", "states", "moves", "s", "MiB"
+    );
     let mut fine = true;
     for Case { name, bounds } in cases {
         let report = search(*bounds, Flaws::NONE);
         let Report { states, transitions, .. } = report;
         let (seconds, mebibytes) = (report.time.as_secs_f64(), report.bytes >> 20);
         let (processes, visits) = (bounds.processes, bounds.visits);
-        print!("{name:38} {processes:3} {visits:3} {states:10} {transitions:11} {seconds:7.2} {mebibytes:6}");
+        print!(
+            "{name:38} {processes:3} {visits:3} {states:10} {transitions:11} {seconds:7.2} {mebibytes:6}"
+        );
         match report.broken {
             None => println!("  all hold"),
             Some((breach, trace)) => {
@@ -50,7 +55,11 @@ fn break_promises(with_traces: bool) -> bool {
             continue;
         };
         let (steps, states, property) = (trace.len(), report.states, breach.property());
-        println!("{name:38} {:32} {property:2} {:43} {steps:5} {states:9}", case.name, breach.to_string());
+        println!(
+            "{name:38} {:32} {property:2} {:43} {steps:5} {states:9}",
+            case.name,
+            breach.to_string()
+        );
         if with_traces {
             println!("{trace}");
         }

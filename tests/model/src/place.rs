@@ -1,6 +1,7 @@
 //! What a process can be about to do: every step of the protocol, by name.
 
-/// What a process does next. One atomic action each, in words in [`Place::does`]; the sections are those of PROTOCOL.md.
+/// What a process does next. One atomic action each, in words in [`Place::does`]; the sections are
+/// those of PROTOCOL.md.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub(crate) enum Place {
@@ -105,7 +106,9 @@ impl Place {
             Self::Grow => "makes an empty file whole",
             Self::Draw => "draws a token",
             Self::DeclareStale => "swaps: token just drawn is stale?",
-            Self::WakeForStale | Self::Wake | Self::WakeForAbandoned | Self::WakeForAside => "wakes one",
+            Self::WakeForStale | Self::Wake | Self::WakeForAbandoned | Self::WakeForAside => {
+                "wakes one"
+            }
             Self::OpenSecond => "opens B by name and compares",
             Self::TryAcquire => "swaps: acquire",
             Self::Probe => "asks whether the owner's byte is locked",

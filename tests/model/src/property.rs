@@ -88,15 +88,16 @@ pub(crate) fn judge(world: &World) -> Option<Breach> {
     open().any(|process| !has_name(process)).then_some(Breach::SplitBrain)
 }
 
-/// Whether others may have to wait for a stopped process for as long as it is stopped: it holds the lock, or the byte
-/// of the dead owner in the word, or has drawn that token and not yet said so, or is just about to remove the file.
-/// Who has deadlines need not wait even then.
+/// Whether others may have to wait for a stopped process for as long as it is stopped: it holds the
+/// lock, or the byte of the dead owner in the word, or has drawn that token and not yet said so, or
+/// is just about to remove the file. Who has deadlines need not wait even then.
 pub(crate) fn may_be_waited_for(rules: &Rules, world: &World) -> bool {
     let Some(frozen) = world.frozen() else { return false };
     if rules.bounds.impatient {
         return false;
     }
-    let named = |token| world.files.get(usize::from(frozen.a)).is_some_and(|file| file.word.names(token));
+    let named =
+        |token| world.files.get(usize::from(frozen.a)).is_some_and(|file| file.word.names(token));
     // The second is a handle that is closed with its guard leaked.
     let unmoved = matches!(frozen.at, Place::DeclareStale | Place::Unmap) && named(frozen.token);
     frozen.holds() || named(frozen.adopted) || unmoved || frozen.presence == Presence::Alone
@@ -115,12 +116,17 @@ impl Leftovers {
             return None;
         }
         let file = world.files[usize::from(world.named()?)];
-        // A closer whose descriptor is exchanged in that instant leaves a free file, as one that dies.
+        // A closer whose descriptor is exchanged in that instant leaves a free file, as one that
+        // dies.
         if world.deaths == 0 && world.exchanges == 0 {
             return Some(Breach::LeftBehind);
         }
         let left = Word::from(file.word);
-        let is_true = if file.torn { left.owner_died() || !left.is_free() } else { file.empty || left.is_clean() };
+        let is_true = if file.torn {
+            left.owner_died() || !left.is_free()
+        } else {
+            file.empty || left.is_clean()
+        };
         if !is_true {
             return Some(Breach::Untrue);
         }

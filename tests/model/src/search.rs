@@ -1,4 +1,5 @@
-//! The search: breadth first, so that the first breach found has a shortest way to it; then back, for who cannot end.
+//! The search: breadth first, so that the first breach found has a shortest way to it; then back,
+//! for who cannot end.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -25,7 +26,8 @@ pub struct Report {
     pub bytes: usize,
     /// Steps of the protocol that nobody ever took.
     pub unreached: Vec<&'static str>,
-    /// Where a process was stopped when others waited for it without end, as the design allows; sorted.
+    /// Where a process was stopped when others waited for it without end, as the design allows;
+    /// sorted.
     pub waited_for: Vec<&'static str>,
     /// The first promise that was broken, and how; `None` if all hold.
     pub broken: Option<(Breach, Trace)>,
@@ -54,8 +56,9 @@ pub fn search(bounds: Bounds, flaws: Flaws) -> Report {
         waited_for: BTreeSet::new(),
     };
     let broken = search.forward().or_else(|| search.backward());
-    let broken = broken
-        .map(|(breach, number, last)| (breach, Trace::new(search.rules, &search.seen.way_to(number), last.as_ref())));
+    let broken = broken.map(|(breach, number, last)| {
+        (breach, Trace::new(search.rules, &search.seen.way_to(number), last.as_ref()))
+    });
     Report {
         states: search.seen.len(),
         transitions: search.transitions,
@@ -66,7 +69,13 @@ pub fn search(bounds: Bounds, flaws: Flaws) -> Report {
             .filter(|place| !search.reached.contains(place))
             .map(|place| place.does())
             .collect(),
-        waited_for: search.waited_for.iter().map(|place| place.does()).collect::<BTreeSet<_>>().into_iter().collect(),
+        waited_for: search
+            .waited_for
+            .iter()
+            .map(|place| place.does())
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect(),
         broken,
     }
 }
@@ -111,10 +120,17 @@ impl Search {
                 }
             }
             let is_at_rest = self.targets.len() == self.starts[number as usize];
-            if is_at_rest && !world.is_final() && !property::may_be_waited_for(&self.rules, &world) {
+            if is_at_rest && !world.is_final() && !property::may_be_waited_for(&self.rules, &world)
+            {
                 return Some((Breach::Deadlock, number, None));
             }
-            self.reached.extend(world.processes.iter().filter(|process| process.can_move()).map(|process| process.at));
+            self.reached.extend(
+                world
+                    .processes
+                    .iter()
+                    .filter(|process| process.can_move())
+                    .map(|process| process.at),
+            );
             number += 1;
         }
         None
@@ -127,15 +143,16 @@ impl Search {
 
     /// Finds the first world from which no way without another fault leads to an end for all.
     ///
-    /// Most moves lead to a world that was found later, so a sweep from the last to the first settles many; moves that
-    /// lead back are settled by the sweeps after it.
+    /// Most moves lead to a world that was found later, so a sweep from the last to the first
+    /// settles many; moves that lead back are settled by the sweeps after it.
     fn backward(&mut self) -> Option<Broken> {
         let mut can_end = vec![false; self.seen.len()];
         let mut open: Vec<u32> = (0..u32::try_from(self.seen.len()).ok()?).rev().collect();
         loop {
             let before = open.len();
             open.retain(|&number| {
-                let ends = self.seen.world(number).is_final() || self.after(number).any(|next| can_end[next as usize]);
+                let ends = self.seen.world(number).is_final()
+                    || self.after(number).any(|next| can_end[next as usize]);
                 can_end[number as usize] = ends;
                 !ends
             });

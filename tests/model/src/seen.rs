@@ -7,7 +7,8 @@ use crate::world::World;
 /// A free slot of the table.
 const FREE: u32 = u32::MAX;
 
-/// The worlds, in the order in which they were found. The table has their numbers only, so that a world is stored once.
+/// The worlds, in the order in which they were found. The table has their numbers only, so that a
+/// world is stored once.
 pub(crate) struct Seen {
     worlds: Vec<World>,
     parents: Vec<u32>,

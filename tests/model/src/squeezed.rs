@@ -1,6 +1,7 @@
 //! The owner word in one byte, so that millions of worlds fit into memory.
 //!
-//! What a word *means* stays with [`Word`]: the byte is only another way to write the same 32 bits down.
+//! What a word *means* stays with [`Word`]: the byte is only another way to write the same 32 bits
+//! down.
 
 use shmlock_core::token::LIVING_MIN;
 use shmlock_core::{Token, Word};
@@ -8,7 +9,8 @@ use shmlock_core::{Token, Word};
 /// A number from 1 up, for a living token from [`LIVING_MIN`] up; 0 for none.
 pub(crate) type TokenNumber = u8;
 
-/// How many tokens there are. More than can be in use at once: own ones and adopted ones of four processes.
+/// How many tokens there are. More than can be in use at once: own ones and adopted ones of four
+/// processes.
 pub(crate) const TOKENS: TokenNumber = 8;
 
 /// The token with this number.
@@ -81,7 +83,8 @@ mod tests {
     fn every_word_that_can_occur_survives_being_squeezed() {
         let free = [Word::FREE, Word::FREE.abandoned()];
         let held = (1..=TOKENS).flat_map(|number| free.map(|word| word.taken_by(token(number))));
-        let all: Vec<Word> = free.into_iter().chain(held).flat_map(|word| [word, word.with_waiters()]).collect();
+        let all: Vec<Word> =
+            free.into_iter().chain(held).flat_map(|word| [word, word.with_waiters()]).collect();
         for &word in &all {
             assert_eq!(Word::from(Squeezed::from(word)), word);
         }

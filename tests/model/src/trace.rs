@@ -22,9 +22,15 @@ impl Trace {
         for after in way[1..].iter().chain(last) {
             next.clear();
             moves(&rules, &world, &mut next);
-            let next =
-                next.iter().find(|next| next.world.sorted() == *after).expect("the way was found by these moves");
-            let who = if next.action == Action::Removed { "--".to_owned() } else { format!("P{}", next.who) };
+            let next = next
+                .iter()
+                .find(|next| next.world.sorted() == *after)
+                .expect("the way was found by these moves");
+            let who = if next.action == Action::Removed {
+                "--".to_owned()
+            } else {
+                format!("P{}", next.who)
+            };
             let does = describe(next.action);
             world = next.world;
             lines.push(format!("{:3}  {who} {does:<48} {}", lines.len() + 1, Show(&world)));

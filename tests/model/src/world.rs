@@ -1,8 +1,9 @@
-//! Everything there is: the files that have or had the name, and what each process has, knows and does next.
+//! Everything there is: the files that have or had the name, and what each process has, knows and
+//! does next.
 //!
-//! The kernel's tables of byte locks and of sleepers are not stored. They are what the processes say that they hold, so a
-//! process that dies drops its locks by ceasing to say so, and two worlds that differ only in who is called first are
-//! one world after [`World::sorted`].
+//! The kernel's tables of byte locks and of sleepers are not stored. They are what the processes
+//! say that they hold, so a process that dies drops its locks by ceasing to say so, and two worlds
+//! that differ only in who is called first are one world after [`World::sorted`].
 
 use crate::place::Place;
 use crate::squeezed::{Squeezed, TokenNumber};
@@ -35,7 +36,8 @@ pub(crate) enum Leads {
     Itself,
     /// Another file: every byte looks free there, and can be locked, and nobody knows of it.
     Elsewhere,
-    /// The description of the same file that has this token and the presence of its handle: to it both look free.
+    /// The description of the same file that has this token and the presence of its handle: to it
+    /// both look free.
     Identity(TokenNumber),
 }
 
@@ -166,7 +168,8 @@ pub(crate) struct File {
     pub(crate) word: Squeezed,
     /// Made by `O_CREAT|O_EXCL` and not yet grown.
     pub(crate) empty: bool,
-    /// The truth that DIED is about: an owner died, and nobody has declared the data consistent since.
+    /// The truth that DIED is about: an owner died, and nobody has declared the data consistent
+    /// since.
     pub(crate) torn: bool,
 }
 

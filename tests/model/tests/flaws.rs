@@ -1,5 +1,6 @@
-//! The search finds what it is made to find: each step of the protocol that is left out or done in another order breaks
-//! a promise. What would break none would not be needed. (In the same bounds the protocol itself breaks none: `protocol.rs`.)
+//! The search finds what it is made to find: each step of the protocol that is left out or done in
+//! another order breaks a promise. What would break none would not be needed. (In the same bounds
+//! the protocol itself breaks none: `protocol.rs`.)
 
 use shmlock_model::cases::FLAWS;
 use shmlock_model::search;
@@ -14,7 +15,10 @@ fn every_flaw_breaks_a_promise() {
 
 #[test]
 fn a_counter_example_tells_each_step() {
-    let flaw = FLAWS.into_iter().find(|flaw| flaw.name == "unlink whatever the word says").expect("it is there");
+    let flaw = FLAWS
+        .into_iter()
+        .find(|flaw| flaw.name == "unlink whatever the word says")
+        .expect("it is there");
     let (_, trace) = search(flaw.case.bounds, flaw.flaws).broken.expect("a breach");
     let told = trace.to_string();
     assert_eq!(told.lines().count(), trace.len());

@@ -1,8 +1,9 @@
-//! The protocol keeps its promises whatever happens in whatever order, within the bounds of each case.
+//! The protocol keeps its promises whatever happens in whatever order, within the bounds of each
+//! case.
 
 use shmlock_model::cases::{
-    ANY_TOKEN, Case, DEATH, EXCHANGED, GIVING_UP, NO_TICKS, OWNER_DIES, REMOVED, STOPPED, STOPPED_WITH_DEADLINES,
-    TWO_VISITS, TWO_WAYS_OF_MAKING,
+    ANY_TOKEN, Case, DEATH, EXCHANGED, GIVING_UP, NO_TICKS, OWNER_DIES, REMOVED, STOPPED,
+    STOPPED_WITH_DEADLINES, TWO_VISITS, TWO_WAYS_OF_MAKING,
 };
 use shmlock_model::{Bounds, Flaws, Report, search};
 
@@ -64,8 +65,13 @@ fn a_descriptor_that_is_exchanged_at_any_step_robs_nobody_and_unlinks_no_lock_in
 #[test]
 fn without_deadlines_others_wait_for_a_stopped_process_only_where_the_design_says_so() {
     let waited_for = holds(STOPPED).waited_for;
-    let owner =
-        ["leaves the section", "swaps: declare consistent", "swaps: release", "swaps: pass on", "swaps: abandon"];
+    let owner = [
+        "leaves the section",
+        "swaps: declare consistent",
+        "swaps: release",
+        "swaps: pass on",
+        "swaps: abandon",
+    ];
     let leaked = ["unmaps A: token and presence go"];
     let recoverer = [
         "looks whether B was itself when it locked",
@@ -99,6 +105,7 @@ fn every_step_of_the_protocol_is_within_the_bounds() {
 
 #[test]
 fn one_process_alone_goes_one_way() {
-    // Look up, make, B, draw, not stale, acquire, leave, release, unmap, presence, word, name, itself, unlink, withdraw.
+    // Look up, make, B, draw, not stale, acquire, leave, release, unmap, presence, word, name,
+    // itself, unlink, withdraw.
     assert_eq!(search(Bounds::of(1, 1), Flaws::NONE).states, 1 + 15);
 }

@@ -1,8 +1,9 @@
-//! A program whose instructions are counted by `ci/instructions.sh`: it does one thing a number of times, undisturbed.
+//! A program whose instructions are counted by `ci/instructions.sh`: it does one thing a number of
+//! times, undisturbed.
 //!
-//! Usage: `instructions CASE TIMES`. Of two runs the script takes the difference, so that start and end do not count.
-//! Each case is what a user writes, in a loop, so that the compiler inlines what it inlines for users. The loop itself
-//! takes one or two instructions.
+//! Usage: `instructions CASE TIMES`. Of two runs the script takes the difference, so that start and
+//! end do not count. Each case is what a user writes, in a loop, so that the compiler inlines what
+//! it inlines for users. The loop itself takes one or two instructions.
 
 use std::hint::black_box;
 use std::num::NonZeroU16;

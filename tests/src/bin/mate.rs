@@ -1,7 +1,9 @@
-//! Counts beside the frozen peer (`tests/peer`), by the rule that stands at the head of its `main.c`.
+//! Counts beside the frozen peer (`tests/peer`), by the rule that stands at the head of its
+//! `main.c`.
 //!
-//! Usage: `mate (count|churn) DIRECTORY NAME FILE TIMES`; `TIMES` 0 goes on until it is killed. `churn` opens the lock anew for each
-//! critical section. Exit status 3: two owners were in it at one time.
+//! Usage: `mate (count|churn) DIRECTORY NAME FILE TIMES`; `TIMES` 0 goes on until it is killed.
+//! `churn` opens the lock anew for each critical section. Exit status 3: two owners were in it at
+//! one time.
 
 #![allow(unsafe_code, reason = "promises that the account consists of atomics")]
 
@@ -48,7 +50,12 @@ fn main() -> ExitCode {
 }
 
 /// Returns `false` if another owner was in a critical section of ours, or of a living one.
-fn count(anew: bool, open: &dyn Fn() -> shmlock::Result<ShmLock>, file: &str, times: u64) -> shmlock::Result<bool> {
+fn count(
+    anew: bool,
+    open: &dyn Fn() -> shmlock::Result<ShmLock>,
+    file: &str,
+    times: u64,
+) -> shmlock::Result<bool> {
     let counters: Shared<Counters> = Shared::open(file);
     let mut lock = open()?;
     let mut done = 0;

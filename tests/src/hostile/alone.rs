@@ -10,14 +10,16 @@ use crate::{hostile, runner};
 /// Set in the process that is to run one test only: which.
 const ALONE: &str = "SHMLOCK_TESTS_ALONE";
 
-/// How lines begin that are shown also if the test passes: that it could not be run, and the figures of a sweep.
+/// How lines begin that are shown also if the test passes: that it could not be run, and the
+/// figures of a sweep.
 const TOLD: [&str; 2] = ["skipped: ", "swept: "];
 
-/// Runs `play` in a process of its own, by starting this very test again. Call it by [`alone!`](crate::alone!), as the
-/// only thing that the test does.
+/// Runs `play` in a process of its own, by starting this very test again. Call it by
+/// [`alone!`](crate::alone!), as the only thing that the test does.
 ///
-/// Nobody else is there but its watchdog and a thread that waits for its end: it may fork, change its limits or its
-/// user, and be killed. Other tests that run alone may run at that time, each in a process of its own.
+/// Nobody else is there but its watchdog and a thread that waits for its end: it may fork, change
+/// its limits or its user, and be killed. Other tests that run alone may run at that time, each in
+/// a process of its own.
 ///
 /// # Panics
 /// If `play` does, or does not come to its end.
@@ -34,8 +36,13 @@ pub fn alone(marker: &str, play: impl FnOnce()) {
     command.args([test, "--exact", "--nocapture", "--test-threads=2"]).env(ALONE, test);
     let offspring = Offspring::of(&mut command);
     let output = crate::output(&mut command).expect("this test can be started again");
-    let (said, cried) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success() && said.contains("1 passed"), "{}\n{said}\n{cried}", output.status);
+    let (said, cried) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success() && said.contains("1 passed"),
+        "{}\n{said}\n{cried}",
+        output.status
+    );
     assert!(offspring.left().is_empty(), "left behind: {:?}", offspring.left());
     for line in cried.lines().filter(|line| TOLD.iter().any(|told| line.starts_with(told))) {
         let _ = stderr().write_all(format!("{line}\n").as_bytes()); // shown, as only failed tests' output is otherwise

@@ -1,4 +1,5 @@
-//! A lock's file as somebody sees it who shares neither our code nor our manners. Written from `PROTOCOL.md` alone.
+//! A lock's file as somebody sees it who shares neither our code nor our manners. Written from
+//! `PROTOCOL.md` alone.
 
 #![allow(unsafe_code, reason = "fcntl with a lock argument exists in libc only")]
 
@@ -107,7 +108,10 @@ impl Intruder {
     /// # Panics
     /// If the system will not tell.
     #[must_use]
-    pub fn lock_of_others(&self, bytes: &RangeInclusive<i64>) -> Option<(Mode, RangeInclusive<i64>)> {
+    pub fn lock_of_others(
+        &self,
+        bytes: &RangeInclusive<i64>,
+    ) -> Option<(Mode, RangeInclusive<i64>)> {
         let lock = self.ask(libc::F_OFD_GETLK, libc::F_WRLCK, bytes).expect("F_OFD_GETLK");
         let mode = match libc::c_int::from(lock.l_type) {
             libc::F_UNLCK => return None,
@@ -128,7 +132,9 @@ impl Intruder {
 
     /// The kernel names any lock in the way, not the first.
     fn look_between(&self, first: i64, last: i64, found: &mut Vec<(Mode, RangeInclusive<i64>)>) {
-        let Some((mode, bytes)) = (first <= last).then(|| self.lock_of_others(&(first..=last))).flatten() else {
+        let Some((mode, bytes)) =
+            (first <= last).then(|| self.lock_of_others(&(first..=last))).flatten()
+        else {
             return;
         };
         let (start, end) = (*bytes.start(), *bytes.end());
@@ -144,7 +150,8 @@ impl Intruder {
 
     /// Locks the byte of every token that nobody has, but for these.
     pub fn occupy_all_tokens_outside(&self, spared: Option<RangeInclusive<u32>>) {
-        let mut taken: Vec<_> = self.locks_of_others().into_iter().map(|(_, bytes)| bytes).collect();
+        let mut taken: Vec<_> =
+            self.locks_of_others().into_iter().map(|(_, bytes)| bytes).collect();
         taken.extend(spared.map(|tokens| byte_of(*tokens.start())..=byte_of(*tokens.end())));
         taken.sort_by_key(|bytes| *bytes.start());
         let mut from = *TOKENS.start();
@@ -156,10 +163,14 @@ impl Intruder {
     }
 
     fn occupy(&self, first: i64, last: i64) {
-        assert!(first > last || self.lock(Mode::Write, &(first..=last)), "somebody has come in between");
+        assert!(
+            first > last || self.lock(Mode::Write, &(first..=last)),
+            "somebody has come in between"
+        );
     }
 
-    /// fcntl(2) with a lock argument. On 32-bit targets, too, glibc wants `flock` and not `flock64` here.
+    /// fcntl(2) with a lock argument. On 32-bit targets, too, glibc wants `flock` and not `flock64`
+    /// here.
     fn ask(&self, command: i32, kind: i32, bytes: &RangeInclusive<i64>) -> io::Result<libc::flock> {
         // SAFETY: plain integers, for which all zero is valid.
         let mut lock: libc::flock = unsafe { zeroed() };
@@ -167,13 +178,18 @@ impl Intruder {
         lock.l_whence = libc::c_short::try_from(libc::SEEK_SET).expect("a small number");
         lock.l_start = narrowed(*bytes.start());
         lock.l_len = narrowed(bytes.end() - bytes.start() + 1);
-        // SAFETY: these commands take a pointer to a `flock` that they may read and write; the file is open.
+        // SAFETY: these commands take a pointer to a `flock` that they may read and write; the file
+        // is open.
         let answer = unsafe { libc::fcntl(self.file.as_raw_fd(), command, &raw mut lock) };
         if answer == -1 { Err(io::Error::last_os_error()) } else { Ok(lock) }
     }
 }
 
-#[allow(clippy::useless_conversion, clippy::unnecessary_fallible_conversions, reason = "32 bits on some targets")]
+#[allow(
+    clippy::useless_conversion,
+    clippy::unnecessary_fallible_conversions,
+    reason = "32 bits on some targets"
+)]
 fn narrowed(offset: i64) -> libc::off_t {
     libc::off_t::try_from(offset).expect("no offset has more than 31 bits")
 }

@@ -1,4 +1,5 @@
-//! Decides about each system call of a thread from outside, `seccomp_unotify(2)`: refuses it, or interrupts it once.
+//! Decides about each system call of a thread from outside, `seccomp_unotify(2)`: refuses it, or
+//! interrupts it once.
 
 #![allow(unsafe_code, reason = "seccomp and the ioctls of its listener")]
 
@@ -33,8 +34,8 @@ impl Count {
     }
 }
 
-/// Refuses these calls to the calling thread and its children from now on, by `EPERM`, and counts them; if that is not
-/// to be had, says that the test is skipped.
+/// Refuses these calls to the calling thread and its children from now on, by `EPERM`, and counts
+/// them; if that is not to be had, says that the test is skipped.
 ///
 /// The calling thread cannot wait for other threads any more if `futex` is among the calls.
 #[must_use]
@@ -42,8 +43,9 @@ pub fn refuse_and_count(calls: &[libc::c_long]) -> Option<Count> {
     supervise(calls, |_| Some(libc::EPERM))
 }
 
-/// Interrupts each of these calls of the calling thread from now on, as a signal would, by `EINTR`; the next try is
-/// carried out. Counts both; if that is not to be had, says that the test is skipped.
+/// Interrupts each of these calls of the calling thread from now on, as a signal would, by `EINTR`;
+/// the next try is carried out. Counts both; if that is not to be had, says that the test is
+/// skipped.
 #[must_use]
 pub fn interrupt_once(calls: &[libc::c_long]) -> Option<Count> {
     let mut interrupted = None;
@@ -54,22 +56,28 @@ pub fn interrupt_once(calls: &[libc::c_long]) -> Option<Count> {
     })
 }
 
-/// Runs `act` in another thread before each of these calls of the calling thread is carried out, from now on; counts
-/// them; if that is not to be had, says that the test is skipped. `act` must not panic.
+/// Runs `act` in another thread before each of these calls of the calling thread is carried out,
+/// from now on; counts them; if that is not to be had, says that the test is skipped. `act` must
+/// not panic.
 #[must_use]
-pub fn before_each(calls: &[libc::c_long], mut act: impl FnMut() + Send + 'static) -> Option<Count> {
+pub fn before_each(
+    calls: &[libc::c_long],
+    mut act: impl FnMut() + Send + 'static,
+) -> Option<Count> {
     supervise(calls, move |_| {
         act();
         None
     })
 }
 
-/// Has a thread decide about each of these calls: by which errno it fails, or that it is carried out.
+/// Has a thread decide about each of these calls: by which errno it fails, or that it is carried
+/// out.
 fn supervise(
     calls: &[libc::c_long],
     decide: impl FnMut(libc::c_int) -> Option<libc::c_int> + Send + 'static,
 ) -> Option<Count> {
-    let calls: Vec<_> = calls.iter().map(|&call| Denied { call, when: If::Called, errno: 0 }).collect();
+    let calls: Vec<_> =
+        calls.iter().map(|&call| Denied { call, when: If::Called, errno: 0 }).collect();
     let count = Count::default();
     let (from_us, to_it) = UnixStream::pair().expect("two descriptors");
     let counting = count.clone();
@@ -90,12 +98,22 @@ fn supervise(
 fn listen(program: &mut [libc::sock_filter]) -> io::Result<libc::c_int> {
     let program = prepare(program)?;
     // SAFETY: a valid program, which the kernel checks and copies.
-    let listener = unsafe { libc::syscall(libc::SYS_seccomp, SET_MODE_FILTER, NEW_LISTENER, &raw const program) };
-    if listener == -1 { Err(io::Error::last_os_error()) } else { Ok(i32::try_from(listener).expect("a descriptor")) }
+    let listener = unsafe {
+        libc::syscall(libc::SYS_seccomp, SET_MODE_FILTER, NEW_LISTENER, &raw const program)
+    };
+    if listener == -1 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(i32::try_from(listener).expect("a descriptor"))
+    }
 }
 
 /// Answers for as long as the process lives.
-fn answer(mut from: UnixStream, count: &Count, mut decide: impl FnMut(libc::c_int) -> Option<libc::c_int>) {
+fn answer(
+    mut from: UnixStream,
+    count: &Count,
+    mut decide: impl FnMut(libc::c_int) -> Option<libc::c_int>,
+) {
     let mut listener = [0; 4];
     if from.read_exact(&mut listener).is_err() {
         return;

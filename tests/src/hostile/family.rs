@@ -1,5 +1,6 @@
-//! Forked children that share the test's code. For tests that run [`alone`](fn@crate::hostile::alone) only: a child of a
-//! process with many threads may find a lock taken for ever.
+//! Forked children that share the test's code. For tests that run
+//! [`alone`](fn@crate::hostile::alone) only: a child of a process with many threads may find a lock
+//! taken for ever.
 
 #![allow(unsafe_code, reason = "fork, clone, waitpid and kill")]
 
@@ -76,7 +77,8 @@ pub struct Child {
 /// If the system refuses.
 #[must_use]
 pub fn fork(body: impl FnOnce(&Line)) -> Child {
-    // SAFETY: the tests that fork have one thread beside their watchdog, which holds no lock while it waits.
+    // SAFETY: the tests that fork have one thread beside their watchdog, which holds no lock while
+    // it waits.
     split(|| unsafe { libc::fork() }.into(), body).expect("fork")
 }
 
@@ -86,13 +88,17 @@ pub fn fork(body: impl FnOnce(&Line)) -> Child {
 /// If the system refuses.
 #[must_use]
 pub fn raw_clone(body: impl FnOnce(&Line)) -> Child {
-    // SAFETY: without CLONE_VM this is fork(2); a null stack means the copy of ours. Otherwise as for `fork`.
+    // SAFETY: without CLONE_VM this is fork(2); a null stack means the copy of ours. Otherwise as
+    // for `fork`.
     let clone = || unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) };
     split(clone, body).expect("clone")
 }
 
 /// Runs `body` in the child that `divide` makes; 0 is the child, as of fork(2).
-pub(super) fn split(divide: impl FnOnce() -> libc::c_long, body: impl FnOnce(&Line)) -> io::Result<Child> {
+pub(super) fn split(
+    divide: impl FnOnce() -> libc::c_long,
+    body: impl FnOnce(&Line),
+) -> io::Result<Child> {
     let (ours, theirs) = UnixStream::pair().expect("two descriptors");
     match divide() {
         -1 => Err(io::Error::last_os_error()),
@@ -103,7 +109,11 @@ pub(super) fn split(divide: impl FnOnce() -> libc::c_long, body: impl FnOnce(&Li
             let result = catch_unwind(AssertUnwindSafe(|| body(&line)));
             end_process::at_once(if result.is_ok() { 0 } else { 101 });
         }
-        pid => Ok(Child { pid: libc::pid_t::try_from(pid).expect("a process id"), line: Line(ours), reaped: false }),
+        pid => Ok(Child {
+            pid: libc::pid_t::try_from(pid).expect("a process id"),
+            line: Line(ours),
+            reaped: false,
+        }),
     }
 }
 
@@ -141,7 +151,10 @@ impl Child {
     /// If it ends otherwise.
     pub fn ends_with(mut self, code: i32) {
         let status = self.reap();
-        assert!(libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == code, "it ended by status {status:#x}");
+        assert!(
+            libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == code,
+            "it ended by status {status:#x}"
+        );
     }
 
     /// Waits until it ends, which has to be by this signal.
@@ -150,7 +163,10 @@ impl Child {
     /// If it ends otherwise.
     pub fn ends_by(mut self, signal: i32) {
         let status = self.reap();
-        assert!(libc::WIFSIGNALED(status) && libc::WTERMSIG(status) == signal, "it ended by status {status:#x}");
+        assert!(
+            libc::WIFSIGNALED(status) && libc::WTERMSIG(status) == signal,
+            "it ended by status {status:#x}"
+        );
     }
 
     /// Kills it, and waits until it is gone.

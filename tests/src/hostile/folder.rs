@@ -88,7 +88,9 @@ impl Folder {
     /// If there is no end of it.
     pub fn fill(&self) {
         let mut filler = File::create(self.path.join("filler")).expect("room for a name");
-        let full = (0..1000).find_map(|_| filler.write_all(&[1; 4096]).err()).expect("a small file system");
+        let full = (0..1000)
+            .find_map(|_| filler.write_all(&[1; 4096]).err())
+            .expect("a small file system");
         assert_eq!(full.raw_os_error(), Some(libc::ENOSPC));
     }
 
@@ -105,7 +107,8 @@ impl Folder {
     #[must_use]
     pub fn state(&self) -> Vec<State> {
         let entries = fs::read_dir(&self.path).expect("our own directory");
-        let mut state: Vec<_> = entries.map(|entry| State::of(&entry.expect("our own directory").path())).collect();
+        let mut state: Vec<_> =
+            entries.map(|entry| State::of(&entry.expect("our own directory").path())).collect();
         state.sort_by(|one, other| one.name.cmp(&other.name));
         state
     }
@@ -121,7 +124,8 @@ impl Folder {
         result
     }
 
-    /// Opens a lock that has to be refused, and nothing here may be changed by that; why it is refused.
+    /// Opens a lock that has to be refused, and nothing here may be changed by that; why it is
+    /// refused.
     ///
     /// # Panics
     /// If it is otherwise.
@@ -136,13 +140,16 @@ impl State {
         let meta = fs::symlink_metadata(path).expect("it is there");
         let content = match () {
             () if meta.is_file() => Some(fs::read(path).expect("our own file")),
-            () if meta.is_symlink() => {
-                Some(fs::read_link(path).expect("our own link").into_os_string().into_encoded_bytes())
-            }
+            () if meta.is_symlink() => Some(
+                fs::read_link(path).expect("our own link").into_os_string().into_encoded_bytes(),
+            ),
             () => None,
         };
         Self {
-            name: path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
+            name: path
+                .file_name()
+                .map(|name| name.to_string_lossy().into_owned())
+                .unwrap_or_default(),
             inode: meta.ino(),
             mode: meta.mode(),
             owner: (meta.uid(), meta.gid()),

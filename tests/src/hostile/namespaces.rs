@@ -1,5 +1,5 @@
-//! Children that see other processes, users or clocks than we do, namespaces(7). As `family.rs`: for tests that run
-//! [`alone`](fn@crate::hostile::alone) only.
+//! Children that see other processes, users or clocks than we do, namespaces(7). As `family.rs`:
+//! for tests that run [`alone`](fn@crate::hostile::alone) only.
 
 #![allow(unsafe_code, reason = "clone, clone3 and unshare")]
 
@@ -18,7 +18,8 @@ pub enum Apart {
     Users,
 }
 
-/// Starts a child with namespaces of its own; if that is not allowed, says that the test is skipped.
+/// Starts a child with namespaces of its own; if that is not allowed, says that the test is
+/// skipped.
 #[must_use]
 pub fn fork_apart(apart: Apart, body: impl FnOnce(&Line)) -> Option<Child> {
     let (what, namespace) = match apart {
@@ -31,21 +32,24 @@ pub fn fork_apart(apart: Apart, body: impl FnOnce(&Line)) -> Option<Child> {
     or_skip(what, child)
 }
 
-/// Starts a child with this process id, which has to be free in our own namespace of processes; if that is not to be
-/// had, says that the test is skipped. clone3(2).
+/// Starts a child with this process id, which has to be free in our own namespace of processes; if
+/// that is not to be had, says that the test is skipped. clone3(2).
 #[must_use]
 pub fn fork_as(pid: libc::pid_t, body: impl FnOnce(&Line)) -> Option<Child> {
     let address = (&raw const pid).expose_provenance() as u64;
-    // In the order of `struct clone_args`, linux/sched.h: flags, pidfd, child_tid, parent_tid, exit_signal, stack,
-    // stack_size, tls, set_tid, set_tid_size, cgroup.
-    let arguments: [u64; 11] = [0, 0, 0, 0, libc::SIGCHLD.unsigned_abs().into(), 0, 0, 0, address, 1, 0];
+    // In the order of `struct clone_args`, linux/sched.h: flags, pidfd, child_tid, parent_tid,
+    // exit_signal, stack, stack_size, tls, set_tid, set_tid_size, cgroup.
+    let arguments: [u64; 11] =
+        [0, 0, 0, 0, libc::SIGCHLD.unsigned_abs().into(), 0, 0, 0, address, 1, 0];
     // SAFETY: as for `raw_clone`; the arguments and the one number that they point to are valid.
-    let clone = || unsafe { libc::syscall(libc::SYS_clone3, arguments.as_ptr(), size_of_val(&arguments)) };
+    let clone =
+        || unsafe { libc::syscall(libc::SYS_clone3, arguments.as_ptr(), size_of_val(&arguments)) };
     or_skip("a process with an id of our choice", split(clone, body))
 }
 
-/// Lets all children that we have from now on read clocks that are `seconds` ahead: the monotonic one and that which
-/// counts from boot. If that is not allowed, says that the test is skipped. `time_namespaces(7)`.
+/// Lets all children that we have from now on read clocks that are `seconds` ahead: the monotonic
+/// one and that which counts from boot. If that is not allowed, says that the test is skipped.
+/// `time_namespaces(7)`.
 ///
 /// # Panics
 /// If the kernel refuses the shift.
@@ -70,9 +74,11 @@ fn or_skip<T>(what: &str, result: io::Result<T>) -> Option<T> {
     result.ok()
 }
 
-/// Makes this child, which is [apart](fork_apart) with its users, one of the users that it has there, in this group.
+/// Makes this child, which is [apart](fork_apart) with its users, one of the users that it has
+/// there, in this group.
 ///
-/// By the bare system calls: those of libc wait for threads, which the child of a bare clone(2) only seems to have.
+/// By the bare system calls: those of libc wait for threads, which the child of a bare clone(2)
+/// only seems to have.
 ///
 /// # Panics
 /// If there are no such user and group.
@@ -89,7 +95,8 @@ pub fn be_user_apart(uid: u32, gid: u32) {
 }
 
 impl Child {
-    /// Makes one that is [apart](fork_apart) with its users root there, which is us here, `user_namespaces(7)`.
+    /// Makes one that is [apart](fork_apart) with its users root there, which is us here,
+    /// `user_namespaces(7)`.
     ///
     /// # Panics
     /// If the kernel refuses.
@@ -97,8 +104,8 @@ impl Child {
         self.map(0, rustix::process::geteuid().as_raw(), 0, rustix::process::getegid().as_raw());
     }
 
-    /// Gives one that is [apart](fork_apart) with its users one user, who has the number `inside` there and `outside`
-    /// here, and the group of root, which has the number 65534 there.
+    /// Gives one that is [apart](fork_apart) with its users one user, who has the number `inside`
+    /// there and `outside` here, and the group of root, which has the number 65534 there.
     ///
     /// # Panics
     /// If the kernel refuses.
@@ -110,8 +117,10 @@ impl Child {
         let set = |file: &str, text: String| {
             let file = format!("/proc/{}/{file}", self.pid());
             // In one write(2), and to a file that is there.
-            let written =
-                fs::OpenOptions::new().write(true).open(&file).and_then(|mut to| to.write_all(text.as_bytes()));
+            let written = fs::OpenOptions::new()
+                .write(true)
+                .open(&file)
+                .and_then(|mut to| to.write_all(text.as_bytes()));
             written.unwrap_or_else(|error| panic!("{file}: {error}"));
         };
         set("setgroups", "deny".to_owned());

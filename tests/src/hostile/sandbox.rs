@@ -1,6 +1,9 @@
 //! Surroundings that lack something: system calls, descriptors, memory, rights.
 
-#![allow(unsafe_code, reason = "seccomp, mount, unshare and the calls that change a process's user")]
+#![allow(
+    unsafe_code,
+    reason = "seccomp, mount, unshare and the calls that change a process's user"
+)]
 
 use std::ffi::{CStr, CString};
 use std::fs::File;
@@ -47,7 +50,8 @@ impl Denied {
         Self { call, when: If::Is(1, command), errno }
     }
 
-    /// Asking the kernel for the auxiliary vector, as before Linux 6.4: whoever wants it then reads it from /proc.
+    /// Asking the kernel for the auxiliary vector, as before Linux 6.4: whoever wants it then reads
+    /// it from /proc.
     #[must_use]
     pub fn auxiliary_vector() -> Self {
         const PR_GET_AUXV: libc::c_int = 0x4155_5856;
@@ -85,8 +89,8 @@ impl Denied {
     }
 }
 
-/// Denies the calling thread these calls from now on; if that is not to be had, says that the test is skipped.
-/// seccomp(2).
+/// Denies the calling thread these calls from now on; if that is not to be had, says that the test
+/// is skipped. seccomp(2).
 #[must_use]
 pub fn deny(calls: &[Denied]) -> bool {
     let refusal = |denied: &Denied| match denied.errno {
@@ -106,9 +110,13 @@ const JUMP_IF_EQUAL: u16 = 0x15;
 const JUMP_IF_SET: u16 = 0x45;
 const RETURN: u16 = 0x06;
 
-/// A program of the classic Berkeley packet filter over `struct seccomp_data`: the call's number at 0, the arguments of
-/// 64 bits from 16 on. That is right for little-endian machines, and for programs that have one kind of system calls.
-pub(super) fn filter_by(calls: &[Denied], answer: impl Fn(&Denied) -> u32) -> Vec<libc::sock_filter> {
+/// A program of the classic Berkeley packet filter over `struct seccomp_data`: the call's number at
+/// 0, the arguments of 64 bits from 16 on. That is right for little-endian machines, and for
+/// programs that have one kind of system calls.
+pub(super) fn filter_by(
+    calls: &[Denied],
+    answer: impl Fn(&Denied) -> u32,
+) -> Vec<libc::sock_filter> {
     let step = |code, k, jt, jf| libc::sock_filter { code, jt, jf, k };
     let mut program = Vec::new();
     for denied in calls {
@@ -150,7 +158,9 @@ pub(super) fn prepare(program: &mut [libc::sock_filter]) -> io::Result<libc::soc
 fn install(program: &mut [libc::sock_filter]) -> io::Result<()> {
     let program = prepare(program)?;
     // SAFETY: a valid program, which the kernel checks and copies.
-    checked(unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program) })
+    checked(unsafe {
+        libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program)
+    })
 }
 
 fn checked(answer: libc::c_int) -> io::Result<()> {
@@ -175,8 +185,8 @@ pub fn mount_ramfs(on: &Path) -> Option<Mounted> {
     mounted(on, || mount(c"ramfs", on, 0, ""))
 }
 
-/// Mounts a file or directory at another place as well, for this thread and what it starts; if that is not allowed, says
-/// that the test is skipped.
+/// Mounts a file or directory at another place as well, for this thread and what it starts; if that
+/// is not allowed, says that the test is skipped.
 #[must_use]
 pub fn mount_again(from: &Path, on: &Path) -> Option<Mounted> {
     let (from, to) = (c_string(from), c_string(on));
@@ -206,7 +216,9 @@ fn private_namespace() -> io::Result<()> {
 fn mount(kind: &CStr, on: &Path, flags: libc::c_ulong, options: &str) -> io::Result<()> {
     let (path, options) = (c_string(on), CString::new(options).expect("no NUL"));
     // SAFETY: three valid strings and one that the file system reads as its options.
-    checked(unsafe { libc::mount(c"none".as_ptr(), path.as_ptr(), kind.as_ptr(), flags, options.as_ptr().cast()) })
+    checked(unsafe {
+        libc::mount(c"none".as_ptr(), path.as_ptr(), kind.as_ptr(), flags, options.as_ptr().cast())
+    })
 }
 
 impl Mounted {
@@ -230,7 +242,8 @@ fn c_string(path: &Path) -> CString {
     CString::new(path.as_os_str().as_bytes()).expect("no NUL")
 }
 
-/// Uses up the descriptors of this process but for `free` of them. They come back when the value is dropped.
+/// Uses up the descriptors of this process but for `free` of them. They come back when the value is
+/// dropped.
 ///
 /// # Panics
 /// If the limit cannot be lowered.
@@ -239,10 +252,12 @@ pub fn leave_descriptors(free: usize) -> Vec<File> {
     let null = || File::open("/dev/null");
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: a valid place.
-    checked(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) }).expect("a limit can be read");
+    checked(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) })
+        .expect("a limit can be read");
     limit.rlim_cur = limit.rlim_cur.min(64);
     // SAFETY: a valid limit.
-    checked(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) }).expect("a limit can be lowered");
+    checked(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) })
+        .expect("a limit can be lowered");
     let mut used: Vec<File> = std::iter::from_fn(|| null().ok()).collect();
     used.truncate(used.len() - free);
     used
@@ -255,7 +270,8 @@ pub fn leave_descriptors(free: usize) -> Vec<File> {
 pub fn limit_file_size(bytes: libc::rlim_t) {
     let limit = libc::rlimit { rlim_cur: bytes, rlim_max: libc::RLIM_INFINITY };
     // SAFETY: a valid limit.
-    checked(unsafe { libc::setrlimit(libc::RLIMIT_FSIZE, &raw const limit) }).expect("a limit can be lowered");
+    checked(unsafe { libc::setrlimit(libc::RLIMIT_FSIZE, &raw const limit) })
+        .expect("a limit can be lowered");
 }
 
 /// Makes this whole process a user with one group, for good.

@@ -1,7 +1,7 @@
 //! What a breakpoint is on this processor.
 //!
-//! x86-64 only. On ARM a loop of exclusive loads and stores never ends when it is single-stepped: each trap takes the
-//! exclusive access away.
+//! x86-64 only. On ARM a loop of exclusive loads and stores never ends when it is single-stepped:
+//! each trap takes the exclusive access away.
 
 #[cfg(target_arch = "x86_64")]
 mod this {

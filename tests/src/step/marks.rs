@@ -1,5 +1,5 @@
-//! Where the phase under test begins and ends, and where the child begins to wait awake before it: functions that a
-//! breakpoint is put into, and that do nothing.
+//! Where the phase under test begins and ends, and where the child begins to wait awake before it:
+//! functions that a breakpoint is put into, and that do nothing.
 
 use std::hint::black_box;
 

@@ -1,13 +1,16 @@
-//! What if it happens right now? Something befalls a child at each instruction of a phase, and the others must not suffer.
+//! What if it happens right now? Something befalls a child at each instruction of a phase, and the
+//! others must not suffer.
 //!
-//! A child goes through the phase one instruction at a time, and each is noted. Then, for each of them, another child
-//! runs to a breakpoint there (`tracee.rs`), and meets its [`Fate`]; others see to the lock afterwards (`stage.rs`).
+//! A child goes through the phase one instruction at a time, and each is noted. Then, for each of
+//! them, another child runs to a breakpoint there (`tracee.rs`), and meets its [`Fate`]; others see
+//! to the lock afterwards (`stage.rs`).
 //!
-//! No child goes exactly the way of the first: the time is another, a sleeper happens to wake. A child that comes to the
-//! end of its phase without having been at the chosen instruction often enough meets its fate there, and is counted.
+//! No child goes exactly the way of the first: the time is another, a sleeper happens to wake. A
+//! child that comes to the end of its phase without having been at the chosen instruction often
+//! enough meets its fate there, and is counted.
 //!
-//! `SHMLOCK_SWEEP_EVERY=1` takes every instruction (`ci/sweep.sh`). Otherwise each run takes other ones; the line in
-//! which it tells its figures says how to take the same again.
+//! `SHMLOCK_SWEEP_EVERY=1` takes every instruction (`ci/sweep.sh`). Otherwise each run takes other
+//! ones; the line in which it tells its figures says how to take the same again.
 
 mod machine;
 mod marks;
@@ -73,7 +76,8 @@ impl fmt::Display for Fate {
     }
 }
 
-/// Lets `fate` befall a child at the instructions of `phase`. For tests that run [`alone`](fn@crate::hostile::alone).
+/// Lets `fate` befall a child at the instructions of `phase`. For tests that run
+/// [`alone`](fn@crate::hostile::alone).
 ///
 /// `actor` is the program of the others: `env!("CARGO_BIN_EXE_actor")`.
 ///

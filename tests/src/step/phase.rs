@@ -21,26 +21,30 @@ pub enum Phase {
     OpenPresent,
     /// Opening a lock whose owner is dead, and being given the very token of the dead.
     OpenStale,
-    /// Taking and giving back undisturbed: for the first time, when the owner's record is written; again, which writes
-    /// nothing; and nested.
+    /// Taking and giving back undisturbed: for the first time, when the owner's record is written;
+    /// again, which writes nothing; and nested.
     Section,
-    /// Taking a lock that another holds, who gives it back when the child is asleep; then a third one sleeps as well.
+    /// Taking a lock that another holds, who gives it back when the child is asleep; then a third
+    /// one sleeps as well.
     Contended,
     /// Giving back while two others sleep.
     Release,
-    /// Passing the lock on while two others sleep, after having got it by waiting awake for a long section.
+    /// Passing the lock on while two others sleep, after having got it by waiting awake for a long
+    /// section.
     PassOn,
     /// Taking over from a dead owner, and settling that.
     TakeOver,
     /// Closing a handle that holds the lock, while somebody else has it open.
     CloseHeld,
-    /// Closing a handle while another process holds the lock, which then may close before the child is through.
+    /// Closing a handle while another process holds the lock, which then may close before the child
+    /// is through.
     CloseBeside,
     /// Closing the last handle.
     CloseLast,
 }
 
-/// The child is woken or never gets on. Thereby its way is the same each time, and a wake that is lost is a hang.
+/// The child is woken or never gets on. Thereby its way is the same each time, and a wake that is
+/// lost is a hang.
 const NEVER: Duration = Duration::from_secs(3600);
 
 impl Phase {
@@ -101,8 +105,11 @@ impl Phase {
     pub(super) fn play(self, fate: Fate, folder: &Folder, account: &Account) {
         fate.expect();
         even_out_memory();
-        let turn = |lock: Builder| if self == Self::PassOn { lock.turn(Duration::MAX) } else { lock };
-        let open = || turn(folder.lock(LOCK).poll_interval(NEVER)).open().expect("a lock that can be opened");
+        let turn =
+            |lock: Builder| if self == Self::PassOn { lock.turn(Duration::MAX) } else { lock };
+        let open = || {
+            turn(folder.lock(LOCK).poll_interval(NEVER)).open().expect("a lock that can be opened")
+        };
         if matches!(self, Self::OpenNew | Self::OpenPresent | Self::OpenStale) {
             section(&within(open), account);
             return;
@@ -154,8 +161,9 @@ impl Phase {
     }
 }
 
-/// Leaves the allocator as it is in every child: with a few free blocks at hand of each size that a phase asks for. What
-/// was free in the parent differs from fork to fork, and so would the child's way through `malloc`.
+/// Leaves the allocator as it is in every child: with a few free blocks at hand of each size that a
+/// phase asks for. What was free in the parent differs from fork to fork, and so would the child's
+/// way through `malloc`.
 fn even_out_memory() {
     let block = |size: usize| Vec::<u8>::with_capacity(16 * size);
     for size in 1..=64 {

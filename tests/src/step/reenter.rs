@@ -48,24 +48,27 @@ fn act(signal: libc::c_int, handler: extern "C" fn(libc::c_int)) {
     // SAFETY: all zero is an action without flags and with an empty mask.
     let mut action: libc::sigaction = unsafe { MaybeUninit::zeroed().assume_init() };
     action.sa_sigaction = handler as usize;
-    // SAFETY: valid pointers; the handler does what is allowed to one, which is what the test is about.
+    // SAFETY: valid pointers; the handler does what is allowed to one, which is what the test is
+    // about.
     let answer = unsafe { libc::sigaction(signal, &raw const action, null_mut()) };
     assert_eq!(answer, 0, "sigaction");
 }
 
 extern "C" fn on_exit(_signal: libc::c_int) {
-    // SAFETY: ends the process; what else of it is forbidden to a handler is what programs do all the same.
+    // SAFETY: ends the process; what else of it is forbidden to a handler is what programs do all
+    // the same.
     unsafe { libc::exit(0) };
 }
 
-/// Goes through the section if the lock can be had, and gives it back. Notes each visit in `met`, and in `rounds` each
-/// section of its own.
+/// Goes through the section if the lock can be had, and gives it back. Notes each visit in `met`,
+/// and in `rounds` each section of its own.
 extern "C" fn on_signal(_signal: libc::c_int) {
     let (lock, account) = (LOCK.load(Relaxed), ACCOUNT.load(Relaxed));
     if lock.is_null() || account.is_null() {
         return;
     }
-    // SAFETY: of the interrupted thread, which cannot end its life while we run; only ever used by shared references.
+    // SAFETY: of the interrupted thread, which cannot end its life while we run; only ever used by
+    // shared references.
     let (lock, account) = (unsafe { &*lock }, unsafe { &*account });
     account.met.fetch_add(1, Relaxed);
     let nested = lock.is_held();

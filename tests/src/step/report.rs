@@ -8,8 +8,8 @@ use super::tracee::Point;
 use super::{Fate, Phase};
 use crate::proc;
 
-/// How many instructions of each phase are taken unless `SHMLOCK_SWEEP_EVERY` says otherwise. All sweeps together are then
-/// done in about a minute, in a debug build on two busy cores.
+/// How many instructions of each phase are taken unless `SHMLOCK_SWEEP_EVERY` says otherwise. All
+/// sweeps together are then done in about a minute, in a debug build on two busy cores.
 const SAMPLE: usize = 200;
 
 /// What a sweep counts.
@@ -17,9 +17,11 @@ const SAMPLE: usize = 200;
 pub(super) struct Figures {
     /// Children that met their fate at the end of the phase instead.
     pub(super) elsewhere: usize,
-    /// Children that met their fate while the word named them, or the owner who was dead before them.
+    /// Children that met their fate while the word named them, or the owner who was dead before
+    /// them.
     pub(super) owners: usize,
-    /// Children that met their fate after they had passed the lock on, and before they, or another, had claimed the wake.
+    /// Children that met their fate after they had passed the lock on, and before they, or
+    /// another, had claimed the wake.
     pub(super) passed_on: usize,
     /// Times that a frozen child kept others from opening.
     pub(super) barred: usize,
@@ -31,7 +33,8 @@ pub(super) struct Figures {
 }
 
 impl Figures {
-    /// Notes how long it took until everybody had had a dead child's lock. Not judged: the machine may be busy.
+    /// Notes how long it took until everybody had had a dead child's lock. Not judged: the machine
+    /// may be busy.
     pub(super) fn waited(&mut self, time: Duration, interval: Duration) {
         let intervals = time.as_secs_f64() / interval.as_secs_f64();
         self.longest = self.longest.max(intervals);
@@ -61,7 +64,8 @@ pub(super) struct Report {
 
 impl Report {
     pub(super) fn new(fate: Fate, phase: Phase, trace: &[Point]) -> Self {
-        let number = |name| env::var(name).ok().map(|text| text.parse::<usize>().expect("a number"));
+        let number =
+            |name| env::var(name).ok().map(|text| text.parse::<usize>().expect("a number"));
         let every = number("SHMLOCK_SWEEP_EVERY").unwrap_or(trace.len().div_ceil(SAMPLE)).max(1);
         let seed = number("SHMLOCK_SWEEP_OFFSET").unwrap_or(process::id() as usize);
         Self {
@@ -78,7 +82,8 @@ impl Report {
         }
     }
 
-    /// The moments to take. In the kernel's part of the process nothing can be broken into, and nothing is shared.
+    /// The moments to take. In the kernel's part of the process nothing can be broken into, and
+    /// nothing is shared.
     pub(super) fn chosen(&mut self, trace: &[Point]) -> Vec<Point> {
         let vdso = proc::vdso();
         let all = trace.iter().skip(self.offset).step_by(self.every).copied();
@@ -116,8 +121,15 @@ impl Report {
 
     /// Tells the figures.
     pub(super) fn tell(&self) {
-        let Figures { elsewhere, owners, passed_on, barred, reentered, waits: [one, two, more], longest } =
-            self.figures;
+        let Figures {
+            elsewhere,
+            owners,
+            passed_on,
+            barred,
+            reentered,
+            waits: [one, two, more],
+            longest,
+        } = self.figures;
         let special = match self.fate {
             Fate::Killed | Fate::Ended | Fate::Exited => {
                 format!("waited 1/2/more intervals {one}/{two}/{more}, at most {longest:.2}")

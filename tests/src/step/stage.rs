@@ -38,7 +38,13 @@ pub(super) struct Stage<'a> {
 const NEVER: Duration = Duration::from_secs(3600);
 
 impl<'a> Stage<'a> {
-    pub(super) fn new(actor: &str, fate: Fate, phase: Phase, folder: &'a Folder, account: &'a Account) -> Self {
+    pub(super) fn new(
+        actor: &str,
+        fate: Fate,
+        phase: Phase,
+        folder: &'a Folder,
+        account: &'a Account,
+    ) -> Self {
         Self {
             fate,
             phase,
@@ -56,7 +62,8 @@ impl<'a> Stage<'a> {
         }
     }
 
-    /// The poll interval of the others. Short where each child costs several; endless where handlers have to wake them.
+    /// The poll interval of the others. Short where each child costs several; endless where
+    /// handlers have to wake them.
     pub(super) fn interval(&self) -> Duration {
         match self.fate {
             Fate::Frozen => Duration::from_millis(2),
@@ -68,8 +75,11 @@ impl<'a> Stage<'a> {
     /// Each moment of the phase, by a child that nothing befalls.
     pub(super) fn record(&mut self) -> Vec<Point> {
         let tracee = self.enter(NEVER);
-        let trace =
-            if self.phase.sleeps() { tracee.record(Some(&mut || self.child_sleeps())) } else { tracee.record(None) };
+        let trace = if self.phase.sleeps() {
+            tracee.record(Some(&mut || self.child_sleeps()))
+        } else {
+            tracee.record(None)
+        };
         tracee.let_go(0).ends_well();
         self.finished();
         trace
@@ -86,7 +96,9 @@ impl<'a> Stage<'a> {
                 self.sleepers_fall_asleep();
                 Stopped::AtPoint
             }
-            Some(point) if self.phase.sleeps() => tracee.run_to(point, Some(&mut || self.child_sleeps())),
+            Some(point) if self.phase.sleeps() => {
+                tracee.run_to(point, Some(&mut || self.child_sleeps()))
+            }
             Some(point) => tracee.run_to(point, None),
         };
         figures.elsewhere += usize::from(stopped == Stopped::AtEnd);
@@ -104,7 +116,9 @@ impl<'a> Stage<'a> {
     /// Has everybody take their places, and the child come to where its phase begins.
     fn enter(&mut self, interval: Duration) -> Tracee {
         let words = &**self.account;
-        for word in [&words.count, &words.inside, &words.collisions, &words.met, &words.done, &words.rounds] {
+        for word in
+            [&words.count, &words.inside, &words.collisions, &words.met, &words.done, &words.rounds]
+        {
             word.store(0, Relaxed);
         }
         (self.keeper_holds, self.sleepers_sent, self.living) = (false, false, Vec::new());
@@ -157,7 +171,8 @@ impl<'a> Stage<'a> {
         (pid, Facts::seen(self).token())
     }
 
-    /// What is to happen when the child sleeps: another comes to sleep, and the keeper gives the lock back.
+    /// What is to happen when the child sleeps: another comes to sleep, and the keeper gives the
+    /// lock back.
     pub(super) fn child_sleeps(&mut self) {
         if self.keeper_holds {
             self.send_sleepers();
@@ -207,7 +222,11 @@ impl<'a> Stage<'a> {
     }
 
     pub(super) fn open_order(&self, interval: Duration) -> String {
-        format!("open l {LOCK} dir={} poll={} patience=20", self.folder.path().display(), interval.as_millis())
+        format!(
+            "open l {LOCK} dir={} poll={} patience=20",
+            self.folder.path().display(),
+            interval.as_millis()
+        )
     }
 
     pub(super) fn intruder(&self) -> Intruder {
@@ -217,7 +236,11 @@ impl<'a> Stage<'a> {
     /// The bytes of all tokens that somebody has.
     pub(super) fn tokens(&self) -> Vec<i64> {
         let locks = self.intruder().locks_of_others();
-        locks.into_iter().filter(|(mode, _)| *mode == Mode::Write).map(|(_, bytes)| *bytes.start()).collect()
+        locks
+            .into_iter()
+            .filter(|(mode, _)| *mode == Mode::Write)
+            .map(|(_, bytes)| *bytes.start())
+            .collect()
     }
 
     /// How many descriptors each of us has.

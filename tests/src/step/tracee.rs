@@ -1,7 +1,7 @@
 //! A child that is stopped at the instruction that we choose. ptrace(2).
 //!
-//! It is a fork of this process, so code and data are at the same addresses in every child and in ourselves: an address
-//! seen in one child is a place for a breakpoint in the next.
+//! It is a fork of this process, so code and data are at the same addresses in every child and in
+//! ourselves: an address seen in one child is a place for a breakpoint in the next.
 
 #![allow(unsafe_code, reason = "ptrace and waitpid")]
 
@@ -18,9 +18,9 @@ use crate::proc;
 /// More instructions than any phase has: a recording of that length will not end by itself.
 const ENDLESS: usize = 2_000_000;
 
-/// How many spin hints a child waits awake for: three before it prepares to wait, and three looks at the word, which are a long
-/// section; the fourth look comes with one at the clock, by which the wait of a child that is stopped so often is over. See
-/// `wait/spin.rs`.
+/// How many spin hints a child waits awake for: three before it prepares to wait, and three looks
+/// at the word, which are a long section; the fourth look comes with one at the clock, by which the
+/// wait of a child that is stopped so often is over. See `wait/spin.rs`.
 const AWAKE: u32 = 3 + 24;
 
 /// One moment of a phase: before the instruction at `pc` is executed for the `occurrence`th time.
@@ -47,7 +47,8 @@ pub(super) struct Tracee {
     memory: File,
 }
 
-/// What is done each time when the child is found asleep on the owner word; `None` if the phase has no such sleep.
+/// What is done each time when the child is found asleep on the owner word; `None` if the phase has
+/// no such sleep.
 pub(super) type OnSleep<'a> = Option<&'a mut dyn FnMut()>;
 
 impl Tracee {
@@ -61,9 +62,17 @@ impl Tracee {
         });
         let pid = child.pid();
         assert_eq!(wait_for(pid, 0), Some(stop_by(libc::SIGSTOP)), "it stops itself");
-        let memory = File::options().read(true).write(true).open(format!("/proc/{pid}/mem")).expect("our tracee's");
+        let memory = File::options()
+            .read(true)
+            .write(true)
+            .open(format!("/proc/{pid}/mem"))
+            .expect("our tracee's");
         let tracee = Self { child, memory };
-        tracee.ask(libc::PTRACE_SETOPTIONS, 0, usize::try_from(libc::PTRACE_O_EXITKILL).expect("a flag"));
+        tracee.ask(
+            libc::PTRACE_SETOPTIONS,
+            0,
+            usize::try_from(libc::PTRACE_O_EXITKILL).expect("a flag"),
+        );
         tracee
     }
 
@@ -72,19 +81,22 @@ impl Tracee {
         self.reach(marks::begin());
     }
 
-    /// Lets it play until it waits awake: it has looked at the word some times, and has not yet looked at the clock.
+    /// Lets it play until it waits awake: it has looked at the word some times, and has not yet
+    /// looked at the clock.
     ///
     /// `looked` is where it is then, which is found out the first time.
     pub(super) fn wait_awake(&self, looked: &mut Option<Point>) {
         self.reach(marks::wait());
         match *looked {
             None => *looked = Some(self.step_to_hint()),
-            Some(looked) => assert_eq!(self.run_to(looked, None), Stopped::AtPoint, "it waits awake"),
+            Some(looked) => {
+                assert_eq!(self.run_to(looked, None), Stopped::AtPoint, "it waits awake")
+            }
         }
     }
 
-    /// Goes on instruction by instruction, to the last of so many spin hints. They need not be one instruction: an optimised
-    /// build has several in a row.
+    /// Goes on instruction by instruction, to the last of so many spin hints. They need not be one
+    /// instruction: an optimised build has several in a row.
     fn step_to_hint(&self) -> Point {
         let (mut hints, mut seen) = (0, HashMap::<usize, u32>::new());
         for index in 0..ENDLESS {
@@ -158,7 +170,8 @@ impl Tracee {
         }
     }
 
-    /// From now on it is a child as any other, and the first that happens to it is this signal; 0 is none.
+    /// From now on it is a child as any other, and the first that happens to it is this signal; 0
+    /// is none.
     pub(super) fn let_go(self, signal: libc::c_int) -> Child {
         self.ask(libc::PTRACE_DETACH, 0, usize::try_from(signal).expect("a signal"));
         self.child
@@ -199,7 +212,9 @@ impl Tracee {
     }
 
     fn remove_breakpoint(&self, breakpoint: Breakpoint) {
-        self.memory.write_all_at(&breakpoint.code, breakpoint.address as u64).expect("our own breakpoint");
+        self.memory
+            .write_all_at(&breakpoint.code, breakpoint.address as u64)
+            .expect("our own breakpoint");
     }
 
     /// Removes the breakpoint in which it stopped, as if it had never been there.
@@ -210,7 +225,8 @@ impl Tracee {
     }
 
     fn ask(&self, what: Request, address: usize, data: usize) -> libc::c_long {
-        request(what, self.pid(), address, data).unwrap_or_else(|error| panic!("ptrace request {what}: {error}"))
+        request(what, self.pid(), address, data)
+            .unwrap_or_else(|error| panic!("ptrace request {what}: {error}"))
     }
 }
 
@@ -226,7 +242,12 @@ type Request = libc::c_int;
 #[cfg(not(target_env = "musl"))]
 type Request = libc::c_uint;
 
-fn request(what: Request, pid: libc::pid_t, address: usize, data: usize) -> io::Result<libc::c_long> {
+fn request(
+    what: Request,
+    pid: libc::pid_t,
+    address: usize,
+    data: usize,
+) -> io::Result<libc::c_long> {
     // SAFETY: the requests used here read and write no memory of ours.
     let answer = unsafe { libc::ptrace(what, pid, address, data) };
     if answer == -1 { Err(io::Error::last_os_error()) } else { Ok(answer) }

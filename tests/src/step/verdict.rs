@@ -83,8 +83,8 @@ impl Facts {
 
 /// The child is no more.
 impl Stage<'_> {
-    /// Ends the child; then everybody passes, the first is told of the death if and only if there is one to tell of, and
-    /// all is as it was.
+    /// Ends the child; then everybody passes, the first is told of the death if and only if there
+    /// is one to tell of, and all is as it was.
     pub(super) fn mourn(&mut self, tracee: Tracee, facts: &Facts, figures: &mut Figures) {
         let pid = tracee.pid().unsigned_abs();
         let slept_before = self.naps_of_sleepers();
@@ -95,25 +95,35 @@ impl Stage<'_> {
             _ => tracee.let_go(libc::SIGTERM).ends_by(libc::SIGTERM),
         }
         self.crowd = None;
-        // One that was awake meanwhile may have asked about the child too early, or about the keeper, who lives; it then
-        // sleeps once more.
+        // One that was awake meanwhile may have asked about the child too early, or about the
+        // keeper, who lives; it then sleeps once more.
         let asleep = |sleeper: &Actor| proc::sleeps_on_a_word(sleeper.pid());
         let slept = self.naps_of_sleepers();
         let undisturbed = self.sleepers_sent && !self.keeper_holds && slept == slept_before;
         let slept_through = undisturbed && self.sleepers.iter().all(asleep);
         let died = facts.word & DIED != 0 || facts.names_somebody_else(self);
-        assert!(died || facts.inside != u64::from(pid), "a section was cut short without a trace: {facts:?}");
+        assert!(
+            died || facts.inside != u64::from(pid),
+            "a section was cut short without a trace: {facts:?}"
+        );
         // Its exit handler gives back what the child itself held; then nobody is dead any more.
         let given_back = self.fate != Fate::Killed && !facts.names_the_dead(self);
         let dead = (facts.names_somebody_else(self) && !given_back).then_some(facts.token());
 
         self.keeper_gives_back();
         self.send_sleepers();
-        let passages: Vec<Passage> = self.sleepers.iter_mut().map(|sleeper| Passage::of(&sleeper.done())).collect();
+        let passages: Vec<Passage> =
+            self.sleepers.iter_mut().map(|sleeper| Passage::of(&sleeper.done())).collect();
         // It may have passed, and gone to sleep on its pipe, before we looked.
-        let naps = passages.iter().zip(slept).map(|(passage, before)| passage.slept_ever.saturating_sub(before));
+        let naps = passages
+            .iter()
+            .zip(slept)
+            .map(|(passage, before)| passage.slept_ever.saturating_sub(before));
         let naps = naps.min().unwrap_or(0);
-        assert!(naps <= u64::from(!slept_through), "{naps} more sleeps after the one under way: {facts:?}");
+        assert!(
+            naps <= u64::from(!slept_through),
+            "{naps} more sleeps after the one under way: {facts:?}"
+        );
         self.keeper_enters();
         let last = self.keeper_passes();
         figures.waited(begin.elapsed(), self.interval());
@@ -124,7 +134,12 @@ impl Stage<'_> {
         let late = facts.rounds < self.sleepers.len() as u64;
         let told = passages.iter().filter(|passage| passage.is_told_of_a_death()).count();
         assert_eq!(told, usize::from(died && late), "the first is told, and settles it: {facts:?}");
-        assert_eq!(last.is_told_of_a_death(), died && !late, "told {:?} after {facts:?}", last.told);
+        assert_eq!(
+            last.is_told_of_a_death(),
+            died && !late,
+            "told {:?} after {facts:?}",
+            last.told
+        );
         let cut_short = u64::from(facts.names_somebody_else(self));
         self.leave(facts.done..=facts.done + cut_short, died && !late);
     }
@@ -133,12 +148,15 @@ impl Stage<'_> {
         self.sleepers.iter().map(|sleeper| proc::naps(sleeper.pid())).collect()
     }
 
-    /// Whether what was told of a death is what happened: `dead` is the token that the word named, if it was taken from
-    /// the dead by the kernel's proof.
+    /// Whether what was told of a death is what happened: `dead` is the token that the word named,
+    /// if it was taken from the dead by the kernel's proof.
     fn is_true(&self, told: &str, dead: Option<u32>, child: u32) {
         let who = told.split(' ').next().unwrap_or_default();
         match dead {
-            None => assert!(["no", "somebody"].contains(&told), "told {told:?}, but nobody was replaced"),
+            None => assert!(
+                ["no", "somebody"].contains(&told),
+                "told {told:?}, but nobody was replaced"
+            ),
             // Its record may not have been written yet.
             Some(token) if who == "token" => assert_eq!(told, format!("token {token}")),
             Some(_) => {
@@ -165,10 +183,15 @@ impl Stage<'_> {
         figures.reentered += self.account.rounds.load(Relaxed) - self.sleepers.len() as u64 - 1;
     }
 
-    /// Stops the child for a while, in which nobody takes it for dead, and nobody is kept from what it does not hold.
+    /// Stops the child for a while, in which nobody takes it for dead, and nobody is kept from what
+    /// it does not hold.
     pub(super) fn freeze(&mut self, tracee: Tracee, facts: &Facts, figures: &mut Figures) {
         let child = tracee.let_go(libc::SIGSTOP);
-        assert_eq!(wait_for(child.pid(), libc::WUNTRACED), Some(stop_by(libc::SIGSTOP)), "it is stopped");
+        assert_eq!(
+            wait_for(child.pid(), libc::WUNTRACED),
+            Some(stop_by(libc::SIGSTOP)),
+            "it is stopped"
+        );
         self.keeper_gives_back();
         if self.phase == Phase::CloseBeside {
             self.all_leave();
@@ -209,14 +232,20 @@ impl Stage<'_> {
         self.finished_after(heard);
     }
 
-    /// Opens the lock for the keeper, if the child, about to remove the file, does not stand in the way.
+    /// Opens the lock for the keeper, if the child, about to remove the file, does not stand in the
+    /// way.
     fn keeper_is_barred(&mut self) -> bool {
         let is_there = self.folder.file(LOCK).exists();
-        let presence = is_there.then(|| self.intruder().lock_of_others(&(PRESENCE..=PRESENCE))).flatten();
+        let presence =
+            is_there.then(|| self.intruder().lock_of_others(&(PRESENCE..=PRESENCE))).flatten();
         let barred = matches!(presence, Some((Mode::Write, _)));
         if barred {
             let order = self.open_order(self.interval());
-            assert_eq!(self.keeper.refuse(order), "OpenTimedOut", "the file is about to be removed");
+            assert_eq!(
+                self.keeper.refuse(order),
+                "OpenTimedOut",
+                "the file is about to be removed"
+            );
         } else {
             self.keeper_enters();
         }
@@ -257,17 +286,25 @@ impl Stage<'_> {
         Passage::of(&self.keeper.ask(order))
     }
 
-    /// Everybody closes. Nothing stays, but for the mark of a death that nobody has settled; that then goes, too.
+    /// Everybody closes. Nothing stays, but for the mark of a death that nobody has settled; that
+    /// then goes, too.
     fn leave(&mut self, sections: RangeInclusive<u64>, marked: bool) {
         let own = self.account.balance() - self.account.rounds.load(Relaxed);
-        assert!(sections.contains(&own), "the child has been in {sections:?} sections, and {own} are in the account");
+        assert!(
+            sections.contains(&own),
+            "the child has been in {sections:?} sections, and {own} are in the account"
+        );
         let health = self.keeper.ask("check l");
         let sound = format!("Free waiters=false owner_died={marked}");
         assert!(health.starts_with(&sound) && health.contains("orphaned=false"), "{health}");
         let locks = self.intruder().locks_of_others();
         let presence = (Mode::Read, PRESENCE..=PRESENCE);
         assert!(locks.contains(&presence), "we are present: {locks:?}");
-        assert_eq!(locks.len(), 2 + self.sleepers.len(), "presence, and a token for each of us: {locks:?}");
+        assert_eq!(
+            locks.len(),
+            2 + self.sleepers.len(),
+            "presence, and a token for each of us: {locks:?}"
+        );
         self.all_leave();
         if marked {
             assert_eq!(self.folder.names(), [format!("{LOCK}.shmlock")], "the mark keeps its file");

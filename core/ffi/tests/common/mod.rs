@@ -1,5 +1,5 @@
-//! What the tests share: a region as bytes, a handle as C has it, records, and the functions that take a handle and little
-//! else.
+//! What the tests share: a region as bytes, a handle as C has it, records, and the functions that
+//! take a handle and little else.
 
 #![allow(dead_code, reason = "each test file uses its own part of this")]
 #![allow(unsafe_code, reason = "calls functions that are made for C")]
@@ -62,8 +62,11 @@ impl User {
 
     pub(crate) fn of(memory: &Memory, token: u32) -> Self {
         let mut user = Self::unattached();
-        // SAFETY: the handle is ours alone, and the tests drop it before the memory or do not use it afterwards.
-        let status = unsafe { shmlock_attach(user.raw(), memory.address(), 128, token, SHMLOCK_INNER_SHAREABLE) };
+        // SAFETY: the handle is ours alone, and the tests drop it before the memory or do not use
+        // it afterwards.
+        let status = unsafe {
+            shmlock_attach(user.raw(), memory.address(), 128, token, SHMLOCK_INNER_SHAREABLE)
+        };
         assert_eq!(status, Status::Ok);
         user
     }
@@ -121,10 +124,18 @@ pub(crate) fn described(text: &[u8]) -> Record {
 }
 
 pub(crate) fn inspect(memory: &Memory) -> Result<Holder, Status> {
-    let mut holder = Holder { token: 99, recoveries: 99, owner_died: true, recorded: true, record: described(b"none") };
+    let mut holder = Holder {
+        token: 99,
+        recoveries: 99,
+        owner_died: true,
+        recorded: true,
+        record: described(b"none"),
+    };
     let before = holder;
     // SAFETY: 128 bytes of atomics, and room for the answer.
-    match unsafe { shmlock_inspect(memory.address(), 128, SHMLOCK_INNER_SHAREABLE, &raw mut holder) } {
+    match unsafe {
+        shmlock_inspect(memory.address(), 128, SHMLOCK_INNER_SHAREABLE, &raw mut holder)
+    } {
         Status::Ok => Ok(holder),
         status => {
             assert_eq!(holder, before, "an error writes nothing");

@@ -1,11 +1,13 @@
-//! What is the least that a lock costs which puts its waiters to sleep? The reference for every figure.
+//! What is the least that a lock costs which puts its waiters to sleep? The reference for every
+//! figure.
 //!
-//! One shared word with three states, as every mutex on a futex has since Drepper's "Futexes Are Tricky": free, held, and
-//! held while somebody may be asleep. It knows no owner, no death and no time limit. Who comes spins a little, takes the
-//! lock if it becomes free meanwhile, else says that it sleeps, and sleeps. Who leaves wakes one if somebody may be
-//! asleep.
+//! One shared word with three states, as every mutex on a futex has since Drepper's "Futexes Are
+//! Tricky": free, held, and held while somebody may be asleep. It knows no owner, no death and no
+//! time limit. Who comes spins a little, takes the lock if it becomes free meanwhile, else says
+//! that it sleeps, and sleeps. Who leaves wakes one if somebody may be asleep.
 //!
-//! Who has slept takes the lock in the third state, for others may still be asleep: at worst one wake too many.
+//! Who has slept takes the lock in the third state, for others may still be asleep: at worst one
+//! wake too many.
 
 use std::hint::spin_loop;
 use std::sync::atomic::AtomicU32;
@@ -22,7 +24,8 @@ const FREE: u32 = 0;
 const HELD: u32 = 1;
 const HELD_AND_AWAITED: u32 = 2;
 
-/// How often a comer looks before it sleeps. As many as the standard library's mutex, so that this stands for it.
+/// How often a comer looks before it sleeps. As many as the standard library's mutex, so that this
+/// stands for it.
 const SPINS: u32 = 100;
 
 /// The word, by itself on its pair of cache lines.
@@ -56,7 +59,8 @@ impl BareFutex {
     }
 }
 
-/// Waits a little for the lock to be free, or for others to be asleep already. Relaxed: taking it orders, not looking.
+/// Waits a little for the lock to be free, or for others to be asleep already. Relaxed: taking it
+/// orders, not looking.
 fn spin(word: &AtomicU32) -> u32 {
     for _ in 0..SPINS {
         let seen = word.load(Relaxed);

@@ -1,4 +1,5 @@
-//! What do the kernel's locks on files cost? Two system calls a section, whether anybody else is there or not.
+//! What do the kernel's locks on files cost? Two system calls a section, whether anybody else is
+//! there or not.
 
 #![allow(unsafe_code, reason = "fcntl(2) for OFD locks, which rustix does not have")]
 
@@ -50,7 +51,8 @@ impl Ofd {
         range.l_type = kind as _;
         range.l_whence = SEEK_SET as _;
         range.l_len = 1;
-        // SAFETY: the descriptor is open, and the kernel reads one `flock`, which lives as long as the call.
+        // SAFETY: the descriptor is open, and the kernel reads one `flock`, which lives as long as
+        // the call.
         let rc = unsafe { libc::fcntl(self.0.as_raw_fd(), F_OFD_SETLKW, &raw const range) };
         if rc == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
     }

@@ -27,7 +27,8 @@ use ours::Ours;
 
 /// A lock, open in this process.
 pub(crate) trait Contender: Sized {
-    /// Makes what has to be there before [`open`](Self::open), by one process only. By default nothing.
+    /// Makes what has to be there before [`open`](Self::open), by one process only. By default
+    /// nothing.
     fn prepare(_place: &Place) -> Result<()> {
         Ok(())
     }
@@ -37,8 +38,8 @@ pub(crate) trait Contender: Sized {
 
     /// Takes the lock, runs `section`, and gives it back.
     ///
-    /// One call instead of lock and unlock: half of the contenders answer with a guard that borrows them. It is compiled
-    /// for each contender anew, so it costs nothing.
+    /// One call instead of lock and unlock: half of the contenders answer with a guard that borrows
+    /// them. It is compiled for each contender anew, so it costs nothing.
     fn locked<R>(&mut self, section: impl FnOnce() -> R) -> Result<R>;
 
     /// Removes what the contender keeps outside of the place's directory. By default nothing.
@@ -54,8 +55,8 @@ pub(crate) trait Task {
     fn run<C: Contender>(self) -> Self::Output;
 }
 
-/// Lists the contenders: the variant, its type, its name in tables, and what it can do. First those that are compared
-/// with others, then those that are only swept.
+/// Lists the contenders: the variant, its type, its name in tables, and what it can do. First those
+/// that are compared with others, then those that are only swept.
 macro_rules! contenders {
     (
         compared { $($kind:ident = $contender:ty, $label:literal, $ability:ident;)* }
@@ -124,12 +125,14 @@ contenders! {
     }
 }
 
-/// What a contender can do. What it claims is checked: the counter after every run, recovery by figure R.
+/// What a contender can do. What it claims is checked: the counter after every run, recovery by
+/// figure R.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ability {
     /// Nothing: counts get lost, or the check of the counts is worth nothing.
     ExcludesNobody,
-    /// Takes part where it is alone: it keeps threads of one process apart only, or otherwise is as another one.
+    /// Takes part where it is alone: it keeps threads of one process apart only, or otherwise is as
+    /// another one.
     Alone,
     /// Keeps processes apart; who waits for one that died waits for ever.
     Shared,

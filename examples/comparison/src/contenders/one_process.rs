@@ -1,4 +1,5 @@
-//! What do mutexes cost that only threads of one process can share? They take part in the uncontended figure alone.
+//! What do mutexes cost that only threads of one process can share? They take part in the
+//! uncontended figure alone.
 
 use std::sync::{Mutex, PoisonError};
 

@@ -1,4 +1,5 @@
-//! How is shmlock used here? As its README shows: by guards, with the defaults, but for what a [`Manner`] changes.
+//! How is shmlock used here? As its README shows: by guards, with the defaults, but for what a
+//! [`Manner`] changes.
 
 use std::marker::PhantomData;
 use std::time::Duration;
@@ -9,9 +10,11 @@ use shmlock_examples::Result;
 use super::Contender;
 use crate::place::Place;
 
-/// What one of ours does otherwise than the defaults. A new one needs this and a line in `contenders!`.
+/// What one of ours does otherwise than the defaults. A new one needs this and a line in
+/// `contenders!`.
 pub(crate) trait Manner {
-    /// Whether it asks, each time, whether an owner has died, as who mends data after a death has to.
+    /// Whether it asks, each time, whether an owner has died, as who mends data after a death has
+    /// to.
     const ASKS: bool = false;
 
     /// Changes the defaults.
@@ -26,7 +29,8 @@ pub(crate) struct Futex;
 
 impl Manner for Futex {}
 
-/// The defaults, and asks for deaths. Robust mutexes of the C library answer that without being asked.
+/// The defaults, and asks for deaths. Robust mutexes of the C library answer that without being
+/// asked.
 #[derive(Debug)]
 pub(crate) struct Asking;
 
@@ -40,7 +44,9 @@ pub(crate) struct Poll<const INTERVAL: u64>;
 
 impl<const INTERVAL: u64> Manner for Poll<INTERVAL> {
     fn apply(builder: Builder) -> Builder {
-        builder.wait_strategy(WaitStrategy::SleepPolling).poll_interval(Duration::from_millis(INTERVAL))
+        builder
+            .wait_strategy(WaitStrategy::SleepPolling)
+            .poll_interval(Duration::from_millis(INTERVAL))
     }
 }
 

@@ -1,4 +1,5 @@
-//! What does a POSIX named semaphore cost that starts at one? It has a name as ours has, but no owner.
+//! What does a POSIX named semaphore cost that starts at one? It has a name as ours has, but no
+//! owner.
 
 #![allow(unsafe_code, reason = "semaphores are the C library's")]
 

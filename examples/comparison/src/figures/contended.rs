@@ -1,7 +1,7 @@
 //! C: how much gets done when many want the lock, by whom, and at what price?
 //!
-//! Two runs each time. Throughput, fairness and processor time come from one in which nobody reads a clock; how long an
-//! acquire takes comes from another, in which everybody does.
+//! Two runs each time. Throughput, fairness and processor time come from one in which nobody reads
+//! a clock; how long an acquire takes comes from another, in which everybody does.
 
 use std::time::Duration;
 
@@ -25,7 +25,8 @@ pub(super) const METRICS: [Metric; 8] = [
     ("max", Unit::Time),
 ];
 
-/// How long to count. Longest where fairness is asked for: each of many processes should have had several time slices.
+/// How long to count. Longest where fairness is asked for: each of many processes should have had
+/// several time slices.
 fn window(effort: Effort, processes: usize, work: bool, timed: bool) -> Duration {
     match (work && processes >= 15, timed) {
         (true, false) => effort.millis(50, 1000),
@@ -34,7 +35,12 @@ fn window(effort: Effort, processes: usize, work: bool, timed: bool) -> Duration
     }
 }
 
-pub(super) fn measure(kind: Kind, effort: Effort, processes: usize, work: bool) -> Result<Measured> {
+pub(super) fn measure(
+    kind: Kind,
+    effort: Effort,
+    processes: usize,
+    work: bool,
+) -> Result<Measured> {
     let turns = if work { effort.microsecond } else { 0 };
     let ask = |duty, timed| {
         let window = window(effort, processes, work, timed);
@@ -45,7 +51,9 @@ pub(super) fn measure(kind: Kind, effort: Effort, processes: usize, work: bool) 
     let sections: u64 = plain.counted.iter().sum();
     let (fewest, most) = (plain.counted.iter().min().copied(), plain.counted.iter().max().copied());
     // Not a number if nobody got the lock in the window: the table shows a dash.
-    let at = |permille| quantile(&timed.waits, permille).map_or(f64::NAN, |wait| float(wait.min(timed.longest)));
+    let at = |permille| {
+        quantile(&timed.waits, permille).map_or(f64::NAN, |wait| float(wait.min(timed.longest)))
+    };
     let mut values = vec![
         float(sections) / plain.seconds,
         float(fewest.unwrap_or(0)) / float(most.unwrap_or(0).max(1)),

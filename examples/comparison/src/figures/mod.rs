@@ -62,7 +62,8 @@ pub(crate) enum Unit {
 /// A column of a figure's table.
 pub(crate) type Metric = (&'static str, Unit);
 
-/// One figure: a question under certain conditions. Its first metric is compared with the reference.
+/// One figure: a question under certain conditions. Its first metric is compared with the
+/// reference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Figure {
     /// U.
@@ -76,7 +77,8 @@ pub(crate) enum Figure {
     },
     /// H.
     HandOff {
-        /// For how many milliseconds who waits has been asleep, on average; 0 if it has just arrived.
+        /// For how many milliseconds who waits has been asleep, on average; 0 if it has just
+        /// arrived.
         asleep: u64,
     },
     /// R.
@@ -111,16 +113,26 @@ impl Figure {
         match self {
             Self::Uncontended => "U: uncontended, lock and unlock".to_owned(),
             Self::Contended { processes, work } => {
-                format!("C: {processes} processes, {}", if work { "1 us of work" } else { "empty section" })
+                format!(
+                    "C: {processes} processes, {}",
+                    if work { "1 us of work" } else { "empty section" }
+                )
             }
-            Self::HandOff { asleep: 0 } => "H: hand-off to a waiter that has just arrived".to_owned(),
+            Self::HandOff { asleep: 0 } => {
+                "H: hand-off to a waiter that has just arrived".to_owned()
+            }
             Self::HandOff { asleep } => {
-                format!("H: hand-off to a waiter that has been asleep for {:?}", Duration::from_millis(asleep))
+                format!(
+                    "H: hand-off to a waiter that has been asleep for {:?}",
+                    Duration::from_millis(asleep)
+                )
             }
             Self::Recovery { waited } => {
                 format!("R: holder killed, waiter has waited {:?}", Duration::from_millis(waited))
             }
-            Self::Waiting => format!("W: one of {} waiters, for each second of waiting", waiting::WAITERS),
+            Self::Waiting => {
+                format!("W: one of {} waiters, for each second of waiting", waiting::WAITERS)
+            }
             Self::Seed => "S: 15 processes, 1000 increments each, lock + add + unlock".to_owned(),
             Self::Opening => "O: open an existing lock, use it once, close it".to_owned(),
         }
@@ -160,7 +172,9 @@ impl Figure {
         match self {
             Self::Uncontended => true,
             Self::Contended { .. } | Self::Seed | Self::Opening => kind.is_shared(),
-            Self::HandOff { .. } | Self::Recovery { .. } | Self::Waiting => kind.is_shared() && kind.excludes(),
+            Self::HandOff { .. } | Self::Recovery { .. } | Self::Waiting => {
+                kind.is_shared() && kind.excludes()
+            }
         }
     }
 
@@ -168,9 +182,15 @@ impl Figure {
     pub(crate) fn measure(self, kind: Kind, effort: Effort) -> Result<Measured> {
         match self {
             Self::Uncontended => uncontended::measure(kind, effort),
-            Self::Contended { processes, work } => contended::measure(kind, effort, processes, work),
-            Self::HandOff { asleep } => hand_off::measure(kind, effort, Duration::from_millis(asleep)),
-            Self::Recovery { waited } => recovery::measure(kind, effort, Duration::from_millis(waited)),
+            Self::Contended { processes, work } => {
+                contended::measure(kind, effort, processes, work)
+            }
+            Self::HandOff { asleep } => {
+                hand_off::measure(kind, effort, Duration::from_millis(asleep))
+            }
+            Self::Recovery { waited } => {
+                recovery::measure(kind, effort, Duration::from_millis(waited))
+            }
             Self::Waiting => waiting::measure(kind, effort),
             Self::Seed => seed::measure(kind),
             Self::Opening => opening::measure(kind, effort),

@@ -17,9 +17,11 @@ pub(super) const METRICS: [Metric; 3] =
 
 pub(super) fn measure(kind: Kind, effort: Effort) -> Result<Measured> {
     let place = Prepared::new(kind)?;
-    // Another process has it open, so the name exists all the time. In ours a crate might remember it.
+    // Another process has it open, so the name exists all the time. In ours a crate might remember
+    // it.
     let keeper = Keeper::start(kind, place.place())?;
-    let mut values = kind.dispatch(ComeAndGo { place: place.place(), times: effort.pick(100, 1000) })?;
+    let mut values =
+        kind.dispatch(ComeAndGo { place: place.place(), times: effort.pick(100, 1000) })?;
     drop(keeper);
     kind.dispatch(ComeAndGo { place: place.place(), times: 1 })?; // the last one out, after one who was killed
     values.push(float(place.place().files()? as u64));

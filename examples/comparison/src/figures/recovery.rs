@@ -1,7 +1,9 @@
-//! R: how long does it take from the death of who holds the lock, by SIGKILL, until who waits for it has it?
+//! R: how long does it take from the death of who holds the lock, by SIGKILL, until who waits for
+//! it has it?
 //!
-//! Several pairs of processes, each with a lock of its own, wait at the same time, and their holders are killed one after
-//! the other. Who looks from time to time is met at another moment in each pair: the waits differ by up to a tenth.
+//! Several pairs of processes, each with a lock of its own, wait at the same time, and their
+//! holders are killed one after the other. Who looks from time to time is met at another moment in
+//! each pair: the waits differ by up to a tenth.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
@@ -24,10 +26,12 @@ pub(super) const METRICS: [Metric; 2] = [("median", Unit::Time), ("max", Unit::T
 /// What takes longer is never.
 const BOUND: Duration = Duration::from_secs(2);
 
-/// How long the two may take to come to where they wait. Milliseconds are enough, but for machines that are busy.
+/// How long the two may take to come to where they wait. Milliseconds are enough, but for machines
+/// that are busy.
 const START: Duration = Duration::from_secs(10);
 
-/// So long between one pair and the next, or a little more: no pair's recovery disturbs that of another.
+/// So long between one pair and the next, or a little more: no pair's recovery disturbs that of
+/// another.
 const APART: Duration = Duration::from_millis(60);
 
 pub(super) fn measure(kind: Kind, effort: Effort, waited: Duration) -> Result<Measured> {
@@ -35,7 +39,8 @@ pub(super) fn measure(kind: Kind, effort: Effort, waited: Duration) -> Result<Me
         return Ok(Measured::values(vec![f64::INFINITY; METRICS.len()])); // known without trying
     }
     let pairs = effort.pick(2, if waited < APART { 9 } else { 3 });
-    // A tenth of the wait, or 100 ms, which is the longest interval of those who look from time to time.
+    // A tenth of the wait, or 100 ms, which is the longest interval of those who look from time to
+    // time.
     let spread = (waited / 10).min(Duration::from_millis(100));
     let waits = (0..pairs).map(|pair| waited + spread * (2 * pair + 1) / (2 * pairs));
     let times = if waited < APART {
@@ -80,8 +85,8 @@ impl Pair {
         Ok(Self { kind, team, _place: place })
     }
 
-    /// Kills the one when the other has waited for so long, and answers how long that one needs to have the lock, in
-    /// nanoseconds.
+    /// Kills the one when the other has waited for so long, and answers how long that one needs to
+    /// have the lock, in nanoseconds.
     fn recover(mut self, waited: Duration) -> Result<f64> {
         let asked_at = self.team.board.rows[WAITER].asked_at.load(Relaxed); // written before the arrival
         let passed = Duration::from_nanos(now() - asked_at);

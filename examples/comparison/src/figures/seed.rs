@@ -1,6 +1,7 @@
 //! S: what does the measurement of the Python package say?
 //!
-//! Fifteen processes do a thousand increments each, as fast as they can; each times every lock + add + unlock.
+//! Fifteen processes do a thousand increments each, as fast as they can; each times every lock +
+//! add + unlock.
 
 use shmlock_examples::Result;
 
@@ -16,7 +17,12 @@ const PROCESSES: usize = 15;
 const INCREMENTS: u64 = 1000;
 
 pub(super) fn measure(kind: Kind) -> Result<Measured> {
-    let outcome = run(kind, Run { duties: &[Duty::Share; PROCESSES], share: INCREMENTS, ..Run::default() })?;
+    let outcome =
+        run(kind, Run { duties: &[Duty::Share; PROCESSES], share: INCREMENTS, ..Run::default() })?;
     let mean = float(outcome.total) / float(INCREMENTS * PROCESSES as u64);
-    Ok(Measured { values: vec![mean, float(outcome.longest)], lost: outcome.lost, ..Measured::default() })
+    Ok(Measured {
+        values: vec![mean, float(outcome.longest)],
+        lost: outcome.lost,
+        ..Measured::default()
+    })
 }

@@ -1,7 +1,7 @@
 //! U: what does a lock cost that nobody else wants?
 //!
-//! One process takes and gives it back in batches, and counts in shared memory; the median of the batches counts. What
-//! the loop and the counting cost by themselves is what "no lock" says.
+//! One process takes and gives it back in batches, and counts in shared memory; the median of the
+//! batches counts. What the loop and the counting cost by themselves is what "no lock" says.
 
 use shmlock_examples::Result;
 
@@ -46,7 +46,9 @@ impl Task for Pairs<'_> {
         };
         batch(1000)?; // what happens at the first use only
         let pairs = (1000 * BATCH / batch(1000)?.max(1)).max(1);
-        let times = (0..self.batches).map(|_| Ok(float(batch(pairs)?) / float(pairs))).collect::<Result<Vec<_>>>()?;
+        let times = (0..self.batches)
+            .map(|_| Ok(float(batch(pairs)?) / float(pairs)))
+            .collect::<Result<Vec<_>>>()?;
         let done = 2000 + pairs * self.batches as u64;
         if board.counter.0.load(std::sync::atomic::Ordering::Relaxed) != done {
             return Err("one process alone has lost counts".into());

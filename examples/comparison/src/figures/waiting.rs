@@ -1,4 +1,5 @@
-//! W: what does it cost to wait, by itself? Some processes wait for a lock that one holds all the time.
+//! W: what does it cost to wait, by itself? Some processes wait for a lock that one holds all the
+//! time.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
@@ -20,7 +21,8 @@ pub(super) const METRICS: [Metric; 2] = [("CPU/s", Unit::Time), ("sleeps/s", Uni
 
 pub(super) const WAITERS: usize = 4;
 
-/// How long they may take to come to where they wait. Milliseconds are enough, but for machines that are busy.
+/// How long they may take to come to where they wait. Milliseconds are enough, but for machines
+/// that are busy.
 const BOUND: Duration = Duration::from_secs(10);
 
 pub(super) fn measure(kind: Kind, effort: Effort) -> Result<Measured> {
@@ -45,7 +47,8 @@ pub(super) fn measure(kind: Kind, effort: Effort) -> Result<Measured> {
     if waiters.iter().any(|row| row.owned_at.load(Relaxed) < stopped_at) {
         return Err("had the lock while another held it".into());
     }
-    let waited: u64 = waiters.iter().map(|row| row.owned_at.load(Relaxed) - row.asked_at.load(Relaxed)).sum();
+    let waited: u64 =
+        waiters.iter().map(|row| row.owned_at.load(Relaxed) - row.asked_at.load(Relaxed)).sum();
     let per_second = |value: u64| float(value) * 1e9 / float(waited.max(1));
     Ok(Measured::values(vec![per_second(outcome.cpu), per_second(outcome.sleeps)]))
 }

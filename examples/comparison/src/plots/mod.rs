@@ -50,7 +50,11 @@ pub(crate) fn draw(results: &Results, directory: &Path, prefix: &str) -> Result<
     Ok(())
 }
 
-fn picture(path: &Path, size: (u32, u32), draw: impl FnOnce(&Area<'_>) -> Result<()>) -> Result<()> {
+fn picture(
+    path: &Path,
+    size: (u32, u32),
+    draw: impl FnOnce(&Area<'_>) -> Result<()>,
+) -> Result<()> {
     let area = SVGBackend::new(path, size).into_drawing_area();
     area.fill(&WHITE)?;
     draw(&area)?;

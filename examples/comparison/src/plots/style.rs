@@ -13,9 +13,11 @@ pub(super) const LEGEND: u32 = 190;
 
 /// The contender's own: ours are blue, the reference is black, the control is grey.
 pub(super) fn colour(kind: Kind) -> RGBAColor {
-    // Where it is among its like, from 0 to 1; neighbours in the tables differ in lightness as well.
+    // Where it is among its like, from 0 to 1; neighbours in the tables differ in lightness as
+    // well.
     let (like, is_odd) = {
-        let like: Vec<_> = Kind::ALL.iter().filter(|other| other.is_ours() == kind.is_ours()).collect();
+        let like: Vec<_> =
+            Kind::ALL.iter().filter(|other| other.is_ours() == kind.is_ours()).collect();
         let index = like.iter().position(|other| **other == kind).unwrap_or(0);
         (share(index, like.len()), index % 2 == 1)
     };

@@ -1,4 +1,5 @@
-//! How many acquires took longer than this? A line for each contender, over all rounds; where it ends is the longest.
+//! How many acquires took longer than this? A line for each contender, over all rounds; where it
+//! ends is the longest.
 
 use plotters::prelude::{ChartBuilder, IntoLogRange, LineSeries};
 use shmlock_examples::Result;

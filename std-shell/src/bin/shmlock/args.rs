@@ -53,8 +53,8 @@ impl Sharing {
     /// Applies it to the lock at this path.
     pub(crate) fn apply(&self, builder: Builder, path: &Path) -> Builder {
         let builder = builder.mode(self.mode);
-        // A lock trusts one owner more. Of several that is the one that has the file; if it changes hands meanwhile, the lock is
-        // refused, and nothing worse.
+        // A lock trusts one owner more. Of several that is the one that has the file; if it changes
+        // hands meanwhile, the lock is refused, and nothing worse.
         let owner = symlink_metadata(path).ok().map(|file| file.uid());
         match self.trust_owner.iter().find(|uid| Some(**uid) == owner) {
             Some(uid) => builder.trust_owner(*uid),
@@ -92,8 +92,10 @@ impl Waiting {
 
 /// Seconds, with a fraction or without.
 pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds: f64 = text.trim_start().parse().map_err(|_| "give seconds as a number, such as 1.5")?;
-    Duration::try_from_secs_f64(seconds).map_err(|_| "give seconds that are not negative and not endless".to_owned())
+    let seconds: f64 =
+        text.trim_start().parse().map_err(|_| "give seconds as a number, such as 1.5")?;
+    Duration::try_from_secs_f64(seconds)
+        .map_err(|_| "give seconds that are not negative and not endless".to_owned())
 }
 
 /// With or without the prefix by which the library's errors name a mode.

@@ -29,7 +29,8 @@ Exit status:
 
 /// How many processes contend where they do.
 const CONTENDERS: usize = 2;
-/// Set for a contender's process: the lock it is to contend for. No argument, for completions would offer it.
+/// Set for a contender's process: the lock it is to contend for. No argument, for completions would
+/// offer it.
 const CONTEND: &str = "SHMLOCK_BENCH_CONTEND";
 /// How many acquisitions between two looks at the clock.
 const BATCH: u32 = 64;
@@ -107,13 +108,15 @@ impl Args {
             remark("this program was built without optimisation; the figures mean little");
         }
         let name = format!("shmlock-bench-{}", std::process::id());
-        let ours = Contender::Ours(self.place.builder(&name).description("shmlock bench").open()?.into());
+        let ours =
+            Contender::Ours(self.place.builder(&name).description("shmlock bench").open()?.into());
         // The same kind of memory as ours; and nothing to be removed, whatever happens.
         let file = memfd_create("shmlock-bench", MemfdFlags::CLOEXEC).map_err(refused)?;
         let path = format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd());
         let kernels = Contender::Kernels(file);
 
-        let [mut ours_alone, mut kernels_alone, mut ours_two, mut kernels_two] = [(); 4].map(|()| Figures::default());
+        let [mut ours_alone, mut kernels_alone, mut ours_two, mut kernels_two] =
+            [(); 4].map(|()| Figures::default());
         for _ in 0..self.rounds {
             ours_alone.add(&[ours.run(self.time)?]);
             kernels_alone.add(&[kernels.run(self.time)?]);
@@ -131,11 +134,16 @@ impl Args {
             left("LESSER SHARE"),
         ]);
         let two = format!("{CONTENDERS} processes");
-        for (what, ours, kernels) in [("uncontended", ours_alone, kernels_alone), (two.as_str(), ours_two, kernels_two)]
+        for (what, ours, kernels) in
+            [("uncontended", ours_alone, kernels_alone), (two.as_str(), ours_two, kernels_two)]
         {
             let share = match ours.shares.as_slice() {
                 [] => String::new(),
-                _ => format!("{:.0} % | {:.0} %", median(&ours.shares) * 100.0, median(&kernels.shares) * 100.0),
+                _ => format!(
+                    "{:.0} % | {:.0} %",
+                    median(&ours.shares) * 100.0,
+                    median(&kernels.shares) * 100.0
+                ),
             };
             let (one, other) = (median(&ours.costs), median(&kernels.costs));
             table.row([
@@ -169,7 +177,10 @@ impl Args {
         for contender in &mut contenders {
             contender.tell("go")?;
         }
-        contenders.iter_mut().map(|contender| contender.hear().and_then(|line| parse(&line))).collect()
+        contenders
+            .iter_mut()
+            .map(|contender| contender.hear().and_then(|line| parse(&line)))
+            .collect()
     }
 
     fn start(&self, lock: &OsString) -> Result<Process, Failure> {
@@ -177,7 +188,8 @@ impl Args {
         let mut command = Command::new(program);
         command.arg("bench").arg("--directory").arg(&self.place.directory);
         command.arg("--time").arg(self.time.as_secs_f64().to_string()).env(CONTEND, lock);
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().map_err(broken)?;
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().map_err(broken)?;
         let output = child.stdout.take().map(BufReader::new);
         Ok(Process { child, output })
     }
@@ -188,8 +200,14 @@ impl Args {
         let mut hear = || input.next().transpose().map_err(broken).map(Option::unwrap_or_default);
         let contender = match hear()?.as_str() {
             "ours" => Contender::Ours(self.place.builder(&lock.to_string_lossy()).open()?.into()),
-            "kernels" => Contender::Kernels(File::options().read(true).write(true).open(lock).map_err(broken)?.into()),
-            _ => return Err(Failure::usage("SHMLOCK_BENCH_CONTEND is for `shmlock bench` itself; unset it")),
+            "kernels" => Contender::Kernels(
+                File::options().read(true).write(true).open(lock).map_err(broken)?.into(),
+            ),
+            _ => {
+                return Err(Failure::usage(
+                    "SHMLOCK_BENCH_CONTEND is for `shmlock bench` itself; unset it",
+                ));
+            }
         };
         println_flushed("ready")?;
         if hear()? == "go" {
@@ -206,7 +224,9 @@ fn println_flushed(line: &str) -> Result<(), Failure> {
 }
 
 fn parse(line: &str) -> Result<(u64, Duration), Failure> {
-    let numbers = line.split_once(' ').and_then(|(count, time)| Some((count.parse().ok()?, time.parse().ok()?)));
+    let numbers = line
+        .split_once(' ')
+        .and_then(|(count, time)| Some((count.parse().ok()?, time.parse().ok()?)));
     let (count, nanos) = numbers.ok_or_else(|| broken(std::io::Error::other("it said nothing")))?;
     Ok((count, Duration::from_nanos(nanos)))
 }
@@ -258,7 +278,11 @@ fn median(figures: &[f64]) -> f64 {
     let sorted = sorted(figures);
     let middle = |n: usize| sorted.get(n).copied().unwrap_or(f64::NAN);
     let half = sorted.len() / 2;
-    if sorted.len() % 2 == 1 { middle(half) } else { f64::midpoint(middle(half.wrapping_sub(1)), middle(half)) }
+    if sorted.len() % 2 == 1 {
+        middle(half)
+    } else {
+        f64::midpoint(middle(half.wrapping_sub(1)), middle(half))
+    }
 }
 
 fn range(figures: &[f64]) -> String {

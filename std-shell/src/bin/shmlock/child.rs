@@ -18,11 +18,13 @@ use crate::inherited;
 use crate::signals::{Arrived, Mask, Sent, Signals, block, send};
 use crate::witness::Witness;
 
-/// How long a signal may take to the witness. A sender that goes through a control group needs some microseconds from one
-/// process to the next. So much later a signal to `run` alone reaches the command. Arbitrary: no more than a person notices.
+/// How long a signal may take to the witness. A sender that goes through a control group needs some
+/// microseconds from one process to the next. So much later a signal to `run` alone reaches the
+/// command. Arbitrary: no more than a person notices.
 const BEHIND: Duration = Duration::from_millis(100);
 
-/// How long it may take if the sender has still work to do: on a busy machine it may be anywhere between two processes.
+/// How long it may take if the sender has still work to do: on a busy machine it may be anywhere
+/// between two processes.
 const FAR_BEHIND: Duration = Duration::from_secs(1);
 
 /// How often to look then. Arbitrary, see above.
@@ -41,11 +43,13 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Starts the command with this signal mask. A lifeline, if given, is open in it and in no other child.
+    /// Starts the command with this signal mask. A lifeline, if given, is open in it and in no
+    /// other child.
     ///
-    /// No signal is lost or comes twice meanwhile. The child waits, with signals blocked, until the witness is there and
-    /// has all signals that have come to this process: what it has already as well becomes one with that. What comes after the
-    /// witness is there, and to it, has come to the child.
+    /// No signal is lost or comes twice meanwhile. The child waits, with signals blocked, until the
+    /// witness is there and has all signals that have come to this process: what it has already as
+    /// well becomes one with that. What comes after the witness is there, and to it, has come to
+    /// the child.
     pub(crate) fn start(
         mut command: Command,
         mask: Mask,
@@ -53,7 +57,8 @@ impl Running {
         signals: &Signals,
     ) -> io::Result<Self> {
         prepare(&mut command, mask, lifeline);
-        let ((may_go, go), (failure, failed)) = (pipe_with(PipeFlags::CLOEXEC)?, pipe_with(PipeFlags::CLOEXEC)?);
+        let ((may_go, go), (failure, failed)) =
+            (pipe_with(PipeFlags::CLOEXEC)?, pipe_with(PipeFlags::CLOEXEC)?);
         // SAFETY:
         // * This process has one thread, so that the child finds nothing half-way.
         // * The child does not return from here.
@@ -67,7 +72,8 @@ impl Running {
         };
         drop((may_go, failed));
         let witness = Witness::start();
-        let mut running = Self { pid, witness, doubtful: Vec::new(), reported: Vec::new(), told: 0 };
+        let mut running =
+            Self { pid, witness, doubtful: Vec::new(), reported: Vec::new(), told: 0 };
         while let Some(arrived) = signals.next()? {
             if let Arrived::Sent(sent) = arrived {
                 running.tell(sent.signal);
@@ -103,12 +109,15 @@ impl Running {
         }
     }
 
-    /// Waits for children that have ended: the command, and orphans that have become ours. Returns the command's status.
+    /// Waits for children that have ended: the command, and orphans that have become ours. Returns
+    /// the command's status.
     fn reap(&mut self) -> io::Result<Option<WaitStatus>> {
         loop {
             match wait(WaitOptions::NOHANG) {
                 Ok(Some((pid, status))) if pid == self.pid => return Ok(Some(status)),
-                Ok(Some((pid, _))) => self.witness.iter_mut().for_each(|witness| witness.was_reaped(pid)),
+                Ok(Some((pid, _))) => {
+                    self.witness.iter_mut().for_each(|witness| witness.was_reaped(pid))
+                }
                 Ok(None) => return Ok(None),
                 Err(Errno::INTR) => {}
                 Err(errno) => return Err(errno.into()),
@@ -157,15 +166,19 @@ impl Running {
             let is_timer = sent.by_kernel && sent.signal == libc::SIGALRM;
             let age = since.elapsed();
             let of_group = match &self.witness {
-                // The same report may answer for two: signals that are alike and pending become one.
+                // The same report may answer for two: signals that are alike and pending become
+                // one.
                 Some(witness) => {
-                    self.reported.iter().any(|(signal, by, _)| (*signal, *by) == (sent.signal, sent.sender))
+                    self.reported
+                        .iter()
+                        .any(|(signal, by, _)| (*signal, *by) == (sent.signal, sent.sender))
                         || (age >= BEHIND && witness.is_about_to_report(sent.signal))
                 }
                 None => sent.by_kernel && !is_timer,
             };
-            let may_become_of_group =
-                self.witness.is_some() && !is_timer && (age < BEHIND || (age < FAR_BEHIND && is_at_work(sent.sender)));
+            let may_become_of_group = self.witness.is_some()
+                && !is_timer
+                && (age < BEHIND || (age < FAR_BEHIND && is_at_work(sent.sender)));
             if of_group && self.is_with_us(sent) {
                 continue;
             }
@@ -177,9 +190,11 @@ impl Running {
         }
     }
 
-    /// Returns `true` if the command is in the groups by which a signal reaches this process and the witness.
+    /// Returns `true` if the command is in the groups by which a signal reaches this process and
+    /// the witness.
     ///
-    /// The kernel sends to process groups. Of any other sender it is not known which group it means.
+    /// The kernel sends to process groups. Of any other sender it is not known which group it
+    /// means.
     fn is_with_us(&self, sent: Sent) -> bool {
         let control_group = |process: &str| std::fs::read(format!("/proc/{process}/cgroup")).ok();
         getpgid(Some(self.pid)).is_ok_and(|group| group == getpgrp())
@@ -192,15 +207,17 @@ impl Running {
         send(self.pid, signal);
     }
 
-    /// Returns how this process is to end, now that the command has: by the same signal if both were sent it, else as
-    /// flock(1) and shells do.
+    /// Returns how this process is to end, now that the command has: by the same signal if both
+    /// were sent it, else as flock(1) and shells do.
     fn ending(&self, status: WaitStatus) -> Ending {
         if let Some(signal) = status.terminating_signal() {
             if self.told & bit(signal) != 0 {
                 return Ending::Signal(signal);
             }
         }
-        let code = status.exit_status().or_else(|| Some(status.terminating_signal()? + i32::from(BY_SIGNAL)));
+        let code = status
+            .exit_status()
+            .or_else(|| Some(status.terminating_signal()? + i32::from(BY_SIGNAL)));
         Ending::Code(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(u8::MAX))
     }
 }
@@ -208,9 +225,11 @@ impl Running {
 /// Returns `true` if a thread of this process runs or is ready to run, `proc_pid_stat(5)`.
 fn is_at_work(process: u32) -> bool {
     let threads = std::fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten();
-    threads.filter_map(|thread| std::fs::read_to_string(thread.ok()?.path().join("stat")).ok()).any(|stat| {
-        stat.rsplit_once(')').is_some_and(|(_, fields)| fields.trim_start().starts_with('R')) // its state
-    })
+    threads.filter_map(|thread| std::fs::read_to_string(thread.ok()?.path().join("stat")).ok()).any(
+        |stat| {
+            stat.rsplit_once(')').is_some_and(|(_, fields)| fields.trim_start().starts_with('R')) // its state
+        },
+    )
 }
 
 /// A signal as one bit. Of those beyond the 63rd none is ever told.
@@ -228,20 +247,27 @@ fn become_when_told(mut command: Command, may_go: &OwnedFd, failed: &OwnedFd) ->
     unsafe { libc::_exit(1) }
 }
 
-/// Becomes the command, with this signal mask and the lifeline open. Returns only if that fails; then signals are blocked.
-pub(crate) fn become_program(mut command: Command, mask: Mask, lifeline: BorrowedFd<'_>) -> io::Error {
+/// Becomes the command, with this signal mask and the lifeline open. Returns only if that fails;
+/// then signals are blocked.
+pub(crate) fn become_program(
+    mut command: Command,
+    mask: Mask,
+    lifeline: BorrowedFd<'_>,
+) -> io::Error {
     prepare(&mut command, mask, Some(lifeline));
     let error = command.exec();
     block();
     error
 }
 
-/// Has the process that is to become the command do, just before it does: what `run` has changed is as it was.
+/// Has the process that is to become the command do, just before it does: what `run` has changed is
+/// as it was.
 fn prepare(command: &mut Command, mask: Mask, lifeline: Option<BorrowedFd<'_>>) {
     let lifeline = lifeline.map(|line| line.as_raw_fd());
     let undo = move || {
         if let Some(line) = lifeline {
-            // SAFETY: open here, for it was open when the parent forked, and the child has closed nothing.
+            // SAFETY: open here, for it was open when the parent forked, and the child has closed
+            // nothing.
             let line = unsafe { BorrowedFd::borrow_raw(line) };
             fcntl_setfd(line, FdFlags::empty())?;
         }
@@ -249,6 +275,7 @@ fn prepare(command: &mut Command, mask: Mask, lifeline: Option<BorrowedFd<'_>>) 
         mask.restore();
         Ok(())
     };
-    // SAFETY: all steps are async-signal-safe and allocate nothing: fcntl(2), signal(2), close(2) and sigprocmask(2).
+    // SAFETY: all steps are async-signal-safe and allocate nothing: fcntl(2), signal(2), close(2)
+    // and sigprocmask(2).
     unsafe { command.pre_exec(undo) };
 }

@@ -76,7 +76,8 @@ impl Args {
         let users = Users::look();
         let mut code = 0;
         for (name, kinds) in self.candidates()? {
-            let mut fates: Vec<_> = kinds.iter().map(|kind| (*kind, self.fate(*kind, &name, &users))).collect();
+            let mut fates: Vec<_> =
+                kinds.iter().map(|kind| (*kind, self.fate(*kind, &name, &users))).collect();
             let is_absent = |fate: &shmlock::Result<Fate>| matches!(fate, Ok(Fate::Absent));
             if fates.iter().all(|(_, fate)| is_absent(fate)) {
                 fates.truncate(1);
@@ -107,7 +108,9 @@ impl Args {
             return Ok(meaning(self.names.clone(), &[Kind::Lock, Kind::ExitEvent]).collect());
         }
         let events = shmlock::exit_events_in(&self.place.directory)?;
-        Ok(meaning(self.place.names()?, &[Kind::Lock]).chain(meaning(events, &[Kind::ExitEvent])).collect())
+        Ok(meaning(self.place.names()?, &[Kind::Lock])
+            .chain(meaning(events, &[Kind::ExitEvent]))
+            .collect())
     }
 
     fn fate(&self, kind: Kind, name: &str, users: &Users) -> shmlock::Result<Fate> {
@@ -121,7 +124,9 @@ impl Args {
     /// Says what became of it, if that is news. Returns `false` if it was named and stays.
     fn tell(&self, kind: Kind, name: &str, fate: &Fate) -> Result<bool, Failure> {
         let (verb, style, why) = match fate {
-            Fate::Goes(why) if self.dry_run => ("would remove", AnsiColor::Green.on_default(), why.as_str()),
+            Fate::Goes(why) if self.dry_run => {
+                ("would remove", AnsiColor::Green.on_default(), why.as_str())
+            }
             Fate::Goes(why) => ("removed", AnsiColor::Green.on_default(), why.as_str()),
             Fate::Stays(why) => ("kept", AnsiColor::Yellow.on_default(), why.as_str()),
             Fate::InUse(why) => ("kept", Style::new(), why.as_str()),
@@ -135,7 +140,8 @@ impl Args {
         Ok(!was_named || matches!(fate, Fate::Goes(_)))
     }
 
-    /// A name that no lock can have is a mistake in the arguments, as with the other verbs; it is told before anything goes.
+    /// A name that no lock can have is a mistake in the arguments, as with the other verbs; it is
+    /// told before anything goes.
     fn check_names(&self) -> Result<(), Failure> {
         for name in &self.names {
             if let Err(error @ Error::InvalidName { .. }) = self.place.builder(name).inspect() {
@@ -162,7 +168,9 @@ impl Args {
     fn clean_event(&self, name: &str, users: &Users) -> shmlock::Result<Fate> {
         Ok(match events::clean(name, &self.place, self.dry_run)? {
             Cleaning::Absent => Fate::Absent,
-            Cleaning::InUse => Fate::InUse(format!("in use by {}", events::users_of(name, &self.place, users))),
+            Cleaning::InUse => {
+                Fate::InUse(format!("in use by {}", events::users_of(name, &self.place, users)))
+            }
             Cleaning::Removed => Fate::Goes("nobody has it open".to_owned()),
             _ => Fate::Stays(NAMED_ELSEWHERE.to_owned()),
         })
@@ -200,7 +208,9 @@ fn goes_marked(dead: &str) -> Fate {
 }
 
 fn stays_marked(dead: &str) -> Fate {
-    Fate::Stays(format!("an owner died holding it ({dead}), and the next is to be told; --crashed removes the mark"))
+    Fate::Stays(format!(
+        "an owner died holding it ({dead}), and the next is to be told; --crashed removes the mark"
+    ))
 }
 
 fn held_from_outside() -> Fate {

@@ -118,20 +118,28 @@ pub(crate) fn said(error: &Error) -> String {
 }
 
 /// As the library names them, and as the program does.
-const OPTIONS: [(&str, &str); 3] =
-    [("Builder::directory", "--directory"), ("Builder::mode", "--mode"), ("Builder::trust_owner", "--trust-owner")];
+const OPTIONS: [(&str, &str); 3] = [
+    ("Builder::directory", "--directory"),
+    ("Builder::mode", "--mode"),
+    ("Builder::trust_owner", "--trust-owner"),
+];
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let code = match &error {
-            Error::InvalidName { .. } | Error::DescriptionTooLong { .. } | Error::InvalidMode { .. } => USAGE,
+            Error::InvalidName { .. }
+            | Error::DescriptionTooLong { .. }
+            | Error::InvalidMode { .. } => USAGE,
             Error::NotALock { .. }
             | Error::ForeignOwner { .. }
             | Error::ModeTooWide { .. }
             | Error::InUseWithOtherMode { .. } => DATA,
             Error::OpenTimedOut { .. } | Error::Orphaned { .. } => TRY_LATER,
             Error::System { errno: Errno::ROFS | Errno::NOSPC | Errno::DQUOT, .. } => CANNOT_CREATE,
-            Error::System { errno: Errno::NOENT | Errno::NOTDIR | Errno::ACCESS | Errno::PERM, .. } => NO_INPUT,
+            Error::System {
+                errno: Errno::NOENT | Errno::NOTDIR | Errno::ACCESS | Errno::PERM,
+                ..
+            } => NO_INPUT,
             _ => SYSTEM,
         };
         Self::new(code, said(&error))

@@ -29,8 +29,8 @@ Exit status:
         128+N
   64, 65, 66, 71, 73, 75  as in `shmlock --help`";
 
-/// How often a process in the background of a terminal looks whether the shell has fetched it to the foreground: nothing
-/// tells it. Arbitrary: no more than a person notices.
+/// How often a process in the background of a terminal looks whether the shell has fetched it to
+/// the foreground: nothing tells it. Arbitrary: no more than a person notices.
 const LOOK: Duration = Duration::from_millis(250);
 
 /// Hold a lock until Enter, the end of the input, or a signal
@@ -74,7 +74,8 @@ impl Args {
             Taken::Held(guard) => guard,
             Taken::Interrupted(ending) => return Ok(ending),
         };
-        let failed = |error| Failure::new(SYSTEM, format!("cannot wait: {error}; the lock was released"));
+        let failed =
+            |error| Failure::new(SYSTEM, format!("cannot wait: {error}; the lock was released"));
         let signals = Signals::receive(interrupts).map_err(failed)?;
         let input = Input::of(self.time.is_some());
         let until = match (self.time, input) {
@@ -84,7 +85,12 @@ impl Args {
             (Some(_), _) => "Enter or its time or a signal",
         };
         let mut out = anstream::stdout();
-        writeln!(out, "holding {:?} (fencing token {}) until {until}", self.name, guard.fencing_token())?;
+        writeln!(
+            out,
+            "holding {:?} (fencing token {}) until {until}",
+            self.name,
+            guard.fencing_token()
+        )?;
         out.flush()?;
         let ending = match Interrupts::caught() {
             Some(signal) => Ending::Signal(signal),
@@ -107,17 +113,24 @@ impl Args {
             let left = end.map(|end| end.saturating_duration_since(Instant::now()));
             let look = (input == Input::Terminal && !input.is_watched()).then_some(LOOK);
             // More than the clock can count is as good as for ever.
-            let timeout = left.into_iter().chain(look).min().and_then(|left| Timespec::try_from(left).ok());
-            let mut ready =
-                [PollFd::new(signals, PollFlags::IN), PollFd::from_borrowed_fd(descriptor.as_fd(), PollFlags::IN)];
+            let timeout =
+                left.into_iter().chain(look).min().and_then(|left| Timespec::try_from(left).ok());
+            let mut ready = [
+                PollFd::new(signals, PollFlags::IN),
+                PollFd::from_borrowed_fd(descriptor.as_fd(), PollFlags::IN),
+            ];
             let watched = if input.is_watched() { 2 } else { 1 };
             match poll(&mut ready[..watched], timeout.as_ref()) {
-                Ok(0) if end.is_some_and(|end| end <= Instant::now()) => return Ok(Ending::Code(0)),
+                Ok(0) if end.is_some_and(|end| end <= Instant::now()) => {
+                    return Ok(Ending::Code(0));
+                }
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(errno) => return Err(errno.into()),
             }
-            if ready[0].revents().is_empty() && !ready[1].revents().is_empty() && input.is_watched() {
-                // What was typed is not the shell's next command. A part of a line is not waited on: a signal may come first.
+            if ready[0].revents().is_empty() && !ready[1].revents().is_empty() && input.is_watched()
+            {
+                // What was typed is not the shell's next command. A part of a line is not waited
+                // on: a signal may come first.
                 let mut typed = [0; 4096];
                 match rustix::io::read(&descriptor, &mut typed) {
                     Ok(1..) if !typed.contains(&b'\n') => {}
@@ -152,8 +165,8 @@ impl Input {
         }
     }
 
-    /// Returns `true` if it may be read just now. In the background of a terminal reading would stop this process, and the
-    /// lock would stay held.
+    /// Returns `true` if it may be read just now. In the background of a terminal reading would
+    /// stop this process, and the lock would stay held.
     fn is_watched(self) -> bool {
         match self {
             Self::Stream => true,

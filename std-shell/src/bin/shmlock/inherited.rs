@@ -1,10 +1,13 @@
-//! Keeps for the command what this process has inherited, although the runtime of std changes it before `main`.
+//! Keeps for the command what this process has inherited, although the runtime of std changes it
+//! before `main`.
 //!
-//! The runtime ignores SIGPIPE, and opens `/dev/null` for each standard stream that is closed. `run` itself ignores nothing
-//! of SIGCHLD, for it waits for the command. A command under `run` is to find all three as `run` found them. All else that a
-//! process inherits passes through by itself, for nothing here changes it.
+//! The runtime ignores SIGPIPE, and opens `/dev/null` for each standard stream that is closed.
+//! `run` itself ignores nothing of SIGCHLD, for it waits for the command. A command under `run` is
+//! to find all three as `run` found them. All else that a process inherits passes through by
+//! itself, for nothing here changes it.
 //!
-//! That nothing of ours lands on the number of a closed stream is the runtime's work, too: `/dev/null` is there.
+//! That nothing of ours lands on the number of a closed stream is the runtime's work, too:
+//! `/dev/null` is there.
 
 #![allow(
     unsafe_code,
@@ -28,16 +31,20 @@ static IGNORED: AtomicU8 = AtomicU8::new(0);
 static CLOSED: AtomicU8 = AtomicU8::new(0);
 
 // SAFETY:
-// * The section is a list of functions which the C library calls before `main`, on the only thread; the type is theirs.
+// * The section is a list of functions which the C library calls before `main`, on the only thread;
+//   the type is theirs.
 // * The C library may pass arguments. A C function that takes none ignores them.
-// * The function calls the system and stores to statics. It needs nothing of the runtime, which is not up yet.
+// * The function calls the system and stores to statics. It needs nothing of the runtime, which is
+//   not up yet.
 #[used]
 #[unsafe(link_section = ".init_array")]
 static NOTE: extern "C" fn() = note;
 
 /// Notes what the runtime is about to change.
 extern "C" fn note() {
-    let bits = |found: &mut dyn Iterator<Item = bool>| found.enumerate().map(|(n, is)| u8::from(is) << n).sum();
+    let bits = |found: &mut dyn Iterator<Item = bool>| {
+        found.enumerate().map(|(n, is)| u8::from(is) << n).sum()
+    };
     // Relaxed: read by the thread that stores, and by the child that it forks.
     IGNORED.store(bits(&mut CHANGED.iter().map(|signal| is_ignored(*signal))), Relaxed);
     CLOSED.store(bits(&mut STREAMS.iter().map(|stream| is_closed(*stream))), Relaxed);
@@ -54,7 +61,8 @@ pub(crate) fn restore() {
     }
     for (n, stream) in STREAMS.into_iter().enumerate() {
         if closed & 1 << n != 0 {
-            // SAFETY: it was closed when the program began, so that no object of this program owns it.
+            // SAFETY: it was closed when the program began, so that no object of this program owns
+            // it.
             unsafe { libc::close(stream) };
         }
     }

@@ -58,7 +58,8 @@ struct All {
 impl Args {
     pub(crate) fn perform(&self) -> Result<u8, Failure> {
         let users = Users::look();
-        let locks = self.place.names()?.iter().map(|name| Report::of(name, &self.place, &users)).collect();
+        let locks =
+            self.place.names()?.iter().map(|name| Report::of(name, &self.place, &users)).collect();
         let all = All { locks, exit_events: events::Report::of_all(&self.place, &users)? };
         let mut out = anstream::stdout();
         if self.json {

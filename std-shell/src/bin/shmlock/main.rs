@@ -1,6 +1,7 @@
-//! `shmlock`: locks between processes for shell scripts and for people. One file per verb; each has its arguments and
-//! what it does. What several need: `args` (where, how long to wait), `taking`, `report` and `owner` (a lock as it is shown), `table`,
-//! `text`, `process`, `exit`. What `run` is made of: `inherited`, `signals`, `witness`, `child`.
+//! `shmlock`: locks between processes for shell scripts and for people. One file per verb; each has
+//! its arguments and what it does. What several need: `args` (where, how long to wait), `taking`,
+//! `report` and `owner` (a lock as it is shown), `table`, `text`, `process`, `exit`. What `run` is
+//! made of: `inherited`, `signals`, `witness`, `child`.
 
 mod args;
 mod bench;
@@ -34,8 +35,9 @@ use crate::exit::{Ending, Failure};
 
 /// Locks between processes, known only by their names.
 ///
-/// A lock of the name NAME is the file /dev/shm/NAME.shmlock, shared with every program that opens the name by the
-/// library shmlock. It survives `kill -9` of its holder, and nothing has to be cleaned up before the next use.
+/// A lock of the name NAME is the file /dev/shm/NAME.shmlock, shared with every program that opens
+/// the name by the library shmlock. It survives `kill -9` of its holder, and nothing has to be
+/// cleaned up before the next use.
 #[derive(Debug, Parser)]
 #[command(name = "shmlock", version, propagate_version = true, after_long_help = exit::GENERAL, max_term_width = 100)]
 struct Cli {
@@ -73,7 +75,8 @@ impl Verb {
 }
 
 fn main() -> ExitCode {
-    let outcome = Cli::try_parse().map_err(|error| refused(&error)).and_then(|cli| cli.verb.perform());
+    let outcome =
+        Cli::try_parse().map_err(|error| refused(&error)).and_then(|cli| cli.verb.perform());
     ExitCode::from(outcome.map_or_else(
         |failure| {
             failure.say();
@@ -96,10 +99,13 @@ fn refused(error: &clap::Error) -> Failure {
     }
     let text = error.render().to_string();
     let reason = text.split("Usage:").next().unwrap_or_default().trim_start_matches("error: ");
-    let reason = reason.split_whitespace().collect::<Vec<_>>().join(" ").replace(" tip: ", "; tip: ");
+    let reason =
+        reason.split_whitespace().collect::<Vec<_>>().join(" ").replace(" tip: ", "; tip: ");
     let reason = reason.trim_end_matches("For more information, try '--help'.").trim_end();
-    let is_verb = |word: &String| Cli::command().get_subcommands().any(|verb| verb.get_name() == word);
+    let is_verb =
+        |word: &String| Cli::command().get_subcommands().any(|verb| verb.get_name() == word);
     let verb = std::env::args_os().nth(1).and_then(|word| word.into_string().ok()).filter(is_verb);
-    let help = verb.map_or_else(|| "shmlock --help".to_owned(), |verb| format!("shmlock {verb} --help"));
+    let help =
+        verb.map_or_else(|| "shmlock --help".to_owned(), |verb| format!("shmlock {verb} --help"));
     Failure::usage(format!("{reason}; see `{help}`"))
 }

@@ -34,7 +34,10 @@ impl Args {
             for (_, command) in pages {
                 let path = directory.join(format!("{}.1", full_name(&command)));
                 std::fs::write(&path, page(command)?).map_err(|error| {
-                    let line = format!("cannot write {}: {error}; is the directory there?", path.display());
+                    let line = format!(
+                        "cannot write {}: {error}; is the directory there?",
+                        path.display()
+                    );
                     Failure::new(CANNOT_CREATE, line)
                 })?;
             }
@@ -42,7 +45,9 @@ impl Args {
         }
         let wanted = self.verb.as_deref().unwrap_or("shmlock");
         let Some((_, command)) = pages.into_iter().find(|(name, _)| *name == wanted) else {
-            return Err(Failure::usage(format!("there is no verb {wanted:?}; `shmlock --help` lists them")));
+            return Err(Failure::usage(format!(
+                "there is no verb {wanted:?}; `shmlock --help` lists them"
+            )));
         };
         stdout().write_all(&page(command)?)?;
         Ok(0)
@@ -57,11 +62,15 @@ fn page(mut command: Command) -> std::io::Result<Vec<u8>> {
     let (title, usage) = (full_name(&command), command.render_usage().to_string());
     let mut text = Vec::new();
     let version = concat!("shmlock ", env!("CARGO_PKG_VERSION"));
-    clap_mangen::Man::new(with_other_names(command)).title(title).source(version).render(&mut text)?;
+    clap_mangen::Man::new(with_other_names(command))
+        .title(title)
+        .source(version)
+        .render(&mut text)?;
     Ok(in_sections(&with_usage(&String::from_utf8_lossy(&text), &usage)).into_bytes())
 }
 
-/// The other names of an option go into its description, as the help has them; `clap_mangen` leaves them out.
+/// The other names of an option go into its description, as the help has them; `clap_mangen` leaves
+/// them out.
 fn with_other_names(command: Command) -> Command {
     command.mut_args(|arg| {
         let names = arg.get_visible_aliases().unwrap_or_default().join(", --");
@@ -72,8 +81,8 @@ fn with_other_names(command: Command) -> Command {
     })
 }
 
-/// The synopsis becomes the usage of the help. That of `clap_mangen` knows nothing of a second form of the command line, and
-/// leaves out the values of options, which stand below with each. man(7).
+/// The synopsis becomes the usage of the help. That of `clap_mangen` knows nothing of a second form
+/// of the command line, and leaves out the values of options, which stand below with each. man(7).
 fn with_usage(page: &str, usage: &str) -> String {
     const TITLE: &str = ".SH SYNOPSIS\n";
     let Some((before, synopsis)) = page.split_once(TITLE) else { return page.to_owned() };
@@ -82,7 +91,8 @@ fn with_usage(page: &str, usage: &str) -> String {
     format!("{before}{TITLE}.nf\n{}\n.fi\n{after}", lines.join("\n").replace('-', "\\-"))
 }
 
-/// What follows the options in the help becomes sections of their own, and their lists become lists. man(7).
+/// What follows the options in the help becomes sections of their own, and their lists become
+/// lists. man(7).
 fn in_sections(page: &str) -> String {
     let Some((before, extra)) = page.split_once(".SH EXTRA\n") else { return page.to_owned() };
     let mut sections = String::from(before);
@@ -95,7 +105,9 @@ fn in_sections(page: &str) -> String {
         match (section, item) {
             (Some(title), _) => sections.extend([".SH \"", &title.to_uppercase(), "\"\n"]),
             // The line before goes on.
-            (None, Some((tag, text))) if tag.trim().is_empty() => sections.extend([text.trim(), "\n"]),
+            (None, Some((tag, text))) if tag.trim().is_empty() => {
+                sections.extend([text.trim(), "\n"])
+            }
             (None, Some((tag, text))) => sections.extend([".TP\n", tag, "\n", text.trim(), "\n"]),
             (None, None) => sections.extend([line, "\n"]),
         }

@@ -1,7 +1,8 @@
 //! The owner of a lock as it is shown: what is known of its process, and what is not.
 //!
-//! A process id in a record may be that of another pid namespace, or of a process that has ended and whose number another one
-//! has by now. No output shows such a number so that it could be given to kill(1) by mistake.
+//! A process id in a record may be that of another pid namespace, or of a process that has ended
+//! and whose number another one has by now. No output shows such a number so that it could be given
+//! to kill(1) by mistake.
 
 use std::time::Duration;
 
@@ -51,7 +52,8 @@ impl Owner {
         }
     }
 
-    /// The process id in a column: "(7)" has ended, "7?" cannot be seen, "7@4026532177" is of that pid namespace.
+    /// The process id in a column: "(7)" has ended, "7?" cannot be seen, "7@4026532177" is of that
+    /// pid namespace.
     pub(crate) fn short(&self) -> String {
         let Some(pid) = self.pid else { return "-".to_owned() };
         match (self.pid_is_ours, self.pid_is_gone, self.pid_namespace) {
@@ -72,8 +74,12 @@ impl Owner {
                 None => format!("pid {pid}"),
             },
             (Some(true), Some(true), _) => format!("pid {pid}, which has ended"),
-            (Some(true), None, _) => format!("pid {pid}, if that is still its number, for its files cannot be seen"),
-            (Some(false), _, Some(namespace)) => format!("pid {pid} of another pid namespace, {namespace}"),
+            (Some(true), None, _) => {
+                format!("pid {pid}, if that is still its number, for its files cannot be seen")
+            }
+            (Some(false), _, Some(namespace)) => {
+                format!("pid {pid} of another pid namespace, {namespace}")
+            }
             (..) => format!("pid {pid} of an unknown pid namespace"),
         }
     }
@@ -85,7 +91,9 @@ impl Owner {
         if !self.description.is_empty() {
             words.push(format!("\"{}\"", self.description.escape_debug()));
         }
-        words.extend(self.held_seconds.map(|held| format!("for {}", span(Duration::from_secs(held)))));
+        words.extend(
+            self.held_seconds.map(|held| format!("for {}", span(Duration::from_secs(held)))),
+        );
         words.join(", ")
     }
 }

@@ -1,4 +1,5 @@
-//! What /proc says about processes, proc(5). What it does not say, or not to this user, is not known: it is no evidence.
+//! What /proc says about processes, proc(5). What it does not say, or not to this user, is not
+//! known: it is no evidence.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, Metadata};
@@ -26,7 +27,8 @@ impl File {
         Self { device: file.dev(), inode: file.ino() }
     }
 
-    /// As the kernel writes it into maps and locks: the device's two numbers in hexadecimal, and the inode.
+    /// As the kernel writes it into maps and locks: the device's two numbers in hexadecimal, and
+    /// the inode.
     fn in_tables(self) -> (String, String) {
         (format!("{:02x}:{:02x}", major(self.device), minor(self.device)), self.inode.to_string())
     }
@@ -37,7 +39,8 @@ impl File {
 pub(crate) enum Evidence {
     /// It has the lock open.
     Seen,
-    /// There is no such process, or its number is another's by now: this process does not have the lock open.
+    /// There is no such process, or its number is another's by now: this process does not have the
+    /// lock open.
     Ended,
     /// There is a process of this number. Whether it has the lock open cannot be seen.
     Hidden,
@@ -56,14 +59,16 @@ pub(crate) fn evidence(pid: u32, file: Option<File>) -> Evidence {
     if descriptors.iter().any(|descriptor| leads_to(descriptor) == Some(file)) {
         return Evidence::Seen;
     }
-    // Other code of the process may have closed the descriptor: the mapping is what keeps the handle alive.
+    // Other code of the process may have closed the descriptor: the mapping is what keeps the
+    // handle alive.
     let Ok(maps) = fs::read_to_string(process.join("maps")) else { return Evidence::Hidden };
     let (device, inode) = file.in_tables();
     let is_of_file = |line: &str| {
         let mut fields = line.split_whitespace().skip(3);
         fields.next() == Some(&device) && fields.next() == Some(&inode)
     };
-    // The main thread may have ended before the others: it has neither descriptors nor mappings then.
+    // The main thread may have ended before the others: it has neither descriptors nor mappings
+    // then.
     let has_more_threads = || entries(&process.join("task")).nth(1).is_some();
     match maps.lines().any(is_of_file) {
         true => Evidence::Seen,
@@ -72,8 +77,8 @@ pub(crate) fn evidence(pid: u32, file: Option<File>) -> Evidence {
     }
 }
 
-/// Returns `true` if /proc has the numbers of our pid namespace. It has others if a namespace was made and /proc not mounted
-/// anew, `pid_namespaces(7)`.
+/// Returns `true` if /proc has the numbers of our pid namespace. It has others if a namespace was
+/// made and /proc not mounted anew, `pid_namespaces(7)`.
 fn proc_is_ours() -> bool {
     let own = fs::read_link("/proc/self").ok();
     own.is_some_and(|link| link.to_str() == Some(getpid().as_raw_pid().to_string().as_str()))
@@ -92,8 +97,9 @@ impl Users {
         if !proc_is_ours() {
             return users; // the numbers would be those of others
         }
-        let numbers: Vec<u32> =
-            entries(Path::new("/proc")).filter_map(|entry| entry.file_name()?.to_str()?.parse().ok()).collect();
+        let numbers: Vec<u32> = entries(Path::new("/proc"))
+            .filter_map(|entry| entry.file_name()?.to_str()?.parse().ok())
+            .collect();
         for pid in numbers {
             for descriptor in entries(&Path::new("/proc").join(pid.to_string()).join("fd")) {
                 if let Some(file) = leads_to(&descriptor) {
@@ -106,7 +112,9 @@ impl Users {
 
     /// Those of this file.
     pub(crate) fn of(&self, file: Option<File>) -> Vec<u32> {
-        file.and_then(|file| self.of.get(&file)).map(|pids| pids.iter().copied().collect()).unwrap_or_default()
+        file.and_then(|file| self.of.get(&file))
+            .map(|pids| pids.iter().copied().collect())
+            .unwrap_or_default()
     }
 }
 
@@ -117,16 +125,17 @@ fn leads_to(descriptor: &Path) -> Option<File> {
     may_be.then(|| fs::metadata(descriptor).ok().map(|file| File::of(&file))).flatten()
 }
 
-/// Returns `true` if a descriptor's link may lead to a lock's or an exit event's file. The kernel shows the name by which it was opened; for the
-/// maker of the lock that is `#` and the inode number, for the file got its name later.
+/// Returns `true` if a descriptor's link may lead to a lock's or an exit event's file. The kernel
+/// shows the name by which it was opened; for the maker of the lock that is `#` and the inode
+/// number, for the file got its name later.
 fn may_be_a_locks(link: &Path) -> bool {
     let name = link.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let name = name.trim_end_matches(" (deleted)");
     name.ends_with(".shmlock") || name.ends_with(".shmlock-event") || name.starts_with('#')
 }
 
-/// Whether the kernel's table of locks has this file; `None` if that cannot be seen. Every user of a lock has bytes of its file
-/// locked, and everybody may read the table, `proc_locks(5)`.
+/// Whether the kernel's table of locks has this file; `None` if that cannot be seen. Every user of
+/// a lock has bytes of its file locked, and everybody may read the table, `proc_locks(5)`.
 pub(crate) fn has_locks(file: File) -> Option<bool> {
     let table = fs::read_to_string("/proc/locks").ok()?;
     let (device, inode) = file.in_tables();
@@ -154,13 +163,21 @@ mod tests {
 
     #[test]
     fn a_process_that_has_a_file_mapped_is_seen_to_use_it_although_its_descriptor_is_closed() {
-        let path = std::env::temp_dir().join(format!("test-evidence-{}.shmlock", std::process::id()));
-        let open = std::fs::File::options().read(true).write(true).create_new(true).open(&path).expect("a new file");
+        let path =
+            std::env::temp_dir().join(format!("test-evidence-{}.shmlock", std::process::id()));
+        let open = std::fs::File::options()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(&path)
+            .expect("a new file");
         open.set_len(4096).expect("ours");
         let (own, file) = (std::process::id(), File::at(&path));
         assert_eq!(evidence(own, file), Evidence::Seen);
         // SAFETY: a new mapping, at an address that the kernel chooses.
-        let map = unsafe { mmap(std::ptr::null_mut(), 4096, ProtFlags::READ, MapFlags::SHARED, &open, 0) };
+        let map = unsafe {
+            mmap(std::ptr::null_mut(), 4096, ProtFlags::READ, MapFlags::SHARED, &open, 0)
+        };
         let map = map.expect("it can be mapped");
         drop(open);
         assert_eq!(evidence(own, file), Evidence::Seen);
@@ -171,7 +188,8 @@ mod tests {
     }
 
     #[test]
-    fn a_number_that_no_process_has_is_that_of_one_that_has_ended_and_without_the_file_nothing_is_known() {
+    fn a_number_that_no_process_has_is_that_of_one_that_has_ended_and_without_the_file_nothing_is_known()
+     {
         let mut child = std::process::Command::new("true").spawn().expect("it can be started");
         child.wait().expect("a child");
         assert_eq!(evidence(child.id(), None), Evidence::Ended);

@@ -67,7 +67,8 @@ pub(crate) struct Surface {
     /// The permission bits, in octal.
     pub(crate) mode: String,
     pub(crate) size: u64,
-    /// When the file was made or its owner or mode changed, in seconds of the wall clock: the last of these.
+    /// When the file was made or its owner or mode changed, in seconds of the wall clock: the last
+    /// of these.
     pub(crate) changed: i64,
 }
 
@@ -75,7 +76,13 @@ impl Surface {
     fn of(path: &Path) -> Option<Self> {
         let file = fs::symlink_metadata(path).ok()?;
         let mode = format!("{:04o}", file.mode() & 0o7777);
-        Some(Self { uid: file.uid(), gid: file.gid(), mode, size: file.size(), changed: file.ctime() })
+        Some(Self {
+            uid: file.uid(),
+            gid: file.gid(),
+            mode,
+            size: file.size(),
+            changed: file.ctime(),
+        })
     }
 }
 
@@ -88,7 +95,8 @@ pub(crate) struct Report {
     pub(crate) owner: Option<Owner>,
     /// Whether somebody asked to be woken.
     pub(crate) waiters: Option<bool>,
-    /// Whether an owner died, and nobody has declared the data consistent since; also one who has not been replaced yet.
+    /// Whether an owner died, and nobody has declared the data consistent since; also one who has
+    /// not been replaced yet.
     pub(crate) owner_died: Option<bool>,
     /// Dead owners replaced in the life of the file.
     pub(crate) deaths: Option<u32>,
@@ -111,16 +119,23 @@ impl Report {
     }
 
     /// Makes a report of a look at the lock.
-    pub(crate) fn of_look(name: &str, place: &Where, users: &Users, look: Result<&Option<Inspection>, &Error>) -> Self {
+    pub(crate) fn of_look(
+        name: &str,
+        place: &Where,
+        users: &Users,
+        look: Result<&Option<Inspection>, &Error>,
+    ) -> Self {
         let path = place.path(name);
         let file = File::at(&path);
         let error = look.err().map(said);
         let seen = look.ok().and_then(Option::as_ref);
         let state = if error.is_some() { State::Unreadable } else { state_of(seen) };
         let (health, statistics) = (seen.map(|seen| seen.health), seen.map(|seen| seen.statistics));
-        // A lock that is not there has no waiters, and so on; of one that cannot be read that is not known.
+        // A lock that is not there has no waiters, and so on; of one that cannot be read that is
+        // not known.
         let none = (state == State::Absent).then_some(0_u32);
-        // The flag in the word is set by the process that recovers the lock; until then the state alone tells of the death.
+        // The flag in the word is set by the process that recovers the lock; until then the state
+        // alone tells of the death.
         let died = health.map(|health| state == State::Dead || health.owner_died);
         Self {
             state,
@@ -128,14 +143,21 @@ impl Report {
             waiters: health.map(|health| health.waiters).or(none.map(|_| false)),
             owner_died: died.or(none.map(|_| false)),
             deaths: health.map(|health| health.recoveries).or(none),
-            acquisitions: statistics.map(|statistics| statistics.acquisitions).or(none.map(u64::from)),
+            acquisitions: statistics
+                .map(|statistics| statistics.acquisitions)
+                .or(none.map(u64::from)),
             contended: statistics.map(|statistics| statistics.contended).or(none),
-            longest_hold: statistics.and_then(|statistics| Some(statistics.longest_hold?.as_secs_f64())),
+            longest_hold: statistics
+                .and_then(|statistics| Some(statistics.longest_hold?.as_secs_f64())),
             in_use: match seen {
                 Some(seen) => Some(seen.in_use),
                 None => none.map(|_| false).or_else(|| process::has_locks(file?)),
             },
-            users: users.of(file).into_iter().map(|pid| User { pid, command: process::command(pid) }).collect(),
+            users: users
+                .of(file)
+                .into_iter()
+                .map(|pid| User { pid, command: process::command(pid) })
+                .collect(),
             file: Surface::of(&path),
             name: name.to_owned(),
             path,

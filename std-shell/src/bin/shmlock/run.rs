@@ -58,7 +58,9 @@ Exit status:
 #[derive(Debug, clap::Args)]
 #[allow(clippy::struct_excessive_bools, reason = "each is an option of the command line")]
 #[command(after_long_help = AFTER)]
-#[command(override_usage = "shmlock run NAME [OPTIONS] [--] CMD [ARGS]...\n       shmlock run NAME [OPTIONS] -c LINE")]
+#[command(
+    override_usage = "shmlock run NAME [OPTIONS] [--] CMD [ARGS]...\n       shmlock run NAME [OPTIONS] -c LINE"
+)]
 pub(crate) struct Args {
     /// The lock's name
     name: String,
@@ -66,11 +68,13 @@ pub(crate) struct Args {
     #[command(flatten)]
     waiting: Waiting,
 
-    /// Do not pass the proof of life on: if `run` is killed, the lock is free although the command still runs
+    /// Do not pass the proof of life on: if `run` is killed, the lock is free although the command
+    /// still runs
     #[arg(short = 'o', long = "close")]
     close: bool,
 
-    /// Become the command instead of starting it; it loses the lock if it closes descriptors from 3 on
+    /// Become the command instead of starting it; it loses the lock if it closes descriptors from
+    /// 3 on
     ///
     /// The command is then the owner itself, and its end is the death of an owner.
     /// It holds the lock by a descriptor that it inherits. If it closes that, as
@@ -117,10 +121,14 @@ impl Args {
     pub(crate) fn perform(&self) -> Result<Ending, Failure> {
         self.check()?;
         let mask = Mask::present();
+        let builder = self
+            .sharing
+            .apply(self.place.builder(&self.name), &self.place.path(&self.name))
+            .lifeline(!self.close);
+        // From the taking on a signal is the command's, and is not to end this process before it
+        // has released.
         let builder =
-            self.sharing.apply(self.place.builder(&self.name), &self.place.path(&self.name)).lifeline(!self.close);
-        // From the taking on a signal is the command's, and is not to end this process before it has released.
-        let builder = builder.block_signals(BlockSignals::WhileHeld).description(&self.description());
+            builder.block_signals(BlockSignals::WhileHeld).description(&self.description());
         let lock = open(builder)?;
         let interrupts = Interrupts::catch();
         let guard = match take(&lock, &self.waiting, self.waiting.verbose)? {
@@ -138,8 +146,12 @@ impl Args {
     /// Refuses what flock(1) has and this program has not, with the reason.
     fn check(&self) -> Result<(), Failure> {
         let reason = match () {
-            () if self.shared => "there is no shared lock: every lock is exclusive; leave -s out, or use flock(1)",
-            () if self.unlock => "there is nothing to unlock: a lock is released when its command ends; leave -u out",
+            () if self.shared => {
+                "there is no shared lock: every lock is exclusive; leave -s out, or use flock(1)"
+            }
+            () if self.unlock => {
+                "there is nothing to unlock: a lock is released when its command ends; leave -u out"
+            }
             () if self.fcntl => "the lock is no lock of a file; leave --fcntl out",
             () if self.line.is_none() && self.command.is_empty() => {
                 "name a command to run under the lock, or a line by -c; see `shmlock run --help`"
@@ -149,15 +161,26 @@ impl Args {
         Err(Failure::usage(reason))
     }
 
-    fn execute(&self, guard: &Guard<'_>, mask: Mask, interrupts: Interrupts) -> Result<Ending, Failure> {
+    fn execute(
+        &self,
+        guard: &Guard<'_>,
+        mask: Mask,
+        interrupts: Interrupts,
+    ) -> Result<Ending, Failure> {
         let lifeline = guard.lock().lifeline();
-        let failed = |error| Failure::new(SYSTEM, format!("cannot wait for the command: {error}; it may still run"));
+        let failed = |error| {
+            Failure::new(SYSTEM, format!("cannot wait for the command: {error}; it may still run"))
+        };
         let signals = Signals::receive(interrupts).map_err(failed)?;
         if let Some(signal) = Interrupts::caught() {
             return Ok(Ending::Signal(signal)); // it came just before: the command is not started any more
         }
         if let (true, Some(lifeline)) = (self.no_fork, lifeline) {
-            return Err(self.cannot_execute(&child::become_program(self.command(), mask, lifeline)));
+            return Err(self.cannot_execute(&child::become_program(
+                self.command(),
+                mask,
+                lifeline,
+            )));
         }
         let running = child::Running::start(self.command(), mask, lifeline, &signals);
         let mut running = running.map_err(|error| self.cannot_execute(&error))?;
@@ -182,8 +205,10 @@ impl Args {
     }
 
     fn description(&self) -> String {
-        let words = || self.command.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ");
-        let command = || self.line.as_deref().map(OsStr::to_string_lossy).map_or_else(words, Into::into);
+        let words =
+            || self.command.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ");
+        let command =
+            || self.line.as_deref().map(OsStr::to_string_lossy).map_or_else(words, Into::into);
         self.description.clone().unwrap_or_else(|| shortened(&command(), DESCRIPTION_MAX))
     }
 
@@ -192,15 +217,17 @@ impl Args {
         let is_path = program.as_encoded_bytes().contains(&b'/');
         let (code, remedy) = match error.raw_os_error() {
             Some(libc::ENOMEM) => (SYSTEM, "free memory"),
-            Some(libc::EAGAIN) => {
-                (SYSTEM, "raise the limit of processes (ulimit -u, or pids.max of the control group)")
-            }
+            Some(libc::EAGAIN) => (
+                SYSTEM,
+                "raise the limit of processes (ulimit -u, or pids.max of the control group)",
+            ),
             Some(libc::EMFILE) => (SYSTEM, "close descriptors or raise their limit (ulimit -n)"),
             Some(libc::ENFILE) => (SYSTEM, "the whole system is out of descriptors"),
             Some(libc::E2BIG) => (UNAVAILABLE, "shorten its arguments and the environment"),
-            Some(libc::EACCES) => {
-                (UNAVAILABLE, "make it executable, its directories searchable, and see mount option noexec")
-            }
+            Some(libc::EACCES) => (
+                UNAVAILABLE,
+                "make it executable, its directories searchable, and see mount option noexec",
+            ),
             Some(libc::ENOEXEC) => (UNAVAILABLE, "it is no program for this machine"),
             Some(libc::ETXTBSY) => (UNAVAILABLE, "wait until it is written"),
             Some(libc::ENOENT) if is_path && Path::new(&program).exists() => {
@@ -210,6 +237,9 @@ impl Args {
             Some(libc::ENOENT) => (UNAVAILABLE, "see its name and PATH"),
             _ => (UNAVAILABLE, "see execve(2)"),
         };
-        Failure::new(code, format!("cannot execute {:?}: {error}; {remedy}", program.to_string_lossy()))
+        Failure::new(
+            code,
+            format!("cannot execute {:?}: {error}; {remedy}", program.to_string_lossy()),
+        )
     }
 }

@@ -54,13 +54,19 @@ impl Args {
             writeln!(out, "{}", quiet_json(&json))?;
         } else {
             let (style, bold) = (report.state.style(), Style::new().bold());
-            writeln!(out, "{bold}{}{bold:#}: {style}{}{style:#}", shown(&report.name), in_words(report.state))?;
+            writeln!(
+                out,
+                "{bold}{}{bold:#}: {style}{}{style:#}",
+                shown(&report.name),
+                in_words(report.state)
+            )?;
             for (label, text) in lines(&report) {
                 writeln!(out, "  {label:<13} {text}")?;
             }
         }
         out.flush()?;
-        // A lock that cannot be read is this verb's failure; what can be seen of it is said all the same.
+        // A lock that cannot be read is this verb's failure; what can be seen of it is said all the
+        // same.
         if let Err(error) = look {
             let failure = Failure::from(error);
             if !self.json {
@@ -91,7 +97,9 @@ fn lines(report: &Report) -> Vec<(&'static str, String)> {
         }
         lines.push(("owner", who));
         lines.extend(owner.uuid.clone().map(|uuid| ("uuid", uuid)));
-        lines.extend(owner.held_seconds.map(|held| ("for", span(std::time::Duration::from_secs(held)))));
+        lines.extend(
+            owner.held_seconds.map(|held| ("for", span(std::time::Duration::from_secs(held)))),
+        );
         if !owner.description.is_empty() {
             lines.push(("description", shown(&owner.description)));
         }
@@ -112,13 +120,15 @@ fn lines(report: &Report) -> Vec<(&'static str, String)> {
             ("acquisitions", known(report.acquisitions)),
             ("contended", known(report.contended)),
         ]);
-        lines.extend(report.longest_hold.map(|seconds| ("longest hold", format!("{seconds:.6} s"))));
+        lines
+            .extend(report.longest_hold.map(|seconds| ("longest hold", format!("{seconds:.6} s"))));
     }
     if report.state != State::Absent {
         lines.push(("users", report.users()));
     }
     if let (State::Unreadable, Some(file)) = (report.state, &report.file) {
-        let text = format!("uid {}, gid {}, mode {}, {} bytes", file.uid, file.gid, file.mode, file.size);
+        let text =
+            format!("uid {}, gid {}, mode {}, {} bytes", file.uid, file.gid, file.mode, file.size);
         lines.push(("file has", text));
     }
     lines.push(("file", shown(&report.path.to_string_lossy())));

@@ -59,13 +59,16 @@ impl<const N: usize> Table<N> {
         let bold = Style::new().bold();
         let titles = titles.then(|| self.columns.map(|column| Cell::styled(column.title, bold)));
         let lines: Vec<_> = titles.iter().chain(&self.rows).collect();
-        let widest = |n: usize| lines.iter().map(|line| line[n].text.chars().count()).max().unwrap_or(0);
+        let widest =
+            |n: usize| lines.iter().map(|line| line[n].text.chars().count()).max().unwrap_or(0);
         let widths: [usize; N] = std::array::from_fn(widest);
         for line in &lines {
             let mut left = width;
             // Behind the last that says something a line has no spaces.
-            let filled = line.iter().rposition(|cell| !cell.text.is_empty()).map_or(0, |last| last + 1);
-            for (n, (column, cell)) in self.columns.iter().zip(line.iter()).enumerate().take(filled) {
+            let filled =
+                line.iter().rposition(|cell| !cell.text.is_empty()).map_or(0, |last| last + 1);
+            for (n, (column, cell)) in self.columns.iter().zip(line.iter()).enumerate().take(filled)
+            {
                 let space = usize::from(n > 0);
                 let text = match column.right {
                     true => format!("{:space$}{:>width$}", "", cell.text, width = widths[n]),
@@ -93,10 +96,15 @@ mod tests {
         table.row(["conveyor".into(), 1.into(), "".into()]);
         let written = |titles, width| {
             let mut bytes = Vec::new();
-            table.write(&mut anstream::StripStream::new(&mut bytes), titles, width).expect("memory");
+            table
+                .write(&mut anstream::StripStream::new(&mut bytes), titles, width)
+                .expect("memory");
             String::from_utf8(bytes).expect("text")
         };
-        assert_eq!(written(true, 80), "NAME       PID WHY\na        12345 long text\nconveyor     1\n");
+        assert_eq!(
+            written(true, 80),
+            "NAME       PID WHY\na        12345 long text\nconveyor     1\n"
+        );
         assert_eq!(written(false, 10), "a        1\nconveyor  \n");
     }
 }

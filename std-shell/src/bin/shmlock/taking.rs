@@ -24,12 +24,17 @@ pub(crate) fn open(builder: Builder) -> Result<ShmLock, Failure> {
     Ok(builder.exit_event(Interrupts::event()).open()?)
 }
 
-/// Takes the lock, with [`Interrupts`] in place; a dead owner is named, if asked for, and the lock declared consistent.
+/// Takes the lock, with [`Interrupts`] in place; a dead owner is named, if asked for, and the lock
+/// declared consistent.
 ///
-/// A critical section of a script has no data of its own that could be torn; and the dead owner need not have been a
-/// script. So a program that protects data by this lock should not share it with this program. A refusal names the holder of the
-/// lock if it `explains`.
-pub(crate) fn take<'a>(lock: &'a ShmLock, waiting: &Waiting, explains: bool) -> Result<Taken<'a>, Failure> {
+/// A critical section of a script has no data of its own that could be torn; and the dead owner
+/// need not have been a script. So a program that protects data by this lock should not share it
+/// with this program. A refusal names the holder of the lock if it `explains`.
+pub(crate) fn take<'a>(
+    lock: &'a ShmLock,
+    waiting: &Waiting,
+    explains: bool,
+) -> Result<Taken<'a>, Failure> {
     let begin = Instant::now();
     let file = || File::at(lock.path());
     let guard = match lock.try_lock()? {
@@ -37,17 +42,26 @@ pub(crate) fn take<'a>(lock: &'a ShmLock, waiting: &Waiting, explains: bool) -> 
         None => match wait(lock, waiting, file) {
             Ok(guard) => guard,
             Err(error) if error.is_cancelled() => return Ok(Taken::Interrupted(interruption())),
-            Err(error) if error.is_timed_out() => return Err(refusal(lock, waiting, explains, &error)),
+            Err(error) if error.is_timed_out() => {
+                return Err(refusal(lock, waiting, explains, &error));
+            }
             Err(error) => return Err(error.into()),
         },
     };
     if waiting.verbose {
-        remark(&format!("getting lock {:?} took {:.6} s", lock.name(), begin.elapsed().as_secs_f64()));
+        remark(&format!(
+            "getting lock {:?} took {:.6} s",
+            lock.name(),
+            begin.elapsed().as_secs_f64()
+        ));
     }
     if let Some(recovered) = guard.recovered() {
         if waiting.verbose {
             let dead = dead(recovered.dead.as_ref(), file());
-            remark(&format!("an owner of lock {:?} died holding it ({dead}); it is taken over", lock.name()));
+            remark(&format!(
+                "an owner of lock {:?} died holding it ({dead}); it is taken over",
+                lock.name()
+            ));
         }
         guard.declare_consistent()?;
     }
@@ -63,9 +77,17 @@ fn interruption() -> Ending {
     Interrupts::caught().map_or(Ending::Code(u8::MAX), Ending::Signal)
 }
 
-fn wait<'a>(lock: &'a ShmLock, waiting: &Waiting, file: impl Fn() -> Option<File>) -> shmlock::Result<Guard<'a>> {
+fn wait<'a>(
+    lock: &'a ShmLock,
+    waiting: &Waiting,
+    file: impl Fn() -> Option<File>,
+) -> shmlock::Result<Guard<'a>> {
     if waiting.verbose && !waiting.nonblock {
-        remark(&format!("waiting for lock {:?}, {}", lock.name(), held_by(lock.holder()?.as_ref(), file())));
+        remark(&format!(
+            "waiting for lock {:?}, {}",
+            lock.name(),
+            held_by(lock.holder()?.as_ref(), file())
+        ));
     }
     match waiting.patience() {
         Some(patience) => lock.try_lock_for(patience),

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-/// As it may go to a terminal: what is not printable is escaped, and so cannot move a cursor or begin a line.
+/// As it may go to a terminal: what is not printable is escaped, and so cannot move a cursor or
+/// begin a line.
 pub(crate) fn shown(text: &str) -> String {
     const QUOTES: [char; 2] = ['"', '\''];
     let mut shown = String::with_capacity(text.len());
@@ -57,10 +58,14 @@ pub(crate) fn quiet_json(json: &str) -> String {
     let mut quiet = String::with_capacity(json.len());
     for char in json.chars() {
         // Outside of strings JSON has no such characters, but for the ends of lines.
-        if char == '\n' || char.is_ascii() && !char.is_ascii_control() || char.escape_debug().count() == 1 {
+        if char == '\n'
+            || char.is_ascii() && !char.is_ascii_control()
+            || char.escape_debug().count() == 1
+        {
             quiet.push(char);
         } else {
-            quiet.extend(char.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")));
+            quiet
+                .extend(char.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")));
         }
     }
     quiet
@@ -82,7 +87,12 @@ mod tests {
         let text = "ü\x7f\u{9b}\u{202e}\u{1f512}\u{e0001}\"";
         let json = serde_json::to_string(text).expect("a string");
         let quiet = quiet_json(&json);
-        assert!(quiet.chars().all(|char| char == '"' || char.escape_debug().count() == 1 || char == '\\'), "{quiet}");
+        assert!(
+            quiet
+                .chars()
+                .all(|char| char == '"' || char.escape_debug().count() == 1 || char == '\\'),
+            "{quiet}"
+        );
         assert_eq!(serde_json::from_str::<String>(&quiet).expect("JSON"), text);
     }
 
@@ -96,14 +106,15 @@ mod tests {
 
     #[test]
     fn seconds_have_the_digits_that_they_need() {
-        let seconds =
-            [(0, 50_000_000), (10, 0), (1, 500_000_000), (0, 1)].map(|(s, ns)| seconds_of(Duration::new(s, ns)));
+        let seconds = [(0, 50_000_000), (10, 0), (1, 500_000_000), (0, 1)]
+            .map(|(s, ns)| seconds_of(Duration::new(s, ns)));
         assert_eq!(seconds, ["0.05 s", "10 s", "1.5 s", "0.000000001 s"]);
     }
 
     #[test]
     fn a_span_has_two_units() {
-        let spans = [0, 59, 60, 3599, 3600, 86399, 86400, 999_999].map(|s| span(Duration::from_secs(s)));
+        let spans =
+            [0, 59, 60, 3599, 3600, 86399, 86400, 999_999].map(|s| span(Duration::from_secs(s)));
         assert_eq!(spans, ["0s", "59s", "1m00s", "59m59s", "1h00m", "23h59m", "1d00h", "11d13h"]);
     }
 }

@@ -50,7 +50,8 @@ impl Args {
         if let Some(name) = &self.name {
             self.place.builder(name).inspect()?; // a bad name is said once, and not in each picture
         }
-        let in_place = stdout().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
+        let in_place =
+            stdout().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
         let (mut counts, mut drawn) = (Counts::new(), 0);
         for picture in 0.. {
             if self.count == Some(picture) {
@@ -60,12 +61,16 @@ impl Args {
                 thread::sleep(self.interval);
             }
             let locks = self.look()?;
-            let rates: Vec<_> = locks.iter().map(|lock| rate(&mut counts, lock, Instant::now())).collect();
+            let rates: Vec<_> =
+                locks.iter().map(|lock| rate(&mut counts, lock, Instant::now())).collect();
             if in_place {
                 drawn = draw(&locks, &rates, drawn)?;
             } else {
                 let mut out = anstream::stdout();
-                locks.iter().zip(&rates).try_for_each(|(lock, rate)| writeln!(out, "{}", line(lock, rate)))?;
+                locks
+                    .iter()
+                    .zip(&rates)
+                    .try_for_each(|(lock, rate)| writeln!(out, "{}", line(lock, rate)))?;
                 out.flush()?;
             }
         }
@@ -82,7 +87,8 @@ impl Args {
 /// Acquisitions in a second since the last look. A new file begins to count anew.
 fn rate(counts: &mut Counts, lock: &Report, now: Instant) -> String {
     let before = counts.insert(lock.name.clone(), (now, lock.acquisitions));
-    let since = before.and_then(|(then, count)| Some((now - then, lock.acquisitions?.checked_sub(count?)?)));
+    let since = before
+        .and_then(|(then, count)| Some((now - then, lock.acquisitions?.checked_sub(count?)?)));
     #[allow(clippy::cast_precision_loss, reason = "for people")]
     since
         .filter(|(time, _)| !time.is_zero())
@@ -135,7 +141,8 @@ fn draw(locks: &[Report], rates: &[String], drawn: usize) -> io::Result<usize> {
         ]);
     }
     let hidden = locks.len().saturating_sub(fit);
-    // Moving the cursor is no colour: it goes to the terminal whatever NO_COLOR says. ECMA-48, CPL and ED.
+    // Moving the cursor is no colour: it goes to the terminal whatever NO_COLOR says. ECMA-48, CPL
+    // and ED.
     if drawn > 0 {
         write!(stdout(), "\x1b[{drawn}F\x1b[J")?;
     }

@@ -1,15 +1,19 @@
 //! A witness: a process beside the command that tells which signals reach more than `run` alone.
 //!
-//! A signal to the process group (a key, `kill %1`, a hangup) or to the control group (systemd's `KillMode=control-group`)
-//! reaches the command by itself, and is not to be passed on. A signal to `run` alone is. The signal itself does not say
-//! which it is. But the witness is in both groups, as the command is: what reaches `run` and the witness has reached the
-//! command.
+//! A signal to the process group (a key, `kill %1`, a hangup) or to the control group (systemd's
+//! `KillMode=control-group`) reaches the command by itself, and is not to be passed on. A signal to
+//! `run` alone is. The signal itself does not say which it is. But the witness is in both groups,
+//! as the command is: what reaches `run` and the witness has reached the command.
 //!
-//! The witness does nothing but report signals. It has no descriptor but its end of a pipe, and no part in the lock. It ends
-//! with `run`, however `run` ends, prctl(2). Its name and its arguments are not those of `run`: a signal that is sent by
-//! name, as pkill(1) does, is not to reach both of them and not the command.
+//! The witness does nothing but report signals. It has no descriptor but its end of a pipe, and no
+//! part in the lock. It ends with `run`, however `run` ends, prctl(2). Its name and its arguments
+//! are not those of `run`: a signal that is sent by name, as pkill(1) does, is not to reach both of
+//! them and not the command.
 
-#![allow(unsafe_code, reason = "fork, what the child does after it, and the memory of the arguments")]
+#![allow(
+    unsafe_code,
+    reason = "fork, what the child does after it, and the memory of the arguments"
+)]
 
 use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -36,7 +40,8 @@ pub(crate) struct Witness {
 }
 
 impl Witness {
-    /// Starts it; `None` if the system has no process or no descriptor left for it. The caller has blocked the signals.
+    /// Starts it; `None` if the system has no process or no descriptor left for it. The caller has
+    /// blocked the signals.
     pub(crate) fn start() -> Option<Self> {
         let (reports, end) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).ok()?;
         let parent = getpid();
@@ -46,7 +51,12 @@ impl Witness {
         match unsafe { libc::fork() } {
             -1 => None,
             0 => testify(parent, &end),
-            pid => Some(Self { pid: Pid::from_raw(pid)?, reports: reports.into(), has_ended: false, is_reaped: false }),
+            pid => Some(Self {
+                pid: Pid::from_raw(pid)?,
+                reports: reports.into(),
+                has_ended: false,
+                is_reaped: false,
+            }),
         }
     }
 
@@ -56,9 +66,19 @@ impl Witness {
         match self.reports.read(&mut report) {
             Ok(REPORT_LEN) => {
                 let (signal, sender) = report.split_at(REPORT_LEN / 2);
-                Some((i32::from_ne_bytes(signal.try_into().ok()?), u32::from_ne_bytes(sender.try_into().ok()?)))
+                Some((
+                    i32::from_ne_bytes(signal.try_into().ok()?),
+                    u32::from_ne_bytes(sender.try_into().ok()?),
+                ))
             }
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => None,
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+                ) =>
+            {
+                None
+            }
             _ => {
                 self.has_ended = true;
                 None
@@ -66,12 +86,17 @@ impl Witness {
         }
     }
 
-    /// Returns `true` if this signal has reached it, and the machine is too busy for it to report that. `proc_pid_status(5)`.
+    /// Returns `true` if this signal has reached it, and the machine is too busy for it to report
+    /// that. `proc_pid_status(5)`.
     pub(crate) fn is_about_to_report(&self, signal: i32) -> bool {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.pid.as_raw_pid())).unwrap_or_default();
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid.as_raw_pid()))
+            .unwrap_or_default();
         let pending = status.lines().find_map(|line| line.strip_prefix("ShdPnd:"));
         let pending = pending.and_then(|set| u64::from_str_radix(set.trim(), 16).ok()).unwrap_or(0);
-        u32::try_from(signal - 1).ok().and_then(|bit| pending.checked_shr(bit)).is_some_and(|rest| rest & 1 == 1)
+        u32::try_from(signal - 1)
+            .ok()
+            .and_then(|bit| pending.checked_shr(bit))
+            .is_some_and(|rest| rest & 1 == 1)
     }
 
     /// Returns `true` if it has ended, so that nothing is to be heard of it.
@@ -79,7 +104,8 @@ impl Witness {
         self.has_ended
     }
 
-    /// Tells it that the child with this number was waited for: if that was the witness, the number is no longer its.
+    /// Tells it that the child with this number was waited for: if that was the witness, the number
+    /// is no longer its.
     pub(crate) fn was_reaped(&mut self, pid: Pid) {
         self.is_reaped |= pid == self.pid;
         self.has_ended |= self.is_reaped;
@@ -148,26 +174,29 @@ fn block_all() -> bool {
     unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, ptr::null_mut()) == 0 }
 }
 
-/// Closes every descriptor but this one: the proof of life, and what the end of others' input hangs on.
+/// Closes every descriptor but this one: the proof of life, and what the end of others' input hangs
+/// on.
 fn keep_only(end: &OwnedFd) -> bool {
     let Ok(descriptors) = fs::read_dir("/proc/self/fd") else { return false };
     let numbers: Vec<libc::c_int> =
         descriptors.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
     for number in numbers.into_iter().filter(|number| *number != end.as_raw_fd()) {
-        // SAFETY: this process uses none of them any more, and never drops what owns them. One of them is that of the
-        // directory, which is closed already.
+        // SAFETY: this process uses none of them any more, and never drops what owns them. One of
+        // them is that of the directory, which is closed already.
         unsafe { libc::close(number) };
     }
     true
 }
 
-/// Changes what ps(1) and pkill(1) see: the name, prctl(2), and the arguments, which proc(5) reads from memory.
+/// Changes what ps(1) and pkill(1) see: the name, prctl(2), and the arguments, which proc(5) reads
+/// from memory.
 fn take_another_name() -> bool {
     let arguments = arguments().filter(|(_, len)| *len > NAME.count_bytes());
     let Some((start, len)) = arguments else { return false };
     let start = ptr::with_exposed_provenance_mut::<u8>(start);
     // SAFETY:
-    // * The kernel says that the arguments of this process are there: memory of its own, which can be written.
+    // * The kernel says that the arguments of this process are there: memory of its own, which can
+    //   be written.
     // * Nothing in the witness reads them.
     unsafe { ptr::write_bytes(start, 0, len) };
     // SAFETY: as above; and the name is shorter, so that a zero is left at the end.
@@ -175,7 +204,8 @@ fn take_another_name() -> bool {
     rustix::thread::set_name(NAME).is_ok()
 }
 
-/// Returns where the arguments are and how long they are: `arg_start` and `arg_end` of `proc_pid_stat(5)`.
+/// Returns where the arguments are and how long they are: `arg_start` and `arg_end` of
+/// `proc_pid_stat(5)`.
 fn arguments() -> Option<(usize, usize)> {
     let line = fs::read_to_string("/proc/self/stat").ok()?;
     let (_, fields) = line.rsplit_once(')')?; // the name before may have spaces; the state, field 3, comes next

@@ -1,4 +1,5 @@
-//! Sections 4, 5 and 12, acquire: `contend::acquire_contended` of the core, with the shell's `Waiter` and `KernelProof`.
+//! Sections 4, 5 and 12, acquire: `contend::acquire_contended` of the core, with the shell's
+//! `Waiter` and `KernelProof`.
 
 use shmlock_core::Word;
 
@@ -11,7 +12,8 @@ use crate::squeezed::Squeezed;
 use crate::world::{Leads, Link, Note};
 
 impl Turn<'_> {
-    /// One turn of `protocol::try_acquire`. The shell's one try before it contends changes nothing, so it is not repeated.
+    /// One turn of `protocol::try_acquire`. The shell's one try before it contends changes nothing,
+    /// so it is not repeated.
     pub(super) fn try_acquire(&mut self) {
         let sticky = self.me().notes.has(Note::Waited) && !self.has(Flaw::NoStickyWaiters);
         let taken = Word::from(self.me().seen).taken_by(self.my_token());
@@ -59,9 +61,12 @@ impl Turn<'_> {
         }
     }
 
-    /// `Shared::with_probe`: B, or another description by name while B is not itself; `false` if there is none.
+    /// `Shared::with_probe`: B, or another description by name while B is not itself; `false` if
+    /// there is none.
     fn has_probe(&mut self) -> bool {
-        if self.me().leads != Leads::Itself && self.world.named() == Some(self.world.processes[self.who].a) {
+        if self.me().leads != Leads::Itself
+            && self.world.named() == Some(self.world.processes[self.who].a)
+        {
             self.me().leads = Leads::Itself;
         }
         self.me().leads == Leads::Itself
@@ -78,7 +83,8 @@ impl Turn<'_> {
         self.go(if self.has(Flaw::NoAdoption) { Place::ReadAgain } else { Place::Adopt });
     }
 
-    /// The look whether B is itself just before changes nothing here: the number may be exchanged after it.
+    /// The look whether B is itself just before changes nothing here: the number may be exchanged
+    /// after it.
     pub(super) fn adopt(&mut self) {
         if self.is_owner_locked() {
             return self.retry();
@@ -130,7 +136,9 @@ impl Turn<'_> {
                 self.me().notes.set(Note::Won);
                 self.after_take_over();
             }
-            Err(now) if now.names(seen.owner()) || self.has(Flaw::NoSecondRead) => self.go(Place::TakeOver),
+            Err(now) if now.names(seen.owner()) || self.has(Flaw::NoSecondRead) => {
+                self.go(Place::TakeOver)
+            }
             Err(_) => self.after_take_over(),
         }
     }
@@ -187,7 +195,8 @@ impl Turn<'_> {
         if self.file().word == expected.into() { self.go(Place::Asleep) } else { self.retry() }
     }
 
-    /// The interval is over or a signal came; or the kernel says without a reason that we were woken.
+    /// The interval is over or a signal came; or the kernel says without a reason that we were
+    /// woken.
     pub(super) fn stop_sleeping(&mut self) {
         let file = self.me().a;
         let owner = self.file().word.owner();

@@ -1,4 +1,5 @@
-//! Section 10, close: the drop of `Shared` in the product's `shm.rs`, and `Place::remove_if_last` in `file.rs`.
+//! Section 10, close: the drop of `Shared` in the product's `shm.rs`, and `Place::remove_if_last`
+//! in `file.rs`.
 
 use shmlock_core::Word;
 
@@ -24,8 +25,8 @@ impl Turn<'_> {
         self.go(Place::LockPresence);
     }
 
-    /// What two flawed orders do while the mapping is still there: they look at the word, or make the read lock a write
-    /// lock. Who fails leaves the file to others.
+    /// What two flawed orders do while the mapping is still there: they look at the word, or make
+    /// the read lock a write lock. Who fails leaves the file to others.
     pub(super) fn judge_early(&mut self) {
         if self.has(Flaw::JudgeBeforeUnmap) {
             let is_free = Word::from(self.file().word).is_clean();
@@ -70,13 +71,15 @@ impl Turn<'_> {
         let unjudged = self.has(Flaw::UnlinkUnjudged);
         let file = &self.world.files[usize::from(self.world.processes[self.who].b)];
         let may_go = file.empty || Word::from(file.word).is_clean() || unjudged;
-        let next = if file.link == Link::Named && may_go { Place::JudgeName } else { Place::Withdraw };
+        let next =
+            if file.link == Link::Named && may_go { Place::JudgeName } else { Place::Withdraw };
         self.go(next);
     }
 
     pub(super) fn judge_name(&mut self) {
         let same = self.world.named() == Some(self.me().b) && self.me().leads != Leads::Elsewhere;
-        let next = if self.has(Flaw::UnlinkUnverified) { Place::Unlink } else { Place::VerifyAlone };
+        let next =
+            if self.has(Flaw::UnlinkUnverified) { Place::Unlink } else { Place::VerifyAlone };
         self.go(if same { next } else { Place::Withdraw });
     }
 

@@ -1,5 +1,5 @@
-//! Section 4, the end of the section: `release`, `pass_on`, `claim_wake`, `abandon` and `declare_consistent` of the core,
-//! and the wake.
+//! Section 4, the end of the section: `release`, `pass_on`, `claim_wake`, `abandon` and
+//! `declare_consistent` of the core, and the wake.
 
 use shmlock_core::Word;
 
@@ -28,7 +28,11 @@ impl Turn<'_> {
                 self.file().torn = false;
                 self.me().notes.clear(Note::Told);
                 self.me().seen = Word::held_by(self.my_token()).into();
-                self.go(if self.has(Flaw::WakeBeforeRelease) { Place::Wake } else { Place::Release });
+                self.go(if self.has(Flaw::WakeBeforeRelease) {
+                    Place::Wake
+                } else {
+                    Place::Release
+                });
             }
             Err(now) => self.give_again(now, Place::DeclareConsistent),
         }
@@ -58,7 +62,8 @@ impl Turn<'_> {
     /// One turn of `pass_on`. The look whether somebody takes the lock only reads.
     pub(super) fn pass_on(&mut self) {
         let seen = Word::from(self.me().seen);
-        let new = if self.has(Flaw::PassOnDropsWaiters) { seen.given_back() } else { seen.passed_on() };
+        let new =
+            if self.has(Flaw::PassOnDropsWaiters) { seen.given_back() } else { seen.passed_on() };
         match self.swap(new) {
             Ok(_) if self.has(Flaw::NoClaim) => {
                 self.me().seen = Squeezed::FREE;
@@ -114,7 +119,11 @@ impl Turn<'_> {
             Ok(before) => {
                 self.file().torn = true;
                 self.me().seen = Squeezed::FREE;
-                if before.has_waiters() { self.go(Place::WakeForAbandoned) } else { self.after_abandoned() }
+                if before.has_waiters() {
+                    self.go(Place::WakeForAbandoned)
+                } else {
+                    self.after_abandoned()
+                }
             }
             Err(now) => self.give_again(now, Place::Abandon),
         }

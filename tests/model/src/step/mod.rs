@@ -1,8 +1,9 @@
 //! What one process does next: one atomic action, with every outcome that it can have.
 //!
-//! Each file below follows one section of PROTOCOL.md and the product's code for it. Compare-and-swap loops take one action
-//! for each turn, with what the process saw last as its own memory. Actions that no other process can notice are no
-//! steps of their own: they belong to the step before.
+//! Each file below follows one section of PROTOCOL.md and the product's code for it.
+//! Compare-and-swap loops take one action for each turn, with what the process saw last as its own
+//! memory. Actions that no other process can notice are no steps of their own: they belong to the
+//! step before.
 
 mod acquire;
 mod close;
@@ -159,7 +160,8 @@ impl Turn<'_> {
         self.moves.push(Move { who: self.who, action: self.action, world, breach: self.breach });
     }
 
-    /// One swap of the word from what we saw last. `Ok`: what was there. Otherwise we have seen what is there.
+    /// One swap of the word from what we saw last. `Ok`: what was there. Otherwise we have seen
+    /// what is there.
     fn swap(&mut self, new: Word) -> Result<Word, Squeezed> {
         let seen = self.me().seen;
         match self.file().word.swap(seen, new) {
@@ -186,7 +188,8 @@ impl Turn<'_> {
         }
     }
 
-    /// A visit to the section is over, or none was made: another one with the same handle, or closing.
+    /// A visit to the section is over, or none was made: another one with the same handle, or
+    /// closing.
     fn end_visit(&mut self) {
         let me = self.me();
         me.seen = Squeezed::FREE;
@@ -223,7 +226,8 @@ impl Turn<'_> {
 
 /// The first step of closing.
 pub(crate) fn close(rules: &Rules) -> Place {
-    let early = rules.flaws.has(Flaw::JudgeBeforeUnmap) || rules.flaws.has(Flaw::UpgradeBeforeUnmap);
+    let early =
+        rules.flaws.has(Flaw::JudgeBeforeUnmap) || rules.flaws.has(Flaw::UpgradeBeforeUnmap);
     if early { Place::JudgeEarly } else { Place::Unmap }
 }
 

@@ -1,4 +1,5 @@
-//! Section 9, open: `Shared::enter` in the product's `shm.rs`, with what it calls in `file.rs`, `presence.rs`, `token.rs`.
+//! Section 9, open: `Shared::enter` in the product's `shm.rs`, with what it calls in `file.rs`,
+//! `presence.rs`, `token.rs`.
 
 use shmlock_core::Word;
 
@@ -126,7 +127,8 @@ impl Turn<'_> {
         }
     }
 
-    /// Asks through B for our own byte. Closing the descriptor of A and setting out for the section are nobody else's business.
+    /// Asks through B for our own byte. Closing the descriptor of A and setting out for the section
+    /// are nobody else's business.
     pub(super) fn seal(&mut self) {
         self.me().seen = Squeezed::FREE;
         let (b, token, leads) = (self.me().b, self.me().token, self.me().leads);
@@ -151,7 +153,8 @@ impl Turn<'_> {
         self.go(Place::Gone);
     }
 
-    /// The drop of an `Entrance` that could not be sealed. Who made the file takes it away, through A.
+    /// The drop of an `Entrance` that could not be sealed. Who made the file takes it away, through
+    /// A.
     fn drop_and_begin_again(&mut self) {
         if !self.me().notes.has(Note::Made) {
             return self.begin_again();

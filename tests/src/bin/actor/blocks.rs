@@ -26,7 +26,11 @@ impl Numbers {
     /// The number that they all are; `torn` if they are not.
     fn read(&self) -> String {
         let [first, rest @ ..] = &self.0;
-        if rest.iter().all(|number| number == first) { first.to_string() } else { "torn".to_owned() }
+        if rest.iter().all(|number| number == first) {
+            first.to_string()
+        } else {
+            "torn".to_owned()
+        }
     }
 }
 
@@ -46,14 +50,16 @@ pub(crate) fn open(desk: &mut Desk, id: &str, name: &str, options: &[&str]) -> R
     }
     let block = match create {
         None => builder.open_block()?,
-        Some(how) => builder.open_block_with(|numbers| self::create(numbers, how, &mut desk.line))?,
+        Some(how) => {
+            builder.open_block_with(|numbers| self::create(numbers, how, &mut desk.line))?
+        }
     };
     desk.blocks.insert(id.to_owned(), block);
     Ok(Done::well(()))
 }
 
-/// `stall`: half a creation, and never an end. `panic`: the same, and a panic. `N` or `N:ACCOUNT`: fills in the number,
-/// and counts that in the account.
+/// `stall`: half a creation, and never an end. `panic`: the same, and a panic. `N` or `N:ACCOUNT`:
+/// fills in the number, and counts that in the account.
 fn create(numbers: &mut Numbers, how: &str, line: &mut Line) {
     match how {
         "stall" => {

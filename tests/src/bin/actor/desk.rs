@@ -157,7 +157,9 @@ impl Desk {
             ["close", id] => Ok(locks::close(self, id)),
             ["leak", id] => Ok(locks::leak(self, id)),
             ["lock", id] => self.lock(id).acquire().map(Done::well),
-            ["for", id, millis] => self.lock(id).try_acquire_for(work::millis(millis)).map(Done::well),
+            ["for", id, millis] => {
+                self.lock(id).try_acquire_for(work::millis(millis)).map(Done::well)
+            }
             ["release", id] => self.lock(id).release().map(Done::well),
             ["consistent", id] => self.lock(id).declare_consistent().map(Done::well),
             ["describe", id, text] => self.lock(id).set_description(text).map(Done::well),
@@ -165,18 +167,33 @@ impl Desk {
             ["force", id] => Ok(Done::said(&self.lock(id).force_release()?)),
             ["held", id] => Ok(Done::said(&self.lock(id).is_held())),
             ["locked", id] => Ok(Done::said(&self.lock(id).is_locked()?)),
-            ["holder", id] => Ok(Done::said(&locks::holder(self.lock(id).holder()?.as_ref(), "nobody"))),
-            ["recovered", id] => Ok(Done::said(&locks::recovered(self.lock(id).recovered().as_ref()))),
+            ["holder", id] => {
+                Ok(Done::said(&locks::holder(self.lock(id).holder()?.as_ref(), "nobody")))
+            }
+            ["recovered", id] => {
+                Ok(Done::said(&locks::recovered(self.lock(id).recovered().as_ref())))
+            }
             ["check", id] => Ok(Done::said(&locks::health(self.lock(id).check()?))),
             ["every", id] => Ok(Done::Answer(locks::every(&self.lock(id)))),
             ["fence", id] => Ok(Done::said(&self.lock(id).fencing_token().unwrap_or(0))),
-            ["count", id, account, rounds, actors, ref limit @ ..] => {
-                work::count(self, id, account, work::number(rounds), work::number(actors), limit.first().copied())
+            ["count", id, account, rounds, actors, ref limit @ ..] => work::count(
+                self,
+                id,
+                account,
+                work::number(rounds),
+                work::number(actors),
+                limit.first().copied(),
+            ),
+            ["pass", id, account, ref consistent @ ..] => {
+                work::pass(self, id, account, !consistent.is_empty())
             }
-            ["pass", id, account, ref consistent @ ..] => work::pass(self, id, account, !consistent.is_empty()),
-            ["churn", name, account, rounds, actors, ref tide @ ..] => {
-                work::churn(name, account, work::number(rounds), work::number(actors), !tide.is_empty())
-            }
+            ["churn", name, account, rounds, actors, ref tide @ ..] => work::churn(
+                name,
+                account,
+                work::number(rounds),
+                work::number(actors),
+                !tide.is_empty(),
+            ),
             ["event", id, name] => locks::event(self, id, name),
             ["set", id] => self.event(id).set().map(Done::well),
             ["clear", id] => self.event(id).clear().map(Done::well),
@@ -189,7 +206,9 @@ impl Desk {
             ["hold", id, value] => blocks::hold(self, id, value),
             ["race", id] => blocks::race(self, id),
             ["handlers", which] => signals::install_exit_handlers(which, None),
-            ["handlers", which, grace] => signals::install_exit_handlers(which, grace.strip_prefix("grace=")),
+            ["handlers", which, grace] => {
+                signals::install_exit_handlers(which, grace.strip_prefix("grace="))
+            }
             ["note", signal] => Ok(signals::note(work::number(signal))),
             ["note", signal, "info"] => Ok(signals::note_with_info(work::number(signal))),
             ["exit-on", signal] => Ok(signals::exit_on(work::number(signal))),

@@ -20,8 +20,8 @@ pub(crate) fn with_parent() {
     unsafe { libc::setrlimit(libc::RLIMIT_CORE, &raw const none) };
 }
 
-/// Ends the process by SIGALRM when the test has certainly ended. A forked child may well outlive its parent, and nobody
-/// tells it when the test dies.
+/// Ends the process by SIGALRM when the test has certainly ended. A forked child may well outlive
+/// its parent, and nobody tells it when the test dies.
 fn in_time() {
     let bound = u32::try_from(shmlock_tests::bound().as_secs()).unwrap_or(u32::MAX);
     // SAFETY: alarm(2) with a number.
@@ -47,7 +47,8 @@ pub(crate) fn die(how: &str) -> Done {
     }
 }
 
-/// Takes memory until the kernel ends it: a control group has to bound this process well below what is asked for here.
+/// Takes memory until the kernel ends it: a control group has to bound this process well below what
+/// is asked for here.
 fn eat() -> ! {
     let eaten: Vec<Vec<u8>> = (0..256).map(|_| vec![1; 1 << 20]).collect();
     panic!("nothing bounds the memory of this process: it has {} MiB", eaten.len());
@@ -56,7 +57,9 @@ fn eat() -> ! {
 /// Writes to a page that nobody may write to.
 fn fault() -> ! {
     // SAFETY: a new mapping at an address of the kernel's choice touches no existing memory.
-    let page = unsafe { libc::mmap(null_mut(), 1, libc::PROT_NONE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1, 0) };
+    let page = unsafe {
+        libc::mmap(null_mut(), 1, libc::PROT_NONE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1, 0)
+    };
     // SAFETY: mapped, and nobody else's. The kernel answers by SIGSEGV, which is what is wanted.
     unsafe { page.cast::<u8>().write_volatile(1) };
     unreachable!("the page was writable");
@@ -64,7 +67,8 @@ fn fault() -> ! {
 
 /// Forks. The child goes on where it is, with all it has, and listens to `socket`.
 pub(crate) fn fork(desk: &mut Desk, socket: &str) -> Done {
-    // SAFETY: the tests that fork have one thread, or use nothing in the child that another may have had locked.
+    // SAFETY: the tests that fork have one thread, or use nothing in the child that another may
+    // have had locked.
     match unsafe { libc::fork() } {
         -1 => panic!("fork: {}", std::io::Error::last_os_error()),
         0 => {

@@ -78,9 +78,12 @@ pub(crate) fn health(health: Health) -> String {
     )
 }
 
-/// Makes every call that can fail, and says how each did. Ends with the lock as it was if all of them do.
+/// Makes every call that can fail, and says how each did. Ends with the lock as it was if all of
+/// them do.
 pub(crate) fn every(lock: &ShmLock) -> String {
-    let outcome = |result: Result<(), Error>| result.map_or_else(|error| variant_of(&error), |()| "ok".to_owned());
+    let outcome = |result: Result<(), Error>| {
+        result.map_or_else(|error| variant_of(&error), |()| "ok".to_owned())
+    };
     let now = Instant::now();
     let mut answers = Vec::new();
     let mut note = |call: &str, result| answers.push(format!("{call}={}", outcome(result)));

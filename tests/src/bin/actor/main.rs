@@ -1,4 +1,5 @@
-//! A process that does as it is told: one line in, one line out. See the commands in [`desk`], and `Voice` in the harness.
+//! A process that does as it is told: one line in, one line out. See the commands in [`desk`], and
+//! `Voice` in the harness.
 
 mod blocks;
 mod desk;

@@ -94,7 +94,8 @@ pub(crate) fn reentered() -> String {
     [&TAKEN, &REFUSED, &ERRORS].map(|count| count.load(Relaxed).to_string()).join(" ")
 }
 
-/// Takes and gives the lock this often, while a signal's handler looks at the mask of the code that it interrupts.
+/// Takes and gives the lock this often, while a signal's handler looks at the mask of the code that
+/// it interrupts.
 pub(crate) fn sample(lock: &ShmLock, rounds: u32, signal: i32) -> Result<Done, Error> {
     // About as long as taking and giving with their system calls.
     let linger = || (0..200).for_each(|_| std::hint::spin_loop());
@@ -135,7 +136,11 @@ extern "C" fn on_note(signal: i32) {
     }
 }
 
-extern "C" fn on_note_with_info(signal: i32, info: *mut libc::siginfo_t, _context: *mut libc::c_void) {
+extern "C" fn on_note_with_info(
+    signal: i32,
+    info: *mut libc::siginfo_t,
+    _context: *mut libc::c_void,
+) {
     // SAFETY: the kernel, or whoever calls handlers in its place, gives a valid one.
     if unsafe { info.as_ref() }.is_some_and(|info| info.si_signo == signal) {
         on_note(signal);
@@ -143,7 +148,8 @@ extern "C" fn on_note_with_info(signal: i32, info: *mut libc::siginfo_t, _contex
 }
 
 extern "C" fn on_exit(_signal: i32) {
-    // SAFETY: not async-signal-safe in general; the test sends the signal while this thread only reads from a pipe.
+    // SAFETY: not async-signal-safe in general; the test sends the signal while this thread only
+    // reads from a pipe.
     unsafe { libc::exit(7) };
 }
 

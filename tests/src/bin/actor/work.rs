@@ -75,8 +75,15 @@ pub(crate) fn pass(desk: &Desk, id: &str, account: &str, consistent: bool) -> Re
 
 /// Makes the file, uses it and removes it, as often as that happens to come about.
 ///
-/// With `tide`, all meet before each round: then all open at once, and close with nobody new to come.
-pub(crate) fn churn(name: &str, account: &str, rounds: u64, actors: u64, tide: bool) -> Result<Done, Error> {
+/// With `tide`, all meet before each round: then all open at once, and close with nobody new to
+/// come.
+pub(crate) fn churn(
+    name: &str,
+    account: &str,
+    rounds: u64,
+    actors: u64,
+    tide: bool,
+) -> Result<Done, Error> {
     let account = Account::open(account);
     let me = u64::from(process::id());
     let mut round = 0;

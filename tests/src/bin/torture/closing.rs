@@ -12,10 +12,14 @@ use crate::system::{self, Ended};
 pub(crate) fn faults(stage: &Stage, descriptors_at_first: usize) -> Vec<String> {
     let mut faults: Vec<_> = (0..LOCKS).flat_map(|at| in_the_ledger(stage, at)).collect();
     faults.extend(stage.files().iter().map(|path| format!("left behind: {}", path.display())));
-    faults.extend(byte_locks(stage).into_iter().map(|line| format!("a byte lock left behind: {line}")));
+    faults.extend(
+        byte_locks(stage).into_iter().map(|line| format!("a byte lock left behind: {line}")),
+    );
     let descriptors = system::descriptors();
     if descriptors != descriptors_at_first {
-        faults.push(format!("the master has {descriptors} descriptors, and had {descriptors_at_first}"));
+        faults.push(format!(
+            "the master has {descriptors} descriptors, and had {descriptors_at_first}"
+        ));
     }
     if system::who_has_ended() != Ended::NobodyIsLeft {
         faults.push("a process left behind".to_owned());
@@ -33,7 +37,10 @@ fn in_the_ledger(stage: &Stage, at: usize) -> Vec<String> {
         }
     };
     let count = ledger.count.load(Relaxed);
-    let credits = memory.numbers().map(|life| u64::from(memory.life(life).credit[at].load(Relaxed))).sum::<u64>();
+    let credits = memory
+        .numbers()
+        .map(|life| u64::from(memory.life(life).credit[at].load(Relaxed)))
+        .sum::<u64>();
     must(count == credits, format!("{count} sections were counted, and {credits} credited"));
     must(count == ledger.mirror.load(Relaxed), "the last section is half done".to_owned());
     must(ledger.pending.load(Relaxed) == 0, "the last section's journal is open".to_owned());
@@ -41,7 +48,10 @@ fn in_the_ledger(stage: &Stage, at: usize) -> Vec<String> {
     must(ledger.suspect.load(Relaxed) == 0, "nobody has declared the data consistent".to_owned());
     let told = ledger.told_inside.load(Relaxed) + ledger.told_window.load(Relaxed);
     let died = dead_on(stage, at);
-    must(told <= died, format!("{told} owners were said to have died, and only {died} can have held the lock"));
+    must(
+        told <= died,
+        format!("{told} owners were said to have died, and only {died} can have held the lock"),
+    );
     must(count > 0, "nobody was ever inside".to_owned());
     faults
 }
@@ -52,12 +62,18 @@ fn dead_on(stage: &Stage, at: usize) -> u64 {
     lives.filter(|life| life.may_hold(at) && !life.is_doing(Doing::Ended)).count() as u64
 }
 
-/// The lines of `/proc/locks` that are about our files: all of them are gone, by name. On a file system of our own, any.
+/// The lines of `/proc/locks` that are about our files: all of them are gone, by name. On a file
+/// system of our own, any.
 fn byte_locks(stage: &Stage) -> Vec<String> {
     let Ok(directory) = fs::metadata(SHM) else { return Vec::new() };
-    let device = format!("{:02x}:{:02x}:", rustix::fs::major(directory.dev()), rustix::fs::minor(directory.dev()));
+    let device = format!(
+        "{:02x}:{:02x}:",
+        rustix::fs::major(directory.dev()),
+        rustix::fs::minor(directory.dev())
+    );
     let is_ours_alone = fs::read_dir(SHM).is_ok_and(|mut files| files.next().is_none());
-    let inodes: Vec<_> = stage.memory.ledgers.iter().map(|ledger| ledger.inode.load(Relaxed).to_string()).collect();
+    let inodes: Vec<_> =
+        stage.memory.ledgers.iter().map(|ledger| ledger.inode.load(Relaxed).to_string()).collect();
     let locks = fs::read_to_string("/proc/locks").unwrap_or_default();
     let about_us = |line: &&str| {
         let inode = line.split_whitespace().find_map(|field| field.strip_prefix(&device));

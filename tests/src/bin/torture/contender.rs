@@ -25,7 +25,8 @@ pub(crate) struct Contender<'m> {
 impl<'m> Contender<'m> {
     /// A new life on this seat.
     pub(crate) fn new(memory: &'m Memory, seat: usize, born: What) -> Self {
-        let contender = Self { memory, at: seat, life: Cell::new(memory.bear(seat)), sections: Cell::new(0) };
+        let contender =
+            Self { memory, at: seat, life: Cell::new(memory.bear(seat)), sections: Cell::new(0) };
         contender.note(born, NO_LOCK);
         contender
     }
@@ -49,7 +50,8 @@ impl<'m> Contender<'m> {
         Mark::new(self.number(), self.sections.get())
     }
 
-    /// It is about to lose its identity on purpose, in a section or not: from here on others may be told that it died.
+    /// It is about to lose its identity on purpose, in a section or not: from here on others may be
+    /// told that it died.
     pub(crate) fn is_doomed(&self) {
         self.life().doomed.store(1, Relaxed);
         system::in_this_order();
@@ -83,7 +85,8 @@ impl<'m> Contender<'m> {
         self.seat().tally.count(what);
     }
 
-    /// What its handles are described by: enough for a reader to see that all of a record is one holder's.
+    /// What its handles are described by: enough for a reader to see that all of a record is one
+    /// holder's.
     pub(crate) fn describe(&self, lock: &ShmLock) -> shmlock::Result<()> {
         lock.set_description(&description(self.number(), &lock.uuid().simple().to_string()))
     }
@@ -91,9 +94,15 @@ impl<'m> Contender<'m> {
     /// The life that this holder says it is, if its record could be read.
     pub(crate) fn check_holder(&self, at: usize, holder: &Holder) -> Option<u64> {
         let (pid, uuid) = (holder.pid()?, holder.uuid()?.simple().to_string());
-        let number = holder.description().split(' ').nth(1).and_then(|number| number.parse().ok()).unwrap_or(0);
+        let number = holder
+            .description()
+            .split(' ')
+            .nth(1)
+            .and_then(|number| number.parse().ok())
+            .unwrap_or(0);
         let known = self.memory.known(number).is_some_and(|life| life.pid.load(Relaxed) == pid);
-        let whole = holder.description() == description(number, &uuid) && holder.pid_is_ours() == Some(true);
+        let whole = holder.description() == description(number, &uuid)
+            && holder.pid_is_ours() == Some(true);
         if known && whole {
             return Some(number);
         }
@@ -103,11 +112,12 @@ impl<'m> Contender<'m> {
     }
 }
 
-/// The description of a life's handle: its number, the beginning of the handle's uuid, and as many letters as will do to
-/// give each life a length and a letter of its own.
+/// The description of a life's handle: its number, the beginning of the handle's uuid, and as many
+/// letters as will do to give each life a length and a letter of its own.
 pub(crate) fn description(life: u64, uuid: &str) -> String {
     let letter = char::from(b'a' + u8::try_from(life % 26).unwrap_or(0));
-    let letters: String = std::iter::repeat_n(letter, usize::try_from(life % 31).unwrap_or(0)).collect();
+    let letters: String =
+        std::iter::repeat_n(letter, usize::try_from(life % 31).unwrap_or(0)).collect();
     format!("life {life} {} {letters}", uuid.get(..8).unwrap_or(""))
 }
 

@@ -62,7 +62,8 @@ impl<'s> Crew<'s> {
                 Ended::NobodyIsLeft => return false,
                 Ended::Nobody => return true,
                 Ended::Child(pid) => {
-                    // Its group may have been stopped after it had ended, and nobody else would let its children go on.
+                    // Its group may have been stopped after it had ended, and nobody else would let
+                    // its children go on.
                     system::signal_group(pid, libc::SIGCONT);
                     self.has_ended(pid, system::wait_for(pid), pressure);
                 }

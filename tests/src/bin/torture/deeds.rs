@@ -1,4 +1,5 @@
-//! One lock at a time: opening it, taking it, being inside, giving it back, closing it; each step noted for the oracle.
+//! One lock at a time: opening it, taking it, being inside, giving it back, closing it; each step
+//! noted for the oracle.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
@@ -18,13 +19,20 @@ use crate::tally::Count;
 /// More than any closer needs: the master stops nobody for so long.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How much later than asked for a waiter may come back. Not what is promised but what no busy machine exceeds; the latest
-/// that was seen stands in the report. A waiter that was stopped meanwhile is not judged.
+/// How much later than asked for a waiter may come back. Not what is promised but what no busy
+/// machine exceeds; the latest that was seen stands in the report. A waiter that was stopped
+/// meanwhile is not judged.
 const TOLERANCE: Duration = Duration::from_secs(5);
 
 impl Contender<'_> {
     /// A handle; `None` if there was no token for it.
-    pub(crate) fn open(&self, name: &str, at: usize, make: &Make, bell: Option<&ExitEvent>) -> Option<ShmLock> {
+    pub(crate) fn open(
+        &self,
+        name: &str,
+        at: usize,
+        make: &Make,
+        bell: Option<&ExitEvent>,
+    ) -> Option<ShmLock> {
         self.note(What::Opening, at);
         self.does(Doing::Opening);
         let strategy = if make.sleeps { WaitStrategy::SleepPolling } else { WaitStrategy::Futex };
@@ -208,7 +216,9 @@ impl Contender<'_> {
             }
             Give::Force => {
                 let forced = lock.force_release();
-                if !matches!(forced, Ok(true)) || !matches!(guard.release(), Err(Error::NotHeld { .. })) {
+                if !matches!(forced, Ok(true))
+                    || !matches!(guard.release(), Err(Error::NotHeld { .. }))
+                {
                     self.accuse(Fault::WrongRelease, visit.lock, 0);
                 }
             }
@@ -226,8 +236,8 @@ impl Contender<'_> {
         self.note(What::GaveBack, at);
     }
 
-    /// A second handle of the thread that holds the lock: it is not let in, and told that waiting would never end. (If the
-    /// exit event is set, it is told that instead.)
+    /// A second handle of the thread that holds the lock: it is not let in, and told that waiting
+    /// would never end. (If the exit event is set, it is told that instead.)
     fn try_twice(&self, lock: &ShmLock, visit: &Visit) {
         let Some(second) = self.opened(visit.lock, lock.try_clone()) else { return };
         let tried = second.try_lock();

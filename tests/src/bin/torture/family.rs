@@ -17,7 +17,8 @@ use crate::tally::Count;
 use crate::worker::{LONGEST_RUN, Worker};
 
 impl Worker<'_> {
-    /// This thread takes the lock and does the work; another one leaves the section and gives the lock back.
+    /// This thread takes the lock and does the work; another one leaves the section and gives the
+    /// lock back.
     pub(crate) fn hand_over(&mut self, visit: &Visit) {
         let at = visit.lock;
         // A handle that blocks signals while held must be given back where it was taken.
@@ -127,7 +128,8 @@ impl Worker<'_> {
         }
     }
 
-    /// Ends half-way through a section if one is given and can be had at once; else outside, with all handles open.
+    /// Ends half-way through a section if one is given and can be had at once; else outside, with
+    /// all handles open.
     fn end_inside(&mut self, visit: Option<&Visit>, end: impl FnOnce()) {
         let visit = visit.filter(|visit| self.open(visit.lock, &visit.make));
         let held = visit.and_then(|visit| {
@@ -139,10 +141,11 @@ impl Worker<'_> {
             self.me.does(Doing::Ended);
             return end();
         };
-        let _never_left = self.me.inside(lock, &Visit { depth: 0, twice: false, ..visit.clone() }, || {
-            self.me.is_doomed();
-            end();
-        });
+        let _never_left =
+            self.me.inside(lock, &Visit { depth: 0, twice: false, ..visit.clone() }, || {
+                self.me.is_doomed();
+                end();
+            });
     }
 }
 

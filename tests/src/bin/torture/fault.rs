@@ -51,24 +51,45 @@ impl Fault {
         (Self::Robbed, "was told that the owner died, while `seen` is in the section and lives"),
         (Self::Intruded, "found `seen` in its own section when it came to leave"),
         (Self::ToldOfTheLiving, "was told of the death of `seen`, which lives"),
-        (Self::ToldOfABystander, "was told of the death of `seen`, which had not reached for the lock"),
-        (Self::Forgotten, "was not told of an earlier death, and nobody had declared the data consistent"),
+        (
+            Self::ToldOfABystander,
+            "was told of the death of `seen`, which had not reached for the lock",
+        ),
+        (
+            Self::Forgotten,
+            "was not told of an earlier death, and nobody had declared the data consistent",
+        ),
         (Self::Torn, "found the data half-written, at the count `seen`, and nobody had died"),
-        (Self::FenceWentBack, "got the fencing token `seen`, which is not greater than the last one"),
+        (
+            Self::FenceWentBack,
+            "got the fencing token `seen`, which is not greater than the last one",
+        ),
         (Self::FileVanished, "holds a lock whose name has no file"),
         (Self::Orphaned, "has a lock open whose file has lost its name"),
         (Self::NotOurs, "holds a lock of which `check` says otherwise"),
-        (Self::StrangeHolder, "was shown a holder, of pid `seen`, that is none of us, or two in one"),
-        (Self::StrangeFile, "found a file of `seen` bytes, or with other content, where a lock should be"),
+        (
+            Self::StrangeHolder,
+            "was shown a holder, of pid `seen`, that is none of us, or two in one",
+        ),
+        (
+            Self::StrangeFile,
+            "found a file of `seen` bytes, or with other content, where a lock should be",
+        ),
         (Self::Early, "was told after `seen` ns that its time was over, and it was not"),
         (Self::Late, "was told `seen` ns late that its time was over"),
         (Self::Stuck, "has been waiting for `seen` ns"),
         (Self::Refused, "got an error that nothing accounts for"),
-        (Self::Undeadlocked, "holds a lock and was not told that waiting for it again would never end"),
+        (
+            Self::Undeadlocked,
+            "holds a lock and was not told that waiting for it again would never end",
+        ),
         (Self::WrongRelease, "gave back what it did not hold, or could not give back what it held"),
         (Self::Inherited, "used a handle of its parent, and was not told so"),
         (Self::Descriptors, "has `seen` descriptors left at its end"),
-        (Self::BadEnd, "ended as nobody wanted: by signal `seen`, or from 1000 on by exit code `seen` - 1000"),
+        (
+            Self::BadEnd,
+            "ended as nobody wanted: by signal `seen`, or from 1000 on by exit code `seen` - 1000",
+        ),
     ];
 }
 
@@ -91,6 +112,9 @@ impl Report {
         let (fault, text) = Fault::ALL.iter().find(|(fault, _)| *fault as u64 == what)?;
         let lock = usize::try_from(self.lock.load(Relaxed)).ok().and_then(|lock| names.get(lock));
         let (life, seen) = (self.life.load(Relaxed), self.seen.load(Relaxed));
-        Some(format!("{fault:?}: life {life} {text} (seen: {seen}; lock {})", lock.map_or("none", String::as_str)))
+        Some(format!(
+            "{fault:?}: life {life} {text} (seen: {seen}; lock {})",
+            lock.map_or("none", String::as_str)
+        ))
     }
 }

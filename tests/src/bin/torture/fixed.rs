@@ -1,7 +1,9 @@
-//! A contender with a static token on a lock of the shell: the core alone, on a mapping of the file.
+//! A contender with a static token on a lock of the shell: the core alone, on a mapping of the
+//! file.
 //!
-//! Its owner's death could not be proven, so it is never killed; and it cannot wake whoever sleeps in the kernel, so the
-//! others look at their own intervals. A handle of the shell, which holds nothing, is its presence on the file.
+//! Its owner's death could not be proven, so it is never killed; and it cannot wake whoever sleeps
+//! in the kernel, so the others look at their own intervals. A handle of the shell, which holds
+//! nothing, is its presence on the file.
 
 #![allow(unsafe_code, reason = "maps the file of a lock")]
 
@@ -38,13 +40,15 @@ impl Mapped {
     fn of(file: &std::fs::File) -> Self {
         let flags = ProtFlags::READ | ProtFlags::WRITE;
         // SAFETY: a new mapping at an address of the kernel's choice touches no existing memory.
-        let memory = unsafe { mmap(null_mut(), REGION_LEN, flags, MapFlags::SHARED, file, 0) }.expect("memory for it");
+        let memory = unsafe { mmap(null_mut(), REGION_LEN, flags, MapFlags::SHARED, file, 0) }
+            .expect("memory for it");
         Self(NonNull::new(memory.cast()).expect("no mapping is at the null page"))
     }
 
     fn region(&self) -> Region<'_> {
         // SAFETY:
-        // - mapped in `of` with this length, and for as long as `self` is borrowed; nobody truncates the file.
+        // - mapped in `of` with this length, and for as long as `self` is borrowed; nobody
+        //   truncates the file.
         // - everybody accesses it by 32-bit atomics.
         unsafe { Region::from_raw(self.0, REGION_LEN) }.expect("a lock")
     }

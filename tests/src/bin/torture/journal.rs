@@ -1,6 +1,7 @@
 //! What the workers of a seat did last: a ring of events, read when something is wrong.
 //!
-//! Written outside the sections only: the addition that gives out the places would order what the lock has to order.
+//! Written outside the sections only: the addition that gives out the places would order what the
+//! lock has to order.
 
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
@@ -84,12 +85,17 @@ impl Ring {
     /// The events, the oldest first, with the time that has passed since.
     pub(crate) fn print(&self, names: &[String]) {
         let now = system::now();
-        let mut events: Vec<_> = self.events.iter().filter(|event| event.when.load(Relaxed) != 0).collect();
+        let mut events: Vec<_> =
+            self.events.iter().filter(|event| event.when.load(Relaxed) != 0).collect();
         events.sort_by_key(|event| event.when.load(Relaxed));
         for event in events {
             let ago = now.saturating_sub(event.when.load(Relaxed)) / 1_000;
-            let what = ALL.iter().find(|what| **what as u64 == event.what.load(Relaxed)).unwrap_or(&What::Nothing);
-            let lock = usize::try_from(event.lock.load(Relaxed)).ok().and_then(|lock| names.get(lock));
+            let what = ALL
+                .iter()
+                .find(|what| **what as u64 == event.what.load(Relaxed))
+                .unwrap_or(&What::Nothing);
+            let lock =
+                usize::try_from(event.lock.load(Relaxed)).ok().and_then(|lock| names.get(lock));
             let lock = lock.map_or("", String::as_str);
             eprintln!("  {ago:>10} µs ago  life {:<7} {what:?} {lock}", event.life.load(Relaxed));
         }

@@ -1,16 +1,17 @@
-//! Torture: for so many seconds, processes use some locks by a random plan, and are killed, stopped, disturbed and starved
-//! meanwhile. An oracle outside the locks' memory keeps the account, which must balance in the end.
+//! Torture: for so many seconds, processes use some locks by a random plan, and are killed,
+//! stopped, disturbed and starved meanwhile. An oracle outside the locks' memory keeps the account,
+//! which must balance in the end.
 //!
 //! ```text
 //! torture [SECONDS [SEED]]          60 seconds and a random seed if not said otherwise
 //! torture plan SEED SEAT NUMBER     what a process sets out to do: the NUMBERth on that seat
 //! ```
 //!
-//! The plans follow from the seed; which instructions meet which does not. A run with the same seed does the same things at
-//! other moments, so a fault may come back or not.
+//! The plans follow from the seed; which instructions meet which does not. A run with the same seed
+//! does the same things at other moments, so a fault may come back or not.
 //!
-//! To read it: `plan.rs` (what is done), `deeds.rs` (how), `oracle.rs` (what must be true), `master.rs` (what is done to
-//! those who do it), `closing.rs` (what must be true at the end).
+//! To read it: `plan.rs` (what is done), `deeds.rs` (how), `oracle.rs` (what must be true),
+//! `master.rs` (what is done to those who do it), `closing.rs` (what must be true at the end).
 
 mod closing;
 mod contender;
@@ -62,7 +63,9 @@ fn main() -> ExitCode {
             _ => usage(),
         },
         [] => torture(60, fastrand::u64(..)),
-        [seconds] => seconds.parse().map_or_else(|_| usage(), |seconds| torture(seconds, fastrand::u64(..))),
+        [seconds] => {
+            seconds.parse().map_or_else(|_| usage(), |seconds| torture(seconds, fastrand::u64(..)))
+        }
         [seconds, seed] => match (seconds.parse(), seed.parse()) {
             (Ok(seconds), Ok(seed)) => torture(seconds, seed),
             _ => usage(),

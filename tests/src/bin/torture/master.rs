@@ -19,8 +19,8 @@ use crate::watch::Watch;
 /// How long the workers have to come to their end.
 const LAST_ORDERS: Duration = Duration::from_secs(60);
 
-/// Whoever must be woken by a release is stopped only in the first so many seconds of each so many. The rest is longer than
-/// the time after which somebody counts as stuck.
+/// Whoever must be woken by a release is stopped only in the first so many seconds of each so many.
+/// The rest is longer than the time after which somebody counts as stuck.
 const STOPS: u64 = 5;
 const PHASE: u64 = 30;
 
@@ -111,9 +111,12 @@ impl<'s> Master<'s> {
 
     /// It has to be the first on its lock.
     fn seat_the_warden(&mut self) {
-        let warden = Stage::seats().find(|&seat| Role::of(seat) == Role::Warden).expect("a seat for it");
+        let warden =
+            Stage::seats().find(|&seat| Role::of(seat) == Role::Warden).expect("a seat for it");
         self.crew.start(warden);
-        while self.stage.memory.seats[warden].ready.load(Relaxed) == 0 && self.crew.pid(warden).is_some() {
+        while self.stage.memory.seats[warden].ready.load(Relaxed) == 0
+            && self.crew.pid(warden).is_some()
+        {
             self.crew.reap(&self.pressure);
             thread::yield_now();
         }
@@ -129,11 +132,13 @@ impl<'s> Master<'s> {
 
     fn do_what_is_due(&mut self) {
         let now = Instant::now();
-        let (due, later) = std::mem::take(&mut self.due).into_iter().partition(|due: &Due| due.when <= now);
+        let (due, later) =
+            std::mem::take(&mut self.due).into_iter().partition(|due: &Due| due.when <= now);
         self.due = later;
         for Due { seat, pid, what, .. } in due {
             match what {
-                _ if self.crew.pid(seat) != Some(pid) => {} // it has ended, and its number may be another's
+                _ if self.crew.pid(seat) != Some(pid) => {} /* it has ended, and its number may
+                * be another's */
                 Later::Continue => system::signal_group(pid, libc::SIGCONT),
                 Later::Kill => self.crew.kill(seat, false),
             }
@@ -162,7 +167,8 @@ impl<'s> Master<'s> {
 
     /// Somebody on a mortal's seat, most times one who is doing a certain thing right now.
     fn victim(&mut self) -> Option<(usize, u32)> {
-        let mortals: Vec<_> = Stage::seats().filter(|&seat| Role::of(seat) == Role::Mortal).collect();
+        let mortals: Vec<_> =
+            Stage::seats().filter(|&seat| Role::of(seat) == Role::Mortal).collect();
         let wanted = self.rng.choice([
             Some(Doing::Inside),
             Some(Doing::Taking),
@@ -174,7 +180,12 @@ impl<'s> Master<'s> {
         let start = Instant::now();
         while let (Some(wanted), true) = (wanted, start.elapsed() < AMBUSH) {
             let first = self.rng.usize(..mortals.len());
-            let found = mortals.iter().cycle().skip(first).take(mortals.len()).find(|&&seat| self.does(seat, wanted));
+            let found = mortals
+                .iter()
+                .cycle()
+                .skip(first)
+                .take(mortals.len())
+                .find(|&&seat| self.does(seat, wanted));
             if let Some(&seat) = found {
                 return Some((seat, self.crew.pid(seat)?));
             }
@@ -200,7 +211,8 @@ impl<'s> Master<'s> {
         self.crew.kill(seat, group);
     }
 
-    /// By a signal that the victim may have a handler for. One that blocks it is killed a little later.
+    /// By a signal that the victim may have a handler for. One that blocks it is killed a little
+    /// later.
     fn terminate(&mut self) {
         let Some((seat, pid)) = self.victim() else { return };
         self.stage.memory.seats[seat].condemned.store(pid, Relaxed);
@@ -210,7 +222,9 @@ impl<'s> Master<'s> {
 
     fn stop(&mut self) {
         let target = if self.rng.u32(..4) == 0 { self.somebody() } else { self.victim() };
-        let Some((seat, pid)) = target.filter(|&(seat, _)| self.may_be_stopped(seat)) else { return };
+        let Some((seat, pid)) = target.filter(|&(seat, _)| self.may_be_stopped(seat)) else {
+            return;
+        };
         self.stop_seat(seat, pid);
         self.done.stops += 1;
         let most = if self.rng.u32(..10) == 0 { 500 } else { 40 };
@@ -241,7 +255,9 @@ impl<'s> Master<'s> {
     /// Whether the process is so far that it has its handlers.
     fn is_up(&self, seat: usize, pid: u32) -> bool {
         let memory = &self.stage.memory;
-        memory.known(memory.seats[seat].life.load(Relaxed)).is_some_and(|life| life.pid.load(Relaxed) == pid)
+        memory
+            .known(memory.seats[seat].life.load(Relaxed))
+            .is_some_and(|life| life.pid.load(Relaxed) == pid)
     }
 
     fn shuffle(&mut self) {

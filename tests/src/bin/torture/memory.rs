@@ -1,8 +1,10 @@
-//! What the master and the workers share: who lives, what each is doing, and what each lock protects.
+//! What the master and the workers share: who lives, what each is doing, and what each lock
+//! protects.
 //!
-//! It lies outside every lock's region, and nothing in it orders what the locks have to order: all accesses are relaxed,
-//! and what is written inside a section is written by plain stores. It outlives whoever is killed, at whatever
-//! instruction: each word has one writer at a time, and says what it says from its store on.
+//! It lies outside every lock's region, and nothing in it orders what the locks have to order: all
+//! accesses are relaxed, and what is written inside a section is written by plain stores. It
+//! outlives whoever is killed, at whatever instruction: each word has one writer at a time, and
+//! says what it says from its store on.
 
 #![allow(unsafe_code, reason = "promises that its words are atomics")]
 
@@ -18,7 +20,8 @@ use crate::tally::Tally;
 pub(crate) const LOCKS: usize = 6;
 /// How many workers there are at one time.
 pub(crate) const SLOTS: usize = 16;
-/// How many lives one run has room for; about an hour of them. Pages of it are had when they are used.
+/// How many lives one run has room for; about an hour of them. Pages of it are had when they are
+/// used.
 pub(crate) const LIVES: usize = 1 << 22;
 /// How many faults are kept. The first one ends the run.
 pub(crate) const FAULTS: usize = 16;
@@ -47,7 +50,8 @@ unsafe impl shmlock_tests::Words for Memory {}
 pub(crate) struct Ledger {
     /// Who is in the section, as a mark (see `oracle.rs`); 0 if nobody.
     pub(crate) inside: AtomicU64,
-    /// The journal. If not 0: the section of this mark is to end with the count and the author's credit as follows.
+    /// The journal. If not 0: the section of this mark is to end with the count and the author's
+    /// credit as follows.
     pub(crate) pending: AtomicU64,
     pub(crate) count_to: AtomicU64,
     pub(crate) credit_to: AtomicU32,
@@ -78,7 +82,8 @@ pub(crate) struct Seat {
     pub(crate) life: AtomicU64,
     /// How often the master has stopped it.
     pub(crate) stops: AtomicU64,
-    /// A process that the master has sent a deadly signal with a handler: it may give its locks back before it is dead.
+    /// A process that the master has sent a deadly signal with a handler: it may give its locks
+    /// back before it is dead.
     pub(crate) condemned: AtomicU32,
     /// Not 0: it has done what others wait for.
     pub(crate) ready: AtomicU32,
@@ -88,7 +93,8 @@ pub(crate) struct Seat {
     pub(crate) ring: Ring,
 }
 
-/// One contender: a process, a forked child, a thread, or one of these after it has lost its identity on purpose.
+/// One contender: a process, a forked child, a thread, or one of these after it has lost its
+/// identity on purpose.
 #[repr(C)]
 #[derive(Default)]
 pub(crate) struct Life {
@@ -96,11 +102,13 @@ pub(crate) struct Life {
     pub(crate) seat: AtomicU32,
     /// When its process began, see [`Process`].
     pub(crate) began: AtomicU64,
-    /// Since when it has been waiting without a limit, in nanoseconds of the monotonic clock; 0 if it is not.
+    /// Since when it has been waiting without a limit, in nanoseconds of the monotonic clock; 0 if
+    /// it is not.
     pub(crate) waiting: AtomicU64,
     /// See [`Doing`].
     doing: AtomicU32,
-    /// One bit for each lock that it may hold: set before it asks for it, cleared after it has given it back.
+    /// One bit for each lock that it may hold: set before it asks for it, cleared after it has
+    /// given it back.
     window: AtomicU32,
     /// Not 0: it has let go of its identity without dying, or is just about to.
     pub(crate) doomed: AtomicU32,
@@ -150,7 +158,10 @@ impl Memory {
     /// # Panics
     /// If there is no such life: a run that lasts too long.
     pub(crate) fn life(&self, number: u64) -> &Life {
-        usize::try_from(number).ok().and_then(|number| self.lives.get(number)).expect("a run has lives enough")
+        usize::try_from(number)
+            .ok()
+            .and_then(|number| self.lives.get(number))
+            .expect("a run has lives enough")
     }
 
     /// The life of this number, if somebody has been given it.
@@ -171,7 +182,8 @@ impl Memory {
     pub(crate) fn has_died(&self, number: u64) -> bool {
         let life = self.life(number);
         let pid = life.pid.load(Relaxed);
-        let seat = usize::try_from(life.seat.load(Relaxed)).ok().and_then(|seat| self.seats.get(seat));
+        let seat =
+            usize::try_from(life.seat.load(Relaxed)).ok().and_then(|seat| self.seats.get(seat));
         life.doomed.load(Relaxed) != 0
             || seat.is_some_and(|seat| seat.condemned.load(Relaxed) == pid)
             || life.process().has_died()

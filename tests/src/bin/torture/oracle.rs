@@ -1,7 +1,7 @@
 //! The judge: what stands in a lock's ledger, and whether it can be true.
 //!
-//! A section goes through these steps. Each word is written by a plain store, in this order, so that whoever comes next
-//! knows from the ledger how far a dead one came.
+//! A section goes through these steps. Each word is written by a plain store, in this order, so
+//! that whoever comes next knows from the ledger how far a dead one came.
 //!
 //! | step | ledger | if it dies here, its successor |
 //! |---|---|---|
@@ -13,11 +13,13 @@
 //! | leave | `inside` := 0 | may be told of a death |
 //! | rid of it | `window` bit | **must not** be told |
 //!
-//! Between the owner word and `inside` nobody but the lock knows who holds it. A death there may be reported or not, and
-//! either is right; but it is never reported more often than somebody died with the bit set.
+//! Between the owner word and `inside` nobody but the lock knows who holds it. A death there may be
+//! reported or not, and either is right; but it is never reported more often than somebody died
+//! with the bit set.
 //!
-//! To redo is to store the same numbers again. So it does not matter whether the dead one had stored them, nor whether
-//! the one who redoes dies as well. The sum of all lives' credits must in the end be the count.
+//! To redo is to store the same numbers again. So it does not matter whether the dead one had
+//! stored them, nor whether the one who redoes dies as well. The sum of all lives' credits must in
+//! the end be the count.
 
 use std::os::unix::fs::MetadataExt;
 use std::sync::atomic::AtomicU64;
@@ -62,7 +64,8 @@ impl Contender<'_> {
         &self.memory.ledgers[at]
     }
 
-    /// Enters the section of a lock that was just taken. `lock` is present on the lock's file, if it is not the holder.
+    /// Enters the section of a lock that was just taken. `lock` is present on the lock's file, if
+    /// it is not the holder.
     pub(crate) fn enter(&self, at: usize, lock: &ShmLock, told: &Told) -> Section {
         let ledger = self.ledger(at);
         let mark = self.next_mark();
@@ -85,7 +88,8 @@ impl Contender<'_> {
 
     /// Somebody was inside, and we are not told that it died.
     fn judge_silence(&self, at: usize, before: Mark) {
-        let fault = if self.memory.has_died(before.life()) { Fault::Untold } else { Fault::TwoInside };
+        let fault =
+            if self.memory.has_died(before.life()) { Fault::Untold } else { Fault::TwoInside };
         self.accuse(fault, at, before.life());
     }
 
@@ -114,8 +118,8 @@ impl Contender<'_> {
             add_one(&ledger.told_window);
         }
         let named = told.dead.as_ref().and_then(|dead| self.check_holder(at, dead));
-        // A record goes by its token. Where tokens come back at once, it may be of the one who had this token before and
-        // is well; then only that it is somebody's is checked.
+        // A record goes by its token. Where tokens come back at once, it may be of the one who had
+        // this token before and is well; then only that it is somebody's is checked.
         if let Some(number) = named.filter(|_| at != NARROW) {
             if !self.memory.has_died(number) {
                 self.accuse(Fault::ToldOfTheLiving, at, number);
@@ -133,7 +137,8 @@ impl Contender<'_> {
             let count = ledger.count_to.load(Relaxed);
             ledger.count.store(count, Relaxed);
             ledger.mirror.store(count, Relaxed);
-            self.memory.life(author.life()).credit[at].store(ledger.credit_to.load(Relaxed), Relaxed);
+            self.memory.life(author.life()).credit[at]
+                .store(ledger.credit_to.load(Relaxed), Relaxed);
             system::in_this_order();
             ledger.pending.store(0, Relaxed);
         }
@@ -150,11 +155,15 @@ impl Contender<'_> {
             Ok(health) if health.orphaned => self.accuse(Fault::Orphaned, at, 0),
             // A static owner looks through the handle of somebody who holds nothing.
             Ok(health) if health.occupancy == Occupancy::Free => self.accuse(Fault::NotOurs, at, 0),
-            Ok(health) if lock.is_held() && health.occupancy != Occupancy::Ours => self.accuse(Fault::NotOurs, at, 1),
+            Ok(health) if lock.is_held() && health.occupancy != Occupancy::Ours => {
+                self.accuse(Fault::NotOurs, at, 1)
+            }
             Ok(_) => {}
             Err(error) => self.refused(at, &error),
         }
-        let Ok(file) = std::fs::metadata(lock.path()) else { return self.accuse(Fault::FileVanished, at, 0) };
+        let Ok(file) = std::fs::metadata(lock.path()) else {
+            return self.accuse(Fault::FileVanished, at, 0);
+        };
         if file.ino() != ledger.inode.load(Relaxed) {
             ledger.fence.store(0, Relaxed);
             system::in_this_order();
@@ -212,7 +221,10 @@ impl Contender<'_> {
             self.accuse(Fault::Intruded, at, Mark::from_bits(inside).map_or(0, Mark::life));
         }
         let found = ledger.count.load(Relaxed);
-        if found != count + 1 || ledger.mirror.load(Relaxed) != found || ledger.pending.load(Relaxed) != 0 {
+        if found != count + 1
+            || ledger.mirror.load(Relaxed) != found
+            || ledger.pending.load(Relaxed) != 0
+        {
             self.accuse(Fault::Torn, at, found);
         }
         system::in_this_order();

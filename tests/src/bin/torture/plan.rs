@@ -1,7 +1,8 @@
-//! What a worker is going to do: a list of deeds that follows from a seed, a seat and a number, and from nothing else.
+//! What a worker is going to do: a list of deeds that follows from a seed, a seat and a number, and
+//! from nothing else.
 //!
-//! Everything random is drawn here, before it happens. When things happen, and so who meets whom, is up to the kernel's
-//! scheduler and cannot be repeated; what everybody sets out to do can.
+//! Everything random is drawn here, before it happens. When things happen, and so who meets whom,
+//! is up to the kernel's scheduler and cannot be repeated; what everybody sets out to do can.
 
 use std::time::Duration;
 
@@ -15,7 +16,8 @@ pub(crate) const BUSY: usize = 0;
 pub(crate) const KEPT: usize = 1;
 /// Opened and closed around each section: its file comes and goes all the time.
 pub(crate) const BRIEF: usize = 2;
-/// Nearly all its tokens are taken, so that those of the dead are given away at once. See `warden.rs`.
+/// Nearly all its tokens are taken, so that those of the dead are given away at once. See
+/// `warden.rs`.
 pub(crate) const NARROW: usize = 3;
 /// Some of its contenders have static tokens. See `fixed.rs`.
 pub(crate) const MIXED: usize = 4;
@@ -27,10 +29,12 @@ pub(crate) const WAKING: usize = 5;
 pub(crate) enum Role {
     /// May be killed at any instruction.
     Mortal,
-    /// Uses the lock [`WAKING`], with a poll interval that no run outlasts. May be stopped now and then; not always, for
-    /// whoever is let go on looks at the word again, and so does not need the wake that it may have missed.
+    /// Uses the lock [`WAKING`], with a poll interval that no run outlasts. May be stopped now and
+    /// then; not always, for whoever is let go on looks at the word again, and so does not need the
+    /// wake that it may have missed.
     Wakeful,
-    /// Uses the lock [`MIXED`] by a static token, whose owner cannot be proven dead. May be stopped.
+    /// Uses the lock [`MIXED`] by a static token, whose owner cannot be proven dead. May be
+    /// stopped.
     Fixed,
     /// Keeps tokens scarce on the lock [`NARROW`]. May be stopped.
     Warden,
@@ -71,14 +75,16 @@ pub(crate) enum Deed {
     HandOver(Visit),
     /// Two threads, each with a handle of its own, so often.
     Crowd(Visit, u8),
-    /// A child that must not use what it inherited, and does this. Whether it drops the handles, and is waited for.
+    /// A child that must not use what it inherited, and does this. Whether it drops the handles,
+    /// and is waited for.
     Fork { visits: Vec<Visit>, drops: bool, waits: bool },
     /// Leak a guard and drop the handle; so often.
     Leak(Visit, u8),
     /// Acquire without a guard and drop the handle, which gives the lock back.
     DropHeld(Visit),
-    /// Wait for the others of the same role, and then take the lock together with them. A wake that is lost now is not made
-    /// up for by whoever comes next: nobody comes before all have been inside.
+    /// Wait for the others of the same role, and then take the lock together with them. A wake that
+    /// is lost now is not made up for by whoever comes next: nobody comes before all have been
+    /// inside.
     Meet(Visit),
     /// Set the exit event, and clear it a moment later.
     Ring(Duration),
@@ -176,8 +182,9 @@ impl Plan {
     /// The plan of the `nth` process on this seat.
     pub(crate) fn new(seed: u64, seat: usize, nth: u64) -> Self {
         // Any odd numbers: they keep neighbouring seats and processes apart.
-        let own =
-            seed ^ (seat as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ nth.wrapping_mul(0xd1b5_4a32_d192_ed03);
+        let own = seed
+            ^ (seat as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+            ^ nth.wrapping_mul(0xd1b5_4a32_d192_ed03);
         let mut rng = Rng::with_seed(own);
         let handlers = rng.bool();
         Self { rng, role: Role::of(seat), ended: false, handlers }
@@ -196,8 +203,12 @@ impl Plan {
                 Deed::Fork { visits, drops: self.rng.bool(), waits: self.rng.bool() }
             }
             915..930 => Deed::Leak(self.visit(), 1),
-            // The next handle is given the token of the one before, which others are about to take over from.
-            930..936 => Deed::Leak(Visit { lock: NARROW, way: Way::Try, ..self.visit() }, self.rng.u8(1..60)),
+            // The next handle is given the token of the one before, which others are about to take
+            // over from.
+            930..936 => Deed::Leak(
+                Visit { lock: NARROW, way: Way::Try, ..self.visit() },
+                self.rng.u8(1..60),
+            ),
             936..950 => Deed::DropHeld(self.visit()),
             950..960 => Deed::Ring(Duration::from_micros(self.rng.u64(..2_000))),
             _ => Deed::End(self.end()),
@@ -254,7 +265,8 @@ impl Plan {
     fn wakeful_visit(&mut self) -> Visit {
         /// Longer than any run.
         const NEVER: Duration = Duration::from_secs(1_000_000);
-        let make = Make { interval: NEVER, sleeps: false, event: self.rng.bool(), blocks: Blocks::Never };
+        let make =
+            Make { interval: NEVER, sleeps: false, event: self.rng.bool(), blocks: Blocks::Never };
         let keep = self.rng.u32(..100) < 70;
         Visit { lock: WAKING, make, twice: false, inner: None, keep, ..self.visit() }
     }

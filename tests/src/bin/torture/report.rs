@@ -17,7 +17,8 @@ pub(crate) fn figures(stage: &Stage, master: &Master<'_>, took: Duration) {
     for (what, text) in Count::ALL {
         line(text, memory.seats.iter().map(|seat| seat.tally.of(what)).sum::<u64>());
     }
-    let acquired: Vec<_> = mortals().map(|seat| memory.seats[seat].tally.of(Count::Acquired)).collect();
+    let acquired: Vec<_> =
+        mortals().map(|seat| memory.seats[seat].tally.of(Count::Acquired)).collect();
     let (least, most) = (acquired.iter().min().unwrap_or(&0), acquired.iter().max().unwrap_or(&0));
     println!("{least:>12}  to {most} acquisitions on a mortal's seat");
     println!("the master:");
@@ -47,7 +48,10 @@ pub(crate) fn figures(stage: &Stage, master: &Master<'_>, took: Duration) {
         );
     }
     println!("longest wait {:.3} s, stops included", seconds(stage, Tally::longest));
-    println!("latest return after a timeout {:.3} s late, where nobody was stopped", seconds(stage, Tally::latest));
+    println!(
+        "latest return after a timeout {:.3} s late, where nobody was stopped",
+        seconds(stage, Tally::latest)
+    );
 }
 
 /// Prints the faults of the workers, what they did last, and how to see the plan again.
@@ -58,7 +62,10 @@ pub(crate) fn faults(stage: &Stage) {
         let Some(text) = report.text(&stage.names) else { continue };
         eprintln!("FAULT {text}");
         let life = memory.known(report.life.load(Relaxed));
-        seats.extend(life.and_then(|life| usize::try_from(life.seat.load(Relaxed)).ok()).filter(|&seat| seat < SLOTS));
+        seats.extend(
+            life.and_then(|life| usize::try_from(life.seat.load(Relaxed)).ok())
+                .filter(|&seat| seat < SLOTS),
+        );
     }
     for seat in seats {
         let last = memory.seats[seat].nth.load(Relaxed).saturating_sub(1);

@@ -52,8 +52,9 @@ impl Stage {
     /// The files of this run that are there now.
     pub(crate) fn files(&self) -> Vec<PathBuf> {
         let entries = fs::read_dir(SHM).expect("/dev/shm can be read");
-        let ours =
-            |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&self.prefix));
+        let ours = |path: &PathBuf| {
+            path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&self.prefix))
+        };
         entries.filter_map(|entry| Some(entry.ok()?.path())).filter(ours).collect()
     }
 

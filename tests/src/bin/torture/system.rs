@@ -7,8 +7,9 @@ use std::io;
 use std::mem::zeroed;
 use std::sync::atomic::{AtomicU32, Ordering, compiler_fence};
 
-/// Keeps the compiler from exchanging the stores before and after. A killed process has done its stores in the order of
-/// its instructions, up to one of them. The processor is not told anything: between processes the lock does the ordering.
+/// Keeps the compiler from exchanging the stores before and after. A killed process has done its
+/// stores in the order of its instructions, up to one of them. The processor is not told anything:
+/// between processes the lock does the ordering.
 #[inline]
 pub(crate) fn in_this_order() {
     compiler_fence(Ordering::SeqCst);
@@ -20,8 +21,13 @@ pub(crate) fn now() -> u64 {
     let mut time: libc::timespec = unsafe { zeroed() };
     // SAFETY: a clock that exists, and a valid place for the answer.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
-    #[allow(clippy::useless_conversion, clippy::unnecessary_fallible_conversions, reason = "32 bits on some targets")]
-    let (seconds, nanos) = (u64::try_from(time.tv_sec).unwrap_or(0), u64::try_from(time.tv_nsec).unwrap_or(0));
+    #[allow(
+        clippy::useless_conversion,
+        clippy::unnecessary_fallible_conversions,
+        reason = "32 bits on some targets"
+    )]
+    let (seconds, nanos) =
+        (u64::try_from(time.tv_sec).unwrap_or(0), u64::try_from(time.tv_nsec).unwrap_or(0));
     seconds * 1_000_000_000 + nanos
 }
 
@@ -51,7 +57,9 @@ impl Process {
     pub(crate) fn has_died(self) -> bool {
         let Some(stat) = stat_of(self.pid) else { return true };
         let state = stat.get(STATE).map_or("", String::as_str);
-        number(&stat, BEGAN) != self.began || number(&stat, FLAGS) & PF_EXITING != 0 || matches!(state, "Z" | "X")
+        number(&stat, BEGAN) != self.began
+            || number(&stat, FLAGS) & PF_EXITING != 0
+            || matches!(state, "Z" | "X")
     }
 }
 
@@ -107,14 +115,19 @@ pub(crate) fn wait_for(pid: u32) -> End {
 }
 
 fn end_of(status: i32) -> End {
-    if libc::WIFSIGNALED(status) { End::Signal(libc::WTERMSIG(status)) } else { End::Exit(libc::WEXITSTATUS(status)) }
+    if libc::WIFSIGNALED(status) {
+        End::Signal(libc::WTERMSIG(status))
+    } else {
+        End::Exit(libc::WEXITSTATUS(status))
+    }
 }
 
 fn signed(pid: u32) -> libc::pid_t {
     libc::pid_t::try_from(pid).expect("a process id")
 }
 
-/// Sends a signal to a process that is there, or has ended and has not been waited for. 0 would be all of our group.
+/// Sends a signal to a process that is there, or has ended and has not been waited for. 0 would be
+/// all of our group.
 pub(crate) fn signal(pid: u32, signal: i32) {
     // SAFETY: kill(2) checks its numbers, and touches no memory of ours.
     unsafe { libc::kill(signed(pid), signal) };
@@ -177,7 +190,11 @@ pub(crate) fn limit_memory(bytes: u64) {
     limit(libc::RLIMIT_AS, bytes);
 }
 
-#[allow(clippy::useless_conversion, clippy::unnecessary_fallible_conversions, reason = "32 bits on some targets")]
+#[allow(
+    clippy::useless_conversion,
+    clippy::unnecessary_fallible_conversions,
+    reason = "32 bits on some targets"
+)]
 fn limit(what: libc::__rlimit_resource_t, most: u64) {
     let most = libc::rlim_t::try_from(most).unwrap_or(libc::RLIM_INFINITY);
     let limit = libc::rlimit { rlim_cur: most, rlim_max: most };

@@ -7,8 +7,9 @@ use crate::fault::Fault;
 use crate::memory::{Doing, Memory};
 use crate::system;
 
-/// Nobody waits longer for a lock whose holders live and run. They are stopped for less than a second, and most sections
-/// are over in microseconds; what remains is unfairness, of which the report shows the worst.
+/// Nobody waits longer for a lock whose holders live and run. They are stopped for less than a
+/// second, and most sections are over in microseconds; what remains is unfairness, of which the
+/// report shows the worst.
 const STUCK: Duration = Duration::from_secs(20);
 
 pub(crate) struct Watch<'m> {

@@ -1,4 +1,5 @@
-//! A worker: a process that does what its plan says, until the plan or the run is over, or somebody kills it.
+//! A worker: a process that does what its plan says, until the plan or the run is over, or somebody
+//! kills it.
 
 use std::array;
 use std::fs::File;
@@ -120,7 +121,8 @@ impl Worker<'_> {
         self.me.does(Doing::Nothing);
     }
 
-    /// The event that ends waits. Between those who are never killed it would only wake who should not be woken.
+    /// The event that ends waits. Between those who are never killed it would only wake who should
+    /// not be woken.
     fn find_bell(&self) -> Option<ExitEvent> {
         if Role::of(self.me.at) != Role::Mortal {
             return Some(ExitEvent::new());
@@ -139,10 +141,18 @@ impl Worker<'_> {
         let inner = visit.inner.filter(|&inner| self.open(inner, &visit.make));
         if let Some(lock) = &self.handles[at] {
             self.me.visit(lock, visit, || {
-                let Some((inner, lock)) = inner.and_then(|inner| Some((inner, self.handles[inner].as_ref()?))) else {
+                let Some((inner, lock)) =
+                    inner.and_then(|inner| Some((inner, self.handles[inner].as_ref()?)))
+                else {
                     return;
                 };
-                let visit = Visit { lock: inner, inner: None, twice: false, hold: Hold::Nothing, ..visit.clone() };
+                let visit = Visit {
+                    lock: inner,
+                    inner: None,
+                    twice: false,
+                    hold: Hold::Nothing,
+                    ..visit.clone()
+                };
                 self.me.visit(lock, &visit, || {});
             });
         }
@@ -179,7 +189,8 @@ impl Worker<'_> {
     /// As somebody sees the file who may only read it.
     fn look_at_the_bytes(&self, at: usize) {
         let mut bytes = Vec::new();
-        let read = File::open(self.stage.path_of(at)).and_then(|mut file| file.read_to_end(&mut bytes));
+        let read =
+            File::open(self.stage.path_of(at)).and_then(|mut file| file.read_to_end(&mut bytes));
         let size = bytes.len();
         let whole = size == 192
             && matches!(&bytes[8..12], [0, 0, 0, 0] | b"SHL\x01")
@@ -204,10 +215,13 @@ impl Worker<'_> {
         }
     }
 
-    /// The guard is leaked and its handle dropped: the lock has lost its owner, and the process lives.
+    /// The guard is leaked and its handle dropped: the lock has lost its owner, and the process
+    /// lives.
     fn leak(&mut self, visit: &Visit) {
         let Some(lock) = self.open_anew(visit.lock, &visit.make) else { return };
-        let Some(guard) = self.me.take(&lock, visit.lock, visit.way) else { return self.me.close(visit.lock, lock) };
+        let Some(guard) = self.me.take(&lock, visit.lock, visit.way) else {
+            return self.me.close(visit.lock, lock);
+        };
         let never_left = self.me.inside(&lock, visit, || {});
         self.me.judge_end(&never_left);
         self.me.note(What::Leaking, visit.lock);
@@ -233,7 +247,11 @@ impl Worker<'_> {
         let memory = &self.stage.memory;
         let mine = self.me.seat().meetings.fetch_add(1, Relaxed) + 1;
         let role = Role::of(self.me.at);
-        let others = || Stage::seats().filter(|&seat| Role::of(seat) == role).map(|seat| &memory.seats[seat].meetings);
+        let others = || {
+            Stage::seats()
+                .filter(|&seat| Role::of(seat) == role)
+                .map(|seat| &memory.seats[seat].meetings)
+        };
         while others().any(|meetings| meetings.load(Relaxed) < mine) {
             if memory.is_over() {
                 return;
@@ -256,11 +274,17 @@ impl Worker<'_> {
         }
     }
 
-    /// Once the run is over, each lock is taken once more: what the dead left is found, mended, and taken away.
+    /// Once the run is over, each lock is taken once more: what the dead left is found, mended, and
+    /// taken away.
     fn say_goodbye(&mut self) {
         self.close_all();
         for &at in Role::of(self.me.at).locks() {
-            let make = Make { interval: Duration::from_millis(5), sleeps: false, event: false, blocks: Blocks::Never };
+            let make = Make {
+                interval: Duration::from_millis(5),
+                sleeps: false,
+                event: false,
+                blocks: Blocks::Never,
+            };
             let visit = Visit {
                 lock: at,
                 make,
