@@ -8,8 +8,8 @@ set -euo pipefail
 # mutants: a name; a file; what sed does to it. A rule that takes more than a line to break is in `also`.
 mutants() {
     cat <<'MUTANTS'
-no_proof|std-shell/src/liveness.rs|s/!= Life::Dead \{$/== Life::Unknown {/; s/(let _adopted = .*)\?;/\1;/
-overdue_is_dead|std-shell/src/liveness.rs|s/!= Life::Dead \{$/!= Life::Dead \&\& !overdue(owner) {/; s/(let _adopted = .*)\?;/\1;/
+no_proof|std-shell/src/liveness.rs|s/!= OwnerState::Dead \{$/== OwnerState::Unknown {/; s/(let _adopted = .*)\?;/\1;/
+overdue_is_dead|std-shell/src/liveness.rs|s/!= OwnerState::Dead \{$/!= OwnerState::Dead \&\& !overdue(owner) {/; s/(let _adopted = .*)\?;/\1;/
 look_without_adoption|std-shell/src/liveness.rs|s/let _adopted = .*;//
 no_second_look|core/src/protocol.rs|/^pub fn take_over/,/^}/s/while seen.is_owned_by\(dead\)/while !seen.is_free()/
 no_declare_stale|std-shell/src/lock.rs|s/hold::free_stale\(.*;//
@@ -20,7 +20,7 @@ another_file_is_fine|std-shell/src/shm.rs|s/ \|\| is_nameless\(a.as_fd\(\)\)//; 
 last_closer_judges_no_word|std-shell/src/shm.rs|s/if keep == Keep::Nothing \{/if true {/
 presence_kept_while_closing|std-shell/src/shm.rs|/^impl Drop for Shared/,/^}/s/^        drop\(mapping\);/        mapping.forget();/
 no_wake|std-shell/src/wait/futex.rs|/^pub\(crate\) fn wake_one/,/^}/s/futex::wake\(word, Flags::empty\(\), 1\)/word/
-no_sticky_waiters|core/src/wait.rs|s/\*self.arrival = Arrival::Waited;//
+no_sticky_waiters|core/src/wait.rs|s/\*self.arrival = Attempt::AfterWaiting;//
 leaves_the_queue_in_silence|core/src/contend.rs|s/Err\(step_aside\(word, seen, arrival\)\)/Err(seen)/
 heir_is_not_told|core/src/protocol.rs|s/owner_died: true, recovered_from/owner_died: false, recovered_from/
 mark_is_lost|core/src/word.rs|s/Self\(me.get\(\) \| DIED \| WAITERS\)/Self(me.get() | WAITERS)/

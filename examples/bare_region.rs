@@ -15,7 +15,7 @@ use std::num::NonZeroU16;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::thread;
 
-use shmlock_core::wait::{Contention, Verdict, Wait};
+use shmlock_core::wait::{Wait, WaitAction, WaitContext};
 use shmlock_core::{Error, Record, Region, RegionLock, RegionMemory};
 use shmlock_core::{record::description, uuid::Uuid};
 
@@ -31,9 +31,9 @@ const CORE_2: NonZeroU16 = NonZeroU16::new(2).unwrap();
 struct Yield(u32);
 
 impl Wait for Yield {
-    fn wait(&mut self, contention: &mut Contention<'_>) -> Verdict {
+    fn wait(&mut self, contention: &mut WaitContext<'_>) -> WaitAction {
         thread::yield_now();
-        if contention.attempt() < self.0 { Verdict::Retry } else { Verdict::GiveUp }
+        if contention.attempt() < self.0 { WaitAction::Retry } else { WaitAction::GiveUp }
     }
 }
 

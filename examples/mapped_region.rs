@@ -22,7 +22,7 @@ use std::{env, process};
 use rustix::mm::{MapFlags, ProtFlags, mmap};
 use rustix::thread::{Timespec, futex};
 use shmlock_core::layout::REGION_LEN;
-use shmlock_core::wait::{Contention, Verdict, Wait};
+use shmlock_core::wait::{Wait, WaitAction, WaitContext};
 use shmlock_core::{Region, RegionLock};
 use shmlock_examples::{Result, child::Child};
 
@@ -34,7 +34,7 @@ const FILE_LEN: usize = 192;
 struct Futex;
 
 impl Wait for Futex {
-    fn wait(&mut self, contention: &mut Contention<'_>) -> Verdict {
+    fn wait(&mut self, contention: &mut WaitContext<'_>) -> WaitAction {
         if contention.attempt() % 64 == 63 {
             if let Ok(marked) = contention.mark_waiting() {
                 let interval = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
@@ -47,7 +47,7 @@ impl Wait for Futex {
                 );
             }
         }
-        Verdict::Retry
+        WaitAction::Retry
     }
 }
 

@@ -4,10 +4,10 @@
 //! outside: the core knows neither a clock nor a process.
 
 use crate::fence::Fence;
-use crate::protocol::{self, Acquisition, Arrival};
+use crate::protocol::{self, Acquisition, Attempt};
 use crate::sync::{AtomicU32, Relaxed};
 use crate::token::Token;
-use crate::wait::{Contention, Verdict, Wait};
+use crate::wait::{Wait, WaitAction, WaitContext};
 use crate::word::Word;
 
 /// Proof that an owner is dead.
@@ -37,9 +37,9 @@ pub trait Liveness {
 /// Nobody is ever known to be dead: right for firmware whose cores cannot lose a task without a
 /// reset.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct NeverDead;
+pub struct AssumeAlive;
 
-impl Liveness for NeverDead {
+impl Liveness for AssumeAlive {
     fn while_dead<R>(&mut self, _owner: Token, _act: impl FnOnce() -> R) -> Option<R> {
         None
     }
@@ -48,13 +48,13 @@ impl Liveness for NeverDead {
 /// Contends for the lock until it is ours or `wait` gives up.
 ///
 /// Blocks for as long as `wait` does. The owner is first probed when `wait` first asks for it by
-/// [`Verdict::Probe`]; a good `wait` does so before its first sleep and after each interval.
+/// [`WaitAction::Probe`]; a good `wait` does so before its first sleep and after each interval.
 ///
 /// A word that names `me` is corrupt, for the caller does not hold the lock and nobody else can
 /// have this token: it is taken over at once, with DIED.
 ///
 /// # Errors
-/// The word last seen, when `wait` answered [`Verdict::GiveUp`]. **If it is free, the caller owes a
+/// The word last seen, when `wait` answered [`WaitAction::GiveUp`]. **If it is free, the caller owes a
 /// wake** to whoever else sleeps on the word: the one that was used up here may have been meant for
 /// them.
 ///
@@ -85,7 +85,7 @@ pub fn acquire_contended_inline<F: Fence>(
     liveness: &mut impl Liveness,
     wait: &mut impl Wait,
 ) -> Result<Acquisition, Word> {
-    let mut arrival = Arrival::Fresh;
+    let mut arrival = Attempt::First;
     let mut attempt = 0_u32;
     loop {
         let seen = match protocol::try_acquire(word, me, arrival, fence) {
@@ -97,11 +97,11 @@ pub fn acquire_contended_inline<F: Fence>(
                 return Ok(acquisition);
             }
         }
-        let verdict = wait.wait(&mut Contention::new(word, seen, attempt, &mut arrival));
+        let verdict = wait.wait(&mut WaitContext::new(word, seen, attempt, &mut arrival));
         attempt = attempt.saturating_add(1);
         match verdict {
-            Verdict::Retry => {}
-            Verdict::Probe => {
+            WaitAction::Retry => {}
+            WaitAction::Probe => {
                 // Not the owner whom we began to wait for: the lock may have changed hands since,
                 // and who would not be asked about now would be asked about one interval late.
                 // Partner: none. Relaxed: `take_over` judges again, under the proof.
@@ -110,7 +110,7 @@ pub fn acquire_contended_inline<F: Fence>(
                     return Ok(acquisition);
                 }
             }
-            Verdict::GiveUp => return Err(step_aside(word, seen, arrival)),
+            WaitAction::GiveUp => return Err(cancel_wait(word, seen, arrival)),
         }
     }
 }
@@ -134,9 +134,9 @@ fn recover<F: Fence>(
 /// may be dropped: `seen` is the word last seen. Gives back the word as it is now; **if it is free,
 /// the caller owes a wake**. Never blocks.
 #[must_use = "if it is free, the caller owes a wake"]
-pub fn step_aside(word: &AtomicU32, seen: Word, arrival: Arrival) -> Word {
+pub fn cancel_wait(word: &AtomicU32, seen: Word, arrival: Attempt) -> Word {
     let mut seen = seen;
-    if arrival == Arrival::Waited {
+    if arrival == Attempt::AfterWaiting {
         while !seen.is_free() {
             match protocol::mark_waiting(word, seen) {
                 Ok(_) => break,

@@ -6,7 +6,7 @@ use crate::record::{Description, Record};
 /// A [`Record`], but for *since*, as words: to write it by
 /// [`Region::write_encoded`](crate::Region::write_encoded) takes nothing but stores.
 #[derive(Clone, Debug)]
-pub struct Encoded {
+pub struct EncodedRecord {
     pub(crate) uuid: [u32; 4],
     pub(crate) pid: u32,
     pub(crate) pid_namespace: u32,
@@ -16,19 +16,19 @@ pub struct Encoded {
 /// No word more than they fill.
 type DescriptionWords = heapless::Vec<u32, { (DESCRIPTION_MAX + 1).div_ceil(4) }>;
 
-impl Encoded {
+impl EncodedRecord {
     /// Encodes a record.
     ///
     /// # Examples
     /// ```
     /// use core::num::NonZeroU16;
     /// use shmlock_core::fence::InnerShareable;
-    /// use shmlock_core::{Encoded, Record, Region, RegionMemory, Token};
+    /// use shmlock_core::{EncodedRecord, Record, Region, RegionMemory, Token};
     ///
     /// let memory = RegionMemory::new();
-    /// let me = Token::fixed(NonZeroU16::MIN);
+    /// let me = Token::from_static(NonZeroU16::MIN);
     /// let record = Record { pid: 7, ..Record::default() };
-    /// Region::new(&memory)?.write_encoded(me, &Encoded::new(&record), 60, InnerShareable);
+    /// Region::new(&memory)?.write_encoded(me, &EncodedRecord::new(&record), 60, InnerShareable);
     /// # Ok::<(), shmlock_core::Error>(())
     /// ```
     #[must_use]

@@ -56,7 +56,7 @@ pub enum Error {
         found: Word,
     },
     /// The handle holds the lock 65534 times already.
-    TooDeep,
+    NestingTooDeep,
     /// A description of more than 63 bytes.
     DescriptionTooLong {
         /// Its bytes.
@@ -99,7 +99,7 @@ impl fmt::Display for Error {
                 "the owner word was overwritten while we held the lock (now {found:?}); find who else writes to the \
                  region"
             ),
-            Self::TooDeep => f.write_str("the lock is nested too deeply in this handle; release it more often"),
+            Self::NestingTooDeep => f.write_str("the lock is nested too deeply in this handle; release it more often"),
             Self::DescriptionTooLong { len } => {
                 write!(f, "the description has {len} bytes; shorten it to {DESCRIPTION_MAX}")
             }

@@ -1,8 +1,8 @@
 //! The two fences of the protocol, and how far they reach.
 //!
 //! The owner word is moved by *relaxed* compare-and-swap; what orders the protected data around it
-//! are two explicit fences. [`Fence::after_taking`] stands between the swap that took the lock and
-//! the first access of the section; [`Fence::before_giving`] stands between the last access of the
+//! are two explicit fences. [`Fence::acquire`] stands between the swap that took the lock and
+//! the first access of the section; [`Fence::release`] stands between the last access of the
 //! section and the swap that gives the lock back. The former in one owner pairs with the latter in
 //! the owner before it.
 //!
@@ -30,9 +30,9 @@ use crate::sync::{Ordering, fence};
 /// calls answers [`Error::InUse`](crate::Error::InUse).
 pub trait Fence: Copy {
     /// Keeps the accesses of the section after the swap that took the lock.
-    fn after_taking(self);
+    fn acquire(self);
     /// Keeps the accesses of the section before the swap that gives the lock back.
-    fn before_giving(self);
+    fn release(self);
 }
 
 /// For parties in one coherent domain: the cores that run one operating system, the tasks of one
@@ -62,27 +62,27 @@ pub enum FenceScope {
 
 impl Fence for InnerShareable {
     #[inline]
-    fn after_taking(self) {
-        // Pairs with the `before_giving` of the previous owner: its section is visible in ours.
+    fn acquire(self) {
+        // Pairs with the `release` of the previous owner: its section is visible in ours.
         fence(Ordering::Acquire);
     }
 
     #[inline]
-    fn before_giving(self) {
-        // Pairs with the `after_taking` of the next owner: our section is visible in its.
+    fn release(self) {
+        // Pairs with the `acquire` of the next owner: our section is visible in its.
         fence(Ordering::Release);
     }
 }
 
 impl Fence for FullSystem {
     #[inline]
-    fn after_taking(self) {
+    fn acquire(self) {
         // Pairs as above; also against observers outside the inner-shareable domain.
         barrier::full_system();
     }
 
     #[inline]
-    fn before_giving(self) {
+    fn release(self) {
         // Pairs as above; also against observers outside the inner-shareable domain.
         barrier::full_system();
     }
@@ -90,18 +90,18 @@ impl Fence for FullSystem {
 
 impl Fence for FenceScope {
     #[inline]
-    fn after_taking(self) {
+    fn acquire(self) {
         match self {
-            Self::InnerShareable => InnerShareable.after_taking(),
-            Self::FullSystem => FullSystem.after_taking(),
+            Self::InnerShareable => InnerShareable.acquire(),
+            Self::FullSystem => FullSystem.acquire(),
         }
     }
 
     #[inline]
-    fn before_giving(self) {
+    fn release(self) {
         match self {
-            Self::InnerShareable => InnerShareable.before_giving(),
-            Self::FullSystem => FullSystem.before_giving(),
+            Self::InnerShareable => InnerShareable.release(),
+            Self::FullSystem => FullSystem.release(),
         }
     }
 }

@@ -82,7 +82,7 @@ pub mod word;
 mod barrier;
 mod sync;
 
-pub use encoded::Encoded;
+pub use encoded::EncodedRecord;
 pub use error::Error;
 pub use fence::{Fence, FenceScope};
 pub use lock::{RegionGuard, RegionLock};

@@ -7,7 +7,7 @@ mod hold_count;
 use core::cell::Cell;
 use core::num::NonZeroU16;
 
-use crate::contend::{Liveness, NeverDead};
+use crate::contend::{AssumeAlive, Liveness};
 use crate::error::Error;
 use crate::fence::{Fence, InnerShareable};
 use crate::protocol;
@@ -105,7 +105,7 @@ impl<'a, F: Fence> RegionLock<'a, F> {
     pub const fn with_fence(region: Region<'a>, token: NonZeroU16, fence: F) -> Self {
         Self {
             region,
-            me: Token::fixed(token),
+            me: Token::from_static(token),
             fence,
             record: None,
             recorded: Cell::new(false),
@@ -155,7 +155,7 @@ impl<'a, F: Fence> RegionLock<'a, F> {
     /// Takes the lock if it is free or already ours. Never blocks.
     ///
     /// # Errors
-    /// [`Error::Busy`] if somebody else holds it; [`Error::TooDeep`]; [`Error::InUse`];
+    /// [`Error::Busy`] if somebody else holds it; [`Error::NestingTooDeep`]; [`Error::InUse`];
     /// [`Error::Overwritten`] if the handle holds the lock and the word denies it.
     pub fn try_lock(&self) -> Result<RegionGuard<'_, 'a, F>, Error> {
         self.try_enter(Hold::Guard)?;
@@ -167,7 +167,7 @@ impl<'a, F: Fence> RegionLock<'a, F> {
     /// # Errors
     /// [`Error::Busy`] when `wait` gave up; otherwise as [`try_lock`](Self::try_lock).
     pub fn lock(&self, wait: &mut impl Wait) -> Result<RegionGuard<'_, 'a, F>, Error> {
-        self.lock_or_recover(wait, &mut NeverDead)
+        self.lock_or_recover(wait, &mut AssumeAlive)
     }
 
     /// Takes the lock, waiting in the given way, or taking it over from an owner that `liveness`
@@ -192,7 +192,7 @@ impl<'a, F: Fence> RegionLock<'a, F> {
     /// impl Liveness for WorkerInReset {
     ///     fn while_dead<R>(&mut self, owner: Token, act: impl FnOnce() -> R) -> Option<R> {
     ///         // Here the reset line would be read. Nobody lets the worker go before `act` has returned.
-    ///         (owner == Token::fixed(WORKER)).then(act)
+    ///         (owner == Token::from_static(WORKER)).then(act)
     ///     }
     /// }
     ///
@@ -238,7 +238,7 @@ impl<'a, F: Fence> RegionLock<'a, F> {
     /// # Ok::<(), shmlock_core::Error>(())
     /// ```
     pub fn acquire(&self, wait: &mut impl Wait) -> Result<(), Error> {
-        self.acquire_or_recover(wait, &mut NeverDead)
+        self.acquire_or_recover(wait, &mut AssumeAlive)
     }
 
     /// As [`lock_or_recover`](Self::lock_or_recover), for callers that cannot keep a guard: pair it

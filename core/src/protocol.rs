@@ -11,7 +11,7 @@
 //! | [`try_acquire`] after having marked | a waiter | `0 [W] [D]` | `T W [D]` | acquire after it |
 //! | [`mark_waiting`] | a waiter | `t [D]` | `t W [D]` | none |
 //! | [`release`] | the owner `T` | `T [W] [D]` | `0 [D]` | release before it |
-//! | [`pass_on`] | the owner `T` | `T [W] [D]` | `0 [W] [D]` | release before it |
+//! | [`release_without_wake`] | the owner `T` | `T [W] [D]` | `0 [W] [D]` | release before it |
 //! | [`claim_wake`] | whoever has passed on | `0 W [D]` | `0 [D]` | none |
 //! | [`abandon`] | the owner `T`, dying | `T [W] [D]` | `0 D` | release before it |
 //! | [`take_over`] | whoever holds proof of `t`'s death | `t [W] [D]` | `T W D` | acquire after it |
@@ -66,18 +66,18 @@
 //!
 //! ```
 //! use shmlock_core::fence::InnerShareable;
-//! use shmlock_core::protocol::{Arrival, Wake, mark_waiting, release, try_acquire};
+//! use shmlock_core::protocol::{Attempt, Wake, mark_waiting, release, try_acquire};
 //! use shmlock_core::{AtomicU32, Token};
 //!
-//! let (one, two) = (Token::fixed(1.try_into()?), Token::fixed(2.try_into()?));
+//! let (one, two) = (Token::from_static(1.try_into()?), Token::from_static(2.try_into()?));
 //! let word = AtomicU32::new(0);
 //!
-//! assert!(try_acquire(&word, one, Arrival::Fresh, InnerShareable).is_ok());
-//! let Err(seen) = try_acquire(&word, two, Arrival::Fresh, InnerShareable) else { panic!("two owners") };
+//! assert!(try_acquire(&word, one, Attempt::First, InnerShareable).is_ok());
+//! let Err(seen) = try_acquire(&word, two, Attempt::First, InnerShareable) else { panic!("two owners") };
 //! assert!(seen.is_owned_by(one));
 //! assert!(mark_waiting(&word, seen).is_ok()); // `two` would sleep on the word now
 //! assert_eq!(release(&word, one, InnerShareable), Ok(Wake::One)); // `one` would wake it
-//! assert!(try_acquire(&word, two, Arrival::Waited, InnerShareable).is_ok());
+//! assert!(try_acquire(&word, two, Attempt::AfterWaiting, InnerShareable).is_ok());
 //! # Ok::<(), core::num::TryFromIntError>(())
 //! ```
 //!
@@ -112,13 +112,13 @@ pub struct Acquisition {
 /// Whether this contender may leave others asleep behind it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub enum Arrival {
+pub enum Attempt {
     /// Has not slept on this word: its release needs to wake only those who mark the word from now
     /// on.
-    Fresh,
+    First,
     /// Has marked the word: the wake that it used up may have been meant for several, so it keeps
     /// WAITERS set.
-    Waited,
+    AfterWaiting,
 }
 
 /// What the one who gave the lock back owes the others.
@@ -148,20 +148,20 @@ impl Wake {
 pub fn try_acquire<F: Fence>(
     word: &AtomicU32,
     me: Token,
-    arrival: Arrival,
+    arrival: Attempt,
     fence: F,
 ) -> Result<Acquisition, Word> {
     let mut seen = Word::FREE;
     loop {
         let taken = match arrival {
-            Arrival::Fresh => seen.taken_by(me),
-            Arrival::Waited => seen.taken_by(me).with_waiters(),
+            Attempt::First => seen.acquired_by(me),
+            Attempt::AfterWaiting => seen.acquired_by(me).with_waiters(),
         };
         // Partner: the giving swap in `release` or `abandon` of the previous owner. Relaxed, as the
         // fence below orders.
         match word.compare_exchange(seen.bits(), taken.bits(), Relaxed, Relaxed) {
             Ok(_) => {
-                fence.after_taking(); // pairs with `before_giving` in `release`: the previous section is visible
+                fence.acquire(); // pairs with `release` in `release`: the previous section is visible
                 return Ok(Acquisition { owner_died: seen.owner_died(), recovered_from: None });
             }
             Err(bits) => seen = Word::from_bits(bits),
@@ -178,13 +178,13 @@ pub fn try_acquire<F: Fence>(
 /// Never blocks; async-signal-safe. `me` must not hold the lock already. `false`: [`try_acquire`]
 /// it.
 #[inline]
-pub fn acquire_undisturbed<F: Fence>(word: &AtomicU32, me: Token, fence: F) -> bool {
+pub fn try_acquire_fast<F: Fence>(word: &AtomicU32, me: Token, fence: F) -> bool {
     // Partner: the giving swap of the previous owner. Relaxed, as the fence below orders.
     let free = word
         .compare_exchange(Word::FREE.bits(), Word::held_by(me).bits(), Relaxed, Relaxed)
         .is_ok();
     if free {
-        fence.after_taking(); // pairs with `before_giving` in `release`: the previous section is visible
+        fence.acquire(); // pairs with `release` in `release`: the previous section is visible
     }
     free
 }
@@ -215,8 +215,8 @@ pub fn mark_waiting(word: &AtomicU32, seen: Word) -> Result<Word, Word> {
 /// protocol. It is left alone.
 #[inline]
 pub fn release<F: Fence>(word: &AtomicU32, me: Token, fence: F) -> Result<Wake, Word> {
-    fence.before_giving(); // pairs with `after_taking` in `try_acquire`: our section is visible to the next owner
-    give(word, me, Word::given_back)
+    fence.release(); // pairs with `acquire` in `try_acquire`: our section is visible to the next owner
+    give(word, me, Word::released)
 }
 
 /// Gives the lock back if no flag stands in the word: all that an undisturbed release takes.
@@ -224,13 +224,13 @@ pub fn release<F: Fence>(word: &AtomicU32, me: Token, fence: F) -> Result<Wake, 
 /// Never blocks; async-signal-safe.
 ///
 /// # Errors
-/// The word found. If it names `me`, flags do stand there: [`release`] or [`pass_on`] it.
+/// The word found. If it names `me`, flags do stand there: [`release`] or [`release_without_wake`] it.
 #[inline]
-pub fn release_undisturbed<F: Fence>(word: &AtomicU32, me: Token, fence: F) -> Result<(), Word> {
-    fence.before_giving(); // pairs with `after_taking` in `try_acquire`: our section is visible to the next owner
+pub fn release_fast<F: Fence>(word: &AtomicU32, me: Token, fence: F) -> Result<(), Word> {
+    fence.release(); // pairs with `acquire` in `try_acquire`: our section is visible to the next owner
     let seen = Word::held_by(me);
     // Partner: the taking swap in `try_acquire`. Relaxed, as the fence orders.
-    match word.compare_exchange(seen.bits(), seen.given_back().bits(), Relaxed, Relaxed) {
+    match word.compare_exchange(seen.bits(), seen.released().bits(), Relaxed, Relaxed) {
         Ok(_) => Ok(()),
         Err(bits) => Err(Word::from_bits(bits)),
     }
@@ -244,18 +244,18 @@ pub fn release_undisturbed<F: Fence>(word: &AtomicU32, me: Token, fence: F) -> R
 /// # Errors
 /// As [`release`].
 #[inline]
-pub fn pass_on<F: Fence>(word: &AtomicU32, me: Token, fence: F) -> Result<(), Word> {
-    fence.before_giving(); // pairs with `after_taking` in `try_acquire`: our section is visible to the next owner
-    give(word, me, Word::passed_on).map(|_| ())
+pub fn release_without_wake<F: Fence>(word: &AtomicU32, me: Token, fence: F) -> Result<(), Word> {
+    fence.release(); // pairs with `acquire` in `try_acquire`: our section is visible to the next owner
+    give(word, me, Word::released_keeping_waiters).map(|_| ())
 }
 
-/// After [`pass_on`]: takes WAITERS away if nobody has taken the lock, and with it the duty to
+/// After [`release_without_wake`]: takes WAITERS away if nobody has taken the lock, and with it the duty to
 /// wake.
 ///
 /// Never blocks; async-signal-safe.
 #[inline]
 pub fn claim_wake(word: &AtomicU32) -> Wake {
-    // Partner: `pass_on`, ours or another's. Relaxed: the swap below judges again.
+    // Partner: `release_without_wake`, ours or another's. Relaxed: the swap below judges again.
     let mut seen = Word::from_bits(word.load(Relaxed));
     while seen.is_free() && seen.has_waiters() {
         // Partner: the taking swap in `try_acquire`, which takes W along if it comes first.
@@ -277,7 +277,7 @@ pub fn claim_wake(word: &AtomicU32) -> Wake {
 /// As [`release`].
 #[inline]
 pub fn abandon<F: Fence>(word: &AtomicU32, me: Token, fence: F) -> Result<Wake, Word> {
-    fence.before_giving(); // pairs with `after_taking` in `try_acquire`: what we did of the section is visible
+    fence.release(); // pairs with `acquire` in `try_acquire`: what we did of the section is visible
     give(word, me, Word::abandoned)
 }
 
@@ -314,10 +314,10 @@ pub fn take_over<F: Fence>(
     // Partner: none; the proof of death orders. Relaxed: the swap below judges again.
     let mut seen = Word::from_bits(word.load(Relaxed));
     while seen.is_owned_by(dead) {
-        // Partner: `mark_waiting` of others, whose flag `taken_over_by` sets anyway.
-        match word.compare_exchange(seen.bits(), seen.taken_over_by(me).bits(), Relaxed, Relaxed) {
+        // Partner: `mark_waiting` of others, whose flag `recovered_by` sets anyway.
+        match word.compare_exchange(seen.bits(), seen.recovered_by(me).bits(), Relaxed, Relaxed) {
             Ok(_) => {
-                fence.after_taking(); // with the proof of death: what the dead owner wrote is visible
+                fence.acquire(); // with the proof of death: what the dead owner wrote is visible
                 return Some(Acquisition { owner_died: true, recovered_from: Some(dead) });
             }
             Err(bits) => seen = Word::from_bits(bits),
@@ -333,9 +333,9 @@ pub fn take_over<F: Fence>(
 /// with `token`, and does not hold the lock.
 #[must_use]
 pub fn declare_stale<F: Fence>(word: &AtomicU32, token: Token, fence: F) -> Option<Wake> {
-    // Pairs with `after_taking` in `try_acquire`: what the dead owner wrote, which the gift of its
+    // Pairs with `acquire` in `try_acquire`: what the dead owner wrote, which the gift of its
     // token made visible to us, is visible to the next owner as well.
-    fence.before_giving();
+    fence.release();
     give(word, token, Word::abandoned).ok()
 }
 

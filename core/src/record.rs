@@ -17,7 +17,7 @@ use core::fmt;
 
 use uuid::Uuid;
 
-use crate::encoded::{Encoded, words_filled};
+use crate::encoded::{EncodedRecord, words_filled};
 use crate::error::Error;
 use crate::fence::Fence;
 use crate::layout::DESCRIPTION_MAX;
@@ -91,7 +91,7 @@ impl Region<'_> {
         if low == 0 {
             let high = words.generation_high.load(Relaxed).wrapping_add(1);
             words.generation_high.store(high, Relaxed);
-            fence.before_giving(); // should we die right after the low half: whoever sees that sees the high half, too
+            fence.release(); // should we die right after the low half: whoever sees that sees the high half, too
         }
         words.generation.store(low, Relaxed);
     }
@@ -122,17 +122,17 @@ impl Region<'_> {
     /// writer makes it even.
     #[cold] // an undisturbed acquisition does not come here
     pub fn write_record<F: Fence>(self, me: Token, record: &Record, fence: F) {
-        self.write_encoded(me, &Encoded::new(record), record.since, fence);
+        self.write_encoded(me, &EncodedRecord::new(record), record.since, fence);
     }
 
     /// As [`write_record`](Self::write_record), of what was encoded before: for whoever writes the
     /// same again and again.
-    pub fn write_encoded<F: Fence>(self, me: Token, record: &Encoded, since: u64, fence: F) {
+    pub fn write_encoded<F: Fence>(self, me: Token, record: &EncodedRecord, since: u64, fence: F) {
         let words = self.words();
         // Relaxed: only holders write it, and they are ordered by the owner word.
         let writing = words.record_sequence.load(Relaxed).wrapping_add(1) | 1;
         words.record_sequence.store(writing, Relaxed);
-        fence.before_giving(); // pairs with the second `after_taking` in `record_of`: who sees new words sees it odd
+        fence.release(); // pairs with the second `acquire` in `record_of`: who sees new words sees it odd
         words.record_token.store(me.get(), Relaxed);
         for (word, &bits) in words.uuid.iter().zip(&record.uuid) {
             word.store(bits, Relaxed);
@@ -148,12 +148,12 @@ impl Region<'_> {
         if filled > 1 || record.description.first() != Some(&before) {
             self.write_description(record, filled);
         }
-        fence.before_giving(); // pairs with the first `after_taking` in `record_of`: who sees it even sees all words
+        fence.release(); // pairs with the first `acquire` in `record_of`: who sees it even sees all words
         words.record_sequence.store(writing.wrapping_add(1), Relaxed);
     }
 
     /// So many words of it. Called between the fences of [`write_encoded`](Self::write_encoded).
-    fn write_description(self, record: &Encoded, filled: usize) {
+    fn write_description(self, record: &EncodedRecord, filled: usize) {
         let new = record.description.iter().copied().chain(core::iter::repeat(0));
         for (word, bits) in self.words().description.iter().take(filled).zip(new) {
             // Most say the same as the one before: then this cache line need not go from owner to
@@ -185,7 +185,7 @@ impl Region<'_> {
     pub fn record_of<F: Fence>(self, owner: Token, fence: F) -> Option<Record> {
         let words = self.words();
         let before = words.record_sequence.load(Relaxed); // partner: the last store of `write_record`
-        fence.after_taking(); // pairs with the second `before_giving` in `write_record`
+        fence.acquire(); // pairs with the second `release` in `write_record`
         let token = words.record_token.load(Relaxed);
         let mut uuid = [0; 16];
         read_bytes(&mut uuid, &words.uuid);
@@ -195,7 +195,7 @@ impl Region<'_> {
         read_bytes(&mut since, &words.since);
         let mut description = [0; DESCRIPTION_MAX + 1];
         read_bytes(&mut description, &words.description);
-        fence.after_taking(); // pairs with the first `before_giving` in `write_record`
+        fence.acquire(); // pairs with the first `release` in `write_record`
         let after = words.record_sequence.load(Relaxed); // partner: the first store of `write_record`
         let whole = before == after && before % 2 == 0;
         (whole && token == owner.get()).then(|| Record {

@@ -49,7 +49,7 @@ pub fn snapshot<F: Fence, E>(
 ) -> Result<RegionMemory, E> {
     let mut before = copy()?;
     for _ in 1..COPIES {
-        fence.after_taking(); // pairs with both `before_giving` in `write_record`: the copies are made one after the other
+        fence.acquire(); // pairs with both `release` in `write_record`: the copies are made one after the other
         let now = copy()?;
         if describe_the_same(&before, &now) {
             return Ok(RegionMemory::of_words(Words::of_bytes(&now)));

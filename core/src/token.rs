@@ -39,7 +39,7 @@ pub enum TokenRange {
 impl Token {
     /// A token that the embedder gives out.
     #[must_use]
-    pub const fn fixed(number: NonZeroU16) -> Self {
+    pub const fn from_static(number: NonZeroU16) -> Self {
         // Widening keeps it non-zero, so the alternative is never taken; `NonZero::from` is not
         // const.
         match NonZeroU32::new(number.get() as u32) {

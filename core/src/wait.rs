@@ -5,14 +5,14 @@
 //! the word and the wake, or have no way to reach us at all.
 
 use crate::barrier;
-use crate::protocol::{self, Arrival};
+use crate::protocol::{self, Attempt};
 use crate::sync::{AtomicU32, Relaxed, spin_loop};
 use crate::word::Word;
 
 /// What a way of waiting answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub enum Verdict {
+pub enum WaitAction {
     /// Look at the word again.
     Retry,
     /// An interval is over, or a sleep is about to begin: ask whether the owner still lives, then
@@ -26,7 +26,7 @@ pub enum Verdict {
 ///
 /// # Examples
 /// ```
-/// use shmlock_core::wait::{Contention, Verdict, Wait};
+/// use shmlock_core::wait::{WaitContext, WaitAction, Wait};
 ///
 /// /// Lets the tasks of the same core run; every tenth time, asks whether the owner lives.
 /// struct Yield {
@@ -34,13 +34,13 @@ pub enum Verdict {
 /// }
 ///
 /// impl Wait for Yield {
-///     fn wait(&mut self, contention: &mut Contention<'_>) -> Verdict {
+///     fn wait(&mut self, contention: &mut WaitContext<'_>) -> WaitAction {
 ///         if self.left == 0 {
-///             return Verdict::GiveUp;
+///             return WaitAction::GiveUp;
 ///         }
 ///         self.left -= 1;
 ///         std::thread::yield_now(); // a firmware calls its scheduler
-///         if contention.attempt() % 10 == 9 { Verdict::Probe } else { Verdict::Retry }
+///         if contention.attempt() % 10 == 9 { WaitAction::Probe } else { WaitAction::Retry }
 ///     }
 /// }
 /// ```
@@ -51,24 +51,24 @@ pub trait Wait {
     /// here, by whatever task runs meanwhile, answers [`Error::InUse`](crate::Error::InUse). A
     /// panic ends the call, and the handle can be used again. An implementation that never returns
     /// keeps nobody from the lock but its own handle.
-    fn wait(&mut self, contention: &mut Contention<'_>) -> Verdict;
+    fn wait(&mut self, contention: &mut WaitContext<'_>) -> WaitAction;
 }
 
 /// What a way of waiting is told: the word, what was seen in it, and how often it has been asked.
 #[derive(Debug)]
-pub struct Contention<'a> {
+pub struct WaitContext<'a> {
     word: &'a AtomicU32,
     seen: Word,
     attempt: u32,
-    arrival: &'a mut Arrival,
+    arrival: &'a mut Attempt,
 }
 
-impl<'a> Contention<'a> {
+impl<'a> WaitContext<'a> {
     pub(crate) fn new(
         word: &'a AtomicU32,
         seen: Word,
         attempt: u32,
-        arrival: &'a mut Arrival,
+        arrival: &'a mut Attempt,
     ) -> Self {
         Self { word, seen, attempt, arrival }
     }
@@ -105,7 +105,7 @@ impl<'a> Contention<'a> {
     /// Whether the word now asks its owner for a wake. A hint, as [`looks_free`](Self::looks_free).
     #[must_use]
     #[inline]
-    pub fn looks_awaited(&self) -> bool {
+    pub fn has_waiters_hint(&self) -> bool {
         // Partner: `mark_waiting` of others, and the sticky flag of one who acquires. Relaxed: it
         // decides nothing.
         Word::from_bits(self.word.load(Relaxed)).has_waiters()
@@ -114,22 +114,22 @@ impl<'a> Contention<'a> {
     /// Asks the owner for a wake at release; gives back the word to sleep on.
     ///
     /// # Errors
-    /// The word as it is now, if it changed: answer [`Verdict::Retry`] instead of sleeping.
+    /// The word as it is now, if it changed: answer [`WaitAction::Retry`] instead of sleeping.
     #[inline]
     pub fn mark_waiting(&mut self) -> Result<Word, Word> {
         let marked = protocol::mark_waiting(self.word, self.seen)?;
-        *self.arrival = Arrival::Waited;
+        *self.arrival = Attempt::AfterWaiting;
         Ok(marked)
     }
 
-    /// Says that this contender owes the others nothing: [`Verdict::GiveUp`] then leaves the word
+    /// Says that this contender owes the others nothing: [`WaitAction::GiveUp`] then leaves the word
     /// alone.
     ///
     /// For a contender whose word is gone while it waited, as it is in a forked child. The mark, if
     /// there is one, stays.
     #[inline]
     pub fn owe_nothing(&mut self) {
-        *self.arrival = Arrival::Fresh;
+        *self.arrival = Attempt::First;
     }
 }
 
@@ -158,18 +158,18 @@ impl Spin {
 }
 
 impl Wait for Spin {
-    fn wait(&mut self, contention: &mut Contention<'_>) -> Verdict {
+    fn wait(&mut self, contention: &mut WaitContext<'_>) -> WaitAction {
         while self.left > 0 {
             self.left -= 1;
             if self.left == 0 {
-                return Verdict::Probe;
+                return WaitAction::Probe;
             }
             spin_loop();
             if contention.looks_free() {
-                return Verdict::Retry;
+                return WaitAction::Retry;
             }
         }
-        Verdict::GiveUp
+        WaitAction::GiveUp
     }
 }
 
@@ -192,18 +192,18 @@ impl Wfe {
 }
 
 impl Wait for Wfe {
-    fn wait(&mut self, contention: &mut Contention<'_>) -> Verdict {
+    fn wait(&mut self, contention: &mut WaitContext<'_>) -> WaitAction {
         if self.left == 0 {
-            return Verdict::GiveUp;
+            return WaitAction::GiveUp;
         }
         self.left -= 1;
         if contention.mark_waiting().is_err() {
-            return Verdict::Retry;
+            return WaitAction::Retry;
         }
         // An event sent between the mark and here is latched in the core's event register: `wfe`
         // returns at once.
         barrier::wait_for_event();
-        Verdict::Probe
+        WaitAction::Probe
     }
 }
 
@@ -244,12 +244,12 @@ impl<D: embedded_hal::delay::DelayNs> Delay<D> {
 
 #[cfg(feature = "embedded-hal")]
 impl<D: embedded_hal::delay::DelayNs> Wait for Delay<D> {
-    fn wait(&mut self, _contention: &mut Contention<'_>) -> Verdict {
+    fn wait(&mut self, _contention: &mut WaitContext<'_>) -> WaitAction {
         if self.left == 0 {
-            return Verdict::GiveUp;
+            return WaitAction::GiveUp;
         }
         self.left -= 1;
         self.timer.delay_us(self.interval_us);
-        Verdict::Probe
+        WaitAction::Probe
     }
 }

@@ -7,11 +7,11 @@
 
 use embedded_hal_async::delay::DelayNs;
 
-use crate::contend::{Liveness, NeverDead};
+use crate::contend::{AssumeAlive, Liveness};
 use crate::error::Error;
 use crate::fence::Fence;
 use crate::lock::{RegionGuard, RegionLock};
-use crate::wait::{Contention, Verdict, Wait};
+use crate::wait::{Wait, WaitAction, WaitContext};
 
 /// Sleeps by any `embedded_hal_async` delay between attempts. The counterpart of `wait::Delay`.
 #[derive(Clone, Copy, Debug)]
@@ -68,7 +68,7 @@ impl<'a, F: Fence> RegionLock<'a, F> {
         &self,
         delay: &mut Delay<D>,
     ) -> Result<RegionGuard<'_, 'a, F>, Error> {
-        self.lock_or_recover_async(delay, &mut NeverDead).await
+        self.lock_or_recover_async(delay, &mut AssumeAlive).await
     }
 
     /// As [`lock_async`](Self::lock_async), or taking the lock over from an owner that `liveness`
@@ -99,7 +99,7 @@ impl<'a, F: Fence> RegionLock<'a, F> {
 struct AskOnce(bool);
 
 impl Wait for AskOnce {
-    fn wait(&mut self, _: &mut Contention<'_>) -> Verdict {
-        if core::mem::replace(&mut self.0, false) { Verdict::Probe } else { Verdict::GiveUp }
+    fn wait(&mut self, _: &mut WaitContext<'_>) -> WaitAction {
+        if core::mem::replace(&mut self.0, false) { WaitAction::Probe } else { WaitAction::GiveUp }
     }
 }

@@ -66,7 +66,7 @@ impl Word {
     /// Whether nobody holds the lock and the data was left in order: there is nothing to keep the
     /// word for. WAITERS may stand there, of one who passed the lock on and died.
     #[must_use]
-    pub const fn is_clean(self) -> bool {
+    pub const fn is_free_and_consistent(self) -> bool {
         self.is_free() && !self.owner_died()
     }
 
@@ -91,7 +91,7 @@ impl Word {
     /// *Acquire*: a free word taken by `me`. Both flags stay: others may still sleep, the data may
     /// still be torn.
     #[must_use]
-    pub const fn taken_by(self, me: Token) -> Self {
+    pub const fn acquired_by(self, me: Token) -> Self {
         Self(me.get() | (self.0 & (WAITERS | DIED)))
     }
 
@@ -104,13 +104,13 @@ impl Word {
     /// *Release*: free; DIED stays until somebody declares the data consistent, WAITERS goes with
     /// the wake.
     #[must_use]
-    pub const fn given_back(self) -> Self {
+    pub const fn released(self) -> Self {
         Self(self.0 & DIED)
     }
 
     /// *Pass on*: free, and the wake that is owed is left to whoever takes it next.
     #[must_use]
-    pub const fn passed_on(self) -> Self {
+    pub const fn released_keeping_waiters(self) -> Self {
         Self(self.0 & (WAITERS | DIED))
     }
 
@@ -129,7 +129,7 @@ impl Word {
     /// *Take over* from a dead owner. WAITERS is set without looking: sleepers of the dead owner
     /// are unknown.
     #[must_use]
-    pub const fn taken_over_by(self, me: Token) -> Self {
+    pub const fn recovered_by(self, me: Token) -> Self {
         Self(me.get() | DIED | WAITERS)
     }
 

@@ -13,7 +13,7 @@ use common::{
 use shmlock_core::contend::{Liveness, acquire_contended};
 use shmlock_core::fence::InnerShareable;
 use shmlock_core::protocol::Acquisition;
-use shmlock_core::wait::{Contention, Verdict};
+use shmlock_core::wait::{WaitAction, WaitContext};
 use shmlock_core::{AtomicU32, Token, Word};
 
 const ME: u32 = 70_000;
@@ -32,11 +32,11 @@ use Call::{Probe, Wait};
 /// Contends as `ME` with scripted seams; gives back the answer and the calls in their order.
 fn contend(
     word: &AtomicU32,
-    mut wait: impl FnMut(&mut Contention<'_>) -> Verdict,
+    mut wait: impl FnMut(&mut WaitContext<'_>) -> WaitAction,
     mut dead: impl FnMut(Token) -> bool,
 ) -> (Result<Acquisition, Word>, Vec<Call>) {
     let calls = RefCell::default();
-    let mut waiting = WaitBy(|contention: &mut Contention<'_>| {
+    let mut waiting = WaitBy(|contention: &mut WaitContext<'_>| {
         let call = Wait(contention.attempt(), contention.seen().bits());
         Vec::push(&mut calls.borrow_mut(), call);
         assert!(calls.borrow().len() < 100, "this goes on for ever");
@@ -51,9 +51,11 @@ fn contend(
 }
 
 /// Answers in turn, then gives up.
-fn answers<const N: usize>(verdicts: [Verdict; N]) -> impl FnMut(&mut Contention<'_>) -> Verdict {
+fn answers<const N: usize>(
+    verdicts: [WaitAction; N],
+) -> impl FnMut(&mut WaitContext<'_>) -> WaitAction {
     move |contention| {
-        verdicts.get(contention.attempt() as usize).copied().unwrap_or(Verdict::GiveUp)
+        verdicts.get(contention.attempt() as usize).copied().unwrap_or(WaitAction::GiveUp)
     }
 }
 
@@ -77,12 +79,12 @@ fn a_free_lock_is_taken_without_a_call() {
 #[test]
 fn an_owner_is_probed_only_when_the_wait_asks_for_it() {
     let word = AtomicU32::new(OTHER);
-    let (answer, calls) = contend(&word, answers([Verdict::Retry; 3]), |_| true);
+    let (answer, calls) = contend(&word, answers([WaitAction::Retry; 3]), |_| true);
     assert_eq!(answer, Err(Word::from_bits(OTHER)));
     assert_eq!(calls, [Wait(0, OTHER), Wait(1, OTHER), Wait(2, OTHER), Wait(3, OTHER)]);
 
     let (answer, calls) =
-        contend(&word, answers([Verdict::Retry, Verdict::Probe, Verdict::Retry]), nobody);
+        contend(&word, answers([WaitAction::Retry, WaitAction::Probe, WaitAction::Retry]), nobody);
     assert_eq!(answer, Err(Word::from_bits(OTHER)));
     assert_eq!(
         calls,
@@ -93,9 +95,9 @@ fn an_owner_is_probed_only_when_the_wait_asks_for_it() {
 
 #[test]
 fn a_lock_that_comes_free_while_waiting_is_taken() {
-    for verdict in [Verdict::Retry, Verdict::Probe] {
+    for verdict in [WaitAction::Retry, WaitAction::Probe] {
         let word = AtomicU32::new(OTHER);
-        let free = |contention: &mut Contention<'_>| {
+        let free = |contention: &mut WaitContext<'_>| {
             contention.word().store(DIED, Relaxed);
             assert!(contention.looks_free());
             verdict
@@ -108,13 +110,13 @@ fn a_lock_that_comes_free_while_waiting_is_taken() {
 #[test]
 fn an_acquisition_after_a_mark_keeps_waiters_however_long_ago_the_mark_was() {
     let word = AtomicU32::new(OTHER);
-    let script = |contention: &mut Contention<'_>| {
+    let script = |contention: &mut WaitContext<'_>| {
         match contention.attempt() {
             0 => assert_eq!(contention.mark_waiting(), Ok(Word::from_bits(OTHER | WAITERS))),
             1 => contention.word().store(THIRD, Relaxed),
             _ => contention.word().store(0, Relaxed),
         }
-        Verdict::Retry
+        WaitAction::Retry
     };
     let (answer, calls) = contend(&word, script, nobody);
     assert_eq!(answer, Ok(found_free(0)));
@@ -125,10 +127,10 @@ fn an_acquisition_after_a_mark_keeps_waiters_however_long_ago_the_mark_was() {
 #[test]
 fn a_mark_that_came_too_late_leaves_no_flag_and_says_what_the_word_is_now() {
     let word = AtomicU32::new(OTHER);
-    let script = |contention: &mut Contention<'_>| {
+    let script = |contention: &mut WaitContext<'_>| {
         contention.word().store(0, Relaxed);
         assert_eq!(contention.mark_waiting(), Err(Word::FREE));
-        Verdict::Retry
+        WaitAction::Retry
     };
     assert_eq!(contend(&word, script, nobody).0, Ok(found_free(0)));
     assert_eq!(word.into_inner(), ME);
@@ -137,13 +139,13 @@ fn a_mark_that_came_too_late_leaves_no_flag_and_says_what_the_word_is_now() {
 /// Marks, is passed over by another owner who does not know of the other sleepers, and gives up.
 fn passed_over_after(marked_attempts: u32) -> (Result<Acquisition, Word>, u32) {
     let word = AtomicU32::new(OTHER);
-    let script = |contention: &mut Contention<'_>| {
+    let script = |contention: &mut WaitContext<'_>| {
         assert_eq!(contention.mark_waiting(), Ok(Word::from_bits(OTHER | WAITERS)));
         if contention.attempt() + 1 < marked_attempts {
-            return Verdict::Retry;
+            return WaitAction::Retry;
         }
         contention.word().store(THIRD | DIED, Relaxed);
-        Verdict::GiveUp
+        WaitAction::GiveUp
     };
     let answer = contend(&word, script, nobody).0;
     (answer, word.into_inner())
@@ -183,9 +185,9 @@ fn a_dead_owner_is_replaced_while_the_proof_stands() {
 #[test]
 fn an_owner_that_came_and_died_during_one_wait_is_replaced_after_that_wait() {
     let word = AtomicU32::new(OTHER);
-    let script = |contention: &mut Contention<'_>| {
+    let script = |contention: &mut WaitContext<'_>| {
         contention.word().store(THIRD | WAITERS, Relaxed);
-        Verdict::Probe
+        WaitAction::Probe
     };
     let (answer, calls) = contend(&word, script, |owner| owner == token(THIRD));
     assert_eq!(answer, Ok(recovered(THIRD)));
@@ -202,7 +204,7 @@ fn flags_that_move_while_the_proof_comes_do_not_save_the_dead() {
             word.store(now, Relaxed);
             true
         };
-        assert_eq!(contend(&word, answers([Verdict::Probe]), proof).0, Ok(recovered(OTHER)));
+        assert_eq!(contend(&word, answers([WaitAction::Probe]), proof).0, Ok(recovered(OTHER)));
         assert_eq!(word.into_inner(), ME | WAITERS | DIED);
     }
 }
@@ -215,7 +217,7 @@ fn a_proof_that_comes_after_the_word_has_moved_on_takes_from_nobody() {
             word.store(now, Relaxed);
             true
         };
-        let (answer, calls) = contend(&word, answers([Verdict::Probe]), proof);
+        let (answer, calls) = contend(&word, answers([WaitAction::Probe]), proof);
         assert_eq!(answer, Err(Word::from_bits(now)));
         assert_eq!(calls, [Wait(0, OTHER), Probe(OTHER), Wait(1, now)]);
         assert_eq!(word.into_inner(), now);
@@ -240,10 +242,10 @@ fn every_word_ends_in_an_answer_that_fits_it() {
 fn the_reserved_token_is_waited_for_and_probed_like_any_other() {
     let word = AtomicU32::new(RESERVED | DIED);
     assert_eq!(
-        contend(&word, answers([Verdict::Probe]), nobody).0,
+        contend(&word, answers([WaitAction::Probe]), nobody).0,
         Err(Word::from_bits(RESERVED | DIED))
     );
-    assert_eq!(contend(&word, answers([Verdict::Probe]), |_| true).0, Ok(recovered(RESERVED)));
+    assert_eq!(contend(&word, answers([WaitAction::Probe]), |_| true).0, Ok(recovered(RESERVED)));
 }
 
 #[test]

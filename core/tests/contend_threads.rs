@@ -11,7 +11,7 @@ use std::sync::{Barrier, Mutex};
 use std::thread;
 
 use common::{DIED, ProofBy, Protected, WAITERS, patient, rounds, token};
-use shmlock_core::contend::{NeverDead, acquire_contended};
+use shmlock_core::contend::{AssumeAlive, acquire_contended};
 use shmlock_core::fence::InnerShareable;
 use shmlock_core::token::LIVING_MIN;
 use shmlock_core::{AtomicU32, Word, protocol};
@@ -39,7 +39,7 @@ fn flags_moved_by_a_hostile_peer_delay_but_never_stop_anybody() {
     let contending = |me| {
         for _ in 0..rounds(5_000) {
             let taken =
-                acquire_contended(&word, me, InnerShareable, &mut NeverDead, &mut patient());
+                acquire_contended(&word, me, InnerShareable, &mut AssumeAlive, &mut patient());
             assert_eq!(taken.expect("patient").recovered_from, None);
             assert_eq!(protocol::declare_consistent(&word, me), Ok(()));
             let _ = protocol::release(&word, me, InnerShareable).expect("ours");

@@ -3,9 +3,9 @@
 
 use shmlock_core::fence::{FullSystem, InnerShareable};
 use shmlock_core::layout::Magic;
-use shmlock_core::protocol::{Acquisition, Arrival, Wake};
+use shmlock_core::protocol::{Acquisition, Attempt, Wake};
 use shmlock_core::token::TokenRange;
-use shmlock_core::wait::Verdict;
+use shmlock_core::wait::WaitAction;
 use shmlock_core::{Error, FenceScope, Holder, Record, Token, Word};
 
 const fn is_logged<T: defmt::Format>() {}
@@ -20,9 +20,9 @@ fn what_a_firmware_logs_can_be_logged() {
         is_logged::<TokenRange>();
         is_logged::<Option<Holder>>();
         is_logged::<Record>();
-        is_logged::<Verdict>();
+        is_logged::<WaitAction>();
         is_logged::<Acquisition>();
-        is_logged::<Arrival>();
+        is_logged::<Attempt>();
         is_logged::<Wake>();
         is_logged::<Magic>();
         is_logged::<FenceScope>();

@@ -7,7 +7,7 @@ use core::sync::atomic::Ordering::Relaxed;
 
 use common::{DIED, FLAGS, WAITERS, check, found_free, token, wake_owed_by};
 use shmlock_core::fence::{FullSystem, InnerShareable};
-use shmlock_core::protocol::{self, Acquisition, Arrival, Wake};
+use shmlock_core::protocol::{self, Acquisition, Attempt, Wake};
 use shmlock_core::{AtomicU32, Fence, FenceScope};
 
 #[test]
@@ -17,7 +17,7 @@ fn the_scope_of_the_fences_changes_no_step() {
         for flags in FLAGS {
             check(
                 flags,
-                |word| protocol::try_acquire(word, me, Arrival::Fresh, fence),
+                |word| protocol::try_acquire(word, me, Attempt::First, fence),
                 3 | flags,
                 Ok(found_free(flags)),
             );
@@ -57,11 +57,11 @@ struct Noting<'a> {
 }
 
 impl Fence for Noting<'_> {
-    fn after_taking(self) {
+    fn acquire(self) {
         self.fences.borrow_mut().push(("after taking", self.word.load(Relaxed)));
     }
 
-    fn before_giving(self) {
+    fn release(self) {
         self.fences.borrow_mut().push(("before giving", self.word.load(Relaxed)));
         self.word.fetch_or(self.meanwhile.take(), Relaxed);
     }
@@ -83,7 +83,7 @@ fn fences<R>(
 fn one_fence_stands_after_each_taking_swap_and_before_each_giving_swap() {
     let (me, dead) = (token(3), token(4));
     let acquire = |before| {
-        fences(before, 0, |word, fence| protocol::try_acquire(word, me, Arrival::Fresh, fence)).1
+        fences(before, 0, |word, fence| protocol::try_acquire(word, me, Attempt::First, fence)).1
     };
     assert_eq!(acquire(DIED), [("after taking", 3 | DIED)]);
     assert_eq!(acquire(4), [], "a failed attempt orders nothing");

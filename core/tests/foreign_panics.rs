@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use common::foreign::{OTHER, PLACES, Place, handle, has_come, lead_through, record, send};
 use common::{DIED, RawMemory, WAITERS, WaitBy, number, probing, token_part};
 use shmlock_core::contend::Liveness;
-use shmlock_core::wait::{Contention, Spin, Verdict, Wait};
+use shmlock_core::wait::{Spin, Wait, WaitAction, WaitContext};
 use shmlock_core::{Error, RegionLock, Token, Word};
 
 fn lock(memory: &RawMemory, token: u16) -> RegionLock<'_> {
@@ -77,11 +77,11 @@ fn a_waiter_that_panics_when_it_has_been_woken_owes_the_wake_to_the_others() {
     let (holder, waiter) = (lock(&memory, 1), lock(&memory, 2));
     holder.acquire(&mut Spin::attempts(0)).expect("free");
     panics(|| {
-        let _ = waiter.acquire(&mut WaitBy(|contention: &mut Contention<'_>| {
+        let _ = waiter.acquire(&mut WaitBy(|contention: &mut WaitContext<'_>| {
             contention.mark_waiting().expect("held, and nobody else marks");
             holder.release().expect("held"); // and wakes the waiter
             panic();
-            Verdict::Retry
+            WaitAction::Retry
         }));
     });
     assert_eq!((memory.get(0), waiter.owes_wake()), (0, true));
@@ -93,12 +93,12 @@ fn a_waiter_that_panics_when_the_lock_has_changed_hands_leaves_a_mark_for_the_ot
     let (holder, waiter, third) = (lock(&memory, 1), lock(&memory, 2), lock(&memory, 3));
     holder.acquire(&mut Spin::attempts(0)).expect("free");
     panics(|| {
-        let _ = waiter.acquire(&mut WaitBy(|contention: &mut Contention<'_>| {
+        let _ = waiter.acquire(&mut WaitBy(|contention: &mut WaitContext<'_>| {
             contention.mark_waiting().expect("held, and nobody else marks");
             holder.release().expect("held");
             third.acquire(&mut Spin::attempts(0)).expect("free");
             panic();
-            Verdict::Retry
+            WaitAction::Retry
         }));
     });
     assert_eq!((memory.get(0), waiter.owes_wake()), (3 | WAITERS, false));
@@ -111,9 +111,9 @@ struct Panics<'l, 'a> {
 }
 
 impl Wait for Panics<'_, '_> {
-    fn wait(&mut self, _: &mut Contention<'_>) -> Verdict {
+    fn wait(&mut self, _: &mut WaitContext<'_>) -> WaitAction {
         panic();
-        Verdict::Retry
+        WaitAction::Retry
     }
 }
 

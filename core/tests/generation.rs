@@ -57,9 +57,9 @@ fn the_generation_counts_on_from_any_garbage() {
 struct AtFence<'a>(&'a RawMemory, &'a Cell<Option<(u32, u32)>>);
 
 impl Fence for AtFence<'_> {
-    fn after_taking(self) {}
+    fn acquire(self) {}
 
-    fn before_giving(self) {
+    fn release(self) {
         self.1.set(Some((self.0.get(GENERATION_HIGH), self.0.get(GENERATION))));
     }
 }

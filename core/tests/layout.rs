@@ -10,7 +10,7 @@ use shmlock_core::fence::InnerShareable;
 use shmlock_core::layout::{
     DESCRIPTION_MAX, LAYOUT_VERSION, MAGIC, Magic, REGION_ALIGN, REGION_LEN,
 };
-use shmlock_core::protocol::{self, Arrival};
+use shmlock_core::protocol::{self, Attempt};
 use shmlock_core::record::description;
 use shmlock_core::uuid::Uuid;
 use shmlock_core::{Error, Record, Region, RegionMemory, Token, Word};
@@ -49,7 +49,8 @@ fn every_field_stands_at_its_byte() {
     memory.set(OWNER, DIED);
     memory.set(48, 0x5352_5150);
 
-    let taken = protocol::try_acquire(region.owner_word(), me, Arrival::Waited, InnerShareable);
+    let taken =
+        protocol::try_acquire(region.owner_word(), me, Attempt::AfterWaiting, InnerShareable);
     assert!(taken.is_ok_and(|taken| taken.owner_died));
     for _ in 0..3 {
         region.count_acquisition(InnerShareable);
@@ -219,7 +220,7 @@ fn each_error_says_what_to_do() {
         (Error::NotHeld, "acquire it before releasing it"),
         (Error::GuardsAlive { guards: 2 }, "2 guards"),
         (Error::Overwritten { found: Word::FREE }, "(now free)"),
-        (Error::TooDeep, "release it more often"),
+        (Error::NestingTooDeep, "release it more often"),
         (Error::DescriptionTooLong { len: 64 }, "64 bytes; shorten it to 63"),
     ] {
         let text = error.to_string();

@@ -11,7 +11,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use shmlock_core::fence::InnerShareable;
 use shmlock_core::layout::{DESCRIPTION_MAX, LAYOUT_VERSION, MAGIC, Magic, REGION_LEN};
-use shmlock_core::protocol::{self, Arrival};
+use shmlock_core::protocol::{self, Attempt};
 use shmlock_core::record::description;
 use shmlock_core::token::TokenRange;
 use shmlock_core::uuid::Uuid;
@@ -91,10 +91,10 @@ proptest! {
     #[test]
     fn each_made_word_is_what_its_name_says(bits in any_word(), me in any_token()) {
         let word = Word::from_bits(bits);
-        prop_assert!(word.taken_by(me).is_owned_by(me) || !word.is_free());
-        prop_assert!(word.taken_over_by(me).is_owned_by(me));
+        prop_assert!(word.acquired_by(me).is_owned_by(me) || !word.is_free());
+        prop_assert!(word.recovered_by(me).is_owned_by(me));
         prop_assert!(word.with_waiters().has_waiters() && word.with_waiters().owner() == word.owner());
-        prop_assert!(word.given_back().is_free() && word.given_back().owner_died() == word.owner_died());
+        prop_assert!(word.released().is_free() && word.released().owner_died() == word.owner_died());
         prop_assert!(word.abandoned().is_free() && word.abandoned().owner_died());
         let mended = word.declared_consistent();
         prop_assert!(!mended.owner_died() && mended.owner() == word.owner() && mended.has_waiters() == word.has_waiters());
@@ -107,7 +107,7 @@ proptest! {
         prop_assert_eq!(range == TokenRange::Static, number <= 0xFFFF);
         prop_assert_eq!(range == TokenRange::Reserved, number == RESERVED);
         prop_assert_eq!(Token::living(number), (range == TokenRange::Living).then(|| token(number)));
-        let fixed = u16::try_from(number).ok().and_then(|number| number.try_into().ok()).map(Token::fixed);
+        let fixed = u16::try_from(number).ok().and_then(|number| number.try_into().ok()).map(Token::from_static);
         prop_assert_eq!(fixed, (range == TokenRange::Static).then(|| token(number)));
     }
 
@@ -132,7 +132,7 @@ proptest! {
     #[test]
     fn whoever_takes_a_free_word_gives_back_what_was_there_but_for_waiters(flagged: u32, me in any_token()) {
         let before = flags(flagged);
-        let (taken, held) = step(before, |word| protocol::try_acquire(word, me, Arrival::Fresh, InnerShareable));
+        let (taken, held) = step(before, |word| protocol::try_acquire(word, me, Attempt::First, InnerShareable));
         prop_assert_eq!(taken, Ok(found_free(before)));
         prop_assert_eq!(held, me.get() | before);
         let (wake, after) = step(held, |word| protocol::release(word, me, InnerShareable));
@@ -154,7 +154,7 @@ proptest! {
     #[test]
     fn a_held_word_is_taken_from_its_dead_owner_only(dead in any_token(), me in any_token(), flagged: u32) {
         let bits = dead.get() | flags(flagged);
-        let tried = step(bits, |word| protocol::try_acquire(word, me, Arrival::Waited, InnerShareable));
+        let tried = step(bits, |word| protocol::try_acquire(word, me, Attempt::AfterWaiting, InnerShareable));
         prop_assert_eq!(tried, (Err(Word::from_bits(bits)), bits));
         let (taken, after) = step(bits, |word| protocol::take_over(word, dead, me, InnerShareable));
         prop_assert_eq!(taken.and_then(|taken| taken.recovered_from), Some(dead));

@@ -11,7 +11,7 @@ use std::thread;
 use common::records::{OWNER, SEQUENCE, derived, held, read, write};
 use common::{RawMemory, rounds, token};
 use shmlock_core::fence::InnerShareable;
-use shmlock_core::protocol::{self, Arrival};
+use shmlock_core::protocol::{self, Attempt};
 use shmlock_core::{Fence, Holder};
 
 /// A fence at which something else happens; it is told how many fences came before.
@@ -22,12 +22,12 @@ struct Meanwhile<'a> {
 }
 
 impl Fence for Meanwhile<'_> {
-    fn after_taking(self) {
+    fn acquire(self) {
         (self.act)(self.fences.replace(self.fences.get() + 1));
     }
 
-    fn before_giving(self) {
-        self.after_taking();
+    fn release(self) {
+        self.acquire();
     }
 }
 
@@ -121,7 +121,7 @@ fn readers_beside_a_writer_never_see_a_torn_record() {
     let writing = || {
         for number in 1..=WRITES {
             let (me, record) = derived(number);
-            let _ = protocol::try_acquire(region.owner_word(), me, Arrival::Fresh, InnerShareable)
+            let _ = protocol::try_acquire(region.owner_word(), me, Attempt::First, InnerShareable)
                 .expect("free");
             region.write_record(me, &record, InnerShareable);
             if number < WRITES {

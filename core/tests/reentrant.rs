@@ -10,8 +10,8 @@ use std::thread;
 
 use common::foreign::{Lock, ME, OTHER, PLACES, handle, has_come, lead_through, record, send};
 use common::{DIED, ProofBy, RawMemory, WAITERS, WaitBy, number, probing, token, token_part};
-use shmlock_core::contend::{Liveness, NeverDead};
-use shmlock_core::wait::{Contention, Spin, Verdict, Wait};
+use shmlock_core::contend::{AssumeAlive, Liveness};
+use shmlock_core::wait::{Spin, Wait, WaitAction, WaitContext};
 use shmlock_core::{Error, RegionLock, Token, Word};
 
 fn lock(memory: &RawMemory, token: u16) -> RegionLock<'_> {
@@ -99,11 +99,11 @@ fn a_wait_that_lets_another_task_use_the_handle_makes_no_second_holder() {
     let memory = RawMemory::zeroed();
     let (shared, other) = (lock(&memory, 1), lock(&memory, 2));
     let owner = RefCell::new(Some(other.try_lock().expect("free")));
-    let outer = shared.lock(&mut WaitBy(|_: &mut Contention<'_>| {
+    let outer = shared.lock(&mut WaitBy(|_: &mut WaitContext<'_>| {
         drop(owner.borrow_mut().take());
         // The lock is free, and another task of this core wants it by the same handle.
         assert_eq!(shared.try_lock().err(), Some(Error::InUse));
-        Verdict::Retry
+        WaitAction::Retry
     }));
     let guard = outer.expect("free");
     assert_eq!((memory.get(0), guard.owner_died(), memory.region().recoveries()), (ME, false, 0));
@@ -133,15 +133,15 @@ const LIES: [u32; 7] = [0, WAITERS, DIED, ME, ME | DIED, OTHER, u32::MAX];
 #[test]
 fn a_wait_that_writes_to_the_word_leaves_a_handle_that_says_what_the_word_says() {
     for lie in LIES {
-        for verdict in [Verdict::Retry, Verdict::Probe, Verdict::GiveUp] {
+        for verdict in [WaitAction::Retry, WaitAction::Probe, WaitAction::GiveUp] {
             let memory = RawMemory::zeroed();
             let lock = lock(&memory, 1);
             memory.set(0, OTHER);
             let mut turns = 0;
-            let answer = lock.acquire(&mut WaitBy(|_: &mut Contention<'_>| {
+            let answer = lock.acquire(&mut WaitBy(|_: &mut WaitContext<'_>| {
                 turns += 1;
                 memory.set(0, lie);
-                if turns > 3 { Verdict::GiveUp } else { verdict }
+                if turns > 3 { WaitAction::GiveUp } else { verdict }
             }));
             let ours = token_part(memory.get(0)) == ME;
             assert_eq!(lock.is_held(), answer.is_ok(), "{lie:#x} {verdict:?}");
@@ -194,9 +194,9 @@ fn a_proof_that_is_not_used_robs_nobody() {
 struct Stuck<W>(W);
 
 impl<W: FnMut()> Wait for Stuck<W> {
-    fn wait(&mut self, _: &mut Contention<'_>) -> Verdict {
+    fn wait(&mut self, _: &mut WaitContext<'_>) -> WaitAction {
         (self.0)();
-        Verdict::GiveUp
+        WaitAction::GiveUp
     }
 }
 
@@ -221,7 +221,7 @@ fn while_stuck(memory: &RawMemory, in_the_proof: bool, meanwhile: impl FnOnce())
             let _ = if in_the_proof {
                 lock.acquire_or_recover(&mut probing(1), &mut until_told)
             } else {
-                lock.acquire_or_recover(&mut until_told, &mut NeverDead)
+                lock.acquire_or_recover(&mut until_told, &mut AssumeAlive)
             };
         });
         is_stuck.recv().expect("it gets there");
@@ -257,8 +257,8 @@ fn a_proof_that_does_not_return_after_taking_over_keeps_the_lock() {
 struct LocksInDrop<'l, 'a>(&'l RegionLock<'a>, u32);
 
 impl Wait for LocksInDrop<'_, '_> {
-    fn wait(&mut self, _: &mut Contention<'_>) -> Verdict {
-        Verdict::GiveUp
+    fn wait(&mut self, _: &mut WaitContext<'_>) -> WaitAction {
+        WaitAction::GiveUp
     }
 }
 
@@ -291,8 +291,8 @@ fn holds_nest_to_their_limit_and_all_of_them_can_be_released() {
     for _ in 0..DEEPEST / 2 {
         lock.acquire(&mut Spin::attempts(0)).expect("not too deep");
     }
-    assert_eq!(lock.try_lock().err(), Some(Error::TooDeep));
-    assert_eq!(lock.acquire(&mut Spin::attempts(0)), Err(Error::TooDeep));
+    assert_eq!(lock.try_lock().err(), Some(Error::NestingTooDeep));
+    assert_eq!(lock.acquire(&mut Spin::attempts(0)), Err(Error::NestingTooDeep));
     for _ in 0..DEEPEST / 2 {
         assert_eq!(lock.release(), Ok(()));
     }
@@ -308,7 +308,7 @@ fn as_many_forgotten_guards_as_there_can_be_hold_the_lock_and_never_look_like_a_
     for _ in 0..65_534 {
         std::mem::forget(lock.try_lock().expect("not too deep"));
     }
-    assert_eq!(lock.try_lock().err(), Some(Error::TooDeep));
+    assert_eq!(lock.try_lock().err(), Some(Error::NestingTooDeep));
     assert_eq!(lock.release(), Err(Error::GuardsAlive { guards: 65_534 }));
     assert!(lock.is_held());
 }

@@ -11,7 +11,7 @@ use std::thread;
 use common::records::{RECORD_TOKEN, SEQUENCE, derived};
 use common::{DIED, Protected, RawMemory, WAITERS, WaitBy, number, patient, rounds};
 use shmlock_core::fence::{FullSystem, InnerShareable};
-use shmlock_core::wait::{Contention, Spin, Verdict, Wait, Wfe};
+use shmlock_core::wait::{Spin, Wait, WaitAction, WaitContext, Wfe};
 use shmlock_core::{
     Error, Fence, FenceScope, Record, Region, RegionGuard, RegionLock, RegionMemory, Word,
 };
@@ -280,10 +280,10 @@ fn a_waiter_that_gives_up_on_a_free_lock_owes_the_wake_that_it_used_up() {
     let (holder, contender) = (lock(&memory, 1), lock(&memory, 2));
     holder.acquire(&mut Spin::attempts(0)).expect("free");
     contender
-        .acquire(&mut WaitBy(|contention: &mut Contention<'_>| {
+        .acquire(&mut WaitBy(|contention: &mut WaitContext<'_>| {
             contention.mark_waiting().expect("held, and nobody else marks");
             holder.release().expect("held");
-            Verdict::GiveUp
+            WaitAction::GiveUp
         }))
         .expect_err("gave up");
     assert!(contender.owes_wake());

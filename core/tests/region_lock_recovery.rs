@@ -5,7 +5,7 @@ mod common;
 
 use common::records::derived;
 use common::{DIED, FLAGS, ProofBy, RawMemory, WAITERS, number, probing, token};
-use shmlock_core::contend::NeverDead;
+use shmlock_core::contend::AssumeAlive;
 use shmlock_core::wait::{Spin, Wfe};
 use shmlock_core::{Error, RegionLock, Token, Word};
 
@@ -115,7 +115,7 @@ fn without_a_proof_nobody_is_ever_robbed() {
     let seen = Word::from_bits(1);
     assert_eq!(lock.acquire(&mut probing(1_000)), Err(Error::Busy { seen }));
     assert_eq!(lock.lock(&mut Spin::attempts(1_000)).err(), Some(Error::Busy { seen }));
-    let never = lock.lock_or_recover(&mut Wfe::attempts(1_000), &mut NeverDead);
+    let never = lock.lock_or_recover(&mut Wfe::attempts(1_000), &mut AssumeAlive);
     assert_eq!(never.err(), Some(Error::Busy { seen: seen.with_waiters() }));
     assert_eq!((memory.get(0), memory.region().recoveries()), (1 | WAITERS, 0));
 }

@@ -13,7 +13,7 @@ use common::records::{OWNER, derived, held, write};
 use common::{DIED, RawMemory, WAITERS, rounds};
 use shmlock_core::fence::InnerShareable;
 use shmlock_core::layout::REGION_LEN;
-use shmlock_core::protocol::{self, Arrival};
+use shmlock_core::protocol::{self, Attempt};
 use shmlock_core::snapshot::snapshot;
 use shmlock_core::{Error, Holder, Region, RegionMemory, Word};
 
@@ -56,7 +56,7 @@ fn a_copy_is_private() {
     let copy = taken(|| memory.bytes());
     let (me, _) = derived(1);
     let region = Region::new(&copy).expect("untouched memory is a free lock");
-    assert!(protocol::try_acquire(region.owner_word(), me, Arrival::Fresh, InnerShareable).is_ok());
+    assert!(protocol::try_acquire(region.owner_word(), me, Attempt::First, InnerShareable).is_ok());
     assert_eq!(memory.bytes(), [0; REGION_LEN], "not even the magic was written");
 }
 
@@ -130,7 +130,7 @@ fn copies_beside_a_writer_never_show_a_torn_record() {
         });
         for number in 1..=WRITES {
             let (me, record) = derived(number);
-            let _ = protocol::try_acquire(region.owner_word(), me, Arrival::Fresh, InnerShareable)
+            let _ = protocol::try_acquire(region.owner_word(), me, Attempt::First, InnerShareable)
                 .expect("free");
             region.write_record(me, &record, InnerShareable);
             let _ = protocol::release(region.owner_word(), me, InnerShareable).expect("ours");

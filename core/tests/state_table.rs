@@ -7,7 +7,7 @@ use common::{
     wake_owed_by, words,
 };
 use shmlock_core::fence::InnerShareable;
-use shmlock_core::protocol::{self, Acquisition, Arrival, Wake};
+use shmlock_core::protocol::{self, Acquisition, Attempt, Wake};
 use shmlock_core::token::{LIVING_MAX, LIVING_MIN, STATIC_MAX, TokenRange};
 use shmlock_core::{AtomicU32, Token, Word};
 
@@ -23,7 +23,7 @@ fn every_word_is_free_or_held_by_the_token_it_names_under_any_flags() {
         assert_eq!(word.bits(), bits);
         assert_eq!(word.owner().map_or(0, Token::get), token_part(bits));
         assert_eq!(word.is_free(), token_part(bits) == 0);
-        assert_eq!(word.is_clean(), bits & !WAITERS == 0);
+        assert_eq!(word.is_free_and_consistent(), bits & !WAITERS == 0);
         assert_eq!(word.has_waiters(), bits & WAITERS != 0);
         assert_eq!(word.owner_died(), bits & DIED != 0);
         for token in tokens() {
@@ -58,14 +58,14 @@ fn the_token_ranges_meet_without_a_gap_and_leave_one_number_to_nobody() {
         assert_eq!(Token::living(part), (range == TokenRange::Living).then(|| token(part)));
     }
     assert_eq!([0, 1 << 30, u32::MAX].map(Token::living), [None; 3]);
-    assert_eq!([1, 65_535].map(|n| Token::fixed(common::number(n)).get()), [1, 65_535]);
+    assert_eq!([1, 65_535].map(|n| Token::from_static(common::number(n)).get()), [1, 65_535]);
 }
 
 #[test]
 fn acquiring_moves_a_free_word_to_my_token_and_keeps_both_flags() {
     for (before, me) in words_and_tokens() {
         let step =
-            |word: &AtomicU32| protocol::try_acquire(word, me, Arrival::Fresh, InnerShareable);
+            |word: &AtomicU32| protocol::try_acquire(word, me, Attempt::First, InnerShareable);
         if token_part(before) == 0 {
             check(before, step, me.get() | flags(before), Ok(found_free(before)));
         } else {
@@ -77,8 +77,9 @@ fn acquiring_moves_a_free_word_to_my_token_and_keeps_both_flags() {
 #[test]
 fn acquiring_after_having_marked_sets_waiters_as_well() {
     for (before, me) in words_and_tokens() {
-        let step =
-            |word: &AtomicU32| protocol::try_acquire(word, me, Arrival::Waited, InnerShareable);
+        let step = |word: &AtomicU32| {
+            protocol::try_acquire(word, me, Attempt::AfterWaiting, InnerShareable)
+        };
         if token_part(before) == 0 {
             check(before, step, me.get() | WAITERS | (before & DIED), Ok(found_free(before)));
         } else {
@@ -128,9 +129,9 @@ fn releasing_frees_my_word_keeps_died_and_owes_a_wake_for_waiters() {
 #[test]
 fn the_undisturbed_steps_move_a_word_without_flags_and_no_other() {
     for (before, me) in words_and_tokens() {
-        let acquire = |word: &AtomicU32| protocol::acquire_undisturbed(word, me, InnerShareable);
+        let acquire = |word: &AtomicU32| protocol::try_acquire_fast(word, me, InnerShareable);
         check(before, acquire, if before == 0 { me.get() } else { before }, before == 0);
-        let release = |word: &AtomicU32| protocol::release_undisturbed(word, me, InnerShareable);
+        let release = |word: &AtomicU32| protocol::release_fast(word, me, InnerShareable);
         if before == me.get() {
             check(before, release, 0, Ok(()));
         } else {
@@ -142,7 +143,7 @@ fn the_undisturbed_steps_move_a_word_without_flags_and_no_other() {
 #[test]
 fn passing_on_frees_my_word_and_keeps_both_flags() {
     for (before, me) in words_and_tokens() {
-        let step = |word: &AtomicU32| protocol::pass_on(word, me, InnerShareable);
+        let step = |word: &AtomicU32| protocol::release_without_wake(word, me, InnerShareable);
         if token_part(before) == me.get() {
             check(before, step, flags(before), Ok(()));
         } else {

@@ -12,8 +12,8 @@ use core::task::{Context, Poll, Waker};
 
 use common::{DIED, ProofBy, RawMemory, WAITERS, WaitBy, number};
 use embedded_hal_async::delay::DelayNs;
-use shmlock_core::contend::NeverDead;
-use shmlock_core::wait::{Contention, Spin, Verdict};
+use shmlock_core::contend::AssumeAlive;
+use shmlock_core::wait::{Spin, WaitAction, WaitContext};
 use shmlock_core::wait_async::Delay;
 use shmlock_core::{Error, RegionLock, Token, Word};
 
@@ -103,11 +103,11 @@ fn a_task_that_is_polled_from_inside_a_wait_of_its_handle_is_refused() {
     let memory = RawMemory::zeroed();
     let (shared, other) = (lock(&memory, 1), lock(&memory, 2));
     let owner = RefCell::new(Some(other.try_lock().expect("free")));
-    let guard = shared.lock(&mut WaitBy(|_: &mut Contention<'_>| {
+    let guard = shared.lock(&mut WaitBy(|_: &mut WaitContext<'_>| {
         drop(owner.borrow_mut().take());
         let task = at_once(shared.lock_async(&mut Delay::new(Never, 1, 9)));
         assert_eq!(task.err(), Some(Error::InUse));
-        Verdict::Retry
+        WaitAction::Retry
     }));
     assert_eq!(guard.expect("free").release(), Ok(()));
     assert_eq!(memory.get(0), 0);
@@ -245,7 +245,7 @@ fn it_takes_over_from_an_owner_as_soon_as_there_is_a_proof_of_its_death() {
 fn without_a_proof_nobody_is_taken_for_dead() {
     let memory = RawMemory::zeroed();
     core::mem::forget(lock(&memory, 1).try_lock());
-    let (contender, timer, mut no_proof) = (lock(&memory, 2), NextPoll::default(), NeverDead);
+    let (contender, timer, mut no_proof) = (lock(&memory, 2), NextPoll::default(), AssumeAlive);
     let mut delay = Delay::new(&timer, 250, 3);
     let mut waiting = pin!(contender.lock_or_recover_async(&mut delay, &mut no_proof));
     for _ in 0..3 {

@@ -4,7 +4,7 @@
 
 # without: the lines that can go, as FILE:NUMBER:LINE.
 without() {
-    grep -nE 'fence\.(after_taking|before_giving)\(\);' core/src/{protocol,record,snapshot}.rs
+    grep -nE 'fence\.(acquire|release)\(\);' core/src/{protocol,record,snapshot}.rs
     grep -HnE '^ +(fence\(Ordering|barrier::full_system|.*=> (InnerShareable|FullSystem)\.)' core/src/fence.rs
     grep -Hn 'asm!("dmb sy"' core/src/barrier.rs
 }
@@ -17,7 +17,7 @@ mutants() {
     without | sed 's/^/*|s%=> .*%=> {}%;t;s%[a-z:._!]+\\(.*;%\/\/ removed%|/'
     while IFS= read -r line; do
         case $line in
-            *'fence.before_giving();'*) echo "aarch64|s/before_giving/after_taking/|$line" ;;
+            *'fence.release();'*) echo "aarch64|s/release/acquire/|$line" ;;
             *'fence(Ordering::Release);'*) echo "aarch64|s/Release/Acquire/|$line" ;;
             *'barrier::full_system();'*) echo "a*|s/barrier::full_system\(\)/fence(Ordering::AcqRel)/|$line" ;;
             *'=> FullSystem.'*) echo "a*|s/=> FullSystem/=> InnerShareable/|$line" ;;

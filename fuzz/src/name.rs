@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use shmlock::{Error, ExitEvent, NAME_MAX, NameProblem, ShmLock};
+use shmlock::{Error, ExitEvent, InvalidNameReason, NAME_MAX, ShmLock};
 
 use crate::shell::{Ground, is_one_clean_line};
 
@@ -58,13 +58,13 @@ fn refused(error: &Error, name: &str, description: &str) {
 }
 
 /// What is wrong with a name.
-fn problem(name: &str) -> Option<NameProblem> {
+fn problem(name: &str) -> Option<InvalidNameReason> {
     Some(match name {
-        "" => NameProblem::Empty,
-        "." | ".." => NameProblem::Dots,
-        _ if name.contains('/') => NameProblem::Slash,
-        _ if name.contains('\0') => NameProblem::Nul,
-        _ if name.len() > NAME_MAX => NameProblem::TooLong { len: name.len() },
+        "" => InvalidNameReason::Empty,
+        "." | ".." => InvalidNameReason::Dots,
+        _ if name.contains('/') => InvalidNameReason::Slash,
+        _ if name.contains('\0') => InvalidNameReason::Nul,
+        _ if name.len() > NAME_MAX => InvalidNameReason::TooLong { len: name.len() },
         _ => return None,
     })
 }

@@ -13,12 +13,12 @@ use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use shmlock_core::contend;
-use shmlock_core::protocol::{self, Arrival};
+use shmlock_core::protocol::{self, Attempt};
 
-use crate::deadline::{Patience, look_again};
+use crate::deadline::{Deadline, look_again};
 use crate::error::{Error, Result};
 use crate::guard::Guard;
-use crate::holds::Plain;
+use crate::holds::HoldKind;
 use crate::lock::ShmLock;
 use crate::reactor::{self, Gone, Ticket, Wait};
 use crate::wait::{WaitStrategy, futex};
@@ -69,7 +69,7 @@ impl ShmLock {
     /// # Ok::<(), shmlock::Error>(())
     /// ```
     pub fn lock_async(&self) -> LockFuture<'_> {
-        LockFuture::new(self, Patience::Forever)
+        LockFuture::new(self, Deadline::Forever)
     }
 
     /// As [`lock_async`](Self::lock_async), waiting at most `timeout`, counted from the first poll.
@@ -79,7 +79,7 @@ impl ShmLock {
     /// The future's: [`Error::TimedOut`], or [`Error::WouldBlock`] for a timeout of zero, naming
     /// the holder; and as [`lock_async`](Self::lock_async).
     pub fn lock_async_for(&self, timeout: Duration) -> LockFuture<'_> {
-        LockFuture::new(self, Patience::For(timeout))
+        LockFuture::new(self, Deadline::For(timeout))
     }
 
     /// As a waiter has to, who has marked the word and then took it like a newcomer: others may
@@ -100,7 +100,7 @@ impl ShmLock {
 #[must_use = "nothing is locked before the future is polled"]
 pub struct LockFuture<'a> {
     lock: &'a ShmLock,
-    patience: Patience,
+    patience: Deadline,
     /// When it was first polled.
     start: Option<Instant>,
     /// Its wait in the reactor, if it is pending.
@@ -110,7 +110,7 @@ pub struct LockFuture<'a> {
 }
 
 impl<'a> LockFuture<'a> {
-    fn new(lock: &'a ShmLock, patience: Patience) -> Self {
+    fn new(lock: &'a ShmLock, patience: Deadline) -> Self {
         Self { lock, patience, start: None, ticket: None, marked: false }
     }
 
@@ -119,7 +119,7 @@ impl<'a> LockFuture<'a> {
         let lock = self.lock;
         lock.check_process()?;
         if let Some(found) = lock.usurped() {
-            return Err(lock.told(lock.void(found)));
+            return Err(lock.into_error(lock.void(found)));
         }
         if !lock.holds.is_none() {
             return Err(Error::AlreadyHeld { name: lock.name.to_string() });
@@ -131,7 +131,7 @@ impl<'a> LockFuture<'a> {
             self.patience = self.patience.beginning(now);
         }
         for look in 0..LOOKS {
-            if lock.take(Patience::None, Plain::Guard)? {
+            if lock.take(Deadline::None, HoldKind::Guarded)? {
                 self.has_taken(is_first && look == 0);
                 return Ok(Poll::Ready(lock.new_guard()));
             }
@@ -232,7 +232,9 @@ impl<'a> LockFuture<'a> {
         let gone = self.off_the_list();
         if std::mem::take(&mut self.marked) {
             let region = self.lock.shared.region();
-            if contend::step_aside(region.owner_word(), region.word(), Arrival::Waited).is_free() {
+            if contend::cancel_wait(region.owner_word(), region.word(), Attempt::AfterWaiting)
+                .is_free()
+            {
                 futex::wake_one(region.owner_word());
             }
         }

@@ -24,7 +24,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use crate::builder::Builder;
 use crate::error::Result;
-use crate::header::BlockShape;
+use crate::header::BlockLayout;
 use crate::lock::ShmLock;
 
 pub use guard::BlockGuard;
@@ -117,7 +117,7 @@ impl<T: FromBytes + IntoBytes + Immutable> SharedBlock<T> {
     }
 
     /// What is shared, with this schema.
-    pub(crate) fn shape(schema: &str) -> Option<BlockShape> {
+    pub(crate) fn shape(schema: &str) -> Option<BlockLayout> {
         const {
             assert!(size_of::<T>() > 0, "a block of no bytes is a lock: use ShmLock");
             assert!(size_of::<T>() <= BLOCK_MAX, "a block has at most 1 GiB");
@@ -126,7 +126,7 @@ impl<T: FromBytes + IntoBytes + Immutable> SharedBlock<T> {
                 "a block is aligned to 64 bytes, and not to more"
             );
         }
-        BlockShape::new(u32::try_from(size_of::<T>()).ok()?, schema)
+        BlockLayout::new(u32::try_from(size_of::<T>()).ok()?, schema)
     }
 
     /// Makes the opened file a block: creates the data, unless somebody has.
@@ -152,7 +152,7 @@ impl<T: FromBytes + IntoBytes + Immutable> SharedBlock<T> {
                 create(&mut *private);
                 // It is foreign code: it may have forked, or the lock be lost by now.
                 if let Err(loss) = lock.check_hold() {
-                    return Err(lock.told(loss));
+                    return Err(lock.into_error(loss));
                 }
                 lock.write_data(&*private);
                 header.set_made(fence);
@@ -245,7 +245,7 @@ impl Builder {
     /// [`open_timeout`](Self::open_timeout) each.
     ///
     /// # Errors
-    /// [`Error::OtherBlock`](crate::Error::OtherBlock) if the name has other data or none;
+    /// [`Error::BlockMismatch`](crate::Error::OtherBlock) if the name has other data or none;
     /// [`Error::SchemaTooLong`](crate::Error::SchemaTooLong);
     /// [`Error::TimedOut`](crate::Error::TimedOut) while somebody else creates it; and as
     /// [`open`](Self::open).

@@ -8,14 +8,14 @@ use shmlock_core::record::{Description, description};
 
 use crate::error::{Error, Result};
 use crate::event::ExitEvent;
-use crate::file::Place;
-use crate::header::BlockShape;
+use crate::file::FileSpec;
+use crate::header::BlockLayout;
 use crate::lock::ShmLock;
 use crate::name::{DEFAULT_DIRECTORY, Name, SUFFIX};
 use crate::outside::{self, Inspection};
-use crate::remains::{self, Cleaning, CrashMark};
+use crate::remains::{self, CleanOutcome, DiedFlag};
 use crate::signals::BlockSignals;
-use crate::turns::DEFAULT_TURN;
+use crate::turns::DEFAULT_FAIRNESS_INTERVAL;
 use crate::wait::WaitStrategy;
 
 /// The default of [`Builder::poll_interval`]: what the Python package had. It bounds how long the
@@ -65,7 +65,7 @@ pub struct Builder {
 pub(crate) struct Settings {
     pub(crate) poll_interval: Duration,
     pub(crate) open_timeout: Duration,
-    pub(crate) turn: Duration,
+    pub(crate) fairness_interval: Duration,
     pub(crate) strategy: WaitStrategy,
     pub(crate) fence: FenceScope,
     pub(crate) block_signals: BlockSignals,
@@ -81,7 +81,7 @@ impl Builder {
             settings: Settings {
                 poll_interval: DEFAULT_POLL_INTERVAL,
                 open_timeout: DEFAULT_OPEN_TIMEOUT,
-                turn: DEFAULT_TURN,
+                fairness_interval: DEFAULT_FAIRNESS_INTERVAL,
                 strategy: WaitStrategy::default(),
                 fence: FenceScope::default(),
                 block_signals: BlockSignals::default(),
@@ -120,8 +120,8 @@ impl Builder {
     /// have it, and sleepers wait for as long as that goes on. Each handle goes by its own setting.
     ///
     /// It is no strict order: a newcomer that meets a free lock takes it.
-    pub fn turn(mut self, turn: Duration) -> Self {
-        self.settings.turn = turn;
+    pub fn fairness_interval(mut self, interval: Duration) -> Self {
+        self.settings.fairness_interval = interval;
         self
     }
 
@@ -230,17 +230,17 @@ impl Builder {
     /// notices before the child is gone, too; should we close the handle in that time, as the last
     /// one, its file stays, and goes with the next who closes it.
     pub fn open(&self) -> Result<ShmLock> {
-        self.open_shaped(BlockShape::NONE)
+        self.open_shaped(BlockLayout::NONE)
     }
 
     /// Opens the lock, with this data beside it.
-    pub(crate) fn open_shaped(&self, shape: BlockShape) -> Result<ShmLock> {
+    pub(crate) fn open_shaped(&self, shape: BlockLayout) -> Result<ShmLock> {
         let name = Name::new(&self.name)?;
         if self.settings.poll_interval.is_zero() {
             return Err(Error::ZeroPollInterval);
         }
         check_mode(self.mode)?;
-        let place = Place { shape, ..self.place(&name)? };
+        let place = FileSpec { shape, ..self.place(&name)? };
         ShmLock::enter(name, &place, self.settings.clone(), parse_description(&self.description)?)
     }
 
@@ -286,29 +286,29 @@ impl Builder {
     /// nothing was removed then.
     ///
     /// # Limits
-    /// With [`CrashMark::Remove`] the next owner is not told that the protected data may be
+    /// With [`DiedFlag::Remove`] the next owner is not told that the protected data may be
     /// half-written, and fencing tokens begin at 1 again: for whoever has looked at the data, or
     /// knows that it is gone.
     ///
     /// # Examples
     /// ```
-    /// use shmlock::{Cleaning, CrashMark, ShmLock};
+    /// use shmlock::{CleanOutcome, DiedFlag, ShmLock};
     ///
     /// # let name = &format!("doc-clean-{}", std::process::id()); // others may run this at the same time
     /// let lock = ShmLock::open(name)?;
-    /// assert_eq!(ShmLock::builder(name).clean(CrashMark::Keep)?, Cleaning::InUse);
+    /// assert_eq!(ShmLock::builder(name).clean(DiedFlag::Keep)?, CleanOutcome::InUse);
     /// drop(lock); // the last handle takes the file with it: nothing is left to be cleaned
-    /// assert_eq!(ShmLock::builder(name).clean(CrashMark::Keep)?, Cleaning::Absent);
+    /// assert_eq!(ShmLock::builder(name).clean(DiedFlag::Keep)?, CleanOutcome::Absent);
     /// # Ok::<(), shmlock::Error>(())
     /// ```
-    pub fn clean(&self, mark: CrashMark) -> Result<Cleaning> {
+    pub fn clean(&self, mark: DiedFlag) -> Result<CleanOutcome> {
         let name = Name::new(&self.name)?;
         remains::clean(&self.place(&name)?, self.settings.fence, mark)
     }
 
-    fn place(&self, name: &Name) -> Result<Place> {
-        let place = Place::new(name, SUFFIX, &self.directory, self.mode)?;
-        Ok(Place { trusted_owner: self.trusted_owner, ..place })
+    fn place(&self, name: &Name) -> Result<FileSpec> {
+        let place = FileSpec::new(name, SUFFIX, &self.directory, self.mode)?;
+        Ok(FileSpec { trusted_owner: self.trusted_owner, ..place })
     }
 }
 

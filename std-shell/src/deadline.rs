@@ -13,7 +13,7 @@ pub(crate) fn look_again(limit: Duration) -> Instant {
 
 /// How long a caller is willing to wait. Monotonic, so a change of the wall clock moves nothing.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Patience {
+pub(crate) enum Deadline {
     /// One try.
     None,
     /// This long from when waiting begins. Zero is one try.
@@ -24,7 +24,7 @@ pub(crate) enum Patience {
     Forever,
 }
 
-impl Patience {
+impl Deadline {
     /// With its end fixed, now that waiting begins. What the clock cannot count is for ever.
     pub(crate) fn beginning(self, now: Instant) -> Self {
         match self {

@@ -8,7 +8,7 @@ use shmlock_core::record::Description;
 use crate::builder::parse_description;
 use crate::error::Result;
 use crate::lock::ShmLock;
-use crate::moment::Moment;
+use crate::moment::BootInstant;
 
 impl ShmLock {
     /// What others read of this handle while it holds the lock.
@@ -43,7 +43,7 @@ impl ShmLock {
     /// Writes the record into the region. Only the holder calls it; since when it holds the lock,
     /// if a clock was read.
     #[inline]
-    pub(crate) fn write_record(&self, region: Region<'_>, since: Option<Moment>) {
+    pub(crate) fn write_record(&self, region: Region<'_>, since: Option<BootInstant>) {
         // No system call while others wait: process and namespace were asked for when the handle
         // was opened, and cannot change while it is good.
         let Ok(record) = self.record.try_borrow() else {

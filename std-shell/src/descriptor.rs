@@ -30,17 +30,17 @@ use std::sync::atomic::Ordering::Relaxed;
 use rustix::fs::{SeekFrom, fstat, seek};
 use rustix::io::Errno;
 
-use crate::file::Identity;
-use crate::fork::Birth;
+use crate::file::FileId;
+use crate::fork::ProcessGeneration;
 use crate::mapping::Pin;
-use crate::moment::Moment;
+use crate::moment::BootInstant;
 
 /// What a descriptor is for, and so where its mark lies. The two ranges never meet, so no
 /// descriptor that holds an identity is ever taken for one that holds no lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
     /// Holds, or is to hold, byte locks that are an identity.
-    Identity,
+    FileId,
     /// Holds no byte lock at rest.
     Probe,
 }
@@ -59,11 +59,11 @@ impl Role {
         static LAST: AtomicU32 = AtomicU32::new(0);
         // Partner: the same swap on another thread; the first one counts. Relaxed, as below.
         if LAST.load(Relaxed) == 0 {
-            let begin = Moment::now().since_boot().subsec_nanos() | 1;
+            let begin = BootInstant::now().since_boot().subsec_nanos() | 1;
             let _ = LAST.compare_exchange(0, begin, Relaxed, Relaxed);
         }
         let first = match self {
-            Self::Identity => IDENTITIES,
+            Self::FileId => IDENTITIES,
             Self::Probe => PROBES,
         };
         // Partner: the same addition on another thread. Relaxed: only the numbers have to differ.
@@ -75,7 +75,7 @@ impl Role {
 #[derive(Debug)]
 pub(crate) struct Descriptor {
     fd: ManuallyDrop<OwnedFd>,
-    identity: Identity,
+    identity: FileId,
     /// The position that only this description has; `None` before it has a role.
     mark: Option<u64>,
 }
@@ -85,7 +85,7 @@ impl Descriptor {
     pub(crate) fn new(fd: OwnedFd) -> Result<Self, Errno> {
         match fstat(&fd) {
             Ok(stat) => {
-                Ok(Self { fd: ManuallyDrop::new(fd), identity: Identity::of(&stat), mark: None })
+                Ok(Self { fd: ManuallyDrop::new(fd), identity: FileId::of(&stat), mark: None })
             }
             Err(errno) => {
                 forget(fd); // the number is not open, or not ours
@@ -110,7 +110,7 @@ impl Descriptor {
     }
 
     /// The file that it was opened for.
-    pub(crate) fn identity(&self) -> Identity {
+    pub(crate) fn identity(&self) -> FileId {
         self.identity
     }
 
@@ -134,7 +134,7 @@ impl Descriptor {
         let stat = fstat(self.as_fd()).ok()?;
         // The inode first: only on our own file system is the position asked for, which may wait
         // for a reader elsewhere.
-        let is_itself = Identity::of(&stat) == self.identity
+        let is_itself = FileId::of(&stat) == self.identity
             && self.mark.is_none_or(|mark| seek(self.as_fd(), SeekFrom::Current(0)) == Ok(mark));
         #[allow(clippy::useless_conversion, reason = "another width on some targets")]
         is_itself.then_some(u64::from(stat.st_nlink))
@@ -142,7 +142,7 @@ impl Descriptor {
 
     /// Keeps the description, and with it its byte locks, whatever becomes of the number. `birth`
     /// is that of the process which opened it.
-    pub(crate) fn pin(&self, birth: Birth) -> Result<Pin, Errno> {
+    pub(crate) fn pin(&self, birth: ProcessGeneration) -> Result<Pin, Errno> {
         Pin::new(self.as_fd(), birth)
     }
 }
@@ -228,7 +228,7 @@ mod tests {
         let one = marked(open(), Role::Probe);
         let copy = one.duplicate().expect("a descriptor");
         let two = marked(open(), Role::Probe);
-        let three = marked(open(), Role::Identity);
+        let three = marked(open(), Role::FileId);
         assert_eq!(one.mark, copy.mark);
         assert!(one.mark != two.mark && two.mark != three.mark && one.mark != three.mark);
         assert!([one, copy, two, three].iter().all(Descriptor::is_itself));

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
-use crate::header::BlockShape;
+use crate::header::BlockLayout;
 use crate::inspect::Holder;
 
 /// What is done when a handle is to get its token.
@@ -29,7 +29,7 @@ pub enum Error {
         /// The name as given.
         name: String,
         /// What is wrong with it.
-        reason: NameProblem,
+        reason: InvalidNameReason,
     },
     /// A poll interval of zero would spin without end.
     ZeroPollInterval,
@@ -67,16 +67,16 @@ pub enum Error {
         /// The path.
         path: PathBuf,
         /// What stands there.
-        found: Found,
+        found: NotALockReason,
     },
     /// The name is that of a lock with other data, or with none. It was left alone.
-    OtherBlock {
+    BlockMismatch {
         /// The path.
         path: PathBuf,
         /// What stands there.
-        found: BlockShape,
+        found: BlockLayout,
         /// What was asked for.
-        wanted: BlockShape,
+        wanted: BlockLayout,
     },
     /// A schema of more than 39 bytes.
     SchemaTooLong {
@@ -178,7 +178,7 @@ pub enum Error {
         guards: u32,
     },
     /// The handle is nested deeper than its counter reaches.
-    TooDeep {
+    NestingTooDeep {
         /// The lock.
         name: String,
     },
@@ -195,7 +195,7 @@ pub enum Error {
 /// What is wrong with a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum NameProblem {
+pub enum InvalidNameReason {
     /// It has no characters.
     Empty,
     /// It contains `/`.
@@ -214,7 +214,7 @@ pub enum NameProblem {
 /// What stands at the path instead of a lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Found {
+pub enum NotALockReason {
     /// A symbolic link; links are not followed.
     Symlink,
     /// A second name of a file that is no lock; it may be anybody's.

@@ -8,13 +8,13 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::file::Place;
+use crate::file::FileSpec;
 use crate::name::{DEFAULT_DIRECTORY, EVENT_SUFFIX, Name};
 use crate::outside;
 use crate::presence::PRESENCE;
-use crate::remains::{self, Cleaning};
-use crate::removal::Keep;
-use crate::shm::Shared;
+use crate::remains::{self, CleanOutcome};
+use crate::removal::UnlinkPolicy;
+use crate::shm::Attachment;
 use crate::wait::futex;
 
 const CLEAR: u32 = 0;
@@ -51,7 +51,7 @@ enum Kind {
 
 struct Named {
     name: Name,
-    shared: Shared,
+    shared: Attachment,
 }
 
 /// A named exit event as it looks from outside, see [`ExitEvent::inspect`].
@@ -98,7 +98,9 @@ impl ExitEvent {
         let name = Name::new(name)?;
         let place = place(&name, directory, mode)?;
         let (shared, ()) =
-            Shared::enter(&place, Keep::Nothing, OPEN_PATIENCE, |_, _, _| Ok(((), PRESENCE)))?;
+            Attachment::enter(&place, UnlinkPolicy::Always, OPEN_PATIENCE, |_, _, _| {
+                Ok(((), PRESENCE))
+            })?;
         Ok(Self(Kind::Named(Arc::new(Named { name, shared }))))
     }
 
@@ -149,16 +151,16 @@ impl ExitEvent {
     ///
     /// # Examples
     /// ```
-    /// use shmlock::{Cleaning, ExitEvent};
+    /// use shmlock::{CleanOutcome, ExitEvent};
     ///
     /// # let name = &format!("doc-exit-event-clean-{}", std::process::id()); // others may run this at the same time
     /// let stop = ExitEvent::named(name)?;
-    /// assert_eq!(ExitEvent::clean(name)?, Cleaning::InUse);
+    /// assert_eq!(ExitEvent::clean(name)?, CleanOutcome::InUse);
     /// drop(stop); // the last user takes the file with it: nothing is left to be cleaned
-    /// assert_eq!(ExitEvent::clean(name)?, Cleaning::Absent);
+    /// assert_eq!(ExitEvent::clean(name)?, CleanOutcome::Absent);
     /// # Ok::<(), shmlock::Error>(())
     /// ```
-    pub fn clean(name: &str) -> Result<Cleaning> {
+    pub fn clean(name: &str) -> Result<CleanOutcome> {
         Self::clean_in(name, Path::new(DEFAULT_DIRECTORY))
     }
 
@@ -167,7 +169,7 @@ impl ExitEvent {
     ///
     /// # Errors
     /// As [`clean`](Self::clean).
-    pub fn clean_in(name: &str, directory: &Path) -> Result<Cleaning> {
+    pub fn clean_in(name: &str, directory: &Path) -> Result<CleanOutcome> {
         remains::clean_event(&place(&Name::new(name)?, directory, 0o600)?)
     }
 
@@ -215,8 +217,8 @@ impl ExitEvent {
 }
 
 /// Returns where the event of this name is.
-fn place(name: &Name, directory: &Path, mode: u32) -> Result<Place> {
-    Place::new(name, EVENT_SUFFIX, directory, mode)
+fn place(name: &Name, directory: &Path, mode: u32) -> Result<FileSpec> {
+    FileSpec::new(name, EVENT_SUFFIX, directory, mode)
 }
 
 /// What the event's word holds while waiting is allowed.

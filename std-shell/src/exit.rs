@@ -24,7 +24,7 @@ use shmlock_core::protocol::{self, Wake};
 use shmlock_core::{Token, Word};
 
 use crate::error::{Error, Result};
-use crate::fork_gate::{self, Stretch};
+use crate::fork_gate::{self, NoForkGuard};
 use crate::registry::{self, Pinned};
 use crate::signals::{self, ENDING};
 use crate::thread::number_as_known;
@@ -160,7 +160,7 @@ fn install_at_exit() -> Result<()> {
         return Ok(());
     }
     fork_gate::keep();
-    let _stretch = Stretch::begin();
+    let _stretch = NoForkGuard::begin();
     // SAFETY: `at_exit` may be called at any time on any thread, and does not unwind.
     if unsafe { libc::atexit(at_exit) } != 0 {
         return Err(failed("register an atexit handler in", Errno::NOMEM));

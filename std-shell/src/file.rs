@@ -18,9 +18,9 @@ use rustix::fs::{
 use rustix::io::{Errno, retry_on_intr};
 
 use crate::descriptor::Descriptor;
-use crate::error::{Error, FREE_TOKEN, Found, Result};
-use crate::fork::Birth;
-use crate::header::BlockShape;
+use crate::error::{Error, FREE_TOKEN, NotALockReason, Result};
+use crate::fork::ProcessGeneration;
+use crate::header::BlockLayout;
 use crate::name::Name;
 use crate::presence;
 use crate::removal::remove_if_last;
@@ -30,23 +30,23 @@ pub(crate) use trust::is_overflow_user;
 
 /// Where a file is, who may share it, and what is to be in it.
 #[derive(Clone, Debug)]
-pub(crate) struct Place {
+pub(crate) struct FileSpec {
     pub(crate) directory: PathBuf,
     pub(crate) path: PathBuf,
     pub(crate) mode: u32,
     pub(crate) trusted_owner: Option<u32>,
     /// The data that we want beside the lock. Who wants none takes a lock with data as well.
-    pub(crate) shape: BlockShape,
+    pub(crate) shape: BlockLayout,
 }
 
 /// What shows that two descriptors are of one file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Identity {
+pub(crate) struct FileId {
     device: u64,
     inode: u64,
 }
 
-impl Identity {
+impl FileId {
     // The fields of `stat` have other widths on other targets.
     #[allow(clippy::useless_conversion, clippy::unnecessary_cast, reason = "u32 on some targets")]
     pub(crate) fn of(stat: &Stat) -> Self {
@@ -64,7 +64,7 @@ impl Identity {
     }
 }
 
-impl Place {
+impl FileSpec {
     /// Returns the place of the lock or event of this name, without data and with no other trusted
     /// owner.
     ///
@@ -86,7 +86,7 @@ impl Place {
             }
         };
         let path = name.path_in(&absolute, suffix);
-        Ok(Self { directory: absolute, path, mode, trusted_owner: None, shape: BlockShape::NONE })
+        Ok(Self { directory: absolute, path, mode, trusted_owner: None, shape: BlockLayout::NONE })
     }
 
     pub(crate) fn system(&self, operation: &'static str, errno: Errno) -> Error {
@@ -112,20 +112,20 @@ impl Place {
         match retry_on_intr(|| openat(CWD, &self.path, flags, Mode::empty())) {
             Ok(fd) => Ok(Some(fd)),
             Err(Errno::NOENT) => Ok(None),
-            Err(Errno::LOOP) => Err(self.not_a_lock(Found::Symlink)),
-            Err(Errno::ISDIR) => Err(self.not_a_lock(Found::Directory)),
+            Err(Errno::LOOP) => Err(self.not_a_lock(NotALockReason::Symlink)),
+            Err(Errno::ISDIR) => Err(self.not_a_lock(NotALockReason::Directory)),
             // A socket, or a device that no driver serves.
             Err(Errno::NXIO) => Err(self.not_a_lock(match lstat(&self.path) {
                 Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Socket => {
-                    Found::Socket
+                    NotALockReason::Socket
                 }
-                _ => Found::Device,
+                _ => NotALockReason::Device,
             })),
             Err(errno) => Err(self.system("open", errno)),
         }
     }
 
-    pub(crate) fn not_a_lock(&self, found: Found) -> Error {
+    pub(crate) fn not_a_lock(&self, found: NotALockReason) -> Error {
         Error::NotALock { path: self.path.clone(), found }
     }
 
@@ -133,10 +133,10 @@ impl Place {
     pub(crate) fn not_a_region(&self, error: shmlock_core::Error) -> Error {
         match error {
             shmlock_core::Error::OtherVersion { found } => {
-                self.not_a_lock(Found::Version { version: found })
+                self.not_a_lock(NotALockReason::Version { version: found })
             }
             shmlock_core::Error::NotALock { found } => {
-                self.not_a_lock(Found::Magic { word: found })
+                self.not_a_lock(NotALockReason::Magic { word: found })
             }
             _ => self.system("map", Errno::INVAL),
         }
@@ -195,7 +195,7 @@ impl Place {
                 let made = Descriptor::new(fd).map_err(|errno| self.system("inspect", errno))?;
                 let fd = made.as_fd();
                 self.set_mode(fd).and_then(|()| self.judge(fd)).inspect_err(|_| {
-                    remove_if_last(self, &made, Birth::here(), || is_empty(fd));
+                    remove_if_last(self, &made, ProcessGeneration::here(), || is_empty(fd));
                 })?;
                 Ok(None)
             }
@@ -236,12 +236,12 @@ impl Place {
     /// Returns `true` if the name leads to another file than this one, or nowhere; `false` where
     /// that cannot be told: where the directory lies on another file system, as in a changed root.
     /// stat(2).
-    pub(crate) fn has_lost(&self, file: Identity) -> bool {
+    pub(crate) fn has_lost(&self, file: FileId) -> bool {
         let is_same_system =
-            stat(&self.directory).is_ok_and(|stat| Identity::of(&stat).device == file.device);
+            stat(&self.directory).is_ok_and(|stat| FileId::of(&stat).device == file.device);
         is_same_system
             && match lstat(&self.path) {
-                Ok(stat) => Identity::of(&stat) != file,
+                Ok(stat) => FileId::of(&stat) != file,
                 Err(errno) => errno == Errno::NOENT,
             }
     }
@@ -266,8 +266,8 @@ pub(crate) fn has_one_name(fd: BorrowedFd<'_>) -> bool {
 }
 
 pub(crate) fn named_by(fd: BorrowedFd<'_>, path: &Path) -> bool {
-    match (Identity::of_fd(fd), stat(path)) {
-        (Some(open), Ok(named)) => open == Identity::of(&named),
+    match (FileId::of_fd(fd), stat(path)) {
+        (Some(open), Ok(named)) => open == FileId::of(&named),
         _ => false,
     }
 }

@@ -30,12 +30,12 @@ static UNWIPED: AtomicU32 = AtomicU32::new(0);
 
 /// In which process something was made.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Birth {
+pub(crate) struct ProcessGeneration {
     present: &'static AtomicU32,
     generation: u32,
 }
 
-impl Birth {
+impl ProcessGeneration {
     /// Here and now.
     pub(crate) fn here() -> Self {
         let present = present().unwrap_or_else(choose_present);
@@ -67,7 +67,7 @@ impl Birth {
 /// The generation of the running process, 0 if it has opened nothing yet. Async-signal-safe.
 #[inline]
 pub(crate) fn present_generation() -> u32 {
-    // Partner: as in `Birth::here`.
+    // Partner: as in `ProcessGeneration::here`.
     present().map_or(0, |present| present.load(Relaxed))
 }
 
@@ -180,6 +180,6 @@ pub(crate) fn at_each(before: extern "C" fn(), after: extern "C" fn(), in_child:
 
 /// Runs in the child of every fork.
 extern "C" fn wipe() {
-    // Partner: `Birth::is_here`. Relaxed: the child has one thread.
+    // Partner: `ProcessGeneration::is_here`. Relaxed: the child has one thread.
     UNWIPED.store(0, Relaxed);
 }

@@ -47,9 +47,9 @@ struct Own {
 /// A stretch: until it is dropped nobody forks this process.
 #[derive(Debug)]
 #[must_use = "it ends when it is dropped"]
-pub(crate) struct Stretch(PhantomData<*const ()>);
+pub(crate) struct NoForkGuard(PhantomData<*const ()>);
 
-impl Stretch {
+impl NoForkGuard {
     /// Waits until forks that are under way are done. Async-signal-safe.
     pub(crate) fn begin() -> Self {
         let own = OWN.get();
@@ -67,7 +67,7 @@ impl Stretch {
     }
 }
 
-impl Drop for Stretch {
+impl Drop for NoForkGuard {
     fn drop(&mut self) {
         // Partner: the forker's load, which sees our unlocking.
         GATE.fetch_sub(1, AcqRel);
@@ -103,7 +103,7 @@ extern "C" fn before_fork() {
     let own = OWN.get();
     OWN.set(Own { forks: own.forks + 1, ..own });
     let mut end = None;
-    // Partner: the additions and subtractions of `Stretch`.
+    // Partner: the additions and subtractions of `NoForkGuard`.
     let mut gate = GATE.fetch_add(FORK, AcqRel);
     // Of our own there may be one less in the gate than we know of: a signal handler that forks
     // between the two.
@@ -115,7 +115,7 @@ extern "C" fn before_fork() {
 
 /// In the thread that has forked, in the parent.
 extern "C" fn after_fork() {
-    // Partner: `Stretch::begin`, which goes on.
+    // Partner: `NoForkGuard::begin`, which goes on.
     GATE.fetch_sub(FORK, AcqRel);
     let own = OWN.get();
     OWN.set(Own { forks: own.forks.saturating_sub(1), ..own });
@@ -137,7 +137,7 @@ mod tests {
     use std::thread;
     use std::time::{Duration, Instant};
 
-    use super::{FORK, GATE, PATIENCE, Stretch, after_fork, before_fork};
+    use super::{FORK, GATE, NoForkGuard, PATIENCE, after_fork, before_fork};
 
     /// Gives whoever does not wait, but should, the time to show it. Far less than the patience.
     fn linger() {
@@ -170,13 +170,13 @@ mod tests {
     #[test]
     fn a_fork_waits_for_the_stretches_of_others_and_they_for_it_and_nobody_for_itself() {
         let begin = Instant::now();
-        let own = Stretch::begin();
+        let own = NoForkGuard::begin();
         before_fork();
-        let nested = Stretch::begin();
+        let nested = NoForkGuard::begin();
         after_fork();
         drop((nested, own));
         before_fork();
-        drop(Stretch::begin());
+        drop(NoForkGuard::begin());
         after_fork();
         assert!(begin.elapsed() < PATIENCE, "it waited for itself");
         assert!(comes_to_rest(), "a stretch or a fork was not counted down");
@@ -184,7 +184,7 @@ mod tests {
         let (ended, forked, done) =
             (AtomicBool::new(false), AtomicBool::new(false), AtomicBool::new(false));
         thread::scope(|scope| {
-            let stretch = Stretch::begin();
+            let stretch = NoForkGuard::begin();
             let fork = scope.spawn(|| {
                 before_fork();
                 let has_waited = ended.load(Acquire);
@@ -195,7 +195,7 @@ mod tests {
             });
             until(|| GATE.load(Acquire) >= FORK);
             let begin = Instant::now();
-            drop(Stretch::begin());
+            drop(NoForkGuard::begin());
             let nested = begin.elapsed();
             linger();
             ended.store(true, Release);
@@ -203,7 +203,7 @@ mod tests {
 
             until(|| forked.load(Acquire));
             let other = scope.spawn(|| {
-                let _stretch = Stretch::begin();
+                let _stretch = NoForkGuard::begin();
                 done.load(Acquire)
             });
             linger();

@@ -9,10 +9,10 @@
 use std::os::fd::{AsFd, BorrowedFd};
 
 use crate::descriptor::Descriptor;
-use crate::file::{Place, write_all};
-use crate::fork::Birth;
+use crate::file::{FileSpec, write_all};
+use crate::fork::ProcessGeneration;
 use crate::header::MADE_OFFSET;
-use crate::removal::{Keep, is_really_alone, remove_if_last};
+use crate::removal::{UnlinkPolicy, is_really_alone, remove_if_last};
 
 /// Removes the file if nobody is here and it may go. Returns `true` if it is gone, and the caller
 /// is to start again.
@@ -21,9 +21,9 @@ use crate::removal::{Keep, is_really_alone, remove_if_last};
 /// cannot be removed (in a sticky directory, by another than its owner), its data is declared not
 /// created, and an event is cleared.
 pub(crate) fn clear_away(
-    place: &Place,
-    keep: Keep,
-    birth: Birth,
+    place: &FileSpec,
+    keep: UnlinkPolicy,
+    birth: ProcessGeneration,
     a: &Descriptor,
     b: &Descriptor,
 ) -> bool {
@@ -42,10 +42,10 @@ pub(crate) fn clear_away(
 ///
 /// A failure (a limit on file sizes) does not keep the file from being removed, which says the
 /// same.
-fn forget(fd: BorrowedFd<'_>, keep: Keep) -> bool {
+fn forget(fd: BorrowedFd<'_>, keep: UnlinkPolicy) -> bool {
     let offset = match keep {
-        Keep::Nothing => 0, // the word of an event
-        Keep::Marked => MADE_OFFSET as u64,
+        UnlinkPolicy::Always => 0, // the word of an event
+        UnlinkPolicy::KeepIfOwnerDied => MADE_OFFSET as u64,
     };
     let _ = write_all(fd, &0_u32.to_le_bytes(), offset);
     true

@@ -4,10 +4,10 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use crate::error::Result;
-use crate::holds::Plain;
+use crate::holds::HoldKind;
 use crate::inspect::Holder;
 use crate::lock::ShmLock;
-use crate::loss::Loss;
+use crate::loss::ReleaseError;
 
 /// Holds the lock until it is dropped.
 ///
@@ -84,7 +84,7 @@ impl<'a> Guard<'a> {
     pub fn declare_consistent(&self) -> Result<()> {
         if self.epoch != self.lock.holds.epoch() {
             self.lock.check_process()?;
-            return Err(self.lock.told(Loss::NotHeld));
+            return Err(self.lock.into_error(ReleaseError::NotHeld));
         }
         self.lock.declare_consistent()
     }
@@ -114,7 +114,7 @@ impl<'a> Guard<'a> {
     pub fn release(self) -> Result<()> {
         let (lock, epoch) = (self.lock, self.epoch);
         std::mem::forget(self);
-        lock.drop_guard(epoch).map_err(|loss| lock.told(loss))
+        lock.drop_guard(epoch).map_err(|loss| lock.into_error(loss))
     }
 }
 
@@ -123,7 +123,7 @@ impl Drop for Guard<'_> {
     fn drop(&mut self) {
         // A plain hold of another epoch is not this guard's.
         if self.epoch == self.lock.holds.epoch()
-            && self.lock.give_undisturbed(Plain::Guard).is_some()
+            && self.lock.give_undisturbed(HoldKind::Guarded).is_some()
         {
             return;
         }

@@ -66,12 +66,12 @@ const _: () = {
 ///
 /// Whoever shares a block must mean the same by its bytes. This is what is compared.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct BlockShape {
+pub struct BlockLayout {
     bytes: u32,
     schema: [u8; SCHEMA_LEN],
 }
 
-impl BlockShape {
+impl BlockLayout {
     /// A lock without data.
     pub(crate) const NONE: Self = Self { bytes: 0, schema: [0; SCHEMA_LEN] };
 
@@ -123,7 +123,7 @@ impl BlockShape {
     }
 }
 
-impl fmt::Display for BlockShape {
+impl fmt::Display for BlockLayout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.bytes, self.schema()) {
             (0, _) => f.write_str("a lock without data"),
@@ -136,7 +136,7 @@ impl fmt::Display for BlockShape {
     }
 }
 
-impl fmt::Debug for BlockShape {
+impl fmt::Debug for BlockLayout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BlockShape")
             .field("bytes", &self.bytes)
@@ -212,14 +212,14 @@ impl Header {
 
     /// What data there is.
     #[cfg(feature = "block")]
-    pub(crate) fn shape(&self) -> BlockShape {
+    pub(crate) fn shape(&self) -> BlockLayout {
         let mut schema = [0; SCHEMA_LEN];
         for (bytes, word) in schema.chunks_exact_mut(4).zip(&self.schema) {
             // Partner: `describe`, ordered by the lock; or the maker, who wrote it before the file
             // had its name.
             bytes.copy_from_slice(&word.load(Relaxed).to_le_bytes());
         }
-        BlockShape { bytes: self.data_len.load(Relaxed), schema } // partner: as above
+        BlockLayout { bytes: self.data_len.load(Relaxed), schema } // partner: as above
     }
 
     /// Whether nobody has said yet what data there is. A schema without a length was left by a
@@ -234,7 +234,7 @@ impl Header {
     ///
     /// *If we die here:* the length is written last, so that the next holder does it again.
     #[cfg(feature = "block")]
-    pub(crate) fn describe(&self, shape: BlockShape) {
+    pub(crate) fn describe(&self, shape: BlockLayout) {
         for (word, bytes) in self.schema.iter().zip(shape.schema.chunks_exact(4)) {
             // Partner: `shape`. Relaxed: the lock orders.
             word.store(
@@ -249,14 +249,14 @@ impl Header {
     #[cfg(feature = "block")]
     pub(crate) fn is_made<F: Fence>(&self, fence: F) -> bool {
         let made = self.made.load(Relaxed) == MADE; // partner: `set_made`
-        fence.after_taking(); // pairs with `before_giving` in `set_made`: who sees it made sees the header that goes with it
+        fence.acquire(); // pairs with `release` in `set_made`: who sees it made sees the header that goes with it
         made
     }
 
     /// Says that the data has been created. Only the holder calls it.
     #[cfg(feature = "block")]
     pub(crate) fn set_made<F: Fence>(&self, fence: F) {
-        fence.before_giving(); // pairs with `after_taking` in `is_made`
+        fence.release(); // pairs with `acquire` in `is_made`
         self.made.store(MADE, Relaxed); // partner: `is_made`
     }
 }

@@ -4,55 +4,55 @@
 use std::time::{Duration, Instant};
 
 use shmlock_core::contend::{Liveness, acquire_contended_inline};
-use shmlock_core::protocol::{self, Acquisition, Arrival, Wake};
+use shmlock_core::protocol::{self, Acquisition, Attempt, Wake};
 use shmlock_core::{FenceScope, Region, Token, Word};
 
-use crate::deadline::Patience;
+use crate::deadline::Deadline;
 use crate::error::{Error, Result};
 use crate::guard::{Guard, Recovered};
-use crate::holds::{Found, Plain};
+use crate::holds::{HoldKind, Reentry};
 use crate::inspect::Holder;
 use crate::liveness::KernelProof;
 use crate::lock::ShmLock;
-use crate::loss::Loss;
-use crate::moment::Moment;
-use crate::shm::Shared;
+use crate::loss::ReleaseError;
+use crate::moment::BootInstant;
+use crate::shm::Attachment;
 use crate::signals::{BlockSignals, Blocked};
 use crate::tell::tell;
 use crate::thread::{number_as_known, this_thread_by_number};
-use crate::wait::{self, GaveUp, Waiter, Watch, futex};
+use crate::wait::{self, GaveUp, ProbeSchedule, Waiter, futex};
 
 /// Taking.
 impl ShmLock {
     #[inline]
-    pub(crate) fn guarded(&self, patience: Patience) -> Result<Guard<'_>> {
-        if self.take_undisturbed(Plain::Guard) {
+    pub(crate) fn lock_with(&self, patience: Deadline) -> Result<Guard<'_>> {
+        if self.take_undisturbed(HoldKind::Guarded) {
             return Ok(Guard::new(self, self.holds.epoch()));
         }
         self.guarded_otherwise(patience)
     }
 
     #[cold]
-    fn guarded_otherwise(&self, patience: Patience) -> Result<Guard<'_>> {
-        if self.take(patience, Plain::Guard)? {
+    fn guarded_otherwise(&self, patience: Deadline) -> Result<Guard<'_>> {
+        if self.take(patience, HoldKind::Guarded)? {
             Ok(self.new_guard())
         } else {
             Err(self.would_block())
         }
     }
 
-    /// As [`guarded`](Self::guarded), without a guard.
+    /// As [`lock_with`](Self::guarded), without a guard.
     #[inline]
-    pub(crate) fn bare(&self, patience: Patience) -> Result<()> {
-        if self.take_undisturbed(Plain::Bare) {
+    pub(crate) fn bare(&self, patience: Deadline) -> Result<()> {
+        if self.take_undisturbed(HoldKind::Unguarded) {
             return Ok(());
         }
         self.bare_otherwise(patience)
     }
 
     #[cold]
-    fn bare_otherwise(&self, patience: Patience) -> Result<()> {
-        if self.take(patience, Plain::Bare)? { Ok(()) } else { Err(self.would_block()) }
+    fn bare_otherwise(&self, patience: Deadline) -> Result<()> {
+        if self.take(patience, HoldKind::Unguarded)? { Ok(()) } else { Err(self.would_block()) }
     }
 
     /// The guard of what [`take`](Self::take) has just taken for one.
@@ -71,10 +71,10 @@ impl ShmLock {
     /// It does what [`take`](Self::take) does, without passing a large `Result` through memory at
     /// three levels of calls, which takes longer than the protocol itself.
     #[inline]
-    fn take_undisturbed(&self, plain: Plain) -> bool {
+    fn take_undisturbed(&self, kind: HoldKind) -> bool {
         let ordinary = self.holds.is_none()
             && self.recorded.get()
-            && self.quick.get()
+            && self.fast_path.get()
             && self.shared.is_ours()
             && log::max_level() < log::LevelFilter::Debug;
         if !ordinary {
@@ -84,7 +84,7 @@ impl ShmLock {
         let take = || {
             self.note_thread();
             let taken =
-                protocol::acquire_undisturbed(region.owner_word(), self.token, self.settings.fence);
+                protocol::try_acquire_fast(region.owner_word(), self.token, self.settings.fence);
             if taken {
                 region.count_acquisition(self.settings.fence);
                 if !region.record_describes(self.token) {
@@ -93,7 +93,7 @@ impl ShmLock {
             }
             taken
         };
-        self.holds.in_transition(take, |taken| taken.then_some(plain))
+        self.holds.in_transition(take, |taken| taken.then_some(kind))
     }
 
     /// Has the exit handlers know on which thread this handle is used.
@@ -119,29 +119,31 @@ impl ShmLock {
     /// the code in no cache, and predicts no return. In nine functions, and with the fields of the
     /// handle in any order, the way from the kernel to the section took 0.7 to 2.7 µs longer.
     #[cold]
-    pub(crate) fn take(&self, patience: Patience, plain: Plain) -> Result<bool> {
+    pub(crate) fn take(&self, patience: Deadline, kind: HoldKind) -> Result<bool> {
         self.check_process()?;
-        let silent = self.plain && log::max_level() < log::LevelFilter::Debug;
+        let silent = self.no_bookkeeping && log::max_level() < log::LevelFilter::Debug;
         if !silent && self.holds.is_none() {
             self.tell_of_wait(patience)?; // before the holds are looked at: a logger may change them
         }
-        match self.holds.nest(plain) {
-            Found::None => {}
-            Found::Nested => return self.confirm_nested(),
-            Found::InTransition => return self.refuse_in_transition(patience),
-            Found::TooDeep => return Err(Error::TooDeep { name: self.name.to_string() }),
+        match self.holds.nest(kind) {
+            Reentry::None => {}
+            Reentry::Nested => return self.confirm_nested(),
+            Reentry::InTransition => return self.refuse_in_transition(patience),
+            Reentry::NestingTooDeep => {
+                return Err(Error::NestingTooDeep { name: self.name.to_string() });
+            }
         }
         self.holds.begin_transition();
         match self.take_outermost(patience) {
             Ok(Some(acquisition)) if silent && !acquisition.owner_died => {
-                self.holds.end_transition(Some(plain));
+                self.holds.end_transition(Some(kind));
                 Ok(true)
             }
             Ok(None) if silent => {
                 self.holds.end_transition(None);
                 Ok(false)
             }
-            taken => self.end_take(taken, plain),
+            taken => self.end_take(taken, kind),
         }
     }
 
@@ -150,15 +152,15 @@ impl ShmLock {
     fn confirm_nested(&self) -> Result<bool> {
         match self.usurped() {
             None => Ok(true),
-            Some(found) => Err(self.told(self.void(found))),
+            Some(found) => Err(self.into_error(self.void(found))),
         }
     }
 
     /// Ends a taking of which there is something to tell, or after which signals may have to be let
     /// through again.
     #[cold]
-    fn end_take(&self, taken: Result<Option<Acquisition>>, plain: Plain) -> Result<bool> {
-        self.holds.end_transition(matches!(taken, Ok(Some(_))).then_some(plain));
+    fn end_take(&self, taken: Result<Option<Acquisition>>, kind: HoldKind) -> Result<bool> {
+        self.holds.end_transition(matches!(taken, Ok(Some(_))).then_some(kind));
         self.holds.be_counted();
         let epoch = self.holds.epoch();
         // Reported only now, when the hold is counted as what it is: a logger is foreign code.
@@ -180,8 +182,12 @@ impl ShmLock {
         self.tell_of(acquisition);
         // The logger may have forked, and this be the child; or have released by force what it was
         // told of.
-        self.check_hold().map_err(|loss| self.told(loss))?;
-        if self.holds.epoch() == epoch { Ok(true) } else { Err(self.told(Loss::NotHeld)) }
+        self.check_hold().map_err(|loss| self.into_error(loss))?;
+        if self.holds.epoch() == epoch {
+            Ok(true)
+        } else {
+            Err(self.into_error(ReleaseError::NotHeld))
+        }
     }
 
     #[cold]
@@ -193,25 +199,27 @@ impl ShmLock {
     }
 
     #[cold]
-    fn refuse_in_transition(&self, patience: Patience) -> Result<bool> {
+    fn refuse_in_transition(&self, patience: Deadline) -> Result<bool> {
         match patience {
-            Patience::None => Ok(false),
+            Deadline::None => Ok(false),
             _ => Err(Error::WouldDeadlock { name: self.name.to_string() }),
         }
     }
 
-    fn take_outermost(&self, patience: Patience) -> Result<Option<Acquisition>> {
-        let patience = if self.turns.is_passing() { self.let_pass(patience)? } else { patience };
+    fn take_outermost(&self, patience: Deadline) -> Result<Option<Acquisition>> {
+        let patience =
+            if self.fairness.is_passing() { self.yield_to_woken(patience)? } else { patience };
         let blocked = (self.settings.block_signals != BlockSignals::Never).then(Blocked::now);
         self.note_thread();
         let word = self.shared.region().owner_word();
         let tried =
-            protocol::try_acquire(word, self.token, Arrival::Fresh, self.settings.fence).ok();
-        let taken =
-            match tried.or_else(|| if patience.is_one_try() { None } else { self.take_soon() }) {
-                Some(acquisition) => Some((acquisition, None)),
-                None => self.contend(patience, blocked.as_ref())?,
-            };
+            protocol::try_acquire(word, self.token, Attempt::First, self.settings.fence).ok();
+        let taken = match tried
+            .or_else(|| if patience.is_one_try() { None } else { self.spin_briefly() })
+        {
+            Some(acquisition) => Some((acquisition, None)),
+            None => self.contend(patience, blocked.as_ref())?,
+        };
         let Some((acquisition, since)) = taken else { return Ok(None) };
         self.begin(acquisition, since);
         self.hold_begins();
@@ -223,17 +231,18 @@ impl ShmLock {
 
     /// Leaves the lock to the one that we have woken, for a moment; what is left of the patience.
     #[cold]
-    fn let_pass(&self, patience: Patience) -> Result<Patience> {
+    fn yield_to_woken(&self, patience: Deadline) -> Result<Deadline> {
         let patience = patience.beginning(Instant::now());
-        self.turns.let_pass(self.shared.region().owner_word(), patience, || self.shared.is_ours());
-        self.quick.set(self.plain);
+        self.fairness
+            .yield_to_woken(self.shared.region().owner_word(), patience, || self.shared.is_ours());
+        self.fast_path.set(self.no_bookkeeping);
         self.check_process()?; // a signal handler may have forked meanwhile
         Ok(patience)
     }
 
     /// Takes a lock that is free again before a clock could be read.
     #[cold]
-    fn take_soon(&self) -> Option<Acquisition> {
+    fn spin_briefly(&self) -> Option<Acquisition> {
         let region = self.shared.region();
         if !wait::is_soon_free(region) {
             return None;
@@ -241,7 +250,7 @@ impl ShmLock {
         let acquisition = protocol::try_acquire(
             region.owner_word(),
             self.token,
-            Arrival::Fresh,
+            Attempt::First,
             self.settings.fence,
         )
         .ok()?;
@@ -254,25 +263,30 @@ impl ShmLock {
     #[inline]
     fn contend(
         &self,
-        patience: Patience,
+        patience: Deadline,
         blocked: Option<&Blocked>,
-    ) -> Result<Option<(Acquisition, Option<Moment>)>> {
+    ) -> Result<Option<(Acquisition, Option<BootInstant>)>> {
         // The clock of deadlines stands still while the machine is suspended, and so do time limits
         // and what is said of them.
         let start = patience.has_end().then(Instant::now);
         let patience = start.map_or(patience, |start| patience.beginning(start));
-        let now = Moment::now();
-        self.turns.arrive(now, self.shared.region().fencing_token());
+        let now = BootInstant::now();
+        self.fairness.arrive(now, self.shared.region().fencing_token());
         let mut waiter = Waiter {
             shared: &self.shared,
             me: self.token,
             patience,
             interval: self.settings.poll_interval,
-            watch: Watch::new(self.shared.region(), self.shared.probe(), self.shared.birth(), now),
+            watch: ProbeSchedule::new(
+                self.shared.region(),
+                self.shared.probe(),
+                self.shared.birth(),
+                now,
+            ),
             strategy: self.settings.strategy,
             event: self.settings.exit_event.as_ref(),
             blocked,
-            turns: &self.turns,
+            fairness: &self.fairness,
             probed: false,
             asked: now,
             awake: true,
@@ -293,7 +307,7 @@ impl ShmLock {
         );
         if let Ok(acquisition) = won {
             if waiter.has_slept {
-                self.turns.begin(waiter.now);
+                self.fairness.begin(waiter.now);
             }
             if acquisition.recovered_from.is_some() && self.shared.is_orphaned() {
                 return Err(self.hand_back_orphan());
@@ -327,7 +341,7 @@ impl ShmLock {
             Some(GaveUp::WouldDeadlock) => Error::WouldDeadlock { name },
             Some(GaveUp::Orphaned) => self.orphaned(),
             Some(GaveUp::ForkedEvent(event)) => Error::ForkedHandle { name: event.to_string() },
-            Some(GaveUp::Forked) => self.told(self.forked()),
+            Some(GaveUp::Forked) => self.into_error(self.forked()),
         }
     }
 
@@ -344,7 +358,7 @@ impl ShmLock {
 
     /// What a new holder does before its section begins; since when that is, if a clock was read a
     /// moment ago.
-    fn begin(&self, acquisition: Acquisition, since: Option<Moment>) {
+    fn begin(&self, acquisition: Acquisition, since: Option<BootInstant>) {
         let region = self.shared.region();
         if acquisition.owner_died {
             self.note_death(region, acquisition.recovered_from);
@@ -379,7 +393,7 @@ impl ShmLock {
 /// Proof of a death, for the process whose region it is: asking takes system calls, and a signal
 /// handler may fork meanwhile.
 struct ProofOfOurs<'a> {
-    shared: &'a Shared,
+    shared: &'a Attachment,
     proof: KernelProof<'a>,
 }
 

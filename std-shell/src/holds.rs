@@ -37,9 +37,9 @@ const DEEPEST: u32 = GUARDS;
 
 /// A plain hold: by a guard, or by `acquire`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Plain {
-    Guard,
-    Bare,
+pub(crate) enum HoldKind {
+    Guarded,
+    Unguarded,
 }
 
 /// What the end of one hold comes to.
@@ -53,7 +53,7 @@ pub(crate) enum Ended {
 
 /// What a caller finds who wants to take the lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Found {
+pub(crate) enum Reentry {
     /// Nothing is held: take it.
     None,
     /// It was held, and is so once more now.
@@ -61,7 +61,7 @@ pub(crate) enum Found {
     /// This is a signal handler that interrupted the taking or giving back.
     InTransition,
     /// The count is at its end.
-    TooDeep,
+    NestingTooDeep,
 }
 
 /// How often a handle holds its lock.
@@ -72,11 +72,11 @@ pub(crate) struct Holds {
     epoch: Cell<u32>,
 }
 
-impl Plain {
+impl HoldKind {
     const fn state(self) -> u32 {
         match self {
-            Self::Guard => PLAIN | GUARD | HOLD,
-            Self::Bare => PLAIN | HOLD,
+            Self::Guarded => PLAIN | GUARD | HOLD,
+            Self::Unguarded => PLAIN | HOLD,
         }
     }
 }
@@ -97,8 +97,8 @@ impl Holds {
     }
 
     #[inline]
-    pub(crate) fn is_plain(&self, plain: Plain) -> bool {
-        self.state.get() == plain.state()
+    pub(crate) fn is_plain(&self, kind: HoldKind) -> bool {
+        self.state.get() == kind.state()
     }
 
     #[inline]
@@ -116,7 +116,7 @@ impl Holds {
     pub(crate) fn in_transition<R>(
         &self,
         act: impl FnOnce() -> R,
-        held: impl FnOnce(&R) -> Option<Plain>,
+        held: impl FnOnce(&R) -> Option<HoldKind>,
     ) -> R {
         self.begin_transition();
         let result = act();
@@ -133,9 +133,9 @@ impl Holds {
 
     /// The owner word has been moved, or not: there is a plain hold now, or none.
     #[inline]
-    pub(crate) fn end_transition(&self, held: Option<Plain>) {
+    pub(crate) fn end_transition(&self, held: Option<HoldKind>) {
         compiler_fence(Ordering::SeqCst); // and after the word
-        self.state.set(held.map_or(NONE, Plain::state));
+        self.state.set(held.map_or(NONE, HoldKind::state));
     }
 
     /// There is something to say about the hold: it is plain no more.
@@ -146,16 +146,16 @@ impl Holds {
     }
 
     /// Enters once more, if the lock is held.
-    pub(crate) fn nest(&self, plain: Plain) -> Found {
+    pub(crate) fn nest(&self, kind: HoldKind) -> Reentry {
         match self.state.get() {
-            NONE => Found::None,
-            IN_TRANSITION => Found::InTransition,
-            state if state & HOLDS == DEEPEST => Found::TooDeep,
+            NONE => Reentry::None,
+            IN_TRANSITION => Reentry::InTransition,
+            state if state & HOLDS == DEEPEST => Reentry::NestingTooDeep,
             state => {
-                let guard = if plain == Plain::Guard { GUARD } else { 0 };
+                let guard = if kind == HoldKind::Guarded { GUARD } else { 0 };
                 // At once: a handler never sees the one without the other.
                 self.state.set((state & !PLAIN) + HOLD + guard);
-                Found::Nested
+                Reentry::Nested
             }
         }
     }
@@ -172,13 +172,13 @@ impl Holds {
 
     /// Ends one hold of this kind, of which there is at least one. The outermost begins the
     /// transition, which [`end_transition`](Self::end_transition) ends.
-    pub(crate) fn end_one(&self, plain: Plain) -> Ended {
+    pub(crate) fn end_one(&self, kind: HoldKind) -> Ended {
         let state = self.state.get();
         if state & HOLDS == HOLD {
             self.begin_transition();
             return Ended::Outermost;
         }
-        let guard = if plain == Plain::Guard { GUARD } else { 0 };
+        let guard = if kind == HoldKind::Guarded { GUARD } else { 0 };
         self.state.set((state & !PLAIN) - HOLD - guard);
         Ended::Nested
     }
@@ -206,44 +206,50 @@ impl Holds {
 
 #[cfg(test)]
 mod tests {
-    use super::{DEEPEST, Ended, Found, Holds, Plain};
+    use super::{DEEPEST, Ended, HoldKind, Holds, Reentry};
 
-    fn taken(plain: Plain) -> Holds {
+    fn taken(kind: HoldKind) -> Holds {
         let holds = Holds::new();
-        holds.in_transition(|| (), |()| Some(plain));
+        holds.in_transition(|| (), |()| Some(kind));
         holds
     }
 
     #[test]
     fn a_plain_hold_is_plain_until_somebody_nests_in_it() {
-        let holds = taken(Plain::Guard);
-        assert!(holds.is_plain(Plain::Guard) && !holds.is_plain(Plain::Bare) && holds.is_held());
-        assert_eq!((holds.nest(Plain::Guard), holds.guards()), (Found::Nested, 2));
-        assert_eq!(holds.end_one(Plain::Guard), Ended::Nested);
-        assert!(!holds.is_plain(Plain::Guard), "once nested, it is counted");
-        assert_eq!((holds.guards(), holds.end_one(Plain::Guard)), (1, Ended::Outermost));
-        assert_eq!(holds.nest(Plain::Guard), Found::InTransition);
+        let holds = taken(HoldKind::Guarded);
+        assert!(
+            holds.is_plain(HoldKind::Guarded)
+                && !holds.is_plain(HoldKind::Unguarded)
+                && holds.is_held()
+        );
+        assert_eq!((holds.nest(HoldKind::Guarded), holds.guards()), (Reentry::Nested, 2));
+        assert_eq!(holds.end_one(HoldKind::Guarded), Ended::Nested);
+        assert!(!holds.is_plain(HoldKind::Guarded), "once nested, it is counted");
+        assert_eq!((holds.guards(), holds.end_one(HoldKind::Guarded)), (1, Ended::Outermost));
+        assert_eq!(holds.nest(HoldKind::Guarded), Reentry::InTransition);
     }
 
     #[test]
     fn whoever_interrupts_a_transition_neither_nests_nor_holds() {
         let holds = Holds::new();
-        let seen = holds
-            .in_transition(|| (holds.nest(Plain::Bare), holds.is_held(), holds.guards()), |_| None);
-        assert_eq!(seen, (Found::InTransition, false, 0));
+        let seen = holds.in_transition(
+            || (holds.nest(HoldKind::Unguarded), holds.is_held(), holds.guards()),
+            |_| None,
+        );
+        assert_eq!(seen, (Reentry::InTransition, false, 0));
         assert!(holds.is_none());
     }
 
     #[test]
     fn the_depth_has_an_end_and_the_guards_are_counted_to_it() {
-        let holds = taken(Plain::Guard);
+        let holds = taken(HoldKind::Guarded);
         for depth in 1..DEEPEST {
             assert_eq!(holds.guards(), depth);
-            assert_eq!(holds.nest(Plain::Guard), Found::Nested);
+            assert_eq!(holds.nest(HoldKind::Guarded), Reentry::Nested);
         }
         assert_eq!(
-            (holds.nest(Plain::Guard), holds.only_guards()),
-            (Found::TooDeep, Some(DEEPEST))
+            (holds.nest(HoldKind::Guarded), holds.only_guards()),
+            (Reentry::NestingTooDeep, Some(DEEPEST))
         );
         let epoch = holds.epoch();
         holds.void();
@@ -252,10 +258,13 @@ mod tests {
 
     #[test]
     fn a_hold_without_a_guard_is_told_from_those_with_one() {
-        let holds = taken(Plain::Bare);
+        let holds = taken(HoldKind::Unguarded);
         assert_eq!((holds.guards(), holds.only_guards()), (0, None));
-        assert_eq!(holds.nest(Plain::Guard), Found::Nested);
+        assert_eq!(holds.nest(HoldKind::Guarded), Reentry::Nested);
         assert_eq!((holds.guards(), holds.only_guards()), (1, None));
-        assert_eq!((holds.end_one(Plain::Bare), holds.only_guards()), (Ended::Nested, Some(1)));
+        assert_eq!(
+            (holds.end_one(HoldKind::Unguarded), holds.only_guards()),
+            (Ended::Nested, Some(1))
+        );
     }
 }

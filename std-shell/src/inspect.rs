@@ -8,9 +8,9 @@ use shmlock_core::{FenceScope, Region, Token, Word};
 use uuid::Uuid;
 
 use crate::descriptor::Descriptor;
-use crate::liveness::{Life, life_of, life_of_owner};
-use crate::moment::Moment;
-use crate::shm::Shared;
+use crate::liveness::{OwnerState, life_of, life_of_owner};
+use crate::moment::BootInstant;
+use crate::shm::Attachment;
 
 /// Who holds a lock, as far as it can be read.
 ///
@@ -90,7 +90,7 @@ impl Holder {
     pub fn since(&self) -> Option<Duration> {
         let then = self.inner.record.as_ref().map(|record| record.since)?;
         let begin = Duration::from_secs(then).saturating_add(Duration::from_millis(500));
-        Some(Duration::from_secs(Moment::now().since_boot().saturating_sub(begin).as_secs()))
+        Some(Duration::from_secs(BootInstant::now().since_boot().saturating_sub(begin).as_secs()))
     }
 }
 
@@ -132,21 +132,21 @@ impl fmt::Display for Span {
 /// Whether the lock is held, and by whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Occupancy {
+pub enum LockState {
     /// Nobody holds it.
-    Free,
+    Unlocked,
     /// This handle holds it.
-    Ours,
+    HeldByThisHandle,
     /// Another handle holds it; this is known of its life.
-    Theirs(Life),
+    Held(OwnerState),
 }
 
 /// The state of a lock, as one look shows it. By the time it is read it may be different.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Health {
+pub struct LockStatus {
     /// Whether it is held.
-    pub occupancy: Occupancy,
+    pub occupancy: LockState,
     /// Whether somebody asked to be woken. May be true after the last of them has gone.
     pub waiters: bool,
     /// Whether an owner died, and nobody has declared the data consistent since.
@@ -161,14 +161,14 @@ pub struct Health {
 /// second time is rare.
 pub(crate) const LOOKS: u32 = 16;
 
-impl Health {
+impl LockStatus {
     /// Judges a copy of the region, for a caller without a handle; `probe` is any description of
     /// the file. True only if the probe is itself afterwards.
     pub(crate) fn of_copy(copy: Region<'_>, probe: &Descriptor) -> Self {
         let word = copy.word();
-        let life = |owner| Occupancy::Theirs(life_of(probe.as_fd(), owner));
+        let life = |owner| LockState::Held(life_of(probe.as_fd(), owner));
         Self {
-            occupancy: word.owner().map_or(Occupancy::Free, life),
+            occupancy: word.owner().map_or(LockState::Unlocked, life),
             waiters: word.has_waiters(),
             owner_died: word.owner_died(),
             recoveries: copy.recoveries(),
@@ -176,15 +176,15 @@ impl Health {
         }
     }
 
-    pub(crate) fn look(shared: &Shared, me: Token, held: bool) -> Self {
+    pub(crate) fn look(shared: &Attachment, me: Token, held: bool) -> Self {
         let region = shared.region();
         let (word, occupancy) = occupancy(
             || region.word(),
             |owner| match owner == me {
-                true if held => Occupancy::Ours,
+                true if held => LockState::HeldByThisHandle,
                 // Nobody else can have our token: whatever wrote it is no owner.
-                true => Occupancy::Theirs(Life::Dead),
-                false => Occupancy::Theirs(life_of_owner(shared, owner)),
+                true => LockState::Held(OwnerState::Dead),
+                false => LockState::Held(life_of_owner(shared, owner)),
             },
         );
         Self {
@@ -201,18 +201,20 @@ impl Health {
     /// The data may be half-written.
     #[must_use]
     pub fn is_healthy(&self) -> bool {
-        !self.orphaned && !self.owner_died && self.occupancy != Occupancy::Theirs(Life::Dead)
+        !self.orphaned && !self.owner_died && self.occupancy != LockState::Held(OwnerState::Dead)
     }
 }
 
-impl fmt::Display for Health {
+impl fmt::Display for LockStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.occupancy {
-            Occupancy::Free => "free",
-            Occupancy::Ours => "held by this handle",
-            Occupancy::Theirs(Life::Alive) => "held",
-            Occupancy::Theirs(Life::Dead) => "held by a dead owner; the next comer takes it over",
-            Occupancy::Theirs(Life::Unknown) => "held by an owner whose life cannot be proven",
+            LockState::Unlocked => "free",
+            LockState::HeldByThisHandle => "held by this handle",
+            LockState::Held(OwnerState::Alive) => "held",
+            LockState::Held(OwnerState::Dead) => {
+                "held by a dead owner; the next comer takes it over"
+            }
+            LockState::Held(OwnerState::Unknown) => "held by an owner whose life cannot be proven",
         })?;
         for (flag, text) in [
             (self.waiters, "; somebody waits"),
@@ -231,18 +233,18 @@ impl fmt::Display for Health {
 ///
 /// An owner that gave the lock back and closed its handle between the look at the word and that at
 /// its life has not died: the word says so, for a dead owner stands there until it is replaced.
-fn occupancy(look: impl Fn() -> Word, judge: impl Fn(Token) -> Occupancy) -> (Word, Occupancy) {
+fn occupancy(look: impl Fn() -> Word, judge: impl Fn(Token) -> LockState) -> (Word, LockState) {
     let mut word = look();
     for _ in 0..LOOKS {
-        let Some(owner) = word.owner() else { return (word, Occupancy::Free) };
+        let Some(owner) = word.owner() else { return (word, LockState::Unlocked) };
         let occupancy = judge(owner);
         let now = look();
-        if occupancy != Occupancy::Theirs(Life::Dead) || now.owner() == Some(owner) {
+        if occupancy != LockState::Held(OwnerState::Dead) || now.owner() == Some(owner) {
             return (word, occupancy);
         }
         word = now;
     }
-    (word, Occupancy::Theirs(Life::Unknown))
+    (word, LockState::Held(OwnerState::Unknown))
 }
 
 /// Our process id, as our own pid namespace sees it, getpid(2).
@@ -263,7 +265,7 @@ mod tests {
 
     use super::Span;
     use crate::ShmLock;
-    use crate::moment::Moment;
+    use crate::moment::BootInstant;
 
     #[test]
     fn a_time_has_its_two_largest_units() {
@@ -278,9 +280,9 @@ mod tests {
         let lock = ShmLock::open(&name).expect("opens");
         // From the end of one second of the clock into the next one; which moment that is does not
         // matter.
-        let until = |is: &dyn Fn(Duration) -> bool| while !is(Moment::now().since_boot()) {};
+        let until = |is: &dyn Fn(Duration) -> bool| while !is(BootInstant::now().since_boot()) {};
         until(&|now| (880..900).contains(&now.subsec_millis()));
-        let (guard, begin) = (lock.lock().expect("free"), Moment::now());
+        let (guard, begin) = (lock.lock().expect("free"), BootInstant::now());
         until(&|now| now.as_secs() > begin.seconds());
         let since = lock.holder().expect("ours").expect("held").since().expect("its record");
         if begin.elapsed() < Duration::from_millis(500) {

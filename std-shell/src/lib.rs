@@ -111,19 +111,19 @@ pub use async_lock::LockFuture;
 #[cfg(feature = "block")]
 pub use block::{BlockGuard, SharedBlock};
 pub use builder::{Builder, DEFAULT_OPEN_TIMEOUT, DEFAULT_POLL_INTERVAL, FenceScope};
-pub use error::{Error, Found, NameProblem, Result};
+pub use error::{Error, InvalidNameReason, NotALockReason, Result};
 pub use event::{EventInspection, ExitEvent};
 pub use exit::ExitHandlers;
 pub use guard::{Guard, Recovered};
-pub use header::{BlockShape, SCHEMA_MAX};
-pub use inspect::{Health, Holder, Occupancy};
-pub use liveness::Life;
+pub use header::{BlockLayout, SCHEMA_MAX};
+pub use inspect::{Holder, LockState, LockStatus};
+pub use liveness::OwnerState;
 pub use lock::ShmLock;
 #[cfg(feature = "logger")]
 pub use logger::{Line, Logger};
 pub use name::NAME_MAX;
 pub use outside::Inspection;
-pub use remains::{Cleaning, CrashMark, Marked, exit_events, exit_events_in, locks, locks_in};
+pub use remains::{CleanOutcome, DeadOwner, DiedFlag, exit_events, exit_events_in, list, list_in};
 pub use signals::BlockSignals;
 pub use statistics::Statistics;
 pub use wait::WaitStrategy;

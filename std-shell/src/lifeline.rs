@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use rustix::io::Errno;
 
 use crate::descriptor::Descriptor;
-use crate::file::Identity;
+use crate::file::FileId;
 use crate::lock::ShmLock;
 use crate::token::byte_of;
 use crate::{ofd, presence};
@@ -102,8 +102,8 @@ impl ShmLock {
             is_locked(probe) == Some(true) && probe.is_itself() && is_locked(a) == Some(false)
         };
         a.is_itself()
-            || Identity::of_fd(a.as_fd()) == Some(a.identity())
+            || FileId::of_fd(a.as_fd()) == Some(a.identity())
                 && self.shared.with_probe(is_the_holder).unwrap_or(false)
-                && Identity::of_fd(a.as_fd()) == Some(a.identity())
+                && FileId::of_fd(a.as_fd()) == Some(a.identity())
     }
 }

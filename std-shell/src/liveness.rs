@@ -23,17 +23,17 @@ use shmlock_core::contend::Liveness;
 use shmlock_core::token::TokenRange;
 
 use crate::descriptor::Descriptor;
-use crate::fork::Birth;
-use crate::fork_gate::Stretch;
+use crate::fork::ProcessGeneration;
+use crate::fork_gate::NoForkGuard;
 use crate::mapping::Pin;
 use crate::ofd::{self, Kind};
-use crate::shm::Shared;
+use crate::shm::Attachment;
 use crate::token::byte_of;
 
 /// What is known about an owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Life {
+pub enum OwnerState {
     /// Its handle exists.
     Alive,
     /// Its handle is gone; the next comer takes the lock over.
@@ -46,23 +46,23 @@ pub enum Life {
 /// Asks whether the owner with this token lives. Changes nothing; one system call.
 ///
 /// `Dead` is no proof: the descriptor may lead to another file.
-pub(crate) fn life_of(probe: BorrowedFd<'_>, owner: Token) -> Life {
+pub(crate) fn life_of(probe: BorrowedFd<'_>, owner: Token) -> OwnerState {
     if owner.range() == TokenRange::Static {
-        return Life::Unknown;
+        return OwnerState::Unknown;
     }
     match ofd::is_locked(probe, byte_of(owner)) {
-        Ok(true) => Life::Alive,
-        Ok(false) => Life::Dead,
-        Err(_) => Life::Unknown,
+        Ok(true) => OwnerState::Alive,
+        Ok(false) => OwnerState::Dead,
+        Err(_) => OwnerState::Unknown,
     }
 }
 
-/// As [`life_of`], through a descriptor that is itself before and after; [`Life::Unknown`] if there
+/// As [`life_of`], through a descriptor that is itself before and after; [`OwnerState::Unknown`] if there
 /// is none.
-pub(crate) fn life_of_owner(shared: &Shared, owner: Token) -> Life {
+pub(crate) fn life_of_owner(shared: &Attachment, owner: Token) -> OwnerState {
     let look =
         |probe: &Descriptor| Some(life_of(probe.as_fd(), owner)).filter(|_| probe.is_itself());
-    shared.with_probe(look).flatten().unwrap_or(Life::Unknown)
+    shared.with_probe(look).flatten().unwrap_or(OwnerState::Unknown)
 }
 
 /// The kernel's byte locks as the core's proof of death.
@@ -71,23 +71,23 @@ pub(crate) fn life_of_owner(shared: &Shared, owner: Token) -> Life {
 /// own locks would be invisible through it, and unlocking an adopted byte would drop our identity.
 #[derive(Debug)]
 pub(crate) struct KernelProof<'a> {
-    pub(crate) shared: &'a Shared,
+    pub(crate) shared: &'a Attachment,
 }
 
 impl Liveness for KernelProof<'_> {
     fn while_dead<R>(&mut self, owner: Token, act: impl FnOnce() -> R) -> Option<R> {
         let prove = |probe: &Descriptor| {
-            if life_of(probe.as_fd(), owner) != Life::Dead {
+            if life_of(probe.as_fd(), owner) != OwnerState::Dead {
                 return None;
             }
-            let _stretch = Stretch::begin(); // a child would keep the byte
+            let _stretch = NoForkGuard::begin(); // a child would keep the byte
             let _adopted = Adopted::new(probe, self.shared.birth(), owner)?;
             Some(act())
         };
         // First through whatever the number leads to: one call, and nearly always the owner lives.
         // A false *alive* costs time only, for it is not believed again and again.
         if self.shared.is_probe_believed()
-            && life_of(self.shared.probe().as_fd(), owner) == Life::Alive
+            && life_of(self.shared.probe().as_fd(), owner) == OwnerState::Alive
         {
             return None;
         }
@@ -98,14 +98,14 @@ impl Liveness for KernelProof<'_> {
 /// A dead owner's byte in our hands; unlocked on drop.
 struct Adopted<'a> {
     probe: &'a Descriptor,
-    birth: Birth,
+    birth: ProcessGeneration,
     byte: u32,
     /// Keeps the byte whatever becomes of the number. Dropped after the byte was unlocked.
     _pin: Option<Pin>,
 }
 
 impl<'a> Adopted<'a> {
-    fn new(probe: &'a Descriptor, birth: Birth, owner: Token) -> Option<Self> {
+    fn new(probe: &'a Descriptor, birth: ProcessGeneration, owner: Token) -> Option<Self> {
         let byte = byte_of(owner);
         // Without memory for a mapping a recovery is still better than a lock that nobody gets any
         // more: the byte could go only with the number, in the instant of the swap, and harm only

@@ -5,30 +5,30 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use shmlock_core::record::Description;
-use shmlock_core::{Encoded, Record, Token, protocol};
+use shmlock_core::{EncodedRecord, Record, Token, protocol};
 use uuid::Uuid;
 
 use crate::builder::{Builder, Settings};
-use crate::deadline::Patience;
+use crate::deadline::Deadline;
 use crate::error::{Error, Result};
 use crate::event::ExitEvent;
-use crate::file::Place;
+use crate::file::FileSpec;
 use crate::guard::{Guard, Recovered};
 use crate::hold;
-use crate::holds::{Holds, Plain};
-use crate::inspect::{Health, Holder, pid_namespace, process_id};
+use crate::holds::{HoldKind, Holds};
+use crate::inspect::{Holder, LockStatus, pid_namespace, process_id};
 use crate::lifeline::Lifeline;
-use crate::loss::Loss;
-use crate::moment::{CoarseClock, Moment};
+use crate::loss::ReleaseError;
+use crate::moment::{BootInstant, CoarseClock};
 use crate::name::Name;
 use crate::registry::{self, Entry, Registration};
-use crate::removal::Keep;
-use crate::shm::Shared;
+use crate::removal::UnlinkPolicy;
+use crate::shm::Attachment;
 use crate::signals::{BlockSignals, Blocked};
 use crate::tell::tell;
 use crate::thread::NO_THREAD;
 use crate::token;
-use crate::turns::Turns;
+use crate::turns::Fairness;
 
 /// A lock between processes, known by its name.
 ///
@@ -105,8 +105,8 @@ pub struct ShmLock {
     /// Since when it holds the lock, if nobody has read another clock.
     pub(crate) clock: CoarseClock,
     /// What this handle says of itself.
-    pub(crate) record: RefCell<Encoded>,
-    pub(crate) turns: Turns,
+    pub(crate) record: RefCell<EncodedRecord>,
+    pub(crate) fairness: Fairness,
     // From here on: what is needed always.
     pub(crate) settings: Settings,
     pub(crate) token: Token,
@@ -117,11 +117,11 @@ pub struct ShmLock {
     pub(crate) recorded: Cell<bool>,
     /// Whether an acquisition is nothing but the protocol: no signals are held back, no clock is
     /// read.
-    pub(crate) plain: bool,
+    pub(crate) no_bookkeeping: bool,
     /// Whether the next acquisition is that, and nobody is to be let pass first.
-    pub(crate) quick: Cell<bool>,
+    pub(crate) fast_path: Cell<bool>,
     // Last: its drop unmaps what the others look at.
-    pub(crate) shared: Shared,
+    pub(crate) shared: Attachment,
 }
 
 impl ShmLock {
@@ -141,13 +141,13 @@ impl ShmLock {
 
     pub(crate) fn enter(
         name: Name,
-        place: &Place,
+        place: &FileSpec,
         settings: Settings,
         description: Description,
     ) -> Result<Self> {
         // The first reading of a clock in a process looks for the vDSO, which before Linux 6.4
         // takes memory. The first `try_lock` must not: a signal handler may call it.
-        let _ = Moment::now();
+        let _ = BootInstant::now();
         let system = |errno| Error::System {
             operation: "get random bytes for",
             path: place.path.clone(),
@@ -158,8 +158,11 @@ impl ShmLock {
         let mut record =
             Record { uuid, pid: process_id(), pid_namespace: pid_namespace(), ..Record::default() };
         record.description.clone_from(&description);
-        let (shared, (token, lifeline)) =
-            Shared::enter(place, Keep::Marked, settings.open_timeout, |a, region, birth| {
+        let (shared, (token, lifeline)) = Attachment::enter(
+            place,
+            UnlinkPolicy::KeepIfOwnerDied,
+            settings.open_timeout,
+            |a, region, birth| {
                 let token = token::draw(a.as_fd()).map_err(|errno| place.no_token(errno))?;
                 if !birth.is_here() {
                     // A child that a signal handler has forked, without the region: it enters for
@@ -172,7 +175,8 @@ impl ShmLock {
                     (token, lifeline.map_err(|errno| place.system("keep a descriptor of", errno))?),
                     token::byte_of(token),
                 ))
-            })?;
+            },
+        )?;
         let slot = registry::enter(&Entry {
             generation: shared.birth().generation(),
             word: shared.region().owner_word(),
@@ -180,17 +184,18 @@ impl ShmLock {
             fence: settings.fence,
             identity: shared.identity(),
         });
-        let plain = settings.block_signals == BlockSignals::Never && !settings.measure_holds;
+        let no_bookkeeping =
+            settings.block_signals == BlockSignals::Never && !settings.measure_holds;
         let lock = Self {
             name,
             uuid,
             token,
             held_since: Cell::new(None),
-            plain,
-            quick: Cell::new(plain),
-            turns: Turns::new(settings.turn),
+            no_bookkeeping,
+            fast_path: Cell::new(no_bookkeeping),
+            fairness: Fairness::new(settings.fairness_interval),
             settings,
-            record: RefCell::new(Encoded::new(&record)),
+            record: RefCell::new(EncodedRecord::new(&record)),
             description: RefCell::new(description),
             recorded: Cell::new(false),
             clock: CoarseClock::default(),
@@ -246,10 +251,10 @@ impl ShmLock {
     ///
     /// # Errors
     /// [`Error::Cancelled`], [`Error::WouldDeadlock`], [`Error::Orphaned`],
-    /// [`Error::ForkedHandle`], [`Error::TooDeep`].
+    /// [`Error::ForkedHandle`], [`Error::NestingTooDeep`].
     #[inline]
     pub fn lock(&self) -> Result<Guard<'_>> {
-        self.guarded(Patience::Forever)
+        self.lock_with(Deadline::Forever)
     }
 
     /// Takes the lock if it is free, ours, or a dead owner's; `None` if somebody else holds it.
@@ -257,9 +262,9 @@ impl ShmLock {
     ///
     /// # Errors
     /// [`Error::Orphaned`] for a dead owner's lock whose file was removed; [`Error::ForkedHandle`],
-    /// [`Error::TooDeep`].
+    /// [`Error::NestingTooDeep`].
     pub fn try_lock(&self) -> Result<Option<Guard<'_>>> {
-        Ok(self.take(Patience::None, Plain::Guard)?.then(|| self.new_guard()))
+        Ok(self.take(Deadline::None, HoldKind::Guarded)?.then(|| self.new_guard()))
     }
 
     /// Takes the lock, waiting at most `timeout`. Zero is one try. A free lock is taken whatever
@@ -271,7 +276,7 @@ impl ShmLock {
     /// [`Error::TimedOut`], or [`Error::WouldBlock`] for a timeout of zero, naming the holder; and
     /// as [`lock`](Self::lock).
     pub fn try_lock_for(&self, timeout: Duration) -> Result<Guard<'_>> {
-        self.guarded(Patience::For(timeout))
+        self.lock_with(Deadline::For(timeout))
     }
 
     /// As [`try_lock_for`](Self::try_lock_for), until a moment. A moment that has passed is one
@@ -280,7 +285,7 @@ impl ShmLock {
     /// # Errors
     /// As [`try_lock_for`](Self::try_lock_for).
     pub fn try_lock_until(&self, deadline: Instant) -> Result<Guard<'_>> {
-        self.guarded(Patience::Until(deadline))
+        self.lock_with(Deadline::Until(deadline))
     }
 
     /// As [`lock`](Self::lock), for callers that cannot keep a guard: pair it with
@@ -296,7 +301,7 @@ impl ShmLock {
     /// As [`lock`](Self::lock).
     #[inline]
     pub fn acquire(&self) -> Result<()> {
-        self.bare(Patience::Forever)
+        self.bare(Deadline::Forever)
     }
 
     /// As [`try_lock`](Self::try_lock), without a guard; says whether the lock was taken.
@@ -304,7 +309,7 @@ impl ShmLock {
     /// # Errors
     /// As [`try_lock`](Self::try_lock).
     pub fn try_acquire(&self) -> Result<bool> {
-        self.take(Patience::None, Plain::Bare)
+        self.take(Deadline::None, HoldKind::Unguarded)
     }
 
     /// As [`try_lock_for`](Self::try_lock_for), without a guard.
@@ -312,7 +317,7 @@ impl ShmLock {
     /// # Errors
     /// As [`try_lock_for`](Self::try_lock_for).
     pub fn try_acquire_for(&self, timeout: Duration) -> Result<()> {
-        self.bare(Patience::For(timeout))
+        self.bare(Deadline::For(timeout))
     }
 
     /// As [`try_lock_until`](Self::try_lock_until), without a guard.
@@ -320,7 +325,7 @@ impl ShmLock {
     /// # Errors
     /// As [`try_lock_until`](Self::try_lock_until).
     pub fn try_acquire_until(&self, deadline: Instant) -> Result<()> {
-        self.bare(Patience::Until(deadline))
+        self.bare(Deadline::Until(deadline))
     }
 
     /// Gives back one hold taken by [`acquire`](Self::acquire).
@@ -330,19 +335,19 @@ impl ShmLock {
     /// [`Error::Overwritten`]; [`Error::ForkedHandle`].
     #[inline]
     pub fn release(&self) -> Result<()> {
-        match self.give_undisturbed(Plain::Bare) {
+        match self.give_undisturbed(HoldKind::Unguarded) {
             Some(Ok(())) => Ok(()),
-            Some(Err(loss)) => Err(self.told(loss)),
+            Some(Err(loss)) => Err(self.into_error(loss)),
             None => self.release_counted(),
         }
     }
 
     fn release_counted(&self) -> Result<()> {
-        self.check_hold().map_err(|loss| self.told(loss))?;
+        self.check_hold().map_err(|loss| self.into_error(loss))?;
         if let Some(guards) = self.holds.only_guards() {
             return Err(Error::GuardsAlive { name: self.name.to_string(), guards });
         }
-        self.end_one(Plain::Bare).map_err(|loss| self.told(loss))
+        self.end_one(HoldKind::Unguarded).map_err(|loss| self.into_error(loss))
     }
 
     /// Gives back every hold of this handle at once, guards included: they then hold nothing, and
@@ -354,8 +359,8 @@ impl ShmLock {
     pub fn force_release(&self) -> Result<bool> {
         match self.check_hold().and_then(|()| self.end_all()) {
             Ok(()) => Ok(true),
-            Err(Loss::NotHeld) => Ok(false),
-            Err(loss) => Err(self.told(loss)),
+            Err(ReleaseError::NotHeld) => Ok(false),
+            Err(loss) => Err(self.into_error(loss)),
         }
     }
 
@@ -406,17 +411,17 @@ impl ShmLock {
     ///
     /// # Examples
     /// ```
-    /// use shmlock::{Occupancy, ShmLock};
+    /// use shmlock::{LockState, ShmLock};
     ///
-    /// let lock = ShmLock::open("doc-check")?;
-    /// let health = lock.check()?;
-    /// assert!(health.is_healthy());
-    /// assert_eq!(health.occupancy, Occupancy::Free);
+    /// let lock = ShmLock::open("doc-status")?;
+    /// let status = lock.status()?;
+    /// assert!(status.is_healthy());
+    /// assert_eq!(status.occupancy, LockState::Unlocked);
     /// # Ok::<(), shmlock::Error>(())
     /// ```
-    pub fn check(&self) -> Result<Health> {
+    pub fn status(&self) -> Result<LockStatus> {
         self.check_process()?;
-        Ok(Health::look(&self.shared, self.token, self.is_held()))
+        Ok(LockStatus::look(&self.shared, self.token, self.is_held()))
     }
 
     /// See [`Guard::recovered`]; `None` if this handle does not hold the lock.
@@ -434,10 +439,10 @@ impl ShmLock {
     pub fn declare_consistent(&self) -> Result<()> {
         let region = self.region()?;
         if !self.holds.is_held() {
-            return Err(self.told(Loss::NotHeld));
+            return Err(self.into_error(ReleaseError::NotHeld));
         }
         protocol::declare_consistent(region.owner_word(), self.token)
-            .map_err(|found| self.told(self.overwritten(found)))?;
+            .map_err(|found| self.into_error(self.overwritten(found)))?;
         self.recovered.replace(None);
         Ok(())
     }

@@ -13,7 +13,7 @@ use crate::tell::tell;
 /// Why a hold could not be given back as it should. An [`Error`] without its text, for drops
 /// allocate nothing.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Loss {
+pub(crate) enum ReleaseError {
     Forked,
     NotHeld,
     Overwritten,
@@ -21,18 +21,18 @@ pub(crate) enum Loss {
 
 impl ShmLock {
     #[cold]
-    pub(crate) fn told(&self, loss: Loss) -> Error {
+    pub(crate) fn into_error(&self, loss: ReleaseError) -> Error {
         let name = self.name.to_string();
         match loss {
-            Loss::Forked => Error::ForkedHandle { name },
-            Loss::NotHeld => Error::NotHeld { name },
-            Loss::Overwritten => Error::Overwritten { name, path: self.path().to_owned() },
+            ReleaseError::Forked => Error::ForkedHandle { name },
+            ReleaseError::NotHeld => Error::NotHeld { name },
+            ReleaseError::Overwritten => Error::Overwritten { name, path: self.path().to_owned() },
         }
     }
 
     #[inline]
     pub(crate) fn check_process(&self) -> Result<()> {
-        if self.shared.is_ours() { Ok(()) } else { Err(self.told(self.forked())) }
+        if self.shared.is_ours() { Ok(()) } else { Err(self.into_error(self.forked())) }
     }
 
     /// Returns the owner word, if it does not name this handle although the count says that the
@@ -52,19 +52,19 @@ impl ShmLock {
     /// Checks that this handle holds the lock, by its count and by the owner word. If these differ,
     /// the word decides: the count is put right, and the guards of that hold have nothing to
     /// release.
-    pub(crate) fn check_hold(&self) -> std::result::Result<(), Loss> {
+    pub(crate) fn check_hold(&self) -> std::result::Result<(), ReleaseError> {
         if !self.shared.is_ours() {
             return Err(self.forked());
         }
         if !self.holds.is_held() {
-            return Err(Loss::NotHeld);
+            return Err(ReleaseError::NotHeld);
         }
         self.usurped().map_or(Ok(()), |found| Err(self.void(found)))
     }
 
     /// Ends the holds of which the owner word knows nothing. The word is left alone.
     #[cold]
-    pub(crate) fn void(&self, found: Word) -> Loss {
+    pub(crate) fn void(&self, found: Word) -> ReleaseError {
         self.holds.void();
         self.held_since.set(None);
         // A signal handler may find one of these in use. Then they are put right with the next
@@ -90,9 +90,9 @@ impl ShmLock {
     }
 
     #[cold]
-    pub(crate) fn forked(&self) -> Loss {
+    pub(crate) fn forked(&self) -> ReleaseError {
         tell!(Warn, "{self} belongs to the parent process and was used in a forked child");
-        Loss::Forked
+        ReleaseError::Forked
     }
 
     #[cold]
@@ -101,11 +101,11 @@ impl ShmLock {
     }
 
     #[cold]
-    pub(crate) fn overwritten(&self, found: Word) -> Loss {
+    pub(crate) fn overwritten(&self, found: Word) -> ReleaseError {
         tell!(
             Warn,
             "{self}: the owner word was overwritten while we held the lock; it is now {found:?}"
         );
-        Loss::Overwritten
+        ReleaseError::Overwritten
     }
 }

@@ -18,7 +18,7 @@ use shmlock_core::layout::REGION_LEN;
 
 #[cfg(feature = "block")]
 use crate::data::Data;
-use crate::fork::Birth;
+use crate::fork::ProcessGeneration;
 #[cfg(feature = "block")]
 use crate::header::DATA_OFFSET;
 use crate::header::{HEADER_OFFSET, Header};
@@ -35,7 +35,7 @@ pub(crate) struct Mapping {
     address: NonNull<u8>,
     len: usize,
     /// In which process it was made.
-    birth: Birth,
+    birth: ProcessGeneration,
 }
 
 // SAFETY: a mapping belongs to the process, not to a thread; the address is used only to make views
@@ -48,7 +48,11 @@ impl Mapping {
     /// Maps the first `file_len` bytes of the file, mmap(2). Children do not inherit them,
     /// madvise(2). `birth` is of before: should a signal handler fork meanwhile, the child takes
     /// the mapping for its parent's.
-    pub(crate) fn new(fd: BorrowedFd<'_>, file_len: u64, birth: Birth) -> Result<Self, Errno> {
+    pub(crate) fn new(
+        fd: BorrowedFd<'_>,
+        file_len: u64,
+        birth: ProcessGeneration,
+    ) -> Result<Self, Errno> {
         let len = usize::try_from(file_len).map_err(|_| Errno::NOMEM)?;
         let protection = ProtFlags::READ | ProtFlags::WRITE;
         // SAFETY: a new mapping at an address of the kernel's choice touches no existing memory.
@@ -160,7 +164,7 @@ impl Drop for Mapping {
 pub(crate) struct Pin {
     address: NonNull<u8>,
     /// In which process it was made.
-    birth: Birth,
+    birth: ProcessGeneration,
 }
 
 /// Any length keeps a description; the kernel rounds it up to a page.
@@ -169,7 +173,7 @@ const PIN_LEN: usize = 1;
 impl Pin {
     /// Maps a page of the file without access, and not for children. mmap(2), madvise(2). `birth`
     /// is of before, as that of a [`Mapping`].
-    pub(crate) fn new(fd: BorrowedFd<'_>, birth: Birth) -> Result<Self, Errno> {
+    pub(crate) fn new(fd: BorrowedFd<'_>, birth: ProcessGeneration) -> Result<Self, Errno> {
         // SAFETY: a new mapping at an address of the kernel's choice touches no existing memory.
         let address = retry_on_intr(|| unsafe {
             mmap(null_mut(), PIN_LEN, ProtFlags::empty(), MapFlags::SHARED, fd, 0)
@@ -199,7 +203,7 @@ mod tests {
     use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
 
     use super::{Mapping, Pin};
-    use crate::fork::Birth;
+    use crate::fork::ProcessGeneration;
 
     /// Runs `act` in a forked child and returns what it came to.
     fn in_child(act: impl FnOnce() -> bool) -> bool {
@@ -235,7 +239,7 @@ mod tests {
     fn a_forked_child_unmaps_nothing_at_the_address_of_what_it_has_not_inherited() {
         let file = memfd_create("mapping", MemfdFlags::CLOEXEC).expect("a memfd");
         ftruncate(&file, 192).expect("an empty file");
-        let birth = Birth::here();
+        let birth = ProcessGeneration::here();
         if in_child(|| birth.is_here()) {
             return; // neither memory nor forks are told apart here
         }

@@ -11,9 +11,9 @@ use rustix::time::{ClockId, DynamicClockId, Timespec, clock_gettime_dynamic};
 
 /// Nanoseconds on the clock that counts from boot, and also while suspended, `clock_gettime(2)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Moment(NonZeroU64);
+pub(crate) struct BootInstant(NonZeroU64);
 
-impl Moment {
+impl BootInstant {
     pub(crate) fn now() -> Self {
         Self::on(ClockId::Boottime)
     }
@@ -76,7 +76,7 @@ impl Moment {
     }
 }
 
-/// The clock of [`Moment::now`], for those who ask again and again and need it to the second only.
+/// The clock of [`BootInstant::now`], for those who ask again and again and need it to the second only.
 ///
 /// It looks at the coarse monotonic clock, which the kernel moves on with its ticks. That takes 4
 /// ns instead of 22; and, what is more, it does not read the processor's counter, which waits for
@@ -96,13 +96,13 @@ pub(crate) struct CoarseClock {
 }
 
 impl CoarseClock {
-    pub(crate) fn now(&self) -> Moment {
-        let coarse = Moment::on(ClockId::MonotonicCoarse);
+    pub(crate) fn now(&self) -> BootInstant {
+        let coarse = BootInstant::on(ClockId::MonotonicCoarse);
         let second = Some(coarse.seconds());
         if self.asked.replace(second) == second {
-            return Moment(coarse.0.saturating_add(self.behind.get()));
+            return BootInstant(coarse.0.saturating_add(self.behind.get()));
         }
-        let now = Moment::now();
+        let now = BootInstant::now();
         self.behind.set(now.0.get().saturating_sub(coarse.0.get()));
         now
     }
@@ -112,11 +112,11 @@ impl CoarseClock {
 mod tests {
     use std::time::Duration;
 
-    use super::{CoarseClock, Moment};
+    use super::{BootInstant, CoarseClock};
 
     #[test]
     fn moments_have_an_order_and_distances_and_an_end() {
-        let first = Moment::from_nanos(0);
+        let first = BootInstant::from_nanos(0);
         let later = first.after(Duration::from_millis(2500));
         assert!(first.is_before(later) && !later.is_before(first) && !first.is_before(first));
         assert_eq!(
@@ -124,13 +124,13 @@ mod tests {
             (Duration::from_millis(2500), Duration::ZERO)
         );
         assert_eq!((first.seconds(), later.seconds()), (0, 2));
-        assert_eq!(later.after(Duration::MAX), Moment::from_nanos(u64::MAX));
+        assert_eq!(later.after(Duration::MAX), BootInstant::from_nanos(u64::MAX));
     }
 
     #[test]
     fn the_clock_goes_forward() {
-        let first = Moment::now();
-        assert!(!Moment::now().is_before(first) && first.elapsed() < Duration::from_secs(60));
+        let first = BootInstant::now();
+        assert!(!BootInstant::now().is_before(first) && first.elapsed() < Duration::from_secs(60));
     }
 
     #[test]
@@ -139,10 +139,10 @@ mod tests {
         let clock = CoarseClock::default();
         for _ in 0..3 {
             for _ in 0..1000 {
-                let before = Moment::now();
+                let before = BootInstant::now();
                 let coarse = clock.now();
                 assert!(
-                    before.since(coarse) < SECOND && coarse.since(Moment::now()) < SECOND,
+                    before.since(coarse) < SECOND && coarse.since(BootInstant::now()) < SECOND,
                     "{before:?} {coarse:?}"
                 );
             }

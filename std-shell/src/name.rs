@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use crate::error::{Error, NameProblem, Result};
+use crate::error::{Error, InvalidNameReason, Result};
 
 /// What our files end in, so that user data of the same name is never touched.
 pub(crate) const SUFFIX: &str = ".shmlock";
@@ -24,11 +24,11 @@ pub(crate) struct Name(String);
 impl Name {
     pub(crate) fn new(name: &str) -> Result<Self> {
         let problem = match name {
-            "" => NameProblem::Empty,
-            "." | ".." => NameProblem::Dots,
-            _ if name.contains('/') => NameProblem::Slash,
-            _ if name.contains('\0') => NameProblem::Nul,
-            _ if name.len() > NAME_MAX => NameProblem::TooLong { len: name.len() },
+            "" => InvalidNameReason::Empty,
+            "." | ".." => InvalidNameReason::Dots,
+            _ if name.contains('/') => InvalidNameReason::Slash,
+            _ if name.contains('\0') => InvalidNameReason::Nul,
+            _ if name.len() > NAME_MAX => InvalidNameReason::TooLong { len: name.len() },
             _ => return Ok(Self(name.to_owned())),
         };
         Err(Error::InvalidName { name: name.to_owned(), reason: problem })

@@ -14,11 +14,11 @@ use shmlock_core::snapshot::snapshot;
 use shmlock_core::{FenceScope, Region, RegionMemory};
 
 use crate::descriptor::{Descriptor, Role};
-use crate::error::{Found, Result};
-use crate::file::Place;
-use crate::header::{self, BlockShape};
-use crate::inspect::{Health, Holder, LOOKS, Occupancy};
-use crate::liveness::Life;
+use crate::error::{NotALockReason, Result};
+use crate::file::FileSpec;
+use crate::header::{self, BlockLayout};
+use crate::inspect::{Holder, LOOKS, LockState, LockStatus};
+use crate::liveness::OwnerState;
 use crate::ofd;
 use crate::presence::PRESENCE;
 use crate::statistics::Statistics;
@@ -31,11 +31,11 @@ pub struct Inspection {
     pub holder: Option<Holder>,
     /// Its state. The occupancy is never [`Ours`](Occupancy::Ours): handles of this process are
     /// seen as others are.
-    pub health: Health,
+    pub health: LockStatus,
     /// How much it has been used.
     pub statistics: Statistics,
     /// What data there is beside it.
-    pub shape: BlockShape,
+    pub shape: BlockLayout,
     /// Whether any handle is open on it, or any copy of a [`lifeline`](crate::ShmLock::lifeline).
     pub in_use: bool,
 }
@@ -48,11 +48,11 @@ impl fmt::Display for Inspection {
 }
 
 /// Looks at the lock; `None` if there is none.
-pub(crate) fn inspect(place: &Place, fence: FenceScope) -> Result<Option<Inspection>> {
+pub(crate) fn inspect(place: &FileSpec, fence: FenceScope) -> Result<Option<Inspection>> {
     let Some(fd) = open(place)? else { return Ok(None) };
     let mut seen = look(place, &fd, fence)?;
     for _ in 0..LOOKS {
-        if seen.health.occupancy != Occupancy::Theirs(Life::Dead) {
+        if seen.health.occupancy != LockState::Held(OwnerState::Dead) {
             break;
         }
         // As in `inspect.rs`: whoever does not stand in the word any more has not died.
@@ -67,7 +67,7 @@ pub(crate) fn inspect(place: &Place, fence: FenceScope) -> Result<Option<Inspect
 
 /// Looks at the exit event; `None` if there is none. Its word, and whether any handle is open on
 /// it.
-pub(crate) fn inspect_event(place: &Place) -> Result<Option<(u32, bool)>> {
+pub(crate) fn inspect_event(place: &FileSpec) -> Result<Option<(u32, bool)>> {
     let Some(fd) = open(place)? else { return Ok(None) };
     let copy = copy(place, &fd, FenceScope::default())?;
     let region = Region::new(&copy).map_err(|error| place.not_a_region(error))?;
@@ -86,7 +86,7 @@ fn is_in_use(fd: &Descriptor) -> bool {
 }
 
 /// Opens the file for a look, if it is there and may be one of ours.
-fn open(place: &Place) -> Result<Option<Descriptor>> {
+fn open(place: &FileSpec) -> Result<Option<Descriptor>> {
     let Some(fd) = place.open_to_look()? else { return Ok(None) };
     let failed = |errno| place.system("inspect", errno);
     let fd = Descriptor::new(fd).map_err(failed)?;
@@ -96,33 +96,37 @@ fn open(place: &Place) -> Result<Option<Descriptor>> {
     Ok(Some(fd))
 }
 
-fn look(place: &Place, fd: &Descriptor, fence: FenceScope) -> Result<Inspection> {
+fn look(place: &FileSpec, fd: &Descriptor, fence: FenceScope) -> Result<Inspection> {
     let copy = copy(place, fd, fence)?;
     let region = Region::new(&copy).map_err(|error| place.not_a_region(error))?;
     let header = place.header(fd.as_fd())?;
     Ok(Inspection {
         holder: Holder::read(region, fence),
-        health: Health::of_copy(region, fd),
+        health: LockStatus::of_copy(region, fd),
         statistics: Statistics::of(region, header::longest_hold_of(&header)),
-        shape: BlockShape::of_bytes(&header),
+        shape: BlockLayout::of_bytes(&header),
         in_use: is_in_use(fd),
     })
 }
 
 /// Who stands in the word.
-pub(crate) fn holder(place: &Place, fd: &Descriptor, fence: FenceScope) -> Result<Option<Holder>> {
+pub(crate) fn holder(
+    place: &FileSpec,
+    fd: &Descriptor,
+    fence: FenceScope,
+) -> Result<Option<Holder>> {
     look(place, fd, fence).map(|seen| seen.holder)
 }
 
 /// The whole region, pread(2). An empty file is a lock that nobody has used yet.
-fn copy(place: &Place, fd: &Descriptor, fence: FenceScope) -> Result<RegionMemory> {
+fn copy(place: &FileSpec, fd: &Descriptor, fence: FenceScope) -> Result<RegionMemory> {
     snapshot(fence, || {
         let mut bytes = [0; REGION_LEN];
         match retry_on_intr(|| pread(fd.as_fd(), &mut bytes, 0))
             .map_err(|errno| place.system("read", errno))?
         {
             0 | REGION_LEN => Ok(bytes),
-            read => Err(place.not_a_lock(Found::Size { bytes: read as u64 })),
+            read => Err(place.not_a_lock(NotALockReason::Size { bytes: read as u64 })),
         }
     })
 }

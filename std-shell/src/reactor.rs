@@ -45,7 +45,7 @@ use std::time::{Duration, Instant};
 use std::{io, mem, ptr};
 
 use crate::event::{ExitEvent, WAITING_ALLOWED};
-use crate::fork::{self, Birth};
+use crate::fork::{self, ProcessGeneration};
 use crate::futexes::{self, Target, Woken};
 use crate::registry::Slot;
 use crate::signals;
@@ -65,7 +65,7 @@ pub(crate) struct Wait {
     /// The handle that waits: it calls [`forget`] before it is closed.
     pub(crate) handle: &'static Slot,
     /// In which process it was opened.
-    pub(crate) birth: Birth,
+    pub(crate) birth: ProcessGeneration,
     /// Its owner word and what stands there; `None`: nobody will wake us.
     pub(crate) word: Option<(*const AtomicU32, u32)>,
     /// Ends the wait, too. Kept alive by being here.

@@ -23,7 +23,7 @@ use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64};
 
 use shmlock_core::{FenceScope, Token};
 
-use crate::file::Identity;
+use crate::file::FileId;
 use crate::fork;
 use crate::thread::{Thread, this_thread_by_number};
 
@@ -121,7 +121,7 @@ pub(crate) struct Entry<'a> {
     pub(crate) word: &'a AtomicU32,
     pub(crate) token: Token,
     pub(crate) fence: FenceScope,
-    pub(crate) identity: Identity,
+    pub(crate) identity: FileId,
 }
 
 /// Enters a handle. The word has to stay valid until the registration is dropped or retired.
@@ -220,7 +220,7 @@ impl Slot {
         self.state.store(FREE, Release); // pairs with `claim`
     }
 
-    fn is_held_by(&self, owner: Token, identity: Identity, thread: Thread) -> bool {
+    fn is_held_by(&self, owner: Token, identity: FileId, thread: Thread) -> bool {
         // Pairs with `enter`. A slot that changes meanwhile has another token.
         self.state.load(Acquire) >= LIVE
             && self.is_ours()
@@ -232,7 +232,7 @@ impl Slot {
 
 /// Whether the handle `owner` on this file is one that this thread took the lock by.
 /// Async-signal-safe.
-pub(crate) fn held_by_this_thread(owner: Token, identity: Identity) -> bool {
+pub(crate) fn held_by_this_thread(owner: Token, identity: FileId) -> bool {
     let thread = this_thread_by_number();
     slots().any(|slot| slot.is_held_by(owner, identity, thread))
 }

@@ -6,16 +6,16 @@ use std::sync::atomic::AtomicU32;
 use shmlock_core::Word;
 use shmlock_core::protocol::{self, Wake};
 
-use crate::holds::{Ended, Plain};
+use crate::holds::{Ended, HoldKind};
 use crate::lock::ShmLock;
-use crate::loss::Loss;
+use crate::loss::ReleaseError;
 use crate::reactor;
 use crate::signals::{BlockSignals, Blocked};
 use crate::tell::tell;
 use crate::turns;
 use crate::wait::futex;
 
-/// Why a lock was not there to be released. A [`Loss`] that has not been logged yet.
+/// Why a lock was not there to be released. A [`ReleaseError`] that has not been logged yet.
 enum Lost {
     /// A signal handler has forked, and this is the child.
     Forked,
@@ -24,27 +24,30 @@ enum Lost {
 
 impl ShmLock {
     /// Ends one guard of this epoch, if what it is part of still lasts.
-    pub(crate) fn drop_guard(&self, epoch: u32) -> std::result::Result<(), Loss> {
+    pub(crate) fn drop_guard(&self, epoch: u32) -> std::result::Result<(), ReleaseError> {
         if !self.shared.is_ours() {
             return Err(self.forked());
         }
         if epoch != self.holds.epoch() || !self.holds.is_held() {
-            return Err(Loss::NotHeld);
+            return Err(ReleaseError::NotHeld);
         }
-        self.end_one(Plain::Guard)
+        self.end_one(HoldKind::Guarded)
     }
 
     /// All of the giving back of a plain hold; `None`, and nothing done, if this is none. See
     /// [`take_undisturbed`](Self::take_undisturbed).
     #[inline]
-    pub(crate) fn give_undisturbed(&self, plain: Plain) -> Option<std::result::Result<(), Loss>> {
-        if !(self.holds.is_plain(plain) && self.shared.is_ours()) {
+    pub(crate) fn give_undisturbed(
+        &self,
+        kind: HoldKind,
+    ) -> Option<std::result::Result<(), ReleaseError>> {
+        if !(self.holds.is_plain(kind) && self.shared.is_ours()) {
             return None;
         }
         let word = self.shared.region().owner_word();
         let give = || {
-            protocol::release_undisturbed(word, self.token, self.settings.fence)
-                .or_else(|_| self.give_to_others(word))
+            protocol::release_fast(word, self.token, self.settings.fence)
+                .or_else(|_| self.release_contended(word))
         };
         Some(self.holds.in_transition(give, |_| None).map_err(|found| self.overwritten(found)))
     }
@@ -52,29 +55,32 @@ impl ShmLock {
     /// Ends one hold of this kind, of which there is at least one. The owner word decides whether
     /// it was one.
     #[inline]
-    pub(crate) fn end_one(&self, plain: Plain) -> std::result::Result<(), Loss> {
-        match self.holds.end_one(plain) {
+    pub(crate) fn end_one(&self, kind: HoldKind) -> std::result::Result<(), ReleaseError> {
+        match self.holds.end_one(kind) {
             Ended::Nested => self.usurped().map_or(Ok(()), |found| Err(self.void(found))),
             Ended::Outermost => self.end_outermost(),
         }
     }
 
     /// Ends all holds of a handle that has some; guards that still exist have nothing to release.
-    pub(crate) fn end_all(&self) -> std::result::Result<(), Loss> {
+    pub(crate) fn end_all(&self) -> std::result::Result<(), ReleaseError> {
         self.holds.end_all();
         self.end_outermost()
     }
 
     /// Releases the lock, now that the transition has begun, and says how that went.
     #[inline]
-    fn end_outermost(&self) -> std::result::Result<(), Loss> {
+    fn end_outermost(&self) -> std::result::Result<(), ReleaseError> {
         let given = self.give_outermost();
         self.say_how(given)
     }
 
     /// Logs how a release went. Last, when all of it is over: a logger is foreign code.
     #[inline]
-    fn say_how(&self, given: std::result::Result<(), Lost>) -> std::result::Result<(), Loss> {
+    fn say_how(
+        &self,
+        given: std::result::Result<(), Lost>,
+    ) -> std::result::Result<(), ReleaseError> {
         given.map_err(|lost| self.said_of(&lost))?;
         tell!(Debug, "released {self}");
         Ok(())
@@ -102,12 +108,12 @@ impl ShmLock {
     fn give_word(&self) -> std::result::Result<(), Lost> {
         self.hold_ends();
         let word = self.shared.region().owner_word();
-        let given = protocol::release_undisturbed(word, self.token, self.settings.fence);
-        given.or_else(|_| self.give_to_others(word)).map_err(Lost::Overwritten)
+        let given = protocol::release_fast(word, self.token, self.settings.fence);
+        given.or_else(|_| self.release_contended(word)).map_err(Lost::Overwritten)
     }
 
     #[cold]
-    fn said_of(&self, lost: &Lost) -> Loss {
+    fn said_of(&self, lost: &Lost) -> ReleaseError {
         match lost {
             Lost::Forked => self.forked(),
             Lost::Overwritten(found) => self.overwritten(*found),
@@ -117,15 +123,15 @@ impl ShmLock {
     /// Gives back a lock that others may wait for, and wakes one of them, unless one is awake to
     /// take it.
     #[cold]
-    fn give_to_others(&self, word: &AtomicU32) -> std::result::Result<(), Word> {
-        if self.turns.may_go_on() {
+    fn release_contended(&self, word: &AtomicU32) -> std::result::Result<(), Word> {
+        if self.fairness.may_go_on() {
             return self.pass_on(word);
         }
         let wake = protocol::release(word, self.token, self.settings.fence)?;
         if wake == Wake::One {
             futex::wake_one(word);
         }
-        self.turns.look(); // not before: a sleeper would have waited for it
+        self.fairness.look(); // not before: a sleeper would have waited for it
         self.after_giving(wake);
         Ok(())
     }
@@ -133,12 +139,12 @@ impl ShmLock {
     /// Releases a lock that a waiter most likely spins for; wakes one of those who sleep if
     /// our turn is over, or if nobody takes it.
     fn pass_on(&self, word: &AtomicU32) -> std::result::Result<(), Word> {
-        self.turns.look();
-        let wake = if self.turns.is_over() {
+        self.fairness.look();
+        let wake = if self.fairness.is_over() {
             protocol::release(word, self.token, self.settings.fence)?
         } else {
-            protocol::pass_on(word, self.token, self.settings.fence)?;
-            turns::owed_wake(word, || self.shared.is_ours())
+            protocol::release_without_wake(word, self.token, self.settings.fence)?;
+            turns::wake_unless_taken(word, || self.shared.is_ours())
         };
         if wake == Wake::One {
             futex::wake_one(word);
@@ -148,9 +154,9 @@ impl ShmLock {
     }
 
     fn after_giving(&self, wake: Wake) {
-        self.quick.set(self.plain && !self.turns.is_passing());
+        self.fast_path.set(self.no_bookkeeping && !self.fairness.is_passing());
         if wake == Wake::One {
-            self.turns.after_wake();
+            self.fairness.after_wake();
         }
     }
 }

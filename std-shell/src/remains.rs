@@ -16,9 +16,9 @@ use shmlock_core::{FenceScope, Word};
 
 use crate::descriptor::{Descriptor, Role};
 use crate::error::{Error, Result};
-use crate::file::{Place, has_one_name, named_by};
-use crate::fork::Birth;
-use crate::fork_gate::{self, Stretch};
+use crate::file::{FileSpec, has_one_name, named_by};
+use crate::fork::ProcessGeneration;
+use crate::fork_gate::{self, NoForkGuard};
 use crate::inspect::Holder;
 use crate::name::{DEFAULT_DIRECTORY, EVENT_SUFFIX, Name, SUFFIX};
 use crate::ofd::{self, Kind};
@@ -28,7 +28,7 @@ use crate::{outside, presence, shm};
 /// What to do with the mark that an owner has died.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum CrashMark {
+pub enum DiedFlag {
     /// It stays, and the file with it: the next owner is to be told.
     #[default]
     Keep,
@@ -40,29 +40,29 @@ pub enum CrashMark {
 /// found, and did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Cleaning {
+pub enum CleanOutcome {
     /// There is no such lock or event.
     Absent,
     /// Somebody has it open, or a program that was started while somebody opened it has yet to call
     /// exec. It was left alone.
     InUse,
     /// An owner died, and nobody has declared the data consistent since. It was left alone.
-    Marked(Box<Marked>),
+    OwnerDied(Box<DeadOwner>),
     /// It is held by a token that an embedder gave out: whether that one lives cannot be known
     /// here. It was left alone.
-    HeldFromOutside,
+    HeldByStaticToken,
     /// The file has a second name, or the name got another file meanwhile. It was left alone.
-    NamedElsewhere,
+    LinkedElsewhere,
     /// Nobody had it open, and it was free. The file is gone.
     Removed,
     /// Nobody had it open, and an owner had died. File and mark are gone.
-    RemovedMarked(Box<Marked>),
+    RemovedAfterCrash(Box<DeadOwner>),
 }
 
 /// An owner died: what is known of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Marked {
+pub struct DeadOwner {
     /// Who died holding the lock. `None` if somebody has replaced it since, without declaring the
     /// data consistent.
     pub dead: Option<Holder>,
@@ -77,27 +77,27 @@ pub struct Marked {
 ///
 /// # Errors
 /// [`Error::System`] if the directory cannot be read.
-pub fn locks() -> Result<Vec<String>> {
-    locks_in(DEFAULT_DIRECTORY)
+pub fn list() -> Result<Vec<String>> {
+    list_in(DEFAULT_DIRECTORY)
 }
 
-/// As [`locks`], in the directory that [`Builder::directory`](crate::Builder::directory) would
+/// As [`list`], in the directory that [`Builder::directory`](crate::Builder::directory) would
 /// name.
 ///
 /// # Errors
-/// As [`locks`].
-pub fn locks_in(directory: impl AsRef<Path>) -> Result<Vec<String>> {
+/// As [`list`].
+pub fn list_in(directory: impl AsRef<Path>) -> Result<Vec<String>> {
     names_in(directory.as_ref(), SUFFIX, "list the locks in")
 }
 
 /// Returns the names of the exit events in `/dev/shm`, sorted; those of live users as well as what
 /// dead ones left.
 ///
-/// As [`locks`], by the files' names alone; [`ExitEvent::inspect`](crate::ExitEvent::inspect) looks
+/// As [`list`], by the files' names alone; [`ExitEvent::inspect`](crate::ExitEvent::inspect) looks
 /// at one.
 ///
 /// # Errors
-/// As [`locks`].
+/// As [`list`].
 ///
 /// # Examples
 /// ```
@@ -118,7 +118,7 @@ pub fn exit_events() -> Result<Vec<String>> {
 /// would name.
 ///
 /// # Errors
-/// As [`locks`].
+/// As [`list`].
 pub fn exit_events_in(directory: impl AsRef<Path>) -> Result<Vec<String>> {
     names_in(directory.as_ref(), EVENT_SUFFIX, "list the exit events in")
 }
@@ -141,22 +141,22 @@ fn names_in(directory: &Path, suffix: &str, operation: &'static str) -> Result<V
 }
 
 /// Removes the lock's file if nobody has it open, see [`Builder::clean`](crate::Builder::clean).
-pub(crate) fn clean(place: &Place, fence: FenceScope, mark: CrashMark) -> Result<Cleaning> {
+pub(crate) fn clean(place: &FileSpec, fence: FenceScope, mark: DiedFlag) -> Result<CleanOutcome> {
     clean_by(place, |descriptor, birth| clean_alone(place, descriptor, birth, fence, mark))
 }
 
 /// Removes the event's file if nobody has it open, see
 /// [`ExitEvent::clean`](crate::ExitEvent::clean).
-pub(crate) fn clean_event(place: &Place) -> Result<Cleaning> {
+pub(crate) fn clean_event(place: &FileSpec) -> Result<CleanOutcome> {
     clean_by(place, |descriptor, birth| remove(place, descriptor, birth, None))
 }
 
 /// Has `clean_alone` judge and remove the file while nobody is here.
 fn clean_by(
-    place: &Place,
-    clean_alone: impl FnOnce(&Descriptor, Birth) -> Result<Cleaning>,
-) -> Result<Cleaning> {
-    let Some(fd) = place.open()? else { return Ok(Cleaning::Absent) };
+    place: &FileSpec,
+    clean_alone: impl FnOnce(&Descriptor, ProcessGeneration) -> Result<CleanOutcome>,
+) -> Result<CleanOutcome> {
+    let Some(fd) = place.open()? else { return Ok(CleanOutcome::Absent) };
     let failed = |errno| place.system("inspect", errno);
     let descriptor = Descriptor::new(fd).map_err(failed)?;
     place.check_kind(descriptor.as_fd())?;
@@ -165,29 +165,29 @@ fn clean_by(
     place.check_size(fd)?;
     place.check_magic(fd)?;
     fork_gate::keep();
-    let _stretch = Stretch::begin();
-    let birth = Birth::here();
+    let _stretch = NoForkGuard::begin();
+    let birth = ProcessGeneration::here();
     let alone =
         ofd::try_lock(fd, Kind::Write, PRESENCE).map_err(|errno| place.no_byte_locks(errno))?;
     if !alone {
-        return Ok(Cleaning::InUse);
+        return Ok(CleanOutcome::InUse);
     }
     if !descriptor.is_itself() {
         // Granted by a stranger's description, perhaps; see `removal.rs`.
         if birth.is_here() {
             let _ = presence::announce(fd);
         }
-        return Ok(Cleaning::NamedElsewhere);
+        return Ok(CleanOutcome::LinkedElsewhere);
     }
     // From here on nobody can arrive, until the description is closed.
     // So that it lasts until then even if other code of this process closes the number.
     let pin = descriptor.pin(birth).map_err(|errno| place.system("map", errno));
     let cleaning = pin.and_then(|_pin| {
         let seen = check_that_locks_are_seen(place, &descriptor)?;
-        if seen { clean_alone(&descriptor, birth) } else { Ok(Cleaning::NamedElsewhere) }
+        if seen { clean_alone(&descriptor, birth) } else { Ok(CleanOutcome::LinkedElsewhere) }
     });
     if !birth.is_here() {
-        return Ok(Cleaning::InUse); // a child that a signal handler has forked: its parent, which has the byte, goes on
+        return Ok(CleanOutcome::InUse); // a child that a signal handler has forked: its parent, which has the byte, goes on
     }
     // Closing does the same, unless a process that was forked meanwhile has a copy of the
     // descriptor.
@@ -199,7 +199,7 @@ fn clean_by(
 
 /// Whether the write lock just taken is one that others run into. `false`: the name has another
 /// file by now.
-fn check_that_locks_are_seen(place: &Place, descriptor: &Descriptor) -> Result<bool> {
+fn check_that_locks_are_seen(place: &FileSpec, descriptor: &Descriptor) -> Result<bool> {
     let Some(other) = place.open()? else { return Ok(false) };
     let other = Descriptor::new(other).map_err(|errno| place.system("inspect", errno))?;
     if !named_by(other.as_fd(), &place.path) || !named_by(descriptor.as_fd(), &place.path) {
@@ -209,12 +209,12 @@ fn check_that_locks_are_seen(place: &Place, descriptor: &Descriptor) -> Result<b
 }
 
 fn clean_alone(
-    place: &Place,
+    place: &FileSpec,
     descriptor: &Descriptor,
-    birth: Birth,
+    birth: ProcessGeneration,
     fence: FenceScope,
-    mark: CrashMark,
-) -> Result<Cleaning> {
+    mark: DiedFlag,
+) -> Result<CleanOutcome> {
     let fd = descriptor.as_fd();
     let mut bytes = [0; 4];
     // Shorter: a half-made lock, which nobody has used yet.
@@ -222,34 +222,34 @@ fn clean_alone(
     let word = Word::from_bits(u32::from_le_bytes(bytes));
     let owner = word.owner();
     if owner.is_some_and(|owner| owner.range() == TokenRange::Static) {
-        return Ok(Cleaning::HeldFromOutside);
+        return Ok(CleanOutcome::HeldByStaticToken);
     }
     // Nobody is here: whoever stands in the word is dead.
     let marked = (owner.is_some() || word.owner_died())
-        .then(|| outside::holder(place, descriptor, fence).map(|dead| Box::new(Marked { dead })))
+        .then(|| outside::holder(place, descriptor, fence).map(|dead| Box::new(DeadOwner { dead })))
         .transpose()?;
     match marked {
-        Some(marked) if mark == CrashMark::Keep => Ok(Cleaning::Marked(marked)),
+        Some(marked) if mark == DiedFlag::Keep => Ok(CleanOutcome::OwnerDied(marked)),
         marked => remove(place, descriptor, birth, marked),
     }
 }
 
 /// Removes the file, with its mark if it has one.
 fn remove(
-    place: &Place,
+    place: &FileSpec,
     descriptor: &Descriptor,
-    birth: Birth,
-    marked: Option<Box<Marked>>,
-) -> Result<Cleaning> {
+    birth: ProcessGeneration,
+    marked: Option<Box<DeadOwner>>,
+) -> Result<CleanOutcome> {
     let fd = descriptor.as_fd();
     if !(has_one_name(fd) && named_by(fd, &place.path) && descriptor.is_itself()) {
-        return Ok(Cleaning::NamedElsewhere);
+        return Ok(CleanOutcome::LinkedElsewhere);
     }
     if !birth.is_here() {
-        return Ok(Cleaning::InUse); // see `clean_by`
+        return Ok(CleanOutcome::InUse); // see `clean_by`
     }
     retry_on_intr(|| unlink(&place.path)).map_err(|errno| place.system("remove", errno))?;
-    Ok(marked.map_or(Cleaning::Removed, Cleaning::RemovedMarked))
+    Ok(marked.map_or(CleanOutcome::Removed, CleanOutcome::RemovedAfterCrash))
 }
 
 #[cfg(test)]
@@ -259,8 +259,8 @@ mod tests {
     use std::os::fd::AsFd;
     use std::{env, fs, mem, process};
 
-    use super::{Cleaning, clean_by, remove};
-    use crate::file::Place;
+    use super::{CleanOutcome, clean_by, remove};
+    use crate::file::FileSpec;
     use crate::name::{Name, SUFFIX};
     use crate::presence::PRESENCE;
     use crate::{ShmLock, ofd};
@@ -270,7 +270,7 @@ mod tests {
     fn a_forked_child_leaves_the_cleaning_to_its_parent() {
         let directory = env::temp_dir().join(format!("shmlock-remains-{}", process::id()));
         fs::create_dir(&directory).expect("a new directory");
-        let place = Place::new(&Name::new("l").expect("a name"), SUFFIX, &directory, 0o600)
+        let place = FileSpec::new(&Name::new("l").expect("a name"), SUFFIX, &directory, 0o600)
             .expect("absolute");
         let dead = ShmLock::builder("l").directory(&directory).open().expect("a lock");
         mem::forget(dead.lock().expect("free"));
@@ -295,11 +295,11 @@ mod tests {
             remove(&place, descriptor, birth, None)
         });
         if forked == 0 {
-            let code = i32::from(!matches!(cleaning, Ok(Cleaning::InUse)));
+            let code = i32::from(!matches!(cleaning, Ok(CleanOutcome::InUse)));
             // SAFETY: ends the child without running anything of the parent's.
             unsafe { libc::_exit(code) };
         }
-        assert_eq!(cleaning.expect("cleaned"), Cleaning::Removed);
+        assert_eq!(cleaning.expect("cleaned"), CleanOutcome::Removed);
         fs::remove_dir(&directory).expect("empty");
     }
 }

@@ -18,30 +18,30 @@ use rustix::io::{pread, retry_on_intr};
 use shmlock_core::Word;
 
 use crate::descriptor::Descriptor;
-use crate::file::{Place, has_one_name, named_by};
-use crate::fork::Birth;
+use crate::file::{FileSpec, has_one_name, named_by};
+use crate::fork::ProcessGeneration;
 use crate::ofd;
 use crate::presence::{self, PRESENCE};
 use crate::shm::UNUSED;
 
 /// When does the word's content keep the file?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Keep {
+pub(crate) enum UnlinkPolicy {
     /// A word that is not clean: an owner died, and nobody has declared the data consistent since.
-    Marked,
+    KeepIfOwnerDied,
     /// Nothing does.
-    Nothing,
+    Always,
 }
 
-impl Keep {
+impl UnlinkPolicy {
     /// Returns `true` if the word, read through the file, lets the file go.
     pub(crate) fn may_go(self, fd: BorrowedFd<'_>) -> bool {
-        if self == Self::Nothing {
+        if self == Self::Always {
             return true;
         }
         let mut word = [0; 4];
         match retry_on_intr(|| pread(fd, &mut word, 0)) {
-            Ok(4) => Word::from_bits(u32::from_le_bytes(word)).is_clean(),
+            Ok(4) => Word::from_bits(u32::from_le_bytes(word)).is_free_and_consistent(),
             Ok(read) => read == 0, // still empty: never was a lock
             Err(_) => false,
         }
@@ -64,9 +64,9 @@ pub(crate) fn is_really_alone(witness: BorrowedFd<'_>) -> bool {
 /// the child shares the description, so what is locked through it is the parent's, and the child
 /// leaves all as it is.
 pub(crate) fn remove_if_last(
-    place: &Place,
+    place: &FileSpec,
     descriptor: &Descriptor,
-    birth: Birth,
+    birth: ProcessGeneration,
     may_go: impl FnOnce() -> bool,
 ) {
     let fd = descriptor.as_fd();
@@ -109,8 +109,8 @@ mod tests {
 
     use super::remove_if_last;
     use crate::descriptor::{Descriptor, Role};
-    use crate::file::Place;
-    use crate::fork::Birth;
+    use crate::file::FileSpec;
+    use crate::fork::ProcessGeneration;
     use crate::name::{Name, SUFFIX};
     use crate::ofd::{self, Kind};
     use crate::presence::PRESENCE;
@@ -132,7 +132,7 @@ mod tests {
     {
         let directory = env::temp_dir().join(format!("shmlock-removal-{}", process::id()));
         fs::create_dir(&directory).expect("a new directory");
-        let place = Place::new(&Name::new("l").expect("a name"), SUFFIX, &directory, 0o600)
+        let place = FileSpec::new(&Name::new("l").expect("a name"), SUFFIX, &directory, 0o600)
             .expect("absolute");
         for is_closing in [false, true] {
             let other = directory.join("other");
@@ -143,7 +143,7 @@ mod tests {
             let ours = Descriptor::new(description(&place.path).into())
                 .and_then(|ours| ours.with_role(Role::Probe));
             let ours = ours.expect("a regular file");
-            remove_if_last(&place, &ours, Birth::here(), || {
+            remove_if_last(&place, &ours, ProcessGeneration::here(), || {
                 // SAFETY: dup2(2) with two numbers; what is exchanged is the descriptor's own.
                 assert!(unsafe { libc::dup2(stranger.as_raw_fd(), ours.as_fd().as_raw_fd()) } >= 0);
                 true

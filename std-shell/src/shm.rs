@@ -45,7 +45,7 @@
 //!
 //! A signal handler may fork at any step of either. The child that comes back here has copies of
 //! `A` and `B`, but neither the mapping nor an identity. So it begins again as soon as it notices
-//! (`Birth::is_here`), and takes nothing back by its copies.
+//! (`ProcessGeneration::is_here`), and takes nothing back by its copies.
 //!
 //! *If we die anywhere:* a free file stays, and goes with the next process that leaves. *If we are
 //! stopped* in step 2 with the presence byte, openers wait for us: [`Error::OpenTimedOut`] says so.
@@ -63,14 +63,14 @@ use shmlock_core::Region;
 #[cfg(feature = "block")]
 use crate::data::Data;
 use crate::descriptor::{Descriptor, Role};
-use crate::error::{Error, Found, MAP, Result};
-use crate::file::{Identity, Place};
-use crate::fork::Birth;
-use crate::fork_gate::{self, Stretch};
+use crate::error::{Error, MAP, NotALockReason, Result};
+use crate::file::{FileId, FileSpec};
+use crate::fork::ProcessGeneration;
+use crate::fork_gate::{self, NoForkGuard};
 use crate::former;
-use crate::header::{BlockShape, Header};
+use crate::header::{BlockLayout, Header};
 use crate::mapping::Mapping;
-use crate::removal::{Keep, is_really_alone, remove_if_last};
+use crate::removal::{UnlinkPolicy, is_really_alone, remove_if_last};
 use crate::{ofd, presence};
 
 /// How long to sleep between two tries to enter while somebody leaves. A leaver needs about 10 µs
@@ -87,10 +87,10 @@ const BELIEVED: u32 = 16;
 pub(crate) const UNUSED: u32 = presence::PRESENCE + 1;
 
 /// Half-way in: present through `A`. Dropping it leaves again.
-pub(crate) struct Entrance<'p> {
-    place: &'p Place,
-    birth: Birth,
-    keep: Keep,
+pub(crate) struct PendingOpen<'p> {
+    place: &'p FileSpec,
+    birth: ProcessGeneration,
+    keep: UnlinkPolicy,
     /// Whether the file is our own work.
     made: bool,
     a: Descriptor,
@@ -104,7 +104,7 @@ struct Inside<'p> {
     header: &'static Header,
     // Before the entrance: it leaves only after the mapping is gone.
     mapping: Mapping,
-    entrance: Entrance<'p>,
+    entrance: PendingOpen<'p>,
 }
 
 /// A region we are on.
@@ -112,34 +112,34 @@ struct Inside<'p> {
 /// Invariant: `region` and `header` point into `mapping`, which is `Some` until the drop.
 #[derive(Debug)]
 #[repr(C)] // so that what every acquisition needs stands first, beside what it needs of the handle
-pub(crate) struct Shared {
+pub(crate) struct Attachment {
     region: Region<'static>,
-    birth: Birth,
+    birth: ProcessGeneration,
     header: &'static Header,
-    identity: Identity,
-    place: Place,
-    keep: Keep,
+    identity: FileId,
+    place: FileSpec,
+    keep: UnlinkPolicy,
     mapping: Option<Mapping>,
     b: Descriptor,
     /// How many answers were believed since `B` was known to be itself.
     believed: AtomicU32,
 }
 
-impl Shared {
+impl Attachment {
     /// Enters the region of `place`, steps 1 to 8; `claim` is step 6 and names the byte to be
     /// checked in step 7. It is told in which process the region is mapped.
     ///
     /// Blocks while another process leaves, for at most `patience`.
     pub(crate) fn enter<T>(
-        place: &Place,
-        keep: Keep,
+        place: &FileSpec,
+        keep: UnlinkPolicy,
         patience: Duration,
-        claim: impl Fn(&Descriptor, Region<'_>, Birth) -> Result<(T, u32)>,
+        claim: impl Fn(&Descriptor, Region<'_>, ProcessGeneration) -> Result<(T, u32)>,
     ) -> Result<(Self, T)> {
         fork_gate::keep();
         let start = Instant::now();
         loop {
-            let birth = Birth::here();
+            let birth = ProcessGeneration::here();
             match Self::try_enter(place, birth, keep, &claim) {
                 Ok(None) => {}
                 Ok(Some(entered)) => return Ok(entered),
@@ -156,12 +156,12 @@ impl Shared {
 
     /// Tries it once. `None`: start again.
     fn try_enter<T>(
-        place: &Place,
-        birth: Birth,
-        keep: Keep,
-        claim: impl Fn(&Descriptor, Region<'_>, Birth) -> Result<(T, u32)>,
+        place: &FileSpec,
+        birth: ProcessGeneration,
+        keep: UnlinkPolicy,
+        claim: impl Fn(&Descriptor, Region<'_>, ProcessGeneration) -> Result<(T, u32)>,
     ) -> Result<Option<(Self, T)>> {
-        let _stretch = Stretch::begin(); // ends after `A` is closed
+        let _stretch = NoForkGuard::begin(); // ends after `A` is closed
         let Some(inside) = Inside::try_enter(place, birth, keep)? else { return Ok(None) };
         let claimed = claim(&inside.entrance.a, inside.region, birth);
         let Some((claimed, byte)) = inside.entrance.judged(claimed)? else { return Ok(None) };
@@ -195,7 +195,7 @@ impl Shared {
     }
 
     #[inline]
-    pub(crate) fn birth(&self) -> Birth {
+    pub(crate) fn birth(&self) -> ProcessGeneration {
         self.birth
     }
 
@@ -249,18 +249,22 @@ impl Shared {
         links == 0
     }
 
-    pub(crate) fn identity(&self) -> Identity {
+    pub(crate) fn identity(&self) -> FileId {
         self.identity
     }
 
-    pub(crate) fn place(&self) -> &Place {
+    pub(crate) fn place(&self) -> &FileSpec {
         &self.place
     }
 }
 
-impl<'p> Entrance<'p> {
+impl<'p> PendingOpen<'p> {
     /// Steps 1 to 4. `None`: start again.
-    fn try_enter(place: &'p Place, birth: Birth, keep: Keep) -> Result<Option<Self>> {
+    fn try_enter(
+        place: &'p FileSpec,
+        birth: ProcessGeneration,
+        keep: UnlinkPolicy,
+    ) -> Result<Option<Self>> {
         let (a, made) = match place.open()? {
             Some(fd) => (fd, false),
             None => match place.create()? {
@@ -278,7 +282,7 @@ impl<'p> Entrance<'p> {
         if !made {
             place.judge(a.as_fd())?;
         }
-        let a = a.with_role(Role::Identity).map_err(failed)?;
+        let a = a.with_role(Role::FileId).map_err(failed)?;
         let b = Self::open_second(place, &a).inspect_err(|_| {
             if made && birth.is_here() && presence::withdraw(a.as_fd()).is_ok() {
                 remove_if_last(place, &a, birth, || keep.may_go(a.as_fd()));
@@ -288,7 +292,7 @@ impl<'p> Entrance<'p> {
         if made {
             return Ok(Some(Self { place, birth, keep, made, a, b: Some(b) }));
         }
-        let begins_anew = keep == Keep::Nothing || place.shape != BlockShape::NONE;
+        let begins_anew = keep == UnlinkPolicy::Always || place.shape != BlockLayout::NONE;
         if begins_anew && former::clear_away(place, keep, birth, &a, &b) {
             return Ok(None);
         }
@@ -310,9 +314,9 @@ impl<'p> Entrance<'p> {
     }
 }
 
-impl Entrance<'_> {
+impl PendingOpen<'_> {
     /// Step 2. `None`: the name leads to another file by now, or to none.
-    fn open_second(place: &Place, a: &Descriptor) -> Result<Option<Descriptor>> {
+    fn open_second(place: &FileSpec, a: &Descriptor) -> Result<Option<Descriptor>> {
         let Some(fd) = place.open()? else { return Ok(None) };
         let b = Descriptor::new(fd).map_err(|errno| place.system("inspect", errno))?;
         if b.identity() != a.identity() {
@@ -337,8 +341,12 @@ impl Entrance<'_> {
 
 impl<'p> Inside<'p> {
     /// Steps 1 to 5. `None`: start again.
-    fn try_enter(place: &'p Place, birth: Birth, keep: Keep) -> Result<Option<Self>> {
-        let Some(entrance) = Entrance::try_enter(place, birth, keep)? else { return Ok(None) };
+    fn try_enter(
+        place: &'p FileSpec,
+        birth: ProcessGeneration,
+        keep: UnlinkPolicy,
+    ) -> Result<Option<Self>> {
+        let Some(entrance) = PendingOpen::try_enter(place, birth, keep)? else { return Ok(None) };
         let system =
             |operation, errno| Error::System { operation, path: place.path.clone(), errno };
         let a = entrance.a.as_fd();
@@ -346,13 +354,13 @@ impl<'p> Inside<'p> {
             Mapping::new(a, place.shape.file_len(), birth).map_err(|errno| system(MAP, errno));
         let Some(mapping) = entrance.judged(mapping)? else { return Ok(None) };
         mapping.populate().map_err(|errno| match errno {
-            Errno::FAULT => place.not_a_lock(Found::Size { bytes: 0 }),
+            Errno::FAULT => place.not_a_lock(NotALockReason::Size { bytes: 0 }),
             errno => system("allocate memory for", errno),
         })?;
         if !birth.is_here() {
             return Err(system("map", Errno::INTR)); // it is not there; `enter` begins again
         }
-        // SAFETY: `Inside` and `Shared` keep the region beside the mapping, and hand it out only by
+        // SAFETY: `Inside` and `Attachment` keep the region beside the mapping, and hand it out only by
         // a shorter borrow.
         let region = unsafe { mapping.region() }.map_err(|error| place.not_a_region(error))?;
         // SAFETY: as the region.
@@ -361,7 +369,7 @@ impl<'p> Inside<'p> {
     }
 
     /// Steps 7 and 8. `None`: start again.
-    fn seal(mut self, own_byte: u32) -> Result<Option<Shared>> {
+    fn seal(mut self, own_byte: u32) -> Result<Option<Attachment>> {
         let Some(b) = &self.entrance.b else { return Ok(None) };
         let seen = check_byte_locks(self.entrance.place, b.as_fd(), own_byte);
         if !self.entrance.is_itself() {
@@ -372,7 +380,7 @@ impl<'p> Inside<'p> {
             return Ok(None);
         }
         let Some(b) = self.entrance.b.take() else { return Ok(None) };
-        Ok(Some(Shared {
+        Ok(Some(Attachment {
             place: self.entrance.place.clone(),
             keep: self.entrance.keep,
             birth: self.entrance.birth,
@@ -386,7 +394,7 @@ impl<'p> Inside<'p> {
     }
 }
 
-impl Drop for Entrance<'_> {
+impl Drop for PendingOpen<'_> {
     fn drop(&mut self) {
         let Some(b) = self.b.take() else { return };
         // In a forked child the presence is the parent's to take back.
@@ -406,7 +414,7 @@ impl Drop for Entrance<'_> {
     }
 }
 
-impl Drop for Shared {
+impl Drop for Attachment {
     fn drop(&mut self) {
         let Some(mapping) = self.mapping.take() else { return };
         if !self.birth.is_here() {
@@ -415,7 +423,7 @@ impl Drop for Shared {
             mapping.forget();
             return;
         }
-        let _stretch = Stretch::begin(); // `B` has a lock only in here
+        let _stretch = NoForkGuard::begin(); // `B` has a lock only in here
         // Before the mapping goes: until then no other file can have its inode.
         let fresh = if self.b.is_itself() { None } else { self.reopen() };
         drop(mapping);
@@ -426,7 +434,7 @@ impl Drop for Shared {
 
 /// Whether `locked`, which another description has locked, reads as locked through `probe`, and a
 /// byte that nobody locks as free.
-pub(crate) fn check_byte_locks(place: &Place, probe: BorrowedFd<'_>, locked: u32) -> Result<()> {
+pub(crate) fn check_byte_locks(place: &FileSpec, probe: BorrowedFd<'_>, locked: u32) -> Result<()> {
     let seen = |byte| ofd::is_locked(probe, byte).map_err(|errno| place.no_byte_locks(errno));
     if (seen(locked)?, seen(UNUSED)?) == (true, false) {
         return Ok(());

@@ -20,14 +20,14 @@ use std::time::Duration;
 use shmlock_core::Word;
 use shmlock_core::protocol::{self, Wake};
 
-use crate::deadline::Patience;
-use crate::moment::Moment;
+use crate::deadline::Deadline;
+use crate::moment::BootInstant;
 
 /// The default of [`Builder::turn`](crate::Builder::turn): a few times what a wake takes. With
 /// twice as much 64 processes are less fair to each other, for hardly more throughput: the fewest
 /// sections of one are 0.47 to 0.65 of the most, median 0.55, instead of 0.53 to 0.69, median 0.61,
 /// and they do 1.58 times as many as by the bare futex instead of 1.52.
-pub(crate) const DEFAULT_TURN: Duration = Duration::from_micros(50);
+pub(crate) const DEFAULT_FAIRNESS_INTERVAL: Duration = Duration::from_micros(50);
 
 /// How long to look whether somebody takes a lock that was passed on. Whoever waits awake needs
 /// about 0.1 µs; looking longer than that only delays the sleeper.
@@ -70,35 +70,35 @@ pub(crate) enum Pace {
 
 /// How a handle behaves while others wait.
 #[derive(Debug)]
-pub(crate) struct Turns {
+pub(crate) struct Fairness {
     /// How long a turn is.
-    turn: Duration,
+    interval: Duration,
     /// When the lock was last waited for, and since when that has been so without a pause.
-    last: Cell<Option<Moment>>,
+    last: Cell<Option<BootInstant>>,
     /// The count of acquisitions then, and how long each had taken since the time before.
     count: Cell<u64>,
     period: Cell<Duration>,
-    began: Cell<Option<Moment>>,
+    began: Cell<Option<BootInstant>>,
     /// Whether the turn is over and nobody has been let pass since.
     over: Cell<bool>,
     /// Until when a free lock is left to the one that was woken.
-    passing: Cell<Option<Moment>>,
+    passing: Cell<Option<BootInstant>>,
     /// Whether the present hold was waited for awake: then the one before is awake, and likely to
     /// come back.
     waited: Cell<bool>,
     /// What the sections of the others are like.
     sections: Cell<Sections>,
     /// When somebody was last known to sleep on the lock.
-    crowded: Cell<Option<Moment>>,
+    crowded: Cell<Option<BootInstant>>,
 }
 
 /// For how long those who sleep count after they were seen.
 const QUIET: Duration = Duration::from_millis(1);
 
-impl Turns {
-    pub(crate) fn new(turn: Duration) -> Self {
+impl Fairness {
+    pub(crate) fn new(interval: Duration) -> Self {
         Self {
-            turn,
+            interval,
             last: Cell::new(None),
             count: Cell::new(0),
             period: Cell::new(Duration::MAX),
@@ -112,10 +112,10 @@ impl Turns {
     }
 
     /// We have to wait for the lock, from now on, when so many acquisitions have been counted.
-    pub(crate) fn arrive(&self, now: Moment, count: u64) {
+    pub(crate) fn arrive(&self, now: BootInstant, count: u64) {
         let before = self.count.replace(count);
         let last = self.last.replace(Some(now));
-        if last.is_none_or(|last| now.since(last) >= self.turn) {
+        if last.is_none_or(|last| now.since(last) >= self.interval) {
             self.begin(now);
         }
         let acquisitions = u32::try_from(count.wrapping_sub(before)).unwrap_or(u32::MAX).max(1);
@@ -143,13 +143,13 @@ impl Turns {
     }
 
     /// Somebody sleeps on the lock.
-    pub(crate) fn note_sleepers(&self, now: Moment) {
+    pub(crate) fn note_sleepers(&self, now: BootInstant) {
         self.crowded.set(Some(now));
     }
 
     /// We have slept until now, and meanwhile the lock was taken so often. If not at all, then most
     /// likely nobody else wants it but the one who gave it.
-    pub(crate) fn note_sleep(&self, now: Moment, taken: u64) {
+    pub(crate) fn note_sleep(&self, now: BootInstant, taken: u64) {
         if taken > 0 {
             self.note_sleepers(now);
         }
@@ -162,8 +162,8 @@ impl Turns {
     /// seldom from the beginning. Otherwise processes with sections of some 10 ns, and a little to
     /// do between them, would have each other's cache line after each section: fifteen of them that
     /// did 20 000 each took twice as long.
-    pub(crate) fn pace(&self, now: Moment) -> Pace {
-        let is_over = |crowded: Moment| now.since(crowded) >= QUIET;
+    pub(crate) fn pace(&self, now: BootInstant) -> Pace {
+        let is_over = |crowded: BootInstant| now.since(crowded) >= QUIET;
         match self.sections.get() {
             Sections::Brief => Pace::Seldom,
             Sections::Long if self.crowded.get().is_none_or(is_over) => Pace::Closely,
@@ -173,7 +173,7 @@ impl Turns {
 
     /// A turn begins: we have slept and hold the lock, or have rested, or nobody was there to be
     /// let pass.
-    pub(crate) fn begin(&self, now: Moment) {
+    pub(crate) fn begin(&self, now: BootInstant) {
         self.began.set(Some(now));
         self.over.set(false);
     }
@@ -191,13 +191,14 @@ impl Turns {
 
     /// Looks at the clock: whether the turn is over, and whether somebody is to be let pass.
     pub(crate) fn look(&self) {
-        let now = Moment::now();
+        let now = BootInstant::now();
         let Some(began) = self.began.get() else {
             return self.begin(now);
         };
         let lasted = now.since(began);
-        self.over.set(lasted >= self.turn);
-        self.passing.set((lasted >= self.turn.saturating_mul(ALONE)).then(|| now.after(PASSING)));
+        self.over.set(lasted >= self.interval);
+        self.passing
+            .set((lasted >= self.interval.saturating_mul(ALONE)).then(|| now.after(PASSING)));
     }
 
     /// Somebody has been woken. If the turn is over, whoever it is may run at once, even if the
@@ -209,7 +210,7 @@ impl Turns {
         }
     }
 
-    /// Whether the next acquisition has something to see to by [`let_pass`](Self::let_pass).
+    /// Whether the next acquisition has something to see to by [`yield_to_woken`](Self::let_pass).
     pub(crate) fn is_passing(&self) -> bool {
         self.passing.get().is_some()
     }
@@ -219,10 +220,10 @@ impl Turns {
     ///
     /// `is_ours` says whether the word may be looked at: not in a child that a signal handler has
     /// forked meanwhile.
-    pub(crate) fn let_pass(
+    pub(crate) fn yield_to_woken(
         &self,
         word: &AtomicU32,
-        patience: Patience,
+        patience: Deadline,
         is_ours: impl Fn() -> bool,
     ) {
         let Some(until) = self.passing.take() else { return };
@@ -235,7 +236,7 @@ impl Turns {
             if !Word::from_bits(word.load(Relaxed)).is_free() {
                 return;
             }
-            let now = Moment::now();
+            let now = BootInstant::now();
             if !now.is_before(until) {
                 return self.begin(now);
             }
@@ -245,9 +246,9 @@ impl Turns {
 }
 
 /// After the lock was passed on: looks for a moment whether it is taken. If not, the wake is
-/// ours; `is_ours` as in [`Turns::let_pass`].
-pub(crate) fn owed_wake(word: &AtomicU32, is_ours: impl Fn() -> bool) -> Wake {
-    let begin = Moment::now();
+/// ours; `is_ours` as in [`Fairness::yield_to_woken`].
+pub(crate) fn wake_unless_taken(word: &AtomicU32, is_ours: impl Fn() -> bool) -> Wake {
+    let begin = BootInstant::now();
     while is_ours() {
         for _ in 0..4 {
             // Partner: the taking swap of somebody else. Relaxed: `claim_wake` judges again.
@@ -267,39 +268,39 @@ pub(crate) fn owed_wake(word: &AtomicU32, is_ours: impl Fn() -> bool) -> Wake {
 mod tests {
     use std::time::Duration;
 
-    use super::{DEFAULT_TURN, Moment, Pace, QUIET, Turns};
+    use super::{BootInstant, DEFAULT_FAIRNESS_INTERVAL, Fairness, Pace, QUIET};
 
     #[test]
     fn the_period_is_that_of_all_acquisitions_since_the_wait_before() {
-        let (turns, now) = (Turns::new(DEFAULT_TURN), Moment::now());
-        turns.arrive(now, 100);
-        assert_eq!(turns.period(), Duration::MAX, "nothing is known");
+        let (fairness, now) = (Fairness::new(DEFAULT_FAIRNESS_INTERVAL), BootInstant::now());
+        fairness.arrive(now, 100);
+        assert_eq!(fairness.period(), Duration::MAX, "nothing is known");
         let later = now.after(Duration::from_micros(10));
-        turns.arrive(later, 105);
-        assert_eq!(turns.period(), Duration::from_micros(2));
-        turns.arrive(later.after(Duration::from_micros(7)), 105);
-        assert_eq!(turns.period(), Duration::from_micros(7), "one is not over yet");
+        fairness.arrive(later, 105);
+        assert_eq!(fairness.period(), Duration::from_micros(2));
+        fairness.arrive(later.after(Duration::from_micros(7)), 105);
+        assert_eq!(fairness.period(), Duration::from_micros(7), "one is not over yet");
     }
 
     #[test]
     fn brief_sections_are_watched_seldom_and_long_ones_closely_unless_somebody_sleeps() {
-        let (turns, now) = (Turns::new(DEFAULT_TURN), Moment::now());
-        assert_eq!(turns.pace(now), Pace::AsUsual, "nothing is known");
-        turns.look_back(32, 10);
-        assert_eq!(turns.pace(now), Pace::Seldom);
-        turns.look_back(8, 0);
-        assert_eq!(turns.pace(now), Pace::Seldom, "a short look at one section tells nothing");
-        turns.look_back(32, 2);
-        assert_eq!(turns.pace(now), Pace::AsUsual);
-        turns.look_back(40, 1);
-        assert_eq!(turns.pace(now), Pace::Closely);
-        turns.note_sleepers(now);
-        assert_eq!(turns.pace(now), Pace::AsUsual);
+        let (fairness, now) = (Fairness::new(DEFAULT_FAIRNESS_INTERVAL), BootInstant::now());
+        assert_eq!(fairness.pace(now), Pace::AsUsual, "nothing is known");
+        fairness.look_back(32, 10);
+        assert_eq!(fairness.pace(now), Pace::Seldom);
+        fairness.look_back(8, 0);
+        assert_eq!(fairness.pace(now), Pace::Seldom, "a short look at one section tells nothing");
+        fairness.look_back(32, 2);
+        assert_eq!(fairness.pace(now), Pace::AsUsual);
+        fairness.look_back(40, 1);
+        assert_eq!(fairness.pace(now), Pace::Closely);
+        fairness.note_sleepers(now);
+        assert_eq!(fairness.pace(now), Pace::AsUsual);
         let later = now.after(QUIET);
-        assert_eq!(turns.pace(later), Pace::Closely);
-        turns.note_sleep(later, 0);
-        assert_eq!(turns.pace(later), Pace::Closely, "nobody is left asleep");
-        turns.note_sleep(later, 1);
-        assert_eq!(turns.pace(later), Pace::AsUsual);
+        assert_eq!(fairness.pace(later), Pace::Closely);
+        fairness.note_sleep(later, 0);
+        assert_eq!(fairness.pace(later), Pace::Closely, "nobody is left asleep");
+        fairness.note_sleep(later, 1);
+        assert_eq!(fairness.pace(later), Pace::AsUsual);
     }
 }

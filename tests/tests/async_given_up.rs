@@ -95,7 +95,7 @@ fn a_future_dropped_while_the_lock_is_held_leaves_the_mark_for_others() {
     holder.ask("release l");
     holder.ask("lock l"); // the mark has gone with the release
     drop(waiting);
-    assert!(lock.check().expect(HERE).waiters, "the wake that it used up may have been another's");
+    assert!(lock.status().expect(HERE).waiters, "the wake that it used up may have been another's");
 }
 
 #[test]

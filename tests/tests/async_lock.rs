@@ -84,7 +84,7 @@ fn a_task_is_woken_by_the_release_of_another_process_whatever_its_poll_interval(
         let guard = poll_fn(|context| {
             let polled = waiting.as_mut().poll(context);
             if !std::mem::replace(&mut told, true) {
-                assert!(polled.is_pending() && lock.check().expect(HERE).waiters);
+                assert!(polled.is_pending() && lock.status().expect(HERE).waiters);
                 holder.ask("release l");
             }
             polled
@@ -269,7 +269,7 @@ fn a_task_that_gets_the_lock_after_waiting_keeps_the_mark_for_others() {
     falls_asleep_on_a_word(waiter.pid());
     holder.ask("release l");
     if let Poll::Ready(guard) = poll(&mut waiting, &bell) {
-        assert!(lock.check().expect(HERE).waiters, "one wake was not enough for two");
+        assert!(lock.status().expect(HERE).waiters, "one wake was not enough for two");
         drop(guard);
     }
     drop(waiting);
@@ -353,7 +353,7 @@ fn a_task_that_polls_by_the_clock_marks_nothing() {
     let bell = Bell::new();
     let mut waiting = lock.lock_async();
     assert!(poll(&mut waiting, &bell).is_pending());
-    assert!(!lock.check().expect(HERE).waiters);
+    assert!(!lock.status().expect(HERE).waiters);
     holder.ask("release l");
     bell.wait();
     assert!(matches!(poll(&mut waiting, &bell), Poll::Ready(Ok(_))));

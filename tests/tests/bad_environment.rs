@@ -183,7 +183,7 @@ fn a_sandbox_that_only_pretends_does_not_take_the_file_from_those_who_use_it() {
     among_pretenders(|| {
         drop(folder.lock("l").open_block::<u64>().expect_err("nothing was locked"))
     });
-    assert!(!lock.check().expect(NEVER).orphaned, "the file was removed while the lock is in use");
+    assert!(!lock.status().expect(NEVER).orphaned, "the file was removed while the lock is in use");
     assert_eq!(folder.names(), ["l.shmlock"]);
 }
 

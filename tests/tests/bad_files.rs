@@ -7,7 +7,7 @@ use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 
-use shmlock::{Error, ExitEvent, Found, Life, Occupancy};
+use shmlock::{Error, ExitEvent, LockState, NotALockReason, OwnerState};
 use shmlock_tests::hostile::{
     Folder, Intruder, Mode, Solo, as_root, assert_says, byte_of, make_node, mount_again,
 };
@@ -28,7 +28,7 @@ fn fresh() -> Vec<u8> {
 }
 
 /// The lock `l` of the folder is refused because of what is there, and that is said in these words.
-fn assert_refused(folder: &Folder, expected: Found, words: &str) {
+fn assert_refused(folder: &Folder, expected: NotALockReason, words: &str) {
     let error = folder.refuses(&folder.lock("l"));
     let Error::NotALock { path, found } = &error else { panic!("expected {expected:?}: {error}") };
     assert_eq!((path, *found), (&folder.file("l"), expected));
@@ -40,20 +40,32 @@ fn assert_refused(folder: &Folder, expected: Found, words: &str) {
 #[test]
 fn what_is_not_a_regular_file_is_named_and_left_alone() {
     type Maker = fn(&Path);
-    let makers: [(Maker, Found, &str); 5] = [
-        (|path| fs::create_dir(path).expect("a directory"), Found::Directory, "a directory"),
+    let makers: [(Maker, NotALockReason, &str); 5] = [
+        (
+            |path| fs::create_dir(path).expect("a directory"),
+            NotALockReason::Directory,
+            "a directory",
+        ),
         (
             |path| make_node(path, libc::S_IFIFO | 0o600, 0).expect("a pipe"),
-            Found::Fifo,
+            NotALockReason::Fifo,
             "a named pipe",
         ),
         (
             |path| symlink("/nonexistent/target", path).expect("a link"),
-            Found::Symlink,
+            NotALockReason::Symlink,
             "a symbolic link",
         ),
-        (|path| drop(UnixListener::bind(path).expect("a socket")), Found::Socket, "a socket"),
-        (|path| symlink("/dev/null", path).expect("a link"), Found::Symlink, "not followed"),
+        (
+            |path| drop(UnixListener::bind(path).expect("a socket")),
+            NotALockReason::Socket,
+            "a socket",
+        ),
+        (
+            |path| symlink("/dev/null", path).expect("a link"),
+            NotALockReason::Symlink,
+            "not followed",
+        ),
     ];
     for (make, found, words) in makers {
         let scene = Solo::new();
@@ -69,7 +81,7 @@ fn a_link_is_not_followed_even_to_a_good_lock() {
     let folder = Folder::new(&scene);
     let target = folder.put("good", &fresh());
     symlink(&target, folder.file("l")).expect("a link");
-    assert_refused(&folder, Found::Symlink, "a symbolic link");
+    assert_refused(&folder, NotALockReason::Symlink, "a symbolic link");
 }
 
 #[test]
@@ -77,7 +89,7 @@ fn a_dangling_link_does_not_make_its_target() {
     let scene = Solo::new();
     let folder = Folder::new(&scene);
     symlink(folder.file("target"), folder.file("l")).expect("a link");
-    assert_refused(&folder, Found::Symlink, "a symbolic link");
+    assert_refused(&folder, NotALockReason::Symlink, "a symbolic link");
     assert_eq!(folder.names(), ["l.shmlock"]);
 }
 
@@ -88,7 +100,7 @@ fn a_second_name_of_what_is_no_lock_yet_is_refused() {
         let folder = Folder::new(&scene);
         let users = folder.put("users", content);
         fs::hard_link(&users, folder.file("l")).expect("a link");
-        assert_refused(&folder, Found::HardLink, "a second name");
+        assert_refused(&folder, NotALockReason::HardLink, "a second name");
         fs::remove_file(folder.file("l")).expect("ours");
         assert!(folder.lock("users").open().is_ok(), "with one name it is what it seems");
     }
@@ -119,10 +131,10 @@ fn a_device_is_named_and_left_alone() {
     if fs::write(folder.file("l"), "into the null device").is_err() {
         return skipped("devices are shut off in /dev/shm");
     }
-    assert_refused(&folder, Found::Device, "a device");
+    assert_refused(&folder, NotALockReason::Device, "a device");
     fs::remove_file(folder.file("l")).expect("ours");
     make(200).expect("root may"); // no driver serves it, so it cannot even be opened
-    assert_refused(&folder, Found::Device, "a device");
+    assert_refused(&folder, NotALockReason::Device, "a device");
 }
 
 #[test]
@@ -143,9 +155,9 @@ fn a_file_of_another_size_is_left_alone() {
                 content[DATA_LEN_AT] = 7; // says that it has another length
             }
             let _other = folder.put("l", &content);
-            assert_refused(&folder, Found::Size { bytes: len.into() }, words);
+            assert_refused(&folder, NotALockReason::Size { bytes: len.into() }, words);
             let size = format!("({len} bytes, a lock without data has 192)");
-            assert_refused(&folder, Found::Size { bytes: len.into() }, &size);
+            assert_refused(&folder, NotALockReason::Size { bytes: len.into() }, &size);
         }
     }
 }
@@ -174,7 +186,10 @@ fn a_removed_file_that_is_mounted_is_named_at_once() {
         assert!(other.lock().is_ok());
         drop((other, lock)); // the name outside goes with its last user; the mount stays
         let error = folder.lock("inside").open().expect_err("nobody else could ever open it");
-        assert!(matches!(error, Error::NotALock { found: Found::Removed, .. }), "{error:?}");
+        assert!(
+            matches!(error, Error::NotALock { found: NotALockReason::Removed, .. }),
+            "{error:?}"
+        );
         assert_says(&error, &["inside.shmlock", "removed file", "mount the directory"]);
     });
 }
@@ -186,7 +201,7 @@ fn a_file_with_other_content_is_left_alone() {
     let _other = folder.put("l", &[b'x'; 192]);
     assert_refused(
         &folder,
-        Found::Magic { word: 0x7878_7878 },
+        NotALockReason::Magic { word: 0x7878_7878 },
         "other content (magic word 0x78787878)",
     );
 }
@@ -200,7 +215,7 @@ fn a_lock_of_another_version_is_left_alone() {
         content[MAGIC_AT + 3] = version;
         let _other = folder.put("l", &content);
         let words = format!("a lock of the {age} layout version {version} (ours is 1)");
-        assert_refused(&folder, Found::Version { version }, &words);
+        assert_refused(&folder, NotALockReason::Version { version }, &words);
     }
 }
 
@@ -215,10 +230,10 @@ fn an_event_is_refused_for_the_same_reasons() {
             .expect_err("not an event")
     };
     fs::create_dir(&path).expect("a directory");
-    assert!(matches!(open(), Error::NotALock { found: Found::Directory, .. }));
+    assert!(matches!(open(), Error::NotALock { found: NotALockReason::Directory, .. }));
     fs::remove_dir(&path).expect("ours");
     fs::rename(folder.put("x", &[0; 200]), &path).expect("ours");
-    assert!(matches!(open(), Error::NotALock { found: Found::Size { bytes: 200 }, .. }));
+    assert!(matches!(open(), Error::NotALock { found: NotALockReason::Size { bytes: 200 }, .. }));
     assert_says(&open(), &["e.shmlock-event", "too long"]);
 }
 
@@ -255,7 +270,7 @@ fn a_free_lock_that_still_asks_for_a_wake_goes_with_its_last_user() {
     content[..4].copy_from_slice(&0x8000_0000_u32.to_le_bytes());
     let path = folder.put("l", &content);
     let lock = folder.lock("l").open().expect("a free lock");
-    assert!(lock.check().expect("a lock").is_healthy());
+    assert!(lock.status().expect("a lock").is_healthy());
     drop(lock);
     assert!(!path.exists(), "the mark of a death is kept, and this is none");
 }
@@ -272,7 +287,7 @@ fn a_lock_whose_owner_is_nobody_is_had_at_once() {
         content[52..56].copy_from_slice(&7_u32.to_le_bytes()); // it died while it wrote its record
         let _left = folder.put("l", &content);
         let lock = folder.lock("l").open().expect("a lock");
-        assert_eq!(lock.check().expect("a lock").occupancy, Occupancy::Theirs(Life::Dead));
+        assert_eq!(lock.status().expect("a lock").occupancy, LockState::Held(OwnerState::Dead));
         assert!(lock.holder().expect("a lock").expect("somebody").uuid().is_none());
         let guard = lock.try_lock().expect("a lock").expect("a dead owner's");
         let dead = guard.recovered().expect("somebody died").dead.expect("this one");
@@ -297,7 +312,7 @@ fn an_owner_with_a_static_token_is_never_taken_for_dead() {
     content[..4].copy_from_slice(&65535_u32.to_le_bytes());
     let path = folder.put("l", &content);
     let lock = folder.lock("l").open().expect("a lock");
-    assert_eq!(lock.check().expect("a lock").occupancy, Occupancy::Theirs(Life::Unknown));
+    assert_eq!(lock.status().expect("a lock").occupancy, LockState::Held(OwnerState::Unknown));
     assert!(lock.try_lock().expect("a lock").is_none());
     Intruder::on(&path).scribble(0, 0); // its core gave it back
     assert!(lock.try_lock().expect("a lock").is_some());
@@ -319,7 +334,10 @@ fn a_file_in_use_is_never_grown_or_shrunk_by_a_newcomer() {
     assert_eq!(intruder.file().metadata().expect("our own file").len(), 256);
     intruder.scribble(136, 16);
     let error = shmlock::ShmLock::open(&name).expect_err("of another length than it says");
-    assert!(matches!(error, Error::NotALock { found: Found::Size { bytes: 256 }, .. }), "{error}");
+    assert!(
+        matches!(error, Error::NotALock { found: NotALockReason::Size { bytes: 256 }, .. }),
+        "{error}"
+    );
     intruder.scribble(136, 0);
     intruder.file().set_len(192).expect("our own file");
     assert!(holder.ask("check l").starts_with("Ours"));

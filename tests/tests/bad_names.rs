@@ -3,23 +3,27 @@
 
 use std::time::Duration;
 
-use shmlock::{Builder, Error, ExitEvent, NAME_MAX, NameProblem};
+use shmlock::{Builder, Error, ExitEvent, InvalidNameReason, NAME_MAX};
 use shmlock_tests::hostile::{Folder, Solo, assert_says};
 
 /// Names that cannot be file names, what is wrong with each, and what the message says about it.
-fn bad_names() -> Vec<(String, NameProblem, &'static str)> {
+fn bad_names() -> Vec<(String, InvalidNameReason, &'static str)> {
     let long = "n".repeat(300);
     vec![
-        (String::new(), NameProblem::Empty, "at least one character"),
-        ("/".into(), NameProblem::Slash, "Builder::directory"),
-        ("/etc/passwd".into(), NameProblem::Slash, "Builder::directory"),
-        ("../up".into(), NameProblem::Slash, "Builder::directory"),
-        ("a\0b".into(), NameProblem::Nul, "NUL"),
-        (".".into(), NameProblem::Dots, "choose another"),
-        ("..".into(), NameProblem::Dots, "choose another"),
-        (long.clone(), NameProblem::TooLong { len: 300 }, "300 bytes"),
-        ("n".repeat(NAME_MAX + 1), NameProblem::TooLong { len: NAME_MAX + 1 }, "at most 241"),
-        ("ä".repeat(NAME_MAX / 2 + 1), NameProblem::TooLong { len: NAME_MAX + 1 }, "at most 241"),
+        (String::new(), InvalidNameReason::Empty, "at least one character"),
+        ("/".into(), InvalidNameReason::Slash, "Builder::directory"),
+        ("/etc/passwd".into(), InvalidNameReason::Slash, "Builder::directory"),
+        ("../up".into(), InvalidNameReason::Slash, "Builder::directory"),
+        ("a\0b".into(), InvalidNameReason::Nul, "NUL"),
+        (".".into(), InvalidNameReason::Dots, "choose another"),
+        ("..".into(), InvalidNameReason::Dots, "choose another"),
+        (long.clone(), InvalidNameReason::TooLong { len: 300 }, "300 bytes"),
+        ("n".repeat(NAME_MAX + 1), InvalidNameReason::TooLong { len: NAME_MAX + 1 }, "at most 241"),
+        (
+            "ä".repeat(NAME_MAX / 2 + 1),
+            InvalidNameReason::TooLong { len: NAME_MAX + 1 },
+            "at most 241",
+        ),
     ]
 }
 

@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::{OpenOptionsExt, symlink};
 
-use shmlock::{Cleaning, CrashMark, Error, Found, ShmLock, locks, locks_in};
+use shmlock::{CleanOutcome, DiedFlag, Error, NotALockReason, ShmLock, list, list_in};
 use shmlock_tests::hostile::{Denied, Folder, Intruder, Solo, aside, deny, fork};
 use shmlock_tests::{actor, alone, rounds};
 
@@ -19,11 +19,11 @@ fn all_locks_of_a_directory_are_named_and_nothing_else() {
     for other in ["c.shmlock-event", "data", ".shmlock", "...shmlock"] {
         fs::write(folder.path().join(other), "").expect("a file can be written");
     }
-    let listed = folder.unchanged(|| locks_in(folder.path())).expect("our own directory");
+    let listed = folder.unchanged(|| list_in(folder.path())).expect("our own directory");
     assert_eq!(listed, ["a", "b", "ü \n"]);
     let here = ShmLock::open(&scene.name("l")).expect(HERE);
-    assert!(locks().expect("/dev/shm").contains(&here.name().to_owned()));
-    let error = locks_in(folder.path().join("no")).expect_err("there is no such directory");
+    assert!(list().expect("/dev/shm").contains(&here.name().to_owned()));
+    let error = list_in(folder.path().join("no")).expect_err("there is no such directory");
     assert!(
         matches!(error, Error::System { .. }) && error.to_string().contains("list the locks in"),
         "{error}"
@@ -34,18 +34,18 @@ fn all_locks_of_a_directory_are_named_and_nothing_else() {
 fn what_nobody_uses_is_removed_and_what_somebody_uses_is_not() {
     let scene = Solo::new();
     let folder = Folder::new(&scene);
-    let clean = || folder.lock("l").clean(CrashMark::Remove).expect("a lock or nothing");
-    assert_eq!(clean(), Cleaning::Absent);
+    let clean = || folder.lock("l").clean(DiedFlag::Remove).expect("a lock or nothing");
+    assert_eq!(clean(), CleanOutcome::Absent);
     for left in [&[0; 192][..], &[]] {
         let _ = folder.put("l", left);
-        assert_eq!(clean(), Cleaning::Removed);
+        assert_eq!(clean(), CleanOutcome::Removed);
         assert!(folder.names().is_empty());
     }
     let lock = folder.lock("l").open().expect(HERE);
-    assert_eq!(clean(), Cleaning::InUse, "open, though free");
+    assert_eq!(clean(), CleanOutcome::InUse, "open, though free");
     let guard = lock.lock().expect("free");
-    assert_eq!(clean(), Cleaning::InUse);
-    assert!(!lock.check().expect(HERE).orphaned);
+    assert_eq!(clean(), CleanOutcome::InUse);
+    assert!(!lock.status().expect(HERE).orphaned);
     guard.release().expect("nobody has touched it");
 }
 
@@ -62,9 +62,11 @@ fn a_crash_mark_stays_until_its_removal_is_asked_for() {
             let careless = folder.lock("l").open().expect(HERE);
             drop(careless.lock().expect("a dead owner's"));
         }
-        let Cleaning::Marked(kept) = clean(CrashMark::Keep) else { panic!("it was not kept") };
+        let CleanOutcome::OwnerDied(kept) = clean(DiedFlag::Keep) else {
+            panic!("it was not kept")
+        };
         assert_eq!(folder.names(), ["l.shmlock"]);
-        let Cleaning::RemovedMarked(gone) = clean(CrashMark::Remove) else {
+        let CleanOutcome::RemovedAfterCrash(gone) = clean(DiedFlag::Remove) else {
             panic!("it was not removed")
         };
         assert_eq!(kept, gone);
@@ -83,8 +85,8 @@ fn a_lock_held_from_outside_of_linux_stays() {
     let path = folder.put("l", &[0; 192]);
     Intruder::on(&path).scribble(0, 7);
     assert_eq!(
-        folder.lock("l").clean(CrashMark::Remove).expect("a lock"),
-        Cleaning::HeldFromOutside
+        folder.lock("l").clean(DiedFlag::Remove).expect("a lock"),
+        CleanOutcome::HeldByStaticToken
     );
     assert_eq!(folder.names(), ["l.shmlock"]);
 }
@@ -99,11 +101,11 @@ fn what_is_no_lock_or_has_a_second_name_is_left_alone() {
     let _ = folder.put("long", &[0; 193]);
     folder.unchanged(|| {
         for (name, expected) in [
-            ("link", Found::Symlink),
-            ("text", Found::Magic { word: 0x7878_7878 }),
-            ("long", Found::Size { bytes: 193 }),
+            ("link", NotALockReason::Symlink),
+            ("text", NotALockReason::Magic { word: 0x7878_7878 }),
+            ("long", NotALockReason::Size { bytes: 193 }),
         ] {
-            let error = folder.lock(name).clean(CrashMark::Remove).expect_err("it is no lock");
+            let error = folder.lock(name).clean(DiedFlag::Remove).expect_err("it is no lock");
             assert!(matches!(error, Error::NotALock { found, .. } if found == expected), "{error}");
         }
     });
@@ -111,8 +113,8 @@ fn what_is_no_lock_or_has_a_second_name_is_left_alone() {
     fs::hard_link(&target, folder.path().join("second")).expect("a second name");
     drop(lock);
     assert_eq!(
-        folder.lock("lock").clean(CrashMark::Remove).expect("a lock"),
-        Cleaning::NamedElsewhere
+        folder.lock("lock").clean(DiedFlag::Remove).expect("a lock"),
+        CleanOutcome::LinkedElsewhere
     );
     assert!(folder.names().contains(&"lock.shmlock".to_owned()));
 }
@@ -124,7 +126,7 @@ fn a_sandbox_that_only_pretends_to_lock_bytes_removes_nothing_that_is_used() {
     let _lock = folder.lock("l").open().expect(HERE);
     aside(|| {
         if deny(&[Denied::fcntl(libc::F_OFD_SETLK, 0), Denied::fcntl(libc::F_OFD_GETLK, 0)]) {
-            let error = folder.lock("l").clean(CrashMark::Remove).expect_err("nothing was locked");
+            let error = folder.lock("l").clean(DiedFlag::Remove).expect_err("nothing was locked");
             assert!(matches!(error, Error::Unsupported { .. }), "{error}");
         }
     });
@@ -149,7 +151,7 @@ fn who_may_not_remove_it_is_told_so() {
                 errno: libc::EPERM,
             });
             if deny(&denied) {
-                let error = folder.lock("l").clean(CrashMark::Keep).expect_err("it may not");
+                let error = folder.lock("l").clean(DiedFlag::Keep).expect_err("it may not");
                 assert_eq!(
                     error.errno().map(io::Error::from).and_then(|error| error.raw_os_error()),
                     Some(libc::EPERM)
@@ -172,14 +174,14 @@ fn whoever_opens_while_others_clean_has_a_lock_that_stays() {
         let cleaner = threads.spawn(|| {
             let mut removed = 0;
             while removed < rounds(REMOVALS) {
-                let cleaned = folder.lock("l").clean(CrashMark::Remove).expect("a lock or nothing");
-                removed += u64::from(cleaned == Cleaning::Removed);
+                let cleaned = folder.lock("l").clean(DiedFlag::Remove).expect("a lock or nothing");
+                removed += u64::from(cleaned == CleanOutcome::Removed);
             }
         });
         while !cleaner.is_finished() {
             let lock = folder.lock("l").open().expect(HERE);
             let guard = lock.lock().expect("free");
-            assert!(!lock.check().expect(HERE).orphaned, "it was removed under us");
+            assert!(!lock.status().expect(HERE).orphaned, "it was removed under us");
             drop(guard);
             drop(lock);
             // Half-made, for the cleaner or for us.
@@ -193,6 +195,6 @@ fn whoever_opens_while_others_clean_has_a_lock_that_stays() {
         }
         cleaner.join().expect("it does not panic");
     });
-    let _ = folder.lock("l").clean(CrashMark::Remove).expect("a lock or nothing");
+    let _ = folder.lock("l").clean(DiedFlag::Remove).expect("a lock or nothing");
     assert!(folder.names().is_empty());
 }

@@ -65,8 +65,10 @@ fn a_thread_waits_whatever_the_interval_the_timeout_and_the_deadline() {
     stop.set().expect("an event of this process");
     for strategy in [WaitStrategy::Futex, WaitStrategy::SleepPolling] {
         for length in LENGTHS {
-            let builder =
-                ShmLock::builder(&name).poll_interval(length).turn(length).open_timeout(length);
+            let builder = ShmLock::builder(&name)
+                .poll_interval(length)
+                .fairness_interval(length)
+                .open_timeout(length);
             let lock =
                 quietly(|| builder.wait_strategy(strategy).exit_event(&stop).open()).expect(HERE);
             holder.ask("lock l");
@@ -100,7 +102,10 @@ fn a_block_is_opened_and_a_grace_is_set_whatever_their_length() {
     let scene = Scene::new();
     for length in LENGTHS {
         let open = || {
-            ShmLock::builder(&scene.name("b")).open_timeout(length).turn(length).open_block::<u64>()
+            ShmLock::builder(&scene.name("b"))
+                .open_timeout(length)
+                .fairness_interval(length)
+                .open_block::<u64>()
         };
         let mut block: SharedBlock<u64> = quietly(open).expect("a block");
         *block.lock().expect("free") += 1;

@@ -18,7 +18,7 @@ use std::time::Duration;
 use std::{mem, thread};
 
 use rustix::fs::{MemfdFlags, memfd_create};
-use shmlock::{Error, ExitEvent, Life, Occupancy, ShmLock};
+use shmlock::{Error, ExitEvent, LockState, OwnerState, ShmLock};
 use shmlock_tests::hostile::{Folder, Intruder, Mode, PRESENCE, Solo, WATCH, byte_of};
 use shmlock_tests::{actor, alone, until};
 
@@ -174,10 +174,10 @@ fn a_living_owner_is_not_robbed_whatever_the_probe_leads_to() {
             assert!(lock.try_lock().expect(HERE).is_none(), "{to:?}: robbed");
             let error = lock.try_lock_for(BRIEF).expect_err("it is held");
             assert!(error.is_timed_out(), "{to:?}: {error}");
-            let occupancy = lock.check().expect(HERE).occupancy;
+            let occupancy = lock.status().expect(HERE).occupancy;
             assert_eq!(
                 occupancy,
-                Occupancy::Theirs(Life::Alive),
+                LockState::Held(OwnerState::Alive),
                 "{to:?}: looked at by a description opened anew"
             );
             assert!(
@@ -256,7 +256,7 @@ fn the_last_handle_removes_its_own_file_and_no_other() {
                 bytes.lock_of_others(&(PRESENCE..=PRESENCE)).is_some(),
                 "{to:?}: the other handle is not present"
             );
-            assert!(!other.check().expect(HERE).orphaned, "{to:?}");
+            assert!(!other.status().expect(HERE).orphaned, "{to:?}");
             assert!(folder.lock("l").open().is_ok(), "{to:?}: the name cannot be opened");
             exchanged.end();
             drop((bytes, target));
@@ -342,7 +342,10 @@ fn a_wait_ends_as_orphaned_only_if_the_file_was_removed() {
             fs::rename(folder.file("l"), folder.file("away")).expect("there");
             fs::rename(folder.file("away"), folder.file("l")).expect("there");
             let error = lock.try_lock_for(BRIEF).expect_err("held");
-            assert!(error.is_timed_out() && !lock.check().expect(HERE).orphaned, "{to:?}: {error}");
+            assert!(
+                error.is_timed_out() && !lock.status().expect(HERE).orphaned,
+                "{to:?}: {error}"
+            );
             let elsewhere = folder.path().join("elsewhere");
             fs::rename(folder.file("l"), &elsewhere).expect("there");
             let error = lock.try_lock_for(Duration::from_secs(60)).expect_err("held");

@@ -7,7 +7,8 @@ use std::sync::Barrier;
 use std::thread;
 
 use shmlock::{
-    Cleaning, Errno, Error, ExitEvent, Found, ShmLock, exit_events, exit_events_in, locks_in,
+    CleanOutcome, Errno, Error, ExitEvent, NotALockReason, ShmLock, exit_events, exit_events_in,
+    list_in,
 };
 use shmlock_tests::hostile::{Child, Folder, Solo, as_root, be_user, end_process, fork};
 use shmlock_tests::{Ability, Scene, actor, alone, can, quietly, rounds};
@@ -237,11 +238,11 @@ fn events_are_listed_apart_from_locks() {
         folder.unchanged(|| exit_events_in(folder.path())).expect("our own directory"),
         ["a", "b", "ü \n"]
     );
-    assert_eq!(locks_in(folder.path()).expect("our own directory"), ["c"]);
+    assert_eq!(list_in(folder.path()).expect("our own directory"), ["c"]);
     let name = scene.name("e");
     let _here = ExitEvent::named(&name).expect(HERE);
     assert!(exit_events().expect("/dev/shm").contains(&name));
-    assert_eq!(ExitEvent::clean(&name).expect(HERE), Cleaning::InUse);
+    assert_eq!(ExitEvent::clean(&name).expect(HERE), CleanOutcome::InUse);
     assert!(ExitEvent::inspect(&name).expect(HERE).is_some_and(|seen| seen.in_use && !seen.is_set));
     let error = exit_events_in(folder.path().join("no")).expect_err("there is no such directory");
     assert!(error.to_string().contains("list the exit events in"), "{error}");
@@ -253,14 +254,14 @@ fn an_event_that_nobody_has_open_is_removed_and_one_in_use_is_not() {
         let scene = Solo::new();
         let folder = Folder::new(&scene);
         let clean = || ExitEvent::clean_in("e", folder.path()).expect("an event or nothing");
-        assert_eq!(clean(), Cleaning::Absent);
+        assert_eq!(clean(), CleanOutcome::Absent);
         let user = setter(folder.path(), 0o600, drop);
-        assert_eq!(folder.unchanged(clean), Cleaning::InUse);
+        assert_eq!(folder.unchanged(clean), CleanOutcome::InUse);
         user.murder();
         assert_eq!(folder.names(), ["e.shmlock-event"]);
-        assert_eq!(clean(), Cleaning::Removed, "set or not");
+        assert_eq!(clean(), CleanOutcome::Removed, "set or not");
         fs::write(file(&folder), "").expect("half-made");
-        assert_eq!(clean(), Cleaning::Removed);
+        assert_eq!(clean(), CleanOutcome::Removed);
         assert!(folder.names().is_empty());
     });
 }
@@ -280,15 +281,15 @@ fn what_is_no_event_or_has_a_second_name_is_not_cleaned() {
         assert!(matches!(error, Error::NotALock { found, .. } if found == expected), "{error}");
     };
     symlink(&target, file(&folder)).expect("a link");
-    refused(Found::Symlink);
+    refused(NotALockReason::Symlink);
     fs::remove_file(file(&folder)).expect("ours");
     fs::write(file(&folder), [b'x'; 192]).expect("a file");
-    refused(Found::Magic { word: 0x7878_7878 });
+    refused(NotALockReason::Magic { word: 0x7878_7878 });
     fs::remove_file(file(&folder)).expect("ours");
     let event = open(&folder);
     fs::hard_link(file(&folder), folder.path().join("second")).expect("a second name");
     drop(event);
-    assert_eq!(folder.unchanged(clean).expect("an event"), Cleaning::NamedElsewhere);
+    assert_eq!(folder.unchanged(clean).expect("an event"), CleanOutcome::LinkedElsewhere);
     assert!(matches!(ExitEvent::clean("a/b"), Err(Error::InvalidName { .. })));
 }
 

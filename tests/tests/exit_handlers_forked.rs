@@ -194,7 +194,7 @@ fn a_child_that_is_forked_while_its_parent_is_ended_by_a_signal_can_be_ended_its
                     mask_term(libc::SIG_BLOCK);
                     let lock = ShmLock::open(&first).expect("a lock");
                     line.ready();
-                    until(|| lock.check().expect("a lock").owner_died); // released: the process is being ended
+                    until(|| lock.status().expect("a lock").owner_died); // released: the process is being ended
                     fork(|_| {
                         mask_term(libc::SIG_UNBLOCK);
                         raise(libc::SIGTERM);

@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 
-use shmlock::{Errno, Error, Occupancy, ShmLock};
+use shmlock::{Errno, Error, LockState, ShmLock};
 use shmlock_tests::hostile::{Folder, Intruder, Mode, Solo, assert_says, byte_of};
 use shmlock_tests::{actor, until};
 
@@ -33,11 +33,11 @@ fn whoever_is_given_the_token_of_a_dead_owner_frees_the_lock() {
         let intruder = Intruder::on(&path_of(&name));
         intruder.occupy_all_tokens_but(Some(DEAD));
         intruder.scribble(0, word);
-        let recoveries = first.check().expect("a lock").recoveries;
+        let recoveries = first.status().expect("a lock").recoveries;
         let newcomer = ShmLock::open(&name).expect("the one token that is left");
         assert_eq!(intruder.owner_word(), DIED, "of {word:#x}");
-        let health = first.check().expect("a lock");
-        assert_eq!((health.occupancy, health.recoveries), (Occupancy::Free, recoveries + 1));
+        let health = first.status().expect("a lock");
+        assert_eq!((health.occupancy, health.recoveries), (LockState::Unlocked, recoveries + 1));
         let guard = first.try_lock().expect("a lock").expect("free");
         assert!(guard.recovered().is_some(), "the next owner is told");
         guard.declare_consistent().expect("held");

@@ -11,7 +11,7 @@ use std::sync::Barrier;
 use std::thread;
 use std::time::Duration;
 
-use shmlock::{Error, Life, Occupancy};
+use shmlock::{Error, LockState, OwnerState};
 use shmlock_tests::hostile::{Denied, Folder, Intruder, Mode, Solo, aside, byte_of, deny};
 
 const HERE: &str = "a lock of this process";
@@ -62,8 +62,8 @@ fn a_byte_that_looks_free_and_cannot_be_taken_proves_nothing() {
             return;
         }
         assert_eq!(
-            lock.check().expect(HERE).occupancy,
-            Occupancy::Theirs(Life::Dead),
+            lock.status().expect(HERE).occupancy,
+            LockState::Held(OwnerState::Dead),
             "so it looks"
         );
         assert!(lock.try_lock().expect(HERE).is_none());
@@ -119,7 +119,7 @@ fn ones_own_token_in_the_word_while_one_holds_nothing_is_taken_over_at_once() {
     lock.release().expect(HERE);
     for flags in [0, 1 << 31, 1 << 30] {
         intruder.scribble(0, token | flags);
-        assert_eq!(lock.check().expect(HERE).occupancy, Occupancy::Theirs(Life::Dead));
+        assert_eq!(lock.status().expect(HERE).occupancy, LockState::Held(OwnerState::Dead));
         let guard = lock.try_lock().expect(HERE).expect("nobody else can have this token");
         assert_eq!(guard.recovered().expect("whoever it was").dead.expect("us").token(), token);
         guard.declare_consistent().expect("held");
@@ -135,7 +135,7 @@ fn probing_never_lets_go_of_ones_own_identity() {
     let intruder = Intruder::on(&folder.file("l"));
     let alive = || {
         let guard = lock.try_lock().expect(HERE).expect("free");
-        assert_eq!(other.check().expect(HERE).occupancy, Occupancy::Theirs(Life::Alive));
+        assert_eq!(other.status().expect(HERE).occupancy, LockState::Held(OwnerState::Alive));
         assert!(other.try_lock().expect(HERE).is_none());
         drop(guard);
     };
@@ -144,7 +144,7 @@ fn probing_never_lets_go_of_ones_own_identity() {
     lock.release().expect(HERE);
     alive();
     intruder.scribble(0, token);
-    assert_eq!(lock.check().expect(HERE).occupancy, Occupancy::Theirs(Life::Dead));
+    assert_eq!(lock.status().expect(HERE).occupancy, LockState::Held(OwnerState::Dead));
     lock.try_lock()
         .expect(HERE)
         .expect("taken over from nobody")

@@ -2,7 +2,7 @@
 //!
 //! The cure: a word that is not zero keeps its file, until somebody declares the data consistent.
 
-use shmlock::{Life, Occupancy, Recovered, ShmLock};
+use shmlock::{LockState, OwnerState, Recovered, ShmLock};
 use shmlock_tests::actor;
 use shmlock_tests::hostile::{Folder, Intruder, Solo};
 
@@ -22,10 +22,10 @@ fn assert_marked_until_declared(
         let Recovered { dead, .. } = guard.recovered().expect("nobody has declared it consistent");
         if let Some(dead) = dead {
             assert_eq!(dead.uuid().expect("its record").to_string(), uuid);
-            assert_eq!(lock.check().expect(HERE).recoveries, 1);
+            assert_eq!(lock.status().expect(HERE).recoveries, 1);
         }
         drop(guard);
-        assert!(lock.check().expect(HERE).owner_died);
+        assert!(lock.status().expect(HERE).owner_died);
     }
     let lock = open();
     let guard = lock.lock().expect("nobody lives");
@@ -37,7 +37,7 @@ fn assert_marked_until_declared(
     assert!(guard.recovered().is_none());
     drop(guard);
     assert!(
-        lock.lock().expect("free").recovered().is_none() && lock.check().expect(HERE).is_healthy()
+        lock.lock().expect("free").recovered().is_none() && lock.status().expect(HERE).is_healthy()
     );
     drop(lock);
     assert!(!is_there(), "nothing keeps it any more");
@@ -79,9 +79,9 @@ fn while_others_are_there_a_leaked_guard_is_recovered_from_at_once() {
     let folder = Folder::new(&scene);
     let (one, two) = (folder.lock("l").open().expect(HERE), folder.lock("l").open().expect(HERE));
     std::mem::forget(one.lock().expect("a new lock"));
-    assert_eq!(two.check().expect(HERE).occupancy, Occupancy::Theirs(Life::Alive));
+    assert_eq!(two.status().expect(HERE).occupancy, LockState::Held(OwnerState::Alive));
     drop(one);
-    assert_eq!(two.check().expect(HERE).occupancy, Occupancy::Theirs(Life::Dead));
+    assert_eq!(two.status().expect(HERE).occupancy, LockState::Held(OwnerState::Dead));
     two.try_lock().expect(HERE).expect("a dead owner's").declare_consistent().expect("held");
 }
 

@@ -13,7 +13,7 @@ use std::os::unix::fs::MetadataExt;
 use std::ptr::null_mut;
 use std::time::Duration;
 
-use shmlock::{Errno, Error, ExitEvent, Found, ShmLock};
+use shmlock::{Errno, Error, ExitEvent, NotALockReason, ShmLock};
 use shmlock_tests::hostile::{
     Folder, Intruder, Solo, assert_says, fork, limit_file_size, on_tmpfs,
 };
@@ -87,7 +87,10 @@ fn a_lock_that_was_truncated_is_refused_or_made_whole_and_never_a_fault() {
     let file = Intruder::on(&folder.file("l"));
     file.file().set_len(64).expect("a peer may");
     let error = folder.refuses(&folder.lock("l"));
-    assert!(matches!(error, Error::NotALock { found: Found::Size { bytes: 64 }, .. }), "{error:?}");
+    assert!(
+        matches!(error, Error::NotALock { found: NotALockReason::Size { bytes: 64 }, .. }),
+        "{error:?}"
+    );
     file.file().set_len(0).expect("a peer may");
     let newcomer = folder.lock("l").open().expect("an empty file is half-made");
     assert!(newcomer.try_lock().expect("a lock").is_some());

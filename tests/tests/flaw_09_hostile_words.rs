@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use shmlock::{Builder, Error, Life, Occupancy, ShmLock};
+use shmlock::{Builder, Error, LockState, OwnerState, ShmLock};
 use shmlock_tests::hostile::{
     Child, Folder, Intruder, Line, Mode, Solo, assert_says, byte_of, fork,
 };
@@ -59,7 +59,7 @@ fn use_it(builder: &Builder, line: &Line, account: &Account) {
             lock.holder().expect("ours").map(|holder| holder.to_string()),
             lock.is_locked().expect("ours"),
         );
-        let _ = (lock.check().expect("ours").to_string(), lock.recovered(), lock.fencing_token());
+        let _ = (lock.status().expect("ours").to_string(), lock.recovered(), lock.fencing_token());
         assert!(start.elapsed() < PATIENCE + SLACK, "{:?}", start.elapsed());
     }
     drop(leaving);
@@ -190,7 +190,7 @@ fn the_token_of_one_who_lives_and_holds_nothing_shuts_others_out_until_it_comes_
         let named = token(idle.try_lock().expect("a lock").expect("free").lock());
         Intruder::on(&folder.file("l")).scribble(0, named);
         assert!(lock.try_lock().expect("a lock").is_none());
-        assert_eq!(lock.check().expect("ours").occupancy, Occupancy::Theirs(Life::Alive));
+        assert_eq!(lock.status().expect("ours").occupancy, LockState::Held(OwnerState::Alive));
         if comes {
             let guard = idle.try_lock().expect("a lock").expect("nobody else can have its token");
             assert!(guard.recovered().is_some(), "and it is told that something was wrong");

@@ -71,7 +71,7 @@ fn a_lock_in_use_that_cannot_be_opened_once_more_is_not_disturbed() {
                 assert_out_of_descriptors(&refused.expect_err("it needs two"), "l.shmlock");
             }
         }
-        assert!(!lock.check().expect("ours").orphaned);
+        assert!(!lock.status().expect("ours").orphaned);
         guard.release().expect("held");
         assert!(open_with(2, &folder, || lock.try_clone()).is_ok());
     });
@@ -106,7 +106,7 @@ fn a_handle_that_is_open_needs_no_more_descriptors() {
         guard.declare_consistent().expect("held");
         lock.set_description("written").expect("held");
         assert!(lock.holder().expect("ours").expect("us").pid().is_some());
-        assert!(!lock.check().expect("ours").orphaned);
+        assert!(!lock.status().expect("ours").orphaned);
         drop(guard);
         drop(lock);
         drop(used);

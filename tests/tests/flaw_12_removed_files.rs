@@ -50,7 +50,9 @@ fn a_waiter_notices_within_a_poll_interval_that_the_file_was_removed() {
             waiter.join().expect("no panic").saturating_duration_since(removed)
         });
         assert!(removed < 10 * POLL, "{removed:?}");
-        assert!(holder.check().expect(HERE).orphaned && !holder.check().expect(HERE).is_healthy());
+        assert!(
+            holder.status().expect(HERE).orphaned && !holder.status().expect(HERE).is_healthy()
+        );
         holder.release().expect("it is still the old users' lock");
         assert!(folder.names().is_empty());
     }
@@ -65,11 +67,11 @@ fn the_old_users_leave_the_new_file_alone() {
     fs::remove_file(folder.file("l")).expect("ours");
     let new = folder.lock("l").open().expect("a new lock of that name");
     let new_guard = new.try_lock().expect(HERE).expect("this is the split: another lock");
-    assert!(old.check().expect(HERE).orphaned && !new.check().expect(HERE).orphaned);
+    assert!(old.status().expect(HERE).orphaned && !new.status().expect(HERE).orphaned);
     assert_orphaned(old.try_clone(), "l");
     assert_orphaned(other.try_clone(), "l");
     folder.unchanged(|| drop((old, other)));
-    assert!(!new.check().expect(HERE).orphaned);
+    assert!(!new.status().expect(HERE).orphaned);
     drop(new_guard);
     drop(new);
     assert!(folder.names().is_empty());

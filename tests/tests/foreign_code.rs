@@ -15,7 +15,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use log::{LevelFilter, Log, Metadata, Record};
-use shmlock::{Error, ExitHandlers, Occupancy, ShmLock};
+use shmlock::{Error, ExitHandlers, LockState, ShmLock};
 use shmlock_tests::hostile::{Folder, Intruder, Solo, end_process, fork};
 use shmlock_tests::{actor, alone};
 
@@ -92,11 +92,11 @@ fn life(folder: &Folder) {
     let guard = lock.lock().expect("free");
     assert!(guard.lock().is_held() && other.try_lock().expect("a lock").is_none());
     drop(guard);
-    assert_eq!(lock.check().expect(HERE).occupancy, Occupancy::Free);
+    assert_eq!(lock.status().expect(HERE).occupancy, LockState::Unlocked);
     lock.acquire().expect("free");
     assert!(lock.is_held() && !other.try_acquire().expect("a lock"));
     lock.release().expect("held");
-    assert_eq!(lock.check().expect(HERE).occupancy, Occupancy::Free);
+    assert_eq!(lock.status().expect(HERE).occupancy, LockState::Unlocked);
     std::mem::forget(lock.lock().expect("free"));
     drop(lock); // a death
     let guard = other.lock().expect("a dead owner's");
@@ -139,7 +139,7 @@ fn a_logger_that_panics_while_a_panic_unwinds_does_not_end_the_process() {
             }));
             assert!(unwound.is_err());
             assert_ne!(calm(), 0, "{event}");
-            assert_eq!(lock.check().expect(HERE).occupancy, Occupancy::Free);
+            assert_eq!(lock.status().expect(HERE).occupancy, LockState::Unlocked);
         }
     });
 }
@@ -153,7 +153,7 @@ fn with_lock(play: impl Fn(&Rc<ShmLock>, &'static str)) {
         play(&lock, event);
         let acts = calm();
         assert_ne!(acts, 0, "{event}");
-        assert_eq!(lock.check().expect(HERE).occupancy, Occupancy::Free, "{event}");
+        assert_eq!(lock.status().expect(HERE).occupancy, LockState::Unlocked, "{event}");
         drop(lock.lock().expect("free"));
     }
 }
@@ -198,7 +198,7 @@ fn a_logger_that_uses_the_lock_it_is_told_of_and_opens_and_closes_others_disturb
                     assert_eq!(own.is_held(), held);
                     let _ = (
                         own.holder(),
-                        own.check(),
+                        own.status(),
                         own.recovered(),
                         own.fencing_token(),
                         own.statistics(),
@@ -250,7 +250,7 @@ fn a_logger_that_releases_what_it_is_told_of_leaves_nobody_who_believes_to_hold_
             assert!(lock.try_lock().is_err_and(not_held) || again);
             calm();
             let _ = lock.force_release();
-            assert_eq!(lock.check().expect(HERE).occupancy, Occupancy::Free);
+            assert_eq!(lock.status().expect(HERE).occupancy, LockState::Unlocked);
         }
     });
 }
@@ -277,7 +277,7 @@ fn a_logger_that_acquires_what_is_about_to_be_waited_for_has_the_wait_nest() {
         drop(guard);
         assert!(lock.is_held(), "as the logger has left it");
         lock.release().expect("held");
-        assert_eq!(lock.check().expect(HERE).occupancy, Occupancy::Free);
+        assert_eq!(lock.status().expect(HERE).occupancy, LockState::Unlocked);
     });
 }
 

@@ -14,7 +14,7 @@ use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::task::{Context, Poll, RawWaker, RawWakerVTable, Waker};
 use std::time::Duration;
 
-use shmlock::{Error, ExitHandlers, LockFuture, Occupancy, SharedBlock, ShmLock};
+use shmlock::{Error, ExitHandlers, LockFuture, LockState, SharedBlock, ShmLock};
 use shmlock_tests::hostile::{Folder, Solo, end_process, fork};
 use shmlock_tests::{Bell, alone, poll, until};
 
@@ -138,7 +138,7 @@ fn a_waker_that_panics_in_its_drop_while_its_future_is_dropped_passes_the_wake_o
         let dropped = catch_unwind(AssertUnwindSafe(|| drop(waiting)));
         assert!(dropped.is_ok() && BEGUN.load(Acquire) > 0);
         assert!(
-            lock.check().expect(HERE).waiters,
+            lock.status().expect(HERE).waiters,
             "the wake that it used up may have been another's"
         );
         drop(guard);
@@ -188,7 +188,7 @@ fn a_waker_that_panics_when_it_is_cloned_leaves_no_wait_behind() {
             panic!("it was woken, and the lock is free")
         };
         drop(guard);
-        assert_eq!(lock.check().expect(HERE).occupancy, Occupancy::Free);
+        assert_eq!(lock.status().expect(HERE).occupancy, LockState::Unlocked);
     });
 }
 
@@ -333,7 +333,7 @@ fn a_section_that_panics_in_a_destructor_while_a_panic_unwinds_leaves_the_data_a
     }));
     assert!(unwound.is_err());
     assert_eq!(*block.lock().expect("free"), 2);
-    assert_eq!(block.as_lock().check().expect(HERE).occupancy, Occupancy::Free);
+    assert_eq!(block.as_lock().status().expect(HERE).occupancy, LockState::Unlocked);
 }
 
 #[test]

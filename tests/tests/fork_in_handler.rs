@@ -78,7 +78,7 @@ fn interrupt(
     });
     waiter.line().wait();
     until(|| sleeps(waiter.pid().unsigned_abs()));
-    until(|| holder.check().expect(HERE).waiters || sleeps(waiter.pid().unsigned_abs()));
+    until(|| holder.status().expect(HERE).waiters || sleeps(waiter.pid().unsigned_abs()));
     kill(waiter.pid());
     // The handler has returned in both when the waiter is asleep again and has a child.
     until(|| !children(waiter.pid()).is_empty());

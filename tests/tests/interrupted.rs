@@ -4,7 +4,7 @@
 
 use std::ptr::null_mut;
 
-use shmlock::{Cleaning, CrashMark};
+use shmlock::{CleanOutcome, DiedFlag};
 use shmlock_tests::hostile::{Denied, Folder, Solo, aside, deny, fork, interrupt_once};
 use shmlock_tests::{alone, rounds};
 
@@ -93,7 +93,7 @@ fn every_system_call_that_is_interrupted_is_tried_again() {
             let lock = folder.lock("l").open().expect("a new lock");
             let other = folder.lock("l").open().expect("a lock");
             assert!(lock.try_lock().expect("a lock").is_some());
-            assert!(lock.check().expect("a lock").is_healthy());
+            assert!(lock.status().expect("a lock").is_healthy());
             assert!(folder.lock("l").inspect().expect("may be read").is_some());
             drop((lock, other));
             assert!(!folder.file("l").exists());
@@ -102,7 +102,10 @@ fn every_system_call_that_is_interrupted_is_tried_again() {
             );
             assert!(!left.exists());
             let _left = folder.put("b", &[0; 192]);
-            assert_eq!(folder.lock("b").clean(CrashMark::Keep).expect("a lock"), Cleaning::Removed);
+            assert_eq!(
+                folder.lock("b").clean(DiedFlag::Keep).expect("a lock"),
+                CleanOutcome::Removed
+            );
             assert!(count.get() > 100, "nothing was interrupted");
         });
     }

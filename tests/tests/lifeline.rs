@@ -12,7 +12,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
 use rustix::io::{FdFlags, fcntl_setfd};
-use shmlock::{Builder, Life, Occupancy, ShmLock};
+use shmlock::{Builder, LockState, OwnerState, ShmLock};
 use shmlock_tests::hostile::{Folder, Solo, fork};
 use shmlock_tests::{Ability, alone, can, start};
 
@@ -90,7 +90,7 @@ fn a_program_with_the_lifeline_keeps_its_dead_owners_lock_until_it_ends() {
         owner.murder();
         let lock = folder.lock("l").open().expect(HERE);
         assert!(lock.try_lock().expect(HERE).is_none(), "the program vouches for it");
-        assert_eq!(lock.check().expect(HERE).occupancy, Occupancy::Theirs(Life::Alive));
+        assert_eq!(lock.status().expect(HERE).occupancy, LockState::Held(OwnerState::Alive));
         drop(input);
         let guard = lock.lock().expect("the program ends");
         let dead = guard.recovered().expect("its owner had died").dead.expect("and is known");

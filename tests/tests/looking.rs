@@ -5,7 +5,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::sync::atomic::Ordering::Relaxed;
 
-use shmlock::{Errno, Error, Found, Inspection, Life, Occupancy, ShmLock};
+use shmlock::{Errno, Error, Inspection, LockState, NotALockReason, OwnerState, ShmLock};
 use shmlock_tests::hostile::{
     Folder, Intruder, Solo, as_root, assert_says, be_user, fork, make_node, on_tmpfs,
 };
@@ -27,8 +27,8 @@ fn whoever_has_given_back_and_closed_is_never_seen_as_dead() {
     let mut seen = 0_u32;
     while seen < LOOKS || account.rounds.load(Relaxed) < 1000 {
         seen += 1;
-        let occupancy = lock.check().unwrap().occupancy;
-        assert_ne!(occupancy, Occupancy::Theirs(Life::Dead), "nobody has died, at look {seen}");
+        let occupancy = lock.status().unwrap().occupancy;
+        assert_ne!(occupancy, LockState::Held(OwnerState::Dead), "nobody has died, at look {seen}");
     }
     account.stop.store(1, Relaxed);
     for other in &mut others {
@@ -45,12 +45,12 @@ fn from_outside_a_lock_looks_as_it_is() {
     assert!(seen().is_none(), "there is none, and looking makes none");
     let lock = folder.lock("l").description("belt 7").open().expect(HERE);
     let occupancy = || seen().expect("there").health.occupancy;
-    assert_eq!((seen().expect("there").holder, occupancy()), (None, Occupancy::Free));
+    assert_eq!((seen().expect("there").holder, occupancy()), (None, LockState::Unlocked));
 
     let guard = lock.lock().expect("free");
     let Inspection { holder, health, .. } = seen().expect("there");
     assert_eq!(holder, lock.holder().expect(HERE));
-    assert!(health.occupancy == Occupancy::Theirs(Life::Alive) && health.is_healthy());
+    assert!(health.occupancy == LockState::Held(OwnerState::Alive) && health.is_healthy());
     let text = seen().expect("there").to_string();
     assert!(text.contains("held; holder: pid") && text.contains("belt 7"), "{text}");
 
@@ -59,12 +59,12 @@ fn from_outside_a_lock_looks_as_it_is() {
     let Inspection { holder, health, .. } = seen().expect("there");
     assert_eq!(
         (holder.expect("the dead one").description(), health.occupancy),
-        ("belt 7", Occupancy::Theirs(Life::Dead))
+        ("belt 7", LockState::Held(OwnerState::Dead))
     );
     let lock = folder.lock("l").open().expect(HERE);
     lock.lock().expect("dead").release().expect("held");
     let health = seen().expect("there").health;
-    assert!(health.owner_died && health.recoveries == 1 && health == lock.check().expect(HERE));
+    assert!(health.owner_died && health.recoveries == 1 && health == lock.status().expect(HERE));
     lock.lock().expect("free").declare_consistent().expect("held");
 }
 
@@ -78,21 +78,21 @@ fn from_outside_nothing_but_a_lock_is_read() {
         other => panic!("{other:?}"),
     };
     let path = folder.put("l", b"");
-    assert_eq!(seen().expect("half-made").expect("there").health.occupancy, Occupancy::Free);
+    assert_eq!(seen().expect("half-made").expect("there").health.occupancy, LockState::Unlocked);
     for (content, expected) in [
-        (vec![0; 64], Found::Size { bytes: 64 }),
-        (vec![0; 4096], Found::Size { bytes: 4096 }),
-        (vec![b'x'; 192], Found::Magic { word: 0x7878_7878 }),
+        (vec![0; 64], NotALockReason::Size { bytes: 64 }),
+        (vec![0; 4096], NotALockReason::Size { bytes: 4096 }),
+        (vec![b'x'; 192], NotALockReason::Magic { word: 0x7878_7878 }),
     ] {
         let _other = folder.put("l", &content);
         assert_eq!(found(), expected);
     }
     fs::remove_file(&path).expect("ours");
     make_node(&path, libc::S_IFIFO | 0o600, 0).expect("a pipe");
-    assert_eq!(found(), Found::Fifo, "without waiting for a writer");
+    assert_eq!(found(), NotALockReason::Fifo, "without waiting for a writer");
     fs::remove_file(&path).expect("ours");
     symlink("/etc/passwd", &path).expect("a link");
-    assert_eq!(found(), Found::Symlink);
+    assert_eq!(found(), NotALockReason::Symlink);
     assert!(matches!(folder.lock("a/b").inspect(), Err(Error::InvalidName { .. })));
 }
 
@@ -114,7 +114,11 @@ fn looking_from_outside_while_the_lock_changes_hands_shows_no_mixture_and_takes_
         let Some(inspection) = ShmLock::builder(&name).inspect().expect("a lock or nothing") else {
             continue;
         };
-        assert_ne!(inspection.health.occupancy, Occupancy::Theirs(Life::Dead), "nobody has died");
+        assert_ne!(
+            inspection.health.occupancy,
+            LockState::Held(OwnerState::Dead),
+            "nobody has died"
+        );
         let Some(pid) = inspection.holder.and_then(|holder| holder.pid()) else { continue };
         assert!(pids.contains(&pid), "{pid} is none of {pids:?}");
         seen += 1;
@@ -160,7 +164,7 @@ fn whoever_may_only_read_sees_the_holder_and_disturbs_nobody() {
             let Inspection { holder, health, .. } = seen();
             let holder = holder.expect("held");
             assert_eq!((holder.uuid(), holder.description()), (Some(uuid), "ours"));
-            assert_eq!(health.occupancy, Occupancy::Theirs(Life::Alive));
+            assert_eq!(health.occupancy, LockState::Held(OwnerState::Alive));
             line.ready();
             line.wait(); // until the lock is free, and its file gone
             assert!(folder.lock("l").inspect().expect("nothing to refuse").is_none());
@@ -188,7 +192,7 @@ fn on_a_read_only_mount_a_lock_can_be_looked_at() {
         mounted.make_read_only();
         let seen =
             folder.unchanged(|| folder.lock("l").inspect()).expect("may be read").expect("there");
-        assert_eq!(seen.health.occupancy, Occupancy::Theirs(Life::Dead));
+        assert_eq!(seen.health.occupancy, LockState::Held(OwnerState::Dead));
         assert!(seen.holder.expect("the dead one").pid().is_some());
     });
 }

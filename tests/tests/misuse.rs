@@ -4,7 +4,9 @@ use std::error::Error as _;
 use std::time::Duration;
 use std::{fmt, mem};
 
-use shmlock::{Errno, Error, ExitEvent, Found, NameProblem, Occupancy, Result, ShmLock};
+use shmlock::{
+    Errno, Error, ExitEvent, InvalidNameReason, LockState, NotALockReason, Result, ShmLock,
+};
 use shmlock_tests::hostile::{Folder, Intruder, Solo, assert_says, fork};
 use shmlock_tests::{actor, alone};
 
@@ -52,7 +54,7 @@ fn releasing_what_is_not_held_is_an_error_and_changes_nothing() {
     lock.acquire().expect(HERE);
     lock.release().expect(HERE);
     assert_not_held(lock.release(), &name);
-    assert_eq!(lock.check().expect(HERE).occupancy, Occupancy::Free);
+    assert_eq!(lock.status().expect(HERE).occupancy, LockState::Unlocked);
 }
 
 #[test]
@@ -74,7 +76,7 @@ fn releasing_by_hand_under_a_guard_is_an_error_and_the_guard_still_holds() {
     assert!(lock.is_held());
     one.release().expect("held");
     two.release().expect("held");
-    assert_eq!(lock.check().expect(HERE).occupancy, Occupancy::Free);
+    assert_eq!(lock.status().expect(HERE).occupancy, LockState::Unlocked);
 }
 
 #[test]
@@ -130,7 +132,7 @@ fn a_handle_from_before_a_fork_refuses_every_use_and_its_parent_keeps_the_lock()
             refused(lock.force_release().map(drop));
             refused(lock.is_locked().map(drop));
             refused(lock.holder().map(drop));
-            refused(lock.check().map(drop));
+            refused(lock.status().map(drop));
             refused(lock.declare_consistent());
             refused(lock.set_description("the child's"));
             refused(lock.try_clone().map(drop));
@@ -165,7 +167,7 @@ fn a_handle_and_a_guard_that_a_forked_child_drops_are_still_the_parents() {
         .ends_well();
         let (lock, event) = parents.take().expect("ours");
         assert!(!event.is_set().expect("ours") && lock.is_held());
-        assert_eq!(lock.check().expect(HERE).occupancy, Occupancy::Ours);
+        assert_eq!(lock.status().expect(HERE).occupancy, LockState::HeldByThisHandle);
         lock.release().expect("undisturbed");
     });
 }
@@ -201,21 +203,26 @@ fn every_error_is_one_line_that_says_what_to_do() {
     let waited = Duration::from_millis(1500);
     let errno = Errno::NOSPC;
     let found = [
-        Found::Symlink,
-        Found::HardLink,
-        Found::Directory,
-        Found::Fifo,
-        Found::Socket,
-        Found::Device,
-        Found::Removed,
+        NotALockReason::Symlink,
+        NotALockReason::HardLink,
+        NotALockReason::Directory,
+        NotALockReason::Fifo,
+        NotALockReason::Socket,
+        NotALockReason::Device,
+        NotALockReason::Removed,
     ];
     let found = found.into_iter().chain([
-        Found::Size { bytes: 1 },
-        Found::Magic { word: 1 },
-        Found::Version { version: 9 },
+        NotALockReason::Size { bytes: 1 },
+        NotALockReason::Magic { word: 1 },
+        NotALockReason::Version { version: 9 },
     ]);
-    let reasons = [NameProblem::Empty, NameProblem::Slash, NameProblem::Nul, NameProblem::Dots];
-    let reasons = reasons.into_iter().chain([NameProblem::TooLong { len: 300 }]);
+    let reasons = [
+        InvalidNameReason::Empty,
+        InvalidNameReason::Slash,
+        InvalidNameReason::Nul,
+        InvalidNameReason::Dots,
+    ];
+    let reasons = reasons.into_iter().chain([InvalidNameReason::TooLong { len: 300 }]);
     let mut all = vec![
         (Error::ZeroPollInterval, "use at least"),
         (Error::DescriptionTooLong { len: 64 }, "shorten"),
@@ -248,7 +255,7 @@ fn every_error_is_one_line_that_says_what_to_do() {
         (Error::ForkedHandle { name: name() }, "open the name again"),
         (Error::NotHeld { name: name() }, "acquire it first"),
         (Error::GuardsAlive { name: name(), guards: 2 }, "drop them"),
-        (Error::TooDeep { name: name() }, "release it more often"),
+        (Error::NestingTooDeep { name: name() }, "release it more often"),
         (Error::Overwritten { name: name(), path: path() }, "find out which other"),
     ];
     all.extend(found.map(|found| (Error::NotALock { path: path(), found }, "remove it")));

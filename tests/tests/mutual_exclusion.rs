@@ -123,7 +123,7 @@ fn count_in_threads(strategy: WaitStrategy, threads: u64, rounds: u64) {
         }
     });
     assert_eq!(account.balance(), threads * rounds);
-    assert_eq!(lock.check().unwrap().recoveries, 0, "nobody was taken for dead");
+    assert_eq!(lock.status().unwrap().recoveries, 0, "nobody was taken for dead");
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use proptest::prelude::*;
-use shmlock::{Error, ExitEvent, NAME_MAX, NameProblem, Result, ShmLock};
+use shmlock::{Error, ExitEvent, InvalidNameReason, NAME_MAX, Result, ShmLock};
 use shmlock_tests::hostile::{Folder, Solo};
 use shmlock_tests::rounds;
 
@@ -37,13 +37,13 @@ fn any_name() -> impl Strategy<Value = String> {
 }
 
 /// What is wrong with a name, told apart in the order in which the documentation lists it.
-fn problem(name: &str) -> Option<NameProblem> {
+fn problem(name: &str) -> Option<InvalidNameReason> {
     match name {
-        "" => Some(NameProblem::Empty),
-        "." | ".." => Some(NameProblem::Dots),
-        _ if name.contains('/') => Some(NameProblem::Slash),
-        _ if name.contains('\0') => Some(NameProblem::Nul),
-        _ if name.len() > NAME_MAX => Some(NameProblem::TooLong { len: name.len() }),
+        "" => Some(InvalidNameReason::Empty),
+        "." | ".." => Some(InvalidNameReason::Dots),
+        _ if name.contains('/') => Some(InvalidNameReason::Slash),
+        _ if name.contains('\0') => Some(InvalidNameReason::Nul),
+        _ if name.len() > NAME_MAX => Some(InvalidNameReason::TooLong { len: name.len() }),
         _ => None,
     }
 }

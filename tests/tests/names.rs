@@ -4,7 +4,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 
-use shmlock::{Error, Life, Occupancy, ShmLock};
+use shmlock::{Error, LockState, OwnerState, ShmLock};
 use shmlock_tests::{Account, Actor, Scene, actor, quietly, rounds, until};
 
 #[test]
@@ -56,15 +56,15 @@ fn a_clone_is_another_contender_for_the_same_lock() {
     thread::scope(|scope| {
         let waiter = scope.spawn(move || {
             assert!(other.try_lock().unwrap().is_none());
-            assert_eq!(other.check().unwrap().occupancy, Occupancy::Theirs(Life::Alive));
+            assert_eq!(other.status().unwrap().occupancy, LockState::Held(OwnerState::Alive));
             drop(other.lock().unwrap());
         });
-        until(|| lock.check().unwrap().waiters);
-        assert_eq!(lock.check().unwrap().occupancy, Occupancy::Ours);
+        until(|| lock.status().unwrap().waiters);
+        assert_eq!(lock.status().unwrap().occupancy, LockState::HeldByThisHandle);
         guard.release().unwrap();
         waiter.join().unwrap();
     });
-    assert_eq!(lock.check().unwrap().occupancy, Occupancy::Free);
+    assert_eq!(lock.status().unwrap().occupancy, LockState::Unlocked);
 }
 
 #[test]
@@ -175,7 +175,7 @@ fn holder_and_check_of_ones_own_lock() {
     assert_eq!(holder.uuid(), Some(lock.uuid()));
     assert_eq!((holder.pid(), holder.pid_is_ours()), (Some(std::process::id()), Some(true)));
     assert_eq!(lock.fencing_token(), Some(guard.fencing_token()));
-    assert!(lock.check().unwrap().is_healthy());
+    assert!(lock.status().unwrap().is_healthy());
 }
 
 #[test]

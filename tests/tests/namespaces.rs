@@ -7,7 +7,7 @@
 use std::process;
 use std::time::{Duration, Instant};
 
-use shmlock::{Error, ExitEvent, Life, Occupancy, ShmLock};
+use shmlock::{Error, ExitEvent, LockState, OwnerState, ShmLock};
 use shmlock_tests::alone;
 use shmlock_tests::hostile::{
     Apart, Child, Folder, Line, Solo, fork, fork_apart, fork_as, shift_clocks,
@@ -44,7 +44,7 @@ fn wait_for_death(name: &str, line: &Line) -> u32 {
     let lock = ShmLock::builder(name).poll_interval(POLL).open().expect(HERE);
     assert!(lock.try_lock().expect(HERE).is_none());
     assert!(lock.try_lock_for(MANY_POLLS).expect_err("it is held").is_timed_out());
-    assert_eq!(lock.check().expect(HERE).occupancy, Occupancy::Theirs(Life::Alive));
+    assert_eq!(lock.status().expect(HERE).occupancy, LockState::Held(OwnerState::Alive));
     line.ready();
     let guard = lock.lock().expect("its owner dies");
     let dead = guard.recovered().expect("it died").dead.expect("by our own doing");
@@ -141,7 +141,7 @@ fn a_new_process_with_the_dead_owners_id_does_not_vouch_for_it() {
         let pid = init.line().hear();
         if pid != 0 {
             let lock = ShmLock::open(&name).expect(HERE);
-            assert_eq!(lock.check().expect(HERE).occupancy, Occupancy::Theirs(Life::Dead));
+            assert_eq!(lock.status().expect(HERE).occupancy, LockState::Held(OwnerState::Dead));
             let guard = lock.try_lock().expect(HERE).expect("a dead owner's");
             let dead = guard.recovered().expect("it died").dead.expect("by our own doing");
             assert_eq!(dead.pid().map(i64::from), Some(pid));
@@ -216,7 +216,7 @@ fn a_user_namespace_in_which_nobody_has_a_number_trusts_no_file() {
             return;
         };
         nobody.ends_well();
-        assert_eq!(lock.check().expect(HERE).occupancy, Occupancy::Ours);
+        assert_eq!(lock.status().expect(HERE).occupancy, LockState::HeldByThisHandle);
     });
 }
 
@@ -263,7 +263,7 @@ fn deadlines_are_kept_among_processes_whose_clocks_differ() {
 }
 
 fn lock_is_waited_for(lock: &ShmLock) {
-    shmlock_tests::until(|| lock.check().expect(HERE).waiters);
+    shmlock_tests::until(|| lock.status().expect(HERE).waiters);
 }
 
 #[test]

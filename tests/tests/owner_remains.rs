@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 use std::{fs, io};
 
-use shmlock::{Life, Occupancy, ShmLock};
+use shmlock::{LockState, OwnerState, ShmLock};
 use shmlock_tests::hostile::{Folder, Solo, fork};
 use shmlock_tests::{Actor, actor, alone, quietly, skipped, until};
 
@@ -51,7 +51,7 @@ impl Drop for Freezer {
 
 fn assert_held_by_the_living(lock: &ShmLock) {
     assert!(lock.try_lock_for(MANY_POLLS).expect_err("it is held").is_timed_out());
-    assert_eq!(lock.check().expect(HERE).occupancy, Occupancy::Theirs(Life::Alive));
+    assert_eq!(lock.status().expect(HERE).occupancy, LockState::Held(OwnerState::Alive));
 }
 
 fn assert_owner_died(lock: &ShmLock) {

@@ -183,7 +183,7 @@ fn an_exit_event_stops_a_blocked_waiter() {
             assert!(error.is_cancelled(), "{error}");
             assert_eq!(error.holder().and_then(shmlock::Holder::pid), Some(holder_pid));
         });
-        until(|| lock.check().unwrap().waiters);
+        until(|| lock.status().unwrap().waiters);
         stop.set().unwrap();
         waiter.join().unwrap();
     });

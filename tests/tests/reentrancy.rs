@@ -231,7 +231,7 @@ fn a_leaked_guard_holds_until_its_handle_is_dropped_and_then_counts_as_a_death()
     let uuid = pair.lock.uuid();
     let Pair { _scene, lock, mut other } = pair; // dropped from right to left
     other.tell("lock l");
-    shmlock_tests::until(|| lock.check().unwrap().waiters);
+    shmlock_tests::until(|| lock.status().unwrap().waiters);
     drop(lock);
     other.done();
     assert!(other.ask("recovered l").contains(&uuid.to_string()), "the next one is told who");

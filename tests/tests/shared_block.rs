@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 
-use shmlock::{BlockShape, Error, Found, SharedBlock};
+use shmlock::{BlockLayout, Error, NotALockReason, SharedBlock};
 use shmlock_tests::hostile::{Folder, Intruder, Solo, assert_says, fork};
 use shmlock_tests::{Account, Actor, Scene, actor, alone, quietly, rounds, until};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
@@ -253,7 +253,7 @@ fn a_block_of_another_size_or_schema_is_refused_and_both_are_named() {
     let folder = Folder::new(&scene);
     let _block = folder.lock("b").schema("pair v1").open_block::<Pair>().expect(HERE);
     let refused = |error: Error, words: &[&str]| {
-        assert!(matches!(error, Error::OtherBlock { .. }), "{error:?}");
+        assert!(matches!(error, Error::BlockMismatch { .. }), "{error:?}");
         assert_says(&error, words);
     };
     let (a, b) = (
@@ -305,10 +305,13 @@ fn what_somebody_scribbles_over_the_data_reaches_no_guard_that_exists() {
         "the header is of no concern to those who are in"
     );
     let error = folder.lock("b").open_block::<Pair>().expect_err("garbage");
-    assert!(matches!(error, Error::NotALock { found: Found::Size { bytes: 208 }, .. }), "{error}");
+    assert!(
+        matches!(error, Error::NotALock { found: NotALockReason::Size { bytes: 208 }, .. }),
+        "{error}"
+    );
     intruder.scribble(DATA_LEN, 16);
     assert!(
-        matches!(folder.lock("b").open_block::<Pair>(), Err(Error::OtherBlock { .. })),
+        matches!(folder.lock("b").open_block::<Pair>(), Err(Error::BlockMismatch { .. })),
         "the schema is garbage"
     );
     assert!(folder.lock("b").open().is_ok(), "the lock is whole");
@@ -381,7 +384,7 @@ fn a_shape_that_is_hostile_text_stays_on_its_line() {
     let scene = Solo::new();
     let folder = Folder::new(&scene);
     let block = folder.lock("b").schema("\u{1b}[31mred\n").open_block::<Pair>().expect(HERE);
-    let shape: BlockShape = folder.lock("b").inspect().expect("may be read").expect("there").shape;
+    let shape: BlockLayout = folder.lock("b").inspect().expect("may be read").expect("there").shape;
     assert!(!shape.to_string().contains(char::is_control), "{shape:?}");
     let error = folder.lock("b").open_block::<Pair>().expect_err("another schema");
     assert_says(&error, &["red\\n"]);

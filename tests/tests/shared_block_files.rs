@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use shmlock::{Cleaning, CrashMark, Error, Occupancy, SharedBlock, ShmLock};
+use shmlock::{CleanOutcome, DiedFlag, Error, LockState, SharedBlock, ShmLock};
 use shmlock_tests::hostile::{DEADLY, Denied, Folder, If, Solo, deny, fork};
 use shmlock_tests::{Scene, alone, quietly};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
@@ -35,7 +35,7 @@ fn a_block_is_a_lock_as_well_and_shows_what_it_is() {
         assert!(lock.try_lock().expect("a lock").is_none());
         let seen =
             folder.unchanged(|| folder.lock("b").inspect()).expect("may be read").expect("there");
-        assert!(matches!(seen.health.occupancy, Occupancy::Theirs(_)));
+        assert!(matches!(seen.health.occupancy, LockState::Held(_)));
         assert_eq!((seen.shape.bytes(), seen.shape.schema()), (16, "pair"));
     }
     assert_eq!(fs::metadata(folder.file("b")).expect("there").len(), 192 + 16);
@@ -159,7 +159,10 @@ fn a_block_whose_maker_died_half_way_is_in_nobodys_way() {
             assert!(
                 folder.lock("b").inspect().expect("a lock").expect("there").health.is_healthy()
             );
-            assert_eq!(folder.lock("b").clean(CrashMark::Keep).expect("a lock"), Cleaning::Removed);
+            assert_eq!(
+                folder.lock("b").clean(DiedFlag::Keep).expect("a lock"),
+                CleanOutcome::Removed
+            );
         }
     });
 }
@@ -208,8 +211,8 @@ fn a_handle_of_a_block_has_a_lock_to_look_at() {
     let scene = Scene::new();
     let name = scene.name("b");
     let block = quietly(|| SharedBlock::<u64>::open(&name)).expect(HERE);
-    assert_eq!(block.as_lock().check().expect(HERE).occupancy, Occupancy::Free);
+    assert_eq!(block.as_lock().status().expect(HERE).occupancy, LockState::Unlocked);
     let lock = quietly(|| ShmLock::open(&name)).expect("a lock");
     let _guard = lock.lock().expect("free");
-    assert!(matches!(block.as_lock().check().expect(HERE).occupancy, Occupancy::Theirs(_)));
+    assert!(matches!(block.as_lock().status().expect(HERE).occupancy, LockState::Held(_)));
 }

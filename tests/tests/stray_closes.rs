@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 use std::time::Duration;
 
-use shmlock::{Error, Occupancy};
+use shmlock::{Error, LockState};
 use shmlock_tests::hostile::{Folder, Solo};
 use shmlock_tests::{alone, rounds, until};
 
@@ -45,7 +45,7 @@ fn stray_closes_at_any_moment_make_no_two_holders_and_no_hang() {
             openings.unfounded.is_none() && openings.entered == 0 && openings.opened > 0,
             "{openings:?}"
         );
-        assert_eq!(holder.check().expect(HERE).occupancy, Occupancy::Ours);
+        assert_eq!(holder.status().expect(HERE).occupancy, LockState::HeldByThisHandle);
         drop(folder.lock("l").open().expect("in the end the name can be opened"));
         guard.release().expect("it was never robbed");
     });

@@ -64,7 +64,7 @@ fn a_timeout_of_zero_is_one_try_and_names_the_holder() {
         }
         assert!(lock.try_lock().unwrap().is_none());
         assert!(!lock.try_acquire().unwrap());
-        assert!(!lock.check().unwrap().waiters, "one try does not ask for a wake");
+        assert!(!lock.status().unwrap().waiters, "one try does not ask for a wake");
         holder.ask("release l");
     });
 }

@@ -413,7 +413,7 @@ fn another_user_can_neither_open_nor_move_nor_replace_a_lock_in_use() {
             let guard = lock.lock().expect("free");
             line.ready();
             line.wait();
-            assert!(lock.is_held() && !lock.check().expect("ours").orphaned);
+            assert!(lock.is_held() && !lock.status().expect("ours").orphaned);
             guard.release().expect("undisturbed");
         });
         anna.line().wait();

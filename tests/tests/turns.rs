@@ -28,8 +28,8 @@ fn who_takes_the_lock_again_and_again_does_not_keep_a_sleeper_out() {
 #[test]
 fn nor_does_one_whose_turns_are_short_or_none() {
     alone!(|| {
-        nobody_keeps_us_out(|builder| builder.turn(Duration::from_micros(10)));
-        nobody_keeps_us_out(|builder| builder.turn(Duration::ZERO));
+        nobody_keeps_us_out(|builder| builder.fairness_interval(Duration::from_micros(10)));
+        nobody_keeps_us_out(|builder| builder.fairness_interval(Duration::ZERO));
     });
 }
 

@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use std::{mem, process};
 
-use shmlock::{Error, ExitHandlers, Guard, Occupancy, SharedBlock, ShmLock};
+use shmlock::{Error, ExitHandlers, Guard, LockState, SharedBlock, ShmLock};
 use shmlock_tests::hostile::{Child, Folder, Intruder, Solo, fork};
 use shmlock_tests::{actor, alone};
 
@@ -112,7 +112,7 @@ fn a_function_that_runs_after_the_exit_handlers_does_not_nest_in_a_hold_that_the
             mem::forget(held);
             assert!(!lock.is_held(), "another process holds it");
             assert!(lock.recovered().is_none() && lock.fencing_token().is_none());
-            assert!(matches!(lock.check().expect(HERE).occupancy, Occupancy::Theirs(_)));
+            assert!(matches!(lock.status().expect(HERE).occupancy, LockState::Held(_)));
             let nested = lock.try_lock_for(Duration::ZERO);
             assert!(matches!(nested, Err(Error::Overwritten { .. })), "two holders: {nested:?}");
             // From here on the handle knows.
@@ -147,7 +147,7 @@ fn the_guards_of_a_hold_that_the_exit_handlers_have_ended_release_nothing() {
                 Err(Error::NotHeld { .. } | Error::Overwritten { .. })
             ));
             drop(held);
-            assert!(!lock.is_held() && lock.check().expect(HERE).occupancy != Occupancy::Free);
+            assert!(!lock.is_held() && lock.status().expect(HERE).occupancy != LockState::Unlocked);
         });
     });
 }
@@ -223,7 +223,7 @@ fn a_handle_whose_word_names_another_owner_does_not_nest_and_its_guards_release_
         assert!(!lock.is_held() && lock.fencing_token().is_none() && lock.recovered().is_none());
         assert_eq!((one.fencing_token(), one.recovered()), (0, None));
         assert!(lock.lock().is_err_and(overwritten));
-        assert!(!matches!(lock.check().expect(HERE).occupancy, Occupancy::Ours));
+        assert!(!matches!(lock.status().expect(HERE).occupancy, LockState::HeldByThisHandle));
         intruder.scribble(0, 0);
         let anew = lock.lock().expect("free again");
         drop(one);

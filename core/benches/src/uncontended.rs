@@ -15,7 +15,7 @@ use std::sync::{Mutex, PoisonError};
 
 use divan::Bencher;
 use shmlock_core::fence::InnerShareable;
-use shmlock_core::protocol::{self, Arrival};
+use shmlock_core::protocol::{self, Attempt};
 use shmlock_core::wait::Spin;
 use shmlock_core::{Region, RegionLock, RegionMemory, Token};
 
@@ -62,10 +62,10 @@ fn std_mutex(bencher: Bencher<'_, '_>) {
 #[divan::bench]
 fn protocol_steps(bencher: Bencher<'_, '_>) {
     let word = Apart(AtomicU32::new(0));
-    let me = Token::fixed(NonZeroU16::MIN);
+    let me = Token::from_static(NonZeroU16::MIN);
     bencher.bench_local(|| {
         let word = black_box(&word.0);
-        let taken = protocol::try_acquire(word, me, Arrival::Fresh, InnerShareable);
+        let taken = protocol::try_acquire(word, me, Attempt::First, InnerShareable);
         (taken, protocol::release(word, me, InnerShareable))
     });
 }

@@ -8,8 +8,8 @@
 use core::ffi::c_void;
 use core::ptr::NonNull;
 
-use shmlock_core::contend::{Liveness, NeverDead};
-use shmlock_core::wait::{self, Verdict, Wait};
+use shmlock_core::contend::{AssumeAlive, Liveness};
+use shmlock_core::wait::{self, Wait, WaitAction};
 use shmlock_core::{Token, Word};
 
 use crate::fork::Fork;
@@ -51,14 +51,14 @@ struct Called {
 }
 
 impl Wait for Called {
-    fn wait(&mut self, contention: &mut wait::Contention<'_>) -> Verdict {
+    fn wait(&mut self, contention: &mut wait::WaitContext<'_>) -> WaitAction {
         if self.left == 0 {
-            return Verdict::GiveUp;
+            return WaitAction::GiveUp;
         }
         self.left -= 1;
         let Some(callback) = self.callback else {
             core::hint::spin_loop();
-            return Verdict::Retry;
+            return WaitAction::Retry;
         };
         let mut told = Contention {
             owner: contention.seen().owner().map_or(0, Token::get),
@@ -69,7 +69,7 @@ impl Wait for Called {
         // SAFETY: a function of this type, and a context that it can take: promised by the caller
         // of `shmlock_acquire`.
         let answer = unsafe { callback(self.context, &raw mut told) };
-        if answer == 0 { Verdict::Retry } else { Verdict::GiveUp }
+        if answer == 0 { WaitAction::Retry } else { WaitAction::GiveUp }
     }
 }
 
@@ -77,8 +77,8 @@ impl Wait for Called {
 struct AskOnce(bool);
 
 impl Wait for AskOnce {
-    fn wait(&mut self, _: &mut wait::Contention<'_>) -> Verdict {
-        if core::mem::replace(&mut self.0, false) { Verdict::Probe } else { Verdict::GiveUp }
+    fn wait(&mut self, _: &mut wait::WaitContext<'_>) -> WaitAction {
+        if core::mem::replace(&mut self.0, false) { WaitAction::Probe } else { WaitAction::GiveUp }
     }
 }
 
@@ -99,9 +99,9 @@ struct InOneProcess<W> {
 }
 
 impl<W: Wait> Wait for InOneProcess<W> {
-    fn wait(&mut self, contention: &mut wait::Contention<'_>) -> Verdict {
+    fn wait(&mut self, contention: &mut wait::WaitContext<'_>) -> WaitAction {
         let verdict = self.wait.wait(contention);
-        if self.fork.has_happened() { Verdict::GiveUp } else { verdict }
+        if self.fork.has_happened() { WaitAction::GiveUp } else { verdict }
     }
 }
 
@@ -135,7 +135,7 @@ pub unsafe extern "C" fn shmlock_try_acquire(lock: *mut Handle) -> Status {
         take(
             lock,
             Called { left: 0, callback: None, context: core::ptr::null_mut() },
-            &mut NeverDead,
+            &mut AssumeAlive,
         )
     }
 }
@@ -162,7 +162,7 @@ pub unsafe extern "C" fn shmlock_acquire(
     context: *mut c_void,
 ) -> Status {
     // SAFETY: promised by the caller.
-    unsafe { take(lock, Called { left: waits, callback: wait, context }, &mut NeverDead) }
+    unsafe { take(lock, Called { left: waits, callback: wait, context }, &mut AssumeAlive) }
 }
 
 /// Takes the lock if it is free, already held by this handle, or held by the owner `dead`, **whom
@@ -220,7 +220,7 @@ pub unsafe extern "C" fn shmlock_mark_waiting(
         // SAFETY: as above.
         let core = unsafe { core.read() };
         // SAFETY: the core's contention, which `Called` does not use while the callback runs.
-        let core = unsafe { &mut *core.cast::<wait::Contention<'_>>() };
+        let core = unsafe { &mut *core.cast::<wait::WaitContext<'_>>() };
         let word = core.mark_waiting().map_err(|_| Status::Busy)?;
         // SAFETY: as promised.
         unsafe { write(marked, word.bits()) }?;

@@ -50,7 +50,7 @@ pub enum Status {
     /// handle holds nothing; the word was left as it is, for it may be another owner's by now.
     Overwritten = -12,
     /// The handle holds the lock 65534 times already.
-    TooDeep = -13,
+    NestingTooDeep = -13,
     /// A description that is not UTF-8, or without a NUL among its bytes.
     BadDescription = -14,
     /// The handle is from before a fork: it is the parent's, and this is the child. Nothing was
@@ -71,7 +71,7 @@ impl From<Error> for Status {
             Error::InUse => Self::InUse,
             Error::NotHeld => Self::NotHeld,
             Error::Overwritten { .. } => Self::Overwritten,
-            Error::TooDeep => Self::TooDeep,
+            Error::NestingTooDeep => Self::NestingTooDeep,
             Error::DescriptionTooLong { .. } => Self::BadDescription,
             // Guards are Rust's; a handle of C's has none.
             _ => Self::Unknown,
@@ -122,7 +122,7 @@ fn message(status: i32) -> &'static CStr {
             Status::Overwritten,
             c"the owner word was overwritten while we held the lock; find who else writes to the region",
         ),
-        (Status::TooDeep, c"the lock is nested too deeply in this handle; release it more often"),
+        (Status::NestingTooDeep, c"the lock is nested too deeply in this handle; release it more often"),
         (Status::BadDescription, c"the description is not UTF-8, or not ended by a NUL within its 64 bytes"),
         (
             Status::Forked,

@@ -2,10 +2,10 @@
 
 use super::RegionLock;
 use super::hold_count::Hold;
-use crate::contend::{self, Liveness, NeverDead};
+use crate::contend::{self, AssumeAlive, Liveness};
 use crate::error::Error;
 use crate::fence::{Fence, FullSystem};
-use crate::protocol::{self, Acquisition, Arrival, Wake};
+use crate::protocol::{self, Acquisition, Attempt, Wake};
 use crate::record::Record;
 use crate::wait::{self, Spin, Wait};
 use crate::word::Word;
@@ -27,7 +27,7 @@ impl<'a, F: Fence> RegionLock<'a, F> {
     pub(super) fn try_enter(&self, hold: Hold) -> Result<(), Error> {
         self.enter_or(hold, |change, seen| {
             if seen.is_owned_by(self.me) {
-                return self.contend(change, hold, &mut Spin::attempts(0), &mut NeverDead);
+                return self.contend(change, hold, &mut Spin::attempts(0), &mut AssumeAlive);
             }
             self.owes_wake.set(false);
             change.end(None);
@@ -46,7 +46,7 @@ impl<'a, F: Fence> RegionLock<'a, F> {
             return self.nest(hold);
         }
         let change = Change::begin(self);
-        match protocol::try_acquire(self.region.owner_word(), self.me, Arrival::Fresh, self.fence) {
+        match protocol::try_acquire(self.region.owner_word(), self.me, Attempt::First, self.fence) {
             Ok(acquisition) => {
                 self.begin(acquisition);
                 change.end(Some(hold));
@@ -181,7 +181,9 @@ impl<F: Fence> Drop for Change<'_, '_, F> {
         let wake = match protocol::release(word, lock.me, FullSystem) {
             Ok(wake) => wake,
             // It may have marked the word, and used up a wake that was meant for others.
-            Err(seen) if contend::step_aside(word, seen, Arrival::Waited).is_free() => Wake::One,
+            Err(seen) if contend::cancel_wait(word, seen, Attempt::AfterWaiting).is_free() => {
+                Wake::One
+            }
             Err(_) => Wake::Nobody,
         };
         lock.wake(wake);

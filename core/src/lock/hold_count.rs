@@ -105,11 +105,11 @@ impl HoldCount {
     /// Counts one hold more of a lock that is held.
     ///
     /// # Errors
-    /// [`Error::InUse`], [`Error::TooDeep`].
+    /// [`Error::InUse`], [`Error::NestingTooDeep`].
     pub(super) fn nest(&self, hold: Hold) -> Result<(), Error> {
         match self.state.get() {
             IN_CHANGE => Err(Error::InUse),
-            state if state & HOLDS == DEEPEST => Err(Error::TooDeep),
+            state if state & HOLDS == DEEPEST => Err(Error::NestingTooDeep),
             state => {
                 self.state.set(state + hold.weight());
                 Ok(())

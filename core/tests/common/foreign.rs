@@ -5,7 +5,7 @@ use core::cell::{Cell, RefCell};
 
 use shmlock_core::contend::Liveness;
 use shmlock_core::fence::InnerShareable;
-use shmlock_core::wait::{Contention, Spin, Verdict};
+use shmlock_core::wait::{Spin, WaitAction, WaitContext};
 use shmlock_core::{Error, Fence, Record, RegionLock, Token};
 
 use super::records::derived;
@@ -27,11 +27,11 @@ pub(crate) enum Place {
     Asked,
     /// In `Liveness::while_dead`, after it has run `act`: the word is ours.
     Proven,
-    /// In `Fence::after_taking`: the word is ours.
+    /// In `Fence::acquire`: the word is ours.
     Taken,
-    /// In `Fence::before_giving`, while the record is written: the word is ours.
+    /// In `Fence::release`, while the record is written: the word is ours.
     Recording,
-    /// In `Fence::before_giving`, while the lock is released: the word is still ours.
+    /// In `Fence::release`, while the lock is released: the word is still ours.
     Giving,
 }
 
@@ -65,13 +65,13 @@ fn visit(place: Place) {
 pub(crate) struct Visited;
 
 impl Fence for Visited {
-    fn after_taking(self) {
-        InnerShareable.after_taking();
+    fn acquire(self) {
+        InnerShareable.acquire();
         visit(Place::Taken);
     }
 
-    fn before_giving(self) {
-        InnerShareable.before_giving();
+    fn release(self) {
+        InnerShareable.release();
         visit(if RELEASING.get() { Place::Giving } else { Place::Recording });
     }
 }
@@ -112,9 +112,9 @@ pub(crate) fn lead_through(place: Place, lock: &Lock, memory: &RawMemory) -> Res
     match place {
         Place::Waiting => {
             memory.set(0, OTHER);
-            let wait = |_: &mut Contention<'_>| {
+            let wait = |_: &mut WaitContext<'_>| {
                 visit(Place::Waiting);
-                Verdict::GiveUp
+                WaitAction::GiveUp
             };
             lock.acquire(&mut WaitBy(wait))
         }

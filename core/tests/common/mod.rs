@@ -20,7 +20,7 @@ use std::thread;
 use shmlock_core::contend::Liveness;
 use shmlock_core::layout::REGION_LEN;
 use shmlock_core::protocol::{Acquisition, Wake};
-use shmlock_core::wait::{Contention, Verdict, Wait};
+use shmlock_core::wait::{Wait, WaitAction, WaitContext};
 use shmlock_core::{AtomicU32, Error, Region, Token, Word};
 
 // Written out a second time on purpose: these are the bits that other programs agree on, whatever
@@ -122,8 +122,8 @@ pub(crate) fn found_free(bits: u32) -> Acquisition {
 /// A way of waiting: this closure.
 pub(crate) struct WaitBy<W>(pub(crate) W);
 
-impl<W: FnMut(&mut Contention<'_>) -> Verdict> Wait for WaitBy<W> {
-    fn wait(&mut self, contention: &mut Contention<'_>) -> Verdict {
+impl<W: FnMut(&mut WaitContext<'_>) -> WaitAction> Wait for WaitBy<W> {
+    fn wait(&mut self, contention: &mut WaitContext<'_>) -> WaitAction {
         (self.0)(contention)
     }
 }
@@ -131,16 +131,16 @@ impl<W: FnMut(&mut Contention<'_>) -> Verdict> Wait for WaitBy<W> {
 /// Has the owner probed a bounded number of times.
 pub(crate) fn probing(attempts: u32) -> impl Wait {
     let mut attempts = 0..attempts;
-    WaitBy(move |_: &mut Contention<'_>| {
-        attempts.next().map_or(Verdict::GiveUp, |_| Verdict::Probe)
+    WaitBy(move |_: &mut WaitContext<'_>| {
+        attempts.next().map_or(WaitAction::GiveUp, |_| WaitAction::Probe)
     })
 }
 
 /// Waits as a shell would: asks for a wake, lets others run, has the owner probed. Gives up only
 /// after some minutes, so that a lock that nobody gives back is a failure and not a hang.
 pub(crate) fn patient() -> impl Wait {
-    WaitBy(|contention: &mut Contention<'_>| match contention.mark_waiting() {
-        _ if contention.attempt() > 200_000_000 => Verdict::GiveUp,
+    WaitBy(|contention: &mut WaitContext<'_>| match contention.mark_waiting() {
+        _ if contention.attempt() > 200_000_000 => WaitAction::GiveUp,
         Ok(_) => {
             // Mostly spinning, so that contenders come to the word in the same instant.
             if contention.attempt() % 32 == 31 {
@@ -148,9 +148,9 @@ pub(crate) fn patient() -> impl Wait {
             } else {
                 core::hint::spin_loop();
             }
-            Verdict::Probe
+            WaitAction::Probe
         }
-        Err(_) => Verdict::Retry,
+        Err(_) => WaitAction::Retry,
     })
 }
 

@@ -7,7 +7,7 @@ use shmlock_core::Token;
 use shmlock_core::contend::Liveness;
 use shmlock_core::fence::InnerShareable;
 use shmlock_core::protocol;
-use shmlock_core::wait::{Contention, Verdict, Wait};
+use shmlock_core::wait::{Wait, WaitAction, WaitContext};
 use std::sync::atomic::Ordering::{Relaxed, Release};
 
 use crate::explore::Bound::{Preemptions, Unbounded};
@@ -82,9 +82,9 @@ impl Liveness for ResetLine<'_> {
 struct Ask;
 
 impl Wait for Ask {
-    fn wait(&mut self, _contention: &mut Contention<'_>) -> Verdict {
+    fn wait(&mut self, _contention: &mut WaitContext<'_>) -> WaitAction {
         thread::yield_now();
-        Verdict::Probe
+        WaitAction::Probe
     }
 }
 

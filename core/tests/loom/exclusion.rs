@@ -5,7 +5,7 @@
 use std::num::NonZeroU16;
 
 use shmlock_core::fence::InnerShareable;
-use shmlock_core::protocol::{self, Acquisition, Arrival};
+use shmlock_core::protocol::{self, Acquisition, Attempt};
 use shmlock_core::wait::Spin;
 use shmlock_core::{FenceScope, RegionLock, Word};
 
@@ -42,14 +42,14 @@ fn two_actors_who_pass_on_exclude_each_other() {
     fn visit(world: &World, token: u32) {
         let actor = world.actor(token);
         let owner = actor.region.owner_word();
-        if protocol::acquire_undisturbed(owner, actor.me, InnerShareable) {
+        if protocol::try_acquire_fast(owner, actor.me, InnerShareable) {
             actor.begin(InnerShareable, Acquisition { owner_died: false, recovered_from: None });
         } else {
             actor.enter(InnerShareable, &mut Look::for_ever()).expect("looks until it has it");
         }
         let _ = protocol::mark_waiting(owner, Word::held_by(actor.me)); // somebody may sleep
         world.section.end();
-        protocol::pass_on(owner, actor.me, InnerShareable).expect("mine");
+        protocol::release_without_wake(owner, actor.me, InnerShareable).expect("mine");
         let _ = protocol::claim_wake(owner);
     }
     explore(Unbounded, || {
@@ -66,11 +66,11 @@ fn two_actors_exclude_each_other_undisturbed() {
     fn visit(world: &World, token: u32) -> u32 {
         let actor = world.actor(token);
         let owner = actor.region.owner_word();
-        let entered = protocol::acquire_undisturbed(owner, actor.me, InnerShareable);
+        let entered = protocol::try_acquire_fast(owner, actor.me, InnerShareable);
         if entered {
             actor.begin(InnerShareable, Acquisition { owner_died: false, recovered_from: None });
             world.section.end();
-            protocol::release_undisturbed(owner, actor.me, InnerShareable).expect("mine");
+            protocol::release_fast(owner, actor.me, InnerShareable).expect("mine");
         }
         u32::from(entered)
     }
@@ -148,7 +148,7 @@ fn what_an_owner_did_before_it_abandoned_its_section_is_seen() {
         let acquired = protocol::try_acquire(
             actor.region.owner_word(),
             actor.me,
-            Arrival::Fresh,
+            Attempt::First,
             InnerShareable,
         );
         if let Ok(acquisition) = acquired {

@@ -26,14 +26,14 @@ impl Mortal<'_> {
 }
 
 impl Fence for Mortal<'_> {
-    fn after_taking(self) {
+    fn acquire(self) {
         self.step();
-        InnerShareable.after_taking();
+        InnerShareable.acquire();
     }
 
-    fn before_giving(self) {
+    fn release(self) {
         self.step();
-        InnerShareable.before_giving();
+        InnerShareable.release();
     }
 }
 

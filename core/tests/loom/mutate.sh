@@ -5,21 +5,21 @@
 # A script that changes nothing is an error: the code has moved on, and the list has to follow.
 mutations() {
     cat <<'LIST'
-try_acquire without its fence @ src/protocol.rs @ /^pub fn try_acquire/,/^}/s/fence\.after_taking();// @ two_actors_exclude
-release without its fence @ src/protocol.rs @ /^pub fn release/,/^}/s/fence\.before_giving();// @ two_actors_exclude
-acquire_undisturbed without its fence @ src/protocol.rs @ /^pub fn acquire_undisturbed/,/^}/s/fence\.after_taking();// @ each_other_undisturbed
-release_undisturbed without its fence @ src/protocol.rs @ /^pub fn release_undisturbed/,/^}/s/fence\.before_giving();// @ each_other_undisturbed
-pass_on without its fence @ src/protocol.rs @ /^pub fn pass_on/,/^}/s/fence\.before_giving();// @ who_pass_on_exclude
-passing on drops WAITERS @ src/word.rs @ /fn passed_on/,/}/s/(WAITERS | DIED)/DIED/ @ who_passes_on
+try_acquire without its fence @ src/protocol.rs @ /^pub fn try_acquire/,/^}/s/fence\.acquire();// @ two_actors_exclude
+release without its fence @ src/protocol.rs @ /^pub fn release/,/^}/s/fence\.release();// @ two_actors_exclude
+try_acquire_fast without its fence @ src/protocol.rs @ /^pub fn try_acquire_fast/,/^}/s/fence\.acquire();// @ each_other_undisturbed
+release_fast without its fence @ src/protocol.rs @ /^pub fn release_fast/,/^}/s/fence\.release();// @ each_other_undisturbed
+release_without_wake without its fence @ src/protocol.rs @ /^pub fn release_without_wake/,/^}/s/fence\.release();// @ who_pass_on_exclude
+passing on drops WAITERS @ src/word.rs @ /fn released_keeping_waiters/,/}/s/(WAITERS | DIED)/DIED/ @ who_passes_on
 claiming the wake leaves the flag @ src/word.rs @ /fn without_waiters/,/}/s/self\.0 & !WAITERS/self.0/ @ who_pass_on_exclude
 nobody claims the wake @ src/protocol.rs @ /^pub fn claim_wake/,/^}/s/return Wake::One/return Wake::Nobody/ @ who_passes_on
-abandon without its fence @ src/protocol.rs @ /^pub fn abandon/,/^}/s/fence\.before_giving();// @ before_it_abandoned
-take_over without its fence @ src/protocol.rs @ /^pub fn take_over/,/^}/s/fence\.after_taking();// @ proof_of_its_death
-declare_stale without its fence @ src/protocol.rs @ /^pub fn declare_stale/,/^}/s/fence\.before_giving();// @ newcomer_freed
-write_record without its first fence @ src/record.rs @ s/fence\.before_giving();\(.*sees it odd\)/\1/ @ being_rewritten
-write_record without its second fence @ src/record.rs @ s/fence\.before_giving();\(.*sees all words\)/\1/ @ being_rewritten
-record_of without its first fence @ src/record.rs @ s/fence\.after_taking();\(.*the second\)/\1/ @ being_rewritten
-record_of without its second fence @ src/record.rs @ s/fence\.after_taking();\(.*the first\)/\1/ @ being_rewritten
+abandon without its fence @ src/protocol.rs @ /^pub fn abandon/,/^}/s/fence\.release();// @ before_it_abandoned
+take_over without its fence @ src/protocol.rs @ /^pub fn take_over/,/^}/s/fence\.acquire();// @ proof_of_its_death
+declare_stale without its fence @ src/protocol.rs @ /^pub fn declare_stale/,/^}/s/fence\.release();// @ newcomer_freed
+write_record without its first fence @ src/record.rs @ s/fence\.release();\(.*sees it odd\)/\1/ @ being_rewritten
+write_record without its second fence @ src/record.rs @ s/fence\.release();\(.*sees all words\)/\1/ @ being_rewritten
+record_of without its first fence @ src/record.rs @ s/fence\.acquire();\(.*the second\)/\1/ @ being_rewritten
+record_of without its second fence @ src/record.rs @ s/fence\.acquire();\(.*the first\)/\1/ @ being_rewritten
 inner-shareable: no fence after taking @ src/fence.rs @ s/fence(Ordering::Acquire);// @ two_actors_exclude
 inner-shareable: no fence before giving @ src/fence.rs @ s/fence(Ordering::Release);// @ two_actors_exclude
 inner-shareable: the one after taking only releases @ src/fence.rs @ s/Ordering::Acquire/Ordering::Release/ @ two_actors_exclude
@@ -28,27 +28,27 @@ full system: no fence after taking @ src/fence.rs @ /for FullSystem/,/^}/{/fn af
 full system: no fence before giving @ src/fence.rs @ /for FullSystem/,/^}/{/fn before/,/}/s/barrier::.*//} @ full_system
 full system: both only acquire @ src/barrier.rs @ s/Ordering::SeqCst/Ordering::Acquire/ @ full_system
 full system: both only release @ src/barrier.rs @ s/Ordering::SeqCst/Ordering::Release/ @ full_system
-scope chosen late, inner: no fence after taking @ src/fence.rs @ s/=> InnerShareable\.after_taking()/=> {}/ @ two_actors_exclude
-scope chosen late, inner: no fence before giving @ src/fence.rs @ s/=> InnerShareable\.before_giving()/=> {}/ @ two_actors_exclude
-scope chosen late, full: no fence after taking @ src/fence.rs @ s/=> FullSystem\.after_taking()/=> {}/ @ full_system
-scope chosen late, full: no fence before giving @ src/fence.rs @ s/=> FullSystem\.before_giving()/=> {}/ @ full_system
-taking over drops WAITERS @ src/word.rs @ /fn taken_over_by/,/}/s/ | WAITERS// @ both_rivals_come_through
-taking over does not set DIED @ src/word.rs @ /fn taken_over_by/,/}/s/ | DIED// @ both_rivals_come_through
-acquiring drops DIED @ src/word.rs @ /fn taken_by/,/}/s/ | DIED// @ before_it_abandoned
-releasing drops DIED @ src/word.rs @ /fn given_back/,/}/s/self.0 & DIED/0/ @ both_rivals_come_through
+scope chosen late, inner: no fence after taking @ src/fence.rs @ s/=> InnerShareable\.acquire()/=> {}/ @ two_actors_exclude
+scope chosen late, inner: no fence before giving @ src/fence.rs @ s/=> InnerShareable\.release()/=> {}/ @ two_actors_exclude
+scope chosen late, full: no fence after taking @ src/fence.rs @ s/=> FullSystem\.acquire()/=> {}/ @ full_system
+scope chosen late, full: no fence before giving @ src/fence.rs @ s/=> FullSystem\.release()/=> {}/ @ full_system
+taking over drops WAITERS @ src/word.rs @ /fn recovered_by/,/}/s/ | WAITERS// @ both_rivals_come_through
+taking over does not set DIED @ src/word.rs @ /fn recovered_by/,/}/s/ | DIED// @ both_rivals_come_through
+acquiring drops DIED @ src/word.rs @ /fn acquired_by/,/}/s/ | DIED// @ before_it_abandoned
+releasing drops DIED @ src/word.rs @ /fn released/,/}/s/self.0 & DIED/0/ @ both_rivals_come_through
 abandoning does not set DIED @ src/word.rs @ /fn abandoned/,/}/s/DIED/0/ @ before_it_abandoned
 declaring consistent drops WAITERS @ src/word.rs @ /fn declared_consistent/,/}/s/!DIED/!(DIED | WAITERS)/ @ once_the_data_is_mended
 declaring consistent keeps DIED @ src/word.rs @ /fn declared_consistent/,/}/s/ & !DIED// @ once_the_data_is_mended
-a waiter acquires without WAITERS @ src/protocol.rs @ s/\(Arrival::Waited => .*\)\.with_waiters()/\1/ @ a_woken_sleeper
-a waiter forgets that it has marked @ src/wait.rs @ s/\*self\.arrival = Arrival::Waited;// @ a_woken_sleeper
+a waiter acquires without WAITERS @ src/protocol.rs @ s/\(Attempt::AfterWaiting => .*\)\.with_waiters()/\1/ @ a_woken_sleeper
+a waiter forgets that it has marked @ src/wait.rs @ s/\*self\.arrival = Attempt::AfterWaiting;// @ a_woken_sleeper
 marking does not mark @ src/protocol.rs @ /^pub fn mark_waiting/,/^}/s/seen\.with_waiters()/seen/ @ of_two_actors
 releasing owes no wake @ src/protocol.rs @ /fn owed_by/,/}/s/before\.has_waiters()/false/ @ of_two_actors
-who gives up does not step aside @ src/contend.rs @ s/Err(step_aside(.*))/Err(seen)/ @ that_gives_up
+who gives up does not step aside @ src/contend.rs @ s/Err(cancel_wait(.*))/Err(seen)/ @ that_gives_up
 who gives up is not told that the lock is free @ src/contend.rs @ s/Err(now) => seen = now,/Err(_) => break,/ @ that_gives_up
 taking over from whoever it is @ src/protocol.rs @ s/while seen\.is_owned_by(dead)/while !seen.is_free()/ @ another_token
 taking over after the proof is let go @ src/contend.rs @ s/while_dead(owner, || \(.*\))?/while_dead(owner, || ()).and_then(|()| \1)/ @ same_token
 a stale word is left alone @ src/protocol.rs @ s/give(word, token, Word::abandoned)\.ok()/None/ @ keeps_nobody_waiting
-a stale word is freed without DIED @ src/protocol.rs @ s/give(word, token, Word::abandoned)/give(word, token, Word::given_back)/ @ newcomer_freed
+a stale word is freed without DIED @ src/protocol.rs @ s/give(word, token, Word::abandoned)/give(word, token, Word::released)/ @ newcomer_freed
 an acquisition is not counted @ src/record.rs @ s/words\.generation\.store(low, Relaxed);// @ two_actors_exclude
 an inner release gives back @ src/lock/change.rs @ /fn leave/,/^    }/s/!self\.holds\.is_just(hold)/false/ @ an_inner_section
 the record's sequence is never odd @ src/record.rs @ s/words\.record_sequence\.store(writing, Relaxed);// @ being_rewritten

@@ -4,7 +4,7 @@
 //! late it runs, and choosing among the values is no preemption.
 
 use shmlock_core::fence::InnerShareable;
-use shmlock_core::protocol::{self, Arrival};
+use shmlock_core::protocol::{self, Attempt};
 use shmlock_core::uuid::Uuid;
 use shmlock_core::{Fence, Record, Token, record};
 
@@ -43,7 +43,7 @@ fn read(world: &World) {
 /// Holds the lock, saying so in the record.
 fn hold(actor: &Actor<'_>, fence: impl Fence) {
     let word = actor.region.owner_word();
-    let _ = protocol::try_acquire(word, actor.me, Arrival::Fresh, fence).expect("free");
+    let _ = protocol::try_acquire(word, actor.me, Attempt::First, fence).expect("free");
     actor.region.write_record(actor.me, &of(actor.me), fence);
     let _ = protocol::release(word, actor.me, fence).expect("mine");
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use loom::thread::{self, JoinHandle};
 use shmlock_core::contend::{Liveness, acquire_contended};
 use shmlock_core::fence::InnerShareable;
-use shmlock_core::protocol::{self, Acquisition, Arrival, Wake};
-use shmlock_core::wait::{Contention, Verdict, Wait};
+use shmlock_core::protocol::{self, Acquisition, Attempt, Wake};
+use shmlock_core::wait::{Wait, WaitAction, WaitContext};
 use shmlock_core::{Fence, Region, RegionMemory, Token, Word};
 
 use crate::kernel::{Kernel, Probe};
@@ -86,7 +86,7 @@ impl Actor<'_> {
         liveness: &mut impl Liveness,
     ) -> Option<bool> {
         let word = self.region.owner_word();
-        let acquired = protocol::try_acquire(word, self.me, Arrival::Fresh, fence)
+        let acquired = protocol::try_acquire(word, self.me, Attempt::First, fence)
             .or_else(|_| acquire_contended(word, self.me, fence, liveness, wait));
         match acquired {
             Ok(acquisition) => {
@@ -122,8 +122,8 @@ impl Actor<'_> {
     pub(crate) fn leave_to_the_awake(&self, fence: impl Fence) {
         self.world.section.end();
         let word = self.region.owner_word();
-        if protocol::release_undisturbed(word, self.me, fence).is_err() {
-            protocol::pass_on(word, self.me, fence).expect("mine");
+        if protocol::release_fast(word, self.me, fence).is_err() {
+            protocol::release_without_wake(word, self.me, fence).expect("mine");
             self.wake(protocol::claim_wake(word));
         }
     }
@@ -193,7 +193,7 @@ impl Actor<'_> {
         let acquired = protocol::try_acquire(
             self.region.owner_word(),
             self.me,
-            Arrival::Fresh,
+            Attempt::First,
             InnerShareable,
         );
         self.begin(InnerShareable, acquired.expect("free"));
@@ -234,17 +234,17 @@ impl Sleep<'_> {
 }
 
 impl Wait for Sleep<'_> {
-    fn wait(&mut self, contention: &mut Contention<'_>) -> Verdict {
+    fn wait(&mut self, contention: &mut WaitContext<'_>) -> WaitAction {
         if self.left == 0 {
-            return Verdict::GiveUp;
+            return WaitAction::GiveUp;
         }
         self.left -= 1;
         self.step();
-        let Ok(marked) = contention.mark_waiting() else { return Verdict::Retry };
+        let Ok(marked) = contention.mark_waiting() else { return WaitAction::Retry };
         self.step(); // as if killed asleep
         self.kernel.sleep(contention.word(), marked);
         self.step(); // the wake is used up
-        Verdict::Probe
+        WaitAction::Probe
     }
 }
 
@@ -256,12 +256,12 @@ pub(crate) struct AskFirst<'a> {
 }
 
 impl Wait for AskFirst<'_> {
-    fn wait(&mut self, contention: &mut Contention<'_>) -> Verdict {
+    fn wait(&mut self, contention: &mut WaitContext<'_>) -> WaitAction {
         if self.asked {
             return self.sleep.wait(contention);
         }
         self.asked = true;
-        Verdict::Probe
+        WaitAction::Probe
     }
 }
 
@@ -282,12 +282,12 @@ impl Look {
 }
 
 impl Wait for Look {
-    fn wait(&mut self, _contention: &mut Contention<'_>) -> Verdict {
+    fn wait(&mut self, _contention: &mut WaitContext<'_>) -> WaitAction {
         if self.left == 0 {
-            return Verdict::GiveUp;
+            return WaitAction::GiveUp;
         }
         self.left -= 1;
         thread::yield_now();
-        Verdict::Retry
+        WaitAction::Retry
     }
 }

@@ -4,7 +4,7 @@ use core::num::NonZeroU16;
 use core::sync::atomic::AtomicU32;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
-use shmlock_core::wait::{Contention, Verdict, Wait};
+use shmlock_core::wait::{Wait, WaitAction, WaitContext};
 use shmlock_core::{Fence, Region, RegionLock, RegionMemory, Token};
 
 use crate::ledger::Ledger;
@@ -139,7 +139,7 @@ impl<'a> Member<'a> {
 
     /// The token of a member.
     pub(crate) fn token(index: u32) -> Token {
-        Token::fixed(Self::number(index))
+        Token::from_static(Self::number(index))
     }
 
     fn number(index: u32) -> NonZeroU16 {
@@ -176,8 +176,8 @@ struct Patience {
 }
 
 impl Wait for Patience {
-    fn wait(&mut self, contention: &mut Contention<'_>) -> Verdict {
+    fn wait(&mut self, contention: &mut WaitContext<'_>) -> WaitAction {
         (self.relax)();
-        if contention.attempt() < PATIENCE { Verdict::Retry } else { Verdict::GiveUp }
+        if contention.attempt() < PATIENCE { WaitAction::Retry } else { WaitAction::GiveUp }
     }
 }

@@ -4,7 +4,7 @@ use core::fmt::Write as _;
 
 use shmlock_core::record::Description;
 use shmlock_core::uuid::Uuid;
-use shmlock_core::wait::{self, Contention, Spin, Verdict, Wait, Wfe};
+use shmlock_core::wait::{self, Spin, Wait, WaitAction, WaitContext, Wfe};
 use shmlock_core::{Error, Record, RegionLock};
 
 use crate::arena::Member;
@@ -154,7 +154,7 @@ fn bounded_attempts(member: &mut Member<'_>, rounds: u32) {
 struct Reenters<'l, 'a, W>(&'l RegionLock<'a>, W);
 
 impl<W: Wait> Wait for Reenters<'_, '_, W> {
-    fn wait(&mut self, contention: &mut Contention<'_>) -> Verdict {
+    fn wait(&mut self, contention: &mut WaitContext<'_>) -> WaitAction {
         assert!(matches!(self.0.try_lock(), Err(Error::InUse)), "two tasks share one hold");
         assert_eq!(self.0.release(), Err(Error::InUse));
         assert!(!self.0.is_held(), "it has just found the lock held by another");

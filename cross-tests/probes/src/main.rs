@@ -16,9 +16,9 @@ use core::sync::atomic::Ordering::Relaxed;
 
 use shmlock_core::fence::{Fence, FullSystem, InnerShareable};
 use shmlock_core::layout::REGION_LEN;
-use shmlock_core::protocol::{self, Arrival, Wake};
+use shmlock_core::protocol::{self, Attempt, Wake};
 use shmlock_core::snapshot::snapshot;
-use shmlock_core::{Encoded, FenceScope, Record, Region, RegionLock, RegionMemory, Token};
+use shmlock_core::{EncodedRecord, FenceScope, Record, Region, RegionLock, RegionMemory, Token};
 
 /// What the lock protects. The word that is touched lies so far out that no other access has its offset (1204 bytes).
 pub struct Data([AtomicU32; 302]);
@@ -41,7 +41,7 @@ impl Data {
 
 #[inline(always)]
 fn steps(word: &AtomicU32, me: Token, data: &Data, fence: impl Fence) -> bool {
-    let Ok(_) = protocol::try_acquire(word, me, Arrival::Fresh, fence) else { return false };
+    let Ok(_) = protocol::try_acquire(word, me, Attempt::First, fence) else { return false };
     data.touch(1);
     protocol::release(word, me, fence).is_ok()
 }
@@ -49,7 +49,7 @@ fn steps(word: &AtomicU32, me: Token, data: &Data, fence: impl Fence) -> bool {
 /// The same as [`steps`] with a scope that happens to be known; another number, lest the compiler make them one.
 #[inline(always)]
 fn constant(word: &AtomicU32, me: Token, data: &Data, fence: FenceScope) -> bool {
-    let Ok(_) = protocol::try_acquire(word, me, Arrival::Fresh, fence) else { return false };
+    let Ok(_) = protocol::try_acquire(word, me, Attempt::First, fence) else { return false };
     data.touch(2);
     protocol::release(word, me, fence).is_ok()
 }
@@ -57,19 +57,19 @@ fn constant(word: &AtomicU32, me: Token, data: &Data, fence: FenceScope) -> bool
 /// What an undisturbed lock does instead of [`steps`].
 #[inline(always)]
 fn undisturbed(word: &AtomicU32, me: Token, data: &Data, fence: impl Fence) -> bool {
-    if !protocol::acquire_undisturbed(word, me, fence) {
+    if !protocol::try_acquire_fast(word, me, fence) {
         return false;
     }
     data.touch(1);
-    protocol::release_undisturbed(word, me, fence).is_ok()
+    protocol::release_fast(word, me, fence).is_ok()
 }
 
 /// What one does who has slept, and gives the lock to whoever is awake; if there is somebody.
 #[inline(always)]
 fn passed(word: &AtomicU32, me: Token, data: &Data, fence: impl Fence) -> bool {
-    let Ok(_) = protocol::try_acquire(word, me, Arrival::Waited, fence) else { return false };
+    let Ok(_) = protocol::try_acquire(word, me, Attempt::AfterWaiting, fence) else { return false };
     data.touch(1);
-    protocol::pass_on(word, me, fence).is_ok() && protocol::claim_wake(word) == Wake::One
+    protocol::release_without_wake(word, me, fence).is_ok() && protocol::claim_wake(word) == Wake::One
 }
 
 #[inline(always)]
@@ -142,8 +142,8 @@ probes! {
 
     count_inner(region: Region<'_>) -> () = region.count_acquisition(InnerShareable);
     count_full(region: Region<'_>) -> () = region.count_acquisition(FullSystem);
-    write_inner(region: Region<'_>, me: Token, record: &Encoded) -> () = region.write_encoded(me, record, 7, InnerShareable);
-    write_full(region: Region<'_>, me: Token, record: &Encoded) -> () = region.write_encoded(me, record, 7, FullSystem);
+    write_inner(region: Region<'_>, me: Token, record: &EncodedRecord) -> () = region.write_encoded(me, record, 7, InnerShareable);
+    write_full(region: Region<'_>, me: Token, record: &EncodedRecord) -> () = region.write_encoded(me, record, 7, FullSystem);
     read_inner(region: Region<'_>, owner: Token) -> Option<Record> = region.record_of(owner, InnerShareable);
     read_full(region: Region<'_>, owner: Token) -> Option<Record> = region.record_of(owner, FullSystem);
     snapshot_inner(data: &Data) -> Option<RegionMemory> = copied(data, InnerShareable);

@@ -6,9 +6,9 @@ use std::fmt::Debug;
 use std::sync::atomic::Ordering::Relaxed;
 
 use arbitrary::Arbitrary;
-use shmlock_core::contend::{acquire_contended, step_aside};
+use shmlock_core::contend::{acquire_contended, cancel_wait};
 use shmlock_core::layout::Magic;
-use shmlock_core::protocol::{self, Acquisition, Arrival, Wake};
+use shmlock_core::protocol::{self, Acquisition, Attempt, Wake};
 use shmlock_core::snapshot::snapshot;
 use shmlock_core::token::TokenRange;
 use shmlock_core::{AtomicU32, FenceScope, Record, Region, Token, Word};
@@ -115,8 +115,10 @@ impl Step {
         let scene = Scene { memory, before, alone };
         match self {
             Self::TryAcquire { me, waited } => {
-                let (me, arrival) =
-                    (me.token(&before), if *waited { Arrival::Waited } else { Arrival::Fresh });
+                let (me, arrival) = (
+                    me.token(&before),
+                    if *waited { Attempt::AfterWaiting } else { Attempt::First },
+                );
                 let answer = protocol::try_acquire(word, me, arrival, fence);
                 let taken = seen | me.get() | if *waited { WAITERS } else { 0 };
                 scene.expects(answer, unmoved.is_free(), taken, Ok(found_free(seen)), Err(unmoved));
@@ -141,7 +143,7 @@ impl Step {
             }
             Self::PassOn { me } => {
                 let me = me.token(&before);
-                let answer = protocol::pass_on(word, me, fence);
+                let answer = protocol::release_without_wake(word, me, fence);
                 scene.expects(answer, is(me), seen & (WAITERS | DIED), Ok(()), Err(unmoved));
             }
             Self::ClaimWake => {
@@ -156,12 +158,12 @@ impl Step {
             }
             Self::Undisturbed { me, gives: false } => {
                 let me = me.token(&before);
-                let answer = protocol::acquire_undisturbed(word, me, fence);
+                let answer = protocol::try_acquire_fast(word, me, fence);
                 scene.expects(answer, seen == 0, me.get(), true, false);
             }
             Self::Undisturbed { me, gives: true } => {
                 let me = me.token(&before);
-                let answer = protocol::release_undisturbed(word, me, fence);
+                let answer = protocol::release_fast(word, me, fence);
                 scene.expects(answer, seen == me.get(), 0, Ok(()), Err(unmoved));
             }
             Self::GiveUp { seen: saw, waited } => {
@@ -248,10 +250,10 @@ impl Scene<'_> {
 
     fn given_up(&self, word: &AtomicU32, saw: u32, waited: bool) {
         let seen = self.before.owner();
-        let answer = step_aside(
+        let answer = cancel_wait(
             word,
             Word::from_bits(saw),
-            if waited { Arrival::Waited } else { Arrival::Fresh },
+            if waited { Attempt::AfterWaiting } else { Attempt::First },
         );
         // Who has not slept, or saw the lock free, owes nothing and looks no further.
         let looks = waited && token_part(saw) != 0;

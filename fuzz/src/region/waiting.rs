@@ -4,7 +4,7 @@ use std::slice::Iter;
 
 use arbitrary::Arbitrary;
 use shmlock_core::contend::Liveness;
-use shmlock_core::wait::{Contention, Spin, Verdict, Wait, Wfe};
+use shmlock_core::wait::{Spin, Wait, WaitAction, WaitContext, Wfe};
 use shmlock_core::{Error, Token};
 
 use std::sync::atomic::Ordering::Relaxed;
@@ -76,13 +76,13 @@ pub(super) enum Waiter<'a> {
 }
 
 impl Wait for Waiter<'_> {
-    fn wait(&mut self, contention: &mut Contention<'_>) -> Verdict {
+    fn wait(&mut self, contention: &mut WaitContext<'_>) -> WaitAction {
         let (beats, lock) = match self {
             Self::Spin(spin) => return spin.wait(contention),
             Self::Wfe(wfe) => return wfe.wait(contention),
             Self::Beats(beats, lock) => (beats, lock),
         };
-        let Some(beat) = beats.next() else { return Verdict::GiveUp };
+        let Some(beat) = beats.next() else { return WaitAction::GiveUp };
         if let Some(lock) = lock.filter(|_| beat.reenters) {
             assert_eq!(lock.try_lock().err(), Some(Error::InUse));
             assert_eq!(lock.acquire(&mut Spin::attempts(1)), Err(Error::InUse));
@@ -95,7 +95,7 @@ impl Wait for Waiter<'_> {
         if let Some(word) = beat.write {
             contention.word().store(word, Relaxed);
         }
-        if beat.retries { Verdict::Retry } else { Verdict::Probe }
+        if beat.retries { WaitAction::Retry } else { WaitAction::Probe }
     }
 }
 

@@ -211,7 +211,7 @@ impl<'l> Handles<'l> {
         }
         let locked = only(lock.is_locked(), |_| false);
         assert_eq!(locked, Some(holder.is_some()), "nobody writes between the two");
-        let health = only(lock.check(), |_| false).expect("ours");
+        let health = only(lock.status(), |_| false).expect("ours");
         is_one_clean_line(&health.to_string());
         assert_eq!(health.orphaned, self.ground.names().is_empty());
         assert!(lock.is_held() || (lock.recovered(), lock.fencing_token()) == (None, None));

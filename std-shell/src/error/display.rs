@@ -6,13 +6,13 @@ use std::time::Duration;
 use rustix::io::Errno;
 use shmlock_core::layout::{DESCRIPTION_MAX, LAYOUT_VERSION};
 
-use super::{Error, FREE_TOKEN, Found, MAP, NameProblem};
+use super::{Error, FREE_TOKEN, InvalidNameReason, MAP, NotALockReason};
 use crate::file::is_overflow_user;
 use crate::header::{DATA_OFFSET, SCHEMA_MAX};
 use crate::inspect::Holder;
 use crate::name::{NAME_MAX, SUFFIX};
 
-impl fmt::Display for NameProblem {
+impl fmt::Display for InvalidNameReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Empty => f.write_str("it is empty; give it at least one character"),
@@ -31,7 +31,7 @@ impl fmt::Display for NameProblem {
     }
 }
 
-impl fmt::Display for Found {
+impl fmt::Display for NotALockReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Symlink => f.write_str("a symbolic link, which is not followed"),
@@ -59,7 +59,7 @@ impl fmt::Display for Found {
     }
 }
 
-impl Found {
+impl NotALockReason {
     /// What to do about it.
     fn remedy(self) -> &'static str {
         match self {
@@ -211,7 +211,7 @@ impl fmt::Display for Error {
             Self::NotALock { path, found } => {
                 write!(f, "{} is {found}; it was left alone, {}", Shown(path), found.remedy())
             }
-            Self::OtherBlock { path, found, wanted } => write!(
+            Self::BlockMismatch { path, found, wanted } => write!(
                 f,
                 "{} is {found}, and not {wanted}; give all its users one type and one schema, or choose another name",
                 Shown(path)
@@ -296,7 +296,7 @@ impl fmt::Display for Error {
                     "lock {name:?} is held by {guards} guard(s) only; drop them, or use force_release"
                 )
             }
-            Self::TooDeep { name } => {
+            Self::NestingTooDeep { name } => {
                 write!(
                     f,
                     "lock {name:?} is nested too deeply in this handle; release it more often"

@@ -7,14 +7,14 @@ use rustix::fs::fstat;
 use rustix::io::{Errno, pread, retry_on_intr};
 use shmlock_core::layout::{MAGIC, Magic};
 
-use super::{Place, has_many_names};
-use crate::error::{Error, Found, Result};
-use crate::header::{BlockShape, DATA_OFFSET, HEADER_LEN, HEADER_OFFSET, is_made};
+use super::{FileSpec, has_many_names};
+use crate::error::{Error, NotALockReason, Result};
+use crate::header::{BlockLayout, DATA_OFFSET, HEADER_LEN, HEADER_OFFSET, is_made};
 
 /// Where the magic word is, see `layout.rs` of the core.
 pub(super) const MAGIC_OFFSET: usize = 8;
 
-impl Place {
+impl FileSpec {
     /// Refuses any size but that of a lock, with or without data, and that of a half-made one; and
     /// where we want data, another shape than ours.
     pub(crate) fn check_size(&self, fd: BorrowedFd<'_>) -> Result<()> {
@@ -23,15 +23,15 @@ impl Place {
             return Ok(()); // its maker died half-way
         }
         let found = self.shape_in(fd, bytes)?;
-        let half_made = found == BlockShape::NONE && bytes == self.shape.file_len();
-        if self.shape == BlockShape::NONE || found == self.shape || half_made {
+        let half_made = found == BlockLayout::NONE && bytes == self.shape.file_len();
+        if self.shape == BlockLayout::NONE || found == self.shape || half_made {
             return Ok(());
         }
         Err(self.other_block(found))
     }
 
-    pub(crate) fn other_block(&self, found: BlockShape) -> Error {
-        Error::OtherBlock { path: self.path.clone(), found, wanted: self.shape }
+    pub(crate) fn other_block(&self, found: BlockLayout) -> Error {
+        Error::BlockMismatch { path: self.path.clone(), found, wanted: self.shape }
     }
 
     pub(super) fn size_of(&self, fd: BorrowedFd<'_>) -> Result<u64> {
@@ -43,8 +43,8 @@ impl Place {
     pub(super) fn has_memory(&self, fd: BorrowedFd<'_>) -> Result<bool> {
         let (bytes, untouched) =
             (self.size_of(fd)?, is_untouched(fd).map_err(|errno| self.system("read", errno))?);
-        let described =
-            self.shape == BlockShape::NONE || BlockShape::of_bytes(&self.header(fd)?).bytes() != 0;
+        let described = self.shape == BlockLayout::NONE
+            || BlockLayout::of_bytes(&self.header(fd)?).bytes() != 0;
         Ok(bytes >= self.shape.file_len() && !untouched && described)
     }
 
@@ -60,21 +60,21 @@ impl Place {
     ///
     /// Such a block is a lock without data to every opener that wants no other; a block of another
     /// size takes its place when nobody is here (`former.rs`).
-    fn shape_in(&self, fd: BorrowedFd<'_>, size: u64) -> Result<BlockShape> {
+    fn shape_in(&self, fd: BorrowedFd<'_>, size: u64) -> Result<BlockLayout> {
         if size == DATA_OFFSET as u64 {
-            return Ok(BlockShape::NONE);
+            return Ok(BlockLayout::NONE);
         }
         // Before the length, as a creator writes it after the length: data that is made has one.
         let is_made = is_made(&self.header(fd)?);
-        let shape = BlockShape::of_bytes(&self.header(fd)?);
+        let shape = BlockLayout::of_bytes(&self.header(fd)?);
         let is_ours = || magic(fd).is_ok_and(|word| Magic::decode(word) == Magic::Ours);
         match size {
             _ if shape.bytes() != 0 && size == shape.file_len() => Ok(shape),
             _ if shape.bytes() != 0 || size < DATA_OFFSET as u64 || is_made => {
-                Err(self.not_a_lock(Found::Size { bytes: size }))
+                Err(self.not_a_lock(NotALockReason::Size { bytes: size }))
             }
-            _ if size == self.shape.file_len() || is_ours() => Ok(BlockShape::NONE),
-            bytes => Err(self.not_a_lock(Found::Size { bytes })),
+            _ if size == self.shape.file_len() || is_ours() => Ok(BlockLayout::NONE),
+            bytes => Err(self.not_a_lock(NotALockReason::Size { bytes })),
         }
     }
 
@@ -96,10 +96,14 @@ impl Place {
         // Shorter: empty, or truncated meanwhile, which mapping it finds out.
         let word = magic(fd).map_err(|errno| self.system("read", errno))?;
         match Magic::decode(word) {
-            Magic::Untouched if has_many_names(fd) => Err(self.not_a_lock(Found::HardLink)),
+            Magic::Untouched if has_many_names(fd) => {
+                Err(self.not_a_lock(NotALockReason::HardLink))
+            }
             Magic::Untouched | Magic::Ours => Ok(()),
-            Magic::OtherVersion(version) => Err(self.not_a_lock(Found::Version { version })),
-            Magic::Foreign => Err(self.not_a_lock(Found::Magic { word })),
+            Magic::OtherVersion(version) => {
+                Err(self.not_a_lock(NotALockReason::Version { version }))
+            }
+            Magic::Foreign => Err(self.not_a_lock(NotALockReason::Magic { word })),
         }
     }
 }

@@ -8,12 +8,12 @@ use rustix::process::{Resource, getrlimit};
 
 use super::content::{is_untouched, new_lock, size};
 use super::limit::undisturbed;
-use super::{Place, is_nameless};
+use super::{FileSpec, is_nameless};
 use crate::error::Result;
-use crate::fork::Birth;
+use crate::fork::ProcessGeneration;
 #[cfg(feature = "block")]
 use crate::header::HEADER_OFFSET;
-use crate::header::{BlockShape, DATA_OFFSET};
+use crate::header::{BlockLayout, DATA_OFFSET};
 use crate::mapping::Mapping;
 use crate::ofd::{self, Kind};
 use crate::presence::{self, PRESENCE};
@@ -25,7 +25,7 @@ const PIECE: u64 = 1 << 20;
 /// How much one call writes where memory cannot be allocated otherwise. Arbitrary: sixteen pages.
 static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
 
-impl Place {
+impl FileSpec {
     /// Grows the file to its length, with its memory really allocated: on a full tmpfs a hole would
     /// answer even a *read* by SIGBUS. `false`: another handle is here, and has to be alone or gone
     /// first; start again.
@@ -50,7 +50,7 @@ impl Place {
 
     fn allocating(&self) -> &'static str {
         match self.shape {
-            BlockShape::NONE => "allocate 192 bytes for",
+            BlockLayout::NONE => "allocate 192 bytes for",
             _ => "allocate the block of",
         }
     }
@@ -72,9 +72,9 @@ impl Place {
     /// Otherwise a death between the growing and the describing would leave a file of which nobody
     /// can tell what it is: too long for a lock, and without a word of ours.
     fn claim_first(&self, fd: BorrowedFd<'_>) -> std::result::Result<(), Errno> {
-        if self.shape != BlockShape::NONE && !is_nameless(fd) && size(fd)? == 0 {
+        if self.shape != BlockLayout::NONE && !is_nameless(fd) && size(fd)? == 0 {
             allocate(fd, DATA_OFFSET as u64)?;
-            let mapping = Mapping::new(fd, DATA_OFFSET as u64, Birth::here())?;
+            let mapping = Mapping::new(fd, DATA_OFFSET as u64, ProcessGeneration::here())?;
             mapping.populate()?;
             mapping.claim(); // a foreign magic is found and refused when the file is mapped for good
         }
@@ -141,7 +141,7 @@ impl Place {
     /// Says in a file that nobody knows yet what data it has.
     #[cfg(feature = "block")]
     pub(super) fn describe(&self, fd: BorrowedFd<'_>) -> Result<()> {
-        if self.shape == BlockShape::NONE {
+        if self.shape == BlockLayout::NONE {
             return Ok(());
         }
         write_all(fd, &self.shape.to_bytes(), HEADER_OFFSET as u64)

@@ -13,9 +13,9 @@ use rustix::fs::{
 use rustix::process::{getegid, geteuid, getgroups};
 use shmlock_core::FenceScope;
 
-use super::{Place, named_by};
+use super::{FileSpec, named_by};
 use crate::descriptor::Descriptor;
-use crate::error::{Error, Found, Result};
+use crate::error::{Error, NotALockReason, Result};
 use crate::presence::PRESENCE;
 use crate::{ofd, outside};
 
@@ -76,17 +76,17 @@ fn is_owner(fd: BorrowedFd<'_>) -> bool {
     fcntl_getfl(fd).and_then(|flags| fcntl_setfl(fd, flags | OFlags::NOATIME)).is_ok()
 }
 
-impl Place {
+impl FileSpec {
     /// Whether the open file is a regular one.
     pub(crate) fn check_kind(&self, fd: BorrowedFd<'_>) -> Result<Stat> {
         let stat = fstat(fd).map_err(|errno| self.system("inspect", errno))?;
         Err(self.not_a_lock(match FileType::from_raw_mode(stat.st_mode) {
             FileType::RegularFile => return Ok(stat),
-            FileType::Fifo => Found::Fifo,
-            FileType::Directory => Found::Directory,
-            FileType::Socket => Found::Socket,
-            FileType::Symlink => Found::Symlink,
-            _ => Found::Device,
+            FileType::Fifo => NotALockReason::Fifo,
+            FileType::Directory => NotALockReason::Directory,
+            FileType::Socket => NotALockReason::Socket,
+            FileType::Symlink => NotALockReason::Symlink,
+            _ => NotALockReason::Device,
         }))
     }
 
@@ -107,7 +107,7 @@ impl Place {
             return Err(self.other_mode(fd, found));
         }
         if stat.st_nlink == 0 && named_by(fd, &self.path) && is_mounted(&self.path) {
-            return Err(self.not_a_lock(Found::Removed));
+            return Err(self.not_a_lock(NotALockReason::Removed));
         }
         Ok(())
     }

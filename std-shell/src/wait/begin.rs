@@ -5,10 +5,10 @@
 
 use std::time::Instant;
 
-use crate::deadline::Patience;
+use crate::deadline::Deadline;
 use crate::error::Result;
 use crate::lock::ShmLock;
-use crate::moment::Moment;
+use crate::moment::BootInstant;
 use crate::registry;
 use crate::tell::tell;
 use crate::wait::spin;
@@ -23,7 +23,7 @@ impl ShmLock {
     /// [`Error::ForkedHandle`](crate::Error::ForkedHandle) if the logger forked, and this is the
     /// child.
     #[cold]
-    pub(crate) fn tell_of_wait(&self, patience: Patience) -> Result<()> {
+    pub(crate) fn tell_of_wait(&self, patience: Deadline) -> Result<()> {
         if log::max_level() < log::LevelFilter::Debug {
             return Ok(());
         }
@@ -43,7 +43,7 @@ impl ShmLock {
 
     fn is_going_to_sleep(&self) -> bool {
         let region = self.shared.region();
-        let begin = Moment::now();
+        let begin = BootInstant::now();
         loop {
             let Some(owner) = region.word().owner() else { return false };
             if owner == self.token || registry::held_by_this_thread(owner, self.shared.identity()) {

@@ -11,20 +11,20 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use shmlock_core::Token;
-use shmlock_core::wait::{Contention, Verdict, Wait};
+use shmlock_core::wait::{Wait, WaitAction, WaitContext};
 
-use crate::deadline::Patience;
+use crate::deadline::Deadline;
 use crate::event::{ExitEvent, WAITING_ALLOWED};
-use crate::moment::Moment;
+use crate::moment::BootInstant;
 use crate::name::Name;
 use crate::registry;
-use crate::shm::Shared;
+use crate::shm::Attachment;
 use crate::signals::{self, Blocked};
-use crate::turns::Turns;
+use crate::turns::Fairness;
 
 use spin::Woken;
 pub(crate) use spin::is_soon_free;
-pub(crate) use watch::Watch;
+pub(crate) use watch::ProbeSchedule;
 
 /// For how long to leave the lock to the others, after a turn or a wake in vain: with the slack
 /// that the kernel adds to every sleep, 50 µs if nobody has chosen another
@@ -59,23 +59,23 @@ pub(crate) enum GaveUp<'a> {
 /// The core's waiting seam, on Linux.
 #[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own about one wait")]
 pub(crate) struct Waiter<'a> {
-    pub(crate) shared: &'a Shared,
+    pub(crate) shared: &'a Attachment,
     pub(crate) me: Token,
-    pub(crate) patience: Patience,
+    pub(crate) patience: Deadline,
     pub(crate) interval: Duration,
-    pub(crate) watch: Watch<'a>,
+    pub(crate) watch: ProbeSchedule<'a>,
     pub(crate) strategy: WaitStrategy,
     pub(crate) event: Option<&'a ExitEvent>,
     pub(crate) blocked: Option<&'a Blocked>,
     /// Whether the owner has been probed before the first sleep.
     pub(crate) probed: bool,
     /// When it last asked whether the owner lives, but for that; before, when it came.
-    pub(crate) asked: Moment,
-    pub(crate) turns: &'a Turns,
+    pub(crate) asked: BootInstant,
+    pub(crate) fairness: &'a Fairness,
     /// Whether it has just come or been woken, and not yet waited awake.
     pub(crate) awake: bool,
     /// When it came, or ended its last sleep.
-    pub(crate) now: Moment,
+    pub(crate) now: BootInstant,
     pub(crate) has_slept: bool,
     /// Whether it has left the lock to the others for a moment.
     pub(crate) has_rested: bool,
@@ -84,7 +84,7 @@ pub(crate) struct Waiter<'a> {
 
 impl Wait for Waiter<'_> {
     #[inline]
-    fn wait(&mut self, contention: &mut Contention<'_>) -> Verdict {
+    fn wait(&mut self, contention: &mut WaitContext<'_>) -> WaitAction {
         match self.next(contention) {
             Ok(verdict) => verdict,
             Err(reason) => {
@@ -92,7 +92,7 @@ impl Wait for Waiter<'_> {
                     contention.owe_nothing(); // the word is not there
                 }
                 self.gave_up = Some(reason);
-                Verdict::GiveUp
+                WaitAction::GiveUp
             }
         }
     }
@@ -111,30 +111,30 @@ impl<'a> Waiter<'a> {
     /// owner is dead is had after a rest at most, and even with a patience of zero; and an owner
     /// that dies later is noticed within one interval, or much sooner by the watch.
     #[inline]
-    fn next(&mut self, contention: &mut Contention<'_>) -> Result<Verdict, GaveUp<'a>> {
+    fn next(&mut self, contention: &mut WaitContext<'_>) -> Result<WaitAction, GaveUp<'a>> {
         if self.awake && !self.patience.is_one_try() {
-            let free = if self.turns.is_over() {
+            let free = if self.fairness.is_over() {
                 match spin::step_back(contention) {
                     Woken::HasPassed => true,
                     Woken::IsIn => false,
                     Woken::Nothing => self.rest(),
                 }
             } else {
-                spin::spin(contention, self.shared, self.turns, self.now)
+                spin::spin(contention, self.shared, self.fairness, self.now)
             };
             self.still_ours()?;
             // Woken in vain, or awake again before it slept, and nobody else has asked for a wake
             // since. Whoever else sleeps waits for ours a little longer.
-            let in_vain = self.has_slept && !self.has_rested && !contention.looks_awaited();
+            let in_vain = self.has_slept && !self.has_rested && !contention.has_waiters_hint();
             if free || (in_vain && self.rest()) {
                 self.still_ours()?;
-                return Ok(Verdict::Retry);
+                return Ok(WaitAction::Retry);
             }
             self.awake = false;
         }
         if !self.probed {
             self.probed = true;
-            return Ok(Verdict::Probe);
+            return Ok(WaitAction::Probe);
         }
         if self.patience.is_one_try() {
             return Err(GaveUp::TimedOut); // whatever the event says: it ends waiting, and nobody waits here
@@ -158,18 +158,18 @@ impl<'a> Waiter<'a> {
         self.still_ours()?;
         let woke = self.sleep(contention, event, limit);
         drop(unblocked);
-        self.now = Moment::now();
+        self.now = BootInstant::now();
         self.still_ours()?;
         if woke.is_some() {
             self.has_slept = true;
             let taken = self.shared.region().acquisitions().wrapping_sub(before);
-            self.turns.note_sleep(self.now, taken);
+            self.fairness.note_sleep(self.now, taken);
         }
         if woke != Some(futex::Woke::Elapsed) {
             self.awake = true;
             // A waiter that is woken again and again asks after each interval all the same.
             if self.now.since(self.asked) < self.interval {
-                return Ok(Verdict::Retry);
+                return Ok(WaitAction::Retry);
             }
         }
         self.asked = self.now;
@@ -177,7 +177,7 @@ impl<'a> Waiter<'a> {
             return Err(GaveUp::Orphaned);
         }
         self.still_ours()?;
-        Ok(Verdict::Probe)
+        Ok(WaitAction::Probe)
     }
 
     /// Leaves the lock to the others for a moment, asking nobody for a wake; then our next turn
@@ -193,8 +193,8 @@ impl<'a> Waiter<'a> {
             poll::sleep(limit, None);
         }
         self.has_rested = true;
-        self.now = Moment::now();
-        self.turns.begin(self.now);
+        self.now = BootInstant::now();
+        self.fairness.begin(self.now);
         true
     }
 
@@ -210,7 +210,7 @@ impl<'a> Waiter<'a> {
     #[inline]
     fn sleep(
         &self,
-        contention: &mut Contention<'_>,
+        contention: &mut WaitContext<'_>,
         event: Option<&AtomicU32>,
         limit: Duration,
     ) -> Option<futex::Woke> {

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use shmlock_core::Region;
-use shmlock_core::wait::Contention;
+use shmlock_core::wait::WaitContext;
 
-use crate::moment::Moment;
-use crate::shm::Shared;
-use crate::turns::{Pace, Turns};
+use crate::moment::BootInstant;
+use crate::shm::Attachment;
+use crate::turns::{Fairness, Pace};
 
 /// How long to wait awake: about what a sleep and a wake cost, so that it at most doubles the price
 /// of a wait. By the clock, not by looks: a spin hint takes from 1 ns to 40 ns on the processors we
@@ -50,24 +50,24 @@ pub(crate) fn is_soon_free(region: Region<'_>) -> bool {
 /// Looks for a while. Returns `true` if the lock looks free now, and `false` at once in a child
 /// that a signal handler has forked meanwhile.
 pub(super) fn spin(
-    contention: &Contention<'_>,
-    shared: &Shared,
-    turns: &Turns,
-    begin: Moment,
+    contention: &WaitContext<'_>,
+    shared: &Attachment,
+    fairness: &Fairness,
+    begin: BootInstant,
 ) -> bool {
     // The count of acquisitions, which stands beside the word: by its increase only how often to
     // look, and for how long.
     let count = || shared.region().fencing_token();
     let first = count();
-    if contention.looks_awaited() {
-        turns.note_sleepers(begin);
+    if contention.has_waiters_hint() {
+        fairness.note_sleepers(begin);
     }
-    let mut pauses = match turns.pace(begin) {
+    let mut pauses = match fairness.pace(begin) {
         Pace::Closely => CLOSELY,
         Pace::AsUsual => FIRST,
         Pace::Seldom => SLOWEST,
     };
-    let still = turns.period().saturating_mul(2).max(STILL);
+    let still = fairness.period().saturating_mul(2).max(STILL);
     let mut before = first;
     let (mut hints, mut reading) = (0, READING);
     let (mut read, mut moved_at) = (first, begin);
@@ -81,7 +81,7 @@ pub(super) fn spin(
         }
         let now = count();
         if contention.looks_free() {
-            turns.look_back(hints, u32::try_from(now.wrapping_sub(first)).unwrap_or(u32::MAX));
+            fairness.look_back(hints, u32::try_from(now.wrapping_sub(first)).unwrap_or(u32::MAX));
             return true;
         }
         if now.wrapping_sub(before) > 1 {
@@ -89,7 +89,7 @@ pub(super) fn spin(
         }
         before = now;
         if hints >= reading {
-            let present = Moment::now();
+            let present = BootInstant::now();
             if now != read {
                 (read, moved_at) = (now, present);
             }
@@ -113,8 +113,8 @@ pub(super) enum Woken {
 }
 
 /// Lets the one go first that we have woken, and looks what has become of it.
-pub(super) fn step_back(contention: &Contention<'_>) -> Woken {
-    let look = || match (contention.looks_free(), contention.looks_awaited()) {
+pub(super) fn step_back(contention: &WaitContext<'_>) -> Woken {
+    let look = || match (contention.looks_free(), contention.has_waiters_hint()) {
         (true, _) => Some(Woken::HasPassed),
         (false, true) => Some(Woken::IsIn),
         (false, false) => None,

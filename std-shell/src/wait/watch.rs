@@ -17,8 +17,8 @@ use std::time::Duration;
 use shmlock_core::Region;
 
 use crate::descriptor::Descriptor;
-use crate::fork::Birth;
-use crate::moment::Moment;
+use crate::fork::ProcessGeneration;
+use crate::moment::BootInstant;
 use crate::ofd::{self, Kind};
 use crate::presence::PRESENCE;
 
@@ -45,23 +45,23 @@ const PART: u32 = 8000;
 
 /// What one waiter knows about the owner's progress.
 #[derive(Debug)]
-pub(crate) struct Watch<'a> {
+pub(crate) struct ProbeSchedule<'a> {
     region: Region<'a>,
     probe: &'a Descriptor,
-    birth: Birth,
-    since: Moment,
+    birth: ProcessGeneration,
+    since: BootInstant,
     /// The count of acquisitions when it was last looked at.
     count: u64,
     slept: bool,
     on_duty: bool,
 }
 
-impl<'a> Watch<'a> {
+impl<'a> ProbeSchedule<'a> {
     pub(crate) fn new(
         region: Region<'a>,
         probe: &'a Descriptor,
-        birth: Birth,
-        since: Moment,
+        birth: ProcessGeneration,
+        since: BootInstant,
     ) -> Self {
         Self {
             region,
@@ -114,7 +114,7 @@ impl<'a> Watch<'a> {
     }
 }
 
-impl Drop for Watch<'_> {
+impl Drop for ProbeSchedule<'_> {
     fn drop(&mut self) {
         self.stand_down();
     }

@@ -79,7 +79,7 @@ fn a_lock_that_was_named_and_stays_is_an_answer_of_1() {
             assert!(said.code == Some(1) && said.out.starts_with(answer), "{options:?}: {said:?}");
         }
     }
-    assert!(!lock.check().expect("a lock").orphaned);
+    assert!(!lock.status().expect("a lock").orphaned);
     drop(lock);
     let _ = folder.put("l", &[]);
     assert_eq!(clean(&folder, &["l"]).code, Some(0));

@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use shmlock::{Occupancy, ShmLock};
+use shmlock::{LockState, ShmLock};
 use shmlock_tests::hostile::{Folder, Solo, as_root};
 use shmlock_tests::{quietly, until};
 
@@ -374,7 +374,7 @@ fn the_lock_is_the_librarys_and_shared_with_whoever_has_it_by_that() {
     drop(guard);
     let mut holder = running(&name, &UNTIL_TOLD);
     assert!(lock.try_lock().expect("a lock").is_none());
-    assert!(matches!(lock.check().expect("a lock").occupancy, Occupancy::Theirs(_)));
+    assert!(matches!(lock.status().expect("a lock").occupancy, LockState::Held(_)));
     holder.close();
     let guard = lock.lock().expect("it ends");
     assert!(guard.recovered().is_none(), "it has given back");

@@ -125,7 +125,7 @@ impl Leftovers {
         let is_true = if file.torn {
             left.owner_died() || !left.is_free()
         } else {
-            file.empty || left.is_clean()
+            file.empty || left.is_free_and_consistent()
         };
         if !is_true {
             return Some(Breach::Untrue);

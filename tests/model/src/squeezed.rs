@@ -82,7 +82,7 @@ mod tests {
     #[test]
     fn every_word_that_can_occur_survives_being_squeezed() {
         let free = [Word::FREE, Word::FREE.abandoned()];
-        let held = (1..=TOKENS).flat_map(|number| free.map(|word| word.taken_by(token(number))));
+        let held = (1..=TOKENS).flat_map(|number| free.map(|word| word.acquired_by(token(number))));
         let all: Vec<Word> =
             free.into_iter().chain(held).flat_map(|word| [word, word.with_waiters()]).collect();
         for &word in &all {

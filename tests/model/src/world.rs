@@ -45,7 +45,7 @@ pub(crate) enum Leads {
 #[derive(Clone, Copy, Debug)]
 #[repr(u8)]
 pub(crate) enum Note {
-    /// Has marked the word: `Arrival::Waited`.
+    /// Has marked the word: `Attempt::AfterWaiting`.
     Waited,
     /// Has probed the owner once, so may sleep now.
     Probed,

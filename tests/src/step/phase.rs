@@ -105,8 +105,9 @@ impl Phase {
     pub(super) fn play(self, fate: Fate, folder: &Folder, account: &Account) {
         fate.expect();
         even_out_memory();
-        let turn =
-            |lock: Builder| if self == Self::PassOn { lock.turn(Duration::MAX) } else { lock };
+        let turn = |lock: Builder| {
+            if self == Self::PassOn { lock.fairness_interval(Duration::MAX) } else { lock }
+        };
         let open = || {
             turn(folder.lock(LOCK).poll_interval(NEVER)).open().expect("a lock that can be opened")
         };

@@ -107,8 +107,8 @@ impl Stage<'_> {
             "a section was cut short without a trace: {facts:?}"
         );
         // Its exit handler gives back what the child itself held; then nobody is dead any more.
-        let given_back = self.fate != Fate::Killed && !facts.names_the_dead(self);
-        let dead = (facts.names_somebody_else(self) && !given_back).then_some(facts.token());
+        let released = self.fate != Fate::Killed && !facts.names_the_dead(self);
+        let dead = (facts.names_somebody_else(self) && !released).then_some(facts.token());
 
         self.keeper_gives_back();
         self.send_sleepers();

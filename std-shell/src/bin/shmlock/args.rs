@@ -25,7 +25,7 @@ impl Where {
 
     /// The names of all locks.
     pub(crate) fn names(&self) -> Result<Vec<String>, Failure> {
-        Ok(shmlock::locks_in(&self.directory)?)
+        Ok(shmlock::list_in(&self.directory)?)
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use anstyle::{AnsiColor, Style};
-use shmlock::{Cleaning, CrashMark, Error};
+use shmlock::{CleanOutcome, DiedFlag, Error};
 
 use crate::args::Where;
 use crate::events;
@@ -153,25 +153,27 @@ impl Args {
 
     fn clean(&self, name: &str, users: &Users) -> shmlock::Result<Fate> {
         let file = File::at(&self.place.path(name)); // before it goes
-        let mark = if self.crashed { CrashMark::Remove } else { CrashMark::Keep };
+        let mark = if self.crashed { DiedFlag::Remove } else { DiedFlag::Keep };
         Ok(match self.place.builder(name).clean(mark)? {
-            Cleaning::Absent => Fate::Absent,
-            Cleaning::InUse => in_use(&Report::of(name, &self.place, users)),
-            Cleaning::Marked(marked) => stays_marked(&dead(marked.dead.as_ref(), file)),
-            Cleaning::Removed => goes_free(),
-            Cleaning::RemovedMarked(marked) => goes_marked(&dead(marked.dead.as_ref(), file)),
-            Cleaning::HeldFromOutside => held_from_outside(),
+            CleanOutcome::Absent => Fate::Absent,
+            CleanOutcome::InUse => in_use(&Report::of(name, &self.place, users)),
+            CleanOutcome::OwnerDied(marked) => stays_marked(&dead(marked.dead.as_ref(), file)),
+            CleanOutcome::Removed => goes_free(),
+            CleanOutcome::RemovedAfterCrash(marked) => {
+                goes_marked(&dead(marked.dead.as_ref(), file))
+            }
+            CleanOutcome::HeldByStaticToken => held_from_outside(),
             _ => Fate::Stays(NAMED_ELSEWHERE.to_owned()),
         })
     }
 
     fn clean_event(&self, name: &str, users: &Users) -> shmlock::Result<Fate> {
         Ok(match events::clean(name, &self.place, self.dry_run)? {
-            Cleaning::Absent => Fate::Absent,
-            Cleaning::InUse => {
+            CleanOutcome::Absent => Fate::Absent,
+            CleanOutcome::InUse => {
                 Fate::InUse(format!("in use by {}", events::users_of(name, &self.place, users)))
             }
-            Cleaning::Removed => Fate::Goes("nobody has it open".to_owned()),
+            CleanOutcome::Removed => Fate::Goes("nobody has it open".to_owned()),
             _ => Fate::Stays(NAMED_ELSEWHERE.to_owned()),
         })
     }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
-use shmlock::{Cleaning, ExitEvent};
+use shmlock::{CleanOutcome, ExitEvent};
 
 use crate::args::Where;
 use crate::exit::{Failure, said};
@@ -108,13 +108,13 @@ pub(crate) fn users_of(name: &str, place: &Where, users: &Users) -> String {
 }
 
 /// Removes the event's file if no process has it open; or, dry, says what that would come to.
-pub(crate) fn clean(name: &str, place: &Where, dry: bool) -> shmlock::Result<Cleaning> {
+pub(crate) fn clean(name: &str, place: &Where, dry: bool) -> shmlock::Result<CleanOutcome> {
     if !dry {
         return ExitEvent::clean_in(name, &place.directory);
     }
     Ok(match ExitEvent::inspect_in(name, &place.directory)? {
-        None => Cleaning::Absent,
-        Some(seen) if seen.in_use => Cleaning::InUse,
-        Some(_) => Cleaning::Removed,
+        None => CleanOutcome::Absent,
+        Some(seen) if seen.in_use => CleanOutcome::InUse,
+        Some(_) => CleanOutcome::Removed,
     })
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
-use shmlock::{Error, Inspection, Life, Occupancy};
+use shmlock::{Error, Inspection, LockState, OwnerState};
 
 use crate::args::Where;
 use crate::exit::said;
@@ -218,8 +218,8 @@ impl Report {
 fn state_of(seen: Option<&Inspection>) -> State {
     match seen.map(|seen| seen.health.occupancy) {
         None => State::Absent,
-        Some(Occupancy::Free) => State::Free,
-        Some(Occupancy::Theirs(Life::Dead)) => State::Dead,
+        Some(LockState::Unlocked) => State::Free,
+        Some(LockState::Held(OwnerState::Dead)) => State::Dead,
         Some(_) => State::Held,
     }
 }

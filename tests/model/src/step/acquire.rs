@@ -16,7 +16,7 @@ impl Turn<'_> {
     /// so it is not repeated.
     pub(super) fn try_acquire(&mut self) {
         let sticky = self.me().notes.has(Note::Waited) && !self.has(Flaw::NoStickyWaiters);
-        let taken = Word::from(self.me().seen).taken_by(self.my_token());
+        let taken = Word::from(self.me().seen).acquired_by(self.my_token());
         match self.swap(if sticky { taken.with_waiters() } else { taken }) {
             Ok(before) => {
                 self.breach = match (before.owner_died(), self.file().torn) {
@@ -122,11 +122,11 @@ impl Turn<'_> {
     pub(super) fn take_over(&mut self) {
         let (me, seen) = (self.my_token(), self.me().seen);
         let new = if self.has(Flaw::TakeOverDropsWaiters) {
-            Word::FREE.abandoned().taken_by(me)
+            Word::FREE.abandoned().acquired_by(me)
         } else if self.has(Flaw::NoDiedOnTakeOver) {
             Word::held_by(me).with_waiters()
         } else {
-            Word::from(seen).taken_over_by(me)
+            Word::from(seen).recovered_by(me)
         };
         match self.swap(new) {
             Ok(_) => {
@@ -216,7 +216,7 @@ impl Turn<'_> {
         }
     }
 
-    /// `Verdict::GiveUp`.
+    /// `WaitAction::GiveUp`.
     fn give_up(&mut self) {
         if self.me().notes.has(Note::Waited) && !self.has(Flaw::NoStepAside) {
             return self.go(Place::StepAside);
@@ -226,7 +226,7 @@ impl Turn<'_> {
         self.world = before;
     }
 
-    /// One turn of `contend::step_aside`.
+    /// One turn of `contend::cancel_wait`.
     pub(super) fn step_aside(&mut self) {
         let seen = self.me().seen;
         match self.swap(Word::from(seen).with_waiters()) {

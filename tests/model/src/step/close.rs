@@ -29,7 +29,7 @@ impl Turn<'_> {
     /// the read lock a write lock. Who fails leaves the file to others.
     pub(super) fn judge_early(&mut self) {
         if self.has(Flaw::JudgeBeforeUnmap) {
-            let is_free = Word::from(self.file().word).is_clean();
+            let is_free = Word::from(self.file().word).is_free_and_consistent();
             return self.go(if is_free { Place::Unmap } else { Place::UnmapOnly });
         }
         self.be_alone(Place::UnmapOnly);
@@ -70,7 +70,7 @@ impl Turn<'_> {
     pub(super) fn judge_word(&mut self) {
         let unjudged = self.has(Flaw::UnlinkUnjudged);
         let file = &self.world.files[usize::from(self.world.processes[self.who].b)];
-        let may_go = file.empty || Word::from(file.word).is_clean() || unjudged;
+        let may_go = file.empty || Word::from(file.word).is_free_and_consistent() || unjudged;
         let next =
             if file.link == Link::Named && may_go { Place::JudgeName } else { Place::Withdraw };
         self.go(next);

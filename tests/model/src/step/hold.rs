@@ -44,7 +44,7 @@ impl Turn<'_> {
             self.me().seen = self.file().word;
             return self.go(Place::StoreRelease);
         }
-        let new = Word::from(self.me().seen).given_back();
+        let new = Word::from(self.me().seen).released();
         match self.swap(new) {
             Ok(_) if self.has(Flaw::WakeBeforeRelease) => self.end_visit(),
             Ok(before) => self.owe_wake(before),
@@ -62,8 +62,11 @@ impl Turn<'_> {
     /// One turn of `pass_on`. The look whether somebody takes the lock only reads.
     pub(super) fn pass_on(&mut self) {
         let seen = Word::from(self.me().seen);
-        let new =
-            if self.has(Flaw::PassOnDropsWaiters) { seen.given_back() } else { seen.passed_on() };
+        let new = if self.has(Flaw::PassOnDropsWaiters) {
+            seen.released()
+        } else {
+            seen.released_keeping_waiters()
+        };
         match self.swap(new) {
             Ok(_) if self.has(Flaw::NoClaim) => {
                 self.me().seen = Squeezed::FREE;
@@ -92,7 +95,7 @@ impl Turn<'_> {
 
     pub(super) fn store_release(&mut self) {
         let seen = Word::from(self.me().seen);
-        self.file().word = seen.given_back().into();
+        self.file().word = seen.released().into();
         self.owe_wake(seen);
     }
 

@@ -10,7 +10,7 @@
 //! | `every ID` | every call of the handle that can fail, each as `call=` and `ok` or the error's variant |
 //! | `holder ID` | `nobody`, or pid, uuid, description |
 //! | `recovered ID` | `no`, `somebody`, or pid, uuid, description |
-//! | `check ID` | the fields of `Health`, each as `name=value` |
+//! | `check ID` | the fields of `LockStatus`, each as `name=value` |
 //! | `fence ID` | the fencing token |
 //! | `count ID ACCOUNT ROUNDS ACTORS [MS]` | attempts that failed; sections under the lock, after all actors have met |
 //! | `count - ACCOUNT ROUNDS ACTORS` | the same without a lock |
@@ -173,7 +173,7 @@ impl Desk {
             ["recovered", id] => {
                 Ok(Done::said(&locks::recovered(self.lock(id).recovered().as_ref())))
             }
-            ["check", id] => Ok(Done::said(&locks::health(self.lock(id).check()?))),
+            ["check", id] => Ok(Done::said(&locks::health(self.lock(id).status()?))),
             ["every", id] => Ok(Done::Answer(locks::every(&self.lock(id)))),
             ["fence", id] => Ok(Done::said(&self.lock(id).fencing_token().unwrap_or(0))),
             ["count", id, account, rounds, actors, ref limit @ ..] => work::count(

@@ -3,7 +3,9 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use shmlock::{BlockSignals, Error, ExitEvent, Health, Holder, Recovered, ShmLock, WaitStrategy};
+use shmlock::{
+    BlockSignals, Error, ExitEvent, Holder, LockStatus, Recovered, ShmLock, WaitStrategy,
+};
 
 use crate::desk::{Desk, Done, variant_of};
 use crate::work::millis;
@@ -69,8 +71,8 @@ pub(crate) fn recovered(recovered: Option<&Recovered>) -> String {
     }
 }
 
-pub(crate) fn health(health: Health) -> String {
-    let Health { occupancy, waiters, owner_died, recoveries, orphaned, .. } = health;
+pub(crate) fn health(health: LockStatus) -> String {
+    let LockStatus { occupancy, waiters, owner_died, recoveries, orphaned, .. } = health;
     format!(
         "{occupancy:?} waiters={waiters} owner_died={owner_died} recoveries={recoveries} orphaned={orphaned} \
          healthy={}",
@@ -99,7 +101,7 @@ pub(crate) fn every(lock: &ShmLock) -> String {
     note("force_release", lock.force_release().map(drop));
     note("is_locked", lock.is_locked().map(drop));
     note("holder", lock.holder().map(drop));
-    note("check", lock.check().map(drop));
+    note("check", lock.status().map(drop));
     note("declare_consistent", lock.declare_consistent());
     note("set_description", lock.set_description("x"));
     note("try_clone", lock.try_clone().map(drop));

@@ -103,7 +103,7 @@ pub(crate) fn churn(
             account.births.fetch_add(1, Relaxed);
         }
         account.section(me, round, after_death);
-        assert!(!lock.check()?.orphaned, "the file of a lock in use was removed");
+        assert!(!lock.status()?.orphaned, "the file of a lock in use was removed");
         if after_death {
             guard.declare_consistent()?;
         }

@@ -160,7 +160,7 @@ fn is_refused(lock: &ShmLock) -> bool {
         && refused(&lock.release())
         && refused(&lock.force_release())
         && refused(&lock.holder())
-        && refused(&lock.check())
+        && refused(&lock.status())
         && refused(&lock.is_locked())
         && refused(&lock.try_clone())
         && refused(&lock.declare_consistent())

@@ -66,7 +66,7 @@ impl Fault {
         ),
         (Self::FileVanished, "holds a lock whose name has no file"),
         (Self::Orphaned, "has a lock open whose file has lost its name"),
-        (Self::NotOurs, "holds a lock of which `check` says otherwise"),
+        (Self::NotOurs, "holds a lock of which `status` says otherwise"),
         (
             Self::StrangeHolder,
             "was shown a holder, of pid `seen`, that is none of us, or two in one",

@@ -25,7 +25,7 @@ use std::os::unix::fs::MetadataExt;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
-use shmlock::{Holder, Occupancy, ShmLock};
+use shmlock::{Holder, LockState, ShmLock};
 
 use crate::contender::{Contender, Mark};
 use crate::fault::Fault;
@@ -151,11 +151,13 @@ impl Contender<'_> {
     /// The file of a held lock is there, is the lock's, and its fencing tokens grow.
     fn judge_file(&self, at: usize, lock: &ShmLock, fence: u64) {
         let ledger = self.ledger(at);
-        match lock.check() {
+        match lock.status() {
             Ok(health) if health.orphaned => self.accuse(Fault::Orphaned, at, 0),
             // A static owner looks through the handle of somebody who holds nothing.
-            Ok(health) if health.occupancy == Occupancy::Free => self.accuse(Fault::NotOurs, at, 0),
-            Ok(health) if lock.is_held() && health.occupancy != Occupancy::Ours => {
+            Ok(health) if health.occupancy == LockState::Unlocked => {
+                self.accuse(Fault::NotOurs, at, 0)
+            }
+            Ok(health) if lock.is_held() && health.occupancy != LockState::HeldByThisHandle => {
                 self.accuse(Fault::NotOurs, at, 1)
             }
             Ok(_) => {}

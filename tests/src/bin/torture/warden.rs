@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 use std::time::Duration;
 
-use shmlock::{Life, Occupancy};
+use shmlock::{LockState, OwnerState};
 use shmlock_tests::hostile::Intruder;
 
 use crate::plan::{Blocks, Make, NARROW};
@@ -39,7 +39,8 @@ pub(crate) fn watch(worker: &mut Worker<'_>) {
     while !worker.stage.memory.is_over() {
         if let Some(lock) = worker.me.open(&worker.stage.names[NARROW], NARROW, &make, None) {
             let is_dead = || {
-                lock.check().is_ok_and(|health| health.occupancy == Occupancy::Theirs(Life::Dead))
+                lock.status()
+                    .is_ok_and(|health| health.occupancy == LockState::Held(OwnerState::Dead))
             };
             while is_dead() && !worker.stage.memory.is_over() {
                 thread::sleep(PAUSE);

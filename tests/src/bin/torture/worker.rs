@@ -173,7 +173,7 @@ impl Worker<'_> {
                 Ok(holder) => drop(holder.map(|holder| self.me.check_holder(at, &holder))),
                 Err(error) => self.me.refused(at, &error),
             }
-            match lock.check() {
+            match lock.status() {
                 Ok(health) if health.orphaned => self.me.accuse(Fault::Orphaned, at, 1),
                 Ok(_) => {}
                 Err(error) => self.me.refused(at, &error),
