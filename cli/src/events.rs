@@ -7,10 +7,10 @@ use serde::Serialize;
 use shmlock::{CleanOutcome, ExitEvent};
 
 use crate::args::Where;
+use crate::display::shown;
 use crate::exit::{Failure, said};
 use crate::process::{self, File, Users};
 use crate::report::User;
-use crate::text::shown;
 
 /// What is the matter with an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

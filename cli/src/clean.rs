@@ -6,12 +6,12 @@ use anstyle::{AnsiColor, Style};
 use shmlock::{CleanOutcome, DiedFlag, Error};
 
 use crate::args::Where;
+use crate::display::shown;
 use crate::events;
 use crate::exit::{CONFLICT, Failure, remark, said};
 use crate::owner::dead;
 use crate::process::{File, Users};
 use crate::report::{Report, State};
-use crate::text::shown;
 
 const AFTER: &str = "\
 A process that ends without closing its locks (by `kill -9`, say) leaves their

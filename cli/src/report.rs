@@ -10,10 +10,10 @@ use serde::Serialize;
 use shmlock::{Error, Inspection, LockState, OwnerState};
 
 use crate::args::Where;
+use crate::display::{shown, span};
 use crate::exit::said;
 use crate::owner::Owner;
 use crate::process::{self, File, Users};
-use crate::text::{shown, span};
 
 /// What is the matter with a lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
