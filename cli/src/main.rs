@@ -12,6 +12,7 @@ mod completions;
 mod display;
 mod events;
 mod exit;
+mod hint;
 mod hold;
 mod inherited;
 mod list;

@@ -11,7 +11,7 @@ use shmlock::{Error, Inspection, LockState, OwnerState};
 
 use crate::args::Where;
 use crate::display::{shown, span};
-use crate::exit::said;
+use crate::hint::explain;
 use crate::owner::Owner;
 use crate::process::{self, File, Users};
 
@@ -127,7 +127,7 @@ impl Report {
     ) -> Self {
         let path = place.path(name);
         let file = File::at(&path);
-        let error = look.err().map(said);
+        let error = look.err().map(explain);
         let seen = look.ok().and_then(Option::as_ref);
         let state = if error.is_some() { State::Unreadable } else { state_of(seen) };
         let (health, statistics) = (seen.map(|seen| seen.health), seen.map(|seen| seen.statistics));
