@@ -42,6 +42,7 @@ impl Session {
         let terminal = File::from(unsafe { OwnedFd::from_raw_fd(ours) });
         // SAFETY: as above.
         let line = unsafe { OwnedFd::from_raw_fd(theirs) };
+        keep_output_at_signals(&line);
         // The program must not have our end: its hangup would never come.
         rustix::io::fcntl_setfd(&terminal, rustix::io::FdFlags::CLOEXEC)
             .expect("our own descriptor");
@@ -95,6 +96,15 @@ impl Session {
         let status = self.child.wait().expect("a child");
         (std::mem::take(&mut self.seen), status.code().or_else(|| Some(1000 + status.signal()?)))
     }
+}
+
+/// Sets NOFLSH, termios(3). Without it the kernel sends the signal of Ctrl-C or Ctrl-Z first and
+/// discards the terminal's output then: also what a program has written in answer to the signal.
+fn keep_output_at_signals(terminal: &OwnedFd) {
+    use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
+    let mut modes = tcgetattr(terminal).expect("a terminal");
+    modes.local_modes |= LocalModes::NOFLSH;
+    tcsetattr(terminal, OptionalActions::Now, &modes).expect("a terminal");
 }
 
 impl Drop for Session {
