@@ -94,6 +94,25 @@ impl Holder {
     }
 }
 
+/// What the accessors return, `null` for what is not known: `token`, `pid`, `pid_namespace`,
+/// `pid_is_ours`, `uuid` as text, `description`, and [`since`](Holder::since) as `held_seconds`.
+#[cfg(feature = "serde")]
+impl serde::Serialize for Holder {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeStruct;
+
+        let mut fields = serializer.serialize_struct("Holder", 7)?;
+        fields.serialize_field("token", &self.token())?;
+        fields.serialize_field("pid", &self.pid())?;
+        fields.serialize_field("pid_namespace", &self.pid_namespace())?;
+        fields.serialize_field("pid_is_ours", &self.pid_is_ours())?;
+        fields.serialize_field("uuid", &self.uuid().map(|uuid| uuid.to_string()))?;
+        fields.serialize_field("description", self.description())?;
+        fields.serialize_field("held_seconds", &self.since().map(|since| since.as_secs()))?;
+        fields.end()
+    }
+}
+
 impl fmt::Display for Holder {
     /// One line, escaped. A process id is marked if it is not one of ours: it is no number for
     /// kill(2) here.
@@ -131,6 +150,8 @@ impl fmt::Display for Span {
 
 /// Whether the lock is held, and by whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum LockState {
     /// Nobody holds it.
@@ -143,6 +164,7 @@ pub enum LockState {
 
 /// The state of a lock, as one look shows it. By the time it is read it may be different.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct LockStatus {
     /// Whether it is held.
