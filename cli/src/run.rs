@@ -67,8 +67,8 @@ pub(crate) struct Args {
     #[command(flatten)]
     waiting: Waiting,
 
-    /// Do not pass the lock's descriptor to the command: if `run` is killed, the lock is free
-    /// although the command still runs
+    /// Do not pass the lock's descriptor on: if `run` is killed, the lock is free, and the command
+    /// runs on
     #[arg(short = 'o', long = "close")]
     close: bool,
 
