@@ -33,9 +33,9 @@ descriptors that they did not open.
 Signals HUP, INT, QUIT, TERM, USR1, USR2 and ALRM that are sent to `run` alone
 are forwarded to the command, a tenth of a second later. A signal to the whole
 process group or control group (a key, `kill %1`, systemd) reaches the command by
-itself, and is not sent twice: a process \"witness\" beside the command tells. A
-signal that was ignored at the start, as by nohup(1), stays ignored. A signal
-that comes before the command is started ends `run`.
+itself, and is not sent twice: a process \"witness\" beside the command reports
+it. A signal that was ignored at the start, as by nohup(1), stays ignored. A
+signal that comes before the command is started ends `run`.
 
 `run` declares the lock consistent after the death of an owner, because a command
 has no data that the lock knows of. A program that protects data by a lock, and

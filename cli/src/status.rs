@@ -24,7 +24,7 @@ Exit status:
   1   an owner died holding it, and the data was not declared consistent since
   64, 65, 66, 71  as in `shmlock --help`";
 
-/// Show the holder of a lock, the time and the reason of its hold
+/// Show the state of a lock, its holder, and its use
 ///
 /// Changes nothing, and needs only the right to read the lock's file.
 #[derive(Debug, clap::Args)]
