@@ -116,7 +116,7 @@ impl Running {
             match wait(WaitOptions::NOHANG) {
                 Ok(Some((pid, status))) if pid == self.pid => return Ok(Some(status)),
                 Ok(Some((pid, _))) => {
-                    self.witness.iter_mut().for_each(|witness| witness.was_reaped(pid))
+                    self.witness.iter_mut().for_each(|witness| witness.was_reaped(pid));
                 }
                 Ok(None) => return Ok(None),
                 Err(Errno::INTR) => {}

@@ -101,7 +101,7 @@ fn in_sections(page: &str) -> String {
             (Some(title), _) => sections.extend([".SH \"", &title.to_uppercase(), "\"\n"]),
             // A continuation of the line before.
             (None, Some((tag, text))) if tag.trim().is_empty() => {
-                sections.extend([text.trim(), "\n"])
+                sections.extend([text.trim(), "\n"]);
             }
             (None, Some((tag, text))) => sections.extend([".TP\n", tag, "\n", text.trim(), "\n"]),
             (None, None) => sections.extend([line, "\n"]),
