@@ -5,12 +5,13 @@
 
 arm_linux=(aarch64-unknown-linux-gnu armv7-unknown-linux-gnueabihf)
 
-# All that runs on ARM, with all optional features but one, as arguments of `cargo test`; the same in each script, so that it
+# All that runs on ARM, with all optional features, as arguments of `cargo test`; the same in each script, so that it
 # is built once. What is left out would tell nothing of ARM: the search of orders computes without a memory of its own,
 # the comparison and the benches measure an emulator; and the program's tests are about terminals and flock(1), beside
 # which there is none of this processor.
 # shellcheck disable=SC2034 # used where this is sourced
-arm_suite=(--workspace --exclude shmlock-model --exclude shmlock-comparison --exclude shmlock-core-benches
+arm_suite=(--workspace --exclude shmlock-cli --exclude shmlock-model
+    --exclude shmlock-comparison --exclude shmlock-core-benches
     --features "shmlock/logger,shmlock/block,shmlock-core/embedded-hal,shmlock-core/embedded-hal-async")
 
 debian_name() { case $1 in aarch64-*) echo arm64 ;; *) echo armhf ;; esac }

@@ -12,10 +12,10 @@ use rustix::termios::tcgetpgrp;
 use rustix::time::Timespec;
 use shmlock::BlockSignals;
 
+use crate::acquire::{Taken, open, take};
 use crate::args::{Sharing, Waiting, Where, seconds};
 use crate::exit::{Ending, Failure, SYSTEM};
 use crate::signals::{Arrived, Interrupts, Signals};
-use crate::taking::{Taken, open, take};
 
 const AFTER: &str = "\
 The input is watched if it is a terminal, a pipe or a socket. If it is a file or

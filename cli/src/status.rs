@@ -6,10 +6,10 @@ use anstyle::{AnsiColor, Style};
 use shmlock::Error;
 
 use crate::args::Where;
+use crate::display::{known, quiet_json, shown, span, yes};
 use crate::exit::{CONFLICT, Failure};
 use crate::process::Users;
 use crate::report::{Report, State};
-use crate::text::{known, quiet_json, shown, span, yes};
 
 const AFTER: &str = "\
 A lock that nobody has open has no file: it is \"absent\", as good as free.

@@ -3,9 +3,8 @@
 use std::io::{Write, stdout};
 use std::path::PathBuf;
 
-use clap::{Command, CommandFactory};
+use clap::Command;
 
-use crate::Cli;
 use crate::exit::{CANNOT_CREATE, Failure};
 
 /// The parts of the help that are sections in a manual page.
@@ -25,8 +24,8 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    pub(crate) fn perform(&self) -> Result<u8, Failure> {
-        let mut all = Cli::command().disable_help_subcommand(true);
+    pub(crate) fn perform(&self, program: Command) -> Result<u8, Failure> {
+        let mut all = program.disable_help_subcommand(true);
         all.build(); // which also names the verbs "shmlock-run" and so on
         let mut pages = vec![("shmlock", all.clone())];
         pages.extend(all.get_subcommands().map(|verb| (verb.get_name(), verb.clone())));

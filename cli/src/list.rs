@@ -5,12 +5,12 @@ use std::io::Write;
 use serde::Serialize;
 
 use crate::args::Where;
+use crate::display::{known, quiet_json, shown, yes};
 use crate::events;
 use crate::exit::Failure;
 use crate::process::Users;
 use crate::report::Report;
 use crate::table::{Cell, Table, left, right};
-use crate::text::{known, quiet_json, shown, yes};
 
 const AFTER: &str = "\
 Columns:

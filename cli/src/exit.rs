@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use anstyle::{AnsiColor, Style};
 use shmlock::{Errno, Error};
 
+use crate::hint::explain;
 use crate::signals::end_by;
 
 /// The lock was not to be had, or what was asked about needs attention.
@@ -112,18 +113,6 @@ fn say(style: Style, line: &str) {
     let _ = writeln!(anstream::stderr(), "{style}shmlock{style:#}: {line}");
 }
 
-/// What the library says of an error. It speaks of its own calls; here they are options.
-pub(crate) fn said(error: &Error) -> String {
-    OPTIONS.iter().fold(error.to_string(), |said, (call, option)| said.replace(call, option))
-}
-
-/// As the library names them, and as the program does.
-const OPTIONS: [(&str, &str); 3] = [
-    ("Builder::directory", "--directory"),
-    ("Builder::mode", "--mode"),
-    ("Builder::trust_owner", "--trust-owner"),
-];
-
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let code = match &error {
@@ -142,7 +131,7 @@ impl From<Error> for Failure {
             } => NO_INPUT,
             _ => SYSTEM,
         };
-        Self::new(code, said(&error))
+        Self::new(code, explain(&error))
     }
 }
 

@@ -2,10 +2,9 @@
 
 use std::io::Write;
 
-use clap::CommandFactory;
+use clap::Command;
 use clap_complete::Shell;
 
-use crate::Cli;
 use crate::exit::Failure;
 
 const AFTER: &str = "\
@@ -22,9 +21,9 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    pub(crate) fn perform(&self) -> Result<u8, Failure> {
+    pub(crate) fn perform(&self, mut program: Command) -> Result<u8, Failure> {
         let mut text = Vec::new(); // in memory first: the generator panics on a pipe that breaks
-        clap_complete::generate(self.shell, &mut Cli::command(), "shmlock", &mut text);
+        clap_complete::generate(self.shell, &mut program, "shmlock", &mut text);
         anstream::stdout().write_all(&text)?;
         Ok(0)
     }

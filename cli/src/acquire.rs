@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 use shmlock::{Builder, Error, Guard, ShmLock};
 
 use crate::args::Waiting;
+use crate::display::seconds_of;
 use crate::exit::{Ending, Failure, remark};
 use crate::owner::{dead, held_by};
 use crate::process::File;
 use crate::signals::Interrupts;
-use crate::text::seconds_of;
 
 /// How taking the lock went.
 pub(crate) enum Taken<'a> {

@@ -107,7 +107,7 @@ fn every_field_of_the_json_is_explained() {
     let _holder = hold(&folder, "l", &[]);
     let seen =
         json(&["status", "l", "--json", "--directory", folder.path().to_str().expect("UTF-8")]);
-    let page = include_str!("../../../docs/cli.md");
+    let page = include_str!("../../docs/cli.md");
     let explained =
         page.split("## ").find(|part| part.starts_with("JSON\n")).expect("a part of its own");
     for object in [&seen, &seen["owner"], &seen["users"][0], &seen["file"]] {
@@ -249,7 +249,7 @@ fn list_marks_exit_events_behind_the_locks() {
     assert_eq!(events[3]["users"][0]["pid"], std::process::id());
     assert!(events[2]["error"].is_string() && events[3]["error"].is_null());
     assert_eq!(seen["locks"].as_array().expect("an array").len(), 1);
-    let page = include_str!("../../../docs/cli.md");
+    let page = include_str!("../../docs/cli.md");
     let explained =
         page.split("## ").find(|part| part.starts_with("JSON\n")).expect("a part of its own");
     let explained = explained.split_once("An exit event has").expect("a paragraph of its own").1;

@@ -6,12 +6,13 @@ use anstyle::{AnsiColor, Style};
 use shmlock::{CleanOutcome, DiedFlag, Error};
 
 use crate::args::Where;
+use crate::display::shown;
 use crate::events;
-use crate::exit::{CONFLICT, Failure, remark, said};
+use crate::exit::{CONFLICT, Failure, remark};
+use crate::hint::explain;
 use crate::owner::dead;
 use crate::process::{File, Users};
 use crate::report::{Report, State};
-use crate::text::shown;
 
 const AFTER: &str = "\
 A process that ends without closing its locks (by `kill -9`, say) leaves their
@@ -88,7 +89,7 @@ impl Args {
                 let is_done = match fate {
                     Ok(fate) => self.tell(kind, &name, &fate)?,
                     Err(error) => {
-                        remark(&said(&error));
+                        remark(&explain(&error));
                         false
                     }
                 };

@@ -9,8 +9,8 @@ use std::time::Duration;
 use serde::Serialize;
 use shmlock::Holder;
 
+use crate::display::{shown, span};
 use crate::process::{self, Evidence, File};
-use crate::text::{shown, span};
 
 /// The owner, or a dead one.
 #[derive(Clone, Debug, Serialize)]

@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 use rustix::termios::tcgetwinsize;
 
 use crate::args::{Where, seconds};
+use crate::display::{known, shown, yes};
 use crate::exit::Failure;
 use crate::process::Users;
 use crate::report::{Report, State};
 use crate::table::{Cell, Table, left, right};
-use crate::text::{known, shown, yes};
 
 const AFTER: &str = "\
 PER-S is the number of acquisitions in a second, by anybody, since the picture

@@ -3,13 +3,16 @@
 //! `report` and `owner` (a lock as it is shown), `table`, `text`, `process`, `exit`. What `run` is
 //! made of: `inherited`, `signals`, `witness`, `child`.
 
+mod acquire;
 mod args;
 mod bench;
 mod child;
 mod clean;
 mod completions;
+mod display;
 mod events;
 mod exit;
+mod hint;
 mod hold;
 mod inherited;
 mod list;
@@ -21,8 +24,6 @@ mod run;
 mod signals;
 mod status;
 mod table;
-mod taking;
-mod text;
 mod watch;
 mod witness;
 
@@ -68,8 +69,8 @@ impl Verb {
             Self::Watch(args) => args.perform().map(Ending::from),
             Self::Clean(args) => args.perform().map(Ending::from),
             Self::Bench(args) => args.perform().map(Ending::from),
-            Self::Completions(args) => args.perform().map(Ending::from),
-            Self::Man(args) => args.perform().map(Ending::from),
+            Self::Completions(args) => args.perform(Cli::command()).map(Ending::from),
+            Self::Man(args) => args.perform(Cli::command()).map(Ending::from),
         }
     }
 }

@@ -7,12 +7,12 @@ use std::process::Command;
 
 use shmlock::{BlockSignals, Guard};
 
+use crate::acquire::{Taken, open, take};
 use crate::args::{Sharing, Waiting, Where};
 use crate::child;
+use crate::display::{shortened, shown};
 use crate::exit::{Ending, Failure, SYSTEM, UNAVAILABLE, remark};
 use crate::signals::{Interrupts, Mask, Signals};
-use crate::taking::{Taken, open, take};
-use crate::text::{shortened, shown};
 
 /// How much of a command line fits into a description.
 const DESCRIPTION_MAX: usize = 63;

@@ -7,10 +7,11 @@ use serde::Serialize;
 use shmlock::{CleanOutcome, ExitEvent};
 
 use crate::args::Where;
-use crate::exit::{Failure, said};
+use crate::display::shown;
+use crate::exit::Failure;
+use crate::hint::explain;
 use crate::process::{self, File, Users};
 use crate::report::User;
-use crate::text::shown;
 
 /// What is the matter with an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -68,7 +69,7 @@ impl Report {
                 (true, true) => (State::Set, None),
                 (true, false) => (State::Clear, None),
             },
-            Err(error) => (State::Unreadable, Some(said(&error))),
+            Err(error) => (State::Unreadable, Some(explain(&error))),
         };
         let users = users.of(File::at(&path)).into_iter();
         let users = users.map(|pid| User { pid, command: process::command(pid) }).collect();

@@ -10,10 +10,10 @@ use serde::Serialize;
 use shmlock::{Error, Inspection, LockState, OwnerState};
 
 use crate::args::Where;
-use crate::exit::said;
+use crate::display::{shown, span};
+use crate::hint::explain;
 use crate::owner::Owner;
 use crate::process::{self, File, Users};
-use crate::text::{shown, span};
 
 /// What is the matter with a lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -127,7 +127,7 @@ impl Report {
     ) -> Self {
         let path = place.path(name);
         let file = File::at(&path);
-        let error = look.err().map(said);
+        let error = look.err().map(explain);
         let seen = look.ok().and_then(Option::as_ref);
         let state = if error.is_some() { State::Unreadable } else { state_of(seen) };
         let (health, statistics) = (seen.map(|seen| seen.health), seen.map(|seen| seen.statistics));
