@@ -12,7 +12,7 @@ arm_linux=(aarch64-unknown-linux-gnu armv7-unknown-linux-gnueabihf)
 # shellcheck disable=SC2034 # used where this is sourced
 arm_suite=(--workspace --exclude shmlock-cli --exclude shmlock-model
     --exclude shmlock-comparison --exclude shmlock-core-benches
-    --features "shmlock/logger,shmlock/block,shmlock-core/embedded-hal,shmlock-core/embedded-hal-async")
+    --features "shmlock/logger,shmlock/block,shmlock/serde,shmlock-core/embedded-hal,shmlock-core/embedded-hal-async")
 
 debian_name() { case $1 in aarch64-*) echo arm64 ;; *) echo armhf ;; esac }
 variable() { echo "CARGO_TARGET_$(tr 'a-z.-' 'A-Z__' <<<"$1")_$2"; }

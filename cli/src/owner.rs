@@ -4,30 +4,20 @@
 //! and whose number another one has by now. No output shows such a number so that it could be given
 //! to kill(1) by mistake.
 
-use std::time::Duration;
-
 use serde::Serialize;
 use shmlock::Holder;
 
 use crate::display::{shown, span};
 use crate::process::{self, Evidence, File};
 
-/// The owner, or a dead one.
+/// An owner, alive or dead: its record, and what is seen of its process here.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Owner {
-    pub(crate) token: u32,
-    /// As its own pid namespace sees it.
-    pub(crate) pid: Option<u32>,
-    /// Which pid namespace that is: its inode number, lsns(8).
-    pub(crate) pid_namespace: Option<u32>,
-    /// Whether that is our pid namespace; `None` without /proc.
-    pub(crate) pid_is_ours: Option<bool>,
-    /// Whether the process that took the lock has ended; `None` if that cannot be seen.
+    #[serde(flatten)]
+    holder: Holder,
+    /// Whether the process that acquired the lock has ended; `None` if that cannot be seen.
     pub(crate) pid_is_gone: Option<bool>,
     pub(crate) command: Option<String>,
-    pub(crate) uuid: Option<String>,
-    pub(crate) description: String,
-    pub(crate) held_seconds: Option<u64>,
 }
 
 impl Owner {
@@ -36,27 +26,34 @@ impl Owner {
         let ours = holder.pid().filter(|_| holder.pid_is_ours() == Some(true));
         let evidence = ours.map(|pid| process::evidence(pid, file));
         Self {
-            token: holder.token(),
-            pid: holder.pid(),
-            pid_namespace: holder.pid_namespace(),
-            pid_is_ours: holder.pid_is_ours(),
             pid_is_gone: match evidence {
                 Some(Evidence::Seen) => Some(false),
                 Some(Evidence::Ended) => Some(true),
                 Some(Evidence::Hidden) | None => None,
             },
             command: ours.filter(|_| evidence == Some(Evidence::Seen)).and_then(process::command),
-            uuid: holder.uuid().map(|uuid| uuid.to_string()),
-            description: holder.description().to_owned(),
-            held_seconds: holder.since().map(|since| since.as_secs()),
+            holder: holder.clone(),
         }
+    }
+
+    pub(crate) fn uuid(&self) -> Option<String> {
+        self.holder.uuid().map(|uuid| uuid.to_string())
+    }
+
+    /// Returns the owner's words about the hold, as they are: not escaped.
+    pub(crate) fn description(&self) -> &str {
+        self.holder.description()
+    }
+
+    pub(crate) fn held_for(&self) -> Option<String> {
+        self.holder.since().map(span)
     }
 
     /// The process id in a column: "(7)" has ended, "7?" cannot be seen, "7@4026532177" is of that
     /// pid namespace.
     pub(crate) fn short(&self) -> String {
-        let Some(pid) = self.pid else { return "-".to_owned() };
-        match (self.pid_is_ours, self.pid_is_gone, self.pid_namespace) {
+        let Some(pid) = self.holder.pid() else { return "-".to_owned() };
+        match self.whose_number() {
             (Some(true), Some(false), _) => pid.to_string(),
             (Some(true), Some(true), _) => format!("({pid})"),
             (Some(true), None, _) => format!("{pid}?"),
@@ -67,8 +64,10 @@ impl Owner {
 
     /// The process in words.
     pub(crate) fn process(&self) -> String {
-        let Some(pid) = self.pid else { return "a process that has not said yet which".to_owned() };
-        match (self.pid_is_ours, self.pid_is_gone, self.pid_namespace) {
+        let Some(pid) = self.holder.pid() else {
+            return "a process that has not written its record yet".to_owned();
+        };
+        match self.whose_number() {
             (Some(true), Some(false), _) => match &self.command {
                 Some(command) => format!("pid {pid} ({})", shown(command)),
                 None => format!("pid {pid}"),
@@ -84,16 +83,20 @@ impl Owner {
         }
     }
 
-    /// All that is known, on one line.
+    /// Whether the process id is of our pid namespace, whether its process has ended, and its pid
+    /// namespace.
+    fn whose_number(&self) -> (Option<bool>, Option<bool>, Option<u32>) {
+        (self.holder.pid_is_ours(), self.pid_is_gone, self.holder.pid_namespace())
+    }
+
+    /// Returns all that is known, on one line.
     pub(crate) fn in_words(&self) -> String {
         let mut words = vec![self.process()];
-        words.extend(self.uuid.as_ref().map(|uuid| format!("uuid {uuid}")));
-        if !self.description.is_empty() {
-            words.push(format!("\"{}\"", self.description.escape_debug()));
+        words.extend(self.uuid().map(|uuid| format!("uuid {uuid}")));
+        if !self.description().is_empty() {
+            words.push(format!("\"{}\"", self.description().escape_debug()));
         }
-        words.extend(
-            self.held_seconds.map(|held| format!("for {}", span(Duration::from_secs(held)))),
-        );
+        words.extend(self.held_for().map(|held| format!("for {held}")));
         words.join(", ")
     }
 }

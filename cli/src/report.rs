@@ -3,14 +3,13 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 use shmlock::{Error, Inspection, LockState, OwnerState};
 
 use crate::args::Where;
-use crate::display::{shown, span};
+use crate::display::shown;
 use crate::hint::explain;
 use crate::owner::Owner;
 use crate::process::{self, File, Users};
@@ -181,13 +180,12 @@ impl Report {
     }
 
     pub(crate) fn held_for(&self) -> String {
-        let seconds = self.owner.as_ref().and_then(|owner| owner.held_seconds);
-        seconds.map_or("-".to_owned(), |seconds| span(Duration::from_secs(seconds)))
+        self.owner.as_ref().and_then(Owner::held_for).unwrap_or("-".to_owned())
     }
 
     /// Why, in the owner's words, or why it cannot be read.
     pub(crate) fn why(&self) -> String {
-        let owners = || self.owner.as_ref().map(|owner| shown(&owner.description));
+        let owners = || self.owner.as_ref().map(|owner| shown(owner.description()));
         self.error.as_deref().map(shown).or_else(owners).unwrap_or_default()
     }
 

@@ -6,7 +6,7 @@ use anstyle::{AnsiColor, Style};
 use shmlock::Error;
 
 use crate::args::Where;
-use crate::display::{known, quiet_json, shown, span, yes};
+use crate::display::{known, quiet_json, shown, yes};
 use crate::exit::{CONFLICT, Failure};
 use crate::process::Users;
 use crate::report::{Report, State};
@@ -96,12 +96,10 @@ fn lines(report: &Report) -> Vec<(&'static str, String)> {
             who += "; its program goes on, see users";
         }
         lines.push(("owner", who));
-        lines.extend(owner.uuid.clone().map(|uuid| ("uuid", uuid)));
-        lines.extend(
-            owner.held_seconds.map(|held| ("for", span(std::time::Duration::from_secs(held)))),
-        );
-        if !owner.description.is_empty() {
-            lines.push(("description", shown(&owner.description)));
+        lines.extend(owner.uuid().map(|uuid| ("uuid", uuid)));
+        lines.extend(owner.held_for().map(|held| ("for", held)));
+        if !owner.description().is_empty() {
+            lines.push(("description", shown(owner.description())));
         }
     }
     if matches!(report.state, State::Free | State::Held | State::Dead) {
