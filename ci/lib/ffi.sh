@@ -1,13 +1,13 @@
-# Sourced: the archive of core/ffi, the C programs of examples/c, and what they do together.
+# Sourced: the archive of ffi/core, the C programs of examples/c, and what they do together.
 # shellcheck shell=bash
 
-header=core/ffi/include/shmlock.h
-c_flags=(-std=c11 -O2 -pedantic -Wall -Wextra -Werror -Icore/ffi/include)
+header=ffi/core/include/shmlock_core.h
+c_flags=(-std=c11 -O2 -pedantic -Wall -Wextra -Werror -Iffi/core/include)
 
 # archive TARGET: builds it, for this machine if TARGET is empty; says where it is.
 archive() {
-    cargo build --quiet --profile c -p shmlock-ffi ${1:+--target "$1"}
-    echo "${CARGO_TARGET_DIR:-target}/${1:+$1/}c/libshmlock_ffi.a"
+    cargo build --quiet --profile c -p shmlock-core-ffi ${1:+--target "$1"}
+    echo "${CARGO_TARGET_DIR:-target}/${1:+$1/}c/libshmlock_core_c.a"
 }
 
 # c_program COMPILER ARCHIVE SOURCE PROGRAM [FLAG...]

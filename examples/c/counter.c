@@ -33,21 +33,21 @@ static const struct timespec interval = {.tv_nsec = 20 * 1000 * 1000};
  A way of waiting: looks a few times, then sleeps in the kernel until the owner wakes it. Firmware would wait for an
  interrupt here, or for a notification to its task.
  */
-static int32_t wait_for_it(void *context, shmlock_contention *contention)
+static int32_t wait_for_it(void *context, shmlock_core_wait_context *contention)
 {
     (void)context;
     uint32_t marked;
-    if (contention->attempt % 64 != 63 || shmlock_mark_waiting(contention, &marked) != SHMLOCK_STATUS_OK)
+    if (contention->attempt % 64 != 63 || shmlock_core_mark_waiting(contention, &marked) != SHMLOCK_CORE_STATUS_OK)
         return 0;
     /* Sleeps only as long as the word has the marked value. A wake, a signal, a timeout: all mean "look again". */
     futex(contention->word, FUTEX_WAIT, marked, &interval);
     return 0;
 }
 
-static void release(shmlock_t *lock, struct shared *shared)
+static void release(shmlock_core_t *lock, struct shared *shared)
 {
-    succeeds("shmlock_release", shmlock_release(lock));
-    if (shmlock_owes_wake(lock))
+    succeeds("shmlock_core_release", shmlock_core_release(lock));
+    if (shmlock_core_owes_wake(lock))
         futex(shared->lock, FUTEX_WAKE, 1, NULL);
 }
 
@@ -68,28 +68,28 @@ int main(int argc, char **argv)
     struct shared *shared = map_shared(argv[1]);
     unsigned long token = strtoul(argv[2], NULL, 10);
     unsigned long increments = strtoul(argv[3], NULL, 10);
-    if (token < 1 || token > SHMLOCK_TOKEN_MAX) {
-        fprintf(stderr, "a token is a number from 1 to %d\n", SHMLOCK_TOKEN_MAX);
+    if (token < 1 || token > SHMLOCK_CORE_TOKEN_MAX) {
+        fprintf(stderr, "a token is a number from 1 to %d\n", SHMLOCK_CORE_TOKEN_MAX);
         return 2;
     }
 
-    static shmlock_t lock;
-    succeeds("shmlock_attach", shmlock_attach(&lock, shared->lock, sizeof shared->lock, (uint32_t)token,
-                                              SHMLOCK_INNER_SHAREABLE));
+    static shmlock_core_t lock;
+    succeeds("shmlock_core_attach", shmlock_core_attach(&lock, shared->lock, sizeof shared->lock, (uint32_t)token,
+                                              SHMLOCK_CORE_INNER_SHAREABLE));
     for (unsigned long done = 0; done < increments; done++) {
         if (unlocked) {
             increment(shared);
             continue;
         }
-        shmlock_status status;
+        shmlock_core_status status;
         do
-            status = shmlock_acquire(&lock, 1000 * 1000, wait_for_it, NULL);
-        while (status == SHMLOCK_STATUS_BUSY);
-        if (succeeds("shmlock_acquire", status) == SHMLOCK_STATUS_OWNER_DIED)
+            status = shmlock_core_acquire(&lock, 1000 * 1000, wait_for_it, NULL);
+        while (status == SHMLOCK_CORE_STATUS_BUSY);
+        if (succeeds("shmlock_core_acquire", status) == SHMLOCK_CORE_STATUS_OWNER_DIED)
             fprintf(stderr, "an owner died; its last increment may be missing\n");
         increment(shared);
         release(&lock, shared);
     }
-    succeeds("shmlock_detach", shmlock_detach(&lock));
+    succeeds("shmlock_core_detach", shmlock_core_detach(&lock));
     return 0;
 }

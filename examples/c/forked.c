@@ -26,27 +26,27 @@ static void in_the_child(void)
     generation++;
 }
 
-static shmlock_t lock;
+static shmlock_core_t lock;
 static struct shared *shared;
 
 /* What the child does with its copy of the handle, and with one of its own. */
 static void child(void)
 {
-    printf("the child releases: %s\n", shmlock_message(shmlock_release(&lock)));
-    printf("the child acquires: %s\n", shmlock_message(shmlock_try_acquire(&lock)));
-    printf("the child detaches: %s\n", shmlock_message(shmlock_detach(&lock)));
-    if (shmlock_is_held(&lock))
+    printf("the child releases: %s\n", shmlock_core_message(shmlock_core_release(&lock)));
+    printf("the child acquires: %s\n", shmlock_core_message(shmlock_core_try_acquire(&lock)));
+    printf("the child detaches: %s\n", shmlock_core_message(shmlock_core_detach(&lock)));
+    if (shmlock_core_is_held(&lock))
         exit(1);
     /* The same variable, which is the child's own since the fork, or another one. */
-    succeeds("shmlock_attach", shmlock_attach(&lock, shared->lock, sizeof shared->lock, CHILD, SHMLOCK_INNER_SHAREABLE));
-    succeeds("shmlock_set_fork_generation", shmlock_set_fork_generation(&lock, &generation));
-    printf("the child acquires under its own token: %s\n", shmlock_message(shmlock_try_acquire(&lock)));
+    succeeds("shmlock_core_attach", shmlock_core_attach(&lock, shared->lock, sizeof shared->lock, CHILD, SHMLOCK_CORE_INNER_SHAREABLE));
+    succeeds("shmlock_core_set_fork_generation", shmlock_core_set_fork_generation(&lock, &generation));
+    printf("the child acquires under its own token: %s\n", shmlock_core_message(shmlock_core_try_acquire(&lock)));
 }
 
 /* The mistake: nothing tells the handle that it is the parent's. */
 static void careless_child(void)
 {
-    printf("without a fork generation the child releases: %s\n", shmlock_message(shmlock_release(&lock)));
+    printf("without a fork generation the child releases: %s\n", shmlock_core_message(shmlock_core_release(&lock)));
 }
 
 /* Runs `act` in a child, to its end. */
@@ -71,19 +71,19 @@ int main(void)
     if (shared == MAP_FAILED || pthread_atfork(NULL, NULL, in_the_child) != 0)
         fail("setup");
 
-    succeeds("shmlock_attach", shmlock_attach(&lock, shared->lock, sizeof shared->lock, PARENT, SHMLOCK_INNER_SHAREABLE));
-    succeeds("shmlock_set_fork_generation", shmlock_set_fork_generation(&lock, &generation));
-    succeeds("shmlock_try_acquire", shmlock_try_acquire(&lock));
+    succeeds("shmlock_core_attach", shmlock_core_attach(&lock, shared->lock, sizeof shared->lock, PARENT, SHMLOCK_CORE_INNER_SHAREABLE));
+    succeeds("shmlock_core_set_fork_generation", shmlock_core_set_fork_generation(&lock, &generation));
+    succeeds("shmlock_core_try_acquire", shmlock_core_try_acquire(&lock));
     forked(child);
-    if (!shmlock_is_held(&lock))
+    if (!shmlock_core_is_held(&lock))
         return 1;
-    printf("the parent releases: %s\n", shmlock_message(shmlock_release(&lock)));
+    printf("the parent releases: %s\n", shmlock_core_message(shmlock_core_release(&lock)));
 
-    succeeds("shmlock_set_fork_generation", shmlock_set_fork_generation(&lock, NULL));
-    succeeds("shmlock_try_acquire", shmlock_try_acquire(&lock));
+    succeeds("shmlock_core_set_fork_generation", shmlock_core_set_fork_generation(&lock, NULL));
+    succeeds("shmlock_core_try_acquire", shmlock_core_try_acquire(&lock));
     forked(careless_child);
-    if (shmlock_is_held(&lock))
+    if (shmlock_core_is_held(&lock))
         return 1;
-    printf("without a fork generation the parent acquires again: %s\n", shmlock_message(shmlock_try_acquire(&lock)));
+    printf("without a fork generation the parent acquires again: %s\n", shmlock_core_message(shmlock_core_try_acquire(&lock)));
     return 0;
 }

@@ -15,11 +15,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <shmlock.h>
+#include <shmlock_core.h>
 
 /* All zero is a free lock and a count of zero: nobody has to initialise it. */
 struct shared {
-    unsigned char lock[SHMLOCK_REGION_LEN];
+    unsigned char lock[SHMLOCK_CORE_REGION_LEN];
     /* The lock orders its users. Atomic, so that to break that order (`--no-lock`) loses counts and is not undefined. */
     _Atomic uint32_t counter;
     unsigned char rest[60];
@@ -32,10 +32,10 @@ static inline void fail(const char *what)
 }
 
 /* Ends the program unless `status` is not an error. */
-static inline shmlock_status succeeds(const char *call, shmlock_status status)
+static inline shmlock_core_status succeeds(const char *call, shmlock_core_status status)
 {
     if (status < 0) {
-        fprintf(stderr, "%s: %s\n", call, shmlock_message(status));
+        fprintf(stderr, "%s: %s\n", call, shmlock_core_message(status));
         exit(1);
     }
     return status;

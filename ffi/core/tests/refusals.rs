@@ -10,13 +10,16 @@ use core::ptr::null_mut;
 use common::{
     DIED, FUNCTIONS, Function, Memory, User, WAITERS, acquire_spinning, described, inspect,
 };
-use shmlock_ffi::acquire::shmlock_try_acquire;
-use shmlock_ffi::attach::{SHMLOCK_FULL_SYSTEM, shmlock_attach, shmlock_check, shmlock_detach};
-use shmlock_ffi::handle::Handle;
-use shmlock_ffi::hold::{shmlock_declare_consistent, shmlock_fencing_token, shmlock_is_held};
-use shmlock_ffi::hold::{shmlock_owes_wake, shmlock_release};
-use shmlock_ffi::record::shmlock_inspect;
-use shmlock_ffi::status::{Status, shmlock_message};
+use shmlock_core_c::acquire::shmlock_core_try_acquire;
+use shmlock_core_c::attach::{shmlock_core_attach, shmlock_core_check, shmlock_core_detach};
+use shmlock_core_c::fence_scope::SHMLOCK_CORE_FULL_SYSTEM;
+use shmlock_core_c::handle::Handle;
+use shmlock_core_c::hold::{
+    shmlock_core_declare_consistent, shmlock_core_fencing_token, shmlock_core_is_held,
+};
+use shmlock_core_c::hold::{shmlock_core_owes_wake, shmlock_core_release};
+use shmlock_core_c::record::shmlock_core_inspect;
+use shmlock_core_c::status::{Status, shmlock_core_message};
 
 #[test]
 fn a_pointer_to_a_handle_that_is_null_or_askew_is_an_error() {
@@ -30,9 +33,9 @@ fn a_pointer_to_a_handle_that_is_null_or_askew_is_an_error() {
     }
     for handle in [null_mut(), askew] {
         // SAFETY: as above.
-        assert!(!unsafe { shmlock_is_held(handle) });
+        assert!(!unsafe { shmlock_core_is_held(handle) });
         // SAFETY: as above.
-        assert!(!unsafe { shmlock_owes_wake(handle) });
+        assert!(!unsafe { shmlock_core_owes_wake(handle) });
     }
 }
 
@@ -40,7 +43,7 @@ fn a_pointer_to_a_handle_that_is_null_or_askew_is_an_error() {
 fn a_handle_that_was_never_attached_or_is_detached_or_a_copy_is_an_error() {
     let memory = Memory::zeroed();
     let mut detached = User::of(&memory, 1);
-    assert_eq!(detached.call(shmlock_detach), Status::Ok);
+    assert_eq!(detached.call(shmlock_core_detach), Status::Ok);
     let mut original = User::of(&memory, 2);
     let mut copy = User::unattached();
     // SAFETY: both are as long as a handle, and apart.
@@ -54,7 +57,7 @@ fn a_handle_that_was_never_attached_or_is_detached_or_a_copy_is_an_error() {
         assert_eq!(user.fencing_token(), Err(Status::NotAttached));
         assert!(!user.is_held() && !user.owes_wake());
     }
-    assert_eq!(original.call(shmlock_try_acquire), Status::Ok);
+    assert_eq!(original.call(shmlock_core_try_acquire), Status::Ok);
 }
 
 #[test]
@@ -77,36 +80,39 @@ fn a_region_that_cannot_be_one_is_refused_and_neither_it_nor_the_handle_touched(
         let before = memory.words();
         let mut user = User::unattached();
         // SAFETY: 128 bytes of atomics, or refused.
-        assert_eq!(unsafe { shmlock_attach(user.raw(), address, len, token, scope) }, refusal);
+        assert_eq!(unsafe { shmlock_core_attach(user.raw(), address, len, token, scope) }, refusal);
         // SAFETY: as above.
-        assert_eq!(unsafe { shmlock_attach(null_mut(), address, len, token, scope) }, Status::Null);
+        assert_eq!(
+            unsafe { shmlock_core_attach(null_mut(), address, len, token, scope) },
+            Status::Null
+        );
         let about_memory = !matches!(refusal, Status::BadToken | Status::BadScope);
         // SAFETY: as above.
-        let checked = unsafe { shmlock_check(address, len) };
+        let checked = unsafe { shmlock_core_check(address, len) };
         assert_eq!(checked, if about_memory { refusal } else { Status::Ok });
-        assert_eq!(user.call(shmlock_release), Status::NotAttached);
+        assert_eq!(user.call(shmlock_core_release), Status::NotAttached);
         assert_eq!(memory.words(), before);
     }
 }
 
 #[test]
 fn an_overwritten_word_is_told_and_left_alone() {
-    for (nested, end) in [(false, shmlock_release as Function), (true, shmlock_detach)] {
+    for (nested, end) in [(false, shmlock_core_release as Function), (true, shmlock_core_detach)] {
         let memory = Memory::zeroed();
         let mut user = User::of(&memory, 1);
-        assert_eq!(user.call(shmlock_try_acquire), Status::Ok);
+        assert_eq!(user.call(shmlock_core_try_acquire), Status::Ok);
         if nested {
             assert_eq!(
-                user.call(shmlock_try_acquire),
+                user.call(shmlock_core_try_acquire),
                 Status::Ok,
                 "detaching gives back the outer hold, too"
             );
         }
         memory.set(0, 2 | DIED);
-        assert_eq!(user.call(shmlock_declare_consistent), Status::Overwritten);
+        assert_eq!(user.call(shmlock_core_declare_consistent), Status::Overwritten);
         assert!(!user.is_held(), "the word decides");
         assert_eq!(
-            user.call(shmlock_try_acquire),
+            user.call(shmlock_core_try_acquire),
             Status::Overwritten,
             "it does not nest in the hold of another"
         );
@@ -121,7 +127,7 @@ fn an_overwritten_word_is_told_and_left_alone() {
 fn a_record_that_cannot_be_one_is_refused_and_the_former_stays() {
     let memory = Memory::zeroed();
     let mut user = User::of(&memory, 1);
-    assert_eq!(user.call(shmlock_try_acquire), Status::Ok);
+    assert_eq!(user.call(shmlock_core_try_acquire), Status::Ok);
     let good = described(b"good");
     assert_eq!(user.set_record(&raw const good), Status::Ok);
     for bad in [described(&[b'x'; 64]), described(b"\xff\xfe")] {
@@ -144,7 +150,7 @@ fn garbage_in_the_region_is_never_more_than_an_error_or_a_busy_lock() {
         );
         assert_eq!(user.call(acquire_spinning), Status::Busy);
         assert_eq!(user.take_over(holder.token), Status::OwnerDied);
-        assert_eq!(user.call(shmlock_detach), Status::Ok);
+        assert_eq!(user.call(shmlock_core_detach), Status::Ok);
     }
 }
 
@@ -152,27 +158,31 @@ fn garbage_in_the_region_is_never_more_than_an_error_or_a_busy_lock() {
 fn outputs_that_are_null_or_askew_and_unknown_scopes_are_errors() {
     let memory = Memory::zeroed();
     let mut user = User::of(&memory, 1);
-    assert_eq!(user.call(shmlock_try_acquire), Status::Ok);
+    assert_eq!(user.call(shmlock_core_try_acquire), Status::Ok);
     let mut number = [0_u64; 2];
     let askew = number.as_mut_ptr().wrapping_byte_add(1);
     for (to, refusal) in [(null_mut(), Status::Null), (askew, Status::Misaligned)] {
         // SAFETY: refused before anything is written.
-        assert_eq!(unsafe { shmlock_fencing_token(user.raw(), to) }, refusal);
+        assert_eq!(unsafe { shmlock_core_fencing_token(user.raw(), to) }, refusal);
     }
     // SAFETY: as above.
     assert_eq!(
-        unsafe { shmlock_inspect(memory.address(), 128, SHMLOCK_FULL_SYSTEM, null_mut()) },
+        unsafe {
+            shmlock_core_inspect(memory.address(), 128, SHMLOCK_CORE_FULL_SYSTEM, null_mut())
+        },
         Status::Null
     );
     let mut holder = inspect(&memory).expect("a lock");
     // SAFETY: 128 bytes of atomics, and room for the answer.
     assert_eq!(
-        unsafe { shmlock_inspect(memory.address(), 128, 2, &raw mut holder) },
+        unsafe { shmlock_core_inspect(memory.address(), 128, 2, &raw mut holder) },
         Status::BadScope
     );
     // SAFETY: as above.
     assert_eq!(
-        unsafe { shmlock_inspect(memory.address(), 128, SHMLOCK_FULL_SYSTEM, &raw mut holder) },
+        unsafe {
+            shmlock_core_inspect(memory.address(), 128, SHMLOCK_CORE_FULL_SYSTEM, &raw mut holder)
+        },
         Status::Ok
     );
 }
@@ -181,7 +191,10 @@ fn outputs_that_are_null_or_askew_and_unknown_scopes_are_errors() {
 fn every_status_has_a_message_of_its_own_and_every_other_number_has_one_too() {
     let text = |status| {
         // SAFETY: a static text that ends with a NUL.
-        unsafe { CStr::from_ptr(shmlock_message(status)) }.to_str().expect("English").to_owned()
+        unsafe { CStr::from_ptr(shmlock_core_message(status)) }
+            .to_str()
+            .expect("English")
+            .to_owned()
     };
     let unknown = text(i32::MIN);
     let mut messages: Vec<_> = (-15..=1).chain([-127]).map(text).collect();

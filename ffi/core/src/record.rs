@@ -16,7 +16,7 @@ use shmlock_core::snapshot::snapshot;
 use shmlock_core::uuid::Uuid;
 use shmlock_core::{FenceScope, Region, RegionMemory, Token};
 
-use crate::attach::scope;
+use crate::fence_scope::scope;
 use crate::fork::Fork;
 use crate::handle::{self, Handle};
 use crate::pointer::{checked, read, write};
@@ -140,13 +140,13 @@ pub(crate) unsafe fn copy(
 ///
 /// Never blocks; async-signal-safe; anybody may call it.
 ///
-/// Answers `SHMLOCK_STATUS_OK`; `_NULL`, `_MISALIGNED`, `_TOO_SHORT`, `_NOT_A_LOCK`,
+/// Answers `SHMLOCK_CORE_STATUS_OK`; `_NULL`, `_MISALIGNED`, `_TOO_SHORT`, `_NOT_A_LOCK`,
 /// `_OTHER_VERSION`, `_BAD_SCOPE`: nothing was written to `holder` then.
 ///
 /// # Safety
-/// As `shmlock_check`. `holder` leads to a `shmlock_holder`, unless it is refused.
+/// As `shmlock_core_check`. `holder` leads to a `shmlock_core_holder`, unless it is refused.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn shmlock_inspect(
+pub unsafe extern "C" fn shmlock_core_inspect(
     address: *const c_void,
     len: usize,
     fence_scope: u32,
@@ -181,14 +181,17 @@ pub unsafe extern "C" fn shmlock_inspect(
 ///
 /// Never blocks; async-signal-safe; only the contender whose handle it is calls it.
 ///
-/// Answers `SHMLOCK_STATUS_OK`; `_BAD_DESCRIPTION`; `_MISALIGNED`; of `lock` `_NULL`,
+/// Answers `SHMLOCK_CORE_STATUS_OK`; `_BAD_DESCRIPTION`; `_MISALIGNED`; of `lock` `_NULL`,
 /// `_MISALIGNED`, `_NOT_ATTACHED`, `_IN_USE`, `_FORKED`.
 ///
 /// # Safety
-/// As every function's, of `lock`: see `shmlock_t`. `record` is NULL or leads to a
-/// `shmlock_record`, unless it is refused.
+/// As every function's, of `lock`: see `shmlock_core_t`. `record` is NULL or leads to a
+/// `shmlock_core_record`, unless it is refused.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn shmlock_set_record(lock: *mut Handle, record: *const Record) -> Status {
+pub unsafe extern "C" fn shmlock_core_set_record(
+    lock: *mut Handle,
+    record: *const Record,
+) -> Status {
     let set_record = || {
         let record = if record.is_null() {
             None

@@ -10,16 +10,17 @@ use core::ptr::{from_mut, from_ref, null};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use common::{FUNCTIONS, Memory, User, WAITERS, inspect};
-use shmlock_ffi::acquire::{Contention, shmlock_mark_waiting, shmlock_try_acquire};
-use shmlock_ffi::attach::{SHMLOCK_INNER_SHAREABLE, shmlock_attach};
-use shmlock_ffi::fork::shmlock_set_fork_generation;
-use shmlock_ffi::handle::Handle;
-use shmlock_ffi::hold::shmlock_release;
-use shmlock_ffi::status::Status;
+use shmlock_core_c::acquire::{WaitContext, shmlock_core_mark_waiting, shmlock_core_try_acquire};
+use shmlock_core_c::attach::shmlock_core_attach;
+use shmlock_core_c::fence_scope::SHMLOCK_CORE_INNER_SHAREABLE;
+use shmlock_core_c::fork::shmlock_core_set_fork_generation;
+use shmlock_core_c::handle::Handle;
+use shmlock_core_c::hold::shmlock_core_release;
+use shmlock_core_c::status::Status;
 
 fn set_generation(user: &mut User, generation: *const AtomicU32) -> Status {
     // SAFETY: a handle, used by this thread alone, and NULL or a word that lives longer.
-    unsafe { shmlock_set_fork_generation(user.raw(), generation.cast()) }
+    unsafe { shmlock_core_set_fork_generation(user.raw(), generation.cast()) }
 }
 
 /// Makes this process a child, as far as the word says, until the parent goes on.
@@ -47,13 +48,16 @@ fn every_call_is_refused_in_a_child_and_changes_nothing_and_the_parent_goes_on()
         let mut user = User::of(&memory, 1);
         assert_eq!(set_generation(&mut user, &raw const generation), Status::Ok);
         if held {
-            assert_eq!(user.call(shmlock_try_acquire), Status::Ok);
+            assert_eq!(user.call(shmlock_core_try_acquire), Status::Ok);
         }
         let before = memory.words();
         in_a_child(&generation, || refuses_everything(&mut user));
         assert_eq!((memory.words(), user.is_held()), (before, held));
-        assert_eq!(user.call(shmlock_release), if held { Status::Ok } else { Status::NotHeld });
-        assert_eq!(user.call(shmlock_try_acquire), Status::Ok);
+        assert_eq!(
+            user.call(shmlock_core_release),
+            if held { Status::Ok } else { Status::NotHeld }
+        );
+        assert_eq!(user.call(shmlock_core_try_acquire), Status::Ok);
     }
 }
 
@@ -62,7 +66,7 @@ fn a_child_attaches_the_handle_anew_and_contends_under_its_own_token() {
     let (memory, generation) = (Memory::zeroed(), AtomicU32::new(0));
     let mut parents = User::of(&memory, 1);
     assert_eq!(set_generation(&mut parents, &raw const generation), Status::Ok);
-    assert_eq!(parents.call(shmlock_try_acquire), Status::Ok);
+    assert_eq!(parents.call(shmlock_core_try_acquire), Status::Ok);
     // Stands for the child's copy, which is at another place here.
     let mut childs = User::of(&memory, 3);
     assert_eq!(set_generation(&mut childs, &raw const generation), Status::Ok);
@@ -70,14 +74,20 @@ fn a_child_attaches_the_handle_anew_and_contends_under_its_own_token() {
         refuses_everything(&mut childs);
         // SAFETY: a handle, used by this thread alone, and 128 bytes of atomics.
         let attached = unsafe {
-            shmlock_attach(childs.raw(), memory.address(), 128, 2, SHMLOCK_INNER_SHAREABLE)
+            shmlock_core_attach(
+                childs.raw(),
+                memory.address(),
+                128,
+                2,
+                SHMLOCK_CORE_INNER_SHAREABLE,
+            )
         };
         assert_eq!(attached, Status::Ok);
-        assert_eq!(childs.call(shmlock_try_acquire), Status::Busy);
+        assert_eq!(childs.call(shmlock_core_try_acquire), Status::Busy);
         assert_eq!(set_generation(&mut childs, &raw const generation), Status::Ok);
-        assert_eq!(childs.call(shmlock_try_acquire), Status::Busy);
+        assert_eq!(childs.call(shmlock_core_try_acquire), Status::Busy);
     });
-    assert_eq!(parents.call(shmlock_release), Status::Ok);
+    assert_eq!(parents.call(shmlock_core_release), Status::Ok);
 }
 
 #[test]
@@ -88,10 +98,10 @@ fn a_handle_without_a_generation_or_with_none_any_more_compares_nothing() {
         set_generation(&mut user, from_ref(&generation).wrapping_byte_add(1)),
         Status::Misaligned
     );
-    in_a_child(&generation, || assert_eq!(user.call(shmlock_try_acquire), Status::Ok));
+    in_a_child(&generation, || assert_eq!(user.call(shmlock_core_try_acquire), Status::Ok));
     assert_eq!(set_generation(&mut user, &raw const generation), Status::Ok);
     assert_eq!(set_generation(&mut user, null()), Status::Ok);
-    in_a_child(&generation, || assert_eq!(user.call(shmlock_release), Status::Ok));
+    in_a_child(&generation, || assert_eq!(user.call(shmlock_core_release), Status::Ok));
 }
 
 struct Forking<'g> {
@@ -102,12 +112,12 @@ struct Forking<'g> {
 }
 
 /// Forks, and returns in the child; the parent releases the lock meanwhile.
-unsafe extern "C" fn fork_and_return(context: *mut c_void, contention: *mut Contention) -> i32 {
+unsafe extern "C" fn fork_and_return(context: *mut c_void, contention: *mut WaitContext) -> i32 {
     // SAFETY: the test gives its own `Forking`, and does not use it while it waits.
     let forking = unsafe { &mut *context.cast::<Forking<'_>>() };
     let mut marked = 0;
     // SAFETY: what the callback is given, and room for a word.
-    assert_eq!(unsafe { shmlock_mark_waiting(contention, &raw mut marked) }, Status::Ok);
+    assert_eq!(unsafe { shmlock_core_mark_waiting(contention, &raw mut marked) }, Status::Ok);
     forking.called += 1;
     forking.generation.fetch_add(1, Relaxed);
     for function in FUNCTIONS {
@@ -123,7 +133,7 @@ unsafe extern "C" fn fork_and_return(context: *mut c_void, contention: *mut Cont
 fn a_child_that_returns_into_the_wait_of_its_parent_does_not_take_the_lock() {
     let (memory, generation) = (Memory::zeroed(), AtomicU32::new(0));
     let (mut other, mut user) = (User::of(&memory, 1), User::of(&memory, 2));
-    assert_eq!(other.call(shmlock_try_acquire), Status::Ok);
+    assert_eq!(other.call(shmlock_core_try_acquire), Status::Ok);
     assert_eq!(set_generation(&mut user, &raw const generation), Status::Ok);
     let mut forking =
         Forking { generation: &generation, memory: &memory, user: user.raw(), called: 0 };

@@ -29,7 +29,7 @@ impl Fork {
 
     fn present(self) -> Option<u32> {
         let generation = NonNull::new(self.generation.cast_mut())?;
-        // SAFETY: aligned, as `shmlock_set_fork_generation` checked, and readable, as its caller
+        // SAFETY: aligned, as `shmlock_core_set_fork_generation` checked, and readable, as its caller
         // promises; accessed by loads only.
         let generation = unsafe { AtomicU32::from_ptr(generation.as_ptr()) };
         // Partner: the store by the child's atfork handler, or the kernel's wipe, both before the
@@ -45,7 +45,7 @@ impl Fork {
 }
 
 /// Has every call on the handle compare the word at `generation` with its present value. Once they
-/// differ, each of them answers `SHMLOCK_STATUS_FORKED` and changes nothing. NULL ends that; so
+/// differ, each of them answers `SHMLOCK_CORE_STATUS_FORKED` and changes nothing. NULL ends that; so
 /// does attaching the handle anew.
 ///
 /// For programs that fork. A child has a copy of its parent's handle under the same token, and
@@ -58,25 +58,25 @@ impl Fork {
 ///   child, also of a bare `clone(2)`.
 ///
 /// If a process forks in the middle of a call, in its wait callback or a signal handler, that call
-/// answers `SHMLOCK_STATUS_FORKED` in the child. The child of a signal handler does better not to
+/// answers `SHMLOCK_CORE_STATUS_FORKED` in the child. The child of a signal handler does better not to
 /// return into the call, but to call `exec(3)` or `_exit(2)`: in the instant between two
 /// instructions it may take a free lock under its parent's token. Nobody is inside then, and the
-/// parent's next acquisition takes the lock over, with `SHMLOCK_STATUS_OWNER_DIED`.
+/// parent's next acquisition takes the lock over, with `SHMLOCK_CORE_STATUS_OWNER_DIED`.
 ///
 /// A child that wants the lock attaches a handle under a token of its own: another, or the same
-/// `shmlock_t`, whose copy is the child's.
+/// `shmlock_core_t`, whose copy is the child's.
 ///
 /// Never blocks; async-signal-safe; only the contender whose handle it is calls it.
 ///
-/// Answers `SHMLOCK_STATUS_OK`; `_MISALIGNED`; of `lock` `_NULL`, `_MISALIGNED`, `_NOT_ATTACHED`,
+/// Answers `SHMLOCK_CORE_STATUS_OK`; `_MISALIGNED`; of `lock` `_NULL`, `_MISALIGNED`, `_NOT_ATTACHED`,
 /// `_IN_USE`, `_FORKED`.
 ///
 /// # Safety
-/// As every function's, of `lock`: see `shmlock_t`. `generation` is NULL or leads to an `uint32_t`
+/// As every function's, of `lock`: see `shmlock_core_t`. `generation` is NULL or leads to an `uint32_t`
 /// that can be read until the handle is detached or attached anew, in the child as well, unless it
 /// is refused.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn shmlock_set_fork_generation(
+pub unsafe extern "C" fn shmlock_core_set_fork_generation(
     lock: *mut Handle,
     generation: *const u32,
 ) -> Status {

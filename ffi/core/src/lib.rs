@@ -1,4 +1,4 @@
-//! `shmlock-core` for C. `include/shmlock.h` is made from this crate by `cbindgen`; the comments
+//! `shmlock-core` for C. `include/shmlock_core.h` is made from this crate by `cbindgen`; the comments
 //! there stand here.
 //!
 //! Like the core it needs no operating system and no allocator. A handle is memory of the caller's;
@@ -30,6 +30,8 @@ use portable_atomic as _; // only for the features that the final build gives it
 pub mod status;
 
 pub mod handle;
+
+pub mod fence_scope;
 
 pub mod attach;
 

@@ -8,18 +8,18 @@ use core::ffi::c_void;
 use core::ptr::{from_mut, null, null_mut};
 
 use common::{FUNCTIONS, Memory, User, WAITERS, acquire_spinning, described, inspect};
-use shmlock_ffi::acquire::{Contention, shmlock_mark_waiting, shmlock_try_acquire};
-use shmlock_ffi::attach::{shmlock_check, shmlock_detach};
-use shmlock_ffi::handle::Handle;
-use shmlock_ffi::hold::{shmlock_declare_consistent, shmlock_release};
-use shmlock_ffi::record::Record;
-use shmlock_ffi::status::Status;
+use shmlock_core_c::acquire::{WaitContext, shmlock_core_mark_waiting, shmlock_core_try_acquire};
+use shmlock_core_c::attach::{shmlock_core_check, shmlock_core_detach};
+use shmlock_core_c::handle::Handle;
+use shmlock_core_c::hold::{shmlock_core_declare_consistent, shmlock_core_release};
+use shmlock_core_c::record::Record;
+use shmlock_core_c::status::Status;
 
 #[test]
 fn looking_at_untouched_memory_does_not_claim_it() {
     let memory = Memory::zeroed();
     // SAFETY: 128 bytes of atomics.
-    assert_eq!(unsafe { shmlock_check(memory.address(), 128) }, Status::Ok);
+    assert_eq!(unsafe { shmlock_core_check(memory.address(), 128) }, Status::Ok);
     assert_eq!(inspect(&memory).map(|holder| holder.token), Ok(0));
     assert_eq!(memory.words(), vec![0; 33]);
     drop(User::of(&memory, 1));
@@ -30,18 +30,18 @@ fn looking_at_untouched_memory_does_not_claim_it() {
 fn holds_nest_and_exclude_others() {
     let memory = Memory::zeroed();
     let (mut one, mut two) = (User::of(&memory, 1), User::of(&memory, 2));
-    assert_eq!(one.call(shmlock_release), Status::NotHeld);
-    assert_eq!(one.call(shmlock_try_acquire), Status::Ok);
+    assert_eq!(one.call(shmlock_core_release), Status::NotHeld);
+    assert_eq!(one.call(shmlock_core_try_acquire), Status::Ok);
     assert_eq!(one.call(acquire_spinning), Status::Ok);
     assert_eq!((one.fencing_token(), two.fencing_token()), (Ok(1), Err(Status::NotHeld)));
     assert_eq!(
-        (two.call(shmlock_try_acquire), two.call(acquire_spinning)),
+        (two.call(shmlock_core_try_acquire), two.call(acquire_spinning)),
         (Status::Busy, Status::Busy)
     );
-    assert_eq!(one.call(shmlock_release), Status::Ok);
+    assert_eq!(one.call(shmlock_core_release), Status::Ok);
     assert!(one.is_held() && !two.is_held());
-    assert_eq!(one.call(shmlock_release), Status::Ok);
-    assert_eq!(two.call(shmlock_try_acquire), Status::Ok);
+    assert_eq!(one.call(shmlock_core_release), Status::Ok);
+    assert_eq!(two.call(shmlock_core_try_acquire), Status::Ok);
     assert_eq!(two.fencing_token(), Ok(2));
 }
 
@@ -50,9 +50,9 @@ fn detaching_gives_back_every_hold() {
     let memory = Memory::zeroed();
     let mut user = User::of(&memory, 1);
     for _ in 0..3 {
-        assert_eq!(user.call(shmlock_try_acquire), Status::Ok);
+        assert_eq!(user.call(shmlock_core_try_acquire), Status::Ok);
     }
-    assert_eq!(user.call(shmlock_detach), Status::Ok);
+    assert_eq!(user.call(shmlock_core_detach), Status::Ok);
     assert_eq!(memory.get(0), 0);
 }
 
@@ -67,7 +67,7 @@ struct Waited {
 }
 
 /// Gives up after `enough` calls, and meanwhile does what callbacks may and may not do.
-unsafe extern "C" fn wait(context: *mut c_void, contention: *mut Contention) -> i32 {
+unsafe extern "C" fn wait(context: *mut c_void, contention: *mut WaitContext) -> i32 {
     // SAFETY: the test gives its own `Waited`, and does not use it while it waits.
     let waited = unsafe { &mut *context.cast::<Waited>() };
     // SAFETY: what the callback is given.
@@ -79,12 +79,12 @@ unsafe extern "C" fn wait(context: *mut c_void, contention: *mut Contention) -> 
         waited.answers.extend(FUNCTIONS.map(|function| unsafe { function(handle) }));
         let mut marked = 0;
         // SAFETY: what the callback is given, and room for a word.
-        waited.answers.push(unsafe { shmlock_mark_waiting(contention, &raw mut marked) });
+        waited.answers.push(unsafe { shmlock_core_mark_waiting(contention, &raw mut marked) });
         waited.marked = marked;
         // SAFETY: refused, or what the callback is given.
-        waited.answers.push(unsafe { shmlock_mark_waiting(null_mut(), &raw mut marked) });
+        waited.answers.push(unsafe { shmlock_core_mark_waiting(null_mut(), &raw mut marked) });
         // SAFETY: as above.
-        waited.answers.push(unsafe { shmlock_mark_waiting(contention, null_mut()) });
+        waited.answers.push(unsafe { shmlock_core_mark_waiting(contention, null_mut()) });
     }
     i32::from(waited.told.len() >= waited.enough)
 }
@@ -93,7 +93,7 @@ unsafe extern "C" fn wait(context: *mut c_void, contention: *mut Contention) -> 
 fn a_waiter_is_asked_at_most_as_often_as_it_allows_and_can_give_up_earlier() {
     let memory = Memory::zeroed();
     let (mut one, mut two) = (User::of(&memory, 1), User::of(&memory, 2));
-    assert_eq!(one.call(shmlock_try_acquire), Status::Ok);
+    assert_eq!(one.call(shmlock_core_try_acquire), Status::Ok);
     for (waits, enough, asked) in [(0, 9, 0), (1, 9, 1), (5, 9, 5), (5, 2, 2)] {
         let mut waited = Waited { enough, ..Waited::default() };
         assert_eq!(two.acquire(waits, Some(wait), from_mut(&mut waited).cast()), Status::Busy);
@@ -106,7 +106,7 @@ fn a_waiter_is_asked_at_most_as_often_as_it_allows_and_can_give_up_earlier() {
 fn a_callback_may_mark_the_lock_and_may_not_use_the_handle_that_waits() {
     let memory = Memory::zeroed();
     let (mut one, mut two) = (User::of(&memory, 1), User::of(&memory, 2));
-    assert_eq!(one.call(shmlock_try_acquire), Status::Ok);
+    assert_eq!(one.call(shmlock_core_try_acquire), Status::Ok);
     let mut waited = Waited { enough: 1, handle: Some(two.raw()), ..Waited::default() };
     assert_eq!(two.acquire(9, Some(wait), from_mut(&mut waited).cast()), Status::Busy);
     let mut expected = vec![Status::InUse; FUNCTIONS.len()];
@@ -114,16 +114,16 @@ fn a_callback_may_mark_the_lock_and_may_not_use_the_handle_that_waits() {
     assert_eq!(waited.answers, expected);
     assert_eq!((waited.marked, memory.get(0)), (1 | WAITERS, 1 | WAITERS));
     assert!(!two.owes_wake());
-    assert_eq!(one.call(shmlock_release), Status::Ok);
+    assert_eq!(one.call(shmlock_core_release), Status::Ok);
     assert!(one.owes_wake());
-    assert_eq!(two.call(shmlock_try_acquire), Status::Ok, "the handle is as usable as before");
+    assert_eq!(two.call(shmlock_core_try_acquire), Status::Ok, "the handle is as usable as before");
 }
 
 #[test]
 fn a_death_that_the_caller_can_prove_gives_the_lock_and_the_news_until_it_is_declared_mended() {
     let memory = Memory::zeroed();
     let mut dead = User::of(&memory, 1);
-    assert_eq!(dead.call(shmlock_try_acquire), Status::Ok);
+    assert_eq!(dead.call(shmlock_core_try_acquire), Status::Ok);
     let mut heir = User::of(&memory, 2);
     for no_token in [0, 1 << 30, u32::MAX] {
         assert_eq!(heir.take_over(no_token), Status::BadToken);
@@ -135,20 +135,20 @@ fn a_death_that_the_caller_can_prove_gives_the_lock_and_the_news_until_it_is_dec
         inspect(&memory).map(|holder| (holder.token, holder.recoveries, holder.owner_died)),
         Ok((2, 1, true))
     );
-    assert_eq!(dead.call(shmlock_release), Status::Overwritten);
-    assert_eq!(heir.call(shmlock_release), Status::Ok);
-    assert_eq!(heir.call(shmlock_try_acquire), Status::OwnerDied);
-    assert_eq!(heir.call(shmlock_declare_consistent), Status::Ok);
-    assert_eq!(heir.call(shmlock_release), Status::Ok);
+    assert_eq!(dead.call(shmlock_core_release), Status::Overwritten);
+    assert_eq!(heir.call(shmlock_core_release), Status::Ok);
+    assert_eq!(heir.call(shmlock_core_try_acquire), Status::OwnerDied);
+    assert_eq!(heir.call(shmlock_core_declare_consistent), Status::Ok);
+    assert_eq!(heir.call(shmlock_core_release), Status::Ok);
     assert_eq!(heir.take_over(1), Status::Ok, "free: taken as by try_acquire");
 }
 
 #[test]
 fn a_contender_that_restarts_takes_over_from_its_former_life() {
     let memory = Memory::zeroed();
-    assert_eq!(User::of(&memory, 1).call(shmlock_try_acquire), Status::Ok); // dropped without a word, as by a reset
-    assert_eq!(User::of(&memory, 2).call(shmlock_try_acquire), Status::Busy);
-    assert_eq!(User::of(&memory, 1).call(shmlock_try_acquire), Status::OwnerDied);
+    assert_eq!(User::of(&memory, 1).call(shmlock_core_try_acquire), Status::Ok); // dropped without a word, as by a reset
+    assert_eq!(User::of(&memory, 2).call(shmlock_core_try_acquire), Status::Busy);
+    assert_eq!(User::of(&memory, 1).call(shmlock_core_try_acquire), Status::OwnerDied);
 }
 
 #[test]
@@ -161,14 +161,14 @@ fn a_record_is_read_as_it_was_written_and_can_be_taken_back() {
         [described(b"calibrating"), longest, described("größer".as_bytes()), described(b"")]
     {
         assert_eq!(user.set_record(&raw const record), Status::Ok);
-        assert_eq!(user.call(shmlock_try_acquire), Status::Ok);
+        assert_eq!(user.call(shmlock_core_try_acquire), Status::Ok);
         let holder = inspect(&memory).expect("a lock");
         assert_eq!((holder.token, holder.recorded, holder.record), (1, true, record));
-        assert_eq!(user.call(shmlock_release), Status::Ok);
+        assert_eq!(user.call(shmlock_core_release), Status::Ok);
     }
     assert_eq!(inspect(&memory).map(|holder| (holder.token, holder.recorded)), Ok((0, false)));
     assert_eq!(user.set_record(null()), Status::Ok);
-    assert_eq!(user.call(shmlock_try_acquire), Status::Ok);
+    assert_eq!(user.call(shmlock_core_try_acquire), Status::Ok);
     let nothing =
         Record { since: 0, pid: 0, pid_namespace: 0, uuid: [0; 16], description: [0; 64] };
     assert_eq!(inspect(&memory).map(|holder| (holder.token, holder.record)), Ok((1, nothing)));

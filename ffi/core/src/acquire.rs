@@ -20,7 +20,7 @@ use crate::status::Status;
 /// What a wait callback is told. Valid until the callback returns.
 #[repr(C)]
 #[derive(Debug)]
-pub struct Contention {
+pub struct WaitContext {
     /// The token of the owner, as seen when the last attempt failed; 0 if the lock was free just
     /// then.
     pub owner: u32,
@@ -39,9 +39,9 @@ pub struct Contention {
 /// Answers 0 to try again, anything else to give up. Whatever it does, it bounds its sleep by an
 /// interval of its own: **a wake is a hint**, for the owner may be unable to give one. It returns
 /// normally: no `longjmp`, no end of its thread by `pthread_exit(3)` or `pthread_cancel(3)`, no C++
-/// exception. It may not use the handle that is being acquired (`SHMLOCK_STATUS_IN_USE`).
+/// exception. It may not use the handle that is being acquired (`SHMLOCK_CORE_STATUS_IN_USE`).
 pub type WaitFn =
-    Option<unsafe extern "C" fn(context: *mut c_void, contention: *mut Contention) -> i32>;
+    Option<unsafe extern "C" fn(context: *mut c_void, contention: *mut WaitContext) -> i32>;
 
 /// Waits by the callback of C's.
 struct Called {
@@ -60,14 +60,14 @@ impl Wait for Called {
             core::hint::spin_loop();
             return WaitAction::Retry;
         };
-        let mut told = Contention {
+        let mut told = WaitContext {
             owner: contention.seen().owner().map_or(0, Token::get),
             attempt: contention.attempt(),
             word: contention.word().as_ptr(),
             core: NonNull::from(&mut *contention).as_ptr().cast(),
         };
         // SAFETY: a function of this type, and a context that it can take: promised by the caller
-        // of `shmlock_acquire`.
+        // of `shmlock_core_acquire`.
         let answer = unsafe { callback(self.context, &raw mut told) };
         if answer == 0 { WaitAction::Retry } else { WaitAction::GiveUp }
     }
@@ -82,7 +82,7 @@ impl Wait for AskOnce {
     }
 }
 
-/// One owner is dead: promised by the caller of `shmlock_take_over`.
+/// One owner is dead: promised by the caller of `shmlock_core_take_over`.
 struct Promised(Token);
 
 impl Liveness for Promised {
@@ -122,14 +122,14 @@ unsafe fn take(lock: *mut Handle, wait: impl Wait, liveness: &mut impl Liveness)
 ///
 /// Holds are counted: whoever has acquired twice releases twice.
 ///
-/// Answers `SHMLOCK_STATUS_OK` or `_OWNER_DIED`: held. Not held: `_BUSY`; `_TOO_DEEP`; `_NULL`,
+/// Answers `SHMLOCK_CORE_STATUS_OK` or `_OWNER_DIED`: held. Not held: `_BUSY`; `_NESTING_TOO_DEEP`; `_NULL`,
 /// `_MISALIGNED`, `_NOT_ATTACHED`, `_IN_USE`, `_FORKED`; `_OVERWRITTEN` if this handle had acquired
 /// the lock and the word names another.
 ///
 /// # Safety
-/// As every function's, of `lock`: see `shmlock_t`.
+/// As every function's, of `lock`: see `shmlock_core_t`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn shmlock_try_acquire(lock: *mut Handle) -> Status {
+pub unsafe extern "C" fn shmlock_core_try_acquire(lock: *mut Handle) -> Status {
     // SAFETY: promised by the caller.
     unsafe {
         take(
@@ -147,15 +147,15 @@ pub unsafe extern "C" fn shmlock_try_acquire(lock: *mut Handle) -> Status {
 /// Blocks for as long as `wait` does, `waits` times; async-signal-safe if `wait` is; only the
 /// contender whose handle it is calls it. There is no order among contenders.
 ///
-/// If it gives up, look at `shmlock_owes_wake`.
+/// If it gives up, look at `shmlock_core_owes_wake`.
 ///
-/// Answers as `shmlock_try_acquire`.
+/// Answers as `shmlock_core_try_acquire`.
 ///
 /// # Safety
-/// As every function's, of `lock`: see `shmlock_t`. `wait` is NULL or as `shmlock_wait_fn` says,
+/// As every function's, of `lock`: see `shmlock_core_t`. `wait` is NULL or as `shmlock_core_wait_fn` says,
 /// and can take `context`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn shmlock_acquire(
+pub unsafe extern "C" fn shmlock_core_acquire(
     lock: *mut Handle,
     waits: u32,
     wait: WaitFn,
@@ -175,14 +175,14 @@ pub unsafe extern "C" fn shmlock_acquire(
 ///
 /// Never blocks; async-signal-safe; only the contender whose handle it is calls it.
 ///
-/// Answers as `shmlock_try_acquire`: `SHMLOCK_STATUS_OWNER_DIED` if it took over, or if an earlier
+/// Answers as `shmlock_core_try_acquire`: `SHMLOCK_CORE_STATUS_OWNER_DIED` if it took over, or if an earlier
 /// death is not declared mended; `_BUSY` if another than `dead` holds the lock. `_BAD_TOKEN` if
 /// `dead` is no token.
 ///
 /// # Safety
-/// As every function's, of `lock`: see `shmlock_t`.
+/// As every function's, of `lock`: see `shmlock_core_t`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn shmlock_take_over(lock: *mut Handle, dead: u32) -> Status {
+pub unsafe extern "C" fn shmlock_core_take_over(lock: *mut Handle, dead: u32) -> Status {
     let word = Word::from_bits(dead);
     match word.owner() {
         // SAFETY: promised by the caller.
@@ -194,21 +194,21 @@ pub unsafe extern "C" fn shmlock_take_over(lock: *mut Handle, dead: u32) -> Stat
 }
 
 /// For wait callbacks that sleep until they are woken: asks the owner for a wake at its release
-/// (`shmlock_owes_wake`).
+/// (`shmlock_core_owes_wake`).
 ///
 /// Writes to `marked` the value on which to sleep: `futex(2)` with `FUTEX_WAIT` on
 /// `contention->word`, or any wait that ends at once if the word has another value. Never blocks;
 /// async-signal-safe; only the callback calls it, before it returns.
 ///
-/// Answers `SHMLOCK_STATUS_OK`; `_BUSY` if the word changed meanwhile: do not sleep, return 0;
+/// Answers `SHMLOCK_CORE_STATUS_OK`; `_BUSY` if the word changed meanwhile: do not sleep, return 0;
 /// `_NULL`, `_MISALIGNED`.
 ///
 /// # Safety
 /// `contention` is what the callback was given, and `marked` leads to an `uint32_t`, unless they
 /// are refused.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn shmlock_mark_waiting(
-    contention: *mut Contention,
+pub unsafe extern "C" fn shmlock_core_mark_waiting(
+    contention: *mut WaitContext,
     marked: *mut u32,
 ) -> Status {
     let mark = || {

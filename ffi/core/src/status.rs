@@ -18,16 +18,16 @@ pub enum Status {
     /// Done. Of a call that takes the lock: it is held.
     Ok = 0,
     /// The lock **is held**, and an owner died holding it: nobody has declared the protected data
-    /// consistent since. Look at the data, mend it, call `shmlock_declare_consistent`; release in
+    /// consistent since. Look at the data, mend it, call `shmlock_core_declare_consistent`; release in
     /// any case.
     OwnerDied = 1,
     /// Somebody else holds the lock, and the attempts are used up or the callback gave up.
     Busy = -1,
     /// A pointer is NULL that must not be.
     Null = -2,
-    /// A pointer is not aligned as its type demands; the region not to `SHMLOCK_REGION_ALIGN`.
+    /// A pointer is not aligned as its type demands; the region not to `SHMLOCK_CORE_REGION_ALIGN`.
     Misaligned = -3,
-    /// The region has fewer than `SHMLOCK_REGION_LEN` bytes.
+    /// The region has fewer than `SHMLOCK_CORE_REGION_LEN` bytes.
     TooShort = -4,
     /// The memory holds something other than a lock. Give the lock memory of its own, or clear it
     /// to zero if its content is garbage.
@@ -36,7 +36,7 @@ pub enum Status {
     OtherVersion = -6,
     /// A token out of its range.
     BadToken = -7,
-    /// Not one of the scopes `SHMLOCK_INNER_SHAREABLE`, `SHMLOCK_FULL_SYSTEM`.
+    /// Not one of the scopes `SHMLOCK_CORE_INNER_SHAREABLE`, `SHMLOCK_CORE_FULL_SYSTEM`.
     BadScope = -8,
     /// The handle is not attached: it is zero, was detached, or is a copy of another.
     NotAttached = -9,
@@ -90,7 +90,7 @@ impl From<Result<Self, Self>> for Status {
 ///
 /// Never blocks; async-signal-safe; anybody may call it.
 #[unsafe(no_mangle)]
-pub extern "C" fn shmlock_message(status: i32) -> *const c_char {
+pub extern "C" fn shmlock_core_message(status: i32) -> *const c_char {
     message(status).as_ptr()
 }
 
@@ -112,7 +112,7 @@ fn message(status: i32) -> &'static CStr {
         (Status::OtherVersion, c"the region has another layout version; use one version on all sides"),
         (Status::BadToken, c"the token is out of range; give each contender one of its own from 1 to 65535"),
         (Status::BadScope, c"there is no such fence scope; 0 is inner-shareable, 1 is the full system"),
-        (Status::NotAttached, c"the handle is not attached; call shmlock_attach on it, and do not copy it"),
+        (Status::NotAttached, c"the handle is not attached; call shmlock_core_attach on it, and do not copy it"),
         (
             Status::InUse,
             c"the handle is in the middle of another call; use another handle in callbacks and signal handlers",

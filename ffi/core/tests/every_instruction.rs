@@ -22,11 +22,11 @@ use std::sync::Once;
 
 use common::{Function, Memory, User};
 use shmlock_core::{Error, Region, RegionLock, RegionMemory};
-use shmlock_ffi::acquire::shmlock_try_acquire;
-use shmlock_ffi::attach::shmlock_detach;
-use shmlock_ffi::handle::Handle;
-use shmlock_ffi::hold::shmlock_release;
-use shmlock_ffi::status::Status;
+use shmlock_core_c::acquire::shmlock_core_try_acquire;
+use shmlock_core_c::attach::shmlock_core_detach;
+use shmlock_core_c::handle::Handle;
+use shmlock_core_c::hold::shmlock_core_release;
+use shmlock_core_c::status::Status;
 
 /// After each how-manyth instruction there is a story of its own. Unoptimised code has thousands in
 /// a call, and gets a sample; `ci/ffi.sh` runs these tests in the release build, where each
@@ -107,8 +107,8 @@ fn call(function: Function) -> Status {
 fn adds(function: Function, status: Status) -> i32 {
     let is = |other: Function| core::ptr::fn_addr_eq(function, other);
     match status {
-        Status::Ok if is(shmlock_try_acquire) => 1,
-        Status::Ok if is(shmlock_release) => -1,
+        Status::Ok if is(shmlock_core_try_acquire) => 1,
+        Status::Ok if is(shmlock_core_release) => -1,
         _ => 0,
     }
 }
@@ -118,16 +118,16 @@ fn story(holds: i32, main: Function, inner: Function, left: usize) -> bool {
     let memory = Memory::zeroed();
     let (mut user, mut rival) = (User::of(&memory, 1), User::of(&memory, 2));
     for _ in 0..holds {
-        assert_eq!(user.call(shmlock_try_acquire), Status::Ok);
+        assert_eq!(user.call(shmlock_core_try_acquire), Status::Ok);
     }
     HANDLE.set(user.raw());
     ANSWER.set(None);
-    let act: fn() = if core::ptr::fn_addr_eq(inner, shmlock_detach as Function) {
-        || ANSWER.set(Some(call(shmlock_detach)))
-    } else if core::ptr::fn_addr_eq(inner, shmlock_release as Function) {
-        || ANSWER.set(Some(call(shmlock_release)))
+    let act: fn() = if core::ptr::fn_addr_eq(inner, shmlock_core_detach as Function) {
+        || ANSWER.set(Some(call(shmlock_core_detach)))
+    } else if core::ptr::fn_addr_eq(inner, shmlock_core_release as Function) {
+        || ANSWER.set(Some(call(shmlock_core_release)))
     } else {
-        || ANSWER.set(Some(call(shmlock_try_acquire)))
+        || ANSWER.set(Some(call(shmlock_core_try_acquire)))
     };
     let mut answer = Status::Unknown;
     let came = interrupted(left, false, act, || answer = call(main));
@@ -135,20 +135,21 @@ fn story(holds: i32, main: Function, inner: Function, left: usize) -> bool {
     let what = format!(
         "{holds} holds, {main:?} answers {answer:?}, {inner:?} answers {told:?} after {left}"
     );
-    let detached = core::ptr::fn_addr_eq(inner, shmlock_detach as Function) && told == Status::Ok;
+    let detached =
+        core::ptr::fn_addr_eq(inner, shmlock_core_detach as Function) && told == Status::Ok;
     let held = if detached { 0 } else { holds + adds(main, answer) + adds(inner, told) };
     assert_eq!(user.is_held(), held > 0, "{what}");
     assert_eq!(memory.get(0), u32::from(held > 0), "{what}");
     assert_eq!(
-        rival.call(shmlock_try_acquire),
+        rival.call(shmlock_core_try_acquire),
         if held > 0 { Status::Busy } else { Status::Ok },
         "{what}"
     );
     for _ in 0..held {
-        assert_eq!(user.call(shmlock_release), Status::Ok, "{what}");
+        assert_eq!(user.call(shmlock_core_release), Status::Ok, "{what}");
     }
     let last = if detached { Status::NotAttached } else { Status::NotHeld };
-    assert_eq!(user.call(shmlock_release), last, "{what}");
+    assert_eq!(user.call(shmlock_core_release), last, "{what}");
     came
 }
 
@@ -156,8 +157,10 @@ fn story(holds: i32, main: Function, inner: Function, left: usize) -> bool {
 fn a_call_by_a_handler_after_any_instruction_of_another_is_refused_or_counts_as_one_before_or_after_it()
  {
     for holds in [0, 1, 2] {
-        for main in [shmlock_try_acquire as Function, shmlock_release] {
-            for inner in [shmlock_try_acquire as Function, shmlock_release, shmlock_detach] {
+        for main in [shmlock_core_try_acquire as Function, shmlock_core_release] {
+            for inner in
+                [shmlock_core_try_acquire as Function, shmlock_core_release, shmlock_core_detach]
+            {
                 let mut left = 0;
                 while story(holds, main, inner, left) {
                     left += STRIDE;

@@ -10,21 +10,21 @@ use crate::status::Status;
 ///
 /// Never blocks; async-signal-safe; only the contender whose handle it is calls it. ARM cores that
 /// wait for an event (`wfe`) are sent one if somebody waits; other wakes are the caller's: see
-/// `shmlock_owes_wake`.
+/// `shmlock_core_owes_wake`.
 ///
-/// Answers `SHMLOCK_STATUS_OK`; `_NOT_HELD`; `_OVERWRITTEN`; `_NULL`, `_MISALIGNED`,
+/// Answers `SHMLOCK_CORE_STATUS_OK`; `_NOT_HELD`; `_OVERWRITTEN`; `_NULL`, `_MISALIGNED`,
 /// `_NOT_ATTACHED`, `_IN_USE`, `_FORKED`.
 ///
 /// # Safety
-/// As every function's, of `lock`: see `shmlock_t`.
+/// As every function's, of `lock`: see `shmlock_core_t`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn shmlock_release(lock: *mut Handle) -> Status {
+pub unsafe extern "C" fn shmlock_core_release(lock: *mut Handle) -> Status {
     // SAFETY: promised by the caller.
     unsafe { handle::with(lock, |lock, _| Ok(lock.release().map(|()| Status::Ok)?)) }.into()
 }
 
 /// Whether the last release of this handle, or the last acquire that gave up if that came later,
-/// left somebody to be woken who has marked itself by `shmlock_mark_waiting`, or sleeps in the
+/// left somebody to be woken who has marked itself by `shmlock_core_mark_waiting`, or sleeps in the
 /// Linux library's futex.
 ///
 /// Wake one of them then: `futex(2)` with `FUTEX_WAKE` on the region's first word, a task
@@ -35,9 +35,9 @@ pub unsafe extern "C" fn shmlock_release(lock: *mut Handle) -> Status {
 /// handle that is not attached, in use, or a parent's.
 ///
 /// # Safety
-/// As every function's, of `lock`: see `shmlock_t`.
+/// As every function's, of `lock`: see `shmlock_core_t`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn shmlock_owes_wake(lock: *const Handle) -> bool {
+pub unsafe extern "C" fn shmlock_core_owes_wake(lock: *const Handle) -> bool {
     // SAFETY: promised by the caller.
     unsafe { handle::with(lock, |lock, _| Ok(lock.owes_wake())) }.unwrap_or(false)
 }
@@ -48,9 +48,9 @@ pub unsafe extern "C" fn shmlock_owes_wake(lock: *const Handle) -> bool {
 /// Never blocks; async-signal-safe; only the contender whose handle it is calls it.
 ///
 /// # Safety
-/// As every function's, of `lock`: see `shmlock_t`.
+/// As every function's, of `lock`: see `shmlock_core_t`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn shmlock_is_held(lock: *const Handle) -> bool {
+pub unsafe extern "C" fn shmlock_core_is_held(lock: *const Handle) -> bool {
     // SAFETY: promised by the caller.
     unsafe { handle::with(lock, |lock, _| Ok(lock.is_held())) }.unwrap_or(false)
 }
@@ -60,14 +60,17 @@ pub unsafe extern "C" fn shmlock_is_held(lock: *const Handle) -> bool {
 ///
 /// Never blocks; async-signal-safe; only the contender whose handle it is calls it.
 ///
-/// Answers `SHMLOCK_STATUS_OK`; `_NOT_HELD`; `_NULL`, `_MISALIGNED`, `_NOT_ATTACHED`, `_IN_USE`,
+/// Answers `SHMLOCK_CORE_STATUS_OK`; `_NOT_HELD`; `_NULL`, `_MISALIGNED`, `_NOT_ATTACHED`, `_IN_USE`,
 /// `_FORKED`.
 ///
 /// # Safety
-/// As every function's, of `lock`: see `shmlock_t`. `number` leads to an `uint64_t`, unless it is
+/// As every function's, of `lock`: see `shmlock_core_t`. `number` leads to an `uint64_t`, unless it is
 /// refused.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn shmlock_fencing_token(lock: *const Handle, number: *mut u64) -> Status {
+pub unsafe extern "C" fn shmlock_core_fencing_token(
+    lock: *const Handle,
+    number: *mut u64,
+) -> Status {
     let fencing_token = || {
         checked(number)?;
         // SAFETY: promised by the caller.
@@ -86,13 +89,13 @@ pub unsafe extern "C" fn shmlock_fencing_token(lock: *const Handle, number: *mut
 /// Never blocks; async-signal-safe; only the contender whose handle it is calls it, while it holds
 /// the lock.
 ///
-/// Answers `SHMLOCK_STATUS_OK`; `_NOT_HELD`; `_OVERWRITTEN`, and the handle still holds; `_NULL`,
+/// Answers `SHMLOCK_CORE_STATUS_OK`; `_NOT_HELD`; `_OVERWRITTEN`, and the handle still holds; `_NULL`,
 /// `_MISALIGNED`, `_NOT_ATTACHED`, `_IN_USE`, `_FORKED`.
 ///
 /// # Safety
-/// As every function's, of `lock`: see `shmlock_t`.
+/// As every function's, of `lock`: see `shmlock_core_t`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn shmlock_declare_consistent(lock: *mut Handle) -> Status {
+pub unsafe extern "C" fn shmlock_core_declare_consistent(lock: *mut Handle) -> Status {
     // SAFETY: promised by the caller.
     unsafe { handle::with(lock, |lock, _| Ok(lock.declare_consistent().map(|()| Status::Ok)?)) }
         .into()

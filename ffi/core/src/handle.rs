@@ -18,17 +18,17 @@ pub(crate) type Lock = RegionLock<'static, FenceScope>;
 /// A handle: one contender of one lock. Zero is a handle that is not attached. Its fields are
 /// nobody's but the library's.
 ///
-/// What every function demands of a `shmlock_t *`, and does with it, beside the contracts at the
+/// What every function demands of a `shmlock_core_t *`, and does with it, beside the contracts at the
 /// head of this file:
 ///
-/// * NULL and misaligned pointers are errors. Any other pointer leads to a `shmlock_t` that has
-///   been zero, as a static is, or has been attached by `shmlock_attach`.
+/// * NULL and misaligned pointers are errors. Any other pointer leads to a `shmlock_core_t` that has
+///   been zero, as a static is, or has been attached by `shmlock_core_attach`.
 /// * One thread, task or core uses a handle at a time. Handing it over from one to another takes
 ///   what the two use to hand over anything else.
 /// * A handle is neither copied nor moved while attached. A copy answers
-///   `SHMLOCK_STATUS_NOT_ATTACHED`.
+///   `SHMLOCK_CORE_STATUS_NOT_ATTACHED`.
 /// * A call from within another, by its wait callback or by a signal handler that interrupts it,
-///   answers `SHMLOCK_STATUS_IN_USE` and changes nothing. So every function is async-signal-safe,
+///   answers `SHMLOCK_CORE_STATUS_IN_USE` and changes nothing. So every function is async-signal-safe,
 ///   but for what a wait callback does.
 /// * The region outlives the handle, or the handle is detached first.
 #[repr(C)]
@@ -102,7 +102,7 @@ pub(crate) unsafe fn settle(handle: NonNull<Handle>, lock: Lock) {
 /// `Forked`, whatever `act` did there.
 ///
 /// # Safety
-/// What [`Handle`] says of a `shmlock_t *`.
+/// What [`Handle`] says of a `shmlock_core_t *`.
 pub(crate) unsafe fn with<R>(
     handle: *const Handle,
     act: impl FnOnce(&mut Lock, Fork) -> Result<R, Status>,
