@@ -1,40 +1,39 @@
 /*
- shmlock for C: a lock over any memory that two parties share, without an operating system.
+ shmlock-core for C: a lock in any shared memory, without an operating system.
 
- What the library cannot see, the caller promises:
+ The library cannot check the following. The caller guarantees it:
 
- * Tokens. Each contender of a region has a token that no other living one has: each core, task,
-   process, and each thread that contends by itself. Two handles with one token exclude nobody.
- * Fork. fork(2) copies a handle and its token, and the library knows no process. Give each
-   handle a fork generation by `shmlock_core_set_fork_generation`: then every call answers
-   SHMLOCK_CORE_STATUS_FORKED in a child. Without one, a child can acquire while its parent holds, and
-   release what its parent holds. A child that wants the lock attaches a handle under a token of
-   its own. A handle lies in memory that a child gets a copy of, never in memory that is shared
-   with it; so a child of vfork(2), or of clone(2) with CLONE_VM, calls nothing.
+ * Tokens. Each contender of a region has a token that no other living contender has: each core,
+   task and process, and each thread that contends by itself. Two handles with the same token do
+   not exclude each other.
+ * Fork. fork(2) copies a handle and its token, and the library does not know processes. Set a
+   fork generation for each handle (`shmlock_core_set_fork_generation`): then every call in a
+   child returns SHMLOCK_CORE_STATUS_FORKED. Without a fork generation, a child can acquire while
+   its parent holds the lock, and can release the parent's hold. A child that needs the lock
+   attaches a handle with its own token. A handle lies in private memory, so that a child has a
+   copy of it. A child of vfork(2), or of clone(2) with CLONE_VM, calls no function.
  * The end of a process or a thread, and exec(3), release nothing: the lock stays held. Another
-   contender takes over by `shmlock_core_take_over` when it has proof of the death, and the next one
-   under the same token does by itself.
- * Threads. One thread uses a handle at a time. The thread that releases may be another than the
-   one that acquired, if the handle was handed over. Two threads that contend have a handle and a
-   token each.
- * Signal handlers and interrupt handlers. On the thread, task or core that uses a handle, a
-   handler may call every function: one that interrupts a call is answered SHMLOCK_CORE_STATUS_IN_USE.
-   One that comes between two calls does what the program would do there. A handler does not
-   wait: what it waits for may be held by the code that it interrupts.
- * longjmp(3). A hold belongs to the handle, not to a function: a jump over the code that holds
-   leaves the lock held. A jump out of a wait callback, or out of a handler that has interrupted
-   a call, is not allowed. It leaves the handle in use for ever; attaching it anew under its
-   token ends that, and the next acquisition answers SHMLOCK_CORE_STATUS_OWNER_DIED if the lock was
-   held.
- * Memory. A region has 128 bytes from a multiple of 4 on. It is the same memory for all
-   contenders, for as long as a handle is attached. Everybody accesses it by 32-bit atomic
-   operations only. It is zero before its first use. A mapped file is not truncated meanwhile: an
-   access beyond its end is a SIGBUS.
+   contender with proof of the death recovers it (`shmlock_core_take_over`). The next contender
+   with the same token recovers it by acquiring.
+ * Threads. One thread at a time uses a handle. A handle may be passed to another thread while it
+   holds the lock. Each thread that contends has a handle and a token of its own.
+ * Signal and interrupt handlers. A handler on the thread, task or core that uses a handle may
+   call every function. A call that interrupts another call on the same handle returns
+   SHMLOCK_CORE_STATUS_IN_USE. Between two calls, a handler's call has the same effect as a call
+   of the program. A handler must not wait: the interrupted code may hold what it waits for.
+ * longjmp(3). A hold belongs to the handle, not to a function: a jump out of the critical section
+   leaves the lock held. A jump out of a wait callback, or out of a handler that interrupted a
+   call, is not allowed. It leaves the handle in use for ever. Attaching the handle again with the
+   same token repairs that; if the lock was held, the next acquisition then returns
+   SHMLOCK_CORE_STATUS_OWNER_DIED.
+ * Memory. A region has 128 bytes, aligned to 4. It is the same memory for all contenders while a
+   handle is attached. All accesses are 32-bit atomic operations. It is zero before its first use.
+   A mapped file is not truncated: an access beyond its end raises SIGBUS.
  * errno is neither read nor set. No function allocates, makes a system call, or uses
    thread-local storage.
 
- Made from ffi/core/src by cbindgen; a change is made there, and `bash ci/ffi.sh header` makes this file anew.
- ffi/core/README.md says how to build the library, PROTOCOL.md what stands in the memory.
+ Generated from ffi/core/src by cbindgen: change the sources, then run `bash ci/ffi.sh header`.
+ ffi/core/README.md explains how to build the library, PROTOCOL.md specifies the memory layout.
  License: MIT or Apache-2.0.
  */
 
@@ -46,42 +45,41 @@
 #include <stdint.h>
 
 /*
- Fence scope: for parties in one coherent domain, as the cores that run one operating system, or
- the tasks of one core.
+ Fence scope for contenders in one coherent domain: the cores of one operating system, or the
+ tasks of one core.
  */
 #define SHMLOCK_CORE_INNER_SHAREABLE 0
 
 /*
- Fence scope: for memory shared with other bus masters, as another cluster, a Cortex-M beside a
- Cortex-A, a DSP. The fences order; they do not clean caches: map such memory non-cacheable or
- have hardware keep it coherent.
+ Fence scope for memory that is shared with other bus masters: another cluster, a Cortex-M beside
+ a Cortex-A, a DSP. The fences order accesses; they do not clean caches. Map such memory
+ non-cacheable, or have the hardware keep it coherent.
  */
 #define SHMLOCK_CORE_FULL_SYSTEM 1
 
 /*
- Bytes of a region. All zero is a free lock.
+ The size of a region in bytes. All zero is a free lock.
  */
 #define SHMLOCK_CORE_REGION_LEN 128
 
 /*
- A region starts at a multiple of this, in bytes. 64 is better: then all hot words share one
- cache line.
+ The alignment of a region in bytes. Prefer 64: then all hot words share one cache line.
  */
 #define SHMLOCK_CORE_REGION_ALIGN 4
 
 /*
- The version of the layout in memory, as in `PROTOCOL.md`.
+ The version of the memory layout, as in `PROTOCOL.md`.
  */
 #define SHMLOCK_CORE_LAYOUT_VERSION 1
 
 /*
- The largest token that `shmlock_core_attach` takes; the smallest is 1.
+ The largest token of `shmlock_core_attach`. The smallest is 1.
  */
 #define SHMLOCK_CORE_TOKEN_MAX 65535
 
 /*
- What a call answers. Negative: an error, and nothing was changed unless the code says so. Not
- negative: it was done.
+ The result of a call. Negative: an error, and nothing was changed unless the code says so. Zero
+ or positive: success.
 
  The type is a 32-bit integer on every target, whatever the compiler does with enums
  (`-fshort-enums`).
@@ -92,25 +90,25 @@ enum shmlock_core_status
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
     /*
-     Done. Of a call that takes the lock: it is held.
+     Success. After an acquisition: the lock is held.
      */
     SHMLOCK_CORE_STATUS_OK = 0,
     /*
-     The lock **is held**, and an owner died holding it: nobody has declared the protected data
-     consistent since. Look at the data, mend it, call `shmlock_core_declare_consistent`; release in
-     any case.
+     The lock **is held**. An owner died holding it, and the data was not declared consistent
+     since. Check the data, repair it, call `shmlock_core_declare_consistent`; release the lock
+     in any case.
      */
     SHMLOCK_CORE_STATUS_OWNER_DIED = 1,
     /*
-     Somebody else holds the lock, and the attempts are used up or the callback gave up.
+     Another contender holds the lock, and the attempts are used up or the callback gave up.
      */
     SHMLOCK_CORE_STATUS_BUSY = -1,
     /*
-     A pointer is NULL that must not be.
+     A pointer that must not be NULL is NULL.
      */
     SHMLOCK_CORE_STATUS_NULL = -2,
     /*
-     A pointer is not aligned as its type demands; the region not to `SHMLOCK_CORE_REGION_ALIGN`.
+     A pointer is not aligned for its type, or the region not to `SHMLOCK_CORE_REGION_ALIGN`.
      */
     SHMLOCK_CORE_STATUS_MISALIGNED = -3,
     /*
@@ -123,24 +121,24 @@ enum shmlock_core_status
      */
     SHMLOCK_CORE_STATUS_NOT_A_LOCK = -5,
     /*
-     The memory holds a lock of another layout version. Use one version on all sides.
+     The memory holds a lock of another layout version. Use the same version on all sides.
      */
     SHMLOCK_CORE_STATUS_OTHER_VERSION = -6,
     /*
-     A token out of its range.
+     The token is out of range.
      */
     SHMLOCK_CORE_STATUS_BAD_TOKEN = -7,
     /*
-     Not one of the scopes `SHMLOCK_CORE_INNER_SHAREABLE`, `SHMLOCK_CORE_FULL_SYSTEM`.
+     The fence scope is neither `SHMLOCK_CORE_INNER_SHAREABLE` nor `SHMLOCK_CORE_FULL_SYSTEM`.
      */
     SHMLOCK_CORE_STATUS_BAD_SCOPE = -8,
     /*
-     The handle is not attached: it is zero, was detached, or is a copy of another.
+     The handle is not attached: it is zero, was detached, or is a copy of another handle.
      */
     SHMLOCK_CORE_STATUS_NOT_ATTACHED = -9,
     /*
-     The handle is in the middle of another call: the caller is that call's wait callback, or a
-     signal handler that interrupted it. Use a handle of its own there.
+     Another call on the handle is in progress: this call comes from its wait callback, or from a
+     signal handler that interrupted it. Use a separate handle there.
      */
     SHMLOCK_CORE_STATUS_IN_USE = -10,
     /*
@@ -148,22 +146,22 @@ enum shmlock_core_status
      */
     SHMLOCK_CORE_STATUS_NOT_HELD = -11,
     /*
-     The owner word no longer names this handle, which has acquired the lock: somebody outside
-     the protocol wrote to the region, or a forked child released the lock. After a release the
-     handle holds nothing; the word was left as it is, for it may be another owner's by now.
+     The handle acquired the lock, but the owner word names another owner: the region was written
+     outside the protocol, or a forked child released the lock. After a release the handle holds
+     nothing. The word is left unchanged, because another owner may hold the lock by now.
      */
     SHMLOCK_CORE_STATUS_OVERWRITTEN = -12,
     /*
-     The handle holds the lock 65534 times already.
+     The handle already holds the lock 65534 times.
      */
     SHMLOCK_CORE_STATUS_NESTING_TOO_DEEP = -13,
     /*
-     A description that is not UTF-8, or without a NUL among its bytes.
+     A description is not UTF-8, or has no NUL among its bytes.
      */
     SHMLOCK_CORE_STATUS_BAD_DESCRIPTION = -14,
     /*
-     The handle is from before a fork: it is the parent's, and this is the child. Nothing was
-     changed. Attach a handle under a token of its own here.
+     The handle belongs to the parent, and this process is a forked child. Nothing was changed.
+     Attach a handle with its own token in the child.
      */
     SHMLOCK_CORE_STATUS_FORKED = -15,
     /*
@@ -180,21 +178,21 @@ typedef int32_t shmlock_core_status;
 #endif // __cplusplus
 
 /*
- A handle: one contender of one lock. Zero is a handle that is not attached. Its fields are
- nobody's but the library's.
+ A handle: one contender of one lock. A handle of zero bytes is not attached. The fields are
+ private to the library.
 
- What every function demands of a `shmlock_core_t *`, and does with it, beside the contracts at the
- head of this file:
+ All functions treat a `shmlock_core_t *` in the same way, beside the contracts at the head of
+ this file:
 
- * NULL and misaligned pointers are errors. Any other pointer leads to a `shmlock_core_t` that has
-   been zero, as a static is, or has been attached by `shmlock_core_attach`.
- * One thread, task or core uses a handle at a time. Handing it over from one to another takes
-   what the two use to hand over anything else.
- * A handle is neither copied nor moved while attached. A copy answers
+ * NULL and misaligned pointers are errors. Any other pointer points to a `shmlock_core_t` that
+   was initialised to zero, as a static is, or attached by `shmlock_core_attach`.
+ * One thread, task or core uses a handle at a time. Passing it to another takes the same
+   synchronisation as passing any other data.
+ * An attached handle is neither copied nor moved. A copy returns
    `SHMLOCK_CORE_STATUS_NOT_ATTACHED`.
- * A call from within another, by its wait callback or by a signal handler that interrupts it,
-   answers `SHMLOCK_CORE_STATUS_IN_USE` and changes nothing. So every function is async-signal-safe,
-   but for what a wait callback does.
+ * A call during another call, from its wait callback or from a signal handler that interrupts
+   it, returns `SHMLOCK_CORE_STATUS_IN_USE` and changes nothing. Therefore every function is
+   async-signal-safe if the wait callback is.
  * The region outlives the handle, or the handle is detached first.
  */
 typedef struct {
@@ -204,21 +202,19 @@ typedef struct {
 } shmlock_core_t;
 
 /*
- What a wait callback is told. Valid until the callback returns.
+ The argument of a wait callback. Valid until the callback returns.
  */
 typedef struct {
     /*
-     The token of the owner, as seen when the last attempt failed; 0 if the lock was free just
-     then.
+     The owner's token at the last failed attempt; 0 if the lock was free then.
      */
     uint32_t owner;
     /*
-     How many attempts have failed before this one; stops counting at 2^32 - 1.
+     The number of attempts that failed before this one; stops counting at 2^32 - 1.
      */
     uint32_t attempt;
     /*
-     The word that changes when the lock does: what a futex sleeps on. Only ever read it,
-     atomically.
+     The owner word, on which a futex sleeps. Only read it, atomically.
      */
     const uint32_t *word;
     /*
@@ -228,66 +224,67 @@ typedef struct {
 } shmlock_core_wait_context;
 
 /*
- How to let time pass: spin, yield, sleep, wait for a notification or a futex. Called after each
- failed attempt, with the context that the caller gave.
+ Waits after a failed attempt, with the context of the caller: spins, yields, sleeps, waits for a
+ notification or a futex.
 
- Answers 0 to try again, anything else to give up. Whatever it does, it bounds its sleep by an
- interval of its own: **a wake is a hint**, for the owner may be unable to give one. It returns
+ Returns 0 to try again, any other value to give up. It must bound its sleep by an interval of
+ its own: **a wake is a hint**, because the owner may be unable to send one. It must return
  normally: no `longjmp`, no end of its thread by `pthread_exit(3)` or `pthread_cancel(3)`, no C++
- exception. It may not use the handle that is being acquired (`SHMLOCK_CORE_STATUS_IN_USE`).
+ exception. It must not use the handle that is being acquired (`SHMLOCK_CORE_STATUS_IN_USE`).
  */
 typedef int32_t (*shmlock_core_wait_fn)(void *context, shmlock_core_wait_context *contention);
 
 /*
- What an owner says of itself. Leave zero what there is nothing to say about.
+ An owner record. Leave unknown fields zero.
  */
 typedef struct {
     /*
-     Seconds of the clock since boot at which the present unbroken series of holds began.
+     Start of the current unbroken series of holds, in seconds since boot.
      */
     uint64_t since;
     /*
-     Process id, as the owner itself sees it. 0 where there are no processes.
+     Process id in the owner's own pid namespace. 0 without processes.
      */
     uint32_t pid;
     /*
-     Inode number of its pid namespace, 0 if unknown: in another namespace, `pid` means somebody
-     else.
+     Inode number of that pid namespace, 0 if unknown. In another namespace, `pid` names another
+     process.
      */
     uint32_t pid_namespace;
     /*
-     Names the owner, for ever: 16 bytes in order.
+     Unique identifier of the owner: 16 bytes in order.
      */
     uint8_t uuid[16];
     /*
-     Why, in the owner's words: at most 63 bytes of UTF-8 and a NUL. Text that was read may be
-     hostile: escape it before it goes to a terminal.
+     Reason for the hold: at most 63 bytes of UTF-8 and a NUL. Text from a region may be hostile:
+     escape it before printing it to a terminal.
      */
     char description[64];
 } shmlock_core_record;
 
 /*
- Who holds a lock.
+ The owner of a lock.
  */
 typedef struct {
     /*
-     The owner's token. 0: nobody holds the lock.
+     The owner's token. 0: the lock is free.
      */
     uint32_t token;
     /*
-     How many dead owners have been replaced so far, modulo 2^32.
+     Number of recoveries so far, modulo 2^32.
      */
     uint32_t recoveries;
     /*
-     An owner died, and nobody has declared the data consistent since.
+     An owner died, and the data was not declared consistent since.
      */
     bool owner_died;
     /*
-     `record` is the owner's. False: it has none, or was just writing it; `record` is zero then.
+     `record` is the owner's. If false, the owner has none or is writing it, and `record` is
+     zero.
      */
     bool recorded;
     /*
-     What the owner says of itself.
+     The owner record.
      */
     shmlock_core_record record;
 } shmlock_core_holder;
@@ -297,52 +294,51 @@ extern "C" {
 #endif // __cplusplus
 
 /*
- A sentence about a status, in English, for logs. Any number is allowed. The text is static and
+ Returns an English sentence about a status, for logs. Accepts any number. The text is static and
  never NULL.
 
- Never blocks; async-signal-safe; anybody may call it.
+ Never blocks; async-signal-safe; any caller.
  */
 const char *shmlock_core_message(int32_t status);
 
 /*
- Whether the `len` bytes from `address` on are a lock, or zero and so could become one. Only
- reads.
+ Returns `SHMLOCK_CORE_STATUS_OK` if the `len` bytes at `address` are a lock, or zero and could
+ become one. Only reads, so read-only memory is enough.
 
- Never blocks; async-signal-safe; anybody may call it, whoever may only read as well.
+ Never blocks; async-signal-safe; any caller.
 
- Answers `SHMLOCK_CORE_STATUS_OK`, `_NULL`, `_MISALIGNED`, `_TOO_SHORT`, `_NOT_A_LOCK`,
+ Returns `SHMLOCK_CORE_STATUS_OK`, `_NULL`, `_MISALIGNED`, `_TOO_SHORT`, `_NOT_A_LOCK`,
  `_OTHER_VERSION`.
 
  # Safety
- Unless the address is refused, `len` bytes from it on can be read, and are written only by
- accesses of 32 bits.
+ Unless the address is refused, `len` bytes at it are readable, and are written by 32-bit
+ accesses only.
  */
 shmlock_core_status shmlock_core_check(const void *address, size_t len);
 
 /*
- Makes `lock` a contender of the lock in the `len` bytes from `address` on, under `token`. It
- holds nothing yet.
+ Attaches `lock` to the `len` bytes at `address`, as the contender `token`. It holds nothing yet.
 
- Memory that is all zero becomes a lock by having its magic word written; that is the only write.
- Whatever `lock` was before is overwritten; detach a handle before attaching it again.
+ Memory that is all zero becomes a lock: the magic word is written, and nothing else. The
+ previous content of `lock` is overwritten; detach a handle before attaching it again.
 
  **Give each contender of a region its own token** from 1 to `SHMLOCK_CORE_TOKEN_MAX`: each core,
- task, process, boot loader. Two with one token exclude nobody. (So a core that restarts finds
- its own token in the lock, takes it over from its former life at its first acquisition, and is
- told by `SHMLOCK_CORE_STATUS_OWNER_DIED`.) All contenders of a region have one `fence_scope`:
- `SHMLOCK_CORE_INNER_SHAREABLE` or `SHMLOCK_CORE_FULL_SYSTEM`.
+ task, process, boot loader. Two contenders with the same token do not exclude each other. (A
+ core that restarts finds its own token in the lock. Its first acquisition recovers the lock and
+ returns `SHMLOCK_CORE_STATUS_OWNER_DIED`.) All contenders of a region use the same
+ `fence_scope`: `SHMLOCK_CORE_INNER_SHAREABLE` or `SHMLOCK_CORE_FULL_SYSTEM`.
 
- Never blocks; async-signal-safe; anybody may call it.
+ Never blocks; async-signal-safe; any caller.
 
- Answers `SHMLOCK_CORE_STATUS_OK`, `_NULL`, `_MISALIGNED`, `_TOO_SHORT`, `_NOT_A_LOCK`,
- `_OTHER_VERSION`, `_BAD_TOKEN`, `_BAD_SCOPE`. After an error neither the handle nor the memory
- has been touched.
+ Returns `SHMLOCK_CORE_STATUS_OK`, `_NULL`, `_MISALIGNED`, `_TOO_SHORT`, `_NOT_A_LOCK`,
+ `_OTHER_VERSION`, `_BAD_TOKEN`, `_BAD_SCOPE`. An error leaves the handle and the memory
+ unchanged.
 
  # Safety
- `lock` leads to a `shmlock_core_t` that nobody else uses meanwhile. Unless the address is refused,
- `len` bytes from it on can be read and written until the handle is detached, and are accessed
- only by atomic operations of 32 bits, by anybody. (What *values* somebody else writes there can
- do no more harm than to the lock.) If they are a mapped file, it is not truncated.
+ `lock` points to a `shmlock_core_t` that no other code uses meanwhile. Unless the address is
+ refused, `len` bytes at it are readable and writable until the handle is detached, and are
+ accessed by 32-bit atomic operations only. (Foreign *values* there can harm nothing but the
+ lock.) If they are a mapped file, it is not truncated.
  */
 shmlock_core_status shmlock_core_attach(shmlock_core_t *lock,
                                         void *address,
@@ -351,86 +347,84 @@ shmlock_core_status shmlock_core_attach(shmlock_core_t *lock,
                                         uint32_t fence_scope);
 
 /*
- Ends the use of a handle, gives back all that it holds, and leaves it zero as far as
- `shmlock_core_attach` is concerned.
+ Releases every hold of a handle and detaches it.
 
- Never blocks; async-signal-safe; only the contender whose handle it is calls it.
+ Never blocks; async-signal-safe; only the contender that uses the handle.
 
- Answers `SHMLOCK_CORE_STATUS_OK`; `_OVERWRITTEN`, and is detached nevertheless; `_NULL`,
- `_MISALIGNED`, `_NOT_ATTACHED`, `_IN_USE`, `_FORKED`: it is attached still.
+ Returns `SHMLOCK_CORE_STATUS_OK`; `_OVERWRITTEN`: the handle is detached nevertheless; `_NULL`,
+ `_MISALIGNED`, `_NOT_ATTACHED`, `_IN_USE`, `_FORKED`: nothing was changed.
 
  # Safety
- As every function's, of `lock`: see `shmlock_core_t`.
+ For `lock`: see `shmlock_core_t`.
  */
 shmlock_core_status shmlock_core_detach(shmlock_core_t *lock);
 
 /*
- Has every call on the handle compare the word at `generation` with its present value. Once they
- differ, each of them answers `SHMLOCK_CORE_STATUS_FORKED` and changes nothing. NULL ends that; so
- does attaching the handle anew.
+ Makes every call on the handle compare the word at `generation` with its current value. If they
+ differ, the call returns `SHMLOCK_CORE_STATUS_FORKED` and changes nothing. NULL ends the
+ comparison, and so does attaching the handle again.
 
- For programs that fork. A child has a copy of its parent's handle under the same token, and
- nothing else tells the two apart: the child could acquire while its parent holds, and release
- what its parent holds. So `generation` leads to a word that has another value in a child than in
- its parent, before anything of the child uses the handle:
+ For programs that fork. A child has a copy of its parent's handle with the same token, and
+ nothing else tells them apart: the child could acquire while its parent holds the lock, and
+ could release the parent's hold. So `generation` points to a word that changes in a child before
+ the child uses the handle:
 
  * a static word that a handler of `pthread_atfork(3)` increments in the child; or
- * a word that is not zero, on a page with `MADV_WIPEONFORK` (`madvise(2)`): it is zero in every
-   child, also of a bare `clone(2)`.
+ * a nonzero word on a page with `MADV_WIPEONFORK` (`madvise(2)`): it is zero in every child,
+   also after a bare `clone(2)`.
 
- If a process forks in the middle of a call, in its wait callback or a signal handler, that call
- answers `SHMLOCK_CORE_STATUS_FORKED` in the child. The child of a signal handler does better not to
- return into the call, but to call `exec(3)` or `_exit(2)`: in the instant between two
- instructions it may take a free lock under its parent's token. Nobody is inside then, and the
- parent's next acquisition takes the lock over, with `SHMLOCK_CORE_STATUS_OWNER_DIED`.
+ If a process forks during a call, in its wait callback or a signal handler, that call returns
+ `SHMLOCK_CORE_STATUS_FORKED` in the child. A child of a signal handler should not return into
+ the call, but call `exec(3)` or `_exit(2)`: between two instructions it may acquire a free lock
+ with its parent's token. No owner is then in the critical section, and the parent's next
+ acquisition recovers the lock and returns `SHMLOCK_CORE_STATUS_OWNER_DIED`.
 
- A child that wants the lock attaches a handle under a token of its own: another, or the same
- `shmlock_core_t`, whose copy is the child's.
+ A child that needs the lock attaches a handle with its own token: another handle, or its copy of
+ this one.
 
- Never blocks; async-signal-safe; only the contender whose handle it is calls it.
+ Never blocks; async-signal-safe; only the contender that uses the handle.
 
- Answers `SHMLOCK_CORE_STATUS_OK`; `_MISALIGNED`; of `lock` `_NULL`, `_MISALIGNED`, `_NOT_ATTACHED`,
- `_IN_USE`, `_FORKED`.
+ Returns `SHMLOCK_CORE_STATUS_OK`; `_MISALIGNED`; for `lock` `_NULL`, `_MISALIGNED`,
+ `_NOT_ATTACHED`, `_IN_USE`, `_FORKED`.
 
  # Safety
- As every function's, of `lock`: see `shmlock_core_t`. `generation` is NULL or leads to an `uint32_t`
- that can be read until the handle is detached or attached anew, in the child as well, unless it
- is refused.
+ For `lock`: see `shmlock_core_t`. `generation` is NULL, or refused, or points to a `uint32_t`
+ that is readable until the handle is detached or attached again, in the child as well.
  */
 shmlock_core_status shmlock_core_set_fork_generation(shmlock_core_t *lock,
                                                      const uint32_t *generation);
 
 /*
- Takes the lock if it is free or already held by this handle.
+ Acquires the lock if it is free or already held by this handle.
 
- Never blocks; async-signal-safe; only the contender whose handle it is calls it.
+ Never blocks; async-signal-safe; only the contender that uses the handle.
 
- Holds are counted: whoever has acquired twice releases twice.
+ Holds nest: each acquisition needs one release.
 
- Answers `SHMLOCK_CORE_STATUS_OK` or `_OWNER_DIED`: held. Not held: `_BUSY`; `_NESTING_TOO_DEEP`; `_NULL`,
- `_MISALIGNED`, `_NOT_ATTACHED`, `_IN_USE`, `_FORKED`; `_OVERWRITTEN` if this handle had acquired
- the lock and the word names another.
+ Returns `SHMLOCK_CORE_STATUS_OK` or `_OWNER_DIED`: acquired. Not acquired: `_BUSY`;
+ `_NESTING_TOO_DEEP`; `_NULL`, `_MISALIGNED`, `_NOT_ATTACHED`, `_IN_USE`, `_FORKED`;
+ `_OVERWRITTEN` if this handle holds the lock and the word names another owner.
 
  # Safety
- As every function's, of `lock`: see `shmlock_core_t`.
+ For `lock`: see `shmlock_core_t`.
  */
 shmlock_core_status shmlock_core_try_acquire(shmlock_core_t *lock);
 
 /*
- Takes the lock, waiting by `wait(context, ..)` after each failed attempt, at most `waits` times.
- Zero is one attempt and no wait. Without a callback (NULL) it spins: some nanoseconds an
- attempt, right only for short sections on other cores.
+ Acquires the lock, calling `wait(context, ..)` after each failed attempt, at most `waits` times.
+ With 0 it makes one attempt. Without a callback (NULL) it spins: a few nanoseconds an attempt,
+ right only for short critical sections on other cores.
 
- Blocks for as long as `wait` does, `waits` times; async-signal-safe if `wait` is; only the
- contender whose handle it is calls it. There is no order among contenders.
+ Blocks as long as `wait` does, `waits` times; async-signal-safe if `wait` is; only the contender
+ that uses the handle. Contenders have no order.
 
- If it gives up, look at `shmlock_core_owes_wake`.
+ If it gives up, check `shmlock_core_owes_wake`.
 
- Answers as `shmlock_core_try_acquire`.
+ Returns the same as `shmlock_core_try_acquire`.
 
  # Safety
- As every function's, of `lock`: see `shmlock_core_t`. `wait` is NULL or as `shmlock_core_wait_fn` says,
- and can take `context`.
+ For `lock`: see `shmlock_core_t`. `wait` is NULL, or meets `shmlock_core_wait_fn` and accepts
+ `context`.
  */
 shmlock_core_status shmlock_core_acquire(shmlock_core_t *lock,
                                          uint32_t waits,
@@ -438,129 +432,128 @@ shmlock_core_status shmlock_core_acquire(shmlock_core_t *lock,
                                          void *context);
 
 /*
- Takes the lock if it is free, already held by this handle, or held by the owner `dead`, **whom
- the caller knows to be dead**.
+ Acquires the lock if it is free, already held by this handle, or held by the owner `dead`,
+ **which the caller knows to be dead**.
 
- The proof is the caller's: a core held in reset, a process that `waitpid` has returned, a task
- that was deleted. It must hold from before the call until after it, and so must this: nobody is
- given the token `dead` meanwhile (the core is not started, the process not replaced). A wrong
- proof makes two owners.
+ The proof is the caller's: a core held in reset, a process that `waitpid` has returned, a
+ deleted task. From before the call until after it, the owner stays dead and its token unused:
+ the core is not started, the process not replaced. A wrong proof makes two owners.
 
- Never blocks; async-signal-safe; only the contender whose handle it is calls it.
+ Never blocks; async-signal-safe; only the contender that uses the handle.
 
- Answers as `shmlock_core_try_acquire`: `SHMLOCK_CORE_STATUS_OWNER_DIED` if it took over, or if an earlier
- death is not declared mended; `_BUSY` if another than `dead` holds the lock. `_BAD_TOKEN` if
- `dead` is no token.
+ Returns the same as `shmlock_core_try_acquire`: `SHMLOCK_CORE_STATUS_OWNER_DIED` if it recovered
+ the lock, or if the data was not declared consistent after an earlier death; `_BUSY` if an owner
+ other than `dead` holds the lock. `_BAD_TOKEN` if `dead` is not a token.
 
  # Safety
- As every function's, of `lock`: see `shmlock_core_t`.
+ For `lock`: see `shmlock_core_t`.
  */
-shmlock_core_status shmlock_core_take_over(shmlock_core_t *lock,
-                                           uint32_t dead);
+shmlock_core_status shmlock_core_take_over(shmlock_core_t *lock, uint32_t dead);
 
 /*
- For wait callbacks that sleep until they are woken: asks the owner for a wake at its release
- (`shmlock_core_owes_wake`).
+ Sets WAITERS in the owner word, so that the owner's release owes a wake
+ (`shmlock_core_owes_wake`). For wait callbacks that sleep until they are woken.
 
  Writes to `marked` the value on which to sleep: `futex(2)` with `FUTEX_WAIT` on
  `contention->word`, or any wait that ends at once if the word has another value. Never blocks;
- async-signal-safe; only the callback calls it, before it returns.
+ async-signal-safe; only the callback, before it returns.
 
- Answers `SHMLOCK_CORE_STATUS_OK`; `_BUSY` if the word changed meanwhile: do not sleep, return 0;
+ Returns `SHMLOCK_CORE_STATUS_OK`; `_BUSY` if the word changed meanwhile: do not sleep, return 0;
  `_NULL`, `_MISALIGNED`.
 
  # Safety
- `contention` is what the callback was given, and `marked` leads to an `uint32_t`, unless they
- are refused.
+ Unless they are refused, `contention` is the callback's argument, and `marked` points to a
+ `uint32_t`.
  */
 shmlock_core_status shmlock_core_mark_waiting(shmlock_core_wait_context *contention,
                                               uint32_t *marked);
 
 /*
- Gives back one hold. When all are given back, the lock is free.
+ Releases one hold. After the last release, the lock is free.
 
- Never blocks; async-signal-safe; only the contender whose handle it is calls it. ARM cores that
- wait for an event (`wfe`) are sent one if somebody waits; other wakes are the caller's: see
+ Never blocks; async-signal-safe; only the contender that uses the handle. If there are waiters,
+ it sends an event to ARM cores that wait by `wfe`. Other wakes are up to the caller: see
  `shmlock_core_owes_wake`.
 
- Answers `SHMLOCK_CORE_STATUS_OK`; `_NOT_HELD`; `_OVERWRITTEN`; `_NULL`, `_MISALIGNED`,
+ Returns `SHMLOCK_CORE_STATUS_OK`; `_NOT_HELD`; `_OVERWRITTEN`; `_NULL`, `_MISALIGNED`,
  `_NOT_ATTACHED`, `_IN_USE`, `_FORKED`.
 
  # Safety
- As every function's, of `lock`: see `shmlock_core_t`.
+ For `lock`: see `shmlock_core_t`.
  */
 shmlock_core_status shmlock_core_release(shmlock_core_t *lock);
 
 /*
- Whether the last release of this handle, or the last acquire that gave up if that came later,
- left somebody to be woken who has marked itself by `shmlock_core_mark_waiting`, or sleeps in the
- Linux library's futex.
+ Returns `true` if the last release of this handle, or a later acquire that gave up, owes a wake
+ to a waiter: one that has called `shmlock_core_mark_waiting`, or sleeps in the futex of the
+ Linux library.
 
- Wake one of them then: `futex(2)` with `FUTEX_WAKE` on the region's first word, a task
- notification, an interrupt to the other core. Where there is no such means, leave it: sleepers
- look again after their own interval.
+ Then wake one of them: `futex(2)` with `FUTEX_WAKE` on the region's first word, a task
+ notification, an interrupt to the other core. Without such means, do nothing: sleeping waiters
+ retry after their own interval.
 
- Never blocks; async-signal-safe; only the contender whose handle it is calls it. False for a
- handle that is not attached, in use, or a parent's.
+ Never blocks; async-signal-safe; only the contender that uses the handle. Returns `false` for a
+ handle that is not attached, in use, or the parent's.
 
  # Safety
- As every function's, of `lock`: see `shmlock_core_t`.
+ For `lock`: see `shmlock_core_t`.
  */
 bool shmlock_core_owes_wake(const shmlock_core_t *lock);
 
 /*
- Whether this handle has acquired the lock, and the word names it still. False for a handle that
- is not attached, in use, or a parent's.
+ Returns `true` if this handle has acquired the lock and the owner word still names it. Returns
+ `false` for a handle that is not attached, in use, or the parent's.
 
- Never blocks; async-signal-safe; only the contender whose handle it is calls it.
+ Never blocks; async-signal-safe; only the contender that uses the handle.
 
  # Safety
- As every function's, of `lock`: see `shmlock_core_t`.
+ For `lock`: see `shmlock_core_t`.
  */
 bool shmlock_core_is_held(const shmlock_core_t *lock);
 
 /*
- Writes to `number` the fencing token of the present hold: it grows with every acquisition of
- this lock by anybody. Hand it to whatever the lock protects, which can then refuse a late-comer.
+ Writes to `number` the fencing token of the current hold. It grows with every acquisition of
+ this lock by any contender. Pass it to the protected resource, which can then refuse a late
+ owner.
 
- Never blocks; async-signal-safe; only the contender whose handle it is calls it.
+ Never blocks; async-signal-safe; only the contender that uses the handle.
 
- Answers `SHMLOCK_CORE_STATUS_OK`; `_NOT_HELD`; `_NULL`, `_MISALIGNED`, `_NOT_ATTACHED`, `_IN_USE`,
- `_FORKED`.
+ Returns `SHMLOCK_CORE_STATUS_OK`; `_NOT_HELD`; `_NULL`, `_MISALIGNED`, `_NOT_ATTACHED`,
+ `_IN_USE`, `_FORKED`.
 
  # Safety
- As every function's, of `lock`: see `shmlock_core_t`. `number` leads to an `uint64_t`, unless it is
- refused.
+ For `lock`: see `shmlock_core_t`. Unless it is refused, `number` points to a `uint64_t`.
  */
 shmlock_core_status shmlock_core_fencing_token(const shmlock_core_t *lock, uint64_t *number);
 
 /*
- Says that the protected data is consistent again after a death: later owners are not told of it
- any more.
+ Declares the protected data consistent after a death: later owners do not receive
+ `SHMLOCK_CORE_STATUS_OWNER_DIED` any more.
 
- Never blocks; async-signal-safe; only the contender whose handle it is calls it, while it holds
- the lock.
+ Never blocks; async-signal-safe; only the contender that uses the handle, while it holds the
+ lock.
 
- Answers `SHMLOCK_CORE_STATUS_OK`; `_NOT_HELD`; `_OVERWRITTEN`, and the handle still holds; `_NULL`,
+ Returns `SHMLOCK_CORE_STATUS_OK`; `_NOT_HELD`; `_OVERWRITTEN`: the hold stays counted; `_NULL`,
  `_MISALIGNED`, `_NOT_ATTACHED`, `_IN_USE`, `_FORKED`.
 
  # Safety
- As every function's, of `lock`: see `shmlock_core_t`.
+ For `lock`: see `shmlock_core_t`.
  */
 shmlock_core_status shmlock_core_declare_consistent(shmlock_core_t *lock);
 
 /*
- Says who holds the lock in the `len` bytes from `address` on, without a handle or a token. Only
- reads, so a debugger, a supervisor, or whoever may only read can call it at any time. By the
- time the answer is read it may be different.
+ Writes to `holder` the owner of the lock in the `len` bytes at `address`, without a handle or a
+ token. Only reads the region, so a debugger or a supervisor can call it at any time. The result
+ may be out of date when the call returns.
 
- Never blocks; async-signal-safe; anybody may call it.
+ Never blocks; async-signal-safe; any caller.
 
- Answers `SHMLOCK_CORE_STATUS_OK`; `_NULL`, `_MISALIGNED`, `_TOO_SHORT`, `_NOT_A_LOCK`,
- `_OTHER_VERSION`, `_BAD_SCOPE`: nothing was written to `holder` then.
+ Returns `SHMLOCK_CORE_STATUS_OK`; `_NULL`, `_MISALIGNED`, `_TOO_SHORT`, `_NOT_A_LOCK`,
+ `_OTHER_VERSION`, `_BAD_SCOPE`: `holder` is unchanged.
 
  # Safety
- As `shmlock_core_check`. `holder` leads to a `shmlock_core_holder`, unless it is refused.
+ Unless the address is refused, `len` bytes at it are readable, and are written by 32-bit
+ accesses only. Unless it is refused, `holder` points to a `shmlock_core_holder`.
  */
 shmlock_core_status shmlock_core_inspect(const void *address,
                                          size_t len,
@@ -568,19 +561,19 @@ shmlock_core_status shmlock_core_inspect(const void *address,
                                          shmlock_core_holder *holder);
 
 /*
- Sets what others read of this handle while it holds the lock: at once if it holds it now, and
- from its next acquisition on. With NULL, they read no more than its token.
+ Sets the owner record of this handle: at once if it holds the lock, and from its next
+ acquisition on. With NULL, others read only its token.
 
- It costs an acquisition some thirty stores whenever the lock has been somebody else's meanwhile.
+ An acquisition then takes about thirty more stores if another contender held the lock meanwhile.
 
- Never blocks; async-signal-safe; only the contender whose handle it is calls it.
+ Never blocks; async-signal-safe; only the contender that uses the handle.
 
- Answers `SHMLOCK_CORE_STATUS_OK`; `_BAD_DESCRIPTION`; `_MISALIGNED`; of `lock` `_NULL`,
+ Returns `SHMLOCK_CORE_STATUS_OK`; `_BAD_DESCRIPTION`; `_MISALIGNED`; for `lock` `_NULL`,
  `_MISALIGNED`, `_NOT_ATTACHED`, `_IN_USE`, `_FORKED`.
 
  # Safety
- As every function's, of `lock`: see `shmlock_core_t`. `record` is NULL or leads to a
- `shmlock_core_record`, unless it is refused.
+ For `lock`: see `shmlock_core_t`. `record` is NULL, or refused, or points to a
+ `shmlock_core_record`.
  */
 shmlock_core_status shmlock_core_set_record(shmlock_core_t *lock,
                                             const shmlock_core_record *record);

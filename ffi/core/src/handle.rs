@@ -1,6 +1,6 @@
-//! What a handle is, and who may use it when.
+//! Defines the handle, and checks each call on it: attached, not in use, not in a forked child.
 
-#![allow(unsafe_code, reason = "a Rust value lives in memory that C provides")]
+#![allow(unsafe_code, reason = "a Rust value lies in memory that C provides")]
 
 use core::mem::{MaybeUninit, align_of, size_of};
 use core::ptr::NonNull;
@@ -8,56 +8,58 @@ use core::sync::atomic::{AtomicU32, Ordering, Ordering::Relaxed, compiler_fence}
 
 use shmlock_core::{FenceScope, RegionLock};
 
-use crate::fork::Fork;
+use crate::fork::ForkCheck;
 use crate::pointer::checked;
 use crate::status::Status;
 
-/// What is behind a handle. Its region is `'static` by the caller's promise.
+/// The lock behind a handle. The caller guarantees that its region is valid: `'static`.
 pub(crate) type Lock = RegionLock<'static, FenceScope>;
 
-/// A handle: one contender of one lock. Zero is a handle that is not attached. Its fields are
-/// nobody's but the library's.
+/// A handle: one contender of one lock. A handle of zero bytes is not attached. The fields are
+/// private to the library.
 ///
-/// What every function demands of a `shmlock_core_t *`, and does with it, beside the contracts at the
-/// head of this file:
+/// All functions treat a `shmlock_core_t *` in the same way, beside the contracts at the head of
+/// this file:
 ///
-/// * NULL and misaligned pointers are errors. Any other pointer leads to a `shmlock_core_t` that has
-///   been zero, as a static is, or has been attached by `shmlock_core_attach`.
-/// * One thread, task or core uses a handle at a time. Handing it over from one to another takes
-///   what the two use to hand over anything else.
-/// * A handle is neither copied nor moved while attached. A copy answers
+/// * NULL and misaligned pointers are errors. Any other pointer points to a `shmlock_core_t` that
+///   was initialised to zero, as a static is, or attached by `shmlock_core_attach`.
+/// * One thread, task or core uses a handle at a time. Passing it to another takes the same
+///   synchronisation as passing any other data.
+/// * An attached handle is neither copied nor moved. A copy returns
 ///   `SHMLOCK_CORE_STATUS_NOT_ATTACHED`.
-/// * A call from within another, by its wait callback or by a signal handler that interrupts it,
-///   answers `SHMLOCK_CORE_STATUS_IN_USE` and changes nothing. So every function is async-signal-safe,
-///   but for what a wait callback does.
+/// * A call during another call, from its wait callback or from a signal handler that interrupts
+///   it, returns `SHMLOCK_CORE_STATUS_IN_USE` and changes nothing. Therefore every function is
+///   async-signal-safe if the wait callback is.
 /// * The region outlives the handle, or the handle is detached first.
 #[repr(C)]
 pub struct Handle {
     state: u32,
     busy: u32,
-    // More than today's `Home` needs: it may grow without a change of this struct.
+    // Larger than `Content`, which may grow without a change of this struct.
     space: [MaybeUninit<u64>; 24],
 }
 
-/// What lives in the space of an attached handle.
-struct Home {
+/// The content of `space` in an attached handle.
+struct Content {
     lock: Lock,
-    fork: Fork,
+    fork: ForkCheck,
 }
 
-const _: () =
-    assert!(size_of::<Home>() <= 24 * size_of::<u64>() && align_of::<Home>() <= align_of::<u64>());
+const _: () = assert!(
+    size_of::<Content>() <= 24 * size_of::<u64>() && align_of::<Content>() <= align_of::<u64>()
+);
 
-/// What `state` is made of: this and the handle's own address. Arbitrary, but for its bit 1: no
-/// address of a handle has it, for it is aligned, so the state of an attached handle is never zero.
+/// Combined with the handle's own address, the `state` of an attached handle. Arbitrary except for
+/// bit 1, which is clear in the aligned address of a handle: so the result is never zero.
 const ATTACHED: u32 = 0x53_48_4C_6A;
 
-/// What `busy` says while a call is under way, and otherwise.
+/// The value of `busy` during a call.
 const IN_USE: u32 = 1;
-const AT_REST: u32 = 0;
+/// The value of `busy` between calls.
+const IDLE: u32 = 0;
 
 impl Handle {
-    /// A handle that is not attached.
+    /// Returns a handle that is not attached.
     #[must_use]
     pub const fn new() -> Self {
         Self { state: 0, busy: 0, space: [const { MaybeUninit::uninit() }; 24] }
@@ -76,157 +78,169 @@ impl core::fmt::Debug for Handle {
     }
 }
 
-/// Makes `handle` the home of `lock`, whatever it has been.
+/// Attaches `handle` to `lock`, whatever it was before.
 ///
 /// # Safety
-/// `handle` leads to a `Handle`, which nobody else accesses meanwhile.
-pub(crate) unsafe fn settle(handle: NonNull<Handle>, lock: Lock) {
-    // SAFETY: promised by the caller.
-    let home = unsafe { home_of(handle) };
-    // SAFETY: large and aligned enough for a `Home`, by the assertion above; writable, as promised.
-    unsafe { home.write(Home { lock, fork: Fork::UNKNOWN }) };
-    // SAFETY: as promised.
+/// `handle` points to a `Handle` that no other code accesses meanwhile.
+pub(crate) unsafe fn attach(handle: NonNull<Handle>, lock: Lock) {
+    // SAFETY: guaranteed by the caller.
+    let content = unsafe { content_of(handle) };
+    // SAFETY:
+    // - Large and aligned enough for a `Content`: asserted above.
+    // - Writable: guaranteed by the caller.
+    unsafe { content.write(Content { lock, fork: ForkCheck::NONE }) };
+    // SAFETY: guaranteed by the caller.
     let busy = unsafe { busy_of(handle) };
-    busy.store(AT_REST, Relaxed); // partner: `with` by the same thread
-    // SAFETY: as promised.
+    // Partner: the load in `with`. Relaxed: the same thread.
+    busy.store(IDLE, Relaxed);
+    // SAFETY: guaranteed by the caller.
     let state = unsafe { state_of(handle) };
-    state.store(attached(handle), Relaxed); // partner: as above; other threads are handed it
+    // Partner: the loads in `with`. Relaxed: the same thread, or one that was passed the handle.
+    state.store(attached_at(handle), Relaxed);
 }
 
-/// Runs `act` on the lock behind a handle. A call that comes meanwhile, or in a forked child, is
-/// refused.
+/// Calls `act` with the lock behind a handle. Refuses a call during another call, and in a forked
+/// child.
 ///
 /// # Errors
 /// [`Status::Null`], [`Status::Misaligned`], [`Status::NotAttached`], [`Status::InUse`],
-/// [`Status::Forked`], and those of `act`. If the process forks during `act`, the child is answered
+/// [`Status::Forked`], and those of `act`. If the process forks during `act`, the child receives
 /// `Forked`, whatever `act` did there.
 ///
 /// # Safety
-/// What [`Handle`] says of a `shmlock_core_t *`.
+/// The contract of [`Handle`].
 pub(crate) unsafe fn with<R>(
     handle: *const Handle,
-    act: impl FnOnce(&mut Lock, Fork) -> Result<R, Status>,
+    act: impl FnOnce(&mut Lock, ForkCheck) -> Result<R, Status>,
 ) -> Result<R, Status> {
     let handle = checked(handle)?;
-    // SAFETY: checked, and otherwise promised by the caller.
+    // SAFETY: checked, and otherwise guaranteed by the caller.
     let state = unsafe { state_of(handle) };
     // SAFETY: as above.
     let busy = unsafe { busy_of(handle) };
-    // Partner: `settle` and `unsettle` by the same thread. Other threads are handed the handle.
-    let is_attached = || state.load(Relaxed) == attached(handle);
+    // Partner: the stores in `attach` and `detach`. Relaxed: the same thread, or one that was
+    // passed the handle.
+    let is_attached = || state.load(Relaxed) == attached_at(handle);
     if !is_attached() {
         return Err(Status::NotAttached);
     }
     // SAFETY: as above.
-    let home = unsafe { home_of(handle) };
-    // SAFETY: inside the `Home` that `settle` put there: the state says so, and is no other
-    // handle's.
-    let fork = unsafe { &raw mut (*home).fork };
-    // SAFETY: as above. A copy: nobody keeps a reference to it.
-    let before = unsafe { fork.read() };
-    if before.has_happened() {
+    let content = unsafe { content_of(handle) };
+    // SAFETY: inside the `Content` that `attach` stored: the state says so, and a copy of the
+    // handle has another state.
+    let fork = unsafe { &raw mut (*content).fork };
+    // SAFETY: as above; a copy, so no reference to it exists.
+    let fork = unsafe { fork.read() };
+    if fork.is_in_child() {
         return Err(Status::Forked);
     }
-    // Partner: the stores below. Relaxed: a signal handler on this thread; other threads are handed
-    // the handle.
-    if busy.load(Relaxed) != AT_REST {
+    // Partner: the stores below. Relaxed: a signal handler on this thread; another thread uses the
+    // handle only after it was passed on.
+    if busy.load(Relaxed) != IDLE {
         return Err(Status::InUse);
     }
-    busy.store(IN_USE, Relaxed); // partner: the load above, by a callback or a signal handler
-    // Partner: such a handler, which sees the handle in use before anything of the lock moves.
+    busy.store(IN_USE, Relaxed); // partner: the load above, in a callback or a signal handler
+    // Partner: such a handler. It sees IN_USE before any change of the lock.
     compiler_fence(Ordering::SeqCst);
-    // A signal handler between that load and that store ran to its end. It may even have detached
-    // the handle.
+    // A signal handler between that load and that store has completed its calls. It may have
+    // detached the handle.
     if !is_attached() {
-        busy.store(AT_REST, Relaxed); // partner: as above
+        busy.store(IDLE, Relaxed); // partner: as above
         return Err(Status::NotAttached);
     }
-    // SAFETY: inside the `Home`, as above.
-    let lock = unsafe { &raw mut (*home).lock };
-    // SAFETY: nobody else has a reference to it: one thread uses the handle, and `busy` keeps it
-    // from coming in twice.
+    // SAFETY: inside the `Content`, as above.
+    let lock = unsafe { &raw mut (*content).lock };
+    // SAFETY: the only reference: one thread uses the handle, and `busy` refuses nested calls.
     let lock = unsafe { &mut *lock };
-    let answer = act(lock, before);
-    compiler_fence(Ordering::SeqCst); // partner: as above; it sees all moved before rest
-    busy.store(AT_REST, Relaxed); // partner: as above
-    if before.has_happened() { Err(Status::Forked) } else { answer }
+    let result = act(lock, fork);
+    compiler_fence(Ordering::SeqCst); // partner: as above; it sees all changes before IDLE
+    busy.store(IDLE, Relaxed); // partner: as above
+    if fork.is_in_child() { Err(Status::Forked) } else { result }
 }
 
-/// Has the handle compare by `fork` from now on.
+/// Replaces the fork check of the handle.
 ///
 /// # Errors
-/// As [`with`].
+/// Those of [`with`].
 ///
 /// # Safety
-/// As [`with`].
-pub(crate) unsafe fn set_fork(handle: *mut Handle, fork: Fork) -> Result<Status, Status> {
-    let set = |_: &mut Lock, _: Fork| {
-        // SAFETY: a handle, as `with` found.
-        let home = unsafe { home_of(checked(handle)?) };
-        // SAFETY: inside the `Home` that `settle` put there.
-        let place = unsafe { &raw mut (*home).fork };
-        // SAFETY: as above; nobody has a reference to it.
-        unsafe { place.write(fork) };
+/// The contract of [`with`].
+pub(crate) unsafe fn set_fork_check(
+    handle: *mut Handle,
+    fork: ForkCheck,
+) -> Result<Status, Status> {
+    let set = |_: &mut Lock, _: ForkCheck| {
+        // SAFETY: an attached handle: checked by `with`.
+        let content = unsafe { content_of(checked(handle)?) };
+        // SAFETY: inside the `Content` that `attach` stored.
+        let field = unsafe { &raw mut (*content).fork };
+        // SAFETY: as above; no reference to it exists.
+        unsafe { field.write(fork) };
         Ok(Status::Ok)
     };
-    // SAFETY: promised by the caller.
+    // SAFETY: guaranteed by the caller.
     unsafe { with(handle, set) }
 }
 
-/// Runs `act` on the lock behind a handle, which is attached no more when it has returned, whatever
-/// it answers.
+/// Calls `act` with the lock behind a handle, then detaches the handle, whatever `act` returned.
 ///
 /// # Errors
-/// As [`with`]. The handle is still attached if `act` was not run.
+/// Those of [`with`]. The handle stays attached if `act` was not called.
 ///
 /// # Safety
-/// As [`with`].
-pub(crate) unsafe fn unsettle<R>(
+/// The contract of [`with`].
+pub(crate) unsafe fn detach<R>(
     handle: *mut Handle,
     act: impl FnOnce(&mut Lock) -> Result<R, Status>,
 ) -> Result<R, Status> {
-    let act_last = |lock: &mut Lock, _: Fork| {
-        let answer = act(lock);
-        // SAFETY: a handle, as `with` found. (The lock is left as it is: it holds nothing, and owns
-        // nothing.)
+    let act_and_detach = |lock: &mut Lock, _: ForkCheck| {
+        let result = act(lock);
+        // SAFETY: an attached handle: checked by `with`. The lock is not dropped: it has no
+        // resources.
         let state = unsafe { state_of(checked(handle)?) };
-        state.store(0, Relaxed); // partner: `with`, by the same thread
-        answer
+        state.store(0, Relaxed); // partner: the loads in `with`, by the same thread
+        result
     };
-    // SAFETY: promised by the caller.
-    unsafe { with(handle, act_last) }
+    // SAFETY: guaranteed by the caller.
+    unsafe { with(handle, act_and_detach) }
 }
 
-/// What `state` is in an attached handle at this address.
-fn attached(handle: NonNull<Handle>) -> u32 {
-    // The low half of the address will do: it is to tell a copy from its original.
+/// Returns the `state` of an attached handle at this address.
+fn attached_at(handle: NonNull<Handle>) -> u32 {
+    // The low half of the address is enough to tell a copy from its original.
     #[allow(clippy::cast_possible_truncation, reason = "the low half is meant")]
     let address = handle.addr().get() as u32;
     ATTACHED ^ address
 }
 
+/// Returns the address of `space`.
+///
 /// # Safety
-/// `handle` leads to a `Handle`.
-unsafe fn home_of(handle: NonNull<Handle>) -> *mut Home {
-    // SAFETY: inside the `Handle` that the caller promises.
+/// `handle` points to a `Handle`.
+unsafe fn content_of(handle: NonNull<Handle>) -> *mut Content {
+    // SAFETY: inside the `Handle` that the caller guarantees.
     let space = unsafe { &raw mut (*handle.as_ptr()).space };
     space.cast()
 }
 
+/// Returns `state` as an atomic.
+///
 /// # Safety
-/// `handle` leads to a `Handle` for as long as the result is used.
+/// `handle` points to a `Handle` for as long as the result is used.
 unsafe fn state_of<'h>(handle: NonNull<Handle>) -> &'h AtomicU32 {
-    // SAFETY: inside the `Handle` that the caller promises.
+    // SAFETY: inside the `Handle` that the caller guarantees.
     let state = unsafe { &raw mut (*handle.as_ptr()).state };
-    // SAFETY: an aligned `u32`, which everybody accesses by this function alone.
+    // SAFETY: an aligned `u32` that is accessed through this function only.
     unsafe { AtomicU32::from_ptr(state) }
 }
 
+/// Returns `busy` as an atomic.
+///
 /// # Safety
-/// As [`state_of`].
+/// That of [`state_of`].
 unsafe fn busy_of<'h>(handle: NonNull<Handle>) -> &'h AtomicU32 {
-    // SAFETY: inside the `Handle` that the caller promises.
+    // SAFETY: inside the `Handle` that the caller guarantees.
     let busy = unsafe { &raw mut (*handle.as_ptr()).busy };
-    // SAFETY: an aligned `u32`, which everybody accesses by this function alone.
+    // SAFETY: an aligned `u32` that is accessed through this function only.
     unsafe { AtomicU32::from_ptr(busy) }
 }

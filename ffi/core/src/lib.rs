@@ -1,24 +1,24 @@
-//! `shmlock-core` for C. `include/shmlock_core.h` is made from this crate by `cbindgen`; the comments
-//! there stand here.
+//! Exports `shmlock-core` to C. `cbindgen` makes `include/shmlock_core.h` from this crate and its
+//! comments.
 //!
-//! Like the core it needs no operating system and no allocator. A handle is memory of the caller's;
-//! what is checked at the border, and what the caller has to promise, is the same for all functions
-//! and stands at [`handle::Handle`].
+//! Like the core, it needs no operating system and no allocator. A handle lies in the caller's
+//! memory. [`handle::Handle`] states what all functions check and what the caller guarantees.
 //!
-//! | file | its question |
+//! | file | contents |
 //! |---|---|
-//! | [`status`] | what can a call answer? |
-//! | `pointer` | what may be done with an address that C gives? |
-//! | [`handle`] | what is a handle, and who may use it when? |
-//! | [`attach`] | how does memory become a lock, and a handle one of its contenders? |
-//! | [`acquire`] | how is the lock taken, and by which way of waiting? |
-//! | [`hold`] | what can be done with a lock that one holds? |
-//! | [`record`] | who holds it? |
-//! | [`fork`] | how does a handle notice that it is in a forked child? |
+//! | [`status`] | results of calls, and their messages |
+//! | `pointer` | checked access to addresses from C |
+//! | [`handle`] | the handle, and the check of each call on it |
+//! | [`fence_scope`] | the two fence scopes as numbers |
+//! | [`attach`] | attaching a handle to memory, and detaching it |
+//! | [`fork`] | noticing a forked child |
+//! | [`acquire`] | acquiring, waiting, recovering |
+//! | [`hold`] | calls of an owner |
+//! | [`record`] | the owner record |
 
 #![no_std]
 
-// A program needs one panic handler: without unwinding this crate's own, otherwise that of std. See
+// A program needs one panic handler: this crate's without unwinding, std's otherwise. See
 // Cargo.toml.
 #[cfg(not(panic = "abort"))]
 extern crate std;

@@ -1,5 +1,5 @@
-//! What happens at a panic in an archive that was built without unwinding: nothing more. No
-//! function of the header leads to one; `ci/ffi.sh` looks.
+//! Handles a panic in an archive that is built without unwinding: stops. No function of the header
+//! can panic; `ci/ffi.sh` checks.
 
 #![allow(unsafe_code, reason = "exports a symbol by its name")]
 
@@ -12,8 +12,8 @@ fn panic(_: &PanicInfo<'_>) -> ! {
     }
 }
 
-/// Named by the tables of the precompiled `core`, which is made for unwinding on a hosted target.
-/// Nobody calls it, for nothing unwinds.
+/// Satisfies the tables of the precompiled `core`, which is built for unwinding on hosted targets.
+/// Never called, because nothing unwinds.
 #[cfg(not(target_os = "none"))]
 #[unsafe(no_mangle)]
 extern "C" fn rust_eh_personality() {}

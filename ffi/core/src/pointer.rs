@@ -1,14 +1,15 @@
-//! What may be done with an address that C gives: nothing before it is known not to be NULL and to
-//! be aligned.
+//! Checks an address from C for NULL and alignment before any access.
 //!
-//! Whether it leads anywhere, nobody can check. That is the caller's promise at each function.
+//! Nothing can check that it is valid. The caller of each function guarantees that.
 
-#![allow(unsafe_code, reason = "reads and writes through pointers that C gives")]
+#![allow(unsafe_code, reason = "reads and writes through pointers from C")]
 
 use core::ptr::NonNull;
 
 use crate::status::Status;
 
+/// Returns the pointer if it is neither NULL nor misaligned.
+///
 /// # Errors
 /// [`Status::Null`], [`Status::Misaligned`].
 pub(crate) fn checked<T>(pointer: *const T) -> Result<NonNull<T>, Status> {
@@ -16,29 +17,33 @@ pub(crate) fn checked<T>(pointer: *const T) -> Result<NonNull<T>, Status> {
     if pointer.is_aligned() { Ok(pointer) } else { Err(Status::Misaligned) }
 }
 
-/// A copy of what stands there.
+/// Returns a copy of the value at `from`.
 ///
 /// # Errors
-/// As [`checked`].
+/// Those of [`checked`].
 ///
 /// # Safety
-/// Unless it is NULL or misaligned, `from` leads to a `T` that can be read.
+/// Unless it is NULL or misaligned, `from` points to a readable `T`.
 pub(crate) unsafe fn read<T: Copy>(from: *const T) -> Result<T, Status> {
     let from = checked(from)?;
-    // SAFETY: not NULL and aligned, as checked; readable and a `T`, as promised.
+    // SAFETY:
+    // - Not NULL and aligned: checked.
+    // - A readable `T`: guaranteed by the caller.
     Ok(unsafe { from.read() })
 }
 
-/// Puts a value there.
+/// Stores a value at `to`.
 ///
 /// # Errors
-/// As [`checked`].
+/// Those of [`checked`].
 ///
 /// # Safety
-/// Unless it is NULL or misaligned, `to` leads to as many bytes as a `T` has, which can be written.
+/// Unless it is NULL or misaligned, `to` points to writable memory for a `T`.
 pub(crate) unsafe fn write<T: Copy>(to: *mut T, value: T) -> Result<(), Status> {
     let to = checked(to)?;
-    // SAFETY: not NULL and aligned, as checked; writable, as promised.
+    // SAFETY:
+    // - Not NULL and aligned: checked.
+    // - Writable: guaranteed by the caller.
     unsafe { to.write(value) };
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! What a call can answer.
+//! Defines the results of calls and their messages.
 
 #![allow(unsafe_code, reason = "exports a symbol by its name")]
 
@@ -6,55 +6,55 @@ use core::ffi::{CStr, c_char};
 
 use shmlock_core::Error;
 
-/// What a call answers. Negative: an error, and nothing was changed unless the code says so. Not
-/// negative: it was done.
+/// The result of a call. Negative: an error, and nothing was changed unless the code says so. Zero
+/// or positive: success.
 ///
 /// The type is a 32-bit integer on every target, whatever the compiler does with enums
 /// (`-fshort-enums`).
 #[repr(i32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use = "a lock that was not taken protects nothing"]
+#[must_use = "a lock that was not acquired protects nothing"]
 pub enum Status {
-    /// Done. Of a call that takes the lock: it is held.
+    /// Success. After an acquisition: the lock is held.
     Ok = 0,
-    /// The lock **is held**, and an owner died holding it: nobody has declared the protected data
-    /// consistent since. Look at the data, mend it, call `shmlock_core_declare_consistent`; release in
-    /// any case.
+    /// The lock **is held**. An owner died holding it, and the data was not declared consistent
+    /// since. Check the data, repair it, call `shmlock_core_declare_consistent`; release the lock
+    /// in any case.
     OwnerDied = 1,
-    /// Somebody else holds the lock, and the attempts are used up or the callback gave up.
+    /// Another contender holds the lock, and the attempts are used up or the callback gave up.
     Busy = -1,
-    /// A pointer is NULL that must not be.
+    /// A pointer that must not be NULL is NULL.
     Null = -2,
-    /// A pointer is not aligned as its type demands; the region not to `SHMLOCK_CORE_REGION_ALIGN`.
+    /// A pointer is not aligned for its type, or the region not to `SHMLOCK_CORE_REGION_ALIGN`.
     Misaligned = -3,
     /// The region has fewer than `SHMLOCK_CORE_REGION_LEN` bytes.
     TooShort = -4,
     /// The memory holds something other than a lock. Give the lock memory of its own, or clear it
     /// to zero if its content is garbage.
     NotALock = -5,
-    /// The memory holds a lock of another layout version. Use one version on all sides.
+    /// The memory holds a lock of another layout version. Use the same version on all sides.
     OtherVersion = -6,
-    /// A token out of its range.
+    /// The token is out of range.
     BadToken = -7,
-    /// Not one of the scopes `SHMLOCK_CORE_INNER_SHAREABLE`, `SHMLOCK_CORE_FULL_SYSTEM`.
+    /// The fence scope is neither `SHMLOCK_CORE_INNER_SHAREABLE` nor `SHMLOCK_CORE_FULL_SYSTEM`.
     BadScope = -8,
-    /// The handle is not attached: it is zero, was detached, or is a copy of another.
+    /// The handle is not attached: it is zero, was detached, or is a copy of another handle.
     NotAttached = -9,
-    /// The handle is in the middle of another call: the caller is that call's wait callback, or a
-    /// signal handler that interrupted it. Use a handle of its own there.
+    /// Another call on the handle is in progress: this call comes from its wait callback, or from a
+    /// signal handler that interrupted it. Use a separate handle there.
     InUse = -10,
     /// The handle does not hold the lock.
     NotHeld = -11,
-    /// The owner word no longer names this handle, which has acquired the lock: somebody outside
-    /// the protocol wrote to the region, or a forked child released the lock. After a release the
-    /// handle holds nothing; the word was left as it is, for it may be another owner's by now.
+    /// The handle acquired the lock, but the owner word names another owner: the region was written
+    /// outside the protocol, or a forked child released the lock. After a release the handle holds
+    /// nothing. The word is left unchanged, because another owner may hold the lock by now.
     Overwritten = -12,
-    /// The handle holds the lock 65534 times already.
+    /// The handle already holds the lock 65534 times.
     NestingTooDeep = -13,
-    /// A description that is not UTF-8, or without a NUL among its bytes.
+    /// A description is not UTF-8, or has no NUL among its bytes.
     BadDescription = -14,
-    /// The handle is from before a fork: it is the parent's, and this is the child. Nothing was
-    /// changed. Attach a handle under a token of its own here.
+    /// The handle belongs to the parent, and this process is a forked child. Nothing was changed.
+    /// Attach a handle with its own token in the child.
     Forked = -15,
     /// An error that this version of the header does not know.
     Unknown = -127,
@@ -73,7 +73,7 @@ impl From<Error> for Status {
             Error::Overwritten { .. } => Self::Overwritten,
             Error::NestingTooDeep => Self::NestingTooDeep,
             Error::DescriptionTooLong { .. } => Self::BadDescription,
-            // Guards are Rust's; a handle of C's has none.
+            // Guards exist in Rust only.
             _ => Self::Unknown,
         }
     }
@@ -85,52 +85,50 @@ impl From<Result<Self, Self>> for Status {
     }
 }
 
-/// A sentence about a status, in English, for logs. Any number is allowed. The text is static and
+/// Returns an English sentence about a status, for logs. Accepts any number. The text is static and
 /// never NULL.
 ///
-/// Never blocks; async-signal-safe; anybody may call it.
+/// Never blocks; async-signal-safe; any caller.
 #[unsafe(no_mangle)]
 pub extern "C" fn shmlock_core_message(status: i32) -> *const c_char {
     message(status).as_ptr()
 }
 
+#[rustfmt::skip] // a table
+const MESSAGES: [(Status, &CStr); 18] = [
+    (Status::Ok, c"done"),
+    (Status::OwnerDied,
+        c"the lock is held, but an owner died holding it; check the data, declare it consistent"),
+    (Status::Busy, c"another contender holds the lock; wait longer or try again"),
+    (Status::Null, c"a pointer is NULL; pass a valid address"),
+    (Status::Misaligned, c"a pointer is not aligned; a region starts at a multiple of 4"),
+    (Status::TooShort, c"the region is too short; give it 128 bytes"),
+    (Status::NotALock,
+        c"the memory is not a lock; give the lock memory of its own, or clear this to zero"),
+    (Status::OtherVersion,
+        c"the region has another layout version; use the same version on all sides"),
+    (Status::BadToken,
+        c"the token is out of range; give each contender its own token from 1 to 65535"),
+    (Status::BadScope,
+        c"the fence scope is unknown; use 0 (inner-shareable) or 1 (full system)"),
+    (Status::NotAttached, c"the handle is not attached; attach it, and do not copy it"),
+    (Status::InUse,
+        c"the handle is in use by another call; use a separate handle in callbacks and handlers"),
+    (Status::NotHeld, c"this handle does not hold the lock; acquire it first"),
+    (Status::Overwritten,
+        c"the owner word was overwritten during a hold; find what else writes to the region"),
+    (Status::NestingTooDeep,
+        c"this handle holds the lock too many times; release it as often as it is acquired"),
+    (Status::BadDescription,
+        c"the description is not UTF-8 or has no NUL; pass at most 63 bytes and a NUL"),
+    (Status::Forked,
+        c"the handle belongs to the parent process; attach one with its own token in the child"),
+    (Status::Unknown, c"the error is unknown to this version of the header; update the header"),
+];
+
 fn message(status: i32) -> &'static CStr {
-    const ALL: [(Status, &CStr); 18] = [
-        (Status::Ok, c"done"),
-        (
-            Status::OwnerDied,
-            c"the lock is held, and an owner died holding it; look at the data, then declare it consistent",
-        ),
-        (Status::Busy, c"somebody else holds the lock; wait longer or try again"),
-        (Status::Null, c"a pointer is NULL that must not be"),
-        (Status::Misaligned, c"a pointer is not aligned; a region starts at a multiple of 4"),
-        (Status::TooShort, c"the region is too short; give it 128 bytes"),
-        (
-            Status::NotALock,
-            c"the memory holds something other than a lock; point to memory of its own, or clear it to zero",
-        ),
-        (Status::OtherVersion, c"the region has another layout version; use one version on all sides"),
-        (Status::BadToken, c"the token is out of range; give each contender one of its own from 1 to 65535"),
-        (Status::BadScope, c"there is no such fence scope; 0 is inner-shareable, 1 is the full system"),
-        (Status::NotAttached, c"the handle is not attached; call shmlock_core_attach on it, and do not copy it"),
-        (
-            Status::InUse,
-            c"the handle is in the middle of another call; use another handle in callbacks and signal handlers",
-        ),
-        (Status::NotHeld, c"this handle does not hold the lock; acquire it first"),
-        (
-            Status::Overwritten,
-            c"the owner word was overwritten while we held the lock; find who else writes to the region",
-        ),
-        (Status::NestingTooDeep, c"the lock is nested too deeply in this handle; release it more often"),
-        (Status::BadDescription, c"the description is not UTF-8, or not ended by a NUL within its 64 bytes"),
-        (
-            Status::Forked,
-            c"the handle is from before a fork and is the parent's; attach one under a token of its own in the child",
-        ),
-        (Status::Unknown, c"an error that this version of the header does not know"),
-    ];
-    ALL.iter()
+    MESSAGES
+        .iter()
         .find(|(known, _)| *known as i32 == status)
-        .map_or(c"no status of this library", |(_, text)| text)
+        .map_or(c"not a status of this library", |(_, text)| text)
 }

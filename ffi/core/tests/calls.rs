@@ -1,6 +1,6 @@
-//! Every function of the header, as C calls it, does what it says.
+//! Tests every function of the header as C calls it.
 
-#![allow(unsafe_code, reason = "calls functions that are made for C")]
+#![allow(unsafe_code, reason = "calls functions for C")]
 
 mod common;
 
@@ -16,7 +16,7 @@ use shmlock_core_c::record::Record;
 use shmlock_core_c::status::Status;
 
 #[test]
-fn looking_at_untouched_memory_does_not_claim_it() {
+fn checking_untouched_memory_does_not_claim_it() {
     let memory = Memory::zeroed();
     // SAFETY: 128 bytes of atomics.
     assert_eq!(unsafe { shmlock_core_check(memory.address(), 128) }, Status::Ok);
@@ -46,7 +46,7 @@ fn holds_nest_and_exclude_others() {
 }
 
 #[test]
-fn detaching_gives_back_every_hold() {
+fn detaching_releases_every_hold() {
     let memory = Memory::zeroed();
     let mut user = User::of(&memory, 1);
     for _ in 0..3 {
@@ -56,54 +56,54 @@ fn detaching_gives_back_every_hold() {
     assert_eq!(memory.get(0), 0);
 }
 
-/// What the callbacks below keep account of.
+/// What the callback below records.
 #[derive(Default)]
 struct Waited {
-    told: Vec<(u32, u32)>,
+    /// The owner and the attempt of each call.
+    calls: Vec<(u32, u32)>,
     enough: usize,
     handle: Option<*mut Handle>,
-    answers: Vec<Status>,
+    results: Vec<Status>,
     marked: u32,
 }
 
-/// Gives up after `enough` calls, and meanwhile does what callbacks may and may not do.
+/// Gives up after `enough` calls. With a handle, makes allowed and forbidden calls.
 unsafe extern "C" fn wait(context: *mut c_void, contention: *mut WaitContext) -> i32 {
-    // SAFETY: the test gives its own `Waited`, and does not use it while it waits.
+    // SAFETY: the test passes its own `Waited`, and does not use it during the call.
     let waited = unsafe { &mut *context.cast::<Waited>() };
-    // SAFETY: what the callback is given.
-    let told = unsafe { &*contention };
-    waited.told.push((told.owner, told.attempt));
+    // SAFETY: the callback's argument.
+    let shown = unsafe { &*contention };
+    waited.calls.push((shown.owner, shown.attempt));
     if let Some(handle) = waited.handle {
-        // SAFETY: a handle, used by this thread alone, although by a call under way: that is what
-        // is tested.
-        waited.answers.extend(FUNCTIONS.map(|function| unsafe { function(handle) }));
+        // SAFETY: a handle of this thread, during another call: this is the test.
+        waited.results.extend(FUNCTIONS.map(|function| unsafe { function(handle) }));
         let mut marked = 0;
-        // SAFETY: what the callback is given, and room for a word.
-        waited.answers.push(unsafe { shmlock_core_mark_waiting(contention, &raw mut marked) });
+        // SAFETY: the callback's argument, and a `u32`.
+        waited.results.push(unsafe { shmlock_core_mark_waiting(contention, &raw mut marked) });
         waited.marked = marked;
-        // SAFETY: refused, or what the callback is given.
-        waited.answers.push(unsafe { shmlock_core_mark_waiting(null_mut(), &raw mut marked) });
-        // SAFETY: as above.
-        waited.answers.push(unsafe { shmlock_core_mark_waiting(contention, null_mut()) });
+        // SAFETY: refused.
+        waited.results.push(unsafe { shmlock_core_mark_waiting(null_mut(), &raw mut marked) });
+        // SAFETY: refused.
+        waited.results.push(unsafe { shmlock_core_mark_waiting(contention, null_mut()) });
     }
-    i32::from(waited.told.len() >= waited.enough)
+    i32::from(waited.calls.len() >= waited.enough)
 }
 
 #[test]
-fn a_waiter_is_asked_at_most_as_often_as_it_allows_and_can_give_up_earlier() {
+fn a_wait_callback_is_called_at_most_as_often_as_allowed_and_can_give_up_earlier() {
     let memory = Memory::zeroed();
     let (mut one, mut two) = (User::of(&memory, 1), User::of(&memory, 2));
     assert_eq!(one.call(shmlock_core_try_acquire), Status::Ok);
-    for (waits, enough, asked) in [(0, 9, 0), (1, 9, 1), (5, 9, 5), (5, 2, 2)] {
+    for (waits, enough, calls) in [(0, 9, 0), (1, 9, 1), (5, 9, 5), (5, 2, 2)] {
         let mut waited = Waited { enough, ..Waited::default() };
         assert_eq!(two.acquire(waits, Some(wait), from_mut(&mut waited).cast()), Status::Busy);
-        assert_eq!(waited.told, (0..asked).map(|attempt| (1, attempt)).collect::<Vec<_>>());
+        assert_eq!(waited.calls, (0..calls).map(|attempt| (1, attempt)).collect::<Vec<_>>());
         assert!(!two.owes_wake());
     }
 }
 
 #[test]
-fn a_callback_may_mark_the_lock_and_may_not_use_the_handle_that_waits() {
+fn a_callback_may_set_waiters_and_may_not_use_the_handle_that_waits() {
     let memory = Memory::zeroed();
     let (mut one, mut two) = (User::of(&memory, 1), User::of(&memory, 2));
     assert_eq!(one.call(shmlock_core_try_acquire), Status::Ok);
@@ -111,48 +111,49 @@ fn a_callback_may_mark_the_lock_and_may_not_use_the_handle_that_waits() {
     assert_eq!(two.acquire(9, Some(wait), from_mut(&mut waited).cast()), Status::Busy);
     let mut expected = vec![Status::InUse; FUNCTIONS.len()];
     expected.extend([Status::Ok, Status::Null, Status::Null]);
-    assert_eq!(waited.answers, expected);
+    assert_eq!(waited.results, expected);
     assert_eq!((waited.marked, memory.get(0)), (1 | WAITERS, 1 | WAITERS));
     assert!(!two.owes_wake());
     assert_eq!(one.call(shmlock_core_release), Status::Ok);
     assert!(one.owes_wake());
-    assert_eq!(two.call(shmlock_core_try_acquire), Status::Ok, "the handle is as usable as before");
+    assert_eq!(two.call(shmlock_core_try_acquire), Status::Ok, "the handle is usable again");
 }
 
 #[test]
-fn a_death_that_the_caller_can_prove_gives_the_lock_and_the_news_until_it_is_declared_mended() {
+fn a_proven_death_gives_the_lock_and_is_reported_until_the_data_is_declared_consistent() {
     let memory = Memory::zeroed();
     let mut dead = User::of(&memory, 1);
     assert_eq!(dead.call(shmlock_core_try_acquire), Status::Ok);
-    let mut heir = User::of(&memory, 2);
+    let mut successor = User::of(&memory, 2);
     for no_token in [0, 1 << 30, u32::MAX] {
-        assert_eq!(heir.take_over(no_token), Status::BadToken);
+        assert_eq!(successor.take_over(no_token), Status::BadToken);
     }
-    assert_eq!(heir.take_over(3), Status::Busy, "it is another who holds it");
+    assert_eq!(successor.take_over(3), Status::Busy, "another owner holds it");
     assert_eq!(memory.get(0), 1);
-    assert_eq!(heir.take_over(1), Status::OwnerDied);
+    assert_eq!(successor.take_over(1), Status::OwnerDied);
     assert_eq!(
         inspect(&memory).map(|holder| (holder.token, holder.recoveries, holder.owner_died)),
         Ok((2, 1, true))
     );
     assert_eq!(dead.call(shmlock_core_release), Status::Overwritten);
-    assert_eq!(heir.call(shmlock_core_release), Status::Ok);
-    assert_eq!(heir.call(shmlock_core_try_acquire), Status::OwnerDied);
-    assert_eq!(heir.call(shmlock_core_declare_consistent), Status::Ok);
-    assert_eq!(heir.call(shmlock_core_release), Status::Ok);
-    assert_eq!(heir.take_over(1), Status::Ok, "free: taken as by try_acquire");
+    assert_eq!(successor.call(shmlock_core_release), Status::Ok);
+    assert_eq!(successor.call(shmlock_core_try_acquire), Status::OwnerDied);
+    assert_eq!(successor.call(shmlock_core_declare_consistent), Status::Ok);
+    assert_eq!(successor.call(shmlock_core_release), Status::Ok);
+    assert_eq!(successor.take_over(1), Status::Ok, "free: acquired as by try_acquire");
 }
 
 #[test]
-fn a_contender_that_restarts_takes_over_from_its_former_life() {
+fn a_contender_that_restarts_recovers_the_lock_from_itself() {
     let memory = Memory::zeroed();
-    assert_eq!(User::of(&memory, 1).call(shmlock_core_try_acquire), Status::Ok); // dropped without a word, as by a reset
+    // The handle is dropped without a release, as by a reset.
+    assert_eq!(User::of(&memory, 1).call(shmlock_core_try_acquire), Status::Ok);
     assert_eq!(User::of(&memory, 2).call(shmlock_core_try_acquire), Status::Busy);
     assert_eq!(User::of(&memory, 1).call(shmlock_core_try_acquire), Status::OwnerDied);
 }
 
 #[test]
-fn a_record_is_read_as_it_was_written_and_can_be_taken_back() {
+fn a_record_is_read_as_it_was_written_and_can_be_removed() {
     let memory = Memory::zeroed();
     let mut user = User::of(&memory, 1);
     let mut longest = described(&[b'x'; 63]);

@@ -1,6 +1,6 @@
-//! What a function of the header refuses, and that it touches nothing then.
+//! Tests what the functions of the header refuse, and that a refusal changes nothing.
 
-#![allow(unsafe_code, reason = "calls functions that are made for C")]
+#![allow(unsafe_code, reason = "calls functions for C")]
 
 mod common;
 
@@ -22,16 +22,16 @@ use shmlock_core_c::record::shmlock_core_inspect;
 use shmlock_core_c::status::{Status, shmlock_core_message};
 
 #[test]
-fn a_pointer_to_a_handle_that_is_null_or_askew_is_an_error() {
+fn a_null_or_misaligned_pointer_to_a_handle_is_an_error() {
     let mut user = User::unattached();
-    let askew = user.raw().wrapping_byte_add(1);
+    let misaligned = user.raw().wrapping_byte_add(1);
     for function in FUNCTIONS {
         // SAFETY: refused before anything is read.
         assert_eq!(unsafe { function(null_mut()) }, Status::Null);
         // SAFETY: as above.
-        assert_eq!(unsafe { function(askew) }, Status::Misaligned);
+        assert_eq!(unsafe { function(misaligned) }, Status::Misaligned);
     }
-    for handle in [null_mut(), askew] {
+    for handle in [null_mut(), misaligned] {
         // SAFETY: as above.
         assert!(!unsafe { shmlock_core_is_held(handle) });
         // SAFETY: as above.
@@ -40,13 +40,13 @@ fn a_pointer_to_a_handle_that_is_null_or_askew_is_an_error() {
 }
 
 #[test]
-fn a_handle_that_was_never_attached_or_is_detached_or_a_copy_is_an_error() {
+fn a_handle_that_is_not_attached_or_detached_or_a_copy_is_an_error() {
     let memory = Memory::zeroed();
     let mut detached = User::of(&memory, 1);
     assert_eq!(detached.call(shmlock_core_detach), Status::Ok);
     let mut original = User::of(&memory, 2);
     let mut copy = User::unattached();
-    // SAFETY: both are as long as a handle, and apart.
+    // SAFETY: two handles that do not overlap.
     unsafe {
         copy.raw().cast::<u8>().copy_from_nonoverlapping(original.raw().cast(), size_of::<Handle>())
     };
@@ -61,13 +61,13 @@ fn a_handle_that_was_never_attached_or_is_detached_or_a_copy_is_an_error() {
 }
 
 #[test]
-fn a_region_that_cannot_be_one_is_refused_and_neither_it_nor_the_handle_touched() {
+fn an_invalid_region_is_refused_and_left_unchanged_with_the_handle() {
     let memory = Memory::zeroed();
     let other_version = u32::from_le_bytes([b'S', b'H', b'L', 2]);
-    let askew = memory.address().wrapping_byte_add(2);
+    let misaligned = memory.address().wrapping_byte_add(2);
     for (magic, address, len, token, scope, refusal) in [
         (0, null_mut(), 128, 1, 0, Status::Null),
-        (0, askew, 128, 1, 0, Status::Misaligned),
+        (0, misaligned, 128, 1, 0, Status::Misaligned),
         (0, memory.address(), 127, 1, 0, Status::TooShort),
         (0, memory.address(), 128, 0, 0, Status::BadToken),
         (0, memory.address(), 128, 65_536, 0, Status::BadToken),
@@ -86,17 +86,17 @@ fn a_region_that_cannot_be_one_is_refused_and_neither_it_nor_the_handle_touched(
             unsafe { shmlock_core_attach(null_mut(), address, len, token, scope) },
             Status::Null
         );
-        let about_memory = !matches!(refusal, Status::BadToken | Status::BadScope);
+        let of_memory = !matches!(refusal, Status::BadToken | Status::BadScope);
         // SAFETY: as above.
         let checked = unsafe { shmlock_core_check(address, len) };
-        assert_eq!(checked, if about_memory { refusal } else { Status::Ok });
+        assert_eq!(checked, if of_memory { refusal } else { Status::Ok });
         assert_eq!(user.call(shmlock_core_release), Status::NotAttached);
         assert_eq!(memory.words(), before);
     }
 }
 
 #[test]
-fn an_overwritten_word_is_told_and_left_alone() {
+fn an_overwritten_word_is_reported_and_left_unchanged() {
     for (nested, end) in [(false, shmlock_core_release as Function), (true, shmlock_core_detach)] {
         let memory = Memory::zeroed();
         let mut user = User::of(&memory, 1);
@@ -105,7 +105,7 @@ fn an_overwritten_word_is_told_and_left_alone() {
             assert_eq!(
                 user.call(shmlock_core_try_acquire),
                 Status::Ok,
-                "detaching gives back the outer hold, too"
+                "detaching releases the outer hold as well"
             );
         }
         memory.set(0, 2 | DIED);
@@ -114,7 +114,7 @@ fn an_overwritten_word_is_told_and_left_alone() {
         assert_eq!(
             user.call(shmlock_core_try_acquire),
             Status::Overwritten,
-            "it does not nest in the hold of another"
+            "it does not nest in another owner's hold"
         );
         assert_eq!(user.fencing_token(), Err(Status::NotHeld));
         assert_eq!(user.call(end), Status::Overwritten);
@@ -124,7 +124,7 @@ fn an_overwritten_word_is_told_and_left_alone() {
 }
 
 #[test]
-fn a_record_that_cannot_be_one_is_refused_and_the_former_stays() {
+fn an_invalid_record_is_refused_and_the_previous_one_stays() {
     let memory = Memory::zeroed();
     let mut user = User::of(&memory, 1);
     assert_eq!(user.call(shmlock_core_try_acquire), Status::Ok);
@@ -138,12 +138,12 @@ fn a_record_that_cannot_be_one_is_refused_and_the_former_stays() {
 }
 
 #[test]
-fn garbage_in_the_region_is_never_more_than_an_error_or_a_busy_lock() {
+fn garbage_in_the_region_makes_an_error_or_a_busy_lock_at_most() {
     for garbage in [1, 0x2020_2020, 0x7fff_ffff, 0xffff_fffe, u32::MAX] {
         let memory = Memory::zeroed();
         let mut user = User::of(&memory, 7);
         (0..32).filter(|word| *word != 2).for_each(|word| memory.set(4 * word, garbage));
-        let holder = inspect(&memory).expect("its magic is ours");
+        let holder = inspect(&memory).expect("valid magic");
         assert_eq!(
             (holder.token, holder.recorded),
             (garbage & !(WAITERS | DIED), garbage % 2 == 0 && garbage >> 30 == 0)
@@ -155,13 +155,13 @@ fn garbage_in_the_region_is_never_more_than_an_error_or_a_busy_lock() {
 }
 
 #[test]
-fn outputs_that_are_null_or_askew_and_unknown_scopes_are_errors() {
+fn null_or_misaligned_outputs_and_unknown_scopes_are_errors() {
     let memory = Memory::zeroed();
     let mut user = User::of(&memory, 1);
     assert_eq!(user.call(shmlock_core_try_acquire), Status::Ok);
     let mut number = [0_u64; 2];
-    let askew = number.as_mut_ptr().wrapping_byte_add(1);
-    for (to, refusal) in [(null_mut(), Status::Null), (askew, Status::Misaligned)] {
+    let misaligned = number.as_mut_ptr().wrapping_byte_add(1);
+    for (to, refusal) in [(null_mut(), Status::Null), (misaligned, Status::Misaligned)] {
         // SAFETY: refused before anything is written.
         assert_eq!(unsafe { shmlock_core_fencing_token(user.raw(), to) }, refusal);
     }
@@ -173,7 +173,7 @@ fn outputs_that_are_null_or_askew_and_unknown_scopes_are_errors() {
         Status::Null
     );
     let mut holder = inspect(&memory).expect("a lock");
-    // SAFETY: 128 bytes of atomics, and room for the answer.
+    // SAFETY: 128 bytes of atomics, and a `Holder`.
     assert_eq!(
         unsafe { shmlock_core_inspect(memory.address(), 128, 2, &raw mut holder) },
         Status::BadScope
@@ -188,9 +188,9 @@ fn outputs_that_are_null_or_askew_and_unknown_scopes_are_errors() {
 }
 
 #[test]
-fn every_status_has_a_message_of_its_own_and_every_other_number_has_one_too() {
+fn every_status_has_its_own_message_and_every_other_number_has_one_too() {
     let text = |status| {
-        // SAFETY: a static text that ends with a NUL.
+        // SAFETY: a static string.
         unsafe { CStr::from_ptr(shmlock_core_message(status)) }
             .to_str()
             .expect("English")
@@ -202,6 +202,9 @@ fn every_status_has_a_message_of_its_own_and_every_other_number_has_one_too() {
     messages.sort();
     messages.dedup();
     assert_eq!(messages.len(), 18);
-    assert_eq!([2, -16, -126, i32::MAX].map(text), [const { "no status of this library" }; 4]);
-    assert_eq!(text(Status::Busy as i32), "somebody else holds the lock; wait longer or try again");
+    assert_eq!([2, -16, -126, i32::MAX].map(text), [const { "not a status of this library" }; 4]);
+    assert_eq!(
+        text(Status::Busy as i32),
+        "another contender holds the lock; wait longer or try again"
+    );
 }
