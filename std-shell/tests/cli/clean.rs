@@ -13,8 +13,8 @@ fn clean(folder: &Folder, args: &[&str]) -> Ended {
 
 #[test]
 fn what_nobody_uses_goes_and_the_rest_stays_with_the_reason() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let directory = folder.path().to_str().expect("UTF-8");
     let _ = folder.put("free", &[0; 192]);
     let outside = folder.put("outside", &[0; 192]);
@@ -26,7 +26,7 @@ fn what_nobody_uses_goes_and_the_rest_stays_with_the_reason() {
         Running::start(shmlock(args)).ready()
     };
     let holder = start(&[], "used");
-    start(&["-F"], "crashed").murder();
+    start(&["-F"], "crashed").kill();
 
     let expected = [
         "crashed: an owner died holding it (pid ",
@@ -68,8 +68,8 @@ fn what_nobody_uses_goes_and_the_rest_stays_with_the_reason() {
 
 #[test]
 fn a_lock_that_was_named_and_stays_is_an_answer_of_1() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let lock = folder.lock("l").open().expect("a lock");
     for (name, answer) in
         [("l", "kept l: in use by "), ("no", "absent no: there is no such lock or exit event\n")]
@@ -88,8 +88,8 @@ fn a_lock_that_was_named_and_stays_is_an_answer_of_1() {
 
 #[test]
 fn what_is_no_lock_is_told_and_the_others_are_cleaned_all_the_same() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let _ = folder.put("a", &[b'x'; 192]);
     let _ = folder.put("b", &[]);
     let said = clean(&folder, &[]);
@@ -102,8 +102,8 @@ fn what_is_no_lock_is_told_and_the_others_are_cleaned_all_the_same() {
 
 #[test]
 fn a_name_that_no_lock_can_have_is_a_mistake_in_the_arguments_and_nothing_goes() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let _ = folder.put("b", &[]);
     for options in [&["b", "not/a/name"][..], &["b", "not/a/name", "--dry-run"]] {
         let said = clean(&folder, options);
@@ -115,8 +115,8 @@ fn a_name_that_no_lock_can_have_is_a_mistake_in_the_arguments_and_nothing_goes()
 
 #[test]
 fn an_exit_event_that_nobody_has_open_goes_and_one_in_use_stays() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let left = folder.path().join("left.shmlock-event");
     fs::write(&left, [0; 192]).expect("a file can be written");
     let used = ExitEvent::named_in("used", folder.path(), 0o600).expect("an event");
@@ -142,8 +142,8 @@ fn an_exit_event_that_nobody_has_open_goes_and_one_in_use_stays() {
 
 #[test]
 fn a_name_means_the_lock_and_the_exit_event() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let _ = folder.put("both", &[0; 192]);
     fs::write(folder.path().join("both.shmlock-event"), [0; 192]).expect("a file can be written");
     let said = clean(&folder, &["both"]);

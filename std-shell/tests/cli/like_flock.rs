@@ -60,7 +60,7 @@ impl Lock {
 
 /// Runs the test with each kind that is here; says so if flock(1) is not.
 fn with_each(test: impl Fn(&Lock)) {
-    let scene = Solo::new();
+    let fixture = Solo::new();
     let has_flock = output(Command::new("flock").arg("--version")).is_ok();
     if !has_flock {
         skipped(
@@ -69,7 +69,7 @@ fn with_each(test: impl Fn(&Lock)) {
     }
     for kind in [Kind::Ours, Kind::Flock] {
         if kind == Kind::Ours || has_flock {
-            let folder = Folder::new(&scene);
+            let folder = Folder::new(&fixture);
             test(&Lock { kind, directory: folder.path().to_owned() });
         }
     }
@@ -240,7 +240,7 @@ fn killing_the_wrapper_does_not_unprotect_a_command_that_still_runs() {
     with_each(|lock| {
         for options in [&[][..], &["-n"], &["-w", "1"]] {
             let mut holder = lock.start(options, &["sh", "-c", "echo ready; read _; echo done"]);
-            holder.murder();
+            holder.kill();
             assert!(!lock.is_free(), "{:?}: the command still runs", lock.kind);
             let mut waiter = Running::start(lock.wrap(&[], &UNTIL_TOLD));
             holder.tell("end");
@@ -257,7 +257,7 @@ fn with_close_killing_the_wrapper_frees_the_lock_although_the_command_still_runs
     with_each(|lock| {
         let mut holder = lock.start(&["-o"], &["sh", "-c", "echo ready; read _; echo done"]);
         assert!(!lock.is_free());
-        holder.murder();
+        holder.kill();
         assert!(lock.is_free(), "{:?}", lock.kind);
         holder.tell("end");
         assert_eq!(holder.all_end(), "done\n", "it was there all the time");
@@ -275,7 +275,7 @@ fn without_fork_the_command_itself_is_what_was_started() {
         assert!(lock.is_free(), "{:?}", lock.kind);
 
         let mut holder = lock.start(&["-F"], &UNTIL_TOLD);
-        holder.murder();
+        holder.kill();
         assert!(lock.is_free(), "{:?}: to kill it is to kill the command", lock.kind);
     });
 }

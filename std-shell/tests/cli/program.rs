@@ -148,7 +148,7 @@ impl Running {
     }
 
     /// Kills it, and it alone; waits until it is gone.
-    pub(crate) fn murder(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.signal(libc::SIGKILL);
         let status = self.child.wait().expect("a child");
         assert_eq!(status.signal(), Some(libc::SIGKILL));

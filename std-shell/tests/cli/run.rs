@@ -19,8 +19,8 @@ fn running(name: &str, args: &[&str]) -> Running {
 
 #[test]
 fn a_refusal_names_the_holder_if_asked_to_and_is_silent_as_flock_is_if_not() {
-    let scene = Solo::new();
-    let name = scene.name("l");
+    let fixture = Solo::new();
+    let name = fixture.name("l");
     let mut holder = running(&name, &[&["-d", "belt 7", "--"], &UNTIL_TOLD[..]].concat());
     let pid = format!("pid {}", holder.pid());
     for (options, lines) in
@@ -50,8 +50,8 @@ fn a_refusal_names_the_holder_if_asked_to_and_is_silent_as_flock_is_if_not() {
 
 #[test]
 fn whoever_waits_says_for_whom_only_if_asked_to() {
-    let scene = Solo::new();
-    let name = scene.name("l");
+    let fixture = Solo::new();
+    let name = fixture.name("l");
     for verbose in [true, false] {
         let mut holder = running(&name, &UNTIL_TOLD);
         let options: &[&str] = if verbose { &["-v"] } else { &[] };
@@ -77,26 +77,29 @@ fn whoever_waits_says_for_whom_only_if_asked_to() {
 
 #[test]
 fn a_lock_from_the_dead_is_taken_and_said_if_asked_to_and_then_is_in_order() {
-    let scene = Solo::new();
-    let name = scene.name("l");
+    let fixture = Solo::new();
+    let name = fixture.name("l");
     for verbose in [true, false] {
         let mut dead = running(&name, &[&["-F"], &UNTIL_TOLD[..]].concat());
-        dead.murder();
+        dead.kill();
         let said = says(run(&name, if verbose { &["-v", "true"] } else { &["true"] }));
         assert_eq!(said.code, Some(0));
         let told = said.err.contains("died holding it")
             && said.err.contains(&format!("pid {}", dead.pid()));
         assert_eq!(told, verbose, "{}", said.err);
-        assert!(scene.files().is_empty(), "it was declared consistent, and the file went with it");
+        assert!(
+            fixture.files().is_empty(),
+            "it was declared consistent, and the file went with it"
+        );
     }
 }
 
 #[test]
 fn while_the_command_of_a_killed_wrapper_runs_the_lock_is_held_by_one_who_has_ended() {
-    let scene = Solo::new();
-    let name = scene.name("l");
+    let fixture = Solo::new();
+    let name = fixture.name("l");
     let mut holder = running(&name, &UNTIL_TOLD);
-    holder.murder();
+    holder.kill();
     let status = says(["status", &name]);
     let users =
         status.out.lines().find(|line| line.trim_start().starts_with("users")).expect("a line");
@@ -115,8 +118,8 @@ fn while_the_command_of_a_killed_wrapper_runs_the_lock_is_held_by_one_who_has_en
 
 #[test]
 fn signals_that_are_sent_to_it_reach_the_command() {
-    let scene = Solo::new();
-    let name = scene.name("l");
+    let fixture = Solo::new();
+    let name = fixture.name("l");
     for (signal, word) in [
         (libc::SIGHUP, "HUP"),
         (libc::SIGINT, "INT"),
@@ -134,14 +137,14 @@ fn signals_that_are_sent_to_it_reach_the_command() {
         let mut holder = running(&name, &UNTIL_TOLD);
         holder.signal(signal);
         assert_eq!(holder.code(), 1000 + signal, "{word}: by the signal itself");
-        assert!(scene.files().is_empty(), "{word}: given back, not died holding");
+        assert!(fixture.files().is_empty(), "{word}: given back, not died holding");
     }
 }
 
 #[test]
 fn a_signal_that_comes_when_the_command_has_ended_changes_nothing() {
-    let scene = Solo::new();
-    let name = scene.name("l");
+    let fixture = Solo::new();
+    let name = fixture.name("l");
     let mut holder = Running::start(shmlock(run(&name, &["sh", "-c", "echo $$; read _; exit 3"])));
     let stat = format!("/proc/{}/stat", holder.hear());
     holder.signal(libc::SIGSTOP); // so that it learns of all that follows at once
@@ -151,13 +154,13 @@ fn a_signal_that_comes_when_the_command_has_ended_changes_nothing() {
     holder.signal(libc::SIGTERM);
     holder.signal(libc::SIGCONT);
     assert_eq!(holder.code(), 3);
-    assert!(scene.files().is_empty(), "it is given back and closed");
+    assert!(fixture.files().is_empty(), "it is given back and closed");
 }
 
 #[test]
 fn a_signal_that_was_ignored_from_the_start_stays_ignored() {
-    let scene = Solo::new();
-    let name = scene.name("l");
+    let fixture = Solo::new();
+    let name = fixture.name("l");
     let ours = env!("CARGO_BIN_EXE_shmlock");
     for (verb, ready) in
         [("hold \"$1\" --for 1000", "holding"), ("run \"$1\" sh -c 'echo ready; read _'", "ready")]
@@ -169,14 +172,14 @@ fn a_signal_that_was_ignored_from_the_start_stays_ignored() {
         program.signal(libc::SIGHUP); // of the two the one that it would hear first
         program.signal(libc::SIGTERM);
         assert_eq!(program.code(), 1000 + libc::SIGTERM, "{verb}");
-        assert!(scene.files().is_empty(), "{verb}: given back, not died holding");
+        assert!(fixture.files().is_empty(), "{verb}: given back, not died holding");
     }
 }
 
 #[test]
 fn the_command_has_the_signal_mask_and_descriptors_that_it_would_have_without_us() {
-    let scene = Solo::new();
-    let name = scene.name("l");
+    let fixture = Solo::new();
+    let name = fixture.name("l");
     let state = "grep -E '^Sig(Blk|Cgt)' /proc/self/status; ls /proc/self/fd | wc -l";
     let mut plain = std::process::Command::new("sh");
     plain.args(["-c", state]);
@@ -199,8 +202,8 @@ fn the_command_has_the_signal_mask_and_descriptors_that_it_would_have_without_us
 
 #[test]
 fn a_command_that_cannot_be_executed_leaves_nothing_held() {
-    let scene = Solo::new();
-    let name = scene.name("l");
+    let fixture = Solo::new();
+    let name = fixture.name("l");
     for options in [&[][..], &["-F"], &["-o"]] {
         let said = says(run(&name, &[options, &["--", "no such command"]].concat()));
         assert_eq!(said.code, Some(69));
@@ -209,15 +212,15 @@ fn a_command_that_cannot_be_executed_leaves_nothing_held() {
             "{}",
             said.err
         );
-        assert!(scene.files().is_empty(), "{options:?}");
+        assert!(fixture.files().is_empty(), "{options:?}");
     }
 }
 
 #[test]
 fn the_advice_on_a_command_that_cannot_be_executed_fits_its_reason() {
-    let scene = Solo::new();
-    let name = scene.name("l");
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let name = fixture.name("l");
+    let folder = Folder::new(&fixture);
     let script = folder.path().join("script");
     let says_of = |mode: u32, text: &str| {
         fs::write(&script, text).expect("ours");
@@ -245,7 +248,10 @@ fn the_advice_on_a_command_that_cannot_be_executed_fits_its_reason() {
         let script = format!("ulimit -n {limit}; exec \"$0\" run \"$1\" true");
         sh.args(["-c", &script, env!("CARGO_BIN_EXE_shmlock"), &name]);
         let said = ended(sh);
-        assert!(!scene.files().iter().any(|file| file.ends_with(".shmlock")), "{limit}: {said:?}");
+        assert!(
+            !fixture.files().iter().any(|file| file.ends_with(".shmlock")),
+            "{limit}: {said:?}"
+        );
         said
     };
     let refused: Vec<_> =
@@ -258,8 +264,8 @@ fn the_advice_on_a_command_that_cannot_be_executed_fits_its_reason() {
 
 #[test]
 fn what_is_wrong_with_the_arguments_is_one_line_with_the_remedy() {
-    let scene = Solo::new();
-    let name = scene.name("l");
+    let fixture = Solo::new();
+    let name = fixture.name("l");
     let cases: [(&[&str], &str); 16] = [
         (&["run", "-s", &name, "true"], "there is no shared lock"),
         (&["run", "--shared", &name], "there is no shared lock"),
@@ -306,8 +312,8 @@ fn what_is_wrong_with_the_arguments_is_one_line_with_the_remedy() {
 
 #[test]
 fn what_stands_there_and_is_no_lock_is_refused_and_left_alone() {
-    let scene = Solo::new();
-    let name = scene.name("l");
+    let fixture = Solo::new();
+    let name = fixture.name("l");
     let path = format!("/dev/shm/{name}.shmlock");
     fs::write(&path, "data").expect("a file can be written");
     fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("ours");
@@ -321,11 +327,11 @@ fn what_stands_there_and_is_no_lock_is_refused_and_left_alone() {
 
 #[test]
 fn more_than_one_owner_can_be_trusted() {
-    let scene = Solo::new();
+    let fixture = Solo::new();
     if !as_root("to give a file away") {
         return;
     }
-    let folder = Folder::new(&scene);
+    let folder = Folder::new(&fixture);
     let directory = folder.path().to_str().expect("UTF-8");
     let theirs = || {
         let path = folder.put("l", &[]);
@@ -350,8 +356,8 @@ fn more_than_one_owner_can_be_trusted() {
 
 #[test]
 fn by_itself_the_description_is_the_command_and_as_much_of_it_as_fits() {
-    let scene = Solo::new();
-    let name = scene.name("l");
+    let fixture = Solo::new();
+    let name = fixture.name("l");
     let long = "ü".repeat(40);
     let mut holder = running(&name, &["sh", "-c", "echo ready; read _", &long]);
     let seen = quietly(|| ShmLock::builder(&name).inspect()).expect("a lock").expect("there");
@@ -366,8 +372,8 @@ fn by_itself_the_description_is_the_command_and_as_much_of_it_as_fits() {
 
 #[test]
 fn the_lock_is_the_librarys_and_shared_with_whoever_has_it_by_that() {
-    let scene = Solo::new();
-    let name = scene.name("l");
+    let fixture = Solo::new();
+    let name = fixture.name("l");
     let lock = quietly(|| ShmLock::open(&name)).expect("a lock");
     let guard = lock.lock().expect("free");
     assert_eq!(says(run(&name, &["-n", "-E", "9", "true"])).code, Some(9));

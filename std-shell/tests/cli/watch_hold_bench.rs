@@ -6,8 +6,8 @@ use crate::program::{Running, says, shmlock};
 
 #[test]
 fn without_a_terminal_each_look_is_a_plain_line() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let directory = folder.path().to_str().expect("UTF-8");
     let watch = |args: &[&str]| {
         says([&["watch", "--directory", directory, "--interval", "0.01"], args].concat())
@@ -33,8 +33,8 @@ fn without_a_terminal_each_look_is_a_plain_line() {
 
 #[test]
 fn the_rate_is_the_number_of_acquisitions_in_a_second() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let lock = folder.lock("l").open().expect("a lock");
     let mut command =
         shmlock(["watch", "l", "--interval", "0.05", "--count", "1000", "--directory"]);
@@ -55,8 +55,8 @@ fn the_rate_is_the_number_of_acquisitions_in_a_second() {
 
 #[test]
 fn what_is_held_is_given_back_at_the_end_of_the_input_after_its_time_and_by_a_signal() {
-    let scene = Solo::new();
-    let name = scene.name("l");
+    let fixture = Solo::new();
+    let name = fixture.name("l");
     let start = |args: &[&str]| {
         let mut hold = Running::start(shmlock([&["hold", &name], args].concat()));
         let said = hold.hear();
@@ -85,7 +85,7 @@ fn what_is_held_is_given_back_at_the_end_of_the_input_after_its_time_and_by_a_si
         let mut hold = start(&["--for", "1000"]);
         hold.signal(signal);
         assert_eq!(hold.code(), 1000 + signal);
-        assert!(scene.files().is_empty());
+        assert!(fixture.files().is_empty());
     }
     let mut hold = start(&["--for", "1000"]);
     hold.signal(libc::SIGSTOP); // so that it learns of both at once
@@ -93,13 +93,13 @@ fn what_is_held_is_given_back_at_the_end_of_the_input_after_its_time_and_by_a_si
     hold.signal(libc::SIGTERM);
     hold.signal(libc::SIGCONT);
     assert_eq!(hold.code(), 1000 + libc::SIGHUP, "the second does not end it otherwise");
-    assert!(scene.files().is_empty());
+    assert!(fixture.files().is_empty());
 }
 
 #[test]
 fn input_that_is_no_whole_line_neither_ends_holding_nor_keeps_a_signal_out() {
-    let scene = Solo::new();
-    let name = scene.name("l");
+    let fixture = Solo::new();
+    let name = fixture.name("l");
     let start = || {
         let mut hold = Running::start(shmlock(["hold", &name]));
         hold.hear();
@@ -117,9 +117,9 @@ fn input_that_is_no_whole_line_neither_ends_holding_nor_keeps_a_signal_out() {
 
 #[test]
 fn a_hold_in_the_background_of_a_script_is_not_ended_by_the_end_of_an_input_that_it_never_had() {
-    let scene = Solo::new();
-    let name = scene.name("l");
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let name = fixture.name("l");
+    let folder = Folder::new(&fixture);
     let text = folder.path().join("text");
     std::fs::write(&text, "another program's lines\n").expect("ours");
     for input in ["</dev/null", "<&-", "<\"$2\""] {
@@ -137,15 +137,18 @@ fn a_hold_in_the_background_of_a_script_is_not_ended_by_the_end_of_an_input_that
         assert_eq!(says(["run", "-w", "0.2", "-E", "9", &name, "true"]).code, Some(9), "{input}");
         hold.signal(libc::SIGTERM);
         assert_eq!(hold.code(), 1000 + libc::SIGTERM, "{input}");
-        assert!(!scene.files().iter().any(|file| file.ends_with(".shmlock")), "{input}: released");
+        assert!(
+            !fixture.files().iter().any(|file| file.ends_with(".shmlock")),
+            "{input}: released"
+        );
     }
     std::fs::remove_file(&text).expect("ours");
 }
 
 #[test]
 fn holding_waits_and_gives_up_as_running_does() {
-    let scene = Solo::new();
-    let name = scene.name("l");
+    let fixture = Solo::new();
+    let name = fixture.name("l");
     let mut first = Running::start(shmlock(["hold", &name]));
     first.hear();
     assert_eq!(says(["hold", "-n", &name]).code, Some(1));
@@ -159,8 +162,8 @@ fn holding_waits_and_gives_up_as_running_does() {
 
 #[test]
 fn the_comparison_is_a_table_and_leaves_nothing() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let directory = folder.path().to_str().expect("UTF-8");
     let said = says(["bench", "--directory", directory, "--rounds", "2", "--time", "0.01"]);
     assert_eq!(said.code, Some(0), "{said:?}");

@@ -31,7 +31,7 @@ impl Contender<'_> {
         name: &str,
         at: usize,
         make: &Make,
-        bell: Option<&ExitEvent>,
+        exit_event: Option<&ExitEvent>,
     ) -> Option<ShmLock> {
         self.note(What::Opening, at);
         self.does(Doing::Opening);
@@ -46,8 +46,8 @@ impl Contender<'_> {
             .wait_strategy(strategy)
             .block_signals(blocks)
             .open_timeout(OPEN_TIMEOUT);
-        if let Some(bell) = bell.filter(|_| make.event) {
-            builder = builder.exit_event(bell);
+        if let Some(exit_event) = exit_event.filter(|_| make.event) {
+            builder = builder.exit_event(exit_event);
         }
         self.opened(at, builder.open())
     }

@@ -27,7 +27,7 @@
 //! | `sample ID ROUNDS SIGNAL` | where that signal hit, each first with SIGTERM let through and then with SIGTERM blocked: free, taking, holding, giving |
 //! | `block ID NAME [schema=TEXT] [patience=MS] [create=N[:ACCOUNT]\|stall\|panic]`, `unblock ID` | opens and closes a block of numbers |
 //! | `read ID` | the number that they all are, or `torn`; whether we were told of a death |
-//! | `fill ID N`, `add ID ROUNDS`, `mend ID N` | makes them all this number, so many more, or mends them to it |
+//! | `fill ID N`, `add ID ROUNDS`, `repair ID N` | makes them all this number, so many more, or repairs them to it |
 //! | `hold ID N`, `race ID` | fills in the number, or one after the other, and never ends |
 //! | `fork SOCKET`, `thread SOCKET [ID]` | branches off; see `Voice::fork` |
 //! | `reap PID` | waits for a forked child; `exit N` or `signal N` |
@@ -43,7 +43,7 @@ use crate::line::Line;
 use crate::{dying, locks, signals, work};
 
 /// What one process or thread has, and whom it listens to.
-pub(crate) struct Desk {
+pub(crate) struct Commands {
     pub(crate) locks: BTreeMap<String, Rc<ShmLock>>,
     pub(crate) events: BTreeMap<String, ExitEvent>,
     pub(crate) blocks: BTreeMap<String, SharedBlock<Numbers>>,
@@ -83,7 +83,7 @@ impl Done {
     }
 }
 
-impl Desk {
+impl Commands {
     pub(crate) fn new(line: Line) -> Self {
         Self { locks: BTreeMap::new(), events: BTreeMap::new(), blocks: BTreeMap::new(), line }
     }
@@ -202,7 +202,7 @@ impl Desk {
             ["read", id] => blocks::read(self, id),
             ["fill", id, value] => blocks::fill(self, id, value),
             ["add", id, rounds] => blocks::add(self, id, work::number(rounds)),
-            ["mend", id, value] => blocks::consistent(self, id, value),
+            ["repair", id, value] => blocks::consistent(self, id, value),
             ["hold", id, value] => blocks::hold(self, id, value),
             ["race", id] => blocks::race(self, id),
             ["handlers", which] => signals::install_exit_handlers(which, None),

@@ -9,19 +9,19 @@ use std::thread::{self, Thread};
 
 /// A waker that notes that it was woken, and unparks the thread that made it.
 #[derive(Debug)]
-pub struct Bell {
+pub struct TestWaker {
     rung: AtomicU32,
     thread: Thread,
 }
 
-impl Wake for Bell {
+impl Wake for TestWaker {
     fn wake(self: Arc<Self>) {
         self.rung.fetch_add(1, Relaxed); // partner: `wait`, ordered by the unparking
         self.thread.unpark();
     }
 }
 
-impl Bell {
+impl TestWaker {
     /// One that has not been rung.
     #[must_use]
     pub fn new() -> Arc<Self> {
@@ -30,7 +30,7 @@ impl Bell {
 
     /// Whether it has been rung.
     #[must_use]
-    pub fn has_rung(&self) -> bool {
+    pub fn was_woken(&self) -> bool {
         self.rung.load(Relaxed) != 0 // partner: `wake`
     }
 
@@ -42,7 +42,7 @@ impl Bell {
     }
 }
 
-/// Polls once, with this bell to be rung if it is pending.
-pub fn poll<F: Future + Unpin>(future: &mut F, bell: &Arc<Bell>) -> Poll<F::Output> {
-    Pin::new(future).poll(&mut Context::from_waker(&Waker::from(Arc::clone(bell))))
+/// Polls once, with this waker to be rung if it is pending.
+pub fn poll<F: Future + Unpin>(future: &mut F, waker: &Arc<TestWaker>) -> Poll<F::Output> {
+    Pin::new(future).poll(&mut Context::from_waker(&Waker::from(Arc::clone(waker))))
 }

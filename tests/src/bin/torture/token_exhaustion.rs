@@ -1,6 +1,6 @@
 //! Keeps tokens scarce on one lock, so that a dead owner's token is soon given to somebody else.
 //!
-//! Of a billion tokens two handles never draw the same one in one run. So the warden locks the
+//! Of a billion tokens two handles never draw the same one in one run. So this worker locks the
 //! bytes of all but a few, as a guest that minds nobody's business; whoever draws is led to the
 //! first free one of these. And it holds vigils: it opens the lock, perhaps with the token that
 //! stands in the word, takes nothing, and stays as long as the owner is said to be dead. If its

@@ -11,7 +11,7 @@ use crate::stage::Stage;
 use crate::system::{self, End, Ended};
 
 /// The children of the master.
-pub(crate) struct Crew<'s> {
+pub(crate) struct Workers<'s> {
     stage: &'s Stage,
     /// Who sits where; 0 if nobody does.
     pids: [u32; SLOTS],
@@ -25,7 +25,7 @@ pub(crate) struct Crew<'s> {
     pub(crate) orphans: u64,
 }
 
-impl<'s> Crew<'s> {
+impl<'s> Workers<'s> {
     pub(crate) fn new(stage: &'s Stage) -> Self {
         Self { stage, pids: [0; SLOTS], started: 0, killed: 0, terminated: 0, orphans: 0 }
     }

@@ -13,7 +13,7 @@ use std::{env, thread};
 use shmlock::ShmLock;
 
 use crate::proc;
-use crate::traces::{self, SHM, family};
+use crate::traces::{self, SHM, process_prefix};
 
 /// How long a test may take unless `SHMLOCK_TESTS_BOUND` says otherwise, in seconds. Each takes a
 /// few; the rest is for machines that are slow, emulated or busy.
@@ -21,15 +21,15 @@ const BOUND: u64 = 120;
 
 /// The frame of one test. Make it first, so that it is dropped last.
 #[derive(Debug)]
-pub struct Scene {
+pub struct Fixture {
     prefix: String,
     /// Dropping it calls the watchdog off.
     _calm: Sender<()>,
-    // Last: the scene is over before the next begins.
+    // Last: the fixture is over before the next begins.
     _stage: Stage,
 }
 
-/// What the scenes of one process have in common. Either many are played at one time or, alone, one
+/// What the fixtures of one process have in common. Either many are played at one time or, alone, one
 /// that could not bear another.
 #[derive(Debug)]
 #[expect(dead_code, reason = "held until it is dropped")]
@@ -41,29 +41,29 @@ pub(crate) enum Stage {
 static STAGE: RwLock<()> = RwLock::new(());
 
 impl Stage {
-    /// Waits until no scene is played alone.
+    /// Waits until no fixture is played alone.
     pub(crate) fn shared() -> Self {
         Self::Shared(STAGE.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Waits until no other scene is played.
+    /// Waits until no other fixture is played.
     pub(crate) fn alone() -> Self {
         Self::Alone(STAGE.write().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-impl Default for Scene {
+impl Default for Fixture {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl Scene {
+impl Fixture {
     /// Begins a test. Should it take too long, the process says which test it was and ends, and the
     /// actors with it.
     ///
     /// Waits while a [`Solo`](crate::hostile::Solo) of this process is played. A thread has one
-    /// scene at a time.
+    /// fixture at a time.
     #[must_use]
     pub fn new() -> Self {
         Self::on(Stage::shared())
@@ -71,8 +71,8 @@ impl Scene {
 
     /// Begins a test on this stage. Its time begins here, so the wait for the stage does not count.
     pub(crate) fn on(stage: Stage) -> Self {
-        static SCENES: AtomicU32 = AtomicU32::new(0);
-        let prefix = format!("{}{}-", family(), SCENES.fetch_add(1, Ordering::Relaxed));
+        static FIXTURES: AtomicU32 = AtomicU32::new(0);
+        let prefix = format!("{}{}-", process_prefix(), FIXTURES.fetch_add(1, Ordering::Relaxed));
         Self { prefix, _calm: watchdog(), _stage: stage }
     }
 
@@ -113,7 +113,7 @@ pub fn quietly<R>(act: impl FnOnce() -> R) -> R {
     act()
 }
 
-impl Drop for Scene {
+impl Drop for Fixture {
     fn drop(&mut self) {
         let left = self.files();
         traces::remove(&left);
@@ -150,7 +150,7 @@ fn watchdog() -> Sender<()> {
     thread::spawn(move || {
         if alarm.recv_timeout(bound) == Err(RecvTimeoutError::Timeout) {
             // Not by `eprintln`: the test framework keeps that for itself until the test ends.
-            let (all, descendants) = proc::what_all_are_at();
+            let (all, descendants) = proc::dump_threads();
             let _ = writeln!(stderr(), "watchdog: {test} has not ended within {bound:?}\n{all}");
             // A descendant that lives on would keep the pipe open by which the test's end is
             // awaited.
@@ -160,7 +160,7 @@ fn watchdog() -> Sender<()> {
                     .and_then(rustix::process::Pid::from_raw)
                     .map(|pid| rustix::process::kill_process(pid, rustix::process::Signal::KILL));
             }
-            traces::remove(&traces::of(family()));
+            traces::remove(&traces::of(process_prefix()));
             process::abort();
         }
     });

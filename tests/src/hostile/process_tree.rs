@@ -170,12 +170,12 @@ impl Child {
     }
 
     /// Kills it, and waits until it is gone.
-    pub fn murder(self) {
-        self.kill();
+    pub fn kill(self) {
+        self.send_kill();
         self.ends_by(libc::SIGKILL);
     }
 
-    fn kill(&self) {
+    fn send_kill(&self) {
         // SAFETY: kill(2) with the number of a child that has not been waited for.
         unsafe { libc::kill(self.pid, libc::SIGKILL) };
     }
@@ -193,7 +193,7 @@ impl Child {
 impl Drop for Child {
     fn drop(&mut self) {
         if !self.reaped {
-            self.kill();
+            self.send_kill();
             self.reap();
         }
     }

@@ -13,18 +13,18 @@ thread_local! {
 /// The directory in which a story plays. Below `TMPDIR`, so that whoever starts the process can
 /// take it away with whatever a crash left in it.
 #[derive(Debug)]
-pub struct Ground {
+pub struct TempDir {
     path: PathBuf,
 }
 
-impl Ground {
+impl TempDir {
     /// With nothing in it.
     #[must_use]
     pub fn clean() -> Self {
         let path = PATH.with_borrow_mut(|path| path.get_or_insert_with(make).clone());
-        let ground = Self { path };
-        assert!(ground.names().is_empty(), "the story before has left something");
-        ground
+        let tempdir = Self { path };
+        assert!(tempdir.names().is_empty(), "the story before has left something");
+        tempdir
     }
 
     /// Where it is.

@@ -1,4 +1,4 @@
-//! Deeds of more than one thread or process, and the ways in which a process ends by itself.
+//! Operations of more than one thread or process, and the ways in which a process ends by itself.
 
 use std::array;
 use std::os::unix::process::CommandExt;
@@ -94,12 +94,12 @@ impl Worker<'_> {
                 self.me.accuse(Fault::Inherited, at, 0);
             }
         }
-        let bell = self.bell.take();
+        let exit_event = self.exit_event.take();
         let handles = std::mem::replace(&mut self.handles, array::from_fn(|_| None));
         if drops {
-            drop((bell, handles));
+            drop((exit_event, handles));
         } else {
-            std::mem::forget((bell, handles));
+            std::mem::forget((exit_event, handles));
         }
         for visit in visits.iter().take_while(|_| !self.stage.memory.is_over()) {
             self.visit(visit);

@@ -11,7 +11,7 @@ use crate::step;
 
 /// Something that user-mode emulation does not do, or that a shared machine does not allow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ability {
+pub enum Capability {
     /// A forked child does not have what its parent keeps to itself: `MADV_DONTFORK`,
     /// `MADV_WIPEONFORK`.
     KeepMemoryFromChildren,
@@ -32,7 +32,7 @@ pub enum Ability {
 /// Set where the tests may set the machine's clock.
 const MAY_SET_CLOCK: &str = "SHMLOCK_TESTS_MAY_SET_CLOCK";
 
-impl Ability {
+impl Capability {
     fn is_here(self) -> bool {
         match self {
             Self::KeepMemoryFromChildren => {
@@ -79,10 +79,10 @@ impl Ability {
 
 /// Whether the running test can show here what it is about. If not, says which one it is and why.
 #[must_use]
-pub fn can(ability: Ability) -> bool {
-    let here = ability.is_here();
+pub fn can(capability: Capability) -> bool {
+    let here = capability.is_here();
     if !here {
-        skipped(ability.lack());
+        skipped(capability.lack());
     }
     here
 }
