@@ -1,5 +1,4 @@
-//! Who holds the lock, and what it says of itself. The record is advisory: nothing of the protocol
-//! depends on it.
+//! Reads and sets the owner record. The record is advisory: the protocol does not depend on it.
 
 #![allow(
     unsafe_code,
@@ -16,45 +15,46 @@ use shmlock_core::snapshot::snapshot;
 use shmlock_core::uuid::Uuid;
 use shmlock_core::{FenceScope, Region, RegionMemory, Token};
 
-use crate::attach::scope;
-use crate::fork::Fork;
+use crate::fence_scope::scope;
+use crate::fork::ForkCheck;
 use crate::handle::{self, Handle};
 use crate::pointer::{checked, read, write};
 use crate::status::Status;
 
-/// What an owner says of itself. Leave zero what there is nothing to say about.
+/// An owner record. Leave unknown fields zero.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Record {
-    /// Seconds of the clock since boot at which the present unbroken series of holds began.
+    /// Start of the current unbroken series of holds, in seconds since boot.
     pub since: u64,
-    /// Process id, as the owner itself sees it. 0 where there are no processes.
+    /// Process id in the owner's own pid namespace. 0 without processes.
     pub pid: u32,
-    /// Inode number of its pid namespace, 0 if unknown: in another namespace, `pid` means somebody
-    /// else.
+    /// Inode number of that pid namespace, 0 if unknown. In another namespace, `pid` names another
+    /// process.
     pub pid_namespace: u32,
-    /// Names the owner, for ever: 16 bytes in order.
+    /// Unique identifier of the owner: 16 bytes in order.
     pub uuid: [u8; 16],
-    /// Why, in the owner's words: at most 63 bytes of UTF-8 and a NUL. Text that was read may be
-    /// hostile: escape it before it goes to a terminal.
+    /// Reason for the hold: at most 63 bytes of UTF-8 and a NUL. Text from a region may be hostile:
+    /// escape it before printing it to a terminal.
     pub description: [c_char; 64],
 }
 
 const _: () = assert!(DESCRIPTION_MAX + 1 == 64);
 
-/// Who holds a lock.
+/// The owner of a lock.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Holder {
-    /// The owner's token. 0: nobody holds the lock.
+    /// The owner's token. 0: the lock is free.
     pub token: u32,
-    /// How many dead owners have been replaced so far, modulo 2^32.
+    /// Number of recoveries so far, modulo 2^32.
     pub recoveries: u32,
-    /// An owner died, and nobody has declared the data consistent since.
+    /// An owner died, and the data was not declared consistent since.
     pub owner_died: bool,
-    /// `record` is the owner's. False: it has none, or was just writing it; `record` is zero then.
+    /// `record` is the owner's. If false, the owner has none or is writing it, and `record` is
+    /// zero.
     pub recorded: bool,
-    /// What the owner says of itself.
+    /// The owner record.
     pub record: Record,
 }
 
@@ -100,15 +100,14 @@ impl Record {
     }
 }
 
-/// A private copy of the lock in the `len` bytes from `address` on; whether it is one has not been
-/// looked at.
+/// Returns a private copy of the region at `address`, without checking that it is a lock.
 ///
 /// # Errors
 /// [`Status::Null`], [`Status::Misaligned`], [`Status::TooShort`].
 ///
 /// # Safety
-/// Unless the address is refused, `len` bytes from it on can be read, and are written only by
-/// accesses of 32 bits.
+/// Unless the address is refused, `len` bytes at it are readable, and are written by 32-bit
+/// accesses only.
 pub(crate) unsafe fn copy(
     address: *const c_void,
     len: usize,
@@ -119,14 +118,15 @@ pub(crate) unsafe fn copy(
     if len < REGION_LEN {
         return Err(Status::TooShort);
     }
-    // SAFETY: not NULL, aligned and long enough, as checked; readable and accessed by atomics only,
-    // as promised.
+    // SAFETY:
+    // - Not NULL, aligned and long enough: checked.
+    // - Readable, and accessed by 32-bit atomics only: guaranteed by the caller.
     let words = unsafe { words.as_ref() };
     let copy_once = || {
         let mut bytes = [0; REGION_LEN];
         for (bytes, word) in bytes.chunks_exact_mut(4).zip(words) {
-            // Partner: whoever writes the record. Relaxed: `snapshot` orders two copies, and
-            // compares them.
+            // Partner: the stores of the protocol and of the record. Relaxed: `snapshot` orders two
+            // copies and compares them.
             bytes.copy_from_slice(&word.load(Relaxed).to_le_bytes());
         }
         Ok(bytes)
@@ -134,19 +134,20 @@ pub(crate) unsafe fn copy(
     snapshot(fence, copy_once)
 }
 
-/// Says who holds the lock in the `len` bytes from `address` on, without a handle or a token. Only
-/// reads, so a debugger, a supervisor, or whoever may only read can call it at any time. By the
-/// time the answer is read it may be different.
+/// Writes to `holder` the owner of the lock in the `len` bytes at `address`, without a handle or a
+/// token. Only reads the region, so a debugger or a supervisor can call it at any time. The result
+/// may be out of date when the call returns.
 ///
-/// Never blocks; async-signal-safe; anybody may call it.
+/// Never blocks; async-signal-safe; any caller.
 ///
-/// Answers `SHMLOCK_STATUS_OK`; `_NULL`, `_MISALIGNED`, `_TOO_SHORT`, `_NOT_A_LOCK`,
-/// `_OTHER_VERSION`, `_BAD_SCOPE`: nothing was written to `holder` then.
+/// Returns `SHMLOCK_CORE_STATUS_OK`; `_NULL`, `_MISALIGNED`, `_TOO_SHORT`, `_NOT_A_LOCK`,
+/// `_OTHER_VERSION`, `_BAD_SCOPE`: `holder` is unchanged.
 ///
 /// # Safety
-/// As `shmlock_check`. `holder` leads to a `shmlock_holder`, unless it is refused.
+/// Unless the address is refused, `len` bytes at it are readable, and are written by 32-bit
+/// accesses only. Unless it is refused, `holder` points to a `shmlock_core_holder`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn shmlock_inspect(
+pub unsafe extern "C" fn shmlock_core_inspect(
     address: *const c_void,
     len: usize,
     fence_scope: u32,
@@ -155,7 +156,7 @@ pub unsafe extern "C" fn shmlock_inspect(
     let inspect = || {
         checked(holder)?;
         let fence = scope(fence_scope)?;
-        // SAFETY: promised by the caller.
+        // SAFETY: guaranteed by the caller.
         let copy = unsafe { copy(address, len, fence) }?;
         let region = Region::new(&copy)?;
         let owner = region.word().owner();
@@ -167,40 +168,43 @@ pub unsafe extern "C" fn shmlock_inspect(
             recorded: record.is_some(),
             record: record.as_ref().map_or(NOTHING, Record::of),
         };
-        // SAFETY: promised by the caller.
+        // SAFETY: guaranteed by the caller.
         unsafe { write(holder, found) }?;
         Ok(Status::Ok)
     };
     inspect().into()
 }
 
-/// Sets what others read of this handle while it holds the lock: at once if it holds it now, and
-/// from its next acquisition on. With NULL, they read no more than its token.
+/// Sets the owner record of this handle: at once if it holds the lock, and from its next
+/// acquisition on. With NULL, others read only its token.
 ///
-/// It costs an acquisition some thirty stores whenever the lock has been somebody else's meanwhile.
+/// An acquisition then takes about thirty more stores if another contender held the lock meanwhile.
 ///
-/// Never blocks; async-signal-safe; only the contender whose handle it is calls it.
+/// Never blocks; async-signal-safe; only the contender that uses the handle.
 ///
-/// Answers `SHMLOCK_STATUS_OK`; `_BAD_DESCRIPTION`; `_MISALIGNED`; of `lock` `_NULL`,
+/// Returns `SHMLOCK_CORE_STATUS_OK`; `_BAD_DESCRIPTION`; `_MISALIGNED`; for `lock` `_NULL`,
 /// `_MISALIGNED`, `_NOT_ATTACHED`, `_IN_USE`, `_FORKED`.
 ///
 /// # Safety
-/// As every function's, of `lock`: see `shmlock_t`. `record` is NULL or leads to a
-/// `shmlock_record`, unless it is refused.
+/// For `lock`: see `shmlock_core_t`. `record` is NULL, or refused, or points to a
+/// `shmlock_core_record`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn shmlock_set_record(lock: *mut Handle, record: *const Record) -> Status {
+pub unsafe extern "C" fn shmlock_core_set_record(
+    lock: *mut Handle,
+    record: *const Record,
+) -> Status {
     let set_record = || {
         let record = if record.is_null() {
             None
         } else {
-            // SAFETY: promised by the caller.
+            // SAFETY: guaranteed by the caller.
             Some(unsafe { read(record) }?.to_core()?)
         };
-        let set = |lock: &mut handle::Lock, _: Fork| {
+        let set = |lock: &mut handle::Lock, _: ForkCheck| {
             lock.set_record(record);
             Ok(Status::Ok)
         };
-        // SAFETY: promised by the caller.
+        // SAFETY: guaranteed by the caller.
         unsafe { handle::with(lock, set) }
     };
     set_record().into()

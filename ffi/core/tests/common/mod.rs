@@ -1,25 +1,29 @@
-//! What the tests share: a region as bytes, a handle as C has it, records, and the functions that
-//! take a handle and little else.
+//! Provides a region as words, a handle as C uses it, records, and lists of functions.
 
-#![allow(dead_code, reason = "each test file uses its own part of this")]
-#![allow(unsafe_code, reason = "calls functions that are made for C")]
+#![allow(dead_code, reason = "each test file uses a part")]
+#![allow(unsafe_code, reason = "calls functions for C")]
 
 use core::ffi::{c_char, c_void};
 use core::ptr::{null, null_mut};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-use shmlock_ffi::acquire::{WaitFn, shmlock_acquire, shmlock_take_over, shmlock_try_acquire};
-use shmlock_ffi::attach::{SHMLOCK_INNER_SHAREABLE, shmlock_attach, shmlock_detach};
-use shmlock_ffi::handle::Handle;
-use shmlock_ffi::hold::{shmlock_declare_consistent, shmlock_fencing_token, shmlock_is_held};
-use shmlock_ffi::hold::{shmlock_owes_wake, shmlock_release};
-use shmlock_ffi::record::{Holder, Record, shmlock_inspect, shmlock_set_record};
-use shmlock_ffi::status::Status;
+use shmlock_core_c::acquire::{
+    WaitFn, shmlock_core_acquire, shmlock_core_take_over, shmlock_core_try_acquire,
+};
+use shmlock_core_c::attach::{shmlock_core_attach, shmlock_core_detach};
+use shmlock_core_c::fence_scope::SHMLOCK_CORE_INNER_SHAREABLE;
+use shmlock_core_c::handle::Handle;
+use shmlock_core_c::hold::{
+    shmlock_core_declare_consistent, shmlock_core_fencing_token, shmlock_core_is_held,
+};
+use shmlock_core_c::hold::{shmlock_core_owes_wake, shmlock_core_release};
+use shmlock_core_c::record::{Holder, Record, shmlock_core_inspect, shmlock_core_set_record};
+use shmlock_core_c::status::Status;
 
 pub(crate) const WAITERS: u32 = 1 << 31;
 pub(crate) const DIED: u32 = 1 << 30;
 
-/// A region, and a word more so that it can be looked at askew.
+/// A region, and one more word for misaligned accesses.
 #[repr(C, align(64))]
 pub(crate) struct Memory(pub(crate) [AtomicU32; 33]);
 
@@ -45,12 +49,12 @@ impl Memory {
     }
 }
 
-/// A handle as a C program has it: in one place for as long as it is attached.
+/// A handle as a C program has it: it stays at its address.
 pub(crate) struct User(*mut Handle);
 
 impl Drop for User {
     fn drop(&mut self) {
-        // SAFETY: made by `Box::into_raw`, and nobody has another.
+        // SAFETY: made by `Box::into_raw`, and freed once.
         drop(unsafe { Box::from_raw(self.0) });
     }
 }
@@ -62,10 +66,15 @@ impl User {
 
     pub(crate) fn of(memory: &Memory, token: u32) -> Self {
         let mut user = Self::unattached();
-        // SAFETY: the handle is ours alone, and the tests drop it before the memory or do not use
-        // it afterwards.
+        // SAFETY: a handle of this thread; the tests do not use it after the memory is gone.
         let status = unsafe {
-            shmlock_attach(user.raw(), memory.address(), 128, token, SHMLOCK_INNER_SHAREABLE)
+            shmlock_core_attach(
+                user.raw(),
+                memory.address(),
+                128,
+                token,
+                SHMLOCK_CORE_INNER_SHAREABLE,
+            )
         };
         assert_eq!(status, Status::Ok);
         user
@@ -76,42 +85,42 @@ impl User {
     }
 
     pub(crate) fn call(&mut self, function: unsafe extern "C" fn(*mut Handle) -> Status) -> Status {
-        // SAFETY: a handle, used by this thread alone.
+        // SAFETY: a handle of this thread.
         unsafe { function(self.raw()) }
     }
 
     pub(crate) fn acquire(&mut self, waits: u32, wait: WaitFn, context: *mut c_void) -> Status {
-        // SAFETY: a handle, used by this thread alone, and a callback that takes this context.
-        unsafe { shmlock_acquire(self.raw(), waits, wait, context) }
+        // SAFETY: a handle of this thread, and a callback that accepts this context.
+        unsafe { shmlock_core_acquire(self.raw(), waits, wait, context) }
     }
 
     pub(crate) fn take_over(&mut self, dead: u32) -> Status {
-        // SAFETY: a handle, used by this thread alone.
-        unsafe { shmlock_take_over(self.raw(), dead) }
+        // SAFETY: a handle of this thread.
+        unsafe { shmlock_core_take_over(self.raw(), dead) }
     }
 
     pub(crate) fn fencing_token(&mut self) -> Result<u64, Status> {
         let mut number = 0;
-        // SAFETY: a handle, used by this thread alone, and room for a number.
-        match unsafe { shmlock_fencing_token(self.raw(), &raw mut number) } {
+        // SAFETY: a handle of this thread, and a `u64`.
+        match unsafe { shmlock_core_fencing_token(self.raw(), &raw mut number) } {
             Status::Ok => Ok(number),
             status => Err(status),
         }
     }
 
     pub(crate) fn set_record(&mut self, record: *const Record) -> Status {
-        // SAFETY: a handle, used by this thread alone; NULL or a record.
-        unsafe { shmlock_set_record(self.raw(), record) }
+        // SAFETY: a handle of this thread, and NULL, a misaligned pointer or a record.
+        unsafe { shmlock_core_set_record(self.raw(), record) }
     }
 
     pub(crate) fn owes_wake(&mut self) -> bool {
-        // SAFETY: a handle, used by this thread alone.
-        unsafe { shmlock_owes_wake(self.raw()) }
+        // SAFETY: a handle of this thread.
+        unsafe { shmlock_core_owes_wake(self.raw()) }
     }
 
     pub(crate) fn is_held(&mut self) -> bool {
-        // SAFETY: a handle, used by this thread alone.
-        unsafe { shmlock_is_held(self.raw()) }
+        // SAFETY: a handle of this thread.
+        unsafe { shmlock_core_is_held(self.raw()) }
     }
 }
 
@@ -132,9 +141,9 @@ pub(crate) fn inspect(memory: &Memory) -> Result<Holder, Status> {
         record: described(b"none"),
     };
     let before = holder;
-    // SAFETY: 128 bytes of atomics, and room for the answer.
+    // SAFETY: 128 bytes of atomics, and a `Holder`.
     match unsafe {
-        shmlock_inspect(memory.address(), 128, SHMLOCK_INNER_SHAREABLE, &raw mut holder)
+        shmlock_core_inspect(memory.address(), 128, SHMLOCK_CORE_INNER_SHAREABLE, &raw mut holder)
     } {
         Status::Ok => Ok(holder),
         status => {
@@ -144,31 +153,31 @@ pub(crate) fn inspect(memory: &Memory) -> Result<Holder, Status> {
     }
 }
 
-/// A function that takes a handle and nothing else.
+/// A function that takes only a handle.
 pub(crate) type Function = unsafe extern "C" fn(*mut Handle) -> Status;
 
-/// Every function that takes a handle and little else.
+/// Every function that changes a handle, with fixed other arguments.
 pub(crate) const FUNCTIONS: [Function; 7] = [
-    shmlock_try_acquire,
-    shmlock_release,
-    shmlock_declare_consistent,
-    shmlock_detach,
+    shmlock_core_try_acquire,
+    shmlock_core_release,
+    shmlock_core_declare_consistent,
+    shmlock_core_detach,
     acquire_spinning,
     take_over_from_one,
-    forget_record,
+    remove_record,
 ];
 
 pub(crate) unsafe extern "C" fn acquire_spinning(lock: *mut Handle) -> Status {
-    // SAFETY: as the caller of this one promises.
-    unsafe { shmlock_acquire(lock, 3, None, null_mut()) }
+    // SAFETY: guaranteed by the caller.
+    unsafe { shmlock_core_acquire(lock, 3, None, null_mut()) }
 }
 
 pub(crate) unsafe extern "C" fn take_over_from_one(lock: *mut Handle) -> Status {
-    // SAFETY: as the caller of this one promises.
-    unsafe { shmlock_take_over(lock, 1) }
+    // SAFETY: guaranteed by the caller.
+    unsafe { shmlock_core_take_over(lock, 1) }
 }
 
-pub(crate) unsafe extern "C" fn forget_record(lock: *mut Handle) -> Status {
-    // SAFETY: as the caller of this one promises.
-    unsafe { shmlock_set_record(lock, null()) }
+pub(crate) unsafe extern "C" fn remove_record(lock: *mut Handle) -> Status {
+    // SAFETY: guaranteed by the caller.
+    unsafe { shmlock_core_set_record(lock, null()) }
 }
