@@ -7,4 +7,4 @@ command -v rustup >/dev/null || skip "Miri comes with a nightly Rust from rustup
 cargo +nightly miri --version 2>/dev/null ||
     RUST_BACKTRACE=0 timeout 300 rustup --quiet component add --toolchain nightly miri rust-src ||
     skip "no Miri: rustup toolchain install nightly --component miri,rust-src"
-MIRIFLAGS=-Zmiri-strict-provenance cargo +nightly miri test -p shmlock-core -p shmlock-ffi
+MIRIFLAGS=-Zmiri-strict-provenance cargo +nightly miri test -p shmlock-core -p shmlock-core-ffi

@@ -26,6 +26,6 @@ for target in "${targets[@]}"; do
         printf '%-24s %-37s ok %3d s\n' "$target" "${features:-default features}" "$SECONDS"
     done
     SECONDS=0
-    cargo build --quiet --profile c -p shmlock-ffi --target "$target" --features "$emulation"
+    cargo build --quiet --profile c -p shmlock-core-ffi --target "$target" --features "$emulation"
     printf '%-24s %-37s ok %3d s\n' "$target" "archive for C" "$SECONDS"
 done

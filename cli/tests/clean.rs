@@ -13,8 +13,8 @@ fn clean(folder: &Folder, args: &[&str]) -> Ended {
 
 #[test]
 fn unused_locks_are_removed_and_the_others_are_kept_with_the_reason() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let directory = folder.path().to_str().expect("UTF-8");
     let _ = folder.put("free", &[0; 192]);
     let outside = folder.put("outside", &[0; 192]);
@@ -68,8 +68,8 @@ fn unused_locks_are_removed_and_the_others_are_kept_with_the_reason() {
 
 #[test]
 fn the_exit_status_is_1_if_a_named_lock_stays() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let lock = folder.lock("l").open().expect("a lock");
     for (name, answer) in [
         ("l", "kept l: in use by "),
@@ -89,8 +89,8 @@ fn the_exit_status_is_1_if_a_named_lock_stays() {
 
 #[test]
 fn a_file_that_is_no_lock_is_reported_and_the_others_are_cleaned() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let _ = folder.put("a", &[b'x'; 192]);
     let _ = folder.put("b", &[]);
     let said = clean(&folder, &[]);
@@ -103,8 +103,8 @@ fn a_file_that_is_no_lock_is_reported_and_the_others_are_cleaned() {
 
 #[test]
 fn an_invalid_name_is_a_usage_error_and_nothing_is_removed() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let _ = folder.put("b", &[]);
     for options in [&["b", "not/a/name"][..], &["b", "not/a/name", "--dry-run"]] {
         let said = clean(&folder, options);
@@ -116,8 +116,8 @@ fn an_invalid_name_is_a_usage_error_and_nothing_is_removed() {
 
 #[test]
 fn an_unused_exit_event_is_removed_and_one_in_use_is_kept() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let left = folder.path().join("left.shmlock-event");
     fs::write(&left, [0; 192]).expect("a file can be written");
     let used = ExitEvent::named_in("used", folder.path(), 0o600).expect("an event");
@@ -143,8 +143,8 @@ fn an_unused_exit_event_is_removed_and_one_in_use_is_kept() {
 
 #[test]
 fn a_name_means_the_lock_and_the_exit_event() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let _ = folder.put("both", &[0; 192]);
     fs::write(folder.path().join("both.shmlock-event"), [0; 192]).expect("a file can be written");
     let said = clean(&folder, &["both"]);

@@ -53,11 +53,11 @@ fn in_namespace(args: &[&str]) -> Option<Command> {
 
 #[test]
 fn a_living_owner_that_is_hidden_is_not_said_to_have_ended() {
-    let scene = Solo::new();
+    let fixture = Solo::new();
     if !has_strangers() {
         return;
     }
-    let name = scene.name("l");
+    let name = fixture.name("l");
     let mut holder =
         Running::start(shmlock([&["run", "--mode", "666", &name], &UNTIL_TOLD[..]].concat()))
             .ready();
@@ -86,8 +86,8 @@ fn a_living_owner_that_is_hidden_is_not_said_to_have_ended() {
 
 #[test]
 fn an_owner_that_is_seen_to_have_ended_is_said_to() {
-    let scene = Solo::new();
-    let name = scene.name("l");
+    let fixture = Solo::new();
+    let name = fixture.name("l");
     let mut holder = Running::start(shmlock([&["run", &name], &UNTIL_TOLD[..]].concat())).ready();
     let pid = holder.pid();
     holder.kill();
@@ -108,8 +108,8 @@ fn an_owner_that_is_seen_to_have_ended_is_said_to() {
 
 #[test]
 fn the_number_of_an_owner_in_another_pid_namespace_is_marked_everywhere() {
-    let scene = Solo::new();
-    let name = scene.name("l");
+    let fixture = Solo::new();
+    let name = fixture.name("l");
     let Some(command) = in_namespace(&[&["run", &name], &UNTIL_TOLD[..]].concat()) else { return };
     let mut holder = Running::start(command).ready();
     let seen = json(&says(["status", "--json", &name]));
@@ -147,8 +147,8 @@ fn the_number_of_an_owner_in_another_pid_namespace_is_marked_everywhere() {
 
 #[test]
 fn where_proc_is_another_namespaces_its_numbers_are_not_shown_as_ours() {
-    let scene = Solo::new();
-    let name = scene.name("l");
+    let fixture = Solo::new();
+    let name = fixture.name("l");
     let mut holder = Running::start(shmlock([&["run", &name], &UNTIL_TOLD[..]].concat())).ready();
     // With the /proc of outside, whose numbers have no meaning inside.
     let Some(command) = in_namespace(&["status", "--json", &name]) else { return };
@@ -162,11 +162,11 @@ fn where_proc_is_another_namespaces_its_numbers_are_not_shown_as_ours() {
 
 #[test]
 fn of_a_lock_that_cannot_be_read_is_said_what_can_be_seen_and_the_rest_is_null() {
-    let scene = Solo::new();
+    let fixture = Solo::new();
     if !has_strangers() {
         return;
     }
-    let name = scene.name("l");
+    let name = fixture.name("l");
     let mut holder = Running::start(shmlock([&["run", &name], &UNTIL_TOLD[..]].concat())).ready();
     let said = as_stranger(true, &["status", "--json", &name]);
     assert_eq!((said.code, said.err.as_str()), (Some(66), ""), "the answer has the error");
@@ -204,8 +204,8 @@ fn of_a_lock_that_cannot_be_read_is_said_what_can_be_seen_and_the_rest_is_null()
 
 #[test]
 fn a_file_that_is_no_lock_gives_json_and_an_invalid_name_is_a_usage_error() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let directory = folder.path().to_str().expect("UTF-8");
     let _ = folder.put("text", &[b'x'; 192]);
     let said = says(["status", "--json", "--directory", directory, "text"]);
@@ -226,8 +226,8 @@ fn a_file_that_is_no_lock_gives_json_and_an_invalid_name_is_a_usage_error() {
 
 #[test]
 fn the_first_process_of_a_namespace_is_ended_by_a_signal_while_it_waits() {
-    let scene = Solo::new();
-    let name = scene.name("l");
+    let fixture = Solo::new();
+    let name = fixture.name("l");
     for verb in [&["run", "-v", &name, "true"][..], &["hold", "-v", &name]] {
         let mut holder =
             Running::start(shmlock([&["run", &name], &UNTIL_TOLD[..]].concat())).ready();
@@ -245,8 +245,8 @@ fn the_first_process_of_a_namespace_is_ended_by_a_signal_while_it_waits() {
 
 #[test]
 fn the_first_process_of_a_namespace_forwards_signals_and_reaps_orphans() {
-    let scene = Solo::new();
-    let name = scene.name("l");
+    let fixture = Solo::new();
+    let name = fixture.name("l");
     // The inner shell ends before its child, which becomes a child of the first process.
     let script =
         "trap 'echo term; exit 5' TERM; sh -c 'sleep 1000 >/dev/null &'; echo ready; read _";
@@ -266,8 +266,8 @@ fn the_first_process_of_a_namespace_forwards_signals_and_reaps_orphans() {
 
 #[test]
 fn the_first_process_of_a_namespace_reaps_its_children_while_it_waits() {
-    let scene = Solo::new();
-    let name = scene.name("l");
+    let fixture = Solo::new();
+    let name = fixture.name("l");
     let mut holder = Running::start(shmlock([&["run", &name], &UNTIL_TOLD[..]].concat())).ready();
     if in_namespace(&[]).is_none() {
         return;

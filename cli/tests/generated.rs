@@ -36,7 +36,7 @@ fn completions_name_every_verb_and_have_valid_syntax() {
         for verb in VERBS {
             assert!(script.contains(verb), "{shell}: {verb}");
         }
-        let _scene = Solo::new();
+        let _fixture = Solo::new();
         let mut check = Command::new(shell);
         match start(check.arg("-n").stdin(Stdio::piped()).stderr(Stdio::piped())) {
             Ok(mut child) => {
@@ -60,8 +60,8 @@ fn completions_name_every_verb_and_have_valid_syntax() {
 
 #[test]
 fn there_is_a_manual_page_for_the_program_and_for_each_verb() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let directory = folder.path().to_str().expect("UTF-8");
     assert_eq!(says(["man", "--to", directory]).code, Some(0));
     let mut expected: Vec<_> = VERBS.iter().map(|verb| format!("shmlock-{verb}.1")).collect();

@@ -159,8 +159,8 @@ fn ways() -> Vec<&'static str> {
 
 #[test]
 fn the_command_inherits_what_it_would_inherit_without_a_wrapper() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let plain = found("plainly", folder.path());
     for part in ["SigIgn:\t", "NoNewPrivs:\t1", "Umask:\t0027", "321", "123456", "00040000"] {
         assert!(plain.contains(part), "the test sets what it compares: {part}: {plain}");
@@ -191,8 +191,8 @@ const OF_THE_C_LIBRARY: u64 = 0b11 << 31;
 
 #[test]
 fn of_the_dispositions_none_is_changed_whichever_is_ignored() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     for signal in
         [libc::SIGPIPE, libc::SIGCHLD, libc::SIGINT, libc::SIGTERM, libc::SIGALRM, libc::SIGRTMAX()]
     {
@@ -234,8 +234,8 @@ fn of_the_dispositions_none_is_changed_whichever_is_ignored() {
 
 #[test]
 fn closed_standard_streams_stay_closed_and_nothing_of_ours_is_on_their_numbers() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let report = folder.path().join("report");
     // It opens no pipe or file before the last step: these would get the numbers in question.
     let look = "s=; for n in 0 1 2; do \
@@ -269,8 +269,8 @@ fn closed_standard_streams_stay_closed_and_nothing_of_ours_is_on_their_numbers()
 
 #[test]
 fn what_is_said_to_a_closed_stream_does_not_get_into_the_lock() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let directory = folder.path().to_str().expect("UTF-8");
     let program = env!("CARGO_BIN_EXE_shmlock");
     for closing in ["0<&-", "1>&-", "2>&-", "0<&- 1>&- 2>&-"] {
@@ -295,8 +295,8 @@ fn what_is_said_to_a_closed_stream_does_not_get_into_the_lock() {
 
 #[test]
 fn a_timer_that_was_set_before_reaches_the_command() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     for way in ["run", "run -F"] {
         let script = "trap 'echo rang; exit 3' ALRM; echo ready; read _";
         let mut command = start(way, folder.path(), &["sh", "-c", script].map(OsStr::new));

@@ -59,7 +59,7 @@ impl Lock {
 
 /// Runs the test with each kind; without flock(1), with `run` alone.
 fn with_each(test: impl Fn(&Lock)) {
-    let scene = Solo::new();
+    let fixture = Solo::new();
     let has_flock = output(Command::new("flock").arg("--version")).is_ok();
     if !has_flock {
         skipped(
@@ -68,7 +68,7 @@ fn with_each(test: impl Fn(&Lock)) {
     }
     for kind in [Kind::Ours, Kind::Flock] {
         if kind == Kind::Ours || has_flock {
-            let folder = Folder::new(&scene);
+            let folder = Folder::new(&fixture);
             test(&Lock { kind, directory: folder.path().to_owned() });
         }
     }

@@ -26,8 +26,8 @@ fn hold(folder: &Folder, name: &str, options: &[&str]) -> Running {
 
 #[test]
 fn status_distinguishes_absent_held_and_dead_and_exits_with_1_after_a_death() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let directory = folder.path().to_str().expect("UTF-8");
     let status = |json: bool| {
         [&["status", "l", "--directory", directory][..], if json { &["--json"] } else { &[] }]
@@ -102,8 +102,8 @@ fn status_distinguishes_absent_held_and_dead_and_exits_with_1_after_a_death() {
 
 #[test]
 fn every_field_of_the_json_is_explained() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let _holder = hold(&folder, "l", &[]);
     let seen =
         json(&["status", "l", "--json", "--directory", folder.path().to_str().expect("UTF-8")]);
@@ -119,8 +119,8 @@ fn every_field_of_the_json_is_explained() {
 
 #[test]
 fn status_shows_how_a_lock_has_been_used() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let directory = folder.path().to_str().expect("UTF-8");
     let status = ["status", "l", "--directory", directory];
     let lock = folder.lock("l").open().expect("a new lock");
@@ -146,8 +146,8 @@ fn status_shows_how_a_lock_has_been_used() {
 
 #[test]
 fn inspection_changes_nothing() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let directory = folder.path().to_str().expect("UTF-8");
     let _ = folder.put("free", &[0; 192]);
     let _ = folder.put("half-made", &[]);
@@ -167,8 +167,8 @@ fn inspection_changes_nothing() {
 
 #[test]
 fn list_has_a_line_for_each_lock_in_columns() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let directory = folder.path().to_str().expect("UTF-8");
     let list =
         |options: &[&'static str]| [&["list", "--directory", directory][..], options].concat();
@@ -213,8 +213,8 @@ fn list_has_a_line_for_each_lock_in_columns() {
 #[test]
 fn list_shows_exit_events_after_the_locks() {
     const HOSTILE: &str = "\x1b[2J\r\nfree";
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let directory = folder.path().to_str().expect("UTF-8");
     let _ = folder.put("z", &[0; 192]);
     std::fs::write(folder.path().join("left.shmlock-event"), [1; 192])
@@ -262,8 +262,8 @@ fn list_shows_exit_events_after_the_locks() {
 #[test]
 fn hostile_names_and_descriptions_do_not_reach_the_terminal() {
     const HOSTILE: &str = "\x1b[2J\x1b]0;title\x07\r\nfree\u{9b}31m\u{202e}";
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let directory = folder.path().to_str().expect("UTF-8");
     let lock = folder.lock(HOSTILE).description(HOSTILE).open().expect("a lock");
     let guard = lock.lock().expect("free");
@@ -294,8 +294,8 @@ fn hostile_names_and_descriptions_do_not_reach_the_terminal() {
 
 #[test]
 fn garbage_in_the_region_is_shown_and_never_a_panic() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let directory = folder.path().to_str().expect("UTF-8");
     let path = folder.put("l", &[0; 192]);
     let intruder = Intruder::on(&path);
@@ -314,8 +314,8 @@ fn garbage_in_the_region_is_shown_and_never_a_panic() {
 
 #[test]
 fn a_broken_pipe_ends_the_program_without_a_message() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     for n in 0..1500 {
         let _ = folder.put(&format!("lock-with-a-long-name-{n}"), &[]); // more than a pipe holds
     }

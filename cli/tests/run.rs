@@ -18,8 +18,8 @@ fn running(name: &str, args: &[&str]) -> Running {
 
 #[test]
 fn a_timeout_names_the_holder_with_verbose_and_is_silent_without() {
-    let scene = Solo::new();
-    let name = scene.name("l");
+    let fixture = Solo::new();
+    let name = fixture.name("l");
     let mut holder = running(&name, &[&["-d", "belt 7", "--"], &UNTIL_TOLD[..]].concat());
     let pid = format!("pid {}", holder.pid());
     for (options, lines) in
@@ -49,8 +49,8 @@ fn a_timeout_names_the_holder_with_verbose_and_is_silent_without() {
 
 #[test]
 fn a_waiter_names_the_holder_only_with_verbose() {
-    let scene = Solo::new();
-    let name = scene.name("l");
+    let fixture = Solo::new();
+    let name = fixture.name("l");
     for verbose in [true, false] {
         let mut holder = running(&name, &UNTIL_TOLD);
         let options: &[&str] = if verbose { &["-v"] } else { &[] };
@@ -76,8 +76,8 @@ fn a_waiter_names_the_holder_only_with_verbose() {
 
 #[test]
 fn a_recovery_is_reported_with_verbose_and_the_lock_is_consistent_afterwards() {
-    let scene = Solo::new();
-    let name = scene.name("l");
+    let fixture = Solo::new();
+    let name = fixture.name("l");
     for verbose in [true, false] {
         let mut dead = running(&name, &[&["-F"], &UNTIL_TOLD[..]].concat());
         dead.kill();
@@ -86,14 +86,14 @@ fn a_recovery_is_reported_with_verbose_and_the_lock_is_consistent_afterwards() {
         let reported = said.err.contains("died holding it")
             && said.err.contains(&format!("pid {}", dead.pid()));
         assert_eq!(reported, verbose, "{}", said.err);
-        assert!(scene.files().is_empty(), "consistent, so that the file was removed");
+        assert!(fixture.files().is_empty(), "consistent, so that the file was removed");
     }
 }
 
 #[test]
 fn the_lock_of_a_killed_wrapper_stays_held_while_its_command_runs() {
-    let scene = Solo::new();
-    let name = scene.name("l");
+    let fixture = Solo::new();
+    let name = fixture.name("l");
     let mut holder = running(&name, &UNTIL_TOLD);
     holder.kill();
     let status = says(["status", &name]);
@@ -114,8 +114,8 @@ fn the_lock_of_a_killed_wrapper_stays_held_while_its_command_runs() {
 
 #[test]
 fn signals_to_run_reach_the_command() {
-    let scene = Solo::new();
-    let name = scene.name("l");
+    let fixture = Solo::new();
+    let name = fixture.name("l");
     for (signal, word) in [
         (libc::SIGHUP, "HUP"),
         (libc::SIGINT, "INT"),
@@ -133,14 +133,14 @@ fn signals_to_run_reach_the_command() {
         let mut holder = running(&name, &UNTIL_TOLD);
         holder.signal(signal);
         assert_eq!(holder.code(), 1000 + signal, "{word}: by the signal itself");
-        assert!(scene.files().is_empty(), "{word}: released, no dead owner");
+        assert!(fixture.files().is_empty(), "{word}: released, no dead owner");
     }
 }
 
 #[test]
 fn a_signal_that_comes_when_the_command_has_ended_changes_nothing() {
-    let scene = Solo::new();
-    let name = scene.name("l");
+    let fixture = Solo::new();
+    let name = fixture.name("l");
     let mut holder = Running::start(shmlock(run(&name, &["sh", "-c", "echo $$; read _; exit 3"])));
     let stat = format!("/proc/{}/stat", holder.read_line());
     holder.signal(libc::SIGSTOP); // so that it receives all that follows at once
@@ -150,13 +150,13 @@ fn a_signal_that_comes_when_the_command_has_ended_changes_nothing() {
     holder.signal(libc::SIGTERM);
     holder.signal(libc::SIGCONT);
     assert_eq!(holder.code(), 3);
-    assert!(scene.files().is_empty(), "released and closed");
+    assert!(fixture.files().is_empty(), "released and closed");
 }
 
 #[test]
 fn a_signal_that_was_ignored_from_the_start_stays_ignored() {
-    let scene = Solo::new();
-    let name = scene.name("l");
+    let fixture = Solo::new();
+    let name = fixture.name("l");
     let shmlock = env!("CARGO_BIN_EXE_shmlock");
     for (verb, ready) in
         [("hold \"$1\" --for 1000", "holding"), ("run \"$1\" sh -c 'echo ready; read _'", "ready")]
@@ -168,14 +168,14 @@ fn a_signal_that_was_ignored_from_the_start_stays_ignored() {
         program.signal(libc::SIGHUP); // of the two, `run` would receive this one first
         program.signal(libc::SIGTERM);
         assert_eq!(program.code(), 1000 + libc::SIGTERM, "{verb}");
-        assert!(scene.files().is_empty(), "{verb}: released, no dead owner");
+        assert!(fixture.files().is_empty(), "{verb}: released, no dead owner");
     }
 }
 
 #[test]
 fn the_command_has_the_signal_mask_and_descriptors_that_it_would_have_without_run() {
-    let scene = Solo::new();
-    let name = scene.name("l");
+    let fixture = Solo::new();
+    let name = fixture.name("l");
     let state = "grep -E '^Sig(Blk|Cgt)' /proc/self/status; ls /proc/self/fd | wc -l";
     let mut plain = std::process::Command::new("sh");
     plain.args(["-c", state]);
@@ -194,8 +194,8 @@ fn the_command_has_the_signal_mask_and_descriptors_that_it_would_have_without_ru
 
 #[test]
 fn a_command_that_cannot_be_executed_leaves_nothing_held() {
-    let scene = Solo::new();
-    let name = scene.name("l");
+    let fixture = Solo::new();
+    let name = fixture.name("l");
     for options in [&[][..], &["-F"], &["-o"]] {
         let said = says(run(&name, &[options, &["--", "no such command"]].concat()));
         assert_eq!(said.code, Some(69));
@@ -204,15 +204,15 @@ fn a_command_that_cannot_be_executed_leaves_nothing_held() {
             "{}",
             said.err
         );
-        assert!(scene.files().is_empty(), "{options:?}");
+        assert!(fixture.files().is_empty(), "{options:?}");
     }
 }
 
 #[test]
 fn the_hint_on_a_command_that_cannot_be_executed_fits_the_errno() {
-    let scene = Solo::new();
-    let name = scene.name("l");
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let name = fixture.name("l");
+    let folder = Folder::new(&fixture);
     let script = folder.path().join("script");
     let says_of = |mode: u32, text: &str| {
         fs::write(&script, text).expect("ours");
@@ -240,7 +240,10 @@ fn the_hint_on_a_command_that_cannot_be_executed_fits_the_errno() {
         let script = format!("ulimit -n {limit}; exec \"$0\" run \"$1\" true");
         sh.args(["-c", &script, env!("CARGO_BIN_EXE_shmlock"), &name]);
         let said = ended(sh);
-        assert!(!scene.files().iter().any(|file| file.ends_with(".shmlock")), "{limit}: {said:?}");
+        assert!(
+            !fixture.files().iter().any(|file| file.ends_with(".shmlock")),
+            "{limit}: {said:?}"
+        );
         said
     };
     let refused: Vec<_> =
@@ -253,8 +256,8 @@ fn the_hint_on_a_command_that_cannot_be_executed_fits_the_errno() {
 
 #[test]
 fn a_usage_error_is_one_line_with_a_hint() {
-    let scene = Solo::new();
-    let name = scene.name("l");
+    let fixture = Solo::new();
+    let name = fixture.name("l");
     let cases: [(&[&str], &str); 16] = [
         (&["run", "-s", &name, "true"], "there is no shared lock"),
         (&["run", "--shared", &name], "there is no shared lock"),
@@ -301,8 +304,8 @@ fn a_usage_error_is_one_line_with_a_hint() {
 
 #[test]
 fn a_file_that_is_no_lock_is_refused_and_left_alone() {
-    let scene = Solo::new();
-    let name = scene.name("l");
+    let fixture = Solo::new();
+    let name = fixture.name("l");
     let path = format!("/dev/shm/{name}.shmlock");
     fs::write(&path, "data").expect("a file can be written");
     fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("ours");
@@ -316,11 +319,11 @@ fn a_file_that_is_no_lock_is_refused_and_left_alone() {
 
 #[test]
 fn more_than_one_owner_can_be_trusted() {
-    let scene = Solo::new();
+    let fixture = Solo::new();
     if !as_root("to give a file away") {
         return;
     }
-    let folder = Folder::new(&scene);
+    let folder = Folder::new(&fixture);
     let directory = folder.path().to_str().expect("UTF-8");
     let theirs = || {
         let path = folder.put("l", &[]);
@@ -345,8 +348,8 @@ fn more_than_one_owner_can_be_trusted() {
 
 #[test]
 fn the_default_description_is_the_command_cut_to_the_limit() {
-    let scene = Solo::new();
-    let name = scene.name("l");
+    let fixture = Solo::new();
+    let name = fixture.name("l");
     let long = "ü".repeat(40);
     let mut holder = running(&name, &["sh", "-c", "echo ready; read _", &long]);
     let seen = quietly(|| ShmLock::builder(&name).inspect()).expect("a lock").expect("there");
@@ -361,8 +364,8 @@ fn the_default_description_is_the_command_cut_to_the_limit() {
 
 #[test]
 fn the_lock_is_shared_with_programs_that_use_the_library() {
-    let scene = Solo::new();
-    let name = scene.name("l");
+    let fixture = Solo::new();
+    let name = fixture.name("l");
     let lock = quietly(|| ShmLock::open(&name)).expect("a lock");
     let guard = lock.lock().expect("free");
     assert_eq!(says(run(&name, &["-n", "-E", "9", "true"])).code, Some(9));

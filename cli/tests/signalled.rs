@@ -35,8 +35,8 @@ fn total(run: &mut Running) -> String {
 
 #[test]
 fn what_is_sent_to_each_process_of_a_control_group_reaches_the_command_once() {
-    let scene = Solo::new();
-    let name = scene.name("l");
+    let fixture = Solo::new();
+    let name = fixture.name("l");
     for _ in 0..rounds(40) {
         let mut run = counting(&name, &[]);
         // As systemd with KillMode=control-group: first the main process, then all others.
@@ -51,8 +51,8 @@ fn what_is_sent_to_each_process_of_a_control_group_reaches_the_command_once() {
 
 #[test]
 fn what_is_sent_to_the_process_group_reaches_the_command_once() {
-    let scene = Solo::new();
-    let name = scene.name("l");
+    let fixture = Solo::new();
+    let name = fixture.name("l");
     for _ in 0..rounds(10) {
         let mut run = counting(&name, &[]);
         run.signal_group(libc::SIGTERM);
@@ -63,8 +63,8 @@ fn what_is_sent_to_the_process_group_reaches_the_command_once() {
 
 #[test]
 fn what_is_sent_to_run_alone_reaches_the_command_once() {
-    let scene = Solo::new();
-    let name = scene.name("l");
+    let fixture = Solo::new();
+    let name = fixture.name("l");
     for options in [&[][..], &["-o"]] {
         for _ in 0..rounds(5) {
             let mut run = counting(&name, options);
@@ -77,8 +77,8 @@ fn what_is_sent_to_run_alone_reaches_the_command_once() {
 
 #[test]
 fn what_is_sent_at_any_moment_of_the_start_reaches_the_command_once_or_ends_run() {
-    let scene = Solo::new();
-    let name = scene.name("l");
+    let fixture = Solo::new();
+    let name = fixture.name("l");
     for round in 0..rounds(60) {
         let mut command = shmlock(["run", &name, "sh", "-c", COUNTS]);
         command.process_group(0);
@@ -94,13 +94,13 @@ fn what_is_sent_at_any_moment_of_the_start_reaches_the_command_once_or_ends_run(
         );
     }
     let _ = says(["run", &name, "true"]); // removes the file of a `run` that ended early
-    assert!(scene.files().is_empty());
+    assert!(fixture.files().is_empty());
 }
 
 #[test]
 fn a_signal_that_is_pending_at_the_start_is_pending_in_the_command() {
-    let scene = Solo::new();
-    let name = scene.name("l");
+    let fixture = Solo::new();
+    let name = fixture.name("l");
     for options in [&[][..], &["-F"]] {
         let mut command =
             shmlock([&["run"], options, &[&name, "grep", "^ShdPnd", "/proc/self/status"]].concat());
@@ -124,8 +124,8 @@ fn a_signal_that_is_pending_at_the_start_is_pending_in_the_command() {
 
 #[test]
 fn a_command_in_a_group_of_its_own_receives_what_is_sent_to_the_group_of_run() {
-    let scene = Solo::new();
-    let name = scene.name("l");
+    let fixture = Solo::new();
+    let name = fixture.name("l");
     let mut command = shmlock(["run", &name, "setsid", "sh", "-c", COUNTS]);
     command.process_group(0);
     let mut run = Running::start(command).ready();
@@ -136,8 +136,8 @@ fn a_command_in_a_group_of_its_own_receives_what_is_sent_to_the_group_of_run() {
 
 #[test]
 fn without_a_witness_signals_are_forwarded_at_once() {
-    let scene = Solo::new();
-    let name = scene.name("l");
+    let fixture = Solo::new();
+    let name = fixture.name("l");
     let mut run = counting(&name, &[]);
     let witness = witness_of(&run);
     kill(witness, libc::SIGKILL);
@@ -159,8 +159,8 @@ fn witness_of(run: &Running) -> u32 {
 
 #[test]
 fn the_witness_has_another_name_and_no_open_file_and_ends_with_run() {
-    let scene = Solo::new();
-    let name = scene.name("l");
+    let fixture = Solo::new();
+    let name = fixture.name("l");
     for dies in [true, false] {
         let mut run = counting(&name, &[]);
         let witness = witness_of(&run);
@@ -184,8 +184,8 @@ fn the_witness_has_another_name_and_no_open_file_and_ends_with_run() {
 
 #[test]
 fn a_signal_that_comes_while_run_waits_for_the_lock_ends_it() {
-    let scene = Solo::new();
-    let name = scene.name("l");
+    let fixture = Solo::new();
+    let name = fixture.name("l");
     let mut holder = counting(&name, &[]);
     for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGUSR1, libc::SIGALRM, libc::SIGQUIT] {
         for verb in [&["run", "-v", &name, "true"][..], &["hold", "-v", &name]] {
@@ -197,5 +197,5 @@ fn a_signal_that_comes_while_run_waits_for_the_lock_ends_it() {
     }
     holder.write_line("end");
     assert_eq!(holder.code(), 0);
-    assert!(scene.files().is_empty());
+    assert!(fixture.files().is_empty());
 }

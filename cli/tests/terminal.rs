@@ -114,8 +114,8 @@ impl Drop for Session {
 
 #[test]
 fn colours_are_for_terminals_and_not_where_no_color_is_set() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let _ = folder.put("l", &[0; 192]);
     for verb in [&["status", "l"][..], &["list"], &["clean", "--dry-run"]] {
         let command = || {
@@ -136,7 +136,7 @@ fn colours_are_for_terminals_and_not_where_no_color_is_set() {
 
 #[test]
 fn an_error_is_coloured_on_a_terminal_and_is_one_line() {
-    let _scene = Solo::new();
+    let _fixture = Solo::new();
     let (text, code) = Session::start(shmlock(["status", "a/b"])).ends();
     assert!(text.starts_with("\x1b[") && text.contains("shmlock") && code == Some(64), "{text:?}");
     assert_eq!(text.matches('\n').count(), 1, "{text:?}");
@@ -144,8 +144,8 @@ fn an_error_is_coloured_on_a_terminal_and_is_one_line() {
 
 #[test]
 fn ctrl_c_reaches_the_command_once() {
-    let scene = Solo::new();
-    let name = scene.name("l");
+    let fixture = Solo::new();
+    let name = fixture.name("l");
     let script = "n=0; trap 'n=$((n+1)); echo int' INT; trap 'echo usr1 after $n; exit 3' USR1; \
                   echo ready $PPID; while kill -0 $PPID; do read _; done";
     let mut session = Session::start(shmlock(["run", &name, "sh", "-c", script]));
@@ -164,8 +164,8 @@ fn ctrl_c_reaches_the_command_once() {
 
 #[test]
 fn ctrl_c_ends_a_command_that_does_not_handle_it_and_the_lock_is_released() {
-    let scene = Solo::new();
-    let name = scene.name("l");
+    let fixture = Solo::new();
+    let name = fixture.name("l");
     let mut session = Session::start(shmlock(["run", &name, "sh", "-c", "echo ready; read _"]));
     assert!(session.shows("ready"));
     session.types("\x03");
@@ -174,13 +174,13 @@ fn ctrl_c_ends_a_command_that_does_not_handle_it_and_the_lock_is_released() {
         Some(1000 + libc::SIGINT),
         "the shell sees the signal, and ends its script, too"
     );
-    assert!(scene.files().is_empty(), "released, no dead owner");
+    assert!(fixture.files().is_empty(), "released, no dead owner");
 }
 
 #[test]
 fn a_hangup_that_reaches_the_leader_of_the_session_alone_reaches_the_command() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let trapped = folder.path().join("trapped");
     // `run` leads the session, as in a terminal window of its own. The kernel sends the hangup to
     // the leader alone.
@@ -200,8 +200,8 @@ const IS_HELD: &str = "$SHMLOCK run -n -E 9 $NAME true; echo code:$?\n";
 
 #[test]
 fn a_job_is_stopped_by_ctrl_z_with_its_lock_and_goes_on_in_the_foreground() {
-    let scene = Solo::new();
-    let name = scene.name("l");
+    let fixture = Solo::new();
+    let name = fixture.name("l");
     let mut bash = Command::new("bash");
     if output(bash.arg("--version")).is_err() {
         skipped("job control by bash(1), which is not here");
@@ -258,8 +258,8 @@ fn a_job_is_stopped_by_ctrl_z_with_its_lock_and_goes_on_in_the_foreground() {
 
 #[test]
 fn ctrl_c_ends_a_wait_for_the_lock() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let lock = folder.lock("l").open().expect("a lock");
     let guard = lock.lock().expect("free");
     let mut command = shmlock(["run", "-v", "l", "--directory"]);
@@ -273,23 +273,23 @@ fn ctrl_c_ends_a_wait_for_the_lock() {
 
 #[test]
 fn hold_releases_the_lock_at_enter_at_ctrl_d_and_at_ctrl_c() {
-    let scene = Solo::new();
-    let name = scene.name("l");
+    let fixture = Solo::new();
+    let name = fixture.name("l");
     for (keys, code) in [("\n", 0), ("\x04", 0), ("x\n", 0), ("\x03", 1000 + libc::SIGINT)] {
         let mut session = Session::start(shmlock(["hold", &name, "-d", "belt 7"]));
         assert!(session.shows("holding"));
         assert!(session.shows("until Enter or a signal"));
-        assert_eq!(scene.files().len(), 1);
+        assert_eq!(fixture.files().len(), 1);
         session.types(keys);
         assert_eq!(session.ends().1, Some(code), "{keys:?}");
-        assert!(scene.files().is_empty());
+        assert!(fixture.files().is_empty());
     }
 }
 
 #[test]
 fn watch_redraws_its_table_in_place_and_cuts_it_to_the_terminal() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let long = "d".repeat(63);
     let lock = folder.lock("l").description(&long).open().expect("a lock");
     let guard = lock.lock().expect("free");

@@ -6,8 +6,8 @@ use crate::program::{Running, says, shmlock};
 
 #[test]
 fn without_a_terminal_each_update_is_a_plain_line() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let directory = folder.path().to_str().expect("UTF-8");
     let watch = |args: &[&str]| {
         says([&["watch", "--directory", directory, "--interval", "0.01"], args].concat())
@@ -33,8 +33,8 @@ fn without_a_terminal_each_update_is_a_plain_line() {
 
 #[test]
 fn the_rate_is_the_number_of_acquisitions_in_a_second() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let lock = folder.lock("l").open().expect("a lock");
     let mut command =
         shmlock(["watch", "l", "--interval", "0.05", "--count", "1000", "--directory"]);
@@ -56,8 +56,8 @@ fn the_rate_is_the_number_of_acquisitions_in_a_second() {
 
 #[test]
 fn hold_releases_the_lock_at_the_end_of_its_input_after_its_time_and_at_a_signal() {
-    let scene = Solo::new();
-    let name = scene.name("l");
+    let fixture = Solo::new();
+    let name = fixture.name("l");
     let start = |args: &[&str]| {
         let mut hold = Running::start(shmlock([&["hold", &name], args].concat()));
         let said = hold.read_line();
@@ -86,7 +86,7 @@ fn hold_releases_the_lock_at_the_end_of_its_input_after_its_time_and_at_a_signal
         let mut hold = start(&["--for", "1000"]);
         hold.signal(signal);
         assert_eq!(hold.code(), 1000 + signal);
-        assert!(scene.files().is_empty());
+        assert!(fixture.files().is_empty());
     }
     let mut hold = start(&["--for", "1000"]);
     hold.signal(libc::SIGSTOP); // so that it receives both at once
@@ -94,13 +94,13 @@ fn hold_releases_the_lock_at_the_end_of_its_input_after_its_time_and_at_a_signal
     hold.signal(libc::SIGTERM);
     hold.signal(libc::SIGCONT);
     assert_eq!(hold.code(), 1000 + libc::SIGHUP, "the second does not end it otherwise");
-    assert!(scene.files().is_empty());
+    assert!(fixture.files().is_empty());
 }
 
 #[test]
 fn a_part_of_a_line_neither_ends_hold_nor_delays_a_signal() {
-    let scene = Solo::new();
-    let name = scene.name("l");
+    let fixture = Solo::new();
+    let name = fixture.name("l");
     let start = || {
         let mut hold = Running::start(shmlock(["hold", &name]));
         hold.read_line();
@@ -118,9 +118,9 @@ fn a_part_of_a_line_neither_ends_hold_nor_delays_a_signal() {
 
 #[test]
 fn hold_in_the_background_of_a_script_ignores_its_input() {
-    let scene = Solo::new();
-    let name = scene.name("l");
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let name = fixture.name("l");
+    let folder = Folder::new(&fixture);
     let text = folder.path().join("text");
     std::fs::write(&text, "another program's lines\n").expect("ours");
     for input in ["</dev/null", "<&-", "<\"$2\""] {
@@ -138,15 +138,18 @@ fn hold_in_the_background_of_a_script_ignores_its_input() {
         assert_eq!(says(["run", "-w", "0.2", "-E", "9", &name, "true"]).code, Some(9), "{input}");
         hold.signal(libc::SIGTERM);
         assert_eq!(hold.code(), 1000 + libc::SIGTERM, "{input}");
-        assert!(!scene.files().iter().any(|file| file.ends_with(".shmlock")), "{input}: released");
+        assert!(
+            !fixture.files().iter().any(|file| file.ends_with(".shmlock")),
+            "{input}: released"
+        );
     }
     std::fs::remove_file(&text).expect("ours");
 }
 
 #[test]
 fn hold_waits_and_times_out_as_run_does() {
-    let scene = Solo::new();
-    let name = scene.name("l");
+    let fixture = Solo::new();
+    let name = fixture.name("l");
     let mut first = Running::start(shmlock(["hold", &name]));
     first.read_line();
     assert_eq!(says(["hold", "-n", &name]).code, Some(1));
@@ -160,8 +163,8 @@ fn hold_waits_and_times_out_as_run_does() {
 
 #[test]
 fn bench_writes_a_table_and_leaves_no_file() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let directory = folder.path().to_str().expect("UTF-8");
     let said = says(["bench", "--directory", directory, "--rounds", "2", "--time", "0.01"]);
     assert_eq!(said.code, Some(0), "{said:?}");

@@ -4,28 +4,28 @@ use std::path::Path;
 
 use shmlock::{Error, ExitEvent, InvalidNameReason, NAME_MAX, ShmLock};
 
-use crate::shell::{Ground, is_one_clean_line};
+use crate::shell::{TempDir, is_one_clean_line};
 
 /// Opens a lock and an event of this name; each is refused for a reason that is true, or is one
 /// file right in the directory, and gone in the end.
 pub fn play(name: &str, description: &str) {
-    let ground = Ground::clean();
-    let opened = ShmLock::builder(name).description(description).directory(ground.path()).open();
+    let tempdir = TempDir::clean();
+    let opened = ShmLock::builder(name).description(description).directory(tempdir.path()).open();
     match opened {
         Ok(lock) => {
             assert!(problem(name).is_none() && description.len() <= 63);
-            assert_eq!(ground.names(), [format!("{name}.shmlock")]);
-            assert_eq!((lock.path().parent(), lock.name()), (Some(ground.path()), name));
+            assert_eq!(tempdir.names(), [format!("{name}.shmlock")]);
+            assert_eq!((lock.path().parent(), lock.name()), (Some(tempdir.path()), name));
             is_told(&lock, description);
         }
         Err(error) => refused(&error, name, description),
     }
-    assert!(ground.names().is_empty(), "something is left");
-    match ExitEvent::named_in(name, ground.path(), 0o600) {
-        Ok(_event) => assert_eq!(ground.names(), [format!("{name}.shmlock-event")]),
+    assert!(tempdir.names().is_empty(), "something is left");
+    match ExitEvent::named_in(name, tempdir.path(), 0o600) {
+        Ok(_event) => assert_eq!(tempdir.names(), [format!("{name}.shmlock-event")]),
         Err(error) => refused(&error, name, ""),
     }
-    assert!(ground.names().is_empty(), "something is left");
+    assert!(tempdir.names().is_empty(), "something is left");
     let nowhere = ShmLock::builder("l")
         .directory(Path::new("/nowhere").join(name.replace(['/', '\0'], "-")))
         .open();

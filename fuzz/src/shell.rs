@@ -3,8 +3,8 @@
 //! SIGBUS, as documented.
 
 mod call;
-mod ground;
-mod promise;
+mod expected_errors;
+mod tempdir;
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -16,8 +16,8 @@ use shmlock_core::layout::MAGIC as OURS;
 
 use crate::memory::{Bytes, MAGIC};
 use call::{Call, Handles};
-pub use ground::Ground;
-pub(crate) use promise::is_one_clean_line;
+pub(crate) use expected_errors::is_one_clean_line;
+pub use tempdir::TempDir;
 
 /// How long a lock's file is without data, and where it says how much data there is. Written out a
 /// second time on purpose.
@@ -70,8 +70,8 @@ struct Manner {
 const INTERVAL: Duration = Duration::from_micros(20);
 
 impl Found {
-    fn put(&self, ground: &Ground) {
-        let path = ground.path().join(format!("{NAME}.shmlock"));
+    fn put(&self, tempdir: &TempDir) {
+        let path = tempdir.path().join(format!("{NAME}.shmlock"));
         let bytes = match self.magic {
             Some(true) => self.bytes.with(MAGIC, OURS).recorded(),
             Some(false) => self.bytes.with(MAGIC, 0),
@@ -91,9 +91,9 @@ impl Found {
 }
 
 impl Manner {
-    fn open(&self, ground: &Ground) -> shmlock::Result<ShmLock> {
+    fn open(&self, tempdir: &TempDir) -> shmlock::Result<ShmLock> {
         let mut builder = ShmLock::builder(NAME)
-            .directory(ground.path())
+            .directory(tempdir.path())
             .mode(self.mode.map_or(0o600, u32::from))
             .description(&self.description)
             .poll_interval(INTERVAL)
@@ -125,15 +125,14 @@ impl Manner {
 }
 
 impl Life {
-    fn play(&self, ground: &Ground) {
+    fn play(&self, tempdir: &TempDir) {
         if let Some(file) = &self.file {
-            file.put(ground);
+            file.put(tempdir);
         }
-        let opened = self
-            .handles
-            .each_ref()
-            .map(|manner| manner.as_ref().and_then(|manner| promise::opened(manner.open(ground))));
-        let mut handles = Handles::new(ground, &opened);
+        let opened = self.handles.each_ref().map(|manner| {
+            manner.as_ref().and_then(|manner| expected_errors::opened(manner.open(tempdir)))
+        });
+        let mut handles = Handles::new(tempdir, &opened);
         for call in &self.calls {
             handles.play(call);
         }
@@ -144,11 +143,11 @@ impl Life {
 impl Story {
     /// Plays it, and leaves nothing.
     pub fn play(&self) {
-        let ground = Ground::clean();
+        let tempdir = TempDir::clean();
         for life in &self.lives {
-            life.play(&ground);
-            assert!(ground.names().iter().all(|name| name == &format!("{NAME}.shmlock")));
+            life.play(&tempdir);
+            assert!(tempdir.names().iter().all(|name| name == &format!("{NAME}.shmlock")));
         }
-        let _ = fs::remove_file(ground.path().join(format!("{NAME}.shmlock")));
+        let _ = fs::remove_file(tempdir.path().join(format!("{NAME}.shmlock")));
     }
 }

@@ -13,7 +13,7 @@ use log::LevelFilter;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use shmlock::{Logger, ShmLock};
 use shmlock_tests::hostile::fork;
-use shmlock_tests::{Scene, output, rounds};
+use shmlock_tests::{Fixture, output, rounds};
 
 /// Set in a process that is to log something: how.
 const TOLD: &str = "SHMLOCK_LOGGER_TEST";
@@ -57,7 +57,7 @@ fn the_process_that_logs() {
 
 /// Two threads log without a pause, and children that are forked meanwhile log a line each.
 fn log_and_fork() {
-    let scene = Scene::new();
+    let fixture = Fixture::new();
     let path = std::env::temp_dir().join(format!("shmlock-logger-{}.log", std::process::id()));
     Logger::new("belt").file(&path, LevelFilter::Info).install().unwrap();
     let done = AtomicBool::new(false);
@@ -83,7 +83,7 @@ fn log_and_fork() {
         text.lines().all(|line| line.ends_with("'s") && line.matches(" - belt - ").count() == 1),
         "lines are mixed"
     );
-    drop(scene);
+    drop(fixture);
 }
 
 #[test]

@@ -4,7 +4,7 @@
 
 use serde_json::{Value, json};
 use shmlock::{LockState, OwnerState, ShmLock};
-use shmlock_tests::Scene;
+use shmlock_tests::Fixture;
 
 fn serialized(value: &impl serde::Serialize) -> Value {
     serde_json::to_value(value).expect("JSON can say it")
@@ -12,7 +12,7 @@ fn serialized(value: &impl serde::Serialize) -> Value {
 
 #[test]
 fn a_holder_is_serialized_as_its_accessors_show_it() {
-    let scene = Scene::new();
+    let scene = Fixture::new();
     let name = scene.name("l");
     let lock = ShmLock::builder(&name).description("belt 7").open().expect("a new lock");
     let guard = lock.lock().expect("free");
@@ -35,7 +35,7 @@ fn a_holder_is_serialized_as_its_accessors_show_it() {
 
 #[test]
 fn status_and_statistics_are_serialized_by_their_fields() {
-    let scene = Scene::new();
+    let scene = Fixture::new();
     let name = scene.name("l");
     let lock = ShmLock::builder(&name).measure_holds(true).open().expect("a new lock");
     drop(lock.lock().expect("free"));

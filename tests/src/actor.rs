@@ -156,7 +156,7 @@ impl Actor {
     ///
     /// # Panics
     /// If it is gone.
-    pub fn kill(&self, signal: i32) {
+    pub fn signal(&self, signal: i32) {
         assert!(!self.reaped, "gone already");
         kill(self.pid(), signal);
     }
@@ -205,8 +205,8 @@ impl Actor {
     }
 
     /// Kills it and waits until it is gone.
-    pub fn murder(&mut self) {
-        self.kill(libc::SIGKILL);
+    pub fn kill(&mut self) {
+        self.signal(libc::SIGKILL);
         self.ends_by(libc::SIGKILL);
     }
 }
@@ -267,7 +267,7 @@ impl Peer {
     }
 
     /// Sends the forked child a signal.
-    pub fn kill(&self, signal: i32) {
+    pub fn signal(&self, signal: i32) {
         kill(self.number, signal);
     }
 }

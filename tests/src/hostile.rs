@@ -4,9 +4,9 @@
 mod alone;
 mod bytes;
 mod counting;
-mod family;
 mod folder;
 mod namespaces;
+mod process_tree;
 mod sandbox;
 
 use std::ops::Deref;
@@ -14,35 +14,35 @@ use std::thread;
 
 use shmlock::Error;
 
-use crate::scene::Stage;
-use crate::{Scene, skipped};
+use crate::fixture::Stage;
+use crate::{Fixture, skipped};
 
 pub use alone::alone;
 pub use bytes::{Intruder, Mode, PRESENCE, TOKENS, WATCH, byte_of};
 pub use counting::{Count, before_each, interrupt_once, refuse_and_count};
-pub use family::{Child, Line, end_process, fork, raw_clone};
 pub use folder::{Folder, State};
 pub use namespaces::{Apart, be_user_apart, fork_apart, fork_as, shift_clocks};
+pub use process_tree::{Child, Line, end_process, fork, raw_clone};
 pub use sandbox::{
     DEADLY, Denied, If, Mounted, be_user, deny, leave_descriptors, limit_file_size, make_node,
     mount_again, mount_ramfs, mount_tmpfs,
 };
 
-/// A scene during which no other scene of this process is played.
+/// A fixture during which no other fixture of this process is played.
 ///
 /// A program that another test starts has, between fork and exec, a copy of every descriptor in the
 /// process: a byte lock whose last descriptor this test closes at that moment would live on a
 /// little longer than this test expects.
 #[derive(Debug)]
 pub struct Solo {
-    scene: Scene,
+    fixture: Fixture,
 }
 
 impl Solo {
     /// Waits for its turn, and begins.
     #[must_use]
     pub fn new() -> Self {
-        Self { scene: Scene::on(Stage::alone()) }
+        Self { fixture: Fixture::on(Stage::alone()) }
     }
 }
 
@@ -53,10 +53,10 @@ impl Default for Solo {
 }
 
 impl Deref for Solo {
-    type Target = Scene;
+    type Target = Fixture;
 
-    fn deref(&self) -> &Scene {
-        &self.scene
+    fn deref(&self) -> &Fixture {
+        &self.fixture
     }
 }
 
@@ -85,8 +85,8 @@ pub fn aside<R: Send>(act: impl FnOnce() -> R + Send) -> R {
 /// Runs `act` with a folder on a tmpfs of its own that has these options; where that is not
 /// allowed, says that the test is skipped.
 pub fn on_tmpfs(options: &str, act: impl FnOnce(&Folder, &Mounted) + Send) {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     aside(|| {
         if let Some(mounted) = mount_tmpfs(folder.path(), options) {
             act(&folder, &mounted);

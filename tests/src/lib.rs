@@ -4,8 +4,8 @@
 //! ```text
 //! #[test]
 //! fn a_second_process_waits_for_the_first() {
-//!     let scene = Scene::new();                       // a name of its own, a watchdog, a look for left-overs
-//!     let name = scene.name("a");
+//!     let fixture = Fixture::new();                       // a name of its own, a watchdog, a look for left-overs
+//!     let name = fixture.name("a");
 //!     let (mut first, mut second) = (actor!("{name}"), actor!("{name}")); // two processes open it as `l`
 //!     first.ask("lock l");                            // one line asked, one line answered
 //!     second.tell("lock l");                          // told; the answer comes later
@@ -17,27 +17,27 @@
 //!
 //! Everything is synchronised by pipes, sockets and the lock's own state. No test sleeps.
 
-mod ability;
 mod account;
 mod actor;
-mod bell;
+mod capability;
+mod fixture;
 pub mod hostile;
 pub mod proc;
 mod runner;
-mod scene;
 mod shared;
 mod start;
 pub mod step;
+mod test_waker;
 mod traces;
 
-pub use ability::{Ability, can, skipped};
 pub use account::Account;
 pub use actor::{Actor, Peer, Voice};
-pub use bell::{Bell, poll};
+pub use capability::{Capability, can, skipped};
+pub use fixture::{Fixture, bound, quietly, rounds, until};
 pub use runner::command;
-pub use scene::{Scene, bound, quietly, rounds, until};
 pub use shared::{Shared, Words};
 pub use start::{output, start, start_as_it_is};
+pub use test_waker::{TestWaker, poll};
 
 /// Starts an [`Actor`]; given a name and options of `open`, as a format string, it opens that lock
 /// as `l`.

@@ -123,11 +123,11 @@ fn mappings() -> Vec<(std::ops::Range<usize>, String)> {
 ///
 /// Also returns the descendants.
 #[must_use]
-pub fn what_all_are_at() -> (String, Vec<u32>) {
-    let mut family = vec![std::process::id()];
+pub fn dump_threads() -> (String, Vec<u32>) {
+    let mut process_tree = vec![std::process::id()];
     let mut lines = String::new();
     let mut next = 0;
-    while let Some(&pid) = family.get(next) {
+    while let Some(&pid) = process_tree.get(next) {
         next += 1;
         for task in fs::read_dir(format!("/proc/{pid}/task"))
             .into_iter()
@@ -144,10 +144,10 @@ pub fn what_all_are_at() -> (String, Vec<u32>) {
             let (call, place) = (read("syscall"), read("wchan"));
             let _ =
                 writeln!(lines, "{}: {shown} call {} in {place}", task.display(), call.trim_end());
-            family.extend(
+            process_tree.extend(
                 read("children").split_whitespace().filter_map(|child| child.parse::<u32>().ok()),
             );
         }
     }
-    (lines, family.split_off(1))
+    (lines, process_tree.split_off(1))
 }

@@ -12,18 +12,18 @@ use rustix::time::{ClockId, clock_gettime};
 pub(crate) const SHM: &str = "/dev/shm";
 
 /// Set in a process that runs one test [alone](fn@crate::hostile::alone): how the names of its
-/// scenes begin.
-const FAMILY: &str = "SHMLOCK_TESTS_FAMILY";
+/// fixtures begin.
+const PREFIX: &str = "SHMLOCK_TESTS_PREFIX";
 
-/// Returns how the names of this process's scenes begin: with its process id, and the moment of the
+/// Returns how the names of this process's fixtures begin: with its process id, and the moment of the
 /// first call. An earlier process with the same id may have been killed, and then its files are
 /// still there.
-pub(crate) fn family() -> &'static str {
+pub(crate) fn process_prefix() -> &'static str {
     static NAME: OnceLock<String> = OnceLock::new();
     NAME.get_or_init(|| {
         let now = clock_gettime(ClockId::Boottime);
         let now = Duration::new(now.tv_sec.unsigned_abs(), u32::try_from(now.tv_nsec).unwrap_or(0));
-        env::var(FAMILY)
+        env::var(PREFIX)
             .unwrap_or_else(|_| format!("test-{}-{:x}-", process::id(), now.as_millis()))
     })
 }
@@ -51,8 +51,8 @@ impl Offspring {
     /// Gives the process that the command starts names of its own. They begin with this process's.
     pub(crate) fn of(command: &mut Command) -> Self {
         static OFFSPRING: AtomicU32 = AtomicU32::new(0);
-        let name = format!("{}a{}-", family(), OFFSPRING.fetch_add(1, Ordering::Relaxed));
-        command.env(FAMILY, &name);
+        let name = format!("{}a{}-", process_prefix(), OFFSPRING.fetch_add(1, Ordering::Relaxed));
+        command.env(PREFIX, &name);
         Self(name)
     }
 

@@ -48,8 +48,8 @@ fn allocations<R>(act: impl FnOnce() -> R) -> (u64, R) {
 
 /// Two handles on one lock, and somebody who writes into it.
 fn with_two_handles(test: impl FnOnce(&ShmLock, &ShmLock, &Intruder)) {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let open = || folder.lock("l").open().expect("a lock");
     let (one, other) = (open(), open());
     let intruder = Intruder::on(&folder.file("l"));
@@ -83,8 +83,8 @@ fn a_single_try_allocates_nothing_whoever_holds_the_lock() {
 #[test]
 fn the_first_try_in_a_process_allocates_nothing() {
     alone!(|| {
-        let scene = Solo::new();
-        let lock = Folder::new(&scene).lock("l").open().expect("a lock");
+        let fixture = Solo::new();
+        let lock = Folder::new(&fixture).lock("l").open().expect("a lock");
         let (count, guard) = allocations(|| lock.try_lock().map(|guard| guard.is_some()));
         assert!(guard.expect("free"));
         assert_eq!(count, 0, "what is made once is made by opening");

@@ -11,7 +11,9 @@ use std::time::Duration;
 use shmlock::{Error, ShmLock};
 use shmlock_tests::hostile::{Folder, Solo, fork};
 use shmlock_tests::proc::{falls_asleep_on_a_word, sleeps_on_words, threads_named};
-use shmlock_tests::{Ability, Bell, Scene, actor, alone, can, poll, quietly, rounds, until};
+use shmlock_tests::{
+    Capability, Fixture, TestWaker, actor, alone, can, poll, quietly, rounds, until,
+};
 
 const HERE: &str = "a lock of this process";
 
@@ -25,18 +27,18 @@ const HELPER: &str = "shmlock-async";
 /// dropped before it is polled, the wake is due to the next.
 #[test]
 fn a_future_dropped_after_its_wake_passes_the_wake_on() {
-    if !can(Ability::SleepOnTwoWords) {
+    if !can(Capability::SleepOnTwoWords) {
         return;
     }
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let (mut holder, mut waiter) = (actor!("{name}"), actor!("{name} poll=3600000"));
     let lock = quietly(|| ShmLock::builder(&name).poll_interval(NEVER).open()).expect(HERE);
     for _ in 0..rounds(20) {
         holder.ask("lock l");
-        let bell = Bell::new();
+        let waker = TestWaker::new();
         let mut waiting = lock.lock_async();
-        assert!(poll(&mut waiting, &bell).is_pending());
+        assert!(poll(&mut waiting, &waker).is_pending());
         waiter.tell("lock l");
         falls_asleep_on_a_word(waiter.pid());
         holder.ask("release l");
@@ -52,25 +54,25 @@ fn a_future_dropped_after_its_wake_passes_the_wake_on() {
 /// sleep for, and is first in the kernel's queue.
 #[test]
 fn a_wake_for_a_future_that_was_dropped_is_passed_on_by_the_thread() {
-    if !can(Ability::SleepOnTwoWords) {
+    if !can(Capability::SleepOnTwoWords) {
         return;
     }
     alone!(|| {
-        let scene = Solo::new();
-        let (name, elsewhere) = (scene.name("l"), scene.name("elsewhere"));
+        let fixture = Solo::new();
+        let (name, elsewhere) = (fixture.name("l"), fixture.name("elsewhere"));
         let (mut holder, mut waiter) = (actor!("{name}"), actor!("{name} poll=3600000"));
         let open = |name: &str| {
             quietly(|| ShmLock::builder(name).poll_interval(NEVER).open()).expect(HERE)
         };
         let (lock, there, there_too) = (open(&name), open(&elsewhere), open(&elsewhere));
         let _guard = there.lock().expect("free");
-        let bell = Bell::new();
+        let waker = TestWaker::new();
         let mut keeps_it_busy = there_too.lock_async();
-        assert!(poll(&mut keeps_it_busy, &bell).is_pending());
+        assert!(poll(&mut keeps_it_busy, &waker).is_pending());
         for _ in 0..rounds(20) {
             holder.ask("lock l");
             let mut waiting = lock.lock_async();
-            assert!(poll(&mut waiting, &bell).is_pending());
+            assert!(poll(&mut waiting, &waker).is_pending());
             until(|| sleeps_on_words(HELPER));
             drop(waiting);
             waiter.tell("lock l");
@@ -84,14 +86,14 @@ fn a_wake_for_a_future_that_was_dropped_is_passed_on_by_the_thread() {
 
 #[test]
 fn a_future_dropped_while_the_lock_is_held_leaves_the_mark_for_others() {
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let mut holder = actor!("{name}");
     let lock = quietly(|| ShmLock::open(&name)).expect(HERE);
     holder.ask("lock l");
-    let bell = Bell::new();
+    let waker = TestWaker::new();
     let mut waiting = lock.lock_async();
-    assert!(poll(&mut waiting, &bell).is_pending());
+    assert!(poll(&mut waiting, &waker).is_pending());
     holder.ask("release l");
     holder.ask("lock l"); // the mark has gone with the release
     drop(waiting);
@@ -101,15 +103,15 @@ fn a_future_dropped_while_the_lock_is_held_leaves_the_mark_for_others() {
 #[test]
 fn when_nobody_waits_any_more_the_thread_ends_and_it_comes_back_when_it_is_needed() {
     alone!(|| {
-        let scene = Solo::new();
-        let name = scene.name("l");
+        let fixture = Solo::new();
+        let name = fixture.name("l");
         let holder = ShmLock::open(&name).expect(HERE);
         let lock = ShmLock::builder(&name).poll_interval(NEVER).open().expect(HERE);
         for _ in 0..3 {
             let guard = holder.lock().expect("free");
-            let bell = Bell::new();
+            let waker = TestWaker::new();
             let mut waiting = lock.lock_async();
-            assert!(poll(&mut waiting, &bell).is_pending());
+            assert!(poll(&mut waiting, &waker).is_pending());
             until(|| threads_named(HELPER) == 1); // it gives itself its name
             drop(waiting);
             drop(guard);
@@ -121,22 +123,22 @@ fn when_nobody_waits_any_more_the_thread_ends_and_it_comes_back_when_it_is_neede
 #[test]
 fn a_future_that_is_forgotten_costs_nothing_but_its_mark_even_if_its_handle_is_closed() {
     alone!(|| {
-        let scene = Solo::new();
-        let name = scene.name("l");
+        let fixture = Solo::new();
+        let name = fixture.name("l");
         let interval = Duration::from_millis(1);
         let holder = ShmLock::open(&name).expect(HERE);
         let guard = holder.lock().expect("free");
         for _ in 0..rounds(50) {
             let lock = ShmLock::builder(&name).poll_interval(NEVER).open().expect(HERE);
-            let bell = Bell::new();
+            let waker = TestWaker::new();
             let mut waiting = lock.lock_async();
-            assert!(poll(&mut waiting, &bell).is_pending());
+            assert!(poll(&mut waiting, &waker).is_pending());
             std::mem::forget(waiting);
             drop(lock); // unmaps the word that is slept on
             let other = ShmLock::builder(&name).poll_interval(interval).open().expect(HERE);
             let mut waiting = other.lock_async();
-            assert!(poll(&mut waiting, &bell).is_pending());
-            bell.wait(); // the thread has looked at its list since
+            assert!(poll(&mut waiting, &waker).is_pending());
+            waker.wait(); // the thread has looked at its list since
         }
         drop(guard);
         until(|| threads_named(HELPER) == 0);
@@ -151,8 +153,8 @@ fn a_waker_that_panics_does_not_keep_the_others_asleep() {
             std::panic::resume_unwind(Box::new("a waker of bad manners"));
         }
     }
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let open = || {
         quietly(|| ShmLock::builder(&name).poll_interval(Duration::from_millis(1)).open())
             .expect(HERE)
@@ -166,39 +168,42 @@ fn a_waker_that_panics_does_not_keep_the_others_asleep() {
                 .poll(&mut Context::from_waker(&Waker::from(Arc::new(Bomb))))
                 .is_pending()
         );
-        let bell = Bell::new();
+        let waker = TestWaker::new();
         let mut good = other.lock_async();
-        assert!(poll(&mut good, &bell).is_pending());
-        bell.wait();
+        assert!(poll(&mut good, &waker).is_pending());
+        waker.wait();
     }
 }
 
 #[test]
 fn a_forked_child_leaves_its_parents_waits_alone_and_has_a_thread_of_its_own() {
-    if !can(Ability::KeepMemoryFromChildren) {
+    if !can(Capability::KeepMemoryFromChildren) {
         return;
     }
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         let open = || folder.lock("l").poll_interval(Duration::from_millis(1)).open().expect(HERE);
         let (holder, lock) = (open(), open());
         let guard = holder.lock().expect("free");
-        let bell = Bell::new();
+        let waker = TestWaker::new();
         let mut waiting = Some(lock.lock_async());
-        assert!(poll(waiting.as_mut().expect("ours"), &bell).is_pending());
+        assert!(poll(waiting.as_mut().expect("ours"), &waker).is_pending());
         let child = fork(|line| {
             let mut copy = waiting.take().expect("the child's copy");
-            let bell = Bell::new();
-            assert!(matches!(poll(&mut copy, &bell), Poll::Ready(Err(Error::ForkedHandle { .. }))));
+            let waker = TestWaker::new();
+            assert!(matches!(
+                poll(&mut copy, &waker),
+                Poll::Ready(Err(Error::ForkedHandle { .. }))
+            ));
             drop(copy);
             let own = open();
             let mut waiting = own.lock_async();
-            assert!(poll(&mut waiting, &bell).is_pending(), "the parent holds it");
+            assert!(poll(&mut waiting, &waker).is_pending(), "the parent holds it");
             line.ready();
-            bell.wait(); // an interval is over: its own thread says so
+            waker.wait(); // an interval is over: its own thread says so
             loop {
-                match poll(&mut waiting, &Bell::new()) {
+                match poll(&mut waiting, &TestWaker::new()) {
                     Poll::Ready(guard) => break drop(guard.expect("it comes free")),
                     Poll::Pending => thread::yield_now(),
                 }
@@ -208,7 +213,7 @@ fn a_forked_child_leaves_its_parents_waits_alone_and_has_a_thread_of_its_own() {
         drop(guard);
         child.ends_well();
         let mut waiting = waiting.expect("ours");
-        bell.wait();
-        assert!(matches!(poll(&mut waiting, &bell), Poll::Ready(Ok(_))), "undisturbed");
+        waker.wait();
+        assert!(matches!(poll(&mut waiting, &waker), Poll::Ready(Ok(_))), "undisturbed");
     });
 }

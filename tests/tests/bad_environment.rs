@@ -29,8 +29,8 @@ fn assert_failed(error: &Error, errno: Errno, parts: &[&str]) {
 
 #[test]
 fn a_directory_that_is_missing_is_named() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let missing = folder.path().join("missing");
     let error = folder.refuses(&folder.lock("l").directory(&missing));
     assert_failed(
@@ -55,8 +55,8 @@ fn a_machine_without_dev_shm_is_told_what_is_missing() {
 
 #[test]
 fn a_directory_that_is_a_file_is_named() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let file = folder.put("file", b"text");
     let error = folder.refuses(&folder.lock("l").directory(&file));
     assert_failed(&error, Errno::NOTDIR, &[file.to_str().expect("UTF-8")]);
@@ -126,9 +126,9 @@ fn a_file_system_without_inodes_is_noticed_at_the_opening() {
 
 #[test]
 fn a_file_system_without_byte_locks_is_not_supported() {
-    let scene = Solo::new();
+    let fixture = Solo::new();
     for command in [libc::F_OFD_SETLK, libc::F_OFD_GETLK] {
-        let folder = Folder::new(&scene);
+        let folder = Folder::new(&fixture);
         aside(|| {
             if !deny(&[Denied::fcntl(command, libc::EINVAL)]) {
                 return;
@@ -166,15 +166,15 @@ fn assert_seen_through(error: &Error) {
 
 #[test]
 fn a_sandbox_that_only_pretends_to_lock_bytes_is_seen_through() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     among_pretenders(|| assert_seen_through(&folder.refuses(&folder.lock("l"))));
 }
 
 #[test]
 fn a_sandbox_that_only_pretends_does_not_take_the_file_from_those_who_use_it() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let lock = folder.lock("l").open().expect(NEVER);
     among_pretenders(|| {
         assert_seen_through(&folder.lock("l").open().expect_err("nothing was locked"))
@@ -220,8 +220,8 @@ fn assert_is_made(folder: &Folder, how: &str) {
 
 /// In a sandbox that denies these calls.
 fn denying(calls: &[Denied], act: impl FnOnce(&Folder) + Send) {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     aside(|| {
         if deny(calls) {
             act(&folder);
@@ -276,8 +276,8 @@ fn where_memory_cannot_be_allocated_ahead_nobodys_lock_is_overwritten() {
 #[test]
 fn where_memory_cannot_be_allocated_ahead_nobody_comes_in_while_it_is_written() {
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         let (came, kept_out) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
         let other = folder.lock("l").open_timeout(Duration::ZERO);
         if !deny(&[Denied::allocation(libc::EOPNOTSUPP), Denied::nameless(libc::EOPNOTSUPP)]) {
@@ -304,8 +304,8 @@ fn where_memory_cannot_be_allocated_ahead_nobody_comes_in_while_it_is_written() 
 #[test]
 fn where_memory_cannot_be_allocated_ahead_many_make_one_lock_at_once() {
     const THREADS: usize = 4;
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let (inside, together) = (AtomicBool::new(false), Barrier::new(THREADS));
     thread::scope(|scope| {
         for _ in 0..THREADS {
@@ -362,8 +362,8 @@ fn a_block_too_large_for_a_file_system_without_nameless_files_leaves_nothing() {
 
 #[test]
 fn a_file_system_that_cannot_allocate_is_good_enough() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     aside(|| {
         if let Some(_mounted) = mount_ramfs(folder.path()) {
             let mut block =
@@ -378,8 +378,8 @@ fn a_file_system_that_cannot_allocate_is_good_enough() {
 #[test]
 fn where_the_mode_cannot_be_set_it_matters_only_if_it_is_another() {
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         let refused = Denied { call: libc::SYS_fchmod, when: If::Called, errno: libc::EPERM };
         rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
         for calls in
@@ -409,8 +409,8 @@ fn where_random_bytes_are_refused_they_are_read_from_the_device() {
 
 #[test]
 fn a_lock_made_in_two_steps_is_opened_whatever_the_timeout() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     aside(|| {
         if deny(&[Denied { call: libc::SYS_linkat, when: If::Called, errno: libc::EPERM }]) {
             let lock = folder.lock("l").open_timeout(Duration::ZERO).open();
@@ -440,8 +440,8 @@ fn a_kernel_or_a_sandbox_that_does_not_populate_a_mapping_is_good_enough() {
 #[test]
 fn without_proc_everything_works_on_old_kernels_too() {
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         let Some(_over_it) = mount_tmpfs(Path::new("/proc"), "") else { return };
         if deny(&[Denied::auxiliary_vector()]) {
             let lock = folder.lock("l").open().expect("it is not needed");
@@ -461,14 +461,14 @@ fn without_proc_everything_works_on_old_kernels_too() {
 #[test]
 fn a_lock_that_cannot_be_mapped_leaves_no_file() {
     let advice = |advice, errno| Denied { errno, ..Denied::advice(advice) };
-    let scene = Solo::new();
+    let fixture = Solo::new();
     for (denied, errno) in [
         (Denied::shared_mapping(libc::ENOMEM), Errno::NOMEM),
         (advice(libc::MADV_DONTFORK, libc::EINVAL), Errno::INVAL), /* a child would vouch for
                                                                     * its dead parent */
         (advice(libc::MADV_POPULATE_WRITE, libc::ENOMEM), Errno::NOMEM),
     ] {
-        let folder = Folder::new(&scene);
+        let folder = Folder::new(&fixture);
         aside(|| {
             if deny(&[denied]) {
                 assert_failed(&folder.refuses(&folder.lock("l")), errno, &["l.shmlock"]);

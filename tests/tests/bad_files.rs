@@ -68,8 +68,8 @@ fn what_is_not_a_regular_file_is_named_and_left_alone() {
         ),
     ];
     for (make, found, words) in makers {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         make(&folder.file("l"));
         assert_refused(&folder, found, words);
     }
@@ -77,8 +77,8 @@ fn what_is_not_a_regular_file_is_named_and_left_alone() {
 
 #[test]
 fn a_link_is_not_followed_even_to_a_good_lock() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let target = folder.put("good", &fresh());
     symlink(&target, folder.file("l")).expect("a link");
     assert_refused(&folder, NotALockReason::Symlink, "a symbolic link");
@@ -86,8 +86,8 @@ fn a_link_is_not_followed_even_to_a_good_lock() {
 
 #[test]
 fn a_dangling_link_does_not_make_its_target() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     symlink(folder.file("target"), folder.file("l")).expect("a link");
     assert_refused(&folder, NotALockReason::Symlink, "a symbolic link");
     assert_eq!(folder.names(), ["l.shmlock"]);
@@ -96,8 +96,8 @@ fn a_dangling_link_does_not_make_its_target() {
 #[test]
 fn a_second_name_of_what_is_no_lock_yet_is_refused() {
     for content in [&b""[..], &[0; 192]] {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         let users = folder.put("users", content);
         fs::hard_link(&users, folder.file("l")).expect("a link");
         assert_refused(&folder, NotALockReason::HardLink, "a second name");
@@ -108,8 +108,8 @@ fn a_second_name_of_what_is_no_lock_yet_is_refused() {
 
 #[test]
 fn a_second_name_of_a_lock_is_the_same_lock() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let lock = folder.lock("l").open().expect("a new lock");
     fs::hard_link(folder.file("l"), folder.file("second")).expect("a link");
     let guard = lock.lock().expect("free");
@@ -124,8 +124,8 @@ fn a_device_is_named_and_left_alone() {
     if !as_root("making a device") {
         return;
     }
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let make = |minor| make_node(&folder.file("l"), libc::S_IFCHR | 0o600, libc::makedev(1, minor));
     make(3).expect("root may");
     if fs::write(folder.file("l"), "into the null device").is_err() {
@@ -147,8 +147,8 @@ fn a_file_of_another_size_is_left_alone() {
         (4096, "too long"),
     ] {
         for content in [fresh(), vec![0; 192]] {
-            let scene = Solo::new();
-            let folder = Folder::new(&scene);
+            let fixture = Solo::new();
+            let folder = Folder::new(&fixture);
             let mut content = content;
             content.resize(len.into(), 0);
             if len > 192 && content[MAGIC_AT] != 0 {
@@ -164,8 +164,8 @@ fn a_file_of_another_size_is_left_alone() {
 
 #[test]
 fn a_file_that_is_in_the_way_is_not_to_be_removed_while_it_may_be_in_use() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let mut newer = fresh();
     newer[MAGIC_AT + 3] = 2;
     for content in [newer, fresh()[..100].to_vec()] {
@@ -177,8 +177,8 @@ fn a_file_that_is_in_the_way_is_not_to_be_removed_while_it_may_be_in_use() {
 #[test]
 fn a_removed_file_that_is_mounted_is_named_at_once() {
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         let inside = folder.put("inside", b"");
         let lock = folder.lock("l").open().expect("a new lock");
         let Some(_mounted) = mount_again(&folder.file("l"), &inside) else { return };
@@ -196,8 +196,8 @@ fn a_removed_file_that_is_mounted_is_named_at_once() {
 
 #[test]
 fn a_file_with_other_content_is_left_alone() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let _other = folder.put("l", &[b'x'; 192]);
     assert_refused(
         &folder,
@@ -209,8 +209,8 @@ fn a_file_with_other_content_is_left_alone() {
 #[test]
 fn a_lock_of_another_version_is_left_alone() {
     for (version, age) in [(0, "older"), (2, "newer"), (255, "newer")] {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         let mut content = fresh();
         content[MAGIC_AT + 3] = version;
         let _other = folder.put("l", &content);
@@ -221,8 +221,8 @@ fn a_lock_of_another_version_is_left_alone() {
 
 #[test]
 fn an_event_is_refused_for_the_same_reasons() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let path = folder.path().join("e.shmlock-event");
     let open = || {
         folder
@@ -239,8 +239,8 @@ fn an_event_is_refused_for_the_same_reasons() {
 
 #[test]
 fn an_empty_file_is_made_whole_and_then_belongs_to_whoever_closes_last() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let path = folder.put("l", b"");
     let lock = folder.lock("l").open().expect("half-made by somebody");
     assert_eq!(fs::metadata(&path).expect("there").len(), 192);
@@ -253,8 +253,8 @@ fn an_empty_file_is_made_whole_and_then_belongs_to_whoever_closes_last() {
 
 #[test]
 fn a_file_of_zeros_is_a_free_lock() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let path = folder.put("l", &[0; 192]);
     let lock = folder.lock("l").open().expect("a free lock");
     assert_eq!(Intruder::on(&path).word_at(8), u32::from_le_bytes(MAGIC));
@@ -264,8 +264,8 @@ fn a_file_of_zeros_is_a_free_lock() {
 /// As one leaves it who passed the lock on and died before it could wake anybody.
 #[test]
 fn a_free_lock_that_still_asks_for_a_wake_goes_with_its_last_user() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let mut content = fresh();
     content[..4].copy_from_slice(&0x8000_0000_u32.to_le_bytes());
     let path = folder.put("l", &content);
@@ -280,8 +280,8 @@ fn a_lock_whose_owner_is_nobody_is_had_at_once() {
     // A living token that nobody has, with and without somebody having waited; the token that
     // nobody is ever given.
     for word in [0x0012_3456_u32, 0x8012_3456, 0x3fff_ffff, 0xffff_ffff] {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         let mut content = fresh();
         content[..4].copy_from_slice(&word.to_le_bytes());
         content[52..56].copy_from_slice(&7_u32.to_le_bytes()); // it died while it wrote its record
@@ -306,8 +306,8 @@ fn a_lock_whose_owner_is_nobody_is_had_at_once() {
 
 #[test]
 fn an_owner_with_a_static_token_is_never_taken_for_dead() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let mut content = fresh();
     content[..4].copy_from_slice(&65535_u32.to_le_bytes());
     let path = folder.put("l", &content);
@@ -320,8 +320,8 @@ fn an_owner_with_a_static_token_is_never_taken_for_dead() {
 
 #[test]
 fn a_file_in_use_is_never_grown_or_shrunk_by_a_newcomer() {
-    let scene = Solo::new();
-    let name = scene.name("l");
+    let fixture = Solo::new();
+    let name = fixture.name("l");
     let path = Path::new("/dev/shm").join(format!("{name}.shmlock"));
     let mut holder = actor!();
     holder.ask(format!("open l {name}"));

@@ -13,15 +13,15 @@ const HERE: &str = "a lock of this process";
 
 #[test]
 fn all_locks_of_a_directory_are_named_and_nothing_else() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let _locks = ["b", "a", "ü \n"].map(|name| folder.lock(name).open().expect(HERE));
     for other in ["c.shmlock-event", "data", ".shmlock", "...shmlock"] {
         fs::write(folder.path().join(other), "").expect("a file can be written");
     }
     let listed = folder.unchanged(|| list_in(folder.path())).expect("our own directory");
     assert_eq!(listed, ["a", "b", "ü \n"]);
-    let here = ShmLock::open(&scene.name("l")).expect(HERE);
+    let here = ShmLock::open(&fixture.name("l")).expect(HERE);
     assert!(list().expect("/dev/shm").contains(&here.name().to_owned()));
     let error = list_in(folder.path().join("no")).expect_err("there is no such directory");
     assert!(
@@ -32,8 +32,8 @@ fn all_locks_of_a_directory_are_named_and_nothing_else() {
 
 #[test]
 fn what_nobody_uses_is_removed_and_what_somebody_uses_is_not() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let clean = || folder.lock("l").clean(DiedFlag::Remove).expect("a lock or nothing");
     assert_eq!(clean(), CleanOutcome::Absent);
     for left in [&[0; 192][..], &[]] {
@@ -51,13 +51,13 @@ fn what_nobody_uses_is_removed_and_what_somebody_uses_is_not() {
 
 #[test]
 fn a_crash_mark_stays_until_its_removal_is_asked_for() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let clean = |mark| folder.lock("l").clean(mark).expect("a lock");
     for replaced in [false, true] {
         let mut dead = actor!("l dir={} desc=doomed", folder.path().display());
         dead.ask("lock l");
-        dead.murder();
+        dead.kill();
         if replaced {
             let careless = folder.lock("l").open().expect(HERE);
             drop(careless.lock().expect("a dead owner's"));
@@ -80,8 +80,8 @@ fn a_crash_mark_stays_until_its_removal_is_asked_for() {
 
 #[test]
 fn a_lock_held_from_outside_of_linux_stays() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let path = folder.put("l", &[0; 192]);
     Intruder::on(&path).scribble(0, 7);
     assert_eq!(
@@ -93,8 +93,8 @@ fn a_lock_held_from_outside_of_linux_stays() {
 
 #[test]
 fn what_is_no_lock_or_has_a_second_name_is_left_alone() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let target = folder.put("lock", &[0; 192]);
     symlink(&target, folder.file("link")).expect("a link");
     let _ = folder.put("text", &[b'x'; 192]);
@@ -121,8 +121,8 @@ fn what_is_no_lock_or_has_a_second_name_is_left_alone() {
 
 #[test]
 fn a_sandbox_that_only_pretends_to_lock_bytes_removes_nothing_that_is_used() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let _lock = folder.lock("l").open().expect(HERE);
     aside(|| {
         if deny(&[Denied::fcntl(libc::F_OFD_SETLK, 0), Denied::fcntl(libc::F_OFD_GETLK, 0)]) {
@@ -136,8 +136,8 @@ fn a_sandbox_that_only_pretends_to_lock_bytes_removes_nothing_that_is_used() {
 #[test]
 fn who_may_not_remove_it_is_told_so() {
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         let _ = folder.put("l", &[0; 192]);
         fork(|_| {
             let denied = [
@@ -168,8 +168,8 @@ fn who_may_not_remove_it_is_told_so() {
 #[test]
 fn whoever_opens_while_others_clean_has_a_lock_that_stays() {
     const REMOVALS: u64 = 50;
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     std::thread::scope(|threads| {
         let cleaner = threads.spawn(|| {
             let mut removed = 0;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use rustix::time::{ClockId, Timespec, clock_gettime, clock_settime};
 use shmlock::{Builder, ExitEvent, ShmLock, WaitStrategy};
 use shmlock_tests::hostile::Solo;
-use shmlock_tests::{Ability, actor, can};
+use shmlock_tests::{Capability, actor, can};
 
 const HERE: &str = "a lock of this process";
 const HOUR: i64 = 60 * 60;
@@ -48,11 +48,11 @@ impl Drop for WallClock {
 
 #[test]
 fn setting_the_wall_clock_moves_no_deadline_and_makes_no_hold_older() {
-    if !can(Ability::SetTheClock) {
+    if !can(Capability::SetTheClock) {
         return;
     }
-    let scene = Solo::new();
-    let name = scene.name("l");
+    let fixture = Solo::new();
+    let name = fixture.name("l");
     let mut holder = actor!("{name}");
     holder.ask("lock l");
     let event = ExitEvent::new();

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use shmlock::{Error, ExitEvent, ExitHandlers, SharedBlock, ShmLock, WaitStrategy};
-use shmlock_tests::{Bell, Scene, actor, poll, quietly};
+use shmlock_tests::{Fixture, TestWaker, actor, poll, quietly};
 
 const HERE: &str = "a lock of this process";
 
@@ -30,8 +30,8 @@ fn moments() -> impl Iterator<Item = Instant> {
 
 #[test]
 fn a_task_waits_whatever_the_interval_and_the_timeout() {
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let mut holder = actor!("{name}");
     for strategy in [WaitStrategy::Futex, WaitStrategy::SleepPolling] {
         for interval in LENGTHS {
@@ -39,16 +39,16 @@ fn a_task_waits_whatever_the_interval_and_the_timeout() {
             let lock = quietly(|| builder.open()).expect(HERE);
             for timeout in LENGTHS {
                 holder.ask("lock l");
-                let bell = Bell::new();
+                let waker = TestWaker::new();
                 let mut waiting = lock.lock_async_for(timeout);
-                let polled = poll(&mut waiting, &bell);
+                let polled = poll(&mut waiting, &waker);
                 assert!(
                     polled.is_pending() || timeout < Duration::from_secs(1),
                     "{interval:?} {timeout:?}"
                 );
                 drop(waiting);
                 let mut waiting = lock.lock_async();
-                assert!(poll(&mut waiting, &bell).is_pending(), "{interval:?}");
+                assert!(poll(&mut waiting, &waker).is_pending(), "{interval:?}");
                 drop(waiting);
                 holder.ask("release l");
             }
@@ -58,8 +58,8 @@ fn a_task_waits_whatever_the_interval_and_the_timeout() {
 
 #[test]
 fn a_thread_waits_whatever_the_interval_the_timeout_and_the_deadline() {
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let mut holder = actor!("{name}");
     let stop = ExitEvent::new();
     stop.set().expect("an event of this process");
@@ -99,10 +99,10 @@ fn ended_or_refused(error: &Error) -> bool {
 
 #[test]
 fn a_block_is_opened_and_a_grace_is_set_whatever_their_length() {
-    let scene = Scene::new();
+    let fixture = Fixture::new();
     for length in LENGTHS {
         let open = || {
-            ShmLock::builder(&scene.name("b"))
+            ShmLock::builder(&fixture.name("b"))
                 .open_timeout(length)
                 .fairness_interval(length)
                 .open_block::<u64>()

@@ -137,8 +137,8 @@ fn open_with_number(folder: &Folder) -> (ShmLock, RawFd) {
 /// Runs `act` for each exchange of the descriptor of a handle, with another handle of the lock and
 /// a bystander lock.
 fn for_each(act: impl Fn(To, &Folder, &ShmLock, ShmLock, Exchanged)) {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     for to in ALL {
         let another = folder.lock("another").open().expect(HERE);
         let other = folder.lock("l").lifeline(true).open().expect(HERE);
@@ -234,8 +234,8 @@ fn a_death_is_proven_by_tries_without_waiting_as_well() {
 #[test]
 fn the_last_handle_removes_its_own_file_and_no_other() {
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         for to in ALL {
             let another = folder.lock("another").open().expect(HERE);
             let other = folder.lock("l").lifeline(true).open().expect(HERE);
@@ -276,8 +276,8 @@ fn the_last_handle_removes_its_own_file_and_no_other() {
 #[test]
 fn a_lifeline_that_leads_to_another_handles_identity_takes_nothing_from_it() {
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         for to in ALL {
             let another = folder.lock("another").open().expect(HERE);
             let other = folder.lock("l").lifeline(true).open().expect(HERE);
@@ -307,8 +307,8 @@ fn a_lifeline_that_leads_to_another_handles_identity_takes_nothing_from_it() {
 #[test]
 fn a_wait_that_watches_the_owner_leaves_a_strangers_byte_alone() {
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         let other = folder.lock("l").open().expect(HERE);
         let (lock, number) = open_with_number(&folder);
         let watch = WATCH..=WATCH;
@@ -360,8 +360,8 @@ fn a_wait_ends_as_orphaned_only_if_the_file_was_removed() {
 #[test]
 fn a_named_event_is_closed_as_well() {
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         let path = folder.path().join("e.shmlock-event");
         let other = folder.lock("l").lifeline(true).open().expect(HERE);
         let another = folder.lock("another").open().expect(HERE);
@@ -383,8 +383,8 @@ fn a_named_event_is_closed_as_well() {
 /// After exec a program does not know the marks of the descriptors that it has inherited.
 #[test]
 fn two_programs_do_not_begin_with_the_same_mark() {
-    let scene = Solo::new();
-    let name = scene.name("l");
+    let fixture = Solo::new();
+    let name = fixture.name("l");
     let path = format!("/dev/shm/{name}.shmlock");
     let actors = [(); 2].map(|()| actor!("{name}"));
     let marks = actors.each_ref().map(|actor| {
@@ -408,8 +408,8 @@ fn two_programs_do_not_begin_with_the_same_mark() {
 #[test]
 fn a_lifeline_whose_position_others_move_is_taken_back_all_the_same() {
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         let other = folder.lock("l").open().expect(HERE);
         let lock = folder.lock("l").lifeline(true).open().expect(HERE);
         let line = lock.lifeline().expect("asked for");

@@ -11,7 +11,7 @@ use shmlock::{
     list_in,
 };
 use shmlock_tests::hostile::{Child, Folder, Solo, as_root, be_user, end_process, fork};
-use shmlock_tests::{Ability, Scene, actor, alone, can, quietly, rounds};
+use shmlock_tests::{Capability, Fixture, actor, alone, can, quietly, rounds};
 
 const HERE: &str = "an event of this process";
 
@@ -43,29 +43,29 @@ fn setter(directory: &Path, mode: u32, end: impl FnOnce(ExitEvent)) -> Child {
 
 #[test]
 fn an_event_whose_user_was_killed_while_it_was_set_is_clear_for_the_next() {
-    let scene = Scene::new();
-    let name = scene.name("e");
+    let fixture = Fixture::new();
+    let name = fixture.name("e");
     for _ in 0..3 {
         let mut user = actor!();
         user.ask(format_args!("event e {name}"));
         user.ask("set e");
-        user.murder();
+        user.kill();
         let event = quietly(|| ExitEvent::named(&name)).expect(HERE);
         assert!(!is_set(&event), "as it was left");
-        let lock = quietly(|| ShmLock::builder(&scene.name("l")).exit_event(&event).open())
+        let lock = quietly(|| ShmLock::builder(&fixture.name("l")).exit_event(&event).open())
             .expect("a lock");
         drop(lock.lock().expect("free, and nobody cancels"));
         drop(lock);
         event.set().expect("ours");
     }
-    assert!(scene.files().is_empty(), "the last user takes the file with it");
+    assert!(fixture.files().is_empty(), "the last user takes the file with it");
 }
 
 #[test]
 fn an_event_that_was_leaked_is_clear_once_its_process_has_ended() {
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         let user = setter(folder.path(), 0o600, |event| {
             std::mem::forget(event);
             end_process::at_once(0);
@@ -82,11 +82,11 @@ fn an_event_that_was_leaked_is_clear_once_its_process_has_ended() {
 #[test]
 fn one_living_user_keeps_it_set_for_all_who_come() {
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         let stays = setter(folder.path(), 0o600, drop);
         let killed = setter(folder.path(), 0o600, drop);
-        killed.murder();
+        killed.kill();
         for _ in 0..3 {
             let event = open(&folder);
             assert!(is_set(&event), "one of its users lives");
@@ -102,8 +102,8 @@ fn one_living_user_keeps_it_set_for_all_who_come() {
 /// set.
 #[test]
 fn of_two_that_open_it_at_once_neither_clears_what_the_other_has_set() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     for round in 0..rounds(2_000) {
         let mut left = [0; 192];
         left[0] = 1;
@@ -140,8 +140,8 @@ fn an_event_whose_file_only_another_user_can_remove_is_clear_for_the_next_all_th
         return;
     }
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         fs::set_permissions(folder.path(), Permissions::from_mode(0o1777)).expect("ours");
         let owner = fork(|line| {
             be_user(54_321, GROUP);
@@ -151,7 +151,7 @@ fn an_event_whose_file_only_another_user_can_remove_is_clear_for_the_next_all_th
             line.wait();
         });
         owner.line().wait();
-        owner.murder();
+        owner.kill();
         let before = fs::metadata(file(&folder)).expect("it was left").len();
         fork(|_| {
             be_user(54_322, GROUP);
@@ -179,15 +179,15 @@ fn an_event_whose_file_only_another_user_can_remove_is_clear_for_the_next_all_th
 #[test]
 fn a_look_needs_to_read_the_file_and_changes_nothing() {
     const GROUP: u32 = 54_323;
-    if !can(Ability::KeepMemoryFromChildren) {
+    if !can(Capability::KeepMemoryFromChildren) {
         return;
     }
     if !as_root("being another user") {
         return;
     }
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).expect("ours");
         let look = || ExitEvent::inspect_in("e", folder.path());
         assert!(look().expect("nothing to refuse").is_none());
@@ -226,8 +226,8 @@ fn a_look_needs_to_read_the_file_and_changes_nothing() {
 
 #[test]
 fn events_are_listed_apart_from_locks() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let _events =
         ["b", "a", "ü \n"].map(|name| ExitEvent::named_in(name, folder.path(), 0o600).expect(HERE));
     let _lock = folder.lock("c").open().expect("a lock");
@@ -239,7 +239,7 @@ fn events_are_listed_apart_from_locks() {
         ["a", "b", "ü \n"]
     );
     assert_eq!(list_in(folder.path()).expect("our own directory"), ["c"]);
-    let name = scene.name("e");
+    let name = fixture.name("e");
     let _here = ExitEvent::named(&name).expect(HERE);
     assert!(exit_events().expect("/dev/shm").contains(&name));
     assert_eq!(ExitEvent::clean(&name).expect(HERE), CleanOutcome::InUse);
@@ -251,13 +251,13 @@ fn events_are_listed_apart_from_locks() {
 #[test]
 fn an_event_that_nobody_has_open_is_removed_and_one_in_use_is_not() {
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         let clean = || ExitEvent::clean_in("e", folder.path()).expect("an event or nothing");
         assert_eq!(clean(), CleanOutcome::Absent);
         let user = setter(folder.path(), 0o600, drop);
         assert_eq!(folder.unchanged(clean), CleanOutcome::InUse);
-        user.murder();
+        user.kill();
         assert_eq!(folder.names(), ["e.shmlock-event"]);
         assert_eq!(clean(), CleanOutcome::Removed, "set or not");
         fs::write(file(&folder), "").expect("half-made");
@@ -268,8 +268,8 @@ fn an_event_that_nobody_has_open_is_removed_and_one_in_use_is_not() {
 
 #[test]
 fn what_is_no_event_or_has_a_second_name_is_not_cleaned() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let target = folder.put("target", &[0; 192]);
     let clean = || ExitEvent::clean_in("e", folder.path());
     let refused = |expected| {
@@ -297,8 +297,8 @@ fn what_is_no_event_or_has_a_second_name_is_not_cleaned() {
 /// it.
 #[test]
 fn an_event_that_is_opened_while_others_clean_is_the_one_that_the_next_opens() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     thread::scope(|threads| {
         let opener = threads.spawn(|| {
             for _ in 0..rounds(1_000) {

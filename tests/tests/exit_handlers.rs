@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use shmlock::ShmLock;
-use shmlock_tests::{Account, Actor, Scene, actor, quietly, until};
+use shmlock_tests::{Account, Actor, Fixture, actor, quietly, until};
 
 const ENDING: [i32; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
 
@@ -30,9 +30,9 @@ fn was_let_in(waiter: &mut Actor) {
 
 #[test]
 fn a_process_that_calls_exit_lets_the_waiter_in() {
-    let scene = Scene::new();
+    let fixture = Fixture::new();
     for which in ["all", "exit"] {
-        let (mut holder, mut waiter) = pair(&scene.name("l"), which);
+        let (mut holder, mut waiter) = pair(&fixture.name("l"), which);
         holder.tell("die exit");
         was_let_in(&mut waiter);
         assert_eq!(holder.wait().code(), Some(0));
@@ -41,11 +41,11 @@ fn a_process_that_calls_exit_lets_the_waiter_in() {
 
 #[test]
 fn a_process_ended_by_a_signal_lets_the_waiter_in_and_dies_by_that_signal() {
-    let scene = Scene::new();
+    let fixture = Fixture::new();
     for which in ["all", "signals"] {
         for signal in ENDING {
-            let (mut holder, mut waiter) = pair(&scene.name("l"), which);
-            holder.kill(signal);
+            let (mut holder, mut waiter) = pair(&fixture.name("l"), which);
+            holder.signal(signal);
             was_let_in(&mut waiter);
             holder.ends_by(signal);
         }
@@ -54,8 +54,8 @@ fn a_process_ended_by_a_signal_lets_the_waiter_in_and_dies_by_that_signal() {
 
 #[test]
 fn a_guard_is_given_back_as_an_unguarded_hold_is_and_nested_ones_at_once() {
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     for end in ["die exit", "raise 15"] {
         let (mut holder, mut waiter) = (actor!("{name}"), actor!("{name} {NEVER}"));
         holder.ask("handlers all");
@@ -72,13 +72,13 @@ fn a_guard_is_given_back_as_an_unguarded_hold_is_and_nested_ones_at_once() {
 
 #[test]
 fn every_lock_of_the_process_is_given_back() {
-    let scene = Scene::new();
+    let fixture = Fixture::new();
     for end in ["die exit", "raise 15"] {
         let mut holder = actor!();
         holder.ask("handlers all");
         let mut waiters = Vec::new();
         for part in ["a", "b", "c"] {
-            let name = scene.name(part);
+            let name = fixture.name(part);
             holder.ask(format_args!("open {part} {name}"));
             holder.ask(format_args!("lock {part}"));
             let mut waiter = actor!("{name} {NEVER}");
@@ -94,8 +94,8 @@ fn every_lock_of_the_process_is_given_back() {
 
 #[test]
 fn without_the_fitting_handler_the_kernel_tells() {
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     for (which, end) in [("exit", "raise 15"), ("signals", "die exit")] {
         let (mut holder, mut next) = (actor!("{name}"), actor!("{name}"));
         holder.ask(format_args!("handlers {which}"));
@@ -111,8 +111,8 @@ fn without_the_fitting_handler_the_kernel_tells() {
 
 #[test]
 fn a_handler_that_was_there_before_runs_and_the_section_goes_on() {
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     for kind in ["", "info"] {
         let (mut holder, mut other) = (actor!("{name}"), actor!("{name}"));
         for signal in ENDING {
@@ -121,7 +121,7 @@ fn a_handler_that_was_there_before_runs_and_the_section_goes_on() {
         holder.ask("handlers all");
         holder.ask("lock l");
         for signal in ENDING {
-            holder.kill(signal);
+            holder.signal(signal);
             until(|| holder.ask(format_args!("noted {signal}")) == "1");
             assert_eq!(
                 other.ask("try l"),
@@ -139,31 +139,31 @@ fn a_handler_that_was_there_before_runs_and_the_section_goes_on() {
 
 #[test]
 fn a_handler_that_was_there_before_may_call_exit() {
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let (mut holder, mut waiter) = (actor!("{name}"), actor!("{name} {NEVER}"));
     holder.ask("exit-on 15");
     holder.ask("handlers all");
     holder.ask("lock l");
     waiter.tell("lock l");
     holder.sees_a_waiter();
-    holder.kill(libc::SIGTERM);
+    holder.signal(libc::SIGTERM);
     was_let_in(&mut waiter);
     assert_eq!(holder.wait().code(), Some(7));
 }
 
 #[test]
 fn a_signal_that_was_ignored_stays_ignored() {
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let (mut holder, mut other) = (actor!("{name}"), actor!("{name}"));
     holder.ask("ignore 1");
     holder.ask("handlers all");
     holder.ask("lock l");
-    holder.kill(libc::SIGHUP);
+    holder.signal(libc::SIGHUP);
     assert_eq!(holder.ask("held l"), "true");
     assert_eq!(other.ask("try l"), "false");
-    holder.kill(libc::SIGTERM);
+    holder.signal(libc::SIGTERM);
     holder.ends_by(libc::SIGTERM);
     other.ask("lock l");
     other.ask("consistent l");
@@ -171,20 +171,20 @@ fn a_signal_that_was_ignored_stays_ignored() {
 
 #[test]
 fn installing_twice_is_once() {
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let (mut holder, mut waiter) = (actor!("{name}"), actor!("{name} {NEVER}"));
     holder.ask("note 1");
     for which in ["signals", "all", "exit", "all"] {
         holder.ask(format_args!("handlers {which}"));
     }
     holder.ask("lock l");
-    holder.kill(libc::SIGHUP);
+    holder.signal(libc::SIGHUP);
     until(|| holder.ask("noted 1") != "0");
     assert_eq!(holder.ask("noted 1"), "1", "the former handler runs once");
     waiter.tell("lock l");
     holder.sees_a_waiter();
-    holder.kill(libc::SIGTERM);
+    holder.signal(libc::SIGTERM);
     was_let_in(&mut waiter);
     holder.ends_by(libc::SIGTERM);
 }
@@ -194,8 +194,8 @@ fn installing_twice_is_once() {
 /// process is gone.
 #[test]
 fn a_process_that_only_waits_dies_without_disturbing_anybody() {
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let mut holder = actor!("{name}");
     for signal in ENDING {
         holder.ask("lock l");
@@ -203,7 +203,7 @@ fn a_process_that_only_waits_dies_without_disturbing_anybody() {
         waiter.ask("handlers all");
         waiter.tell("lock l");
         holder.sees_a_waiter();
-        waiter.kill(signal);
+        waiter.signal(signal);
         waiter.ends_by(signal);
         assert_eq!(holder.ask("held l"), "true");
         holder.ask("release l");
@@ -214,8 +214,8 @@ fn a_process_that_only_waits_dies_without_disturbing_anybody() {
 
 #[test]
 fn the_end_of_a_forked_child_gives_back_the_childs_locks_and_not_the_parents() {
-    let scene = Scene::new();
-    let (name, own) = (scene.name("l"), scene.name("own"));
+    let fixture = Fixture::new();
+    let (name, own) = (fixture.name("l"), fixture.name("own"));
     let (mut parent, mut other) = (actor!("{name}"), actor!("{name}"));
     parent.ask("handlers all");
     parent.ask("lock l");
@@ -243,8 +243,8 @@ fn the_end_of_a_forked_child_gives_back_the_childs_locks_and_not_the_parents() {
 /// catch.
 #[test]
 fn a_process_terminated_anywhere_in_its_life_leaves_nobody_stuck() {
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let account = Account::new();
     let mut parent = actor!();
     parent.ask("handlers all");
@@ -253,7 +253,7 @@ fn a_process_terminated_anywhere_in_its_life_leaves_nobody_stuck() {
         let before = account.rounds.load(Relaxed);
         child.tell(format_args!("churn {name} {} 0 0", account.path()));
         until(|| account.rounds.load(Relaxed) > before + round % 7);
-        child.kill(libc::SIGTERM);
+        child.signal(libc::SIGTERM);
         let lock = quietly(|| ShmLock::open(&name)).unwrap();
         let guard = lock.lock().unwrap();
         let after_death = guard.recovered().is_some();
@@ -265,6 +265,6 @@ fn a_process_terminated_anywhere_in_its_life_leaves_nobody_stuck() {
         assert_eq!(parent.ask(format_args!("reap {}", child.number())), "signal 15");
         drop(lock);
     }
-    scene.visit(&name);
+    fixture.visit(&name);
     let _ = account.balance();
 }

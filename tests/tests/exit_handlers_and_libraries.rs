@@ -161,8 +161,8 @@ fn program(line: &Line, names: &[String], order: Order, library: Library, signal
 }
 
 fn the_program_decides(end: End, judge: impl Fn(Child, &[ShmLock])) {
-    let scene = Solo::new();
-    let names = ["main", "one", "two"].map(|part| scene.name(part));
+    let fixture = Solo::new();
+    let names = ["main", "one", "two"].map(|part| fixture.name(part));
     for order in ORDERS {
         for library in LIBRARIES {
             for signal in ENDING {
@@ -215,7 +215,7 @@ fn a_program_that_exits_in_its_critical_sections_is_reported_to_the_next_owners(
 #[test]
 fn a_program_that_is_killed_is_recovered_from_whichever_handler_came_first() {
     alone!(|| the_program_decides(End::Killed, |child, locks| {
-        child.murder();
+        child.kill();
         for lock in locks {
             assert!(next_owner_is_told(lock).expect("it was killed").dead.is_some());
         }
@@ -225,8 +225,8 @@ fn a_program_that_is_killed_is_recovered_from_whichever_handler_came_first() {
 /// The library's handler ends the process by itself, in the handler: by the signal's default
 /// action, or by `_exit`.
 fn the_handler_ends_the_process(handler: impl Fn(i32), judge: impl Fn(Child, i32)) {
-    let scene = Solo::new();
-    let names = ["main", "one"].map(|part| scene.name(part));
+    let fixture = Solo::new();
+    let names = ["main", "one"].map(|part| fixture.name(part));
     for order in ORDERS {
         for signal in ENDING {
             let child = fork(|line| {

@@ -4,6 +4,7 @@
 #![allow(unsafe_code, reason = "clone, waitpid, raise, signal masks")]
 
 use std::ptr::null_mut;
+use std::sync::Barrier;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::{Acquire, Release};
 use std::thread;
@@ -11,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use shmlock::{ExitHandlers, ShmLock};
 use shmlock_tests::hostile::{Child, Solo, fork};
-use shmlock_tests::{Ability, alone, can, rounds, until};
+use shmlock_tests::{Capability, alone, can, rounds, until};
 
 /// The tests may run under nohup(1), which ignores SIGHUP.
 fn heed_signals() {
@@ -49,8 +50,8 @@ fn terminate(child: &Child) {
 #[test]
 fn a_forked_child_may_install_them_whether_its_parent_has_or_not() {
     alone!(|| {
-        let scene = Solo::new();
-        let name = scene.name("l");
+        let fixture = Solo::new();
+        let name = fixture.name("l");
         for parent_has in [false, true] {
             for end in [|| raise(libc::SIGTERM), || std::process::exit(0)] {
                 let parent = fork(|line| {
@@ -91,28 +92,32 @@ fn a_forked_child_may_install_them_whether_its_parent_has_or_not() {
 fn a_child_that_is_forked_in_the_middle_of_an_installation_can_install_them_too_and_exits() {
     /// Longer than an installation takes.
     const WHILE: Duration = Duration::from_micros(60);
-    if !can(Ability::ForkDuringCalls) {
+    if !can(Capability::ForkDuringCalls) {
         return;
     }
     alone!(|| {
-        let _scene = Solo::new();
+        let _fixture = Solo::new();
         let times = u32::try_from(rounds(300)).expect("few");
         for time in 0..times {
             let process = fork(|_| {
-                let begins = AtomicBool::new(false);
+                let (begins, forked) = (Barrier::new(2), AtomicBool::new(false));
                 thread::scope(|scope| {
+                    // At its start and its end a thread has a mutex of the standard library, which
+                    // exit(3) asks for in the child: both are outside the time of the fork.
                     scope.spawn(|| {
-                        until(|| begins.load(Acquire));
+                        begins.wait();
                         install();
+                        until(|| forked.load(Acquire));
                     });
-                    begins.store(true, Release);
+                    begins.wait();
                     let begin = Instant::now();
                     while begin.elapsed() < WHILE * time / times {}
-                    fork(|_| {
+                    let child = fork(|_| {
                         install();
                         std::process::exit(0);
-                    })
-                    .ends_well();
+                    });
+                    forked.store(true, Release);
+                    child.ends_well();
                 });
             });
             process.ends_well();
@@ -129,8 +134,8 @@ fn a_child_that_shares_its_parents_memory_releases_nothing_of_its_parents() {
         1
     }
     alone!(|| {
-        let scene = Solo::new();
-        let name = scene.name("l");
+        let fixture = Solo::new();
+        let name = fixture.name("l");
         let parent = fork(|line| {
             heed_signals();
             install();
@@ -171,11 +176,11 @@ fn a_child_that_shares_its_parents_memory_releases_nothing_of_its_parents() {
 #[test]
 fn a_child_that_is_forked_while_its_parent_is_ended_by_a_signal_can_be_ended_itself() {
     alone!(|| {
-        if !can(Ability::KeepMemoryFromChildren) {
+        if !can(Capability::KeepMemoryFromChildren) {
             return;
         }
-        let scene = Solo::new();
-        let (first, second) = (scene.name("first"), scene.name("second"));
+        let fixture = Solo::new();
+        let (first, second) = (fixture.name("first"), fixture.name("second"));
         let process = fork(|line| {
             heed_signals();
             ExitHandlers::signals().grace(Duration::MAX).install().expect("they can be installed");
@@ -215,7 +220,7 @@ fn a_child_that_is_forked_while_its_parent_is_ended_by_a_signal_can_be_ended_its
         process.line().wait();
         terminate(&process);
         process.line().wait();
-        process.murder();
+        process.kill();
         for name in [&first, &second] {
             let lock = ShmLock::open(name).expect("a lock");
             let guard = lock.lock().expect("its owner is dead");

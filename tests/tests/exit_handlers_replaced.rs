@@ -22,7 +22,7 @@ static FOUND_FLAGS: AtomicI32 = AtomicI32::new(0);
 /// How often the program's own handler has come to its end.
 static NOTED: AtomicU32 = AtomicU32::new(0);
 /// What the program's own handler does beside that.
-static DEED: AtomicUsize = AtomicUsize::new(0);
+static OPERATION: AtomicUsize = AtomicUsize::new(0);
 
 fn action_of(handler: usize, flags: i32) -> libc::sigaction {
     // SAFETY: zeroed is the default action with an empty mask.
@@ -57,7 +57,7 @@ fn heed_signals() {
     }
 }
 
-/// The program's own handler: calls what it has found, as it was to be called, does its deed, and
+/// The program's own handler: calls what it has found, as it was to be called, does its operation, and
 /// notes that.
 extern "C" fn calls_what_it_found(
     signal: i32,
@@ -76,8 +76,8 @@ extern "C" fn calls_what_it_found(
             (unsafe { transmute::<usize, extern "C" fn(i32)>(found) })(signal);
         }
     }
-    if let Some(deed) = DEEDS.get(DEED.load(Relaxed)) {
-        deed(signal);
+    if let Some(operation) = OPERATIONS.get(OPERATION.load(Relaxed)) {
+        operation(signal);
     }
     NOTED.fetch_add(1, SeqCst);
 }
@@ -99,7 +99,7 @@ fn take_over_with(signal: i32, flags: i32) {
 }
 
 /// What handlers do: nothing, or one of what foreign code may do.
-const DEEDS: [fn(i32); 6] = [nothing, try_the_lock, have_a_child, exit, panic, never_return];
+const OPERATIONS: [fn(i32); 6] = [nothing, try_the_lock, have_a_child, exit, panic, never_return];
 const NOTHING: usize = 0;
 const TRY: usize = 1;
 const FORK: usize = 2;
@@ -218,8 +218,8 @@ fn assert_goes_on_and_releases(child: Child, lock: &ShmLock) {
 #[test]
 fn a_later_handler_decides_however_it_was_installed_and_calls_ours() {
     alone!(|| {
-        let scene = Solo::new();
-        let name = scene.name("l");
+        let fixture = Solo::new();
+        let name = fixture.name("l");
         let kinds = [
             0,
             libc::SA_SIGINFO,
@@ -254,9 +254,9 @@ fn a_later_handler_decides_however_it_was_installed_and_calls_ours() {
 /// meets us half-way.
 #[test]
 fn whatever_another_handler_does_happens_as_if_ours_were_not_there() {
-    let deed = |first: bool, deed: usize, signal: i32| {
+    let operation = |first: bool, operation: usize, signal: i32| {
         move || {
-            DEED.store(deed, Relaxed);
+            OPERATION.store(operation, Relaxed);
             if first {
                 install();
             }
@@ -267,12 +267,12 @@ fn whatever_another_handler_does_happens_as_if_ours_were_not_there() {
         }
     };
     alone!(|| {
-        let scene = Solo::new();
-        let name = scene.name("l");
+        let fixture = Solo::new();
+        let name = fixture.name("l");
         for first in [true, false] {
             for signal in ENDING {
                 let play = |what| {
-                    let child = holder(&name, deed(first, what, signal));
+                    let child = holder(&name, operation(first, what, signal));
                     let lock = ShmLock::open(&name).expect("a lock");
                     kill(&child, signal);
                     (child, lock)
@@ -290,7 +290,7 @@ fn whatever_another_handler_does_happens_as_if_ours_were_not_there() {
                 assert_left_to_kernel(&lock);
                 let (child, lock) = play(STAY);
                 assert_is_held(&lock);
-                child.murder();
+                child.kill();
                 assert_left_to_kernel(&lock);
             }
         }
@@ -300,8 +300,8 @@ fn whatever_another_handler_does_happens_as_if_ours_were_not_there() {
 #[test]
 fn an_action_that_the_program_sets_later_is_the_one_that_counts() {
     alone!(|| {
-        let scene = Solo::new();
-        let name = scene.name("l");
+        let fixture = Solo::new();
+        let name = fixture.name("l");
         for signal in ENDING {
             let child = holder(&name, || {
                 install();
@@ -337,8 +337,8 @@ fn an_action_that_the_program_sets_later_is_the_one_that_counts() {
 #[test]
 fn a_signal_that_all_threads_block_and_one_awaits_is_the_programs() {
     alone!(|| {
-        let scene = Solo::new();
-        let name = scene.name("l");
+        let fixture = Solo::new();
+        let name = fixture.name("l");
         for signal in ENDING {
             let child = holder(&name, || {
                 install();
@@ -369,8 +369,8 @@ fn a_signal_that_all_threads_block_and_one_awaits_is_the_programs() {
 #[test]
 fn installing_again_leaves_a_later_handler_alone_and_takes_the_place_of_the_default() {
     alone!(|| {
-        let scene = Solo::new();
-        let name = scene.name("l");
+        let fixture = Solo::new();
+        let name = fixture.name("l");
         for signal in ENDING {
             for calls_ours in [true, false] {
                 let child = holder(&name, || {
@@ -406,7 +406,7 @@ fn installing_again_leaves_a_later_handler_alone_and_takes_the_place_of_the_defa
 fn a_handler_that_comes_while_threads_install_ours_is_never_lost() {
     const THREADS: u64 = 2;
     alone!(|| {
-        let _scene = Solo::new();
+        let _fixture = Solo::new();
         let theirs = calls_what_it_found as extern "C" fn(_, _, _) as usize;
         let (round, done, total) = (AtomicU64::new(0), AtomicU64::new(0), rounds(20_000));
         thread::scope(|scope| {
@@ -441,8 +441,8 @@ fn in_a_sandbox_that_refuses_to_tell_the_action_the_signal_still_ends_the_proces
         if !aside(|| deny(&[])) {
             return;
         }
-        let scene = Solo::new();
-        let name = scene.name("l");
+        let fixture = Solo::new();
+        let name = fixture.name("l");
         let child = holder(&name, || {
             install();
             let denied = deny(&[Denied {

@@ -1,7 +1,7 @@
 //! Processes with exit handlers whose *other* threads hold the lock: they have to be stopped before
 //! it is given back.
 
-use shmlock_tests::{Actor, Scene, actor};
+use shmlock_tests::{Actor, Fixture, actor};
 
 /// Waiters that notice nothing by themselves: only a wake gets them on.
 const NEVER: &str = "poll=3600000";
@@ -22,8 +22,8 @@ fn was_let_in(waiter: &mut Actor) {
 
 #[test]
 fn what_another_thread_holds_is_given_back_too() {
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     for round in 0..40 {
         let (mut process, mut waiter) = (actor!(), actor!("{name} {NEVER}"));
         process.ask(PATIENT);
@@ -32,7 +32,7 @@ fn what_another_thread_holds_is_given_back_too() {
         thread.ask("lock l");
         waiter.tell("lock l");
         thread.sees_a_waiter();
-        process.kill(SIGNALS[round % 3]);
+        process.signal(SIGNALS[round % 3]);
         was_let_in(&mut waiter);
         process.ends_by(SIGNALS[round % 3]);
     }
@@ -40,8 +40,8 @@ fn what_another_thread_holds_is_given_back_too() {
 
 #[test]
 fn what_several_threads_hold_is_given_back_whichever_of_them_is_hit() {
-    let scene = Scene::new();
-    let names = [scene.name("a"), scene.name("b"), scene.name("c")];
+    let fixture = Fixture::new();
+    let names = [fixture.name("a"), fixture.name("b"), fixture.name("c")];
     for hit in 0..names.len() {
         let mut process = actor!();
         process.ask(PATIENT);
@@ -65,8 +65,8 @@ fn what_several_threads_hold_is_given_back_whichever_of_them_is_hit() {
 
 #[test]
 fn a_process_that_calls_exit_leaves_its_other_threads_locks_to_the_kernel() {
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let (mut process, mut waiter) = (actor!(), actor!("{name}"));
     process.ask("handlers all");
     let mut thread = process.thread();
@@ -84,8 +84,8 @@ fn a_process_that_calls_exit_leaves_its_other_threads_locks_to_the_kernel() {
 
 /// Ends a process by a signal whose other thread holds the lock and is not to give it back.
 fn leaves_it_to_the_kernel(handlers: &str, options: &str) {
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let (mut process, mut waiter) = (actor!(), actor!("{name}"));
     process.ask(handlers);
     let mut thread = process.thread();
@@ -94,7 +94,7 @@ fn leaves_it_to_the_kernel(handlers: &str, options: &str) {
     let who = thread.ask("holder l");
     waiter.tell("lock l");
     thread.sees_a_waiter();
-    process.kill(libc::SIGTERM);
+    process.signal(libc::SIGTERM);
     process.ends_by(libc::SIGTERM);
     waiter.done();
     assert_eq!(waiter.ask("recovered l"), who, "its section went on until the end of the process");

@@ -43,7 +43,7 @@ fn named(text: &str) -> impl Iterator<Item = (&str, &str)> {
 
 /// The names of the tests in a file of one of the crates, or of the program's.
 fn tests_in(root: &Path, file: &str) -> BTreeSet<String> {
-    let at = ["tests/tests", "core/tests", "core/ffi/tests", "std-shell/tests", "cli/tests"]
+    let at = ["tests/tests", "core/tests", "ffi/core/tests", "std-shell/tests", "cli/tests"]
         .map(|directory| root.join(directory).join(format!("{file}.rs")));
     let source = at.iter().find_map(|path| fs::read_to_string(path).ok()).unwrap_or_default();
     let after_attribute =

@@ -27,8 +27,8 @@ fn token_of(lock: &ShmLock) -> u32 {
 #[test]
 fn whoever_is_given_the_token_of_a_dead_owner_frees_the_lock() {
     for word in [DEAD, DEAD | WAITERS, DEAD | DIED, DEAD | DIED | WAITERS] {
-        let scene = Solo::new();
-        let name = scene.name("l");
+        let fixture = Solo::new();
+        let name = fixture.name("l");
         let first = ShmLock::open(&name).expect("a new lock");
         let intruder = Intruder::on(&path_of(&name));
         intruder.occupy_all_tokens_but(Some(DEAD));
@@ -48,8 +48,8 @@ fn whoever_is_given_the_token_of_a_dead_owner_frees_the_lock() {
 
 #[test]
 fn a_sleeper_is_woken_when_its_dead_owners_token_is_given_away() {
-    let scene = Solo::new();
-    let name = scene.name("l");
+    let fixture = Solo::new();
+    let name = fixture.name("l");
     let mut sleeper = actor!();
     sleeper.ask(format!("open l {name} poll=100000")); // within the test only a wake can end its sleep
     let intruder = Intruder::on(&path_of(&name));
@@ -70,8 +70,8 @@ fn a_sleeper_is_woken_when_its_dead_owners_token_is_given_away() {
 
 #[test]
 fn the_draw_passes_over_tokens_that_others_have() {
-    let scene = Solo::new();
-    let name = scene.name("l");
+    let fixture = Solo::new();
+    let name = fixture.name("l");
     let handles: Vec<_> = (0..3).map(|_| ShmLock::open(&name).expect("a lock")).collect();
     let mut tokens: Vec<_> = handles.iter().map(token_of).collect();
     let intruder = Intruder::on(&path_of(&name));
@@ -86,8 +86,8 @@ fn the_draw_passes_over_tokens_that_others_have() {
 
 #[test]
 fn when_every_token_is_taken_opening_says_so_and_leaves_all_as_it_was() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let path = folder.put("l", &[0; 192]);
     let intruder = Intruder::on(&path);
     intruder.scribble(8, u32::from_le_bytes(*b"SHL\x01"));
@@ -105,8 +105,8 @@ fn when_every_token_is_taken_opening_says_so_and_leaves_all_as_it_was() {
 
 #[test]
 fn a_handle_with_the_token_of_a_former_one_leaves_nothing_of_its_record() {
-    let scene = Solo::new();
-    let name = scene.name("l");
+    let fixture = Solo::new();
+    let name = fixture.name("l");
     let first = ShmLock::open(&name).expect("a new lock");
     let intruder = Intruder::on(&path_of(&name));
     intruder.occupy_all_tokens_but(Some(DEAD));

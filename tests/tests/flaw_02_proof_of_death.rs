@@ -25,8 +25,8 @@ fn die_holding(folder: &Folder) -> u32 {
 
 #[test]
 fn while_a_rival_has_the_dead_owners_byte_nobody_takes_over() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let token = die_holding(&folder);
     let byte = byte_of(token)..=byte_of(token);
     let lock = folder.lock("l").poll_interval(Duration::from_millis(1)).open().expect(HERE);
@@ -53,8 +53,8 @@ fn while_a_rival_has_the_dead_owners_byte_nobody_takes_over() {
 /// said "dead".
 #[test]
 fn a_byte_that_looks_free_and_cannot_be_taken_proves_nothing() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let token = die_holding(&folder);
     aside(|| {
         let lock = folder.lock("l").poll_interval(Duration::from_millis(1)).open().expect(HERE);
@@ -77,8 +77,8 @@ fn a_byte_that_looks_free_and_cannot_be_taken_proves_nothing() {
 #[test]
 fn of_two_who_find_a_dead_owner_exactly_one_takes_over() {
     const ROUNDS: u32 = 200;
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let barrier = Barrier::new(3);
     let recover = |_| {
         let lock = folder.lock("l").open().expect(HERE);
@@ -110,8 +110,8 @@ fn of_two_who_find_a_dead_owner_exactly_one_takes_over() {
 
 #[test]
 fn ones_own_token_in_the_word_while_one_holds_nothing_is_taken_over_at_once() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let lock = folder.lock("l").open().expect(HERE);
     let intruder = Intruder::on(&folder.file("l"));
     lock.acquire().expect(HERE);
@@ -128,8 +128,8 @@ fn ones_own_token_in_the_word_while_one_holds_nothing_is_taken_over_at_once() {
 
 #[test]
 fn probing_never_lets_go_of_ones_own_identity() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let (lock, other) =
         (folder.lock("l").open().expect(HERE), folder.lock("l").open().expect(HERE));
     let intruder = Intruder::on(&folder.file("l"));

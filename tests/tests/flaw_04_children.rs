@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use shmlock::{Error, ShmLock};
 use shmlock_tests::hostile::{Denied, Line, Solo, deny, fork, raw_clone};
-use shmlock_tests::{Ability, alone, can, rounds, until};
+use shmlock_tests::{Capability, alone, can, rounds, until};
 
 /// A child that outlives its parent. Killed at the end, when it still has to be there.
 struct Survivor(i32);
@@ -44,11 +44,11 @@ fn survive() -> ! {
 /// The owner takes the lock, has a child by `beget`, which gives its number, and is killed: the
 /// lock is to be had.
 fn assert_recovered_though_the_child_lives(beget: impl Fn() -> i32) {
-    if !can(Ability::KeepMemoryFromChildren) {
+    if !can(Capability::KeepMemoryFromChildren) {
         return;
     }
-    let scene = Solo::new();
-    let name = scene.name("l");
+    let fixture = Solo::new();
+    let name = fixture.name("l");
     let owner = fork(|line| {
         let lock = ShmLock::open(&name).expect("a new lock");
         let _guard = lock.lock().expect("free");
@@ -58,7 +58,7 @@ fn assert_recovered_though_the_child_lives(beget: impl Fn() -> i32) {
     let _child = Survivor(i32::try_from(owner.line().hear()).expect("a process id"));
     let lock = ShmLock::open(&name).expect("a lock");
     assert!(lock.try_lock().expect("a lock").is_none(), "the owner lives");
-    owner.murder();
+    owner.kill();
     let guard = lock.lock().expect("the owner is dead");
     assert!(guard.recovered().expect("it died").dead.is_some());
     guard.declare_consistent().expect("held");
@@ -81,16 +81,16 @@ fn nor_does_one_that_is_forked_while_another_thread_opens_the_lock() {
     /// Longer than an opening takes, with the start of the other thread.
     const WHILE: Duration = Duration::from_micros(300);
     alone!(|| {
-        if !can(Ability::KeepMemoryFromChildren) {
+        if !can(Capability::KeepMemoryFromChildren) {
             return;
         }
-        let scene = Solo::new();
-        let name = scene.name("l");
+        let fixture = Solo::new();
+        let name = fixture.name("l");
         let times = u32::try_from(rounds(120)).expect("few");
         for time in 0..times {
             let owner = fork(|line| own_and_fork(line, &name, WHILE * time / times));
             let _child = Survivor(i32::try_from(owner.line().hear()).expect("a process id"));
-            owner.murder();
+            owner.kill();
             let lock = ShmLock::open(&name).expect("a lock");
             let guard = lock.try_lock_for(Duration::from_secs(20)).expect("its owner is dead");
             assert!(guard.recovered().expect("it died").dead.is_some());
@@ -146,11 +146,11 @@ fn assert_noticed(lock: &ShmLock) {
 #[test]
 fn a_child_that_libc_does_not_know_of_notices_that_its_handles_are_the_parents() {
     alone!(|| {
-        if !can(Ability::KeepMemoryFromChildren) {
+        if !can(Capability::KeepMemoryFromChildren) {
             return;
         }
-        let scene = Solo::new();
-        let lock = ShmLock::open(&scene.name("l")).expect("a new lock");
+        let fixture = Solo::new();
+        let lock = ShmLock::open(&fixture.name("l")).expect("a new lock");
         raw_clone(|_| assert_noticed(&lock)).ends_well();
         assert!(lock.try_lock().expect("ours").is_some());
     });
@@ -159,11 +159,11 @@ fn a_child_that_libc_does_not_know_of_notices_that_its_handles_are_the_parents()
 #[test]
 fn where_no_page_is_wiped_a_forked_child_notices_all_the_same() {
     alone!(|| {
-        let scene = Solo::new();
+        let fixture = Solo::new();
         if !deny(&[Denied::advice(libc::MADV_WIPEONFORK)]) {
             return; // an emulator: then all other tests of forks have shown it
         }
-        let name = scene.name("l");
+        let name = fixture.name("l");
         let lock = ShmLock::open(&name).expect("Linux before 4.14");
         fork(|_| {
             assert_noticed(&lock);

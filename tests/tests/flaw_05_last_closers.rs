@@ -27,8 +27,8 @@ fn start_together(account: &Account, arrivals: u64) {
 
 /// So many processes open and close in step; after each round nothing may be left.
 fn assert_none_leaves_the_file(closers: u64, rounds: u64) {
-    let scene = Solo::new();
-    let name = scene.name("l");
+    let fixture = Solo::new();
+    let name = fixture.name("l");
     let path = format!("/dev/shm/{name}.shmlock");
     let account = Account::new();
     let work = |leads: bool| {
@@ -63,8 +63,8 @@ fn four_who_close_last_at_one_time_leave_no_file() {
 #[test]
 fn an_opener_without_a_descriptor_for_its_second_look_leaves_no_file() {
     alone!(|| {
-        let scene = Solo::new();
-        let name = scene.name("l");
+        let fixture = Solo::new();
+        let name = fixture.name("l");
         let path = format!("/dev/shm/{name}.shmlock");
         let account = Account::new();
         let rounds = rounds(300);
@@ -95,8 +95,8 @@ fn an_opener_without_a_descriptor_for_its_second_look_leaves_no_file() {
 
 #[test]
 fn while_somebody_is_stopped_as_the_last_closer_opening_times_out() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let path = folder.put("l", &[0; 192]);
     let stopped = Intruder::on(&path);
     assert!(stopped.lock(Mode::Write, &(PRESENCE..=PRESENCE)), "nobody is here");
@@ -128,8 +128,8 @@ fn while_somebody_is_stopped_as_the_last_closer_opening_times_out() {
 
 #[test]
 fn whoever_waits_for_a_closer_goes_on_when_it_is_done() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let path = folder.put("l", &[0; 192]);
     let closer = Intruder::on(&path);
     assert!(closer.lock(Mode::Write, &(PRESENCE..=PRESENCE)), "nobody is here");
@@ -145,8 +145,8 @@ fn whoever_waits_for_a_closer_goes_on_when_it_is_done() {
 
 #[test]
 fn an_event_goes_with_the_last_who_closes_it() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let open = || ExitEvent::named_in("e", folder.path(), 0o600).expect("an event");
     let (one, two) = (open(), open());
     one.set().expect("ours");
@@ -165,8 +165,8 @@ fn in_a_sticky_directory_the_file_stays_for_its_owner_to_remove() {
     }
     alone!(|| {
         const GROUP: u32 = 54_323;
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o1777)).expect("ours");
         let visitor = |user| {
             let folder = &folder;

@@ -45,8 +45,8 @@ fn assert_marked_until_declared(
 
 #[test]
 fn a_leaked_guard_leaves_a_crash_mark() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let open = || folder.lock("l").open().expect(HERE);
     let lock = open();
     let uuid = lock.uuid().to_string();
@@ -58,8 +58,8 @@ fn a_leaked_guard_leaves_a_crash_mark() {
 #[test]
 fn an_exit_in_the_section_leaves_a_crash_mark() {
     for how in ["_exit", "exit", "abort", "segv"] {
-        let scene = Solo::new();
-        let name = scene.name("l");
+        let fixture = Solo::new();
+        let name = fixture.name("l");
         let mut victim = actor!();
         let uuid = victim.ask(format!("open l {name}"));
         victim.ask("lock l");
@@ -67,7 +67,7 @@ fn an_exit_in_the_section_leaves_a_crash_mark() {
         victim.wait();
         assert_marked_until_declared(
             || ShmLock::open(&name).expect(HERE),
-            || !scene.files().is_empty(),
+            || !fixture.files().is_empty(),
             &uuid,
         );
     }
@@ -75,8 +75,8 @@ fn an_exit_in_the_section_leaves_a_crash_mark() {
 
 #[test]
 fn while_others_are_there_a_leaked_guard_is_recovered_from_at_once() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let (one, two) = (folder.lock("l").open().expect(HERE), folder.lock("l").open().expect(HERE));
     std::mem::forget(one.lock().expect("a new lock"));
     assert_eq!(two.status().expect(HERE).occupancy, LockState::Held(OwnerState::Alive));
@@ -87,8 +87,8 @@ fn while_others_are_there_a_leaked_guard_is_recovered_from_at_once() {
 
 #[test]
 fn a_hold_without_a_guard_is_given_back_by_the_closing() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let lock = folder.lock("l").open().expect(HERE);
     lock.acquire().expect("a new lock");
     lock.acquire().expect("nested");

@@ -21,8 +21,8 @@ use shmlock_tests::{alone, until};
 
 #[test]
 fn a_lock_has_real_memory_from_the_beginning() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     for make in [|_: &Folder| {}, |folder: &Folder| drop(folder.put("l", b""))] {
         make(&folder);
         let _lock = folder.lock("l").open().expect("a lock");
@@ -33,8 +33,8 @@ fn a_lock_has_real_memory_from_the_beginning() {
 
 #[test]
 fn a_hole_of_the_right_size_gets_memory_when_it_is_opened() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let path = folder.put("l", b"");
     Intruder::on(&path).file().set_len(192).expect("ours");
     assert_eq!(fs::metadata(&path).expect("there").blocks(), 0);
@@ -64,8 +64,8 @@ fn a_hole_that_cannot_get_memory_is_an_error_and_not_a_fault() {
 #[test]
 fn a_lock_that_is_truncated_under_its_user_kills_it_by_sigbus() {
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         let victim = fork(|line| {
             let lock = folder.lock("l").open().expect("a new lock");
             line.ready();
@@ -81,8 +81,8 @@ fn a_lock_that_is_truncated_under_its_user_kills_it_by_sigbus() {
 
 #[test]
 fn a_lock_that_was_truncated_is_refused_or_made_whole_and_never_a_fault() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let lock: ShmLock = folder.lock("l").open().expect("a new lock");
     let file = Intruder::on(&folder.file("l"));
     file.file().set_len(64).expect("a peer may");
@@ -100,8 +100,8 @@ fn a_lock_that_was_truncated_is_refused_or_made_whole_and_never_a_fault() {
 #[test]
 fn all_users_of_a_truncated_lock_die_and_the_next_comer_has_a_new_lock() {
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         let user = |wait: bool| {
             let folder = &folder;
             fork(move |line| {
@@ -144,8 +144,8 @@ fn all_users_of_a_truncated_lock_die_and_the_next_comer_has_a_new_lock() {
 
 #[test]
 fn an_owner_whose_truncated_file_was_made_whole_is_told_at_the_release() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let owner = folder.lock("l").open().expect("a new lock");
     let guard = owner.lock().expect("free");
     Intruder::on(&folder.file("l")).file().set_len(0).expect("a peer may");
@@ -170,8 +170,8 @@ fn assert_too_large(error: &Error, file: &str) {
 #[test]
 fn a_limit_on_file_sizes_is_an_error_and_no_death() {
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         fork(|_| {
             let there = folder.lock("there").open().expect("no limit yet");
             let block = folder.lock("b").open_block::<[u8; 4096]>().expect("no limit yet");
@@ -197,8 +197,8 @@ fn a_limit_on_file_sizes_is_an_error_and_no_death() {
 #[test]
 fn a_limit_on_file_sizes_does_not_bring_a_former_block_back() {
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         fork(|line| {
             let mut block = folder.lock("b").open_block::<u64>().expect("a new block");
             *block.lock().expect("free") = 7;
@@ -226,8 +226,8 @@ fn a_limit_on_file_sizes_does_not_bring_a_former_block_back() {
 #[test]
 fn only_the_signal_that_our_own_call_has_raised_is_taken_away() {
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         for (anothers, is_for_the_thread) in [(false, false), (true, true), (true, false)] {
             let left = folder.put("b", &former_block());
             fork(|_| {

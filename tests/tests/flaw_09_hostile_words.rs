@@ -72,8 +72,8 @@ fn token(lock: &ShmLock) -> u32 {
 
 /// Lets peers use the lock while `scribble` writes, which is given the tokens of all.
 fn among_peers(scribble: impl Fn(&Intruder, &mut Garbage, &[u32])) {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let builder = folder.lock("l").poll_interval(Duration::from_millis(1));
     let account = Account::new();
     let peers: Vec<_> = (0..PEERS).map(|_| fork(|line| use_it(&builder, line, &account))).collect();
@@ -141,8 +141,8 @@ fn held_with_record(path: &Path, description: &[u8]) -> Intruder {
 
 #[test]
 fn a_hostile_record_does_not_reach_the_terminal() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let path = folder.put("l", &[0; 192]);
     let lock = folder.lock("l").open().expect("a lock");
     for (record, shown) in [
@@ -162,8 +162,8 @@ fn a_hostile_record_does_not_reach_the_terminal() {
 
 #[test]
 fn garbage_that_names_nobody_alive_is_had_at_once() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let lock = folder.lock("l").open().expect("a lock");
     let intruder = Intruder::on(&folder.file("l"));
     let mut garbage = Garbage(1);
@@ -183,8 +183,8 @@ fn garbage_that_names_nobody_alive_is_had_at_once() {
 #[test]
 fn the_token_of_one_who_lives_and_holds_nothing_shuts_others_out_until_it_comes_or_goes() {
     for comes in [true, false] {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         let (idle, lock) =
             (folder.lock("l").open().expect("a lock"), folder.lock("l").open().expect("a lock"));
         let named = token(idle.try_lock().expect("a lock").expect("free").lock());

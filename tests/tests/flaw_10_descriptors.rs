@@ -28,8 +28,8 @@ fn open_with<T>(free: usize, folder: &Folder, open: impl Fn() -> Result<T>) -> R
 #[test]
 fn a_lock_that_cannot_be_opened_for_want_of_descriptors_is_not_made() {
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         for free in [0, 1] {
             let refused =
                 open_with(free, &folder, || folder.lock("l").open()).expect_err("it needs two");
@@ -48,8 +48,8 @@ fn a_lock_that_cannot_be_opened_for_want_of_descriptors_is_not_made() {
 #[test]
 fn on_linux_before_6_4_two_descriptors_are_enough_as_well() {
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         if deny(&[Denied::auxiliary_vector()]) {
             let lock = open_with(2, &folder, || folder.lock("l").open()).expect("two are enough");
             assert!(lock.try_lock().expect("a lock").is_some());
@@ -60,8 +60,8 @@ fn on_linux_before_6_4_two_descriptors_are_enough_as_well() {
 #[test]
 fn a_lock_in_use_that_cannot_be_opened_once_more_is_not_disturbed() {
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         let lock = folder.lock("l").open().expect("a lock");
         let guard = lock.lock().expect("free");
         for free in [0, 1] {
@@ -80,8 +80,8 @@ fn a_lock_in_use_that_cannot_be_opened_once_more_is_not_disturbed() {
 #[test]
 fn a_lock_that_nobody_uses_and_that_cannot_be_opened_stays() {
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         let _left = folder.put("l", &[0; 192]);
         for free in [0, 1] {
             let refused =
@@ -94,8 +94,8 @@ fn a_lock_that_nobody_uses_and_that_cannot_be_opened_stays() {
 #[test]
 fn a_handle_that_is_open_needs_no_more_descriptors() {
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         let (lock, dying) =
             (folder.lock("l").open().expect("a lock"), folder.lock("l").open().expect("a lock"));
         std::mem::forget(dying.lock().expect("free"));

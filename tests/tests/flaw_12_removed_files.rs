@@ -23,9 +23,9 @@ fn assert_orphaned<T>(result: Result<T>, name: &str) {
 #[test]
 fn a_waiter_notices_within_a_poll_interval_that_the_file_was_removed() {
     const POLL: Duration = Duration::from_millis(100);
-    let scene = Solo::new();
+    let fixture = Solo::new();
     for strategy in [WaitStrategy::Futex, WaitStrategy::SleepPolling] {
-        let folder = Folder::new(&scene);
+        let folder = Folder::new(&fixture);
         let holder = folder.lock("l").open().expect(HERE);
         let intruder = Intruder::on(&folder.file("l"));
         holder.acquire().expect(HERE);
@@ -60,8 +60,8 @@ fn a_waiter_notices_within_a_poll_interval_that_the_file_was_removed() {
 
 #[test]
 fn the_old_users_leave_the_new_file_alone() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let (old, other) = (folder.lock("l").open().expect(HERE), folder.lock("l").open().expect(HERE));
     old.acquire().expect(HERE);
     fs::remove_file(folder.file("l")).expect("ours");
@@ -79,22 +79,22 @@ fn the_old_users_leave_the_new_file_alone() {
 
 #[test]
 fn a_lock_without_a_name_is_not_taken_over_from_the_dead() {
-    let scene = Solo::new();
-    let name = scene.name("l");
+    let fixture = Solo::new();
+    let name = fixture.name("l");
     let mut holder = actor!();
     holder.ask(format!("open l {name}"));
     let lock = ShmLock::open(&name).expect(HERE);
     holder.ask("lock l");
     fs::remove_file(format!("/dev/shm/{name}.shmlock")).expect("ours");
-    holder.murder();
+    holder.kill();
     assert_orphaned(lock.lock(), &name);
     assert!(!lock.is_held());
 }
 
 #[test]
 fn a_file_with_a_second_name_is_not_removed() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let lock = folder.lock("l").open().expect(HERE);
     fs::hard_link(folder.file("l"), folder.file("second")).expect("ours");
     drop(lock);
@@ -103,8 +103,8 @@ fn a_file_with_a_second_name_is_not_removed() {
 
 #[test]
 fn a_file_that_was_moved_is_not_taken_for_the_one_in_its_place() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let moved = folder.lock("l").open().expect(HERE);
     fs::rename(folder.file("l"), folder.file("moved")).expect("ours");
     let _new = folder.lock("l").open().expect("a new lock");

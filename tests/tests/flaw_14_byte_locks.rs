@@ -16,8 +16,8 @@ const HERE: &str = "a lock of this process";
 #[test]
 fn five_hundred_handles_exclude_each_other_and_recover() {
     const MANY: usize = 500;
-    let scene = Solo::new();
-    let name = scene.name("l");
+    let fixture = Solo::new();
+    let name = fixture.name("l");
     let handles: Vec<_> = (0..MANY).map(|_| ShmLock::open(&name).expect(HERE)).collect();
     for round in [0, MANY / 2, MANY - 1] {
         let guard = handles[round].lock().expect("free");
@@ -35,7 +35,7 @@ fn five_hundred_handles_exclude_each_other_and_recover() {
     victim.ask(format!("open l {name}"));
     victim.ask("lock l");
     assert!(handles[7].try_lock().expect(HERE).is_none());
-    victim.murder();
+    victim.kill();
     let guard = handles[7].try_lock().expect(HERE).expect("a dead owner's");
     assert!(guard.recovered().expect("somebody died").dead.is_some());
     guard.declare_consistent().expect("held");
@@ -43,8 +43,8 @@ fn five_hundred_handles_exclude_each_other_and_recover() {
 
 #[test]
 fn closing_another_descriptor_of_the_file_does_not_end_our_proof_of_life() {
-    let scene = Solo::new();
-    let name = scene.name("l");
+    let fixture = Solo::new();
+    let name = fixture.name("l");
     let path = format!("/dev/shm/{name}.shmlock");
     let lock = ShmLock::open(&name).expect(HERE);
     let guard = lock.lock().expect("free");
@@ -63,8 +63,8 @@ fn closing_another_descriptor_of_the_file_does_not_end_our_proof_of_life() {
 
 #[test]
 fn exactly_two_bytes_are_locked_for_each_handle() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let lock = folder.lock("l").open().expect(HERE);
     let intruder = Intruder::on(&folder.file("l"));
     lock.acquire().expect("free");

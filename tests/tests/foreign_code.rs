@@ -112,8 +112,8 @@ fn life(folder: &Folder) {
 #[test]
 fn a_logger_that_panics_at_any_event_leaves_the_lock_held_by_its_caller_or_free() {
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         begin();
         for event in EVENTS {
             at(event, || panic!("the logger"));
@@ -127,8 +127,8 @@ fn a_logger_that_panics_at_any_event_leaves_the_lock_held_by_its_caller_or_free(
 #[test]
 fn a_logger_that_panics_while_a_panic_unwinds_does_not_end_the_process() {
     alone!(|| {
-        let scene = Solo::new();
-        let lock = ShmLock::open(&scene.name("l")).expect(HERE);
+        let fixture = Solo::new();
+        let lock = ShmLock::open(&fixture.name("l")).expect(HERE);
         begin();
         for event in ["released", "closing"] {
             at(event, || panic!("the logger"));
@@ -146,10 +146,10 @@ fn a_logger_that_panics_while_a_panic_unwinds_does_not_end_the_process() {
 
 /// The handle that the logger uses, and a name for others.
 fn with_lock(play: impl Fn(&Rc<ShmLock>, &'static str)) {
-    let scene = Solo::new();
+    let fixture = Solo::new();
     begin();
     for event in ["acquired", "released", "another holds it"] {
-        let lock = Rc::new(ShmLock::open(&scene.name("l")).expect(HERE));
+        let lock = Rc::new(ShmLock::open(&fixture.name("l")).expect(HERE));
         play(&lock, event);
         let acts = calm();
         assert_ne!(acts, 0, "{event}");
@@ -216,9 +216,9 @@ fn a_logger_that_uses_the_lock_it_is_told_of_and_opens_and_closes_others_disturb
 #[test]
 fn a_logger_that_releases_what_it_is_told_of_leaves_nobody_who_believes_to_hold_it() {
     alone!(|| {
-        let scene = Solo::new();
+        let fixture = Solo::new();
         begin();
-        let lock = Rc::new(ShmLock::open(&scene.name("l")).expect(HERE));
+        let lock = Rc::new(ShmLock::open(&fixture.name("l")).expect(HERE));
         let not_held = |error: Error| matches!(error, Error::NotHeld { .. });
 
         let own = Rc::clone(&lock);
@@ -260,8 +260,8 @@ fn a_logger_that_releases_what_it_is_told_of_leaves_nobody_who_believes_to_hold_
 #[test]
 fn a_logger_that_acquires_what_is_about_to_be_waited_for_has_the_wait_nest() {
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         begin();
         let lock = Rc::new(folder.lock("l").open().expect(HERE));
         let file = Rc::new(Intruder::on(&folder.file("l")));
@@ -321,8 +321,8 @@ fn end_child() {
 #[test]
 fn a_logger_that_forks_gives_the_child_nothing_and_takes_nothing_from_the_parent() {
     alone!(|| {
-        let scene = Solo::new();
-        let name = scene.name("l");
+        let fixture = Solo::new();
+        let name = fixture.name("l");
         let mut other = actor!("{name}");
         begin();
         at("opened", fork_here);
@@ -364,8 +364,8 @@ fn a_logger_that_forks_gives_the_child_nothing_and_takes_nothing_from_the_parent
 #[test]
 fn a_logger_that_calls_exit_at_an_acquisition_is_an_owner_that_exits() {
     alone!(|| {
-        let scene = Solo::new();
-        let name = scene.name("l");
+        let fixture = Solo::new();
+        let name = fixture.name("l");
         let lock = ShmLock::open(&name).expect(HERE);
         for handlers in [false, true] {
             let child = fork(|_| {
@@ -405,8 +405,8 @@ fn a_logger_that_calls_exit_at_an_acquisition_is_an_owner_that_exits() {
 #[test]
 fn a_logger_that_never_returns_keeps_nobody_from_a_lock_that_has_been_released_or_closed() {
     alone!(|| {
-        let scene = Solo::new();
-        let name = scene.name("l");
+        let fixture = Solo::new();
+        let name = fixture.name("l");
         for (event, is_held) in [("acquired", true), ("released", false), ("closing", false)] {
             let (ours, theirs) = UnixStream::pair().expect("two descriptors");
             let child = fork(|_| {
@@ -427,7 +427,7 @@ fn a_logger_that_never_returns_keeps_nobody_from_a_lock_that_has_been_released_o
             let guard = lock.try_lock().expect("a lock");
             assert_eq!(guard.is_none(), is_held, "{event}");
             drop(guard);
-            child.murder();
+            child.kill();
             let guard = lock.lock().expect("free, or a dead owner's");
             assert_eq!(guard.recovered().is_some(), is_held, "{event}");
             if is_held {

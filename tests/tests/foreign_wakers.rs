@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use shmlock::{Error, ExitHandlers, LockFuture, LockState, SharedBlock, ShmLock};
 use shmlock_tests::hostile::{Folder, Solo, end_process, fork};
-use shmlock_tests::{Bell, alone, poll, until};
+use shmlock_tests::{TestWaker, alone, poll, until};
 
 const HERE: &str = "a lock of this process";
 const NEVER: Duration = Duration::from_secs(3600);
@@ -100,8 +100,8 @@ fn pair(name: &str) -> (ShmLock, ShmLock) {
 #[test]
 fn a_waker_that_panics_in_its_drop_while_the_handle_closes_leaves_nothing_that_exit_would_follow() {
     alone!(|| {
-        let scene = Solo::new();
-        let name = scene.name("l");
+        let fixture = Solo::new();
+        let name = fixture.name("l");
         let other = ShmLock::open(&name).expect(HERE);
         let child = fork(|_| {
             begin();
@@ -126,9 +126,9 @@ fn a_waker_that_panics_in_its_drop_while_the_handle_closes_leaves_nothing_that_e
 #[test]
 fn a_waker_that_panics_in_its_drop_while_its_future_is_dropped_passes_the_wake_on() {
     alone!(|| {
-        let scene = Solo::new();
+        let fixture = Solo::new();
         begin();
-        let (holder, lock) = pair(&scene.name("l"));
+        let (holder, lock) = pair(&fixture.name("l"));
         let guard = holder.lock().expect("free");
         let waker = waker(Moment::Drop, PANIC);
         let mut waiting = lock.lock_async();
@@ -148,22 +148,24 @@ fn a_waker_that_panics_in_its_drop_while_its_future_is_dropped_passes_the_wake_o
 #[test]
 fn a_waker_that_panics_when_it_is_woken_or_dropped_keeps_no_other_task_from_being_woken() {
     alone!(|| {
-        let scene = Solo::new();
+        let fixture = Solo::new();
         begin();
-        let (holder, lock) = pair(&scene.name("l"));
+        let (holder, lock) = pair(&fixture.name("l"));
         let other = holder.try_clone().expect(HERE);
         for moment in [Moment::Wake, Moment::Drop] {
             let guard = holder.lock().expect("free");
             let panics = waker(moment, PANIC);
-            let bell = Bell::new();
+            let waker = TestWaker::new();
             let (mut bad, mut good) = (lock.lock_async(), other.lock_async());
-            assert!(poll_by(&mut bad, &panics).is_pending() && poll(&mut good, &bell).is_pending());
+            assert!(
+                poll_by(&mut bad, &panics).is_pending() && poll(&mut good, &waker).is_pending()
+            );
             let before = WOKEN.load(Acquire);
             drop(guard);
-            until(|| WOKEN.load(Acquire) > before || bell.has_rung());
+            until(|| WOKEN.load(Acquire) > before || waker.was_woken());
             drop(bad); // whichever was woken, the other is now
-            bell.wait();
-            assert!(poll(&mut good, &bell).is_ready());
+            waker.wait();
+            assert!(poll(&mut good, &waker).is_ready());
         }
     });
 }
@@ -171,20 +173,20 @@ fn a_waker_that_panics_when_it_is_woken_or_dropped_keeps_no_other_task_from_bein
 #[test]
 fn a_waker_that_panics_when_it_is_cloned_leaves_no_wait_behind() {
     alone!(|| {
-        let scene = Solo::new();
+        let fixture = Solo::new();
         begin();
-        let (holder, lock) = pair(&scene.name("l"));
+        let (holder, lock) = pair(&fixture.name("l"));
         let guard = holder.lock().expect("free");
         let panics = waker(Moment::Clone, PANIC);
         let mut waiting = lock.lock_async();
         assert!(
             catch_unwind(AssertUnwindSafe(|| poll_by(&mut waiting, &panics).is_ready())).is_err()
         );
-        let bell = Bell::new();
-        assert!(poll(&mut waiting, &bell).is_pending(), "it can be polled again");
+        let waker = TestWaker::new();
+        assert!(poll(&mut waiting, &waker).is_pending(), "it can be polled again");
         drop(guard);
-        bell.wait();
-        let Poll::Ready(Ok(guard)) = poll(&mut waiting, &bell) else {
+        waker.wait();
+        let Poll::Ready(Ok(guard)) = poll(&mut waiting, &waker) else {
             panic!("it was woken, and the lock is free")
         };
         drop(guard);
@@ -225,8 +227,8 @@ fn refused_in_child<T: fmt::Debug>(result: &Result<T, Error>) {
 #[test]
 fn a_waker_that_forks_when_it_is_cloned_or_dropped_gives_the_child_nothing() {
     alone!(|| {
-        let scene = Solo::new();
-        let (holder, lock) = pair(&scene.name("l"));
+        let fixture = Solo::new();
+        let (holder, lock) = pair(&fixture.name("l"));
         for moment in [Moment::Clone, Moment::Drop] {
             let guard = holder.lock().expect("free");
             let forks = waker(moment, fork_here);
@@ -252,8 +254,8 @@ fn a_waker_that_forks_when_it_is_cloned_or_dropped_gives_the_child_nothing() {
 #[test]
 fn a_waker_that_forks_when_it_is_woken_leaves_the_child_without_the_thread_that_slept() {
     alone!(|| {
-        let scene = Solo::new();
-        let (holder, lock) = pair(&scene.name("l"));
+        let fixture = Solo::new();
+        let (holder, lock) = pair(&fixture.name("l"));
         for _ in 0..3 {
             let guard = holder.lock().expect("free");
             let forks = waker(Moment::Wake, fork_here);
@@ -270,8 +272,8 @@ fn a_waker_that_forks_when_it_is_woken_leaves_the_child_without_the_thread_that_
 #[test]
 fn a_function_that_creates_a_block_and_forks_gives_the_child_no_block() {
     alone!(|| {
-        let scene = Solo::new();
-        let name = scene.name("b");
+        let fixture = Solo::new();
+        let name = fixture.name("b");
         let block = SharedBlock::<u64>::open_with(&name, |number| {
             *number = 5;
             fork_here();
@@ -283,8 +285,8 @@ fn a_function_that_creates_a_block_and_forks_gives_the_child_no_block() {
 
 #[test]
 fn a_function_that_creates_a_block_may_use_others_and_is_told_if_it_opens_the_same() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let open = |name: &str| folder.lock(name).open_timeout(Duration::from_secs(5));
     let mut block = open("b")
         .open_block_with(|number: &mut u64| {
@@ -309,8 +311,8 @@ impl<F: FnMut()> Drop for Late<F> {
 
 #[test]
 fn a_section_that_panics_in_a_destructor_while_a_panic_unwinds_leaves_the_data_as_it_was() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let mut block = folder.lock("b").open_block::<u64>().expect("a block");
     let unwound = catch_unwind(AssertUnwindSafe(|| {
         let _late = Late(|| {
@@ -338,8 +340,8 @@ fn a_section_that_panics_in_a_destructor_while_a_panic_unwinds_leaves_the_data_a
 
 #[test]
 fn a_guard_that_a_destructor_releases_after_its_section_has_panicked_copies_nothing_out() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let mut block = folder.lock("b").open_block::<u64>().expect("a block");
     let unwound = catch_unwind(AssertUnwindSafe(|| {
         let mut guard = Some(block.lock().expect("free"));

@@ -1,6 +1,6 @@
 //! What a forked child has of its parent's locks: nothing, and it is told so.
 
-use shmlock_tests::{Ability, Scene, actor, can};
+use shmlock_tests::{Capability, Fixture, actor, can};
 
 /// Orders that need the region, each of which a forked child is refused.
 const REFUSED: [&str; 10] = [
@@ -18,8 +18,8 @@ const REFUSED: [&str; 10] = [
 
 #[test]
 fn a_forked_child_is_refused_every_call_and_the_parent_is_not_disturbed() {
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let (mut parent, mut other) = (actor!("{name} desc=parent"), actor!("{name}"));
     for held in [false, true] {
         if held {
@@ -47,8 +47,8 @@ fn a_forked_child_is_refused_every_call_and_the_parent_is_not_disturbed() {
 
 #[test]
 fn a_child_that_drops_the_handle_or_the_guard_gives_nothing_back() {
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let (mut parent, mut other) = (actor!("{name}"), actor!("{name}"));
     parent.ask("guard l");
     let mut child = parent.fork();
@@ -66,11 +66,11 @@ fn a_child_that_drops_the_handle_or_the_guard_gives_nothing_back() {
 
 #[test]
 fn a_child_that_drops_the_handle_does_not_unmap_what_stands_there_now() {
-    if !can(Ability::KeepMemoryFromChildren) {
+    if !can(Capability::KeepMemoryFromChildren) {
         return;
     }
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let mut parent = actor!("{name}");
     let mut child = parent.fork();
     // The parent's mapping is missing here, so the child's own may get its address.
@@ -84,8 +84,8 @@ fn a_child_that_drops_the_handle_does_not_unmap_what_stands_there_now() {
 
 #[test]
 fn a_child_opens_its_own_handle_and_waits_for_the_parent() {
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let mut parent = actor!("{name}");
     parent.ask("lock l");
     let mut child = parent.fork();
@@ -107,11 +107,11 @@ fn a_child_opens_its_own_handle_and_waits_for_the_parent() {
 
 #[test]
 fn an_owner_is_recovered_from_although_its_forked_child_lives() {
-    if !can(Ability::KeepMemoryFromChildren) {
+    if !can(Capability::KeepMemoryFromChildren) {
         return;
     }
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let mut witness = actor!("{name}");
     for asleep in [false, true] {
         let mut owner = actor!("{name} desc=owner");
@@ -122,7 +122,7 @@ fn an_owner_is_recovered_from_although_its_forked_child_lives() {
             witness.tell("lock l");
             owner.sees_a_waiter();
         }
-        owner.murder();
+        owner.kill();
         if !asleep {
             witness.tell("lock l");
         }
@@ -136,8 +136,8 @@ fn an_owner_is_recovered_from_although_its_forked_child_lives() {
 
 #[test]
 fn a_child_that_dies_does_not_take_the_owner_for_dead() {
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let (mut owner, mut other) = (actor!("{name}"), actor!("{name} poll=10"));
     owner.ask("lock l");
     for how in ["exit", "_exit", "abort", "segv", "exec", "return", "panic"] {
@@ -155,11 +155,11 @@ fn a_child_that_dies_does_not_take_the_owner_for_dead() {
 
 #[test]
 fn a_grandchild_is_told_too_whichever_ancestor_the_handle_is_from() {
-    if !can(Ability::KeepMemoryFromChildren) {
+    if !can(Capability::KeepMemoryFromChildren) {
         return;
     }
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let mut parent = actor!("{name}");
     parent.ask("lock l");
     let mut child = parent.fork();
@@ -185,11 +185,11 @@ fn a_grandchild_is_told_too_whichever_ancestor_the_handle_is_from() {
 
 #[test]
 fn a_thread_of_a_child_is_not_taken_for_the_parents_thread() {
-    if !can(Ability::KeepMemoryFromChildren) {
+    if !can(Capability::KeepMemoryFromChildren) {
         return;
     }
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let mut parent = actor!("{name}");
     parent.ask("lock l");
     let mut child = parent.fork();
@@ -203,11 +203,11 @@ fn a_thread_of_a_child_is_not_taken_for_the_parents_thread() {
 
 #[test]
 fn a_named_event_that_was_inherited_is_refused_and_still_works_in_the_parent() {
-    if !can(Ability::KeepMemoryFromChildren) || !can(Ability::SleepOnTwoWords) {
+    if !can(Capability::KeepMemoryFromChildren) || !can(Capability::SleepOnTwoWords) {
         return;
     }
-    let scene = Scene::new();
-    let (name, stop) = (scene.name("l"), scene.name("stop"));
+    let fixture = Fixture::new();
+    let (name, stop) = (fixture.name("l"), fixture.name("stop"));
     let (mut holder, mut parent) = (actor!("{name}"), actor!());
     holder.ask("lock l");
     parent.ask(format_args!("event e {stop}"));
@@ -235,29 +235,29 @@ fn a_named_event_that_was_inherited_is_refused_and_still_works_in_the_parent() {
 
 #[test]
 fn children_do_not_keep_the_file() {
-    if !can(Ability::KeepMemoryFromChildren) {
+    if !can(Capability::KeepMemoryFromChildren) {
         return;
     }
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let mut parent = actor!("{name}");
     let mut child = parent.fork();
     parent.ask("close l");
-    assert!(scene.files().is_empty(), "the child's copy is no presence");
+    assert!(fixture.files().is_empty(), "the child's copy is no presence");
     child.ask("close l");
     child.ask(format_args!("open m {name}"));
-    assert_eq!(scene.files().len(), 1);
+    assert_eq!(fixture.files().len(), 1);
     child.ask("close m");
-    assert!(scene.files().is_empty());
+    assert!(fixture.files().is_empty());
 }
 
 #[test]
 fn every_call_in_a_forked_child_is_an_error() {
-    if !can(Ability::KeepMemoryFromChildren) {
+    if !can(Capability::KeepMemoryFromChildren) {
         return;
     }
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let mut parent = actor!("{name}");
     for take in ["guard l", "lock l"] {
         parent.ask(take);

@@ -9,7 +9,7 @@ use std::thread;
 
 use shmlock::{ExitEvent, ShmLock};
 use shmlock_tests::hostile::{Solo, end_process, fork};
-use shmlock_tests::{Ability, Bell, alone, bound, can, poll, rounds};
+use shmlock_tests::{Capability, TestWaker, alone, bound, can, poll, rounds};
 
 /// Opens, locks, waits in a task and closes: all that may find something of the parent's other
 /// threads.
@@ -18,9 +18,9 @@ fn live(name: &str, event: &str) {
     let lock = ShmLock::builder(name).exit_event(&event).open().expect("a lock of its own");
     let other = ShmLock::open(name).expect("another handle");
     let guard = lock.lock().expect("free");
-    let bell = Bell::new();
+    let waker = TestWaker::new();
     let mut waiting = other.lock_async();
-    assert!(poll(&mut waiting, &bell).is_pending());
+    assert!(poll(&mut waiting, &waker).is_pending());
     drop(guard);
     drop(waiting);
     drop(other.lock().expect("free"));
@@ -47,8 +47,8 @@ fn forks_a_child_that_lives(name: &str) -> bool {
 /// fork.
 fn play(open: fn(&str)) {
     const EACH: u64 = 2;
-    let scene = Solo::new();
-    let name = scene.name("l");
+    let fixture = Solo::new();
+    let name = fixture.name("l");
     for round in 0..rounds(150) {
         let process = fork(|_| {
             let start = Barrier::new(2 * 2);
@@ -81,7 +81,7 @@ fn play(open: fn(&str)) {
 
 #[test]
 fn a_child_that_is_forked_while_another_thread_opens_its_first_lock_opens_and_locks_its_own() {
-    if !can(Ability::KeepMemoryFromChildren) {
+    if !can(Capability::KeepMemoryFromChildren) {
         return;
     }
     alone!(|| play(|name| drop(ShmLock::open(name).expect("a lock"))));
@@ -89,7 +89,7 @@ fn a_child_that_is_forked_while_another_thread_opens_its_first_lock_opens_and_lo
 
 #[test]
 fn a_child_that_is_forked_while_other_threads_wait_in_tasks_and_close_does_all_of_that_itself() {
-    if !can(Ability::KeepMemoryFromChildren) {
+    if !can(Capability::KeepMemoryFromChildren) {
         return;
     }
     alone!(|| play(|name| live(name, name)));

@@ -10,7 +10,7 @@ use std::time::Duration;
 use shmlock::{BlockSignals, Builder, Error, ExitEvent, ShmLock, WaitStrategy};
 use shmlock_tests::hostile::{Folder, Line, Solo, end_process, fork};
 use shmlock_tests::proc::sleeps;
-use shmlock_tests::{Ability, Bell, alone, can, poll, rounds, until};
+use shmlock_tests::{Capability, TestWaker, alone, can, poll, rounds, until};
 
 const HERE: &str = "a lock of this process";
 const NEVER: Duration = Duration::from_secs(3600);
@@ -107,12 +107,12 @@ const ACQUIRE: fn(&ShmLock) -> Result<(), Error> =
 
 #[test]
 fn a_child_that_is_forked_in_a_threads_sleep_is_refused_and_its_parent_waits_on() {
-    if !can(Ability::KeepMemoryFromChildren) {
+    if !can(Capability::KeepMemoryFromChildren) {
         return;
     }
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         let event = ExitEvent::new();
         for wait in [LOCK, LOCK_FOR, ACQUIRE] {
             interrupt(&folder, |builder| builder.poll_interval(NEVER), wait);
@@ -137,24 +137,24 @@ fn a_child_that_is_forked_in_a_threads_sleep_is_refused_and_its_parent_waits_on(
 
 #[test]
 fn a_child_that_is_forked_between_two_polls_of_a_task_is_refused() {
-    if !can(Ability::KeepMemoryFromChildren) {
+    if !can(Capability::KeepMemoryFromChildren) {
         return;
     }
     alone!(|| {
-        let scene = Solo::new();
-        let name = scene.name("l");
+        let fixture = Solo::new();
+        let name = fixture.name("l");
         let (holder, lock) = (ShmLock::open(&name).expect(HERE), ShmLock::open(&name).expect(HERE));
         let guard = holder.lock().expect("free");
-        let bell = Bell::new();
+        let waker = TestWaker::new();
         let mut waiting = lock.lock_async();
-        assert!(poll(&mut waiting, &bell).is_pending());
+        assert!(poll(&mut waiting, &waker).is_pending());
         fork_on_signals(on_signal);
         // SAFETY: sends a signal that is handled to this very thread, which has run the handler
         // when the call returns.
         unsafe { libc::raise(libc::SIGUSR1) };
         drop(guard);
         if FORKED.load(Relaxed) == 0 {
-            let std::task::Poll::Ready(polled) = poll(&mut waiting, &bell) else {
+            let std::task::Poll::Ready(polled) = poll(&mut waiting, &waker) else {
                 end_process::at_once(4)
             };
             let _ = refused_in_child(polled);
@@ -195,12 +195,12 @@ fn open_and_close(folder: &Folder, line: &Line) {
 #[test]
 fn a_child_that_is_forked_while_the_interrupted_code_opens_or_closes_has_a_handle_of_its_own_or_none()
  {
-    if !can(Ability::KeepMemoryFromChildren) {
+    if !can(Capability::KeepMemoryFromChildren) {
         return;
     }
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         for is_in_use in [false, true] {
             let user = is_in_use.then(|| folder.lock("l").open().expect(HERE));
             let opener = fork(|line| open_and_close(&folder, line));
@@ -217,7 +217,7 @@ fn a_child_that_is_forked_while_the_interrupted_code_opens_or_closes_has_a_handl
                 }
             }
             assert!(faults <= 2, "{faults} of {forks} children touched what is not there");
-            opener.murder();
+            opener.kill();
             if let Some(user) = user {
                 assert!(
                     user.lock().expect("free").recovered().is_none(),

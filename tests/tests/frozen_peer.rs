@@ -108,8 +108,8 @@ fn assert_ended_well(child: &mut Child, killed: bool) {
 
 #[test]
 fn the_frozen_peer_counts_beside_us_and_nothing_is_lost() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let place = Place::new(&folder);
     let Some(programs) = Programs::build() else {
         return fs::remove_file(&place.account).expect("ours");
@@ -133,8 +133,8 @@ fn the_frozen_peer_counts_beside_us_and_nothing_is_lost() {
 
 #[test]
 fn the_frozen_peer_and_we_recover_each_other() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let place = Place::new(&folder);
     let Some(programs) = Programs::build() else {
         return fs::remove_file(&place.account).expect("ours");

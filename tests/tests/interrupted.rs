@@ -25,8 +25,8 @@ fn interrupt_each(microseconds: i32) {
 
 /// In a child with one thread, which all the signals interrupt.
 fn interrupted(microseconds: i32, act: impl Fn(&Folder)) {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     fork(|_| {
         interrupt_each(microseconds);
         act(&folder);
@@ -82,8 +82,8 @@ fn all_calls() -> Vec<libc::c_long> {
 #[test]
 fn every_system_call_that_is_interrupted_is_tried_again() {
     for denied in [&[][..], &[Denied::nameless(libc::EPERM)], &[Denied::allocation(libc::EPERM)]] {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         let left = folder.put("b", &[0; 192]);
         aside(|| {
             if !deny(denied) {

@@ -14,7 +14,7 @@ use std::process::{Command, Stdio};
 use rustix::io::{FdFlags, fcntl_setfd};
 use shmlock::{Builder, LockState, OwnerState, ShmLock};
 use shmlock_tests::hostile::{Folder, Solo, fork};
-use shmlock_tests::{Ability, alone, can, start};
+use shmlock_tests::{Capability, alone, can, start};
 
 const HERE: &str = "a lock of this process";
 
@@ -49,8 +49,8 @@ fn hear_answer(line: &mut UnixStream) {
 
 #[test]
 fn without_being_asked_for_there_is_none_and_a_handle_has_one_descriptor() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let count = || std::fs::read_dir("/proc/self/fd").expect("/proc").count();
     let before = count();
     let plain = folder.lock("l").open().expect(HERE);
@@ -72,8 +72,8 @@ fn without_being_asked_for_there_is_none_and_a_handle_has_one_descriptor() {
 #[test]
 fn a_program_with_the_lifeline_keeps_its_dead_owners_lock_until_it_ends() {
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         let (mut command, mut input) = program();
         let owner = fork(|line| {
             let lock = with_lifeline(&folder).open().expect("a new lock");
@@ -87,7 +87,7 @@ fn a_program_with_the_lifeline_keeps_its_dead_owners_lock_until_it_ends() {
         owner.line().wait();
         hear_answer(&mut input);
         let pid = owner.pid();
-        owner.murder();
+        owner.kill();
         let lock = folder.lock("l").open().expect(HERE);
         assert!(lock.try_lock().expect(HERE).is_none(), "the program vouches for it");
         assert_eq!(lock.status().expect(HERE).occupancy, LockState::Held(OwnerState::Alive));
@@ -105,8 +105,8 @@ fn a_program_with_the_lifeline_keeps_its_dead_owners_lock_until_it_ends() {
 #[test]
 fn a_program_that_its_owner_becomes_is_the_owner() {
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         let (mut command, mut input) = program();
         let owner = fork(|_| {
             let lock = with_lifeline(&folder).open().expect("a new lock");
@@ -131,8 +131,8 @@ fn a_program_that_its_owner_becomes_is_the_owner() {
 
 #[test]
 fn closing_the_handle_takes_the_proof_back_from_all_copies() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let lock = with_lifeline(&folder).open().expect(HERE);
     let copy =
         File::from(lock.lifeline().expect("asked for").try_clone_to_owned().expect("a descriptor"));
@@ -149,8 +149,8 @@ fn closing_the_handle_takes_the_proof_back_from_all_copies() {
 
 #[test]
 fn a_leaked_guard_with_a_lifeline_is_a_death_although_a_copy_lives() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let lock = with_lifeline(&folder).open().expect(HERE);
     let copy = lock.lifeline().expect("asked for").try_clone_to_owned().expect("a descriptor");
     std::mem::forget(lock.lock().expect("free"));
@@ -164,12 +164,12 @@ fn a_leaked_guard_with_a_lifeline_is_a_death_although_a_copy_lives() {
 
 #[test]
 fn a_forked_child_that_drops_the_handle_vouches_no_longer_and_takes_nothing_from_its_parent() {
-    if !can(Ability::KeepMemoryFromChildren) {
+    if !can(Capability::KeepMemoryFromChildren) {
         return;
     }
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         let next = folder.lock("l").open().expect(HERE);
         let owner = fork(|line| {
             let lock = with_lifeline(&folder).open().expect("the same lock");
@@ -193,7 +193,7 @@ fn a_forked_child_that_drops_the_handle_vouches_no_longer_and_takes_nothing_from
         owner.line().ready();
         owner.line().wait();
         assert!(next.try_lock().expect(HERE).is_none(), "the parent has the lock all the same");
-        owner.murder(); // its child lives until it reads the end of its line
+        owner.kill(); // its child lives until it reads the end of its line
         let guard = next.try_lock().expect(HERE).expect("nobody vouches for the dead");
         assert!(guard.recovered().is_some());
         guard.declare_consistent().expect("held");
@@ -210,8 +210,8 @@ fn end_process_with_nobody() {
 #[test]
 fn a_program_without_the_lifeline_does_not_vouch_for_the_owner_of_one() {
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         let (mut command, mut input) = program();
         let owner = fork(|line| {
             let lock = with_lifeline(&folder).open().expect("a new lock");
@@ -223,7 +223,7 @@ fn a_program_without_the_lifeline_does_not_vouch_for_the_owner_of_one() {
         drop(command);
         owner.line().wait();
         hear_answer(&mut input);
-        owner.murder();
+        owner.kill();
         let lock = folder.lock("l").open().expect(HERE);
         let guard =
             lock.try_lock().expect(HERE).expect("close-on-exec: the program knows nothing of it");

@@ -10,7 +10,7 @@ use std::time::Duration;
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use shmlock::{Error, ExitEvent, ShmLock};
 use shmlock_tests::hostile::{Folder, Intruder, Solo, fork};
-use shmlock_tests::{Ability, alone, can};
+use shmlock_tests::{Capability, alone, can};
 
 /// Short, so that waits end soon.
 const POLL: Duration = Duration::from_millis(5);
@@ -57,8 +57,8 @@ fn assert_logged(level: Level, lock: &ShmLock, words: &str) {
 #[test]
 fn every_event_of_a_lock_is_logged_at_its_level_with_who_it_is() {
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         begin(LevelFilter::Debug);
         let lock = folder.lock("conveyor").description("belt 7").open().expect("a new lock");
         assert_logged(Level::Debug, &lock, "opened");
@@ -100,8 +100,8 @@ fn assert_all_logged(lock: &ShmLock, words: &[&str]) {
 #[test]
 fn when_a_wait_begins_it_is_said_who_is_waited_for_and_since_when() {
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         begin(LevelFilter::Debug);
         let open = |text| {
             folder.lock("conveyor").description(text).poll_interval(POLL).open().expect("a lock")
@@ -146,8 +146,8 @@ fn when_a_wait_begins_it_is_said_who_is_waited_for_and_since_when() {
 #[test]
 fn a_logger_that_panics_when_a_wait_begins_ends_no_wait() {
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         log::set_logger(&Panics).expect("nobody else logs here");
         log::set_max_level(LevelFilter::Debug);
         let open = || folder.lock("conveyor").poll_interval(POLL).open().expect("a lock");
@@ -190,8 +190,8 @@ impl Log for Panics {
 #[test]
 fn what_somebody_should_look_at_is_a_warning() {
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         begin(LevelFilter::Warn);
         let open = |text| folder.lock("conveyor").description(text).open().expect("a lock");
         let (lock, doomed) = (open("belt 7"), open("doomed"));
@@ -224,12 +224,12 @@ fn what_somebody_should_look_at_is_a_warning() {
 
 #[test]
 fn a_forked_handle_is_a_warning() {
-    if !can(Ability::KeepMemoryFromChildren) {
+    if !can(Capability::KeepMemoryFromChildren) {
         return;
     }
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         begin(LevelFilter::Warn);
         let lock = folder.lock("conveyor").description("belt 7").open().expect("a new lock");
         fork(|_| {

@@ -9,15 +9,15 @@ use shmlock::{Errno, Error, Inspection, LockState, NotALockReason, OwnerState, S
 use shmlock_tests::hostile::{
     Folder, Intruder, Solo, as_root, assert_says, be_user, fork, make_node, on_tmpfs,
 };
-use shmlock_tests::{Ability, Account, actor, alone, can, quietly};
+use shmlock_tests::{Account, Capability, actor, alone, can, quietly};
 
 const HERE: &str = "a lock of this process";
 
 #[test]
 fn whoever_has_given_back_and_closed_is_never_seen_as_dead() {
     const LOOKS: u32 = 20_000;
-    let scene = Solo::new();
-    let name = scene.name("l");
+    let fixture = Solo::new();
+    let name = fixture.name("l");
     let account = Account::new();
     let lock = quietly(|| ShmLock::open(&name)).unwrap();
     let mut others = [actor!(), actor!()];
@@ -39,8 +39,8 @@ fn whoever_has_given_back_and_closed_is_never_seen_as_dead() {
 
 #[test]
 fn from_outside_a_lock_looks_as_it_is() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let seen = || folder.unchanged(|| folder.lock("l").inspect()).expect("a lock or nothing");
     assert!(seen().is_none(), "there is none, and looking makes none");
     let lock = folder.lock("l").description("belt 7").open().expect(HERE);
@@ -70,8 +70,8 @@ fn from_outside_a_lock_looks_as_it_is() {
 
 #[test]
 fn from_outside_nothing_but_a_lock_is_read() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let seen = || folder.unchanged(|| folder.lock("l").inspect());
     let found = || match seen() {
         Err(Error::NotALock { found, .. }) => found,
@@ -100,8 +100,8 @@ fn from_outside_nothing_but_a_lock_is_read() {
 #[test]
 fn looking_from_outside_while_the_lock_changes_hands_shows_no_mixture_and_takes_nobody_for_dead() {
     const LOOKS: u32 = 5_000;
-    let scene = Solo::new();
-    let name = scene.name("l");
+    let fixture = Solo::new();
+    let name = fixture.name("l");
     let account = Account::new();
     let mut others = [actor!(), actor!()];
     let pids = [others[0].pid(), others[1].pid()];
@@ -128,18 +128,18 @@ fn looking_from_outside_while_the_lock_changes_hands_shows_no_mixture_and_takes_
         other.done();
     }
     let _ = account.balance();
-    assert!(scene.files().is_empty(), "one who only looks keeps no file");
+    assert!(fixture.files().is_empty(), "one who only looks keeps no file");
 }
 
 #[test]
 fn whoever_may_only_read_sees_the_holder_and_disturbs_nobody() {
     const GROUP: u32 = 54_323;
-    if !as_root("being another user") || !can(Ability::KeepMemoryFromChildren) {
+    if !as_root("being another user") || !can(Capability::KeepMemoryFromChildren) {
         return; // or the reader, as our child, would be present for us
     }
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).expect("ours");
         let lock = folder.lock("l").description("ours").open().expect(HERE);
         // Not a mode that we would make it with: whoever may read may lock bytes, and so block

@@ -37,8 +37,8 @@ fn assert_not_held<T: fmt::Debug>(result: Result<T>, name: &str) {
 
 #[test]
 fn releasing_what_is_not_held_is_an_error_and_changes_nothing() {
-    let scene = Solo::new();
-    let name = scene.name("l");
+    let fixture = Solo::new();
+    let name = fixture.name("l");
     let lock = ShmLock::open(&name).expect(HERE);
     assert_not_held(lock.release(), &name);
     assert_not_held(lock.declare_consistent(), &name);
@@ -59,8 +59,8 @@ fn releasing_what_is_not_held_is_an_error_and_changes_nothing() {
 
 #[test]
 fn releasing_by_hand_under_a_guard_is_an_error_and_the_guard_still_holds() {
-    let scene = Solo::new();
-    let name = scene.name("l");
+    let fixture = Solo::new();
+    let name = fixture.name("l");
     let lock = ShmLock::open(&name).expect(HERE);
     let (one, two) = (lock.lock().expect(HERE), lock.lock().expect("nested"));
     let guards_alive = |error: &Error| matches!(error, Error::GuardsAlive { guards: 2, .. });
@@ -81,8 +81,8 @@ fn releasing_by_hand_under_a_guard_is_an_error_and_the_guard_still_holds() {
 
 #[test]
 fn a_guard_of_a_hold_that_was_ended_by_force_has_nothing_to_give_back() {
-    let scene = Solo::new();
-    let name = scene.name("l");
+    let fixture = Solo::new();
+    let name = fixture.name("l");
     let lock = ShmLock::open(&name).expect(HERE);
     let (one, two) = (lock.lock().expect(HERE), lock.lock().expect("nested"));
     assert!(lock.force_release().expect(HERE));
@@ -96,8 +96,8 @@ fn a_guard_of_a_hold_that_was_ended_by_force_has_nothing_to_give_back() {
 
 #[test]
 fn waiting_for_oneself_is_a_deadlock_and_said_at_once() {
-    let scene = Solo::new();
-    let name = scene.name("l");
+    let fixture = Solo::new();
+    let name = fixture.name("l");
     let (one, two) = (ShmLock::open(&name).expect(HERE), ShmLock::open(&name).expect(HERE));
     let guard = one.lock().expect(HERE);
     let deadlock = |error: &Error| matches!(error, Error::WouldDeadlock { .. });
@@ -113,8 +113,8 @@ fn waiting_for_oneself_is_a_deadlock_and_said_at_once() {
 #[test]
 fn a_handle_from_before_a_fork_refuses_every_use_and_its_parent_keeps_the_lock() {
     alone!(|| {
-        let scene = Solo::new();
-        let name = scene.name("l");
+        let fixture = Solo::new();
+        let name = fixture.name("l");
         let lock = ShmLock::open(&name).expect(HERE);
         let guard = lock.lock().expect(HERE);
         fork(|_| {
@@ -151,8 +151,8 @@ fn a_handle_from_before_a_fork_refuses_every_use_and_its_parent_keeps_the_lock()
 #[test]
 fn a_handle_and_a_guard_that_a_forked_child_drops_are_still_the_parents() {
     alone!(|| {
-        let scene = Solo::new();
-        let name = scene.name("l");
+        let fixture = Solo::new();
+        let name = fixture.name("l");
         let lock = ShmLock::open(&name).expect(HERE);
         let event = ExitEvent::named(&name).expect("an event");
         let mut parents = Some((lock, event));
@@ -174,8 +174,8 @@ fn a_handle_and_a_guard_that_a_forked_child_drops_are_still_the_parents() {
 
 #[test]
 fn a_word_that_was_overwritten_is_noticed_at_the_release_and_left_alone() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let lock = folder.lock("l").open().expect(HERE);
     let intruder = Intruder::on(&folder.file("l"));
     let overwritten = |error: &Error| matches!(error, Error::Overwritten { .. });
@@ -193,9 +193,11 @@ fn a_word_that_was_overwritten_is_noticed_at_the_release_and_left_alone() {
 
 #[test]
 fn every_error_is_one_line_that_says_what_to_do() {
-    let scene = Solo::new();
-    let lock =
-        ShmLock::builder(&scene.name("l")).description("two\nlines \u{1b}[2J").open().expect(HERE);
+    let fixture = Solo::new();
+    let lock = ShmLock::builder(&fixture.name("l"))
+        .description("two\nlines \u{1b}[2J")
+        .open()
+        .expect(HERE);
     let _guard = lock.lock().expect(HERE);
     let holder = lock.holder().expect(HERE).map(Box::new);
     let name = || "a\nname".to_owned();

@@ -7,7 +7,7 @@
 use std::env;
 use std::sync::atomic::Ordering::Relaxed;
 
-use shmlock_tests::{Account, Actor, Scene, rounds, skipped};
+use shmlock_tests::{Account, Actor, Fixture, rounds, skipped};
 
 /// Nobody notices anything by itself: who sleeps has to be woken, by a process of another kind.
 const NEVER: &str = "poll=3600000";
@@ -47,9 +47,9 @@ fn pairs<T>(all: &[T]) -> impl Iterator<Item = (&T, &T)> {
 
 #[test]
 fn processes_of_all_processors_lose_no_count_and_no_wake() {
-    let scene = Scene::new();
+    let fixture = Fixture::new();
     let Some(processors) = processors() else { return };
-    let (name, account) = (scene.name("l"), Account::new());
+    let (name, account) = (fixture.name("l"), Account::new());
     let mut all: Vec<Actor> =
         processors.iter().map(|processor| start(processor, &name, NEVER)).collect();
     let (actors, each) = (all.len() as u64, rounds(SECTIONS).div_ceil(all.len() as u64));
@@ -67,7 +67,7 @@ fn processes_of_all_processors_lose_no_count_and_no_wake() {
 #[test]
 fn processes_of_all_processors_lose_counts_without_the_lock() {
     const ROUNDS: u64 = 100_000;
-    let _scene = Scene::new();
+    let _fixture = Fixture::new();
     let Some(processors) = processors() else { return };
     let mut all: Vec<Actor> =
         processors.iter().map(|(_, command)| Actor::spawn_by(command)).collect();
@@ -87,9 +87,9 @@ fn processes_of_all_processors_lose_counts_without_the_lock() {
 
 #[test]
 fn each_sees_who_of_the_others_holds_and_is_woken_by_it() {
-    let scene = Scene::new();
+    let fixture = Fixture::new();
     let Some(processors) = processors() else { return };
-    let name = scene.name("l");
+    let name = fixture.name("l");
     for (one, other) in pairs(&processors) {
         let (mut holder, mut waiter) = (start(one, &name, NEVER), start(other, &name, NEVER));
         holder.ask("lock l");
@@ -111,9 +111,9 @@ fn each_sees_who_of_the_others_holds_and_is_woken_by_it() {
 
 #[test]
 fn each_recovers_from_the_death_of_the_others() {
-    let scene = Scene::new();
+    let fixture = Fixture::new();
     let Some(processors) = processors() else { return };
-    let name = scene.name("l");
+    let name = fixture.name("l");
     for (one, other) in pairs(&processors) {
         for asleep in [true, false] {
             let (mut holder, mut waiter) = (start(one, &name, ""), start(other, &name, ""));
@@ -123,7 +123,7 @@ fn each_recovers_from_the_death_of_the_others() {
                 waiter.tell("lock l");
                 holder.sees_a_waiter();
             }
-            holder.murder();
+            holder.kill();
             if !asleep {
                 waiter.tell("lock l");
             }
@@ -133,5 +133,5 @@ fn each_recovers_from_the_death_of_the_others() {
             waiter.ask("release l");
         }
     }
-    assert!(scene.files().is_empty());
+    assert!(fixture.files().is_empty());
 }

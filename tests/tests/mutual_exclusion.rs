@@ -5,12 +5,12 @@ use std::thread;
 use std::time::Duration;
 
 use shmlock::{ShmLock, WaitStrategy};
-use shmlock_tests::{Account, Actor, Scene, actor, quietly, until};
+use shmlock_tests::{Account, Actor, Fixture, actor, quietly, until};
 
 /// Has as many processes as there are options count under one lock, each with its own options.
 fn count_together(options: &[&str], rounds: u64) {
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let account = Account::new();
     let mut all: Vec<Actor> = options.iter().map(|options| actor!("{name} {options}")).collect();
     let count = format!("count l {} {rounds} {}", account.path(), all.len());
@@ -64,8 +64,8 @@ fn processes_that_sleep_until_they_are_woken_lose_no_wake() {
 fn processes_that_give_up_take_no_wake_from_the_others() {
     const PATIENT: u64 = 60;
     const HASTY: u64 = 120;
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let mut holder = actor!("{name} poll=3600000");
     let mut patient = actor!("{name} poll=3600000");
     let mut hasty: Vec<Actor> = (0..3).map(|_| actor!("{name} poll=3600000")).collect();
@@ -104,9 +104,9 @@ fn processes_that_block_signals_lose_no_count() {
 
 /// Has threads count, each by its own clone of one handle.
 fn count_in_threads(strategy: WaitStrategy, threads: u64, rounds: u64) {
-    let scene = Scene::new();
+    let fixture = Fixture::new();
     let account = Account::new();
-    let builder = ShmLock::builder(&scene.name("l"))
+    let builder = ShmLock::builder(&fixture.name("l"))
         .wait_strategy(strategy)
         .poll_interval(Duration::from_millis(1));
     let lock = quietly(|| builder.open()).unwrap();
@@ -138,8 +138,8 @@ fn sleep_polling_threads_lose_no_count() {
 
 #[test]
 fn threads_of_several_processes_lose_no_count() {
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let account = Account::new();
     let mut processes: Vec<Actor> = (0..3).map(|_| actor!()).collect();
     let mut threads: Vec<_> =
@@ -158,7 +158,7 @@ fn threads_of_several_processes_lose_no_count() {
 #[test]
 fn without_the_lock_counts_are_lost() {
     const ROUNDS: u64 = 20_000;
-    let _scene = Scene::new();
+    let _fixture = Fixture::new();
     let mut all = [actor!(), actor!()];
     let lost = (0..200).any(|_| {
         let account = Account::new();
@@ -176,8 +176,8 @@ fn without_the_lock_counts_are_lost() {
 
 #[test]
 fn a_held_lock_is_refused_to_everybody_else() {
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let (mut holder, mut other) = (actor!("{name}"), actor!("{name}"));
     let mut thread = holder.thread();
     thread.ask(format_args!("open l {name}"));

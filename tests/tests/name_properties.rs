@@ -69,8 +69,8 @@ fn is_the_only_file(folder: &Folder, file: &str) {
 
 #[test]
 fn every_name_is_one_file_right_in_the_directory_or_refused_by_name() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let config = ProptestConfig {
         cases: u32::try_from(rounds(2_000)).expect("few"),
         failure_persistence: None,

@@ -5,28 +5,28 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 
 use shmlock::{Error, LockState, OwnerState, ShmLock};
-use shmlock_tests::{Account, Actor, Scene, actor, quietly, rounds, until};
+use shmlock_tests::{Account, Actor, Fixture, actor, quietly, rounds, until};
 
 #[test]
 fn the_same_name_is_the_same_lock_for_every_process() {
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let (mut first, mut second) = (actor!("{name}"), actor!("{name}"));
     first.ask("lock l");
     assert_eq!(second.ask("try l"), "false");
     first.ask("release l");
     assert_eq!(second.ask("try l"), "true");
-    assert_eq!(scene.files(), [format!("{name}.shmlock")]);
+    assert_eq!(fixture.files(), [format!("{name}.shmlock")]);
 }
 
 #[test]
 fn two_names_do_not_disturb_each_other() {
-    let scene = Scene::new();
-    let (one, two) = (scene.name("one"), scene.name("two"));
+    let fixture = Fixture::new();
+    let (one, two) = (fixture.name("one"), fixture.name("two"));
     let (mut first, mut second) = (actor!("{one}"), actor!("{two}"));
     first.ask("lock l");
     assert_eq!(second.ask("try l"), "true");
-    first.murder();
+    first.kill();
     assert_eq!(second.ask("recovered l"), "no");
     second.ask("release l");
     assert!(second.ask("check l").contains("healthy=true"));
@@ -37,8 +37,8 @@ fn two_names_do_not_disturb_each_other() {
 
 #[test]
 fn a_name_that_begins_with_another_is_another_lock() {
-    let scene = Scene::new();
-    let (short, long) = (scene.name("l"), scene.name("l.shmlock"));
+    let fixture = Fixture::new();
+    let (short, long) = (fixture.name("l"), fixture.name("l.shmlock"));
     let (mut first, mut second) = (actor!("{short}"), actor!("{long}"));
     first.ask("lock l");
     assert_eq!(second.ask("try l"), "true");
@@ -46,8 +46,8 @@ fn a_name_that_begins_with_another_is_another_lock() {
 
 #[test]
 fn a_clone_is_another_contender_for_the_same_lock() {
-    let scene = Scene::new();
-    let lock = quietly(|| ShmLock::builder(&scene.name("l")).description("both").open()).unwrap();
+    let fixture = Fixture::new();
+    let lock = quietly(|| ShmLock::builder(&fixture.name("l")).description("both").open()).unwrap();
     let other = quietly(|| lock.try_clone()).unwrap();
     assert_ne!(lock.uuid(), other.uuid());
     assert_eq!((lock.name(), lock.path()), (other.name(), other.path()));
@@ -69,8 +69,8 @@ fn a_clone_is_another_contender_for_the_same_lock() {
 
 #[test]
 fn a_thread_that_would_wait_for_itself_is_told_so() {
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let mut actor = actor!("{name}");
     actor.ask("clone m l");
     actor.ask(format_args!("open n {name}"));
@@ -99,8 +99,8 @@ fn a_thread_that_would_wait_for_itself_is_told_so() {
 
 #[test]
 fn two_locks_of_one_thread_are_no_deadlock() {
-    let scene = Scene::new();
-    let (one, two) = (scene.name("one"), scene.name("two"));
+    let fixture = Fixture::new();
+    let (one, two) = (fixture.name("one"), fixture.name("two"));
     let (mut holder, mut both) = (actor!("{two}"), actor!("{one}"));
     both.ask(format_args!("open m {two}"));
     holder.ask("lock l");
@@ -113,8 +113,8 @@ fn two_locks_of_one_thread_are_no_deadlock() {
 
 #[test]
 fn who_holds_it_and_why_can_be_read_by_everybody() {
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let (mut holder, mut reader) = (actor!("{name} desc=first"), actor!("{name} desc=reader"));
     assert_eq!(reader.ask("holder l"), "nobody");
     holder.ask("lock l");
@@ -147,8 +147,8 @@ fn ask_uuid(actor: &mut Actor) -> String {
 
 #[test]
 fn a_description_of_63_bytes_is_read_whole_and_a_longer_one_is_refused() {
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let mut reader = actor!("{name}");
     let text = "ü".repeat(31) + "x";
     let lock = quietly(|| ShmLock::builder(&name).description(&text).open()).unwrap();
@@ -166,8 +166,8 @@ fn a_description_of_63_bytes_is_read_whole_and_a_longer_one_is_refused() {
 
 #[test]
 fn holder_and_check_of_ones_own_lock() {
-    let scene = Scene::new();
-    let lock = quietly(|| ShmLock::open(&scene.name("l"))).unwrap();
+    let fixture = Fixture::new();
+    let lock = quietly(|| ShmLock::open(&fixture.name("l"))).unwrap();
     assert!(lock.holder().unwrap().is_none());
     assert_eq!(lock.fencing_token(), None);
     let guard = lock.lock().unwrap();
@@ -180,8 +180,8 @@ fn holder_and_check_of_ones_own_lock() {
 
 #[test]
 fn the_fencing_token_grows_with_every_acquisition_by_anybody() {
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let mut all = [actor!("{name}"), actor!("{name}"), actor!("{name}")];
     let mut last = 0;
     for round in 0..30 {
@@ -196,7 +196,7 @@ fn the_fencing_token_grows_with_every_acquisition_by_anybody() {
         assert_eq!(actor.ask("fence l"), "0", "only a holder has one");
     }
     all[0].ask("lock l");
-    all[0].murder();
+    all[0].kill();
     all[1].ask("lock l");
     assert!(
         all[1].ask("fence l").parse::<u64>().unwrap() > last + 1,
@@ -208,8 +208,8 @@ fn the_fencing_token_grows_with_every_acquisition_by_anybody() {
 /// Readers see the record of one holder or of none, never of two mixed.
 #[test]
 fn the_holder_read_while_it_changes_is_never_a_mixture() {
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let rounds = rounds(20_000);
     let mut all = [actor!("{name} desc=left"), actor!("{name} desc=right")];
     let expected: Vec<(u32, &str)> = all.iter().map(Actor::pid).zip(["left", "right"]).collect();
@@ -241,8 +241,8 @@ fn the_holder_read_while_it_changes_is_never_a_mixture() {
 
 #[test]
 fn nothing_is_left_behind_whoever_closes_last() {
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     for last in 0..3 {
         let mut all: Vec<Actor> = (0..3).map(|_| actor!("{name}")).collect();
         for actor in &mut all {
@@ -251,9 +251,9 @@ fn nothing_is_left_behind_whoever_closes_last() {
         }
         for other in (0..3).filter(|other| *other != last) {
             all[other].ask("close l");
-            assert_eq!(scene.files().len(), 1, "somebody has it open");
+            assert_eq!(fixture.files().len(), 1, "somebody has it open");
         }
         all[last].ask("close l");
-        assert!(scene.files().is_empty());
+        assert!(fixture.files().is_empty());
     }
 }

@@ -58,8 +58,8 @@ fn an_owner_with_other_process_ids_is_not_robbed_while_it_lives_and_is_replaced_
         for (owner_is_apart, taker_is_apart) in
             [(false, false), (true, false), (false, true), (true, true)]
         {
-            let scene = Solo::new();
-            let name = scene.name("l");
+            let fixture = Solo::new();
+            let name = fixture.name("l");
             let Some(owner) = put(owner_is_apart, |line| hold(&name, line)) else { return };
             let pid = owner.line().hear();
             assert_eq!(pid == 1, owner_is_apart);
@@ -77,7 +77,7 @@ fn an_owner_with_other_process_ids_is_not_robbed_while_it_lives_and_is_replaced_
                 return;
             };
             taker.line().wait();
-            owner.murder();
+            owner.kill();
             taker.ends_well();
         }
     });
@@ -86,8 +86,8 @@ fn an_owner_with_other_process_ids_is_not_robbed_while_it_lives_and_is_replaced_
 #[test]
 fn an_owner_that_dies_with_its_whole_namespace_is_replaced() {
     alone!(|| {
-        let scene = Solo::new();
-        let name = scene.name("l");
+        let fixture = Solo::new();
+        let name = fixture.name("l");
         let Some(init) = fork_apart(Apart::Pids, |line| {
             let owner = fork(|_| {
                 // SAFETY: prctl(2) with two numbers: its parent's death alone does not end it.
@@ -101,7 +101,7 @@ fn an_owner_that_dies_with_its_whole_namespace_is_replaced() {
         assert_ne!(init.line().hear(), 1);
         let taker = fork(|line| assert_ne!(wait_for_death(&name, line), 1));
         taker.line().wait();
-        init.murder();
+        init.kill();
         taker.ends_well();
     });
 }
@@ -109,14 +109,14 @@ fn an_owner_that_dies_with_its_whole_namespace_is_replaced() {
 #[test]
 fn a_new_process_with_the_dead_owners_id_does_not_vouch_for_it() {
     alone!(|| {
-        let scene = Solo::new();
-        let name = scene.name("l");
+        let fixture = Solo::new();
+        let name = fixture.name("l");
         // In a namespace of its own: there the id is certainly free again, and nobody else is given
         // it.
         let Some(init) = fork_apart(Apart::Pids, |line| {
             let owner = fork(|line| hold(&name, line));
             let pid = owner.line().hear();
-            owner.murder();
+            owner.kill();
             let Some(heir) = fork_as(i32::try_from(pid).expect("a process id"), |line| {
                 assert_eq!(own_pid(), pid);
                 let lock = ShmLock::open(&name).expect(HERE);
@@ -164,8 +164,8 @@ fn a_new_process_with_the_dead_owners_id_does_not_vouch_for_it() {
 fn a_user_namespace_in_which_we_have_a_number_shares_the_lock() {
     alone!(|| {
         for owner_is_apart in [true, false] {
-            let scene = Solo::new();
-            let name = scene.name("l");
+            let fixture = Solo::new();
+            let name = fixture.name("l");
             let begin = |apart: bool, body: &dyn Fn(&Line)| {
                 let body = |line: &Line| {
                     line.wait(); // until it has a user
@@ -187,7 +187,7 @@ fn a_user_namespace_in_which_we_have_a_number_shares_the_lock() {
                 return;
             };
             taker.line().wait();
-            owner.murder();
+            owner.kill();
             taker.ends_well();
         }
     });
@@ -196,8 +196,8 @@ fn a_user_namespace_in_which_we_have_a_number_shares_the_lock() {
 #[test]
 fn a_user_namespace_in_which_nobody_has_a_number_trusts_no_file() {
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         let lock = folder.lock("l").open().expect(HERE);
         let _guard = lock.lock().expect("free");
         let Some(nobody) = fork_apart(Apart::Users, |_| {
@@ -236,8 +236,8 @@ fn in_another_time(seconds: i64, body: impl FnOnce(&Line)) -> Child {
 fn deadlines_are_kept_among_processes_whose_clocks_differ() {
     const AHEAD: i64 = 1_000_000;
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         let lock = folder.lock("l").open().expect(HERE);
         let guard = lock.lock().expect("free");
         let waiter = in_another_time(AHEAD, |line| {
@@ -270,8 +270,8 @@ fn lock_is_waited_for(lock: &ShmLock) {
 fn since_when_it_is_held_is_wrong_by_the_difference_of_the_clocks() {
     const AHEAD: i64 = 1_000_000;
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         let since =
             |lock: &ShmLock| lock.holder().expect(HERE).expect("held").since().expect("its record");
         let (ours, theirs) =

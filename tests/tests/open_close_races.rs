@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 
 use shmlock::ExitEvent;
-use shmlock_tests::{Account, Actor, Peer, Scene, actor, quietly, rounds, until};
+use shmlock_tests::{Account, Actor, Fixture, Peer, actor, quietly, rounds, until};
 
 /// Has this many processes open, count and close together; each looks whether its file still has
 /// its name.
@@ -14,8 +14,8 @@ use shmlock_tests::{Account, Actor, Peer, Scene, actor, quietly, rounds, until};
 /// without a name.
 fn churn_together(actors: u64, full: u64, tide: &str) {
     let rounds = rounds(full);
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let account = Account::new();
     let mut all: Vec<Actor> = (0..actors).map(|_| actor!()).collect();
     for actor in &mut all {
@@ -31,7 +31,7 @@ fn churn_together(actors: u64, full: u64, tide: &str) {
         births > 0 && (tide.is_empty() || births >= rounds),
         "a file was not made anew: {births}"
     );
-    assert!(scene.files().is_empty(), "nothing remains when nobody has it open");
+    assert!(fixture.files().is_empty(), "nothing remains when nobody has it open");
 }
 
 #[test]
@@ -56,8 +56,8 @@ fn eight_processes_that_open_and_close_in_step_make_a_new_file_each_time() {
 
 #[test]
 fn threads_that_open_and_close_share_one_lock() {
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let account = Account::new();
     let rounds = rounds(1_000);
     let mut process = actor!();
@@ -69,15 +69,15 @@ fn threads_that_open_and_close_share_one_lock() {
         thread.done();
     }
     assert_eq!(account.balance(), 4 * rounds);
-    assert!(scene.files().is_empty());
+    assert!(fixture.files().is_empty());
 }
 
 #[test]
 fn what_killed_participants_leave_is_cleared_up_by_the_others() {
     const CHILDREN: usize = 8;
     const KILLS: u64 = 200;
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let account = Account::new();
     let mut parent = actor!();
     let churn = format!("churn {name} {} 0 0", account.path());
@@ -94,7 +94,7 @@ fn what_killed_participants_leave_is_cleared_up_by_the_others() {
             thread::yield_now();
         }
         let victim = &mut children[victim];
-        victim.kill(libc::SIGKILL);
+        victim.signal(libc::SIGKILL);
         assert_eq!(
             parent.ask(format_args!("reap {}", victim.number())),
             "signal 9",
@@ -108,14 +108,14 @@ fn what_killed_participants_leave_is_cleared_up_by_the_others() {
     }
     let _ = account.balance();
     assert!(account.rounds.load(Relaxed) > 0);
-    scene.visit(&name); // the last who was killed may have been the last of all
-    assert!(scene.files().is_empty(), "and whoever closes it afterwards takes the file away");
+    fixture.visit(&name); // the last who was killed may have been the last of all
+    assert!(fixture.files().is_empty(), "and whoever closes it afterwards takes the file away");
 }
 
 #[test]
 fn named_events_that_are_opened_and_closed_together_are_one_event() {
-    let scene = Scene::new();
-    let name = scene.name("e");
+    let fixture = Fixture::new();
+    let name = fixture.name("e");
     thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
@@ -128,5 +128,5 @@ fn named_events_that_are_opened_and_closed_together_are_one_event() {
             });
         }
     });
-    assert!(scene.files().is_empty());
+    assert!(fixture.files().is_empty());
 }

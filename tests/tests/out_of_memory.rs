@@ -4,7 +4,7 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use shmlock_tests::{Actor, Scene, actor, skipped};
+use shmlock_tests::{Actor, Fixture, actor, skipped};
 
 /// More than an actor needs, and little enough to be used up soon.
 const LIMIT: &str = "32M";
@@ -49,9 +49,9 @@ impl Drop for Narrow {
 
 #[test]
 fn an_owner_killed_for_want_of_memory_is_recovered_from() {
-    let scene = Scene::new();
+    let fixture = Fixture::new();
     for asleep in [true, false] {
-        let name = scene.name("l");
+        let name = fixture.name("l");
         let group = match Narrow::new(&name) {
             Ok(group) => group,
             Err(error) => return skipped(&format!("no memory control group to be had: {error}")),

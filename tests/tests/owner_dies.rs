@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use shmlock::ShmLock;
-use shmlock_tests::{Account, Actor, Scene, actor, quietly, rounds, until};
+use shmlock_tests::{Account, Actor, Fixture, actor, quietly, rounds, until};
 
 /// Longer than any test, so that a waiter that needs an interval to notice something does not get
 /// on.
@@ -20,9 +20,9 @@ const SUDDEN: [&str; 8] =
 /// Ends the actor in this way, whatever it is doing if the way is a signal.
 fn end(actor: &mut Actor, how: &str) {
     match how {
-        "SIGKILL" => actor.kill(libc::SIGKILL),
-        "SIGTERM" => actor.kill(libc::SIGTERM),
-        "SIGQUIT" => actor.kill(libc::SIGQUIT),
+        "SIGKILL" => actor.signal(libc::SIGKILL),
+        "SIGTERM" => actor.signal(libc::SIGTERM),
+        "SIGQUIT" => actor.signal(libc::SIGQUIT),
         how => actor.tell(format_args!("die {how}")),
     }
     let status = actor.wait();
@@ -39,9 +39,9 @@ fn end(actor: &mut Actor, how: &str) {
 
 #[test]
 fn a_waiter_asleep_takes_over_from_an_owner_that_died_by_any_death() {
-    let scene = Scene::new();
+    let fixture = Fixture::new();
     for how in SUDDEN {
-        let name = scene.name(how);
+        let name = fixture.name(how);
         let (mut owner, mut waiter) = (actor!("{name} desc=doomed"), actor!("{name}"));
         let uuid = owner.ask("lock l");
         assert_eq!(uuid, "");
@@ -57,11 +57,11 @@ fn a_waiter_asleep_takes_over_from_an_owner_that_died_by_any_death() {
 
 #[test]
 fn a_newcomer_takes_over_at_once_whatever_its_poll_interval() {
-    let scene = Scene::new();
+    let fixture = Fixture::new();
     for (how, take) in
         SUDDEN.into_iter().zip(["lock l", "try l", "for l 0", "for l 1"].into_iter().cycle())
     {
-        let name = scene.name(how);
+        let name = fixture.name(how);
         let (mut owner, mut newcomer) = (actor!("{name}"), actor!("{name} {NEVER}"));
         owner.ask("lock l");
         let who = owner.ask("holder l");
@@ -74,10 +74,10 @@ fn a_newcomer_takes_over_at_once_whatever_its_poll_interval() {
 
 #[test]
 fn an_owner_that_unwinds_or_returns_has_not_died() {
-    let scene = Scene::new();
+    let fixture = Fixture::new();
     for take in ["lock l", "guard l"] {
         for how in ["panic", "return"] {
-            let name = scene.name(how);
+            let name = fixture.name(how);
             let (mut owner, mut waiter) = (actor!("{name}"), actor!("{name} {NEVER}"));
             owner.ask(take);
             waiter.tell("lock l");
@@ -92,9 +92,9 @@ fn an_owner_that_unwinds_or_returns_has_not_died() {
 
 #[test]
 fn a_waiter_that_dies_disturbs_nobody() {
-    let scene = Scene::new();
+    let fixture = Fixture::new();
     for how in ["SIGKILL", "SIGTERM", "SIGQUIT"] {
-        let name = scene.name(how);
+        let name = fixture.name(how);
         let mut owner = actor!("{name}");
         owner.ask("lock l");
         let (mut doomed, mut next) = (actor!("{name} {NEVER}"), actor!("{name}"));
@@ -111,8 +111,8 @@ fn a_waiter_that_dies_disturbs_nobody() {
 
 #[test]
 fn of_many_waiters_exactly_one_replaces_the_dead_owner() {
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let mut owner = actor!("{name}");
     owner.ask("lock l");
     let who = owner.ask("holder l");
@@ -123,7 +123,7 @@ fn of_many_waiters_exactly_one_replaces_the_dead_owner() {
         waiter.tell("release l");
     }
     owner.sees_a_waiter();
-    owner.murder();
+    owner.kill();
     let mut told: Vec<String> = waiters
         .iter_mut()
         .map(|waiter| {
@@ -152,12 +152,12 @@ fn of_many_waiters_exactly_one_replaces_the_dead_owner() {
 
 #[test]
 fn that_an_owner_died_is_told_until_somebody_declares_the_data_consistent() {
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let (mut dead, mut first, mut second) = (actor!("{name}"), actor!("{name}"), actor!("{name}"));
     assert!(first.ask("check l").contains("healthy=true"));
     dead.ask("lock l");
-    dead.murder();
+    dead.kill();
     let health = first.ask("check l");
     assert!(health.contains("Theirs(Dead)") && health.contains("healthy=false"), "{health}");
     assert!(health.contains("owner_died=false recoveries=0"), "looking changes nothing: {health}");
@@ -187,13 +187,13 @@ fn that_an_owner_died_is_told_until_somebody_declares_the_data_consistent() {
 
 #[test]
 fn recoveries_are_counted() {
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let mut witness = actor!("{name}");
     for count in 1..=5 {
         let mut dead = actor!("{name}");
         dead.ask("lock l");
-        dead.murder();
+        dead.kill();
         witness.ask("lock l");
         assert!(witness.ask("check l").contains(&format!("recoveries={count} ")));
         witness.ask("release l");
@@ -204,15 +204,15 @@ fn recoveries_are_counted() {
 
 #[test]
 fn one_who_recovered_and_dies_is_recovered_from_in_turn() {
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let mut all: Vec<Actor> = (0..4).map(|_| actor!("{name}")).collect();
     all[0].ask("lock l");
     for next in 1..all.len() {
         let who = all[next - 1].ask("holder l");
         all[next].tell("lock l");
         all[next - 1].sees_a_waiter();
-        all[next - 1].murder();
+        all[next - 1].kill();
         all[next].done();
         assert_eq!(all[next].ask("recovered l"), who);
     }
@@ -221,44 +221,44 @@ fn one_who_recovered_and_dies_is_recovered_from_in_turn() {
 
 #[test]
 fn the_mark_of_a_crash_keeps_the_file_until_the_data_is_declared_consistent() {
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let mut dead = actor!("{name} desc=alone");
     dead.ask("lock l");
     let who = dead.ask("holder l");
-    dead.murder();
-    assert_eq!(scene.files().len(), 1, "a dead owner leaves its file");
+    dead.kill();
+    assert_eq!(fixture.files().len(), 1, "a dead owner leaves its file");
 
     let mut looker = actor!("{name}");
     assert_eq!(looker.ask("holder l"), who, "and who it was can still be read");
     drop(looker);
-    assert_eq!(scene.files().len(), 1, "looking does not take the mark away");
+    assert_eq!(fixture.files().len(), 1, "looking does not take the mark away");
 
     let mut careless = actor!("{name}");
     careless.ask("lock l");
     assert_eq!(careless.ask("recovered l"), who);
     drop(careless);
-    assert_eq!(scene.files().len(), 1, "nor does an owner that does not mend the data");
+    assert_eq!(fixture.files().len(), 1, "nor does an owner that does not mend the data");
 
     let mut careful = actor!("{name}");
     careful.ask("lock l");
     assert_eq!(careful.ask("recovered l"), "somebody");
     careful.ask("consistent l");
     drop(careful);
-    assert!(scene.files().is_empty(), "mended, the file goes with the last who closes it");
+    assert!(fixture.files().is_empty(), "mended, the file goes with the last who closes it");
 }
 
 #[test]
 fn a_stopped_owner_is_not_robbed() {
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let (mut owner, mut other) = (actor!("{name}"), actor!("{name} poll=10"));
     owner.ask("lock l");
-    owner.kill(libc::SIGSTOP);
+    owner.signal(libc::SIGSTOP);
     assert_eq!(other.refuse("for l 200"), "TimedOut");
     assert!(other.ask("check l").contains("Theirs(Alive)"));
     other.tell("lock l");
-    owner.kill(libc::SIGCONT);
+    owner.signal(libc::SIGCONT);
     owner.ask("release l");
     other.done();
     assert_eq!(other.ask("recovered l"), "no");
@@ -266,11 +266,11 @@ fn a_stopped_owner_is_not_robbed() {
 
 #[test]
 fn an_idle_handle_that_dies_leaves_the_owner_alone() {
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let (mut owner, mut idle) = (actor!("{name}"), actor!("{name}"));
     owner.ask("lock l");
-    idle.murder();
+    idle.kill();
     assert_eq!(owner.ask("held l"), "true");
     owner.ask("release l");
     assert_eq!(owner.ask("recovered l"), "no");
@@ -282,8 +282,8 @@ fn an_idle_handle_that_dies_leaves_the_owner_alone() {
 #[test]
 fn a_process_killed_anywhere_in_its_life_leaves_nobody_stuck() {
     const KILLS: u64 = 150;
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let account = Account::new();
     let mut parent = actor!();
     for kill in 0..rounds(KILLS) {
@@ -295,7 +295,7 @@ fn a_process_killed_anywhere_in_its_life_leaves_nobody_stuck() {
         for _ in 0..kill % 11 {
             thread::yield_now();
         }
-        child.kill(libc::SIGKILL);
+        child.signal(libc::SIGKILL);
         assert_eq!(parent.ask(format_args!("reap {}", child.number())), "signal 9");
         let lock =
             quietly(|| ShmLock::builder(&name).poll_interval(Duration::from_secs(3600)).open())
@@ -307,7 +307,7 @@ fn a_process_killed_anywhere_in_its_life_leaves_nobody_stuck() {
         account.section(u64::MAX, 1, true);
         drop(guard);
         drop(lock);
-        assert!(scene.files().is_empty(), "the file goes with the last who closes it");
+        assert!(fixture.files().is_empty(), "the file goes with the last who closes it");
     }
     let _ = account.balance();
 }

@@ -63,8 +63,8 @@ fn assert_owner_died(lock: &ShmLock) {
 #[test]
 fn a_process_that_becomes_another_program_gives_its_lock_up_although_it_lives_on() {
     alone!(|| {
-        let scene = Solo::new();
-        let name = scene.name("l");
+        let fixture = Solo::new();
+        let name = fixture.name("l");
         let owner = fork(|line| {
             let lock = ShmLock::open(&name).expect(HERE);
             let _guard = lock.lock().expect("free");
@@ -86,15 +86,15 @@ fn a_process_that_becomes_another_program_gives_its_lock_up_although_it_lives_on
         assert_held_by_the_living(&lock);
         owner.line().ready();
         assert_owner_died(&lock);
-        owner.murder(); // which says that it has lived until now
+        owner.kill(); // which says that it has lived until now
     });
 }
 
 #[test]
 fn a_handle_that_is_never_dropped_holds_until_its_process_ends() {
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         let owner = fork(|line| {
             let lock = folder.lock("l").open().expect(HERE);
             lock.acquire().expect("free");
@@ -114,8 +114,8 @@ fn a_handle_that_is_never_dropped_holds_until_its_process_ends() {
 #[test]
 fn a_free_handle_that_is_never_dropped_leaves_a_free_lock() {
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         fork(|_| std::mem::forget(folder.lock("l").open().expect(HERE))).ends_well();
         assert_eq!(folder.names(), ["l.shmlock"], "nobody was there to remove it");
         let lock = folder.lock("l").open().expect(HERE);
@@ -130,8 +130,8 @@ fn a_free_handle_that_is_never_dropped_leaves_a_free_lock() {
 
 #[test]
 fn a_thread_that_ends_without_giving_back_keeps_the_lock_until_its_process_ends() {
-    let scene = Solo::new();
-    let name = scene.name("l");
+    let fixture = Solo::new();
+    let name = fixture.name("l");
     let (mut owner, mut other) = (actor!(), actor!());
     other.ask(format_args!("open l {name} poll=5"));
     let mut thread = owner.thread();
@@ -141,7 +141,7 @@ fn a_thread_that_ends_without_giving_back_keeps_the_lock_until_its_process_ends(
     drop(thread); // it has ended
     assert_eq!(other.refuse("for l 100"), "TimedOut");
     assert!(other.ask("check l").starts_with("Theirs(Alive)"));
-    owner.murder();
+    owner.kill();
     other.ask("lock l");
     assert_ne!(other.ask("recovered l"), "no");
     other.ask("consistent l");
@@ -149,8 +149,8 @@ fn a_thread_that_ends_without_giving_back_keeps_the_lock_until_its_process_ends(
 
 #[test]
 fn a_thread_that_ends_with_its_handle_gives_back() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let lock = folder.lock("l").open().expect(HERE);
     std::thread::scope(|scope| {
         let other = lock.try_clone().expect(HERE);
@@ -161,8 +161,8 @@ fn a_thread_that_ends_with_its_handle_gives_back() {
 
 #[test]
 fn a_frozen_owner_is_waited_for() {
-    let scene = Solo::new();
-    let name = scene.name("l");
+    let fixture = Solo::new();
+    let name = fixture.name("l");
     let freezer = match Freezer::new(&name) {
         Ok(freezer) => freezer,
         Err(error) => return skipped(&format!("no freezer to be had: {error}")),

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use shmlock::{ExitEvent, ShmLock};
-use shmlock_tests::{Ability, Account, Actor, Scene, actor, can, quietly, until};
+use shmlock_tests::{Account, Actor, Capability, Fixture, actor, can, quietly, until};
 
 const ACTORS: u64 = 15;
 const ROUNDS: u64 = 2_000;
@@ -15,8 +15,8 @@ const MILLISECOND: Duration = Duration::from_millis(1);
 /// Has fifteen processes count, each time with this limit (empty: none). Gives back how many
 /// attempts failed.
 fn processes_count(limit: &str) -> u64 {
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let account = Account::new();
     let mut all: Vec<Actor> = (0..ACTORS).map(|_| actor!("{name}")).collect();
     let count = format!("count l {} {ROUNDS} {ACTORS} {limit}", account.path());
@@ -66,9 +66,9 @@ fn one_attempt(
 
 /// As [`processes_count`], with threads.
 fn threads_count(limit: Option<Duration>) -> u64 {
-    let scene = Scene::new();
+    let fixture = Fixture::new();
     let account = Account::new();
-    let lock = quietly(|| ShmLock::open(&scene.name("l"))).unwrap();
+    let lock = quietly(|| ShmLock::open(&fixture.name("l"))).unwrap();
     let failures = thread::scope(|scope| {
         let threads: Vec<_> = (1..=ACTORS)
             .map(|me| {
@@ -100,13 +100,13 @@ fn fifteen_threads_that_wait_a_millisecond_count_all_but_their_failures() {
 
 #[test]
 fn a_terminated_holder_lets_the_waiter_in() {
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let (mut holder, mut waiter) = (actor!("{name}"), actor!("{name}"));
     holder.ask("lock l");
     waiter.tell("lock l");
     holder.sees_a_waiter();
-    holder.kill(libc::SIGTERM);
+    holder.signal(libc::SIGTERM);
     holder.ends_by(libc::SIGTERM);
     waiter.done();
     waiter.ask("consistent l");
@@ -114,8 +114,8 @@ fn a_terminated_holder_lets_the_waiter_in() {
 
 #[test]
 fn dropping_a_handle_gives_the_lock_back() {
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let (mut first, mut waiter) = (actor!("{name}"), actor!("{name}"));
     first.ask("lock l");
     waiter.tell("lock l");
@@ -127,8 +127,8 @@ fn dropping_a_handle_gives_the_lock_back() {
 
 #[test]
 fn a_process_that_ends_well_gives_the_lock_back() {
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let (mut first, mut waiter) = (actor!("{name}"), actor!("{name}"));
     first.ask("lock l");
     waiter.tell("lock l");
@@ -140,8 +140,8 @@ fn a_process_that_ends_well_gives_the_lock_back() {
 
 #[test]
 fn two_locks_alternate_between_two_processes() {
-    let scene = Scene::new();
-    let (one, two) = (scene.name("one"), scene.name("two"));
+    let fixture = Fixture::new();
+    let (one, two) = (fixture.name("one"), fixture.name("two"));
     let (mut left, mut right) = (actor!("{one}"), actor!("{two}"));
     left.ask(format_args!("open m {two}"));
     right.ask(format_args!("open m {one}"));
@@ -164,11 +164,11 @@ fn two_locks_alternate_between_two_processes() {
 
 #[test]
 fn an_exit_event_stops_a_blocked_waiter() {
-    if !can(Ability::SleepOnTwoWords) {
+    if !can(Capability::SleepOnTwoWords) {
         return;
     }
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let mut holder = actor!("{name}");
     holder.ask("lock l");
     let holder_pid = holder.pid();
@@ -200,11 +200,11 @@ fn an_exit_event_stops_a_blocked_waiter() {
 
 #[test]
 fn a_named_exit_event_stops_waiters_of_other_processes() {
-    if !can(Ability::SleepOnTwoWords) {
+    if !can(Capability::SleepOnTwoWords) {
         return;
     }
-    let scene = Scene::new();
-    let (name, stop) = (scene.name("l"), scene.name("stop"));
+    let fixture = Fixture::new();
+    let (name, stop) = (fixture.name("l"), fixture.name("stop"));
     let mut holder = actor!("{name}");
     holder.ask("lock l");
     for options in ["wait=futex", "wait=poll"] {
@@ -225,13 +225,13 @@ fn a_named_exit_event_stops_waiters_of_other_processes() {
         switch.ask("clear e");
         assert_eq!(first.refuse("for l 1"), "TimedOut");
     }
-    assert_eq!(scene.files().len(), 1, "the event goes with the last who closes it");
+    assert_eq!(fixture.files().len(), 1, "the event goes with the last who closes it");
 }
 
 #[test]
 fn an_empty_region_heals() {
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     half_made(&name, &[]);
     let mut actor = actor!("{name}");
     assert_eq!(actor.ask("try l"), "true");
@@ -240,8 +240,8 @@ fn an_empty_region_heals() {
 
 #[test]
 fn a_region_of_zeroes_heals() {
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     half_made(&name, &[0; 192]);
     let mut actor = actor!("{name}");
     assert_eq!(actor.ask("try l"), "true");
@@ -250,8 +250,8 @@ fn a_region_of_zeroes_heals() {
 
 #[test]
 fn an_empty_region_heals_for_many_at_once() {
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let account = Account::new();
     let mut all: Vec<Actor> = (0..4).map(|_| actor!()).collect();
     for _ in 0..20 {

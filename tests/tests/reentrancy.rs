@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use shmlock::{Error, Guard, ShmLock};
-use shmlock_tests::{Actor, Scene, actor, quietly};
+use shmlock_tests::{Actor, Fixture, actor, quietly};
 
 const SOON: Duration = Duration::from_millis(1);
 
@@ -12,15 +12,15 @@ struct Pair {
     lock: ShmLock,
     other: Actor,
     // Dropped last: it looks for what is left.
-    _scene: Scene,
+    _fixture: Fixture,
 }
 
 impl Pair {
     fn new() -> Self {
-        let scene = Scene::new();
-        let name = scene.name("l");
+        let fixture = Fixture::new();
+        let name = fixture.name("l");
         let lock = quietly(|| ShmLock::open(&name)).unwrap();
-        Self { lock, other: actor!("{name}"), _scene: scene }
+        Self { lock, other: actor!("{name}"), _fixture: fixture }
     }
 
     /// Whether anybody holds it, in the eyes of another process.
@@ -229,7 +229,7 @@ fn a_leaked_guard_holds_until_its_handle_is_dropped_and_then_counts_as_a_death()
     assert!(pair.lock.is_held());
     assert!(pair.is_taken());
     let uuid = pair.lock.uuid();
-    let Pair { _scene, lock, mut other } = pair; // dropped from right to left
+    let Pair { _fixture, lock, mut other } = pair; // dropped from right to left
     other.tell("lock l");
     shmlock_tests::until(|| lock.status().unwrap().waiters);
     drop(lock);
@@ -253,7 +253,7 @@ fn dropping_a_handle_gives_back_every_unguarded_hold() {
     for _ in 0..3 {
         pair.lock.acquire().unwrap();
     }
-    let Pair { _scene, lock, mut other } = pair; // dropped from right to left
+    let Pair { _fixture, lock, mut other } = pair; // dropped from right to left
     drop(lock);
     assert_eq!(other.ask("try l"), "true");
     assert_eq!(other.ask("recovered l"), "no");

@@ -20,8 +20,8 @@ const PATIENCE: Duration = Duration::from_millis(200);
 
 #[test]
 fn where_the_futex_is_refused_waiting_still_ends_in_time_and_recovers() {
-    let scene = Solo::new();
-    let name = scene.name("l");
+    let fixture = Solo::new();
+    let name = fixture.name("l");
     let mut holder = actor!();
     holder.ask(format!("open l {name}"));
     holder.ask("lock l");
@@ -41,9 +41,9 @@ fn where_the_futex_is_refused_waiting_still_ends_in_time_and_recovers() {
             );
         });
     }
-    holder.murder();
+    holder.kill();
     assert!(ShmLock::open(&name).expect(HERE).lock().expect(HERE).recovered().is_some());
-    scene.visit(&name);
+    fixture.visit(&name);
     assert!(Path::new("/dev/shm").join(format!("{name}.shmlock")).exists());
     let lock = ShmLock::open(&name).expect(HERE);
     lock.lock().expect(HERE).declare_consistent().expect("held");
@@ -74,8 +74,8 @@ const INTERVALS: f64 = 0.5;
 #[test]
 fn a_thread_that_waits_does_not_spin() {
     alone!(|| {
-        let scene = Solo::new();
-        let name = scene.name("l");
+        let fixture = Solo::new();
+        let name = fixture.name("l");
         let holder = ShmLock::open(&name).expect(HERE);
         let guard = holder.lock().expect("free");
         let event = ExitEvent::new();
@@ -105,8 +105,8 @@ impl Wake for Woken {
 #[test]
 fn the_thread_that_waits_for_all_tasks_does_not_spin_and_misses_nothing() {
     alone!(|| {
-        let scene = Solo::new();
-        let name = scene.name("l");
+        let fixture = Solo::new();
+        let name = fixture.name("l");
         let holder = ShmLock::open(&name).expect(HERE);
         let guard = holder.lock().expect("free");
         aside(move || {

@@ -9,7 +9,7 @@ use std::thread;
 
 use shmlock::{BlockLayout, Error, NotALockReason, SharedBlock};
 use shmlock_tests::hostile::{Folder, Intruder, Solo, assert_says, fork};
-use shmlock_tests::{Account, Actor, Scene, actor, alone, quietly, rounds, until};
+use shmlock_tests::{Account, Actor, Fixture, actor, alone, quietly, rounds, until};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 const HERE: &str = "a block of this process";
@@ -39,8 +39,8 @@ fn user(name: &str, options: &str) -> Actor {
 
 #[test]
 fn the_first_creates_it_zeroed_the_others_find_it_and_the_last_removes_it() {
-    let scene = Scene::new();
-    let name = scene.name("b");
+    let fixture = Fixture::new();
+    let name = fixture.name("b");
     let mut first = user(&name, "");
     assert_eq!(first.ask("read b"), "0 not told");
     first.ask("fill b 7");
@@ -49,14 +49,14 @@ fn the_first_creates_it_zeroed_the_others_find_it_and_the_last_removes_it() {
     first.ask("unblock b");
     assert_eq!(second.ask("read b"), "7 not told");
     second.ask("unblock b");
-    assert!(scene.files().is_empty());
+    assert!(fixture.files().is_empty());
 }
 
 #[test]
 fn of_many_who_come_at_once_exactly_one_creates_it() {
-    let scene = Scene::new();
+    let fixture = Fixture::new();
     for round in 0..rounds(20) {
-        let (name, account) = (scene.name(&round.to_string()), Account::new());
+        let (name, account) = (fixture.name(&round.to_string()), Account::new());
         let mut actors = [(); 6].map(|()| actor!());
         for (number, actor) in actors.iter_mut().enumerate() {
             actor.tell(format_args!("block b {name} create={}:{}", number + 1, account.path()));
@@ -72,13 +72,13 @@ fn of_many_who_come_at_once_exactly_one_creates_it() {
 
 #[test]
 fn a_creator_killed_inside_its_function_is_followed_by_whoever_waits_for_it() {
-    let scene = Scene::new();
-    let name = scene.name("b");
+    let fixture = Fixture::new();
+    let name = fixture.name("b");
     let (mut doomed, mut next) = (actor!(), actor!());
     doomed.ask(format_args!("block b {name} create=stall")); // says so from inside
     next.tell(format_args!("block b {name} create=5 patience=60000"));
     until(|| fs::read(path_of(&name)).is_ok_and(|bytes| bytes[3] & 0x80 != 0)); // somebody waits
-    doomed.murder();
+    doomed.kill();
     next.done();
     assert_eq!(next.ask("read b"), "5 not told", "all of it is new: there is nothing to mend");
     let mut third = user(&name, "create=6");
@@ -87,19 +87,19 @@ fn a_creator_killed_inside_its_function_is_followed_by_whoever_waits_for_it() {
 
 #[test]
 fn a_creator_killed_inside_its_function_with_nobody_there_is_followed_by_the_next_who_comes() {
-    let scene = Scene::new();
-    let name = scene.name("b");
+    let fixture = Fixture::new();
+    let name = fixture.name("b");
     let mut doomed = actor!();
     doomed.ask(format_args!("block b {name} create=stall"));
-    doomed.murder();
-    assert_eq!(scene.files().len(), 1);
+    doomed.kill();
+    assert_eq!(fixture.files().len(), 1);
     assert_eq!(user(&name, "create=5").ask("read b"), "5 not told");
 }
 
 #[test]
 fn a_creator_that_panics_is_followed_by_the_next_who_comes() {
-    let scene = Scene::new();
-    let name = scene.name("b");
+    let fixture = Fixture::new();
+    let name = fixture.name("b");
     let mut lock = actor!("{name}-other"); // any actor: it has to be dismissed only after the panic
     let mut doomed = actor!();
     doomed.tell(format_args!("block b {name} create=panic"));
@@ -110,58 +110,58 @@ fn a_creator_that_panics_is_followed_by_the_next_who_comes() {
 
 #[test]
 fn whoever_waits_for_a_creator_longer_than_it_wants_is_told_who_that_is() {
-    let scene = Scene::new();
-    let name = scene.name("b");
+    let fixture = Fixture::new();
+    let name = fixture.name("b");
     let (mut slow, mut next) = (actor!(), actor!());
     slow.ask(format_args!("block b {name} create=stall"));
     assert_eq!(next.refuse(format_args!("block b {name} patience=20")), "TimedOut");
-    slow.murder();
+    slow.kill();
     assert_eq!(user(&name, "create=5").ask("read b"), "5 not told");
 }
 
 #[test]
 fn an_owner_that_is_killed_has_changed_nothing_and_all_are_told_until_somebody_mends_it() {
-    let scene = Scene::new();
-    let name = scene.name("b");
+    let fixture = Fixture::new();
+    let name = fixture.name("b");
     let (mut doomed, mut next, mut other) =
         (user(&name, "create=1"), user(&name, ""), user(&name, ""));
     doomed.ask("hold b 2");
     next.tell("read b"); // waits
-    doomed.murder();
+    doomed.kill();
     assert_eq!(next.done(), "1 told", "the dead one had not given it back");
     assert_eq!(other.ask("read b"), "1 told");
-    other.ask("mend b 3");
+    other.ask("repair b 3");
     assert_eq!(next.ask("read b"), "3 not told");
 }
 
 #[test]
 fn a_death_mark_keeps_the_data_for_the_next_who_comes() {
-    let scene = Scene::new();
-    let name = scene.name("b");
+    let fixture = Fixture::new();
+    let name = fixture.name("b");
     let mut doomed = user(&name, "create=1");
     doomed.ask("hold b 2");
-    doomed.murder();
+    doomed.kill();
     let mut next = user(&name, "create=9");
     assert_eq!(next.ask("read b"), "1 told");
     next.ask("unblock b");
-    assert_eq!(scene.files().len(), 1, "nobody has declared it consistent");
+    assert_eq!(fixture.files().len(), 1, "nobody has declared it consistent");
     let mut last = user(&name, "create=9");
     assert_eq!(last.ask("read b"), "1 told");
-    last.ask("mend b 4");
+    last.ask("repair b 4");
     last.ask("unblock b");
-    assert!(scene.files().is_empty());
+    assert!(fixture.files().is_empty());
 }
 
 #[test]
 fn a_block_whose_users_were_all_killed_is_over_and_the_next_begins_a_new_one() {
-    let scene = Scene::new();
-    let name = scene.name("b");
+    let fixture = Fixture::new();
+    let name = fixture.name("b");
     let (mut one, mut other) = (user(&name, "create=1 schema=v1"), user(&name, "schema=v1"));
     one.ask("fill b 2");
-    one.murder();
+    one.kill();
     assert_eq!(other.ask("read b"), "2 not told", "one of them lives");
-    other.murder();
-    assert_eq!(scene.files().len(), 1);
+    other.kill();
+    assert_eq!(fixture.files().len(), 1);
     assert_eq!(
         user(&name, "create=3 schema=v2").ask("read b"),
         "3 not told",
@@ -171,12 +171,12 @@ fn a_block_whose_users_were_all_killed_is_over_and_the_next_begins_a_new_one() {
 
 #[test]
 fn a_plain_lock_that_killed_processes_left_is_no_obstacle_but_one_in_use_is() {
-    let scene = Scene::new();
-    let name = scene.name("b");
+    let fixture = Fixture::new();
+    let name = fixture.name("b");
     let mut plain = actor!("{name}");
     let mut next = actor!();
     assert_eq!(next.refuse(format_args!("block b {name}")), "OtherBlock");
-    plain.murder();
+    plain.kill();
     next.ask(format_args!("block b {name}"));
 }
 
@@ -185,8 +185,8 @@ fn a_plain_lock_that_killed_processes_left_is_no_obstacle_but_one_in_use_is() {
 /// been let in by the reader may not run yet.
 #[test]
 fn whoever_is_not_told_of_a_death_never_sees_torn_data() {
-    let scene = Scene::new();
-    let name = scene.name("b");
+    let fixture = Fixture::new();
+    let name = fixture.name("b");
     let mut reader = user(&name, "create=1");
     let (mut told, mut not_told, mut torn) = (0, 0, 0);
     while told == 0 || told + not_told < rounds(150) {
@@ -195,7 +195,7 @@ fn whoever_is_not_told_of_a_death_never_sees_torn_data() {
         for _ in 0..(told + not_told) % 7 {
             assert!(!reader.ask("read b").starts_with("torn"), "nobody has died yet");
         }
-        doomed.murder();
+        doomed.kill();
         let found = reader.ask("read b");
         match found.split_once(' ') {
             Some((number, "told")) => {
@@ -208,7 +208,7 @@ fn whoever_is_not_told_of_a_death_never_sees_torn_data() {
             }
             None => panic!("{found}"),
         }
-        reader.ask("mend b 1");
+        reader.ask("repair b 1");
     }
     println!(
         "{told} of {} deaths were in a section, {torn} of them in the copying out",
@@ -218,8 +218,8 @@ fn whoever_is_not_told_of_a_death_never_sees_torn_data() {
 
 #[test]
 fn nothing_is_lost_among_processes_and_threads() {
-    let scene = Scene::new();
-    let name = scene.name("b");
+    let fixture = Fixture::new();
+    let name = fixture.name("b");
     let each = rounds(300);
     let mut users = [(); 4].map(|()| user(&name, ""));
     for user in &mut users {
@@ -230,7 +230,7 @@ fn nothing_is_lost_among_processes_and_threads() {
     }
     assert_eq!(users[0].ask("read b"), format!("{} not told", 4 * each));
 
-    let mut block = quietly(|| SharedBlock::<Pair>::open(&scene.name("threads"))).expect(HERE);
+    let mut block = quietly(|| SharedBlock::<Pair>::open(&fixture.name("threads"))).expect(HERE);
     thread::scope(|scope| {
         for _ in 0..4 {
             let mut mine = quietly(|| block.try_clone()).expect(HERE);
@@ -249,8 +249,8 @@ fn nothing_is_lost_among_processes_and_threads() {
 
 #[test]
 fn a_block_of_another_size_or_schema_is_refused_and_both_are_named() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let _block = folder.lock("b").schema("pair v1").open_block::<Pair>().expect(HERE);
     let refused = |error: Error, words: &[&str]| {
         assert!(matches!(error, Error::BlockMismatch { .. }), "{error:?}");
@@ -285,8 +285,8 @@ fn a_block_of_another_size_or_schema_is_refused_and_both_are_named() {
 
 #[test]
 fn what_somebody_scribbles_over_the_data_reaches_no_guard_that_exists() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let mut block = folder.lock("b").open_block::<Pair>().expect(HERE);
     let intruder = Intruder::on(&folder.file("b"));
     let guard = block.lock().expect("free");
@@ -319,8 +319,8 @@ fn what_somebody_scribbles_over_the_data_reaches_no_guard_that_exists() {
 
 #[test]
 fn a_section_that_panics_leaves_the_data_as_it_was() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let mut block = folder.lock("b").open_block::<Pair>().expect(HERE);
     let torn = catch_unwind(AssertUnwindSafe(|| {
         let mut pair = block.lock().expect("free");
@@ -345,8 +345,8 @@ impl Drop for Tidy<'_> {
 
 #[test]
 fn a_section_that_begins_while_a_panic_unwinds_is_one_like_any_other() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let mut block = folder.lock("b").open_block::<Pair>().expect(HERE);
     let unwound = catch_unwind(AssertUnwindSafe(|| {
         let _tidy = Tidy(&mut block);
@@ -359,8 +359,8 @@ fn a_section_that_begins_while_a_panic_unwinds_is_one_like_any_other() {
 #[test]
 fn a_guard_in_a_forked_child_is_a_copy_that_goes_nowhere() {
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         let mut block = folder.lock("b").open_block::<Pair>().expect(HERE);
         let mut guard = Some(block.lock().expect("free"));
         fork(|_| {
@@ -381,8 +381,8 @@ fn a_guard_in_a_forked_child_is_a_copy_that_goes_nowhere() {
 
 #[test]
 fn a_shape_that_is_hostile_text_stays_on_its_line() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let block = folder.lock("b").schema("\u{1b}[31mred\n").open_block::<Pair>().expect(HERE);
     let shape: BlockLayout = folder.lock("b").inspect().expect("may be read").expect("there").shape;
     assert!(!shape.to_string().contains(char::is_control), "{shape:?}");

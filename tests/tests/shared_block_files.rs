@@ -4,7 +4,7 @@ use std::fs;
 
 use shmlock::{CleanOutcome, DiedFlag, Error, LockState, SharedBlock, ShmLock};
 use shmlock_tests::hostile::{DEADLY, Denied, Folder, If, Solo, deny, fork};
-use shmlock_tests::{Scene, alone, quietly};
+use shmlock_tests::{Fixture, alone, quietly};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 const HERE: &str = "a block of this process";
@@ -21,8 +21,8 @@ struct Pair {
 
 #[test]
 fn a_block_is_a_lock_as_well_and_shows_what_it_is() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let mut block = folder.lock("b").schema("pair").open_block::<Pair>().expect(HERE);
     let lock = folder.lock("b").open().expect("a lock");
     {
@@ -67,8 +67,8 @@ fn data_of_any_odd_size_is_shared_whole() {
         );
         assert_eq!(fs::metadata(folder.file("b")).expect("there").len(), 192 + N as u64);
     }
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     check::<1>(&folder);
     check::<3>(&folder);
     check::<5>(&folder);
@@ -78,8 +78,8 @@ fn data_of_any_odd_size_is_shared_whole() {
 
 #[test]
 fn what_is_mended_is_written_down_before_it_is_called_consistent() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let mut block = folder.lock("b").open_block::<Pair>().expect(HERE);
     let mut other = folder.lock("b").open_block::<Pair>().expect(HERE);
     let mut guard = block.lock().expect("free");
@@ -93,8 +93,8 @@ fn what_is_mended_is_written_down_before_it_is_called_consistent() {
 
 #[test]
 fn an_empty_file_and_a_file_of_zeros_become_the_block() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     for content in [&b""[..], &[0; DATA + 16]] {
         let path = folder.put("b", content);
         let mut block = folder
@@ -131,8 +131,8 @@ fn a_block_whose_maker_died_half_way_is_in_nobodys_way() {
             return; // no filters here
         }
         for (dies_at, left) in [(192, 192), (208, 208)] {
-            let scene = Solo::new();
-            let folder = Folder::new(&scene);
+            let fixture = Solo::new();
+            let folder = Folder::new(&fixture);
             let die = || {
                 die_half_way(&folder, dies_at);
                 assert_eq!(fs::metadata(folder.file("b")).expect("it is left").len(), left);
@@ -170,8 +170,8 @@ fn a_block_whose_maker_died_half_way_is_in_nobodys_way() {
 /// As a holder leaves it that died between the two parts of the description.
 #[test]
 fn a_block_that_is_described_by_half_is_described_anew() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let mut content = [0; DATA + 16];
     content[8..12].copy_from_slice(b"SHL\x01");
     content[152] = 5;
@@ -195,8 +195,8 @@ fn a_block_that_is_described_by_half_is_described_anew() {
 
 #[test]
 fn what_is_no_lock_at_all_is_left_alone() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     for content in [&[0; 100][..], &[b'x'; DATA + 16], &[b'x'; 4096], &[0; DATA + 17]] {
         let _other = folder.put("b", content);
         let error =
@@ -208,8 +208,8 @@ fn what_is_no_lock_at_all_is_left_alone() {
 
 #[test]
 fn a_handle_of_a_block_has_a_lock_to_look_at() {
-    let scene = Scene::new();
-    let name = scene.name("b");
+    let fixture = Fixture::new();
+    let name = fixture.name("b");
     let block = quietly(|| SharedBlock::<u64>::open(&name)).expect(HERE);
     assert_eq!(block.as_lock().status().expect(HERE).occupancy, LockState::Unlocked);
     let lock = quietly(|| ShmLock::open(&name)).expect("a lock");

@@ -43,9 +43,9 @@ fn holding_back(name: &str) -> ShmLock {
 
 #[test]
 fn what_the_program_changes_in_the_section_stays_changed() {
-    let scene = Solo::new();
+    let fixture = Solo::new();
     aside(|| {
-        let lock = holding_back(&scene.name("l"));
+        let lock = holding_back(&fixture.name("l"));
         mask(libc::SIG_UNBLOCK, &[libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGUSR1]);
         mask(libc::SIG_BLOCK, &[libc::SIGUSR2]);
         let guard = lock.lock().expect("free");
@@ -60,9 +60,9 @@ fn what_the_program_changes_in_the_section_stays_changed() {
 
 #[test]
 fn what_the_program_had_blocked_before_stays_blocked() {
-    let scene = Solo::new();
+    let fixture = Solo::new();
     aside(|| {
-        let lock = holding_back(&scene.name("l"));
+        let lock = holding_back(&fixture.name("l"));
         mask(libc::SIG_UNBLOCK, &ENDING);
         mask(libc::SIG_BLOCK, &[libc::SIGTERM]);
         drop(lock.lock().expect("free"));
@@ -72,10 +72,10 @@ fn what_the_program_had_blocked_before_stays_blocked() {
 
 #[test]
 fn a_section_within_one_in_which_the_program_lets_signals_in_holds_them_back() {
-    let scene = Solo::new();
+    let fixture = Solo::new();
     aside(|| {
         let (outer, inner) =
-            (holding_back(&scene.name("outer")), holding_back(&scene.name("inner")));
+            (holding_back(&fixture.name("outer")), holding_back(&fixture.name("inner")));
         mask(libc::SIG_UNBLOCK, &ENDING);
         let outer = outer.lock().expect("free");
         mask(libc::SIG_UNBLOCK, &ENDING);
@@ -90,9 +90,9 @@ fn a_section_within_one_in_which_the_program_lets_signals_in_holds_them_back() {
 #[test]
 fn a_child_that_is_forked_in_the_section_lets_signals_in_with_the_end_of_its_copy() {
     alone!(|| {
-        let scene = Solo::new();
-        let lock = holding_back(&scene.name("l"));
-        let own = scene.name("own");
+        let fixture = Solo::new();
+        let lock = holding_back(&fixture.name("l"));
+        let own = fixture.name("own");
         mask(libc::SIG_UNBLOCK, &ENDING);
         lock.acquire().expect("free");
         let mut lock = Some(lock);

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use shmlock_tests::{Account, Actor, Scene, actor, rounds, until};
+use shmlock_tests::{Account, Actor, Fixture, actor, rounds, until};
 
 const ENDING: [i32; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
 const ALL: &str = "HUP INT TERM";
@@ -25,8 +25,8 @@ fn noting(open: &str) -> Actor {
 
 #[test]
 fn signals_that_arrive_in_the_section_are_all_delivered_after_it() {
-    let scene = Scene::new();
-    let mut actor = noting(&format!("{} block=held", scene.name("l")));
+    let fixture = Fixture::new();
+    let mut actor = noting(&format!("{} block=held", fixture.name("l")));
     for (round, (take, give)) in [
         ("lock l", "release l"),
         ("guard l", "unguard"),
@@ -39,7 +39,7 @@ fn signals_that_arrive_in_the_section_are_all_delivered_after_it() {
         actor.ask(take);
         assert_eq!(actor.ask("blocked"), ALL);
         for signal in ENDING {
-            actor.kill(signal);
+            actor.signal(signal);
         }
         assert_eq!(
             noted(&mut actor),
@@ -55,14 +55,14 @@ fn signals_that_arrive_in_the_section_are_all_delivered_after_it() {
 
 #[test]
 fn a_process_that_is_to_end_finishes_its_section_first() {
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     for signal in ENDING {
         let (mut holder, mut waiter) = (actor!("{name} block=held"), actor!("{name} poll=3600000"));
         holder.ask("lock l");
         waiter.tell("lock l");
         holder.sees_a_waiter();
-        holder.kill(signal);
+        holder.signal(signal);
         assert_eq!(holder.ask("held l"), "true", "it works on");
         holder.tell("release l");
         waiter.done();
@@ -73,12 +73,12 @@ fn a_process_that_is_to_end_finishes_its_section_first() {
 
 #[test]
 fn only_the_outermost_release_lets_the_signals_in() {
-    let scene = Scene::new();
-    let mut actor = noting(&format!("{} block=held", scene.name("l")));
+    let fixture = Fixture::new();
+    let mut actor = noting(&format!("{} block=held", fixture.name("l")));
     actor.ask("lock l");
     actor.ask("guard l");
     actor.ask("try l");
-    actor.kill(libc::SIGTERM);
+    actor.signal(libc::SIGTERM);
     for give in ["release l", "unguard"] {
         actor.ask(give);
         assert_eq!(actor.ask("blocked"), ALL, "{give}");
@@ -90,8 +90,8 @@ fn only_the_outermost_release_lets_the_signals_in() {
 
 #[test]
 fn a_thread_that_is_not_the_first_holds_its_signals_back_too() {
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let mut actor = noting(&name);
     let mut thread = actor.thread();
     thread.ask(format_args!("open l {name} block=held"));
@@ -102,7 +102,7 @@ fn a_thread_that_is_not_the_first_holds_its_signals_back_too() {
         thread.ask(format_args!("raise {signal}")); // to that thread alone
     }
     assert_eq!(noted(&mut actor), ["0", "0", "0"]);
-    actor.kill(libc::SIGTERM); // to the process: another thread takes it
+    actor.signal(libc::SIGTERM); // to the process: another thread takes it
     until(|| noted(&mut actor) == ["0", "1", "0"]);
     thread.ask("release l");
     assert_eq!(thread.ask("blocked"), "");
@@ -111,11 +111,11 @@ fn a_thread_that_is_not_the_first_holds_its_signals_back_too() {
 
 #[test]
 fn a_mask_that_was_there_before_is_there_afterwards() {
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     for block in ["held", "transitions"] {
         let mut actor = actor!("{name} block=held");
-        actor.ask(format_args!("open m {} block={block}", scene.name("m")));
+        actor.ask(format_args!("open m {} block={block}", fixture.name("m")));
         actor.ask("lock l");
         actor.ask("lock m");
         actor.ask("release m");
@@ -127,12 +127,12 @@ fn a_mask_that_was_there_before_is_there_afterwards() {
 
 #[test]
 fn two_sections_that_overlap_hold_signals_back_until_the_last_ends() {
-    let scene = Scene::new();
-    let mut actor = noting(&format!("{} block=held", scene.name("l")));
-    actor.ask(format_args!("open m {} block=held", scene.name("m")));
+    let fixture = Fixture::new();
+    let mut actor = noting(&format!("{} block=held", fixture.name("l")));
+    actor.ask(format_args!("open m {} block=held", fixture.name("m")));
     actor.ask("lock l");
     actor.ask("lock m");
-    actor.kill(libc::SIGTERM);
+    actor.signal(libc::SIGTERM);
     actor.ask("release l"); // not the one that was taken last
     assert_eq!(actor.ask("blocked"), ALL, "the other section is not over");
     assert_eq!(noted(&mut actor), ["0", "0", "0"]);
@@ -143,8 +143,8 @@ fn two_sections_that_overlap_hold_signals_back_until_the_last_ends() {
 
 #[test]
 fn signals_are_not_held_back_while_waiting() {
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let mut holder = actor!("{name}");
     holder.ask("lock l");
     for block in ["never", "transitions", "held"] {
@@ -153,7 +153,7 @@ fn signals_are_not_held_back_while_waiting() {
         waiter.ask("note 15");
         waiter.tell("lock l");
         holder.sees_a_waiter();
-        waiter.kill(libc::SIGTERM);
+        waiter.signal(libc::SIGTERM);
         until(|| clock.ask("noted 15") == "1");
         drop(clock);
         holder.ask("release l");
@@ -166,15 +166,15 @@ fn signals_are_not_held_back_while_waiting() {
 
 #[test]
 fn a_waiter_that_blocks_signals_can_be_terminated() {
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let mut holder = actor!("{name}");
     for block in ["transitions", "held"] {
         holder.ask("lock l");
         let mut waiter = actor!("{name} poll=3600000 block={block}");
         waiter.tell("lock l");
         holder.sees_a_waiter();
-        waiter.kill(libc::SIGTERM);
+        waiter.signal(libc::SIGTERM);
         waiter.ends_by(libc::SIGTERM);
         holder.ask("release l");
     }
@@ -183,8 +183,8 @@ fn a_waiter_that_blocks_signals_can_be_terminated() {
 
 #[test]
 fn an_attempt_that_fails_leaves_the_mask_as_it_was() {
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let mut holder = actor!("{name}");
     holder.ask("lock l");
     for block in ["transitions", "held"] {
@@ -199,8 +199,8 @@ fn an_attempt_that_fails_leaves_the_mask_as_it_was() {
 #[test]
 fn a_storm_of_signals_neither_lengthens_nor_shortens_a_wait() {
     const WAIT: Duration = Duration::from_millis(500);
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let mut holder = actor!("{name}");
     holder.ask("lock l");
     for options in [
@@ -227,8 +227,8 @@ fn a_storm_of_signals_neither_lengthens_nor_shortens_a_wait() {
 /// times.
 fn reenter(options: &str, others: u64) {
     const ROUNDS: u64 = 4_000;
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let account = Account::new();
     let mut actor = actor!("{name} {options}");
     let mut others: Vec<Actor> = (0..others).map(|_| actor!("{name}")).collect();
@@ -251,7 +251,7 @@ fn reenter(options: &str, others: u64) {
         u64::from(taken) > rounds(20) && u64::from(refused) > rounds(5)
     });
     drop((actor, others));
-    scene.visit(&name); // the handle that the handler used was never closed
+    fixture.visit(&name); // the handle that the handler used was never closed
     assert!(enough, "the handler never came at the moments that matter");
 }
 
@@ -281,8 +281,8 @@ struct Samples {
 
 /// Has a signal hit an actor that takes and gives the lock, until it has hit everywhere it should.
 fn sample(options: &str, enough: impl Fn(&Samples) -> bool) -> Samples {
-    let scene = Scene::new();
-    let mut actor = actor!("{} {options}", scene.name("l"));
+    let fixture = Fixture::new();
+    let mut actor = actor!("{} {options}", fixture.name("l"));
     let order = |rounds| format!("sample l {rounds} {}", libc::SIGUSR1);
     actor.ask(order(0)); // installs the handler
     for _ in 0..5_000 {

@@ -15,16 +15,16 @@ use std::thread;
 
 use shmlock::ShmLock;
 use shmlock_tests::hostile::{self, Solo};
-use shmlock_tests::{Ability, Scene, actor, alone, can, output, rounds, start};
+use shmlock_tests::{Capability, Fixture, actor, alone, can, output, rounds, start};
 
 #[test]
 fn a_lock_that_is_closed_while_programs_are_started_leaves_no_file() {
     const OPENINGS: u64 = 3000;
-    if !can(Ability::KeepMemoryFromChildren) {
+    if !can(Capability::KeepMemoryFromChildren) {
         return;
     }
-    let scene = Solo::new();
-    let name = scene.name("l");
+    let fixture = Solo::new();
+    let name = fixture.name("l");
     let closed = AtomicBool::new(false);
     thread::scope(|scope| {
         scope.spawn(|| {
@@ -35,7 +35,7 @@ fn a_lock_that_is_closed_while_programs_are_started_leaves_no_file() {
         });
         let left = (0..rounds(OPENINGS)).find(|_| {
             drop(ShmLock::open(&name).expect("a lock of this process"));
-            !scene.files().is_empty()
+            !fixture.files().is_empty()
         });
         closed.store(true, Release);
         let _ = fs::remove_file(format!("/dev/shm/{name}.shmlock"));
@@ -50,7 +50,7 @@ const STANDARD: u64 = (1 << 31) - 1;
 #[test]
 fn a_program_heeds_the_signals_that_the_tests_were_started_to_ignore_or_to_block() {
     alone!(|| {
-        let _scene = Solo::new();
+        let _fixture = Solo::new();
         ignore_and_block(&[
             libc::SIGHUP,
             libc::SIGINT,
@@ -70,7 +70,7 @@ fn a_program_heeds_the_signals_that_the_tests_were_started_to_ignore_or_to_block
         }
         for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM] {
             let mut actor = actor!();
-            actor.kill(signal);
+            actor.signal(signal);
             actor.ends_by(signal);
         }
     });
@@ -93,8 +93,8 @@ fn ignore_and_block(signals: &[libc::c_int]) {
 fn a_test_whose_process_is_killed_leaves_no_file() {
     const NAME: &str = "of-a-killed-process";
     let play = || {
-        let scene = Solo::new();
-        let lock = ShmLock::open(&scene.name(NAME)).expect("a lock of this process");
+        let fixture = Solo::new();
+        let lock = ShmLock::open(&fixture.name(NAME)).expect("a lock of this process");
         let file = lock.path().to_owned();
         eprintln!("{}", file.display());
         // SAFETY: kills this process.
@@ -117,7 +117,7 @@ fn a_scene_waits_for_one_that_is_played_alone() {
         let solo = Solo::new();
         let other = scope.spawn(|| {
             waiting.store(true, Release);
-            let _scene = Scene::new();
+            let _fixture = Fixture::new();
             over.load(Acquire)
         });
         while !waiting.load(Acquire) {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use shmlock::{Error, ShmLock, Statistics};
 use shmlock_tests::hostile::{Folder, Intruder, Solo, fork};
-use shmlock_tests::{Scene, actor, alone, quietly};
+use shmlock_tests::{Fixture, actor, alone, quietly};
 
 const HERE: &str = "a lock of this process";
 
@@ -16,8 +16,8 @@ fn counts(statistics: Statistics) -> (u64, u32, u32) {
 
 #[test]
 fn acquisitions_are_counted_whoever_takes_the_lock_and_nested_ones_are_not() {
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let lock = quietly(|| ShmLock::open(&name)).expect(HERE);
     assert_eq!(counts(lock.statistics().expect(HERE)), (0, 0, 0));
     let mut other = actor!("{name}");
@@ -37,8 +37,8 @@ fn acquisitions_are_counted_whoever_takes_the_lock_and_nested_ones_are_not() {
 
 #[test]
 fn an_acquisition_is_contended_if_it_found_the_lock_held() {
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let (mut holder, mut waiter) = (actor!("{name}"), actor!("{name}"));
     let lock = quietly(|| ShmLock::open(&name)).expect(HERE);
     let contended = || lock.statistics().expect(HERE).contended;
@@ -58,7 +58,7 @@ fn an_acquisition_is_contended_if_it_found_the_lock_held() {
     waiter.ask("release l");
     holder.ask("lock l");
     assert_eq!(contended(), 1, "it was free");
-    holder.murder();
+    holder.kill();
     assert_eq!(waiter.ask("try l"), "true");
     assert_eq!(counts(lock.statistics().expect(HERE)), (5, 2, 1), "a dead owner was in the way");
     waiter.ask("consistent l");
@@ -66,8 +66,8 @@ fn an_acquisition_is_contended_if_it_found_the_lock_held() {
 
 #[test]
 fn the_longest_hold_is_kept_for_everybody_to_see() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let measuring = folder.lock("l").measure_holds(true).open().expect(HERE);
     let plain = folder.lock("l").open().expect(HERE);
     drop(plain.lock().expect("free"));
@@ -97,8 +97,8 @@ fn the_longest_hold_is_kept_for_everybody_to_see() {
 
 #[test]
 fn a_hold_of_more_than_32_bits_of_nanoseconds_is_told_right_and_grows_across_that_border() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let measuring = folder.lock("l").measure_holds(true).open().expect(HERE);
     let intruder = Intruder::on(&folder.file("l"));
     let longest = || measuring.statistics().expect(HERE).longest_hold.expect("measured");
@@ -117,8 +117,8 @@ fn a_hold_of_more_than_32_bits_of_nanoseconds_is_told_right_and_grows_across_tha
 
 #[test]
 fn the_count_of_contended_acquisitions_wraps() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let lock = folder.lock("l").open().expect(HERE);
     Intruder::on(&folder.file("l")).scribble(60, u32::MAX);
     Intruder::on(&folder.file("l")).scribble(0, 0x0012_3456); // somebody who is dead
@@ -129,8 +129,8 @@ fn the_count_of_contended_acquisitions_wraps() {
 #[test]
 fn a_forked_child_reads_no_statistics_through_its_parents_handle() {
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         let lock = folder.lock("l").measure_holds(true).open().expect(HERE);
         let mut guard = Some(lock.lock().expect("free"));
         fork(|_| {

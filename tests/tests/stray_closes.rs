@@ -31,8 +31,8 @@ struct Openings {
 #[test]
 fn stray_closes_at_any_moment_make_no_two_holders_and_no_hang() {
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         let holder = folder.lock("l").open().expect(HERE);
         let guard = holder.lock().expect("free");
         let lowest = File::open("/dev/null").expect("there").as_raw_fd();

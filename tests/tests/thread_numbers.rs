@@ -29,8 +29,8 @@ fn in_thread_numbered<R: Send>(number: i32, act: impl FnOnce() -> R + Send) -> O
 fn a_thread_with_the_number_of_one_that_has_ended_waits_for_what_that_one_took_and_is_no_deadlock()
 {
     alone!(|| {
-        let scene = Solo::new();
-        let name = scene.name("l");
+        let fixture = Solo::new();
+        let name = fixture.name("l");
         let child = fork_apart(Apart::Pids, |line| {
             let (lock, number) = thread::scope(|scope| {
                 let taker = scope.spawn(|| {
@@ -54,6 +54,6 @@ fn a_thread_with_the_number_of_one_that_has_ended_waits_for_what_that_one_took_a
             skipped("a thread with a number of our choice cannot be had");
         }
         child.ends_well();
-        scene.visit(&name);
+        fixture.visit(&name);
     });
 }

@@ -24,9 +24,9 @@ const WAITERS: u32 = 1 << 31;
 /// busy machine.
 #[test]
 fn the_death_of_an_owner_is_noticed_within_an_interval_of_its_end() {
-    let scene = Solo::new();
+    let fixture = Solo::new();
     for strategy in [WaitStrategy::Futex, WaitStrategy::SleepPolling] {
-        let name = scene.name("l");
+        let name = fixture.name("l");
         let mut owner = actor!("{name}");
         owner.ask("lock l");
         let waiter =
@@ -39,7 +39,7 @@ fn the_death_of_an_owner_is_noticed_within_an_interval_of_its_end() {
             if strategy == WaitStrategy::Futex {
                 owner.sees_a_waiter();
             }
-            owner.murder();
+            owner.kill();
             let gone = Instant::now();
             let took = waiting.join().expect("no panic").saturating_duration_since(gone);
             assert!(took < 2 * POLL, "{strategy:?}: {took:?}");
@@ -50,11 +50,11 @@ fn the_death_of_an_owner_is_noticed_within_an_interval_of_its_end() {
 /// How soon it notices a death is figure R of `examples/comparison`.
 #[test]
 fn one_of_the_waiters_is_on_the_watch() {
-    let scene = Solo::new();
-    let name = scene.name("l");
+    let fixture = Solo::new();
+    let name = fixture.name("l");
     let mut owner = actor!("{name}");
     owner.ask("lock l");
-    let file = Intruder::on(&Path::new("/dev/shm").join(&scene.files()[0]));
+    let file = Intruder::on(&Path::new("/dev/shm").join(&fixture.files()[0]));
     let is_watched = || file.lock_of_others(&(WATCH..=WATCH)).is_some();
     assert!(!is_watched(), "nobody waits");
 
@@ -65,7 +65,7 @@ fn one_of_the_waiters_is_on_the_watch() {
     let [one, other, mut last] = waiters;
     until(is_watched);
     for mut doomed in [one, other] {
-        doomed.murder();
+        doomed.kill();
         until(is_watched); // by one of those who are left
     }
     owner.ask("release l");
@@ -77,11 +77,11 @@ fn one_of_the_waiters_is_on_the_watch() {
 /// forked while its parent was on the watch.
 #[test]
 fn a_watch_that_is_not_kept_costs_no_more_than_an_interval() {
-    let scene = Solo::new();
-    let name = scene.name("l");
+    let fixture = Solo::new();
+    let name = fixture.name("l");
     let mut owner = actor!("{name}");
     owner.ask("lock l");
-    let file = Intruder::on(&Path::new("/dev/shm").join(&scene.files()[0]));
+    let file = Intruder::on(&Path::new("/dev/shm").join(&fixture.files()[0]));
     assert!(file.lock(Mode::Write, &(WATCH..=WATCH)), "nobody waits");
     let waiter = ShmLock::builder(&name).poll_interval(POLL).open().expect(HERE);
     let took = thread::scope(|scope| {
@@ -90,7 +90,7 @@ fn a_watch_that_is_not_kept_costs_no_more_than_an_interval() {
             Instant::now()
         });
         owner.sees_a_waiter();
-        owner.murder();
+        owner.kill();
         let gone = Instant::now();
         waiting.join().expect("no panic").saturating_duration_since(gone)
     });
@@ -102,8 +102,8 @@ fn a_watch_that_is_not_kept_costs_no_more_than_an_interval() {
 #[test]
 fn who_has_a_long_interval_sleeps_until_it_is_woken() {
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         let (owner, next) =
             (folder.lock("l").open().expect(HERE), folder.lock("l").open().expect(HERE));
         let guard = owner.lock().expect("free");
@@ -131,8 +131,8 @@ fn who_has_a_long_interval_sleeps_until_it_is_woken() {
 /// two, or a woken one that dies before it has marked again.
 #[test]
 fn sleepers_whose_wake_was_lost_get_on_within_an_interval_each() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let owner = folder.lock("l").open().expect(HERE);
     let guard = owner.lock().expect("free");
     let file = Intruder::on(&folder.file("l"));
@@ -164,11 +164,11 @@ fn sleepers_whose_wake_was_lost_get_on_within_an_interval_each() {
 /// lives.
 #[test]
 fn a_waiter_that_is_woken_again_and_again_notices_a_death_within_an_interval() {
-    let scene = Solo::new();
-    let name = scene.name("l");
+    let fixture = Solo::new();
+    let name = fixture.name("l");
     let mut owner = actor!("{name}");
     owner.ask("lock l");
-    let file = Intruder::on(&Path::new("/dev/shm").join(&scene.files()[0]));
+    let file = Intruder::on(&Path::new("/dev/shm").join(&fixture.files()[0]));
     assert!(file.lock(Mode::Write, &(WATCH..=WATCH)), "nobody waits"); // so each sleep is an interval, but for the first
     // SAFETY: a new mapping at an address of the kernel's choice.
     let map = unsafe {
@@ -193,7 +193,7 @@ fn a_waiter_that_is_woken_again_and_again_notices_a_death_within_an_interval() {
             (taken, Instant::now())
         });
         owner.sees_a_waiter();
-        owner.murder();
+        owner.kill();
         let gone = Instant::now();
         let (taken, end) = waiting.join().expect("no panic");
         is_over.store(true, Relaxed);

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use shmlock::{Error, ExitEvent, Holder, ShmLock, WaitStrategy};
-use shmlock_tests::{Actor, Scene, actor, quietly, until};
+use shmlock_tests::{Actor, Fixture, actor, quietly, until};
 
 /// A poll interval that no test lives to see the end of.
 const HOURS: Duration = Duration::from_secs(3600);
@@ -17,8 +17,8 @@ const STRATEGIES: [WaitStrategy; 2] = [WaitStrategy::Futex, WaitStrategy::SleepP
 
 /// Runs `test` with a handle for each way to sleep, on a lock that the actor may hold.
 fn with_each_wait_strategy(interval: Duration, test: impl Fn(&ShmLock, &mut Actor)) {
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let mut holder = actor!("{name} desc=busy");
     for strategy in STRATEGIES {
         for event in [None, Some(ExitEvent::new())] {
@@ -174,8 +174,8 @@ const HUGE: [Duration; 3] =
 
 /// Has a waiter sleep with this timeout, poll interval and event until the lock is released.
 fn waits_until_released(timeout: Duration, interval: Duration, event: Option<&ExitEvent>) {
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let mut holder = actor!("{name}");
     holder.ask("lock l");
     let mut waiter = quietly(|| ShmLock::builder(&name).poll_interval(interval).open()).unwrap();
@@ -211,8 +211,8 @@ fn a_poll_interval_too_large_to_count_waits_beside_an_exit_event() {
 
 #[test]
 fn a_sleep_poller_with_huge_intervals_times_out_in_time() {
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let mut holder = actor!("{name}");
     holder.ask("lock l");
     for interval in HUGE {
@@ -226,7 +226,7 @@ fn a_sleep_poller_with_huge_intervals_times_out_in_time() {
 
 #[test]
 fn a_poll_interval_of_zero_is_refused() {
-    let scene = Scene::new();
-    let refused = ShmLock::builder(&scene.name("l")).poll_interval(Duration::ZERO).open();
+    let fixture = Fixture::new();
+    let refused = ShmLock::builder(&fixture.name("l")).poll_interval(Duration::ZERO).open();
     assert!(matches!(refused, Err(Error::ZeroPollInterval)));
 }

@@ -32,8 +32,8 @@ fn a_file_of_another_user_is_refused_unless_that_user_is_trusted() {
     if !as_root("giving a file away") {
         return;
     }
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     for (owner, mode) in [
         (STRANGER, 0o600),
         (STRANGER, 0o660),
@@ -69,8 +69,8 @@ fn the_user_with_the_number_of_the_overflow_user_has_locks_like_others() {
     }
     alone!(|| {
         for without_proc in [false, true] {
-            let scene = Solo::new();
-            let folder = Folder::new(&scene);
+            let fixture = Solo::new();
+            let folder = Folder::new(&fixture);
             chown(folder.path(), Some(OVERFLOW), Some(OVERFLOW)).expect("root may");
             fork(|_| {
                 let _over_it = without_proc.then(|| mount_tmpfs(Path::new("/proc"), ""));
@@ -96,8 +96,8 @@ fn a_file_that_only_looks_like_that_of_the_overflow_user_is_not_its() {
         return;
     }
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         set_mode(folder.path(), 0o777);
         for (name, owner, mode) in
             [("strangers", STRANGER, 0o666), ("roots", 0, 0o666), ("its", ANNA, 0o600)]
@@ -139,8 +139,8 @@ fn the_overflow_user_is_whom_the_kernel_says() {
         return;
     }
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         let path = folder.put("l", &[0; 192]);
         chown(&path, Some(STRANGER), Some(GROUP)).expect("root may");
         set_mode(&path, 0o666);
@@ -166,8 +166,8 @@ fn the_group_with_the_number_of_the_overflow_group_shares_as_others_do() {
         return;
     }
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         chown(folder.path(), None, Some(OVERFLOW)).expect("root may");
         set_mode(folder.path(), 0o2770);
         let lock = |user| {
@@ -190,8 +190,8 @@ fn the_group_with_the_number_of_the_overflow_group_shares_as_others_do() {
 #[test]
 fn what_cannot_be_trusted_is_not_left_behind_where_it_is_made_in_two_steps() {
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         set_mode(folder.path(), 0o777);
         let Some(nobody) = fork_apart(Apart::Users, |_| {
             if deny(&[Denied::nameless(libc::EACCES)]) {
@@ -211,8 +211,8 @@ fn sharing_with_everybody_is_trusting_everybody_who_has_a_number() {
     if !as_root("giving a file away") {
         return;
     }
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let path = folder.put("l", &[0; 192]);
     chown(&path, Some(STRANGER), Some(STRANGER)).expect("root may");
     set_mode(&path, 0o666);
@@ -225,8 +225,8 @@ fn a_file_of_another_user_that_is_closed_to_us_says_so() {
         return;
     }
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         set_mode(folder.path(), 0o755);
         let _roots = folder.put("l", &[0; 192]);
         let anna = || {
@@ -248,8 +248,8 @@ fn a_file_of_another_user_that_is_closed_to_us_says_so() {
 
 #[test]
 fn a_file_that_is_wider_open_than_asked_for_is_refused() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     for (found, asked) in [
         (0o660, 0o600),
         (0o606, 0o600),
@@ -282,8 +282,8 @@ fn a_file_that_is_wider_open_than_asked_for_is_refused() {
 
 #[test]
 fn a_lock_in_use_that_is_wider_open_than_asked_for_is_not_to_be_removed() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let lock = folder.lock("l").mode(0o666).description("refilling").open().expect("a new lock");
     let refused = || {
         let error = folder.refuses(&folder.lock("l"));
@@ -306,8 +306,8 @@ fn a_lock_in_use_that_is_wider_open_than_asked_for_is_not_to_be_removed() {
 
 #[test]
 fn a_file_that_is_narrower_than_asked_for_is_used_and_stays_narrow() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let path = folder.put("l", &[0; 192]);
     let _lock = folder.lock("l").mode(0o666).open().expect("it gives us enough");
     assert_eq!(mode_of(&path), 0o600);
@@ -316,8 +316,8 @@ fn a_file_that_is_narrower_than_asked_for_is_used_and_stays_narrow() {
 #[test]
 fn a_new_file_has_exactly_the_mode_asked_for_whatever_the_umask() {
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         for umask in [0, 0o022, 0o077, 0o777] {
             rustix::process::umask(rustix::fs::Mode::from_raw_mode(umask));
             for mode in [0o600, 0o660, 0o606, 0o666] {
@@ -344,8 +344,8 @@ fn a_group_shares_a_lock_in_a_directory_of_its_own() {
         return;
     }
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         chown(folder.path(), None, Some(GROUP)).expect("root may");
         set_mode(folder.path(), 0o2770);
         let anna =
@@ -363,7 +363,7 @@ fn a_group_shares_a_lock_in_a_directory_of_its_own() {
             });
         });
         bert.line().wait();
-        anna.murder();
+        anna.kill();
         bert.line().wait();
         bert.line().ready();
         bert.ends_well();
@@ -377,8 +377,8 @@ fn somebody_outside_the_group_is_refused_and_not_trusted() {
         return;
     }
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         set_mode(folder.path(), 0o1777);
         let squatter = fork(|line| member(&folder, ANNA, line, |_| {}));
         squatter.line().wait();
@@ -404,8 +404,8 @@ fn another_user_can_neither_open_nor_move_nor_replace_a_lock_in_use() {
         return;
     }
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         set_mode(folder.path(), 0o1777); // as /dev/shm
         let anna = fork(|line| {
             be_user(ANNA, GROUP);
@@ -455,8 +455,8 @@ fn a_name_that_another_user_took_first_is_refused_however_wide_it_stands_open() 
         return;
     }
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         set_mode(folder.path(), 0o1777); // as /dev/shm
         let squatter = fork(|line| {
             be_user(BERT, GROUP);

@@ -34,8 +34,8 @@ fn nor_does_one_whose_turns_are_short_or_none() {
 }
 
 fn nobody_keeps_us_out(apply: impl Fn(Builder) -> Builder) {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let open = || apply(folder.lock("l")).open().expect(HERE);
     let lock = open();
     let busy = fork(|line| {
@@ -58,7 +58,7 @@ fn nobody_keeps_us_out(apply: impl Fn(Builder) -> Builder) {
         others += acquisitions(&lock) - before - 1;
     }
     assert!(others < BOUND * times, "{} sections of another for each of ours", others / times);
-    busy.murder();
+    busy.kill();
     let guard = lock.lock().expect("free, or a dead owner's");
     if guard.recovered().is_some() {
         guard.declare_consistent().expect("held");

@@ -79,8 +79,8 @@ fn exits_in_its_section(
 /// Plays it: the child exits in its section; this process acquires the lock, which the handler has
 /// released; the child does `then`; a third process sees that this one still holds the lock, alone.
 fn beside_another_owner(then: impl FnOnce(&ShmLock, Guard<'static>) + 'static) {
-    let scene = Solo::new();
-    let name = scene.name("l");
+    let fixture = Solo::new();
+    let name = fixture.name("l");
     let (ours, theirs) = Steps::pair();
     let child = exits_in_its_section(&name, theirs, then);
     ours.wait();
@@ -155,8 +155,8 @@ fn the_guards_of_a_hold_that_the_exit_handlers_have_ended_release_nothing() {
 #[test]
 fn a_hold_that_the_exit_handlers_have_ended_can_be_had_anew_once_it_is_free() {
     alone!(|| {
-        let scene = Solo::new();
-        let name = scene.name("l");
+        let fixture = Solo::new();
+        let name = fixture.name("l");
         let (ours, theirs) = Steps::pair();
         let child = exits_in_its_section(&name, theirs, |lock, held| {
             assert!(lock.lock().is_err(), "that hold is over");
@@ -180,8 +180,8 @@ fn a_hold_that_the_exit_handlers_have_ended_can_be_had_anew_once_it_is_free() {
 #[test]
 fn the_guard_of_a_block_does_not_copy_its_data_over_that_of_another_owner() {
     alone!(|| {
-        let scene = Solo::new();
-        let name = scene.name("b");
+        let fixture = Solo::new();
+        let name = fixture.name("b");
         let (ours, theirs) = Steps::pair();
         let child = fork(|_| {
             let block = Box::leak(Box::new(SharedBlock::<u64>::open(&name).expect("a block")));
@@ -212,8 +212,8 @@ fn the_guard_of_a_block_does_not_copy_its_data_over_that_of_another_owner() {
 
 #[test]
 fn a_handle_whose_word_names_another_owner_does_not_nest_and_its_guards_release_nothing() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let lock = folder.lock("l").open().expect(HERE);
     let intruder = Intruder::on(&folder.file("l"));
     let overwritten = |error: Error| matches!(error, Error::Overwritten { .. });
@@ -241,8 +241,8 @@ type End = fn(&ShmLock) -> Result<(), Error>;
 
 #[test]
 fn releasing_a_nested_hold_says_that_the_word_names_another_owner() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let lock = folder.lock("l").open().expect(HERE);
     let intruder = Intruder::on(&folder.file("l"));
     let overwritten = |error: Error| matches!(error, Error::Overwritten { .. });
@@ -267,8 +267,8 @@ fn releasing_a_nested_hold_says_that_the_word_names_another_owner() {
 
 #[test]
 fn a_task_is_told_that_the_word_names_another_owner() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let lock = folder.lock("l").open().expect(HERE);
     let intruder = Intruder::on(&folder.file("l"));
     lock.acquire().expect("free");

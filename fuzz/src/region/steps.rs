@@ -112,7 +112,7 @@ impl Step {
         let (word, seen) = (region.owner_word(), before.owner());
         let is = |who: Token| token_part(seen) == who.get();
         let unmoved = Word::from_bits(seen);
-        let scene = Scene { memory, before, alone };
+        let context = StepContext { memory, before, alone };
         match self {
             Self::TryAcquire { me, waited } => {
                 let (me, arrival) = (
@@ -121,34 +121,40 @@ impl Step {
                 );
                 let answer = protocol::try_acquire(word, me, arrival, fence);
                 let taken = seen | me.get() | if *waited { WAITERS } else { 0 };
-                scene.expects(answer, unmoved.is_free(), taken, Ok(found_free(seen)), Err(unmoved));
+                context.expects(
+                    answer,
+                    unmoved.is_free(),
+                    taken,
+                    Ok(found_free(seen)),
+                    Err(unmoved),
+                );
             }
             Self::Contend { me, waiting, dead } => {
                 let me = me.token(&before);
                 let mut deaths = Deaths(dead.iter());
                 let answer =
                     acquire_contended(word, me, fence, &mut deaths, &mut waiting.begin(None));
-                scene.contended(answer, me, waiting.outcome(seen, me.get(), dead));
+                context.contended(answer, me, waiting.outcome(seen, me.get(), dead));
             }
             Self::MarkWaiting { seen: saw } => {
                 let saw = saw.unwrap_or(seen);
                 let marked = Word::from_bits(saw | WAITERS);
                 let answer = protocol::mark_waiting(word, Word::from_bits(saw));
-                scene.expects(answer, saw == seen, marked.bits(), Ok(marked), Err(unmoved));
+                context.expects(answer, saw == seen, marked.bits(), Ok(marked), Err(unmoved));
             }
             Self::Release { me } => {
                 let me = me.token(&before);
                 let answer = protocol::release(word, me, fence);
-                scene.expects(answer, is(me), seen & DIED, Ok(wake_owed_by(seen)), Err(unmoved));
+                context.expects(answer, is(me), seen & DIED, Ok(wake_owed_by(seen)), Err(unmoved));
             }
             Self::PassOn { me } => {
                 let me = me.token(&before);
                 let answer = protocol::release_without_wake(word, me, fence);
-                scene.expects(answer, is(me), seen & (WAITERS | DIED), Ok(()), Err(unmoved));
+                context.expects(answer, is(me), seen & (WAITERS | DIED), Ok(()), Err(unmoved));
             }
             Self::ClaimWake => {
                 let owed = token_part(seen) == 0 && seen & WAITERS != 0;
-                scene.expects(
+                context.expects(
                     protocol::claim_wake(word),
                     owed,
                     seen & DIED,
@@ -159,56 +165,56 @@ impl Step {
             Self::Undisturbed { me, gives: false } => {
                 let me = me.token(&before);
                 let answer = protocol::try_acquire_fast(word, me, fence);
-                scene.expects(answer, seen == 0, me.get(), true, false);
+                context.expects(answer, seen == 0, me.get(), true, false);
             }
             Self::Undisturbed { me, gives: true } => {
                 let me = me.token(&before);
                 let answer = protocol::release_fast(word, me, fence);
-                scene.expects(answer, seen == me.get(), 0, Ok(()), Err(unmoved));
+                context.expects(answer, seen == me.get(), 0, Ok(()), Err(unmoved));
             }
             Self::GiveUp { seen: saw, waited } => {
-                scene.given_up(word, saw.unwrap_or(seen), *waited)
+                context.given_up(word, saw.unwrap_or(seen), *waited)
             }
             Self::Abandon { me } => {
                 let me = me.token(&before);
                 let answer = protocol::abandon(word, me, fence);
-                scene.expects(answer, is(me), DIED, Ok(wake_owed_by(seen)), Err(unmoved));
+                context.expects(answer, is(me), DIED, Ok(wake_owed_by(seen)), Err(unmoved));
             }
             Self::TakeOver { dead, me } => {
                 let (dead, me) = (dead.token(&before), me.token(&before));
                 let answer = protocol::take_over(word, dead, me, fence);
                 let taken = Acquisition { owner_died: true, recovered_from: Some(dead) };
-                scene.expects(answer, is(dead), me.get() | WAITERS | DIED, Some(taken), None);
+                context.expects(answer, is(dead), me.get() | WAITERS | DIED, Some(taken), None);
             }
             Self::DeclareStale { me } => {
                 let me = me.token(&before);
                 let answer = protocol::declare_stale(word, me, fence);
-                scene.expects(answer, is(me), DIED, Some(wake_owed_by(seen)), None);
+                context.expects(answer, is(me), DIED, Some(wake_owed_by(seen)), None);
             }
             Self::DeclareConsistent { me } => {
                 let me = me.token(&before);
                 let answer = protocol::declare_consistent(word, me);
-                scene.expects(answer, is(me), seen & !DIED, Ok(()), Err(unmoved));
+                context.expects(answer, is(me), seen & !DIED, Ok(()), Err(unmoved));
             }
             Self::Count => {
                 region.count_acquisition(fence);
-                scene.leaves(before.counted());
-                scene.told(region.fencing_token(), before.counted().generation());
+                context.leaves(before.counted());
+                context.told(region.fencing_token(), before.counted().generation());
             }
             Self::CountRecovery => {
                 region.count_recovery();
-                scene.leaves(before.recovered());
-                scene.told(region.recoveries(), before.recovered().recoveries());
+                context.leaves(before.recovered());
+                context.told(region.recoveries(), before.recovered().recoveries());
             }
             Self::CountContended => {
                 region.count_contended();
-                scene.leaves(before.contended());
-                scene.told(region.contended(), before.contended().contentions());
+                context.leaves(before.contended());
+                context.told(region.contended(), before.contended().contentions());
             }
             Self::WriteRecord { me, says } => {
-                scene.recorded(region, me.token(&before), &says.record(), fence)
+                context.recorded(region, me.token(&before), &says.record(), fence)
             }
-            Self::Read { whom } => scene.read(region, whom.token(&before), fence),
+            Self::Read { whom } => context.read(region, whom.token(&before), fence),
             Self::Write { word, value } => {
                 let words = memory.words();
                 words[usize::from(*word) % words.len()].store(*value, Relaxed);
@@ -222,13 +228,13 @@ fn found_free(word: u32) -> Acquisition {
 }
 
 /// What stood in memory before a step.
-struct Scene<'a> {
+struct StepContext<'a> {
     memory: &'a Memory,
     before: Bytes,
     alone: bool,
 }
 
-impl Scene<'_> {
+impl StepContext<'_> {
     fn told<R: PartialEq + Debug>(&self, answer: R, expected: R) {
         assert!(
             !self.alone || answer == expected,

@@ -8,8 +8,8 @@ use arbitrary::Arbitrary;
 use shmlock::{Error, Guard, ShmLock};
 use shmlock_tests::hostile::{Intruder, Mode, PRESENCE, byte_of};
 
-use super::promise::{given, is_one_clean_line, only, tried, waited, within};
-use super::{Ground, NAME};
+use super::expected_errors::{given, is_one_clean_line, only, tried, waited, within};
+use super::{NAME, TempDir};
 
 #[derive(Debug, Arbitrary)]
 pub(super) enum Call {
@@ -66,7 +66,7 @@ pub(super) enum Act {
 
 /// The handles of a life.
 pub(super) struct Handles<'l> {
-    ground: &'l Ground,
+    tempdir: &'l TempDir,
     locks: &'l [Option<ShmLock>; 3],
     guards: Vec<(usize, Guard<'l>)>,
     /// The tokens that were seen in use.
@@ -79,10 +79,10 @@ fn patience(hundreds: u8) -> Duration {
 }
 
 impl<'l> Handles<'l> {
-    pub(super) fn new(ground: &'l Ground, locks: &'l [Option<ShmLock>; 3]) -> Self {
-        let path = ground.path().join(format!("{NAME}.shmlock"));
+    pub(super) fn new(tempdir: &'l TempDir, locks: &'l [Option<ShmLock>; 3]) -> Self {
+        let path = tempdir.path().join(format!("{NAME}.shmlock"));
         let intruder = locks.iter().any(Option::is_some).then(|| Intruder::on(&path));
-        Self { ground, locks, guards: Vec::new(), tokens: vec![1], intruder }
+        Self { tempdir, locks, guards: Vec::new(), tokens: vec![1], intruder }
     }
 
     pub(super) fn play(&mut self, call: &Call) {
@@ -113,7 +113,7 @@ impl<'l> Handles<'l> {
                 }
             }
             Call::Remove => {
-                drop(fs::remove_file(self.ground.path().join(format!("{NAME}.shmlock"))))
+                drop(fs::remove_file(self.tempdir.path().join(format!("{NAME}.shmlock"))))
             }
         }
     }
@@ -213,7 +213,7 @@ impl<'l> Handles<'l> {
         assert_eq!(locked, Some(holder.is_some()), "nobody writes between the two");
         let health = only(lock.status(), |_| false).expect("ours");
         is_one_clean_line(&health.to_string());
-        assert_eq!(health.orphaned, self.ground.names().is_empty());
+        assert_eq!(health.orphaned, self.tempdir.names().is_empty());
         assert!(lock.is_held() || (lock.recovered(), lock.fencing_token()) == (None, None));
     }
 

@@ -7,11 +7,12 @@ use std::time::Duration;
 use rustix::io::Errno;
 use shmlock_core::layout::LAYOUT_VERSION;
 
-use super::{Error, InvalidNameReason, NotALockReason};
-use crate::file::is_overflow_user;
-use crate::header::DATA_OFFSET;
-use crate::inspect::Holder;
+use super::{Error, NotALockReason};
+use crate::holder::Holder;
+use crate::layout::header::DATA_OFFSET;
+use crate::name::InvalidNameReason;
 use crate::name::{NAME_MAX, SUFFIX};
+use crate::sys::user_map::is_overflow_user;
 
 impl fmt::Display for InvalidNameReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -2,7 +2,8 @@
 
 use rustix::io::Errno;
 
-use super::{Error, FREE_TOKEN, InvalidNameReason, MAP, NotALockReason};
+use super::{Error, FREE_TOKEN, MAP, NotALockReason};
+use crate::name::InvalidNameReason;
 
 impl Error {
     /// Returns what to do about the error, in the names of this library; `None` if the error says
@@ -139,7 +140,7 @@ mod tests {
     use shmlock_core::layout::DESCRIPTION_MAX;
 
     use super::{Error, FREE_TOKEN, MAP};
-    use crate::header::SCHEMA_MAX;
+    use crate::layout::header::SCHEMA_MAX;
 
     fn system(operation: &'static str, errno: Errno) -> Error {
         Error::System { operation, path: PathBuf::from("/x"), errno }

@@ -3,7 +3,7 @@
 use std::env;
 use std::io::{Write, stderr};
 
-use crate::scene::Stage;
+use crate::fixture::Stage;
 use crate::traces::Offspring;
 use crate::{hostile, runner};
 

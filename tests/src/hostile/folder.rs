@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use shmlock::{Builder, Error, ShmLock};
 
-use crate::Scene;
+use crate::Fixture;
 
 /// A directory for the locks of one test. Gone with all that is in it when dropped.
 #[derive(Debug)]
@@ -30,13 +30,13 @@ pub struct State {
 }
 
 impl Folder {
-    /// A new one in `/dev/shm`, with a name of the scene's.
+    /// A new one in `/dev/shm`, with a name of the fixture's.
     ///
     /// # Panics
     /// If it cannot be made.
     #[must_use]
-    pub fn new(scene: &Scene) -> Self {
-        Self::within(Path::new("/dev/shm"), scene)
+    pub fn new(fixture: &Fixture) -> Self {
+        Self::within(Path::new("/dev/shm"), fixture)
     }
 
     /// A new one in another directory.
@@ -44,8 +44,8 @@ impl Folder {
     /// # Panics
     /// If it cannot be made.
     #[must_use]
-    pub fn within(directory: &Path, scene: &Scene) -> Self {
-        let path = directory.join(scene.name("folder"));
+    pub fn within(directory: &Path, fixture: &Fixture) -> Self {
+        let path = directory.join(fixture.name("folder"));
         fs::create_dir(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         set_mode(&path, 0o700);
         Self { path }

@@ -1,4 +1,4 @@
-//! Children that see other processes, users or clocks than we do, namespaces(7). As `family.rs`:
+//! Children that see other processes, users or clocks than we do, namespaces(7). As `process_tree.rs`:
 //! for tests that run [`alone`](fn@crate::hostile::alone) only.
 
 #![allow(unsafe_code, reason = "clone, clone3 and unshare")]
@@ -6,7 +6,7 @@
 use std::fs;
 use std::io::{self, Write};
 
-use crate::hostile::family::{Child, Line, split};
+use crate::hostile::process_tree::{Child, Line, split};
 use crate::skipped;
 
 /// What a child has of its own.

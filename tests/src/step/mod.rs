@@ -26,7 +26,7 @@ use std::fmt;
 use shmlock::ExitHandlers;
 
 use crate::hostile::Folder;
-use crate::{Ability, Account, Scene, can, proc};
+use crate::{Account, Capability, Fixture, can, proc};
 pub use phase::Phase;
 use report::Report;
 use stage::Stage;
@@ -84,11 +84,11 @@ impl fmt::Display for Fate {
 /// # Panics
 /// If anybody suffers by it.
 pub fn sweep(actor: &str, fate: Fate, phase: Phase) {
-    if !can(Ability::StopAtInstructions) {
+    if !can(Capability::StopAtInstructions) {
         return;
     }
-    let scene = Scene::new();
-    let folder = Folder::new(&scene);
+    let fixture = Fixture::new();
+    let folder = Folder::new(&fixture);
     let account = Account::new();
     let mut stage = Stage::new(actor, fate, phase, &folder, &account);
     let trace = stage.record();

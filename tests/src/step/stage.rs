@@ -167,7 +167,7 @@ impl<'a> Stage<'a> {
         });
         owner.line().wait();
         let pid = owner.pid().unsigned_abs();
-        owner.murder();
+        owner.kill();
         (pid, Facts::seen(self).token())
     }
 

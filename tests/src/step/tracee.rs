@@ -178,8 +178,8 @@ impl Tracee {
     }
 
     /// Kills it where it is.
-    pub(super) fn murder(self) {
-        self.child.murder();
+    pub(super) fn kill(self) {
+        self.child.kill();
     }
 
     fn pc(&self) -> usize {

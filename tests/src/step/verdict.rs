@@ -90,7 +90,7 @@ impl Stage<'_> {
         let slept_before = self.naps_of_sleepers();
         let begin = Instant::now();
         match self.fate {
-            Fate::Killed => tracee.murder(),
+            Fate::Killed => tracee.kill(),
             Fate::Exited => tracee.let_go(libc::SIGTERM).ends_well(),
             _ => tracee.let_go(libc::SIGTERM).ends_by(libc::SIGTERM),
         }

@@ -8,7 +8,7 @@ use shmlock::{Error, SharedBlock, ShmLock};
 use shmlock_tests::Account;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-use crate::desk::{Desk, Done};
+use crate::commands::{Commands, Done};
 use crate::line::Line;
 use crate::work::{millis, number};
 
@@ -34,7 +34,12 @@ impl Numbers {
     }
 }
 
-pub(crate) fn open(desk: &mut Desk, id: &str, name: &str, options: &[&str]) -> Result<Done, Error> {
+pub(crate) fn open(
+    commands: &mut Commands,
+    id: &str,
+    name: &str,
+    options: &[&str],
+) -> Result<Done, Error> {
     let mut builder = ShmLock::builder(name);
     let mut create = None;
     for option in options {
@@ -51,10 +56,10 @@ pub(crate) fn open(desk: &mut Desk, id: &str, name: &str, options: &[&str]) -> R
     let block = match create {
         None => builder.open_block()?,
         Some(how) => {
-            builder.open_block_with(|numbers| self::create(numbers, how, &mut desk.line))?
+            builder.open_block_with(|numbers| self::create(numbers, how, &mut commands.line))?
         }
     };
-    desk.blocks.insert(id.to_owned(), block);
+    commands.blocks.insert(id.to_owned(), block);
     Ok(Done::well(()))
 }
 
@@ -90,49 +95,49 @@ fn stall() -> ! {
     }
 }
 
-pub(crate) fn close(desk: &mut Desk, id: &str) -> Done {
-    drop(desk.blocks.remove(id).expect("a block of this id"));
+pub(crate) fn close(commands: &mut Commands, id: &str) -> Done {
+    drop(commands.blocks.remove(id).expect("a block of this id"));
     Done::well(())
 }
 
-fn block<'a>(desk: &'a mut Desk, id: &str) -> &'a mut SharedBlock<Numbers> {
-    desk.blocks.get_mut(id).unwrap_or_else(|| panic!("no block {id} is open here"))
+fn block<'a>(commands: &'a mut Commands, id: &str) -> &'a mut SharedBlock<Numbers> {
+    commands.blocks.get_mut(id).unwrap_or_else(|| panic!("no block {id} is open here"))
 }
 
 /// The number, and whom we were told of.
-pub(crate) fn read(desk: &mut Desk, id: &str) -> Result<Done, Error> {
-    let guard = block(desk, id).lock()?;
+pub(crate) fn read(commands: &mut Commands, id: &str) -> Result<Done, Error> {
+    let guard = block(commands, id).lock()?;
     let recovered = if guard.recovered().is_some() { "told" } else { "not told" };
     Ok(Done::Answer(format!("{} {recovered}", guard.read())))
 }
 
-pub(crate) fn fill(desk: &mut Desk, id: &str, value: &str) -> Result<Done, Error> {
-    let mut guard = block(desk, id).lock()?;
+pub(crate) fn fill(commands: &mut Commands, id: &str, value: &str) -> Result<Done, Error> {
+    let mut guard = block(commands, id).lock()?;
     guard.fill(number(value));
     guard.release()?;
     Ok(Done::well(()))
 }
 
 /// Fills in the number, holding the lock, and never ends.
-pub(crate) fn hold(desk: &mut Desk, id: &str, value: &str) -> Result<Done, Error> {
-    let mut guard = desk.blocks.get_mut(id).expect("a block of this id").lock()?;
+pub(crate) fn hold(commands: &mut Commands, id: &str, value: &str) -> Result<Done, Error> {
+    let mut guard = commands.blocks.get_mut(id).expect("a block of this id").lock()?;
     guard.fill(number(value));
-    desk.line.say("ok");
+    commands.line.say("ok");
     stall();
 }
 
 /// Fills in one number after the other, for ever.
-pub(crate) fn race(desk: &mut Desk, id: &str) -> Result<Done, Error> {
-    desk.line.say("ok");
+pub(crate) fn race(commands: &mut Commands, id: &str) -> Result<Done, Error> {
+    commands.line.say("ok");
     for number in 0.. {
-        desk.blocks.get_mut(id).expect("a block of this id").lock()?.fill(number);
+        commands.blocks.get_mut(id).expect("a block of this id").lock()?.fill(number);
     }
     Ok(Done::Silent)
 }
 
 /// Adds one to the number, this many times.
-pub(crate) fn add(desk: &mut Desk, id: &str, rounds: u64) -> Result<Done, Error> {
-    let block = block(desk, id);
+pub(crate) fn add(commands: &mut Commands, id: &str, rounds: u64) -> Result<Done, Error> {
+    let block = block(commands, id);
     for _ in 0..rounds {
         let mut guard = block.lock()?;
         let next = guard.0[0] + 1;
@@ -141,8 +146,8 @@ pub(crate) fn add(desk: &mut Desk, id: &str, rounds: u64) -> Result<Done, Error>
     Ok(Done::well(()))
 }
 
-pub(crate) fn consistent(desk: &mut Desk, id: &str, value: &str) -> Result<Done, Error> {
-    let mut guard = block(desk, id).lock()?;
+pub(crate) fn consistent(commands: &mut Commands, id: &str, value: &str) -> Result<Done, Error> {
+    let mut guard = block(commands, id).lock()?;
     guard.fill(number(value));
     guard.declare_consistent()?;
     Ok(Done::well(()))

@@ -7,10 +7,15 @@ use shmlock::{
     BlockSignals, Error, ExitEvent, Holder, LockStatus, Recovered, ShmLock, WaitStrategy,
 };
 
-use crate::desk::{Desk, Done, variant_of};
+use crate::commands::{Commands, Done, variant_of};
 use crate::work::millis;
 
-pub(crate) fn open(desk: &mut Desk, id: &str, name: &str, options: &[&str]) -> Result<Done, Error> {
+pub(crate) fn open(
+    commands: &mut Commands,
+    id: &str,
+    name: &str,
+    options: &[&str],
+) -> Result<Done, Error> {
     let mut builder = ShmLock::builder(name);
     for option in options {
         builder = match option.split_once('=').expect("KEY=VALUE") {
@@ -20,7 +25,7 @@ pub(crate) fn open(desk: &mut Desk, id: &str, name: &str, options: &[&str]) -> R
             ("block", "never") => builder.block_signals(BlockSignals::Never),
             ("block", "transitions") => builder.block_signals(BlockSignals::Transitions),
             ("block", "held") => builder.block_signals(BlockSignals::WhileHeld),
-            ("event", id) => builder.exit_event(desk.event(id)),
+            ("event", id) => builder.exit_event(commands.event(id)),
             ("dir", path) => builder.directory(path),
             ("patience", value) => builder.open_timeout(millis(value)),
             ("desc", text) => builder.description(text),
@@ -29,29 +34,29 @@ pub(crate) fn open(desk: &mut Desk, id: &str, name: &str, options: &[&str]) -> R
     }
     let lock = builder.open()?;
     let uuid = lock.uuid();
-    desk.locks.insert(id.to_owned(), Rc::new(lock));
+    commands.locks.insert(id.to_owned(), Rc::new(lock));
     Ok(Done::said(&uuid))
 }
 
-pub(crate) fn clone(desk: &mut Desk, id: &str, from: &str) -> Result<Done, Error> {
-    let lock = desk.lock(from).try_clone()?;
-    desk.locks.insert(id.to_owned(), Rc::new(lock));
+pub(crate) fn clone(commands: &mut Commands, id: &str, from: &str) -> Result<Done, Error> {
+    let lock = commands.lock(from).try_clone()?;
+    commands.locks.insert(id.to_owned(), Rc::new(lock));
     Ok(Done::well(()))
 }
 
-pub(crate) fn close(desk: &mut Desk, id: &str) -> Done {
-    drop(desk.locks.remove(id).expect("a lock of this id"));
+pub(crate) fn close(commands: &mut Commands, id: &str) -> Done {
+    drop(commands.locks.remove(id).expect("a lock of this id"));
     Done::well(())
 }
 
 /// Forgets the handle without closing it.
-pub(crate) fn leak(desk: &mut Desk, id: &str) -> Done {
-    std::mem::forget(desk.locks.remove(id).expect("a lock of this id"));
+pub(crate) fn leak(commands: &mut Commands, id: &str) -> Done {
+    std::mem::forget(commands.locks.remove(id).expect("a lock of this id"));
     Done::well(())
 }
 
-pub(crate) fn event(desk: &mut Desk, id: &str, name: &str) -> Result<Done, Error> {
-    desk.events.insert(id.to_owned(), ExitEvent::named(name)?);
+pub(crate) fn event(commands: &mut Commands, id: &str, name: &str) -> Result<Done, Error> {
+    commands.events.insert(id.to_owned(), ExitEvent::named(name)?);
     Ok(Done::well(()))
 }
 

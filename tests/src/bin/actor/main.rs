@@ -1,8 +1,8 @@
-//! A process that does as it is told: one line in, one line out. See the commands in [`desk`], and
+//! A process that does as it is told: one line in, one line out. See the commands in [`commands`], and
 //! `Voice` in the harness.
 
 mod blocks;
-mod desk;
+mod commands;
 mod dying;
 mod line;
 mod locks;
@@ -13,5 +13,5 @@ use line::Line;
 
 fn main() {
     dying::with_parent();
-    desk::Desk::new(Line::of_standard_streams()).serve();
+    commands::Commands::new(Line::of_standard_streams()).serve();
 }

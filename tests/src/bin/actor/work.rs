@@ -7,7 +7,7 @@ use std::time::Duration;
 use shmlock::{Error, ShmLock};
 use shmlock_tests::{Account, proc};
 
-use crate::desk::{Desk, Done};
+use crate::commands::{Commands, Done};
 use crate::locks;
 
 pub(crate) fn number<N: std::str::FromStr>(text: &str) -> N {
@@ -20,7 +20,7 @@ pub(crate) fn millis(text: &str) -> Duration {
 
 /// Sections of the account, each under the lock `id`; `-` is none.
 pub(crate) fn count(
-    desk: &Desk,
+    commands: &Commands,
     id: &str,
     account: &str,
     rounds: u64,
@@ -34,7 +34,7 @@ pub(crate) fn count(
         (0..rounds).for_each(|round| account.section(me, round, false));
         return Ok(Done::said(&0));
     }
-    let lock = desk.lock(id);
+    let lock = commands.lock(id);
     let mut failures = 0;
     account.meet(actors);
     for round in 0..rounds {
@@ -57,9 +57,14 @@ pub(crate) fn count(
 }
 
 /// Once through the section, told of a death or not; with `consistent`, a death is then settled.
-pub(crate) fn pass(desk: &Desk, id: &str, account: &str, consistent: bool) -> Result<Done, Error> {
+pub(crate) fn pass(
+    commands: &Commands,
+    id: &str,
+    account: &str,
+    consistent: bool,
+) -> Result<Done, Error> {
     let account = Account::open(account);
-    let lock = desk.lock(id);
+    let lock = commands.lock(id);
     let before = proc::naps(process::id());
     lock.acquire()?;
     let total = proc::naps(process::id());

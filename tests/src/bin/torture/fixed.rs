@@ -20,14 +20,14 @@ use shmlock_core::{Record, Region, RegionLock};
 use shmlock_tests::hostile::Intruder;
 
 use crate::contender;
-use crate::deeds::hold;
 use crate::memory::Doing;
+use crate::operations::hold;
 use crate::oracle::Told;
-use crate::plan::{Deed, MIXED, Plan, Visit};
+use crate::plan::{MIXED, Operation, Plan, Visit};
 use crate::tally::Count;
 use crate::worker::Worker;
 
-/// How often it looks before it turns to its next deed, and how long it sleeps in between.
+/// How often it looks before it turns to its next operation, and how long it sleeps in between.
 const LOOKS: u32 = 50;
 const NAP: Duration = Duration::from_micros(500);
 
@@ -63,8 +63,8 @@ impl Drop for Mapped {
 
 /// Follows the plan, as far as it is about visits.
 pub(crate) fn follow(worker: &mut Worker<'_>, plan: Plan) {
-    for deed in plan {
-        let Deed::Visit(visit) = deed else { return };
+    for operation in plan {
+        let Operation::Visit(visit) = operation else { return };
         if worker.stage.memory.is_over() {
             return;
         }

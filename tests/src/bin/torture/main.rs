@@ -10,29 +10,29 @@
 //! The plans follow from the seed; which instructions meet which does not. A run with the same seed
 //! does the same things at other moments, so a fault may come back or not.
 //!
-//! To read it: `plan.rs` (what is done), `deeds.rs` (how), `oracle.rs` (what must be true),
+//! To read it: `plan.rs` (what is done), `operations.rs` (how), `oracle.rs` (what must be true),
 //! `master.rs` (what is done to those who do it), `closing.rs` (what must be true at the end).
 
 mod closing;
 mod contender;
-mod crew;
-mod deeds;
-mod family;
 mod fault;
 mod fixed;
 mod journal;
 mod master;
 mod memory;
+mod operations;
 mod oracle;
 mod plan;
 mod pressure;
+mod process_tree;
 mod report;
 mod stage;
 mod system;
 mod tally;
-mod warden;
+mod token_exhaustion;
 mod watch;
 mod worker;
+mod workers;
 
 use std::process::ExitCode;
 use std::sync::atomic::Ordering::Relaxed;
@@ -45,8 +45,8 @@ use stage::Stage;
 /// How many kills a minute must have, also on a machine of two processors that others use as well.
 const KILLS_A_MINUTE: u64 = 1000;
 
-/// How many deeds `plan` shows; a process rarely lives so long.
-const DEEDS_SHOWN: usize = 100;
+/// How many operations `plan` shows; a process rarely lives so long.
+const OPERATIONS_SHOWN: usize = 100;
 
 fn main() -> ExitCode {
     let words: Vec<_> = std::env::args().skip(1).collect();
@@ -80,8 +80,8 @@ fn usage() -> ExitCode {
 }
 
 fn show(seed: u64, seat: usize, nth: u64) -> ExitCode {
-    for deed in Plan::new(seed, seat, nth).take(DEEDS_SHOWN) {
-        println!("{deed:?}");
+    for operation in Plan::new(seed, seat, nth).take(OPERATIONS_SHOWN) {
+        println!("{operation:?}");
     }
     ExitCode::SUCCESS
 }
@@ -98,8 +98,8 @@ fn torture(seconds: u64, seed: u64) -> ExitCode {
     report::figures(&stage, &master, start.elapsed());
     report::faults(&stage);
     let mut faults = closing::faults(&stage, descriptors);
-    if master.crew.killed < KILLS_A_MINUTE * seconds / 60 {
-        faults.push(format!("only {} kills: too few to show anything", master.crew.killed));
+    if master.workers.killed < KILLS_A_MINUTE * seconds / 60 {
+        faults.push(format!("only {} kills: too few to show anything", master.workers.killed));
     }
     let count = stage.memory.faults.load(Relaxed);
     if count == 0 {

@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 
-use crate::crew::Crew;
 use crate::memory::{Doing, LIVES};
 use crate::plan::Role;
 use crate::pressure::{self, Pressure};
 use crate::stage::Stage;
 use crate::system;
 use crate::watch::Watch;
+use crate::workers::Workers;
 
 /// How long the workers have to come to their end.
 const LAST_ORDERS: Duration = Duration::from_secs(60);
@@ -55,7 +55,7 @@ pub(crate) struct Master<'s> {
     stage: &'s Stage,
     rng: Rng,
     began: Instant,
-    pub(crate) crew: Crew<'s>,
+    pub(crate) workers: Workers<'s>,
     pub(crate) done: Cruelty,
     pressure: Pressure,
     processors: Vec<usize>,
@@ -69,7 +69,7 @@ impl<'s> Master<'s> {
             stage,
             rng: Rng::with_seed(seed),
             began: Instant::now(),
-            crew: Crew::new(stage),
+            workers: Workers::new(stage),
             done: Cruelty::default(),
             pressure: Pressure::begin(),
             processors: system::processors(),
@@ -80,11 +80,11 @@ impl<'s> Master<'s> {
 
     /// Torments the workers for so long, or until there is a fault, and has them come to their end.
     pub(crate) fn run(&mut self, time: Duration) {
-        self.seat_the_warden();
+        self.seat_token_exhaustion();
         let end = Instant::now() + time;
         let mut looked = Instant::now();
         while Instant::now() < end && !self.has_failed() && !self.is_out_of_lives() {
-            self.crew.reap(&self.pressure);
+            self.workers.reap(&self.pressure);
             self.fill_seats();
             self.do_what_is_due();
             self.torment();
@@ -110,22 +110,23 @@ impl<'s> Master<'s> {
     }
 
     /// It has to be the first on its lock.
-    fn seat_the_warden(&mut self) {
-        let warden =
-            Stage::seats().find(|&seat| Role::of(seat) == Role::Warden).expect("a seat for it");
-        self.crew.start(warden);
-        while self.stage.memory.seats[warden].ready.load(Relaxed) == 0
-            && self.crew.pid(warden).is_some()
+    fn seat_token_exhaustion(&mut self) {
+        let token_exhaustion = Stage::seats()
+            .find(|&seat| Role::of(seat) == Role::TokenExhaustion)
+            .expect("a seat for it");
+        self.workers.start(token_exhaustion);
+        while self.stage.memory.seats[token_exhaustion].ready.load(Relaxed) == 0
+            && self.workers.pid(token_exhaustion).is_some()
         {
-            self.crew.reap(&self.pressure);
+            self.workers.reap(&self.pressure);
             thread::yield_now();
         }
     }
 
     fn fill_seats(&mut self) {
         for seat in Stage::seats() {
-            if self.crew.pid(seat).is_none() {
-                self.crew.start(seat);
+            if self.workers.pid(seat).is_none() {
+                self.workers.start(seat);
             }
         }
     }
@@ -137,10 +138,10 @@ impl<'s> Master<'s> {
         self.due = later;
         for Due { seat, pid, what, .. } in due {
             match what {
-                _ if self.crew.pid(seat) != Some(pid) => {} /* it has ended, and its number may
+                _ if self.workers.pid(seat) != Some(pid) => {} /* it has ended, and its number may
                 * be another's */
                 Later::Continue => system::signal_group(pid, libc::SIGCONT),
-                Later::Kill => self.crew.kill(seat, false),
+                Later::Kill => self.workers.kill(seat, false),
             }
         }
     }
@@ -187,11 +188,11 @@ impl<'s> Master<'s> {
                 .take(mortals.len())
                 .find(|&&seat| self.does(seat, wanted));
             if let Some(&seat) = found {
-                return Some((seat, self.crew.pid(seat)?));
+                return Some((seat, self.workers.pid(seat)?));
             }
         }
         let seat = self.rng.choice(mortals)?;
-        Some((seat, self.crew.pid(seat)?))
+        Some((seat, self.workers.pid(seat)?))
     }
 
     fn does(&self, seat: usize, doing: Doing) -> bool {
@@ -202,13 +203,13 @@ impl<'s> Master<'s> {
     /// Anybody.
     fn somebody(&mut self) -> Option<(usize, u32)> {
         let seat = self.rng.choice(Stage::seats())?;
-        Some((seat, self.crew.pid(seat)?))
+        Some((seat, self.workers.pid(seat)?))
     }
 
     fn kill(&mut self) {
         let Some((seat, _)) = self.victim() else { return };
         let group = self.rng.u32(..10) == 0;
-        self.crew.kill(seat, group);
+        self.workers.kill(seat, group);
     }
 
     /// By a signal that the victim may have a handler for. One that blocks it is killed a little
@@ -270,7 +271,7 @@ impl<'s> Master<'s> {
     /// Everybody stands still for a while.
     fn stutter(&mut self) {
         let all = Stage::seats().filter(|&seat| self.may_be_stopped(seat));
-        let all: Vec<_> = all.filter_map(|seat| Some((seat, self.crew.pid(seat)?))).collect();
+        let all: Vec<_> = all.filter_map(|seat| Some((seat, self.workers.pid(seat)?))).collect();
         for &(seat, pid) in &all {
             self.stop_seat(seat, pid);
         }
@@ -287,13 +288,13 @@ impl<'s> Master<'s> {
         self.pressure.end();
         let start = Instant::now();
         loop {
-            for pid in Stage::seats().filter_map(|seat| self.crew.pid(seat)) {
+            for pid in Stage::seats().filter_map(|seat| self.workers.pid(seat)) {
                 system::signal_group(pid, libc::SIGCONT);
             }
             if self.has_failed() {
                 self.watch.kill_all();
             }
-            if !self.crew.reap(&self.pressure) {
+            if !self.workers.reap(&self.pressure) {
                 return;
             }
             if start.elapsed() > LAST_ORDERS && !self.has_failed() {

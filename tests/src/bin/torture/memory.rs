@@ -87,7 +87,7 @@ pub(crate) struct Seat {
     pub(crate) condemned: AtomicU32,
     /// Not 0: it has done what others wait for.
     pub(crate) ready: AtomicU32,
-    /// At how many meetings it has arrived, see [`Deed::Meet`](crate::plan::Deed::Meet).
+    /// At how many meetings it has arrived, see [`Operation::Meet`](crate::plan::Operation::Meet).
     pub(crate) meetings: AtomicU64,
     pub(crate) tally: Tally,
     pub(crate) ring: Ring,

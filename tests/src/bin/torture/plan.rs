@@ -1,4 +1,4 @@
-//! What a worker is going to do: a list of deeds that follows from a seed, a seat and a number, and
+//! What a worker is going to do: a list of operations that follows from a seed, a seat and a number, and
 //! from nothing else.
 //!
 //! Everything random is drawn here, before it happens. When things happen, and so who meets whom,
@@ -17,7 +17,7 @@ pub(crate) const KEPT: usize = 1;
 /// Opened and closed around each section: its file comes and goes all the time.
 pub(crate) const BRIEF: usize = 2;
 /// Nearly all its tokens are taken, so that those of the dead are given away at once. See
-/// `warden.rs`.
+/// `token_exhaustion.rs`.
 pub(crate) const NARROW: usize = 3;
 /// Some of its contenders have static tokens. See `fixed.rs`.
 pub(crate) const MIXED: usize = 4;
@@ -37,14 +37,14 @@ pub(crate) enum Role {
     /// stopped.
     Fixed,
     /// Keeps tokens scarce on the lock [`NARROW`]. May be stopped.
-    Warden,
+    TokenExhaustion,
 }
 
 impl Role {
     pub(crate) fn of(seat: usize) -> Self {
         const LAST: usize = SLOTS - 1;
         match seat {
-            LAST => Self::Warden,
+            LAST => Self::TokenExhaustion,
             14 => Self::Fixed,
             10..14 => Self::Wakeful,
             _ => Self::Mortal,
@@ -57,14 +57,14 @@ impl Role {
             Self::Mortal => &[BUSY, KEPT, BRIEF, NARROW, MIXED],
             Self::Wakeful => &[WAKING],
             Self::Fixed => &[MIXED],
-            Self::Warden => &[NARROW],
+            Self::TokenExhaustion => &[NARROW],
         }
     }
 }
 
 /// One thing to do.
 #[derive(Clone, Debug)]
-pub(crate) enum Deed {
+pub(crate) enum Operation {
     /// Take a lock, be inside, give it back.
     Visit(Visit),
     /// Drop the handle, if it is open.
@@ -87,8 +87,8 @@ pub(crate) enum Deed {
     /// inside.
     Meet(Visit),
     /// Set the exit event, and clear it a moment later.
-    Ring(Duration),
-    /// The last deed.
+    SetExitEvent(Duration),
+    /// The last operation.
     End(End),
 }
 
@@ -169,7 +169,7 @@ pub(crate) enum Give {
     Force,
 }
 
-/// The deeds of one process.
+/// The operations of one process.
 pub(crate) struct Plan {
     rng: Rng,
     role: Role,
@@ -190,45 +190,45 @@ impl Plan {
         Self { rng, role: Role::of(seat), ended: false, handlers }
     }
 
-    fn mortal(&mut self) -> Deed {
+    fn mortal(&mut self) -> Operation {
         let lock = self.rng.usize(..WAKING);
         match self.rng.u32(..1000) {
-            0..700 => Deed::Visit(self.visit()),
-            700..760 => Deed::Close(lock),
-            760..830 => Deed::Look(lock, self.make()),
-            830..860 => Deed::HandOver(self.visit()),
-            860..890 => Deed::Crowd(self.visit(), self.rng.u8(1..20)),
+            0..700 => Operation::Visit(self.visit()),
+            700..760 => Operation::Close(lock),
+            760..830 => Operation::Look(lock, self.make()),
+            830..860 => Operation::HandOver(self.visit()),
+            860..890 => Operation::Crowd(self.visit(), self.rng.u8(1..20)),
             890..915 => {
                 let visits = (0..self.rng.usize(..8)).map(|_| self.visit()).collect();
-                Deed::Fork { visits, drops: self.rng.bool(), waits: self.rng.bool() }
+                Operation::Fork { visits, drops: self.rng.bool(), waits: self.rng.bool() }
             }
-            915..930 => Deed::Leak(self.visit(), 1),
+            915..930 => Operation::Leak(self.visit(), 1),
             // The next handle is given the token of the one before, which others are about to take
             // over from.
-            930..936 => Deed::Leak(
+            930..936 => Operation::Leak(
                 Visit { lock: NARROW, way: Way::Try, ..self.visit() },
                 self.rng.u8(1..60),
             ),
-            936..950 => Deed::DropHeld(self.visit()),
-            950..960 => Deed::Ring(Duration::from_micros(self.rng.u64(..2_000))),
-            _ => Deed::End(self.end()),
+            936..950 => Operation::DropHeld(self.visit()),
+            950..960 => Operation::SetExitEvent(Duration::from_micros(self.rng.u64(..2_000))),
+            _ => Operation::End(self.end()),
         }
     }
 
-    fn wakeful(&mut self) -> Deed {
+    fn wakeful(&mut self) -> Operation {
         match self.rng.u32(..1000) {
-            0..400 => Deed::Visit(self.wakeful_visit()),
-            400..900 => Deed::Meet(Visit { way: Way::Wait, ..self.wakeful_visit() }),
-            900..970 => Deed::Close(WAKING),
-            970..996 => Deed::Look(WAKING, self.wakeful_visit().make),
-            _ => Deed::End(End::Return),
+            0..400 => Operation::Visit(self.wakeful_visit()),
+            400..900 => Operation::Meet(Visit { way: Way::Wait, ..self.wakeful_visit() }),
+            900..970 => Operation::Close(WAKING),
+            970..996 => Operation::Look(WAKING, self.wakeful_visit().make),
+            _ => Operation::End(End::Return),
         }
     }
 
-    fn fixed(&mut self) -> Deed {
+    fn fixed(&mut self) -> Operation {
         match self.rng.u32(..1000) {
-            0..990 => Deed::Visit(Visit { lock: MIXED, ..self.visit() }),
-            _ => Deed::End(End::Return),
+            0..990 => Operation::Visit(Visit { lock: MIXED, ..self.visit() }),
+            _ => Operation::End(End::Return),
         }
     }
 
@@ -311,19 +311,19 @@ impl Plan {
 }
 
 impl Iterator for Plan {
-    type Item = Deed;
+    type Item = Operation;
 
-    fn next(&mut self) -> Option<Deed> {
+    fn next(&mut self) -> Option<Operation> {
         if self.ended {
             return None;
         }
-        let deed = match self.role {
+        let operation = match self.role {
             Role::Mortal => self.mortal(),
             Role::Wakeful => self.wakeful(),
-            Role::Fixed | Role::Warden => self.fixed(),
+            Role::Fixed | Role::TokenExhaustion => self.fixed(),
         };
-        self.ended = matches!(deed, Deed::End(_));
-        Some(deed)
+        self.ended = matches!(operation, Operation::End(_));
+        Some(operation)
     }
 }
 

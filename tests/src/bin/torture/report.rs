@@ -22,10 +22,10 @@ pub(crate) fn figures(stage: &Stage, master: &Master<'_>, took: Duration) {
     let (least, most) = (acquired.iter().min().unwrap_or(&0), acquired.iter().max().unwrap_or(&0));
     println!("{least:>12}  to {most} acquisitions on a mortal's seat");
     println!("the master:");
-    line("processes started for a seat", master.crew.started);
-    line("kills", master.crew.killed);
-    line("ended by SIGTERM", master.crew.terminated);
-    line("orphans reaped", master.crew.orphans);
+    line("processes started for a seat", master.workers.started);
+    line("kills", master.workers.killed);
+    line("ended by SIGTERM", master.workers.terminated);
+    line("orphans reaped", master.workers.orphans);
     line("stops", master.done.stops);
     line("stutters", master.done.stutters);
     line("signals", master.done.signals);
@@ -71,7 +71,7 @@ pub(crate) fn faults(stage: &Stage) {
         let last = memory.seats[seat].nth.load(Relaxed).saturating_sub(1);
         eprintln!("what happened last on seat {seat}, where plan {last} is being followed:");
         memory.seats[seat].ring.print(&stage.names);
-        eprintln!("  its deeds: torture plan {} {seat} {last}", memory.seed.load(Relaxed));
+        eprintln!("  its operations: torture plan {} {seat} {last}", memory.seed.load(Relaxed));
     }
 }
 

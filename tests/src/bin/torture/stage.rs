@@ -41,8 +41,8 @@ impl Stage {
     }
 
     /// The name of the exit event.
-    pub(crate) fn bell(&self) -> String {
-        format!("{}bell", self.prefix)
+    pub(crate) fn exit_event(&self) -> String {
+        format!("{}event", self.prefix)
     }
 
     pub(crate) fn path_of(&self, lock: usize) -> PathBuf {

@@ -12,14 +12,14 @@ use std::time::Duration;
 use shmlock::{ExitEvent, ExitHandlers, ShmLock};
 
 use crate::contender::{Contender, NO_LOCK};
-use crate::deeds::hold;
 use crate::fault::Fault;
 use crate::journal::What;
 use crate::memory::{Doing, LOCKS};
-use crate::plan::{Blocks, Deed, Give, Hold, Make, Plan, Role, Visit, Way};
+use crate::operations::hold;
+use crate::plan::{Blocks, Give, Hold, Make, Operation, Plan, Role, Visit, Way};
 use crate::stage::Stage;
 use crate::tally::Count;
-use crate::{fixed, system, warden};
+use crate::{fixed, system, token_exhaustion};
 
 /// Longer than any run: what outlives even the master ends by this.
 pub(crate) const LONGEST_RUN: u32 = 3 * 60 * 60;
@@ -28,7 +28,7 @@ pub(crate) struct Worker<'m> {
     pub(crate) stage: &'m Stage,
     pub(crate) me: Contender<'m>,
     pub(crate) handles: [Option<ShmLock>; LOCKS],
-    pub(crate) bell: Option<ExitEvent>,
+    pub(crate) exit_event: Option<ExitEvent>,
 }
 
 /// The life of one process on this seat.
@@ -44,12 +44,12 @@ pub(crate) fn run(stage: &Stage, seat: usize) -> ! {
     if plan.handlers {
         ExitHandlers::all().install().expect("there is room for handlers");
     }
-    let mut worker = Worker { stage, me, handles: array::from_fn(|_| None), bell: None };
+    let mut worker = Worker { stage, me, handles: array::from_fn(|_| None), exit_event: None };
     let descriptors = system::descriptors();
     match Role::of(seat) {
         Role::Mortal | Role::Wakeful => worker.follow(plan),
         Role::Fixed => fixed::follow(&mut worker, plan),
-        Role::Warden => warden::watch(&mut worker),
+        Role::TokenExhaustion => token_exhaustion::watch(&mut worker),
     }
     if stage.memory.is_over() {
         worker.say_goodbye();
@@ -66,37 +66,38 @@ pub(crate) fn run(stage: &Stage, seat: usize) -> ! {
 
 impl Worker<'_> {
     fn follow(&mut self, plan: Plan) {
-        for deed in plan {
+        for operation in plan {
             if self.stage.memory.is_over() {
                 return;
             }
-            self.perform(&deed);
+            self.perform(&operation);
         }
     }
 
-    fn perform(&mut self, deed: &Deed) {
-        match deed {
-            Deed::Visit(visit) => self.visit(visit),
-            Deed::Close(at) => self.close(*at),
-            Deed::Look(at, make) => self.look(*at, make),
-            Deed::HandOver(visit) => self.hand_over(visit),
-            Deed::Crowd(visit, rounds) => self.crowd(visit, *rounds),
-            Deed::Fork { visits, drops, waits } => self.fork(visits, *drops, *waits),
-            Deed::Leak(visit, times) => (0..*times).for_each(|_| self.leak(visit)),
-            Deed::Meet(visit) => self.meet(visit),
-            Deed::DropHeld(visit) => self.drop_held(visit),
-            Deed::Ring(time) => self.ring(*time),
-            Deed::End(end) => self.end(end),
+    fn perform(&mut self, operation: &Operation) {
+        match operation {
+            Operation::Visit(visit) => self.visit(visit),
+            Operation::Close(at) => self.close(*at),
+            Operation::Look(at, make) => self.look(*at, make),
+            Operation::HandOver(visit) => self.hand_over(visit),
+            Operation::Crowd(visit, rounds) => self.crowd(visit, *rounds),
+            Operation::Fork { visits, drops, waits } => self.fork(visits, *drops, *waits),
+            Operation::Leak(visit, times) => (0..*times).for_each(|_| self.leak(visit)),
+            Operation::Meet(visit) => self.meet(visit),
+            Operation::DropHeld(visit) => self.drop_held(visit),
+            Operation::SetExitEvent(time) => self.set_exit_event(*time),
+            Operation::End(end) => self.end(end),
         }
     }
 
     /// Opens the lock unless it is open; whether it is open then.
     pub(crate) fn open(&mut self, at: usize, make: &Make) -> bool {
         if self.handles[at].is_none() {
-            if make.event && self.bell.is_none() {
-                self.bell = self.find_bell();
+            if make.event && self.exit_event.is_none() {
+                self.exit_event = self.open_exit_event();
             }
-            self.handles[at] = self.me.open(&self.stage.names[at], at, make, self.bell.as_ref());
+            self.handles[at] =
+                self.me.open(&self.stage.names[at], at, make, self.exit_event.as_ref());
         }
         self.handles[at].is_some()
     }
@@ -117,20 +118,20 @@ impl Worker<'_> {
     pub(crate) fn close_all(&mut self) {
         (0..LOCKS).for_each(|at| self.close(at));
         self.me.does(Doing::Closing);
-        self.bell = None;
+        self.exit_event = None;
         self.me.does(Doing::Nothing);
     }
 
     /// The event that ends waits. Between those who are never killed it would only wake who should
     /// not be woken.
-    fn find_bell(&self) -> Option<ExitEvent> {
+    fn open_exit_event(&self) -> Option<ExitEvent> {
         if Role::of(self.me.at) != Role::Mortal {
             return Some(ExitEvent::new());
         }
         self.me.does(Doing::Opening);
-        let bell = ExitEvent::named(&self.stage.bell());
+        let exit_event = ExitEvent::named(&self.stage.exit_event());
         self.me.does(Doing::Nothing);
-        bell.inspect_err(|error| self.me.refused(NO_LOCK, error)).ok()
+        exit_event.inspect_err(|error| self.me.refused(NO_LOCK, error)).ok()
     }
 
     pub(crate) fn visit(&mut self, visit: &Visit) {
@@ -200,17 +201,17 @@ impl Worker<'_> {
         }
     }
 
-    fn ring(&mut self, time: Duration) {
-        if self.bell.is_none() {
-            self.bell = self.find_bell();
+    fn set_exit_event(&mut self, time: Duration) {
+        if self.exit_event.is_none() {
+            self.exit_event = self.open_exit_event();
         }
-        let Some(bell) = &self.bell else { return };
+        let Some(exit_event) = &self.exit_event else { return };
         self.me.note(What::Ringing, NO_LOCK);
-        if let Err(error) = bell.set() {
+        if let Err(error) = exit_event.set() {
             self.me.refused(NO_LOCK, &error);
         }
         thread::sleep(time);
-        if let Err(error) = bell.clear() {
+        if let Err(error) = exit_event.clear() {
             self.me.refused(NO_LOCK, &error);
         }
     }
@@ -304,7 +305,7 @@ impl Worker<'_> {
             self.visit(&visit);
         }
         if Role::of(self.me.at) == Role::Mortal {
-            drop(self.find_bell());
+            drop(self.open_exit_event());
         }
     }
 }

@@ -1,0 +1,271 @@
+//! One lock at a time: opening it, taking it, being inside, giving it back, closing it; each step
+//! noted for the oracle.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use shmlock::{BlockSignals, Errno, Error, ExitEvent, Guard, ShmLock, WaitStrategy};
+
+use crate::contender::Contender;
+use crate::fault::Fault;
+use crate::journal::What;
+use crate::memory::Doing;
+use crate::oracle::{Section, Told};
+use crate::plan::{Blocks, Give, Hold, Make, NARROW, Visit, Way};
+use crate::system;
+use crate::tally::Count;
+
+/// More than any closer needs: the master stops nobody for so long.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How much later than asked for a waiter may come back. Not what is promised but what no busy
+/// machine exceeds; the latest that was seen stands in the report. A waiter that was stopped
+/// meanwhile is not judged.
+const TOLERANCE: Duration = Duration::from_secs(5);
+
+impl Contender<'_> {
+    /// A handle; `None` if there was no token for it.
+    pub(crate) fn open(
+        &self,
+        name: &str,
+        at: usize,
+        make: &Make,
+        exit_event: Option<&ExitEvent>,
+    ) -> Option<ShmLock> {
+        self.note(What::Opening, at);
+        self.does(Doing::Opening);
+        let strategy = if make.sleeps { WaitStrategy::SleepPolling } else { WaitStrategy::Futex };
+        let blocks = match make.blocks {
+            Blocks::Never => BlockSignals::Never,
+            Blocks::Transitions => BlockSignals::Transitions,
+            Blocks::WhileHeld => BlockSignals::WhileHeld,
+        };
+        let mut builder = ShmLock::builder(name)
+            .poll_interval(make.interval)
+            .wait_strategy(strategy)
+            .block_signals(blocks)
+            .open_timeout(OPEN_TIMEOUT);
+        if let Some(exit_event) = exit_event.filter(|_| make.event) {
+            builder = builder.exit_event(exit_event);
+        }
+        self.opened(at, builder.open())
+    }
+
+    /// What becomes of an attempt to open.
+    pub(crate) fn opened(&self, at: usize, opened: shmlock::Result<ShmLock>) -> Option<ShmLock> {
+        let opened = opened.and_then(|lock| self.describe(&lock).map(|()| lock));
+        self.does(Doing::Nothing);
+        match opened {
+            Ok(lock) => {
+                self.count(Count::Opened);
+                self.note(What::Opened, at);
+                Some(lock)
+            }
+            Err(error) if at == NARROW && error.errno() == Some(Errno::AGAIN) => {
+                self.count(Count::NoToken);
+                None
+            }
+            Err(error) => {
+                self.refused(at, &error);
+                None
+            }
+        }
+    }
+
+    pub(crate) fn close(&self, at: usize, lock: ShmLock) {
+        self.note(What::Closing, at);
+        self.does(Doing::Closing);
+        drop(lock);
+        self.does(Doing::Nothing);
+        self.count(Count::Closed);
+        self.note(What::Closed, at);
+    }
+
+    /// A whole section. `during` is done when its work is half done.
+    pub(crate) fn visit(&self, lock: &ShmLock, visit: &Visit, during: impl FnOnce()) {
+        let Some(guard) = self.take(lock, visit.lock, visit.way) else { return };
+        let section = self.inside(lock, visit, during);
+        self.leave(section);
+        self.give(guard, visit);
+        self.gave_back(visit.lock);
+    }
+
+    /// From the taking to the leaving, without either.
+    pub(crate) fn inside(&self, lock: &ShmLock, visit: &Visit, during: impl FnOnce()) -> Section {
+        let told = Told::by(lock);
+        let section = self.enter(visit.lock, lock, &told);
+        self.work(&section, || {
+            let again: Vec<_> = (0..visit.depth).map(|_| lock.lock()).collect();
+            for refusal in again.iter().filter_map(|again| again.as_ref().err()) {
+                self.refused(visit.lock, refusal);
+            }
+            if visit.describe {
+                self.describe(lock).unwrap_or_else(|error| self.refused(visit.lock, &error));
+            }
+            hold(visit.hold);
+            if visit.twice {
+                self.try_twice(lock, visit);
+            }
+            during();
+            self.does(Doing::Inside);
+        });
+        if told.died && visit.declare {
+            match lock.declare_consistent() {
+                Ok(()) => self.is_consistent(&section),
+                Err(error) => self.refused(visit.lock, &error),
+            }
+        }
+        section
+    }
+
+    /// Takes the lock, or finds out why not.
+    pub(crate) fn take<'l>(&self, lock: &'l ShmLock, at: usize, way: Way) -> Option<Guard<'l>> {
+        self.taking(lock, at, way, |start| match way {
+            Way::Wait => lock.lock().map(Some),
+            Way::Try => lock.try_lock(),
+            Way::For(patience) => lock.try_lock_for(patience).map(Some),
+            Way::Until(patience) => lock.try_lock_until(start + patience).map(Some),
+        })
+    }
+
+    /// As [`take`](Self::take), without a guard.
+    pub(crate) fn acquire(&self, lock: &ShmLock, at: usize, way: Way) -> bool {
+        let taken = self.taking(lock, at, way, |start| match way {
+            Way::Wait => lock.acquire().map(Some),
+            Way::Try => lock.try_acquire().map(|taken| taken.then_some(())),
+            Way::For(patience) => lock.try_acquire_for(patience).map(Some),
+            Way::Until(patience) => lock.try_acquire_until(start + patience).map(Some),
+        });
+        taken.is_some()
+    }
+
+    fn taking<R>(
+        &self,
+        lock: &ShmLock,
+        at: usize,
+        way: Way,
+        take: impl FnOnce(Instant) -> shmlock::Result<Option<R>>,
+    ) -> Option<R> {
+        let (life, stops) = (self.life(), self.seat().stops.load(Relaxed));
+        self.note(What::Taking, at);
+        if lock.is_locked().is_ok_and(|locked| locked) {
+            self.count(Count::Contended);
+        }
+        self.does(Doing::Taking);
+        if matches!(way, Way::Wait) {
+            life.waiting.store(system::now(), Relaxed);
+        }
+        life.reaches_for(at);
+        let start = Instant::now();
+        let taken = take(start);
+        let waited = start.elapsed();
+        life.waiting.store(0, Relaxed);
+        if let Ok(Some(taken)) = taken {
+            self.seat().tally.waited(nanos(waited));
+            return Some(taken);
+        }
+        life.is_rid_of(at);
+        self.does(Doing::Nothing);
+        self.note(What::NotHad, at);
+        match taken {
+            Ok(_) => self.count(Count::TryFailed),
+            Err(error) if error.is_timed_out() => {
+                self.count(Count::TimedOut);
+                let was_stopped = stops != self.seat().stops.load(Relaxed);
+                self.judge_patience(at, way, waited, was_stopped);
+            }
+            Err(error) if error.is_cancelled() && !matches!(way, Way::Try) => {
+                self.count(Count::Cancelled);
+                match lock.exit_event().map(ExitEvent::clear) {
+                    Some(Ok(())) => {}
+                    Some(Err(error)) => self.refused(at, &error),
+                    None => self.refused(at, &error),
+                }
+            }
+            Err(error) => self.refused(at, &error),
+        }
+        None
+    }
+
+    /// Whoever was told that its time is over has waited so long, and not much longer.
+    fn judge_patience(&self, at: usize, way: Way, waited: Duration, was_stopped: bool) {
+        let (Way::For(patience) | Way::Until(patience)) = way else {
+            return self.accuse(Fault::Early, at, nanos(waited));
+        };
+        let Some(late) = waited.checked_sub(patience) else {
+            return self.accuse(Fault::Early, at, nanos(waited));
+        };
+        if was_stopped {
+            return;
+        }
+        self.seat().tally.was_late(nanos(late));
+        if late > TOLERANCE {
+            self.accuse(Fault::Late, at, nanos(late));
+        }
+    }
+
+    fn give(&self, guard: Guard<'_>, visit: &Visit) {
+        let lock = guard.lock();
+        match visit.give {
+            Give::Drop => drop(guard),
+            Give::Release => {
+                if let Err(error) = guard.release() {
+                    self.refused(visit.lock, &error);
+                }
+            }
+            Give::Force => {
+                let forced = lock.force_release();
+                if !matches!(forced, Ok(true))
+                    || !matches!(guard.release(), Err(Error::NotHeld { .. }))
+                {
+                    self.accuse(Fault::WrongRelease, visit.lock, 0);
+                }
+            }
+        }
+        if lock.is_held() {
+            self.accuse(Fault::WrongRelease, visit.lock, 1);
+        }
+    }
+
+    /// The lock has been given back.
+    pub(crate) fn gave_back(&self, at: usize) {
+        self.life().is_rid_of(at);
+        self.does(Doing::Nothing);
+        self.count(Count::Acquired);
+        self.note(What::GaveBack, at);
+    }
+
+    /// A second handle of the thread that holds the lock: it is not let in, and told that waiting
+    /// would never end. (If the exit event is set, it is told that instead.)
+    fn try_twice(&self, lock: &ShmLock, visit: &Visit) {
+        let Some(second) = self.opened(visit.lock, lock.try_clone()) else { return };
+        let tried = second.try_lock();
+        let waited = second.lock();
+        let is_refused = match &waited {
+            Err(Error::WouldDeadlock { .. }) => true,
+            Err(Error::Cancelled { .. }) => second.exit_event().is_some(),
+            _ => false,
+        };
+        if !matches!(tried, Ok(None)) || !is_refused {
+            eprintln!("torture: life {}: {tried:?}, {waited:?}", self.number());
+            self.accuse(Fault::Undeadlocked, visit.lock, 0);
+        }
+        drop((tried, waited));
+        self.close(visit.lock, second);
+    }
+}
+
+/// Stays for a while.
+pub(crate) fn hold(how: Hold) {
+    match how {
+        Hold::Nothing => {}
+        Hold::Yield(times) => (0..times).for_each(|_| thread::yield_now()),
+        Hold::Spin(times) => (0..times).for_each(|_| std::hint::spin_loop()),
+        Hold::Sleep(time) => thread::sleep(time),
+    }
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
