@@ -71,7 +71,7 @@ impl Session {
             // EIO: no process has the terminal open any more.
             match self.terminal.read(&mut bytes) {
                 Ok(read) if read > 0 => {
-                    self.seen.push_str(&String::from_utf8_lossy(&bytes[..read]))
+                    self.seen.push_str(&String::from_utf8_lossy(&bytes[..read]));
                 }
                 _ => return false,
             }
