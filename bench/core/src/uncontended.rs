@@ -5,7 +5,7 @@
 //! cargo bench -p shmlock-core-benches
 //! ```
 //!
-//! Beside other locks between processes, and by many processes at once: `examples/comparison`.
+//! Beside other locks between processes, and by many processes at once: `bench/comparison`.
 
 use std::hint::black_box;
 use std::num::NonZeroU16;
