@@ -11,6 +11,7 @@ arm_linux=(aarch64-unknown-linux-gnu armv7-unknown-linux-gnueabihf)
 # which there is none of this processor.
 # shellcheck disable=SC2034 # used where this is sourced
 arm_suite=(--workspace --exclude shmlock-model --exclude shmlock-comparison --exclude shmlock-core-benches
+    --exclude shmlock-costs
     --features "shmlock/logger,shmlock/block,shmlock-core/embedded-hal,shmlock-core/embedded-hal-async")
 
 debian_name() { case $1 in aarch64-*) echo arm64 ;; *) echo armhf ;; esac }

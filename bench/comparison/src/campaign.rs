@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use shmlock_examples::Result;
+use shmlock_bench_support::Result;
 
 use crate::contenders::Kind;
 use crate::figures::{Effort, Figure};

@@ -1,6 +1,6 @@
 //! The program `shmlock-comparison`: all contenders, all figures.
 
-use shmlock_examples::Result;
+use shmlock_bench_support::Result;
 
 use crate::campaign::{Program, Results};
 use crate::contenders::Kind;

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 use std::time::Duration;
 
-use shmlock_examples::Result;
+use shmlock_bench_support::Result;
 
 use crate::board::{Board, Row};
 use crate::clock::now;

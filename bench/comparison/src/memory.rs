@@ -13,7 +13,7 @@ use std::ptr::{NonNull, null_mut};
 
 use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
-use shmlock_examples::Result;
+use shmlock_bench_support::Result;
 
 /// A value in shared memory, zero at first. Meant for types made of atomics, for which all zeros is
 /// a value.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use shmlock_examples::args::Args;
+use shmlock_bench_support::args::Args;
 
 use crate::campaign::Program;
 use crate::contenders::Kind;

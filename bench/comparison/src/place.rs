@@ -12,7 +12,7 @@ use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use shmlock_examples::Result;
+use shmlock_bench_support::Result;
 
 use crate::contenders::{Contender, Kind, Task};
 

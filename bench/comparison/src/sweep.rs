@@ -3,7 +3,7 @@
 //! A short interval lets a waiter that only polls have the lock sooner, and every waiter notice a
 //! death sooner. It costs processor time for as long as somebody waits.
 
-use shmlock_examples::Result;
+use shmlock_bench_support::Result;
 
 use crate::campaign::Program;
 use crate::contenders::Kind;

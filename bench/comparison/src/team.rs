@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 use std::time::Duration;
 
-use shmlock_examples::{Result, child::Child};
+use shmlock_bench_support::{Result, child::Child};
 
 use crate::board::{Board, ROWS, state};
 use crate::clock::now;
@@ -154,7 +154,7 @@ impl Team {
         while !self.board.await_arrivals(self.met, Duration::from_millis(200)) {
             for worker in &mut self.workers {
                 // One that has reported ends before the others do: only a failure is one.
-                if let Some(status) = worker.has_ended()?.filter(|status| !status.success()) {
+                if let Some(status) = worker.try_wait()?.filter(|status| !status.success()) {
                     return Err(format!("a worker ended with {status}").into());
                 }
             }

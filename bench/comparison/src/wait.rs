@@ -3,7 +3,7 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use shmlock_examples::Result;
+use shmlock_bench_support::Result;
 
 use crate::board::{Board, Row, state};
 use crate::clock::{now, used};

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::sync::atomic::Ordering::Relaxed;
 
-use shmlock_examples::{Result, child};
+use shmlock_bench_support::{Result, child};
 
 use crate::board::{Board, Row, state};
 use crate::clock::{Usage, now, used};

@@ -14,7 +14,7 @@ use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use rustix::thread::futex::{Flags, wait, wake};
-use shmlock_examples::Result;
+use shmlock_bench_support::Result;
 
 use super::Contender;
 use crate::memory::Mapping;

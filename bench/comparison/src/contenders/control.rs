@@ -1,6 +1,6 @@
 //! What does it cost without any lock? And does our check see the loss?
 
-use shmlock_examples::Result;
+use shmlock_bench_support::Result;
 
 use super::Contender;
 use crate::place::Place;

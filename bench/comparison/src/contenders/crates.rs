@@ -4,7 +4,7 @@ use std::fs::File;
 
 use fd_lock::RwLock;
 use named_lock::NamedLock;
-use shmlock_examples::Result;
+use shmlock_bench_support::Result;
 
 use super::Contender;
 use crate::place::Place;

@@ -9,7 +9,7 @@ use std::os::fd::AsRawFd;
 
 use libc::{F_OFD_SETLKW, F_UNLCK, F_WRLCK, SEEK_SET};
 use rustix::fs::{FlockOperation, flock};
-use shmlock_examples::Result;
+use shmlock_bench_support::Result;
 
 use super::Contender;
 use crate::place::Place;

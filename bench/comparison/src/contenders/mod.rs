@@ -20,7 +20,7 @@ pub(crate) mod ours;
 pub(crate) mod pthread;
 pub(crate) mod semaphore;
 
-use shmlock_examples::Result;
+use shmlock_bench_support::Result;
 
 use crate::place::Place;
 use ours::Ours;

@@ -3,7 +3,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use shmlock_examples::Result;
+use shmlock_bench_support::Result;
 
 use super::Contender;
 use crate::place::Place;

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use std::time::Duration;
 
 use shmlock::{Builder, ShmLock, WaitStrategy};
-use shmlock_examples::Result;
+use shmlock_bench_support::Result;
 
 use super::Contender;
 use crate::place::Place;

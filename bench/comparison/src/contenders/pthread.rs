@@ -11,7 +11,7 @@ use libc::{
     PTHREAD_PRIO_INHERIT, PTHREAD_PRIO_NONE, PTHREAD_PROCESS_SHARED, c_int, pthread_mutex_t,
     pthread_mutexattr_t,
 };
-use shmlock_examples::Result;
+use shmlock_bench_support::Result;
 
 use super::Contender;
 use crate::memory::Mapping;

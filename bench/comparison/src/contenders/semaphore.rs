@@ -8,7 +8,7 @@ use std::fs;
 use std::io;
 use std::ptr::NonNull;
 
-use shmlock_examples::Result;
+use shmlock_bench_support::Result;
 
 use super::Contender;
 use crate::place::Place;

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use shmlock_examples::Result;
+use shmlock_bench_support::Result;
 
 use super::{Effort, Metric, Unit, float};
 use crate::contenders::Kind;

@@ -20,7 +20,7 @@ pub(crate) mod waiting;
 
 use std::time::Duration;
 
-use shmlock_examples::Result;
+use shmlock_bench_support::Result;
 
 use crate::contenders::Kind;
 use crate::results::Measured;

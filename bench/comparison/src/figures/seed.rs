@@ -3,7 +3,7 @@
 //! Fifteen processes do a thousand increments each, as fast as they can; each times every lock +
 //! add + unlock.
 
-use shmlock_examples::Result;
+use shmlock_bench_support::Result;
 
 use super::{Metric, Unit, float};
 use crate::contenders::Kind;

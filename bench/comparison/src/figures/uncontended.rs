@@ -3,7 +3,7 @@
 //! One process takes and gives it back in batches, and counts in shared memory; the median of the
 //! batches counts. What the loop and the counting cost by themselves is what "no lock" says.
 
-use shmlock_examples::Result;
+use shmlock_bench_support::Result;
 
 use super::{Effort, Metric, Unit, float};
 use crate::board::Board;

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 use std::time::Duration;
 
-use shmlock_examples::Result;
+use shmlock_bench_support::Result;
 
 use super::{Effort, Metric, Unit, float};
 use crate::board::state;

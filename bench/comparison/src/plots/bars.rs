@@ -3,7 +3,7 @@
 
 use plotters::prelude::{BLACK, ChartBuilder, Color, IntoLogRange, PathElement, Rectangle};
 use plotters::style::text_anchor::HPos;
-use shmlock_examples::Result;
+use shmlock_bench_support::Result;
 
 use super::Area;
 use super::style::{colour, text};

@@ -17,7 +17,7 @@ use std::path::Path;
 
 use plotters::coord::Shift;
 use plotters::prelude::{DrawingArea, IntoDrawingArea, SVGBackend, WHITE};
-use shmlock_examples::Result;
+use shmlock_bench_support::Result;
 
 use crate::campaign::Results;
 use crate::figures::Figure;

@@ -3,7 +3,7 @@
 use plotters::prelude::{BLACK, Color, HSLColor, PathElement, RGBAColor, RGBColor, ShapeStyle};
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{IntoFont, TextStyle};
-use shmlock_examples::Result;
+use shmlock_bench_support::Result;
 
 use super::Area;
 use crate::contenders::Kind;

@@ -2,7 +2,7 @@
 
 use plotters::prelude::{ChartBuilder, Circle, Color, IntoLogRange, LineSeries};
 use plotters::style::text_anchor::HPos;
-use shmlock_examples::Result;
+use shmlock_bench_support::Result;
 
 use super::Area;
 use super::style::{LEGEND, colour, legend, stroke, text};

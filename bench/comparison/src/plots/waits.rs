@@ -2,7 +2,7 @@
 //! ends is the longest.
 
 use plotters::prelude::{ChartBuilder, IntoLogRange, LineSeries};
-use shmlock_examples::Result;
+use shmlock_bench_support::Result;
 
 use super::Area;
 use super::style::{LEGEND, legend, stroke};

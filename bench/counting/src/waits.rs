@@ -1,63 +1,56 @@
-//! How long did they wait? A histogram in shared words, so that it outlives the process that fills
-//! it.
+//! Counts waiting times in a histogram of shared words, which outlives the process that fills it.
 //!
-//! Eight buckets for every doubling: what is read from it is too high by an eighth at most.
+//! Each doubling has eight buckets, so a percentile is too high by an eighth at most.
 
 use std::fmt;
 use std::time::Duration;
 
-/// How many words a histogram has: enough for 18 minutes, which is 2^40 ns. What is longer counts
-/// as that.
-pub const BUCKETS: usize = 1 + bucket_of((1 << 40) - 1);
+/// The number of buckets. The last one counts waits of 18 minutes (2^40 ns) and longer.
+pub(crate) const BUCKETS: usize = 1 + bucket_of((1 << 40) - 1);
 
-/// The bucket that counts waits of so many nanoseconds.
-#[must_use]
-pub const fn bucket_of(nanoseconds: u64) -> usize {
-    let shifted = nanoseconds + 8; // so that the first eight buckets have one nanosecond each
+/// Returns the bucket for a wait of this many nanoseconds.
+pub(crate) const fn bucket_of(nanoseconds: u64) -> usize {
+    let shifted = nanoseconds + 8; // the first eight buckets have one nanosecond each
     let doubling = shifted.ilog2() - 3;
     let eighth = (shifted >> doubling) % 8;
     8 * doubling as usize + eighth as usize
 }
 
-/// The longest wait that a bucket counts, in nanoseconds.
-#[must_use]
-pub const fn longest_of(bucket: usize) -> u64 {
+/// Returns the longest wait of a bucket, in nanoseconds.
+const fn longest_of(bucket: usize) -> u64 {
     let (doubling, eighth) = (bucket / 8, bucket as u64 % 8);
     ((8 + eighth + 1) << doubling) - 1 - 8
 }
 
-/// Waits of one worker, or of several put together.
+/// The waiting times of one worker, or of several.
 #[derive(Clone, Debug)]
-pub struct Waits {
+pub(crate) struct Waits {
     counts: [u64; BUCKETS],
     longest: Duration,
 }
 
 impl Waits {
-    /// From the counts of a histogram, and the longest wait in it.
-    #[must_use]
-    pub fn new(counts: [u64; BUCKETS], longest: Duration) -> Self {
-        Self { counts, longest }
+    /// Makes it of a histogram's counts and its longest wait.
+    pub(crate) fn new(counts: &[u64; BUCKETS], longest: Duration) -> Self {
+        Self { counts: *counts, longest }
     }
 
-    /// No wait at all.
-    #[must_use]
-    pub fn none() -> Self {
-        Self::new([0; BUCKETS], Duration::ZERO)
+    /// Makes an empty histogram.
+    pub(crate) fn none() -> Self {
+        Self::new(&[0; BUCKETS], Duration::ZERO)
     }
 
-    /// Adds those of another worker.
-    pub fn add(&mut self, other: &Self) {
+    /// Adds the waits of another worker.
+    pub(crate) fn add(&mut self, other: &Self) {
         for (sum, count) in self.counts.iter_mut().zip(other.counts) {
             *sum += count;
         }
         self.longest = self.longest.max(other.longest);
     }
 
-    /// How long the shortest `percent` of the waits were, at most; of all, exactly. `None` if there
-    /// were none.
-    #[must_use]
-    pub fn percentile(&self, percent: u64) -> Option<Duration> {
+    /// Returns an upper bound of the shortest `percent` of the waits; exact for 100. `None` if
+    /// there are no waits.
+    pub(crate) fn percentile(&self, percent: u64) -> Option<Duration> {
         let rank = (self.counts.iter().sum::<u64>() * percent).div_ceil(100);
         let mut counted = 0;
         let bucket = self.counts.iter().position(|count| {
@@ -68,7 +61,7 @@ impl Waits {
     }
 }
 
-/// Median, 99th percentile and the longest, in columns of ten characters.
+/// Prints the median, the 99th percentile and the longest, in columns of ten characters.
 impl fmt::Display for Waits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for percent in [50, 99, 100] {
@@ -99,7 +92,7 @@ mod tests {
         for nanoseconds in 1..=1000 {
             counts[bucket_of(nanoseconds)] += 1;
         }
-        let waits = Waits::new(counts, Duration::from_micros(1));
+        let waits = Waits::new(&counts, Duration::from_micros(1));
         for (percent, exact) in [(1, 10), (50, 500), (99, 990), (100, 1000)] {
             let found = waits.percentile(percent).expect("there are waits").as_nanos();
             assert!(
@@ -110,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn without_waits_there_is_nothing_to_say() {
+    fn an_empty_histogram_has_no_percentiles() {
         assert_eq!(Waits::none().percentile(50), None);
         assert_eq!(Waits::none().percentile(100), None);
     }

@@ -1,7 +1,6 @@
-//! What stands on the command line? Options `--name value` or `--name=value`, read one after the
-//! other.
+//! Reads the options of a command line, `--name value` or `--name=value`, in order.
 //!
-//! Every message names the option that is wrong and says what to do about it.
+//! Every message names the wrong option and the remedy.
 
 use std::env::ArgsOs;
 use std::ffi::OsString;
@@ -9,16 +8,16 @@ use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
-/// The options that have not been read yet.
+/// The options that are still unread.
 #[derive(Debug)]
 pub struct Args {
     rest: ArgsOs,
-    /// The value of the last option, if it was joined to it by `=`.
+    /// The value of the last option, if `=` joined it to the name.
     joined: Option<String>,
 }
 
 impl Args {
-    /// Those of this program.
+    /// Returns the options of this program.
     #[must_use]
     pub fn from_env() -> Self {
         let mut rest = std::env::args_os();
@@ -26,10 +25,10 @@ impl Args {
         Self { rest, joined: None }
     }
 
-    /// The next option, without its value.
+    /// Reads the next option without its value.
     ///
     /// # Errors
-    /// A message, if the value before it was not asked for, or if it is not Unicode.
+    /// A message, if the previous option takes no value and has one, or if the text is not UTF-8.
     pub fn option(&mut self) -> Result<Option<String>, String> {
         if let Some(value) = self.joined.take() {
             return Err(format!(
@@ -46,10 +45,10 @@ impl Args {
         }
     }
 
-    /// The value of `option`, which was read last.
+    /// Reads the value of `option`, the last option read.
     ///
     /// # Errors
-    /// A message, if there is none.
+    /// A message, if there is no value.
     pub fn text(&mut self, option: &str) -> Result<String, String> {
         let value = match self.joined.take() {
             Some(value) => Some(value),
@@ -58,10 +57,10 @@ impl Args {
         value.ok_or_else(|| format!("{option} needs a value; write {option} VALUE"))
     }
 
-    /// The value of `option`, a whole number in `range`.
+    /// Reads the value of `option` as a whole number in `range`.
     ///
     /// # Errors
-    /// A message, if it is anything else.
+    /// A message, if the value is anything else.
     pub fn number<T>(&mut self, option: &str, range: RangeInclusive<T>) -> Result<T, String>
     where
         T: FromStr + PartialOrd + Display,

@@ -1,13 +1,12 @@
-//! How does an example end when something goes wrong? With one line that says what, and exit status
-//! 1.
+//! Ends a program with one line that states the error, and exit status 1.
 
 use std::error::Error;
 use std::fmt;
 
-/// The result of whatever may end an example.
+/// The result of an operation whose error ends the program.
 pub type Result<T> = std::result::Result<T, Failure>;
 
-/// Any error, or a message. `main` prints it by its `Debug`, which here is the message itself.
+/// Any error, or a message. `main` prints its `Debug` form, which is the message itself.
 pub struct Failure(Box<dyn Error + Send + Sync>);
 
 impl<E: Into<Box<dyn Error + Send + Sync>>> From<E> for Failure {

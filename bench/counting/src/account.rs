@@ -1,20 +1,19 @@
-//! Was anything lost? What one terminal finds on the board at the end, in words and as an exit
-//! status.
+//! Checks that nothing was lost: one terminal's result, in words and as an exit status.
 
 use std::ops::Range;
 use std::process::ExitCode;
 
 use crate::board::{Board, Row};
-use crate::crew::Outcome;
 use crate::waits::Waits;
+use crate::workers::Outcome;
 
 /// The board at the end of one terminal's part.
 #[derive(Debug)]
-pub struct Account {
+pub(crate) struct Account {
     counter: u64,
-    /// Of all terminals.
+    /// The tallies of all terminals.
     sum_of_tallies: u64,
-    /// Of this terminal.
+    /// The rows of this terminal.
     rows: Vec<RowAccount>,
 }
 
@@ -42,9 +41,8 @@ impl RowAccount {
 }
 
 impl Account {
-    /// Reads the board; `rows` are those of this terminal.
-    #[must_use]
-    pub fn read(board: &Board, rows: Range<usize>) -> Self {
+    /// Reads the board. `rows` belong to this terminal.
+    pub(crate) fn read(board: &Board, rows: Range<usize>) -> Self {
         Self {
             counter: board.counter().get(),
             sum_of_tallies: board.sum_of_tallies(),
@@ -52,14 +50,13 @@ impl Account {
         }
     }
 
-    /// Prints the account, and says whether all is well. Only the `last` terminal out knows the end
-    /// of the whole.
-    #[must_use]
-    pub fn print(&self, outcome: &Outcome, no_lock: bool, last: bool) -> ExitCode {
+    /// Prints the account and returns the exit status. Only the `last` terminal to leave sees the
+    /// final counter.
+    pub(crate) fn print(&self, outcome: &Outcome, no_lock: bool, last: bool) -> ExitCode {
         self.print_workers(outcome);
-        let own_part_is_well = self.print_own_part(outcome);
-        let whole_is_well = self.print_whole(no_lock, last);
-        if own_part_is_well && whole_is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        let own_part_is_right = self.print_own_part(outcome);
+        let whole_is_right = self.print_whole(no_lock, last);
+        if own_part_is_right && whole_is_right { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     }
 
     fn sum(&self, of: impl Fn(&RowAccount) -> u64) -> u64 {
@@ -79,8 +76,8 @@ impl Account {
         println!("{seconds:.2} s, {:.0} increments per second", increments as f64 / seconds);
     }
 
-    /// Each share is to be done, and each worker that was killed in its section reported by the
-    /// next owner, once.
+    /// Checks that each share is done, and that the next owner reported each worker killed in its
+    /// critical section exactly once.
     fn print_own_part(&self, outcome: &Outcome) -> bool {
         let Outcome { killed, killed_by_others, .. } = *outcome;
         let deaths = self.sum(|row| row.deaths);
@@ -90,41 +87,38 @@ impl Account {
             );
         }
         if killed_by_others > 0 {
-            println!("killed by somebody else, whatever they were doing: {killed_by_others}");
+            println!("killed by other processes, with or without the lock: {killed_by_others}");
         }
-        // Who was killed by somebody else may have held the lock, or not.
-        let deaths_are_well = (killed..=killed + killed_by_others).contains(&deaths);
-        let shares_are_well = self.rows.iter().all(|row| row.tally == row.share);
-        if !deaths_are_well {
-            println!(
-                "WRONG: not every worker that was killed was reported, or one was reported twice"
-            );
+        // A worker killed by another process may have held the lock or not.
+        let deaths_are_right = (killed..=killed + killed_by_others).contains(&deaths);
+        let shares_are_right = self.rows.iter().all(|row| row.tally == row.share);
+        if !deaths_are_right {
+            println!("WRONG: a killed worker was not reported, or was reported twice");
         }
-        if !shares_are_well {
+        if !shares_are_right {
             println!(
                 "WRONG: {} of {} increments were done",
                 self.sum(|row| row.tally),
                 self.sum(|row| row.share)
             );
         }
-        deaths_are_well && shares_are_well
+        deaths_are_right && shares_are_right
     }
 
+    /// Compares the counter with the increments of all terminals.
     fn print_whole(&self, no_lock: bool, last: bool) -> bool {
         let (counter, done) = (self.counter, self.sum_of_tallies);
         let missing = done.abs_diff(counter);
         if !last {
-            println!(
-                "other terminals are still at work, and the last one out counts again; so far:"
-            );
+            println!("other terminals are still running, and the last one counts again; so far:");
         }
         print!("counter {counter} after {done} increments: ");
         match (missing, no_lock) {
             (0, false) => println!("nothing was lost"),
             (0, true) => {
-                println!("nothing was lost, by luck; try more --processes or --increments")
+                println!("nothing was lost, by chance; try more --processes or --increments");
             }
-            (_, true) => println!("{missing} were lost, for want of the lock"),
+            (_, true) => println!("{missing} were lost, because there was no lock"),
             (_, false) => println!("WRONG by {missing}, although there is a lock"),
         }
         missing == 0 || no_lock

@@ -1,8 +1,7 @@
-//! How does a program talk to a second copy of itself?
+//! Starts a second copy of the running program and talks to it.
 //!
-//! The child says lines on its standard output; the parent says one thing only, "go on", by closing
-//! the child's standard input. Nothing else passes between them: what they share, they find by
-//! name.
+//! The child prints lines on its standard output. The parent sends a single message, "go on", by
+//! closing the child's standard input. The two find all shared objects by name.
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Lines, Read, stdin};
@@ -12,8 +11,7 @@ use rustix::process::{Signal, set_parent_process_death_signal};
 
 use crate::Result;
 
-/// A copy of this program. Dropping it kills it, so that none is left behind when something goes
-/// wrong.
+/// A copy of this program. Dropping it kills the process, so that an error leaves none behind.
 #[derive(Debug)]
 pub struct Child {
     process: Process,
@@ -24,7 +22,7 @@ impl Child {
     /// Starts a copy of this program with other arguments.
     ///
     /// # Errors
-    /// What the system says.
+    /// The system's error.
     pub fn start<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Result<Self> {
         let mut command = this_program()?;
         command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -34,58 +32,45 @@ impl Child {
         Ok(Self { process, lines: BufReader::new(stdout).lines() })
     }
 
-    /// Its process id.
+    /// Returns the process id.
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.process.id()
     }
 
-    /// Waits for its next line; `None` when it has ended.
+    /// Waits for the child's next line; returns `None` when the child has ended.
     ///
     /// # Errors
-    /// What the system says.
+    /// The system's error.
     pub fn next_line(&mut self) -> Result<Option<String>> {
         Ok(self.lines.next().transpose()?)
     }
 
-    /// Waits for this line.
-    ///
-    /// # Errors
-    /// If the child says something else, or ends.
-    pub fn expect(&mut self, line: &str) -> Result<()> {
-        match self.next_line()? {
-            Some(said) if said == line => Ok(()),
-            said => {
-                Err(format!("process {} was to say {line:?}, and said {said:?}", self.pid()).into())
-            }
-        }
-    }
-
-    /// Lets it go on from [`wait_for_parent`].
+    /// Lets the child return from [`wait_for_parent`].
     pub fn go_on(&mut self) {
         self.process.stdin = None;
     }
 
-    /// Kills it by SIGKILL, which it can neither see coming nor delay.
+    /// Kills the child by SIGKILL, which it cannot catch or delay.
     ///
     /// # Errors
-    /// What the system says.
+    /// The system's error.
     pub fn kill(&mut self) -> Result<()> {
         Ok(self.process.kill()?)
     }
 
-    /// How it has ended; `None` if it has not.
+    /// Returns the exit status if the child has ended. Does not block.
     ///
     /// # Errors
-    /// What the system says.
-    pub fn has_ended(&mut self) -> Result<Option<ExitStatus>> {
+    /// The system's error.
+    pub fn try_wait(&mut self) -> Result<Option<ExitStatus>> {
         Ok(self.process.try_wait()?)
     }
 
-    /// Waits until it is gone.
+    /// Waits until the child has ended.
     ///
     /// # Errors
-    /// What the system says.
+    /// The system's error.
     pub fn wait(&mut self) -> Result<ExitStatus> {
         Ok(self.process.wait()?)
     }
@@ -93,14 +78,14 @@ impl Child {
 
 impl Drop for Child {
     fn drop(&mut self) {
-        // Both fail if it has ended already, which is as well.
+        // Both fail harmlessly if the child has ended already.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
 }
 
-/// This program again. `SHMLOCK_EXAMPLES_RUNNER` names the emulator if the kernel cannot start the
-/// program by itself.
+/// Returns the command that starts this program. `SHMLOCK_EXAMPLES_RUNNER` names an emulator, if
+/// the kernel cannot start the program itself.
 fn this_program() -> Result<Command> {
     let program = std::env::current_exe()?;
     Ok(match std::env::var_os("SHMLOCK_EXAMPLES_RUNNER") {
@@ -113,17 +98,17 @@ fn this_program() -> Result<Command> {
     })
 }
 
-/// In the child: says `line`, and waits until the parent says to go on, or is gone.
+/// Prints `line` and waits until the parent closes our standard input, or dies. For the child.
 ///
 /// # Errors
-/// What the system says.
+/// The system's error.
 pub fn wait_for_parent(line: &str) -> Result<()> {
     println!("{line}");
     stdin().read_to_end(&mut Vec::new())?;
     Ok(())
 }
 
-/// In the child: says `line`, and waits for nothing but its death.
+/// Prints `line` and waits until this process is killed. For the child.
 pub fn wait_for_death(line: &str) -> ! {
     println!("{line}");
     loop {
@@ -131,11 +116,11 @@ pub fn wait_for_death(line: &str) -> ! {
     }
 }
 
-/// In the child: has the kernel kill it when the thread that started it is gone, so that it does
-/// not work on unattended.
+/// Asks the kernel to kill this process when the thread that started it ends
+/// (`PR_SET_PDEATHSIG`, prctl(2)). For the child.
 ///
 /// # Errors
-/// What the system says.
+/// The system's error.
 pub fn die_with_parent() -> Result<()> {
     Ok(set_parent_process_death_signal(Some(Signal::KILL))?)
 }

@@ -1,6 +1,6 @@
-//! Who starts the workers, kills them and replaces them?
+//! Starts the workers, kills them on request and replaces them.
 //!
-//! One thread for each share of the work sees it through, by as many workers as it takes.
+//! One thread for each share of the work follows it to its end, through any number of workers.
 
 use std::ops::Range;
 use std::os::unix::process::ExitStatusExt;
@@ -8,84 +8,85 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
+use shmlock_bench_support::{
+    Result,
+    child::{self, Child},
+};
 
-use crate::Result;
 use crate::board::Row;
-use crate::child::{self, Child};
 use crate::options::Options;
 
-/// How many workers of each row are killed with `--kill`. Arbitrary: enough to see, few enough to
-/// wait for.
+/// The number of workers killed in each row with `--kill`. Arbitrary: several, in little time.
 const KILLS_PER_ROW: u64 = 2;
 
-/// What a worker says when it is about to begin, and when it holds the lock and may be killed.
+/// A worker's message before its first increment.
 const READY: &str = "ready";
+/// A worker's message when it holds the lock and is to be killed.
 const HOLDING: &str = "holding";
 
-/// What became of a crew.
+/// The result of the workers of one terminal.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Outcome {
-    /// From the moment all were ready.
-    pub elapsed: Duration,
-    /// How many workers we killed, each while it held the lock.
-    pub killed: u64,
-    /// How many somebody else killed, whatever they were doing.
-    pub killed_by_others: u64,
+pub(crate) struct Outcome {
+    /// The time since all workers were ready.
+    pub(crate) elapsed: Duration,
+    /// The number of workers that this program killed, each while it held the lock.
+    pub(crate) killed: u64,
+    /// The number of workers killed by another process, with or without the lock.
+    pub(crate) killed_by_others: u64,
 }
 
-/// In a worker: waits until all workers are ready.
+/// Waits until all workers are ready. For a worker.
 ///
 /// # Errors
-/// As [`child::wait_for_parent`].
-pub fn wait_for_start() -> Result<()> {
+/// The errors of [`child::wait_for_parent`].
+pub(crate) fn wait_for_start() -> Result<()> {
     child::wait_for_parent(READY)
 }
 
-/// In a worker that holds the lock: whether it is to be killed. So it is when a third of the share
-/// is done, and when two thirds are; once each, for the next owner counts the death before the
-/// replacement can come here.
-#[must_use]
-pub fn is_due(row: Row<'_>) -> bool {
+/// Returns `true` if this worker, the owner, is to be killed: once after a third of its share, and
+/// once after two thirds. The next owner counts the death before a replacement can come here.
+pub(crate) fn is_due(row: Row<'_>) -> bool {
     let deaths = row.deaths().get();
     deaths < KILLS_PER_ROW
         && row.tally().get() >= row.share().get() / (KILLS_PER_ROW + 1) * (deaths + 1)
 }
 
-/// In a worker that holds the lock: waits to be killed.
-pub fn offer_to_die() -> ! {
+/// Waits to be killed while this worker holds the lock.
+pub(crate) fn offer_to_die() -> ! {
     child::wait_for_death(HOLDING)
 }
 
-/// Has the work of these rows done.
+/// Starts a worker for each row and waits until the work of all rows is done.
 ///
 /// # Errors
 /// If a worker cannot be started, or fails.
-pub fn work_through(options: &Options, rows: Range<usize>) -> Result<Outcome> {
-    let mut workers = rows.map(|row| Ok((row, hire(options, row)?))).collect::<Result<Vec<_>>>()?;
-    // All are started before the first is waited for, and all are ready before the first begins.
+pub(crate) fn work_through(options: &Options, rows: Range<usize>) -> Result<Outcome> {
+    let mut workers =
+        rows.map(|row| Ok((row, start(options, row)?))).collect::<Result<Vec<_>>>()?;
+    // All workers are ready before the first begins.
     for (_, worker) in &mut workers {
         wait_until_ready(worker)?;
     }
-    let start = Instant::now();
+    let begin = Instant::now();
     for (_, worker) in &mut workers {
         worker.go_on();
     }
 
     let mut outcome = Outcome::default();
     thread::scope(|scope| {
-        let see_through = |(row, worker)| scope.spawn(move || see_through(options, row, worker));
-        let threads: Vec<_> = workers.into_iter().map(see_through).collect();
+        let follow = |(row, worker)| scope.spawn(move || follow(options, row, worker));
+        let threads: Vec<_> = workers.into_iter().map(follow).collect();
         for thread in threads {
             let share = thread.join().map_err(|_| "a thread panicked")??;
             outcome.killed += share.killed;
             outcome.killed_by_others += share.killed_by_others;
         }
-        outcome.elapsed = start.elapsed();
+        outcome.elapsed = begin.elapsed();
         Ok(outcome)
     })
 }
 
-fn hire(options: &Options, row: usize) -> Result<Child> {
+fn start(options: &Options, row: usize) -> Result<Child> {
     Child::start(options.for_worker(row))
 }
 
@@ -99,9 +100,9 @@ fn wait_until_ready(worker: &mut Child) -> Result<()> {
     Err(format!("worker {} ended with {}", worker.pid(), worker.wait()?).into())
 }
 
-/// Listens to the worker of a row, kills it when it offers itself, and replaces it when it was
-/// killed.
-fn see_through(options: &Options, row: usize, mut worker: Child) -> Result<Outcome> {
+/// Reads the messages of a row's worker, kills it when it asks for that, and starts a replacement
+/// for a killed worker.
+fn follow(options: &Options, row: usize, mut worker: Child) -> Result<Outcome> {
     let mut outcome = Outcome::default();
     loop {
         let killed_before = outcome.killed;
@@ -123,7 +124,7 @@ fn see_through(options: &Options, row: usize, mut worker: Child) -> Result<Outco
         if outcome.killed == killed_before {
             outcome.killed_by_others += 1;
         }
-        worker = hire(options, row)?;
+        worker = start(options, row)?;
         wait_until_ready(&mut worker)?;
         worker.go_on();
     }

@@ -1,15 +1,15 @@
-//! How do processes share numbers under a name? By a file in `/dev/shm` that each of them maps.
+//! Shares numbers under a name, by a file in `/dev/shm` that each process maps.
 //!
-//! The lock whose guard [`Block::attach`] and [`Block::leave`] ask to see orders all coming and
-//! going, and all use.
+//! A lock orders every attach, every detach and all accesses; [`Block::attach`] and
+//! [`Block::leave`] take its guard as evidence.
 //!
-//! # Who is here
+//! # Counting the users
 //!
-//! A count in the block itself would stay too high for ever once somebody was killed. So each
-//! process keeps a shared flock(2) on the file, which the kernel drops with the process. Whoever
-//! gets the *exclusive* one is alone: on coming, it has found a block that is new, or stale because
-//! all its users were killed, and zeroes it; on leaving, it is the last and removes it. (Changing
-//! one kind into the other is two steps to the kernel. The lock makes them one.)
+//! A count in the block would stay too high after a kill. Each process holds a shared flock(2) on
+//! the file instead, which the kernel drops with the process. A process that gets the exclusive
+//! flock is alone. While attaching it then zeroes the block, which is new or left by killed users;
+//! while leaving it removes the file. (The kernel converts a flock in two steps; the lock makes
+//! them one.)
 
 #![allow(unsafe_code, reason = "maps a file and looks at it as atomics")]
 
@@ -26,17 +26,16 @@ use rustix::fs::{
 use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 use shmlock::Guard;
-
-use crate::Result;
+use shmlock_bench_support::Result;
 
 /// Numbers shared under a name.
 ///
 /// # Invariants
 ///
-/// 1. `words` is the start of a shared, readable and writable mapping of `len` words that we made.
-/// 2. Nobody but the drop unmaps it.
+/// 1. `words` is the start of a shared, readable and writable mapping of `len` words, made here.
+/// 2. Only the drop unmaps it.
 #[derive(Debug)]
-pub struct Block {
+pub(crate) struct Block {
     path: PathBuf,
     file: OwnedFd,
     words: NonNull<AtomicU64>,
@@ -44,20 +43,20 @@ pub struct Block {
 }
 
 impl Block {
-    /// Attaches to the block of this name. If nobody else is attached, all its words are zero.
+    /// Attaches to the block of this name. Its words are zero if no other process is attached.
     ///
     /// # Errors
-    /// What the system says; or that a file of another size stands there and is in use.
-    pub fn attach(_held: &Guard<'_>, name: &str, len: usize) -> Result<Self> {
+    /// The system's error, or that a file of another size is there and in use.
+    pub(crate) fn attach(_held: &Guard<'_>, name: &str, len: usize) -> Result<Self> {
         let path = PathBuf::from(format!("/dev/shm/{name}.shmlock-block"));
         let failed = |what, errno: Errno| format!("cannot {what} {}: {errno}", path.display());
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file =
             open(&path, flags, Mode::RUSR | Mode::WUSR).map_err(|errno| failed("open", errno))?;
         let bytes = (len * size_of::<AtomicU64>()) as u64;
-        if is_alone(&file)? {
-            // Really allocated, not a hole: a full /dev/shm is an error here, and not a SIGBUS at
-            // the first access.
+        if try_exclude_others(&file)? {
+            // Allocated, not a hole: a full /dev/shm is an error here instead of a SIGBUS at the
+            // first access.
             let made = ftruncate(&file, 0)
                 .and_then(|()| fallocate(&file, FallocateFlags::empty(), 0, bytes));
             if let Err(errno) = made {
@@ -82,31 +81,30 @@ impl Block {
         Ok(Self { path, file, words, len })
     }
 
-    /// The words.
+    /// Returns the words.
     fn words(&self) -> &[AtomicU64] {
         // SAFETY:
         // - page-aligned, readable and writable for `len` words, and never null: invariant 1.
         // - zeroed by the kernel, and every bit pattern is a valid `AtomicU64`.
-        // - mapped for as long as `self` is borrowed: invariant 2. Others access it by atomics as
-        //   well.
+        // - mapped for as long as `self` is borrowed: invariant 2. All processes access it by
+        //   atomics.
         unsafe { std::slice::from_raw_parts(self.words.as_ptr(), self.len) }
     }
 
-    /// One of the words.
+    /// Returns one of the words.
     ///
     /// # Panics
-    /// If there are not that many.
-    #[must_use]
-    pub fn word(&self, index: usize) -> Word<'_> {
+    /// If `index` is out of bounds.
+    pub(crate) fn word(&self, index: usize) -> Word<'_> {
         Word(&self.words()[index])
     }
 
-    /// Detaches; says whether this process was the last one. Then the file is gone.
+    /// Detaches, and removes the file if no other process is attached. Returns `true` if it did.
     ///
     /// # Errors
-    /// What the system says.
-    pub fn leave(self, _held: &Guard<'_>) -> Result<bool> {
-        let last = is_alone(&self.file)?;
+    /// The system's error.
+    pub(crate) fn leave(self, _held: &Guard<'_>) -> Result<bool> {
+        let last = try_exclude_others(&self.file)?;
         if last {
             unlink(&self.path)?;
         }
@@ -122,8 +120,9 @@ impl Drop for Block {
     }
 }
 
-/// Whether nobody else is attached.
-fn is_alone(file: &OwnedFd) -> Result<bool> {
+/// Converts our flock(2) to an exclusive one if no other process is attached. Returns `true` if it
+/// did; else our flock may be lost.
+fn try_exclude_others(file: &OwnedFd) -> Result<bool> {
     match flock(file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(true),
         Err(Errno::WOULDBLOCK) => Ok(false),
@@ -133,25 +132,25 @@ fn is_alone(file: &OwnedFd) -> Result<bool> {
 
 /// A shared number.
 ///
-/// To change it takes two steps, [`get`](Self::get) and [`set`](Self::set). Only a lock makes them
-/// one: that is what the examples show, and why there is no `fetch_add` here.
+/// A change takes two steps, [`get`](Self::get) and [`set`](Self::set), which only a lock makes
+/// one. There is no `fetch_add`, so that a failure of the lock shows as a lost increment.
 #[derive(Clone, Copy, Debug)]
-pub struct Word<'a>(&'a AtomicU64);
+pub(crate) struct Word<'a>(&'a AtomicU64);
 
 impl Word<'_> {
-    /// Its value.
-    #[must_use]
-    pub fn get(self) -> u64 {
-        self.0.load(Relaxed) // partner: `set` in another process. Relaxed: the fences of the lock order them
+    /// Returns the value.
+    pub(crate) fn get(self) -> u64 {
+        // Partner: `set` in another process. Relaxed: the fences of the lock order the two.
+        self.0.load(Relaxed)
     }
 
-    /// Gives it another value.
-    pub fn set(self, value: u64) {
+    /// Sets the value.
+    pub(crate) fn set(self, value: u64) {
         self.0.store(value, Relaxed); // partner: `get`
     }
 
-    /// Adds to it, in two steps.
-    pub fn add(self, more: u64) {
+    /// Adds to the value, in two steps.
+    pub(crate) fn add(self, more: u64) {
         self.set(self.get() + more);
     }
 }
