@@ -13,7 +13,7 @@ use crate::shared::{self, Shared};
 /// The words of an account. All zero at first.
 #[repr(C)]
 #[derive(Debug)]
-pub struct Words {
+pub struct AccountWords {
     /// Counted up without an atomic addition: two who do so at one time lose one.
     pub count: AtomicU64,
     /// Who is in the section; 0 if nobody.
@@ -39,11 +39,11 @@ pub struct Words {
 const YIELD_EVERY: u64 = 8;
 
 // SAFETY: atomics only.
-unsafe impl shared::Words for Words {}
+unsafe impl shared::Words for AccountWords {}
 
 /// The account of one test, shared by its processes and threads.
 #[derive(Debug, Default)]
-pub struct Account(Shared<Words>);
+pub struct Account(Shared<AccountWords>);
 
 impl Account {
     /// A new one.
@@ -113,9 +113,9 @@ impl Account {
 }
 
 impl Deref for Account {
-    type Target = Words;
+    type Target = AccountWords;
 
-    fn deref(&self) -> &Words {
+    fn deref(&self) -> &AccountWords {
         &self.0
     }
 }

@@ -3,11 +3,11 @@
 
 #![allow(unsafe_code, reason = "system calls that are meant to fail")]
 
-use std::io::{Write, stderr};
 use std::ptr::{null, null_mut};
-use std::{env, io, thread};
+use std::{env, io};
 
-use crate::step;
+use crate::skip::skipped;
+use crate::step::ptrace;
 
 /// Something that user-mode emulation does not do, or that a shared machine does not allow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +54,7 @@ impl Capability {
                 answer == -1 && io::Error::last_os_error().raw_os_error() != Some(libc::ENOSYS)
             }
             Self::SetTheClock => env::var_os(MAY_SET_CLOCK).is_some(),
-            Self::StopAtInstructions => step::is_possible(),
+            Self::StopAtInstructions => ptrace::is_possible(),
         }
     }
 
@@ -85,11 +85,4 @@ pub fn can(capability: Capability) -> bool {
         skipped(capability.lack());
     }
     here
-}
-
-/// Says that the running test shows nothing, and why.
-pub fn skipped(why: &str) {
-    let test = thread::current().name().unwrap_or("a test").to_owned();
-    // Not by `eprintln`: the test framework shows that of failed tests only.
-    let _ = writeln!(stderr(), "skipped: {test}: {why}");
 }

@@ -1,23 +1,15 @@
 //! The frame of one test: names of its own, a bound on its time, and a look for what it left
 //! behind.
 
-use std::io::{Write, stderr};
-use std::num::NonZeroU64;
-use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::Sender;
 use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use std::time::Duration;
-use std::{env, thread};
+use std::thread;
 
 use shmlock::ShmLock;
 
-use crate::proc;
 use crate::traces::{self, SHM, process_prefix};
-
-/// How long a test may take unless `SHMLOCK_TESTS_BOUND` says otherwise, in seconds. Each takes a
-/// few; the rest is for machines that are slow, emulated or busy.
-const BOUND: u64 = 120;
+use crate::watchdog;
 
 /// The frame of one test. Make it first, so that it is dropped last.
 #[derive(Debug)]
@@ -26,29 +18,29 @@ pub struct Fixture {
     /// Dropping it calls the watchdog off.
     _calm: Sender<()>,
     // Last: the fixture is over before the next begins.
-    _stage: Stage,
+    _slot: Slot,
 }
 
 /// What the fixtures of one process have in common. Either many are played at one time or, alone, one
 /// that could not bear another.
 #[derive(Debug)]
 #[expect(dead_code, reason = "held until it is dropped")]
-pub(crate) enum Stage {
+pub(crate) enum Slot {
     Shared(RwLockReadGuard<'static, ()>),
     Alone(RwLockWriteGuard<'static, ()>),
 }
 
-static STAGE: RwLock<()> = RwLock::new(());
+static SLOTS: RwLock<()> = RwLock::new(());
 
-impl Stage {
+impl Slot {
     /// Waits until no fixture is played alone.
     pub(crate) fn shared() -> Self {
-        Self::Shared(STAGE.read().unwrap_or_else(PoisonError::into_inner))
+        Self::Shared(SLOTS.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Waits until no other fixture is played.
     pub(crate) fn alone() -> Self {
-        Self::Alone(STAGE.write().unwrap_or_else(PoisonError::into_inner))
+        Self::Alone(SLOTS.write().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -66,14 +58,14 @@ impl Fixture {
     /// fixture at a time.
     #[must_use]
     pub fn new() -> Self {
-        Self::on(Stage::shared())
+        Self::on(Slot::shared())
     }
 
-    /// Begins a test on this stage. Its time begins here, so the wait for the stage does not count.
-    pub(crate) fn on(stage: Stage) -> Self {
+    /// Begins a test on this slot. Its time begins here, so the wait for the slot does not count.
+    pub(crate) fn on(slot: Slot) -> Self {
         static FIXTURES: AtomicU32 = AtomicU32::new(0);
         let prefix = format!("{}{}-", process_prefix(), FIXTURES.fetch_add(1, Ordering::Relaxed));
-        Self { prefix, _calm: watchdog(), _stage: stage }
+        Self { prefix, _calm: watchdog::start(), _slot: slot }
     }
 
     /// A name that nobody else uses.
@@ -120,56 +112,5 @@ impl Drop for Fixture {
         if !thread::panicking() {
             assert!(left.is_empty(), "left behind in {SHM}: {left:?}");
         }
-    }
-}
-
-/// How long a test may take.
-#[must_use]
-pub fn bound() -> Duration {
-    Duration::from_secs(
-        env::var("SHMLOCK_TESTS_BOUND").ok().and_then(|bound| bound.parse().ok()).unwrap_or(BOUND),
-    )
-}
-
-/// How often to do what is done `full` times on a machine of our own: that, divided by
-/// `SHMLOCK_TESTS_SLOWER`, which says how many times slower an emulated machine is.
-///
-/// # Panics
-/// If the variable is not a positive number.
-#[must_use]
-pub fn rounds(full: u64) -> u64 {
-    let slower = env::var("SHMLOCK_TESTS_SLOWER")
-        .map_or(NonZeroU64::MIN, |slower| slower.parse().expect("a number"));
-    full.div_ceil(slower.get())
-}
-
-fn watchdog() -> Sender<()> {
-    let bound = bound();
-    let test = thread::current().name().unwrap_or("a test").to_owned();
-    let (calm, alarm) = channel();
-    thread::spawn(move || {
-        if alarm.recv_timeout(bound) == Err(RecvTimeoutError::Timeout) {
-            // Not by `eprintln`: the test framework keeps that for itself until the test ends.
-            let (all, descendants) = proc::dump_threads();
-            let _ = writeln!(stderr(), "watchdog: {test} has not ended within {bound:?}\n{all}");
-            // A descendant that lives on would keep the pipe open by which the test's end is
-            // awaited.
-            for pid in descendants {
-                let _ = i32::try_from(pid)
-                    .ok()
-                    .and_then(rustix::process::Pid::from_raw)
-                    .map(|pid| rustix::process::kill_process(pid, rustix::process::Signal::KILL));
-            }
-            traces::remove(&traces::of(process_prefix()));
-            process::abort();
-        }
-    });
-    calm
-}
-
-/// Looks again and again until it is so. The watchdog bounds it.
-pub fn until(mut so: impl FnMut() -> bool) {
-    while !so() {
-        thread::yield_now();
     }
 }

@@ -14,8 +14,8 @@ use std::thread;
 
 use shmlock::Error;
 
-use crate::fixture::Stage;
-use crate::{Fixture, skipped};
+use crate::fixture::{Fixture, Slot};
+use crate::skip::skipped;
 
 pub use alone::alone;
 pub use bytes::{Intruder, Mode, PRESENCE, TOKENS, WATCH, byte_of};
@@ -42,7 +42,7 @@ impl Solo {
     /// Waits for its turn, and begins.
     #[must_use]
     pub fn new() -> Self {
-        Self { fixture: Fixture::on(Stage::alone()) }
+        Self { fixture: Fixture::on(Slot::alone()) }
     }
 }
 

@@ -22,22 +22,32 @@ mod actor;
 mod capability;
 mod fixture;
 pub mod hostile;
+mod kill;
+mod limits;
+mod peer;
 pub mod proc;
 mod runner;
 mod shared;
+mod skip;
 mod start;
 pub mod step;
 mod test_waker;
 mod traces;
+mod voice;
+mod watchdog;
 
 pub use account::Account;
-pub use actor::{Actor, Peer, Voice};
-pub use capability::{Capability, can, skipped};
-pub use fixture::{Fixture, bound, quietly, rounds, until};
+pub use actor::Actor;
+pub use capability::{Capability, can};
+pub use fixture::{Fixture, quietly};
+pub use limits::{bound, rounds, until};
+pub use peer::Peer;
 pub use runner::command;
 pub use shared::{Shared, Words};
+pub use skip::skipped;
 pub use start::{output, start, start_as_it_is};
 pub use test_waker::{TestWaker, poll};
+pub use voice::Voice;
 
 /// Starts an [`Actor`]; given a name and options of `open`, as a format string, it opens that lock
 /// as `l`.

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::fs;
 
-use crate::until;
+use crate::limits::until;
 
 /// How often its first thread went to sleep of its own accord, since it began.
 ///

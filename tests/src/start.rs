@@ -26,7 +26,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::ptr::null_mut;
 use std::sync::Once;
 
-use crate::quietly;
+use crate::fixture::quietly;
 
 /// Starts a program that has the default action of every signal, blocks none, and has no descriptor
 /// of another test.

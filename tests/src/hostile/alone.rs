@@ -3,9 +3,10 @@
 use std::env;
 use std::io::{Write, stderr};
 
-use crate::fixture::Stage;
+use crate::fixture::Slot;
+use crate::hostile::process_tree::end_process;
 use crate::traces::Offspring;
-use crate::{hostile, runner};
+use crate::{runner, start};
 
 /// Set in the process that is to run one test only: which.
 const ALONE: &str = "SHMLOCK_TESTS_ALONE";
@@ -27,15 +28,15 @@ pub fn alone(marker: &str, play: impl FnOnce()) {
     let path = marker.rsplit_once("::").map_or(marker, |(test, _marker)| test);
     let test = path.split_once("::").map_or(path, |(_crate, test)| test);
     if env::var(ALONE).is_ok_and(|alone| alone == test) {
-        hostile::end_process::with_parent();
+        end_process::with_parent();
         return play();
     }
-    let _stage = Stage::shared();
+    let _slot = Slot::shared();
     let program = env::current_exe().expect("our own path");
     let mut command = runner::command(program.to_str().expect("a path in UTF-8"));
     command.args([test, "--exact", "--nocapture", "--test-threads=2"]).env(ALONE, test);
     let offspring = Offspring::of(&mut command);
-    let output = crate::output(&mut command).expect("this test can be started again");
+    let output = start::output(&mut command).expect("this test can be started again");
     let (said, cried) =
         (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(

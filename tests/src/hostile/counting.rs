@@ -10,9 +10,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use crate::hostile::sandbox::{filter_by, prepare};
-use crate::hostile::{Denied, If};
-use crate::skipped;
+use crate::hostile::sandbox::{Denied, If, filter_by, prepare};
+use crate::skip::skipped;
 
 // linux/seccomp.h, of which libc has only parts.
 const SET_MODE_FILTER: libc::c_long = 1;

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use shmlock::{Builder, Error, ShmLock};
 
-use crate::Fixture;
+use crate::fixture::Fixture;
 
 /// A directory for the locks of one test. Gone with all that is in it when dropped.
 #[derive(Debug)]

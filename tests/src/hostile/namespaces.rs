@@ -7,7 +7,7 @@ use std::fs;
 use std::io::{self, Write};
 
 use crate::hostile::process_tree::{Child, Line, split};
-use crate::skipped;
+use crate::skip::skipped;
 
 /// What a child has of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::ptr::null;
 
-use crate::skipped;
+use crate::skip::skipped;
 
 /// A system call that is not carried out.
 #[derive(Clone, Copy, Debug)]

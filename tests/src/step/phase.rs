@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use shmlock::{Builder, ShmLock};
 
+use super::fate::{Fate, LOCK};
 use super::marks::{before_the_wait, within};
-use super::{Fate, LOCK, reenter};
-use crate::Account;
+use super::reenter;
+use crate::account::Account;
 use crate::hostile::Folder;
 
 /// A stretch of a handle's life.

@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use shmlock::ShmLock;
 
-use crate::Account;
+use crate::account::Account;
 
 /// What the handler works on; null before and after.
 static LOCK: AtomicPtr<ShmLock> = AtomicPtr::new(null_mut());

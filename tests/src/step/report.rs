@@ -4,8 +4,9 @@ use std::io::{Write, stderr};
 use std::time::{Duration, Instant};
 use std::{env, process, thread};
 
+use super::fate::Fate;
+use super::phase::Phase;
 use super::tracee::Point;
-use super::{Fate, Phase};
 use crate::proc;
 
 /// How many instructions of each phase are taken unless `SHMLOCK_SWEEP_EVERY` says otherwise. All

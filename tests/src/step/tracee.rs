@@ -3,15 +3,15 @@
 //! It is a fork of this process, so code and data are at the same addresses in every child and in
 //! ourselves: an address seen in one child is a place for a breakpoint in the next.
 
-#![allow(unsafe_code, reason = "ptrace and waitpid")]
+#![allow(unsafe_code, reason = "raise")]
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io;
 use std::os::unix::fs::FileExt;
 
 use super::machine::{PC, SPIN_HINT, TRAP};
 use super::marks;
+use super::ptrace::{Request, request, stop_by, wait_for};
 use crate::hostile::{Child, fork};
 use crate::proc;
 
@@ -235,42 +235,4 @@ impl Tracee {
 struct Breakpoint {
     address: usize,
     code: [u8; TRAP.len()],
-}
-
-#[cfg(target_env = "musl")]
-type Request = libc::c_int;
-#[cfg(not(target_env = "musl"))]
-type Request = libc::c_uint;
-
-fn request(
-    what: Request,
-    pid: libc::pid_t,
-    address: usize,
-    data: usize,
-) -> io::Result<libc::c_long> {
-    // SAFETY: the requests used here read and write no memory of ours.
-    let answer = unsafe { libc::ptrace(what, pid, address, data) };
-    if answer == -1 { Err(io::Error::last_os_error()) } else { Ok(answer) }
-}
-
-/// Whether a child of ours may be traced. Forks.
-pub(super) fn is_permitted() -> bool {
-    let child = fork(|line| line.say(i64::from(request(libc::PTRACE_TRACEME, 0, 0, 0).is_ok())));
-    let permitted = child.line().hear() == 1;
-    child.ends_well();
-    permitted
-}
-
-/// Waits for the next change of the child's state; with `WNOHANG`, `None` if there is none.
-pub(super) fn wait_for(pid: libc::pid_t, options: libc::c_int) -> Option<libc::c_int> {
-    let mut status = 0;
-    // SAFETY: a valid pointer, and a child of this thread.
-    let answer = unsafe { libc::waitpid(pid, &raw mut status, options) };
-    assert_ne!(answer, -1, "waitpid: {}", io::Error::last_os_error());
-    (answer == pid).then_some(status)
-}
-
-/// The status of a child that this signal stopped, wait(2).
-pub(super) fn stop_by(signal: libc::c_int) -> libc::c_int {
-    (signal << 8) | 0x7f
 }

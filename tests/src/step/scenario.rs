@@ -3,15 +3,18 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use super::facts::Facts;
+use super::fate::{Fate, LOCK};
+use super::phase::Phase;
 use super::report::Figures;
 use super::tracee::{Point, Stopped, Tracee};
-use super::verdict::Facts;
-use super::{Fate, LOCK, Phase};
-use crate::hostile::{Folder, Intruder, Mode, fork};
-use crate::{Account, Actor, proc};
+use crate::account::Account;
+use crate::actor::Actor;
+use crate::hostile::{Folder, Intruder, Mode, byte_of, fork};
+use crate::proc;
 
 /// Those who are alive beside the child, and what they know of the present one.
-pub(super) struct Stage<'a> {
+pub(super) struct Scenario<'a> {
     pub(super) fate: Fate,
     pub(super) phase: Phase,
     pub(super) folder: &'a Folder,
@@ -37,7 +40,7 @@ pub(super) struct Stage<'a> {
 /// The poll interval of sleepers that are to wait for a wake.
 const NEVER: Duration = Duration::from_secs(3600);
 
-impl<'a> Stage<'a> {
+impl<'a> Scenario<'a> {
     pub(super) fn new(
         actor: &str,
         fate: Fate,
@@ -102,8 +105,8 @@ impl<'a> Stage<'a> {
             Some(point) => tracee.run_to(point, None),
         };
         figures.elsewhere += usize::from(stopped == Stopped::AtEnd);
-        let facts = Facts::seen(self);
-        figures.owners += usize::from(facts.names_somebody_else(self));
+        let facts = self.facts();
+        figures.owners += usize::from(self.names_somebody_else(&facts));
         figures.passed_on += usize::from(facts.is_passed_on());
         match self.fate {
             Fate::Killed | Fate::Ended | Fate::Exited => self.mourn(tracee, &facts, figures),
@@ -168,7 +171,7 @@ impl<'a> Stage<'a> {
         owner.line().wait();
         let pid = owner.pid().unsigned_abs();
         owner.kill();
-        (pid, Facts::seen(self).token())
+        (pid, self.facts().token())
     }
 
     /// What is to happen when the child sleeps: another comes to sleep, and the keeper gives the
@@ -241,6 +244,25 @@ impl<'a> Stage<'a> {
             .filter(|(mode, _)| *mode == Mode::Write)
             .map(|(_, bytes)| *bytes.start())
             .collect()
+    }
+
+    pub(super) fn facts(&self) -> Facts {
+        let is_there = self.folder.file(LOCK).exists();
+        Facts {
+            word: if is_there { self.intruder().owner_word() } else { 0 },
+            inside: self.account.inside.load(Relaxed),
+            done: self.account.done.load(Relaxed),
+            rounds: self.account.rounds.load(Relaxed),
+        }
+    }
+
+    /// Returns `true` if the word names the child, or the owner that was dead before it.
+    pub(super) fn names_somebody_else(&self, facts: &Facts) -> bool {
+        facts.token() != 0 && !self.living.contains(&byte_of(facts.token()))
+    }
+
+    pub(super) fn names_the_dead(&self, facts: &Facts) -> bool {
+        self.dead.is_some_and(|(_, token)| token == facts.token())
     }
 
     /// How many descriptors each of us has.
