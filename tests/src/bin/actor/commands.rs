@@ -33,23 +33,10 @@
 //! | `reap PID` | waits for a forked child; `exit N` or `signal N` |
 //! | `die x none |
 
-use std::collections::BTreeMap;
-use std::rc::Rc;
+use shmlock::Error;
 
-use shmlock::{Error, ExitEvent, SharedBlock, ShmLock};
-
-use crate::blocks::{self, Numbers};
-use crate::line::Line;
-use crate::{dying, locks, signals, work};
-
-/// What one process or thread has, and whom it listens to.
-pub(crate) struct Commands {
-    pub(crate) locks: BTreeMap<String, Rc<ShmLock>>,
-    pub(crate) events: BTreeMap<String, ExitEvent>,
-    pub(crate) blocks: BTreeMap<String, SharedBlock<Numbers>>,
-    // Last: the end of the line tells the test that all the others are gone.
-    pub(crate) line: Line,
-}
+use crate::state::{Done, State, variant_of};
+use crate::{blocks, dying, locks, signals, work};
 
 /// How to go on after an order.
 #[derive(PartialEq, Eq)]
@@ -63,178 +50,133 @@ enum Flow {
     End,
 }
 
-/// What an order came to.
-pub(crate) enum Done {
-    Answer(String),
-    /// Nothing to say.
-    Silent,
-    End,
+/// Does as told, to the end.
+pub(crate) fn serve(state: &mut State) {
+    assert!(serve_frame(state) == Flow::End, "there is no guard to let go of");
 }
 
-impl Done {
-    /// `ok` with this behind it.
-    pub(crate) fn said(value: &impl ToString) -> Self {
-        Self::Answer(value.to_string())
-    }
-
-    /// `ok`, and nothing behind it.
-    pub(crate) fn well((): ()) -> Self {
-        Self::Answer(String::new())
-    }
-}
-
-impl Commands {
-    pub(crate) fn new(line: Line) -> Self {
-        Self { locks: BTreeMap::new(), events: BTreeMap::new(), blocks: BTreeMap::new(), line }
-    }
-
-    /// Does as told, to the end.
-    pub(crate) fn serve(&mut self) {
-        assert!(self.serve_frame() == Flow::End, "there is no guard to let go of");
-    }
-
-    /// Serves until the present guard, if any, is to go.
-    fn serve_frame(&mut self) -> Flow {
-        while let Some(order) = self.line.hear() {
-            let words: Vec<&str> = order.split_whitespace().collect();
-            let flow = match words.as_slice() {
-                [] => Flow::On,
-                ["unguard"] => Flow::Drop,
-                ["unguard", "release"] => Flow::Release,
-                ["guard", id] => self.guard(id),
-                words => match self.obey(words) {
-                    Ok(Done::Answer(answer)) => self.reply(&format!("ok {answer}")),
-                    Ok(Done::Silent) => Flow::On,
-                    Ok(Done::End) => Flow::End,
-                    Err(error) => self.reply(&line_of(&error)),
-                },
-            };
-            if flow != Flow::On {
-                return flow;
-            }
-        }
-        Flow::End
-    }
-
-    fn reply(&mut self, answer: &str) -> Flow {
-        self.line.say(answer.trim_end());
-        Flow::On
-    }
-
-    /// Holds the lock by a guard in this frame while the next ones serve.
-    fn guard(&mut self, id: &str) -> Flow {
-        let lock = self.lock(id);
-        let guard = match lock.lock() {
-            Ok(guard) => guard,
-            Err(error) => return self.reply(&line_of(&error)),
-        };
-        self.line.say("ok");
-        match self.serve_frame() {
-            Flow::Drop => {
-                drop(guard);
-                self.reply("ok")
-            }
-            Flow::Release => match guard.release() {
-                Ok(()) => self.reply("ok"),
-                Err(error) => self.reply(&line_of(&error)),
+/// Serves until the present guard, if any, is to go.
+fn serve_frame(state: &mut State) -> Flow {
+    while let Some(order) = state.line.hear() {
+        let words: Vec<&str> = order.split_whitespace().collect();
+        let flow = match words.as_slice() {
+            [] => Flow::On,
+            ["unguard"] => Flow::Drop,
+            ["unguard", "release"] => Flow::Release,
+            ["guard", id] => guard(state, id),
+            words => match obey(state, words) {
+                Ok(Done::Answer(answer)) => reply(state, &format!("ok {answer}")),
+                Ok(Done::Silent) => Flow::On,
+                Ok(Done::End) => Flow::End,
+                Err(error) => reply(state, &line_of(&error)),
             },
-            flow => flow,
+        };
+        if flow != Flow::On {
+            return flow;
         }
     }
+    Flow::End
+}
 
-    pub(crate) fn lock(&self, id: &str) -> Rc<ShmLock> {
-        Rc::clone(self.locks.get(id).unwrap_or_else(|| panic!("no lock {id} is open here")))
-    }
+fn reply(state: &mut State, answer: &str) -> Flow {
+    state.line.say(answer.trim_end());
+    Flow::On
+}
 
-    pub(crate) fn event(&self, id: &str) -> &ExitEvent {
-        self.events.get(id).unwrap_or_else(|| panic!("no event {id} is open here"))
-    }
-
-    fn obey(&mut self, words: &[&str]) -> Result<Done, Error> {
-        match *words {
-            ["open", id, name, ref options @ ..] => locks::open(self, id, name, options),
-            ["clone", id, from] => locks::clone(self, id, from),
-            ["close", id] => Ok(locks::close(self, id)),
-            ["leak", id] => Ok(locks::leak(self, id)),
-            ["lock", id] => self.lock(id).acquire().map(Done::well),
-            ["for", id, millis] => {
-                self.lock(id).try_acquire_for(work::millis(millis)).map(Done::well)
-            }
-            ["release", id] => self.lock(id).release().map(Done::well),
-            ["consistent", id] => self.lock(id).declare_consistent().map(Done::well),
-            ["describe", id, text] => self.lock(id).set_description(text).map(Done::well),
-            ["try", id] => Ok(Done::said(&self.lock(id).try_acquire()?)),
-            ["force", id] => Ok(Done::said(&self.lock(id).force_release()?)),
-            ["held", id] => Ok(Done::said(&self.lock(id).is_held())),
-            ["locked", id] => Ok(Done::said(&self.lock(id).is_locked()?)),
-            ["holder", id] => {
-                Ok(Done::said(&locks::holder(self.lock(id).holder()?.as_ref(), "nobody")))
-            }
-            ["recovered", id] => {
-                Ok(Done::said(&locks::recovered(self.lock(id).recovered().as_ref())))
-            }
-            ["check", id] => Ok(Done::said(&locks::health(self.lock(id).status()?))),
-            ["every", id] => Ok(Done::Answer(locks::every(&self.lock(id)))),
-            ["fence", id] => Ok(Done::said(&self.lock(id).fencing_token().unwrap_or(0))),
-            ["count", id, account, rounds, actors, ref limit @ ..] => work::count(
-                self,
-                id,
-                account,
-                work::number(rounds),
-                work::number(actors),
-                limit.first().copied(),
-            ),
-            ["pass", id, account, ref consistent @ ..] => {
-                work::pass(self, id, account, !consistent.is_empty())
-            }
-            ["churn", name, account, rounds, actors, ref tide @ ..] => work::churn(
-                name,
-                account,
-                work::number(rounds),
-                work::number(actors),
-                !tide.is_empty(),
-            ),
-            ["event", id, name] => locks::event(self, id, name),
-            ["set", id] => self.event(id).set().map(Done::well),
-            ["clear", id] => self.event(id).clear().map(Done::well),
-            ["block", id, name, ref options @ ..] => blocks::open(self, id, name, options),
-            ["unblock", id] => Ok(blocks::close(self, id)),
-            ["read", id] => blocks::read(self, id),
-            ["fill", id, value] => blocks::fill(self, id, value),
-            ["add", id, rounds] => blocks::add(self, id, work::number(rounds)),
-            ["repair", id, value] => blocks::consistent(self, id, value),
-            ["hold", id, value] => blocks::hold(self, id, value),
-            ["race", id] => blocks::race(self, id),
-            ["handlers", which] => signals::install_exit_handlers(which, None),
-            ["handlers", which, grace] => {
-                signals::install_exit_handlers(which, grace.strip_prefix("grace="))
-            }
-            ["note", signal] => Ok(signals::note(work::number(signal))),
-            ["note", signal, "info"] => Ok(signals::note_with_info(work::number(signal))),
-            ["exit-on", signal] => Ok(signals::exit_on(work::number(signal))),
-            ["ignore", signal] => Ok(signals::ignore(work::number(signal))),
-            ["noted", signal] => Ok(Done::said(&signals::noted(work::number(signal)))),
-            ["raise", signal] => Ok(signals::raise(work::number(signal))),
-            ["blocked"] => Ok(Done::said(&signals::blocked())),
-            ["reenter", id, signal] => Ok(signals::reenter(self.lock(id), work::number(signal))),
-            ["reentered"] => Ok(Done::said(&signals::reentered())),
-            ["sample", id, rounds, signal] => {
-                signals::sample(&self.lock(id), work::number(rounds), work::number(signal))
-            }
-            ["fork", socket] => Ok(dying::fork(self, socket)),
-            ["thread", socket, ref id @ ..] => Ok(dying::thread(self, socket, id.first().copied())),
-            ["reap", pid] => Ok(Done::said(&dying::reap(work::number(pid)))),
-            ["die", how] => Ok(dying::die(how)),
-            ref other => panic!("not an order: {other:?}"),
+/// Holds the lock by a guard in this frame while the next ones serve.
+fn guard(state: &mut State, id: &str) -> Flow {
+    let lock = state.lock(id);
+    let guard = match lock.lock() {
+        Ok(guard) => guard,
+        Err(error) => return reply(state, &line_of(&error)),
+    };
+    state.line.say("ok");
+    match serve_frame(state) {
+        Flow::Drop => {
+            drop(guard);
+            reply(state, "ok")
         }
+        Flow::Release => match guard.release() {
+            Ok(()) => reply(state, "ok"),
+            Err(error) => reply(state, &line_of(&error)),
+        },
+        flow => flow,
     }
 }
 
+fn obey(state: &mut State, words: &[&str]) -> Result<Done, Error> {
+    match *words {
+        ["open", id, name, ref options @ ..] => locks::open(state, id, name, options),
+        ["clone", id, from] => locks::clone(state, id, from),
+        ["close", id] => Ok(locks::close(state, id)),
+        ["leak", id] => Ok(locks::leak(state, id)),
+        ["lock", id] => state.lock(id).acquire().map(Done::well),
+        ["for", id, millis] => state.lock(id).try_acquire_for(work::millis(millis)).map(Done::well),
+        ["release", id] => state.lock(id).release().map(Done::well),
+        ["consistent", id] => state.lock(id).declare_consistent().map(Done::well),
+        ["describe", id, text] => state.lock(id).set_description(text).map(Done::well),
+        ["try", id] => Ok(Done::said(&state.lock(id).try_acquire()?)),
+        ["force", id] => Ok(Done::said(&state.lock(id).force_release()?)),
+        ["held", id] => Ok(Done::said(&state.lock(id).is_held())),
+        ["locked", id] => Ok(Done::said(&state.lock(id).is_locked()?)),
+        ["holder", id] => {
+            Ok(Done::said(&locks::holder(state.lock(id).holder()?.as_ref(), "nobody")))
+        }
+        ["recovered", id] => Ok(Done::said(&locks::recovered(state.lock(id).recovered().as_ref()))),
+        ["check", id] => Ok(Done::said(&locks::health(state.lock(id).status()?))),
+        ["every", id] => Ok(Done::Answer(locks::every(&state.lock(id)))),
+        ["fence", id] => Ok(Done::said(&state.lock(id).fencing_token().unwrap_or(0))),
+        ["count", id, account, rounds, actors, ref limit @ ..] => work::count(
+            state,
+            id,
+            account,
+            work::number(rounds),
+            work::number(actors),
+            limit.first().copied(),
+        ),
+        ["pass", id, account, ref consistent @ ..] => {
+            work::pass(state, id, account, !consistent.is_empty())
+        }
+        ["churn", name, account, rounds, actors, ref tide @ ..] => {
+            work::churn(name, account, work::number(rounds), work::number(actors), !tide.is_empty())
+        }
+        ["event", id, name] => locks::event(state, id, name),
+        ["set", id] => state.event(id).set().map(Done::well),
+        ["clear", id] => state.event(id).clear().map(Done::well),
+        ["block", id, name, ref options @ ..] => blocks::open(state, id, name, options),
+        ["unblock", id] => Ok(blocks::close(state, id)),
+        ["read", id] => blocks::read(state, id),
+        ["fill", id, value] => blocks::fill(state, id, value),
+        ["add", id, rounds] => blocks::add(state, id, work::number(rounds)),
+        ["repair", id, value] => blocks::consistent(state, id, value),
+        ["hold", id, value] => blocks::hold(state, id, value),
+        ["race", id] => blocks::race(state, id),
+        ["handlers", which] => signals::install_exit_handlers(which, None),
+        ["handlers", which, grace] => {
+            signals::install_exit_handlers(which, grace.strip_prefix("grace="))
+        }
+        ["note", signal] => Ok(signals::note(work::number(signal))),
+        ["note", signal, "info"] => Ok(signals::note_with_info(work::number(signal))),
+        ["exit-on", signal] => Ok(signals::exit_on(work::number(signal))),
+        ["ignore", signal] => Ok(signals::ignore(work::number(signal))),
+        ["noted", signal] => Ok(Done::said(&signals::noted(work::number(signal)))),
+        ["raise", signal] => Ok(signals::raise(work::number(signal))),
+        ["blocked"] => Ok(Done::said(&signals::blocked())),
+        ["reenter", id, signal] => Ok(signals::reenter(state.lock(id), work::number(signal))),
+        ["reentered"] => Ok(Done::said(&signals::reentered())),
+        ["sample", id, rounds, signal] => {
+            signals::sample(&state.lock(id), work::number(rounds), work::number(signal))
+        }
+        ["fork", socket] => Ok(dying::fork(state, socket)),
+        ["thread", socket, ref id @ ..] => {
+            Ok(dying::thread(state, socket, id.first().copied(), serve))
+        }
+        ["reap", pid] => Ok(Done::said(&dying::reap(work::number(pid)))),
+        ["die", how] => Ok(dying::die(how)),
+        ref other => panic!("not an order: {other:?}"),
+    }
+}
 /// An error on one line: its variant first, for tests to compare, then its text, for people.
 fn line_of(error: &Error) -> String {
     format!("err {} {error}", variant_of(error))
-}
-
-pub(crate) fn variant_of(error: &Error) -> String {
-    format!("{error:?}").chars().take_while(|c| c.is_alphanumeric()).collect()
 }

@@ -7,8 +7,8 @@ use std::ptr::null_mut;
 use std::rc::Rc;
 use std::{process, thread};
 
-use crate::commands::{Commands, Done};
 use crate::line::{self, Line};
+use crate::state::{Done, State};
 
 /// Nobody is to outlive the test: neither asleep on a lock nor as a core file.
 pub(crate) fn with_parent() {
@@ -66,7 +66,7 @@ fn fault() -> ! {
 }
 
 /// Forks. The child goes on where it is, with all it has, and listens to `socket`.
-pub(crate) fn fork(commands: &mut Commands, socket: &str) -> Done {
+pub(crate) fn fork(state: &mut State, socket: &str) -> Done {
     // SAFETY: the tests that fork have one thread, or use nothing in the child that another may
     // have had locked.
     match unsafe { libc::fork() } {
@@ -74,7 +74,7 @@ pub(crate) fn fork(commands: &mut Commands, socket: &str) -> Done {
         0 => {
             in_time();
             line::let_go_of_standard_streams();
-            commands.line = Line::to_socket(socket);
+            state.line = Line::to_socket(socket);
             Done::Silent
         }
         child => Done::Answer(child.to_string()),
@@ -82,18 +82,23 @@ pub(crate) fn fork(commands: &mut Commands, socket: &str) -> Done {
 }
 
 /// Starts a thread that listens to `socket`, and gives it the handle if one is named.
-pub(crate) fn thread(commands: &mut Commands, socket: &str, id: Option<&str>) -> Done {
+pub(crate) fn thread(
+    state: &mut State,
+    socket: &str,
+    id: Option<&str>,
+    serve: fn(&mut State),
+) -> Done {
     let socket = socket.to_owned();
     let given = id.map(|id| {
-        let lock = commands.locks.remove(id).expect("a lock of this id");
+        let lock = state.locks.remove(id).expect("a lock of this id");
         (id.to_owned(), Rc::into_inner(lock).expect("no guard of it is alive"))
     });
     thread::spawn(move || {
-        let mut commands = Commands::new(Line::to_socket(&socket));
+        let mut state = State::new(Line::to_socket(&socket));
         if let Some((id, lock)) = given {
-            commands.locks.insert(id, Rc::new(lock));
+            state.locks.insert(id, Rc::new(lock));
         }
-        commands.serve();
+        serve(&mut state);
     });
     Done::well(())
 }

@@ -6,12 +6,15 @@ mod commands;
 mod dying;
 mod line;
 mod locks;
+mod numbers;
 mod signals;
+mod state;
 mod work;
 
 use line::Line;
+use state::State;
 
 fn main() {
     dying::with_parent();
-    commands::Commands::new(Line::of_standard_streams()).serve();
+    commands::serve(&mut State::new(Line::of_standard_streams()));
 }

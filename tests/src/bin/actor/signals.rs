@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, compiler_fence};
 
 use shmlock::{Error, ExitHandlers, ShmLock};
 
-use crate::commands::Done;
+use crate::state::Done;
 use crate::work::millis;
 
 const SIGNALS: usize = 65;

@@ -7,8 +7,8 @@ use std::time::Duration;
 use shmlock::{Error, ShmLock};
 use shmlock_tests::{Account, proc};
 
-use crate::commands::{Commands, Done};
 use crate::locks;
+use crate::state::{Done, State};
 
 pub(crate) fn number<N: std::str::FromStr>(text: &str) -> N {
     text.parse().unwrap_or_else(|_| panic!("not a number: {text}"))
@@ -20,7 +20,7 @@ pub(crate) fn millis(text: &str) -> Duration {
 
 /// Sections of the account, each under the lock `id`; `-` is none.
 pub(crate) fn count(
-    commands: &Commands,
+    state: &State,
     id: &str,
     account: &str,
     rounds: u64,
@@ -34,7 +34,7 @@ pub(crate) fn count(
         (0..rounds).for_each(|round| account.section(me, round, false));
         return Ok(Done::said(&0));
     }
-    let lock = commands.lock(id);
+    let lock = state.lock(id);
     let mut failures = 0;
     account.meet(actors);
     for round in 0..rounds {
@@ -58,13 +58,13 @@ pub(crate) fn count(
 
 /// Once through the section, told of a death or not; with `consistent`, a death is then settled.
 pub(crate) fn pass(
-    commands: &Commands,
+    state: &State,
     id: &str,
     account: &str,
     consistent: bool,
 ) -> Result<Done, Error> {
     let account = Account::open(account);
-    let lock = commands.lock(id);
+    let lock = state.lock(id);
     let before = proc::naps(process::id());
     lock.acquire()?;
     let total = proc::naps(process::id());

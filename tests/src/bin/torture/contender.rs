@@ -25,8 +25,12 @@ pub(crate) struct Contender<'m> {
 impl<'m> Contender<'m> {
     /// A new life on this seat.
     pub(crate) fn new(memory: &'m Memory, seat: usize, born: What) -> Self {
-        let contender =
-            Self { memory, at: seat, life: Cell::new(memory.bear(seat)), sections: Cell::new(0) };
+        let contender = Self {
+            memory,
+            at: seat,
+            life: Cell::new(memory.new_life(seat)),
+            sections: Cell::new(0),
+        };
         contender.note(born, NO_LOCK);
         contender
     }
@@ -52,14 +56,14 @@ impl<'m> Contender<'m> {
 
     /// It is about to lose its identity on purpose, in a section or not: from here on others may be
     /// told that it died.
-    pub(crate) fn is_doomed(&self) {
+    pub(crate) fn set_doomed(&self) {
         self.life().doomed.store(1, Relaxed);
         system::in_this_order();
     }
 
     /// It has lost its identity and goes on as somebody else.
-    pub(crate) fn is_reborn(&self) {
-        self.life.set(self.memory.bear(self.at));
+    pub(crate) fn start_new_life(&self) {
+        self.life.set(self.memory.new_life(self.at));
         self.note(What::Born, NO_LOCK);
     }
 

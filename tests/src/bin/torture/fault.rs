@@ -3,8 +3,6 @@
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
-use crate::memory::Memory;
-
 /// A fault as it lies in the shared memory.
 #[repr(C)]
 pub(crate) struct Report {
@@ -93,19 +91,15 @@ impl Fault {
     ];
 }
 
-impl Memory {
-    /// Reports a fault. The run ends with it.
-    pub(crate) fn accuse(&self, fault: Fault, lock: usize, life: u64, seen: u64) {
-        let place = usize::try_from(self.faults.fetch_add(1, Relaxed)).unwrap_or(usize::MAX);
-        let Some(report) = self.reports.get(place) else { return };
-        report.lock.store(lock as u64, Relaxed);
-        report.life.store(life, Relaxed);
-        report.seen.store(seen, Relaxed);
-        report.what.store(fault as u64 + 1, Relaxed);
-    }
-}
-
 impl Report {
+    /// Writes the report; `what` last, so that [`text`](Self::text) sees it whole.
+    pub(crate) fn fill(&self, fault: Fault, lock: usize, life: u64, seen: u64) {
+        self.lock.store(lock as u64, Relaxed);
+        self.life.store(life, Relaxed);
+        self.seen.store(seen, Relaxed);
+        self.what.store(fault as u64 + 1, Relaxed);
+    }
+
     /// One line, if there is a fault here.
     pub(crate) fn text(&self, names: &[String]) -> Option<String> {
         let what = self.what.load(Relaxed).checked_sub(1)?;

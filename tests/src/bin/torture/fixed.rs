@@ -23,13 +23,15 @@ use crate::contender;
 use crate::memory::Doing;
 use crate::operations::hold;
 use crate::oracle::Told;
-use crate::plan::{MIXED, Operation, Plan, Visit};
+use crate::plan::Plan;
+use crate::role::MIXED;
 use crate::tally::Count;
+use crate::visit::{Operation, Visit};
 use crate::worker::Worker;
 
 /// How often it looks before it turns to its next operation, and how long it sleeps in between.
-const LOOKS: u32 = 50;
-const NAP: Duration = Duration::from_micros(500);
+const ATTEMPTS: u32 = 50;
+const PAUSE: Duration = Duration::from_micros(500);
 
 /// The token of everybody on this seat; there is one at a time.
 const TOKEN: NonZeroU16 = NonZeroU16::MIN;
@@ -65,7 +67,7 @@ impl Drop for Mapped {
 pub(crate) fn follow(worker: &mut Worker<'_>, plan: Plan) {
     for operation in plan {
         let Operation::Visit(visit) = operation else { return };
-        if worker.stage.memory.is_over() {
+        if worker.session.memory.is_over() {
             return;
         }
         if worker.open(MIXED, &visit.make) {
@@ -79,26 +81,26 @@ pub(crate) fn follow(worker: &mut Worker<'_>, plan: Plan) {
 
 fn visit_as_core(worker: &Worker<'_>, visit: &Visit) {
     let (Some(presence), me) = (&worker.handles[MIXED], &worker.me) else { return };
-    let mapped = Mapped::of(Intruder::on(&worker.stage.path_of(MIXED)).file());
+    let mapped = Mapped::of(Intruder::on(&worker.session.path_of(MIXED)).file());
     let lock = RegionLock::new(mapped.region(), TOKEN).with_record(record(me.number()));
-    me.does(Doing::Taking);
-    me.life().reaches_for(MIXED);
-    for _ in 0..LOOKS {
+    me.does(Doing::Acquiring);
+    me.life().set_may_hold(MIXED);
+    for _ in 0..ATTEMPTS {
         if let Ok(guard) = lock.try_lock() {
             let told = Told { died: guard.owner_died(), dead: None, fence: guard.fencing_token() };
             let section = me.enter(MIXED, presence, &told);
             me.work(&section, || hold(visit.hold));
             if told.died && visit.declare {
                 guard.declare_consistent().expect("held");
-                me.is_consistent(&section);
+                me.note_consistent(&section);
             }
             me.leave(section);
             guard.release().expect("held");
-            return me.gave_back(MIXED);
+            return me.released(MIXED);
         }
-        thread::sleep(NAP);
+        thread::sleep(PAUSE);
     }
-    me.life().is_rid_of(MIXED);
+    me.life().clear_may_hold(MIXED);
     me.does(Doing::Nothing);
     me.count(Count::TryFailed);
 }

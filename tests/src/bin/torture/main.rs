@@ -15,9 +15,11 @@
 
 mod closing;
 mod contender;
+mod disturb;
 mod fault;
 mod fixed;
 mod journal;
+mod life;
 mod master;
 mod memory;
 mod operations;
@@ -26,10 +28,12 @@ mod plan;
 mod pressure;
 mod process_tree;
 mod report;
-mod stage;
+mod role;
+mod session;
 mod system;
 mod tally;
 mod token_exhaustion;
+mod visit;
 mod watch;
 mod worker;
 mod workers;
@@ -40,7 +44,7 @@ use std::time::{Duration, Instant};
 
 use master::Master;
 use plan::Plan;
-use stage::Stage;
+use session::Session;
 
 /// How many kills a minute must have, also on a machine of two processors that others use as well.
 const KILLS_A_MINUTE: u64 = 1000;
@@ -53,8 +57,8 @@ fn main() -> ExitCode {
     let words: Vec<_> = words.iter().map(String::as_str).collect();
     match words[..] {
         ["worker", path, prefix, seat] => {
-            let stage = Stage::open(path, prefix);
-            worker::run(&stage, seat.parse().expect("a seat"))
+            let session = Session::open(path, prefix);
+            life::run(&session, seat.parse().expect("a seat"))
         }
         ["burn"] => pressure::burn(),
         ["hog"] => pressure::hog(),
@@ -89,26 +93,26 @@ fn show(seed: u64, seat: usize, nth: u64) -> ExitCode {
 fn torture(seconds: u64, seed: u64) -> ExitCode {
     println!("torture {seconds} {seed}");
     system::adopt_orphans();
-    let stage = Stage::new(&format!("torture-{}-", std::process::id()));
-    stage.memory.seed.store(seed, Relaxed);
+    let session = Session::new(&format!("torture-{}-", std::process::id()));
+    session.memory.seed.store(seed, Relaxed);
     let descriptors = system::descriptors();
     let start = Instant::now();
-    let mut master = Master::new(&stage, seed);
+    let mut master = Master::new(&session, seed);
     master.run(Duration::from_secs(seconds));
-    report::figures(&stage, &master, start.elapsed());
-    report::faults(&stage);
-    let mut faults = closing::faults(&stage, descriptors);
+    report::figures(&session, &master, start.elapsed());
+    report::faults(&session);
+    let mut faults = closing::faults(&session, descriptors);
     if master.workers.killed < KILLS_A_MINUTE * seconds / 60 {
         faults.push(format!("only {} kills: too few to show anything", master.workers.killed));
     }
-    let count = stage.memory.faults.load(Relaxed);
+    let count = session.memory.faults.load(Relaxed);
     if count == 0 {
         for fault in &faults {
             eprintln!("FAULT {fault}");
         }
     } else {
         // Everybody was killed at once: what is left behind says nothing.
-        stage.files().iter().for_each(|path| drop(std::fs::remove_file(path)));
+        session.files().iter().for_each(|path| drop(std::fs::remove_file(path)));
         faults.clear();
     }
     let all = count + faults.len() as u64;

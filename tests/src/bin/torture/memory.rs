@@ -11,7 +11,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
-use crate::fault::Report;
+use crate::fault::{Fault, Report};
 use crate::journal::Ring;
 use crate::system::{self, Process};
 use crate::tally::Tally;
@@ -87,7 +87,7 @@ pub(crate) struct Seat {
     pub(crate) condemned: AtomicU32,
     /// Not 0: it has done what others wait for.
     pub(crate) ready: AtomicU32,
-    /// At how many meetings it has arrived, see [`Operation::Meet`](crate::plan::Operation::Meet).
+    /// At how many meetings it has arrived, see [`Operation::Meet`](crate::visit::Operation::Meet).
     pub(crate) meetings: AtomicU64,
     pub(crate) tally: Tally,
     pub(crate) ring: Ring,
@@ -124,9 +124,9 @@ pub(crate) struct Life {
 pub(crate) enum Doing {
     Nothing,
     Opening,
-    Taking,
+    Acquiring,
     Inside,
-    Giving,
+    Releasing,
     Closing,
     /// Has come to its end by itself.
     Ended,
@@ -134,9 +134,9 @@ pub(crate) enum Doing {
 
 impl Doing {
     pub(crate) const DEADLY: [(Self, &str); 6] = [
-        (Self::Inside, "in the section"),
-        (Self::Taking, "taking or waiting"),
-        (Self::Giving, "giving back"),
+        (Self::Inside, "in the critical section"),
+        (Self::Acquiring, "acquiring or waiting"),
+        (Self::Releasing, "releasing"),
         (Self::Opening, "opening"),
         (Self::Closing, "closing"),
         (Self::Nothing, "between"),
@@ -145,7 +145,7 @@ impl Doing {
 
 impl Memory {
     /// A new life in this process, on this seat. Its number is not 0.
-    pub(crate) fn bear(&self, seat: usize) -> u64 {
+    pub(crate) fn new_life(&self, seat: usize) -> u64 {
         let number = self.born.fetch_add(1, Relaxed) + 1;
         let life = self.life(number);
         let process = Process::this();
@@ -178,6 +178,14 @@ impl Memory {
         self.stop.load(Relaxed) != 0
     }
 
+    /// Reports a fault. The run ends with it.
+    pub(crate) fn accuse(&self, fault: Fault, lock: usize, life: u64, seen: u64) {
+        let place = usize::try_from(self.faults.fetch_add(1, Relaxed)).unwrap_or(usize::MAX);
+        if let Some(report) = self.reports.get(place) {
+            report.fill(fault, lock, life, seen);
+        }
+    }
+
     /// Whether this life cannot be in a section any more.
     pub(crate) fn has_died(&self, number: u64) -> bool {
         let life = self.life(number);
@@ -208,13 +216,13 @@ impl Life {
     }
 
     /// From here on it may hold the lock.
-    pub(crate) fn reaches_for(&self, lock: usize) {
+    pub(crate) fn set_may_hold(&self, lock: usize) {
         self.window.store(self.window.load(Relaxed) | bit(lock), Relaxed);
         system::in_this_order();
     }
 
     /// From here on it does not.
-    pub(crate) fn is_rid_of(&self, lock: usize) {
+    pub(crate) fn clear_may_hold(&self, lock: usize) {
         system::in_this_order();
         self.window.store(self.window.load(Relaxed) & !bit(lock), Relaxed);
     }

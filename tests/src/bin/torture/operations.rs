@@ -12,9 +12,10 @@ use crate::fault::Fault;
 use crate::journal::What;
 use crate::memory::Doing;
 use crate::oracle::{Section, Told};
-use crate::plan::{Blocks, Give, Hold, Make, NARROW, Visit, Way};
+use crate::role::NARROW;
 use crate::system;
 use crate::tally::Count;
+use crate::visit::{Blocks, Give, Hold, Make, Visit, Way};
 
 /// More than any closer needs: the master stops nobody for so long.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(20);
@@ -88,7 +89,7 @@ impl Contender<'_> {
         let section = self.inside(lock, visit, during);
         self.leave(section);
         self.give(guard, visit);
-        self.gave_back(visit.lock);
+        self.released(visit.lock);
     }
 
     /// From the taking to the leaving, without either.
@@ -112,7 +113,7 @@ impl Contender<'_> {
         });
         if told.died && visit.declare {
             match lock.declare_consistent() {
-                Ok(()) => self.is_consistent(&section),
+                Ok(()) => self.note_consistent(&section),
                 Err(error) => self.refused(visit.lock, &error),
             }
         }
@@ -124,8 +125,8 @@ impl Contender<'_> {
         self.taking(lock, at, way, |start| match way {
             Way::Wait => lock.lock().map(Some),
             Way::Try => lock.try_lock(),
-            Way::For(patience) => lock.try_lock_for(patience).map(Some),
-            Way::Until(patience) => lock.try_lock_until(start + patience).map(Some),
+            Way::For(timeout) => lock.try_lock_for(timeout).map(Some),
+            Way::Until(timeout) => lock.try_lock_until(start + timeout).map(Some),
         })
     }
 
@@ -134,8 +135,8 @@ impl Contender<'_> {
         let taken = self.taking(lock, at, way, |start| match way {
             Way::Wait => lock.acquire().map(Some),
             Way::Try => lock.try_acquire().map(|taken| taken.then_some(())),
-            Way::For(patience) => lock.try_acquire_for(patience).map(Some),
-            Way::Until(patience) => lock.try_acquire_until(start + patience).map(Some),
+            Way::For(timeout) => lock.try_acquire_for(timeout).map(Some),
+            Way::Until(timeout) => lock.try_acquire_until(start + timeout).map(Some),
         });
         taken.is_some()
     }
@@ -148,15 +149,15 @@ impl Contender<'_> {
         take: impl FnOnce(Instant) -> shmlock::Result<Option<R>>,
     ) -> Option<R> {
         let (life, stops) = (self.life(), self.seat().stops.load(Relaxed));
-        self.note(What::Taking, at);
+        self.note(What::Acquiring, at);
         if lock.is_locked().is_ok_and(|locked| locked) {
             self.count(Count::Contended);
         }
-        self.does(Doing::Taking);
+        self.does(Doing::Acquiring);
         if matches!(way, Way::Wait) {
             life.waiting.store(system::now(), Relaxed);
         }
-        life.reaches_for(at);
+        life.set_may_hold(at);
         let start = Instant::now();
         let taken = take(start);
         let waited = start.elapsed();
@@ -165,15 +166,15 @@ impl Contender<'_> {
             self.seat().tally.waited(nanos(waited));
             return Some(taken);
         }
-        life.is_rid_of(at);
+        life.clear_may_hold(at);
         self.does(Doing::Nothing);
-        self.note(What::NotHad, at);
+        self.note(What::NotAcquired, at);
         match taken {
             Ok(_) => self.count(Count::TryFailed),
             Err(error) if error.is_timed_out() => {
                 self.count(Count::TimedOut);
                 let was_stopped = stops != self.seat().stops.load(Relaxed);
-                self.judge_patience(at, way, waited, was_stopped);
+                self.check_timeout(at, way, waited, was_stopped);
             }
             Err(error) if error.is_cancelled() && !matches!(way, Way::Try) => {
                 self.count(Count::Cancelled);
@@ -189,11 +190,11 @@ impl Contender<'_> {
     }
 
     /// Whoever was told that its time is over has waited so long, and not much longer.
-    fn judge_patience(&self, at: usize, way: Way, waited: Duration, was_stopped: bool) {
-        let (Way::For(patience) | Way::Until(patience)) = way else {
+    fn check_timeout(&self, at: usize, way: Way, waited: Duration, was_stopped: bool) {
+        let (Way::For(timeout) | Way::Until(timeout)) = way else {
             return self.accuse(Fault::Early, at, nanos(waited));
         };
-        let Some(late) = waited.checked_sub(patience) else {
+        let Some(late) = waited.checked_sub(timeout) else {
             return self.accuse(Fault::Early, at, nanos(waited));
         };
         if was_stopped {
@@ -229,11 +230,11 @@ impl Contender<'_> {
     }
 
     /// The lock has been given back.
-    pub(crate) fn gave_back(&self, at: usize) {
-        self.life().is_rid_of(at);
+    pub(crate) fn released(&self, at: usize) {
+        self.life().clear_may_hold(at);
         self.does(Doing::Nothing);
         self.count(Count::Acquired);
-        self.note(What::GaveBack, at);
+        self.note(What::Released, at);
     }
 
     /// A second handle of the thread that holds the lock: it is not let in, and told that waiting

@@ -30,7 +30,7 @@ use shmlock::{Holder, LockState, ShmLock};
 use crate::contender::{Contender, Mark};
 use crate::fault::Fault;
 use crate::memory::{Doing, Ledger};
-use crate::plan::NARROW;
+use crate::role::NARROW;
 use crate::system;
 
 /// What the lock tells its new holder.
@@ -111,11 +111,11 @@ impl Contender<'_> {
             if !self.memory.has_died(before.life()) {
                 self.accuse(Fault::Robbed, at, before.life());
             }
-            add_one(&ledger.told_inside);
+            increment(&ledger.told_inside);
         } else if told.dead.is_none() && ledger.suspect.load(Relaxed) != 0 {
-            add_one(&ledger.told_again);
+            increment(&ledger.told_again);
         } else {
-            add_one(&ledger.told_window);
+            increment(&ledger.told_window);
         }
         let named = told.dead.as_ref().and_then(|dead| self.check_holder(at, dead));
         // A record goes by its token. Where tokens come back at once, it may be of the one who had
@@ -171,7 +171,7 @@ impl Contender<'_> {
             system::in_this_order();
             ledger.inode.store(file.ino(), Relaxed);
             system::in_this_order();
-            add_one(&ledger.files);
+            increment(&ledger.files);
         }
         if fence <= ledger.fence.load(Relaxed) {
             self.accuse(Fault::FenceWentBack, at, fence);
@@ -200,7 +200,7 @@ impl Contender<'_> {
     }
 
     /// Notes that the data is in order again: after the lock has been told so, within the section.
-    pub(crate) fn is_consistent(&self, section: &Section) {
+    pub(crate) fn note_consistent(&self, section: &Section) {
         self.ledger(section.at).suspect.store(0, Relaxed);
     }
 
@@ -210,7 +210,7 @@ impl Contender<'_> {
         self.judge_end(&section);
         self.ledger(section.at).inside.store(0, Relaxed);
         system::in_this_order();
-        self.does(Doing::Giving);
+        self.does(Doing::Releasing);
     }
 
     /// Nobody else has been inside meanwhile.
@@ -234,6 +234,6 @@ impl Contender<'_> {
 }
 
 /// By load and store: in a section an atomic addition would order what the lock has to order.
-fn add_one(word: &AtomicU64) {
+fn increment(word: &AtomicU64) {
     word.store(word.load(Relaxed) + 1, Relaxed);
 }

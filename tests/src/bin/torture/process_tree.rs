@@ -11,9 +11,9 @@ use crate::contender::{Contender, NO_LOCK};
 use crate::fault::Fault;
 use crate::journal::What;
 use crate::memory::Doing;
-use crate::plan::{Blocks, End, Make, Visit, Way};
 use crate::system::{self, Side};
 use crate::tally::Count;
+use crate::visit::{Blocks, End, Make, Visit, Way};
 use crate::worker::{LONGEST_RUN, Worker};
 
 impl Worker<'_> {
@@ -28,7 +28,7 @@ impl Worker<'_> {
             return self.me.close(at, lock);
         }
         let section = self.me.inside(&lock, visit, || {});
-        let (memory, seat) = (&*self.stage.memory, self.me.at);
+        let (memory, seat) = (&*self.session.memory, self.me.at);
         let lock = thread::scope(|scope| {
             let other = scope.spawn(move || {
                 let me = Contender::new(memory, seat, What::ThreadBorn);
@@ -41,7 +41,7 @@ impl Worker<'_> {
             });
             other.join().expect("no thread panics")
         });
-        self.me.gave_back(at);
+        self.me.released(at);
         self.me.count(Count::HandedOver);
         self.me.note(What::HandedOver, at);
         self.me.close(at, lock);
@@ -55,7 +55,7 @@ impl Worker<'_> {
         }
         let Some(lock) = self.handles[at].take() else { return };
         let clone = self.me.opened(at, lock.try_clone());
-        let (memory, seat) = (&*self.stage.memory, self.me.at);
+        let (memory, seat) = (&*self.session.memory, self.me.at);
         thread::scope(|scope| {
             let other = scope.spawn(move || {
                 let me = Contender::new(memory, seat, What::ThreadBorn);
@@ -87,7 +87,7 @@ impl Worker<'_> {
 
     fn be_a_child(&mut self, visits: &[Visit], drops: bool) -> ! {
         system::end_in_time(LONGEST_RUN);
-        self.me = Contender::new(&self.stage.memory, self.me.at, What::ChildBorn);
+        self.me = Contender::new(&self.session.memory, self.me.at, What::ChildBorn);
         for (at, lock) in self.handles.iter().enumerate() {
             let is_refused = lock.as_ref().is_none_or(is_refused);
             if !is_refused {
@@ -101,7 +101,7 @@ impl Worker<'_> {
         } else {
             std::mem::forget((exit_event, handles));
         }
-        for visit in visits.iter().take_while(|_| !self.stage.memory.is_over()) {
+        for visit in visits.iter().take_while(|_| !self.session.memory.is_over()) {
             self.visit(visit);
         }
         self.close_all();
@@ -118,7 +118,7 @@ impl Worker<'_> {
             End::AtOnce(visit) => self.end_inside(visit.as_ref(), || system::end_at_once()),
             End::Abort(visit) => self.end_inside(visit.as_ref(), || abort()),
             End::Exec(visit) => {
-                let (path, prefix, seat) = (&self.stage.path, &self.stage.prefix, self.me.at);
+                let (path, prefix, seat) = (&self.session.path, &self.session.prefix, self.me.at);
                 let mut command = Command::new("/proc/self/exe");
                 command.args(["worker", path, prefix, &seat.to_string()]);
                 self.me.count(Count::Execed);
@@ -143,7 +143,7 @@ impl Worker<'_> {
         };
         let _never_left =
             self.me.inside(lock, &Visit { depth: 0, twice: false, ..visit.clone() }, || {
-                self.me.is_doomed();
+                self.me.set_doomed();
                 end();
             });
     }

@@ -80,27 +80,27 @@ pub(crate) enum End {
     Signal(i32),
 }
 
-/// What [`who_has_ended`] found.
+/// What [`next_ended`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ended {
     Child(u32),
-    Nobody,
+    None,
     /// There are no children any more.
-    NobodyIsLeft,
+    NoChildren,
 }
 
 /// A child that has ended, if there is one; it stays a zombie, and its number its own.
-pub(crate) fn who_has_ended() -> Ended {
+pub(crate) fn next_ended() -> Ended {
     // SAFETY: plain data, for which all zero is valid.
     let mut info: libc::siginfo_t = unsafe { zeroed() };
     let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
     // SAFETY: a valid place for the answer.
     if unsafe { libc::waitid(libc::P_ALL, 0, &raw mut info, flags) } == -1 {
-        return Ended::NobodyIsLeft;
+        return Ended::NoChildren;
     }
     // SAFETY: all zero, or written by waitid(2), which fills in this field.
     let pid = unsafe { info.si_pid() };
-    if pid == 0 { Ended::Nobody } else { Ended::Child(pid.unsigned_abs()) }
+    if pid == 0 { Ended::None } else { Ended::Child(pid.unsigned_abs()) }
 }
 
 /// Waits for this child.

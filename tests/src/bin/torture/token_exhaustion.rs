@@ -14,7 +14,8 @@ use std::time::Duration;
 use shmlock::{LockState, OwnerState};
 use shmlock_tests::hostile::Intruder;
 
-use crate::plan::{Blocks, Make, NARROW};
+use crate::role::NARROW;
+use crate::visit::{Blocks, Make};
 use crate::worker::Worker;
 
 /// Enough for the handles of those who live, and few more. Any place will do.
@@ -33,16 +34,16 @@ pub(crate) fn watch(worker: &mut Worker<'_>) {
     };
     // Its presence keeps the file.
     assert!(worker.open(NARROW, &make), "the first one finds a token");
-    let guest = Intruder::on(&worker.stage.path_of(NARROW));
+    let guest = Intruder::on(&worker.session.path_of(NARROW));
     guest.occupy_all_tokens_outside(Some(SPARED));
     worker.me.seat().ready.store(1, Relaxed);
-    while !worker.stage.memory.is_over() {
-        if let Some(lock) = worker.me.open(&worker.stage.names[NARROW], NARROW, &make, None) {
+    while !worker.session.memory.is_over() {
+        if let Some(lock) = worker.me.open(&worker.session.names[NARROW], NARROW, &make, None) {
             let is_dead = || {
                 lock.status()
                     .is_ok_and(|health| health.occupancy == LockState::Held(OwnerState::Dead))
             };
-            while is_dead() && !worker.stage.memory.is_over() {
+            while is_dead() && !worker.session.memory.is_over() {
                 thread::sleep(PAUSE);
             }
             worker.me.close(NARROW, lock);

@@ -13,7 +13,7 @@ pub(crate) const SHM: &str = "/dev/shm";
 /// The names of the locks, in the order of their numbers in `plan.rs`.
 const NAMES: [&str; LOCKS] = ["busy", "kept", "brief", "narrow", "mixed", "waking"];
 
-pub(crate) struct Stage {
+pub(crate) struct Session {
     pub(crate) memory: Shared<Memory>,
     /// Where the master has it.
     pub(crate) path: String,
@@ -22,7 +22,7 @@ pub(crate) struct Stage {
     pub(crate) names: Vec<String>,
 }
 
-impl Stage {
+impl Session {
     /// A new one, by the master.
     pub(crate) fn new(prefix: &str) -> Self {
         let memory: Shared<Memory> = Shared::new();
