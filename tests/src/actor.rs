@@ -11,7 +11,8 @@ use crate::runner;
 use crate::start::start;
 use crate::voice::Voice;
 
-/// A process of our own. Dropping it lets it give everything back and end well, and waits for that.
+/// A process that follows commands. Dropping it ends its input: it then closes everything and
+/// exits, and the drop waits for that.
 pub struct Actor {
     voice: Voice,
     child: Child,
@@ -19,8 +20,7 @@ pub struct Actor {
 }
 
 impl Actor {
-    /// Starts one; see [`actor!`](crate::actor!). It ends with the thread that calls this, at the
-    /// latest.
+    /// Starts an actor; see [`actor!`](crate::actor!). It is killed when the calling thread ends.
     ///
     /// # Panics
     /// If it cannot be started.
@@ -29,8 +29,7 @@ impl Actor {
         Self::start(runner::command(program))
     }
 
-    /// Starts one by a command line: the actor of another target, with the emulator that it may
-    /// need before it.
+    /// Starts the actor of another target by a command line, which may begin with an emulator.
     ///
     /// # Panics
     /// If it cannot be started.
@@ -47,7 +46,7 @@ impl Actor {
         Self { voice: Voice::new(answers, orders), child, reaped: false }
     }
 
-    /// Its process id.
+    /// Returns its process id.
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.child.id()
@@ -58,16 +57,16 @@ impl Actor {
     /// # Panics
     /// If it is gone.
     pub fn signal(&self, signal: i32) {
-        assert!(!self.reaped, "gone already");
+        assert!(!self.reaped, "it has ended already");
         send_signal(self.pid(), signal);
     }
 
-    /// Sends it the signal again and again while `act` runs.
+    /// Sends it the signal repeatedly while `act` runs.
     ///
     /// # Panics
     /// If it ends meanwhile.
     pub fn under_fire<R>(&mut self, signal: i32, act: impl FnOnce(&mut Voice) -> R) -> R {
-        /// Ends the fire also when `act` panics.
+        /// Ends the signals also when `act` panics.
         struct Cease<'a>(&'a AtomicBool);
         impl Drop for Cease<'_> {
             fn drop(&mut self) {
@@ -87,16 +86,16 @@ impl Actor {
         })
     }
 
-    /// Waits until it ends; how it did.
+    /// Waits until it ends; returns its exit status.
     ///
     /// # Panics
-    /// If the system will not tell.
+    /// If waitpid(2) fails.
     pub fn wait(&mut self) -> process::ExitStatus {
         self.reaped = true;
         self.child.wait().expect("a child can be waited for")
     }
 
-    /// Waits until it ends, which has to be by this signal.
+    /// Waits until it ends, and checks that this signal ended it.
     ///
     /// # Panics
     /// If it ends otherwise.
@@ -120,7 +119,7 @@ impl Drop for Actor {
         if thread::panicking() {
             let _ = self.child.kill();
         }
-        // It reads the end of its orders, gives everything back, and ends.
+        // It reads the end of its input, closes everything and exits.
         self.voice.writer = None;
         let status = self.child.wait();
         if !thread::panicking() {

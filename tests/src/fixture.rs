@@ -1,5 +1,4 @@
-//! The frame of one test: names of its own, a bound on its time, and a look for what it left
-//! behind.
+//! Gives a test names of its own and a watchdog, and checks that it leaves no file behind.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::Sender;
@@ -11,18 +10,17 @@ use shmlock::ShmLock;
 use crate::traces::{self, SHM, process_prefix};
 use crate::watchdog;
 
-/// The frame of one test. Make it first, so that it is dropped last.
+/// The fixture of one test. Make it first, so that it is dropped last.
 #[derive(Debug)]
 pub struct Fixture {
     prefix: String,
-    /// Dropping it calls the watchdog off.
+    /// Dropping it stops the watchdog.
     _calm: Sender<()>,
-    // Last: the fixture is over before the next begins.
+    // Last: the fixture ends before the next one begins.
     _slot: Slot,
 }
 
-/// What the fixtures of one process have in common. Either many are played at one time or, alone, one
-/// that could not bear another.
+/// The permission to run: beside other fixtures of this process, or alone.
 #[derive(Debug)]
 #[expect(dead_code, reason = "held until it is dropped")]
 pub(crate) enum Slot {
@@ -33,12 +31,12 @@ pub(crate) enum Slot {
 static SLOTS: RwLock<()> = RwLock::new(());
 
 impl Slot {
-    /// Waits until no fixture is played alone.
+    /// Waits until no fixture runs alone.
     pub(crate) fn shared() -> Self {
         Self::Shared(SLOTS.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Waits until no other fixture is played.
+    /// Waits until no other fixture runs.
     pub(crate) fn alone() -> Self {
         Self::Alone(SLOTS.write().unwrap_or_else(PoisonError::into_inner))
     }
@@ -51,30 +49,30 @@ impl Default for Fixture {
 }
 
 impl Fixture {
-    /// Begins a test. Should it take too long, the process says which test it was and ends, and the
-    /// actors with it.
+    /// Begins a test. If it exceeds its [bound](crate::bound), the watchdog names it and aborts the
+    /// process, and the actors end with it.
     ///
-    /// Waits while a [`Solo`](crate::hostile::Solo) of this process is played. A thread has one
-    /// fixture at a time.
+    /// Waits while a [`Solo`](crate::hostile::Solo) of this process runs. A thread has one fixture
+    /// at a time.
     #[must_use]
     pub fn new() -> Self {
         Self::on(Slot::shared())
     }
 
-    /// Begins a test on this slot. Its time begins here, so the wait for the slot does not count.
+    /// Begins a test in this slot. Its time begins here, so the wait for the slot does not count.
     pub(crate) fn on(slot: Slot) -> Self {
         static FIXTURES: AtomicU32 = AtomicU32::new(0);
         let prefix = format!("{}{}-", process_prefix(), FIXTURES.fetch_add(1, Ordering::Relaxed));
         Self { prefix, _calm: watchdog::start(), _slot: slot }
     }
 
-    /// A name that nobody else uses.
+    /// Returns a name that only this fixture uses.
     #[must_use]
     pub fn name(&self, part: &str) -> String {
         format!("{}{part}", self.prefix)
     }
 
-    /// The files in `/dev/shm` that belong to this test now.
+    /// Returns the files in `/dev/shm` whose names begin with this fixture's prefix.
     ///
     /// # Panics
     /// If the directory cannot be read.
@@ -83,7 +81,7 @@ impl Fixture {
         traces::of(&self.prefix)
     }
 
-    /// Opens and closes the lock: takes away what a killed process could not.
+    /// Opens and closes the lock, which removes what a killed process left.
     ///
     /// # Panics
     /// If it cannot be opened.
@@ -92,15 +90,15 @@ impl Fixture {
     }
 }
 
-/// Opens a lock in this process; or does anything else while no other test starts a program.
+/// Runs `act` while no other test of this process starts a program. For opening a lock in this
+/// process.
 ///
-/// A program that is started while another thread opens a lock may have a copy of the descriptor
-/// that the lock's identity hangs on, until it calls exec. Closing the lock in that instant leaves
-/// its file behind. [`start`](crate::start()) avoids it, but by the library's own means, which give
-/// up after a second: a machine may well be as busy as that.
+/// Between fork and exec a program has a copy of the descriptor that carries the lock's identity.
+/// Closing the lock in that instant leaves its file behind. [`start`](crate::start()) avoids it by
+/// the library's own means, which give up after a second; a busy machine may take longer.
 pub fn quietly<R>(act: impl FnOnce() -> R) -> R {
     static QUIET: Mutex<()> = Mutex::new(());
-    // A test that panicked in here has disturbed nothing.
+    // A test that panicked in here has left nothing half-done.
     let _quiet = QUIET.lock().unwrap_or_else(PoisonError::into_inner);
     act()
 }

@@ -4,11 +4,11 @@ use std::num::NonZeroU64;
 use std::time::Duration;
 use std::{env, thread};
 
-/// How long a test may take unless `SHMLOCK_TESTS_BOUND` says otherwise, in seconds. Each takes a
+/// The seconds that a test may take unless `SHMLOCK_TESTS_BOUND` says otherwise. A test takes a
 /// few; the rest is for machines that are slow, emulated or busy.
 const BOUND: u64 = 120;
 
-/// How long a test may take.
+/// Returns the time that a test may take.
 #[must_use]
 pub fn bound() -> Duration {
     Duration::from_secs(
@@ -16,8 +16,8 @@ pub fn bound() -> Duration {
     )
 }
 
-/// How often to do what is done `full` times on a machine of our own: that, divided by
-/// `SHMLOCK_TESTS_SLOWER`, which says how many times slower an emulated machine is.
+/// Returns the number of rounds for this machine: `full`, divided by `SHMLOCK_TESTS_SLOWER`, which
+/// says how many times slower an emulated machine is.
 ///
 /// # Panics
 /// If the variable is not a positive number.
@@ -28,7 +28,7 @@ pub fn rounds(full: u64) -> u64 {
     full.div_ceil(slower.get())
 }
 
-/// Looks again and again until it is so. The watchdog bounds it.
+/// Yields until `so` returns `true`. The watchdog bounds it.
 pub fn until(mut so: impl FnMut() -> bool) {
     while !so() {
         thread::yield_now();

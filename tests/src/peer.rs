@@ -12,7 +12,8 @@ use crate::kill::send_signal;
 use crate::voice::Voice;
 
 impl Voice {
-    /// Lets it fork. The child has all that the parent has, and listens to the test on its own.
+    /// Makes it fork. The child keeps everything that the parent has, and gets a connection to the
+    /// test of its own.
     ///
     /// # Panics
     /// If it cannot.
@@ -20,7 +21,8 @@ impl Voice {
         self.branch("fork", "")
     }
 
-    /// Lets it start a thread, which listens to the test on its own and has nothing yet.
+    /// Makes it start a thread, which has nothing open and gets a connection to the test of its
+    /// own.
     ///
     /// # Panics
     /// If it cannot.
@@ -28,7 +30,7 @@ impl Voice {
         self.branch("thread", "")
     }
 
-    /// As [`thread`](Self::thread), and gives the thread the handle `id`.
+    /// Makes it start a [`thread`](Self::thread), and moves the handle `id` to it.
     ///
     /// # Panics
     /// If it cannot.
@@ -40,7 +42,7 @@ impl Voice {
         static SOCKETS: AtomicU32 = AtomicU32::new(0);
         let socket =
             format!("shmlock-tests-{}-{}", process::id(), SOCKETS.fetch_add(1, Ordering::Relaxed));
-        // In the abstract name space: there is no file to leave behind.
+        // In the abstract namespace, so that no file is left behind, unix(7).
         let address = SocketAddr::from_abstract_name(&socket).expect("a short name");
         let listener = UnixListener::bind_addr(&address).expect("a name of our own");
         self.ask(format!("{verb} {socket} {with}"));
@@ -60,7 +62,7 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// Its thread id; of a forked child also its process id.
+    /// Returns its thread id; of a forked child this is also its process id.
     #[must_use]
     pub fn number(&self) -> u32 {
         self.number

@@ -3,7 +3,7 @@
 use std::io::{Write, stderr};
 use std::thread;
 
-/// Says that the running test shows nothing, and why.
+/// Reports that the running test is skipped, and why.
 pub fn skipped(why: &str) {
     let test = thread::current().name().unwrap_or("a test").to_owned();
     // Not by `eprintln`: the test framework shows that of failed tests only.

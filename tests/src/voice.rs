@@ -1,12 +1,12 @@
-//! Tells another process or thread what to do, and reads its answers.
+//! Sends commands to another process or thread, and reads its answers.
 
 use std::fmt::Display;
 use std::io::{BufRead, BufReader, Read, Write};
 
 use crate::limits::until;
 
-/// Somebody who does as told and answers each line by one line: `ok` and what was asked for, or
-/// `err`, the error's variant and its text.
+/// A connection to a process or thread that answers each command by one line: `ok` and the result,
+/// or `err`, the error's variant and its text.
 pub struct Voice {
     reader: BufReader<Box<dyn Read + Send>>,
     pub(crate) writer: Option<Box<dyn Write + Send>>,
@@ -20,8 +20,7 @@ impl Voice {
         Self { reader: BufReader::new(Box::new(reader)), writer: Some(Box::new(writer)) }
     }
 
-    /// Tells it to do something. The answer has to be fetched later; answers come in the order of
-    /// the questions.
+    /// Sends a command. The answer has to be read later; answers come in the order of the commands.
     ///
     /// # Panics
     /// If it is gone.
@@ -32,15 +31,15 @@ impl Voice {
             .expect("the actor lives and reads");
     }
 
-    /// The next answer. Waits for it.
+    /// Waits for the next answer and returns it.
     ///
     /// # Panics
-    /// If there is none any more.
+    /// If the connection has ended.
     pub fn answer(&mut self) -> String {
         self.last_words().expect("the actor lives and answers")
     }
 
-    /// The next answer; `None` if it is gone without one. Waits for either.
+    /// Waits for the next answer; returns `None` if the connection ended without one.
     ///
     /// # Panics
     /// If the pipe itself fails.
@@ -54,7 +53,7 @@ impl Voice {
         }
     }
 
-    /// The next answer, which has to be `ok`: what follows it.
+    /// Waits for the next answer, checks that it is `ok`, and returns the rest of it.
     ///
     /// # Panics
     /// If it is an error.
@@ -65,10 +64,10 @@ impl Voice {
         rest.trim_start().to_owned()
     }
 
-    /// The next answer, which has to be an error: the name of its variant.
+    /// Waits for the next answer, checks that it is an error, and returns the name of its variant.
     ///
     /// # Panics
-    /// If it is none.
+    /// If the answer is not an error.
     pub fn failed(&mut self) -> String {
         let answer = self.answer();
         let mut words = answer.split_whitespace();
@@ -76,7 +75,7 @@ impl Voice {
         words.next().unwrap_or_default().to_owned()
     }
 
-    /// Tells it something and waits until it is done.
+    /// Sends a command and waits for its result.
     ///
     /// # Panics
     /// If the answer is an error.
@@ -85,7 +84,7 @@ impl Voice {
         self.done()
     }
 
-    /// Waits until somebody sleeps on its lock `l`, or has slept on it since it was last released.
+    /// Waits until WAITERS is set on its lock `l`.
     ///
     /// # Panics
     /// If it is gone.
@@ -93,10 +92,10 @@ impl Voice {
         until(|| self.ask("check l").contains("waiters=true"));
     }
 
-    /// Tells it something that has to fail; gives the variant of the error.
+    /// Sends a command that has to fail; returns the error's variant.
     ///
     /// # Panics
-    /// If it does not.
+    /// If it succeeds.
     pub fn refuse(&mut self, line: impl Display) -> String {
         self.tell(line);
         self.failed()

@@ -14,7 +14,7 @@ pub(crate) fn start() -> Sender<()> {
     let (calm, alarm) = channel();
     thread::spawn(move || {
         if alarm.recv_timeout(bound) == Err(RecvTimeoutError::Timeout) {
-            // Not by `eprintln`: the test framework keeps that for itself until the test ends.
+            // Not by `eprintln`: the test framework keeps that until the test ends.
             let (all, descendants) = dump_threads();
             let _ = writeln!(stderr(), "watchdog: {test} has not ended within {bound:?}\n{all}");
             // A descendant that lives on would keep the pipe open by which the test's end is

@@ -1,4 +1,4 @@
-//! A test in a process of its own.
+//! Runs a test in a process of its own.
 
 use std::env;
 use std::io::{Write, stderr};
@@ -8,22 +8,22 @@ use crate::hostile::process_tree::end_process;
 use crate::traces::Offspring;
 use crate::{runner, start};
 
-/// Set in the process that is to run one test only: which.
+/// The environment variable with the name of the one test that the process runs.
 const ALONE: &str = "SHMLOCK_TESTS_ALONE";
 
-/// How lines begin that are shown also if the test passes: that it could not be run, and the
-/// figures of a sweep.
+/// Prefixes of lines that are shown although the test passes: a skipped test, and the figures of a
+/// sweep.
 const TOLD: [&str; 2] = ["skipped: ", "swept: "];
 
-/// Runs `play` in a process of its own, by starting this very test again. Call it by
-/// [`alone!`](crate::alone!), as the only thing that the test does.
+/// Runs `play` in a process of its own, by starting this very test again. Called by
+/// [`alone!`](crate::alone!), as the only statement of the test.
 ///
-/// Nobody else is there but its watchdog and a thread that waits for its end: it may fork, change
-/// its limits or its user, and be killed. Other tests that run alone may run at that time, each in
-/// a process of its own.
+/// The process has no other thread than its watchdog and a thread that waits for its end. So it may
+/// fork, change its limits or its user, and be killed. Other tests that run alone may run at that
+/// time, each in a process of its own.
 ///
 /// # Panics
-/// If `play` does, or does not come to its end.
+/// If `play` panics, or does not come to its end.
 pub fn alone(marker: &str, play: impl FnOnce()) {
     let path = marker.rsplit_once("::").map_or(marker, |(test, _marker)| test);
     let test = path.split_once("::").map_or(path, |(_crate, test)| test);
@@ -46,7 +46,7 @@ pub fn alone(marker: &str, play: impl FnOnce()) {
     );
     assert!(offspring.left().is_empty(), "left behind: {:?}", offspring.left());
     for line in cried.lines().filter(|line| TOLD.iter().any(|told| line.starts_with(told))) {
-        let _ = stderr().write_all(format!("{line}\n").as_bytes()); // shown, as only failed tests' output is otherwise
+        let _ = stderr().write_all(format!("{line}\n").as_bytes()); // a passed test's output is hidden
     }
 }
 

@@ -1,4 +1,4 @@
-//! What befalls the child.
+//! Defines what happens to the child.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use shmlock::ExitHandlers;
 
 use super::reenter;
 
-/// The name of the lock; the directory is each test's own.
+/// The name of the lock; each test has a directory of its own.
 pub(super) const LOCK: &str = "l";
 
 /// What befalls the child.
@@ -18,14 +18,14 @@ pub enum Fate {
     Ended,
     /// SIGTERM, whose handler calls exit(3), with exit handlers installed.
     Exited,
-    /// SIGUSR1, whose handler tries to take the lock by the same handle. Then it goes on.
+    /// SIGUSR1, whose handler tries the lock by the same handle. Then the child goes on.
     Interrupted,
-    /// SIGSTOP. After a while it goes on.
+    /// SIGSTOP. Later the child goes on.
     Frozen,
 }
 
 impl Fate {
-    /// What the child does so that it can meet it.
+    /// Prepares the child: installs the handlers.
     pub(super) fn expect(self) {
         match self {
             Self::Ended => ExitHandlers::all().install().expect("handlers can be installed"),

@@ -1,16 +1,16 @@
-//! What if it happens right now? Something befalls a child at each instruction of a phase, and the
-//! others must not suffer.
+//! Kills, ends, interrupts or freezes a child at each instruction of a phase, and checks that the
+//! others do not suffer.
 //!
-//! A child goes through the phase one instruction at a time, and each is noted. Then, for each of
-//! them, another child runs to a breakpoint there (`tracee.rs`), and meets its [`Fate`]; others see
-//! to the lock afterwards (`scenario.rs`).
+//! A first child goes through the phase one instruction at a time, and each is recorded. Then, for
+//! each of them, another child runs to a breakpoint there (`tracee.rs`) and meets its [`Fate`].
+//! Other processes use the lock afterwards (`scenario.rs`).
 //!
-//! No child goes exactly the way of the first: the time is another, a sleeper happens to wake. A
-//! child that comes to the end of its phase without having been at the chosen instruction often
-//! enough meets its fate there, and is counted.
+//! No child takes exactly the path of the first: the time differs, a sleeper happens to wake. A
+//! child that reaches the end of its phase before the chosen instruction meets its fate there, and
+//! is counted.
 //!
-//! `SHMLOCK_SWEEP_EVERY=1` takes every instruction (`ci/sweep.sh`). Otherwise each run takes other
-//! ones; the line in which it tells its figures says how to take the same again.
+//! `SHMLOCK_SWEEP_EVERY=1` takes every instruction (`ci/sweep.sh`). Otherwise each run takes
+//! different ones; the line with its figures says how to repeat the run.
 
 mod death;
 mod facts;
@@ -35,13 +35,13 @@ pub use phase::Phase;
 use report::Report;
 use scenario::Scenario;
 
-/// Lets `fate` befall a child at the instructions of `phase`. For tests that run
+/// Applies `fate` to a child at the instructions of `phase`. For tests that run
 /// [`alone`](fn@crate::hostile::alone).
 ///
-/// `actor` is the program of the others: `env!("CARGO_BIN_EXE_actor")`.
+/// `actor` is the program of the other processes: `env!("CARGO_BIN_EXE_actor")`.
 ///
 /// # Panics
-/// If anybody suffers by it.
+/// If another process suffers by it.
 pub fn sweep(actor: &str, fate: Fate, phase: Phase) {
     if !can(Capability::StopAtInstructions) {
         return;
@@ -58,5 +58,5 @@ pub fn sweep(actor: &str, fate: Fate, phase: Phase) {
     if phase.sleeps() && fate == Fate::Killed {
         report.asleep(|figures| scenario.run(None, figures));
     }
-    report.tell();
+    report.print();
 }

@@ -13,7 +13,7 @@ pub(super) type Request = libc::c_int;
 #[cfg(not(target_env = "musl"))]
 pub(super) type Request = libc::c_uint;
 
-/// Makes a request of ptrace(2).
+/// Makes a request, ptrace(2).
 pub(super) fn request(
     what: Request,
     pid: libc::pid_t,
@@ -37,7 +37,7 @@ fn is_permitted() -> bool {
     permitted
 }
 
-/// Waits for the next change of the child's state; with `WNOHANG`, `None` if there is none.
+/// Waits for the next change of the child's state; with `WNOHANG`, returns `None` if there is none.
 pub(super) fn wait_for(pid: libc::pid_t, options: libc::c_int) -> Option<libc::c_int> {
     let mut status = 0;
     // SAFETY: a valid pointer, and a child of this thread.
@@ -46,7 +46,7 @@ pub(super) fn wait_for(pid: libc::pid_t, options: libc::c_int) -> Option<libc::c
     (answer == pid).then_some(status)
 }
 
-/// The status of a child that this signal stopped, wait(2).
+/// Returns the status of a child that this signal stopped, wait(2).
 pub(super) fn stop_by(signal: libc::c_int) -> libc::c_int {
     (signal << 8) | 0x7f
 }

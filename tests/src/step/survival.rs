@@ -1,6 +1,6 @@
-//! The child goes on.
+//! Interrupts or freezes the child, and checks that no process takes it for dead.
 
-#![allow(unsafe_code, reason = "kill(2) is told numbers")]
+#![allow(unsafe_code, reason = "kill(2) takes numbers")]
 
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -14,9 +14,9 @@ use super::tracee::Tracee;
 use crate::hostile::{Child, Mode, PRESENCE, byte_of};
 use crate::proc;
 
-/// The child goes on.
+/// The child goes on afterwards.
 impl Scenario<'_> {
-    /// Sends the child the signal, and lets it come to its end.
+    /// Sends the child the signal, and lets it run to its end.
     pub(super) fn interrupt(&mut self, tracee: Tracee, figures: &mut Figures) {
         let child = tracee.let_go(libc::SIGUSR1);
         while self.keeper_holds {
@@ -30,8 +30,8 @@ impl Scenario<'_> {
         figures.reentered += self.account.rounds.load(Relaxed) - self.sleepers.len() as u64 - 1;
     }
 
-    /// Stops the child for a while, in which nobody takes it for dead, and nobody is kept from what
-    /// it does not hold.
+    /// Stops the child for a while. Meanwhile no process takes it for dead, and none is kept from
+    /// anything that the child does not hold.
     pub(super) fn freeze(&mut self, tracee: Tracee, facts: &Facts, figures: &mut Figures) {
         let child = tracee.let_go(libc::SIGSTOP);
         assert_eq!(
@@ -39,31 +39,34 @@ impl Scenario<'_> {
             Some(stop_by(libc::SIGSTOP)),
             "it is stopped"
         );
-        self.keeper_gives_back();
+        self.keeper_releases();
         if self.phase == Phase::CloseBeside {
             self.all_leave();
             resume(&child);
             child.ends_well();
-            assert!(self.folder.names().is_empty(), "two closed, and neither took the file away");
+            assert!(
+                self.folder.names().is_empty(),
+                "two processes closed, and neither removed the file"
+            );
             self.finished();
             return;
         }
-        let barred = !self.phase.is_kept() && self.keeper_is_barred();
-        let held = self.names_somebody_else(facts) && self.has_somebody(facts.token());
+        let barred = !self.phase.is_kept() && self.open_keeper_unless_barred();
+        let held = self.names_child_or_dead(facts) && self.is_in_use(facts.token());
         let mut heard = false;
         if barred {
             figures.barred += 1;
         } else if held {
-            let patience = 3 * self.interval().as_millis();
+            let timeout = 3 * self.interval().as_millis();
             assert_eq!(
-                self.keeper.refuse(format!("for l {patience}")),
+                self.keeper.refuse(format!("for l {timeout}")),
                 "TimedOut",
                 "a slow owner was robbed: {facts:?}"
             );
             assert_eq!(self.facts().token(), facts.token(), "a slow owner was robbed");
         } else {
             assert!(
-                !self.names_somebody_else(facts) || self.names_the_dead(facts),
+                !self.names_child_or_dead(facts) || self.names_the_dead(facts),
                 "an owner without a token: {facts:?}"
             );
             if self.sleepers_sent {
@@ -79,9 +82,9 @@ impl Scenario<'_> {
         self.finished_after(heard);
     }
 
-    /// Opens the lock for the keeper, if the child, about to remove the file, does not stand in the
-    /// way.
-    fn keeper_is_barred(&mut self) -> bool {
+    /// Opens the lock for the keeper, unless the child is about to remove the file and so keeps
+    /// others out. Returns `true` if it does.
+    fn open_keeper_unless_barred(&mut self) -> bool {
         let is_there = self.folder.file(LOCK).exists();
         let presence =
             is_there.then(|| self.intruder().lock_of_others(&(PRESENCE..=PRESENCE))).flatten();
@@ -99,7 +102,7 @@ impl Scenario<'_> {
         barred
     }
 
-    fn has_somebody(&self, token: u32) -> bool {
+    fn is_in_use(&self, token: u32) -> bool {
         self.intruder().lock_of_others(&(byte_of(token)..=byte_of(token))).is_some()
     }
 }

@@ -1,4 +1,4 @@
-//! What must be true of those who live on.
+//! Checks what must be true of the other processes and of the file once the child has ended.
 
 use std::ops::RangeInclusive;
 use std::sync::atomic::Ordering::Relaxed;
@@ -8,12 +8,12 @@ use super::fate::LOCK;
 use super::scenario::Scenario;
 use crate::hostile::{Mode, PRESENCE};
 
-/// What one of the others tells after its section.
+/// What another process reports after its critical section.
 pub(super) struct Passage {
-    /// How often it slept to get the lock, and in all its life.
+    /// How often it slept to acquire the lock, and in all its life.
     pub(super) slept: u64,
     pub(super) slept_ever: u64,
-    /// What it was told of a death.
+    /// The reported death, as `recovered` prints it.
     pub(super) told: String,
 }
 
@@ -22,7 +22,7 @@ impl Passage {
         let mut words = answer.splitn(3, ' ');
         let mut number = || words.next().and_then(|word| word.parse().ok()).expect("a number");
         let (slept, slept_ever) = (number(), number());
-        Self { slept, slept_ever, told: words.next().expect("no, or who").to_owned() }
+        Self { slept, slept_ever, told: words.next().expect("no, or the dead").to_owned() }
     }
 
     pub(super) fn is_told_of_a_death(&self) -> bool {
@@ -31,28 +31,29 @@ impl Passage {
 }
 
 impl Scenario<'_> {
-    /// The child has come to its end.
+    /// Checks everything once the child has ended.
     pub(super) fn finished(&mut self) {
         self.finished_after(false);
     }
 
-    /// The child has come to its end, and the sleepers' answers have been heard or not.
+    /// Checks everything once the child has ended; `heard` says that the sleepers' answers were
+    /// read.
     pub(super) fn finished_after(&mut self, heard: bool) {
         self.crowd = None;
-        self.keeper_gives_back();
+        self.keeper_releases();
         self.send_sleepers();
         if !heard {
             self.sleepers_pass();
         }
         self.keeper_enters();
-        let (sections, marked) = (self.phase.sections(), self.phase.ends_marked());
-        assert_eq!(self.keeper_passes().is_told_of_a_death(), marked, "it has come to a good end");
+        let (sections, marked) = (self.phase.sections(), self.phase.ends_with_died());
+        assert_eq!(self.keeper_passes().is_told_of_a_death(), marked, "the child ended well");
         self.leave(sections..=sections, marked);
     }
 
     pub(super) fn sleepers_pass(&mut self) {
         for sleeper in &mut self.sleepers {
-            assert!(!Passage::of(&sleeper.done()).is_told_of_a_death(), "nobody died");
+            assert!(!Passage::of(&sleeper.done()).is_told_of_a_death(), "no process died");
         }
     }
 
@@ -61,33 +62,33 @@ impl Scenario<'_> {
         Passage::of(&self.keeper.ask(order))
     }
 
-    /// Everybody closes. Nothing stays, but for the mark of a death that nobody has settled; that
-    /// then goes, too.
+    /// Closes every handle. Nothing stays except a DIED flag that no owner has cleared; that then
+    /// goes, too.
     pub(super) fn leave(&mut self, sections: RangeInclusive<u64>, marked: bool) {
         let own = self.account.balance() - self.account.rounds.load(Relaxed);
         assert!(
             sections.contains(&own),
-            "the child has been in {sections:?} sections, and {own} are in the account"
+            "the child executed {sections:?} critical sections, and {own} are in the account"
         );
         let health = self.keeper.ask("check l");
         let sound = format!("Free waiters=false owner_died={marked}");
         assert!(health.starts_with(&sound) && health.contains("orphaned=false"), "{health}");
         let locks = self.intruder().locks_of_others();
         let presence = (Mode::Read, PRESENCE..=PRESENCE);
-        assert!(locks.contains(&presence), "we are present: {locks:?}");
+        assert!(locks.contains(&presence), "the others are present: {locks:?}");
         assert_eq!(
             locks.len(),
             2 + self.sleepers.len(),
-            "presence, and a token for each of us: {locks:?}"
+            "presence, and a token of each process: {locks:?}"
         );
         self.all_leave();
         if marked {
-            assert_eq!(self.folder.names(), [format!("{LOCK}.shmlock")], "the mark keeps its file");
+            assert_eq!(self.folder.names(), [format!("{LOCK}.shmlock")], "DIED keeps its file");
             assert_eq!(self.intruder().owner_word(), DIED);
             let (open, path) = (self.open_order(self.interval()), self.account.path());
             self.keeper.ask(open);
             let told = Passage::of(&self.keeper.ask(format!("pass l {path} consistent"))).told;
-            assert_eq!(told, "somebody", "the mark is true");
+            assert_eq!(told, "somebody", "DIED is true");
             self.keeper.ask("close l");
         }
         assert!(self.folder.names().is_empty(), "left behind: {:?}", self.folder.names());
