@@ -41,9 +41,9 @@ impl Actor {
     fn start(mut command: process::Command) -> Self {
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = start(&mut command).expect("the actor can be started");
-        let (answers, orders) =
+        let (answers, commands) =
             (child.stdout.take().expect("piped"), child.stdin.take().expect("piped"));
-        Self { voice: Voice::new(answers, orders), child, reaped: false }
+        Self { voice: Voice::new(answers, commands), child, reaped: false }
     }
 
     /// Returns its process id.

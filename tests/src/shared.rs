@@ -84,7 +84,7 @@ impl<T: Words> Deref for Shared<T> {
     fn deref(&self) -> &T {
         // SAFETY:
         // - mapped for as long as `self` lives, page-aligned, and as long as `T`.
-        // - every bit pattern is a valid `T`, and everybody accesses it by atomics: promised by
+        // - every bit pattern is a valid `T`, and all accesses are atomic: promised by
         //   `Words`.
         unsafe { self.words.as_ref() }
     }
@@ -92,7 +92,7 @@ impl<T: Words> Deref for Shared<T> {
 
 impl<T: Words> Drop for Shared<T> {
     fn drop(&mut self) {
-        // SAFETY: mapped in `of` with this length; nobody can have a reference any more.
+        // SAFETY: mapped in `of` with this length; no reference to it is left.
         let _ = unsafe { munmap(self.words.as_ptr().cast(), size_of::<T>()) };
     }
 }

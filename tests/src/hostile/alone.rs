@@ -46,7 +46,8 @@ pub fn alone(marker: &str, play: impl FnOnce()) {
     );
     assert!(offspring.left().is_empty(), "left behind: {:?}", offspring.left());
     for line in cried.lines().filter(|line| TOLD.iter().any(|told| line.starts_with(told))) {
-        let _ = stderr().write_all(format!("{line}\n").as_bytes()); // a passed test's output is hidden
+        // Shown: the output of a passed test is hidden.
+        let _ = stderr().write_all(format!("{line}\n").as_bytes());
     }
 }
 

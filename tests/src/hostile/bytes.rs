@@ -29,7 +29,7 @@ pub fn byte_of(token: u32) -> i64 {
 pub enum Mode {
     /// Writers.
     Read,
-    /// Everybody.
+    /// Readers and writers.
     Write,
 }
 

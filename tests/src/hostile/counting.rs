@@ -29,7 +29,8 @@ impl Count {
     /// Returns the number up to this moment.
     #[must_use]
     pub fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed) // partner: the thread that counts; a number, which orders nothing
+        // Partner: the increment in `answer`. Relaxed: the number orders nothing.
+        self.0.load(Ordering::Relaxed)
     }
 }
 

@@ -62,7 +62,7 @@ pub fn shift_clocks(seconds: i64) -> bool {
         return false;
     }
     let offsets = format!("monotonic {seconds} 0\nboottime {seconds} 0\n");
-    fs::write("/proc/self/timens_offsets", offsets).expect("nobody is in there yet");
+    fs::write("/proc/self/timens_offsets", offsets).expect("no process is in the namespace yet");
     true
 }
 

@@ -88,14 +88,14 @@ impl Scenario<'_> {
     /// Checks the reported death: `dead` is the token that the word named, if it was recovered by
     /// the kernel's proof.
     fn check_told(&self, told: &str, dead: Option<u32>, child: u32) {
-        let who = told.split(' ').next().unwrap_or_default();
+        let dead_name = told.split(' ').next().unwrap_or_default();
         match dead {
             None => assert!(["no", "somebody"].contains(&told), "told {told:?}, but no owner died"),
             // Its owner record may not have been written yet.
-            Some(token) if who == "token" => assert_eq!(told, format!("token {token}")),
+            Some(token) if dead_name == "token" => assert_eq!(told, format!("token {token}")),
             Some(_) => {
                 let dead = [Some(child), self.dead.map(|(pid, _)| pid)];
-                assert!(dead.contains(&who.parse().ok()), "told {told:?}, but {dead:?} died");
+                assert!(dead.contains(&dead_name.parse().ok()), "told {told:?}, but {dead:?} died");
             }
         }
     }

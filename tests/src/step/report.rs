@@ -143,8 +143,9 @@ impl Report {
         // Not by `eprintln`: the test framework shows that of failed tests only.
         let _ = writeln!(
             stderr(),
-            "swept: {} while {}: {} of {} instructions (every {}, SHMLOCK_SWEEP_OFFSET={}), {} out of reach, {elsewhere} \
-             elsewhere, {owners} with an owner, {without_wake} released without a wake, {special}, {:.1} s",
+            "swept: {} while {}: {} of {} instructions (every {}, SHMLOCK_SWEEP_OFFSET={}), \
+             {} out of reach, {elsewhere} elsewhere, {owners} with an owner, \
+             {without_wake} released without a wake, {special}, {:.1} s",
             self.fate,
             self.phase,
             self.swept,

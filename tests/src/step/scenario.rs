@@ -128,9 +128,9 @@ impl<'a> Scenario<'a> {
         if self.phase.is_kept() {
             self.keeper_enters();
         }
-        let order = self.open_order(interval);
+        let command = self.open_command(interval);
         for sleeper in &mut self.sleepers {
-            sleeper.ask(&order);
+            sleeper.ask(&command);
         }
         if self.phase.is_kept() || !self.sleepers.is_empty() {
             self.living = self.tokens();
@@ -186,8 +186,8 @@ impl<'a> Scenario<'a> {
     /// Opens the lock for the keeper, unless it is open.
     pub(super) fn keeper_enters(&mut self) {
         if !self.keeper_is_open {
-            let order = self.open_order(self.interval());
-            self.keeper.ask(order);
+            let command = self.open_command(self.interval());
+            self.keeper.ask(command);
             self.keeper_is_open = true;
         }
     }
@@ -210,9 +210,9 @@ impl<'a> Scenario<'a> {
     pub(super) fn send_sleepers(&mut self) {
         if !self.sleepers_sent {
             self.sleepers_sent = true;
-            let order = format!("pass l {} consistent", self.account.path());
+            let command = format!("pass l {} consistent", self.account.path());
             for sleeper in &mut self.sleepers {
-                sleeper.tell(&order);
+                sleeper.tell(&command);
             }
         }
     }
@@ -223,7 +223,7 @@ impl<'a> Scenario<'a> {
         }
     }
 
-    pub(super) fn open_order(&self, interval: Duration) -> String {
+    pub(super) fn open_command(&self, interval: Duration) -> String {
         format!(
             "open l {LOCK} dir={} poll={} patience=20",
             self.folder.path().display(),

@@ -90,9 +90,9 @@ impl Scenario<'_> {
             is_there.then(|| self.intruder().lock_of_others(&(PRESENCE..=PRESENCE))).flatten();
         let barred = matches!(presence, Some((Mode::Write, _)));
         if barred {
-            let order = self.open_order(self.interval());
+            let command = self.open_command(self.interval());
             assert_eq!(
-                self.keeper.refuse(order),
+                self.keeper.refuse(command),
                 "OpenTimedOut",
                 "the file is about to be removed"
             );

@@ -94,8 +94,8 @@ impl Tracee {
         }
     }
 
-    /// Steps to the last of [`SPIN_HINTS`] spin hints. They may be several instructions: an optimised
-    /// build has several in a row.
+    /// Steps to the last of [`SPIN_HINTS`] spin hints. They may be several instructions: an
+    /// optimised build has several in a row.
     fn step_to_hint(&self) -> Point {
         let (mut hints, mut seen) = (0, HashMap::<usize, u32>::new());
         for index in 0..ENDLESS {

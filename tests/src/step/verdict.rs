@@ -58,8 +58,8 @@ impl Scenario<'_> {
     }
 
     pub(super) fn keeper_passes(&mut self) -> Passage {
-        let order = format!("pass l {}", self.account.path());
-        Passage::of(&self.keeper.ask(order))
+        let command = format!("pass l {}", self.account.path());
+        Passage::of(&self.keeper.ask(command))
     }
 
     /// Closes every handle. Nothing stays except a DIED flag that no owner has cleared; that then
@@ -85,7 +85,7 @@ impl Scenario<'_> {
         if marked {
             assert_eq!(self.folder.names(), [format!("{LOCK}.shmlock")], "DIED keeps its file");
             assert_eq!(self.intruder().owner_word(), DIED);
-            let (open, path) = (self.open_order(self.interval()), self.account.path());
+            let (open, path) = (self.open_command(self.interval()), self.account.path());
             self.keeper.ask(open);
             let told = Passage::of(&self.keeper.ask(format!("pass l {path} consistent"))).told;
             assert_eq!(told, "somebody", "DIED is true");

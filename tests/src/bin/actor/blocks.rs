@@ -1,4 +1,4 @@
-//! Orders about blocks: numbers that are all one number, so that a torn copy shows.
+//! Commands about blocks.
 
 #![allow(unsafe_code, reason = "ends the process by a signal")]
 
@@ -41,8 +41,8 @@ pub(crate) fn open(
     Ok(Done::well(()))
 }
 
-/// `stall`: half a creation, and never an end. `panic`: the same, and a panic. `N` or `N:ACCOUNT`:
-/// fills in the number, and counts that in the account.
+/// Fills a new block. `stall`: half of it, and never the rest. `panic`: half of it, and panics. `N`
+/// or `N:ACCOUNT`: fills in the number, and counts that in the account.
 fn create(numbers: &mut Numbers, how: &str, line: &mut Line) {
     match how {
         "stall" => {
@@ -59,13 +59,14 @@ fn create(numbers: &mut Numbers, how: &str, line: &mut Line) {
             let (value, account) = how.split_once(':').unwrap_or((how, ""));
             numbers.fill(number(value));
             if !account.is_empty() {
-                Account::open(account).rounds.fetch_add(1, Relaxed); // partner: the test, once all is done
+                // Partner: the test, once all processes are done.
+                Account::open(account).rounds.fetch_add(1, Relaxed);
             }
         }
     }
 }
 
-/// Until we are killed.
+/// Waits until this process is killed.
 fn stall() -> ! {
     loop {
         // SAFETY: pause(2) has no preconditions.
@@ -82,7 +83,7 @@ fn block<'a>(state: &'a mut State, id: &str) -> &'a mut SharedBlock<Numbers> {
     state.blocks.get_mut(id).unwrap_or_else(|| panic!("no block {id} is open here"))
 }
 
-/// The number, and whom we were told of.
+/// Answers the number, and whether a death was reported.
 pub(crate) fn read(state: &mut State, id: &str) -> Result<Done, Error> {
     let guard = block(state, id).lock()?;
     let recovered = if guard.recovered().is_some() { "told" } else { "not told" };
@@ -104,7 +105,7 @@ pub(crate) fn hold(state: &mut State, id: &str, value: &str) -> Result<Done, Err
     stall();
 }
 
-/// Fills in one number after the other, for ever.
+/// Fills in one number after the other, without end.
 pub(crate) fn race(state: &mut State, id: &str) -> Result<Done, Error> {
     state.line.say("ok");
     for number in 0.. {

@@ -1,64 +1,75 @@
-//! The orders that an actor understands.
+//! Executes the commands that an actor understands.
 //!
-//! | order | answer after `ok` |
-//! |---|---|
-//! | `open ID NAME [poll=MS] [wait=futex\|poll] [block=never\|transitions\|held] [event=ID] [desc=TEXT] [dir=PATH] [patience=MS]` | uuid |
-//! | `clone ID FROM`, `close ID`, `leak ID` | |
-//! | `lock ID`, `for ID MS`, `release ID`, `consistent ID`, `describe ID TEXT` | |
-//! | `try ID`, `force ID`, `held ID`, `locked ID` | `true` or `false` |
-//! | `guard ID` | takes it by a guard, which lives until `unguard`, which drops it, or `unguard release` |
-//! | `every ID` | every call of the handle that can fail, each as `call=` and `ok` or the error's variant |
-//! | `holder ID` | `nobody`, or pid, uuid, description |
-//! | `recovered ID` | `no`, `somebody`, or pid, uuid, description |
-//! | `check ID` | the fields of `LockStatus`, each as `name=value` |
-//! | `fence ID` | the fencing token |
-//! | `count ID ACCOUNT ROUNDS ACTORS [MS]` | attempts that failed; sections under the lock, after all actors have met |
-//! | `count - ACCOUNT ROUNDS ACTORS` | the same without a lock |
-//! | `pass ID ACCOUNT [consistent]` | one section under the lock: see `Passage` |
-//! | `churn NAME ACCOUNT ROUNDS ACTORS [tide]` | opens, counts and closes in each round, by the `tide` together; 0 rounds: until the account says stop |
-//! | `event ID NAME`, `set ID`, `clear ID` | a named exit event |
-//! | `handlers all\|exit\|signals [grace=MS]` | installs the exit handlers |
-//! | `note SIGNAL [info]`, `ignore SIGNAL`, `exit-on SIGNAL` | what a signal does; `info`: by a handler of the other kind |
-//! | `noted SIGNAL` | how many have been noted |
-//! | `raise SIGNAL` | sends it to this thread |
-//! | `blocked` | which of the ending signals this thread blocks |
-//! | `reenter ID SIGNAL` | from now on the signal's handler tries that lock |
-//! | `reentered` | how often the handler got the lock, was refused, got an error |
-//! | `sample ID ROUNDS SIGNAL` | where that signal hit, each first with SIGTERM let through and then with SIGTERM blocked: free, taking, holding, giving |
-//! | `block ID NAME [schema=TEXT] [patience=MS] [create=N[:ACCOUNT]\|stall\|panic]`, `unblock ID` | opens and closes a block of numbers |
-//! | `read ID` | the number that they all are, or `torn`; whether we were told of a death |
-//! | `fill ID N`, `add ID ROUNDS`, `repair ID N` | makes them all this number, so many more, or repairs them to it |
-//! | `hold ID N`, `race ID` | fills in the number, or one after the other, and never ends |
-//! | `fork SOCKET`, `thread SOCKET [ID]` | branches off; see `Voice::fork` |
-//! | `reap PID` | waits for a forked child; `exit N` or `signal N` |
-//! | `die x none |
+//! ```text
+//! command                              what it does; what it answers after `ok`
+//!
+//! open ID NAME [OPTION=VALUE]...       the uuid. Options: poll=MS wait=futex|poll event=ID
+//!                                      block=never|transitions|held desc=TEXT dir=PATH patience=MS
+//! clone ID FROM; close ID; leak ID
+//! lock ID; for ID MS; release ID; consistent ID; describe ID TEXT
+//! try ID; force ID; held ID; locked ID `true` or `false`
+//! guard ID                             acquires by a guard, which lives until the next command:
+//! unguard [release]                    drops or releases the guard
+//! every ID                             each call that can fail, as `call=` and `ok` or the variant
+//! holder ID                            `nobody`, or pid, uuid, description
+//! recovered ID                         `no`, `somebody`, or pid, uuid, description
+//! check ID                             the fields of `LockStatus`, each as `name=value`
+//! fence ID                             the fencing token
+//! count ID ACCOUNT ROUNDS ACTORS [MS]  after all actors have met; failed attempts
+//! count - ACCOUNT ROUNDS ACTORS        the same without a lock
+//! pass ID ACCOUNT [consistent]         one critical section: see `Passage`
+//! churn NAME ACCOUNT ROUNDS ACTORS [tide]
+//!                                      opens, counts and closes in each round, with `tide` all at
+//!                                      once; 0 rounds: until the account says stop
+//! event ID NAME; set ID; clear ID      a named exit event
+//! handlers all|exit|signals [grace=MS] installs the exit handlers
+//! note SIGNAL [info]                   counts a signal; `info`: by a handler with `SA_SIGINFO`
+//! noted SIGNAL                         how many have been counted
+//! ignore SIGNAL; exit-on SIGNAL        ignores it, or exits
+//! raise SIGNAL                         sends it to this thread
+//! blocked                              the ending signals that this thread blocks
+//! reenter ID SIGNAL                    from now on the signal's handler tries that lock
+//! reentered                            how often that handler acquired, was refused, got an error
+//! sample ID ROUNDS SIGNAL              where it hit, each with SIGTERM unblocked and blocked:
+//!                                      free, acquiring, holding, releasing
+//! block ID NAME [OPTION=VALUE]...      opens a block of numbers. Options: schema=TEXT patience=MS
+//!                                      create=N[:ACCOUNT]|stall|panic
+//! unblock ID                           closes it
+//! read ID                              the number that they all are, or `torn`; `told` of a death
+//! fill ID N; add ID ROUNDS             sets them all to N; increments them so often
+//! repair ID N                          sets them all to N and declares the data consistent
+//! hold ID N; race ID                   fills in N, or one number after the other, and never ends
+//! fork SOCKET; thread SOCKET [ID]      branches off; see `Voice::fork`
+//! reap PID                             waits for a forked child; `exit N` or `signal N`
+//! die HOW                              exit, _exit, abort, segv, memory, panic, exec, return; none
+//! ```
 
 use shmlock::Error;
 
 use crate::state::{Done, State, variant_of};
 use crate::{blocks, dying, locks, signals, work};
 
-/// How to go on after an order.
+/// How to go on after a command.
 #[derive(PartialEq, Eq)]
 enum Flow {
     On,
-    /// Back to where the last guard was taken, to drop it.
+    /// Return to where the last guard was acquired, and drop it.
     Drop,
-    /// The same, to release it.
+    /// The same, and release it.
     Release,
-    /// Out of everything.
+    /// End this process or thread.
     End,
 }
 
-/// Does as told, to the end.
+/// Follows commands until the input ends.
 pub(crate) fn serve(state: &mut State) {
-    assert!(serve_frame(state) == Flow::End, "there is no guard to let go of");
+    assert!(serve_frame(state) == Flow::End, "there is no guard to drop");
 }
 
-/// Serves until the present guard, if any, is to go.
+/// Serves until the innermost guard, if any, is to be dropped.
 fn serve_frame(state: &mut State) -> Flow {
-    while let Some(order) = state.line.hear() {
-        let words: Vec<&str> = order.split_whitespace().collect();
+    while let Some(command) = state.line.hear() {
+        let words: Vec<&str> = command.split_whitespace().collect();
         let flow = match words.as_slice() {
             [] => Flow::On,
             ["unguard"] => Flow::Drop,
@@ -83,7 +94,7 @@ fn reply(state: &mut State, answer: &str) -> Flow {
     Flow::On
 }
 
-/// Holds the lock by a guard in this frame while the next ones serve.
+/// Holds the lock by a guard in this frame while the inner frames serve.
 fn guard(state: &mut State, id: &str) -> Flow {
     let lock = state.lock(id);
     let guard = match lock.lock() {
@@ -173,10 +184,10 @@ fn obey(state: &mut State, words: &[&str]) -> Result<Done, Error> {
         }
         ["reap", pid] => Ok(Done::said(&dying::reap(work::number(pid)))),
         ["die", how] => Ok(dying::die(how)),
-        ref other => panic!("not an order: {other:?}"),
+        ref other => panic!("not a command: {other:?}"),
     }
 }
-/// An error on one line: its variant first, for tests to compare, then its text, for people.
+/// Formats an error on one line: its variant for tests to compare, then its text for people.
 fn line_of(error: &Error) -> String {
     format!("err {} {error}", variant_of(error))
 }

@@ -1,4 +1,4 @@
-//! Orders about locks and events: opening, closing, looking.
+//! Commands about locks and events.
 
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -60,7 +60,7 @@ pub(crate) fn event(state: &mut State, id: &str, name: &str) -> Result<Done, Err
     Ok(Done::well(()))
 }
 
-/// Pid, uuid and description; `nobody` is the word for nobody.
+/// Formats pid, uuid and description; `nobody` stands for no owner.
 pub(crate) fn holder(holder: Option<&Holder>, nobody: &str) -> String {
     let Some(holder) = holder else { return nobody.to_owned() };
     match (holder.pid(), holder.uuid()) {
@@ -79,14 +79,14 @@ pub(crate) fn recovered(recovered: Option<&Recovered>) -> String {
 pub(crate) fn health(health: LockStatus) -> String {
     let LockStatus { occupancy, waiters, owner_died, recoveries, orphaned, .. } = health;
     format!(
-        "{occupancy:?} waiters={waiters} owner_died={owner_died} recoveries={recoveries} orphaned={orphaned} \
-         healthy={}",
+        "{occupancy:?} waiters={waiters} owner_died={owner_died} recoveries={recoveries} \
+         orphaned={orphaned} healthy={}",
         health.is_healthy()
     )
 }
 
-/// Makes every call that can fail, and says how each did. Ends with the lock as it was if all of
-/// them do.
+/// Makes every call that can fail, and formats the outcome of each. The lock ends as it was if all
+/// of them fail.
 pub(crate) fn every(lock: &ShmLock) -> String {
     let outcome = |result: Result<(), Error>| {
         result.map_or_else(|error| variant_of(&error), |()| "ok".to_owned())

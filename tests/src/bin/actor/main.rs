@@ -1,5 +1,5 @@
-//! A process that does as it is told: one line in, one line out. See the commands in [`commands`], and
-//! `Voice` in the harness.
+//! A process that follows commands: one line in, one line out. `commands` lists them; the test's
+//! side is `Voice` in the harness.
 
 mod blocks;
 mod commands;

@@ -1,4 +1,4 @@
-//! What one process or thread of the actor has open, and the outcome of a command.
+//! Holds what one process or thread of the actor has open, and the outcome of a command.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -8,12 +8,12 @@ use shmlock::{Error, ExitEvent, SharedBlock, ShmLock};
 use crate::line::Line;
 use crate::numbers::Numbers;
 
-/// What one process or thread has, and whom it listens to.
+/// The handles of one process or thread, and its connection to the test.
 pub(crate) struct State {
     pub(crate) locks: BTreeMap<String, Rc<ShmLock>>,
     pub(crate) events: BTreeMap<String, ExitEvent>,
     pub(crate) blocks: BTreeMap<String, SharedBlock<Numbers>>,
-    // Last: the end of the line tells the test that all the others are gone.
+    // Last: the end of the connection tells the test that everything else is closed.
     pub(crate) line: Line,
 }
 
@@ -31,21 +31,21 @@ impl State {
     }
 }
 
-/// What an order came to.
+/// The outcome of a command.
 pub(crate) enum Done {
     Answer(String),
-    /// Nothing to say.
+    /// No answer.
     Silent,
     End,
 }
 
 impl Done {
-    /// `ok` with this behind it.
+    /// Answers `ok` and this value.
     pub(crate) fn said(value: &impl ToString) -> Self {
         Self::Answer(value.to_string())
     }
 
-    /// `ok`, and nothing behind it.
+    /// Answers `ok`.
     pub(crate) fn well((): ()) -> Self {
         Self::Answer(String::new())
     }

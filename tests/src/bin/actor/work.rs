@@ -1,4 +1,4 @@
-//! Orders that take the lock again and again.
+//! Commands that acquire the lock repeatedly.
 
 use std::process;
 use std::sync::atomic::Ordering::Relaxed;
@@ -18,7 +18,7 @@ pub(crate) fn millis(text: &str) -> Duration {
     Duration::from_secs_f64(number::<f64>(text) / 1_000.0)
 }
 
-/// Sections of the account, each under the lock `id`; `-` is none.
+/// Executes critical sections of the account, each under the lock `id`; `-` is none.
 pub(crate) fn count(
     state: &State,
     id: &str,
@@ -56,7 +56,7 @@ pub(crate) fn count(
     Ok(Done::said(&failures))
 }
 
-/// Once through the section, told of a death or not; with `consistent`, a death is then settled.
+/// Executes one critical section; with `consistent`, declares the data consistent after a death.
 pub(crate) fn pass(
     state: &State,
     id: &str,
@@ -78,10 +78,10 @@ pub(crate) fn pass(
     Ok(Done::Answer(format!("{} {total} {told}", total - before)))
 }
 
-/// Makes the file, uses it and removes it, as often as that happens to come about.
+/// Opens, locks and closes in each round, so that the file is created and removed again and again.
 ///
-/// With `tide`, all meet before each round: then all open at once, and close with nobody new to
-/// come.
+/// With `tide`, all processes meet before each round: then all open at once, and close while no
+/// other process opens.
 pub(crate) fn churn(
     name: &str,
     account: &str,

@@ -11,16 +11,16 @@ use crate::role::Role;
 use crate::session::Session;
 use crate::system;
 
-/// Whoever must be woken by a release is stopped only in the first so many seconds of each so many.
-/// The rest is longer than the time after which somebody counts as stuck.
+/// The waiters that need the wake of a release are stopped only in the first seconds of each
+/// period. The rest of it is longer than the time after which a waiter counts as stuck.
 const STOP_SECONDS: u64 = 5;
 const STOP_PERIOD: u64 = 30;
 
-/// How long to look for a worker that does what the master wants to disturb.
+/// How long to search for a worker that is doing what the master wants to disturb.
 const SEARCH_TIME: Duration = Duration::from_micros(500);
 
 impl Master<'_> {
-    pub(crate) fn disturb_somebody(&mut self) {
+    pub(crate) fn disturb_once(&mut self) {
         match self.rng.u32(..1000) {
             0..450 => self.kill(),
             450..620 => self.stop(),
@@ -35,7 +35,7 @@ impl Master<'_> {
         }
     }
 
-    /// Somebody on a mortal's seat, most times one who is doing a certain thing right now.
+    /// Chooses a process on a mortal seat, mostly one that is doing a certain thing right now.
     fn victim(&mut self) -> Option<(usize, u32)> {
         let mortals: Vec<_> =
             Session::seats().filter(|&seat| Role::of(seat) == Role::Mortal).collect();
@@ -69,7 +69,7 @@ impl Master<'_> {
         memory.known(memory.seats[seat].life.load(Relaxed)).is_some_and(|life| life.is_doing(doing))
     }
 
-    /// Anybody.
+    /// Chooses any process.
     fn any_worker(&mut self) -> Option<(usize, u32)> {
         let seat = self.rng.choice(Session::seats())?;
         Some((seat, self.workers.pid(seat)?))
@@ -81,8 +81,7 @@ impl Master<'_> {
         self.workers.kill(seat, group);
     }
 
-    /// By a signal that the victim may have a handler for. One that blocks it is killed a little
-    /// later.
+    /// Sends a signal that the victim may handle. A victim that blocks it is killed a little later.
     fn terminate(&mut self) {
         let Some((seat, pid)) = self.victim() else { return };
         self.session.memory.seats[seat].condemned.store(pid, Relaxed);
@@ -111,7 +110,7 @@ impl Master<'_> {
         system::signal_group(pid, libc::SIGSTOP);
     }
 
-    /// A signal with a harmless handler; not to those who must be woken by nothing but a release.
+    /// Sends a signal with a harmless handler; not to waiters that nothing but a release may wake.
     fn disturb(&mut self) {
         let Some((seat, pid)) = self.any_worker() else { return };
         if Role::of(seat) == Role::Mortal {
@@ -123,7 +122,7 @@ impl Master<'_> {
         }
     }
 
-    /// Whether the process is so far that it has its handlers.
+    /// Returns `true` if the process has installed its handlers.
     fn is_up(&self, seat: usize, pid: u32) -> bool {
         let memory = &self.session.memory;
         memory
@@ -138,7 +137,7 @@ impl Master<'_> {
         }
     }
 
-    /// Everybody stands still for a while.
+    /// Stops all processes for a while.
     fn stutter(&mut self) {
         let all = Session::seats().filter(|&seat| self.may_be_stopped(seat));
         let all: Vec<_> = all.filter_map(|seat| Some((seat, self.workers.pid(seat)?))).collect();

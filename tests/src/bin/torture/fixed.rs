@@ -1,9 +1,8 @@
-//! A contender with a static token on a lock of the shell: the core alone, on a mapping of the
-//! file.
+//! Contends with a static token on a lock of the shell: the core alone, on a mapping of the file.
 //!
-//! Its owner's death could not be proven, so it is never killed; and it cannot wake whoever sleeps
-//! in the kernel, so the others look at their own intervals. A handle of the shell, which holds
-//! nothing, is its presence on the file.
+//! The death of a static owner cannot be proven, so this worker is never killed. It cannot wake
+//! waiters that sleep in the kernel, so they probe at their own intervals. A handle of the shell,
+//! which holds nothing, keeps the file present.
 
 #![allow(unsafe_code, reason = "maps the file of a lock")]
 
@@ -29,11 +28,11 @@ use crate::tally::Count;
 use crate::visit::{Operation, Visit};
 use crate::worker::Worker;
 
-/// How often it looks before it turns to its next operation, and how long it sleeps in between.
+/// How often it tries the lock in one operation, and how long it sleeps in between.
 const ATTEMPTS: u32 = 50;
 const PAUSE: Duration = Duration::from_micros(500);
 
-/// The token of everybody on this seat; there is one at a time.
+/// The token of every process on this seat; there is one at a time.
 const TOKEN: NonZeroU16 = NonZeroU16::MIN;
 
 struct Mapped(NonNull<u8>);
@@ -49,21 +48,21 @@ impl Mapped {
 
     fn region(&self) -> Region<'_> {
         // SAFETY:
-        // - mapped in `of` with this length, and for as long as `self` is borrowed; nobody
+        // - mapped in `of` with this length, and for as long as `self` is borrowed; no process
         //   truncates the file.
-        // - everybody accesses it by 32-bit atomics.
+        // - all accesses are 32-bit atomics.
         unsafe { Region::from_raw(self.0, REGION_LEN) }.expect("a lock")
     }
 }
 
 impl Drop for Mapped {
     fn drop(&mut self) {
-        // SAFETY: mapped in `of` with this length; nobody can have a reference any more.
+        // SAFETY: mapped in `of` with this length; no reference to it is left.
         let _ = unsafe { munmap(self.0.as_ptr().cast(), REGION_LEN) };
     }
 }
 
-/// Follows the plan, as far as it is about visits.
+/// Follows the visits of the plan.
 pub(crate) fn follow(worker: &mut Worker<'_>, plan: Plan) {
     for operation in plan {
         let Operation::Visit(visit) = operation else { return };

@@ -17,7 +17,7 @@ use crate::tally::Count;
 use crate::worker::{LONGEST_RUN, Worker};
 use crate::{fixed, system, token_exhaustion};
 
-/// The life of one process on this seat.
+/// Runs one process on this seat, and exits.
 pub(crate) fn run(session: &Session, seat: usize) -> ! {
     system::end_with_parent();
     system::end_in_time(LONGEST_RUN);

@@ -1,17 +1,18 @@
-//! Torture: for so many seconds, processes use some locks by a random plan, and are killed,
+//! Tortures some locks: for so many seconds, processes use them by a random plan, and are killed,
 //! stopped, disturbed and starved meanwhile. An oracle outside the locks' memory keeps the account,
 //! which must balance in the end.
 //!
 //! ```text
 //! torture [SECONDS [SEED]]          60 seconds and a random seed if not said otherwise
-//! torture plan SEED SEAT NUMBER     what a process sets out to do: the NUMBERth on that seat
+//! torture plan SEED SEAT NUMBER     the plan of a process: the NUMBERth on that seat
 //! ```
 //!
-//! The plans follow from the seed; which instructions meet which does not. A run with the same seed
-//! does the same things at other moments, so a fault may come back or not.
+//! The plans follow from the seed; the order in which instructions meet does not. A run with the
+//! same seed performs the same operations at other moments, so a fault may or may not return.
 //!
-//! To read it: `plan.rs` (what is done), `operations.rs` (how), `oracle.rs` (what must be true),
-//! `master.rs` (what is done to those who do it), `closing.rs` (what must be true at the end).
+//! To read it: `visit.rs` (the operations), `plan.rs` (their choice), `operations.rs` (their
+//! execution), `oracle.rs` (what must be true), `master.rs` and `disturb.rs` (what the workers
+//! suffer), `closing.rs` (what must be true at the end).
 
 mod closing;
 mod contender;
@@ -46,10 +47,10 @@ use master::Master;
 use plan::Plan;
 use session::Session;
 
-/// How many kills a minute must have, also on a machine of two processors that others use as well.
+/// The kills that a minute must have, also on a busy machine of two processors.
 const KILLS_A_MINUTE: u64 = 1000;
 
-/// How many operations `plan` shows; a process rarely lives so long.
+/// The operations that `plan` prints; few processes live longer.
 const OPERATIONS_SHOWN: usize = 100;
 
 fn main() -> ExitCode {
@@ -111,7 +112,7 @@ fn torture(seconds: u64, seed: u64) -> ExitCode {
             eprintln!("FAULT {fault}");
         }
     } else {
-        // Everybody was killed at once: what is left behind says nothing.
+        // All workers were killed at once: what they left says nothing.
         session.files().iter().for_each(|path| drop(std::fs::remove_file(path)));
         faults.clear();
     }

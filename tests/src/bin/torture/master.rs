@@ -1,6 +1,6 @@
-//! The master: starts the workers, makes their lives hard, and watches that nobody is stuck.
+//! Runs the master: it starts the workers, disturbs them, and watches that none is stuck.
 //!
-//! One thread and no handle of any lock: what it has to do with the locks, it does to their users.
+//! It has one thread and no handle of any lock: it acts on the locks' users only.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
@@ -16,10 +16,10 @@ use crate::system;
 use crate::watch::Watch;
 use crate::workers::Workers;
 
-/// How long the workers have to come to their end.
+/// The time in which the workers must end.
 const END_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What the master has done.
+/// Counts of what the master has done.
 #[derive(Debug, Default)]
 pub(crate) struct Disturbances {
     pub(crate) stops: u64,
@@ -29,7 +29,7 @@ pub(crate) struct Disturbances {
     pub(crate) turns: u64,
 }
 
-/// Something to be done later to the process that sits there now.
+/// A signal to be sent later to the process that is on this seat now.
 struct Due {
     when: Instant,
     seat: usize,
@@ -70,7 +70,7 @@ impl<'s> Master<'s> {
         }
     }
 
-    /// Torments the workers for so long, or until there is a fault, and has them come to their end.
+    /// Disturbs the workers for so long, or until there is a fault, and ends the run.
     pub(crate) fn run(&mut self, time: Duration) {
         self.seat_token_exhaustion();
         let end = Instant::now() + time;
@@ -79,7 +79,7 @@ impl<'s> Master<'s> {
             self.workers.reap(&self.pressure);
             self.fill_seats();
             self.do_what_is_due();
-            self.disturb_somebody();
+            self.disturb_once();
             if looked.elapsed() > Duration::from_secs(1) {
                 looked = Instant::now();
                 self.watch.look();
@@ -101,7 +101,7 @@ impl<'s> Master<'s> {
         left < 10_000
     }
 
-    /// It has to be the first on its lock.
+    /// Starts the worker that exhausts tokens: it has to be the first on its lock.
     fn seat_token_exhaustion(&mut self) {
         let token_exhaustion = Session::seats()
             .find(|&seat| Role::of(seat) == Role::TokenExhaustion)
@@ -149,7 +149,7 @@ impl<'s> Master<'s> {
         self.due.push(Due { when, seat, pid, what });
     }
 
-    /// Lets everybody come to the end, and waits for it; after a fault, kills them.
+    /// Lets every worker end, and waits for it; after a fault, kills them.
     fn finish(&mut self) {
         self.session.memory.stop.store(1, Relaxed);
         self.pressure.end();

@@ -1,5 +1,5 @@
-//! One lock at a time: opening it, taking it, being inside, giving it back, closing it; each step
-//! noted for the oracle.
+//! Executes operations on one lock: opening, acquiring, the critical section, releasing, closing.
+//! Notes each step for the oracle.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
@@ -17,16 +17,15 @@ use crate::system;
 use crate::tally::Count;
 use crate::visit::{Blocks, Give, Hold, Make, Visit, Way};
 
-/// More than any closer needs: the master stops nobody for so long.
+/// More than any closer needs: the master stops no process for so long.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How much later than asked for a waiter may come back. Not what is promised but what no busy
-/// machine exceeds; the latest that was seen stands in the report. A waiter that was stopped
-/// meanwhile is not judged.
+/// How late a waiter may return after its timeout. Not what is promised but what no busy machine
+/// exceeds; the report shows the latest. A waiter that was stopped meanwhile is not judged.
 const TOLERANCE: Duration = Duration::from_secs(5);
 
 impl Contender<'_> {
-    /// A handle; `None` if there was no token for it.
+    /// Opens a handle; returns `None` if there was no free token.
     pub(crate) fn open(
         &self,
         name: &str,
@@ -83,7 +82,7 @@ impl Contender<'_> {
         self.note(What::Closed, at);
     }
 
-    /// A whole section. `during` is done when its work is half done.
+    /// Acquires, executes a critical section, releases. `during` runs when its work is half done.
     pub(crate) fn visit(&self, lock: &ShmLock, visit: &Visit, during: impl FnOnce()) {
         let Some(guard) = self.take(lock, visit.lock, visit.way) else { return };
         let section = self.inside(lock, visit, during);
@@ -92,7 +91,7 @@ impl Contender<'_> {
         self.released(visit.lock);
     }
 
-    /// From the taking to the leaving, without either.
+    /// Executes the critical section between acquiring and leaving, without either.
     pub(crate) fn inside(&self, lock: &ShmLock, visit: &Visit, during: impl FnOnce()) -> Section {
         let told = Told::by(lock);
         let section = self.enter(visit.lock, lock, &told);
@@ -120,7 +119,7 @@ impl Contender<'_> {
         section
     }
 
-    /// Takes the lock, or finds out why not.
+    /// Acquires the lock, or notes why not.
     pub(crate) fn take<'l>(&self, lock: &'l ShmLock, at: usize, way: Way) -> Option<Guard<'l>> {
         self.taking(lock, at, way, |start| match way {
             Way::Wait => lock.lock().map(Some),
@@ -130,7 +129,7 @@ impl Contender<'_> {
         })
     }
 
-    /// As [`take`](Self::take), without a guard.
+    /// Acquires the lock as [`take`](Self::take) does, without a guard.
     pub(crate) fn acquire(&self, lock: &ShmLock, at: usize, way: Way) -> bool {
         let taken = self.taking(lock, at, way, |start| match way {
             Way::Wait => lock.acquire().map(Some),
@@ -189,7 +188,7 @@ impl Contender<'_> {
         None
     }
 
-    /// Whoever was told that its time is over has waited so long, and not much longer.
+    /// Checks a timeout: the waiter has waited so long, and not much longer.
     fn check_timeout(&self, at: usize, way: Way, waited: Duration, was_stopped: bool) {
         let (Way::For(timeout) | Way::Until(timeout)) = way else {
             return self.accuse(Fault::Early, at, nanos(waited));
@@ -229,7 +228,7 @@ impl Contender<'_> {
         }
     }
 
-    /// The lock has been given back.
+    /// Notes that the lock has been released.
     pub(crate) fn released(&self, at: usize) {
         self.life().clear_may_hold(at);
         self.does(Doing::Nothing);
@@ -237,8 +236,8 @@ impl Contender<'_> {
         self.note(What::Released, at);
     }
 
-    /// A second handle of the thread that holds the lock: it is not let in, and told that waiting
-    /// would never end. (If the exit event is set, it is told that instead.)
+    /// Tries the lock by a second handle of the thread that holds it: that is refused, with the
+    /// error that waiting would deadlock. (If the exit event is set, with `Cancelled`.)
     fn try_twice(&self, lock: &ShmLock, visit: &Visit) {
         let Some(second) = self.opened(visit.lock, lock.try_clone()) else { return };
         let tried = second.try_lock();
@@ -257,7 +256,7 @@ impl Contender<'_> {
     }
 }
 
-/// Stays for a while.
+/// Stays in the critical section, as told.
 pub(crate) fn hold(how: Hold) {
     match how {
         Hold::Nothing => {}

@@ -1,8 +1,8 @@
-//! What a worker is going to do: a list of operations that follows from a seed, a seat and a number, and
-//! from nothing else.
+//! Draws the plan of a worker: a list of operations that follows from a seed, a seat and a number,
+//! and from nothing else.
 //!
-//! Everything random is drawn here, before it happens. When things happen, and so who meets whom,
-//! is up to the kernel's scheduler and cannot be repeated; what everybody sets out to do can.
+//! Everything random is drawn here, before it happens. When things happen, and so which workers
+//! meet, is up to the kernel's scheduler and cannot be repeated; the plans can.
 
 use std::time::Duration;
 
@@ -21,9 +21,9 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// The plan of the `nth` process on this seat.
+    /// Returns the plan of the `nth` process on this seat.
     pub(crate) fn new(seed: u64, seat: usize, nth: u64) -> Self {
-        // Any odd numbers: they keep neighbouring seats and processes apart.
+        // Arbitrary odd numbers: they keep neighbouring seats and processes apart.
         let own = seed
             ^ (seat as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)
             ^ nth.wrapping_mul(0xd1b5_4a32_d192_ed03);
@@ -45,8 +45,7 @@ impl Plan {
                 Operation::Fork { visits, drops: self.rng.bool(), waits: self.rng.bool() }
             }
             915..930 => Operation::Leak(self.visit(), 1),
-            // The next handle is given the token of the one before, which others are about to take
-            // over from.
+            // The next handle draws the token of the one before, which others are about to recover.
             930..936 => Operation::Leak(
                 Visit { lock: NARROW, way: Way::Try, ..self.visit() },
                 self.rng.u8(1..60),
@@ -169,7 +168,7 @@ impl Iterator for Plan {
     }
 }
 
-/// Drawing one of a range; `None` from an empty one.
+/// Draws one of a range; `None` from an empty one.
 trait Choose {
     fn choose(self, rng: &mut Rng) -> Option<usize>;
 }

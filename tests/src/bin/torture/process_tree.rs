@@ -1,4 +1,4 @@
-//! Operations of more than one thread or process, and the ways in which a process ends by itself.
+//! Executes operations of more than one thread or process, and ends processes.
 
 use std::array;
 use std::os::unix::process::CommandExt;
@@ -17,11 +17,10 @@ use crate::visit::{Blocks, End, Make, Visit, Way};
 use crate::worker::{LONGEST_RUN, Worker};
 
 impl Worker<'_> {
-    /// This thread takes the lock and does the work; another one leaves the section and gives the
-    /// lock back.
+    /// Acquires and works in this thread; leaves and releases in another one.
     pub(crate) fn hand_over(&mut self, visit: &Visit) {
         let at = visit.lock;
-        // A handle that blocks signals while held must be given back where it was taken.
+        // A handle that blocks signals while held must be released by the thread that acquired.
         let make = Make { blocks: Blocks::Never, ..visit.make.clone() };
         let Some(lock) = self.open_anew(at, &make) else { return };
         if !self.me.acquire(&lock, at, visit.way) {
@@ -47,7 +46,7 @@ impl Worker<'_> {
         self.me.close(at, lock);
     }
 
-    /// Two threads contend, each by a handle of its own.
+    /// Contends by two threads, each with a handle of its own.
     pub(crate) fn crowd(&mut self, visit: &Visit, rounds: u8) {
         let at = visit.lock;
         if !self.open(at, &visit.make) {
@@ -73,7 +72,7 @@ impl Worker<'_> {
         self.handles[at] = Some(lock);
     }
 
-    /// A child, which may well outlive us.
+    /// Forks a child, which may outlive this process.
     pub(crate) fn fork(&mut self, visits: &[Visit], drops: bool, waits: bool) {
         self.me.note(What::Forking, NO_LOCK);
         self.me.count(Count::Forked);
@@ -128,8 +127,8 @@ impl Worker<'_> {
         }
     }
 
-    /// Ends half-way through a section if one is given and can be had at once; else outside, with
-    /// all handles open.
+    /// Ends in the middle of a critical section if a visit is given and its lock is free; else
+    /// outside, with all handles open.
     fn end_inside(&mut self, visit: Option<&Visit>, end: impl FnOnce()) {
         let visit = visit.filter(|visit| self.open(visit.lock, &visit.make));
         let held = visit.and_then(|visit| {
@@ -149,7 +148,7 @@ impl Worker<'_> {
     }
 }
 
-/// Whether an inherited handle refuses everything and does nothing.
+/// Returns `true` if an inherited handle refuses every call.
 fn is_refused(lock: &ShmLock) -> bool {
     fn refused<T>(answer: &shmlock::Result<T>) -> bool {
         matches!(answer, Err(Error::ForkedHandle { .. }))

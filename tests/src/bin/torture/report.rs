@@ -1,4 +1,4 @@
-//! The figures of a run, and what to do when it has failed.
+//! Prints the figures of a run and its faults.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering::Relaxed;
@@ -10,7 +10,7 @@ use crate::role::Role;
 use crate::session::Session;
 use crate::tally::{Count, Tally};
 
-/// Prints what was done and what came of it.
+/// Prints the figures of a run.
 pub(crate) fn figures(session: &Session, master: &Master<'_>, took: Duration) {
     let memory = &session.memory;
     println!("seed {}, {:.1} s", memory.seed.load(Relaxed), took.as_secs_f64());
@@ -30,16 +30,17 @@ pub(crate) fn figures(session: &Session, master: &Master<'_>, took: Duration) {
     line("stutters", master.done.stutters);
     line("signals", master.done.signals);
     line("shuffles of processors", master.done.shuffles);
-    line("turns of the processors' load", master.done.turns);
+    line("changes of the processors' load", master.done.turns);
     println!("contenders that were killed:");
     for (doing, text) in Doing::DEADLY {
         line(text, dead_while(session, doing));
     }
-    line("gave up their identity on purpose", doomed(session));
+    line("lost their identity on purpose", doomed(session));
     println!("locks:");
     for (name, ledger) in session.names.iter().zip(&memory.ledgers) {
         println!(
-            "{:>12}  sections, {} files; told of a death: {} inside, {} at the edge, {} once more ({name})",
+            "{:>12}  critical sections, {} files; deaths reported: {} inside, {} outside, {} again \
+             ({name})",
             ledger.count.load(Relaxed),
             ledger.files.load(Relaxed),
             ledger.told_inside.load(Relaxed),
@@ -49,12 +50,12 @@ pub(crate) fn figures(session: &Session, master: &Master<'_>, took: Duration) {
     }
     println!("longest wait {:.3} s, stops included", seconds(session, Tally::longest));
     println!(
-        "latest return after a timeout {:.3} s late, where nobody was stopped",
+        "latest return after a timeout {:.3} s late, where no waiter was stopped",
         seconds(session, Tally::latest)
     );
 }
 
-/// Prints the faults of the workers, what they did last, and how to see the plan again.
+/// Prints the faults of the workers, what they did last, and how to print the plan again.
 pub(crate) fn faults(session: &Session) {
     let memory = &session.memory;
     let mut seats = BTreeSet::new();
@@ -69,7 +70,7 @@ pub(crate) fn faults(session: &Session) {
     }
     for seat in seats {
         let last = memory.seats[seat].nth.load(Relaxed).saturating_sub(1);
-        eprintln!("what happened last on seat {seat}, where plan {last} is being followed:");
+        eprintln!("the last events on seat {seat}, which follows plan {last}:");
         memory.seats[seat].ring.print(&session.names);
         eprintln!("  its operations: torture plan {} {seat} {last}", memory.seed.load(Relaxed));
     }

@@ -1,4 +1,4 @@
-//! The locks of a run, and the roles of its workers.
+//! Names the locks of a run, and assigns roles to the seats.
 
 use crate::memory::SLOTS;
 
@@ -8,24 +8,24 @@ pub(crate) const BUSY: usize = 0;
 pub(crate) const KEPT: usize = 1;
 /// Opened and closed around each section: its file comes and goes all the time.
 pub(crate) const BRIEF: usize = 2;
-/// Nearly all its tokens are taken, so that those of the dead are given away at once. See
+/// Nearly all its tokens are taken, so that those of the dead are drawn again at once. See
 /// `token_exhaustion.rs`.
 pub(crate) const NARROW: usize = 3;
 /// Some of its contenders have static tokens. See `fixed.rs`.
 pub(crate) const MIXED: usize = 4;
-/// Nobody who uses it is killed, and nobody looks by himself: whoever is not woken waits for ever.
+/// Its users are never killed, and never probe: a waiter that is not woken waits for ever.
 pub(crate) const WAKING: usize = 5;
 
-/// What sort of worker sits on a seat.
+/// The kind of worker on a seat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
     /// May be killed at any instruction.
     Mortal,
     /// Uses the lock [`WAKING`], with a poll interval that no run outlasts. May be stopped now and
-    /// then; not always, for whoever is let go on looks at the word again, and so does not need the
+    /// then; not always, because a continued process reads the word again, and so does not need the
     /// wake that it may have missed.
     Wakeful,
-    /// Uses the lock [`MIXED`] by a static token, whose owner cannot be proven dead. May be
+    /// Uses the lock [`MIXED`] by a static token, whose owner's death cannot be proven. May be
     /// stopped.
     Fixed,
     /// Keeps tokens scarce on the lock [`NARROW`]. May be stopped.
@@ -43,7 +43,7 @@ impl Role {
         }
     }
 
-    /// The locks that it uses.
+    /// Returns the locks that it uses.
     pub(crate) fn locks(self) -> &'static [usize] {
         match self {
             Self::Mortal => &[BUSY, KEPT, BRIEF, NARROW, MIXED],

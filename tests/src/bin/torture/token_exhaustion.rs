@@ -1,10 +1,10 @@
-//! Keeps tokens scarce on one lock, so that a dead owner's token is soon given to somebody else.
+//! Keeps tokens scarce on one lock, so that a dead owner's token is soon drawn again.
 //!
 //! Of a billion tokens two handles never draw the same one in one run. So this worker locks the
-//! bytes of all but a few, as a guest that minds nobody's business; whoever draws is led to the
-//! first free one of these. And it holds vigils: it opens the lock, perhaps with the token that
-//! stands in the word, takes nothing, and stays as long as the owner is said to be dead. If its
-//! opening has not freed the word, everybody takes the dead owner for alive now, and is stuck.
+//! bytes of all tokens except a few, as a foreign process; a handle that draws finds the first free
+//! one of these. And it opens the lock, perhaps with the token that the word names, acquires
+//! nothing, and stays as long as the owner is reported dead. If its opening has not freed the word,
+//! every waiter now takes the dead owner for alive, and is stuck.
 
 use std::ops::RangeInclusive;
 use std::sync::atomic::Ordering::Relaxed;
@@ -18,13 +18,13 @@ use crate::role::NARROW;
 use crate::visit::{Blocks, Make};
 use crate::worker::Worker;
 
-/// Enough for the handles of those who live, and few more. Any place will do.
+/// Enough for the handles of the living processes, and few more. The place is arbitrary.
 const SPARED: RangeInclusive<u32> = 100_000..=100_023;
 
-/// Between two vigils.
+/// Between two openings, and between two probes.
 const PAUSE: Duration = Duration::from_millis(2);
 
-/// Watches until the run is over. To be called when nobody else has the lock open.
+/// Runs until the run is over. To be called before any other process opens the lock.
 pub(crate) fn watch(worker: &mut Worker<'_>) {
     let make = Make {
         interval: Duration::from_millis(5),

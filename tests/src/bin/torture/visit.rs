@@ -1,38 +1,37 @@
-//! The operations of which a plan consists.
+//! Defines the operations of which a plan consists.
 
 use std::time::Duration;
 
-/// One thing to do.
+/// One operation.
 #[derive(Clone, Debug)]
 pub(crate) enum Operation {
-    /// Take a lock, be inside, give it back.
+    /// Acquires a lock, executes a critical section, releases.
     Visit(Visit),
-    /// Drop the handle, if it is open.
+    /// Drops the handle, if it is open.
     Close(usize),
-    /// Look at a lock as a bystander.
+    /// Inspects a lock without acquiring it.
     Look(usize, Make),
-    /// Begin a section in this thread and end it in another.
+    /// Begins a critical section in this thread and ends it in another.
     HandOver(Visit),
-    /// Two threads, each with a handle of its own, so often.
+    /// Contends by two threads, each with a handle of its own, so often.
     Crowd(Visit, u8),
-    /// A child that must not use what it inherited, and does this. Whether it drops the handles,
-    /// and is waited for.
+    /// Forks a child that must not use what it inherited, and makes these visits. It drops the
+    /// inherited handles or not, and is waited for or not.
     Fork { visits: Vec<Visit>, drops: bool, waits: bool },
-    /// Leak a guard and drop the handle; so often.
+    /// Leaks a guard and drops the handle, so often.
     Leak(Visit, u8),
-    /// Acquire without a guard and drop the handle, which gives the lock back.
+    /// Acquires without a guard and drops the handle, which releases the lock.
     DropHeld(Visit),
-    /// Wait for the others of the same role, and then take the lock together with them. A wake that
-    /// is lost now is not made up for by whoever comes next: nobody comes before all have been
-    /// inside.
+    /// Waits for the others of the same role, and then acquires together with them. A later visitor
+    /// cannot make up for a wake that is lost here: none comes before all have been inside.
     Meet(Visit),
-    /// Set the exit event, and clear it a moment later.
+    /// Sets the exit event, and clears it a moment later.
     SetExitEvent(Duration),
-    /// The last operation.
+    /// Ends the process.
     End(End),
 }
 
-/// How a process ends by itself. Where a visit is given: half-way through its section.
+/// How a process ends by itself. Where a visit is given: in the middle of its critical section.
 #[derive(Clone, Debug)]
 pub(crate) enum End {
     Return,
@@ -42,7 +41,7 @@ pub(crate) enum End {
     Exec(Option<Visit>),
 }
 
-/// One section.
+/// One critical section.
 #[derive(Clone, Debug)]
 #[allow(clippy::struct_excessive_bools, reason = "each is drawn by itself")]
 pub(crate) struct Visit {
@@ -51,21 +50,21 @@ pub(crate) struct Visit {
     pub(crate) way: Way,
     pub(crate) hold: Hold,
     pub(crate) give: Give,
-    /// How often the same handle takes the lock again meanwhile.
+    /// How often the same handle acquires the lock again meanwhile.
     pub(crate) depth: u8,
-    /// Whether a second handle of the same thread tries to.
+    /// Whether a second handle of the same thread tries the lock meanwhile.
     pub(crate) twice: bool,
     /// Whether the description is set again inside.
     pub(crate) describe: bool,
     /// Whether data after a death is declared consistent.
     pub(crate) declare: bool,
-    /// A lock that is taken inside, always a later one: so nobody waits in a circle.
+    /// A lock that is acquired inside, always a later one, so that no cycle of waiters arises.
     pub(crate) inner: Option<usize>,
     /// Whether the handle stays open.
     pub(crate) keep: bool,
 }
 
-/// How a handle is made.
+/// The options of a handle.
 #[derive(Clone, Debug)]
 pub(crate) struct Make {
     pub(crate) interval: Duration,
@@ -74,7 +73,7 @@ pub(crate) struct Make {
     pub(crate) blocks: Blocks,
 }
 
-/// When a handle holds signals back.
+/// When a handle blocks signals.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Blocks {
     Never,
@@ -82,7 +81,7 @@ pub(crate) enum Blocks {
     WhileHeld,
 }
 
-/// How to take a lock.
+/// How a lock is acquired.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Way {
     Wait,
@@ -91,7 +90,7 @@ pub(crate) enum Way {
     Until(Duration),
 }
 
-/// How long to stay inside.
+/// How long a critical section lasts.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Hold {
     Nothing,
@@ -100,11 +99,11 @@ pub(crate) enum Hold {
     Sleep(Duration),
 }
 
-/// How to give a lock back.
+/// How a lock is released.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Give {
     Drop,
     Release,
-    /// By force, and then once more by the guard, which must be refused.
+    /// By force, and then again by the guard, which must be refused.
     Force,
 }

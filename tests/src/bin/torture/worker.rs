@@ -1,5 +1,5 @@
-//! A worker: a process that does what its plan says, until the plan or the run is over, or somebody
-//! kills it.
+//! Executes the plan of a worker process, until the plan or the run is over, or the process is
+//! killed.
 
 use std::fs::File;
 use std::io::Read;
@@ -20,7 +20,7 @@ use crate::session::Session;
 use crate::tally::Count;
 use crate::visit::{Blocks, Give, Hold, Make, Operation, Visit, Way};
 
-/// Longer than any run: what outlives even the master ends by this.
+/// Longer than any run: processes that outlive even the master end by this.
 pub(crate) const LONGEST_RUN: u32 = 3 * 60 * 60;
 
 pub(crate) struct Worker<'m> {
@@ -56,7 +56,7 @@ impl Worker<'_> {
         }
     }
 
-    /// Opens the lock unless it is open; whether it is open then.
+    /// Opens the lock unless it is open; returns `true` if it is open then.
     pub(crate) fn open(&mut self, at: usize, make: &Make) -> bool {
         if self.handles[at].is_none() {
             if make.event && self.exit_event.is_none() {
@@ -68,7 +68,7 @@ impl Worker<'_> {
         self.handles[at].is_some()
     }
 
-    /// As [`open`](Self::open), a handle of this make; the worker does not keep it.
+    /// Opens a new handle, which the worker does not keep.
     pub(crate) fn open_anew(&mut self, at: usize, make: &Make) -> Option<ShmLock> {
         self.close(at);
         self.open(at, make);
@@ -88,8 +88,8 @@ impl Worker<'_> {
         self.me.does(Doing::Nothing);
     }
 
-    /// The event that ends waits. Between those who are never killed it would only wake who should
-    /// not be woken.
+    /// Opens the event that ends waits. Where no worker is killed, the event would only wake
+    /// waiters that must not be woken, so it has no name there.
     fn open_exit_event(&self) -> Option<ExitEvent> {
         if Role::of(self.me.at) != Role::Mortal {
             return Some(ExitEvent::new());
@@ -128,7 +128,7 @@ impl Worker<'_> {
         }
     }
 
-    /// A bystander's look, with a handle of its own and at the bare bytes.
+    /// Inspects the lock, by a handle and by its bytes.
     fn look(&mut self, at: usize, make: &Make) {
         self.me.note(What::Looking, at);
         let had = self.handles[at].is_some();
@@ -153,7 +153,7 @@ impl Worker<'_> {
         }
     }
 
-    /// As somebody sees the file who may only read it.
+    /// Reads the file as a process that may only read it.
     fn look_at_the_bytes(&self, at: usize) {
         let mut bytes = Vec::new();
         let read =
@@ -182,8 +182,7 @@ impl Worker<'_> {
         }
     }
 
-    /// The guard is leaked and its handle dropped: the lock has lost its owner, and the process
-    /// lives.
+    /// Leaks the guard and drops its handle: the lock has lost its owner, and the process lives.
     fn leak(&mut self, visit: &Visit) {
         let Some(lock) = self.open_anew(visit.lock, &visit.make) else { return };
         let Some(guard) = self.me.take(&lock, visit.lock, visit.way) else {
@@ -201,7 +200,7 @@ impl Worker<'_> {
         self.rename_handles();
     }
 
-    /// The handles of a contender that has got a new life say so.
+    /// Updates the descriptions of the handles after a new life has begun.
     fn rename_handles(&self) {
         for (at, lock) in self.handles.iter().enumerate() {
             if let Some(Err(error)) = lock.as_ref().map(|lock| self.me.describe(lock)) {
@@ -241,8 +240,8 @@ impl Worker<'_> {
         }
     }
 
-    /// Once the run is over, each lock is taken once more: what the dead left is found, mended, and
-    /// taken away.
+    /// Acquires each lock once more after the run: what the dead left is found, repaired and
+    /// removed.
     pub(crate) fn visit_all_once_more(&mut self) {
         self.close_all();
         for &at in Role::of(self.me.at).locks() {
@@ -266,7 +265,8 @@ impl Worker<'_> {
                 keep: false,
             };
             while !self.open(at, &visit.make) && self.session.memory.faults.load(Relaxed) == 0 {
-                hold(Hold::Sleep(Duration::from_millis(1))); // all tokens taken; others are about to leave as well
+                // No free token: other workers close soon.
+                hold(Hold::Sleep(Duration::from_millis(1)));
             }
             self.visit(&visit);
         }

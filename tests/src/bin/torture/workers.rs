@@ -1,4 +1,4 @@
-//! The processes on the seats: started, reaped, and judged by how they ended.
+//! Starts the processes on the seats, reaps them, and judges how they ended.
 
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
@@ -13,15 +13,15 @@ use crate::system::{self, End, Ended};
 /// The children of the master.
 pub(crate) struct Workers<'s> {
     session: &'s Session,
-    /// Who sits where; 0 if nobody does.
+    /// The process on each seat; 0 if there is none.
     pids: [u32; SLOTS],
-    /// How many processes have been started, …
+    /// Processes that were started, …
     pub(crate) started: u64,
     /// … and killed.
     pub(crate) killed: u64,
-    /// How many were ended by a signal with a handler.
+    /// Processes that were ended by a signal with a handler.
     pub(crate) terminated: u64,
-    /// How many children of workers have been reaped by us because their parents were dead.
+    /// Children of workers that the master has reaped, because their parents were dead.
     pub(crate) orphans: u64,
 }
 
@@ -34,7 +34,7 @@ impl<'s> Workers<'s> {
         Some(self.pids[seat]).filter(|&pid| pid != 0)
     }
 
-    /// Starts a worker, in a process group of its own: its children are stopped with it.
+    /// Starts a worker in a process group of its own, so that its children are stopped with it.
     #[allow(clippy::zombie_processes, reason = "the master reaps every child by number")]
     pub(crate) fn start(&mut self, seat: usize) {
         self.session.memory.seats[seat].condemned.store(0, Relaxed);
@@ -55,15 +55,15 @@ impl<'s> Workers<'s> {
         }
     }
 
-    /// Reaps who has ended. `true`: some child is still there.
+    /// Reaps ended processes. Returns `true` if a child is still running.
     pub(crate) fn reap(&mut self, pressure: &Pressure) -> bool {
         loop {
             match system::next_ended() {
                 Ended::NoChildren => return false,
                 Ended::None => return true,
                 Ended::Child(pid) => {
-                    // Its group may have been stopped after it had ended, and nobody else would let
-                    // its children go on.
+                    // Its group may have been stopped after it ended; only this continues its
+                    // children.
                     system::signal_group(pid, libc::SIGCONT);
                     self.has_ended(pid, system::wait_for(pid), pressure);
                 }
@@ -98,7 +98,7 @@ impl<'s> Workers<'s> {
         }
     }
 
-    /// Whether the last life of the process on this seat was at its planned end.
+    /// Returns `true` if the last life of the process on this seat was at its planned end.
     fn has_ended_as_planned(&self, seat: usize) -> bool {
         let memory = &self.session.memory;
         let life = memory.life(memory.seats[seat].life.load(Relaxed));
