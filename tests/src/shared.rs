@@ -1,4 +1,4 @@
-//! Maps memory that several processes share: one value in a file without a name, memfd_create(2).
+//! Maps memory that several processes share: one value in a file without a name, `memfd_create(2)`.
 
 #![allow(unsafe_code, reason = "maps memory that other processes share")]
 

@@ -38,6 +38,7 @@ pub fn start(command: &mut Command) -> io::Result<Child> {
     heed_children();
     // With a step before exec, the standard library forks by fork(3), whose handlers the library
     // installs. Without one it uses posix_spawn(3), which calls no handlers.
+    // SAFETY:
     // - `heed_signals` makes system calls only: it is async-signal-safe.
     // - it touches no memory but its own stack.
     unsafe { command.pre_exec(heed_signals) };

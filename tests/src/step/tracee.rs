@@ -89,7 +89,7 @@ impl Tracee {
         match *looked {
             None => *looked = Some(self.step_to_hint()),
             Some(looked) => {
-                assert_eq!(self.run_to(looked, None), Stopped::AtPoint, "it spins")
+                assert_eq!(self.run_to(looked, None), Stopped::AtPoint, "it spins");
             }
         }
     }
