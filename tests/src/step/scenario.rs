@@ -1,43 +1,46 @@
-//! The others, and the course of one child's life among them.
+//! Runs one child among other processes, through all states of the lock that its phase needs.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use super::facts::Facts;
+use super::fate::{Fate, LOCK};
+use super::phase::Phase;
 use super::report::Figures;
 use super::tracee::{Point, Stopped, Tracee};
-use super::verdict::Facts;
-use super::{Fate, LOCK, Phase};
-use crate::hostile::{Folder, Intruder, Mode, fork};
-use crate::{Account, Actor, proc};
+use crate::account::Account;
+use crate::actor::Actor;
+use crate::hostile::{Folder, Intruder, Mode, byte_of, fork};
+use crate::proc;
 
-/// Those who are alive beside the child, and what they know of the present one.
-pub(super) struct Stage<'a> {
+/// The processes beside the child, and the state of the lock.
+pub(super) struct Scenario<'a> {
     pub(super) fate: Fate,
     pub(super) phase: Phase,
     pub(super) folder: &'a Folder,
     pub(super) account: &'a Account,
-    /// Whoever comes after the child, and in most phases is there before.
+    /// The process that uses the lock after the child, and in most phases has it open before.
     pub(super) keeper: Actor,
-    /// Those who sleep on the lock, in some phases.
+    /// The processes that sleep on the lock, in some phases.
     pub(super) sleepers: Vec<Actor>,
-    keeper_is_in: bool,
+    keeper_is_open: bool,
     pub(super) keeper_holds: bool,
-    /// Whether the sleepers have been sent to the lock.
+    /// `true` once the sleepers were told to lock.
     pub(super) sleepers_sent: bool,
     /// The bytes of the tokens of keeper and sleepers.
     pub(super) living: Vec<i64>,
-    /// Process and token of who was dead before.
+    /// Process and token of the owner that was dead before the child.
     pub(super) dead: Option<(u32, u32)>,
-    /// Where the child has waited awake for long enough, once that is known.
+    /// The point at which the child has spun for long enough, once that is known.
     awake: Option<Point>,
-    /// Has all tokens but the dead one's.
+    /// Locks the bytes of all tokens except the dead owner's.
     pub(super) crowd: Option<Intruder>,
 }
 
-/// The poll interval of sleepers that are to wait for a wake.
+/// The poll interval of sleepers that must be woken.
 const NEVER: Duration = Duration::from_secs(3600);
 
-impl<'a> Stage<'a> {
+impl<'a> Scenario<'a> {
     pub(super) fn new(
         actor: &str,
         fate: Fate,
@@ -52,7 +55,7 @@ impl<'a> Stage<'a> {
             account,
             keeper: Actor::spawn(actor),
             sleepers: (0..phase.sleepers()).map(|_| Actor::spawn(actor)).collect(),
-            keeper_is_in: false,
+            keeper_is_open: false,
             keeper_holds: false,
             sleepers_sent: false,
             living: Vec::new(),
@@ -62,8 +65,8 @@ impl<'a> Stage<'a> {
         }
     }
 
-    /// The poll interval of the others. Short where each child costs several; endless where
-    /// handlers have to wake them.
+    /// Returns the poll interval of the others: short where each child costs several, endless where
+    /// exit handlers have to wake them.
     pub(super) fn interval(&self) -> Duration {
         match self.fate {
             Fate::Frozen => Duration::from_millis(2),
@@ -72,7 +75,7 @@ impl<'a> Stage<'a> {
         }
     }
 
-    /// Each moment of the phase, by a child that nothing befalls.
+    /// Records each point of the phase, by a child that runs undisturbed.
     pub(super) fn record(&mut self) -> Vec<Point> {
         let tracee = self.enter(NEVER);
         let trace = if self.phase.sleeps() {
@@ -85,7 +88,7 @@ impl<'a> Stage<'a> {
         trace
     }
 
-    /// Lets a child meet its fate at this moment, or asleep, and sees to what it left.
+    /// Lets a child meet its fate at this point, or asleep, and checks what it left.
     pub(super) fn run(&mut self, point: Option<Point>, figures: &mut Figures) {
         let before = self.descriptors();
         let tracee = self.enter(self.interval());
@@ -102,18 +105,18 @@ impl<'a> Stage<'a> {
             Some(point) => tracee.run_to(point, None),
         };
         figures.elsewhere += usize::from(stopped == Stopped::AtEnd);
-        let facts = Facts::seen(self);
-        figures.owners += usize::from(facts.names_somebody_else(self));
-        figures.passed_on += usize::from(facts.is_passed_on());
+        let facts = self.facts();
+        figures.owners += usize::from(self.names_child_or_dead(&facts));
+        figures.without_wake += usize::from(facts.owes_a_wake());
         match self.fate {
-            Fate::Killed | Fate::Ended | Fate::Exited => self.mourn(tracee, &facts, figures),
+            Fate::Killed | Fate::Ended | Fate::Exited => self.after_death(tracee, &facts, figures),
             Fate::Interrupted => self.interrupt(tracee, figures),
             Fate::Frozen => self.freeze(tracee, &facts, figures),
         }
-        assert_eq!(self.descriptors(), before, "somebody leaks descriptors");
+        assert_eq!(self.descriptors(), before, "a process leaks descriptors");
     }
 
-    /// Has everybody take their places, and the child come to where its phase begins.
+    /// Brings every process to its place, and the child to the begin of its phase.
     fn enter(&mut self, interval: Duration) -> Tracee {
         let words = &**self.account;
         for word in
@@ -125,9 +128,9 @@ impl<'a> Stage<'a> {
         if self.phase.is_kept() {
             self.keeper_enters();
         }
-        let order = self.open_order(interval);
+        let command = self.open_command(interval);
         for sleeper in &mut self.sleepers {
-            sleeper.ask(&order);
+            sleeper.ask(&command);
         }
         if self.phase.is_kept() || !self.sleepers.is_empty() {
             self.living = self.tokens();
@@ -144,19 +147,19 @@ impl<'a> Stage<'a> {
         }
         let (fate, phase, folder, account) = (self.fate, self.phase, self.folder, self.account);
         let tracee = Tracee::start(|| phase.play(fate, folder, account));
-        if phase.waits_awake() {
-            tracee.wait_awake(&mut self.awake);
-            self.keeper_gives_back();
+        if phase.spins_first() {
+            tracee.spin(&mut self.awake);
+            self.keeper_releases();
         }
         tracee.begin();
-        if phase.begins_awaited() {
+        if phase.begins_with_waiters() {
             self.send_sleepers();
             self.sleepers_fall_asleep();
         }
         tracee
     }
 
-    /// An owner that was killed in the middle of its section: its process, and its token.
+    /// Kills an owner in its critical section; returns its process id and its token.
     fn a_death(&self) -> (u32, u32) {
         let owner = fork(|line| {
             let lock = self.folder.lock(LOCK).open().expect("a lock that can be opened");
@@ -168,37 +171,36 @@ impl<'a> Stage<'a> {
         owner.line().wait();
         let pid = owner.pid().unsigned_abs();
         owner.kill();
-        (pid, Facts::seen(self).token())
+        (pid, self.facts().token())
     }
 
-    /// What is to happen when the child sleeps: another comes to sleep, and the keeper gives the
-    /// lock back.
+    /// Called when the child sleeps: another process falls asleep, and the keeper releases.
     pub(super) fn child_sleeps(&mut self) {
         if self.keeper_holds {
             self.send_sleepers();
             self.sleepers_fall_asleep();
-            self.keeper_gives_back();
+            self.keeper_releases();
         }
     }
 
     /// Opens the lock for the keeper, unless it is open.
     pub(super) fn keeper_enters(&mut self) {
-        if !self.keeper_is_in {
-            let order = self.open_order(self.interval());
-            self.keeper.ask(order);
-            self.keeper_is_in = true;
+        if !self.keeper_is_open {
+            let command = self.open_command(self.interval());
+            self.keeper.ask(command);
+            self.keeper_is_open = true;
         }
     }
 
-    /// Closes everybody's lock.
+    /// Closes the lock in every other process.
     pub(super) fn all_leave(&mut self) {
         for actor in std::iter::once(&mut self.keeper).chain(&mut self.sleepers) {
             actor.ask("close l");
         }
-        self.keeper_is_in = false;
+        self.keeper_is_open = false;
     }
 
-    pub(super) fn keeper_gives_back(&mut self) {
+    pub(super) fn keeper_releases(&mut self) {
         if self.keeper_holds {
             self.keeper.ask("release l");
             self.keeper_holds = false;
@@ -208,9 +210,9 @@ impl<'a> Stage<'a> {
     pub(super) fn send_sleepers(&mut self) {
         if !self.sleepers_sent {
             self.sleepers_sent = true;
-            let order = format!("pass l {} consistent", self.account.path());
+            let command = format!("pass l {} consistent", self.account.path());
             for sleeper in &mut self.sleepers {
-                sleeper.tell(&order);
+                sleeper.tell(&command);
             }
         }
     }
@@ -221,7 +223,7 @@ impl<'a> Stage<'a> {
         }
     }
 
-    pub(super) fn open_order(&self, interval: Duration) -> String {
+    pub(super) fn open_command(&self, interval: Duration) -> String {
         format!(
             "open l {LOCK} dir={} poll={} patience=20",
             self.folder.path().display(),
@@ -233,7 +235,7 @@ impl<'a> Stage<'a> {
         Intruder::on(&self.folder.file(LOCK))
     }
 
-    /// The bytes of all tokens that somebody has.
+    /// Returns the bytes of all tokens in use.
     pub(super) fn tokens(&self) -> Vec<i64> {
         let locks = self.intruder().locks_of_others();
         locks
@@ -243,7 +245,26 @@ impl<'a> Stage<'a> {
             .collect()
     }
 
-    /// How many descriptors each of us has.
+    pub(super) fn facts(&self) -> Facts {
+        let is_there = self.folder.file(LOCK).exists();
+        Facts {
+            word: if is_there { self.intruder().owner_word() } else { 0 },
+            inside: self.account.inside.load(Relaxed),
+            done: self.account.done.load(Relaxed),
+            rounds: self.account.rounds.load(Relaxed),
+        }
+    }
+
+    /// Returns `true` if the word names the child, or the owner that was dead before it.
+    pub(super) fn names_child_or_dead(&self, facts: &Facts) -> bool {
+        facts.token() != 0 && !self.living.contains(&byte_of(facts.token()))
+    }
+
+    pub(super) fn names_the_dead(&self, facts: &Facts) -> bool {
+        self.dead.is_some_and(|(_, token)| token == facts.token())
+    }
+
+    /// Returns how many descriptors each of the other processes and this one has.
     fn descriptors(&self) -> Vec<usize> {
         let others = std::iter::once(&self.keeper).chain(&self.sleepers).map(Actor::pid);
         others.chain([std::process::id()]).map(proc::descriptors).collect()

@@ -1,4 +1,4 @@
-//! Where a run takes place: the shared memory and the names of the locks.
+//! Holds what belongs to one run: the shared memory and the names of the locks.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,30 +7,30 @@ use shmlock_tests::Shared;
 
 use crate::memory::{LOCKS, Memory, SLOTS};
 
-/// Where the locks' files are.
+/// The directory of the locks.
 pub(crate) const SHM: &str = "/dev/shm";
 
-/// The names of the locks, in the order of their numbers in `plan.rs`.
+/// The names of the locks, in the order of their numbers in `role.rs`.
 const NAMES: [&str; LOCKS] = ["busy", "kept", "brief", "narrow", "mixed", "waking"];
 
-pub(crate) struct Stage {
+pub(crate) struct Session {
     pub(crate) memory: Shared<Memory>,
-    /// Where the master has it.
+    /// The path of the shared memory.
     pub(crate) path: String,
-    /// What all names of this run begin with.
+    /// The prefix of all names of this run.
     pub(crate) prefix: String,
     pub(crate) names: Vec<String>,
 }
 
-impl Stage {
-    /// A new one, by the master.
+impl Session {
+    /// Creates the session, in the master.
     pub(crate) fn new(prefix: &str) -> Self {
         let memory: Shared<Memory> = Shared::new();
         let path = memory.path();
         Self::of(memory, &path, prefix)
     }
 
-    /// The master's.
+    /// Opens the master's session, in a worker.
     pub(crate) fn open(path: &str, prefix: &str) -> Self {
         Self::of(Shared::open(path), path, prefix)
     }
@@ -40,7 +40,7 @@ impl Stage {
         Self { memory, path: path.to_owned(), prefix: prefix.to_owned(), names }
     }
 
-    /// The name of the exit event.
+    /// Returns the name of the exit event.
     pub(crate) fn exit_event(&self) -> String {
         format!("{}event", self.prefix)
     }
@@ -49,7 +49,7 @@ impl Stage {
         Path::new(SHM).join(format!("{}.shmlock", self.names[lock]))
     }
 
-    /// The files of this run that are there now.
+    /// Returns the files of this run.
     pub(crate) fn files(&self) -> Vec<PathBuf> {
         let entries = fs::read_dir(SHM).expect("/dev/shm can be read");
         let ours = |path: &PathBuf| {
