@@ -156,16 +156,16 @@ impl Args {
 
     fn clean(&self, name: &str, users: &Users) -> shmlock::Result<Outcome> {
         let file = File::at(&self.place.path(name)); // before its removal
-        let mark = if self.crashed { DiedFlag::Remove } else { DiedFlag::Keep };
-        Ok(match self.place.builder(name).clean(mark)? {
+        let flag = if self.crashed { DiedFlag::Remove } else { DiedFlag::Keep };
+        Ok(match self.place.builder(name).clean(flag)? {
             CleanOutcome::Absent => Outcome::Absent,
             CleanOutcome::InUse => in_use(&Report::of(name, &self.place, users)),
-            CleanOutcome::OwnerDied(marked) => {
-                kept_for_the_next_owner(&dead(marked.dead.as_ref(), file))
+            CleanOutcome::OwnerDied(owner) => {
+                kept_for_the_next_owner(&dead(owner.dead.as_ref(), file))
             }
             CleanOutcome::Removed => removed_free(),
-            CleanOutcome::RemovedAfterCrash(marked) => {
-                removed_with_the_flag(&dead(marked.dead.as_ref(), file))
+            CleanOutcome::RemovedAfterCrash(owner) => {
+                removed_with_the_flag(&dead(owner.dead.as_ref(), file))
             }
             CleanOutcome::HeldByStaticToken => held_by_static_token(),
             _ => Outcome::Kept(NAMED_ELSEWHERE.to_owned()),
