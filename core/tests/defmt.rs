@@ -4,7 +4,7 @@
 use shmlock_core::fence::{FullSystem, InnerShareable};
 use shmlock_core::layout::Magic;
 use shmlock_core::protocol::{Acquisition, Attempt, Wake};
-use shmlock_core::token::TokenRange;
+use shmlock_core::token::{InvalidToken, TokenRange};
 use shmlock_core::wait::WaitAction;
 use shmlock_core::{Error, FenceScope, Holder, Record, Token, Word};
 
@@ -18,6 +18,7 @@ fn what_a_firmware_logs_can_be_logged() {
         is_logged::<Word>();
         is_logged::<Token>();
         is_logged::<TokenRange>();
+        is_logged::<InvalidToken>();
         is_logged::<Option<Holder>>();
         is_logged::<Record>();
         is_logged::<WaitAction>();

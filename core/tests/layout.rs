@@ -212,13 +212,13 @@ fn another_layout_version_is_refused_untouched_and_named() {
 #[test]
 fn each_error_says_what_to_do() {
     for (error, advice) in [
-        (Error::Misaligned { remainder: 2 }, "2 bytes past a multiple of 4; align it"),
+        (Error::Misaligned { remainder: 2 }, "is 2 bytes past a multiple of 4; align it"),
         (Error::TooShort { len: 7 }, "has 7 bytes; give it 128"),
         (Error::NotALock { found: 0xABCD }, "0x0000abcd"),
         (Error::OtherVersion { found: 9 }, "version 9, this crate speaks version 1"),
         (Error::Busy { seen: Word::from_bits(5) }, "(held by 5)"),
-        (Error::NotHeld, "acquire it before releasing it"),
-        (Error::GuardsAlive { guards: 2 }, "2 guards"),
+        (Error::NotHeld, "acquire it first"),
+        (Error::GuardsAlive { guards: 2 }, "(2); drop them"),
         (Error::Overwritten { found: Word::FREE }, "(now free)"),
         (Error::NestingTooDeep, "release it more often"),
         (Error::DescriptionTooLong { len: 64 }, "64 bytes; shorten it to 63"),

@@ -6,6 +6,7 @@ mod common;
 use common::{
     DIED, RESERVED, RawMemory, WAITERS, flags, found_free, token, token_part, wake_owed_by,
 };
+use core::num::{NonZeroU16, NonZeroU32};
 use core::sync::atomic::Ordering::Relaxed;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -13,7 +14,7 @@ use shmlock_core::fence::InnerShareable;
 use shmlock_core::layout::{DESCRIPTION_MAX, LAYOUT_VERSION, MAGIC, Magic, REGION_LEN};
 use shmlock_core::protocol::{self, Attempt};
 use shmlock_core::record::description;
-use shmlock_core::token::TokenRange;
+use shmlock_core::token::{InvalidToken, TokenRange};
 use shmlock_core::uuid::Uuid;
 use shmlock_core::{AtomicU32, Error, Holder, Record, Token, Word};
 
@@ -109,6 +110,24 @@ proptest! {
         prop_assert_eq!(Token::living(number), (range == TokenRange::Living).then(|| token(number)));
         let fixed = u16::try_from(number).ok().and_then(|number| number.try_into().ok()).map(Token::from_static);
         prop_assert_eq!(fixed, (range == TokenRange::Static).then(|| token(number)));
+    }
+
+    #[test]
+    fn a_number_is_a_token_if_a_word_can_name_it_and_becomes_that_number_again(number in prop_oneof![0..4_u32, RESERVED - 2..RESERVED + 3, any::<u32>()], other in any_token()) {
+        match Token::try_from(number) {
+            Ok(token) => {
+                prop_assert_eq!(Word::from_bits(number), Word::held_by(token));
+                prop_assert_eq!((u32::from(token), u32::from(NonZeroU32::from(token))), (number, number));
+                prop_assert_eq!(token.cmp(&other), number.cmp(&other.get()));
+            }
+            Err(error) => {
+                prop_assert_eq!(error, InvalidToken { number });
+                prop_assert!(number == 0 || number > RESERVED);
+                prop_assert!(error.to_string().starts_with(&number.to_string()));
+            }
+        }
+        let fixed = u16::try_from(number).ok().and_then(NonZeroU16::new).map(Token::from);
+        prop_assert_eq!(fixed, Token::try_from(number).ok().filter(|token| token.range() == TokenRange::Static));
     }
 
     #[test]

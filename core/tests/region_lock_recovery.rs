@@ -4,7 +4,7 @@
 mod common;
 
 use common::records::derived;
-use common::{DIED, FLAGS, ProofBy, RawMemory, WAITERS, number, probing, token};
+use common::{DIED, FLAGS, ProofBy, RawMemory, WAITERS, number, probing, take, token};
 use shmlock_core::contend::AssumeAlive;
 use shmlock_core::wait::{Spin, Wfe};
 use shmlock_core::{Error, RegionLock, Token, Word};
@@ -16,7 +16,7 @@ fn lock(memory: &RawMemory, token: u16) -> RegionLock<'_> {
 /// A lock whose owner, 1, has died in its section.
 fn orphaned() -> RawMemory {
     let memory = RawMemory::zeroed();
-    core::mem::forget(lock(&memory, 1).try_lock());
+    core::mem::forget(take(&lock(&memory, 1)));
     assert_eq!(memory.get(0), 1);
     memory
 }
@@ -27,7 +27,7 @@ fn unasked(_: Token) -> bool {
 
 /// Whether an acquisition by this token is told of a death.
 fn told(memory: &RawMemory, token: u16) -> bool {
-    lock(memory, token).try_lock().expect("free").owner_died()
+    take(&lock(memory, token)).owner_died()
 }
 
 #[test]
@@ -36,7 +36,7 @@ fn a_core_that_restarts_takes_over_from_its_former_life() {
         let memory = orphaned();
         memory.set(0, 1 | flags);
         let restarted = lock(&memory, 1);
-        let guard = restarted.try_lock().expect("ours from before");
+        let guard = take(&restarted);
         assert!(guard.owner_died());
         assert_eq!(memory.get(0), 1 | WAITERS | DIED);
         assert_eq!((guard.fencing_token(), memory.region().recoveries()), (2, 1));
@@ -49,10 +49,10 @@ fn a_core_that_restarts_takes_over_from_its_former_life() {
 fn a_restarted_core_replaces_the_record_of_its_former_life() {
     let memory = RawMemory::zeroed();
     let [(_, former), (_, present)] = [derived(0), derived(2)];
-    core::mem::forget(lock(&memory, 1).with_record(former.clone()).try_lock());
+    core::mem::forget(take(&lock(&memory, 1).with_record(former.clone())));
     assert_eq!(lock(&memory, 2).holder().expect("held").record, Some(former));
     let restarted = lock(&memory, 1).with_record(present.clone());
-    let _guard = restarted.try_lock().expect("ours from before");
+    let _guard = take(&restarted);
     assert_eq!(restarted.holder().expect("held").record, Some(present));
 }
 
@@ -64,7 +64,7 @@ fn a_proof_of_death_gives_the_lock_and_the_news() {
     let guard = lock.lock_or_recover(&mut Spin::attempts(10), &mut proofs).expect("dead");
     assert!(guard.owner_died());
     assert_eq!((memory.get(0), memory.region().recoveries()), (2 | WAITERS | DIED, 1));
-    let inner = lock.try_lock().expect("ours");
+    let inner = take(&lock);
     assert!(inner.owner_died(), "the news is of the data, whichever guard asks");
 }
 
@@ -127,7 +127,7 @@ fn everybody_is_told_of_a_death_until_somebody_declares_the_data_consistent() {
     assert_eq!(memory.get(0), DIED);
 
     let healer = lock(&memory, 2);
-    let (outer, inner) = (healer.try_lock().expect("free"), healer.try_lock().expect("ours"));
+    let (outer, inner) = (take(&healer), take(&healer));
     assert!(outer.owner_died() && inner.owner_died());
     assert_eq!(inner.declare_consistent(), Ok(()));
     assert!(
@@ -155,9 +155,9 @@ fn declaring_keeps_the_mark_of_the_waiters() {
 fn a_handle_is_not_told_of_a_death_that_was_declared_by_another() {
     let memory = orphaned();
     let first = lock(&memory, 1);
-    assert!(first.try_lock().expect("ours from before").owner_died());
-    lock(&memory, 2).try_lock().expect("free").declare_consistent().expect("ours");
-    assert!(!first.try_lock().expect("free").owner_died());
+    assert!(take(&first).owner_died());
+    take(&lock(&memory, 2)).declare_consistent().expect("ours");
+    assert!(!take(&first).owner_died());
 }
 
 #[test]
@@ -165,7 +165,7 @@ fn a_record_that_a_dead_successor_began_is_written_again() {
     let memory = RawMemory::zeroed();
     let (_, record) = derived(0);
     let lock = lock(&memory, 1).with_record(record.clone());
-    drop(lock.try_lock().expect("free"));
+    drop(take(&lock));
     // Another owner dies between the first two stores of its record: the sequence is odd, the token
     // still ours.
     memory.set(0, 2);
@@ -180,8 +180,8 @@ fn a_new_record_of_a_handle_replaces_its_old_one() {
     let memory = RawMemory::zeroed();
     let [(_, former), (_, present)] = [derived(0), derived(2)];
     let lock = lock(&memory, 1).with_record(former);
-    drop(lock.try_lock().expect("free"));
+    drop(take(&lock));
     let lock = lock.with_record(present.clone());
-    let _guard = lock.try_lock().expect("free");
+    let _guard = take(&lock);
     assert_eq!(lock.holder().expect("held").record, Some(present));
 }

@@ -10,7 +10,7 @@ use core::sync::atomic::AtomicPtr;
 use core::sync::atomic::Ordering::Relaxed;
 use core::task::{Context, Poll, Waker};
 
-use common::{DIED, ProofBy, RawMemory, WAITERS, WaitBy, number};
+use common::{DIED, ProofBy, RawMemory, WAITERS, WaitBy, number, take};
 use embedded_hal_async::delay::DelayNs;
 use shmlock_core::contend::AssumeAlive;
 use shmlock_core::wait::{Spin, WaitAction, WaitContext};
@@ -85,7 +85,7 @@ fn a_task_does_not_share_a_hold_that_another_task_took_by_the_same_handle() {
     drop(guard);
 
     // It has begun to wait while the handle held nothing, and the first task takes the lock then.
-    let owner = other.try_lock().expect("free");
+    let owner = take(&other);
     let timer = NextPoll::default();
     let mut delay = Delay::new(&timer, 250, 9);
     let mut waiting = pin!(shared.lock_async(&mut delay));
@@ -102,7 +102,7 @@ fn a_task_does_not_share_a_hold_that_another_task_took_by_the_same_handle() {
 fn a_task_that_is_polled_from_inside_a_wait_of_its_handle_is_refused() {
     let memory = RawMemory::zeroed();
     let (shared, other) = (lock(&memory, 1), lock(&memory, 2));
-    let owner = RefCell::new(Some(other.try_lock().expect("free")));
+    let owner = RefCell::new(Some(take(&other)));
     let guard = shared.lock(&mut WaitBy(|_: &mut WaitContext<'_>| {
         drop(owner.borrow_mut().take());
         let task = at_once(shared.lock_async(&mut Delay::new(Never, 1, 9)));
@@ -117,7 +117,7 @@ fn a_task_that_is_polled_from_inside_a_wait_of_its_handle_is_refused() {
 fn a_timer_that_panics_while_it_is_awaited_leaves_a_handle_at_rest() {
     let memory = RawMemory::zeroed();
     let (holder, contender) = (lock(&memory, 1), lock(&memory, 2));
-    let guard = holder.try_lock().expect("free");
+    let guard = take(&holder);
     let before = memory.bytes();
     let polled = || drop(at_once(contender.lock_async(&mut Delay::new(Never, 1, 9))));
     std::panic::catch_unwind(core::panic::AssertUnwindSafe(polled)).expect_err("the timer panics");
@@ -136,7 +136,7 @@ static FORGOTTEN: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
 fn a_future_that_is_forgotten_leaves_a_handle_at_rest() {
     let memory = RawMemory::zeroed();
     let (holder, contender) = (lock(&memory, 1), lock(&memory, 2));
-    let guard = holder.try_lock().expect("free");
+    let guard = take(&holder);
     let timer = NextPoll::default();
     let mut delay = Delay::new(&timer, 250, 9);
     let mut waiting = Box::pin(contender.lock_async(&mut delay));
@@ -144,7 +144,7 @@ fn a_future_that_is_forgotten_leaves_a_handle_at_rest() {
     FORGOTTEN.store((&raw const *waiting).cast_mut().cast(), Relaxed);
     core::mem::forget(waiting);
     drop(guard);
-    contender.try_lock().expect("free").release().expect("held");
+    take(&contender).release().expect("held");
     assert_eq!(memory.get(0), 0);
 }
 
@@ -152,7 +152,7 @@ fn a_future_that_is_forgotten_leaves_a_handle_at_rest() {
 fn it_waits_its_interval_after_each_attempt_and_gives_up_after_the_last() {
     let memory = RawMemory::zeroed();
     let (holder, contender) = (lock(&memory, 1), lock(&memory, 2));
-    let _guard = holder.try_lock().expect("free");
+    let _guard = take(&holder);
     for attempts in [0, 1, 3] {
         let timer = NextPoll::default();
         let mut delay = Delay::new(&timer, 250, attempts);
@@ -170,7 +170,7 @@ fn it_waits_its_interval_after_each_attempt_and_gives_up_after_the_last() {
 fn it_has_the_lock_at_the_end_of_the_interval_in_which_it_was_released() {
     let memory = RawMemory::zeroed();
     let (holder, contender) = (lock(&memory, 1), lock(&memory, 2));
-    let guard = holder.try_lock().expect("free");
+    let guard = take(&holder);
     let timer = NextPoll::default();
     let mut delay = Delay::new(&timer, 250, 9);
     let mut waiting = pin!(contender.lock_async(&mut delay));
@@ -186,7 +186,7 @@ fn a_future_that_is_dropped_leaves_no_trace_however_far_it_was() {
     for polls in 0..4 {
         let memory = RawMemory::zeroed();
         let (holder, contender) = (lock(&memory, 1), lock(&memory, 2));
-        let guard = holder.try_lock().expect("free");
+        let guard = take(&holder);
         let before = memory.bytes();
         {
             let timer = NextPoll::default();
@@ -208,7 +208,7 @@ fn a_future_that_is_dropped_leaves_no_trace_however_far_it_was() {
 fn a_future_that_is_dropped_when_the_lock_has_become_free_keeps_it_from_nobody() {
     let memory = RawMemory::zeroed();
     let (holder, contender, third) = (lock(&memory, 1), lock(&memory, 2), lock(&memory, 3));
-    let guard = holder.try_lock().expect("free");
+    let guard = take(&holder);
     {
         let timer = NextPoll::default();
         let mut delay = Delay::new(&timer, 250, 9);
@@ -216,13 +216,13 @@ fn a_future_that_is_dropped_when_the_lock_has_become_free_keeps_it_from_nobody()
         assert!(poll(waiting.as_mut()).is_pending());
         drop(guard);
     }
-    assert!(third.try_lock().is_ok());
+    drop(take(&third));
 }
 
 #[test]
 fn it_takes_over_from_an_owner_as_soon_as_there_is_a_proof_of_its_death() {
     let memory = RawMemory::zeroed();
-    core::mem::forget(lock(&memory, 1).try_lock());
+    core::mem::forget(take(&lock(&memory, 1)));
     let heir = lock(&memory, 2);
     let (dead, asked) = (Cell::new(false), Cell::new(0));
     let mut proof = ProofBy(|owner: Token| {
@@ -244,7 +244,7 @@ fn it_takes_over_from_an_owner_as_soon_as_there_is_a_proof_of_its_death() {
 #[test]
 fn without_a_proof_nobody_is_taken_for_dead() {
     let memory = RawMemory::zeroed();
-    core::mem::forget(lock(&memory, 1).try_lock());
+    core::mem::forget(take(&lock(&memory, 1)));
     let (contender, timer, mut no_proof) = (lock(&memory, 2), NextPoll::default(), AssumeAlive);
     let mut delay = Delay::new(&timer, 250, 3);
     let mut waiting = pin!(contender.lock_or_recover_async(&mut delay, &mut no_proof));

@@ -4,7 +4,7 @@
 
 # without: the lines that can go, as FILE:NUMBER:LINE.
 without() {
-    grep -nE 'fence\.(acquire|release)\(\);' core/src/{protocol,record,snapshot}.rs
+    grep -nE 'fence\.(acquire|release)\(\);' core/src/{protocol,record/access,counters,snapshot}.rs
     grep -HnE '^ +(fence\(Ordering|barrier::full_system|.*=> (InnerShareable|FullSystem)\.)' core/src/fence.rs
     grep -Hn 'asm!("dmb sy"' core/src/barrier.rs
 }

@@ -21,7 +21,7 @@ use shmlock_core::contend::Liveness;
 use shmlock_core::layout::REGION_LEN;
 use shmlock_core::protocol::{Acquisition, Wake};
 use shmlock_core::wait::{Wait, WaitAction, WaitContext};
-use shmlock_core::{AtomicU32, Error, Region, Token, Word};
+use shmlock_core::{AtomicU32, Error, Fence, Region, RegionGuard, RegionLock, Token, Word};
 
 // Written out a second time on purpose: these are the bits that other programs agree on, whatever
 // `word.rs` says.
@@ -117,6 +117,16 @@ pub(crate) fn wake_owed_by(bits: u32) -> Wake {
 
 pub(crate) fn found_free(bits: u32) -> Acquisition {
     Acquisition { owner_died: bits & DIED != 0, recovered_from: None }
+}
+
+/// Acquires a lock that is free, or that the handle holds or held before a restart.
+pub(crate) fn take<'l, 'a, F: Fence>(lock: &'l RegionLock<'a, F>) -> RegionGuard<'l, 'a, F> {
+    lock.try_lock().expect("no error").expect("not held by another")
+}
+
+/// Tries the lock; returns `true` if another holds it. A lock that is acquired is released again.
+pub(crate) fn is_refused<F: Fence>(lock: &RegionLock<'_, F>) -> bool {
+    lock.try_lock().expect("no error").is_none()
 }
 
 /// A way of waiting: this closure.

@@ -45,7 +45,7 @@ fn nested_holds(member: &mut Member<'_>, rounds: u32) {
     for _ in 0..rounds {
         let outer = lock.lock(&mut member.patience()).expect("whoever has it gives it back");
         ledger.visit(member.index());
-        let inner = lock.try_lock().expect("ours already");
+        let inner = lock.try_lock().expect("at rest").expect("ours already");
         lock.acquire(&mut Spin::attempts(0)).expect("ours already");
         drop(inner);
         lock.release().expect("acquired once by hand");
@@ -64,7 +64,8 @@ fn nested_holds(member: &mut Member<'_>, rounds: u32) {
 fn fencing_tokens(member: &mut Member<'_>, rounds: u32) {
     let (rounds, lock, ledger) = (rounds / 4, member.lock(), &member.arena.ledger);
     if member.leads() {
-        ledger.replace_last(lock.try_lock().expect("free").fencing_token());
+        let guard = lock.try_lock().expect("at rest").expect("free");
+        ledger.replace_last(guard.fencing_token());
     }
     member.barrier();
     for _ in 0..rounds {
@@ -91,7 +92,8 @@ fn record(index: u32) -> Record {
 fn records(member: &mut Member<'_>, rounds: u32) {
     let lock = member.lock().with_record(record(member.index()));
     for index in 0..member.members() {
-        let guard = (index == member.index()).then(|| lock.try_lock().expect("free"));
+        let guard =
+            (index == member.index()).then(|| lock.try_lock().expect("at rest").expect("free"));
         member.barrier();
         let holder = lock.holder().expect("held");
         assert_eq!((holder.token, holder.record), (Member::token(index), Some(record(index))));
@@ -128,7 +130,7 @@ fn waiting_by_event(member: &mut Member<'_>, rounds: u32) {
 fn bounded_attempts(member: &mut Member<'_>, rounds: u32) {
     let (lock, region) = (member.lock(), member.region());
     let recoveries = region.recoveries();
-    let holder = member.leads().then(|| lock.try_lock().expect("free"));
+    let holder = member.leads().then(|| lock.try_lock().expect("at rest").expect("free"));
     member.barrier();
     if !member.leads() {
         let errors =
@@ -189,14 +191,15 @@ fn owner_restarts(member: &mut Member<'_>, _rounds: u32) {
     let (lock, region) = (member.lock(), member.region());
     let recoveries = region.recoveries();
     if member.leads() {
-        core::mem::forget(lock.try_lock().expect("free")); // a reset: the word stays, the handle's memory is gone
+        // A reset: the word stays, the handle's memory is gone.
+        core::mem::forget(lock.try_lock().expect("at rest").expect("free"));
     }
     member.barrier();
     assert!(region.word().is_owned_by(Member::token(0)));
     member.barrier();
     if member.leads() {
         let restarted = member.lock();
-        let guard = restarted.try_lock().expect("its own from before the reset");
+        let guard = restarted.try_lock().expect("at rest").expect("its own from before");
         assert!(guard.owner_died(), "it is told");
     } else {
         let guard = lock.lock(&mut member.patience()).expect("the restarted owner gives it back");
@@ -206,7 +209,7 @@ fn owner_restarts(member: &mut Member<'_>, _rounds: u32) {
     assert_eq!(region.recoveries(), recoveries + 1);
     let again = member.lock(); // the leader's first handle is lost: it would take the lock for its own
     if member.leads() {
-        let guard = again.try_lock().expect("free");
+        let guard = again.try_lock().expect("at rest").expect("free");
         guard.declare_consistent().expect("held");
     }
     member.barrier();
