@@ -11,8 +11,8 @@ impl Region<'_> {
     /// Counts an acquisition. Only the owner calls it, right after it has acquired the word.
     ///
     /// The count is the [fencing token](Self::fencing_token): it grows with every acquisition and
-    /// never repeats. Its high half is stored first. *If we die between the two stores:* numbers are
-    /// skipped, and the count never goes back.
+    /// never repeats. Its high half is stored first. *If we die between the two stores:* numbers
+    /// are skipped, and the count never goes back.
     #[inline]
     pub fn count_acquisition<F: Fence>(self, fence: F) {
         let words = self.words();
@@ -73,8 +73,8 @@ impl Region<'_> {
         contended.store(contended.load(Relaxed).wrapping_add(1), Relaxed);
     }
 
-    /// Returns how many acquisitions found the lock held by another, modulo 2^32. Any caller, at any
-    /// time.
+    /// Returns how many acquisitions found the lock held by another, modulo 2^32. Any caller, at
+    /// any time.
     #[must_use]
     pub fn contended(self) -> u32 {
         // Partner: `count_contended`. Relaxed: a statistic.
@@ -83,8 +83,8 @@ impl Region<'_> {
 
     /// Counts a recovery from a dead owner.
     pub fn count_recovery(self) {
-        // Partner: `recoveries`. Relaxed: a statistic. An addition by one instruction, since a stale
-        // word is freed without holding the lock.
+        // Partner: `recoveries`. Relaxed: a statistic. An addition by one instruction, since a
+        // stale word is freed without holding the lock.
         self.words().recoveries.fetch_add(1, Relaxed);
     }
 

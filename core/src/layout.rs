@@ -9,7 +9,7 @@
 //! | 16–31 | uuid of the owner, its 16 bytes in order | the owner |
 //! | 32 | process id of the owner, as its own namespace sees it | the owner |
 //! | 36 | pid namespace of the owner (inode number), 0 if unknown | the owner |
-//! | 40, 44 | held since, in seconds of the owner's boot-time clock; low half, high half | the owner |
+//! | 40, 44 | held since, seconds of the owner's boot-time clock; low and high half | the owner |
 //! | 48 | generation, high half | the owner |
 //! | 52 | record sequence: odd while the record is being written | the owner |
 //! | 56 | record token: the owner that the record describes, 0 = none | the owner |

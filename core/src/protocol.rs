@@ -161,7 +161,7 @@ pub fn try_acquire<F: Fence>(
         // Partner: the releasing swap of the previous owner. Relaxed: the fence below orders.
         match word.compare_exchange(seen.bits(), acquired.bits(), Relaxed, Relaxed) {
             Ok(_) => {
-                fence.acquire(); // pairs with `release` in `release`: we see the section before ours
+                fence.acquire(); // pairs with `release` in `release`: we see the last section
                 return Ok(Acquisition { owner_died: seen.owner_died(), recovered_from: None });
             }
             Err(bits) => seen = Word::from_bits(bits),
@@ -183,7 +183,7 @@ pub fn try_acquire_fast<F: Fence>(word: &AtomicU32, me: Token, fence: F) -> bool
         .compare_exchange(Word::FREE.bits(), Word::held_by(me).bits(), Relaxed, Relaxed)
         .is_ok();
     if free {
-        fence.acquire(); // pairs with `release` in `release`: we see the section before ours
+        fence.acquire(); // pairs with `release` in `release`: we see the last section
     }
     free
 }

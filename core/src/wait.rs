@@ -47,8 +47,8 @@ pub enum WaitAction {
 pub trait Wait {
     /// Lets time pass, or not, and returns the next action. Called once for each failed attempt.
     ///
-    /// The waiter does not hold the lock. Its handle is in use: each call of it from here, or from a
-    /// task that runs meanwhile, returns [`Error::InUse`](crate::Error::InUse). A panic ends the
+    /// The waiter does not hold the lock. Its handle is in use: each call of it from here, or from
+    /// a task that runs meanwhile, returns [`Error::InUse`](crate::Error::InUse). A panic ends the
     /// call, and the handle can be used again. An implementation that never returns blocks its own
     /// handle only.
     fn wait(&mut self, context: &mut WaitContext<'_>) -> WaitAction;
@@ -134,16 +134,16 @@ pub fn send_event() {
 
 /// Spinning, for a bounded number of attempts. It asks for a probe at the last one.
 ///
-/// Right for critical sections of a few instructions on other cores. Never right if the owner may be
-/// a lower-priority task of the same core, which cannot run meanwhile.
+/// Right for critical sections of a few instructions on other cores. Never right if the owner may
+/// be a lower-priority task of the same core, which cannot run meanwhile.
 #[derive(Clone, Copy, Debug)]
 pub struct Spin {
     left: u32,
 }
 
 impl Spin {
-    /// Returns a wait that gives up after this many attempts. An attempt is a load of the word and a
-    /// spin hint: some nanoseconds.
+    /// Returns a wait that gives up after this many attempts. An attempt is a load of the word and
+    /// a spin hint: some nanoseconds.
     #[must_use]
     pub const fn attempts(attempts: u32) -> Self {
         Self { left: attempts }
@@ -168,9 +168,9 @@ impl Wait for Spin {
 
 /// Sleeping in the core's wait-for-event state between attempts (ARM `wfe`; elsewhere a spin hint).
 ///
-/// [`RegionLock`](crate::RegionLock) sends an event when it releases a lock with WAITERS set. Use it
-/// only where the sleep is bounded otherwise as well: by the generic timer's event stream, or by any
-/// periodic interrupt. It asks for a probe after each sleep.
+/// [`RegionLock`](crate::RegionLock) sends an event when it releases a lock with WAITERS set. Use
+/// it only where the sleep is bounded otherwise as well: by the generic timer's event stream, or by
+/// any periodic interrupt. It asks for a probe after each sleep.
 #[derive(Clone, Copy, Debug)]
 pub struct Wfe {
     left: u32,
@@ -229,8 +229,8 @@ pub struct Delay<D> {
 
 #[cfg(feature = "embedded-hal")]
 impl<D: embedded_hal::delay::DelayNs> Delay<D> {
-    /// Returns a wait that sleeps `interval_us` microseconds after each failed attempt, and gives up
-    /// after `attempts` sleeps.
+    /// Returns a wait that sleeps `interval_us` microseconds after each failed attempt, and gives
+    /// up after `attempts` sleeps.
     pub const fn new(timer: D, interval_us: u32, attempts: u32) -> Self {
         Self { timer, interval_us, left: attempts }
     }

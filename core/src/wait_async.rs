@@ -23,8 +23,8 @@ pub struct Delay<D> {
 }
 
 impl<D: DelayNs> Delay<D> {
-    /// Returns a wait that sleeps `interval_us` microseconds after each failed attempt, and gives up
-    /// after `attempts` sleeps.
+    /// Returns a wait that sleeps `interval_us` microseconds after each failed attempt, and gives
+    /// up after `attempts` sleeps.
     pub const fn new(timer: D, interval_us: u32, attempts: u32) -> Self {
         Self { timer, interval_us, left: attempts }
     }
@@ -36,9 +36,9 @@ impl<'a, F: Fence> RegionLock<'a, F> {
     /// Never blocks a poll. Dropping the future leaves no trace in the region. The future is not
     /// `Send`: the handle is one contender, and its task stays on one thread.
     ///
-    /// It does not nest. A hold of the handle, whether older or acquired during the wait, may belong
-    /// to another task. Two tasks need two handles, each with its own token. A task that nests on
-    /// purpose uses [`try_lock`](Self::try_lock), which cannot tell one task from another.
+    /// It does not nest. A hold of the handle, whether older or acquired during the wait, may
+    /// belong to another task. Two tasks need two handles, each with its own token. A task that
+    /// nests on purpose uses [`try_lock`](Self::try_lock), which cannot tell one task from another.
     ///
     /// # Errors
     /// [`Error::Busy`] when the attempts of `delay` are used up; [`Error::AlreadyHeld`];
@@ -70,8 +70,8 @@ impl<'a, F: Fence> RegionLock<'a, F> {
         self.lock_or_recover_async(delay, &mut AssumeAlive).await
     }
 
-    /// Acquires the lock as [`lock_async`](Self::lock_async) does, or recovers it from an owner that
-    /// `liveness` proves dead. Each attempt probes once.
+    /// Acquires the lock as [`lock_async`](Self::lock_async) does, or recovers it from an owner
+    /// that `liveness` proves dead. Each attempt probes once.
     ///
     /// # Errors
     /// Those of [`lock_async`](Self::lock_async).

@@ -1,5 +1,4 @@
-//! What a firmware logs can be logged by `defmt`. Compiling this is the test: what the text looks
-//! like is for whoever reads it.
+//! Tests that `defmt` can log the values of a firmware. Compiling it is the test.
 
 use shmlock_core::fence::{FullSystem, InnerShareable};
 use shmlock_core::layout::Magic;

@@ -1,5 +1,5 @@
-//! `RegionLock` after a death: tokens left over, proofs of death, the DIED mark until somebody has
-//! looked at the data.
+//! Tests `RegionLock` after a death: restarts, proofs of death, and the DIED flag until the data is
+//! declared consistent.
 
 mod common;
 
@@ -13,7 +13,7 @@ fn lock(memory: &RawMemory, token: u16) -> RegionLock<'_> {
     RegionLock::new(memory.region(), number(token))
 }
 
-/// A lock whose owner, 1, has died in its section.
+/// Returns a lock whose owner, 1, died in its critical section.
 fn orphaned() -> RawMemory {
     let memory = RawMemory::zeroed();
     core::mem::forget(take(&lock(&memory, 1)));
@@ -22,16 +22,16 @@ fn orphaned() -> RawMemory {
 }
 
 fn unasked(_: Token) -> bool {
-    unreachable!("nobody asked for a proof")
+    unreachable!("no proof is needed")
 }
 
-/// Whether an acquisition by this token is told of a death.
+/// Returns `true` if an acquisition by this token is told of a death.
 fn told(memory: &RawMemory, token: u16) -> bool {
     take(&lock(memory, token)).owner_died()
 }
 
 #[test]
-fn a_core_that_restarts_takes_over_from_its_former_life() {
+fn a_core_that_restarts_recovers_its_own_lock() {
     for flags in FLAGS {
         let memory = orphaned();
         memory.set(0, 1 | flags);
@@ -46,7 +46,7 @@ fn a_core_that_restarts_takes_over_from_its_former_life() {
 }
 
 #[test]
-fn a_restarted_core_replaces_the_record_of_its_former_life() {
+fn a_restarted_core_replaces_its_record_from_before() {
     let memory = RawMemory::zeroed();
     let [(_, former), (_, present)] = [derived(0), derived(2)];
     core::mem::forget(take(&lock(&memory, 1).with_record(former.clone())));
@@ -57,7 +57,7 @@ fn a_restarted_core_replaces_the_record_of_its_former_life() {
 }
 
 #[test]
-fn a_proof_of_death_gives_the_lock_and_the_news() {
+fn a_proof_of_death_gives_the_lock_and_sets_died() {
     let memory = orphaned();
     let lock = lock(&memory, 2);
     let mut proofs = ProofBy(|owner| owner == token(1));
@@ -65,11 +65,11 @@ fn a_proof_of_death_gives_the_lock_and_the_news() {
     assert!(guard.owner_died());
     assert_eq!((memory.get(0), memory.region().recoveries()), (2 | WAITERS | DIED, 1));
     let inner = take(&lock);
-    assert!(inner.owner_died(), "the news is of the data, whichever guard asks");
+    assert!(inner.owner_died(), "DIED is of the data, whichever guard asks");
 }
 
 #[test]
-fn no_proof_is_asked_for_while_the_lock_is_free_or_ours() {
+fn no_owner_is_probed_if_the_lock_is_free_or_held_by_the_handle() {
     let memory = RawMemory::zeroed();
     let lock = lock(&memory, 1);
     let _outer = lock.lock_or_recover(&mut Spin::attempts(0), &mut ProofBy(unasked)).expect("free");
@@ -109,7 +109,7 @@ fn a_proof_of_death_of_one_owner_does_not_rob_the_next() {
 }
 
 #[test]
-fn without_a_proof_nobody_is_ever_robbed() {
+fn without_a_proof_no_owner_is_robbed() {
     let memory = orphaned();
     let lock = lock(&memory, 2);
     let seen = Word::from_bits(1);
@@ -121,18 +121,18 @@ fn without_a_proof_nobody_is_ever_robbed() {
 }
 
 #[test]
-fn everybody_is_told_of_a_death_until_somebody_declares_the_data_consistent() {
+fn every_owner_is_told_of_a_death_until_the_data_is_declared_consistent() {
     let memory = orphaned();
     assert_eq!([1, 2, 3, 1].map(|token| told(&memory, token)), [true; 4]);
     assert_eq!(memory.get(0), DIED);
 
-    let healer = lock(&memory, 2);
-    let (outer, inner) = (take(&healer), take(&healer));
+    let repairer = lock(&memory, 2);
+    let (outer, inner) = (take(&repairer), take(&repairer));
     assert!(outer.owner_died() && inner.owner_died());
     assert_eq!(inner.declare_consistent(), Ok(()));
     assert!(
         !outer.owner_died() && !inner.owner_died(),
-        "the news is of the data, whichever guard declared"
+        "DIED is of the data, whichever guard declared"
     );
     assert_eq!(memory.get(0), 2);
     drop((outer, inner));
@@ -141,7 +141,7 @@ fn everybody_is_told_of_a_death_until_somebody_declares_the_data_consistent() {
 }
 
 #[test]
-fn declaring_keeps_the_mark_of_the_waiters() {
+fn a_declaration_keeps_waiters() {
     let memory = RawMemory::zeroed();
     memory.set(0, WAITERS | DIED);
     let lock = lock(&memory, 1);
@@ -166,8 +166,8 @@ fn a_record_that_a_dead_successor_began_is_written_again() {
     let (_, record) = derived(0);
     let lock = lock(&memory, 1).with_record(record.clone());
     drop(take(&lock));
-    // Another owner dies between the first two stores of its record: the sequence is odd, the token
-    // still ours.
+    // Another owner dies between the first two stores of its record: the sequence is odd, and the
+    // token is still that of `lock`.
     memory.set(0, 2);
     memory.set(common::records::SEQUENCE, memory.get(common::records::SEQUENCE) + 1);
     let guard = lock.lock_or_recover(&mut Spin::attempts(1), &mut ProofBy(|_| true)).expect("dead");

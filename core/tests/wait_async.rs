@@ -1,5 +1,5 @@
-//! Waiting by a timer that is awaited, with an executor made by hand: tasks are polled in turn, and
-//! time passes when the test says so.
+//! Tests waiting by an awaited timer, with an executor made by hand: it polls the tasks in turn,
+//! and time passes only when the test says so.
 
 mod common;
 
@@ -25,7 +25,7 @@ fn poll<T>(future: Pin<&mut impl Future<Output = T>>) -> Poll<T> {
     future.poll(&mut Context::from_waker(Waker::noop()))
 }
 
-/// What a future gives that has to be ready at its first poll.
+/// Returns the output of a future that must be ready at its first poll.
 fn at_once<T>(future: impl Future<Output = T>) -> T {
     match poll(pin!(future)) {
         Poll::Ready(answer) => answer,
@@ -33,8 +33,7 @@ fn at_once<T>(future: impl Future<Output = T>) -> T {
     }
 }
 
-/// A timer that is over when the next poll comes, and keeps account of how long it was asked to
-/// take.
+/// A timer that ends at the next poll, and records the intervals asked for.
 #[derive(Default)]
 struct NextPoll(RefCell<Vec<u32>>);
 
@@ -54,7 +53,7 @@ async fn pass() {
     .await;
 }
 
-/// A timer that must not be asked.
+/// A timer that must not be used.
 struct Never;
 
 impl DelayNs for Never {
@@ -64,7 +63,7 @@ impl DelayNs for Never {
 }
 
 #[test]
-fn a_free_lock_is_had_at_the_first_poll_without_asking_the_timer() {
+fn a_free_lock_is_acquired_at_the_first_poll_without_the_timer() {
     let memory = RawMemory::zeroed();
     let lock = lock(&memory, 1);
     let guard = at_once(lock.lock_async(&mut Delay::new(Never, 1, 9))).expect("free");
@@ -84,7 +83,7 @@ fn a_task_does_not_share_a_hold_that_another_task_took_by_the_same_handle() {
     assert_eq!(memory.bytes(), before);
     drop(guard);
 
-    // It has begun to wait while the handle held nothing, and the first task takes the lock then.
+    // The second task begins to wait while the handle holds nothing; then the first one acquires.
     let owner = take(&other);
     let timer = NextPoll::default();
     let mut delay = Delay::new(&timer, 250, 9);
@@ -129,7 +128,7 @@ fn a_timer_that_panics_while_it_is_awaited_leaves_a_handle_at_rest() {
         .expect("held");
 }
 
-/// Where a search for leaks finds what is leaked on purpose.
+/// Keeps a pointer, for leak detectors, to what is leaked on purpose.
 static FORGOTTEN: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
 
 #[test]
@@ -149,7 +148,7 @@ fn a_future_that_is_forgotten_leaves_a_handle_at_rest() {
 }
 
 #[test]
-fn it_waits_its_interval_after_each_attempt_and_gives_up_after_the_last() {
+fn a_task_waits_its_interval_after_each_attempt_and_gives_up_after_the_last() {
     let memory = RawMemory::zeroed();
     let (holder, contender) = (lock(&memory, 1), lock(&memory, 2));
     let _guard = take(&holder);
@@ -167,7 +166,7 @@ fn it_waits_its_interval_after_each_attempt_and_gives_up_after_the_last() {
 }
 
 #[test]
-fn it_has_the_lock_at_the_end_of_the_interval_in_which_it_was_released() {
+fn a_task_acquires_at_the_end_of_the_interval_in_which_the_lock_was_released() {
     let memory = RawMemory::zeroed();
     let (holder, contender) = (lock(&memory, 1), lock(&memory, 2));
     let guard = take(&holder);
@@ -205,7 +204,7 @@ fn a_future_that_is_dropped_leaves_no_trace_however_far_it_was() {
 }
 
 #[test]
-fn a_future_that_is_dropped_when_the_lock_has_become_free_keeps_it_from_nobody() {
+fn a_future_that_is_dropped_after_the_release_keeps_the_lock_free() {
     let memory = RawMemory::zeroed();
     let (holder, contender, third) = (lock(&memory, 1), lock(&memory, 2), lock(&memory, 3));
     let guard = take(&holder);
@@ -220,29 +219,29 @@ fn a_future_that_is_dropped_when_the_lock_has_become_free_keeps_it_from_nobody()
 }
 
 #[test]
-fn it_takes_over_from_an_owner_as_soon_as_there_is_a_proof_of_its_death() {
+fn a_task_takes_over_as_soon_as_there_is_a_proof_of_death() {
     let memory = RawMemory::zeroed();
     core::mem::forget(take(&lock(&memory, 1)));
-    let heir = lock(&memory, 2);
-    let (dead, asked) = (Cell::new(false), Cell::new(0));
+    let successor = lock(&memory, 2);
+    let (dead, probes) = (Cell::new(false), Cell::new(0));
     let mut proof = ProofBy(|owner: Token| {
         assert_eq!(owner.get(), 1);
-        asked.set(asked.get() + 1);
+        probes.set(probes.get() + 1);
         dead.get()
     });
     let timer = NextPoll::default();
     let mut delay = Delay::new(&timer, 250, 9);
-    let mut waiting = pin!(heir.lock_or_recover_async(&mut delay, &mut proof));
+    let mut waiting = pin!(successor.lock_or_recover_async(&mut delay, &mut proof));
     assert!(poll(waiting.as_mut()).is_pending());
     assert!(poll(waiting.as_mut()).is_pending());
     dead.set(true);
     let Poll::Ready(Ok(guard)) = poll(waiting) else { panic!("there is a proof") };
     assert!(guard.owner_died());
-    assert_eq!((asked.get(), memory.get(0)), (3, 2 | DIED | WAITERS));
+    assert_eq!((probes.get(), memory.get(0)), (3, 2 | DIED | WAITERS));
 }
 
 #[test]
-fn without_a_proof_nobody_is_taken_for_dead() {
+fn without_a_proof_no_owner_is_taken_for_dead() {
     let memory = RawMemory::zeroed();
     core::mem::forget(take(&lock(&memory, 1)));
     let (contender, timer, mut no_proof) = (lock(&memory, 2), NextPoll::default(), AssumeAlive);
@@ -254,8 +253,7 @@ fn without_a_proof_nobody_is_taken_for_dead() {
     assert!(matches!(poll(waiting), Poll::Ready(Err(Error::Busy { .. }))));
 }
 
-/// A task: some sections, with other tasks in between each of the two halves of what the lock makes
-/// one.
+/// A task of some critical sections, with a pause for other tasks in the middle of each.
 async fn count(memory: &RawMemory, token: u16, counter: &Cell<u32>, locked: bool) {
     let (lock, timer) = (lock(memory, token), NextPoll::default());
     for _ in 0..100 {
@@ -269,7 +267,7 @@ async fn count(memory: &RawMemory, token: u16, counter: &Cell<u32>, locked: bool
         counter.set(before + 1);
         drop(guard);
         if token % 2 == 0 {
-            pass().await; // some come back at once, others let others in between
+            pass().await; // some tasks lock again at once, others yield first
         }
     }
 }

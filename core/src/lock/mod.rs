@@ -1,5 +1,5 @@
-//! Implements a complete lock for embedders: one region, one static token, a way of waiting for each
-//! call.
+//! Implements a complete lock for embedders: one region, one static token, a way of waiting for
+//! each call.
 //!
 //! This file has the handle; `guard.rs` the calls that return a guard; `change.rs` moves the owner
 //! word; `hold_count.rs` counts nested holds.
@@ -164,8 +164,8 @@ impl<'a, F: Fence> RegionLock<'a, F> {
         self.try_enter(HoldKind::Unguarded)
     }
 
-    /// Acquires the lock as [`lock`](Self::lock) does, for callers that cannot keep a guard: pair it
-    /// with [`release`](Self::release).
+    /// Acquires the lock as [`lock`](Self::lock) does, for callers that cannot keep a guard: pair
+    /// it with [`release`](Self::release).
     ///
     /// # Errors
     /// Those of [`lock`](Self::lock).
@@ -189,8 +189,8 @@ impl<'a, F: Fence> RegionLock<'a, F> {
         self.acquire_or_recover(wait, &mut AssumeAlive)
     }
 
-    /// Acquires the lock as [`lock_or_recover`](Self::lock_or_recover) does, for callers that cannot
-    /// keep a guard: pair it with [`release`](Self::release).
+    /// Acquires the lock as [`lock_or_recover`](Self::lock_or_recover) does, for callers that
+    /// cannot keep a guard: pair it with [`release`](Self::release).
     ///
     /// # Errors
     /// Those of [`lock`](Self::lock).
@@ -215,8 +215,8 @@ impl<'a, F: Fence> RegionLock<'a, F> {
     /// Returns `true` if the last call that released the lock or gave up left a waiter to be woken.
     ///
     /// Waiters that sleep by [`Wfe`](crate::wait::Wfe) have been sent an event already. This is for
-    /// wakes that only the embedder can give: a task notification, an interrupt to the other core, a
-    /// futex. Without one, a sleeping waiter tries again after its own interval.
+    /// wakes that only the embedder can give: a task notification, an interrupt to the other core,
+    /// a futex. Without one, a sleeping waiter tries again after its own interval.
     #[must_use]
     pub fn owes_wake(&self) -> bool {
         self.owes_wake.get()
@@ -242,8 +242,8 @@ impl<'a, F: Fence> RegionLock<'a, F> {
         self.is_held() && self.owner_died.get()
     }
 
-    /// Returns the [fencing token](crate::RegionGuard::fencing_token) of the present hold; `None` if
-    /// this handle does not hold the lock.
+    /// Returns the [fencing token](crate::RegionGuard::fencing_token) of the present hold; `None`
+    /// if this handle does not hold the lock.
     #[must_use]
     pub fn fencing_token(&self) -> Option<u64> {
         self.is_held().then(|| self.region.fencing_token())

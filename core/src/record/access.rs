@@ -73,8 +73,8 @@ impl Region<'_> {
         }
     }
 
-    /// Returns the owner and its record; `None` if the lock is free. Changes nothing. Any caller, at
-    /// any time.
+    /// Returns the owner and its record; `None` if the lock is free. Changes nothing. Any caller,
+    /// at any time.
     #[must_use]
     pub fn holder<F: Fence>(self, fence: F) -> Option<Holder> {
         let mut token = self.word().owner()?;
