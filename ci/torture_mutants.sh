@@ -13,19 +13,19 @@ overdue_is_dead|std-shell/src/liveness.rs|s/!= OwnerState::Dead \{$/!= OwnerStat
 look_without_adoption|std-shell/src/liveness.rs|s/let _adopted = .*;//
 no_second_look|core/src/protocol.rs|/^pub fn take_over/,/^}/s/while seen.is_owned_by\(dead\)/while !seen.is_free()/
 no_declare_stale|std-shell/src/lock.rs|s/hold::free_stale\(.*;//
-blind_release|core/src/protocol.rs|/^fn give/,/^}/s/word.compare_exchange\(seen.bits\(\), given\(seen\).bits\(\), Relaxed, Relaxed\)/Ok::<u32, u32>(word.swap(given(seen).bits(), Relaxed))/
+blind_release|core/src/protocol.rs|/^fn release_as/,/^}/s/word.compare_exchange\(seen.bits\(\), freed\(seen\).bits\(\), Relaxed, Relaxed\)/Ok::<u32, u32>(word.swap(freed(seen).bits(), Relaxed))/
 guard_of_a_former_hold|std-shell/src/holds.rs|/fn drop_guard/,/^    }/s/let held = .*;/let held = true;/; /fn drop_guard/,/^    }/s/\(self.state.get\(\) \& !PLAIN\) - GUARD/(self.state.get() \& !PLAIN).wrapping_sub(GUARD)/
 no_presence|std-shell/src/presence.rs|s/ofd::try_lock\(fd, Kind::Read, PRESENCE\)/ofd::is_locked(fd, PRESENCE).map(|_| true)/
 another_file_is_fine|std-shell/src/shm.rs|s/ \|\| is_nameless\(a.as_fd\(\)\)//; s/if identity != other \{/if false {/
 last_closer_judges_no_word|std-shell/src/shm.rs|s/if keep == Keep::Nothing \{/if true {/
 presence_kept_while_closing|std-shell/src/shm.rs|/^impl Drop for Shared/,/^}/s/^        drop\(mapping\);/        mapping.forget();/
 no_wake|std-shell/src/wait/futex.rs|/^pub\(crate\) fn wake_one/,/^}/s/futex::wake\(word, Flags::empty\(\), 1\)/word/
-no_sticky_waiters|core/src/wait.rs|s/\*self.arrival = Attempt::AfterWaiting;//
-leaves_the_queue_in_silence|core/src/contend.rs|s/Err\(step_aside\(word, seen, arrival\)\)/Err(seen)/
+no_sticky_waiters|core/src/wait.rs|s/\*self.next = Attempt::AfterWaiting;//
+leaves_the_queue_in_silence|core/src/contend.rs|s/Err\(cancel_wait\(word, seen, attempt\)\)/Err(seen)/
 heir_is_not_told|core/src/protocol.rs|s/owner_died: true, recovered_from/owner_died: false, recovered_from/
 mark_is_lost|core/src/word.rs|s/Self\(me.get\(\) \| DIED \| WAITERS\)/Self(me.get() | WAITERS)/
-no_fencing_token|core/src/record.rs|s/words.generation.store\(low, Relaxed\);//
-torn_records_pass|core/src/record.rs|s/let whole = .*/let whole = before | after | 1 == 1 || true;/
+no_fencing_token|core/src/counters.rs|s/words.generation.store\(low, Relaxed\);//
+torn_records_pass|core/src/record/access.rs|s/let whole = .*/let whole = before | after | 1 == 1 || true;/
 child_is_parent|std-shell/src/fork.rs|s/self.present.load\(Relaxed\) == self.generation/self.present.load(Relaxed) != u32::MAX/
 MUTANTS
 }

@@ -85,7 +85,7 @@ fn visit_as_core(worker: &Worker<'_>, visit: &Visit) {
     me.does(Doing::Acquiring);
     me.life().set_may_hold(MIXED);
     for _ in 0..ATTEMPTS {
-        if let Ok(guard) = lock.try_lock() {
+        if let Ok(Some(guard)) = lock.try_lock() {
             let told = Told { died: guard.owner_died(), dead: None, fence: guard.fencing_token() };
             let section = me.enter(MIXED, presence, &told);
             me.work(&section, || hold(visit.hold));
