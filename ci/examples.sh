@@ -7,7 +7,7 @@ set -euo pipefail
 shm_files() { find /dev/shm -maxdepth 1 -name '*shmlock*' | sort; }
 # run PACKAGE ARGUMENT...: `cargo run`, bounded.
 run() {
-    echo "--- ${*:2}"
+    echo "--- $*"
     timeout --kill-after=5 300 cargo run --quiet -p "$1" "${@:2}" </dev/null
 }
 example() { run shmlock-examples --example "$1" -- "${@:2}"; }
