@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Proves: a process may be killed, ended or interrupted by a signal, or stopped at any instruction of any call, and nobody
-# else suffers. The test suite takes some instructions of each phase; this takes all, of an optimised build.
+# Proves: a process may be killed, interrupted by a signal, or stopped at any instruction of any
+# call, and no other process is harmed. The test suite samples the instructions of each phase; this
+# takes all, of an optimised build.
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
 
@@ -10,7 +11,7 @@ trap 'rm -f "$log"' EXIT
 status=0
 cargo test --release -p shmlock-tests --no-fail-fast \
     --test killed_anywhere --test signalled_anywhere --test frozen_anywhere </dev/null 2>&1 | tee "$log" || status=$?
-! grep -q '^skipped: ' "$log" || skip "processes cannot be stopped at their instructions here, see above"
+! grep -q '^skipped: ' "$log" || skip "processes cannot be single-stepped here, see above"
 
 awk -v failures="$(grep -c '^FAILED: ' "$log" || true)" '
     /^swept: / {
