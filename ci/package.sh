@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Proves: both crates can be published. Each package is complete and builds by itself, shmlock with
-# the packed core; Cargo.lock is current.
+# Proves: core, library and program can be published. Each package is complete and builds by itself
+# with the packed others; Cargo.lock is current.
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
 
@@ -10,11 +10,12 @@ cargo fetch --quiet --locked
 dirty=()
 [ -n "${CI:-}" ] || [ -z "$(git status --porcelain)" ] || dirty=(--allow-dirty)
 
-# Cargo takes the packed core for an unchanging crate of a registry, and would build shmlock with
-# the unpacked or compiled core of a previous run.
+# Cargo takes a packed crate for an unchanging crate of a registry, and would build with the
+# unpacked or compiled version of a previous run.
 packed=target/packed
-rm -rf "$packed" "${CARGO_HOME:-$HOME/.cargo}"/registry/src/-*/shmlock-core-[0-9]*
+rm -rf "$packed" "${CARGO_HOME:-$HOME/.cargo}"/registry/src/-*/shmlock-{,core-}[0-9]*
 
-# One call for both: only then does cargo 1.90 or newer find the unpublished core. Offline, because
+# One call for all: only then does cargo 1.90 or newer find unpublished crates. Offline, because
 # everything was fetched above.
-cargo package --offline --target-dir "$packed" "${dirty[@]}" -p shmlock-core -p shmlock
+cargo package --offline --target-dir "$packed" "${dirty[@]}" \
+    -p shmlock-core -p shmlock -p shmlock-cli

@@ -281,7 +281,7 @@ fi
 command -v unshare setpriv >/dev/null || skip "these need unshare(1) and setpriv(1)"
 unshare --mount --pid --fork true 2>/dev/null || skip "no namespaces here"
 if [ -z "${SHMLOCK-}" ]; then
-    cargo build --quiet -p shmlock --features cli
+    cargo build --quiet -p shmlock-cli
     SHMLOCK=$PWD/target/debug/shmlock
 fi
 # Other users have to reach it, wherever it was built.

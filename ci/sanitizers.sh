@@ -41,7 +41,7 @@ done
 # Leaks are looked for as each process ends, except in those that a test kills or that end by _exit(2). The registry's slots
 # are leaked on purpose, but can be reached from a static, and so are no leak.
 export ASAN_OPTIONS=$crashes:detect_leaks=1:detect_stack_use_after_return=1
-tested address -p shmlock-core -p shmlock --all-features --lib --bins --tests
+tested address -p shmlock-core -p shmlock -p shmlock-cli --all-features --lib --bins --tests
 tested address -p shmlock-tests --lib --bins "${others[@]}" -- "${sweeps[@]}"
 ASAN_OPTIONS=${ASAN_OPTIONS/detect_leaks=1/detect_leaks=0} tested address -p shmlock-tests "${without_leaks[@]}"
 

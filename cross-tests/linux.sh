@@ -6,14 +6,15 @@
 
 arm_linux=(aarch64-unknown-linux-gnu armv7-unknown-linux-gnueabihf)
 
-# Arguments of `cargo test` for everything that runs on ARM, with all optional features but `cli`.
+# Arguments of `cargo test` for everything that runs on ARM, with all optional features.
 # They are the same in each script, so that it is built once. The rest would show nothing about ARM:
 # the model search does not depend on the processor, the comparison and the benches would measure an
 # emulator, and the command line's tests need terminals and flock(1).
 # shellcheck disable=SC2034,SC2054 # for the scripts that source this file; commas of cargo
 arm_suite=(--workspace
-    --exclude shmlock-model --exclude shmlock-comparison --exclude shmlock-core-benches
-    --features shmlock/logger,shmlock/block
+    --exclude shmlock-cli --exclude shmlock-model
+    --exclude shmlock-comparison --exclude shmlock-core-benches
+    --features shmlock/logger,shmlock/block,shmlock/serde
     --features shmlock-core/embedded-hal,shmlock-core/embedded-hal-async)
 
 debian_name() { case $1 in aarch64-*) echo arm64 ;; *) echo armhf ;; esac }

@@ -59,74 +59,46 @@ compile_error!(
     "shmlock needs Linux: byte locks of open file descriptions, futexes and tmpfs. shmlock-core runs anywhere"
 );
 
-mod async_lock;
 #[cfg(feature = "block")]
 mod block;
-mod builder;
-#[cfg(feature = "block")]
-mod data;
-mod deadline;
-mod described;
-mod descriptor;
 mod error;
-mod event;
-mod exit;
-mod file;
-mod fork;
-mod fork_gate;
-mod former;
-mod futexes;
-mod guard;
-mod header;
-mod hold;
-mod holds;
+mod holder;
+mod identity;
 mod inspect;
-mod lifeline;
-mod liveness;
+mod layout;
 mod lock;
 #[cfg(feature = "logger")]
 mod logger;
-mod loss;
-mod mapping;
-mod moment;
 mod name;
-mod ofd;
-mod outside;
-mod presence;
-mod reactor;
-mod registry;
-mod release;
-mod remains;
-mod removal;
+mod process;
 mod shm;
-mod signals;
-mod statistics;
+mod sys;
 mod tell;
-mod thread;
-mod token;
-mod turns;
 mod wait;
 
-pub use async_lock::LockFuture;
 #[cfg(feature = "block")]
 pub use block::{BlockGuard, SharedBlock};
-pub use builder::{Builder, DEFAULT_OPEN_TIMEOUT, DEFAULT_POLL_INTERVAL, FenceScope};
-pub use error::{Error, InvalidNameReason, NotALockReason, Result};
-pub use event::{EventInspection, ExitEvent};
-pub use exit::ExitHandlers;
-pub use guard::{Guard, Recovered};
-pub use header::{BlockLayout, SCHEMA_MAX};
-pub use inspect::{Holder, LockState, LockStatus};
-pub use liveness::OwnerState;
-pub use lock::ShmLock;
+pub use error::{Error, NotALockReason, Result};
+pub use holder::{Holder, Recovered};
+pub use identity::liveness::OwnerState;
+pub use inspect::clean::{CleanOutcome, DeadOwner, DiedFlag};
+pub use inspect::external::Inspection;
+pub use inspect::list::{exit_events, exit_events_in, list, list_in};
+pub use inspect::statistics::Statistics;
+pub use inspect::status::{LockState, LockStatus};
+pub use layout::header::{BlockLayout, SCHEMA_MAX};
+pub use lock::builder::{Builder, FenceScope};
+pub use lock::future::LockFuture;
+pub use lock::guard::Guard;
+pub use lock::handle::ShmLock;
+pub use lock::settings::{DEFAULT_OPEN_TIMEOUT, DEFAULT_POLL_INTERVAL};
 #[cfg(feature = "logger")]
 pub use logger::{Line, Logger};
-pub use name::NAME_MAX;
-pub use outside::Inspection;
-pub use remains::{CleanOutcome, DeadOwner, DiedFlag, exit_events, exit_events_in, list, list_in};
-pub use signals::BlockSignals;
-pub use statistics::Statistics;
+pub use name::{InvalidNameReason, NAME_MAX};
+pub use process::exit::ExitHandlers;
+pub use sys::signal_mask::BlockSignals;
 pub use wait::WaitStrategy;
+pub use wait::exit_event::{EventInspection, ExitEvent};
 
 /// The error numbers in [`Error::errno`], in the version of `rustix` whose type they are.
 pub use rustix::io::Errno;

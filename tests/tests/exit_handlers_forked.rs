@@ -4,6 +4,7 @@
 #![allow(unsafe_code, reason = "clone, waitpid, raise, signal masks")]
 
 use std::ptr::null_mut;
+use std::sync::Barrier;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::{Acquire, Release};
 use std::thread;
@@ -99,20 +100,24 @@ fn a_child_that_is_forked_in_the_middle_of_an_installation_can_install_them_too_
         let times = u32::try_from(rounds(300)).expect("few");
         for time in 0..times {
             let process = fork(|_| {
-                let begins = AtomicBool::new(false);
+                let (begins, forked) = (Barrier::new(2), AtomicBool::new(false));
                 thread::scope(|scope| {
+                    // At its start and its end a thread has a mutex of the standard library, which
+                    // exit(3) asks for in the child: both are outside the time of the fork.
                     scope.spawn(|| {
-                        until(|| begins.load(Acquire));
+                        begins.wait();
                         install();
+                        until(|| forked.load(Acquire));
                     });
-                    begins.store(true, Release);
+                    begins.wait();
                     let begin = Instant::now();
                     while begin.elapsed() < WHILE * time / times {}
-                    fork(|_| {
+                    let child = fork(|_| {
                         install();
                         std::process::exit(0);
-                    })
-                    .ends_well();
+                    });
+                    forked.store(true, Release);
+                    child.ends_well();
                 });
             });
             process.ends_well();

@@ -43,9 +43,8 @@ fn named(text: &str) -> impl Iterator<Item = (&str, &str)> {
 
 /// The names of the tests in a file of one of the crates, or of the program's.
 fn tests_in(root: &Path, file: &str) -> BTreeSet<String> {
-    let at =
-        ["tests/tests", "core/tests", "ffi/core/tests", "std-shell/tests", "std-shell/tests/cli"]
-            .map(|directory| root.join(directory).join(format!("{file}.rs")));
+    let at = ["tests/tests", "core/tests", "ffi/core/tests", "std-shell/tests", "cli/tests"]
+        .map(|directory| root.join(directory).join(format!("{file}.rs")));
     let source = at.iter().find_map(|path| fs::read_to_string(path).ok()).unwrap_or_default();
     let after_attribute =
         source.split("#[test]\n").skip(1).filter_map(|rest| rest.trim_start().strip_prefix("fn "));

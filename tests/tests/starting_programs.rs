@@ -139,7 +139,7 @@ const ON_THEIR_OWN: [&str; 3] =
 fn every_test_starts_its_programs_by_the_harness() {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut sources = Vec::new();
-    for folder in ["src", "tests", "../std-shell/tests"] {
+    for folder in ["src", "tests", "../std-shell/tests", "../cli/tests"] {
         sources_in(&here.join(folder), &mut sources);
     }
     sources.retain(|path| !path.starts_with(here.join("src/bin/torture"))); // is no test of cargo's

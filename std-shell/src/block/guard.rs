@@ -7,8 +7,9 @@ use std::thread::panicking;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use crate::error::Result;
-use crate::guard::{Guard, Recovered};
-use crate::lock::ShmLock;
+use crate::holder::Recovered;
+use crate::lock::guard::Guard;
+use crate::lock::handle::ShmLock;
 use crate::tell::tell;
 
 /// A locked block: `T`, to be read and changed until the guard is dropped.

@@ -1,10 +1,12 @@
 //! How a contender lets time pass: a bounded spin, then sleeps of at most one poll interval each.
 
-mod begin;
-pub(crate) mod futex;
-mod poll;
-mod spin;
-mod watch;
+pub(crate) mod deadline;
+pub(crate) mod exit_event;
+pub(crate) mod fairness;
+mod probe;
+pub(crate) mod reactor;
+mod sleep;
+pub(crate) mod spin;
 
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
@@ -13,18 +15,19 @@ use std::time::Duration;
 use shmlock_core::Token;
 use shmlock_core::wait::{Wait, WaitAction, WaitContext};
 
-use crate::deadline::Deadline;
-use crate::event::{ExitEvent, WAITING_ALLOWED};
-use crate::moment::BootInstant;
 use crate::name::Name;
-use crate::registry;
-use crate::shm::Attachment;
-use crate::signals::{self, Blocked};
-use crate::turns::Fairness;
+use crate::process::registry;
+use crate::shm::attach::Attachment;
+use crate::sys::clock::BootInstant;
+use crate::sys::futex;
+use crate::sys::signal_mask::{self, Blocked};
+use crate::wait::deadline::Deadline;
+use crate::wait::exit_event::{ExitEvent, WAITING_ALLOWED};
+use crate::wait::fairness::Fairness;
 
+pub(crate) use probe::ProbeSchedule;
 use spin::Woken;
 pub(crate) use spin::is_soon_free;
-pub(crate) use watch::ProbeSchedule;
 
 /// For how long to leave the lock to the others, after a turn or a wake in vain: with the slack
 /// that the kernel adds to every sleep, 50 µs if nobody has chosen another
@@ -154,7 +157,7 @@ impl<'a> Waiter<'a> {
         };
         self.still_ours()?;
         let before = self.shared.region().acquisitions();
-        let unblocked = signals::unblocked(self.blocked); // handlers run here
+        let unblocked = signal_mask::unblocked(self.blocked); // handlers run here
         self.still_ours()?;
         let woke = self.sleep(contention, event, limit);
         drop(unblocked);
@@ -189,8 +192,8 @@ impl<'a> Waiter<'a> {
     /// four fifths of the processor time each.
     fn rest(&mut self) -> bool {
         if let Some(limit) = self.patience.clamp(REST) {
-            let _unblocked = signals::unblocked(self.blocked);
-            poll::sleep(limit, None);
+            let _unblocked = signal_mask::unblocked(self.blocked);
+            sleep::sleep(limit, None);
         }
         self.has_rested = true;
         self.now = BootInstant::now();
@@ -215,7 +218,7 @@ impl<'a> Waiter<'a> {
         limit: Duration,
     ) -> Option<futex::Woke> {
         if self.strategy == WaitStrategy::SleepPolling {
-            poll::sleep(limit, event);
+            sleep::sleep(limit, event);
             return Some(futex::Woke::Elapsed);
         }
         let marked = contention.mark_waiting().ok()?;

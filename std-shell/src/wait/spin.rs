@@ -5,14 +5,14 @@ use std::time::Duration;
 use shmlock_core::Region;
 use shmlock_core::wait::WaitContext;
 
-use crate::moment::BootInstant;
-use crate::shm::Attachment;
-use crate::turns::{Fairness, Pace};
+use crate::shm::attach::Attachment;
+use crate::sys::clock::BootInstant;
+use crate::wait::fairness::{Fairness, Pace};
 
 /// How long to wait awake: about what a sleep and a wake cost, so that it at most doubles the price
 /// of a wait. By the clock, not by looks: a spin hint takes from 1 ns to 40 ns on the processors we
 /// know.
-pub(super) const LIMIT: Duration = Duration::from_micros(10);
+pub(crate) const LIMIT: Duration = Duration::from_micros(10);
 
 /// How many spin hints there are between two readings of the clock, which takes as long as one or
 /// two of them.

@@ -1,0 +1,75 @@
+//! A number that exactly one living handle has, by the kernel's word.
+//!
+//! Token `t` is byte 2^30 + `t` of the region's file, write-locked by the handle's open file
+//! description. So no two living handles on one file have one token, and a token is free again as
+//! soon as its process is gone, by whatever death. It holds across process id reuse, pid namespaces
+//! and containers: the lock belongs to the file.
+
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::BorrowedFd;
+
+use rustix::io::Errno;
+use rustix::rand::{GetRandomFlags, getrandom};
+use shmlock_core::protocol::{self, Wake};
+use shmlock_core::token::{LIVING_MAX, LIVING_MIN};
+use shmlock_core::{FenceScope, Region, Token};
+
+use crate::layout::lock_bytes::PRESENCE;
+use crate::layout::lock_bytes::byte_of;
+use crate::sys::futex;
+use crate::sys::ofd::{self, Kind};
+
+/// How many taken tokens [`draw`] passes over. Honest handles are rarely in the way at all: with a
+/// thousand on one file the first draw fails once in a million. A peer that locks bytes at random
+/// to keep others out can do so anyway.
+const DRAWS: u32 = 1000;
+
+/// Draws a token that nobody has, and holds it through `fd`'s description. `EAGAIN`: none was to be
+/// had.
+pub(crate) fn draw(fd: BorrowedFd<'_>) -> Result<Token, Errno> {
+    const COUNT: u32 = LIVING_MAX - LIVING_MIN + 1;
+    let mut index = u32::from_ne_bytes(random_bytes()?) % COUNT;
+    for _ in 0..DRAWS {
+        let token = Token::living(LIVING_MIN + index).ok_or(Errno::RANGE)?;
+        if ofd::try_lock(fd, Kind::Write, byte_of(token))? {
+            return Ok(token);
+        }
+        // Somebody has it; go on behind whatever range of bytes is locked there.
+        let taken_to =
+            ofd::blocking_range(fd, byte_of(token))?.map_or(byte_of(token), |range| *range.end());
+        let last = taken_to.clamp(byte_of(token), PRESENCE + LIVING_MAX) - PRESENCE;
+        index = (last + 1 - LIVING_MIN) % COUNT;
+    }
+    Err(Errno::AGAIN)
+}
+
+/// Random bytes from the kernel, getrandom(2); from `/dev/urandom`, random(4), where that is
+/// refused.
+pub(crate) fn random_bytes<const N: usize>() -> Result<[u8; N], Errno> {
+    let mut bytes = [0; N];
+    let mut filled = 0;
+    while filled < N {
+        match getrandom(&mut bytes[filled..], GetRandomFlags::empty()) {
+            Ok(got) => filled += got,
+            Err(Errno::INTR) => {}
+            Err(_) => {
+                let read =
+                    File::open("/dev/urandom").and_then(|mut source| source.read_exact(&mut bytes));
+                read.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
+                break;
+            }
+        }
+    }
+    Ok(bytes)
+}
+
+/// A word that names the token which we have just been given names a dead owner: this very token
+/// proves it.
+pub(crate) fn free_stale(region: Region<'_>, token: Token, fence: FenceScope) {
+    let Some(wake) = protocol::declare_stale(region.owner_word(), token, fence) else { return };
+    region.count_recovery();
+    if wake == Wake::One {
+        futex::wake_one(region.owner_word());
+    }
+}

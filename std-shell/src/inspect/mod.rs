@@ -1,0 +1,7 @@
+//! Looks at locks without holding them, and removes what dead processes left.
+
+pub(crate) mod clean;
+pub(crate) mod external;
+pub(crate) mod list;
+pub(crate) mod statistics;
+pub(crate) mod status;

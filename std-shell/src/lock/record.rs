@@ -1,0 +1,101 @@
+//! What does a handle say of itself: to others by its record, and to whoever prints it?
+
+use std::fmt;
+
+use shmlock_core::Region;
+use shmlock_core::record::Description;
+
+use crate::error::Result;
+use crate::lock::builder::parse_description;
+use crate::lock::handle::ShmLock;
+use crate::sys::clock::BootInstant;
+
+impl ShmLock {
+    /// What others read of this handle while it holds the lock.
+    #[must_use]
+    pub fn description(&self) -> String {
+        self.description.borrow().as_str().to_owned()
+    }
+
+    /// Changes the description; at once readable by others if this handle holds the lock.
+    ///
+    /// # Errors
+    /// [`Error::DescriptionTooLong`](crate::Error::DescriptionTooLong) and
+    /// [`Error::ForkedHandle`](crate::Error::ForkedHandle); nothing is changed then.
+    pub fn set_description(&self, text: &str) -> Result<()> {
+        let description = parse_description(text)?;
+        let region = self.region()?;
+        self.record.borrow_mut().set_description(&description);
+        self.description.replace(description);
+        self.recorded.set(false);
+        if self.is_held() {
+            self.write_new_record(region);
+        }
+        Ok(())
+    }
+
+    /// As [`write_record`](Self::write_record), by who has read no clock and has seldom to write.
+    #[cold]
+    pub(crate) fn write_new_record(&self, region: Region<'_>) {
+        self.write_record(region, None);
+    }
+
+    /// Writes the record into the region. Only the holder calls it; since when it holds the lock,
+    /// if a clock was read.
+    #[inline]
+    pub(crate) fn write_record(&self, region: Region<'_>, since: Option<BootInstant>) {
+        // No system call while others wait: process and namespace were asked for when the handle
+        // was opened, and cannot change while it is good.
+        let Ok(record) = self.record.try_borrow() else {
+            return; // a signal handler, which has interrupted `set_description`: it writes one with the next acquisition
+        };
+        let since = since.unwrap_or_else(|| self.clock.now()).seconds();
+        region.write_encoded(self.token, &record, since, self.settings.fence);
+        drop(record);
+        self.recorded.set(true);
+    }
+
+    /// The description; none to a signal handler that has interrupted
+    /// [`set_description`](Self::set_description), which is no reason to panic: it may have been
+    /// asked to log.
+    fn text(&self) -> Option<Description> {
+        self.description.try_borrow().ok().map(|text| text.clone())
+    }
+}
+
+impl fmt::Debug for ShmLock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ShmLock")
+            .field("name", &self.name.as_str())
+            .field("uuid", &self.uuid)
+            .field("description", &self.text().unwrap_or_default().as_str())
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Display for ShmLock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "lock {:?} ({})", self.name.as_str(), self.uuid)?;
+        match self.text().unwrap_or_default().as_str() {
+            "" => Ok(()),
+            text => write!(f, ": {text}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::ShmLock;
+
+    #[test]
+    fn who_interrupts_a_change_of_the_description_can_print_the_handle() {
+        let name = format!("test-described-{}", std::process::id());
+        let lock = ShmLock::builder(&name).description("refilling").open().expect("opens");
+        assert!(lock.to_string().ends_with(": refilling"), "{lock}");
+        let changing = lock.description.borrow_mut(); // as the handler finds it
+        assert!(lock.to_string().ends_with(')'), "{lock}");
+        assert!(format!("{lock:?}").contains("description: \"\""), "{lock:?}");
+        drop(changing);
+        assert!(lock.to_string().ends_with(": refilling"), "{lock}");
+    }
+}

@@ -1,0 +1,48 @@
+//! What a handle keeps of its builder.
+
+use std::time::Duration;
+
+use shmlock_core::FenceScope;
+
+use crate::sys::signal_mask::BlockSignals;
+use crate::wait::WaitStrategy;
+use crate::wait::exit_event::ExitEvent;
+use crate::wait::fairness::DEFAULT_FAIRNESS_INTERVAL;
+
+/// The default of [`Builder::poll_interval`]: what the Python package had. It bounds how long the
+/// death of an owner stays unnoticed, and costs a waiter two system calls each time.
+pub const DEFAULT_POLL_INTERVAL: Duration = Duration::from_millis(50);
+
+/// The default of [`Builder::open_timeout`]. A closer needs microseconds; only a stopped one takes
+/// longer.
+pub const DEFAULT_OPEN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What a handle keeps of its builder.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) poll_interval: Duration,
+    pub(crate) open_timeout: Duration,
+    pub(crate) fairness_interval: Duration,
+    pub(crate) strategy: WaitStrategy,
+    pub(crate) fence: FenceScope,
+    pub(crate) block_signals: BlockSignals,
+    pub(crate) exit_event: Option<ExitEvent>,
+    pub(crate) measure_holds: bool,
+    pub(crate) lifeline: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            poll_interval: DEFAULT_POLL_INTERVAL,
+            open_timeout: DEFAULT_OPEN_TIMEOUT,
+            fairness_interval: DEFAULT_FAIRNESS_INTERVAL,
+            strategy: WaitStrategy::default(),
+            fence: FenceScope::default(),
+            block_signals: BlockSignals::default(),
+            exit_event: None,
+            measure_holds: false,
+            lifeline: false,
+        }
+    }
+}

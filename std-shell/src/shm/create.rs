@@ -1,0 +1,77 @@
+//! Makes the file of a lock, so that it appears whole or not at all.
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{AtFlags, CWD, OFlags, linkat, openat};
+use rustix::io::{Errno, retry_on_intr};
+
+use crate::error::Result;
+use crate::identity::presence;
+use crate::shm::file::{FileSpec, is_empty};
+use crate::shm::removal::remove_if_last;
+use crate::sys::descriptor::Descriptor;
+use crate::sys::fork::ProcessGeneration;
+
+impl FileSpec {
+    /// Makes the file, with the presence of its maker already on it, and then gives it its name:
+    /// nobody sees it half-made, and a failure leaves nothing. `None`: look again, somebody else
+    /// made it or it is there but empty.
+    ///
+    /// The better way is a nameless file, open(2) `O_TMPFILE`. Where that or its linking is
+    /// refused, an empty file is made in plain view.
+    pub(crate) fn create(&self) -> Result<Option<OwnedFd>> {
+        let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+        let Ok(fd) = retry_on_intr(|| openat(CWD, &self.directory, flags, self.mode_bits())) else {
+            return self.create_empty();
+        };
+        self.set_mode(fd.as_fd())?;
+        // What nobody else would accept is not made: where we have no user number, or modes mean
+        // nothing.
+        self.judge(fd.as_fd())?;
+        if !self.allocate(fd.as_fd())? {
+            return Ok(None);
+        }
+        #[cfg(feature = "block")]
+        self.describe(fd.as_fd())?;
+        if !presence::announce(fd.as_fd()).map_err(|errno| self.no_byte_locks(errno))? {
+            return Ok(None); // nobody else can know this file yet; whatever answered, start again
+        }
+        match self.link(fd.as_fd()) {
+            Ok(()) => Ok(Some(fd)),
+            Err(Errno::EXIST) => Ok(None),
+            Err(_) => self.create_empty(),
+        }
+    }
+
+    /// Gives a nameless file its name, linkat(2). Without privilege by descriptor since Linux 6.10,
+    /// else through /proc.
+    fn link(&self, fd: BorrowedFd<'_>) -> std::result::Result<(), Errno> {
+        let by_descriptor = retry_on_intr(|| linkat(fd, "", CWD, &self.path, AtFlags::EMPTY_PATH));
+        if matches!(by_descriptor, Ok(()) | Err(Errno::EXIST)) {
+            return by_descriptor;
+        }
+        let proc = format!("/proc/self/fd/{}", fd.as_raw_fd());
+        retry_on_intr(|| linkat(CWD, &*proc, CWD, &self.path, AtFlags::SYMLINK_FOLLOW))
+    }
+
+    /// Makes an empty file, which the next opener makes whole: where a nameless file cannot be made
+    /// or linked.
+    ///
+    /// *If we die here:* the empty file stays, and is as good as none.
+    fn create_empty(&self) -> Result<Option<OwnedFd>> {
+        let flags =
+            OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        match retry_on_intr(|| openat(CWD, &self.path, flags, self.mode_bits())) {
+            Ok(fd) => {
+                let made = Descriptor::new(fd).map_err(|errno| self.system("inspect", errno))?;
+                let fd = made.as_fd();
+                self.set_mode(fd).and_then(|()| self.judge(fd)).inspect_err(|_| {
+                    remove_if_last(self, &made, ProcessGeneration::here(), || is_empty(fd));
+                })?;
+                Ok(None)
+            }
+            Err(Errno::EXIST) => Ok(None),
+            Err(errno) => Err(self.system("create", errno)),
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! Judges what is in a file: whether it is a lock, what data it has, or whether its maker died too
+//! soon to say so.
+
+use crate::holder::Holder;
+use shmlock_core::layout::REGION_LEN;
+use shmlock_core::snapshot::snapshot;
+use shmlock_core::{FenceScope, Region, RegionMemory};
+use std::os::fd::BorrowedFd;
+
+use rustix::fs::fstat;
+use rustix::io::{Errno, pread, retry_on_intr};
+use shmlock_core::layout::{MAGIC, Magic};
+
+use super::{FileSpec, has_many_names};
+use crate::error::{Error, NotALockReason, Result};
+use crate::layout::header::{BlockLayout, DATA_OFFSET, HEADER_LEN, HEADER_OFFSET, is_made};
+
+/// Where the magic word is, see `layout.rs` of the core.
+pub(super) const MAGIC_OFFSET: usize = 8;
+
+impl FileSpec {
+    /// Reads which handle the word names.
+    pub(crate) fn holder(&self, fd: BorrowedFd<'_>, fence: FenceScope) -> Result<Option<Holder>> {
+        let copy = self.copy(fd, fence)?;
+        let region = Region::new(&copy).map_err(|error| self.not_a_region(error))?;
+        Ok(Holder::read(region, fence))
+    }
+
+    /// The whole region, pread(2). An empty file is a lock that nobody has used yet.
+    pub(crate) fn copy(&self, fd: BorrowedFd<'_>, fence: FenceScope) -> Result<RegionMemory> {
+        snapshot(fence, || {
+            let mut bytes = [0; REGION_LEN];
+            match retry_on_intr(|| pread(fd, &mut bytes, 0))
+                .map_err(|errno| self.system("read", errno))?
+            {
+                0 | REGION_LEN => Ok(bytes),
+                read => Err(self.not_a_lock(NotALockReason::Size { bytes: read as u64 })),
+            }
+        })
+    }
+
+    /// Refuses any size but that of a lock, with or without data, and that of a half-made one; and
+    /// where we want data, another shape than ours.
+    pub(crate) fn check_size(&self, fd: BorrowedFd<'_>) -> Result<()> {
+        let bytes = self.size_of(fd)?;
+        if bytes == 0 {
+            return Ok(()); // its maker died half-way
+        }
+        let found = self.shape_in(fd, bytes)?;
+        let half_made = found == BlockLayout::NONE && bytes == self.shape.file_len();
+        if self.shape == BlockLayout::NONE || found == self.shape || half_made {
+            return Ok(());
+        }
+        Err(self.other_block(found))
+    }
+
+    pub(crate) fn other_block(&self, found: BlockLayout) -> Error {
+        Error::BlockMismatch { path: self.path.clone(), found, wanted: self.shape }
+    }
+
+    pub(super) fn size_of(&self, fd: BorrowedFd<'_>) -> Result<u64> {
+        size(fd).map_err(|errno| self.system("inspect", errno))
+    }
+
+    /// Whether the memory that we want was there already when the file was claimed, or described as
+    /// a block.
+    pub(super) fn has_memory(&self, fd: BorrowedFd<'_>) -> Result<bool> {
+        let (bytes, untouched) =
+            (self.size_of(fd)?, is_untouched(fd).map_err(|errno| self.system("read", errno))?);
+        let described = self.shape == BlockLayout::NONE
+            || BlockLayout::of_bytes(&self.header(fd)?).bytes() != 0;
+        Ok(bytes >= self.shape.file_len() && !untouched && described)
+    }
+
+    /// Whether the file is a lock or an untouched one, with whatever data.
+    pub(crate) fn is_a_lock(&self, fd: BorrowedFd<'_>) -> bool {
+        let is_shaped = |size| size != 0 && self.shape_in(fd, size).is_ok();
+        self.size_of(fd).is_ok_and(is_shaped) && self.check_magic(fd).is_ok()
+    }
+
+    /// What data a file of this size says that it has. It has to be true; or nothing yet, if the
+    /// size is what we want, or if the file is ours and its maker died between making it so long
+    /// and describing it.
+    ///
+    /// Such a block is a lock without data to every opener that wants no other; a block of another
+    /// size takes its place when nobody is here (`former.rs`).
+    fn shape_in(&self, fd: BorrowedFd<'_>, size: u64) -> Result<BlockLayout> {
+        if size == DATA_OFFSET as u64 {
+            return Ok(BlockLayout::NONE);
+        }
+        // Before the length, as a creator writes it after the length: data that is made has one.
+        let is_made = is_made(&self.header(fd)?);
+        let shape = BlockLayout::of_bytes(&self.header(fd)?);
+        let is_ours = || magic(fd).is_ok_and(|word| Magic::decode(word) == Magic::Ours);
+        match size {
+            _ if shape.bytes() != 0 && size == shape.file_len() => Ok(shape),
+            _ if shape.bytes() != 0 || size < DATA_OFFSET as u64 || is_made => {
+                Err(self.not_a_lock(NotALockReason::Size { bytes: size }))
+            }
+            _ if size == self.shape.file_len() || is_ours() => Ok(BlockLayout::NONE),
+            bytes => Err(self.not_a_lock(NotALockReason::Size { bytes })),
+        }
+    }
+
+    /// The header, pread(2); zero where the file is shorter.
+    pub(crate) fn header(&self, fd: BorrowedFd<'_>) -> Result<[u8; HEADER_LEN]> {
+        let mut header = [0; HEADER_LEN];
+        retry_on_intr(|| pread(fd, &mut header, HEADER_OFFSET as u64))
+            .map_err(|errno| self.system("read", errno))?;
+        Ok(header)
+    }
+
+    /// Refuses a file of the right size with other content. Before it is mapped: a write fault
+    /// would change its time of modification, and even a compare-and-swap that fails is one.
+    ///
+    /// Refuses a second name of a file that is no lock yet, too: in a directory such as `/dev/shm`
+    /// another user may have linked the lock's name to some empty file of ours, for us to write to
+    /// it.
+    pub(crate) fn check_magic(&self, fd: BorrowedFd<'_>) -> Result<()> {
+        // Shorter: empty, or truncated meanwhile, which mapping it finds out.
+        let word = magic(fd).map_err(|errno| self.system("read", errno))?;
+        match Magic::decode(word) {
+            Magic::Untouched if has_many_names(fd) => {
+                Err(self.not_a_lock(NotALockReason::HardLink))
+            }
+            Magic::Untouched | Magic::Ours => Ok(()),
+            Magic::OtherVersion(version) => {
+                Err(self.not_a_lock(NotALockReason::Version { version }))
+            }
+            Magic::Foreign => Err(self.not_a_lock(NotALockReason::Magic { word })),
+        }
+    }
+}
+
+/// Whether nobody has claimed the file as a lock, in this layout or in another.
+pub(super) fn is_untouched(fd: BorrowedFd<'_>) -> std::result::Result<bool, Errno> {
+    magic(fd).map(|word| Magic::decode(word) == Magic::Untouched)
+}
+
+/// A lock that nobody has ever taken.
+pub(super) fn new_lock() -> [u8; DATA_OFFSET] {
+    let mut new = [0; DATA_OFFSET];
+    new.iter_mut().skip(MAGIC_OFFSET).zip(MAGIC.to_le_bytes()).for_each(|(to, byte)| *to = byte);
+    new
+}
+
+/// The length of the file, fstat(2).
+pub(super) fn size(fd: BorrowedFd<'_>) -> std::result::Result<u64, Errno> {
+    fstat(fd).map(|stat| u64::try_from(stat.st_size).unwrap_or(0))
+}
+
+/// The magic word; zero where the file is shorter.
+fn magic(fd: BorrowedFd<'_>) -> std::result::Result<u32, Errno> {
+    let mut word = [0; 4];
+    retry_on_intr(|| pread(fd, &mut word, MAGIC_OFFSET as u64)).map(|_| u32::from_le_bytes(word))
+}

@@ -1,0 +1,109 @@
+//! Judges whose file is used, and how wide open it may be.
+
+use std::os::fd::BorrowedFd;
+use std::path::Path;
+
+use rustix::fs::{
+    AtFlags, CWD, FileType, OFlags, Stat, StatxAttributes, StatxFlags, fcntl_getfl, fcntl_setfl,
+    fstat, statx,
+};
+use rustix::process::{getegid, geteuid, getgroups};
+use shmlock_core::FenceScope;
+
+use super::{FileSpec, named_by};
+use crate::error::{Error, NotALockReason, Result};
+use crate::layout::lock_bytes::PRESENCE;
+use crate::sys::ofd;
+use crate::sys::user_map::{is_mapped, is_overflow_user};
+
+/// Whether the kernel takes us for the owner of the file: only the owner may ask for `O_NOATIME`,
+/// fcntl(2) `F_SETFL`. A process that may do so by privilege may do it only to files whose owner
+/// has a number here.
+///
+/// Changes nothing but a flag of this description, which has no effect: nothing is read through it
+/// that has a time.
+fn is_owner(fd: BorrowedFd<'_>) -> bool {
+    fcntl_getfl(fd).and_then(|flags| fcntl_setfl(fd, flags | OFlags::NOATIME)).is_ok()
+}
+
+impl FileSpec {
+    /// Whether the open file is a regular one.
+    pub(crate) fn check_kind(&self, fd: BorrowedFd<'_>) -> Result<Stat> {
+        let stat = fstat(fd).map_err(|errno| self.system("inspect", errno))?;
+        Err(self.not_a_lock(match FileType::from_raw_mode(stat.st_mode) {
+            FileType::RegularFile => return Ok(stat),
+            FileType::Fifo => NotALockReason::Fifo,
+            FileType::Directory => NotALockReason::Directory,
+            FileType::Socket => NotALockReason::Socket,
+            FileType::Symlink => NotALockReason::Symlink,
+            _ => NotALockReason::Device,
+        }))
+    }
+
+    /// Whether the open file may be used: a regular file, of an owner we trust, no wider open than
+    /// asked for; and no removed file, to which the name leads all the same, as that of a mounted
+    /// file does.
+    ///
+    /// For an instant a name leads to its removed file without a mount, too: unlink(2) counts the
+    /// name down before it takes it away. Such a file is found to have no name once its opener is
+    /// present.
+    pub(crate) fn judge(&self, fd: BorrowedFd<'_>) -> Result<()> {
+        let stat = self.check_kind(fd)?;
+        if !self.trusts(&stat, fd) {
+            return Err(Error::ForeignOwner { path: self.path.clone(), uid: stat.st_uid });
+        }
+        let found = stat.st_mode & 0o7777;
+        if found & !self.mode != 0 {
+            return Err(self.other_mode(fd, found));
+        }
+        if stat.st_nlink == 0 && named_by(fd, &self.path) && is_mounted(&self.path) {
+            return Err(self.not_a_lock(NotALockReason::Removed));
+        }
+        Ok(())
+    }
+
+    /// Removing the file of a lock in use would make two locks, so it matters whether it is in use,
+    /// and which handle holds it.
+    fn other_mode(&self, fd: BorrowedFd<'_>, found: u32) -> Error {
+        let (path, allowed) = (self.path.clone(), self.mode);
+        if !ofd::is_locked(fd, PRESENCE).unwrap_or(true) {
+            return Error::ModeTooWide { path, found, allowed };
+        }
+        let holder = self.holder(fd, FenceScope::default()).ok().flatten();
+        let holder = holder.map(Box::new);
+        Error::InUseWithOtherMode { path, found, allowed, holder }
+    }
+
+    /// Returns `true` for us, root, a user that the builder names, and the users that the file is
+    /// shared with.
+    fn trusts(&self, stat: &Stat, fd: BorrowedFd<'_>) -> bool {
+        let (uid, gid) = (stat.st_uid, stat.st_gid);
+        if uid == 0 || self.trusted_owner == Some(uid) {
+            return true;
+        }
+        let is_our_number = uid == geteuid().as_raw();
+        if is_overflow_user(uid) {
+            // The user `nobody` is a user like others; unless that is only what we, or the owner,
+            // are shown as.
+            return is_our_number && is_mapped(uid) != Some(false) && is_owner(fd);
+        }
+        let shared_with_all = self.mode & 0o002 != 0;
+        let shared_with_us = || self.mode & 0o020 != 0 && in_group(gid);
+        is_our_number || shared_with_all || shared_with_us()
+    }
+}
+
+/// Whether we are in the group. That a group without a number is shown as another does not matter:
+/// the kernel knew the difference when it opened the file for us, for only root opens what is not
+/// shared with it, and only where all have numbers.
+fn in_group(gid: u32) -> bool {
+    getegid().as_raw() == gid
+        || getgroups().is_ok_and(|groups| groups.iter().any(|group| group.as_raw() == gid))
+}
+
+/// Returns `true` if something is mounted at the path itself. statx(2), `STATX_ATTR_MOUNT_ROOT`;
+/// before Linux 5.8 it cannot be told, and is `false`.
+fn is_mounted(path: &Path) -> bool {
+    statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::empty())
+        .is_ok_and(|stat| stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
+}

@@ -1,0 +1,236 @@
+//! Keeps a descriptor together with the means to tell whether it still leads to what was opened.
+//!
+//! Other code in this process may close a descriptor of ours: a `closefrom(3)`, a double
+//! `close(2)`. The kernel then gives the number to the next file that anybody opens: `/dev/null`, a
+//! socket, another lock, another handle's description of the same file. A byte lock that is asked
+//! for through such a number proves nothing, and one that is dropped through it may be another
+//! handle's identity.
+//!
+//! Each open file description has a position, which nothing here reads or writes by. So the
+//! position serves as a *mark*: each descriptor gets one of its own, and is **itself** while
+//! `fstat(2)` gives the inode that it was opened for and `lseek(2)` gives its mark. A number that
+//! was closed never leads back to its description. Therefore a descriptor that is itself *after* a
+//! system call was itself during the call, too: this is how a proof is made.
+//!
+//! *What remains:* between the answer that it is itself and the next system call on the number,
+//! some 100 ns, another thread may still exchange it. A byte lock can be asked for, or dropped, on
+//! a stranger's description then. The check afterwards keeps every proof true; `removal.rs`,
+//! `liveness.rs` and `lifeline.rs` say what is left of such a call.
+
+//! For the same reason a descriptor is not closed by the drop of an `OwnedFd`: with debug
+//! assertions that drop aborts the process if the number is closed already.
+
+#![allow(unsafe_code, reason = "a descriptor that is no longer ours must not be closed")]
+
+use std::mem::{ManuallyDrop, forget};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::Relaxed;
+
+use rustix::fs::{SeekFrom, fstat, seek};
+use rustix::io::Errno;
+
+use crate::sys::clock::BootInstant;
+use crate::sys::file_id::FileId;
+use crate::sys::fork::ProcessGeneration;
+use crate::sys::pin::Pin;
+
+/// What a descriptor is for, and so where its mark lies. The two ranges never meet, so no
+/// descriptor that holds an identity is ever taken for one that holds no lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// Holds, or is to hold, byte locks that are an identity.
+    Identity,
+    /// Holds no byte lock at rest.
+    Probe,
+}
+
+/// The marks of each role begin here and are as many. All fit the position of a file on every file
+/// system: at most 2 GiB.
+const IDENTITIES: u32 = 1 << 29;
+const PROBES: u32 = 1 << 30;
+
+impl Role {
+    /// A mark that no other descriptor of this process has, nor one that was inherited from its
+    /// parent.
+    ///
+    /// After exec(3) the program does not know what marks it has inherited: it begins at the clock.
+    fn next_mark(self) -> u64 {
+        static LAST: AtomicU32 = AtomicU32::new(0);
+        // Partner: the same swap on another thread; the first one counts. Relaxed, as below.
+        if LAST.load(Relaxed) == 0 {
+            let begin = BootInstant::now().since_boot().subsec_nanos() | 1;
+            let _ = LAST.compare_exchange(0, begin, Relaxed, Relaxed);
+        }
+        let first = match self {
+            Self::Identity => IDENTITIES,
+            Self::Probe => PROBES,
+        };
+        // Partner: the same addition on another thread. Relaxed: only the numbers have to differ.
+        u64::from(first + LAST.fetch_add(1, Relaxed) % first)
+    }
+}
+
+/// A descriptor that is closed, and serves as proof, only while it is itself.
+#[derive(Debug)]
+pub(crate) struct Descriptor {
+    fd: ManuallyDrop<OwnedFd>,
+    identity: FileId,
+    /// The position that only this description has; `None` before it has a role.
+    mark: Option<u64>,
+}
+
+impl Descriptor {
+    /// Takes a descriptor that was just opened, of any kind of file. fstat(2).
+    pub(crate) fn new(fd: OwnedFd) -> Result<Self, Errno> {
+        match fstat(&fd) {
+            Ok(stat) => {
+                Ok(Self { fd: ManuallyDrop::new(fd), identity: FileId::of(&stat), mark: None })
+            }
+            Err(errno) => {
+                forget(fd); // the number is not open, or not ours
+                Err(errno)
+            }
+        }
+    }
+
+    /// Gives a regular file its role, and so a mark. lseek(2).
+    pub(crate) fn with_role(mut self, role: Role) -> Result<Self, Errno> {
+        let mark = role.next_mark();
+        seek(self.as_fd(), SeekFrom::Start(mark))?;
+        self.mark = Some(mark);
+        Ok(self)
+    }
+
+    /// Makes a second descriptor of the same description, close-on-exec. fcntl(2),
+    /// `F_DUPFD_CLOEXEC`.
+    pub(crate) fn duplicate(&self) -> Result<Self, Errno> {
+        let fd = rustix::io::fcntl_dupfd_cloexec(self.as_fd(), 0)?;
+        Ok(Self { fd: ManuallyDrop::new(fd), identity: self.identity, mark: self.mark })
+    }
+
+    /// The file that it was opened for.
+    pub(crate) fn identity(&self) -> FileId {
+        self.identity
+    }
+
+    /// Returns `true` if the number leads to the description that it was opened for.
+    /// Async-signal-safe; two system calls.
+    pub(crate) fn is_itself(&self) -> bool {
+        self.links().is_some()
+    }
+
+    /// Sets the mark again, on a description that is known to be ours and whose position others
+    /// have moved. lseek(2).
+    pub(crate) fn mark_again(&self) {
+        if let Some(mark) = self.mark {
+            let _ = seek(self.as_fd(), SeekFrom::Start(mark)); // where that fails, the descriptor stays open
+        }
+    }
+
+    /// Counts the names of the file; `None` if the descriptor is not itself. Async-signal-safe; two
+    /// system calls.
+    pub(crate) fn links(&self) -> Option<u64> {
+        let stat = fstat(self.as_fd()).ok()?;
+        // The inode first: only on our own file system is the position asked for, which may wait
+        // for a reader elsewhere.
+        let is_itself = FileId::of(&stat) == self.identity
+            && self.mark.is_none_or(|mark| seek(self.as_fd(), SeekFrom::Current(0)) == Ok(mark));
+        #[allow(clippy::useless_conversion, reason = "another width on some targets")]
+        is_itself.then_some(u64::from(stat.st_nlink))
+    }
+
+    /// Keeps the description, and with it its byte locks, whatever becomes of the number. `birth`
+    /// is that of the process which opened it.
+    pub(crate) fn pin(&self, birth: ProcessGeneration) -> Result<Pin, Errno> {
+        Pin::new(self.as_fd(), birth)
+    }
+}
+
+impl AsFd for Descriptor {
+    /// The number, which may lead elsewhere by now.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl Drop for Descriptor {
+    fn drop(&mut self) {
+        if self.is_itself() {
+            // Not by rustix, whose `close` panics like std's if the number was closed in this very
+            // instant. SAFETY: the number is ours, and the value that owns it is dropped, so
+            // nothing here uses it afterwards.
+            unsafe { libc::close(self.fd.as_raw_fd()) };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+    use rustix::fs::{MemfdFlags, memfd_create};
+    use rustix::io::dup2;
+
+    use super::{Descriptor, Role};
+
+    fn memfd() -> OwnedFd {
+        memfd_create("descriptor", MemfdFlags::CLOEXEC).expect("a memfd")
+    }
+
+    fn marked(fd: OwnedFd, role: Role) -> Descriptor {
+        Descriptor::new(fd)
+            .and_then(|descriptor| descriptor.with_role(role))
+            .expect("a regular file")
+    }
+
+    /// Has the number lead to another file, as a stray `close` and the next `open` do.
+    fn exchange(descriptor: &Descriptor, other: impl AsFd) {
+        let mut number = std::mem::ManuallyDrop::new(
+            rustix::io::fcntl_dupfd_cloexec(descriptor.as_fd(), 0).expect("a descriptor"),
+        );
+        // SAFETY: the number is the descriptor's own; it is not closed here, only exchanged.
+        *number = unsafe { std::os::fd::FromRawFd::from_raw_fd(descriptor.as_fd().as_raw_fd()) };
+        dup2(other, &mut number).expect("dup2");
+    }
+
+    #[test]
+    fn a_descriptor_is_itself_until_its_number_leads_elsewhere_and_is_not_closed_then() {
+        let file = memfd();
+        let again = || {
+            File::open(format!("/proc/self/fd/{}", file.as_raw_fd())).expect("a second description")
+        };
+        let others: [OwnedFd; 3] =
+            [memfd(), File::open("/dev/null").expect("it is there").into(), again().into()];
+        for other in others {
+            let descriptor = marked(again().into(), Role::Probe);
+            assert_eq!(descriptor.links(), Some(0), "a memfd has no name");
+            exchange(&descriptor, &other);
+            assert!(!descriptor.is_itself());
+            let number = descriptor.as_fd().as_raw_fd();
+            drop(descriptor);
+            assert!(
+                std::path::Path::new(&format!("/proc/self/fd/{number}")).exists(),
+                "a stranger's was closed"
+            );
+        }
+    }
+
+    #[test]
+    fn no_two_descriptors_have_one_mark_but_duplicates() {
+        let file = memfd();
+        let open = || {
+            OwnedFd::from(
+                File::open(format!("/proc/self/fd/{}", file.as_raw_fd())).expect("another"),
+            )
+        };
+        let one = marked(open(), Role::Probe);
+        let copy = one.duplicate().expect("a descriptor");
+        let two = marked(open(), Role::Probe);
+        let three = marked(open(), Role::Identity);
+        assert_eq!(one.mark, copy.mark);
+        assert!(one.mark != two.mark && two.mark != three.mark && one.mark != three.mark);
+        assert!([one, copy, two, three].iter().all(Descriptor::is_itself));
+    }
+}

@@ -1,0 +1,56 @@
+//! Keeps an open file description alive without its descriptor, mmap(2).
+
+#![allow(unsafe_code, reason = "mmap, madvise and munmap work on raw addresses")]
+
+use std::os::fd::BorrowedFd;
+use std::ptr::{NonNull, null_mut};
+
+use rustix::io::{Errno, retry_on_intr};
+use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, munmap};
+
+use crate::sys::fork::ProcessGeneration;
+
+/// Keeps an open file description alive, and with it its byte locks, without its descriptor.
+///
+/// # Invariant
+///
+/// `address` is the start of a mapping of [`PIN_LEN`] bytes that we made and that nobody accesses.
+#[derive(Debug)]
+pub(crate) struct Pin {
+    address: NonNull<u8>,
+    /// In which process it was made.
+    birth: ProcessGeneration,
+}
+
+/// Any length keeps a description; the kernel rounds it up to a page.
+const PIN_LEN: usize = 1;
+
+impl Pin {
+    /// Maps a page of the file without access, and not for children. mmap(2), madvise(2). `birth`
+    /// is of before, as that of a [`Mapping`].
+    pub(crate) fn new(fd: BorrowedFd<'_>, birth: ProcessGeneration) -> Result<Self, Errno> {
+        // SAFETY: a new mapping at an address of the kernel's choice touches no existing memory.
+        let address = retry_on_intr(|| unsafe {
+            mmap(null_mut(), PIN_LEN, ProtFlags::empty(), MapFlags::SHARED, fd, 0)
+        })?;
+        let pin = Self { address: NonNull::new(address.cast()).ok_or(Errno::FAULT)?, birth };
+        // SAFETY: the mapping is ours, and no child needs it.
+        retry_on_intr(|| unsafe { madvise(address, PIN_LEN, Advice::LinuxDontFork) })?;
+        Ok(pin)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn address(&self) -> *mut u8 {
+        self.address.as_ptr()
+    }
+}
+
+impl Drop for Pin {
+    fn drop(&mut self) {
+        if !self.birth.is_here() {
+            return; // a forked child: it was not inherited, and something else may stand at the address
+        }
+        // SAFETY: ours by the invariant, and nobody accesses it.
+        let _ = unsafe { munmap(self.address.as_ptr().cast(), PIN_LEN) };
+    }
+}

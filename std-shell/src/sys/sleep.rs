@@ -1,0 +1,27 @@
+//! Sleeps for a time, nanosleep(2).
+
+use std::time::Duration;
+
+use rustix::thread::{NanosleepRelativeResult, nanosleep};
+use rustix::time::Timespec;
+
+/// Sleeps for `interval`, or until a signal comes. Where even that is refused, it yields the CPU.
+pub(crate) fn sleep_for(interval: Duration) {
+    match nanosleep(&timespec(interval)) {
+        NanosleepRelativeResult::Ok | NanosleepRelativeResult::Interrupted(_) => {}
+        NanosleepRelativeResult::Err(_) => std::thread::yield_now(),
+    }
+}
+
+/// The longest single sleep; a caller that wants more sleeps again. Arbitrary, but such that the sum
+/// of this and any time on any clock can be represented.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
+pub(crate) fn timespec(duration: Duration) -> Timespec {
+    let duration = duration.min(LONGEST);
+    // A day's seconds fit every width that `tv_sec` has.
+    Timespec {
+        tv_sec: duration.as_secs().try_into().unwrap_or_default(),
+        tv_nsec: duration.subsec_nanos().into(),
+    }
+}

@@ -1,0 +1,20 @@
+//! Sleeping for an interval and looking again: for kernels, sandboxes and peers without a usable
+//! futex.
+
+use std::sync::atomic::AtomicU32;
+use std::time::Duration;
+
+use crate::sys::futex;
+use crate::sys::sleep::sleep_for;
+use crate::wait::exit_event::WAITING_ALLOWED;
+
+/// Sleeps for `interval`, or until the event is set. A signal ends the sleep early: the caller
+/// looks again anyway.
+pub(crate) fn sleep(interval: Duration, event: Option<&AtomicU32>) {
+    match event {
+        Some(event) => {
+            futex::wait(event, WAITING_ALLOWED, interval);
+        }
+        None => sleep_for(interval),
+    }
+}
