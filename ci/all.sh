@@ -4,8 +4,8 @@ set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
 
 jobs=("$@")
-[ $# -gt 0 ] || jobs=(test fmt lint doc examples ffi peer recipes no_std msrv package deny instructions
-    loom miri sanitizers fuzz torture cross)
+[ $# -gt 0 ] || jobs=(test fmt lint doc examples ffi peer recipes no_std msrv package deny
+    instructions loom miri sanitizers fuzz torture cross)
 
 # On a build machine, a job that hangs must not stop the others. (Under `timeout`, Ctrl-C would not
 # work.) Incremental builds and debug information would take gigabytes and time; a panic names its
@@ -37,7 +37,8 @@ for job in "${jobs[@]}"; do
     if [[ $verdict == FAILED* ]]; then
         failed=1
         [ -t 1 ] ||
-            last_lines+=$(printf '\n=== %s failed. Its last lines:\n' "$job" && tail -n 40 "$log")$'\n'
+            last_lines+=$(printf '\n=== %s failed. Its last lines:\n' "$job"
+                tail -n 40 "$log")$'\n'
     fi
     table+=$(printf '%-12s %4d s  %s' "$job" "$SECONDS" "$verdict")$'\n'
 done

@@ -9,10 +9,10 @@ set -euo pipefail
 host=$(rustc -vV | sed -n 's/^host: //p')
 seconds=${1:-12}
 PATH=$PATH:$cache/tools/bin
-command -v rustup >/dev/null || skip "fuzzing needs a nightly Rust from rustup, and there is no rustup"
+command -v rustup >/dev/null || skip "fuzzing needs a nightly Rust from rustup; install rustup"
 rustup run nightly rustc --version 2>/dev/null ||
-    RUST_BACKTRACE=0 timeout 300 rustup --quiet toolchain install nightly --profile minimal --no-self-update ||
-    skip "no nightly Rust: rustup toolchain install nightly"
+    RUST_BACKTRACE=0 timeout 300 rustup --quiet toolchain install nightly --profile minimal \
+        --no-self-update || skip "no nightly Rust: run rustup toolchain install nightly"
 # Built without optimisation: it only starts cargo.
 command -v cargo-fuzz >/dev/null ||
     cargo install --quiet --locked --debug --root "$cache/tools" cargo-fuzz ||
@@ -58,7 +58,8 @@ for target in region scribble shell name; do
         [ -z "$input" ] || printf 'run again: %q %q\nas a story: cargo +nightly fuzz fmt %s %q\n' \
             "$built/$host/release/$target" "$input" "$target" "$input"
     fi
-    table+=$(printf '%-10s %9s runs  %5s edges  %s' "$target" "${runs:-no}" "${covered:-no}" "$verdict")$'\n'
+    row=$(printf '%-10s %9s runs  %5s edges' "$target" "${runs:-no}" "${covered:-no}")
+    table+="$row  $verdict"$'\n'
 done
 printf '\n%s' "$table"
 exit "$failed"

@@ -18,7 +18,9 @@ use_bare_targets() {
     # shellcheck disable=SC2034 # as above
     clippy=("$debian_root/usr/bin/cargo-clippy" clippy)
     local missing=() target
-    for target in "$@"; do [ -d "$debian_root/usr/lib/rustlib/$target" ] || missing+=("$target"); done
+    for target in "$@"; do
+        [ -d "$debian_root/usr/lib/rustlib/$target" ] || missing+=("$target")
+    done
     [ ${#missing[@]} = 0 ] || build_libcore "${missing[@]}"
 }
 
