@@ -84,13 +84,14 @@ fi
 # std-shell/src/lock/contend.rs. Separate functions would cost a woken waiter cache misses.
 inlined=(take_outermost contend begin write_record next sleep)
 for name in "${inlined[@]}"; do
-    grep -rqE "fn $name\b" std-shell/src || die "no function $name in std-shell/src: correct the list"
+    grep -rqE "fn $name\b" std-shell/src || die "no function $name: correct the list"
 done
 symbols=$(nm --demangle "$program")
 grep -qE 'shmlock::lock::(\w+::)*ShmLock>::take$' <<<"$symbols" ||
     die "no function \`take\` in $program"
 names=$(IFS='|' && echo "${inlined[*]}")
-apart=$(grep -E "shmlock::.*(ShmLock|Waiter)>::($names)\$|Waiter as .*>::wait\$" <<<"$symbols" || true)
+apart=$(grep -E "shmlock::.*(ShmLock|Waiter)>::($names)\$|Waiter as .*>::wait\$" \
+    <<<"$symbols" || true)
 apart+=$(grep -oE 'acquire_contended_inline$' <<<"$symbols" || true)
 [ -z "$apart" ] || die "not inlined into \`take\`: $apart"
 [ $shrunk = 0 ] || echo "some are less, or new: run ci/instructions.sh --update and commit $file"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Proves: the torture detects broken rules of the protocol. Each mutant breaks one rule in a copy of
-# the tree; each run must end with a fault within its minute. All take a quarter of an hour, so it is
-# not part of every change. Arguments: the mutants, if not all. `--list` only applies each mutant.
+# the tree; each run must end with a fault within its minute. All take a quarter of an hour, so they
+# are no part of every change. Arguments: the mutants, if not all. `--list` only applies each.
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
 
