@@ -47,7 +47,7 @@ fn main() -> Result<(), Error> {
     let core_1 = RegionLock::new(region, CORE_1);
     let core_2 = RegionLock::new(region, CORE_2).with_record(record);
 
-    let guard = core_2.try_lock()?;
+    let guard = core_2.lock(&mut Yield(0))?;
     if let Err(error) = core_1.lock(&mut Yield(3)) {
         println!("core 1 cannot have it: {error}");
     }

@@ -66,7 +66,7 @@ fn main() -> Result<(), Error> {
     println!("two cores: {} of 2000 steps counted", STEPS.swap(0, Relaxed));
 
     let (holder, impatient) = (contender(1), contender(2));
-    let guard = holder.try_lock()?;
+    let guard = holder.lock(&mut wait::Spin::attempts(1))?;
     let mut delay = wait_async::Delay::new(Clock, INTERVAL, ATTEMPTS);
     let mut waiting = Box::pin(impatient.lock_async(&mut delay));
     let still_waiting = waiting.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending();

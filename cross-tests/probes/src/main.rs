@@ -88,7 +88,7 @@ fn stale(word: &AtomicU32, me: Token, data: &Data, fence: impl Fence) -> bool {
 
 #[inline(always)]
 fn region<F: Fence>(lock: &RegionLock<'_, F>, data: &Data) -> bool {
-    let Ok(_guard) = lock.try_lock() else { return false };
+    let Ok(Some(_guard)) = lock.try_lock() else { return false };
     data.add(1);
     true
 }

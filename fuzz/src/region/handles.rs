@@ -97,7 +97,8 @@ impl<'l, 'a> Handles<'l, 'a> {
         let before = self.memory.bytes();
         match act {
             Act::TryLock => {
-                let answer = lock.try_lock();
+                let busy = Error::Busy { seen: lock.word() };
+                let answer = lock.try_lock().and_then(|guard| guard.ok_or(busy));
                 self.locked(index, &before, answer, &Waiting::Spin(0), &[]);
             }
             Act::Lock(waiting) => {

@@ -84,7 +84,7 @@ fn visit_as_core(worker: &Worker<'_>, visit: &Visit) {
     me.does(Doing::Taking);
     me.life().reaches_for(MIXED);
     for _ in 0..LOOKS {
-        if let Ok(guard) = lock.try_lock() {
+        if let Ok(Some(guard)) = lock.try_lock() {
             let told = Told { died: guard.owner_died(), dead: None, fence: guard.fencing_token() };
             let section = me.enter(MIXED, presence, &told);
             me.work(&section, || hold(visit.hold));
