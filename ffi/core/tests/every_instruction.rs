@@ -190,13 +190,13 @@ fn a_handler_that_leaves_the_handle_as_it_found_it_disturbs_no_call_of_a_region_
     LOCK.set((&raw const lock).cast());
     interrupted(0, true, acquire_and_release, || {
         for _ in 0..3 {
-            let outer = lock.try_lock().expect("at rest").expect("free");
-            let inner = lock.try_lock().expect("at rest").expect("ours");
-            assert!(rival.try_lock().expect("at rest").is_none());
+            let outer = lock.try_lock().expect("no call in progress").expect("free");
+            let inner = lock.try_lock().expect("no call in progress").expect("ours");
+            assert!(rival.try_lock().expect("no call in progress").is_none());
             drop(outer);
             assert!(lock.is_held());
             drop(inner);
-            drop(rival.try_lock().expect("at rest").expect("free"));
+            drop(rival.try_lock().expect("no call in progress").expect("free"));
         }
     });
     LOCK.set(null());
