@@ -8,9 +8,9 @@ use super::fate::LOCK;
 use super::scenario::Scenario;
 use crate::hostile::{Mode, PRESENCE};
 
-/// What another process reports after its critical section.
+/// The report of another process after its critical section.
 pub(super) struct Passage {
-    /// How often it slept to acquire the lock, and in all its life.
+    /// The number of its sleeps to acquire the lock, and in all its life.
     pub(super) slept: u64,
     pub(super) slept_ever: u64,
     /// The reported death, as `recovered` prints it.
