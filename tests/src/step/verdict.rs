@@ -70,9 +70,9 @@ impl Scenario<'_> {
             sections.contains(&own),
             "the child executed {sections:?} critical sections, and {own} are in the account"
         );
-        let health = self.keeper.ask("check l");
-        let sound = format!("Free waiters=false owner_died={marked}");
-        assert!(health.starts_with(&sound) && health.contains("orphaned=false"), "{health}");
+        let status = self.keeper.ask("check l");
+        let sound = format!("Unlocked waiters=false owner_died={marked}");
+        assert!(status.starts_with(&sound) && status.contains("orphaned=false"), "{status}");
         let locks = self.intruder().locks_of_others();
         let presence = (Mode::Read, PRESENCE..=PRESENCE);
         assert!(locks.contains(&presence), "the others are present: {locks:?}");
