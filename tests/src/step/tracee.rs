@@ -32,7 +32,7 @@ pub(super) struct Point {
     occurrence: u32,
 }
 
-/// Where a child stopped.
+/// The place at which a child stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stopped {
     /// At the chosen point.
