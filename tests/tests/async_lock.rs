@@ -1,5 +1,5 @@
-//! Waiting in a task: no thread is blocked, nobody is forgotten, and nothing is left of a wait that
-//! is given up.
+//! Checks waiting in a task: no thread blocks, no waiter is forgotten, and an abandoned wait leaves
+//! nothing behind.
 
 use std::cell::Cell;
 use std::fs;
@@ -18,14 +18,13 @@ use shmlock_tests::{
 
 const HERE: &str = "a lock of this process";
 
-/// Longer than any test: who needs an interval to notice something does not get on.
+/// A poll interval longer than any test: a waiter that needs it to make progress hangs.
 const NEVER: Duration = Duration::from_secs(3600);
 
 /// One way of driving a future to its end.
 type Executor = fn(Pin<&mut dyn Future<Output = ()>>);
 
-/// Two executors that have nothing in common: one parks its thread, the other has a reactor, timers
-/// and local tasks.
+/// Two unrelated executors: one parks its thread, the other has a reactor, timers and local tasks.
 const EXECUTORS: [Executor; 2] = [
     |task| pollster::block_on(task),
     |task| {
@@ -41,11 +40,11 @@ fn with_each_executor(mut task: impl AsyncFnMut()) {
     }
 }
 
-/// Lets the other tasks of this thread run once.
-async fn step_back() {
-    let mut stepped = false;
+/// Yields once, so that the other tasks of this thread run.
+async fn yield_once() {
+    let mut yielded = false;
     poll_fn(|context| {
-        if std::mem::replace(&mut stepped, true) {
+        if std::mem::replace(&mut yielded, true) {
             return Poll::Ready(());
         }
         context.waker().wake_by_ref();
@@ -55,7 +54,7 @@ async fn step_back() {
 }
 
 #[test]
-fn a_free_lock_is_had_at_the_first_poll_and_without_a_thread() {
+fn a_free_lock_is_acquired_at_the_first_poll_without_a_thread() {
     alone!(|| {
         let fixture = Solo::new();
         let lock = ShmLock::open(&fixture.name("l")).expect(HERE);
@@ -107,18 +106,16 @@ fn a_waiting_task_does_not_keep_the_task_that_holds_the_lock_from_running() {
         let holds = async {
             let guard = mine.lock_async().await.expect("free");
             for _ in 0..1000 {
-                step_back().await;
+                yield_once().await;
                 steps.set(steps.get() + 1);
             }
             released.set(true);
             drop(guard);
         };
         let waits = async {
-            step_back().await;
-            let _guard = other
-                .lock_async()
-                .await
-                .expect("no deadlock: the other task of this thread goes on");
+            yield_once().await;
+            let _guard =
+                other.lock_async().await.expect("no deadlock: the other task of this thread runs");
             assert!(released.get() && steps.get() == 1000);
         };
         both(holds, waits).await;
@@ -138,7 +135,7 @@ async fn both(one: impl Future<Output = ()>, other: impl Future<Output = ()>) {
 }
 
 #[test]
-fn a_task_takes_over_from_an_owner_that_is_killed_while_it_waits_or_was_before() {
+fn a_task_recovers_from_an_owner_that_is_killed_before_or_during_the_wait() {
     let fixture = Fixture::new();
     for (round, drive) in EXECUTORS.into_iter().enumerate() {
         let name = fixture.name(&round.to_string());
@@ -157,7 +154,7 @@ fn a_task_takes_over_from_an_owner_that_is_killed_while_it_waits_or_was_before()
                 polled
             });
             let guard = guard.await.expect("a dead owner's");
-            let dead = guard.recovered().expect("told").dead.expect("by whom");
+            let dead = guard.recovered().expect("the owner died").dead.expect("its record");
             assert_eq!(dead.description(), "doomed");
             guard.declare_consistent().expect("held");
         }));
@@ -175,7 +172,7 @@ fn a_task_takes_over_from_an_owner_that_is_killed_while_it_waits_or_was_before()
 }
 
 #[test]
-fn a_timeout_is_kept_whatever_the_poll_interval_and_names_the_holder() {
+fn a_timeout_ends_on_time_whatever_the_poll_interval_and_names_the_holder() {
     let fixture = Fixture::new();
     let name = fixture.name("l");
     let mut holder = actor!("{name} desc=busy");
@@ -240,7 +237,7 @@ fn a_task_notices_that_the_file_was_removed() {
 }
 
 #[test]
-fn a_handle_that_holds_the_lock_is_not_shared_with_another_task() {
+fn a_handle_that_holds_the_lock_refuses_another_task() {
     let fixture = Fixture::new();
     let lock = quietly(|| ShmLock::open(&fixture.name("l"))).expect(HERE);
     let waker = TestWaker::new();
@@ -255,7 +252,7 @@ fn a_handle_that_holds_the_lock_is_not_shared_with_another_task() {
 }
 
 #[test]
-fn a_task_that_gets_the_lock_after_waiting_keeps_the_mark_for_others() {
+fn a_task_that_acquires_after_waiting_keeps_waiters_set() {
     if !can(Capability::SleepOnTwoWords) {
         return;
     }
@@ -271,16 +268,19 @@ fn a_task_that_gets_the_lock_after_waiting_keeps_the_mark_for_others() {
     falls_asleep_on_a_word(waiter.pid());
     holder.ask("release l");
     if let Poll::Ready(guard) = poll(&mut waiting, &waker) {
-        assert!(lock.status().expect(HERE).waiters, "one wake was not enough for two");
+        assert!(
+            lock.status().expect(HERE).waiters,
+            "WAITERS is clear, though another waiter sleeps"
+        );
         drop(guard);
     }
     drop(waiting);
     waiter.done();
 }
 
-/// More than the kernel can sleep on in one call; and contenders from elsewhere.
+/// There are more tasks than one `futex_waitv(2)` can wait for, and contenders in other processes.
 #[test]
-fn many_tasks_and_other_processes_all_get_their_turn_one_at_a_time() {
+fn many_tasks_and_other_processes_all_acquire_one_at_a_time() {
     const TASKS: u64 = 150;
     let fixture = Fixture::new();
     let name = fixture.name("l");
@@ -304,7 +304,7 @@ fn many_tasks_and_other_processes_all_get_their_turn_one_at_a_time() {
             for round in 0..each {
                 let guard: Guard<'_> = lock.lock_async().await.expect("it comes free");
                 assert_eq!(inside.replace(1), 0);
-                step_back().await; // the others run, and must not get in
+                yield_once().await; // the others run and must not acquire
                 account.section(1_000_000 + task, round, false);
                 inside.set(0);
                 drop(guard);
@@ -319,7 +319,7 @@ fn many_tasks_and_other_processes_all_get_their_turn_one_at_a_time() {
 }
 
 #[test]
-fn without_a_sleep_on_several_words_a_task_looks_again_after_each_interval() {
+fn without_futex_waitv_a_task_polls_after_each_interval() {
     alone!(|| {
         let fixture = Solo::new();
         let name = fixture.name("l");
@@ -340,7 +340,7 @@ fn without_a_sleep_on_several_words_a_task_looks_again_after_each_interval() {
 }
 
 #[test]
-fn a_task_that_polls_by_the_clock_marks_nothing() {
+fn a_task_that_polls_by_the_clock_does_not_set_waiters() {
     let fixture = Fixture::new();
     let name = fixture.name("l");
     let mut holder = actor!("{name}");
@@ -362,7 +362,7 @@ fn a_task_that_polls_by_the_clock_marks_nothing() {
 }
 
 #[test]
-fn a_block_is_locked_in_a_task_as_well() {
+fn a_task_can_lock_a_block() {
     let fixture = Fixture::new();
     let name = fixture.name("b");
     let mut block = quietly(|| SharedBlock::<u64>::open(&name)).expect("a block of this process");

@@ -1,5 +1,4 @@
-//! Surroundings that lack what a lock is built on: said clearly at the opening, and nothing is left
-//! behind.
+//! Checks that opening names what the environment lacks, and leaves nothing behind.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -18,7 +17,8 @@ use shmlock_tests::{alone, rounds};
 
 const NEVER: &str = "a live lock";
 
-/// The error is a system call's that failed so, and the text says what to do.
+/// Asserts that the error is a failed system call's with this errno, and that its text says what to
+/// do.
 fn assert_failed(error: &Error, errno: Errno, parts: &[&str]) {
     assert!(
         matches!(error, Error::System { .. }) && error.errno() == Some(errno),
@@ -41,7 +41,7 @@ fn a_directory_that_is_missing_is_named() {
 }
 
 #[test]
-fn a_machine_without_dev_shm_is_told_what_is_missing() {
+fn without_dev_shm_the_error_names_what_is_missing() {
     alone!(|| {
         let Some(_over_it) = mount_tmpfs(Path::new("/dev"), "") else { return };
         for errno in [Errno::NOENT, Errno::NOTDIR] {
@@ -79,7 +79,7 @@ fn a_file_system_that_is_read_only_is_named() {
 }
 
 #[test]
-fn a_full_file_system_is_noticed_at_the_opening_and_nothing_is_left() {
+fn a_full_file_system_fails_the_opening_and_nothing_is_left() {
     on_tmpfs("size=16k", |folder, _| {
         folder.fill();
         let error = folder.refuses(&folder.lock("l"));
@@ -90,18 +90,18 @@ fn a_full_file_system_is_noticed_at_the_opening_and_nothing_is_left() {
 }
 
 #[test]
-fn an_empty_file_that_cannot_be_made_whole_is_an_error_and_not_a_fault() {
+fn an_empty_file_that_cannot_be_completed_is_an_error_and_not_a_fault() {
     on_tmpfs("size=16k", |folder, _| {
         let _half_made = folder.put("l", b"");
         folder.fill();
         let error = folder.lock("l").open().expect_err("no room");
         assert_failed(&error, Errno::NOSPC, &["l.shmlock", "free space"]);
-        assert_eq!(folder.names(), ["filler"], "what somebody left half-made goes");
+        assert_eq!(folder.names(), ["filler"], "the incomplete file is still there");
     });
 }
 
 #[test]
-fn a_lock_that_was_opened_works_on_however_full_it_gets() {
+fn an_open_lock_keeps_working_when_the_file_system_is_full() {
     on_tmpfs("size=4k", |folder, _| {
         let lock = folder.lock("l").open().expect("the only page");
         let error = fs::write(folder.path().join("other"), [1; 4096]).expect_err("no room");
@@ -116,7 +116,7 @@ fn a_lock_that_was_opened_works_on_however_full_it_gets() {
 }
 
 #[test]
-fn a_file_system_without_inodes_is_noticed_at_the_opening() {
+fn a_file_system_without_inodes_fails_the_opening() {
     on_tmpfs("nr_inodes=2", |folder, _| {
         fs::write(folder.path().join("filler"), "").expect("the last inode");
         let error = folder.refuses(&folder.lock("l"));
@@ -143,9 +143,9 @@ fn a_file_system_without_byte_locks_is_not_supported() {
     }
 }
 
-/// Runs `act` in sandboxes that say yes to every byte lock and take none; the second gives no
-/// answer to questions.
-fn among_pretenders(act: impl Fn() + Sync) {
+/// Runs `act` in two sandboxes where each byte lock seems to succeed and locks nothing. The second
+/// also answers no query for a lock.
+fn in_sandboxes_that_fake_byte_locks(act: impl Fn() + Sync) {
     let pretended = [libc::F_OFD_SETLK, libc::F_OFD_GETLK].map(|command| Denied::fcntl(command, 0));
     for pretended in [&pretended[..1], &pretended] {
         aside(|| {
@@ -156,7 +156,7 @@ fn among_pretenders(act: impl Fn() + Sync) {
     }
 }
 
-fn assert_seen_through(error: &Error) {
+fn assert_fake_detected(error: &Error) {
     assert!(matches!(error, Error::Unsupported { errno: None, .. }), "{error:?}");
     assert_says(
         error,
@@ -165,29 +165,29 @@ fn assert_seen_through(error: &Error) {
 }
 
 #[test]
-fn a_sandbox_that_only_pretends_to_lock_bytes_is_seen_through() {
+fn a_sandbox_that_fakes_byte_locks_is_detected() {
     let fixture = Solo::new();
     let folder = Folder::new(&fixture);
-    among_pretenders(|| assert_seen_through(&folder.refuses(&folder.lock("l"))));
+    in_sandboxes_that_fake_byte_locks(|| assert_fake_detected(&folder.refuses(&folder.lock("l"))));
 }
 
 #[test]
-fn a_sandbox_that_only_pretends_does_not_take_the_file_from_those_who_use_it() {
+fn a_sandbox_that_fakes_byte_locks_does_not_remove_a_file_in_use() {
     let fixture = Solo::new();
     let folder = Folder::new(&fixture);
     let lock = folder.lock("l").open().expect(NEVER);
-    among_pretenders(|| {
-        assert_seen_through(&folder.lock("l").open().expect_err("nothing was locked"))
+    in_sandboxes_that_fake_byte_locks(|| {
+        assert_fake_detected(&folder.lock("l").open().expect_err("nothing was locked"));
     });
-    // Who wants a block would clear a lock away that nobody uses.
-    among_pretenders(|| {
-        drop(folder.lock("l").open_block::<u64>().expect_err("nothing was locked"))
+    // Opening a block removes a lock that no process uses.
+    in_sandboxes_that_fake_byte_locks(|| {
+        drop(folder.lock("l").open_block::<u64>().expect_err("nothing was locked"));
     });
     assert!(!lock.status().expect(NEVER).orphaned, "the file was removed while the lock is in use");
     assert_eq!(folder.names(), ["l.shmlock"]);
 }
 
-/// What sandboxes and file systems answer to what they do not want to be asked.
+/// The errors with which sandboxes and file systems refuse a call.
 const REFUSALS: [libc::c_int; 8] = [
     libc::EACCES,
     libc::EPERM,
@@ -199,7 +199,7 @@ const REFUSALS: [libc::c_int; 8] = [
     libc::EXDEV,
 ];
 
-/// Makes a lock and a block, and sees that they are whole and go again.
+/// Asserts that a lock and a block are created whole and are removed again.
 fn assert_is_made(folder: &Folder, how: &str) {
     let lock = folder.lock("l").mode(0o666).open().unwrap_or_else(|error| panic!("{how}: {error}"));
     let meta = fs::metadata(folder.file("l")).expect("it is there");
@@ -218,7 +218,7 @@ fn assert_is_made(folder: &Folder, how: &str) {
     assert!(folder.names().is_empty(), "{how}");
 }
 
-/// In a sandbox that denies these calls.
+/// Runs `act` in a sandbox that denies these calls.
 fn denying(calls: &[Denied], act: impl FnOnce(&Folder) + Send) {
     let fixture = Solo::new();
     let folder = Folder::new(&fixture);
@@ -230,18 +230,18 @@ fn denying(calls: &[Denied], act: impl FnOnce(&Folder) + Send) {
 }
 
 #[test]
-fn where_nameless_files_are_missing_the_lock_is_made_in_two_steps() {
+fn without_nameless_files_a_lock_is_created_in_two_steps() {
     let link = |errno| Denied { call: libc::SYS_linkat, when: If::Called, errno };
     for errno in REFUSALS {
         denying(&[Denied::nameless(errno)], |folder| {
-            assert_is_made(folder, &format!("no nameless files: {errno}"))
+            assert_is_made(folder, &format!("no nameless files: {errno}"));
         });
         denying(&[link(errno)], |folder| assert_is_made(folder, &format!("no links: {errno}")));
     }
 }
 
 #[test]
-fn where_memory_cannot_be_allocated_ahead_it_is_written() {
+fn without_fallocate_memory_is_written() {
     const BYTES: usize = 300_000;
     for errno in REFUSALS.into_iter().filter(|errno| *errno != libc::ENOENT) {
         let how = format!("no fallocate: {errno}");
@@ -256,7 +256,7 @@ fn where_memory_cannot_be_allocated_ahead_it_is_written() {
 }
 
 #[test]
-fn where_memory_cannot_be_allocated_ahead_nobodys_lock_is_overwritten() {
+fn without_fallocate_no_lock_in_use_is_overwritten() {
     denying(
         &[Denied::allocation(libc::EOPNOTSUPP), Denied::nameless(libc::EOPNOTSUPP)],
         |folder| {
@@ -272,37 +272,39 @@ fn where_memory_cannot_be_allocated_ahead_nobodys_lock_is_overwritten() {
     );
 }
 
-/// Zeros that are written into a lock that somebody has meanwhile would free it.
+/// If another process acquired the lock meanwhile, the zeros would release it.
 #[test]
-fn where_memory_cannot_be_allocated_ahead_nobody_comes_in_while_it_is_written() {
+fn without_fallocate_no_process_opens_the_lock_while_it_is_written() {
     alone!(|| {
         let fixture = Solo::new();
         let folder = Folder::new(&fixture);
-        let (came, kept_out) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
+        let (opened, kept_out) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
         let other = folder.lock("l").open_timeout(Duration::ZERO);
         if !deny(&[Denied::allocation(libc::EOPNOTSUPP), Denied::nameless(libc::EOPNOTSUPP)]) {
             return;
         }
-        let count = |into: &Arc<AtomicU32>| into.fetch_add(1, Ordering::Relaxed); // partner: the look below
-        let (to_came, to_kept_out) = (came.clone(), kept_out.clone());
+        // Partner: the loads below.
+        let count = |into: &Arc<AtomicU32>| into.fetch_add(1, Ordering::Relaxed);
+        let (to_opened, to_kept_out) = (opened.clone(), kept_out.clone());
         let watched = before_each(&[libc::SYS_pwrite64], move || {
-            let comes = other.open();
-            count(if matches!(comes, Err(Error::OpenTimedOut { .. })) {
+            let result = other.open();
+            count(if matches!(result, Err(Error::OpenTimedOut { .. })) {
                 &to_kept_out
             } else {
-                &to_came
+                &to_opened
             });
         });
         if watched.is_some() {
             drop(folder.lock("l").open().expect("nobody else is here"));
-            let read = |of: &Arc<AtomicU32>| of.load(Ordering::Relaxed); // partner: the counts above
-            assert_eq!((read(&came), read(&kept_out)), (0, 1));
+            // Partner: the additions above.
+            let read = |of: &Arc<AtomicU32>| of.load(Ordering::Relaxed);
+            assert_eq!((read(&opened), read(&kept_out)), (0, 1));
         }
     });
 }
 
 #[test]
-fn where_memory_cannot_be_allocated_ahead_many_make_one_lock_at_once() {
+fn without_fallocate_threads_that_create_one_lock_at_once_share_it() {
     const THREADS: usize = 4;
     let fixture = Solo::new();
     let folder = Folder::new(&fixture);
@@ -315,13 +317,14 @@ fn where_memory_cannot_be_allocated_ahead_many_make_one_lock_at_once() {
                     Denied::nameless(libc::EOPNOTSUPP),
                 ]);
                 for _ in 0..rounds(1_000) {
-                    together.wait(); // the last of the former round has removed the file
+                    together.wait(); // the last close of the previous round removed the file
                     if !refused {
                         continue;
                     }
                     let lock = folder.lock("l").open().expect(NEVER);
                     let guard = lock.lock().expect(NEVER);
-                    assert!(!inside.swap(true, Ordering::Relaxed), "two are inside"); // partner: the others' swaps
+                    // Partner: the others' swaps.
+                    assert!(!inside.swap(true, Ordering::Relaxed), "two are inside");
                     inside.store(false, Ordering::Relaxed); // partner: the others' swaps
                     guard.release().expect("nobody else writes to the word");
                 }
@@ -332,7 +335,7 @@ fn where_memory_cannot_be_allocated_ahead_many_make_one_lock_at_once() {
 }
 
 #[test]
-fn where_memory_cannot_be_allocated_ahead_a_full_file_system_is_noticed_and_nothing_is_left() {
+fn without_fallocate_a_full_file_system_fails_the_opening_and_nothing_is_left() {
     on_tmpfs("size=64k", |folder, _| {
         if !deny(&[Denied::allocation(libc::EOPNOTSUPP), Denied::nameless(libc::EOPNOTSUPP)]) {
             return;
@@ -361,7 +364,7 @@ fn a_block_too_large_for_a_file_system_without_nameless_files_leaves_nothing() {
 }
 
 #[test]
-fn a_file_system_that_cannot_allocate_is_good_enough() {
+fn a_file_system_that_cannot_allocate_suffices() {
     let fixture = Solo::new();
     let folder = Folder::new(&fixture);
     aside(|| {
@@ -376,7 +379,7 @@ fn a_file_system_that_cannot_allocate_is_good_enough() {
 }
 
 #[test]
-fn where_the_mode_cannot_be_set_it_matters_only_if_it_is_another() {
+fn a_refused_fchmod_fails_only_if_the_mode_would_differ() {
     alone!(|| {
         let fixture = Solo::new();
         let folder = Folder::new(&fixture);
@@ -388,7 +391,10 @@ fn where_the_mode_cannot_be_set_it_matters_only_if_it_is_another() {
             if !deny(calls) {
                 return;
             }
-            assert!(folder.lock("l").mode(0o600).open().is_ok(), "the umask leaves it as it is");
+            assert!(
+                folder.lock("l").mode(0o600).open().is_ok(),
+                "the umask does not change this mode"
+            );
             let error = folder.refuses(&folder.lock("l").mode(0o666));
             assert_failed(&error, Errno::PERM, &["l.shmlock", "set the mode"]);
         }
@@ -396,7 +402,7 @@ fn where_the_mode_cannot_be_set_it_matters_only_if_it_is_another() {
 }
 
 #[test]
-fn where_random_bytes_are_refused_they_are_read_from_the_device() {
+fn without_getrandom_random_bytes_are_read_from_the_device() {
     let refused = Denied { call: libc::SYS_getrandom, when: If::Called, errno: libc::ENOSYS };
     denying(&[refused], |folder| {
         let (one, other) =
@@ -408,20 +414,20 @@ fn where_random_bytes_are_refused_they_are_read_from_the_device() {
 }
 
 #[test]
-fn a_lock_made_in_two_steps_is_opened_whatever_the_timeout() {
+fn a_lock_created_in_two_steps_opens_whatever_the_timeout() {
     let fixture = Solo::new();
     let folder = Folder::new(&fixture);
     aside(|| {
         if deny(&[Denied { call: libc::SYS_linkat, when: If::Called, errno: libc::EPERM }]) {
             let lock = folder.lock("l").open_timeout(Duration::ZERO).open();
-            drop(lock.expect("nobody is just closing it"));
-            assert!(folder.names().is_empty(), "what we made empty stays");
+            drop(lock.expect("no other handle is closing it"));
+            assert!(folder.names().is_empty(), "the incomplete file stays");
         }
     });
 }
 
 #[test]
-fn a_kernel_or_a_sandbox_that_does_not_populate_a_mapping_is_good_enough() {
+fn without_madv_populate_write_a_lock_works() {
     for errno in [libc::EINVAL, libc::EPERM, libc::ENOSYS] {
         denying(&[Denied { errno, ..Denied::advice(libc::MADV_POPULATE_WRITE) }], |folder| {
             assert!(
@@ -438,18 +444,18 @@ fn a_kernel_or_a_sandbox_that_does_not_populate_a_mapping_is_good_enough() {
 }
 
 #[test]
-fn without_proc_everything_works_on_old_kernels_too() {
+fn without_proc_a_lock_works_even_on_old_kernels() {
     alone!(|| {
         let fixture = Solo::new();
         let folder = Folder::new(&fixture);
         let Some(_over_it) = mount_tmpfs(Path::new("/proc"), "") else { return };
         if deny(&[Denied::auxiliary_vector()]) {
-            let lock = folder.lock("l").open().expect("it is not needed");
+            let lock = folder.lock("l").open().expect("/proc is not needed");
             let guard = lock.lock().expect(NEVER);
             assert_eq!(
                 lock.holder().expect(NEVER).expect("us").pid_is_ours(),
                 None,
-                "nobody can know"
+                "the process id cannot be compared without /proc"
             );
             drop(guard);
             drop(lock);
@@ -464,8 +470,8 @@ fn a_lock_that_cannot_be_mapped_leaves_no_file() {
     let fixture = Solo::new();
     for (denied, errno) in [
         (Denied::shared_mapping(libc::ENOMEM), Errno::NOMEM),
-        (advice(libc::MADV_DONTFORK, libc::EINVAL), Errno::INVAL), /* a child would vouch for
-                                                                    * its dead parent */
+        // Without MADV_DONTFORK, a child would vouch for its dead parent.
+        (advice(libc::MADV_DONTFORK, libc::EINVAL), Errno::INVAL),
         (advice(libc::MADV_POPULATE_WRITE, libc::ENOMEM), Errno::NOMEM),
     ] {
         let folder = Folder::new(&fixture);

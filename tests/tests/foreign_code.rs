@@ -1,5 +1,5 @@
-//! A logger that panics, uses the lock it is told about, forks, exits or never returns: see
-//! `docs/foreign-code.md`.
+//! Checks a logger that panics, uses the lock that it logs about, forks, exits or never returns.
+//! See `docs/foreign-code.md`.
 
 #![allow(unsafe_code, reason = "waitpid")]
 
@@ -21,7 +21,7 @@ use shmlock_tests::{actor, alone};
 
 const HERE: &str = "a lock of this process";
 
-/// What a lock logs in its life, by a word of each.
+/// A word of each message that the life of a lock logs.
 const EVENTS: [&str; 9] = [
     "opened",
     "acquired",
@@ -37,16 +37,16 @@ const EVENTS: [&str; 9] = [
 type Act = Rc<dyn Fn()>;
 
 thread_local! {
-    /// At which event this thread's logger does what.
+    /// The event at which this thread's logger acts, and its act.
     static ACT: RefCell<Option<(&'static str, Act)>> = const { RefCell::new(None) };
 }
 
-/// How often an act has begun.
+/// The number of acts begun.
 static ACTS: AtomicU32 = AtomicU32::new(0);
 
-struct Actress;
+struct ActingLogger;
 
-impl Log for Actress {
+impl Log for ActingLogger {
     fn enabled(&self, _: &Metadata<'_>) -> bool {
         true
     }
@@ -64,7 +64,7 @@ impl Log for Actress {
 }
 
 fn begin() {
-    log::set_logger(&Actress).expect("nobody else logs here");
+    log::set_logger(&ActingLogger).expect("the only logger");
     log::set_max_level(LevelFilter::Debug);
     std::panic::set_hook(Box::new(|panic| {
         if panic.payload().downcast_ref::<&str>() != Some(&"the logger") {
@@ -73,19 +73,19 @@ fn begin() {
     }));
 }
 
-/// From now on the logger does this at each such event.
+/// Makes the logger do `act` at each such event from now on.
 fn at(event: &'static str, act: impl Fn() + 'static) {
     ACTS.store(0, Relaxed);
     ACT.set(Some((event, Rc::new(act))));
 }
 
-fn calm() -> u32 {
+fn stop_acting() -> u32 {
     ACT.set(None);
     ACTS.load(Relaxed)
 }
 
-/// Brings a lock through all [`EVENTS`]. After each call the lock is held by the caller that was
-/// told so, or it is free.
+/// Takes a lock through all [`EVENTS`]. After each call the lock is free, or held by the caller
+/// that acquired it.
 fn life(folder: &Folder) {
     let open = || folder.lock("l").open().expect(HERE);
     let (lock, other) = (open(), open());
@@ -98,7 +98,7 @@ fn life(folder: &Folder) {
     lock.release().expect("held");
     assert_eq!(lock.status().expect(HERE).occupancy, LockState::Unlocked);
     std::mem::forget(lock.lock().expect("free"));
-    drop(lock); // a death
+    drop(lock); // the owner dies
     let guard = other.lock().expect("a dead owner's");
     assert!(guard.recovered().is_some_and(|recovered| recovered.dead.is_some()));
     guard.release().expect("held");
@@ -119,7 +119,7 @@ fn a_logger_that_panics_at_any_event_leaves_the_lock_held_by_its_caller_or_free(
             at(event, || panic!("the logger"));
             let lived = catch_unwind(AssertUnwindSafe(|| life(&folder)));
             assert!(lived.is_ok(), "{event}: a call of the lock panicked");
-            assert_ne!(calm(), 0, "{event}: that was never logged");
+            assert_ne!(stop_acting(), 0, "{event}: never logged");
         }
     });
 }
@@ -138,27 +138,28 @@ fn a_logger_that_panics_while_a_panic_unwinds_does_not_end_the_process() {
                 std::panic::resume_unwind(Box::new("a critical section"));
             }));
             assert!(unwound.is_err());
-            assert_ne!(calm(), 0, "{event}");
+            assert_ne!(stop_acting(), 0, "{event}");
             assert_eq!(lock.status().expect(HERE).occupancy, LockState::Unlocked);
         }
     });
 }
 
-/// The handle that the logger uses, and a name for others.
+/// Runs `play` with a handle for the logger and the event of each round, and asserts that the lock
+/// ends free.
 fn with_lock(play: impl Fn(&Rc<ShmLock>, &'static str)) {
     let fixture = Solo::new();
     begin();
     for event in ["acquired", "released", "another holds it"] {
         let lock = Rc::new(ShmLock::open(&fixture.name("l")).expect(HERE));
         play(&lock, event);
-        let acts = calm();
+        let acts = stop_acting();
         assert_ne!(acts, 0, "{event}");
         assert_eq!(lock.status().expect(HERE).occupancy, LockState::Unlocked, "{event}");
         drop(lock.lock().expect("free"));
     }
 }
 
-/// Takes and releases the lock in every way, so that each event is logged.
+/// Acquires and releases the lock in every way, so that each event is logged.
 fn use_of(lock: &ShmLock) {
     drop(lock.lock().expect("free"));
     lock.acquire().expect("free");
@@ -175,7 +176,7 @@ thread_local! {
     static INSIDE: RefCell<bool> = const { RefCell::new(false) };
 }
 
-/// Runs `act`, unless the logger does so already: it is told of what it does itself.
+/// Runs `act`, unless it is running already: the logger's own calls log too.
 fn once(act: impl FnOnce()) {
     if !INSIDE.replace(true) {
         act();
@@ -184,7 +185,7 @@ fn once(act: impl FnOnce()) {
 }
 
 #[test]
-fn a_logger_that_uses_the_lock_it_is_told_of_and_opens_and_closes_others_disturbs_nothing() {
+fn a_logger_that_uses_the_logged_lock_and_others_disturbs_nothing() {
     alone!(|| {
         with_lock(|lock, event| {
             let own = Rc::clone(lock);
@@ -214,7 +215,7 @@ fn a_logger_that_uses_the_lock_it_is_told_of_and_opens_and_closes_others_disturb
 }
 
 #[test]
-fn a_logger_that_releases_what_it_is_told_of_leaves_nobody_who_believes_to_hold_it() {
+fn a_logger_that_releases_the_logged_lock_leaves_no_caller_that_believes_to_hold_it() {
     alone!(|| {
         let fixture = Solo::new();
         begin();
@@ -223,17 +224,17 @@ fn a_logger_that_releases_what_it_is_told_of_leaves_nobody_who_believes_to_hold_
 
         let own = Rc::clone(&lock);
         at("acquired", move || {
-            assert!(matches!(own.release(), Err(Error::GuardsAlive { guards: 1, .. })))
+            assert!(matches!(own.release(), Err(Error::GuardsAlive { guards: 1, .. })));
         });
         let guard = lock.lock().expect("free");
-        assert_eq!(calm(), 1);
-        assert!(lock.is_held(), "it is the guard's");
+        assert_eq!(stop_acting(), 1);
+        assert!(lock.is_held(), "the guard holds it");
         guard.release().expect("held");
 
         let own = Rc::clone(&lock);
         at("acquired", move || own.release().expect("held"));
         assert!(lock.acquire().is_err_and(not_held));
-        assert_eq!(calm(), 1);
+        assert_eq!(stop_acting(), 1);
         assert!(!lock.is_held());
 
         for again in [false, true] {
@@ -248,43 +249,43 @@ fn a_logger_that_releases_what_it_is_told_of_leaves_nobody_who_believes_to_hold_
             });
             assert!(lock.lock().is_err_and(not_held));
             assert!(lock.try_lock().is_err_and(not_held) || again);
-            calm();
+            stop_acting();
             let _ = lock.force_release();
             assert_eq!(lock.status().expect(HERE).occupancy, LockState::Unlocked);
         }
     });
 }
 
-/// The wait is told of before the handle is in transition, and so what the logger acquires there is
-/// nested in.
+/// The wait is logged before the handle is in transition, so what the logger acquires there makes
+/// the wait a nested acquisition.
 #[test]
-fn a_logger_that_acquires_what_is_about_to_be_waited_for_has_the_wait_nest() {
+fn a_logger_that_acquires_the_awaited_lock_makes_the_wait_nest() {
     alone!(|| {
         let fixture = Solo::new();
         let folder = Folder::new(&fixture);
         begin();
         let lock = Rc::new(folder.lock("l").open().expect(HERE));
         let file = Rc::new(Intruder::on(&folder.file("l")));
-        file.scribble(0, 1); // a core that nobody here can tell the life of
+        file.scribble(0, 1); // a static token, whose liveness is unknown
         let own = Rc::clone(&lock);
         at("waits for", move || {
             file.scribble(0, 0);
             own.acquire().expect("free");
         });
         let guard = lock.try_lock_for(Duration::from_secs(5)).expect("held by the logger");
-        assert_eq!(calm(), 1);
-        assert!(guard.recovered().is_none(), "nobody died");
+        assert_eq!(stop_acting(), 1);
+        assert!(guard.recovered().is_none(), "a death was reported");
         drop(guard);
-        assert!(lock.is_held(), "as the logger has left it");
+        assert!(lock.is_held(), "the logger's hold is gone");
         lock.release().expect("held");
         assert_eq!(lock.status().expect(HERE).occupancy, LockState::Unlocked);
     });
 }
 
-/// Forks. The child goes on from here, like the parent, and ends by [`end_child`]; here the parent
-/// waits for that.
+/// Forks. The child continues after this call, like the parent, and ends by [`end_child`] or a
+/// refusal; the parent waits for it here.
 fn fork_here() {
-    // SAFETY: this process has one thread beside those that the test framework keeps asleep.
+    // SAFETY: the test framework's other threads are asleep.
     let pid = unsafe { libc::fork() };
     if pid == 0 {
         ACT.set(None);
@@ -299,7 +300,7 @@ fn fork_here() {
 
 static CHILD: AtomicU32 = AtomicU32::new(0);
 
-/// What a call has come to. The child, which has to be refused, ends here.
+/// Returns the value of a call. The child must get an error, and ends here.
 fn refused_in_child<T: fmt::Debug>(result: Result<T, Error>) -> T {
     if CHILD.load(Relaxed) == 1 {
         let well = matches!(result, Err(Error::ForkedHandle { .. }));
@@ -311,7 +312,7 @@ fn refused_in_child<T: fmt::Debug>(result: Result<T, Error>) -> T {
     result.expect(HERE)
 }
 
-/// The child has done what asks for no answer, and ends here.
+/// Ends the child after a call that returns no error to check.
 fn end_child() {
     if CHILD.load(Relaxed) == 1 {
         end_process::at_once(0);
@@ -319,7 +320,7 @@ fn end_child() {
 }
 
 #[test]
-fn a_logger_that_forks_gives_the_child_nothing_and_takes_nothing_from_the_parent() {
+fn a_logger_that_forks_gives_the_child_no_lock_and_takes_none_from_the_parent() {
     alone!(|| {
         let fixture = Solo::new();
         let name = fixture.name("l");
@@ -334,10 +335,10 @@ fn a_logger_that_forks_gives_the_child_nothing_and_takes_nothing_from_the_parent
         for _ in 0..2 {
             let guard = refused_in_child(lock.lock());
             assert_eq!(other.ask("try l"), "false");
-            calm();
+            stop_acting();
             at("released", fork_here);
             refused_in_child(guard.release().and_then(|()| lock.is_locked().map(drop)));
-            calm();
+            stop_acting();
             assert_eq!(other.ask("try l"), "true");
             at("another holds it", fork_here);
             assert!(refused_in_child(lock.try_lock()).is_none());
@@ -346,16 +347,16 @@ fn a_logger_that_forks_gives_the_child_nothing_and_takes_nothing_from_the_parent
             end_child();
             assert!(waited.is_err_and(|error| error.is_timed_out()));
             assert!(!refused_in_child(lock.try_acquire()));
-            calm();
+            stop_acting();
             other.ask("release l");
             at("acquired", fork_here);
         }
         refused_in_child(lock.acquire());
-        calm();
+        stop_acting();
         at("closing", fork_here);
         drop(lock);
         end_child();
-        assert_ne!(calm(), 0);
+        assert_ne!(stop_acting(), 0);
         assert_eq!(other.ask("try l"), "true");
         assert_eq!(other.ask("recovered l"), "no");
     });
@@ -379,7 +380,7 @@ fn a_logger_that_calls_exit_at_an_acquisition_is_an_owner_that_exits() {
             });
             child.ends_well();
             let guard = lock.lock().expect("its owner is gone");
-            let recovered = guard.recovered().expect("the section was cut short");
+            let recovered = guard.recovered().expect("the critical section was cut short");
             assert_eq!(recovered.dead.is_none(), handlers);
             guard.declare_consistent().expect("held");
         }
@@ -396,14 +397,14 @@ fn a_logger_that_calls_exit_at_an_acquisition_is_an_owner_that_exits() {
             child.ends_well();
             assert!(
                 lock.lock().expect("free").recovered().is_none(),
-                "{event}: the section was over"
+                "{event}: the critical section was over"
             );
         }
     });
 }
 
 #[test]
-fn a_logger_that_never_returns_keeps_nobody_from_a_lock_that_has_been_released_or_closed() {
+fn a_logger_that_never_returns_blocks_no_lock_that_has_been_released_or_closed() {
     alone!(|| {
         let fixture = Solo::new();
         let name = fixture.name("l");

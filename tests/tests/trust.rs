@@ -1,4 +1,5 @@
-//! Whose files are used, and who may use ours. Most of this needs root, to be several users.
+//! Checks which users' files are trusted, and which users may use ours. Most of this needs root, to
+//! be several users.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
@@ -11,12 +12,12 @@ use shmlock_tests::hostile::{
     fork_apart, mount_tmpfs,
 };
 
-/// Users and a group that no system has.
+/// Users and a group that exist on no system.
 const ANNA: u32 = 54_321;
 const BERT: u32 = 54_322;
 const GROUP: u32 = 54_323;
 const STRANGER: u32 = 12_345;
-/// What a user without a number in our user namespace is shown as.
+/// The id that the kernel shows for a user without a number in our user namespace.
 const OVERFLOW: u32 = 65_534;
 
 fn set_mode(path: &Path, mode: u32) {
@@ -61,9 +62,9 @@ fn a_file_of_another_user_is_refused_unless_that_user_is_trusted() {
     }
 }
 
-/// The user `nobody`, and a group that is shown as the group without a number is.
+/// The user `nobody`, and a group whose id is that of an unmapped group.
 #[test]
-fn the_user_with_the_number_of_the_overflow_user_has_locks_like_others() {
+fn the_user_with_the_id_of_the_overflow_user_has_locks_like_others() {
     if !as_root("being another user") {
         return;
     }
@@ -91,7 +92,7 @@ fn the_user_with_the_number_of_the_overflow_user_has_locks_like_others() {
 }
 
 #[test]
-fn a_file_that_only_looks_like_that_of_the_overflow_user_is_not_its() {
+fn a_file_that_only_appears_to_belong_to_the_overflow_user_is_refused() {
     if !as_root("being several users") {
         return;
     }
@@ -106,8 +107,7 @@ fn a_file_that_only_looks_like_that_of_the_overflow_user_is_not_its() {
             chown(&path, Some(owner), Some(owner)).expect("root may");
             set_mode(&path, mode);
         }
-        // In a namespace with one user, which is anna outside and has the number of the overflow
-        // user inside.
+        // A namespace with one user: anna outside, and the id of the overflow user inside.
         let Some(anna) = fork_apart(Apart::Users, |line| {
             line.wait();
             be_user_apart(OVERFLOW, OVERFLOW);
@@ -115,13 +115,13 @@ fn a_file_that_only_looks_like_that_of_the_overflow_user_is_not_its() {
                 assert_eq!(
                     fs::metadata(folder.file(name)).expect("there").uid(),
                     OVERFLOW,
-                    "it looks like its own"
+                    "it does not appear as its own"
                 );
-                let error = folder.lock(name).mode(0o666).open().expect_err("it is not");
+                let error = folder.lock(name).mode(0o666).open().expect_err("a foreign file");
                 assert!(matches!(error, Error::ForeignOwner { uid: OVERFLOW, .. }), "{error:?}");
                 assert_says(&error, &["user 65534", "no number", "user_namespaces(7)"]);
             }
-            assert!(folder.lock("its").open().is_ok(), "its own, by its own number");
+            assert!(folder.lock("its").open().is_ok(), "its own file was refused");
             assert!(folder.lock("new").open().is_ok());
         }) else {
             return;
@@ -132,9 +132,9 @@ fn a_file_that_only_looks_like_that_of_the_overflow_user_is_not_its() {
     });
 }
 
-/// Where the kernel has another number for those who have none.
+/// The kernel may have another id for unmapped users.
 #[test]
-fn the_overflow_user_is_whom_the_kernel_says() {
+fn the_overflow_user_is_read_from_the_kernel() {
     if !as_root("giving a file away") {
         return;
     }
@@ -155,13 +155,13 @@ fn the_overflow_user_is_whom_the_kernel_says() {
         .ends_well();
         assert!(
             folder.lock("l").mode(0o666).open().is_ok(),
-            "with the kernel's own number it is a stranger like others"
+            "with the default overflow id, the file's owner is an ordinary user"
         );
     });
 }
 
 #[test]
-fn the_group_with_the_number_of_the_overflow_group_shares_as_others_do() {
+fn the_group_with_the_id_of_the_overflow_group_shares_locks_like_others() {
     if !as_root("being several users") {
         return;
     }
@@ -188,14 +188,14 @@ fn the_group_with_the_number_of_the_overflow_group_shares_as_others_do() {
 }
 
 #[test]
-fn what_cannot_be_trusted_is_not_left_behind_where_it_is_made_in_two_steps() {
+fn an_untrusted_file_created_in_two_steps_is_removed() {
     alone!(|| {
         let fixture = Solo::new();
         let folder = Folder::new(&fixture);
         set_mode(folder.path(), 0o777);
         let Some(nobody) = fork_apart(Apart::Users, |_| {
             if deny(&[Denied::nameless(libc::EACCES)]) {
-                let error = folder.lock("new").open().expect_err("as nobody has a number");
+                let error = folder.lock("new").open().expect_err("no user is mapped");
                 assert!(matches!(error, Error::ForeignOwner { uid: OVERFLOW, .. }), "{error:?}");
             }
         }) else {
@@ -207,7 +207,7 @@ fn what_cannot_be_trusted_is_not_left_behind_where_it_is_made_in_two_steps() {
 }
 
 #[test]
-fn sharing_with_everybody_is_trusting_everybody_who_has_a_number() {
+fn a_lock_shared_with_all_users_trusts_every_mapped_user() {
     if !as_root("giving a file away") {
         return;
     }
@@ -220,7 +220,7 @@ fn sharing_with_everybody_is_trusting_everybody_who_has_a_number() {
 }
 
 #[test]
-fn a_file_of_another_user_that_is_closed_to_us_says_so() {
+fn the_error_about_an_inaccessible_file_says_how_to_share_it() {
     if !as_root("being two users") {
         return;
     }
@@ -247,7 +247,7 @@ fn a_file_of_another_user_that_is_closed_to_us_says_so() {
 }
 
 #[test]
-fn a_file_that_is_wider_open_than_asked_for_is_refused() {
+fn a_file_with_a_wider_mode_than_requested_is_refused() {
     let fixture = Solo::new();
     let folder = Folder::new(&fixture);
     for (found, asked) in [
@@ -281,7 +281,7 @@ fn a_file_that_is_wider_open_than_asked_for_is_refused() {
 }
 
 #[test]
-fn a_lock_in_use_that_is_wider_open_than_asked_for_is_not_to_be_removed() {
+fn the_error_about_a_wider_lock_in_use_does_not_advise_removal() {
     let fixture = Solo::new();
     let folder = Folder::new(&fixture);
     let lock = folder.lock("l").mode(0o666).description("refilling").open().expect("a new lock");
@@ -305,16 +305,16 @@ fn a_lock_in_use_that_is_wider_open_than_asked_for_is_not_to_be_removed() {
 }
 
 #[test]
-fn a_file_that_is_narrower_than_asked_for_is_used_and_stays_narrow() {
+fn a_file_with_a_narrower_mode_than_requested_is_used_and_keeps_its_mode() {
     let fixture = Solo::new();
     let folder = Folder::new(&fixture);
     let path = folder.put("l", &[0; 192]);
-    let _lock = folder.lock("l").mode(0o666).open().expect("it gives us enough");
+    let _lock = folder.lock("l").mode(0o666).open().expect("the owner may use it");
     assert_eq!(mode_of(&path), 0o600);
 }
 
 #[test]
-fn a_new_file_has_exactly_the_mode_asked_for_whatever_the_umask() {
+fn a_new_file_has_exactly_the_requested_mode_whatever_the_umask() {
     alone!(|| {
         let fixture = Solo::new();
         let folder = Folder::new(&fixture);
@@ -328,7 +328,8 @@ fn a_new_file_has_exactly_the_mode_asked_for_whatever_the_umask() {
     });
 }
 
-/// A member of the group: opens the lock of mode 0660, and then does as told until it is to end.
+/// Opens the lock of mode 0660 as a member of the group, runs `act`, and holds the handle until it
+/// is told to end.
 fn member(folder: &Folder, user: u32, line: &Line, act: impl FnOnce(&shmlock::ShmLock)) {
     be_user(user, GROUP);
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
@@ -351,14 +352,14 @@ fn a_group_shares_a_lock_in_a_directory_of_its_own() {
         let anna =
             fork(|line| member(&folder, ANNA, line, |lock| lock.acquire().expect("a new lock")));
         anna.line().wait();
-        let meta = fs::metadata(folder.file("l")).expect("anna made it");
+        let meta = fs::metadata(folder.file("l")).expect("anna created it");
         assert_eq!((meta.uid(), meta.gid(), meta.mode() & 0o7777), (ANNA, GROUP, 0o660));
         let bert = fork(|line| {
             member(&folder, BERT, line, |lock| {
                 assert!(lock.try_lock().expect("a lock").is_none(), "anna has it");
                 line.ready();
                 let guard = lock.lock().expect("anna dies");
-                assert!(guard.recovered().expect("somebody died").dead.is_some());
+                assert!(guard.recovered().expect("the owner died").dead.is_some());
                 guard.declare_consistent().expect("held");
             });
         });
@@ -367,12 +368,12 @@ fn a_group_shares_a_lock_in_a_directory_of_its_own() {
         bert.line().wait();
         bert.line().ready();
         bert.ends_well();
-        assert!(folder.names().is_empty(), "any member of the group can remove the file");
+        assert!(folder.names().is_empty(), "a member of the group did not remove the file");
     });
 }
 
 #[test]
-fn somebody_outside_the_group_is_refused_and_not_trusted() {
+fn a_user_outside_the_group_is_refused_and_not_trusted() {
     if !as_root("being two users") {
         return;
     }
@@ -450,7 +451,7 @@ fn another_user_can_neither_open_nor_move_nor_replace_a_lock_in_use() {
 }
 
 #[test]
-fn a_name_that_another_user_took_first_is_refused_however_wide_it_stands_open() {
+fn a_name_that_another_user_took_first_is_refused_whatever_its_mode() {
     if !as_root("being two users") {
         return;
     }
