@@ -1,7 +1,7 @@
 //! Checks the calls that must not allocate, because a signal handler may interrupt malloc(3): a
 //! single try that returns no error, and the drop of a guard.
 
-#![allow(unsafe_code, reason = "an allocator that counts")]
+#![allow(unsafe_code, reason = "a counting allocator")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;

@@ -1,7 +1,7 @@
 //! Checks signal handlers that fork while the interrupted code waits for a lock: the child returns
 //! into a wait of its parent.
 
-#![allow(unsafe_code, reason = "a signal handler that forks, kill and waitpid")]
+#![allow(unsafe_code, reason = "fork in a signal handler, kill and waitpid")]
 
 use std::sync::atomic::AtomicI32;
 use std::sync::atomic::Ordering::Relaxed;

@@ -1,7 +1,7 @@
 //! Checks lifelines: a program that inherits one keeps the lock held after the owner dies, until
 //! the program ends. No other program does.
 
-#![allow(unsafe_code, reason = "a program that a forked child becomes")]
+#![allow(unsafe_code, reason = "prctl")]
 
 use std::cell::RefCell;
 use std::fs::File;

@@ -1,6 +1,6 @@
 //! Checks how long waiters take to make progress after a death that cost an owner or a wake.
 
-#![allow(unsafe_code, reason = "maps the word that it wakes waiters on")]
+#![allow(unsafe_code, reason = "maps the word to wake waiters")]
 
 use std::path::Path;
 use std::ptr::null_mut;

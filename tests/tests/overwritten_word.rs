@@ -1,7 +1,7 @@
 //! Checks that the owner word, not a handle's memory, decides which handle holds the lock: after an
 //! exit handler, and after a foreign write.
 
-#![allow(unsafe_code, reason = "atexit, and a function that it runs later")]
+#![allow(unsafe_code, reason = "atexit, and its function")]
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
