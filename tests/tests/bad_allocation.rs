@@ -1,5 +1,5 @@
-//! Checks sandboxes and file systems that refuse fallocate(2): memory is written instead, and a
-//! full file system is an error at the opening.
+//! Checks sandboxes and file systems that refuse nameless files or fallocate(2): a lock is created
+//! in two steps, memory is written, and a full file system is an error at the opening.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use shmlock::{Errno, Error};
 use shmlock_tests::hostile::{
-    Denied, Folder, Solo, aside, assert_says, before_each, deny, on_tmpfs,
+    Denied, Folder, If, Solo, aside, assert_says, before_each, deny, on_tmpfs,
 };
 use shmlock_tests::{alone, rounds};
 
@@ -66,6 +66,17 @@ fn denying(calls: &[Denied], act: impl FnOnce(&Folder) + Send) {
             act(&folder);
         }
     });
+}
+
+#[test]
+fn without_nameless_files_a_lock_is_created_in_two_steps() {
+    let link = |errno| Denied { call: libc::SYS_linkat, when: If::Called, errno };
+    for errno in REFUSALS {
+        denying(&[Denied::nameless(errno)], |folder| {
+            assert_is_made(folder, &format!("no nameless files: {errno}"));
+        });
+        denying(&[link(errno)], |folder| assert_is_made(folder, &format!("no links: {errno}")));
+    }
 }
 
 #[test]

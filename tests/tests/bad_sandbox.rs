@@ -1,7 +1,6 @@
 //! Checks sandboxes and kernels that refuse a call or fake its success: the lock finds another way,
 //! or opening names what is missing and leaves nothing behind.
 
-use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
@@ -85,37 +84,6 @@ fn a_sandbox_that_fakes_byte_locks_does_not_remove_a_file_in_use() {
     assert_eq!(folder.names(), ["l.shmlock"]);
 }
 
-/// The errors with which sandboxes and file systems refuse a call.
-const REFUSALS: [libc::c_int; 8] = [
-    libc::EACCES,
-    libc::EPERM,
-    libc::EOPNOTSUPP,
-    libc::ENOSYS,
-    libc::EINVAL,
-    libc::EISDIR,
-    libc::ENOENT,
-    libc::EXDEV,
-];
-
-/// Asserts that a lock and a block are created whole and are removed again.
-fn assert_is_made(folder: &Folder, how: &str) {
-    let lock = folder.lock("l").mode(0o666).open().unwrap_or_else(|error| panic!("{how}: {error}"));
-    let meta = fs::metadata(folder.file("l")).expect("it is there");
-    assert_eq!((meta.len(), meta.mode() & 0o7777, meta.blocks() > 0), (192, 0o666, true), "{how}");
-    assert!(lock.try_lock().expect(NEVER).is_some());
-    drop(lock);
-    assert!(folder.names().is_empty(), "{how}");
-    let mut block =
-        folder.lock("l").schema("s").open_block_with(|number| *number = 7_u64).expect(how);
-    assert_eq!(*block.lock().expect("free"), 7);
-    assert_eq!(fs::metadata(folder.file("l")).expect("it is there").len(), 200);
-    assert!(
-        folder.lock("l").schema("s").open_block::<u64>().is_ok() && folder.lock("l").open().is_ok()
-    );
-    drop(block);
-    assert!(folder.names().is_empty(), "{how}");
-}
-
 /// Runs `act` in a sandbox that denies these calls.
 fn denying(calls: &[Denied], act: impl FnOnce(&Folder) + Send) {
     let fixture = Solo::new();
@@ -125,17 +93,6 @@ fn denying(calls: &[Denied], act: impl FnOnce(&Folder) + Send) {
             act(&folder);
         }
     });
-}
-
-#[test]
-fn without_nameless_files_a_lock_is_created_in_two_steps() {
-    let link = |errno| Denied { call: libc::SYS_linkat, when: If::Called, errno };
-    for errno in REFUSALS {
-        denying(&[Denied::nameless(errno)], |folder| {
-            assert_is_made(folder, &format!("no nameless files: {errno}"));
-        });
-        denying(&[link(errno)], |folder| assert_is_made(folder, &format!("no links: {errno}")));
-    }
 }
 
 #[test]

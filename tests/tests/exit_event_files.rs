@@ -1,44 +1,22 @@
 //! Checks what an inspection of named exit events shows, and which of their files are listed and
 //! cleaned.
 
+#[path = "exit_events/event.rs"]
+mod event;
+
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
 use std::thread;
 
 use shmlock::{
     CleanOutcome, Errno, Error, ExitEvent, NotALockReason, exit_events, exit_events_in, list_in,
 };
-use shmlock_tests::hostile::{Child, Folder, Solo, as_root, be_user, fork};
+use shmlock_tests::hostile::{Folder, Solo, as_root, be_user, fork};
 use shmlock_tests::{Capability, alone, can, rounds};
 
+use event::{file, is_set, open, setter};
+
 const HERE: &str = "an event of this process";
-
-fn file(folder: &Folder) -> PathBuf {
-    folder.path().join("e.shmlock-event")
-}
-
-fn open(folder: &Folder) -> ExitEvent {
-    ExitEvent::named_in("e", folder.path(), 0o600).expect(HERE)
-}
-
-fn is_set(event: &ExitEvent) -> bool {
-    event.is_set().expect(HERE)
-}
-
-/// Forks a child that opens the event in the directory and sets it. The child holds it open until
-/// it is killed or told to end.
-fn setter(directory: &Path, mode: u32, end: impl FnOnce(ExitEvent)) -> Child {
-    let child = fork(|line| {
-        let event = ExitEvent::named_in("e", directory, mode).expect("an event");
-        event.set().expect("ours");
-        line.ready();
-        line.wait();
-        end(event);
-    });
-    child.line().wait();
-    child
-}
 
 #[test]
 fn an_inspection_only_reads_the_file_and_changes_nothing() {

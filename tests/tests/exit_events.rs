@@ -1,42 +1,20 @@
 //! Checks how long named exit events stay set.
 
+#[path = "exit_events/event.rs"]
+mod event;
+
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
 use std::sync::Barrier;
 use std::thread;
 
 use shmlock::{ExitEvent, ShmLock};
-use shmlock_tests::hostile::{Child, Folder, Solo, as_root, be_user, end_process, fork};
+use shmlock_tests::hostile::{Folder, Solo, as_root, be_user, end_process, fork};
 use shmlock_tests::{Fixture, actor, alone, quietly, rounds};
 
+use event::{file, is_set, open, setter};
+
 const HERE: &str = "an event of this process";
-
-fn file(folder: &Folder) -> PathBuf {
-    folder.path().join("e.shmlock-event")
-}
-
-fn open(folder: &Folder) -> ExitEvent {
-    ExitEvent::named_in("e", folder.path(), 0o600).expect(HERE)
-}
-
-fn is_set(event: &ExitEvent) -> bool {
-    event.is_set().expect(HERE)
-}
-
-/// Forks a child that opens the event in the directory and sets it. The child holds it open until
-/// it is killed or told to end.
-fn setter(directory: &Path, mode: u32, end: impl FnOnce(ExitEvent)) -> Child {
-    let child = fork(|line| {
-        let event = ExitEvent::named_in("e", directory, mode).expect("an event");
-        event.set().expect("ours");
-        line.ready();
-        line.wait();
-        end(event);
-    });
-    child.line().wait();
-    child
-}
 
 #[test]
 fn a_set_event_whose_user_was_killed_is_clear_for_the_next_user() {

@@ -129,7 +129,7 @@ fn an_earlier_handler_runs_and_the_critical_section_continues() {
                 "false",
                 "the lock was released inside the critical section"
             );
-            assert!(other.ask("check l").contains("Theirs(Alive)"));
+            assert!(other.ask("check l").contains("Held(Alive)"));
         }
         assert_eq!(holder.ask("held l"), "true");
         holder.ask("release l");
@@ -230,7 +230,7 @@ fn the_end_of_a_forked_child_releases_its_own_locks_and_not_its_parents() {
         acquires_from_handler(&mut waiter);
         assert_eq!(parent.ask(format_args!("reap {}", child.number())), status);
         assert_eq!(other.ask("try l"), "false", "{end}: the parent's lock was released");
-        assert!(other.ask("check l").contains("Theirs(Alive)"));
+        assert!(other.ask("check l").contains("Held(Alive)"));
     }
     parent.ask("release l");
     assert_eq!(other.ask("try l"), "true");

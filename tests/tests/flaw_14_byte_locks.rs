@@ -54,7 +54,7 @@ fn closing_another_descriptor_of_the_file_does_not_unlock_the_life_byte() {
     drop(lock.try_clone().expect("another handle"));
     let mut other = actor!();
     other.ask(format!("open l {name}"));
-    assert!(other.ask("check l").starts_with("Theirs(Alive)"));
+    assert!(other.ask("check l").starts_with("Held(Alive)"));
     assert_eq!(other.ask("try l"), "false");
     drop(guard);
     assert_eq!(other.ask("try l"), "true");

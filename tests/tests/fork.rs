@@ -145,7 +145,7 @@ fn the_death_of_a_child_does_not_make_the_owner_look_dead() {
         child.tell(format_args!("die {how}"));
         owner.ask(format_args!("reap {}", child.number()));
         assert_eq!(other.ask("try l"), "false", "{how}");
-        assert!(other.ask("check l").contains("Theirs(Alive)"), "{how}");
+        assert!(other.ask("check l").contains("Held(Alive)"), "{how}");
     }
     assert_eq!(other.refuse("for l 50"), "TimedOut");
     owner.ask("release l");

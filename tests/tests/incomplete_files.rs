@@ -123,7 +123,7 @@ fn a_file_in_use_is_never_grown_or_shrunk_by_a_newcomer() {
     );
     intruder.scribble(136, 0);
     intruder.file().set_len(192).expect("our own file");
-    assert!(holder.ask("check l").starts_with("Ours"));
+    assert!(holder.ask("check l").starts_with("HeldByThisHandle"));
     let token = intruder.owner_word();
     assert!(
         intruder

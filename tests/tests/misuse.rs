@@ -50,7 +50,10 @@ fn releasing_a_lock_that_is_not_held_is_an_error_and_changes_nothing() {
     assert_not_held(lock.release(), &name);
     assert_not_held(lock.declare_consistent(), &name);
     assert!(!lock.force_release().expect(HERE), "another process's hold was released by force");
-    assert!(other.ask("check l").starts_with("Ours"), "the other process lost its hold");
+    assert!(
+        other.ask("check l").starts_with("HeldByThisHandle"),
+        "the other process lost its hold"
+    );
     other.ask("release l");
     lock.acquire().expect(HERE);
     lock.release().expect(HERE);

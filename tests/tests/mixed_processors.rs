@@ -101,7 +101,7 @@ fn each_architecture_sees_the_holder_of_another_and_is_woken_by_it() {
             "{one:?} {other:?}: {record}"
         );
         assert_eq!(record, holder.ask("holder l"), "both read the same record");
-        assert!(waiter.ask("check l").contains("Theirs(Alive)"));
+        assert!(waiter.ask("check l").contains("Held(Alive)"));
         assert_eq!(waiter.refuse("for l 1"), "TimedOut");
         waiter.tell("lock l");
         holder.sees_a_waiter();

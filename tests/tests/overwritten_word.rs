@@ -98,7 +98,7 @@ fn with_another_owner(then: impl FnOnce(&ShmLock, Guard<'static>) + 'static) {
     let mut third = actor!();
     third.ask(format_args!("open l {name}"));
     assert_eq!(third.ask("try l"), "false");
-    assert!(third.ask("check l").contains("Theirs(Alive)"));
+    assert!(third.ask("check l").contains("Held(Alive)"));
     ours.done();
     child.ends_well();
     guard.release().expect("undisturbed");

@@ -12,7 +12,7 @@ fn a_death_is_reported_until_an_owner_declares_the_data_consistent() {
     dead.ask("lock l");
     dead.kill();
     let health = first.ask("check l");
-    assert!(health.contains("Theirs(Dead)") && health.contains("healthy=false"), "{health}");
+    assert!(health.contains("Held(Dead)") && health.contains("healthy=false"), "{health}");
     assert!(
         health.contains("owner_died=false recoveries=0"),
         "a status query changed the lock: {health}"
@@ -25,7 +25,7 @@ fn a_death_is_reported_until_an_owner_declares_the_data_consistent() {
         assert_eq!(actor.ask("recovered l"), "no", "a handle that does not hold got the report");
         let health = actor.ask("check l");
         assert!(
-            health.contains("Free") && health.contains("owner_died=true recoveries=1"),
+            health.contains("Unlocked") && health.contains("owner_died=true recoveries=1"),
             "{health}"
         );
         assert!(health.contains("healthy=false"), "{health}");

@@ -157,7 +157,7 @@ fn a_stopped_owner_keeps_its_lock() {
     owner.ask("lock l");
     owner.signal(libc::SIGSTOP);
     assert_eq!(other.refuse("for l 200"), "TimedOut");
-    assert!(other.ask("check l").contains("Theirs(Alive)"));
+    assert!(other.ask("check l").contains("Held(Alive)"));
     other.tell("lock l");
     owner.signal(libc::SIGCONT);
     owner.ask("release l");

@@ -141,7 +141,7 @@ fn a_thread_that_ends_without_releasing_keeps_the_lock_until_its_process_ends() 
     thread.ask("leak l");
     drop(thread); // the thread has ended
     assert_eq!(other.refuse("for l 100"), "TimedOut");
-    assert!(other.ask("check l").starts_with("Theirs(Alive)"));
+    assert!(other.ask("check l").starts_with("Held(Alive)"));
     owner.kill();
     other.ask("lock l");
     assert_ne!(other.ask("recovered l"), "no");

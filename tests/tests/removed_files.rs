@@ -68,7 +68,7 @@ fn a_removed_lock_is_not_recovered_from_its_dead_owner() {
     owner.ask("lock l");
     remove(&name);
     owner.kill();
-    until(|| next.ask("check l").contains("Theirs(Dead)"));
+    until(|| next.ask("check l").contains("Held(Dead)"));
     assert_eq!(
         next.refuse("lock l"),
         "Orphaned",

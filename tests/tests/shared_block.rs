@@ -156,7 +156,7 @@ fn an_abandoned_lock_without_data_is_replaced_by_a_block_but_one_in_use_is_not()
     let name = fixture.name("b");
     let mut plain = actor!("{name}");
     let mut next = actor!();
-    assert_eq!(next.refuse(format_args!("block b {name}")), "OtherBlock");
+    assert_eq!(next.refuse(format_args!("block b {name}")), "BlockMismatch");
     plain.kill();
     next.ask(format_args!("block b {name}"));
 }
