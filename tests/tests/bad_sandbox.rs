@@ -1,7 +1,6 @@
 //! Checks sandboxes and kernels that refuse a call or fake its success: the lock finds another way,
 //! or opening names what is missing and leaves nothing behind.
 
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
