@@ -31,8 +31,8 @@ tested() {
 
 # In these, processes end by exit(3) while other threads are at work, panic in foreign code that keeps what it has, and fork
 # in a handler or a waker, where a search for leaks stops the wrong threads. They are run without that search.
-unfinished=(exit_handlers_and_libraries exit_handlers_forked exit_handlers_replaced foreign_block_code foreign_loggers
-    foreign_logger_forks foreign_wakers)
+unfinished=(exit_handlers_and_libraries exit_handlers_forked exit_handlers_replaced
+    foreign_block_code foreign_loggers foreign_logger_forks foreign_wakers)
 others=() without_leaks=()
 for file in tests/tests/*.rs; do
     test=$(basename "$file" .rs)

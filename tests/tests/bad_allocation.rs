@@ -134,7 +134,7 @@ fn without_fallocate_no_process_opens_the_lock_while_it_is_written() {
             });
         });
         if watched.is_some() {
-            drop(folder.lock("l").open().expect("nobody else is here"));
+            drop(folder.lock("l").open().expect("no other process is here"));
             // Partner: the additions above.
             let read = |of: &Arc<AtomicU32>| of.load(Ordering::Relaxed);
             assert_eq!((read(&opened), read(&kept_out)), (0, 1));
@@ -165,7 +165,7 @@ fn without_fallocate_threads_that_create_one_lock_at_once_share_it() {
                     // Partner: the others' swaps.
                     assert!(!inside.swap(true, Ordering::Relaxed), "two are inside");
                     inside.store(false, Ordering::Relaxed); // partner: the others' swaps
-                    guard.release().expect("nobody else writes to the word");
+                    guard.release().expect("no foreign write");
                 }
             });
         }

@@ -60,8 +60,8 @@ fn nested_guards_and_unguarded_holds_are_all_released_at_exit() {
     for end in ["die exit", "raise 15"] {
         let (mut holder, mut waiter) = (actor!("{name}"), actor!("{name} {NEVER}"));
         holder.ask("handlers all");
-        for take in ["guard l", "lock l", "guard l"] {
-            holder.ask(take);
+        for acquire in ["guard l", "lock l", "guard l"] {
+            holder.ask(acquire);
         }
         waiter.tell("lock l");
         holder.sees_a_waiter();

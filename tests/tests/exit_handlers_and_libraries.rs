@@ -173,9 +173,9 @@ fn run_programs(end: End, judge: impl Fn(Child, &[ShmLock])) {
                 child.line().wait();
                 let locks = names.each_ref().map(|name| ShmLock::open(name).expect("a lock"));
                 for lock in &locks {
-                    let taken = lock.try_lock().expect("a lock").is_some();
+                    let acquired = lock.try_lock().expect("a lock").is_some();
                     assert!(
-                        !taken,
+                        !acquired,
                         "{order:?} {library:?} {signal}: released inside the critical section"
                     );
                 }
@@ -242,9 +242,9 @@ fn run_programs_that_the_handler_ends(handler: impl Fn(i32), judge: impl Fn(Chil
             kill(&child, signal);
             judge(child, signal);
             for lock in &locks {
-                let told = next_recovery(lock).expect("it died");
+                let recovery = next_recovery(lock).expect("it died");
                 assert!(
-                    told.dead.is_some(),
+                    recovery.dead.is_some(),
                     "{order:?} {signal}: released before its process ended"
                 );
             }

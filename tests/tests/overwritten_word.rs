@@ -161,11 +161,11 @@ fn a_handle_whose_hold_the_exit_handlers_ended_can_acquire_again() {
         let (ours, theirs) = Steps::pair();
         let child = exit_in_critical_section(&name, theirs, |lock, held| {
             assert!(lock.lock().is_err(), "the former hold is over");
-            let anew = lock.lock().expect("free");
-            assert!(anew.recovered().is_some(), "the critical section was cut short");
+            let again = lock.lock().expect("free");
+            assert!(again.recovered().is_some(), "the critical section was cut short");
             drop(held);
             assert!(lock.is_held(), "the former guard released the new hold");
-            anew.release().expect("held");
+            again.release().expect("held");
         });
         ours.wait();
         ours.done();
@@ -226,10 +226,10 @@ fn a_handle_whose_word_names_another_owner_does_not_nest_and_its_guards_release_
         assert!(lock.lock().is_err_and(overwritten));
         assert!(!matches!(lock.status().expect(HERE).occupancy, LockState::HeldByThisHandle));
         intruder.scribble(0, 0);
-        let anew = lock.lock().expect("free again");
+        let again = lock.lock().expect("free again");
         drop(one);
         assert!(two.release().is_err() && lock.is_held(), "a former guard released the new hold");
-        anew.release().expect("held");
+        again.release().expect("held");
         assert_eq!(intruder.owner_word(), 0);
     }
 }

@@ -112,7 +112,7 @@ fn a_test_whose_process_is_killed_leaves_no_file() {
 }
 
 #[test]
-fn a_scene_waits_for_one_that_is_played_alone() {
+fn a_fixture_waits_while_another_test_runs_alone() {
     let (waiting, over) = (AtomicBool::new(false), AtomicBool::new(false));
     thread::scope(|scope| {
         let solo = Solo::new();
@@ -128,7 +128,7 @@ fn a_scene_waits_for_one_that_is_played_alone() {
         (0..100).for_each(|_| thread::yield_now());
         over.store(true, Release);
         drop(solo);
-        assert!(other.join().expect("no panic"), "both were played at one time");
+        assert!(other.join().expect("no panic"), "both tests ran at one time");
     });
 }
 
