@@ -36,7 +36,7 @@ tested() {
 # purpose in foreign code that panics, or fork in a handler or a waker, where the detection stops
 # the wrong threads.
 unfinished=(exit_handlers_and_libraries exit_handlers_forked exit_handlers_replaced
-    foreign_code foreign_wakers)
+    foreign_block_code foreign_loggers foreign_logger_forks foreign_wakers)
 others=() without_leaks=()
 for file in tests/tests/*.rs; do
     test=$(basename "$file" .rs)
@@ -72,8 +72,7 @@ for file in tests/tests/*.rs; do
     test=$(basename "$file" .rs)
     [[ " ${excluded[*]} " == *" $test "* ]] || included+=(--test "$test")
 done
-skipped=(--skip signals_are_blocked_while_the_lock_is_taken --skip signals_are_blocked_all_through
-    --skip signals_are_never_blocked)
+skipped=(--skip with_block_)
 export TSAN_OPTIONS=$crashes:die_after_fork=0
 tested thread -Zbuild-std -p shmlock --lib --bins --tests -- "${sweeps[@]}"
 tested thread -Zbuild-std -p shmlock-tests --lib --bins "${included[@]}" -- \
