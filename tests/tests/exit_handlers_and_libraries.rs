@@ -84,7 +84,7 @@ fn install<R>(order: Order, theirs: impl FnOnce() -> R) -> R {
     }
 }
 
-/// Threads that hold a lock each until they are told to end.
+/// Threads that hold a lock each until they are asked to end.
 struct Holders(Vec<(Sender<()>, JoinHandle<()>)>);
 
 impl Holders {
@@ -127,7 +127,7 @@ fn next_recovery(lock: &ShmLock) -> Option<Recovered> {
     recovered
 }
 
-/// How a program ends after it has learned of the signal.
+/// The end of a program that has learned of the signal.
 #[derive(Clone, Copy, Debug)]
 enum End {
     /// All threads release, and `main` returns.

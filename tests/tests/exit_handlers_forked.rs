@@ -126,8 +126,8 @@ fn a_child_forked_during_an_installation_can_install_them_too_and_exits() {
     });
 }
 
-/// As after vfork(2), or in a `posix_spawn(3)` that does not block signals: until execve(2), the
-/// child has its parent's memory, and in it the thread id of its parent's thread.
+/// Until execve(2), the child has its parent's memory, as after vfork(2) or in a `posix_spawn(3)`
+/// that does not block signals. This memory holds the thread id of its parent's thread.
 #[test]
 fn a_child_that_shares_its_parents_memory_releases_no_lock_of_its_parent() {
     extern "C" fn end_by_signal(_: *mut libc::c_void) -> libc::c_int {

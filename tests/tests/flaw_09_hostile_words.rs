@@ -14,7 +14,7 @@ use shmlock_tests::{Account, alone, until};
 const PEERS: u64 = 3;
 const ATTEMPTS: u32 = 3000;
 const TIMEOUT: Duration = Duration::from_millis(2);
-/// How much longer than its timeout a call may take, because the machine may be busy.
+/// The time by which a call may exceed its timeout, because the machine may be busy.
 const SLACK: Duration = Duration::from_secs(5);
 
 /// Marsaglia's xorshift: random enough for garbage, and the same in every run.

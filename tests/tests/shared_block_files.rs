@@ -9,7 +9,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 const HERE: &str = "a block of this process";
 
-/// Where the data begins.
+/// The offset of the data.
 const DATA: usize = 192;
 
 #[derive(FromBytes, IntoBytes, Immutable, Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -100,7 +100,7 @@ fn a_test_whose_process_is_killed_leaves_no_file() {
         // SAFETY: kills this process.
         unsafe { libc::raise(libc::SIGKILL) };
     };
-    // As `alone!` makes it.
+    // The same text as `alone!` makes.
     let me = "starting_programs::a_test_whose_process_is_killed_leaves_no_file::marker";
     let failure = catch_unwind(|| hostile::alone(me, test)).expect_err("its process is killed");
     let message = failure.downcast_ref::<String>().expect("a text");

@@ -96,7 +96,7 @@ pub(crate) fn replace_action(signal: i32, flags: i32) {
     FOUND_FLAGS.store(found.sa_flags, Relaxed);
 }
 
-/// What handlers do: nothing, or one of the things that foreign code may do.
+/// The operations of handlers: nothing, or what foreign code may do.
 pub(crate) const OPERATIONS: [fn(i32); 6] =
     [nothing, try_the_lock, fork_a_child, exit, panic, never_return];
 pub(crate) const NOTHING: usize = 0;
