@@ -13,7 +13,7 @@ arm_linux=(aarch64-unknown-linux-gnu armv7-unknown-linux-gnueabihf)
 # shellcheck disable=SC2034,SC2054 # for the scripts that source this file; commas of cargo
 arm_suite=(--workspace
     --exclude shmlock-cli --exclude shmlock-model
-    --exclude shmlock-comparison --exclude shmlock-core-benches
+    --exclude shmlock-comparison --exclude shmlock-core-benches --exclude shmlock-costs
     --features shmlock/logger,shmlock/block,shmlock/serde
     --features shmlock-core/embedded-hal,shmlock-core/embedded-hal-async)
 

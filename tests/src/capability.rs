@@ -1,31 +1,31 @@
-//! What a test may need of the system, and an emulator of system calls may lack. A test without it
-//! says so and ends; it is then run where a kernel is (see `cross-tests/README.md`).
+//! Detects what a test needs and an emulator of system calls may lack. A test without it reports
+//! that it is skipped; it runs where a kernel is (see `cross-tests/README.md`).
 
 #![allow(unsafe_code, reason = "system calls that are meant to fail")]
 
-use std::io::{Write, stderr};
 use std::ptr::{null, null_mut};
-use std::{env, io, thread};
+use std::{env, io};
 
-use crate::step;
+use crate::skip::skipped;
+use crate::step::ptrace;
 
-/// Something that user-mode emulation does not do, or that a shared machine does not allow.
+/// A feature that user-mode emulation lacks, or that a shared machine does not allow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Capability {
-    /// A forked child does not have what its parent keeps to itself: `MADV_DONTFORK`,
+    /// A forked child does not inherit what its parent excludes: `MADV_DONTFORK`,
     /// `MADV_WIPEONFORK`.
     KeepMemoryFromChildren,
     /// A child can be forked while another thread of its parent is in a system call. An emulator's
     /// own mutexes, locked by that thread, stay locked in the child.
     ForkDuringCalls,
-    /// A sleep on two words at one time: `futex_waitv(2)`. Without it an exit event ends a poll
-    /// interval, not a sleep.
+    /// A thread can sleep on two words at one time, `futex_waitv(2)`. Without it an exit event is
+    /// noticed at the end of a poll interval.
     SleepOnTwoWords,
-    /// The wall clock is the test's own, to be set at will: a machine made for the tests, where
-    /// this variable says so.
+    /// The test may set the wall clock: the machine was made for the tests, and the variable says
+    /// so.
     SetTheClock,
-    /// A child can be stopped at each of its instructions, ptrace(2). For tests that run alone:
-    /// finding out forks.
+    /// A child can be stopped at each of its instructions, ptrace(2). For tests that run alone: the
+    /// check forks.
     StopAtInstructions,
 }
 
@@ -36,8 +36,8 @@ impl Capability {
     fn is_here(self) -> bool {
         match self {
             Self::KeepMemoryFromChildren => {
-                // An emulator that does not follow advice accepts every number. Linux knows none of
-                // this value.
+                // An emulator that ignores advice accepts every number. Linux has no advice of this
+                // value.
                 const BOGUS: libc::c_int = 0x0053_484c;
                 // SAFETY: with length 0 no memory is affected, whatever the advice.
                 unsafe { libc::madvise(null_mut(), 0, BOGUS) != 0 }
@@ -54,7 +54,7 @@ impl Capability {
                 answer == -1 && io::Error::last_os_error().raw_os_error() != Some(libc::ENOSYS)
             }
             Self::SetTheClock => env::var_os(MAY_SET_CLOCK).is_some(),
-            Self::StopAtInstructions => step::is_possible(),
+            Self::StopAtInstructions => ptrace::is_possible(),
         }
     }
 
@@ -67,7 +67,7 @@ impl Capability {
                 "an emulator of system calls: its own mutexes stay locked in a forked child"
             }
             Self::SetTheClock => {
-                "this machine's clock is not ours to set; an emulated one's is (SHMLOCK_TESTS_MAY_SET_CLOCK)"
+                "the tests may not set this machine's clock (SHMLOCK_TESTS_MAY_SET_CLOCK)"
             }
             Self::SleepOnTwoWords => {
                 "no futex_waitv(2) here: an event is noticed at the end of a poll interval"
@@ -77,7 +77,8 @@ impl Capability {
     }
 }
 
-/// Whether the running test can show here what it is about. If not, says which one it is and why.
+/// Returns `true` if the system has this capability; otherwise reports that the running test is
+/// skipped, and why.
 #[must_use]
 pub fn can(capability: Capability) -> bool {
     let here = capability.is_here();
@@ -85,11 +86,4 @@ pub fn can(capability: Capability) -> bool {
         skipped(capability.lack());
     }
     here
-}
-
-/// Says that the running test shows nothing, and why.
-pub fn skipped(why: &str) {
-    let test = thread::current().name().unwrap_or("a test").to_owned();
-    // Not by `eprintln`: the test framework shows that of failed tests only.
-    let _ = writeln!(stderr(), "skipped: {test}: {why}");
 }

@@ -47,7 +47,7 @@ fn the_death_of_an_owner_is_noticed_within_an_interval_of_its_end() {
     }
 }
 
-/// How soon it notices a death is figure R of `examples/comparison`.
+/// How soon it notices a death is figure R of `bench/comparison`.
 #[test]
 fn one_of_the_waiters_is_on_the_watch() {
     let fixture = Solo::new();

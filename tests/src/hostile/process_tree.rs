@@ -1,6 +1,5 @@
-//! Forked children that share the test's code. For tests that run
-//! [`alone`](fn@crate::hostile::alone) only: a child of a process with many threads may find a lock
-//! taken for ever.
+//! Forks children that run the test's code. For tests that run [`alone`](fn@crate::hostile::alone)
+//! only: a child of a process with many threads may find a lock taken for ever.
 
 #![allow(unsafe_code, reason = "fork, clone, waitpid and kill")]
 
@@ -8,11 +7,11 @@ use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// How processes are to end.
+/// How a process ends.
 pub mod end_process {
     #![allow(unsafe_code, reason = "prctl, setrlimit and _exit")]
 
-    /// Ends with whoever started us, and leaves no core file.
+    /// Lets the kernel kill this process with its parent, and write no core file.
     pub fn with_parent() {
         // SAFETY: prctl(2) with two numbers.
         unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
@@ -21,38 +20,38 @@ pub mod end_process {
         unsafe { libc::setrlimit(libc::RLIMIT_CORE, &raw const none) };
     }
 
-    /// At once; nothing is dropped.
+    /// Ends this process by `_exit`(2); nothing is dropped.
     pub fn at_once(code: i32) -> ! {
         // SAFETY: ends the process without running anything.
         unsafe { libc::_exit(code) }
     }
 }
 
-/// What a parent and a child tell each other.
+/// A connection between a parent and a child.
 #[derive(Debug)]
 pub struct Line(UnixStream);
 
 impl Line {
-    /// Tells the other side a number.
+    /// Sends the other side a number.
     ///
     /// # Panics
-    /// If it is gone.
+    /// If the other side has ended.
     pub fn say(&self, number: i64) {
-        (&self.0).write_all(&number.to_le_bytes()).expect("somebody listens");
+        (&self.0).write_all(&number.to_le_bytes()).expect("the other side reads");
     }
 
-    /// Waits for a number.
+    /// Waits for a number and returns it.
     ///
     /// # Panics
     /// If the other side is gone.
     #[must_use]
     pub fn hear(&self) -> i64 {
         let mut number = [0; 8];
-        (&self.0).read_exact(&mut number).expect("somebody speaks");
+        (&self.0).read_exact(&mut number).expect("the other side writes");
         i64::from_le_bytes(number)
     }
 
-    /// Tells the other side that we have come this far.
+    /// Tells the other side that this side has come this far.
     pub fn ready(&self) {
         self.say(0);
     }
@@ -63,7 +62,7 @@ impl Line {
     }
 }
 
-/// A child. Dropping it kills it.
+/// A forked child. Dropping it kills it.
 #[derive(Debug)]
 pub struct Child {
     pid: libc::pid_t,
@@ -82,7 +81,7 @@ pub fn fork(body: impl FnOnce(&Line)) -> Child {
     split(|| unsafe { libc::fork() }.into(), body).expect("fork")
 }
 
-/// As [`fork`], by the bare system call: libc does not notice.
+/// Forks as [`fork`] does, by the bare system call: libc does not notice.
 ///
 /// # Panics
 /// If the system refuses.
@@ -118,26 +117,26 @@ pub(super) fn split(
 }
 
 impl Child {
-    /// Its process id, as we see it.
+    /// Returns its process id in this process's namespace.
     #[must_use]
     pub fn pid(&self) -> libc::pid_t {
         self.pid
     }
 
-    /// Leaves it to itself: nobody waits for it. Its process id.
+    /// Detaches it: this process neither kills it nor waits for it. Returns its process id.
     #[must_use]
     pub fn leave(mut self) -> i32 {
         self.reaped = true;
         self.pid
     }
 
-    /// What it says and hears.
+    /// Returns the connection to it.
     #[must_use]
     pub fn line(&self) -> &Line {
         &self.line
     }
 
-    /// Waits until it ends, which has to be without a panic.
+    /// Waits until it ends, and checks that it did not panic.
     ///
     /// # Panics
     /// If it ends otherwise.
@@ -145,7 +144,7 @@ impl Child {
         self.ends_with(0);
     }
 
-    /// Waits until it ends, which has to be by exit(3) or `_exit` with this status.
+    /// Waits until it ends, and checks that exit(3) or `_exit` ended it with this status.
     ///
     /// # Panics
     /// If it ends otherwise.
@@ -157,7 +156,7 @@ impl Child {
         );
     }
 
-    /// Waits until it ends, which has to be by this signal.
+    /// Waits until it ends, and checks that this signal ended it.
     ///
     /// # Panics
     /// If it ends otherwise.
@@ -169,7 +168,7 @@ impl Child {
         );
     }
 
-    /// Kills it, and waits until it is gone.
+    /// Kills it, and waits until it has ended.
     pub fn kill(self) {
         self.send_kill();
         self.ends_by(libc::SIGKILL);

@@ -1,4 +1,4 @@
-//! Surroundings that lack something: system calls, descriptors, memory, rights.
+//! Takes something away from a thread or process: system calls, descriptors, memory, rights.
 
 #![allow(
     unsafe_code,
@@ -12,7 +12,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::ptr::null;
 
-use crate::skipped;
+use crate::skip::skipped;
 
 /// A system call that is not carried out.
 #[derive(Clone, Copy, Debug)]
@@ -21,17 +21,17 @@ pub struct Denied {
     pub call: libc::c_long,
     /// When it is denied.
     pub when: If,
-    /// What is answered instead. 0 pretends that it was done; [`DEADLY`] kills the process.
+    /// The errno with which it fails. 0 pretends that it succeeded; [`DEADLY`] kills the process.
     pub errno: libc::c_int,
 }
 
-/// Stands in for an errno: the call is the last thing that the process does.
+/// In the place of an errno: the call kills the process.
 pub const DEADLY: libc::c_int = -1;
 
 /// A condition on the low half of an argument, counted from 0.
 #[derive(Clone, Copy, Debug)]
 pub enum If {
-    /// Whatever the arguments are.
+    /// Any call.
     Called,
     /// The argument is this number.
     Is(u32, libc::c_int),
@@ -40,7 +40,7 @@ pub enum If {
 }
 
 impl Denied {
-    /// A command of fcntl(2), by the number that libc uses for it.
+    /// Denies a command of fcntl(2), by the number that libc uses for it.
     #[must_use]
     pub fn fcntl(command: libc::c_int, errno: libc::c_int) -> Self {
         #[cfg(target_pointer_width = "64")]
@@ -50,15 +50,15 @@ impl Denied {
         Self { call, when: If::Is(1, command), errno }
     }
 
-    /// Asking the kernel for the auxiliary vector, as before Linux 6.4: whoever wants it then reads
-    /// it from /proc.
+    /// Denies reading the auxiliary vector from the kernel, as before Linux 6.4: it is then read
+    /// from /proc.
     #[must_use]
     pub fn auxiliary_vector() -> Self {
         const PR_GET_AUXV: libc::c_int = 0x4155_5856;
         Self { call: libc::SYS_prctl, when: If::Is(0, PR_GET_AUXV), errno: libc::EINVAL }
     }
 
-    /// Mapping memory that is shared, mmap(2).
+    /// Denies mapping shared memory, mmap(2).
     #[must_use]
     pub fn shared_mapping(errno: libc::c_int) -> Self {
         #[cfg(target_pointer_width = "64")]
@@ -68,29 +68,29 @@ impl Denied {
         Self { call, when: If::Has(3, libc::MAP_SHARED), errno }
     }
 
-    /// Making a nameless file, openat(2) with `O_TMPFILE`.
+    /// Denies making a nameless file, openat(2) with `O_TMPFILE`.
     #[must_use]
     pub fn nameless(errno: libc::c_int) -> Self {
-        /// The bit that makes it more than `O_DIRECTORY`.
+        /// The bit that distinguishes it from `O_DIRECTORY`.
         const TMPFILE: libc::c_int = libc::O_TMPFILE & !libc::O_DIRECTORY;
         Self { call: libc::SYS_openat, when: If::Has(2, TMPFILE), errno }
     }
 
-    /// Allocating the memory of a file, fallocate(2).
+    /// Denies allocating the memory of a file, fallocate(2).
     #[must_use]
     pub fn allocation(errno: libc::c_int) -> Self {
         Self { call: libc::SYS_fallocate, when: If::Called, errno }
     }
 
-    /// An advice of madvise(2).
+    /// Denies an advice of madvise(2).
     #[must_use]
     pub fn advice(advice: libc::c_int) -> Self {
         Self { call: libc::SYS_madvise, when: If::Is(2, advice), errno: libc::EINVAL }
     }
 }
 
-/// Denies the calling thread these calls from now on; if that is not to be had, says that the test
-/// is skipped. seccomp(2).
+/// Denies the calling thread these calls from now on, seccomp(2). Where the kernel has no filters,
+/// reports that the test is skipped.
 #[must_use]
 pub fn deny(calls: &[Denied]) -> bool {
     let refusal = |denied: &Denied| match denied.errno {
@@ -110,9 +110,9 @@ const JUMP_IF_EQUAL: u16 = 0x15;
 const JUMP_IF_SET: u16 = 0x45;
 const RETURN: u16 = 0x06;
 
-/// A program of the classic Berkeley packet filter over `struct seccomp_data`: the call's number at
-/// 0, the arguments of 64 bits from 16 on. That is right for little-endian machines, and for
-/// programs that have one kind of system calls.
+/// Returns a program of the classic Berkeley packet filter over `struct seccomp_data`: the call's
+/// number at 0, the arguments of 64 bits from 16 on. That is right for little-endian machines, and
+/// for programs that use one system-call ABI.
 pub(super) fn filter_by(
     calls: &[Denied],
     answer: impl Fn(&Denied) -> u32,
@@ -147,7 +147,7 @@ fn bits(number: libc::c_int) -> u32 {
     u32::try_from(number).expect("not negative")
 }
 
-/// Allows this thread filters, and makes a program of one.
+/// Allows this thread filters, and wraps a program for the kernel.
 pub(super) fn prepare(program: &mut [libc::sock_filter]) -> io::Result<libc::sock_fprog> {
     let len = libc::c_ushort::try_from(program.len()).expect("a short program");
     // SAFETY: prctl(2) with numbers only.
@@ -173,20 +173,21 @@ pub struct Mounted {
     on: PathBuf,
 }
 
-/// Mounts one; if that is not allowed, says that the test is skipped.
+/// Mounts a tmpfs; where that is not allowed, reports that the test is skipped.
 #[must_use]
 pub fn mount_tmpfs(on: &Path, options: &str) -> Option<Mounted> {
     mounted(on, || mount(c"tmpfs", on, 0, options))
 }
 
-/// Mounts one that has no fallocate(2); if that is not allowed, says that the test is skipped.
+/// Mounts a ramfs, which has no fallocate(2); where that is not allowed, reports that the test is
+/// skipped.
 #[must_use]
 pub fn mount_ramfs(on: &Path) -> Option<Mounted> {
     mounted(on, || mount(c"ramfs", on, 0, ""))
 }
 
-/// Mounts a file or directory at another place as well, for this thread and what it starts; if that
-/// is not allowed, says that the test is skipped.
+/// Mounts a file or directory at a second place, for this thread and the programs it starts. Where
+/// that is not allowed, reports that the test is skipped.
 #[must_use]
 pub fn mount_again(from: &Path, on: &Path) -> Option<Mounted> {
     let (from, to) = (c_string(from), c_string(on));
@@ -222,7 +223,7 @@ fn mount(kind: &CStr, on: &Path, flags: libc::c_ulong, options: &str) -> io::Res
 }
 
 impl Mounted {
-    /// Lets nothing be written to it from now on.
+    /// Remounts it read-only.
     ///
     /// # Panics
     /// If the system refuses.
@@ -242,8 +243,8 @@ fn c_string(path: &Path) -> CString {
     CString::new(path.as_os_str().as_bytes()).expect("no NUL")
 }
 
-/// Uses up the descriptors of this process but for `free` of them. They come back when the value is
-/// dropped.
+/// Uses up the descriptors of this process except `free` of them. Dropping the returned files frees
+/// them again.
 ///
 /// # Panics
 /// If the limit cannot be lowered.
@@ -274,10 +275,10 @@ pub fn limit_file_size(bytes: libc::rlim_t) {
         .expect("a limit can be lowered");
 }
 
-/// Makes this whole process a user with one group, for good.
+/// Changes the user and the group of this whole process, without a way back.
 ///
 /// # Panics
-/// If we are not root.
+/// If this process is not root.
 pub fn be_user(uid: u32, gid: u32) {
     // SAFETY: a valid list of one group.
     checked(unsafe { libc::setgroups(1, &raw const gid) }).expect("root may");

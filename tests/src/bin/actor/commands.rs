@@ -1,240 +1,193 @@
-//! The orders that an actor understands.
+//! Executes the commands that an actor understands.
 //!
-//! | order | answer after `ok` |
-//! |---|---|
-//! | `open ID NAME [poll=MS] [wait=futex\|poll] [block=never\|transitions\|held] [event=ID] [desc=TEXT] [dir=PATH] [patience=MS]` | uuid |
-//! | `clone ID FROM`, `close ID`, `leak ID` | |
-//! | `lock ID`, `for ID MS`, `release ID`, `consistent ID`, `describe ID TEXT` | |
-//! | `try ID`, `force ID`, `held ID`, `locked ID` | `true` or `false` |
-//! | `guard ID` | takes it by a guard, which lives until `unguard`, which drops it, or `unguard release` |
-//! | `every ID` | every call of the handle that can fail, each as `call=` and `ok` or the error's variant |
-//! | `holder ID` | `nobody`, or pid, uuid, description |
-//! | `recovered ID` | `no`, `somebody`, or pid, uuid, description |
-//! | `check ID` | the fields of `LockStatus`, each as `name=value` |
-//! | `fence ID` | the fencing token |
-//! | `count ID ACCOUNT ROUNDS ACTORS [MS]` | attempts that failed; sections under the lock, after all actors have met |
-//! | `count - ACCOUNT ROUNDS ACTORS` | the same without a lock |
-//! | `pass ID ACCOUNT [consistent]` | one section under the lock: see `Passage` |
-//! | `churn NAME ACCOUNT ROUNDS ACTORS [tide]` | opens, counts and closes in each round, by the `tide` together; 0 rounds: until the account says stop |
-//! | `event ID NAME`, `set ID`, `clear ID` | a named exit event |
-//! | `handlers all\|exit\|signals [grace=MS]` | installs the exit handlers |
-//! | `note SIGNAL [info]`, `ignore SIGNAL`, `exit-on SIGNAL` | what a signal does; `info`: by a handler of the other kind |
-//! | `noted SIGNAL` | how many have been noted |
-//! | `raise SIGNAL` | sends it to this thread |
-//! | `blocked` | which of the ending signals this thread blocks |
-//! | `reenter ID SIGNAL` | from now on the signal's handler tries that lock |
-//! | `reentered` | how often the handler got the lock, was refused, got an error |
-//! | `sample ID ROUNDS SIGNAL` | where that signal hit, each first with SIGTERM let through and then with SIGTERM blocked: free, taking, holding, giving |
-//! | `block ID NAME [schema=TEXT] [patience=MS] [create=N[:ACCOUNT]\|stall\|panic]`, `unblock ID` | opens and closes a block of numbers |
-//! | `read ID` | the number that they all are, or `torn`; whether we were told of a death |
-//! | `fill ID N`, `add ID ROUNDS`, `repair ID N` | makes them all this number, so many more, or repairs them to it |
-//! | `hold ID N`, `race ID` | fills in the number, or one after the other, and never ends |
-//! | `fork SOCKET`, `thread SOCKET [ID]` | branches off; see `Voice::fork` |
-//! | `reap PID` | waits for a forked child; `exit N` or `signal N` |
-//! | `die x none |
+//! ```text
+//! command                              what it does; what it answers after `ok`
+//!
+//! open ID NAME [OPTION=VALUE]...       the uuid. Options: poll=MS wait=futex|poll event=ID
+//!                                      block=never|transitions|held desc=TEXT dir=PATH patience=MS
+//! clone ID FROM; close ID; leak ID
+//! lock ID; for ID MS; release ID; consistent ID; describe ID TEXT
+//! try ID; force ID; held ID; locked ID `true` or `false`
+//! guard ID                             acquires by a guard, which lives until the next command:
+//! unguard [release]                    drops or releases the guard
+//! every ID                             each call that can fail, as `call=` and `ok` or the variant
+//! holder ID                            `nobody`, or pid, uuid, description
+//! recovered ID                         `no`, `somebody`, or pid, uuid, description
+//! check ID                             the fields of `LockStatus`, each as `name=value`
+//! fence ID                             the fencing token
+//! count ID ACCOUNT ROUNDS ACTORS [MS]  after all actors have met; failed attempts
+//! count - ACCOUNT ROUNDS ACTORS        the same without a lock
+//! pass ID ACCOUNT [consistent]         one critical section: see `Passage`
+//! churn NAME ACCOUNT ROUNDS ACTORS [tide]
+//!                                      opens, counts and closes in each round, with `tide` all at
+//!                                      once; 0 rounds: until the account says stop
+//! event ID NAME; set ID; clear ID      a named exit event
+//! handlers all|exit|signals [grace=MS] installs the exit handlers
+//! note SIGNAL [info]                   counts a signal; `info`: by a handler with `SA_SIGINFO`
+//! noted SIGNAL                         how many have been counted
+//! ignore SIGNAL; exit-on SIGNAL        ignores it, or exits
+//! raise SIGNAL                         sends it to this thread
+//! blocked                              the ending signals that this thread blocks
+//! reenter ID SIGNAL                    from now on the signal's handler tries that lock
+//! reentered                            how often that handler acquired, was refused, got an error
+//! sample ID ROUNDS SIGNAL              where it hit, each with SIGTERM unblocked and blocked:
+//!                                      free, acquiring, holding, releasing
+//! block ID NAME [OPTION=VALUE]...      opens a block of numbers. Options: schema=TEXT patience=MS
+//!                                      create=N[:ACCOUNT]|stall|panic
+//! unblock ID                           closes it
+//! read ID                              the number that they all are, or `torn`; `told` of a death
+//! fill ID N; add ID ROUNDS             sets them all to N; increments them so often
+//! repair ID N                          sets them all to N and declares the data consistent
+//! hold ID N; race ID                   fills in N, or one number after the other, and never ends
+//! fork SOCKET; thread SOCKET [ID]      branches off; see `Voice::fork`
+//! reap PID                             waits for a forked child; `exit N` or `signal N`
+//! die HOW                              exit, _exit, abort, segv, memory, panic, exec, return; none
+//! ```
 
-use std::collections::BTreeMap;
-use std::rc::Rc;
+use shmlock::Error;
 
-use shmlock::{Error, ExitEvent, SharedBlock, ShmLock};
+use crate::state::{Done, State, variant_of};
+use crate::{blocks, dying, locks, signals, work};
 
-use crate::blocks::{self, Numbers};
-use crate::line::Line;
-use crate::{dying, locks, signals, work};
-
-/// What one process or thread has, and whom it listens to.
-pub(crate) struct Commands {
-    pub(crate) locks: BTreeMap<String, Rc<ShmLock>>,
-    pub(crate) events: BTreeMap<String, ExitEvent>,
-    pub(crate) blocks: BTreeMap<String, SharedBlock<Numbers>>,
-    // Last: the end of the line tells the test that all the others are gone.
-    pub(crate) line: Line,
-}
-
-/// How to go on after an order.
+/// How to go on after a command.
 #[derive(PartialEq, Eq)]
 enum Flow {
     On,
-    /// Back to where the last guard was taken, to drop it.
+    /// Return to where the last guard was acquired, and drop it.
     Drop,
-    /// The same, to release it.
+    /// The same, and release it.
     Release,
-    /// Out of everything.
+    /// End this process or thread.
     End,
 }
 
-/// What an order came to.
-pub(crate) enum Done {
-    Answer(String),
-    /// Nothing to say.
-    Silent,
-    End,
+/// Follows commands until the input ends.
+pub(crate) fn serve(state: &mut State) {
+    assert!(serve_frame(state) == Flow::End, "there is no guard to drop");
 }
 
-impl Done {
-    /// `ok` with this behind it.
-    pub(crate) fn said(value: &impl ToString) -> Self {
-        Self::Answer(value.to_string())
-    }
-
-    /// `ok`, and nothing behind it.
-    pub(crate) fn well((): ()) -> Self {
-        Self::Answer(String::new())
-    }
-}
-
-impl Commands {
-    pub(crate) fn new(line: Line) -> Self {
-        Self { locks: BTreeMap::new(), events: BTreeMap::new(), blocks: BTreeMap::new(), line }
-    }
-
-    /// Does as told, to the end.
-    pub(crate) fn serve(&mut self) {
-        assert!(self.serve_frame() == Flow::End, "there is no guard to let go of");
-    }
-
-    /// Serves until the present guard, if any, is to go.
-    fn serve_frame(&mut self) -> Flow {
-        while let Some(order) = self.line.hear() {
-            let words: Vec<&str> = order.split_whitespace().collect();
-            let flow = match words.as_slice() {
-                [] => Flow::On,
-                ["unguard"] => Flow::Drop,
-                ["unguard", "release"] => Flow::Release,
-                ["guard", id] => self.guard(id),
-                words => match self.obey(words) {
-                    Ok(Done::Answer(answer)) => self.reply(&format!("ok {answer}")),
-                    Ok(Done::Silent) => Flow::On,
-                    Ok(Done::End) => Flow::End,
-                    Err(error) => self.reply(&line_of(&error)),
-                },
-            };
-            if flow != Flow::On {
-                return flow;
-            }
-        }
-        Flow::End
-    }
-
-    fn reply(&mut self, answer: &str) -> Flow {
-        self.line.say(answer.trim_end());
-        Flow::On
-    }
-
-    /// Holds the lock by a guard in this frame while the next ones serve.
-    fn guard(&mut self, id: &str) -> Flow {
-        let lock = self.lock(id);
-        let guard = match lock.lock() {
-            Ok(guard) => guard,
-            Err(error) => return self.reply(&line_of(&error)),
-        };
-        self.line.say("ok");
-        match self.serve_frame() {
-            Flow::Drop => {
-                drop(guard);
-                self.reply("ok")
-            }
-            Flow::Release => match guard.release() {
-                Ok(()) => self.reply("ok"),
-                Err(error) => self.reply(&line_of(&error)),
+/// Serves until the innermost guard, if any, is to be dropped.
+fn serve_frame(state: &mut State) -> Flow {
+    while let Some(command) = state.line.hear() {
+        let words: Vec<&str> = command.split_whitespace().collect();
+        let flow = match words.as_slice() {
+            [] => Flow::On,
+            ["unguard"] => Flow::Drop,
+            ["unguard", "release"] => Flow::Release,
+            ["guard", id] => guard(state, id),
+            words => match obey(state, words) {
+                Ok(Done::Answer(answer)) => reply(state, &format!("ok {answer}")),
+                Ok(Done::Silent) => Flow::On,
+                Ok(Done::End) => Flow::End,
+                Err(error) => reply(state, &line_of(&error)),
             },
-            flow => flow,
+        };
+        if flow != Flow::On {
+            return flow;
         }
     }
+    Flow::End
+}
 
-    pub(crate) fn lock(&self, id: &str) -> Rc<ShmLock> {
-        Rc::clone(self.locks.get(id).unwrap_or_else(|| panic!("no lock {id} is open here")))
-    }
+fn reply(state: &mut State, answer: &str) -> Flow {
+    state.line.say(answer.trim_end());
+    Flow::On
+}
 
-    pub(crate) fn event(&self, id: &str) -> &ExitEvent {
-        self.events.get(id).unwrap_or_else(|| panic!("no event {id} is open here"))
-    }
-
-    fn obey(&mut self, words: &[&str]) -> Result<Done, Error> {
-        match *words {
-            ["open", id, name, ref options @ ..] => locks::open(self, id, name, options),
-            ["clone", id, from] => locks::clone(self, id, from),
-            ["close", id] => Ok(locks::close(self, id)),
-            ["leak", id] => Ok(locks::leak(self, id)),
-            ["lock", id] => self.lock(id).acquire().map(Done::well),
-            ["for", id, millis] => {
-                self.lock(id).try_acquire_for(work::millis(millis)).map(Done::well)
-            }
-            ["release", id] => self.lock(id).release().map(Done::well),
-            ["consistent", id] => self.lock(id).declare_consistent().map(Done::well),
-            ["describe", id, text] => self.lock(id).set_description(text).map(Done::well),
-            ["try", id] => Ok(Done::said(&self.lock(id).try_acquire()?)),
-            ["force", id] => Ok(Done::said(&self.lock(id).force_release()?)),
-            ["held", id] => Ok(Done::said(&self.lock(id).is_held())),
-            ["locked", id] => Ok(Done::said(&self.lock(id).is_locked()?)),
-            ["holder", id] => {
-                Ok(Done::said(&locks::holder(self.lock(id).holder()?.as_ref(), "nobody")))
-            }
-            ["recovered", id] => {
-                Ok(Done::said(&locks::recovered(self.lock(id).recovered().as_ref())))
-            }
-            ["check", id] => Ok(Done::said(&locks::health(self.lock(id).status()?))),
-            ["every", id] => Ok(Done::Answer(locks::every(&self.lock(id)))),
-            ["fence", id] => Ok(Done::said(&self.lock(id).fencing_token().unwrap_or(0))),
-            ["count", id, account, rounds, actors, ref limit @ ..] => work::count(
-                self,
-                id,
-                account,
-                work::number(rounds),
-                work::number(actors),
-                limit.first().copied(),
-            ),
-            ["pass", id, account, ref consistent @ ..] => {
-                work::pass(self, id, account, !consistent.is_empty())
-            }
-            ["churn", name, account, rounds, actors, ref tide @ ..] => work::churn(
-                name,
-                account,
-                work::number(rounds),
-                work::number(actors),
-                !tide.is_empty(),
-            ),
-            ["event", id, name] => locks::event(self, id, name),
-            ["set", id] => self.event(id).set().map(Done::well),
-            ["clear", id] => self.event(id).clear().map(Done::well),
-            ["block", id, name, ref options @ ..] => blocks::open(self, id, name, options),
-            ["unblock", id] => Ok(blocks::close(self, id)),
-            ["read", id] => blocks::read(self, id),
-            ["fill", id, value] => blocks::fill(self, id, value),
-            ["add", id, rounds] => blocks::add(self, id, work::number(rounds)),
-            ["repair", id, value] => blocks::consistent(self, id, value),
-            ["hold", id, value] => blocks::hold(self, id, value),
-            ["race", id] => blocks::race(self, id),
-            ["handlers", which] => signals::install_exit_handlers(which, None),
-            ["handlers", which, grace] => {
-                signals::install_exit_handlers(which, grace.strip_prefix("grace="))
-            }
-            ["note", signal] => Ok(signals::note(work::number(signal))),
-            ["note", signal, "info"] => Ok(signals::note_with_info(work::number(signal))),
-            ["exit-on", signal] => Ok(signals::exit_on(work::number(signal))),
-            ["ignore", signal] => Ok(signals::ignore(work::number(signal))),
-            ["noted", signal] => Ok(Done::said(&signals::noted(work::number(signal)))),
-            ["raise", signal] => Ok(signals::raise(work::number(signal))),
-            ["blocked"] => Ok(Done::said(&signals::blocked())),
-            ["reenter", id, signal] => Ok(signals::reenter(self.lock(id), work::number(signal))),
-            ["reentered"] => Ok(Done::said(&signals::reentered())),
-            ["sample", id, rounds, signal] => {
-                signals::sample(&self.lock(id), work::number(rounds), work::number(signal))
-            }
-            ["fork", socket] => Ok(dying::fork(self, socket)),
-            ["thread", socket, ref id @ ..] => Ok(dying::thread(self, socket, id.first().copied())),
-            ["reap", pid] => Ok(Done::said(&dying::reap(work::number(pid)))),
-            ["die", how] => Ok(dying::die(how)),
-            ref other => panic!("not an order: {other:?}"),
+/// Holds the lock by a guard in this frame while the inner frames serve.
+fn guard(state: &mut State, id: &str) -> Flow {
+    let lock = state.lock(id);
+    let guard = match lock.lock() {
+        Ok(guard) => guard,
+        Err(error) => return reply(state, &line_of(&error)),
+    };
+    state.line.say("ok");
+    match serve_frame(state) {
+        Flow::Drop => {
+            drop(guard);
+            reply(state, "ok")
         }
+        Flow::Release => match guard.release() {
+            Ok(()) => reply(state, "ok"),
+            Err(error) => reply(state, &line_of(&error)),
+        },
+        flow => flow,
     }
 }
 
-/// An error on one line: its variant first, for tests to compare, then its text, for people.
+fn obey(state: &mut State, words: &[&str]) -> Result<Done, Error> {
+    match *words {
+        ["open", id, name, ref options @ ..] => locks::open(state, id, name, options),
+        ["clone", id, from] => locks::clone(state, id, from),
+        ["close", id] => Ok(locks::close(state, id)),
+        ["leak", id] => Ok(locks::leak(state, id)),
+        ["lock", id] => state.lock(id).acquire().map(Done::well),
+        ["for", id, millis] => state.lock(id).try_acquire_for(work::millis(millis)).map(Done::well),
+        ["release", id] => state.lock(id).release().map(Done::well),
+        ["consistent", id] => state.lock(id).declare_consistent().map(Done::well),
+        ["describe", id, text] => state.lock(id).set_description(text).map(Done::well),
+        ["try", id] => Ok(Done::said(&state.lock(id).try_acquire()?)),
+        ["force", id] => Ok(Done::said(&state.lock(id).force_release()?)),
+        ["held", id] => Ok(Done::said(&state.lock(id).is_held())),
+        ["locked", id] => Ok(Done::said(&state.lock(id).is_locked()?)),
+        ["holder", id] => {
+            Ok(Done::said(&locks::holder(state.lock(id).holder()?.as_ref(), "nobody")))
+        }
+        ["recovered", id] => Ok(Done::said(&locks::recovered(state.lock(id).recovered().as_ref()))),
+        ["check", id] => Ok(Done::said(&locks::health(state.lock(id).status()?))),
+        ["every", id] => Ok(Done::Answer(locks::every(&state.lock(id)))),
+        ["fence", id] => Ok(Done::said(&state.lock(id).fencing_token().unwrap_or(0))),
+        ["count", id, account, rounds, actors, ref limit @ ..] => work::count(
+            state,
+            id,
+            account,
+            work::number(rounds),
+            work::number(actors),
+            limit.first().copied(),
+        ),
+        ["pass", id, account, ref consistent @ ..] => {
+            work::pass(state, id, account, !consistent.is_empty())
+        }
+        ["churn", name, account, rounds, actors, ref tide @ ..] => {
+            work::churn(name, account, work::number(rounds), work::number(actors), !tide.is_empty())
+        }
+        ["event", id, name] => locks::event(state, id, name),
+        ["set", id] => state.event(id).set().map(Done::well),
+        ["clear", id] => state.event(id).clear().map(Done::well),
+        ["block", id, name, ref options @ ..] => blocks::open(state, id, name, options),
+        ["unblock", id] => Ok(blocks::close(state, id)),
+        ["read", id] => blocks::read(state, id),
+        ["fill", id, value] => blocks::fill(state, id, value),
+        ["add", id, rounds] => blocks::add(state, id, work::number(rounds)),
+        ["repair", id, value] => blocks::consistent(state, id, value),
+        ["hold", id, value] => blocks::hold(state, id, value),
+        ["race", id] => blocks::race(state, id),
+        ["handlers", which] => signals::install_exit_handlers(which, None),
+        ["handlers", which, grace] => {
+            signals::install_exit_handlers(which, grace.strip_prefix("grace="))
+        }
+        ["note", signal] => Ok(signals::note(work::number(signal))),
+        ["note", signal, "info"] => Ok(signals::note_with_info(work::number(signal))),
+        ["exit-on", signal] => Ok(signals::exit_on(work::number(signal))),
+        ["ignore", signal] => Ok(signals::ignore(work::number(signal))),
+        ["noted", signal] => Ok(Done::said(&signals::noted(work::number(signal)))),
+        ["raise", signal] => Ok(signals::raise(work::number(signal))),
+        ["blocked"] => Ok(Done::said(&signals::blocked())),
+        ["reenter", id, signal] => Ok(signals::reenter(state.lock(id), work::number(signal))),
+        ["reentered"] => Ok(Done::said(&signals::reentered())),
+        ["sample", id, rounds, signal] => {
+            signals::sample(&state.lock(id), work::number(rounds), work::number(signal))
+        }
+        ["fork", socket] => Ok(dying::fork(state, socket)),
+        ["thread", socket, ref id @ ..] => {
+            Ok(dying::thread(state, socket, id.first().copied(), serve))
+        }
+        ["reap", pid] => Ok(Done::said(&dying::reap(work::number(pid)))),
+        ["die", how] => Ok(dying::die(how)),
+        ref other => panic!("not a command: {other:?}"),
+    }
+}
+/// Formats an error on one line: its variant for tests to compare, then its text for people.
 fn line_of(error: &Error) -> String {
     format!("err {} {error}", variant_of(error))
-}
-
-pub(crate) fn variant_of(error: &Error) -> String {
-    format!("{error:?}").chars().take_while(|c| c.is_alphanumeric()).collect()
 }

@@ -1,5 +1,5 @@
-//! One lock at a time: opening it, taking it, being inside, giving it back, closing it; each step
-//! noted for the oracle.
+//! Executes operations on one lock: opening, acquiring, the critical section, releasing, closing.
+//! Notes each step for the oracle.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
@@ -12,20 +12,20 @@ use crate::fault::Fault;
 use crate::journal::What;
 use crate::memory::Doing;
 use crate::oracle::{Section, Told};
-use crate::plan::{Blocks, Give, Hold, Make, NARROW, Visit, Way};
+use crate::role::NARROW;
 use crate::system;
 use crate::tally::Count;
+use crate::visit::{Blocks, Give, Hold, Make, Visit, Way};
 
-/// More than any closer needs: the master stops nobody for so long.
+/// More than any closer needs: the master stops no process for so long.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How much later than asked for a waiter may come back. Not what is promised but what no busy
-/// machine exceeds; the latest that was seen stands in the report. A waiter that was stopped
-/// meanwhile is not judged.
+/// How late a waiter may return after its timeout. Not what is promised but what no busy machine
+/// exceeds; the report shows the latest. A waiter that was stopped meanwhile is not judged.
 const TOLERANCE: Duration = Duration::from_secs(5);
 
 impl Contender<'_> {
-    /// A handle; `None` if there was no token for it.
+    /// Opens a handle; returns `None` if there was no free token.
     pub(crate) fn open(
         &self,
         name: &str,
@@ -82,16 +82,16 @@ impl Contender<'_> {
         self.note(What::Closed, at);
     }
 
-    /// A whole section. `during` is done when its work is half done.
+    /// Acquires, executes a critical section, releases. `during` runs when its work is half done.
     pub(crate) fn visit(&self, lock: &ShmLock, visit: &Visit, during: impl FnOnce()) {
         let Some(guard) = self.take(lock, visit.lock, visit.way) else { return };
         let section = self.inside(lock, visit, during);
         self.leave(section);
         self.give(guard, visit);
-        self.gave_back(visit.lock);
+        self.released(visit.lock);
     }
 
-    /// From the taking to the leaving, without either.
+    /// Executes the critical section between acquiring and leaving, without either.
     pub(crate) fn inside(&self, lock: &ShmLock, visit: &Visit, during: impl FnOnce()) -> Section {
         let told = Told::by(lock);
         let section = self.enter(visit.lock, lock, &told);
@@ -112,30 +112,30 @@ impl Contender<'_> {
         });
         if told.died && visit.declare {
             match lock.declare_consistent() {
-                Ok(()) => self.is_consistent(&section),
+                Ok(()) => self.note_consistent(&section),
                 Err(error) => self.refused(visit.lock, &error),
             }
         }
         section
     }
 
-    /// Takes the lock, or finds out why not.
+    /// Acquires the lock, or notes why not.
     pub(crate) fn take<'l>(&self, lock: &'l ShmLock, at: usize, way: Way) -> Option<Guard<'l>> {
         self.taking(lock, at, way, |start| match way {
             Way::Wait => lock.lock().map(Some),
             Way::Try => lock.try_lock(),
-            Way::For(patience) => lock.try_lock_for(patience).map(Some),
-            Way::Until(patience) => lock.try_lock_until(start + patience).map(Some),
+            Way::For(timeout) => lock.try_lock_for(timeout).map(Some),
+            Way::Until(timeout) => lock.try_lock_until(start + timeout).map(Some),
         })
     }
 
-    /// As [`take`](Self::take), without a guard.
+    /// Acquires the lock as [`take`](Self::take) does, without a guard.
     pub(crate) fn acquire(&self, lock: &ShmLock, at: usize, way: Way) -> bool {
         let taken = self.taking(lock, at, way, |start| match way {
             Way::Wait => lock.acquire().map(Some),
             Way::Try => lock.try_acquire().map(|taken| taken.then_some(())),
-            Way::For(patience) => lock.try_acquire_for(patience).map(Some),
-            Way::Until(patience) => lock.try_acquire_until(start + patience).map(Some),
+            Way::For(timeout) => lock.try_acquire_for(timeout).map(Some),
+            Way::Until(timeout) => lock.try_acquire_until(start + timeout).map(Some),
         });
         taken.is_some()
     }
@@ -148,15 +148,15 @@ impl Contender<'_> {
         take: impl FnOnce(Instant) -> shmlock::Result<Option<R>>,
     ) -> Option<R> {
         let (life, stops) = (self.life(), self.seat().stops.load(Relaxed));
-        self.note(What::Taking, at);
+        self.note(What::Acquiring, at);
         if lock.is_locked().is_ok_and(|locked| locked) {
             self.count(Count::Contended);
         }
-        self.does(Doing::Taking);
+        self.does(Doing::Acquiring);
         if matches!(way, Way::Wait) {
             life.waiting.store(system::now(), Relaxed);
         }
-        life.reaches_for(at);
+        life.set_may_hold(at);
         let start = Instant::now();
         let taken = take(start);
         let waited = start.elapsed();
@@ -165,15 +165,15 @@ impl Contender<'_> {
             self.seat().tally.waited(nanos(waited));
             return Some(taken);
         }
-        life.is_rid_of(at);
+        life.clear_may_hold(at);
         self.does(Doing::Nothing);
-        self.note(What::NotHad, at);
+        self.note(What::NotAcquired, at);
         match taken {
             Ok(_) => self.count(Count::TryFailed),
             Err(error) if error.is_timed_out() => {
                 self.count(Count::TimedOut);
                 let was_stopped = stops != self.seat().stops.load(Relaxed);
-                self.judge_patience(at, way, waited, was_stopped);
+                self.check_timeout(at, way, waited, was_stopped);
             }
             Err(error) if error.is_cancelled() && !matches!(way, Way::Try) => {
                 self.count(Count::Cancelled);
@@ -188,12 +188,12 @@ impl Contender<'_> {
         None
     }
 
-    /// Whoever was told that its time is over has waited so long, and not much longer.
-    fn judge_patience(&self, at: usize, way: Way, waited: Duration, was_stopped: bool) {
-        let (Way::For(patience) | Way::Until(patience)) = way else {
+    /// Checks a timeout: the waiter has waited so long, and not much longer.
+    fn check_timeout(&self, at: usize, way: Way, waited: Duration, was_stopped: bool) {
+        let (Way::For(timeout) | Way::Until(timeout)) = way else {
             return self.accuse(Fault::Early, at, nanos(waited));
         };
-        let Some(late) = waited.checked_sub(patience) else {
+        let Some(late) = waited.checked_sub(timeout) else {
             return self.accuse(Fault::Early, at, nanos(waited));
         };
         if was_stopped {
@@ -228,16 +228,16 @@ impl Contender<'_> {
         }
     }
 
-    /// The lock has been given back.
-    pub(crate) fn gave_back(&self, at: usize) {
-        self.life().is_rid_of(at);
+    /// Notes that the lock has been released.
+    pub(crate) fn released(&self, at: usize) {
+        self.life().clear_may_hold(at);
         self.does(Doing::Nothing);
         self.count(Count::Acquired);
-        self.note(What::GaveBack, at);
+        self.note(What::Released, at);
     }
 
-    /// A second handle of the thread that holds the lock: it is not let in, and told that waiting
-    /// would never end. (If the exit event is set, it is told that instead.)
+    /// Tries the lock by a second handle of the thread that holds it: that is refused, with the
+    /// error that waiting would deadlock. (If the exit event is set, with `Cancelled`.)
     fn try_twice(&self, lock: &ShmLock, visit: &Visit) {
         let Some(second) = self.opened(visit.lock, lock.try_clone()) else { return };
         let tried = second.try_lock();
@@ -256,7 +256,7 @@ impl Contender<'_> {
     }
 }
 
-/// Stays for a while.
+/// Stays in the critical section, as told.
 pub(crate) fn hold(how: Hold) {
     match how {
         Hold::Nothing => {}

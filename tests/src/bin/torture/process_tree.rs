@@ -1,4 +1,4 @@
-//! Operations of more than one thread or process, and the ways in which a process ends by itself.
+//! Executes operations of more than one thread or process, and ends processes.
 
 use std::array;
 use std::os::unix::process::CommandExt;
@@ -11,24 +11,23 @@ use crate::contender::{Contender, NO_LOCK};
 use crate::fault::Fault;
 use crate::journal::What;
 use crate::memory::Doing;
-use crate::plan::{Blocks, End, Make, Visit, Way};
 use crate::system::{self, Side};
 use crate::tally::Count;
+use crate::visit::{Blocks, End, Make, Visit, Way};
 use crate::worker::{LONGEST_RUN, Worker};
 
 impl Worker<'_> {
-    /// This thread takes the lock and does the work; another one leaves the section and gives the
-    /// lock back.
+    /// Acquires and works in this thread; leaves and releases in another one.
     pub(crate) fn hand_over(&mut self, visit: &Visit) {
         let at = visit.lock;
-        // A handle that blocks signals while held must be given back where it was taken.
+        // A handle that blocks signals while held must be released by the thread that acquired.
         let make = Make { blocks: Blocks::Never, ..visit.make.clone() };
         let Some(lock) = self.open_anew(at, &make) else { return };
         if !self.me.acquire(&lock, at, visit.way) {
             return self.me.close(at, lock);
         }
         let section = self.me.inside(&lock, visit, || {});
-        let (memory, seat) = (&*self.stage.memory, self.me.at);
+        let (memory, seat) = (&*self.session.memory, self.me.at);
         let lock = thread::scope(|scope| {
             let other = scope.spawn(move || {
                 let me = Contender::new(memory, seat, What::ThreadBorn);
@@ -41,13 +40,13 @@ impl Worker<'_> {
             });
             other.join().expect("no thread panics")
         });
-        self.me.gave_back(at);
+        self.me.released(at);
         self.me.count(Count::HandedOver);
         self.me.note(What::HandedOver, at);
         self.me.close(at, lock);
     }
 
-    /// Two threads contend, each by a handle of its own.
+    /// Contends by two threads, each with a handle of its own.
     pub(crate) fn crowd(&mut self, visit: &Visit, rounds: u8) {
         let at = visit.lock;
         if !self.open(at, &visit.make) {
@@ -55,7 +54,7 @@ impl Worker<'_> {
         }
         let Some(lock) = self.handles[at].take() else { return };
         let clone = self.me.opened(at, lock.try_clone());
-        let (memory, seat) = (&*self.stage.memory, self.me.at);
+        let (memory, seat) = (&*self.session.memory, self.me.at);
         thread::scope(|scope| {
             let other = scope.spawn(move || {
                 let me = Contender::new(memory, seat, What::ThreadBorn);
@@ -73,7 +72,7 @@ impl Worker<'_> {
         self.handles[at] = Some(lock);
     }
 
-    /// A child, which may well outlive us.
+    /// Forks a child, which may outlive this process.
     pub(crate) fn fork(&mut self, visits: &[Visit], drops: bool, waits: bool) {
         self.me.note(What::Forking, NO_LOCK);
         self.me.count(Count::Forked);
@@ -87,7 +86,7 @@ impl Worker<'_> {
 
     fn be_a_child(&mut self, visits: &[Visit], drops: bool) -> ! {
         system::end_in_time(LONGEST_RUN);
-        self.me = Contender::new(&self.stage.memory, self.me.at, What::ChildBorn);
+        self.me = Contender::new(&self.session.memory, self.me.at, What::ChildBorn);
         for (at, lock) in self.handles.iter().enumerate() {
             let is_refused = lock.as_ref().is_none_or(is_refused);
             if !is_refused {
@@ -101,7 +100,7 @@ impl Worker<'_> {
         } else {
             std::mem::forget((exit_event, handles));
         }
-        for visit in visits.iter().take_while(|_| !self.stage.memory.is_over()) {
+        for visit in visits.iter().take_while(|_| !self.session.memory.is_over()) {
             self.visit(visit);
         }
         self.close_all();
@@ -118,7 +117,7 @@ impl Worker<'_> {
             End::AtOnce(visit) => self.end_inside(visit.as_ref(), || system::end_at_once()),
             End::Abort(visit) => self.end_inside(visit.as_ref(), || abort()),
             End::Exec(visit) => {
-                let (path, prefix, seat) = (&self.stage.path, &self.stage.prefix, self.me.at);
+                let (path, prefix, seat) = (&self.session.path, &self.session.prefix, self.me.at);
                 let mut command = Command::new("/proc/self/exe");
                 command.args(["worker", path, prefix, &seat.to_string()]);
                 self.me.count(Count::Execed);
@@ -128,8 +127,8 @@ impl Worker<'_> {
         }
     }
 
-    /// Ends half-way through a section if one is given and can be had at once; else outside, with
-    /// all handles open.
+    /// Ends in the middle of a critical section if a visit is given and its lock is free; else
+    /// outside, with all handles open.
     fn end_inside(&mut self, visit: Option<&Visit>, end: impl FnOnce()) {
         let visit = visit.filter(|visit| self.open(visit.lock, &visit.make));
         let held = visit.and_then(|visit| {
@@ -143,13 +142,13 @@ impl Worker<'_> {
         };
         let _never_left =
             self.me.inside(lock, &Visit { depth: 0, twice: false, ..visit.clone() }, || {
-                self.me.is_doomed();
+                self.me.set_doomed();
                 end();
             });
     }
 }
 
-/// Whether an inherited handle refuses everything and does nothing.
+/// Returns `true` if an inherited handle refuses every call.
 fn is_refused(lock: &ShmLock) -> bool {
     fn refused<T>(answer: &shmlock::Result<T>) -> bool {
         matches!(answer, Err(Error::ForkedHandle { .. }))

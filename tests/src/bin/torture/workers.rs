@@ -1,4 +1,4 @@
-//! The processes on the seats: started, reaped, and judged by how they ended.
+//! Starts the processes on the seats, reaps them, and judges how they ended.
 
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
@@ -7,39 +7,39 @@ use std::sync::atomic::Ordering::Relaxed;
 use crate::fault::Fault;
 use crate::memory::{Doing, SLOTS};
 use crate::pressure::Pressure;
-use crate::stage::Stage;
+use crate::session::Session;
 use crate::system::{self, End, Ended};
 
 /// The children of the master.
 pub(crate) struct Workers<'s> {
-    stage: &'s Stage,
-    /// Who sits where; 0 if nobody does.
+    session: &'s Session,
+    /// The process on each seat; 0 if there is none.
     pids: [u32; SLOTS],
-    /// How many processes have been started, …
+    /// Processes that were started, …
     pub(crate) started: u64,
     /// … and killed.
     pub(crate) killed: u64,
-    /// How many were ended by a signal with a handler.
+    /// Processes that were ended by a signal with a handler.
     pub(crate) terminated: u64,
-    /// How many children of workers have been reaped by us because their parents were dead.
+    /// Children of workers that the master has reaped, because their parents were dead.
     pub(crate) orphans: u64,
 }
 
 impl<'s> Workers<'s> {
-    pub(crate) fn new(stage: &'s Stage) -> Self {
-        Self { stage, pids: [0; SLOTS], started: 0, killed: 0, terminated: 0, orphans: 0 }
+    pub(crate) fn new(session: &'s Session) -> Self {
+        Self { session, pids: [0; SLOTS], started: 0, killed: 0, terminated: 0, orphans: 0 }
     }
 
     pub(crate) fn pid(&self, seat: usize) -> Option<u32> {
         Some(self.pids[seat]).filter(|&pid| pid != 0)
     }
 
-    /// Starts a worker, in a process group of its own: its children are stopped with it.
+    /// Starts a worker in a process group of its own, so that its children are stopped with it.
     #[allow(clippy::zombie_processes, reason = "the master reaps every child by number")]
     pub(crate) fn start(&mut self, seat: usize) {
-        self.stage.memory.seats[seat].condemned.store(0, Relaxed);
+        self.session.memory.seats[seat].condemned.store(0, Relaxed);
         let mut command = Command::new("/proc/self/exe");
-        command.args(["worker", &self.stage.path, &self.stage.prefix, &seat.to_string()]);
+        command.args(["worker", &self.session.path, &self.session.prefix, &seat.to_string()]);
         let child = command.process_group(0).stdin(Stdio::null()).spawn();
         self.pids[seat] = child.expect("a process can be started").id();
         self.started += 1;
@@ -55,15 +55,15 @@ impl<'s> Workers<'s> {
         }
     }
 
-    /// Reaps who has ended. `true`: some child is still there.
+    /// Reaps ended processes. Returns `true` if a child is still running.
     pub(crate) fn reap(&mut self, pressure: &Pressure) -> bool {
         loop {
-            match system::who_has_ended() {
-                Ended::NobodyIsLeft => return false,
-                Ended::Nobody => return true,
+            match system::next_ended() {
+                Ended::NoChildren => return false,
+                Ended::None => return true,
                 Ended::Child(pid) => {
-                    // Its group may have been stopped after it had ended, and nobody else would let
-                    // its children go on.
+                    // Its group may have been stopped after it ended; only this continues its
+                    // children.
                     system::signal_group(pid, libc::SIGCONT);
                     self.has_ended(pid, system::wait_for(pid), pressure);
                 }
@@ -84,9 +84,9 @@ impl<'s> Workers<'s> {
             }
             (End::Signal(libc::SIGTERM), Some(seat)) => {
                 self.terminated += 1;
-                self.stage.memory.seats[seat].condemned.load(Relaxed) == pid
+                self.session.memory.seats[seat].condemned.load(Relaxed) == pid
             }
-            (End::Signal(libc::SIGABRT), Some(seat)) => self.meant_to_end(seat),
+            (End::Signal(libc::SIGABRT), Some(seat)) => self.has_ended_as_planned(seat),
             _ => false,
         };
         if !is_wanted {
@@ -98,15 +98,15 @@ impl<'s> Workers<'s> {
         }
     }
 
-    /// Whether the last life of the process on this seat was at its planned end.
-    fn meant_to_end(&self, seat: usize) -> bool {
-        let memory = &self.stage.memory;
+    /// Returns `true` if the last life of the process on this seat was at its planned end.
+    fn has_ended_as_planned(&self, seat: usize) -> bool {
+        let memory = &self.session.memory;
         let life = memory.life(memory.seats[seat].life.load(Relaxed));
         life.doomed.load(Relaxed) != 0 || life.is_doing(Doing::Ended)
     }
 
     fn accuse(&self, seat: Option<usize>, end: End) {
-        let memory = &self.stage.memory;
+        let memory = &self.session.memory;
         let life = seat.map_or(0, |seat| memory.seats[seat].life.load(Relaxed));
         let seen = match end {
             End::Signal(signal) => signal,
