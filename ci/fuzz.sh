@@ -55,8 +55,8 @@ for target in region scribble shell name; do
         verdict="FAILED ($status)" failed=1
         grep -aEv '^(#[0-9]|INFO)' "$log" | head -n 80
         input=$(sed -n 's/.*Test unit written to //p' "$log" | tail -n 1)
-        [ -z "$input" ] || printf 'run again: %q %q\nas a scenario: cargo +nightly fuzz fmt %s %q\n' \
-            "$built/$host/release/$target" "$input" "$target" "$input"
+        [ -z "$input" ] || printf 'run again: %q %q\nprint it: %s %s %q\n' \
+            "$built/$host/release/$target" "$input" "cargo +nightly fuzz fmt" "$target" "$input"
     fi
     row=$(printf '%-10s %9s runs  %5s edges' "$target" "${runs:-no}" "${covered:-no}")
     table+="$row  $verdict"$'\n'

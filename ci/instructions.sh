@@ -3,6 +3,7 @@
 # ci/instructions.txt says; and the code from a wake to the critical section is one function.
 # `instructions.sh --update` writes that file. Commit a number that has shrunk, so that it cannot
 # grow again.
+#
 # Valgrind counts the release build exactly and repeatably: the difference of two runs, one with
 # more rounds. Compilers differ, so numbers are compared for one compiler version only.
 set -euo pipefail

@@ -50,6 +50,9 @@ done
 # Leaks are detected at the end of each process, unless a test kills it or it ends by _exit(2). The
 # registry's slots are never freed, but reachable from a static, so they are no leak.
 export ASAN_OPTIONS=$crashes:detect_leaks=1:detect_stack_use_after_return=1
+for test in "${unfinished[@]}"; do
+    [ -e "tests/tests/$test.rs" ] || die "there is no test $test: correct the list"
+done
 tested address -p shmlock-core -p shmlock -p shmlock-cli --all-features --lib --bins --tests
 tested address -p shmlock-tests --lib --bins "${others[@]}" -- "${sweeps[@]}"
 export ASAN_OPTIONS=${ASAN_OPTIONS/detect_leaks=1/detect_leaks=0}
@@ -57,16 +60,23 @@ tested address -p shmlock-tests "${without_leaks[@]}"
 
 # The standard library is instrumented as well. Otherwise every channel and every Arc would be a
 # race.
+#
 # Core is not tested: it has no plain data of its own, and ThreadSanitizer, which ignores fences,
 # would report the plain data of its tests. The data of the tests here is atomic.
+#
 # ThreadSanitizer delivers a signal at the next system call, so tests that send signals into other
 # code are skipped.
+#
 # die_after_fork=0: some tests fork with several threads on purpose.
+#
 # These cannot run under it:
-# * tests of exit and signal handlers, for which it installs handlers of its own;
-# * stray_closes: it reports the closes of other threads' descriptors, which are the test.
+# * tests of exit and signal handlers, before which it installs handlers of its own;
+# * stray_closes: it reports that a thread closes a descriptor of another, which is the test.
 excluded=(exit_handlers_and_libraries exit_handlers_forked exit_handlers_replaced interrupted
-    stray_closes word_decides)
+    stray_closes overwritten_word)
+for test in "${excluded[@]}"; do
+    [ -e "tests/tests/$test.rs" ] || die "there is no test $test: correct the list"
+done
 included=()
 for file in tests/tests/*.rs; do
     test=$(basename "$file" .rs)

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Proves: the suite passes in every run: on a quiet machine, on a busy one, and beside thousands of
 # other locks.
+#
 #   bash ci/soak.sh [--log FILE] [--busy-loops N] [--other-locks N] [RUNS [MODE...]]
 #
 # Builds the tests of `cargo test --workspace`, and those of the optional features, once. Runs all

@@ -52,7 +52,7 @@ fn main() -> Result<(), Error> {
     if let Some(holder) = core_1.holder() {
         println!("held by {holder}");
     }
-    drop(core_2.try_lock()?);
+    drop(core_2.try_lock()?.expect("its own hold"));
     let held = core_2.is_held();
     println!("core 2 acquired it twice, released it once, and still holds it: {held}");
     guard.release()?;

@@ -1,5 +1,6 @@
 //! Runs scenarios for libFuzzer: hostile bytes, calls in any order, and after each call the
 //! promises of `PROTOCOL.md`.
+//!
 //! | target | hostile | checked |
 //! |---|---|---|
 //! | `region` | the 128 bytes, every argument, writes between calls | each byte after each call |

@@ -67,6 +67,7 @@ impl Memory {
     }
 
     /// Returns the region of `len` bytes at `offset`.
+    ///
     /// # Errors
     /// The core's.
     pub fn region_at(&self, offset: usize, len: usize) -> Result<Region<'_>, Error> {

@@ -39,7 +39,9 @@ struct Plan {
 }
 
 thread_local! {
-    static PLAN: Plan = const { Plan { left: Cell::new(0), act: Cell::new(None), always: Cell::new(false) } };
+    static PLAN: Plan = const {
+        Plan { left: Cell::new(0), act: Cell::new(None), always: Cell::new(false) }
+    };
     static HANDLE: Cell<*mut Handle> = const { Cell::new(null_mut()) };
     static LOCK: Cell<*const RegionLock<'static>> = const { Cell::new(null()) };
     static RESULT: Cell<Option<Status>> = const { Cell::new(None) };
@@ -149,8 +151,7 @@ fn nest(holds: i32, main: Function, inner: Function, left: usize) -> bool {
 }
 
 #[test]
-fn a_call_by_a_handler_after_any_instruction_of_another_is_refused_or_counts_as_one_before_or_after_it()
- {
+fn a_handlers_call_after_any_instruction_is_refused_or_ordered_before_or_after() {
     for holds in [0, 1, 2] {
         for main in [shmlock_core_try_acquire as Function, shmlock_core_release] {
             for inner in

@@ -9,6 +9,7 @@ use shmlock_core::layout::REGION_LEN;
 use crate::memory::{Bytes, DIED, MAGIC, Memory, OWNER, WAITERS};
 
 /// Returns the region of this process that is overwritten, with these initial bytes.
+///
 /// All scenarios share one region and one thread, because starting a thread takes longer than most
 /// scenarios. So a second run of a scenario may find other words.
 pub(super) fn scribbled_on(bytes: &Bytes) -> &'static Memory {
