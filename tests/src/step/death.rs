@@ -11,7 +11,7 @@ use super::verdict::Passage;
 use crate::actor::Actor;
 use crate::proc;
 
-/// The child is no more.
+/// The child has died.
 impl Scenario<'_> {
     /// Ends the child. Then every other process executes a critical section; the first of them is
     /// told of the death if and only if an owner died; and everything is as before.
