@@ -45,14 +45,14 @@ fn main() -> Result<(), Error> {
     let core_1 = RegionLock::new(region, CORE_1);
     let core_2 = RegionLock::new(region, CORE_2).with_record(record);
 
-    let guard = core_2.try_lock()?;
+    let guard = core_2.lock(&mut Yield(0))?;
     if let Err(error) = core_1.lock(&mut Yield(3)) {
         println!("core 1 gives up: {error}");
     }
     if let Some(holder) = core_1.holder() {
         println!("held by {holder}");
     }
-    drop(core_2.try_lock()?);
+    drop(core_2.try_lock()?.expect("its own hold"));
     let held = core_2.is_held();
     println!("core 2 acquired it twice, released it once, and still holds it: {held}");
     guard.release()?;

@@ -45,7 +45,7 @@ fn main() -> Result<(), Error> {
     let [one, two, three] = [1, 2, 3].map(|token| NonZeroU16::new(token).expect("not zero"));
 
     let owner = RegionLock::new(region, one);
-    let guard = owner.try_lock()?;
+    let guard = owner.try_lock()?.expect("free");
     let waiter = RegionLock::new(region, two);
     let mut context = Context::from_waker(Waker::noop());
     let mut delay = delay();

@@ -1,6 +1,5 @@
-//! Stories about the shell: a file that somebody put where the lock's should be, handles on it, and
-//! writes, byte locks and removals in between. Truncating is left out: the kernel answers it by
-//! SIGBUS, as documented.
+//! Runs scenarios of the shell: a foreign file at the lock's path, handles on it, and writes, byte
+//! locks and removals in between. There is no truncation, which raises SIGBUS, as documented.
 
 mod call;
 mod expected_errors;
@@ -19,45 +18,45 @@ use call::{Call, Handles};
 pub(crate) use expected_errors::is_one_clean_line;
 pub use tempdir::TempDir;
 
-/// How long a lock's file is without data, and where it says how much data there is. Written out a
-/// second time on purpose.
+/// The length of a lock's file without data, and the offset of the length of the data. Repeated on
+/// purpose.
 const FILE_LEN: usize = 192;
 const DATA_LEN: usize = 136;
 
 /// The name of the lock.
 pub(crate) const NAME: &str = "l";
 
-/// What is done to one name.
+/// A scenario of one name.
 #[derive(Debug, Arbitrary)]
-pub struct Story {
-    lives: Vec<Life>,
+pub struct Scenario {
+    sessions: Vec<Session>,
 }
 
-/// A file, and up to three handles on it, from opening to closing.
+/// A file, and up to three handles on it, from open to close.
 #[derive(Debug, Arbitrary)]
-struct Life {
-    file: Option<Found>,
-    handles: [Option<Manner>; 3],
+struct Session {
+    file: Option<FileInput>,
+    handles: [Option<Options>; 3],
     calls: Vec<Call>,
     leaks: bool,
 }
 
-/// What stands at the path before anybody opens it.
+/// The file before the first open.
 #[derive(Debug, Arbitrary)]
-struct Found {
+struct FileInput {
     bytes: Bytes,
-    /// Ours, with a whole record; untouched; or as it is.
+    /// Ours, with a complete record; untouched; or unchanged.
     magic: Option<bool>,
-    /// How many bytes more or fewer than a lock has; most often none.
+    /// Difference from the length of a lock's file; most often none.
     excess: Option<i8>,
-    /// How many bytes of data there are, and what the header says about that; most often none.
+    /// Length of the data, and the length in the header; most often none.
     data: Option<(u8, u8)>,
     mode: Option<u16>,
 }
 
-/// How a handle is opened.
+/// The options of a handle.
 #[derive(Debug, Arbitrary)]
-struct Manner {
+struct Options {
     mode: Option<u16>,
     description: String,
     full_system: bool,
@@ -66,10 +65,10 @@ struct Manner {
     event: Option<bool>,
 }
 
-/// Short, because most stories wait in vain.
+/// Short, because most scenarios wait for a lock that stays held.
 const INTERVAL: Duration = Duration::from_micros(20);
 
-impl Found {
+impl FileInput {
     fn put(&self, tempdir: &TempDir) {
         let path = tempdir.path().join(format!("{NAME}.shmlock"));
         let bytes = match self.magic {
@@ -90,7 +89,7 @@ impl Found {
     }
 }
 
-impl Manner {
+impl Options {
     fn open(&self, tempdir: &TempDir) -> shmlock::Result<ShmLock> {
         let mut builder = ShmLock::builder(NAME)
             .directory(tempdir.path())
@@ -124,13 +123,13 @@ impl Manner {
     }
 }
 
-impl Life {
+impl Session {
     fn play(&self, tempdir: &TempDir) {
         if let Some(file) = &self.file {
             file.put(tempdir);
         }
-        let opened = self.handles.each_ref().map(|manner| {
-            manner.as_ref().and_then(|manner| expected_errors::opened(manner.open(tempdir)))
+        let opened = self.handles.each_ref().map(|options| {
+            options.as_ref().and_then(|options| expected_errors::opened(options.open(tempdir)))
         });
         let mut handles = Handles::new(tempdir, &opened);
         for call in &self.calls {
@@ -140,12 +139,12 @@ impl Life {
     }
 }
 
-impl Story {
-    /// Plays it, and leaves nothing.
+impl Scenario {
+    /// Runs the scenario and removes its file.
     pub fn play(&self) {
         let tempdir = TempDir::clean();
-        for life in &self.lives {
-            life.play(&tempdir);
+        for session in &self.sessions {
+            session.play(&tempdir);
             assert!(tempdir.names().iter().all(|name| name == &format!("{NAME}.shmlock")));
         }
         let _ = fs::remove_file(tempdir.path().join(format!("{NAME}.shmlock")));

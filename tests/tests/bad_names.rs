@@ -1,12 +1,12 @@
-//! Names and settings that cannot be meant: each is refused by an error of its own, before anything
-//! is touched.
+//! Checks invalid names and settings: each is refused with an error of its own before any file is
+//! touched.
 
 use std::time::Duration;
 
 use shmlock::{Builder, Error, ExitEvent, InvalidNameReason, NAME_MAX};
 use shmlock_tests::hostile::{Folder, Solo, assert_says};
 
-/// Names that cannot be file names, what is wrong with each, and what the message says about it.
+/// Lists names that cannot be file names, the reason for each, and words of its message.
 fn bad_names() -> Vec<(String, InvalidNameReason, &'static str)> {
     let long = "n".repeat(300);
     vec![
@@ -66,7 +66,7 @@ fn the_longest_allowed_name_names_locks_and_events() {
 }
 
 #[test]
-fn a_name_that_is_only_unusual_is_taken_as_it_is() {
+fn an_unusual_name_is_used_unchanged() {
     let fixture = Solo::new();
     let folder = Folder::new(&fixture);
     for name in [
@@ -131,7 +131,7 @@ fn a_description_has_at_most_63_bytes() {
 }
 
 #[test]
-fn a_mode_gives_reading_and_writing_together_or_neither() {
+fn a_mode_must_grant_reading_and_writing_together() {
     let fixture = Solo::new();
     let folder = Folder::new(&fixture);
     let with = |mode| -> Builder { folder.lock("l").mode(mode) };

@@ -1,5 +1,5 @@
-//! Flaw 10: running out of descriptors half-way through the opening leaves a file behind, or is
-//! waited for.
+//! Flaw 10: an opening that runs out of descriptors half-way leaves a file behind, or another
+//! opener waits for it.
 
 use shmlock::{Errno, Error, ExitEvent, Result};
 use shmlock_tests::alone;
@@ -13,7 +13,7 @@ fn assert_out_of_descriptors(error: &Error, file: &str) {
     assert_says(error, &[file, "close descriptors", "RLIMIT_NOFILE"]);
 }
 
-/// Opens it with so many descriptors left; nothing may come or go.
+/// Opens with this many free descriptors. Asserts that a failure adds and removes no file.
 fn open_with<T>(free: usize, folder: &Folder, open: impl Fn() -> Result<T>) -> Result<T> {
     let before = folder.names();
     let used = leave_descriptors(free);
@@ -26,7 +26,7 @@ fn open_with<T>(free: usize, folder: &Folder, open: impl Fn() -> Result<T>) -> R
 }
 
 #[test]
-fn a_lock_that_cannot_be_opened_for_want_of_descriptors_is_not_made() {
+fn a_lock_that_cannot_be_opened_for_want_of_descriptors_is_not_created() {
     alone!(|| {
         let fixture = Solo::new();
         let folder = Folder::new(&fixture);
@@ -46,7 +46,7 @@ fn a_lock_that_cannot_be_opened_for_want_of_descriptors_is_not_made() {
 }
 
 #[test]
-fn on_linux_before_6_4_two_descriptors_are_enough_as_well() {
+fn two_descriptors_suffice_on_linux_before_6_4_too() {
     alone!(|| {
         let fixture = Solo::new();
         let folder = Folder::new(&fixture);
@@ -58,7 +58,7 @@ fn on_linux_before_6_4_two_descriptors_are_enough_as_well() {
 }
 
 #[test]
-fn a_lock_in_use_that_cannot_be_opened_once_more_is_not_disturbed() {
+fn a_failed_second_opening_does_not_disturb_a_lock_in_use() {
     alone!(|| {
         let fixture = Solo::new();
         let folder = Folder::new(&fixture);
@@ -78,7 +78,7 @@ fn a_lock_in_use_that_cannot_be_opened_once_more_is_not_disturbed() {
 }
 
 #[test]
-fn a_lock_that_nobody_uses_and_that_cannot_be_opened_stays() {
+fn an_unused_lock_that_cannot_be_opened_stays() {
     alone!(|| {
         let fixture = Solo::new();
         let folder = Folder::new(&fixture);
@@ -101,8 +101,8 @@ fn a_handle_that_is_open_needs_no_more_descriptors() {
         std::mem::forget(dying.lock().expect("free"));
         let used = leave_descriptors(0);
         drop(dying);
-        let guard = lock.try_lock().expect("no descriptor").expect("taken over");
-        assert!(guard.recovered().expect("somebody died").dead.is_some());
+        let guard = lock.try_lock().expect("no descriptor").expect("recovered");
+        assert!(guard.recovered().expect("the owner died").dead.is_some());
         guard.declare_consistent().expect("held");
         lock.set_description("written").expect("held");
         assert!(lock.holder().expect("ours").expect("us").pid().is_some());

@@ -1,8 +1,8 @@
-//! Flaw 12: somebody removes the file of a lock in use, and whoever opens the name then has another
+//! Flaw 12: the file of a lock in use is removed, and the next opener of the name gets another
 //! lock.
 //!
-//! It cannot be prevented. Waiters notice within a poll interval, everybody by a look, and the old
-//! users leave the new file alone.
+//! This cannot be prevented. Waiters notice it within a poll interval, every handle sees it in its
+//! status, and the old users leave the new file alone.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use shmlock_tests::{actor, until};
 const HERE: &str = "a lock of this process";
 
 fn assert_orphaned<T>(result: Result<T>, name: &str) {
-    let Err(error) = result else { panic!("it was done") };
+    let Err(error) = result else { panic!("the call succeeded") };
     let Error::Orphaned { name: named, path } = &error else { panic!("{error:?}") };
     assert!(named == name && path.ends_with(format!("{name}.shmlock")));
     assert_says(&error, &[name, "removed while in use", "open again", "RemoveIPC"]);
@@ -37,7 +37,7 @@ fn a_waiter_notices_within_a_poll_interval_that_the_file_was_removed() {
                     .wait_strategy(strategy)
                     .open()
                     .expect(HERE);
-                intruder.scribble(60, 1); // the waiter is here; this word is nobody's
+                intruder.scribble(60, 1); // the waiter has started; no process owns this word
                 assert_orphaned(lock.lock(), "l");
                 Instant::now()
             });
@@ -66,7 +66,7 @@ fn the_old_users_leave_the_new_file_alone() {
     old.acquire().expect(HERE);
     fs::remove_file(folder.file("l")).expect("ours");
     let new = folder.lock("l").open().expect("a new lock of that name");
-    let new_guard = new.try_lock().expect(HERE).expect("this is the split: another lock");
+    let new_guard = new.try_lock().expect(HERE).expect("another lock");
     assert!(old.status().expect(HERE).orphaned && !new.status().expect(HERE).orphaned);
     assert_orphaned(old.try_clone(), "l");
     assert_orphaned(other.try_clone(), "l");
@@ -78,7 +78,7 @@ fn the_old_users_leave_the_new_file_alone() {
 }
 
 #[test]
-fn a_lock_without_a_name_is_not_taken_over_from_the_dead() {
+fn a_lock_without_a_name_is_not_recovered_from_a_dead_owner() {
     let fixture = Solo::new();
     let name = fixture.name("l");
     let mut holder = actor!();
@@ -102,7 +102,7 @@ fn a_file_with_a_second_name_is_not_removed() {
 }
 
 #[test]
-fn a_file_that_was_moved_is_not_taken_for_the_one_in_its_place() {
+fn the_last_close_of_a_moved_file_leaves_the_file_in_its_place() {
     let fixture = Solo::new();
     let folder = Folder::new(&fixture);
     let moved = folder.lock("l").open().expect(HERE);

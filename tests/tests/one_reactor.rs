@@ -1,4 +1,4 @@
-//! Threads whose first waits in a task begin at the same moment share one waiting thread.
+//! Checks that threads whose first task waits begin at the same moment share one waiting thread.
 
 use std::fs::read_dir;
 use std::sync::Barrier;
@@ -8,13 +8,13 @@ use shmlock::ShmLock;
 use shmlock_tests::hostile::{Solo, fork};
 use shmlock_tests::{Capability, TestWaker, alone, can, poll, rounds};
 
-/// Counts the threads of this process. A new one is there before it has its name.
+/// Returns the number of threads of this process, which counts a new one before it has its name.
 fn threads() -> usize {
     read_dir("/proc/self/task").expect("proc is mounted").count()
 }
 
-/// With two waiting threads, the waits of one would be found by no handle that closes: its thread
-/// would read the owner word after the unmapping. Each round is a fresh process.
+/// With two waiting threads, a closing handle would miss the waits of one of them. That thread
+/// would then read the owner word after it is unmapped. Each round is a fresh process.
 #[test]
 fn threads_that_begin_to_wait_at_once_share_one_waiting_thread() {
     const THREADS: usize = 4;

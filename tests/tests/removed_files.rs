@@ -1,4 +1,4 @@
-//! What happens when somebody removes the file of a lock in use, as rm(1) and systemd-logind do.
+//! Checks locks whose file is removed while they are in use, as rm(1) and systemd-logind do.
 
 use std::fs;
 
@@ -9,7 +9,7 @@ fn remove(name: &str) {
 }
 
 #[test]
-fn a_waiter_is_told_that_the_file_was_removed() {
+fn a_waiter_gets_an_error_when_the_file_is_removed() {
     let fixture = Fixture::new();
     let name = fixture.name("l");
     for options in ["wait=futex poll=5", "wait=poll poll=5"] {
@@ -51,24 +51,28 @@ fn closing_a_removed_lock_leaves_its_successor_alone() {
 }
 
 #[test]
-fn a_clone_of_a_removed_lock_is_refused_rather_than_another_lock() {
+fn a_removed_lock_cannot_be_cloned() {
     let fixture = Fixture::new();
     let name = fixture.name("l");
     let mut actor = actor!("{name}");
     remove(&name);
     assert_eq!(actor.refuse("clone m l"), "Orphaned");
-    assert!(fixture.files().is_empty(), "the attempt leaves nothing");
+    assert!(fixture.files().is_empty(), "the attempt left a file");
 }
 
 #[test]
-fn a_removed_lock_is_not_taken_over_from_its_dead_owner() {
+fn a_removed_lock_is_not_recovered_from_its_dead_owner() {
     let fixture = Fixture::new();
     let name = fixture.name("l");
     let (mut owner, mut next) = (actor!("{name}"), actor!("{name} poll=3600000"));
     owner.ask("lock l");
     remove(&name);
     owner.kill();
-    until(|| next.ask("check l").contains("Theirs(Dead)"));
-    assert_eq!(next.refuse("lock l"), "Orphaned", "others may hold a new lock of that name");
+    until(|| next.ask("check l").contains("Held(Dead)"));
+    assert_eq!(
+        next.refuse("lock l"),
+        "Orphaned",
+        "another process may hold a new lock of that name"
+    );
     assert_eq!(next.ask("held l"), "false");
 }

@@ -1,4 +1,4 @@
-//! What a block is on disk, and to those who see a lock in it.
+//! Checks the file of a block, and the view of a lock on it.
 
 use std::fs;
 
@@ -9,7 +9,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 const HERE: &str = "a block of this process";
 
-/// Where the data begins.
+/// The offset of the data.
 const DATA: usize = 192;
 
 #[derive(FromBytes, IntoBytes, Immutable, Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,7 +20,7 @@ struct Pair {
 }
 
 #[test]
-fn a_block_is_a_lock_as_well_and_shows_what_it_is() {
+fn a_block_can_be_used_and_inspected_as_a_lock() {
     let fixture = Solo::new();
     let folder = Folder::new(&fixture);
     let mut block = folder.lock("b").schema("pair").open_block::<Pair>().expect(HERE);
@@ -59,7 +59,7 @@ fn data_of_any_odd_size_is_shared_whole() {
     fn check<const N: usize>(folder: &Folder) {
         let open = || folder.lock("b").open_block::<[u8; N]>().expect(HERE);
         let (mut one, mut other) = (open(), open());
-        let bytes = || (1..=251).cycle(); // no power of two, so that no word is like another
+        let bytes = || (1..=251).cycle(); // not a power of two, so that all words differ
         one.lock().expect("free").iter_mut().zip(bytes()).for_each(|(byte, number)| *byte = number);
         assert!(
             other.lock().expect("free").iter().zip(bytes()).all(|(byte, number)| *byte == number),
@@ -77,7 +77,7 @@ fn data_of_any_odd_size_is_shared_whole() {
 }
 
 #[test]
-fn what_is_mended_is_written_down_before_it_is_called_consistent() {
+fn repaired_data_is_copied_out_before_it_is_declared_consistent() {
     let fixture = Solo::new();
     let folder = Folder::new(&fixture);
     let mut block = folder.lock("b").open_block::<Pair>().expect(HERE);
@@ -101,7 +101,7 @@ fn an_empty_file_and_a_file_of_zeros_become_the_block() {
             .lock("b")
             .schema("s")
             .open_block_with::<Pair>(|pair| pair.one = 3)
-            .expect("half-made by somebody");
+            .expect("an empty file becomes a block");
         assert_eq!(*block.lock().expect("free"), Pair { one: 3, two: 0 });
         assert_eq!(fs::metadata(&path).expect("there").len(), 208);
         assert_eq!(
@@ -113,8 +113,8 @@ fn an_empty_file_and_a_file_of_zeros_become_the_block() {
     }
 }
 
-/// A maker in plain sight that is killed when it advises the kernel on so many bytes: between
-/// growing and describing.
+/// Kills a creator of a named file when it calls madvise(2) on this many bytes: between growing and
+/// describing the block.
 fn die_half_way(folder: &Folder, bytes: libc::c_int) {
     let denied = Denied { call: libc::SYS_madvise, when: If::Is(1, bytes), errno: DEADLY };
     fork(|_| {
@@ -125,7 +125,7 @@ fn die_half_way(folder: &Folder, bytes: libc::c_int) {
 }
 
 #[test]
-fn a_block_whose_maker_died_half_way_is_in_nobodys_way() {
+fn a_block_whose_creator_died_half_way_blocks_no_later_opener() {
     alone!(|| {
         if !deny(&[]) {
             return; // no filters here
@@ -167,9 +167,9 @@ fn a_block_whose_maker_died_half_way_is_in_nobodys_way() {
     });
 }
 
-/// As a holder leaves it that died between the two parts of the description.
+/// An owner leaves such a header if it dies between the two parts of the description.
 #[test]
-fn a_block_that_is_described_by_half_is_described_anew() {
+fn a_half_described_block_is_described_again() {
     let fixture = Solo::new();
     let folder = Folder::new(&fixture);
     let mut content = [0; DATA + 16];
@@ -180,11 +180,8 @@ fn a_block_that_is_described_by_half_is_described_anew() {
         let _left = folder.put("b", &content);
         folder.lock("b").open().expect("a lock without data")
     };
-    let mut block = folder
-        .lock("b")
-        .schema("pair")
-        .open_block::<Pair>()
-        .expect("nobody has said how long it is");
+    let mut block =
+        folder.lock("b").schema("pair").open_block::<Pair>().expect("its length is not described");
     assert_eq!(*block.lock().expect("free"), Pair::default());
     assert_eq!(
         folder.lock("b").inspect().expect("may be read").expect("there").shape.schema(),
@@ -194,7 +191,7 @@ fn a_block_that_is_described_by_half_is_described_anew() {
 }
 
 #[test]
-fn what_is_no_lock_at_all_is_left_alone() {
+fn a_file_that_is_no_lock_at_all_is_left_alone() {
     let fixture = Solo::new();
     let folder = Folder::new(&fixture);
     for content in [&[0; 100][..], &[b'x'; DATA + 16], &[b'x'; 4096], &[0; DATA + 17]] {
@@ -207,7 +204,7 @@ fn what_is_no_lock_at_all_is_left_alone() {
 }
 
 #[test]
-fn a_handle_of_a_block_has_a_lock_to_look_at() {
+fn a_handle_of_a_block_shows_the_state_of_its_lock() {
     let fixture = Fixture::new();
     let name = fixture.name("b");
     let block = quietly(|| SharedBlock::<u64>::open(&name)).expect(HERE);

@@ -1,5 +1,5 @@
-//! A relative directory is that of the opening: what a process does to its working directory
-//! afterwards is no matter.
+//! Checks relative directories: they are resolved at the opening, and a later change of the working
+//! directory has no effect.
 
 use std::env;
 use std::fs;
@@ -11,7 +11,7 @@ use shmlock_tests::hostile::{Folder, Solo, assert_says};
 
 const HERE: &str = "a lock";
 
-/// Runs `act` in this directory, and then goes back to the root.
+/// Runs `act` in this directory, then returns to the root.
 fn within<R>(directory: &Path, act: impl FnOnce() -> R) -> R {
     env::set_current_dir(directory).expect("it is there");
     let result = act();

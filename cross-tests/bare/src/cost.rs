@@ -16,7 +16,7 @@ static MEMORY: RegionMemory = RegionMemory::new();
 #[unsafe(no_mangle)]
 #[inline(never)]
 fn cost_acquire<'l>(lock: &'l RegionLock<'static>) -> Option<RegionGuard<'l, 'static>> {
-    lock.try_lock().ok()
+    lock.try_lock().ok().flatten()
 }
 
 #[unsafe(no_mangle)]

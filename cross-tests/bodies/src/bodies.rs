@@ -45,7 +45,7 @@ fn nested_holds(member: &mut Member<'_>, rounds: u32) {
     for _ in 0..rounds {
         let outer = lock.lock(&mut member.patience()).expect("the owner releases it");
         ledger.visit(member.index());
-        let inner = lock.try_lock().expect("ours already");
+        let inner = lock.try_lock().expect("no call in progress").expect("ours already");
         lock.acquire(&mut Spin::attempts(0)).expect("ours already");
         drop(inner);
         lock.release().expect("acquired once without a guard");
@@ -64,7 +64,8 @@ fn nested_holds(member: &mut Member<'_>, rounds: u32) {
 fn fencing_tokens(member: &mut Member<'_>, rounds: u32) {
     let (rounds, lock, ledger) = (rounds / 4, member.lock(), &member.arena.ledger);
     if member.is_first() {
-        ledger.replace_last(lock.try_lock().expect("free").fencing_token());
+        let guard = lock.try_lock().expect("no call in progress").expect("free");
+        ledger.replace_last(guard.fencing_token());
     }
     member.barrier();
     for _ in 0..rounds {
@@ -91,7 +92,8 @@ fn record(index: u32) -> Record {
 fn records(member: &mut Member<'_>, rounds: u32) {
     let lock = member.lock().with_record(record(member.index()));
     for index in 0..member.members() {
-        let guard = (index == member.index()).then(|| lock.try_lock().expect("free"));
+        let guard = (index == member.index())
+            .then(|| lock.try_lock().expect("no call in progress").expect("free"));
         member.barrier();
         let holder = lock.holder().expect("held");
         assert_eq!((holder.token, holder.record), (Member::token(index), Some(record(index))));
@@ -130,7 +132,8 @@ fn waiting_by_event(member: &mut Member<'_>, rounds: u32) {
 fn bounded_attempts(member: &mut Member<'_>, rounds: u32) {
     let (lock, region) = (member.lock(), member.region());
     let recoveries = region.recoveries();
-    let holder = member.is_first().then(|| lock.try_lock().expect("free"));
+    let holder =
+        member.is_first().then(|| lock.try_lock().expect("no call in progress").expect("free"));
     member.barrier();
     if !member.is_first() {
         let errors =
@@ -192,14 +195,17 @@ fn owner_restarts(member: &mut Member<'_>, _rounds: u32) {
     let recoveries = region.recoveries();
     if member.is_first() {
         // As by a reset: the word stays, the handle is lost.
-        core::mem::forget(lock.try_lock().expect("free"));
+        core::mem::forget(lock.try_lock().expect("no call in progress").expect("free"));
     }
     member.barrier();
     assert!(region.word().is_owned_by(Member::token(0)));
     member.barrier();
     if member.is_first() {
         let restarted = member.lock();
-        let guard = restarted.try_lock().expect("its own hold from before the reset");
+        let guard = restarted
+            .try_lock()
+            .expect("no call in progress")
+            .expect("its own hold from before the reset");
         assert!(guard.owner_died(), "it learns of the death");
     } else {
         let guard = lock.lock(&mut member.patience()).expect("the restarted owner releases it");
@@ -209,7 +215,7 @@ fn owner_restarts(member: &mut Member<'_>, _rounds: u32) {
     assert_eq!(region.recoveries(), recoveries + 1);
     let again = member.lock(); // the first member's old handle is lost: it still counts a hold
     if member.is_first() {
-        let guard = again.try_lock().expect("free");
+        let guard = again.try_lock().expect("no call in progress").expect("free");
         guard.declare_consistent().expect("held");
     }
     member.barrier();

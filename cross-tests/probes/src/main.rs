@@ -1,4 +1,5 @@
 //! Defines small functions whose machine code is checked. They are linked and never run.
+//!
 //! Each acquires the lock, accesses one word of data, and releases the lock, or takes another step
 //! for which `shmlock-core` calls a fence. The first part of the name tells `check/` the step, the
 //! last part the fence scope: `inner`, `full`, or `chosen` at run time.
@@ -88,7 +89,7 @@ fn stale(word: &AtomicU32, me: Token, data: &Data, fence: impl Fence) -> bool {
 
 #[inline(always)]
 fn region<F: Fence>(lock: &RegionLock<'_, F>, data: &Data) -> bool {
-    let Ok(_guard) = lock.try_lock() else { return false };
+    let Ok(Some(_guard)) = lock.try_lock() else { return false };
     data.add(1);
     true
 }

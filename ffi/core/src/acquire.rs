@@ -44,7 +44,7 @@ pub type WaitFn =
 /// Waits by a C callback, or spins without one, at most `left` times.
 struct Callback {
     left: u32,
-    callback: WaitFn,
+    function: WaitFn,
     context: *mut c_void,
 }
 
@@ -54,7 +54,7 @@ impl Wait for Callback {
             return WaitAction::GiveUp;
         }
         self.left -= 1;
-        let Some(callback) = self.callback else {
+        let Some(function) = self.function else {
             core::hint::spin_loop();
             return WaitAction::Retry;
         };
@@ -66,7 +66,7 @@ impl Wait for Callback {
         };
         // SAFETY: a function of this type, and a context that it accepts: guaranteed by the caller
         // of `shmlock_core_acquire`.
-        let answer = unsafe { callback(self.context, &raw mut shown) };
+        let answer = unsafe { function(self.context, &raw mut shown) };
         if answer == 0 { WaitAction::Retry } else { WaitAction::GiveUp }
     }
 }
@@ -129,7 +129,7 @@ unsafe fn acquire(lock: *mut Handle, wait: impl Wait, liveness: &mut impl Livene
 /// For `lock`: see `shmlock_core_t`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn shmlock_core_try_acquire(lock: *mut Handle) -> Status {
-    let no_wait = Callback { left: 0, callback: None, context: core::ptr::null_mut() };
+    let no_wait = Callback { left: 0, function: None, context: core::ptr::null_mut() };
     // SAFETY: guaranteed by the caller.
     unsafe { acquire(lock, no_wait, &mut AssumeAlive) }
 }
@@ -155,7 +155,7 @@ pub unsafe extern "C" fn shmlock_core_acquire(
     wait: WaitFn,
     context: *mut c_void,
 ) -> Status {
-    let wait = Callback { left: waits, callback: wait, context };
+    let wait = Callback { left: waits, function: wait, context };
     // SAFETY: guaranteed by the caller.
     unsafe { acquire(lock, wait, &mut AssumeAlive) }
 }

@@ -1,35 +1,34 @@
-//! Which errors each call may answer with, by its documentation. No handle here is ever forked.
+//! Lists the documented errors of each call. No handle here is forked.
 
 use std::time::{Duration, Instant};
 
 use shmlock::{Error, Result, ShmLock};
 
-/// How much longer than its patience a call may take: not the lock's doing, but that of a busy
-/// machine.
+/// How much longer than its timeout a call may take on a busy machine.
 const SLACK: Duration = Duration::from_secs(5);
 
-/// Runs a call that must end after `patience`.
+/// Makes a call that must end after `patience`.
 pub(super) fn within<R>(patience: Duration, call: impl FnOnce() -> R) -> R {
     let start = Instant::now();
     let answer = call();
-    assert!(start.elapsed() < patience + SLACK, "no end for {:?}", start.elapsed());
+    assert!(start.elapsed() < patience + SLACK, "it took {:?}", start.elapsed());
     answer
 }
 
-/// The answer, if it is none of the errors that the call may give; text of these is one line and
-/// safe for a terminal.
+/// Returns the result, or `None` for a documented error. The message of an error is one line
+/// without control characters.
 pub(super) fn only<R>(answer: Result<R>, documented: impl FnOnce(&Error) -> bool) -> Option<R> {
     match answer {
         Ok(answer) => Some(answer),
         Err(error) => {
             is_one_clean_line(&error.to_string());
-            assert!(documented(&error), "not documented for this call: {error:?}");
+            assert!(documented(&error), "undocumented for this call: {error:?}");
             None
         }
     }
 }
 
-/// `Builder::open`, without the errors of a name.
+/// Checks `Builder::open`, without the errors of a name.
 pub(super) fn opened(answer: Result<ShmLock>) -> Option<ShmLock> {
     only(answer, |error| {
         matches!(
@@ -44,7 +43,7 @@ pub(super) fn opened(answer: Result<ShmLock>) -> Option<ShmLock> {
     })
 }
 
-/// `lock` and what waits like it, with a patience.
+/// Checks `lock` and similar calls with a timeout.
 pub(super) fn waited<R>(answer: Result<R>) -> Option<R> {
     only(answer, |error| {
         error.is_timed_out()
@@ -55,17 +54,17 @@ pub(super) fn waited<R>(answer: Result<R>) -> Option<R> {
     })
 }
 
-/// `try_lock` and `try_acquire`: neither waits, so no event ends them.
+/// Checks `try_lock` and `try_acquire`. They do not wait, so no event ends them.
 pub(super) fn tried<R>(answer: Result<R>) -> Option<R> {
     only(answer, |error| matches!(error, Error::Orphaned { .. }))
 }
 
-/// `Guard::release`, and `ShmLock::force_release`.
+/// Checks `Guard::release` and `ShmLock::force_release`.
 pub(super) fn given<R>(answer: Result<R>) -> Option<R> {
     only(answer, |error| matches!(error, Error::Overwritten { .. } | Error::NotHeld { .. }))
 }
 
-/// Nothing in the text moves a terminal's cursor.
+/// Checks that the text is one line without control characters.
 pub(crate) fn is_one_clean_line(text: &str) {
     assert!(!text.is_empty() && !text.contains(char::is_control), "{text:?}");
 }

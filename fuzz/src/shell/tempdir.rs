@@ -1,4 +1,4 @@
-//! A directory of this process alone.
+//! Provides the directory of this process.
 
 use std::cell::RefCell;
 use std::fs;
@@ -6,34 +6,34 @@ use std::path::{Path, PathBuf};
 use std::process;
 
 thread_local! {
-    /// Made once for all stories: making and removing a directory costs more than most of them.
+    /// Created once for all scenarios, because that takes longer than most of them.
     static PATH: RefCell<Option<PathBuf>> = const { RefCell::new(None) };
 }
 
-/// The directory in which a story plays. Below `TMPDIR`, so that whoever starts the process can
-/// take it away with whatever a crash left in it.
+/// The directory of a scenario. It lies below `TMPDIR`, so that the caller of the process can
+/// remove it after a crash.
 #[derive(Debug)]
 pub struct TempDir {
     path: PathBuf,
 }
 
 impl TempDir {
-    /// With nothing in it.
+    /// Returns the empty directory.
     #[must_use]
     pub fn clean() -> Self {
         let path = PATH.with_borrow_mut(|path| path.get_or_insert_with(make).clone());
         let tempdir = Self { path };
-        assert!(tempdir.names().is_empty(), "the story before has left something");
+        assert!(tempdir.names().is_empty(), "the previous scenario has left a file");
         tempdir
     }
 
-    /// Where it is.
+    /// Returns its path.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// What is in it.
+    /// Returns the names of its files.
     #[must_use]
     pub fn names(&self) -> Vec<String> {
         let entries = fs::read_dir(&self.path).expect("our own directory");

@@ -1,4 +1,5 @@
 //! Builds the control-flow graph of a function, with the shmlock functions that it calls inlined.
+//!
 //! Paths ignore values. If a function returns success or failure and its caller tests the result,
 //! the graph has a path from a failed swap to the code after a successful one. So rules about
 //! acquiring apply only to probes in which everything is one function.

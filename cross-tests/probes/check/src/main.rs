@@ -1,6 +1,8 @@
 //! Reads a disassembly of the probes and prints missing barriers.
+//!
 //! It checks only presence and order: every path through a probe from one kind of access to another
 //! contains a strong enough barrier. [`rules`] lists the kinds for each probe.
+//!
 //! `objdump -d --no-show-raw-insn PROGRAM | shmlock-probe-check aarch64|armv7a|mprofile`
 
 mod flow;

@@ -1,5 +1,6 @@
 //! Defines the functions of programs whose instructions are counted. Each program acquires and
 //! releases one kind of lock a hundred times, uncontended.
+//!
 //! `../count.sh` counts from the first instruction of `cost_acquire` or `cost_release` until
 //! `cost_caller` continues. It finds the three by their names in the symbol table.
 

@@ -17,6 +17,7 @@ pub struct Held<'a> {
 
 impl Mutex {
     /// Returns a mutex that stays locked if its owner dies.
+    ///
     /// # Panics
     /// If the system has no such mutex.
     #[must_use]
@@ -25,6 +26,7 @@ impl Mutex {
     }
 
     /// Returns a mutex that reports the death of its owner to the next one.
+    ///
     /// # Panics
     /// If the system has no such mutex: it needs the kernel's robust lists.
     #[must_use]

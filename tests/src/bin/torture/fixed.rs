@@ -28,7 +28,7 @@ use crate::tally::Count;
 use crate::visit::{Operation, Visit};
 use crate::worker::Worker;
 
-/// How often it tries the lock in one operation, and how long it sleeps in between.
+/// The number of attempts of one operation, and the sleep between them.
 const ATTEMPTS: u32 = 50;
 const PAUSE: Duration = Duration::from_micros(500);
 
@@ -85,7 +85,7 @@ fn visit_as_core(worker: &Worker<'_>, visit: &Visit) {
     me.does(Doing::Acquiring);
     me.life().set_may_hold(MIXED);
     for _ in 0..ATTEMPTS {
-        if let Ok(guard) = lock.try_lock() {
+        if let Ok(Some(guard)) = lock.try_lock() {
             let told = Told { died: guard.owner_died(), dead: None, fence: guard.fencing_token() };
             let section = me.enter(MIXED, presence, &told);
             me.work(&section, || hold(visit.hold));

@@ -7,7 +7,7 @@ use shmlock_core::{Region, RegionGuard, RegionLock, RegionMemory};
 /// Hides the lifetime of the region, so that the guard's can be elided.
 type Lock = RegionLock<'static>;
 
-shmlock_cost::counted!(Lock, RegionGuard<'_, 'static>, |lock| Lock::try_lock(lock).ok());
+shmlock_cost::counted!(Lock, RegionGuard<'_, 'static>, |lock| Lock::try_lock(lock).ok().flatten());
 
 static MEMORY: RegionMemory = RegionMemory::new();
 

@@ -1,5 +1,5 @@
-//! The kernel gives the number of a thread that has ended to another. That one has nothing of the
-//! first.
+//! Checks reuse of thread ids: the kernel gives the id of an ended thread to a new one, which
+//! inherits nothing from it.
 
 use std::fs;
 use std::thread;
@@ -12,35 +12,32 @@ use shmlock_tests::{alone, skipped};
 
 const HERE: &str = "a lock of this process";
 
-fn own_number() -> i32 {
+fn own_tid() -> i32 {
     gettid().as_raw_nonzero().get()
 }
 
-/// Runs `act` in a thread that has this number; `None` if it cannot be had. In a pid namespace of
-/// our own, where nobody else starts anything.
-fn in_thread_numbered<R: Send>(number: i32, act: impl FnOnce() -> R + Send) -> Option<R> {
+/// Runs `act` in a thread with this id, in a PID namespace of our own, where no other process
+/// starts anything. Returns `None` if the id cannot be chosen.
+fn in_thread_with_id<R: Send>(number: i32, act: impl FnOnce() -> R + Send) -> Option<R> {
     fs::write("/proc/sys/kernel/ns_last_pid", (number - 1).to_string()).ok()?;
-    thread::scope(|scope| {
-        scope.spawn(|| (own_number() == number).then(act)).join().expect("no panic")
-    })
+    thread::scope(|scope| scope.spawn(|| (own_tid() == number).then(act)).join().expect("no panic"))
 }
 
 #[test]
-fn a_thread_with_the_number_of_one_that_has_ended_waits_for_what_that_one_took_and_is_no_deadlock()
-{
+fn a_thread_that_reuses_the_id_of_an_ended_thread_waits_for_its_lock_without_a_deadlock_error() {
     alone!(|| {
         let fixture = Solo::new();
         let name = fixture.name("l");
         let child = fork_apart(Apart::Pids, |line| {
             let (lock, number) = thread::scope(|scope| {
-                let taker = scope.spawn(|| {
+                let first = scope.spawn(|| {
                     let lock = ShmLock::open(&name).expect(HERE);
                     lock.acquire().expect("free");
-                    (lock, own_number())
+                    (lock, own_tid())
                 });
-                taker.join().expect("no panic")
+                first.join().expect("no panic")
             });
-            let waited = in_thread_numbered(number, || {
+            let waited = in_thread_with_id(number, || {
                 let other = ShmLock::open(&name).expect(HERE);
                 other.try_lock_for(Duration::from_millis(1)).map(drop)
             });
@@ -51,7 +48,7 @@ fn a_thread_with_the_number_of_one_that_has_ended_waits_for_what_that_one_took_a
         });
         let Some(child) = child else { return };
         if child.line().hear() == 0 {
-            skipped("a thread with a number of our choice cannot be had");
+            skipped("the id of a thread cannot be chosen here");
         }
         child.ends_well();
         fixture.visit(&name);

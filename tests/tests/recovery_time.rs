@@ -1,6 +1,6 @@
-//! How long it takes until whoever waits gets on, after a death that cost the wake, or an owner.
+//! Checks how long waiters take to make progress after a death that cost an owner or a wake.
 
-#![allow(unsafe_code, reason = "maps the word that it wakes waiters on")]
+#![allow(unsafe_code, reason = "maps the word to wake waiters")]
 
 use std::path::Path;
 use std::ptr::null_mut;
@@ -15,13 +15,13 @@ use shmlock::{ShmLock, WaitStrategy};
 use shmlock_tests::hostile::{Folder, Intruder, Mode, Solo, WATCH, fork};
 use shmlock_tests::{actor, alone, proc, until};
 
-/// Long, so that what the machine is slow at does not count.
+/// Long, so that delays of a slow machine do not count.
 const POLL: Duration = Duration::from_millis(600);
 const HERE: &str = "a lock of this process";
 const WAITERS: u32 = 1 << 31;
 
-/// The owner is gone when its parent knows: then at most one interval passes. The other is for a
-/// busy machine.
+/// The owner has ended when its parent knows; then at most one interval passes. The second interval
+/// allows for a busy machine.
 #[test]
 fn the_death_of_an_owner_is_noticed_within_an_interval_of_its_end() {
     let fixture = Solo::new();
@@ -47,42 +47,42 @@ fn the_death_of_an_owner_is_noticed_within_an_interval_of_its_end() {
     }
 }
 
-/// How soon it notices a death is figure R of `bench/comparison`.
+/// Figure R of `bench/comparison` shows how soon the probing waiter notices a death.
 #[test]
-fn one_of_the_waiters_is_on_the_watch() {
+fn one_of_the_waiters_probes_the_owner() {
     let fixture = Solo::new();
     let name = fixture.name("l");
     let mut owner = actor!("{name}");
     owner.ask("lock l");
     let file = Intruder::on(&Path::new("/dev/shm").join(&fixture.files()[0]));
-    let is_watched = || file.lock_of_others(&(WATCH..=WATCH)).is_some();
-    assert!(!is_watched(), "nobody waits");
+    let is_probed = || file.lock_of_others(&(WATCH..=WATCH)).is_some();
+    assert!(!is_probed(), "a waiter probes already");
 
     let mut waiters = [(); 3].map(|()| actor!("{name}"));
     for waiter in &mut waiters {
         waiter.tell("lock l");
     }
     let [one, other, mut last] = waiters;
-    until(is_watched);
+    until(is_probed);
     for mut doomed in [one, other] {
         doomed.kill();
-        until(is_watched); // by one of those who are left
+        until(is_probed); // by one of the remaining waiters
     }
     owner.ask("release l");
     last.done();
-    assert!(!is_watched(), "it waits no longer");
+    assert!(!is_probed(), "it probes after its wait");
 }
 
-/// Because somebody else has its byte: an enemy, a watch that is stopped, or a child that was
-/// forked while its parent was on the watch.
+/// Another process holds the byte of the probing waiter: a hostile one, a stopped waiter, or a
+/// child forked while its parent probed.
 #[test]
-fn a_watch_that_is_not_kept_costs_no_more_than_an_interval() {
+fn without_a_probing_waiter_a_death_is_noticed_within_an_interval() {
     let fixture = Solo::new();
     let name = fixture.name("l");
     let mut owner = actor!("{name}");
     owner.ask("lock l");
     let file = Intruder::on(&Path::new("/dev/shm").join(&fixture.files()[0]));
-    assert!(file.lock(Mode::Write, &(WATCH..=WATCH)), "nobody waits");
+    assert!(file.lock(Mode::Write, &(WATCH..=WATCH)), "a waiter probes already");
     let waiter = ShmLock::builder(&name).poll_interval(POLL).open().expect(HERE);
     let took = thread::scope(|scope| {
         let waiting = scope.spawn(move || {
@@ -97,10 +97,10 @@ fn a_watch_that_is_not_kept_costs_no_more_than_an_interval() {
     assert!(took < 2 * POLL, "{took:?}");
 }
 
-/// Until then neither the watch nor anything else has it look: what other tests call a wake that
-/// was not lost is one.
+/// Neither a probe nor anything else makes the sleeping waiter read the word. So a hang in another
+/// test is a lost wake.
 #[test]
-fn who_has_a_long_interval_sleeps_until_it_is_woken() {
+fn a_waiter_with_a_long_interval_sleeps_until_it_is_woken() {
     alone!(|| {
         let fixture = Solo::new();
         let folder = Folder::new(&fixture);
@@ -113,24 +113,26 @@ fn who_has_a_long_interval_sleeps_until_it_is_woken() {
                 folder.lock("l").poll_interval(Duration::from_secs(3600)).open().expect(HERE);
             assert!(
                 lock.lock().expect("it comes free").recovered().is_none(),
-                "nobody died in the section"
+                "a death was reported"
             );
         });
         let is_asleep = || proc::sleeps(sleeper.pid().unsigned_abs());
-        until(|| file.owner_word() & WAITERS != 0 && is_asleep()); // it has marked the word, and sleeps on nothing else after that
-        file.scribble(0, WAITERS); // free, as one leaves it who dies after passing on
-        thread::sleep(Duration::from_millis(100)); // nothing is to happen meanwhile
+        // It has set WAITERS, and after that sleeps on the word alone.
+        until(|| file.owner_word() & WAITERS != 0 && is_asleep());
+        file.scribble(0, WAITERS); // free, as a process leaves it that dies before its wake
+        // The window in which nothing may happen; it synchronises nothing.
+        thread::sleep(Duration::from_millis(100));
         assert!(is_asleep(), "it was not woken");
-        drop(next.lock().expect("free")); // whoever takes it owes the wake
+        drop(next.lock().expect("free")); // the next owner owes the wake
         sleeper.ends_well();
-        assert!(guard.release().is_err(), "the word was not ours any more");
+        assert!(guard.release().is_err(), "the release overlooked the overwritten word");
     });
 }
 
-/// Sleepers and a word that came free without a wake: as an owner leaves them that dies between the
-/// two, or a woken one that dies before it has marked again.
+/// The word came free without a wake. An owner leaves it so if it dies between release and wake,
+/// and a woken waiter if it dies before it sets WAITERS again.
 #[test]
-fn sleepers_whose_wake_was_lost_get_on_within_an_interval_each() {
+fn sleeping_waiters_whose_wake_was_lost_acquire_within_an_interval_each() {
     let fixture = Solo::new();
     let folder = Folder::new(&fixture);
     let owner = folder.lock("l").open().expect(HERE);
@@ -143,7 +145,7 @@ fn sleepers_whose_wake_was_lost_get_on_within_an_interval_each() {
                 scope.spawn(move || {
                     assert!(
                         lock.lock().expect("it comes free").recovered().is_none(),
-                        "nobody died in the section"
+                        "a death was reported"
                     );
                     Instant::now()
                 })
@@ -157,19 +159,20 @@ fn sleepers_whose_wake_was_lost_get_on_within_an_interval_each() {
             assert!(took < 2 * POLL, "{took:?}");
         }
     });
-    assert!(guard.release().is_err(), "the word was not ours any more");
+    assert!(guard.release().is_err(), "the release overlooked the overwritten word");
 }
 
-/// By a stranger, or by what other waiters leave: a wake says nothing about whether the owner
+/// The wakes come from a foreign process, or from other waiters. They do not show whether the owner
 /// lives.
 #[test]
-fn a_waiter_that_is_woken_again_and_again_notices_a_death_within_an_interval() {
+fn a_waiter_that_is_woken_repeatedly_notices_a_death_within_an_interval() {
     let fixture = Solo::new();
     let name = fixture.name("l");
     let mut owner = actor!("{name}");
     owner.ask("lock l");
     let file = Intruder::on(&Path::new("/dev/shm").join(&fixture.files()[0]));
-    assert!(file.lock(Mode::Write, &(WATCH..=WATCH)), "nobody waits"); // so each sleep is an interval, but for the first
+    // So each sleep but the first lasts an interval.
+    assert!(file.lock(Mode::Write, &(WATCH..=WATCH)), "a waiter probes already");
     // SAFETY: a new mapping at an address of the kernel's choice.
     let map = unsafe {
         mmap(null_mut(), 192, ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED, file.file(), 0)
@@ -183,24 +186,25 @@ fn a_waiter_that_is_woken_again_and_again_notices_a_death_within_an_interval() {
         scope.spawn(|| {
             while !is_over.load(Relaxed) {
                 futex::wake(word, futex::Flags::empty(), 1).expect("a word");
-                thread::sleep(Duration::from_millis(1)); // how often, and no more
+                // The rate of the wakes; it synchronises nothing.
+                thread::sleep(Duration::from_millis(1));
             }
         });
         let waiting = scope.spawn(move || {
-            let taken = waiter
+            let acquired = waiter
                 .try_lock_for(20 * POLL)
                 .map(|guard| guard.declare_consistent().expect("held"));
-            (taken, Instant::now())
+            (acquired, Instant::now())
         });
         owner.sees_a_waiter();
         owner.kill();
         let gone = Instant::now();
-        let (taken, end) = waiting.join().expect("no panic");
+        let (acquired, end) = waiting.join().expect("no panic");
         is_over.store(true, Relaxed);
-        taken.expect("its owner is dead");
+        acquired.expect("its owner is dead");
         end.saturating_duration_since(gone)
     });
     assert!(took < 2 * POLL, "{took:?}");
-    // SAFETY: nobody uses it any more.
+    // SAFETY: no thread uses the mapping any more.
     unsafe { munmap(map, 192) }.expect("ours");
 }

@@ -1,5 +1,5 @@
-//! What is left of a wait in a task that is given up, forgotten, or copied by a fork: nothing that
-//! anybody misses.
+//! Checks waits of tasks that are dropped, forgotten, or copied by fork(2): no other waiter loses a
+//! wake.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -17,14 +17,14 @@ use shmlock_tests::{
 
 const HERE: &str = "a lock of this process";
 
-/// Longer than any test: who needs an interval to notice something does not get on.
+/// A poll interval longer than any test: a waiter that needs it to make progress hangs.
 const NEVER: Duration = Duration::from_secs(3600);
 
-/// The thread that sleeps for tasks.
+/// The name of the thread that sleeps for tasks.
 const HELPER: &str = "shmlock-async";
 
-/// The release wakes whoever slept first: the thread that sleeps for the task. If the task is
-/// dropped before it is polled, the wake is due to the next.
+/// The release wakes the first sleeper: the thread that sleeps for the task. If the task is dropped
+/// before it is polled, the wake is passed on to the next waiter.
 #[test]
 fn a_future_dropped_after_its_wake_passes_the_wake_on() {
     if !can(Capability::SleepOnTwoWords) {
@@ -42,16 +42,16 @@ fn a_future_dropped_after_its_wake_passes_the_wake_on() {
         waiter.tell("lock l");
         falls_asleep_on_a_word(waiter.pid());
         holder.ask("release l");
-        // Either the thread took the wake, and we pass it on; or the waiter had it, and has the
-        // lock.
+        // If the thread took the wake, the drop passes it on; otherwise the waiter was woken and
+        // has the lock.
         drop(waiting);
         waiter.done();
         waiter.ask("release l");
     }
 }
 
-/// The thread goes on sleeping on the word of a future that has been dropped, for it has others to
-/// sleep for, and is first in the kernel's queue.
+/// The thread keeps sleeping on the word of a dropped future, because it has other tasks to sleep
+/// for. It is first in the kernel's queue.
 #[test]
 fn a_wake_for_a_future_that_was_dropped_is_passed_on_by_the_thread() {
     if !can(Capability::SleepOnTwoWords) {
@@ -85,7 +85,7 @@ fn a_wake_for_a_future_that_was_dropped_is_passed_on_by_the_thread() {
 }
 
 #[test]
-fn a_future_dropped_while_the_lock_is_held_leaves_the_mark_for_others() {
+fn a_future_dropped_while_the_lock_is_held_leaves_waiters_set() {
     let fixture = Fixture::new();
     let name = fixture.name("l");
     let mut holder = actor!("{name}");
@@ -95,13 +95,16 @@ fn a_future_dropped_while_the_lock_is_held_leaves_the_mark_for_others() {
     let mut waiting = lock.lock_async();
     assert!(poll(&mut waiting, &waker).is_pending());
     holder.ask("release l");
-    holder.ask("lock l"); // the mark has gone with the release
+    holder.ask("lock l"); // the release cleared WAITERS
     drop(waiting);
-    assert!(lock.status().expect(HERE).waiters, "the wake that it used up may have been another's");
+    assert!(
+        lock.status().expect(HERE).waiters,
+        "WAITERS is clear, though the dropped future may have used another waiter's wake"
+    );
 }
 
 #[test]
-fn when_nobody_waits_any_more_the_thread_ends_and_it_comes_back_when_it_is_needed() {
+fn the_thread_ends_when_no_task_waits_and_starts_again_for_the_next() {
     alone!(|| {
         let fixture = Solo::new();
         let name = fixture.name("l");
@@ -112,7 +115,7 @@ fn when_nobody_waits_any_more_the_thread_ends_and_it_comes_back_when_it_is_neede
             let waker = TestWaker::new();
             let mut waiting = lock.lock_async();
             assert!(poll(&mut waiting, &waker).is_pending());
-            until(|| threads_named(HELPER) == 1); // it gives itself its name
+            until(|| threads_named(HELPER) == 1); // the thread sets its own name
             drop(waiting);
             drop(guard);
             until(|| threads_named(HELPER) == 0);
@@ -121,7 +124,7 @@ fn when_nobody_waits_any_more_the_thread_ends_and_it_comes_back_when_it_is_neede
 }
 
 #[test]
-fn a_future_that_is_forgotten_costs_nothing_but_its_mark_even_if_its_handle_is_closed() {
+fn a_forgotten_future_leaves_only_waiters_set_even_if_its_handle_is_closed() {
     alone!(|| {
         let fixture = Solo::new();
         let name = fixture.name("l");
@@ -134,11 +137,11 @@ fn a_future_that_is_forgotten_costs_nothing_but_its_mark_even_if_its_handle_is_c
             let mut waiting = lock.lock_async();
             assert!(poll(&mut waiting, &waker).is_pending());
             std::mem::forget(waiting);
-            drop(lock); // unmaps the word that is slept on
+            drop(lock); // unmaps the word that the thread sleeps on
             let other = ShmLock::builder(&name).poll_interval(interval).open().expect(HERE);
             let mut waiting = other.lock_async();
             assert!(poll(&mut waiting, &waker).is_pending());
-            waker.wait(); // the thread has looked at its list since
+            waker.wait(); // the thread has gone through its list since
         }
         drop(guard);
         until(|| threads_named(HELPER) == 0);
@@ -150,7 +153,7 @@ fn a_waker_that_panics_does_not_keep_the_others_asleep() {
     struct Bomb;
     impl Wake for Bomb {
         fn wake(self: Arc<Self>) {
-            std::panic::resume_unwind(Box::new("a waker of bad manners"));
+            std::panic::resume_unwind(Box::new("a waker that panics"));
         }
     }
     let fixture = Fixture::new();
@@ -176,7 +179,7 @@ fn a_waker_that_panics_does_not_keep_the_others_asleep() {
 }
 
 #[test]
-fn a_forked_child_leaves_its_parents_waits_alone_and_has_a_thread_of_its_own() {
+fn a_forked_child_leaves_its_parents_waits_alone_and_starts_a_thread_of_its_own() {
     if !can(Capability::KeepMemoryFromChildren) {
         return;
     }
@@ -201,7 +204,7 @@ fn a_forked_child_leaves_its_parents_waits_alone_and_has_a_thread_of_its_own() {
             let mut waiting = own.lock_async();
             assert!(poll(&mut waiting, &waker).is_pending(), "the parent holds it");
             line.ready();
-            waker.wait(); // an interval is over: its own thread says so
+            waker.wait(); // the child's own thread reports that an interval is over
             loop {
                 match poll(&mut waiting, &TestWaker::new()) {
                     Poll::Ready(guard) => break drop(guard.expect("it comes free")),

@@ -1,7 +1,7 @@
-//! The owner word decides who holds the lock, and not what a handle remembers: after an exit
-//! handler, after a stranger.
+//! Checks that the owner word, not a handle's memory, decides which handle holds the lock: after an
+//! exit handler, and after a foreign write.
 
-#![allow(unsafe_code, reason = "atexit, and a function that it runs later")]
+#![allow(unsafe_code, reason = "atexit, and its function")]
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -19,7 +19,7 @@ const HERE: &str = "a lock of this process";
 
 type Act = Box<dyn FnOnce()>;
 
-/// What [`late`] does.
+/// The act of `late`.
 static LATE: AtomicPtr<Act> = AtomicPtr::new(null_mut());
 
 /// Runs `act` during exit(3), after the exit handlers of the locks: atexit(3) runs the last
@@ -37,7 +37,7 @@ fn run_after_the_handlers(act: impl FnOnce() + 'static) {
     ExitHandlers::at_exit().install().expect("there is room for one more");
 }
 
-/// One end of a conversation: a byte that is said is a step that is done.
+/// One end of a connection on which each byte reports a completed step.
 struct Steps(UnixStream);
 
 impl Steps {
@@ -55,9 +55,9 @@ impl Steps {
     }
 }
 
-/// A child that calls exit(3) within its critical section, and does `then` after the handlers have
-/// released the lock: once the other side of the steps says so.
-fn exits_in_its_section(
+/// Forks a child that calls exit(3) in its critical section. After the handlers have released the
+/// lock, it runs `then` when the other end of the steps says so.
+fn exit_in_critical_section(
     name: &str,
     steps: Steps,
     then: impl FnOnce(&ShmLock, Guard<'static>) + 'static,
@@ -76,19 +76,20 @@ fn exits_in_its_section(
     })
 }
 
-/// Plays it: the child exits in its section; this process acquires the lock, which the handler has
-/// released; the child does `then`; a third process sees that this one still holds the lock, alone.
-fn beside_another_owner(then: impl FnOnce(&ShmLock, Guard<'static>) + 'static) {
+/// Runs the scenario: the child exits in its critical section, and this process acquires the lock
+/// that the handler released. The child runs `then`, and a third process sees that this one alone
+/// still holds the lock.
+fn with_another_owner(then: impl FnOnce(&ShmLock, Guard<'static>) + 'static) {
     let fixture = Solo::new();
     let name = fixture.name("l");
     let (ours, theirs) = Steps::pair();
-    let child = exits_in_its_section(&name, theirs, then);
+    let child = exit_in_critical_section(&name, theirs, then);
     ours.wait();
     let lock = ShmLock::open(&name).expect(HERE);
     let guard = lock.lock().expect("the handler has released it");
     assert!(
         guard.recovered().is_some_and(|recovered| recovered.dead.is_none()),
-        "the section was cut short"
+        "the critical section was cut short"
     );
     guard.declare_consistent().expect("held");
     ours.done();
@@ -97,7 +98,7 @@ fn beside_another_owner(then: impl FnOnce(&ShmLock, Guard<'static>) + 'static) {
     let mut third = actor!();
     third.ask(format_args!("open l {name}"));
     assert_eq!(third.ask("try l"), "false");
-    assert!(third.ask("check l").contains("Theirs(Alive)"));
+    assert!(third.ask("check l").contains("Held(Alive)"));
     ours.done();
     child.ends_well();
     guard.release().expect("undisturbed");
@@ -106,41 +107,41 @@ fn beside_another_owner(then: impl FnOnce(&ShmLock, Guard<'static>) + 'static) {
 }
 
 #[test]
-fn a_function_that_runs_after_the_exit_handlers_does_not_nest_in_a_hold_that_these_have_ended() {
+fn a_function_after_the_exit_handlers_does_not_nest_in_a_hold_that_they_ended() {
     alone!(|| {
-        beside_another_owner(|lock, held| {
+        with_another_owner(|lock, held| {
             mem::forget(held);
             assert!(!lock.is_held(), "another process holds it");
             assert!(lock.recovered().is_none() && lock.fencing_token().is_none());
             assert!(matches!(lock.status().expect(HERE).occupancy, LockState::Held(_)));
             let nested = lock.try_lock_for(Duration::ZERO);
             assert!(matches!(nested, Err(Error::Overwritten { .. })), "two holders: {nested:?}");
-            // From here on the handle knows.
+            // The handle knows from here on.
             assert!(
                 lock.try_lock_for(Duration::from_millis(1))
                     .is_err_and(|error| error.is_timed_out())
             );
-            assert!(lock.try_lock().expect("no more than refused").is_none());
+            assert!(lock.try_lock().expect("a refusal is no error").is_none());
             assert!(matches!(lock.release(), Err(Error::NotHeld { .. })));
         });
     });
 }
 
 #[test]
-fn nor_does_one_try_or_an_acquisition_without_a_guard() {
+fn a_single_try_after_the_exit_handlers_does_not_nest_in_a_hold_that_they_ended() {
     alone!(|| {
-        beside_another_owner(|lock, held| {
+        with_another_owner(|lock, held| {
             mem::forget(held);
             assert!(matches!(lock.try_acquire(), Err(Error::Overwritten { .. })));
-            assert!(!lock.try_acquire().expect("no more than refused"));
+            assert!(!lock.try_acquire().expect("a refusal is no error"));
         });
     });
 }
 
 #[test]
-fn the_guards_of_a_hold_that_the_exit_handlers_have_ended_release_nothing() {
+fn the_guards_of_a_hold_that_the_exit_handlers_ended_release_nothing() {
     alone!(|| {
-        beside_another_owner(|lock, held| {
+        with_another_owner(|lock, held| {
             assert_eq!((held.fencing_token(), held.recovered()), (0, None));
             assert!(matches!(
                 held.declare_consistent(),
@@ -153,18 +154,18 @@ fn the_guards_of_a_hold_that_the_exit_handlers_have_ended_release_nothing() {
 }
 
 #[test]
-fn a_hold_that_the_exit_handlers_have_ended_can_be_had_anew_once_it_is_free() {
+fn a_handle_whose_hold_the_exit_handlers_ended_can_acquire_again() {
     alone!(|| {
         let fixture = Solo::new();
         let name = fixture.name("l");
         let (ours, theirs) = Steps::pair();
-        let child = exits_in_its_section(&name, theirs, |lock, held| {
-            assert!(lock.lock().is_err(), "that hold is over");
-            let anew = lock.lock().expect("free");
-            assert!(anew.recovered().is_some(), "the section was cut short");
+        let child = exit_in_critical_section(&name, theirs, |lock, held| {
+            assert!(lock.lock().is_err(), "the former hold is over");
+            let again = lock.lock().expect("free");
+            assert!(again.recovered().is_some(), "the critical section was cut short");
             drop(held);
-            assert!(lock.is_held(), "the former guard is not part of the new hold");
-            anew.release().expect("held");
+            assert!(lock.is_held(), "the former guard released the new hold");
+            again.release().expect("held");
         });
         ours.wait();
         ours.done();
@@ -203,7 +204,7 @@ fn the_guard_of_a_block_does_not_copy_its_data_over_that_of_another_owner() {
         guard.declare_consistent().expect("held"); // copies out
         ours.done();
         ours.wait();
-        drop(guard); // not touched since
+        drop(guard); // not changed since
         assert_eq!(*block.lock().expect("free"), 7);
         ours.done();
         child.ends_well();
@@ -225,22 +226,19 @@ fn a_handle_whose_word_names_another_owner_does_not_nest_and_its_guards_release_
         assert!(lock.lock().is_err_and(overwritten));
         assert!(!matches!(lock.status().expect(HERE).occupancy, LockState::HeldByThisHandle));
         intruder.scribble(0, 0);
-        let anew = lock.lock().expect("free again");
+        let again = lock.lock().expect("free again");
         drop(one);
-        assert!(
-            two.release().is_err() && lock.is_held(),
-            "a former guard is no part of the new hold"
-        );
-        anew.release().expect("held");
+        assert!(two.release().is_err() && lock.is_held(), "a former guard released the new hold");
+        again.release().expect("held");
         assert_eq!(intruder.owner_word(), 0);
     }
 }
 
-/// A way to end a hold, or to say something of it.
+/// A call that ends a hold or declares its data consistent.
 type End = fn(&ShmLock) -> Result<(), Error>;
 
 #[test]
-fn releasing_a_nested_hold_says_that_the_word_names_another_owner() {
+fn releasing_a_nested_hold_reports_that_the_word_names_another_owner() {
     let fixture = Solo::new();
     let folder = Folder::new(&fixture);
     let lock = folder.lock("l").open().expect(HERE);
@@ -253,7 +251,7 @@ fn releasing_a_nested_hold_says_that_the_word_names_another_owner() {
         lock.acquire().expect("nested");
         intruder.scribble(0, 77);
         assert!(end(&lock).is_err_and(overwritten));
-        assert_eq!(intruder.owner_word(), 77, "it is left alone");
+        assert_eq!(intruder.owner_word(), 77, "the release changed the word");
         let _ = lock.force_release();
         intruder.scribble(0, 0);
     }
@@ -266,7 +264,7 @@ fn releasing_a_nested_hold_says_that_the_word_names_another_owner() {
 }
 
 #[test]
-fn a_task_is_told_that_the_word_names_another_owner() {
+fn a_task_gets_an_error_when_the_word_names_another_owner() {
     let fixture = Solo::new();
     let folder = Folder::new(&fixture);
     let lock = folder.lock("l").open().expect(HERE);

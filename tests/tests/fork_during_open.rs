@@ -1,5 +1,5 @@
-//! A thread forks while another opens its first lock: nothing that the child inherits half-way
-//! keeps it from its own.
+//! Checks forks of one thread while another opens its first lock: half-made state that the child
+//! inherits does not keep it from its own locks.
 
 #![allow(unsafe_code, reason = "fork, waitpid and alarm")]
 
@@ -11,7 +11,7 @@ use shmlock::{ExitEvent, ShmLock};
 use shmlock_tests::hostile::{Solo, end_process, fork};
 use shmlock_tests::{Capability, TestWaker, alone, bound, can, poll, rounds};
 
-/// Opens, locks, waits in a task and closes: all that may find something of the parent's other
+/// Opens, locks, waits in a task and closes: the calls that may find state of the parent's other
 /// threads.
 fn live(name: &str, event: &str) {
     let event = ExitEvent::named(event).expect("an event of its own");
@@ -26,7 +26,8 @@ fn live(name: &str, event: &str) {
     drop(other.lock().expect("free"));
 }
 
-/// Forks a child that lives on names of its own, bounded by an alarm; says whether it ended well.
+/// Forks a child that runs [`live`] on names of its own, bounded by an alarm. Returns `true` if it
+/// ended with status 0.
 fn forks_a_child_that_lives(name: &str) -> bool {
     // SAFETY: the child uses what a program may use after such a fork: our library, and the
     // allocator, which libc keeps whole.
@@ -43,9 +44,8 @@ fn forks_a_child_that_lives(name: &str) -> bool {
     pid > 0 && unsafe { libc::waitpid(pid, &raw mut status, 0) } == pid && status == 0
 }
 
-/// Each round is a fresh process, in which nobody has opened anything: two threads open while two
-/// fork.
-fn play(open: fn(&str)) {
+/// Runs each round in a fresh process that has opened nothing: two threads open while two fork.
+fn run(open: fn(&str)) {
     const EACH: u64 = 2;
     let fixture = Solo::new();
     let name = fixture.name("l");
@@ -56,7 +56,7 @@ fn play(open: fn(&str)) {
             thread::scope(|scope| {
                 let forkers: Vec<_> = (0..EACH)
                     .map(|number| {
-                        // At another moment of the opening in each round.
+                        // A different moment of the opening in each round.
                         let late = round * 37 % 211 * (number + 1);
                         scope.spawn(move || {
                             start.wait();
@@ -72,7 +72,7 @@ fn play(open: fn(&str)) {
                     });
                 }
                 let lived = forkers.into_iter().all(|forker| forker.join().expect("no panic"));
-                assert!(lived, "round {round}: a child did not come to its end");
+                assert!(lived, "round {round}: a child failed or hung");
             });
         });
         process.ends_well();
@@ -80,17 +80,17 @@ fn play(open: fn(&str)) {
 }
 
 #[test]
-fn a_child_that_is_forked_while_another_thread_opens_its_first_lock_opens_and_locks_its_own() {
+fn a_child_forked_while_another_thread_opens_its_first_lock_can_open_and_lock_its_own() {
     if !can(Capability::KeepMemoryFromChildren) {
         return;
     }
-    alone!(|| play(|name| drop(ShmLock::open(name).expect("a lock"))));
+    alone!(|| run(|name| drop(ShmLock::open(name).expect("a lock"))));
 }
 
 #[test]
-fn a_child_that_is_forked_while_other_threads_wait_in_tasks_and_close_does_all_of_that_itself() {
+fn a_child_forked_while_other_threads_wait_in_tasks_and_close_can_do_the_same() {
     if !can(Capability::KeepMemoryFromChildren) {
         return;
     }
-    alone!(|| play(|name| live(name, name)));
+    alone!(|| run(|name| live(name, name)));
 }

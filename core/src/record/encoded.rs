@@ -1,11 +1,12 @@
-//! A record in the form in which it stands in a region.
+//! Encodes a record as the words of a region.
 
+use super::{Description, Record};
 use crate::layout::DESCRIPTION_MAX;
-use crate::record::{Description, Record};
 
-/// A [`Record`], but for *since*, as words: to write it by
-/// [`Region::write_encoded`](crate::Region::write_encoded) takes nothing but stores.
-#[derive(Clone, Debug)]
+/// A [`Record`] without *since*, as words.
+///
+/// [`Region::write_encoded`](crate::Region::write_encoded) writes it by stores alone.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct EncodedRecord {
     pub(crate) uuid: [u32; 4],
     pub(crate) pid: u32,
@@ -13,7 +14,7 @@ pub struct EncodedRecord {
     pub(crate) description: DescriptionWords,
 }
 
-/// No word more than they fill.
+/// Only the words that the description fills.
 type DescriptionWords = heapless::Vec<u32, { (DESCRIPTION_MAX + 1).div_ceil(4) }>;
 
 impl EncodedRecord {
@@ -47,7 +48,7 @@ impl EncodedRecord {
     }
 }
 
-/// The length byte and the text.
+/// Encodes the length byte and the text.
 fn description_words(text: &Description) -> DescriptionWords {
     let mut bytes = [0; DESCRIPTION_MAX + 1];
     let [len, rest @ ..] = &mut bytes;
@@ -63,8 +64,8 @@ fn description_words(text: &Description) -> DescriptionWords {
     words
 }
 
-/// How many words a description fills whose first word is this. Total: more than there are, if the
-/// length is too much.
+/// Returns how many words a description with this first word fills. Total: a length beyond the
+/// field gives more words than there are.
 pub(crate) fn words_filled(first: u32) -> usize {
     let [len, ..] = first.to_le_bytes();
     (1 + usize::from(len)).div_ceil(4)

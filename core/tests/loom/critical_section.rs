@@ -1,30 +1,30 @@
-//! What the lock protects: a plain cell, and what every owner may expect to find in it.
+//! Stands for the protected data: a plain cell, and the assertions of every owner about it.
 
-#![expect(unsafe_code, reason = "data that only the lock protects; loom fails the model at a race")]
+#![expect(unsafe_code, reason = "data that only the lock protects; loom reports a race")]
 
 use loom::cell::UnsafeCell;
 
 /// Data that only the lock protects.
-pub(crate) struct Section {
+pub(crate) struct CriticalSection {
     cell: UnsafeCell<Data>,
 }
 
 // SAFETY:
 // - The cell is accessed by `UnsafeCell::with_mut` of loom only, which panics when two accesses are
 //   not ordered.
-unsafe impl Sync for Section {}
+unsafe impl Sync for CriticalSection {}
 
 #[derive(Default)]
 struct Data {
-    /// Somebody has begun a section and not ended it.
+    /// A critical section has begun and not ended.
     torn: bool,
-    /// Somebody was told of a death, and nobody has declared the data consistent.
+    /// An owner was told of a death, and the data has not been declared consistent since.
     died: bool,
     fencing_token: u64,
     ended: u32,
 }
 
-impl Section {
+impl CriticalSection {
     pub(crate) fn new() -> Self {
         Self { cell: UnsafeCell::new(Data::default()) }
     }
@@ -38,20 +38,17 @@ impl Section {
         })
     }
 
-    /// The first accesses of a new owner.
+    /// Does the first accesses of a new owner.
     pub(crate) fn begin(&self, owner_died: bool, fencing_token: u64) {
         self.with(|data| {
-            assert!(
-                owner_died || !data.torn,
-                "an owner has not been told that the one before it died"
-            );
+            assert!(owner_died || !data.torn, "an owner was not told that the previous one died");
             assert!(owner_died || !data.died, "DIED was lost");
-            assert!(fencing_token > data.fencing_token, "a fencing token came twice");
+            assert!(fencing_token > data.fencing_token, "a fencing token was repeated");
             *data = Data { torn: true, died: owner_died, fencing_token, ended: data.ended };
         });
     }
 
-    /// The last accesses of an owner.
+    /// Does the last accesses of an owner.
     pub(crate) fn end(&self) {
         self.with(|data| {
             data.torn = false;
@@ -59,12 +56,12 @@ impl Section {
         });
     }
 
-    /// The owner has found the data consistent.
-    pub(crate) fn mend(&self) {
+    /// Declares the data consistent.
+    pub(crate) fn declare_consistent(&self) {
         self.with(|data| data.died = false);
     }
 
-    /// How many sections have been finished. For the end of a model.
+    /// Returns how many critical sections have ended. For the end of a model.
     pub(crate) fn ended(&self) -> u32 {
         self.with(|data| data.ended)
     }

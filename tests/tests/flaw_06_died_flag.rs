@@ -1,6 +1,6 @@
-//! Flaw 6: closing while the lock is held wipes out that its section was never finished.
+//! Flaw 6: closing a held lock erases the fact that its critical section was not finished.
 //!
-//! The cure: a word that is not zero keeps its file, until somebody declares the data consistent.
+//! The cure: a word that is not zero keeps its file until a handle declares the data consistent.
 
 use shmlock::{LockState, OwnerState, Recovered, ShmLock};
 use shmlock_tests::actor;
@@ -8,18 +8,14 @@ use shmlock_tests::hostile::{Folder, Intruder, Solo};
 
 const HERE: &str = "a lock of this process";
 
-/// The next owner and all after it are told, until one declares the data consistent; then the file
-/// goes.
-fn assert_marked_until_declared(
-    open: impl Fn() -> ShmLock,
-    is_there: impl Fn() -> bool,
-    uuid: &str,
-) {
+/// Asserts that every owner gets the recovery report until one declares the data consistent, and
+/// that the file is then removed.
+fn assert_died_until_declared(open: impl Fn() -> ShmLock, is_there: impl Fn() -> bool, uuid: &str) {
     for _ in 0..2 {
-        assert!(is_there(), "the crash mark keeps the file");
+        assert!(is_there(), "DIED did not keep the file");
         let lock = open();
-        let guard = lock.lock().expect("nobody lives");
-        let Recovered { dead, .. } = guard.recovered().expect("nobody has declared it consistent");
+        let guard = lock.lock().expect("no owner lives");
+        let Recovered { dead, .. } = guard.recovered().expect("not yet declared consistent");
         if let Some(dead) = dead {
             assert_eq!(dead.uuid().expect("its record").to_string(), uuid);
             assert_eq!(lock.status().expect(HERE).recoveries, 1);
@@ -28,11 +24,8 @@ fn assert_marked_until_declared(
         assert!(lock.status().expect(HERE).owner_died);
     }
     let lock = open();
-    let guard = lock.lock().expect("nobody lives");
-    assert!(
-        guard.recovered().expect("still").dead.is_none(),
-        "who died is only known to the first"
-    );
+    let guard = lock.lock().expect("no owner lives");
+    assert!(guard.recovered().expect("still").dead.is_none(), "the dead owner was named twice");
     guard.declare_consistent().expect("held");
     assert!(guard.recovered().is_none());
     drop(guard);
@@ -40,11 +33,11 @@ fn assert_marked_until_declared(
         lock.lock().expect("free").recovered().is_none() && lock.status().expect(HERE).is_healthy()
     );
     drop(lock);
-    assert!(!is_there(), "nothing keeps it any more");
+    assert!(!is_there(), "the file was not removed");
 }
 
 #[test]
-fn a_leaked_guard_leaves_a_crash_mark() {
+fn a_leaked_guard_sets_died() {
     let fixture = Solo::new();
     let folder = Folder::new(&fixture);
     let open = || folder.lock("l").open().expect(HERE);
@@ -52,11 +45,11 @@ fn a_leaked_guard_leaves_a_crash_mark() {
     let uuid = lock.uuid().to_string();
     std::mem::forget(lock.lock().expect("a new lock"));
     drop(lock);
-    assert_marked_until_declared(open, || !folder.names().is_empty(), &uuid);
+    assert_died_until_declared(open, || !folder.names().is_empty(), &uuid);
 }
 
 #[test]
-fn an_exit_in_the_section_leaves_a_crash_mark() {
+fn an_exit_in_the_critical_section_sets_died() {
     for how in ["_exit", "exit", "abort", "segv"] {
         let fixture = Solo::new();
         let name = fixture.name("l");
@@ -65,7 +58,7 @@ fn an_exit_in_the_section_leaves_a_crash_mark() {
         victim.ask("lock l");
         victim.tell(format!("die {how}"));
         victim.wait();
-        assert_marked_until_declared(
+        assert_died_until_declared(
             || ShmLock::open(&name).expect(HERE),
             || !fixture.files().is_empty(),
             &uuid,
@@ -74,7 +67,7 @@ fn an_exit_in_the_section_leaves_a_crash_mark() {
 }
 
 #[test]
-fn while_others_are_there_a_leaked_guard_is_recovered_from_at_once() {
+fn while_another_handle_is_open_a_leaked_guard_is_recovered_from_at_once() {
     let fixture = Solo::new();
     let folder = Folder::new(&fixture);
     let (one, two) = (folder.lock("l").open().expect(HERE), folder.lock("l").open().expect(HERE));
@@ -86,7 +79,7 @@ fn while_others_are_there_a_leaked_guard_is_recovered_from_at_once() {
 }
 
 #[test]
-fn a_hold_without_a_guard_is_given_back_by_the_closing() {
+fn closing_releases_an_unguarded_hold() {
     let fixture = Solo::new();
     let folder = Folder::new(&fixture);
     let lock = folder.lock("l").open().expect(HERE);

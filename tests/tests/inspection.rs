@@ -1,5 +1,5 @@
-//! Looking at a lock, by a handle and from outside: what is seen is true, and nobody is disturbed
-//! by it.
+//! Checks status and inspection of a lock, with a handle and without: what they show is true, and
+//! they disturb no user.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
@@ -14,21 +14,22 @@ use shmlock_tests::{Account, Capability, actor, alone, can, quietly};
 const HERE: &str = "a lock of this process";
 
 #[test]
-fn whoever_has_given_back_and_closed_is_never_seen_as_dead() {
-    const LOOKS: u32 = 20_000;
+fn a_handle_that_released_and_closed_is_never_seen_as_dead() {
+    const CHECKS: u32 = 20_000;
     let fixture = Solo::new();
     let name = fixture.name("l");
     let account = Account::new();
     let lock = quietly(|| ShmLock::open(&name)).unwrap();
     let mut others = [actor!(), actor!()];
     for other in &mut others {
-        other.tell(format_args!("churn {name} {} 0 2", account.path())); // opens, locks, releases and closes
+        // Opens, locks, releases and closes.
+        other.tell(format_args!("churn {name} {} 0 2", account.path()));
     }
-    let mut seen = 0_u32;
-    while seen < LOOKS || account.rounds.load(Relaxed) < 1000 {
-        seen += 1;
+    let mut checks = 0_u32;
+    while checks < CHECKS || account.rounds.load(Relaxed) < 1000 {
+        checks += 1;
         let occupancy = lock.status().unwrap().occupancy;
-        assert_ne!(occupancy, LockState::Held(OwnerState::Dead), "nobody has died, at look {seen}");
+        assert_ne!(occupancy, LockState::Held(OwnerState::Dead), "at check {checks}");
     }
     account.stop.store(1, Relaxed);
     for other in &mut others {
@@ -38,11 +39,11 @@ fn whoever_has_given_back_and_closed_is_never_seen_as_dead() {
 }
 
 #[test]
-fn from_outside_a_lock_looks_as_it_is() {
+fn an_inspection_shows_the_state_of_the_lock() {
     let fixture = Solo::new();
     let folder = Folder::new(&fixture);
     let seen = || folder.unchanged(|| folder.lock("l").inspect()).expect("a lock or nothing");
-    assert!(seen().is_none(), "there is none, and looking makes none");
+    assert!(seen().is_none(), "an inspection created a lock");
     let lock = folder.lock("l").description("belt 7").open().expect(HERE);
     let occupancy = || seen().expect("there").health.occupancy;
     assert_eq!((seen().expect("there").holder, occupancy()), (None, LockState::Unlocked));
@@ -58,18 +59,18 @@ fn from_outside_a_lock_looks_as_it_is() {
     drop(lock);
     let Inspection { holder, health, .. } = seen().expect("there");
     assert_eq!(
-        (holder.expect("the dead one").description(), health.occupancy),
+        (holder.expect("the dead owner").description(), health.occupancy),
         ("belt 7", LockState::Held(OwnerState::Dead))
     );
     let lock = folder.lock("l").open().expect(HERE);
-    lock.lock().expect("dead").release().expect("held");
+    lock.lock().expect("a dead owner's").release().expect("held");
     let health = seen().expect("there").health;
     assert!(health.owner_died && health.recoveries == 1 && health == lock.status().expect(HERE));
     lock.lock().expect("free").declare_consistent().expect("held");
 }
 
 #[test]
-fn from_outside_nothing_but_a_lock_is_read() {
+fn an_inspection_reads_only_locks() {
     let fixture = Solo::new();
     let folder = Folder::new(&fixture);
     let seen = || folder.unchanged(|| folder.lock("l").inspect());
@@ -78,7 +79,10 @@ fn from_outside_nothing_but_a_lock_is_read() {
         other => panic!("{other:?}"),
     };
     let path = folder.put("l", b"");
-    assert_eq!(seen().expect("half-made").expect("there").health.occupancy, LockState::Unlocked);
+    assert_eq!(
+        seen().expect("an empty file is a free lock").expect("there").health.occupancy,
+        LockState::Unlocked
+    );
     for (content, expected) in [
         (vec![0; 64], NotALockReason::Size { bytes: 64 }),
         (vec![0; 4096], NotALockReason::Size { bytes: 4096 }),
@@ -89,17 +93,17 @@ fn from_outside_nothing_but_a_lock_is_read() {
     }
     fs::remove_file(&path).expect("ours");
     make_node(&path, libc::S_IFIFO | 0o600, 0).expect("a pipe");
-    assert_eq!(found(), NotALockReason::Fifo, "without waiting for a writer");
+    assert_eq!(found(), NotALockReason::Fifo, "the inspection waited for a writer");
     fs::remove_file(&path).expect("ours");
     symlink("/etc/passwd", &path).expect("a link");
     assert_eq!(found(), NotALockReason::Symlink);
     assert!(matches!(folder.lock("a/b").inspect(), Err(Error::InvalidName { .. })));
 }
 
-/// A reader beside users who come and go: what it sees, and that it never stands in the way.
+/// Inspects a lock while two processes open, use and close it.
 #[test]
-fn looking_from_outside_while_the_lock_changes_hands_shows_no_mixture_and_takes_nobody_for_dead() {
-    const LOOKS: u32 = 5_000;
+fn an_inspection_of_a_busy_lock_shows_no_mixed_record_and_no_death() {
+    const INSPECTIONS: u32 = 5_000;
     let fixture = Solo::new();
     let name = fixture.name("l");
     let account = Account::new();
@@ -108,16 +112,16 @@ fn looking_from_outside_while_the_lock_changes_hands_shows_no_mixture_and_takes_
     for other in &mut others {
         other.tell(format_args!("churn {name} {} 0 2", account.path()));
     }
-    let (mut looks, mut seen) = (0_u32, 0_u32);
-    while looks < LOOKS || seen < 100 {
-        looks += 1;
+    let (mut inspections, mut seen) = (0_u32, 0_u32);
+    while inspections < INSPECTIONS || seen < 100 {
+        inspections += 1;
         let Some(inspection) = ShmLock::builder(&name).inspect().expect("a lock or nothing") else {
             continue;
         };
         assert_ne!(
             inspection.health.occupancy,
             LockState::Held(OwnerState::Dead),
-            "nobody has died"
+            "a living process was judged dead"
         );
         let Some(pid) = inspection.holder.and_then(|holder| holder.pid()) else { continue };
         assert!(pids.contains(&pid), "{pid} is none of {pids:?}");
@@ -128,22 +132,21 @@ fn looking_from_outside_while_the_lock_changes_hands_shows_no_mixture_and_takes_
         other.done();
     }
     let _ = account.balance();
-    assert!(fixture.files().is_empty(), "one who only looks keeps no file");
+    assert!(fixture.files().is_empty(), "an inspection kept the file");
 }
 
 #[test]
-fn whoever_may_only_read_sees_the_holder_and_disturbs_nobody() {
+fn a_user_that_may_only_read_sees_the_holder_and_disturbs_no_user() {
     const GROUP: u32 = 54_323;
     if !as_root("being another user") || !can(Capability::KeepMemoryFromChildren) {
-        return; // or the reader, as our child, would be present for us
+        return; // otherwise the reader, as our child, would keep our presence
     }
     alone!(|| {
         let fixture = Solo::new();
         let folder = Folder::new(&fixture);
         fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).expect("ours");
         let lock = folder.lock("l").description("ours").open().expect(HERE);
-        // Not a mode that we would make it with: whoever may read may lock bytes, and so block
-        // recovery.
+        // The builder refuses this mode, because a reader may lock bytes, and so block recovery.
         assert!(matches!(folder.lock("m").mode(0o640).open(), Err(Error::InvalidMode { .. })));
         let path = folder.file("l");
         fs::set_permissions(&path, Permissions::from_mode(0o640)).expect("ours");
@@ -166,25 +169,25 @@ fn whoever_may_only_read_sees_the_holder_and_disturbs_nobody() {
             assert_eq!((holder.uuid(), holder.description()), (Some(uuid), "ours"));
             assert_eq!(health.occupancy, LockState::Held(OwnerState::Alive));
             line.ready();
-            line.wait(); // until the lock is free, and its file gone
+            line.wait(); // until the lock is free and its file is removed
             assert!(folder.lock("l").inspect().expect("nothing to refuse").is_none());
         });
         reader.line().wait();
         assert_eq!(
             Intruder::on(&path).locks_of_others().len(),
             2,
-            "our presence and our token, no byte of the reader's"
+            "more than our presence byte and our life byte is locked"
         );
         lock.release().expect("held");
         drop(lock);
-        assert!(folder.names().is_empty(), "the reader, who is still there, is no presence");
+        assert!(folder.names().is_empty(), "the reader counts as a presence");
         reader.line().ready();
         reader.ends_well();
     });
 }
 
 #[test]
-fn on_a_read_only_mount_a_lock_can_be_looked_at() {
+fn a_lock_on_a_read_only_mount_can_be_inspected() {
     on_tmpfs("", |folder, mounted| {
         let lock = folder.lock("l").open().expect(HERE);
         std::mem::forget(lock.lock().expect("free"));
@@ -193,6 +196,6 @@ fn on_a_read_only_mount_a_lock_can_be_looked_at() {
         let seen =
             folder.unchanged(|| folder.lock("l").inspect()).expect("may be read").expect("there");
         assert_eq!(seen.health.occupancy, LockState::Held(OwnerState::Dead));
-        assert!(seen.holder.expect("the dead one").pid().is_some());
+        assert!(seen.holder.expect("the dead owner").pid().is_some());
     });
 }
