@@ -7,7 +7,7 @@ set -euo pipefail
 shm_files() { find /dev/shm -maxdepth 1 -name '*shmlock*' | sort; }
 # run PACKAGE ARGUMENT...: `cargo run`, bounded.
 run() {
-    echo "--- ${*:2}"
+    echo "--- $*"
     timeout --kill-after=5 300 cargo run --quiet -p "$1" "${@:2}" </dev/null
 }
 example() { run shmlock-examples --example "$1" -- "${@:2}"; }
@@ -25,11 +25,11 @@ for name in recover_dead_owner shared_block; do # a wrong argument is no second 
 done
 region=$(mktemp)
 trap 'rm -f "$region"' EXIT
-example mapped_region "$region" 1 20000 &
+example mapped_region "$region" 1 500000 &
 other=$!
-if ! example mapped_region "$region" 2 20000 || ! wait "$other"; then die "mapped_region failed"; fi
+if ! example mapped_region "$region" 2 500000 || ! wait "$other"; then die "mapped_region failed"; fi
 counted=$(od -A n -t u4 -j 128 -N 4 "$region" | tr -d ' ')
-[ "$counted" = 40000 ] || die "mapped_region: $counted of 40000 increments counted"
+[ "$counted" = 1000000 ] || die "mapped_region: $counted of 1000000 increments counted"
 
 counting() { run shmlock-counting -- --processes 4 --increments 5000 "$@"; }
 counting

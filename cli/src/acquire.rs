@@ -1,49 +1,49 @@
-//! Taking a lock as the arguments say, with words about it.
+//! Acquires a lock as the arguments say, and reports the wait and a dead owner.
 
 use std::time::{Duration, Instant};
 
 use shmlock::{Builder, Error, Guard, ShmLock};
 
 use crate::args::Waiting;
-use crate::display::seconds_of;
+use crate::display::in_seconds;
 use crate::exit::{Ending, Failure, remark};
 use crate::owner::{dead, held_by};
 use crate::process::File;
 use crate::signals::Interrupts;
 
-/// How taking the lock went.
-pub(crate) enum Taken<'a> {
-    /// This process holds it.
+/// The outcome of an acquisition that did not fail.
+pub(crate) enum Acquired<'a> {
+    /// This process holds the lock.
     Held(Guard<'a>),
-    /// A signal ended the wait, or came at the very moment of taking. The lock is not held.
+    /// A signal came before this process held the lock, or at that moment. The lock is not held.
     Interrupted(Ending),
 }
 
-/// Opens the lock so that [`take`] can be interrupted.
+/// Opens the lock so that a signal ends the wait in [`acquire`].
 pub(crate) fn open(builder: Builder) -> Result<ShmLock, Failure> {
     Ok(builder.exit_event(Interrupts::event()).open()?)
 }
 
-/// Takes the lock, with [`Interrupts`] in place; a dead owner is named, if asked for, and the lock
-/// declared consistent.
+/// Acquires the lock, with [`Interrupts`] in place, and declares it consistent after the death of
+/// an owner.
 ///
-/// A critical section of a script has no data of its own that could be torn; and the dead owner
-/// need not have been a script. So a program that protects data by this lock should not share it
-/// with this program. A refusal names the holder of the lock if it `explains`.
-pub(crate) fn take<'a>(
+/// A script has no data that the lock knows of, but the dead owner may have been another program.
+/// A program that protects data by a lock should not share it with `run` and `hold`. The failure of
+/// a timeout names the holder if it `explains`.
+pub(crate) fn acquire<'a>(
     lock: &'a ShmLock,
     waiting: &Waiting,
     explains: bool,
-) -> Result<Taken<'a>, Failure> {
+) -> Result<Acquired<'a>, Failure> {
     let begin = Instant::now();
     let file = || File::at(lock.path());
     let guard = match lock.try_lock()? {
         Some(guard) => guard,
         None => match wait(lock, waiting, file) {
             Ok(guard) => guard,
-            Err(error) if error.is_cancelled() => return Ok(Taken::Interrupted(interruption())),
+            Err(error) if error.is_cancelled() => return Ok(Acquired::Interrupted(interruption())),
             Err(error) if error.is_timed_out() => {
-                return Err(refusal(lock, waiting, explains, &error));
+                return Err(timeout(lock, waiting, explains, &error));
             }
             Err(error) => return Err(error.into()),
         },
@@ -59,7 +59,7 @@ pub(crate) fn take<'a>(
         if waiting.verbose {
             let dead = dead(recovered.dead.as_ref(), file());
             remark(&format!(
-                "an owner of lock {:?} died holding it ({dead}); it is taken over",
+                "recovered lock {:?}: its owner died holding it ({dead})",
                 lock.name()
             ));
         }
@@ -67,12 +67,12 @@ pub(crate) fn take<'a>(
     }
     if Interrupts::caught().is_some() {
         guard.release()?;
-        return Ok(Taken::Interrupted(interruption()));
+        return Ok(Acquired::Interrupted(interruption()));
     }
-    Ok(Taken::Held(guard))
+    Ok(Acquired::Held(guard))
 }
 
-/// How the program ends after a signal that came before it held the lock.
+/// Returns how the program ends after a signal that came before it held the lock.
 fn interruption() -> Ending {
     Interrupts::caught().map_or(Ending::Code(u8::MAX), Ending::Signal)
 }
@@ -89,22 +89,23 @@ fn wait<'a>(
             held_by(lock.holder()?.as_ref(), file())
         ));
     }
-    match waiting.patience() {
-        Some(patience) => lock.try_lock_for(patience),
+    match waiting.timeout() {
+        Some(timeout) => lock.try_lock_for(timeout),
         None => lock.lock(),
     }
 }
 
-/// The failure to take a lock that was not free in time; explained, if asked for.
-fn refusal(lock: &ShmLock, waiting: &Waiting, explains: bool, error: &Error) -> Failure {
+/// Returns the failure for a lock that was not free in time; it has no words unless it `explains`.
+fn timeout(lock: &ShmLock, waiting: &Waiting, explains: bool, error: &Error) -> Failure {
     if !explains {
         return Failure::silent(waiting.conflict_exit_code);
     }
     let (name, holder) = (lock.name(), held_by(error.holder(), File::at(lock.path())));
-    let line = match waiting.patience().filter(|patience| *patience > Duration::ZERO) {
-        Some(patience) => format!(
-            "lock {name:?} was not free within {}: {holder}; wait longer or see what the holder does",
-            seconds_of(patience)
+    let line = match waiting.timeout().filter(|timeout| *timeout > Duration::ZERO) {
+        Some(timeout) => format!(
+            "lock {name:?} was not free within {}: {holder}; wait longer, or see what the holder \
+             does",
+            in_seconds(timeout)
         ),
         None => format!("lock {name:?} is not free: {holder}; wait for it or try later"),
     };

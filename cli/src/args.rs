@@ -1,4 +1,4 @@
-//! Arguments that several verbs take.
+//! Arguments that several verbs share.
 
 use std::fs::symlink_metadata;
 use std::os::unix::fs::MetadataExt;
@@ -10,20 +10,20 @@ use shmlock::{Builder, ShmLock};
 
 use crate::exit::{CONFLICT, Failure};
 
-/// Where locks are.
+/// The place of locks.
 #[derive(Clone, Debug, clap::Args)]
-pub(crate) struct Where {
+pub(crate) struct Place {
     /// The directory of the locks' files
     #[arg(long, value_name = "DIR", default_value = "/dev/shm")]
     pub(crate) directory: PathBuf,
 }
 
-impl Where {
+impl Place {
     pub(crate) fn builder(&self, name: &str) -> Builder {
         ShmLock::builder(name).directory(&self.directory)
     }
 
-    /// The names of all locks.
+    /// Returns the names of all locks.
     pub(crate) fn names(&self) -> Result<Vec<String>, Failure> {
         Ok(shmlock::list_in(&self.directory)?)
     }
@@ -33,28 +33,34 @@ impl Where {
     }
 }
 
-/// With whom a lock is shared.
+/// The users with which a lock is shared.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Sharing {
     /// Permissions of the lock's file: 600, 660 to share with a group, 666 with everybody
     ///
-    /// All users of a lock give the same. The group of a new file is that of this
-    /// process, see newgrp(1). In a directory of mode 2770 (--directory) it is the
-    /// directory's, so that this is the place for locks that a group shares.
-    #[arg(long, value_name = "OCTAL", default_value = "600", value_parser = octal, verbatim_doc_comment)]
+    /// All users of a lock give the same mode. A new file has the group of this
+    /// process, see newgrp(1); in a directory of mode 2770 (--directory) it has the
+    /// directory's group. Such a directory is the place for locks of a group.
+    #[arg(
+        long,
+        value_name = "OCTAL",
+        default_value = "600",
+        value_parser = octal,
+        verbatim_doc_comment
+    )]
     mode: u32,
 
-    /// Accept a file of this user, too; may be given several times
+    /// Also accept a file of this user; may be given several times
     #[arg(long, value_name = "UID", value_parser = uid)]
     trust_owner: Vec<u32>,
 }
 
 impl Sharing {
-    /// Applies it to the lock at this path.
+    /// Applies mode and trust to the lock at this path.
     pub(crate) fn apply(&self, builder: Builder, path: &Path) -> Builder {
         let builder = builder.mode(self.mode);
-        // A lock trusts one owner more. Of several that is the one that has the file; if it changes
-        // hands meanwhile, the lock is refused, and nothing worse.
+        // The builder trusts one more owner. Of several it is the user that has the file. If the
+        // file changes hands meanwhile, the open fails.
         let owner = symlink_metadata(path).ok().map(|file| file.uid());
         match self.trust_owner.iter().find(|uid| Some(**uid) == owner) {
             Some(uid) => builder.trust_owner(*uid),
@@ -63,34 +69,41 @@ impl Sharing {
     }
 }
 
-/// How long to wait for a lock, and what then: as flock(1) has it.
+/// The limit of the wait for a lock, and the exit status after it, as in flock(1).
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Waiting {
-    /// Fail rather than wait
+    /// Fail if the lock is not free at once
     #[arg(short, long, visible_aliases = ["nb", "nonblocking"])]
     pub(crate) nonblock: bool,
 
-    /// Wait at most this long; a fraction is allowed, 0 is one try
-    #[arg(short = 'w', long = "wait", visible_alias = "timeout", value_name = "SECS", value_parser = seconds, allow_negative_numbers = true)]
-    patience: Option<Duration>,
+    /// Wait at most this long, such as 1.5; 0 is one attempt
+    #[arg(
+        short = 'w',
+        long = "wait",
+        visible_alias = "timeout",
+        value_name = "SECS",
+        value_parser = seconds,
+        allow_negative_numbers = true
+    )]
+    wait: Option<Duration>,
 
-    /// The exit status when the lock was not free in time
+    /// The exit status if the lock was not free in time
     #[arg(short = 'E', long, value_name = "CODE", default_value_t = CONFLICT)]
     pub(crate) conflict_exit_code: u8,
 
-    /// Say who has the lock, how long it took to get it, and whether an owner had died
+    /// Report the holder, the time that the wait took, and the death of an owner
     #[arg(short, long, action = ArgAction::SetTrue)]
     pub(crate) verbose: bool,
 }
 
 impl Waiting {
-    /// Returns how long to wait at most; zero is one try.
-    pub(crate) fn patience(&self) -> Option<Duration> {
-        if self.nonblock { Some(Duration::ZERO) } else { self.patience }
+    /// Returns the limit of the wait, `None` for no limit; zero is one attempt.
+    pub(crate) fn timeout(&self) -> Option<Duration> {
+        if self.nonblock { Some(Duration::ZERO) } else { self.wait }
     }
 }
 
-/// Seconds, with a fraction or without.
+/// Parses seconds, with a fraction or without.
 pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 =
         text.trim_start().parse().map_err(|_| "give seconds as a number, such as 1.5")?;
@@ -98,12 +111,12 @@ pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
         .map_err(|_| "give seconds that are not negative and not endless".to_owned())
 }
 
-/// With or without the prefix by which the library's errors name a mode.
+/// Parses an octal number, with or without the prefix of the library's messages.
 fn octal(text: &str) -> Result<u32, String> {
     u32::from_str_radix(text.strip_prefix("0o").unwrap_or(text), 8)
         .map_err(|_| "give permissions as an octal number, such as 660".to_owned())
 }
 
 fn uid(text: &str) -> Result<u32, String> {
-    text.parse().map_err(|_| "give a user's number, as `id -u USER` says it".to_owned())
+    text.parse().map_err(|_| "give a user's number, see `id -u USER`".to_owned())
 }

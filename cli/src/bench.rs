@@ -1,4 +1,4 @@
-//! `bench`: what a lock costs here, ours beside flock(2).
+//! `bench`: measures an acquisition of the lock beside one of flock(2).
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -10,65 +10,70 @@ use std::time::{Duration, Instant};
 use rustix::fs::{FlockOperation, MemfdFlags, flock, memfd_create};
 use shmlock::ShmLock;
 
-use crate::args::{Where, seconds};
+use crate::args::{Place, seconds};
 use crate::exit::{Failure, SYSTEM, remark};
 use crate::table::{Table, left, right};
 
 const AFTER: &str = "\
-An acquisition is taking the lock and giving it back, with nothing in between.
-Each figure is the median of several rounds, in which the two kinds take turns;
-in brackets, the smallest and the largest. With two processes the time is that
-of both together, and the last column is the share of the acquisitions that the
-one with fewer got, with our lock and with flock(2): 50 % is even. Less means
-that the lock is often taken again by whoever had it last, which makes for a
-good figure and for long waits.
+An acquisition is an acquire and a release with an empty critical section. Each
+figure is the median of several rounds, in which the two kinds alternate; the
+smallest and the largest are in brackets. With two processes the time is that
+of both together. The last column is the lesser share of the acquisitions, with
+shmlock and with flock(2): 50 % is even. A smaller share means that the last
+owner often acquires the lock again, which is fast and makes others wait.
 
 Exit status:
   0   done
   64, 65, 66, 71, 73, 74  as in `shmlock --help`";
 
-/// How many processes contend where they do.
+/// The number of processes that contend.
 const CONTENDERS: usize = 2;
-/// Set for a contender's process: the lock it is to contend for. No argument, for completions would
-/// offer it.
+/// Names, in a contender's process, the lock to contend for. An argument would be offered by
+/// completions.
 const CONTEND: &str = "SHMLOCK_BENCH_CONTEND";
-/// How many acquisitions between two looks at the clock.
+/// The number of acquisitions between two readings of the clock.
 const BATCH: u32 = 64;
 
 /// Compare the lock with flock(2) on this machine
 ///
-/// Takes a few seconds; what it says holds for this machine as it is just now.
+/// Takes a few seconds. The figures hold for this machine under its present load.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = AFTER)]
 pub(crate) struct Args {
-    /// How many rounds
-    #[arg(short, long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
+    /// The number of rounds
+    #[arg(
+        short,
+        long,
+        value_name = "N",
+        default_value_t = 5,
+        value_parser = clap::value_parser!(u16).range(1..)
+    )]
     rounds: u16,
 
-    /// How long each measurement takes, in seconds; there are four in each round
+    /// The length of each measurement in seconds; a round has four
     #[arg(short, long, value_name = "SECS", default_value = "0.2", value_parser = seconds)]
     time: Duration,
 
     #[command(flatten)]
-    place: Where,
+    place: Place,
 }
 
-/// The two that are compared.
+/// A lock of one of the two kinds that are compared.
 enum Contender {
-    Ours(Box<ShmLock>),
-    Kernels(OwnedFd),
+    Shmlock(Box<ShmLock>),
+    Flock(OwnedFd),
 }
 
 impl Contender {
-    /// Acquisitions in about `time`, and the time it really took.
+    /// Acquires for about `time`; returns the number of acquisitions and the time they took.
     fn run(&self, time: Duration) -> Result<(u64, Duration), Failure> {
         let start = Instant::now();
         let mut count = 0;
         loop {
             for _ in 0..BATCH {
                 match self {
-                    Self::Ours(lock) => drop(lock.lock()?),
-                    Self::Kernels(fd) => {
+                    Self::Shmlock(lock) => drop(lock.lock()?),
+                    Self::Flock(fd) => {
                         flock(fd, FlockOperation::LockExclusive).map_err(refused)?;
                         flock(fd, FlockOperation::Unlock).map_err(refused)?;
                     }
@@ -92,7 +97,7 @@ fn broken(error: std::io::Error) -> Failure {
     Failure::new(SYSTEM, format!("a process of the comparison failed: {error}; try again"))
 }
 
-/// Measurements of one kind: nanoseconds for an acquisition, and the smaller share.
+/// Measurements of one kind: nanoseconds an acquisition, and the lesser shares.
 #[derive(Default)]
 struct Figures {
     costs: Vec<f64>,
@@ -105,23 +110,26 @@ impl Args {
             return self.contend(&lock);
         }
         if cfg!(debug_assertions) {
-            remark("this program was built without optimisation; the figures mean little");
+            remark(
+                "this program is built without optimisation; build it with --release for figures",
+            );
         }
         let name = format!("shmlock-bench-{}", std::process::id());
-        let ours =
-            Contender::Ours(self.place.builder(&name).description("shmlock bench").open()?.into());
-        // The same kind of memory as ours; and nothing to be removed, whatever happens.
+        let shmlock = Contender::Shmlock(
+            self.place.builder(&name).description("shmlock bench").open()?.into(),
+        );
+        // Memory of the same kind as the lock's, and no file to remove.
         let file = memfd_create("shmlock-bench", MemfdFlags::CLOEXEC).map_err(refused)?;
         let path = format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd());
-        let kernels = Contender::Kernels(file);
+        let flock = Contender::Flock(file);
 
-        let [mut ours_alone, mut kernels_alone, mut ours_two, mut kernels_two] =
+        let [mut shmlock_alone, mut flock_alone, mut shmlock_two, mut flock_two] =
             [(); 4].map(|()| Figures::default());
         for _ in 0..self.rounds {
-            ours_alone.add(&[ours.run(self.time)?]);
-            kernels_alone.add(&[kernels.run(self.time)?]);
-            ours_two.add(&self.many(&OsString::from(&name), "ours")?);
-            kernels_two.add(&self.many(&OsString::from(&path), "kernels")?);
+            shmlock_alone.add(&[shmlock.run(self.time)?]);
+            flock_alone.add(&[flock.run(self.time)?]);
+            shmlock_two.add(&self.contended(&OsString::from(&name), "shmlock")?);
+            flock_two.add(&self.contended(&OsString::from(&path), "flock")?);
         }
 
         let mut table = Table::new([
@@ -134,24 +142,24 @@ impl Args {
             left("LESSER SHARE"),
         ]);
         let two = format!("{CONTENDERS} processes");
-        for (what, ours, kernels) in
-            [("uncontended", ours_alone, kernels_alone), (two.as_str(), ours_two, kernels_two)]
+        for (what, shmlock, flock) in
+            [("uncontended", shmlock_alone, flock_alone), (two.as_str(), shmlock_two, flock_two)]
         {
-            let share = match ours.shares.as_slice() {
+            let share = match shmlock.shares.as_slice() {
                 [] => String::new(),
                 _ => format!(
                     "{:.0} % | {:.0} %",
-                    median(&ours.shares) * 100.0,
-                    median(&kernels.shares) * 100.0
+                    median(&shmlock.shares) * 100.0,
+                    median(&flock.shares) * 100.0
                 ),
             };
-            let (one, other) = (median(&ours.costs), median(&kernels.costs));
+            let (one, other) = (median(&shmlock.costs), median(&flock.costs));
             table.row([
                 what.into(),
                 format!("{one:.1} ns").into(),
-                range(&ours.costs).into(),
+                range(&shmlock.costs).into(),
                 format!("{other:.1} ns").into(),
-                range(&kernels.costs).into(),
+                range(&flock.costs).into(),
                 format!("{:.1}x", other / one).into(),
                 share.into(),
             ]);
@@ -166,20 +174,20 @@ impl Args {
         Ok(0)
     }
 
-    /// Has several processes contend at one time.
-    fn many(&self, lock: &OsString, kind: &str) -> Result<Vec<(u64, Duration)>, Failure> {
+    /// Measures several processes that contend.
+    fn contended(&self, lock: &OsString, kind: &str) -> Result<Vec<(u64, Duration)>, Failure> {
         let contenders: Result<Vec<_>, _> = (0..CONTENDERS).map(|_| self.start(lock)).collect();
         let mut contenders = contenders?;
         for contender in &mut contenders {
-            contender.tell(kind)?;
-            contender.hear()?; // it has the lock open
+            contender.send(kind)?;
+            contender.receive()?; // it has opened the lock
         }
         for contender in &mut contenders {
-            contender.tell("go")?;
+            contender.send("go")?;
         }
         contenders
             .iter_mut()
-            .map(|contender| contender.hear().and_then(|line| parse(&line)))
+            .map(|contender| contender.receive().and_then(|line| parse(&line)))
             .collect()
     }
 
@@ -194,31 +202,34 @@ impl Args {
         Ok(Process { child, output })
     }
 
-    /// The other side of [`many`](Self::many).
+    /// Runs in each process that [`contended`](Self::contended) starts.
     fn contend(&self, lock: &OsString) -> Result<u8, Failure> {
         let mut input = stdin().lines();
-        let mut hear = || input.next().transpose().map_err(broken).map(Option::unwrap_or_default);
-        let contender = match hear()?.as_str() {
-            "ours" => Contender::Ours(self.place.builder(&lock.to_string_lossy()).open()?.into()),
-            "kernels" => Contender::Kernels(
+        let mut receive =
+            || input.next().transpose().map_err(broken).map(Option::unwrap_or_default);
+        let contender = match receive()?.as_str() {
+            "shmlock" => {
+                Contender::Shmlock(self.place.builder(&lock.to_string_lossy()).open()?.into())
+            }
+            "flock" => Contender::Flock(
                 File::options().read(true).write(true).open(lock).map_err(broken)?.into(),
             ),
             _ => {
                 return Err(Failure::usage(
-                    "SHMLOCK_BENCH_CONTEND is for `shmlock bench` itself; unset it",
+                    "SHMLOCK_BENCH_CONTEND is for the processes of `shmlock bench`; unset it",
                 ));
             }
         };
-        println_flushed("ready")?;
-        if hear()? == "go" {
+        print_line("ready")?;
+        if receive()? == "go" {
             let (count, time) = contender.run(self.time)?;
-            println_flushed(&format!("{count} {}", time.as_nanos()))?;
+            print_line(&format!("{count} {}", time.as_nanos()))?;
         }
         Ok(0)
     }
 }
 
-fn println_flushed(line: &str) -> Result<(), Failure> {
+fn print_line(line: &str) -> Result<(), Failure> {
     let mut out = stdout().lock();
     writeln!(out, "{line}").and_then(|()| out.flush()).map_err(broken)
 }
@@ -227,22 +238,22 @@ fn parse(line: &str) -> Result<(u64, Duration), Failure> {
     let numbers = line
         .split_once(' ')
         .and_then(|(count, time)| Some((count.parse().ok()?, time.parse().ok()?)));
-    let (count, nanos) = numbers.ok_or_else(|| broken(std::io::Error::other("it said nothing")))?;
+    let (count, nanos) = numbers.ok_or_else(|| broken(std::io::Error::other("it ended early")))?;
     Ok((count, Duration::from_nanos(nanos)))
 }
 
-/// A contender in a process of its own; killed if it is not waited for.
+/// A contender in a process of its own, which ends at the end of its input.
 struct Process {
     child: Child,
     output: Option<BufReader<std::process::ChildStdout>>,
 }
 
 impl Process {
-    fn tell(&mut self, line: &str) -> Result<(), Failure> {
+    fn send(&mut self, line: &str) -> Result<(), Failure> {
         self.child.stdin.as_mut().map_or(Ok(()), |input| writeln!(input, "{line}")).map_err(broken)
     }
 
-    fn hear(&mut self) -> Result<String, Failure> {
+    fn receive(&mut self) -> Result<String, Failure> {
         let mut line = String::new();
         self.output.as_mut().map_or(Ok(0), |output| output.read_line(&mut line)).map_err(broken)?;
         Ok(line.trim_end().to_owned())
@@ -251,7 +262,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        drop(self.child.stdin.take()); // the end of its input is its end
+        drop(self.child.stdin.take());
         let _ = self.child.wait();
     }
 }

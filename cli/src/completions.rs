@@ -1,4 +1,4 @@
-//! `completions`: for the shell's Tab key.
+//! `completions`: writes completions for the shell's Tab key.
 
 use std::io::Write;
 
@@ -16,13 +16,13 @@ For fish:  shmlock completions fish > ~/.config/fish/completions/shmlock.fish";
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = AFTER)]
 pub(crate) struct Args {
-    /// Which shell
+    /// The shell
     shell: Shell,
 }
 
 impl Args {
     pub(crate) fn perform(&self, mut program: Command) -> Result<u8, Failure> {
-        let mut text = Vec::new(); // in memory first: the generator panics on a pipe that breaks
+        let mut text = Vec::new(); // first in memory: the generator panics on a broken pipe
         clap_complete::generate(self.shell, &mut program, "shmlock", &mut text);
         anstream::stdout().write_all(&text)?;
         Ok(0)

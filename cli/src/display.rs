@@ -1,21 +1,20 @@
-//! Text that came from elsewhere, and quantities, for people.
+//! Formats text of other processes, and quantities.
 
 use std::time::Duration;
 
-/// As it may go to a terminal: what is not printable is escaped, and so cannot move a cursor or
-/// begin a line.
-pub(crate) fn shown(text: &str) -> String {
+/// Escapes what is not printable, so that the text cannot move a terminal's cursor or begin a line.
+pub(crate) fn escaped(text: &str) -> String {
     const QUOTES: [char; 2] = ['"', '\''];
-    let mut shown = String::with_capacity(text.len());
+    let mut escaped = String::with_capacity(text.len());
     for piece in text.split_inclusive(QUOTES) {
         let plain = piece.trim_end_matches(QUOTES);
-        shown.extend(plain.escape_debug());
-        shown.push_str(&piece[plain.len()..]); // as they are: nothing is quoted here
+        escaped.extend(plain.escape_debug());
+        escaped.push_str(&piece[plain.len()..]); // quotes stay: the text is not quoted
     }
-    shown
+    escaped
 }
 
-/// At most this many bytes of it; what was cut shows.
+/// Cuts the text to at most this many bytes; an ellipsis shows the cut.
 pub(crate) fn shortened(text: &str, bytes: usize) -> String {
     const CUT: &str = "…";
     if text.len() <= bytes {
@@ -26,7 +25,7 @@ pub(crate) fn shortened(text: &str, bytes: usize) -> String {
     format!("{}{CUT}", &text[..end])
 }
 
-/// A time as its two largest units.
+/// Formats a time as its two largest units.
 pub(crate) fn span(time: Duration) -> String {
     let seconds = time.as_secs();
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86400);
@@ -38,26 +37,26 @@ pub(crate) fn span(time: Duration) -> String {
     }
 }
 
-/// Seconds with as many digits as they need: "0.05 s".
-pub(crate) fn seconds_of(time: Duration) -> String {
+/// Formats a time in seconds, with as many digits as it needs: "0.05 s".
+pub(crate) fn in_seconds(time: Duration) -> String {
     let digits = format!("{}.{:09}", time.as_secs(), time.subsec_nanos());
     format!("{} s", digits.trim_end_matches('0').trim_end_matches('.'))
 }
 
-pub(crate) fn yes(it_is: bool) -> &'static str {
+pub(crate) fn yes_or_no(it_is: bool) -> &'static str {
     if it_is { "yes" } else { "no" }
 }
 
-/// A number, or that it is not known.
-pub(crate) fn known(number: Option<impl ToString>) -> String {
+/// Formats a number, or a dash if it is not known.
+pub(crate) fn or_dash(number: Option<impl ToString>) -> String {
     number.map_or("-".to_owned(), |number| number.to_string())
 }
 
-/// JSON that may go to a terminal: what JSON allows as it is and a terminal may obey is escaped.
-pub(crate) fn quiet_json(json: &str) -> String {
+/// Escapes in JSON the characters that JSON allows and a terminal may obey.
+pub(crate) fn escaped_json(json: &str) -> String {
     let mut quiet = String::with_capacity(json.len());
     for char in json.chars() {
-        // Outside of strings JSON has no such characters, but for the ends of lines.
+        // Outside of strings JSON has no such characters except line ends.
         if char == '\n'
             || char.is_ascii() && !char.is_ascii_control()
             || char.escape_debug().count() == 1
@@ -77,16 +76,16 @@ mod tests {
 
     #[test]
     fn what_a_terminal_would_obey_is_escaped() {
-        assert_eq!(shown("a\x1b[2Jb\nc\u{9b}d\u{202e}e"), "a\\u{1b}[2Jb\\nc\\u{9b}d\\u{202e}e");
-        assert_eq!(shown("it's \"belt 7\""), "it's \"belt 7\"");
-        assert_eq!(shown("größer"), "größer");
+        assert_eq!(escaped("a\x1b[2Jb\nc\u{9b}d\u{202e}e"), "a\\u{1b}[2Jb\\nc\\u{9b}d\\u{202e}e");
+        assert_eq!(escaped("it's \"belt 7\""), "it's \"belt 7\"");
+        assert_eq!(escaped("größer"), "größer");
     }
 
     #[test]
     fn json_says_the_same_without_what_a_terminal_would_obey() {
         let text = "ü\x7f\u{9b}\u{202e}\u{1f512}\u{e0001}\"";
         let json = serde_json::to_string(text).expect("a string");
-        let quiet = quiet_json(&json);
+        let quiet = escaped_json(&json);
         assert!(
             quiet
                 .chars()
@@ -107,7 +106,7 @@ mod tests {
     #[test]
     fn seconds_have_the_digits_that_they_need() {
         let seconds = [(0, 50_000_000), (10, 0), (1, 500_000_000), (0, 1)]
-            .map(|(s, ns)| seconds_of(Duration::new(s, ns)));
+            .map(|(s, ns)| in_seconds(Duration::new(s, ns)));
         assert_eq!(seconds, ["0.05 s", "10 s", "1.5 s", "0.000000001 s"]);
     }
 

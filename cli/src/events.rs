@@ -1,4 +1,4 @@
-//! Named exit events as they are shown: by `list` and `clean`, to people and as JSON.
+//! Inspects named exit events for `list` and `clean`.
 
 use std::path::PathBuf;
 
@@ -6,24 +6,24 @@ use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 use shmlock::{CleanOutcome, ExitEvent};
 
-use crate::args::Where;
-use crate::display::shown;
+use crate::args::Place;
+use crate::display::escaped;
 use crate::exit::Failure;
 use crate::hint::explain;
 use crate::process::{self, File, Users};
 use crate::report::User;
 
-/// What is the matter with an event.
+/// The state of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum State {
-    /// Waits go on.
+    /// The event ends no wait.
     Clear,
-    /// Waits end.
+    /// The event ends waits.
     Set,
-    /// No process has it open: dead users left the file. The next opener finds it clear.
+    /// No process has it open: dead users left the file. The next opener finds the event clear.
     Unused,
-    /// It could not be looked at, or is no event.
+    /// It could not be inspected, or is no event.
     Unreadable,
 }
 
@@ -47,20 +47,20 @@ impl State {
     }
 }
 
-/// One event.
+/// An event and its users.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Report {
     pub(crate) name: String,
     pub(crate) path: PathBuf,
     pub(crate) state: State,
-    /// Those that can be seen.
+    /// The users that can be seen.
     pub(crate) users: Vec<User>,
     pub(crate) error: Option<String>,
 }
 
 impl Report {
-    /// Looks at the event; `None` if there is none.
-    fn of(name: &str, place: &Where, users: &Users) -> Option<Self> {
+    /// Inspects the event; `None` if there is none.
+    fn of(name: &str, place: &Place, users: &Users) -> Option<Self> {
         let path = place.directory.join(format!("{name}.shmlock-event"));
         let (state, error) = match ExitEvent::inspect_in(name, &place.directory) {
             Ok(None) => return None,
@@ -76,18 +76,18 @@ impl Report {
         Some(Self { name: name.to_owned(), path, state, users, error })
     }
 
-    /// Looks at all events.
-    pub(crate) fn of_all(place: &Where, users: &Users) -> Result<Vec<Self>, Failure> {
+    /// Inspects all events.
+    pub(crate) fn of_all(place: &Place, users: &Users) -> Result<Vec<Self>, Failure> {
         let names = shmlock::exit_events_in(&place.directory)?;
         Ok(names.iter().filter_map(|name| Self::of(name, place, users)).collect())
     }
 
-    /// What it is, or why it cannot be read.
-    pub(crate) fn why(&self) -> String {
-        self.error.as_deref().map_or_else(|| "exit event".to_owned(), shown)
+    /// Returns the text of the column DESCRIPTION, or the reason why the event cannot be read.
+    pub(crate) fn reason(&self) -> String {
+        self.error.as_deref().map_or_else(|| "exit event".to_owned(), escaped)
     }
 
-    /// How many processes have it open, as far as they can be seen.
+    /// Returns the number of processes that have it open, `?` if they cannot be seen.
     pub(crate) fn number_of_users(&self) -> String {
         match (self.users.len(), self.state) {
             (0, State::Unused) => "0".to_owned(),
@@ -97,8 +97,8 @@ impl Report {
     }
 }
 
-/// Which processes have the event open, in words.
-pub(crate) fn users_of(name: &str, place: &Where, users: &Users) -> String {
+/// Returns in words which processes have the event open.
+pub(crate) fn users_of(name: &str, place: &Place, users: &Users) -> String {
     let seen = Report::of(name, place, users).map_or(Vec::new(), |report| report.users);
     let pids: Vec<_> = seen.iter().map(|user| user.pid.to_string()).collect();
     match pids.as_slice() {
@@ -108,8 +108,8 @@ pub(crate) fn users_of(name: &str, place: &Where, users: &Users) -> String {
     }
 }
 
-/// Removes the event's file if no process has it open; or, dry, says what that would come to.
-pub(crate) fn clean(name: &str, place: &Where, dry: bool) -> shmlock::Result<CleanOutcome> {
+/// Removes the event's file if no process has it open; if `dry`, only predicts the outcome.
+pub(crate) fn clean(name: &str, place: &Place, dry: bool) -> shmlock::Result<CleanOutcome> {
     if !dry {
         return ExitEvent::clean_in(name, &place.directory);
     }

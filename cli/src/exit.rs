@@ -1,4 +1,4 @@
-//! What the program's exit status means, and the one line that goes with a failure.
+//! Ends the program: the exit status, and the one line about a failure.
 
 use std::io::{self, Write};
 
@@ -8,7 +8,7 @@ use shmlock::{Errno, Error};
 use crate::hint::explain;
 use crate::signals::end_by;
 
-/// The lock was not to be had, or what was asked about needs attention.
+/// The lock was not free in time, or it needs attention.
 pub(crate) const CONFLICT: u8 = 1;
 // sysexits.h, as flock(1) uses it.
 const USAGE: u8 = 64;
@@ -28,26 +28,27 @@ Exit status:
   0   done
   1   see the verb
   64  the arguments are wrong, or no lock can have this name
-  65  what stands there is no lock of ours; it was left alone
-  66  the lock's file or directory is not there, or closed to us
+  65  the file is no lock, or not one to trust; it was left alone
+  66  the lock's file or directory is not there, or access is denied
   69  run: the command cannot be executed
   71  the system refused: out of descriptors or memory, no byte locks
   73  the lock's file cannot be created
   74  the output cannot be written
-  75  try later: somebody was stopped while closing the lock, or removed it in use
+  75  try later: a process is stopped while it closes the lock, or the lock's
+      file was removed while in use
   128+N  ended by signal N; `run` and `hold` then end by it themselves
 
 Environment:
-  NO_COLOR  if set and not empty, nothing is coloured; nor is what does not go
-            to a terminal
-  SHELL     what `run -c` gives its line to";
+  NO_COLOR  if set and not empty, no output is coloured; output that does not go
+            to a terminal never is
+  SHELL     the shell of `run -c`";
 
-/// How the program ends when it has done what it was told to do.
+/// How the program ends after its work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ending {
     /// With this exit status.
     Code(u8),
-    /// By this signal, so that the parent sees a program that was ended by it.
+    /// By this signal, so that the parent sees it.
     Signal(i32),
 }
 
@@ -70,7 +71,7 @@ impl From<u8> for Ending {
     }
 }
 
-/// Why the program ends other than well: one line with the remedy, and the exit status.
+/// A failure: one line with the hint, and the exit status.
 #[derive(Debug)]
 pub(crate) struct Failure {
     line: Option<String>,
@@ -86,7 +87,7 @@ impl Failure {
         Self::new(USAGE, line)
     }
 
-    /// An end of which there is nothing to be said.
+    /// Makes a failure without a line.
     pub(crate) fn silent(code: u8) -> Self {
         Self { line: None, code }
     }
@@ -103,13 +104,13 @@ impl Failure {
     }
 }
 
-/// Something that is not the program's output, to standard error.
+/// Writes a line that is not the program's output to standard error.
 pub(crate) fn remark(line: &str) {
     say(Style::new().bold(), line);
 }
 
 fn say(style: Style, line: &str) {
-    // Nobody is left to be told that standard error cannot be written.
+    // A failure to write to standard error cannot be reported.
     let _ = writeln!(anstream::stderr(), "{style}shmlock{style:#}: {line}");
 }
 
@@ -136,11 +137,11 @@ impl From<Error> for Failure {
 }
 
 impl From<io::Error> for Failure {
-    /// Of the program's output, for nothing else here gives such an error without more being said.
+    /// Makes the failure of the program's output. All other such errors are converted with a text.
     fn from(error: io::Error) -> Self {
         if error.kind() == io::ErrorKind::BrokenPipe {
             return Self::silent(BY_SIGNAL + 13); // as if by SIGPIPE, which Rust programs ignore
         }
-        Self::new(IO, format!("cannot write the output: {error}; see where it goes"))
+        Self::new(IO, format!("cannot write the output: {error}; check its file or pipe"))
     }
 }

@@ -1,4 +1,4 @@
-//! Says what to do about the library's errors, by options in place of the library's calls.
+//! Says what to do about the library's errors, in options instead of the library's calls.
 
 use shmlock::{Errno, Error, InvalidNameReason};
 
@@ -48,8 +48,7 @@ fn hint(error: &Error) -> Option<&'static str> {
         Error::System { errno: Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL, .. } => {
             "put the lock on a local tmpfs by --directory"
         }
-        // Of mistakes in the use of a handle, which this program does not make, and of what needs
-        // no words of its own.
+        // The library's words fit, or tell of a misuse of handles, which this program does not make.
         _ => return error.hint(),
     })
 }

@@ -1,4 +1,4 @@
-//! `hold`: holds a lock until told otherwise, for trying things out.
+//! `hold`: holds a lock until Enter, a signal, or the end of a time, for experiments.
 
 use std::io::{IsTerminal, Write, stdin};
 use std::os::fd::AsFd;
@@ -12,26 +12,26 @@ use rustix::termios::tcgetpgrp;
 use rustix::time::Timespec;
 use shmlock::BlockSignals;
 
-use crate::acquire::{Taken, open, take};
-use crate::args::{Sharing, Waiting, Where, seconds};
+use crate::acquire::{Acquired, acquire, open};
+use crate::args::{Place, Sharing, Waiting, seconds};
 use crate::exit::{Ending, Failure, SYSTEM};
 use crate::signals::{Arrived, Interrupts, Signals};
 
 const AFTER: &str = "\
-The input is watched if it is a terminal, a pipe or a socket. If it is a file or
-/dev/null, as in `shmlock hold NAME &` of a script, only a signal ends the hold,
-or its time. In the background of a terminal the input is left alone.
+The input ends the hold if it is a terminal, a pipe or a socket. If it is a file
+or /dev/null, as in `shmlock hold NAME &` of a script, only a signal or the time
+ends the hold. In the background of a terminal `hold` does not read the input.
 
 Exit status:
   0   held, and released after Enter, the end of the input, or --for
-  1   the lock was not free in time (-n, -w), or what -E says
-  by N  signal N came: the lock was released, and `hold` ends by it; a shell says
+  1   the lock was not free in time (-n, -w); -E sets another number
+  by N  signal N came: the lock was released, and `hold` ends by it; a shell shows
         128+N
   64, 65, 66, 71, 73, 75  as in `shmlock --help`";
 
-/// How often a process in the background of a terminal looks whether the shell has fetched it to
-/// the foreground: nothing tells it. Arbitrary: no more than a person notices.
-const LOOK: Duration = Duration::from_millis(250);
+/// The interval at which a process in the background of a terminal checks whether it is in the
+/// foreground: the shell does not tell it. Arbitrary: a person does not notice it.
+const FOREGROUND_CHECK: Duration = Duration::from_millis(250);
 
 /// Hold a lock until Enter, the end of the input, or a signal
 #[derive(Debug, clap::Args)]
@@ -43,20 +43,20 @@ pub(crate) struct Args {
     #[command(flatten)]
     waiting: Waiting,
 
-    /// Do not say who has the lock when it was not free
+    /// Do not name the holder if the lock was not free
     #[arg(short, long)]
     quiet: bool,
 
-    /// What others read about why the lock is held: at most 63 bytes
+    /// The reason that others read: at most 63 bytes
     #[arg(short, long, value_name = "TEXT", default_value = "shmlock hold")]
     description: String,
 
-    /// Hold for so long; then input that is not a terminal's does not end it
+    /// Hold for this time; then only a terminal's input ends it earlier
     #[arg(long = "for", value_name = "SECS", value_parser = seconds)]
     time: Option<Duration>,
 
     #[command(flatten)]
-    place: Where,
+    place: Place,
 
     #[command(flatten)]
     sharing: Sharing,
@@ -70,12 +70,16 @@ impl Args {
             .block_signals(BlockSignals::WhileHeld);
         let lock = open(builder.description(&self.description))?;
         let interrupts = Interrupts::catch();
-        let guard = match take(&lock, &self.waiting, !self.quiet)? {
-            Taken::Held(guard) => guard,
-            Taken::Interrupted(ending) => return Ok(ending),
+        let guard = match acquire(&lock, &self.waiting, !self.quiet)? {
+            Acquired::Held(guard) => guard,
+            Acquired::Interrupted(ending) => return Ok(ending),
         };
-        let failed =
-            |error| Failure::new(SYSTEM, format!("cannot wait: {error}; the lock was released"));
+        let failed = |error| {
+            Failure::new(
+                SYSTEM,
+                format!("cannot wait for input and signals: {error}; the lock was released"),
+            )
+        };
         let signals = Signals::receive(interrupts).map_err(failed)?;
         let input = Input::of(self.time.is_some());
         let until = match (self.time, input) {
@@ -96,7 +100,7 @@ impl Args {
             Some(signal) => Ending::Signal(signal),
             None => self.wait(&signals, input).map_err(failed)?,
         };
-        drop(signals); // from here on none of them ends this process before the lock is closed
+        drop(signals); // from here on no signal ends this process before the lock is closed
         guard.release()?;
         Ok(ending)
     }
@@ -111,8 +115,9 @@ impl Args {
                 }
             }
             let left = end.map(|end| end.saturating_duration_since(Instant::now()));
-            let look = (input == Input::Terminal && !input.is_watched()).then_some(LOOK);
-            // More than the clock can count is as good as for ever.
+            let look =
+                (input == Input::Terminal && !input.is_watched()).then_some(FOREGROUND_CHECK);
+            // A time that is longer than the clock can count has no end.
             let timeout =
                 left.into_iter().chain(look).min().and_then(|left| Timespec::try_from(left).ok());
             let mut ready = [
@@ -129,8 +134,8 @@ impl Args {
             }
             if ready[0].revents().is_empty() && !ready[1].revents().is_empty() && input.is_watched()
             {
-                // What was typed is not the shell's next command. A part of a line is not waited
-                // on: a signal may come first.
+                // The typed line must not be left for the shell. A part of a line does not block:
+                // a signal may come before its rest.
                 let mut typed = [0; 4096];
                 match rustix::io::read(&descriptor, &mut typed) {
                     Ok(1..) if !typed.contains(&b'\n') => {}
@@ -142,14 +147,14 @@ impl Args {
     }
 }
 
-/// What standard input is to `hold`.
+/// The kind of standard input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Input {
-    /// It is there to be read, and its end means something: a pipe or a socket.
+    /// A pipe or a socket: its end ends the hold.
     Stream,
     /// A terminal: it is read while this process is in its foreground.
     Terminal,
-    /// It is always at its end, as `/dev/null` is, or another program's to read.
+    /// Always at its end, as `/dev/null`, or meant for another program.
     Ignored,
 }
 
@@ -165,8 +170,8 @@ impl Input {
         }
     }
 
-    /// Returns `true` if it may be read just now. In the background of a terminal reading would
-    /// stop this process, and the lock would stay held.
+    /// Returns `true` if it may be read now. A read in the background of a terminal would stop this
+    /// process, which would keep the lock.
     fn is_watched(self) -> bool {
         match self {
             Self::Stream => true,

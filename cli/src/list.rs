@@ -1,11 +1,11 @@
-//! `list`: all locks and named exit events of this machine.
+//! `list`: shows all locks and named exit events of this machine.
 
 use std::io::Write;
 
 use serde::Serialize;
 
-use crate::args::Where;
-use crate::display::{known, quiet_json, shown, yes};
+use crate::args::Place;
+use crate::display::{escaped, escaped_json, or_dash, yes_or_no};
 use crate::events;
 use crate::exit::Failure;
 use crate::process::Users;
@@ -14,20 +14,20 @@ use crate::table::{Cell, Table, left, right};
 
 const AFTER: &str = "\
 Columns:
-  COMMAND       the owner's, if it can be seen
-  PID           the owner's; (7) has ended, 7? cannot be seen, 7@NS is of another
-                pid namespace, see lsns(8): a plain number is that of the owner
+  COMMAND       the owner's command, if it can be seen
+  PID           the owner's process id; (7) has ended, 7? cannot be seen, 7@NS is of
+                another pid namespace, see lsns(8)
   STATE         held, free, dead (the next owner recovers it), unreadable;
                 of an exit event set, clear, or unused (no process has it open)
-  HELD          for how long
-  WAIT          whether somebody waits, or has waited and gave up since it was taken
-  DIED          whether an owner died, and nobody has declared the data consistent since
-  DEATHS        dead owners replaced so far
-  TAKEN         acquisitions so far
-  USERS         processes that have it open, as far as they can be seen; ? if none can
-  NAME          of the lock or the exit event
-  DESCRIPTION   why it is held, in the owner's words; or why it cannot be read;
-                of an exit event that it is one
+  HELD          the time since the acquisition
+  WAIT          yes if a process waits, or gave up waiting since the acquisition
+  DIED          yes if an owner died and the data was not declared consistent since
+  DEATHS        the number of recoveries from dead owners
+  ACQUIRED      the number of acquisitions
+  USERS         the number of processes that have it open; ? if they cannot be seen
+  NAME          the name of the lock or the exit event
+  DESCRIPTION   the owner's reason, or why the lock cannot be read; for an exit
+                event the words \"exit event\"
 
 Exit status:
   0   done
@@ -37,16 +37,16 @@ Exit status:
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = AFTER)]
 pub(crate) struct Args {
-    /// As one JSON object with an array of the locks and one of the exit events
+    /// Write one JSON object with an array of locks and an array of exit events
     #[arg(short = 'J', long)]
     json: bool,
 
-    /// Without the line of titles
+    /// Omit the line of titles
     #[arg(short, long)]
     noheadings: bool,
 
     #[command(flatten)]
-    place: Where,
+    place: Place,
 }
 
 #[derive(Serialize)]
@@ -57,14 +57,14 @@ struct All {
 
 impl Args {
     pub(crate) fn perform(&self) -> Result<u8, Failure> {
-        let users = Users::look();
+        let users = Users::scan();
         let locks =
             self.place.names()?.iter().map(|name| Report::of(name, &self.place, &users)).collect();
         let all = All { locks, exit_events: events::Report::of_all(&self.place, &users)? };
         let mut out = anstream::stdout();
         if self.json {
             let json = serde_json::to_string_pretty(&all).map_err(std::io::Error::from)?;
-            writeln!(out, "{}", quiet_json(&json))?;
+            writeln!(out, "{}", escaped_json(&json))?;
         } else {
             table(&all).write(&mut out, !self.noheadings, usize::MAX)?;
         }
@@ -81,7 +81,7 @@ fn table(all: &All) -> Table<11> {
         left("WAIT"),
         left("DIED"),
         right("DEATHS"),
-        right("TAKEN"),
+        right("ACQUIRED"),
         right("USERS"),
         left("NAME"),
         left("DESCRIPTION"),
@@ -92,13 +92,13 @@ fn table(all: &All) -> Table<11> {
             lock.pid().into(),
             Cell::styled(lock.state.name(), lock.state.style()),
             lock.held_for().into(),
-            lock.waiters.map_or("-", yes).into(),
-            lock.owner_died.map_or("-", yes).into(),
-            known(lock.deaths).into(),
-            known(lock.acquisitions).into(),
+            lock.waiters.map_or("-", yes_or_no).into(),
+            lock.owner_died.map_or("-", yes_or_no).into(),
+            or_dash(lock.deaths).into(),
+            or_dash(lock.acquisitions).into(),
             lock.number_of_users().into(),
-            shown(&lock.name).into(),
-            lock.why().into(),
+            escaped(&lock.name).into(),
+            lock.reason().into(),
         ]);
     }
     let none = || Cell::from("-");
@@ -113,8 +113,8 @@ fn table(all: &All) -> Table<11> {
             none(),
             none(),
             event.number_of_users().into(),
-            shown(&event.name).into(),
-            event.why().into(),
+            escaped(&event.name).into(),
+            event.reason().into(),
         ]);
     }
     table

@@ -1,7 +1,8 @@
-//! `shmlock`: locks between processes for shell scripts and for people. One file per verb; each has
-//! its arguments and what it does. What several need: `args` (where, how long to wait), `taking`,
-//! `report` and `owner` (a lock as it is shown), `table`, `text`, `process`, `exit`. What `run` is
-//! made of: `inherited`, `signals`, `witness`, `child`.
+//! `shmlock`: named locks between processes, for shell scripts and people.
+//!
+//! Each verb has a file, with its arguments and its work. Several verbs share `args` (directory,
+//! timeout), `acquire`, `report`, `events` and `owner` (what is shown), `table`, `display`,
+//! `process`, `hint` and `exit`. `run` is made of `inherited`, `signals`, `witness` and `child`.
 
 mod acquire;
 mod args;
@@ -36,11 +37,16 @@ use crate::exit::{Ending, Failure};
 
 /// Locks between processes, known only by their names.
 ///
-/// A lock of the name NAME is the file /dev/shm/NAME.shmlock, shared with every program that opens
-/// the name by the library shmlock. It survives `kill -9` of its holder, and nothing has to be
-/// cleaned up before the next use.
+/// The lock NAME is the file /dev/shm/NAME.shmlock. Every program that opens this name by the
+/// library shmlock shares it. It survives `kill -9` of its owner; the next use needs no cleaning.
 #[derive(Debug, Parser)]
-#[command(name = "shmlock", version, propagate_version = true, after_long_help = exit::GENERAL, max_term_width = 100)]
+#[command(
+    name = "shmlock",
+    version,
+    propagate_version = true,
+    after_long_help = exit::GENERAL,
+    max_term_width = 100
+)]
 struct Cli {
     #[command(subcommand)]
     verb: Verb,
@@ -77,7 +83,7 @@ impl Verb {
 
 fn main() -> ExitCode {
     let outcome =
-        Cli::try_parse().map_err(|error| refused(&error)).and_then(|cli| cli.verb.perform());
+        Cli::try_parse().map_err(|error| usage_failure(&error)).and_then(|cli| cli.verb.perform());
     ExitCode::from(outcome.map_or_else(
         |failure| {
             failure.say();
@@ -87,8 +93,8 @@ fn main() -> ExitCode {
     ))
 }
 
-/// What clap says about the arguments: help as it is, an error on one line.
-fn refused(error: &clap::Error) -> Failure {
+/// Makes a failure of clap's answer: help is printed as it is, an error becomes one line.
+fn usage_failure(error: &clap::Error) -> Failure {
     if !error.use_stderr() {
         return match error.print() {
             Ok(()) => Failure::silent(0),
@@ -96,7 +102,7 @@ fn refused(error: &clap::Error) -> Failure {
         };
     }
     if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
-        return Failure::usage("what is to be done? Name a verb; `shmlock --help` lists them");
+        return Failure::usage("the verb is missing; `shmlock --help` lists them");
     }
     let text = error.render().to_string();
     let reason = text.split("Usage:").next().unwrap_or_default().trim_start_matches("error: ");

@@ -1,4 +1,4 @@
-//! `man`: the manual pages, from the same description as the help.
+//! `man`: writes the manual pages, from the same description as the help.
 
 use std::io::{Write, stdout};
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ const SECTIONS: [&str; 3] = ["Exit status", "Environment", "Columns"];
 /// Without --to, one page to standard output: `shmlock man run | man -l -`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The verb whose page it is [default: the page of the whole program]
+    /// The verb of the page [default: the page of the whole program]
     verb: Option<String>,
 
     /// Write all pages into this directory, such as ~/.local/share/man/man1
@@ -26,17 +26,15 @@ pub(crate) struct Args {
 impl Args {
     pub(crate) fn perform(&self, program: Command) -> Result<u8, Failure> {
         let mut all = program.disable_help_subcommand(true);
-        all.build(); // which also names the verbs "shmlock-run" and so on
+        all.build(); // also names the verbs "shmlock-run" and so on
         let mut pages = vec![("shmlock", all.clone())];
         pages.extend(all.get_subcommands().map(|verb| (verb.get_name(), verb.clone())));
         if let Some(directory) = &self.to {
             for (_, command) in pages {
                 let path = directory.join(format!("{}.1", full_name(&command)));
                 std::fs::write(&path, page(command)?).map_err(|error| {
-                    let line = format!(
-                        "cannot write {}: {error}; is the directory there?",
-                        path.display()
-                    );
+                    let line =
+                        format!("cannot write {}: {error}; check the directory", path.display());
                     Failure::new(CANNOT_CREATE, line)
                 })?;
             }
@@ -68,8 +66,7 @@ fn page(mut command: Command) -> std::io::Result<Vec<u8>> {
     Ok(in_sections(&with_usage(&String::from_utf8_lossy(&text), &usage)).into_bytes())
 }
 
-/// The other names of an option go into its description, as the help has them; `clap_mangen` leaves
-/// them out.
+/// Adds the other names of an option to its description, as in the help; `clap_mangen` omits them.
 fn with_other_names(command: Command) -> Command {
     command.mut_args(|arg| {
         let names = arg.get_visible_aliases().unwrap_or_default().join(", --");
@@ -80,8 +77,8 @@ fn with_other_names(command: Command) -> Command {
     })
 }
 
-/// The synopsis becomes the usage of the help. That of `clap_mangen` knows nothing of a second form
-/// of the command line, and leaves out the values of options, which stand below with each. man(7).
+/// Replaces the synopsis by the usage of the help. `clap_mangen` omits a second form of the command
+/// line and the values of options. man(7).
 fn with_usage(page: &str, usage: &str) -> String {
     const TITLE: &str = ".SH SYNOPSIS\n";
     let Some((before, synopsis)) = page.split_once(TITLE) else { return page.to_owned() };
@@ -90,8 +87,7 @@ fn with_usage(page: &str, usage: &str) -> String {
     format!("{before}{TITLE}.nf\n{}\n.fi\n{after}", lines.join("\n").replace('-', "\\-"))
 }
 
-/// What follows the options in the help becomes sections of their own, and their lists become
-/// lists. man(7).
+/// Makes sections of the text after the options, and lists of its lists. man(7).
 fn in_sections(page: &str) -> String {
     let Some((before, extra)) = page.split_once(".SH EXTRA\n") else { return page.to_owned() };
     let mut sections = String::from(before);
@@ -103,9 +99,9 @@ fn in_sections(page: &str) -> String {
         let item = line.strip_prefix("  ").and_then(|item| item.split_once("  "));
         match (section, item) {
             (Some(title), _) => sections.extend([".SH \"", &title.to_uppercase(), "\"\n"]),
-            // The line before goes on.
+            // A continuation of the line before.
             (None, Some((tag, text))) if tag.trim().is_empty() => {
-                sections.extend([text.trim(), "\n"])
+                sections.extend([text.trim(), "\n"]);
             }
             (None, Some((tag, text))) => sections.extend([".TP\n", tag, "\n", text.trim(), "\n"]),
             (None, None) => sections.extend([line, "\n"]),

@@ -1,13 +1,12 @@
-//! The owner of a lock as it is shown: what is known of its process, and what is not.
+//! Describes the owner of a lock and its process.
 //!
-//! A process id in a record may be that of another pid namespace, or of a process that has ended
-//! and whose number another one has by now. No output shows such a number so that it could be given
-//! to kill(1) by mistake.
+//! A process id in a record may be of another pid namespace, or of a process that has ended and
+//! whose number is in use again. No output shows such a number in a form that kill(1) would accept.
 
 use serde::Serialize;
 use shmlock::Holder;
 
-use crate::display::{shown, span};
+use crate::display::{escaped, span};
 use crate::process::{self, Evidence, File};
 
 /// An owner, alive or dead: its record, and what is seen of its process here.
@@ -49,8 +48,8 @@ impl Owner {
         self.holder.since().map(span)
     }
 
-    /// The process id in a column: "(7)" has ended, "7?" cannot be seen, "7@4026532177" is of that
-    /// pid namespace.
+    /// Returns the process id for a column: "(7)" has ended, "7?" cannot be seen, "7@4026532177" is
+    /// of that pid namespace.
     pub(crate) fn short(&self) -> String {
         let Some(pid) = self.holder.pid() else { return "-".to_owned() };
         match self.whose_number() {
@@ -62,19 +61,19 @@ impl Owner {
         }
     }
 
-    /// The process in words.
+    /// Returns the process in words.
     pub(crate) fn process(&self) -> String {
         let Some(pid) = self.holder.pid() else {
             return "a process that has not written its record yet".to_owned();
         };
         match self.whose_number() {
             (Some(true), Some(false), _) => match &self.command {
-                Some(command) => format!("pid {pid} ({})", shown(command)),
+                Some(command) => format!("pid {pid} ({})", escaped(command)),
                 None => format!("pid {pid}"),
             },
             (Some(true), Some(true), _) => format!("pid {pid}, which has ended"),
             (Some(true), None, _) => {
-                format!("pid {pid}, if that is still its number, for its files cannot be seen")
+                format!("pid {pid}, unless the number is in use again: its files cannot be seen")
             }
             (Some(false), _, Some(namespace)) => {
                 format!("pid {pid} of another pid namespace, {namespace}")
@@ -101,7 +100,7 @@ impl Owner {
     }
 }
 
-/// Names the holder of a lock, for a refusal.
+/// Names the holder of a lock, for a failure.
 pub(crate) fn held_by(holder: Option<&Holder>, file: Option<File>) -> String {
     match holder {
         Some(holder) => format!("held by {}", Owner::of(holder, file).in_words()),
@@ -109,7 +108,7 @@ pub(crate) fn held_by(holder: Option<&Holder>, file: Option<File>) -> String {
     }
 }
 
-/// A dead owner.
+/// Names a dead owner.
 pub(crate) fn dead(holder: Option<&Holder>, file: Option<File>) -> String {
-    holder.map_or("its name is lost".to_owned(), |holder| Owner::of(holder, file).in_words())
+    holder.map_or("its record is lost".to_owned(), |holder| Owner::of(holder, file).in_words())
 }

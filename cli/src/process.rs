@@ -1,5 +1,4 @@
-//! What /proc says about processes, proc(5). What it does not say, or not to this user, is not
-//! known: it is no evidence.
+//! Reads about processes from proc(5). What is not there, or not for this user, is no evidence.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, Metadata};
@@ -10,7 +9,7 @@ use rustix::fs::{major, minor};
 use rustix::io::Errno;
 use rustix::process::{Pid, getpid, test_kill_process};
 
-/// A file, whatever it is called.
+/// The identity of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct File {
     device: u64,
@@ -18,7 +17,7 @@ pub(crate) struct File {
 }
 
 impl File {
-    /// The file at this path; `None` if there is none, or it cannot be seen.
+    /// Returns the file at this path; `None` if there is none, or it cannot be seen.
     pub(crate) fn at(path: &Path) -> Option<Self> {
         fs::symlink_metadata(path).ok().map(|file| Self::of(&file))
     }
@@ -27,22 +26,21 @@ impl File {
         Self { device: file.dev(), inode: file.ino() }
     }
 
-    /// As the kernel writes it into maps and locks: the device's two numbers in hexadecimal, and
-    /// the inode.
+    /// Returns it as the kernel writes it into maps and locks: the device's two numbers in
+    /// hexadecimal, and the inode.
     fn in_tables(self) -> (String, String) {
         (format!("{:02x}:{:02x}", major(self.device), minor(self.device)), self.inode.to_string())
     }
 }
 
-/// What is known of the process that has an owner's number.
+/// Evidence that the process of a number is the owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Evidence {
-    /// It has the lock open.
+    /// The process has the lock open.
     Seen,
-    /// There is no such process, or its number is another's by now: this process does not have the
-    /// lock open.
+    /// There is no such process, or it does not have the lock open: the number is in use again.
     Ended,
-    /// There is a process of this number. Whether it has the lock open cannot be seen.
+    /// There is such a process, but its open files cannot be seen.
     Hidden,
 }
 
@@ -56,19 +54,17 @@ pub(crate) fn evidence(pid: u32, file: Option<File>) -> Evidence {
     let process = Path::new("/proc").join(pid.to_string());
     let Ok(descriptors) = fs::read_dir(process.join("fd")) else { return Evidence::Hidden };
     let descriptors: Vec<_> = descriptors.filter_map(|entry| Some(entry.ok()?.path())).collect();
-    if descriptors.iter().any(|descriptor| leads_to(descriptor) == Some(file)) {
+    if descriptors.iter().any(|descriptor| lock_file_behind(descriptor) == Some(file)) {
         return Evidence::Seen;
     }
-    // Other code of the process may have closed the descriptor: the mapping is what keeps the
-    // handle alive.
+    // Other code of the process may have closed the descriptor; the mapping keeps the handle alive.
     let Ok(maps) = fs::read_to_string(process.join("maps")) else { return Evidence::Hidden };
     let (device, inode) = file.in_tables();
     let is_of_file = |line: &str| {
         let mut fields = line.split_whitespace().skip(3);
         fields.next() == Some(&device) && fields.next() == Some(&inode)
     };
-    // The main thread may have ended before the others: it has neither descriptors nor mappings
-    // then.
+    // A main thread that has ended before the others shows neither descriptors nor mappings.
     let has_more_threads = || entries(&process.join("task")).nth(1).is_some();
     match maps.lines().any(is_of_file) {
         true => Evidence::Seen,
@@ -77,32 +73,32 @@ pub(crate) fn evidence(pid: u32, file: Option<File>) -> Evidence {
     }
 }
 
-/// Returns `true` if /proc has the numbers of our pid namespace. It has others if a namespace was
-/// made and /proc not mounted anew, `pid_namespaces(7)`.
+/// Returns `true` if /proc is of our pid namespace: a new namespace may still have the /proc of the
+/// old one, `pid_namespaces(7)`.
 fn proc_is_ours() -> bool {
     let own = fs::read_link("/proc/self").ok();
     own.is_some_and(|link| link.to_str() == Some(getpid().as_raw_pid().to_string().as_str()))
 }
 
-/// Which processes have which lock's file open.
+/// The processes that have the files of locks open.
 #[derive(Debug, Default)]
 pub(crate) struct Users {
     of: BTreeMap<File, BTreeSet<u32>>,
 }
 
 impl Users {
-    /// Looks at all processes that we may look at.
-    pub(crate) fn look() -> Self {
+    /// Scans all processes whose files this user may see.
+    pub(crate) fn scan() -> Self {
         let mut users = Self::default();
         if !proc_is_ours() {
-            return users; // the numbers would be those of others
+            return users; // the numbers would be of other processes
         }
         let numbers: Vec<u32> = entries(Path::new("/proc"))
             .filter_map(|entry| entry.file_name()?.to_str()?.parse().ok())
             .collect();
         for pid in numbers {
             for descriptor in entries(&Path::new("/proc").join(pid.to_string()).join("fd")) {
-                if let Some(file) = leads_to(&descriptor) {
+                if let Some(file) = lock_file_behind(&descriptor) {
                     users.of.entry(file).or_default().insert(pid);
                 }
             }
@@ -110,7 +106,7 @@ impl Users {
         users
     }
 
-    /// Those of this file.
+    /// Returns the processes that have this file open.
     pub(crate) fn of(&self, file: Option<File>) -> Vec<u32> {
         file.and_then(|file| self.of.get(&file))
             .map(|pids| pids.iter().copied().collect())
@@ -118,33 +114,34 @@ impl Users {
     }
 }
 
-/// The file behind a descriptor in /proc, if it may be a lock's.
-fn leads_to(descriptor: &Path) -> Option<File> {
-    // The link's text first: to ask for the file behind it may block on a network file system.
-    let may_be = fs::read_link(descriptor).is_ok_and(|link| may_be_a_locks(&link));
+/// Returns the file behind a descriptor in /proc, if it may be a lock's.
+fn lock_file_behind(descriptor: &Path) -> Option<File> {
+    // The link's text comes first: stat(2) of the file may block on a network file system.
+    let may_be = fs::read_link(descriptor).is_ok_and(|link| may_be_of_a_lock(&link));
     may_be.then(|| fs::metadata(descriptor).ok().map(|file| File::of(&file))).flatten()
 }
 
-/// Returns `true` if a descriptor's link may lead to a lock's or an exit event's file. The kernel
-/// shows the name by which it was opened; for the maker of the lock that is `#` and the inode
-/// number, for the file got its name later.
-fn may_be_a_locks(link: &Path) -> bool {
+/// Returns `true` if a descriptor's link may lead to the file of a lock or an exit event.
+///
+/// The kernel shows the name at open(2). In the creator of a lock that is `#` and the inode number,
+/// because the file was named later.
+fn may_be_of_a_lock(link: &Path) -> bool {
     let name = link.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let name = name.trim_end_matches(" (deleted)");
     name.ends_with(".shmlock") || name.ends_with(".shmlock-event") || name.starts_with('#')
 }
 
-/// Whether the kernel's table of locks has this file; `None` if that cannot be seen. Every user of
-/// a lock has bytes of its file locked, and everybody may read the table, `proc_locks(5)`.
+/// Returns `Some(true)` if the kernel's table of locks has this file, else `None`. Every user of a
+/// lock has bytes of its file locked, and every user may read the table, `proc_locks(5)`.
 pub(crate) fn has_locks(file: File) -> Option<bool> {
     let table = fs::read_to_string("/proc/locks").ok()?;
     let (device, inode) = file.in_tables();
     let id = format!("{device}:{inode}");
-    // Not there is no evidence: some file systems have other device numbers in this table.
+    // Absence is no evidence: some file systems have other device numbers in this table.
     table.lines().any(|line| line.split_whitespace().any(|field| field == id)).then_some(true)
 }
 
-/// The command's name, at most 15 bytes; `None` if there is no such process, or it cannot be seen.
+/// Returns the command's name, at most 15 bytes; `None` if the process cannot be seen.
 pub(crate) fn command(pid: u32) -> Option<String> {
     let name = fs::read(format!("/proc/{pid}/comm")).ok().filter(|_| proc_is_ours())?;
     Some(String::from_utf8_lossy(&name).trim_end_matches('\n').to_owned())
@@ -188,8 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_that_no_process_has_is_that_of_one_that_has_ended_and_without_the_file_nothing_is_known()
-     {
+    fn a_process_has_ended_if_no_process_has_its_number_and_without_the_file_nothing_is_known() {
         let mut child = std::process::Command::new("true").spawn().expect("it can be started");
         child.wait().expect("a child");
         assert_eq!(evidence(child.id(), None), Evidence::Ended);

@@ -1,4 +1,4 @@
-//! A lock as it is shown: by `status`, `list`, `watch` and `clean`, to people and as JSON.
+//! Inspects a lock for `status`, `list`, `watch` and `clean`, as text and as JSON.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -8,25 +8,25 @@ use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 use shmlock::{Error, Inspection, LockState, OwnerState};
 
-use crate::args::Where;
-use crate::display::shown;
+use crate::args::Place;
+use crate::display::escaped;
 use crate::hint::explain;
 use crate::owner::Owner;
 use crate::process::{self, File, Users};
 
-/// What is the matter with a lock.
+/// The state of a lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum State {
-    /// Nobody has it open, and nobody has left anything.
+    /// It has no file: no process has it open.
     Absent,
-    /// Nobody holds it.
+    /// No process holds it.
     Free,
-    /// Its owner lives, as far as can be known.
+    /// Its owner is alive, or its liveness is unknown.
     Held,
     /// Its owner is dead; the next owner recovers it.
     Dead,
-    /// It could not be looked at, or is no lock.
+    /// It could not be inspected, or is no lock.
     Unreadable,
 }
 
@@ -58,20 +58,19 @@ pub(crate) struct User {
     pub(crate) command: Option<String>,
 }
 
-/// What is seen of the lock's file without reading it.
+/// The attributes of the lock's file.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct Surface {
+pub(crate) struct Attributes {
     pub(crate) uid: u32,
     pub(crate) gid: u32,
     /// The permission bits, in octal.
     pub(crate) mode: String,
     pub(crate) size: u64,
-    /// When the file was made or its owner or mode changed, in seconds of the wall clock: the last
-    /// of these.
+    /// The last change of these, in seconds of the wall clock.
     pub(crate) changed: i64,
 }
 
-impl Surface {
+impl Attributes {
     fn of(path: &Path) -> Option<Self> {
         let file = fs::symlink_metadata(path).ok()?;
         let mode = format!("{:04o}", file.mode() & 0o7777);
@@ -85,56 +84,57 @@ impl Surface {
     }
 }
 
-/// One lock. What is not known is `None`: no look is no evidence.
+/// A lock as the program shows it. What is not known is `None`.
+///
+/// The library's `LockStatus` and `Statistics` have no such form: here the fields of an absent lock
+/// are zero, those of an unreadable one unknown, and a dead owner counts before its recovery.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Report {
     pub(crate) name: String,
     pub(crate) path: PathBuf,
     pub(crate) state: State,
     pub(crate) owner: Option<Owner>,
-    /// Whether somebody asked to be woken.
+    /// `true` if a waiter asked to be woken.
     pub(crate) waiters: Option<bool>,
-    /// Whether an owner died, and nobody has declared the data consistent since; also one who has
-    /// not been replaced yet.
+    /// `true` if an owner died, recovered from or not, and the data was not declared consistent
+    /// since.
     pub(crate) owner_died: Option<bool>,
-    /// Dead owners replaced in the life of the file.
+    /// Recoveries from dead owners in the life of the file.
     pub(crate) deaths: Option<u32>,
     pub(crate) acquisitions: Option<u64>,
-    /// How many of these had to wait or to recover.
+    /// The acquisitions that had to wait or to recover.
     pub(crate) contended: Option<u32>,
-    /// The longest hold, in seconds, of those whose handles measure that.
+    /// The longest hold in seconds, of the handles that measure it.
     pub(crate) longest_hold: Option<f64>,
     pub(crate) in_use: Option<bool>,
-    /// Those that can be seen.
+    /// The processes that can be seen.
     pub(crate) users: Vec<User>,
-    pub(crate) file: Option<Surface>,
+    pub(crate) file: Option<Attributes>,
     pub(crate) error: Option<String>,
 }
 
 impl Report {
-    /// Looks at the lock.
-    pub(crate) fn of(name: &str, place: &Where, users: &Users) -> Self {
-        Self::of_look(name, place, users, place.builder(name).inspect().as_ref())
+    /// Inspects the lock.
+    pub(crate) fn of(name: &str, place: &Place, users: &Users) -> Self {
+        Self::of_inspection(name, place, users, place.builder(name).inspect().as_ref())
     }
 
-    /// Makes a report of a look at the lock.
-    pub(crate) fn of_look(
+    /// Makes a report of an inspection.
+    pub(crate) fn of_inspection(
         name: &str,
-        place: &Where,
+        place: &Place,
         users: &Users,
-        look: Result<&Option<Inspection>, &Error>,
+        inspection: Result<&Option<Inspection>, &Error>,
     ) -> Self {
         let path = place.path(name);
         let file = File::at(&path);
-        let error = look.err().map(explain);
-        let seen = look.ok().and_then(Option::as_ref);
+        let error = inspection.err().map(explain);
+        let seen = inspection.ok().and_then(Option::as_ref);
         let state = if error.is_some() { State::Unreadable } else { state_of(seen) };
         let (health, statistics) = (seen.map(|seen| seen.health), seen.map(|seen| seen.statistics));
-        // A lock that is not there has no waiters, and so on; of one that cannot be read that is
-        // not known.
+        // An absent lock has no waiters, and so on. Of an unreadable lock these are unknown.
         let none = (state == State::Absent).then_some(0_u32);
-        // The flag in the word is set by the process that recovers the lock; until then the state
-        // alone tells of the death.
+        // The process that recovers the lock sets the DIED flag. Until then the state alone tells.
         let died = health.map(|health| state == State::Dead || health.owner_died);
         Self {
             state,
@@ -157,39 +157,39 @@ impl Report {
                 .into_iter()
                 .map(|pid| User { pid, command: process::command(pid) })
                 .collect(),
-            file: Surface::of(&path),
+            file: Attributes::of(&path),
             name: name.to_owned(),
             path,
             error,
         }
     }
 
-    /// Returns `true` if what it protects may be half-written, or it cannot be read.
+    /// Returns `true` if the data may be half-written, or the lock cannot be read.
     pub(crate) fn needs_attention(&self) -> bool {
         self.owner_died == Some(true) || self.state == State::Unreadable
     }
 
-    /// The owner's process id, marked if it is no number for kill(1).
+    /// Returns the owner's process id, marked if it is no number for kill(1).
     pub(crate) fn pid(&self) -> String {
         self.owner.as_ref().map_or("-".to_owned(), Owner::short)
     }
 
     pub(crate) fn command(&self) -> String {
         let owner = self.owner.as_ref();
-        owner.and_then(|owner| owner.command.as_deref()).map_or("-".to_owned(), shown)
+        owner.and_then(|owner| owner.command.as_deref()).map_or("-".to_owned(), escaped)
     }
 
     pub(crate) fn held_for(&self) -> String {
         self.owner.as_ref().and_then(Owner::held_for).unwrap_or("-".to_owned())
     }
 
-    /// Why, in the owner's words, or why it cannot be read.
-    pub(crate) fn why(&self) -> String {
-        let owners = || self.owner.as_ref().map(|owner| shown(owner.description()));
-        self.error.as_deref().map(shown).or_else(owners).unwrap_or_default()
+    /// Returns the owner's reason, or the reason why the lock cannot be read.
+    pub(crate) fn reason(&self) -> String {
+        let owners = || self.owner.as_ref().map(|owner| escaped(owner.description()));
+        self.error.as_deref().map(escaped).or_else(owners).unwrap_or_default()
     }
 
-    /// How many processes have it open, as far as they can be seen.
+    /// Returns the number of processes that have it open, `?` if they cannot be seen.
     pub(crate) fn number_of_users(&self) -> String {
         match self.users.len() {
             0 if self.in_use != Some(false) => "?".to_owned(),
@@ -197,10 +197,10 @@ impl Report {
         }
     }
 
-    /// Which processes have it open, in words.
+    /// Returns in words which processes have it open.
     pub(crate) fn users(&self) -> String {
         let one = |user: &User| match &user.command {
-            Some(command) => format!("{} ({})", user.pid, shown(command)),
+            Some(command) => format!("{} ({})", user.pid, escaped(command)),
             None => user.pid.to_string(),
         };
         match self.users.as_slice() {

@@ -1,4 +1,4 @@
-//! `run`: a command under the lock, as flock(1).
+//! `run`: runs a command under a lock, as flock(1).
 
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -7,60 +7,59 @@ use std::process::Command;
 
 use shmlock::{BlockSignals, Guard};
 
-use crate::acquire::{Taken, open, take};
-use crate::args::{Sharing, Waiting, Where};
+use crate::acquire::{Acquired, acquire, open};
+use crate::args::{Place, Sharing, Waiting};
 use crate::child;
-use crate::display::{shortened, shown};
+use crate::display::{escaped, shortened};
 use crate::exit::{Ending, Failure, SYSTEM, UNAVAILABLE, remark};
 use crate::signals::{Interrupts, Mask, Signals};
 
-/// How much of a command line fits into a description.
+/// The longest description in bytes.
 const DESCRIPTION_MAX: usize = 63;
 
 const AFTER: &str = "\
 The lock is released when the command ends, in whatever way. If `run` itself is
-killed, the lock stays held until the command has ended: the command carries the
-proof of life in an inherited descriptor. The next owner then finds a dead one,
-says so (-v), and goes on. A command that closes descriptors which it does not
-know, as daemons do, gives the proof up: should `run` be killed, the lock is free
-although the command still runs.
+killed, the lock stays held until the command ends: the command inherits a
+descriptor that proves that the owner is alive. The next `run` then recovers the
+lock from a dead owner, reports that with -v, and goes on. A command that closes
+descriptors that it did not open, as daemons do, closes this one: if `run` is
+killed, the lock is free although the command still runs.
 
-With -F there is no `run` beside the command, and the descriptor is all that
-holds the lock. A command that closes it, by closing all descriptors from 3 on,
-LOSES THE LOCK at that moment, and nothing tells. Use -F only for commands that
-leave alone the descriptors that they did not open.
+With -F no `run` stays beside the command, and only the descriptor holds the lock.
+A command that closes it, by closing all descriptors from 3 on, LOSES THE LOCK at
+that moment without a message. Use -F only for commands that do not close
+descriptors that they did not open.
 
 Signals HUP, INT, QUIT, TERM, USR1, USR2 and ALRM that are sent to `run` alone
-are passed on to the command, a tenth of a second later. What reaches the whole
+are forwarded to the command, a tenth of a second later. A signal to the whole
 process group or control group (a key, `kill %1`, systemd) reaches the command by
-itself, and is not sent twice: a process \"witness\" beside the command tells. What
-was ignored from the start, as by nohup(1), stays ignored. A signal that comes
-before the command was started ends `run`.
+itself, and is not sent twice: a process \"witness\" beside the command reports
+it. A signal that was ignored at the start, as by nohup(1), stays ignored. A
+signal that comes before the command is started ends `run`.
 
-A dead owner's mark is taken away by the next `run`, for a command has no data
-that the lock knows of. Programs that protect data by the same lock, and want to
-be told of every death, must not share it with `run`.
+`run` declares the lock consistent after the death of an owner, because a command
+has no data that the lock knows of. A program that protects data by a lock, and
+must be told of every death, must not share it with `run`.
 
-Unlike flock(1): the lock is released when the command ends, though programs that
+Unlike flock(1), the lock is released when the command ends, even if programs that
 it started in the background go on; there is no shared lock; -v writes to
 standard error. docs/cli.md has all differences.
 
 Exit status:
-  any   that of the command, or 128+N if signal N ended it
-  by N  `run` ends by signal N itself if that was sent to it and ended the command,
-        or came while it waited for the lock; a shell says 128+N of both
-  1     the lock was not free in time (-n, -w), or what -E says
+  any   the command's, or 128+N if signal N ended it
+  by N  `run` ends by signal N itself if N was sent to it and ended the command,
+        or came while `run` waited for the lock; a shell shows 128+N for both
+  1     the lock was not free in time (-n, -w); -E sets another number
   64, 65, 66, 69, 71, 73, 75  as in `shmlock --help`";
 
 /// Run a command under a lock
 ///
-/// Takes the options of flock(1). Everything from CMD on is the command's.
+/// Takes the options of flock(1). Everything from CMD on belongs to the command.
 #[derive(Debug, clap::Args)]
 #[allow(clippy::struct_excessive_bools, reason = "each is an option of the command line")]
 #[command(after_long_help = AFTER)]
-#[command(
-    override_usage = "shmlock run NAME [OPTIONS] [--] CMD [ARGS]...\n       shmlock run NAME [OPTIONS] -c LINE"
-)]
+#[command(override_usage = "shmlock run NAME [OPTIONS] [--] CMD [ARGS]...\n       \
+                      shmlock run NAME [OPTIONS] -c LINE")]
 pub(crate) struct Args {
     /// The lock's name
     name: String,
@@ -68,29 +67,29 @@ pub(crate) struct Args {
     #[command(flatten)]
     waiting: Waiting,
 
-    /// Do not pass the proof of life on: if `run` is killed, the lock is free although the command
-    /// still runs
+    /// Do not pass the lock's descriptor on: if `run` is killed, the lock is free, and the command
+    /// runs on
     #[arg(short = 'o', long = "close")]
     close: bool,
 
     /// Become the command instead of starting it; it loses the lock if it closes descriptors from
     /// 3 on
     ///
-    /// The command is then the owner itself, and its end is the death of an owner.
-    /// It holds the lock by a descriptor that it inherits. If it closes that, as
-    /// daemons do with what they did not open, it loses the lock and is not told.
+    /// The command is then the owner itself, and its end is the death of an owner. It
+    /// holds the lock by a descriptor that it inherits. If it closes it, as daemons do
+    /// with descriptors that they did not open, it loses the lock without a message.
     #[arg(short = 'F', long, conflicts_with = "close", verbatim_doc_comment)]
     no_fork: bool,
 
-    /// An exclusive lock: the only kind there is, so this changes nothing
+    /// Use an exclusive lock: the only kind there is, so this changes nothing
     #[arg(short = 'x', long, short_alias = 'e')]
     exclusive: bool,
 
-    /// Say nothing of a lock that was not free: so it is without -v, too
+    /// Do not report a lock that was not free, as without -v
     #[arg(short, long, conflicts_with = "verbose", hide = true)]
     quiet: bool,
 
-    // flock(1) has these; a plain "unexpected argument" would not say why we have not.
+    // Options of flock(1) that are refused with the reason, see `check`.
     #[arg(short, long, hide = true)]
     shared: bool,
     #[arg(short, long, hide = true)]
@@ -98,17 +97,17 @@ pub(crate) struct Args {
     #[arg(long, hide = true)]
     fcntl: bool,
 
-    /// What others read about why the lock is held: at most 63 bytes [default: the command]
+    /// The reason that others read: at most 63 bytes [default: the command]
     #[arg(short, long, value_name = "TEXT")]
     description: Option<String>,
 
     #[command(flatten)]
-    place: Where,
+    place: Place,
 
     #[command(flatten)]
     sharing: Sharing,
 
-    /// Give this line to $SHELL, or /bin/sh, instead of a command
+    /// Run this line by $SHELL, or /bin/sh, instead of a command
     #[arg(short = 'c', long = "command", value_name = "LINE", conflicts_with = "command")]
     line: Option<OsString>,
 
@@ -125,36 +124,36 @@ impl Args {
             .sharing
             .apply(self.place.builder(&self.name), &self.place.path(&self.name))
             .lifeline(!self.close);
-        // From the taking on a signal is the command's, and is not to end this process before it
-        // has released.
+        // From the acquisition on signals are for the command: none may end this process before the
+        // release.
         let builder =
             builder.block_signals(BlockSignals::WhileHeld).description(&self.description());
         let lock = open(builder)?;
         let interrupts = Interrupts::catch();
-        let guard = match take(&lock, &self.waiting, self.waiting.verbose)? {
-            Taken::Held(guard) => guard,
-            Taken::Interrupted(ending) => return Ok(ending),
+        let guard = match acquire(&lock, &self.waiting, self.waiting.verbose)? {
+            Acquired::Held(guard) => guard,
+            Acquired::Interrupted(ending) => return Ok(ending),
         };
         if self.waiting.verbose {
-            remark(&format!("executing {}", shown(&self.program().to_string_lossy())));
+            remark(&format!("executing {}", escaped(&self.program().to_string_lossy())));
         }
         let ending = self.execute(&guard, mask, interrupts)?;
         guard.release()?;
         Ok(ending)
     }
 
-    /// Refuses what flock(1) has and this program has not, with the reason.
+    /// Refuses options of flock(1) that this program does not have, with the reason.
     fn check(&self) -> Result<(), Failure> {
         let reason = match () {
             () if self.shared => {
-                "there is no shared lock: every lock is exclusive; leave -s out, or use flock(1)"
+                "there is no shared lock: every lock is exclusive; omit -s, or use flock(1)"
             }
             () if self.unlock => {
-                "there is nothing to unlock: a lock is released when its command ends; leave -u out"
+                "there is nothing to unlock: a lock is released when its command ends; omit -u"
             }
-            () if self.fcntl => "the lock is no lock of a file; leave --fcntl out",
+            () if self.fcntl => "the lock is no lock of a file; omit --fcntl",
             () if self.line.is_none() && self.command.is_empty() => {
-                "name a command to run under the lock, or a line by -c; see `shmlock run --help`"
+                "the command is missing; give one, or a line by -c; see `shmlock run --help`"
             }
             () => return Ok(()),
         };
@@ -173,7 +172,7 @@ impl Args {
         };
         let signals = Signals::receive(interrupts).map_err(failed)?;
         if let Some(signal) = Interrupts::caught() {
-            return Ok(Ending::Signal(signal)); // it came just before: the command is not started any more
+            return Ok(Ending::Signal(signal)); // it came before the command was started
         }
         if let (true, Some(lifeline)) = (self.no_fork, lifeline) {
             return Err(self.cannot_execute(&child::become_program(
@@ -222,19 +221,21 @@ impl Args {
                 "raise the limit of processes (ulimit -u, or pids.max of the control group)",
             ),
             Some(libc::EMFILE) => (SYSTEM, "close descriptors or raise their limit (ulimit -n)"),
-            Some(libc::ENFILE) => (SYSTEM, "the whole system is out of descriptors"),
+            Some(libc::ENFILE) => {
+                (SYSTEM, "the whole system is out of descriptors; raise fs.file-max")
+            }
             Some(libc::E2BIG) => (UNAVAILABLE, "shorten its arguments and the environment"),
             Some(libc::EACCES) => (
                 UNAVAILABLE,
-                "make it executable, its directories searchable, and see mount option noexec",
+                "make it executable, its directories searchable, and check mount option noexec",
             ),
-            Some(libc::ENOEXEC) => (UNAVAILABLE, "it is no program for this machine"),
+            Some(libc::ENOEXEC) => (UNAVAILABLE, "use a program for this machine"),
             Some(libc::ETXTBSY) => (UNAVAILABLE, "wait until it is written"),
             Some(libc::ENOENT) if is_path && Path::new(&program).exists() => {
-                (UNAVAILABLE, "its interpreter is missing: see its first line, or ldd(1)")
+                (UNAVAILABLE, "its interpreter is missing: check its first line, or ldd(1)")
             }
-            Some(libc::ENOENT) if is_path => (UNAVAILABLE, "see its path"),
-            Some(libc::ENOENT) => (UNAVAILABLE, "see its name and PATH"),
+            Some(libc::ENOENT) if is_path => (UNAVAILABLE, "check its path"),
+            Some(libc::ENOENT) => (UNAVAILABLE, "check its name and PATH"),
             _ => (UNAVAILABLE, "see execve(2)"),
         };
         Failure::new(

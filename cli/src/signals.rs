@@ -1,9 +1,9 @@
-//! Signals that reach `run` and `hold`: while they wait for the lock, an exit event; then,
-//! something to be read.
+//! Receives the signals of `run` and `hold`: by a handler and an exit event during the wait for the
+//! lock, then by signalfd(2).
 //!
-//! From [`Interrupts::catch`] on none of [`FORWARDED`] ends the process by itself. So none ends it
-//! while it holds the lock; and as the first process of a pid namespace, where the default action
-//! is to do nothing, it can be ended at all.
+//! From [`Interrupts::catch`] on no signal of [`FORWARDED`] ends the process by its default action.
+//! So none ends it while it holds the lock. The first process of a pid namespace, whose default
+//! action is to ignore them, ends by them all the same.
 
 #![allow(
     unsafe_code,
@@ -22,7 +22,7 @@ use shmlock::ExitEvent;
 
 use crate::inherited::is_ignored;
 
-/// The signals that are passed on to the command. Each ends a program that does not handle it.
+/// The signals that `run` forwards to the command. Each ends a program that does not handle it.
 const FORWARDED: [libc::c_int; 7] = [
     libc::SIGHUP,
     libc::SIGINT,
@@ -33,29 +33,29 @@ const FORWARDED: [libc::c_int; 7] = [
     libc::SIGALRM,
 ];
 
-/// A set of blocked signals, as a thread had it.
+/// The signal mask of a thread.
 #[derive(Clone, Copy)]
 pub(crate) struct Mask(libc::sigset_t);
 
 impl Mask {
-    /// Returns this thread's.
+    /// Returns the mask of this thread.
     pub(crate) fn present() -> Self {
         change(libc::SIG_BLOCK, &set_of(&[]))
     }
 
-    /// Makes it this thread's again. Async-signal-safe.
+    /// Sets it as the mask of this thread. Async-signal-safe.
     pub(crate) fn restore(&self) {
         change(libc::SIG_SETMASK, &self.0);
     }
 }
 
-/// Ends the wait for the lock.
+/// The exit event that ends the wait for the lock.
 static EVENT: OnceLock<ExitEvent> = OnceLock::new();
 
-/// The first signal that came before signals are received; 0 if none.
+/// The first signal that the handler caught; 0 if none.
 static CAUGHT: AtomicI32 = AtomicI32::new(0);
 
-/// Signals while the process waits for the lock: the first one ends the wait.
+/// Proof that the handlers are in place: the first signal ends the wait for the lock.
 pub(crate) struct Interrupts(());
 
 impl Interrupts {
@@ -64,39 +64,39 @@ impl Interrupts {
         EVENT.get_or_init(ExitEvent::new)
     }
 
-    /// Catches [`FORWARDED`] from here on. What was ignored when the program was started, as by
-    /// nohup(1), stays ignored.
+    /// Catches [`FORWARDED`] from here on. A signal that was ignored when the program was started,
+    /// as by nohup(1), stays ignored.
     pub(crate) fn catch() -> Self {
         Self::event();
-        for signal in heard() {
+        for signal in handled() {
             set_action(signal, on_signal as *const () as libc::sighandler_t);
         }
         if getpid() == Pid::INIT {
-            // The orphans of a pid namespace become its first process's children. From here on the
-            // kernel reaps them, wait(2).
+            // The orphans of a pid namespace become its first process's children. With SIGCHLD
+            // ignored the kernel reaps them, wait(2).
             set_action(libc::SIGCHLD, libc::SIG_IGN);
             while let Ok(Some(_)) = wait(WaitOptions::NOHANG) {}
         }
         Self(())
     }
 
-    /// Returns the signal that was caught, if one was.
+    /// Returns the first signal that was caught.
     pub(crate) fn caught() -> Option<i32> {
-        Some(CAUGHT.load(Relaxed)).filter(|signal| *signal != 0) // partner: `on_signal`, on this thread
+        // Partner: `on_signal`, on this thread.
+        Some(CAUGHT.load(Relaxed)).filter(|signal| *signal != 0)
     }
 }
 
 /// Notes a signal, and ends the wait. Async-signal-safe: an atomic access, and [`ExitEvent::set`].
 extern "C" fn on_signal(signal: libc::c_int) {
-    // Partner: `Interrupts::caught`, on this thread. The first one is the reason why the program
-    // ends.
+    // Partner: `Interrupts::caught`, on this thread. The program ends by the first signal.
     let _ = CAUGHT.compare_exchange(0, signal, Relaxed, Relaxed);
     if let Some(event) = EVENT.get() {
-        let _ = event.set(); // an event of this process is never a forked one
+        let _ = event.set(); // fails in a forked child only
     }
 }
 
-/// What arrived.
+/// An arrival from signalfd(2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Arrived {
     /// A child has ended or stopped.
@@ -112,25 +112,24 @@ pub(crate) struct Sent {
     /// The sender's process id, in our pid namespace; 0 for the kernel, and for a sender outside
     /// of it.
     pub(crate) sender: u32,
-    /// Whether the kernel itself sent it: for a key, a hangup of the terminal, or a timer.
+    /// `true` if the kernel sent it: for a key, a hangup of the terminal, or a timer.
     pub(crate) by_kernel: bool,
 }
 
-/// Receives [`FORWARDED`] and SIGCHLD, which stay blocked in this thread. What was ignored when the
-/// program was started stays ignored. signalfd(2).
+/// Receives [`FORWARDED`] and SIGCHLD, which stay blocked in this thread. A signal that was ignored
+/// when the program was started stays ignored. signalfd(2).
 pub(crate) struct Signals {
     fd: OwnedFd,
 }
 
 impl Signals {
-    /// Blocks and receives them from now on. What was pending is received, too.
+    /// Blocks the signals and receives them, pending ones included.
     pub(crate) fn receive(_: Interrupts) -> io::Result<Self> {
-        let set = set_of(&heard().chain([libc::SIGCHLD]).collect::<Vec<_>>());
+        let set = set_of(&handled().chain([libc::SIGCHLD]).collect::<Vec<_>>());
         change(libc::SIG_BLOCK, &set);
-        // Blocked signals need no handler; and the command is not to run one of ours between fork
-        // and exec.
-        heard().for_each(|signal| set_action(signal, libc::SIG_DFL));
-        // Where it is ignored, as under some supervisors, a child's status could not be waited for.
+        // Blocked signals need no handler, and the child must not run one between fork and exec.
+        handled().for_each(|signal| set_action(signal, libc::SIG_DFL));
+        // Ignored, as under some supervisors, it would discard the status of a child.
         set_action(libc::SIGCHLD, libc::SIG_DFL);
         // SAFETY: a new descriptor, for a valid set.
         let fd =
@@ -172,11 +171,11 @@ impl Signals {
 }
 
 impl Drop for Signals {
-    /// Ends receiving: what has come meanwhile and what comes changes nothing any more.
+    /// Ignores the signals, pending ones included, from here on.
     ///
-    /// It is known then how the process ends, and only the lock is to be released, which unblocks
-    /// signals: one of them would end the process in another way, before the lock is closed. POSIX
-    /// has pending signals discarded by this, signal(7).
+    /// How the process ends is decided by now. The release of the lock unblocks signals, and one of
+    /// them would end the process in another way, before the lock is closed. Ignoring a signal
+    /// discards it where it is pending, signal(7).
     fn drop(&mut self) {
         for signal in FORWARDED {
             set_action(signal, libc::SIG_IGN);
@@ -192,7 +191,7 @@ impl AsFd for Signals {
 }
 
 /// Returns those of [`FORWARDED`] that were not ignored when the program was started.
-pub(crate) fn heard() -> impl Iterator<Item = libc::c_int> {
+pub(crate) fn handled() -> impl Iterator<Item = libc::c_int> {
     FORWARDED.into_iter().filter(|signal| !is_ignored(*signal))
 }
 
@@ -202,17 +201,16 @@ pub(crate) fn block() {
     change(libc::SIG_BLOCK, &set_of(&FORWARDED));
 }
 
-/// Sends a signal to a child that has not been waited for. That it has ended is no error.
+/// Sends a signal to a child that has not been reaped. It is no error if the child has ended.
 pub(crate) fn send(child: Pid, signal: libc::c_int) {
     // SAFETY: kill(2) with two numbers.
     unsafe { libc::kill(child.as_raw_pid(), signal) };
 }
 
-/// Ends this process by a signal, without a core dump. Returns if it cannot, as the first process
-/// of a pid namespace.
+/// Ends this process by a signal, without a core dump. Returns in the first process of a pid
+/// namespace, which no signal of its own ends.
 pub(crate) fn end_by(signal: libc::c_int) {
-    // The command has dumped its own core; that of a wrapper is of no use. A refusal leaves a core
-    // dump, no more.
+    // The command has dumped its own core; the wrapper's is of no use. A failure only means a dump.
     let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), ..getrlimit(Resource::Core) });
     set_action(signal, libc::SIG_DFL);
     // SAFETY: raise(3) with a signal that exists, and no handler.
@@ -220,7 +218,7 @@ pub(crate) fn end_by(signal: libc::c_int) {
     change(libc::SIG_UNBLOCK, &set_of(&[signal]));
 }
 
-/// Sets what a signal does: a handler of ours, the default, or nothing.
+/// Sets the disposition of a signal: the handler, the default action, or none.
 fn set_action(signal: libc::c_int, action: libc::sighandler_t) {
     // SAFETY: a signal that exists; the only handler that is passed is `on_signal`, which is
     // async-signal-safe.

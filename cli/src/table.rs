@@ -1,10 +1,10 @@
-//! Columns.
+//! Writes tables with aligned columns.
 
 use std::io::{self, Write};
 
 use anstyle::Style;
 
-/// A column's title, and on which side its cells stand.
+/// A column's title and alignment.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Column {
     title: &'static str,
@@ -19,7 +19,7 @@ pub(crate) const fn right(title: &'static str) -> Column {
     Column { title, right: true }
 }
 
-/// A text and how it looks. The text must not have escapes of its own.
+/// A text and its style. The text must not contain escape sequences.
 #[derive(Clone, Debug)]
 pub(crate) struct Cell {
     pub(crate) text: String,
@@ -54,7 +54,7 @@ impl<const N: usize> Table<N> {
         self.rows.push(row);
     }
 
-    /// Writes it, each line cut to `width` characters.
+    /// Writes the table, with each line cut to `width` characters.
     pub(crate) fn write(&self, out: &mut impl Write, titles: bool, width: usize) -> io::Result<()> {
         let bold = Style::new().bold();
         let titles = titles.then(|| self.columns.map(|column| Cell::styled(column.title, bold)));
@@ -64,7 +64,7 @@ impl<const N: usize> Table<N> {
         let widths: [usize; N] = std::array::from_fn(widest);
         for line in &lines {
             let mut left = width;
-            // Behind the last that says something a line has no spaces.
+            // A line has no spaces after its last text.
             let filled =
                 line.iter().rposition(|cell| !cell.text.is_empty()).map_or(0, |last| last + 1);
             for (n, (column, cell)) in self.columns.iter().zip(line.iter()).enumerate().take(filled)
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_stand_below_their_titles_and_lines_are_cut() {
+    fn columns_are_aligned_with_their_titles_and_lines_are_cut() {
         let mut table = Table::new([left("NAME"), right("PID"), left("WHY")]);
         table.row(["a".into(), 12345.into(), "long text".into()]);
         table.row(["conveyor".into(), 1.into(), "".into()]);

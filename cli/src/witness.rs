@@ -1,18 +1,19 @@
-//! A witness: a process beside the command that tells which signals reach more than `run` alone.
+//! Runs the witness: a process beside the command that reports the signals which reach it.
 //!
 //! A signal to the process group (a key, `kill %1`, a hangup) or to the control group (systemd's
-//! `KillMode=control-group`) reaches the command by itself, and is not to be passed on. A signal to
-//! `run` alone is. The signal itself does not say which it is. But the witness is in both groups,
-//! as the command is: what reaches `run` and the witness has reached the command.
+//! `KillMode=control-group`) reaches the command by itself, and `run` must not forward it. `run`
+//! must forward a signal to `run` alone. The signal itself does not tell the two apart. The witness
+//! is in both groups, as the command is: a signal that reaches `run` and the witness has reached
+//! the command.
 //!
-//! The witness does nothing but report signals. It has no descriptor but its end of a pipe, and no
-//! part in the lock. It ends with `run`, however `run` ends, prctl(2). Its name and its arguments
-//! are not those of `run`: a signal that is sent by name, as pkill(1) does, is not to reach both of
-//! them and not the command.
+//! The witness only reports signals. It has no descriptor but its end of a pipe, and no part in the
+//! lock. It ends with `run`, however `run` ends, prctl(2). Its name and arguments differ from those
+//! of `run`: a signal that is sent by name, as pkill(1) does, must not reach both of them without
+//! reaching the command.
 
 #![allow(
     unsafe_code,
-    reason = "fork, what the child does after it, and the memory of the arguments"
+    reason = "fork, the steps of the child after it, and the memory of the arguments"
 )]
 
 use std::io::Read;
@@ -23,15 +24,15 @@ use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, Signal, WaitOptions, getpid, getppid, kill_process, waitpid};
 
-use crate::signals::{heard, set_of};
+use crate::signals::{handled, set_of};
 
-/// What it is called, and its only argument. Both are shown by ps(1).
+/// The witness's name and only argument, which ps(1) shows.
 const NAME: &std::ffi::CStr = c"witness";
 
-/// A signal as it reached the witness: its number and the sender's process id, each in four bytes.
+/// The length of a report: a signal's number and the sender's process id, each in four bytes.
 const REPORT_LEN: usize = 8;
 
-/// The witness, as `run` has it. Killed when dropped.
+/// The handle of `run` on the witness, which is killed on drop.
 pub(crate) struct Witness {
     pid: Pid,
     reports: fs::File,
@@ -40,8 +41,9 @@ pub(crate) struct Witness {
 }
 
 impl Witness {
-    /// Starts it; `None` if the system has no process or no descriptor left for it. The caller has
-    /// blocked the signals.
+    /// Starts the witness; `None` if the system has no process or no descriptor left.
+    ///
+    /// The caller has blocked the signals.
     pub(crate) fn start() -> Option<Self> {
         let (reports, end) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).ok()?;
         let parent = getpid();
@@ -50,7 +52,7 @@ impl Witness {
         // * The child does not return from here.
         match unsafe { libc::fork() } {
             -1 => None,
-            0 => testify(parent, &end),
+            0 => report_signals(parent, &end),
             pid => Some(Self {
                 pid: Pid::from_raw(pid)?,
                 reports: reports.into(),
@@ -86,8 +88,8 @@ impl Witness {
         }
     }
 
-    /// Returns `true` if this signal has reached it, and the machine is too busy for it to report
-    /// that. `proc_pid_status(5)`.
+    /// Returns `true` if this signal is pending in the witness, which on a busy machine has not
+    /// reported it yet. `proc_pid_status(5)`.
     pub(crate) fn is_about_to_report(&self, signal: i32) -> bool {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid.as_raw_pid()))
             .unwrap_or_default();
@@ -99,13 +101,13 @@ impl Witness {
             .is_some_and(|rest| rest & 1 == 1)
     }
 
-    /// Returns `true` if it has ended, so that nothing is to be heard of it.
+    /// Returns `true` if the witness has ended, so that no report comes.
     pub(crate) fn has_ended(&self) -> bool {
         self.has_ended
     }
 
-    /// Tells it that the child with this number was waited for: if that was the witness, the number
-    /// is no longer its.
+    /// Notes that the child of this number was reaped: if that was the witness, the number is no
+    /// longer the witness's.
     pub(crate) fn was_reaped(&mut self, pid: Pid) {
         self.is_reaped |= pid == self.pid;
         self.has_ended |= self.is_reaped;
@@ -128,12 +130,12 @@ impl Drop for Witness {
     }
 }
 
-/// What the witness does, until it is killed.
-fn testify(parent: Pid, end: &OwnedFd) -> ! {
+/// Runs in the witness: reports signals until it is killed.
+fn report_signals(parent: Pid, end: &OwnedFd) -> ! {
     let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
-    let set = set_of(&heard().collect::<Vec<_>>());
+    let set = set_of(&handled().collect::<Vec<_>>());
     // A parent that has ended meanwhile sends no signal.
-    if getppid() == Some(parent) && block_all() && keep_only(end) && take_another_name() {
+    if getppid() == Some(parent) && block_all() && keep_only(end) && change_name() {
         while let Some(report) = receive(&set) {
             if rustix::io::write(end, &report).is_err_and(|errno| errno != Errno::AGAIN) {
                 break;
@@ -146,13 +148,13 @@ fn testify(parent: Pid, end: &OwnedFd) -> ! {
 
 /// Waits for one of these signals, which are blocked. sigwaitinfo(2).
 fn receive(set: &libc::sigset_t) -> Option<[u8; REPORT_LEN]> {
-    // SAFETY: plain numbers and pointers; all zero is a valid value.
+    // SAFETY: numbers and pointers; all zero is a valid value.
     let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
     loop {
-        // SAFETY: a valid set, and a valid place for what is known of the signal.
+        // SAFETY: a valid set, and a valid place for the signal's information.
         let signal = unsafe { libc::sigwaitinfo(set, &raw mut info) };
         if signal > 0 {
-            // SAFETY: the kernel has zeroed what it does not fill in; a process id is any number.
+            // SAFETY: the kernel has zeroed the fields that it does not fill; any number is valid.
             let sender = unsafe { info.si_pid() }.unsigned_abs();
             let mut report = [0; REPORT_LEN];
             report[..4].copy_from_slice(&signal.to_ne_bytes());
@@ -165,38 +167,36 @@ fn receive(set: &libc::sigset_t) -> Option<[u8; REPORT_LEN]> {
     }
 }
 
-/// Blocks every signal: none but SIGKILL ends the witness.
+/// Blocks every signal, so that only SIGKILL ends the witness.
 fn block_all() -> bool {
     let mut all = set_of(&[]);
     // SAFETY: sigfillset writes a whole set through a valid pointer.
     unsafe { libc::sigfillset(&raw mut all) };
-    // SAFETY: a valid set; the former one is not asked for.
+    // SAFETY: a valid set, and null for the former one.
     unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, ptr::null_mut()) == 0 }
 }
 
-/// Closes every descriptor but this one: the proof of life, and what the end of others' input hangs
-/// on.
+/// Closes every descriptor but this one: the lifeline, and pipes whose readers wait for their end.
 fn keep_only(end: &OwnedFd) -> bool {
     let Ok(descriptors) = fs::read_dir("/proc/self/fd") else { return false };
     let numbers: Vec<libc::c_int> =
         descriptors.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
     for number in numbers.into_iter().filter(|number| *number != end.as_raw_fd()) {
-        // SAFETY: this process uses none of them any more, and never drops what owns them. One of
-        // them is that of the directory, which is closed already.
+        // SAFETY: this process uses none of them any more, and never drops their owners. One is the
+        // directory's, which is closed already.
         unsafe { libc::close(number) };
     }
     true
 }
 
-/// Changes what ps(1) and pkill(1) see: the name, prctl(2), and the arguments, which proc(5) reads
-/// from memory.
-fn take_another_name() -> bool {
+/// Changes the name, prctl(2), and the arguments, which proc(5) reads from memory: ps(1) and
+/// pkill(1) see both.
+fn change_name() -> bool {
     let arguments = arguments().filter(|(_, len)| *len > NAME.count_bytes());
     let Some((start, len)) = arguments else { return false };
     let start = ptr::with_exposed_provenance_mut::<u8>(start);
     // SAFETY:
-    // * The kernel says that the arguments of this process are there: memory of its own, which can
-    //   be written.
+    // * The kernel says that the arguments of this process are there: writable memory of its own.
     // * Nothing in the witness reads them.
     unsafe { ptr::write_bytes(start, 0, len) };
     // SAFETY: as above; and the name is shorter, so that a zero is left at the end.
@@ -208,7 +208,8 @@ fn take_another_name() -> bool {
 /// `proc_pid_stat(5)`.
 fn arguments() -> Option<(usize, usize)> {
     let line = fs::read_to_string("/proc/self/stat").ok()?;
-    let (_, fields) = line.rsplit_once(')')?; // the name before may have spaces; the state, field 3, comes next
+    // The name may have spaces. The state, which is field 3, follows it.
+    let (_, fields) = line.rsplit_once(')')?;
     let mut fields = fields.split_whitespace().skip(48 - 3).map(str::parse::<usize>);
     let (start, end) = (fields.next()?.ok()?, fields.next()?.ok()?);
     end.checked_sub(start).filter(|_| start != 0).map(|len| (start, len))

@@ -1,4 +1,4 @@
-//! `clean`: what goes, what stays, and that both are said with the reason.
+//! `clean` removes what no process uses, keeps the rest, and reports both with the reason.
 
 use std::fs;
 
@@ -12,7 +12,7 @@ fn clean(folder: &Folder, args: &[&str]) -> Ended {
 }
 
 #[test]
-fn what_nobody_uses_goes_and_the_rest_stays_with_the_reason() {
+fn unused_locks_are_removed_and_the_others_are_kept_with_the_reason() {
     let fixture = Solo::new();
     let folder = Folder::new(&fixture);
     let directory = folder.path().to_str().expect("UTF-8");
@@ -29,13 +29,13 @@ fn what_nobody_uses_goes_and_the_rest_stays_with_the_reason() {
     start(&["-F"], "crashed").kill();
 
     let expected = [
-        "crashed: an owner died holding it (pid ",
-        "free: free, and nobody has it open",
-        "outside: held from outside of Linux",
+        "crashed: its owner died holding it (pid ",
+        "free: free, and no process has it open",
+        "outside: held by a static token",
     ];
     let assert_said = |said: &Ended, verbs: [&str; 3]| {
         let lines: Vec<_> = said.out.lines().collect();
-        assert_eq!(lines.len(), 3, "what is in use is no news: {said:?}");
+        assert_eq!(lines.len(), 3, "a lock in use is not reported: {said:?}");
         for ((line, verb), why) in lines.iter().zip(verbs).zip(expected) {
             assert!(line.starts_with(&format!("{verb} {why}")), "{line}");
         }
@@ -45,7 +45,7 @@ fn what_nobody_uses_goes_and_the_rest_stays_with_the_reason() {
     let dry = folder.unchanged(|| clean(&folder, &["--dry-run"]));
     assert_said(&dry, ["kept", "would remove", "kept"]);
     assert!(
-        dry.out.contains("\"doomed\"") && dry.out.contains("--crashed removes the mark"),
+        dry.out.contains("\"doomed\"") && dry.out.contains("--crashed removes it"),
         "{}",
         dry.out
     );
@@ -57,7 +57,7 @@ fn what_nobody_uses_goes_and_the_rest_stays_with_the_reason() {
     assert_said(&clean(&folder, &[]), ["kept", "removed", "kept"]);
     assert_eq!(folder.names(), ["crashed.shmlock", "outside.shmlock", "used.shmlock"]);
     let said = clean(&folder, &["--crashed", "--verbose"]);
-    assert!(said.out.contains("removed crashed: an owner died"), "{}", said.out);
+    assert!(said.out.contains("removed crashed: its owner died"), "{}", said.out);
     assert!(
         said.out.contains(&format!("kept used: in use by pids {} (shmlock), ", holder.pid())),
         "{}",
@@ -67,13 +67,14 @@ fn what_nobody_uses_goes_and_the_rest_stays_with_the_reason() {
 }
 
 #[test]
-fn a_lock_that_was_named_and_stays_is_an_answer_of_1() {
+fn the_exit_status_is_1_if_a_named_lock_stays() {
     let fixture = Solo::new();
     let folder = Folder::new(&fixture);
     let lock = folder.lock("l").open().expect("a lock");
-    for (name, answer) in
-        [("l", "kept l: in use by "), ("no", "absent no: there is no such lock or exit event\n")]
-    {
+    for (name, answer) in [
+        ("l", "kept l: in use by "),
+        ("no", "absent no: there is no lock or exit event of this name\n"),
+    ] {
         for options in [&[name][..], &[name, "--dry-run"]] {
             let said = clean(&folder, options);
             assert!(said.code == Some(1) && said.out.starts_with(answer), "{options:?}: {said:?}");
@@ -87,7 +88,7 @@ fn a_lock_that_was_named_and_stays_is_an_answer_of_1() {
 }
 
 #[test]
-fn what_is_no_lock_is_told_and_the_others_are_cleaned_all_the_same() {
+fn a_file_that_is_no_lock_is_reported_and_the_others_are_cleaned() {
     let fixture = Solo::new();
     let folder = Folder::new(&fixture);
     let _ = folder.put("a", &[b'x'; 192]);
@@ -101,20 +102,20 @@ fn what_is_no_lock_is_told_and_the_others_are_cleaned_all_the_same() {
 }
 
 #[test]
-fn a_name_that_no_lock_can_have_is_a_mistake_in_the_arguments_and_nothing_goes() {
+fn an_invalid_name_is_a_usage_error_and_nothing_is_removed() {
     let fixture = Solo::new();
     let folder = Folder::new(&fixture);
     let _ = folder.put("b", &[]);
     for options in [&["b", "not/a/name"][..], &["b", "not/a/name", "--dry-run"]] {
         let said = clean(&folder, options);
         assert!(said.code == Some(64) && said.out.is_empty(), "{options:?}: {said:?}");
-        assert!(said.err.contains("use --directory for"), "options, not calls of ours: {said:?}");
+        assert!(said.err.contains("by --directory"), "the hint names an option: {said:?}");
     }
     assert_eq!(folder.names(), ["b.shmlock"]);
 }
 
 #[test]
-fn an_exit_event_that_nobody_has_open_goes_and_one_in_use_stays() {
+fn an_unused_exit_event_is_removed_and_one_in_use_is_kept() {
     let fixture = Solo::new();
     let folder = Folder::new(&fixture);
     let left = folder.path().join("left.shmlock-event");
@@ -124,18 +125,18 @@ fn an_exit_event_that_nobody_has_open_goes_and_one_in_use_stays() {
     let dry = folder.unchanged(|| clean(&folder, &["--dry-run"]));
     assert_eq!(
         (dry.code, dry.out.as_str()),
-        (Some(0), "would remove exit event left: nobody has it open\n")
+        (Some(0), "would remove exit event left: no process has it open\n")
     );
     let said = clean(&folder, &["--verbose"]);
     let pid = std::process::id();
     let in_use = format!("kept exit event used: in use by pid {pid}\n");
-    assert_eq!(said.out, format!("removed exit event left: nobody has it open\n{in_use}"));
+    assert_eq!(said.out, format!("removed exit event left: no process has it open\n{in_use}"));
     assert_eq!(folder.names(), ["used.shmlock-event"]);
     let said = clean(&folder, &["used"]);
     assert_eq!(
         (said.code, said.out),
         (Some(1), in_use),
-        "the lock of this name is not there, and no word is said of it"
+        "the absent lock of this name is not reported"
     );
     drop(used);
 }
@@ -149,7 +150,8 @@ fn a_name_means_the_lock_and_the_exit_event() {
     let said = clean(&folder, &["both"]);
     assert_eq!(
         said.out,
-        "removed both: free, and nobody has it open\nremoved exit event both: nobody has it open\n"
+        "removed both: free, and no process has it open\n\
+         removed exit event both: no process has it open\n"
     );
     assert_eq!((said.code, said.err.as_str()), (Some(0), ""));
     assert!(folder.names().is_empty());

@@ -1,5 +1,4 @@
-//! What is not known is not said: of processes that cannot be seen, of other pid namespaces, and of
-//! files that cannot be read.
+//! The program does not guess: about hidden processes, other pid namespaces, and unreadable files.
 
 use std::process::Command;
 
@@ -9,36 +8,36 @@ use shmlock_tests::{skipped, until};
 
 use crate::program::{Ended, Running, UNTIL_TOLD, children, ended, kill, says, shmlock, state_of};
 
-const OURS: &str = env!("CARGO_BIN_EXE_shmlock");
+const PROGRAM: &str = env!("CARGO_BIN_EXE_shmlock");
 
-/// The number of a user who is nobody's friend here.
+/// The number of a user without any rights here.
 const STRANGER: &str = "4321";
 
 fn json(said: &Ended) -> Value {
     serde_json::from_str(&said.out).unwrap_or_else(|error| panic!("{error}: {said:?}"))
 }
 
-/// Runs our program as a stranger; where processes are hidden from it, proc(5), if asked for.
+/// Runs the program as a stranger, from whom processes are hidden, proc(5), if `hidden`.
 fn as_stranger(hidden: bool, args: &[&str]) -> Ended {
     let mut command = Command::new("unshare");
     let mount = if hidden { "mount -t proc -o hidepid=2 proc /proc &&" } else { "" };
     let script = format!(
         "{mount} exec setpriv --reuid={STRANGER} --regid={STRANGER} --clear-groups \"$0\" \"$@\""
     );
-    command.args(["--mount", "sh", "-c", &script, OURS]).args(args);
+    command.args(["--mount", "sh", "-c", &script, PROGRAM]).args(args);
     ended(command)
 }
 
-/// Whether there can be a stranger here that can start our program.
+/// Returns `true` if a stranger can start the program here.
 fn has_strangers() -> bool {
     let can = as_root("to be another user") && as_stranger(true, &["--version"]).code == Some(0);
     if !can {
-        skipped("what another user sees, for that user cannot be, or cannot start our program");
+        skipped("the view of another user, who cannot start the program here");
     }
     can
 }
 
-/// Starts it as the first process of a pid namespace; `None` where that cannot be.
+/// Returns the program as the first process of a pid namespace; `None` if there can be none.
 fn in_namespace(args: &[&str]) -> Option<Command> {
     let namespace = |args: &[&str]| {
         let mut command = Command::new("unshare");
@@ -46,10 +45,10 @@ fn in_namespace(args: &[&str]) -> Option<Command> {
         command
     };
     if ended(namespace(&["true"])).code != Some(0) {
-        skipped("what is seen of another pid namespace: none can be made here");
+        skipped("the view of another pid namespace, which cannot be made here");
         return None;
     }
-    Some(namespace(&[&[OURS], args].concat()))
+    Some(namespace(&[&[PROGRAM], args].concat()))
 }
 
 #[test]
@@ -66,17 +65,18 @@ fn a_living_owner_that_is_hidden_is_not_said_to_have_ended() {
     for hidden in [true, false] {
         let seen = json(&as_stranger(hidden, &["status", "--json", &name]));
         assert_eq!((&seen["state"], &seen["owner"]["pid"]), (&"held".into(), &pid.into()));
-        assert_eq!(seen["owner"]["pid_is_gone"], Value::Null, "it cannot be known: {seen}");
+        assert_eq!(seen["owner"]["pid_is_gone"], Value::Null, "unknown: {seen}");
         let status = as_stranger(hidden, &["status", &name]).out;
         assert!(
-            status.contains(&format!("pid {pid}, if that is")) && !status.contains("has ended"),
+            status.contains(&format!("pid {pid}, unless the number"))
+                && !status.contains("has ended"),
             "{status}"
         );
         let list = as_stranger(hidden, &["list"]).out;
         let line = list.lines().find(|line| line.contains(&name)).expect("it is listed");
         let columns: Vec<_> = line.split_whitespace().collect();
         assert_eq!(columns[1], format!("{pid}?"), "{line}");
-        assert_eq!(columns[8], "?", "that none is seen does not mean that there is none: {line}");
+        assert_eq!(columns[8], "?", "hidden users are unknown, not absent: {line}");
     }
     let seen = json(&says(["status", "--json", &name]));
     assert_eq!(seen["owner"]["pid_is_gone"], Value::Bool(false), "root sees it");
@@ -102,8 +102,8 @@ fn an_owner_that_is_seen_to_have_ended_is_said_to() {
     let refused = says(["run", "-nv", &name, "true"]).err;
     assert!(refused.contains(&format!("held by pid {pid}, which has ended, ")), "{refused}");
     holder.close();
-    holder.all_end();
-    says(["run", &name, "true"]); // takes away what it left
+    holder.read_to_end();
+    says(["run", &name, "true"]); // recovers the lock and removes its file
 }
 
 #[test]
@@ -150,7 +150,7 @@ fn where_proc_is_another_namespaces_its_numbers_are_not_shown_as_ours() {
     let fixture = Solo::new();
     let name = fixture.name("l");
     let mut holder = Running::start(shmlock([&["run", &name], &UNTIL_TOLD[..]].concat())).ready();
-    // With the /proc of outside, whose numbers mean nothing in there.
+    // With the /proc of outside, whose numbers have no meaning inside.
     let Some(command) = in_namespace(&["status", "--json", &name]) else { return };
     let seen = json(&ended(command));
     assert_eq!((&seen["state"], &seen["in_use"]), (&"held".into(), &true.into()));
@@ -169,7 +169,7 @@ fn of_a_lock_that_cannot_be_read_is_said_what_can_be_seen_and_the_rest_is_null()
     let name = fixture.name("l");
     let mut holder = Running::start(shmlock([&["run", &name], &UNTIL_TOLD[..]].concat())).ready();
     let said = as_stranger(true, &["status", "--json", &name]);
-    assert_eq!((said.code, said.err.as_str()), (Some(66), ""), "all is in the answer");
+    assert_eq!((said.code, said.err.as_str()), (Some(66), ""), "the answer has the error");
     let seen = json(&said);
     assert_eq!((&seen["state"], &seen["in_use"]), (&"unreadable".into(), &true.into()), "{seen}");
     let file = &seen["file"];
@@ -203,7 +203,7 @@ fn of_a_lock_that_cannot_be_read_is_said_what_can_be_seen_and_the_rest_is_null()
 }
 
 #[test]
-fn json_of_what_is_no_lock_is_json_and_a_name_that_none_can_have_is_a_mistake() {
+fn a_file_that_is_no_lock_gives_json_and_an_invalid_name_is_a_usage_error() {
     let fixture = Solo::new();
     let folder = Folder::new(&fixture);
     let directory = folder.path().to_str().expect("UTF-8");
@@ -233,10 +233,10 @@ fn the_first_process_of_a_namespace_is_ended_by_a_signal_while_it_waits() {
             Running::start(shmlock([&["run", &name], &UNTIL_TOLD[..]].concat())).ready();
         let Some(command) = in_namespace(verb) else { return };
         let mut waiter = Running::start(command);
-        assert!(waiter.hears_error().contains("waiting for lock"));
+        assert!(waiter.read_error_line().contains("waiting for lock"));
         let first = children(waiter.pid())[0];
         kill(first, libc::SIGTERM);
-        // It cannot end by the signal itself: the kernel keeps that from the first process.
+        // The kernel does not let the first process end by a signal of its own.
         assert_eq!(waiter.code(), 128 + libc::SIGTERM, "{verb:?}");
         holder.close();
         holder.code();
@@ -244,12 +244,12 @@ fn the_first_process_of_a_namespace_is_ended_by_a_signal_while_it_waits() {
 }
 
 #[test]
-fn the_first_process_of_a_namespace_passes_signals_on_and_reaps_orphans() {
+fn the_first_process_of_a_namespace_forwards_signals_and_reaps_orphans() {
     let fixture = Solo::new();
     let name = fixture.name("l");
-    // The inner shell ends before its child, which then has the first process as its parent.
+    // The inner shell ends before its child, which becomes a child of the first process.
     let script =
-        "trap 'echo told; exit 5' TERM; sh -c 'sleep 1000 >/dev/null &'; echo ready; read _";
+        "trap 'echo term; exit 5' TERM; sh -c 'sleep 1000 >/dev/null &'; echo ready; read _";
     let Some(command) = in_namespace(&["run", &name, "sh", "-c", script]) else { return };
     let mut run = Running::start(command).ready();
     let first = children(run.pid())[0];
@@ -261,7 +261,7 @@ fn the_first_process_of_a_namespace_passes_signals_on_and_reaps_orphans() {
     kill(orphan, libc::SIGKILL);
     until(|| state_of(orphan).is_none());
     kill(first, libc::SIGTERM);
-    assert_eq!((run.hear().as_str(), run.code()), ("told", 5));
+    assert_eq!((run.read_line().as_str(), run.code()), ("term", 5));
 }
 
 #[test]
@@ -272,15 +272,14 @@ fn the_first_process_of_a_namespace_reaps_its_children_while_it_waits() {
     if in_namespace(&[]).is_none() {
         return;
     }
-    // A shell that becomes the program: its children in the background, one of them ended already,
-    // are then the program's.
+    // The shell becomes the program, which has its children then: one has ended already.
     let script = "exec 8<&0; : & read _ <&8 & exec \"$0\" run -v \"$1\" true 8<&-";
     let mut command = Command::new("unshare");
-    command.args(["--pid", "--fork", "--kill-child", "sh", "-c", script, OURS, &name]);
+    command.args(["--pid", "--fork", "--kill-child", "sh", "-c", script, PROGRAM, &name]);
     let mut waiter = Running::start(command);
-    assert!(waiter.hears_error().contains("waiting for lock"));
+    assert!(waiter.read_error_line().contains("waiting for lock"));
     let first = children(waiter.pid())[0];
-    waiter.close(); // and so the child ends
+    waiter.close(); // ends the child
     until(|| children(first).is_empty());
     holder.close();
     assert_eq!((holder.code(), waiter.code()), (1, 0));

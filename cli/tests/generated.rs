@@ -1,4 +1,4 @@
-//! Help, completions and manual pages.
+//! Help, completions and manual pages are complete.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -30,7 +30,7 @@ fn the_help_of_each_verb_that_can_fail_says_what_the_exit_status_means() {
 }
 
 #[test]
-fn completions_are_scripts_that_know_the_verbs() {
+fn completions_name_every_verb_and_have_valid_syntax() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = says(["completions", shell]).out;
         for verb in VERBS {
@@ -73,7 +73,7 @@ fn there_is_a_manual_page_for_the_program_and_for_each_verb() {
         assert!(page.contains(".SH NAME") && !page.contains("EXTRA"), "{file}");
         assert!(
             page.contains(concat!("\"shmlock ", env!("CARGO_PKG_VERSION"), "\"")),
-            "at the foot: {file}"
+            "the foot of {file}"
         );
         let mut render = Command::new("man");
         render.args(["--warnings", "-l"]).arg(folder.path().join(&file)).env("MANWIDTH", "100");
@@ -81,7 +81,7 @@ fn there_is_a_manual_page_for_the_program_and_for_each_verb() {
             let read = ended(render);
             assert!(read.code == Some(0) && read.err.is_empty(), "{file}: {read:?}");
         } else {
-            skipped("manual pages as man(1) shows them, which is not here");
+            skipped("the rendering of manual pages by man(1), which is not here");
         }
     }
     let run = says(["man", "run"]).out;

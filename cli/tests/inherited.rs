@@ -1,6 +1,6 @@
-//! What a command finds under `run`: what it would find without, and under flock(1).
+//! A command inherits the same under `run`, without a wrapper, and under flock(1).
 
-#![allow(unsafe_code, reason = "what a process inherits is set between fork and exec")]
+#![allow(unsafe_code, reason = "inherited attributes are set between fork and exec")]
 
 use std::ffi::OsStr;
 use std::os::fd::AsRawFd;
@@ -14,10 +14,10 @@ use shmlock_tests::{output, skipped, start_as_it_is};
 
 use crate::program::{Running, ended, ended_as_it_is, shmlock};
 
-/// How a command may be started. The first is what the others are measured by.
+/// The ways to start a command. The others are compared with the first.
 const WAYS: [&str; 5] = ["plainly", "run", "run -o", "run -F", "flock"];
 
-/// The lines of /proc/self/status that say what was inherited, `proc_pid_status(5)`.
+/// The lines of /proc/self/status about inherited attributes, `proc_pid_status(5)`.
 const STATUS: [&str; 18] = [
     "Umask:",
     "Uid:",
@@ -39,7 +39,7 @@ const STATUS: [&str; 18] = [
     "THP_enabled:",
 ];
 
-/// The command, started in this way.
+/// Returns the command, to be started in this way.
 fn start(way: &str, directory: &Path, command: &[&OsStr]) -> Command {
     let mut started =
         match way.split_once(' ').map_or((way, None), |(verb, option)| (verb, Some(option))) {
@@ -62,7 +62,7 @@ fn start(way: &str, directory: &Path, command: &[&OsStr]) -> Command {
     started
 }
 
-/// Sets whatever a process passes on, each to a value of its own.
+/// Sets each attribute that a process passes on to an unusual value.
 fn set_all(command: &mut Command, directory: &Path) {
     let kept = std::fs::File::create(directory.join("kept")).expect("ours");
     command.env("BYTES", OsStr::from_bytes(b"\xff\xfe=\x80")).current_dir(directory);
@@ -76,7 +76,7 @@ fn set_all(command: &mut Command, directory: &Path) {
             libc::SIGWINCH,
             real_time + 3,
         ] {
-            // SAFETY: to ignore a signal is no handler.
+            // SAFETY: SIG_IGN is no handler.
             unsafe { libc::signal(ignored, libc::SIG_IGN) };
         }
         // SAFETY: all zero is an empty set on Linux.
@@ -85,7 +85,7 @@ fn set_all(command: &mut Command, directory: &Path) {
             // SAFETY: a valid set, and signal numbers that exist.
             unsafe { libc::sigaddset(&raw mut set, blocked) };
         }
-        // SAFETY: a valid set; the former one is not asked for.
+        // SAFETY: a valid set, and null for the former one.
         unsafe { libc::sigprocmask(libc::SIG_SETMASK, &raw const set, std::ptr::null_mut()) };
         // SAFETY: a number.
         unsafe { libc::umask(0o027) };
@@ -96,25 +96,33 @@ fn set_all(command: &mut Command, directory: &Path) {
         unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) };
         // SAFETY: prctl(2) with two numbers.
         unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 123_456) };
-        // SAFETY: prctl(2) with numbers, as it wants them.
+        // SAFETY: prctl(2) with numbers.
         unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
-        // SAFETY: a persona that exists: without a random layout of memory.
+        // SAFETY: ADDR_NO_RANDOMIZE, a number.
         unsafe { libc::personality(0x0004_0000) };
-        // SAFETY: the descriptor is open; the number 9 is nobody's in this process, which is to
-        // call exec.
+        // SAFETY: the descriptor is open, and no object of this process owns the number 9.
         unsafe { libc::dup2(kept.as_raw_fd(), 9) };
         std::fs::write("/proc/self/oom_score_adj", "321")
     };
-    // SAFETY: the child of a process whose other threads hold no lock that these calls need: all
-    // are system calls, but for the last, which opens, writes and closes a file by a path without
-    // allocating.
+    // SAFETY: these are system calls, which need no lock of another thread. The last opens, writes
+    // and closes a file by a path without allocating.
     unsafe { command.pre_exec(set) };
 }
 
-/// What the command finds, by what the kernel says of it.
+/// Returns what the kernel says about the command.
 fn found(way: &str, directory: &Path) -> String {
-    let files = "status limits oom_score_adj timerslack_ns personality cgroup coredump_filter environ cmdline";
-    let paths: Vec<String> = files.split(' ').map(|file| format!("/proc/self/{file}")).collect();
+    let files = [
+        "status",
+        "limits",
+        "oom_score_adj",
+        "timerslack_ns",
+        "personality",
+        "cgroup",
+        "coredump_filter",
+        "environ",
+        "cmdline",
+    ];
+    let paths = files.map(|file| format!("/proc/self/{file}"));
     let command: Vec<&OsStr> =
         ["cat", "--"].into_iter().chain(paths.iter().map(String::as_str)).map(OsStr::new).collect();
     let mut command = start(way, directory, &command);
@@ -131,8 +139,7 @@ fn found(way: &str, directory: &Path) -> String {
         .join("\n")
 }
 
-/// The fields of a process's stat that are inherited: its group, session, terminal and niceness,
-/// `proc_pid_stat(5)`.
+/// Returns the inherited fields of `proc_pid_stat(5)`: group, session, terminal, niceness and more.
 fn groups(way: &str, directory: &Path) -> Vec<String> {
     let mut command = start(way, directory, &["cat", "/proc/self/stat"].map(OsStr::new));
     set_all(&mut command, directory);
@@ -151,7 +158,7 @@ fn ways() -> Vec<&'static str> {
 }
 
 #[test]
-fn whatever_a_process_inherits_the_command_finds_as_it_would_without_a_wrapper() {
+fn the_command_inherits_what_it_would_inherit_without_a_wrapper() {
     let fixture = Solo::new();
     let folder = Folder::new(&fixture);
     let plain = found("plainly", folder.path());
@@ -160,15 +167,14 @@ fn whatever_a_process_inherits_the_command_finds_as_it_would_without_a_wrapper()
     }
     for way in ways() {
         let seen = found(way, folder.path());
-        // flock(1) has SIGCHLD do what it does by default, for itself and so for its command; we
-        // for ourselves only.
+        // flock(1) sets SIGCHLD to its default action for its command, too; `run` restores it.
         let expected = if way == "flock" { without_sigchld(&plain) } else { plain.clone() };
         assert_eq!(seen, expected, "{way}");
         assert_eq!(groups(way, folder.path()), groups("plainly", folder.path()), "{way}");
     }
 }
 
-/// The same, but that SIGCHLD is not ignored.
+/// Removes SIGCHLD from the ignored signals.
 fn without_sigchld(text: &str) -> String {
     let changed = |line: &str| match line
         .strip_prefix("SigIgn:\t")
@@ -180,7 +186,7 @@ fn without_sigchld(text: &str) -> String {
     text.lines().map(changed).collect::<Vec<_>>().join("\n")
 }
 
-/// The two signals that glibc keeps for itself: no program can set what they do.
+/// The two signals that glibc reserves: no program can set their dispositions.
 const OF_THE_C_LIBRARY: u64 = 0b11 << 31;
 
 #[test]
@@ -200,8 +206,7 @@ fn of_the_dispositions_none_is_changed_whichever_is_ignored() {
                 let set = move || {
                     let action = if ignored { libc::SIG_IGN } else { libc::SIG_DFL };
                     for number in 1..=libc::SIGRTMAX() {
-                        // SAFETY: the default action and none are no handlers; what is no signal is
-                        // an error.
+                        // SAFETY: the action is no handler; a number that is no signal is an error.
                         unsafe {
                             libc::signal(
                                 number,
@@ -232,8 +237,10 @@ fn closed_standard_streams_stay_closed_and_nothing_of_ours_is_on_their_numbers()
     let fixture = Solo::new();
     let folder = Folder::new(&fixture);
     let report = folder.path().join("report");
-    // Without a pipe or a file before the last step: they would get the numbers that are looked at.
-    let look = "s=; for n in 0 1 2; do test -e /proc/$$/fd/$n && s=\"$s open\" || s=\"$s closed\"; done; echo $s >\"$1\"";
+    // It opens no pipe or file before the last step: these would get the numbers in question.
+    let look = "s=; for n in 0 1 2; do \
+                test -e /proc/$$/fd/$n && s=\"$s open\" || s=\"$s closed\"; \
+                done; echo $s >\"$1\"";
     for closed in [&[0][..], &[1], &[2], &[0, 1], &[1, 2], &[0, 1, 2]] {
         let mut seen = Vec::new();
         for way in WAYS.into_iter().filter(|way| *way != "flock") {
@@ -244,8 +251,7 @@ fn closed_standard_streams_stay_closed_and_nothing_of_ours_is_on_their_numbers()
             command.stderr(std::process::Stdio::null());
             let close = move || {
                 for number in closed {
-                    // SAFETY: a number; this process, which is to call exec, uses none of the
-                    // three.
+                    // SAFETY: this process uses none of the three before exec.
                     unsafe { libc::close(*number) };
                 }
                 Ok(())
@@ -266,7 +272,7 @@ fn what_is_said_to_a_closed_stream_does_not_get_into_the_lock() {
     let fixture = Solo::new();
     let folder = Folder::new(&fixture);
     let directory = folder.path().to_str().expect("UTF-8");
-    let ours = env!("CARGO_BIN_EXE_shmlock");
+    let program = env!("CARGO_BIN_EXE_shmlock");
     for closing in ["0<&-", "1>&-", "2>&-", "0<&- 1>&- 2>&-"] {
         let mut sh = Command::new("sh");
         let script = format!(
@@ -274,10 +280,10 @@ fn what_is_said_to_a_closed_stream_does_not_get_into_the_lock() {
         );
         let fifo = folder.path().join("fifo");
         assert!(output(Command::new("mkfifo").arg(&fifo)).expect("mkfifo").status.success());
-        sh.args(["-c", &script, ours, directory]).arg(&fifo);
+        sh.args(["-c", &script, program, directory]).arg(&fifo);
         let mut holder = Running::start(sh);
         let end = std::fs::File::options().write(true).open(&fifo).expect("the command reads it");
-        let seen = folder.lock("l").inspect().expect("a lock still").expect("it is there");
+        let seen = folder.lock("l").inspect().expect("a lock still").expect("a file");
         assert!(seen.holder.is_some(), "{closing}");
         let file = std::fs::read(folder.file("l")).expect("ours");
         assert!(!String::from_utf8_lossy(&file).contains("shmlock:"), "{closing}");
@@ -295,18 +301,18 @@ fn a_timer_that_was_set_before_reaches_the_command() {
         let script = "trap 'echo rang; exit 3' ALRM; echo ready; read _";
         let mut command = start(way, folder.path(), &["sh", "-c", script].map(OsStr::new));
         let set = || {
-            // SAFETY: a number. Two seconds are more than the start takes, on a slow machine, too.
+            // SAFETY: a number. The start takes less than two seconds, also on a slow machine.
             unsafe { libc::alarm(2) };
             Ok(())
         };
         // SAFETY: one system call.
         unsafe { command.pre_exec(set) };
         let mut running = Running::start(command).ready();
-        assert_eq!(running.hear(), "rang", "{way}: the kernel sends it to the process alone");
+        assert_eq!(running.read_line(), "rang", "{way}: the kernel sends it to the process alone");
         assert_eq!(running.code(), 3);
     }
     assert!(
         ended(start("run", folder.path(), &[OsStr::new("true")])).code == Some(0),
-        "takes away what -F left"
+        "recovers the lock that -F left"
     );
 }

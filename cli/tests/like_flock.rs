@@ -1,5 +1,4 @@
-//! `run` beside flock(1): the same scripts, the same outcome; and where the two differ, that they
-//! do.
+//! `run` and flock(1) run the same scripts with the same outcome, except for the known differences.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -16,14 +15,14 @@ enum Kind {
     Flock,
 }
 
-/// A lock of the one kind or the other.
+/// A lock of either kind.
 struct Lock {
     kind: Kind,
     directory: PathBuf,
 }
 
 impl Lock {
-    /// The wrapper with these options and this command.
+    /// Returns the wrapper with these options and this command.
     fn wrap(&self, options: &[&str], command: &[&str]) -> Command {
         let mut wrapper = match self.kind {
             Kind::Ours => {
@@ -58,13 +57,13 @@ impl Lock {
     }
 }
 
-/// Runs the test with each kind that is here; says so if flock(1) is not.
+/// Runs the test with each kind; without flock(1), with `run` alone.
 fn with_each(test: impl Fn(&Lock)) {
     let fixture = Solo::new();
     let has_flock = output(Command::new("flock").arg("--version")).is_ok();
     if !has_flock {
         skipped(
-            "the comparison with flock(1), which is not here (util-linux has it); ours is tested alone",
+            "the comparison with flock(1) of util-linux, which is not here; `run` is tested alone",
         );
     }
     for kind in [Kind::Ours, Kind::Flock] {
@@ -128,20 +127,20 @@ fn the_exit_status_is_the_commands_or_that_of_flock() {
 }
 
 #[test]
-fn times_that_are_none_are_mistakes_in_the_arguments_and_not_failures_of_a_timer() {
+fn invalid_times_are_usage_errors_and_not_failures_of_a_timer() {
     with_each(|lock| {
         let code = if lock.kind == Kind::Ours { 64 } else { 71 };
         for time in ["-1", "inf", "nan", "99999999999999999999"] {
             assert_eq!(lock.code(&["-w", time], &["true"]), code, "{:?} {time}", lock.kind);
         }
-        // What stands between the lock and the command is a command to flock(1).
+        // flock(1) takes the word after the lock for the command.
         let separated = ended(lock.wrap(&[], &["--", "true"])).code;
         assert_eq!(separated, Some(if lock.kind == Kind::Ours { 0 } else { 69 }));
     });
 }
 
 #[test]
-fn a_refusal_says_nothing_unless_asked_to() {
+fn a_timeout_is_silent_without_verbose() {
     with_each(|lock| {
         let mut holder = lock.start(&[], &UNTIL_TOLD);
         for options in [&["-n"][..], &["-w", "0.02"]] {
@@ -177,18 +176,13 @@ fn a_command_that_a_signal_ends_is_told_as_flock_tells_it_and_ours_ends_so_if_it
         std::os::unix::process::CommandExt::process_group(&mut wrapper, 0);
         let mut both = Running::start(wrapper).ready();
         both.signal_group(libc::SIGTERM); // as systemd, timeout(1) and shells do
-        assert_eq!(
-            both.code(),
-            1000 + libc::SIGTERM,
-            "{:?}: what systemd takes for a clean end",
-            lock.kind
-        );
+        assert_eq!(both.code(), 1000 + libc::SIGTERM, "{:?}: a clean end to systemd", lock.kind);
         until(|| lock.is_free());
     });
 }
 
 #[test]
-fn a_lock_that_somebody_has_is_refused_as_flock_refuses_it() {
+fn a_held_lock_is_refused_with_the_exit_status_of_flock() {
     with_each(|lock| {
         let mut holder = lock.start(&[], &UNTIL_TOLD);
         let cases: [(&[&str], i32); 10] = [
@@ -218,16 +212,16 @@ fn a_lock_that_somebody_has_is_refused_as_flock_refuses_it() {
 }
 
 #[test]
-fn whoever_waits_gets_in_when_the_command_has_ended_in_whatever_way() {
+fn a_waiter_acquires_the_lock_however_the_command_ends() {
     with_each(|lock| {
         for options in [&[][..], &["-w", "1000"], &["-o"], &["-F"]] {
             for ending in ["exit 0", "exit 3", "kill -SEGV $$", "kill -KILL $$"] {
                 let mut holder =
                     lock.start(&[], &["sh", "-c", &format!("echo ready; read _; {ending}")]);
                 let mut waiter = Running::start(lock.wrap(options, &UNTIL_TOLD));
-                holder.tell("end");
-                assert_eq!(waiter.hear(), "ready", "{:?} {options:?} {ending}", lock.kind);
-                waiter.tell("end");
+                holder.write_line("end");
+                assert_eq!(waiter.read_line(), "ready", "{:?} {options:?} {ending}", lock.kind);
+                waiter.write_line("end");
                 assert_eq!(waiter.code(), 0);
                 holder.code();
             }
@@ -243,10 +237,10 @@ fn killing_the_wrapper_does_not_unprotect_a_command_that_still_runs() {
             holder.kill();
             assert!(!lock.is_free(), "{:?}: the command still runs", lock.kind);
             let mut waiter = Running::start(lock.wrap(&[], &UNTIL_TOLD));
-            holder.tell("end");
-            assert_eq!(holder.all_end(), "done\n");
-            assert_eq!(waiter.hear(), "ready", "{:?}: and then the lock is to be had", lock.kind);
-            waiter.tell("end");
+            holder.write_line("end");
+            assert_eq!(holder.read_to_end(), "done\n");
+            assert_eq!(waiter.read_line(), "ready", "{:?}: the lock is free then", lock.kind);
+            waiter.write_line("end");
             assert_eq!(waiter.code(), 0);
         }
     });
@@ -259,8 +253,8 @@ fn with_close_killing_the_wrapper_frees_the_lock_although_the_command_still_runs
         assert!(!lock.is_free());
         holder.kill();
         assert!(lock.is_free(), "{:?}", lock.kind);
-        holder.tell("end");
-        assert_eq!(holder.all_end(), "done\n", "it was there all the time");
+        holder.write_line("end");
+        assert_eq!(holder.read_to_end(), "done\n", "it ran all the time");
     });
 }
 
@@ -269,14 +263,14 @@ fn without_fork_the_command_itself_is_what_was_started() {
     with_each(|lock| {
         let mut holder = lock.start(&["-F"], &["sh", "-c", "echo ready; read _; echo $$; exit 3"]);
         assert!(!lock.is_free(), "{:?}", lock.kind);
-        holder.tell("go on");
-        assert_eq!(holder.hear(), holder.pid().to_string());
+        holder.write_line("go on");
+        assert_eq!(holder.read_line(), holder.pid().to_string());
         assert_eq!(holder.code(), 3);
         assert!(lock.is_free(), "{:?}", lock.kind);
 
         let mut holder = lock.start(&["-F"], &UNTIL_TOLD);
         holder.kill();
-        assert!(lock.is_free(), "{:?}: to kill it is to kill the command", lock.kind);
+        assert!(lock.is_free(), "{:?}: it is the command that was killed", lock.kind);
     });
 }
 
@@ -291,10 +285,10 @@ fn a_program_in_the_background_keeps_flocks_lock_and_not_ours() {
         assert_eq!(
             left(&lock.directory),
             usize::from(lock.kind == Kind::Flock),
-            "and our file goes with it"
+            "the file of a shmlock is removed"
         );
         holder.close();
-        assert_eq!(holder.all_end(), "done\n");
+        assert_eq!(holder.read_to_end(), "done\n");
         until(|| lock.is_free());
     });
 }
@@ -304,20 +298,20 @@ fn left(directory: &Path) -> usize {
 }
 
 #[test]
-fn a_signal_to_the_wrapper_ends_flock_alone_and_with_us_the_command() {
+fn a_signal_to_the_wrapper_ends_flock_alone_and_our_command() {
     with_each(|lock| {
         let mut holder = lock.start(
             &[],
-            &["sh", "-c", "trap 'echo told; exit 5' TERM; echo ready; read _; echo read"],
+            &["sh", "-c", "trap 'echo term; exit 5' TERM; echo ready; read _; echo read"],
         );
         holder.signal(libc::SIGTERM);
         if lock.kind == Kind::Ours {
-            assert_eq!((holder.hear().as_str(), holder.code()), ("told", 5));
+            assert_eq!((holder.read_line().as_str(), holder.code()), ("term", 5));
         } else {
             assert_eq!(holder.code(), 1000 + libc::SIGTERM);
             assert!(!lock.is_free());
-            holder.tell("end");
-            assert_eq!(holder.all_end(), "read\n");
+            holder.write_line("end");
+            assert_eq!(holder.read_to_end(), "read\n");
         }
         until(|| lock.is_free());
     });

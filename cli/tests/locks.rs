@@ -1,4 +1,4 @@
-//! `status` and `list`: what is shown is so, and hostile text stays text.
+//! `status` and `list` show the truth, and escape hostile text.
 
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
@@ -25,7 +25,7 @@ fn hold(folder: &Folder, name: &str, options: &[&str]) -> Running {
 }
 
 #[test]
-fn status_tells_absent_held_and_dead_apart_and_the_exit_status_whether_all_is_well() {
+fn status_distinguishes_absent_held_and_dead_and_exits_with_1_after_a_death() {
     let fixture = Solo::new();
     let folder = Folder::new(&fixture);
     let directory = folder.path().to_str().expect("UTF-8");
@@ -66,7 +66,7 @@ fn status_tells_absent_held_and_dead_apart_and_the_exit_status_whether_all_is_we
     let said = says(status(false));
     assert!(said.code == Some(1) && said.out.contains("its owner is dead"), "{said:?}");
     assert!(
-        said.out.contains("owner died    yes, and nobody has taken the lock over since"),
+        said.out.contains("owner died    yes, and no process has recovered the lock yet"),
         "{said:?}"
     );
     let said = says(["watch", "--count", "1", "--directory", directory]);
@@ -84,12 +84,12 @@ fn status_tells_absent_held_and_dead_apart_and_the_exit_status_whether_all_is_we
     assert_eq!(
         (columns[2], columns[5], columns[6]),
         ("dead", "yes", "0"),
-        "died, and not replaced yet: {list:?}"
+        "died, and not recovered from yet: {list:?}"
     );
     assert_eq!(columns[1], format!("({pid})"), "no number for kill(1): {list:?}");
 
     let lock = folder.lock("l").open().expect("a lock");
-    drop(lock.lock().expect("a dead owner's")); // by somebody who does not declare it consistent
+    drop(lock.lock().expect("a recovery")); // the recovering owner does not declare it consistent
     let said = says(status(false));
     assert!(said.code == Some(1) && said.out.starts_with("l: free\n"), "{said:?}");
     assert!(
@@ -129,7 +129,7 @@ fn status_shows_how_a_lock_has_been_used() {
     assert_eq!((&seen["acquisitions"], &seen["contended"]), (&1.into(), &0.into()));
     assert!(
         seen["longest_hold"].is_null() && !says(status).out.contains("longest hold"),
-        "nobody has measured it"
+        "no handle has measured it"
     );
 
     let measured = folder.lock("l").measure_holds(true).open().expect("the lock");
@@ -145,7 +145,7 @@ fn status_shows_how_a_lock_has_been_used() {
 }
 
 #[test]
-fn looking_changes_nothing() {
+fn inspection_changes_nothing() {
     let fixture = Solo::new();
     let folder = Folder::new(&fixture);
     let directory = folder.path().to_str().expect("UTF-8");
@@ -188,7 +188,7 @@ fn list_has_a_line_for_each_lock_in_columns() {
         "WAIT",
         "DIED",
         "DEATHS",
-        "TAKEN",
+        "ACQUIRED",
         "USERS",
         "NAME",
         "DESCRIPTION",
@@ -211,7 +211,7 @@ fn list_has_a_line_for_each_lock_in_columns() {
 }
 
 #[test]
-fn list_marks_exit_events_behind_the_locks() {
+fn list_shows_exit_events_after_the_locks() {
     const HOSTILE: &str = "\x1b[2J\r\nfree";
     let fixture = Solo::new();
     let folder = Folder::new(&fixture);
@@ -277,13 +277,13 @@ fn hostile_names_and_descriptions_do_not_reach_the_terminal() {
         &["run", "-n", "-v", HOSTILE, "true"],
         &["run", "-w", "0.01", "-v", HOSTILE, "true"],
     ] {
-        // Before the verb's own end of options, for `run` takes the rest.
+        // Before the arguments: `run` passes the rest to the command.
         let said = says([&verb[..1], &["--directory", directory], &verb[1..]].concat());
         let all = said.out + &said.err;
         let bad =
             all.chars().find(|char| (char.is_control() && *char != '\n') || *char == '\u{202e}');
         assert_eq!(bad, None, "{verb:?}: {all:?}");
-        assert!(all.contains("title"), "{verb:?}: it is shown, though: {all:?}");
+        assert!(all.contains("title"), "{verb:?}: it is shown: {all:?}");
         assert!(!all.lines().any(|line| line.starts_with("free")), "{verb:?}: {all:?}");
     }
     std::mem::forget(guard);
@@ -313,11 +313,11 @@ fn garbage_in_the_region_is_shown_and_never_a_panic() {
 }
 
 #[test]
-fn a_reader_that_has_seen_enough_is_no_failure_worth_a_word() {
+fn a_broken_pipe_ends_the_program_without_a_message() {
     let fixture = Solo::new();
     let folder = Folder::new(&fixture);
     for n in 0..1500 {
-        let _ = folder.put(&format!("lock-with-a-long-name-{n}"), &[]); // together more than a pipe holds
+        let _ = folder.put(&format!("lock-with-a-long-name-{n}"), &[]); // more than a pipe holds
     }
     let mut list = shmlock(["list", "--directory"]);
     list.arg(folder.path()).stdout(Stdio::piped()).stderr(Stdio::piped());

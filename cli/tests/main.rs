@@ -1,7 +1,7 @@
-//! The program `shmlock`, as users have it: the built binary, driven through pipes and terminals,
-//! and beside the flock(1) of util-linux.
+//! Tests the program `shmlock`: the built binary, driven through pipes and terminals, and compared
+//! with the flock(1) of util-linux.
 //!
-//! Nothing here sleeps: a command under a lock says that it runs, and ends when its input does.
+//! No test sleeps: a command under a lock says when it runs, and ends at the end of its input.
 
 mod clean;
 mod evidence;

@@ -1,4 +1,4 @@
-//! Starting programs, and talking with them.
+//! Starts programs, and exchanges lines with them.
 
 #![allow(unsafe_code, reason = "kill and prctl")]
 
@@ -9,10 +9,10 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};
 
 use shmlock_tests::{output, start, start_as_it_is};
 
-/// What runs under the lock where a test wants to know that it runs, and to decide when it ends.
+/// A command that says when it runs, and ends at the end of its input.
 pub(crate) const UNTIL_TOLD: [&str; 3] = ["sh", "-c", "echo ready; read _"];
 
-/// The program with these arguments, and nothing of the environment that changes what it does.
+/// Returns the program with these arguments, without the variables that change its output.
 pub(crate) fn shmlock<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_shmlock"));
     for variable in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "SHELL", "TERM"] {
@@ -22,7 +22,7 @@ pub(crate) fn shmlock<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Com
     command
 }
 
-/// How a program ended, and what it said.
+/// The exit status and the output of a program.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Ended {
     pub(crate) code: Option<i32>,
@@ -30,29 +30,29 @@ pub(crate) struct Ended {
     pub(crate) err: String,
 }
 
-/// Runs it to its end, without input.
+/// Runs a program to its end, without input.
 pub(crate) fn ended(mut command: Command) -> Ended {
-    told(output(&mut command).expect("it can be started"))
+    from_output(output(&mut command).expect("it can be started"))
 }
 
-/// As [`ended`], with the signals as the steps of the command itself have set them.
+/// Runs a program to its end as [`ended`] does, with the signals that its own steps have set.
 pub(crate) fn ended_as_it_is(mut command: Command) -> Ended {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let child = start_as_it_is(&mut command).expect("it can be started");
-    told(child.wait_with_output().expect("it ends"))
+    from_output(child.wait_with_output().expect("it ends"))
 }
 
-fn told(output: Output) -> Ended {
+fn from_output(output: Output) -> Ended {
     let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
     Ended { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
 }
 
-/// Runs our program to its end.
+/// Runs the program `shmlock` to its end.
 pub(crate) fn says<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Ended {
     ended(shmlock(args))
 }
 
-/// A program that runs. Killed when dropped.
+/// A running program. Killed on drop.
 pub(crate) struct Running {
     child: Child,
     input: Option<ChildStdin>,
@@ -76,8 +76,8 @@ impl Running {
         Self { child: child.expect("as above"), input, output }
     }
 
-    /// The next line of its output. The descendants of a program have its output, too.
-    pub(crate) fn hear(&mut self) -> String {
+    /// Reads the next line of its output, which its descendants share.
+    pub(crate) fn read_line(&mut self) -> String {
         let mut line = String::new();
         self.output.read_line(&mut line).expect("a pipe");
         line.trim_end().to_owned()
@@ -85,7 +85,7 @@ impl Running {
 
     /// Waits until its command says that it runs.
     pub(crate) fn ready(mut self) -> Self {
-        let said = self.hear();
+        let said = self.read_line();
         if said != "ready" {
             let _ = self.child.kill();
             panic!("it said {said:?}; {}", self.errors());
@@ -93,31 +93,30 @@ impl Running {
         self
     }
 
-    pub(crate) fn tell(&mut self, line: &str) {
+    /// Writes a line to its input.
+    pub(crate) fn write_line(&mut self, line: &str) {
         writeln!(self.input.as_mut().expect("not closed yet"), "{line}").expect("it reads");
     }
 
-    /// As [`tell`](Self::tell), without the end of the line.
-    pub(crate) fn tell_in_part(&mut self, text: &str) {
+    /// Writes a part of a line to its input.
+    pub(crate) fn write_part(&mut self, text: &str) {
         write!(self.input.as_mut().expect("not closed yet"), "{text}").expect("it reads");
     }
 
-    /// Ends its input, and so the command.
+    /// Closes its input, which ends the command.
     pub(crate) fn close(&mut self) {
         self.input = None;
     }
 
-    /// Waits until nobody has its output any more: it and all its descendants have ended. What they
-    /// still said.
-    pub(crate) fn all_end(&mut self) -> String {
+    /// Waits until the program and its descendants have ended; returns the rest of their output.
+    pub(crate) fn read_to_end(&mut self) -> String {
         let mut rest = String::new();
         self.output.read_to_string(&mut rest).expect("UTF-8");
         rest
     }
 
-    /// The next line of what it says on standard error; then nothing more of that is to be asked
-    /// for.
-    pub(crate) fn hears_error(&mut self) -> String {
+    /// Reads a line of standard error. The rest is lost.
+    pub(crate) fn read_error_line(&mut self) -> String {
         let mut line = String::new();
         BufReader::new(self.child.stderr.as_mut().expect("piped"))
             .read_line(&mut line)
@@ -125,7 +124,7 @@ impl Running {
         line
     }
 
-    /// The rest of what it said on standard error.
+    /// Reads standard error to its end.
     pub(crate) fn errors(&mut self) -> String {
         let mut rest = String::new();
         self.child.stderr.take().expect("asked once").read_to_string(&mut rest).expect("UTF-8");
@@ -142,19 +141,18 @@ impl Running {
 
     /// Sends a signal to the process group that it leads.
     pub(crate) fn signal_group(&self, signal: libc::c_int) {
-        // SAFETY: kill(2) with two numbers; the group has this process in it, which has not been
-        // waited for.
+        // SAFETY: kill(2) with two numbers; the leader has not been reaped and still has the group.
         unsafe { libc::kill(-libc::pid_t::try_from(self.pid()).expect("a process id"), signal) };
     }
 
-    /// Kills it, and it alone; waits until it is gone.
+    /// Kills the program alone, and waits for its end.
     pub(crate) fn kill(&mut self) {
         self.signal(libc::SIGKILL);
         let status = self.child.wait().expect("a child");
         assert_eq!(status.signal(), Some(libc::SIGKILL));
     }
 
-    /// Its exit status, or 1000 and the signal.
+    /// Waits for its end; returns the exit status, or 1000 plus the signal.
     pub(crate) fn code(&mut self) -> i32 {
         let status = self.child.wait().expect("a child");
         status.code().unwrap_or_else(|| 1000 + status.signal().unwrap_or(0))
@@ -169,7 +167,7 @@ impl Drop for Running {
     }
 }
 
-/// The processes whose parent is this one.
+/// Returns the children of a process.
 pub(crate) fn children(parent: u32) -> Vec<u32> {
     let pids = std::fs::read_dir("/proc")
         .expect("proc")
@@ -177,19 +175,19 @@ pub(crate) fn children(parent: u32) -> Vec<u32> {
     pids.filter(|pid: &u32| stat(*pid).is_some_and(|stat| stat.1 == parent)).collect()
 }
 
-/// The state of a process, as ps(1) shows it; `None` if it has ended and was waited for.
+/// Returns the state of a process, as ps(1) shows it; `None` if it was reaped.
 pub(crate) fn state_of(pid: u32) -> Option<char> {
     stat(pid).map(|stat| stat.0)
 }
 
-/// State and parent of a process, `proc_pid_stat(5)`.
+/// Returns state and parent of a process, `proc_pid_stat(5)`.
 fn stat(pid: u32) -> Option<(char, u32)> {
     let line = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let mut fields = line.rsplit_once(')')?.1.split_whitespace();
     Some((fields.next()?.chars().next()?, fields.next()?.parse().ok()?))
 }
 
-/// Sends a signal to a process that has not been waited for.
+/// Sends a signal to a process that has not been reaped.
 pub(crate) fn kill(pid: u32, signal: libc::c_int) {
     // SAFETY: kill(2) with two numbers.
     unsafe { libc::kill(libc::pid_t::try_from(pid).expect("a process id"), signal) };

@@ -1,5 +1,4 @@
-//! What `run` does beyond flock(1): words about the holder and the dead, signals passed on, nothing
-//! left behind.
+//! `run` does more than flock(1): it reports holders and deaths, forwards signals, leaves no file.
 
 use std::fs;
 
@@ -18,7 +17,7 @@ fn running(name: &str, args: &[&str]) -> Running {
 }
 
 #[test]
-fn a_refusal_names_the_holder_if_asked_to_and_is_silent_as_flock_is_if_not() {
+fn a_timeout_names_the_holder_with_verbose_and_is_silent_without() {
     let fixture = Solo::new();
     let name = fixture.name("l");
     let mut holder = running(&name, &[&["-d", "belt 7", "--"], &UNTIL_TOLD[..]].concat());
@@ -37,7 +36,7 @@ fn a_refusal_names_the_holder_if_asked_to_and_is_silent_as_flock_is_if_not() {
         assert_eq!(
             last.contains("within 0.05 s: "),
             options.contains(&"0.05"),
-            "the time as it was given: {err}"
+            "the time as given: {err}"
         );
     }
     for options in [&["-n"][..], &["-w", "0.02"], &["-n", "-q"]] {
@@ -45,11 +44,11 @@ fn a_refusal_names_the_holder_if_asked_to_and_is_silent_as_flock_is_if_not() {
         assert_eq!(silent, Ended { code: Some(1), out: String::new(), err: String::new() });
     }
     holder.close();
-    assert_eq!(holder.code(), 1, "it gives back; killed, it would leave its file");
+    assert_eq!(holder.code(), 1, "it releases the lock; killed, it would leave the file");
 }
 
 #[test]
-fn whoever_waits_says_for_whom_only_if_asked_to() {
+fn a_waiter_names_the_holder_only_with_verbose() {
     let fixture = Solo::new();
     let name = fixture.name("l");
     for verbose in [true, false] {
@@ -60,9 +59,9 @@ fn whoever_waits_says_for_whom_only_if_asked_to() {
             quietly(|| ShmLock::builder(&name).inspect())
                 .is_ok_and(|seen| seen.is_some_and(|seen| seen.health.waiters))
         });
-        holder.tell("end");
-        assert_eq!(waiter.hear(), "ready");
-        waiter.tell("end");
+        holder.write_line("end");
+        assert_eq!(waiter.read_line(), "ready");
+        waiter.write_line("end");
         let said = waiter.errors();
         assert_eq!(
             said.contains(&format!("waiting for lock {name:?}, held by pid {}", holder.pid())),
@@ -76,7 +75,7 @@ fn whoever_waits_says_for_whom_only_if_asked_to() {
 }
 
 #[test]
-fn a_lock_from_the_dead_is_taken_and_said_if_asked_to_and_then_is_in_order() {
+fn a_recovery_is_reported_with_verbose_and_the_lock_is_consistent_afterwards() {
     let fixture = Solo::new();
     let name = fixture.name("l");
     for verbose in [true, false] {
@@ -84,18 +83,15 @@ fn a_lock_from_the_dead_is_taken_and_said_if_asked_to_and_then_is_in_order() {
         dead.kill();
         let said = says(run(&name, if verbose { &["-v", "true"] } else { &["true"] }));
         assert_eq!(said.code, Some(0));
-        let told = said.err.contains("died holding it")
+        let reported = said.err.contains("died holding it")
             && said.err.contains(&format!("pid {}", dead.pid()));
-        assert_eq!(told, verbose, "{}", said.err);
-        assert!(
-            fixture.files().is_empty(),
-            "it was declared consistent, and the file went with it"
-        );
+        assert_eq!(reported, verbose, "{}", said.err);
+        assert!(fixture.files().is_empty(), "consistent, so that the file was removed");
     }
 }
 
 #[test]
-fn while_the_command_of_a_killed_wrapper_runs_the_lock_is_held_by_one_who_has_ended() {
+fn the_lock_of_a_killed_wrapper_stays_held_while_its_command_runs() {
     let fixture = Solo::new();
     let name = fixture.name("l");
     let mut holder = running(&name, &UNTIL_TOLD);
@@ -108,16 +104,16 @@ fn while_the_command_of_a_killed_wrapper_runs_the_lock_is_held_by_one_who_has_en
         "{}",
         status.out
     );
-    assert!(users.contains("(sh)"), "who has the lock is to be found: {users}");
-    assert_eq!(status.code, Some(0), "there is nothing wrong yet");
+    assert!(users.contains("(sh)"), "the process that keeps the lock is shown: {users}");
+    assert_eq!(status.code, Some(0), "the lock is in order");
     holder.close();
-    holder.all_end();
+    holder.read_to_end();
     let after = says(run(&name, &["-v", "true"]));
     assert!(after.code == Some(0) && after.err.contains("died holding it"), "{}", after.err);
 }
 
 #[test]
-fn signals_that_are_sent_to_it_reach_the_command() {
+fn signals_to_run_reach_the_command() {
     let fixture = Solo::new();
     let name = fixture.name("l");
     for (signal, word) in [
@@ -129,15 +125,15 @@ fn signals_that_are_sent_to_it_reach_the_command() {
         (libc::SIGUSR2, "USR2"),
         (libc::SIGALRM, "ALRM"),
     ] {
-        let script = format!("trap 'echo told; exit 40' {word}; echo ready; read _");
+        let script = format!("trap 'echo trapped; exit 40' {word}; echo ready; read _");
         let mut holder = running(&name, &["sh", "-c", &script]);
         holder.signal(signal);
-        assert_eq!(holder.hear(), "told", "{word}");
+        assert_eq!(holder.read_line(), "trapped", "{word}");
         assert_eq!(holder.code(), 40, "{word}");
         let mut holder = running(&name, &UNTIL_TOLD);
         holder.signal(signal);
         assert_eq!(holder.code(), 1000 + signal, "{word}: by the signal itself");
-        assert!(fixture.files().is_empty(), "{word}: given back, not died holding");
+        assert!(fixture.files().is_empty(), "{word}: released, no dead owner");
     }
 }
 
@@ -146,58 +142,54 @@ fn a_signal_that_comes_when_the_command_has_ended_changes_nothing() {
     let fixture = Solo::new();
     let name = fixture.name("l");
     let mut holder = Running::start(shmlock(run(&name, &["sh", "-c", "echo $$; read _; exit 3"])));
-    let stat = format!("/proc/{}/stat", holder.hear());
-    holder.signal(libc::SIGSTOP); // so that it learns of all that follows at once
+    let stat = format!("/proc/{}/stat", holder.read_line());
+    holder.signal(libc::SIGSTOP); // so that it receives all that follows at once
     holder.close();
     until(|| fs::read_to_string(&stat).is_ok_and(|stat| stat.contains(") Z ")));
     holder.signal(libc::SIGUSR1);
     holder.signal(libc::SIGTERM);
     holder.signal(libc::SIGCONT);
     assert_eq!(holder.code(), 3);
-    assert!(fixture.files().is_empty(), "it is given back and closed");
+    assert!(fixture.files().is_empty(), "released and closed");
 }
 
 #[test]
 fn a_signal_that_was_ignored_from_the_start_stays_ignored() {
     let fixture = Solo::new();
     let name = fixture.name("l");
-    let ours = env!("CARGO_BIN_EXE_shmlock");
+    let shmlock = env!("CARGO_BIN_EXE_shmlock");
     for (verb, ready) in
         [("hold \"$1\" --for 1000", "holding"), ("run \"$1\" sh -c 'echo ready; read _'", "ready")]
     {
         let mut sh = std::process::Command::new("sh");
-        sh.args(["-c", &format!("trap '' HUP; exec \"$0\" {verb}"), ours, &name]);
+        sh.args(["-c", &format!("trap '' HUP; exec \"$0\" {verb}"), shmlock, &name]);
         let mut program = Running::start(sh);
-        assert!(program.hear().starts_with(ready));
-        program.signal(libc::SIGHUP); // of the two the one that it would hear first
+        assert!(program.read_line().starts_with(ready));
+        program.signal(libc::SIGHUP); // of the two, `run` would receive this one first
         program.signal(libc::SIGTERM);
         assert_eq!(program.code(), 1000 + libc::SIGTERM, "{verb}");
-        assert!(fixture.files().is_empty(), "{verb}: given back, not died holding");
+        assert!(fixture.files().is_empty(), "{verb}: released, no dead owner");
     }
 }
 
 #[test]
-fn the_command_has_the_signal_mask_and_descriptors_that_it_would_have_without_us() {
+fn the_command_has_the_signal_mask_and_descriptors_that_it_would_have_without_run() {
     let fixture = Solo::new();
     let name = fixture.name("l");
     let state = "grep -E '^Sig(Blk|Cgt)' /proc/self/status; ls /proc/self/fd | wc -l";
     let mut plain = std::process::Command::new("sh");
     plain.args(["-c", state]);
     let plain = ended(plain).out;
-    assert_eq!(
-        says(run(&name, &["-o", "sh", "-c", state])).out,
-        plain,
-        "with -o nothing is passed on"
-    );
+    assert_eq!(says(run(&name, &["-o", "sh", "-c", state])).out, plain, "-o passes nothing on");
     let count = |text: &str| {
         text.lines().last().and_then(|count| count.trim().parse::<u32>().ok()).expect("a number")
     };
     for options in [&[][..], &["-F"]] {
         let ours = says(run(&name, &[options, &["sh", "-c", state]].concat())).out;
         assert_eq!(ours.lines().next(), plain.lines().next());
-        assert_eq!(count(&ours), count(&plain) + 1, "the proof of life, and no more");
+        assert_eq!(count(&ours), count(&plain) + 1, "the lifeline, and no more");
     }
-    says(run(&name, &["true"])); // takes away what -F left
+    says(run(&name, &["true"])); // recovers the lock that -F left
 }
 
 #[test]
@@ -217,7 +209,7 @@ fn a_command_that_cannot_be_executed_leaves_nothing_held() {
 }
 
 #[test]
-fn the_advice_on_a_command_that_cannot_be_executed_fits_its_reason() {
+fn the_hint_on_a_command_that_cannot_be_executed_fits_the_errno() {
     let fixture = Solo::new();
     let name = fixture.name("l");
     let folder = Folder::new(&fixture);
@@ -237,12 +229,12 @@ fn the_advice_on_a_command_that_cannot_be_executed_fits_its_reason() {
     assert!(closed.code == Some(69) && closed.err.contains("make it executable"), "{closed:?}");
     fs::remove_file(&script).expect("ours");
     let absent = says(run(&name, &["/no/such/program"]));
-    assert!(absent.code == Some(69) && absent.err.contains("see its path"), "{absent:?}");
+    assert!(absent.code == Some(69) && absent.err.contains("check its path"), "{absent:?}");
     let named = says(run(&name, &["no-such-program"]));
     assert!(named.code == Some(69) && named.err.contains("its name and PATH"), "{named:?}");
 
-    // With fewer descriptors the lock cannot be opened, with more the command is executed; between
-    // them is what is meant.
+    // With few descriptors the lock cannot be opened, with many the command is executed. With a
+    // number between these, fork succeeds and exec does not.
     let limited = |limit: u32| {
         let mut sh = std::process::Command::new("sh");
         let script = format!("ulimit -n {limit}; exec \"$0\" run \"$1\" true");
@@ -256,21 +248,21 @@ fn the_advice_on_a_command_that_cannot_be_executed_fits_its_reason() {
     };
     let refused: Vec<_> =
         (3..40).map(limited).filter(|said| said.err.contains("cannot execute")).collect();
-    assert!(!refused.is_empty(), "some limit is met by the command alone");
+    assert!(!refused.is_empty(), "no limit is met by the command alone");
     for said in refused {
         assert!(said.code == Some(71) && said.err.contains("ulimit -n"), "{said:?}");
     }
 }
 
 #[test]
-fn what_is_wrong_with_the_arguments_is_one_line_with_the_remedy() {
+fn a_usage_error_is_one_line_with_a_hint() {
     let fixture = Solo::new();
     let name = fixture.name("l");
     let cases: [(&[&str], &str); 16] = [
         (&["run", "-s", &name, "true"], "there is no shared lock"),
         (&["run", "--shared", &name], "there is no shared lock"),
         (&["run", "-u", &name], "nothing to unlock"),
-        (&["run", "--fcntl", &name, "true"], "leave --fcntl out"),
+        (&["run", "--fcntl", &name, "true"], "omit --fcntl"),
         (&["run", &name, "-w", "", "true"], "such as 1.5"),
         (&["run", &name, "-w", "inf", "true"], "not endless"),
         (&["run"], "shmlock run --help"),
@@ -278,7 +270,7 @@ fn what_is_wrong_with_the_arguments_is_one_line_with_the_remedy() {
         (&["run", &name, "--nonblokc", "true"], "--nonblock"),
         (&["run", &name, "-w", "-1", "true"], "not negative"),
         (&["run", &name, "--mode", "9", "true"], "octal"),
-        (&["run", &name, "--mode", "640", "true"], "0o600"),
+        (&["run", &name, "--mode", "640", "true"], "give the owner 600"),
         (&["run", &name, "--trust-owner", "root", "true"], "id -u"),
         (&["run", "a/b", "true"], "--directory"),
         (&["run", &name, "-d", &"x".repeat(64), "true"], "shorten it to 63"),
@@ -304,14 +296,14 @@ fn what_is_wrong_with_the_arguments_is_one_line_with_the_remedy() {
     assert_eq!(
         says(["run", &name, "--mode", "0o660", "true"]).code,
         Some(0),
-        "as our own errors write it"
+        "as the messages write it"
     );
     let gone = says(["run", "--directory", "/no/such/directory", &name, "true"]);
     assert!(gone.code == Some(66) && gone.err.contains("/no/such/directory"), "{gone:?}");
 }
 
 #[test]
-fn what_stands_there_and_is_no_lock_is_refused_and_left_alone() {
+fn a_file_that_is_no_lock_is_refused_and_left_alone() {
     let fixture = Solo::new();
     let name = fixture.name("l");
     let path = format!("/dev/shm/{name}.shmlock");
@@ -350,12 +342,12 @@ fn more_than_one_owner_can_be_trusted() {
     }
     for uids in [&["1", "4321", "2"][..], &["4321", "1"], &["1", "4321"]] {
         assert_eq!(try_with(uids).code, Some(0), "{uids:?}");
-        theirs(); // the last user has taken the file away
+        theirs(); // the last user has removed the file
     }
 }
 
 #[test]
-fn by_itself_the_description_is_the_command_and_as_much_of_it_as_fits() {
+fn the_default_description_is_the_command_cut_to_the_limit() {
     let fixture = Solo::new();
     let name = fixture.name("l");
     let long = "ü".repeat(40);
@@ -371,7 +363,7 @@ fn by_itself_the_description_is_the_command_and_as_much_of_it_as_fits() {
 }
 
 #[test]
-fn the_lock_is_the_librarys_and_shared_with_whoever_has_it_by_that() {
+fn the_lock_is_shared_with_programs_that_use_the_library() {
     let fixture = Solo::new();
     let name = fixture.name("l");
     let lock = quietly(|| ShmLock::open(&name)).expect("a lock");
@@ -383,7 +375,7 @@ fn the_lock_is_the_librarys_and_shared_with_whoever_has_it_by_that() {
     assert!(matches!(lock.status().expect("a lock").occupancy, LockState::Held(_)));
     holder.close();
     let guard = lock.lock().expect("it ends");
-    assert!(guard.recovered().is_none(), "it has given back");
+    assert!(guard.recovered().is_none(), "it was released");
     assert_eq!(holder.code(), 1);
     drop(guard);
     quietly(|| drop(lock));

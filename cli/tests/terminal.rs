@@ -1,4 +1,4 @@
-//! What is different on a terminal: colours, Ctrl-C, pictures that are redrawn.
+//! On a terminal there are colours, Ctrl-C and a table that is redrawn.
 
 #![allow(unsafe_code, reason = "openpty, setsid and the controlling terminal")]
 
@@ -13,12 +13,12 @@ use shmlock_tests::{output, skipped, start};
 
 use crate::program::shmlock;
 
-/// A program on a terminal of its own. Killed when dropped.
+/// A program on a terminal of its own. Killed on drop.
 struct Session {
     child: Child,
     terminal: File,
     seen: String,
-    /// What was on the screen before the text that was waited for last.
+    /// The output up to the text that was waited for last.
     before: String,
 }
 
@@ -26,8 +26,7 @@ impl Session {
     fn start(mut command: Command) -> Self {
         let size = libc::winsize { ws_row: 10, ws_col: 60, ws_xpixel: 0, ws_ypixel: 0 };
         let (mut ours, mut theirs) = (-1, -1);
-        // SAFETY: two places for descriptors, a valid size; null where the defaults are to be
-        // taken, openpty(3).
+        // SAFETY: two places for descriptors and a valid size; null means a default, openpty(3).
         let answer = unsafe {
             libc::openpty(
                 &raw mut ours,
@@ -38,18 +37,18 @@ impl Session {
             )
         };
         assert_eq!(answer, 0, "openpty: {}", std::io::Error::last_os_error());
-        // SAFETY: just opened, and nobody else knows it.
+        // SAFETY: just opened, and without another owner.
         let terminal = File::from(unsafe { OwnedFd::from_raw_fd(ours) });
         // SAFETY: as above.
         let line = unsafe { OwnedFd::from_raw_fd(theirs) };
         keep_output_at_signals(&line);
-        // The program must not have our end: its hangup would never come.
+        // The program must not inherit the other end, which would prevent a hangup.
         rustix::io::fcntl_setfd(&terminal, rustix::io::FdFlags::CLOEXEC)
             .expect("our own descriptor");
         let clone = || line.try_clone().expect("a descriptor");
         command.env("TERM", "xterm").stdin(clone()).stdout(clone()).stderr(clone());
         let lead = || {
-            // SAFETY: setsid(2) has no arguments; a forked child leads nothing yet.
+            // SAFETY: setsid(2) has no arguments.
             unsafe { libc::setsid() };
             // SAFETY: descriptor 0 is the terminal, which no session has yet.
             unsafe { libc::ioctl(0, libc::TIOCSCTTY, 0) };
@@ -61,8 +60,7 @@ impl Session {
         Self { child, terminal, seen: String::new(), before: String::new() }
     }
 
-    /// Reads until the screen has had this text after what was waited for before; `false` if the
-    /// program ended without.
+    /// Reads until this text follows the last one that was waited for; `false` at the end.
     fn shows(&mut self, text: &str) -> bool {
         let mut bytes = [0; 4096];
         loop {
@@ -70,10 +68,10 @@ impl Session {
                 self.before = self.seen.drain(..at + text.len()).collect();
                 return true;
             }
-            // EIO: nobody has the terminal open any more.
+            // EIO: no process has the terminal open any more.
             match self.terminal.read(&mut bytes) {
                 Ok(read) if read > 0 => {
-                    self.seen.push_str(&String::from_utf8_lossy(&bytes[..read]))
+                    self.seen.push_str(&String::from_utf8_lossy(&bytes[..read]));
                 }
                 _ => return false,
             }
@@ -86,11 +84,11 @@ impl Session {
 
     fn signal(&self, signal: libc::c_int) {
         let pid = libc::pid_t::try_from(self.child.id()).expect("a process id");
-        // SAFETY: kill(2) with the number of a child that has not been waited for.
+        // SAFETY: kill(2) with the number of a child that has not been reaped.
         unsafe { libc::kill(pid, signal) };
     }
 
-    /// All that it still shows, and its exit status, or 1000 and the signal.
+    /// Returns the rest of the output, and the exit status, or 1000 plus the signal.
     fn ends(&mut self) -> (String, Option<i32>) {
         assert!(!self.shows("a text that no program shows"));
         let status = self.child.wait().expect("a child");
@@ -153,19 +151,19 @@ fn ctrl_c_reaches_the_command_once() {
     let mut session = Session::start(shmlock(["run", &name, "sh", "-c", script]));
     assert!(session.shows("ready "));
     assert!(session.shows("\n"));
-    session.signal(libc::SIGSTOP); // so that what it sends on would come later, and not be one with what is pending
+    session.signal(libc::SIGSTOP); // so that a forwarded signal would arrive apart from the first
     session.types("\x03");
     assert!(session.shows("int"));
     session.signal(libc::SIGCONT);
-    // It takes signals by their numbers, SIGINT before SIGUSR1: had it sent the one on, that would
-    // come first.
+    // `run` receives signals by their numbers, SIGINT before SIGUSR1: a forwarded SIGINT would be
+    // first.
     session.signal(libc::SIGUSR1);
     let (text, code) = session.ends();
     assert!(text.contains("usr1 after 1") && code == Some(3), "{text:?}");
 }
 
 #[test]
-fn ctrl_c_ends_a_command_that_does_not_handle_it_and_gives_back() {
+fn ctrl_c_ends_a_command_that_does_not_handle_it_and_the_lock_is_released() {
     let fixture = Solo::new();
     let name = fixture.name("l");
     let mut session = Session::start(shmlock(["run", &name, "sh", "-c", "echo ready; read _"]));
@@ -174,30 +172,30 @@ fn ctrl_c_ends_a_command_that_does_not_handle_it_and_gives_back() {
     assert_eq!(
         session.ends().1,
         Some(1000 + libc::SIGINT),
-        "a script ends, too: the shell sees the signal"
+        "the shell sees the signal, and ends its script, too"
     );
-    assert!(fixture.files().is_empty(), "given back, not died holding");
+    assert!(fixture.files().is_empty(), "released, no dead owner");
 }
 
 #[test]
 fn a_hangup_that_reaches_the_leader_of_the_session_alone_reaches_the_command() {
     let fixture = Solo::new();
     let folder = Folder::new(&fixture);
-    let told = folder.path().join("told");
-    // `run` leads the session, as in a terminal window that was opened for it: the kernel tells the
-    // leader alone.
+    let trapped = folder.path().join("trapped");
+    // `run` leads the session, as in a terminal window of its own. The kernel sends the hangup to
+    // the leader alone.
     let mut command = shmlock(["run", "--directory"]);
     let script = "trap ': >\"$0\"; exit 3' HUP; echo ready; while kill -0 $PPID; do read _; done";
-    command.arg(folder.path()).args(["l", "sh", "-c", script]).arg(&told);
+    command.arg(folder.path()).args(["l", "sh", "-c", script]).arg(&trapped);
     let mut session = Session::start(command);
     assert!(session.shows("ready"));
     session.terminal = File::open("/dev/null").expect("there"); // the window is closed
     assert_eq!(session.child.wait().expect("a child").code(), Some(3));
-    assert!(told.exists());
-    std::fs::remove_file(&told).expect("ours");
+    assert!(trapped.exists());
+    std::fs::remove_file(&trapped).expect("ours");
 }
 
-/// A line for a shell: is the lock held?
+/// A line for a shell that tells whether the lock is held.
 const IS_HELD: &str = "$SHMLOCK run -n -E 9 $NAME true; echo code:$?\n";
 
 #[test]
@@ -206,15 +204,14 @@ fn a_job_is_stopped_by_ctrl_z_with_its_lock_and_goes_on_in_the_foreground() {
     let name = fixture.name("l");
     let mut bash = Command::new("bash");
     if output(bash.arg("--version")).is_err() {
-        skipped("job control, for there is no bash(1)");
+        skipped("job control by bash(1), which is not here");
         return;
     }
     let mut bash = Command::new("bash");
     bash.args(["--norc", "--noprofile", "-i"]).env("PS1", "prompt> ");
     bash.env("SHMLOCK", env!("CARGO_BIN_EXE_shmlock")).env("NAME", &name);
     let mut session = Session::start(bash);
-    // A line is typed when the shell asks for it: what is typed while it changes the terminal may
-    // be lost.
+    // A line is typed after the prompt: input while the shell changes the terminal may be lost.
     let asks = |session: &mut Session| assert!(session.shows("prompt> "), "{:?}", session.seen);
     let types = |session: &mut Session, line: &str, answer: &str| {
         asks(session);
@@ -234,8 +231,9 @@ fn a_job_is_stopped_by_ctrl_z_with_its_lock_and_goes_on_in_the_foreground() {
     session.types("word\n");
     assert!(session.shows("got:word\r\n"));
 
-    // A loop ends at the first Ctrl-C: the shell sees a program that was ended by it.
-    let rounds = "for n in 1 2 3; do $SHMLOCK run $NAME sh -c 'echo ro\"\"und; read _'; done; echo aft\"\"er\n";
+    // A loop ends at the first Ctrl-C, because the shell sees a program that ended by it.
+    let rounds = "for n in 1 2 3; do $SHMLOCK run $NAME sh -c 'echo ro\"\"und; read _'; done; \
+                  echo aft\"\"er\n";
     types(&mut session, rounds, "round\r\n");
     session.types("\x03");
     asks(&mut session);
@@ -246,12 +244,11 @@ fn a_job_is_stopped_by_ctrl_z_with_its_lock_and_goes_on_in_the_foreground() {
     );
     session.types("\n");
 
-    // What holds in the background leaves the terminal's input to the shell, and reads it in the
-    // foreground.
+    // `hold` reads the terminal in the foreground only.
     types(&mut session, "$SHMLOCK hold $NAME &\n", "holding");
     session.types("\n");
     types(&mut session, IS_HELD, "code:9\r\n");
-    types(&mut session, "jobs\n", "Running"); // it is neither ended nor stopped by a line that is the shell's
+    types(&mut session, "jobs\n", "Running"); // a line to the shell neither ended nor stopped it
     types(&mut session, "fg\n", "hold $NAME\r\n");
     session.types("\n");
     types(&mut session, IS_HELD, "code:0\r\n");
@@ -260,7 +257,7 @@ fn a_job_is_stopped_by_ctrl_z_with_its_lock_and_goes_on_in_the_foreground() {
 }
 
 #[test]
-fn a_wait_for_the_lock_is_ended_by_ctrl_c() {
+fn ctrl_c_ends_a_wait_for_the_lock() {
     let fixture = Solo::new();
     let folder = Folder::new(&fixture);
     let lock = folder.lock("l").open().expect("a lock");
@@ -271,11 +268,11 @@ fn a_wait_for_the_lock_is_ended_by_ctrl_c() {
     assert!(session.shows("waiting for lock"));
     session.types("\x03");
     assert_eq!(session.ends().1, Some(1000 + libc::SIGINT), "by the signal itself");
-    guard.release().expect("nobody has touched it");
+    guard.release().expect("still held");
 }
 
 #[test]
-fn what_is_held_by_hand_is_given_back_by_enter_by_ctrl_d_and_by_ctrl_c() {
+fn hold_releases_the_lock_at_enter_at_ctrl_d_and_at_ctrl_c() {
     let fixture = Solo::new();
     let name = fixture.name("l");
     for (keys, code) in [("\n", 0), ("\x04", 0), ("x\n", 0), ("\x03", 1000 + libc::SIGINT)] {
@@ -290,7 +287,7 @@ fn what_is_held_by_hand_is_given_back_by_enter_by_ctrl_d_and_by_ctrl_c() {
 }
 
 #[test]
-fn the_picture_is_redrawn_in_place_and_cut_to_the_terminal() {
+fn watch_redraws_its_table_in_place_and_cuts_it_to_the_terminal() {
     let fixture = Solo::new();
     let folder = Folder::new(&fixture);
     let long = "d".repeat(63);
@@ -307,15 +304,15 @@ fn the_picture_is_redrawn_in_place_and_cut_to_the_terminal() {
         }
         let (text, code) = Session::start(command).ends();
         assert_eq!(code, Some(0));
-        let pictures: Vec<_> = text.split("\x1b[9F\x1b[J").collect();
+        let tables: Vec<_> = text.split("\x1b[9F\x1b[J").collect();
         assert_eq!(
-            pictures.len(),
+            tables.len(),
             3,
-            "each but the first goes up over the nine lines of the one before: {text:?}"
+            "each but the first overwrites the nine lines before it: {text:?}"
         );
         assert_eq!(text.contains("\x1b[1m"), !no_color, "moving the cursor is no colour: {text:?}");
-        for picture in pictures {
-            let lines: Vec<String> = picture.lines().map(anstream_stripped).collect();
+        for table in tables {
+            let lines: Vec<String> = table.lines().map(anstream_stripped).collect();
             assert_eq!(lines.len(), 9, "{lines:?}");
             assert!(lines.iter().all(|line| line.chars().count() <= 60), "{lines:?}");
             assert!(lines[0].starts_with("NAME") && lines[1].starts_with('l'), "{lines:?}");

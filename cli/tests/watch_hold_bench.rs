@@ -1,11 +1,11 @@
-//! `watch` and `hold` without a terminal, and `bench`.
+//! `watch` and `hold` work without a terminal; `bench` measures.
 
 use shmlock_tests::hostile::{Folder, Solo};
 
 use crate::program::{Running, says, shmlock};
 
 #[test]
-fn without_a_terminal_each_look_is_a_plain_line() {
+fn without_a_terminal_each_update_is_a_plain_line() {
     let fixture = Solo::new();
     let folder = Folder::new(&fixture);
     let directory = folder.path().to_str().expect("UTF-8");
@@ -44,22 +44,23 @@ fn the_rate_is_the_number_of_acquisitions_in_a_second() {
         line.rsplit_once(" per s")
             .and_then(|(start, _)| start.rsplit(' ').next()?.parse::<f64>().ok())
     };
-    assert_eq!(rate(&watch.hear()), None, "nothing is known yet");
-    assert_eq!(rate(&watch.hear()), Some(0.0));
+    assert_eq!(rate(&watch.read_line()), None, "there is no former count yet");
+    assert_eq!(rate(&watch.read_line()), Some(0.0));
     for _ in 0..1000 {
         drop(lock.lock().expect("free"));
     }
-    let seen = std::iter::repeat_with(|| rate(&watch.hear())).flatten().find(|rate| *rate > 0.0);
+    let seen =
+        std::iter::repeat_with(|| rate(&watch.read_line())).flatten().find(|rate| *rate > 0.0);
     assert!(seen.is_some_and(|rate| rate <= 1000.0 / 0.05 + 1.0), "{seen:?}");
 }
 
 #[test]
-fn what_is_held_is_given_back_at_the_end_of_the_input_after_its_time_and_by_a_signal() {
+fn hold_releases_the_lock_at_the_end_of_its_input_after_its_time_and_at_a_signal() {
     let fixture = Solo::new();
     let name = fixture.name("l");
     let start = |args: &[&str]| {
         let mut hold = Running::start(shmlock([&["hold", &name], args].concat()));
-        let said = hold.hear();
+        let said = hold.read_line();
         assert!(said.starts_with(&format!("holding {name:?} (fencing token 1) until ")), "{said}");
         hold
     };
@@ -69,7 +70,7 @@ fn what_is_held_is_given_back_at_the_end_of_the_input_after_its_time_and_by_a_si
     hold.close();
     assert_eq!(hold.code(), 0);
     let mut hold = start(&[]);
-    hold.tell("");
+    hold.write_line("");
     assert_eq!(hold.code(), 0);
     assert_eq!(start(&["--for", "0.5"]).code(), 0);
     let mut hold = start(&["--for", "1000"]);
@@ -77,7 +78,7 @@ fn what_is_held_is_given_back_at_the_end_of_the_input_after_its_time_and_by_a_si
     assert_eq!(
         says(["run", "-w", "0.2", "-E", "9", &name, "true"]).code,
         Some(9),
-        "its time decides, not its input"
+        "the time ends it, not the input"
     );
     hold.signal(libc::SIGTERM);
     assert_eq!(hold.code(), 1000 + libc::SIGTERM);
@@ -88,7 +89,7 @@ fn what_is_held_is_given_back_at_the_end_of_the_input_after_its_time_and_by_a_si
         assert!(fixture.files().is_empty());
     }
     let mut hold = start(&["--for", "1000"]);
-    hold.signal(libc::SIGSTOP); // so that it learns of both at once
+    hold.signal(libc::SIGSTOP); // so that it receives both at once
     hold.signal(libc::SIGHUP);
     hold.signal(libc::SIGTERM);
     hold.signal(libc::SIGCONT);
@@ -97,13 +98,13 @@ fn what_is_held_is_given_back_at_the_end_of_the_input_after_its_time_and_by_a_si
 }
 
 #[test]
-fn input_that_is_no_whole_line_neither_ends_holding_nor_keeps_a_signal_out() {
+fn a_part_of_a_line_neither_ends_hold_nor_delays_a_signal() {
     let fixture = Solo::new();
     let name = fixture.name("l");
     let start = || {
         let mut hold = Running::start(shmlock(["hold", &name]));
-        hold.hear();
-        hold.tell_in_part("no end of a line");
+        hold.read_line();
+        hold.write_part("no end of a line");
         assert_eq!(says(["run", "-w", "0.2", "-E", "9", &name, "true"]).code, Some(9));
         hold
     };
@@ -111,12 +112,12 @@ fn input_that_is_no_whole_line_neither_ends_holding_nor_keeps_a_signal_out() {
     hold.signal(libc::SIGTERM);
     assert_eq!(hold.code(), 1000 + libc::SIGTERM);
     let mut hold = start();
-    hold.tell("");
+    hold.write_line("");
     assert_eq!(hold.code(), 0);
 }
 
 #[test]
-fn a_hold_in_the_background_of_a_script_is_not_ended_by_the_end_of_an_input_that_it_never_had() {
+fn hold_in_the_background_of_a_script_ignores_its_input() {
     let fixture = Solo::new();
     let name = fixture.name("l");
     let folder = Folder::new(&fixture);
@@ -132,7 +133,7 @@ fn a_hold_in_the_background_of_a_script_is_not_ended_by_the_end_of_an_input_that
         ])
         .arg(&text);
         let mut hold = Running::start(sh);
-        let said = hold.hear();
+        let said = hold.read_line();
         assert!(said.ends_with(" until a signal"), "{said}");
         assert_eq!(says(["run", "-w", "0.2", "-E", "9", &name, "true"]).code, Some(9), "{input}");
         hold.signal(libc::SIGTERM);
@@ -146,22 +147,22 @@ fn a_hold_in_the_background_of_a_script_is_not_ended_by_the_end_of_an_input_that
 }
 
 #[test]
-fn holding_waits_and_gives_up_as_running_does() {
+fn hold_waits_and_times_out_as_run_does() {
     let fixture = Solo::new();
     let name = fixture.name("l");
     let mut first = Running::start(shmlock(["hold", &name]));
-    first.hear();
+    first.read_line();
     assert_eq!(says(["hold", "-n", &name]).code, Some(1));
     assert_eq!(says(["hold", "-w", "0.01", "-E", "7", &name]).code, Some(7));
     let mut second = Running::start(shmlock(["hold", &name]));
     first.close();
-    assert!(second.hear().starts_with("holding"));
+    assert!(second.read_line().starts_with("holding"));
     second.close();
     assert_eq!((first.code(), second.code()), (0, 0));
 }
 
 #[test]
-fn the_comparison_is_a_table_and_leaves_nothing() {
+fn bench_writes_a_table_and_leaves_no_file() {
     let fixture = Solo::new();
     let folder = Folder::new(&fixture);
     let directory = folder.path().to_str().expect("UTF-8");

@@ -161,7 +161,7 @@ pub fn try_acquire<F: Fence>(
         // Partner: the releasing swap of the previous owner. Relaxed: the fence below orders.
         match word.compare_exchange(seen.bits(), acquired.bits(), Relaxed, Relaxed) {
             Ok(_) => {
-                fence.acquire(); // pairs with `release` in `release`: we see the last section
+                fence.acquire(); // pairs with the fence in `release`: we see its writes
                 return Ok(Acquisition { owner_died: seen.owner_died(), recovered_from: None });
             }
             Err(bits) => seen = Word::from_bits(bits),
@@ -183,7 +183,7 @@ pub fn try_acquire_fast<F: Fence>(word: &AtomicU32, me: Token, fence: F) -> bool
         .compare_exchange(Word::FREE.bits(), Word::held_by(me).bits(), Relaxed, Relaxed)
         .is_ok();
     if free {
-        fence.acquire(); // pairs with `release` in `release`: we see the last section
+        fence.acquire(); // pairs with the fence in `release`: we see its writes
     }
     free
 }
@@ -213,7 +213,7 @@ pub fn mark_waiting(word: &AtomicU32, seen: Word) -> Result<Word, Word> {
 /// The word is left alone.
 #[inline]
 pub fn release<F: Fence>(word: &AtomicU32, me: Token, fence: F) -> Result<Wake, Word> {
-    fence.release(); // pairs with `acquire` in `try_acquire`: the next owner sees our section
+    fence.release(); // pairs with the fence in `try_acquire`: the next owner sees our writes
     release_as(word, me, Word::released)
 }
 
@@ -225,7 +225,7 @@ pub fn release<F: Fence>(word: &AtomicU32, me: Token, fence: F) -> Result<Wake, 
 /// The word found. If it names `me`, flags are set: call [`release`] or [`release_without_wake`].
 #[inline]
 pub fn release_fast<F: Fence>(word: &AtomicU32, me: Token, fence: F) -> Result<(), Word> {
-    fence.release(); // pairs with `acquire` in `try_acquire`: the next owner sees our section
+    fence.release(); // pairs with the fence in `try_acquire`: the next owner sees our writes
     let seen = Word::held_by(me);
     // Partner: the swap in `try_acquire`. Relaxed: the fence orders.
     match word.compare_exchange(seen.bits(), seen.released().bits(), Relaxed, Relaxed) {
@@ -243,7 +243,7 @@ pub fn release_fast<F: Fence>(word: &AtomicU32, me: Token, fence: F) -> Result<(
 /// Those of [`release`].
 #[inline]
 pub fn release_without_wake<F: Fence>(word: &AtomicU32, me: Token, fence: F) -> Result<(), Word> {
-    fence.release(); // pairs with `acquire` in `try_acquire`: the next owner sees our section
+    fence.release(); // pairs with the fence in `try_acquire`: the next owner sees our writes
     release_as(word, me, Word::released_keeping_waiters).map(|_| ())
 }
 
@@ -275,7 +275,7 @@ pub fn claim_wake(word: &AtomicU32) -> Wake {
 /// Those of [`release`].
 #[inline]
 pub fn abandon<F: Fence>(word: &AtomicU32, me: Token, fence: F) -> Result<Wake, Word> {
-    fence.release(); // pairs with `acquire` in `try_acquire`: what we did of the section is visible
+    fence.release(); // pairs with the fence in `try_acquire`: the next owner sees our writes
     release_as(word, me, Word::abandoned)
 }
 

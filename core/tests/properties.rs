@@ -128,7 +128,7 @@ proptest! {
     ) {
         match Token::try_from(number) {
             Ok(token) => {
-                prop_assert_eq!(Word::from_bits(number), Word::held_by(token));
+                prop_assert_eq!(Word::from_bits(number).owner(), Some(token));
                 prop_assert_eq!(u32::from(token), number);
                 prop_assert_eq!(NonZeroU32::from(token).get(), number);
                 prop_assert_eq!(token.cmp(&other), number.cmp(&other.get()));

@@ -1,4 +1,4 @@
-//! The serialised form of what a look at a lock shows.
+//! Tests the serialised form of an inspected lock.
 
 #![cfg(feature = "serde")]
 
@@ -7,18 +7,18 @@ use shmlock::{LockState, OwnerState, ShmLock};
 use shmlock_tests::Fixture;
 
 fn serialized(value: &impl serde::Serialize) -> Value {
-    serde_json::to_value(value).expect("JSON can say it")
+    serde_json::to_value(value).expect("representable in JSON")
 }
 
 #[test]
 fn a_holder_is_serialized_as_its_accessors_show_it() {
-    let scene = Fixture::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let lock = ShmLock::builder(&name).description("belt 7").open().expect("a new lock");
     let guard = lock.lock().expect("free");
     let holder = lock.holder().expect("ours").expect("held");
     let mut seen = serialized(&holder);
-    // The clock goes on between the two.
+    // The clock advances between the two.
     let seconds = seen.as_object_mut().expect("an object").remove("held_seconds");
     assert!(seconds.is_some_and(|seconds| seconds.as_u64().is_some()));
     let expected = json!({
@@ -35,8 +35,8 @@ fn a_holder_is_serialized_as_its_accessors_show_it() {
 
 #[test]
 fn status_and_statistics_are_serialized_by_their_fields() {
-    let scene = Fixture::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let lock = ShmLock::builder(&name).measure_holds(true).open().expect("a new lock");
     drop(lock.lock().expect("free"));
     let status = json!({

@@ -8,6 +8,7 @@ mod folder;
 mod namespaces;
 mod process_tree;
 mod sandbox;
+mod seccomp;
 
 use std::ops::Deref;
 use std::thread;
@@ -24,9 +25,10 @@ pub use folder::{Folder, State};
 pub use namespaces::{Apart, be_user_apart, fork_apart, fork_as, shift_clocks};
 pub use process_tree::{Child, Line, end_process, fork, raw_clone};
 pub use sandbox::{
-    DEADLY, Denied, If, Mounted, be_user, deny, leave_descriptors, limit_file_size, make_node,
-    mount_again, mount_ramfs, mount_tmpfs,
+    Mounted, be_user, leave_descriptors, limit_file_size, make_node, mount_again, mount_ramfs,
+    mount_tmpfs,
 };
+pub use seccomp::{DEADLY, Denied, If, deny};
 
 /// A fixture during which no other fixture of this process runs.
 ///

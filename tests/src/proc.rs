@@ -10,10 +10,10 @@ use crate::limits::until;
 /// # Panics
 /// If it is gone.
 #[must_use]
-pub fn naps(pid: u32) -> u64 {
+pub fn voluntary_sleeps(pid: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("a living process");
-    let naps = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
-    naps.and_then(|naps| naps.trim().parse().ok()).expect("Linux counts them")
+    let sleeps = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+    sleeps.and_then(|sleeps| sleeps.trim().parse().ok()).expect("Linux counts them")
 }
 
 /// Returns `true` if its first thread sleeps in any call. Works also under an emulator, where

@@ -1,10 +1,10 @@
-//! What do the processes of one run share beside the lock? Orders, the counter, and a row for each
-//! worker's account.
+//! Lays out the memory that the processes of one run share beside the lock: orders, the counter,
+//! and a row for each worker's account.
 //!
-//! Nothing here may order what the lock has to order: what the section touches is read and written
-//! relaxed. The state is what starts and stops everybody; it is changed and awaited by futex, never
-//! by sleeping a while. (Only the hand-offs are arranged by two who watch each other, since that is
-//! what they measure; there a lock shows in time, not in order.)
+//! Nothing here may order what the lock has to order: the critical section loads and stores
+//! relaxed. The state starts and stops the workers; they wait for its change by futex, not by
+//! sleeping. Only the two workers of a hand-off synchronise, by [`Pair`]: there the lock's time is
+//! measured, not its order.
 
 use std::hint::spin_loop;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
@@ -20,145 +20,147 @@ use crate::histogram::BUCKETS;
 /// The most workers of one run.
 pub(crate) const ROWS: usize = 64;
 
-/// What everybody is to do.
+/// The orders to all workers.
 pub(crate) mod state {
-    /// Get ready, and wait.
+    /// Open the lock, and wait.
     pub(crate) const READY: u32 = 0;
-    /// Take the lock again and again; it does not count yet, for some may still be on their way.
+    /// Acquire the lock again and again. The window has not begun, as some workers may be late.
     pub(crate) const RUN: u32 = 1;
-    /// Go on, and count.
+    /// Continue, and count.
     pub(crate) const MEASURE: u32 = 2;
-    /// Finish the section, and end.
+    /// Finish the critical section, and end.
     pub(crate) const STOP: u32 = 3;
 }
 
-/// A number on its own pair of cache lines.
+/// A number on a pair of cache lines of its own.
 #[derive(Debug)]
 #[repr(C, align(128))]
 pub(crate) struct Apart<T>(pub T);
 
-/// All of it.
+/// The shared memory.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Board {
-    /// What the lock protects: counted up in two steps.
+    /// The data that the lock protects: incremented in two steps.
     pub counter: Apart<AtomicU64>,
     /// One of [`state`].
     pub state: Apart<AtomicU32>,
-    /// How many workers have come to where they wait, or last reported.
+    /// The number of arrivals: a worker arrives where it waits, and after its report.
     pub arrived: Apart<AtomicU32>,
-    /// How long the work in a section is, in turns of the loop in `work`.
+    /// The work in a critical section, in turns of the loop in `work`.
     pub turns: Apart<AtomicU64>,
-    /// How much a worker does that stops by itself: sections, or hand-offs.
+    /// The number of critical sections, or hand-offs, of a worker that stops by itself.
     pub share: AtomicU64,
-    /// For how long it does that at most, and how long a waiter sleeps before the lock is handed
-    /// to it; in nanoseconds.
+    /// The time after which such a worker stops, in nanoseconds.
     pub window: AtomicU64,
-    /// As `window`.
+    /// The mean sleep of a waiter before the lock is handed to it, in nanoseconds.
     pub sleep: AtomicU64,
-    /// What one who holds the lock and one who waits for it say to each other.
+    /// The messages between the two workers of a hand-off.
     pub pair: Pair,
-    /// One for each worker.
+    /// A row for each worker.
     pub rows: [Row; ROWS],
 }
 
-/// What one who holds the lock and one who waits for it say to each other, in numbers that only
-/// grow.
+/// The messages between the two workers of a hand-off: numbers of hand-offs, which only grow.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Pair {
-    /// The hand-off for which one holds the lock; [`u64::MAX`] when there is none to come.
+    /// The hand-off for which the releaser holds the lock; [`u64::MAX`] after the last.
     pub held: Apart<AtomicU64>,
-    /// The hand-off for which the other is about to ask for it.
+    /// The hand-off for which the acquirer is about to lock.
     pub asked: Apart<AtomicU64>,
-    /// The hand-off that is over for the one who held it, with the moment when that one began to
-    /// give it back.
-    pub given: Apart<AtomicU64>,
-    /// See `given`; written before that.
-    pub given_at: AtomicU64,
-    /// The hand-off that is over for the other, too.
-    pub taken: Apart<AtomicU64>,
+    /// The hand-off that is over for the releaser.
+    pub released: Apart<AtomicU64>,
+    /// The time at which the releaser began to release; stored before `released`.
+    pub released_at: AtomicU64,
+    /// The hand-off that is over for the acquirer.
+    pub acquired: Apart<AtomicU64>,
 }
 
-/// What one worker reports when it has stopped, or when it waits.
+/// The report of a worker that has stopped, or that waits.
 #[derive(Debug)]
 #[repr(C, align(128))]
 pub(crate) struct Row {
-    /// All its sections, for the check of the counter.
+    /// All its critical sections, for the check of the counter.
     pub sections: AtomicU64,
-    /// Those that ended while it counted.
+    /// Its critical sections that ended in the window.
     pub counted: AtomicU64,
-    /// Processor time while it counted, in nanoseconds.
+    /// Processor time in the window, in nanoseconds.
     pub cpu: AtomicU64,
-    /// How often it slept while it counted.
+    /// The number of sleeps in the window.
     pub sleeps: AtomicU64,
-    /// What all timed acquires, or sections with a share, took together, and the longest.
+    /// The sum of all measured times: acquires, hand-offs, or whole turns of a share.
     pub total: AtomicU64,
-    /// The longest of them.
+    /// The longest measured time.
     pub longest: AtomicU64,
-    /// When it began to wait, and when it had the lock, if it waits once only; 0 if it has not.
+    /// The start of the wait, for a worker that waits once; 0 before.
     pub asked_at: AtomicU64,
-    /// As `asked_at`.
+    /// The end of that wait, with the lock acquired; 0 before.
     pub owned_at: AtomicU64,
-    /// How long they took.
+    /// A histogram of the measured times.
     pub waits: [AtomicU64; BUCKETS],
 }
 
 impl Board {
-    /// What is to be done now.
+    /// Returns the current order.
     #[inline]
     pub(crate) fn state(&self) -> u32 {
-        self.state.0.load(Relaxed) // only says when; what it goes by was there before the worker was started
+        // Partner: `order`. Relaxed: the parameters were stored before the worker was started.
+        self.state.0.load(Relaxed)
     }
 
-    /// Changes what is to be done, and wakes who waits for that.
+    /// Sets the order, and wakes the workers that wait for it.
     pub(crate) fn order(&self, state: u32) {
-        self.state.0.store(state, Release); // partner: Acquire in `await_change`, and Relaxed in `state`
-        let _ = wake(&self.state.0, Flags::empty(), i32::MAX.unsigned_abs()); // fails on a bad address only
+        self.state.0.store(state, Release); // partners: `await_change`, and `state` relaxed
+        let all = i32::MAX.unsigned_abs();
+        let _ = wake(&self.state.0, Flags::empty(), all); // the address is valid
     }
 
-    /// Waits until there is something else to do than `state`.
+    /// Waits until the order is another than `state`.
     pub(crate) fn await_change(&self, state: u32) {
+        // Partner: the Release in `order`.
         while self.state.0.load(Acquire) == state {
-            let _ = wait(&self.state.0, Flags::empty(), state, None); // errors are "changed" and "signal": look again
+            // Fails on a changed word or a signal; the loop tries again.
+            let _ = wait(&self.state.0, Flags::empty(), state, None);
         }
     }
 
-    /// Stays awake until `number` has come to be `value` or more.
-    pub(crate) fn watch(number: &AtomicU64, value: u64) -> u64 {
-        let mut looks = 0_u32;
+    /// Spins until `number` is at least `value`; returns it.
+    pub(crate) fn spin_until(number: &AtomicU64, value: u64) -> u64 {
+        let mut attempts = 0_u32;
         loop {
-            let seen = number.load(Acquire); // partner: the Release in `tell`
+            let seen = number.load(Acquire); // partner: the Release in `publish`
             if seen >= value {
                 return seen;
             }
-            looks += 1;
-            if looks < 10_000 {
+            attempts += 1;
+            if attempts < 10_000 {
                 spin_loop();
             } else {
-                thread::yield_now(); // who is to tell may need this very core
+                thread::yield_now(); // the writer may need this CPU
             }
         }
     }
 
-    /// Says `value` to who watches for it.
-    pub(crate) fn tell(number: &AtomicU64, value: u64) {
-        number.store(value, Release); // partner: the Acquire in `watch`
+    /// Stores `value` for the worker that spins on `number`.
+    pub(crate) fn publish(number: &AtomicU64, value: u64) {
+        number.store(value, Release); // partner: the Acquire in `spin_until`
     }
 
-    /// Says that one more worker has come this far.
+    /// Counts the arrival of this worker, and wakes the coordinator.
     pub(crate) fn arrive(&self) {
-        self.arrived.0.fetch_add(1, AcqRel); // partner: Acquire in `await_arrivals`, which then reads the rows
+        self.arrived.0.fetch_add(1, AcqRel); // partner: `await_arrivals`, before it reads the rows
         let _ = wake(&self.arrived.0, Flags::empty(), 1);
     }
 
-    /// Waits until so many have arrived, but not longer than `bound`; says whether they have.
+    /// Waits for a change until `all` workers have arrived, at most for `bound`. Returns `true` if
+    /// they have.
     pub(crate) fn await_arrivals(&self, all: u32, bound: Duration) -> bool {
         let bound = Timespec {
             tv_sec: i64::try_from(bound.as_secs()).unwrap_or(i64::MAX),
             tv_nsec: bound.subsec_nanos().into(),
         };
-        let seen = self.arrived.0.load(Acquire);
+        let seen = self.arrived.0.load(Acquire); // partner: `arrive`; so below
         if seen < all {
             let _ = wait(&self.arrived.0, Flags::empty(), seen, Some(&bound));
         }

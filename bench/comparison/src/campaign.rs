@@ -1,4 +1,4 @@
-//! Whose turn is it? In every round each figure is asked of all contenders, one after the other.
+//! Runs the rounds: in each, every figure is measured for all contenders in turn.
 
 use std::fs;
 
@@ -13,28 +13,28 @@ use crate::results::{Entries, Entry};
 use crate::watchdog::{self, Watchdog};
 use crate::{json, place, plots, table, work, worker};
 
-/// What one of the programs measures.
+/// The definition of a program.
 #[derive(Debug)]
 pub(crate) struct Program {
-    /// What it says of itself.
+    /// The help text.
     pub help: &'static str,
     /// The contenders, in the order of the tables.
     pub contenders: &'static [Kind],
-    /// All the figures it knows.
+    /// All its figures.
     pub figures: fn(&Options) -> Vec<Figure>,
-    /// The letters of those it measures if none are asked for.
+    /// The letters of the figures it measures by default.
     pub letters: &'static str,
-    /// What the names of its plots begin with.
+    /// The prefix of its plots' names.
     pub prefix: &'static str,
-    /// What the contenders are compared with in this figure.
+    /// Returns the reference of a figure.
     pub reference: fn(Figure) -> Kind,
 }
 
-/// What came out of it, by figure.
+/// The values, by figure.
 pub(crate) type Results = Vec<(Figure, Entries)>;
 
 impl Program {
-    /// Does what the command line says. `None` in a worker, which has done its part by then.
+    /// Runs the program, and returns its results. A worker runs its duty, and returns `None`.
     pub(crate) fn run(&self) -> Result<Option<(Options, Results)>> {
         let options = Options::from_env(self);
         if let Some(orders) = &options.worker {
@@ -45,9 +45,9 @@ impl Program {
         let watch = Watch::start();
         let effort = Effort { quick: options.quick, microsecond: work::turns_of_a_microsecond() };
         let rounds = options.rounds.unwrap_or(effort.pick(1, 3));
-        say_where(&watch.read(), rounds);
+        print_machine(&watch.read(), rounds);
 
-        let contenders = self.take_part(&options.only);
+        let contenders = self.available(&options.only);
         let mut all = self.results(&options);
         let turns = |(figure, _): &(Figure, _)| {
             contenders.iter().filter(|kind| figure.suits(**kind)).count()
@@ -59,7 +59,7 @@ impl Program {
         };
         for round in 1..=rounds {
             for (figure, entries) in &mut all {
-                turns.take(*figure, round, &contenders, entries)?;
+                turns.run(*figure, round, &contenders, entries)?;
             }
         }
         drop(turns);
@@ -67,8 +67,8 @@ impl Program {
         Ok(Some((options, all)))
     }
 
-    /// Those that this system has; says who stays away, and why.
-    fn take_part(&self, only: &[Kind]) -> Vec<Kind> {
+    /// Returns the wanted contenders that this system supports; prints the others, with the error.
+    fn available(&self, only: &[Kind]) -> Vec<Kind> {
         let is_reference = |kind: &Kind| {
             (self.figures)(&Options::default()).iter().any(|f| (self.reference)(*f) == *kind)
         };
@@ -83,7 +83,7 @@ impl Program {
         self.contenders.iter().copied().filter(wanted).filter(works).collect()
     }
 
-    /// The figures that are asked for, without any entries yet.
+    /// Returns the wanted figures, without entries.
     fn results(&self, options: &Options) -> Results {
         let letters = options.figures.as_deref().unwrap_or(self.letters);
         let wanted =
@@ -91,7 +91,7 @@ impl Program {
         wanted.map(|figure| (figure, Entries::beside((self.reference)(figure)))).collect()
     }
 
-    /// For people, for programs, and for documents.
+    /// Prints the tables, and writes the values and the plots where the options ask for them.
     fn report(&self, machine: &Machine, all: &Results, options: &Options) -> Result<()> {
         for (figure, entries) in all {
             println!("{}", table::table(*figure, entries));
@@ -101,7 +101,10 @@ impl Program {
             machine.load, machine.others
         );
         if !machine.is_quiet() {
-            println!("WARNING: the machine was not quiet, so these figures are not worth much");
+            println!(
+                "WARNING: other processes were busy, so these figures are unreliable; \
+                 repeat them on a quiet machine"
+            );
         }
         if let Some(path) = &options.json {
             let lines = all.iter().map(|(figure, entries)| json::lines(*figure, entries));
@@ -114,7 +117,7 @@ impl Program {
     }
 }
 
-/// Who sees to it that the turns go on.
+/// Runs the turns, with progress and watchdog.
 struct Turns {
     effort: Effort,
     watchdog: Watchdog,
@@ -122,9 +125,9 @@ struct Turns {
 }
 
 impl Turns {
-    /// One figure, for all contenders in turn. Each round begins with another one, for the first
-    /// may have it harder.
-    fn take(
+    /// Measures one figure for all contenders in turn. Each round begins with another contender, as
+    /// the first may be at a disadvantage.
+    fn run(
         &mut self,
         figure: Figure,
         round: usize,
@@ -147,7 +150,7 @@ impl Turns {
     }
 }
 
-fn say_where(machine: &Machine, rounds: usize) {
+fn print_machine(machine: &Machine, rounds: usize) {
     println!(
         "Linux {}, {}, {} cores, rounds: {rounds}",
         machine.kernel, machine.processor, machine.cores

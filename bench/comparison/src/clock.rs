@@ -1,4 +1,4 @@
-//! What time is it, the same in all processes? And how much processor time have we used?
+//! Reads the clock, which is the same in all processes, and the processor time used.
 
 #![allow(unsafe_code, reason = "getrusage(2), which rustix does not have")]
 
@@ -6,36 +6,36 @@ use std::mem::MaybeUninit;
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// Nanoseconds of the monotonic clock.
+/// Returns the monotonic clock, in nanoseconds (`clock_gettime(2)`).
 pub(crate) fn now() -> u64 {
     let time = clock_gettime(ClockId::Monotonic);
-    // Neither is negative; the sum fits for 584 years after the start of the machine.
+    // Neither is negative; the sum fits for 584 years after the boot.
     u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000
         + u64::try_from(time.tv_nsec).unwrap_or(0)
 }
 
-/// What getrusage(2) says.
+/// The values of getrusage(2).
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Usage {
-    /// Processor time, by the program and by the kernel for it, in nanoseconds.
+    /// Processor time in user and kernel mode, in nanoseconds.
     pub cpu: u64,
-    /// How often it went to sleep.
+    /// The number of sleeps (voluntary context switches).
     pub sleeps: u64,
 }
 
-/// Used by this process so far.
+/// Returns the usage of this process.
 pub(crate) fn used() -> Usage {
     of(libc::RUSAGE_SELF)
 }
 
-/// Used by children that have ended and been waited for.
+/// Returns the usage of the children that have ended and been waited for.
 pub(crate) fn used_by_children() -> Usage {
     of(libc::RUSAGE_CHILDREN)
 }
 
 fn of(whose: libc::c_int) -> Usage {
     let mut usage = MaybeUninit::<libc::rusage>::zeroed();
-    // SAFETY: there is room for the answer. It cannot fail with these arguments; else it is zeros.
+    // SAFETY: the pointer is valid for a write. A failure would leave zeros.
     unsafe { libc::getrusage(whose, usage.as_mut_ptr()) };
     // SAFETY: plain data, zeroed above.
     let usage = unsafe { usage.assume_init() };

@@ -13,17 +13,18 @@ Measures shmlock beside every other lock that processes can share. All take turn
 
 usage: shmlock-comparison [OPTION]...
 
-  --quick            little time for each: shows that all of it works, and the rough shape
-  --long             recovery also of a lock that has been waited for for 10 s, hand-off also to one asleep for 50 ms
-  --rounds N         how often to go round, 1 to 1000                 [default: 3; 1 with --quick]
-  --figures LETTERS  which figures: U uncontended, C contended, H hand-off, R recovery, S the Python package's,
-                     O opening, W waiting                             [default: UCHRSO]
-  --only NAME        only this contender beside the references, by its name in the tables; may be repeated
-  --json PATH        write every value there, as lines of JSON
-  --plots DIRECTORY  draw the figures there, as SVG
+  --quick            little time for each measurement: a smoke test, and rough figures
+  --long             also recovery after waiting 10 s, and hand-off to a waiter asleep for 50 ms
+  --rounds N         the number of rounds, 1 to 1000                  [default: 3; 1 with --quick]
+  --figures LETTERS  the figures: U uncontended, C contended, H hand-off, R recovery,
+                     S the Python package's, O opening, W waiting     [default: UCHRSO]
+  --only NAME        only this contender and the references; NAME as in the tables; repeatable
+  --json PATH        write every value to PATH, as lines of JSON
+  --plots DIRECTORY  draw the figures in DIRECTORY, as SVG
   --help             print this
 
-Exit status: 0; 1 if a lock lost a count, failed or hung, or the control lost none; 2 if an option is wrong.
+Exit status: 0; 1 if a lock lost a count, failed or hung, or if no count was lost without a lock;
+2 if an option is wrong.
 ",
     contenders: Kind::COMPARED,
     figures,
@@ -47,8 +48,8 @@ fn figures(options: &Options) -> Vec<Figure> {
         .collect()
 }
 
-/// The plain limit for a lock that sleeps. It does not recover, so there it is the C library's that
-/// does.
+/// Returns the reference: the bare futex, the least cost of a lock that sleeps. It does not
+/// recover, so the reference for recovery is the C library's robust mutex.
 fn reference(figure: Figure) -> Kind {
     match figure {
         Figure::Recovery { .. } => Kind::Robust,
@@ -56,19 +57,19 @@ fn reference(figure: Figure) -> Kind {
     }
 }
 
-/// Runs the program.
+/// Runs the program `shmlock-comparison`.
 ///
 /// # Errors
-/// A lock that lost a count, failed or hung; a control that lost none; and what the system says.
+/// If a lock lost a count, failed or hung, if the control lost none, or if the system fails.
 pub fn compare() -> Result<()> {
     match PROGRAM.run()? {
-        Some((_, results)) => check_the_control(&results),
+        Some((_, results)) => check_control(&results),
         None => Ok(()),
     }
 }
 
-/// If many processes without a lock have lost nothing, then our check of the counts sees nothing.
-fn check_the_control(results: &Results) -> Result<()> {
+/// Checks that the processes without a lock lost counts; else the check of the counts is blind.
+fn check_control(results: &Results) -> Result<()> {
     let contended = results.iter().filter(|(figure, _)| figure.letter() == 'C');
     let of_control: Vec<u64> = contended
         .flat_map(|(_, entries)| &entries.list)
@@ -76,7 +77,7 @@ fn check_the_control(results: &Results) -> Result<()> {
         .map(|entry| entry.measured.lost)
         .collect();
     if !of_control.is_empty() && of_control.iter().sum::<u64>() == 0 {
-        return Err("the control lost nothing, so the check of the counts is worth nothing".into());
+        return Err("the control lost nothing, so the check of the counts proves nothing".into());
     }
     Ok(())
 }

@@ -1,29 +1,28 @@
-//! How long did they wait? Thirty-two buckets for every doubling: what is read is too high by 3 %
-//! at most.
+//! Counts waiting times in a histogram. Each doubling has 32 buckets, so a quantile is too high by
+//! a thirty-second at most.
 
-/// Buckets for each doubling.
+/// The number of buckets for each doubling.
 const FINE: u64 = 32;
 
-/// How many buckets there are: enough for 18 minutes, which is 2^40 ns. What is longer counts as
-/// that.
+/// The number of buckets. The last one counts waits of 18 minutes (2^40 ns) and longer.
 pub(crate) const BUCKETS: usize = bucket_of((1 << 40) - 1) + 1;
 
-/// The bucket that counts waits of so many nanoseconds.
+/// Returns the bucket for a wait of this many nanoseconds.
 #[expect(clippy::cast_possible_truncation, reason = "at most 32 buckets for each of 64 doublings")]
 pub(crate) const fn bucket_of(nanoseconds: u64) -> usize {
-    let shifted = nanoseconds + FINE; // so that the first buckets have one nanosecond each
+    let shifted = nanoseconds + FINE; // the first buckets have one nanosecond each
     let doubling = shifted.ilog2() - FINE.ilog2();
     (FINE * doubling as u64 + (shifted >> doubling) % FINE) as usize
 }
 
-/// The longest wait that a bucket counts, in nanoseconds.
+/// Returns the longest wait of a bucket, in nanoseconds.
 const fn longest_of(bucket: usize) -> u64 {
     let (doubling, part) = (bucket as u64 / FINE, bucket as u64 % FINE);
     ((FINE + part + 1) << doubling) - 1 - FINE
 }
 
-/// How long the shortest `permille` of the waits were, at most, in nanoseconds; `None` if there are
-/// none.
+/// Returns an upper bound of the shortest `permille` of the waits, in nanoseconds; `None` if there
+/// are no waits.
 pub(crate) fn quantile(counts: &[u64], permille: u64) -> Option<u64> {
     let rank = (counts.iter().sum::<u64>() * permille).div_ceil(1000);
     let mut counted = 0;
@@ -34,8 +33,8 @@ pub(crate) fn quantile(counts: &[u64], permille: u64) -> Option<u64> {
     found.map(longest_of)
 }
 
-/// For each bucket with anything in it, the longest wait that it counts, in nanoseconds, and how
-/// many waited longer.
+/// Returns, for each non-empty bucket, its longest wait in nanoseconds and the number of longer
+/// waits.
 pub(crate) fn longer(counts: &[u64]) -> Vec<(u64, u64)> {
     let mut left = counts.iter().sum::<u64>();
     let filled = counts.iter().enumerate().filter(|(_, count)| **count > 0);
@@ -73,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn who_waited_longest_is_counted_until_the_last_bucket() {
+    fn no_wait_is_longer_than_the_last_filled_bucket() {
         let mut counts = [0; BUCKETS];
         counts[bucket_of(5)] = 3;
         counts[bucket_of(7)] = 1;

@@ -1,5 +1,4 @@
-//! How does a program read it? By lines of JSON: the machine first, then one for each figure,
-//! contender and round.
+//! Writes lines of JSON: the machine, then one line for each figure, contender and round.
 
 use std::fmt::Write;
 
@@ -7,17 +6,18 @@ use crate::figures::Figure;
 use crate::machine::Machine;
 use crate::results::Entries;
 
-/// The line about the machine.
+/// Returns the line about the machine.
 pub(crate) fn head(machine: &Machine) -> String {
     let Machine { kernel, processor, cores, load, others } = machine;
     let [kernel, processor, load] = [kernel, processor, load].map(|text| quoted(text));
+    let others = number(*others);
     format!(
-        "{{\"kernel\":{kernel},\"processor\":{processor},\"cores\":{cores},\"load\":{load},\"others\":{}}}\n",
-        number(*others)
+        "{{\"kernel\":{kernel},\"processor\":{processor},\"cores\":{cores},\
+         \"load\":{load},\"others\":{others}}}\n"
     )
 }
 
-/// The lines about one figure.
+/// Returns the lines of one figure.
 pub(crate) fn lines(figure: Figure, entries: &Entries) -> String {
     let mut text = String::new();
     for entry in &entries.list {
@@ -40,14 +40,13 @@ pub(crate) fn lines(figure: Figure, entries: &Entries) -> String {
     text
 }
 
-/// A string; what needs more than its quotes and backslashes escaped is left out.
+/// Quotes a string. Control characters are left out.
 fn quoted(text: &str) -> String {
     let text: String = text.chars().filter(|character| !character.is_control()).collect();
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
-/// A number; `null` for those that are none, for JSON has no word for them. What never happens
-/// takes `"never"`.
+/// Formats a number. NaN, which JSON lacks, is `null`; infinity is `"never"`.
 fn number(value: f64) -> String {
     match value {
         f64::INFINITY => quoted("never"),

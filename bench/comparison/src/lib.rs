@@ -1,29 +1,29 @@
-//! How fast is shmlock beside every other lock that processes can share? And what does its poll
-//! interval cost?
+//! Measures shmlock beside every other lock that processes can share, and the cost of its poll
+//! interval.
 //!
-//! Real processes, found again by arguments; all contenders take turns in every round, beginning
-//! with another one each time; the counter under the lock is checked after every run. Read ratios,
-//! not absolutes, and those of a quiet machine.
+//! The workers are processes. In every round all contenders take turns, each round in another
+//! order, and the counter under the lock is checked after every run. Compare ratios, not absolute
+//! values, and only those of a quiet machine.
 //!
 //! ```text
 //! cargo run --release -p shmlock-comparison              # under 4 minutes on two cores
-//! cargo run --release -p shmlock-comparison -- --quick   # under 40 seconds: shows that it works
+//! cargo run --release -p shmlock-comparison -- --quick   # under 40 seconds: a smoke test
 //! cargo run --release -p shmlock-comparison --bin poll_sweep
 //! ```
 //!
-//! | file | its question |
+//! | file | contents |
 //! |---|---|
-//! | `compare`, `sweep` | what do the two programs of this crate measure? |
-//! | `options` | what is one of them asked to do? |
-//! | `campaign` | whose turn is it? |
-//! | `contenders` | who takes part? |
-//! | `figures` | which questions are asked of each? |
-//! | `team`, `board` | who starts the processes, what do they share? |
-//! | `worker`, `hand`, `wait`, `work` | what do they do? |
-//! | `place`, `memory` | where are the files, and what is in them? |
-//! | `clock`, `machine`, `watchdog` | what time is it, who else is here, what if something hangs? |
-//! | `histogram`, `statistics`, `results` | what do many values say? |
-//! | `table`, `json`, `plots`, `progress` | who reads it, and how? |
+//! | `compare`, `sweep` | the two programs of this crate |
+//! | `options` | their command line |
+//! | `campaign` | the rounds |
+//! | `contenders` | the locks |
+//! | `figures` | the measurements of a lock |
+//! | `team`, `board` | the worker processes, and their shared memory |
+//! | `worker`, `hand_off`, `wait`, `work` | the duties of a worker |
+//! | `place`, `memory` | the contenders' files, and their mapping |
+//! | `clock`, `machine`, `watchdog` | the time, the load, the bound on a measurement |
+//! | `histogram`, `statistics`, `results` | the evaluation |
+//! | `table`, `json`, `plots`, `progress` | the output |
 
 mod board;
 mod campaign;
@@ -31,7 +31,7 @@ mod clock;
 mod compare;
 mod contenders;
 mod figures;
-mod hand;
+mod hand_off;
 mod histogram;
 mod json;
 mod machine;

@@ -1,4 +1,4 @@
-//! What machine is this, and does it have time for us?
+//! Describes the machine, and how busy other processes keep it.
 
 use std::fs;
 use std::thread;
@@ -8,22 +8,22 @@ use rustix::system::uname;
 use crate::clock::{now, used, used_by_children};
 use crate::figures::float;
 
-/// What the figures depend on.
+/// The conditions of the figures.
 #[derive(Debug)]
 pub(crate) struct Machine {
-    /// Its kernel.
+    /// The kernel's release.
     pub kernel: String,
-    /// Its processor's name.
+    /// The processor's name.
     pub processor: String,
-    /// How many cores we may use.
+    /// The number of CPUs this process may use.
     pub cores: usize,
     /// The load averages of 1, 5 and 15 minutes.
     pub load: String,
-    /// How many cores others kept busy, on average.
+    /// The mean number of CPUs that other processes kept busy.
     pub others: f64,
 }
 
-/// A moment from which on the others are watched.
+/// The start of an observation of the machine.
 #[derive(Debug)]
 pub(crate) struct Watch {
     begin: u64,
@@ -31,17 +31,17 @@ pub(crate) struct Watch {
     ours: u64,
 }
 
-/// Above this the figures are not worth much. Arbitrary: on two cores it is a twentieth of the
-/// machine.
+/// The greatest load by other processes for reliable figures, in CPUs. Arbitrary: a twentieth of a
+/// machine with two.
 const QUIET: f64 = 0.1;
 
 impl Watch {
-    /// From now on.
+    /// Starts an observation.
     pub(crate) fn start() -> Self {
         Self { begin: now(), busy: busy(), ours: ours() }
     }
 
-    /// The machine as it was since.
+    /// Returns the machine as it was since the start.
     pub(crate) fn read(&self) -> Machine {
         let passed = float((now() - self.begin).max(1));
         let others = busy().saturating_sub(self.busy).saturating_sub(ours() - self.ours);
@@ -61,20 +61,22 @@ impl Watch {
 }
 
 impl Machine {
-    /// Whether others left the machine to us.
+    /// Returns `true` if other processes were nearly idle.
     pub(crate) fn is_quiet(&self) -> bool {
         self.others <= QUIET
     }
 }
 
+/// Returns the processor time of this program, in nanoseconds.
 fn ours() -> u64 {
     used().cpu + used_by_children().cpu
 }
 
-/// What all processes and interrupts have used since the machine was started, what its host took
-/// included, in nanoseconds.
+/// Returns the time that processes, interrupts and the host have used since the boot, in
+/// nanoseconds (`proc_stat(5)`).
 fn busy() -> u64 {
-    const TICK: u64 = 10_000_000; // /proc/stat counts hundredths of a second, whatever the kernel's own tick is
+    // /proc/stat counts hundredths of a second, whatever the kernel's tick.
+    const TICK: u64 = 10_000_000;
     let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
     let columns = stat.lines().next().unwrap_or_default().split_whitespace().skip(1);
     // user nice system (idle iowait) irq softirq steal

@@ -1,4 +1,4 @@
-//! How do processes share a value? By a file, or a memfd, that each of them maps.
+//! Shares a value between processes, by a file or a memfd that each of them maps.
 
 #![allow(unsafe_code, reason = "maps memory that other processes share")]
 
@@ -15,8 +15,7 @@ use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 use shmlock_bench_support::Result;
 
-/// A value in shared memory, zero at first. Meant for types made of atomics, for which all zeros is
-/// a value.
+/// A value in shared memory, zero at first. `T` consists of atomics, for which all bits are valid.
 ///
 /// # Invariant
 /// `value` is the start of a shared mapping, readable, writable and as long as a `T`, which only
@@ -27,27 +26,27 @@ pub(crate) struct Mapping<T: Sync> {
     owns: PhantomData<T>,
 }
 
-// SAFETY: it gives out nothing but `&T`, and `T` is `Sync`.
+// SAFETY: it hands out only `&T`, and `T` is `Sync`.
 unsafe impl<T: Sync> Send for Mapping<T> {}
 // SAFETY: as above.
 unsafe impl<T: Sync> Sync for Mapping<T> {}
 
 impl<T: Sync> Mapping<T> {
-    /// In a new file.
+    /// Maps a new file.
     pub(crate) fn create(path: &Path) -> Result<Self> {
         let file = OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
         file.set_len(size_of::<T>() as u64)?;
         Self::of(&file)
     }
 
-    /// In a file that another process has made by [`create`](Self::create).
+    /// Maps a file that another process made by [`create`](Self::create).
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let file = OpenOptions::new().read(true).write(true).open(path)?;
         Self::of(&file)
     }
 
-    /// In memory without a name. Another process finds it under the path, for as long as the
-    /// descriptor is open.
+    /// Maps memory without a name. Another process opens it by the path, while the descriptor is
+    /// open.
     pub(crate) fn anonymous() -> Result<(Self, OwnedFd, String)> {
         let descriptor = memfd_create("comparison", MemfdFlags::CLOEXEC)?;
         let path = format!("/proc/{}/fd/{}", process::id(), descriptor.as_raw_fd());
@@ -76,14 +75,14 @@ impl<T: Sync> Deref for Mapping<T> {
     fn deref(&self) -> &T {
         // SAFETY:
         // - mapped for as long as `self` lives, page-aligned, and as long as a `T`: the invariant.
-        // - zeros, or what other processes made of them by a shared reference to the same type.
+        // - zeros, or bytes that other processes stored by the atomics of the same type.
         unsafe { self.value.as_ref() }
     }
 }
 
 impl<T: Sync> Drop for Mapping<T> {
     fn drop(&mut self) {
-        // SAFETY: mapped with this length by the invariant; whoever has a reference borrows `self`.
+        // SAFETY: mapped with this length by the invariant; every reference borrowed `self`.
         let _ = unsafe { munmap(self.value.as_ptr().cast(), size_of::<T>()) };
     }
 }

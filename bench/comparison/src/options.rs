@@ -1,4 +1,4 @@
-//! What is the program asked to do?
+//! Reads the command line.
 
 use std::path::PathBuf;
 
@@ -8,29 +8,29 @@ use crate::campaign::Program;
 use crate::contenders::Kind;
 use crate::worker::{Duty, Orders};
 
-/// The command line.
+/// The options.
 #[derive(Debug, Default)]
 pub(crate) struct Options {
-    /// Whether to take little time.
+    /// Short measurements.
     pub quick: bool,
-    /// Whether to take the time for what takes long.
+    /// Also the measurements that take long.
     pub long: bool,
-    /// How often to go round.
+    /// The number of rounds.
     pub rounds: Option<usize>,
-    /// Which figures; none for the usual ones.
+    /// The letters of the figures; `None` for the program's default.
     pub figures: Option<String>,
-    /// The only contenders beside the references; none for all.
+    /// The contenders beside the references; empty for all.
     pub only: Vec<Kind>,
-    /// Where to write the values.
+    /// The file for the values.
     pub json: Option<PathBuf>,
-    /// The directory in which to draw them.
+    /// The directory for the plots.
     pub plots: Option<PathBuf>,
-    /// Only in a worker, and in no help text.
+    /// A worker's orders. `None` in the coordinator; not in the help text.
     pub worker: Option<Orders>,
 }
 
 impl Options {
-    /// What this program was called with. Ends it if that was a cry for help, or wrong.
+    /// Returns the options of this program. Exits after `--help` or a wrong option.
     pub(crate) fn from_env(program: &Program) -> Self {
         Self::read(Args::from_env(), program).unwrap_or_else(|message| {
             eprintln!("error: {message}\n(--help lists the options)");
@@ -38,7 +38,7 @@ impl Options {
         })
     }
 
-    /// How long the waiters of figure R have waited, in milliseconds.
+    /// Returns the waits of figure R before the kill, in milliseconds.
     pub(crate) fn waited(&self) -> &'static [u64] {
         match (self.long, self.quick) {
             (true, _) => &[10, 1000, 10_000],
@@ -47,9 +47,9 @@ impl Options {
         }
     }
 
-    /// How long the waiters of figure H have been asleep, in milliseconds: many times as long as
-    /// the kernel takes to put a core to rest, and with ours once before the watch begins and once
-    /// long after.
+    /// Returns the mean sleeps of figure H before a hand-off, in milliseconds; 0 if the waiter has
+    /// just arrived. The kernel idles a CPU much sooner. A waiter of shmlock does not probe yet
+    /// after 5 ms, and has long begun to after 50 ms.
     pub(crate) fn asleep(&self) -> &'static [u64] {
         if self.long { &[0, 5, 50] } else { &[0, 5] }
     }

@@ -1,9 +1,7 @@
-//! Where do the contenders keep their files? In one directory of `/dev/shm` for each contender and
-//! run.
+//! Provides a directory of `/dev/shm` for the files of each contender and run.
 //!
-//! All of them on the same file system, and nothing of it is left at the end, whatever the end is:
-//! Ctrl-C, a hang and an error included. Only who kills this program by SIGKILL has to tidy up by
-//! hand.
+//! So all contenders use the same file system. The directory is removed at every end: error, hang
+//! and Ctrl-C included, SIGKILL excluded.
 
 use std::fs::{self, File, OpenOptions};
 use std::mem::forget;
@@ -19,7 +17,7 @@ use crate::contenders::{Contender, Kind, Task};
 const SHM: &str = "/dev/shm";
 const PREFIX: &str = "shmlock-comparison";
 
-/// Held while a place is made, and for ever once all are being removed.
+/// Held while a place is made, and forever once all are being removed.
 static MAY_MAKE: Mutex<()> = Mutex::new(());
 
 /// A place for one contender in one run.
@@ -29,22 +27,22 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// A new one; in a worker, the one of this name.
+    /// Returns the place of this name.
     pub(crate) fn named(name: &str) -> Self {
         Self { name: name.to_owned() }
     }
 
-    /// What is one word for all of it.
+    /// Returns the name.
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
-    /// The directory for files.
+    /// Returns the directory for files.
     pub(crate) fn directory(&self) -> PathBuf {
         Path::new(SHM).join(&self.name)
     }
 
-    /// A file in the directory.
+    /// Returns the path of a file in the directory.
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.directory().join(name)
     }
@@ -54,18 +52,18 @@ impl Place {
         Ok(OpenOptions::new().read(true).write(true).open(self.file(name))?)
     }
 
-    /// The C library's choice for a named semaphore.
+    /// Returns the C library's path for a named semaphore (`sem_overview(7)`).
     pub(crate) fn semaphore(&self) -> PathBuf {
         Path::new(SHM).join(format!("sem.{}", self.name))
     }
 
-    /// How many files there are now.
+    /// Counts the files.
     pub(crate) fn files(&self) -> Result<usize> {
         Ok(fs::read_dir(self.directory())?.count() + usize::from(self.semaphore().exists()))
     }
 }
 
-/// A place that is prepared, and gone when this is dropped.
+/// A prepared place. The drop removes it.
 #[derive(Debug)]
 pub(crate) struct Prepared {
     kind: Kind,
@@ -76,7 +74,7 @@ impl Prepared {
     /// Makes and prepares a place for this contender.
     pub(crate) fn new(kind: Kind) -> Result<Self> {
         static MADE: AtomicU32 = AtomicU32::new(0);
-        let number = MADE.fetch_add(1, Ordering::Relaxed); // a number of its own is all we need
+        let number = MADE.fetch_add(1, Ordering::Relaxed); // only unique
         let place = Place::named(&format!("{PREFIX}-{}-{number}", process::id()));
         let may_make = MAY_MAKE.lock().unwrap_or_else(PoisonError::into_inner);
         fs::create_dir(place.directory())?;
@@ -86,7 +84,7 @@ impl Prepared {
         Ok(prepared)
     }
 
-    /// Where.
+    /// Returns the place.
     pub(crate) fn place(&self) -> &Place {
         &self.place
     }
@@ -95,7 +93,7 @@ impl Prepared {
 impl Drop for Prepared {
     fn drop(&mut self) {
         self.kind.dispatch(Remove(&self.place));
-        let _ = fs::remove_dir_all(self.place.directory()); // a drop has nobody to tell
+        let _ = fs::remove_dir_all(self.place.directory()); // a drop reports no errors
     }
 }
 
@@ -119,15 +117,16 @@ impl Task for Remove<'_> {
     }
 }
 
-/// Removes every place of this process, for an end that runs no drops. No thread can make another
-/// one afterwards.
+/// Removes every place of this process, before an exit that runs no drops. No thread can make
+/// another place afterwards.
 pub(crate) fn remove_all() {
-    forget(MAY_MAKE.lock().unwrap_or_else(PoisonError::into_inner)); // whoever asks for it waits until the end
+    // A thread that makes a place waits until the end.
+    forget(MAY_MAKE.lock().unwrap_or_else(PoisonError::into_inner));
     let ours = format!("{PREFIX}-{}-", process::id());
     for entry in fs::read_dir(SHM).into_iter().flatten().flatten() {
         let name = entry.file_name().into_string().unwrap_or_default();
         if name.strip_prefix("sem.").unwrap_or(&name).starts_with(&ours) {
-            // More than once if a worker makes a file meanwhile. It makes one only.
+            // Again if a worker made a file meanwhile. A worker makes one at most.
             let remove =
                 || fs::remove_file(entry.path()).or_else(|_| fs::remove_dir_all(entry.path()));
             let _ = (0..10).any(|_| remove().is_ok());

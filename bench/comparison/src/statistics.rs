@@ -1,6 +1,6 @@
-//! What do several rounds say together? Their median and their range.
+//! Computes the median and the range of several rounds.
 
-/// The middle one, or the mean of the two in the middle; not a number if there are none.
+/// Returns the median; NaN if there are no values.
 pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;
@@ -11,7 +11,7 @@ pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     }
 }
 
-/// The least and the greatest.
+/// Returns the least and the greatest value.
 pub(crate) fn range(values: &[f64]) -> (f64, f64) {
     let least = values.iter().copied().fold(f64::INFINITY, f64::min);
     let greatest = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);

@@ -1,7 +1,7 @@
-//! The program `poll_sweep`: shmlock by itself, with one poll interval after the other.
+//! The program `poll_sweep`: shmlock by itself, with several poll intervals.
 //!
-//! A short interval lets a waiter that only polls have the lock sooner, and every waiter notice a
-//! death sooner. It costs processor time for as long as somebody waits.
+//! With a short interval a polling waiter acquires the lock sooner, and every waiter notices a
+//! death sooner. The price is processor time during each wait.
 
 use shmlock_bench_support::Result;
 
@@ -12,17 +12,18 @@ use crate::options::Options;
 
 const PROGRAM: Program = Program {
     help: "\
-Measures what the poll interval of shmlock costs and what it buys. All intervals take turns in every round.
+Measures the cost and the benefit of shmlock's poll interval. All intervals take turns in every
+round.
 
 usage: poll_sweep [OPTION]...
 
-  --quick            little time for each: shows that all of it works, and the rough shape
-  --long             recovery also of a lock that has been waited for for 10 s
-  --rounds N         how often to go round, 1 to 1000                 [default: 3; 1 with --quick]
-  --figures LETTERS  which figures: C contended, W waiting, R recovery          [default: CWR]
-  --only NAME        only this interval beside the reference, by its name in the tables; may be repeated
-  --json PATH        write every value there, as lines of JSON
-  --plots DIRECTORY  draw the figures there, as SVG
+  --quick            little time for each measurement: a smoke test, and rough figures
+  --long             also recovery after waiting 10 s
+  --rounds N         the number of rounds, 1 to 1000                  [default: 3; 1 with --quick]
+  --figures LETTERS  the figures: C contended, W waiting, R recovery            [default: CWR]
+  --only NAME        only this interval and the reference; NAME as in the tables; repeatable
+  --json PATH        write every value to PATH, as lines of JSON
+  --plots DIRECTORY  draw the figures in DIRECTORY, as SVG
   --help             print this
 
 Exit status: 0; 1 if a lock lost a count, failed or hung; 2 if an option is wrong.
@@ -41,10 +42,10 @@ fn figures(options: &Options) -> Vec<Figure> {
         .collect()
 }
 
-/// Runs the program.
+/// Runs the program `poll_sweep`.
 ///
 /// # Errors
-/// A lock that lost a count, failed or hung; and what the system says.
+/// If a lock lost a count, failed or hung, or if the system fails.
 pub fn sweep() -> Result<()> {
     PROGRAM.run().map(drop)
 }

@@ -1,4 +1,4 @@
-//! How does a person read it? One table a figure, one line a contender: medians, the range of the
+//! Prints one table for each figure, with one line for each contender: medians, the range of the
 //! first column, and the median of its ratios to the reference of the same round.
 
 use std::fmt::Write;
@@ -7,11 +7,12 @@ use crate::figures::{Figure, Unit};
 use crate::results::Entries;
 use crate::statistics::{median, range};
 
-/// The table of one figure.
+/// Returns the table of one figure.
 pub(crate) fn table(figure: Figure, entries: &Entries) -> String {
     let metrics = figure.metrics();
     let mut text = format!("\n{}; ratio: to {}\n", figure.title(), entries.reference.label());
-    let _ = write!(text, "{:<19}{:>15}{:>20}{:>8}", "", metrics[0].0, "(range)", "ratio"); // cannot fail, here and below
+    // Writing to a string cannot fail, here and below.
+    let _ = write!(text, "{:<19}{:>15}{:>20}{:>8}", "", metrics[0].0, "(range)", "ratio");
     for (name, _) in &metrics[1..] {
         let _ = write!(text, "{name:>15}");
     }
@@ -38,7 +39,7 @@ pub(crate) fn table(figure: Figure, entries: &Entries) -> String {
     text
 }
 
-/// Three digits and a unit. An infinite time is one that something never takes.
+/// Formats a value by three digits and a unit. An infinite time is "never".
 pub(crate) fn show(value: f64, unit: Unit) -> String {
     if value.is_infinite() && unit == Unit::Time {
         return "never".to_owned();
@@ -68,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_shown_by_three_digits_and_a_unit() {
+    fn numbers_have_three_digits_and_a_unit() {
         assert_eq!(show(8.04, Unit::Time), "8.04 ns");
         assert_eq!(show(12_340.0, Unit::Time), "12.3 us");
         assert_eq!(show(26_000_000.0, Unit::Rate), "26.0 M/s");

@@ -1,4 +1,4 @@
-//! How are the workers of one run started, watched and asked for their accounts?
+//! Starts and watches the workers of one run, and collects their reports.
 
 use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering::Relaxed;
@@ -15,60 +15,60 @@ use crate::memory::Mapping;
 use crate::place::{Place, Prepared};
 use crate::worker::Duty;
 
-/// What one run is like.
+/// The parameters of one run.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Run<'a> {
-    /// What each of the workers does.
+    /// The duty of each worker.
     pub duties: &'a [Duty],
-    /// The work in each section, and before each hand-off to who has just arrived.
+    /// The work in each critical section, and before a hand-off to a waiter that has just arrived.
     pub turns: u64,
-    /// How long to count; or, if there is a share, how long that may take.
+    /// The time in which workers count; with a share, the bound on its time.
     pub window: Duration,
-    /// How much each worker does; 0 for as much as it can until the window is over.
+    /// The amount of work of each worker; 0 for no limit but the window.
     pub share: u64,
-    /// How long a waiter sleeps before the lock is handed to it; 0 if it is to be awake.
+    /// The mean sleep of a waiter before the lock is handed to it; 0 if it is to be awake.
     pub sleep: Duration,
 }
 
-/// What came out of it, all workers together.
+/// The result of one run, over all workers.
 #[derive(Debug)]
 pub(crate) struct Outcome {
-    /// How long the window really was, in seconds.
+    /// The length of the window as measured, in seconds.
     pub seconds: f64,
-    /// The sections in the window, by worker.
+    /// The critical sections in the window, by worker.
     pub counted: Vec<u64>,
     /// Processor time in the window, in nanoseconds.
     pub cpu: u64,
-    /// How often somebody slept in the window.
+    /// The number of sleeps in the window.
     pub sleeps: u64,
-    /// What everything timed took together, in nanoseconds.
+    /// The sum of all measured times, in nanoseconds.
     pub total: u64,
-    /// The longest of it.
+    /// The longest measured time, in nanoseconds.
     pub longest: u64,
-    /// How long it took.
+    /// A histogram of the measured times.
     pub waits: Vec<u64>,
-    /// How many counts were lost.
+    /// The number of lost counts.
     pub lost: u64,
 }
 
-/// Runs it from beginning to end. See [`Outcome::check`].
+/// Does one run, and checks its counts by [`Outcome::check`].
 pub(crate) fn run(kind: Kind, run: Run<'_>) -> Result<Outcome> {
     assert!(run.duties.len() <= ROWS, "the board has {ROWS} rows");
     let place = Prepared::new(kind)?;
-    kind.dispatch(Lead { kind, run, place: place.place() })
+    kind.dispatch(Coordinator { kind, run, place: place.place() })
 }
 
-struct Lead<'a> {
+struct Coordinator<'a> {
     kind: Kind,
     run: Run<'a>,
     place: &'a Place,
 }
 
-impl Task for Lead<'_> {
+impl Task for Coordinator<'_> {
     type Output = Result<Outcome>;
 
     fn run<C: Contender>(self) -> Result<Outcome> {
-        let _stays = C::open(self.place)?; // so that no worker is the first to open it or the last to close it
+        let _open = C::open(self.place)?; // no worker opens it first, or closes it last
         let mut team = Team::start(self.kind, self.run, self.place)?;
         let window = team.go(self.run)?;
         let outcome = team.account(window);
@@ -78,7 +78,7 @@ impl Task for Lead<'_> {
 }
 
 impl Outcome {
-    /// A loss of counts is an error, unless the contender excludes nobody.
+    /// Returns an error if counts were lost, unless the contender is no lock.
     pub(crate) fn check(&self, kind: Kind) -> Result<()> {
         if kind.excludes() && self.lost != 0 {
             return Err(format!("{}: {} counts were lost", kind.label(), self.lost).into());
@@ -87,12 +87,12 @@ impl Outcome {
     }
 }
 
-/// A process that has the lock open and does not touch it, until this is dropped and it is killed.
+/// A process that keeps the lock open, unused. The drop kills it.
 #[derive(Debug)]
 pub(crate) struct Keeper(#[expect(dead_code, reason = "kept for its drop")] Team);
 
 impl Keeper {
-    /// Starts it, and waits until the lock is open.
+    /// Starts the process, and waits until the lock is open.
     pub(crate) fn start(kind: Kind, place: &Place) -> Result<Self> {
         let mut team = Team::start(kind, Run { duties: &[Duty::Turns], ..Run::default() }, place)?;
         team.meet()?;
@@ -100,24 +100,24 @@ impl Keeper {
     }
 }
 
-/// The processes of one run. They are killed when this is dropped.
+/// The processes of one run. The drop kills them.
 #[derive(Debug)]
 pub(crate) struct Team {
-    /// What they share.
+    /// The shared memory.
     pub board: Mapping<Board>,
-    /// The workers open the board through it.
+    /// The descriptor by which the workers open the board.
     _descriptor: OwnedFd,
     workers: Vec<Child>,
-    /// How many arrivals have been awaited.
+    /// The number of arrivals awaited so far.
     met: u32,
 }
 
 impl Team {
-    /// Starts them. Each opens the lock, arrives, and waits for an order.
+    /// Starts the workers. Each opens the lock, arrives, and waits for an order.
     pub(crate) fn start(kind: Kind, run: Run<'_>, place: &Place) -> Result<Self> {
         let (board, descriptor, path) = Mapping::<Board>::anonymous()?;
         let nanoseconds = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        board.turns.0.store(run.turns, Relaxed); // all visible to the workers, which do not exist yet
+        board.turns.0.store(run.turns, Relaxed); // visible to the workers, which are started later
         board.share.store(run.share, Relaxed);
         board.window.store(nanoseconds(run.window), Relaxed);
         board.sleep.store(nanoseconds(run.sleep), Relaxed);
@@ -130,7 +130,8 @@ impl Team {
         Ok(Self { board, _descriptor: descriptor, workers, met: 0 })
     }
 
-    /// From the start to the end of all workers; answers how long they counted, in seconds.
+    /// Runs the workers from the first order to the end. Returns the length of the window in
+    /// seconds.
     fn go(&mut self, run: Run<'_>) -> Result<f64> {
         self.meet()?; // all have opened the lock
         let mut begin = now();
@@ -139,7 +140,7 @@ impl Team {
         if run.share == 0 {
             begin = now();
             self.board.order(state::MEASURE);
-            thread::sleep(run.window); // this is what is measured, it orders nothing
+            thread::sleep(run.window); // the window; it orders nothing
             self.board.order(state::STOP);
         }
         let stop = now();
@@ -153,7 +154,7 @@ impl Team {
         self.met += u32::try_from(self.workers.len())?;
         while !self.board.await_arrivals(self.met, Duration::from_millis(200)) {
             for worker in &mut self.workers {
-                // One that has reported ends before the others do: only a failure is one.
+                // A worker that has reported may end before the others; only a failure is an error.
                 if let Some(status) = worker.try_wait()?.filter(|status| !status.success()) {
                     return Err(format!("a worker ended with {status}").into());
                 }
@@ -162,8 +163,8 @@ impl Team {
         Ok(())
     }
 
-    /// Waits until so many of them have arrived once more, but not longer than `bound`; says
-    /// whether they have.
+    /// Waits until this many workers have arrived once more, at most for `bound`. Returns `true` if
+    /// they have.
     pub(crate) fn meet_some(&mut self, workers: u32, bound: Duration) -> bool {
         self.met += workers;
         let end = now() + u64::try_from(bound.as_nanos()).unwrap_or(u64::MAX);
@@ -178,14 +179,14 @@ impl Team {
         }
     }
 
-    /// Kills this worker by SIGKILL, and answers the moment before.
+    /// Kills this worker by SIGKILL, and returns the time just before.
     pub(crate) fn kill(&mut self, row: usize) -> Result<u64> {
         let killed_at = now();
         self.workers[row].kill()?;
         Ok(killed_at)
     }
 
-    /// What they have reported.
+    /// Returns the sum of the workers' reports.
     pub(crate) fn account(&self, seconds: f64) -> Outcome {
         let rows = &self.board.rows[..self.workers.len()];
         let sum = |of: &dyn Fn(usize) -> u64| (0..rows.len()).map(of).sum::<u64>();

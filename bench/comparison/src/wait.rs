@@ -1,5 +1,5 @@
-//! What do workers do of which one holds the lock for long, and the others wait for it? The one may
-//! be killed meanwhile.
+//! Holds the lock for long in one worker, while others wait for it. The holder may be killed
+//! meanwhile.
 
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -8,23 +8,23 @@ use shmlock_bench_support::Result;
 use crate::board::{Board, Row, state};
 use crate::clock::{now, used};
 use crate::contenders::Contender;
-use crate::worker::section;
+use crate::worker::critical_section;
 
-/// Holds the lock until the order is to stop, which is never if it is to be killed. Arrives when it
-/// holds it.
+/// Holds the lock until the order to stop, or until this worker is killed. Arrives when it holds
+/// the lock.
 pub(crate) fn hold<C: Contender>(contender: &mut C, board: &Board, row: &Row) -> Result<()> {
     contender.locked(|| {
         board.arrive();
         board.await_change(state::RUN);
         board.await_change(state::MEASURE);
-        section(board, 0);
+        critical_section(board, 0);
     })?;
-    row.sections.store(1, Relaxed); // the arrival that follows makes it visible, also below
+    row.sections.store(1, Relaxed); // visible by the arrival that follows; so below
     Ok(())
 }
 
-/// Waits for the lock as soon as the order is to measure. Arrives when it begins to wait, and again
-/// when it has had it.
+/// Waits for the lock once, after the order to measure. Arrives when the wait begins, and again
+/// after the release.
 pub(crate) fn wait<C: Contender>(contender: &mut C, board: &Board, row: &Row) -> Result<()> {
     board.await_change(state::RUN);
     let before = used();
@@ -32,7 +32,7 @@ pub(crate) fn wait<C: Contender>(contender: &mut C, board: &Board, row: &Row) ->
     board.arrive();
     let (owned_at, after) = contender.locked(|| {
         let now_and_used = (now(), used());
-        section(board, 0);
+        critical_section(board, 0);
         now_and_used
     })?;
     row.owned_at.store(owned_at, Relaxed);

@@ -1,5 +1,5 @@
-//! What if a contender hangs? Then the program ends, says which one, and leaves nothing behind. So
-//! it does on Ctrl-C.
+//! Ends the program if a contender hangs, and on Ctrl-C. The message names the contender, and no
+//! file stays behind.
 
 #![allow(unsafe_code, reason = "signal masks and sigwait(3), which rustix does not have")]
 
@@ -12,16 +12,16 @@ use std::time::Duration;
 
 use crate::place;
 
-/// How long one measurement may take. The longest takes a few seconds; the rest is for machines
-/// that are slow or busy.
+/// The bound on one measurement. The longest takes a few seconds; the rest is a reserve for slow or
+/// busy machines.
 const BOUND: Duration = Duration::from_secs(60);
 
-/// Ends the program if it is not told of progress.
+/// Ends the program if no measurement begins for [`BOUND`].
 #[derive(Debug)]
 pub(crate) struct Watchdog(Sender<String>);
 
 impl Watchdog {
-    /// Starts to watch. Dropping it calls it off.
+    /// Starts the watchdog. The drop stops it.
     pub(crate) fn start() -> Self {
         let (sender, receiver) = channel::<String>();
         thread::spawn(move || {
@@ -40,17 +40,17 @@ impl Watchdog {
         Self(sender)
     }
 
-    /// Says what begins now.
+    /// Restarts the bound for the measurement that begins.
     pub(crate) fn begins(&self, label: &str) {
-        let _ = self.0.send(label.to_owned()); // it listens until we are dropped
+        let _ = self.0.send(label.to_owned()); // the thread receives until the drop
     }
 }
 
-/// Has SIGINT and SIGTERM tidy up before they end the program. To be called before any other thread
-/// is started.
+/// Makes SIGINT and SIGTERM remove all files before they end the program. The caller has started no
+/// other thread yet: later threads inherit the signal mask.
 pub(crate) fn tidy_up_on_signals() {
     let mut signals = MaybeUninit::<libc::sigset_t>::zeroed();
-    // SAFETY: there is room for the set.
+    // SAFETY: the pointer is valid for a write.
     unsafe { libc::sigemptyset(signals.as_mut_ptr()) };
     for signal in [libc::SIGINT, libc::SIGTERM] {
         // SAFETY: emptied above, and the signals exist.
@@ -58,18 +58,18 @@ pub(crate) fn tidy_up_on_signals() {
     }
     // SAFETY: initialised above.
     let signals = unsafe { signals.assume_init() };
-    // SAFETY: the set is initialised, and nobody wants the old one.
+    // SAFETY: the set is initialised; the old mask may be null.
     unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const signals, null_mut()) };
     thread::spawn(move || {
         let mut signal = 0;
-        // SAFETY: the set is initialised, its signals are blocked, and there is room for the
-        // answer.
+        // SAFETY: the set is initialised, its signals are blocked, and `signal` is valid for a
+        // write.
         unsafe { libc::sigwait(&raw const signals, &raw mut signal) };
         end(128 + signal)
     });
 }
 
-/// The kernel kills the workers when we are gone.
+/// Removes all files and exits. The kernel then kills the workers.
 fn end(status: i32) -> ! {
     place::remove_all();
     exit(status)

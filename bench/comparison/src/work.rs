@@ -1,11 +1,11 @@
-//! What is about a microsecond of work? So many turns of a loop, measured once and then the same
-//! for all.
+//! Does about a microsecond of work: turns of a loop, whose number is measured once and the same
+//! for all contenders.
 
 use std::hint::black_box;
 
 use crate::clock::now;
 
-/// Works for so many turns. Each needs the one before, and none touches memory.
+/// Works for this many turns. Each depends on the previous one, and none touches memory.
 #[inline]
 pub(crate) fn work(turns: u64) {
     let mut value = turns;
@@ -14,8 +14,8 @@ pub(crate) fn work(turns: u64) {
     }
 }
 
-/// How many turns take a microsecond: by the fastest of several tries, for a busy machine makes
-/// them slower only.
+/// Returns the number of turns in a microsecond, by the fastest of several series: other load only
+/// slows them down.
 pub(crate) fn turns_of_a_microsecond() -> u64 {
     const TURNS: u64 = 100_000;
     let fastest = (0..20).map(|_| {

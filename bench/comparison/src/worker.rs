@@ -1,5 +1,5 @@
-//! What does a worker process do? Its duty; and then it reports. Most take the lock again and
-//! again, and count.
+//! Runs a worker process: it does its duty, most often acquiring the lock again and again, and
+//! reports.
 
 use std::path::Path;
 use std::sync::atomic::Ordering::Relaxed;
@@ -13,39 +13,39 @@ use crate::histogram::{BUCKETS, bucket_of};
 use crate::memory::Mapping;
 use crate::place::Place;
 use crate::work::work;
-use crate::{hand, wait};
+use crate::{hand_off, wait};
 
-/// Its command line.
+/// The orders of a worker: its command line.
 #[derive(Debug)]
 pub(crate) struct Orders {
-    /// Where the board is.
+    /// The path of the board.
     pub board: String,
-    /// Its row there.
+    /// The worker's row on it.
     pub row: usize,
-    /// Which lock to take.
+    /// The contender.
     pub kind: Kind,
-    /// Where that is.
+    /// The name of the contender's place.
     pub place: String,
-    /// What to do with it.
+    /// The duty.
     pub duty: Duty,
 }
 
-/// Lists the duties: the variant, its name on the command line, and what it says.
+/// Defines the duties: documentation, variant, and name on the command line.
 macro_rules! duties {
     ($($(#[$doc:meta])* $duty:ident = $label:literal;)*) => {
-        /// What a worker does.
+        /// The duty of a worker.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub(crate) enum Duty {
             $($(#[$doc])* $duty,)*
         }
 
         impl Duty {
-            /// Its name on the command line.
+            /// Returns its name on the command line.
             pub(crate) fn label(self) -> &'static str {
                 match self { $(Self::$duty => $label,)* }
             }
 
-            /// The duty of this name.
+            /// Returns the duty of this name.
             pub(crate) fn from_label(label: &str) -> Option<Self> {
                 match label { $($label => Some(Self::$duty),)* _ => None }
             }
@@ -54,26 +54,27 @@ macro_rules! duties {
 }
 
 duties! {
-    /// Takes the lock until it is told to stop. Nobody reads a clock meanwhile.
+    /// Acquires the lock again and again until the order to stop, without reading a clock.
     Turns = "turns";
-    /// The same, and times each acquire.
+    /// The same, and measures each acquire.
     TimedTurns = "timed-turns";
-    /// Takes it so many times, as fast as it can.
+    /// Acquires the lock a fixed number of times, as fast as possible.
     Share = "share";
-    /// Gives it again and again to the one that takes it.
-    Give = "give";
-    /// As [`Give`](Self::Give).
-    Take = "take";
-    /// Holds it, until it is told to stop or killed.
+    /// Releases the lock to the acquirer, again and again.
+    Release = "release";
+    /// Acquires the lock from the releaser, again and again.
+    Acquire = "acquire";
+    /// Holds the lock until the order to stop, or until it is killed.
     Hold = "hold";
-    /// Waits for it once, while somebody holds it.
+    /// Waits for the lock once, while another worker holds it.
     Wait = "wait";
 }
 
-/// The worker process, from beginning to end.
+/// Runs the worker process from start to end.
 pub(crate) fn run(orders: &Orders) -> Result<()> {
     child::die_with_parent()?;
-    let board = Mapping::<Board>::open(Path::new(&orders.board))?; // fails if the parent was gone before the line above
+    // Fails if the parent died before the line above.
+    let board = Mapping::<Board>::open(Path::new(&orders.board))?;
     let row = board.rows.get(orders.row).ok_or("there is no such row")?;
     orders.kind.dispatch(Worker {
         board: &board,
@@ -102,8 +103,8 @@ impl Task for Worker<'_> {
             Duty::Turns => take_turns::<C, false>(&mut contender, board, row)?,
             Duty::TimedTurns => take_turns::<C, true>(&mut contender, board, row)?,
             Duty::Share => do_share(&mut contender, board, row)?,
-            Duty::Give => hand::give(&mut contender, board, row)?,
-            Duty::Take => hand::take(&mut contender, board, row)?,
+            Duty::Release => hand_off::release(&mut contender, board, row)?,
+            Duty::Acquire => hand_off::acquire(&mut contender, board, row)?,
             Duty::Hold => wait::hold(&mut contender, board, row)?,
             Duty::Wait => wait::wait(&mut contender, board, row)?,
         }
@@ -113,7 +114,7 @@ impl Task for Worker<'_> {
     }
 }
 
-/// Takes the lock until it is told to stop.
+/// Acquires the lock again and again until the order to stop.
 fn take_turns<C: Contender, const TIMED: bool>(
     contender: &mut C,
     board: &Board,
@@ -125,24 +126,24 @@ fn take_turns<C: Contender, const TIMED: bool>(
     let mut begin: Option<Usage> = None;
     board.arrive();
     loop {
-        let now_to_do = board.state();
-        if now_to_do == state::STOP {
+        let order = board.state();
+        if order == state::STOP {
             break;
         }
-        let measures = now_to_do == state::MEASURE;
+        let measures = order == state::MEASURE;
         if measures && begin.is_none() {
             begin = Some(used());
         }
         let asked = if TIMED { now() } else { 0 };
         let wait = contender.locked(|| {
             let wait = if TIMED { now() - asked } else { 0 };
-            section(board, turns);
+            critical_section(board, turns);
             wait
         })?;
         sections += 1;
-        // A section that ends after the stop is none of the window's.
+        // A critical section that ends after the stop is not in the window.
         counted += u64::from(measures && board.state() == state::MEASURE);
-        // Even if it began before the window or ends after the stop: the longest waits are those.
+        // Also a wait that began before the window or ends after the stop: the longest are such.
         if TIMED && (measures || board.state() != state::RUN) {
             waits.note(wait);
         }
@@ -158,14 +159,14 @@ fn take_turns<C: Contender, const TIMED: bool>(
     Ok(())
 }
 
-/// Does so many sections as fast as it can, each timed as a whole.
+/// Does the share of critical sections as fast as possible, and measures each turn as a whole.
 fn do_share<C: Contender>(contender: &mut C, board: &Board, row: &Row) -> Result<()> {
     let share = board.share.load(Relaxed);
     let mut times = Waits::new();
     board.arrive();
     for _ in 0..share {
         let begin = now();
-        contender.locked(|| section(board, 0))?;
+        contender.locked(|| critical_section(board, 0))?;
         times.note(now() - begin);
     }
     row.sections.store(share, Relaxed);
@@ -173,16 +174,16 @@ fn do_share<C: Contender>(contender: &mut C, board: &Board, row: &Row) -> Result
     Ok(())
 }
 
-/// What is done under the lock: two steps that lose a count if two do them at one time.
+/// Increments the counter in two steps, which lose a count if two processes interleave them.
 #[inline]
-pub(crate) fn section(board: &Board, turns: u64) {
+pub(crate) fn critical_section(board: &Board, turns: u64) {
     let counter = &board.counter.0;
-    let seen = counter.load(Relaxed); // both relaxed: it is the lock that has to order them
+    let seen = counter.load(Relaxed); // both relaxed: only the lock orders them
     work(turns);
     counter.store(seen + 1, Relaxed);
 }
 
-/// Times, in memory of our own until the end, so that noting them disturbs nobody.
+/// Measured times, in private memory until the report, so that recording one disturbs no process.
 pub(crate) struct Waits {
     counts: Vec<u64>,
     total: u64,
@@ -200,7 +201,7 @@ impl Waits {
         self.longest = self.longest.max(wait);
     }
 
-    /// Relaxed: the arrival that follows makes all of it visible.
+    /// Copies the times to the row. Relaxed: the arrival that follows makes them visible.
     pub(crate) fn report(&self, row: &Row) {
         for (shared, count) in row.waits.iter().zip(&self.counts) {
             shared.store(*count, Relaxed);

@@ -1,11 +1,11 @@
-//! What do the core's steps cost that nobody disturbs, in one process, beside the least that any
-//! lock costs?
+//! Measures the core's operations without contention in one process, beside the least cost of any
+//! lock.
 //!
 //! ```text
 //! cargo bench -p shmlock-core-benches
 //! ```
 //!
-//! Beside other locks between processes, and by many processes at once: `bench/comparison`.
+//! `bench/comparison` measures other locks between processes, and contention.
 
 use std::hint::black_box;
 use std::num::NonZeroU16;
@@ -23,11 +23,11 @@ fn main() {
     divan::main();
 }
 
-/// One in the same place for all: by itself on its cache lines.
+/// A value on cache lines of its own, for every contender alike.
 #[repr(align(128))]
 struct Apart<T>(T);
 
-/// The least: a swap that compares, and a plain write. It knows neither owner nor waiters.
+/// The least: a compare-exchange and a store. It knows neither owner nor waiters.
 #[divan::bench]
 fn bare_swap_and_store(bencher: Bencher<'_, '_>) {
     let word = Apart(AtomicU32::new(0));
@@ -39,7 +39,7 @@ fn bare_swap_and_store(bencher: Bencher<'_, '_>) {
     });
 }
 
-/// The least that can tell whether somebody asked for a wake meanwhile: two swaps.
+/// The least that can see a waiter at the release: a compare-exchange and a swap.
 #[divan::bench]
 fn bare_swap_pair(bencher: Bencher<'_, '_>) {
     let word = Apart(AtomicU32::new(0));
@@ -50,7 +50,7 @@ fn bare_swap_pair(bencher: Bencher<'_, '_>) {
     });
 }
 
-/// The standard library's, for threads of one process.
+/// The standard library's mutex, for threads of one process.
 #[divan::bench]
 fn std_mutex(bencher: Bencher<'_, '_>) {
     let mutex = Apart(Mutex::new(()));
@@ -58,7 +58,7 @@ fn std_mutex(bencher: Bencher<'_, '_>) {
         .bench_local(|| drop(black_box(&mutex.0).lock().unwrap_or_else(PoisonError::into_inner)));
 }
 
-/// The two steps of the protocol by themselves.
+/// The two steps of the protocol alone.
 #[divan::bench]
 fn protocol_steps(bencher: Bencher<'_, '_>) {
     let word = Apart(AtomicU32::new(0));
@@ -70,7 +70,7 @@ fn protocol_steps(bencher: Bencher<'_, '_>) {
     });
 }
 
-/// A lock for firmware, by guard.
+/// A lock for firmware, with a guard.
 #[divan::bench]
 fn region_lock_guard(bencher: Bencher<'_, '_>) {
     let memory = RegionMemory::new();
@@ -78,7 +78,7 @@ fn region_lock_guard(bencher: Bencher<'_, '_>) {
     bencher.bench_local(|| black_box(&lock).try_lock().map(drop));
 }
 
-/// The same without a guard, and with a way of waiting.
+/// The same without a guard, with a wait strategy.
 #[divan::bench]
 fn region_lock_acquire_release(bencher: Bencher<'_, '_>) {
     let memory = RegionMemory::new();
@@ -89,12 +89,12 @@ fn region_lock_acquire_release(bencher: Bencher<'_, '_>) {
     });
 }
 
-/// One that somebody else holds: what a try costs that is refused.
+/// A refused try: another token holds the lock.
 #[divan::bench]
 fn region_lock_refused(bencher: Bencher<'_, '_>) {
     let memory = RegionMemory::new();
-    let holder = lock_in(&memory);
-    let _held = holder.try_lock();
+    let owner = lock_in(&memory);
+    let _held = owner.try_lock();
     let other = RegionLock::new(region_of(&memory), NonZeroU16::MAX);
     bencher.bench_local(|| black_box(&other).try_lock().is_ok_and(|guard| guard.is_none()));
 }

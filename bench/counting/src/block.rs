@@ -11,7 +11,7 @@
 //! while leaving it removes the file. (The kernel converts a flock in two steps; the lock makes
 //! them one.)
 
-#![allow(unsafe_code, reason = "maps a file and looks at it as atomics")]
+#![allow(unsafe_code, reason = "maps a file and accesses it as atomics")]
 
 use std::io::{Error, ErrorKind};
 use std::os::fd::OwnedFd;

@@ -19,43 +19,43 @@ impl<'a, F: Fence> RegionLock<'a, F> {
         wait: &mut (impl Wait + ?Sized),
         liveness: &mut impl Liveness,
     ) -> Result<(), Error> {
-        match self.enter_if_free(kind)? {
-            None => Ok(()),
-            Some((change, _)) => self.contend(change, kind, wait, liveness),
-        }
+        self.enter_or(kind, (), |change, _| self.contend(change, kind, wait, liveness))
     }
 
     /// Acquires the lock, or counts one more hold of it, without waiting. Returns `true` if so.
     #[inline]
     pub(super) fn try_enter(&self, kind: HoldKind) -> Result<bool, Error> {
-        match self.enter_if_free(kind)? {
-            None => Ok(true),
-            Some((change, seen)) if seen.is_owned_by(self.me) => {
-                self.recover_from_former_self(change, kind)
+        self.enter_or(kind, true, |change, seen| {
+            if seen.is_owned_by(self.me) {
+                return self.recover_from_former_self(change, kind);
             }
-            Some((change, _)) => {
-                self.owes_wake.set(false);
-                change.end(None);
-                Ok(false)
-            }
-        }
+            self.owes_wake.set(false);
+            change.end(None);
+            Ok(false)
+        })
     }
 
-    /// Acquires the lock if it is free, or counts one more hold of it; `None` if so. Otherwise
-    /// returns the change that has begun, and the word seen.
+    /// Acquires the lock if it is free, or counts one more hold of it, and returns `entered`. If
+    /// another holds the lock, `otherwise` goes on with the change that has begun, and the word
+    /// seen.
     #[inline]
-    fn enter_if_free(&self, kind: HoldKind) -> Result<Option<(Change<'_, 'a, F>, Word)>, Error> {
+    fn enter_or<'l, T>(
+        &'l self,
+        kind: HoldKind,
+        entered: T,
+        otherwise: impl FnOnce(Change<'l, 'a, F>, Word) -> Result<T, Error>,
+    ) -> Result<T, Error> {
         if !self.holds.is_none() {
-            return self.nest(kind).map(|()| None);
+            return self.nest(kind).map(|()| entered);
         }
         let change = Change::begin(self);
         match protocol::try_acquire(self.region.owner_word(), self.me, Attempt::First, self.fence) {
             Ok(acquisition) => {
                 self.note_acquisition(acquisition);
                 change.end(Some(kind));
-                Ok(None)
+                Ok(entered)
             }
-            Err(seen) => Ok(Some((change, seen))),
+            Err(seen) => otherwise(change, seen),
         }
     }
 

@@ -43,6 +43,7 @@ impl<'a, F: Fence> RegionLock<'a, F> {
     /// assert!(other.try_lock()?.is_some());
     /// # Ok::<(), shmlock_core::Error>(())
     /// ```
+    #[inline]
     pub fn try_lock(&self) -> Result<Option<RegionGuard<'_, 'a, F>>, Error> {
         Ok(self.try_enter(HoldKind::Guarded)?.then(|| RegionGuard::of_counted_hold(self)))
     }

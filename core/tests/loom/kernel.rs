@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering::Relaxed;
 /// One lock orders all system calls, as the kernel's own locks do.
 pub(crate) struct Kernel {
     bytes: Mutex<Vec<ByteLock>>,
-    sleepers: Condvar,
+    sleeping: Condvar,
 }
 
 struct ByteLock {
@@ -18,7 +18,7 @@ struct ByteLock {
 
 impl Kernel {
     pub(crate) fn new() -> Self {
-        Self { bytes: Mutex::new(Vec::new()), sleepers: Condvar::new() }
+        Self { bytes: Mutex::new(Vec::new()), sleeping: Condvar::new() }
     }
 
     /// Locks a byte for a process; returns `true` if it was free.
@@ -40,7 +40,7 @@ impl Kernel {
     pub(crate) fn end_process(&self, process: Token) {
         let mut bytes = self.bytes.lock().unwrap();
         bytes.retain(|lock| lock.process != process);
-        self.sleepers.notify_one();
+        self.sleeping.notify_one();
     }
 
     /// Sleeps until woken, if the word still has this value. No waiter sleeps behind a dead owner,
@@ -50,13 +50,13 @@ impl Kernel {
         let unchanged = word.load(Relaxed) == marked.bits();
         let alive = bytes.iter().any(|lock| marked.is_owned_by(lock.byte));
         if unchanged && alive {
-            drop(self.sleepers.wait(bytes).unwrap());
+            drop(self.sleeping.wait(bytes).unwrap());
         }
     }
 
     pub(crate) fn wake_one(&self) {
         let _calls = self.bytes.lock().unwrap();
-        self.sleepers.notify_one();
+        self.sleeping.notify_one();
     }
 }
 

@@ -95,7 +95,7 @@ fn what_a_dead_owner_wrote_is_seen_though_a_new_process_freed_the_word() {
         let owner = world.actor(1);
         if owner.enter(InnerShareable, &mut Poll::at_most(0)).is_some() {
             owner.die();
-            world.try_start(1).expect("nobody probes").declare_stale(InnerShareable);
+            world.try_start(1).expect("no actor probes").declare_stale(InnerShareable);
         }
         next.join().unwrap();
     });

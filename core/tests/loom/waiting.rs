@@ -24,13 +24,13 @@ fn of_two_actors_each_wakes_the_other() {
 fn a_woken_waiter_leaves_no_other_asleep() {
     explore(Preemptions(4), || {
         let world = World::with_processes(3);
-        let sleepers = [2, 3]
+        let waiters = [2, 3]
             .map(|token| spawn(&world, move |world| world.actor(token).visit(InnerShareable)));
         let owner = world.actor(1);
         owner.visit(InnerShareable);
         owner.visit(InnerShareable);
-        for sleeper in sleepers {
-            sleeper.join().unwrap();
+        for waiter in waiters {
+            waiter.join().unwrap();
         }
         assert_eq!(world.section.ended(), 4);
     });
@@ -42,7 +42,7 @@ fn a_woken_waiter_leaves_no_other_asleep() {
 fn a_release_without_wake_leaves_no_waiter_asleep() {
     explore(Preemptions(4), || {
         let world = World::with_processes(3);
-        let sleeper = spawn(&world, |world| world.actor(3).visit(InnerShareable));
+        let waiter = spawn(&world, |world| world.actor(3).visit(InnerShareable));
         let other = spawn(&world, |world| {
             let actor = world.actor(2);
             actor.enter(InnerShareable, &mut actor.sleep()).unwrap();
@@ -51,7 +51,7 @@ fn a_release_without_wake_leaves_no_waiter_asleep() {
         let owner = world.actor(1);
         owner.enter(InnerShareable, &mut owner.sleep()).unwrap();
         owner.leave_without_wake(InnerShareable);
-        sleeper.join().unwrap();
+        waiter.join().unwrap();
         other.join().unwrap();
         assert_eq!(world.section.ended(), 3);
     });

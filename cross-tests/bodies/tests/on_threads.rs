@@ -34,7 +34,7 @@ fn every_body_passes_on_one_two_and_four_threads() {
         }
         // One after the other on one arena, as firmware runs them.
         on_threads(members, |member| {
-            for body in &BODIES {
+            for body in BODIES {
                 (body.run)(member, ROUNDS / 10);
             }
         });

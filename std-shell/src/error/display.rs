@@ -1,4 +1,4 @@
-//! Says what happened, and to what: the texts of the errors, on one line each.
+//! Displays the errors: one line each about what happened, and to what.
 
 use std::fmt;
 use std::path::Path;

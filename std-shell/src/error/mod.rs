@@ -32,7 +32,7 @@ pub enum Error {
     InvalidName {
         /// The name as given.
         name: String,
-        /// What is wrong with it.
+        /// Why it is invalid.
         reason: InvalidNameReason,
     },
     /// A poll interval of zero would spin without end.
@@ -59,7 +59,7 @@ pub enum Error {
     },
     /// The kernel, the file system or the sandbox lacks something the lock is built on.
     Unsupported {
-        /// What is missing.
+        /// The missing facility.
         what: &'static str,
         /// The path it was tried on.
         path: PathBuf,
@@ -70,7 +70,7 @@ pub enum Error {
     NotALock {
         /// The path.
         path: PathBuf,
-        /// What it is instead.
+        /// The kind of file that is there.
         found: NotALockReason,
     },
     /// The lock of this name has other data, or none. It was left alone.
@@ -196,7 +196,7 @@ pub enum Error {
     },
 }
 
-/// What the path leads to instead of a lock.
+/// The kind of file at a path that leads to no lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NotALockReason {

@@ -31,7 +31,7 @@ pub enum Draw {
     Any,
 }
 
-/// How a file is made.
+/// The way in which a file is created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Making {
     /// Whole and with its creator present, by `O_TMPFILE` and `linkat`.
@@ -47,7 +47,7 @@ pub enum Making {
 pub struct Bounds {
     /// The number of processes, at most [`PROCESSES`].
     pub processes: usize,
-    /// How often each process executes the critical section, with one handle or with several.
+    /// The number of critical sections of each process, with one handle or with several.
     pub visits: u8,
     /// The largest number of deaths.
     pub deaths: u8,
@@ -55,19 +55,19 @@ pub struct Bounds {
     pub victim: Victim,
     /// The number of processes that may be stopped for ever, before any step: 0 or 1.
     pub frozen: u8,
-    /// How often a process outside the protocol may remove the file.
+    /// The largest number of removals by a process outside the protocol.
     pub removals: u8,
-    /// How often other code of a process may replace the descriptor B.
+    /// The largest number of replacements of a descriptor B by other code of its process.
     pub exchanges: u8,
     /// When sleepers retry.
     pub ticks: Ticks,
-    /// Whether calls have deadlines: a waiter may give up, and so may a process that cannot open.
+    /// `true` if calls have deadlines: a waiter may give up, and so may a process that cannot open.
     pub impatient: bool,
-    /// Whether a process may close without having tried to acquire.
+    /// `true` if a process may close without having tried to acquire.
     pub idle: bool,
     /// Which token a new handle draws.
     pub draw: Draw,
-    /// How a file is made.
+    /// The way in which a file is created.
     pub making: Making,
 }
 

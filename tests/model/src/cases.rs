@@ -7,16 +7,16 @@ use crate::flaw::{Flaw, Flaws};
 /// Named bounds.
 #[derive(Clone, Copy, Debug)]
 pub struct Case {
-    /// What happens.
+    /// The name, which says what happens.
     pub name: &'static str,
-    /// How far.
+    /// The bounds of the search.
     pub bounds: Bounds,
 }
 
 /// A flaw, and the property that it breaks.
 #[derive(Clone, Copy, Debug)]
 pub struct FlawCase {
-    /// What is done wrongly.
+    /// The name, which says what is done wrongly.
     pub name: &'static str,
     /// The flaws of the search.
     pub flaws: Flaws,

@@ -22,7 +22,7 @@ impl Rules {
     }
 }
 
-/// What happened in a move.
+/// The event of a move.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
     Step(Place),

@@ -28,7 +28,7 @@ pub(crate) enum Presence {
     Alone,
 }
 
-/// What descriptor B refers to.
+/// The object that descriptor B refers to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Leads {
     /// The description that was opened.
@@ -89,14 +89,14 @@ pub(crate) struct Process {
     pub(crate) a: u8,
     /// The file of description B.
     pub(crate) b: u8,
-    /// What descriptor B refers to.
+    /// The object that descriptor B refers to.
     pub(crate) leads: Leads,
     pub(crate) presence: Presence,
     /// Its token, whose byte is locked on A. 0 if none.
     pub(crate) token: TokenNumber,
     /// The token whose byte is locked on B. 0 if none.
     pub(crate) adopted: TokenNumber,
-    /// What the process expects in the word, or last saw there.
+    /// The word that the process expects, or last saw.
     pub(crate) seen: Squeezed,
     pub(crate) notes: Notes,
     /// The number of critical sections that are left.
@@ -150,7 +150,7 @@ impl Process {
     }
 }
 
-/// Whether a file exists, and has the name.
+/// The link count of a file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub(crate) enum Link {
@@ -180,9 +180,9 @@ pub(crate) struct World {
     pub(crate) processes: [Process; PROCESSES],
     /// The number of processes that were killed, leaked their hold, or ended by an exit handler.
     pub(crate) deaths: u8,
-    /// How often a process outside the protocol removed the file.
+    /// The number of removals by a process outside the protocol.
     pub(crate) removals: u8,
-    /// How often a descriptor was exchanged.
+    /// The number of exchanges of a descriptor.
     pub(crate) exchanges: u8,
 }
 

@@ -18,7 +18,7 @@ use shmlock_tests::{Shared, Words};
 struct Counters {
     counter: AtomicU64,
     shadow: AtomicU64,
-    /// How many critical sections began with a reported death.
+    /// The number of critical sections that began with a reported death.
     repaired: AtomicU64,
 }
 

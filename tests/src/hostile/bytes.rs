@@ -24,7 +24,7 @@ pub fn byte_of(token: u32) -> i64 {
     PRESENCE + i64::from(token)
 }
 
-/// What a byte lock excludes.
+/// The mode of a byte lock: what it excludes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// Writers.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use crate::hostile::sandbox::{Denied, If, filter_by, prepare};
+use crate::hostile::seccomp::{Denied, If, filter_by, prepare};
 use crate::skip::skipped;
 
 // linux/seccomp.h, of which libc has only parts.

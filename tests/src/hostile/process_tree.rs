@@ -7,7 +7,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// How a process ends.
+/// The end of a process.
 pub mod end_process {
     #![allow(unsafe_code, reason = "prctl, setrlimit and _exit")]
 

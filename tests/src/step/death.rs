@@ -11,7 +11,7 @@ use super::verdict::Passage;
 use crate::actor::Actor;
 use crate::proc;
 
-/// The child is no more.
+/// The child has died.
 impl Scenario<'_> {
     /// Ends the child. Then every other process executes a critical section; the first of them is
     /// told of the death if and only if an owner died; and everything is as before.
@@ -45,14 +45,14 @@ impl Scenario<'_> {
         let passages: Vec<Passage> =
             self.sleepers.iter_mut().map(|sleeper| Passage::of(&sleeper.done())).collect();
         // It may have finished, and slept on its pipe, before we read its count.
-        let naps = passages
+        let sleeps = passages
             .iter()
             .zip(slept)
             .map(|(passage, before)| passage.slept_ever.saturating_sub(before));
-        let naps = naps.min().unwrap_or(0);
+        let sleeps = sleeps.min().unwrap_or(0);
         assert!(
-            naps <= u64::from(!slept_through),
-            "{naps} more sleeps after the one under way: {facts:?}"
+            sleeps <= u64::from(!slept_through),
+            "{sleeps} more sleeps after the one under way: {facts:?}"
         );
         self.keeper_enters();
         let last = self.keeper_passes();
@@ -82,7 +82,7 @@ impl Scenario<'_> {
     }
 
     fn sleeps_of_sleepers(&self) -> Vec<u64> {
-        self.sleepers.iter().map(|sleeper| proc::naps(sleeper.pid())).collect()
+        self.sleepers.iter().map(|sleeper| proc::voluntary_sleeps(sleeper.pid())).collect()
     }
 
     /// Checks the reported death: `dead` is the token that the word named, if it was recovered by

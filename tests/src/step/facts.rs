@@ -1,6 +1,6 @@
 //! Records what the lock's file and the account say at one moment.
 
-/// See `PROTOCOL.md`, section 3.
+/// The layout of the owner word, `PROTOCOL.md`, section 3.
 pub(super) const WAITERS: u32 = 1 << 31;
 pub(super) const DIED: u32 = 1 << 30;
 const TOKEN: u32 = DIED - 1;

@@ -9,7 +9,7 @@ use super::reenter;
 /// The name of the lock; each test has a directory of its own.
 pub(super) const LOCK: &str = "l";
 
-/// What befalls the child.
+/// The fate of a child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
     /// SIGKILL.

@@ -13,7 +13,7 @@ use crate::proc;
 /// sweeps together then take about a minute in a debug build on two busy cores.
 const SAMPLE: usize = 200;
 
-/// What a sweep counts.
+/// The counts of a sweep.
 #[derive(Debug, Default)]
 pub(super) struct Figures {
     /// Children that met their fate at the end of the phase instead.

@@ -3,6 +3,7 @@
 #![allow(unsafe_code, reason = "kill(2) takes numbers")]
 
 use std::sync::atomic::Ordering::Relaxed;
+use std::thread;
 
 use super::facts::{DIED, Facts};
 use super::fate::LOCK;
@@ -23,6 +24,7 @@ impl Scenario<'_> {
             if proc::sleeps_on_a_word(child.pid().unsigned_abs()) {
                 self.child_sleeps();
             }
+            thread::yield_now();
         }
         child.ends_well();
         assert_eq!(self.account.met.load(Relaxed), 1, "the handler ran");

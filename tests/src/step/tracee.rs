@@ -8,6 +8,7 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
+use std::thread;
 
 use super::machine::{PC, SPIN_HINT, TRAP};
 use super::marks;
@@ -32,7 +33,7 @@ pub(super) struct Point {
     occurrence: u32,
 }
 
-/// Where a child stopped.
+/// The place at which a child stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stopped {
     /// At the chosen point.
@@ -166,6 +167,7 @@ impl Tracee {
         self.ask(libc::PTRACE_CONT, 0, 0);
         while !proc::sleeps_on_a_word(self.pid().unsigned_abs()) {
             assert_eq!(wait_for(self.pid(), libc::WNOHANG), None, "it stopped before it slept");
+            thread::yield_now();
         }
     }
 
@@ -196,7 +198,7 @@ impl Tracee {
                 if proc::sleeps_on_a_word(self.pid().unsigned_abs()) {
                     on_sleep();
                 }
-                std::thread::yield_now();
+                thread::yield_now();
             },
         };
         assert_eq!(status, Some(stop_by(libc::SIGTRAP)), "it neither traps nor goes on");

@@ -8,9 +8,9 @@ use super::fate::LOCK;
 use super::scenario::Scenario;
 use crate::hostile::{Mode, PRESENCE};
 
-/// What another process reports after its critical section.
+/// The report of another process after its critical section.
 pub(super) struct Passage {
-    /// How often it slept to acquire the lock, and in all its life.
+    /// The number of its sleeps to acquire the lock, and in all its life.
     pub(super) slept: u64,
     pub(super) slept_ever: u64,
     /// The reported death, as `recovered` prints it.
@@ -70,9 +70,9 @@ impl Scenario<'_> {
             sections.contains(&own),
             "the child executed {sections:?} critical sections, and {own} are in the account"
         );
-        let health = self.keeper.ask("check l");
-        let sound = format!("Free waiters=false owner_died={marked}");
-        assert!(health.starts_with(&sound) && health.contains("orphaned=false"), "{health}");
+        let status = self.keeper.ask("check l");
+        let sound = format!("Unlocked waiters=false owner_died={marked}");
+        assert!(status.starts_with(&sound) && status.contains("orphaned=false"), "{status}");
         let locks = self.intruder().locks_of_others();
         let presence = (Mode::Read, PRESENCE..=PRESENCE);
         assert!(locks.contains(&presence), "the others are present: {locks:?}");

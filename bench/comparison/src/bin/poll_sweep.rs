@@ -1,5 +1,4 @@
-//! What does the poll interval of shmlock cost, and what does it buy? See the library of this
-//! crate.
+//! Measures the cost and the benefit of shmlock's poll interval, by this crate's library.
 
 fn main() -> shmlock_bench_support::Result<()> {
     shmlock_comparison::sweep()

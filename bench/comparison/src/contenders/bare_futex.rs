@@ -1,13 +1,12 @@
-//! What is the least that a lock costs which puts its waiters to sleep? The reference for every
-//! figure.
+//! A bare futex: the least cost of a lock whose waiters sleep, and the reference of most figures.
 //!
-//! One shared word with three states, as every mutex on a futex has since Drepper's "Futexes Are
-//! Tricky": free, held, and held while somebody may be asleep. It knows no owner, no death and no
-//! time limit. Who comes spins a little, takes the lock if it becomes free meanwhile, else says
-//! that it sleeps, and sleeps. Who leaves wakes one if somebody may be asleep.
+//! One shared word with three states, as in Drepper's "Futexes Are Tricky": free, held, and held
+//! with waiters. It knows no owner, no death and no timeout. A contender spins for a short time and
+//! acquires the lock if it becomes free. Else it sets the third state and sleeps. The owner wakes
+//! one waiter if it releases the third state.
 //!
-//! Who has slept takes the lock in the third state, for others may still be asleep: at worst one
-//! wake too many.
+//! A waiter that slept acquires the lock in the third state, as others may still be asleep. The
+//! price is one superfluous wake.
 
 use std::hint::spin_loop;
 use std::sync::atomic::AtomicU32;
@@ -22,18 +21,18 @@ use crate::place::Place;
 
 const FREE: u32 = 0;
 const HELD: u32 = 1;
-const HELD_AND_AWAITED: u32 = 2;
+const HELD_WITH_WAITERS: u32 = 2;
 
-/// How often a comer looks before it sleeps. As many as the standard library's mutex, so that this
-/// stands for it.
+/// The number of attempts before a contender sleeps: that of the standard library's mutex, which
+/// this contender represents.
 const SPINS: u32 = 100;
 
-/// The word, by itself on its pair of cache lines.
+/// The word, on a pair of cache lines of its own.
 #[derive(Debug)]
 #[repr(C, align(128))]
 struct Word(AtomicU32);
 
-/// A mapped file with one word in it.
+/// A mapped file that holds the word.
 #[derive(Debug)]
 pub(crate) struct BareFutex(Mapping<Word>);
 
@@ -49,18 +48,18 @@ impl BareFutex {
             }
         }
         loop {
-            if seen != HELD_AND_AWAITED && word.swap(HELD_AND_AWAITED, Acquire) == FREE {
-                return; // partner of Acquire here and below: the Release in `locked` of the one before
+            if seen != HELD_WITH_WAITERS && word.swap(HELD_WITH_WAITERS, Acquire) == FREE {
+                return; // partner of Acquire, here and below: the Release in `locked`
             }
-            // An error is a word that has changed, or a signal: look again.
-            let _ = wait(word, Flags::empty(), HELD_AND_AWAITED, None);
+            // Fails on a changed word or a signal; the loop tries again.
+            let _ = wait(word, Flags::empty(), HELD_WITH_WAITERS, None);
             seen = spin(word);
         }
     }
 }
 
-/// Waits a little for the lock to be free, or for others to be asleep already. Relaxed: taking it
-/// orders, not looking.
+/// Spins until the lock is free or has waiters, at most for [`SPINS`] attempts. Relaxed: the
+/// acquisition orders.
 fn spin(word: &AtomicU32) -> u32 {
     for _ in 0..SPINS {
         let seen = word.load(Relaxed);
@@ -82,14 +81,14 @@ impl Contender for BareFutex {
     }
 
     #[inline]
-    fn locked<R>(&mut self, section: impl FnOnce() -> R) -> Result<R> {
+    fn locked<R>(&mut self, critical_section: impl FnOnce() -> R) -> Result<R> {
         let word = &self.0.0;
         if word.compare_exchange(FREE, HELD, Acquire, Relaxed).is_err() {
             self.lock_contended();
         }
-        let result = section();
-        if word.swap(FREE, Release) == HELD_AND_AWAITED {
-            let _ = wake(word, Flags::empty(), 1); // fails on a bad address only, and this one is mapped
+        let result = critical_section();
+        if word.swap(FREE, Release) == HELD_WITH_WAITERS {
+            let _ = wake(word, Flags::empty(), 1); // the address is valid
         }
         Ok(result)
     }

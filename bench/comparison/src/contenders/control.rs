@@ -1,11 +1,11 @@
-//! What does it cost without any lock? And does our check see the loss?
+//! No lock: the cost of the measurement itself, and the proof that a loss of counts is seen.
 
 use shmlock_bench_support::Result;
 
 use super::Contender;
 use crate::place::Place;
 
-/// Lets everybody in.
+/// Excludes no process.
 #[derive(Debug)]
 pub(crate) struct Control;
 
@@ -15,7 +15,7 @@ impl Contender for Control {
     }
 
     #[inline]
-    fn locked<R>(&mut self, section: impl FnOnce() -> R) -> Result<R> {
-        Ok(section())
+    fn locked<R>(&mut self, critical_section: impl FnOnce() -> R) -> Result<R> {
+        Ok(critical_section())
     }
 }

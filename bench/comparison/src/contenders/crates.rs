@@ -1,4 +1,4 @@
-//! What do the crates cost that others would take instead of ours?
+//! Crates with a lock between processes.
 
 use std::fs::File;
 
@@ -18,9 +18,9 @@ impl Contender for Named {
         Ok(Self(NamedLock::with_path(place.file("named-lock"))?))
     }
 
-    fn locked<R>(&mut self, section: impl FnOnce() -> R) -> Result<R> {
+    fn locked<R>(&mut self, critical_section: impl FnOnce() -> R) -> Result<R> {
         let _guard = self.0.lock()?;
-        Ok(section())
+        Ok(critical_section())
     }
 }
 
@@ -37,8 +37,8 @@ impl Contender for Fd {
         Ok(Self(RwLock::new(place.open("fd-lock")?)))
     }
 
-    fn locked<R>(&mut self, section: impl FnOnce() -> R) -> Result<R> {
+    fn locked<R>(&mut self, critical_section: impl FnOnce() -> R) -> Result<R> {
         let _guard = self.0.write()?;
-        Ok(section())
+        Ok(critical_section())
     }
 }

@@ -1,5 +1,5 @@
-//! What do the kernel's locks on files cost? Two system calls a section, whether anybody else is
-//! there or not.
+//! The kernel's locks on files: two system calls for each critical section, with or without
+//! contention.
 
 #![allow(unsafe_code, reason = "fcntl(2) for OFD locks, which rustix does not have")]
 
@@ -27,9 +27,9 @@ impl Contender for Flock {
         Ok(Self(place.open("flock")?))
     }
 
-    fn locked<R>(&mut self, section: impl FnOnce() -> R) -> Result<R> {
+    fn locked<R>(&mut self, critical_section: impl FnOnce() -> R) -> Result<R> {
         flock(&self.0, FlockOperation::LockExclusive)?;
-        let result = section();
+        let result = critical_section();
         flock(&self.0, FlockOperation::Unlock)?;
         Ok(result)
     }
@@ -51,8 +51,7 @@ impl Ofd {
         range.l_type = kind as _;
         range.l_whence = SEEK_SET as _;
         range.l_len = 1;
-        // SAFETY: the descriptor is open, and the kernel reads one `flock`, which lives as long as
-        // the call.
+        // SAFETY: the descriptor is open; the kernel reads one `flock`, which outlives the call.
         let rc = unsafe { libc::fcntl(self.0.as_raw_fd(), F_OFD_SETLKW, &raw const range) };
         if rc == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
     }
@@ -67,9 +66,9 @@ impl Contender for Ofd {
         Ok(Self(place.open("ofd")?))
     }
 
-    fn locked<R>(&mut self, section: impl FnOnce() -> R) -> Result<R> {
+    fn locked<R>(&mut self, critical_section: impl FnOnce() -> R) -> Result<R> {
         self.set(F_WRLCK as _)?;
-        let result = section();
+        let result = critical_section();
         self.set(F_UNLCK as _)?;
         Ok(result)
     }

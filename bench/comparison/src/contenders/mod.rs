@@ -1,10 +1,10 @@
-//! Who takes part, and what does each have to be able to do?
+//! Defines the contenders: the locks that are measured.
 //!
-//! | file | its contenders |
+//! | file | contenders |
 //! |---|---|
 //! | [`control`] | no lock |
 //! | [`ours`] | shmlock, sleeping in the futex or by polling |
-//! | [`bare_futex`] | three states and nothing else: the reference |
+//! | [`bare_futex`] | the reference: a word with three states |
 //! | [`file_locks`] | flock, OFD locks |
 //! | [`semaphore`] | POSIX named semaphore |
 //! | [`pthread`] | process-shared mutexes of four kinds |
@@ -27,42 +27,43 @@ use ours::Ours;
 
 /// A lock, open in this process.
 pub(crate) trait Contender: Sized {
-    /// Makes what has to be there before [`open`](Self::open), by one process only. By default
-    /// nothing.
+    /// Makes what [`open`](Self::open) needs; called by one process, once. Does nothing by default.
     fn prepare(_place: &Place) -> Result<()> {
         Ok(())
     }
 
-    /// Opens what [`prepare`](Self::prepare) has made.
+    /// Opens the lock that [`prepare`](Self::prepare) made.
     fn open(place: &Place) -> Result<Self>;
 
-    /// Takes the lock, runs `section`, and gives it back.
+    /// Acquires the lock, runs `critical_section`, and releases the lock.
     ///
-    /// One call instead of lock and unlock: half of the contenders answer with a guard that borrows
-    /// them. It is compiled for each contender anew, so it costs nothing.
-    fn locked<R>(&mut self, section: impl FnOnce() -> R) -> Result<R>;
+    /// One call instead of two, as half of the contenders return a guard that borrows them. Each
+    /// contender has its own instance, so the call costs nothing.
+    fn locked<R>(&mut self, critical_section: impl FnOnce() -> R) -> Result<R>;
 
-    /// Removes what the contender keeps outside of the place's directory. By default nothing.
+    /// Removes the contender's files outside the place's directory. Does nothing by default.
     fn remove(_place: &Place) {}
 }
 
-/// Something to be done with a contender, whichever it is.
+/// An operation that is generic over the contender.
 pub(crate) trait Task {
-    /// What comes out of it.
+    /// The result.
     type Output;
 
-    /// Does it.
+    /// Runs the operation.
     fn run<C: Contender>(self) -> Self::Output;
 }
 
-/// Lists the contenders: the variant, its type, its name in tables, and what it can do. First those
-/// that are compared with others, then those that are only swept.
+/// Defines the contenders: variant, type, name in the tables, and capability. `compared` ones take
+/// part in both programs, `swept` ones in `poll_sweep` only.
 macro_rules! contenders {
     (
-        compared { $($kind:ident = $contender:ty, $label:literal, $ability:ident;)* }
-        swept { $($other:ident = $other_contender:ty, $other_label:literal, $other_ability:ident;)* }
+        compared { $($kind:ident = $contender:ty, $label:literal, $capability:ident;)* }
+        swept {
+            $($other:ident = $other_contender:ty, $other_label:literal, $other_capability:ident;)*
+        }
     ) => {
-        /// One of the contenders.
+        /// A contender.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub(crate) enum Kind {
             $(#[doc = concat!("`", $label, "`")] $kind,)*
@@ -70,22 +71,25 @@ macro_rules! contenders {
         }
 
         impl Kind {
-            /// Those that are compared with others, in the order of the tables.
+            /// The contenders of the comparison, in the order of the tables.
             pub(crate) const COMPARED: &[Self] = &[$(Self::$kind),*];
 
-            /// All of them, in the order of the tables.
+            /// All contenders, in the order of the tables.
             pub(crate) const ALL: &[Self] = &[$(Self::$kind,)* $(Self::$other,)*];
 
-            /// Its name.
+            /// Returns its name.
             pub(crate) fn label(self) -> &'static str {
                 match self { $(Self::$kind => $label,)* $(Self::$other => $other_label,)* }
             }
 
-            fn ability(self) -> Ability {
-                match self { $(Self::$kind => Ability::$ability,)* $(Self::$other => Ability::$other_ability,)* }
+            fn capability(self) -> Capability {
+                match self {
+                    $(Self::$kind => Capability::$capability,)*
+                    $(Self::$other => Capability::$other_capability,)*
+                }
             }
 
-            /// Does `task` with this contender.
+            /// Runs `task` with this contender.
             pub(crate) fn dispatch<T: Task>(self, task: T) -> T::Output {
                 match self {
                     $(Self::$kind => task.run::<$contender>(),)*
@@ -98,7 +102,7 @@ macro_rules! contenders {
 
 contenders! {
     compared {
-        Control = control::Control, "no lock", ExcludesNobody;
+        Control = control::Control, "no lock", NoExclusion;
         OursFutex = Ours<ours::Futex>, "shmlock", Recovers;
         OursAsking = Ours<ours::Asking>, "shmlock, asking", Alone;
         OursPoll50 = Ours<ours::Poll<50>>, "shmlock poll 50 ms", Recovers;
@@ -125,23 +129,23 @@ contenders! {
     }
 }
 
-/// What a contender can do. What it claims is checked: the counter after every run, recovery by
-/// figure R.
+/// The capability of a contender. It is checked: exclusion by the counter after every run, recovery
+/// by figure R.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ability {
-    /// Nothing: counts get lost, or the check of the counts is worth nothing.
-    ExcludesNobody,
-    /// Takes part where it is alone: it keeps threads of one process apart only, or otherwise is as
-    /// another one.
+enum Capability {
+    /// No lock. Counts get lost; else the check of the counts proves nothing.
+    NoExclusion,
+    /// Takes part in the uncontended figure only: it excludes threads of one process only, or
+    /// equals another contender in all other figures.
     Alone,
-    /// Keeps processes apart; who waits for one that died waits for ever.
+    /// Excludes processes. If the owner dies, its waiters wait forever.
     Shared,
-    /// Keeps processes apart, and survives the death of one that holds it.
+    /// Excludes processes, and recovers from the death of its owner.
     Recovers,
 }
 
 impl Kind {
-    /// Those of ours that differ in how they wait: in the futex, or by sleeping for so long.
+    /// The contenders of the sweep: shmlock waiting in the futex, and with each poll interval.
     pub(crate) const SWEPT: &[Self] = &[
         Self::OursFutex,
         Self::OursPoll1,
@@ -153,23 +157,23 @@ impl Kind {
         Self::OursPoll100,
     ];
 
-    /// Whether it is one of ours.
+    /// Returns `true` if it is shmlock.
     pub(crate) fn is_ours(self) -> bool {
         self.label().starts_with("shmlock")
     }
 
-    /// Whether it takes part where several processes share it.
+    /// Returns `true` if it takes part in the figures with several processes.
     pub(crate) fn is_shared(self) -> bool {
-        self.ability() != Ability::Alone
+        self.capability() != Capability::Alone
     }
 
-    /// Whether it keeps anybody out.
+    /// Returns `true` if it is a lock.
     pub(crate) fn excludes(self) -> bool {
-        self.ability() != Ability::ExcludesNobody
+        self.capability() != Capability::NoExclusion
     }
 
-    /// Whether who waits has it when who holds it has died.
+    /// Returns `true` if a waiter acquires it after the owner's death.
     pub(crate) fn recovers(self) -> bool {
-        self.ability() == Ability::Recovers
+        self.capability() == Capability::Recovers
     }
 }

@@ -1,5 +1,4 @@
-//! What do mutexes cost that only threads of one process can share? They take part in the
-//! uncontended figure alone.
+//! Mutexes for the threads of one process. They take part in the uncontended figure only.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -8,7 +7,7 @@ use shmlock_bench_support::Result;
 use super::Contender;
 use crate::place::Place;
 
-/// The standard library's.
+/// The standard library's mutex.
 #[derive(Debug)]
 pub(crate) struct Std(Mutex<()>);
 
@@ -18,14 +17,14 @@ impl Contender for Std {
     }
 
     #[inline]
-    fn locked<R>(&mut self, section: impl FnOnce() -> R) -> Result<R> {
-        let mutex = &self.0; // through a shared reference, as its users have it
+    fn locked<R>(&mut self, critical_section: impl FnOnce() -> R) -> Result<R> {
+        let mutex = &self.0; // as users have it: a mutable one needs no locking
         let _guard = mutex.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(section())
+        Ok(critical_section())
     }
 }
 
-/// `parking_lot`'s.
+/// The mutex of `parking_lot`.
 #[derive(Debug)]
 pub(crate) struct ParkingLot(parking_lot::Mutex<()>);
 
@@ -35,9 +34,9 @@ impl Contender for ParkingLot {
     }
 
     #[inline]
-    fn locked<R>(&mut self, section: impl FnOnce() -> R) -> Result<R> {
+    fn locked<R>(&mut self, critical_section: impl FnOnce() -> R) -> Result<R> {
         let mutex = &self.0;
         let _guard = mutex.lock();
-        Ok(section())
+        Ok(critical_section())
     }
 }

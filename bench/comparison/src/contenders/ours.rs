@@ -1,5 +1,4 @@
-//! How is shmlock used here? As its README shows: by guards, with the defaults, but for what a
-//! [`Manner`] changes.
+//! shmlock as its README shows it: guards, and the defaults but for the changes of a [`Variant`].
 
 use std::marker::PhantomData;
 use std::time::Duration;
@@ -10,11 +9,10 @@ use shmlock_bench_support::Result;
 use super::Contender;
 use crate::place::Place;
 
-/// What one of ours does otherwise than the defaults. A new one needs this and a line in
+/// A variant of shmlock, by its differences to the defaults. A new variant also needs a line in
 /// `contenders!`.
-pub(crate) trait Manner {
-    /// Whether it asks, each time, whether an owner has died, as who mends data after a death has
-    /// to.
+pub(crate) trait Variant {
+    /// Asks after each acquisition whether an owner died, as users do that repair data.
     const ASKS: bool = false;
 
     /// Changes the defaults.
@@ -23,26 +21,25 @@ pub(crate) trait Manner {
     }
 }
 
-/// The defaults: sleeps in the futex.
+/// The defaults: waiters sleep in the futex.
 #[derive(Debug)]
 pub(crate) struct Futex;
 
-impl Manner for Futex {}
+impl Variant for Futex {}
 
-/// The defaults, and asks for deaths. Robust mutexes of the C library answer that without being
-/// asked.
+/// The defaults, and asks for deaths, which the C library's robust mutexes report unasked.
 #[derive(Debug)]
 pub(crate) struct Asking;
 
-impl Manner for Asking {
+impl Variant for Asking {
     const ASKS: bool = true;
 }
 
-/// Sleeps for so many milliseconds at a time, and is not woken.
+/// Waiters sleep for this many milliseconds at a time, and are not woken.
 #[derive(Debug)]
 pub(crate) struct Poll<const INTERVAL: u64>;
 
-impl<const INTERVAL: u64> Manner for Poll<INTERVAL> {
+impl<const INTERVAL: u64> Variant for Poll<INTERVAL> {
     fn apply(builder: Builder) -> Builder {
         builder
             .wait_strategy(WaitStrategy::SleepPolling)
@@ -54,18 +51,18 @@ impl<const INTERVAL: u64> Manner for Poll<INTERVAL> {
 #[derive(Debug)]
 pub(crate) struct Ours<M>(ShmLock, PhantomData<M>);
 
-impl<M: Manner> Contender for Ours<M> {
+impl<M: Variant> Contender for Ours<M> {
     fn open(place: &Place) -> Result<Self> {
         let builder = ShmLock::builder("lock").directory(place.directory());
         Ok(Self(M::apply(builder).open()?, PhantomData))
     }
 
     #[inline]
-    fn locked<R>(&mut self, section: impl FnOnce() -> R) -> Result<R> {
+    fn locked<R>(&mut self, critical_section: impl FnOnce() -> R) -> Result<R> {
         let guard = self.0.lock()?;
         if M::ASKS && guard.recovered().is_some() {
             guard.declare_consistent()?;
         }
-        Ok(section())
+        Ok(critical_section())
     }
 }

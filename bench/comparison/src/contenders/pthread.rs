@@ -1,4 +1,4 @@
-//! What do the C library's mutexes cost, in memory that processes share?
+//! The C library's mutexes, in memory that processes share.
 
 #![allow(unsafe_code, reason = "mutexes are the C library's")]
 
@@ -17,27 +17,26 @@ use super::Contender;
 use crate::memory::Mapping;
 use crate::place::Place;
 
-/// glibc's mutex that spins before it sleeps. The number is part of its binary interface; a C
-/// library that does not have this kind refuses it, and the contender stays away.
+/// The kind of glibc's mutex that spins before it sleeps; the number is part of its binary
+/// interface. Another C library refuses it, and the contender takes no part.
 const PTHREAD_MUTEX_ADAPTIVE_NP: c_int = 3;
 
-/// An ordinary one.
+/// The default mutex.
 pub(crate) type Normal = Pthread<PTHREAD_MUTEX_NORMAL, PTHREAD_MUTEX_STALLED, PTHREAD_PRIO_NONE>;
 /// Spins before it sleeps.
 pub(crate) type Adaptive =
     Pthread<PTHREAD_MUTEX_ADAPTIVE_NP, PTHREAD_MUTEX_STALLED, PTHREAD_PRIO_NONE>;
 /// Survives the death of its owner.
 pub(crate) type Robust = Pthread<PTHREAD_MUTEX_NORMAL, PTHREAD_MUTEX_ROBUST, PTHREAD_PRIO_NONE>;
-/// And lends the owner the priority of who waits.
+/// Also raises the owner to the priority of its waiters.
 pub(crate) type RobustPi =
     Pthread<PTHREAD_MUTEX_NORMAL, PTHREAD_MUTEX_ROBUST, PTHREAD_PRIO_INHERIT>;
 
-/// The mutex, by itself on its pair of cache lines.
+/// The mutex, on a pair of cache lines of its own.
 #[repr(C, align(128))]
 struct Shared(UnsafeCell<pthread_mutex_t>);
 
-// SAFETY: accessed by the C library's functions only, which are made to be called by several at
-// once.
+// SAFETY: only the C library's functions access it, and they allow concurrent calls.
 unsafe impl Sync for Shared {}
 
 /// A process-shared mutex in a mapped file.
@@ -45,7 +44,7 @@ pub(crate) struct Pthread<const KIND: c_int, const ROBUST: c_int, const PRIO: c_
     Mapping<Shared>,
 );
 
-/// What one of the library's functions answered.
+/// Turns a return code into a result.
 fn check(rc: c_int) -> io::Result<()> {
     if rc == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(rc)) }
 }
@@ -58,7 +57,7 @@ fn initialise(
 ) -> io::Result<()> {
     let mut attributes = MaybeUninit::<pthread_mutexattr_t>::uninit();
     let attributes = attributes.as_mut_ptr();
-    // SAFETY: there is room for them.
+    // SAFETY: the pointer is valid for a write.
     check(unsafe { libc::pthread_mutexattr_init(attributes) })?;
     // SAFETY: initialised above; so for the next three.
     check(unsafe { libc::pthread_mutexattr_setpshared(attributes, PTHREAD_PROCESS_SHARED) })?;
@@ -68,7 +67,7 @@ fn initialise(
     check(unsafe { libc::pthread_mutexattr_setrobust(attributes, robust) })?;
     // SAFETY: as above.
     check(unsafe { libc::pthread_mutexattr_setprotocol(attributes, protocol) })?;
-    // SAFETY: the mutex has room in a new mapping that nobody else uses yet; the attributes are
+    // SAFETY: the mutex lies in a new mapping that no other process uses yet; the attributes are
     // initialised.
     check(unsafe { libc::pthread_mutex_init(mutex, attributes) })
     // The attributes own nothing, so they need no destruction.
@@ -87,18 +86,18 @@ impl<const KIND: c_int, const ROBUST: c_int, const PRIO: c_int> Contender
     }
 
     #[inline]
-    fn locked<R>(&mut self, section: impl FnOnce() -> R) -> Result<R> {
+    fn locked<R>(&mut self, critical_section: impl FnOnce() -> R) -> Result<R> {
         let mutex = self.0.0.get();
         // SAFETY: initialised by `prepare`, and mapped for as long as `self` lives; so for the next
         // two.
         let rc = unsafe { libc::pthread_mutex_lock(mutex) };
         if rc == EOWNERDEAD {
-            // SAFETY: as above; we hold it, and the owner before us has died.
+            // SAFETY: as above; we hold it, and the previous owner died.
             check(unsafe { libc::pthread_mutex_consistent(mutex) })?;
         } else {
             check(rc)?;
         }
-        let result = section();
+        let result = critical_section();
         // SAFETY: as above; we hold it.
         check(unsafe { libc::pthread_mutex_unlock(mutex) })?;
         Ok(result)

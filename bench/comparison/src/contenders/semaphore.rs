@@ -1,5 +1,4 @@
-//! What does a POSIX named semaphore cost that starts at one? It has a name as ours has, but no
-//! owner.
+//! A POSIX named semaphore that starts at one. It has a name, as shmlock, but no owner.
 
 #![allow(unsafe_code, reason = "semaphores are the C library's")]
 
@@ -16,7 +15,7 @@ use crate::place::Place;
 /// An open semaphore.
 ///
 /// # Invariant
-/// The pointer came from `sem_open(3)`, and only the drop closes it.
+/// The pointer is a result of `sem_open(3)`, and only the drop closes it.
 #[derive(Debug)]
 pub(crate) struct Semaphore(NonNull<libc::sem_t>);
 
@@ -24,7 +23,7 @@ impl Semaphore {
     fn named(place: &Place, flags: libc::c_int) -> Result<Self> {
         let name = CString::new(format!("/{}", place.name()))?;
         let (mode, one): (libc::c_uint, libc::c_uint) = (0o600, 1);
-        // SAFETY: the name ends in a zero byte; mode and value are there if the flags ask for them.
+        // SAFETY: the name is a C string; mode and value are passed in case the flags ask for them.
         let semaphore = unsafe { libc::sem_open(name.as_ptr(), flags, mode, one) };
         if semaphore == libc::SEM_FAILED {
             return Err(io::Error::last_os_error().into());
@@ -49,7 +48,7 @@ impl Contender for Semaphore {
         Self::named(place, 0)
     }
 
-    fn locked<R>(&mut self, section: impl FnOnce() -> R) -> Result<R> {
+    fn locked<R>(&mut self, critical_section: impl FnOnce() -> R) -> Result<R> {
         // SAFETY: open by the invariant.
         while unsafe { libc::sem_wait(self.0.as_ptr()) } != 0 {
             let error = io::Error::last_os_error();
@@ -57,7 +56,7 @@ impl Contender for Semaphore {
                 return Err(error.into());
             }
         }
-        let result = section();
+        let result = critical_section();
         // SAFETY: open by the invariant.
         if unsafe { libc::sem_post(self.0.as_ptr()) } != 0 {
             return Err(io::Error::last_os_error().into());
@@ -66,6 +65,6 @@ impl Contender for Semaphore {
     }
 
     fn remove(place: &Place) {
-        let _ = fs::remove_file(place.semaphore()); // it is not there if `prepare` has failed
+        let _ = fs::remove_file(place.semaphore()); // absent if `prepare` failed
     }
 }

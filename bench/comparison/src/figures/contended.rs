@@ -1,7 +1,7 @@
-//! C: how much gets done when many want the lock, by whom, and at what price?
+//! C: throughput, fairness, processor time and acquire times of many processes.
 //!
-//! Two runs each time. Throughput, fairness and processor time come from one in which nobody reads
-//! a clock; how long an acquire takes comes from another, in which everybody does.
+//! There are two runs. Throughput, fairness and processor time come from a run in which no worker
+//! reads a clock, the acquire times from a run in which every worker does.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ pub(super) const METRICS: [Metric; 8] = [
     ("max", Unit::Time),
 ];
 
-/// How long to count. Longest where fairness is asked for: each of many processes should have had
+/// Returns the window. It is longest where fairness is measured: each of many processes should have
 /// several time slices.
 fn window(effort: Effort, processes: usize, work: bool, timed: bool) -> Duration {
     match (work && processes >= 15, timed) {
@@ -42,15 +42,15 @@ pub(super) fn measure(
     work: bool,
 ) -> Result<Measured> {
     let turns = if work { effort.microsecond } else { 0 };
-    let ask = |duty, timed| {
+    let run_all = |duty, timed| {
         let window = window(effort, processes, work, timed);
         run(kind, Run { duties: &vec![duty; processes], turns, window, ..Run::default() })
     };
-    let plain = ask(Duty::Turns, false)?;
-    let timed = ask(Duty::TimedTurns, true)?;
+    let plain = run_all(Duty::Turns, false)?;
+    let timed = run_all(Duty::TimedTurns, true)?;
     let sections: u64 = plain.counted.iter().sum();
     let (fewest, most) = (plain.counted.iter().min().copied(), plain.counted.iter().max().copied());
-    // Not a number if nobody got the lock in the window: the table shows a dash.
+    // NaN if no worker acquired the lock in the window: the table shows a dash.
     let at = |permille| {
         quantile(&timed.waits, permille).map_or(f64::NAN, |wait| float(wait.min(timed.longest)))
     };

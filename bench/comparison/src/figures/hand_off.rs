@@ -1,8 +1,7 @@
-//! H: how long is the lock nobody's when one gives it and another waits for it?
+//! H: the time from the call to release to the first instruction of the waiter's critical section.
 //!
-//! From the moment before the giving to the first one in the other's section. Either the other has
-//! just arrived, so that it is still awake if it spins at all; or it has been asleep for a while,
-//! and its core with it.
+//! Either the waiter has just arrived and still spins, if it spins at all. Or it has been asleep
+//! for a while, and its CPU is idle.
 
 use std::time::Duration;
 
@@ -23,14 +22,14 @@ pub(super) const METRICS: [Metric; 5] = [
     ("hand-offs", Unit::Count),
 ];
 
-/// Measures it, with one who has been asleep for that long on average; zero if it has just arrived.
+/// Measures it for a waiter with this mean sleep; zero if it has just arrived.
 pub(super) fn measure(kind: Kind, effort: Effort, asleep: Duration) -> Result<Measured> {
     let outcome = run(
         kind,
         Run {
-            duties: &[Duty::Give, Duty::Take],
-            // How long the one that has just arrived is given to begin to wait: less than anybody
-            // spins who spins, and more than it takes the others to be on their way to sleep.
+            duties: &[Duty::Release, Duty::Acquire],
+            // The time for a waiter that has just arrived to begin to wait: less than any contender
+            // spins, and enough for a contender without spinning to call the kernel.
             turns: effort.microsecond,
             sleep: asleep,
             share: 10_000,

@@ -1,14 +1,14 @@
-//! Which questions are asked of each contender?
+//! Defines the figures: the measurements of a contender.
 //!
-//! | file | its question |
+//! | file | figure |
 //! |---|---|
-//! | [`uncontended`] | U: what does a lock cost that nobody else wants? |
-//! | [`contended`] | C: how much gets done when many want it, by whom, and at what price? |
-//! | [`hand_off`] | H: how long is it nobody's between one and the next? |
-//! | [`recovery`] | R: how long is it a dead one's? |
-//! | [`waiting`] | W: what does it cost to wait, by itself? |
-//! | [`seed`] | S: what does the measurement of the Python package say? |
-//! | [`opening`] | O: what does it cost to come and go? |
+//! | [`uncontended`] | U: the time of a lock and unlock without contention |
+//! | [`contended`] | C: throughput, fairness, processor time and waits of many processes |
+//! | [`hand_off`] | H: the time from a release to the waiter's acquisition |
+//! | [`recovery`] | R: the time from an owner's death to the waiter's acquisition |
+//! | [`waiting`] | W: the processor time of waiting |
+//! | [`seed`] | S: the measurement of the Python package |
+//! | [`opening`] | O: the time to open, use and close a lock |
 
 pub(crate) mod contended;
 pub(crate) mod hand_off;
@@ -25,35 +25,35 @@ use shmlock_bench_support::Result;
 use crate::contenders::Kind;
 use crate::results::Measured;
 
-/// How much time to take.
+/// The effort of a measurement.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Effort {
-    /// Whether little.
+    /// Little.
     pub quick: bool,
-    /// The turns of a microsecond's work.
+    /// The turns of a microsecond of work.
     pub microsecond: u64,
 }
 
 impl Effort {
-    /// One of two amounts.
+    /// Returns the amount for this effort.
     pub(crate) fn pick<T>(self, quick: T, thorough: T) -> T {
         if self.quick { quick } else { thorough }
     }
 
-    /// One of two times, in milliseconds.
+    /// Returns the time for this effort, of two in milliseconds.
     pub(crate) fn millis(self, quick: u64, thorough: u64) -> Duration {
         Duration::from_millis(self.pick(quick, thorough))
     }
 }
 
-/// What kind of number it is.
+/// The unit of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unit {
     /// Nanoseconds.
     Time,
-    /// Events in a second.
+    /// Events per second.
     Rate,
-    /// Just a number.
+    /// A number without a unit.
     Plain,
     /// A whole number.
     Count,
@@ -62,40 +62,39 @@ pub(crate) enum Unit {
 /// A column of a figure's table.
 pub(crate) type Metric = (&'static str, Unit);
 
-/// One figure: a question under certain conditions. Its first metric is compared with the
-/// reference.
+/// A figure: a measurement under certain conditions. Its first metric is compared with the
+/// reference's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Figure {
-    /// U.
+    /// Figure U.
     Uncontended,
-    /// C, for so many processes, with a microsecond of work or none.
+    /// Figure C.
     Contended {
-        /// How many.
+        /// The number of processes.
         processes: usize,
-        /// Whether there is work.
+        /// A microsecond of work in each critical section, or none.
         work: bool,
     },
-    /// H.
+    /// Figure H.
     HandOff {
-        /// For how many milliseconds who waits has been asleep, on average; 0 if it has just
-        /// arrived.
+        /// The waiter's mean sleep before the hand-off, in milliseconds; 0 if it has just arrived.
         asleep: u64,
     },
-    /// R.
+    /// Figure R.
     Recovery {
-        /// How long who waits has waited, in milliseconds.
+        /// The waiter's wait before the kill, in milliseconds.
         waited: u64,
     },
-    /// W.
+    /// Figure W.
     Waiting,
-    /// S.
+    /// Figure S.
     Seed,
-    /// O.
+    /// Figure O.
     Opening,
 }
 
 impl Figure {
-    /// Its letter.
+    /// Returns its letter.
     pub(crate) fn letter(self) -> char {
         match self {
             Self::Uncontended => 'U',
@@ -108,7 +107,7 @@ impl Figure {
         }
     }
 
-    /// What stands above its table.
+    /// Returns the title of its table.
     pub(crate) fn title(self) -> String {
         match self {
             Self::Uncontended => "U: uncontended, lock and unlock".to_owned(),
@@ -138,7 +137,7 @@ impl Figure {
         }
     }
 
-    /// What its drawing is called.
+    /// Returns the name of its plot.
     pub(crate) fn file_name(self) -> String {
         match self {
             Self::Uncontended => "uncontended".to_owned(),
@@ -154,7 +153,7 @@ impl Figure {
         }
     }
 
-    /// Its columns.
+    /// Returns its columns.
     pub(crate) fn metrics(self) -> &'static [Metric] {
         match self {
             Self::Uncontended => &uncontended::METRICS,
@@ -167,7 +166,7 @@ impl Figure {
         }
     }
 
-    /// Whether the question can be asked of this contender.
+    /// Returns `true` if this contender can take part.
     pub(crate) fn suits(self, kind: Kind) -> bool {
         match self {
             Self::Uncontended => true,
@@ -178,7 +177,7 @@ impl Figure {
         }
     }
 
-    /// Asks it once.
+    /// Measures it once.
     pub(crate) fn measure(self, kind: Kind, effort: Effort) -> Result<Measured> {
         match self {
             Self::Uncontended => uncontended::measure(kind, effort),
@@ -198,7 +197,7 @@ impl Figure {
     }
 }
 
-/// As a number to calculate with; exact up to 2^53, which is 104 days in nanoseconds.
+/// Converts to a float; exact up to 2^53, which is 104 days in nanoseconds.
 #[expect(clippy::cast_precision_loss, reason = "see above")]
 pub(crate) fn float(value: u64) -> f64 {
     value as f64

@@ -1,4 +1,4 @@
-//! O: what does it cost to come and go? And what is left when all have gone?
+//! O: the time to open, use and close a lock, and the files left after the last user.
 
 use std::fs;
 
@@ -17,23 +17,23 @@ pub(super) const METRICS: [Metric; 3] =
 
 pub(super) fn measure(kind: Kind, effort: Effort) -> Result<Measured> {
     let place = Prepared::new(kind)?;
-    // Another process has it open, so the name exists all the time. In ours a crate might remember
-    // it.
+    // Another process keeps the name alive. In this process a crate might cache the lock.
     let keeper = Keeper::start(kind, place.place())?;
     let mut values =
-        kind.dispatch(ComeAndGo { place: place.place(), times: effort.pick(100, 1000) })?;
+        kind.dispatch(OpenAndClose { place: place.place(), times: effort.pick(100, 1000) })?;
     drop(keeper);
-    kind.dispatch(ComeAndGo { place: place.place(), times: 1 })?; // the last one out, after one who was killed
+    // The last user leaves, after a user that was killed.
+    kind.dispatch(OpenAndClose { place: place.place(), times: 1 })?;
     values.push(float(place.place().files()? as u64));
     Ok(Measured::values(values))
 }
 
-struct ComeAndGo<'a> {
+struct OpenAndClose<'a> {
     place: &'a Place,
     times: usize,
 }
 
-impl Task for ComeAndGo<'_> {
+impl Task for OpenAndClose<'_> {
     type Output = Result<Vec<f64>>;
 
     fn run<C: Contender>(self) -> Result<Vec<f64>> {
@@ -51,7 +51,7 @@ impl Task for ComeAndGo<'_> {
     }
 }
 
-/// How many this process has open, one for the look included.
+/// Counts the open descriptors of this process, including that of the directory itself.
 fn descriptors() -> Result<u64> {
     Ok(fs::read_dir("/proc/self/fd")?.count() as u64)
 }

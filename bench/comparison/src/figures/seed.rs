@@ -1,7 +1,7 @@
-//! S: what does the measurement of the Python package say?
+//! S: the measurement of the Python package.
 //!
-//! Fifteen processes do a thousand increments each, as fast as they can; each times every lock +
-//! add + unlock.
+//! Fifteen processes do a thousand increments each, as fast as possible. Each measures every lock,
+//! add and unlock.
 
 use shmlock_bench_support::Result;
 

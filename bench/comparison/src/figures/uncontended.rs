@@ -1,7 +1,7 @@
-//! U: what does a lock cost that nobody else wants?
+//! U: the time of a lock and unlock without contention.
 //!
-//! One process takes and gives it back in batches, and counts in shared memory; the median of the
-//! batches counts. What the loop and the counting cost by themselves is what "no lock" says.
+//! One process acquires and releases the lock in batches, and counts in shared memory. The value is
+//! the median of the batches. It includes the loop and the counting, which "no lock" measures.
 
 use shmlock_bench_support::Result;
 
@@ -13,11 +13,12 @@ use crate::memory::Mapping;
 use crate::place::{Place, Prepared};
 use crate::results::Measured;
 use crate::statistics::median;
-use crate::worker::section;
+use crate::worker::critical_section;
 
 pub(super) const METRICS: [Metric; 1] = [("pair", Unit::Time)];
 
-/// How long a batch is, in nanoseconds: long beside reading the clock, short beside a time slice.
+/// The length of a batch in nanoseconds: long compared with a clock read, short compared with a
+/// time slice.
 const BATCH: u64 = 500_000;
 
 pub(super) fn measure(kind: Kind, effort: Effort) -> Result<Measured> {
@@ -40,11 +41,11 @@ impl Task for Pairs<'_> {
         let mut batch = |pairs: u64| -> Result<u64> {
             let begin = now();
             for _ in 0..pairs {
-                contender.locked(|| section(&board, 0))?;
+                contender.locked(|| critical_section(&board, 0))?;
             }
             Ok(now() - begin)
         };
-        batch(1000)?; // what happens at the first use only
+        batch(1000)?; // the costs of the first use
         let pairs = (1000 * BATCH / batch(1000)?.max(1)).max(1);
         let times = (0..self.batches)
             .map(|_| Ok(float(batch(pairs)?) / float(pairs)))

@@ -1,5 +1,4 @@
-//! W: what does it cost to wait, by itself? Some processes wait for a lock that one holds all the
-//! time.
+//! W: the processor time and the sleeps of processes that wait for a lock held all the time.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
@@ -16,13 +15,12 @@ use crate::results::Measured;
 use crate::team::{Run, Team};
 use crate::worker::Duty;
 
-/// For each second of each waiter.
+/// Both for each second of each waiter.
 pub(super) const METRICS: [Metric; 2] = [("CPU/s", Unit::Time), ("sleeps/s", Unit::Plain)];
 
 pub(super) const WAITERS: usize = 4;
 
-/// How long they may take to come to where they wait. Milliseconds are enough, but for machines
-/// that are busy.
+/// The bound on the start of the waits. Milliseconds suffice on a machine that is not busy.
 const BOUND: Duration = Duration::from_secs(10);
 
 pub(super) fn measure(kind: Kind, effort: Effort) -> Result<Measured> {
@@ -30,22 +28,24 @@ pub(super) fn measure(kind: Kind, effort: Effort) -> Result<Measured> {
     let mut duties = [Duty::Wait; 1 + WAITERS];
     duties[0] = Duty::Hold;
     let mut team = Team::start(kind, Run { duties: &duties, ..Run::default() }, place.place())?;
-    team.meet()?; // all have opened it
+    team.meet()?; // all have opened the lock
     for (order, arrivals) in [(state::RUN, 1), (state::MEASURE, WAITERS)] {
         team.board.order(order);
         if !team.meet_some(u32::try_from(arrivals)?, BOUND) {
-            return Err("the holder, or a waiter, does not come to where it should".into());
+            return Err(
+                "the owner does not acquire the lock, or a waiter does not start to wait".into()
+            );
         }
     }
-    thread::sleep(effort.millis(300, 1000)); // this is what is measured, it orders nothing
+    thread::sleep(effort.millis(300, 1000)); // the window; it orders nothing
     let stopped_at = now();
     team.board.order(state::STOP);
-    team.meet()?; // all have had it, and reported
+    team.meet()?; // all have acquired and reported
     let outcome = team.account(0.0);
     outcome.check(kind)?;
     let waiters = &team.board.rows[1..=WAITERS];
     if waiters.iter().any(|row| row.owned_at.load(Relaxed) < stopped_at) {
-        return Err("had the lock while another held it".into());
+        return Err("acquired the lock while another process held it".into());
     }
     let waited: u64 =
         waiters.iter().map(|row| row.owned_at.load(Relaxed) - row.asked_at.load(Relaxed)).sum();

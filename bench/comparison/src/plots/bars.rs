@@ -1,5 +1,4 @@
-//! How long does it take each contender? A bar for each: the median, with the range of the rounds
-//! upon it.
+//! Draws a bar for each contender: the median, with the range of the rounds on it.
 
 use plotters::prelude::{BLACK, ChartBuilder, Color, IntoLogRange, PathElement, Rectangle};
 use plotters::style::text_anchor::HPos;
@@ -15,7 +14,7 @@ use crate::table::show;
 /// The width of the names at the left.
 const NAMES: i32 = 170;
 
-/// Draws the first metric of a figure. On a logarithmic scale: the contenders differ by factors of
+/// Draws the first metric of a figure, on a logarithmic scale: the contenders differ by factors of
 /// a thousand.
 pub(super) fn draw(area: &Area<'_>, figure: Figure, entries: &Entries) -> Result<()> {
     let (name, unit) = figure.metrics()[0];
@@ -27,9 +26,10 @@ pub(super) fn draw(area: &Area<'_>, figure: Figure, entries: &Entries) -> Result
         .collect();
     let (least, greatest) = range(&all);
     if all.is_empty() || least <= 0.0 {
-        return Ok(()); // a logarithmic scale has no room for it
+        return Ok(()); // a logarithmic scale has no zero
     }
-    let (low, high) = (least / 2.0, greatest * 4.0); // so that the shortest bar has a length, and the longest a number
+    // The shortest bar has a length, and the longest has room for its number.
+    let (low, high) = (least / 2.0, greatest * 4.0);
     let mut chart = ChartBuilder::on(area)
         .caption(format!("{}: {name}", figure.title()), ("sans-serif", 18))
         .margin(10)

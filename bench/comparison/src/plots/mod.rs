@@ -1,11 +1,11 @@
-//! What does it look like? Drawings for documents: bars for most figures, lines for contention.
+//! Draws the figures for documents: bars for most figures, lines for contention.
 //!
-//! | file | its question |
+//! | file | contents |
 //! |---|---|
-//! | `bars` | how long does it take each contender? |
-//! | `throughput` | how much gets done, by how many processes? |
-//! | `waits` | how many acquires took longer than this? |
-//! | `style` | which colour is whose, and what stands beside the lines? |
+//! | `bars` | a bar for each contender's time |
+//! | `throughput` | critical sections per second over the number of processes |
+//! | `waits` | the distribution of the acquire times |
+//! | `style` | colours, text and legend |
 
 mod bars;
 mod style;
@@ -28,7 +28,7 @@ type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 /// Width and height of a picture with lines.
 const LINES: (u32, u32) = (960, 540);
 
-/// Draws all there is to draw of these results, in files whose names begin with `prefix`.
+/// Draws all figures of these results, in files whose names begin with `prefix`.
 pub(crate) fn draw(results: &Results, directory: &Path, prefix: &str) -> Result<()> {
     fs::create_dir_all(directory)?;
     let file = |name: &str| directory.join(format!("{prefix}{name}.svg"));

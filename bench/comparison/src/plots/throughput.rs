@@ -1,4 +1,4 @@
-//! How much gets done, by how many processes? A line for each contender.
+//! Draws the critical sections per second over the number of processes: a line for each contender.
 
 use plotters::prelude::{ChartBuilder, Circle, Color, IntoLogRange, LineSeries};
 use plotters::style::text_anchor::HPos;
@@ -12,7 +12,7 @@ use crate::figures::{Figure, Unit};
 use crate::statistics::{median, range};
 use crate::table::show;
 
-/// The lines, with their points at so many processes.
+/// The lines, with a point for each number of processes.
 pub(super) struct Lines {
     with_work: bool,
     processes: Vec<u32>,
@@ -20,7 +20,7 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    /// Those of the figures with work, or of those without.
+    /// Makes the lines of the figures with work, or without.
     pub(super) fn of(results: &Results, with_work: bool) -> Self {
         let figures = results.iter().filter_map(|(figure, entries)| match figure {
             Figure::Contended { processes, work } if *work == with_work => {
@@ -43,12 +43,12 @@ impl Lines {
         Self { with_work, processes, by_kind }
     }
 
-    /// How many points each has.
+    /// Returns the number of points of each line.
     pub(super) fn points(&self) -> usize {
         self.processes.len()
     }
 
-    /// Draws them.
+    /// Draws the lines.
     pub(super) fn draw(&self, area: &Area<'_>) -> Result<()> {
         let all: Vec<f64> = self
             .by_kind
@@ -57,8 +57,7 @@ impl Lines {
             .filter(|v| *v > 0.0)
             .collect();
         let (lowest, highest) = range(&all);
-        // By doublings: 2, 4, 15 and 64 processes are about as far from each other as they should
-        // be.
+        // A logarithmic axis, on which 2, 4, 15 and 64 processes are about equally far apart.
         let doublings: Vec<f64> =
             self.processes.iter().map(|processes| f64::from(*processes).log2()).collect();
         let (first, last) = range(&doublings);

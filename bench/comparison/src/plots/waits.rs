@@ -1,5 +1,5 @@
-//! How many acquires took longer than this? A line for each contender, over all rounds; where it
-//! ends is the longest.
+//! Draws the share of acquires that took longer than a time: a line for each contender, over all
+//! rounds, which ends at the longest.
 
 use plotters::prelude::{ChartBuilder, IntoLogRange, LineSeries};
 use shmlock_bench_support::Result;
@@ -12,7 +12,7 @@ use crate::histogram::longer;
 use crate::results::Entries;
 use crate::table::show;
 
-/// The smallest share that is drawn: one in ten millions.
+/// The smallest share on the plot: one in ten million.
 const FLOOR: f64 = 1e-7;
 
 /// Draws the distribution of one contended figure.
@@ -40,7 +40,7 @@ pub(super) fn draw(area: &Area<'_>, figure: Figure, entries: &Entries) -> Result
     legend(&right, &lines.iter().map(|(kind, _)| *kind).collect::<Vec<_>>())
 }
 
-/// From everybody, who took longer than nothing, down to the floor at the longest.
+/// Returns the points of a contender's line, down to the floor at the longest acquire.
 fn line(entries: &Entries, kind: Kind) -> Vec<(f64, f64)> {
     let mut counts = Vec::<u64>::new();
     for entry in entries.by(kind) {
@@ -52,7 +52,7 @@ fn line(entries: &Entries, kind: Kind) -> Vec<(f64, f64)> {
     longer(&counts).into_iter().map(|(wait, left)| (float(wait.max(10)), share(left))).collect()
 }
 
-/// As much of it as is not zero.
+/// Formats a share as a percentage, without zeros at the end.
 fn percent(share: f64) -> String {
     let text = format!("{:.6}", share * 100.0);
     format!("{} %", text.trim_end_matches('0').trim_end_matches('.'))
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shares_are_written_without_zeros_at_the_end() {
+    fn percentages_have_no_zeros_at_the_end() {
         assert_eq!(percent(1.0), "100 %");
         assert_eq!(percent(0.01), "1 %");
         assert_eq!(percent(1e-7), "0.00001 %");

@@ -49,7 +49,7 @@ use shmlock::Error;
 use crate::state::{Done, State, variant_of};
 use crate::{blocks, dying, locks, signals, work};
 
-/// How to go on after a command.
+/// The continuation after a command.
 #[derive(PartialEq, Eq)]
 enum Flow {
     On,

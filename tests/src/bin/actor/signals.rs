@@ -25,7 +25,8 @@ static ERRORS: AtomicU32 = AtomicU32::new(0);
 /// The phase of its round in which [`sample`] is: free, acquiring, holding, releasing.
 static PHASE: AtomicUsize = AtomicUsize::new(0);
 const PHASES: usize = 4;
-/// How often [`on_sample`] came in each phase, with SIGTERM unblocked and with SIGTERM blocked.
+/// The number of calls of [`on_sample`] in each phase, with SIGTERM unblocked and with SIGTERM
+/// blocked.
 static SAMPLES: [[AtomicU32; 2]; PHASES] = [const { [const { AtomicU32::new(0) }; 2] }; PHASES];
 
 pub(crate) fn install_exit_handlers(which: &str, grace: Option<&str>) -> Result<Done, Error> {

@@ -65,9 +65,9 @@ pub(crate) fn pass(
 ) -> Result<Done, Error> {
     let account = Account::open(account);
     let lock = state.lock(id);
-    let before = proc::naps(process::id());
+    let before = proc::voluntary_sleeps(process::id());
     lock.acquire()?;
-    let total = proc::naps(process::id());
+    let total = proc::voluntary_sleeps(process::id());
     let told = locks::recovered(lock.recovered().as_ref());
     account.section(u64::from(process::id()), 1, told != "no");
     account.rounds.fetch_add(1, Relaxed);

@@ -16,7 +16,7 @@ use crate::system;
 const STOP_SECONDS: u64 = 5;
 const STOP_PERIOD: u64 = 30;
 
-/// How long to search for a worker that is doing what the master wants to disturb.
+/// The time to search for a worker that is doing what the master wants to disturb.
 const SEARCH_TIME: Duration = Duration::from_micros(500);
 
 impl Master<'_> {

@@ -13,7 +13,7 @@ pub(crate) struct Report {
     seen: AtomicU64,
 }
 
-/// What must not happen.
+/// An event that must not happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u64)]
 pub(crate) enum Fault {

@@ -28,7 +28,7 @@ use crate::tally::Count;
 use crate::visit::{Operation, Visit};
 use crate::worker::Worker;
 
-/// How often it tries the lock in one operation, and how long it sleeps in between.
+/// The number of attempts of one operation, and the sleep between them.
 const ATTEMPTS: u32 = 50;
 const PAUSE: Duration = Duration::from_micros(500);
 

@@ -43,7 +43,8 @@ pub(crate) struct Memory {
 // SAFETY: atomics only, in arrays and structures of such.
 unsafe impl shmlock_tests::Words for Memory {}
 
-/// What one lock protects, and what is known about it from outside. Written by its owners only.
+/// The data that one lock protects, and what is known about it from outside. Written by its owners
+/// only.
 #[repr(C, align(64))]
 pub(crate) struct Ledger {
     /// The critical section in progress, as a mark (see `oracle.rs`); 0 if there is none.
@@ -104,7 +105,7 @@ pub(crate) struct Life {
     /// The begin of its wait without a timeout, in nanoseconds of the monotonic clock; 0 if it does
     /// not wait.
     pub(crate) waiting: AtomicU64,
-    /// See [`Doing`].
+    /// A [`Doing`].
     doing: AtomicU32,
     /// One bit for each lock that it may hold: set before it tries to acquire, cleared after it has
     /// released.
@@ -117,7 +118,7 @@ pub(crate) struct Life {
     pub(crate) credit: [AtomicU32; LOCKS],
 }
 
-/// What a life is doing. After a kill, what it was doing.
+/// The activity of a life; after a kill, its last one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub(crate) enum Doing {

@@ -20,8 +20,8 @@ use crate::visit::{Blocks, Give, Hold, Make, Visit, Way};
 /// More than any closer needs: the master stops no process for so long.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How late a waiter may return after its timeout. Not what is promised but what no busy machine
-/// exceeds; the report shows the latest. A waiter that was stopped meanwhile is not judged.
+/// The latest plausible return after a timeout. It is not promised, but no busy machine exceeds it;
+/// the report shows the latest. A waiter that was stopped meanwhile is not judged.
 const TOLERANCE: Duration = Duration::from_secs(5);
 
 impl Contender<'_> {
@@ -52,7 +52,7 @@ impl Contender<'_> {
         self.opened(at, builder.open())
     }
 
-    /// What becomes of an attempt to open.
+    /// Describes and notes a handle that was opened, or judges the error.
     pub(crate) fn opened(&self, at: usize, opened: shmlock::Result<ShmLock>) -> Option<ShmLock> {
         let opened = opened.and_then(|lock| self.describe(&lock).map(|()| lock));
         self.does(Doing::Nothing);

@@ -32,7 +32,7 @@ use crate::memory::{Doing, Ledger};
 use crate::role::NARROW;
 use crate::system;
 
-/// What the lock tells its new owner.
+/// The report of the lock to its new owner.
 pub(crate) struct Told {
     pub(crate) died: bool,
     pub(crate) dead: Option<Holder>,
@@ -154,10 +154,10 @@ impl Contender<'_> {
             Ok(health) if health.orphaned => self.accuse(Fault::Orphaned, at, 0),
             // A static owner asks by a handle that holds nothing.
             Ok(health) if health.occupancy == LockState::Unlocked => {
-                self.accuse(Fault::NotOurs, at, 0)
+                self.accuse(Fault::NotOurs, at, 0);
             }
             Ok(health) if lock.is_held() && health.occupancy != LockState::HeldByThisHandle => {
-                self.accuse(Fault::NotOurs, at, 1)
+                self.accuse(Fault::NotOurs, at, 1);
             }
             Ok(_) => {}
             Err(error) => self.refused(at, &error),

@@ -16,7 +16,7 @@ pub(crate) struct Plan {
     rng: Rng,
     role: Role,
     ended: bool,
-    /// Whether the process installs the exit handlers.
+    /// `true` if the process installs the exit handlers.
     pub(crate) handlers: bool,
 }
 

@@ -6,7 +6,7 @@ use crate::memory::SLOTS;
 pub(crate) const BUSY: usize = 0;
 /// Handles on it are kept sometimes.
 pub(crate) const KEPT: usize = 1;
-/// Opened and closed around each section: its file comes and goes all the time.
+/// Opened and closed around each critical section: its file is created and removed all the time.
 pub(crate) const BRIEF: usize = 2;
 /// Nearly all its tokens are taken, so that those of the dead are drawn again at once. See
 /// `token_exhaustion.rs`.

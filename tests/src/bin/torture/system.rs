@@ -73,7 +73,7 @@ fn number(stat: &[String], field: usize) -> u64 {
     stat.get(field).and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 
-/// How a process ended.
+/// The end of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
     Exit(i32),

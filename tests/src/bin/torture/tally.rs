@@ -16,7 +16,7 @@ pub(crate) struct Tally {
     latest: AtomicU64,
 }
 
-/// What is counted.
+/// The kind of a count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
 pub(crate) enum Count {

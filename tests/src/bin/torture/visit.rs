@@ -31,7 +31,8 @@ pub(crate) enum Operation {
     End(End),
 }
 
-/// How a process ends by itself. Where a visit is given: in the middle of its critical section.
+/// The way in which a process ends by itself. Where a visit is given: in the middle of its critical
+/// section.
 #[derive(Clone, Debug)]
 pub(crate) enum End {
     Return,
@@ -50,17 +51,17 @@ pub(crate) struct Visit {
     pub(crate) way: Way,
     pub(crate) hold: Hold,
     pub(crate) give: Give,
-    /// How often the same handle acquires the lock again meanwhile.
+    /// The number of times that the same handle acquires the lock again meanwhile.
     pub(crate) depth: u8,
-    /// Whether a second handle of the same thread tries the lock meanwhile.
+    /// `true` if a second handle of the same thread tries the lock meanwhile.
     pub(crate) twice: bool,
-    /// Whether the description is set again inside.
+    /// `true` if the description is set again inside.
     pub(crate) describe: bool,
-    /// Whether data after a death is declared consistent.
+    /// `true` if data after a death is declared consistent.
     pub(crate) declare: bool,
     /// A lock that is acquired inside, always a later one, so that no cycle of waiters arises.
     pub(crate) inner: Option<usize>,
-    /// Whether the handle stays open.
+    /// `true` if the handle stays open.
     pub(crate) keep: bool,
 }
 
@@ -81,7 +82,7 @@ pub(crate) enum Blocks {
     WhileHeld,
 }
 
-/// How a lock is acquired.
+/// The way of acquiring.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Way {
     Wait,
@@ -90,7 +91,7 @@ pub(crate) enum Way {
     Until(Duration),
 }
 
-/// How long a critical section lasts.
+/// The length of a critical section.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Hold {
     Nothing,
@@ -99,7 +100,7 @@ pub(crate) enum Hold {
     Sleep(Duration),
 }
 
-/// How a lock is released.
+/// The way of releasing.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Give {
     Drop,
