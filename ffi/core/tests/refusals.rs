@@ -46,10 +46,9 @@ fn a_handle_that_is_not_attached_or_detached_or_a_copy_is_an_error() {
     assert_eq!(detached.call(shmlock_core_detach), Status::Ok);
     let mut original = User::of(&memory, 2);
     let mut copy = User::unattached();
+    let to = copy.raw().cast::<u8>();
     // SAFETY: two handles that do not overlap.
-    unsafe {
-        copy.raw().cast::<u8>().copy_from_nonoverlapping(original.raw().cast(), size_of::<Handle>())
-    };
+    unsafe { to.copy_from_nonoverlapping(original.raw().cast(), size_of::<Handle>()) };
     for user in [&mut User::unattached(), &mut detached, &mut copy] {
         for function in FUNCTIONS {
             assert_eq!(user.call(function), Status::NotAttached);
@@ -82,10 +81,8 @@ fn an_invalid_region_is_refused_and_left_unchanged_with_the_handle() {
         // SAFETY: 128 bytes of atomics, or refused.
         assert_eq!(unsafe { shmlock_core_attach(user.raw(), address, len, token, scope) }, refusal);
         // SAFETY: as above.
-        assert_eq!(
-            unsafe { shmlock_core_attach(null_mut(), address, len, token, scope) },
-            Status::Null
-        );
+        let attached = unsafe { shmlock_core_attach(null_mut(), address, len, token, scope) };
+        assert_eq!(attached, Status::Null);
         let of_memory = !matches!(refusal, Status::BadToken | Status::BadScope);
         // SAFETY: as above.
         let checked = unsafe { shmlock_core_check(address, len) };
@@ -165,26 +162,14 @@ fn null_or_misaligned_outputs_and_unknown_scopes_are_errors() {
         // SAFETY: refused before anything is written.
         assert_eq!(unsafe { shmlock_core_fencing_token(user.raw(), to) }, refusal);
     }
-    // SAFETY: as above.
-    assert_eq!(
-        unsafe {
-            shmlock_core_inspect(memory.address(), 128, SHMLOCK_CORE_FULL_SYSTEM, null_mut())
-        },
-        Status::Null
-    );
+    let inspect_as = |scope, holder| {
+        // SAFETY: 128 bytes of atomics, and NULL or a `Holder`.
+        unsafe { shmlock_core_inspect(memory.address(), 128, scope, holder) }
+    };
+    assert_eq!(inspect_as(SHMLOCK_CORE_FULL_SYSTEM, null_mut()), Status::Null);
     let mut holder = inspect(&memory).expect("a lock");
-    // SAFETY: 128 bytes of atomics, and a `Holder`.
-    assert_eq!(
-        unsafe { shmlock_core_inspect(memory.address(), 128, 2, &raw mut holder) },
-        Status::BadScope
-    );
-    // SAFETY: as above.
-    assert_eq!(
-        unsafe {
-            shmlock_core_inspect(memory.address(), 128, SHMLOCK_CORE_FULL_SYSTEM, &raw mut holder)
-        },
-        Status::Ok
-    );
+    assert_eq!(inspect_as(2, &raw mut holder), Status::BadScope);
+    assert_eq!(inspect_as(SHMLOCK_CORE_FULL_SYSTEM, &raw mut holder), Status::Ok);
 }
 
 #[test]
