@@ -78,13 +78,14 @@ if [ "${1:-}" = --update ]; then
 fi
 [ "$rustc $host" = "$(entry rustc) $(entry host)" ] ||
     skip "not compared: this is rustc $rustc for $host, and $file is of $(entry rustc) for $(entry host)"
-# All between the system call of a sleep and the section is compiled into `take`, see std-shell/src/hold.rs.
+# All between the system call of a sleep and the critical section is compiled into `acquire_slow`, see
+# std-shell/src/lock/contend.rs.
 symbols=$(nm --demangle "$program")
-grep -q 'shmlock::lock::ShmLock>::take$' <<<"$symbols" || die "no function \`take\` in $program"
-apart=$(grep -oE 'Waiter::(next|sleep)$|Waiter as shmlock_core::wait::Wait>::wait$|acquire_contended_inline$' \
+grep -q 'ShmLock>::acquire_slow$' <<<"$symbols" || die "no function \`acquire_slow\` in $program"
+apart=$(grep -oE 'Waiter::(advance|after_spin|sleep|sleep_on)$|Waiter as shmlock_core::wait::Wait>::wait$|acquire_contended_inline$' \
     <<<"$symbols" || true)
-apart+=$(grep -oE 'shmlock::lock::ShmLock>::(take_outermost|contend|begin|write_record)$' <<<"$symbols" || true)
-[ -z "$apart" ] || die "no part of \`take\` any more, and so a cache miss or two for who has been woken: $apart"
+apart+=$(grep -oE 'ShmLock>::(acquire_outermost|contend|end_wait|begin_hold|write_record)$' <<<"$symbols" || true)
+[ -z "$apart" ] || die "no part of \`acquire_slow\` any more, and so a cache miss or two for who has been woken: $apart"
 [ $shrunk = 0 ] || echo "some are less, or new: run ci/instructions.sh --update and commit $file"
 [ $grown = 0 ] || die "something takes over $slack % more instructions than before; if it is worth" \
     "that, run ci/instructions.sh --update, and say in the commit why"
