@@ -152,7 +152,7 @@ impl<T: FromBytes + IntoBytes + Immutable> SharedBlock<T> {
                 create(&mut *private);
                 // It is foreign code: it may have forked, or the lock be lost by now.
                 if let Err(loss) = lock.check_hold() {
-                    return Err(lock.into_error(loss));
+                    return Err(lock.error_of(loss));
                 }
                 lock.write_data(&*private);
                 header.set_made(fence);

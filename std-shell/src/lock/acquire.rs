@@ -7,6 +7,8 @@ use crate::lock::guard::Guard;
 use crate::lock::handle::ShmLock;
 use crate::lock::hold_count::HoldKind;
 use crate::wait::deadline::Deadline;
+#[cfg(doc)]
+use crate::{BlockSignals, Builder, Error};
 
 impl ShmLock {
     /// Acquires the lock.

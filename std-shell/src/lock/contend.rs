@@ -94,7 +94,7 @@ impl ShmLock {
     fn confirm_nested(&self) -> Result<bool> {
         match self.usurped() {
             None => Ok(true),
-            Some(found) => Err(self.into_error(self.void(found))),
+            Some(found) => Err(self.error_of(self.void(found))),
         }
     }
 
@@ -143,11 +143,11 @@ impl ShmLock {
         if acquisition.owner_died {
             self.report_death();
         }
-        self.check_hold().map_err(|loss| self.into_error(loss))?;
+        self.check_hold().map_err(|loss| self.error_of(loss))?;
         if self.holds.epoch() == epoch {
             Ok(true)
         } else {
-            Err(self.into_error(ReleaseError::NotHeld))
+            Err(self.error_of(ReleaseError::NotHeld))
         }
     }
 
@@ -276,7 +276,7 @@ impl ShmLock {
             GaveUp::WouldDeadlock => Error::WouldDeadlock { name },
             GaveUp::Orphaned => self.orphaned(),
             GaveUp::ForkedEvent(event) => Error::ForkedHandle { name: event.to_string() },
-            GaveUp::Forked => self.into_error(self.forked()),
+            GaveUp::Forked => self.error_of(self.forked()),
         }
     }
 

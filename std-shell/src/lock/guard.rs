@@ -3,6 +3,8 @@
 use std::fmt;
 use std::marker::PhantomData;
 
+#[cfg(doc)]
+use crate::Error;
 use crate::error::Result;
 use crate::error::release::ReleaseError;
 use crate::holder::Recovered;
@@ -74,7 +76,7 @@ impl<'a> Guard<'a> {
     pub fn declare_consistent(&self) -> Result<()> {
         if self.epoch != self.lock.holds.epoch() {
             self.lock.check_process()?;
-            return Err(self.lock.into_error(ReleaseError::NotHeld));
+            return Err(self.lock.error_of(ReleaseError::NotHeld));
         }
         self.lock.declare_consistent()
     }
@@ -105,7 +107,7 @@ impl<'a> Guard<'a> {
     pub fn release(self) -> Result<()> {
         let (lock, epoch) = (self.lock, self.epoch);
         std::mem::forget(self);
-        lock.release_guard(epoch).map_err(|loss| lock.into_error(loss))
+        lock.release_guard(epoch).map_err(|loss| lock.error_of(loss))
     }
 }
 

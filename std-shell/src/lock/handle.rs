@@ -29,6 +29,8 @@ use crate::tell::tell;
 use crate::wait::exit_event::ExitEvent;
 use crate::wait::fairness::Fairness;
 use crate::wait::spin::Pace;
+#[cfg(doc)]
+use crate::{Builder, Guard};
 
 /// A lock between processes, known by its name.
 ///

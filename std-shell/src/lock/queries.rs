@@ -1,5 +1,7 @@
 //! Reads the state of the lock through a handle. Nothing here changes anything.
 
+#[cfg(doc)]
+use crate::Error;
 use crate::error::Result;
 use crate::holder::Holder;
 use crate::inspect::statistics::Statistics;

@@ -5,6 +5,8 @@ use std::fmt;
 use shmlock_core::Region;
 use shmlock_core::record::Description;
 
+#[cfg(doc)]
+use crate::Error;
 use crate::error::Result;
 use crate::lock::handle::ShmLock;
 use crate::lock::open::parse_description;
