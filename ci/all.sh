@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
-# Runs every job, or those named as arguments, goes on after a failure, and ends with a table.
+# Runs every job, or the jobs in the arguments, and prints a table. A failure does not stop it.
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
 
 jobs=("$@")
-[ $# -gt 0 ] || jobs=(test fmt lint doc examples ffi peer recipes no_std msrv package deny instructions loom miri sanitizers fuzz torture cross)
+[ $# -gt 0 ] || jobs=(test fmt lint doc examples ffi peer recipes no_std msrv package deny
+    instructions loom miri sanitizers fuzz torture cross)
 
-# Where nobody watches, a job that hangs must not cost the others their turn. (Under `timeout`, Ctrl-C would not work.)
-# And nothing is built twice there with a change between: what that would need takes gigabytes. Nor does anybody start a
-# debugger: a panic names its line without what takes a tenth of the time to write.
+# On a build machine, a job that hangs must not stop the others. (Under `timeout`, Ctrl-C would not
+# work.) Incremental builds and debug information would take gigabytes and time; a panic names its
+# line without them.
 limit=()
 [ -z "${CI:-}" ] || {
     limit=(timeout --kill-after=10 1500)
@@ -18,7 +19,7 @@ limit=()
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 
-table='' failed=0 last_words=''
+table='' failed=0 last_lines=''
 for job in "${jobs[@]}"; do
     printf '\n=== %s\n' "$job"
     SECONDS=0 status=0
@@ -30,15 +31,17 @@ for job in "${jobs[@]}"; do
     case $status in
         0) verdict=ok ;;
         77) verdict="skipped, see above" ;;
-        124) verdict="FAILED: no end within 25 minutes" ;;
+        124) verdict="FAILED: it did not end within 25 minutes" ;;
         *) verdict=FAILED ;;
     esac
     if [[ $verdict == FAILED* ]]; then
         failed=1
-        [ -t 1 ] || last_words+=$(printf '\n=== %s failed. Its last lines:\n' "$job" && tail -n 40 "$log")$'\n'
+        [ -t 1 ] ||
+            last_lines+=$(printf '\n=== %s failed. Its last lines:\n' "$job"
+                tail -n 40 "$log")$'\n'
     fi
     table+=$(printf '%-12s %4d s  %s' "$job" "$SECONDS" "$verdict")$'\n'
 done
-# Where output goes to a log, what somebody looks for first stands at its end.
-printf '%s\n%s' "$last_words" "$table"
+# In a log, the last lines of failed jobs and the table come last.
+printf '%s\n%s' "$last_lines" "$table"
 exit "$failed"

@@ -1,17 +1,18 @@
 #!/usr/bin/env bash
-# Proves: the same code works on ARM, as far as an x86-64 machine can tell (cross-tests/README.md): by emulators of
-# system calls, among processes of several processors, under ARM's Linux kernels, and without any.
-# The final table has a line for each script in cross-tests/, which can be run by itself, and below it one for each target.
+# Proves: the code works on ARM, as far as an x86-64 machine can show (cross-tests/README.md): under
+# user-mode emulators, among processes of several architectures, under ARM Linux kernels, and on
+# bare metal. The table has a line for each script in cross-tests/ and for each of its steps. Each
+# script can be run by itself.
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
 
-# Two at a time, for much of it waits: what emulates a machine, and what emulates system calls. The kernels' tests are the
-# same programs as user mode's, and so come last, when those have been built. The output of the machines is shown when both
-# have ended.
+# Two lanes at the same time, because much of the time is spent waiting: machine emulators, and
+# user-mode emulators. The kernel tests come last: they run programs that user_mode builds. The
+# output of the machines is printed at the end.
 lanes=$(mktemp -d)
 trap 'rm -r "$lanes"' EXIT
 
-# lane NAME JOB...: one after the other; a line for each job and each of its steps into the table of this name.
+# lane NAME JOB...: runs the jobs in order; writes a line for each job and step to its table.
 lane() {
     local name=$1 job status verdict begun
     shift
@@ -34,7 +35,7 @@ lane() {
     done
 }
 
-# Before two ask for it at one time: rustup does not expect that.
+# First, because rustup cannot run twice at the same time.
 (. cross-tests/linux.sh && use_linux_targets) || true
 lane machines bare/run probes/run probes/count lint kernel >"$lanes/log" 2>&1 &
 lane programs user_mode mixed ffi
@@ -42,5 +43,5 @@ wait
 cat "$lanes/log"
 echo
 cat "$lanes/table.programs" "$lanes/table.machines"
-[ -s "$lanes/ran.programs" ] || [ -s "$lanes/ran.machines" ] || skip "nothing of this can run here"
+[ -s "$lanes/ran.programs" ] || [ -s "$lanes/ran.machines" ] || skip "no script can run here"
 [ ! -s "$lanes/failed.programs" ] && [ ! -s "$lanes/failed.machines" ]

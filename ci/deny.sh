@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Proves: no dependency has a known hole, an unwelcome licence or a second version of itself, and all come from Cargo's
-# own registry.
+# Proves: no dependency has a known vulnerability, a licence that is not allowed or a second
+# version, and all come from crates.io.
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
 
 PATH=$PATH:$cache/tools/bin
-# Built without optimisation: it runs for a second.
+# Built without optimisation: it runs for a second only.
 command -v cargo-deny >/dev/null ||
     cargo install --quiet --locked --debug --root "$cache/tools" cargo-deny ||
     skip "cargo-deny is neither installed nor installable"
@@ -14,6 +14,6 @@ checks=(bans licenses sources)
 if timeout 60 cargo deny fetch db; then
     checks+=(advisories)
 else
-    echo "advisory database out of reach: checking ${checks[*]} only"
+    echo "cannot fetch the advisory database: checking ${checks[*]} only"
 fi
 cargo deny check "${checks[@]}"

@@ -1,42 +1,50 @@
 #!/usr/bin/env bash
-# Proves: every example runs to its end by itself, and leaves nothing behind in /dev/shm.
+# Proves: every example and every measuring program runs to its end by itself, and leaves nothing
+# behind in /dev/shm.
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
 
 shm_files() { find /dev/shm -maxdepth 1 -name '*shmlock*' | sort; }
+# run PACKAGE ARGUMENT...: `cargo run`, bounded.
 run() {
     echo "--- $*"
-    timeout --kill-after=5 120 cargo run --quiet -p shmlock-examples --example "$1" -- "${@:2}" </dev/null
+    timeout --kill-after=5 300 cargo run --quiet -p "$1" "${@:2}" </dev/null
 }
+example() { run shmlock-examples --example "$1" -- "${@:2}"; }
 
 cargo build --quiet -p shmlock-examples --examples
 before=$(shm_files)
-for example in examples/*.rs; do
-    name=$(basename "$example" .rs)
-    case $name in counter | costs) continue ;; esac # see below
-    run "$name"
+for file in examples/*.rs; do
+    name=$(basename "$file" .rs)
+    [ "$name" = mapped_region ] || example "$name" # it needs arguments, see below
 done
-for name in with_timeout recover_dead_owner; do # an argument must not make it the second process, which waits for ever
+for name in recover_dead_owner shared_block; do # a wrong argument is no second process
     status=0
-    run "$name" --help || status=$?
+    example "$name" --help || status=$?
     [ "$status" = 1 ] || die "$name did not refuse an argument: $status"
 done
-run counter --processes 4 --increments 5000
-run counter --processes 4 --increments 5000 --kill
-run counter --processes 4 --increments 5000 --no-lock # loses counts and says so: the proof that the lock is needed
+region=$(mktemp)
+trap 'rm -f "$region"' EXIT
+example mapped_region "$region" 1 500000 &
+other=$!
+if ! example mapped_region "$region" 2 500000 || ! wait "$other"; then die "mapped_region failed"; fi
+counted=$(od -A n -t u4 -j 128 -N 4 "$region" | tr -d ' ')
+[ "$counted" = 1000000 ] || die "mapped_region: $counted of 1000000 increments counted"
 
-# What takes long is left out: of each kind of contender one, of each program the short form. What the figures say is for
-# quiet machines; that no lock loses a count, and no lock at all loses some, is for every machine.
-measure() {
-    echo "--- $*"
-    timeout --kill-after=5 300 cargo run --quiet --release -p shmlock-comparison --bin "$1" -- --quick "${@:2}" </dev/null
-}
+counting() { run shmlock-counting -- --processes 4 --increments 5000 "$@"; }
+counting
+counting --kill
+counting --no-lock # loses counts and says so: the proof that the lock is needed
+
+# The short form, and one contender of each kind: the figures are for quiet machines. That no lock
+# loses a count, and that without a lock some are lost, holds on every machine.
+compare() { run shmlock-comparison --release --bin "$1" -- --quick "${@:2}"; }
 if [ -z "${SHMLOCK_EXAMPLES_RUNNER:-}" ]; then # an emulator's figures would be its own
-    timeout --kill-after=5 300 cargo run --quiet --release -p shmlock-examples --example costs </dev/null
+    run shmlock-costs --release
     cargo build --quiet --release -p shmlock-comparison
-    measure shmlock-comparison --only 'no lock' --only shmlock --only flock
-    measure poll_sweep --only 'shmlock poll 50 ms' --only 'shmlock poll 1 ms'
+    compare shmlock-comparison --only 'no lock' --only shmlock --only flock
+    compare poll_sweep --only 'shmlock poll 50 ms' --only 'shmlock poll 1 ms'
 fi
 
 left=$(comm -13 <(echo "$before") <(shm_files))
-[ -z "$left" ] || die "left behind by the examples, or by something else that ran meanwhile: $left"
+[ -z "$left" ] || die "left behind by the examples, or by another program meanwhile: $left"

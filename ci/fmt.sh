@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Proves: every Rust file is laid out as rustfmt.toml says.
+# Proves: every Rust file of the workspace is formatted by rustfmt.toml.
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
 

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Proves: no undisturbed acquire and release, and no refused try, takes more instructions than ci/instructions.txt says; and
-# who has been woken comes to its section through as few functions as it should.
-# `instructions.sh --update` writes that file anew; when a number has shrunk, commit it, so that it cannot grow again.
-#
-# Counted by Valgrind, exactly and the same in each run, in the release build that users get: of two runs, one with more
-# turns, the difference. Another compiler counts otherwise, so numbers are compared with those of one version only.
+# Proves: no uncontended acquire and release, and no refused try, takes more instructions than
+# ci/instructions.txt says; and the code from a wake to the critical section is one function.
+# `instructions.sh --update` writes that file. Commit a number that has shrunk, so that it cannot
+# grow again.
+# Valgrind counts the release build exactly and repeatably: the difference of two runs, one with
+# more rounds. Compilers differ, so numbers are compared for one compiler version only.
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
 
@@ -13,12 +13,13 @@ few=1000 many=101000
 
 use_valgrind() {
     if command -v valgrind >/dev/null; then return; fi
-    if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then skip "no valgrind here; install it"; fi
+    if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then skip "install valgrind"; fi
     apt-get -qq install --yes valgrind >/dev/null 2>&1 ||
-        { apt-get -qq update && apt-get -qq install --yes valgrind >/dev/null; } || skip "valgrind cannot be installed"
+        { apt-get -qq update && apt-get -qq install --yes valgrind >/dev/null; } ||
+        skip "valgrind cannot be installed"
 }
 
-# count CASE TIMES: all instructions of the program, from its start to its end.
+# count CASE TIMES: prints the instructions of the whole program.
 count() {
     local log
     log=$(valgrind --tool=callgrind --callgrind-out-file=/dev/null "$program" "$1" "$2" 2>&1) ||
@@ -26,26 +27,27 @@ count() {
     sed -n 's/^.*Collected *: *\([0-9]*\)$/\1/p' <<<"$log"
 }
 
-# of CASE: the instructions of one turn, rounded.
+# of CASE: prints the instructions of one round, rounded.
 of() {
     local less more
-    less=$(count "$1" $few) && more=$(count "$1" $many) && [ -n "$less" ] && [ -n "$more" ] || return 1
+    less=$(count "$1" $few) && more=$(count "$1" $many) || return 1
+    [ -n "$less" ] && [ -n "$more" ] || return 1
     echo $(((more - less + (many - few) / 2) / (many - few)))
 }
 
 entry() { sed -n "s/^$1 //p" $file; }
 
 use_valgrind
-# Valgrind does not show programs the kernel's auxiliary vector, where rustix looks for the vDSO when it is first asked for
-# the time; with this feature it asks libc (bytecodealliance/rustix issue 1559). Nothing that is counted depends on it.
+# Valgrind hides the kernel's auxiliary vector, where rustix looks for the vDSO; with this feature
+# rustix asks libc (bytecodealliance/rustix issue 1559). The counted code does not depend on it.
 cargo build --quiet --release -p shmlock-tests --bin instructions --features rustix/use-libc-auxv
 program=${CARGO_TARGET_DIR:-target}/release/instructions
 
-# The minor version: patches of the compiler leave code alone.
+# The minor version: patch releases do not change code generation.
 rustc=$(rustc --version | sed 's/^rustc \([0-9]*\.[0-9]*\).*/\1/')
 host=$(rustc -vV | sed -n 's/^host: //p')
-# In percent, and one instruction at least. An exact count needs hardly any: it is for what some cases call in libc, of
-# which every system has another version.
+# In percent, at least one instruction: for the libc calls of some cases, which differ among
+# systems.
 slack=$(entry slack)
 slack=${slack:-2}
 
@@ -77,15 +79,21 @@ if [ "${1:-}" = --update ]; then
     exit
 fi
 [ "$rustc $host" = "$(entry rustc) $(entry host)" ] ||
-    skip "not compared: this is rustc $rustc for $host, and $file is of $(entry rustc) for $(entry host)"
-# All between the system call of a sleep and the critical section is compiled into `acquire_slow`, see
-# std-shell/src/lock/contend.rs.
+    skip "not compared: rustc is $rustc for $host, $file is of $(entry rustc) for $(entry host)"
+# The code from the system call of a sleep to the critical section is inlined into `acquire_slow`: see
+# std-shell/src/lock/contend.rs. Separate functions would cost a woken waiter cache misses.
+inlined=(acquire_outermost contend end_wait begin_hold write_record advance after_spin sleep_on)
+for name in "${inlined[@]}"; do
+    grep -rqE "fn $name\b" std-shell/src || die "no function $name: correct the list"
+done
 symbols=$(nm --demangle "$program")
-grep -q 'ShmLock>::acquire_slow$' <<<"$symbols" || die "no function \`acquire_slow\` in $program"
-apart=$(grep -oE 'Waiter::(advance|after_spin|sleep|sleep_on)$|Waiter as shmlock_core::wait::Wait>::wait$|acquire_contended_inline$' \
+grep -qE 'shmlock::lock::(\w+::)*ShmLock>::acquire_slow$' <<<"$symbols" ||
+    die "no function \`acquire_slow\` in $program"
+names=$(IFS='|' && echo "${inlined[*]}")
+apart=$(grep -E "shmlock::.*(ShmLock|Waiter)>?::($names)\$|Waiter as .*>::wait\$" \
     <<<"$symbols" || true)
-apart+=$(grep -oE 'ShmLock>::(acquire_outermost|contend|end_wait|begin_hold|write_record)$' <<<"$symbols" || true)
-[ -z "$apart" ] || die "no part of \`acquire_slow\` any more, and so a cache miss or two for who has been woken: $apart"
+apart+=$(grep -oE 'acquire_contended_inline$' <<<"$symbols" || true)
+[ -z "$apart" ] || die "not inlined into \`acquire_slow\`: $apart"
 [ $shrunk = 0 ] || echo "some are less, or new: run ci/instructions.sh --update and commit $file"
-[ $grown = 0 ] || die "something takes over $slack % more instructions than before; if it is worth" \
-    "that, run ci/instructions.sh --update, and say in the commit why"
+[ $grown = 0 ] || die "a case takes over $slack % more instructions than before; if it must," \
+    "run ci/instructions.sh --update and state the reason in the commit"

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Proves: rustc and clippy have no remark on any target, with every feature and with the default ones; and on the library
-# by itself, which the tests would give features. Cargo.toml picks the lints, clippy.toml bans stray fences. Shell scripts are read too where shellcheck is installed.
+# Proves: rustc and clippy have no remark on any target, with all features and with the default
+# ones, nor on the library by itself, without the features that tests enable. Cargo.toml selects the
+# lints, clippy.toml bans stray fences. If shellcheck is installed, the same for shell scripts.
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Proves: everything compiles with the oldest Rust that Cargo.toml promises.
+# Proves: everything compiles with the oldest Rust that Cargo.toml supports.
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
 . ci/lib/debian_rust.sh
@@ -10,11 +10,12 @@ oldest=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' Cargo.toml)
 cargo=(cargo)
 if command -v rustup >/dev/null && {
     rustup run "$oldest" cargo --version 2>/dev/null ||
-        RUST_BACKTRACE=0 timeout 300 rustup --quiet toolchain install "$oldest" --profile minimal --no-self-update
+        RUST_BACKTRACE=0 timeout 300 rustup --quiet toolchain install "$oldest" \
+            --profile minimal --no-self-update
 }; then
     cargo=(rustup run "$oldest" cargo)
 else
-    echo "rustup has no Rust $oldest here; taking Debian's"
+    echo "rustup cannot install Rust $oldest; using Debian's"
     debian_rust "$oldest." || skip "no Rust $oldest, neither from rustup nor from Debian"
 fi
 "${cargo[@]}" check --workspace --all-targets --all-features

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Proves: core and its archive for C build, without a warning, for every class of bare-metal core they claim, on nothing but
-# libcore.
+# Proves: core and its archive for C build without a warning on libcore alone, for every supported
+# class of bare-metal core.
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
 . ci/lib/bare_metal.sh
@@ -15,7 +15,7 @@ targets=(
 use_bare_targets "${targets[@]}"
 
 for target in "${targets[@]}"; do
-    # Where portable-atomic emulates compare-and-swap, somebody has to say how. Elsewhere it is no dependency at all.
+    # Where portable-atomic emulates compare-and-swap, choose how. Elsewhere it is not a dependency.
     emulation=
     [[ $target != thumbv6m-* ]] || emulation=portable-atomic/critical-section
     for features in "" embedded-hal,embedded-hal-async,defmt; do
@@ -26,6 +26,6 @@ for target in "${targets[@]}"; do
         printf '%-24s %-37s ok %3d s\n' "$target" "${features:-default features}" "$SECONDS"
     done
     SECONDS=0
-    cargo build --quiet --profile c -p shmlock-ffi --target "$target" --features "$emulation"
+    cargo build --quiet --profile c -p shmlock-core-ffi --target "$target" --features "$emulation"
     printf '%-24s %-37s ok %3d s\n' "$target" "archive for C" "$SECONDS"
 done

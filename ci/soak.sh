@@ -1,22 +1,21 @@
 #!/usr/bin/env bash
-# Proves: the suite passes every time: on a quiet machine, on a busy one, and beside thousands of
+# Proves: the suite passes in every run: on a quiet machine, on a busy one, and beside thousands of
 # other locks.
-#
 #   bash ci/soak.sh [--log FILE] [--busy-loops N] [--other-locks N] [RUNS [MODE...]]
 #
 # Builds the tests of `cargo test --workspace`, and those of the optional features, once. Runs all
 # of them RUNS times (10) in each MODE:
-#   plain    beside nothing
+#   plain    alone
 #   busy     beside busy loops (2)
 #   crowded  beside other locks in /dev/shm (5000): free ones, whose files the library can open
-# The examples in the documentation are part of each run: they take seconds.
+# Each run includes the examples in the documentation.
 #
 # Each run appends one line to the log (target/soak.log): date, mode, number, version, result,
-# seconds, the tests that failed, and the file with the output of a failed run. Started again with
-# the same log, it goes on behind the runs of this version. It ends with a summary of this version,
-# and fails if a run of it has failed. For a machine that is in use: `nice bash ci/soak.sh`.
+# seconds, the failed tests, and the file with the output of a failed run. Started again with the
+# same log, it continues after the runs of this version. It ends with a summary of this version, and
+# fails if a run of it has failed. On a machine in use, run `nice bash ci/soak.sh`.
 #
-# As root it has a /dev/shm of its own, in which it sees what the tests leave behind.
+# As root it mounts a private /dev/shm, and reports files that the tests leave behind.
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
 
@@ -26,7 +25,7 @@ usage() {
 }
 number() { [[ $1 =~ ^[1-9][0-9]{0,5}$ ]] || usage "not a number from 1 to 999999: '$1'"; }
 
-all=("$@") # for the second start, in a /dev/shm of its own
+all=("$@") # for the second start, in a private /dev/shm
 log=${CARGO_TARGET_DIR:-target}/soak.log busy_loops=2 other_locks=5000
 while [[ ${1:-} == --* ]]; do
     [ $# -ge 2 ] || usage "$1 needs a value"
@@ -54,14 +53,14 @@ if [ -z "${SHMLOCK_SOAK_APART:-}" ]; then
     if [ "$(id -u)" = 0 ] && "${apart[@]}" true 2>/dev/null; then
         SHMLOCK_SOAK_APART=yes exec "${apart[@]}" bash ci/soak.sh "${all[@]}"
     fi
-    echo "no /dev/shm of its own: it is not seen what the tests leave behind in the common one"
+    echo "cannot mount a private /dev/shm: files left behind are not reported"
 fi
 
-set -m # each process that is started leads a group, and is ended with the group
+set -m # each background process leads a group, and is ended with it
 work=$(mktemp -d)
 test_group='' loops=() ours=soak-$$-
 
-# Ends what was started and removes what was made, however this script ends.
+# Ends all background processes and removes all files, however this script ends.
 clean_up() {
     trap '' INT TERM HUP
     if [ -n "$test_group" ]; then
@@ -90,7 +89,7 @@ begin_surroundings() {
     esac
 }
 
-# Notices by itself if this script is killed.
+# Ends if this script is killed.
 busy_loop() {
     local n
     while kill -0 $$ 2>/dev/null; do
@@ -98,7 +97,7 @@ busy_loop() {
     done
 }
 
-# Makes one lock by the library, and copies its file.
+# Creates one lock by the library, and copies its file.
 crowd() {
     local answer orders answers pid n
     coproc actor { exec "$actor_program"; }
@@ -141,7 +140,7 @@ build() {
         sed -nE "s|.*$folder.*$is_test.*\"executable\":\"([^\"]*)\".*|\\1 \\2|p"
 }
 
-# run_one OUTPUT FOLDER COMMAND...: runs it in the folder, as cargo does.
+# run_one OUTPUT FOLDER COMMAND...: runs the command in the folder, as cargo does.
 run_one() {
     local status=0
     (cd "$2" && exec "${@:3}") >"$1" 2>&1 </dev/null &
@@ -151,7 +150,7 @@ run_one() {
     return "$status"
 }
 
-# Runs every test. The names of those that failed go to `failed`, and all output to $work/output.
+# Runs every test. Puts the names of failed tests into `failed`, and all output into $work/output.
 run_all() {
     local folder program name one=$work/one
     failed=()
@@ -170,7 +169,7 @@ run_all() {
     done < <(find /dev/shm -mindepth 1 -maxdepth 1 ! -name "$ours*" -printf '%f\n')
 }
 
-# failed_in OUTPUT: prints the tests that failed or hung, or else that the program ended badly.
+# failed_in OUTPUT: prints the tests that failed or hung, or "ended-badly".
 failed_in() {
     sed -nE 's/^test (.*) \.\.\. FAILED$/\1/p; s/^watchdog: (.*) has not ended.*/\1-hung/p' "$1" |
         sort -u | paste -sd+ | tr ' ' _ | grep . || echo "ended-badly"
@@ -196,7 +195,7 @@ echo "$programs test programs, $runs runs each: ${modes[*]}; log: $log"
 for mode in "${modes[@]}"; do
     for ((run = 1; run <= runs; run++)); do
         ! cut -d' ' -f2-4 "$log" | grep -qxF "$mode $run $version" || continue
-        [ "$(version)" = "$version" ] || die "the sources were changed meanwhile: start again"
+        [ "$(version)" = "$version" ] || die "the sources have changed: start again"
         begin_surroundings "$mode"
         start=$(date +%s)
         run_all

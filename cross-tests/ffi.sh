@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Proves: the C library works on aarch64 and armv7 by user-mode emulators: the examples in C do what they say, no function
-# leads to a panic, and C programs of three processors and a Rust program share one region at the same time.
-# shellcheck disable=SC2317 # functions are called by `step`
+# Proves: the C library works on aarch64 and armv7 under user-mode emulators: the C examples print
+# what they should, no function can panic, and C programs of three architectures and a Rust program
+# share one region at the same time.
+# shellcheck disable=SC2317 # `step` calls the functions
 set -euo pipefail
 . "$(dirname "$0")/../ci/lib/common.sh"
 . cross-tests/linux.sh
@@ -12,7 +13,7 @@ export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-# build COMPILER DIRECTORY [TARGET]: the archive and the examples for it.
+# build COMPILER DIRECTORY [TARGET]: builds the archive and the examples.
 build() {
     local archive program
     archive=$(archive "${3-}") || return
@@ -24,20 +25,24 @@ build() {
 
 rust() { cargo build --quiet --release -p shmlock-examples --example mapped_region; }
 
-# At least one of each kind, for the processors must agree on the word, the futex and the record.
-together() { count_together "$work/region" 50000 "${counters[@]}" "$CARGO_TARGET_DIR/release/examples/mapped_region"; }
+# One program of each architecture: all must agree on the word, the futex and the record.
+together() {
+    count_together "$work/region" 50000 "${counters[@]}" \
+        "$CARGO_TARGET_DIR/release/examples/mapped_region"
+}
 
 counters=("$work/host/counter")
 step "build for this machine" build cc "$work/host"
 for target in "${arm_linux[@]}"; do
-    qemu=$(emulator "$target") || skip "no user-mode emulator for $target: install qemu-user-static"
-    case $target in aarch64-*) compiler=aarch64-linux-gnu-gcc ;; *) compiler=arm-linux-gnueabihf-gcc ;; esac
-    step "$target: build" build "$compiler" "$work/$target" "$target"
-    step "$target: take over" recovers "$qemu" "$work/$target/recover"
+    qemu=$(emulator "$target") ||
+        skip "no user-mode emulator for $target: install qemu-user-static"
+    step "$target: build" build "$(c_compiler "$target")" "$work/$target" "$target"
+    step "$target: recover" recovers "$qemu" "$work/$target/recover"
     step "$target: fork" forks "$qemu" "$work/$target/forked"
     step "$target: two count" count_together "$work/region" 50000 \
         "$qemu $work/$target/counter" "$qemu $work/$target/counter"
-    step "$target: without the lock" loses_without_the_lock "$work/region" "$qemu" "$work/$target/counter"
+    step "$target: without the lock" \
+        loses_without_the_lock "$work/region" "$qemu" "$work/$target/counter"
     counters+=("$qemu $work/$target/counter")
 done
 step "Rust for this machine" rust

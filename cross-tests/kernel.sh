@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# kernel.sh [TARGET...]: the tests that user-mode emulation cannot show, under Debian's kernel for TARGET, or for all, in
-# emulated machines at once.
-# Proves: fork, signals, exit handlers, death by SIGKILL and for want of memory are handled as this kernel has it; and on
-# aarch64, that 64-bit and 32-bit processes share a lock.
-# shellcheck disable=SC2317 # functions are called by `step`
+# kernel.sh [TARGET...]: runs the tests that depend on the kernel under Debian's kernel for TARGET,
+# or for all targets, in emulated machines at the same time.
+# Proves: fork, signals, exit handlers, death by SIGKILL and by the OOM killer are handled right
+# under an ARM kernel; and on aarch64, 64-bit and 32-bit processes share a lock.
+# shellcheck disable=SC2317 # `step` calls the functions
 set -euo pipefail
 . "$(dirname "$0")/../ci/lib/common.sh"
 . cross-tests/linux.sh
@@ -11,23 +11,29 @@ use_linux_targets
 needs qemu-system-aarch64 qemu-system-arm cpio cpio
 targets=("${@:-${arm_linux[@]}}")
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target}
-# Slower than anything else here: an emulated machine, whose kernel wants its share. User mode does more rounds of the same.
+# An emulated machine with a kernel is slowest, so rounds are fewest here.
 export SHMLOCK_TESTS_SLOWER=20 SHMLOCK_TESTS_BOUND=240 RUST_BACKTRACE=0
 
-# Names of files in tests/tests, as patterns: what depends on the kernel.
-wanted=(fork 'exit_handlers*' 'signals*' 'owner_*' lifeline out_of_memory timeouts removed_files python_scenarios 'bad_*'
-    'flaw_*' namespaces trust looking clocks time_to_notice)
+# Patterns of files in tests/tests: the tests that depend on the kernel.
+wanted=(fork 'exit_handlers*' 'signals*' 'owner_*' lifeline out_of_memory timeouts removed_files
+    python_scenarios 'bad_*' 'flaw_*' namespaces 'trust*' inspection clocks recovery_time
+    incomplete_files time_namespaces)
 
 build() {
     local pattern file wanted_here=()
     for pattern in "${wanted[@]}" mixed_processors; do
         # shellcheck disable=SC2086 # a pattern
-        for file in tests/tests/$pattern.rs; do [ ! -e "$file" ] || wanted_here+=("$file"); done
+        for file in tests/tests/$pattern.rs; do
+            [ -e "$file" ] || { echo "no test is named $pattern" >&2 && return 1; }
+            wanted_here+=("$file")
+        done
     done
-    cargo test "${arm_suite[@]}" --no-run --target "$1" >"$logs/build" 2>&1 || { cat "$logs/build"; return 1; }
-    # Cargo names them from the working directory if they are below it; under the kernel there is none.
+    cargo test "${arm_suite[@]}" --no-run --target "$1" >"$logs/build" 2>&1 ||
+        { cat "$logs/build" && return 1; }
+    # Cargo prints relative paths; the emulated machine needs absolute ones.
     sed -n 's/^ *Executable \(.*\) (\(.*\))$/\1 \2/p' "$logs/build" |
-        awk 'NR == FNR { wanted[$1]; next } "tests/" $1 in wanted { print $2 }' <(printf '%s\n' "${wanted_here[@]}") - |
+        awk 'NR == FNR { wanted[$1]; next } "tests/" $1 in wanted { print $2 }' \
+            <(printf '%s\n' "${wanted_here[@]}") - |
         xargs realpath >"$logs/programs.$1"
     [ "$(wc -l <"$logs/programs.$1")" = ${#wanted_here[@]} ]
 }
@@ -38,7 +44,7 @@ run() {
         aarch64-*) actors=armv7=$CARGO_TARGET_DIR/${arm_linux[1]}/debug/actor ;;
         *) sed -i '/mixed_processors/d' "$logs/programs.$1" ;;
     esac
-    # Its clock is nobody else's.
+    # The machine's clock may be set: it is used by these tests only.
     SHMLOCK_ACTORS=$actors SHMLOCK_TESTS_MAY_SET_CLOCK=1 \
         bash cross-tests/kernel/boot.sh "$1" - <"$logs/programs.$1" >"$logs/$1" 2>&1
 }
@@ -47,16 +53,28 @@ result() {
     local status=0
     wait "$2" || status=$?
     took=$(cat "$logs/$1.took")
-    if [ "$status" = 0 ]; then grep -aE '^(init:|test result|skipped:)' "$logs/$1"; else cat "$logs/$1"; fi
+    if [ "$status" = 0 ]; then
+        grep -aE '^(init:|test result|skipped:)' "$logs/$1"
+    else
+        cat "$logs/$1"
+    fi
     return "$status"
 }
 
-for target in "${targets[@]}"; do kernel_of "$target" >/dev/null || skip "Debian's kernel for $target is out of reach"; done
+for target in "${targets[@]}"; do
+    kernel_of "$target" >/dev/null || skip "Debian's kernel for $target cannot be downloaded"
+done
 logs=$(mktemp -d)
 trap 'rm -rf "$logs"' EXIT
 declare -A running
 for target in "${targets[@]}"; do step "$target: build" build "$target"; done
-[ -e "$CARGO_TARGET_DIR/${arm_linux[1]}/debug/actor" ] || step "${arm_linux[1]}: actor" build "${arm_linux[1]}"
-for target in "${targets[@]}"; do timed "$logs/$target.took" run "$target" & running[$target]=$!; done
-for target in "${targets[@]}"; do step "$target: tests under its kernel" result "$target" "${running[$target]}"; done
+[ -e "$CARGO_TARGET_DIR/${arm_linux[1]}/debug/actor" ] ||
+    step "${arm_linux[1]}: actor" build "${arm_linux[1]}"
+for target in "${targets[@]}"; do
+    timed "$logs/$target.took" run "$target" &
+    running[$target]=$!
+done
+for target in "${targets[@]}"; do
+    step "$target: tests under its kernel" result "$target" "${running[$target]}"
+done
 end

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Proves: rustfmt, clippy and shellcheck have no remark on what stands apart from the workspace.
-# shellcheck disable=SC2317 # functions are called by `step`
+# Proves: rustfmt, clippy and shellcheck have no remark on the crates outside the workspace, nor on
+# the scripts here.
+# shellcheck disable=SC2317 # `step` calls the functions
 set -euo pipefail
 . "$(dirname "$0")/../ci/lib/common.sh"
 . cross-tests/bare/machine.sh
@@ -13,7 +14,10 @@ formatted() {
 }
 
 # clippy MANIFEST-DIRECTORY ARGUMENT...
-clippy() { "${clippy[@]}" --locked --quiet --manifest-path "cross-tests/$1/Cargo.toml" "${@:2}" -- -D warnings; }
+clippy() {
+    "${clippy[@]}" --locked --quiet --manifest-path "cross-tests/$1/Cargo.toml" "${@:2}" -- \
+        -D warnings
+}
 
 ! cargo fmt --version || step "rustfmt" formatted
 ! command -v shellcheck || step "shellcheck" shellcheck cross-tests/*.sh cross-tests/*/*.sh

@@ -1,68 +1,90 @@
-# Sourced after ci/lib/common.sh: compilers and emulators for ARM Linux, and Debian's packages of other architectures.
+# Sourced after ci/lib/common.sh: provides compilers, emulators and kernels for ARM Linux, and
+# Debian's packages of other architectures.
 # shellcheck shell=bash
 . cross-tests/lib.sh
 . ci/lib/debian_rust.sh
 
 arm_linux=(aarch64-unknown-linux-gnu armv7-unknown-linux-gnueabihf)
 
-# All that runs on ARM, with all optional features but one, as arguments of `cargo test`; the same in each script, so that it
-# is built once. What is left out would tell nothing of ARM: the search of orders computes without a memory of its own,
-# the comparison and the benches measure an emulator; and the program's tests are about terminals and flock(1), beside
-# which there is none of this processor.
-# shellcheck disable=SC2034 # used where this is sourced
-arm_suite=(--workspace --exclude shmlock-model --exclude shmlock-comparison --exclude shmlock-core-benches
-    --features "shmlock/logger,shmlock/block,shmlock-core/embedded-hal,shmlock-core/embedded-hal-async")
+# Arguments of `cargo test` for everything that runs on ARM, with all optional features.
+# They are the same in each script, so that it is built once. The rest would show nothing about ARM:
+# the model search does not depend on the processor, the comparison and the benches would measure an
+# emulator, and the command line's tests need terminals and flock(1).
+# shellcheck disable=SC2034,SC2054 # for the scripts that source this file; commas of cargo
+arm_suite=(--workspace
+    --exclude shmlock-cli --exclude shmlock-model
+    --exclude shmlock-comparison --exclude shmlock-core-benches --exclude shmlock-costs
+    --features shmlock/logger,shmlock/block,shmlock/serde
+    --features shmlock-core/embedded-hal,shmlock-core/embedded-hal-async)
 
 debian_name() { case $1 in aarch64-*) echo arm64 ;; *) echo armhf ;; esac }
+c_compiler() {
+    case $1 in aarch64-*) echo aarch64-linux-gnu-gcc ;; *) echo arm-linux-gnueabihf-gcc ;; esac
+}
 variable() { echo "CARGO_TARGET_$(tr 'a-z.-' 'A-Z__' <<<"$1")_$2"; }
 
-# use_linux_targets: has cargo build for ARM Linux. Static programs: they need no library of the target to run anywhere.
+# use_linux_targets: configures cargo for ARM Linux. Static programs need no libraries of the
+# target.
 use_linux_targets() {
-    needs aarch64-linux-gnu-gcc gcc-aarch64-linux-gnu arm-linux-gnueabihf-gcc gcc-arm-linux-gnueabihf
+    needs aarch64-linux-gnu-gcc gcc-aarch64-linux-gnu \
+        arm-linux-gnueabihf-gcc gcc-arm-linux-gnueabihf
     [ -e /usr/aarch64-linux-gnu/lib/libc.a ] || needs '' libc6-dev-arm64-cross
     [ -e /usr/arm-linux-gnueabihf/lib/libc.a ] || needs '' libc6-dev-armhf-cross
-    unset RUSTFLAGS RUSTDOCFLAGS CARGO_ENCODED_RUSTFLAGS CARGO_BUILD_RUSTFLAGS # they would outrank what is set here
-    # Unoptimised code is five times slower to emulate; its debug information takes long to write, and a panic names its line
-    # without.
-    # And nothing here is built twice with a change between: what that would need takes gigabytes.
+    # They would take precedence over the variables below.
+    unset RUSTFLAGS RUSTDOCFLAGS CARGO_ENCODED_RUSTFLAGS CARGO_BUILD_RUSTFLAGS
+    # Unoptimised code is slow to emulate. A panic names its line without debug information.
+    # Incremental builds would take gigabytes and save nothing: each build is done once.
     export CARGO_PROFILE_DEV_OPT_LEVEL=1 CARGO_PROFILE_DEV_DEBUG=none CARGO_INCREMENTAL=0
-    local target linker
+    local target
     for target in "${arm_linux[@]}"; do
-        case $target in aarch64-*) linker=aarch64-linux-gnu-gcc ;; *) linker=arm-linux-gnueabihf-gcc ;; esac
-        export "$(variable "$target" LINKER)=$linker" \
+        export "$(variable "$target" LINKER)=$(c_compiler "$target")" \
             "$(variable "$target" RUSTFLAGS)=-C target-feature=+crt-static" \
             "$(variable "$target" RUSTDOCFLAGS)=-C target-feature=+crt-static"
     done
-    if command -v rustup >/dev/null && RUST_BACKTRACE=0 timeout 300 rustup --quiet target add "${arm_linux[@]}"; then
+    if command -v rustup >/dev/null &&
+        RUST_BACKTRACE=0 timeout 300 rustup --quiet target add "${arm_linux[@]}"; then
         cargo --version
         return
     fi
-    echo "rustup has no such targets here; taking Debian's compiler and libraries"
-    debian_rust "" || die "neither rustup nor apt-get could provide a compiler for ${arm_linux[*]}"
+    echo "rustup cannot add these targets; using Debian's compiler and libraries"
+    debian_rust "" || die "neither rustup nor apt-get provides a compiler for ${arm_linux[*]}"
     for target in "${arm_linux[@]}"; do
-        [ -d "$debian_root/usr/lib/rustlib/$target" ] || packaged_std "$target" || build_std "$target"
+        [ -d "$debian_root/usr/lib/rustlib/$target" ] || packaged_std "$target" ||
+            build_std "$target"
     done
 }
 
-# packaged_std TARGET: Debian's library of exactly the compiler's version, put where the unpacked compiler looks for it.
+# packaged_std TARGET: installs Debian's library of the compiler's version into the unpacked
+# compiler.
 packaged_std() {
     local work
     work=$(mktemp -d "$cache/std.XXXXXX")
-    foreign_package "$(debian_name "$1")" "$work" "libstd-rust-web-dev=${debian_root##*/debian-rust-}" &&
+    local package=libstd-rust-web-dev=${debian_root##*/debian-rust-}
+    foreign_package "$(debian_name "$1")" "$work" "$package" &&
         mv "$work/usr/lib/rustlib/$1" "$debian_root/usr/lib/rustlib/" && rm -r "$work"
 }
 
-# build_std TARGET: where Debian has none. Unstable and slow, so it happens once, apart; see build_libcore.
+# build_std TARGET: builds the library where Debian has none. It needs an unstable option, so it is
+# built separately, once; see build_libcore.
 build_std() {
     local work
     echo "Debian has no library for $1; building it once (about two minutes)"
     work=$(mktemp -d "$cache/std.XXXXXX")
     mkdir "$work/src"
     echo '#![no_std]' >"$work/src/lib.rs"
-    printf '[package]\nname = "nothing"\nedition = "2024"\n[workspace]\n[profile.release]\nopt-level = 1\n' \
-        >"$work/Cargo.toml"
-    (cd "$work" && RUSTC_BOOTSTRAP=1 cargo build --quiet --release --target "$1" --target-dir target \
-        -Z build-std=std,panic_unwind,test)
+    cat >"$work/Cargo.toml" <<'TOML'
+[package]
+name = "nothing"
+edition = "2024"
+[workspace]
+[profile.release]
+opt-level = 1
+TOML
+    (
+        cd "$work" || exit
+        RUSTC_BOOTSTRAP=1 cargo build --quiet --release --target "$1" --target-dir target \
+            -Z build-std=std,panic_unwind,test
+    )
     mkdir "$work/$1"
     mv "$work/target/$1/release/deps" "$work/$1/lib"
     rm -f "$work/$1"/lib/{*.d,libnothing*}
@@ -70,14 +92,16 @@ build_std() {
     rm -r "$work"
 }
 
-# foreign_package ARCHITECTURE DIRECTORY PACKAGE: unpacks a Debian package of another architecture. By an apt state of
-# its own: the system learns of no architecture. Each architecture apart, for one broken index drops a whole suite.
+# foreign_package ARCHITECTURE DIRECTORY PACKAGE: unpacks a Debian package of another architecture.
+# It uses a separate apt state, so that the system's dpkg does not learn the architecture; one for
+# each architecture, because one broken index drops a whole suite.
 foreign_package() {
     command -v apt-get >/dev/null || { echo "there is no apt-get" >&2; return 1; }
     local architecture=$1 directory=$2 package=$3 state=$cache/apt-$1 suite=bookworm
-    # Elsewhere Debian's keys are in a package of this name.
+    # Other distributions have Debian's keys in this package.
     [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || needs '' debian-archive-keyring
-    ! grep -q '^ID=debian' /etc/os-release || suite=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
+    ! grep -q '^ID=debian' /etc/os-release ||
+        suite=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
     mkdir -p "$state"/{lists/partial,cache/archives/partial,sources}
     cat >"$state/sources/debian.sources" <<SOURCES
 Types: deb
@@ -93,15 +117,18 @@ Components: main
 Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
 SOURCES
     cat >"$state/apt.conf" <<CONF
-Dir::State "$state"; Dir::State::Lists "$state/lists"; Dir::State::status "/dev/null"; Dir::Cache "$state/cache";
+Dir::State "$state"; Dir::State::Lists "$state/lists"; Dir::State::status "/dev/null";
+Dir::Cache "$state/cache";
 Dir::Etc::SourceList "/dev/null"; Dir::Etc::SourceParts "$state/sources";
-APT::Architecture "$architecture"; APT::Architectures { "$architecture"; }; APT::Sandbox::User "root";
+APT::Architecture "$architecture"; APT::Architectures { "$architecture"; };
+APT::Sandbox::User "root";
 CONF
     (
         export APT_CONFIG=$state/apt.conf
-        [ -n "$(find "$state/lists" -maxdepth 1 -name '*Packages*' -mmin -720)" ] || apt-get -qq update || true
+        [ -n "$(find "$state/lists" -maxdepth 1 -name '*Packages*' -mmin -720)" ] ||
+            apt-get -qq update || true
         cd "$directory" || exit
-        # A metapackage stands for the first that it depends on: the kernel of the day.
+        # A metapackage depends on the current kernel first.
         case $package in linux-image-*)
             package=$(apt-cache depends "$package" | sed -n 's/^ *Depends: *//p' | head -n1) ;;
         esac
@@ -109,13 +136,14 @@ CONF
     )
 }
 
-# kernel_of TARGET: the path of Debian's kernel, fetched once. Tmpfs, futex, console and initramfs are built in; no module
-# is needed.
+# kernel_of TARGET: prints the path of Debian's kernel, downloaded once. It needs no modules: tmpfs,
+# futex, console and initramfs are built in.
 kernel_of() {
     local architecture package work kernel
     architecture=$(debian_name "$1")
     kernel=$cache/kernel-$architecture/vmlinuz
-    case $architecture in arm64) package=linux-image-arm64 ;; *) package=linux-image-armmp-lpae ;; esac
+    package=linux-image-armmp-lpae
+    [ "$architecture" != arm64 ] || package=linux-image-arm64
     if [ ! -e "$kernel" ]; then
         mkdir -p "$cache" && work=$(mktemp -d "$cache/unpack.XXXXXX") || return
         foreign_package "$architecture" "$work" "$package" >&2 || return
@@ -124,8 +152,9 @@ kernel_of() {
     echo "$kernel"
 }
 
-# emulator TARGET: the path of a user-mode emulator. Without one, Debian's is unpacked into the cache: installing the
-# package would register it with the kernel for everybody.
+# emulator TARGET: prints the path of a user-mode emulator. If none is installed, it unpacks
+# Debian's into the cache: installing the package would register it with the kernel for all
+# programs.
 emulator() {
     local name unpacked=$cache/qemu-user
     case $1 in aarch64-*) name='qemu-aarch64' ;; *) name='qemu-arm' ;; esac
@@ -138,6 +167,8 @@ unpack_emulators() {
     local work
     apt-cache show qemu-user-static >/dev/null 2>&1 || refresh_package_lists
     mkdir -p "$cache" && work=$(mktemp -d "$cache/unpack.XXXXXX") || return
-    (cd "$work" && apt-get -qq -o APT::Sandbox::User=root download qemu-user-static && dpkg -x ./*.deb . && rm ./*.deb) &&
-        mv "$work" "$1"
+    (
+        cd "$work" && apt-get -qq -o APT::Sandbox::User=root download qemu-user-static &&
+            dpkg -x ./*.deb . && rm ./*.deb
+    ) && mv "$work" "$1"
 }

@@ -1,13 +1,12 @@
-//! The core alone: a lock in 128 bytes of memory, without names, files, processes or a clock, as
-//! firmware uses it.
+//! The core alone, as firmware uses it: a lock in 128 bytes of memory, without names, files,
+//! processes or a clock.
 //!
-//! Two threads stand for two cores, each with a fixed token. How they wait is made up here.
-//! Expected output:
+//! Two threads stand for two CPU cores, each with a fixed token. Expected output:
 //!
 //! ```text
-//! core 1 cannot have it: the lock is not free (held by 2); wait longer or try again
+//! core 1 gives up: the lock is not free (held by 2); wait longer or try again
 //! held by pid 0, uuid 00000000-0000-0000-0000-000000000002, "blinking"
-//! core 2 took it twice, gave it back once, and still holds it: true
+//! core 2 acquired it twice, released it once, and still holds it: true
 //! 20000 of 20000 steps counted
 //! ```
 
@@ -19,15 +18,14 @@ use shmlock_core::wait::{Wait, WaitAction, WaitContext};
 use shmlock_core::{Error, Record, Region, RegionLock, RegionMemory};
 use shmlock_core::{record::description, uuid::Uuid};
 
-/// What the cores share: the lock, and what it protects.
+/// The lock, and the data it protects.
 static LOCK: RegionMemory = RegionMemory::new();
 static STEPS: AtomicU32 = AtomicU32::new(0);
 
 const CORE_1: NonZeroU16 = NonZeroU16::new(1).unwrap();
 const CORE_2: NonZeroU16 = NonZeroU16::new(2).unwrap();
 
-/// A way of waiting: let others run, and give up after so many attempts. Firmware would sleep until
-/// an interrupt.
+/// Yields between attempts, and gives up after this many. Firmware would sleep until an interrupt.
 struct Yield(u32);
 
 impl Wait for Yield {
@@ -47,15 +45,16 @@ fn main() -> Result<(), Error> {
     let core_1 = RegionLock::new(region, CORE_1);
     let core_2 = RegionLock::new(region, CORE_2).with_record(record);
 
-    let guard = core_2.try_lock()?;
+    let guard = core_2.lock(&mut Yield(0))?;
     if let Err(error) = core_1.lock(&mut Yield(3)) {
-        println!("core 1 cannot have it: {error}");
+        println!("core 1 gives up: {error}");
     }
     if let Some(holder) = core_1.holder() {
         println!("held by {holder}");
     }
     drop(core_2.try_lock()?);
-    println!("core 2 took it twice, gave it back once, and still holds it: {}", core_2.is_held());
+    let held = core_2.is_held();
+    println!("core 2 acquired it twice, released it once, and still holds it: {held}");
     guard.release()?;
 
     thread::scope(|scope| {
@@ -66,7 +65,7 @@ fn main() -> Result<(), Error> {
     Ok(())
 }
 
-/// What each core does. The counting is two accesses on purpose: the lock makes them one.
+/// Counts 10000 steps. A load and a store make one step only under the lock.
 fn count(core: &RegionLock<'_>) -> Result<(), Error> {
     for _ in 0..10_000 {
         let guard = core.lock(&mut Yield(u32::MAX))?;

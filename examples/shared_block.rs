@@ -1,28 +1,26 @@
-//! A block of shared memory that lives as long as anybody uses it, and a lock that keeps its users
-//! in order.
+//! Data in shared memory under the name of its lock. It lives as long as a process has it open.
 //!
-//! Run this in several terminals. Each writes its uuid again and again and finds that of the
-//! others; the last one removes the block, and so does whoever comes after all were killed. It ends
-//! by itself after `--rounds N` (default 5), and starts a copy of itself, so that one terminal has
-//! something to show, too. Expected output, but for the numbers:
+//! The program runs in two processes, and may be started in several terminals. Each process writes
+//! its uuid several times and finds the uuid of another. The last one to close the block removes
+//! it, also if the others were killed. Expected output, but for the numbers:
 //!
 //! ```text
-//! 4711: found 00000000-0000-0000-0000-000000000000, wrote f9168c5e-ceb2-4faa-b6bf-329bf39fa1e4, number 1
-//! 4712: found f9168c5e-ceb2-4faa-b6bf-329bf39fa1e4, wrote 67e55044-10b1-426f-9247-bb680e5fe0c8, number 2
+//! 4711: found 00000000-0000-0000-0000-000000000000, wrote f9168c5e-ceb2-4faa-b6bf-329bf39fa1e4, 1
+//! 4712: found f9168c5e-ceb2-4faa-b6bf-329bf39fa1e4, wrote 67e55044-10b1-426f-9247-bb680e5fe0c8, 2
 //! …
-//! 4711: out; the block is still there
-//! 4712: out; the block is gone
+//! 4711: closed; the block still exists
+//! 4712: closed; the block is gone
 //! ```
 
+use std::error::Error;
 use std::process::{Command, id};
 use std::time::Duration;
-use std::{env, thread};
+use std::{env, io, thread};
 
 use shmlock::{SharedBlock, uuid::Uuid};
-use shmlock_examples::{Result, args::Args};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-/// What is shared. Any bytes are a good value, and there is no padding: `zerocopy` sees to it.
+/// The shared data. The derives check that all bytes are a valid value, and that none is padding.
 #[derive(FromBytes, IntoBytes, Immutable)]
 #[repr(C)]
 struct Board {
@@ -30,42 +28,46 @@ struct Board {
     writes: u64,
 }
 
-fn main() -> Result<()> {
-    let (mut rounds, mut is_copy) = (5, false);
-    let mut args = Args::from_env();
-    while let Some(option) = args.option()? {
-        match option.as_str() {
-            "--rounds" => rounds = args.number(&option, 1..=1_000_000)?,
-            "--copy" => is_copy = true,
-            _ => return Err(format!("there is no option {option:?}, only --rounds N").into()),
+fn main() -> Result<(), Box<dyn Error>> {
+    match env::args().nth(1).as_deref() {
+        None => {
+            let mut second = this_program()?.arg("once").spawn()?;
+            share()?;
+            if second.wait()?.success() { Ok(()) } else { Err("the second process failed".into()) }
         }
+        Some("once") => share(),
+        Some(_) => Err("usage: shared_block [once]".into()),
     }
-    if is_copy {
-        return share(rounds);
-    }
-    let mut copy = Command::new(env::current_exe()?)
-        .arg(format!("--rounds={rounds}"))
-        .arg("--copy")
-        .spawn()?;
-    share(rounds)?;
-    copy.wait()?;
-    Ok(())
 }
 
-fn share(rounds: u64) -> Result<()> {
-    let mut block = SharedBlock::<Board>::open("shmlock-shared-block")?;
-    let (ours, path) = (block.as_lock().uuid(), block.as_lock().path().to_owned());
-    for _ in 0..rounds {
-        let mut board = block.lock()?; // waits for the others; the guard is a `&mut Board`
+fn share() -> Result<(), Box<dyn Error>> {
+    let mut block = SharedBlock::<Board>::open("shmlock-shared-block")?; // zeroed, if it is new
+    let (uuid, path) = (block.as_lock().uuid(), block.as_lock().path().to_owned());
+    for _ in 0..5 {
+        let mut board = block.lock()?; // waits for the other processes; acts as `&mut Board`
         let found = Uuid::from_bytes(board.last);
-        board.last = ours.into_bytes();
+        board.last = uuid.into_bytes();
         board.writes += 1;
-        println!("{}: found {found}, wrote {ours}, number {}", id(), board.writes);
-        board.declare_consistent()?; // if an owner died: it had finished what it did, or nothing of it is here
+        println!("{}: found {found}, wrote {uuid}, {}", id(), board.writes);
+        // If an owner died: its change is here as a whole, or not at all. Both are good values.
+        board.declare_consistent()?;
         drop(board);
         thread::sleep(Duration::from_millis(200));
     }
     drop(block);
-    println!("{}: out; the block is {}", id(), if path.exists() { "still there" } else { "gone" });
+    let state = if path.exists() { "still exists" } else { "is gone" };
+    println!("{}: closed; the block {state}", id());
     Ok(())
+}
+
+/// Returns the command that starts this program again. `SHMLOCK_EXAMPLES_RUNNER` names its
+/// emulator, if it needs one.
+fn this_program() -> io::Result<Command> {
+    let program = env::current_exe()?;
+    let Some(emulator) = env::var_os("SHMLOCK_EXAMPLES_RUNNER") else {
+        return Ok(Command::new(program));
+    };
+    let mut command = Command::new(emulator);
+    command.arg(program);
+    Ok(command)
 }

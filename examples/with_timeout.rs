@@ -1,62 +1,58 @@
-//! Giving up politely: three ways not to wait for ever for a lock that somebody else holds.
+//! Three ways to give up waiting for a lock: at once, after a while, and on request.
 //!
-//! The program starts a second process that takes the lock and keeps it. Expected output, but for
-//! the numbers:
+//! Another thread holds the lock, by a handle of its own; it could as well be another process.
+//! Expected output, but for the numbers:
 //!
 //! ```text
-//! try_lock: somebody else holds it
-//! try_lock_for: lock "shmlock-with-timeout" was not free within 300.1ms: held by pid 4711, uuid 67e5…, "holding on",
-//!     for 0s; wait longer or see what the holder does
-//! exit event: waiting for lock "shmlock-with-timeout" was ended by its exit event (held by pid 4711, …); clear the …
-//! process 4711 has let go, and the lock is ours
+//! try_lock: the lock is held
+//! try_lock_for: lock "shmlock-with-timeout-4711" was not free within 300.1ms: held by pid 4711,
+//!     uuid 67e5…, "holding on", for 0s; wait longer or see what the holder does
+//! exit event: waiting for lock "shmlock-with-timeout-4711" was ended by its exit event (…
+//! the owner has released it, and the lock is ours
 //! ```
 
+use std::process;
+use std::sync::mpsc::{Sender, channel};
+use std::thread;
 use std::time::Duration;
-use std::{env, thread};
 
-use shmlock::{ExitEvent, Holder, ShmLock};
-use shmlock_examples::{Result, child, child::Child};
+use shmlock::{Error, ExitEvent, Holder, ShmLock};
 
-const NAME: &str = "shmlock-with-timeout";
-
-fn main() -> Result<()> {
-    match env::args().nth(1).as_deref() {
-        None => give_up_politely(),
-        Some("hold") => hold(),
-        Some(_) => Err("usage: with_timeout".into()),
-    }
+fn main() -> Result<(), Error> {
+    let name = format!("shmlock-with-timeout-{}", process::id()); // parallel runs do not meet
+    let owner = ShmLock::builder(&name).description("holding on").open()?;
+    let ((held, is_held), (end, may_release)) = (channel(), channel());
+    let owner = thread::spawn(move || {
+        let guard = owner.lock()?;
+        let _ = held.send(());
+        let _ = may_release.recv(); // returns when `end` is dropped
+        guard.release()
+    });
+    let _ = is_held.recv();
+    give_up(&name, end)?;
+    owner.join().expect("the owner does not panic")
 }
 
-/// The second process.
-fn hold() -> Result<()> {
-    let lock = ShmLock::builder(NAME).description("holding on").open()?;
-    let _guard = lock.lock()?;
-    child::wait_for_parent("I hold it")
-}
-
-fn give_up_politely() -> Result<()> {
-    let mut holder = Child::start(["hold"])?;
-    holder.expect("I hold it")?;
+fn give_up(name: &str, end: Sender<()>) -> Result<(), Error> {
     let stop = ExitEvent::new();
-    let lock = ShmLock::builder(NAME).exit_event(&stop).open()?;
+    let lock = ShmLock::builder(name).exit_event(&stop).open()?;
 
-    // 1. Not waiting at all. That somebody else holds the lock is an answer here, not an error.
+    // 1. At once. A lock that is not free is an answer, not an error.
     if lock.try_lock()?.is_none() {
-        println!("try_lock: somebody else holds it");
+        println!("try_lock: the lock is held");
     }
 
-    // 2. Waiting for a while. The error is a sentence for a log; the holder in it can also be asked
-    //    for.
+    // 2. After a while. The error reads well in a log, and it carries the holder.
     match lock.try_lock_for(Duration::from_millis(300)) {
-        Ok(_guard) => println!("try_lock_for: it was given back in time"),
+        Ok(_guard) => println!("try_lock_for: released in time"),
         Err(error) if error.is_timed_out() => {
             println!("try_lock_for: {error}");
-            assert_eq!(error.holder().and_then(Holder::pid), Some(holder.pid()));
+            assert_eq!(error.holder().and_then(Holder::pid), Some(process::id()));
         }
-        Err(error) => return Err(error.into()),
+        Err(error) => return Err(error),
     }
 
-    // 3. Waiting until somebody says stop: here another thread; with `ExitEvent::named`, another
+    // 3. On request: by another thread, a signal handler or, with `ExitEvent::named`, another
     //    process.
     thread::scope(|scope| {
         scope.spawn(|| {
@@ -64,16 +60,14 @@ fn give_up_politely() -> Result<()> {
             stop.set()
         });
         match lock.lock() {
-            Ok(_guard) => println!("exit event: the lock was given back before it was set"),
+            Ok(_guard) => println!("exit event: released before it was set"),
             Err(error) => println!("exit event: {error}"),
         }
     });
-    stop.clear()?;
+    stop.clear()?; // while it is set, no waiter waits
 
-    holder.go_on();
+    drop(end);
     let _guard = lock.lock()?;
-    println!("process {} has let go, and the lock is ours", holder.pid());
-    // Dropping it would kill it, perhaps before it has closed the lock.
-    holder.wait()?;
+    println!("the owner has released it, and the lock is ours");
     Ok(())
 }

@@ -1,5 +1,4 @@
-//! Tells the harness for which target it is built: the runner of an emulated target is named after
-//! it.
+//! Tells the harness its target: cargo's runner of an emulated target is named after it.
 
 fn main() {
     let target = std::env::var("TARGET").expect("cargo sets TARGET for build scripts");

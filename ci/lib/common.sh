@@ -1,7 +1,8 @@
-# Sourced by every job: the repository root as working directory, a cache outside the tree, two ways to end early.
+# Sourced by every job: changes to the repository root, names the cache directory, defines `die` and
+# `skip`.
 # shellcheck shell=bash
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
-# shellcheck disable=SC2034 # not every job needs it
+# shellcheck disable=SC2034 # for the scripts that source this file
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/shmlock
 
 die() {
@@ -9,12 +10,12 @@ die() {
     exit 1
 }
 
-# 77, as in automake, is neither passed nor failed. all.sh says so in its table; a hosted runner shows the job red,
-# because there nothing may be missing.
+# 77, as in automake, is neither success nor failure. all.sh prints "skipped"; a hosted runner fails
+# the job, because there nothing may be missing.
 skip() {
     echo "skipped: $*" >&2
     exit 77
 }
 
 command -v cargo >/dev/null ||
-    die "cargo not found: install a stable Rust, at least the rust-version in Cargo.toml, and have it in PATH"
+    die "cargo not found: install Rust, at least the rust-version of Cargo.toml, and add it to PATH"

@@ -1,36 +1,38 @@
-# Sourced: the archive of core/ffi, the C programs of examples/c, and what they do together.
+# Sourced: builds the archive of ffi/core and the C programs of examples/c, and runs them together.
 # shellcheck shell=bash
 
-header=core/ffi/include/shmlock.h
-c_flags=(-std=c11 -O2 -pedantic -Wall -Wextra -Werror -Icore/ffi/include)
+header=ffi/core/include/shmlock_core.h
+c_flags=(-std=c11 -O2 -pedantic -Wall -Wextra -Werror -Iffi/core/include)
 
-# archive TARGET: builds it, for this machine if TARGET is empty; says where it is.
+# archive TARGET: builds it, for this machine if TARGET is empty; prints its path.
 archive() {
-    cargo build --quiet --profile c -p shmlock-ffi ${1:+--target "$1"}
-    echo "${CARGO_TARGET_DIR:-target}/${1:+$1/}c/libshmlock_ffi.a"
+    cargo build --quiet --profile c -p shmlock-core-ffi ${1:+--target "$1"}
+    echo "${CARGO_TARGET_DIR:-target}/${1:+$1/}c/libshmlock_core_c.a"
 }
 
 # c_program COMPILER ARCHIVE SOURCE PROGRAM [FLAG...]
 c_program() { "$1" "${c_flags[@]}" "${@:5}" "$3" "$2" -Wl,--gc-sections -o "$4"; }
 
-# no_panics COMPILER ARCHIVE WORK: no function of the header leads to a panic. The linker keeps what they lead to, and
-# drops the rest.
+# no_panics COMPILER ARCHIVE WORK: fails if a function of the header can panic. The linker keeps
+# what the functions reach, and drops the rest.
 no_panics() {
     local function functions=() roots=()
-    mapfile -t functions < <(grep -oE 'shmlock_[a-z_]+\(' "$header" | tr -d '(' | sort -u)
+    mapfile -t functions < <(grep -oE 'shmlock_core_[a-z_]+\(' "$header" | tr -d '(' | sort -u)
     [ "${#functions[@]}" -ge 15 ] || die "$header has only ${#functions[@]} functions"
     for function in "${functions[@]}"; do roots+=("-Wl,-u,$function"); done
     echo 'int main(void) { return 0; }' >"$3/roots.c"
     c_program "$1" "$2" "$3/roots.c" "$3/roots" "${roots[@]}"
     for function in "${functions[@]}"; do
-        nm "$3/roots" | grep -q " T $function\$" || die "$function is in the header and not in the archive"
+        nm "$3/roots" | grep -q " T $function\$" ||
+            die "$function is in the header but not in the archive"
     done
-    ! nm -C "$3/roots" | grep -E 'core::panicking|rust_begin_unwind|_fail(ed)?$' || die "a panic can be reached, see above"
-    echo "${#functions[@]} functions, none leads to a panic"
+    ! nm -C "$3/roots" | grep -E 'core::panicking|rust_begin_unwind|_fail(ed)?$' ||
+        die "a function can panic, see above"
+    echo "${#functions[@]} functions, none can panic"
 }
 
-# count_together REGION INCREMENTS PROGRAM...: each command counts, under a token of its own, in one region at the same
-# time; nothing is lost.
+# count_together REGION INCREMENTS PROGRAM...: runs the commands at the same time in one region,
+# each with its own token; fails if an increment is lost.
 count_together() {
     local region=$1 increments=$2 token=0 program words programs=() counted
     shift 2
@@ -43,14 +45,16 @@ count_together() {
     done
     for program in "${programs[@]}"; do wait "$program" || die "a program failed, see above"; done
     counted=$(counter_in "$region")
-    [ "$counted" = $(($# * increments)) ] || die "$counted of $(($# * increments)) increments counted"
+    [ "$counted" = $(($# * increments)) ] ||
+        die "$counted of $(($# * increments)) increments counted"
     echo "$# programs, $counted increments, nothing lost"
 }
 
-# counter_in REGION: the number behind the lock.
+# counter_in REGION: prints the number behind the lock.
 counter_in() { od -A n -t u4 -j 128 -N 4 "$1" | tr -d ' '; }
 
-# loses_without_the_lock REGION COUNTER...: the control. Two that do not lock lose counts, sooner or later.
+# loses_without_the_lock REGION COUNTER...: the control. Two programs without the lock lose
+# increments within some rounds.
 loses_without_the_lock() {
     local region=$1 round other
     shift
@@ -58,21 +62,24 @@ loses_without_the_lock() {
         head -c 192 /dev/zero >"$region"
         "$@" "$region" 1 500000 --no-lock &
         other=$!
-        if ! "$@" "$region" 2 500000 --no-lock || ! wait "$other"; then die "a program failed, see above"; fi
+        if ! "$@" "$region" 2 500000 --no-lock || ! wait "$other"; then
+            die "a program failed, see above"
+        fi
         [ "$(counter_in "$region")" = 1000000 ] || break
     done
-    [ "$round" -le 50 ] || die "50 rounds without the lock lost nothing, so nothing was seen"
+    [ "$round" -le 50 ] || die "50 rounds without the lock lost nothing: the test proves nothing"
     echo "without the lock: $(counter_in "$region") of 1000000 counted"
 }
 
-# recovers COMMAND...: says what the head of examples/c/recover.c promises.
-recovers() { says recover "$@"; }
+# recovers COMMAND...: the output is as expected at the head of examples/c/recover.c.
+recovers() { prints_as_expected recover "$@"; }
 
-# forks COMMAND...: says what the head of examples/c/forked.c promises.
-forks() { says forked "$@"; }
+# forks COMMAND...: the output is as expected at the head of examples/c/forked.c.
+forks() { prints_as_expected forked "$@"; }
 
-# says EXAMPLE COMMAND...: the command's output is what the head of the example promises.
-says() {
+# prints_as_expected EXAMPLE COMMAND...
+prints_as_expected() {
     local source=examples/c/$1.c
-    diff <(sed -n '/Expected output/,/\*\//s/^     //p' "$source") <("${@:2}") || die "$source said something else"
+    diff <(sed -n '/Expected output/,/\*\//s/^     //p' "$source") <("${@:2}") ||
+        die "$source printed something else"
 }

@@ -1,5 +1,5 @@
-//! The three ARM instructions that have no name in `core`: `dmb sy`, `wfe`, `sev`. Elsewhere, their
-//! nearest meaning.
+//! Wraps the three ARM instructions that have no name in `core`: `dmb sy`, `wfe`, `sev`. Elsewhere,
+//! each function does the nearest equivalent.
 
 #![allow(unsafe_code, reason = "inline assembly of single instructions without operands")]
 
@@ -22,10 +22,7 @@ pub(crate) fn full_system() {
         asm!("dmb sy", options(nostack, preserves_flags));
     }
     #[cfg(not(any(target_arch = "arm", target_arch = "aarch64")))]
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "stands in for the instruction where there is no ARM"
-    )]
+    #[allow(clippy::disallowed_methods, reason = "replaces the instruction off ARM")]
     fence(Ordering::SeqCst);
 }
 
@@ -37,7 +34,7 @@ pub(crate) fn wait_for_event() {
     // SAFETY:
     // - `wfe` has no operands, changes no register and no flag; an implementation may treat it as a
     //   no-op.
-    // - Without `nomem` the compiler reads memory again afterwards.
+    // - Without `nomem` the compiler rereads memory afterwards.
     unsafe {
         asm!("wfe", options(nostack, preserves_flags));
     }

@@ -1,7 +1,7 @@
-//! How a loser becomes an owner: the loop around the steps, with two seams.
+//! Implements the loop by which a contender comes to own the lock.
 //!
-//! [`Wait`] is how to let time pass, and [`Liveness`] is how to prove a death. Both come from
-//! outside: the core knows neither a clock nor a process.
+//! Two traits connect it to the world, for the core knows neither a clock nor a process: [`Wait`]
+//! lets time pass, and [`Liveness`] proves a death.
 
 use crate::fence::Fence;
 use crate::protocol::{self, Acquisition, Attempt};
@@ -18,25 +18,26 @@ use crate::word::Word;
 /// returns**,
 ///
 /// * no handle with the token `owner` is alive, and
-/// * no handle can be given the token `owner`.
+/// * no handle can be assigned the token `owner`.
 ///
-/// An implementation that cannot tell answers `None`: an owner in doubt is alive. Breaking the
+/// An implementation that cannot tell returns `None`: an owner in doubt is alive. Breaking the
 /// contract makes two owners possible; it cannot cause undefined behaviour in this crate.
 pub trait Liveness {
     /// Runs `act` under proof that `owner` is dead; `None` if there is no such proof.
     ///
-    /// `act` takes the lock over, or finds that the owner has released it. From then until this
-    /// call returns the word may name the caller, so the implementation lets go of its proof and
-    /// returns. The handle is in use meanwhile: each of its calls answers
-    /// [`Error::InUse`](crate::Error::InUse). After a panic [`RegionLock`](crate::RegionLock) gives
-    /// the lock back, with the news of the death. Other callers of [`acquire_contended`] see to
-    /// that themselves.
+    /// `act` takes the lock over, or finds that the owner has released it. From then on the word
+    /// may name the caller, so the implementation drops its proof and returns.
+    ///
+    /// The handle is in use meanwhile: each of its calls returns
+    /// [`Error::InUse`](crate::Error::InUse). After a panic [`RegionLock`](crate::RegionLock)
+    /// releases the lock, with DIED set. Other callers of [`acquire_contended`] ensure that
+    /// themselves.
     fn while_dead<R>(&mut self, owner: Token, act: impl FnOnce() -> R) -> Option<R>;
 }
 
-/// Nobody is ever known to be dead: right for firmware whose cores cannot lose a task without a
-/// reset.
-#[derive(Clone, Copy, Debug, Default)]
+/// A [`Liveness`] that never proves a death: right for firmware whose cores cannot lose a task
+/// without a reset.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct AssumeAlive;
 
 impl Liveness for AssumeAlive {
@@ -45,50 +46,50 @@ impl Liveness for AssumeAlive {
     }
 }
 
-/// Contends for the lock until it is ours or `wait` gives up.
+/// Contends for the lock until it is acquired or `wait` gives up.
 ///
-/// Blocks for as long as `wait` does. The owner is first probed when `wait` first asks for it by
+/// Blocks for as long as `wait` does. The owner is probed each time `wait` returns
 /// [`WaitAction::Probe`]; a good `wait` does so before its first sleep and after each interval.
 ///
-/// A word that names `me` is corrupt, for the caller does not hold the lock and nobody else can
-/// have this token: it is taken over at once, with DIED.
+/// A word that names `me` is stale, for the caller does not hold the lock and no other handle has
+/// this token: the lock is taken over at once, with DIED.
 ///
 /// # Errors
-/// The word last seen, when `wait` answered [`WaitAction::GiveUp`]. **If it is free, the caller owes a
-/// wake** to whoever else sleeps on the word: the one that was used up here may have been meant for
-/// them.
+/// The word last seen, when `wait` returned [`WaitAction::GiveUp`]. **If it is free, the caller
+/// owes a wake**: the wake that was used up here may have been meant for another waiter.
 ///
 /// # Panics
-/// If `wait`, `liveness` or `fence` does. The word may name `me` then: a caller that goes on gives
-/// the lock back.
+/// If `wait`, `liveness` or `fence` does. The word may name `me` then: a caller that catches the
+/// panic releases the lock.
 #[cold]
 pub fn acquire_contended<F: Fence>(
     word: &AtomicU32,
     me: Token,
     fence: F,
     liveness: &mut impl Liveness,
-    wait: &mut impl Wait,
+    wait: &mut (impl Wait + ?Sized),
 ) -> Result<Acquisition, Word> {
     acquire_contended_inline(word, me, fence, liveness, wait)
 }
 
-/// As [`acquire_contended`], compiled into its caller: on the way back from a long sleep each
-/// function of its own is a cache miss more.
+/// Does the same as [`acquire_contended`], compiled into its caller.
+///
+/// After a long sleep, each function that is not inlined costs a cache miss.
 ///
 /// # Errors
-/// As [`acquire_contended`].
+/// Those of [`acquire_contended`].
 #[inline]
 pub fn acquire_contended_inline<F: Fence>(
     word: &AtomicU32,
     me: Token,
     fence: F,
     liveness: &mut impl Liveness,
-    wait: &mut impl Wait,
+    wait: &mut (impl Wait + ?Sized),
 ) -> Result<Acquisition, Word> {
-    let mut arrival = Attempt::First;
-    let mut attempt = 0_u32;
+    let mut attempt = Attempt::First;
+    let mut failed = 0_u32;
     loop {
-        let seen = match protocol::try_acquire(word, me, arrival, fence) {
+        let seen = match protocol::try_acquire(word, me, attempt, fence) {
             Ok(acquisition) => return Ok(acquisition),
             Err(seen) => seen,
         };
@@ -97,20 +98,20 @@ pub fn acquire_contended_inline<F: Fence>(
                 return Ok(acquisition);
             }
         }
-        let verdict = wait.wait(&mut WaitContext::new(word, seen, attempt, &mut arrival));
-        attempt = attempt.saturating_add(1);
-        match verdict {
+        let action = wait.wait(&mut WaitContext::new(word, seen, failed, &mut attempt));
+        failed = failed.saturating_add(1);
+        match action {
             WaitAction::Retry => {}
             WaitAction::Probe => {
-                // Not the owner whom we began to wait for: the lock may have changed hands since,
-                // and who would not be asked about now would be asked about one interval late.
+                // Probe the present owner, not the one in `seen`: the lock may have changed hands,
+                // and a dead owner that is not probed here is found one interval late.
                 // Partner: none. Relaxed: `take_over` judges again, under the proof.
                 let present = Word::from_bits(word.load(Relaxed));
                 if let Some(acquisition) = recover(word, present, me, fence, liveness) {
                     return Ok(acquisition);
                 }
             }
-            WaitAction::GiveUp => return Err(cancel_wait(word, seen, arrival)),
+            WaitAction::GiveUp => return Err(cancel_wait(word, seen, attempt)),
         }
     }
 }
@@ -127,16 +128,15 @@ fn recover<F: Fence>(
     liveness.while_dead(owner, || protocol::take_over(word, owner, me, fence))?
 }
 
-/// Leaves the queue without leaving others asleep: the wake that we may have used up was also
-/// theirs.
+/// Stops waiting without leaving other waiters asleep: the wake that was used up may have been
+/// meant for them. Returns the present word; **if it is free, the caller owes a wake**.
 ///
-/// [`acquire_contended`] does so by itself. For loops of another shape, such as one in a task that
-/// may be dropped: `seen` is the word last seen. Gives back the word as it is now; **if it is free,
-/// the caller owes a wake**. Never blocks.
+/// `seen` is the word last seen. [`acquire_contended`] calls this itself; loops of another shape
+/// call it when they end, such as one in a task that is dropped. Never blocks.
 #[must_use = "if it is free, the caller owes a wake"]
-pub fn cancel_wait(word: &AtomicU32, seen: Word, arrival: Attempt) -> Word {
+pub fn cancel_wait(word: &AtomicU32, seen: Word, attempt: Attempt) -> Word {
     let mut seen = seen;
-    if arrival == Attempt::AfterWaiting {
+    if attempt == Attempt::AfterWaiting {
         while !seen.is_free() {
             match protocol::mark_waiting(word, seen) {
                 Ok(_) => break,

@@ -1,4 +1,4 @@
-//! What can go wrong in the core. Small, without prose in it; the message says what to do.
+//! Defines the errors of the core. Each carries what was found; its message says what to do.
 
 use core::fmt;
 
@@ -6,51 +6,51 @@ use crate::layout::{DESCRIPTION_MAX, LAYOUT_VERSION, REGION_ALIGN, REGION_LEN};
 use crate::word::Word;
 
 /// Every error of this crate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Error {
     /// The region does not start at a multiple of four.
     Misaligned {
-        /// Address modulo [`REGION_ALIGN`].
+        /// Its address modulo [`REGION_ALIGN`].
         remainder: usize,
     },
     /// The region has fewer than 128 bytes.
     TooShort {
-        /// Its bytes.
+        /// Its length in bytes.
         len: usize,
     },
-    /// The magic word is neither zero nor ours: something else lives there. Nothing was touched.
+    /// The magic word is neither zero nor that of a lock. Nothing was written.
     NotALock {
         /// The word at offset 8.
         found: u32,
     },
-    /// A lock of another layout version. Nothing was touched.
+    /// The region is a lock of another layout version. Nothing was written.
     OtherVersion {
         /// Its layout version.
         found: u8,
     },
-    /// Somebody else holds the lock, and the way of waiting gave up.
+    /// The wait gave up before the lock was free. A call that does not wait returns `None` or
+    /// `false` instead.
     Busy {
         /// The word last seen.
         seen: Word,
     },
-    /// The handle is in the middle of another call, and the caller is inside that: in its `Wait`,
-    /// its `Liveness`, its `Fence`, or an interrupt handler. Nothing was changed.
+    /// The handle is in the middle of another call, and this call comes from inside it: from its
+    /// `Wait`, its `Liveness`, its `Fence`, or an interrupt handler. Nothing was changed.
     InUse,
     /// The handle holds the lock already, and an asynchronous call does not nest: the hold may be
     /// another task's.
     AlreadyHeld,
-    /// Released by a handle that does not hold the lock.
+    /// The handle does not hold the lock.
     NotHeld,
-    /// Released by hand while guards of the same handle live.
+    /// Only guards of this handle hold the lock, and `release` ends no guard.
     GuardsAlive {
-        /// How many.
+        /// The number of guards.
         guards: u32,
     },
-    /// The word no longer named us when we came to release or to nest: somebody outside the
-    /// protocol wrote to the region. The word was left as it is, for it may be another owner's by
-    /// now.
+    /// The word does not name this handle although it holds the lock: the region was written to
+    /// from outside the protocol. The word was left as it is, for it may name another owner.
     Overwritten {
         /// The word found.
         found: Word,
@@ -59,7 +59,7 @@ pub enum Error {
     NestingTooDeep,
     /// A description of more than 63 bytes.
     DescriptionTooLong {
-        /// Its bytes.
+        /// Its length in bytes.
         len: usize,
     },
 }
@@ -68,38 +68,45 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::Misaligned { remainder } => {
-                write!(f, "the region starts {remainder} bytes past a multiple of {REGION_ALIGN}; align it")
+                write!(
+                    f,
+                    "the region is {remainder} bytes past a multiple of {REGION_ALIGN}; align it"
+                )
             }
             Self::TooShort { len } => write!(f, "the region has {len} bytes; give it {REGION_LEN}"),
             Self::NotALock { found } => write!(
                 f,
-                "the memory holds something other than a lock (magic word {found:#010x}); point to memory of its own, \
-                 or clear it to zero if its content is garbage"
+                "the memory holds something other than a lock (magic word {found:#010x}); point to \
+                 memory of its own, or clear it to zero if its content is garbage"
             ),
             Self::OtherVersion { found } => write!(
                 f,
-                "the region has layout version {found}, this crate speaks version {LAYOUT_VERSION}; use one version on \
-                 all sides"
+                "the region has layout version {found}, this crate speaks version \
+                 {LAYOUT_VERSION}; use one version on all sides"
             ),
-            Self::Busy { seen } => write!(f, "the lock is not free ({seen:?}); wait longer or try again"),
+            Self::Busy { seen } => {
+                write!(f, "the lock is not free ({seen:?}); wait longer or try again")
+            }
             Self::InUse => f.write_str(
-                "the handle is in the middle of another call; wait until that has returned, or use a handle with a token \
-                 of its own",
+                "the handle is in the middle of another call; wait until that has returned, or use \
+                 a handle with a token of its own",
             ),
             Self::AlreadyHeld => f.write_str(
-                "the handle already holds the lock, perhaps for another task; give each task a handle with a token of \
-                 its own",
+                "the handle already holds the lock, perhaps for another task; give each task a \
+                 handle with a token of its own",
             ),
-            Self::NotHeld => f.write_str("this handle does not hold the lock; acquire it before releasing it"),
+            Self::NotHeld => f.write_str("the handle does not hold the lock; acquire it first"),
             Self::GuardsAlive { guards } => {
-                write!(f, "{guards} guards of this handle still live; drop them, or force the release")
+                write!(f, "only guards of the handle hold the lock ({guards}); drop them instead")
             }
             Self::Overwritten { found } => write!(
                 f,
-                "the owner word was overwritten while we held the lock (now {found:?}); find who else writes to the \
-                 region"
+                "the owner word was overwritten while the handle held the lock (now {found:?}); \
+                 find what else writes to the region"
             ),
-            Self::NestingTooDeep => f.write_str("the lock is nested too deeply in this handle; release it more often"),
+            Self::NestingTooDeep => {
+                f.write_str("the lock is nested too deeply in the handle; release it more often")
+            }
             Self::DescriptionTooLong { len } => {
                 write!(f, "the description has {len} bytes; shorten it to {DESCRIPTION_MAX}")
             }

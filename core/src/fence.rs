@@ -1,22 +1,24 @@
-//! The two fences of the protocol, and how far they reach.
+//! Defines the two fences of the protocol, and their scopes.
 //!
-//! The owner word is moved by *relaxed* compare-and-swap; what orders the protected data around it
-//! are two explicit fences. [`Fence::acquire`] stands between the swap that took the lock and
-//! the first access of the section; [`Fence::release`] stands between the last access of the
-//! section and the swap that gives the lock back. The former in one owner pairs with the latter in
-//! the owner before it.
+//! Compare-and-swaps on the owner word are *relaxed*; two explicit fences order the protected data
+//! around them. [`Fence::acquire`] stands between the acquiring swap and the first access of the
+//! critical section; [`Fence::release`] stands between its last access and the releasing swap. The
+//! former in one owner pairs with the latter in the owner before it.
 //!
-//! | scope | AArch64 taking / giving | ARMv7-A | ARMv7-M, v8-M | x86-64 |
+//! Called in `protocol.rs` (the owner word), `record/access.rs` (the record), `counters.rs` (the
+//! halves of the generation) and `snapshot.rs` (one copy after the other).
+//!
+//! | scope | AArch64 acquire / release | ARMv7-A | ARMv7-M, v8-M | x86-64 |
 //! |---|---|---|---|---|
 //! | [`InnerShareable`] | `dmb ishld` / `dmb ish` | `dmb ish` | `dmb sy` | none needed |
 //! | [`FullSystem`] | `dmb sy` | `dmb sy` | `dmb sy` | `mfence` |
 //!
-//! The scope is a type with inlined bodies, so that the choice costs nothing where it is known, and
-//! [`FenceScope`] where it is known only at run time.
+//! A scope is a type with inlined bodies: the choice costs nothing where it is known at compile
+//! time. [`FenceScope`] is the scope chosen at run time.
 
 #![allow(
     clippy::disallowed_methods,
-    reason = "the one file that calls `fence`; everybody else calls these two"
+    reason = "the one file that calls `fence`; all other code calls these two functions"
 )]
 
 use crate::barrier;
@@ -24,33 +26,34 @@ use crate::sync::{Ordering, fence};
 
 /// The two fences of one scope.
 ///
-/// Other crates may implement it, for barriers that this one does not know. An implementation that
-/// orders less than its parties need loses what the lock protects, without undefined behaviour in
-/// this crate. It runs while the lock changes hands, so it does nothing else: a handle that it
-/// calls answers [`Error::InUse`](crate::Error::InUse).
+/// Other crates may implement it, for barriers that this crate does not know. An implementation
+/// that orders less than its parties need corrupts the protected data, without undefined behaviour
+/// in this crate. It runs while the lock changes hands, and does nothing else: a handle that it
+/// calls returns [`Error::InUse`](crate::Error::InUse).
 pub trait Fence: Copy {
-    /// Keeps the accesses of the section after the swap that took the lock.
+    /// Keeps the accesses of the critical section after the acquiring swap.
     fn acquire(self);
-    /// Keeps the accesses of the section before the swap that gives the lock back.
+    /// Keeps the accesses of the critical section before the releasing swap.
     fn release(self);
 }
 
-/// For parties in one coherent domain: the cores that run one operating system, the tasks of one
-/// core.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// The fences for parties in one coherent domain: the cores that run one operating system, the
+/// tasks of one core.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct InnerShareable;
 
-/// For memory shared with other bus masters: another cluster, a Cortex-M beside a Cortex-A, a DSP.
+/// The fences for memory shared with other bus masters: another cluster, a Cortex-M beside a
+/// Cortex-A, a DSP.
 ///
-/// It orders; it does not clean caches. The memory must be mapped non-cacheable or kept coherent by
-/// hardware.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// They order accesses; they do not clean caches. The memory must be mapped non-cacheable or kept
+/// coherent by hardware.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct FullSystem;
 
 /// A scope chosen at run time: one well-predicted branch per fence.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum FenceScope {
     /// See [`InnerShareable`].
@@ -63,13 +66,13 @@ pub enum FenceScope {
 impl Fence for InnerShareable {
     #[inline]
     fn acquire(self) {
-        // Pairs with the `release` of the previous owner: its section is visible in ours.
+        // Pairs with `release` of the previous owner: its critical section is visible in ours.
         fence(Ordering::Acquire);
     }
 
     #[inline]
     fn release(self) {
-        // Pairs with the `acquire` of the next owner: our section is visible in its.
+        // Pairs with `acquire` of the next owner: our critical section is visible in its own.
         fence(Ordering::Release);
     }
 }

@@ -1,25 +1,24 @@
-//! The 128 bytes that all parties agree on: layout version 1.
+//! Defines the 128 bytes that all parties agree on: layout version 1.
 //!
 //! | offset | word | written by |
 //! |---:|---|---|
-//! | 0 | owner word, see [`word`](crate::word) | whoever acquires, waits, releases or recovers, by compare-and-swap |
-//! | 4 | generation: +1 at each acquisition, wraps | the holder |
-//! | 8 | magic and layout version | the first comer, by compare-and-swap from 0 |
-//! | 12 | recoveries: dead owners replaced so far, wraps | whoever replaces one |
-//! | 16–31 | uuid of the owner, its 16 bytes in order | the holder |
-//! | 32 | process id of the owner, as its own namespace sees it | the holder |
-//! | 36 | pid namespace of the owner (inode number), 0 if unknown | the holder |
-//! | 40, 44 | since when, in seconds of the owner's boot-time clock; low and high half | the holder |
-//! | 48 | generation, high half | the holder |
-//! | 52 | record sequence: odd while the record is being written | the holder |
-//! | 56 | record token: whom the record describes, 0 = nobody | the holder |
-//! | 60 | contended: acquisitions that found the lock held, wraps | the holder |
-//! | 64–127 | description: one length byte, then up to 63 bytes of UTF-8 | the holder |
+//! | 0 | owner word, see [`word`](crate::word) | each step of [`protocol`](crate::protocol) |
+//! | 4 | generation: +1 at each acquisition, wraps | the owner |
+//! | 8 | magic and layout version | the first user, by compare-and-swap from 0 |
+//! | 12 | recoveries: dead owners recovered from so far, wraps | the recovering handle |
+//! | 16–31 | uuid of the owner, its 16 bytes in order | the owner |
+//! | 32 | process id of the owner, as its own namespace sees it | the owner |
+//! | 36 | pid namespace of the owner (inode number), 0 if unknown | the owner |
+//! | 40, 44 | held since, seconds of the owner's boot-time clock; low and high half | the owner |
+//! | 48 | generation, high half | the owner |
+//! | 52 | record sequence: odd while the record is being written | the owner |
+//! | 56 | record token: the owner that the record describes, 0 = none | the owner |
+//! | 60 | contended: acquisitions that found the lock held, wraps | the owner |
+//! | 64–127 | description: one length byte, then up to 63 bytes of UTF-8 | the owner |
 //!
-//! All words are little-endian 32-bit. **All zero is a valid, free lock**, so a fresh file, a
-//! cleared RAM bank or a zeroed static needs no initialiser, and there is no race between whoever
-//! makes the region and whoever uses it first. Words 0–63 share one cache line if the region is
-//! aligned to 64 bytes.
+//! All words are little-endian 32-bit. **All zero is a valid, free lock**: a fresh file, a cleared
+//! RAM bank or a zeroed static needs no initialiser, and creator and first user cannot race. Words
+//! 0–63 share one cache line if the region is aligned to 64 bytes.
 
 #[cfg(not(loom))]
 use core::mem::{align_of, offset_of, size_of};
@@ -29,31 +28,29 @@ use crate::sync::AtomicU32;
 /// Bytes of a region.
 pub const REGION_LEN: usize = 128;
 
-/// The alignment a region must have, in bytes. 64 is better: then all hot words share one cache
-/// line.
+/// The alignment that a region must have, in bytes. With 64, all hot words share one cache line.
 pub const REGION_ALIGN: usize = 4;
 
 /// The layout version this crate reads and writes.
 pub const LAYOUT_VERSION: u8 = 1;
 
-/// What the magic word holds in a region in use: the bytes `S`, `H`, `L` and the layout version, in
-/// this order.
+/// The magic word of a region in use: the bytes `S`, `H`, `L`, and the layout version.
 pub const MAGIC: u32 = u32::from_le_bytes([b'S', b'H', b'L', LAYOUT_VERSION]);
 
 /// Longest description, in bytes of UTF-8.
 pub const DESCRIPTION_MAX: usize = 63;
 
-/// What a magic word says about the region around it. Total: every value has a meaning.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The meaning of a magic word. Total: every value has one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Magic {
-    /// All zero: nobody has used this memory as a lock yet.
+    /// All zero: this memory has not been used as a lock yet.
     Untouched,
     /// A lock of [`LAYOUT_VERSION`].
     Ours,
-    /// A lock of another layout version, given here.
+    /// A lock of another layout version.
     OtherVersion(u8),
-    /// Something else lives here.
+    /// Not a lock.
     Foreign,
 }
 
@@ -72,14 +69,14 @@ impl Magic {
 
 /// Words of the uuid, of *since* and of the description.
 ///
-/// Under loom they are fewer: it follows every combination of values that a reader may see. Two
-/// words can be torn from each other, and so can words of different fields; more of them would show
-/// nothing else, at twice the time each.
+/// Fewer under loom, which follows every combination of values that a reader may see. Two words
+/// can be torn from each other, and so can words of different fields. More of them show nothing
+/// else, and each doubles the time.
 const UUID_WORDS: usize = if cfg!(loom) { 2 } else { 4 };
 const SINCE_WORDS: usize = if cfg!(loom) { 1 } else { 2 };
 const DESCRIPTION_WORDS: usize = if cfg!(loom) { 1 } else { 16 };
 
-/// The region as memory sees it. Only `region.rs` turns an address into one of these.
+/// The words of a region, as they stand in memory. Only `region.rs` turns an address into them.
 #[repr(C)]
 #[derive(Debug)]
 #[cfg_attr(loom, derive(Default))]
@@ -99,8 +96,8 @@ pub(crate) struct Words {
     pub(crate) description: [AtomicU32; DESCRIPTION_WORDS],
 }
 
-// The layout is a contract with processes and cores compiled elsewhere: it may not follow a change
-// of this struct.
+// The layout is a contract with programs compiled elsewhere: it must not follow a change of this
+// struct.
 #[cfg(not(loom))]
 const _: () = {
     assert!(size_of::<Words>() == REGION_LEN);
@@ -122,7 +119,7 @@ const _: () = {
 
 #[cfg(not(loom))]
 impl Words {
-    /// The words of a copy of a region.
+    /// Decodes a copy of a region.
     pub(crate) fn of_bytes(bytes: &[u8; REGION_LEN]) -> Self {
         let little_endian =
             |bytes: &[u8]| bytes.iter().rev().fold(0, |word, &byte| word << 8 | u32::from(byte));

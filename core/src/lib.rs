@@ -1,34 +1,31 @@
 //! A lock over any memory that two parties share, without an operating system.
 //!
-//! One 32-bit **owner word** says who holds the lock. Whoever moves it from *free* to its own
-//! [`Token`] by compare-and-swap holds the lock; giving it back moves it to *free* again. The two
-//! parties may be processes on one file, two cores of different kinds on one SRAM bank, or two
-//! tasks on one static: they need to agree only on the 128 bytes described in [`layout`], and every
-//! byte pattern in them has a defined answer.
+//! One 32-bit **owner word** names the owner of the lock. A contender acquires the lock by moving
+//! the word from *free* to its own [`Token`] with a compare-and-swap, and releases it by moving
+//! the word back to *free*. The parties may be processes on one file, two cores of different kinds
+//! on one SRAM bank, or two tasks on one static. They need to agree only on the 128 bytes described
+//! in [`layout`], and every byte pattern in them has a defined meaning.
 //!
 //! # Where to begin
 //!
-//! * To lock something from firmware, take [`RegionLock`]: a region, a fixed token, a way of
+//! * [`RegionLock`] locks something from firmware. It takes a region, a static token, and a way of
 //!   waiting.
-//! * To build another kind of lock, take the steps themselves from [`protocol`], and [`contend`]
-//!   for the loop around them. The crate `shmlock` does so to give names, kernel-proven recovery
-//!   and futex waiting on Linux.
-//! * To look at a lock that can be copied but not mapped, over a debug probe for example, take
-//!   [`snapshot`].
-//! * To write an implementation in another language, read `PROTOCOL.md` beside this crate's
-//!   sources.
+//! * [`protocol`] has the steps for another kind of lock, and [`contend`] the loop around them. The
+//!   crate `shmlock` adds names, recovery proven by the kernel, and futex waiting on Linux.
+//! * [`snapshot`] reads a lock that can be copied but not mapped, for example over a debug probe.
+//! * `PROTOCOL.md`, beside this crate's sources, specifies the protocol for an implementation in
+//!   another language.
 //!
 //! # What it does not do
 //!
-//! It keeps no order among waiters, it knows no clock, and it cannot tell by itself whether an
-//! owner is dead: that knowledge comes from outside, through [`Liveness`](contend::Liveness). By
-//! default nobody is ever taken for dead.
+//! It keeps no order among waiters and knows no clock. It cannot tell by itself whether an owner is
+//! dead: that knowledge comes from outside, through [`Liveness`](contend::Liveness). By default
+//! every owner is held to be alive.
 //!
-//! It is no `lock_api::RawMutex`, and offers none: such a mutex is one constant value that all its
-//! users share and that tells them apart by nothing, while here each contender brings a [`Token`],
-//! so that its death can be told from another's. And it keeps its data inside itself, in this
-//! program's memory, while here the lock and what it protects lie where two programs agreed that
-//! they do.
+//! It is not a `lock_api::RawMutex`. Such a mutex is one constant value, and nothing tells its
+//! users apart; here each contender has a [`Token`], so that its death is told from another's. A
+//! mutex keeps its data inside itself, in this program's memory; here the lock and the data lie
+//! where two programs agreed to put them.
 //!
 //! # Example
 //!
@@ -57,12 +54,17 @@
 
 #[cfg(not(target_endian = "little"))]
 compile_error!(
-    "shmlock-core: the region is defined as little-endian 32-bit words, and its byte fields are packed into them; \
-     a big-endian target would disagree with its peers about the same bytes"
+    "shmlock-core: the region consists of little-endian 32-bit words, and its byte fields are \
+     packed into them; a big-endian target would disagree with its peers about the same bytes"
 );
 
+// From the ground up; each module uses only those before it:
+// sync, barrier, fence, layout, token, word, error, region, protocol, wait, contend,
+// record/{mod, encoded, access}, counters, snapshot, lock/{hold_count, mod, change, guard},
+// wait_async.
+mod barrier;
 pub mod contend;
-mod encoded;
+mod counters;
 pub mod error;
 pub mod fence;
 pub mod layout;
@@ -72,25 +74,25 @@ pub mod record;
 pub mod region;
 #[cfg(not(loom))]
 pub mod snapshot;
-pub mod statistics;
+mod sync;
 pub mod token;
 pub mod wait;
 #[cfg(feature = "embedded-hal-async")]
 pub mod wait_async;
 pub mod word;
 
-mod barrier;
-mod sync;
-
-pub use encoded::EncodedRecord;
 pub use error::Error;
 pub use fence::{Fence, FenceScope};
-pub use lock::{RegionGuard, RegionLock};
+pub use lock::RegionLock;
+pub use lock::guard::RegionGuard;
+pub use record::encoded::EncodedRecord;
 pub use record::{Description, Holder, Record};
 pub use region::{Region, RegionMemory};
 pub use sync::AtomicU32;
 pub use token::Token;
 pub use word::Word;
 
+/// The `heapless` crate in the version whose string is a [`Description`].
+pub use heapless;
 /// The `uuid` crate in the version whose types this crate's interface uses.
 pub use uuid;

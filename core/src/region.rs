@@ -1,4 +1,4 @@
-//! From an address to atomic words: the only place in the core that dereferences a raw pointer.
+//! Turns an address into atomic words: the only file of the core that dereferences a raw pointer.
 
 #![cfg_attr(
     not(loom),
@@ -16,29 +16,28 @@ use crate::layout::{REGION_ALIGN, REGION_LEN};
 use crate::sync::{AtomicU32, Relaxed};
 use crate::word::Word;
 
-/// Memory for one lock, to be placed in a `static` or a linker section. Starts as a free lock, in
-/// `.bss`.
+/// Memory for one lock, for a `static` or a linker section. It starts as a free lock, in `.bss`.
 #[repr(C, align(64))]
 pub struct RegionMemory {
     words: Words,
 }
 
 impl RegionMemory {
-    /// A free, untouched lock.
+    /// Returns a free, untouched lock.
     #[must_use]
     #[cfg(not(loom))]
     pub const fn new() -> Self {
         Self { words: Words::zeroed() }
     }
 
-    /// A free, untouched lock. Loom makes its atomics at run time.
+    /// Returns a free, untouched lock. Loom makes its atomics at run time.
     #[must_use]
     #[cfg(loom)]
     pub fn new() -> Self {
         Self { words: Words::default() }
     }
 
-    /// A private copy, see `snapshot.rs`.
+    /// Returns a private copy, for `snapshot.rs`.
     #[cfg(not(loom))]
     pub(crate) fn of_words(words: Words) -> Self {
         Self { words }
@@ -57,52 +56,57 @@ impl fmt::Debug for RegionMemory {
     }
 }
 
-/// A lock's 128 bytes, seen as atomic words. A copyable reference: it holds nothing and releases
+/// How often a reader of several words retries until they belong together.
+///
+/// Arbitrary, but more than enough: such words change more slowly than they are read. A benchmark
+/// of torn reads would change it.
+pub const READ_ATTEMPTS: u32 = 16;
+
+/// The 128 bytes of a lock, as atomic words. A copyable reference: it holds nothing and releases
 /// nothing.
 ///
-/// None of its functions blocks, allocates or panics, whatever stands in the memory; all are
+/// None of its functions blocks, allocates or panics, whatever the memory contains; all are
 /// async-signal-safe.
 ///
 /// # Invariants
 ///
 /// 1. The address is a multiple of [`REGION_ALIGN`].
 /// 2. [`REGION_LEN`] bytes from there on are readable and writable for `'a`.
-/// 3. For `'a`, whoever else accesses these bytes does so by atomic operations of 32 bits: in this
+/// 3. For `'a`, all other accesses to these bytes are atomic operations of 32 bits: in this
 ///    program, in another process, on another core.
-/// 4. The magic word was ours when the region was made.
+/// 4. The magic word was [`MAGIC`] when the region was made.
 #[derive(Clone, Copy)]
 pub struct Region<'a> {
     words: &'a Words,
 }
 
 impl<'a> Region<'a> {
-    /// A region of memory that this program declares itself.
+    /// Returns the region in memory that this program declares itself.
     ///
     /// # Errors
-    /// [`Error::NotALock`] or [`Error::OtherVersion`] if something else already stands in it (a
-    /// section that survives reset, for example). Nothing is touched then.
+    /// [`Error::NotALock`] or [`Error::OtherVersion`] if the memory holds something else, for
+    /// example in a linker section that survives reset. Nothing is written then.
     pub fn from_static(memory: &'static RegionMemory) -> Result<Self, Error> {
         Self::new(memory)
     }
 
-    /// As [`from_static`](Self::from_static), for memory that lives shorter.
+    /// Returns the region in memory that lives for `'a`.
     ///
     /// # Errors
-    /// As [`from_static`](Self::from_static).
+    /// Those of [`from_static`](Self::from_static).
     pub fn new(memory: &'a RegionMemory) -> Result<Self, Error> {
-        // Invariants 1, 2: by the type of `memory`. 3: its words are private atomics. 4: `claim`.
+        // Invariants 1, 2: the type of `memory`. 3: its words are private atomics. 4: `claim`.
         Self { words: &memory.words }.claim()
     }
 
-    /// A region at an address that something outside Rust provides: a mapped file, a shared RAM
-    /// bank.
+    /// Returns the region at an address from outside Rust: in a mapped file, in a shared RAM bank.
     ///
-    /// Untouched memory (magic word zero) is claimed by writing the magic word; that is the only
-    /// write.
+    /// Claims untouched memory (magic word zero) by writing the magic word, and writes nothing
+    /// else.
     ///
     /// # Errors
     /// [`Error::Misaligned`], [`Error::TooShort`], [`Error::NotALock`], [`Error::OtherVersion`].
-    /// Nothing is touched.
+    /// Nothing is written then.
     ///
     /// # Safety
     ///
@@ -110,10 +114,10 @@ impl<'a> Region<'a> {
     ///
     /// * `len` bytes from `address` on are readable and writable. If they are a mapped file, it is
     ///   not truncated (Linux answers an access beyond its end by `SIGBUS`).
-    /// * They are accessed only by atomic operations of 32 bits, by anybody. Other *values* than
-    ///   the protocol's, even from a hostile peer, are allowed: they cannot cause undefined
+    /// * All accesses to them, by any party, are atomic operations of 32 bits. Values that the
+    ///   protocol does not know are allowed, even from a hostile peer: they cannot cause undefined
     ///   behaviour.
-    /// * No Rust reference to them other than to atomics exists.
+    /// * No Rust reference to them exists other than to atomics.
     ///
     /// # Examples
     /// ```
@@ -121,15 +125,16 @@ impl<'a> Region<'a> {
     /// use core::sync::atomic::AtomicU32;
     /// use shmlock_core::{Error, Region, Word};
     ///
-    /// // What a mapped file, or a RAM bank at a known address, would be.
+    /// // Stands for a mapped file, or a RAM bank at a known address.
     /// static BANK: [AtomicU32; 32] = [const { AtomicU32::new(0) }; 32];
     ///
+    /// let address = NonNull::from(&BANK).cast();
     /// // SAFETY: 128 aligned bytes that live for ever and are accessed as atomics only.
-    /// let region: Region<'static> = unsafe { Region::from_raw(NonNull::from(&BANK).cast(), 128) }?;
+    /// let region: Region<'static> = unsafe { Region::from_raw(address, 128) }?;
     /// assert_eq!(region.word(), Word::FREE);
     ///
     /// // SAFETY: as above; too short, so it is refused.
-    /// let refused = unsafe { Region::from_raw(NonNull::from(&BANK).cast(), 64) };
+    /// let refused = unsafe { Region::from_raw(address, 64) };
     /// assert_eq!(refused.err(), Some(Error::TooShort { len: 64 }));
     /// # Ok::<(), Error>(())
     /// ```
@@ -146,15 +151,15 @@ impl<'a> Region<'a> {
         // - aligned and long enough: checked above (invariants 1, 2).
         // - readable, writable, accessed by atomics only, for `'a`: promised by the caller (2, 3).
         // - every bit pattern is a valid `Words`: it consists of `AtomicU32` only, without padding
-        //   (asserted in layout).
+        //   (asserted in `layout.rs`).
         let words = unsafe { address.cast::<Words>().as_ref() };
         Self { words }.claim()
     }
 
     /// Checks the magic word, and writes it if the memory is untouched.
     fn claim(self) -> Result<Self, Error> {
-        // Partner: the same swap by others. Relaxed: the magic says nothing about any other word,
-        // for all zero is valid.
+        // Partner: the same swap by others. Relaxed: the magic orders no other word, for all zero
+        // is valid.
         let mut found = self.words.magic.load(Relaxed);
         if Magic::decode(found) == Magic::Untouched {
             found = match self.words.magic.compare_exchange(0, MAGIC, Relaxed, Relaxed) {
@@ -173,34 +178,19 @@ impl<'a> Region<'a> {
         self.words
     }
 
-    /// The owner word: what the functions of [`protocol`](crate::protocol) work on.
+    /// Returns the owner word, on which the functions of [`protocol`](crate::protocol) work.
     #[must_use]
     #[inline]
     pub fn owner_word(self) -> &'a AtomicU32 {
         &self.words.owner
     }
 
-    /// What the owner word says now. A glance: it may be different by the time the caller reads the
-    /// answer.
+    /// Returns the present value of the owner word. It may have changed when the caller uses it.
     #[must_use]
     #[inline]
     pub fn word(self) -> Word {
         // Partner: none. Relaxed: a reader that orders nothing by it.
         Word::from_bits(self.words.owner.load(Relaxed))
-    }
-
-    /// How many dead owners have been replaced, modulo 2^32.
-    #[must_use]
-    pub fn recoveries(self) -> u32 {
-        // Partner: `count_recovery`. Relaxed: a statistic.
-        self.words.recoveries.load(Relaxed)
-    }
-
-    /// Counts a dead owner replaced.
-    pub fn count_recovery(self) {
-        // Partner: `recoveries`. Relaxed: a statistic. An addition, since a stale token is freed
-        // without the lock held.
-        self.words.recoveries.fetch_add(1, Relaxed);
     }
 }
 

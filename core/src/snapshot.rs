@@ -1,28 +1,24 @@
-//! Reading a lock that can be copied but not mapped: by whoever may only read, through a file, over
-//! a debug probe.
+//! Reads a lock that can be copied but not mapped: from a file that is read-only, over a debug
+//! probe.
 //!
-//! One copy may be torn, for it takes time and the lock goes on meanwhile. Two copies, one after
-//! the other, tell: what is the same in both, record sequence included, stood still from the middle
-//! of the first to the middle of the second.
+//! One copy may be torn, for it takes time and the lock moves meanwhile. Two copies in a row tell:
+//! a part that is the same in both, record sequence included, stood still from the middle of the
+//! first to the middle of the second.
 
 use core::mem::offset_of;
 
 use crate::fence::Fence;
 use crate::layout::{REGION_LEN, Words};
-use crate::region::RegionMemory;
+use crate::region::{READ_ATTEMPTS, RegionMemory};
 use crate::sync::Relaxed;
 
-/// How many copies are made until two in a row agree. Arbitrary: a record is rewritten only when
-/// the lock changes hands.
-const COPIES: u32 = 16;
-
-/// A private copy of a region, to be looked at through [`Region::new`](crate::Region::new); nothing
-/// done to it reaches the lock. `copy` reads the 128 bytes, in any order.
+/// Returns a private copy of a region, to be read through [`Region::new`](crate::Region::new).
+/// Changes to the copy do not reach the lock. `copy` reads the 128 bytes, in any order.
 ///
-/// A lock that changes hands faster than it can be copied gives a copy in which the record
-/// describes nobody: who holds it is then known by the token only.
+/// If the lock changes hands faster than it can be copied, the record of the copy describes no
+/// owner: only the token of the holder is known.
 ///
-/// Blocks for as long as `copy` does, up to sixteen times.
+/// Blocks for as long as [`READ_ATTEMPTS`] calls of `copy` at most.
 ///
 /// # Errors
 /// Those of `copy`.
@@ -38,7 +34,8 @@ const COPIES: u32 = 16;
 /// #     bytes[0] = 7;
 /// #     Ok(bytes)
 /// # }
-/// let copy = snapshot(InnerShareable, read_by_probe)?; // a function that reads 128 bytes of the target's memory
+/// // `read_by_probe` reads 128 bytes of the target's memory.
+/// let copy = snapshot(InnerShareable, read_by_probe)?;
 /// let holder = Region::new(&copy)?.holder(InnerShareable);
 /// assert_eq!(holder.map(|holder| holder.token.get()), Some(7));
 /// # Ok::<(), Error>(())
@@ -48,8 +45,9 @@ pub fn snapshot<F: Fence, E>(
     mut copy: impl FnMut() -> Result<[u8; REGION_LEN], E>,
 ) -> Result<RegionMemory, E> {
     let mut before = copy()?;
-    for _ in 1..COPIES {
-        fence.acquire(); // pairs with both `release` in `write_record`: the copies are made one after the other
+    for _ in 1..READ_ATTEMPTS {
+        // Pairs with both `release` in `write_encoded`: one copy is made after the other.
+        fence.acquire();
         let now = copy()?;
         if describe_the_same(&before, &now) {
             return Ok(RegionMemory::of_words(Words::of_bytes(&now)));
@@ -57,14 +55,14 @@ pub fn snapshot<F: Fence, E>(
         before = now;
     }
     let torn = Words::of_bytes(&before);
-    // Partner: none, the copy is ours alone. Odd is "being written".
+    // Partner: none; the copy is private. Odd is "being written".
     torn.record_sequence.store(1, Relaxed);
     Ok(RegionMemory::of_words(torn))
 }
 
-/// Whether one record stands in both. The owner word may move: its record is that of the token it
-/// names, or of nobody. So may the count of contended acquisitions, which lies between the words of
-/// the record and is none of them.
+/// Returns `true` if both copies have the same record. The owner word may differ: the record's
+/// token tells which owner it describes. The count of contended acquisitions may differ too: it
+/// lies between the words of the record and is none of them.
 fn describe_the_same(one: &[u8; REGION_LEN], other: &[u8; REGION_LEN]) -> bool {
     const RECORD: usize = offset_of!(Words, uuid);
     const COUNT: usize = offset_of!(Words, contended);

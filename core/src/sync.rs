@@ -1,9 +1,9 @@
-//! The one place that chooses where atomics come from, and with them the fence and the spin hint.
+//! Selects where the atomics, the fence and the spin hint come from.
 //!
-//! A target with compare-and-swap uses the compiler's own type, which is also what Linux's futex
-//! call wants to be given. A Cortex-M0 has atomic loads and stores but no compare-and-swap: there
-//! it is `portable-atomic`'s. Under `cfg(loom)` all three are the model checker's, so that the
-//! models in `tests/loom` run this very code.
+//! A target with compare-and-swap uses the compiler's own type, which futex(2) takes as well. A
+//! Cortex-M0 has atomic loads and stores but no compare-and-swap, and uses `portable-atomic`'s.
+//! Under `cfg(loom)` all three are the model checker's, so that the models in `tests/loom` run this
+//! very code.
 
 #[cfg(all(target_has_atomic = "32", not(loom)))]
 pub use core::sync::atomic::AtomicU32;

@@ -1,5 +1,5 @@
-//! The loop around the steps: what it asks of waiting and of proofs of death, in which order, and
-//! what it answers.
+//! Tests the loop around the steps: its calls of `Wait` and `Liveness`, their order, and its
+//! answers.
 
 mod common;
 
@@ -22,25 +22,25 @@ const THIRD: u32 = 70_002;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Call {
-    /// Waiting was asked for, for this attempt, with this word seen.
+    /// `Wait` was called for this attempt, with this word seen.
     Wait(u32, u32),
-    /// A proof of this owner's death was asked for.
+    /// `Liveness` was called for this owner.
     Probe(u32),
 }
 use Call::{Probe, Wait};
 
-/// Contends as `ME` with scripted seams; gives back the answer and the calls in their order.
+/// Contends as `ME` with scripted traits; returns the answer and the calls in their order.
 fn contend(
     word: &AtomicU32,
     mut wait: impl FnMut(&mut WaitContext<'_>) -> WaitAction,
     mut dead: impl FnMut(Token) -> bool,
 ) -> (Result<Acquisition, Word>, Vec<Call>) {
     let calls = RefCell::default();
-    let mut waiting = WaitBy(|contention: &mut WaitContext<'_>| {
-        let call = Wait(contention.attempt(), contention.seen().bits());
+    let mut waiting = WaitBy(|context: &mut WaitContext<'_>| {
+        let call = Wait(context.attempt(), context.seen().bits());
         Vec::push(&mut calls.borrow_mut(), call);
         assert!(calls.borrow().len() < 100, "this goes on for ever");
-        wait(contention)
+        wait(context)
     });
     let mut proofs = ProofBy(|owner: Token| {
         calls.borrow_mut().push(Probe(owner.get()));
@@ -50,16 +50,14 @@ fn contend(
     (answer, calls.into_inner())
 }
 
-/// Answers in turn, then gives up.
-fn answers<const N: usize>(
-    verdicts: [WaitAction; N],
+/// Returns these actions in turn, then gives up.
+fn actions<const N: usize>(
+    actions: [WaitAction; N],
 ) -> impl FnMut(&mut WaitContext<'_>) -> WaitAction {
-    move |contention| {
-        verdicts.get(contention.attempt() as usize).copied().unwrap_or(WaitAction::GiveUp)
-    }
+    move |context| actions.get(context.attempt() as usize).copied().unwrap_or(WaitAction::GiveUp)
 }
 
-fn nobody(_: Token) -> bool {
+fn none_dead(_: Token) -> bool {
     false
 }
 
@@ -68,101 +66,104 @@ fn recovered(from: u32) -> Acquisition {
 }
 
 #[test]
-fn a_free_lock_is_taken_without_a_call() {
+fn a_free_lock_is_acquired_without_a_call() {
     for flags in FLAGS {
         let word = AtomicU32::new(flags);
-        assert_eq!(contend(&word, answers([]), nobody), (Ok(found_free(flags)), vec![]));
-        assert_eq!(word.into_inner(), ME | flags, "nobody waited, so no flag is added");
+        assert_eq!(contend(&word, actions([]), none_dead), (Ok(found_free(flags)), vec![]));
+        assert_eq!(word.into_inner(), ME | flags, "no waiter, so no flag is added");
     }
 }
 
 #[test]
 fn an_owner_is_probed_only_when_the_wait_asks_for_it() {
     let word = AtomicU32::new(OTHER);
-    let (answer, calls) = contend(&word, answers([WaitAction::Retry; 3]), |_| true);
+    let (answer, calls) = contend(&word, actions([WaitAction::Retry; 3]), |_| true);
     assert_eq!(answer, Err(Word::from_bits(OTHER)));
     assert_eq!(calls, [Wait(0, OTHER), Wait(1, OTHER), Wait(2, OTHER), Wait(3, OTHER)]);
 
-    let (answer, calls) =
-        contend(&word, answers([WaitAction::Retry, WaitAction::Probe, WaitAction::Retry]), nobody);
+    let (answer, calls) = contend(
+        &word,
+        actions([WaitAction::Retry, WaitAction::Probe, WaitAction::Retry]),
+        none_dead,
+    );
     assert_eq!(answer, Err(Word::from_bits(OTHER)));
     assert_eq!(
         calls,
         [Wait(0, OTHER), Wait(1, OTHER), Probe(OTHER), Wait(2, OTHER), Wait(3, OTHER)]
     );
-    assert_eq!(word.into_inner(), OTHER, "who never marked leaves no mark");
+    assert_eq!(word.into_inner(), OTHER, "without a sleep, WAITERS is not set");
 }
 
 #[test]
-fn a_lock_that_comes_free_while_waiting_is_taken() {
-    for verdict in [WaitAction::Retry, WaitAction::Probe] {
+fn a_lock_that_is_released_during_a_wait_is_acquired() {
+    for action in [WaitAction::Retry, WaitAction::Probe] {
         let word = AtomicU32::new(OTHER);
-        let free = |contention: &mut WaitContext<'_>| {
-            contention.word().store(DIED, Relaxed);
-            assert!(contention.looks_free());
-            verdict
+        let free = |context: &mut WaitContext<'_>| {
+            context.word().store(DIED, Relaxed);
+            assert!(context.looks_free());
+            action
         };
-        assert_eq!(contend(&word, free, nobody).0, Ok(found_free(DIED)));
+        assert_eq!(contend(&word, free, none_dead).0, Ok(found_free(DIED)));
         assert_eq!(word.into_inner(), ME | DIED);
     }
 }
 
 #[test]
-fn an_acquisition_after_a_mark_keeps_waiters_however_long_ago_the_mark_was() {
+fn an_acquisition_after_a_sleep_sets_waiters_however_long_ago_the_sleep_was() {
     let word = AtomicU32::new(OTHER);
-    let script = |contention: &mut WaitContext<'_>| {
-        match contention.attempt() {
-            0 => assert_eq!(contention.mark_waiting(), Ok(Word::from_bits(OTHER | WAITERS))),
-            1 => contention.word().store(THIRD, Relaxed),
-            _ => contention.word().store(0, Relaxed),
+    let script = |context: &mut WaitContext<'_>| {
+        match context.attempt() {
+            0 => assert_eq!(context.mark_waiting(), Ok(Word::from_bits(OTHER | WAITERS))),
+            1 => context.word().store(THIRD, Relaxed),
+            _ => context.word().store(0, Relaxed),
         }
         WaitAction::Retry
     };
-    let (answer, calls) = contend(&word, script, nobody);
+    let (answer, calls) = contend(&word, script, none_dead);
     assert_eq!(answer, Ok(found_free(0)));
     assert_eq!(calls, [Wait(0, OTHER), Wait(1, OTHER | WAITERS), Wait(2, THIRD)]);
     assert_eq!(word.into_inner(), ME | WAITERS);
 }
 
 #[test]
-fn a_mark_that_came_too_late_leaves_no_flag_and_says_what_the_word_is_now() {
+fn setting_waiters_too_late_leaves_no_flag_and_returns_the_present_word() {
     let word = AtomicU32::new(OTHER);
-    let script = |contention: &mut WaitContext<'_>| {
-        contention.word().store(0, Relaxed);
-        assert_eq!(contention.mark_waiting(), Err(Word::FREE));
+    let script = |context: &mut WaitContext<'_>| {
+        context.word().store(0, Relaxed);
+        assert_eq!(context.mark_waiting(), Err(Word::FREE));
         WaitAction::Retry
     };
-    assert_eq!(contend(&word, script, nobody).0, Ok(found_free(0)));
+    assert_eq!(contend(&word, script, none_dead).0, Ok(found_free(0)));
     assert_eq!(word.into_inner(), ME);
 }
 
-/// Marks, is passed over by another owner who does not know of the other sleepers, and gives up.
-fn passed_over_after(marked_attempts: u32) -> (Result<Acquisition, Word>, u32) {
+/// Sets WAITERS, sees an owner that does not know of the other waiters, and gives up.
+fn overtaken_after(marked_attempts: u32) -> (Result<Acquisition, Word>, u32) {
     let word = AtomicU32::new(OTHER);
-    let script = |contention: &mut WaitContext<'_>| {
-        assert_eq!(contention.mark_waiting(), Ok(Word::from_bits(OTHER | WAITERS)));
-        if contention.attempt() + 1 < marked_attempts {
+    let script = |context: &mut WaitContext<'_>| {
+        assert_eq!(context.mark_waiting(), Ok(Word::from_bits(OTHER | WAITERS)));
+        if context.attempt() + 1 < marked_attempts {
             return WaitAction::Retry;
         }
-        contention.word().store(THIRD | DIED, Relaxed);
+        context.word().store(THIRD | DIED, Relaxed);
         WaitAction::GiveUp
     };
-    let answer = contend(&word, script, nobody).0;
+    let answer = contend(&word, script, none_dead).0;
     (answer, word.into_inner())
 }
 
 #[test]
-fn who_gives_up_after_a_mark_marks_again_for_the_others() {
-    assert_eq!(passed_over_after(1).1, THIRD | DIED | WAITERS);
+fn a_waiter_that_gives_up_sets_waiters_again_for_the_others() {
+    assert_eq!(overtaken_after(1).1, THIRD | DIED | WAITERS);
 }
 
 #[test]
-fn who_gives_up_after_many_marks_marks_again_for_the_others() {
-    assert_eq!(passed_over_after(2).1, THIRD | DIED | WAITERS);
+fn a_waiter_that_gives_up_after_many_sleeps_sets_waiters_again_for_the_others() {
+    assert_eq!(overtaken_after(2).1, THIRD | DIED | WAITERS);
 }
 
 #[test]
-fn a_dead_owner_is_replaced_while_the_proof_stands() {
+fn a_lock_is_recovered_while_the_proof_stands() {
     struct Watching<'a>(&'a AtomicU32);
     impl Liveness for Watching<'_> {
         fn while_dead<R>(&mut self, _: Token, act: impl FnOnce() -> R) -> Option<R> {
@@ -171,7 +172,7 @@ fn a_dead_owner_is_replaced_while_the_proof_stands() {
             assert_eq!(
                 self.0.load(Relaxed),
                 ME | WAITERS | DIED,
-                "the word moves before the proof is let go"
+                "the word moves before the proof is dropped"
             );
             Some(answer)
         }
@@ -183,10 +184,10 @@ fn a_dead_owner_is_replaced_while_the_proof_stands() {
 }
 
 #[test]
-fn an_owner_that_came_and_died_during_one_wait_is_replaced_after_that_wait() {
+fn an_owner_that_acquired_and_died_during_one_wait_is_recovered_from_after_that_wait() {
     let word = AtomicU32::new(OTHER);
-    let script = |contention: &mut WaitContext<'_>| {
-        contention.word().store(THIRD | WAITERS, Relaxed);
+    let script = |context: &mut WaitContext<'_>| {
+        context.word().store(THIRD | WAITERS, Relaxed);
         WaitAction::Probe
     };
     let (answer, calls) = contend(&word, script, |owner| owner == token(THIRD));
@@ -195,7 +196,7 @@ fn an_owner_that_came_and_died_during_one_wait_is_replaced_after_that_wait() {
 }
 
 #[test]
-fn flags_that_move_while_the_proof_comes_do_not_save_the_dead() {
+fn flags_that_change_during_the_probe_do_not_prevent_the_recovery() {
     for (before, now) in
         FLAGS.into_iter().flat_map(|before| FLAGS.map(|now| (OTHER | before, OTHER | now)))
     {
@@ -204,20 +205,20 @@ fn flags_that_move_while_the_proof_comes_do_not_save_the_dead() {
             word.store(now, Relaxed);
             true
         };
-        assert_eq!(contend(&word, answers([WaitAction::Probe]), proof).0, Ok(recovered(OTHER)));
+        assert_eq!(contend(&word, actions([WaitAction::Probe]), proof).0, Ok(recovered(OTHER)));
         assert_eq!(word.into_inner(), ME | WAITERS | DIED);
     }
 }
 
 #[test]
-fn a_proof_that_comes_after_the_word_has_moved_on_takes_from_nobody() {
+fn a_proof_that_comes_after_the_word_has_changed_robs_no_owner() {
     for now in [THIRD, THIRD | WAITERS | DIED, RESERVED] {
         let word = AtomicU32::new(OTHER);
         let proof = |_| {
             word.store(now, Relaxed);
             true
         };
-        let (answer, calls) = contend(&word, answers([WaitAction::Probe]), proof);
+        let (answer, calls) = contend(&word, actions([WaitAction::Probe]), proof);
         assert_eq!(answer, Err(Word::from_bits(now)));
         assert_eq!(calls, [Wait(0, OTHER), Probe(OTHER), Wait(1, now)]);
         assert_eq!(word.into_inner(), now);
@@ -225,10 +226,10 @@ fn a_proof_that_comes_after_the_word_has_moved_on_takes_from_nobody() {
 }
 
 #[test]
-fn every_word_ends_in_an_answer_that_fits_it() {
+fn every_word_leads_to_an_answer_that_fits_it() {
     for bits in words().into_iter().chain(FLAGS.map(|flags| ME | flags)) {
         let word = AtomicU32::new(bits);
-        let (answer, calls) = contend(&word, answers([]), |_| unreachable!("nobody asked"));
+        let (answer, calls) = contend(&word, actions([]), |_| unreachable!("no probe"));
         let (expected, after, waits) = match token_part(bits) {
             0 => (Ok(found_free(bits)), ME | flags(bits), vec![]),
             ME => (Ok(recovered(ME)), ME | WAITERS | DIED, vec![]),
@@ -242,14 +243,14 @@ fn every_word_ends_in_an_answer_that_fits_it() {
 fn the_reserved_token_is_waited_for_and_probed_like_any_other() {
     let word = AtomicU32::new(RESERVED | DIED);
     assert_eq!(
-        contend(&word, answers([WaitAction::Probe]), nobody).0,
+        contend(&word, actions([WaitAction::Probe]), none_dead).0,
         Err(Word::from_bits(RESERVED | DIED))
     );
-    assert_eq!(contend(&word, answers([WaitAction::Probe]), |_| true).0, Ok(recovered(RESERVED)));
+    assert_eq!(contend(&word, actions([WaitAction::Probe]), |_| true).0, Ok(recovered(RESERVED)));
 }
 
 #[test]
-fn a_liveness_that_acts_and_then_denies_it_costs_no_lock() {
+fn a_liveness_that_acts_and_then_denies_it_loses_no_lock() {
     struct Fickle;
     impl Liveness for Fickle {
         fn while_dead<R>(&mut self, _: Token, act: impl FnOnce() -> R) -> Option<R> {

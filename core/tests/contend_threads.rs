@@ -1,4 +1,4 @@
-//! The loop among threads: beside a peer that plays with the flags, and among owners that die.
+//! Tests the loop among threads: beside a peer that flips the flags, and among owners that die.
 
 #![allow(unsafe_code, reason = "data that only the lock protects")]
 
@@ -16,7 +16,7 @@ use shmlock_core::fence::InnerShareable;
 use shmlock_core::token::LIVING_MIN;
 use shmlock_core::{AtomicU32, Word, protocol};
 
-/// Runs `test` while a thread flips the flags of the word all the time.
+/// Runs `test` while a thread flips the flags of the word without a pause.
 fn beside_a_hostile_peer(word: &AtomicU32, test: impl FnOnce() + Send) {
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -34,7 +34,7 @@ fn beside_a_hostile_peer(word: &AtomicU32, test: impl FnOnce() + Send) {
 }
 
 #[test]
-fn flags_moved_by_a_hostile_peer_delay_but_never_stop_anybody() {
+fn flags_flipped_by_a_hostile_peer_delay_but_never_block_a_contender() {
     let word = AtomicU32::new(0);
     let contending = |me| {
         for _ in 0..rounds(5_000) {
@@ -54,7 +54,7 @@ fn flags_moved_by_a_hostile_peer_delay_but_never_stop_anybody() {
 }
 
 #[test]
-fn flags_moved_by_a_hostile_peer_do_not_save_a_dead_owner() {
+fn flags_flipped_by_a_hostile_peer_do_not_prevent_a_recovery() {
     let (word, me, dead) = (AtomicU32::new(0), token(70_000), token(70_001));
     beside_a_hostile_peer(&word, || {
         for _ in 0..rounds(50_000) {
@@ -68,7 +68,7 @@ fn flags_moved_by_a_hostile_peer_do_not_save_a_dead_owner() {
 }
 
 #[test]
-fn among_dying_owners_each_section_is_alone_and_each_death_is_told_once() {
+fn among_dying_owners_each_section_is_exclusive_and_each_death_is_told_once() {
     const SECTIONS: u32 = rounds(5_000);
     let (word, sections, next_token) =
         (AtomicU32::new(0), Protected::zero(), AtomicU32::new(LIVING_MIN));
@@ -82,7 +82,8 @@ fn among_dying_owners_each_section_is_alone_and_each_death_is_told_once() {
             let taken = acquire_contended(&word, me, InnerShareable, &mut proofs, &mut patient())
                 .expect("patient");
             told.lock().expect("no panic").extend(taken.recovered_from);
-            // SAFETY: the lock is ours until it is released or we are declared dead.
+            // SAFETY:
+            // - this thread holds the lock until it releases it or declares its token dead.
             unsafe { sections.update(|before| before + 1) };
             if section % 3 == 0 {
                 dead.lock().expect("no panic").insert(me);
@@ -96,10 +97,10 @@ fn among_dying_owners_each_section_is_alone_and_each_death_is_told_once() {
     assert_eq!(sections.into_inner(), 4 * u64::from(SECTIONS));
     let (mut dead, told) =
         (dead.into_inner().expect("no panic"), told.into_inner().expect("no panic"));
-    assert!(told.iter().all(|owner| dead.remove(owner)), "an owner was replaced twice, or alive");
+    assert!(told.iter().all(|owner| dead.remove(owner)), "recovered twice, or from a living owner");
     assert_eq!(
         dead.into_iter().next(),
         Word::from_bits(word.into_inner()).owner(),
-        "a death was told to nobody"
+        "a death was not told"
     );
 }

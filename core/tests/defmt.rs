@@ -1,10 +1,9 @@
-//! What a firmware logs can be logged by `defmt`. Compiling this is the test: what the text looks
-//! like is for whoever reads it.
+//! Tests that `defmt` can log the values of a firmware. Compiling it is the test.
 
 use shmlock_core::fence::{FullSystem, InnerShareable};
 use shmlock_core::layout::Magic;
 use shmlock_core::protocol::{Acquisition, Attempt, Wake};
-use shmlock_core::token::TokenRange;
+use shmlock_core::token::{InvalidToken, TokenRange};
 use shmlock_core::wait::WaitAction;
 use shmlock_core::{Error, FenceScope, Holder, Record, Token, Word};
 
@@ -18,6 +17,7 @@ fn what_a_firmware_logs_can_be_logged() {
         is_logged::<Word>();
         is_logged::<Token>();
         is_logged::<TokenRange>();
+        is_logged::<InvalidToken>();
         is_logged::<Option<Holder>>();
         is_logged::<Record>();
         is_logged::<WaitAction>();

@@ -1,4 +1,5 @@
-//! The generation: the fencing token grows with every acquisition, over its halves and over deaths.
+//! Tests the generation: the fencing token grows with every acquisition, across its halves and
+//! across deaths.
 
 mod common;
 
@@ -31,7 +32,7 @@ fn the_generation_wraps_into_its_high_half() {
 
 #[test]
 fn the_generation_never_goes_back_if_a_holder_dies_while_counting() {
-    // 6_FFFF_FFFF was given out. The next holder died before its first store, between its stores,
+    // 6_FFFF_FFFF has been used. The next owner died before its first store, between its stores, or
     // after both.
     for (high, low) in [(6, u32::MAX), (7, u32::MAX), (7, 0)] {
         let memory = counted(high, low);
@@ -52,7 +53,7 @@ fn the_generation_counts_on_from_any_garbage() {
     assert_eq!(next(&counted(u32::MAX, u32::MAX)), 0, "the end of 64 bits is not a panic");
 }
 
-/// Notes the two halves at each fence, where others may first see what was stored before it.
+/// Records the two halves at each fence, where others may first see the stores before it.
 #[derive(Clone, Copy)]
 struct AtFence<'a>(&'a RawMemory, &'a Cell<Option<(u32, u32)>>);
 
@@ -65,7 +66,7 @@ impl Fence for AtFence<'_> {
 }
 
 #[test]
-fn the_high_half_is_fenced_off_before_the_low_half_wraps() {
+fn a_fence_stands_between_the_high_half_and_the_wrap_of_the_low_half() {
     let (memory, seen) = (counted(6, u32::MAX), Cell::new(None));
     memory.region().count_acquisition(AtFence(&memory, &seen));
     assert_eq!(seen.take(), Some((7, u32::MAX)));

@@ -1,4 +1,4 @@
-//! The bytes that all parties agree on, frozen as positions in raw memory; and memory that is not a
+//! Tests the bytes that all parties agree on, as positions in raw memory, and memory that is not a
 //! lock.
 
 mod common;
@@ -18,7 +18,7 @@ use shmlock_core::{Error, Record, Region, RegionMemory, Token, Word};
 const OWNER: usize = 0;
 const MAGIC_AT: usize = 8;
 
-/// Opens memory with these bytes, and says which error that is; no byte may change.
+/// Opens memory with these bytes, and returns the error; no byte may change.
 fn refused(bytes: &[u8; REGION_LEN], offset: usize, len: usize) -> Error {
     let memory = RawMemory::holding(bytes);
     let error = memory.region_at(offset, len).expect_err("not a lock");
@@ -26,7 +26,7 @@ fn refused(bytes: &[u8; REGION_LEN], offset: usize, len: usize) -> Error {
     error
 }
 
-/// Garbage with this magic word in it.
+/// Returns garbage with this magic word in it.
 fn garbage(random: &mut Random, magic: [u8; 4]) -> [u8; REGION_LEN] {
     let mut bytes = random.bytes();
     bytes[MAGIC_AT..MAGIC_AT + 4].copy_from_slice(&magic);
@@ -73,7 +73,7 @@ fn every_field_stands_at_its_byte() {
     region.write_record(me, &record, InnerShareable);
 
     let mut expected = [0_u8; REGION_LEN];
-    expected[0..4].copy_from_slice(&[0x01, 0x02, 0x03, 0x04 | 0xC0]); // owner: token, WAITERS and DIED
+    expected[0..4].copy_from_slice(&[0x01, 0x02, 0x03, 0x04 | 0xC0]); // token, WAITERS and DIED
     expected[4..8].copy_from_slice(&[3, 0, 0, 0]); // generation
     expected[8..12].copy_from_slice(b"SHL\x01"); // magic, version
     expected[12..16].copy_from_slice(&[2, 0, 0, 0]); // recoveries
@@ -212,13 +212,13 @@ fn another_layout_version_is_refused_untouched_and_named() {
 #[test]
 fn each_error_says_what_to_do() {
     for (error, advice) in [
-        (Error::Misaligned { remainder: 2 }, "2 bytes past a multiple of 4; align it"),
+        (Error::Misaligned { remainder: 2 }, "is 2 bytes past a multiple of 4; align it"),
         (Error::TooShort { len: 7 }, "has 7 bytes; give it 128"),
         (Error::NotALock { found: 0xABCD }, "0x0000abcd"),
         (Error::OtherVersion { found: 9 }, "version 9, this crate speaks version 1"),
         (Error::Busy { seen: Word::from_bits(5) }, "(held by 5)"),
-        (Error::NotHeld, "acquire it before releasing it"),
-        (Error::GuardsAlive { guards: 2 }, "2 guards"),
+        (Error::NotHeld, "acquire it first"),
+        (Error::GuardsAlive { guards: 2 }, "(2); drop them"),
         (Error::Overwritten { found: Word::FREE }, "(now free)"),
         (Error::NestingTooDeep, "release it more often"),
         (Error::DescriptionTooLong { len: 64 }, "64 bytes; shorten it to 63"),

@@ -1,4 +1,4 @@
-//! Who holds: the record as written and read back, and every kind of garbage in its place.
+//! Tests the owner record as written and read back, and every kind of garbage in its place.
 
 mod common;
 
@@ -10,7 +10,7 @@ use shmlock_core::record::description;
 use shmlock_core::uuid::Uuid;
 use shmlock_core::{Error, Holder, Record};
 
-/// What a reader must make of these bytes, without the sequence changing under it.
+/// Returns what a reader must find in these bytes while no writer is at work.
 fn expected(bytes: &[u8; REGION_LEN]) -> Option<Holder> {
     let word = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"));
     let owner = token_part(word(OWNER));
@@ -35,7 +35,7 @@ fn a_record_reads_as_it_was_written() {
     let empty = Record::default();
     let memory = held(7);
     memory.region().write_record(token(2), &empty, InnerShareable);
-    assert_eq!(read(&memory), Some(empty), "nothing of the longer record before it is left");
+    assert_eq!(read(&memory), Some(empty), "the longer record before it is gone");
     assert_eq!(memory.bytes()[DESCRIPTION..], [0; 64]);
 }
 
@@ -83,7 +83,7 @@ fn only_a_finished_record_of_the_present_owner_counts() {
     memory.set(SEQUENCE, 7);
     assert_eq!(read(&memory), None, "being written");
     memory.set(OWNER, common::WAITERS | common::DIED);
-    assert_eq!(memory.region().holder(InnerShareable), None, "nobody holds it");
+    assert_eq!(memory.region().holder(InnerShareable), None, "the lock is free");
 }
 
 #[test]
@@ -119,7 +119,7 @@ fn ten_thousand_garbage_regions_are_read_without_a_panic_or_a_write() {
 }
 
 #[test]
-fn a_record_can_be_read_by_its_token_whoever_holds_the_lock_now() {
+fn a_record_can_be_read_by_its_token_whatever_the_owner_word_names() {
     let memory = held(3);
     for owner in [0, 9, u32::MAX] {
         memory.set(OWNER, owner);
@@ -129,7 +129,7 @@ fn a_record_can_be_read_by_its_token_whoever_holds_the_lock_now() {
 }
 
 #[test]
-fn a_record_describes_whom_it_names() {
+fn a_record_describes_the_owner_that_it_names() {
     let memory = held(3);
     assert!(memory.region().record_describes(derived(3).0));
     assert!(!memory.region().record_describes(derived(4).0));

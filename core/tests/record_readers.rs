@@ -1,5 +1,5 @@
-//! Readers of the record while it is being written: between any two of its fences, and beside a
-//! writing thread.
+//! Tests readers of a record that is being written: between any two fences of the writer, and
+//! beside a writing thread.
 
 mod common;
 
@@ -14,7 +14,7 @@ use shmlock_core::fence::InnerShareable;
 use shmlock_core::protocol::{self, Attempt};
 use shmlock_core::{Fence, Holder};
 
-/// A fence at which something else happens; it is told how many fences came before.
+/// A fence that runs `act` with the number of fences before it.
 #[derive(Clone, Copy)]
 struct Meanwhile<'a> {
     fences: &'a Cell<u32>,
@@ -31,8 +31,7 @@ impl Fence for Meanwhile<'_> {
     }
 }
 
-/// Lets `act` happen at each fence of a reading or writing; gives back the number of fences as
-/// well.
+/// Runs `act` at each fence of a read or write; returns the number of fences as well.
 fn interrupted<R>(act: impl Fn(u32), step: impl FnOnce(Meanwhile<'_>) -> R) -> (R, u32) {
     let fences = Cell::new(0);
     let answer = step(Meanwhile { fences: &fences, act: &act });
@@ -55,7 +54,7 @@ fn a_record_is_unreadable_from_its_first_word_to_its_last() {
 }
 
 #[test]
-fn a_record_that_changes_in_mid_reading_is_read_again() {
+fn a_record_that_changes_during_a_read_is_read_again() {
     for moment in [0, 1] {
         let memory = held(4);
         let change = |fence| {
@@ -65,12 +64,12 @@ fn a_record_that_changes_in_mid_reading_is_read_again() {
         };
         let (holder, fences) = interrupted(change, |fence| memory.region().holder(fence));
         assert_eq!(holder.expect("held").record, Some(derived(6).1));
-        assert_eq!(fences, 4, "two fences a reading, two readings");
+        assert_eq!(fences, 4, "two fences a read, two reads");
     }
 }
 
 #[test]
-fn a_record_is_not_given_to_an_owner_that_came_in_mid_reading() {
+fn a_record_is_not_attributed_to_an_owner_that_acquires_during_the_read() {
     let memory = held(4);
     let change = |fence| {
         if fence == 1 {
@@ -89,7 +88,7 @@ fn a_record_is_not_given_to_an_owner_that_came_in_mid_reading() {
 }
 
 #[test]
-fn a_record_that_changes_all_the_while_is_given_up_not_waited_for() {
+fn a_reader_gives_up_on_a_record_that_changes_at_each_read() {
     let memory = held(4);
     let (holder, _) = interrupted(
         |fence| write(memory.region(), 2 * fence),

@@ -1,5 +1,5 @@
-//! Foreign code that runs inside a call of a `RegionLock` and calls the same handle again, lies, or
-//! does not return.
+//! Tests foreign code that runs inside a call of a `RegionLock`, and calls the same handle, lies,
+//! or does not return.
 
 mod common;
 
@@ -8,8 +8,10 @@ use std::rc::Rc;
 use std::sync::mpsc::channel;
 use std::thread;
 
-use common::foreign::{Lock, ME, OTHER, PLACES, handle, has_come, lead_through, record, send};
-use common::{DIED, ProofBy, RawMemory, WAITERS, WaitBy, number, probing, token, token_part};
+use common::foreign::{Lock, ME, OTHER, PLACES, call_through, handle, has_run, record, run_at};
+use common::{
+    DIED, ProofBy, RawMemory, WAITERS, WaitBy, is_refused, number, probing, take, token, token_part,
+};
 use shmlock_core::contend::{AssumeAlive, Liveness};
 use shmlock_core::wait::{Spin, Wait, WaitAction, WaitContext};
 use shmlock_core::{Error, RegionLock, Token, Word};
@@ -18,13 +20,14 @@ fn lock(memory: &RawMemory, token: u16) -> RegionLock<'_> {
     RegionLock::new(memory.region(), number(token))
 }
 
-/// A call of a handle that is in the middle of another call, and what comes of it.
+/// A call of a handle that is in the middle of another call, with its assertions.
 type Call = (&'static str, fn(&Lock));
 
-/// Every call that a shared reference to the handle allows. To set a record or to drop the handle,
-/// one must own it.
-const CALLS: [Call; 12] = [
+/// Every call that a shared reference to the handle allows. Setting a record and dropping the
+/// handle need ownership.
+const CALLS: [Call; 13] = [
     ("try_lock", |lock| assert_eq!(lock.try_lock().err(), Some(Error::InUse))),
+    ("try_acquire", |lock| assert_eq!(lock.try_acquire(), Err(Error::InUse))),
     ("lock", |lock| assert_eq!(lock.lock(&mut Spin::attempts(9)).err(), Some(Error::InUse))),
     ("lock_or_recover", |lock| {
         let answer = lock.lock_or_recover(&mut probing(9), &mut ProofBy(|_| true));
@@ -56,17 +59,17 @@ fn a_call_from_within_another_of_the_same_handle_is_refused_and_changes_nothing_
     for place in PLACES {
         let undisturbed = handle(&MEMORY);
         let expected =
-            (lead_through(place, &undisturbed, &MEMORY), undisturbed.is_held(), MEMORY.bytes());
+            (call_through(place, &undisturbed, &MEMORY), undisturbed.is_held(), MEMORY.bytes());
         for (name, call) in CALLS {
             let lock = Rc::new(handle(&MEMORY));
             let inner = Rc::clone(&lock);
-            send(place, move || {
+            run_at(place, move || {
                 let before = MEMORY.bytes();
                 call(&inner);
                 assert_eq!(MEMORY.bytes(), before, "{name} while {place:?}");
             });
-            let answer = lead_through(place, &lock, &MEMORY);
-            assert!(has_come(), "{name} while {place:?}");
+            let answer = call_through(place, &lock, &MEMORY);
+            assert!(has_run(), "{name} while {place:?}");
             assert_eq!(
                 (answer, lock.is_held(), MEMORY.bytes()),
                 expected,
@@ -82,11 +85,11 @@ fn a_handle_is_as_usable_after_a_refused_call_as_before() {
     for place in PLACES {
         let lock = Rc::new(handle(&MEMORY));
         let inner = Rc::clone(&lock);
-        send(place, move || assert_eq!(inner.try_lock().err(), Some(Error::InUse)));
-        if lead_through(place, &lock, &MEMORY).is_err() {
-            MEMORY.set(0, 0); // the other releases
+        run_at(place, move || assert_eq!(inner.try_lock().err(), Some(Error::InUse)));
+        if call_through(place, &lock, &MEMORY).is_err() {
+            MEMORY.set(0, 0); // the other owner releases
         }
-        let guard = lock.try_lock().expect("free or ours");
+        let guard = take(&lock);
         assert_eq!(lock.holder().expect("held").record, Some(record()));
         assert_eq!(guard.release(), Ok(()));
         let held = if place.leaves_it_held() { Ok(()) } else { Err(Error::NotHeld) };
@@ -98,10 +101,10 @@ fn a_handle_is_as_usable_after_a_refused_call_as_before() {
 fn a_wait_that_lets_another_task_use_the_handle_makes_no_second_holder() {
     let memory = RawMemory::zeroed();
     let (shared, other) = (lock(&memory, 1), lock(&memory, 2));
-    let owner = RefCell::new(Some(other.try_lock().expect("free")));
+    let owner = RefCell::new(Some(take(&other)));
     let outer = shared.lock(&mut WaitBy(|_: &mut WaitContext<'_>| {
         drop(owner.borrow_mut().take());
-        // The lock is free, and another task of this core wants it by the same handle.
+        // The lock is free, and another task of this core tries the same handle.
         assert_eq!(shared.try_lock().err(), Some(Error::InUse));
         WaitAction::Retry
     }));
@@ -127,13 +130,13 @@ fn a_proof_of_death_that_uses_the_handle_makes_no_second_holder() {
     assert_eq!((memory.get(0), shared.release()), (0, Err(Error::NotHeld)));
 }
 
-/// What a `Wait` may do to the word by its own access to it, against the rules of the region.
+/// Words that a `Wait` may store by its own access, against the rules of the region.
 const LIES: [u32; 7] = [0, WAITERS, DIED, ME, ME | DIED, OTHER, u32::MAX];
 
 #[test]
 fn a_wait_that_writes_to_the_word_leaves_a_handle_that_says_what_the_word_says() {
     for lie in LIES {
-        for verdict in [WaitAction::Retry, WaitAction::Probe, WaitAction::GiveUp] {
+        for action in [WaitAction::Retry, WaitAction::Probe, WaitAction::GiveUp] {
             let memory = RawMemory::zeroed();
             let lock = lock(&memory, 1);
             memory.set(0, OTHER);
@@ -141,17 +144,17 @@ fn a_wait_that_writes_to_the_word_leaves_a_handle_that_says_what_the_word_says()
             let answer = lock.acquire(&mut WaitBy(|_: &mut WaitContext<'_>| {
                 turns += 1;
                 memory.set(0, lie);
-                if turns > 3 { WaitAction::GiveUp } else { verdict }
+                if turns > 3 { WaitAction::GiveUp } else { action }
             }));
             let ours = token_part(memory.get(0)) == ME;
-            assert_eq!(lock.is_held(), answer.is_ok(), "{lie:#x} {verdict:?}");
-            assert!(answer.is_err() || ours, "{lie:#x} {verdict:?}");
-            assert_eq!(lock.release(), answer.map_err(|_| Error::NotHeld), "{lie:#x} {verdict:?}");
+            assert_eq!(lock.is_held(), answer.is_ok(), "{lie:#x} {action:?}");
+            assert!(answer.is_err() || ours, "{lie:#x} {action:?}");
+            assert_eq!(lock.release(), answer.map_err(|_| Error::NotHeld), "{lie:#x} {action:?}");
         }
     }
 }
 
-/// Runs `act` and says that it has not.
+/// Runs `act` and denies it.
 struct Denies;
 
 impl Liveness for Denies {
@@ -161,7 +164,7 @@ impl Liveness for Denies {
     }
 }
 
-/// Has a proof and does not use it.
+/// Forgets `act` and reports that it ran.
 struct Forgets;
 
 impl Liveness for Forgets {
@@ -190,7 +193,7 @@ fn a_proof_that_is_not_used_robs_nobody() {
     assert_eq!((answer, memory.get(0)), (Err(Error::Busy { seen: Word::from_bits(OTHER) }), OTHER));
 }
 
-/// Waits on a channel inside a call: for ever, as far as the others can see.
+/// Blocks inside a call until the test ends it.
 struct Stuck<W>(W);
 
 impl<W: FnMut()> Wait for Stuck<W> {
@@ -208,7 +211,7 @@ impl<W: FnMut()> Liveness for Stuck<W> {
     }
 }
 
-/// Has a contender stuck inside a call while `meanwhile` looks.
+/// Runs `meanwhile` while a contender is stuck inside a call.
 fn while_stuck(memory: &RawMemory, in_the_proof: bool, meanwhile: impl FnOnce()) {
     let ((stuck, is_stuck), (go_on, may_go_on)) = (channel(), channel::<()>());
     thread::scope(|scope| {
@@ -238,7 +241,7 @@ fn a_wait_that_does_not_return_keeps_nobody_from_the_lock() {
     while_stuck(&memory, false, || {
         owner.release().expect("held");
         let third = lock(&memory, 3);
-        third.try_lock().expect("free").release().expect("held");
+        take(&third).release().expect("held");
     });
 }
 
@@ -247,13 +250,13 @@ fn a_proof_that_does_not_return_after_taking_over_keeps_the_lock() {
     let memory = RawMemory::zeroed();
     memory.set(0, OTHER);
     while_stuck(&memory, true, || {
-        let seen = Word::from_bits(ME | WAITERS | DIED);
-        assert_eq!(lock(&memory, 3).try_lock().err(), Some(Error::Busy { seen }));
+        assert!(is_refused(&lock(&memory, 3)));
+        assert_eq!(memory.get(0), ME | WAITERS | DIED);
     });
     assert_eq!(memory.get(0), DIED, "its handle releases when it is dropped");
 }
 
-/// Takes the lock by the handle that was waited for, when it is dropped itself.
+/// A wait that tries the same handle in its own drop.
 struct LocksInDrop<'l, 'a>(&'l RegionLock<'a>, u32);
 
 impl Wait for LocksInDrop<'_, '_> {
@@ -264,8 +267,7 @@ impl Wait for LocksInDrop<'_, '_> {
 
 impl Drop for LocksInDrop<'_, '_> {
     fn drop(&mut self) {
-        let expected = (self.1 != ME).then_some(Error::Busy { seen: Word::from_bits(self.1) });
-        assert_eq!(self.0.try_lock().map(drop).err(), expected);
+        assert_eq!(is_refused(self.0), self.1 != ME);
     }
 }
 
@@ -287,7 +289,7 @@ fn holds_nest_to_their_limit_and_all_of_them_can_be_released() {
     const DEEPEST: u32 = 65_534;
     let memory = RawMemory::zeroed();
     let lock = lock(&memory, 1);
-    let guards: Vec<_> = (0..DEEPEST / 2).map(|_| lock.try_lock().expect("not too deep")).collect();
+    let guards: Vec<_> = (0..DEEPEST / 2).map(|_| take(&lock)).collect();
     for _ in 0..DEEPEST / 2 {
         lock.acquire(&mut Spin::attempts(0)).expect("not too deep");
     }
@@ -306,7 +308,7 @@ fn as_many_forgotten_guards_as_there_can_be_hold_the_lock_and_never_look_like_a_
     let memory = RawMemory::zeroed();
     let lock = lock(&memory, 1);
     for _ in 0..65_534 {
-        std::mem::forget(lock.try_lock().expect("not too deep"));
+        std::mem::forget(take(&lock));
     }
     assert_eq!(lock.try_lock().err(), Some(Error::NestingTooDeep));
     assert_eq!(lock.release(), Err(Error::GuardsAlive { guards: 65_534 }));

@@ -1,10 +1,10 @@
-//! `RegionLock` after a death: tokens left over, proofs of death, the DIED mark until somebody has
-//! looked at the data.
+//! Tests `RegionLock` after a death: restarts, proofs of death, and the DIED flag until the data is
+//! declared consistent.
 
 mod common;
 
 use common::records::derived;
-use common::{DIED, FLAGS, ProofBy, RawMemory, WAITERS, number, probing, token};
+use common::{DIED, FLAGS, ProofBy, RawMemory, WAITERS, number, probing, take, token};
 use shmlock_core::contend::AssumeAlive;
 use shmlock_core::wait::{Spin, Wfe};
 use shmlock_core::{Error, RegionLock, Token, Word};
@@ -13,30 +13,30 @@ fn lock(memory: &RawMemory, token: u16) -> RegionLock<'_> {
     RegionLock::new(memory.region(), number(token))
 }
 
-/// A lock whose owner, 1, has died in its section.
+/// Returns a lock whose owner, 1, died in its critical section.
 fn orphaned() -> RawMemory {
     let memory = RawMemory::zeroed();
-    core::mem::forget(lock(&memory, 1).try_lock());
+    core::mem::forget(take(&lock(&memory, 1)));
     assert_eq!(memory.get(0), 1);
     memory
 }
 
 fn unasked(_: Token) -> bool {
-    unreachable!("nobody asked for a proof")
+    unreachable!("no proof is needed")
 }
 
-/// Whether an acquisition by this token is told of a death.
+/// Returns `true` if an acquisition by this token is told of a death.
 fn told(memory: &RawMemory, token: u16) -> bool {
-    lock(memory, token).try_lock().expect("free").owner_died()
+    take(&lock(memory, token)).owner_died()
 }
 
 #[test]
-fn a_core_that_restarts_takes_over_from_its_former_life() {
+fn a_core_that_restarts_recovers_its_own_lock() {
     for flags in FLAGS {
         let memory = orphaned();
         memory.set(0, 1 | flags);
         let restarted = lock(&memory, 1);
-        let guard = restarted.try_lock().expect("ours from before");
+        let guard = take(&restarted);
         assert!(guard.owner_died());
         assert_eq!(memory.get(0), 1 | WAITERS | DIED);
         assert_eq!((guard.fencing_token(), memory.region().recoveries()), (2, 1));
@@ -46,30 +46,30 @@ fn a_core_that_restarts_takes_over_from_its_former_life() {
 }
 
 #[test]
-fn a_restarted_core_replaces_the_record_of_its_former_life() {
+fn a_restarted_core_replaces_its_record_from_before() {
     let memory = RawMemory::zeroed();
     let [(_, former), (_, present)] = [derived(0), derived(2)];
-    core::mem::forget(lock(&memory, 1).with_record(former.clone()).try_lock());
+    core::mem::forget(take(&lock(&memory, 1).with_record(former.clone())));
     assert_eq!(lock(&memory, 2).holder().expect("held").record, Some(former));
     let restarted = lock(&memory, 1).with_record(present.clone());
-    let _guard = restarted.try_lock().expect("ours from before");
+    let _guard = take(&restarted);
     assert_eq!(restarted.holder().expect("held").record, Some(present));
 }
 
 #[test]
-fn a_proof_of_death_gives_the_lock_and_the_news() {
+fn a_proof_of_death_gives_the_lock_and_sets_died() {
     let memory = orphaned();
     let lock = lock(&memory, 2);
     let mut proofs = ProofBy(|owner| owner == token(1));
     let guard = lock.lock_or_recover(&mut Spin::attempts(10), &mut proofs).expect("dead");
     assert!(guard.owner_died());
     assert_eq!((memory.get(0), memory.region().recoveries()), (2 | WAITERS | DIED, 1));
-    let inner = lock.try_lock().expect("ours");
-    assert!(inner.owner_died(), "the news is of the data, whichever guard asks");
+    let inner = take(&lock);
+    assert!(inner.owner_died(), "DIED is of the data, whichever guard asks");
 }
 
 #[test]
-fn no_proof_is_asked_for_while_the_lock_is_free_or_ours() {
+fn no_owner_is_probed_if_the_lock_is_free_or_held_by_the_handle() {
     let memory = RawMemory::zeroed();
     let lock = lock(&memory, 1);
     let _outer = lock.lock_or_recover(&mut Spin::attempts(0), &mut ProofBy(unasked)).expect("free");
@@ -109,7 +109,7 @@ fn a_proof_of_death_of_one_owner_does_not_rob_the_next() {
 }
 
 #[test]
-fn without_a_proof_nobody_is_ever_robbed() {
+fn without_a_proof_no_owner_is_robbed() {
     let memory = orphaned();
     let lock = lock(&memory, 2);
     let seen = Word::from_bits(1);
@@ -121,18 +121,18 @@ fn without_a_proof_nobody_is_ever_robbed() {
 }
 
 #[test]
-fn everybody_is_told_of_a_death_until_somebody_declares_the_data_consistent() {
+fn every_owner_is_told_of_a_death_until_the_data_is_declared_consistent() {
     let memory = orphaned();
     assert_eq!([1, 2, 3, 1].map(|token| told(&memory, token)), [true; 4]);
     assert_eq!(memory.get(0), DIED);
 
-    let healer = lock(&memory, 2);
-    let (outer, inner) = (healer.try_lock().expect("free"), healer.try_lock().expect("ours"));
+    let repairer = lock(&memory, 2);
+    let (outer, inner) = (take(&repairer), take(&repairer));
     assert!(outer.owner_died() && inner.owner_died());
     assert_eq!(inner.declare_consistent(), Ok(()));
     assert!(
         !outer.owner_died() && !inner.owner_died(),
-        "the news is of the data, whichever guard declared"
+        "DIED is of the data, whichever guard declared"
     );
     assert_eq!(memory.get(0), 2);
     drop((outer, inner));
@@ -141,7 +141,7 @@ fn everybody_is_told_of_a_death_until_somebody_declares_the_data_consistent() {
 }
 
 #[test]
-fn declaring_keeps_the_mark_of_the_waiters() {
+fn a_declaration_keeps_waiters() {
     let memory = RawMemory::zeroed();
     memory.set(0, WAITERS | DIED);
     let lock = lock(&memory, 1);
@@ -155,9 +155,9 @@ fn declaring_keeps_the_mark_of_the_waiters() {
 fn a_handle_is_not_told_of_a_death_that_was_declared_by_another() {
     let memory = orphaned();
     let first = lock(&memory, 1);
-    assert!(first.try_lock().expect("ours from before").owner_died());
-    lock(&memory, 2).try_lock().expect("free").declare_consistent().expect("ours");
-    assert!(!first.try_lock().expect("free").owner_died());
+    assert!(take(&first).owner_died());
+    take(&lock(&memory, 2)).declare_consistent().expect("ours");
+    assert!(!take(&first).owner_died());
 }
 
 #[test]
@@ -165,9 +165,9 @@ fn a_record_that_a_dead_successor_began_is_written_again() {
     let memory = RawMemory::zeroed();
     let (_, record) = derived(0);
     let lock = lock(&memory, 1).with_record(record.clone());
-    drop(lock.try_lock().expect("free"));
-    // Another owner dies between the first two stores of its record: the sequence is odd, the token
-    // still ours.
+    drop(take(&lock));
+    // Another owner dies between the first two stores of its record: the sequence is odd, and the
+    // token is still that of `lock`.
     memory.set(0, 2);
     memory.set(common::records::SEQUENCE, memory.get(common::records::SEQUENCE) + 1);
     let guard = lock.lock_or_recover(&mut Spin::attempts(1), &mut ProofBy(|_| true)).expect("dead");
@@ -180,8 +180,8 @@ fn a_new_record_of_a_handle_replaces_its_old_one() {
     let memory = RawMemory::zeroed();
     let [(_, former), (_, present)] = [derived(0), derived(2)];
     let lock = lock(&memory, 1).with_record(former);
-    drop(lock.try_lock().expect("free"));
+    drop(take(&lock));
     let lock = lock.with_record(present.clone());
-    let _guard = lock.try_lock().expect("free");
+    let _guard = take(&lock);
     assert_eq!(lock.holder().expect("held").record, Some(present));
 }

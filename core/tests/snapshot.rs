@@ -1,5 +1,4 @@
-//! Copies of a lock that goes on while it is copied: what they show has been true, or is said to be
-//! unknown.
+//! Tests copies of a lock that moves while it is copied: what they show was true, or is unknown.
 
 mod common;
 
@@ -26,16 +25,16 @@ fn holder(memory: &RegionMemory) -> Option<Holder> {
     Region::new(memory).expect("a copy of a lock").holder(InnerShareable)
 }
 
-/// The holder of this number as a reader knows it.
+/// Returns the holder of this number, as a reader finds it.
 fn whole(number: u32) -> Holder {
     let (token, record) = derived(number);
     Holder { token, record: Some(record) }
 }
 
-/// A copy whose first half is of one moment, and whose second half of another.
+/// Returns a copy with a first half of one moment and a second half of another.
 fn torn(one: &RawMemory, other: &RawMemory) -> [u8; REGION_LEN] {
     let mut bytes = one.bytes();
-    bytes[52..].copy_from_slice(&other.bytes()[52..]); // the record sequence and all behind it
+    bytes[52..].copy_from_slice(&other.bytes()[52..]); // from the record sequence on
     bytes
 }
 
@@ -61,7 +60,7 @@ fn a_copy_is_private() {
 }
 
 #[test]
-fn what_is_no_lock_is_recognised_in_a_copy() {
+fn memory_that_is_not_a_lock_is_recognised_in_a_copy() {
     let memory = RawMemory::zeroed();
     memory.set(8, 0x7878_7878);
     let copy = taken(|| memory.bytes());
@@ -70,7 +69,8 @@ fn what_is_no_lock_is_recognised_in_a_copy() {
 
 #[test]
 fn a_torn_copy_is_made_again() {
-    let (before, after) = (held(1), held(3)); // of one owner, so that only the record tells them apart
+    // Of one owner, so that only the records differ.
+    let (before, after) = (held(1), held(3));
     let copies = Cell::new(0);
     let copy = taken(|| match copies.replace(copies.get() + 1) {
         0 => torn(&before, &after),
@@ -93,7 +93,7 @@ fn flags_and_counts_that_move_do_not_make_a_copy_torn() {
 }
 
 #[test]
-fn a_record_that_changes_from_copy_to_copy_is_given_up_not_waited_for() {
+fn a_snapshot_gives_up_on_a_record_that_changes_from_copy_to_copy() {
     let memory = held(1);
     let number = Cell::new(1);
     let copy = taken(|| {
@@ -105,7 +105,7 @@ fn a_record_that_changes_from_copy_to_copy_is_given_up_not_waited_for() {
 }
 
 #[test]
-fn an_error_of_the_copying_is_passed_on() {
+fn an_error_of_the_copy_is_returned() {
     let mut copies = [Ok([0; REGION_LEN]), Err("gone")].into_iter();
     let error = snapshot(InnerShareable, || copies.next().expect("not a third"))
         .expect_err("the second failed");

@@ -1,4 +1,4 @@
-//! The transition table of `protocol.rs`, row by row, from every kind of word; and decoding.
+//! Tests the transition table of `protocol.rs`, row by row, from every kind of word; and decoding.
 
 mod common;
 
@@ -11,7 +11,7 @@ use shmlock_core::protocol::{self, Acquisition, Attempt, Wake};
 use shmlock_core::token::{LIVING_MAX, LIVING_MIN, STATIC_MAX, TokenRange};
 use shmlock_core::{AtomicU32, Token, Word};
 
-/// Every kind of word under every kind of token.
+/// Returns every kind of word with every kind of token.
 fn words_and_tokens() -> impl Iterator<Item = (u32, Token)> {
     words().into_iter().flat_map(|bits| tokens().into_iter().map(move |token| (bits, token)))
 }
@@ -33,7 +33,7 @@ fn every_word_is_free_or_held_by_the_token_it_names_under_any_flags() {
 }
 
 #[test]
-fn a_word_says_in_words_what_it_holds() {
+fn a_word_prints_its_owner_and_its_flags() {
     for (bits, text) in [
         (0, "free"),
         (7, "held by 7"),
@@ -46,7 +46,7 @@ fn a_word_says_in_words_what_it_holds() {
 }
 
 #[test]
-fn the_token_ranges_meet_without_a_gap_and_leave_one_number_to_nobody() {
+fn the_token_ranges_meet_without_a_gap_and_leave_one_number_reserved() {
     assert_eq!((STATIC_MAX, LIVING_MIN, LIVING_MAX), (65_535, 65_536, RESERVED - 1));
     for part in token_parts().into_iter().filter(|&part| part != 0) {
         let range = match part {
@@ -62,7 +62,7 @@ fn the_token_ranges_meet_without_a_gap_and_leave_one_number_to_nobody() {
 }
 
 #[test]
-fn acquiring_moves_a_free_word_to_my_token_and_keeps_both_flags() {
+fn an_acquisition_moves_a_free_word_to_my_token_and_keeps_both_flags() {
     for (before, me) in words_and_tokens() {
         let step =
             |word: &AtomicU32| protocol::try_acquire(word, me, Attempt::First, InnerShareable);
@@ -75,7 +75,7 @@ fn acquiring_moves_a_free_word_to_my_token_and_keeps_both_flags() {
 }
 
 #[test]
-fn acquiring_after_having_marked_sets_waiters_as_well() {
+fn an_acquisition_after_waiting_sets_waiters_as_well() {
     for (before, me) in words_and_tokens() {
         let step = |word: &AtomicU32| {
             protocol::try_acquire(word, me, Attempt::AfterWaiting, InnerShareable)
@@ -89,7 +89,7 @@ fn acquiring_after_having_marked_sets_waiters_as_well() {
 }
 
 #[test]
-fn marking_sets_waiters_on_exactly_the_word_that_was_seen() {
+fn a_waiter_sets_waiters_on_exactly_the_word_that_was_seen() {
     for (before, seen) in
         words().into_iter().flat_map(|before| words().into_iter().map(move |seen| (before, seen)))
     {
@@ -103,7 +103,7 @@ fn marking_sets_waiters_on_exactly_the_word_that_was_seen() {
 }
 
 #[test]
-fn marking_a_word_that_was_seen_marked_but_has_moved_on_says_so() {
+fn a_word_seen_with_waiters_that_has_changed_is_returned() {
     for (before, seen) in
         words().into_iter().flat_map(|before| words().into_iter().map(move |seen| (before, seen)))
     {
@@ -115,7 +115,7 @@ fn marking_a_word_that_was_seen_marked_but_has_moved_on_says_so() {
 }
 
 #[test]
-fn releasing_frees_my_word_keeps_died_and_owes_a_wake_for_waiters() {
+fn a_release_frees_my_word_keeps_died_and_owes_a_wake_for_waiters() {
     for (before, me) in words_and_tokens() {
         let step = |word: &AtomicU32| protocol::release(word, me, InnerShareable);
         if token_part(before) == me.get() {
@@ -127,7 +127,7 @@ fn releasing_frees_my_word_keeps_died_and_owes_a_wake_for_waiters() {
 }
 
 #[test]
-fn the_undisturbed_steps_move_a_word_without_flags_and_no_other() {
+fn the_fast_steps_move_a_word_without_flags_and_no_other() {
     for (before, me) in words_and_tokens() {
         let acquire = |word: &AtomicU32| protocol::try_acquire_fast(word, me, InnerShareable);
         check(before, acquire, if before == 0 { me.get() } else { before }, before == 0);
@@ -141,7 +141,7 @@ fn the_undisturbed_steps_move_a_word_without_flags_and_no_other() {
 }
 
 #[test]
-fn passing_on_frees_my_word_and_keeps_both_flags() {
+fn a_release_without_wake_frees_my_word_and_keeps_both_flags() {
     for (before, me) in words_and_tokens() {
         let step = |word: &AtomicU32| protocol::release_without_wake(word, me, InnerShareable);
         if token_part(before) == me.get() {
@@ -153,7 +153,7 @@ fn passing_on_frees_my_word_and_keeps_both_flags() {
 }
 
 #[test]
-fn claiming_the_wake_takes_waiters_from_a_free_word_and_from_no_other() {
+fn a_claimed_wake_clears_waiters_on_a_free_word_and_on_no_other() {
     for before in words() {
         if token_part(before) == 0 && before & WAITERS != 0 {
             check(before, protocol::claim_wake, before & DIED, Wake::One);

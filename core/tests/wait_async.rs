@@ -1,5 +1,5 @@
-//! Waiting by a timer that is awaited, with an executor made by hand: tasks are polled in turn, and
-//! time passes when the test says so.
+//! Tests waiting by an awaited timer, with an executor made by hand: it polls the tasks in turn,
+//! and time passes only when the test says so.
 
 mod common;
 
@@ -10,7 +10,7 @@ use core::sync::atomic::AtomicPtr;
 use core::sync::atomic::Ordering::Relaxed;
 use core::task::{Context, Poll, Waker};
 
-use common::{DIED, ProofBy, RawMemory, WAITERS, WaitBy, number};
+use common::{DIED, ProofBy, RawMemory, WAITERS, WaitBy, number, take};
 use embedded_hal_async::delay::DelayNs;
 use shmlock_core::contend::AssumeAlive;
 use shmlock_core::wait::{Spin, WaitAction, WaitContext};
@@ -25,7 +25,7 @@ fn poll<T>(future: Pin<&mut impl Future<Output = T>>) -> Poll<T> {
     future.poll(&mut Context::from_waker(Waker::noop()))
 }
 
-/// What a future gives that has to be ready at its first poll.
+/// Returns the output of a future that must be ready at its first poll.
 fn at_once<T>(future: impl Future<Output = T>) -> T {
     match poll(pin!(future)) {
         Poll::Ready(answer) => answer,
@@ -33,8 +33,7 @@ fn at_once<T>(future: impl Future<Output = T>) -> T {
     }
 }
 
-/// A timer that is over when the next poll comes, and keeps account of how long it was asked to
-/// take.
+/// A timer that ends at the next poll, and records the intervals asked for.
 #[derive(Default)]
 struct NextPoll(RefCell<Vec<u32>>);
 
@@ -54,7 +53,7 @@ async fn pass() {
     .await;
 }
 
-/// A timer that must not be asked.
+/// A timer that must not be used.
 struct Never;
 
 impl DelayNs for Never {
@@ -64,7 +63,7 @@ impl DelayNs for Never {
 }
 
 #[test]
-fn a_free_lock_is_had_at_the_first_poll_without_asking_the_timer() {
+fn a_free_lock_is_acquired_at_the_first_poll_without_the_timer() {
     let memory = RawMemory::zeroed();
     let lock = lock(&memory, 1);
     let guard = at_once(lock.lock_async(&mut Delay::new(Never, 1, 9))).expect("free");
@@ -84,8 +83,8 @@ fn a_task_does_not_share_a_hold_that_another_task_took_by_the_same_handle() {
     assert_eq!(memory.bytes(), before);
     drop(guard);
 
-    // It has begun to wait while the handle held nothing, and the first task takes the lock then.
-    let owner = other.try_lock().expect("free");
+    // The second task begins to wait while the handle holds nothing; then the first one acquires.
+    let owner = take(&other);
     let timer = NextPoll::default();
     let mut delay = Delay::new(&timer, 250, 9);
     let mut waiting = pin!(shared.lock_async(&mut delay));
@@ -102,7 +101,7 @@ fn a_task_does_not_share_a_hold_that_another_task_took_by_the_same_handle() {
 fn a_task_that_is_polled_from_inside_a_wait_of_its_handle_is_refused() {
     let memory = RawMemory::zeroed();
     let (shared, other) = (lock(&memory, 1), lock(&memory, 2));
-    let owner = RefCell::new(Some(other.try_lock().expect("free")));
+    let owner = RefCell::new(Some(take(&other)));
     let guard = shared.lock(&mut WaitBy(|_: &mut WaitContext<'_>| {
         drop(owner.borrow_mut().take());
         let task = at_once(shared.lock_async(&mut Delay::new(Never, 1, 9)));
@@ -117,7 +116,7 @@ fn a_task_that_is_polled_from_inside_a_wait_of_its_handle_is_refused() {
 fn a_timer_that_panics_while_it_is_awaited_leaves_a_handle_at_rest() {
     let memory = RawMemory::zeroed();
     let (holder, contender) = (lock(&memory, 1), lock(&memory, 2));
-    let guard = holder.try_lock().expect("free");
+    let guard = take(&holder);
     let before = memory.bytes();
     let polled = || drop(at_once(contender.lock_async(&mut Delay::new(Never, 1, 9))));
     std::panic::catch_unwind(core::panic::AssertUnwindSafe(polled)).expect_err("the timer panics");
@@ -129,14 +128,14 @@ fn a_timer_that_panics_while_it_is_awaited_leaves_a_handle_at_rest() {
         .expect("held");
 }
 
-/// Where a search for leaks finds what is leaked on purpose.
+/// Keeps a pointer, for leak detectors, to what is leaked on purpose.
 static FORGOTTEN: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
 
 #[test]
 fn a_future_that_is_forgotten_leaves_a_handle_at_rest() {
     let memory = RawMemory::zeroed();
     let (holder, contender) = (lock(&memory, 1), lock(&memory, 2));
-    let guard = holder.try_lock().expect("free");
+    let guard = take(&holder);
     let timer = NextPoll::default();
     let mut delay = Delay::new(&timer, 250, 9);
     let mut waiting = Box::pin(contender.lock_async(&mut delay));
@@ -144,15 +143,15 @@ fn a_future_that_is_forgotten_leaves_a_handle_at_rest() {
     FORGOTTEN.store((&raw const *waiting).cast_mut().cast(), Relaxed);
     core::mem::forget(waiting);
     drop(guard);
-    contender.try_lock().expect("free").release().expect("held");
+    take(&contender).release().expect("held");
     assert_eq!(memory.get(0), 0);
 }
 
 #[test]
-fn it_waits_its_interval_after_each_attempt_and_gives_up_after_the_last() {
+fn a_task_waits_its_interval_after_each_attempt_and_gives_up_after_the_last() {
     let memory = RawMemory::zeroed();
     let (holder, contender) = (lock(&memory, 1), lock(&memory, 2));
-    let _guard = holder.try_lock().expect("free");
+    let _guard = take(&holder);
     for attempts in [0, 1, 3] {
         let timer = NextPoll::default();
         let mut delay = Delay::new(&timer, 250, attempts);
@@ -167,10 +166,10 @@ fn it_waits_its_interval_after_each_attempt_and_gives_up_after_the_last() {
 }
 
 #[test]
-fn it_has_the_lock_at_the_end_of_the_interval_in_which_it_was_released() {
+fn a_task_acquires_at_the_end_of_the_interval_in_which_the_lock_was_released() {
     let memory = RawMemory::zeroed();
     let (holder, contender) = (lock(&memory, 1), lock(&memory, 2));
-    let guard = holder.try_lock().expect("free");
+    let guard = take(&holder);
     let timer = NextPoll::default();
     let mut delay = Delay::new(&timer, 250, 9);
     let mut waiting = pin!(contender.lock_async(&mut delay));
@@ -186,7 +185,7 @@ fn a_future_that_is_dropped_leaves_no_trace_however_far_it_was() {
     for polls in 0..4 {
         let memory = RawMemory::zeroed();
         let (holder, contender) = (lock(&memory, 1), lock(&memory, 2));
-        let guard = holder.try_lock().expect("free");
+        let guard = take(&holder);
         let before = memory.bytes();
         {
             let timer = NextPoll::default();
@@ -205,10 +204,10 @@ fn a_future_that_is_dropped_leaves_no_trace_however_far_it_was() {
 }
 
 #[test]
-fn a_future_that_is_dropped_when_the_lock_has_become_free_keeps_it_from_nobody() {
+fn a_future_that_is_dropped_after_the_release_keeps_the_lock_free() {
     let memory = RawMemory::zeroed();
     let (holder, contender, third) = (lock(&memory, 1), lock(&memory, 2), lock(&memory, 3));
-    let guard = holder.try_lock().expect("free");
+    let guard = take(&holder);
     {
         let timer = NextPoll::default();
         let mut delay = Delay::new(&timer, 250, 9);
@@ -216,35 +215,35 @@ fn a_future_that_is_dropped_when_the_lock_has_become_free_keeps_it_from_nobody()
         assert!(poll(waiting.as_mut()).is_pending());
         drop(guard);
     }
-    assert!(third.try_lock().is_ok());
+    drop(take(&third));
 }
 
 #[test]
-fn it_takes_over_from_an_owner_as_soon_as_there_is_a_proof_of_its_death() {
+fn a_task_takes_over_as_soon_as_there_is_a_proof_of_death() {
     let memory = RawMemory::zeroed();
-    core::mem::forget(lock(&memory, 1).try_lock());
-    let heir = lock(&memory, 2);
-    let (dead, asked) = (Cell::new(false), Cell::new(0));
+    core::mem::forget(take(&lock(&memory, 1)));
+    let successor = lock(&memory, 2);
+    let (dead, probes) = (Cell::new(false), Cell::new(0));
     let mut proof = ProofBy(|owner: Token| {
         assert_eq!(owner.get(), 1);
-        asked.set(asked.get() + 1);
+        probes.set(probes.get() + 1);
         dead.get()
     });
     let timer = NextPoll::default();
     let mut delay = Delay::new(&timer, 250, 9);
-    let mut waiting = pin!(heir.lock_or_recover_async(&mut delay, &mut proof));
+    let mut waiting = pin!(successor.lock_or_recover_async(&mut delay, &mut proof));
     assert!(poll(waiting.as_mut()).is_pending());
     assert!(poll(waiting.as_mut()).is_pending());
     dead.set(true);
     let Poll::Ready(Ok(guard)) = poll(waiting) else { panic!("there is a proof") };
     assert!(guard.owner_died());
-    assert_eq!((asked.get(), memory.get(0)), (3, 2 | DIED | WAITERS));
+    assert_eq!((probes.get(), memory.get(0)), (3, 2 | DIED | WAITERS));
 }
 
 #[test]
-fn without_a_proof_nobody_is_taken_for_dead() {
+fn without_a_proof_no_owner_is_taken_for_dead() {
     let memory = RawMemory::zeroed();
-    core::mem::forget(lock(&memory, 1).try_lock());
+    core::mem::forget(take(&lock(&memory, 1)));
     let (contender, timer, mut no_proof) = (lock(&memory, 2), NextPoll::default(), AssumeAlive);
     let mut delay = Delay::new(&timer, 250, 3);
     let mut waiting = pin!(contender.lock_or_recover_async(&mut delay, &mut no_proof));
@@ -254,8 +253,7 @@ fn without_a_proof_nobody_is_taken_for_dead() {
     assert!(matches!(poll(waiting), Poll::Ready(Err(Error::Busy { .. }))));
 }
 
-/// A task: some sections, with other tasks in between each of the two halves of what the lock makes
-/// one.
+/// A task of some critical sections, with a pause for other tasks in the middle of each.
 async fn count(memory: &RawMemory, token: u16, counter: &Cell<u32>, locked: bool) {
     let (lock, timer) = (lock(memory, token), NextPoll::default());
     for _ in 0..100 {
@@ -269,7 +267,7 @@ async fn count(memory: &RawMemory, token: u16, counter: &Cell<u32>, locked: bool
         counter.set(before + 1);
         drop(guard);
         if token % 2 == 0 {
-            pass().await; // some come back at once, others let others in between
+            pass().await; // some tasks lock again at once, others yield first
         }
     }
 }

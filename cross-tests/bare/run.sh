@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# Proves: the shared test bodies hold on cores without an operating system, in parallel and under preemption; and on
-# each of these machines the same test notices a lock with a hole.
-# shellcheck disable=SC2317 # functions are called by `step`
+# Proves: the shared test bodies pass on cores without an operating system, in parallel and under
+# preemption; and on each machine the same test detects a broken lock.
+# shellcheck disable=SC2317 # `step` calls the functions
 set -euo pipefail
 . "$(dirname "$0")/../../ci/lib/common.sh"
 . cross-tests/bare/machine.sh
 use_machines
 
-# parallel NAME TARGET MACHINE FEATURE QEMU...: cores of their own. One instruction per block widens the hole.
+# parallel NAME TARGET MACHINE FEATURE QEMU...: runs on parallel cores. With one instruction per
+# block, the control fails sooner.
 parallel() {
     local name=$1
     step "$name: build" build "$2" "$3" "$4"
@@ -17,7 +18,8 @@ parallel() {
     step "$name: control" emulate "control 100000 200" "$@" $(one_instruction_per_block "$1")
 }
 
-# preempted NAME TARGET MACHINE QEMU...: one core, counted instructions; the second run must be the first again.
+# preempted NAME TARGET MACHINE QEMU...: runs on one core with counted instructions; the second run
+# must equal the first.
 preempted() {
     local name=$1
     step "$name: build" build "$2" "$3"
@@ -32,9 +34,11 @@ twice_the_same() {
 }
 
 virt64=(qemu-system-aarch64 -M virt -smp 4 -m 64 -cpu)
-parallel "4 x Cortex-A57, exclusive pairs" aarch64-unknown-none virt64 "" "${virt64[@]}" cortex-a57
+parallel "4 x Cortex-A57, exclusive pairs" aarch64-unknown-none virt64 "" \
+    "${virt64[@]}" cortex-a57
 parallel "4 x Cortex-A76, LSE" aarch64-unknown-none virt64 +lse "${virt64[@]}" cortex-a76
-parallel "4 x Cortex-A15" armv7a-none-eabi virt32 "" qemu-system-arm -M virt -smp 4 -m 64 -cpu cortex-a15
+parallel "4 x Cortex-A15" armv7a-none-eabi virt32 "" \
+    qemu-system-arm -M virt -smp 4 -m 64 -cpu cortex-a15
 parallel "2 x Cortex-M33" thumbv8m.main-none-eabi an521 "" qemu-system-arm -M mps2-an521
 preempted "1 x Cortex-M3, 2 tasks" thumbv7m-none-eabi an385 qemu-system-arm -M mps2-an385
 preempted "1 x Cortex-M0, 2 tasks" thumbv6m-none-eabi microbit qemu-system-arm -M microbit

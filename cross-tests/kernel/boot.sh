@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# boot.sh TARGET PROGRAM [ARGUMENT...]: boots Debian's kernel for TARGET in an emulated machine, runs the static program
-# there, and ends with its exit code. A runner for cargo: CARGO_TARGET_..._RUNNER="bash cross-tests/kernel/boot.sh TARGET".
-# boot.sh TARGET -: the same for a list of programs, a line each, on standard input.
+# boot.sh TARGET PROGRAM [ARGUMENT...]: boots Debian's kernel for TARGET in an emulated machine,
+# runs the static program there, and exits with its exit code. It can be cargo's runner:
+# CARGO_TARGET_..._RUNNER="bash cross-tests/kernel/boot.sh TARGET". boot.sh TARGET -: the same for a
+# list of programs on standard input, one a line.
 #
-# The programs find themselves, the binaries that cargo built beside them, and those named in SHMLOCK_ACTORS at the same
-# paths as here, and have the variables RUST_* and SHMLOCK_* of here. Nothing else is there but cat, true and sleep:
-# no shell, no network, no disk.
+# The machine contains the programs, the binaries that cargo built beside them, and those in
+# SHMLOCK_ACTORS, at the same paths as here; the variables RUST_* and SHMLOCK_*; and cat, true and
+# sleep. It has no shell, no network and no disk.
 set -euo pipefail
 here=$PWD
 . "$(dirname "$0")/../../ci/lib/common.sh"
@@ -14,7 +15,7 @@ target=$1
 shift
 needs qemu-system-aarch64 qemu-system-arm cpio cpio
 
-kernel=$(kernel_of "$target") || skip "Debian's kernel for $target is out of reach"
+kernel=$(kernel_of "$target") || skip "Debian's kernel for $target cannot be downloaded"
 
 root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
@@ -26,7 +27,7 @@ env | grep -E '^(RUST|SHMLOCK)_[A-Z_]*=' >"$root/files/programs" || true
 lines() { if [ "$1" = - ]; then cat; else (IFS=$'\t' && echo "$*"); fi; }
 lines "$@" | sed "s|^|$here\t|" >>"$root/files/programs"
 
-# Everything static that the programs may start, at the path where it is here.
+# copy PROGRAM: adds it to the machine, at the same path.
 copy() {
     mkdir -p "$root/files$(dirname "$1")"
     aarch64-linux-gnu-strip -o "$root/files$1" "$1" 2>/dev/null ||
@@ -43,18 +44,24 @@ IFS=, read -ra actors <<<"${SHMLOCK_ACTORS:-}"
 for actor in "${actors[@]}"; do copy "${actor#*=}"; done
 mkdir -p "$root/files$here"
 
-case $target in aarch64-*) linker=aarch64-linux-gnu-gcc ;; *) linker=arm-linux-gnueabihf-gcc ;; esac
-"${RUSTC:-rustc}" --edition 2024 --target "$target" -O -C target-feature=+crt-static -C strip=symbols \
-    -C "linker=$linker" -o "$root/files/init" cross-tests/kernel/init.rs
+"${RUSTC:-rustc}" --edition 2024 --target "$target" -O \
+    -C target-feature=+crt-static -C strip=symbols -C "linker=$(c_compiler "$target")" \
+    -o "$root/files/init" cross-tests/kernel/init.rs
 (cd "$root/files" && find . | cpio --quiet -o -H newc) >"$root/initramfs"
 
 case $target in
-    # Of the cores with atomic instructions, one without pointer authentication: emulating that takes ten times longer.
-    aarch64-*) machine=(qemu-system-aarch64 -M 'virt,gic-version=3' -cpu "${SHMLOCK_KERNEL_CPU:-neoverse-n1}") ;;
+    aarch64-*)
+        # A core with atomic instructions but without pointer authentication, which is very slow to
+        # emulate.
+        machine=(qemu-system-aarch64 -M 'virt,gic-version=3'
+            -cpu "${SHMLOCK_KERNEL_CPU:-neoverse-n1}")
+        ;;
     *) machine=(qemu-system-arm -M virt -cpu "${SHMLOCK_KERNEL_CPU:-cortex-a15}") ;;
 esac
-# userspace=on: init ends the machine with an exit code. -nic none: a network card would want a firmware file.
-timeout --kill-after=5 "${SHMLOCK_KERNEL_TIMEOUT:-400}" "${machine[@]}" -smp 2 -m 512 -accel tcg,thread=multi \
-    -nographic -no-reboot -nic none -semihosting-config enable=on,target=native,userspace=on \
+# userspace=on: init ends the machine with an exit code. -nic none: a network card would need
+# firmware.
+timeout --kill-after=5 "${SHMLOCK_KERNEL_TIMEOUT:-400}" "${machine[@]}" -smp 2 -m 512 \
+    -accel tcg,thread=multi -nographic -no-reboot -nic none \
+    -semihosting-config enable=on,target=native,userspace=on \
     -kernel "$kernel" -initrd "$root/initramfs" \
     -append "console=ttyAMA0 loglevel=1 panic=-1 rdinit=/init" </dev/null

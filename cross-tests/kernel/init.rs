@@ -1,8 +1,9 @@
-//! The first process of the machine that `boot.sh` starts: mounts what programs expect, runs the programs listed in
-//! `/programs`, and ends the machine with the exit code of the first that failed, 0 if none did.
+//! Runs as the first process of the machine that `boot.sh` starts: mounts file systems, runs the
+//! programs listed in `/programs`, and ends the machine with the exit code of the first failure, or
+//! with 0.
 //!
-//! A file of that list is one line for each program: its working directory, then its words, separated by tabs. Lines
-//! `NAME=VALUE` before set the environment.
+//! The list has one line for each program: its working directory, then its words, separated by
+//! tabs. Lines `NAME=VALUE` before them set the environment.
 
 use std::ffi::{CString, c_char, c_int, c_ulong, c_void};
 use std::io::Write;
@@ -10,13 +11,23 @@ use std::process::Command;
 use std::{env, fs, io, ptr, thread, time::Duration};
 
 unsafe extern "C" {
-    // mount(2), of the C library that std links to anyway.
-    fn mount(what: *const c_char, at: *const c_char, kind: *const c_char, flags: c_ulong, data: *const c_void)
-    -> c_int;
+    // mount(2), from the C library that std links.
+    fn mount(
+        what: *const c_char,
+        at: *const c_char,
+        kind: *const c_char,
+        flags: c_ulong,
+        data: *const c_void,
+    ) -> c_int;
 }
 
-const MOUNTS: [(&str, &str); 5] =
-    [("proc", "/proc"), ("sysfs", "/sys"), ("devtmpfs", "/dev"), ("tmpfs", "/dev/shm"), ("cgroup2", "/sys/fs/cgroup")];
+const MOUNTS: [(&str, &str); 5] = [
+    ("proc", "/proc"),
+    ("sysfs", "/sys"),
+    ("devtmpfs", "/dev"),
+    ("tmpfs", "/dev/shm"),
+    ("cgroup2", "/sys/fs/cgroup"),
+];
 
 fn main() {
     if std::process::id() != 1 {
@@ -24,7 +35,7 @@ fn main() {
             let _ = io::copy(&mut io::stdin(), &mut io::stdout());
             return;
         }
-        // Started as /bin/true, without arguments, or as /bin/sleep.
+        // /bin/true, without arguments, or /bin/sleep.
         let seconds = env::args().nth(1).and_then(|seconds| seconds.parse().ok()).unwrap_or(0);
         thread::sleep(Duration::from_secs(seconds));
         return;
@@ -32,8 +43,9 @@ fn main() {
     for (kind, at) in MOUNTS {
         let _ = fs::create_dir_all(at);
         let (kind, at) = (CString::new(kind).unwrap(), CString::new(at).unwrap());
-        // SAFETY: three strings that end in zero and outlive the call; these file systems need no data.
-        if unsafe { mount(kind.as_ptr(), at.as_ptr(), kind.as_ptr(), 0, ptr::null()) } != 0 {
+        // SAFETY: three C strings that outlive the call; these file systems need no data.
+        let mounted = unsafe { mount(kind.as_ptr(), at.as_ptr(), kind.as_ptr(), 0, ptr::null()) };
+        if mounted != 0 {
             println!("init: {at:?}: {}", io::Error::last_os_error());
         }
     }
@@ -67,18 +79,20 @@ fn run_all() -> i32 {
     code
 }
 
-/// By semihosting, which the emulator offers to user mode as well: SYS_EXIT_EXTENDED with ADP_Stopped_ApplicationExit.
-/// (Powering the machine off would always be a success.) "Semihosting for AArch32 and AArch64", 2024Q3, section 6.7.
+/// Ends the machine with an exit code by semihosting, which the emulator offers to user mode as
+/// well: SYS_EXIT_EXTENDED with ADP_Stopped_ApplicationExit ("Semihosting for AArch32 and AArch64",
+/// 2024Q3, section 6.7). Powering the machine off would always be a success.
 fn exit_machine(code: i32) -> ! {
     const SYS_EXIT_EXTENDED: usize = 0x20;
     const APPLICATION_EXIT: usize = 0x20026;
     let block = [APPLICATION_EXIT, code as usize];
-    // SAFETY: the emulator reads the two words and ends; does not come back.
+    // SAFETY: the emulator reads the two words and ends the machine.
     #[cfg(target_arch = "aarch64")]
     unsafe {
         std::arch::asm!("hlt #0xf000", in("x0") SYS_EXIT_EXTENDED, in("x1") block.as_ptr());
     }
-    // SAFETY: as above. `hlt #0xf000` in the A32 encoding, by its number: assemblers accept it for ARMv8 only.
+    // SAFETY: as above. The number is `hlt #0xf000` in A32: assemblers accept the name for ARMv8
+    // only.
     #[cfg(target_arch = "arm")]
     unsafe {
         std::arch::asm!(".inst 0xe10f0070", in("r0") SYS_EXIT_EXTENDED, in("r1") block.as_ptr());

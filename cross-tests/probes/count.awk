@@ -1,6 +1,7 @@
-# Reads QEMU's log of executed instructions (`-d exec,nochain`, one instruction per block), given the addresses of
-# `cost_acquire`, `cost_release` and `cost_caller` with its end. Prints how many instructions the last call of each took,
-# until the caller went on; an earlier call may have had more to do, as it was the first. Fails if the count never settles.
+# Reads QEMU's log of executed instructions (`-d exec,nochain`, one instruction per block), given
+# the addresses of `cost_acquire`, `cost_release` and `cost_caller` with its end. Prints the
+# instructions of the last call of each, until the caller continues; the first call may take more.
+# Fails if the last two calls differ.
 /^Trace 0:/ {
     split($0, part, "/")
     pc = "x" substr(part[2], length(part[2]) - 7)

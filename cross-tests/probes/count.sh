@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Counts the instructions of one undisturbed acquire and release, exactly, and the same in each run: of this project's
-# locks, and on Linux of the C library's beside them. Fails if ours costs more than its robust one. Ends with Markdown.
-# `count.sh bare` leaves Linux out.
-# shellcheck disable=SC2317,SC2016 # functions are called by `step`; the backticks are Markdown's
+# Proves: an uncontended acquire and release of this project's locks take no more instructions than
+# those of the C library's robust mutex, and as many as the table in cross-tests/README.md says.
+# The counts are exact and repeatable. `count.sh bare` omits Linux. It ends with a Markdown table.
+# shellcheck disable=SC2317,SC2016 # `step` calls the functions; the backticks are Markdown's
 set -euo pipefail
 . "$(dirname "$0")/../../ci/lib/common.sh"
 . cross-tests/bare/machine.sh
@@ -10,13 +10,14 @@ set -euo pipefail
 
 rows=''
 
-# Each instruction apart, and logged.
+# Log each instruction.
 log=(-d 'exec,nochain')
 
-# counted PROGRAM COMMAND...: what one acquire and one release take, as `N + N`, by the log that the command prints.
-# count.awk finds the calls by the addresses of three functions.
+# counted PROGRAM COMMAND...: prints the instructions of one acquire and one release as `N + N`,
+# from the command's log. count.awk finds the calls by the addresses of three functions.
 counted() {
-    local program=$1 prefix=aarch64-linux-gnu- address size name acquire release caller size_of_caller
+    local program=$1 prefix=aarch64-linux-gnu- address size name
+    local acquire release caller size_of_caller
     [ "$(od -An -tu1 -j4 -N1 "$program")" -eq 2 ] || prefix=arm-none-eabi-
     while read -r address size _ name; do
         case $name in
@@ -25,30 +26,32 @@ counted() {
             cost_caller) caller=$address size_of_caller=$size ;;
         esac
     done < <("${prefix}nm" -S "$program")
-    # As text of equal length, which awk compares as we mean it.
+    # As strings of equal length, which awk orders like the numbers.
     "${@:2}" 2>&1 >/dev/null | LC_ALL=C awk -f cross-tests/probes/count.awk \
         -v "acquire=$(text "16#$acquire")" -v "release=$(text "16#$release")" \
         -v "caller=$(text "16#$caller")" -v "caller_end=$(text "16#$caller + 16#$size_of_caller")"
 }
 text() { printf 'x%08x' "$(($1))"; }
 
-# bare NAME TARGET MACHINE FEATURE QEMU...: a row of the table.
+# bare NAME TARGET MACHINE FEATURE QEMU...: adds a row to the table.
 bare() {
     local count file
     build "$2" "$3" "$4" && file=$(program "$2" "$4") || return
     # shellcheck disable=SC2046 # an option and its value
-    count=$(counted "$file" emulate cost "${@:5}" $(one_instruction_per_block "$5") "${log[@]}" -kernel "$file") ||
-        return
+    count=$(counted "$file" emulate cost "${@:5}" $(one_instruction_per_block "$5") "${log[@]}" \
+        -kernel "$file") || return
     rows+="| $1 | $count | | | |"$'\n'
 }
 
-# as_told: whether README.md has these very numbers of ours, if it has them of this compiler.
-as_told() {
+# as_documented: compares the rows with README.md, if its table is of this compiler.
+as_documented() {
     local readme=cross-tests/README.md version row
     version=$(sed -n 's/.*rustc \([0-9.]*\) (another version.*/\1/p' "$readme")
-    [[ $(rustc --version) = "rustc $version."* ]] || { echo "README.md has rustc $version: not compared" && return; }
+    [[ $(rustc --version) = "rustc $version."* ]] ||
+        { echo "README.md has rustc $version: not compared" && return; }
     while read -r row; do
-        grep -Fq "${row%|*|*|}|" "$readme" || { echo "README.md has another row than: $row" && return 1; }
+        grep -Fq "${row%|*|*|}|" "$readme" ||
+            { echo "README.md has another row than: $row" && return 1; }
     done <<<"${rows%$'\n'}"
 }
 
@@ -56,8 +59,9 @@ on_linux=no
 [ "${1:-}" = bare ] || ! use_linux || on_linux=yes
 use_machines
 virt=(-M virt -m 64 -cpu)
-for row in "AArch64, LSE|aarch64-unknown-none|virt64|+lse|qemu-system-aarch64 ${virt[*]} cortex-a76" \
-    "AArch64, exclusive pairs|aarch64-unknown-none|virt64||qemu-system-aarch64 ${virt[*]} cortex-a57" \
+aarch64="qemu-system-aarch64 ${virt[*]}"
+for row in "AArch64, LSE|aarch64-unknown-none|virt64|+lse|$aarch64 cortex-a76" \
+    "AArch64, exclusive pairs|aarch64-unknown-none|virt64||$aarch64 cortex-a57" \
     "ARMv7-A|armv7a-none-eabi|virt32||qemu-system-arm ${virt[*]} cortex-a15" \
     "Cortex-M33|thumbv8m.main-none-eabi|an521||qemu-system-arm -M mps2-an521" \
     "Cortex-M3|thumbv7m-none-eabi|an385||qemu-system-arm -M mps2-an385" \
@@ -67,6 +71,7 @@ for row in "AArch64, LSE|aarch64-unknown-none|virt64|+lse|qemu-system-aarch64 ${
     step "$name" bare "$name" "$target" "$machine" "$feature" $command
 done
 [ $on_linux = no ] || count_on_linux
-printf '\n| instructions, acquire + release | `RegionLock` | `ShmLock` | mutex | robust mutex |\n|---|---|---|---|---|\n%s' "$rows"
-step "the table in README.md" as_told
+header='| instructions, acquire + release | `RegionLock` | `ShmLock` | mutex | robust mutex |'
+printf '\n%s\n|---|---|---|---|---|\n%s' "$header" "$rows"
+step "the table in README.md" as_documented
 end

@@ -3,20 +3,68 @@
 
      counter FILE TOKEN INCREMENTS [--no-lock]
 
- Start several at once, each with a token of its own, and as many of the Rust example `mapped_region`, which takes the same
- arguments: the counter ends at the sum. With --no-lock it does not, which is the proof that the lock is needed.
- It says nothing itself: the counter is the word behind the lock, `od -A n -t u4 -j 128 -N 4 FILE` shows it.
+ Start several at once, each with its own token, together with the Rust example `mapped_region`,
+ which takes the same arguments: the counter ends at the sum. With --no-lock, increments are lost:
+ the proof that the lock is needed. The counter is the word behind the lock:
+ `od -A n -t u4 -j 128 -N 4 FILE`.
  */
 
 #define _GNU_SOURCE
+#include <fcntl.h>
 #include <linux/futex.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
-#include "region.h"
+#include <shmlock_core.h>
 
-/* futex(2) takes the time in the width of the C library's time_t, by one of two calls where there are two widths. */
+/* All zero is a free lock and a count of zero: the file needs no initialisation. */
+struct shared {
+    unsigned char lock[SHMLOCK_CORE_REGION_LEN];
+    /* Atomic, so that --no-lock loses counts instead of being undefined behaviour. */
+    _Atomic uint32_t counter;
+    unsigned char rest[60];
+};
+
+static void fail(const char *what)
+{
+    perror(what);
+    exit(1);
+}
+
+static shmlock_core_status check(shmlock_core_status status)
+{
+    if (status < 0) {
+        fprintf(stderr, "counter: %s\n", shmlock_core_message(status));
+        exit(1);
+    }
+    return status;
+}
+
+static struct shared *map_shared(const char *path)
+{
+    int file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    struct stat status;
+    if (file < 0 || fstat(file, &status) != 0)
+        fail(path);
+    /* Never truncate a file that other processes map: an access beyond its end raises SIGBUS. */
+    off_t size = sizeof(struct shared);
+    if (status.st_size < size && ftruncate(file, size) != 0)
+        fail(path);
+    void *address = mmap(NULL, sizeof(struct shared), PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+    if (address == MAP_FAILED)
+        fail(path);
+    close(file);
+    return address;
+}
+
+/* futex(2) takes the time in the width of time_t. With two widths there are two calls. */
 static long futex(const void *word, int operation, uint32_t value, const struct timespec *timeout)
 {
 #ifdef SYS_futex_time64
@@ -26,29 +74,21 @@ static long futex(const void *word, int operation, uint32_t value, const struct 
     return syscall(SYS_futex, word, operation, value, timeout, NULL, 0);
 }
 
-/* The longest that a waiter sleeps before it looks again: nobody may wake it, for example if the owner was killed. */
-static const struct timespec interval = {.tv_nsec = 20 * 1000 * 1000};
-
 /*
- A way of waiting: looks a few times, then sleeps in the kernel until the owner wakes it. Firmware would wait for an
- interrupt here, or for a notification to its task.
+ Retries some times, then sleeps until the owner's wake. Firmware waits for an interrupt here, or
+ for a notification to its task. The sleep is bounded, because a killed owner sends no wake.
  */
-static int32_t wait_for_it(void *context, shmlock_contention *contention)
+static int32_t wait_for_it(void *context, shmlock_core_wait_context *contention)
 {
+    static const struct timespec interval = {.tv_nsec = 20 * 1000 * 1000};
     (void)context;
     uint32_t marked;
-    if (contention->attempt % 64 != 63 || shmlock_mark_waiting(contention, &marked) != SHMLOCK_STATUS_OK)
+    if (contention->attempt % 64 != 63 ||
+        shmlock_core_mark_waiting(contention, &marked) != SHMLOCK_CORE_STATUS_OK)
         return 0;
-    /* Sleeps only as long as the word has the marked value. A wake, a signal, a timeout: all mean "look again". */
+    /* Sleeps only while the word has this value. After a wake, a signal or a timeout: retry. */
     futex(contention->word, FUTEX_WAIT, marked, &interval);
     return 0;
-}
-
-static void release(shmlock_t *lock, struct shared *shared)
-{
-    succeeds("shmlock_release", shmlock_release(lock));
-    if (shmlock_owes_wake(lock))
-        futex(shared->lock, FUTEX_WAKE, 1, NULL);
 }
 
 /* Two accesses on purpose: the lock makes them one. */
@@ -58,38 +98,41 @@ static void increment(struct shared *shared)
     atomic_store_explicit(&shared->counter, count + 1, memory_order_relaxed);
 }
 
+static void locked_increment(shmlock_core_t *lock, struct shared *shared)
+{
+    shmlock_core_status status;
+    do
+        status = shmlock_core_acquire(lock, 1000 * 1000, wait_for_it, NULL);
+    while (status == SHMLOCK_CORE_STATUS_BUSY);
+    if (check(status) == SHMLOCK_CORE_STATUS_OWNER_DIED)
+        fprintf(stderr, "counter: an owner died; its last increment may be missing\n");
+    increment(shared);
+    check(shmlock_core_release(lock));
+    if (shmlock_core_owes_wake(lock))
+        futex(shared->lock, FUTEX_WAKE, 1, NULL);
+}
+
 int main(int argc, char **argv)
 {
     int unlocked = argc == 5 && strcmp(argv[4], "--no-lock") == 0;
-    if (argc != 4 && !unlocked) {
+    unsigned long token = argc >= 4 ? strtoul(argv[2], NULL, 10) : 0;
+    if ((argc != 4 && !unlocked) || token < 1 || token > SHMLOCK_CORE_TOKEN_MAX) {
         fprintf(stderr, "usage: %s FILE TOKEN INCREMENTS [--no-lock]\n", argv[0]);
+        fprintf(stderr, "TOKEN is a number from 1 to %d\n", SHMLOCK_CORE_TOKEN_MAX);
         return 2;
     }
     struct shared *shared = map_shared(argv[1]);
-    unsigned long token = strtoul(argv[2], NULL, 10);
     unsigned long increments = strtoul(argv[3], NULL, 10);
-    if (token < 1 || token > SHMLOCK_TOKEN_MAX) {
-        fprintf(stderr, "a token is a number from 1 to %d\n", SHMLOCK_TOKEN_MAX);
-        return 2;
-    }
 
-    static shmlock_t lock;
-    succeeds("shmlock_attach", shmlock_attach(&lock, shared->lock, sizeof shared->lock, (uint32_t)token,
-                                              SHMLOCK_INNER_SHAREABLE));
+    static shmlock_core_t lock;
+    check(shmlock_core_attach(&lock, shared->lock, sizeof shared->lock, (uint32_t)token,
+                              SHMLOCK_CORE_INNER_SHAREABLE));
     for (unsigned long done = 0; done < increments; done++) {
-        if (unlocked) {
+        if (unlocked)
             increment(shared);
-            continue;
-        }
-        shmlock_status status;
-        do
-            status = shmlock_acquire(&lock, 1000 * 1000, wait_for_it, NULL);
-        while (status == SHMLOCK_STATUS_BUSY);
-        if (succeeds("shmlock_acquire", status) == SHMLOCK_STATUS_OWNER_DIED)
-            fprintf(stderr, "an owner died; its last increment may be missing\n");
-        increment(shared);
-        release(&lock, shared);
+        else
+            locked_increment(&lock, shared);
     }
-    succeeds("shmlock_detach", shmlock_detach(&lock));
+    check(shmlock_core_detach(&lock));
     return 0;
 }

@@ -1,56 +1,85 @@
 /*
- What becomes of a handle in a forked child, with a fork generation and without. Expected output:
+ Uses a handle in a forked child, with a fork generation and without. Expected output:
 
-     the child releases: the handle is from before a fork and is the parent's; attach one under a token of its own in the child
-     the child acquires: the handle is from before a fork and is the parent's; attach one under a token of its own in the child
-     the child detaches: the handle is from before a fork and is the parent's; attach one under a token of its own in the child
-     the child acquires under its own token: somebody else holds the lock; wait longer or try again
-     the parent releases: done
-     without a fork generation the child releases: done
-     without a fork generation the parent acquires again: the owner word was overwritten while we held the lock; find who else writes to the region
+     the child releases:
+       the handle belongs to the parent process; attach one with its own token in the child
+     the child acquires:
+       the handle belongs to the parent process; attach one with its own token in the child
+     the child detaches:
+       the handle belongs to the parent process; attach one with its own token in the child
+     the child acquires with its own token:
+       another contender holds the lock; wait longer or try again
+     the parent releases:
+       done
+     without a fork generation, the child releases:
+       done
+     without a fork generation, the parent acquires again:
+       the owner word was overwritten during a hold; find what else writes to the region
  */
 
 #define _GNU_SOURCE
 #include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
-#include "region.h"
+#include <shmlock_core.h>
 
-enum { PARENT = 1, CHILD = 2 };
+enum { PARENT = 1, CHILD = 2, LEN = SHMLOCK_CORE_REGION_LEN, SCOPE = SHMLOCK_CORE_INNER_SHAREABLE };
 
-/* Has another value in each child than in its parent. */
+static shmlock_core_t lock;
+static void *region;
+
+/* Differs in each child from its value in the parent. */
 static uint32_t generation;
 
-static void in_the_child(void)
+static void increment_generation(void)
 {
     generation++;
 }
 
-static shmlock_t lock;
-static struct shared *shared;
+static void fail(const char *what)
+{
+    perror(what);
+    exit(1);
+}
 
-/* What the child does with its copy of the handle, and with one of its own. */
+static void check(shmlock_core_status status)
+{
+    if (status < 0) {
+        fprintf(stderr, "forked: %s\n", shmlock_core_message(status));
+        exit(1);
+    }
+}
+
+static void print(const char *what, shmlock_core_status status)
+{
+    printf("%s:\n  %s\n", what, shmlock_core_message(status));
+}
+
+/* Uses the child's copy of the parent's handle, then a handle of the child's own. */
 static void child(void)
 {
-    printf("the child releases: %s\n", shmlock_message(shmlock_release(&lock)));
-    printf("the child acquires: %s\n", shmlock_message(shmlock_try_acquire(&lock)));
-    printf("the child detaches: %s\n", shmlock_message(shmlock_detach(&lock)));
-    if (shmlock_is_held(&lock))
+    print("the child releases", shmlock_core_release(&lock));
+    print("the child acquires", shmlock_core_try_acquire(&lock));
+    print("the child detaches", shmlock_core_detach(&lock));
+    if (shmlock_core_is_held(&lock))
         exit(1);
-    /* The same variable, which is the child's own since the fork, or another one. */
-    succeeds("shmlock_attach", shmlock_attach(&lock, shared->lock, sizeof shared->lock, CHILD, SHMLOCK_INNER_SHAREABLE));
-    succeeds("shmlock_set_fork_generation", shmlock_set_fork_generation(&lock, &generation));
-    printf("the child acquires under its own token: %s\n", shmlock_message(shmlock_try_acquire(&lock)));
+    /* The same variable, of which the child has its own copy; another one would do as well. */
+    check(shmlock_core_attach(&lock, region, LEN, CHILD, SCOPE));
+    check(shmlock_core_set_fork_generation(&lock, &generation));
+    print("the child acquires with its own token", shmlock_core_try_acquire(&lock));
 }
 
-/* The mistake: nothing tells the handle that it is the parent's. */
+/* The mistake: the library cannot know that the handle is the parent's. */
 static void careless_child(void)
 {
-    printf("without a fork generation the child releases: %s\n", shmlock_message(shmlock_release(&lock)));
+    print("without a fork generation, the child releases", shmlock_core_release(&lock));
 }
 
-/* Runs `act` in a child, to its end. */
-static void forked(void (*act)(void))
+static void in_a_child(void (*act)(void))
 {
     fflush(stdout);
     pid_t pid = fork();
@@ -67,23 +96,23 @@ static void forked(void (*act)(void))
 
 int main(void)
 {
-    shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (shared == MAP_FAILED || pthread_atfork(NULL, NULL, in_the_child) != 0)
+    region = mmap(NULL, LEN, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (region == MAP_FAILED || pthread_atfork(NULL, NULL, increment_generation) != 0)
         fail("setup");
 
-    succeeds("shmlock_attach", shmlock_attach(&lock, shared->lock, sizeof shared->lock, PARENT, SHMLOCK_INNER_SHAREABLE));
-    succeeds("shmlock_set_fork_generation", shmlock_set_fork_generation(&lock, &generation));
-    succeeds("shmlock_try_acquire", shmlock_try_acquire(&lock));
-    forked(child);
-    if (!shmlock_is_held(&lock))
+    check(shmlock_core_attach(&lock, region, LEN, PARENT, SCOPE));
+    check(shmlock_core_set_fork_generation(&lock, &generation));
+    check(shmlock_core_try_acquire(&lock));
+    in_a_child(child);
+    if (!shmlock_core_is_held(&lock))
         return 1;
-    printf("the parent releases: %s\n", shmlock_message(shmlock_release(&lock)));
+    print("the parent releases", shmlock_core_release(&lock));
 
-    succeeds("shmlock_set_fork_generation", shmlock_set_fork_generation(&lock, NULL));
-    succeeds("shmlock_try_acquire", shmlock_try_acquire(&lock));
-    forked(careless_child);
-    if (shmlock_is_held(&lock))
+    check(shmlock_core_set_fork_generation(&lock, NULL));
+    check(shmlock_core_try_acquire(&lock));
+    in_a_child(careless_child);
+    if (shmlock_core_is_held(&lock))
         return 1;
-    printf("without a fork generation the parent acquires again: %s\n", shmlock_message(shmlock_try_acquire(&lock)));
+    print("without a fork generation, the parent acquires again", shmlock_core_try_acquire(&lock));
     return 0;
 }

@@ -1,30 +1,57 @@
 /*
- A process dies while it holds the lock; another, which can prove the death, takes over. Expected output:
+ A process dies while it holds the lock. Another process proves the death and recovers the lock.
+ Expected output:
 
-     nothing is known of the death yet: somebody else holds the lock; wait longer or try again
+     before the death is proven:
+       another contender holds the lock; wait longer or try again
      held by 2: "calibrating"
-     taken over, fencing token 2: the lock is held, and an owner died holding it; look at the data, then declare it consistent
-     the next owner is told: done
+     recovered, fencing token 2:
+       the lock is held, but an owner died holding it; check the data, declare it consistent
+     the next acquisition:
+       done
  */
 
 #define _GNU_SOURCE
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
-#include "region.h"
+#include <shmlock_core.h>
 
-enum { PARENT = 1, CHILD = 2 };
+enum { PARENT = 1, CHILD = 2, LEN = SHMLOCK_CORE_REGION_LEN, SCOPE = SHMLOCK_CORE_INNER_SHAREABLE };
 
-/* Takes the lock, says why, and does not return. */
-static void hold_until_killed(struct shared *shared, int ready)
+static void fail(const char *what)
 {
-    static shmlock_t lock;
-    shmlock_record record = {.pid = (uint32_t)getpid()};
+    perror(what);
+    exit(1);
+}
+
+static void check(shmlock_core_status status)
+{
+    if (status < 0) {
+        fprintf(stderr, "recover: %s\n", shmlock_core_message(status));
+        exit(1);
+    }
+}
+
+static void print(const char *what, shmlock_core_status status)
+{
+    printf("%s:\n  %s\n", what, shmlock_core_message(status));
+}
+
+/* Acquires the lock with a record that gives the reason, and does not return. */
+static void hold_until_killed(void *region, int ready)
+{
+    static shmlock_core_t lock;
+    shmlock_core_record record = {.pid = (uint32_t)getpid()};
     strcpy(record.description, "calibrating");
-    succeeds("shmlock_attach", shmlock_attach(&lock, shared->lock, sizeof shared->lock, CHILD, SHMLOCK_INNER_SHAREABLE));
-    succeeds("shmlock_set_record", shmlock_set_record(&lock, &record));
-    succeeds("shmlock_try_acquire", shmlock_try_acquire(&lock));
+    check(shmlock_core_attach(&lock, region, LEN, CHILD, SCOPE));
+    check(shmlock_core_set_record(&lock, &record));
+    check(shmlock_core_try_acquire(&lock));
     if (write(ready, "", 1) != 1)
         fail("write");
     for (;;)
@@ -33,45 +60,44 @@ static void hold_until_killed(struct shared *shared, int ready)
 
 int main(void)
 {
-    struct shared *shared =
-        mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    void *region = mmap(NULL, LEN, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     int ready[2];
-    if (shared == MAP_FAILED || pipe(ready) != 0)
+    if (region == MAP_FAILED || pipe(ready) != 0)
         fail("setup");
     pid_t child = fork();
     if (child < 0)
         fail("fork");
     if (child == 0)
-        hold_until_killed(shared, ready[1]);
+        hold_until_killed(region, ready[1]);
     char byte;
     if (read(ready[0], &byte, 1) != 1)
         fail("read");
 
-    static shmlock_t lock;
-    succeeds("shmlock_attach", shmlock_attach(&lock, shared->lock, sizeof shared->lock, PARENT, SHMLOCK_INNER_SHAREABLE));
+    static shmlock_core_t lock;
+    check(shmlock_core_attach(&lock, region, LEN, PARENT, SCOPE));
     kill(child, SIGKILL);
-    shmlock_status status = shmlock_acquire(&lock, 1000, NULL, NULL);
-    printf("nothing is known of the death yet: %s\n", shmlock_message(status));
+    print("before the death is proven", shmlock_core_acquire(&lock, 1000, NULL, NULL));
 
-    shmlock_holder holder;
-    succeeds("shmlock_inspect",
-             shmlock_inspect(shared->lock, sizeof shared->lock, SHMLOCK_INNER_SHAREABLE, &holder));
+    shmlock_core_holder holder;
+    check(shmlock_core_inspect(region, LEN, SCOPE, &holder));
     printf("held by %u: \"%s\"\n", (unsigned)holder.token, holder.record.description);
     if (holder.record.pid != (uint32_t)child || holder.token != CHILD)
         return 1;
 
-    /* The proof: the kernel says that the process is gone. And we start nobody else under its token. */
+    /* The proof: the kernel reports the end of the process, and its token is not used again. */
     if (waitpid(child, NULL, 0) != child)
         fail("waitpid");
-    status = succeeds("shmlock_take_over", shmlock_take_over(&lock, holder.token));
+    shmlock_core_status status = shmlock_core_take_over(&lock, holder.token);
     uint64_t fencing_token = 0;
-    succeeds("shmlock_fencing_token", shmlock_fencing_token(&lock, &fencing_token));
-    printf("taken over, fencing token %llu: %s\n", (unsigned long long)fencing_token, shmlock_message(status));
+    check(shmlock_core_fencing_token(&lock, &fencing_token));
+    char what[64];
+    snprintf(what, sizeof what, "recovered, fencing token %llu", (unsigned long long)fencing_token);
+    print(what, status);
 
-    /* Here the data would be looked at, and mended. */
-    succeeds("shmlock_declare_consistent", shmlock_declare_consistent(&lock));
-    succeeds("shmlock_release", shmlock_release(&lock));
-    printf("the next owner is told: %s\n", shmlock_message(shmlock_try_acquire(&lock)));
-    succeeds("shmlock_detach", shmlock_detach(&lock));
+    /* A program checks and repairs its data here. */
+    check(shmlock_core_declare_consistent(&lock));
+    check(shmlock_core_release(&lock));
+    print("the next acquisition", shmlock_core_try_acquire(&lock));
+    check(shmlock_core_detach(&lock));
     return 0;
 }

@@ -1,7 +1,7 @@
-//! An arbitrary file where a lock's should be, and every call of the shell, with arbitrary writes
-//! in between.
+//! Takes an arbitrary file as a lock, and makes every call of the shell, with arbitrary writes in
+//! between.
 #![no_main]
 
-use shmlock_fuzz::shell::Story;
+use shmlock_fuzz::shell::Scenario;
 
-libfuzzer_sys::fuzz_target!(|story: Story| story.play());
+libfuzzer_sys::fuzz_target!(|scenario: Scenario| scenario.play());

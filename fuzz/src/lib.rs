@@ -1,15 +1,14 @@
-//! Stories for libFuzzer: hostile bytes, then calls in any order, and after each call what
-//! `PROTOCOL.md` promises of it.
-//!
-//! | target | what is hostile | what is checked |
+//! Runs scenarios for libFuzzer: hostile bytes, calls in any order, and after each call the
+//! promises of `PROTOCOL.md`.
+//! | target | hostile | checked |
 //! |---|---|---|
-//! | `region` | the 128 bytes, every argument, writes between the calls | each byte after each call of the core |
-//! | `scribble` | as above, and a thread that writes all the while | answers that the handle alone decides; no panic |
-//! | `shell` | the lock's file, its mode, writes and byte locks between the calls | which errors, how long, what is left |
-//! | `name` | names and descriptions | where the file is; what goes to a terminal |
+//! | `region` | the 128 bytes, every argument, writes between calls | each byte after each call |
+//! | `scribble` | the same, and a thread that writes | results that the handle decides |
+//! | `shell` | the file, its mode, writes and byte locks | errors, time, remaining files |
+//! | `name` | names and descriptions | the path of the file; output to a terminal |
 //!
-//! A panic is a finding, as is what AddressSanitizer reports and what does not end. The targets
-//! themselves are one line each; the stories are here, so that one compiler pass lints them all.
+//! A finding is a panic, a report of AddressSanitizer, or a hang. Each target is one line; the
+//! scenarios are here, so that one compiler pass lints them all.
 
 pub mod memory;
 pub mod name;

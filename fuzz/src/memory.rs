@@ -1,8 +1,8 @@
-//! A region's bytes as their other users see them: on the heap and nothing behind them, so that a
-//! look beyond the end is AddressSanitizer's to report; and as values, to say what they should be
-//! after a call.
+//! Provides a region's bytes as memory and as values. The memory ends with its heap allocation, so
+//! that AddressSanitizer reports an access beyond it. The values state the expected bytes after a
+//! call.
 
-#![expect(unsafe_code, reason = "raw addresses as a peer outside Rust has them")]
+#![expect(unsafe_code, reason = "raw addresses, as a peer outside Rust uses them")]
 
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -12,8 +12,7 @@ use shmlock_core::record::description;
 use shmlock_core::uuid::Uuid;
 use shmlock_core::{Error, Record, Region};
 
-// Written out a second time on purpose: these are what other programs agree on, whatever the core's
-// `layout.rs` says.
+// Repeated on purpose: other programs depend on these values, whatever the core's `layout.rs` says.
 pub(crate) const OWNER: usize = 0;
 const GENERATION: usize = 4;
 pub(crate) const MAGIC: usize = 8;
@@ -27,19 +26,19 @@ const DESCRIPTION: usize = 64;
 pub(crate) const WAITERS: u32 = 1 << 31;
 pub(crate) const DIED: u32 = 1 << 30;
 
-/// The token part of an owner word.
+/// Returns the token of an owner word.
 pub(crate) const fn token_part(word: u32) -> u32 {
     word & (DIED - 1)
 }
 
-/// Whole words on the heap.
+/// Words on the heap.
 #[derive(Debug)]
 pub struct Memory {
     words: Box<[AtomicU32]>,
 }
 
 impl Memory {
-    /// Just so many words that `len` bytes fit, holding as many of `bytes` as do.
+    /// Returns the fewest words that hold `len` bytes, filled from `bytes`.
     #[must_use]
     pub fn holding(bytes: &Bytes, len: usize) -> Self {
         let mut content =
@@ -51,14 +50,13 @@ impl Memory {
         }
     }
 
-    /// The words, for whoever writes to them from outside the protocol.
+    /// Returns the words, for writes outside the protocol.
     #[must_use]
     pub fn words(&self) -> &[AtomicU32] {
         &self.words
     }
 
-    /// The first 128 bytes, in the order in which they stand in memory; zero where there is no
-    /// memory.
+    /// Returns the first 128 bytes in memory order, zero beyond the end.
     #[must_use]
     pub fn bytes(&self) -> Bytes {
         let mut bytes = Bytes([0; REGION_LEN]);
@@ -68,8 +66,7 @@ impl Memory {
         bytes
     }
 
-    /// A region of `len` bytes from `offset` on.
-    ///
+    /// Returns the region of `len` bytes at `offset`.
     /// # Errors
     /// The core's.
     pub fn region_at(&self, offset: usize, len: usize) -> Result<Region<'_>, Error> {
@@ -89,7 +86,7 @@ impl Memory {
 pub struct Bytes(pub [u8; REGION_LEN]);
 
 impl Bytes {
-    /// The word at this offset.
+    /// Returns the word at this offset.
     #[must_use]
     pub fn word(&self, offset: usize) -> u32 {
         self.0
@@ -98,7 +95,7 @@ impl Bytes {
             .map_or(0, u32::from_le_bytes)
     }
 
-    /// These bytes with another word at this offset.
+    /// Returns these bytes with another word at this offset.
     #[must_use]
     pub fn with(mut self, offset: usize, word: u32) -> Self {
         self.0[offset..offset + 4].copy_from_slice(&word.to_le_bytes());
@@ -117,7 +114,7 @@ impl Bytes {
         u64::from(self.word(GENERATION_HIGH)) << 32 | u64::from(self.word(GENERATION))
     }
 
-    /// One acquisition further.
+    /// Returns the bytes after one more acquisition.
     pub(crate) fn counted(self) -> Self {
         let next = self.generation().wrapping_add(1).to_le_bytes();
         let [low, high] = [0, 4]
@@ -129,12 +126,12 @@ impl Bytes {
         self.word(RECOVERIES)
     }
 
-    /// One dead owner further.
+    /// Returns the bytes after one more recovery.
     pub(crate) fn recovered(self) -> Self {
         self.with(RECOVERIES, self.recoveries().wrapping_add(1))
     }
 
-    /// One acquisition further that found the lock held.
+    /// Returns the bytes after one more contended acquisition.
     pub(crate) fn contended(self) -> Self {
         self.with(CONTENDED, self.word(CONTENDED).wrapping_add(1))
     }
@@ -147,12 +144,12 @@ impl Bytes {
         self.word(RECORD_TOKEN) == token && self.word(SEQUENCE) % 2 == 0
     }
 
-    /// With a record that is whole and of whoever the owner word names.
+    /// Returns the bytes with a complete record of the owner.
     pub(crate) fn recorded(self) -> Self {
         self.with(RECORD_TOKEN, token_part(self.owner())).with(SEQUENCE, self.word(SEQUENCE) & !1)
     }
 
-    /// What a reader must make of the record of `token`.
+    /// Returns the record of `token` as a reader must see it.
     pub(crate) fn record_of(&self, token: u32) -> Option<Record> {
         let text = self.0[DESCRIPTION + 1..].get(..self.0[DESCRIPTION].into()).unwrap_or_default();
         self.describes(token).then(|| Record {
@@ -165,7 +162,7 @@ impl Bytes {
         })
     }
 
-    /// Without what belongs to the record.
+    /// Returns the bytes without the record.
     pub(crate) fn without_record(mut self) -> Self {
         for part in [16..48, SEQUENCE..RECORD_TOKEN + 4, DESCRIPTION..REGION_LEN] {
             self.0[part].fill(0);

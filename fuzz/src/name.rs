@@ -1,39 +1,39 @@
-//! Text of any kind as a name and as a description.
+//! Runs arbitrary text as a name and as a description.
 
 use std::path::Path;
 
 use shmlock::{Error, ExitEvent, InvalidNameReason, NAME_MAX, ShmLock};
 
-use crate::shell::{Ground, is_one_clean_line};
+use crate::shell::{TempDir, is_one_clean_line};
 
-/// Opens a lock and an event of this name; each is refused for a reason that is true, or is one
-/// file right in the directory, and gone in the end.
+/// Opens a lock and an event of this name. Each is refused for a true reason, or creates one file
+/// in the directory and removes it.
 pub fn play(name: &str, description: &str) {
-    let ground = Ground::clean();
-    let opened = ShmLock::builder(name).description(description).directory(ground.path()).open();
+    let tempdir = TempDir::clean();
+    let opened = ShmLock::builder(name).description(description).directory(tempdir.path()).open();
     match opened {
         Ok(lock) => {
             assert!(problem(name).is_none() && description.len() <= 63);
-            assert_eq!(ground.names(), [format!("{name}.shmlock")]);
-            assert_eq!((lock.path().parent(), lock.name()), (Some(ground.path()), name));
-            is_told(&lock, description);
+            assert_eq!(tempdir.names(), [format!("{name}.shmlock")]);
+            assert_eq!((lock.path().parent(), lock.name()), (Some(tempdir.path()), name));
+            check_description(&lock, description);
         }
         Err(error) => refused(&error, name, description),
     }
-    assert!(ground.names().is_empty(), "something is left");
-    match ExitEvent::named_in(name, ground.path(), 0o600) {
-        Ok(_event) => assert_eq!(ground.names(), [format!("{name}.shmlock-event")]),
+    assert!(tempdir.names().is_empty(), "a file is left");
+    match ExitEvent::named_in(name, tempdir.path(), 0o600) {
+        Ok(_event) => assert_eq!(tempdir.names(), [format!("{name}.shmlock-event")]),
         Err(error) => refused(&error, name, ""),
     }
-    assert!(ground.names().is_empty(), "something is left");
+    assert!(tempdir.names().is_empty(), "a file is left");
     let nowhere = ShmLock::builder("l")
         .directory(Path::new("/nowhere").join(name.replace(['/', '\0'], "-")))
         .open();
     is_one_clean_line(&nowhere.expect_err("there is no such directory").to_string());
 }
 
-/// The holder of a lock says what it was told to say.
-fn is_told(lock: &ShmLock, description: &str) {
+/// Checks that the owner record has the description.
+fn check_description(lock: &ShmLock, description: &str) {
     let _guard = lock.lock().expect("free");
     let holder = lock.holder().expect("ours").expect("held");
     assert_eq!(holder.description(), description);
@@ -57,7 +57,7 @@ fn refused(error: &Error, name: &str, description: &str) {
     }
 }
 
-/// What is wrong with a name.
+/// Returns the reason why a name is invalid.
 fn problem(name: &str) -> Option<InvalidNameReason> {
     Some(match name {
         "" => InvalidNameReason::Empty,

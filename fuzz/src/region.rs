@@ -1,6 +1,5 @@
-//! Stories about the core: 128 bytes, claimed in every way; then lives of three handles, one after
-//! another on the same bytes, whose calls mix with the protocol's bare steps under other tokens and
-//! with plain writes.
+//! Runs scenarios of the core: claims 128 bytes in every way, then runs sessions of three handles
+//! on the same bytes. Their calls mix with protocol steps of other tokens and with plain writes.
 
 mod handles;
 mod scribbler;
@@ -17,33 +16,33 @@ use crate::memory::{Bytes, MAGIC, Memory};
 use handles::{Act, Handles};
 use steps::Step;
 
-/// What is done to one region.
+/// A scenario of one region.
 #[derive(Debug, Arbitrary)]
-pub struct Story {
+pub struct Scenario {
     bytes: Bytes,
     start: Start,
-    /// At which offset and with what length the memory is offered as a region.
+    /// The offset and the length of each claim of the memory as a region.
     claims: Vec<(u8, u8)>,
-    lives: Vec<Life>,
+    sessions: Vec<Session>,
 }
 
-/// What the region starts with.
+/// The initial content of the region.
 #[derive(Debug, Arbitrary)]
 enum Start {
     Untouched,
     Ours,
-    /// Ours, and the owner has a whole record.
+    /// Ours, with a complete record of the owner.
     Recorded,
     Any,
 }
 
-/// Three handles, from making to dropping.
+/// Three handles, from creation to drop.
 #[derive(Debug, Arbitrary)]
-struct Life {
-    records: [Option<Says>; 3],
+struct Session {
+    records: [Option<RecordInput>; 3],
     full_system: bool,
     calls: Vec<Call>,
-    /// Whether the guards that are left at the end are forgotten instead of dropped.
+    /// Forget the remaining guards instead of dropping them.
     leaks: bool,
 }
 
@@ -53,15 +52,15 @@ enum Call {
     Bare(Step),
 }
 
-/// What somebody says about itself.
+/// The fields of a record.
 #[derive(Debug, Arbitrary)]
-struct Says {
+struct RecordInput {
     uuid: [u8; 16],
     numbers: (u32, u32, u64),
     text: String,
 }
 
-impl Says {
+impl RecordInput {
     fn record(&self) -> Record {
         let mut ends = (0..=self.text.len()).rev().filter(|&end| self.text.is_char_boundary(end));
         let description =
@@ -71,7 +70,7 @@ impl Says {
     }
 }
 
-impl Life {
+impl Session {
     fn fence(&self) -> FenceScope {
         if self.full_system { FenceScope::FullSystem } else { FenceScope::InnerShareable }
     }
@@ -91,24 +90,24 @@ impl Life {
     }
 }
 
-impl Story {
-    /// Nobody else writes: every byte is known.
+impl Scenario {
+    /// Runs the scenario without another writer: every byte is known.
     pub fn play_alone(&self) {
         let bytes = self.start();
         for &(offset, len) in &self.claims {
             claim(&bytes, usize::from(offset % 8), usize::from(len));
         }
         let memory = Memory::holding(&bytes, REGION_LEN);
-        for life in &self.lives {
-            life.play(&memory, true);
+        for session in &self.sessions {
+            session.play(&memory, true);
         }
     }
 
-    /// Somebody writes at random meanwhile.
+    /// Runs the scenario while a thread writes at random.
     pub fn play_beside_a_scribbler(&self) {
         let memory = scribbler::scribbled_on(&self.start());
-        for life in &self.lives {
-            life.play(memory, false);
+        for session in &self.sessions {
+            session.play(memory, false);
         }
     }
 
@@ -122,13 +121,13 @@ impl Story {
     }
 }
 
-/// Offers memory as a region: it is refused for a reason that is true, or claimed by its magic
-/// word; nothing else changes.
+/// Claims memory as a region. It is refused for a true reason, or its magic word is written;
+/// nothing else changes.
 fn claim(bytes: &Bytes, offset: usize, len: usize) {
     let memory = Memory::holding(bytes, offset + len);
     let before = memory.bytes();
     let at = if offset % REGION_ALIGN == 0 { before.word(offset + MAGIC) } else { 0 };
-    // An address in the heap is a multiple of four, so the offset alone decides.
+    // A heap address is a multiple of four, so the offset decides.
     let expected = match Magic::decode(at) {
         _ if offset % REGION_ALIGN != 0 => {
             Err(Error::Misaligned { remainder: offset % REGION_ALIGN })

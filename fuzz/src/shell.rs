@@ -1,10 +1,9 @@
-//! Stories about the shell: a file that somebody put where the lock's should be, handles on it, and
-//! writes, byte locks and removals in between. Truncating is left out: the kernel answers it by
-//! SIGBUS, as documented.
+//! Runs scenarios of the shell: a foreign file at the lock's path, handles on it, and writes, byte
+//! locks and removals in between. There is no truncation, which raises SIGBUS, as documented.
 
 mod call;
-mod ground;
-mod promise;
+mod expected_errors;
+mod tempdir;
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -16,48 +15,48 @@ use shmlock_core::layout::MAGIC as OURS;
 
 use crate::memory::{Bytes, MAGIC};
 use call::{Call, Handles};
-pub use ground::Ground;
-pub(crate) use promise::is_one_clean_line;
+pub(crate) use expected_errors::is_one_clean_line;
+pub use tempdir::TempDir;
 
-/// How long a lock's file is without data, and where it says how much data there is. Written out a
-/// second time on purpose.
+/// The length of a lock's file without data, and the offset of the length of the data. Repeated on
+/// purpose.
 const FILE_LEN: usize = 192;
 const DATA_LEN: usize = 136;
 
 /// The name of the lock.
 pub(crate) const NAME: &str = "l";
 
-/// What is done to one name.
+/// A scenario of one name.
 #[derive(Debug, Arbitrary)]
-pub struct Story {
-    lives: Vec<Life>,
+pub struct Scenario {
+    sessions: Vec<Session>,
 }
 
-/// A file, and up to three handles on it, from opening to closing.
+/// A file, and up to three handles on it, from open to close.
 #[derive(Debug, Arbitrary)]
-struct Life {
-    file: Option<Found>,
-    handles: [Option<Manner>; 3],
+struct Session {
+    file: Option<FileInput>,
+    handles: [Option<Options>; 3],
     calls: Vec<Call>,
     leaks: bool,
 }
 
-/// What stands at the path before anybody opens it.
+/// The file before the first open.
 #[derive(Debug, Arbitrary)]
-struct Found {
+struct FileInput {
     bytes: Bytes,
-    /// Ours, with a whole record; untouched; or as it is.
+    /// Ours, with a complete record; untouched; or unchanged.
     magic: Option<bool>,
-    /// How many bytes more or fewer than a lock has; most often none.
+    /// Difference from the length of a lock's file; most often none.
     excess: Option<i8>,
-    /// How many bytes of data there are, and what the header says about that; most often none.
+    /// Length of the data, and the length in the header; most often none.
     data: Option<(u8, u8)>,
     mode: Option<u16>,
 }
 
-/// How a handle is opened.
+/// The options of a handle.
 #[derive(Debug, Arbitrary)]
-struct Manner {
+struct Options {
     mode: Option<u16>,
     description: String,
     full_system: bool,
@@ -66,12 +65,12 @@ struct Manner {
     event: Option<bool>,
 }
 
-/// Short, because most stories wait in vain.
+/// Short, because most scenarios wait for a lock that stays held.
 const INTERVAL: Duration = Duration::from_micros(20);
 
-impl Found {
-    fn put(&self, ground: &Ground) {
-        let path = ground.path().join(format!("{NAME}.shmlock"));
+impl FileInput {
+    fn put(&self, tempdir: &TempDir) {
+        let path = tempdir.path().join(format!("{NAME}.shmlock"));
         let bytes = match self.magic {
             Some(true) => self.bytes.with(MAGIC, OURS).recorded(),
             Some(false) => self.bytes.with(MAGIC, 0),
@@ -90,10 +89,10 @@ impl Found {
     }
 }
 
-impl Manner {
-    fn open(&self, ground: &Ground) -> shmlock::Result<ShmLock> {
+impl Options {
+    fn open(&self, tempdir: &TempDir) -> shmlock::Result<ShmLock> {
         let mut builder = ShmLock::builder(NAME)
-            .directory(ground.path())
+            .directory(tempdir.path())
             .mode(self.mode.map_or(0o600, u32::from))
             .description(&self.description)
             .poll_interval(INTERVAL)
@@ -124,16 +123,15 @@ impl Manner {
     }
 }
 
-impl Life {
-    fn play(&self, ground: &Ground) {
+impl Session {
+    fn play(&self, tempdir: &TempDir) {
         if let Some(file) = &self.file {
-            file.put(ground);
+            file.put(tempdir);
         }
-        let opened = self
-            .handles
-            .each_ref()
-            .map(|manner| manner.as_ref().and_then(|manner| promise::opened(manner.open(ground))));
-        let mut handles = Handles::new(ground, &opened);
+        let opened = self.handles.each_ref().map(|options| {
+            options.as_ref().and_then(|options| expected_errors::opened(options.open(tempdir)))
+        });
+        let mut handles = Handles::new(tempdir, &opened);
         for call in &self.calls {
             handles.play(call);
         }
@@ -141,14 +139,14 @@ impl Life {
     }
 }
 
-impl Story {
-    /// Plays it, and leaves nothing.
+impl Scenario {
+    /// Runs the scenario and removes its file.
     pub fn play(&self) {
-        let ground = Ground::clean();
-        for life in &self.lives {
-            life.play(&ground);
-            assert!(ground.names().iter().all(|name| name == &format!("{NAME}.shmlock")));
+        let tempdir = TempDir::clean();
+        for session in &self.sessions {
+            session.play(&tempdir);
+            assert!(tempdir.names().iter().all(|name| name == &format!("{NAME}.shmlock")));
         }
-        let _ = fs::remove_file(ground.path().join(format!("{NAME}.shmlock")));
+        let _ = fs::remove_file(tempdir.path().join(format!("{NAME}.shmlock")));
     }
 }

@@ -91,6 +91,25 @@ impl Holder {
     }
 }
 
+/// What the accessors return, `null` for what is not known: `token`, `pid`, `pid_namespace`,
+/// `pid_is_ours`, `uuid` as text, `description`, and [`since`](Holder::since) as `held_seconds`.
+#[cfg(feature = "serde")]
+impl serde::Serialize for Holder {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeStruct;
+
+        let mut fields = serializer.serialize_struct("Holder", 7)?;
+        fields.serialize_field("token", &self.token())?;
+        fields.serialize_field("pid", &self.pid())?;
+        fields.serialize_field("pid_namespace", &self.pid_namespace())?;
+        fields.serialize_field("pid_is_ours", &self.pid_is_ours())?;
+        fields.serialize_field("uuid", &self.uuid().map(|uuid| uuid.to_string()))?;
+        fields.serialize_field("description", self.description())?;
+        fields.serialize_field("held_seconds", &self.since().map(|since| since.as_secs()))?;
+        fields.end()
+    }
+}
+
 impl fmt::Display for Holder {
     /// One line, escaped. A process id is marked if it is not one of ours: it is no number for
     /// kill(2) here.

@@ -15,7 +15,7 @@ pub const NAME_MAX: usize = 255 - EVENT_SUFFIX.len();
 /// Where locks live if nobody says otherwise: the tmpfs that `shm_overview(7)` names.
 pub(crate) const DEFAULT_DIRECTORY: &str = "/dev/shm";
 
-/// What is wrong with a name.
+/// Why a name is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InvalidNameReason {
@@ -27,7 +27,7 @@ pub enum InvalidNameReason {
     Nul,
     /// It is `.` or `..`.
     Dots,
-    /// It is longer than a file name with our suffix may be.
+    /// With the suffix of a lock it is longer than a file name may be.
     TooLong {
         /// Its bytes.
         len: usize,

@@ -1,4 +1,4 @@
-//! The ready-made logger: a process has one, so one test sees to all of it.
+//! Tests the ready-made logger. A process has one, so most tests run in a process of their own.
 
 #![cfg(feature = "logger")]
 
@@ -13,15 +13,17 @@ use log::LevelFilter;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use shmlock::{Logger, ShmLock};
 use shmlock_tests::hostile::fork;
-use shmlock_tests::{Scene, output, rounds};
+use shmlock_tests::{Fixture, output, rounds};
 
-/// Set in a process that is to log something: how.
+/// The environment variable that says how the process logs.
 const TOLD: &str = "SHMLOCK_LOGGER_TEST";
 
-/// In a process of its own: what it writes to standard error, which is that terminal or a pipe.
+/// Logs in a process of its own; returns what it writes to standard error: that terminal, or a
+/// pipe.
 fn said(how: &str, no_color: &str, terminal: Option<File>) -> String {
     let program = std::env::current_exe().unwrap();
-    let mut command = shmlock_tests::command(program.to_str().unwrap()); // by the emulator that runs this one
+    // By the emulator of this process, if there is one.
+    let mut command = shmlock_tests::command(program.to_str().unwrap());
     command
         .args(["the_process_that_logs", "--exact", "--nocapture"])
         .env(TOLD, how)
@@ -35,7 +37,7 @@ fn said(how: &str, no_color: &str, terminal: Option<File>) -> String {
     String::new()
 }
 
-/// Logs as told; a test of nothing if nobody tells.
+/// Logs as the environment says; without it, tests nothing.
 #[test]
 fn the_process_that_logs() {
     let Ok(how) = std::env::var(TOLD) else { return };
@@ -46,7 +48,7 @@ fn the_process_that_logs() {
             .level(LevelFilter::Debug)
             .format(|line| format!("{}!", line.message)),
         "forking" => return log_and_fork(),
-        how => panic!("not a way to log: {how}"),
+        how => panic!("no such way to log: {how}"),
     };
     logger.install().unwrap();
     log::debug!("a detail");
@@ -55,9 +57,9 @@ fn the_process_that_logs() {
     log::error!("an error");
 }
 
-/// Two threads log without a pause, and children that are forked meanwhile log a line each.
+/// Logs by two threads without a pause, and one line by each child that is forked meanwhile.
 fn log_and_fork() {
-    let scene = Scene::new();
+    let fixture = Fixture::new();
     let path = std::env::temp_dir().join(format!("shmlock-logger-{}.log", std::process::id()));
     Logger::new("belt").file(&path, LevelFilter::Info).install().unwrap();
     let done = AtomicBool::new(false);
@@ -83,7 +85,7 @@ fn log_and_fork() {
         text.lines().all(|line| line.ends_with("'s") && line.matches(" - belt - ").count() == 1),
         "lines are mixed"
     );
-    drop(scene);
+    drop(fixture);
 }
 
 #[test]
@@ -96,7 +98,7 @@ fn a_child_that_is_forked_while_other_threads_log_can_log_as_well() {
 }
 
 #[test]
-fn by_default_standard_error_gets_what_is_grave_enough_with_time_name_and_level_on_each_line() {
+fn by_default_events_from_info_up_reach_standard_error_with_time_name_and_level() {
     let text = said("default", "", None);
     let lines: Vec<_> = text.lines().map(|line| line.split_once(" - ").unwrap()).collect();
     let without_time: Vec<_> = lines.iter().map(|(_, rest)| *rest).collect();
@@ -109,7 +111,7 @@ fn by_default_standard_error_gets_what_is_grave_enough_with_time_name_and_level_
 }
 
 #[test]
-fn a_terminal_gets_colours_unless_somebody_objects_and_a_pipe_never_does() {
+fn a_terminal_gets_colours_unless_no_color_is_set_and_a_pipe_never_does() {
     let on_a_terminal = |how, no_color| {
         let mut master = File::from(openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap());
         grantpt(&master).unwrap();
@@ -118,7 +120,7 @@ fn a_terminal_gets_colours_unless_somebody_objects_and_a_pipe_never_does() {
         let slave = File::options().read(true).write(true).open(name.to_str().unwrap()).unwrap();
         said(how, no_color, Some(slave));
         let mut text = Vec::new();
-        let _ = master.read_to_end(&mut text); // ends by an error once nobody has the terminal open
+        let _ = master.read_to_end(&mut text); // fails once the terminal is closed
         String::from_utf8(text).unwrap()
     };
     let coloured = on_a_terminal("default", "");

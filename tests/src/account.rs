@@ -1,7 +1,6 @@
-//! Memory that several processes share beside the lock, in which they note what the lock is
-//! supposed to order.
+//! Memory beside the lock, in which its users note what the lock is supposed to order.
 
-#![allow(unsafe_code, reason = "promises that its words are atomics")]
+#![allow(unsafe_code, reason = "implements a trait for types of atomics")]
 
 use std::ops::Deref;
 use std::sync::atomic::AtomicU64;
@@ -10,43 +9,44 @@ use std::thread;
 
 use crate::shared::{self, Shared};
 
-/// The words of an account. All zero at first.
+/// The words of an account. All are zero at first.
 #[repr(C)]
 #[derive(Debug)]
-pub struct Words {
-    /// Counted up without an atomic addition: two who do so at one time lose one.
+pub struct AccountWords {
+    /// Incremented by a load and a store: two increments at one time lose one.
     pub count: AtomicU64,
-    /// Who is in the section; 0 if nobody.
+    /// The process that is in the critical section; 0 if there is none.
     pub inside: AtomicU64,
-    /// How often somebody found another in the section.
+    /// The number of times a process found another one in the critical section.
     pub collisions: AtomicU64,
-    /// How many have arrived at the starting line.
+    /// The number of processes that have arrived at [`Account::meet`].
     pub met: AtomicU64,
-    /// Not zero: whoever runs without end is to stop.
+    /// Not zero: processes that loop without end stop.
     pub stop: AtomicU64,
-    /// How many sections were entered after a death.
+    /// The number of critical sections entered after a death.
     pub recoveries: AtomicU64,
-    /// How many sections the one has finished that may die at any instruction.
+    /// The number of critical sections that the process under test has finished, which may die at
+    /// any instruction.
     pub done: AtomicU64,
-    /// How many rounds of something have been run.
+    /// The number of rounds that have been run.
     pub rounds: AtomicU64,
-    /// How many files have been made of one name.
+    /// The number of files that were created under one name.
     pub births: AtomicU64,
 }
 
-/// Every this many sections the holder gives its processor away in the middle: then others really
-/// meet a held lock, also on one core.
+/// The owner yields in the middle of every this many critical sections, so that others meet a held
+/// lock on one core as well.
 const YIELD_EVERY: u64 = 8;
 
 // SAFETY: atomics only.
-unsafe impl shared::Words for Words {}
+unsafe impl shared::Words for AccountWords {}
 
 /// The account of one test, shared by its processes and threads.
 #[derive(Debug, Default)]
-pub struct Account(Shared<Words>);
+pub struct Account(Shared<AccountWords>);
 
 impl Account {
-    /// A new one.
+    /// Creates an account.
     ///
     /// # Panics
     /// If the system has no memory for it.
@@ -55,7 +55,7 @@ impl Account {
         Self::default()
     }
 
-    /// The one at this [`path`](Self::path), of another process.
+    /// Opens the account of another process at its [`path`](Self::path).
     ///
     /// # Panics
     /// If it is not there.
@@ -64,13 +64,13 @@ impl Account {
         Self(Shared::open(path))
     }
 
-    /// Where other processes find it, for as long as this one lives.
+    /// Returns the path by which other processes open it, valid for as long as this value lives.
     #[must_use]
     pub fn path(&self) -> String {
         self.0.path()
     }
 
-    /// Waits until `all` have come this far.
+    /// Waits until `all` processes have called this.
     pub fn meet(&self, all: u64) {
         self.met.fetch_add(1, Relaxed);
         while self.met.load(Relaxed) < all {
@@ -78,11 +78,11 @@ impl Account {
         }
     }
 
-    /// What is to be done by one at a time. `me` is not 0 and nobody else's; `after_death` says
-    /// that the one before may have been stopped at any instruction.
+    /// Executes one critical section. `me` is not 0 and unique; `after_death` says that the
+    /// previous owner may have been stopped at any instruction.
     ///
-    /// Plain loads and stores, but for noting a mistake: nothing here may order what the lock has
-    /// to order.
+    /// Relaxed loads and stores, except for noting an error: nothing here may order what the lock
+    /// has to order.
     pub fn section(&self, me: u64, round: u64, after_death: bool) {
         let before = self.inside.load(Relaxed);
         self.inside.store(me, Relaxed);
@@ -101,21 +101,25 @@ impl Account {
         }
     }
 
-    /// The count, once nobody adds to it any more.
+    /// Returns the count, to be called once all increments are done.
     ///
     /// # Panics
-    /// If two were in the section at one time.
+    /// If two processes were in the critical section at one time.
     #[must_use]
     pub fn balance(&self) -> u64 {
-        assert_eq!(self.collisions.load(Relaxed), 0, "two were in the section at one time");
+        assert_eq!(
+            self.collisions.load(Relaxed),
+            0,
+            "two processes were in the critical section at one time"
+        );
         self.count.load(Relaxed)
     }
 }
 
 impl Deref for Account {
-    type Target = Words;
+    type Target = AccountWords;
 
-    fn deref(&self) -> &Words {
+    fn deref(&self) -> &AccountWords {
         &self.0
     }
 }

@@ -1,48 +1,50 @@
-//! For the tests of bad input, bad surroundings and former flaws: whatever somebody who does not
-//! play by the rules can do to a lock, its file, its directory, or the process that uses it.
+//! Does to a lock, its file, its directory or its process what no cooperating program does. For the
+//! tests of bad input, bad environments and former flaws.
 
 mod alone;
 mod bytes;
 mod counting;
-mod family;
 mod folder;
 mod namespaces;
+mod process_tree;
 mod sandbox;
+mod seccomp;
 
 use std::ops::Deref;
 use std::thread;
 
 use shmlock::Error;
 
-use crate::scene::Stage;
-use crate::{Scene, skipped};
+use crate::fixture::{Fixture, Slot};
+use crate::skip::skipped;
 
 pub use alone::alone;
 pub use bytes::{Intruder, Mode, PRESENCE, TOKENS, WATCH, byte_of};
 pub use counting::{Count, before_each, interrupt_once, refuse_and_count};
-pub use family::{Child, Line, end_process, fork, raw_clone};
 pub use folder::{Folder, State};
 pub use namespaces::{Apart, be_user_apart, fork_apart, fork_as, shift_clocks};
+pub use process_tree::{Child, Line, end_process, fork, raw_clone};
 pub use sandbox::{
-    DEADLY, Denied, If, Mounted, be_user, deny, leave_descriptors, limit_file_size, make_node,
-    mount_again, mount_ramfs, mount_tmpfs,
+    Mounted, be_user, leave_descriptors, limit_file_size, make_node, mount_again, mount_ramfs,
+    mount_tmpfs,
 };
+pub use seccomp::{DEADLY, Denied, If, deny};
 
-/// A scene during which no other scene of this process is played.
+/// A fixture during which no other fixture of this process runs.
 ///
-/// A program that another test starts has, between fork and exec, a copy of every descriptor in the
-/// process: a byte lock whose last descriptor this test closes at that moment would live on a
-/// little longer than this test expects.
+/// Between fork and exec, a program that another test starts has a copy of every descriptor of the
+/// process. A byte lock whose last descriptor this test closes at that moment lives longer than the
+/// test expects.
 #[derive(Debug)]
 pub struct Solo {
-    scene: Scene,
+    fixture: Fixture,
 }
 
 impl Solo {
-    /// Waits for its turn, and begins.
+    /// Waits until no other fixture runs, and begins.
     #[must_use]
     pub fn new() -> Self {
-        Self { scene: Scene::on(Stage::alone()) }
+        Self { fixture: Fixture::on(Slot::alone()) }
     }
 }
 
@@ -53,14 +55,14 @@ impl Default for Solo {
 }
 
 impl Deref for Solo {
-    type Target = Scene;
+    type Target = Fixture;
 
-    fn deref(&self) -> &Scene {
-        &self.scene
+    fn deref(&self) -> &Fixture {
+        &self.fixture
     }
 }
 
-/// Whether we may do as root; if not, says that the test is skipped.
+/// Returns `true` if this process is root; otherwise reports that the test is skipped.
 #[must_use]
 pub fn as_root(what_for: &str) -> bool {
     let root = rustix::process::geteuid().is_root();
@@ -70,7 +72,7 @@ pub fn as_root(what_for: &str) -> bool {
     root
 }
 
-/// Runs `act` in a thread of its own: what it does to that thread ends with it.
+/// Runs `act` in a thread of its own: what it does to that thread ends with the thread.
 ///
 /// # Panics
 /// If `act` does.
@@ -82,11 +84,11 @@ pub fn aside<R: Send>(act: impl FnOnce() -> R + Send) -> R {
     })
 }
 
-/// Runs `act` with a folder on a tmpfs of its own that has these options; where that is not
-/// allowed, says that the test is skipped.
+/// Runs `act` with a folder on a tmpfs of its own with these options. Where mounting is not
+/// allowed, reports that the test is skipped.
 pub fn on_tmpfs(options: &str, act: impl FnOnce(&Folder, &Mounted) + Send) {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     aside(|| {
         if let Some(mounted) = mount_tmpfs(folder.path(), options) {
             act(&folder, &mounted);
@@ -94,10 +96,10 @@ pub fn on_tmpfs(options: &str, act: impl FnOnce(&Folder, &Mounted) + Send) {
     });
 }
 
-/// Checks that the error's text is one line, safe for a terminal, and has all of `parts` in it.
+/// Checks that the error's text is one line without control characters and contains all of `parts`.
 ///
 /// # Panics
-/// If it is not so.
+/// If it does not.
 pub fn assert_says(error: &Error, parts: &[&str]) {
     let text = error.to_string();
     assert!(!text.is_empty() && !text.contains(char::is_control), "not one clean line: {text:?}");

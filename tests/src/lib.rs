@@ -1,48 +1,61 @@
-//! What the tests of behaviour are made of: processes that do as they are told, an account that
-//! shows who was where, and a bound on everything.
+//! The harness of the tests of behaviour: processes that follow commands, an account of the
+//! critical sections, and a bound on everything.
 //!
 //! ```text
 //! #[test]
 //! fn a_second_process_waits_for_the_first() {
-//!     let scene = Scene::new();                       // a name of its own, a watchdog, a look for left-overs
-//!     let name = scene.name("a");
-//!     let (mut first, mut second) = (actor!("{name}"), actor!("{name}")); // two processes open it as `l`
-//!     first.ask("lock l");                            // one line asked, one line answered
-//!     second.tell("lock l");                          // told; the answer comes later
+//!     let fixture = Fixture::new();                   // names, a watchdog, a check for left-overs
+//!     let name = fixture.name("a");
+//!     let mut first = actor!("{name}");               // a process that opens the lock as `l`
+//!     let mut second = actor!("{name}");
+//!     first.ask("lock l");                            // one command, one answer
+//!     second.tell("lock l");                          // the answer is read later
 //!     first.sees_a_waiter();
 //!     first.ask("release l");
 //!     second.done();
 //! }
 //! ```
 //!
-//! Everything is synchronised by pipes, sockets and the lock's own state. No test sleeps.
+//! No test sleeps: pipes, sockets, `/proc` and the lock's own state synchronise the processes, and
+//! [`until`] yields. The torture, which is no test of cargo's, sleeps on purpose: in critical
+//! sections, between attempts, and between disturbances.
 
-mod ability;
 mod account;
 mod actor;
-mod bell;
+mod capability;
+mod fixture;
 pub mod hostile;
+mod kill;
+mod limits;
+mod peer;
 pub mod proc;
 mod runner;
-mod scene;
 mod shared;
+mod skip;
 mod start;
 pub mod step;
+mod test_waker;
 mod traces;
+mod voice;
+mod watchdog;
 
-pub use ability::{Ability, can, skipped};
 pub use account::Account;
-pub use actor::{Actor, Peer, Voice};
-pub use bell::{Bell, poll};
+pub use actor::Actor;
+pub use capability::{Capability, can};
+pub use fixture::{Fixture, quietly};
+pub use limits::{bound, rounds, until};
+pub use peer::Peer;
 pub use runner::command;
-pub use scene::{Scene, bound, quietly, rounds, until};
 pub use shared::{Shared, Words};
+pub use skip::skipped;
 pub use start::{output, start, start_as_it_is};
+pub use test_waker::{TestWaker, poll};
+pub use voice::Voice;
 
-/// Starts an [`Actor`]; given a name and options of `open`, as a format string, it opens that lock
-/// as `l`.
+/// Starts an [`Actor`]. Given a format string of a name and the options of `open`, the actor also
+/// opens that lock as `l`.
 ///
-/// For integration tests only: cargo tells them where the binary is.
+/// For integration tests only: cargo gives them the path of the binary.
 #[macro_export]
 macro_rules! actor {
     () => {

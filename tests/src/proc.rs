@@ -1,23 +1,23 @@
-//! What /proc shows of a process, proc(5).
+//! Reads the state of processes from /proc, proc(5).
 
 use std::fmt::Write;
 use std::fs;
 
-use crate::until;
+use crate::limits::until;
 
-/// How often its first thread went to sleep of its own accord, since it began.
+/// Returns how often its first thread went to sleep voluntarily, since it began.
 ///
 /// # Panics
 /// If it is gone.
 #[must_use]
-pub fn naps(pid: u32) -> u64 {
+pub fn voluntary_sleeps(pid: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("a living process");
-    let naps = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
-    naps.and_then(|naps| naps.trim().parse().ok()).expect("Linux counts them")
+    let sleeps = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+    sleeps.and_then(|sleeps| sleeps.trim().parse().ok()).expect("Linux counts them")
 }
 
-/// Whether its first thread sleeps, wherever; also where [`sleeps_on_a_word`] is not to be seen, as
-/// under an emulator.
+/// Returns `true` if its first thread sleeps in any call. Works also under an emulator, where
+/// [`sleeps_on_a_word`] does not.
 #[must_use]
 pub fn sleeps(pid: u32) -> bool {
     // The name before the state may contain anything.
@@ -25,14 +25,14 @@ pub fn sleeps(pid: u32) -> bool {
         .is_ok_and(|stat| stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('S')))
 }
 
-/// Whether its first thread is asleep in futex(2).
+/// Returns `true` if its first thread sleeps in futex(2).
 #[must_use]
 pub fn sleeps_on_a_word(pid: u32) -> bool {
     let call = fs::read_to_string(format!("/proc/{pid}/syscall")).unwrap_or_default();
     call.split_whitespace().next().and_then(|call| call.parse().ok()) == Some(libc::SYS_futex)
 }
 
-/// How many threads of this process have this name.
+/// Returns how many threads of this process have this name.
 ///
 /// # Panics
 /// If /proc is not there.
@@ -43,7 +43,7 @@ pub fn threads_named(name: &str) -> usize {
     names.filter(|found| found.trim_end() == name).count()
 }
 
-/// Whether a thread of this process with this name is asleep in `futex_waitv(2)`.
+/// Returns `true` if a thread of this process with this name sleeps in `futex_waitv(2)`.
 ///
 /// # Panics
 /// If /proc is not there.
@@ -57,18 +57,18 @@ pub fn sleeps_on_words(thread: &str) -> bool {
     })
 }
 
-/// Whether the kernel shows what [`sleeps_on_a_word`] looks at.
+/// Returns `true` if the kernel shows what [`sleeps_on_a_word`] reads.
 #[must_use]
 pub(crate) fn shows_calls() -> bool {
     fs::exists("/proc/self/syscall").unwrap_or(false)
 }
 
-/// Waits until its first thread is asleep in futex(2).
+/// Waits until its first thread sleeps in futex(2).
 pub fn falls_asleep_on_a_word(pid: u32) {
     until(|| sleeps_on_a_word(pid));
 }
 
-/// How many descriptors it has open.
+/// Returns how many descriptors it has open.
 ///
 /// # Panics
 /// If it is gone.
@@ -77,8 +77,7 @@ pub fn descriptors(pid: u32) -> usize {
     fs::read_dir(format!("/proc/{pid}/fd")).expect("a living process").count()
 }
 
-/// The addresses of the code that the kernel puts into every process, vdso(7). Of this process, and
-/// so of its forked children.
+/// Returns the addresses of the vDSO of this process and of its forked children, vdso(7).
 ///
 /// # Panics
 /// If /proc is not there.
@@ -90,8 +89,8 @@ pub fn vdso() -> std::ops::Range<usize> {
         .map_or(0..0, |(addresses, _)| addresses)
 }
 
-/// An address of this process as its file and the offset from where that begins: what `addr2line`
-/// wants.
+/// Returns an address of this process as its file and the offset from the file's first mapping: the
+/// input of `addr2line`.
 #[must_use]
 pub fn place_of(address: usize) -> String {
     let mappings = mappings();
@@ -106,7 +105,7 @@ pub fn place_of(address: usize) -> String {
     format!("{}+{:#x}", name.rsplit('/').next().unwrap_or_default(), address - start)
 }
 
-/// The mappings of this process: addresses, and the file's path or what stands there for it.
+/// Returns the mappings of this process: addresses, and the file's path or what replaces it.
 fn mappings() -> Vec<(std::ops::Range<usize>, String)> {
     let maps = fs::read_to_string("/proc/self/maps").expect("/proc");
     let parse = |line: &str| {
@@ -118,16 +117,15 @@ fn mappings() -> Vec<(std::ops::Range<usize>, String)> {
     maps.lines().filter_map(parse).collect()
 }
 
-/// What every thread of this process and of its descendants is at, for whoever has to find out why
-/// a test hangs: state, system call, and which signals are pending and blocked.
+/// Describes every thread of this process and of its descendants, to find out why a test hangs:
+/// state, system call, pending and blocked signals. Also returns the descendants.
 ///
-/// Also returns the descendants.
 #[must_use]
-pub fn what_all_are_at() -> (String, Vec<u32>) {
-    let mut family = vec![std::process::id()];
+pub fn dump_threads() -> (String, Vec<u32>) {
+    let mut process_tree = vec![std::process::id()];
     let mut lines = String::new();
     let mut next = 0;
-    while let Some(&pid) = family.get(next) {
+    while let Some(&pid) = process_tree.get(next) {
         next += 1;
         for task in fs::read_dir(format!("/proc/{pid}/task"))
             .into_iter()
@@ -144,10 +142,10 @@ pub fn what_all_are_at() -> (String, Vec<u32>) {
             let (call, place) = (read("syscall"), read("wchan"));
             let _ =
                 writeln!(lines, "{}: {shown} call {} in {place}", task.display(), call.trim_end());
-            family.extend(
+            process_tree.extend(
                 read("children").split_whitespace().filter_map(|child| child.parse::<u32>().ok()),
             );
         }
     }
-    (lines, family.split_off(1))
+    (lines, process_tree.split_off(1))
 }

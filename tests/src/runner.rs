@@ -1,8 +1,8 @@
-//! How to start a program of our own target, where an emulator has to be named to do so.
+//! Starts programs of the test's target, by an emulator where the target needs one.
 
 use std::process::Command;
 
-/// A command that runs `program`, prefixed by cargo's runner of our target if there is one.
+/// Returns a command that runs `program`, prefixed by cargo's runner of the target if there is one.
 ///
 /// `execve(2)` of an emulated program works only where the machine has registered the emulator for
 /// it; the runner is what started this very test.
@@ -15,7 +15,7 @@ pub fn command(program: &str) -> Command {
     command
 }
 
-/// The first word with the others as its arguments, if there is one.
+/// Returns a command of the first word, with the others as its arguments; `None` if there is none.
 pub(crate) fn of_words(words: &str) -> Option<Command> {
     let mut words = words.split_whitespace();
     let mut command = Command::new(words.next()?);

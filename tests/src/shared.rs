@@ -1,4 +1,4 @@
-//! Memory that several processes share: one value in a file without a name.
+//! Maps memory that several processes share: one value in a file without a name, `memfd_create(2)`.
 
 #![allow(unsafe_code, reason = "maps memory that other processes share")]
 
@@ -11,11 +11,11 @@ use std::ptr::{NonNull, null_mut};
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
-/// What may lie in [`Shared`] memory.
+/// A type whose values may lie in [`Shared`] memory.
 ///
 /// # Safety
-/// The type consists of atomics and padding, so that any bytes are a valid value, and others may
-/// change them at any time. A page is aligned enough for it.
+/// The type consists of atomics and padding, so that any bytes are a valid value, and other
+/// processes may change them at any time. Its alignment is at most a page.
 pub unsafe trait Words {}
 
 /// A value of type `T`, all zero at first, that other processes find by its [`path`](Self::path).
@@ -31,7 +31,7 @@ unsafe impl<T: Words> Send for Shared<T> {}
 unsafe impl<T: Words> Sync for Shared<T> {}
 
 impl<T: Words> Shared<T> {
-    /// A new one.
+    /// Creates a value.
     ///
     /// # Panics
     /// If the system has no memory for it.
@@ -42,7 +42,7 @@ impl<T: Words> Shared<T> {
         Self::of(file.into())
     }
 
-    /// The one at this [`path`](Self::path), of another process.
+    /// Opens the value of another process at its [`path`](Self::path).
     ///
     /// # Panics
     /// If it is not there.
@@ -65,7 +65,7 @@ impl<T: Words> Shared<T> {
         Self { words: NonNull::new(memory.cast()).expect("no mapping is at the null page"), file }
     }
 
-    /// Where other processes find it, for as long as this one lives.
+    /// Returns the path by which other processes open it, valid for as long as this value lives.
     #[must_use]
     pub fn path(&self) -> String {
         format!("/proc/{}/fd/{}", process::id(), self.file.as_raw_fd())
@@ -84,7 +84,7 @@ impl<T: Words> Deref for Shared<T> {
     fn deref(&self) -> &T {
         // SAFETY:
         // - mapped for as long as `self` lives, page-aligned, and as long as `T`.
-        // - every bit pattern is a valid `T`, and everybody accesses it by atomics: promised by
+        // - every bit pattern is a valid `T`, and all accesses are atomic: promised by
         //   `Words`.
         unsafe { self.words.as_ref() }
     }
@@ -92,7 +92,7 @@ impl<T: Words> Deref for Shared<T> {
 
 impl<T: Words> Drop for Shared<T> {
     fn drop(&mut self) {
-        // SAFETY: mapped in `of` with this length; nobody can have a reference any more.
+        // SAFETY: mapped in `of` with this length; no reference to it is left.
         let _ = unsafe { munmap(self.words.as_ptr().cast(), size_of::<T>()) };
     }
 }

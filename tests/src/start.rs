@@ -1,18 +1,17 @@
-//! Starts programs from a test, so that a program has from the test what is meant for it, and
-//! nothing else.
+//! Starts programs from a test, so that they inherit what the test means and nothing else.
 //!
-//! A test binary runs its tests as threads of one process. Two things reach a program that nobody
-//! meant for it.
+//! A test binary runs its tests as threads of one process. A program may inherit two things by
+//! accident.
 //!
 //! * **Descriptors of another test.** Between fork and exec the program has a copy of each
 //!   descriptor of the process. A byte lock lasts as long as any copy of its descriptor does. If
 //!   another thread opens a lock before the fork and closes it before the exec, the copy keeps the
-//!   lock in use, and the closer leaves the file behind. The library documents this race for
-//!   `posix_spawn(3)`; it has fork(3) wait. So these programs are started by fork(3).
-//! * **Signals that the test ignores or blocks.** The tests inherit both from their own starter:
-//!   nohup(1) ignores SIGHUP, and a shell without job control ignores SIGINT and SIGQUIT in what it
-//!   runs in the background. A program keeps both across exec, and then does not die by the signal
-//!   that the test sends.
+//!   lock in use, and the last closer leaves the file behind. The library documents this race for
+//!   `posix_spawn(3)`; it makes fork(3) wait. So these programs are started by fork(3).
+//! * **Ignored and blocked signals.** The tests inherit both from their own starter: nohup(1)
+//!   ignores SIGHUP, and a shell without job control ignores SIGINT and SIGQUIT in background
+//!   commands. A program keeps both across exec, and then does not die by the signal that the test
+//!   sends.
 
 #![allow(
     unsafe_code,
@@ -26,19 +25,19 @@ use std::process::{Child, Command, Output, Stdio};
 use std::ptr::null_mut;
 use std::sync::Once;
 
-use crate::quietly;
+use crate::fixture::quietly;
 
-/// Starts a program that has the default action of every signal, blocks none, and has no descriptor
+/// Starts a program with the default action of every signal, no signal blocked, and no descriptor
 /// of another test.
 ///
-/// Returns once the program runs. Every test starts its programs by this function or by [`output`].
+/// Returns once the program runs. Tests start programs by this function or by [`output`].
 ///
 /// # Errors
 /// The system's.
 pub fn start(command: &mut Command) -> io::Result<Child> {
     heed_children();
-    // With a step of ours before exec, the standard library forks by fork(3), whose handlers the
-    // library has. Without one it takes posix_spawn(3), which calls no handlers.
+    // With a step before exec, the standard library forks by fork(3), whose handlers the library
+    // installs. Without one it uses posix_spawn(3), which calls no handlers.
     // SAFETY:
     // - `heed_signals` makes system calls only: it is async-signal-safe.
     // - it touches no memory but its own stack.
@@ -46,8 +45,8 @@ pub fn start(command: &mut Command) -> io::Result<Child> {
     quietly(|| command.spawn())
 }
 
-/// Starts a program as [`start`] does, but with the signals as the steps of the command itself have
-/// set them: for tests of what a program inherits.
+/// Starts a program as [`start`] does, but with the signals as the command's own steps set them.
+/// For tests of what a program inherits.
 ///
 /// # Errors
 /// The system's.
@@ -59,7 +58,7 @@ pub fn start_as_it_is(command: &mut Command) -> io::Result<Child> {
     quietly(|| command.spawn())
 }
 
-/// Starts a program as [`start`] does, without input; waits for its end, and returns what it wrote.
+/// Starts a program as [`start`] does, without input; waits for its end and returns its output.
 ///
 /// # Errors
 /// The system's.
@@ -86,8 +85,8 @@ fn heed_signals() -> io::Result<()> {
     Ok(())
 }
 
-/// Lets this process wait for its children, also where it has inherited that SIGCHLD is ignored:
-/// the kernel then reaps them by itself, and wait(2) fails.
+/// Enables waiting for children where the process inherited that SIGCHLD is ignored: the kernel
+/// then reaps them itself, and wait(2) fails.
 fn heed_children() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {

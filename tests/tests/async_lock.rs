@@ -1,29 +1,29 @@
-//! Waiting in a task: no thread is blocked, nobody is forgotten, and nothing is left of a wait that
-//! is given up.
+//! Checks waiting in a task: no thread blocks, no waiter is forgotten, and an abandoned wait leaves
+//! nothing behind.
 
 use std::cell::Cell;
-use std::fs;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use shmlock::{Error, ExitEvent, Guard, SharedBlock, ShmLock, WaitStrategy};
-use shmlock_tests::hostile::{Denied, Folder, If, Intruder, Solo, deny};
-use shmlock_tests::proc::{falls_asleep_on_a_word, threads_named};
-use shmlock_tests::{Ability, Account, Bell, Scene, actor, alone, can, poll, quietly, rounds};
+use shmlock::{Error, Guard, SharedBlock, ShmLock};
+use shmlock_tests::hostile::{Folder, Intruder, Solo};
+use shmlock_tests::proc::threads_named;
+use shmlock_tests::{
+    Account, Capability, Fixture, TestWaker, actor, alone, can, poll, quietly, rounds,
+};
 
 const HERE: &str = "a lock of this process";
 
-/// Longer than any test: who needs an interval to notice something does not get on.
+/// A poll interval longer than any test: a waiter that needs it to make progress hangs.
 const NEVER: Duration = Duration::from_secs(3600);
 
 /// One way of driving a future to its end.
 type Executor = fn(Pin<&mut dyn Future<Output = ()>>);
 
-/// Two executors that have nothing in common: one parks its thread, the other has a reactor, timers
-/// and local tasks.
+/// Two unrelated executors: one parks its thread, the other has a reactor, timers and local tasks.
 const EXECUTORS: [Executor; 2] = [
     |task| pollster::block_on(task),
     |task| {
@@ -39,11 +39,11 @@ fn with_each_executor(mut task: impl AsyncFnMut()) {
     }
 }
 
-/// Lets the other tasks of this thread run once.
-async fn step_back() {
-    let mut stepped = false;
+/// Yields once, so that the other tasks of this thread run.
+async fn yield_once() {
+    let mut yielded = false;
     poll_fn(|context| {
-        if std::mem::replace(&mut stepped, true) {
+        if std::mem::replace(&mut yielded, true) {
             return Poll::Ready(());
         }
         context.waker().wake_by_ref();
@@ -53,10 +53,10 @@ async fn step_back() {
 }
 
 #[test]
-fn a_free_lock_is_had_at_the_first_poll_and_without_a_thread() {
+fn a_free_lock_is_acquired_at_the_first_poll_without_a_thread() {
     alone!(|| {
-        let scene = Solo::new();
-        let lock = ShmLock::open(&scene.name("l")).expect(HERE);
+        let fixture = Solo::new();
+        let lock = ShmLock::open(&fixture.name("l")).expect(HERE);
         with_each_executor(async || {
             let guard = lock.lock_async().await.expect("free");
             assert!(guard.recovered().is_none() && lock.is_held());
@@ -70,11 +70,11 @@ fn a_free_lock_is_had_at_the_first_poll_and_without_a_thread() {
 
 #[test]
 fn a_task_is_woken_by_the_release_of_another_process_whatever_its_poll_interval() {
-    if !can(Ability::SleepOnTwoWords) {
+    if !can(Capability::SleepOnTwoWords) {
         return;
     }
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let mut holder = actor!("{name}");
     let lock = quietly(|| ShmLock::builder(&name).poll_interval(NEVER).open()).expect(HERE);
     with_each_executor(async || {
@@ -96,8 +96,8 @@ fn a_task_is_woken_by_the_release_of_another_process_whatever_its_poll_interval(
 
 #[test]
 fn a_waiting_task_does_not_keep_the_task_that_holds_the_lock_from_running() {
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let mine = quietly(|| ShmLock::open(&name)).expect(HERE);
     let other = quietly(|| mine.try_clone()).expect(HERE);
     with_each_executor(async || {
@@ -105,18 +105,16 @@ fn a_waiting_task_does_not_keep_the_task_that_holds_the_lock_from_running() {
         let holds = async {
             let guard = mine.lock_async().await.expect("free");
             for _ in 0..1000 {
-                step_back().await;
+                yield_once().await;
                 steps.set(steps.get() + 1);
             }
             released.set(true);
             drop(guard);
         };
         let waits = async {
-            step_back().await;
-            let _guard = other
-                .lock_async()
-                .await
-                .expect("no deadlock: the other task of this thread goes on");
+            yield_once().await;
+            let _guard =
+                other.lock_async().await.expect("no deadlock: the other task of this thread runs");
             assert!(released.get() && steps.get() == 1000);
         };
         both(holds, waits).await;
@@ -136,10 +134,10 @@ async fn both(one: impl Future<Output = ()>, other: impl Future<Output = ()>) {
 }
 
 #[test]
-fn a_task_takes_over_from_an_owner_that_is_killed_while_it_waits_or_was_before() {
-    let scene = Scene::new();
+fn a_task_recovers_from_an_owner_that_is_killed_before_or_during_the_wait() {
+    let fixture = Fixture::new();
     for (round, drive) in EXECUTORS.into_iter().enumerate() {
-        let name = scene.name(&round.to_string());
+        let name = fixture.name(&round.to_string());
         let mut doomed = actor!("{name} desc=doomed");
         let lock = quietly(|| ShmLock::open(&name)).expect(HERE);
         doomed.ask("lock l");
@@ -150,12 +148,12 @@ fn a_task_takes_over_from_an_owner_that_is_killed_while_it_waits_or_was_before()
                 let polled = waiting.as_mut().poll(context);
                 if !std::mem::replace(&mut told, true) {
                     assert!(polled.is_pending());
-                    doomed.murder();
+                    doomed.kill();
                 }
                 polled
             });
             let guard = guard.await.expect("a dead owner's");
-            let dead = guard.recovered().expect("told").dead.expect("by whom");
+            let dead = guard.recovered().expect("the owner died").dead.expect("its record");
             assert_eq!(dead.description(), "doomed");
             guard.declare_consistent().expect("held");
         }));
@@ -163,9 +161,9 @@ fn a_task_takes_over_from_an_owner_that_is_killed_while_it_waits_or_was_before()
 
         let mut doomed = actor!("{name}");
         doomed.ask("lock l");
-        doomed.murder();
-        let bell = Bell::new();
-        let Poll::Ready(guard) = poll(&mut lock.lock_async(), &bell) else {
+        doomed.kill();
+        let waker = TestWaker::new();
+        let Poll::Ready(guard) = poll(&mut lock.lock_async(), &waker) else {
             panic!("at the first poll")
         };
         guard.expect("a dead owner's").declare_consistent().expect("held");
@@ -173,9 +171,9 @@ fn a_task_takes_over_from_an_owner_that_is_killed_while_it_waits_or_was_before()
 }
 
 #[test]
-fn a_timeout_is_kept_whatever_the_poll_interval_and_names_the_holder() {
-    let scene = Scene::new();
-    let name = scene.name("l");
+fn a_timeout_ends_on_time_whatever_the_poll_interval_and_names_the_holder() {
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let mut holder = actor!("{name} desc=busy");
     holder.ask("lock l");
     for interval in [NEVER, Duration::from_millis(1)] {
@@ -195,93 +193,12 @@ fn a_timeout_is_kept_whatever_the_poll_interval_and_names_the_holder() {
     }
 }
 
+/// There are more tasks than one `futex_waitv(2)` can wait for, and contenders in other processes.
 #[test]
-fn an_exit_event_ends_a_wait_at_once() {
-    if !can(Ability::SleepOnTwoWords) {
-        return;
-    }
-    let scene = Scene::new();
-    let name = scene.name("l");
-    let mut holder = actor!("{name}");
-    holder.ask("lock l");
-    let local = ExitEvent::new();
-    let named = quietly(|| ExitEvent::named(&name)).expect("an event");
-    for event in [&local, &named] {
-        let lock =
-            quietly(|| ShmLock::builder(&name).poll_interval(NEVER).exit_event(event).open())
-                .expect(HERE);
-        let bell = Bell::new();
-        let mut waiting = lock.lock_async();
-        assert!(poll(&mut waiting, &bell).is_pending());
-        event.set().expect("ours");
-        bell.wait();
-        assert!(matches!(poll(&mut waiting, &bell), Poll::Ready(Err(Error::Cancelled { .. }))));
-        let again = poll(&mut lock.lock_async(), &bell);
-        assert!(matches!(again, Poll::Ready(Err(Error::Cancelled { .. }))), "it is still set");
-        event.clear().expect("ours");
-    }
-}
-
-#[test]
-fn a_task_notices_that_the_file_was_removed() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
-    let holder = folder.lock("l").open().expect(HERE);
-    let lock = folder.lock("l").poll_interval(Duration::from_millis(1)).open().expect(HERE);
-    let _guard = holder.lock().expect("free");
-    let bell = Bell::new();
-    let mut waiting = lock.lock_async();
-    assert!(poll(&mut waiting, &bell).is_pending());
-    fs::remove_file(folder.file("l")).expect("ours");
-    bell.wait();
-    assert!(matches!(poll(&mut waiting, &bell), Poll::Ready(Err(Error::Orphaned { .. }))));
-}
-
-#[test]
-fn a_handle_that_holds_the_lock_is_not_shared_with_another_task() {
-    let scene = Scene::new();
-    let lock = quietly(|| ShmLock::open(&scene.name("l"))).expect(HERE);
-    let bell = Bell::new();
-    let guard = lock.lock().expect("free");
-    let answer = poll(&mut lock.lock_async(), &bell);
-    let Poll::Ready(Err(error @ Error::AlreadyHeld { .. })) = answer else { panic!("{answer:?}") };
-    assert!(error.to_string().contains("give each task a handle of its own"));
-    assert!(lock.is_held());
-    drop(guard);
-    assert!(!lock.is_held(), "the refusal took nothing");
-    assert!(matches!(poll(&mut lock.lock_async(), &bell), Poll::Ready(Ok(_))));
-}
-
-#[test]
-fn a_task_that_gets_the_lock_after_waiting_keeps_the_mark_for_others() {
-    if !can(Ability::SleepOnTwoWords) {
-        return;
-    }
-    let scene = Scene::new();
-    let name = scene.name("l");
-    let (mut holder, mut waiter) = (actor!("{name}"), actor!("{name} poll=3600000"));
-    let lock = quietly(|| ShmLock::builder(&name).poll_interval(NEVER).open()).expect(HERE);
-    holder.ask("lock l");
-    let bell = Bell::new();
-    let mut waiting = lock.lock_async();
-    assert!(poll(&mut waiting, &bell).is_pending());
-    waiter.tell("lock l");
-    falls_asleep_on_a_word(waiter.pid());
-    holder.ask("release l");
-    if let Poll::Ready(guard) = poll(&mut waiting, &bell) {
-        assert!(lock.status().expect(HERE).waiters, "one wake was not enough for two");
-        drop(guard);
-    }
-    drop(waiting);
-    waiter.done();
-}
-
-/// More than the kernel can sleep on in one call; and contenders from elsewhere.
-#[test]
-fn many_tasks_and_other_processes_all_get_their_turn_one_at_a_time() {
+fn many_tasks_and_other_processes_all_acquire_one_at_a_time() {
     const TASKS: u64 = 150;
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let (account, each) = (Account::new(), rounds(20));
     let mut others = [actor!("{name}"), actor!("{name}")];
     for other in &mut others {
@@ -302,7 +219,7 @@ fn many_tasks_and_other_processes_all_get_their_turn_one_at_a_time() {
             for round in 0..each {
                 let guard: Guard<'_> = lock.lock_async().await.expect("it comes free");
                 assert_eq!(inside.replace(1), 0);
-                step_back().await; // the others run, and must not get in
+                yield_once().await; // the others run and must not acquire
                 account.section(1_000_000 + task, round, false);
                 inside.set(0);
                 drop(guard);
@@ -317,52 +234,9 @@ fn many_tasks_and_other_processes_all_get_their_turn_one_at_a_time() {
 }
 
 #[test]
-fn without_a_sleep_on_several_words_a_task_looks_again_after_each_interval() {
-    alone!(|| {
-        let scene = Solo::new();
-        let name = scene.name("l");
-        let holder = ShmLock::open(&name).expect(HERE);
-        if !deny(&[Denied { call: libc::SYS_futex_waitv, when: If::Called, errno: libc::ENOSYS }]) {
-            return;
-        }
-        let lock =
-            ShmLock::builder(&name).poll_interval(Duration::from_millis(1)).open().expect(HERE);
-        let guard = holder.lock().expect("free");
-        let bell = Bell::new();
-        let mut waiting = lock.lock_async();
-        assert!(poll(&mut waiting, &bell).is_pending());
-        drop(guard);
-        bell.wait();
-        assert!(matches!(poll(&mut waiting, &bell), Poll::Ready(Ok(_))));
-    });
-}
-
-#[test]
-fn a_task_that_polls_by_the_clock_marks_nothing() {
-    let scene = Scene::new();
-    let name = scene.name("l");
-    let mut holder = actor!("{name}");
-    holder.ask("lock l");
-    let lock = quietly(|| {
-        ShmLock::builder(&name)
-            .wait_strategy(WaitStrategy::SleepPolling)
-            .poll_interval(Duration::from_millis(1))
-            .open()
-    })
-    .expect(HERE);
-    let bell = Bell::new();
-    let mut waiting = lock.lock_async();
-    assert!(poll(&mut waiting, &bell).is_pending());
-    assert!(!lock.status().expect(HERE).waiters);
-    holder.ask("release l");
-    bell.wait();
-    assert!(matches!(poll(&mut waiting, &bell), Poll::Ready(Ok(_))));
-}
-
-#[test]
-fn a_block_is_locked_in_a_task_as_well() {
-    let scene = Scene::new();
-    let name = scene.name("b");
+fn a_task_can_lock_a_block() {
+    let fixture = Fixture::new();
+    let name = fixture.name("b");
     let mut block = quietly(|| SharedBlock::<u64>::open(&name)).expect("a block of this process");
     with_each_executor(async || *block.lock_async().await.expect("free") += 1);
     assert_eq!(*block.lock().expect("free"), 2);
@@ -370,8 +244,8 @@ fn a_block_is_locked_in_a_task_as_well() {
 
 #[test]
 fn a_hostile_word_makes_no_task_hang_or_panic() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let lock = folder.lock("l").poll_interval(Duration::from_millis(1)).open().expect(HERE);
     let intruder = Intruder::on(&folder.file("l"));
     for word in [1, 0x8000_ffff, 0xffff_fffe, 0x4000_0000, 0x8000_0000, 0xc012_3456] {

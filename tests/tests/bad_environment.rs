@@ -1,24 +1,18 @@
-//! Surroundings that lack what a lock is built on: said clearly at the opening, and nothing is left
-//! behind.
+//! Checks that opening names what the environment lacks, and leaves nothing behind.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Barrier};
-use std::thread;
-use std::time::Duration;
 
 use shmlock::{Errno, Error, ShmLock};
+use shmlock_tests::alone;
 use shmlock_tests::hostile::{
-    Denied, Folder, If, Solo, aside, assert_says, before_each, deny, mount_ramfs, mount_tmpfs,
-    on_tmpfs,
+    Folder, Solo, aside, assert_says, mount_ramfs, mount_tmpfs, on_tmpfs,
 };
-use shmlock_tests::{alone, rounds};
 
 const NEVER: &str = "a live lock";
 
-/// The error is a system call's that failed so, and the text says what to do.
+/// Asserts that the error is a failed system call's with this errno, and that its text says what to
+/// do.
 fn assert_failed(error: &Error, errno: Errno, parts: &[&str]) {
     assert!(
         matches!(error, Error::System { .. }) && error.errno() == Some(errno),
@@ -29,8 +23,8 @@ fn assert_failed(error: &Error, errno: Errno, parts: &[&str]) {
 
 #[test]
 fn a_directory_that_is_missing_is_named() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let missing = folder.path().join("missing");
     let error = folder.refuses(&folder.lock("l").directory(&missing));
     assert_failed(
@@ -41,7 +35,7 @@ fn a_directory_that_is_missing_is_named() {
 }
 
 #[test]
-fn a_machine_without_dev_shm_is_told_what_is_missing() {
+fn without_dev_shm_the_error_names_what_is_missing() {
     alone!(|| {
         let Some(_over_it) = mount_tmpfs(Path::new("/dev"), "") else { return };
         for errno in [Errno::NOENT, Errno::NOTDIR] {
@@ -55,8 +49,8 @@ fn a_machine_without_dev_shm_is_told_what_is_missing() {
 
 #[test]
 fn a_directory_that_is_a_file_is_named() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let file = folder.put("file", b"text");
     let error = folder.refuses(&folder.lock("l").directory(&file));
     assert_failed(&error, Errno::NOTDIR, &[file.to_str().expect("UTF-8")]);
@@ -79,7 +73,7 @@ fn a_file_system_that_is_read_only_is_named() {
 }
 
 #[test]
-fn a_full_file_system_is_noticed_at_the_opening_and_nothing_is_left() {
+fn a_full_file_system_fails_the_opening_and_nothing_is_left() {
     on_tmpfs("size=16k", |folder, _| {
         folder.fill();
         let error = folder.refuses(&folder.lock("l"));
@@ -90,18 +84,18 @@ fn a_full_file_system_is_noticed_at_the_opening_and_nothing_is_left() {
 }
 
 #[test]
-fn an_empty_file_that_cannot_be_made_whole_is_an_error_and_not_a_fault() {
+fn an_empty_file_that_cannot_be_completed_is_an_error_and_not_a_fault() {
     on_tmpfs("size=16k", |folder, _| {
         let _half_made = folder.put("l", b"");
         folder.fill();
         let error = folder.lock("l").open().expect_err("no room");
         assert_failed(&error, Errno::NOSPC, &["l.shmlock", "free space"]);
-        assert_eq!(folder.names(), ["filler"], "what somebody left half-made goes");
+        assert_eq!(folder.names(), ["filler"], "the incomplete file is still there");
     });
 }
 
 #[test]
-fn a_lock_that_was_opened_works_on_however_full_it_gets() {
+fn an_open_lock_keeps_working_when_the_file_system_is_full() {
     on_tmpfs("size=4k", |folder, _| {
         let lock = folder.lock("l").open().expect("the only page");
         let error = fs::write(folder.path().join("other"), [1; 4096]).expect_err("no room");
@@ -116,7 +110,7 @@ fn a_lock_that_was_opened_works_on_however_full_it_gets() {
 }
 
 #[test]
-fn a_file_system_without_inodes_is_noticed_at_the_opening() {
+fn a_file_system_without_inodes_fails_the_opening() {
     on_tmpfs("nr_inodes=2", |folder, _| {
         fs::write(folder.path().join("filler"), "").expect("the last inode");
         let error = folder.refuses(&folder.lock("l"));
@@ -125,245 +119,9 @@ fn a_file_system_without_inodes_is_noticed_at_the_opening() {
 }
 
 #[test]
-fn a_file_system_without_byte_locks_is_not_supported() {
-    let scene = Solo::new();
-    for command in [libc::F_OFD_SETLK, libc::F_OFD_GETLK] {
-        let folder = Folder::new(&scene);
-        aside(|| {
-            if !deny(&[Denied::fcntl(command, libc::EINVAL)]) {
-                return;
-            }
-            let error = folder.refuses(&folder.lock("l"));
-            assert!(
-                matches!(error, Error::Unsupported { .. }) && error.errno() == Some(Errno::INVAL),
-                "{error:?}"
-            );
-            assert_says(&error, &["F_OFD_SETLK", "l.shmlock", "put the lock on a local tmpfs"]);
-        });
-    }
-}
-
-/// Runs `act` in sandboxes that say yes to every byte lock and take none; the second gives no
-/// answer to questions.
-fn among_pretenders(act: impl Fn() + Sync) {
-    let pretended = [libc::F_OFD_SETLK, libc::F_OFD_GETLK].map(|command| Denied::fcntl(command, 0));
-    for pretended in [&pretended[..1], &pretended] {
-        aside(|| {
-            if deny(pretended) {
-                act();
-            }
-        });
-    }
-}
-
-fn assert_seen_through(error: &Error) {
-    assert!(matches!(error, Error::Unsupported { errno: None, .. }), "{error:?}");
-    assert_says(
-        error,
-        &["other descriptions can see", "l.shmlock", "put the lock on a local tmpfs"],
-    );
-}
-
-#[test]
-fn a_sandbox_that_only_pretends_to_lock_bytes_is_seen_through() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
-    among_pretenders(|| assert_seen_through(&folder.refuses(&folder.lock("l"))));
-}
-
-#[test]
-fn a_sandbox_that_only_pretends_does_not_take_the_file_from_those_who_use_it() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
-    let lock = folder.lock("l").open().expect(NEVER);
-    among_pretenders(|| {
-        assert_seen_through(&folder.lock("l").open().expect_err("nothing was locked"))
-    });
-    // Who wants a block would clear a lock away that nobody uses.
-    among_pretenders(|| {
-        drop(folder.lock("l").open_block::<u64>().expect_err("nothing was locked"))
-    });
-    assert!(!lock.status().expect(NEVER).orphaned, "the file was removed while the lock is in use");
-    assert_eq!(folder.names(), ["l.shmlock"]);
-}
-
-/// What sandboxes and file systems answer to what they do not want to be asked.
-const REFUSALS: [libc::c_int; 8] = [
-    libc::EACCES,
-    libc::EPERM,
-    libc::EOPNOTSUPP,
-    libc::ENOSYS,
-    libc::EINVAL,
-    libc::EISDIR,
-    libc::ENOENT,
-    libc::EXDEV,
-];
-
-/// Makes a lock and a block, and sees that they are whole and go again.
-fn assert_is_made(folder: &Folder, how: &str) {
-    let lock = folder.lock("l").mode(0o666).open().unwrap_or_else(|error| panic!("{how}: {error}"));
-    let meta = fs::metadata(folder.file("l")).expect("it is there");
-    assert_eq!((meta.len(), meta.mode() & 0o7777, meta.blocks() > 0), (192, 0o666, true), "{how}");
-    assert!(lock.try_lock().expect(NEVER).is_some());
-    drop(lock);
-    assert!(folder.names().is_empty(), "{how}");
-    let mut block =
-        folder.lock("l").schema("s").open_block_with(|number| *number = 7_u64).expect(how);
-    assert_eq!(*block.lock().expect("free"), 7);
-    assert_eq!(fs::metadata(folder.file("l")).expect("it is there").len(), 200);
-    assert!(
-        folder.lock("l").schema("s").open_block::<u64>().is_ok() && folder.lock("l").open().is_ok()
-    );
-    drop(block);
-    assert!(folder.names().is_empty(), "{how}");
-}
-
-/// In a sandbox that denies these calls.
-fn denying(calls: &[Denied], act: impl FnOnce(&Folder) + Send) {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
-    aside(|| {
-        if deny(calls) {
-            act(&folder);
-        }
-    });
-}
-
-#[test]
-fn where_nameless_files_are_missing_the_lock_is_made_in_two_steps() {
-    let link = |errno| Denied { call: libc::SYS_linkat, when: If::Called, errno };
-    for errno in REFUSALS {
-        denying(&[Denied::nameless(errno)], |folder| {
-            assert_is_made(folder, &format!("no nameless files: {errno}"))
-        });
-        denying(&[link(errno)], |folder| assert_is_made(folder, &format!("no links: {errno}")));
-    }
-}
-
-#[test]
-fn where_memory_cannot_be_allocated_ahead_it_is_written() {
-    const BYTES: usize = 300_000;
-    for errno in REFUSALS.into_iter().filter(|errno| *errno != libc::ENOENT) {
-        let how = format!("no fallocate: {errno}");
-        denying(&[Denied::allocation(errno)], |folder| assert_is_made(folder, &how));
-        denying(&[Denied::allocation(errno), Denied::nameless(errno)], |folder| {
-            assert_is_made(folder, &how);
-            let _large = folder.lock("large").open_block::<[u8; BYTES]>().expect("written");
-            let meta = fs::metadata(folder.file("large")).expect("it is there");
-            assert!(meta.blocks() * 512 >= BYTES as u64, "{how}: a hole is left: {meta:?}");
-        });
-    }
-}
-
-#[test]
-fn where_memory_cannot_be_allocated_ahead_nobodys_lock_is_overwritten() {
-    denying(
-        &[Denied::allocation(libc::EOPNOTSUPP), Denied::nameless(libc::EOPNOTSUPP)],
-        |folder| {
-            let mut block = folder.lock("l").open_block::<u64>().expect(NEVER);
-            *block.lock().expect("free") = 7;
-            let guard = block.lock().expect("free");
-            let lock = folder.lock("l").open().expect(NEVER);
-            let mut other = folder.lock("l").open_block::<u64>().expect(NEVER);
-            assert!(lock.try_lock().expect(NEVER).is_none(), "it is held");
-            drop(guard);
-            assert_eq!(*other.lock().expect("free"), 7);
-        },
-    );
-}
-
-/// Zeros that are written into a lock that somebody has meanwhile would free it.
-#[test]
-fn where_memory_cannot_be_allocated_ahead_nobody_comes_in_while_it_is_written() {
-    alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
-        let (came, kept_out) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
-        let other = folder.lock("l").open_timeout(Duration::ZERO);
-        if !deny(&[Denied::allocation(libc::EOPNOTSUPP), Denied::nameless(libc::EOPNOTSUPP)]) {
-            return;
-        }
-        let count = |into: &Arc<AtomicU32>| into.fetch_add(1, Ordering::Relaxed); // partner: the look below
-        let (to_came, to_kept_out) = (came.clone(), kept_out.clone());
-        let watched = before_each(&[libc::SYS_pwrite64], move || {
-            let comes = other.open();
-            count(if matches!(comes, Err(Error::OpenTimedOut { .. })) {
-                &to_kept_out
-            } else {
-                &to_came
-            });
-        });
-        if watched.is_some() {
-            drop(folder.lock("l").open().expect("nobody else is here"));
-            let read = |of: &Arc<AtomicU32>| of.load(Ordering::Relaxed); // partner: the counts above
-            assert_eq!((read(&came), read(&kept_out)), (0, 1));
-        }
-    });
-}
-
-#[test]
-fn where_memory_cannot_be_allocated_ahead_many_make_one_lock_at_once() {
-    const THREADS: usize = 4;
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
-    let (inside, together) = (AtomicBool::new(false), Barrier::new(THREADS));
-    thread::scope(|scope| {
-        for _ in 0..THREADS {
-            scope.spawn(|| {
-                let refused = deny(&[
-                    Denied::allocation(libc::EOPNOTSUPP),
-                    Denied::nameless(libc::EOPNOTSUPP),
-                ]);
-                for _ in 0..rounds(1_000) {
-                    together.wait(); // the last of the former round has removed the file
-                    if !refused {
-                        continue;
-                    }
-                    let lock = folder.lock("l").open().expect(NEVER);
-                    let guard = lock.lock().expect(NEVER);
-                    assert!(!inside.swap(true, Ordering::Relaxed), "two are inside"); // partner: the others' swaps
-                    inside.store(false, Ordering::Relaxed); // partner: the others' swaps
-                    guard.release().expect("nobody else writes to the word");
-                }
-            });
-        }
-    });
-    assert!(folder.names().is_empty());
-}
-
-#[test]
-fn where_memory_cannot_be_allocated_ahead_a_full_file_system_is_noticed_and_nothing_is_left() {
-    on_tmpfs("size=64k", |folder, _| {
-        if !deny(&[Denied::allocation(libc::EOPNOTSUPP), Denied::nameless(libc::EOPNOTSUPP)]) {
-            return;
-        }
-        let error = folder
-            .unchanged(|| folder.lock("b").open_block::<[u8; 100_000]>())
-            .expect_err("no room");
-        assert_failed(&error, Errno::NOSPC, &["b.shmlock", "allocate the block", "free space"]);
-        assert!(folder.lock("b").open_block::<[u8; 1000]>().is_ok());
-        folder.fill();
-        let error = folder.refuses(&folder.lock("l"));
-        assert_failed(&error, Errno::NOSPC, &["l.shmlock", "allocate 192 bytes", "free space"]);
-    });
-}
-
-#[test]
-fn a_block_too_large_for_a_file_system_without_nameless_files_leaves_nothing() {
-    on_tmpfs("size=64k", |folder, _| {
-        if deny(&[Denied::nameless(libc::EACCES)]) {
-            let error = folder
-                .unchanged(|| folder.lock("b").open_block::<[u8; 100_000]>())
-                .expect_err("no room");
-            assert_failed(&error, Errno::NOSPC, &["b.shmlock", "allocate the block", "free space"]);
-        }
-    });
-}
-
-#[test]
-fn a_file_system_that_cannot_allocate_is_good_enough() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+fn a_file_system_that_cannot_allocate_suffices() {
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     aside(|| {
         if let Some(_mounted) = mount_ramfs(folder.path()) {
             let mut block =
@@ -373,106 +131,4 @@ fn a_file_system_that_cannot_allocate_is_good_enough() {
             assert!(folder.names().is_empty());
         }
     });
-}
-
-#[test]
-fn where_the_mode_cannot_be_set_it_matters_only_if_it_is_another() {
-    alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
-        let refused = Denied { call: libc::SYS_fchmod, when: If::Called, errno: libc::EPERM };
-        rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
-        for calls in
-            [&[refused, Denied::nameless(libc::EPERM)][..1], &[Denied::nameless(libc::EPERM)]]
-        {
-            if !deny(calls) {
-                return;
-            }
-            assert!(folder.lock("l").mode(0o600).open().is_ok(), "the umask leaves it as it is");
-            let error = folder.refuses(&folder.lock("l").mode(0o666));
-            assert_failed(&error, Errno::PERM, &["l.shmlock", "set the mode"]);
-        }
-    });
-}
-
-#[test]
-fn where_random_bytes_are_refused_they_are_read_from_the_device() {
-    let refused = Denied { call: libc::SYS_getrandom, when: If::Called, errno: libc::ENOSYS };
-    denying(&[refused], |folder| {
-        let (one, other) =
-            (folder.lock("l").open().expect(NEVER), folder.lock("l").open().expect(NEVER));
-        assert_ne!(one.uuid(), other.uuid());
-        let _guard = one.lock().expect("free");
-        assert!(other.try_lock().expect(NEVER).is_none());
-    });
-}
-
-#[test]
-fn a_lock_made_in_two_steps_is_opened_whatever_the_timeout() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
-    aside(|| {
-        if deny(&[Denied { call: libc::SYS_linkat, when: If::Called, errno: libc::EPERM }]) {
-            let lock = folder.lock("l").open_timeout(Duration::ZERO).open();
-            drop(lock.expect("nobody is just closing it"));
-            assert!(folder.names().is_empty(), "what we made empty stays");
-        }
-    });
-}
-
-#[test]
-fn a_kernel_or_a_sandbox_that_does_not_populate_a_mapping_is_good_enough() {
-    for errno in [libc::EINVAL, libc::EPERM, libc::ENOSYS] {
-        denying(&[Denied { errno, ..Denied::advice(libc::MADV_POPULATE_WRITE) }], |folder| {
-            assert!(
-                folder
-                    .lock("l")
-                    .open()
-                    .expect("Linux before 5.14")
-                    .try_lock()
-                    .expect(NEVER)
-                    .is_some()
-            );
-        });
-    }
-}
-
-#[test]
-fn without_proc_everything_works_on_old_kernels_too() {
-    alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
-        let Some(_over_it) = mount_tmpfs(Path::new("/proc"), "") else { return };
-        if deny(&[Denied::auxiliary_vector()]) {
-            let lock = folder.lock("l").open().expect("it is not needed");
-            let guard = lock.lock().expect(NEVER);
-            assert_eq!(
-                lock.holder().expect(NEVER).expect("us").pid_is_ours(),
-                None,
-                "nobody can know"
-            );
-            drop(guard);
-            drop(lock);
-            assert!(folder.names().is_empty());
-        }
-    });
-}
-
-#[test]
-fn a_lock_that_cannot_be_mapped_leaves_no_file() {
-    let advice = |advice, errno| Denied { errno, ..Denied::advice(advice) };
-    let scene = Solo::new();
-    for (denied, errno) in [
-        (Denied::shared_mapping(libc::ENOMEM), Errno::NOMEM),
-        (advice(libc::MADV_DONTFORK, libc::EINVAL), Errno::INVAL), /* a child would vouch for
-                                                                    * its dead parent */
-        (advice(libc::MADV_POPULATE_WRITE, libc::ENOMEM), Errno::NOMEM),
-    ] {
-        let folder = Folder::new(&scene);
-        aside(|| {
-            if deny(&[denied]) {
-                assert_failed(&folder.refuses(&folder.lock("l")), errno, &["l.shmlock"]);
-            }
-        });
-    }
 }

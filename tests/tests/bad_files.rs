@@ -1,33 +1,30 @@
-//! Something else stands where the lock's file should be: it is recognised, named, and left alone;
-//! nothing blocks. What is only half-made is made whole.
+//! Checks files that are not locks where a lock's file should be: they are recognised, named, and
+//! left alone, and no call blocks.
 
 use std::fs;
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 
-use shmlock::{Error, ExitEvent, LockState, NotALockReason, OwnerState};
-use shmlock_tests::hostile::{
-    Folder, Intruder, Mode, Solo, as_root, assert_says, byte_of, make_node, mount_again,
-};
-use shmlock_tests::{actor, alone, skipped};
+use shmlock::{Error, ExitEvent, NotALockReason};
+use shmlock_tests::hostile::{Folder, Solo, as_root, assert_says, make_node, mount_again};
+use shmlock_tests::{alone, skipped};
 
-/// The magic word's place in the file, and what it says.
+/// The offset of the magic word, and its value.
 const MAGIC_AT: usize = 8;
 const MAGIC: [u8; 4] = *b"SHL\x01";
 
-/// Where the header says how much data there is.
+/// The offset of the data length in the header.
 const DATA_LEN_AT: usize = 136;
 
-/// What a new lock looks like.
+/// The bytes of a new lock's file.
 fn fresh() -> Vec<u8> {
     let mut bytes = vec![0; 192];
     bytes[MAGIC_AT..MAGIC_AT + 4].copy_from_slice(&MAGIC);
     bytes
 }
 
-/// The lock `l` of the folder is refused because of what is there, and that is said in these words.
+/// Asserts that the lock `l` of the folder is refused for this reason, in these words.
 fn assert_refused(folder: &Folder, expected: NotALockReason, words: &str) {
     let error = folder.refuses(&folder.lock("l"));
     let Error::NotALock { path, found } = &error else { panic!("expected {expected:?}: {error}") };
@@ -38,7 +35,7 @@ fn assert_refused(folder: &Folder, expected: NotALockReason, words: &str) {
 }
 
 #[test]
-fn what_is_not_a_regular_file_is_named_and_left_alone() {
+fn a_file_that_is_not_regular_is_named_and_left_alone() {
     type Maker = fn(&Path);
     let makers: [(Maker, NotALockReason, &str); 5] = [
         (
@@ -68,8 +65,8 @@ fn what_is_not_a_regular_file_is_named_and_left_alone() {
         ),
     ];
     for (make, found, words) in makers {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         make(&folder.file("l"));
         assert_refused(&folder, found, words);
     }
@@ -77,43 +74,43 @@ fn what_is_not_a_regular_file_is_named_and_left_alone() {
 
 #[test]
 fn a_link_is_not_followed_even_to_a_good_lock() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let target = folder.put("good", &fresh());
     symlink(&target, folder.file("l")).expect("a link");
     assert_refused(&folder, NotALockReason::Symlink, "a symbolic link");
 }
 
 #[test]
-fn a_dangling_link_does_not_make_its_target() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+fn a_dangling_link_does_not_create_its_target() {
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     symlink(folder.file("target"), folder.file("l")).expect("a link");
     assert_refused(&folder, NotALockReason::Symlink, "a symbolic link");
     assert_eq!(folder.names(), ["l.shmlock"]);
 }
 
 #[test]
-fn a_second_name_of_what_is_no_lock_yet_is_refused() {
+fn a_hard_link_to_a_file_that_is_no_lock_yet_is_refused() {
     for content in [&b""[..], &[0; 192]] {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         let users = folder.put("users", content);
         fs::hard_link(&users, folder.file("l")).expect("a link");
         assert_refused(&folder, NotALockReason::HardLink, "a second name");
         fs::remove_file(folder.file("l")).expect("ours");
-        assert!(folder.lock("users").open().is_ok(), "with one name it is what it seems");
+        assert!(folder.lock("users").open().is_ok(), "with one name it can become a lock");
     }
 }
 
 #[test]
-fn a_second_name_of_a_lock_is_the_same_lock() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+fn a_hard_link_to_a_lock_is_the_same_lock() {
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let lock = folder.lock("l").open().expect("a new lock");
     fs::hard_link(folder.file("l"), folder.file("second")).expect("a link");
     let guard = lock.lock().expect("free");
-    let second = folder.lock("second").open().expect("nobody can shut others out by a link");
+    let second = folder.lock("second").open().expect("a link does not shut other users out");
     assert!(second.try_lock().expect("a lock").is_none());
     drop(guard);
     assert!(second.try_lock().expect("a lock").is_some());
@@ -124,8 +121,8 @@ fn a_device_is_named_and_left_alone() {
     if !as_root("making a device") {
         return;
     }
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let make = |minor| make_node(&folder.file("l"), libc::S_IFCHR | 0o600, libc::makedev(1, minor));
     make(3).expect("root may");
     if fs::write(folder.file("l"), "into the null device").is_err() {
@@ -147,12 +144,12 @@ fn a_file_of_another_size_is_left_alone() {
         (4096, "too long"),
     ] {
         for content in [fresh(), vec![0; 192]] {
-            let scene = Solo::new();
-            let folder = Folder::new(&scene);
+            let fixture = Solo::new();
+            let folder = Folder::new(&fixture);
             let mut content = content;
             content.resize(len.into(), 0);
             if len > 192 && content[MAGIC_AT] != 0 {
-                content[DATA_LEN_AT] = 7; // says that it has another length
+                content[DATA_LEN_AT] = 7; // the header states another length
             }
             let _other = folder.put("l", &content);
             assert_refused(&folder, NotALockReason::Size { bytes: len.into() }, words);
@@ -163,9 +160,9 @@ fn a_file_of_another_size_is_left_alone() {
 }
 
 #[test]
-fn a_file_that_is_in_the_way_is_not_to_be_removed_while_it_may_be_in_use() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+fn the_error_about_a_foreign_file_warns_that_it_may_be_in_use() {
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let mut newer = fresh();
     newer[MAGIC_AT + 3] = 2;
     for content in [newer, fresh()[..100].to_vec()] {
@@ -177,15 +174,15 @@ fn a_file_that_is_in_the_way_is_not_to_be_removed_while_it_may_be_in_use() {
 #[test]
 fn a_removed_file_that_is_mounted_is_named_at_once() {
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         let inside = folder.put("inside", b"");
         let lock = folder.lock("l").open().expect("a new lock");
         let Some(_mounted) = mount_again(&folder.file("l"), &inside) else { return };
         let other = folder.lock("inside").open().expect("the same lock by another name");
         assert!(other.lock().is_ok());
-        drop((other, lock)); // the name outside goes with its last user; the mount stays
-        let error = folder.lock("inside").open().expect_err("nobody else could ever open it");
+        drop((other, lock)); // the last user removes the outer name; the mount stays
+        let error = folder.lock("inside").open().expect_err("no other process could open it");
         assert!(
             matches!(error, Error::NotALock { found: NotALockReason::Removed, .. }),
             "{error:?}"
@@ -196,8 +193,8 @@ fn a_removed_file_that_is_mounted_is_named_at_once() {
 
 #[test]
 fn a_file_with_other_content_is_left_alone() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let _other = folder.put("l", &[b'x'; 192]);
     assert_refused(
         &folder,
@@ -209,8 +206,8 @@ fn a_file_with_other_content_is_left_alone() {
 #[test]
 fn a_lock_of_another_version_is_left_alone() {
     for (version, age) in [(0, "older"), (2, "newer"), (255, "newer")] {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         let mut content = fresh();
         content[MAGIC_AT + 3] = version;
         let _other = folder.put("l", &content);
@@ -221,8 +218,8 @@ fn a_lock_of_another_version_is_left_alone() {
 
 #[test]
 fn an_event_is_refused_for_the_same_reasons() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let path = folder.path().join("e.shmlock-event");
     let open = || {
         folder
@@ -235,118 +232,4 @@ fn an_event_is_refused_for_the_same_reasons() {
     fs::rename(folder.put("x", &[0; 200]), &path).expect("ours");
     assert!(matches!(open(), Error::NotALock { found: NotALockReason::Size { bytes: 200 }, .. }));
     assert_says(&open(), &["e.shmlock-event", "too long"]);
-}
-
-#[test]
-fn an_empty_file_is_made_whole_and_then_belongs_to_whoever_closes_last() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
-    let path = folder.put("l", b"");
-    let lock = folder.lock("l").open().expect("half-made by somebody");
-    assert_eq!(fs::metadata(&path).expect("there").len(), 192);
-    let guard = lock.lock().expect("free");
-    assert!(guard.recovered().is_none());
-    drop(guard);
-    drop(lock);
-    assert!(folder.names().is_empty());
-}
-
-#[test]
-fn a_file_of_zeros_is_a_free_lock() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
-    let path = folder.put("l", &[0; 192]);
-    let lock = folder.lock("l").open().expect("a free lock");
-    assert_eq!(Intruder::on(&path).word_at(8), u32::from_le_bytes(MAGIC));
-    assert!(lock.lock().expect("free").recovered().is_none());
-}
-
-/// As one leaves it who passed the lock on and died before it could wake anybody.
-#[test]
-fn a_free_lock_that_still_asks_for_a_wake_goes_with_its_last_user() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
-    let mut content = fresh();
-    content[..4].copy_from_slice(&0x8000_0000_u32.to_le_bytes());
-    let path = folder.put("l", &content);
-    let lock = folder.lock("l").open().expect("a free lock");
-    assert!(lock.status().expect("a lock").is_healthy());
-    drop(lock);
-    assert!(!path.exists(), "the mark of a death is kept, and this is none");
-}
-
-#[test]
-fn a_lock_whose_owner_is_nobody_is_had_at_once() {
-    // A living token that nobody has, with and without somebody having waited; the token that
-    // nobody is ever given.
-    for word in [0x0012_3456_u32, 0x8012_3456, 0x3fff_ffff, 0xffff_ffff] {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
-        let mut content = fresh();
-        content[..4].copy_from_slice(&word.to_le_bytes());
-        content[52..56].copy_from_slice(&7_u32.to_le_bytes()); // it died while it wrote its record
-        let _left = folder.put("l", &content);
-        let lock = folder.lock("l").open().expect("a lock");
-        assert_eq!(lock.status().expect("a lock").occupancy, LockState::Held(OwnerState::Dead));
-        assert!(lock.holder().expect("a lock").expect("somebody").uuid().is_none());
-        let guard = lock.try_lock().expect("a lock").expect("a dead owner's");
-        let dead = guard.recovered().expect("somebody died").dead.expect("this one");
-        assert_eq!(dead.token(), word & 0x3fff_ffff);
-        guard.declare_consistent().expect("held");
-        assert_eq!(
-            lock.holder().expect("a lock").expect("us").uuid(),
-            Some(lock.uuid()),
-            "the record is whole again"
-        );
-        drop(guard);
-        drop(lock);
-        assert!(folder.names().is_empty());
-    }
-}
-
-#[test]
-fn an_owner_with_a_static_token_is_never_taken_for_dead() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
-    let mut content = fresh();
-    content[..4].copy_from_slice(&65535_u32.to_le_bytes());
-    let path = folder.put("l", &content);
-    let lock = folder.lock("l").open().expect("a lock");
-    assert_eq!(lock.status().expect("a lock").occupancy, LockState::Held(OwnerState::Unknown));
-    assert!(lock.try_lock().expect("a lock").is_none());
-    Intruder::on(&path).scribble(0, 0); // its core gave it back
-    assert!(lock.try_lock().expect("a lock").is_some());
-}
-
-#[test]
-fn a_file_in_use_is_never_grown_or_shrunk_by_a_newcomer() {
-    let scene = Solo::new();
-    let name = scene.name("l");
-    let path = Path::new("/dev/shm").join(format!("{name}.shmlock"));
-    let mut holder = actor!();
-    holder.ask(format!("open l {name}"));
-    holder.ask("lock l");
-    let intruder = Intruder::on(&path);
-    intruder.file().set_len(256).expect("our own file");
-    let newcomer = shmlock::ShmLock::open(&name).expect("a lock whose data nobody has described");
-    assert!(newcomer.try_lock().expect("a lock").is_none());
-    drop(newcomer);
-    assert_eq!(intruder.file().metadata().expect("our own file").len(), 256);
-    intruder.scribble(136, 16);
-    let error = shmlock::ShmLock::open(&name).expect_err("of another length than it says");
-    assert!(
-        matches!(error, Error::NotALock { found: NotALockReason::Size { bytes: 256 }, .. }),
-        "{error}"
-    );
-    intruder.scribble(136, 0);
-    intruder.file().set_len(192).expect("our own file");
-    assert!(holder.ask("check l").starts_with("Ours"));
-    let token = intruder.owner_word();
-    assert!(
-        intruder
-            .lock_of_others(&(byte_of(token)..=byte_of(token)))
-            .is_some_and(|(mode, _)| mode == Mode::Write)
-    );
-    holder.ask("release l");
-    assert!(path.as_os_str().as_bytes().ends_with(b".shmlock"));
 }

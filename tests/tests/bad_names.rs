@@ -1,12 +1,12 @@
-//! Names and settings that cannot be meant: each is refused by an error of its own, before anything
-//! is touched.
+//! Checks invalid names and settings: each is refused with an error of its own before any file is
+//! touched.
 
 use std::time::Duration;
 
 use shmlock::{Builder, Error, ExitEvent, InvalidNameReason, NAME_MAX};
 use shmlock_tests::hostile::{Folder, Solo, assert_says};
 
-/// Names that cannot be file names, what is wrong with each, and what the message says about it.
+/// Lists names that cannot be file names, the reason for each, and words of its message.
 fn bad_names() -> Vec<(String, InvalidNameReason, &'static str)> {
     let long = "n".repeat(300);
     vec![
@@ -29,8 +29,8 @@ fn bad_names() -> Vec<(String, InvalidNameReason, &'static str)> {
 
 #[test]
 fn a_name_that_cannot_be_a_file_name_is_refused_with_its_reason() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     for (name, problem, remedy) in bad_names() {
         let error = folder.refuses(&folder.lock(&name));
         let Error::InvalidName { name: named, reason } = &error else {
@@ -49,8 +49,8 @@ fn a_name_that_cannot_be_a_file_name_is_refused_with_its_reason() {
 
 #[test]
 fn the_longest_allowed_name_names_locks_and_events() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     for name in ["n".repeat(NAME_MAX), "ä".repeat(NAME_MAX / 2) + "n"] {
         assert_eq!(name.len(), NAME_MAX);
         let lock = folder.lock(&name).open().expect("the name fits");
@@ -66,9 +66,9 @@ fn the_longest_allowed_name_names_locks_and_events() {
 }
 
 #[test]
-fn a_name_that_is_only_unusual_is_taken_as_it_is() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+fn an_unusual_name_is_used_unchanged() {
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     for name in [
         "...",
         ".hidden",
@@ -92,8 +92,8 @@ fn a_name_that_is_only_unusual_is_taken_as_it_is() {
 
 #[test]
 fn an_unusual_name_cannot_write_to_the_terminal_through_an_error() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let name = "line\nbreak\u{1b}[2J";
     let _other = folder.put(name, b"something else");
     assert_says(&folder.refuses(&folder.lock(name)), &["14 bytes"]);
@@ -103,8 +103,8 @@ fn an_unusual_name_cannot_write_to_the_terminal_through_an_error() {
 
 #[test]
 fn a_poll_interval_of_zero_is_refused() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let error = folder.refuses(&folder.lock("l").poll_interval(Duration::ZERO));
     assert!(matches!(error, Error::ZeroPollInterval), "{error}");
     assert_says(&error, &["poll interval of zero", "use at least"]);
@@ -113,8 +113,8 @@ fn a_poll_interval_of_zero_is_refused() {
 
 #[test]
 fn a_description_has_at_most_63_bytes() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let too_long = |error: &Error| {
         assert!(matches!(error, Error::DescriptionTooLong { len: 64 }), "{error}");
         assert_says(error, &["64 bytes", "shorten it to 63"]);
@@ -131,9 +131,9 @@ fn a_description_has_at_most_63_bytes() {
 }
 
 #[test]
-fn a_mode_gives_reading_and_writing_together_or_neither() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+fn a_mode_must_grant_reading_and_writing_together() {
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let with = |mode| -> Builder { folder.lock("l").mode(mode) };
     for mode in [
         0,

@@ -1,5 +1,5 @@
-//! Which locks there are; and what dead users left goes when asked, while what a living one has
-//! open stays.
+//! Checks listing and cleaning: files that dead users left are removed on request, and a lock that
+//! a living process has open stays.
 
 use std::fs;
 use std::io;
@@ -12,16 +12,16 @@ use shmlock_tests::{actor, alone, rounds};
 const HERE: &str = "a lock of this process";
 
 #[test]
-fn all_locks_of_a_directory_are_named_and_nothing_else() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+fn a_list_names_all_locks_of_a_directory_and_no_other_file() {
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let _locks = ["b", "a", "ü \n"].map(|name| folder.lock(name).open().expect(HERE));
     for other in ["c.shmlock-event", "data", ".shmlock", "...shmlock"] {
         fs::write(folder.path().join(other), "").expect("a file can be written");
     }
     let listed = folder.unchanged(|| list_in(folder.path())).expect("our own directory");
     assert_eq!(listed, ["a", "b", "ü \n"]);
-    let here = ShmLock::open(&scene.name("l")).expect(HERE);
+    let here = ShmLock::open(&fixture.name("l")).expect(HERE);
     assert!(list().expect("/dev/shm").contains(&here.name().to_owned()));
     let error = list_in(folder.path().join("no")).expect_err("there is no such directory");
     assert!(
@@ -31,9 +31,9 @@ fn all_locks_of_a_directory_are_named_and_nothing_else() {
 }
 
 #[test]
-fn what_nobody_uses_is_removed_and_what_somebody_uses_is_not() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+fn an_unused_lock_is_removed_and_a_lock_in_use_is_not() {
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let clean = || folder.lock("l").clean(DiedFlag::Remove).expect("a lock or nothing");
     assert_eq!(clean(), CleanOutcome::Absent);
     for left in [&[0; 192][..], &[]] {
@@ -46,19 +46,19 @@ fn what_nobody_uses_is_removed_and_what_somebody_uses_is_not() {
     let guard = lock.lock().expect("free");
     assert_eq!(clean(), CleanOutcome::InUse);
     assert!(!lock.status().expect(HERE).orphaned);
-    guard.release().expect("nobody has touched it");
+    guard.release().expect("no other handle has touched it");
 }
 
 #[test]
-fn a_crash_mark_stays_until_its_removal_is_asked_for() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
-    let clean = |mark| folder.lock("l").clean(mark).expect("a lock");
-    for replaced in [false, true] {
+fn a_died_flag_stays_until_its_removal_is_requested() {
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
+    let clean = |flag| folder.lock("l").clean(flag).expect("a lock");
+    for recovered in [false, true] {
         let mut dead = actor!("l dir={} desc=doomed", folder.path().display());
         dead.ask("lock l");
-        dead.murder();
-        if replaced {
+        dead.kill();
+        if recovered {
             let careless = folder.lock("l").open().expect(HERE);
             drop(careless.lock().expect("a dead owner's"));
         }
@@ -72,16 +72,16 @@ fn a_crash_mark_stays_until_its_removal_is_asked_for() {
         assert_eq!(kept, gone);
         assert_eq!(
             gone.dead.map(|dead| dead.description().to_owned()),
-            (!replaced).then(|| "doomed".to_owned())
+            (!recovered).then(|| "doomed".to_owned())
         );
         assert!(folder.names().is_empty());
     }
 }
 
 #[test]
-fn a_lock_held_from_outside_of_linux_stays() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+fn a_lock_held_by_a_static_token_stays() {
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let path = folder.put("l", &[0; 192]);
     Intruder::on(&path).scribble(0, 7);
     assert_eq!(
@@ -92,9 +92,9 @@ fn a_lock_held_from_outside_of_linux_stays() {
 }
 
 #[test]
-fn what_is_no_lock_or_has_a_second_name_is_left_alone() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+fn a_file_that_is_no_lock_or_has_a_second_name_is_left_alone() {
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let target = folder.put("lock", &[0; 192]);
     symlink(&target, folder.file("link")).expect("a link");
     let _ = folder.put("text", &[b'x'; 192]);
@@ -120,9 +120,9 @@ fn what_is_no_lock_or_has_a_second_name_is_left_alone() {
 }
 
 #[test]
-fn a_sandbox_that_only_pretends_to_lock_bytes_removes_nothing_that_is_used() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+fn a_sandbox_that_fakes_byte_locks_removes_no_lock_in_use() {
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let _lock = folder.lock("l").open().expect(HERE);
     aside(|| {
         if deny(&[Denied::fcntl(libc::F_OFD_SETLK, 0), Denied::fcntl(libc::F_OFD_GETLK, 0)]) {
@@ -134,10 +134,10 @@ fn a_sandbox_that_only_pretends_to_lock_bytes_removes_nothing_that_is_used() {
 }
 
 #[test]
-fn who_may_not_remove_it_is_told_so() {
+fn a_process_without_the_right_to_remove_a_lock_gets_an_error() {
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         let _ = folder.put("l", &[0; 192]);
         fork(|_| {
             let denied = [
@@ -164,12 +164,13 @@ fn who_may_not_remove_it_is_told_so() {
     });
 }
 
-/// Cleaners and users who come and go: nobody is ever left with a lock that was removed under them.
+/// One thread cleans while another opens and closes: no handle is left with a lock whose file was
+/// removed.
 #[test]
-fn whoever_opens_while_others_clean_has_a_lock_that_stays() {
+fn a_lock_opened_while_others_clean_stays() {
     const REMOVALS: u64 = 50;
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     std::thread::scope(|threads| {
         let cleaner = threads.spawn(|| {
             let mut removed = 0;
@@ -181,10 +182,13 @@ fn whoever_opens_while_others_clean_has_a_lock_that_stays() {
         while !cleaner.is_finished() {
             let lock = folder.lock("l").open().expect(HERE);
             let guard = lock.lock().expect("free");
-            assert!(!lock.status().expect(HERE).orphaned, "it was removed under us");
+            assert!(
+                !lock.status().expect(HERE).orphaned,
+                "the file was removed while the lock is open"
+            );
             drop(guard);
             drop(lock);
-            // Half-made, for the cleaner or for us.
+            // An incomplete file, for the cleaner or for this thread.
             let _ = fs::File::options()
                 .write(true)
                 .create(true)

@@ -1,4 +1,4 @@
-//! The wall clock is set while somebody waits: no deadline moves, and nobody looks older.
+//! Checks that setting the wall clock during a wait moves no deadline and ages no hold.
 
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
@@ -8,17 +8,17 @@ use std::time::{Duration, Instant};
 use rustix::time::{ClockId, Timespec, clock_gettime, clock_settime};
 use shmlock::{Builder, ExitEvent, ShmLock, WaitStrategy};
 use shmlock_tests::hostile::Solo;
-use shmlock_tests::{Ability, actor, can};
+use shmlock_tests::{Capability, actor, can};
 
 const HERE: &str = "a lock of this process";
 const HOUR: i64 = 60 * 60;
-/// Some months: the clock cannot be set to before 1970.
+/// Hours. Only some months, because the clock cannot be set before 1970.
 const STEPS: i64 = 3000;
 const WAIT: Duration = Duration::from_millis(300);
-/// Much less than a step of the clock, and enough for a machine that is emulated.
+/// Much less than one step of the clock, and enough for an emulated machine.
 const SLACK: Duration = Duration::from_secs(20);
 
-/// Sets the wall clock; sets it right again when dropped.
+/// Sets the wall clock, and corrects it again when dropped.
 struct WallClock {
     right: Timespec,
     since: Instant,
@@ -29,7 +29,7 @@ impl WallClock {
         Self { right: clock_gettime(ClockId::Realtime), since: Instant::now() }
     }
 
-    /// Sets it so many hours wrong.
+    /// Sets the clock wrong by this many hours.
     fn step_to(&self, hours: i64) {
         let elapsed = self.since.elapsed();
         let tv_sec = self.right.tv_sec
@@ -48,11 +48,11 @@ impl Drop for WallClock {
 
 #[test]
 fn setting_the_wall_clock_moves_no_deadline_and_makes_no_hold_older() {
-    if !can(Ability::SetTheClock) {
+    if !can(Capability::SetTheClock) {
         return;
     }
-    let scene = Solo::new();
-    let name = scene.name("l");
+    let fixture = Solo::new();
+    let name = fixture.name("l");
     let mut holder = actor!("{name}");
     holder.ask("lock l");
     let event = ExitEvent::new();
@@ -66,7 +66,7 @@ fn setting_the_wall_clock_moves_no_deadline_and_makes_no_hold_older() {
         plain().poll_interval(10 * WAIT).exit_event(&event),
     ] {
         for direction in [1, -1] {
-            let (took, since) = wait_while_the_clock_runs_away(&builder, direction);
+            let (took, since) = wait_while_the_clock_is_set(&builder, direction);
             assert!(took >= WAIT && took < WAIT + SLACK, "{direction}: {took:?}");
             assert!(since < 20 * SLACK, "{direction}: {since:?}");
         }
@@ -74,10 +74,10 @@ fn setting_the_wall_clock_moves_no_deadline_and_makes_no_hold_older() {
     holder.ask("release l");
 }
 
-/// Waits for a held lock while the clock is set hour by hour, always in one direction: whatever
-/// moment of it was noted, it then goes away from that. How long the wait took, and the greatest
-/// age of the hold that was seen.
-fn wait_while_the_clock_runs_away(builder: &Builder, direction: i64) -> (Duration, Duration) {
+/// Waits for a held lock while the clock is set hour by hour in one direction, away from any time
+/// noted during the wait. Returns how long the wait took, and the greatest age of the hold that was
+/// seen.
+fn wait_while_the_clock_is_set(builder: &Builder, direction: i64) -> (Duration, Duration) {
     let lock = builder.open().expect(HERE);
     let clock = WallClock::new();
     let done = AtomicBool::new(false);

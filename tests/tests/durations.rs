@@ -1,13 +1,13 @@
-//! No length of time that a caller may give is too long or too short, for threads and tasks alike.
+//! Checks that threads and tasks accept every duration, however short or long.
 
 use std::time::{Duration, Instant};
 
 use shmlock::{Error, ExitEvent, ExitHandlers, SharedBlock, ShmLock, WaitStrategy};
-use shmlock_tests::{Bell, Scene, actor, poll, quietly};
+use shmlock_tests::{Fixture, TestWaker, actor, poll, quietly};
 
 const HERE: &str = "a lock of this process";
 
-/// The ends of what a duration can say, and what clocks of 32 and 64 bits cannot count.
+/// The limits of `Duration`, and values that clocks of 32 and 64 bits cannot count.
 const LENGTHS: [Duration; 8] = [
     Duration::from_nanos(1),
     Duration::from_secs(u32::MAX as u64 + 1),
@@ -19,7 +19,7 @@ const LENGTHS: [Duration; 8] = [
     Duration::MAX,
 ];
 
-/// The moments that are so far from now, where the clock can say them.
+/// Yields the instants at these distances from the present that the clock can represent.
 fn moments() -> impl Iterator<Item = Instant> {
     let now = Instant::now();
     LENGTHS
@@ -29,9 +29,9 @@ fn moments() -> impl Iterator<Item = Instant> {
 }
 
 #[test]
-fn a_task_waits_whatever_the_interval_and_the_timeout() {
-    let scene = Scene::new();
-    let name = scene.name("l");
+fn a_task_waits_with_any_interval_and_timeout() {
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let mut holder = actor!("{name}");
     for strategy in [WaitStrategy::Futex, WaitStrategy::SleepPolling] {
         for interval in LENGTHS {
@@ -39,16 +39,16 @@ fn a_task_waits_whatever_the_interval_and_the_timeout() {
             let lock = quietly(|| builder.open()).expect(HERE);
             for timeout in LENGTHS {
                 holder.ask("lock l");
-                let bell = Bell::new();
+                let waker = TestWaker::new();
                 let mut waiting = lock.lock_async_for(timeout);
-                let polled = poll(&mut waiting, &bell);
+                let polled = poll(&mut waiting, &waker);
                 assert!(
                     polled.is_pending() || timeout < Duration::from_secs(1),
                     "{interval:?} {timeout:?}"
                 );
                 drop(waiting);
                 let mut waiting = lock.lock_async();
-                assert!(poll(&mut waiting, &bell).is_pending(), "{interval:?}");
+                assert!(poll(&mut waiting, &waker).is_pending(), "{interval:?}");
                 drop(waiting);
                 holder.ask("release l");
             }
@@ -57,9 +57,9 @@ fn a_task_waits_whatever_the_interval_and_the_timeout() {
 }
 
 #[test]
-fn a_thread_waits_whatever_the_interval_the_timeout_and_the_deadline() {
-    let scene = Scene::new();
-    let name = scene.name("l");
+fn a_thread_waits_with_any_interval_timeout_and_deadline() {
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let mut holder = actor!("{name}");
     let stop = ExitEvent::new();
     stop.set().expect("an event of this process");
@@ -86,7 +86,7 @@ fn a_thread_waits_whatever_the_interval_the_timeout_and_the_deadline() {
             for timeout in LENGTHS {
                 drop(
                     lock.try_lock_for(timeout)
-                        .expect("a free lock is taken whatever the event says"),
+                        .expect("a free lock is acquired even if the event is set"),
                 );
             }
         }
@@ -98,11 +98,11 @@ fn ended_or_refused(error: &Error) -> bool {
 }
 
 #[test]
-fn a_block_is_opened_and_a_grace_is_set_whatever_their_length() {
-    let scene = Scene::new();
+fn a_block_and_exit_handlers_accept_any_duration() {
+    let fixture = Fixture::new();
     for length in LENGTHS {
         let open = || {
-            ShmLock::builder(&scene.name("b"))
+            ShmLock::builder(&fixture.name("b"))
                 .open_timeout(length)
                 .fairness_interval(length)
                 .open_block::<u64>()

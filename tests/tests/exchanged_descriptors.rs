@@ -1,184 +1,41 @@
-//! Other code of the process closes our descriptors, and the numbers lead elsewhere: to nothing,
-//! `/dev/null`, a socket, another lock, a second description of the same file, the identity of
-//! another handle.
+//! Checks handles whose descriptors other code of the process has closed. The numbers then lead
+//! elsewhere: to nothing, `/dev/null`, a socket, another lock, a second description of the same
+//! file, or the identity of another handle.
 //!
-//! Whatever they lead to: no living owner looks dead, no lock in use is unlinked, no stranger's
-//! byte is unlocked, no stranger's descriptor is closed, no wait ends wrongly. A death is still
-//! proven, by a description that is opened anew.
+//! In every case, no living owner looks dead and no lock in use is unlinked. No foreign byte is
+//! unlocked, no foreign descriptor is closed, and no wait ends wrongly. A death is still proven, by
+//! a description that is opened anew.
 
-#![allow(unsafe_code, reason = "closes and exchanges descriptors that are another's")]
+#[path = "exchanged_descriptors/exchange.rs"]
+mod exchange;
 
-use std::fs::{self, File};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
-use std::os::unix::fs::MetadataExt;
-use std::os::unix::net::UnixStream;
+use std::fs::{self};
+use std::os::fd::AsRawFd;
 use std::path::Path;
-use std::sync::mpsc::channel;
 use std::time::Duration;
 use std::{mem, thread};
 
-use rustix::fs::{MemfdFlags, memfd_create};
-use shmlock::{Error, ExitEvent, LockState, OwnerState, ShmLock};
+use shmlock::{Error, ExitEvent, LockState, OwnerState};
 use shmlock_tests::hostile::{Folder, Intruder, Mode, PRESENCE, Solo, WATCH, byte_of};
 use shmlock_tests::{actor, alone, until};
+
+use exchange::{ALL, Exchanged, To, for_each, numbers_of, open_with_number, target_of, while_held};
 
 const HERE: &str = "a lock of this process";
 const BRIEF: Duration = Duration::from_millis(30);
 
-/// What a number leads to after other code has closed it.
-#[derive(Clone, Copy, Debug)]
-enum To {
-    Nothing,
-    DevNull,
-    Socket,
-    /// A file that has no name any more.
-    Nameless,
-    AnotherLock,
-    SecondDescription,
-    /// The description that holds token and presence of another handle of the same lock.
-    AnotherIdentity,
-    /// A file of which another description has locked every byte, as `lockf(3)` does.
-    LockedFile,
-}
-
-const ALL: [To; 8] = [
-    To::Nothing,
-    To::DevNull,
-    To::Socket,
-    To::Nameless,
-    To::AnotherLock,
-    To::SecondDescription,
-    To::AnotherIdentity,
-    To::LockedFile,
-];
-
-impl To {
-    /// A descriptor of it; `other` is another handle of the lock, with a lifeline.
-    fn open(self, folder: &Folder, other: &ShmLock) -> Option<OwnedFd> {
-        let file = |path: &Path| {
-            File::options().read(true).write(true).open(path).expect("it is there").into()
-        };
-        Some(match self {
-            Self::Nothing => return None,
-            Self::DevNull => file(Path::new("/dev/null")),
-            Self::Socket => UnixStream::pair().expect("sockets").0.into(),
-            Self::Nameless => memfd_create("nameless", MemfdFlags::CLOEXEC).expect("a memfd"),
-            Self::AnotherLock => file(&folder.file("another")),
-            Self::SecondDescription => file(&folder.file("l")),
-            Self::AnotherIdentity => {
-                other.lifeline().expect("asked for").try_clone_to_owned().expect("a descriptor")
-            }
-            Self::LockedFile => {
-                let file = memfd_create("locked", MemfdFlags::CLOEXEC).expect("a memfd");
-                let other = Intruder::on(Path::new(&format!("/proc/self/fd/{}", file.as_raw_fd())));
-                // The last byte of a token is 2^31 - 2.
-                assert!(
-                    other.lock(Mode::Write, &(0..=i64::from(i32::MAX) - 1)),
-                    "nobody else has locked it"
-                );
-                mem::forget(other); // the lock lasts as long as this process
-                file
-            }
-        })
-    }
-}
-
-/// The numbers of this process that lead to the file.
-fn numbers_of(path: &Path) -> Vec<RawFd> {
-    let number = |entry: fs::DirEntry| {
-        let leads_there = fs::read_link(entry.path()).is_ok_and(|target| target == path);
-        leads_there.then(|| entry.file_name().to_str().and_then(|name| name.parse().ok())).flatten()
-    };
-    fs::read_dir("/proc/self/fd").expect("/proc").filter_map(|entry| number(entry.ok()?)).collect()
-}
-
-/// What a number leads to now.
-fn target_of(number: RawFd) -> Option<(u64, u64)> {
-    fs::metadata(format!("/proc/self/fd/{number}")).ok().map(|file| (file.dev(), file.ino()))
-}
-
-/// A number that other code has exchanged, and uses from now on.
-struct Exchanged {
-    number: RawFd,
-    target: Option<(u64, u64)>,
-}
-
-impl Exchanged {
-    fn now(number: RawFd, to: Option<&OwnedFd>) -> Self {
-        match to {
-            // SAFETY: dup2(2) with two numbers.
-            Some(other) => assert_eq!(unsafe { libc::dup2(other.as_raw_fd(), number) }, number),
-            // SAFETY: close(2) with a number.
-            None => assert_eq!(unsafe { libc::close(number) }, 0),
-        }
-        Self { number, target: target_of(number) }
-    }
-
-    /// Nobody has closed it but us.
-    fn end(self) {
-        assert_eq!(target_of(self.number), self.target, "a stranger's descriptor was closed");
-        if self.target.is_some() {
-            // SAFETY: the number is ours since it was exchanged, and nobody else closes it.
-            drop(unsafe { OwnedFd::from_raw_fd(self.number) });
-        }
-    }
-}
-
-/// A handle whose only descriptor is known.
-fn open_with_number(folder: &Folder) -> (ShmLock, RawFd) {
-    let before = numbers_of(&folder.file("l"));
-    let lock = folder.lock("l").poll_interval(Duration::from_millis(5)).open().expect(HERE);
-    let mut new = numbers_of(&folder.file("l"));
-    new.retain(|number| !before.contains(number));
-    assert_eq!(new.len(), 1, "a handle has one descriptor: {new:?}");
-    (lock, new[0])
-}
-
-/// Runs `act` for each exchange of the descriptor of a handle, with another handle of the lock and
-/// a bystander lock.
-fn for_each(act: impl Fn(To, &Folder, &ShmLock, ShmLock, Exchanged)) {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
-    for to in ALL {
-        let another = folder.lock("another").open().expect(HERE);
-        let other = folder.lock("l").lifeline(true).open().expect(HERE);
-        let (lock, number) = open_with_number(&folder);
-        let target = to.open(&folder, &other);
-        act(to, &folder, &other, lock, Exchanged::now(number, target.as_ref()));
-        drop((target, other, another));
-        assert!(folder.names().is_empty(), "{to:?}: {:?}", folder.names());
-    }
-}
-
-/// Runs `act` while another thread holds the lock by `holder`.
-fn while_held(holder: &ShmLock, act: impl FnOnce()) {
-    let clone = holder.try_clone().expect(HERE);
-    let ((held, is_held), (end, ends)) = (channel(), channel::<()>());
-    thread::scope(|scope| {
-        scope.spawn(move || {
-            let guard = clone.lock().expect("free");
-            held.send(()).expect("the test waits");
-            let _ = ends.recv();
-            guard.release().expect("it was never robbed");
-        });
-        is_held.recv().expect("it is held");
-        act();
-        drop(end);
-    });
-}
-
 #[test]
-fn a_living_owner_is_not_robbed_whatever_the_probe_leads_to() {
+fn a_living_owner_keeps_its_lock_whatever_the_probe_leads_to() {
     alone!(|| for_each(|to, folder, other, lock, exchanged| {
         while_held(other, || {
-            assert!(lock.try_lock().expect(HERE).is_none(), "{to:?}: robbed");
+            assert!(lock.try_lock().expect(HERE).is_none(), "{to:?}: acquired from a living owner");
             let error = lock.try_lock_for(BRIEF).expect_err("it is held");
             assert!(error.is_timed_out(), "{to:?}: {error}");
             let occupancy = lock.status().expect(HERE).occupancy;
             assert_eq!(
                 occupancy,
                 LockState::Held(OwnerState::Alive),
-                "{to:?}: looked at by a description opened anew"
+                "{to:?}: not probed through a new description"
             );
             assert!(
                 pollster::block_on(lock.lock_async_for(BRIEF))
@@ -200,8 +57,8 @@ fn a_death_is_proven_by_another_description_and_its_byte_is_unlocked_again() {
         let token = dead.holder().expect(HERE).expect("it").token();
         drop(dead);
         let guard = lock.try_lock_for(BRIEF).expect(HERE);
-        let recovered = guard.recovered().unwrap_or_else(|| panic!("{to:?}: not told"));
-        assert_eq!(recovered.dead.expect("this one").token(), token);
+        let recovered = guard.recovered().unwrap_or_else(|| panic!("{to:?}: no recovery reported"));
+        assert_eq!(recovered.dead.expect("its record").token(), token);
         guard.declare_consistent().expect("held");
         drop(guard);
         let byte = byte_of(token)..=byte_of(token);
@@ -212,9 +69,9 @@ fn a_death_is_proven_by_another_description_and_its_byte_is_unlocked_again() {
     }));
 }
 
-/// One try never sleeps, and so never looks at the file as a waiter does.
+/// A single try never sleeps, so it never probes the file as a waiter does.
 #[test]
-fn a_death_is_proven_by_tries_without_waiting_as_well() {
+fn a_death_is_proven_by_tries_without_waiting() {
     alone!(|| for_each(|to, folder, _other, lock, exchanged| {
         let dead = folder.lock("l").open().expect(HERE);
         mem::forget(dead.lock().expect("free"));
@@ -234,8 +91,8 @@ fn a_death_is_proven_by_tries_without_waiting_as_well() {
 #[test]
 fn the_last_handle_removes_its_own_file_and_no_other() {
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         for to in ALL {
             let another = folder.lock("another").open().expect(HERE);
             let other = folder.lock("l").lifeline(true).open().expect(HERE);
@@ -245,7 +102,8 @@ fn the_last_handle_removes_its_own_file_and_no_other() {
             let bytes = Intruder::on(&folder.file("l"));
             let before = bytes.locks_of_others().len();
             drop(lock);
-            // The token and the one read lock of presence of the handle are gone, and nothing else.
+            // The handle's token and its one read lock on the presence byte are gone, and no other
+            // lock.
             assert_eq!(
                 bytes.locks_of_others().len(),
                 before - 1,
@@ -266,7 +124,7 @@ fn the_last_handle_removes_its_own_file_and_no_other() {
             let number = number.into_iter().find(|number| *number != lifeline).expect("its probe");
             let exchanged = Exchanged::now(number, target.as_ref());
             drop(other);
-            assert!(!folder.file("l").exists(), "{to:?}: the last one removes it");
+            assert!(!folder.file("l").exists(), "{to:?}: the last handle did not remove it");
             exchanged.end();
             drop(another);
         }
@@ -276,8 +134,8 @@ fn the_last_handle_removes_its_own_file_and_no_other() {
 #[test]
 fn a_lifeline_that_leads_to_another_handles_identity_takes_nothing_from_it() {
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         for to in ALL {
             let another = folder.lock("another").open().expect(HERE);
             let other = folder.lock("l").lifeline(true).open().expect(HERE);
@@ -305,10 +163,10 @@ fn a_lifeline_that_leads_to_another_handles_identity_takes_nothing_from_it() {
 }
 
 #[test]
-fn a_wait_that_watches_the_owner_leaves_a_strangers_byte_alone() {
+fn a_wait_that_watches_the_owner_leaves_a_foreign_byte_alone() {
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         let other = folder.lock("l").open().expect(HERE);
         let (lock, number) = open_with_number(&folder);
         let watch = WATCH..=WATCH;
@@ -325,10 +183,13 @@ fn a_wait_that_watches_the_owner_leaves_a_strangers_byte_alone() {
                 until(|| seen.lock_of_others(&watch).is_some());
                 let copy = stranger.file().try_clone().expect("a descriptor").into();
                 exchanged = Some(Exchanged::now(number, Some(&copy)));
-                assert!(stranger.lock(Mode::Write, &watch), "closing dropped the waiter's byte");
+                assert!(
+                    stranger.lock(Mode::Write, &watch),
+                    "closing did not unlock the waiter's byte"
+                );
             });
             let lock = waiter.expect("started").join().expect("no panic");
-            assert!(seen.lock_of_others(&watch).is_some(), "the stranger's byte was unlocked");
+            assert!(seen.lock_of_others(&watch).is_some(), "the foreign byte was unlocked");
             lock.release().expect("ours");
         });
         exchanged.expect("exchanged").end();
@@ -358,10 +219,10 @@ fn a_wait_ends_as_orphaned_only_if_the_file_was_removed() {
 }
 
 #[test]
-fn a_named_event_is_closed_as_well() {
+fn a_named_event_closes_whatever_its_descriptor_leads_to() {
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         let path = folder.path().join("e.shmlock-event");
         let other = folder.lock("l").lifeline(true).open().expect(HERE);
         let another = folder.lock("another").open().expect(HERE);
@@ -380,11 +241,11 @@ fn a_named_event_is_closed_as_well() {
     });
 }
 
-/// After exec a program does not know the marks of the descriptors that it has inherited.
+/// After execve(2), a program does not know the marks of the descriptors that it inherited.
 #[test]
 fn two_programs_do_not_begin_with_the_same_mark() {
-    let scene = Solo::new();
-    let name = scene.name("l");
+    let fixture = Solo::new();
+    let name = fixture.name("l");
     let path = format!("/dev/shm/{name}.shmlock");
     let actors = [(); 2].map(|()| actor!("{name}"));
     let marks = actors.each_ref().map(|actor| {
@@ -403,13 +264,13 @@ fn two_programs_do_not_begin_with_the_same_mark() {
     assert!(marks[0].starts_with("pos:") && marks[0] != marks[1], "{marks:?}");
 }
 
-/// A program that inherits the lifeline shares its description, and so the position that the mark
-/// is.
+/// A program that inherits the lifeline shares its description, and with it the file position that
+/// serves as the mark.
 #[test]
-fn a_lifeline_whose_position_others_move_is_taken_back_all_the_same() {
+fn a_lifeline_whose_position_others_move_is_still_closed() {
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         let other = folder.lock("l").open().expect(HERE);
         let lock = folder.lock("l").lifeline(true).open().expect(HERE);
         let line = lock.lifeline().expect("asked for");
@@ -419,7 +280,7 @@ fn a_lifeline_whose_position_others_move_is_taken_back_all_the_same() {
         mem::forget(lock.lock().expect("free"));
         drop(lock);
         assert_eq!(target_of(number), None, "the descriptor is closed");
-        let guard = other.try_lock_for(BRIEF).expect("nobody vouches for the dead handle");
+        let guard = other.try_lock_for(BRIEF).expect("no description vouches for the dead handle");
         guard.declare_consistent().expect("held");
         drop(guard);
         drop((copy, other));

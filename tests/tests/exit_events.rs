@@ -1,77 +1,52 @@
-//! Named exit events: how long one stays set, what a look shows, and what goes when nobody uses it.
+//! Checks how long named exit events stay set.
+
+#[path = "exit_events/event.rs"]
+mod event;
 
 use std::fs::{self, Permissions};
-use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::PermissionsExt;
 use std::sync::Barrier;
 use std::thread;
 
-use shmlock::{
-    CleanOutcome, Errno, Error, ExitEvent, NotALockReason, ShmLock, exit_events, exit_events_in,
-    list_in,
-};
-use shmlock_tests::hostile::{Child, Folder, Solo, as_root, be_user, end_process, fork};
-use shmlock_tests::{Ability, Scene, actor, alone, can, quietly, rounds};
+use shmlock::{ExitEvent, ShmLock};
+use shmlock_tests::hostile::{Folder, Solo, as_root, be_user, end_process, fork};
+use shmlock_tests::{Fixture, actor, alone, quietly, rounds};
+
+use event::{file, is_set, open, setter};
 
 const HERE: &str = "an event of this process";
 
-fn file(folder: &Folder) -> PathBuf {
-    folder.path().join("e.shmlock-event")
-}
-
-fn open(folder: &Folder) -> ExitEvent {
-    ExitEvent::named_in("e", folder.path(), 0o600).expect(HERE)
-}
-
-fn is_set(event: &ExitEvent) -> bool {
-    event.is_set().expect(HERE)
-}
-
-/// Where the directory is, a child that opens the event, sets it, and holds it open until it is
-/// killed or told to end.
-fn setter(directory: &Path, mode: u32, end: impl FnOnce(ExitEvent)) -> Child {
-    let child = fork(|line| {
-        let event = ExitEvent::named_in("e", directory, mode).expect("an event");
-        event.set().expect("ours");
-        line.ready();
-        line.wait();
-        end(event);
-    });
-    child.line().wait();
-    child
-}
-
 #[test]
-fn an_event_whose_user_was_killed_while_it_was_set_is_clear_for_the_next() {
-    let scene = Scene::new();
-    let name = scene.name("e");
+fn a_set_event_whose_user_was_killed_is_clear_for_the_next_user() {
+    let fixture = Fixture::new();
+    let name = fixture.name("e");
     for _ in 0..3 {
         let mut user = actor!();
         user.ask(format_args!("event e {name}"));
         user.ask("set e");
-        user.murder();
+        user.kill();
         let event = quietly(|| ExitEvent::named(&name)).expect(HERE);
-        assert!(!is_set(&event), "as it was left");
-        let lock = quietly(|| ShmLock::builder(&scene.name("l")).exit_event(&event).open())
+        assert!(!is_set(&event), "still set by the dead user");
+        let lock = quietly(|| ShmLock::builder(&fixture.name("l")).exit_event(&event).open())
             .expect("a lock");
-        drop(lock.lock().expect("free, and nobody cancels"));
+        drop(lock.lock().expect("free and not cancelled"));
         drop(lock);
         event.set().expect("ours");
     }
-    assert!(scene.files().is_empty(), "the last user takes the file with it");
+    assert!(fixture.files().is_empty(), "the last user did not remove the file");
 }
 
 #[test]
-fn an_event_that_was_leaked_is_clear_once_its_process_has_ended() {
+fn a_leaked_event_is_clear_after_its_process_has_ended() {
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         let user = setter(folder.path(), 0o600, |event| {
             std::mem::forget(event);
             end_process::at_once(0);
         });
         let seen = open(&folder);
-        assert!(is_set(&seen), "its user lives");
+        assert!(is_set(&seen), "cleared while its user lives");
         drop(seen);
         user.line().ready();
         user.ends_well();
@@ -80,16 +55,16 @@ fn an_event_that_was_leaked_is_clear_once_its_process_has_ended() {
 }
 
 #[test]
-fn one_living_user_keeps_it_set_for_all_who_come() {
+fn one_living_user_keeps_an_event_set_for_all_that_open_it() {
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         let stays = setter(folder.path(), 0o600, drop);
         let killed = setter(folder.path(), 0o600, drop);
-        killed.murder();
+        killed.kill();
         for _ in 0..3 {
             let event = open(&folder);
-            assert!(is_set(&event), "one of its users lives");
+            assert!(is_set(&event), "cleared while one of its users lives");
         }
         stays.line().ready();
         stays.ends_well();
@@ -98,12 +73,12 @@ fn one_living_user_keeps_it_set_for_all_who_come() {
     });
 }
 
-/// Of two that open what a dead user has left, one clears it. What the other has set by then stays
-/// set.
+/// Two threads open an event that a dead user left set. One of them clears it; if the other sets it
+/// meanwhile, it stays set.
 #[test]
-fn of_two_that_open_it_at_once_neither_clears_what_the_other_has_set() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+fn of_two_threads_that_open_an_event_at_once_neither_clears_it_after_the_other_sets_it() {
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     for round in 0..rounds(2_000) {
         let mut left = [0; 192];
         left[0] = 1;
@@ -123,8 +98,8 @@ fn of_two_that_open_it_at_once_neither_clears_what_the_other_has_set() {
                     }
                     done.wait();
                     let is_set = is_set(&event);
-                    done.wait(); // neither closes, or panics, before both have looked
-                    assert!(!was_left_set, "round {round}: as it was left");
+                    done.wait(); // neither closes or panics before both have read it
+                    assert!(!was_left_set, "round {round}: still set by the dead user");
                     assert!(is_set, "round {round}: cleared by an opener that was not alone");
                 });
             }
@@ -134,14 +109,14 @@ fn of_two_that_open_it_at_once_neither_clears_what_the_other_has_set() {
 }
 
 #[test]
-fn an_event_whose_file_only_another_user_can_remove_is_clear_for_the_next_all_the_same() {
+fn an_event_whose_file_only_another_user_can_remove_is_clear_for_the_next_user() {
     const GROUP: u32 = 54_323;
     if !as_root("being two users") {
         return;
     }
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         fs::set_permissions(folder.path(), Permissions::from_mode(0o1777)).expect("ours");
         let owner = fork(|line| {
             be_user(54_321, GROUP);
@@ -151,15 +126,15 @@ fn an_event_whose_file_only_another_user_can_remove_is_clear_for_the_next_all_th
             line.wait();
         });
         owner.line().wait();
-        owner.murder();
+        owner.kill();
         let before = fs::metadata(file(&folder)).expect("it was left").len();
         fork(|_| {
             be_user(54_322, GROUP);
             let event = ExitEvent::named_in("e", folder.path(), 0o660).expect("the group's");
-            assert!(!event.is_set().expect("ours"), "as it was left");
+            assert!(!event.is_set().expect("ours"), "still set by the dead user");
             event.set().expect("ours");
             let same = ExitEvent::named_in("e", folder.path(), 0o660).expect("the group's");
-            assert!(same.is_set().expect("ours"), "one of its users lives");
+            assert!(same.is_set().expect("ours"), "cleared while one of its users lives");
         })
         .ends_well();
         assert_eq!(
@@ -169,150 +144,9 @@ fn an_event_whose_file_only_another_user_can_remove_is_clear_for_the_next_all_th
         fork(|_| {
             be_user(54_321, GROUP);
             let event = ExitEvent::named_in("e", folder.path(), 0o660).expect("ours");
-            assert!(!event.is_set().expect("ours"), "as the other left it");
+            assert!(!event.is_set().expect("ours"), "still set by the other user");
         })
         .ends_well();
         assert!(folder.names().is_empty(), "its owner can remove it");
-    });
-}
-
-#[test]
-fn a_look_needs_to_read_the_file_and_changes_nothing() {
-    const GROUP: u32 = 54_323;
-    if !can(Ability::KeepMemoryFromChildren) {
-        return;
-    }
-    if !as_root("being another user") {
-        return;
-    }
-    alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
-        fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).expect("ours");
-        let look = || ExitEvent::inspect_in("e", folder.path());
-        assert!(look().expect("nothing to refuse").is_none());
-        let event = open(&folder);
-        fs::set_permissions(file(&folder), Permissions::from_mode(0o644)).expect("ours");
-        let reader = fork(|line| {
-            be_user(54_321, GROUP);
-            let open = folder
-                .unchanged(|| ExitEvent::named_in("e", folder.path(), 0o666))
-                .expect_err("it may only read");
-            assert_eq!(open.errno(), Some(Errno::ACCESS), "{open}");
-            for (is_set, in_use) in [(false, true), (true, true), (true, false)] {
-                line.wait();
-                let seen = folder.unchanged(look).expect("may be read").expect("there");
-                assert_eq!((seen.is_set, seen.in_use), (is_set, in_use));
-                line.ready();
-            }
-        });
-        let let_it_look = || {
-            reader.line().ready();
-            reader.line().wait();
-        };
-        let_it_look();
-        event.set().expect("ours");
-        let_it_look();
-        let content = fs::read(file(&folder)).expect("ours");
-        drop(event);
-        assert!(folder.names().is_empty(), "the reader is no user");
-        fs::write(file(&folder), content).expect("as a killed user would leave it");
-        fs::set_permissions(file(&folder), Permissions::from_mode(0o644)).expect("ours");
-        let_it_look();
-        reader.ends_well();
-        fs::remove_file(file(&folder)).expect("ours");
-    });
-}
-
-#[test]
-fn events_are_listed_apart_from_locks() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
-    let _events =
-        ["b", "a", "ü \n"].map(|name| ExitEvent::named_in(name, folder.path(), 0o600).expect(HERE));
-    let _lock = folder.lock("c").open().expect("a lock");
-    for other in ["data", ".shmlock-event", "...shmlock-event"] {
-        fs::write(folder.path().join(other), "").expect("a file can be written");
-    }
-    assert_eq!(
-        folder.unchanged(|| exit_events_in(folder.path())).expect("our own directory"),
-        ["a", "b", "ü \n"]
-    );
-    assert_eq!(list_in(folder.path()).expect("our own directory"), ["c"]);
-    let name = scene.name("e");
-    let _here = ExitEvent::named(&name).expect(HERE);
-    assert!(exit_events().expect("/dev/shm").contains(&name));
-    assert_eq!(ExitEvent::clean(&name).expect(HERE), CleanOutcome::InUse);
-    assert!(ExitEvent::inspect(&name).expect(HERE).is_some_and(|seen| seen.in_use && !seen.is_set));
-    let error = exit_events_in(folder.path().join("no")).expect_err("there is no such directory");
-    assert!(error.to_string().contains("list the exit events in"), "{error}");
-}
-
-#[test]
-fn an_event_that_nobody_has_open_is_removed_and_one_in_use_is_not() {
-    alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
-        let clean = || ExitEvent::clean_in("e", folder.path()).expect("an event or nothing");
-        assert_eq!(clean(), CleanOutcome::Absent);
-        let user = setter(folder.path(), 0o600, drop);
-        assert_eq!(folder.unchanged(clean), CleanOutcome::InUse);
-        user.murder();
-        assert_eq!(folder.names(), ["e.shmlock-event"]);
-        assert_eq!(clean(), CleanOutcome::Removed, "set or not");
-        fs::write(file(&folder), "").expect("half-made");
-        assert_eq!(clean(), CleanOutcome::Removed);
-        assert!(folder.names().is_empty());
-    });
-}
-
-#[test]
-fn what_is_no_event_or_has_a_second_name_is_not_cleaned() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
-    let target = folder.put("target", &[0; 192]);
-    let clean = || ExitEvent::clean_in("e", folder.path());
-    let refused = |expected| {
-        let error = folder.unchanged(clean).expect_err("it is no event");
-        assert!(matches!(error, Error::NotALock { found, .. } if found == expected), "{error}");
-        let error = folder
-            .unchanged(|| ExitEvent::inspect_in("e", folder.path()))
-            .expect_err("nor to look at");
-        assert!(matches!(error, Error::NotALock { found, .. } if found == expected), "{error}");
-    };
-    symlink(&target, file(&folder)).expect("a link");
-    refused(NotALockReason::Symlink);
-    fs::remove_file(file(&folder)).expect("ours");
-    fs::write(file(&folder), [b'x'; 192]).expect("a file");
-    refused(NotALockReason::Magic { word: 0x7878_7878 });
-    fs::remove_file(file(&folder)).expect("ours");
-    let event = open(&folder);
-    fs::hard_link(file(&folder), folder.path().join("second")).expect("a second name");
-    drop(event);
-    assert_eq!(folder.unchanged(clean).expect("an event"), CleanOutcome::LinkedElsewhere);
-    assert!(matches!(ExitEvent::clean("a/b"), Err(Error::InvalidName { .. })));
-}
-
-/// Cleaners and users that come and go: no user is ever left with an event that was removed under
-/// it.
-#[test]
-fn an_event_that_is_opened_while_others_clean_is_the_one_that_the_next_opens() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
-    thread::scope(|threads| {
-        let opener = threads.spawn(|| {
-            for _ in 0..rounds(1_000) {
-                let (one, two) = (open(&folder), open(&folder));
-                one.set().expect(HERE);
-                assert!(is_set(&two), "two events of one name");
-                std::mem::drop((one, two));
-                let _ = fs::write(file(&folder), ""); // half-made, for the cleaner or for us
-                let _ = fs::set_permissions(file(&folder), Permissions::from_mode(0o600));
-            }
-        });
-        while !opener.is_finished() {
-            let _ = ExitEvent::clean_in("e", folder.path()).expect("an event or nothing");
-        }
-        opener.join().expect("it does not panic");
     });
 }

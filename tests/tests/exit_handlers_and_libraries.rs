@@ -1,5 +1,5 @@
-//! Exit handlers beside the signal handlers of real libraries, whichever of them came first:
-//! tokio's, and signal-hook's.
+//! Checks exit handlers beside the signal handlers of tokio and signal-hook, installed in either
+//! order.
 
 #![allow(unsafe_code, reason = "kill(2), and signal(3) to undo what nohup(1) does")]
 
@@ -26,7 +26,7 @@ enum Order {
 
 const ORDERS: [Order; 2] = [Order::OursFirst, Order::OursLast];
 
-/// How a program learns of a signal.
+/// The library through which a program learns of a signal.
 #[derive(Clone, Copy, Debug)]
 enum Library {
     Tokio,
@@ -37,7 +37,7 @@ enum Library {
 const LIBRARIES: [Library; 3] = [Library::Tokio, Library::HookIterator, Library::HookFlag];
 
 impl Library {
-    /// Installs its handler; what it gives waits for the signal.
+    /// Installs its handler; the returned closure waits for the signal.
     fn listen(self, signal: i32) -> Box<dyn FnOnce()> {
         match self {
             Self::Tokio => {
@@ -64,7 +64,7 @@ impl Library {
 }
 
 /// Installs the exit handlers, and `theirs` before or after them. The tests may run under nohup(1),
-/// which ignores SIGHUP.
+/// which ignores SIGHUP, so each action is reset first.
 fn install<R>(order: Order, theirs: impl FnOnce() -> R) -> R {
     for signal in ENDING {
         // SAFETY: the default action is no handler.
@@ -97,7 +97,7 @@ impl Holders {
                 let guard = lock.lock().expect("free");
                 holds.send(()).expect("it listens");
                 let _ = told.recv();
-                guard.release().expect("nobody has released it meanwhile");
+                guard.release().expect("no other thread has released it");
             });
             held.recv().expect("it holds");
             (end, thread)
@@ -119,12 +119,12 @@ fn kill(child: &Child, signal: i32) {
     assert_eq!(unsafe { libc::kill(child.pid(), signal) }, 0);
 }
 
-/// What the next owner of the lock is told; the death is forgotten then.
-fn next_owner_is_told(lock: &ShmLock) -> Option<Recovered> {
-    let guard = lock.try_lock().expect("a lock").expect("nobody holds it");
-    let told = guard.recovered();
+/// Returns what the next owner learns of the death, and declares the data consistent.
+fn next_recovery(lock: &ShmLock) -> Option<Recovered> {
+    let guard = lock.try_lock().expect("a lock").expect("it is free");
+    let recovered = guard.recovered();
     guard.declare_consistent().expect("held");
-    told
+    recovered
 }
 
 /// How a program ends after it has learned of the signal.
@@ -138,7 +138,8 @@ enum End {
     Killed,
 }
 
-/// A program with handlers in this order. Three threads hold a lock each when the signal comes.
+/// Runs a program that installs its handlers in this order. Three threads hold a lock each when the
+/// signal comes.
 fn program(line: &Line, names: &[String], order: Order, library: Library, signal: i32, end: End) {
     let wait_for_signal = install(order, || library.listen(signal));
     let holders = Holders::start(&names[1..]);
@@ -151,7 +152,7 @@ fn program(line: &Line, names: &[String], order: Order, library: Library, signal
     match end {
         End::InOrder => {
             holders.end();
-            guard.release().expect("nobody has released it meanwhile");
+            guard.release().expect("no other thread has released it");
             drop(lock);
             std::process::exit(0);
         }
@@ -160,9 +161,9 @@ fn program(line: &Line, names: &[String], order: Order, library: Library, signal
     }
 }
 
-fn the_program_decides(end: End, judge: impl Fn(Child, &[ShmLock])) {
-    let scene = Solo::new();
-    let names = ["main", "one", "two"].map(|part| scene.name(part));
+fn run_programs(end: End, judge: impl Fn(Child, &[ShmLock])) {
+    let fixture = Solo::new();
+    let names = ["main", "one", "two"].map(|part| fixture.name(part));
     for order in ORDERS {
         for library in LIBRARIES {
             for signal in ENDING {
@@ -172,10 +173,10 @@ fn the_program_decides(end: End, judge: impl Fn(Child, &[ShmLock])) {
                 child.line().wait();
                 let locks = names.each_ref().map(|name| ShmLock::open(name).expect("a lock"));
                 for lock in &locks {
-                    let taken = lock.try_lock().expect("a lock").is_some();
+                    let acquired = lock.try_lock().expect("a lock").is_some();
                     assert!(
-                        !taken,
-                        "{order:?} {library:?} {signal}: released in the middle of a critical section"
+                        !acquired,
+                        "{order:?} {library:?} {signal}: released inside the critical section"
                     );
                 }
                 child.line().ready();
@@ -186,26 +187,26 @@ fn the_program_decides(end: End, judge: impl Fn(Child, &[ShmLock])) {
 }
 
 #[test]
-fn a_graceful_shutdown_runs_to_its_end_whichever_handler_came_first() {
-    alone!(|| the_program_decides(End::InOrder, |child, locks| {
+fn a_graceful_shutdown_completes_whichever_handler_is_installed_first() {
+    alone!(|| run_programs(End::InOrder, |child, locks| {
         child.ends_well();
-        assert!(locks.iter().all(|lock| next_owner_is_told(lock).is_none()));
+        assert!(locks.iter().all(|lock| next_recovery(lock).is_none()));
     }));
 }
 
 #[test]
 fn a_program_that_exits_in_its_critical_sections_is_reported_to_the_next_owners() {
-    alone!(|| the_program_decides(End::Exit, |child, locks| {
+    alone!(|| run_programs(End::Exit, |child, locks| {
         child.ends_well();
         let [of_the_exiting, others @ ..] = locks else { unreachable!() };
         assert_eq!(
-            next_owner_is_told(of_the_exiting).expect("it was cut short").dead,
+            next_recovery(of_the_exiting).expect("it was cut short").dead,
             None,
             "by the exit handler"
         );
         for lock in others {
             assert!(
-                next_owner_is_told(lock).expect("it was cut short").dead.is_some(),
+                next_recovery(lock).expect("it was cut short").dead.is_some(),
                 "by the kernel's proof"
             );
         }
@@ -213,20 +214,19 @@ fn a_program_that_exits_in_its_critical_sections_is_reported_to_the_next_owners(
 }
 
 #[test]
-fn a_program_that_is_killed_is_recovered_from_whichever_handler_came_first() {
-    alone!(|| the_program_decides(End::Killed, |child, locks| {
-        child.murder();
+fn a_killed_program_is_recovered_from_whichever_handler_is_installed_first() {
+    alone!(|| run_programs(End::Killed, |child, locks| {
+        child.kill();
         for lock in locks {
-            assert!(next_owner_is_told(lock).expect("it was killed").dead.is_some());
+            assert!(next_recovery(lock).expect("it was killed").dead.is_some());
         }
     }));
 }
 
-/// The library's handler ends the process by itself, in the handler: by the signal's default
-/// action, or by `_exit`.
-fn the_handler_ends_the_process(handler: impl Fn(i32), judge: impl Fn(Child, i32)) {
-    let scene = Solo::new();
-    let names = ["main", "one"].map(|part| scene.name(part));
+/// Runs programs that the library's handler ends: by the signal's default action, or by `_exit`.
+fn run_programs_that_the_handler_ends(handler: impl Fn(i32), judge: impl Fn(Child, i32)) {
+    let fixture = Solo::new();
+    let names = ["main", "one"].map(|part| fixture.name(part));
     for order in ORDERS {
         for signal in ENDING {
             let child = fork(|line| {
@@ -242,9 +242,9 @@ fn the_handler_ends_the_process(handler: impl Fn(i32), judge: impl Fn(Child, i32
             kill(&child, signal);
             judge(child, signal);
             for lock in &locks {
-                let told = next_owner_is_told(lock).expect("it died");
+                let recovery = next_recovery(lock).expect("it died");
                 assert!(
-                    told.dead.is_some(),
+                    recovery.dead.is_some(),
                     "{order:?} {signal}: released before its process ended"
                 );
             }
@@ -263,7 +263,7 @@ fn a_handler_that_emulates_the_default_action_ends_the_process_by_the_signal() {
         };
         hooked.expect("signal-hook's handler can be installed");
     };
-    alone!(|| the_handler_ends_the_process(handler, Child::ends_by));
+    alone!(|| run_programs_that_the_handler_ends(handler, Child::ends_by));
 }
 
 #[test]
@@ -273,5 +273,5 @@ fn a_handler_that_shuts_down_at_once_ends_the_process_with_its_status() {
         let hooked = signal_hook::flag::register_conditional_shutdown(signal, 0, at_once);
         hooked.expect("signal-hook's handler can be installed");
     };
-    alone!(|| the_handler_ends_the_process(handler, |child, _| child.ends_well()));
+    alone!(|| run_programs_that_the_handler_ends(handler, |child, _| child.ends_well()));
 }

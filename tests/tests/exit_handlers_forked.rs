@@ -1,5 +1,5 @@
-//! Exit handlers and children: one that installs them anew, one that is forked at an awkward
-//! moment, one that shares memory.
+//! Checks exit handlers in children: one installs them anew, one is forked during an installation
+//! or a termination, and one shares its parent's memory.
 
 #![allow(unsafe_code, reason = "clone, waitpid, raise, signal masks")]
 
@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 
 use shmlock::{ExitHandlers, ShmLock};
 use shmlock_tests::hostile::{Child, Solo, fork};
-use shmlock_tests::{Ability, alone, can, rounds, until};
+use shmlock_tests::{Capability, alone, can, rounds, until};
 
-/// The tests may run under nohup(1), which ignores SIGHUP.
-fn heed_signals() {
+/// Resets the actions of the signals: the tests may run under nohup(1), which ignores SIGHUP.
+fn reset_signals() {
     for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
         // SAFETY: the default action is no handler.
         unsafe { libc::signal(signal, libc::SIG_DFL) };
@@ -37,7 +37,7 @@ fn mask_term(how: i32) {
     let mut set: libc::sigset_t = unsafe { std::mem::zeroed() };
     // SAFETY: a valid set and a signal that exists.
     unsafe { libc::sigaddset(&raw mut set, libc::SIGTERM) };
-    // SAFETY: a valid set; the former one is not asked for.
+    // SAFETY: a valid set; the old mask is not requested.
     assert_eq!(unsafe { libc::pthread_sigmask(how, &raw const set, null_mut()) }, 0);
 }
 
@@ -48,14 +48,14 @@ fn terminate(child: &Child) {
 }
 
 #[test]
-fn a_forked_child_may_install_them_whether_its_parent_has_or_not() {
+fn a_forked_child_may_install_exit_handlers_whether_its_parent_has_or_not() {
     alone!(|| {
-        let scene = Solo::new();
-        let name = scene.name("l");
+        let fixture = Solo::new();
+        let name = fixture.name("l");
         for parent_has in [false, true] {
             for end in [|| raise(libc::SIGTERM), || std::process::exit(0)] {
                 let parent = fork(|line| {
-                    heed_signals();
+                    reset_signals();
                     if parent_has {
                         install();
                     }
@@ -78,8 +78,8 @@ fn a_forked_child_may_install_them_whether_its_parent_has_or_not() {
                 assert!(lock.try_lock().expect("a lock").is_none(), "the child holds it");
                 parent.line().ready();
                 let guard = lock.lock().expect("the child has ended");
-                let told = guard.recovered().expect("it was cut short");
-                assert_eq!(told.dead, None, "left to the kernel");
+                let recovered = guard.recovered().expect("it was cut short");
+                assert_eq!(recovered.dead, None, "left to the kernel");
                 guard.declare_consistent().expect("held");
                 parent.line().ready();
                 parent.ends_well();
@@ -89,14 +89,15 @@ fn a_forked_child_may_install_them_whether_its_parent_has_or_not() {
 }
 
 #[test]
-fn a_child_that_is_forked_in_the_middle_of_an_installation_can_install_them_too_and_exits() {
-    /// Longer than an installation takes.
+fn a_child_forked_during_an_installation_can_install_them_too_and_exits() {
+    /// Longer than an installation takes. The fork comes later in each round, up to this delay, so
+    /// that it hits every moment of it.
     const WHILE: Duration = Duration::from_micros(60);
-    if !can(Ability::ForkDuringCalls) {
+    if !can(Capability::ForkDuringCalls) {
         return;
     }
     alone!(|| {
-        let _scene = Solo::new();
+        let _fixture = Solo::new();
         let times = u32::try_from(rounds(300)).expect("few");
         for time in 0..times {
             let process = fork(|_| {
@@ -125,27 +126,28 @@ fn a_child_that_is_forked_in_the_middle_of_an_installation_can_install_them_too_
     });
 }
 
-/// As after vfork(2), or in a `posix_spawn(3)` that does not block signals: until it calls exec,
-/// the child has its parent's memory, and the numbers of its parent's thread in it.
+/// As after vfork(2), or in a `posix_spawn(3)` that does not block signals: until execve(2), the
+/// child has its parent's memory, and in it the thread id of its parent's thread.
 #[test]
-fn a_child_that_shares_its_parents_memory_releases_nothing_of_its_parents() {
+fn a_child_that_shares_its_parents_memory_releases_no_lock_of_its_parent() {
     extern "C" fn end_by_signal(_: *mut libc::c_void) -> libc::c_int {
         raise(libc::SIGTERM);
         1
     }
     alone!(|| {
-        let scene = Solo::new();
-        let name = scene.name("l");
+        let fixture = Solo::new();
+        let name = fixture.name("l");
         let parent = fork(|line| {
-            heed_signals();
+            reset_signals();
             install();
             let lock = ShmLock::open(&name).expect("a lock");
             let guard = lock.lock().expect("free");
             let mut stack = vec![0_u128; 16 << 10];
             let top = stack.as_mut_ptr_range().end.cast();
             let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
-            // SAFETY: the stack is its own, and lives until the child has ended, which this thread
-            // waits for.
+            // SAFETY:
+            // - only the child uses the stack.
+            // - the stack lives until the child has ended, which this thread waits for.
             let child = unsafe { libc::clone(end_by_signal, top, flags, null_mut()) };
             let mut status = 0;
             // SAFETY: a valid pointer, and a child of ours.
@@ -171,23 +173,24 @@ fn a_child_that_shares_its_parents_memory_releases_nothing_of_its_parents() {
     });
 }
 
-/// One thread has begun to end the process, and waits for another; a third one forks. The child is
-/// not ended by the parent's thread, and so ends itself when a signal asks for it.
+/// One thread has begun to end the process and waits for another; a third thread forks. The
+/// parent's thread does not end the child, so the child ends by itself when a signal asks for it.
 #[test]
-fn a_child_that_is_forked_while_its_parent_is_ended_by_a_signal_can_be_ended_itself() {
+fn a_child_forked_while_a_signal_ends_its_parent_can_be_ended_by_a_signal() {
     alone!(|| {
-        if !can(Ability::KeepMemoryFromChildren) {
+        if !can(Capability::KeepMemoryFromChildren) {
             return;
         }
-        let scene = Solo::new();
-        let (first, second) = (scene.name("first"), scene.name("second"));
+        let fixture = Solo::new();
+        let (first, second) = (fixture.name("first"), fixture.name("second"));
         let process = fork(|line| {
-            heed_signals();
+            reset_signals();
             ExitHandlers::signals().grace(Duration::MAX).install().expect("they can be installed");
             let held = AtomicBool::new(false);
             thread::scope(|scope| {
                 scope.spawn(|| {
-                    mask_term(libc::SIG_BLOCK); // it is waited for as long as it takes
+                    // The exit handler waits for this thread without bound.
+                    mask_term(libc::SIG_BLOCK);
                     let lock = ShmLock::open(&second).expect("a lock");
                     let _guard = lock.lock().expect("free");
                     held.store(true, Release);
@@ -199,7 +202,8 @@ fn a_child_that_is_forked_while_its_parent_is_ended_by_a_signal_can_be_ended_its
                     mask_term(libc::SIG_BLOCK);
                     let lock = ShmLock::open(&first).expect("a lock");
                     line.ready();
-                    until(|| lock.status().expect("a lock").owner_died); // released: the process is being ended
+                    // Released: the process is ending.
+                    until(|| lock.status().expect("a lock").owner_died);
                     fork(|_| {
                         mask_term(libc::SIG_UNBLOCK);
                         raise(libc::SIGTERM);
@@ -220,7 +224,7 @@ fn a_child_that_is_forked_while_its_parent_is_ended_by_a_signal_can_be_ended_its
         process.line().wait();
         terminate(&process);
         process.line().wait();
-        process.murder();
+        process.kill();
         for name in [&first, &second] {
             let lock = ShmLock::open(name).expect("a lock");
             let guard = lock.lock().expect("its owner is dead");

@@ -1,5 +1,5 @@
-//! The failure model of `PROTOCOL.md` is as true as its tests: each row names some, or says that it
-//! has none; and each that is named exists. So is `docs/foreign-code.md`.
+//! Checks that each row of the failure model in `PROTOCOL.md`, and of `docs/foreign-code.md`, names
+//! tests or says that it has none, and that each named test exists.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 
 use shmlock_tests::skipped;
 
-/// What a row says in its last column where nothing proves it.
+/// The last column of a row that no test proves.
 const UNPROVEN: &str = "documented, not tested";
 
-/// A page of the sources. `None`, and said so, where these are not at hand: the emulated machines
-/// of `cross-tests` have the programs only.
+/// Reads a page of the sources. Returns `None`, and reports a skipped test, where they are absent:
+/// the emulated machines of `cross-tests` have the programs only.
 fn page(path: &str) -> Option<(PathBuf, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a workspace").to_owned();
     let Ok(page) = fs::read_to_string(root.join(path)) else {
@@ -21,14 +21,14 @@ fn page(path: &str) -> Option<(PathBuf, String)> {
     Some((root, page))
 }
 
-/// The part of the page that is about failures.
+/// Returns the part of the page about failures.
 fn failure_model() -> Option<(PathBuf, String)> {
     let (root, page) = page("PROTOCOL.md")?;
     let (_, part) = page.split_once("\n## III. ").expect("part III is the failure model");
     Some((root, part.split("\n## ").next().unwrap_or_default().to_owned()))
 }
 
-/// The last column of each row of each table: its tests.
+/// Returns each row of each table with its last column: its tests.
 fn rows(part: &str) -> Vec<(&str, &str)> {
     let rows = part.lines().filter(|line| line.starts_with('|') && !line.starts_with("|---"));
     let rows = rows
@@ -36,16 +36,15 @@ fn rows(part: &str) -> Vec<(&str, &str)> {
     rows.filter(|(_, tests)| *tests != "test").collect()
 }
 
-/// Everything in backticks that has `::` in it.
+/// Yields each word in backticks that contains `::`, split there.
 fn named(text: &str) -> impl Iterator<Item = (&str, &str)> {
     text.split('`').skip(1).step_by(2).filter_map(|word| word.split_once("::"))
 }
 
-/// The names of the tests in a file of one of the crates, or of the program's.
+/// Returns the names of the tests in a file of one of the crates.
 fn tests_in(root: &Path, file: &str) -> BTreeSet<String> {
-    let at =
-        ["tests/tests", "core/tests", "core/ffi/tests", "std-shell/tests", "std-shell/tests/cli"]
-            .map(|directory| root.join(directory).join(format!("{file}.rs")));
+    let at = ["tests/tests", "core/tests", "ffi/core/tests", "std-shell/tests", "cli/tests"]
+        .map(|directory| root.join(directory).join(format!("{file}.rs")));
     let source = at.iter().find_map(|path| fs::read_to_string(path).ok()).unwrap_or_default();
     let after_attribute =
         source.split("#[test]\n").skip(1).filter_map(|rest| rest.trim_start().strip_prefix("fn "));
@@ -61,7 +60,7 @@ fn every_row_of_the_failure_model_names_its_tests_or_says_that_it_has_none() {
         .iter()
         .filter(|(_, tests)| named(tests).next().is_none() && !tests.contains(UNPROVEN))
         .collect();
-    assert!(bare.is_empty(), "nothing proves: {bare:#?}");
+    assert!(bare.is_empty(), "no test proves: {bare:#?}");
 }
 
 #[test]
@@ -82,7 +81,7 @@ fn every_row_about_foreign_code_names_tests_that_exist_or_says_that_it_has_none(
         .iter()
         .filter(|(_, tests)| named(tests).next().is_none() && !tests.contains(UNPROVEN))
         .collect();
-    assert!(bare.is_empty(), "nothing proves: {bare:#?}");
+    assert!(bare.is_empty(), "no test proves: {bare:#?}");
     let named: Vec<_> = rows.into_iter().flat_map(|(_, tests)| named(tests)).collect();
     let missing: Vec<_> =
         named.iter().filter(|(file, test)| !tests_in(&root, file).contains(*test)).collect();

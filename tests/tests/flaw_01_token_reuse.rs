@@ -1,7 +1,7 @@
-//! Flaw 1: a newcomer draws the token of a dead owner, and everybody then takes the dead for alive.
+//! Flaw 1: a newcomer draws the token of a dead owner, and the dead owner then looks alive.
 //!
-//! The cure: whoever is given a token that stands in the owner word frees the word, with DIED, and
-//! wakes a sleeper.
+//! The cure: a handle that draws a token that is in the owner word frees the word, sets DIED, and
+//! wakes a sleeping waiter.
 
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ use shmlock::{Errno, Error, LockState, ShmLock};
 use shmlock_tests::hostile::{Folder, Intruder, Mode, Solo, assert_says, byte_of};
 use shmlock_tests::{actor, until};
 
-/// A token of somebody who is gone.
+/// The token of a dead owner.
 const DEAD: u32 = 0x0abc_def0;
 const WAITERS: u32 = 1 << 31;
 const DIED: u32 = 1 << 30;
@@ -18,28 +18,28 @@ fn path_of(name: &str) -> PathBuf {
     PathBuf::from(format!("/dev/shm/{name}.shmlock"))
 }
 
-/// Which token a handle has: it shows while it holds the lock.
+/// Returns the token of a handle, which the word shows while the handle holds the lock.
 fn token_of(lock: &ShmLock) -> u32 {
     let _guard = lock.try_lock().expect("a lock").expect("a free one");
     lock.holder().expect("a lock").expect("us").token()
 }
 
 #[test]
-fn whoever_is_given_the_token_of_a_dead_owner_frees_the_lock() {
+fn a_handle_that_draws_the_token_of_a_dead_owner_frees_the_lock() {
     for word in [DEAD, DEAD | WAITERS, DEAD | DIED, DEAD | DIED | WAITERS] {
-        let scene = Solo::new();
-        let name = scene.name("l");
+        let fixture = Solo::new();
+        let name = fixture.name("l");
         let first = ShmLock::open(&name).expect("a new lock");
         let intruder = Intruder::on(&path_of(&name));
         intruder.occupy_all_tokens_but(Some(DEAD));
         intruder.scribble(0, word);
         let recoveries = first.status().expect("a lock").recoveries;
-        let newcomer = ShmLock::open(&name).expect("the one token that is left");
+        let newcomer = ShmLock::open(&name).expect("one token is left");
         assert_eq!(intruder.owner_word(), DIED, "of {word:#x}");
         let health = first.status().expect("a lock");
         assert_eq!((health.occupancy, health.recoveries), (LockState::Unlocked, recoveries + 1));
         let guard = first.try_lock().expect("a lock").expect("free");
-        assert!(guard.recovered().is_some(), "the next owner is told");
+        assert!(guard.recovered().is_some(), "no recovery reported to the next owner");
         guard.declare_consistent().expect("held");
         drop(guard);
         assert_eq!(token_of(&newcomer), DEAD);
@@ -47,19 +47,22 @@ fn whoever_is_given_the_token_of_a_dead_owner_frees_the_lock() {
 }
 
 #[test]
-fn a_sleeper_is_woken_when_its_dead_owners_token_is_given_away() {
-    let scene = Solo::new();
-    let name = scene.name("l");
+fn a_sleeping_waiter_is_woken_when_a_newcomer_draws_the_dead_owners_token() {
+    let fixture = Solo::new();
+    let name = fixture.name("l");
     let mut sleeper = actor!();
-    sleeper.ask(format!("open l {name} poll=100000")); // within the test only a wake can end its sleep
+    sleeper.ask(format!("open l {name} poll=100000")); // only a wake ends its sleep within the test
     let intruder = Intruder::on(&path_of(&name));
     intruder.occupy_all_tokens_but(Some(DEAD));
     let owner = Intruder::on(&path_of(&name));
-    assert!(owner.lock(Mode::Write, &(byte_of(DEAD)..=byte_of(DEAD))), "nobody has it yet");
+    assert!(
+        owner.lock(Mode::Write, &(byte_of(DEAD)..=byte_of(DEAD))),
+        "another handle has the token"
+    );
     owner.scribble(0, DEAD);
     sleeper.tell("lock l");
     until(|| intruder.owner_word() == DEAD | WAITERS);
-    drop(owner); // dead, and nobody looks
+    drop(owner); // dead, and no waiter probes
     let newcomer = ShmLock::open(&name).expect("with the dead owner's token");
     assert_eq!(sleeper.done(), "");
     assert_eq!(sleeper.ask("recovered l"), "somebody");
@@ -69,30 +72,30 @@ fn a_sleeper_is_woken_when_its_dead_owners_token_is_given_away() {
 }
 
 #[test]
-fn the_draw_passes_over_tokens_that_others_have() {
-    let scene = Solo::new();
-    let name = scene.name("l");
+fn the_draw_skips_tokens_that_others_have() {
+    let fixture = Solo::new();
+    let name = fixture.name("l");
     let handles: Vec<_> = (0..3).map(|_| ShmLock::open(&name).expect("a lock")).collect();
     let mut tokens: Vec<_> = handles.iter().map(token_of).collect();
     let intruder = Intruder::on(&path_of(&name));
     intruder.occupy_all_tokens_but(Some(DEAD));
-    let last = ShmLock::open(&name).expect("the one token that is left");
+    let last = ShmLock::open(&name).expect("one token is left");
     tokens.push(token_of(&last));
     assert_eq!(tokens[3], DEAD);
     tokens.sort_unstable();
     tokens.dedup();
-    assert_eq!(tokens.len(), 4, "each has its own");
+    assert_eq!(tokens.len(), 4, "two handles share a token");
 }
 
 #[test]
-fn when_every_token_is_taken_opening_says_so_and_leaves_all_as_it_was() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+fn without_a_free_token_opening_fails_and_changes_nothing() {
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let path = folder.put("l", &[0; 192]);
     let intruder = Intruder::on(&path);
     intruder.scribble(8, u32::from_le_bytes(*b"SHL\x01"));
     intruder.occupy_all_tokens_but(None);
-    let error = folder.lock("l").open().expect_err("nothing to draw");
+    let error = folder.lock("l").open().expect_err("no free token");
     assert!(
         matches!(error, Error::System { .. }) && error.errno() == Some(Errno::AGAIN),
         "{error:?}"
@@ -104,15 +107,14 @@ fn when_every_token_is_taken_opening_says_so_and_leaves_all_as_it_was() {
 }
 
 #[test]
-fn a_handle_with_the_token_of_a_former_one_leaves_nothing_of_its_record() {
-    let scene = Solo::new();
-    let name = scene.name("l");
+fn a_handle_that_reuses_a_token_overwrites_the_whole_owner_record() {
+    let fixture = Solo::new();
+    let name = fixture.name("l");
     let first = ShmLock::open(&name).expect("a new lock");
     let intruder = Intruder::on(&path_of(&name));
     intruder.occupy_all_tokens_but(Some(DEAD));
     for text in ["former", "present"] {
-        let lock =
-            ShmLock::builder(&name).description(text).open().expect("the one token that is left");
+        let lock = ShmLock::builder(&name).description(text).open().expect("one token is left");
         assert_eq!(token_of(&lock), DEAD);
         let guard = lock.lock().expect("free");
         let holder = first.holder().expect("a lock").expect("it");

@@ -1,10 +1,10 @@
-//! Flaw 2: between the proof of death and the change of the word, the dead owner's token may get a
-//! new owner. The cure: the recoverer takes the token's byte itself, and holds it while it changes
-//! the word.
+//! Flaw 2: between the proof of death and the change of the word, a new handle may draw the dead
+//! owner's token. The cure: the recovering handle locks the token's byte itself, and keeps the lock
+//! while it changes the word.
 //!
-//! Flaw 3: one's own byte locks are invisible through one's own description. A handle that finds
-//! its own token in the word while it holds nothing must know by itself that this is nobody's hold,
-//! and must never let go of its own byte.
+//! Flaw 3: a handle does not see its own byte locks through its own description. A handle that
+//! finds its own token in the word while it holds nothing must know that no live handle owns the
+//! lock. It must never unlock its own life byte.
 
 use std::mem::forget;
 use std::sync::Barrier;
@@ -16,7 +16,7 @@ use shmlock_tests::hostile::{Denied, Folder, Intruder, Mode, Solo, aside, byte_o
 
 const HERE: &str = "a lock of this process";
 
-/// Leaves the lock as a dead owner does; its token.
+/// Leaves the lock as a dead owner does, and returns its token.
 fn die_holding(folder: &Folder) -> u32 {
     let lock = folder.lock("l").open().expect(HERE);
     forget(lock.lock().expect(HERE));
@@ -24,15 +24,15 @@ fn die_holding(folder: &Folder) -> u32 {
 }
 
 #[test]
-fn while_a_rival_has_the_dead_owners_byte_nobody_takes_over() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+fn while_a_rival_has_the_dead_owners_byte_no_handle_recovers() {
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let token = die_holding(&folder);
     let byte = byte_of(token)..=byte_of(token);
     let lock = folder.lock("l").poll_interval(Duration::from_millis(1)).open().expect(HERE);
     for mode in [Mode::Write, Mode::Read] {
         let rival = Intruder::on(&folder.file("l"));
-        assert!(rival.lock(mode, &byte), "the dead hold nothing");
+        assert!(rival.lock(mode, &byte), "the dead owner's byte is locked");
         assert!(lock.try_lock().expect(HERE).is_none());
         let error =
             lock.try_lock_for(Duration::from_millis(20)).expect_err("in doubt the owner lives");
@@ -40,21 +40,21 @@ fn while_a_rival_has_the_dead_owners_byte_nobody_takes_over() {
             error.is_timed_out() && error.holder().expect("the dead one").token() == token,
             "{error}"
         );
-        assert!(rival.lock_of_others(&byte).is_none(), "nobody else has taken the byte");
+        assert!(rival.lock_of_others(&byte).is_none(), "another handle has locked the byte");
     }
-    let guard = lock.try_lock().expect(HERE).expect("the rival let go");
-    assert_eq!(guard.recovered().expect("somebody died").dead.expect("this one").token(), token);
+    let guard = lock.try_lock().expect(HERE).expect("the rival unlocked the byte");
+    assert_eq!(guard.recovered().expect("the owner died").dead.expect("its record").token(), token);
     guard.declare_consistent().expect("held");
     let left = Intruder::on(&folder.file("l")).lock_of_others(&byte);
-    assert!(left.is_none(), "a token that nobody has is free for others: {left:?}");
+    assert!(left.is_none(), "the byte of an unused token is locked: {left:?}");
 }
 
-/// Between the look at the byte and the taking of it, a newcomer is given the token: the look alone
-/// said "dead".
+/// A newcomer draws the token after the query for the byte and before the attempt to lock it. The
+/// query alone said "dead".
 #[test]
-fn a_byte_that_looks_free_and_cannot_be_taken_proves_nothing() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+fn a_byte_that_looks_free_and_cannot_be_locked_proves_nothing() {
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let token = die_holding(&folder);
     aside(|| {
         let lock = folder.lock("l").poll_interval(Duration::from_millis(1)).open().expect(HERE);
@@ -64,7 +64,7 @@ fn a_byte_that_looks_free_and_cannot_be_taken_proves_nothing() {
         assert_eq!(
             lock.status().expect(HERE).occupancy,
             LockState::Held(OwnerState::Dead),
-            "so it looks"
+            "the query says dead"
         );
         assert!(lock.try_lock().expect(HERE).is_none());
         assert!(lock.try_lock_for(Duration::from_millis(20)).is_err());
@@ -75,29 +75,29 @@ fn a_byte_that_looks_free_and_cannot_be_taken_proves_nothing() {
 }
 
 #[test]
-fn of_two_who_find_a_dead_owner_exactly_one_takes_over() {
+fn of_two_handles_that_find_a_dead_owner_exactly_one_recovers() {
     const ROUNDS: u32 = 200;
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let barrier = Barrier::new(3);
     let recover = |_| {
         let lock = folder.lock("l").open().expect(HERE);
-        let mut took_over = 0;
+        let mut recovered_count = 0;
         for _ in 0..ROUNDS {
             barrier.wait();
             let guard = lock.lock().expect("one after the other");
             if let Some(recovered) = guard.recovered() {
-                assert!(recovered.dead.is_some(), "not the second to be told");
+                assert!(recovered.dead.is_some(), "the death was reported twice");
                 guard.declare_consistent().expect("held");
-                took_over += 1;
+                recovered_count += 1;
             }
-            guard.release().expect("nobody has taken it from us");
+            guard.release().expect("no other handle has taken it");
             barrier.wait();
         }
-        took_over
+        recovered_count
     };
     thread::scope(|scope| {
-        let recoverers = [1, 2].map(|who| scope.spawn(move || recover(who)));
+        let recoverers = [1, 2].map(|number| scope.spawn(move || recover(number)));
         for _ in 0..ROUNDS {
             let _token = die_holding(&folder);
             barrier.wait();
@@ -109,9 +109,9 @@ fn of_two_who_find_a_dead_owner_exactly_one_takes_over() {
 }
 
 #[test]
-fn ones_own_token_in_the_word_while_one_holds_nothing_is_taken_over_at_once() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+fn a_handle_that_holds_nothing_recovers_at_once_from_its_own_token() {
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let lock = folder.lock("l").open().expect(HERE);
     let intruder = Intruder::on(&folder.file("l"));
     lock.acquire().expect(HERE);
@@ -120,16 +120,16 @@ fn ones_own_token_in_the_word_while_one_holds_nothing_is_taken_over_at_once() {
     for flags in [0, 1 << 31, 1 << 30] {
         intruder.scribble(0, token | flags);
         assert_eq!(lock.status().expect(HERE).occupancy, LockState::Held(OwnerState::Dead));
-        let guard = lock.try_lock().expect(HERE).expect("nobody else can have this token");
-        assert_eq!(guard.recovered().expect("whoever it was").dead.expect("us").token(), token);
+        let guard = lock.try_lock().expect(HERE).expect("no other handle can have this token");
+        assert_eq!(guard.recovered().expect("a recovery").dead.expect("the token").token(), token);
         guard.declare_consistent().expect("held");
     }
 }
 
 #[test]
-fn probing_never_lets_go_of_ones_own_identity() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+fn probing_never_unlocks_the_handles_own_life_byte() {
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let (lock, other) =
         (folder.lock("l").open().expect(HERE), folder.lock("l").open().expect(HERE));
     let intruder = Intruder::on(&folder.file("l"));
@@ -145,14 +145,10 @@ fn probing_never_lets_go_of_ones_own_identity() {
     alive();
     intruder.scribble(0, token);
     assert_eq!(lock.status().expect(HERE).occupancy, LockState::Held(OwnerState::Dead));
-    lock.try_lock()
-        .expect(HERE)
-        .expect("taken over from nobody")
-        .declare_consistent()
-        .expect("held");
+    lock.try_lock().expect(HERE).expect("recovered").declare_consistent().expect("held");
     alive();
-    intruder.scribble(0, 0x0012_3456); // somebody else's, and dead
-    lock.try_lock().expect(HERE).expect("taken over").declare_consistent().expect("held");
+    intruder.scribble(0, 0x0012_3456); // a dead owner's
+    lock.try_lock().expect(HERE).expect("recovered").declare_consistent().expect("held");
     alive();
     assert!(!matches!(lock.release(), Err(Error::Overwritten { .. })));
 }

@@ -1,6 +1,7 @@
-//! Flaw 4: a child inherits what proves its parent's life, and vouches for it after its death.
+//! Flaw 4: a child inherits the proof of its parent's life, and vouches for the parent after its
+//! death.
 //!
-//! The cure: the proof hangs on a mapping that children do not get, and on no descriptor.
+//! The cure: the proof depends on a mapping that children do not get, and on no descriptor.
 
 #![allow(unsafe_code, reason = "pause, alarm and kill")]
 
@@ -12,26 +13,26 @@ use std::time::{Duration, Instant};
 
 use shmlock::{Error, ShmLock};
 use shmlock_tests::hostile::{Denied, Line, Solo, deny, fork, raw_clone};
-use shmlock_tests::{Ability, alone, can, rounds, until};
+use shmlock_tests::{Capability, alone, can, rounds, until};
 
-/// A child that outlives its parent. Killed at the end, when it still has to be there.
+/// A child that outlives its parent. The drop kills it, and asserts that it was still there.
 struct Survivor(i32);
 
 impl Drop for Survivor {
     fn drop(&mut self) {
-        // SAFETY: kill(2) with two numbers. The process ends by nothing else, so the number is
+        // SAFETY: kill(2) with two numbers. Only this signal ends the process, so the number is
         // still its own.
         let answer = unsafe { libc::kill(self.0, libc::SIGKILL) };
         assert!(
             answer == 0 || std::thread::panicking(),
-            "it has not outlived its parent: the test shows nothing"
+            "the child did not outlive its parent: the test shows nothing"
         );
     }
 }
 
-/// What such a child does. Not for ever: the test might fail before it kills it.
+/// The body of such a child. The alarm bounds it, because the test might fail before it kills it.
 fn survive() -> ! {
-    // SAFETY: prctl(2) with two numbers; undoes what every child of the harness begins with.
+    // SAFETY: prctl(2) with two numbers; undoes the first step of every child of the harness.
     unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, 0) };
     // SAFETY: alarm(2) with a number.
     unsafe { libc::alarm(60) };
@@ -41,14 +42,14 @@ fn survive() -> ! {
     }
 }
 
-/// The owner takes the lock, has a child by `beget`, which gives its number, and is killed: the
-/// lock is to be had.
+/// Forks an owner that acquires the lock and starts a child by `beget`, which returns its process
+/// id. Kills the owner, and asserts that the lock is recovered.
 fn assert_recovered_though_the_child_lives(beget: impl Fn() -> i32) {
-    if !can(Ability::KeepMemoryFromChildren) {
+    if !can(Capability::KeepMemoryFromChildren) {
         return;
     }
-    let scene = Solo::new();
-    let name = scene.name("l");
+    let fixture = Solo::new();
+    let name = fixture.name("l");
     let owner = fork(|line| {
         let lock = ShmLock::open(&name).expect("a new lock");
         let _guard = lock.lock().expect("free");
@@ -58,7 +59,7 @@ fn assert_recovered_though_the_child_lives(beget: impl Fn() -> i32) {
     let _child = Survivor(i32::try_from(owner.line().hear()).expect("a process id"));
     let lock = ShmLock::open(&name).expect("a lock");
     assert!(lock.try_lock().expect("a lock").is_none(), "the owner lives");
-    owner.murder();
+    owner.kill();
     let guard = lock.lock().expect("the owner is dead");
     assert!(guard.recovered().expect("it died").dead.is_some());
     guard.declare_consistent().expect("held");
@@ -70,27 +71,28 @@ fn a_forked_child_does_not_vouch_for_its_dead_parent() {
 }
 
 #[test]
-fn a_child_that_libc_does_not_know_of_does_not_vouch_for_its_dead_parent() {
+fn a_child_by_raw_clone_does_not_vouch_for_its_dead_parent() {
     alone!(|| assert_recovered_though_the_child_lives(|| raw_clone(|_| survive()).leave()));
 }
 
-/// While a handle is opened a descriptor has what proves its life. So forks wait for that, wherever
-/// they come in between.
+/// While a handle is opened, a descriptor carries the proof of its life. A fork waits for that, at
+/// whatever moment it comes.
 #[test]
-fn nor_does_one_that_is_forked_while_another_thread_opens_the_lock() {
-    /// Longer than an opening takes, with the start of the other thread.
+fn a_child_forked_while_another_thread_opens_the_lock_does_not_vouch_for_its_parent() {
+    /// Longer than an opening takes, with the start of the other thread. The fork comes later in
+    /// each round, up to this delay.
     const WHILE: Duration = Duration::from_micros(300);
     alone!(|| {
-        if !can(Ability::KeepMemoryFromChildren) {
+        if !can(Capability::KeepMemoryFromChildren) {
             return;
         }
-        let scene = Solo::new();
-        let name = scene.name("l");
+        let fixture = Solo::new();
+        let name = fixture.name("l");
         let times = u32::try_from(rounds(120)).expect("few");
         for time in 0..times {
             let owner = fork(|line| own_and_fork(line, &name, WHILE * time / times));
             let _child = Survivor(i32::try_from(owner.line().hear()).expect("a process id"));
-            owner.murder();
+            owner.kill();
             let lock = ShmLock::open(&name).expect("a lock");
             let guard = lock.try_lock_for(Duration::from_secs(20)).expect("its owner is dead");
             assert!(guard.recovered().expect("it died").dead.is_some());
@@ -99,7 +101,7 @@ fn nor_does_one_that_is_forked_while_another_thread_opens_the_lock() {
     });
 }
 
-/// One thread opens the lock and takes it, and another one forks so long after the first has begun.
+/// Opens and acquires the lock in one thread, and forks in another after the delay `later`.
 fn own_and_fork(line: &Line, name: &str, later: Duration) {
     let (begins, holds) = (AtomicBool::new(false), AtomicBool::new(false));
     thread::scope(|scope| {
@@ -125,7 +127,7 @@ fn own_and_fork(line: &Line, name: &str, later: Duration) {
 }
 
 #[test]
-fn another_program_does_not_vouch_for_the_dead_who_started_it() {
+fn another_program_does_not_vouch_for_the_dead_process_that_started_it() {
     alone!(|| assert_recovered_though_the_child_lives(|| {
         let mut sleep = Command::new("sleep");
         let child = sleep
@@ -138,37 +140,37 @@ fn another_program_does_not_vouch_for_the_dead_who_started_it() {
     }));
 }
 
-fn assert_noticed(lock: &ShmLock) {
+fn assert_refused(lock: &ShmLock) {
     let error = lock.try_lock().map(std::mem::forget).expect_err("it is the parent's");
     assert!(matches!(error, Error::ForkedHandle { .. }), "{error:?}");
 }
 
 #[test]
-fn a_child_that_libc_does_not_know_of_notices_that_its_handles_are_the_parents() {
+fn a_child_by_raw_clone_refuses_its_parents_handles() {
     alone!(|| {
-        if !can(Ability::KeepMemoryFromChildren) {
+        if !can(Capability::KeepMemoryFromChildren) {
             return;
         }
-        let scene = Solo::new();
-        let lock = ShmLock::open(&scene.name("l")).expect("a new lock");
-        raw_clone(|_| assert_noticed(&lock)).ends_well();
+        let fixture = Solo::new();
+        let lock = ShmLock::open(&fixture.name("l")).expect("a new lock");
+        raw_clone(|_| assert_refused(&lock)).ends_well();
         assert!(lock.try_lock().expect("ours").is_some());
     });
 }
 
 #[test]
-fn where_no_page_is_wiped_a_forked_child_notices_all_the_same() {
+fn without_madv_wipeonfork_a_forked_child_still_refuses_its_parents_handles() {
     alone!(|| {
-        let scene = Solo::new();
+        let fixture = Solo::new();
         if !deny(&[Denied::advice(libc::MADV_WIPEONFORK)]) {
-            return; // an emulator: then all other tests of forks have shown it
+            return; // an emulator lacks it too: then all other tests of forks show this
         }
-        let name = scene.name("l");
+        let name = fixture.name("l");
         let lock = ShmLock::open(&name).expect("Linux before 4.14");
         fork(|_| {
-            assert_noticed(&lock);
+            assert_refused(&lock);
             let own = ShmLock::open(&name).expect("one of its own");
-            fork(|_| assert_noticed(&own)).ends_well();
+            fork(|_| assert_refused(&own)).ends_well();
             assert!(own.try_lock().expect("a lock").is_some());
         })
         .ends_well();

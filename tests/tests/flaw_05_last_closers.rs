@@ -1,6 +1,6 @@
-//! Flaw 5: of two who close last at one time, each stands in the other's way, and the file stays.
-//! Flaw 11: whoever is stopped while it closes last keeps everybody out.
-//! Flaw 13: in a sticky directory only its owner can remove the file.
+//! Flaw 5: two handles that close last at one time block each other, and the file stays. Flaw 11: a
+//! process that is stopped while it closes last keeps every opener out. Flaw 13: in a sticky
+//! directory only its owner can remove the file.
 
 use std::fs;
 use std::hint;
@@ -15,7 +15,7 @@ use shmlock_tests::hostile::{
 };
 use shmlock_tests::{Account, alone, rounds, until};
 
-/// Waits until all have come this far. Those who have a processor go on within the same instant.
+/// Waits until all processes have come this far. Those on a CPU continue within the same instant.
 fn start_together(account: &Account, arrivals: u64) {
     account.rounds.fetch_add(1, Relaxed);
     let all_are_here = || {
@@ -25,10 +25,10 @@ fn start_together(account: &Account, arrivals: u64) {
     until(|| (0..300).any(|_| all_are_here()));
 }
 
-/// So many processes open and close in step; after each round nothing may be left.
+/// Opens and closes in step in this many processes; asserts that no round leaves the file.
 fn assert_none_leaves_the_file(closers: u64, rounds: u64) {
-    let scene = Solo::new();
-    let name = scene.name("l");
+    let fixture = Solo::new();
+    let name = fixture.name("l");
     let path = format!("/dev/shm/{name}.shmlock");
     let account = Account::new();
     let work = |leads: bool| {
@@ -45,26 +45,26 @@ fn assert_none_leaves_the_file(closers: u64, rounds: u64) {
     };
     let children: Vec<_> = (0..closers).map(|number| fork(|_| work(number == 0))).collect();
     children.into_iter().for_each(Child::ends_well);
-    assert_eq!(account.balance(), 0, "so often the file was left, in {rounds} rounds");
+    assert_eq!(account.balance(), 0, "rounds of {rounds} that left the file");
 }
 
 #[test]
-fn two_who_close_last_at_one_time_leave_no_file() {
+fn two_processes_that_close_last_at_one_time_leave_no_file() {
     alone!(|| assert_none_leaves_the_file(2, rounds(3000)));
 }
 
 #[test]
-fn four_who_close_last_at_one_time_leave_no_file() {
+fn four_processes_that_close_last_at_one_time_leave_no_file() {
     alone!(|| assert_none_leaves_the_file(4, rounds(3000)));
 }
 
-/// An opener that has announced itself and then has no descriptor left would keep the last closer
-/// from removing the file, and go without removing it.
+/// An opener sets its presence, then has no descriptor left. Its presence must not keep the last
+/// closer from removing the file if the opener does not remove it either.
 #[test]
-fn an_opener_without_a_descriptor_for_its_second_look_leaves_no_file() {
+fn an_opener_that_runs_out_of_descriptors_leaves_no_file() {
     alone!(|| {
-        let scene = Solo::new();
-        let name = scene.name("l");
+        let fixture = Solo::new();
+        let name = fixture.name("l");
         let path = format!("/dev/shm/{name}.shmlock");
         let account = Account::new();
         let rounds = rounds(300);
@@ -94,12 +94,12 @@ fn an_opener_without_a_descriptor_for_its_second_look_leaves_no_file() {
 }
 
 #[test]
-fn while_somebody_is_stopped_as_the_last_closer_opening_times_out() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+fn while_the_last_closer_is_stopped_opening_times_out() {
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let path = folder.put("l", &[0; 192]);
     let stopped = Intruder::on(&path);
-    assert!(stopped.lock(Mode::Write, &(PRESENCE..=PRESENCE)), "nobody is here");
+    assert!(stopped.lock(Mode::Write, &(PRESENCE..=PRESENCE)), "a handle is present");
     let timeout = Duration::from_millis(100);
     let start = Instant::now();
     let error = folder.refuses(&folder.lock("l").open_timeout(timeout));
@@ -113,7 +113,7 @@ fn while_somebody_is_stopped_as_the_last_closer_opening_times_out() {
     assert_says(&error, &["closing", "l.shmlock", "continue or kill", "fuser"]);
     let error = folder.refuses(&folder.lock("l").open_timeout(Duration::ZERO));
     assert!(matches!(error, Error::OpenTimedOut { .. }), "{error:?}");
-    drop(stopped); // continued, and it has closed
+    drop(stopped); // the closer continues and has closed
     assert!(
         folder
             .lock("l")
@@ -127,12 +127,12 @@ fn while_somebody_is_stopped_as_the_last_closer_opening_times_out() {
 }
 
 #[test]
-fn whoever_waits_for_a_closer_goes_on_when_it_is_done() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+fn an_opener_that_waits_for_a_closer_continues_when_it_is_done() {
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let path = folder.put("l", &[0; 192]);
     let closer = Intruder::on(&path);
-    assert!(closer.lock(Mode::Write, &(PRESENCE..=PRESENCE)), "nobody is here");
+    assert!(closer.lock(Mode::Write, &(PRESENCE..=PRESENCE)), "a handle is present");
     std::thread::scope(|scope| {
         let opener =
             scope.spawn(|| folder.lock("l").open_timeout(Duration::from_secs(60)).open().map(drop));
@@ -144,9 +144,9 @@ fn whoever_waits_for_a_closer_goes_on_when_it_is_done() {
 }
 
 #[test]
-fn an_event_goes_with_the_last_who_closes_it() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+fn the_last_close_of_an_event_removes_its_file() {
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let open = || ExitEvent::named_in("e", folder.path(), 0o600).expect("an event");
     let (one, two) = (open(), open());
     one.set().expect("ours");
@@ -165,8 +165,8 @@ fn in_a_sticky_directory_the_file_stays_for_its_owner_to_remove() {
     }
     alone!(|| {
         const GROUP: u32 = 54_323;
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o1777)).expect("ours");
         let visitor = |user| {
             let folder = &folder;
@@ -188,13 +188,13 @@ fn in_a_sticky_directory_the_file_stays_for_its_owner_to_remove() {
         other.line().wait();
         leave(owner);
         leave(other);
-        assert_eq!(folder.names(), ["l.shmlock"], "the other may not remove it");
+        assert_eq!(folder.names(), ["l.shmlock"], "a user other than the owner removed it");
         let other = visitor(54_322);
         other.line().wait();
         leave(other);
         let owner = visitor(54_321);
         owner.line().wait();
         leave(owner);
-        assert!(folder.names().is_empty(), "the owner may");
+        assert!(folder.names().is_empty(), "the owner did not remove it");
     });
 }

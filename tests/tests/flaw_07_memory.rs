@@ -1,9 +1,9 @@
-//! Flaw 7: a file with a hole kills who touches it when the file system is full. The cure: memory
-//! is allocated before the file gets its name. (More of full file systems is in
-//! `bad_environment.rs`.)
+//! Flaw 7: a file with a hole kills its user when the file system is full. The cure: memory is
+//! allocated before the file gets its name. `bad_environment.rs` has more tests of full file
+//! systems.
 //!
-//! Flaw 8: whoever may write the file may truncate it, and the kernel then kills its users. There
-//! is no cure but not to share with such a peer; opening such a file is an error, and no fault.
+//! Flaw 8: a process that may write the file may truncate it, and the kernel then kills its users.
+//! The only cure is not to share with such a peer. Opening such a file is an error, not a fault.
 
 #![allow(unsafe_code, reason = "pending signals")]
 
@@ -21,8 +21,8 @@ use shmlock_tests::{alone, until};
 
 #[test]
 fn a_lock_has_real_memory_from_the_beginning() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     for make in [|_: &Folder| {}, |folder: &Folder| drop(folder.put("l", b""))] {
         make(&folder);
         let _lock = folder.lock("l").open().expect("a lock");
@@ -33,8 +33,8 @@ fn a_lock_has_real_memory_from_the_beginning() {
 
 #[test]
 fn a_hole_of_the_right_size_gets_memory_when_it_is_opened() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let path = folder.put("l", b"");
     Intruder::on(&path).file().set_len(192).expect("ours");
     assert_eq!(fs::metadata(&path).expect("there").blocks(), 0);
@@ -54,18 +54,15 @@ fn a_hole_that_cannot_get_memory_is_an_error_and_not_a_fault() {
             "{error:?}"
         );
         assert_says(&error, &["l.shmlock", "free space"]);
-        assert!(
-            !path.exists(),
-            "a free lock that nobody uses goes with its last opener, as with its last closer"
-        );
+        assert!(!path.exists(), "the failed opener did not remove an unused free lock");
     });
 }
 
 #[test]
-fn a_lock_that_is_truncated_under_its_user_kills_it_by_sigbus() {
+fn a_lock_truncated_while_it_is_in_use_kills_its_user_by_sigbus() {
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         let victim = fork(|line| {
             let lock = folder.lock("l").open().expect("a new lock");
             line.ready();
@@ -80,9 +77,9 @@ fn a_lock_that_is_truncated_under_its_user_kills_it_by_sigbus() {
 }
 
 #[test]
-fn a_lock_that_was_truncated_is_refused_or_made_whole_and_never_a_fault() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+fn a_truncated_lock_is_refused_or_completed_and_never_a_fault() {
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let lock: ShmLock = folder.lock("l").open().expect("a new lock");
     let file = Intruder::on(&folder.file("l"));
     file.file().set_len(64).expect("a peer may");
@@ -92,16 +89,19 @@ fn a_lock_that_was_truncated_is_refused_or_made_whole_and_never_a_fault() {
         "{error:?}"
     );
     file.file().set_len(0).expect("a peer may");
-    let newcomer = folder.lock("l").open().expect("an empty file is half-made");
+    let newcomer = folder.lock("l").open().expect("an empty file becomes a lock");
     assert!(newcomer.try_lock().expect("a lock").is_some());
-    assert!(lock.try_lock().expect("the same memory").is_some(), "who was there before can go on");
+    assert!(
+        lock.try_lock().expect("the same memory").is_some(),
+        "the earlier handle cannot continue"
+    );
 }
 
 #[test]
-fn all_users_of_a_truncated_lock_die_and_the_next_comer_has_a_new_lock() {
+fn all_users_of_a_truncated_lock_die_and_the_next_opener_gets_a_new_lock() {
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         let user = |wait: bool| {
             let folder = &folder;
             fork(move |line| {
@@ -112,7 +112,8 @@ fn all_users_of_a_truncated_lock_die_and_the_next_comer_has_a_new_lock() {
                     .expect("a lock");
                 line.ready();
                 if wait {
-                    let _ = lock.lock().map(std::mem::forget); // asleep: it touches the word after each interval
+                    // Asleep: it reads the word after each interval.
+                    let _ = lock.lock().map(std::mem::forget);
                 } else {
                     lock.acquire().expect("free");
                     line.ready();
@@ -132,30 +133,27 @@ fn all_users_of_a_truncated_lock_die_and_the_next_comer_has_a_new_lock() {
         sleeper.ends_by(libc::SIGBUS);
         owner.line().ready();
         owner.ends_by(libc::SIGBUS);
-        let lock = folder.lock("l").open().expect("an empty file is half-made");
-        let guard = lock.try_lock().expect("a lock").expect("nobody's");
-        assert!(
-            guard.recovered().is_none(),
-            "that somebody died in the section is lost with the word"
-        );
-        assert_eq!(guard.fencing_token(), 1, "and the count begins again");
+        let lock = folder.lock("l").open().expect("an empty file becomes a lock");
+        let guard = lock.try_lock().expect("a lock").expect("free");
+        assert!(guard.recovered().is_none(), "the death was erased with the word");
+        assert_eq!(guard.fencing_token(), 1, "the count did not restart");
     });
 }
 
 #[test]
-fn an_owner_whose_truncated_file_was_made_whole_is_told_at_the_release() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+fn an_owner_whose_truncated_file_was_completed_gets_an_error_at_the_release() {
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let owner = folder.lock("l").open().expect("a new lock");
     let guard = owner.lock().expect("free");
     Intruder::on(&folder.file("l")).file().set_len(0).expect("a peer may");
-    let newcomer = folder.lock("l").open().expect("an empty file is half-made");
+    let newcomer = folder.lock("l").open().expect("an empty file becomes a lock");
     let second = newcomer
         .try_lock()
         .expect("a lock")
-        .expect("the truncation wiped the word out: two are inside");
+        .expect("the truncation erased the word: two handles hold the lock");
     assert!(matches!(guard.release(), Err(Error::Overwritten { .. })));
-    assert!(newcomer.is_held(), "what is another's is left alone");
+    assert!(newcomer.is_held(), "the release changed another's hold");
     second.release().expect("held");
 }
 
@@ -168,10 +166,10 @@ fn assert_too_large(error: &Error, file: &str) {
 }
 
 #[test]
-fn a_limit_on_file_sizes_is_an_error_and_no_death() {
+fn a_limit_on_file_sizes_is_an_error_and_not_a_signal() {
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         fork(|_| {
             let there = folder.lock("there").open().expect("no limit yet");
             let block = folder.lock("b").open_block::<[u8; 4096]>().expect("no limit yet");
@@ -180,8 +178,8 @@ fn a_limit_on_file_sizes_is_an_error_and_no_death() {
                 assert_too_large(&folder.refuses(&folder.lock("l")), "l.shmlock");
                 let event = folder.unchanged(|| ExitEvent::named_in("e", folder.path(), 0o600));
                 assert_too_large(&event.expect_err("a file as well"), "e.shmlock-event");
-                assert!(there.try_clone().expect("it is long enough").lock().is_ok());
-                assert!(block.try_clone().expect("it is long enough").lock().is_ok());
+                assert!(there.try_clone().expect("the file is long enough").lock().is_ok());
+                assert!(block.try_clone().expect("the file is long enough").lock().is_ok());
             }
             limit_file_size(192);
             assert!(folder.lock("l").open().is_ok(), "exactly as long as a lock");
@@ -195,10 +193,10 @@ fn a_limit_on_file_sizes_is_an_error_and_no_death() {
 }
 
 #[test]
-fn a_limit_on_file_sizes_does_not_bring_a_former_block_back() {
+fn a_limit_on_file_sizes_does_not_revive_an_abandoned_block() {
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         fork(|line| {
             let mut block = folder.lock("b").open_block::<u64>().expect("a new block");
             *block.lock().expect("free") = 7;
@@ -206,7 +204,7 @@ fn a_limit_on_file_sizes_does_not_bring_a_former_block_back() {
             line.wait();
         })
         .line()
-        .wait(); // and is killed
+        .wait(); // the drop of the child kills it
         assert_eq!(folder.names(), ["b.shmlock"]);
         fork(|_| {
             limit_file_size(0);
@@ -224,23 +222,24 @@ fn a_limit_on_file_sizes_does_not_bring_a_former_block_back() {
 }
 
 #[test]
-fn only_the_signal_that_our_own_call_has_raised_is_taken_away() {
+fn only_the_signal_that_our_own_call_raised_is_consumed() {
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
-        for (anothers, is_for_the_thread) in [(false, false), (true, true), (true, false)] {
-            let left = folder.put("b", &former_block());
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
+        for (foreign, is_for_the_thread) in [(false, false), (true, true), (true, false)] {
+            let left = folder.put("b", &abandoned_block());
             fork(|_| {
                 block_signal(libc::SIGXFSZ);
                 limit_file_size(0);
-                if anothers {
+                if foreign {
                     raise(libc::SIGXFSZ, is_for_the_thread);
                 }
-                // It says in the former block that this is over, which is beyond the limit.
+                // Opening writes into the abandoned block that it is over; the write is beyond the
+                // limit.
                 drop(folder.lock("b").open_block::<u64>().expect_err("no room for a new one"));
                 assert_eq!(
                     take_pending(libc::SIGXFSZ),
-                    u32::from(anothers),
+                    u32::from(foreign),
                     "for the thread: {is_for_the_thread}"
                 );
             })
@@ -250,8 +249,8 @@ fn only_the_signal_that_our_own_call_has_raised_is_taken_away() {
     });
 }
 
-/// A block that was created, and whose users are gone.
-fn former_block() -> [u8; 200] {
+/// Returns the bytes of a block that was created and whose users are gone.
+fn abandoned_block() -> [u8; 200] {
     let mut content = [0; 200];
     content[8..12].copy_from_slice(b"SHL\x01");
     content[136] = 8;
@@ -261,7 +260,7 @@ fn former_block() -> [u8; 200] {
 
 fn block_signal(signal: i32) {
     let set = set_of(signal);
-    // SAFETY: a valid set, and null where the former mask is not wanted.
+    // SAFETY: a valid set, and null where the old mask is not wanted.
     assert_eq!(unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, null_mut()) }, 0);
 }
 
@@ -285,7 +284,7 @@ fn raise(signal: i32, for_the_thread: bool) {
     assert_eq!(sent, 0);
 }
 
-/// Takes all that is pending of a blocked signal; how many there were.
+/// Consumes all pending instances of a blocked signal, and returns their number.
 fn take_pending(signal: i32) -> u32 {
     let (set, now) = (set_of(signal), libc::timespec { tv_sec: 0, tv_nsec: 0 });
     // SAFETY: a valid set and time.

@@ -1,5 +1,5 @@
-//! Flaw 9: somebody writes what he likes into the region. Exclusion is gone then, of course; but
-//! nobody panics, nobody hangs beyond his patience, and nothing of it gets to a terminal.
+//! Flaw 9: a peer writes arbitrary bytes into the region. Mutual exclusion is lost then, but no
+//! user panics, no call exceeds its timeout, and no byte reaches a terminal.
 
 use std::path::Path;
 use std::sync::atomic::Ordering::Relaxed;
@@ -13,9 +13,8 @@ use shmlock_tests::{Account, alone, until};
 
 const PEERS: u64 = 3;
 const ATTEMPTS: u32 = 3000;
-const PATIENCE: Duration = Duration::from_millis(2);
-/// How much longer than its patience a call may take: not the lock's doing, but that of a busy
-/// machine.
+const TIMEOUT: Duration = Duration::from_millis(2);
+/// How much longer than its timeout a call may take, because the machine may be busy.
 const SLACK: Duration = Duration::from_secs(5);
 
 /// Marsaglia's xorshift: random enough for garbage, and the same in every run.
@@ -30,24 +29,24 @@ impl Garbage {
     }
 }
 
-/// Tells the others that a peer will not come to the lock any more, whatever the reason.
-struct Leaving<'a>(&'a Account);
+/// Counts, when dropped, a peer that has finished with the lock for any reason.
+struct Finished<'a>(&'a Account);
 
-impl Drop for Leaving<'_> {
+impl Drop for Finished<'_> {
     fn drop(&mut self) {
         self.0.count.fetch_add(1, Relaxed);
     }
 }
 
-/// Takes and gives back, looks and asks, whatever it finds.
+/// Acquires, releases and inspects the lock, whatever the region says.
 fn use_it(builder: &Builder, line: &Line, account: &Account) {
-    let lock = builder.open().expect("nobody has scribbled yet");
+    let lock = builder.open().expect("the region is intact");
     line.say(lock.try_lock().expect("a lock").map_or(0, |guard| token(guard.lock())).into());
     line.wait();
-    let leaving = Leaving(account);
+    let finished = Finished(account);
     for _ in 0..ATTEMPTS {
         let start = Instant::now();
-        match lock.try_acquire_for(PATIENCE) {
+        match lock.try_acquire_for(TIMEOUT) {
             Ok(()) => match lock.release() {
                 Ok(()) | Err(Error::Overwritten { .. }) => {}
                 Err(error) => panic!("released: {error:?}"),
@@ -60,9 +59,9 @@ fn use_it(builder: &Builder, line: &Line, account: &Account) {
             lock.is_locked().expect("ours"),
         );
         let _ = (lock.status().expect("ours").to_string(), lock.recovered(), lock.fencing_token());
-        assert!(start.elapsed() < PATIENCE + SLACK, "{:?}", start.elapsed());
+        assert!(start.elapsed() < TIMEOUT + SLACK, "{:?}", start.elapsed());
     }
-    drop(leaving);
+    drop(finished);
     line.wait();
 }
 
@@ -70,10 +69,10 @@ fn token(lock: &ShmLock) -> u32 {
     lock.holder().expect("ours").expect("us").token()
 }
 
-/// Lets peers use the lock while `scribble` writes, which is given the tokens of all.
+/// Runs peers that use the lock while `scribble` writes. `scribble` gets the tokens of all peers.
 fn among_peers(scribble: impl Fn(&Intruder, &mut Garbage, &[u32])) {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let builder = folder.lock("l").poll_interval(Duration::from_millis(1));
     let account = Account::new();
     let peers: Vec<_> = (0..PEERS).map(|_| fork(|line| use_it(&builder, line, &account))).collect();
@@ -90,7 +89,7 @@ fn among_peers(scribble: impl Fn(&Intruder, &mut Garbage, &[u32])) {
     });
     intruder.scribble(0, 0);
     intruder.scribble(8, u32::from_le_bytes(*b"SHL\x01"));
-    let newcomer = builder.open().expect("nobody scribbles any more");
+    let newcomer = builder.open().expect("the region is intact again");
     newcomer.lock().expect("free").declare_consistent().expect("held");
     for peer in &peers {
         peer.line().ready();
@@ -100,7 +99,7 @@ fn among_peers(scribble: impl Fn(&Intruder, &mut Garbage, &[u32])) {
 }
 
 #[test]
-fn garbage_in_the_owner_word_makes_nobody_panic_or_hang() {
+fn garbage_in_the_owner_word_makes_no_user_panic_or_hang() {
     alone!(|| among_peers(|intruder, garbage, tokens| {
         let random = garbage.next();
         let flags = random & 0xc000_0000;
@@ -109,25 +108,25 @@ fn garbage_in_the_owner_word_makes_nobody_panic_or_hang() {
             1 => flags,
             2 => 1 + random % 65_535,
             3 => 0x3fff_ffff,
-            which => tokens[which as usize % tokens.len()],
+            index => tokens[index as usize % tokens.len()],
         };
         intruder.scribble(0, word | flags);
     }));
 }
 
 #[test]
-fn garbage_in_the_whole_region_makes_nobody_panic_or_hang() {
+fn garbage_in_the_whole_region_makes_no_user_panic_or_hang() {
     alone!(|| among_peers(|intruder, garbage, _| {
         let offset = u64::from(garbage.next() % 32) * 4;
         intruder.scribble(offset, garbage.next());
     }));
 }
 
-/// A lock that a living owner holds, with this record.
+/// Makes a living owner hold the lock, with this owner record.
 fn held_with_record(path: &Path, description: &[u8]) -> Intruder {
     const TOKEN: u32 = 0x0012_3456;
     let owner = Intruder::on(path);
-    assert!(owner.lock(Mode::Write, &(byte_of(TOKEN)..=byte_of(TOKEN))), "nobody has it");
+    assert!(owner.lock(Mode::Write, &(byte_of(TOKEN)..=byte_of(TOKEN))), "a handle has the token");
     owner.scribble(52, 2);
     owner.scribble(56, TOKEN);
     for (offset, word) in (64..).step_by(4).zip(description.chunks(4)) {
@@ -141,8 +140,8 @@ fn held_with_record(path: &Path, description: &[u8]) -> Intruder {
 
 #[test]
 fn a_hostile_record_does_not_reach_the_terminal() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let path = folder.put("l", &[0; 192]);
     let lock = folder.lock("l").open().expect("a lock");
     for (record, shown) in [
@@ -161,9 +160,9 @@ fn a_hostile_record_does_not_reach_the_terminal() {
 }
 
 #[test]
-fn garbage_that_names_nobody_alive_is_had_at_once() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+fn a_garbage_word_without_a_living_owner_is_recovered_at_once() {
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let lock = folder.lock("l").open().expect("a lock");
     let intruder = Intruder::on(&folder.file("l"));
     let mut garbage = Garbage(1);
@@ -181,19 +180,20 @@ fn garbage_that_names_nobody_alive_is_had_at_once() {
 }
 
 #[test]
-fn the_token_of_one_who_lives_and_holds_nothing_shuts_others_out_until_it_comes_or_goes() {
-    for comes in [true, false] {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+fn the_token_of_an_idle_handle_shuts_others_out_until_it_acquires_or_closes() {
+    for acquires in [true, false] {
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         let (idle, lock) =
             (folder.lock("l").open().expect("a lock"), folder.lock("l").open().expect("a lock"));
         let named = token(idle.try_lock().expect("a lock").expect("free").lock());
         Intruder::on(&folder.file("l")).scribble(0, named);
         assert!(lock.try_lock().expect("a lock").is_none());
         assert_eq!(lock.status().expect("ours").occupancy, LockState::Held(OwnerState::Alive));
-        if comes {
-            let guard = idle.try_lock().expect("a lock").expect("nobody else can have its token");
-            assert!(guard.recovered().is_some(), "and it is told that something was wrong");
+        if acquires {
+            let guard =
+                idle.try_lock().expect("a lock").expect("no other handle can have its token");
+            assert!(guard.recovered().is_some(), "the recovery was not reported");
         } else {
             drop(idle);
         }

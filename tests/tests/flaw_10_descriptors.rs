@@ -1,5 +1,5 @@
-//! Flaw 10: running out of descriptors half-way through the opening leaves a file behind, or is
-//! waited for.
+//! Flaw 10: an opening that runs out of descriptors half-way leaves a file behind, or another
+//! opener waits for it.
 
 use shmlock::{Errno, Error, ExitEvent, Result};
 use shmlock_tests::alone;
@@ -13,7 +13,7 @@ fn assert_out_of_descriptors(error: &Error, file: &str) {
     assert_says(error, &[file, "close descriptors", "RLIMIT_NOFILE"]);
 }
 
-/// Opens it with so many descriptors left; nothing may come or go.
+/// Opens with this many free descriptors. Asserts that a failure adds and removes no file.
 fn open_with<T>(free: usize, folder: &Folder, open: impl Fn() -> Result<T>) -> Result<T> {
     let before = folder.names();
     let used = leave_descriptors(free);
@@ -26,10 +26,10 @@ fn open_with<T>(free: usize, folder: &Folder, open: impl Fn() -> Result<T>) -> R
 }
 
 #[test]
-fn a_lock_that_cannot_be_opened_for_want_of_descriptors_is_not_made() {
+fn a_lock_that_cannot_be_opened_for_want_of_descriptors_is_not_created() {
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         for free in [0, 1] {
             let refused =
                 open_with(free, &folder, || folder.lock("l").open()).expect_err("it needs two");
@@ -46,10 +46,10 @@ fn a_lock_that_cannot_be_opened_for_want_of_descriptors_is_not_made() {
 }
 
 #[test]
-fn on_linux_before_6_4_two_descriptors_are_enough_as_well() {
+fn two_descriptors_suffice_on_linux_before_6_4_too() {
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         if deny(&[Denied::auxiliary_vector()]) {
             let lock = open_with(2, &folder, || folder.lock("l").open()).expect("two are enough");
             assert!(lock.try_lock().expect("a lock").is_some());
@@ -58,10 +58,10 @@ fn on_linux_before_6_4_two_descriptors_are_enough_as_well() {
 }
 
 #[test]
-fn a_lock_in_use_that_cannot_be_opened_once_more_is_not_disturbed() {
+fn a_failed_second_opening_does_not_disturb_a_lock_in_use() {
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         let lock = folder.lock("l").open().expect("a lock");
         let guard = lock.lock().expect("free");
         for free in [0, 1] {
@@ -78,10 +78,10 @@ fn a_lock_in_use_that_cannot_be_opened_once_more_is_not_disturbed() {
 }
 
 #[test]
-fn a_lock_that_nobody_uses_and_that_cannot_be_opened_stays() {
+fn an_unused_lock_that_cannot_be_opened_stays() {
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         let _left = folder.put("l", &[0; 192]);
         for free in [0, 1] {
             let refused =
@@ -94,15 +94,15 @@ fn a_lock_that_nobody_uses_and_that_cannot_be_opened_stays() {
 #[test]
 fn a_handle_that_is_open_needs_no_more_descriptors() {
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         let (lock, dying) =
             (folder.lock("l").open().expect("a lock"), folder.lock("l").open().expect("a lock"));
         std::mem::forget(dying.lock().expect("free"));
         let used = leave_descriptors(0);
         drop(dying);
-        let guard = lock.try_lock().expect("no descriptor").expect("taken over");
-        assert!(guard.recovered().expect("somebody died").dead.is_some());
+        let guard = lock.try_lock().expect("no descriptor").expect("recovered");
+        assert!(guard.recovered().expect("the owner died").dead.is_some());
         guard.declare_consistent().expect("held");
         lock.set_description("written").expect("held");
         assert!(lock.holder().expect("ours").expect("us").pid().is_some());

@@ -1,8 +1,8 @@
-//! Flaw 12: somebody removes the file of a lock in use, and whoever opens the name then has another
+//! Flaw 12: the file of a lock in use is removed, and the next opener of the name gets another
 //! lock.
 //!
-//! It cannot be prevented. Waiters notice within a poll interval, everybody by a look, and the old
-//! users leave the new file alone.
+//! This cannot be prevented. Waiters notice it within a poll interval, every handle sees it in its
+//! status, and the old users leave the new file alone.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use shmlock_tests::{actor, until};
 const HERE: &str = "a lock of this process";
 
 fn assert_orphaned<T>(result: Result<T>, name: &str) {
-    let Err(error) = result else { panic!("it was done") };
+    let Err(error) = result else { panic!("the call succeeded") };
     let Error::Orphaned { name: named, path } = &error else { panic!("{error:?}") };
     assert!(named == name && path.ends_with(format!("{name}.shmlock")));
     assert_says(&error, &[name, "removed while in use", "open again", "RemoveIPC"]);
@@ -23,9 +23,9 @@ fn assert_orphaned<T>(result: Result<T>, name: &str) {
 #[test]
 fn a_waiter_notices_within_a_poll_interval_that_the_file_was_removed() {
     const POLL: Duration = Duration::from_millis(100);
-    let scene = Solo::new();
+    let fixture = Solo::new();
     for strategy in [WaitStrategy::Futex, WaitStrategy::SleepPolling] {
-        let folder = Folder::new(&scene);
+        let folder = Folder::new(&fixture);
         let holder = folder.lock("l").open().expect(HERE);
         let intruder = Intruder::on(&folder.file("l"));
         holder.acquire().expect(HERE);
@@ -37,7 +37,7 @@ fn a_waiter_notices_within_a_poll_interval_that_the_file_was_removed() {
                     .wait_strategy(strategy)
                     .open()
                     .expect(HERE);
-                intruder.scribble(60, 1); // the waiter is here; this word is nobody's
+                intruder.scribble(60, 1); // the waiter has started; no process owns this word
                 assert_orphaned(lock.lock(), "l");
                 Instant::now()
             });
@@ -60,13 +60,13 @@ fn a_waiter_notices_within_a_poll_interval_that_the_file_was_removed() {
 
 #[test]
 fn the_old_users_leave_the_new_file_alone() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let (old, other) = (folder.lock("l").open().expect(HERE), folder.lock("l").open().expect(HERE));
     old.acquire().expect(HERE);
     fs::remove_file(folder.file("l")).expect("ours");
     let new = folder.lock("l").open().expect("a new lock of that name");
-    let new_guard = new.try_lock().expect(HERE).expect("this is the split: another lock");
+    let new_guard = new.try_lock().expect(HERE).expect("another lock");
     assert!(old.status().expect(HERE).orphaned && !new.status().expect(HERE).orphaned);
     assert_orphaned(old.try_clone(), "l");
     assert_orphaned(other.try_clone(), "l");
@@ -78,23 +78,23 @@ fn the_old_users_leave_the_new_file_alone() {
 }
 
 #[test]
-fn a_lock_without_a_name_is_not_taken_over_from_the_dead() {
-    let scene = Solo::new();
-    let name = scene.name("l");
+fn a_lock_without_a_name_is_not_recovered_from_a_dead_owner() {
+    let fixture = Solo::new();
+    let name = fixture.name("l");
     let mut holder = actor!();
     holder.ask(format!("open l {name}"));
     let lock = ShmLock::open(&name).expect(HERE);
     holder.ask("lock l");
     fs::remove_file(format!("/dev/shm/{name}.shmlock")).expect("ours");
-    holder.murder();
+    holder.kill();
     assert_orphaned(lock.lock(), &name);
     assert!(!lock.is_held());
 }
 
 #[test]
 fn a_file_with_a_second_name_is_not_removed() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let lock = folder.lock("l").open().expect(HERE);
     fs::hard_link(folder.file("l"), folder.file("second")).expect("ours");
     drop(lock);
@@ -102,9 +102,9 @@ fn a_file_with_a_second_name_is_not_removed() {
 }
 
 #[test]
-fn a_file_that_was_moved_is_not_taken_for_the_one_in_its_place() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+fn the_last_close_of_a_moved_file_leaves_the_file_in_its_place() {
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let moved = folder.lock("l").open().expect(HERE);
     fs::rename(folder.file("l"), folder.file("moved")).expect("ours");
     let _new = folder.lock("l").open().expect("a new lock");

@@ -1,6 +1,6 @@
-//! Flaw 14: with many handles on one name the kernel's list of locks is long; it still is right.
-//! Flaw 15: the other kind of byte locks, that of `F_SETLK`, is dropped when any descriptor of the
-//! file is closed. Flaw 16: offsets beyond 31 bits are other bytes to a 32-bit process.
+//! Flaw 14: many handles of one name make the kernel's list of locks long; the lock stays correct.
+//! Flaw 15: the other kind of byte locks, `F_SETLK`, is dropped when any descriptor of the file is
+//! closed. Flaw 16: offsets beyond 31 bits are other bytes to a 32-bit process.
 
 use std::fs::{self, File};
 use std::ops::RangeInclusive;
@@ -16,15 +16,15 @@ const HERE: &str = "a lock of this process";
 #[test]
 fn five_hundred_handles_exclude_each_other_and_recover() {
     const MANY: usize = 500;
-    let scene = Solo::new();
-    let name = scene.name("l");
+    let fixture = Solo::new();
+    let name = fixture.name("l");
     let handles: Vec<_> = (0..MANY).map(|_| ShmLock::open(&name).expect(HERE)).collect();
     for round in [0, MANY / 2, MANY - 1] {
         let guard = handles[round].lock().expect("free");
         let refused =
             handles.iter().filter(|other| other.try_acquire().is_ok_and(|taken| !taken)).count();
-        assert_eq!(refused, MANY - 1, "all but the holder, who nests");
-        handles[round].release().expect("what nested");
+        assert_eq!(refused, MANY - 1, "all but the owner, which nests");
+        handles[round].release().expect("the nested hold");
         drop(guard);
     }
     for (before, handle) in handles.iter().enumerate() {
@@ -35,16 +35,16 @@ fn five_hundred_handles_exclude_each_other_and_recover() {
     victim.ask(format!("open l {name}"));
     victim.ask("lock l");
     assert!(handles[7].try_lock().expect(HERE).is_none());
-    victim.murder();
+    victim.kill();
     let guard = handles[7].try_lock().expect(HERE).expect("a dead owner's");
-    assert!(guard.recovered().expect("somebody died").dead.is_some());
+    assert!(guard.recovered().expect("the owner died").dead.is_some());
     guard.declare_consistent().expect("held");
 }
 
 #[test]
-fn closing_another_descriptor_of_the_file_does_not_end_our_proof_of_life() {
-    let scene = Solo::new();
-    let name = scene.name("l");
+fn closing_another_descriptor_of_the_file_does_not_unlock_the_life_byte() {
+    let fixture = Solo::new();
+    let name = fixture.name("l");
     let path = format!("/dev/shm/{name}.shmlock");
     let lock = ShmLock::open(&name).expect(HERE);
     let guard = lock.lock().expect("free");
@@ -54,7 +54,7 @@ fn closing_another_descriptor_of_the_file_does_not_end_our_proof_of_life() {
     drop(lock.try_clone().expect("another handle"));
     let mut other = actor!();
     other.ask(format!("open l {name}"));
-    assert!(other.ask("check l").starts_with("Theirs(Alive)"));
+    assert!(other.ask("check l").starts_with("Held(Alive)"));
     assert_eq!(other.ask("try l"), "false");
     drop(guard);
     assert_eq!(other.ask("try l"), "true");
@@ -63,8 +63,8 @@ fn closing_another_descriptor_of_the_file_does_not_end_our_proof_of_life() {
 
 #[test]
 fn exactly_two_bytes_are_locked_for_each_handle() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let lock = folder.lock("l").open().expect(HERE);
     let intruder = Intruder::on(&folder.file("l"));
     lock.acquire().expect("free");
@@ -76,23 +76,23 @@ fn exactly_two_bytes_are_locked_for_each_handle() {
     if File::open("/proc/locks").is_err() {
         skipped("there is no /proc/locks");
     } else if !(0..1000).any(|_| locks_known_to_the_kernel(&folder.file("l")) == expected) {
-        panic!("it knows of these: {:?}", locks_known_to_the_kernel(&folder.file("l")));
+        panic!("the kernel lists {:?}", locks_known_to_the_kernel(&folder.file("l")));
     }
     let other = folder.lock("l").open().expect(HERE);
     assert_eq!(intruder.lock_of_others(&presence), Some((Mode::Read, presence.clone())));
     drop(lock);
-    assert!(intruder.lock_of_others(&life).is_none(), "the token went with its handle");
+    assert!(intruder.lock_of_others(&life).is_none(), "closing did not unlock the life byte");
     assert_eq!(
         intruder.lock_of_others(&presence),
         Some((Mode::Read, presence.clone())),
-        "the other is still here"
+        "the other handle is not present"
     );
     drop(other);
     assert!(intruder.locks_of_others().is_empty());
 }
 
-/// What proc(5) says of the file's locks, sorted. It may miss some or tell them twice while others
-/// come and go.
+/// Returns the file's locks in `/proc/locks`, sorted. proc(5) may omit or repeat a lock while
+/// others change.
 fn locks_known_to_the_kernel(path: &Path) -> Vec<(Mode, RangeInclusive<i64>)> {
     let meta = fs::metadata(path).expect("ours");
     let (major, minor) = (libc::major(meta.dev()), libc::minor(meta.dev()));

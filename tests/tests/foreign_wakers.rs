@@ -1,6 +1,5 @@
-//! Wakers that panic, use the lock that they wait for, or fork, when they are cloned, called or
-//! dropped; and what a user's code does in the critical section of a block. See
-//! `docs/foreign-code.md`.
+//! Checks wakers that panic or fork when they are cloned, called or dropped, and a function that
+//! forks while it creates a block. See `docs/foreign-code.md`.
 
 #![allow(unsafe_code, reason = "waitpid, and a waker made by hand")]
 
@@ -15,13 +14,13 @@ use std::task::{Context, Poll, RawWaker, RawWakerVTable, Waker};
 use std::time::Duration;
 
 use shmlock::{Error, ExitHandlers, LockFuture, LockState, SharedBlock, ShmLock};
-use shmlock_tests::hostile::{Folder, Solo, end_process, fork};
-use shmlock_tests::{Bell, alone, poll, until};
+use shmlock_tests::hostile::{Solo, end_process, fork};
+use shmlock_tests::{TestWaker, alone, poll, until};
 
 const HERE: &str = "a lock of this process";
 const NEVER: Duration = Duration::from_secs(3600);
 
-/// Where a waker is foreign code.
+/// The operations of a waker that are foreign code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Moment {
     Clone,
@@ -29,15 +28,16 @@ enum Moment {
     Drop,
 }
 
-/// What a waker does at one of its moments.
+/// The operation at which a waker acts, and its act.
 #[derive(Clone, Copy)]
 struct Script {
     moment: Moment,
     act: fn(),
 }
 
-/// How often an act has begun, and how often a waker was woken.
+/// The number of acts begun.
 static BEGUN: AtomicU32 = AtomicU32::new(0);
+/// The number of calls that woke a waker.
 static WOKEN: AtomicU32 = AtomicU32::new(0);
 
 fn run(data: *const (), moment: Moment) {
@@ -63,8 +63,8 @@ const TABLE: RawWakerVTable = RawWakerVTable::new(
     |data| run(data, Moment::Drop),
 );
 
-/// A waker that acts by the script. The one that the test itself has is not to be dropped: it would
-/// act as well.
+/// Makes a waker that acts by the script. The test's own copy is never dropped, because its drop
+/// would act too.
 fn waker(moment: Moment, act: fn()) -> std::mem::ManuallyDrop<Waker> {
     let script = Box::leak(Box::new(Script { moment, act }));
     // SAFETY:
@@ -98,10 +98,10 @@ fn pair(name: &str) -> (ShmLock, ShmLock) {
 }
 
 #[test]
-fn a_waker_that_panics_in_its_drop_while_the_handle_closes_leaves_nothing_that_exit_would_follow() {
+fn a_waker_that_panics_in_its_drop_while_the_handle_closes_leaves_the_registry_whole() {
     alone!(|| {
-        let scene = Solo::new();
-        let name = scene.name("l");
+        let fixture = Solo::new();
+        let name = fixture.name("l");
         let other = ShmLock::open(&name).expect(HERE);
         let child = fork(|_| {
             begin();
@@ -115,7 +115,7 @@ fn a_waker_that_panics_in_its_drop_while_the_handle_closes_leaves_nothing_that_e
             std::mem::forget(waiting);
             let closed = catch_unwind(AssertUnwindSafe(|| drop(lock)));
             assert!(closed.is_ok() && BEGUN.load(Acquire) == 1, "a drop does not panic");
-            process::exit(0); // the handlers follow what the registry shows
+            process::exit(0); // the handlers go through the registry
         });
         child.ends_well();
         let guard = other.lock().expect("its owner has exited");
@@ -126,44 +126,46 @@ fn a_waker_that_panics_in_its_drop_while_the_handle_closes_leaves_nothing_that_e
 #[test]
 fn a_waker_that_panics_in_its_drop_while_its_future_is_dropped_passes_the_wake_on() {
     alone!(|| {
-        let scene = Solo::new();
+        let fixture = Solo::new();
         begin();
-        let (holder, lock) = pair(&scene.name("l"));
+        let (holder, lock) = pair(&fixture.name("l"));
         let guard = holder.lock().expect("free");
         let waker = waker(Moment::Drop, PANIC);
         let mut waiting = lock.lock_async();
         assert!(poll_by(&mut waiting, &waker).is_pending());
         drop(guard);
-        let guard = holder.lock().expect("free"); // the mark has gone with the release
+        let guard = holder.lock().expect("free"); // the release cleared WAITERS
         let dropped = catch_unwind(AssertUnwindSafe(|| drop(waiting)));
         assert!(dropped.is_ok() && BEGUN.load(Acquire) > 0);
         assert!(
             lock.status().expect(HERE).waiters,
-            "the wake that it used up may have been another's"
+            "WAITERS is clear, though the dropped future may have used another waiter's wake"
         );
         drop(guard);
     });
 }
 
 #[test]
-fn a_waker_that_panics_when_it_is_woken_or_dropped_keeps_no_other_task_from_being_woken() {
+fn a_waker_that_panics_when_it_is_woken_or_dropped_keeps_no_other_task_asleep() {
     alone!(|| {
-        let scene = Solo::new();
+        let fixture = Solo::new();
         begin();
-        let (holder, lock) = pair(&scene.name("l"));
+        let (holder, lock) = pair(&fixture.name("l"));
         let other = holder.try_clone().expect(HERE);
         for moment in [Moment::Wake, Moment::Drop] {
             let guard = holder.lock().expect("free");
             let panics = waker(moment, PANIC);
-            let bell = Bell::new();
+            let waker = TestWaker::new();
             let (mut bad, mut good) = (lock.lock_async(), other.lock_async());
-            assert!(poll_by(&mut bad, &panics).is_pending() && poll(&mut good, &bell).is_pending());
+            assert!(
+                poll_by(&mut bad, &panics).is_pending() && poll(&mut good, &waker).is_pending()
+            );
             let before = WOKEN.load(Acquire);
             drop(guard);
-            until(|| WOKEN.load(Acquire) > before || bell.has_rung());
-            drop(bad); // whichever was woken, the other is now
-            bell.wait();
-            assert!(poll(&mut good, &bell).is_ready());
+            until(|| WOKEN.load(Acquire) > before || waker.was_woken());
+            drop(bad); // the drop passes the wake on if `bad` got it
+            waker.wait();
+            assert!(poll(&mut good, &waker).is_ready());
         }
     });
 }
@@ -171,20 +173,20 @@ fn a_waker_that_panics_when_it_is_woken_or_dropped_keeps_no_other_task_from_bein
 #[test]
 fn a_waker_that_panics_when_it_is_cloned_leaves_no_wait_behind() {
     alone!(|| {
-        let scene = Solo::new();
+        let fixture = Solo::new();
         begin();
-        let (holder, lock) = pair(&scene.name("l"));
+        let (holder, lock) = pair(&fixture.name("l"));
         let guard = holder.lock().expect("free");
         let panics = waker(Moment::Clone, PANIC);
         let mut waiting = lock.lock_async();
         assert!(
             catch_unwind(AssertUnwindSafe(|| poll_by(&mut waiting, &panics).is_ready())).is_err()
         );
-        let bell = Bell::new();
-        assert!(poll(&mut waiting, &bell).is_pending(), "it can be polled again");
+        let waker = TestWaker::new();
+        assert!(poll(&mut waiting, &waker).is_pending(), "it can be polled again");
         drop(guard);
-        bell.wait();
-        let Poll::Ready(Ok(guard)) = poll(&mut waiting, &bell) else {
+        waker.wait();
+        let Poll::Ready(Ok(guard)) = poll(&mut waiting, &waker) else {
             panic!("it was woken, and the lock is free")
         };
         drop(guard);
@@ -192,8 +194,8 @@ fn a_waker_that_panics_when_it_is_cloned_leaves_no_wait_behind() {
     });
 }
 
-/// Forks. The child goes on from here, like the parent; the parent waits until it ends, which has
-/// to be well.
+/// Forks. The child continues after this call, like the parent. The parent waits until the child
+/// ends, with status 0.
 fn fork_here() {
     // SAFETY: other threads of this process are asleep in the kernel.
     let pid = unsafe { libc::fork() };
@@ -211,7 +213,7 @@ fn fork_here() {
 static CHILD: AtomicU32 = AtomicU32::new(0);
 static REAPED: AtomicU32 = AtomicU32::new(0);
 
-/// The child, whose call has to be refused, ends here.
+/// Ends the child, whose call must be refused.
 fn refused_in_child<T: fmt::Debug>(result: &Result<T, Error>) {
     if CHILD.load(Relaxed) == 1 {
         let well = matches!(result, Err(Error::ForkedHandle { .. }));
@@ -223,10 +225,10 @@ fn refused_in_child<T: fmt::Debug>(result: &Result<T, Error>) {
 }
 
 #[test]
-fn a_waker_that_forks_when_it_is_cloned_or_dropped_gives_the_child_nothing() {
+fn a_waker_that_forks_when_it_is_cloned_or_dropped_gives_the_child_no_lock() {
     alone!(|| {
-        let scene = Solo::new();
-        let (holder, lock) = pair(&scene.name("l"));
+        let fixture = Solo::new();
+        let (holder, lock) = pair(&fixture.name("l"));
         for moment in [Moment::Clone, Moment::Drop] {
             let guard = holder.lock().expect("free");
             let forks = waker(moment, fork_here);
@@ -234,7 +236,7 @@ fn a_waker_that_forks_when_it_is_cloned_or_dropped_gives_the_child_nothing() {
             match poll_by(&mut waiting, &forks) {
                 Poll::Ready(result) => refused_in_child(&result),
                 Poll::Pending => {
-                    assert_eq!(CHILD.load(Relaxed), 0, "a child waits for the lock of its parent")
+                    assert_eq!(CHILD.load(Relaxed), 0, "a child waits for the lock of its parent");
                 }
             }
             let before = REAPED.load(Acquire);
@@ -250,10 +252,10 @@ fn a_waker_that_forks_when_it_is_cloned_or_dropped_gives_the_child_nothing() {
 }
 
 #[test]
-fn a_waker_that_forks_when_it_is_woken_leaves_the_child_without_the_thread_that_slept() {
+fn a_waker_that_forks_when_it_is_woken_leaves_the_child_without_the_sleeping_thread() {
     alone!(|| {
-        let scene = Solo::new();
-        let (holder, lock) = pair(&scene.name("l"));
+        let fixture = Solo::new();
+        let (holder, lock) = pair(&fixture.name("l"));
         for _ in 0..3 {
             let guard = holder.lock().expect("free");
             let forks = waker(Moment::Wake, fork_here);
@@ -261,7 +263,7 @@ fn a_waker_that_forks_when_it_is_woken_leaves_the_child_without_the_thread_that_
             assert!(poll_by(&mut waiting, &forks).is_pending());
             let before = REAPED.load(Acquire);
             drop(guard);
-            until(|| REAPED.load(Acquire) > before); // the child has ended, and well
+            until(|| REAPED.load(Acquire) > before); // the child has ended with status 0
             assert!(poll_by(&mut waiting, &forks).is_ready());
         }
     });
@@ -270,8 +272,8 @@ fn a_waker_that_forks_when_it_is_woken_leaves_the_child_without_the_thread_that_
 #[test]
 fn a_function_that_creates_a_block_and_forks_gives_the_child_no_block() {
     alone!(|| {
-        let scene = Solo::new();
-        let name = scene.name("b");
+        let fixture = Solo::new();
+        let name = fixture.name("b");
         let block = SharedBlock::<u64>::open_with(&name, |number| {
             *number = 5;
             fork_here();
@@ -279,75 +281,4 @@ fn a_function_that_creates_a_block_and_forks_gives_the_child_no_block() {
         refused_in_child(&block);
         assert_eq!(*block.expect("a block").lock().expect("free"), 5);
     });
-}
-
-#[test]
-fn a_function_that_creates_a_block_may_use_others_and_is_told_if_it_opens_the_same() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
-    let open = |name: &str| folder.lock(name).open_timeout(Duration::from_secs(5));
-    let mut block = open("b")
-        .open_block_with(|number: &mut u64| {
-            let mut other =
-                open("other").open_block_with(|number: &mut u64| *number = 2).expect("another");
-            let same = open("b").open_block::<u64>();
-            assert!(matches!(same, Err(Error::WouldDeadlock { .. })), "{same:?}");
-            *number = *other.lock().expect("free") + 1;
-        })
-        .expect("a block");
-    assert_eq!(*block.lock().expect("free"), 3);
-}
-
-/// Does this when it is dropped.
-struct Late<F: FnMut()>(F);
-
-impl<F: FnMut()> Drop for Late<F> {
-    fn drop(&mut self) {
-        (self.0)();
-    }
-}
-
-#[test]
-fn a_section_that_panics_in_a_destructor_while_a_panic_unwinds_leaves_the_data_as_it_was() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
-    let mut block = folder.lock("b").open_block::<u64>().expect("a block");
-    let unwound = catch_unwind(AssertUnwindSafe(|| {
-        let _late = Late(|| {
-            let torn = catch_unwind(AssertUnwindSafe(|| {
-                let mut guard = block.lock().expect("free");
-                *guard = 1;
-                std::panic::resume_unwind(Box::new("in the middle"));
-            }));
-            assert!(torn.is_err());
-            let mut guard = block.lock().expect("free");
-            assert_eq!(*guard, 0);
-            *guard = 2;
-            guard.release().expect("held");
-            let mut guard = block.lock().expect("free");
-            *guard = 3;
-            drop(guard); // as a panic would drop it
-            assert_eq!(*block.lock().expect("free"), 2, "what is not released is not copied out");
-        });
-        std::panic::resume_unwind(Box::new("before it"));
-    }));
-    assert!(unwound.is_err());
-    assert_eq!(*block.lock().expect("free"), 2);
-    assert_eq!(block.as_lock().status().expect(HERE).occupancy, LockState::Unlocked);
-}
-
-#[test]
-fn a_guard_that_a_destructor_releases_after_its_section_has_panicked_copies_nothing_out() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
-    let mut block = folder.lock("b").open_block::<u64>().expect("a block");
-    let unwound = catch_unwind(AssertUnwindSafe(|| {
-        let mut guard = Some(block.lock().expect("free"));
-        **guard.as_mut().expect("held") = 1;
-        let _late =
-            Late(|| guard.take().map_or(Ok(()), shmlock::BlockGuard::release).expect("held"));
-        std::panic::resume_unwind(Box::new("in the middle"));
-    }));
-    assert!(unwound.is_err());
-    assert_eq!(*block.lock().expect("free"), 0);
 }

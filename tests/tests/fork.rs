@@ -1,8 +1,8 @@
-//! What a forked child has of its parent's locks: nothing, and it is told so.
+//! Checks that a forked child has none of its parent's locks, and that each call says so.
 
-use shmlock_tests::{Ability, Scene, actor, can};
+use shmlock_tests::{Capability, Fixture, actor, can};
 
-/// Orders that need the region, each of which a forked child is refused.
+/// Commands that need the region, each of which is refused in a forked child.
 const REFUSED: [&str; 10] = [
     "lock l",
     "try l",
@@ -18,16 +18,16 @@ const REFUSED: [&str; 10] = [
 
 #[test]
 fn a_forked_child_is_refused_every_call_and_the_parent_is_not_disturbed() {
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let (mut parent, mut other) = (actor!("{name} desc=parent"), actor!("{name}"));
     for held in [false, true] {
         if held {
             parent.ask("lock l");
         }
         let mut child = parent.fork();
-        for order in REFUSED {
-            assert_eq!(child.refuse(order), "ForkedHandle", "{order}");
+        for command in REFUSED {
+            assert_eq!(child.refuse(command), "ForkedHandle", "{command}");
         }
         assert_eq!(child.refuse("consistent l"), "ForkedHandle");
         assert_eq!(child.refuse("describe l child"), "ForkedHandle");
@@ -46,9 +46,9 @@ fn a_forked_child_is_refused_every_call_and_the_parent_is_not_disturbed() {
 }
 
 #[test]
-fn a_child_that_drops_the_handle_or_the_guard_gives_nothing_back() {
-    let scene = Scene::new();
-    let name = scene.name("l");
+fn a_child_that_drops_the_handle_or_the_guard_releases_nothing() {
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let (mut parent, mut other) = (actor!("{name}"), actor!("{name}"));
     parent.ask("guard l");
     let mut child = parent.fork();
@@ -65,12 +65,12 @@ fn a_child_that_drops_the_handle_or_the_guard_gives_nothing_back() {
 }
 
 #[test]
-fn a_child_that_drops_the_handle_does_not_unmap_what_stands_there_now() {
-    if !can(Ability::KeepMemoryFromChildren) {
+fn a_child_that_drops_the_handle_does_not_unmap_a_later_mapping_at_its_address() {
+    if !can(Capability::KeepMemoryFromChildren) {
         return;
     }
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let mut parent = actor!("{name}");
     let mut child = parent.fork();
     // The parent's mapping is missing here, so the child's own may get its address.
@@ -84,8 +84,8 @@ fn a_child_that_drops_the_handle_does_not_unmap_what_stands_there_now() {
 
 #[test]
 fn a_child_opens_its_own_handle_and_waits_for_the_parent() {
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let mut parent = actor!("{name}");
     parent.ask("lock l");
     let mut child = parent.fork();
@@ -107,37 +107,37 @@ fn a_child_opens_its_own_handle_and_waits_for_the_parent() {
 
 #[test]
 fn an_owner_is_recovered_from_although_its_forked_child_lives() {
-    if !can(Ability::KeepMemoryFromChildren) {
+    if !can(Capability::KeepMemoryFromChildren) {
         return;
     }
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let mut witness = actor!("{name}");
     for asleep in [false, true] {
         let mut owner = actor!("{name} desc=owner");
         owner.ask("lock l");
-        let who = owner.ask("holder l");
+        let record = owner.ask("holder l");
         let mut child = owner.fork();
         if asleep {
             witness.tell("lock l");
             owner.sees_a_waiter();
         }
-        owner.murder();
+        owner.kill();
         if !asleep {
             witness.tell("lock l");
         }
         witness.done();
-        assert_eq!(witness.ask("recovered l"), who);
+        assert_eq!(witness.ask("recovered l"), record);
         witness.ask("consistent l");
-        assert_eq!(child.refuse("try l"), "ForkedHandle", "the child lives and has nothing");
+        assert_eq!(child.refuse("try l"), "ForkedHandle", "the child lives and holds nothing");
         witness.ask("release l");
     }
 }
 
 #[test]
-fn a_child_that_dies_does_not_take_the_owner_for_dead() {
-    let scene = Scene::new();
-    let name = scene.name("l");
+fn the_death_of_a_child_does_not_make_the_owner_look_dead() {
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let (mut owner, mut other) = (actor!("{name}"), actor!("{name} poll=10"));
     owner.ask("lock l");
     for how in ["exit", "_exit", "abort", "segv", "exec", "return", "panic"] {
@@ -145,7 +145,7 @@ fn a_child_that_dies_does_not_take_the_owner_for_dead() {
         child.tell(format_args!("die {how}"));
         owner.ask(format_args!("reap {}", child.number()));
         assert_eq!(other.ask("try l"), "false", "{how}");
-        assert!(other.ask("check l").contains("Theirs(Alive)"), "{how}");
+        assert!(other.ask("check l").contains("Held(Alive)"), "{how}");
     }
     assert_eq!(other.refuse("for l 50"), "TimedOut");
     owner.ask("release l");
@@ -154,12 +154,12 @@ fn a_child_that_dies_does_not_take_the_owner_for_dead() {
 }
 
 #[test]
-fn a_grandchild_is_told_too_whichever_ancestor_the_handle_is_from() {
-    if !can(Ability::KeepMemoryFromChildren) {
+fn a_grandchild_is_refused_the_handles_of_every_ancestor() {
+    if !can(Capability::KeepMemoryFromChildren) {
         return;
     }
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let mut parent = actor!("{name}");
     parent.ask("lock l");
     let mut child = parent.fork();
@@ -172,10 +172,10 @@ fn a_grandchild_is_told_too_whichever_ancestor_the_handle_is_from() {
     assert_eq!(
         grandchild.refuse("try l"),
         "ForkedHandle",
-        "opening one's own does not revive the others"
+        "opening its own handle must not revive the others"
     );
     assert_eq!(grandchild.refuse("try m"), "ForkedHandle");
-    assert_eq!(child.ask("try m"), "false", "the child's own handle is good");
+    assert_eq!(child.ask("try m"), "false", "the child's own handle works");
     assert_eq!(child.refuse("try l"), "ForkedHandle");
     parent.ask("release l");
     grandchild.ask("lock n");
@@ -184,12 +184,12 @@ fn a_grandchild_is_told_too_whichever_ancestor_the_handle_is_from() {
 }
 
 #[test]
-fn a_thread_of_a_child_is_not_taken_for_the_parents_thread() {
-    if !can(Ability::KeepMemoryFromChildren) {
+fn a_thread_of_a_child_is_not_confused_with_the_parents_thread() {
+    if !can(Capability::KeepMemoryFromChildren) {
         return;
     }
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let mut parent = actor!("{name}");
     parent.ask("lock l");
     let mut child = parent.fork();
@@ -198,16 +198,16 @@ fn a_thread_of_a_child_is_not_taken_for_the_parents_thread() {
     child.ask(format_args!("open n {name}"));
     parent.ask("release l");
     child.ask("lock n");
-    assert_eq!(child.refuse("lock m"), "WouldDeadlock", "waiting for itself is");
+    assert_eq!(child.refuse("lock m"), "WouldDeadlock", "waiting for itself is a deadlock");
 }
 
 #[test]
-fn a_named_event_that_was_inherited_is_refused_and_still_works_in_the_parent() {
-    if !can(Ability::KeepMemoryFromChildren) || !can(Ability::SleepOnTwoWords) {
+fn an_inherited_named_event_is_refused_and_still_works_in_the_parent() {
+    if !can(Capability::KeepMemoryFromChildren) || !can(Capability::SleepOnTwoWords) {
         return;
     }
-    let scene = Scene::new();
-    let (name, stop) = (scene.name("l"), scene.name("stop"));
+    let fixture = Fixture::new();
+    let (name, stop) = (fixture.name("l"), fixture.name("stop"));
     let (mut holder, mut parent) = (actor!("{name}"), actor!());
     holder.ask("lock l");
     parent.ask(format_args!("event e {stop}"));
@@ -217,7 +217,7 @@ fn a_named_event_that_was_inherited_is_refused_and_still_works_in_the_parent() {
     assert_eq!(child.refuse("clear e"), "ForkedHandle");
     child.ask(format_args!("open m {name} event=e"));
     assert_eq!(child.refuse("lock m"), "ForkedHandle", "waiting beside the parent's event");
-    // Its own of that name is the same event, and reaches the parent.
+    // The child's own event of that name is the same event, and reaches the parent.
     child.ask(format_args!("event own {stop}"));
     parent.tell("lock l");
     holder.sees_a_waiter();
@@ -226,41 +226,37 @@ fn a_named_event_that_was_inherited_is_refused_and_still_works_in_the_parent() {
     let number = child.number();
     drop(child);
     parent.ask(format_args!("reap {number}"));
-    assert_eq!(
-        parent.refuse("lock l"),
-        "Cancelled",
-        "the child's end does not take the event away"
-    );
+    assert_eq!(parent.refuse("lock l"), "Cancelled", "the child's end removed the event");
 }
 
 #[test]
 fn children_do_not_keep_the_file() {
-    if !can(Ability::KeepMemoryFromChildren) {
+    if !can(Capability::KeepMemoryFromChildren) {
         return;
     }
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let mut parent = actor!("{name}");
     let mut child = parent.fork();
     parent.ask("close l");
-    assert!(scene.files().is_empty(), "the child's copy is no presence");
+    assert!(fixture.files().is_empty(), "the child's copy counts as a presence");
     child.ask("close l");
     child.ask(format_args!("open m {name}"));
-    assert_eq!(scene.files().len(), 1);
+    assert_eq!(fixture.files().len(), 1);
     child.ask("close m");
-    assert!(scene.files().is_empty());
+    assert!(fixture.files().is_empty());
 }
 
 #[test]
 fn every_call_in_a_forked_child_is_an_error() {
-    if !can(Ability::KeepMemoryFromChildren) {
+    if !can(Capability::KeepMemoryFromChildren) {
         return;
     }
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let mut parent = actor!("{name}");
-    for take in ["guard l", "lock l"] {
-        parent.ask(take);
+    for acquire in ["guard l", "lock l"] {
+        parent.ask(acquire);
         let mut child = parent.fork();
         let answers = child.ask("every l");
         assert!(
@@ -270,7 +266,7 @@ fn every_call_in_a_forked_child_is_an_error() {
         for answer in answers.split_whitespace() {
             assert!(answer.ends_with("=ForkedHandle"), "{answer}");
         }
-        if take == "guard l" {
+        if acquire == "guard l" {
             assert_eq!(child.refuse("unguard release"), "ForkedHandle");
         }
     }

@@ -1,7 +1,7 @@
-//! A signal handler forks while the interrupted code waits for a lock: the child comes back into a
-//! wait that is its parent's.
+//! Checks signal handlers that fork while the interrupted code waits for a lock: the child returns
+//! into a wait of its parent.
 
-#![allow(unsafe_code, reason = "a signal handler that forks, kill and waitpid")]
+#![allow(unsafe_code, reason = "fork in a signal handler, kill and waitpid")]
 
 use std::sync::atomic::AtomicI32;
 use std::sync::atomic::Ordering::Relaxed;
@@ -10,12 +10,12 @@ use std::time::Duration;
 use shmlock::{BlockSignals, Builder, Error, ExitEvent, ShmLock, WaitStrategy};
 use shmlock_tests::hostile::{Folder, Line, Solo, end_process, fork};
 use shmlock_tests::proc::sleeps;
-use shmlock_tests::{Ability, Bell, alone, can, poll, rounds, until};
+use shmlock_tests::{Capability, TestWaker, alone, can, poll, rounds, until};
 
 const HERE: &str = "a lock of this process";
 const NEVER: Duration = Duration::from_secs(3600);
 
-/// The child that [`on_signal`] has forked; 0 in that child, and -1 before.
+/// The child that [`on_signal`] forked; 0 in that child, and -1 before.
 static FORKED: AtomicI32 = AtomicI32::new(-1);
 
 extern "C" fn on_signal(_: libc::c_int) {
@@ -24,8 +24,8 @@ extern "C" fn on_signal(_: libc::c_int) {
     FORKED.store(unsafe { libc::fork() }, Relaxed);
 }
 
-/// Forks by the bare system call: fork(3) would wait for ever for the allocator, should the
-/// interrupted code be in it.
+/// Forks by the raw system call: fork(3) would wait for ever for the allocator's lock if the
+/// interrupted code holds it.
 extern "C" fn on_signal_anywhere(_: libc::c_int) {
     // SAFETY: without CLONE_VM this is fork(2); a null stack means the copy of ours.
     let pid = unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) };
@@ -42,8 +42,8 @@ fn kill(pid: i32) {
     assert_eq!(unsafe { libc::kill(pid, libc::SIGUSR1) }, 0);
 }
 
-/// In the forked child: ends well if the call was refused. In its parent: what the call came to,
-/// once that child has ended well.
+/// In the forked child, exits with status 0 if the call was refused. In its parent, waits for that
+/// and returns the result of the call.
 fn refused_in_child<T>(result: Result<T, Error>) -> Result<T, Error> {
     let pid = FORKED.load(Relaxed);
     if pid == 0 {
@@ -55,13 +55,13 @@ fn refused_in_child<T>(result: Result<T, Error>) -> Result<T, Error> {
     let answer = unsafe { libc::waitpid(pid, &raw mut status, 0) };
     assert!(
         answer == pid && status == 0,
-        "the child that the handler has forked ended by status {status:#x}"
+        "the child that the handler forked ended by status {status:#x}"
     );
     result
 }
 
-/// One waits by this builder and `wait`, the handler forks in its sleep, and then it gets the lock
-/// or an error.
+/// Forks a waiter that waits by this builder and `wait`. Its signal handler forks during its sleep;
+/// the waiter must still acquire.
 fn interrupt(
     folder: &Folder,
     options: impl Fn(Builder) -> Builder,
@@ -84,7 +84,7 @@ fn interrupt(
     until(|| !children(waiter.pid()).is_empty());
     until(|| children(waiter.pid()).iter().all(|child| !lives(child)));
     guard.release().expect("held");
-    assert_eq!(waiter.line().hear(), 1, "the parent's wait goes on");
+    assert_eq!(waiter.line().hear(), 1, "the parent's wait failed");
     waiter.ends_well();
 }
 
@@ -94,7 +94,7 @@ fn children(pid: i32) -> Vec<String> {
     children.split_whitespace().map(str::to_owned).collect()
 }
 
-/// Whether it has not ended yet; one that has is a zombie until it is waited for.
+/// Returns `true` until the process has ended; an ended one is a zombie until it is waited for.
 fn lives(pid: &str) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
@@ -106,13 +106,13 @@ const ACQUIRE: fn(&ShmLock) -> Result<(), Error> =
     |lock| lock.acquire().and_then(|()| lock.release());
 
 #[test]
-fn a_child_that_is_forked_in_a_threads_sleep_is_refused_and_its_parent_waits_on() {
-    if !can(Ability::KeepMemoryFromChildren) {
+fn a_child_forked_during_a_threads_sleep_is_refused_and_its_parent_keeps_waiting() {
+    if !can(Capability::KeepMemoryFromChildren) {
         return;
     }
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         let event = ExitEvent::new();
         for wait in [LOCK, LOCK_FOR, ACQUIRE] {
             interrupt(&folder, |builder| builder.poll_interval(NEVER), wait);
@@ -136,25 +136,25 @@ fn a_child_that_is_forked_in_a_threads_sleep_is_refused_and_its_parent_waits_on(
 }
 
 #[test]
-fn a_child_that_is_forked_between_two_polls_of_a_task_is_refused() {
-    if !can(Ability::KeepMemoryFromChildren) {
+fn a_child_forked_between_two_polls_of_a_task_is_refused() {
+    if !can(Capability::KeepMemoryFromChildren) {
         return;
     }
     alone!(|| {
-        let scene = Solo::new();
-        let name = scene.name("l");
+        let fixture = Solo::new();
+        let name = fixture.name("l");
         let (holder, lock) = (ShmLock::open(&name).expect(HERE), ShmLock::open(&name).expect(HERE));
         let guard = holder.lock().expect("free");
-        let bell = Bell::new();
+        let waker = TestWaker::new();
         let mut waiting = lock.lock_async();
-        assert!(poll(&mut waiting, &bell).is_pending());
+        assert!(poll(&mut waiting, &waker).is_pending());
         fork_on_signals(on_signal);
         // SAFETY: sends a signal that is handled to this very thread, which has run the handler
         // when the call returns.
         unsafe { libc::raise(libc::SIGUSR1) };
         drop(guard);
         if FORKED.load(Relaxed) == 0 {
-            let std::task::Poll::Ready(polled) = poll(&mut waiting, &bell) else {
+            let std::task::Poll::Ready(polled) = poll(&mut waiting, &waker) else {
                 end_process::at_once(4)
             };
             let _ = refused_in_child(polled);
@@ -163,8 +163,8 @@ fn a_child_that_is_forked_between_two_polls_of_a_task_is_refused() {
     });
 }
 
-/// Opens and closes again and again, and says each time how a child ended that the handler has
-/// forked meanwhile. A child that has a handle of its own when the call returns uses it.
+/// Opens and closes in a loop. Reports the status of each child that the handler forked meanwhile.
+/// A child that has a handle of its own when the call returns uses it.
 fn open_and_close(folder: &Folder, line: &Line) {
     fork_on_signals(on_signal_anywhere);
     line.ready();
@@ -189,25 +189,23 @@ fn open_and_close(folder: &Folder, line: &Line) {
     }
 }
 
-/// The signal comes at any instruction. A few stand between the last look whether the region is
-/// ours and the access to it; a fork there ends the child by SIGSEGV, in one case of some ten
-/// thousand.
+/// The signal comes at any instruction. If the fork falls between the last check that the region is
+/// mapped and the access to it, the child ends by SIGSEGV. This window is a few instructions long.
 #[test]
-fn a_child_that_is_forked_while_the_interrupted_code_opens_or_closes_has_a_handle_of_its_own_or_none()
- {
-    if !can(Ability::KeepMemoryFromChildren) {
+fn a_child_forked_while_the_interrupted_code_opens_or_closes_has_its_own_handle_or_none() {
+    if !can(Capability::KeepMemoryFromChildren) {
         return;
     }
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         for is_in_use in [false, true] {
             let user = is_in_use.then(|| folder.lock("l").open().expect(HERE));
             let opener = fork(|line| open_and_close(&folder, line));
             opener.line().wait();
             let (forks, mut faults) = (rounds(400), 0);
             for round in 0..forks {
-                // At another moment in each round.
+                // A different moment in each round.
                 (0..round * 37 % 4001).for_each(|_| std::hint::spin_loop());
                 kill(opener.pid());
                 match opener.line().hear() {
@@ -216,15 +214,15 @@ fn a_child_that_is_forked_while_the_interrupted_code_opens_or_closes_has_a_handl
                     status => panic!("round {round}: the child ended by status {status:#x}"),
                 }
             }
-            assert!(faults <= 2, "{faults} of {forks} children touched what is not there");
-            opener.murder();
+            assert!(faults <= 2, "{faults} of {forks} children accessed an unmapped region");
+            opener.kill();
             if let Some(user) = user {
                 assert!(
                     user.lock().expect("free").recovered().is_none(),
-                    "nobody died in a critical section"
+                    "a death in a critical section was reported"
                 );
             }
         }
-        drop(folder.lock("l").open().expect(HERE)); // takes away what the killed one has left
+        drop(folder.lock("l").open().expect(HERE)); // removes what the killed process left
     });
 }

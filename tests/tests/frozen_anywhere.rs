@@ -1,5 +1,5 @@
-//! A process stopped at any instruction: nobody takes it for dead, however slow it is, and it bars
-//! nobody from what it does not hold.
+//! Checks a process that is stopped at any instruction: it is never judged dead, and it blocks no
+//! lock that it does not hold.
 
 use shmlock_tests::alone;
 use shmlock_tests::step::{Fate, Phase, sweep};
@@ -19,12 +19,12 @@ fn while_it_opens_a_lock_in_use() {
 }
 
 #[test]
-fn while_it_is_given_a_dead_owners_token() {
+fn while_it_draws_a_dead_owners_token() {
     alone!(|| frozen_while(Phase::OpenStale));
 }
 
 #[test]
-fn while_it_takes_and_gives_back_undisturbed() {
+fn while_it_acquires_and_releases_undisturbed() {
     alone!(|| frozen_while(Phase::Section));
 }
 
@@ -34,17 +34,17 @@ fn while_it_waits_and_is_woken() {
 }
 
 #[test]
-fn while_it_gives_back_to_sleepers() {
+fn while_it_releases_to_sleeping_waiters() {
     alone!(|| frozen_while(Phase::Release));
 }
 
 #[test]
-fn while_it_passes_on_beside_sleepers() {
+fn while_it_releases_without_wake_beside_sleeping_waiters() {
     alone!(|| frozen_while(Phase::PassOn));
 }
 
 #[test]
-fn while_it_takes_over_from_the_dead() {
+fn while_it_recovers_from_a_dead_owner() {
     alone!(|| frozen_while(Phase::TakeOver));
 }
 
@@ -59,6 +59,6 @@ fn while_it_closes_a_lock_that_another_holds() {
 }
 
 #[test]
-fn while_it_closes_as_the_last_one() {
+fn while_it_closes_the_last_handle() {
     alone!(|| frozen_while(Phase::CloseLast));
 }

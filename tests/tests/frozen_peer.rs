@@ -1,6 +1,6 @@
-//! A second implementation, in C, shares locks with this one: written from PROTOCOL.md alone, by a
-//! hand that had not seen the sources, and kept as it is (`tests/peer`). A change of the protocol
-//! that it does not live with is a new layout version.
+//! Checks that this implementation shares locks with a frozen second one in C (`tests/peer`). Its
+//! author wrote it from PROTOCOL.md alone, without the sources. A change of the protocol that
+//! breaks it needs a new layout version.
 
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
@@ -11,24 +11,25 @@ use std::time::{Duration, Instant};
 use shmlock_tests::hostile::{Folder, Intruder, Solo};
 use shmlock_tests::{command, output, skipped, start, until};
 
-/// How many critical sections each process counts.
+/// The number of critical sections that each process counts.
 const EACH: u64 = 20_000;
 
-/// For how many seconds processes are killed, unless `SHMLOCK_PEER_SECONDS` says otherwise.
+/// The seconds for which processes are killed, unless `SHMLOCK_PEER_SECONDS` says otherwise.
 const SECONDS: u64 = 4;
 
-/// Both implementations of the same program.
+/// Both implementations of one program.
 struct Programs {
     peer: PathBuf,
     ours: PathBuf,
 }
 
 impl Programs {
-    /// Builds the peer by the machine's C compiler; `None`, and a word, where there is none.
+    /// Builds the peer with the machine's C compiler. Returns `None`, and reports a skipped test,
+    /// without one.
     fn build() -> Option<Self> {
         if command("cc").get_program() != "cc" {
             skipped(
-                "the frozen peer is built by the C compiler of this machine, not for an emulated one",
+                "the machine's C compiler builds the frozen peer, not one for an emulated machine",
             );
             return None;
         }
@@ -46,8 +47,8 @@ impl Programs {
         Some(Self { peer, ours: env!("CARGO_BIN_EXE_mate").into() })
     }
 
-    /// Each of the two implementations, with one handle for all and with one for each critical
-    /// section.
+    /// Returns each implementation twice: with one handle for all critical sections, and with one
+    /// handle for each.
     fn kinds(&self) -> [(&Path, &'static str); 4] {
         [(&self.peer, "count"), (&self.ours, "count"), (&self.peer, "churn"), (&self.ours, "churn")]
     }
@@ -59,13 +60,13 @@ impl Drop for Programs {
     }
 }
 
-/// A folder with the lock and the file that is counted in.
-struct Place<'f> {
+/// A folder with the lock, and the file with the counters.
+struct Arena<'f> {
     folder: &'f Folder,
     account: PathBuf,
 }
 
-impl<'f> Place<'f> {
+impl<'f> Arena<'f> {
     fn new(folder: &'f Folder) -> Self {
         let account = folder.path().join("account");
         fs::write(&account, [0; 4096]).expect("our own directory");
@@ -83,20 +84,20 @@ impl<'f> Place<'f> {
         start(command.stdin(Stdio::null()).stdout(Stdio::null())).expect("it can be started")
     }
 
-    /// The word of 64 bits at this offset.
+    /// Returns the 64-bit word at this offset.
     fn word(&self, offset: usize) -> u64 {
         let bytes = fs::read(&self.account).expect("our own file");
         u64::from_le_bytes(bytes[offset..offset + 8].try_into().expect("eight bytes"))
     }
 
-    /// How often anybody has acquired, as the region counts it.
+    /// Returns the number of acquisitions, as the region counts them.
     fn acquisitions(&self) -> u64 {
         let lock = Intruder::on(&self.folder.file("l"));
         u64::from(lock.word_at(4)) | u64::from(lock.word_at(48)) << 32
     }
 }
 
-/// How a child may end: well, or because we killed it.
+/// Asserts that the child ended with status 0, or because this test killed it.
 fn assert_ended_well(child: &mut Child, killed: bool) {
     let status = child.wait().expect("a child can be waited for");
     let by_us = killed && status.signal() == Some(libc::SIGKILL);
@@ -107,53 +108,49 @@ fn assert_ended_well(child: &mut Child, killed: bool) {
 }
 
 #[test]
-fn the_frozen_peer_counts_beside_us_and_nothing_is_lost() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
-    let place = Place::new(&folder);
+fn the_frozen_peer_and_this_implementation_count_together_and_lose_nothing() {
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
+    let arena = Arena::new(&folder);
     let Some(programs) = Programs::build() else {
-        return fs::remove_file(&place.account).expect("ours");
+        return fs::remove_file(&arena.account).expect("ours");
     };
     let kinds = programs.kinds();
     let times = |verb| if verb == "churn" { EACH / 20 } else { EACH };
     let children: Vec<_> =
-        kinds.iter().map(|(program, verb)| place.start(program, verb, times(*verb))).collect();
+        kinds.iter().map(|(program, verb)| arena.start(program, verb, times(*verb))).collect();
     for mut child in children {
         assert_ended_well(&mut child, false);
     }
     let expected = kinds.iter().map(|(_, verb)| times(*verb)).sum::<u64>();
-    assert_eq!((place.word(0), place.word(8), place.word(16)), (expected, expected, 0));
-    fs::remove_file(&place.account).expect("ours");
-    assert!(
-        folder.names().is_empty(),
-        "the last one out removes the lock's file: {:?}",
-        folder.names()
-    );
+    assert_eq!((arena.word(0), arena.word(8), arena.word(16)), (expected, expected, 0));
+    fs::remove_file(&arena.account).expect("ours");
+    assert!(folder.names().is_empty(), "the last close left a file: {:?}", folder.names());
 }
 
 #[test]
-fn the_frozen_peer_and_we_recover_each_other() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
-    let place = Place::new(&folder);
+fn the_frozen_peer_and_this_implementation_recover_each_other() {
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
+    let arena = Arena::new(&folder);
     let Some(programs) = Programs::build() else {
-        return fs::remove_file(&place.account).expect("ours");
+        return fs::remove_file(&arena.account).expect("ours");
     };
     let seconds = std::env::var("SHMLOCK_PEER_SECONDS")
         .ok()
         .and_then(|text| text.parse().ok())
         .unwrap_or(SECONDS);
-    // So that the file, and its count of acquisitions, last as long as the test.
+    // Keeps the file, and its count of acquisitions, for the whole test.
     let present = folder.lock("l").open().expect("a lock");
     let kinds = programs.kinds();
-    let start = |index: usize| place.start(kinds[index % 4].0, kinds[index % 4].1, 0);
+    let start = |index: usize| arena.start(kinds[index % 4].0, kinds[index % 4].1, 0);
     let mut children: Vec<_> = (0..4).map(start).collect();
     let (begin, mut kills) = (Instant::now(), 0);
     while begin.elapsed() < Duration::from_secs(seconds) {
-        // The victim has worked for as long as the three others took to be replaced.
+        // The victim runs while the three others are replaced.
         let victim = kills % 4;
-        let counted = place.word(0);
-        until(|| place.word(0) >= counted + 50);
+        let counted = arena.word(0);
+        until(|| arena.word(0) >= counted + 50);
         children[victim].kill().expect("it runs");
         assert_ended_well(&mut children[victim], true);
         children[victim] = start(victim);
@@ -165,19 +162,23 @@ fn the_frozen_peer_and_we_recover_each_other() {
     }
     kills += 4;
     let guard = present.lock().expect("free, or a dead owner's");
-    let (counter, shadow, repaired) = (place.word(0), place.word(8), place.word(16));
+    let (counter, shadow, repaired) = (arena.word(0), arena.word(8), arena.word(16));
     assert!(counter == shadow || guard.recovered().is_some(), "{counter} {shadow}");
     let kills = u64::try_from(kills).expect("few");
-    let lost = place.acquisitions() - 1 - counter;
-    assert!(lost <= kills, "{lost} acquisitions did not count, and {kills} processes were killed");
+    let lost = arena.acquisitions() - 1 - counter;
+    assert!(
+        lost <= kills,
+        "{lost} acquisitions were not counted, but only {kills} processes were killed"
+    );
     assert!(repaired > 0, "no death of {kills} met a critical section");
     let dead = guard.recovered().is_some();
     guard.declare_consistent().expect("held");
     drop(guard);
     println!(
-        "swept: {kills} kills, {counter} critical sections, {repaired} recoveries, the last owner died: {dead}"
+        "swept: {kills} kills, {counter} critical sections, {repaired} recoveries, \
+         the last owner died: {dead}"
     );
     drop(present);
-    fs::remove_file(&place.account).expect("ours");
+    fs::remove_file(&arena.account).expect("ours");
     assert!(folder.names().is_empty(), "{:?}", folder.names());
 }

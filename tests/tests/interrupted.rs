@@ -1,4 +1,4 @@
-//! Signals with a handler, again and again: no system call of ours gives up because of them.
+//! Checks that repeated signals with a handler make no system call of the library fail.
 
 #![allow(unsafe_code, reason = "an interval timer and a handler without SA_RESTART")]
 
@@ -10,7 +10,7 @@ use shmlock_tests::{alone, rounds};
 
 extern "C" fn nothing(_: libc::c_int) {}
 
-/// Has this process interrupted by a handler each so many microseconds from now on.
+/// Interrupts this process by a handler at this interval, in microseconds, from now on.
 fn interrupt_each(microseconds: i32) {
     // SAFETY: all zero is a valid action: no flags, so that system calls are not restarted.
     let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
@@ -23,10 +23,10 @@ fn interrupt_each(microseconds: i32) {
     assert_eq!(unsafe { libc::setitimer(libc::ITIMER_REAL, &raw const timer, null_mut()) }, 0);
 }
 
-/// In a child with one thread, which all the signals interrupt.
+/// Runs `act` in a child with one thread, which all the signals interrupt.
 fn interrupted(microseconds: i32, act: impl Fn(&Folder)) {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     fork(|_| {
         interrupt_each(microseconds);
         act(&folder);
@@ -52,8 +52,8 @@ fn opening_a_lock_does_not_fail_because_a_signal_comes() {
     });
 }
 
-/// All that opening, locking and closing asks of the kernel. (Closing a descriptor cannot be tried
-/// again.)
+/// Lists the system calls of opening, locking and closing, without close(2), which cannot be
+/// repeated.
 fn all_calls() -> Vec<libc::c_long> {
     let same = [
         libc::SYS_openat,
@@ -78,12 +78,12 @@ fn all_calls() -> Vec<libc::c_long> {
     same.into_iter().chain(other).chain(older).collect()
 }
 
-/// On every kernel, whatever it does by itself: each call is interrupted exactly once.
+/// Each call is interrupted exactly once, whatever the kernel itself would restart.
 #[test]
-fn every_system_call_that_is_interrupted_is_tried_again() {
+fn every_interrupted_system_call_is_repeated() {
     for denied in [&[][..], &[Denied::nameless(libc::EPERM)], &[Denied::allocation(libc::EPERM)]] {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         let left = folder.put("b", &[0; 192]);
         aside(|| {
             if !deny(denied) {
@@ -98,7 +98,7 @@ fn every_system_call_that_is_interrupted_is_tried_again() {
             drop((lock, other));
             assert!(!folder.file("l").exists());
             drop(
-                folder.lock("b").schema("s").open_block::<u64>().expect("instead of what was left"),
+                folder.lock("b").schema("s").open_block::<u64>().expect("the old lock is replaced"),
             );
             assert!(!left.exists());
             let _left = folder.put("b", &[0; 192]);
@@ -112,24 +112,24 @@ fn every_system_call_that_is_interrupted_is_tried_again() {
 }
 
 #[test]
-fn a_large_block_is_made_although_signals_come_faster_than_its_memory() {
+fn a_large_block_is_allocated_although_signals_interrupt_the_allocation() {
     const BYTES: usize = 48 << 20;
     alone!(|| {
         for microseconds in [1000, 100] {
             interrupted(microseconds, |folder| {
-                drop(folder.lock("b").open_block::<[u8; BYTES]>().expect("in pieces"));
+                drop(folder.lock("b").open_block::<[u8; BYTES]>().expect("allocated in pieces"));
             });
         }
     });
 }
 
 #[test]
-fn a_large_block_is_written_although_signals_come_where_it_cannot_be_allocated() {
+fn without_fallocate_a_large_block_is_written_although_signals_interrupt() {
     const BYTES: usize = 8 << 20;
     alone!(|| {
         interrupted(100, |folder| {
             if deny(&[Denied::allocation(libc::EOPNOTSUPP), Denied::nameless(libc::EOPNOTSUPP)]) {
-                drop(folder.lock("b").open_block::<[u8; BYTES]>().expect("in pieces"));
+                drop(folder.lock("b").open_block::<[u8; BYTES]>().expect("allocated in pieces"));
             }
         });
     });

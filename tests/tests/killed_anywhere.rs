@@ -1,4 +1,5 @@
-//! A process killed at any instruction: nobody is stuck, nobody goes untold, nothing is left.
+//! Checks a process that is killed at any instruction: no waiter hangs, the next owner learns of
+//! the death, and no file is left.
 
 use shmlock_tests::alone;
 use shmlock_tests::step::{Fate, Phase, sweep};
@@ -18,12 +19,12 @@ fn while_it_opens_a_lock_in_use() {
 }
 
 #[test]
-fn while_it_is_given_a_dead_owners_token() {
+fn while_it_draws_a_dead_owners_token() {
     alone!(|| killed_while(Phase::OpenStale));
 }
 
 #[test]
-fn while_it_takes_and_gives_back_undisturbed() {
+fn while_it_acquires_and_releases_undisturbed() {
     alone!(|| killed_while(Phase::Section));
 }
 
@@ -33,17 +34,17 @@ fn while_it_waits_and_is_woken() {
 }
 
 #[test]
-fn while_it_gives_back_to_sleepers() {
+fn while_it_releases_to_sleeping_waiters() {
     alone!(|| killed_while(Phase::Release));
 }
 
 #[test]
-fn while_it_passes_on_beside_sleepers() {
+fn while_it_releases_without_wake_beside_sleeping_waiters() {
     alone!(|| killed_while(Phase::PassOn));
 }
 
 #[test]
-fn while_it_takes_over_from_the_dead() {
+fn while_it_recovers_from_a_dead_owner() {
     alone!(|| killed_while(Phase::TakeOver));
 }
 
@@ -58,6 +59,6 @@ fn while_it_closes_a_lock_that_another_holds() {
 }
 
 #[test]
-fn while_it_closes_as_the_last_one() {
+fn while_it_closes_the_last_handle() {
     alone!(|| killed_while(Phase::CloseLast));
 }

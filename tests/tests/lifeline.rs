@@ -1,7 +1,7 @@
-//! A program that works under its owner's lock keeps the lock held when the owner dies, if it was
-//! given the lifeline; and only then, and only so long.
+//! Checks lifelines: a program that inherits one keeps the lock held after the owner dies, until
+//! the program ends. No other program does.
 
-#![allow(unsafe_code, reason = "a program that a forked child becomes")]
+#![allow(unsafe_code, reason = "prctl")]
 
 use std::cell::RefCell;
 use std::fs::File;
@@ -14,7 +14,7 @@ use std::process::{Command, Stdio};
 use rustix::io::{FdFlags, fcntl_setfd};
 use shmlock::{Builder, LockState, OwnerState, ShmLock};
 use shmlock_tests::hostile::{Folder, Solo, fork};
-use shmlock_tests::{Ability, alone, can, start};
+use shmlock_tests::{Capability, alone, can, start};
 
 const HERE: &str = "a lock of this process";
 
@@ -22,15 +22,15 @@ fn with_lifeline(folder: &Folder) -> Builder {
     folder.lock("l").description("belt 7").lifeline(true)
 }
 
-/// A copy of the lifeline that programs inherit.
+/// Returns a copy of the lifeline that programs inherit.
 fn inheritable(lock: &ShmLock) -> OwnedFd {
     let line = lock.lifeline().expect("asked for").try_clone_to_owned().expect("a descriptor");
     fcntl_setfd(&line, FdFlags::empty()).expect("our own descriptor");
     line
 }
 
-/// A program that repeats what it is told and goes on until its input ends. The input, which
-/// everything here may close.
+/// Returns a program that echoes its input until the input ends, and the other end of its input and
+/// output.
 fn program() -> (Command, UnixStream) {
     let (ours, theirs) = UnixStream::pair().expect("two descriptors");
     let mut command = Command::new("cat");
@@ -48,18 +48,18 @@ fn hear_answer(line: &mut UnixStream) {
 }
 
 #[test]
-fn without_being_asked_for_there_is_none_and_a_handle_has_one_descriptor() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+fn a_handle_without_a_lifeline_has_one_descriptor() {
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let count = || std::fs::read_dir("/proc/self/fd").expect("/proc").count();
     let before = count();
     let plain = folder.lock("l").open().expect(HERE);
     assert!(plain.lifeline().is_none());
     assert_eq!(count(), before + 1);
     let lock = with_lifeline(&folder).open().expect(HERE);
-    assert_eq!(count(), before + 3, "the lifeline is one more");
+    assert_eq!(count(), before + 3, "the lifeline is one descriptor more");
     let flags = rustix::io::fcntl_getfd(lock.lifeline().expect("asked for")).expect("open");
-    assert!(flags.contains(FdFlags::CLOEXEC), "nobody inherits it by accident");
+    assert!(flags.contains(FdFlags::CLOEXEC), "no program inherits it by accident");
     let clone = lock.try_clone().expect("another handle");
     let (one, other) =
         (lock.lifeline().expect("asked for"), clone.lifeline().expect("as the first"));
@@ -68,12 +68,12 @@ fn without_being_asked_for_there_is_none_and_a_handle_has_one_descriptor() {
     assert_eq!(count(), before);
 }
 
-#[allow(clippy::zombie_processes, reason = "it outlives the one who started it")]
+#[allow(clippy::zombie_processes, reason = "the program outlives its parent")]
 #[test]
 fn a_program_with_the_lifeline_keeps_its_dead_owners_lock_until_it_ends() {
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         let (mut command, mut input) = program();
         let owner = fork(|line| {
             let lock = with_lifeline(&folder).open().expect("a new lock");
@@ -87,13 +87,13 @@ fn a_program_with_the_lifeline_keeps_its_dead_owners_lock_until_it_ends() {
         owner.line().wait();
         hear_answer(&mut input);
         let pid = owner.pid();
-        owner.murder();
+        owner.kill();
         let lock = folder.lock("l").open().expect(HERE);
         assert!(lock.try_lock().expect(HERE).is_none(), "the program vouches for it");
         assert_eq!(lock.status().expect(HERE).occupancy, LockState::Held(OwnerState::Alive));
         drop(input);
         let guard = lock.lock().expect("the program ends");
-        let dead = guard.recovered().expect("its owner had died").dead.expect("and is known");
+        let dead = guard.recovered().expect("its owner had died").dead.expect("its record");
         assert_eq!((dead.pid(), dead.description()), (Some(pid.unsigned_abs()), "belt 7"));
         guard.declare_consistent().expect("held");
         drop(guard);
@@ -103,10 +103,10 @@ fn a_program_with_the_lifeline_keeps_its_dead_owners_lock_until_it_ends() {
 }
 
 #[test]
-fn a_program_that_its_owner_becomes_is_the_owner() {
+fn a_program_that_the_owner_becomes_by_execve_is_the_owner() {
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         let (mut command, mut input) = program();
         let owner = fork(|_| {
             let lock = with_lifeline(&folder).open().expect("a new lock");
@@ -118,21 +118,21 @@ fn a_program_that_its_owner_becomes_is_the_owner() {
         drop(command);
         hear_answer(&mut input);
         let lock = folder.lock("l").open().expect(HERE);
-        assert!(lock.try_lock().expect(HERE).is_none(), "it lives, as another program");
+        assert!(lock.try_lock().expect(HERE).is_none(), "the owner lives as another program");
         let holder = lock.holder().expect(HERE).expect("the program");
         assert_eq!(holder.pid(), Some(owner.pid().unsigned_abs()));
         drop(input);
         let guard = lock.lock().expect("it ends");
-        assert!(guard.recovered().is_some(), "and could not release");
+        assert!(guard.recovered().is_some(), "the program could not release");
         guard.declare_consistent().expect("held");
         owner.ends_well();
     });
 }
 
 #[test]
-fn closing_the_handle_takes_the_proof_back_from_all_copies() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+fn closing_the_handle_ends_the_proof_of_all_copies() {
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let lock = with_lifeline(&folder).open().expect(HERE);
     let copy =
         File::from(lock.lifeline().expect("asked for").try_clone_to_owned().expect("a descriptor"));
@@ -142,41 +142,42 @@ fn closing_the_handle_takes_the_proof_back_from_all_copies() {
     drop(lock);
     assert!(
         seen().is_none() && folder.names().is_empty(),
-        "the copy is worth nothing, and keeps no file"
+        "the copy still vouches, or keeps the file"
     );
     drop(copy);
 }
 
 #[test]
-fn a_leaked_guard_with_a_lifeline_is_a_death_although_a_copy_lives() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+fn a_leaked_guard_with_a_lifeline_counts_as_a_death_although_a_copy_is_open() {
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let lock = with_lifeline(&folder).open().expect(HERE);
     let copy = lock.lifeline().expect("asked for").try_clone_to_owned().expect("a descriptor");
     std::mem::forget(lock.lock().expect("free"));
     drop(lock);
     let next = folder.lock("l").open().expect(HERE);
-    let guard = next.try_lock().expect(HERE).expect("nobody vouches for it");
+    let guard = next.try_lock().expect(HERE).expect("no copy vouches for it");
     assert!(guard.recovered().expect("it died").dead.is_some());
     guard.declare_consistent().expect("held");
     drop(copy);
 }
 
 #[test]
-fn a_forked_child_that_drops_the_handle_vouches_no_longer_and_takes_nothing_from_its_parent() {
-    if !can(Ability::KeepMemoryFromChildren) {
+fn a_forked_child_that_drops_the_handle_vouches_no_longer_and_leaves_its_parents_lock_held() {
+    if !can(Capability::KeepMemoryFromChildren) {
         return;
     }
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         let next = folder.lock("l").open().expect(HERE);
         let owner = fork(|line| {
             let lock = with_lifeline(&folder).open().expect("the same lock");
             lock.acquire().expect("free");
-            let lock = RefCell::new(Some(lock)); // borrowed by the child's code, for the parent is to keep it
+            // Borrowed by the child's code, because the parent keeps it.
+            let lock = RefCell::new(Some(lock));
             let child = fork(|childs| {
-                end_process_with_nobody();
+                outlive_parent();
                 childs.wait();
                 drop(lock.take());
                 childs.ready();
@@ -192,26 +193,26 @@ fn a_forked_child_that_drops_the_handle_vouches_no_longer_and_takes_nothing_from
         owner.line().wait();
         owner.line().ready();
         owner.line().wait();
-        assert!(next.try_lock().expect(HERE).is_none(), "the parent has the lock all the same");
-        owner.murder(); // its child lives until it reads the end of its line
-        let guard = next.try_lock().expect(HERE).expect("nobody vouches for the dead");
+        assert!(next.try_lock().expect(HERE).is_none(), "the parent lost the lock");
+        owner.kill(); // its child lives until the child reads the end of its line
+        let guard = next.try_lock().expect(HERE).expect("no process vouches for the dead owner");
         assert!(guard.recovered().is_some());
         guard.declare_consistent().expect("held");
     });
 }
 
-/// A child of the harness ends with its parent; this one is to outlive it.
-fn end_process_with_nobody() {
+/// Lets this child outlive its parent; a child of the harness otherwise ends with it.
+fn outlive_parent() {
     // SAFETY: prctl(2) with two numbers.
     unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, 0) };
 }
 
-#[allow(clippy::zombie_processes, reason = "it outlives the one who started it")]
+#[allow(clippy::zombie_processes, reason = "the program outlives its parent")]
 #[test]
-fn a_program_without_the_lifeline_does_not_vouch_for_the_owner_of_one() {
+fn a_program_that_did_not_inherit_the_lifeline_does_not_vouch_for_the_owner() {
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         let (mut command, mut input) = program();
         let owner = fork(|line| {
             let lock = with_lifeline(&folder).open().expect("a new lock");
@@ -223,10 +224,9 @@ fn a_program_without_the_lifeline_does_not_vouch_for_the_owner_of_one() {
         drop(command);
         owner.line().wait();
         hear_answer(&mut input);
-        owner.murder();
+        owner.kill();
         let lock = folder.lock("l").open().expect(HERE);
-        let guard =
-            lock.try_lock().expect(HERE).expect("close-on-exec: the program knows nothing of it");
+        let guard = lock.try_lock().expect(HERE).expect("the lifeline is closed on exec");
         assert!(guard.recovered().is_some());
         guard.declare_consistent().expect("held");
         drop(guard);

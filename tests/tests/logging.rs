@@ -1,4 +1,4 @@
-//! What the locks log: everything that happens to them, at its level, with name, uuid and
+//! Checks the log: each event of a lock has its level, and names the lock, its uuid and its
 //! description.
 
 use std::pin::pin;
@@ -10,7 +10,7 @@ use std::time::Duration;
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use shmlock::{Error, ExitEvent, ShmLock};
 use shmlock_tests::hostile::{Folder, Intruder, Solo, fork};
-use shmlock_tests::{Ability, alone, can};
+use shmlock_tests::{Capability, alone, can};
 
 /// Short, so that waits end soon.
 const POLL: Duration = Duration::from_millis(5);
@@ -34,16 +34,17 @@ impl Log for Keeper {
 }
 
 fn begin(level: LevelFilter) {
-    log::set_logger(&KEPT).expect("nobody else logs here");
+    log::set_logger(&KEPT).expect("the only logger");
     log::set_max_level(level);
 }
 
-/// What has been logged since the last time.
+/// Returns the lines logged since the last call.
 fn lines() -> Vec<(Level, String)> {
     std::mem::take(&mut KEPT.0.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
-/// The one line since the last time: its level, and that it has all these words in it.
+/// Asserts that one line was logged since the last call, at this level, with the lock's identity
+/// and these words.
 fn assert_logged(level: Level, lock: &ShmLock, words: &str) {
     let lines = lines();
     let [(found, line)] = lines.as_slice() else { panic!("one line with {words:?}: {lines:?}") };
@@ -55,10 +56,10 @@ fn assert_logged(level: Level, lock: &ShmLock, words: &str) {
 }
 
 #[test]
-fn every_event_of_a_lock_is_logged_at_its_level_with_who_it_is() {
+fn every_event_of_a_lock_is_logged_at_its_level_with_the_locks_identity() {
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         begin(LevelFilter::Debug);
         let lock = folder.lock("conveyor").description("belt 7").open().expect("a new lock");
         assert_logged(Level::Debug, &lock, "opened");
@@ -72,7 +73,8 @@ fn every_event_of_a_lock_is_logged_at_its_level_with_who_it_is() {
         assert_logged(Level::Debug, &other, "this thread holds");
         drop(guard);
         assert_logged(Level::Debug, &lock, "released");
-        Intruder::on(&folder.file("conveyor")).scribble(0, 1); // a core that nobody here can tell the life of
+        // A static token, whose liveness is unknown.
+        Intruder::on(&folder.file("conveyor")).scribble(0, 1);
         assert!(other.try_lock_for(Duration::from_millis(1)).is_err());
         assert_all_logged(&other, &["waits for", "was not free within"]);
         Intruder::on(&folder.file("conveyor")).scribble(0, 0);
@@ -83,7 +85,7 @@ fn every_event_of_a_lock_is_logged_at_its_level_with_who_it_is() {
     });
 }
 
-/// The lines since the last time, all at `debug`: that each has its words in it.
+/// Asserts that the lines since the last call are all at `debug`, and each has its words in it.
 fn assert_all_logged(lock: &ShmLock, words: &[&str]) {
     let lines = lines();
     assert_eq!(lines.len(), words.len(), "{lines:?}");
@@ -98,10 +100,10 @@ fn assert_all_logged(lock: &ShmLock, words: &[&str]) {
 }
 
 #[test]
-fn when_a_wait_begins_it_is_said_who_is_waited_for_and_since_when() {
+fn the_begin_of_a_wait_is_logged_with_the_owner_and_its_hold_time() {
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         begin(LevelFilter::Debug);
         let open = |text| {
             folder.lock("conveyor").description(text).poll_interval(POLL).open().expect("a lock")
@@ -116,14 +118,16 @@ fn when_a_wait_begins_it_is_said_who_is_waited_for_and_since_when() {
             let in_another_thread = scope.spawn(move || {
                 drop(lines());
                 assert!(other.try_lock_for(POLL * 10).is_err());
-                let said = lines();
+                let logged = lines();
                 assert!(
-                    said.len() == 2 && said[0].1.contains(&uuid) && said[0].1.contains("belt 7"),
-                    "{said:?}"
+                    logged.len() == 2
+                        && logged[0].1.contains(&uuid)
+                        && logged[0].1.contains("belt 7"),
+                    "{logged:?}"
                 );
                 assert!(
-                    said[0].1.contains("waits for") && said[0].1.contains(", for "),
-                    "{said:?}"
+                    logged[0].1.contains("waits for") && logged[0].1.contains(", for "),
+                    "{logged:?}"
                 );
                 assert!(other.try_lock().expect("a lock").is_none());
                 assert_all_logged(&other, &["one try"]);
@@ -132,9 +136,9 @@ fn when_a_wait_begins_it_is_said_who_is_waited_for_and_since_when() {
                 assert_all_logged(&stopped, &["ended by its exit event"]);
                 let mut future = pin!(other.lock_async());
                 let mut context = Context::from_waker(Waker::noop());
-                for said in [&["one try", "waits for"][..], &["one try"]] {
+                for words in [&["one try", "waits for"][..], &["one try"]] {
                     assert!(future.as_mut().poll(&mut context).is_pending());
-                    assert_all_logged(&other, said);
+                    assert_all_logged(&other, words);
                 }
             });
             in_another_thread.join().expect("no panic");
@@ -146,9 +150,9 @@ fn when_a_wait_begins_it_is_said_who_is_waited_for_and_since_when() {
 #[test]
 fn a_logger_that_panics_when_a_wait_begins_ends_no_wait() {
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
-        log::set_logger(&Panics).expect("nobody else logs here");
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
+        log::set_logger(&Panics).expect("the only logger");
         log::set_max_level(LevelFilter::Debug);
         let open = || folder.lock("conveyor").poll_interval(POLL).open().expect("a lock");
         let (owner, other) = (open(), open());
@@ -157,7 +161,7 @@ fn a_logger_that_panics_when_a_wait_begins_ends_no_wait() {
             let in_another_thread = scope.spawn(move || {
                 assert!(
                     other.try_lock_for(POLL).is_err_and(|error| error.is_timed_out()),
-                    "the panic ends in the call"
+                    "the panic ended the wait"
                 );
                 assert!(!other.is_held() && other.try_lock().expect("not in transition").is_none());
                 let mut future = Box::pin(other.lock_async());
@@ -181,23 +185,23 @@ impl Log for Panics {
     }
 
     fn log(&self, record: &Record<'_>) {
-        assert!(!record.args().to_string().contains("waits for"), "as it was told to");
+        assert!(!record.args().to_string().contains("waits for"), "the logger");
     }
 
     fn flush(&self) {}
 }
 
 #[test]
-fn what_somebody_should_look_at_is_a_warning() {
+fn a_death_a_leak_and_an_overwritten_word_are_warnings() {
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         begin(LevelFilter::Warn);
         let open = |text| folder.lock("conveyor").description(text).open().expect("a lock");
         let (lock, doomed) = (open("belt 7"), open("doomed"));
         let uuid = doomed.uuid().to_string();
         std::mem::forget(doomed.lock().expect("free"));
-        assert_eq!(lines(), [], "nothing yet is worth a warning");
+        assert_eq!(lines(), [], "a leak alone is not logged");
         drop(doomed);
         let left = lines();
         assert!(
@@ -224,12 +228,12 @@ fn what_somebody_should_look_at_is_a_warning() {
 
 #[test]
 fn a_forked_handle_is_a_warning() {
-    if !can(Ability::KeepMemoryFromChildren) {
+    if !can(Capability::KeepMemoryFromChildren) {
         return;
     }
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         begin(LevelFilter::Warn);
         let lock = folder.lock("conveyor").description("belt 7").open().expect("a new lock");
         fork(|_| {

@@ -1,4 +1,4 @@
-//! A program that uses its handles wrongly is told so, and nothing else happens.
+//! Checks that each wrong use of a handle returns an error and changes nothing.
 
 use std::error::Error as _;
 use std::time::Duration;
@@ -12,14 +12,15 @@ use shmlock_tests::{actor, alone};
 
 const HERE: &str = "a lock of this process";
 
-/// The variant is as expected, and the text names the lock and says these things.
+/// Asserts that the error is the expected variant, and that its text names the lock and contains
+/// these parts.
 fn assert_refused<T: fmt::Debug>(
     result: Result<T>,
     is_expected: impl Fn(&Error) -> bool,
     name: &str,
     parts: &[&str],
 ) {
-    let error = result.expect_err("it was done");
+    let error = result.expect_err("a wrong use");
     assert!(is_expected(&error), "{error:?}");
     assert_says(&error, parts);
     assert_says(&error, &[&format!("{name:?}")]);
@@ -36,20 +37,23 @@ fn assert_not_held<T: fmt::Debug>(result: Result<T>, name: &str) {
 }
 
 #[test]
-fn releasing_what_is_not_held_is_an_error_and_changes_nothing() {
-    let scene = Solo::new();
-    let name = scene.name("l");
+fn releasing_a_lock_that_is_not_held_is_an_error_and_changes_nothing() {
+    let fixture = Solo::new();
+    let name = fixture.name("l");
     let lock = ShmLock::open(&name).expect(HERE);
     assert_not_held(lock.release(), &name);
     assert_not_held(lock.declare_consistent(), &name);
-    assert!(!lock.force_release().expect(HERE), "nothing to release by force");
+    assert!(!lock.force_release().expect(HERE), "a free lock was released by force");
     let mut other = actor!();
     other.ask(format!("open l {name}"));
     other.ask("lock l");
     assert_not_held(lock.release(), &name);
     assert_not_held(lock.declare_consistent(), &name);
-    assert!(!lock.force_release().expect(HERE), "another's hold is not ours to end");
-    assert!(other.ask("check l").starts_with("Ours"), "the other still holds it");
+    assert!(!lock.force_release().expect(HERE), "another process's hold was released by force");
+    assert!(
+        other.ask("check l").starts_with("HeldByThisHandle"),
+        "the other process lost its hold"
+    );
     other.ask("release l");
     lock.acquire().expect(HERE);
     lock.release().expect(HERE);
@@ -59,8 +63,8 @@ fn releasing_what_is_not_held_is_an_error_and_changes_nothing() {
 
 #[test]
 fn releasing_by_hand_under_a_guard_is_an_error_and_the_guard_still_holds() {
-    let scene = Solo::new();
-    let name = scene.name("l");
+    let fixture = Solo::new();
+    let name = fixture.name("l");
     let lock = ShmLock::open(&name).expect(HERE);
     let (one, two) = (lock.lock().expect(HERE), lock.lock().expect("nested"));
     let guards_alive = |error: &Error| matches!(error, Error::GuardsAlive { guards: 2, .. });
@@ -71,7 +75,7 @@ fn releasing_by_hand_under_a_guard_is_an_error_and_the_guard_still_holds() {
         &["2 guard(s)", "drop them", "force_release"],
     );
     lock.acquire().expect("nested");
-    lock.release().expect("the one by hand");
+    lock.release().expect("the unguarded hold");
     assert_refused(lock.release(), guards_alive, &name, &["2 guard(s)"]);
     assert!(lock.is_held());
     one.release().expect("held");
@@ -80,9 +84,9 @@ fn releasing_by_hand_under_a_guard_is_an_error_and_the_guard_still_holds() {
 }
 
 #[test]
-fn a_guard_of_a_hold_that_was_ended_by_force_has_nothing_to_give_back() {
-    let scene = Solo::new();
-    let name = scene.name("l");
+fn a_guard_of_a_hold_that_was_ended_by_force_has_nothing_to_release() {
+    let fixture = Solo::new();
+    let name = fixture.name("l");
     let lock = ShmLock::open(&name).expect(HERE);
     let (one, two) = (lock.lock().expect(HERE), lock.lock().expect("nested"));
     assert!(lock.force_release().expect(HERE));
@@ -90,14 +94,14 @@ fn a_guard_of_a_hold_that_was_ended_by_force_has_nothing_to_give_back() {
     lock.acquire().expect("free again");
     assert_not_held(one.release(), &name);
     drop(two);
-    assert!(lock.is_held(), "a new hold is not that of the old guards");
+    assert!(lock.is_held(), "an old guard released the new hold");
     lock.release().expect("held");
 }
 
 #[test]
-fn waiting_for_oneself_is_a_deadlock_and_said_at_once() {
-    let scene = Solo::new();
-    let name = scene.name("l");
+fn a_thread_that_waits_for_itself_gets_a_deadlock_error_at_once() {
+    let fixture = Solo::new();
+    let name = fixture.name("l");
     let (one, two) = (ShmLock::open(&name).expect(HERE), ShmLock::open(&name).expect(HERE));
     let guard = one.lock().expect(HERE);
     let deadlock = |error: &Error| matches!(error, Error::WouldDeadlock { .. });
@@ -113,8 +117,8 @@ fn waiting_for_oneself_is_a_deadlock_and_said_at_once() {
 #[test]
 fn a_handle_from_before_a_fork_refuses_every_use_and_its_parent_keeps_the_lock() {
     alone!(|| {
-        let scene = Solo::new();
-        let name = scene.name("l");
+        let fixture = Solo::new();
+        let name = fixture.name("l");
         let lock = ShmLock::open(&name).expect(HERE);
         let guard = lock.lock().expect(HERE);
         fork(|_| {
@@ -138,8 +142,11 @@ fn a_handle_from_before_a_fork_refuses_every_use_and_its_parent_keeps_the_lock()
             refused(lock.try_clone().map(drop));
             assert!(lock.fencing_token().is_none());
             assert!(
-                !ShmLock::open(&name).expect("one of its own").try_acquire().expect("a lock"),
-                "the parent has it"
+                !ShmLock::open(&name)
+                    .expect("the child's own handle")
+                    .try_acquire()
+                    .expect("a lock"),
+                "the child acquired its parent's lock"
             );
         })
         .ends_well();
@@ -149,10 +156,10 @@ fn a_handle_from_before_a_fork_refuses_every_use_and_its_parent_keeps_the_lock()
 }
 
 #[test]
-fn a_handle_and_a_guard_that_a_forked_child_drops_are_still_the_parents() {
+fn a_handle_and_an_event_that_a_forked_child_drops_still_work_in_the_parent() {
     alone!(|| {
-        let scene = Solo::new();
-        let name = scene.name("l");
+        let fixture = Solo::new();
+        let name = fixture.name("l");
         let lock = ShmLock::open(&name).expect(HERE);
         let event = ExitEvent::named(&name).expect("an event");
         let mut parents = Some((lock, event));
@@ -174,8 +181,8 @@ fn a_handle_and_a_guard_that_a_forked_child_drops_are_still_the_parents() {
 
 #[test]
 fn a_word_that_was_overwritten_is_noticed_at_the_release_and_left_alone() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let lock = folder.lock("l").open().expect(HERE);
     let intruder = Intruder::on(&folder.file("l"));
     let overwritten = |error: &Error| matches!(error, Error::Overwritten { .. });
@@ -193,9 +200,11 @@ fn a_word_that_was_overwritten_is_noticed_at_the_release_and_left_alone() {
 
 #[test]
 fn every_error_is_one_line_that_says_what_to_do() {
-    let scene = Solo::new();
-    let lock =
-        ShmLock::builder(&scene.name("l")).description("two\nlines \u{1b}[2J").open().expect(HERE);
+    let fixture = Solo::new();
+    let lock = ShmLock::builder(&fixture.name("l"))
+        .description("two\nlines \u{1b}[2J")
+        .open()
+        .expect(HERE);
     let _guard = lock.lock().expect(HERE);
     let holder = lock.holder().expect(HERE).map(Box::new);
     let name = || "a\nname".to_owned();
@@ -268,7 +277,7 @@ fn every_error_is_one_line_that_says_what_to_do() {
 }
 
 #[test]
-fn an_error_gives_its_errno_as_its_source() {
+fn an_error_has_its_errno_as_its_source() {
     let path = || std::path::PathBuf::from("/dev/shm");
     let errno = Errno::MFILE;
     let system = Error::System { operation: "open", path: path(), errno };

@@ -1,22 +1,24 @@
-//! One lock, shared by processes of several processors at one time: x86-64, 64-bit and 32-bit ARM.
+//! Checks one lock shared by processes of several architectures at one time: x86-64, 64-bit and
+//! 32-bit ARM.
 //!
 //! `SHMLOCK_ACTORS` names the actor of each: `aarch64=qemu-aarch64 /path/actor,armv7=qemu-arm
-//! /path/actor`; our own is there anyway. Without it these tests show nothing, and say so.
-//! `cross-tests/mixed.sh` runs them.
+//! /path/actor`; this machine's own takes part anyway. Without the variable these tests are
+//! skipped, and say so. `cross-tests/mixed.sh` runs them.
 
 use std::env;
 use std::sync::atomic::Ordering::Relaxed;
 
-use shmlock_tests::{Account, Actor, Scene, rounds, skipped};
+use shmlock_tests::{Account, Actor, Fixture, rounds, skipped};
 
-/// Nobody notices anything by itself: who sleeps has to be woken, by a process of another kind.
+/// The options of a waiter that notices nothing by itself: a process of another architecture has to
+/// wake it.
 const NEVER: &str = "poll=3600000";
 
-/// How many sections are entered altogether.
+/// The number of critical sections of all processes together.
 const SECTIONS: u64 = 3_000_000;
 
-/// The name of each processor and the command that starts its actor; `None`, said, if there is only
-/// our own.
+/// Returns the name of each architecture and the command that starts its actor. Returns `None`, and
+/// reports a skipped test, if there is only this machine's own.
 fn processors() -> Option<Vec<(String, String)>> {
     let Ok(others) = env::var("SHMLOCK_ACTORS") else {
         skipped("SHMLOCK_ACTORS names no actor of another processor");
@@ -38,7 +40,7 @@ fn start((name, command): &(String, String), lock: &str, options: &str) -> Actor
     actor
 }
 
-/// Every ordered pair of two different ones.
+/// Yields every ordered pair of different elements.
 fn pairs<T>(all: &[T]) -> impl Iterator<Item = (&T, &T)> {
     all.iter().enumerate().flat_map(move |(i, one)| {
         all.iter().enumerate().filter(move |(j, _)| i != *j).map(move |(_, other)| (one, other))
@@ -47,9 +49,9 @@ fn pairs<T>(all: &[T]) -> impl Iterator<Item = (&T, &T)> {
 
 #[test]
 fn processes_of_all_processors_lose_no_count_and_no_wake() {
-    let scene = Scene::new();
+    let fixture = Fixture::new();
     let Some(processors) = processors() else { return };
-    let (name, account) = (scene.name("l"), Account::new());
+    let (name, account) = (fixture.name("l"), Account::new());
     let mut all: Vec<Actor> =
         processors.iter().map(|processor| start(processor, &name, NEVER)).collect();
     let (actors, each) = (all.len() as u64, rounds(SECTIONS).div_ceil(all.len() as u64));
@@ -57,17 +59,17 @@ fn processes_of_all_processors_lose_no_count_and_no_wake() {
         actor.tell(format_args!("count l {} {each} {actors}", account.path()));
     }
     for actor in &mut all {
-        assert_eq!(actor.done(), "0", "nobody gave up");
+        assert_eq!(actor.done(), "0", "a process gave up");
     }
     assert_eq!(account.balance(), each * actors);
-    assert!(all[0].ask("check l").contains("recoveries=0"), "nobody was taken for dead");
+    assert!(all[0].ask("check l").contains("recoveries=0"), "a living process was judged dead");
 }
 
-/// The negative control: without the lock they do lose counts.
+/// The negative control: without the lock, counts are lost.
 #[test]
 fn processes_of_all_processors_lose_counts_without_the_lock() {
     const ROUNDS: u64 = 100_000;
-    let _scene = Scene::new();
+    let _fixture = Fixture::new();
     let Some(processors) = processors() else { return };
     let mut all: Vec<Actor> =
         processors.iter().map(|(_, command)| Actor::spawn_by(command)).collect();
@@ -82,24 +84,24 @@ fn processes_of_all_processors_lose_counts_without_the_lock() {
         }
         account.count.load(Relaxed) < ROUNDS * actors
     });
-    assert!(lost, "the account cannot tell whether a lock works");
+    assert!(lost, "the account does not show missing exclusion");
 }
 
 #[test]
-fn each_sees_who_of_the_others_holds_and_is_woken_by_it() {
-    let scene = Scene::new();
+fn each_architecture_sees_the_holder_of_another_and_is_woken_by_it() {
+    let fixture = Fixture::new();
     let Some(processors) = processors() else { return };
-    let name = scene.name("l");
+    let name = fixture.name("l");
     for (one, other) in pairs(&processors) {
         let (mut holder, mut waiter) = (start(one, &name, NEVER), start(other, &name, NEVER));
         holder.ask("lock l");
-        let who = waiter.ask("holder l");
+        let record = waiter.ask("holder l");
         assert!(
-            who.starts_with(&format!("{} ", holder.pid())) && who.ends_with(&one.0),
-            "{one:?} {other:?}: {who}"
+            record.starts_with(&format!("{} ", holder.pid())) && record.ends_with(&one.0),
+            "{one:?} {other:?}: {record}"
         );
-        assert_eq!(who, holder.ask("holder l"), "both read the same record");
-        assert!(waiter.ask("check l").contains("Theirs(Alive)"));
+        assert_eq!(record, holder.ask("holder l"), "both read the same record");
+        assert!(waiter.ask("check l").contains("Held(Alive)"));
         assert_eq!(waiter.refuse("for l 1"), "TimedOut");
         waiter.tell("lock l");
         holder.sees_a_waiter();
@@ -110,28 +112,28 @@ fn each_sees_who_of_the_others_holds_and_is_woken_by_it() {
 }
 
 #[test]
-fn each_recovers_from_the_death_of_the_others() {
-    let scene = Scene::new();
+fn each_architecture_recovers_from_the_death_of_another() {
+    let fixture = Fixture::new();
     let Some(processors) = processors() else { return };
-    let name = scene.name("l");
+    let name = fixture.name("l");
     for (one, other) in pairs(&processors) {
         for asleep in [true, false] {
             let (mut holder, mut waiter) = (start(one, &name, ""), start(other, &name, ""));
             holder.ask("lock l");
-            let who = holder.ask("holder l");
+            let record = holder.ask("holder l");
             if asleep {
                 waiter.tell("lock l");
                 holder.sees_a_waiter();
             }
-            holder.murder();
+            holder.kill();
             if !asleep {
                 waiter.tell("lock l");
             }
             waiter.done();
-            assert_eq!(waiter.ask("recovered l"), who, "{one:?} {other:?}");
+            assert_eq!(waiter.ask("recovered l"), record, "{one:?} {other:?}");
             waiter.ask("consistent l");
             waiter.ask("release l");
         }
     }
-    assert!(scene.files().is_empty());
+    assert!(fixture.files().is_empty());
 }

@@ -1,16 +1,16 @@
-//! At most one holds the lock at any time: processes, threads, and every way of waiting.
+//! Checks that at most one process or thread holds the lock at any time, with every way of waiting.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 use std::time::Duration;
 
 use shmlock::{ShmLock, WaitStrategy};
-use shmlock_tests::{Account, Actor, Scene, actor, quietly, until};
+use shmlock_tests::{Account, Actor, Fixture, actor, quietly, until};
 
-/// Has as many processes as there are options count under one lock, each with its own options.
+/// Runs one counting process for each entry of `options`, all under one lock.
 fn count_together(options: &[&str], rounds: u64) {
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let account = Account::new();
     let mut all: Vec<Actor> = options.iter().map(|options| actor!("{name} {options}")).collect();
     let count = format!("count l {} {rounds} {}", account.path(), all.len());
@@ -18,7 +18,7 @@ fn count_together(options: &[&str], rounds: u64) {
         actor.tell(&count);
     }
     for actor in &mut all {
-        assert_eq!(actor.done(), "0", "nobody gave up");
+        assert_eq!(actor.done(), "0", "a process gave up");
     }
     assert_eq!(account.balance(), rounds * all.len() as u64);
 }
@@ -50,50 +50,50 @@ fn processes_that_wait_in_different_ways_lose_no_count() {
     count_together(&ways.repeat(2), 500);
 }
 
-/// Nobody notices anything by itself here: a wake that is lost is a hang.
+/// No waiter notices anything by itself here: a lost wake is a hang.
 #[test]
 fn processes_that_sleep_until_they_are_woken_lose_no_wake() {
     count_together(&["poll=3600000"; 2], 20_000);
     count_together(&["poll=3600000"; 8], 2_000);
 }
 
-/// A waiter that gives up may have used up a wake that another one needs. That shows only at the
-/// end, when nobody is left to come by; so there are many ends, half of them with the lock free and
-/// half with a holder who stays.
+/// A waiter that gives up may have used a wake that another waiter needs. That shows only at the
+/// end, when no process is left to release again. So the test has many ends: half with the lock
+/// free, half with an owner that keeps it.
 #[test]
 fn processes_that_give_up_take_no_wake_from_the_others() {
     const PATIENT: u64 = 60;
     const HASTY: u64 = 120;
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let mut holder = actor!("{name} poll=3600000");
     let mut patient = actor!("{name} poll=3600000");
     let mut hasty: Vec<Actor> = (0..3).map(|_| actor!("{name} poll=3600000")).collect();
-    for end in 0..200 {
+    for round in 0..200 {
         let account = Account::new();
         holder.tell(format_args!("count l {} {PATIENT} 5", account.path()));
         patient.tell(format_args!("count l {} {PATIENT} 5", account.path()));
         for actor in &mut hasty {
             actor.tell(format_args!("count l {} {HASTY} 5 0.02", account.path()));
         }
-        let stays = end % 2 == 0;
-        if stays {
+        let owner_stays = round % 2 == 0;
+        if owner_stays {
             holder.tell("lock l");
         }
         let failures: u64 =
             hasty.iter_mut().map(|actor| actor.done().parse::<u64>().unwrap()).sum();
-        let whole = 2 * PATIENT + 3 * HASTY - failures;
+        let expected = 2 * PATIENT + 3 * HASTY - failures;
         holder.done();
-        if stays {
+        if owner_stays {
             holder.done();
             until(|| {
-                account.count.load(Relaxed) == whole
+                account.count.load(Relaxed) == expected
                     || holder.ask("check l").contains("waiters=true")
             });
             holder.ask("release l");
         }
         patient.done();
-        assert_eq!(account.balance(), whole);
+        assert_eq!(account.balance(), expected);
     }
 }
 
@@ -102,11 +102,11 @@ fn processes_that_block_signals_lose_no_count() {
     count_together(&["block=held", "block=transitions", "block=never", "block=held"], 1_000);
 }
 
-/// Has threads count, each by its own clone of one handle.
+/// Runs counting threads, each with its own clone of one handle.
 fn count_in_threads(strategy: WaitStrategy, threads: u64, rounds: u64) {
-    let scene = Scene::new();
+    let fixture = Fixture::new();
     let account = Account::new();
-    let builder = ShmLock::builder(&scene.name("l"))
+    let builder = ShmLock::builder(&fixture.name("l"))
         .wait_strategy(strategy)
         .poll_interval(Duration::from_millis(1));
     let lock = quietly(|| builder.open()).unwrap();
@@ -123,7 +123,7 @@ fn count_in_threads(strategy: WaitStrategy, threads: u64, rounds: u64) {
         }
     });
     assert_eq!(account.balance(), threads * rounds);
-    assert_eq!(lock.status().unwrap().recoveries, 0, "nobody was taken for dead");
+    assert_eq!(lock.status().unwrap().recoveries, 0, "a living thread was judged dead");
 }
 
 #[test]
@@ -138,8 +138,8 @@ fn sleep_polling_threads_lose_no_count() {
 
 #[test]
 fn threads_of_several_processes_lose_no_count() {
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let account = Account::new();
     let mut processes: Vec<Actor> = (0..3).map(|_| actor!()).collect();
     let mut threads: Vec<_> =
@@ -154,11 +154,11 @@ fn threads_of_several_processes_lose_no_count() {
     assert_eq!(account.balance(), 12_000);
 }
 
-/// The negative control: the account does show it when exclusion is missing.
+/// The negative control: the account shows missing exclusion.
 #[test]
 fn without_the_lock_counts_are_lost() {
     const ROUNDS: u64 = 20_000;
-    let _scene = Scene::new();
+    let _fixture = Fixture::new();
     let mut all = [actor!(), actor!()];
     let lost = (0..200).any(|_| {
         let account = Account::new();
@@ -171,13 +171,13 @@ fn without_the_lock_counts_are_lost() {
         }
         account.count.load(Relaxed) < 2 * ROUNDS && account.collisions.load(Relaxed) > 0
     });
-    assert!(lost, "the account cannot tell whether a lock works");
+    assert!(lost, "the account does not show missing exclusion");
 }
 
 #[test]
-fn a_held_lock_is_refused_to_everybody_else() {
-    let scene = Scene::new();
-    let name = scene.name("l");
+fn a_held_lock_is_refused_to_every_other_handle() {
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let (mut holder, mut other) = (actor!("{name}"), actor!("{name}"));
     let mut thread = holder.thread();
     thread.ask(format_args!("open l {name}"));

@@ -1,5 +1,5 @@
-//! Every string is the name of exactly one file right in the directory, or is refused by an error
-//! that names it.
+//! Checks that every string either names exactly one file directly in the directory, or is refused
+//! by an error that names it.
 
 use std::path::Path;
 
@@ -8,11 +8,10 @@ use shmlock::{Error, ExitEvent, InvalidNameReason, NAME_MAX, Result, ShmLock};
 use shmlock_tests::hostile::{Folder, Solo};
 use shmlock_tests::rounds;
 
-/// What Linux file systems take as a file name.
+/// The longest file name of Linux file systems, in bytes.
 const FILE_NAME_MAX: usize = 255;
 
-/// Strings of all kinds, and often those on which opinions differ: dots, separators, the length
-/// that just fits.
+/// Generates strings of all kinds, often edge cases: dots, separators, and the greatest length.
 fn any_name() -> impl Strategy<Value = String> {
     let odd = prop::sample::select(vec![
         ".",
@@ -36,7 +35,7 @@ fn any_name() -> impl Strategy<Value = String> {
     prop_oneof![any::<String>(), mixed.prop_map(|parts| parts.concat()), "[.]{0,4}", long]
 }
 
-/// What is wrong with a name, told apart in the order in which the documentation lists it.
+/// Returns what is wrong with a name, in the order that the documentation lists.
 fn problem(name: &str) -> Option<InvalidNameReason> {
     match name {
         "" => Some(InvalidNameReason::Empty),
@@ -48,8 +47,8 @@ fn problem(name: &str) -> Option<InvalidNameReason> {
     }
 }
 
-/// Whether the name was refused, which the error says of it, and with its reason.
-fn is_refused<T>(name: &str, opened: &Result<T>) -> bool {
+/// Returns `true` if the name was refused; asserts that the error names it and gives its reason.
+fn check_refusal<T>(name: &str, opened: &Result<T>) -> bool {
     let Err(error) = opened else { return false };
     let Error::InvalidName { name: named, reason } = error else { panic!("{name:?}: {error:?}") };
     assert_eq!((named.as_str(), Some(*reason)), (name, problem(name)));
@@ -60,17 +59,21 @@ fn is_refused<T>(name: &str, opened: &Result<T>) -> bool {
     true
 }
 
-/// The one file in the folder has this name, which is one file name and nothing more.
-fn is_the_only_file(folder: &Folder, file: &str) {
+/// Asserts that the folder has one file, of this name, which is a single file name.
+fn assert_only_file(folder: &Folder, file: &str) {
     assert_eq!(folder.names(), [file]);
     assert!(file.len() <= FILE_NAME_MAX && !file.contains('/'));
-    assert_eq!(folder.path().join(file).parent(), Some(folder.path()), "right in the directory");
+    assert_eq!(
+        folder.path().join(file).parent(),
+        Some(folder.path()),
+        "not directly in the directory"
+    );
 }
 
 #[test]
-fn every_name_is_one_file_right_in_the_directory_or_refused_by_name() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+fn every_name_is_one_file_directly_in_the_directory_or_is_refused() {
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let config = ProptestConfig {
         cases: u32::try_from(rounds(2_000)).expect("few"),
         failure_persistence: None,
@@ -78,17 +81,17 @@ fn every_name_is_one_file_right_in_the_directory_or_refused_by_name() {
     };
     proptest!(config, |(name in any_name())| {
         let (lock, accepted) = (folder.lock(&name).open(), problem(&name).is_none());
-        prop_assert_eq!(is_refused(&name, &lock), !accepted);
+        prop_assert_eq!(check_refusal(&name, &lock), !accepted);
         if let Ok(lock) = &lock {
-            is_the_only_file(&folder, &format!("{name}.shmlock"));
+            assert_only_file(&folder, &format!("{name}.shmlock"));
             prop_assert_eq!(lock.name(), &name);
             prop_assert_eq!(lock.path().parent(), Some(folder.path()));
         }
         drop(lock);
         let event = ExitEvent::named_in(&name, folder.path(), 0o600);
-        prop_assert_eq!(is_refused(&name, &event), !accepted);
+        prop_assert_eq!(check_refusal(&name, &event), !accepted);
         if event.is_ok() {
-            is_the_only_file(&folder, &format!("{name}.shmlock-event"));
+            assert_only_file(&folder, &format!("{name}.shmlock-event"));
         }
         drop(event);
         prop_assert!(folder.names().is_empty());
@@ -96,11 +99,12 @@ fn every_name_is_one_file_right_in_the_directory_or_refused_by_name() {
 }
 
 #[test]
-fn a_name_is_judged_before_its_directory_is_looked_at() {
+fn a_name_is_checked_before_its_directory_is_opened() {
     let nowhere = Path::new("/nowhere at all");
-    proptest!(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() }, |(name in any_name())| {
+    let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
+    proptest!(config, |(name in any_name())| {
         prop_assume!(problem(&name).is_some());
-        prop_assert!(is_refused(&name, &ShmLock::builder(&name).directory(nowhere).open()));
-        prop_assert!(is_refused(&name, &ExitEvent::named_in(&name, nowhere, 0o600)));
+        prop_assert!(check_refusal(&name, &ShmLock::builder(&name).directory(nowhere).open()));
+        prop_assert!(check_refusal(&name, &ExitEvent::named_in(&name, nowhere, 0o600)));
     });
 }

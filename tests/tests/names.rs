@@ -1,44 +1,44 @@
-//! What a name means: the same lock for everybody, another one for every other name, and nothing
-//! once nobody has it.
+//! Checks the meaning of names: equal names are one lock for every process, different names are
+//! different locks, and an unused name leaves no file.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 
 use shmlock::{Error, LockState, OwnerState, ShmLock};
-use shmlock_tests::{Account, Actor, Scene, actor, quietly, rounds, until};
+use shmlock_tests::{Account, Actor, Fixture, actor, quietly, rounds, until};
 
 #[test]
 fn the_same_name_is_the_same_lock_for_every_process() {
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let (mut first, mut second) = (actor!("{name}"), actor!("{name}"));
     first.ask("lock l");
     assert_eq!(second.ask("try l"), "false");
     first.ask("release l");
     assert_eq!(second.ask("try l"), "true");
-    assert_eq!(scene.files(), [format!("{name}.shmlock")]);
+    assert_eq!(fixture.files(), [format!("{name}.shmlock")]);
 }
 
 #[test]
 fn two_names_do_not_disturb_each_other() {
-    let scene = Scene::new();
-    let (one, two) = (scene.name("one"), scene.name("two"));
+    let fixture = Fixture::new();
+    let (one, two) = (fixture.name("one"), fixture.name("two"));
     let (mut first, mut second) = (actor!("{one}"), actor!("{two}"));
     first.ask("lock l");
     assert_eq!(second.ask("try l"), "true");
-    first.murder();
+    first.kill();
     assert_eq!(second.ask("recovered l"), "no");
     second.ask("release l");
     assert!(second.ask("check l").contains("healthy=true"));
-    let mut heir = actor!("{one}");
-    heir.ask("lock l");
-    heir.ask("consistent l");
+    let mut next = actor!("{one}");
+    next.ask("lock l");
+    next.ask("consistent l");
 }
 
 #[test]
 fn a_name_that_begins_with_another_is_another_lock() {
-    let scene = Scene::new();
-    let (short, long) = (scene.name("l"), scene.name("l.shmlock"));
+    let fixture = Fixture::new();
+    let (short, long) = (fixture.name("l"), fixture.name("l.shmlock"));
     let (mut first, mut second) = (actor!("{short}"), actor!("{long}"));
     first.ask("lock l");
     assert_eq!(second.ask("try l"), "true");
@@ -46,8 +46,8 @@ fn a_name_that_begins_with_another_is_another_lock() {
 
 #[test]
 fn a_clone_is_another_contender_for_the_same_lock() {
-    let scene = Scene::new();
-    let lock = quietly(|| ShmLock::builder(&scene.name("l")).description("both").open()).unwrap();
+    let fixture = Fixture::new();
+    let lock = quietly(|| ShmLock::builder(&fixture.name("l")).description("both").open()).unwrap();
     let other = quietly(|| lock.try_clone()).unwrap();
     assert_ne!(lock.uuid(), other.uuid());
     assert_eq!((lock.name(), lock.path()), (other.name(), other.path()));
@@ -68,9 +68,9 @@ fn a_clone_is_another_contender_for_the_same_lock() {
 }
 
 #[test]
-fn a_thread_that_would_wait_for_itself_is_told_so() {
-    let scene = Scene::new();
-    let name = scene.name("l");
+fn a_thread_that_would_wait_for_itself_gets_a_deadlock_error() {
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let mut actor = actor!("{name}");
     actor.ask("clone m l");
     actor.ask(format_args!("open n {name}"));
@@ -83,13 +83,13 @@ fn a_thread_that_would_wait_for_itself_is_told_so() {
     }
     assert_eq!(actor.ask("held l"), "true");
 
-    // Another thread of the process is right to wait.
+    // Another thread of the process may wait.
     let mut thread = actor.thread_with("m");
     thread.tell("lock m");
     actor.sees_a_waiter();
     actor.ask("release l");
     thread.done();
-    // And now it is this thread's turn to wait for it.
+    // This thread may wait for the other thread too.
     assert_eq!(actor.refuse("for l 1"), "TimedOut");
     assert_eq!(actor.refuse("for n 1"), "TimedOut");
     thread.ask("release m");
@@ -99,8 +99,8 @@ fn a_thread_that_would_wait_for_itself_is_told_so() {
 
 #[test]
 fn two_locks_of_one_thread_are_no_deadlock() {
-    let scene = Scene::new();
-    let (one, two) = (scene.name("one"), scene.name("two"));
+    let fixture = Fixture::new();
+    let (one, two) = (fixture.name("one"), fixture.name("two"));
     let (mut holder, mut both) = (actor!("{two}"), actor!("{one}"));
     both.ask(format_args!("open m {two}"));
     holder.ask("lock l");
@@ -112,9 +112,9 @@ fn two_locks_of_one_thread_are_no_deadlock() {
 }
 
 #[test]
-fn who_holds_it_and_why_can_be_read_by_everybody() {
-    let scene = Scene::new();
-    let name = scene.name("l");
+fn every_process_can_read_the_holder_and_its_description() {
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let (mut holder, mut reader) = (actor!("{name} desc=first"), actor!("{name} desc=reader"));
     assert_eq!(reader.ask("holder l"), "nobody");
     holder.ask("lock l");
@@ -122,7 +122,11 @@ fn who_holds_it_and_why_can_be_read_by_everybody() {
     assert_eq!(reader.ask("holder l"), format!("{} {uuid} first", holder.pid()));
     assert_eq!(reader.ask("holder l"), holder.ask("holder l"), "reading changes nothing");
     holder.ask("describe l second");
-    assert_eq!(reader.ask("holder l"), format!("{} {uuid} second", holder.pid()), "at once");
+    assert_eq!(
+        reader.ask("holder l"),
+        format!("{} {uuid} second", holder.pid()),
+        "a new description shows at once"
+    );
     holder.ask("release l");
     assert_eq!(reader.ask("holder l"), "nobody");
     holder.ask("describe l third");
@@ -130,7 +134,7 @@ fn who_holds_it_and_why_can_be_read_by_everybody() {
     assert_eq!(
         reader.ask("holder l"),
         format!("{} {uuid} third", holder.pid()),
-        "from the next hold on"
+        "a description of a free handle shows from its next hold"
     );
     holder.ask("release l");
 
@@ -138,7 +142,7 @@ fn who_holds_it_and_why_can_be_read_by_everybody() {
     assert!(holder.ask("holder l").ends_with("reader"));
     reader.ask("release l");
     holder.ask("lock l");
-    assert!(reader.ask("holder l").ends_with("third"), "a description is kept from hold to hold");
+    assert!(reader.ask("holder l").ends_with("third"), "a description stays from hold to hold");
 }
 
 fn ask_uuid(actor: &mut Actor) -> String {
@@ -147,8 +151,8 @@ fn ask_uuid(actor: &mut Actor) -> String {
 
 #[test]
 fn a_description_of_63_bytes_is_read_whole_and_a_longer_one_is_refused() {
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let mut reader = actor!("{name}");
     let text = "ü".repeat(31) + "x";
     let lock = quietly(|| ShmLock::builder(&name).description(&text).open()).unwrap();
@@ -156,7 +160,7 @@ fn a_description_of_63_bytes_is_read_whole_and_a_longer_one_is_refused() {
     assert!(reader.ask("holder l").ends_with(&text));
     let longer = text.clone() + "x";
     assert!(matches!(lock.set_description(&longer), Err(Error::DescriptionTooLong { len: 64 })));
-    assert!(reader.ask("holder l").ends_with(&text), "nothing is changed then");
+    assert!(reader.ask("holder l").ends_with(&text), "the refused description changed the record");
     assert!(matches!(
         ShmLock::builder(&name).description(&longer).open(),
         Err(Error::DescriptionTooLong { .. })
@@ -165,9 +169,9 @@ fn a_description_of_63_bytes_is_read_whole_and_a_longer_one_is_refused() {
 }
 
 #[test]
-fn holder_and_check_of_ones_own_lock() {
-    let scene = Scene::new();
-    let lock = quietly(|| ShmLock::open(&scene.name("l"))).unwrap();
+fn the_holder_of_a_handles_own_hold_is_that_handle() {
+    let fixture = Fixture::new();
+    let lock = quietly(|| ShmLock::open(&fixture.name("l"))).unwrap();
     assert!(lock.holder().unwrap().is_none());
     assert_eq!(lock.fencing_token(), None);
     let guard = lock.lock().unwrap();
@@ -179,9 +183,9 @@ fn holder_and_check_of_ones_own_lock() {
 }
 
 #[test]
-fn the_fencing_token_grows_with_every_acquisition_by_anybody() {
-    let scene = Scene::new();
-    let name = scene.name("l");
+fn the_fencing_token_grows_with_every_acquisition_by_any_process() {
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let mut all = [actor!("{name}"), actor!("{name}"), actor!("{name}")];
     let mut last = 0;
     for round in 0..30 {
@@ -191,32 +195,32 @@ fn the_fencing_token_grows_with_every_acquisition_by_anybody() {
         assert!(token > last, "{token} after {last}");
         last = token;
         assert_eq!(actor.ask("try l"), "true");
-        assert_eq!(actor.ask("fence l"), token.to_string(), "nesting is no acquisition");
+        assert_eq!(actor.ask("fence l"), token.to_string(), "nesting counted as an acquisition");
         actor.ask("force l");
-        assert_eq!(actor.ask("fence l"), "0", "only a holder has one");
+        assert_eq!(actor.ask("fence l"), "0", "only the holder has a fencing token");
     }
     all[0].ask("lock l");
-    all[0].murder();
+    all[0].kill();
     all[1].ask("lock l");
     assert!(
         all[1].ask("fence l").parse::<u64>().unwrap() > last + 1,
-        "a dead owner's acquisition counts, too"
+        "a dead owner's acquisition did not count"
     );
     all[1].ask("consistent l");
 }
 
-/// Readers see the record of one holder or of none, never of two mixed.
+/// A reader sees the record of one holder or of none, never a mixture of two.
 #[test]
-fn the_holder_read_while_it_changes_is_never_a_mixture() {
-    let scene = Scene::new();
-    let name = scene.name("l");
+fn a_holder_record_read_while_it_changes_is_never_a_mixture() {
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let rounds = rounds(20_000);
     let mut all = [actor!("{name} desc=left"), actor!("{name} desc=right")];
     let expected: Vec<(u32, &str)> = all.iter().map(Actor::pid).zip(["left", "right"]).collect();
     let reader = quietly(|| ShmLock::open(&name)).unwrap();
     let mut seen = 0_u32;
     let mut tokens = [None; 2];
-    // On a busy machine they may be done before the reader has looked once.
+    // On a busy machine the counting may end before the first read.
     while seen == 0 {
         let account = Account::new();
         for actor in &mut all {
@@ -226,9 +230,10 @@ fn the_holder_read_while_it_changes_is_never_a_mixture() {
         while account.count.load(Relaxed) < 2 * rounds {
             let Some(holder) = reader.holder().unwrap() else { continue };
             let Some(pid) = holder.pid() else { continue };
-            let who = expected.iter().position(|&(other, _)| other == pid).expect("one of the two");
-            assert_eq!(holder.description(), expected[who].1);
-            let token = tokens[who].get_or_insert(holder.token());
+            let index =
+                expected.iter().position(|&(other, _)| other == pid).expect("one of the two");
+            assert_eq!(holder.description(), expected[index].1);
+            let token = tokens[index].get_or_insert(holder.token());
             assert_eq!(*token, holder.token(), "the record is of another holder than the word");
             seen += 1;
         }
@@ -240,9 +245,9 @@ fn the_holder_read_while_it_changes_is_never_a_mixture() {
 }
 
 #[test]
-fn nothing_is_left_behind_whoever_closes_last() {
-    let scene = Scene::new();
-    let name = scene.name("l");
+fn no_file_is_left_whichever_process_closes_last() {
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     for last in 0..3 {
         let mut all: Vec<Actor> = (0..3).map(|_| actor!("{name}")).collect();
         for actor in &mut all {
@@ -251,9 +256,9 @@ fn nothing_is_left_behind_whoever_closes_last() {
         }
         for other in (0..3).filter(|other| *other != last) {
             all[other].ask("close l");
-            assert_eq!(scene.files().len(), 1, "somebody has it open");
+            assert_eq!(fixture.files().len(), 1, "removed while a process has it open");
         }
         all[last].ask("close l");
-        assert!(scene.files().is_empty());
+        assert!(fixture.files().is_empty());
     }
 }

@@ -1,4 +1,4 @@
-//! Threads whose first waits in a task begin at the same moment share one waiting thread.
+//! Checks that threads whose first task waits begin at the same moment share one waiting thread.
 
 use std::fs::read_dir;
 use std::sync::Barrier;
@@ -6,24 +6,24 @@ use std::thread;
 
 use shmlock::ShmLock;
 use shmlock_tests::hostile::{Solo, fork};
-use shmlock_tests::{Ability, Bell, alone, can, poll, rounds};
+use shmlock_tests::{Capability, TestWaker, alone, can, poll, rounds};
 
-/// Counts the threads of this process. A new one is there before it has its name.
+/// Returns the number of threads of this process, which counts a new one before it has its name.
 fn threads() -> usize {
     read_dir("/proc/self/task").expect("proc is mounted").count()
 }
 
-/// With two waiting threads, the waits of one would be found by no handle that closes: its thread
-/// would read the owner word after the unmapping. Each round is a fresh process.
+/// With two waiting threads, a closing handle would miss the waits of one of them. That thread
+/// would then read the owner word after it is unmapped. Each round is a fresh process.
 #[test]
 fn threads_that_begin_to_wait_at_once_share_one_waiting_thread() {
     const THREADS: usize = 4;
-    if !can(Ability::KeepMemoryFromChildren) {
+    if !can(Capability::KeepMemoryFromChildren) {
         return;
     }
     alone!(|| {
-        let scene = Solo::new();
-        let name = scene.name("l");
+        let fixture = Solo::new();
+        let name = fixture.name("l");
         for round in 0..rounds(200) {
             let process = fork(|_| {
                 let start = Barrier::new(THREADS);
@@ -35,10 +35,10 @@ fn threads_that_begin_to_wait_at_once_share_one_waiting_thread() {
                             let holder = ShmLock::open(&name).expect("a lock");
                             let _held = holder.try_lock().expect("a lock");
                             let waiter = ShmLock::open(&name).expect("another handle");
-                            let bell = Bell::new();
+                            let waker = TestWaker::new();
                             let mut waiting = waiter.lock_async();
                             start.wait();
-                            assert!(poll(&mut waiting, &bell).is_pending());
+                            assert!(poll(&mut waiting, &waker).is_pending());
                             all_wait.wait();
                             counted.wait();
                         });

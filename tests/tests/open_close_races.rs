@@ -1,21 +1,21 @@
-//! Processes that make and remove the file all the time: there is never a second lock of the name,
-//! and in the end none.
+//! Checks processes that create and remove the file in a loop: a name never leads to two locks, and
+//! no file is left.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 
 use shmlock::ExitEvent;
-use shmlock_tests::{Account, Actor, Peer, Scene, actor, quietly, rounds, until};
+use shmlock_tests::{Account, Actor, Fixture, Peer, actor, quietly, rounds, until};
 
-/// Has this many processes open, count and close together; each looks whether its file still has
-/// its name.
+/// Runs processes that open, count and close together. Each checks that its file still has its
+/// name.
 ///
-/// Two files of one name show in three ways: two in the section at one time, a lost count, a file
-/// without a name.
+/// Two files of one name show in three ways: two processes in the critical section at one time, a
+/// lost count, or a file without a name.
 fn churn_together(actors: u64, full: u64, tide: &str) {
     let rounds = rounds(full);
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let account = Account::new();
     let mut all: Vec<Actor> = (0..actors).map(|_| actor!()).collect();
     for actor in &mut all {
@@ -25,13 +25,13 @@ fn churn_together(actors: u64, full: u64, tide: &str) {
         actor.done();
     }
     assert_eq!(account.balance(), actors * rounds);
-    assert_eq!(account.recoveries.load(Relaxed), 0, "nobody was taken for dead");
+    assert_eq!(account.recoveries.load(Relaxed), 0, "a living process was judged dead");
     let births = account.births.load(Relaxed);
     assert!(
         births > 0 && (tide.is_empty() || births >= rounds),
-        "a file was not made anew: {births}"
+        "too few files were created: {births}"
     );
-    assert!(scene.files().is_empty(), "nothing remains when nobody has it open");
+    assert!(fixture.files().is_empty(), "a file is left after the last close");
 }
 
 #[test]
@@ -45,19 +45,19 @@ fn eight_processes_that_open_and_close_share_one_lock() {
 }
 
 #[test]
-fn two_processes_that_open_and_close_in_step_make_a_new_file_each_time() {
+fn two_processes_that_open_and_close_in_step_create_a_new_file_each_time() {
     churn_together(2, 2_000, "tide");
 }
 
 #[test]
-fn eight_processes_that_open_and_close_in_step_make_a_new_file_each_time() {
+fn eight_processes_that_open_and_close_in_step_create_a_new_file_each_time() {
     churn_together(8, 2_000, "tide");
 }
 
 #[test]
 fn threads_that_open_and_close_share_one_lock() {
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let account = Account::new();
     let rounds = rounds(1_000);
     let mut process = actor!();
@@ -69,15 +69,15 @@ fn threads_that_open_and_close_share_one_lock() {
         thread.done();
     }
     assert_eq!(account.balance(), 4 * rounds);
-    assert!(scene.files().is_empty());
+    assert!(fixture.files().is_empty());
 }
 
 #[test]
-fn what_killed_participants_leave_is_cleared_up_by_the_others() {
+fn the_traces_of_killed_processes_are_cleaned_up_by_the_others() {
     const CHILDREN: usize = 8;
     const KILLS: u64 = 200;
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let account = Account::new();
     let mut parent = actor!();
     let churn = format!("churn {name} {} 0 0", account.path());
@@ -94,11 +94,11 @@ fn what_killed_participants_leave_is_cleared_up_by_the_others() {
             thread::yield_now();
         }
         let victim = &mut children[victim];
-        victim.kill(libc::SIGKILL);
+        victim.signal(libc::SIGKILL);
         assert_eq!(
             parent.ask(format_args!("reap {}", victim.number())),
             "signal 9",
-            "it had not ended by itself"
+            "it ended by itself"
         );
         *victim = start(&mut parent);
     }
@@ -108,14 +108,14 @@ fn what_killed_participants_leave_is_cleared_up_by_the_others() {
     }
     let _ = account.balance();
     assert!(account.rounds.load(Relaxed) > 0);
-    scene.visit(&name); // the last who was killed may have been the last of all
-    assert!(scene.files().is_empty(), "and whoever closes it afterwards takes the file away");
+    fixture.visit(&name); // the last process that was killed may have been the last user
+    assert!(fixture.files().is_empty(), "the next last close did not remove the file");
 }
 
 #[test]
 fn named_events_that_are_opened_and_closed_together_are_one_event() {
-    let scene = Scene::new();
-    let name = scene.name("e");
+    let fixture = Fixture::new();
+    let name = fixture.name("e");
     thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
@@ -123,10 +123,10 @@ fn named_events_that_are_opened_and_closed_together_are_one_event() {
                     let one = quietly(|| ExitEvent::named(&name)).unwrap();
                     let same = quietly(|| ExitEvent::named(&name)).unwrap();
                     one.set().unwrap();
-                    assert!(same.is_set().unwrap(), "two events of one name");
+                    assert!(same.is_set().unwrap(), "one name led to two events");
                 }
             });
         }
     });
-    assert!(scene.files().is_empty());
+    assert!(fixture.files().is_empty());
 }

@@ -1,20 +1,20 @@
-//! An owner that the kernel kills because memory has run out.
+//! Checks recovery from an owner that the kernel kills because memory has run out.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use shmlock_tests::{Actor, Scene, actor, skipped};
+use shmlock_tests::{Actor, Fixture, actor, skipped};
 
-/// More than an actor needs, and little enough to be used up soon.
+/// More than an actor needs, and so little that it runs out soon.
 const LIMIT: &str = "32M";
 
-/// A control group with little memory, cgroups(7) version 2. Dropping it removes it; nobody may be
-/// in it any more.
+/// A control group with little memory, cgroups(7) version 2. Dropping it removes it, so it must be
+/// empty then.
 struct Narrow(PathBuf);
 
 impl Narrow {
-    /// Takes a privilege and the memory controller of version 2.
+    /// Creates the group. This needs privilege, and the memory controller of version 2.
     fn new(name: &str) -> io::Result<Self> {
         let root = Path::new("/sys/fs/cgroup");
         set(&root.join("cgroup.subtree_control"), "+memory")?;
@@ -35,8 +35,8 @@ impl Narrow {
     }
 }
 
-/// Writes to a file that is there: where version 1 is mounted, the same directory takes any new
-/// file, and none works.
+/// Writes to an existing file. Where version 1 is mounted, the directory takes any new file, and
+/// none has an effect.
 fn set(file: &Path, value: &str) -> io::Result<()> {
     OpenOptions::new().write(true).open(file)?.write_all(value.as_bytes())
 }
@@ -49,17 +49,17 @@ impl Drop for Narrow {
 
 #[test]
 fn an_owner_killed_for_want_of_memory_is_recovered_from() {
-    let scene = Scene::new();
+    let fixture = Fixture::new();
     for asleep in [true, false] {
-        let name = scene.name("l");
+        let name = fixture.name("l");
         let group = match Narrow::new(&name) {
             Ok(group) => group,
-            Err(error) => return skipped(&format!("no memory control group to be had: {error}")),
+            Err(error) => return skipped(&format!("no memory control group can be made: {error}")),
         };
         let (mut owner, mut next) = (actor!("{name} desc=greedy"), actor!("{name}"));
         group.confine(&owner);
         owner.ask("lock l");
-        let who = owner.ask("holder l");
+        let record = owner.ask("holder l");
         if asleep {
             next.tell("lock l");
             owner.sees_a_waiter();
@@ -67,12 +67,12 @@ fn an_owner_killed_for_want_of_memory_is_recovered_from() {
         owner.tell("die memory");
         owner.ends_by(libc::SIGKILL);
         let events = group.events();
-        assert!(events.contains("\noom_kill 1\n"), "not the kernel killed it: {events}");
+        assert!(events.contains("\noom_kill 1\n"), "the kernel did not kill it: {events}");
         if !asleep {
             next.tell("lock l");
         }
         next.done();
-        assert_eq!(next.ask("recovered l"), who);
+        assert_eq!(next.ask("recovered l"), record);
         next.ask("consistent l");
     }
 }

@@ -1,5 +1,5 @@
-//! Owners, waiters and openers that die by every death: nobody is stuck, and the next owner is
-//! told.
+//! Checks owners, waiters and openers that die in any way: no waiter hangs, and the next owner
+//! learns of the death.
 
 use std::os::unix::process::ExitStatusExt;
 use std::sync::atomic::Ordering::Relaxed;
@@ -7,22 +7,21 @@ use std::thread;
 use std::time::Duration;
 
 use shmlock::ShmLock;
-use shmlock_tests::{Account, Actor, Scene, actor, quietly, rounds, until};
+use shmlock_tests::{Account, Actor, Fixture, actor, quietly, rounds, until};
 
-/// Longer than any test, so that a waiter that needs an interval to notice something does not get
-/// on.
+/// A poll interval longer than any test: a waiter that needs it to make progress hangs.
 const NEVER: &str = "poll=3600000";
 
-/// Deaths after which nothing of the process runs on, so that only the kernel can tell.
+/// Deaths without any clean-up, so that only the kernel can prove them.
 const SUDDEN: [&str; 8] =
     ["SIGKILL", "SIGTERM", "abort", "segv", "exit", "_exit", "exec", "SIGQUIT"];
 
-/// Ends the actor in this way, whatever it is doing if the way is a signal.
+/// Ends the actor in this way. A signal ends it whatever it is doing.
 fn end(actor: &mut Actor, how: &str) {
     match how {
-        "SIGKILL" => actor.kill(libc::SIGKILL),
-        "SIGTERM" => actor.kill(libc::SIGTERM),
-        "SIGQUIT" => actor.kill(libc::SIGQUIT),
+        "SIGKILL" => actor.signal(libc::SIGKILL),
+        "SIGTERM" => actor.signal(libc::SIGTERM),
+        "SIGQUIT" => actor.signal(libc::SIGQUIT),
         how => actor.tell(format_args!("die {how}")),
     }
     let status = actor.wait();
@@ -38,63 +37,63 @@ fn end(actor: &mut Actor, how: &str) {
 }
 
 #[test]
-fn a_waiter_asleep_takes_over_from_an_owner_that_died_by_any_death() {
-    let scene = Scene::new();
+fn a_sleeping_waiter_recovers_from_an_owner_that_died_in_any_way() {
+    let fixture = Fixture::new();
     for how in SUDDEN {
-        let name = scene.name(how);
+        let name = fixture.name(how);
         let (mut owner, mut waiter) = (actor!("{name} desc=doomed"), actor!("{name}"));
         let uuid = owner.ask("lock l");
         assert_eq!(uuid, "");
-        let who = owner.ask("holder l");
+        let record = owner.ask("holder l");
         waiter.tell("lock l");
         owner.sees_a_waiter();
         end(&mut owner, how);
         waiter.done();
-        assert_eq!(waiter.ask("recovered l"), who, "{how}: the dead one is named");
+        assert_eq!(waiter.ask("recovered l"), record, "{how}: the dead owner is not named");
         waiter.ask("consistent l");
     }
 }
 
 #[test]
-fn a_newcomer_takes_over_at_once_whatever_its_poll_interval() {
-    let scene = Scene::new();
-    for (how, take) in
+fn a_newcomer_recovers_at_once_whatever_its_poll_interval() {
+    let fixture = Fixture::new();
+    for (how, acquire) in
         SUDDEN.into_iter().zip(["lock l", "try l", "for l 0", "for l 1"].into_iter().cycle())
     {
-        let name = scene.name(how);
+        let name = fixture.name(how);
         let (mut owner, mut newcomer) = (actor!("{name}"), actor!("{name} {NEVER}"));
         owner.ask("lock l");
-        let who = owner.ask("holder l");
+        let record = owner.ask("holder l");
         end(&mut owner, how);
-        assert_ne!(newcomer.ask(take), "false", "{how}");
-        assert_eq!(newcomer.ask("recovered l"), who, "{how}");
+        assert_ne!(newcomer.ask(acquire), "false", "{how}");
+        assert_eq!(newcomer.ask("recovered l"), record, "{how}");
         newcomer.ask("consistent l");
     }
 }
 
 #[test]
 fn an_owner_that_unwinds_or_returns_has_not_died() {
-    let scene = Scene::new();
-    for take in ["lock l", "guard l"] {
+    let fixture = Fixture::new();
+    for acquire in ["lock l", "guard l"] {
         for how in ["panic", "return"] {
-            let name = scene.name(how);
+            let name = fixture.name(how);
             let (mut owner, mut waiter) = (actor!("{name}"), actor!("{name} {NEVER}"));
-            owner.ask(take);
+            owner.ask(acquire);
             waiter.tell("lock l");
             owner.sees_a_waiter();
             end(&mut owner, how);
             waiter.done();
-            assert_eq!(waiter.ask("recovered l"), "no", "{take}, {how}");
+            assert_eq!(waiter.ask("recovered l"), "no", "{acquire}, {how}");
             assert!(waiter.ask("check l").contains("recoveries=0"));
         }
     }
 }
 
 #[test]
-fn a_waiter_that_dies_disturbs_nobody() {
-    let scene = Scene::new();
+fn a_waiter_that_dies_disturbs_no_other_process() {
+    let fixture = Fixture::new();
     for how in ["SIGKILL", "SIGTERM", "SIGQUIT"] {
-        let name = scene.name(how);
+        let name = fixture.name(how);
         let mut owner = actor!("{name}");
         owner.ask("lock l");
         let (mut doomed, mut next) = (actor!("{name} {NEVER}"), actor!("{name}"));
@@ -110,12 +109,12 @@ fn a_waiter_that_dies_disturbs_nobody() {
 }
 
 #[test]
-fn of_many_waiters_exactly_one_replaces_the_dead_owner() {
-    let scene = Scene::new();
-    let name = scene.name("l");
+fn of_many_waiters_exactly_one_recovers_from_the_dead_owner() {
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let mut owner = actor!("{name}");
     owner.ask("lock l");
-    let who = owner.ask("holder l");
+    let record = owner.ask("holder l");
     let mut waiters: Vec<Actor> = (0..5).map(|_| actor!("{name}")).collect();
     for waiter in &mut waiters {
         waiter.tell("lock l");
@@ -123,26 +122,26 @@ fn of_many_waiters_exactly_one_replaces_the_dead_owner() {
         waiter.tell("release l");
     }
     owner.sees_a_waiter();
-    owner.murder();
-    let mut told: Vec<String> = waiters
+    owner.kill();
+    let mut reports: Vec<String> = waiters
         .iter_mut()
         .map(|waiter| {
             waiter.done();
-            let told = waiter.done();
+            let report = waiter.done();
             waiter.done();
-            told
+            report
         })
         .collect();
-    told.sort();
+    reports.sort();
     assert_eq!(
-        told.iter().filter(|told| **told == who).count(),
+        reports.iter().filter(|report| **report == record).count(),
         1,
-        "one has replaced it: {told:?}"
+        "not exactly one recovered: {reports:?}"
     );
     assert_eq!(
-        told.iter().filter(|told| *told == "somebody").count(),
+        reports.iter().filter(|report| *report == "somebody").count(),
         4,
-        "and all are told: {told:?}"
+        "a later owner did not learn of the death: {reports:?}"
     );
     let last = &mut waiters[0];
     assert!(last.ask("check l").contains("recoveries=1"));
@@ -151,114 +150,16 @@ fn of_many_waiters_exactly_one_replaces_the_dead_owner() {
 }
 
 #[test]
-fn that_an_owner_died_is_told_until_somebody_declares_the_data_consistent() {
-    let scene = Scene::new();
-    let name = scene.name("l");
-    let (mut dead, mut first, mut second) = (actor!("{name}"), actor!("{name}"), actor!("{name}"));
-    assert!(first.ask("check l").contains("healthy=true"));
-    dead.ask("lock l");
-    dead.murder();
-    let health = first.ask("check l");
-    assert!(health.contains("Theirs(Dead)") && health.contains("healthy=false"), "{health}");
-    assert!(health.contains("owner_died=false recoveries=0"), "looking changes nothing: {health}");
-
-    for actor in [&mut first, &mut second] {
-        actor.ask("lock l");
-        assert_ne!(actor.ask("recovered l"), "no");
-        actor.ask("release l");
-        assert_eq!(actor.ask("recovered l"), "no", "only the holder is told");
-        let health = actor.ask("check l");
-        assert!(
-            health.contains("Free") && health.contains("owner_died=true recoveries=1"),
-            "{health}"
-        );
-        assert!(health.contains("healthy=false"), "{health}");
-        assert_eq!(actor.refuse("consistent l"), "NotHeld", "only the holder may say so");
-    }
-    first.ask("lock l");
-    first.ask("consistent l");
-    assert_eq!(first.ask("recovered l"), "no");
-    assert!(first.ask("check l").contains("owner_died=false"));
-    first.ask("release l");
-    second.ask("lock l");
-    assert_eq!(second.ask("recovered l"), "no");
-    assert!(second.ask("check l").contains("healthy=true"));
-}
-
-#[test]
-fn recoveries_are_counted() {
-    let scene = Scene::new();
-    let name = scene.name("l");
-    let mut witness = actor!("{name}");
-    for count in 1..=5 {
-        let mut dead = actor!("{name}");
-        dead.ask("lock l");
-        dead.murder();
-        witness.ask("lock l");
-        assert!(witness.ask("check l").contains(&format!("recoveries={count} ")));
-        witness.ask("release l");
-    }
-    witness.ask("lock l");
-    witness.ask("consistent l");
-}
-
-#[test]
-fn one_who_recovered_and_dies_is_recovered_from_in_turn() {
-    let scene = Scene::new();
-    let name = scene.name("l");
-    let mut all: Vec<Actor> = (0..4).map(|_| actor!("{name}")).collect();
-    all[0].ask("lock l");
-    for next in 1..all.len() {
-        let who = all[next - 1].ask("holder l");
-        all[next].tell("lock l");
-        all[next - 1].sees_a_waiter();
-        all[next - 1].murder();
-        all[next].done();
-        assert_eq!(all[next].ask("recovered l"), who);
-    }
-    all[3].ask("consistent l");
-}
-
-#[test]
-fn the_mark_of_a_crash_keeps_the_file_until_the_data_is_declared_consistent() {
-    let scene = Scene::new();
-    let name = scene.name("l");
-    let mut dead = actor!("{name} desc=alone");
-    dead.ask("lock l");
-    let who = dead.ask("holder l");
-    dead.murder();
-    assert_eq!(scene.files().len(), 1, "a dead owner leaves its file");
-
-    let mut looker = actor!("{name}");
-    assert_eq!(looker.ask("holder l"), who, "and who it was can still be read");
-    drop(looker);
-    assert_eq!(scene.files().len(), 1, "looking does not take the mark away");
-
-    let mut careless = actor!("{name}");
-    careless.ask("lock l");
-    assert_eq!(careless.ask("recovered l"), who);
-    drop(careless);
-    assert_eq!(scene.files().len(), 1, "nor does an owner that does not mend the data");
-
-    let mut careful = actor!("{name}");
-    careful.ask("lock l");
-    assert_eq!(careful.ask("recovered l"), "somebody");
-    careful.ask("consistent l");
-    drop(careful);
-    assert!(scene.files().is_empty(), "mended, the file goes with the last who closes it");
-}
-
-#[test]
-fn a_stopped_owner_is_not_robbed() {
-    let scene = Scene::new();
-    let name = scene.name("l");
+fn a_stopped_owner_keeps_its_lock() {
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let (mut owner, mut other) = (actor!("{name}"), actor!("{name} poll=10"));
     owner.ask("lock l");
-    owner.kill(libc::SIGSTOP);
+    owner.signal(libc::SIGSTOP);
     assert_eq!(other.refuse("for l 200"), "TimedOut");
-    assert!(other.ask("check l").contains("Theirs(Alive)"));
+    assert!(other.ask("check l").contains("Held(Alive)"));
     other.tell("lock l");
-    owner.kill(libc::SIGCONT);
+    owner.signal(libc::SIGCONT);
     owner.ask("release l");
     other.done();
     assert_eq!(other.ask("recovered l"), "no");
@@ -266,24 +167,24 @@ fn a_stopped_owner_is_not_robbed() {
 
 #[test]
 fn an_idle_handle_that_dies_leaves_the_owner_alone() {
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let (mut owner, mut idle) = (actor!("{name}"), actor!("{name}"));
     owner.ask("lock l");
-    idle.murder();
+    idle.kill();
     assert_eq!(owner.ask("held l"), "true");
     owner.ask("release l");
     assert_eq!(owner.ask("recovered l"), "no");
     assert!(owner.ask("check l").contains("recoveries=0"));
 }
 
-/// Kills a child that opens, locks, releases and closes in a loop, at moments that differ by how
-/// far it has come.
+/// Kills a child that opens, locks, releases and closes in a loop. The moment of the kill depends
+/// on the child's progress.
 #[test]
-fn a_process_killed_anywhere_in_its_life_leaves_nobody_stuck() {
+fn a_process_killed_anywhere_in_its_life_blocks_no_other() {
     const KILLS: u64 = 150;
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let account = Account::new();
     let mut parent = actor!();
     for kill in 0..rounds(KILLS) {
@@ -295,7 +196,7 @@ fn a_process_killed_anywhere_in_its_life_leaves_nobody_stuck() {
         for _ in 0..kill % 11 {
             thread::yield_now();
         }
-        child.kill(libc::SIGKILL);
+        child.signal(libc::SIGKILL);
         assert_eq!(parent.ask(format_args!("reap {}", child.number())), "signal 9");
         let lock =
             quietly(|| ShmLock::builder(&name).poll_interval(Duration::from_secs(3600)).open())
@@ -307,7 +208,7 @@ fn a_process_killed_anywhere_in_its_life_leaves_nobody_stuck() {
         account.section(u64::MAX, 1, true);
         drop(guard);
         drop(lock);
-        assert!(scene.files().is_empty(), "the file goes with the last who closes it");
+        assert!(fixture.files().is_empty(), "the last close did not remove the file");
     }
     let _ = account.balance();
 }

@@ -1,4 +1,4 @@
-//! The tests of the Python package that our users come from, carried over.
+//! Repeats the tests of the Python package that the project's users come from.
 
 use std::fs::{self, File};
 use std::sync::atomic::Ordering::Relaxed;
@@ -6,17 +6,17 @@ use std::thread;
 use std::time::Duration;
 
 use shmlock::{ExitEvent, ShmLock};
-use shmlock_tests::{Ability, Account, Actor, Scene, actor, can, quietly, until};
+use shmlock_tests::{Account, Actor, Capability, Fixture, actor, can, quietly, until};
 
 const ACTORS: u64 = 15;
 const ROUNDS: u64 = 2_000;
 const MILLISECOND: Duration = Duration::from_millis(1);
 
-/// Has fifteen processes count, each time with this limit (empty: none). Gives back how many
-/// attempts failed.
+/// Runs fifteen counting processes with this time limit for each attempt (empty: none). Returns the
+/// number of failed attempts.
 fn processes_count(limit: &str) -> u64 {
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let account = Account::new();
     let mut all: Vec<Actor> = (0..ACTORS).map(|_| actor!("{name}")).collect();
     let count = format!("count l {} {ROUNDS} {ACTORS} {limit}", account.path());
@@ -27,9 +27,9 @@ fn processes_count(limit: &str) -> u64 {
     assert_eq!(
         account.balance(),
         ACTORS * ROUNDS - failures,
-        "the result is the attempts less the failures"
+        "the count is not the attempts less the failures"
     );
-    assert_eq!(all[0].ask("locked l"), "false", "the lock is free at the end");
+    assert_eq!(all[0].ask("locked l"), "false", "the lock is held at the end");
     assert_eq!(all[0].ask("holder l"), "nobody");
     failures
 }
@@ -41,10 +41,10 @@ fn fifteen_processes_count_to_thirty_thousand() {
 
 #[test]
 fn fifteen_processes_that_wait_a_millisecond_count_all_but_their_failures() {
-    assert!(processes_count("1") < ACTORS * ROUNDS, "some attempts succeed");
+    assert!(processes_count("1") < ACTORS * ROUNDS, "no attempt succeeded");
 }
 
-/// Whether this attempt got the lock in time.
+/// Returns `true` if this attempt acquired the lock in time.
 fn one_attempt(
     lock: &ShmLock,
     account: &Account,
@@ -64,11 +64,11 @@ fn one_attempt(
     }
 }
 
-/// As [`processes_count`], with threads.
+/// Runs fifteen counting threads, as [`processes_count`] does processes.
 fn threads_count(limit: Option<Duration>) -> u64 {
-    let scene = Scene::new();
+    let fixture = Fixture::new();
     let account = Account::new();
-    let lock = quietly(|| ShmLock::open(&scene.name("l"))).unwrap();
+    let lock = quietly(|| ShmLock::open(&fixture.name("l"))).unwrap();
     let failures = thread::scope(|scope| {
         let threads: Vec<_> = (1..=ACTORS)
             .map(|me| {
@@ -84,7 +84,7 @@ fn threads_count(limit: Option<Duration>) -> u64 {
         threads.into_iter().map(|thread| thread.join().unwrap()).sum()
     });
     assert_eq!(account.balance(), ACTORS * ROUNDS - failures);
-    assert!(!lock.is_locked().unwrap(), "the lock is free at the end");
+    assert!(!lock.is_locked().unwrap(), "the lock is held at the end");
     failures
 }
 
@@ -95,40 +95,40 @@ fn fifteen_threads_count_to_thirty_thousand() {
 
 #[test]
 fn fifteen_threads_that_wait_a_millisecond_count_all_but_their_failures() {
-    assert!(threads_count(Some(MILLISECOND)) < ACTORS * ROUNDS, "some attempts succeed");
+    assert!(threads_count(Some(MILLISECOND)) < ACTORS * ROUNDS, "no attempt succeeded");
 }
 
 #[test]
-fn a_terminated_holder_lets_the_waiter_in() {
-    let scene = Scene::new();
-    let name = scene.name("l");
+fn the_waiter_recovers_from_a_terminated_holder() {
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let (mut holder, mut waiter) = (actor!("{name}"), actor!("{name}"));
     holder.ask("lock l");
     waiter.tell("lock l");
     holder.sees_a_waiter();
-    holder.kill(libc::SIGTERM);
+    holder.signal(libc::SIGTERM);
     holder.ends_by(libc::SIGTERM);
     waiter.done();
     waiter.ask("consistent l");
 }
 
 #[test]
-fn dropping_a_handle_gives_the_lock_back() {
-    let scene = Scene::new();
-    let name = scene.name("l");
+fn dropping_a_handle_releases_the_lock() {
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let (mut first, mut waiter) = (actor!("{name}"), actor!("{name}"));
     first.ask("lock l");
     waiter.tell("lock l");
     first.sees_a_waiter();
     first.ask("close l");
     waiter.done();
-    assert_eq!(waiter.ask("recovered l"), "no", "closing is not dying");
+    assert_eq!(waiter.ask("recovered l"), "no", "closing counted as a death");
 }
 
 #[test]
-fn a_process_that_ends_well_gives_the_lock_back() {
-    let scene = Scene::new();
-    let name = scene.name("l");
+fn a_process_that_ends_normally_releases_the_lock() {
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let (mut first, mut waiter) = (actor!("{name}"), actor!("{name}"));
     first.ask("lock l");
     waiter.tell("lock l");
@@ -140,15 +140,15 @@ fn a_process_that_ends_well_gives_the_lock_back() {
 
 #[test]
 fn two_locks_alternate_between_two_processes() {
-    let scene = Scene::new();
-    let (one, two) = (scene.name("one"), scene.name("two"));
+    let fixture = Fixture::new();
+    let (one, two) = (fixture.name("one"), fixture.name("two"));
     let (mut left, mut right) = (actor!("{one}"), actor!("{two}"));
     left.ask(format_args!("open m {two}"));
     right.ask(format_args!("open m {one}"));
     left.ask("lock l");
     right.ask("lock l");
     for _ in 0..20 {
-        // Each waits for the other's lock, and gives its own up in between.
+        // Each waits for the other's lock, and releases its own in between.
         left.ask("release l");
         right.ask("lock m");
         assert_eq!(left.ask("try l"), "false");
@@ -164,11 +164,11 @@ fn two_locks_alternate_between_two_processes() {
 
 #[test]
 fn an_exit_event_stops_a_blocked_waiter() {
-    if !can(Ability::SleepOnTwoWords) {
+    if !can(Capability::SleepOnTwoWords) {
         return;
     }
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let mut holder = actor!("{name}");
     holder.ask("lock l");
     let holder_pid = holder.pid();
@@ -187,24 +187,24 @@ fn an_exit_event_stops_a_blocked_waiter() {
         stop.set().unwrap();
         waiter.join().unwrap();
     });
-    assert!(lock.lock().unwrap_err().is_cancelled(), "it stays set");
+    assert!(lock.lock().unwrap_err().is_cancelled(), "the event did not stay set");
     stop.clear().unwrap();
     assert!(
         lock.try_lock_for(MILLISECOND).unwrap_err().is_timed_out(),
-        "cleared, waiting is possible again"
+        "a cleared event ended the wait"
     );
     stop.set().unwrap();
     holder.ask("release l");
-    assert!(lock.lock().is_ok(), "a free lock is taken whatever the event says");
+    assert!(lock.lock().is_ok(), "a free lock is acquired even if the event is set");
 }
 
 #[test]
 fn a_named_exit_event_stops_waiters_of_other_processes() {
-    if !can(Ability::SleepOnTwoWords) {
+    if !can(Capability::SleepOnTwoWords) {
         return;
     }
-    let scene = Scene::new();
-    let (name, stop) = (scene.name("l"), scene.name("stop"));
+    let fixture = Fixture::new();
+    let (name, stop) = (fixture.name("l"), fixture.name("stop"));
     let mut holder = actor!("{name}");
     holder.ask("lock l");
     for options in ["wait=futex", "wait=poll"] {
@@ -225,37 +225,37 @@ fn a_named_exit_event_stops_waiters_of_other_processes() {
         switch.ask("clear e");
         assert_eq!(first.refuse("for l 1"), "TimedOut");
     }
-    assert_eq!(scene.files().len(), 1, "the event goes with the last who closes it");
+    assert_eq!(fixture.files().len(), 1, "the last close did not remove the event");
 }
 
 #[test]
-fn an_empty_region_heals() {
-    let scene = Scene::new();
-    let name = scene.name("l");
-    half_made(&name, &[]);
+fn an_empty_file_becomes_a_lock() {
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
+    put_incomplete(&name, &[]);
     let mut actor = actor!("{name}");
     assert_eq!(actor.ask("try l"), "true");
     assert_eq!(actor.ask("recovered l"), "no");
 }
 
 #[test]
-fn a_region_of_zeroes_heals() {
-    let scene = Scene::new();
-    let name = scene.name("l");
-    half_made(&name, &[0; 192]);
+fn a_file_of_zeros_becomes_a_lock() {
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
+    put_incomplete(&name, &[0; 192]);
     let mut actor = actor!("{name}");
     assert_eq!(actor.ask("try l"), "true");
     assert_eq!(actor.ask("recovered l"), "no");
 }
 
 #[test]
-fn an_empty_region_heals_for_many_at_once() {
-    let scene = Scene::new();
-    let name = scene.name("l");
+fn an_empty_file_becomes_one_lock_for_many_openers_at_once() {
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let account = Account::new();
     let mut all: Vec<Actor> = (0..4).map(|_| actor!()).collect();
     for _ in 0..20 {
-        half_made(&name, &[]);
+        put_incomplete(&name, &[]);
         account.met.store(0, Relaxed);
         for actor in &mut all {
             actor.tell(format_args!("churn {name} {} 10 4", account.path()));
@@ -267,8 +267,8 @@ fn an_empty_region_heals_for_many_at_once() {
     assert_eq!(account.balance(), 800);
 }
 
-/// A file as somebody who died while making it might leave it.
-fn half_made(name: &str, content: &[u8]) {
+/// Creates a file as a process that died while creating the lock might leave it.
+fn put_incomplete(name: &str, content: &[u8]) {
     let path = format!("/dev/shm/{name}.shmlock");
     let file = File::create_new(&path).unwrap();
     file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();

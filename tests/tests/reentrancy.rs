@@ -1,9 +1,10 @@
-//! One handle takes the lock several times, in every form, and gives it back as often.
+//! Checks nesting: one handle acquires the lock several times, in every form, and releases it as
+//! often.
 
 use std::time::{Duration, Instant};
 
 use shmlock::{Error, Guard, ShmLock};
-use shmlock_tests::{Actor, Scene, actor, quietly};
+use shmlock_tests::{Actor, Fixture, actor, quietly};
 
 const SOON: Duration = Duration::from_millis(1);
 
@@ -11,20 +12,20 @@ const SOON: Duration = Duration::from_millis(1);
 struct Pair {
     lock: ShmLock,
     other: Actor,
-    // Dropped last: it looks for what is left.
-    _scene: Scene,
+    // Dropped last: the drop checks that no file is left.
+    _fixture: Fixture,
 }
 
 impl Pair {
     fn new() -> Self {
-        let scene = Scene::new();
-        let name = scene.name("l");
+        let fixture = Fixture::new();
+        let name = fixture.name("l");
         let lock = quietly(|| ShmLock::open(&name)).unwrap();
-        Self { lock, other: actor!("{name}"), _scene: scene }
+        Self { lock, other: actor!("{name}"), _fixture: fixture }
     }
 
-    /// Whether anybody holds it, in the eyes of another process.
-    fn is_taken(&mut self) -> bool {
+    /// Returns `true` if the lock is held, as another process sees it.
+    fn appears_held(&mut self) -> bool {
         let got = self.other.ask("try l") == "true";
         if got {
             self.other.ask("release l");
@@ -33,7 +34,7 @@ impl Pair {
     }
 }
 
-/// Every way to take the lock by a guard.
+/// Every way to acquire the lock with a guard.
 const GUARDED: [fn(&ShmLock) -> Guard<'_>; 4] = [
     |lock| lock.lock().unwrap(),
     |lock| lock.try_lock().unwrap().unwrap(),
@@ -41,7 +42,7 @@ const GUARDED: [fn(&ShmLock) -> Guard<'_>; 4] = [
     |lock| lock.try_lock_until(Instant::now()).unwrap(),
 ];
 
-/// Every way to take it without.
+/// Every way to acquire it without a guard.
 const UNGUARDED: [fn(&ShmLock); 4] = [
     |lock| lock.acquire().unwrap(),
     |lock| assert!(lock.try_acquire().unwrap()),
@@ -58,13 +59,13 @@ fn guards_of_every_form_nest_and_the_last_one_releases() {
             let first = outer(lock);
             let token = first.fencing_token();
             let second = inner(lock);
-            assert_eq!(second.fencing_token(), token, "nesting is no new acquisition");
+            assert_eq!(second.fencing_token(), token, "nesting counted as an acquisition");
             drop(first); // in either order
             assert!(lock.is_held());
             assert_eq!(other.ask("try l"), "false");
             drop(second);
             assert!(!lock.is_held());
-            assert!(!pair.is_taken());
+            assert!(!pair.appears_held());
         }
     }
 }
@@ -78,10 +79,10 @@ fn unguarded_holds_of_every_form_nest_and_the_last_release_releases() {
             inner(&pair.lock);
             pair.lock.release().unwrap();
             assert!(pair.lock.is_held());
-            assert!(pair.is_taken());
+            assert!(pair.appears_held());
             pair.lock.release().unwrap();
             assert!(!pair.lock.is_held());
-            assert!(!pair.is_taken());
+            assert!(!pair.appears_held());
             assert!(matches!(pair.lock.release(), Err(Error::NotHeld { .. })));
         }
     }
@@ -92,14 +93,14 @@ fn guards_and_unguarded_holds_mix_in_any_order() {
     let mut pair = Pair::new();
     for guarded in GUARDED {
         for unguarded in UNGUARDED {
-            // The explicit hold survives the guard that was taken inside it.
+            // The unguarded hold survives the guard inside it.
             unguarded(&pair.lock);
             drop(guarded(&pair.lock));
-            assert!(pair.lock.is_held() && pair.is_taken());
+            assert!(pair.lock.is_held() && pair.appears_held());
             pair.lock.release().unwrap();
-            assert!(!pair.is_taken());
+            assert!(!pair.appears_held());
 
-            // And the guard survives the explicit hold.
+            // The guard survives the unguarded hold.
             let Pair { lock, other, .. } = &mut pair;
             let guard = guarded(lock);
             unguarded(lock);
@@ -107,22 +108,22 @@ fn guards_and_unguarded_holds_mix_in_any_order() {
             assert_eq!(other.ask("try l"), "false");
             guard.release().unwrap();
             assert!(!lock.is_held());
-            assert!(!pair.is_taken());
+            assert!(!pair.appears_held());
 
-            // Or ends first.
+            // The guard ends before the unguarded hold.
             let Pair { lock, other, .. } = &mut pair;
             let guard = guarded(lock);
             unguarded(lock);
             drop(guard);
             assert_eq!(other.ask("try l"), "false");
             lock.release().unwrap();
-            assert!(!pair.is_taken());
+            assert!(!pair.appears_held());
         }
     }
 }
 
 #[test]
-fn releasing_by_hand_what_only_guards_hold_is_an_error_and_changes_nothing() {
+fn releasing_by_hand_a_lock_that_only_guards_hold_is_an_error_and_changes_nothing() {
     let mut pair = Pair::new();
     let Pair { lock, other, .. } = &mut pair;
     let first = lock.lock().unwrap();
@@ -135,11 +136,11 @@ fn releasing_by_hand_what_only_guards_hold_is_an_error_and_changes_nothing() {
     assert!(matches!(lock.release(), Err(Error::GuardsAlive { guards: 1, .. })));
     assert_eq!(other.ask("try l"), "false");
     drop(second);
-    assert!(!pair.is_taken());
+    assert!(!pair.appears_held());
 }
 
 #[test]
-fn a_forced_release_gives_back_every_hold_and_its_guards_hold_nothing_any_more() {
+fn a_forced_release_ends_every_hold_and_leaves_the_guards_inert() {
     let mut pair = Pair::new();
     let Pair { lock, other, .. } = &mut pair;
     let first = lock.lock().unwrap();
@@ -150,12 +151,12 @@ fn a_forced_release_gives_back_every_hold_and_its_guards_hold_nothing_any_more()
     assert_eq!(other.ask("try l"), "true");
 
     drop(first);
-    assert_eq!(other.ask("held l"), "true", "an inert guard gives nothing back");
+    assert_eq!(other.ask("held l"), "true", "an inert guard released another's hold");
     assert!(matches!(second.release(), Err(Error::NotHeld { .. })));
     assert!(matches!(lock.release(), Err(Error::NotHeld { .. })));
     assert!(!lock.force_release().unwrap());
     other.ask("release l");
-    assert!(!pair.is_taken());
+    assert!(!pair.appears_held());
 }
 
 #[test]
@@ -171,7 +172,7 @@ fn an_inert_guard_does_not_touch_a_later_hold() {
     assert!(matches!(another.release(), Err(Error::NotHeld { .. })));
     assert_eq!(other.ask("try l"), "false");
     drop(later);
-    assert!(!pair.is_taken());
+    assert!(!pair.appears_held());
 }
 
 #[test]
@@ -183,9 +184,9 @@ fn a_handle_can_be_nested_a_thousand_times() {
     for _ in 0..999 {
         pair.lock.release().unwrap();
     }
-    assert!(pair.is_taken());
+    assert!(pair.appears_held());
     pair.lock.release().unwrap();
-    assert!(!pair.is_taken());
+    assert!(!pair.appears_held());
 }
 
 #[test]
@@ -194,7 +195,10 @@ fn a_nested_hold_that_fails_leaves_the_outer_one_alone() {
     pair.other.ask("lock l");
     let Pair { lock, other, .. } = &mut pair;
     assert!(lock.try_lock_for(SOON).is_err());
-    assert!(matches!(lock.release(), Err(Error::NotHeld { .. })), "a failed attempt is no hold");
+    assert!(
+        matches!(lock.release(), Err(Error::NotHeld { .. })),
+        "a failed attempt counts as a hold"
+    );
     other.ask("release l");
     let guard = lock.lock().unwrap();
     let second = quietly(|| lock.try_clone()).unwrap();
@@ -204,21 +208,21 @@ fn a_nested_hold_that_fails_leaves_the_outer_one_alone() {
     assert_eq!(other.ask("try l"), "false");
     drop(guard);
     drop(second);
-    assert!(!pair.is_taken());
+    assert!(!pair.appears_held());
 }
 
 #[test]
-fn unwinding_out_of_a_nested_section_releases_every_guard() {
+fn unwinding_out_of_a_nested_critical_section_releases_every_guard() {
     let mut pair = Pair::new();
     let lock = std::panic::AssertUnwindSafe(&pair.lock);
     let unwound = std::panic::catch_unwind(move || {
         let _outer = lock.lock().unwrap();
         let _inner = lock.lock().unwrap();
-        std::panic::resume_unwind(Box::new("as meant"));
+        std::panic::resume_unwind(Box::new("in the critical section"));
     });
     assert!(unwound.is_err());
     assert!(!pair.lock.is_held());
-    assert!(!pair.is_taken());
+    assert!(!pair.appears_held());
     assert_eq!(pair.other.ask("recovered l"), "no");
 }
 
@@ -227,14 +231,17 @@ fn a_leaked_guard_holds_until_its_handle_is_dropped_and_then_counts_as_a_death()
     let mut pair = Pair::new();
     std::mem::forget(pair.lock.lock().unwrap());
     assert!(pair.lock.is_held());
-    assert!(pair.is_taken());
+    assert!(pair.appears_held());
     let uuid = pair.lock.uuid();
-    let Pair { _scene, lock, mut other } = pair; // dropped from right to left
+    let Pair { _fixture, lock, mut other } = pair; // dropped from right to left
     other.tell("lock l");
     shmlock_tests::until(|| lock.status().unwrap().waiters);
     drop(lock);
     other.done();
-    assert!(other.ask("recovered l").contains(&uuid.to_string()), "the next one is told who");
+    assert!(
+        other.ask("recovered l").contains(&uuid.to_string()),
+        "the recovery does not name the dead handle"
+    );
     other.ask("consistent l");
 }
 
@@ -243,17 +250,17 @@ fn a_leaked_guard_can_be_released_by_force() {
     let mut pair = Pair::new();
     std::mem::forget(pair.lock.lock().unwrap());
     assert!(pair.lock.force_release().unwrap());
-    assert!(!pair.is_taken());
+    assert!(!pair.appears_held());
     assert_eq!(pair.other.ask("recovered l"), "no");
 }
 
 #[test]
-fn dropping_a_handle_gives_back_every_unguarded_hold() {
+fn dropping_a_handle_releases_every_unguarded_hold() {
     let pair = Pair::new();
     for _ in 0..3 {
         pair.lock.acquire().unwrap();
     }
-    let Pair { _scene, lock, mut other } = pair; // dropped from right to left
+    let Pair { _fixture, lock, mut other } = pair; // dropped from right to left
     drop(lock);
     assert_eq!(other.ask("try l"), "true");
     assert_eq!(other.ask("recovered l"), "no");

@@ -1,5 +1,5 @@
-//! Waiting where futex(2) is refused: it polls at its interval. It neither spins nor misses
-//! anything.
+//! Checks waiting where futex(2) is refused: the waiter polls at its interval, does not spin, and
+//! misses nothing.
 
 use std::path::Path;
 use std::pin::pin;
@@ -16,12 +16,12 @@ use shmlock_tests::{actor, alone, until};
 const HERE: &str = "a lock";
 const CALLS: [libc::c_long; 2] = [libc::SYS_futex, libc::SYS_futex_waitv];
 const INTERVAL: Duration = Duration::from_millis(20);
-const PATIENCE: Duration = Duration::from_millis(200);
+const WINDOW: Duration = Duration::from_millis(200);
 
 #[test]
-fn where_the_futex_is_refused_waiting_still_ends_in_time_and_recovers() {
-    let scene = Solo::new();
-    let name = scene.name("l");
+fn where_the_futex_is_refused_waits_still_end_in_time_and_recover() {
+    let fixture = Solo::new();
+    let name = fixture.name("l");
     let mut holder = actor!();
     holder.ask(format!("open l {name}"));
     holder.ask("lock l");
@@ -41,21 +41,22 @@ fn where_the_futex_is_refused_waiting_still_ends_in_time_and_recovers() {
             );
         });
     }
-    holder.murder();
+    holder.kill();
     assert!(ShmLock::open(&name).expect(HERE).lock().expect(HERE).recovered().is_some());
-    scene.visit(&name);
+    fixture.visit(&name);
     assert!(Path::new("/dev/shm").join(format!("{name}.shmlock")).exists());
     let lock = ShmLock::open(&name).expect(HERE);
     lock.lock().expect(HERE).declare_consistent().expect("held");
 }
 
-/// Waits in vain, with futexes refused; how often it asked for one in each millisecond.
+/// Waits until the timeout, with futexes refused. Returns the number of futex calls for each
+/// millisecond.
 fn wait_and_count(lock: &Builder) -> Option<f64> {
     aside(|| {
         let lock = lock.clone().poll_interval(INTERVAL).open().expect(HERE);
         let count = refuse_and_count(&CALLS)?;
         let start = Instant::now();
-        assert!(lock.try_lock_for(PATIENCE).expect_err("it is held").is_timed_out());
+        assert!(lock.try_lock_for(WINDOW).expect_err("it is held").is_timed_out());
         Some(per_millisecond(&count, start))
     })
 }
@@ -65,28 +66,28 @@ fn per_millisecond(count: &Count, start: Instant) -> f64 {
     count.get() as f64 / (start.elapsed().as_secs_f64() * 1000.0)
 }
 
-/// The watch among the waiters sleeps for a millisecond at a time, and asks for one futex or two
-/// each time.
-const WATCH: f64 = 2.5;
-/// All others sleep for an interval.
-const INTERVALS: f64 = 0.5;
+/// The bound for the waiter that probes: it sleeps for a millisecond at a time, with one or two
+/// futex calls each time.
+const PROBING: f64 = 2.5;
+/// The bound for a waiter that sleeps for a whole interval.
+const POLLING: f64 = 0.5;
 
 #[test]
-fn a_thread_that_waits_does_not_spin() {
+fn where_the_futex_is_refused_a_waiting_thread_does_not_spin() {
     alone!(|| {
-        let scene = Solo::new();
-        let name = scene.name("l");
+        let fixture = Solo::new();
+        let name = fixture.name("l");
         let holder = ShmLock::open(&name).expect(HERE);
         let guard = holder.lock().expect("free");
         let event = ExitEvent::new();
         let lock = |strategy| ShmLock::builder(&name).wait_strategy(strategy);
         for (lock, bound) in [
-            (lock(WaitStrategy::Futex), WATCH),
-            (lock(WaitStrategy::Futex).exit_event(&event), WATCH),
-            (lock(WaitStrategy::SleepPolling).exit_event(&event), INTERVALS),
+            (lock(WaitStrategy::Futex), PROBING),
+            (lock(WaitStrategy::Futex).exit_event(&event), PROBING),
+            (lock(WaitStrategy::SleepPolling).exit_event(&event), POLLING),
         ] {
             if let Some(asked) = wait_and_count(&lock) {
-                assert!(asked < bound, "{asked} a millisecond");
+                assert!(asked < bound, "{asked} calls a millisecond");
             }
         }
         drop(guard);
@@ -98,15 +99,15 @@ struct Woken(AtomicBool);
 
 impl Wake for Woken {
     fn wake(self: Arc<Self>) {
-        self.0.store(true, Ordering::Release); // partner: the test's look
+        self.0.store(true, Ordering::Release); // partner: the test's load
     }
 }
 
 #[test]
-fn the_thread_that_waits_for_all_tasks_does_not_spin_and_misses_nothing() {
+fn where_the_futex_is_refused_the_thread_for_tasks_does_not_spin_and_misses_nothing() {
     alone!(|| {
-        let scene = Solo::new();
-        let name = scene.name("l");
+        let fixture = Solo::new();
+        let name = fixture.name("l");
         let holder = ShmLock::open(&name).expect(HERE);
         let guard = holder.lock().expect("free");
         aside(move || {
@@ -121,12 +122,15 @@ fn the_thread_that_waits_for_all_tasks_does_not_spin_and_misses_nothing() {
             let wakers = woken.clone().map(Waker::from);
             let (mut far, mut soon) = (pin!(far.lock_async()), pin!(soon.lock_async()));
             assert!(far.as_mut().poll(&mut Context::from_waker(&wakers[0])).is_pending());
-            until(|| count.get() >= 3); // one to wake it, and two by which it wanted to sleep: for the first alone
+            // One call wakes the thread; two are its tries to sleep for the first task alone.
+            until(|| count.get() >= 3);
             assert!(soon.as_mut().poll(&mut Context::from_waker(&wakers[1])).is_pending());
-            until(|| woken[1].0.load(Ordering::Acquire)); // a wait of an hour must not hide one of 20 ms
-            thread::sleep(PATIENCE.saturating_sub(start.elapsed())); // and is counted for so long
+            // A wait of an hour must not delay a wait of 20 ms.
+            until(|| woken[1].0.load(Ordering::Acquire));
+            // The rate is measured over a window of fixed length; this sleep synchronises nothing.
+            thread::sleep(WINDOW.saturating_sub(start.elapsed()));
             let asked = per_millisecond(&count, start);
-            assert!(asked < 1.0, "{asked} a millisecond");
+            assert!(asked < 1.0, "{asked} calls a millisecond");
             assert!(matches!(soon.poll(&mut Context::from_waker(&wakers[1])), Poll::Pending));
         });
         drop(guard);

@@ -1,17 +1,17 @@
-//! What happens when somebody removes the file of a lock in use, as rm(1) and systemd-logind do.
+//! Checks locks whose file is removed while they are in use, as rm(1) and systemd-logind do.
 
 use std::fs;
 
-use shmlock_tests::{Actor, Scene, actor, until};
+use shmlock_tests::{Actor, Fixture, actor, until};
 
 fn remove(name: &str) {
     fs::remove_file(format!("/dev/shm/{name}.shmlock")).unwrap();
 }
 
 #[test]
-fn a_waiter_is_told_that_the_file_was_removed() {
-    let scene = Scene::new();
-    let name = scene.name("l");
+fn a_waiter_gets_an_error_when_the_file_is_removed() {
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     for options in ["wait=futex poll=5", "wait=poll poll=5"] {
         let (mut holder, mut waiter) = (actor!("{name}"), actor!("{name} {options}"));
         holder.ask("lock l");
@@ -33,8 +33,8 @@ fn a_waiter_is_told_that_the_file_was_removed() {
 
 #[test]
 fn closing_a_removed_lock_leaves_its_successor_alone() {
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let mut old: Vec<Actor> = (0..2).map(|_| actor!("{name}")).collect();
     old[0].ask("lock l");
     old[0].ask("release l");
@@ -43,7 +43,7 @@ fn closing_a_removed_lock_leaves_its_successor_alone() {
     new.ask("lock l");
     assert!(new.ask("check l").contains("orphaned=false"));
     drop(old);
-    assert_eq!(scene.files().len(), 1);
+    assert_eq!(fixture.files().len(), 1);
     let mut next = actor!("{name}");
     assert_eq!(next.ask("try l"), "false", "the same lock as before");
     new.ask("release l");
@@ -51,24 +51,28 @@ fn closing_a_removed_lock_leaves_its_successor_alone() {
 }
 
 #[test]
-fn a_clone_of_a_removed_lock_is_refused_rather_than_another_lock() {
-    let scene = Scene::new();
-    let name = scene.name("l");
+fn a_removed_lock_cannot_be_cloned() {
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let mut actor = actor!("{name}");
     remove(&name);
     assert_eq!(actor.refuse("clone m l"), "Orphaned");
-    assert!(scene.files().is_empty(), "the attempt leaves nothing");
+    assert!(fixture.files().is_empty(), "the attempt left a file");
 }
 
 #[test]
-fn a_removed_lock_is_not_taken_over_from_its_dead_owner() {
-    let scene = Scene::new();
-    let name = scene.name("l");
+fn a_removed_lock_is_not_recovered_from_its_dead_owner() {
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let (mut owner, mut next) = (actor!("{name}"), actor!("{name} poll=3600000"));
     owner.ask("lock l");
     remove(&name);
-    owner.murder();
-    until(|| next.ask("check l").contains("Theirs(Dead)"));
-    assert_eq!(next.refuse("lock l"), "Orphaned", "others may hold a new lock of that name");
+    owner.kill();
+    until(|| next.ask("check l").contains("Held(Dead)"));
+    assert_eq!(
+        next.refuse("lock l"),
+        "Orphaned",
+        "another process may hold a new lock of that name"
+    );
     assert_eq!(next.ask("held l"), "false");
 }

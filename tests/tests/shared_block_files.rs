@@ -1,10 +1,10 @@
-//! What a block is on disk, and to those who see a lock in it.
+//! Checks the file of a block, and the view of a lock on it.
 
 use std::fs;
 
 use shmlock::{CleanOutcome, DiedFlag, Error, LockState, SharedBlock, ShmLock};
 use shmlock_tests::hostile::{DEADLY, Denied, Folder, If, Solo, deny, fork};
-use shmlock_tests::{Scene, alone, quietly};
+use shmlock_tests::{Fixture, alone, quietly};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 const HERE: &str = "a block of this process";
@@ -20,9 +20,9 @@ struct Pair {
 }
 
 #[test]
-fn a_block_is_a_lock_as_well_and_shows_what_it_is() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+fn a_block_can_be_used_and_inspected_as_a_lock() {
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let mut block = folder.lock("b").schema("pair").open_block::<Pair>().expect(HERE);
     let lock = folder.lock("b").open().expect("a lock");
     {
@@ -59,7 +59,7 @@ fn data_of_any_odd_size_is_shared_whole() {
     fn check<const N: usize>(folder: &Folder) {
         let open = || folder.lock("b").open_block::<[u8; N]>().expect(HERE);
         let (mut one, mut other) = (open(), open());
-        let bytes = || (1..=251).cycle(); // no power of two, so that no word is like another
+        let bytes = || (1..=251).cycle(); // not a power of two, so that all words differ
         one.lock().expect("free").iter_mut().zip(bytes()).for_each(|(byte, number)| *byte = number);
         assert!(
             other.lock().expect("free").iter().zip(bytes()).all(|(byte, number)| *byte == number),
@@ -67,8 +67,8 @@ fn data_of_any_odd_size_is_shared_whole() {
         );
         assert_eq!(fs::metadata(folder.file("b")).expect("there").len(), 192 + N as u64);
     }
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     check::<1>(&folder);
     check::<3>(&folder);
     check::<5>(&folder);
@@ -77,9 +77,9 @@ fn data_of_any_odd_size_is_shared_whole() {
 }
 
 #[test]
-fn what_is_mended_is_written_down_before_it_is_called_consistent() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+fn repaired_data_is_copied_out_before_it_is_declared_consistent() {
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let mut block = folder.lock("b").open_block::<Pair>().expect(HERE);
     let mut other = folder.lock("b").open_block::<Pair>().expect(HERE);
     let mut guard = block.lock().expect("free");
@@ -93,15 +93,15 @@ fn what_is_mended_is_written_down_before_it_is_called_consistent() {
 
 #[test]
 fn an_empty_file_and_a_file_of_zeros_become_the_block() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     for content in [&b""[..], &[0; DATA + 16]] {
         let path = folder.put("b", content);
         let mut block = folder
             .lock("b")
             .schema("s")
             .open_block_with::<Pair>(|pair| pair.one = 3)
-            .expect("half-made by somebody");
+            .expect("an empty file becomes a block");
         assert_eq!(*block.lock().expect("free"), Pair { one: 3, two: 0 });
         assert_eq!(fs::metadata(&path).expect("there").len(), 208);
         assert_eq!(
@@ -113,8 +113,8 @@ fn an_empty_file_and_a_file_of_zeros_become_the_block() {
     }
 }
 
-/// A maker in plain sight that is killed when it advises the kernel on so many bytes: between
-/// growing and describing.
+/// Kills a creator of a named file when it calls madvise(2) on this many bytes: between growing and
+/// describing the block.
 fn die_half_way(folder: &Folder, bytes: libc::c_int) {
     let denied = Denied { call: libc::SYS_madvise, when: If::Is(1, bytes), errno: DEADLY };
     fork(|_| {
@@ -125,14 +125,14 @@ fn die_half_way(folder: &Folder, bytes: libc::c_int) {
 }
 
 #[test]
-fn a_block_whose_maker_died_half_way_is_in_nobodys_way() {
+fn a_block_whose_creator_died_half_way_blocks_no_later_opener() {
     alone!(|| {
         if !deny(&[]) {
             return; // no filters here
         }
         for (dies_at, left) in [(192, 192), (208, 208)] {
-            let scene = Solo::new();
-            let folder = Folder::new(&scene);
+            let fixture = Solo::new();
+            let folder = Folder::new(&fixture);
             let die = || {
                 die_half_way(&folder, dies_at);
                 assert_eq!(fs::metadata(folder.file("b")).expect("it is left").len(), left);
@@ -167,11 +167,11 @@ fn a_block_whose_maker_died_half_way_is_in_nobodys_way() {
     });
 }
 
-/// As a holder leaves it that died between the two parts of the description.
+/// An owner leaves such a header if it dies between the two parts of the description.
 #[test]
-fn a_block_that_is_described_by_half_is_described_anew() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+fn a_half_described_block_is_described_again() {
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let mut content = [0; DATA + 16];
     content[8..12].copy_from_slice(b"SHL\x01");
     content[152] = 5;
@@ -180,11 +180,8 @@ fn a_block_that_is_described_by_half_is_described_anew() {
         let _left = folder.put("b", &content);
         folder.lock("b").open().expect("a lock without data")
     };
-    let mut block = folder
-        .lock("b")
-        .schema("pair")
-        .open_block::<Pair>()
-        .expect("nobody has said how long it is");
+    let mut block =
+        folder.lock("b").schema("pair").open_block::<Pair>().expect("its length is not described");
     assert_eq!(*block.lock().expect("free"), Pair::default());
     assert_eq!(
         folder.lock("b").inspect().expect("may be read").expect("there").shape.schema(),
@@ -194,9 +191,9 @@ fn a_block_that_is_described_by_half_is_described_anew() {
 }
 
 #[test]
-fn what_is_no_lock_at_all_is_left_alone() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+fn a_file_that_is_no_lock_at_all_is_left_alone() {
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     for content in [&[0; 100][..], &[b'x'; DATA + 16], &[b'x'; 4096], &[0; DATA + 17]] {
         let _other = folder.put("b", content);
         let error =
@@ -207,9 +204,9 @@ fn what_is_no_lock_at_all_is_left_alone() {
 }
 
 #[test]
-fn a_handle_of_a_block_has_a_lock_to_look_at() {
-    let scene = Scene::new();
-    let name = scene.name("b");
+fn a_handle_of_a_block_shows_the_state_of_its_lock() {
+    let fixture = Fixture::new();
+    let name = fixture.name("b");
     let block = quietly(|| SharedBlock::<u64>::open(&name)).expect(HERE);
     assert_eq!(block.as_lock().status().expect(HERE).occupancy, LockState::Unlocked);
     let lock = quietly(|| ShmLock::open(&name)).expect("a lock");

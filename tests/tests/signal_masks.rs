@@ -1,5 +1,5 @@
-//! Whose the signal mask is: the program's. What the program changes while we hold signals back
-//! stays as the program wants it.
+//! Checks that the signal mask stays the program's: a change that the program makes while the lock
+//! blocks signals survives the release.
 
 #![allow(unsafe_code, reason = "signal masks exist in libc only")]
 
@@ -19,7 +19,7 @@ fn mask(how: i32, signals: &[i32]) {
         // SAFETY: a valid set and a signal that exists.
         unsafe { libc::sigaddset(&raw mut set, *signal) };
     }
-    // SAFETY: a valid set; the former one is not asked for.
+    // SAFETY: a valid set; the old mask is not requested.
     assert_eq!(unsafe { libc::pthread_sigmask(how, &raw const set, null_mut()) }, 0);
 }
 
@@ -36,33 +36,39 @@ fn blocked() -> [bool; 3] {
     ENDING.map(is_blocked)
 }
 
-fn holding_back(name: &str) -> ShmLock {
+fn open_blocking(name: &str) -> ShmLock {
     quietly(|| ShmLock::builder(name).block_signals(BlockSignals::WhileHeld).open())
         .expect("a lock")
 }
 
 #[test]
-fn what_the_program_changes_in_the_section_stays_changed() {
-    let scene = Solo::new();
+fn a_mask_that_the_program_changes_in_the_critical_section_stays_changed() {
+    let fixture = Solo::new();
     aside(|| {
-        let lock = holding_back(&scene.name("l"));
+        let lock = open_blocking(&fixture.name("l"));
         mask(libc::SIG_UNBLOCK, &[libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGUSR1]);
         mask(libc::SIG_BLOCK, &[libc::SIGUSR2]);
         let guard = lock.lock().expect("free");
         mask(libc::SIG_BLOCK, &[libc::SIGUSR1]);
         mask(libc::SIG_UNBLOCK, &[libc::SIGUSR2]);
         drop(guard);
-        assert!(is_blocked(libc::SIGUSR1), "it was let in behind the program's back");
-        assert!(!is_blocked(libc::SIGUSR2), "it was blocked behind the program's back");
+        assert!(
+            is_blocked(libc::SIGUSR1),
+            "the release unblocked a signal that the program blocked"
+        );
+        assert!(
+            !is_blocked(libc::SIGUSR2),
+            "the release blocked a signal that the program unblocked"
+        );
         assert_eq!(blocked(), [false; 3]);
     });
 }
 
 #[test]
-fn what_the_program_had_blocked_before_stays_blocked() {
-    let scene = Solo::new();
+fn a_signal_that_the_program_blocked_before_stays_blocked() {
+    let fixture = Solo::new();
     aside(|| {
-        let lock = holding_back(&scene.name("l"));
+        let lock = open_blocking(&fixture.name("l"));
         mask(libc::SIG_UNBLOCK, &ENDING);
         mask(libc::SIG_BLOCK, &[libc::SIGTERM]);
         drop(lock.lock().expect("free"));
@@ -71,16 +77,16 @@ fn what_the_program_had_blocked_before_stays_blocked() {
 }
 
 #[test]
-fn a_section_within_one_in_which_the_program_lets_signals_in_holds_them_back() {
-    let scene = Solo::new();
+fn an_inner_critical_section_blocks_signals_that_the_program_unblocked_in_the_outer_one() {
+    let fixture = Solo::new();
     aside(|| {
         let (outer, inner) =
-            (holding_back(&scene.name("outer")), holding_back(&scene.name("inner")));
+            (open_blocking(&fixture.name("outer")), open_blocking(&fixture.name("inner")));
         mask(libc::SIG_UNBLOCK, &ENDING);
         let outer = outer.lock().expect("free");
         mask(libc::SIG_UNBLOCK, &ENDING);
         let inner = inner.lock().expect("free");
-        assert_eq!(blocked(), [true; 3], "in the inner one");
+        assert_eq!(blocked(), [true; 3], "in the inner critical section");
         drop(inner);
         drop(outer);
         assert_eq!(blocked(), [false; 3]);
@@ -88,24 +94,24 @@ fn a_section_within_one_in_which_the_program_lets_signals_in_holds_them_back() {
 }
 
 #[test]
-fn a_child_that_is_forked_in_the_section_lets_signals_in_with_the_end_of_its_copy() {
+fn a_child_forked_in_the_critical_section_unblocks_signals_when_it_drops_its_copy() {
     alone!(|| {
-        let scene = Solo::new();
-        let lock = holding_back(&scene.name("l"));
-        let own = scene.name("own");
+        let fixture = Solo::new();
+        let lock = open_blocking(&fixture.name("l"));
+        let own = fixture.name("own");
         mask(libc::SIG_UNBLOCK, &ENDING);
         lock.acquire().expect("free");
         let mut lock = Some(lock);
         fork(|_| {
-            assert_eq!(blocked(), [true; 3], "as it was forked");
+            assert_eq!(blocked(), [true; 3], "the child starts with the parent's mask");
             drop(lock.take());
             assert_eq!(blocked(), [false; 3]);
-            let own = holding_back(&own);
+            let own = open_blocking(&own);
             drop(own.lock().expect("free"));
-            assert_eq!(blocked(), [false; 3], "it counts anew");
+            assert_eq!(blocked(), [false; 3], "the child does not count from zero");
         })
         .ends_well();
-        assert_eq!(blocked(), [true; 3], "the parent's section goes on");
+        assert_eq!(blocked(), [true; 3], "the parent's mask was changed");
         lock.expect("the child dropped a copy").release().expect("held");
         assert_eq!(blocked(), [false; 3]);
     });

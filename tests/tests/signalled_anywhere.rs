@@ -1,9 +1,9 @@
-//! A process that a signal hits at any instruction.
+//! Checks a process that a signal hits at any instruction.
 
 use shmlock_tests::alone;
 use shmlock_tests::step::{Fate, Phase, sweep};
 
-/// It ends, and its exit handlers give back what it holds.
+/// The process ends, and its exit handlers release its locks.
 mod ended {
     use super::*;
 
@@ -22,12 +22,12 @@ mod ended {
     }
 
     #[test]
-    fn while_it_is_given_a_dead_owners_token() {
+    fn while_it_draws_a_dead_owners_token() {
         alone!(|| ended_while(Phase::OpenStale));
     }
 
     #[test]
-    fn while_it_takes_and_gives_back_undisturbed() {
+    fn while_it_acquires_and_releases_undisturbed() {
         alone!(|| ended_while(Phase::Section));
     }
 
@@ -37,17 +37,17 @@ mod ended {
     }
 
     #[test]
-    fn while_it_gives_back_to_sleepers() {
+    fn while_it_releases_to_sleeping_waiters() {
         alone!(|| ended_while(Phase::Release));
     }
 
     #[test]
-    fn while_it_passes_on_beside_sleepers() {
+    fn while_it_releases_without_wake_beside_sleeping_waiters() {
         alone!(|| ended_while(Phase::PassOn));
     }
 
     #[test]
-    fn while_it_takes_over_from_the_dead() {
+    fn while_it_recovers_from_a_dead_owner() {
         alone!(|| ended_while(Phase::TakeOver));
     }
 
@@ -62,12 +62,12 @@ mod ended {
     }
 
     #[test]
-    fn while_it_closes_as_the_last_one() {
+    fn while_it_closes_the_last_handle() {
         alone!(|| ended_while(Phase::CloseLast));
     }
 }
 
-/// Its own handler calls exit(3), whose handlers give back what it holds.
+/// The process's own handler calls exit(3), whose handlers release its locks.
 mod made_to_exit {
     use super::*;
 
@@ -76,12 +76,12 @@ mod made_to_exit {
     }
 
     #[test]
-    fn while_it_gives_back_to_sleepers() {
+    fn while_it_releases_to_sleeping_waiters() {
         alone!(|| made_to_exit_while(Phase::Release));
     }
 
     #[test]
-    fn while_it_passes_on_beside_sleepers() {
+    fn while_it_releases_without_wake_beside_sleeping_waiters() {
         alone!(|| made_to_exit_while(Phase::PassOn));
     }
 }
@@ -95,7 +95,7 @@ mod interrupted {
     }
 
     #[test]
-    fn while_it_takes_and_gives_back_undisturbed() {
+    fn while_it_acquires_and_releases_undisturbed() {
         alone!(|| interrupted_while(Phase::Section));
     }
 
@@ -105,17 +105,17 @@ mod interrupted {
     }
 
     #[test]
-    fn while_it_gives_back_to_sleepers() {
+    fn while_it_releases_to_sleeping_waiters() {
         alone!(|| interrupted_while(Phase::Release));
     }
 
     #[test]
-    fn while_it_passes_on_beside_sleepers() {
+    fn while_it_releases_without_wake_beside_sleeping_waiters() {
         alone!(|| interrupted_while(Phase::PassOn));
     }
 
     #[test]
-    fn while_it_takes_over_from_the_dead() {
+    fn while_it_recovers_from_a_dead_owner() {
         alone!(|| interrupted_while(Phase::TakeOver));
     }
 }

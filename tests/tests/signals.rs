@@ -1,9 +1,8 @@
-//! Signals that arrive while the lock is taken, waited for, held and given back.
+//! Checks signals that arrive while the lock is acquired, waited for, held and released.
 
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use shmlock_tests::{Account, Actor, Scene, actor, rounds, until};
+use shmlock_tests::{Actor, Fixture, actor, until};
 
 const ENDING: [i32; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
 const ALL: &str = "HUP INT TERM";
@@ -14,7 +13,7 @@ fn noted(actor: &mut Actor) -> [String; 3] {
     ENDING.map(|signal| actor.ask(format_args!("noted {signal}")))
 }
 
-/// An actor that notes the ending signals.
+/// Starts an actor that notes the ending signals.
 fn noting(open: &str) -> Actor {
     let mut actor = actor!("{open}");
     for signal in ENDING {
@@ -24,10 +23,10 @@ fn noting(open: &str) -> Actor {
 }
 
 #[test]
-fn signals_that_arrive_in_the_section_are_all_delivered_after_it() {
-    let scene = Scene::new();
-    let mut actor = noting(&format!("{} block=held", scene.name("l")));
-    for (round, (take, give)) in [
+fn signals_that_arrive_in_the_critical_section_are_all_delivered_after_it() {
+    let fixture = Fixture::new();
+    let mut actor = noting(&format!("{} block=held", fixture.name("l")));
+    for (round, (acquire, release)) in [
         ("lock l", "release l"),
         ("guard l", "unguard"),
         ("try l", "force l"),
@@ -36,34 +35,34 @@ fn signals_that_arrive_in_the_section_are_all_delivered_after_it() {
     .into_iter()
     .enumerate()
     {
-        actor.ask(take);
+        actor.ask(acquire);
         assert_eq!(actor.ask("blocked"), ALL);
         for signal in ENDING {
-            actor.kill(signal);
+            actor.signal(signal);
         }
         assert_eq!(
             noted(&mut actor),
             [round.to_string(), round.to_string(), round.to_string()],
-            "{take}"
+            "{acquire}"
         );
-        actor.ask(give);
+        actor.ask(release);
         assert_eq!(actor.ask("blocked"), "");
         let next = (round + 1).to_string();
-        assert_eq!(noted(&mut actor), [next.clone(), next.clone(), next], "{give}");
+        assert_eq!(noted(&mut actor), [next.clone(), next.clone(), next], "{release}");
     }
 }
 
 #[test]
-fn a_process_that_is_to_end_finishes_its_section_first() {
-    let scene = Scene::new();
-    let name = scene.name("l");
+fn a_process_that_gets_an_ending_signal_finishes_its_critical_section_first() {
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     for signal in ENDING {
         let (mut holder, mut waiter) = (actor!("{name} block=held"), actor!("{name} poll=3600000"));
         holder.ask("lock l");
         waiter.tell("lock l");
         holder.sees_a_waiter();
-        holder.kill(signal);
-        assert_eq!(holder.ask("held l"), "true", "it works on");
+        holder.signal(signal);
+        assert_eq!(holder.ask("held l"), "true", "the owner lost its hold");
         holder.tell("release l");
         waiter.done();
         assert_eq!(waiter.ask("recovered l"), "no");
@@ -72,37 +71,37 @@ fn a_process_that_is_to_end_finishes_its_section_first() {
 }
 
 #[test]
-fn only_the_outermost_release_lets_the_signals_in() {
-    let scene = Scene::new();
-    let mut actor = noting(&format!("{} block=held", scene.name("l")));
+fn only_the_outermost_release_unblocks_the_signals() {
+    let fixture = Fixture::new();
+    let mut actor = noting(&format!("{} block=held", fixture.name("l")));
     actor.ask("lock l");
     actor.ask("guard l");
     actor.ask("try l");
-    actor.kill(libc::SIGTERM);
-    for give in ["release l", "unguard"] {
-        actor.ask(give);
-        assert_eq!(actor.ask("blocked"), ALL, "{give}");
-        assert_eq!(noted(&mut actor), ["0", "0", "0"], "{give}");
+    actor.signal(libc::SIGTERM);
+    for release in ["release l", "unguard"] {
+        actor.ask(release);
+        assert_eq!(actor.ask("blocked"), ALL, "{release}");
+        assert_eq!(noted(&mut actor), ["0", "0", "0"], "{release}");
     }
     actor.ask("release l");
     assert_eq!(noted(&mut actor), ["0", "1", "0"]);
 }
 
 #[test]
-fn a_thread_that_is_not_the_first_holds_its_signals_back_too() {
-    let scene = Scene::new();
-    let name = scene.name("l");
+fn a_thread_other_than_the_first_blocks_signals_too() {
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let mut actor = noting(&name);
     let mut thread = actor.thread();
     thread.ask(format_args!("open l {name} block=held"));
     thread.ask("lock l");
     assert_eq!(thread.ask("blocked"), ALL);
-    assert_eq!(actor.ask("blocked"), "", "other threads are none of its business");
+    assert_eq!(actor.ask("blocked"), "", "the mask of another thread was changed");
     for signal in ENDING {
         thread.ask(format_args!("raise {signal}")); // to that thread alone
     }
     assert_eq!(noted(&mut actor), ["0", "0", "0"]);
-    actor.kill(libc::SIGTERM); // to the process: another thread takes it
+    actor.signal(libc::SIGTERM); // to the process: another thread takes it
     until(|| noted(&mut actor) == ["0", "1", "0"]);
     thread.ask("release l");
     assert_eq!(thread.ask("blocked"), "");
@@ -110,31 +109,31 @@ fn a_thread_that_is_not_the_first_holds_its_signals_back_too() {
 }
 
 #[test]
-fn a_mask_that_was_there_before_is_there_afterwards() {
-    let scene = Scene::new();
-    let name = scene.name("l");
+fn a_release_restores_the_mask_from_before_the_acquisition() {
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     for block in ["held", "transitions"] {
         let mut actor = actor!("{name} block=held");
-        actor.ask(format_args!("open m {} block={block}", scene.name("m")));
+        actor.ask(format_args!("open m {} block={block}", fixture.name("m")));
         actor.ask("lock l");
         actor.ask("lock m");
         actor.ask("release m");
-        assert_eq!(actor.ask("blocked"), ALL, "still in the outer section");
+        assert_eq!(actor.ask("blocked"), ALL, "the outer critical section still runs");
         actor.ask("release l");
         assert_eq!(actor.ask("blocked"), "");
     }
 }
 
 #[test]
-fn two_sections_that_overlap_hold_signals_back_until_the_last_ends() {
-    let scene = Scene::new();
-    let mut actor = noting(&format!("{} block=held", scene.name("l")));
-    actor.ask(format_args!("open m {} block=held", scene.name("m")));
+fn overlapping_critical_sections_block_signals_until_the_last_one_ends() {
+    let fixture = Fixture::new();
+    let mut actor = noting(&format!("{} block=held", fixture.name("l")));
+    actor.ask(format_args!("open m {} block=held", fixture.name("m")));
     actor.ask("lock l");
     actor.ask("lock m");
-    actor.kill(libc::SIGTERM);
-    actor.ask("release l"); // not the one that was taken last
-    assert_eq!(actor.ask("blocked"), ALL, "the other section is not over");
+    actor.signal(libc::SIGTERM);
+    actor.ask("release l"); // not the lock that was acquired last
+    assert_eq!(actor.ask("blocked"), ALL, "the other critical section still runs");
     assert_eq!(noted(&mut actor), ["0", "0", "0"]);
     actor.ask("release m");
     assert_eq!(actor.ask("blocked"), "");
@@ -142,9 +141,9 @@ fn two_sections_that_overlap_hold_signals_back_until_the_last_ends() {
 }
 
 #[test]
-fn signals_are_not_held_back_while_waiting() {
-    let scene = Scene::new();
-    let name = scene.name("l");
+fn signals_are_not_blocked_during_a_wait() {
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let mut holder = actor!("{name}");
     holder.ask("lock l");
     for block in ["never", "transitions", "held"] {
@@ -153,7 +152,7 @@ fn signals_are_not_held_back_while_waiting() {
         waiter.ask("note 15");
         waiter.tell("lock l");
         holder.sees_a_waiter();
-        waiter.kill(libc::SIGTERM);
+        waiter.signal(libc::SIGTERM);
         until(|| clock.ask("noted 15") == "1");
         drop(clock);
         holder.ask("release l");
@@ -166,15 +165,15 @@ fn signals_are_not_held_back_while_waiting() {
 
 #[test]
 fn a_waiter_that_blocks_signals_can_be_terminated() {
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let mut holder = actor!("{name}");
     for block in ["transitions", "held"] {
         holder.ask("lock l");
         let mut waiter = actor!("{name} poll=3600000 block={block}");
         waiter.tell("lock l");
         holder.sees_a_waiter();
-        waiter.kill(libc::SIGTERM);
+        waiter.signal(libc::SIGTERM);
         waiter.ends_by(libc::SIGTERM);
         holder.ask("release l");
     }
@@ -182,9 +181,9 @@ fn a_waiter_that_blocks_signals_can_be_terminated() {
 }
 
 #[test]
-fn an_attempt_that_fails_leaves_the_mask_as_it_was() {
-    let scene = Scene::new();
-    let name = scene.name("l");
+fn a_failed_attempt_leaves_the_mask_unchanged() {
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let mut holder = actor!("{name}");
     holder.ask("lock l");
     for block in ["transitions", "held"] {
@@ -197,10 +196,10 @@ fn an_attempt_that_fails_leaves_the_mask_as_it_was() {
 }
 
 #[test]
-fn a_storm_of_signals_neither_lengthens_nor_shortens_a_wait() {
+fn repeated_signals_neither_lengthen_nor_shorten_a_wait() {
     const WAIT: Duration = Duration::from_millis(500);
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let mut holder = actor!("{name}");
     holder.ask("lock l");
     for options in [
@@ -217,123 +216,7 @@ fn a_storm_of_signals_neither_lengthens_nor_shortens_a_wait() {
         assert!(took >= WAIT && took < MUCH, "{options}: {took:?}");
         assert!(
             waiter.ask("noted 15").parse::<u32>().unwrap() > 0,
-            "{options}: there was no storm"
+            "{options}: no signal was handled"
         );
     }
-}
-
-/// Has an actor count, together with others, while the handler of a signal tries the actor's own
-/// handle; until it has been both given and refused the lock many times, or on a slow machine some
-/// times.
-fn reenter(options: &str, others: u64) {
-    const ROUNDS: u64 = 4_000;
-    let scene = Scene::new();
-    let name = scene.name("l");
-    let account = Account::new();
-    let mut actor = actor!("{name} {options}");
-    let mut others: Vec<Actor> = (0..others).map(|_| actor!("{name}")).collect();
-    let all = 1 + others.len() as u64;
-    let count = format!("count l {} {ROUNDS} {all}", account.path());
-    actor.ask(format_args!("reenter l {}", libc::SIGUSR1));
-    let enough = (1..5_000).any(|tries| {
-        account.met.store(0, Relaxed);
-        for other in &mut others {
-            other.tell(&count);
-        }
-        assert_eq!(actor.under_fire(libc::SIGUSR1, |actor| actor.ask(&count)), "0");
-        for other in &mut others {
-            assert_eq!(other.done(), "0");
-        }
-        assert_eq!(account.balance(), all * ROUNDS * tries, "the handler let somebody in");
-        assert!(actor.ask("check l").contains("recoveries=0"), "nobody was taken for dead");
-        let [taken, refused, errors] = numbers(&actor.ask("reentered"));
-        assert_eq!(errors, 0);
-        u64::from(taken) > rounds(20) && u64::from(refused) > rounds(5)
-    });
-    drop((actor, others));
-    scene.visit(&name); // the handle that the handler used was never closed
-    assert!(enough, "the handler never came at the moments that matter");
-}
-
-fn numbers<const N: usize>(answer: &str) -> [u32; N] {
-    let numbers: Vec<u32> = answer.split(' ').map(|number| number.parse().unwrap()).collect();
-    numbers.try_into().unwrap()
-}
-
-#[test]
-fn a_handler_that_tries_the_lock_it_interrupts_corrupts_nothing() {
-    for (options, others) in
-        [("block=never", 0), ("block=never", 1), ("block=held", 0), ("wait=poll poll=1", 1)]
-    {
-        reenter(options, others);
-    }
-}
-
-/// In which phase a signal hit how often, with SIGTERM let through (0) and with SIGTERM blocked
-/// (1).
-#[derive(Debug)]
-struct Samples {
-    free: [u32; 2],
-    taking: [u32; 2],
-    holding: [u32; 2],
-    giving: [u32; 2],
-}
-
-/// Has a signal hit an actor that takes and gives the lock, until it has hit everywhere it should.
-fn sample(options: &str, enough: impl Fn(&Samples) -> bool) -> Samples {
-    let scene = Scene::new();
-    let mut actor = actor!("{} {options}", scene.name("l"));
-    let order = |rounds| format!("sample l {rounds} {}", libc::SIGUSR1);
-    actor.ask(order(0)); // installs the handler
-    for _ in 0..5_000 {
-        let answer = actor.under_fire(libc::SIGUSR1, |actor| actor.ask(order(2_000)));
-        let [
-            free,
-            free_blocked,
-            taking,
-            taking_blocked,
-            holding,
-            holding_blocked,
-            giving,
-            giving_blocked,
-        ] = numbers(&answer);
-        let found = Samples {
-            free: [free, free_blocked],
-            taking: [taking, taking_blocked],
-            holding: [holding, holding_blocked],
-            giving: [giving, giving_blocked],
-        };
-        if enough(&found) {
-            return found;
-        }
-    }
-    panic!("the signal never came at the moments that matter");
-}
-
-#[test]
-fn signals_are_blocked_while_the_lock_is_taken_and_given_back_and_only_then() {
-    let found = sample("block=transitions", |found| {
-        found.taking[1] > 0 && found.giving[1] > 0 && found.holding[0] > 0
-    });
-    assert_eq!((found.holding[1], found.free[1]), (0, 0), "{found:?}");
-}
-
-#[test]
-fn signals_are_blocked_all_through_the_section_where_that_was_asked_for() {
-    let found = sample("block=held", |found| {
-        found.taking[1] > 0 && found.giving[1] > 0 && found.holding[1] > 0
-    });
-    assert_eq!((found.holding[0], found.free[1]), (0, 0), "{found:?}");
-}
-
-#[test]
-fn signals_are_never_blocked_where_that_was_not_asked_for() {
-    let found = sample("block=never", |found| {
-        found.taking[0] > 0 && found.giving[0] > 0 && found.holding[0] > 0
-    });
-    assert_eq!(
-        [found.free[1], found.taking[1], found.holding[1], found.giving[1]],
-        [0; 4],
-        "{found:?}"
-    );
 }

@@ -1,5 +1,5 @@
-//! The harness itself: programs that tests start disturb no other test, and get nothing by
-//! inheritance.
+//! Checks the harness: a program that a test starts disturbs no other test, and inherits no signal
+//! mask, ignored signal or lock.
 
 #![allow(unsafe_code, reason = "signal actions and masks exist in libc only")]
 
@@ -15,16 +15,16 @@ use std::thread;
 
 use shmlock::ShmLock;
 use shmlock_tests::hostile::{self, Solo};
-use shmlock_tests::{Ability, Scene, actor, alone, can, output, rounds, start};
+use shmlock_tests::{Capability, Fixture, actor, alone, can, output, rounds, start};
 
 #[test]
 fn a_lock_that_is_closed_while_programs_are_started_leaves_no_file() {
     const OPENINGS: u64 = 3000;
-    if !can(Ability::KeepMemoryFromChildren) {
+    if !can(Capability::KeepMemoryFromChildren) {
         return;
     }
-    let scene = Solo::new();
-    let name = scene.name("l");
+    let fixture = Solo::new();
+    let name = fixture.name("l");
     let closed = AtomicBool::new(false);
     thread::scope(|scope| {
         scope.spawn(|| {
@@ -35,7 +35,7 @@ fn a_lock_that_is_closed_while_programs_are_started_leaves_no_file() {
         });
         let left = (0..rounds(OPENINGS)).find(|_| {
             drop(ShmLock::open(&name).expect("a lock of this process"));
-            !scene.files().is_empty()
+            !fixture.files().is_empty()
         });
         closed.store(true, Release);
         let _ = fs::remove_file(format!("/dev/shm/{name}.shmlock"));
@@ -43,14 +43,14 @@ fn a_lock_that_is_closed_while_programs_are_started_leaves_no_file() {
     });
 }
 
-/// The signals that have names, signal(7). Of the others libc keeps some for itself, and ignores
+/// The signals that have names, signal(7). libc keeps some of the others for itself, and ignores
 /// them in programs.
 const STANDARD: u64 = (1 << 31) - 1;
 
 #[test]
-fn a_program_heeds_the_signals_that_the_tests_were_started_to_ignore_or_to_block() {
+fn a_started_program_does_not_inherit_ignored_or_blocked_signals() {
     alone!(|| {
-        let _scene = Solo::new();
+        let _fixture = Solo::new();
         ignore_and_block(&[
             libc::SIGHUP,
             libc::SIGINT,
@@ -70,13 +70,13 @@ fn a_program_heeds_the_signals_that_the_tests_were_started_to_ignore_or_to_block
         }
         for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM] {
             let mut actor = actor!();
-            actor.kill(signal);
+            actor.signal(signal);
             actor.ends_by(signal);
         }
     });
 }
 
-/// As nohup(1) does, or a shell for what it runs in the background.
+/// Ignores and blocks the signals, as nohup(1) does, or a shell for background programs.
 fn ignore_and_block(signals: &[libc::c_int]) {
     let mut set = MaybeUninit::<libc::sigset_t>::zeroed();
     for &signal in signals {
@@ -85,73 +85,78 @@ fn ignore_and_block(signals: &[libc::c_int]) {
         // SAFETY: zeroed is an empty set; the signal exists.
         unsafe { libc::sigaddset(set.as_mut_ptr(), signal) };
     }
-    // SAFETY: a valid set; the former mask is not wanted.
+    // SAFETY: a valid set; the old mask is not wanted.
     unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, set.as_ptr(), null_mut()) };
 }
 
 #[test]
 fn a_test_whose_process_is_killed_leaves_no_file() {
     const NAME: &str = "of-a-killed-process";
-    let play = || {
-        let scene = Solo::new();
-        let lock = ShmLock::open(&scene.name(NAME)).expect("a lock of this process");
+    let test = || {
+        let fixture = Solo::new();
+        let lock = ShmLock::open(&fixture.name(NAME)).expect("a lock of this process");
         let file = lock.path().to_owned();
         eprintln!("{}", file.display());
         // SAFETY: kills this process.
         unsafe { libc::raise(libc::SIGKILL) };
     };
-    let me = "starting_programs::a_test_whose_process_is_killed_leaves_no_file::marker"; // as `alone!` has it elsewhere
-    let failure = catch_unwind(|| hostile::alone(me, play)).expect_err("its process is killed");
-    let said = failure.downcast_ref::<String>().expect("a text");
-    assert!(said.contains("SIGKILL") && said.contains(NAME), "{said}");
+    // As `alone!` makes it.
+    let me = "starting_programs::a_test_whose_process_is_killed_leaves_no_file::marker";
+    let failure = catch_unwind(|| hostile::alone(me, test)).expect_err("its process is killed");
+    let message = failure.downcast_ref::<String>().expect("a text");
+    assert!(message.contains("SIGKILL") && message.contains(NAME), "{message}");
     let files =
         fs::read_dir("/dev/shm").expect("it can be read").flatten().map(|entry| entry.path());
-    let left: Vec<_> = files.filter(|file| said.contains(&*file.to_string_lossy())).collect();
+    let left: Vec<_> = files.filter(|file| message.contains(&*file.to_string_lossy())).collect();
     assert!(left.is_empty(), "{left:?}");
 }
 
 #[test]
-fn a_scene_waits_for_one_that_is_played_alone() {
+fn a_fixture_waits_while_another_test_runs_alone() {
     let (waiting, over) = (AtomicBool::new(false), AtomicBool::new(false));
     thread::scope(|scope| {
         let solo = Solo::new();
         let other = scope.spawn(|| {
             waiting.store(true, Release);
-            let _scene = Scene::new();
+            let _fixture = Fixture::new();
             over.load(Acquire)
         });
         while !waiting.load(Acquire) {
             thread::yield_now();
         }
-        (0..100).for_each(|_| thread::yield_now()); // the time to show it, if it does not wait
+        // Time in which a fixture that does not wait would show.
+        (0..100).for_each(|_| thread::yield_now());
         over.store(true, Release);
         drop(solo);
-        assert!(other.join().expect("no panic"), "both were played at one time");
+        assert!(other.join().expect("no panic"), "both tests ran at one time");
     });
 }
 
-/// In a process of one thread the race cannot be, and how its users start programs is what these
-/// tests are about.
-const ON_THEIR_OWN: [&str; 3] =
+/// The race cannot occur in a process of one thread, and how users start programs is the subject of
+/// these tests.
+const EXEMPT: [&str; 3] =
     ["src/start.rs", "tests/flaw_04_children.rs", "tests/starting_programs.rs"];
 
 #[test]
-fn every_test_starts_its_programs_by_the_harness() {
+fn every_test_starts_its_programs_through_the_harness() {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut sources = Vec::new();
-    for folder in ["src", "tests", "../std-shell/tests"] {
+    for folder in ["src", "tests", "../std-shell/tests", "../cli/tests"] {
         sources_in(&here.join(folder), &mut sources);
     }
-    sources.retain(|path| !path.starts_with(here.join("src/bin/torture"))); // is no test of cargo's
+    sources.retain(|path| !path.starts_with(here.join("src/bin/torture"))); // not a cargo test
     assert!(sources.len() > 50, "only {} files", sources.len());
     for path in sources {
-        if ON_THEIR_OWN.iter().any(|own| path.ends_with(own)) {
+        if EXEMPT.iter().any(|file| path.ends_with(file)) {
             continue;
         }
         let text = fs::read_to_string(&path).expect("a source");
+        let has_commands = text.contains("Command") || text.contains("command(");
         for (number, line) in text.lines().enumerate() {
-            let starts =
-                [".spawn()", ".output()", ".status()"].iter().any(|start| line.contains(start));
+            // A lock has a `status()` too.
+            let takes_status = has_commands
+                && line.split_once(".status()").is_some_and(|(of, _)| !of.contains("lock"));
+            let starts = takes_status || line.contains(".spawn()") || line.contains(".output()");
             assert!(
                 !starts,
                 "{}:{}: use `shmlock_tests::start` or `output`",

@@ -1,23 +1,23 @@
-//! How much a lock is used: counted by everybody, seen by everybody, and nothing noted that nobody
-//! asked for.
+//! Checks statistics: every acquisition is counted, every process sees the counts, and holds are
+//! measured only on request.
 
 use std::time::{Duration, Instant};
 
 use shmlock::{Error, ShmLock, Statistics};
 use shmlock_tests::hostile::{Folder, Intruder, Solo, fork};
-use shmlock_tests::{Scene, actor, alone, quietly};
+use shmlock_tests::{Fixture, actor, alone, quietly};
 
 const HERE: &str = "a lock of this process";
 
-/// Acquisitions, contended ones, recoveries.
+/// Returns the numbers of acquisitions, contended acquisitions and recoveries.
 fn counts(statistics: Statistics) -> (u64, u32, u32) {
     (statistics.acquisitions, statistics.contended, statistics.recoveries)
 }
 
 #[test]
-fn acquisitions_are_counted_whoever_takes_the_lock_and_nested_ones_are_not() {
-    let scene = Scene::new();
-    let name = scene.name("l");
+fn acquisitions_by_every_process_are_counted_and_nested_ones_are_not() {
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let lock = quietly(|| ShmLock::open(&name)).expect(HERE);
     assert_eq!(counts(lock.statistics().expect(HERE)), (0, 0, 0));
     let mut other = actor!("{name}");
@@ -32,22 +32,22 @@ fn acquisitions_are_counted_whoever_takes_the_lock_and_nested_ones_are_not() {
     let guard = lock.lock().expect("free");
     let seen = lock.statistics().expect(HERE);
     assert_eq!((counts(seen), seen.acquisitions), ((4, 0, 0), guard.fencing_token()));
-    assert_eq!(seen.longest_hold, None, "nobody measures");
+    assert_eq!(seen.longest_hold, None, "measured without a request");
 }
 
 #[test]
 fn an_acquisition_is_contended_if_it_found_the_lock_held() {
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let (mut holder, mut waiter) = (actor!("{name}"), actor!("{name}"));
     let lock = quietly(|| ShmLock::open(&name)).expect(HERE);
     let contended = || lock.statistics().expect(HERE).contended;
     holder.ask("lock l");
     assert_eq!(waiter.ask("try l"), "false");
     assert_eq!(waiter.refuse("for l 1"), "TimedOut");
-    assert_eq!(contended(), 0, "who did not get it does not count");
-    // That one has left its mark. With the lock taken anew, the next mark is that of the next
-    // waiter.
+    assert_eq!(contended(), 0, "a failed attempt was counted");
+    // The failed waiter left WAITERS set. Release and acquire again, so that WAITERS then shows the
+    // next waiter.
     holder.ask("release l");
     holder.ask("lock l");
     waiter.tell("lock l");
@@ -57,27 +57,31 @@ fn an_acquisition_is_contended_if_it_found_the_lock_held() {
     assert_eq!(contended(), 1);
     waiter.ask("release l");
     holder.ask("lock l");
-    assert_eq!(contended(), 1, "it was free");
-    holder.murder();
+    assert_eq!(contended(), 1, "an acquisition of a free lock counted as contended");
+    holder.kill();
     assert_eq!(waiter.ask("try l"), "true");
-    assert_eq!(counts(lock.statistics().expect(HERE)), (5, 2, 1), "a dead owner was in the way");
+    assert_eq!(
+        counts(lock.statistics().expect(HERE)),
+        (5, 2, 1),
+        "a recovery did not count as contended"
+    );
     waiter.ask("consistent l");
 }
 
 #[test]
-fn the_longest_hold_is_kept_for_everybody_to_see() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+fn every_process_sees_the_longest_hold() {
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let measuring = folder.lock("l").measure_holds(true).open().expect(HERE);
     let plain = folder.lock("l").open().expect(HERE);
     drop(plain.lock().expect("free"));
     assert_eq!(plain.statistics().expect(HERE).longest_hold, None);
-    // A hold that is long enough to be told from the others, without sleeping.
+    // A hold long enough to differ from the others, without sleeping.
     let (begin, guard) = (Instant::now(), measuring.lock().expect("free"));
     let nested = measuring.lock().expect("ours");
     while begin.elapsed() < Duration::from_millis(5) {}
     drop(nested);
-    assert_eq!(plain.statistics().expect(HERE).longest_hold, None, "it is not over");
+    assert_eq!(plain.statistics().expect(HERE).longest_hold, None, "the hold is not over");
     drop(guard);
     let whole = begin.elapsed();
     let longest = plain.statistics().expect(HERE).longest_hold.expect("measured");
@@ -86,7 +90,7 @@ fn the_longest_hold_is_kept_for_everybody_to_see() {
     drop(plain.lock().expect("free"));
     let seen =
         folder.unchanged(|| folder.lock("l").inspect()).expect("may be read").expect("there");
-    assert_eq!(seen.statistics.longest_hold, Some(longest), "the others were shorter");
+    assert_eq!(seen.statistics.longest_hold, Some(longest), "a shorter hold replaced it");
     assert_eq!(seen.statistics, plain.statistics().expect(HERE));
     assert!(
         seen.statistics
@@ -96,9 +100,9 @@ fn the_longest_hold_is_kept_for_everybody_to_see() {
 }
 
 #[test]
-fn a_hold_of_more_than_32_bits_of_nanoseconds_is_told_right_and_grows_across_that_border() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+fn a_hold_of_more_than_32_bits_of_nanoseconds_is_stored_and_read_whole() {
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let measuring = folder.lock("l").measure_holds(true).open().expect(HERE);
     let intruder = Intruder::on(&folder.file("l"));
     let longest = || measuring.statistics().expect(HERE).longest_hold.expect("measured");
@@ -106,22 +110,22 @@ fn a_hold_of_more_than_32_bits_of_nanoseconds_is_told_right_and_grows_across_tha
     intruder.scribble(128, 5);
     assert_eq!(longest(), Duration::from_nanos((7 << 32) + 5));
     drop(measuring.lock().expect("free"));
-    assert_eq!(longest(), Duration::from_nanos((7 << 32) + 5), "a shorter one changes nothing");
+    assert_eq!(longest(), Duration::from_nanos((7 << 32) + 5), "a shorter hold replaced it");
     intruder.scribble(132, 0);
     drop(measuring.lock().expect("free"));
     assert!(longest() > Duration::from_nanos(5) && longest() < Duration::from_secs(4));
     intruder.scribble(128, u32::MAX);
     intruder.scribble(132, u32::MAX);
-    assert!(longest() > Duration::from_secs(1 << 33), "garbage is told as it stands");
+    assert!(longest() > Duration::from_secs(1 << 33), "garbage is returned as it is");
 }
 
 #[test]
 fn the_count_of_contended_acquisitions_wraps() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let lock = folder.lock("l").open().expect(HERE);
     Intruder::on(&folder.file("l")).scribble(60, u32::MAX);
-    Intruder::on(&folder.file("l")).scribble(0, 0x0012_3456); // somebody who is dead
+    Intruder::on(&folder.file("l")).scribble(0, 0x0012_3456); // a dead owner
     lock.lock().expect("a dead owner's").declare_consistent().expect("held");
     assert_eq!(counts(lock.statistics().expect(HERE)), (1, 0, 1));
 }
@@ -129,8 +133,8 @@ fn the_count_of_contended_acquisitions_wraps() {
 #[test]
 fn a_forked_child_reads_no_statistics_through_its_parents_handle() {
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         let lock = folder.lock("l").measure_holds(true).open().expect(HERE);
         let mut guard = Some(lock.lock().expect("free"));
         fork(|_| {

@@ -1,24 +1,24 @@
-//! How long waiting takes, from nothing to for ever; by either way of waiting, with and without an
-//! exit event.
+//! Checks the duration of waits, from zero to unbounded, for both wait strategies, with and without
+//! an exit event.
 
 use std::time::{Duration, Instant};
 
 use shmlock::{Error, ExitEvent, Holder, ShmLock, WaitStrategy};
-use shmlock_tests::{Actor, Scene, actor, quietly, until};
+use shmlock_tests::{Actor, Fixture, actor, quietly, until};
 
-/// A poll interval that no test lives to see the end of.
+/// A poll interval longer than any test.
 const HOURS: Duration = Duration::from_secs(3600);
 /// Far more than any scheduling delay, far less than the interval above.
 const MUCH: Duration = Duration::from_secs(30);
-/// A timeout that a clock can see.
+/// A timeout that a clock can measure.
 const SHORT: Duration = Duration::from_millis(150);
 
 const STRATEGIES: [WaitStrategy; 2] = [WaitStrategy::Futex, WaitStrategy::SleepPolling];
 
 /// Runs `test` with a handle for each way to sleep, on a lock that the actor may hold.
 fn with_each_wait_strategy(interval: Duration, test: impl Fn(&ShmLock, &mut Actor)) {
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let mut holder = actor!("{name} desc=busy");
     for strategy in STRATEGIES {
         for event in [None, Some(ExitEvent::new())] {
@@ -31,7 +31,7 @@ fn with_each_wait_strategy(interval: Duration, test: impl Fn(&ShmLock, &mut Acto
 }
 
 #[test]
-fn a_free_lock_is_taken_whatever_the_timeout() {
+fn a_free_lock_is_acquired_whatever_the_timeout() {
     with_each_wait_strategy(HOURS, |lock, _| {
         for timeout in [Duration::ZERO, Duration::from_nanos(1), SHORT, Duration::MAX] {
             drop(lock.try_lock_for(timeout).unwrap());
@@ -64,7 +64,7 @@ fn a_timeout_of_zero_is_one_try_and_names_the_holder() {
         }
         assert!(lock.try_lock().unwrap().is_none());
         assert!(!lock.try_acquire().unwrap());
-        assert!(!lock.status().unwrap().waiters, "one try does not ask for a wake");
+        assert!(!lock.status().unwrap().waiters, "a single try set WAITERS");
         holder.ask("release l");
     });
 }
@@ -75,7 +75,7 @@ fn an_exit_event_ends_no_single_try() {
         let Some(event) = lock.exit_event() else { return };
         holder.ask("lock l");
         event.set().unwrap();
-        assert!(lock.try_lock().unwrap().is_none(), "it is held, and nobody waited");
+        assert!(lock.try_lock().unwrap().is_none(), "acquired a held lock");
         assert!(!lock.try_acquire().unwrap());
         for error in [
             lock.try_lock_for(Duration::ZERO).map(drop).unwrap_err(),
@@ -85,7 +85,7 @@ fn an_exit_event_ends_no_single_try() {
         }
         assert!(
             lock.try_lock_for(SHORT).map(drop).unwrap_err().is_cancelled(),
-            "this would be waiting"
+            "a wait is cancelled"
         );
         holder.ask("release l");
     });
@@ -108,7 +108,7 @@ fn a_tiny_timeout_ends_at_once() {
 }
 
 #[test]
-fn a_sleep_is_cut_to_the_deadline_however_long_the_poll_interval() {
+fn a_sleep_ends_at_the_deadline_however_long_the_poll_interval() {
     with_each_wait_strategy(HOURS, |lock, holder| {
         holder.ask("lock l");
         let began = Instant::now();
@@ -125,9 +125,9 @@ fn a_sleep_is_cut_to_the_deadline_however_long_the_poll_interval() {
     });
 }
 
-/// The best of many tries, for the machine may be busy.
+/// The best of many tries counts, because the machine may be busy.
 #[test]
-fn a_timeout_is_kept_to_the_precision_of_the_clock() {
+fn a_timeout_ends_within_half_of_itself_at_best() {
     const TIMEOUT: Duration = Duration::from_millis(10);
     with_each_wait_strategy(HOURS, |lock, holder| {
         holder.ask("lock l");
@@ -136,13 +136,13 @@ fn a_timeout_is_kept_to_the_precision_of_the_clock() {
             assert!(matches!(lock.try_lock_for(TIMEOUT), Err(Error::TimedOut { .. })));
             began.elapsed() < TIMEOUT * 3 / 2
         });
-        assert!(precise, "not once within half as much again");
+        assert!(precise, "no try ended within half the timeout after the deadline");
         holder.ask("release l");
     });
 }
 
 #[test]
-fn a_timeout_of_many_poll_intervals_is_waited_for_in_full() {
+fn a_timeout_of_many_poll_intervals_lasts_in_full() {
     with_each_wait_strategy(Duration::from_millis(1), |lock, holder| {
         holder.ask("lock l");
         let began = Instant::now();
@@ -153,29 +153,30 @@ fn a_timeout_of_many_poll_intervals_is_waited_for_in_full() {
 }
 
 #[test]
-fn who_times_out_is_told_who_holds_it_and_why() {
+fn a_timeout_error_names_the_holder_and_its_description() {
     with_each_wait_strategy(HOURS, |lock, holder| {
         holder.ask("lock l");
         let error = lock.try_lock_for(Duration::from_millis(1)).map(drop).unwrap_err();
-        let who = error.holder().expect("the holder has written its record");
-        assert_eq!(who.pid(), Some(holder.pid()));
-        assert_eq!(who.pid_is_ours(), Some(true));
-        assert_eq!(who.description(), "busy");
-        assert!(who.since().is_some_and(|since| since < MUCH));
+        let record = error.holder().expect("the holder has written its record");
+        assert_eq!(record.pid(), Some(holder.pid()));
+        assert_eq!(record.pid_is_ours(), Some(true));
+        assert_eq!(record.description(), "busy");
+        assert!(record.since().is_some_and(|since| since < MUCH));
         let text = error.to_string();
         assert!(text.contains(&format!("pid {}", holder.pid())) && text.contains("busy"), "{text}");
         holder.ask("release l");
     });
 }
 
-/// Durations that no clock can count to.
+/// Durations that no clock can represent.
 const HUGE: [Duration; 3] =
     [Duration::MAX, Duration::from_secs(u64::MAX), Duration::from_secs(i64::MAX.unsigned_abs())];
 
-/// Has a waiter sleep with this timeout, poll interval and event until the lock is released.
+/// Asserts that a waiter with this timeout, poll interval and event sleeps until the lock is
+/// released.
 fn waits_until_released(timeout: Duration, interval: Duration, event: Option<&ExitEvent>) {
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let mut holder = actor!("{name}");
     holder.ask("lock l");
     let mut waiter = quietly(|| ShmLock::builder(&name).poll_interval(interval).open()).unwrap();
@@ -183,8 +184,11 @@ fn waits_until_released(timeout: Duration, interval: Duration, event: Option<&Ex
     let waiting = std::thread::spawn(move || waiter.try_acquire_for(timeout));
     until(|| waiting.is_finished() || holder.ask("check l").contains("waiters=true"));
     holder.ask("release l");
-    let got = waiting.join();
-    assert!(got.is_ok_and(|got| got.is_ok()), "it gave up: {timeout:?} {interval:?} {event:?}");
+    let acquired = waiting.join();
+    assert!(
+        acquired.is_ok_and(|result| result.is_ok()),
+        "the wait failed: {timeout:?} {interval:?} {event:?}"
+    );
 }
 
 #[test]
@@ -203,7 +207,7 @@ fn a_poll_interval_too_large_to_count_waits_until_the_lock_is_free() {
 }
 
 #[test]
-fn a_poll_interval_too_large_to_count_waits_beside_an_exit_event() {
+fn a_poll_interval_too_large_to_count_works_with_an_exit_event() {
     for interval in HUGE {
         waits_until_released(Duration::MAX, interval, Some(&ExitEvent::new()));
     }
@@ -211,8 +215,8 @@ fn a_poll_interval_too_large_to_count_waits_beside_an_exit_event() {
 
 #[test]
 fn a_sleep_poller_with_huge_intervals_times_out_in_time() {
-    let scene = Scene::new();
-    let name = scene.name("l");
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
     let mut holder = actor!("{name}");
     holder.ask("lock l");
     for interval in HUGE {
@@ -226,7 +230,7 @@ fn a_sleep_poller_with_huge_intervals_times_out_in_time() {
 
 #[test]
 fn a_poll_interval_of_zero_is_refused() {
-    let scene = Scene::new();
-    let refused = ShmLock::builder(&scene.name("l")).poll_interval(Duration::ZERO).open();
+    let fixture = Fixture::new();
+    let refused = ShmLock::builder(&fixture.name("l")).poll_interval(Duration::ZERO).open();
     assert!(matches!(refused, Err(Error::ZeroPollInterval)));
 }

@@ -1,30 +1,26 @@
-//! Whose files are used, and who may use ours. Most of this needs root, to be several users.
+//! Checks which users' files are trusted. Most of this needs root, to be several users.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::Path;
 
-use shmlock::{Errno, Error, Holder};
+use shmlock::Error;
 use shmlock_tests::alone;
 use shmlock_tests::hostile::{
-    Apart, Denied, Folder, Line, Solo, as_root, assert_says, be_user, be_user_apart, deny, fork,
+    Apart, Denied, Folder, Solo, as_root, assert_says, be_user, be_user_apart, deny, fork,
     fork_apart, mount_tmpfs,
 };
 
-/// Users and a group that no system has.
+/// Users and a group that exist on no system.
 const ANNA: u32 = 54_321;
 const BERT: u32 = 54_322;
 const GROUP: u32 = 54_323;
 const STRANGER: u32 = 12_345;
-/// What a user without a number in our user namespace is shown as.
+/// The id that the kernel shows for a user without a number in our user namespace.
 const OVERFLOW: u32 = 65_534;
 
 fn set_mode(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("it is ours");
-}
-
-fn mode_of(path: &Path) -> u32 {
-    fs::metadata(path).expect("it is there").mode() & 0o7777
 }
 
 #[test]
@@ -32,8 +28,8 @@ fn a_file_of_another_user_is_refused_unless_that_user_is_trusted() {
     if !as_root("giving a file away") {
         return;
     }
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     for (owner, mode) in [
         (STRANGER, 0o600),
         (STRANGER, 0o660),
@@ -61,16 +57,16 @@ fn a_file_of_another_user_is_refused_unless_that_user_is_trusted() {
     }
 }
 
-/// The user `nobody`, and a group that is shown as the group without a number is.
+/// The user `nobody`, and a group whose id is that of an unmapped group.
 #[test]
-fn the_user_with_the_number_of_the_overflow_user_has_locks_like_others() {
+fn the_user_with_the_id_of_the_overflow_user_has_locks_like_others() {
     if !as_root("being another user") {
         return;
     }
     alone!(|| {
         for without_proc in [false, true] {
-            let scene = Solo::new();
-            let folder = Folder::new(&scene);
+            let fixture = Solo::new();
+            let folder = Folder::new(&fixture);
             chown(folder.path(), Some(OVERFLOW), Some(OVERFLOW)).expect("root may");
             fork(|_| {
                 let _over_it = without_proc.then(|| mount_tmpfs(Path::new("/proc"), ""));
@@ -91,13 +87,13 @@ fn the_user_with_the_number_of_the_overflow_user_has_locks_like_others() {
 }
 
 #[test]
-fn a_file_that_only_looks_like_that_of_the_overflow_user_is_not_its() {
+fn a_file_that_only_appears_to_belong_to_the_overflow_user_is_refused() {
     if !as_root("being several users") {
         return;
     }
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         set_mode(folder.path(), 0o777);
         for (name, owner, mode) in
             [("strangers", STRANGER, 0o666), ("roots", 0, 0o666), ("its", ANNA, 0o600)]
@@ -106,8 +102,7 @@ fn a_file_that_only_looks_like_that_of_the_overflow_user_is_not_its() {
             chown(&path, Some(owner), Some(owner)).expect("root may");
             set_mode(&path, mode);
         }
-        // In a namespace with one user, which is anna outside and has the number of the overflow
-        // user inside.
+        // A namespace with one user: anna outside, and the id of the overflow user inside.
         let Some(anna) = fork_apart(Apart::Users, |line| {
             line.wait();
             be_user_apart(OVERFLOW, OVERFLOW);
@@ -115,13 +110,13 @@ fn a_file_that_only_looks_like_that_of_the_overflow_user_is_not_its() {
                 assert_eq!(
                     fs::metadata(folder.file(name)).expect("there").uid(),
                     OVERFLOW,
-                    "it looks like its own"
+                    "it does not appear as its own"
                 );
-                let error = folder.lock(name).mode(0o666).open().expect_err("it is not");
+                let error = folder.lock(name).mode(0o666).open().expect_err("a foreign file");
                 assert!(matches!(error, Error::ForeignOwner { uid: OVERFLOW, .. }), "{error:?}");
                 assert_says(&error, &["user 65534", "no number", "user_namespaces(7)"]);
             }
-            assert!(folder.lock("its").open().is_ok(), "its own, by its own number");
+            assert!(folder.lock("its").open().is_ok(), "its own file was refused");
             assert!(folder.lock("new").open().is_ok());
         }) else {
             return;
@@ -132,15 +127,15 @@ fn a_file_that_only_looks_like_that_of_the_overflow_user_is_not_its() {
     });
 }
 
-/// Where the kernel has another number for those who have none.
+/// The kernel may have another id for unmapped users.
 #[test]
-fn the_overflow_user_is_whom_the_kernel_says() {
+fn the_overflow_user_is_read_from_the_kernel() {
     if !as_root("giving a file away") {
         return;
     }
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         let path = folder.put("l", &[0; 192]);
         chown(&path, Some(STRANGER), Some(GROUP)).expect("root may");
         set_mode(&path, 0o666);
@@ -155,19 +150,19 @@ fn the_overflow_user_is_whom_the_kernel_says() {
         .ends_well();
         assert!(
             folder.lock("l").mode(0o666).open().is_ok(),
-            "with the kernel's own number it is a stranger like others"
+            "with the default overflow id, the file's owner is an ordinary user"
         );
     });
 }
 
 #[test]
-fn the_group_with_the_number_of_the_overflow_group_shares_as_others_do() {
+fn the_group_with_the_id_of_the_overflow_group_shares_locks_like_others() {
     if !as_root("being several users") {
         return;
     }
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         chown(folder.path(), None, Some(OVERFLOW)).expect("root may");
         set_mode(folder.path(), 0o2770);
         let lock = |user| {
@@ -188,14 +183,14 @@ fn the_group_with_the_number_of_the_overflow_group_shares_as_others_do() {
 }
 
 #[test]
-fn what_cannot_be_trusted_is_not_left_behind_where_it_is_made_in_two_steps() {
+fn an_untrusted_file_created_in_two_steps_is_removed() {
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         set_mode(folder.path(), 0o777);
         let Some(nobody) = fork_apart(Apart::Users, |_| {
             if deny(&[Denied::nameless(libc::EACCES)]) {
-                let error = folder.lock("new").open().expect_err("as nobody has a number");
+                let error = folder.lock("new").open().expect_err("no user is mapped");
                 assert!(matches!(error, Error::ForeignOwner { uid: OVERFLOW, .. }), "{error:?}");
             }
         }) else {
@@ -207,274 +202,14 @@ fn what_cannot_be_trusted_is_not_left_behind_where_it_is_made_in_two_steps() {
 }
 
 #[test]
-fn sharing_with_everybody_is_trusting_everybody_who_has_a_number() {
+fn a_lock_shared_with_all_users_trusts_every_mapped_user() {
     if !as_root("giving a file away") {
         return;
     }
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
     let path = folder.put("l", &[0; 192]);
     chown(&path, Some(STRANGER), Some(STRANGER)).expect("root may");
     set_mode(&path, 0o666);
     assert!(folder.lock("l").mode(0o666).open().is_ok());
-}
-
-#[test]
-fn a_file_of_another_user_that_is_closed_to_us_says_so() {
-    if !as_root("being two users") {
-        return;
-    }
-    alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
-        set_mode(folder.path(), 0o755);
-        let _roots = folder.put("l", &[0; 192]);
-        let anna = || {
-            be_user(ANNA, GROUP);
-            for (lock, place) in
-                [("l", "l.shmlock"), ("new", folder.path().to_str().expect("UTF-8"))]
-            {
-                let error = folder.lock(lock).open().expect_err("it is root's");
-                assert!(
-                    matches!(error, Error::System { .. }) && error.errno() == Some(Errno::ACCESS),
-                    "{error:?}"
-                );
-                assert_says(&error, &[place, "Builder::mode", "common group"]);
-            }
-        };
-        folder.unchanged(|| fork(|_| anna()).ends_well());
-    });
-}
-
-#[test]
-fn a_file_that_is_wider_open_than_asked_for_is_refused() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
-    for (found, asked) in [
-        (0o660, 0o600),
-        (0o606, 0o600),
-        (0o604, 0o600),
-        (0o640, 0o606),
-        (0o666, 0o660),
-        (0o700, 0o666),
-        (0o1600, 0o600),
-        (0o4600, 0o666),
-    ] {
-        let path = folder.put("l", &[0; 192]);
-        set_mode(&path, found);
-        let error = folder.refuses(&folder.lock("l").mode(asked));
-        let Error::ModeTooWide { path: named, found: bits, allowed } = &error else {
-            panic!("{found:o}: {error}")
-        };
-        assert_eq!((named, *bits, *allowed), (&path, found, asked));
-        let [found, asked] = [found, asked].map(|mode| format!("{mode:#o}"));
-        assert_says(
-            &error,
-            &[
-                path.to_str().expect("UTF-8"),
-                &found,
-                &asked,
-                "ask for that mode or remove the file",
-            ],
-        );
-    }
-}
-
-#[test]
-fn a_lock_in_use_that_is_wider_open_than_asked_for_is_not_to_be_removed() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
-    let lock = folder.lock("l").mode(0o666).description("refilling").open().expect("a new lock");
-    let refused = || {
-        let error = folder.refuses(&folder.lock("l"));
-        assert!(
-            matches!(error, Error::InUseWithOtherMode { found: 0o666, allowed: 0o600, .. }),
-            "{error:?}"
-        );
-        assert_says(
-            &error,
-            &["0o666", "0o600", "ask for that mode", "end all its users", "two locks"],
-        );
-        error
-    };
-    assert!(refused().holder().is_none());
-    let _guard = lock.lock().expect("free");
-    let error = refused();
-    assert_eq!(error.holder().and_then(Holder::uuid), Some(lock.uuid()));
-    assert_says(&error, &["held by", "refilling"]);
-}
-
-#[test]
-fn a_file_that_is_narrower_than_asked_for_is_used_and_stays_narrow() {
-    let scene = Solo::new();
-    let folder = Folder::new(&scene);
-    let path = folder.put("l", &[0; 192]);
-    let _lock = folder.lock("l").mode(0o666).open().expect("it gives us enough");
-    assert_eq!(mode_of(&path), 0o600);
-}
-
-#[test]
-fn a_new_file_has_exactly_the_mode_asked_for_whatever_the_umask() {
-    alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
-        for umask in [0, 0o022, 0o077, 0o777] {
-            rustix::process::umask(rustix::fs::Mode::from_raw_mode(umask));
-            for mode in [0o600, 0o660, 0o606, 0o666] {
-                let _lock = folder.lock("l").mode(mode).open().expect("a new lock");
-                assert_eq!(mode_of(&folder.file("l")), mode, "umask {umask:o}");
-            }
-        }
-    });
-}
-
-/// A member of the group: opens the lock of mode 0660, and then does as told until it is to end.
-fn member(folder: &Folder, user: u32, line: &Line, act: impl FnOnce(&shmlock::ShmLock)) {
-    be_user(user, GROUP);
-    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
-    let lock = folder.lock("l").mode(0o660).open().expect("the group shares it");
-    act(&lock);
-    line.ready();
-    line.wait();
-}
-
-#[test]
-fn a_group_shares_a_lock_in_a_directory_of_its_own() {
-    if !as_root("being two users") {
-        return;
-    }
-    alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
-        chown(folder.path(), None, Some(GROUP)).expect("root may");
-        set_mode(folder.path(), 0o2770);
-        let anna =
-            fork(|line| member(&folder, ANNA, line, |lock| lock.acquire().expect("a new lock")));
-        anna.line().wait();
-        let meta = fs::metadata(folder.file("l")).expect("anna made it");
-        assert_eq!((meta.uid(), meta.gid(), meta.mode() & 0o7777), (ANNA, GROUP, 0o660));
-        let bert = fork(|line| {
-            member(&folder, BERT, line, |lock| {
-                assert!(lock.try_lock().expect("a lock").is_none(), "anna has it");
-                line.ready();
-                let guard = lock.lock().expect("anna dies");
-                assert!(guard.recovered().expect("somebody died").dead.is_some());
-                guard.declare_consistent().expect("held");
-            });
-        });
-        bert.line().wait();
-        anna.murder();
-        bert.line().wait();
-        bert.line().ready();
-        bert.ends_well();
-        assert!(folder.names().is_empty(), "any member of the group can remove the file");
-    });
-}
-
-#[test]
-fn somebody_outside_the_group_is_refused_and_not_trusted() {
-    if !as_root("being two users") {
-        return;
-    }
-    alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
-        set_mode(folder.path(), 0o1777);
-        let squatter = fork(|line| member(&folder, ANNA, line, |_| {}));
-        squatter.line().wait();
-        let bert = || {
-            be_user(BERT, GROUP + 1);
-            let error = folder.lock("l").mode(0o660).open().expect_err("the group's");
-            assert_eq!(error.errno(), Some(Errno::ACCESS), "{error:?}");
-        };
-        folder.unchanged(|| fork(|_| bert()).ends_well());
-        let error = folder.refuses(&folder.lock("l").mode(0o660));
-        assert!(
-            matches!(error, Error::ForeignOwner { uid: ANNA, .. }),
-            "root is not of the group: {error:?}"
-        );
-        squatter.line().ready();
-        squatter.ends_well();
-    });
-}
-
-#[test]
-fn another_user_can_neither_open_nor_move_nor_replace_a_lock_in_use() {
-    if !as_root("being two users") {
-        return;
-    }
-    alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
-        set_mode(folder.path(), 0o1777); // as /dev/shm
-        let anna = fork(|line| {
-            be_user(ANNA, GROUP);
-            let lock = folder.lock("l").open().expect("a new lock");
-            let guard = lock.lock().expect("free");
-            line.ready();
-            line.wait();
-            assert!(lock.is_held() && !lock.status().expect("ours").orphaned);
-            guard.release().expect("undisturbed");
-        });
-        anna.line().wait();
-        let bert = fork(|line| {
-            be_user(BERT, GROUP);
-            let (path, his) = (folder.file("l"), folder.path().join("his"));
-            let errno = |result: std::io::Result<()>| {
-                result.expect_err("hers").raw_os_error().expect("the kernel's")
-            };
-            line.wait();
-            for mode in [0o600, 0o660, 0o666] {
-                let error = folder.lock("l").mode(mode).open().expect_err("hers");
-                assert_eq!(error.errno(), Some(Errno::ACCESS), "{error:?}");
-            }
-            assert_eq!(folder.lock("l").inspect().expect_err("hers").errno(), Some(Errno::ACCESS));
-            assert_eq!(errno(fs::remove_file(&path)), libc::EPERM);
-            assert_eq!(errno(fs::rename(&path, folder.path().join("away"))), libc::EPERM);
-            assert_eq!(errno(fs::rename(&his, &path)), libc::EPERM);
-            assert_eq!(errno(std::os::unix::fs::symlink(&his, &path)), libc::EEXIST);
-            line.ready();
-        });
-        let his = folder.path().join("his");
-        fs::write(&his, [0; 192]).expect("ours");
-        chown(&his, Some(BERT), Some(GROUP)).expect("root may");
-        folder.unchanged(|| {
-            bert.line().ready();
-            bert.line().wait();
-        });
-        bert.ends_well();
-        anna.line().ready();
-        anna.ends_well();
-        assert_eq!(folder.names(), ["his"]);
-    });
-}
-
-#[test]
-fn a_name_that_another_user_took_first_is_refused_however_wide_it_stands_open() {
-    if !as_root("being two users") {
-        return;
-    }
-    alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
-        set_mode(folder.path(), 0o1777); // as /dev/shm
-        let squatter = fork(|line| {
-            be_user(BERT, GROUP);
-            let _closed = folder.lock("closed").open().expect("a new lock");
-            let _wide = folder.lock("wide").mode(0o666).open().expect("a new lock");
-            line.ready();
-            line.wait();
-        });
-        squatter.line().wait();
-        let anna = || {
-            be_user(ANNA, GROUP);
-            let error = folder.lock("closed").open().expect_err("his");
-            assert_eq!(error.errno(), Some(Errno::ACCESS), "{error:?}");
-            let error = folder.lock("wide").open().expect_err("his");
-            assert!(matches!(error, Error::ForeignOwner { uid: BERT, .. }), "{error:?}");
-        };
-        folder.unchanged(|| fork(|_| anna()).ends_well());
-        squatter.line().ready();
-        squatter.ends_well();
-    });
 }

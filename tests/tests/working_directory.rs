@@ -1,5 +1,5 @@
-//! A relative directory is that of the opening: what a process does to its working directory
-//! afterwards is no matter.
+//! Checks relative directories: they are resolved at the opening, and a later change of the working
+//! directory has no effect.
 
 use std::env;
 use std::fs;
@@ -11,7 +11,7 @@ use shmlock_tests::hostile::{Folder, Solo, assert_says};
 
 const HERE: &str = "a lock";
 
-/// Runs `act` in this directory, and then goes back to the root.
+/// Runs `act` in this directory, then returns to the root.
 fn within<R>(directory: &Path, act: impl FnOnce() -> R) -> R {
     env::set_current_dir(directory).expect("it is there");
     let result = act();
@@ -22,8 +22,8 @@ fn within<R>(directory: &Path, act: impl FnOnce() -> R) -> R {
 #[test]
 fn a_lock_in_a_relative_directory_stays_where_it_was_opened() {
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         let parent = folder.path().parent().expect("in /dev/shm");
         let name = Path::new(folder.path().file_name().expect("a name"));
         for (directory, relative) in [(folder.path(), Path::new(".")), (parent, name)] {
@@ -48,8 +48,8 @@ fn a_lock_in_a_relative_directory_stays_where_it_was_opened() {
 #[test]
 fn a_relative_directory_of_a_removed_working_directory_is_an_error() {
     alone!(|| {
-        let scene = Solo::new();
-        let folder = Folder::new(&scene);
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
         let gone = folder.path().join("gone");
         fs::create_dir(&gone).expect("ours");
         within(&gone, || {

@@ -1,7 +1,7 @@
-//! Moves the owner word and the count of holds together, whatever the foreign code in between does.
+//! Moves the owner word and the count of holds together, whatever foreign code does in between.
 
 use super::RegionLock;
-use super::hold_count::Hold;
+use super::hold_count::HoldKind;
 use crate::contend::{self, AssumeAlive, Liveness};
 use crate::error::Error;
 use crate::fence::{Fence, FullSystem};
@@ -11,81 +11,97 @@ use crate::wait::{self, Spin, Wait};
 use crate::word::Word;
 
 impl<'a, F: Fence> RegionLock<'a, F> {
-    /// Takes the lock, or counts one hold more of it.
+    /// Acquires the lock, or counts one more hold of it.
     #[inline]
     pub(super) fn enter(
         &self,
-        hold: Hold,
-        wait: &mut impl Wait,
+        kind: HoldKind,
+        wait: &mut (impl Wait + ?Sized),
         liveness: &mut impl Liveness,
     ) -> Result<(), Error> {
-        self.enter_or(hold, |change, _| self.contend(change, hold, wait, liveness))
+        match self.enter_if_free(kind)? {
+            None => Ok(()),
+            Some((change, _)) => self.contend(change, kind, wait, liveness),
+        }
     }
 
-    /// Takes the lock, or counts one hold more of it, without waiting.
+    /// Acquires the lock, or counts one more hold of it, without waiting. Returns `true` if so.
     #[inline]
-    pub(super) fn try_enter(&self, hold: Hold) -> Result<(), Error> {
-        self.enter_or(hold, |change, seen| {
-            if seen.is_owned_by(self.me) {
-                return self.contend(change, hold, &mut Spin::attempts(0), &mut AssumeAlive);
+    pub(super) fn try_enter(&self, kind: HoldKind) -> Result<bool, Error> {
+        match self.enter_if_free(kind)? {
+            None => Ok(true),
+            Some((change, seen)) if seen.is_owned_by(self.me) => {
+                self.recover_from_former_self(change, kind)
             }
-            self.owes_wake.set(false);
-            change.end(None);
-            Err(Error::Busy { seen })
-        })
+            Some((change, _)) => {
+                self.owes_wake.set(false);
+                change.end(None);
+                Ok(false)
+            }
+        }
     }
 
-    /// `otherwise` goes on when the lock is not free, with the word seen.
+    /// Acquires the lock if it is free, or counts one more hold of it; `None` if so. Otherwise
+    /// returns the change that has begun, and the word seen.
     #[inline]
-    fn enter_or<'l>(
-        &'l self,
-        hold: Hold,
-        otherwise: impl FnOnce(Change<'l, 'a, F>, Word) -> Result<(), Error>,
-    ) -> Result<(), Error> {
+    fn enter_if_free(&self, kind: HoldKind) -> Result<Option<(Change<'_, 'a, F>, Word)>, Error> {
         if !self.holds.is_none() {
-            return self.nest(hold);
+            return self.nest(kind).map(|()| None);
         }
         let change = Change::begin(self);
         match protocol::try_acquire(self.region.owner_word(), self.me, Attempt::First, self.fence) {
             Ok(acquisition) => {
-                self.begin(acquisition);
-                change.end(Some(hold));
-                Ok(())
+                self.note_acquisition(acquisition);
+                change.end(Some(kind));
+                Ok(None)
             }
-            Err(seen) => otherwise(change, seen),
+            Err(seen) => Ok(Some((change, seen))),
         }
     }
 
-    /// Counts one hold more, if the word names this handle. The count alone is no proof: somebody
-    /// may have written to the region, or a forked child may have released the lock under the same
-    /// token.
+    /// Counts one more hold, if the word names this handle. The count alone is no proof: the region
+    /// may have been written to, or a forked child may have released the lock under the same token.
     #[cold]
-    fn nest(&self, hold: Hold) -> Result<(), Error> {
+    fn nest(&self, kind: HoldKind) -> Result<(), Error> {
         let found = self.word();
         if !found.is_owned_by(self.me) && !self.holds.is_in_change() {
             return Err(Error::Overwritten { found });
         }
-        self.holds.nest(hold)
+        self.holds.nest(kind)
+    }
+
+    /// Takes over a word that names this token although the handle holds nothing.
+    #[cold]
+    fn recover_from_former_self(
+        &self,
+        change: Change<'_, 'a, F>,
+        kind: HoldKind,
+    ) -> Result<bool, Error> {
+        match self.contend(change, kind, &mut Spin::attempts(0), &mut AssumeAlive) {
+            Ok(()) => Ok(true),
+            Err(Error::Busy { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     #[cold]
     fn contend(
         &self,
         change: Change<'_, '_, F>,
-        hold: Hold,
-        wait: &mut impl Wait,
+        kind: HoldKind,
+        wait: &mut (impl Wait + ?Sized),
         liveness: &mut impl Liveness,
     ) -> Result<(), Error> {
         let word = self.region.owner_word();
         match contend::acquire_contended(word, self.me, self.fence, liveness, wait) {
             Ok(acquisition) => {
                 self.region.count_contended();
-                self.begin(acquisition);
-                change.end(Some(hold));
+                self.note_acquisition(acquisition);
+                change.end(Some(kind));
                 Ok(())
             }
             Err(seen) => {
-                // The wake that we used up may have been meant for others.
+                // The wake that was used up here may have been meant for another waiter.
                 self.wake(if seen.is_free() { Wake::One } else { Wake::Nobody });
                 change.end(None);
                 Err(Error::Busy { seen })
@@ -93,22 +109,22 @@ impl<'a, F: Fence> RegionLock<'a, F> {
         }
     }
 
-    fn begin(&self, acquisition: Acquisition) {
+    fn note_acquisition(&self, acquisition: Acquisition) {
         self.owner_died.set(acquisition.owner_died);
         self.region.count_acquisition(self.fence);
         if acquisition.recovered_from.is_some() {
             self.region.count_recovery();
         }
-        self.describe();
+        self.update_record();
     }
 
-    /// Only while the lock is held.
-    pub(super) fn describe(&self) {
+    /// Writes the record if it is not the present one. Called only while the lock is held.
+    pub(super) fn update_record(&self) {
         let described = self.region.record_describes(self.me);
         match &self.record {
             Some(_) if described && self.recorded.get() => {}
             Some(record) => self.region.write_record(self.me, record, self.fence),
-            // Left by a former life of this token, or by this handle while it had a record.
+            // Left by an earlier handle with this token, or by this handle while it had a record.
             None if described && !self.recorded.get() => {
                 self.region.write_record(self.me, &Record::default(), self.fence);
             }
@@ -119,9 +135,9 @@ impl<'a, F: Fence> RegionLock<'a, F> {
 
     /// Ends one hold.
     #[inline]
-    pub(super) fn leave(&self, hold: Hold) -> Result<(), Error> {
-        if !self.holds.is_just(hold) {
-            return self.un_nest(hold);
+    pub(super) fn leave(&self, kind: HoldKind) -> Result<(), Error> {
+        if !self.holds.is_single(kind) {
+            return self.unnest(kind);
         }
         let change = Change::begin(self);
         let released = protocol::release(self.region.owner_word(), self.me, self.fence);
@@ -139,8 +155,8 @@ impl<'a, F: Fence> RegionLock<'a, F> {
     }
 
     #[cold]
-    fn un_nest(&self, hold: Hold) -> Result<(), Error> {
-        self.holds.un_nest(hold)
+    fn unnest(&self, kind: HoldKind) -> Result<(), Error> {
+        self.holds.unnest(kind)
     }
 
     fn wake(&self, wake: Wake) {
@@ -151,8 +167,8 @@ impl<'a, F: Fence> RegionLock<'a, F> {
     }
 }
 
-/// A handle in change, until [`end`](Self::end). Dropped without it, foreign code has unwound out
-/// of the call.
+/// A handle in change, until [`end`](Self::end). If it is dropped instead, foreign code has unwound
+/// out of the call.
 struct Change<'l, 'a, F: Fence>(&'l RegionLock<'a, F>);
 
 impl<'l, 'a, F: Fence> Change<'l, 'a, F> {
@@ -163,24 +179,23 @@ impl<'l, 'a, F: Fence> Change<'l, 'a, F> {
     }
 
     #[inline]
-    fn end(self, hold: Option<Hold>) {
+    fn end(self, hold: Option<HoldKind>) {
         self.0.holds.end_change(hold);
         core::mem::forget(self);
     }
 }
 
 impl<F: Fence> Drop for Change<'_, '_, F> {
-    /// Leaves behind what a call leaves that has not taken the lock: if the word is ours, its
-    /// section has not begun or has ended.
+    /// Leaves the same state as a call that did not acquire the lock: if the word names us, our
+    /// critical section has not begun or has ended.
     #[cold]
     fn drop(&mut self) {
         let lock = self.0;
         let word = lock.region.owner_word();
-        // Not by the handle's own fence, which may be what panicked. The strongest one stands in
-        // for any.
+        // The handle's own fence may be what panicked. The strongest one replaces any.
         let wake = match protocol::release(word, lock.me, FullSystem) {
             Ok(wake) => wake,
-            // It may have marked the word, and used up a wake that was meant for others.
+            // We may have set WAITERS, and used up a wake that was meant for another waiter.
             Err(seen) if contend::cancel_wait(word, seen, Attempt::AfterWaiting).is_free() => {
                 Wake::One
             }

@@ -1,5 +1,5 @@
-//! Every place in which a call of `RegionLock` runs code that is not the crate's, and a visitor for
-//! one of them.
+//! Lists every place where a call of `RegionLock` runs foreign code, and runs a callback at one of
+//! them.
 
 use core::cell::{Cell, RefCell};
 
@@ -12,7 +12,7 @@ use super::records::derived;
 use super::{ProofBy, RawMemory, WaitBy, number, probing};
 
 /// A handle whose fences are foreign code.
-pub(crate) type Lock = RegionLock<'static, Visited>;
+pub(crate) type Lock = RegionLock<'static, ForeignFence>;
 
 /// The token of the handle, and of another contender.
 pub(crate) const ME: u32 = 1;
@@ -24,114 +24,121 @@ pub(crate) enum Place {
     /// In `Wait::wait`, while another holds the lock.
     Waiting,
     /// In `Liveness::while_dead`, before it runs `act`.
-    Asked,
-    /// In `Liveness::while_dead`, after it has run `act`: the word is ours.
-    Proven,
-    /// In `Fence::acquire`: the word is ours.
-    Taken,
-    /// In `Fence::release`, while the record is written: the word is ours.
+    Probing,
+    /// In `Liveness::while_dead`, after it has run `act`: the word names the handle.
+    Recovered,
+    /// In `Fence::acquire`: the word names the handle.
+    Acquired,
+    /// In `Fence::release`, while the record is written: the word names the handle.
     Recording,
-    /// In `Fence::release`, while the lock is released: the word is still ours.
-    Giving,
+    /// In `Fence::release`, while the lock is released: the word still names the handle.
+    Releasing,
 }
 
-pub(crate) const PLACES: [Place; 6] =
-    [Place::Waiting, Place::Asked, Place::Proven, Place::Taken, Place::Recording, Place::Giving];
+pub(crate) const PLACES: [Place; 6] = [
+    Place::Waiting,
+    Place::Probing,
+    Place::Recovered,
+    Place::Acquired,
+    Place::Recording,
+    Place::Releasing,
+];
 
 impl Place {
-    /// Whether the call that leads through this place leaves the lock held.
+    /// Returns `true` if the call through this place leaves the lock held.
     pub(crate) fn leaves_it_held(self) -> bool {
-        matches!(self, Self::Proven | Self::Taken | Self::Recording)
+        matches!(self, Self::Recovered | Self::Acquired | Self::Recording)
     }
 }
 
-type Visitor = Box<dyn FnOnce()>;
+type Callback = Box<dyn FnOnce()>;
 
 thread_local! {
-    static VISITOR: RefCell<Option<(Place, Visitor)>> = const { RefCell::new(None) };
+    static CALLBACK: RefCell<Option<(Place, Callback)>> = const { RefCell::new(None) };
     static RELEASING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Runs the visitor, if this is its place. It comes once.
-fn visit(place: Place) {
-    let visitor = VISITOR.with_borrow_mut(|visitor| visitor.take_if(|(at, _)| *at == place));
-    if let Some((_, visitor)) = visitor {
-        visitor();
+/// Runs the callback once, if this is its place.
+fn reach(place: Place) {
+    let callback = CALLBACK.with_borrow_mut(|callback| callback.take_if(|(at, _)| *at == place));
+    if let Some((_, callback)) = callback {
+        callback();
     }
 }
 
 /// Orders as the fences of one coherent domain do.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Visited;
+pub(crate) struct ForeignFence;
 
-impl Fence for Visited {
+impl Fence for ForeignFence {
     fn acquire(self) {
         InnerShareable.acquire();
-        visit(Place::Taken);
+        reach(Place::Acquired);
     }
 
     fn release(self) {
         InnerShareable.release();
-        visit(if RELEASING.get() { Place::Giving } else { Place::Recording });
+        reach(if RELEASING.get() { Place::Releasing } else { Place::Recording });
     }
 }
 
-struct Proven;
+/// Proves every owner dead.
+struct AssumeDead;
 
-impl Liveness for Proven {
+impl Liveness for AssumeDead {
     fn while_dead<R>(&mut self, _owner: Token, act: impl FnOnce() -> R) -> Option<R> {
         let result = act();
-        visit(Place::Proven);
+        reach(Place::Recovered);
         Some(result)
     }
 }
 
-/// A free lock, and the handle `ME`, which has a record to write.
+/// Clears the memory to a free lock, and returns the handle `ME`, which has a record to write.
 pub(crate) fn handle(memory: &'static RawMemory) -> Lock {
     memory.put(0, &[0; 128]);
-    RegionLock::with_fence(memory.region(), number(1), Visited).with_record(record())
+    RegionLock::with_fence(memory.region(), number(1), ForeignFence).with_record(record())
 }
 
 pub(crate) fn record() -> Record {
     derived(0).1
 }
 
-/// Has the visitor come to this place.
-pub(crate) fn send(place: Place, visitor: impl FnOnce() + 'static) {
-    VISITOR.set(Some((place, Box::new(visitor))));
+/// Registers the callback for this place.
+pub(crate) fn run_at(place: Place, callback: impl FnOnce() + 'static) {
+    CALLBACK.set(Some((place, Box::new(callback))));
 }
 
-/// Whether the visitor has come.
-pub(crate) fn has_come() -> bool {
-    VISITOR.with_borrow(Option::is_none)
+/// Returns `true` if the callback has run.
+pub(crate) fn has_run() -> bool {
+    CALLBACK.with_borrow(Option::is_none)
 }
 
-/// Makes the call that leads through this place, with another as the owner where that is needed.
-pub(crate) fn lead_through(place: Place, lock: &Lock, memory: &RawMemory) -> Result<(), Error> {
+/// Makes the call that runs through this place, with another owner where that is needed.
+pub(crate) fn call_through(place: Place, lock: &Lock, memory: &RawMemory) -> Result<(), Error> {
     RELEASING.set(false);
     match place {
         Place::Waiting => {
             memory.set(0, OTHER);
             let wait = |_: &mut WaitContext<'_>| {
-                visit(Place::Waiting);
+                reach(Place::Waiting);
                 WaitAction::GiveUp
             };
             lock.acquire(&mut WaitBy(wait))
         }
-        Place::Asked => {
+        Place::Probing => {
             memory.set(0, OTHER);
             let proof = |_| {
-                visit(Place::Asked);
+                reach(Place::Probing);
                 false
             };
             lock.acquire_or_recover(&mut probing(1), &mut ProofBy(proof))
         }
-        Place::Proven => {
+        Place::Recovered => {
             memory.set(0, OTHER);
-            lock.acquire_or_recover(&mut probing(1), &mut Proven)
+            lock.acquire_or_recover(&mut probing(1), &mut AssumeDead)
         }
-        Place::Taken | Place::Recording => lock.acquire(&mut Spin::attempts(0)),
-        Place::Giving => {
+        Place::Acquired | Place::Recording => lock.acquire(&mut Spin::attempts(0)),
+        Place::Releasing => {
             lock.acquire(&mut Spin::attempts(0)).expect("free");
             RELEASING.set(true);
             lock.release()

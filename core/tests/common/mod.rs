@@ -1,5 +1,5 @@
-//! What several test files share: raw memory seen as bytes, pseudo-random numbers, words and tokens
-//! worth trying.
+//! Shared by several test files: raw memory as bytes, pseudo-random numbers, words and tokens worth
+//! trying.
 
 #![allow(dead_code, reason = "each test file uses its own part of this")]
 #![allow(
@@ -21,10 +21,10 @@ use shmlock_core::contend::Liveness;
 use shmlock_core::layout::REGION_LEN;
 use shmlock_core::protocol::{Acquisition, Wake};
 use shmlock_core::wait::{Wait, WaitAction, WaitContext};
-use shmlock_core::{AtomicU32, Error, Region, Token, Word};
+use shmlock_core::{AtomicU32, Error, Fence, Region, RegionGuard, RegionLock, Token};
 
-// Written out a second time on purpose: these are the bits that other programs agree on, whatever
-// `word.rs` says.
+// Written out a second time on purpose: other programs agree on these bits, whatever `word.rs`
+// says.
 pub(crate) const WAITERS: u32 = 1 << 31;
 pub(crate) const DIED: u32 = 1 << 30;
 pub(crate) const RESERVED: u32 = (1 << 30) - 1;
@@ -38,18 +38,17 @@ pub(crate) const fn flags(bits: u32) -> u32 {
     bits & !RESERVED
 }
 
-/// How often to repeat something; the interpreter Miri is slow, and looks closer.
+/// Returns how often to repeat something. Miri is slow, and finds more in one round.
 pub(crate) const fn rounds(many: u32) -> u32 {
     if cfg!(miri) { 8 + many / 1_000 } else { many }
 }
 
-/// Each how-manyth of a series to take: what is undefined behaviour with one length or version is
-/// so with others.
+/// The step through a series: undefined behaviour with one length or version is so with others.
 pub(crate) const STRIDE: usize = if cfg!(miri) { 16 } else { 1 };
 
-/// The token with this number, whatever its range, as it comes out of a word.
+/// Returns the token with this number, whatever its range.
 pub(crate) fn token(number: u32) -> Token {
-    Word::from_bits(number).owner().expect("not zero")
+    Token::try_from(number).expect("a word can name it")
 }
 
 pub(crate) const fn number(number: u16) -> NonZeroU16 {
@@ -80,7 +79,7 @@ impl Random {
     }
 }
 
-/// Token parts at every border of a range, and pseudo-random ones between.
+/// Returns token parts at every border of a range, and pseudo-random ones between.
 pub(crate) fn token_parts() -> Vec<u32> {
     let mut parts = vec![0, 1, 2, 65_535, 65_536, 65_537, RESERVED - 1, RESERVED];
     let mut random = Random(1);
@@ -88,18 +87,18 @@ pub(crate) fn token_parts() -> Vec<u32> {
     parts
 }
 
-/// Each token part under each combination of flags.
+/// Returns each token part under each combination of flags.
 pub(crate) fn words() -> Vec<u32> {
     token_parts().iter().flat_map(|part| FLAGS.map(|flags| part | flags)).collect()
 }
 
-/// Every token among [`token_parts`], the reserved one included.
+/// Returns every token among [`token_parts`], the reserved one included.
 pub(crate) fn tokens() -> Vec<Token> {
     token_parts().into_iter().filter(|&part| part != 0).map(token).collect()
 }
 
+/// Runs a step on a word, and checks the word afterwards and the answer of the step.
 #[allow(clippy::needless_pass_by_value, reason = "answers are written in place")]
-/// Runs a step on a word and checks what the word is afterwards and what the step answered.
 pub(crate) fn check<R: PartialEq + Debug>(
     before: u32,
     step: impl FnOnce(&AtomicU32) -> R,
@@ -119,16 +118,26 @@ pub(crate) fn found_free(bits: u32) -> Acquisition {
     Acquisition { owner_died: bits & DIED != 0, recovered_from: None }
 }
 
-/// A way of waiting: this closure.
+/// Acquires a lock that is free, or that the handle holds or held before a restart.
+pub(crate) fn take<'l, 'a, F: Fence>(lock: &'l RegionLock<'a, F>) -> RegionGuard<'l, 'a, F> {
+    lock.try_lock().expect("no error").expect("not held by another")
+}
+
+/// Tries the lock; returns `true` if another holds it. A lock that is acquired is released again.
+pub(crate) fn is_refused<F: Fence>(lock: &RegionLock<'_, F>) -> bool {
+    lock.try_lock().expect("no error").is_none()
+}
+
+/// Waiting by a closure.
 pub(crate) struct WaitBy<W>(pub(crate) W);
 
 impl<W: FnMut(&mut WaitContext<'_>) -> WaitAction> Wait for WaitBy<W> {
-    fn wait(&mut self, contention: &mut WaitContext<'_>) -> WaitAction {
-        (self.0)(contention)
+    fn wait(&mut self, context: &mut WaitContext<'_>) -> WaitAction {
+        (self.0)(context)
     }
 }
 
-/// Has the owner probed a bounded number of times.
+/// Returns a wait that asks for this many probes.
 pub(crate) fn probing(attempts: u32) -> impl Wait {
     let mut attempts = 0..attempts;
     WaitBy(move |_: &mut WaitContext<'_>| {
@@ -136,14 +145,15 @@ pub(crate) fn probing(attempts: u32) -> impl Wait {
     })
 }
 
-/// Waits as a shell would: asks for a wake, lets others run, has the owner probed. Gives up only
-/// after some minutes, so that a lock that nobody gives back is a failure and not a hang.
+/// Returns a wait that does as a shell does: sets WAITERS, lets others run, asks for a probe. It
+/// gives up only after some minutes, so that a lock that is never released is a failure and not a
+/// hang.
 pub(crate) fn patient() -> impl Wait {
-    WaitBy(|contention: &mut WaitContext<'_>| match contention.mark_waiting() {
-        _ if contention.attempt() > 200_000_000 => WaitAction::GiveUp,
+    WaitBy(|context: &mut WaitContext<'_>| match context.mark_waiting() {
+        _ if context.attempt() > 200_000_000 => WaitAction::GiveUp,
         Ok(_) => {
-            // Mostly spinning, so that contenders come to the word in the same instant.
-            if contention.attempt() % 32 == 31 {
+            // Mostly spinning, so that contenders reach the word in the same instant.
+            if context.attempt() % 32 == 31 {
                 thread::yield_now();
             } else {
                 core::hint::spin_loop();
@@ -154,8 +164,7 @@ pub(crate) fn patient() -> impl Wait {
     })
 }
 
-/// Proofs of death: this closure, asked about an owner. What it does to the word happens before the
-/// proof is used.
+/// Proof of death by a closure, which gets the owner. It runs before the proof is used.
 pub(crate) struct ProofBy<L>(pub(crate) L);
 
 impl<L: FnMut(Token) -> bool> Liveness for ProofBy<L> {
@@ -164,11 +173,12 @@ impl<L: FnMut(Token) -> bool> Liveness for ProofBy<L> {
     }
 }
 
-/// A number that nothing but the lock under test protects: two owners at once lose changes, and
-/// Miri reports the race.
+/// A number that only the lock under test protects: two owners at once lose changes, and Miri
+/// reports the race.
 pub(crate) struct Protected(UnsafeCell<u64>);
 
-// SAFETY: the only access to the cell is `update`, whose callers take turns.
+// SAFETY:
+// - the only access to the cell is `update`, whose callers hold the lock.
 unsafe impl Sync for Protected {}
 
 impl Protected {
@@ -176,12 +186,13 @@ impl Protected {
         Self(UnsafeCell::new(0))
     }
 
-    /// Changes the number; gives back what it was.
+    /// Changes the number; returns the old one.
     ///
     /// # Safety
     /// The caller holds the lock that protects it.
     pub(crate) unsafe fn update(&self, change: impl FnOnce(u64) -> u64) -> u64 {
-        // SAFETY: nobody else accesses the cell now: promised by the caller.
+        // SAFETY:
+        // - no other access to the cell now: promised by the caller.
         let number = unsafe { &mut *self.0.get() };
         let changed = change(*number);
         core::mem::replace(number, changed)
@@ -192,7 +203,7 @@ impl Protected {
     }
 }
 
-/// A region's bytes and some more, as something outside Rust would provide them.
+/// The bytes of a region and some more, as from outside Rust.
 #[repr(C, align(64))]
 pub(crate) struct RawMemory {
     words: [AtomicU32; 48],
@@ -209,7 +220,7 @@ impl RawMemory {
         memory
     }
 
-    /// The word at a byte offset.
+    /// Returns the word at a byte offset.
     pub(crate) fn word(&self, offset: usize) -> &AtomicU32 {
         &self.words[offset / 4]
     }
@@ -222,14 +233,14 @@ impl RawMemory {
         self.word(offset).load(Relaxed)
     }
 
-    /// Puts whole words at a byte offset.
+    /// Writes whole words at a byte offset.
     pub(crate) fn put(&self, offset: usize, bytes: &[u8]) {
         for (index, bytes) in bytes.chunks_exact(4).enumerate() {
             self.set(offset + 4 * index, u32::from_ne_bytes(bytes.try_into().expect("four bytes")));
         }
     }
 
-    /// The first 128 bytes, in the order in which they stand in memory.
+    /// Returns the first 128 bytes in the order of their addresses.
     pub(crate) fn bytes(&self) -> [u8; REGION_LEN] {
         let mut bytes = [0; REGION_LEN];
         for (bytes, word) in bytes.chunks_exact_mut(4).zip(&self.words) {
@@ -238,7 +249,7 @@ impl RawMemory {
         bytes
     }
 
-    /// A region of `len` bytes, `offset` bytes into this memory.
+    /// Opens a region of `len` bytes, `offset` bytes into this memory.
     pub(crate) fn region_at(&self, offset: usize, len: usize) -> Result<Region<'_>, Error> {
         assert!(offset + len <= size_of_val(&self.words));
         let start = NonNull::from(&self.words).cast::<u8>();

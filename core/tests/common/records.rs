@@ -1,4 +1,4 @@
-//! Records to write and to recognise again, and where their fields stand.
+//! Makes records that a reader recognises, and gives the offsets of their fields.
 
 use shmlock_core::fence::InnerShareable;
 use shmlock_core::record::description;
@@ -13,7 +13,8 @@ pub(crate) const SEQUENCE: usize = 52;
 pub(crate) const RECORD_TOKEN: usize = 56;
 pub(crate) const DESCRIPTION: usize = 64;
 
-/// A record whose every field follows from one number, and the one of two owners that writes it.
+/// Returns a record whose fields all follow from one number, and the owner (one of two) that writes
+/// it.
 pub(crate) fn derived(number: u32) -> (Token, Record) {
     let mut random = Random(number.into());
     let record = Record {
@@ -32,7 +33,7 @@ pub(crate) fn write(region: Region<'_>, number: u32) {
     region.write_record(me, &record, InnerShareable);
 }
 
-/// Memory held by the owner of this number, with its record.
+/// Returns memory that the owner of this number holds, with its record.
 pub(crate) fn held(number: u32) -> RawMemory {
     let memory = RawMemory::zeroed();
     write(memory.region(), number);

@@ -1,6 +1,6 @@
-//! One owner at a time, and each sees what the one before it did. Nobody sleeps here and nobody
-//! asks the kernel, whose lock would order memory too: what is in order is so by the two fences
-//! alone.
+//! Models exclusion: one owner at a time, and each sees what the previous one wrote. No actor
+//! sleeps or probes here, for the kernel's lock would order memory as well: only the two fences
+//! order.
 
 use std::num::NonZeroU16;
 
@@ -11,21 +11,21 @@ use shmlock_core::{FenceScope, RegionLock, Word};
 
 use crate::explore::Bound::{Preemptions, Unbounded};
 use crate::explore::explore;
-use crate::world::{Look, World, beside};
+use crate::world::{Poll, World, spawn};
 
-fn look_and_visit(world: &World, token: u32, sections: u32, fence: FenceScope) {
+fn visit_by_polling(world: &World, token: u32, sections: u32, fence: FenceScope) {
     let actor = world.actor(token);
     for _ in 0..sections {
-        actor.enter(fence, &mut Look::for_ever()).expect("looks until it has it");
+        actor.enter(fence, &mut Poll::for_ever()).expect("does not give up");
         actor.leave(fence);
     }
 }
 
-/// Two actors, each of which does so many sections.
+/// Runs two actors, each with this many critical sections.
 fn contend(mine: u32, others: u32, fence: FenceScope) {
     let world = World::with_processes(0);
-    let other = beside(&world, move |world| look_and_visit(world, 2, others, fence));
-    look_and_visit(&world, 1, mine, fence);
+    let other = spawn(&world, move |world| visit_by_polling(world, 2, others, fence));
+    visit_by_polling(&world, 1, mine, fence);
     other.join().unwrap();
     assert_eq!(world.region().word(), Word::FREE);
     assert_eq!(world.section.ended(), mine + others);
@@ -36,25 +36,25 @@ fn two_actors_exclude_each_other() {
     explore(Unbounded, || contend(2, 2, FenceScope::InnerShareable));
 }
 
-/// By the steps of the undisturbed path and by passing on.
+/// By the fast steps, and by releases without wake.
 #[test]
-fn two_actors_who_pass_on_exclude_each_other() {
+fn two_actors_that_release_without_wake_exclude_each_other() {
     fn visit(world: &World, token: u32) {
         let actor = world.actor(token);
         let owner = actor.region.owner_word();
         if protocol::try_acquire_fast(owner, actor.me, InnerShareable) {
             actor.begin(InnerShareable, Acquisition { owner_died: false, recovered_from: None });
         } else {
-            actor.enter(InnerShareable, &mut Look::for_ever()).expect("looks until it has it");
+            actor.enter(InnerShareable, &mut Poll::for_ever()).expect("does not give up");
         }
-        let _ = protocol::mark_waiting(owner, Word::held_by(actor.me)); // somebody may sleep
+        let _ = protocol::mark_waiting(owner, Word::held_by(actor.me)); // as a waiter does
         world.section.end();
         protocol::release_without_wake(owner, actor.me, InnerShareable).expect("mine");
         let _ = protocol::claim_wake(owner);
     }
     explore(Unbounded, || {
         let world = World::with_processes(0);
-        let other = beside(&world, |world| visit(world, 2));
+        let other = spawn(&world, |world| visit(world, 2));
         visit(&world, 1);
         other.join().unwrap();
         assert_eq!((world.region().word(), world.section.ended()), (Word::FREE, 2));
@@ -76,7 +76,7 @@ fn two_actors_exclude_each_other_undisturbed() {
     }
     explore(Unbounded, || {
         let world = World::with_processes(0);
-        let other = beside(&world, |world| visit(world, 2) + visit(world, 2));
+        let other = spawn(&world, |world| visit(world, 2) + visit(world, 2));
         let entered = visit(&world, 1) + other.join().unwrap();
         assert_eq!(world.section.ended(), entered);
     });
@@ -89,13 +89,13 @@ fn two_actors_exclude_each_other_across_the_full_system() {
     explore(Unbounded, || contend(2, 1, FenceScope::FullSystem));
 }
 
-/// Each looks three times at most: two who look for ever could do so while the third is kept from
-/// going on. Bounded: that is enough for each order of the three.
+/// Each actor tries three times at most: two that poll for ever could do so while the third does
+/// not run. Bounded: that is enough for each order of the three.
 #[test]
 fn three_actors_exclude_each_other() {
     fn visit(world: &World, token: u32) -> bool {
         let actor = world.actor(token);
-        let entered = actor.enter(InnerShareable, &mut Look::at_most(2)).is_some();
+        let entered = actor.enter(InnerShareable, &mut Poll::at_most(2)).is_some();
         if entered {
             actor.leave(InnerShareable);
         }
@@ -103,7 +103,7 @@ fn three_actors_exclude_each_other() {
     }
     explore(Preemptions(4), || {
         let world = World::with_processes(0);
-        let others = [2, 3].map(|token| beside(&world, move |world| visit(world, token)));
+        let others = [2, 3].map(|token| spawn(&world, move |world| visit(world, token)));
         let mut entered = u32::from(visit(&world, 1));
         for other in others {
             entered += u32::from(other.join().unwrap());
@@ -114,7 +114,7 @@ fn three_actors_exclude_each_other() {
 }
 
 #[test]
-fn an_inner_section_ends_nothing() {
+fn an_inner_release_keeps_the_lock() {
     fn nested(world: &World, token: u16) {
         let lock = RegionLock::new(world.region(), NonZeroU16::new(token).unwrap());
         let outer = lock.lock(&mut Spin::attempts(u32::MAX)).unwrap();
@@ -128,7 +128,7 @@ fn an_inner_section_ends_nothing() {
     }
     explore(Unbounded, || {
         let world = World::with_processes(0);
-        let other = beside(&world, |world| nested(world, 2));
+        let other = spawn(&world, |world| nested(world, 2));
         nested(&world, 1);
         other.join().unwrap();
         assert_eq!(world.section.ended(), 2);
@@ -139,9 +139,9 @@ fn an_inner_section_ends_nothing() {
 fn what_an_owner_did_before_it_abandoned_its_section_is_seen() {
     explore(Unbounded, || {
         let world = World::with_processes(0);
-        let other = beside(&world, |world| {
+        let other = spawn(&world, |world| {
             let actor = world.actor(2);
-            actor.enter(InnerShareable, &mut Look::for_ever()).unwrap();
+            actor.enter(InnerShareable, &mut Poll::for_ever()).unwrap();
             actor.leave(InnerShareable);
         });
         let actor = world.actor(1);
@@ -155,7 +155,7 @@ fn what_an_owner_did_before_it_abandoned_its_section_is_seen() {
             actor.begin(InnerShareable, acquisition);
             let _ = protocol::abandon(actor.region.owner_word(), actor.me, InnerShareable).unwrap();
         }
-        other.join().unwrap(); // that it was told if it came second, its section has seen to
+        other.join().unwrap(); // the critical section asserts that a second owner is told
         assert_eq!(world.region().word().owner_died(), acquired.is_ok());
     });
 }

@@ -1,17 +1,16 @@
-//! How a model is explored.
+//! Explores a model.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::time::Instant;
 
-/// How many interleavings.
+/// The interleavings to explore.
 #[derive(Clone, Copy)]
 pub(crate) enum Bound {
     /// All of them.
     Unbounded,
-    /// All in which the threads are interrupted at most so often in all where they could have gone
-    /// on.
+    /// All with at most this many preemptions: switches away from a thread that could run on.
     Preemptions(usize),
 }
 
@@ -22,7 +21,7 @@ pub(crate) fn explore(bound: Bound, model: impl Fn() + Send + Sync + 'static) {
         Bound::Unbounded => None,
         Bound::Preemptions(most) => builder.preemption_bound.or(Some(most)),
     };
-    builder.max_branches = 100_000; // ends only a model that would not end by itself
+    builder.max_branches = 100_000; // stops only a model that does not end
     let (runs, begin) = (Arc::new(AtomicU32::new(0)), Instant::now());
     let count = Arc::clone(&runs);
     builder.check(move || {
@@ -33,7 +32,7 @@ pub(crate) fn explore(bound: Bound, model: impl Fn() + Send + Sync + 'static) {
 }
 
 /// Explores the model of an actor that dies at its first step, then at its second, and so on until
-/// it always lives. The model is told after how many steps, and says whether the actor lived.
+/// it always lives. The model gets the number of steps, and returns `true` if the actor lived.
 pub(crate) fn explore_deaths(
     bound: Bound,
     model: impl Fn(u32) -> bool + Copy + Send + Sync + 'static,
@@ -47,7 +46,7 @@ pub(crate) fn explore_deaths(
             }
         });
         if !died.load(Relaxed) {
-            assert!(steps > 0, "nobody ever died");
+            assert!(steps > 0, "no actor died");
             break;
         }
     }

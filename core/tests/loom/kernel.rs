@@ -1,4 +1,4 @@
-//! The part of an operating system that the protocol asks for: byte locks, and a futex.
+//! Stands for the parts of an operating system that the protocol uses: byte locks and a futex.
 
 use loom::sync::{Condvar, Mutex};
 use shmlock_core::contend::Liveness;
@@ -21,7 +21,7 @@ impl Kernel {
         Self { bytes: Mutex::new(Vec::new()), sleepers: Condvar::new() }
     }
 
-    /// Locks a byte for a process; whether that went well.
+    /// Locks a byte for a process; returns `true` if it was free.
     pub(crate) fn lock_byte(&self, byte: Token, process: Token) -> bool {
         let mut bytes = self.bytes.lock().unwrap();
         let free = bytes.iter().all(|lock| lock.byte != byte);
@@ -35,17 +35,16 @@ impl Kernel {
         self.bytes.lock().unwrap().retain(|lock| lock.byte != byte);
     }
 
-    /// The process is gone, and its locks with it. **One** sleeper looks again: the one whose
-    /// interval ends next. Were it all, they would make good for any wake that the protocol
-    /// forgets.
-    pub(crate) fn bury(&self, process: Token) {
+    /// Ends a process, and its byte locks with it. **One** sleeping waiter tries again, the one
+    /// whose interval ends next. If all did, they would hide a wake that the protocol forgets.
+    pub(crate) fn end_process(&self, process: Token) {
         let mut bytes = self.bytes.lock().unwrap();
         bytes.retain(|lock| lock.process != process);
         self.sleepers.notify_one();
     }
 
-    /// Sleeps until woken, if the word still has this value. Nobody falls asleep behind a dead
-    /// owner: that sleep would end with its interval.
+    /// Sleeps until woken, if the word still has this value. No waiter sleeps behind a dead owner,
+    /// for that sleep ends with its interval.
     pub(crate) fn sleep(&self, word: &AtomicU32, marked: Word) {
         let bytes = self.bytes.lock().unwrap();
         let unchanged = word.load(Relaxed) == marked.bits();
@@ -61,7 +60,7 @@ impl Kernel {
     }
 }
 
-/// Proof of death for a process: the dead owner's byte, held for as long as the proof is needed.
+/// Proof of death for a process: the dead owner's byte, locked while the proof is needed.
 pub(crate) struct Probe<'a> {
     pub(crate) kernel: &'a Kernel,
     pub(crate) process: Token,

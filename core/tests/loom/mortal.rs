@@ -1,4 +1,4 @@
-//! An actor that dies at a step of our choice.
+//! Ends an actor at a chosen step.
 
 use core::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -6,8 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use shmlock_core::Fence;
 use shmlock_core::fence::InnerShareable;
 
-/// The fences of an actor whose days are numbered: each fence is a step, and so is each
-/// [`step`](Self::step).
+/// The fences of an actor that dies: each fence is a step, and so is each [`step`](Self::step).
 #[derive(Clone, Copy)]
 pub(crate) struct Mortal<'a> {
     steps_left: &'a Cell<u32>,
@@ -16,7 +15,7 @@ pub(crate) struct Mortal<'a> {
 struct Death;
 
 impl Mortal<'_> {
-    /// Dies here, if all other steps are used up.
+    /// Dies here, if no steps are left.
     pub(crate) fn step(self) {
         match self.steps_left.get().checked_sub(1) {
             Some(left) => self.steps_left.set(left),
@@ -37,7 +36,7 @@ impl Fence for Mortal<'_> {
     }
 }
 
-/// Lives for this many steps, and says whether that was enough.
+/// Runs for this many steps; returns `true` if that was enough.
 pub(crate) fn live(steps: u32, life: impl FnOnce(Mortal<'_>)) -> bool {
     let steps_left = Cell::new(steps);
     match catch_unwind(AssertUnwindSafe(|| life(Mortal { steps_left: &steps_left }))) {

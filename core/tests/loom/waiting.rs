@@ -1,31 +1,31 @@
-//! Nobody is left asleep. There is no tick: a wake that is owed and not given is a deadlock, which
-//! fails the model.
+//! Models waiting: no waiter is left asleep. No interval ends here, so a wake that is owed and not
+//! given is a deadlock, which fails the model.
 
 use shmlock_core::fence::InnerShareable;
 
 use crate::explore::Bound::{Preemptions, Unbounded};
 use crate::explore::{explore, explore_deaths};
-use crate::world::{World, beside};
+use crate::world::{World, spawn};
 
 #[test]
 fn of_two_actors_each_wakes_the_other() {
     explore(Unbounded, || {
         let world = World::with_processes(2);
-        let other = beside(&world, |world| world.actor(2).visit(InnerShareable));
+        let other = spawn(&world, |world| world.actor(2).visit(InnerShareable));
         world.actor(1).visit(InnerShareable);
         other.join().unwrap();
         assert_eq!(world.section.ended(), 2);
     });
 }
 
-/// The one who comes twice overtakes those who sleep: a woken sleeper finds the lock taken and the
-/// flag gone. Bounded, as the next: each preemption more costs ten times the time.
+/// The owner that comes twice overtakes the sleeping waiters: a woken waiter finds the lock held
+/// and WAITERS clear. Bounded, as the next: each further preemption costs ten times the time.
 #[test]
-fn a_woken_sleeper_leaves_nobody_asleep_behind_it() {
+fn a_woken_waiter_leaves_no_other_asleep() {
     explore(Preemptions(4), || {
         let world = World::with_processes(3);
         let sleepers = [2, 3]
-            .map(|token| beside(&world, move |world| world.actor(token).visit(InnerShareable)));
+            .map(|token| spawn(&world, move |world| world.actor(token).visit(InnerShareable)));
         let owner = world.actor(1);
         owner.visit(InnerShareable);
         owner.visit(InnerShareable);
@@ -36,39 +36,39 @@ fn a_woken_sleeper_leaves_nobody_asleep_behind_it() {
     });
 }
 
-/// Two pass the lock on while the third may sleep: whoever takes it takes over the duty to wake,
-/// and it is nobody's twice. Bounded, as above.
+/// Two actors release without wake while the third may sleep: the next owner takes over the duty to
+/// wake, and only one has it. Bounded, as above.
 #[test]
-fn who_passes_on_leaves_nobody_asleep() {
+fn a_release_without_wake_leaves_no_waiter_asleep() {
     explore(Preemptions(4), || {
         let world = World::with_processes(3);
-        let sleeper = beside(&world, |world| world.actor(3).visit(InnerShareable));
-        let other = beside(&world, |world| {
+        let sleeper = spawn(&world, |world| world.actor(3).visit(InnerShareable));
+        let other = spawn(&world, |world| {
             let actor = world.actor(2);
             actor.enter(InnerShareable, &mut actor.sleep()).unwrap();
-            actor.leave_to_the_awake(InnerShareable);
+            actor.leave_without_wake(InnerShareable);
         });
         let owner = world.actor(1);
         owner.enter(InnerShareable, &mut owner.sleep()).unwrap();
-        owner.leave_to_the_awake(InnerShareable);
+        owner.leave_without_wake(InnerShareable);
         sleeper.join().unwrap();
         other.join().unwrap();
         assert_eq!(world.section.ended(), 3);
     });
 }
 
-/// The wake that it used up was another's.
+/// The wake that it used up was meant for another waiter.
 #[test]
-fn a_sleeper_that_gives_up_leaves_nobody_asleep_behind_it() {
+fn a_waiter_that_gives_up_leaves_no_other_asleep() {
     explore(Preemptions(4), || {
         let world = World::with_processes(3);
-        let impatient = beside(&world, |world| {
+        let impatient = spawn(&world, |world| {
             let actor = world.actor(2);
             if actor.enter(InnerShareable, &mut actor.sleep_at_most(1)).is_some() {
                 actor.leave(InnerShareable);
             }
         });
-        let patient = beside(&world, |world| world.actor(3).visit(InnerShareable));
+        let patient = spawn(&world, |world| world.actor(3).visit(InnerShareable));
         let owner = world.actor(1);
         owner.visit(InnerShareable);
         owner.visit(InnerShareable);
@@ -77,14 +77,14 @@ fn a_sleeper_that_gives_up_leaves_nobody_asleep_behind_it() {
     });
 }
 
-/// It dies at each of its steps in turn, among them the one after the wake that was meant for two.
-/// Bounded: as above, and a dozen times.
+/// The waiter dies at each of its steps in turn, among them the one after a wake that was meant for
+/// two. Bounded, as above.
 #[test]
-fn a_waiter_that_dies_leaves_nobody_asleep_behind_it() {
+fn a_waiter_that_dies_leaves_no_other_asleep() {
     explore_deaths(Preemptions(3), |steps| {
         let world = World::with_processes(3);
-        let mortal = beside(&world, move |world| world.actor(2).visit_or_die(steps));
-        let patient = beside(&world, |world| world.actor(3).visit(InnerShareable));
+        let mortal = spawn(&world, move |world| world.actor(2).visit_or_die(steps));
+        let patient = spawn(&world, |world| world.actor(3).visit(InnerShareable));
         world.actor(1).visit(InnerShareable);
         patient.join().unwrap();
         mortal.join().unwrap()

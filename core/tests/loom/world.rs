@@ -1,5 +1,5 @@
-//! What the actors of a model share, and what an actor does: the steps of the product, put together
-//! as the shell does it.
+//! Defines the world of a model, and its actors: they combine the steps of the product as the shell
+//! does.
 
 use std::sync::Arc;
 
@@ -8,28 +8,31 @@ use shmlock_core::contend::{Liveness, acquire_contended};
 use shmlock_core::fence::InnerShareable;
 use shmlock_core::protocol::{self, Acquisition, Attempt, Wake};
 use shmlock_core::wait::{Wait, WaitAction, WaitContext};
-use shmlock_core::{Fence, Region, RegionMemory, Token, Word};
+use shmlock_core::{Fence, Region, RegionMemory, Token};
 
+use crate::critical_section::CriticalSection;
 use crate::kernel::{Kernel, Probe};
 use crate::mortal::{Mortal, live};
-use crate::section::Section;
 
 pub(crate) struct World {
     memory: RegionMemory,
     pub(crate) kernel: Kernel,
-    pub(crate) section: Section,
+    pub(crate) section: CriticalSection,
 }
 
 impl World {
-    /// A free lock, and so many living processes, with the tokens from 1 on. (Born before the
-    /// threads begin, they take no part in the interleavings.) The standard library's `Arc`, since
-    /// it is no part of what is explored.
+    /// Returns a free lock and this many living processes, with the tokens from 1 on. They start
+    /// before the threads, and so multiply no interleavings; for the same reason the `Arc` is the
+    /// standard library's.
     pub(crate) fn with_processes(processes: u32) -> Arc<Self> {
-        let world =
-            Self { memory: RegionMemory::new(), kernel: Kernel::new(), section: Section::new() };
-        world.region(); // the magic word is no part of it either
+        let world = Self {
+            memory: RegionMemory::new(),
+            kernel: Kernel::new(),
+            section: CriticalSection::new(),
+        };
+        world.region(); // writes the magic word before the threads start
         for token in 1..=processes {
-            world.try_born(token).expect("nobody has this token");
+            world.try_start(token).expect("the token is free");
         }
         Arc::new(world)
     }
@@ -38,21 +41,21 @@ impl World {
         Region::new(&self.memory).expect("ours")
     }
 
-    /// A new process; `None` if somebody has this token, or holds its byte to prove a death.
-    pub(crate) fn try_born(&self, token: u32) -> Option<Actor<'_>> {
+    /// Starts a process; `None` if the byte of its token is locked, by a process or a proof of
+    /// death.
+    pub(crate) fn try_start(&self, token: u32) -> Option<Actor<'_>> {
         let actor = self.actor(token);
         self.kernel.lock_byte(actor.me, actor.me).then_some(actor)
     }
 
-    /// The process with this token; or one that the kernel does not know, if nobody will ask
-    /// whether it lives.
+    /// Returns the process with this token. A model without probes needs no start.
     pub(crate) fn actor(&self, token: u32) -> Actor<'_> {
-        Actor { world: self, region: self.region(), me: name(token) }
+        Actor { world: self, region: self.region(), me: self::token(token) }
     }
 }
 
 /// Runs an actor in a thread of its own.
-pub(crate) fn beside<R: 'static>(
+pub(crate) fn spawn<R: 'static>(
     world: &Arc<World>,
     act: impl FnOnce(&World) -> R + 'static,
 ) -> JoinHandle<R> {
@@ -60,8 +63,8 @@ pub(crate) fn beside<R: 'static>(
     thread::spawn(move || act(&world))
 }
 
-pub(crate) fn name(token: u32) -> Token {
-    Word::from_bits(token).owner().expect("not zero")
+pub(crate) fn token(number: u32) -> Token {
+    Token::try_from(number).expect("a word can name it")
 }
 
 /// One process.
@@ -72,8 +75,8 @@ pub(crate) struct Actor<'a> {
 }
 
 impl Actor<'_> {
-    /// Takes the lock, waiting in this way, and begins the section. Gives back whether it was told
-    /// of a death; `None` if `wait` gave up.
+    /// Acquires the lock and begins the critical section. Returns whether it was told of a death;
+    /// `None` if `wait` gave up.
     pub(crate) fn enter(&self, fence: impl Fence, wait: &mut impl Wait) -> Option<bool> {
         let mut probe = Probe { kernel: &self.world.kernel, process: self.me };
         self.enter_or_recover(fence, wait, &mut probe)
@@ -102,7 +105,7 @@ impl Actor<'_> {
         }
     }
 
-    /// The beginning of the section of one who has just taken the lock.
+    /// Begins the critical section of an actor that has just acquired the lock.
     pub(crate) fn begin(&self, fence: impl Fence, acquisition: Acquisition) {
         self.region.count_acquisition(fence);
         if acquisition.recovered_from.is_some() {
@@ -111,15 +114,15 @@ impl Actor<'_> {
         self.world.section.begin(acquisition.owner_died, self.region.fencing_token());
     }
 
-    /// Ends the section and gives the lock back.
+    /// Ends the critical section and releases the lock.
     pub(crate) fn leave(&self, fence: impl Fence) {
         self.world.section.end();
         self.wake(protocol::release(self.region.owner_word(), self.me, fence).expect("mine"));
     }
 
-    /// Ends the section and passes the lock on, as the shell does while somebody waits awake;
-    /// claims the wake if nobody has come after all.
-    pub(crate) fn leave_to_the_awake(&self, fence: impl Fence) {
+    /// Ends the critical section and releases without wake, as the shell does for a spinning
+    /// waiter; then claims the wake.
+    pub(crate) fn leave_without_wake(&self, fence: impl Fence) {
         self.world.section.end();
         let word = self.region.owner_word();
         if protocol::release_fast(word, self.me, fence).is_err() {
@@ -128,7 +131,7 @@ impl Actor<'_> {
         }
     }
 
-    /// Frees what a former life of this token has left.
+    /// Frees a word that an earlier process with this token left.
     pub(crate) fn declare_stale(&self, fence: impl Fence) {
         if let Some(wake) = protocol::declare_stale(self.region.owner_word(), self.me, fence) {
             self.region.count_recovery();
@@ -142,26 +145,26 @@ impl Actor<'_> {
         }
     }
 
-    /// Takes the lock by sleeping, does its section, gives it back.
+    /// Acquires by sleeping, runs the critical section, and releases.
     pub(crate) fn visit(&self, fence: impl Fence) {
-        self.enter(fence, &mut self.sleep()).expect("sleeps until it has it");
+        self.enter(fence, &mut self.sleep()).expect("does not give up");
         self.leave(fence);
     }
 
-    /// As [`visit`](Self::visit), asking whether the owner lives before it first sleeps.
-    pub(crate) fn visit_asking_first(&self, fence: impl Fence) {
-        let mut wait = AskFirst { asked: false, sleep: self.sleep() };
-        self.enter(fence, &mut wait).expect("sleeps until it has it");
+    /// Does the same as [`visit`](Self::visit), with a probe before the first sleep.
+    pub(crate) fn visit_probing_first(&self, fence: impl Fence) {
+        let mut wait = ProbeFirst { probed: false, sleep: self.sleep() };
+        self.enter(fence, &mut wait).expect("does not give up");
         self.leave(fence);
     }
 
-    /// As [`visit`](Self::visit), with a step wherever something could be seen of a death, and the
-    /// burial if it dies.
+    /// Does the same as [`visit`](Self::visit), with a step wherever a death could be seen. Returns
+    /// `true` if the actor lived.
     pub(crate) fn visit_or_die(&self, steps: u32) -> bool {
         self.live(steps, |mortal| {
             mortal.step();
             let mut sleep = Sleep { mortal: Some(mortal), ..self.sleep() };
-            self.enter(mortal, &mut sleep).expect("sleeps until it has it");
+            self.enter(mortal, &mut sleep).expect("does not give up");
             mortal.step();
             self.world.section.end();
             let wake = protocol::release(self.region.owner_word(), self.me, mortal).expect("mine");
@@ -170,7 +173,7 @@ impl Actor<'_> {
         })
     }
 
-    /// As [`declare_stale`](Self::declare_stale), likewise.
+    /// Does the same as [`declare_stale`](Self::declare_stale), with such steps.
     pub(crate) fn declare_stale_or_die(&self, steps: u32) -> bool {
         self.live(steps, |mortal| {
             mortal.step();
@@ -188,7 +191,7 @@ impl Actor<'_> {
         lived
     }
 
-    /// Takes the free lock, and ends within the section.
+    /// Acquires the free lock, and dies in the critical section.
     pub(crate) fn die_in_the_section(&self) {
         let acquired = protocol::try_acquire(
             self.region.owner_word(),
@@ -200,25 +203,25 @@ impl Actor<'_> {
         self.die();
     }
 
-    /// The process ends, wherever it is.
+    /// Ends the process.
     pub(crate) fn die(&self) {
-        self.world.kernel.bury(self.me);
+        self.world.kernel.end_process(self.me);
     }
 
-    /// Sleeps in the kernel for as long as it takes.
+    /// Returns a wait that sleeps in the kernel and never gives up.
     pub(crate) fn sleep(&self) -> Sleep<'_> {
         self.sleep_at_most(u32::MAX)
     }
 
-    /// Gives up after this many sleeps.
+    /// Returns a wait that gives up after this many sleeps.
     pub(crate) fn sleep_at_most(&self, sleeps: u32) -> Sleep<'_> {
         Sleep { kernel: &self.world.kernel, left: sleeps, mortal: None }
     }
 }
 
-/// Waiting as the shell does: mark, sleep in the kernel, look again. It asks for a probe after
-/// every sleep, more often than the shell, for a proof of death may come when the word has long
-/// moved on.
+/// Waiting as the shell does: set WAITERS, sleep in the kernel, try again. It asks for a probe
+/// after every sleep, more often than the shell does: a proof of death may come after the word has
+/// changed.
 pub(crate) struct Sleep<'a> {
     kernel: &'a Kernel,
     left: u32,
@@ -234,54 +237,53 @@ impl Sleep<'_> {
 }
 
 impl Wait for Sleep<'_> {
-    fn wait(&mut self, contention: &mut WaitContext<'_>) -> WaitAction {
+    fn wait(&mut self, context: &mut WaitContext<'_>) -> WaitAction {
         if self.left == 0 {
             return WaitAction::GiveUp;
         }
         self.left -= 1;
         self.step();
-        let Ok(marked) = contention.mark_waiting() else { return WaitAction::Retry };
-        self.step(); // as if killed asleep
-        self.kernel.sleep(contention.word(), marked);
-        self.step(); // the wake is used up
+        let Ok(marked) = context.mark_waiting() else { return WaitAction::Retry };
+        self.step(); // dies as if killed asleep
+        self.kernel.sleep(context.word(), marked);
+        self.step(); // dies with the wake used up
         WaitAction::Probe
     }
 }
 
-/// Asks whether the owner lives before it first sleeps, as the shell does; then sleeps for as long
-/// as it takes.
-pub(crate) struct AskFirst<'a> {
-    asked: bool,
+/// Waiting with a probe before the first sleep, as the shell does.
+pub(crate) struct ProbeFirst<'a> {
+    probed: bool,
     sleep: Sleep<'a>,
 }
 
-impl Wait for AskFirst<'_> {
-    fn wait(&mut self, contention: &mut WaitContext<'_>) -> WaitAction {
-        if self.asked {
-            return self.sleep.wait(contention);
+impl Wait for ProbeFirst<'_> {
+    fn wait(&mut self, context: &mut WaitContext<'_>) -> WaitAction {
+        if self.probed {
+            return self.sleep.wait(context);
         }
-        self.asked = true;
+        self.probed = true;
         WaitAction::Probe
     }
 }
 
-/// Looks again and again. No system call, which would order memory.
-pub(crate) struct Look {
+/// Polling, without system calls, which would order memory.
+pub(crate) struct Poll {
     left: u32,
 }
 
-impl Look {
+impl Poll {
     pub(crate) fn for_ever() -> Self {
         Self { left: u32::MAX }
     }
 
-    /// Gives up after this many looks, the first one not counted.
-    pub(crate) fn at_most(looks: u32) -> Self {
-        Self { left: looks }
+    /// Returns a wait that gives up after this many polls, not counting the first attempt.
+    pub(crate) fn at_most(polls: u32) -> Self {
+        Self { left: polls }
     }
 }
 
-impl Wait for Look {
+impl Wait for Poll {
     fn wait(&mut self, _contention: &mut WaitContext<'_>) -> WaitAction {
         if self.left == 0 {
             return WaitAction::GiveUp;

@@ -1,4 +1,4 @@
-//! Arm's MPS2 board with image AN521: two Cortex-M33 on one RAM.
+//! Starts Arm's MPS2 board with image AN521: two Cortex-M33 with shared RAM.
 
 use core::ptr;
 
@@ -6,8 +6,10 @@ use cortex_m_rt::{entry, exception};
 
 use crate::program;
 
-/// The SSE-200's system control block (secure alias): where core 1 finds its vectors, and whether it waits.
+/// The address of core 1's vectors: a register of the SSE-200's system control block (secure
+/// alias).
 const INITSVTOR1: *mut u32 = 0x5002_1114 as *mut u32;
+/// Core 1 waits while this register is set.
 const CPUWAIT: *mut u32 = 0x5002_1118 as *mut u32;
 
 #[repr(C)]
@@ -17,11 +19,11 @@ union Vector {
     fault: extern "C" fn() -> !,
 }
 
-/// What core 1 starts from: the end of its stack, where to begin, and thirteen ways to go wrong.
+/// The vectors of core 1: the end of its stack, the entry, and thirteen fault handlers.
 #[repr(C, align(512))]
 struct Vectors([Vector; 15]);
 
-// SAFETY: read by the hardware only.
+// SAFETY: only the hardware reads it.
 unsafe impl Sync for Vectors {}
 
 const STACK_WORDS: usize = 2048;
@@ -37,9 +39,9 @@ static VECTORS_1: Vectors = {
 #[entry]
 fn main() -> ! {
     program::begin();
-    // SAFETY: a register of this machine, which nobody else writes.
+    // SAFETY: a register of this machine, written here only.
     unsafe { ptr::write_volatile(INITSVTOR1, &raw const VECTORS_1 as u32) };
-    // SAFETY: likewise. Core 1 starts; `.data` and `.bss`, which it shares with us, have been filled.
+    // SAFETY: as above. Core 1 starts; the shared `.data` and `.bss` are initialised.
     unsafe { ptr::write_volatile(CPUWAIT, 0) };
     program::end(program::run(0, 2))
 }

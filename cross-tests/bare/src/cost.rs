@@ -1,8 +1,10 @@
-//! The functions whose instructions `cross-tests/probes/count.sh` counts, found by their names in the symbol table.
+//! Defines the functions whose instructions `cross-tests/probes/count.sh` counts. It finds them by
+//! their names in the symbol table.
 //!
-//! Whatever runs from the first instruction of `cost_acquire` or `cost_release` until `cost_caller` goes on, counts.
+//! It counts from the first instruction of `cost_acquire` or `cost_release` until `cost_caller`
+//! continues.
 
-#![allow(clippy::no_mangle_with_rust_abi, reason = "found by name, called by ourselves")]
+#![allow(clippy::no_mangle_with_rust_abi, reason = "found by name, called from Rust")]
 
 use core::hint::black_box;
 use core::num::NonZeroU16;
@@ -14,7 +16,7 @@ static MEMORY: RegionMemory = RegionMemory::new();
 #[unsafe(no_mangle)]
 #[inline(never)]
 fn cost_acquire<'l>(lock: &'l RegionLock<'static>) -> Option<RegionGuard<'l, 'static>> {
-    lock.try_lock().ok()
+    lock.try_lock().ok().flatten()
 }
 
 #[unsafe(no_mangle)]
@@ -23,7 +25,7 @@ fn cost_release(guard: RegionGuard<'_, '_>) {
     drop(guard);
 }
 
-pub(crate) fn count_me() {
+pub(crate) fn run() {
     let region = Region::from_static(&MEMORY).expect("all zero");
     cost_caller(&RegionLock::new(region, NonZeroU16::MIN));
 }

@@ -1,10 +1,10 @@
-//! The shared test bodies, and the control, on a machine without an operating system.
+//! Runs the shared test bodies and the control on a machine without an operating system.
 //!
-//! The command line, given to the emulator, says what to do: `test ROUNDS`, `control ROUNDS ATTEMPTS` or `cost`. The
-//! exit code is 0 if it went well; a control goes well if the lock with a hole was noticed.
+//! The command line from the emulator is `test ROUNDS`, `control ROUNDS ATTEMPTS` or `cost`. The
+//! exit code is 0 on success. A control succeeds if the broken lock is detected.
 //!
-//! Each machine is one file. It brings its cores up with whatever its hardware needs before an atomic instruction may
-//! be used, and calls [`program::begin`] on the first and [`program::run`] on each of them.
+//! Each machine is one file. It prepares its hardware for atomic instructions, starts the cores,
+//! and calls [`program::begin`] on the first core and [`program::run`] on each core.
 
 #![no_std]
 #![no_main]

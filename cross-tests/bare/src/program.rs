@@ -1,4 +1,4 @@
-//! What every core runs, whatever the machine.
+//! Runs the command on every core, on any machine.
 
 use core::hint;
 use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -6,7 +6,7 @@ use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use semihosting::{eprintln, experimental::env, println, process};
 use shmlock_bodies::{Arena, BODIES, Member, control};
 
-/// What the cores share.
+/// The memory that the cores share.
 static ARENA: Arena = Arena::new();
 static COMMAND: Command = Command::new();
 
@@ -14,16 +14,16 @@ const TEST: u32 = 0;
 const CONTROL: u32 = 1;
 const COST: u32 = 2;
 
-/// Reads the command line. To be called once, by the first core, before anybody else runs.
+/// Reads the command line. The first core calls it once, before it starts the others.
 pub(crate) fn begin() {
     COMMAND.read();
     if COMMAND.verb.load(Relaxed) == COST {
-        crate::cost::count_me();
+        crate::cost::run();
         process::exit(0);
     }
 }
 
-/// The command line. Relaxed: the others run only after it has been written.
+/// The command line. Relaxed: the other cores start after it is written.
 struct Command {
     verb: AtomicU32,
     rounds: AtomicU32,
@@ -32,7 +32,11 @@ struct Command {
 
 impl Command {
     const fn new() -> Self {
-        Self { verb: AtomicU32::new(TEST), rounds: AtomicU32::new(1_000), attempts: AtomicU32::new(1) }
+        Self {
+            verb: AtomicU32::new(TEST),
+            rounds: AtomicU32::new(1_000),
+            attempts: AtomicU32::new(1),
+        }
     }
 
     fn read(&self) {
@@ -42,7 +46,7 @@ impl Command {
             Some("test") | None => self.verb.store(TEST, Relaxed),
             Some("control") => self.verb.store(CONTROL, Relaxed),
             Some("cost") => self.verb.store(COST, Relaxed),
-            Some(other) => panic!("what is `{other}`?"),
+            Some(other) => panic!("unknown command `{other}`"),
         }
         for number in [&self.rounds, &self.attempts] {
             if let Some(word) = words.next() {
@@ -52,12 +56,12 @@ impl Command {
     }
 }
 
-/// Runs on each core, or as each task. Only the first returns: its answer is the machine's exit code.
+/// Runs the command on a core, or as a task. Returns on the first only: the machine's exit code.
 pub(crate) fn run(index: u32, cores: u32) -> i32 {
     let mut member = ARENA.member(index, cores, hint::spin_loop);
     let failed = match COMMAND.verb.load(Relaxed) {
         TEST => test(&mut member),
-        _ => be_noticed(&mut member),
+        _ => run_control(&mut member),
     };
     member.leave();
     loop {
@@ -79,18 +83,23 @@ fn test(member: &mut Member<'_>) -> i32 {
     0
 }
 
-fn be_noticed(member: &mut Member<'_>) -> i32 {
+fn run_control(member: &mut Member<'_>) -> i32 {
     let (rounds, attempts) = (COMMAND.rounds.load(Relaxed), COMMAND.attempts.load(Relaxed));
-    let noticed = control(member, rounds, attempts);
+    let detected = control(member, rounds, attempts);
     if member.index() == 0 {
-        match noticed {
-            Some(attempt) => println!("    the lock with a hole was noticed, attempt {attempt} of {rounds} rounds"),
-            None => {
-                eprintln!("    the lock with a hole passed {attempts} times {rounds} rounds: this test sees nothing");
+        match detected {
+            Some(attempt) => {
+                println!(
+                    "    the broken lock was detected in attempt {attempt} of {rounds} rounds"
+                );
             }
+            None => eprintln!(
+                "    the broken lock passed {attempts} attempts of {rounds} rounds: \
+                 the test proves nothing"
+            ),
         }
     }
-    i32::from(noticed.is_none())
+    i32::from(detected.is_none())
 }
 
 pub(crate) fn end(failed: i32) -> ! {

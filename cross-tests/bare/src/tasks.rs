@@ -1,6 +1,8 @@
-//! One Cortex-M, two tasks, switched by `SysTick` after any instruction: MPS2 AN385 (M3), micro:bit (M0).
+//! Runs two tasks on one Cortex-M, switched by `SysTick` after any instruction: MPS2 AN385 (M3),
+//! micro:bit (M0).
 //!
-//! Under QEMU's `-icount` a tick comes after an exact number of instructions, so a run can be repeated bit for bit.
+//! Under QEMU's `-icount` a tick comes after an exact number of instructions, so runs are
+//! repeatable bit for bit.
 
 use core::arch::global_asm;
 use core::cell::UnsafeCell;
@@ -11,8 +13,8 @@ use semihosting::println;
 
 use crate::program;
 
-// Both tasks run on the process stack, handlers on the main one. The hardware has pushed r0-r3, r12, lr, pc and the
-// flags; the rest goes below them, in instructions that the Cortex-M0 has.
+// Both tasks run on the process stack, handlers on the main stack. The hardware has pushed r0-r3,
+// r12, lr, pc and the flags. This saves the rest below, with instructions that the Cortex-M0 has.
 global_asm!(
     ".pushsection .text.switch, \"ax\"",
     ".thumb",
@@ -45,10 +47,10 @@ global_asm!(
     ".global begin_task",
     ".type begin_task, %function",
     ".thumb_func",
-    "begin_task:", // r0: the end of its stack, r1: where to begin
+    "begin_task:", // r0: the end of its stack, r1: its entry
     "msr psp, r0",
     "movs r0, #2",
-    "msr control, r0", // from now on the process stack
+    "msr control, r0", // selects the process stack
     "isb",
     "bx r1",
     ".popsection",
@@ -56,19 +58,20 @@ global_asm!(
 );
 
 unsafe extern "C" {
-    /// Goes on at `entry` with the process stack, which ends at `stack_end`.
+    /// Continues at `entry` with the process stack that ends at `stack_end`.
     fn begin_task(stack_end: *mut u32, entry: extern "C" fn() -> !) -> !;
 }
 
 const STACK_WORDS: usize = if cfg!(feature = "microbit") { 1024 } else { 4096 };
 static mut STACKS: [[u32; STACK_WORDS]; 2] = [[0; STACK_WORDS]; 2];
 
-/// The stack of a task that does not run, from its end down: what the hardware has pushed, and what we have.
+/// The end of the stack of a task that does not run: the registers saved by `SysTick`, then those
+/// saved by the hardware.
 #[repr(C)]
 struct Frame {
-    ours: [u32; 8],
-    theirs: [u32; 6],
-    go_on_at: extern "C" fn() -> !,
+    software: [u32; 8],
+    hardware: [u32; 6],
+    pc: extern "C" fn() -> !,
     flags: u32,
 }
 
@@ -76,11 +79,11 @@ impl Frame {
     const THUMB: u32 = 1 << 24;
 }
 
-/// What the switch needs to know.
+/// The state of the task switch.
 struct Switcher {
-    /// Which task runs.
+    /// The task that runs.
     running: usize,
-    /// Where the stack of each ends while it does not run.
+    /// The stack pointer of each task that does not run.
     stacks: [u32; 2],
     switches: u32,
     random: u32,
@@ -89,19 +92,25 @@ struct Switcher {
 
 struct Guarded(UnsafeCell<Switcher>);
 
-// SAFETY: touched by `main` before the first tick, by `SysTick` alone afterwards, and at the end with the timer off.
+// SAFETY: accessed by `main` before the first tick, then by `SysTick` only, and at the end with the
+// timer off.
 unsafe impl Sync for Guarded {}
 
-static SWITCHER: Guarded =
-    Guarded(UnsafeCell::new(Switcher { running: 0, stacks: [0; 2], switches: 0, random: 12_345, timer: None }));
+static SWITCHER: Guarded = Guarded(UnsafeCell::new(Switcher {
+    running: 0,
+    stacks: [0; 2],
+    switches: 0,
+    random: 12_345,
+    timer: None,
+}));
 
 extern "C" fn switch(stack: u32) -> u32 {
-    // SAFETY: `SysTick` does not interrupt itself, and nobody else runs then.
+    // SAFETY: `SysTick` does not interrupt itself, and no task runs meanwhile.
     let switcher = unsafe { &mut *SWITCHER.0.get() };
     switcher.stacks[switcher.running] = stack;
     switcher.running ^= 1;
     switcher.switches += 1;
-    // The next slice: 400..=1423 cycles, so that ticks drift over every instruction of both tasks.
+    // The next time slice: 400..=1423 cycles, so that ticks meet every instruction of both tasks.
     switcher.random = switcher.random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
     if let Some(timer) = &mut switcher.timer {
         timer.set_reload(400 + (switcher.random >> 16 & 0x3ff));
@@ -117,9 +126,11 @@ fn main() -> ! {
     let stacks = (&raw mut STACKS).cast::<[u32; STACK_WORDS]>();
     let end = |task| stacks.wrapping_add(task).wrapping_add(1).cast::<u32>();
     let frame = end(1).cast::<Frame>().wrapping_sub(1);
-    // SAFETY: within the stack of task 1, aligned, and nobody uses it yet.
-    unsafe { frame.write(Frame { ours: [0; 8], theirs: [0; 6], go_on_at: second, flags: Frame::THUMB }) };
-    // SAFETY: the timer is still off, so nobody else looks.
+    // SAFETY: inside the unused stack of task 1, aligned.
+    unsafe {
+        frame.write(Frame { software: [0; 8], hardware: [0; 6], pc: second, flags: Frame::THUMB });
+    }
+    // SAFETY: the timer is off, so `SysTick` does not run.
     let switcher = unsafe { &mut *SWITCHER.0.get() };
     switcher.stacks[1] = frame as u32;
     timer.set_clock_source(SystClkSource::Core);
@@ -127,18 +138,18 @@ fn main() -> ! {
     timer.clear_current();
     timer.enable_interrupt();
     switcher.timer = Some(timer);
-    // SAFETY: the stack of task 0 is its own, and `first` does not return.
+    // SAFETY: the stack of task 0 has no other user, and `first` does not return.
     unsafe { begin_task(end(0), first) }
 }
 
 extern "C" fn first() -> ! {
-    // SAFETY: the timer is off until here; the pointer is not kept.
+    // SAFETY: the timer is off; the reference ends here.
     if let Some(timer) = unsafe { &mut (*SWITCHER.0.get()).timer } {
         timer.enable_counter();
     }
     let failed = program::run(0, 2);
     cortex_m::interrupt::disable();
-    // SAFETY: no interrupt comes any more.
+    // SAFETY: interrupts are disabled.
     let switches = unsafe { (*SWITCHER.0.get()).switches };
     println!("    {switches} switches");
     program::end(failed)

@@ -1,4 +1,5 @@
-//! QEMU's `virt` with four Cortex-A15, or any ARMv7-A with the multiprocessing extensions.
+//! Starts QEMU's `virt` with four Cortex-A15, or another ARMv7-A with the multiprocessing
+//! extensions.
 
 use core::arch::{asm, global_asm};
 
@@ -8,7 +9,7 @@ use crate::program;
 
 const CORES: u32 = 4;
 
-// Each core comes here from reset, or from the firmware's CPU_ON: a stack of its own, then Rust.
+// Each core starts here, by reset or the firmware's CPU_ON: sets its own stack, then calls Rust.
 global_asm!(
     ".pushsection .text.reset, \"ax\"",
     ".arm",
@@ -26,7 +27,7 @@ global_asm!(
 );
 
 unsafe extern "C" {
-    /// The code above. Never called from Rust; its address goes to the firmware.
+    /// The code above. Not called from Rust; its address is passed to the firmware.
     fn reset();
 }
 
@@ -35,13 +36,14 @@ extern "C" fn start(core: u32) -> ! {
     if core == 0 {
         program::begin();
         for other in 1..CORES {
-            psci::cpu_on_32::<Hvc>(other, reset as *const () as u32, 0).expect("the machine has this core");
+            psci::cpu_on_32::<Hvc>(other, reset as *const () as u32, 0)
+                .expect("the machine has this core");
         }
     }
     program::end(program::run(core, CORES))
 }
 
-/// Sections of 1 MiB that map to themselves.
+/// The page table: sections of 1 MiB that map to themselves.
 #[repr(C, align(16384))]
 struct Table([u32; 4096]);
 
@@ -49,7 +51,7 @@ static TABLE: Table = Table({
     const SECTION: u32 = 2;
     const READ_WRITE: u32 = 3 << 10;
     const NEVER_EXECUTE: u32 = 1 << 4;
-    const DEVICE: u32 = 1 << 2; // bufferable only: shareable device memory
+    const DEVICE: u32 = 1 << 2; // bufferable: shareable device memory
     const NORMAL: u32 = 1 << 16 | 1 << 12 | 3 << 2; // shareable, write-back, write-allocate
     let mut table = [0; 4096];
     let mut megabyte = 0;
@@ -63,13 +65,15 @@ static TABLE: Table = Table({
     table
 });
 
-/// Turns on the MMU, the caches and coherence, without which exclusives need not work on real cores.
+/// Turns on the MMU, the caches and coherence. Without them, exclusives need not work on real
+/// cores.
 fn enable_mmu() {
-    const WALKS: u32 = 0x4a; // the walker's own accesses: write-back, write-allocate, shareable
-    const ON: u32 = 1 << 12 | 1 << 11 | 1 << 2 | 1; // instruction cache, branch prediction, data cache, MMU
-    // SAFETY: the core has just come out of reset.
-    // - The table maps all memory to itself, so the code goes on where it was, and lives as long as the program.
-    // - The translation buffer is emptied before; ACTLR.SMP joins the core to the coherent domain (A7, A9, A15).
+    const WALKS: u32 = 0x4a; // the table walker: write-back, write-allocate, shareable
+    // Instruction cache, branch prediction, data cache, MMU.
+    const ON: u32 = 1 << 12 | 1 << 11 | 1 << 2 | 1;
+    // SAFETY: the core has just left reset.
+    // - The table is a static, and maps all memory to itself, so the code continues.
+    // - The TLB is invalidated first; ACTLR.SMP adds the core to the coherent domain (A7, A9, A15).
     unsafe {
         asm!(
             "mrc p15, 0, {x}, c1, c0, 1", // ACTLR

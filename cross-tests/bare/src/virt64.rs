@@ -1,9 +1,10 @@
-//! QEMU's `virt` with four Cortex-A57 (exclusive pairs) or A76 (single atomic instructions).
+//! Starts QEMU's `virt` with four Cortex-A57 (exclusive pairs) or A76 (single atomic instructions).
 
 use core::ptr::addr_of_mut;
 
 use aarch64_rt::{
-    ExceptionHandlers, InitialPagetable, Stack, entry, exception_handlers, initial_pagetable, start_core,
+    ExceptionHandlers, InitialPagetable, Stack, entry, exception_handlers, initial_pagetable,
+    start_core,
 };
 use smccc::Hvc;
 
@@ -11,8 +12,9 @@ use crate::program;
 
 const CORES: u32 = 4;
 
-// The first two GiB map to themselves: devices, then RAM as normal, write-back, inner-shareable memory. Exclusives and
-// single atomic instructions need the latter on real cores; with the MMU off everything is device memory.
+// The first two GiB map to themselves: devices, then RAM as normal, write-back, inner-shareable
+// memory. Atomic instructions need such memory on real cores; without the MMU, all is device
+// memory.
 const ACCESS_FLAG: usize = 1 << 10;
 const INNER_SHAREABLE: usize = 3 << 8;
 const NORMAL: usize = 1 << 2; // index 1 of aarch64-rt's memory attributes
@@ -26,7 +28,7 @@ initial_pagetable!({
     InitialPagetable(table)
 });
 
-/// The defaults: an unexpected exception panics.
+/// Default handlers: an exception panics.
 struct Unexpected;
 impl ExceptionHandlers for Unexpected {}
 exception_handlers!(Unexpected);
@@ -39,8 +41,8 @@ fn main(_: u64, _: u64, _: u64, _: u64) -> ! {
     for core in 1..CORES {
         let stack = addr_of_mut!(STACKS).cast::<Stack<8>>().wrapping_add(core as usize);
         // SAFETY:
-        // - `stack` is element `core` of a static, mapped in the page table that every core starts with.
-        // - Each core has its own, and nobody else names `STACKS`.
+        // - `stack` is element `core` of a static, mapped in the page table of every core.
+        // - Each core has its own element, and `STACKS` has no other use.
         let started = unsafe {
             start_core::<Hvc, _, 8>(core.into(), stack, move || {
                 program::run(core, CORES);

@@ -1,4 +1,4 @@
-//! Where the bodies meet: the memory they share, who takes part, and the barrier between steps.
+//! Provides the members, their shared memory, and the barrier between steps.
 
 use core::num::NonZeroU16;
 use core::sync::atomic::AtomicU32;
@@ -9,27 +9,27 @@ use shmlock_core::{Fence, Region, RegionLock, RegionMemory, Token};
 
 use crate::ledger::Ledger;
 
-/// How many members an arena has room for.
+/// The largest number of members of an arena.
 pub const MEMBERS_MAX: usize = 8;
 
-/// The phase of a member that panicked: others must not wait for it.
+/// The phase of a member that panicked. The others panic instead of waiting for it.
 const LOST: u32 = u32::MAX;
 
-/// How often a member looks before it takes the others for stuck. Emulated cores share the host's,
-/// so they may stand still for long; a whole body needs a thousandth of this.
+/// The number of retries before a wait panics. Arbitrary and large: emulated cores share the host's
+/// cores and may stop for long.
 const PATIENCE: u32 = 1 << 30;
 
-/// Everything that the members share. All zero at first, so it may stand in `.bss`.
+/// The memory that the members share. Initially zero, so it can lie in `.bss`.
 #[derive(Debug)]
 pub struct Arena {
     memory: RegionMemory,
-    /// What the lock protects.
+    /// The data that the lock protects.
     pub(crate) ledger: Ledger,
     phases: [AtomicU32; MEMBERS_MAX],
 }
 
 impl Arena {
-    /// An arena that nobody has entered yet.
+    /// Returns an arena without members.
     #[must_use]
     pub const fn new() -> Self {
         Self {
@@ -39,11 +39,11 @@ impl Arena {
         }
     }
 
-    /// The member `index` of `members`, counted from 0. `relax` is called while it waits: a spin
-    /// hint on cores of one's own, the scheduler where threads share some.
+    /// Returns the member `index`, from 0, of `members`. Its waits call `relax`: a spin hint on
+    /// cores, a yield among threads.
     ///
     /// # Panics
-    /// If there is no room for so many.
+    /// If `index` or `members` is too large.
     #[must_use]
     pub fn member(&self, index: u32, members: u32, relax: fn()) -> Member<'_> {
         assert!(index < members && members as usize <= MEMBERS_MAX);
@@ -62,7 +62,7 @@ impl Default for Arena {
 #[derive(Debug)]
 pub struct Member<'a> {
     pub(crate) arena: &'a Arena,
-    /// How many barriers each member has reached; each writes its own.
+    /// The number of barriers that each member has reached. Each member writes its own.
     phases: &'a [AtomicU32],
     index: u32,
     members: u32,
@@ -70,47 +70,50 @@ pub struct Member<'a> {
 }
 
 impl<'a> Member<'a> {
-    /// Which one this is, from 0.
+    /// Returns the index of this member, from 0.
     #[must_use]
     pub fn index(&self) -> u32 {
         self.index
     }
 
-    /// How many there are.
+    /// Returns the number of members.
     #[must_use]
     pub fn members(&self) -> u32 {
         self.members
     }
 
-    /// Whether this one does what only one does.
-    pub(crate) fn leads(&self) -> bool {
+    /// Returns `true` for the member that does the steps of one member.
+    pub(crate) fn is_first(&self) -> bool {
         self.index == 0
     }
 
-    /// Waits until every member is here. What each did before it is visible to all after it.
+    /// Waits until every member has arrived. All previous stores are visible to all members
+    /// afterwards.
     ///
-    /// It uses loads and stores only: it must work where the compare-and-swap under test does not.
+    /// It uses loads and stores only, because the compare-and-swap is under test.
     ///
     /// # Panics
-    /// If a member has panicked, or does not come.
+    /// If a member has panicked or does not arrive.
     pub fn barrier(&self) {
         let phase = self.arrive();
         self.until("the others reach the barrier", || self.all_at(phase));
     }
 
-    /// The first half of a barrier: says that this member is here.
+    /// Arrives at a barrier, and returns its phase for [`all_at`](Self::all_at).
     pub(crate) fn arrive(&self) -> u32 {
         let mine = self.mine();
-        // Partner: nobody; only this member writes it. Relaxed: our own last store.
+        // No partner. Relaxed: only this member writes it.
         let phase = mine.load(Relaxed) + 1;
-        mine.store(phase, Release); // partner: the load in `all_at` of the others, who then see what we did before
+        // Partner: the load in `all_at` by the others, which then see our previous stores.
+        mine.store(phase, Release);
         phase
     }
 
-    /// The second half: whether all are.
+    /// Returns `true` if all members have reached the phase.
     pub(crate) fn all_at(&self, phase: u32) -> bool {
         self.phases.iter().all(|other| {
-            let theirs = other.load(Acquire); // partner: the store in `arrive`; what they did before is visible
+            // Partner: the store in `arrive`; the other's previous stores are visible.
+            let theirs = other.load(Acquire);
             assert_ne!(theirs, LOST, "another member has panicked");
             theirs >= phase
         })
@@ -120,24 +123,24 @@ impl<'a> Member<'a> {
         &self.phases[self.index as usize]
     }
 
-    /// Waits until something is so.
-    pub(crate) fn until(&self, what: &str, mut so: impl FnMut() -> bool) {
+    /// Waits until a condition is true.
+    pub(crate) fn until(&self, what: &str, mut condition: impl FnMut() -> bool) {
         for _ in 0..PATIENCE {
-            if so() {
+            if condition() {
                 return;
             }
             (self.relax)();
         }
-        panic!("member {} waited in vain until {what}", self.index);
+        panic!("member {} stopped waiting until {what}", self.index);
     }
 
-    /// Ends a member whose bodies have all run.
+    /// Ends a member after its last body.
     pub fn leave(self) {
         self.barrier();
         core::mem::forget(self);
     }
 
-    /// The token of a member.
+    /// Returns the token of a member.
     pub(crate) fn token(index: u32) -> Token {
         Token::from_static(Self::number(index))
     }
@@ -147,10 +150,10 @@ impl<'a> Member<'a> {
     }
 
     pub(crate) fn region(&self) -> Region<'a> {
-        Region::new(&self.arena.memory).expect("nobody else writes to the arena")
+        Region::new(&self.arena.memory).expect("an arena has a valid region")
     }
 
-    /// A handle of this member. One at a time: all of them have its token.
+    /// Returns a handle of this member. Use one at a time: all have the same token.
     pub(crate) fn lock(&self) -> RegionLock<'a> {
         RegionLock::new(self.region(), Self::number(self.index))
     }
@@ -159,7 +162,7 @@ impl<'a> Member<'a> {
         RegionLock::with_fence(self.region(), Self::number(self.index), fence)
     }
 
-    /// Waits as the platform does, and gives up when all hope is lost.
+    /// Waits by `relax`, and gives up after [`PATIENCE`] retries.
     pub(crate) fn patience(&self) -> impl Wait + use<> {
         Patience { relax: self.relax }
     }

@@ -1,4 +1,4 @@
-//! The bodies, in the order in which they run. Each leaves the lock free and unmarked.
+//! Lists the bodies in the order in which they run. Each leaves the owner word free, with no flag.
 
 use core::fmt::Write as _;
 
@@ -14,42 +14,42 @@ use crate::ledger::Tally;
 /// One test, run by every member at the same time.
 #[derive(Clone, Copy, Debug)]
 pub struct Body {
-    /// What it shows, as a sentence.
+    /// The property that it tests, as a sentence.
     pub name: &'static str,
-    /// Runs it; the number says how often to do what is done over and over.
+    /// Runs it with a number of rounds.
     pub run: fn(&mut Member<'_>, u32),
 }
 
-/// All of them.
+/// All bodies.
 pub const BODIES: [Body; 9] = [
-    Body { name: "one at a time is in the section", run: exclusion::one_at_a_time },
+    Body { name: "one member at a time is in the critical section", run: exclusion::one_at_a_time },
     Body {
-        name: "with fences for the full system as well",
+        name: "the same with fences for the full system",
         run: exclusion::one_at_a_time_in_the_full_system,
     },
-    Body { name: "a nested hold lets nobody in", run: nested_holds },
-    Body { name: "the fencing token grows by one each time", run: fencing_tokens },
-    Body { name: "each reads the record of the others", run: records },
-    Body { name: "who waits by event is let in", run: waiting_by_event },
-    Body { name: "a bounded wait ends while another holds", run: bounded_attempts },
+    Body { name: "a nested hold excludes the others", run: nested_holds },
+    Body { name: "the fencing token grows by one with each acquisition", run: fencing_tokens },
+    Body { name: "each member reads the records of the others", run: records },
+    Body { name: "a member that waits by `wfe` acquires the lock", run: waiting_by_event },
+    Body { name: "a bounded wait ends while another member holds the lock", run: bounded_attempts },
     Body { name: "a wait that uses its own handle is refused", run: reentrant_waits },
-    Body { name: "an owner that restarts finds itself", run: owner_restarts },
+    Body { name: "an owner that restarts recovers its lock", run: owner_restarts },
 ];
 
 fn nested_holds(member: &mut Member<'_>, rounds: u32) {
     let (rounds, lock, ledger) = (rounds / 4, member.lock(), &member.arena.ledger);
-    if member.leads() {
+    if member.is_first() {
         ledger.clear();
     }
     member.barrier();
     for _ in 0..rounds {
-        let outer = lock.lock(&mut member.patience()).expect("whoever has it gives it back");
+        let outer = lock.lock(&mut member.patience()).expect("the owner releases it");
         ledger.visit(member.index());
-        let inner = lock.try_lock().expect("ours already");
+        let inner = lock.try_lock().expect("no call in progress").expect("ours already");
         lock.acquire(&mut Spin::attempts(0)).expect("ours already");
         drop(inner);
-        lock.release().expect("acquired once by hand");
-        assert!(lock.word().is_owned_by(lock.token()), "given back by an inner hold");
+        lock.release().expect("acquired once without a guard");
+        assert!(lock.word().is_owned_by(lock.token()), "an inner hold released the lock");
         ledger.visit(member.index());
         drop(outer);
     }
@@ -63,19 +63,20 @@ fn nested_holds(member: &mut Member<'_>, rounds: u32) {
 
 fn fencing_tokens(member: &mut Member<'_>, rounds: u32) {
     let (rounds, lock, ledger) = (rounds / 4, member.lock(), &member.arena.ledger);
-    if member.leads() {
-        ledger.replace_last(lock.try_lock().expect("free").fencing_token());
+    if member.is_first() {
+        let guard = lock.try_lock().expect("no call in progress").expect("free");
+        ledger.replace_last(guard.fencing_token());
     }
     member.barrier();
     for _ in 0..rounds {
-        let guard = lock.lock(&mut member.patience()).expect("whoever has it gives it back");
+        let guard = lock.lock(&mut member.patience()).expect("the owner releases it");
         let now = guard.fencing_token();
         assert_eq!(now, ledger.replace_last(now) + 1, "each acquisition counts once");
     }
     member.barrier();
 }
 
-/// The record of a member; every field of it follows from the index.
+/// Returns the record of a member, whose fields all follow from the index.
 fn record(index: u32) -> Record {
     let mut description = Description::new();
     write!(description, "member {index}").expect("short");
@@ -91,7 +92,8 @@ fn record(index: u32) -> Record {
 fn records(member: &mut Member<'_>, rounds: u32) {
     let lock = member.lock().with_record(record(member.index()));
     for index in 0..member.members() {
-        let guard = (index == member.index()).then(|| lock.try_lock().expect("free"));
+        let guard = (index == member.index())
+            .then(|| lock.try_lock().expect("no call in progress").expect("free"));
         member.barrier();
         let holder = lock.holder().expect("held");
         assert_eq!((holder.token, holder.record), (Member::token(index), Some(record(index))));
@@ -99,9 +101,9 @@ fn records(member: &mut Member<'_>, rounds: u32) {
         drop(guard);
         member.barrier();
     }
-    // And while it changes hands: a record is that of the owner it comes with, or there is none.
+    // While the lock changes hands, a record belongs to the owner it is read with, or is absent.
     for _ in 0..rounds / 16 {
-        drop(lock.lock(&mut member.patience()).expect("whoever has it gives it back"));
+        drop(lock.lock(&mut member.patience()).expect("the owner releases it"));
         if let Some(holder) = lock.holder() {
             assert!(holder.record.is_none_or(|found| found == record(holder.token.get() - 1)));
         }
@@ -113,13 +115,15 @@ fn waiting_by_event(member: &mut Member<'_>, rounds: u32) {
     let (lock, region) = (member.lock(), member.region());
     for round in 0..rounds / 64 {
         if round % member.members() == member.index() {
-            let guard = lock.lock(&mut member.patience()).expect("whoever has it gives it back");
+            let guard = lock.lock(&mut member.patience()).expect("the owner releases it");
             member.barrier();
-            member.until("somebody waits", || member.members() == 1 || region.word().has_waiters());
+            member.until("another member waits", || {
+                member.members() == 1 || region.word().has_waiters()
+            });
             drop(guard); // sends the event
         } else {
             member.barrier();
-            drop(lock.lock(&mut Wfe::attempts(u32::MAX)).expect("whoever has it gives it back"));
+            drop(lock.lock(&mut Wfe::attempts(u32::MAX)).expect("the owner releases it"));
         }
         member.barrier();
     }
@@ -128,36 +132,37 @@ fn waiting_by_event(member: &mut Member<'_>, rounds: u32) {
 fn bounded_attempts(member: &mut Member<'_>, rounds: u32) {
     let (lock, region) = (member.lock(), member.region());
     let recoveries = region.recoveries();
-    let holder = member.leads().then(|| lock.try_lock().expect("free"));
+    let holder =
+        member.is_first().then(|| lock.try_lock().expect("no call in progress").expect("free"));
     member.barrier();
-    if !member.leads() {
+    if !member.is_first() {
         let errors =
             [lock.lock(&mut Spin::attempts(rounds)).err(), lock.lock(&mut Wfe::attempts(8)).err()];
         for error in errors {
             let Some(Error::Busy { seen }) = error else { panic!("not busy but {error:?}") };
-            assert!(seen.is_owned_by(Member::token(0)), "says who has it");
+            assert!(seen.is_owned_by(Member::token(0)), "it names the owner");
         }
     }
     let all_have_given_up = member.arrive();
     member.until("the others have given up", || {
-        wait::send_event(); // as a timer would: whoever sleeps by `wfe` counts events
+        wait::send_event(); // as a timer would: waiters by `wfe` count events
         member.all_at(all_have_given_up)
     });
     drop(holder);
     member.barrier();
-    assert_eq!(region.recoveries(), recoveries, "nobody was taken for dead");
-    drop(lock.lock(&mut member.patience()).expect("whoever has it gives it back"));
+    assert_eq!(region.recoveries(), recoveries, "a living owner was taken for dead");
+    drop(lock.lock(&mut member.patience()).expect("the owner releases it"));
     member.barrier();
 }
 
-/// Uses the handle that waits, as a task would that runs meanwhile.
+/// Uses the handle during its own wait, as an interrupting task would.
 struct Reenters<'l, 'a, W>(&'l RegionLock<'a>, W);
 
 impl<W: Wait> Wait for Reenters<'_, '_, W> {
     fn wait(&mut self, contention: &mut WaitContext<'_>) -> WaitAction {
         assert!(matches!(self.0.try_lock(), Err(Error::InUse)), "two tasks share one hold");
         assert_eq!(self.0.release(), Err(Error::InUse));
-        assert!(!self.0.is_held(), "it has just found the lock held by another");
+        assert!(!self.0.is_held(), "another member holds the lock");
         self.1.wait(contention)
     }
 }
@@ -165,14 +170,14 @@ impl<W: Wait> Wait for Reenters<'_, '_, W> {
 fn reentrant_waits(member: &mut Member<'_>, rounds: u32) {
     let (rounds, lock, ledger) = (rounds / 4, member.lock(), &member.arena.ledger);
     let recoveries = member.region().recoveries();
-    if member.leads() {
+    if member.is_first() {
         ledger.clear();
     }
     member.barrier();
     for _ in 0..rounds {
         let guard = lock.lock(&mut Reenters(&lock, member.patience()));
-        let guard = guard.expect("whoever has it gives it back");
-        assert!(!guard.owner_died(), "it took the lock over from itself");
+        let guard = guard.expect("the owner releases it");
+        assert!(!guard.owner_died(), "it recovered the lock from itself");
         ledger.visit(member.index());
         drop(guard);
     }
@@ -181,36 +186,40 @@ fn reentrant_waits(member: &mut Member<'_>, rounds: u32) {
         ledger.tally(),
         Tally { visits: rounds.wrapping_mul(member.members()), torn: false }
     );
-    assert_eq!(member.region().recoveries(), recoveries, "nobody was taken for dead");
+    assert_eq!(member.region().recoveries(), recoveries, "a living owner was taken for dead");
     member.barrier();
 }
 
 fn owner_restarts(member: &mut Member<'_>, _rounds: u32) {
     let (lock, region) = (member.lock(), member.region());
     let recoveries = region.recoveries();
-    if member.leads() {
-        core::mem::forget(lock.try_lock().expect("free")); // a reset: the word stays, the handle's memory is gone
+    if member.is_first() {
+        // As by a reset: the word stays, the handle is lost.
+        core::mem::forget(lock.try_lock().expect("no call in progress").expect("free"));
     }
     member.barrier();
     assert!(region.word().is_owned_by(Member::token(0)));
     member.barrier();
-    if member.leads() {
+    if member.is_first() {
         let restarted = member.lock();
-        let guard = restarted.try_lock().expect("its own from before the reset");
-        assert!(guard.owner_died(), "it is told");
+        let guard = restarted
+            .try_lock()
+            .expect("no call in progress")
+            .expect("its own hold from before the reset");
+        assert!(guard.owner_died(), "it learns of the death");
     } else {
-        let guard = lock.lock(&mut member.patience()).expect("the restarted owner gives it back");
-        assert!(guard.owner_died(), "so is everybody until somebody has looked at the data");
+        let guard = lock.lock(&mut member.patience()).expect("the restarted owner releases it");
+        assert!(guard.owner_died(), "so does every owner until the data is declared consistent");
     }
     member.barrier();
     assert_eq!(region.recoveries(), recoveries + 1);
-    let again = member.lock(); // the leader's first handle is lost: it would take the lock for its own
-    if member.leads() {
-        let guard = again.try_lock().expect("free");
+    let again = member.lock(); // the first member's old handle is lost: it still counts a hold
+    if member.is_first() {
+        let guard = again.try_lock().expect("no call in progress").expect("free");
         guard.declare_consistent().expect("held");
     }
     member.barrier();
-    let guard = again.lock(&mut member.patience()).expect("whoever has it gives it back");
+    let guard = again.lock(&mut member.patience()).expect("the owner releases it");
     assert!(!guard.owner_died(), "declared consistent");
     drop(guard);
     member.barrier();

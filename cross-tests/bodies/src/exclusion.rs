@@ -1,5 +1,4 @@
-//! Never two in the section: by a lock with every scope of fences, and the control by a lock with a
-//! hole.
+//! Tests mutual exclusion by a lock with every fence scope, and by the broken lock as a control.
 
 use shmlock_core::{Fence, FenceScope, RegionLock, fence};
 
@@ -7,36 +6,36 @@ use crate::arena::Member;
 use crate::broken::BrokenLock;
 use crate::ledger::Tally;
 
-/// Something that lets one member into the section at a time, or should.
-trait Doorkeeper {
-    fn section(&self, member: &Member<'_>, act: impl FnOnce());
+/// A lock, or a broken one.
+trait Exclude {
+    fn critical_section(&self, member: &Member<'_>, act: impl FnOnce());
 }
 
-impl<F: Fence> Doorkeeper for RegionLock<'_, F> {
-    fn section(&self, member: &Member<'_>, act: impl FnOnce()) {
-        let guard = self.lock(&mut member.patience()).expect("whoever has it gives it back");
+impl<F: Fence> Exclude for RegionLock<'_, F> {
+    fn critical_section(&self, member: &Member<'_>, act: impl FnOnce()) {
+        let guard = self.lock(&mut member.patience()).expect("the owner releases it");
         act();
-        guard.release().expect("nobody else writes to the word");
+        guard.release().expect("the word is written by the protocol only");
     }
 }
 
-impl Doorkeeper for BrokenLock<'_> {
-    fn section(&self, member: &Member<'_>, act: impl FnOnce()) {
-        member.until("the broken lock looks free", || self.try_take());
+impl Exclude for BrokenLock<'_> {
+    fn critical_section(&self, member: &Member<'_>, act: impl FnOnce()) {
+        member.until("the broken lock looks free", || self.try_acquire());
         act();
-        self.give();
+        self.release();
     }
 }
 
-/// All members visit the section `rounds` times each; says what the ledger says afterwards.
-fn visits(member: &Member<'_>, rounds: u32, door: &impl Doorkeeper) -> Tally {
+/// Visits the critical section `rounds` times by each member, and returns the tally.
+fn visits(member: &Member<'_>, rounds: u32, lock: &impl Exclude) -> Tally {
     let ledger = &member.arena.ledger;
-    if member.leads() {
+    if member.is_first() {
         ledger.clear();
     }
     member.barrier();
     for _ in 0..rounds {
-        door.section(member, || ledger.visit(member.index()));
+        lock.critical_section(member, || ledger.visit(member.index()));
     }
     member.barrier();
     let tally = ledger.tally();
@@ -53,7 +52,7 @@ pub(crate) fn one_at_a_time(member: &mut Member<'_>, rounds: u32) {
 }
 
 pub(crate) fn one_at_a_time_in_the_full_system(member: &mut Member<'_>, rounds: u32) {
-    let rounds = rounds / 4; // half of it with the scope known at compile time, half at run time
+    let rounds = rounds / 4; // with the scope known at compile time, then at run time
     assert_eq!(
         visits(member, rounds, &member.lock_with(fence::FullSystem)),
         nothing_lost(member, rounds)
@@ -64,11 +63,9 @@ pub(crate) fn one_at_a_time_in_the_full_system(member: &mut Member<'_>, rounds: 
     );
 }
 
-/// The negative control: whether the test above notices a lock with a hole, within so many
-/// `attempts` of `rounds` visits.
-///
-/// Gives back in which attempt it did. `None` means that the test, on this machine, proves nothing.
+/// Returns the attempt, of `attempts`, in which `rounds` visits detect the broken lock. `None`
+/// means that the test proves nothing on this machine.
 pub fn control(member: &mut Member<'_>, rounds: u32, attempts: u32) -> Option<u32> {
-    let door = BrokenLock { word: member.region().owner_word(), me: Member::token(member.index()) };
-    (1..=attempts).find(|_| visits(member, rounds, &door) != nothing_lost(member, rounds))
+    let lock = BrokenLock { word: member.region().owner_word(), me: Member::token(member.index()) };
+    (1..=attempts).find(|_| visits(member, rounds, &lock) != nothing_lost(member, rounds))
 }

@@ -1,13 +1,14 @@
-//! What the lock protects: words that come out wrong when two are in the section at once.
+//! Provides the protected data: words that become inconsistent if two members are in the critical
+//! section.
 
 use core::sync::atomic::AtomicU32;
 use core::sync::atomic::Ordering::Relaxed;
 
-/// A counter, and a pair that is equal whenever nobody is in the section.
+/// A counter, and a pair of words that are equal outside the critical section.
 ///
-/// Every access is a relaxed load or a relaxed store, which is what a plain access of a word
-/// compiles to on ARM. No addition is atomic, so two in the section at once lose counts; and the
-/// control without a lock may race on them without being undefined behaviour.
+/// Every access is a relaxed load or store, which ARM compiles like a plain access. No addition is
+/// atomic, so two members in the critical section lose counts, and the broken lock's races are not
+/// undefined behaviour.
 #[derive(Debug)]
 pub(crate) struct Ledger {
     visits: AtomicU32,
@@ -18,7 +19,7 @@ pub(crate) struct Ledger {
     last: [AtomicU32; 2],
 }
 
-/// What a ledger says when nobody is in the section.
+/// The result of all visits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Tally {
     pub(crate) visits: u32,
@@ -27,16 +28,13 @@ pub(crate) struct Tally {
 
 impl Ledger {
     pub(crate) const fn new() -> Self {
-        #[expect(
-            clippy::declare_interior_mutable_const,
-            reason = "only ever copied into a new place"
-        )]
+        #[expect(clippy::declare_interior_mutable_const, reason = "only copied into new places")]
         const ZERO: AtomicU32 = AtomicU32::new(0);
         Self { visits: ZERO, left: ZERO, right: ZERO, torn: ZERO, last: [ZERO; 2] }
     }
 
-    // Relaxed throughout. Partner: the same accesses by whoever had the lock before, made visible
-    // by the lock's fences.
+    // Relaxed throughout. Partner: the same accesses by the previous owner, which the lock's fences
+    // make visible.
 
     pub(crate) fn clear(&self) {
         for word in
@@ -46,7 +44,7 @@ impl Ledger {
         }
     }
 
-    /// What a member does in the section: the accesses are apart on purpose.
+    /// Counts a visit, by separate accesses on purpose.
     #[inline(never)]
     pub(crate) fn visit(&self, me: u32) {
         if self.left.load(Relaxed) != self.right.load(Relaxed) {
@@ -58,7 +56,7 @@ impl Ledger {
         self.right.store(me, Relaxed);
     }
 
-    /// Replaces the fencing token of the last visit, and gives back the one before.
+    /// Replaces the fencing token of the last visit, and returns the previous one.
     pub(crate) fn replace_last(&self, token: u64) -> u64 {
         let [low, high] = &self.last;
         let before = u64::from(high.load(Relaxed)) << 32 | u64::from(low.load(Relaxed));
@@ -70,7 +68,7 @@ impl Ledger {
         before
     }
 
-    /// Right only when nobody is in the section.
+    /// Returns the tally. Valid only while the lock is free.
     pub(crate) fn tally(&self) -> Tally {
         Tally { visits: self.visits.load(Relaxed), torn: self.torn.load(Relaxed) != 0 }
     }

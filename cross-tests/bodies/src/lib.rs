@@ -1,9 +1,8 @@
-//! What several cores do to one lock at once, and what must be true afterwards.
+//! Tests one lock by several members at the same time.
 //!
-//! The bodies know three things: how many [`Member`]s there are, which of them runs, and a barrier.
-//! The members are cores in `cross-tests/bare`, tasks on one core there as well, and threads in
-//! this crate's own test. A body panics when something does not hold; what a panic means (an exit
-//! code, a failed test) is the platform's business.
+//! A body knows the number of [`Member`]s, its own member, and a barrier. Members are cores or
+//! tasks in `cross-tests/bare`, and threads in this crate's own test. A body panics on a failure;
+//! the platform makes it an exit code or a failed test.
 //!
 //! ```
 //! use shmlock_bodies::{Arena, BODIES};

@@ -1,4 +1,4 @@
-//! The bodies on threads: what the bare machines run, on the machine at hand.
+//! Runs the bodies, which the bare machines run, on threads.
 
 use std::thread;
 
@@ -6,7 +6,7 @@ use shmlock_bodies::{Arena, BODIES, Member, control};
 
 const ROUNDS: u32 = 20_000;
 
-/// Runs the same on several threads at once; gives back what each says.
+/// Calls `run` on several threads at the same time, and returns the results.
 fn on_threads<T: Send>(members: u32, run: impl Fn(&mut Member<'_>) -> T + Sync) -> Vec<T> {
     let arena = Arena::new();
     thread::scope(|scope| {
@@ -15,24 +15,24 @@ fn on_threads<T: Send>(members: u32, run: impl Fn(&mut Member<'_>) -> T + Sync) 
                 let (arena, run) = (&arena, &run);
                 scope.spawn(move || {
                     let mut member = arena.member(index, members, thread::yield_now);
-                    let answer = run(&mut member);
+                    let result = run(&mut member);
                     member.leave();
-                    answer
+                    result
                 })
             })
             .collect();
-        threads.into_iter().map(|thread| thread.join().expect("a body does not hold")).collect()
+        threads.into_iter().map(|thread| thread.join().expect("a body has panicked")).collect()
     })
 }
 
 #[test]
-fn every_body_holds_on_one_two_and_four_threads() {
+fn every_body_passes_on_one_two_and_four_threads() {
     for members in [1, 2, 4] {
         for body in BODIES {
             on_threads(members, |member| (body.run)(member, ROUNDS));
             println!("{members} threads: {}", body.name);
         }
-        // And one after the other on one arena, as firmware runs them.
+        // One after the other on one arena, as firmware runs them.
         on_threads(members, |member| {
             BODIES.iter().for_each(|body| (body.run)(member, ROUNDS / 10))
         });
@@ -40,10 +40,10 @@ fn every_body_holds_on_one_two_and_four_threads() {
 }
 
 #[test]
-fn the_same_test_notices_a_lock_with_a_hole() {
+fn the_same_test_detects_a_broken_lock() {
     if thread::available_parallelism().is_ok_and(|cores| cores.get() < 2) {
-        return; // threads that take turns on one core may pass for long
+        return; // on one core the broken lock may pass for long
     }
-    let noticed = on_threads(4, |member| control(member, 100_000, 1_000));
-    assert!(noticed.iter().all(Option::is_some), "never noticed: {noticed:?}");
+    let detected = on_threads(4, |member| control(member, 100_000, 1_000));
+    assert!(detected.iter().all(Option::is_some), "not detected: {detected:?}");
 }

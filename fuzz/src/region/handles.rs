@@ -1,15 +1,15 @@
-//! Three handles of `RegionLock` on one region, and what each call of theirs must come to.
+//! Runs calls of three `RegionLock` handles on one region, and checks the result of each.
 
 use arbitrary::Arbitrary;
 use shmlock_core::{Error, FenceScope, Holder, Record, Region, RegionGuard, RegionLock, Word};
 
-use super::Says;
+use super::RecordInput;
 use super::waiting::{Deaths, Outcome, Waiting};
 use crate::memory::{Bytes, DIED, Memory, token_part};
 
 pub(super) type Lock<'a> = RegionLock<'a, FenceScope>;
 
-/// The first, the second and the last that an embedder can give out.
+/// The first, the second and the last static token.
 const TOKENS: [u16; 3] = [1, 2, 65_535];
 
 #[derive(Debug, Arbitrary)]
@@ -21,13 +21,13 @@ pub(super) enum Act {
     Release,
     DeclareConsistent,
     Look,
-    /// These are of the guard that was made last.
+    /// This and the following use the newest guard.
     DropGuard,
     ReleaseGuard,
     ForgetGuard,
 }
 
-/// What we know of a handle without asking it.
+/// The expected state of a handle.
 #[derive(Debug, Default)]
 pub(super) struct Known {
     holds: u32,
@@ -44,29 +44,29 @@ pub(super) struct Handles<'l, 'a> {
     alone: bool,
 }
 
-/// Three handles on one region.
+/// Opens three handles on one region.
 pub(super) fn open<'a>(
     region: Region<'a>,
     fence: FenceScope,
-    records: &[Option<Says>; 3],
+    records: &[Option<RecordInput>; 3],
 ) -> [Lock<'a>; 3] {
     std::array::from_fn(|index| {
         let lock =
             RegionLock::with_fence(region, TOKENS[index].try_into().expect("not zero"), fence);
         match &records[index] {
-            Some(says) => lock.with_record(says.record()),
+            Some(input) => lock.with_record(input.record()),
             None => lock,
         }
     })
 }
 
-/// Drops the handles: what `acquire` took is given back, what a leaked guard holds stays held.
+/// Drops the handles. Holds of `acquire` are released, holds of a leaked guard stay.
 pub(super) fn close(memory: &Memory, locks: [Lock<'_>; 3], known: &[Known; 3], alone: bool) {
     for (lock, known) in locks.into_iter().zip(known) {
         let (before, me) = (memory.bytes(), lock.token().get());
         drop(lock);
-        let gives = known.holds > 0 && known.guards == 0 && token_part(before.owner()) == me;
-        let expected = if gives { before.with_owner(before.owner() & DIED) } else { before };
+        let releases = known.holds > 0 && known.guards == 0 && token_part(before.owner()) == me;
+        let expected = if releases { before.with_owner(before.owner() & DIED) } else { before };
         assert!(!alone || memory.bytes() == expected);
     }
 }
@@ -75,16 +75,17 @@ impl<'l, 'a> Handles<'l, 'a> {
     pub(super) fn new(
         memory: &'l Memory,
         locks: &'l [Lock<'a>; 3],
-        records: &[Option<Says>; 3],
+        records: &[Option<RecordInput>; 3],
         alone: bool,
     ) -> Self {
-        let known = records
-            .each_ref()
-            .map(|says| Known { record: says.as_ref().map(Says::record), ..Known::default() });
+        let known = records.each_ref().map(|input| Known {
+            record: input.as_ref().map(RecordInput::record),
+            ..Known::default()
+        });
         Self { memory, locks, known, guards: Vec::new(), alone }
     }
 
-    /// Ends the guards that are left.
+    /// Ends the remaining guards.
     pub(super) fn end(mut self, leaks: bool) -> [Known; 3] {
         while let Some((index, _)) = self.guards.last() {
             self.act(*index, if leaks { &Act::ForgetGuard } else { &Act::DropGuard });
@@ -97,25 +98,26 @@ impl<'l, 'a> Handles<'l, 'a> {
         let before = self.memory.bytes();
         match act {
             Act::TryLock => {
-                let answer = lock.try_lock();
-                self.locked(index, &before, answer, &Waiting::Spin(0), &[]);
+                let busy = Error::Busy { seen: lock.word() };
+                let answer = lock.try_lock().and_then(|guard| guard.ok_or(busy));
+                self.check_guard(index, &before, answer, &Waiting::Spin(0), &[]);
             }
             Act::Lock(waiting) => {
                 let answer = lock.lock(&mut waiting.begin(Some(lock)));
-                self.locked(index, &before, answer, waiting, &[]);
+                self.check_guard(index, &before, answer, waiting, &[]);
             }
             Act::LockOrRecover(waiting, dead) => {
                 let answer =
                     lock.lock_or_recover(&mut waiting.begin(Some(lock)), &mut Deaths(dead.iter()));
-                self.locked(index, &before, answer, waiting, dead);
+                self.check_guard(index, &before, answer, waiting, dead);
             }
             Act::Acquire(waiting) => {
                 let answer = lock.acquire(&mut waiting.begin(Some(lock)));
-                self.taken(index, &before, answer, waiting, &[]);
+                self.check_acquire(index, &before, answer, waiting, &[]);
             }
-            Act::Release => self.released(index, &before, lock.release()),
-            Act::DeclareConsistent => self.declared(index, &before, lock.declare_consistent()),
-            Act::Look => self.looked(index, &before),
+            Act::Release => self.check_explicit_release(index, &before, lock.release()),
+            Act::DeclareConsistent => self.check_declare(index, &before, lock.declare_consistent()),
+            Act::Look => self.check_look(index, &before),
             Act::DropGuard | Act::ReleaseGuard | Act::ForgetGuard => self.end_guard(index, act),
         }
         let holds = self.known[index].holds > 0;
@@ -127,7 +129,7 @@ impl<'l, 'a> Handles<'l, 'a> {
         });
     }
 
-    fn locked(
+    fn check_guard(
         &mut self,
         index: usize,
         before: &Bytes,
@@ -138,9 +140,9 @@ impl<'l, 'a> Handles<'l, 'a> {
         let outermost = self.known[index].holds == 0;
         let guard = match answer {
             Ok(guard) => guard,
-            Err(error) => return self.taken(index, before, Err(error), waiting, dead),
+            Err(error) => return self.check_acquire(index, before, Err(error), waiting, dead),
         };
-        self.taken(index, before, Ok(()), waiting, dead);
+        self.check_acquire(index, before, Ok(()), waiting, dead);
         self.known[index].guards += 1;
         if self.alone {
             let after = self.memory.bytes();
@@ -150,8 +152,8 @@ impl<'l, 'a> Handles<'l, 'a> {
         self.guards.push((index, guard));
     }
 
-    /// What must have come of taking the lock once more.
-    fn taken(
+    /// Checks the result of an acquisition.
+    fn check_acquire(
         &mut self,
         index: usize,
         before: &Bytes,
@@ -165,7 +167,7 @@ impl<'l, 'a> Handles<'l, 'a> {
             Ok(()) => self.known[index].holds += 1,
             Err(Error::Busy { .. }) => assert!(!nested),
             Err(Error::Overwritten { .. }) => {
-                assert!(nested && (!self.alone || token_part(before.owner()) != me))
+                assert!(nested && (!self.alone || token_part(before.owner()) != me));
             }
             Err(error) => panic!("{error:?}"),
         }
@@ -182,21 +184,20 @@ impl<'l, 'a> Handles<'l, 'a> {
                 let expected = before.with_owner(word).counted();
                 let expected = if recovers { expected.recovered().contended() } else { expected };
                 assert_eq!(after.without_record(), expected.without_record());
-                self.recorded(index, me, &expected, &after);
+                self.check_record(index, me, &expected, &after);
             }
             (Some(Outcome::Busy { word }), Err(_)) => assert_eq!(after, before.with_owner(word)),
             (None, Ok(())) => {
                 assert_eq!(token_part(after.owner()), me);
-                self.recorded(index, me, before, &after);
+                self.check_record(index, me, before, &after);
             }
             (None, Err(_)) => assert_eq!(after.with_owner(0), before.with_owner(0)),
             (Some(_), answer) => panic!("{answer:?} from {before:?}"),
         }
     }
 
-    /// A holder's record is what it says; it is written only if it does not stand there, by this
-    /// handle, already.
-    fn recorded(&mut self, index: usize, me: u32, before: &Bytes, after: &Bytes) {
+    /// Checks the owner record. It is written only if this handle has not written it already.
+    fn check_record(&mut self, index: usize, me: u32, before: &Bytes, after: &Bytes) {
         let known = &mut self.known[index];
         let stands = before.describes(me);
         let written = match &known.record {
@@ -211,18 +212,18 @@ impl<'l, 'a> Handles<'l, 'a> {
         known.recorded = true;
     }
 
-    fn released(&mut self, index: usize, before: &Bytes, answer: Result<(), Error>) {
+    fn check_explicit_release(&mut self, index: usize, before: &Bytes, answer: Result<(), Error>) {
         let Known { holds, guards, .. } = self.known[index];
         match (holds, guards) {
             (0, _) => assert_eq!(answer, Err(Error::NotHeld)),
             _ if holds == guards => assert_eq!(answer, Err(Error::GuardsAlive { guards })),
-            _ => return self.given(index, before, Some(answer)),
+            _ => return self.check_release(index, before, Some(answer)),
         }
         self.unchanged(before);
     }
 
-    /// What must have come of giving one hold back; a drop answers nothing.
-    fn given(&mut self, index: usize, before: &Bytes, answer: Option<Result<(), Error>>) {
+    /// Checks the result of a release. A drop has no result.
+    fn check_release(&mut self, index: usize, before: &Bytes, answer: Option<Result<(), Error>>) {
         let (me, word) = (self.locks[index].token().get(), before.owner());
         self.known[index].holds -= 1;
         let ours = token_part(word) == me;
@@ -245,7 +246,7 @@ impl<'l, 'a> Handles<'l, 'a> {
         }
     }
 
-    fn declared(&self, index: usize, before: &Bytes, answer: Result<(), Error>) {
+    fn check_declare(&self, index: usize, before: &Bytes, answer: Result<(), Error>) {
         let (me, word) = (self.locks[index].token().get(), before.owner());
         if self.known[index].holds == 0 {
             assert_eq!(answer, Err(Error::NotHeld));
@@ -259,7 +260,7 @@ impl<'l, 'a> Handles<'l, 'a> {
         }
     }
 
-    fn looked(&self, index: usize, before: &Bytes) {
+    fn check_look(&self, index: usize, before: &Bytes) {
         let lock = &self.locks[index];
         let holder = lock.holder();
         let text = format!(
@@ -267,11 +268,11 @@ impl<'l, 'a> Handles<'l, 'a> {
             lock.word(),
             holder.as_ref().map(Holder::to_string).unwrap_or_default()
         );
-        assert!(!text.contains(char::is_control), "{text:?} reaches a terminal");
+        assert!(!text.contains(char::is_control), "{text:?} has control characters");
         if self.alone {
             let owner = token_part(before.owner());
-            let told = holder.map(|holder| (holder.token.get(), holder.record));
-            assert_eq!(told, (owner != 0).then(|| (owner, before.record_of(owner))));
+            let shown = holder.map(|holder| (holder.token.get(), holder.record));
+            assert_eq!(shown, (owner != 0).then(|| (owner, before.record_of(owner))));
             assert_eq!(lock.word().bits(), before.owner());
         }
         self.unchanged(before);
@@ -285,13 +286,13 @@ impl<'l, 'a> Handles<'l, 'a> {
             Act::ReleaseGuard => {
                 let answer = guard.release();
                 self.known[index].guards -= 1;
-                self.given(index, &before, Some(answer));
+                self.check_release(index, &before, Some(answer));
             }
-            Act::ForgetGuard => std::mem::forget(guard), // counts as alive for ever
+            Act::ForgetGuard => std::mem::forget(guard), // stays counted
             _ => {
                 drop(guard);
                 self.known[index].guards -= 1;
-                self.given(index, &before, None);
+                self.check_release(index, &before, None);
             }
         }
     }

@@ -1,5 +1,4 @@
-//! Somebody who writes words at random into a region, by 32-bit atomics, as fast as they can and
-//! for ever.
+//! Writes random words into a region by 32-bit atomics, in an endless thread.
 
 use std::sync::OnceLock;
 use std::sync::atomic::Ordering::Relaxed;
@@ -9,11 +8,9 @@ use shmlock_core::layout::REGION_LEN;
 
 use crate::memory::{Bytes, DIED, MAGIC, Memory, OWNER, WAITERS};
 
-/// The one region of this process that is scribbled on, with these bytes for a start.
-///
-/// One region and one thread for all stories: to start a thread, or to wait until it is there,
-/// takes longer than most stories do. So what a story meets depends on when it runs, and playing it
-/// again may meet something else.
+/// Returns the region of this process that is overwritten, with these initial bytes.
+/// All scenarios share one region and one thread, because starting a thread takes longer than most
+/// scenarios. So a second run of a scenario may find other words.
 pub(super) fn scribbled_on(bytes: &Bytes) -> &'static Memory {
     static MEMORY: OnceLock<&'static Memory> = OnceLock::new();
     let memory = MEMORY.get_or_init(|| {
@@ -32,8 +29,8 @@ pub(super) fn scribbled_on(bytes: &Bytes) -> &'static Memory {
     memory
 }
 
-/// One word. The magic mostly stays, or the story would end too soon; the owner word mostly names
-/// somebody in the story.
+/// Writes one word. The magic word mostly stays, or the scenario would end too soon; the owner word
+/// mostly names a token of the scenario.
 fn scribble(memory: &Memory, random: &mut Random) {
     let (what, word) = (random.next(), random.next());
     let offset = match what % 4 {
@@ -50,7 +47,7 @@ fn scribble(memory: &Memory, random: &mut Random) {
     memory.words()[offset / 4].store(word, Relaxed);
 }
 
-/// Marsaglia's xorshift: random enough for garbage.
+/// Marsaglia's xorshift generator.
 struct Random(u32);
 
 impl Random {

@@ -1,4 +1,4 @@
-//! Ways of waiting, and what must come of them.
+//! Defines ways to wait, and their expected outcomes.
 
 use std::slice::Iter;
 
@@ -12,35 +12,35 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::handles::Lock;
 use crate::memory::{DIED, WAITERS, token_part};
 
-/// How a loser waits.
+/// How a contender waits.
 #[derive(Debug, Arbitrary)]
 pub(super) enum Waiting {
     Spin(u8),
     Wfe(u8),
-    /// While it waits, somebody else moves the word.
+    /// During the wait, the word is changed.
     Beats(Vec<Beat>),
 }
 
-/// One time to wait.
+/// One call of a wait.
 #[derive(Debug, Arbitrary)]
 pub(super) struct Beat {
     write: Option<u32>,
     marks: bool,
-    /// Retry rather than have the owner probed.
+    /// Retry instead of probing the owner.
     retries: bool,
-    /// Use the handle that waits.
+    /// Use the waiting handle.
     reenters: bool,
 }
 
-/// What must come of contending when nobody else moves the word.
+/// The outcome if the word is not changed meanwhile.
 pub(super) enum Outcome {
     Taken { word: u32, recovers: bool },
     Busy { word: u32 },
 }
 
 impl Waiting {
-    /// `dead` is what the probes will answer, one after the other. `None` if the word is moved
-    /// meanwhile.
+    /// Returns the outcome, or `None` if the word is changed meanwhile. `dead` are the results of
+    /// the probes, in order.
     pub(super) fn outcome(&self, word: u32, me: u32, dead: &[bool]) -> Option<Outcome> {
         let (probes, marks) = match self {
             Self::Spin(attempts) => (usize::from(*attempts > 0), false),
@@ -58,7 +58,7 @@ impl Waiting {
         })
     }
 
-    /// For a contender that waits by this handle, or by none.
+    /// Returns the waiter of a contender with this handle, or without one.
     pub(super) fn begin<'a>(&'a self, lock: Option<&'a Lock<'a>>) -> Waiter<'a> {
         match self {
             Self::Spin(attempts) => Waiter::Spin(Spin::attempts(u32::from(*attempts))),
@@ -68,7 +68,7 @@ impl Waiting {
     }
 }
 
-/// Waits in the way that was told.
+/// A waiter of any kind.
 pub(super) enum Waiter<'a> {
     Spin(Spin),
     Wfe(Wfe),
@@ -99,7 +99,7 @@ impl Wait for Waiter<'_> {
     }
 }
 
-/// Answers each probe as told; after the last, everybody lives.
+/// Probes return these results, then `false`.
 pub(super) struct Deaths<'a>(pub(super) Iter<'a, bool>);
 
 impl Liveness for Deaths<'_> {

@@ -1,4 +1,4 @@
-//! The calls of a story, and what we know of the handles without asking them.
+//! Makes the calls of a scenario, and tracks the expected state of the handles.
 
 use std::fs;
 use std::ops::RangeInclusive;
@@ -8,18 +8,18 @@ use arbitrary::Arbitrary;
 use shmlock::{Error, Guard, ShmLock};
 use shmlock_tests::hostile::{Intruder, Mode, PRESENCE, byte_of};
 
-use super::promise::{given, is_one_clean_line, only, tried, waited, within};
-use super::{Ground, NAME};
+use super::expected_errors::{given, is_one_clean_line, only, tried, waited, within};
+use super::{NAME, TempDir};
 
 #[derive(Debug, Arbitrary)]
 pub(super) enum Call {
     By(u8, Act),
-    /// Past every rule, through a descriptor of somebody else.
+    /// A write outside the protocol, through another descriptor.
     Write {
         word: u8,
         value: Written,
     },
-    /// Somebody else locks a byte or lets go of it.
+    /// Another description locks or unlocks a byte.
     Bytes {
         of: Byte,
         kind: Option<bool>,
@@ -27,7 +27,7 @@ pub(super) enum Call {
     Remove,
 }
 
-/// What is written.
+/// The written value.
 #[derive(Debug, Arbitrary)]
 pub(super) enum Written {
     Any(u32),
@@ -38,8 +38,8 @@ pub(super) enum Written {
 #[derive(Debug, Arbitrary)]
 pub(super) enum Byte {
     Token(u32),
-    /// Of a handle that has held the lock: whoever locks it when that handle is gone seems to be
-    /// it.
+    /// The token of a handle that has held the lock. A lock on its byte makes a closed handle look
+    /// alive.
     TokenOf(u8),
     Presence,
     AllTokens,
@@ -58,18 +58,18 @@ pub(super) enum Act {
     Describe(String),
     Look,
     Clone,
-    /// These are of the guard that was made last.
+    /// This and the following use the newest guard.
     DropGuard,
     ReleaseGuard,
     ForgetGuard,
 }
 
-/// The handles of a life.
+/// The handles of a session.
 pub(super) struct Handles<'l> {
-    ground: &'l Ground,
+    tempdir: &'l TempDir,
     locks: &'l [Option<ShmLock>; 3],
     guards: Vec<(usize, Guard<'l>)>,
-    /// The tokens that were seen in use.
+    /// The tokens that have held the lock.
     tokens: Vec<u32>,
     intruder: Option<Intruder>,
 }
@@ -79,10 +79,10 @@ fn patience(hundreds: u8) -> Duration {
 }
 
 impl<'l> Handles<'l> {
-    pub(super) fn new(ground: &'l Ground, locks: &'l [Option<ShmLock>; 3]) -> Self {
-        let path = ground.path().join(format!("{NAME}.shmlock"));
+    pub(super) fn new(tempdir: &'l TempDir, locks: &'l [Option<ShmLock>; 3]) -> Self {
+        let path = tempdir.path().join(format!("{NAME}.shmlock"));
         let intruder = locks.iter().any(Option::is_some).then(|| Intruder::on(&path));
-        Self { ground, locks, guards: Vec::new(), tokens: vec![1], intruder }
+        Self { tempdir, locks, guards: Vec::new(), tokens: vec![1], intruder }
     }
 
     pub(super) fn play(&mut self, call: &Call) {
@@ -107,13 +107,14 @@ impl<'l> Handles<'l> {
                 let bytes = self.bytes(of);
                 match kind {
                     Some(write) => {
-                        drop(intruder.lock(if *write { Mode::Write } else { Mode::Read }, &bytes))
+                        let mode = if *write { Mode::Write } else { Mode::Read };
+                        let _ = intruder.lock(mode, &bytes);
                     }
                     None => intruder.unlock(&bytes),
                 }
             }
             Call::Remove => {
-                drop(fs::remove_file(self.ground.path().join(format!("{NAME}.shmlock"))))
+                drop(fs::remove_file(self.tempdir.path().join(format!("{NAME}.shmlock"))));
             }
         }
     }
@@ -183,10 +184,10 @@ impl<'l> Handles<'l> {
             }
             Act::Describe(text) => {
                 let before = lock.description();
-                let changed = only(
-                    lock.set_description(text),
-                    |error| matches!(error, Error::DescriptionTooLong { len } if *len == text.len() && *len > 63),
-                );
+                let changed = only(lock.set_description(text), |error| match error {
+                    Error::DescriptionTooLong { len } => *len == text.len() && *len > 63,
+                    _ => false,
+                });
                 assert_eq!(lock.description(), *if changed.is_some() { text } else { &before });
             }
             Act::Look => self.look(lock),
@@ -210,10 +211,10 @@ impl<'l> Handles<'l> {
             assert!(holder.description().len() <= 63);
         }
         let locked = only(lock.is_locked(), |_| false);
-        assert_eq!(locked, Some(holder.is_some()), "nobody writes between the two");
+        assert_eq!(locked, Some(holder.is_some()), "no write comes between the two");
         let health = only(lock.status(), |_| false).expect("ours");
         is_one_clean_line(&health.to_string());
-        assert_eq!(health.orphaned, self.ground.names().is_empty());
+        assert_eq!(health.orphaned, self.tempdir.names().is_empty());
         assert!(lock.is_held() || (lock.recovered(), lock.fencing_token()) == (None, None));
     }
 
@@ -227,7 +228,7 @@ impl<'l> Handles<'l> {
         }
     }
 
-    /// Ends the guards that are left.
+    /// Ends the remaining guards.
     pub(super) fn end(mut self, leaks: bool) {
         for (_, guard) in self.guards.drain(..).rev() {
             if leaks { std::mem::forget(guard) } else { drop(guard) }
@@ -235,12 +236,12 @@ impl<'l> Handles<'l> {
     }
 }
 
-/// A clone for another thread, closed again at once.
+/// Makes a clone and closes it.
 fn clone_briefly(lock: &ShmLock) {
     let clone = lock.try_clone();
     drop(only(clone, |error| match error {
         Error::System { operation, .. } => operation.starts_with("find a free token"),
-        // Somebody locked the byte that nobody locks.
+        // The byte that stays unlocked is locked.
         Error::Orphaned { .. } | Error::Unsupported { .. } => true,
         error => matches!(
             error,

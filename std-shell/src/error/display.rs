@@ -1,14 +1,15 @@
-//! The texts of the errors: what happened, to what, and what to do about it, on one line each.
+//! Displays the errors: one line each about what happened, and to what.
 
 use std::fmt;
+use std::path::Path;
 use std::time::Duration;
 
 use rustix::io::Errno;
-use shmlock_core::layout::{DESCRIPTION_MAX, LAYOUT_VERSION};
+use shmlock_core::layout::LAYOUT_VERSION;
 
-use super::{Error, FREE_TOKEN, MAP, NotALockReason};
+use super::{Error, NotALockReason};
 use crate::holder::Holder;
-use crate::layout::header::{DATA_OFFSET, SCHEMA_MAX};
+use crate::layout::header::DATA_OFFSET;
 use crate::name::InvalidNameReason;
 use crate::name::{NAME_MAX, SUFFIX};
 use crate::sys::user_map::is_overflow_user;
@@ -16,18 +17,15 @@ use crate::sys::user_map::is_overflow_user;
 impl fmt::Display for InvalidNameReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Empty => f.write_str("it is empty; give it at least one character"),
-            Self::Slash => f.write_str(
-                "it contains '/'; a name is not a path, use Builder::directory for another place",
+            Self::Empty => f.write_str("it is empty"),
+            Self::Slash => f.write_str("it contains '/'"),
+            Self::Nul => f.write_str("it contains a NUL byte"),
+            Self::Dots => f.write_str("'.' and '..' are directories"),
+            Self::TooLong { len } => write!(
+                f,
+                "it has {len} bytes; with the suffix {SUFFIX} at most {NAME_MAX} fit into a file \
+                 name"
             ),
-            Self::Nul => f.write_str("it contains a NUL byte; remove it"),
-            Self::Dots => f.write_str("'.' and '..' are directories; choose another"),
-            Self::TooLong { len } => {
-                write!(
-                    f,
-                    "it has {len} bytes; with the suffix {SUFFIX} at most {NAME_MAX} fit into a file name"
-                )
-            }
         }
     }
 }
@@ -60,57 +58,7 @@ impl fmt::Display for NotALockReason {
     }
 }
 
-impl NotALockReason {
-    /// What to do about it.
-    fn remedy(self) -> &'static str {
-        match self {
-            Self::Removed => {
-                "mount the directory of the file instead, or remove it and choose another name"
-            }
-            // May be in use: to remove it then would make two locks.
-            Self::Version { .. } | Self::Size { .. } => {
-                "make sure that nobody uses it (fuser(1)), then remove it or choose another name"
-            }
-            _ => "remove it or choose another name",
-        }
-    }
-}
-
-/// What to do about an errno, where its own text does not say it.
-fn remedy(operation: &str, errno: Errno) -> &'static str {
-    match errno {
-        Errno::ACCESS | Errno::PERM | Errno::NOSYS | Errno::INVAL if operation == MAP => {
-            "; the sandbox has to allow mmap(2), and madvise(2) with MADV_DONTFORK"
-        }
-        Errno::NOENT => {
-            "; is the directory there? /dev/shm needs a mounted tmpfs, or choose one with Builder::directory"
-        }
-        Errno::ROFS => "; mount it writable, or choose a directory with Builder::directory",
-        Errno::NOSPC | Errno::DQUOT => "; free space or inodes there",
-        Errno::FBIG => "; raise the limit on file sizes (ulimit -f, RLIMIT_FSIZE)",
-        Errno::MFILE => {
-            "; close descriptors or raise RLIMIT_NOFILE: a handle needs one, opening it two"
-        }
-        Errno::NFILE => "; the whole system is out of descriptors",
-        Errno::NOMEM => "; free memory, or raise the limit of the process or its cgroup",
-        Errno::ACCESS | Errno::PERM => {
-            "; run as its owner, or share the lock by Builder::mode with a common group, in a directory of that group of mode \
-             2770 (elsewhere, as in /dev/shm, a new file has its maker's own group)"
-        }
-        Errno::AGAIN if operation == FREE_TOKEN => {
-            "; another process holds byte locks on the whole file, see lslocks(8)"
-        }
-        Errno::AGAIN => {
-            "; end threads, or raise the limit on them (RLIMIT_NPROC, pids.max of the cgroup)"
-        }
-        Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL => {
-            "; put the lock on a local tmpfs (Builder::directory)"
-        }
-        _ => "",
-    }
-}
-
-/// A time for people: its first two digits, without a zero at the end.
+/// A time to its first two digits, without a zero at the end.
 struct Roughly(Duration);
 
 impl fmt::Display for Roughly {
@@ -121,7 +69,7 @@ impl fmt::Display for Roughly {
             step *= 10;
         }
         let cut = u64::try_from(nanos / step * step).unwrap_or(u64::MAX);
-        // From a minute on, seconds are as exact as two digits of them; and people count them.
+        // From a minute on the text counts whole seconds.
         let shown = if self.0.as_secs() >= 60 {
             Duration::from_secs(self.0.as_secs())
         } else {
@@ -131,8 +79,8 @@ impl fmt::Display for Roughly {
     }
 }
 
-/// A path on one line: control characters in it do not get to a terminal.
-struct Shown<'a>(&'a std::path::Path);
+/// A path on one line: its control characters are escaped, so that no terminal obeys them.
+struct Shown<'a>(&'a Path);
 
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -168,7 +116,7 @@ impl fmt::Display for InUse<'_> {
     }
 }
 
-/// What the system answered, if it did.
+/// The system's answer, if there is one.
 struct Answered(Option<Errno>);
 
 impl fmt::Display for Answered {
@@ -177,136 +125,119 @@ impl fmt::Display for Answered {
     }
 }
 
+/// What happened, without the hint.
+struct Message<'a>(&'a Error);
+
+impl Error {
+    /// Returns what happened, and to what, without the [`hint`](Self::hint): one line.
+    #[must_use]
+    pub fn message(&self) -> impl fmt::Display + '_ {
+        Message(self)
+    }
+}
+
 impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Message(self).fmt(f)?;
+        self.hint().map_or(Ok(()), |hint| write!(f, "; {hint}"))
+    }
+}
+
+impl fmt::Display for Message<'_> {
     #[allow(clippy::too_many_lines, reason = "one line of text for each error")]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::InvalidName { name, reason } => {
+        match self.0 {
+            Error::InvalidName { name, reason } => {
                 let shown: String = name.chars().take(40).collect();
                 write!(f, "{shown:?} cannot be the name of a lock: {reason}")
             }
-            Self::ZeroPollInterval => f.write_str(
-                "a poll interval of zero would spin without end; use at least a microsecond",
-            ),
-            Self::DescriptionTooLong { len } => {
-                write!(f, "the description has {len} bytes; shorten it to {DESCRIPTION_MAX}")
+            Error::ZeroPollInterval => {
+                f.write_str("a poll interval of zero would spin without end")
             }
-            Self::InvalidMode { mode } => write!(
-                f,
-                "mode {mode:#o} does not fit a lock; give the owner 0o600 and others read and write together or nothing"
-            ),
-            Self::System { operation, path, errno } => {
-                write!(
-                    f,
-                    "cannot {operation} {}: {errno}{}",
-                    Shown(path),
-                    remedy(operation, *errno)
-                )
+            Error::DescriptionTooLong { len } => write!(f, "the description has {len} bytes"),
+            Error::InvalidMode { mode } => write!(f, "mode {mode:#o} does not fit a lock"),
+            Error::System { operation, path, errno } => {
+                write!(f, "cannot {operation} {}: {errno}", Shown(path))
             }
-            Self::Unsupported { what, path, errno } => write!(
-                f,
-                "{what} is not to be had on {}{}; put the lock on a local tmpfs of Linux 4.14 or later",
-                Shown(path),
-                Answered(*errno)
-            ),
-            Self::NotALock { path, found } => {
-                write!(f, "{} is {found}; it was left alone, {}", Shown(path), found.remedy())
+            Error::Unsupported { what, path, errno } => {
+                write!(f, "{} does not support {what}{}", Shown(path), Answered(*errno))
             }
-            Self::BlockMismatch { path, found, wanted } => write!(
-                f,
-                "{} is {found}, and not {wanted}; give all its users one type and one schema, or choose another name",
-                Shown(path)
-            ),
-            Self::SchemaTooLong { len } => {
-                write!(f, "the schema has {len} bytes; shorten it to {SCHEMA_MAX}")
+            Error::NotALock { path, found } => {
+                write!(f, "{} is {found}; it was left alone", Shown(path))
             }
-            Self::ForeignOwner { path, uid } => write!(
-                f,
-                "{} belongs to user {uid}{}; if that is right, say so by Builder::trust_owner or share by Builder::mode",
-                Shown(path),
-                if is_overflow_user(*uid) {
-                    ", as every user is shown that has no number here (user_namespaces(7))"
+            Error::BlockMismatch { path, found, wanted } => {
+                write!(f, "{} is {found}, and not {wanted}", Shown(path))
+            }
+            Error::SchemaTooLong { len } => write!(f, "the schema has {len} bytes"),
+            Error::ForeignOwner { path, uid } => {
+                let unmapped = if is_overflow_user(*uid) {
+                    ", which stands for every user that has no number here (user_namespaces(7))"
                 } else {
                     ""
-                }
-            ),
-            Self::ModeTooWide { path, found, allowed } => write!(
+                };
+                write!(f, "{} belongs to user {uid}{unmapped}", Shown(path))
+            }
+            Error::ModeTooWide { path, found, allowed } => {
+                write!(
+                    f,
+                    "{} has mode {found:#o}, wider than the {allowed:#o} asked for",
+                    Shown(path)
+                )
+            }
+            Error::InUseWithOtherMode { path, found, allowed, holder } => write!(
                 f,
-                "{} has mode {found:#o}, wider than the {allowed:#o} asked for; ask for that mode or remove the file",
-                Shown(path)
-            ),
-            Self::InUseWithOtherMode { path, found, allowed, holder } => write!(
-                f,
-                "{} has mode {found:#o}, wider than the {allowed:#o} asked for, and is {}; \
-                 ask for that mode (Builder::mode), or end all its users first: its removal makes two locks",
+                "{} has mode {found:#o}, wider than the {allowed:#o} asked for, and is {}",
                 Shown(path),
                 InUse(holder.as_deref())
             ),
-            Self::OpenTimedOut { path, waited } => write!(
+            Error::OpenTimedOut { path, waited } => write!(
                 f,
-                "somebody has been closing {} for {}; continue or kill the stopped process (see fuser {0})",
+                "another process has been closing {} for {}",
                 Shown(path),
                 Roughly(*waited)
             ),
-            Self::WouldBlock { name, holder } => {
-                write!(
-                    f,
-                    "lock {name:?} is not free: {}; wait for it or try later",
-                    HeldBy(holder.as_deref())
-                )
+            Error::WouldBlock { name, holder } => {
+                write!(f, "lock {name:?} is not free: {}", HeldBy(holder.as_deref()))
             }
-            Self::TimedOut { name, waited, holder } => write!(
+            Error::TimedOut { name, waited, holder } => write!(
                 f,
-                "lock {name:?} was not free within {}: {}; wait longer or see what the holder does",
+                "lock {name:?} was not free within {}: {}",
                 Roughly(*waited),
                 HeldBy(holder.as_deref())
             ),
-            Self::Cancelled { name, holder } => write!(
+            Error::Cancelled { name, holder } => write!(
                 f,
-                "waiting for lock {name:?} was ended by its exit event ({}); clear the event to wait again",
+                "waiting for lock {name:?} was ended by its exit event ({})",
                 HeldBy(holder.as_deref())
             ),
-            Self::WouldDeadlock { name } => write!(
+            Error::WouldDeadlock { name } => write!(
                 f,
-                "this thread holds lock {name:?} already by another handle, or is inside a call on this one; \
-                 release that first or nest by the same handle"
+                "this thread holds lock {name:?} already by another handle, or is inside a call on \
+                 this one"
             ),
-            Self::AlreadyHeld { name } => write!(
+            Error::AlreadyHeld { name } => {
+                write!(f, "this handle holds lock {name:?} already, perhaps by another task")
+            }
+            Error::Orphaned { name, path } => write!(
                 f,
-                "this handle holds lock {name:?} already, perhaps by another task; give each task a handle of its own \
-                 (try_clone)"
-            ),
-            Self::Orphaned { name, path } => write!(
-                f,
-                "the file of lock {name:?}, {}, was removed while in use: others may hold a new lock of that name; \
-                 stop all users and open again (see RemoveIPC= in logind.conf(5))",
+                "the file of lock {name:?}, {}, was removed while in use: others may hold a new \
+                 lock of that name",
                 Shown(path)
             ),
-            Self::ForkedHandle { name } => {
-                write!(
-                    f,
-                    "this handle of lock {name:?} belongs to the parent process; open the name again in the child"
-                )
+            Error::ForkedHandle { name } => {
+                write!(f, "this handle of lock {name:?} belongs to the parent process")
             }
-            Self::NotHeld { name } => {
-                write!(f, "lock {name:?} is not held by this handle; acquire it first")
+            Error::NotHeld { name } => write!(f, "lock {name:?} is not held by this handle"),
+            Error::GuardsAlive { name, guards } => {
+                write!(f, "lock {name:?} is held by {guards} guard(s) only")
             }
-            Self::GuardsAlive { name, guards } => {
-                write!(
-                    f,
-                    "lock {name:?} is held by {guards} guard(s) only; drop them, or use force_release"
-                )
+            Error::NestingTooDeep { name } => {
+                write!(f, "lock {name:?} is nested too deeply in this handle")
             }
-            Self::NestingTooDeep { name } => {
-                write!(
-                    f,
-                    "lock {name:?} is nested too deeply in this handle; release it more often"
-                )
-            }
-            Self::Overwritten { name, path } => write!(
+            Error::Overwritten { name, path } => write!(
                 f,
-                "the owner word of lock {name:?} was overwritten while we held it, unless an exit handler released it; \
-                 find out which other program writes to {}",
+                "the owner word of lock {name:?} in {} was overwritten while this handle held it, \
+                 unless an exit handler released it",
                 Shown(path)
             ),
         }
@@ -315,16 +246,13 @@ impl fmt::Display for Error {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
     use std::time::Duration;
 
-    use rustix::io::Errno;
-
-    use super::{Error, FREE_TOKEN, MAP, Roughly};
+    use super::Roughly;
 
     #[test]
-    fn a_time_is_told_as_exactly_as_people_want_it() {
-        let told = |time| Roughly(time).to_string();
+    fn a_time_has_at_most_two_digits_below_a_minute() {
+        let shown = |time| Roughly(time).to_string();
         for (time, expected) in [
             (Duration::ZERO, "0ns"),
             (Duration::from_micros(50_103), "50ms"),
@@ -335,20 +263,8 @@ mod tests {
             (Duration::from_millis(59_999), "59s"),
             (Duration::from_millis(123_456), "123s"),
         ] {
-            assert_eq!(told(time), expected, "{time:?}");
+            assert_eq!(shown(time), expected, "{time:?}");
         }
-        assert!(told(Duration::MAX).ends_with('s'));
-    }
-
-    #[test]
-    fn the_advice_belongs_to_what_was_done() {
-        let text = |operation, errno| {
-            Error::System { operation, path: PathBuf::from("/x"), errno }.to_string()
-        };
-        assert!(text(FREE_TOKEN, Errno::AGAIN).contains("lslocks(8)"));
-        let map = text(MAP, Errno::PERM);
-        assert!(map.contains("MADV_DONTFORK") && !map.contains("Builder::mode"), "{map}");
-        let thread = text("start a thread that waits for", Errno::AGAIN);
-        assert!(thread.contains("RLIMIT_NPROC") && !thread.contains("locks"), "{thread}");
+        assert!(shown(Duration::MAX).ends_with('s'));
     }
 }

@@ -1,6 +1,7 @@
-//! What can go wrong, each with the lock it concerns, the system's own word for it, and what to do.
+//! The errors: each keeps the lock or path it concerns and the system's errno.
 
 mod display;
+mod hint;
 pub(crate) mod release;
 
 use std::path::PathBuf;
@@ -12,9 +13,9 @@ use crate::holder::Holder;
 use crate::layout::header::BlockLayout;
 use crate::name::{InvalidNameReason, Name};
 
-/// What is done when a handle is to get its token.
+/// The operation in which a handle gets its token.
 pub(crate) const FREE_TOKEN: &str = "find a free token on";
-/// What is done when the file gets into our address space.
+/// The operation that maps the file into the address space.
 pub(crate) const MAP: &str = "map";
 
 /// The result of this crate's calls.
@@ -22,7 +23,8 @@ pub type Result<T> = std::result::Result<T, Error>;
 
 /// Every error of this crate.
 ///
-/// The display text is one line: what failed, on which lock or path, and what to do about it.
+/// The display text is one line: the [`message`](Self::message) says what failed, on which lock or
+/// path; the [`hint`](Self::hint) says what to do about it.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
@@ -30,7 +32,7 @@ pub enum Error {
     InvalidName {
         /// The name as given.
         name: String,
-        /// What is wrong with it.
+        /// Why it is invalid.
         reason: InvalidNameReason,
     },
     /// A poll interval of zero would spin without end.
@@ -48,36 +50,36 @@ pub enum Error {
     },
     /// A system call failed.
     System {
-        /// What was being done, as a phrase: "create the file".
+        /// The operation that failed, as a phrase: "create the file", "map".
         operation: &'static str,
-        /// The path it concerned.
+        /// The path.
         path: PathBuf,
         /// The system's reason.
         errno: Errno,
     },
     /// The kernel, the file system or the sandbox lacks something the lock is built on.
     Unsupported {
-        /// What is missing.
+        /// The missing facility.
         what: &'static str,
         /// The path it was tried on.
         path: PathBuf,
         /// The system's answer, if it gave one.
         errno: Option<Errno>,
     },
-    /// Something that is not ours stands at the path. It was left alone.
+    /// The path leads to something that is no lock. It was left alone.
     NotALock {
         /// The path.
         path: PathBuf,
-        /// What stands there.
+        /// The kind of file that is there.
         found: NotALockReason,
     },
-    /// The name is that of a lock with other data, or with none. It was left alone.
+    /// The lock of this name has other data, or none. It was left alone.
     BlockMismatch {
         /// The path.
         path: PathBuf,
-        /// What stands there.
+        /// Its layout.
         found: BlockLayout,
-        /// What was asked for.
+        /// The layout that the caller wants.
         wanted: BlockLayout,
     },
     /// A schema of more than 39 bytes.
@@ -85,7 +87,7 @@ pub enum Error {
         /// Its bytes.
         len: usize,
     },
-    /// The file belongs to a user whom we have no reason to trust. It was left alone.
+    /// The file belongs to a user that this handle does not trust. It was left alone.
     ForeignOwner {
         /// The path.
         path: PathBuf,
@@ -101,7 +103,7 @@ pub enum Error {
         /// The widest that was asked for.
         allowed: u32,
     },
-    /// The file gives more access than was asked for, and is in use: to remove it would make two
+    /// The file gives more access than was asked for, and is in use: its removal would make two
     /// locks. It was left alone.
     InUseWithOtherMode {
         /// The path.
@@ -113,35 +115,35 @@ pub enum Error {
         /// The holder of the lock, if it is held and could be read.
         holder: Option<Box<Holder>>,
     },
-    /// Somebody who was closing the lock did not finish in time; it is probably stopped (`SIGSTOP`,
-    /// a frozen cgroup).
+    /// A process that was closing the lock did not finish in time; it is probably stopped
+    /// (`SIGSTOP`, a frozen cgroup).
     OpenTimedOut {
         /// The path.
         path: PathBuf,
-        /// How long was waited.
+        /// The time waited.
         waited: Duration,
     },
-    /// The lock is held, and waiting was not wanted.
+    /// The lock is held, and the caller does not wait.
     WouldBlock {
         /// The lock.
         name: String,
-        /// Who holds it, if it could be read.
+        /// The holder, if it could be read.
         holder: Option<Box<Holder>>,
     },
     /// The lock was not free within the time given.
     TimedOut {
         /// The lock.
         name: String,
-        /// How long was waited.
+        /// The time waited.
         waited: Duration,
-        /// Who holds it, if it could be read.
+        /// The holder, if it could be read.
         holder: Option<Box<Holder>>,
     },
     /// The exit event was set.
     Cancelled {
         /// The lock.
         name: String,
-        /// Who holds it, if it could be read.
+        /// The holder, if it could be read.
         holder: Option<Box<Holder>>,
     },
     /// This thread holds the lock by another handle, or is inside a call on this handle: waiting
@@ -155,14 +157,14 @@ pub enum Error {
         /// The lock.
         name: String,
     },
-    /// The file was removed: whoever opens the name now gets another lock.
+    /// The file was removed: the next to open the name gets another lock.
     Orphaned {
         /// The lock.
         name: String,
         /// Where its file was.
         path: PathBuf,
     },
-    /// The handle was inherited by a fork. It belongs to the parent, which is not disturbed.
+    /// The handle belongs to the parent of this process, which is not disturbed: fork copied it.
     ForkedHandle {
         /// The lock.
         name: String,
@@ -172,11 +174,11 @@ pub enum Error {
         /// The lock.
         name: String,
     },
-    /// Released by hand while only guards hold the lock.
+    /// `release` was called while only guards hold the lock.
     GuardsAlive {
         /// The lock.
         name: String,
-        /// How many guards live.
+        /// The number of guards.
         guards: u32,
     },
     /// The handle is nested deeper than its counter reaches.
@@ -185,7 +187,7 @@ pub enum Error {
         name: String,
     },
     /// The owner word no longer names the handle that held the lock: an exit handler has released
-    /// it, or a stranger has written to the file. Nothing is acquired, and nothing is released.
+    /// it, or another program has written to the file. Nothing is acquired, and nothing is released.
     Overwritten {
         /// The lock.
         name: String,
@@ -194,13 +196,13 @@ pub enum Error {
     },
 }
 
-/// What stands at the path instead of a lock.
+/// The kind of file at a path that leads to no lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NotALockReason {
     /// A symbolic link; links are not followed.
     Symlink,
-    /// A second name of a file that is no lock; it may be anybody's.
+    /// A second name of a file that is no lock; the file may belong to any program.
     HardLink,
     /// A directory.
     Directory,
@@ -231,19 +233,19 @@ pub enum NotALockReason {
 }
 
 impl Error {
-    /// Whether the lock was not free within the time given; a time of zero included.
+    /// Returns `true` if the lock was not free within the time given; a time of zero included.
     #[must_use]
     pub const fn is_timed_out(&self) -> bool {
         matches!(self, Self::TimedOut { .. } | Self::WouldBlock { .. })
     }
 
-    /// Whether an exit event ended the wait.
+    /// Returns `true` if an exit event ended the wait.
     #[must_use]
     pub const fn is_cancelled(&self) -> bool {
         matches!(self, Self::Cancelled { .. })
     }
 
-    /// Who held the lock when waiting for it ended, if that was the trouble and it could be read.
+    /// Returns the holder that kept the lock from the caller, if there is one and it could be read.
     #[must_use]
     pub fn holder(&self) -> Option<&Holder> {
         match self {
@@ -255,7 +257,7 @@ impl Error {
         }
     }
 
-    /// The system's reason, if a system call failed.
+    /// Returns the errno of the system call that failed, if one did.
     #[must_use]
     pub const fn errno(&self) -> Option<Errno> {
         match self {

@@ -26,6 +26,8 @@ use crate::sys::ofd::{self};
 
 /// What is known about an owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum OwnerState {
     /// Its handle exists.

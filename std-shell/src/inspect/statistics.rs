@@ -7,7 +7,10 @@ use std::time::Duration;
 use shmlock_core::Region;
 
 /// The use of a lock in the life of its file, by all processes, as one look shows it.
+///
+/// With the feature `serde`, `longest_hold` is serialised in seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Statistics {
     /// How often it was acquired; nested acquisitions are not counted. To a holder it is the
@@ -20,7 +23,17 @@ pub struct Statistics {
     /// The longest that it was held by a handle with
     /// [`Builder::measure_holds`](crate::Builder::measure_holds); `None` if there was none. A hold
     /// that is not over is not in it, nor one that ended by death.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "in_seconds"))]
     pub longest_hold: Option<Duration>,
+}
+
+#[cfg(feature = "serde")]
+#[allow(clippy::ref_option, reason = "as serde calls it")]
+fn in_seconds<S: serde::Serializer>(
+    time: &Option<Duration>,
+    serializer: S,
+) -> std::result::Result<S::Ok, S::Error> {
+    serde::Serialize::serialize(&time.map(|time| time.as_secs_f64()), serializer)
 }
 
 impl Statistics {

@@ -12,6 +12,8 @@ use crate::sys::descriptor::Descriptor;
 
 /// Whether the lock is held, and by whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum LockState {
     /// Nobody holds it.
@@ -24,6 +26,7 @@ pub enum LockState {
 
 /// The state of a lock, as one look shows it. By the time it is read it may be different.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct LockStatus {
     /// Whether it is held.

@@ -22,6 +22,7 @@ use std::time::Duration;
 #[cfg(feature = "block")]
 use shmlock_core::Fence;
 use shmlock_core::layout::REGION_LEN;
+use shmlock_core::region::READ_ATTEMPTS;
 
 /// Where the header stands in the file.
 pub(crate) const HEADER_OFFSET: usize = REGION_LEN;
@@ -168,10 +169,6 @@ fn longest(low: u32, high: u32) -> Option<Duration> {
     let nanos = u64::from(high) << 32 | u64::from(low);
     (nanos != 0).then(|| Duration::from_nanos(nanos))
 }
-
-/// How often to read the two halves until they stand still. Arbitrary: the high half moves every
-/// four seconds at most.
-const READ_ATTEMPTS: u32 = 16;
 
 impl Header {
     /// The longest hold that anybody has measured; `None` if nobody has.

@@ -1,80 +1,78 @@
-//! How far a search goes: how many processes, and what may happen to them.
+//! Bounds a search: how many processes, and what may happen to them.
 
 use crate::world::PROCESSES;
 
-/// When a sleeper looks again without having been woken.
+/// When a sleeper retries without having been woken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ticks {
-    /// Never: so that a wake which is missing shows as a deadlock. Right only where nobody dies.
+    /// Never, so that a missing wake shows as a deadlock. Valid only where no process dies.
     Never,
-    /// When the owner that it sleeps on is dead: so that a wake which is missing after a death
-    /// shows.
+    /// When the owner that it waits for is dead, so that a missing wake after a death shows.
     AfterDeath,
-    /// At any moment, by its interval, by a signal or for no reason.
+    /// At any moment: after its interval, after a signal, or spuriously.
     Always,
 }
 
-/// Whom death may meet.
+/// Which processes may die.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Victim {
-    /// Anybody, before any step.
-    Anybody,
-    /// Only who is in the section: so that nobody dies with a wake in its hands.
+    /// Any process, before any step.
+    Any,
+    /// Only a process in its critical section, so that no process dies while it owes a wake.
     Owner,
 }
 
-/// Which token a newcomer gets.
+/// Which token a new handle draws.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Draw {
-    /// The lowest that is free: tokens of the dead come back as soon as they can.
+    /// The lowest free one: tokens of the dead come back as soon as they can.
     Lowest,
-    /// Any that is free.
+    /// Any free one.
     Any,
 }
 
-/// How a file is made.
+/// The way in which a file is created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Making {
-    /// Whole and with its maker present, by `O_TMPFILE` and `linkat`.
+    /// Whole and with its creator present, by `O_TMPFILE` and `linkat`.
     Whole,
-    /// Empty, by `O_CREAT|O_EXCL`, and made whole by whoever opens it.
+    /// Empty, by `O_CREAT|O_EXCL`, and made whole by any process that opens it.
     Empty,
-    /// Both kinds of processes meet.
+    /// Either way.
     Either,
 }
 
 /// The bounds of one search.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
-    /// How many processes, at most [`PROCESSES`].
+    /// The number of processes, at most [`PROCESSES`].
     pub processes: usize,
-    /// How often each visits the section, with one handle or with several.
+    /// The number of critical sections of each process, with one handle or with several.
     pub visits: u8,
-    /// How many deaths there may be.
+    /// The largest number of deaths.
     pub deaths: u8,
-    /// Whom they may meet.
+    /// Which processes may die.
     pub victim: Victim,
-    /// How many processes may be stopped for ever, before any step: 0 or 1.
+    /// The number of processes that may be stopped for ever, before any step: 0 or 1.
     pub frozen: u8,
-    /// How often somebody outside of the protocol may remove the file.
+    /// The largest number of removals by a process outside the protocol.
     pub removals: u8,
-    /// How often other code of a process may exchange the descriptor B for another one.
+    /// The largest number of replacements of a descriptor B by other code of its process.
     pub exchanges: u8,
-    /// When sleepers look again.
+    /// When sleepers retry.
     pub ticks: Ticks,
-    /// Whether calls have deadlines: a contender may give up, and so may who is kept from opening.
+    /// `true` if calls have deadlines: a waiter may give up, and so may a process that cannot open.
     pub impatient: bool,
-    /// Whether a process may close without having tried to acquire.
+    /// `true` if a process may close without having tried to acquire.
     pub idle: bool,
-    /// Which token a newcomer gets.
+    /// Which token a new handle draws.
     pub draw: Draw,
-    /// How a file is made.
+    /// The way in which a file is created.
     pub making: Making,
 }
 
 impl Bounds {
-    /// So many processes with so many visits, to whom nothing happens and who wait as long as it
-    /// takes.
+    /// Returns the bounds of so many processes with so many visits, without faults and deadlines.
     ///
     /// # Panics
     /// If there are too many of either.
@@ -85,7 +83,7 @@ impl Bounds {
             processes,
             visits,
             deaths: 0,
-            victim: Victim::Anybody,
+            victim: Victim::Any,
             frozen: 0,
             removals: 0,
             exchanges: 0,

@@ -1,51 +1,50 @@
-//! What is searched: the protocol within bounds, and each flaw within bounds in which it shows.
+//! Lists the searches: the protocol within bounds, and each flaw within bounds in which it shows.
 
 use crate::bounds::{Bounds, Draw, Making, Ticks, Victim};
+use crate::breach::Breach;
 use crate::flaw::{Flaw, Flaws};
-use crate::property::Breach;
 
-/// Bounds, and what they stand for.
+/// Named bounds.
 #[derive(Clone, Copy, Debug)]
 pub struct Case {
-    /// What happens.
+    /// The name, which says what happens.
     pub name: &'static str,
-    /// How far.
+    /// The bounds of the search.
     pub bounds: Bounds,
 }
 
-/// A flaw, and the promise that it breaks.
+/// A flaw, and the property that it breaks.
 #[derive(Clone, Copy, Debug)]
 pub struct FlawCase {
-    /// What is done wrongly.
+    /// The name, which says what is done wrongly.
     pub name: &'static str,
-    /// The same for the search.
+    /// The flaws of the search.
     pub flaws: Flaws,
-    /// Where it is searched for.
+    /// The bounds in which it is searched for.
     pub case: Case,
-    /// What is found.
+    /// The breach that is found.
     pub breach: Breach,
 }
 
-/// Nobody looks again without being woken, so a wake that is missing shows.
+/// No sleeper retries without being woken, so a missing wake shows.
 pub const NO_TICKS: Case = Case {
     name: "no ticks",
     bounds: Bounds { ticks: Ticks::Never, idle: true, ..Bounds::of(3, 1) },
 };
 
-/// As [`NO_TICKS`], with contenders that give up, and come again.
+/// The case [`NO_TICKS`], with waiters that give up and come again.
 pub const GIVING_UP: Case = Case {
     name: "no ticks, giving up",
     bounds: Bounds { ticks: Ticks::Never, idle: true, impatient: true, ..Bounds::of(3, 2) },
 };
 
-/// Anybody dies before any step.
+/// Any process dies before any step.
 pub const DEATH: Case =
     Case { name: "a death", bounds: Bounds { deaths: 1, idle: true, ..Bounds::of(3, 1) } };
 
-/// An owner dies, and only that makes a sleeper look: a wake that is missing after a recovery
-/// shows.
+/// An owner dies, and only that makes a sleeper retry: a missing wake after a recovery shows.
 pub const OWNER_DIES: Case = Case {
-    name: "an owner dies, ticks then only",
+    name: "an owner dies, ticks only then",
     bounds: Bounds {
         deaths: 1,
         victim: Victim::Owner,
@@ -54,25 +53,25 @@ pub const OWNER_DIES: Case = Case {
     },
 };
 
-/// One dies and one is stopped for ever, each before any step.
+/// One process dies and one is stopped for ever, each before any step.
 pub const STOPPED: Case = Case {
     name: "a death and a stop",
     bounds: Bounds { deaths: 1, frozen: 1, idle: true, ..Bounds::of(3, 1) },
 };
 
-/// As [`STOPPED`], with deadlines everywhere.
+/// The case [`STOPPED`], with deadlines everywhere.
 pub const STOPPED_WITH_DEADLINES: Case = Case {
     name: "a death and a stop, with deadlines",
     bounds: Bounds { impatient: true, ..STOPPED.bounds },
 };
 
-/// Somebody outside of the protocol removes the file.
+/// A process outside the protocol removes the file.
 pub const REMOVED: Case = Case {
     name: "a removal from outside and a death",
     bounds: Bounds { removals: 1, deaths: 1, ..Bounds::of(3, 1) },
 };
 
-/// Other code of a process closes descriptor B, and its number leads elsewhere, before any step.
+/// Other code of a process replaces descriptor B, before any step.
 pub const EXCHANGED: Case = Case {
     name: "an exchange and a death",
     bounds: Bounds {
@@ -96,7 +95,7 @@ pub const TWO_WAYS_OF_MAKING: Case = Case {
     },
 };
 
-/// Any free token may come next, not only the lowest.
+/// Any free token may be drawn next, not only the lowest.
 pub const ANY_TOKEN: Case = Case {
     name: "any free token, two visits, a death",
     bounds: Bounds { draw: Draw::Any, deaths: 1, ..Bounds::of(2, 2) },
@@ -108,7 +107,7 @@ pub const TWO_VISITS: Case = Case {
     bounds: Bounds { deaths: 2, idle: true, ..Bounds::of(2, 2) },
 };
 
-/// What the tests search; a few seconds in all.
+/// The cases of the tests; a few seconds in all.
 pub const SMALL: [Case; 11] = [
     NO_TICKS,
     GIVING_UP,
@@ -123,7 +122,7 @@ pub const SMALL: [Case; 11] = [
     TWO_VISITS,
 ];
 
-/// What `ci/model.sh` searches beyond that; some minutes, less than 4 GiB.
+/// The further cases of `ci/model.sh`; some minutes, less than 4 GiB.
 pub const LARGE: [Case; 10] = [
     Case { name: "two visits, two deaths", bounds: Bounds { deaths: 2, ..Bounds::of(3, 2) } },
     Case { name: "two visits, a stop", bounds: Bounds { frozen: 1, ..Bounds::of(3, 2) } },
@@ -152,39 +151,34 @@ pub const LARGE: [Case; 10] = [
     },
 ];
 
-/// Each flaw, and how it shows.
+/// Each flaw, and the breach by which it shows.
 pub const FLAWS: [FlawCase; 27] = [
-    one("no adoption: look, then take over", Flaw::NoAdoption, DEATH, Breach::Robbed),
+    one("no adoption: test, then recover", Flaw::NoAdoption, DEATH, Breach::Robbed),
     one("no second read after adoption", Flaw::NoSecondRead, DEATH, Breach::FalseAlarm),
     one("no stale check", Flaw::NoStaleCheck, STOPPED, Breach::Stuck),
     one("upgrade before unmap", Flaw::UpgradeBeforeUnmap, NO_TICKS, Breach::LeftBehind),
     one("judge before unmap", Flaw::JudgeBeforeUnmap, NO_TICKS, Breach::LeftBehind),
-    one("unlink whatever the word says", Flaw::UnlinkUnjudged, DEATH, Breach::MarkLost),
+    one("unlink whatever the word says", Flaw::UnlinkUnjudged, DEATH, Breach::DiedLost),
     one("no presence", Flaw::NoPresence, NO_TICKS, Breach::SplitBrain),
     one("no comparison of A and B", Flaw::NoComparison, REMOVED, Breach::Robbed),
     one("no link count", Flaw::NoLinkCount, NO_TICKS, Breach::SplitBrain),
     one("name before presence", Flaw::PresenceAfterName, NO_TICKS, Breach::SplitBrain),
     one("no sticky WAITERS", Flaw::NoStickyWaiters, NO_TICKS, Breach::Deadlock),
-    one("take-over drops WAITERS", Flaw::TakeOverDropsWaiters, OWNER_DIES, Breach::Deadlock),
-    one("take-over without DIED", Flaw::NoDiedOnTakeOver, DEATH, Breach::Untold),
+    one("recovery drops WAITERS", Flaw::TakeOverDropsWaiters, OWNER_DIES, Breach::Deadlock),
+    one("recovery without DIED", Flaw::NoDiedOnTakeOver, DEATH, Breach::Untold),
     one("release by load and store", Flaw::ReleaseByStore, NO_TICKS, Breach::Deadlock),
-    one("no mark before sleeping", Flaw::NoMark, NO_TICKS, Breach::Deadlock),
+    one("no WAITERS before sleeping", Flaw::NoWaiters, NO_TICKS, Breach::Deadlock),
     one("wake before release", Flaw::WakeBeforeRelease, NO_TICKS, Breach::Deadlock),
-    one("passing on drops WAITERS", Flaw::PassOnDropsWaiters, NO_TICKS, Breach::Deadlock),
-    one("passing on without a look", Flaw::NoClaim, NO_TICKS, Breach::Deadlock),
-    one(
-        "a proof by whatever a number leads to",
-        Flaw::UnprovenDescriptor,
-        EXCHANGED,
-        Breach::Robbed,
-    ),
+    one("no wake, and WAITERS dropped", Flaw::QuietReleaseDropsWaiters, NO_TICKS, Breach::Deadlock),
+    one("no wake, and no check", Flaw::NoClaim, NO_TICKS, Breach::Deadlock),
+    one("a proof by an unverified descriptor", Flaw::UnprovenDescriptor, EXCHANGED, Breach::Robbed),
     one(
         "a descriptor verified before the lock only",
         Flaw::VerifiedBeforeOnly,
         EXCHANGED,
         Breach::Robbed,
     ),
-    one("a byte that goes with its number", Flaw::NoPin, EXCHANGED, Breach::SplitBrain),
+    one("a byte that goes with its descriptor", Flaw::NoPin, EXCHANGED, Breach::SplitBrain),
     one(
         "unlink by an unverified descriptor",
         Flaw::UnlinkUnverified,
@@ -197,10 +191,10 @@ pub const FLAWS: [FlawCase; 27] = [
         EXCHANGED,
         Breach::SplitBrain,
     ),
-    one("no stepping aside", Flaw::NoStepAside, GIVING_UP, Breach::Deadlock),
-    one("no wake when stepping aside", Flaw::NoWakeAside, GIVING_UP, Breach::Deadlock),
+    one("giving up in silence", Flaw::NoCancelWait, GIVING_UP, Breach::Deadlock),
+    one("no wake when giving up", Flaw::NoWakeOnCancel, GIVING_UP, Breach::Deadlock),
     FlawCase {
-        name: "no ticks where somebody dies",
+        name: "no ticks where a process dies",
         flaws: Flaws::NONE,
         case: Case {
             name: "a death, no ticks",

@@ -1,22 +1,22 @@
-//! What happens to processes and files against their will: one more way in which a world can go on.
+//! Adds the faults: moves of a world that are not steps of the protocol.
 
 use shmlock_core::Word;
 
 use crate::bounds::Victim;
 use crate::flaw::Flaw;
+use crate::moves::{Action, Move, Rules};
 use crate::place::Place;
 use crate::squeezed::token;
-use crate::step::{Action, Move, Rules, close};
 use crate::world::{Leads, NOWHERE, Note, Presence, Process, World};
 
-/// What may befall this process now.
+/// Adds the faults that may happen to this process now.
 pub(crate) fn befall(rules: &Rules, world: &World, who: usize, moves: &mut Vec<Move>) {
     let mut push = |action, mut world: World| {
         world.forget_unused();
         moves.push(Move { who, action, world, breach: None });
     };
     let inside = world.processes[who].at == Place::Inside;
-    if world.deaths < rules.bounds.deaths && (inside || rules.bounds.victim == Victim::Anybody) {
+    if world.deaths < rules.bounds.deaths && (inside || rules.bounds.victim == Victim::Any) {
         push(Action::Killed, killed(world, who));
     }
     if world.deaths < rules.bounds.deaths && inside {
@@ -35,7 +35,7 @@ pub(crate) fn befall(rules: &Rules, world: &World, who: usize, moves: &mut Vec<M
     }
 }
 
-/// What the number of descriptor B may lead to, once other code has closed it.
+/// Returns what descriptor B may refer to, once other code has replaced it.
 fn targets(world: &World, who: usize) -> impl Iterator<Item = Leads> {
     let (file, processes) = (world.processes[who].b, world.processes);
     let identities = move |index: usize| {
@@ -46,8 +46,8 @@ fn targets(world: &World, who: usize) -> impl Iterator<Item = Leads> {
     std::iter::once(Leads::Elsewhere).chain((0..processes.len()).filter_map(identities))
 }
 
-/// The number leads elsewhere. What the description has locked stays, if it is mapped: not yet in
-/// the instant after it has locked presence.
+/// Replaces descriptor B. The description's locks stay, if it is mapped; in the instant after it
+/// has locked presence it is not mapped yet.
 fn exchanged(rules: &Rules, world: &World, who: usize, leads: Leads) -> World {
     let mut world = *world;
     world.exchanges += 1;
@@ -63,7 +63,7 @@ fn exchanged(rules: &Rules, world: &World, who: usize, leads: Leads) -> World {
     world
 }
 
-/// SIGKILL: the kernel closes everything.
+/// Kills the process: the kernel closes everything.
 fn killed(world: &World, who: usize) -> World {
     let mut world = *world;
     world.deaths += 1;
@@ -72,18 +72,18 @@ fn killed(world: &World, who: usize) -> World {
     world
 }
 
-/// A guard is leaked and the handle closed: the word goes on naming it.
+/// Leaks a guard and closes the handle: the word goes on naming it.
 fn leaked(rules: &Rules, world: &World, who: usize) -> World {
     let mut world = *world;
     world.deaths += 1;
     let process = &mut world.processes[who];
     process.left -= 1;
     process.notes.clear(Note::Told);
-    process.at = close(rules);
+    process.at = rules.first_of_closing();
     world
 }
 
-/// The process ends, and an exit handler gives back what it holds.
+/// Ends the process, and its exit handler releases what it holds.
 fn exiting(world: &World, who: usize) -> World {
     let mut world = *world;
     world.deaths += 1;
@@ -95,7 +95,7 @@ fn exiting(world: &World, who: usize) -> World {
     world
 }
 
-/// Somebody outside of the protocol removes the file.
+/// Adds the removal of the file by a process outside the protocol.
 pub(crate) fn remove(rules: &Rules, world: &World, moves: &mut Vec<Move>) {
     if world.removals < rules.bounds.removals && world.named().is_some() && !world.is_final() {
         let mut world = *world;

@@ -1,60 +1,60 @@
-//! What can be left out of the protocol, or done in another order: each is a mistake that the
-//! search must find.
+//! Names what can be left out of the protocol, or reordered: each is a mistake that the search must
+//! find.
 
 /// One mistake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Flaw {
-    /// Takes over after a look at the owner's byte, without locking it.
+    /// Recovers after testing the owner's byte, without locking it.
     NoAdoption,
-    /// Does not ask whether the word names the token it was just given.
+    /// Does not check whether the word names the token that was just drawn.
     NoStaleCheck,
-    /// Takes over, once it has the owner's byte, whatever the word says by now.
+    /// Recovers, once it has locked the owner's byte, whatever the word says by then.
     NoSecondRead,
-    /// Tries to be alone before it gives up its own presence.
+    /// Tries to lock presence exclusively before it gives up its own.
     UpgradeBeforeUnmap,
     /// Opens without presence.
     NoPresence,
-    /// The maker gives the file its name before it is present.
+    /// The creator links the file before it is present.
     PresenceAfterName,
-    /// Does not look at the link count after it is present.
+    /// Does not check the link count after it is present.
     NoLinkCount,
     /// Does not compare A and B.
     NoComparison,
     /// Acquires after having slept without setting WAITERS.
     NoStickyWaiters,
-    /// Takes over without setting WAITERS.
+    /// Recovers without setting WAITERS.
     TakeOverDropsWaiters,
-    /// Takes the file away whatever the word says.
+    /// Removes the file whatever the word says.
     UnlinkUnjudged,
-    /// Judges the word before it gives up presence, and leaves the file alone if it is held.
+    /// Judges the word before it gives up presence, and leaves the file if it is held.
     JudgeBeforeUnmap,
     /// Releases by reading and storing.
     ReleaseByStore,
-    /// Sleeps without a mark.
-    NoMark,
-    /// Wakes first and releases then.
+    /// Sleeps without setting WAITERS.
+    NoWaiters,
+    /// Wakes before it releases.
     WakeBeforeRelease,
-    /// Gives up without a word to the others.
-    NoStepAside,
-    /// Steps aside without the wake that is owed when the word is free.
-    NoWakeAside,
-    /// Takes over without saying that somebody died.
+    /// Gives up without passing on the wake that it may have consumed.
+    NoCancelWait,
+    /// Gives up without the wake that is owed when the word is free.
+    NoWakeOnCancel,
+    /// Recovers without setting DIED.
     NoDiedOnTakeOver,
-    /// Passes on as it releases, and leaves the wake to nobody.
-    PassOnDropsWaiters,
-    /// Passes on, and does not look whether somebody has come.
+    /// Releases without a wake, and clears WAITERS.
+    QuietReleaseDropsWaiters,
+    /// Releases without a wake, and does not check whether another process has acquired.
     NoClaim,
-    /// Takes what any descriptor says for a proof of death.
+    /// Takes the answer of any descriptor for a proof of death.
     UnprovenDescriptor,
-    /// Looks whether the descriptor is itself before it locks the dead owner's byte, and not
+    /// Checks that the descriptor is itself before it locks the dead owner's byte, and not
     /// afterwards.
     VerifiedBeforeOnly,
-    /// Keeps nothing of the description but its number while it takes over or removes the file.
+    /// Does not map the description while it recovers or removes the file.
     NoPin,
-    /// Removes the file without looking whether the descriptor was itself.
+    /// Removes the file without checking that the descriptor was itself.
     UnlinkUnverified,
-    /// Unlocks presence through whatever the number leads to.
+    /// Unlocks presence through a replaced descriptor.
     UnlockUnverified,
 }
 
@@ -66,13 +66,13 @@ impl Flaws {
     /// The protocol as it is.
     pub const NONE: Self = Self(0);
 
-    /// Only this one.
+    /// Returns the set of this mistake only.
     #[must_use]
     pub const fn only(flaw: Flaw) -> Self {
         Self(1 << flaw as u8)
     }
 
-    /// Whether this one is among them.
+    /// Returns `true` if this mistake is in the set.
     #[must_use]
     pub const fn has(self, flaw: Flaw) -> bool {
         self.0 & (1 << flaw as u8) != 0

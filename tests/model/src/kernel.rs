@@ -1,17 +1,17 @@
-//! What the kernel answers: names, byte locks, sleepers. Each function is one system call, or one
-//! moment of it.
+//! Models the kernel: names, byte locks, sleepers. Each function is one system call, or one moment
+//! of it.
 
 use crate::place::Place;
 use crate::squeezed::{Squeezed, TOKENS, TokenNumber};
 use crate::world::{FILES, File, Link, NOWHERE, Presence, World};
 
 impl World {
-    /// The file that has the name.
+    /// Returns the file that has the name.
     pub(crate) fn named(&self) -> Option<u8> {
         (0..FILES).find(|&file| self.files[file].link == Link::Named).map(index)
     }
 
-    /// Makes a file with the name; `None` if there is one.
+    /// Creates a file with the name; returns `None` if there is one.
     pub(crate) fn create(&mut self, empty: bool) -> Option<u8> {
         if self.named().is_some() {
             return None;
@@ -23,14 +23,14 @@ impl World {
         Some(index(file))
     }
 
-    /// Takes the name away from whichever file has it.
+    /// Removes the name.
     pub(crate) fn unlink(&mut self) {
         if let Some(file) = self.named() {
             self.files[usize::from(file)].link = Link::Nameless;
         }
     }
 
-    /// Forgets nameless files that nobody has open.
+    /// Forgets nameless files that no process has open.
     pub(crate) fn forget_unused(&mut self) {
         for file in 0..FILES {
             let used = self
@@ -43,7 +43,7 @@ impl World {
         }
     }
 
-    /// Whether the byte of a token is locked on this file. For asking through a description without
+    /// Returns `true` if the byte of a token is locked on this file. For a description without
     /// locks of its own.
     pub(crate) fn is_token_locked(&self, file: u8, token: TokenNumber) -> bool {
         token != 0
@@ -53,17 +53,18 @@ impl World {
             })
     }
 
-    /// The tokens that a newcomer on this file could get, lowest first.
+    /// Returns the tokens that a new handle on this file could draw, lowest first.
     pub(crate) fn free_tokens(&self, file: u8) -> impl Iterator<Item = TokenNumber> + '_ {
         (1..=TOKENS).filter(move |&token| !self.is_token_locked(file, token))
     }
 
-    /// Whether anybody but `who` has the presence byte of this file locked in this way.
+    /// Returns `true` if a process other than `who` has the presence byte of this file locked in
+    /// this way.
     pub(crate) fn is_present(&self, file: u8, presence: Presence, who: usize) -> bool {
         self.is_present_but(file, presence, [Some(who), None])
     }
 
-    /// As [`is_present`](Self::is_present), with two that do not count.
+    /// Returns the same as [`is_present`](Self::is_present), with two processes that do not count.
     pub(crate) fn is_present_but(
         &self,
         file: u8,
@@ -76,8 +77,8 @@ impl World {
         })
     }
 
-    /// Who sleeps on the word of this file. A process that was stopped in its sleep has left the
-    /// queue.
+    /// Returns the processes that sleep on the word of this file. A process that was stopped in its
+    /// sleep has left the queue.
     pub(crate) fn sleepers(&self, file: u8) -> impl Iterator<Item = usize> + '_ {
         self.processes.iter().enumerate().filter_map(move |(index, process)| {
             (process.at == Place::Asleep && process.a == file && process.can_move())
@@ -85,8 +86,8 @@ impl World {
         })
     }
 
-    /// What happens to the locks of a handle when the mapping, or the process, is gone. If the word
-    /// names it, then an owner has died.
+    /// Drops the locks of a handle whose mapping, or process, is gone. If the word names it, an
+    /// owner has died.
     pub(crate) fn drop_identity(&mut self, who: usize) {
         let process = &mut self.processes[who];
         let (file, token) = (process.a, process.token);

@@ -1,5 +1,5 @@
-//! Prints what the search finds. Without an argument: what the tests search. `large`: the larger
-//! bounds, and only them. `trace`: each flaw with the way to its breach.
+//! Prints what the search finds. Without an argument: the cases of the tests. `large`: the larger
+//! bounds only. `trace`: each flaw with a shortest trace to its breach.
 
 use std::env;
 use std::process::ExitCode;
@@ -11,13 +11,13 @@ fn main() -> ExitCode {
     let argument = env::args().nth(1).unwrap_or_default();
     let fine = match argument.as_str() {
         "large" => hold(&LARGE),
-        "trace" => break_promises(true),
-        _ => hold(&SMALL) & hold(&[STOPPED]) & break_promises(false),
+        "trace" => break_properties(true),
+        _ => hold(&SMALL) & hold(&[STOPPED]) & break_properties(false),
     };
     if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// The protocol; whether every promise holds in every case.
+/// Searches the cases; returns `true` if every property holds in each.
 fn hold(cases: &[Case]) -> bool {
     println!(
         "{:38} {:>3} {:>3} {:>10} {:>11} {:>7} {:>6}",
@@ -30,7 +30,8 @@ fn hold(cases: &[Case]) -> bool {
         let (seconds, mebibytes) = (report.time.as_secs_f64(), report.bytes >> 20);
         let (processes, visits) = (bounds.processes, bounds.visits);
         print!(
-            "{name:38} {processes:3} {visits:3} {states:10} {transitions:11} {seconds:7.2} {mebibytes:6}"
+            "{name:38} {processes:3} {visits:3} {states:10} {transitions:11} {seconds:7.2} \
+             {mebibytes:6}"
         );
         match report.broken {
             None => println!("  all hold"),
@@ -43,8 +44,8 @@ fn hold(cases: &[Case]) -> bool {
     fine
 }
 
-/// The flaws; whether each is found as expected.
-fn break_promises(with_traces: bool) -> bool {
+/// Searches the flaws; returns `true` if each is found as expected.
+fn break_properties(with_traces: bool) -> bool {
     println!("\n{:38} {:32} {:46} {:>5} {:>9}", "flaw", "searched in", "breaks", "steps", "states");
     let mut fine = true;
     for FlawCase { name, flaws, case, breach: expected } in FLAWS {

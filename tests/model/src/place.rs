@@ -1,7 +1,7 @@
-//! What a process can be about to do: every step of the protocol, by name.
+//! Names every step of the protocol.
 
-/// What a process does next. One atomic action each, in words in [`Place::does`]; the sections are
-/// those of PROTOCOL.md.
+/// The next step of a process: one atomic action each, described by [`Place::does`]. The sections
+/// are those of PROTOCOL.md.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub(crate) enum Place {
@@ -23,24 +23,24 @@ pub(crate) enum Place {
     VerifyAdopted,
     ReadAgain,
     TakeOver,
-    LetGo,
+    UnlockOwner,
     CheckOrphan,
-    MarkWaiting,
+    SetWaiters,
     Sleep,
     Asleep,
-    StepAside,
-    WakeForAside,
-    // 4: the section and its end
+    CancelWait,
+    WakeAfterCancel,
+    // 4: the critical section and its end
     Inside,
     DeclareConsistent,
     Release,
     StoreRelease,
-    PassOn,
+    QuietRelease,
     ClaimWake,
     Wake,
     Abandon,
     WakeForAbandoned,
-    // 10: close; the first two only where that is done in another order
+    // 10: close; the first two only in a flawed order
     JudgeEarly,
     UnmapOnly,
     Unmap,
@@ -55,7 +55,7 @@ pub(crate) enum Place {
 }
 
 impl Place {
-    /// The steps of the protocol itself, without those that only a flawed one has.
+    /// The steps of the protocol itself, without those of flawed ones.
     pub(crate) const ALL: [Self; 37] = [
         Self::LookUp,
         Self::Create,
@@ -72,17 +72,17 @@ impl Place {
         Self::VerifyAdopted,
         Self::ReadAgain,
         Self::TakeOver,
-        Self::LetGo,
+        Self::UnlockOwner,
         Self::CheckOrphan,
-        Self::MarkWaiting,
+        Self::SetWaiters,
         Self::Sleep,
         Self::Asleep,
-        Self::StepAside,
-        Self::WakeForAside,
+        Self::CancelWait,
+        Self::WakeAfterCancel,
         Self::Inside,
         Self::DeclareConsistent,
         Self::Release,
-        Self::PassOn,
+        Self::QuietRelease,
         Self::ClaimWake,
         Self::Wake,
         Self::Abandon,
@@ -96,48 +96,48 @@ impl Place {
         Self::Withdraw,
     ];
 
-    /// What the action is, for a reader of a trace.
+    /// Describes the action in a trace.
     pub(crate) const fn does(self) -> &'static str {
         match self {
             Self::LookUp => "opens A by name",
-            Self::Create => "makes the file",
+            Self::Create => "creates the file",
             Self::Announce => "takes presence on A",
-            Self::CheckName => "looks whether A still has a name",
+            Self::CheckName => "checks that A still has a name",
             Self::Grow => "makes an empty file whole",
             Self::Draw => "draws a token",
             Self::DeclareStale => "swaps: token just drawn is stale?",
-            Self::WakeForStale | Self::Wake | Self::WakeForAbandoned | Self::WakeForAside => {
+            Self::WakeForStale | Self::Wake | Self::WakeForAbandoned | Self::WakeAfterCancel => {
                 "wakes one"
             }
             Self::OpenSecond => "opens B by name and compares",
             Self::TryAcquire => "swaps: acquire",
-            Self::Probe => "asks whether the owner's byte is locked",
+            Self::Probe => "tests whether the owner's byte is locked",
             Self::Adopt => "locks the owner's byte",
-            Self::VerifyAdopted => "looks whether B was itself when it locked",
+            Self::VerifyAdopted => "checks that B was itself when it locked",
             Self::ReadAgain => "reads the word again",
-            Self::TakeOver => "swaps: take over",
-            Self::LetGo => "lets go of the owner's byte",
-            Self::CheckOrphan => "looks whether the file was removed",
-            Self::MarkWaiting => "swaps: mark waiting",
+            Self::TakeOver => "swaps: recover",
+            Self::UnlockOwner => "unlocks the owner's byte",
+            Self::CheckOrphan => "checks whether the file was removed",
+            Self::SetWaiters => "swaps: set WAITERS",
             Self::Sleep => "asks the kernel to sleep on the word",
-            Self::Asleep => "stops sleeping by itself",
-            Self::StepAside => "swaps: mark for the others before giving up",
-            Self::Inside => "leaves the section",
+            Self::Asleep => "stops sleeping without a wake",
+            Self::CancelWait => "swaps: set WAITERS before giving up",
+            Self::Inside => "leaves the critical section",
             Self::DeclareConsistent => "swaps: declare consistent",
             Self::Release => "swaps: release",
             Self::StoreRelease => "stores: release",
-            Self::PassOn => "swaps: pass on",
+            Self::QuietRelease => "swaps: release without a wake",
             Self::ClaimWake => "swaps: claim the wake",
             Self::Abandon => "swaps: abandon",
             Self::JudgeEarly => "judges before it unmaps",
             Self::Unmap | Self::UnmapOnly => "unmaps A: token and presence go",
-            Self::LockPresence => "tries to lock presence alone",
+            Self::LockPresence => "tries to lock presence exclusively",
             Self::JudgeWord => "judges link count and word",
             Self::JudgeName => "compares the name with B",
-            Self::VerifyAlone => "looks whether B was itself all the time",
+            Self::VerifyAlone => "checks that B was itself all the time",
             Self::Unlink => "unlinks the name",
-            Self::Withdraw => "lets go of presence and closes B",
-            Self::Gone => "is gone",
+            Self::Withdraw => "unlocks presence and closes B",
+            Self::Gone => "has ended",
         }
     }
 }

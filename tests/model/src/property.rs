@@ -1,81 +1,23 @@
-//! What must be true: of each step, of each world, and of what is left at the end.
+//! Checks what must be true of each world, and of what is left at the end.
 
 use std::collections::HashSet;
-use std::fmt;
 
 use shmlock_core::Word;
 
+use crate::breach::Breach;
+use crate::moves::Rules;
 use crate::place::Place;
-use crate::step::{Rules, moves};
+use crate::step::moves;
 use crate::world::{File, Link, Presence, Process, World};
 
-/// A promise that was broken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Breach {
-    /// Two processes are in the section of one name.
-    TwoInside,
-    /// The word does not name a living owner any more.
-    Robbed,
-    /// An open handle's file has lost its name: whoever opens the name gets another lock.
-    SplitBrain,
-    /// An owner died, and the next one is not told.
-    Untold,
-    /// Somebody is told of a death that was none.
-    FalseAlarm,
-    /// The file was removed with a crash mark that nobody has seen.
-    MarkLost,
-    /// All have closed, nobody died, no descriptor was exchanged, and the file is still there.
-    LeftBehind,
-    /// All are gone, and the file neither is free nor says truly that an owner died.
-    Untrue,
-    /// A free file was left, and the next who opens and closes leaves it as well.
-    NotCleared,
-    /// Nobody can do anything, and somebody still waits.
-    Deadlock,
-    /// Without another death, not everybody can come to its end any more.
-    Stuck,
-}
-
-impl Breach {
-    /// The name of the property: exclusion, holding, truth of the crash mark, tidiness, progress.
-    #[must_use]
-    pub const fn property(self) -> &'static str {
-        match self {
-            Self::TwoInside | Self::SplitBrain => "S1",
-            Self::Robbed => "S2",
-            Self::Untold | Self::FalseAlarm | Self::MarkLost => "S3",
-            Self::LeftBehind | Self::Untrue | Self::NotCleared => "S4",
-            Self::Deadlock | Self::Stuck => "L",
-        }
-    }
-}
-
-impl fmt::Display for Breach {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::TwoInside => "two are in the section",
-            Self::Robbed => "a living owner was robbed",
-            Self::SplitBrain => "an open handle's file has lost its name",
-            Self::Untold => "an owner died and the next is not told",
-            Self::FalseAlarm => "told of a death that was none",
-            Self::MarkLost => "the file was removed with a crash mark on it",
-            Self::LeftBehind => "a file is left behind although nobody died",
-            Self::Untrue => "the file left behind is neither free nor truly marked",
-            Self::NotCleared => "a free file is not cleared by the next",
-            Self::Deadlock => "asleep for ever",
-            Self::Stuck => "no way to the end",
-        })
-    }
-}
-
-/// What must be true of every world.
+/// Checks what must be true of every world.
 pub(crate) fn judge(world: &World) -> Option<Breach> {
     let holders = || world.processes.iter().filter(|process| process.holds());
     if holders().any(|holder| !world.files[usize::from(holder.a)].word.names(holder.token)) {
         return Some(Breach::Robbed);
     }
     if world.removals > 0 {
-        // Who removes the file makes two locks of it. Each of them is still one.
+        // A removal makes two locks of the name. Each of them is still one.
         let mut files: Vec<u8> = holders().map(|holder| holder.a).collect();
         files.sort_unstable();
         return files.windows(2).any(|pair| pair[0] == pair[1]).then_some(Breach::TwoInside);
@@ -88,9 +30,10 @@ pub(crate) fn judge(world: &World) -> Option<Breach> {
     open().any(|process| !has_name(process)).then_some(Breach::SplitBrain)
 }
 
-/// Whether others may have to wait for a stopped process for as long as it is stopped: it holds the
-/// lock, or the byte of the dead owner in the word, or has drawn that token and not yet said so, or
-/// is just about to remove the file. Who has deadlines need not wait even then.
+/// Returns `true` if others may have to wait for a stopped process while it is stopped: it holds
+/// the lock, or the byte of the dead owner in the word; or has drawn that token and not yet
+/// declared it stale; or is about to remove the file. A process with deadlines need not wait even
+/// then.
 pub(crate) fn may_be_waited_for(rules: &Rules, world: &World) -> bool {
     let Some(frozen) = world.frozen() else { return false };
     if rules.bounds.impatient {
@@ -103,21 +46,21 @@ pub(crate) fn may_be_waited_for(rules: &Rules, world: &World) -> bool {
     frozen.holds() || named(frozen.adopted) || unmoved || frozen.presence == Presence::Alone
 }
 
-/// The files that were left at the end of some run; few, so each is looked at once.
+/// The files that were left at the end of a run; few, so each is checked once.
 #[derive(Debug, Default)]
 pub(crate) struct Leftovers {
     known: HashSet<File>,
 }
 
 impl Leftovers {
-    /// What must be true when all are gone or stopped.
+    /// Checks what must be true when all processes have ended or are stopped.
     pub(crate) fn judge(&mut self, rules: &Rules, world: &World) -> Option<Breach> {
         if world.frozen().is_some() || world.removals > 0 {
             return None;
         }
         let file = world.files[usize::from(world.named()?)];
         // A closer whose descriptor is exchanged in that instant leaves a free file, as one that
-        // dies.
+        // dies does.
         if world.deaths == 0 && world.exchanges == 0 {
             return Some(Breach::LeftBehind);
         }
@@ -137,7 +80,7 @@ impl Leftovers {
     }
 }
 
-/// Whether one more process, alone, always takes the free file away.
+/// Returns `true` if one more process, alone, always removes the free file.
 fn is_cleared(rules: &Rules, world: &World) -> bool {
     let mut rules = *rules;
     (rules.bounds.deaths, rules.bounds.frozen, rules.bounds.exchanges) = (0, 0, 0);

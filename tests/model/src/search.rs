@@ -1,40 +1,42 @@
-//! The search: breadth first, so that the first breach found has a shortest way to it; then back,
-//! for who cannot end.
+//! Searches breadth first, so that the first breach found has a shortest trace; then backwards, for
+//! processes that cannot end.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use crate::bounds::Bounds;
+use crate::breach::Breach;
 use crate::flaw::Flaws;
+use crate::moves::{Move, Rules};
 use crate::place::Place;
-use crate::property::{self, Breach, Leftovers};
+use crate::property::{self, Leftovers};
 use crate::seen::Seen;
-use crate::step::{Move, Rules, moves};
+use crate::step::moves;
 use crate::trace::Trace;
 use crate::world::World;
 
-/// What a search found.
+/// The result of a search.
 #[derive(Debug)]
 pub struct Report {
-    /// How many worlds there are, not counting who is who.
+    /// The number of worlds, not counting permutations of the processes.
     pub states: usize,
-    /// How many moves lead from one to another.
+    /// The number of moves.
     pub transitions: u64,
-    /// How long it took.
+    /// The time it took.
     pub time: Duration,
-    /// How much memory it took.
+    /// The memory it took.
     pub bytes: usize,
-    /// Steps of the protocol that nobody ever took.
+    /// The steps of the protocol that no process took.
     pub unreached: Vec<&'static str>,
-    /// Where a process was stopped when others waited for it without end, as the design allows;
-    /// sorted.
+    /// The steps at which a process was stopped while others waited for it without end, as the
+    /// design allows; sorted.
     pub waited_for: Vec<&'static str>,
-    /// The first promise that was broken, and how; `None` if all hold.
+    /// The first property that failed, and a trace to it; `None` if all hold.
     pub broken: Option<(Breach, Trace)>,
 }
 
 impl Report {
-    /// The promise that was broken.
+    /// Returns the property that failed.
     #[must_use]
     pub fn breach(&self) -> Option<Breach> {
         self.broken.as_ref().map(|(breach, _)| *breach)
@@ -80,7 +82,7 @@ pub fn search(bounds: Bounds, flaws: Flaws) -> Report {
     }
 }
 
-/// The promise, the world at which it was broken, and the move out of it that did.
+/// The breach, the world at which it was found, and the world after the move that made it.
 type Broken = (Breach, u32, Option<World>);
 
 struct Search {
@@ -88,16 +90,16 @@ struct Search {
     seen: Seen,
     leftovers: Leftovers,
     transitions: u64,
-    /// Where the moves that are no faults lead, world by world.
+    /// The targets of the moves that are no faults, world by world.
     targets: Vec<u32>,
-    /// Where in `targets` those of a world begin.
+    /// The index in `targets` at which those of a world begin.
     starts: Vec<usize>,
     reached: BTreeSet<Place>,
     waited_for: BTreeSet<Place>,
 }
 
 impl Search {
-    /// Finds every world, and looks at each.
+    /// Finds every world, and checks each.
     fn forward(&mut self) -> Option<Broken> {
         let mut next = Vec::new();
         let mut number = 0;
@@ -111,7 +113,8 @@ impl Search {
             self.transitions += next.len() as u64;
             for Move { world, breach, action, .. } in next.drain(..) {
                 if let Some(breach) = breach {
-                    let breach = property::judge(&world).unwrap_or(breach); // the graver of two, if there are two
+                    // The graver of two, if there are two.
+                    let breach = property::judge(&world).unwrap_or(breach);
                     return Some((breach, number, Some(world.sorted())));
                 }
                 let target = self.seen.insert(world.sorted(), number);
@@ -141,10 +144,10 @@ impl Search {
         property::judge(world).or(at_end)
     }
 
-    /// Finds the first world from which no way without another fault leads to an end for all.
+    /// Finds the first world from which not all processes can end without another fault.
     ///
     /// Most moves lead to a world that was found later, so a sweep from the last to the first
-    /// settles many; moves that lead back are settled by the sweeps after it.
+    /// settles many; later sweeps settle the moves that lead back.
     fn backward(&mut self) -> Option<Broken> {
         let mut can_end = vec![false; self.seen.len()];
         let mut open: Vec<u32> = (0..u32::try_from(self.seen.len()).ok()?).rev().collect();

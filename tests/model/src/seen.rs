@@ -1,4 +1,4 @@
-//! Every world once, with a number; and the way by which it was first reached.
+//! Stores every world once, with a number and the way by which it was first reached.
 
 use std::hash::{Hash, Hasher};
 
@@ -7,8 +7,8 @@ use crate::world::World;
 /// A free slot of the table.
 const FREE: u32 = u32::MAX;
 
-/// The worlds, in the order in which they were found. The table has their numbers only, so that a
-/// world is stored once.
+/// The worlds, in the order in which they were found. The hash table has their numbers only, so
+/// that a world is stored once.
 pub(crate) struct Seen {
     worlds: Vec<World>,
     parents: Vec<u32>,
@@ -16,7 +16,7 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
-    /// With one world, which has no parent and the number 0.
+    /// Creates the set with one world, which has no parent and the number 0.
     pub(crate) fn from(start: World) -> Self {
         let mut seen = Self { worlds: Vec::new(), parents: Vec::new(), table: vec![FREE; 1 << 10] };
         seen.insert(start, 0);
@@ -27,12 +27,12 @@ impl Seen {
         self.worlds.len()
     }
 
-    /// The world with this number.
+    /// Returns the world with this number.
     pub(crate) fn world(&self, number: u32) -> &World {
         &self.worlds[number as usize]
     }
 
-    /// The number of a world, which is noted if it is new.
+    /// Returns the number of a world, which is added if it is new.
     pub(crate) fn insert(&mut self, world: World, parent: u32) -> u32 {
         let slot = self.slot(&world);
         if self.table[slot] != FREE {
@@ -48,7 +48,7 @@ impl Seen {
         number
     }
 
-    /// The worlds on a shortest way from the first to this one.
+    /// Returns the worlds on a shortest way from the first to this one.
     pub(crate) fn way_to(&self, mut number: u32) -> Vec<World> {
         let mut way = vec![*self.world(number)];
         while number != 0 {
@@ -59,13 +59,13 @@ impl Seen {
         way
     }
 
-    /// How much memory this takes.
+    /// Returns the memory that this takes.
     pub(crate) fn bytes(&self) -> usize {
         let worlds = self.worlds.capacity() * size_of::<World>();
         worlds + (self.parents.capacity() + self.table.capacity()) * size_of::<u32>()
     }
 
-    /// Where the world stands in the table, or would.
+    /// Returns the slot of the world in the table, or the free slot for it.
     fn slot(&self, world: &World) -> usize {
         let mask = self.table.len() - 1;
         let mut mixer = Mixer::default();
@@ -87,7 +87,7 @@ impl Seen {
     }
 }
 
-/// A hash of bytes, seven at a time. Worlds are ours: nobody chooses them to collide.
+/// A hash of bytes, seven at a time. The worlds are this program's own: none is chosen to collide.
 #[derive(Default)]
 struct Mixer {
     hash: u64,
@@ -102,7 +102,7 @@ impl Mixer {
 
 impl Hasher for Mixer {
     fn write_u8(&mut self, byte: u8) {
-        // A one in front of them tells how many are pending.
+        // A leading one bit says how many are pending.
         self.pending = if self.pending == 0 { 1 << 8 } else { self.pending << 8 } | u64::from(byte);
         if self.pending >> 56 != 0 {
             let word = std::mem::take(&mut self.pending);
@@ -110,7 +110,7 @@ impl Hasher for Mixer {
         }
     }
 
-    // What a derived `Hash` writes for an enum: a small number.
+    // A derived `Hash` writes this for an enum: a small number.
     fn write_isize(&mut self, value: isize) {
         self.write_u8(value.to_le_bytes()[0]);
     }

@@ -1,24 +1,22 @@
-//! The owner word in one byte, so that millions of worlds fit into memory.
+//! Stores the owner word in one byte, so that millions of worlds fit into memory.
 //!
-//! What a word *means* stays with [`Word`]: the byte is only another way to write the same 32 bits
-//! down.
+//! [`Word`] alone interprets the word: the byte is only another encoding of the same 32 bits.
 
 use shmlock_core::token::LIVING_MIN;
 use shmlock_core::{Token, Word};
 
-/// A number from 1 up, for a living token from [`LIVING_MIN`] up; 0 for none.
+/// The number of a living token, from 1 up for [`LIVING_MIN`]; 0 for none.
 pub(crate) type TokenNumber = u8;
 
-/// How many tokens there are. More than can be in use at once: own ones and adopted ones of four
-/// processes.
+/// The number of tokens: more than can be in use at once, own and adopted ones of four processes.
 pub(crate) const TOKENS: TokenNumber = 8;
 
-/// The token with this number.
+/// Returns the token with this number.
 pub(crate) fn token(number: TokenNumber) -> Token {
     Token::living(LIVING_MIN - 1 + u32::from(number)).expect("the first living tokens")
 }
 
-/// The number of this token.
+/// Returns the number of this token.
 pub(crate) fn number_of(token: Token) -> TokenNumber {
     (1..=TOKENS).find(|&number| self::token(number) == token).expect("one of the tokens given out")
 }
@@ -27,10 +25,10 @@ pub(crate) fn number_of(token: Token) -> TokenNumber {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Squeezed(u8);
 
-/// The first living token, after [`rotated`]; what is smaller has no token.
+/// The first living token, after [`rotated`]; smaller values have no token.
 const FIRST: u32 = LIVING_MIN << 2;
 
-/// The flags become the lowest two bits.
+/// Rotates the flags to the lowest two bits.
 fn rotated(bits: u32) -> u32 {
     bits.rotate_left(2)
 }
@@ -55,17 +53,17 @@ impl Squeezed {
     /// The word of an untouched file.
     pub(crate) const FREE: Self = Self(0);
 
-    /// Whom the word names; 0 if it is free.
+    /// Returns the token that the word names; 0 if it is free.
     pub(crate) fn owner(self) -> TokenNumber {
         Word::from(self).owner().map_or(0, number_of)
     }
 
-    /// Whether it names this token, which may be 0.
+    /// Returns `true` if it names this token, which may be 0.
     pub(crate) fn names(self, number: TokenNumber) -> bool {
         number != 0 && Word::from(self).is_owned_by(token(number))
     }
 
-    /// One compare-and-swap.
+    /// Compares and swaps.
     pub(crate) fn swap(&mut self, seen: Self, new: Word) -> Result<(), Self> {
         if *self != seen {
             return Err(*self);

@@ -1,20 +1,21 @@
-//! How a promise was broken, step by step, to be read.
+//! Prints how a property failed, step by step.
 
 use std::fmt;
 
 use shmlock_core::Word;
 
-use crate::step::{Action, Rules, moves};
+use crate::moves::{Action, Rules};
+use crate::step::moves;
 use crate::world::{Link, NOWHERE, Presence, Process, World};
 
-/// A shortest way from the beginning to a breach.
+/// A shortest way from the start to a breach.
 #[derive(Debug)]
 pub struct Trace {
     lines: Vec<String>,
 }
 
 impl Trace {
-    /// Follows the way again, with each process staying who it is.
+    /// Follows the way again, without reordering the processes.
     pub(crate) fn new(rules: Rules, way: &[World], last: Option<&World>) -> Self {
         let mut world = way[0];
         let mut lines = Vec::new();
@@ -38,13 +39,13 @@ impl Trace {
         Self { lines }
     }
 
-    /// How many steps it takes.
+    /// Returns the number of steps.
     #[must_use]
     pub fn len(&self) -> usize {
         self.lines.len()
     }
 
-    /// Whether the beginning itself was bad.
+    /// Returns `true` if the start itself was a breach.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.lines.is_empty()
@@ -60,17 +61,17 @@ impl fmt::Display for Trace {
 fn describe(action: Action) -> &'static str {
     match action {
         Action::Step(place) => place.does(),
-        Action::Spurious => "is woken for no reason",
+        Action::Spurious => "is woken spuriously",
         Action::Killed => "IS KILLED",
         Action::Stopped => "IS STOPPED",
         Action::Leaked => "LEAKS ITS GUARD and closes",
-        Action::ExitHandler => "EXITS, and its handler gives back",
-        Action::Removed => "SOMEBODY REMOVES THE FILE",
+        Action::ExitHandler => "EXITS, and its handler releases",
+        Action::Removed => "A FOREIGN PROCESS REMOVES THE FILE",
         Action::Exchanged => "HAS ITS DESCRIPTOR B EXCHANGED",
     }
 }
 
-/// The files, and what each process has.
+/// Displays the files, and what each process has.
 struct Show<'w>(&'w World);
 
 impl fmt::Display for Show<'_> {
@@ -91,7 +92,7 @@ impl fmt::Display for Show<'_> {
     }
 }
 
-/// As in PROTOCOL.md, with the tokens counted from 1.
+/// Formats a word as PROTOCOL.md does, with the tokens counted from 1.
 fn short(word: Word) -> String {
     let owner = word.owner().map_or(0, crate::squeezed::number_of);
     let flag = |set, name| if set { name } else { "" };

@@ -1,16 +1,16 @@
-//! Everything there is: the files that have or had the name, and what each process has, knows and
+//! Defines the world: the files that have or had the name, and what each process has, knows and
 //! does next.
 //!
-//! The kernel's tables of byte locks and of sleepers are not stored. They are what the processes
-//! say that they hold, so a process that dies drops its locks by ceasing to say so, and two worlds
-//! that differ only in who is called first are one world after [`World::sorted`].
+//! The kernel's tables of byte locks and of sleepers are not stored: they follow from the
+//! processes. So a process that dies drops its locks, and two worlds that differ only in the order
+//! of the processes are one world after [`World::sorted`].
 
 use crate::place::Place;
 use crate::squeezed::{Squeezed, TokenNumber};
 
-/// The most processes there can be.
+/// The largest number of processes.
 pub const PROCESSES: usize = 4;
-/// Each may be on another nameless file while one has the name.
+/// Each process may be on a nameless file of its own while one file has the name.
 pub(crate) const FILES: usize = PROCESSES + 1;
 
 /// No file.
@@ -28,38 +28,38 @@ pub(crate) enum Presence {
     Alone,
 }
 
-/// What the number of descriptor B leads to.
+/// The object that descriptor B refers to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Leads {
     /// The description that was opened.
     #[default]
     Itself,
-    /// Another file: every byte looks free there, and can be locked, and nobody knows of it.
+    /// Another file: every byte looks free there and can be locked, without any effect on this one.
     Elsewhere,
-    /// The description of the same file that has this token and the presence of its handle: to it
-    /// both look free.
+    /// The description of the same file that has this token and the presence of its handle: through
+    /// it both look free.
     Identity(TokenNumber),
 }
 
-/// One thing that a process remembers, or that we remember of it.
+/// One thing that a process remembers, or that the model remembers of it.
 #[derive(Clone, Copy, Debug)]
 #[repr(u8)]
 pub(crate) enum Note {
-    /// Has marked the word: `Attempt::AfterWaiting`.
+    /// Has set WAITERS: `Attempt::AfterWaiting`.
     Waited,
     /// Has probed the owner once, so may sleep now.
     Probed,
-    /// The take-over succeeded.
+    /// The recovery succeeded.
     Won,
-    /// Has made the file, and not come to know yet that byte locks are what they seem.
+    /// Has created the file, and not yet checked that byte locks work.
     Made,
     /// Was told of a death.
     Told,
-    /// Leaves only to begin to open again.
+    /// Closes in order to open again.
     Again,
-    /// Is in an exit handler: will be gone without closing.
+    /// Is in an exit handler: ends without closing.
     Exiting,
-    /// Lives and never moves again.
+    /// Is stopped for ever.
     Frozen,
 }
 
@@ -89,17 +89,17 @@ pub(crate) struct Process {
     pub(crate) a: u8,
     /// The file of description B.
     pub(crate) b: u8,
-    /// What its number leads to.
+    /// The object that descriptor B refers to.
     pub(crate) leads: Leads,
     pub(crate) presence: Presence,
-    /// Our token: its byte is locked on A. 0 if none.
+    /// Its token, whose byte is locked on A. 0 if none.
     pub(crate) token: TokenNumber,
     /// The token whose byte is locked on B. 0 if none.
     pub(crate) adopted: TokenNumber,
-    /// What the process expects in the word, or last saw there.
+    /// The word that the process expects, or last saw.
     pub(crate) seen: Squeezed,
     pub(crate) notes: Notes,
-    /// How many visits to the section are left.
+    /// The number of critical sections that are left.
     pub(crate) left: u8,
 }
 
@@ -129,28 +129,28 @@ impl Process {
         self.at != Place::Gone && !self.is_frozen()
     }
 
-    /// Whether it has acquired and not given back.
+    /// Returns `true` if it has acquired and not released.
     pub(crate) fn holds(&self) -> bool {
         match self.at {
-            Place::LetGo => self.notes.has(Note::Won),
+            Place::UnlockOwner => self.notes.has(Note::Won),
             Place::CheckOrphan
             | Place::Inside
             | Place::DeclareConsistent
             | Place::Release
             | Place::StoreRelease
-            | Place::PassOn
+            | Place::QuietRelease
             | Place::Abandon => true,
             _ => false,
         }
     }
 
-    /// Whether it is between opening and closing.
+    /// Returns `true` if it is between opening and closing.
     pub(crate) fn is_open(&self) -> bool {
         (Place::TryAcquire..=Place::Unmap).contains(&self.at)
     }
 }
 
-/// Whether a file exists, and has the name.
+/// The link count of a file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub(crate) enum Link {
@@ -166,23 +166,23 @@ pub(crate) enum Link {
 pub(crate) struct File {
     pub(crate) link: Link,
     pub(crate) word: Squeezed,
-    /// Made by `O_CREAT|O_EXCL` and not yet grown.
+    /// Created by `O_CREAT|O_EXCL` and not yet grown.
     pub(crate) empty: bool,
-    /// The truth that DIED is about: an owner died, and nobody has declared the data consistent
+    /// The fact that DIED reports: an owner died, and no owner has declared the data consistent
     /// since.
     pub(crate) torn: bool,
 }
 
-/// One state of everything.
+/// One state of the model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct World {
     pub(crate) files: [File; FILES],
     pub(crate) processes: [Process; PROCESSES],
-    /// How many processes were killed, leaked their hold or left by an exit handler.
+    /// The number of processes that were killed, leaked their hold, or ended by an exit handler.
     pub(crate) deaths: u8,
-    /// How often somebody outside of the protocol removed the file.
+    /// The number of removals by a process outside the protocol.
     pub(crate) removals: u8,
-    /// How often a descriptor was exchanged.
+    /// The number of exchanges of a descriptor.
     pub(crate) exchanges: u8,
 }
 
@@ -199,13 +199,13 @@ impl World {
         world
     }
 
-    /// The same world with the processes in an order that does not depend on who is who.
+    /// Returns the same world with the processes sorted.
     pub(crate) fn sorted(mut self) -> Self {
         self.processes.sort_unstable();
         self
     }
 
-    /// Whether nobody will do anything any more, in the good sense.
+    /// Returns `true` if no process can take another step.
     pub(crate) fn is_final(&self) -> bool {
         !self.processes.iter().any(Process::can_move)
     }

@@ -1,12 +1,12 @@
-//! The search finds what it is made to find: each step of the protocol that is left out or done in
-//! another order breaks a promise. What would break none would not be needed. (In the same bounds
-//! the protocol itself breaks none: `protocol.rs`.)
+//! Checks that the search finds flaws: each step of the protocol that is left out or reordered
+//! breaks a property. A step that breaks none would not be needed. (In the same bounds the protocol
+//! itself breaks none: `protocol.rs`.)
 
 use shmlock_model::cases::FLAWS;
 use shmlock_model::search;
 
 #[test]
-fn every_flaw_breaks_a_promise() {
+fn every_flaw_breaks_a_property() {
     for flaw in FLAWS {
         let report = search(flaw.case.bounds, flaw.flaws);
         assert_eq!(report.breach(), Some(flaw.breach), "{}", flaw.name);

@@ -1,4 +1,4 @@
-//! The protocol keeps its promises whatever happens in whatever order, within the bounds of each
+//! Checks that the protocol's properties hold in every order of steps, within the bounds of each
 //! case.
 
 use shmlock_model::cases::{
@@ -21,12 +21,12 @@ fn among_the_living_no_wake_is_lost_and_no_file_is_left() {
 }
 
 #[test]
-fn who_gives_up_leaves_nobody_asleep() {
+fn a_waiter_that_gives_up_leaves_no_other_waiter_asleep() {
     holds(GIVING_UP);
 }
 
 #[test]
-fn a_death_before_any_step_is_told_truly_and_stops_nobody() {
+fn a_death_before_any_step_is_reported_truly_and_stops_no_other_process() {
     holds(DEATH);
 }
 
@@ -42,7 +42,7 @@ fn handles_come_and_go_and_die_with_tokens_that_come_back_at_once() {
 }
 
 #[test]
-fn who_has_deadlines_waits_for_nobody_who_is_stopped() {
+fn a_process_with_deadlines_does_not_wait_for_a_stopped_one() {
     assert!(holds(STOPPED_WITH_DEADLINES).waited_for.is_empty());
 }
 
@@ -57,42 +57,43 @@ fn a_file_may_be_made_in_two_steps() {
 }
 
 #[test]
-fn a_descriptor_that_is_exchanged_at_any_step_robs_nobody_and_unlinks_no_lock_in_use() {
+fn a_descriptor_exchanged_at_any_step_robs_no_owner_and_unlinks_no_lock_in_use() {
     holds(EXCHANGED);
 }
 
-/// Nobody is robbed because it is slow; and this is the whole list of where slowness stops others.
+/// A slow owner is never robbed; and this is the whole list of steps at which slowness stops
+/// others.
 #[test]
 fn without_deadlines_others_wait_for_a_stopped_process_only_where_the_design_says_so() {
     let waited_for = holds(STOPPED).waited_for;
     let owner = [
-        "leaves the section",
+        "leaves the critical section",
         "swaps: declare consistent",
         "swaps: release",
-        "swaps: pass on",
+        "swaps: release without a wake",
         "swaps: abandon",
     ];
     let leaked = ["unmaps A: token and presence go"];
     let recoverer = [
-        "looks whether B was itself when it locked",
+        "checks that B was itself when it locked",
         "reads the word again",
-        "swaps: take over",
-        "lets go of the owner's byte",
+        "swaps: recover",
+        "unlocks the owner's byte",
     ];
     let newcomer = ["swaps: token just drawn is stale?"];
     let leaver = [
         "judges link count and word",
         "compares the name with B",
-        "looks whether B was itself all the time",
+        "checks that B was itself all the time",
         "unlinks the name",
-        "lets go of presence and closes B",
+        "unlocks presence and closes B",
     ];
     let mut expected = [&owner[..], &leaked, &recoverer, &newcomer, &leaver].concat();
     expected.sort_unstable();
     assert_eq!(waited_for, expected);
 }
 
-/// A search that never comes to a step says nothing about it.
+/// A search that never reaches a step says nothing about it.
 #[test]
 fn every_step_of_the_protocol_is_within_the_bounds() {
     let mut unreached = holds(TWO_WAYS_OF_MAKING).unreached;
@@ -100,7 +101,7 @@ fn every_step_of_the_protocol_is_within_the_bounds() {
     let elsewhere = holds(REMOVED).unreached;
     unreached.retain(|step| elsewhere.contains(step));
     assert!(unreached.is_empty(), "{unreached:?}");
-    assert!(without_removals > 0, "only after a removal is there an orphan to look for");
+    assert!(without_removals > 0, "an orphan exists only after a removal");
 }
 
 #[test]

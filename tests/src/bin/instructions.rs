@@ -1,7 +1,6 @@
-//! A program whose instructions are counted by `ci/instructions.sh`: it does one thing a number of
-//! times, undisturbed.
+//! Does one thing a number of times, undisturbed; `ci/instructions.sh` counts its instructions.
 //!
-//! Usage: `instructions CASE TIMES`. Of two runs the script takes the difference, so that start and
+//! Usage: `instructions CASE TIMES`. The script takes the difference of two runs, so that start and
 //! end do not count. Each case is what a user writes, in a loop, so that the compiler inlines what
 //! it inlines for users. The loop itself takes one or two instructions.
 
@@ -52,7 +51,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// A lock that nobody else has; its file is gone at the end.
+/// Opens a lock that no other process has; its file is removed at the end.
 fn open() -> std::result::Result<ShmLock, Error> {
     ShmLock::open(&format!("instructions-{}", std::process::id()))
 }
@@ -65,7 +64,7 @@ fn shmlock_guard(times: u32) -> Result {
     Ok(())
 }
 
-/// As the README shows it, for data that a death may have left in disorder.
+/// The loop of the README, for data that a death may have left inconsistent.
 fn shmlock_guard_recovered(times: u32) -> Result {
     let lock = open()?;
     for _ in 0..times {
@@ -125,7 +124,7 @@ fn region_try_lock_refused(times: u32) -> Result {
     let _held = holder.try_lock()?;
     let other = RegionLock::new(Region::new(&memory)?, NonZeroU16::MAX);
     for _ in 0..times {
-        if black_box(&other).try_lock().is_ok() {
+        if black_box(&other).try_lock()?.is_some() {
             return Err("two hold it".into());
         }
     }

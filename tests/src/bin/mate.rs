@@ -1,11 +1,10 @@
-//! Counts beside the frozen peer (`tests/peer`), by the rule that stands at the head of its
-//! `main.c`.
+//! Counts beside the frozen peer (`tests/peer`), by the rule at the head of its `main.c`.
 //!
 //! Usage: `mate (count|churn) DIRECTORY NAME FILE TIMES`; `TIMES` 0 goes on until it is killed.
-//! `churn` opens the lock anew for each critical section. Exit status 3: two owners were in it at
-//! one time.
+//! `churn` opens the lock anew for each critical section. Exit status 3: two owners were in a
+//! critical section at one time.
 
-#![allow(unsafe_code, reason = "promises that the account consists of atomics")]
+#![allow(unsafe_code, reason = "implements a trait for types of atomics")]
 
 use std::process::ExitCode;
 use std::sync::atomic::AtomicU64;
@@ -14,12 +13,12 @@ use std::sync::atomic::Ordering::Relaxed;
 use shmlock::ShmLock;
 use shmlock_tests::{Shared, Words};
 
-/// The account that both sides count on.
+/// The counters that both sides use.
 #[repr(C)]
 struct Counters {
     counter: AtomicU64,
     shadow: AtomicU64,
-    /// How many critical sections began with a reported death.
+    /// The number of critical sections that began with a reported death.
     repaired: AtomicU64,
 }
 

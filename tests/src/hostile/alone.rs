@@ -1,41 +1,42 @@
-//! A test in a process of its own.
+//! Runs a test in a process of its own.
 
 use std::env;
 use std::io::{Write, stderr};
 
-use crate::scene::Stage;
+use crate::fixture::Slot;
+use crate::hostile::process_tree::end_process;
 use crate::traces::Offspring;
-use crate::{hostile, runner};
+use crate::{runner, start};
 
-/// Set in the process that is to run one test only: which.
+/// The environment variable with the name of the one test that the process runs.
 const ALONE: &str = "SHMLOCK_TESTS_ALONE";
 
-/// How lines begin that are shown also if the test passes: that it could not be run, and the
-/// figures of a sweep.
+/// Prefixes of lines that are shown although the test passes: a skipped test, and the figures of a
+/// sweep.
 const TOLD: [&str; 2] = ["skipped: ", "swept: "];
 
-/// Runs `play` in a process of its own, by starting this very test again. Call it by
-/// [`alone!`](crate::alone!), as the only thing that the test does.
+/// Runs `play` in a process of its own, by starting this very test again. Called by
+/// [`alone!`](crate::alone!), as the only statement of the test.
 ///
-/// Nobody else is there but its watchdog and a thread that waits for its end: it may fork, change
-/// its limits or its user, and be killed. Other tests that run alone may run at that time, each in
-/// a process of its own.
+/// The process has no other thread than its watchdog and a thread that waits for its end. So it may
+/// fork, change its limits or its user, and be killed. Other tests that run alone may run at that
+/// time, each in a process of its own.
 ///
 /// # Panics
-/// If `play` does, or does not come to its end.
+/// If `play` panics, or does not come to its end.
 pub fn alone(marker: &str, play: impl FnOnce()) {
     let path = marker.rsplit_once("::").map_or(marker, |(test, _marker)| test);
     let test = path.split_once("::").map_or(path, |(_crate, test)| test);
     if env::var(ALONE).is_ok_and(|alone| alone == test) {
-        hostile::end_process::with_parent();
+        end_process::with_parent();
         return play();
     }
-    let _stage = Stage::shared();
+    let _slot = Slot::shared();
     let program = env::current_exe().expect("our own path");
     let mut command = runner::command(program.to_str().expect("a path in UTF-8"));
     command.args([test, "--exact", "--nocapture", "--test-threads=2"]).env(ALONE, test);
     let offspring = Offspring::of(&mut command);
-    let output = crate::output(&mut command).expect("this test can be started again");
+    let output = start::output(&mut command).expect("this test can be started again");
     let (said, cried) =
         (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(
@@ -45,7 +46,8 @@ pub fn alone(marker: &str, play: impl FnOnce()) {
     );
     assert!(offspring.left().is_empty(), "left behind: {:?}", offspring.left());
     for line in cried.lines().filter(|line| TOLD.iter().any(|told| line.starts_with(told))) {
-        let _ = stderr().write_all(format!("{line}\n").as_bytes()); // shown, as only failed tests' output is otherwise
+        // Shown: the output of a passed test is hidden.
+        let _ = stderr().write_all(format!("{line}\n").as_bytes());
     }
 }
 

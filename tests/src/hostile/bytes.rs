@@ -1,4 +1,4 @@
-//! A lock's file as somebody sees it who shares neither our code nor our manners. Written from
+//! Accesses a lock's file as a foreign process does, without the library. Written from
 //! `PROTOCOL.md` alone.
 
 #![allow(unsafe_code, reason = "fcntl with a lock argument exists in libc only")]
@@ -11,29 +11,29 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-/// The byte on which everybody who has the lock open has a read lock.
+/// The byte on which every open handle has a read lock.
 pub const PRESENCE: i64 = 1 << 30;
-/// The byte that one waiter locks to say that it looks after the owner.
+/// The byte that one waiter locks while it probes the owner for all waiters.
 pub const WATCH: i64 = PRESENCE + 2;
-/// The bytes of all tokens that may be drawn.
+/// The bytes of all tokens that a handle may draw.
 pub const TOKENS: RangeInclusive<i64> = PRESENCE + 65536..=PRESENCE + (1 << 30) - 2;
 
-/// The byte that the handle with this token has locked.
+/// Returns the byte that the handle with this token has locked.
 #[must_use]
 pub fn byte_of(token: u32) -> i64 {
     PRESENCE + i64::from(token)
 }
 
-/// What a byte lock excludes.
+/// The mode of a byte lock: what it excludes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// Writers.
     Read,
-    /// Everybody.
+    /// Readers and writers.
     Write,
 }
 
-/// A descriptor of one's own on the file of a lock.
+/// A descriptor on the file of a lock, beside those of the library.
 #[derive(Debug)]
 pub struct Intruder {
     file: File,
@@ -50,13 +50,13 @@ impl Intruder {
         Self { file: file.unwrap_or_else(|error| panic!("{}: {error}", path.display())) }
     }
 
-    /// The descriptor.
+    /// Returns the descriptor.
     #[must_use]
     pub fn file(&self) -> &File {
         &self.file
     }
 
-    /// The word at this offset.
+    /// Returns the word at this offset.
     ///
     /// # Panics
     /// If it cannot be read.
@@ -75,13 +75,13 @@ impl Intruder {
         self.file.write_all_at(&word.to_le_bytes(), offset).expect("the file can be written");
     }
 
-    /// The owner word.
+    /// Returns the owner word.
     #[must_use]
     pub fn owner_word(&self) -> u32 {
         self.word_at(0)
     }
 
-    /// Locks these bytes, if nobody else's lock is in the way; says whether it did.
+    /// Locks these bytes; returns `false` if another lock is in the way.
     ///
     /// # Panics
     /// If the system cannot lock bytes.
@@ -95,7 +95,7 @@ impl Intruder {
         }
     }
 
-    /// Lets go of these bytes.
+    /// Unlocks these bytes.
     ///
     /// # Panics
     /// If the system cannot.
@@ -103,10 +103,10 @@ impl Intruder {
         self.ask(libc::F_OFD_SETLK, libc::F_UNLCK, bytes).expect("F_OFD_SETLK");
     }
 
-    /// The first lock of somebody else on these bytes.
+    /// Returns a lock that another description has on these bytes, if there is one.
     ///
     /// # Panics
-    /// If the system will not tell.
+    /// If the call fails.
     #[must_use]
     pub fn lock_of_others(
         &self,
@@ -122,7 +122,8 @@ impl Intruder {
         Some((mode, start..=if len == 0 { i64::MAX } else { start + len - 1 }))
     }
 
-    /// All locks of others, from byte 0 to the last but one that 31 bits can name, in that order.
+    /// Returns all locks of other descriptions from byte 0 to the last but one that 31 bits can
+    /// name, sorted.
     #[must_use]
     pub fn locks_of_others(&self) -> Vec<(Mode, RangeInclusive<i64>)> {
         let mut found = Vec::new();
@@ -130,7 +131,7 @@ impl Intruder {
         found
     }
 
-    /// The kernel names any lock in the way, not the first.
+    /// The kernel returns any lock in the way, not the first one.
     fn look_between(&self, first: i64, last: i64, found: &mut Vec<(Mode, RangeInclusive<i64>)>) {
         let Some((mode, bytes)) =
             (first <= last).then(|| self.lock_of_others(&(first..=last))).flatten()
@@ -143,12 +144,12 @@ impl Intruder {
         self.look_between(end.saturating_add(1), last, found);
     }
 
-    /// Locks the byte of every token that nobody has, but for one.
+    /// Locks the byte of every unlocked token except one.
     pub fn occupy_all_tokens_but(&self, spared: Option<u32>) {
         self.occupy_all_tokens_outside(spared.map(|token| token..=token));
     }
 
-    /// Locks the byte of every token that nobody has, but for these.
+    /// Locks the byte of every unlocked token except these.
     pub fn occupy_all_tokens_outside(&self, spared: Option<RangeInclusive<u32>>) {
         let mut taken: Vec<_> =
             self.locks_of_others().into_iter().map(|(_, bytes)| bytes).collect();
@@ -165,12 +166,12 @@ impl Intruder {
     fn occupy(&self, first: i64, last: i64) {
         assert!(
             first > last || self.lock(Mode::Write, &(first..=last)),
-            "somebody has come in between"
+            "another process has locked one of these bytes meanwhile"
         );
     }
 
-    /// fcntl(2) with a lock argument. On 32-bit targets, too, glibc wants `flock` and not `flock64`
-    /// here.
+    /// Calls fcntl(2) with a lock argument. On 32-bit targets, too, glibc takes `flock` and not
+    /// `flock64` here.
     fn ask(&self, command: i32, kind: i32, bytes: &RangeInclusive<i64>) -> io::Result<libc::flock> {
         // SAFETY: plain integers, for which all zero is valid.
         let mut lock: libc::flock = unsafe { zeroed() };

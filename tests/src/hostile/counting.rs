@@ -10,9 +10,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use crate::hostile::sandbox::{filter_by, prepare};
-use crate::hostile::{Denied, If};
-use crate::skipped;
+use crate::hostile::seccomp::{Denied, If, filter_by, prepare};
+use crate::skip::skipped;
 
 // linux/seccomp.h, of which libc has only parts.
 const SET_MODE_FILTER: libc::c_long = 1;
@@ -22,30 +21,31 @@ const USER_NOTIF: u32 = 0x7fc0_0000;
 const RECEIVE: u64 = 0xc050_2100;
 const SEND: u64 = 0xc018_2101;
 
-/// How often the calls were made.
+/// The number of calls so far.
 #[derive(Clone, Debug, Default)]
 pub struct Count(Arc<AtomicU64>);
 
 impl Count {
-    /// The number up to this moment.
+    /// Returns the number up to this moment.
     #[must_use]
     pub fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed) // partner: the thread that counts; a number, which orders nothing
+        // Partner: the increment in `answer`. Relaxed: the number orders nothing.
+        self.0.load(Ordering::Relaxed)
     }
 }
 
-/// Refuses these calls to the calling thread and its children from now on, by `EPERM`, and counts
-/// them; if that is not to be had, says that the test is skipped.
+/// From now on, fails these calls of the calling thread and its children with `EPERM`, and counts
+/// them. Where the kernel has no such filters, reports that the test is skipped.
 ///
-/// The calling thread cannot wait for other threads any more if `futex` is among the calls.
+/// If `futex` is among the calls, the calling thread can no longer wait for other threads.
 #[must_use]
 pub fn refuse_and_count(calls: &[libc::c_long]) -> Option<Count> {
     supervise(calls, |_| Some(libc::EPERM))
 }
 
-/// Interrupts each of these calls of the calling thread from now on, as a signal would, by `EINTR`;
-/// the next try is carried out. Counts both; if that is not to be had, says that the test is
-/// skipped.
+/// From now on, fails each of these calls of the calling thread with `EINTR`, as a signal would;
+/// the next attempt is carried out. Counts both. Where the kernel has no such filters, reports that
+/// the test is skipped.
 #[must_use]
 pub fn interrupt_once(calls: &[libc::c_long]) -> Option<Count> {
     let mut interrupted = None;
@@ -56,9 +56,9 @@ pub fn interrupt_once(calls: &[libc::c_long]) -> Option<Count> {
     })
 }
 
-/// Runs `act` in another thread before each of these calls of the calling thread is carried out,
-/// from now on; counts them; if that is not to be had, says that the test is skipped. `act` must
-/// not panic.
+/// From now on, runs `act` in another thread before each of these calls of the calling thread is
+/// carried out, and counts them. Where the kernel has no such filters, reports that the test is
+/// skipped. `act` must not panic.
 #[must_use]
 pub fn before_each(
     calls: &[libc::c_long],
@@ -70,8 +70,8 @@ pub fn before_each(
     })
 }
 
-/// Has a thread decide about each of these calls: by which errno it fails, or that it is carried
-/// out.
+/// Starts a thread that decides about each of these calls: the errno with which it fails, or `None`
+/// to carry it out.
 fn supervise(
     calls: &[libc::c_long],
     decide: impl FnMut(libc::c_int) -> Option<libc::c_int> + Send + 'static,
@@ -81,7 +81,7 @@ fn supervise(
     let count = Count::default();
     let (from_us, to_it) = UnixStream::pair().expect("two descriptors");
     let counting = count.clone();
-    // It begins before the filter is there, and so without it.
+    // It starts before the filter is installed, and so is not filtered.
     thread::spawn(move || answer(from_us, &counting, decide));
     match listen(&mut filter_by(&calls, |_| USER_NOTIF)) {
         Ok(listener) => {
@@ -108,7 +108,7 @@ fn listen(program: &mut [libc::sock_filter]) -> io::Result<libc::c_int> {
     }
 }
 
-/// Answers for as long as the process lives.
+/// Answers until the process ends.
 fn answer(
     mut from: UnixStream,
     count: &Count,

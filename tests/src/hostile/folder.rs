@@ -1,4 +1,4 @@
-//! A directory of one's own, and whether anything in it has changed.
+//! Makes a directory for one test, and checks whether anything in it has changed.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -8,15 +8,15 @@ use std::time::{Duration, SystemTime};
 
 use shmlock::{Builder, Error, ShmLock};
 
-use crate::Scene;
+use crate::fixture::Fixture;
 
-/// A directory for the locks of one test. Gone with all that is in it when dropped.
+/// A directory for the locks of one test. Dropping it removes it with its content.
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
 }
 
-/// All that a directory shows of one entry, but for when it was last read.
+/// The metadata and content of one directory entry, except the access time.
 #[derive(Debug, PartialEq, Eq)]
 pub struct State {
     name: String,
@@ -30,45 +30,45 @@ pub struct State {
 }
 
 impl Folder {
-    /// A new one in `/dev/shm`, with a name of the scene's.
+    /// Makes one in `/dev/shm`, with a name of the fixture.
     ///
     /// # Panics
     /// If it cannot be made.
     #[must_use]
-    pub fn new(scene: &Scene) -> Self {
-        Self::within(Path::new("/dev/shm"), scene)
+    pub fn new(fixture: &Fixture) -> Self {
+        Self::within(Path::new("/dev/shm"), fixture)
     }
 
-    /// A new one in another directory.
+    /// Makes one in another directory.
     ///
     /// # Panics
     /// If it cannot be made.
     #[must_use]
-    pub fn within(directory: &Path, scene: &Scene) -> Self {
-        let path = directory.join(scene.name("folder"));
+    pub fn within(directory: &Path, fixture: &Fixture) -> Self {
+        let path = directory.join(fixture.name("folder"));
         fs::create_dir(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         set_mode(&path, 0o700);
         Self { path }
     }
 
-    /// Where it is.
+    /// Returns its path.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Where the file of a lock in it is.
+    /// Returns the path of the file of a lock in it.
     #[must_use]
     pub fn file(&self, lock: &str) -> PathBuf {
         self.path.join(format!("{lock}.shmlock"))
     }
 
-    /// Prepares a lock in it.
+    /// Returns a builder of a lock in it.
     pub fn lock(&self, lock: &str) -> Builder {
         ShmLock::builder(lock).directory(&self.path)
     }
 
-    /// Puts a file where a lock's should be: mode 0600, and so old that any change shows.
+    /// Writes a file in the place of a lock's: mode 0600, and so old that any change shows.
     ///
     /// # Panics
     /// If the system refuses.
@@ -82,10 +82,10 @@ impl Folder {
         path
     }
 
-    /// Writes a file `filler` for as long as there is room.
+    /// Writes a file `filler` until the file system is full.
     ///
     /// # Panics
-    /// If there is no end of it.
+    /// If the file system does not fill up.
     pub fn fill(&self) {
         let mut filler = File::create(self.path.join("filler")).expect("room for a name");
         let full = (0..1000)
@@ -94,13 +94,13 @@ impl Folder {
         assert_eq!(full.raw_os_error(), Some(libc::ENOSPC));
     }
 
-    /// The names of what is in it.
+    /// Returns the names of its entries, sorted.
     #[must_use]
     pub fn names(&self) -> Vec<String> {
         self.state().into_iter().map(|entry| entry.name).collect()
     }
 
-    /// All that is in it.
+    /// Returns its entries, sorted.
     ///
     /// # Panics
     /// If it cannot be read.
@@ -113,7 +113,7 @@ impl Folder {
         state
     }
 
-    /// Runs `act`, and sees that it changed nothing here.
+    /// Runs `act`, and checks that it changed nothing here.
     ///
     /// # Panics
     /// If it did.
@@ -124,11 +124,10 @@ impl Folder {
         result
     }
 
-    /// Opens a lock that has to be refused, and nothing here may be changed by that; why it is
-    /// refused.
+    /// Opens a lock, which must fail and must change nothing here; returns the error.
     ///
     /// # Panics
-    /// If it is otherwise.
+    /// If it succeeds or changes something.
     #[must_use]
     pub fn refuses(&self, lock: &Builder) -> Error {
         self.unchanged(|| lock.open()).expect_err("it was opened")

@@ -1,24 +1,24 @@
-//! Children that see other processes, users or clocks than we do, namespaces(7). As `family.rs`:
-//! for tests that run [`alone`](fn@crate::hostile::alone) only.
+//! Forks children with other process ids, users or clocks than this process, namespaces(7). For
+//! tests that run [`alone`](fn@crate::hostile::alone) only.
 
 #![allow(unsafe_code, reason = "clone, clone3 and unshare")]
 
 use std::fs;
 use std::io::{self, Write};
 
-use crate::hostile::family::{Child, Line, split};
-use crate::skipped;
+use crate::hostile::process_tree::{Child, Line, split};
+use crate::skip::skipped;
 
-/// What a child has of its own.
+/// A namespace of the child's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Apart {
-    /// Process ids: it is number 1, and the others of its kind end with it.
+    /// Process ids: the child is process 1, and the processes of its namespace end with it.
     Pids,
     /// User ids, of which it has none at first: see [`Child::become_root`].
     Users,
 }
 
-/// Starts a child with namespaces of its own; if that is not allowed, says that the test is
+/// Forks a child with a namespace of its own; where that is not allowed, reports that the test is
 /// skipped.
 #[must_use]
 pub fn fork_apart(apart: Apart, body: impl FnOnce(&Line)) -> Option<Child> {
@@ -32,8 +32,8 @@ pub fn fork_apart(apart: Apart, body: impl FnOnce(&Line)) -> Option<Child> {
     or_skip(what, child)
 }
 
-/// Starts a child with this process id, which has to be free in our own namespace of processes; if
-/// that is not to be had, says that the test is skipped. clone3(2).
+/// Forks a child with this process id, which has to be free in our own namespace of processes.
+/// Where that is not possible, reports that the test is skipped. clone3(2).
 #[must_use]
 pub fn fork_as(pid: libc::pid_t, body: impl FnOnce(&Line)) -> Option<Child> {
     let address = (&raw const pid).expose_provenance() as u64;
@@ -47,9 +47,8 @@ pub fn fork_as(pid: libc::pid_t, body: impl FnOnce(&Line)) -> Option<Child> {
     or_skip("a process with an id of our choice", split(clone, body))
 }
 
-/// Lets all children that we have from now on read clocks that are `seconds` ahead: the monotonic
-/// one and that which counts from boot. If that is not allowed, says that the test is skipped.
-/// `time_namespaces(7)`.
+/// Shifts the monotonic and the boot-time clock of all later children `seconds` ahead. Where that
+/// is not allowed, reports that the test is skipped. `time_namespaces(7)`.
 ///
 /// # Panics
 /// If the kernel refuses the shift.
@@ -63,7 +62,7 @@ pub fn shift_clocks(seconds: i64) -> bool {
         return false;
     }
     let offsets = format!("monotonic {seconds} 0\nboottime {seconds} 0\n");
-    fs::write("/proc/self/timens_offsets", offsets).expect("nobody is in there yet");
+    fs::write("/proc/self/timens_offsets", offsets).expect("no process is in the namespace yet");
     true
 }
 
@@ -74,10 +73,10 @@ fn or_skip<T>(what: &str, result: io::Result<T>) -> Option<T> {
     result.ok()
 }
 
-/// Makes this child, which is [apart](fork_apart) with its users, one of the users that it has
-/// there, in this group.
+/// Makes this child, which was [forked](fork_apart) with [`Apart::Users`], one of the users of its
+/// namespace, in this group.
 ///
-/// By the bare system calls: those of libc wait for threads, which the child of a bare clone(2)
+/// By the bare system calls: libc's functions wait for threads, which the child of a bare clone(2)
 /// only seems to have.
 ///
 /// # Panics
@@ -95,8 +94,7 @@ pub fn be_user_apart(uid: u32, gid: u32) {
 }
 
 impl Child {
-    /// Makes one that is [apart](fork_apart) with its users root there, which is us here,
-    /// `user_namespaces(7)`.
+    /// Maps root of the child's user namespace to this process's user, `user_namespaces(7)`.
     ///
     /// # Panics
     /// If the kernel refuses.
@@ -104,8 +102,8 @@ impl Child {
         self.map(0, rustix::process::geteuid().as_raw(), 0, rustix::process::getegid().as_raw());
     }
 
-    /// Gives one that is [apart](fork_apart) with its users one user, who has the number `inside`
-    /// there and `outside` here, and the group of root, which has the number 65534 there.
+    /// Maps one user of the child's namespace, with the number `inside` there and `outside` here,
+    /// and root's group, with the number 65534 there.
     ///
     /// # Panics
     /// If the kernel refuses.
@@ -116,7 +114,7 @@ impl Child {
     fn map(&self, user: u32, user_here: u32, group: u32, group_here: u32) {
         let set = |file: &str, text: String| {
             let file = format!("/proc/{}/{file}", self.pid());
-            // In one write(2), and to a file that is there.
+            // In one write(2), to a file that exists.
             let written = fs::OpenOptions::new()
                 .write(true)
                 .open(&file)

@@ -1,9 +1,6 @@
-//! Surroundings that lack something: system calls, descriptors, memory, rights.
+//! Takes something away from a thread or process: descriptors, space, rights; or mounts over it.
 
-#![allow(
-    unsafe_code,
-    reason = "seccomp, mount, unshare and the calls that change a process's user"
-)]
+#![allow(unsafe_code, reason = "mount, unshare and the calls that change a process's user")]
 
 use std::ffi::{CStr, CString};
 use std::fs::File;
@@ -12,160 +9,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::ptr::null;
 
-use crate::skipped;
-
-/// A system call that is not carried out.
-#[derive(Clone, Copy, Debug)]
-pub struct Denied {
-    /// Its number.
-    pub call: libc::c_long,
-    /// When it is denied.
-    pub when: If,
-    /// What is answered instead. 0 pretends that it was done; [`DEADLY`] kills the process.
-    pub errno: libc::c_int,
-}
-
-/// Stands in for an errno: the call is the last thing that the process does.
-pub const DEADLY: libc::c_int = -1;
-
-/// A condition on the low half of an argument, counted from 0.
-#[derive(Clone, Copy, Debug)]
-pub enum If {
-    /// Whatever the arguments are.
-    Called,
-    /// The argument is this number.
-    Is(u32, libc::c_int),
-    /// The argument has one of these bits.
-    Has(u32, libc::c_int),
-}
-
-impl Denied {
-    /// A command of fcntl(2), by the number that libc uses for it.
-    #[must_use]
-    pub fn fcntl(command: libc::c_int, errno: libc::c_int) -> Self {
-        #[cfg(target_pointer_width = "64")]
-        let call = libc::SYS_fcntl;
-        #[cfg(target_pointer_width = "32")]
-        let call = libc::SYS_fcntl64;
-        Self { call, when: If::Is(1, command), errno }
-    }
-
-    /// Asking the kernel for the auxiliary vector, as before Linux 6.4: whoever wants it then reads
-    /// it from /proc.
-    #[must_use]
-    pub fn auxiliary_vector() -> Self {
-        const PR_GET_AUXV: libc::c_int = 0x4155_5856;
-        Self { call: libc::SYS_prctl, when: If::Is(0, PR_GET_AUXV), errno: libc::EINVAL }
-    }
-
-    /// Mapping memory that is shared, mmap(2).
-    #[must_use]
-    pub fn shared_mapping(errno: libc::c_int) -> Self {
-        #[cfg(target_pointer_width = "64")]
-        let call = libc::SYS_mmap;
-        #[cfg(target_pointer_width = "32")]
-        let call = libc::SYS_mmap2;
-        Self { call, when: If::Has(3, libc::MAP_SHARED), errno }
-    }
-
-    /// Making a nameless file, openat(2) with `O_TMPFILE`.
-    #[must_use]
-    pub fn nameless(errno: libc::c_int) -> Self {
-        /// The bit that makes it more than `O_DIRECTORY`.
-        const TMPFILE: libc::c_int = libc::O_TMPFILE & !libc::O_DIRECTORY;
-        Self { call: libc::SYS_openat, when: If::Has(2, TMPFILE), errno }
-    }
-
-    /// Allocating the memory of a file, fallocate(2).
-    #[must_use]
-    pub fn allocation(errno: libc::c_int) -> Self {
-        Self { call: libc::SYS_fallocate, when: If::Called, errno }
-    }
-
-    /// An advice of madvise(2).
-    #[must_use]
-    pub fn advice(advice: libc::c_int) -> Self {
-        Self { call: libc::SYS_madvise, when: If::Is(2, advice), errno: libc::EINVAL }
-    }
-}
-
-/// Denies the calling thread these calls from now on; if that is not to be had, says that the test
-/// is skipped. seccomp(2).
-#[must_use]
-pub fn deny(calls: &[Denied]) -> bool {
-    let refusal = |denied: &Denied| match denied.errno {
-        DEADLY => libc::SECCOMP_RET_KILL_PROCESS,
-        errno => libc::SECCOMP_RET_ERRNO | bits(errno),
-    };
-    let denied = install(&mut filter_by(calls, refusal));
-    if let Err(error) = &denied {
-        skipped(&format!("no seccomp filters here: {error}"));
-    }
-    denied.is_ok()
-}
-
-// linux/bpf_common.h, of which libc has only parts.
-const LOAD: u16 = 0x20;
-const JUMP_IF_EQUAL: u16 = 0x15;
-const JUMP_IF_SET: u16 = 0x45;
-const RETURN: u16 = 0x06;
-
-/// A program of the classic Berkeley packet filter over `struct seccomp_data`: the call's number at
-/// 0, the arguments of 64 bits from 16 on. That is right for little-endian machines, and for
-/// programs that have one kind of system calls.
-pub(super) fn filter_by(
-    calls: &[Denied],
-    answer: impl Fn(&Denied) -> u32,
-) -> Vec<libc::sock_filter> {
-    let step = |code, k, jt, jf| libc::sock_filter { code, jt, jf, k };
-    let mut program = Vec::new();
-    for denied in calls {
-        let number = u32::try_from(denied.call).expect("system calls are small numbers");
-        let answer = step(RETURN, answer(denied), 0, 0);
-        program.push(step(LOAD, 0, 0, 0));
-        match denied.when {
-            If::Called => program.extend([step(JUMP_IF_EQUAL, number, 0, 1), answer]),
-            If::Is(argument, value) => program.extend([
-                step(JUMP_IF_EQUAL, number, 0, 3),
-                step(LOAD, 16 + 8 * argument, 0, 0),
-                step(JUMP_IF_EQUAL, bits(value), 0, 1),
-                answer,
-            ]),
-            If::Has(argument, value) => program.extend([
-                step(JUMP_IF_EQUAL, number, 0, 3),
-                step(LOAD, 16 + 8 * argument, 0, 0),
-                step(JUMP_IF_SET, bits(value), 0, 1),
-                answer,
-            ]),
-        }
-    }
-    program.push(step(RETURN, libc::SECCOMP_RET_ALLOW, 0, 0));
-    program
-}
-
-fn bits(number: libc::c_int) -> u32 {
-    u32::try_from(number).expect("not negative")
-}
-
-/// Allows this thread filters, and makes a program of one.
-pub(super) fn prepare(program: &mut [libc::sock_filter]) -> io::Result<libc::sock_fprog> {
-    let len = libc::c_ushort::try_from(program.len()).expect("a short program");
-    // SAFETY: prctl(2) with numbers only.
-    checked(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) })?;
-    Ok(libc::sock_fprog { len, filter: program.as_mut_ptr() })
-}
-
-fn install(program: &mut [libc::sock_filter]) -> io::Result<()> {
-    let program = prepare(program)?;
-    // SAFETY: a valid program, which the kernel checks and copies.
-    checked(unsafe {
-        libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program)
-    })
-}
-
-fn checked(answer: libc::c_int) -> io::Result<()> {
-    if answer == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
-}
+use crate::hostile::seccomp::checked;
+use crate::skip::skipped;
 
 /// A file system in a mount namespace of the calling thread's own.
 #[derive(Debug)]
@@ -173,20 +18,21 @@ pub struct Mounted {
     on: PathBuf,
 }
 
-/// Mounts one; if that is not allowed, says that the test is skipped.
+/// Mounts a tmpfs; where that is not allowed, reports that the test is skipped.
 #[must_use]
 pub fn mount_tmpfs(on: &Path, options: &str) -> Option<Mounted> {
     mounted(on, || mount(c"tmpfs", on, 0, options))
 }
 
-/// Mounts one that has no fallocate(2); if that is not allowed, says that the test is skipped.
+/// Mounts a ramfs, which has no fallocate(2); where that is not allowed, reports that the test is
+/// skipped.
 #[must_use]
 pub fn mount_ramfs(on: &Path) -> Option<Mounted> {
     mounted(on, || mount(c"ramfs", on, 0, ""))
 }
 
-/// Mounts a file or directory at another place as well, for this thread and what it starts; if that
-/// is not allowed, says that the test is skipped.
+/// Mounts a file or directory at a second place, for this thread and the programs it starts. Where
+/// that is not allowed, reports that the test is skipped.
 #[must_use]
 pub fn mount_again(from: &Path, on: &Path) -> Option<Mounted> {
     let (from, to) = (c_string(from), c_string(on));
@@ -222,7 +68,7 @@ fn mount(kind: &CStr, on: &Path, flags: libc::c_ulong, options: &str) -> io::Res
 }
 
 impl Mounted {
-    /// Lets nothing be written to it from now on.
+    /// Remounts it read-only.
     ///
     /// # Panics
     /// If the system refuses.
@@ -242,8 +88,8 @@ fn c_string(path: &Path) -> CString {
     CString::new(path.as_os_str().as_bytes()).expect("no NUL")
 }
 
-/// Uses up the descriptors of this process but for `free` of them. They come back when the value is
-/// dropped.
+/// Uses up the descriptors of this process except `free` of them. Dropping the returned files frees
+/// them again.
 ///
 /// # Panics
 /// If the limit cannot be lowered.
@@ -274,10 +120,10 @@ pub fn limit_file_size(bytes: libc::rlim_t) {
         .expect("a limit can be lowered");
 }
 
-/// Makes this whole process a user with one group, for good.
+/// Changes the user and the group of this whole process, without a way back.
 ///
 /// # Panics
-/// If we are not root.
+/// If this process is not root.
 pub fn be_user(uid: u32, gid: u32) {
     // SAFETY: a valid list of one group.
     checked(unsafe { libc::setgroups(1, &raw const gid) }).expect("root may");

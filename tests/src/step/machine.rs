@@ -1,7 +1,7 @@
-//! What a breakpoint is on this processor.
+//! Describes breakpoints of this processor.
 //!
 //! x86-64 only. On ARM a loop of exclusive loads and stores never ends when it is single-stepped:
-//! each trap takes the exclusive access away.
+//! each trap clears the exclusive monitor.
 
 #[cfg(target_arch = "x86_64")]
 mod this {
@@ -9,9 +9,9 @@ mod this {
 
     /// `int3`.
     pub(in super::super) const TRAP: [u8; 1] = [0xcc];
-    /// `pause`, which is what a spin hint comes to.
+    /// `pause`, to which `spin_loop` compiles.
     pub(in super::super) const SPIN_HINT: [u8; 2] = [0xf3, 0x90];
-    /// Where the program counter stands in what ptrace(2) calls USER.
+    /// The offset of the program counter in the area that ptrace(2) calls USER.
     pub(in super::super) const PC: usize = offset_of!(libc::user_regs_struct, rip);
 }
 
@@ -24,5 +24,5 @@ mod this {
 
 pub(super) use this::{PC, SPIN_HINT, TRAP};
 
-/// Whether the rest of this file is of any use.
+/// `true` where the constants of this file are real.
 pub(super) const IS_KNOWN: bool = cfg!(target_arch = "x86_64");

@@ -1,5 +1,5 @@
-//! Where the phase under test begins and ends, and where the child begins to wait awake before it:
-//! functions that a breakpoint is put into, and that do nothing.
+//! Marks the begin and the end of the phase under test, and the begin of a spinning wait before it:
+//! functions that do nothing and take a breakpoint.
 
 use std::hint::black_box;
 
@@ -11,27 +11,27 @@ pub(super) fn within<R>(phase: impl FnOnce() -> R) -> R {
     result
 }
 
-/// From here on the child is watched until it waits awake.
+/// Marks the point from which the child is stepped until it spins.
 pub(super) fn before_the_wait() {
     wait_begins();
 }
 
-/// The address of that.
+/// Returns the address of the mark of [`before_the_wait`].
 pub(super) fn wait() -> usize {
     wait_begins as extern "C" fn() as usize
 }
 
-/// The address at which the phase begins.
+/// Returns the address at which the phase begins.
 pub(super) fn begin() -> usize {
     phase_begins as extern "C" fn() as usize
 }
 
-/// The address at which it ends.
+/// Returns the address at which the phase ends.
 pub(super) fn end() -> usize {
     phase_ends as extern "C" fn() as usize
 }
 
-// Not equal, or the compiler might make one of them.
+// The bodies differ, or the compiler might merge them.
 #[inline(never)]
 extern "C" fn phase_begins() {
     black_box(0);

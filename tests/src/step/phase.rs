@@ -1,4 +1,4 @@
-//! What the child is doing when it happens, and who else is there.
+//! Defines what the child is doing when its fate meets it, and the state of the lock before.
 
 use std::fmt;
 use std::process;
@@ -7,73 +7,74 @@ use std::time::Duration;
 
 use shmlock::{Builder, ShmLock};
 
+use super::fate::{Fate, LOCK};
 use super::marks::{before_the_wait, within};
-use super::{Fate, LOCK, reenter};
-use crate::Account;
+use super::reenter;
+use crate::account::Account;
 use crate::hostile::Folder;
 
-/// A stretch of a handle's life.
+/// An interval in a handle's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     /// Opening a lock whose file is not there.
     OpenNew,
-    /// Opening a lock that somebody else has open.
+    /// Opening a lock that another process has open.
     OpenPresent,
-    /// Opening a lock whose owner is dead, and being given the very token of the dead.
+    /// Opening a lock whose owner is dead, where the handle draws the dead owner's token.
     OpenStale,
-    /// Taking and giving back undisturbed: for the first time, when the owner's record is written;
+    /// Acquiring and releasing undisturbed: for the first time, which writes the owner record;
     /// again, which writes nothing; and nested.
     Section,
-    /// Taking a lock that another holds, who gives it back when the child is asleep; then a third
-    /// one sleeps as well.
+    /// Acquiring a lock whose owner releases it when the child sleeps; then a third process sleeps
+    /// as well.
     Contended,
-    /// Giving back while two others sleep.
+    /// Releasing while two others sleep.
     Release,
-    /// Passing the lock on while two others sleep, after having got it by waiting awake for a long
-    /// section.
+    /// Releasing without a wake while two others sleep, after the child acquired by spinning
+    /// through a long critical section.
     PassOn,
-    /// Taking over from a dead owner, and settling that.
+    /// Recovering a dead owner's lock and declaring the data consistent.
     TakeOver,
-    /// Closing a handle that holds the lock, while somebody else has it open.
+    /// Closing a handle that holds the lock, while another process has it open.
     CloseHeld,
-    /// Closing a handle while another process holds the lock, which then may close before the child
-    /// is through.
+    /// Closing a handle while another process holds the lock, which may close before the child is
+    /// through.
     CloseBeside,
     /// Closing the last handle.
     CloseLast,
 }
 
-/// The child is woken or never gets on. Thereby its way is the same each time, and a wake that is
-/// lost is a hang.
+/// The child goes on only when it is woken. So its path is the same each time, and a lost wake is a
+/// hang.
 const NEVER: Duration = Duration::from_secs(3600);
 
 impl Phase {
-    /// Whether another process has the lock open throughout: the keeper.
+    /// Returns `true` if another process, the keeper, has the lock open throughout.
     pub(super) fn is_kept(self) -> bool {
         !matches!(self, Self::OpenNew | Self::Release | Self::CloseLast)
     }
 
-    /// Whether the keeper holds the lock when the child comes.
+    /// Returns `true` if the keeper holds the lock when the child starts.
     pub(super) fn begins_held(self) -> bool {
         matches!(self, Self::Contended | Self::PassOn | Self::CloseBeside)
     }
 
-    /// Whether the child waits awake before its phase begins; then the keeper gives the lock back.
-    pub(super) fn waits_awake(self) -> bool {
+    /// Returns `true` if the child spins before its phase begins; then the keeper releases.
+    pub(super) fn spins_first(self) -> bool {
         self == Self::PassOn
     }
 
-    /// Whether the others come to sleep when the child is about to begin.
-    pub(super) fn begins_awaited(self) -> bool {
+    /// Returns `true` if the sleepers fall asleep before the child begins its phase.
+    pub(super) fn begins_with_waiters(self) -> bool {
         matches!(self, Self::Release | Self::PassOn)
     }
 
-    /// Whether the child comes to sleep; then the keeper gives the lock back.
+    /// Returns `true` if the child falls asleep in its phase; then the keeper releases.
     pub(super) fn sleeps(self) -> bool {
         self == Self::Contended
     }
 
-    /// How many others come to sleep on the lock, with or after the child.
+    /// Returns how many other processes sleep on the lock, with or after the child.
     pub(super) fn sleepers(self) -> usize {
         match self {
             Self::Contended => 1,
@@ -82,17 +83,17 @@ impl Phase {
         }
     }
 
-    /// Whether the owner of the lock is dead when the child comes.
+    /// Returns `true` if the owner of the lock is dead when the child starts.
     pub(super) fn begins_dead(self) -> bool {
         matches!(self, Self::OpenStale | Self::TakeOver)
     }
 
-    /// Whether the crash mark stands in the word once the child has come to its end.
-    pub(super) fn ends_marked(self) -> bool {
+    /// Returns `true` if DIED is set once the child has ended its phase.
+    pub(super) fn ends_with_died(self) -> bool {
         self == Self::OpenStale
     }
 
-    /// How often the child has been in the section once it has come to its end.
+    /// Returns how many critical sections the child has executed once it has ended its phase.
     pub(super) fn sections(self) -> u64 {
         match self {
             Self::Section => 3,
@@ -101,7 +102,7 @@ impl Phase {
         }
     }
 
-    /// What the child does, from its beginning to its end.
+    /// Executes the child's part, from its start to its end.
     pub(super) fn play(self, fate: Fate, folder: &Folder, account: &Account) {
         fate.expect();
         even_out_memory();
@@ -147,7 +148,7 @@ impl Phase {
             }
             Self::PassOn => {
                 before_the_wait();
-                let guard = lock.lock().expect("it comes free");
+                let guard = lock.lock().expect("the keeper releases it");
                 work(account, false);
                 within(|| drop(guard));
             }
@@ -162,13 +163,13 @@ impl Phase {
     }
 }
 
-/// Leaves the allocator as it is in every child: with a few free blocks at hand of each size that a
-/// phase asks for. What was free in the parent differs from fork to fork, and so would the child's
-/// way through `malloc`.
+/// Fills the allocator's caches: a few free blocks of each size that a phase asks for. The blocks
+/// that were free in the parent differ from fork to fork, and so would the child's path through
+/// `malloc`.
 fn even_out_memory() {
     let block = |size: usize| Vec::<u8>::with_capacity(16 * size);
     for size in 1..=64 {
-        // More than the allocator keeps at hand for one thread: never given back.
+        // More than the allocator caches for one thread; never freed.
         (0..8).for_each(|_| std::mem::forget(block(size)));
         let _few: [_; 4] = std::array::from_fn(|_| block(size));
     }
@@ -179,7 +180,7 @@ fn section(lock: &ShmLock, account: &Account) {
     work(account, guard.recovered().is_some());
 }
 
-/// What is done in the section.
+/// Executes the work of the critical section.
 fn work(account: &Account, after_death: bool) {
     account.section(u64::from(process::id()), 1, after_death);
     account.done.store(account.done.load(Relaxed) + 1, Relaxed);
@@ -190,15 +191,15 @@ impl fmt::Display for Phase {
         f.write_str(match self {
             Self::OpenNew => "opening a new lock",
             Self::OpenPresent => "opening a lock in use",
-            Self::OpenStale => "being given a dead owner's token",
-            Self::Section => "taking and giving back",
+            Self::OpenStale => "drawing a dead owner's token",
+            Self::Section => "acquiring and releasing",
             Self::Contended => "waiting and being woken",
-            Self::Release => "giving back to sleepers",
-            Self::PassOn => "passing on beside sleepers",
-            Self::TakeOver => "taking over from the dead",
+            Self::Release => "releasing beside sleepers",
+            Self::PassOn => "releasing without a wake beside sleepers",
+            Self::TakeOver => "recovering a dead owner's lock",
             Self::CloseHeld => "closing a lock it holds",
-            Self::CloseBeside => "closing a lock that another holds",
-            Self::CloseLast => "closing as the last one",
+            Self::CloseBeside => "closing a lock that another process holds",
+            Self::CloseLast => "closing the last handle",
         })
     }
 }

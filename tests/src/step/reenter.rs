@@ -1,4 +1,4 @@
-//! A signal handler that uses the handle which the interrupted code is using.
+//! Installs a signal handler that uses the handle which the interrupted code is using.
 
 #![allow(unsafe_code, reason = "a signal handler that follows raw pointers")]
 
@@ -11,16 +11,16 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use shmlock::ShmLock;
 
-use crate::Account;
+use crate::account::Account;
 
-/// What the handler works on; null before and after.
+/// The lock and the account of the handler; null before and after.
 static LOCK: AtomicPtr<ShmLock> = AtomicPtr::new(null_mut());
 static ACCOUNT: AtomicPtr<Account> = AtomicPtr::new(null_mut());
 
-/// As long as this lives, the handler may use the lock.
+/// While this lives, the handler may use the lock.
 pub(super) struct Aim<'a>(PhantomData<&'a ShmLock>);
 
-/// Gives the handler its lock and the account that it keeps.
+/// Gives the handler its lock and its account.
 pub(super) fn aim<'a>(lock: &'a ShmLock, account: &'a Account) -> Aim<'a> {
     ACCOUNT.store(from_ref(account).cast_mut(), Relaxed);
     LOCK.store(from_ref(lock).cast_mut(), Relaxed);
@@ -34,12 +34,12 @@ impl Drop for Aim<'_> {
     }
 }
 
-/// Has SIGUSR1 try the lock.
+/// Lets SIGUSR1 try the lock.
 pub(super) fn install() {
     act(libc::SIGUSR1, on_signal);
 }
 
-/// Has SIGTERM call exit(3).
+/// Lets SIGTERM call exit(3).
 pub(super) fn install_exit() {
     act(libc::SIGTERM, on_exit);
 }
@@ -55,13 +55,13 @@ fn act(signal: libc::c_int, handler: extern "C" fn(libc::c_int)) {
 }
 
 extern "C" fn on_exit(_signal: libc::c_int) {
-    // SAFETY: ends the process; what else of it is forbidden to a handler is what programs do all
-    // the same.
+    // SAFETY: ends the process. exit(3) is not async-signal-safe, and programs call it in handlers
+    // all the same.
     unsafe { libc::exit(0) };
 }
 
-/// Goes through the section if the lock can be had, and gives it back. Notes each visit in `met`,
-/// and in `rounds` each section of its own.
+/// Executes a critical section if the lock is free. Notes each visit in `met`, and in `rounds` each
+/// critical section of its own.
 extern "C" fn on_signal(_signal: libc::c_int) {
     let (lock, account) = (LOCK.load(Relaxed), ACCOUNT.load(Relaxed));
     if lock.is_null() || account.is_null() {
@@ -73,12 +73,12 @@ extern "C" fn on_signal(_signal: libc::c_int) {
     account.met.fetch_add(1, Relaxed);
     let nested = lock.is_held();
     match lock.try_lock() {
-        Ok(Some(guard)) if nested => drop(guard), // the section is the interrupted code's
+        Ok(Some(guard)) if nested => drop(guard), // the interrupted code's critical section
         Ok(Some(guard)) => {
             account.section(u64::from(process::id()), 1, guard.recovered().is_some());
             account.rounds.fetch_add(1, Relaxed);
         }
         Ok(None) if !nested => {}
-        _ => crate::hostile::end_process::at_once(102), // refused what is its own, or an error
+        _ => crate::hostile::end_process::at_once(102), // an error, or its own lock refused
     }
 }

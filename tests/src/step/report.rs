@@ -1,40 +1,41 @@
-//! Which instructions a sweep takes, and what it tells.
+//! Chooses the instructions of a sweep, and reports its figures.
 
 use std::io::{Write, stderr};
 use std::time::{Duration, Instant};
 use std::{env, process, thread};
 
+use super::fate::Fate;
+use super::phase::Phase;
 use super::tracee::Point;
-use super::{Fate, Phase};
 use crate::proc;
 
-/// How many instructions of each phase are taken unless `SHMLOCK_SWEEP_EVERY` says otherwise. All
-/// sweeps together are then done in about a minute, in a debug build on two busy cores.
+/// The number of instructions that a phase takes unless `SHMLOCK_SWEEP_EVERY` says otherwise. All
+/// sweeps together then take about a minute in a debug build on two busy cores.
 const SAMPLE: usize = 200;
 
-/// What a sweep counts.
+/// The counts of a sweep.
 #[derive(Debug, Default)]
 pub(super) struct Figures {
     /// Children that met their fate at the end of the phase instead.
     pub(super) elsewhere: usize,
-    /// Children that met their fate while the word named them, or the owner who was dead before
+    /// Children that met their fate while the word named them, or the owner that was dead before
     /// them.
     pub(super) owners: usize,
-    /// Children that met their fate after they had passed the lock on, and before they, or
-    /// another, had claimed the wake.
-    pub(super) passed_on: usize,
-    /// Times that a frozen child kept others from opening.
+    /// Children that met their fate after they had released without a wake, and before anything had
+    /// claimed the wake.
+    pub(super) without_wake: usize,
+    /// Times that a frozen child kept other processes from opening.
     pub(super) barred: usize,
-    /// Times that the handler was given the lock outside of the section that it interrupted.
+    /// Times that the handler acquired the lock outside the critical section that it interrupted.
     pub(super) reentered: u64,
-    /// After how many poll intervals everybody had had a dead child's lock: within one, two, more.
+    /// Poll intervals until every process had acquired a dead child's lock: within one, two, more.
     waits: [usize; 3],
     longest: f64,
 }
 
 impl Figures {
-    /// Notes how long it took until everybody had had a dead child's lock. Not judged: the machine
-    /// may be busy.
+    /// Notes how long it took until every process had acquired a dead child's lock. Not judged: the
+    /// machine may be busy.
     pub(super) fn waited(&mut self, time: Duration, interval: Duration) {
         let intervals = time.as_secs_f64() / interval.as_secs_f64();
         self.longest = self.longest.max(intervals);
@@ -82,8 +83,8 @@ impl Report {
         }
     }
 
-    /// The moments to take. In the kernel's part of the process nothing can be broken into, and
-    /// nothing is shared.
+    /// Returns the points to take. In the vDSO no breakpoint can be set, and no shared memory is
+    /// used.
     pub(super) fn chosen(&mut self, trace: &[Point]) -> Vec<Point> {
         let vdso = proc::vdso();
         let all = trace.iter().skip(self.offset).step_by(self.every).copied();
@@ -92,19 +93,19 @@ impl Report {
         chosen
     }
 
-    /// Runs one moment of it. If that panics, says where.
+    /// Runs one point. If that panics, reports the point.
     pub(super) fn at(&mut self, point: Point, run: impl FnOnce(&mut Figures)) {
         let place = || format!("instruction {} at {}", point.index, proc::place_of(point.pc));
-        self.witnessed(place, run);
+        self.run_reporting(place, run);
     }
 
-    /// The moment at which the child is in the kernel, asleep.
+    /// Runs the moment at which the child sleeps in the kernel.
     pub(super) fn asleep(&mut self, run: impl FnOnce(&mut Figures)) {
-        self.witnessed(|| "asleep".to_owned(), run);
+        self.run_reporting(|| "asleep".to_owned(), run);
     }
 
-    fn witnessed(&mut self, place: impl Fn() -> String, run: impl FnOnce(&mut Figures)) {
-        /// Tells where it was when `run` panics.
+    fn run_reporting(&mut self, place: impl Fn() -> String, run: impl FnOnce(&mut Figures)) {
+        /// Reports the point when `run` panics.
         struct Witness<F: Fn() -> String>(F);
         impl<F: Fn() -> String> Drop for Witness<F> {
             fn drop(&mut self) {
@@ -119,12 +120,12 @@ impl Report {
         self.swept += 1;
     }
 
-    /// Tells the figures.
-    pub(super) fn tell(&self) {
+    /// Prints the figures.
+    pub(super) fn print(&self) {
         let Figures {
             elsewhere,
             owners,
-            passed_on,
+            without_wake,
             barred,
             reentered,
             waits: [one, two, more],
@@ -134,14 +135,17 @@ impl Report {
             Fate::Killed | Fate::Ended | Fate::Exited => {
                 format!("waited 1/2/more intervals {one}/{two}/{more}, at most {longest:.2}")
             }
-            Fate::Interrupted => format!("{reentered} times the handler was in the section"),
-            Fate::Frozen => format!("{barred} barred who wants to open"),
+            Fate::Interrupted => {
+                format!("{reentered} times the handler was in the critical section")
+            }
+            Fate::Frozen => format!("{barred} kept others from opening"),
         };
         // Not by `eprintln`: the test framework shows that of failed tests only.
         let _ = writeln!(
             stderr(),
-            "swept: {} while {}: {} of {} instructions (every {}, SHMLOCK_SWEEP_OFFSET={}), {} out of reach, {elsewhere} \
-             elsewhere, {owners} with an owner, {passed_on} passed on, {special}, {:.1} s",
+            "swept: {} while {}: {} of {} instructions (every {}, SHMLOCK_SWEEP_OFFSET={}), \
+             {} out of reach, {elsewhere} elsewhere, {owners} with an owner, \
+             {without_wake} released without a wake, {special}, {:.1} s",
             self.fate,
             self.phase,
             self.swept,
@@ -154,8 +158,8 @@ impl Report {
         assert!(self.swept > 0, "nothing was swept");
         let few = self.swept < SAMPLE / 2;
         assert!(
-            few || (passed_on > 0) == self.phase.waits_awake(),
-            "who passes on, and nobody else, leaves a wake to claim"
+            few || (without_wake > 0) == self.phase.spins_first(),
+            "a release without a wake, and nothing else, leaves a wake to claim"
         );
     }
 }

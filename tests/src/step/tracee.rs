@@ -1,58 +1,57 @@
-//! A child that is stopped at the instruction that we choose. ptrace(2).
+//! Stops a child at a chosen instruction, ptrace(2).
 //!
-//! It is a fork of this process, so code and data are at the same addresses in every child and in
-//! ourselves: an address seen in one child is a place for a breakpoint in the next.
+//! The child is a fork of this process, so code and data are at the same addresses in every child:
+//! an address seen in one child is a place for a breakpoint in the next.
 
-#![allow(unsafe_code, reason = "ptrace and waitpid")]
+#![allow(unsafe_code, reason = "raise")]
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io;
 use std::os::unix::fs::FileExt;
 
 use super::machine::{PC, SPIN_HINT, TRAP};
 use super::marks;
+use super::ptrace::{Request, request, stop_by, wait_for};
 use crate::hostile::{Child, fork};
 use crate::proc;
 
-/// More instructions than any phase has: a recording of that length will not end by itself.
+/// More instructions than any phase has: a longer recording would not end.
 const ENDLESS: usize = 2_000_000;
 
-/// How many spin hints a child waits awake for: three before it prepares to wait, and three looks
-/// at the word, which are a long section; the fourth look comes with one at the clock, by which the
-/// wait of a child that is stopped so often is over. See `wait/spin.rs`.
-const AWAKE: u32 = 3 + 24;
+/// The number of spin hints until a spinning child is stopped: three before it prepares to wait,
+/// and three probes of the word, which are a long critical section. The fourth probe also reads the
+/// clock, and ends the spin of a child that is stopped so often. See `wait/spin.rs`.
+const SPIN_HINTS: u32 = 3 + 24;
 
-/// One moment of a phase: before the instruction at `pc` is executed for the `occurrence`th time.
+/// One point of a phase: before the instruction at `pc` is executed for the `occurrence`th time.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Point {
-    /// How many instructions of the phase have been executed by then.
+    /// The number of instructions of the phase executed before.
     pub(super) index: usize,
     pub(super) pc: usize,
     occurrence: u32,
 }
 
-/// Where a child stopped.
+/// The place at which a child stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stopped {
-    /// Where it was to stop.
+    /// At the chosen point.
     AtPoint,
-    /// At the end of its phase: this time it went another way.
+    /// At the end of its phase: it took another path.
     AtEnd,
 }
 
-/// A traced child, stopped unless one of our calls runs.
+/// A traced child, stopped except during this type's calls.
 pub(super) struct Tracee {
     child: Child,
     memory: File,
 }
 
-/// What is done each time when the child is found asleep on the owner word; `None` if the phase has
-/// no such sleep.
+/// Called each time the child sleeps on the owner word; `None` if the phase has no such sleep.
 pub(super) type OnSleep<'a> = Option<&'a mut dyn FnMut()>;
 
 impl Tracee {
-    /// A child that is stopped before it plays.
+    /// Starts a child and stops it before it calls `play`.
     pub(super) fn start(play: impl FnOnce()) -> Self {
         let child = fork(|_line| {
             request(libc::PTRACE_TRACEME, 0, 0, 0).expect("we may be traced, as found out before");
@@ -76,27 +75,27 @@ impl Tracee {
         tracee
     }
 
-    /// Lets it play until its phase begins.
+    /// Lets it run until its phase begins.
     pub(super) fn begin(&self) {
         self.reach(marks::begin());
     }
 
-    /// Lets it play until it waits awake: it has looked at the word some times, and has not yet
-    /// looked at the clock.
+    /// Lets it run until it spins: it has read the word several times, and has not read the clock
+    /// yet.
     ///
-    /// `looked` is where it is then, which is found out the first time.
-    pub(super) fn wait_awake(&self, looked: &mut Option<Point>) {
+    /// `looked` is the point of that moment, which the first call finds.
+    pub(super) fn spin(&self, looked: &mut Option<Point>) {
         self.reach(marks::wait());
         match *looked {
             None => *looked = Some(self.step_to_hint()),
             Some(looked) => {
-                assert_eq!(self.run_to(looked, None), Stopped::AtPoint, "it waits awake")
+                assert_eq!(self.run_to(looked, None), Stopped::AtPoint, "it spins");
             }
         }
     }
 
-    /// Goes on instruction by instruction, to the last of so many spin hints. They need not be one
-    /// instruction: an optimised build has several in a row.
+    /// Steps to the last of [`SPIN_HINTS`] spin hints. They may be several instructions: an
+    /// optimised build has several in a row.
     fn step_to_hint(&self) -> Point {
         let (mut hints, mut seen) = (0, HashMap::<usize, u32>::new());
         for index in 0..ENDLESS {
@@ -106,13 +105,13 @@ impl Tracee {
                 let occurrence = seen.entry(pc).or_default();
                 *occurrence += 1;
                 hints += 1;
-                if hints == AWAKE {
+                if hints == SPIN_HINTS {
                     return Point { index, pc, occurrence: *occurrence };
                 }
             }
             self.resume(libc::PTRACE_SINGLESTEP, &mut None);
         }
-        panic!("it does not wait awake");
+        panic!("it does not spin");
     }
 
     fn reach(&self, address: usize) {
@@ -125,7 +124,7 @@ impl Tracee {
         self.child.pid()
     }
 
-    /// Goes through the phase instruction by instruction; each of its moments.
+    /// Steps through the phase; returns each of its points.
     pub(super) fn record(&self, mut on_sleep: OnSleep<'_>) -> Vec<Point> {
         let (mut trace, mut seen) = (Vec::new(), HashMap::<usize, u32>::new());
         loop {
@@ -141,7 +140,7 @@ impl Tracee {
         }
     }
 
-    /// Lets it run to this moment, or to the end of its phase.
+    /// Lets it run to this point, or to the end of its phase.
     pub(super) fn run_to(&self, point: Point, mut on_sleep: OnSleep<'_>) -> Stopped {
         let end = self.put_breakpoint(marks::end());
         for occurrence in 1.. {
@@ -162,7 +161,7 @@ impl Tracee {
         Stopped::AtPoint
     }
 
-    /// Lets it run until it is asleep on the owner word, and leaves it so.
+    /// Lets it run until it sleeps on the owner word, and leaves it there.
     pub(super) fn run_to_sleep(&self) {
         self.ask(libc::PTRACE_CONT, 0, 0);
         while !proc::sleeps_on_a_word(self.pid().unsigned_abs()) {
@@ -170,23 +169,22 @@ impl Tracee {
         }
     }
 
-    /// From now on it is a child as any other, and the first that happens to it is this signal; 0
-    /// is none.
+    /// Detaches it and delivers this signal; 0 is none.
     pub(super) fn let_go(self, signal: libc::c_int) -> Child {
         self.ask(libc::PTRACE_DETACH, 0, usize::try_from(signal).expect("a signal"));
         self.child
     }
 
-    /// Kills it where it is.
-    pub(super) fn murder(self) {
-        self.child.murder();
+    /// Kills it where it stopped.
+    pub(super) fn kill(self) {
+        self.child.kill();
     }
 
     fn pc(&self) -> usize {
         usize::try_from(self.ask(libc::PTRACE_PEEKUSER, PC, 0)).expect("an address of user space")
     }
 
-    /// Lets it go on until it traps again.
+    /// Resumes it until it traps again.
     fn resume(&self, how: Request, on_sleep: &mut OnSleep<'_>) {
         self.ask(how, 0, 0);
         let status = match on_sleep {
@@ -217,7 +215,7 @@ impl Tracee {
             .expect("our own breakpoint");
     }
 
-    /// Removes the breakpoint in which it stopped, as if it had never been there.
+    /// Removes the breakpoint at which it stopped, and resets the program counter to its address.
     fn leave_breakpoint(&self, breakpoint: Breakpoint) {
         assert_eq!(self.pc(), breakpoint.address + TRAP.len(), "it trapped elsewhere");
         self.remove_breakpoint(breakpoint);
@@ -230,47 +228,9 @@ impl Tracee {
     }
 }
 
-/// What stood where a trap stands now.
+/// The code that a trap replaces.
 #[derive(Clone, Copy)]
 struct Breakpoint {
     address: usize,
     code: [u8; TRAP.len()],
-}
-
-#[cfg(target_env = "musl")]
-type Request = libc::c_int;
-#[cfg(not(target_env = "musl"))]
-type Request = libc::c_uint;
-
-fn request(
-    what: Request,
-    pid: libc::pid_t,
-    address: usize,
-    data: usize,
-) -> io::Result<libc::c_long> {
-    // SAFETY: the requests used here read and write no memory of ours.
-    let answer = unsafe { libc::ptrace(what, pid, address, data) };
-    if answer == -1 { Err(io::Error::last_os_error()) } else { Ok(answer) }
-}
-
-/// Whether a child of ours may be traced. Forks.
-pub(super) fn is_permitted() -> bool {
-    let child = fork(|line| line.say(i64::from(request(libc::PTRACE_TRACEME, 0, 0, 0).is_ok())));
-    let permitted = child.line().hear() == 1;
-    child.ends_well();
-    permitted
-}
-
-/// Waits for the next change of the child's state; with `WNOHANG`, `None` if there is none.
-pub(super) fn wait_for(pid: libc::pid_t, options: libc::c_int) -> Option<libc::c_int> {
-    let mut status = 0;
-    // SAFETY: a valid pointer, and a child of this thread.
-    let answer = unsafe { libc::waitpid(pid, &raw mut status, options) };
-    assert_ne!(answer, -1, "waitpid: {}", io::Error::last_os_error());
-    (answer == pid).then_some(status)
-}
-
-/// The status of a child that this signal stopped, wait(2).
-pub(super) fn stop_by(signal: libc::c_int) -> libc::c_int {
-    (signal << 8) | 0x7f
 }

@@ -1,42 +1,48 @@
-//! All ways through a function: its instructions as a graph, with the functions of ours that it calls copied in.
-//!
-//! Ways are followed without regard to values. Where a function returns either "taken" or "not", and its caller asks which,
-//! the graph has a way from the swap that failed to what only happens after one that did not; so rules about taking are for
-//! probes in which everything is one function.
+//! Builds the control-flow graph of a function, with the shmlock functions that it calls inlined.
+//! Paths ignore values. If a function returns success or failure and its caller tests the result,
+//! the graph has a path from a failed swap to the code after a successful one. So rules about
+//! acquiring apply only to probes in which everything is one function.
 
 use std::collections::HashMap;
 
 use crate::listing::{Instruction, Listing};
 
-/// How deep calls are followed. Below that, and where it is not ours, a call counts as one instruction.
+/// The depth to which calls are followed. Deeper calls, and calls of other crates, are one
+/// instruction.
 const DEPTH: usize = 8;
 
-/// One instruction in one place of the call tree, and where the program may go on after it.
+/// An instruction at one place of the call tree, and its successors.
 #[derive(Debug)]
 pub(crate) struct Node {
     pub(crate) instruction: Instruction,
     next: Vec<usize>,
 }
 
-/// A function and what it calls.
+/// The graph of a function and its callees.
 #[derive(Debug, Default)]
 pub(crate) struct Flow {
     pub(crate) nodes: Vec<Node>,
 }
 
 impl Flow {
-    /// The flow of a function of the listing.
+    /// Returns the graph of a function of the listing.
     pub(crate) fn of(listing: &Listing, function: &str) -> Option<Self> {
         let mut flow = Self::default();
         flow.copy(listing, function, &mut Vec::new())?;
         Some(flow)
     }
 
-    /// Copies a function in. Gives back where it begins and which of its nodes return.
-    fn copy(&mut self, listing: &Listing, name: &str, callers: &mut Vec<String>) -> Option<(usize, Vec<usize>)> {
+    /// Adds a function. Returns its first node and the nodes that return.
+    fn copy(
+        &mut self,
+        listing: &Listing,
+        name: &str,
+        callers: &mut Vec<String>,
+    ) -> Option<(usize, Vec<usize>)> {
         let code = listing.function(name)?;
         let begin = self.nodes.len();
-        let place: HashMap<u64, usize> = code.iter().enumerate().map(|(n, i)| (i.address, begin + n)).collect();
+        let place: HashMap<u64, usize> =
+            code.iter().enumerate().map(|(n, i)| (i.address, begin + n)).collect();
         self.nodes.extend(code.iter().map(|i| Node { instruction: i.clone(), next: Vec::new() }));
         callers.push(name.to_owned());
         let mut returns = Vec::new();
@@ -45,10 +51,13 @@ impl Flow {
             let kind = Kind::of(instruction);
             let mut next = Vec::new();
             match instruction.target() {
-                Some((address, _)) if kind.jumps() && place.contains_key(&address) => next.push(place[&address]),
+                Some((address, _)) if kind.jumps() && place.contains_key(&address) => {
+                    next.push(place[&address]);
+                }
                 Some((_, callee)) if kind.jumps() || kind == Kind::Call => {
-                    let follow =
-                        callers.len() < DEPTH && is_ours(callee) && !callers.iter().any(|caller| caller == callee);
+                    let follow = callers.len() < DEPTH
+                        && is_ours(callee)
+                        && !callers.iter().any(|caller| caller == callee);
                     let copied = if follow { self.copy(listing, callee, callers) } else { None };
                     let back = if kind == Kind::Call { after } else { None };
                     match copied {
@@ -65,7 +74,9 @@ impl Flow {
                         None => {}
                     }
                 }
-                _ if kind == Kind::Return { always: true } || kind == Kind::Return { always: false } => {
+                _ if kind == Kind::Return { always: true }
+                    || kind == Kind::Return { always: false } =>
+                {
                     returns.push(here);
                 }
                 _ => {}
@@ -79,7 +90,7 @@ impl Flow {
         Some((begin, returns))
     }
 
-    /// What is met on the ways that begin behind the node `from` and end where `stop` says so.
+    /// Returns the nodes on all paths from behind `from` up to a node where `stop` is true.
     pub(crate) fn reached(&self, from: usize, stop: impl Fn(&Instruction) -> bool) -> Vec<usize> {
         let (mut seen, mut found, mut todo) =
             (vec![false; self.nodes.len()], Vec::new(), self.nodes[from].next.clone());
@@ -95,7 +106,7 @@ impl Flow {
     }
 }
 
-/// What an instruction does to the flow.
+/// The effect of an instruction on the control flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Plain,
@@ -109,13 +120,16 @@ enum Kind {
 impl Kind {
     fn of(instruction: &Instruction) -> Self {
         let name = instruction.name.as_str();
-        let condition = |base: &str| name.strip_prefix(base).is_some_and(|rest| CONDITIONS.contains(&rest));
+        let condition =
+            |base: &str| name.strip_prefix(base).is_some_and(|rest| CONDITIONS.contains(&rest));
         match name {
             "bl" | "blx" | "blr" => Self::Call,
             "b" => Self::Jump,
             "cbz" | "cbnz" | "tbz" | "tbnz" => Self::Branch,
             "ret" | "bx" | "br" => Self::Return { always: true },
-            "pop" | "ldmia" | "ldm" if instruction.operands.contains("pc}") => Self::Return { always: true },
+            "pop" | "ldmia" | "ldm" if instruction.operands.contains("pc}") => {
+                Self::Return { always: true }
+            }
             "udf" | "brk" => Self::Trap,
             _ if name.starts_with("b.") || condition("b") => Self::Branch,
             _ if condition("bx") => Self::Return { always: false },
@@ -135,10 +149,12 @@ impl Kind {
     }
 }
 
-const CONDITIONS: [&str; 16] =
-    ["eq", "ne", "cs", "hs", "cc", "lo", "mi", "pl", "vs", "vc", "hi", "ls", "ge", "lt", "gt", "le"];
+const CONDITIONS: [&str; 16] = [
+    "eq", "ne", "cs", "hs", "cc", "lo", "mi", "pl", "vs", "vc", "hi", "ls", "ge", "lt", "gt", "le",
+];
 
-/// Whether a callee, by its mangled name, belongs to what is under the glass. Others know nothing of regions.
+/// Returns `true` if a callee, by its mangled name, is under test. Other functions do not access
+/// regions.
 fn is_ours(callee: &str) -> bool {
     callee.contains("shmlock")
 }

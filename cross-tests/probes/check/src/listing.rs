@@ -1,4 +1,4 @@
-//! What `objdump -d` prints, as functions made of instructions.
+//! Parses the output of `objdump -d` into functions and instructions.
 
 use std::collections::BTreeMap;
 
@@ -6,14 +6,14 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Instruction {
     pub(crate) address: u64,
-    /// Its name without the width suffix of Thumb: `beq.n` is `beq`.
+    /// The name without Thumb's width suffix: `beq.n` is `beq`.
     pub(crate) name: String,
-    /// Everything after it but comments.
+    /// The operands, without comments.
     pub(crate) operands: String,
 }
 
 impl Instruction {
-    /// The address and the function that the operands name, as in `80a4 <release+0x10>`: where a branch goes.
+    /// Returns the address and the function of a branch target, as in `80a4 <release+0x10>`.
     pub(crate) fn target(&self) -> Option<(u64, &str)> {
         let (before, symbol) = self.operands.rsplit_once(" <")?;
         let address = before.rsplit([' ', ',', '\t']).next()?;
@@ -22,7 +22,7 @@ impl Instruction {
         Some((u64::from_str_radix(address, 16).ok()?, function))
     }
 
-    /// The offset in the first pair of brackets: 52 in `ldr w8, [x0, #52]`, 0 in `[x0]`.
+    /// Returns the offset in the first pair of brackets: 52 in `ldr w8, [x0, #52]`, 0 in `[x0]`.
     pub(crate) fn offset(&self) -> Option<u32> {
         let (inside, _) = self.operands.split_once('[')?.1.split_once(']')?;
         match inside.split_once('#') {
@@ -32,7 +32,7 @@ impl Instruction {
     }
 }
 
-/// The functions of a program by name, each with its instructions in order.
+/// The functions of a program by name, with their instructions in order.
 #[derive(Debug, Default)]
 pub(crate) struct Listing {
     functions: BTreeMap<String, Vec<Instruction>>,
@@ -67,8 +67,9 @@ fn header(line: &str) -> Option<&str> {
 fn instruction(line: &str) -> Option<Instruction> {
     let (address, code) = line.split_once(":\t")?;
     let address = u64::from_str_radix(address.trim(), 16).ok()?;
-    let code =
-        [";", "//", "@"].iter().fold(code, |code, comment| code.split_once(comment).map_or(code, |(code, _)| code));
+    let code = [";", "//", "@"]
+        .iter()
+        .fold(code, |code, comment| code.split_once(comment).map_or(code, |(code, _)| code));
     let (name, operands) = code.split_once('\t').unwrap_or((code, ""));
     let name = name.trim().trim_end_matches(".n").trim_end_matches(".w");
     Some(Instruction { address, name: name.to_owned(), operands: operands.trim().to_owned() })
@@ -80,13 +81,23 @@ mod tests {
 
     #[test]
     fn functions_targets_and_offsets_are_found() {
-        let text = "\n00008024 <one>:\n    8024:\tldr.w\tr3, [r2, #1204]\t; 0x4b4\n    8028:\tbeq.n\t8024 <one>\n\
-                    0000000000008030 <two>:\n    8030:\tcbz\tw13, 8024 <one+0x9c>\n    8034:\tstr\tw8, [x0]\n";
+        let text = "
+00008024 <one>:
+    8024:\tldr.w\tr3, [r2, #1204]\t; 0x4b4
+    8028:\tbeq.n\t8024 <one>
+0000000000008030 <two>:
+    8030:\tcbz\tw13, 8024 <one+0x9c>
+    8034:\tstr\tw8, [x0]
+";
         let listing = Listing::parse(text);
-        let [load, branch] = listing.function("one").expect("there") else { panic!("two instructions") };
+        let [load, branch] = listing.function("one").expect("there") else {
+            panic!("two instructions")
+        };
         assert_eq!((load.name.as_str(), load.offset(), load.target()), ("ldr", Some(1204), None));
         assert_eq!((branch.name.as_str(), branch.target()), ("beq", Some((0x8024, "one"))));
-        let [branch, store] = listing.function("two").expect("there") else { panic!("two instructions") };
+        let [branch, store] = listing.function("two").expect("there") else {
+            panic!("two instructions")
+        };
         assert_eq!((branch.target(), store.offset()), (Some((0x8024, "one")), Some(0)));
     }
 }

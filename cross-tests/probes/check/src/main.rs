@@ -1,8 +1,6 @@
-//! Reads a disassembly of the probes and says which barriers are missing.
-//!
-//! Not the whole code is compared, only presence and order: on every way through a probe from one kind of access to
-//! another there stands a barrier that is strong enough. Which kinds, for which probe, is in [`rules`].
-//!
+//! Reads a disassembly of the probes and prints missing barriers.
+//! It checks only presence and order: every path through a probe from one kind of access to another
+//! contains a strong enough barrier. [`rules`] lists the kinds for each probe.
 //! `objdump -d --no-show-raw-insn PROGRAM | shmlock-probe-check aarch64|armv7a|mprofile`
 
 mod flow;
@@ -16,13 +14,14 @@ use listing::Listing;
 use rules::Architecture;
 
 fn main() -> ExitCode {
-    let Some(architecture) = std::env::args().nth(1).as_deref().and_then(Architecture::named) else {
+    let Some(architecture) = std::env::args().nth(1).as_deref().and_then(Architecture::named)
+    else {
         eprintln!("usage: shmlock-probe-check aarch64|armv7a|mprofile <LISTING");
         return ExitCode::from(2);
     };
     let mut text = String::new();
     if let Err(error) = io::stdin().read_to_string(&mut text) {
-        eprintln!("the listing is not readable: {error}");
+        eprintln!("cannot read the listing: {error}");
         return ExitCode::from(2);
     }
     let mut sound = true;

@@ -1,4 +1,5 @@
-//! Between what and what a barrier has to stand, in which probe, and which instruction is one.
+//! Defines, for each probe, the accesses that need a barrier between them, and the barriers that
+//! are strong enough.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -6,7 +7,7 @@ use std::fmt;
 use crate::flow::Flow;
 use crate::listing::{Instruction, Listing};
 
-/// The three families, by what they call their barriers.
+/// The three families of barrier instructions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Architecture {
     Aarch64,
@@ -25,94 +26,107 @@ impl Architecture {
         })
     }
 
-    /// The operands of `dmb` that are strong enough.
+    /// Returns the operands of `dmb` that are strong enough.
     fn accepted(self, full: bool, direction: Direction) -> &'static [&'static str] {
         match (self, direction) {
             _ if full => &["sy"],
             (Self::MProfile, _) => &["sy"],
-            // `ishld` keeps loads before it from everything after it: enough behind the load of the taking swap.
-            (Self::Aarch64, Direction::Taking) => &["ishld", "ish", "sy"],
+            // `ishld` orders earlier loads before all later accesses: enough after the load of the
+            // acquiring swap.
+            (Self::Aarch64, Direction::Acquire) => &["ishld", "ish", "sy"],
             (Self::Aarch64 | Self::Armv7a, _) => &["ish", "sy"],
         }
     }
 }
 
-/// Which of the two fences.
+/// The two fences.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Direction {
-    Taking,
-    Giving,
+    Acquire,
+    Release,
 }
 
 /// A kind of access.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Access {
-    /// A compare-and-swap of the owner word, in whatever form: one instruction, a store-exclusive, a call.
+    /// A compare-and-swap of the owner word: one instruction, a store-exclusive, or a call.
     Swap,
-    /// A load or store of the section's word.
-    Section,
+    /// A load or store of the protected data.
+    Data,
     Load(u32),
     Store(u32),
 }
 
-/// The words of a record that a compiler addresses directly, whatever it does to the loops: pid, its namespace, token.
+/// The words of a record that the compiler addresses directly, outside of loops: pid, its
+/// namespace, token.
 const RECORD: [u32; 3] = [32, 36, 56];
 const GENERATION: u32 = 4;
 const GENERATION_HIGH: u32 = 48;
 const SEQUENCE: u32 = 52;
-const SECTION: u32 = 1204;
+const DATA: u32 = 1204;
 
 impl Access {
     fn is(self, instruction: &Instruction) -> bool {
         let name = instruction.name.as_str();
-        let plain = |kind: &str| name.starts_with(kind) && !name.contains("ex") && !name.contains("xr");
+        let plain =
+            |kind: &str| name.starts_with(kind) && !name.contains("ex") && !name.contains("xr");
         let at = |offset| instruction.offset() == Some(offset);
         match self {
             Self::Swap => {
-                let outlined = || instruction.target().is_some_and(|(_, callee)| callee.starts_with("__aarch64_cas"));
-                ["cas", "swp", "stxr", "stlxr", "strex", "stlex"].iter().any(|swap| name.starts_with(swap))
+                let outlined = || {
+                    instruction
+                        .target()
+                        .is_some_and(|(_, callee)| callee.starts_with("__aarch64_cas"))
+                };
+                ["cas", "swp", "stxr", "stlxr", "strex", "stlex"]
+                    .iter()
+                    .any(|swap| name.starts_with(swap))
                     || name == "bl" && outlined()
             }
-            Self::Section => at(SECTION) && (plain("ld") || plain("st")),
+            Self::Data => at(DATA) && (plain("ld") || plain("st")),
             Self::Load(offset) => at(offset) && plain("ld"),
             Self::Store(offset) => at(offset) && plain("st"),
         }
     }
 }
 
-/// No way from the one to the other without a barrier.
+/// No path leads from the first access to the second without a barrier.
 type Rule = (Access, Direction, Access);
 
-/// The rules of a probe, by the first part of its name.
+/// Returns the rules of a probe, by the first part of its name.
 fn rules(probe: &str) -> Vec<Rule> {
-    use Access::{Load, Section, Store, Swap};
-    use Direction::{Giving, Taking};
+    use Access::{Data, Load, Store, Swap};
+    use Direction::{Acquire, Release};
     let each = |rule: fn(u32) -> [Rule; 2]| RECORD.into_iter().flat_map(rule).collect();
     match probe {
-        // A region's handle takes in a function of its own, and knows by its answer whether it has; see `flow`.
-        "stale" | "region" => vec![(Section, Giving, Swap)],
-        "count" => vec![(Store(GENERATION_HIGH), Giving, Store(GENERATION))],
-        "write" => each(|word| [(Store(SEQUENCE), Giving, Store(word)), (Store(word), Giving, Store(SEQUENCE))]),
-        "read" => each(|word| [(Load(SEQUENCE), Taking, Load(word)), (Load(word), Taking, Load(SEQUENCE))]),
-        // Between one copy and the next.
-        "snapshot" => vec![(Section, Taking, Section)],
-        _ => vec![(Swap, Taking, Section), (Section, Giving, Swap)],
+        // A region's handle acquires in a separate function and tests its result; see `flow`.
+        "stale" | "region" => vec![(Data, Release, Swap)],
+        "count" => vec![(Store(GENERATION_HIGH), Release, Store(GENERATION))],
+        "write" => each(|word| {
+            [(Store(SEQUENCE), Release, Store(word)), (Store(word), Release, Store(SEQUENCE))]
+        }),
+        "read" => each(|word| {
+            [(Load(SEQUENCE), Acquire, Load(word)), (Load(word), Acquire, Load(SEQUENCE))]
+        }),
+        // Between two copies.
+        "snapshot" => vec![(Data, Acquire, Data)],
+        _ => vec![(Swap, Acquire, Data), (Data, Release, Swap)],
     }
 }
 
-/// Every probe in `../src/main.rs`. One that is missing from the listing is an error.
+/// Every probe in `../src/main.rs`. A probe that the listing lacks is an error.
 const PROBES: [&str; 26] = [
     "steps_inner",
     "steps_full",
     "steps_chosen",
     "constant_inner",
     "constant_full",
-    "undisturbed_inner",
-    "undisturbed_full",
-    "undisturbed_chosen",
-    "passed_inner",
-    "passed_full",
-    "passed_chosen",
+    "fast_inner",
+    "fast_full",
+    "fast_chosen",
+    "unwoken_inner",
+    "unwoken_full",
+    "unwoken_chosen",
     "recover_inner",
     "recover_full",
     "stale_inner",
@@ -130,11 +144,11 @@ const PROBES: [&str; 26] = [
     "snapshot_full",
 ];
 
-/// What a probe turned out to be.
+/// The result for one probe.
 #[derive(Debug)]
 pub(crate) struct Finding {
     probe: &'static str,
-    /// The barriers met, as `objdump` names them.
+    /// The barriers on its paths, as `objdump` prints them.
     barriers: BTreeSet<String>,
     wrong: Vec<String>,
 }
@@ -153,12 +167,12 @@ impl fmt::Display for Finding {
     }
 }
 
-/// Looks at every probe.
+/// Checks every probe.
 pub(crate) fn check(listing: &Listing, architecture: Architecture) -> Vec<Finding> {
-    PROBES.iter().map(|probe| look_at(listing, architecture, probe)).collect()
+    PROBES.iter().map(|probe| check_probe(listing, architecture, probe)).collect()
 }
 
-fn look_at(listing: &Listing, architecture: Architecture, probe: &'static str) -> Finding {
+fn check_probe(listing: &Listing, architecture: Architecture, probe: &'static str) -> Finding {
     let mut finding = Finding { probe, barriers: BTreeSet::new(), wrong: Vec::new() };
     let Some(flow) = Flow::of(listing, probe) else {
         finding.wrong.push("not in the listing".to_owned());
@@ -167,10 +181,16 @@ fn look_at(listing: &Listing, architecture: Architecture, probe: &'static str) -
     let (kind, scope) = probe.split_once('_').unwrap_or((probe, ""));
     for (from, direction, to) in rules(kind) {
         let strong_enough = architecture.accepted(scope == "full", direction);
-        let is_barrier = |i: &Instruction| i.name == "dmb" && strong_enough.contains(&i.operands.as_str());
+        let is_barrier =
+            |i: &Instruction| i.name == "dmb" && strong_enough.contains(&i.operands.as_str());
         let mut present = false;
-        for (start, node) in flow.nodes.iter().enumerate().filter(|(_, node)| from.is(&node.instruction)) {
-            present |= flow.reached(start, |_| false).iter().any(|&end| to.is(&flow.nodes[end].instruction));
+        for (start, node) in
+            flow.nodes.iter().enumerate().filter(|(_, node)| from.is(&node.instruction))
+        {
+            present |= flow
+                .reached(start, |_| false)
+                .iter()
+                .any(|&end| to.is(&flow.nodes[end].instruction));
             for end in flow.reached(start, |i| is_barrier(i)) {
                 let instruction = &flow.nodes[end].instruction;
                 if is_barrier(instruction) {
@@ -178,12 +198,16 @@ fn look_at(listing: &Listing, architecture: Architecture, probe: &'static str) -
                 }
                 if to.is(instruction) {
                     let (begin, end) = (node.instruction.address, instruction.address);
-                    finding.wrong.push(format!("from {from:?} at {begin:x} to {to:?} at {end:x} without a barrier"));
+                    finding.wrong.push(format!(
+                        "from {from:?} at {begin:x} to {to:?} at {end:x} without a barrier"
+                    ));
                 }
             }
         }
         if !present {
-            finding.wrong.push(format!("no {to:?} is ever reached from a {from:?}: the probe shows nothing"));
+            finding
+                .wrong
+                .push(format!("no path from a {from:?} to a {to:?}: the probe proves nothing"));
         }
     }
     finding.wrong.dedup();
@@ -194,38 +218,54 @@ fn look_at(listing: &Listing, architecture: Architecture, probe: &'static str) -
 mod tests {
     use super::*;
 
-    /// A probe that takes by a store-exclusive loop, visits the section and gives back, with these barriers.
+    /// Checks a probe with these barriers before and after a store-exclusive.
     fn stale(before: &str, after: &str) -> Finding {
         let text = format!(
-            "00000100 <stale_inner>:\n 100:\tldr\tw1, [x2, #1204]\n 104:\t{before}\n 108:\tcbz\tw1, 100 <stale_inner>\n \
-             10c:\tstxr\tw3, w4, [x0]\n 110:\t{after}\n 114:\tret\n"
+            "00000100 <stale_inner>:
+ 100:\tldr\tw1, [x2, #1204]
+ 104:\t{before}
+ 108:\tcbz\tw1, 100 <stale_inner>
+ 10c:\tstxr\tw3, w4, [x0]
+ 110:\t{after}
+ 114:\tret
+"
         );
-        look_at(&Listing::parse(&text), Architecture::Aarch64, "stale_inner")
+        check_probe(&Listing::parse(&text), Architecture::Aarch64, "stale_inner")
     }
 
     #[test]
-    fn a_barrier_counts_where_it_stands_and_if_it_is_strong_enough() {
+    fn a_barrier_counts_by_its_place_and_its_strength() {
         assert!(stale("dmb\tish", "nop").is_sound());
         assert!(!stale("nop", "nop").is_sound(), "none");
         assert!(!stale("nop", "dmb\tish").is_sound(), "too late");
-        assert!(!stale("dmb\tishld", "nop").is_sound(), "too weak for giving");
-        assert!(!stale("b.eq\t10c <stale_inner+0xc>", "dmb\tish").is_sound(), "a way around");
+        assert!(!stale("dmb\tishld", "nop").is_sound(), "too weak for a release");
+        assert!(!stale("b.eq\t10c <stale_inner+0xc>", "dmb\tish").is_sound(), "a path around it");
     }
 
     #[test]
     fn a_barrier_within_a_called_function_counts() {
-        let text = "00000100 <stale_full>:\n 100:\tstr\tr1, [r2, #1204]\n 104:\tbl\t200 <shmlock_fence>\n \
-                    108:\tstrex\tr3, r4, [r0]\n 10c:\tbx\tlr\n00000200 <shmlock_fence>:\n 200:\tdmb\tSCOPE\n 204:\tbx\tlr\n";
+        let text = "00000100 <stale_full>:
+ 100:\tstr\tr1, [r2, #1204]
+ 104:\tbl\t200 <shmlock_fence>
+ 108:\tstrex\tr3, r4, [r0]
+ 10c:\tbx\tlr
+00000200 <shmlock_fence>:
+ 200:\tdmb\tSCOPE
+ 204:\tbx\tlr
+";
         for (scope, sound) in [("sy", true), ("ish", false)] {
             let listing = Listing::parse(&text.replace("SCOPE", scope));
-            assert_eq!(look_at(&listing, Architecture::Armv7a, "stale_full").is_sound(), sound);
+            assert_eq!(check_probe(&listing, Architecture::Armv7a, "stale_full").is_sound(), sound);
         }
     }
 
     #[test]
-    fn a_probe_without_its_accesses_shows_nothing() {
+    fn a_probe_without_its_accesses_proves_nothing() {
         let listing = Listing::parse("00000100 <stale_inner>:\n 100:\tdmb\tish\n 104:\tret\n");
-        assert!(!look_at(&listing, Architecture::Aarch64, "stale_inner").is_sound());
-        assert!(!look_at(&listing, Architecture::Aarch64, "stale_full").is_sound(), "not there at all");
+        assert!(!check_probe(&listing, Architecture::Aarch64, "stale_inner").is_sound());
+        assert!(
+            !check_probe(&listing, Architecture::Aarch64, "stale_full").is_sound(),
+            "not there at all"
+        );
     }
 }

@@ -1,19 +1,20 @@
-//! Sections 4, 5 and 12, acquire: `contend::acquire_contended` of the core, with the shell's
+//! Models sections 4, 5 and 12, acquire: `contend::acquire_contended` of the core, with the shell's
 //! `Waiter` and `KernelProof`.
 
 use shmlock_core::Word;
 
-use super::{Action, Turn, look_again};
+use super::{Turn, look_again};
 use crate::bounds::Ticks;
+use crate::breach::Breach;
 use crate::flaw::Flaw;
+use crate::moves::Action;
 use crate::place::Place;
-use crate::property::Breach;
 use crate::squeezed::Squeezed;
 use crate::world::{Leads, Link, Note};
 
 impl Turn<'_> {
-    /// One turn of `protocol::try_acquire`. The shell's one try before it contends changes nothing,
-    /// so it is not repeated.
+    /// One iteration of `protocol::try_acquire`. The shell's one attempt before it contends changes
+    /// nothing, so it is not repeated.
     pub(super) fn try_acquire(&mut self) {
         let sticky = self.me().notes.has(Note::Waited) && !self.has(Flaw::NoStickyWaiters);
         let taken = Word::from(self.me().seen).acquired_by(self.my_token());
@@ -31,10 +32,10 @@ impl Turn<'_> {
         }
     }
 
-    /// What `Waiter::next` decides. Its spin only reads, and leads back to the swap.
+    /// Decides as `Waiter::next` does. Its spin only reads, and leads back to the swap.
     fn lose(&mut self, now: Squeezed) {
         if self.mine_is(now) {
-            return self.go(Place::ReadAgain); // corrupt: taken over without a proof
+            return self.go(Place::ReadAgain); // corrupt: recovered without a proof
         }
         if !self.me().notes.has(Note::Probed) {
             self.me().notes.set(Note::Probed);
@@ -43,7 +44,7 @@ impl Turn<'_> {
         if self.rules.bounds.impatient {
             self.give_up();
         }
-        self.go(if self.has(Flaw::NoMark) { Place::Sleep } else { Place::MarkWaiting });
+        self.go(if self.has(Flaw::NoWaiters) { Place::Sleep } else { Place::SetWaiters });
     }
 
     fn retry(&mut self) {
@@ -51,7 +52,7 @@ impl Turn<'_> {
         self.go(Place::TryAcquire);
     }
 
-    /// What the kernel answers through the number of B, whatever it leads to.
+    /// Returns the kernel's answer through B, whatever it refers to.
     fn is_owner_locked(&mut self) -> bool {
         let (file, owner) = (self.me().b, self.me().seen.owner());
         match self.me().leads {
@@ -61,8 +62,8 @@ impl Turn<'_> {
         }
     }
 
-    /// `Shared::with_probe`: B, or another description by name while B is not itself; `false` if
-    /// there is none.
+    /// Models `Attachment::with_probe`: B, or another description by name while B is not itself;
+    /// returns `false` if there is none.
     fn has_probe(&mut self) -> bool {
         if self.me().leads != Leads::Itself
             && self.world.named() == Some(self.world.processes[self.who].a)
@@ -76,14 +77,14 @@ impl Turn<'_> {
         if !self.has(Flaw::UnprovenDescriptor) && !self.has_probe() {
             return self.retry();
         }
-        // A word without an owner is not probed; only a wrong `is_free` brings one here.
+        // A word without an owner is not probed; only a wrong `is_free` leads here.
         if self.me().seen.owner() == 0 || self.is_owner_locked() {
             return self.retry();
         }
         self.go(if self.has(Flaw::NoAdoption) { Place::ReadAgain } else { Place::Adopt });
     }
 
-    /// The look whether B is itself just before changes nothing here: the number may be exchanged
+    /// Locks the owner's byte. The check of B just before changes nothing here: B may be exchanged
     /// after it.
     pub(super) fn adopt(&mut self) {
         if self.is_owner_locked() {
@@ -118,7 +119,7 @@ impl Turn<'_> {
         self.go(Place::TakeOver);
     }
 
-    /// One turn of `protocol::take_over`.
+    /// One iteration of `protocol::take_over`.
     pub(super) fn take_over(&mut self) {
         let (me, seen) = (self.my_token(), self.me().seen);
         let new = if self.has(Flaw::TakeOverDropsWaiters) {
@@ -137,7 +138,7 @@ impl Turn<'_> {
                 self.after_take_over();
             }
             Err(now) if now.names(seen.owner()) || self.has(Flaw::NoSecondRead) => {
-                self.go(Place::TakeOver)
+                self.go(Place::TakeOver);
             }
             Err(_) => self.after_take_over(),
         }
@@ -145,15 +146,15 @@ impl Turn<'_> {
 
     fn after_take_over(&mut self) {
         self.me().seen = Squeezed::FREE;
-        if self.me().adopted != 0 { self.go(Place::LetGo) } else { self.let_go() }
+        if self.me().adopted != 0 { self.go(Place::UnlockOwner) } else { self.unlock_owner() }
     }
 
-    pub(super) fn let_go(&mut self) {
+    pub(super) fn unlock_owner(&mut self) {
         self.me().adopted = 0;
         if !self.me().notes.has(Note::Won) {
             return self.retry();
         }
-        // Without removals from outside there is nothing to be found.
+        // Without removals from outside there is nothing to find.
         if self.rules.bounds.removals > 0 { self.go(Place::CheckOrphan) } else { self.enter(true) }
     }
 
@@ -177,7 +178,7 @@ impl Turn<'_> {
         self.go(Place::Inside);
     }
 
-    pub(super) fn mark_waiting(&mut self) {
+    pub(super) fn set_waiters(&mut self) {
         let seen = self.me().seen;
         match self.swap(Word::from(seen).with_waiters()) {
             Ok(_) => {
@@ -188,15 +189,14 @@ impl Turn<'_> {
         }
     }
 
-    /// The kernel compares and sleeps in one.
+    /// Sleeps: the kernel compares and sleeps in one action.
     pub(super) fn sleep(&mut self) {
         let seen = Word::from(self.me().seen);
-        let expected = if self.has(Flaw::NoMark) { seen } else { seen.with_waiters() };
+        let expected = if self.has(Flaw::NoWaiters) { seen } else { seen.with_waiters() };
         if self.file().word == expected.into() { self.go(Place::Asleep) } else { self.retry() }
     }
 
-    /// The interval is over or a signal came; or the kernel says without a reason that we were
-    /// woken.
+    /// Ends a sleep: the interval is over, a signal came, or the wake is spurious.
     pub(super) fn stop_sleeping(&mut self) {
         let file = self.me().a;
         let owner = self.file().word.owner();
@@ -218,22 +218,22 @@ impl Turn<'_> {
 
     /// `WaitAction::GiveUp`.
     fn give_up(&mut self) {
-        if self.me().notes.has(Note::Waited) && !self.has(Flaw::NoStepAside) {
-            return self.go(Place::StepAside);
+        if self.me().notes.has(Note::Waited) && !self.has(Flaw::NoCancelWait) {
+            return self.go(Place::CancelWait);
         }
         let before = self.world;
         self.end_visit();
         self.world = before;
     }
 
-    /// One turn of `contend::cancel_wait`.
-    pub(super) fn step_aside(&mut self) {
+    /// One iteration of `contend::cancel_wait`.
+    pub(super) fn cancel_wait(&mut self) {
         let seen = self.me().seen;
         match self.swap(Word::from(seen).with_waiters()) {
             Ok(_) => self.end_visit(),
-            Err(now) if !Word::from(now).is_free() => self.go(Place::StepAside),
-            Err(_) if self.has(Flaw::NoWakeAside) => self.end_visit(),
-            Err(_) => self.go(Place::WakeForAside),
+            Err(now) if !Word::from(now).is_free() => self.go(Place::CancelWait),
+            Err(_) if self.has(Flaw::NoWakeOnCancel) => self.end_visit(),
+            Err(_) => self.go(Place::WakeAfterCancel),
         }
     }
 }

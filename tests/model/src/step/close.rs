@@ -1,18 +1,17 @@
-//! Section 10, close: the drop of `Shared` in the product's `shm.rs`, and `Place::remove_if_last`
-//! in `file.rs`.
+//! Models section 10, close: the drop of the shell's `Attachment`, and `remove_if_last`.
 
 use shmlock_core::Word;
 
 use super::Turn;
+use crate::breach::Breach;
 use crate::flaw::Flaw;
 use crate::place::Place;
-use crate::property::Breach;
 use crate::world::{Leads, Link, NOWHERE, Presence};
 
 impl Turn<'_> {
-    /// The kernel drops all locks of a description at one moment.
+    /// Unmaps A: the kernel drops all locks of a description at one moment.
     pub(super) fn unmap(&mut self) {
-        // While the mapping is there: no other file can have its inode.
+        // Checked while the mapping exists, when no other file can have its inode.
         let is_named = self.world.named() == Some(self.me().b);
         let unverified = self.has(Flaw::UnlinkUnverified) || self.has(Flaw::UnlockUnverified);
         self.world.drop_identity(self.who);
@@ -25,8 +24,8 @@ impl Turn<'_> {
         self.go(Place::LockPresence);
     }
 
-    /// What two flawed orders do while the mapping is still there: they look at the word, or make
-    /// the read lock a write lock. Who fails leaves the file to others.
+    /// Two flawed orders, while the mapping exists: they judge the word, or upgrade the read lock
+    /// to a write lock. A process that fails leaves the file to others.
     pub(super) fn judge_early(&mut self) {
         if self.has(Flaw::JudgeBeforeUnmap) {
             let is_free = Word::from(self.file().word).is_free_and_consistent();
@@ -44,7 +43,8 @@ impl Turn<'_> {
         self.be_alone(Place::Gone);
     }
 
-    /// The write lock on the presence byte; `otherwise` where somebody is here.
+    /// Takes the write lock on the presence byte; goes to `otherwise` where another process is
+    /// present.
     fn be_alone(&mut self, otherwise: Place) {
         let (file, who, stranger) = (self.me().b, self.who, self.stranger());
         let others = |how| self.world.is_present_but(file, how, [Some(who), stranger]);
@@ -60,7 +60,7 @@ impl Turn<'_> {
         if otherwise == Place::Gone { self.closed() } else { self.go(otherwise) }
     }
 
-    /// The process whose identity our number leads to.
+    /// Returns the process to whose identity B refers.
     fn stranger(&self) -> Option<usize> {
         let me = &self.world.processes[self.who];
         let Leads::Identity(token) = me.leads else { return None };
@@ -83,7 +83,7 @@ impl Turn<'_> {
         self.go(if same { next } else { Place::Withdraw });
     }
 
-    /// The mapping keeps the write lock from here on, whatever becomes of the number.
+    /// Checks B. The mapping keeps the write lock from here on, whatever becomes of the descriptor.
     pub(super) fn verify_alone(&mut self) {
         let is_itself = self.me().leads == Leads::Itself;
         self.go(if is_itself { Place::Unlink } else { Place::Withdraw });
@@ -91,18 +91,18 @@ impl Turn<'_> {
 
     pub(super) fn unlink(&mut self) {
         let file = self.world.named().map(|file| self.world.files[usize::from(file)]);
-        // Who removes files from outside may well make us remove another's.
+        // A removal from outside may make this process remove another file.
         if file.is_some_and(|file| file.torn) && self.world.removals == 0 {
-            self.breach = Some(Breach::MarkLost);
+            self.breach = Some(Breach::DiedLost);
         }
         self.world.unlink();
         self.go(Place::Withdraw);
     }
 
-    /// Closing B does nothing that anybody could notice once presence is let go.
+    /// Unlocks presence. Closing B then has no effect that another process could notice.
     pub(super) fn withdraw(&mut self) {
         if let Some(stranger) = self.stranger() {
-            // Not unlocked: its read lock is put back.
+            // Not unlocked: its read lock is restored.
             let unlocked = self.has(Flaw::UnlockUnverified);
             let presence = if unlocked { Presence::None } else { Presence::Here };
             self.world.processes[stranger].presence = presence;

@@ -1,17 +1,18 @@
-//! Section 4, the end of the section: `release`, `pass_on`, `claim_wake`, `abandon` and
-//! `declare_consistent` of the core, and the wake.
+//! Models section 4, the end of a critical section: `release`, `release_without_wake`,
+//! `claim_wake`, `abandon` and `declare_consistent` of the core, and the wake.
 
 use shmlock_core::Word;
 
 use super::Turn;
+use crate::breach::Breach;
 use crate::flaw::Flaw;
 use crate::place::Place;
-use crate::property::Breach;
 use crate::squeezed::Squeezed;
 use crate::world::{Note, Process};
 
 impl Turn<'_> {
-    /// Who was told of a death may declare the data consistent, or leave that to somebody else.
+    /// Ends the critical section. A process that was told of a death may declare the data
+    /// consistent, or leave that to a later owner.
     pub(super) fn leave_section(&mut self) {
         self.me().seen = Word::held_by(self.my_token()).into();
         if self.me().notes.has(Note::Told) {
@@ -34,11 +35,11 @@ impl Turn<'_> {
                     Place::Release
                 });
             }
-            Err(now) => self.give_again(now, Place::DeclareConsistent),
+            Err(now) => self.retry_release(now, Place::DeclareConsistent),
         }
     }
 
-    /// One turn of `give`.
+    /// One iteration of `give`.
     pub(super) fn release(&mut self) {
         if self.has(Flaw::ReleaseByStore) {
             self.me().seen = self.file().word;
@@ -49,20 +50,21 @@ impl Turn<'_> {
             Ok(_) if self.has(Flaw::WakeBeforeRelease) => self.end_visit(),
             Ok(before) => self.owe_wake(before),
             Err(now) => {
-                // Which of the two, hints decide that have no part in the protocol.
+                // Hints, which are no part of the protocol, decide between the two.
                 let may_pass_on = Word::from(now).has_waiters() && self.mine_is(now);
-                self.give_again(now, Place::Release);
+                self.retry_release(now, Place::Release);
                 if may_pass_on && !self.has(Flaw::WakeBeforeRelease) {
-                    self.go(Place::PassOn);
+                    self.go(Place::QuietRelease);
                 }
             }
         }
     }
 
-    /// One turn of `pass_on`. The look whether somebody takes the lock only reads.
-    pub(super) fn pass_on(&mut self) {
+    /// One iteration of `release_without_wake`. The check whether another process acquires only
+    /// reads.
+    pub(super) fn release_without_wake(&mut self) {
         let seen = Word::from(self.me().seen);
-        let new = if self.has(Flaw::PassOnDropsWaiters) {
+        let new = if self.has(Flaw::QuietReleaseDropsWaiters) {
             seen.released()
         } else {
             seen.released_keeping_waiters()
@@ -76,11 +78,11 @@ impl Turn<'_> {
                 self.me().seen = new.into();
                 self.go(Place::ClaimWake);
             }
-            Err(now) => self.give_again(now, Place::PassOn),
+            Err(now) => self.retry_release(now, Place::QuietRelease),
         }
     }
 
-    /// One turn of `claim_wake`.
+    /// One iteration of `claim_wake`.
     pub(super) fn claim_wake(&mut self) {
         let seen = Word::from(self.me().seen);
         if !(seen.is_free() && seen.has_waiters()) {
@@ -108,14 +110,14 @@ impl Turn<'_> {
         if self.has(Flaw::WakeBeforeRelease) { self.go(Place::Release) } else { self.end_visit() }
     }
 
-    fn give_again(&mut self, now: Squeezed, place: Place) {
+    fn retry_release(&mut self, now: Squeezed, place: Place) {
         if !self.mine_is(now) {
             self.breach = Some(Breach::Robbed);
         }
         self.go(place);
     }
 
-    /// The exit handler's way out, and that of a hold on a file that was removed.
+    /// Abandons: the end of an exit handler, and of a hold on a file that was removed.
     pub(super) fn abandon(&mut self) {
         let new = Word::from(self.me().seen).abandoned();
         match self.swap(new) {
@@ -123,12 +125,12 @@ impl Turn<'_> {
                 self.file().torn = true;
                 self.me().seen = Squeezed::FREE;
                 if before.has_waiters() {
-                    self.go(Place::WakeForAbandoned)
+                    self.go(Place::WakeForAbandoned);
                 } else {
-                    self.after_abandoned()
+                    self.after_abandoned();
                 }
             }
-            Err(now) => self.give_again(now, Place::Abandon),
+            Err(now) => self.retry_release(now, Place::Abandon),
         }
     }
 

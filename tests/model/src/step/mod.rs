@@ -1,9 +1,8 @@
-//! What one process does next: one atomic action, with every outcome that it can have.
+//! Takes one step of one process: one atomic action, with every outcome that it can have.
 //!
-//! Each file below follows one section of PROTOCOL.md and the product's code for it.
-//! Compare-and-swap loops take one action for each turn, with what the process saw last as its own
-//! memory. Actions that no other process can notice are no steps of their own: they belong to the
-//! step before.
+//! Each file below follows one section of PROTOCOL.md and the product's code for it. A
+//! compare-and-swap loop takes one action for each iteration, and the process remembers what it saw
+//! last. Actions that no other process can notice belong to the step before.
 
 mod acquire;
 mod close;
@@ -12,51 +11,15 @@ mod open;
 
 use shmlock_core::{Token, Word};
 
-use crate::bounds::Bounds;
+use crate::breach::Breach;
 use crate::fault;
-use crate::flaw::{Flaw, Flaws};
+use crate::flaw::Flaw;
+use crate::moves::{Action, Move, Rules};
 use crate::place::Place;
-use crate::property::Breach;
 use crate::squeezed::{self, Squeezed};
 use crate::world::{File, Leads, NOWHERE, Note, Presence, Process, World};
 
-/// What is searched: the bounds, and the protocol with its flaws.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Rules {
-    pub(crate) bounds: Bounds,
-    pub(crate) flaws: Flaws,
-}
-
-/// What happened in a move.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Action {
-    Step(Place),
-    Spurious,
-    Killed,
-    Stopped,
-    Leaked,
-    ExitHandler,
-    Removed,
-    Exchanged,
-}
-
-impl Action {
-    /// Whether it is no part of the protocol: nobody may have to wait for it.
-    pub(crate) fn is_fault(self) -> bool {
-        !matches!(self, Self::Step(_) | Self::Spurious)
-    }
-}
-
-/// One way in which the world can go on.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Move {
-    pub(crate) who: usize,
-    pub(crate) action: Action,
-    pub(crate) world: World,
-    pub(crate) breach: Option<Breach>,
-}
-
-/// All of them.
+/// Lists all moves of a world.
 pub(crate) fn moves(rules: &Rules, world: &World, moves: &mut Vec<Move>) {
     for who in 0..world.processes.len() {
         if world.processes[who].can_move() {
@@ -96,18 +59,18 @@ impl Turn<'_> {
             Place::VerifyAdopted => self.verify_adopted(),
             Place::ReadAgain => self.read_again(),
             Place::TakeOver => self.take_over(),
-            Place::LetGo => self.let_go(),
+            Place::UnlockOwner => self.unlock_owner(),
             Place::CheckOrphan => self.check_orphan(),
-            Place::MarkWaiting => self.mark_waiting(),
+            Place::SetWaiters => self.set_waiters(),
             Place::Sleep => self.sleep(),
             Place::Asleep => self.stop_sleeping(),
-            Place::StepAside => self.step_aside(),
-            Place::WakeForAside => self.wake(Self::end_visit),
+            Place::CancelWait => self.cancel_wait(),
+            Place::WakeAfterCancel => self.wake(Self::end_visit),
             Place::Inside => self.leave_section(),
             Place::DeclareConsistent => self.declare_consistent(),
             Place::Release => self.release(),
             Place::StoreRelease => self.store_release(),
-            Place::PassOn => self.pass_on(),
+            Place::QuietRelease => self.release_without_wake(),
             Place::ClaimWake => self.claim_wake(),
             Place::Wake => self.wake(Self::after_wake),
             Place::Abandon => self.abandon(),
@@ -138,7 +101,7 @@ impl Turn<'_> {
         word.names(token)
     }
 
-    /// The file that our mapping shows.
+    /// Returns the file that this process has mapped.
     fn file(&mut self) -> &mut File {
         let file = usize::from(self.me().a);
         &mut self.world.files[file]
@@ -148,7 +111,7 @@ impl Turn<'_> {
         self.rules.flaws.has(flaw)
     }
 
-    /// This action is done; `next` comes next.
+    /// Completes this action; `next` comes next.
     fn go(&mut self, next: Place) {
         let mut world = self.world;
         world.processes[self.who].at = next;
@@ -160,8 +123,8 @@ impl Turn<'_> {
         self.moves.push(Move { who: self.who, action: self.action, world, breach: self.breach });
     }
 
-    /// One swap of the word from what we saw last. `Ok`: what was there. Otherwise we have seen
-    /// what is there.
+    /// Swaps the word, if it is what the process saw last. `Ok`: the former word. Otherwise the
+    /// process has seen the present one.
     fn swap(&mut self, new: Word) -> Result<Word, Squeezed> {
         let seen = self.me().seen;
         match self.file().word.swap(seen, new) {
@@ -173,7 +136,7 @@ impl Turn<'_> {
         }
     }
 
-    /// Wakes one sleeper, whichever the kernel picks, or nobody if nobody sleeps.
+    /// Wakes one sleeper, any that the kernel may pick, or none if there is none.
     fn wake(&mut self, then: impl Fn(&mut Self)) {
         let file = self.me().a;
         let sleepers: Vec<usize> = self.world.sleepers(file).collect();
@@ -188,7 +151,7 @@ impl Turn<'_> {
         }
     }
 
-    /// A visit to the section is over, or none was made: another one with the same handle, or
+    /// Ends a visit, with or without a critical section: another one with the same handle, or
     /// closing.
     fn end_visit(&mut self) {
         let me = self.me();
@@ -200,10 +163,10 @@ impl Turn<'_> {
         if me.left > 0 {
             self.go(Place::TryAcquire);
         }
-        self.go(close(self.rules));
+        self.go(self.rules.first_of_closing());
     }
 
-    /// Nothing of the handle is left: the next one, or the end.
+    /// Ends a handle: the next one follows, or the end.
     fn closed(&mut self) {
         let left = self.me().left;
         let again = self.me().notes.has(Note::Again);
@@ -215,7 +178,7 @@ impl Turn<'_> {
         self.go(at);
     }
 
-    /// The deadline for opening is over: `OpenTimedOut`.
+    /// Ends opening at its deadline: `OpenTimedOut`.
     fn give_up_opening(&mut self) {
         let before = self.world;
         *self.me() = Process::GONE;
@@ -224,21 +187,14 @@ impl Turn<'_> {
     }
 }
 
-/// The first step of closing.
-pub(crate) fn close(rules: &Rules) -> Place {
-    let early =
-        rules.flaws.has(Flaw::JudgeBeforeUnmap) || rules.flaws.has(Flaw::UpgradeBeforeUnmap);
-    if early { Place::JudgeEarly } else { Place::Unmap }
-}
-
-/// Back to the first swap, which expects a free word.
+/// Returns to the first swap, which expects a free word.
 pub(crate) fn look_again(process: &mut Process) {
     process.at = Place::TryAcquire;
     process.seen = Squeezed::FREE;
 }
 
-/// Drops what an entrance holds that cannot be finished; only the descriptor of A goes.
-pub(crate) fn drop_entrance(process: &mut Process) {
+/// Drops what a pending open holds; only the descriptor of A goes.
+pub(crate) fn drop_pending_open(process: &mut Process) {
     process.presence = Presence::None;
     process.token = 0;
     process.a = NOWHERE;

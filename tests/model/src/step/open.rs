@@ -1,13 +1,12 @@
-//! Section 9, open: `Shared::enter` in the product's `shm.rs`, with what it calls in `file.rs`,
-//! `presence.rs`, `token.rs`.
+//! Models section 9, open: the shell's `Attachment::enter` with the functions that it calls.
 
 use shmlock_core::Word;
 
-use super::{Turn, close, drop_entrance};
+use super::{Turn, drop_pending_open};
 use crate::bounds::{Draw, Making};
+use crate::breach::Breach;
 use crate::flaw::Flaw;
 use crate::place::Place;
-use crate::property::Breach;
 use crate::squeezed::Squeezed;
 use crate::world::{Leads, Link, Note, Presence, Process};
 
@@ -34,7 +33,7 @@ impl Turn<'_> {
         }
     }
 
-    /// `linkat` of a whole file with its maker on it is one action.
+    /// Links a whole file with its creator present, which is one action.
     fn create_whole(&mut self) {
         let Some(file) = self.world.create(false) else { return self.begin_again() };
         let present = !self.has(Flaw::NoPresence);
@@ -62,7 +61,7 @@ impl Turn<'_> {
         if self.file().link != Link::Named && !self.has(Flaw::NoLinkCount) {
             return self.begin_again();
         }
-        // A file that is whole stays whole, so `fallocate` does nothing to it.
+        // A whole file stays whole, so `fallocate` does nothing to it.
         let next = if self.file().empty { Place::Grow } else { Place::Draw };
         self.go(next);
     }
@@ -72,7 +71,7 @@ impl Turn<'_> {
         self.go(Place::Draw);
     }
 
-    /// The draws that fail change nothing, so only the one that succeeds is a step.
+    /// Draws a token. Attempts that fail change nothing, so only the successful one is a step.
     pub(super) fn draw(&mut self) {
         let file = self.me().a;
         let wanted = if self.rules.bounds.draw == Draw::Lowest { 1 } else { usize::MAX };
@@ -89,7 +88,7 @@ impl Turn<'_> {
         }
     }
 
-    /// `protocol::declare_stale`, which is `give` with the abandoned word.
+    /// Models `protocol::declare_stale`, which is `give` with the abandoned word.
     pub(super) fn declare_stale(&mut self) {
         let new = Word::from(self.me().seen).abandoned();
         let wakes = match self.swap(new) {
@@ -106,7 +105,7 @@ impl Turn<'_> {
         if wakes { self.go(Place::WakeForStale) } else { self.seal() }
     }
 
-    /// Opens B and compares it with A. A maker is present already.
+    /// Opens B and compares it with A. A creator is present already.
     pub(super) fn open_second(&mut self) {
         let same = |a: u8, b: u8| a == b || self.has(Flaw::NoComparison);
         let a = self.world.processes[self.who].a;
@@ -127,8 +126,8 @@ impl Turn<'_> {
         }
     }
 
-    /// Asks through B for our own byte. Closing the descriptor of A and setting out for the section
-    /// are nobody else's business.
+    /// Tests its own byte through B. Closing the descriptor of A and starting the visit affect no
+    /// other process.
     pub(super) fn seal(&mut self) {
         self.me().seen = Squeezed::FREE;
         let (b, token, leads) = (self.me().b, self.me().token, self.me().leads);
@@ -136,25 +135,24 @@ impl Turn<'_> {
             return self.drop_and_begin_again();
         }
         if !self.world.is_token_locked(b, token) {
-            return self.refuse(); // byte locks are not what they seem
+            return self.refuse(); // byte locks do not work here
         }
         self.me().notes.clear(Note::Made);
         self.go(Place::TryAcquire);
         if self.rules.bounds.idle {
             self.me().left -= 1;
-            self.go(close(self.rules));
+            self.go(self.rules.first_of_closing());
         }
     }
 
-    /// `Err(Unsupported)`.
+    /// Fails with `Unsupported`.
     fn refuse(&mut self) {
         self.world.drop_identity(self.who);
         *self.me() = Process::GONE;
         self.go(Place::Gone);
     }
 
-    /// The drop of an `Entrance` that could not be sealed. Who made the file takes it away, through
-    /// A.
+    /// Drops a `PendingOpen` that could not be sealed. The creator removes its file, through A.
     fn drop_and_begin_again(&mut self) {
         if !self.me().notes.has(Note::Made) {
             return self.begin_again();
@@ -174,7 +172,7 @@ impl Turn<'_> {
         if self.rules.bounds.impatient {
             self.give_up_opening();
         }
-        drop_entrance(self.me());
+        drop_pending_open(self.me());
         self.me().notes.clear(Note::Made);
         self.go(Place::LookUp);
     }

@@ -1,4 +1,4 @@
-//! Orders about blocks: numbers that are all one number, so that a torn copy shows.
+//! Commands about blocks.
 
 #![allow(unsafe_code, reason = "ends the process by a signal")]
 
@@ -6,35 +6,18 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use shmlock::{Error, SharedBlock, ShmLock};
 use shmlock_tests::Account;
-use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-use crate::desk::{Desk, Done};
 use crate::line::Line;
+use crate::numbers::Numbers;
+use crate::state::{Done, State};
 use crate::work::{millis, number};
 
-/// What is shared: large enough that a process can be killed while it copies.
-#[derive(FromBytes, IntoBytes, Immutable)]
-#[repr(C)]
-pub(crate) struct Numbers([u64; 4096]);
-
-impl Numbers {
-    /// Makes them all this number.
-    fn fill(&mut self, number: u64) {
-        self.0.fill(number);
-    }
-
-    /// The number that they all are; `torn` if they are not.
-    fn read(&self) -> String {
-        let [first, rest @ ..] = &self.0;
-        if rest.iter().all(|number| number == first) {
-            first.to_string()
-        } else {
-            "torn".to_owned()
-        }
-    }
-}
-
-pub(crate) fn open(desk: &mut Desk, id: &str, name: &str, options: &[&str]) -> Result<Done, Error> {
+pub(crate) fn open(
+    state: &mut State,
+    id: &str,
+    name: &str,
+    options: &[&str],
+) -> Result<Done, Error> {
     let mut builder = ShmLock::builder(name);
     let mut create = None;
     for option in options {
@@ -51,15 +34,15 @@ pub(crate) fn open(desk: &mut Desk, id: &str, name: &str, options: &[&str]) -> R
     let block = match create {
         None => builder.open_block()?,
         Some(how) => {
-            builder.open_block_with(|numbers| self::create(numbers, how, &mut desk.line))?
+            builder.open_block_with(|numbers| self::create(numbers, how, &mut state.line))?
         }
     };
-    desk.blocks.insert(id.to_owned(), block);
+    state.blocks.insert(id.to_owned(), block);
     Ok(Done::well(()))
 }
 
-/// `stall`: half a creation, and never an end. `panic`: the same, and a panic. `N` or `N:ACCOUNT`:
-/// fills in the number, and counts that in the account.
+/// Fills a new block. `stall`: half of it, and never the rest. `panic`: half of it, and panics. `N`
+/// or `N:ACCOUNT`: fills in the number, and counts that in the account.
 fn create(numbers: &mut Numbers, how: &str, line: &mut Line) {
     match how {
         "stall" => {
@@ -76,13 +59,14 @@ fn create(numbers: &mut Numbers, how: &str, line: &mut Line) {
             let (value, account) = how.split_once(':').unwrap_or((how, ""));
             numbers.fill(number(value));
             if !account.is_empty() {
-                Account::open(account).rounds.fetch_add(1, Relaxed); // partner: the test, once all is done
+                // Partner: the test, once all processes are done.
+                Account::open(account).rounds.fetch_add(1, Relaxed);
             }
         }
     }
 }
 
-/// Until we are killed.
+/// Waits until this process is killed.
 fn stall() -> ! {
     loop {
         // SAFETY: pause(2) has no preconditions.
@@ -90,49 +74,49 @@ fn stall() -> ! {
     }
 }
 
-pub(crate) fn close(desk: &mut Desk, id: &str) -> Done {
-    drop(desk.blocks.remove(id).expect("a block of this id"));
+pub(crate) fn close(state: &mut State, id: &str) -> Done {
+    drop(state.blocks.remove(id).expect("a block of this id"));
     Done::well(())
 }
 
-fn block<'a>(desk: &'a mut Desk, id: &str) -> &'a mut SharedBlock<Numbers> {
-    desk.blocks.get_mut(id).unwrap_or_else(|| panic!("no block {id} is open here"))
+fn block<'a>(state: &'a mut State, id: &str) -> &'a mut SharedBlock<Numbers> {
+    state.blocks.get_mut(id).unwrap_or_else(|| panic!("no block {id} is open here"))
 }
 
-/// The number, and whom we were told of.
-pub(crate) fn read(desk: &mut Desk, id: &str) -> Result<Done, Error> {
-    let guard = block(desk, id).lock()?;
+/// Answers the number, and whether a death was reported.
+pub(crate) fn read(state: &mut State, id: &str) -> Result<Done, Error> {
+    let guard = block(state, id).lock()?;
     let recovered = if guard.recovered().is_some() { "told" } else { "not told" };
     Ok(Done::Answer(format!("{} {recovered}", guard.read())))
 }
 
-pub(crate) fn fill(desk: &mut Desk, id: &str, value: &str) -> Result<Done, Error> {
-    let mut guard = block(desk, id).lock()?;
+pub(crate) fn fill(state: &mut State, id: &str, value: &str) -> Result<Done, Error> {
+    let mut guard = block(state, id).lock()?;
     guard.fill(number(value));
     guard.release()?;
     Ok(Done::well(()))
 }
 
 /// Fills in the number, holding the lock, and never ends.
-pub(crate) fn hold(desk: &mut Desk, id: &str, value: &str) -> Result<Done, Error> {
-    let mut guard = desk.blocks.get_mut(id).expect("a block of this id").lock()?;
+pub(crate) fn hold(state: &mut State, id: &str, value: &str) -> Result<Done, Error> {
+    let mut guard = state.blocks.get_mut(id).expect("a block of this id").lock()?;
     guard.fill(number(value));
-    desk.line.say("ok");
+    state.line.say("ok");
     stall();
 }
 
-/// Fills in one number after the other, for ever.
-pub(crate) fn race(desk: &mut Desk, id: &str) -> Result<Done, Error> {
-    desk.line.say("ok");
+/// Fills in one number after the other, without end.
+pub(crate) fn race(state: &mut State, id: &str) -> Result<Done, Error> {
+    state.line.say("ok");
     for number in 0.. {
-        desk.blocks.get_mut(id).expect("a block of this id").lock()?.fill(number);
+        state.blocks.get_mut(id).expect("a block of this id").lock()?.fill(number);
     }
     Ok(Done::Silent)
 }
 
 /// Adds one to the number, this many times.
-pub(crate) fn add(desk: &mut Desk, id: &str, rounds: u64) -> Result<Done, Error> {
-    let block = block(desk, id);
+pub(crate) fn add(state: &mut State, id: &str, rounds: u64) -> Result<Done, Error> {
+    let block = block(state, id);
     for _ in 0..rounds {
         let mut guard = block.lock()?;
         let next = guard.0[0] + 1;
@@ -141,8 +125,8 @@ pub(crate) fn add(desk: &mut Desk, id: &str, rounds: u64) -> Result<Done, Error>
     Ok(Done::well(()))
 }
 
-pub(crate) fn consistent(desk: &mut Desk, id: &str, value: &str) -> Result<Done, Error> {
-    let mut guard = block(desk, id).lock()?;
+pub(crate) fn consistent(state: &mut State, id: &str, value: &str) -> Result<Done, Error> {
+    let mut guard = block(state, id).lock()?;
     guard.fill(number(value));
     guard.declare_consistent()?;
     Ok(Done::well(()))

@@ -1,4 +1,4 @@
-//! Orders that end, copy or divide the process.
+//! Commands that end, fork or divide the process.
 
 #![allow(unsafe_code, reason = "fork, waitpid, _exit and faults on purpose")]
 
@@ -7,10 +7,10 @@ use std::ptr::null_mut;
 use std::rc::Rc;
 use std::{process, thread};
 
-use crate::desk::{Desk, Done};
 use crate::line::{self, Line};
+use crate::state::{Done, State};
 
-/// Nobody is to outlive the test: neither asleep on a lock nor as a core file.
+/// Ends this process with the test, and writes no core file.
 pub(crate) fn with_parent() {
     // SAFETY: prctl(2) with two numbers.
     unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
@@ -20,8 +20,8 @@ pub(crate) fn with_parent() {
     unsafe { libc::setrlimit(libc::RLIMIT_CORE, &raw const none) };
 }
 
-/// Ends the process by SIGALRM when the test has certainly ended. A forked child may well outlive
-/// its parent, and nobody tells it when the test dies.
+/// Ends the process by SIGALRM when the test has certainly ended. A forked child may outlive its
+/// parent, and no signal tells it that the test is dead.
 fn in_time() {
     let bound = u32::try_from(shmlock_tests::bound().as_secs()).unwrap_or(u32::MAX);
     // SAFETY: alarm(2) with a number.
@@ -47,26 +47,26 @@ pub(crate) fn die(how: &str) -> Done {
     }
 }
 
-/// Takes memory until the kernel ends it: a control group has to bound this process well below what
-/// is asked for here.
+/// Takes memory until the kernel kills this process, whose control group has to limit it to less
+/// than this.
 fn eat() -> ! {
     let eaten: Vec<Vec<u8>> = (0..256).map(|_| vec![1; 1 << 20]).collect();
     panic!("nothing bounds the memory of this process: it has {} MiB", eaten.len());
 }
 
-/// Writes to a page that nobody may write to.
+/// Writes to a page without access rights.
 fn fault() -> ! {
     // SAFETY: a new mapping at an address of the kernel's choice touches no existing memory.
     let page = unsafe {
         libc::mmap(null_mut(), 1, libc::PROT_NONE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1, 0)
     };
-    // SAFETY: mapped, and nobody else's. The kernel answers by SIGSEGV, which is what is wanted.
+    // SAFETY: mapped, and of no other user. The kernel sends SIGSEGV, as intended.
     unsafe { page.cast::<u8>().write_volatile(1) };
     unreachable!("the page was writable");
 }
 
-/// Forks. The child goes on where it is, with all it has, and listens to `socket`.
-pub(crate) fn fork(desk: &mut Desk, socket: &str) -> Done {
+/// Forks. The child goes on with everything that it has, and listens to `socket`.
+pub(crate) fn fork(state: &mut State, socket: &str) -> Done {
     // SAFETY: the tests that fork have one thread, or use nothing in the child that another may
     // have had locked.
     match unsafe { libc::fork() } {
@@ -74,26 +74,31 @@ pub(crate) fn fork(desk: &mut Desk, socket: &str) -> Done {
         0 => {
             in_time();
             line::let_go_of_standard_streams();
-            desk.line = Line::to_socket(socket);
+            state.line = Line::to_socket(socket);
             Done::Silent
         }
         child => Done::Answer(child.to_string()),
     }
 }
 
-/// Starts a thread that listens to `socket`, and gives it the handle if one is named.
-pub(crate) fn thread(desk: &mut Desk, socket: &str, id: Option<&str>) -> Done {
+/// Starts a thread that listens to `socket`, and moves the handle to it if one is named.
+pub(crate) fn thread(
+    state: &mut State,
+    socket: &str,
+    id: Option<&str>,
+    serve: fn(&mut State),
+) -> Done {
     let socket = socket.to_owned();
     let given = id.map(|id| {
-        let lock = desk.locks.remove(id).expect("a lock of this id");
+        let lock = state.locks.remove(id).expect("a lock of this id");
         (id.to_owned(), Rc::into_inner(lock).expect("no guard of it is alive"))
     });
     thread::spawn(move || {
-        let mut desk = Desk::new(Line::to_socket(&socket));
+        let mut state = State::new(Line::to_socket(&socket));
         if let Some((id, lock)) = given {
-            desk.locks.insert(id, Rc::new(lock));
+            state.locks.insert(id, Rc::new(lock));
         }
-        desk.serve();
+        serve(&mut state);
     });
     Done::well(())
 }

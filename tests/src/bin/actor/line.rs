@@ -1,4 +1,4 @@
-//! Where the orders come from and the answers go to.
+//! Reads the commands and writes the answers.
 
 #![allow(unsafe_code, reason = "dup2 onto the standard streams")]
 
@@ -19,7 +19,7 @@ impl Line {
         Self { input: Box::new(BufReader::new(stdin())), output: Box::new(stdout()) }
     }
 
-    /// Connects to the test, and tells it our thread id.
+    /// Connects to the test, and sends it this thread's id.
     pub(crate) fn to_socket(name: &str) -> Self {
         let address = SocketAddr::from_abstract_name(name).expect("a short name");
         let stream = UnixStream::connect_addr(&address).expect("the test listens");
@@ -29,17 +29,17 @@ impl Line {
         line
     }
 
-    /// The next order; `None` if there will be none.
+    /// Waits for the next command; returns `None` at the end of the input.
     pub(crate) fn hear(&mut self) -> Option<String> {
-        let mut order = String::new();
-        match self.input.read_line(&mut order) {
+        let mut command = String::new();
+        match self.input.read_line(&mut command) {
             Ok(0) | Err(_) => None,
-            Ok(_) => Some(order),
+            Ok(_) => Some(command),
         }
     }
 
     pub(crate) fn say(&mut self, answer: &str) {
-        // A test that is gone hears nothing; then the next `hear` ends us.
+        // A test that has ended reads nothing; then the next `hear` ends this process.
         let _ = writeln!(self.output, "{answer}").and_then(|()| self.output.flush());
     }
 }
@@ -49,11 +49,11 @@ fn thread_id() -> i32 {
     unsafe { libc::gettid() }
 }
 
-/// In a forked child: the standard streams are the parent's conversation.
+/// Replaces the standard streams in a forked child: they are the parent's connection.
 pub(crate) fn let_go_of_standard_streams() {
     let null = OpenOptions::new().read(true).write(true).open("/dev/null").expect("/dev/null");
     for stream in [0, 1] {
-        // SAFETY: dup2(2) of an open descriptor onto one that nobody here uses any more.
+        // SAFETY: dup2(2) of an open descriptor onto one that this process uses no more.
         unsafe { libc::dup2(null.as_raw_fd(), stream) };
     }
 }

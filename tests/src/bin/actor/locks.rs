@@ -1,4 +1,4 @@
-//! Orders about locks and events: opening, closing, looking.
+//! Commands about locks and events.
 
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -7,10 +7,15 @@ use shmlock::{
     BlockSignals, Error, ExitEvent, Holder, LockStatus, Recovered, ShmLock, WaitStrategy,
 };
 
-use crate::desk::{Desk, Done, variant_of};
+use crate::state::{Done, State, variant_of};
 use crate::work::millis;
 
-pub(crate) fn open(desk: &mut Desk, id: &str, name: &str, options: &[&str]) -> Result<Done, Error> {
+pub(crate) fn open(
+    state: &mut State,
+    id: &str,
+    name: &str,
+    options: &[&str],
+) -> Result<Done, Error> {
     let mut builder = ShmLock::builder(name);
     for option in options {
         builder = match option.split_once('=').expect("KEY=VALUE") {
@@ -20,7 +25,7 @@ pub(crate) fn open(desk: &mut Desk, id: &str, name: &str, options: &[&str]) -> R
             ("block", "never") => builder.block_signals(BlockSignals::Never),
             ("block", "transitions") => builder.block_signals(BlockSignals::Transitions),
             ("block", "held") => builder.block_signals(BlockSignals::WhileHeld),
-            ("event", id) => builder.exit_event(desk.event(id)),
+            ("event", id) => builder.exit_event(state.event(id)),
             ("dir", path) => builder.directory(path),
             ("patience", value) => builder.open_timeout(millis(value)),
             ("desc", text) => builder.description(text),
@@ -29,33 +34,33 @@ pub(crate) fn open(desk: &mut Desk, id: &str, name: &str, options: &[&str]) -> R
     }
     let lock = builder.open()?;
     let uuid = lock.uuid();
-    desk.locks.insert(id.to_owned(), Rc::new(lock));
+    state.locks.insert(id.to_owned(), Rc::new(lock));
     Ok(Done::said(&uuid))
 }
 
-pub(crate) fn clone(desk: &mut Desk, id: &str, from: &str) -> Result<Done, Error> {
-    let lock = desk.lock(from).try_clone()?;
-    desk.locks.insert(id.to_owned(), Rc::new(lock));
+pub(crate) fn clone(state: &mut State, id: &str, from: &str) -> Result<Done, Error> {
+    let lock = state.lock(from).try_clone()?;
+    state.locks.insert(id.to_owned(), Rc::new(lock));
     Ok(Done::well(()))
 }
 
-pub(crate) fn close(desk: &mut Desk, id: &str) -> Done {
-    drop(desk.locks.remove(id).expect("a lock of this id"));
+pub(crate) fn close(state: &mut State, id: &str) -> Done {
+    drop(state.locks.remove(id).expect("a lock of this id"));
     Done::well(())
 }
 
 /// Forgets the handle without closing it.
-pub(crate) fn leak(desk: &mut Desk, id: &str) -> Done {
-    std::mem::forget(desk.locks.remove(id).expect("a lock of this id"));
+pub(crate) fn leak(state: &mut State, id: &str) -> Done {
+    std::mem::forget(state.locks.remove(id).expect("a lock of this id"));
     Done::well(())
 }
 
-pub(crate) fn event(desk: &mut Desk, id: &str, name: &str) -> Result<Done, Error> {
-    desk.events.insert(id.to_owned(), ExitEvent::named(name)?);
+pub(crate) fn event(state: &mut State, id: &str, name: &str) -> Result<Done, Error> {
+    state.events.insert(id.to_owned(), ExitEvent::named(name)?);
     Ok(Done::well(()))
 }
 
-/// Pid, uuid and description; `nobody` is the word for nobody.
+/// Formats pid, uuid and description; `nobody` stands for no owner.
 pub(crate) fn holder(holder: Option<&Holder>, nobody: &str) -> String {
     let Some(holder) = holder else { return nobody.to_owned() };
     match (holder.pid(), holder.uuid()) {
@@ -74,14 +79,14 @@ pub(crate) fn recovered(recovered: Option<&Recovered>) -> String {
 pub(crate) fn health(health: LockStatus) -> String {
     let LockStatus { occupancy, waiters, owner_died, recoveries, orphaned, .. } = health;
     format!(
-        "{occupancy:?} waiters={waiters} owner_died={owner_died} recoveries={recoveries} orphaned={orphaned} \
-         healthy={}",
+        "{occupancy:?} waiters={waiters} owner_died={owner_died} recoveries={recoveries} \
+         orphaned={orphaned} healthy={}",
         health.is_healthy()
     )
 }
 
-/// Makes every call that can fail, and says how each did. Ends with the lock as it was if all of
-/// them do.
+/// Makes every call that can fail, and formats the outcome of each. The lock ends as it was if all
+/// of them fail.
 pub(crate) fn every(lock: &ShmLock) -> String {
     let outcome = |result: Result<(), Error>| {
         result.map_or_else(|error| variant_of(&error), |()| "ok".to_owned())

@@ -1,17 +1,20 @@
-//! A process that does as it is told: one line in, one line out. See the commands in [`desk`], and
-//! `Voice` in the harness.
+//! A process that follows commands: one line in, one line out. `commands` lists them; the test's
+//! side is `Voice` in the harness.
 
 mod blocks;
-mod desk;
+mod commands;
 mod dying;
 mod line;
 mod locks;
+mod numbers;
 mod signals;
+mod state;
 mod work;
 
 use line::Line;
+use state::State;
 
 fn main() {
     dying::with_parent();
-    desk::Desk::new(Line::of_standard_streams()).serve();
+    commands::serve(&mut State::new(Line::of_standard_streams()));
 }

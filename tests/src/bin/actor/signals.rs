@@ -1,4 +1,4 @@
-//! Orders about signals: handlers that count, or that take the lock.
+//! Commands about signals: handlers that count, or that use the lock.
 
 #![allow(unsafe_code, reason = "sigaction and signal masks exist in libc only")]
 
@@ -10,22 +10,23 @@ use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, compiler_fence};
 
 use shmlock::{Error, ExitHandlers, ShmLock};
 
-use crate::desk::Done;
+use crate::state::Done;
 use crate::work::millis;
 
 const SIGNALS: usize = 65;
 static NOTED: [AtomicU32; SIGNALS] = [const { AtomicU32::new(0) }; SIGNALS];
 
-/// The lock that [`on_reentry`] tries, and what it found.
+/// The lock that [`on_reentry`] tries, and its outcomes.
 static REENTERED: AtomicPtr<ShmLock> = AtomicPtr::new(null_mut());
 static TAKEN: AtomicU32 = AtomicU32::new(0);
 static REFUSED: AtomicU32 = AtomicU32::new(0);
 static ERRORS: AtomicU32 = AtomicU32::new(0);
 
-/// Where in its round [`sample`] is: free, taking, holding, giving.
+/// The phase of its round in which [`sample`] is: free, acquiring, holding, releasing.
 static PHASE: AtomicUsize = AtomicUsize::new(0);
 const PHASES: usize = 4;
-/// In which phase [`on_sample`] came how often, with SIGTERM let through and with SIGTERM blocked.
+/// The number of calls of [`on_sample`] in each phase, with SIGTERM unblocked and with SIGTERM
+/// blocked.
 static SAMPLES: [[AtomicU32; 2]; PHASES] = [const { [const { AtomicU32::new(0) }; 2] }; PHASES];
 
 pub(crate) fn install_exit_handlers(which: &str, grace: Option<&str>) -> Result<Done, Error> {
@@ -43,12 +44,12 @@ pub(crate) fn note(signal: i32) -> Done {
     act(signal, on_note as extern "C" fn(_) as usize, 0)
 }
 
-/// As [`note`], by a handler of the other kind.
+/// Counts the signal as [`note`] does, by a handler with `SA_SIGINFO`.
 pub(crate) fn note_with_info(signal: i32) -> Done {
     act(signal, on_note_with_info as extern "C" fn(_, _, _) as usize, libc::SA_SIGINFO)
 }
 
-/// The handler calls exit(3).
+/// Installs a handler that calls exit(3).
 pub(crate) fn exit_on(signal: i32) -> Done {
     act(signal, on_exit as extern "C" fn(_) as usize, 0)
 }
@@ -68,14 +69,14 @@ pub(crate) fn raise(signal: i32) -> Done {
     Done::well(())
 }
 
-/// The ending signals that this thread blocks, by name.
+/// Returns the names of the ending signals that this thread blocks.
 pub(crate) fn blocked() -> String {
     let ending = [(libc::SIGHUP, "HUP"), (libc::SIGINT, "INT"), (libc::SIGTERM, "TERM")];
     let names = ending.iter().filter(|(signal, _)| is_blocked(*signal));
     names.map(|(_, name)| *name).collect::<Vec<_>>().join(" ")
 }
 
-/// Async-signal-safe.
+/// Returns `true` if this thread blocks the signal. Async-signal-safe.
 fn is_blocked(signal: i32) -> bool {
     let mut set = MaybeUninit::<libc::sigset_t>::zeroed();
     // SAFETY: no new mask, and a valid place for the present one.
@@ -84,7 +85,7 @@ fn is_blocked(signal: i32) -> bool {
     unsafe { libc::sigismember(set.as_ptr(), signal) == 1 }
 }
 
-/// Lets the handler of `signal` try this lock from now on. The lock is never closed then.
+/// Lets the handler of `signal` try this lock from now on. The lock is never closed afterwards.
 pub(crate) fn reenter(lock: Rc<ShmLock>, signal: i32) -> Done {
     REENTERED.store(Rc::into_raw(lock).cast_mut(), Relaxed);
     act(signal, on_reentry as extern "C" fn(_) as usize, 0)
@@ -94,10 +95,10 @@ pub(crate) fn reentered() -> String {
     [&TAKEN, &REFUSED, &ERRORS].map(|count| count.load(Relaxed).to_string()).join(" ")
 }
 
-/// Takes and gives the lock this often, while a signal's handler looks at the mask of the code that
-/// it interrupts.
+/// Acquires and releases the lock this often, while a signal's handler reads the mask of the
+/// interrupted code.
 pub(crate) fn sample(lock: &ShmLock, rounds: u32, signal: i32) -> Result<Done, Error> {
-    // About as long as taking and giving with their system calls.
+    // About as long as acquiring and releasing with their system calls.
     let linger = || (0..200).for_each(|_| std::hint::spin_loop());
     let enter = |phase| {
         compiler_fence(SeqCst); // a handler on this thread sees the phases and the calls in order
@@ -141,7 +142,7 @@ extern "C" fn on_note_with_info(
     info: *mut libc::siginfo_t,
     _context: *mut libc::c_void,
 ) {
-    // SAFETY: the kernel, or whoever calls handlers in its place, gives a valid one.
+    // SAFETY: valid, or null: it is the kernel's, or of a handler that calls this one in its place.
     if unsafe { info.as_ref() }.is_some_and(|info| info.si_signo == signal) {
         on_note(signal);
     }
@@ -154,7 +155,8 @@ extern "C" fn on_exit(_signal: i32) {
 }
 
 extern "C" fn on_reentry(_signal: i32) {
-    let errno = std::io::Error::last_os_error().raw_os_error().unwrap_or(0); // as any handler that calls the system
+    // A handler that makes system calls keeps errno.
+    let errno = std::io::Error::last_os_error().raw_os_error().unwrap_or(0);
     // SAFETY: never freed, see `reenter`; and the signal is sent to the thread that has the handle.
     let Some(lock) = (unsafe { REENTERED.load(Relaxed).as_ref() }) else { return };
     let outcome = match lock.try_lock() {

@@ -1,4 +1,4 @@
-//! Orders that take the lock again and again.
+//! Commands that acquire the lock repeatedly.
 
 use std::process;
 use std::sync::atomic::Ordering::Relaxed;
@@ -7,8 +7,8 @@ use std::time::Duration;
 use shmlock::{Error, ShmLock};
 use shmlock_tests::{Account, proc};
 
-use crate::desk::{Desk, Done};
 use crate::locks;
+use crate::state::{Done, State};
 
 pub(crate) fn number<N: std::str::FromStr>(text: &str) -> N {
     text.parse().unwrap_or_else(|_| panic!("not a number: {text}"))
@@ -18,9 +18,9 @@ pub(crate) fn millis(text: &str) -> Duration {
     Duration::from_secs_f64(number::<f64>(text) / 1_000.0)
 }
 
-/// Sections of the account, each under the lock `id`; `-` is none.
+/// Executes critical sections of the account, each under the lock `id`; `-` is none.
 pub(crate) fn count(
-    desk: &Desk,
+    state: &State,
     id: &str,
     account: &str,
     rounds: u64,
@@ -34,7 +34,7 @@ pub(crate) fn count(
         (0..rounds).for_each(|round| account.section(me, round, false));
         return Ok(Done::said(&0));
     }
-    let lock = desk.lock(id);
+    let lock = state.lock(id);
     let mut failures = 0;
     account.meet(actors);
     for round in 0..rounds {
@@ -56,13 +56,18 @@ pub(crate) fn count(
     Ok(Done::said(&failures))
 }
 
-/// Once through the section, told of a death or not; with `consistent`, a death is then settled.
-pub(crate) fn pass(desk: &Desk, id: &str, account: &str, consistent: bool) -> Result<Done, Error> {
+/// Executes one critical section; with `consistent`, declares the data consistent after a death.
+pub(crate) fn pass(
+    state: &State,
+    id: &str,
+    account: &str,
+    consistent: bool,
+) -> Result<Done, Error> {
     let account = Account::open(account);
-    let lock = desk.lock(id);
-    let before = proc::naps(process::id());
+    let lock = state.lock(id);
+    let before = proc::voluntary_sleeps(process::id());
     lock.acquire()?;
-    let total = proc::naps(process::id());
+    let total = proc::voluntary_sleeps(process::id());
     let told = locks::recovered(lock.recovered().as_ref());
     account.section(u64::from(process::id()), 1, told != "no");
     account.rounds.fetch_add(1, Relaxed);
@@ -73,10 +78,10 @@ pub(crate) fn pass(desk: &Desk, id: &str, account: &str, consistent: bool) -> Re
     Ok(Done::Answer(format!("{} {total} {told}", total - before)))
 }
 
-/// Makes the file, uses it and removes it, as often as that happens to come about.
+/// Opens, locks and closes in each round, so that the file is created and removed again and again.
 ///
-/// With `tide`, all meet before each round: then all open at once, and close with nobody new to
-/// come.
+/// With `tide`, all processes meet before each round: then all open at once, and close while no
+/// other process opens.
 pub(crate) fn churn(
     name: &str,
     account: &str,

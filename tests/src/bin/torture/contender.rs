@@ -1,4 +1,4 @@
-//! Who contends: one life, its seat, and what it says about itself.
+//! Identifies a contender: its life, its seat, and the description of its handles.
 
 use std::cell::Cell;
 use std::sync::atomic::Ordering::Relaxed;
@@ -14,7 +14,7 @@ use crate::tally::Count;
 /// Stands for "no lock" where one is named.
 pub(crate) const NO_LOCK: usize = usize::MAX;
 
-/// One contender. Belongs to one thread.
+/// One contender. It belongs to one thread.
 pub(crate) struct Contender<'m> {
     pub(crate) memory: &'m Memory,
     pub(crate) at: usize,
@@ -23,15 +23,19 @@ pub(crate) struct Contender<'m> {
 }
 
 impl<'m> Contender<'m> {
-    /// A new life on this seat.
+    /// Begins a new life on this seat.
     pub(crate) fn new(memory: &'m Memory, seat: usize, born: What) -> Self {
-        let contender =
-            Self { memory, at: seat, life: Cell::new(memory.bear(seat)), sections: Cell::new(0) };
+        let contender = Self {
+            memory,
+            at: seat,
+            life: Cell::new(memory.new_life(seat)),
+            sections: Cell::new(0),
+        };
         contender.note(born, NO_LOCK);
         contender
     }
 
-    /// The number of its life.
+    /// Returns the number of its life.
     pub(crate) fn number(&self) -> u64 {
         self.life.get()
     }
@@ -44,22 +48,22 @@ impl<'m> Contender<'m> {
         &self.memory.seats[self.at]
     }
 
-    /// The mark of its next section: nobody else's, ever.
+    /// Returns the mark of its next critical section, which is unique in the run.
     pub(crate) fn next_mark(&self) -> Mark {
         self.sections.set(self.sections.get() + 1);
         Mark::new(self.number(), self.sections.get())
     }
 
-    /// It is about to lose its identity on purpose, in a section or not: from here on others may be
-    /// told that it died.
-    pub(crate) fn is_doomed(&self) {
+    /// Notes that it is about to lose its identity on purpose: from here on others may be told that
+    /// it died.
+    pub(crate) fn set_doomed(&self) {
         self.life().doomed.store(1, Relaxed);
         system::in_this_order();
     }
 
-    /// It has lost its identity and goes on as somebody else.
-    pub(crate) fn is_reborn(&self) {
-        self.life.set(self.memory.bear(self.at));
+    /// Goes on with a new life, after it has lost its identity.
+    pub(crate) fn start_new_life(&self) {
+        self.life.set(self.memory.new_life(self.at));
         self.note(What::Born, NO_LOCK);
     }
 
@@ -85,13 +89,13 @@ impl<'m> Contender<'m> {
         self.seat().tally.count(what);
     }
 
-    /// What its handles are described by: enough for a reader to see that all of a record is one
-    /// holder's.
+    /// Describes its handle, so that a reader sees whether all of an owner record belongs to one
+    /// owner.
     pub(crate) fn describe(&self, lock: &ShmLock) -> shmlock::Result<()> {
         lock.set_description(&description(self.number(), &lock.uuid().simple().to_string()))
     }
 
-    /// The life that this holder says it is, if its record could be read.
+    /// Checks the owner record of a holder; returns its life if the record could be read.
     pub(crate) fn check_holder(&self, at: usize, holder: &Holder) -> Option<u64> {
         let (pid, uuid) = (holder.pid()?, holder.uuid()?.simple().to_string());
         let number = holder
@@ -112,8 +116,8 @@ impl<'m> Contender<'m> {
     }
 }
 
-/// The description of a life's handle: its number, the beginning of the handle's uuid, and as many
-/// letters as will do to give each life a length and a letter of its own.
+/// Returns the description of a life's handle: its number, the beginning of the handle's uuid, and
+/// letters, so that lives differ in length and letter.
 pub(crate) fn description(life: u64, uuid: &str) -> String {
     let letter = char::from(b'a' + u8::try_from(life % 26).unwrap_or(0));
     let letters: String =
@@ -121,7 +125,7 @@ pub(crate) fn description(life: u64, uuid: &str) -> String {
     format!("life {life} {} {letters}", uuid.get(..8).unwrap_or(""))
 }
 
-/// Names one section of one life.
+/// The mark of one critical section of one life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Mark(u64);
 
@@ -132,7 +136,7 @@ impl Mark {
         Self(life << Self::SECTION_BITS | section)
     }
 
-    /// The mark with these bits; `None` for nobody.
+    /// Returns the mark with these bits; `None` for 0.
     pub(crate) fn from_bits(bits: u64) -> Option<Self> {
         (bits != 0).then_some(Self(bits))
     }

@@ -1,9 +1,8 @@
-//! A contender with a static token on a lock of the shell: the core alone, on a mapping of the
-//! file.
+//! Contends with a static token on a lock of the shell: the core alone, on a mapping of the file.
 //!
-//! Its owner's death could not be proven, so it is never killed; and it cannot wake whoever sleeps
-//! in the kernel, so the others look at their own intervals. A handle of the shell, which holds
-//! nothing, is its presence on the file.
+//! The death of a static owner cannot be proven, so this worker is never killed. It cannot wake
+//! waiters that sleep in the kernel, so they probe at their own intervals. A handle of the shell,
+//! which holds nothing, keeps the file present.
 
 #![allow(unsafe_code, reason = "maps the file of a lock")]
 
@@ -20,18 +19,20 @@ use shmlock_core::{Record, Region, RegionLock};
 use shmlock_tests::hostile::Intruder;
 
 use crate::contender;
-use crate::deeds::hold;
 use crate::memory::Doing;
+use crate::operations::hold;
 use crate::oracle::Told;
-use crate::plan::{Deed, MIXED, Plan, Visit};
+use crate::plan::Plan;
+use crate::role::MIXED;
 use crate::tally::Count;
+use crate::visit::{Operation, Visit};
 use crate::worker::Worker;
 
-/// How often it looks before it turns to its next deed, and how long it sleeps in between.
-const LOOKS: u32 = 50;
-const NAP: Duration = Duration::from_micros(500);
+/// The number of attempts of one operation, and the sleep between them.
+const ATTEMPTS: u32 = 50;
+const PAUSE: Duration = Duration::from_micros(500);
 
-/// The token of everybody on this seat; there is one at a time.
+/// The token of every process on this seat; there is one at a time.
 const TOKEN: NonZeroU16 = NonZeroU16::MIN;
 
 struct Mapped(NonNull<u8>);
@@ -47,25 +48,25 @@ impl Mapped {
 
     fn region(&self) -> Region<'_> {
         // SAFETY:
-        // - mapped in `of` with this length, and for as long as `self` is borrowed; nobody
+        // - mapped in `of` with this length, and for as long as `self` is borrowed; no process
         //   truncates the file.
-        // - everybody accesses it by 32-bit atomics.
+        // - all accesses are 32-bit atomics.
         unsafe { Region::from_raw(self.0, REGION_LEN) }.expect("a lock")
     }
 }
 
 impl Drop for Mapped {
     fn drop(&mut self) {
-        // SAFETY: mapped in `of` with this length; nobody can have a reference any more.
+        // SAFETY: mapped in `of` with this length; no reference to it is left.
         let _ = unsafe { munmap(self.0.as_ptr().cast(), REGION_LEN) };
     }
 }
 
-/// Follows the plan, as far as it is about visits.
+/// Follows the visits of the plan.
 pub(crate) fn follow(worker: &mut Worker<'_>, plan: Plan) {
-    for deed in plan {
-        let Deed::Visit(visit) = deed else { return };
-        if worker.stage.memory.is_over() {
+    for operation in plan {
+        let Operation::Visit(visit) = operation else { return };
+        if worker.session.memory.is_over() {
             return;
         }
         if worker.open(MIXED, &visit.make) {
@@ -79,26 +80,26 @@ pub(crate) fn follow(worker: &mut Worker<'_>, plan: Plan) {
 
 fn visit_as_core(worker: &Worker<'_>, visit: &Visit) {
     let (Some(presence), me) = (&worker.handles[MIXED], &worker.me) else { return };
-    let mapped = Mapped::of(Intruder::on(&worker.stage.path_of(MIXED)).file());
+    let mapped = Mapped::of(Intruder::on(&worker.session.path_of(MIXED)).file());
     let lock = RegionLock::new(mapped.region(), TOKEN).with_record(record(me.number()));
-    me.does(Doing::Taking);
-    me.life().reaches_for(MIXED);
-    for _ in 0..LOOKS {
-        if let Ok(guard) = lock.try_lock() {
+    me.does(Doing::Acquiring);
+    me.life().set_may_hold(MIXED);
+    for _ in 0..ATTEMPTS {
+        if let Ok(Some(guard)) = lock.try_lock() {
             let told = Told { died: guard.owner_died(), dead: None, fence: guard.fencing_token() };
             let section = me.enter(MIXED, presence, &told);
             me.work(&section, || hold(visit.hold));
             if told.died && visit.declare {
                 guard.declare_consistent().expect("held");
-                me.is_consistent(&section);
+                me.note_consistent(&section);
             }
             me.leave(section);
             guard.release().expect("held");
-            return me.gave_back(MIXED);
+            return me.released(MIXED);
         }
-        thread::sleep(NAP);
+        thread::sleep(PAUSE);
     }
-    me.life().is_rid_of(MIXED);
+    me.life().clear_may_hold(MIXED);
     me.does(Doing::Nothing);
     me.count(Count::TryFailed);
 }

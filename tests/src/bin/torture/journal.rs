@@ -1,7 +1,7 @@
-//! What the workers of a seat did last: a ring of events, read when something is wrong.
+//! Records what the workers of a seat did last, in a ring that is printed after a fault.
 //!
-//! Written outside the sections only: the addition that gives out the places would order what the
-//! lock has to order.
+//! Written outside the critical sections only: the addition that gives out the places would order
+//! what the lock has to order.
 
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
@@ -25,7 +25,7 @@ struct Event {
     lock: AtomicU64,
 }
 
-/// What happened.
+/// The kind of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u64)]
 pub(crate) enum What {
@@ -33,9 +33,9 @@ pub(crate) enum What {
     Born,
     Opening,
     Opened,
-    Taking,
-    NotHad,
-    GaveBack,
+    Acquiring,
+    NotAcquired,
+    Released,
     Closing,
     Closed,
     Looking,
@@ -45,7 +45,7 @@ pub(crate) enum What {
     HandedOver,
     Leaking,
     DroppingHeld,
-    Ringing,
+    SettingExitEvent,
     Ending,
     Told,
 }
@@ -55,9 +55,9 @@ const ALL: [What; 19] = [
     What::Born,
     What::Opening,
     What::Opened,
-    What::Taking,
-    What::NotHad,
-    What::GaveBack,
+    What::Acquiring,
+    What::NotAcquired,
+    What::Released,
     What::Closing,
     What::Closed,
     What::Looking,
@@ -67,7 +67,7 @@ const ALL: [What; 19] = [
     What::HandedOver,
     What::Leaking,
     What::DroppingHeld,
-    What::Ringing,
+    What::SettingExitEvent,
     What::Ending,
     What::Told,
 ];
@@ -82,7 +82,7 @@ impl Ring {
         event.lock.store(lock as u64, Relaxed);
     }
 
-    /// The events, the oldest first, with the time that has passed since.
+    /// Prints the events, the oldest first, with the time that has passed since.
     pub(crate) fn print(&self, names: &[String]) {
         let now = system::now();
         let mut events: Vec<_> =

@@ -1,38 +1,43 @@
-//! Torture: for so many seconds, processes use some locks by a random plan, and are killed,
+//! Tortures some locks: for so many seconds, processes use them by a random plan, and are killed,
 //! stopped, disturbed and starved meanwhile. An oracle outside the locks' memory keeps the account,
 //! which must balance in the end.
 //!
 //! ```text
 //! torture [SECONDS [SEED]]          60 seconds and a random seed if not said otherwise
-//! torture plan SEED SEAT NUMBER     what a process sets out to do: the NUMBERth on that seat
+//! torture plan SEED SEAT NUMBER     the plan of a process: the NUMBERth on that seat
 //! ```
 //!
-//! The plans follow from the seed; which instructions meet which does not. A run with the same seed
-//! does the same things at other moments, so a fault may come back or not.
+//! The plans follow from the seed; the order in which instructions meet does not. A run with the
+//! same seed performs the same operations at other moments, so a fault may or may not return.
 //!
-//! To read it: `plan.rs` (what is done), `deeds.rs` (how), `oracle.rs` (what must be true),
-//! `master.rs` (what is done to those who do it), `closing.rs` (what must be true at the end).
+//! To read it: `visit.rs` (the operations), `plan.rs` (their choice), `operations.rs` (their
+//! execution), `oracle.rs` (what must be true), `master.rs` and `disturb.rs` (what the workers
+//! suffer), `closing.rs` (what must be true at the end).
 
 mod closing;
 mod contender;
-mod crew;
-mod deeds;
-mod family;
+mod disturb;
 mod fault;
 mod fixed;
 mod journal;
+mod life;
 mod master;
 mod memory;
+mod operations;
 mod oracle;
 mod plan;
 mod pressure;
+mod process_tree;
 mod report;
-mod stage;
+mod role;
+mod session;
 mod system;
 mod tally;
-mod warden;
+mod token_exhaustion;
+mod visit;
 mod watch;
 mod worker;
+mod workers;
 
 use std::process::ExitCode;
 use std::sync::atomic::Ordering::Relaxed;
@@ -40,21 +45,21 @@ use std::time::{Duration, Instant};
 
 use master::Master;
 use plan::Plan;
-use stage::Stage;
+use session::Session;
 
-/// How many kills a minute must have, also on a machine of two processors that others use as well.
+/// The kills that a minute must have, also on a busy machine of two processors.
 const KILLS_A_MINUTE: u64 = 1000;
 
-/// How many deeds `plan` shows; a process rarely lives so long.
-const DEEDS_SHOWN: usize = 100;
+/// The operations that `plan` prints; few processes live longer.
+const OPERATIONS_SHOWN: usize = 100;
 
 fn main() -> ExitCode {
     let words: Vec<_> = std::env::args().skip(1).collect();
     let words: Vec<_> = words.iter().map(String::as_str).collect();
     match words[..] {
         ["worker", path, prefix, seat] => {
-            let stage = Stage::open(path, prefix);
-            worker::run(&stage, seat.parse().expect("a seat"))
+            let session = Session::open(path, prefix);
+            life::run(&session, seat.parse().expect("a seat"))
         }
         ["burn"] => pressure::burn(),
         ["hog"] => pressure::hog(),
@@ -80,8 +85,8 @@ fn usage() -> ExitCode {
 }
 
 fn show(seed: u64, seat: usize, nth: u64) -> ExitCode {
-    for deed in Plan::new(seed, seat, nth).take(DEEDS_SHOWN) {
-        println!("{deed:?}");
+    for operation in Plan::new(seed, seat, nth).take(OPERATIONS_SHOWN) {
+        println!("{operation:?}");
     }
     ExitCode::SUCCESS
 }
@@ -89,26 +94,26 @@ fn show(seed: u64, seat: usize, nth: u64) -> ExitCode {
 fn torture(seconds: u64, seed: u64) -> ExitCode {
     println!("torture {seconds} {seed}");
     system::adopt_orphans();
-    let stage = Stage::new(&format!("torture-{}-", std::process::id()));
-    stage.memory.seed.store(seed, Relaxed);
+    let session = Session::new(&format!("torture-{}-", std::process::id()));
+    session.memory.seed.store(seed, Relaxed);
     let descriptors = system::descriptors();
     let start = Instant::now();
-    let mut master = Master::new(&stage, seed);
+    let mut master = Master::new(&session, seed);
     master.run(Duration::from_secs(seconds));
-    report::figures(&stage, &master, start.elapsed());
-    report::faults(&stage);
-    let mut faults = closing::faults(&stage, descriptors);
-    if master.crew.killed < KILLS_A_MINUTE * seconds / 60 {
-        faults.push(format!("only {} kills: too few to show anything", master.crew.killed));
+    report::figures(&session, &master, start.elapsed());
+    report::faults(&session);
+    let mut faults = closing::faults(&session, descriptors);
+    if master.workers.killed < KILLS_A_MINUTE * seconds / 60 {
+        faults.push(format!("only {} kills: too few to show anything", master.workers.killed));
     }
-    let count = stage.memory.faults.load(Relaxed);
+    let count = session.memory.faults.load(Relaxed);
     if count == 0 {
         for fault in &faults {
             eprintln!("FAULT {fault}");
         }
     } else {
-        // Everybody was killed at once: what is left behind says nothing.
-        stage.files().iter().for_each(|path| drop(std::fs::remove_file(path)));
+        // All workers were killed at once: what they left says nothing.
+        session.files().iter().for_each(|path| drop(std::fs::remove_file(path)));
         faults.clear();
     }
     let all = count + faults.len() as u64;

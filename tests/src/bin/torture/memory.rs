@@ -1,40 +1,38 @@
-//! What the master and the workers share: who lives, what each is doing, and what each lock
-//! protects.
+//! Defines the memory that the master and the workers share: the lives, what each is doing, and
+//! what each lock protects.
 //!
 //! It lies outside every lock's region, and nothing in it orders what the locks have to order: all
-//! accesses are relaxed, and what is written inside a section is written by plain stores. It
-//! outlives whoever is killed, at whatever instruction: each word has one writer at a time, and
-//! says what it says from its store on.
+//! accesses are relaxed, and a critical section writes by plain stores. A process may be killed at
+//! any instruction: each word has one writer at a time, and is valid from its store on.
 
-#![allow(unsafe_code, reason = "promises that its words are atomics")]
+#![allow(unsafe_code, reason = "implements a trait for types of atomics")]
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
-use crate::fault::Report;
+use crate::fault::{Fault, Report};
 use crate::journal::Ring;
 use crate::system::{self, Process};
 use crate::tally::Tally;
 
-/// How many lock names there are. What each is for stands in `plan.rs`.
+/// The number of locks. `role.rs` says what each is for.
 pub(crate) const LOCKS: usize = 6;
-/// How many workers there are at one time.
+/// The number of workers at one time.
 pub(crate) const SLOTS: usize = 16;
-/// How many lives one run has room for; about an hour of them. Pages of it are had when they are
-/// used.
+/// The lives for which one run has room: about an hour of them. Its pages are allocated on use.
 pub(crate) const LIVES: usize = 1 << 22;
-/// How many faults are kept. The first one ends the run.
+/// The number of faults that are kept. The first one ends the run.
 pub(crate) const FAULTS: usize = 16;
 
-/// All of it.
+/// The whole shared memory.
 #[repr(C)]
 pub(crate) struct Memory {
     pub(crate) seed: AtomicU64,
-    /// Not zero: the workers come to their end.
+    /// Not zero: the workers end.
     pub(crate) stop: AtomicU64,
-    /// How many lives have been given out.
+    /// The number of lives so far.
     pub(crate) born: AtomicU64,
-    /// How many faults have been found.
+    /// The number of faults so far.
     pub(crate) faults: AtomicU64,
     pub(crate) reports: [Report; FAULTS],
     pub(crate) ledgers: [Ledger; LOCKS],
@@ -45,49 +43,51 @@ pub(crate) struct Memory {
 // SAFETY: atomics only, in arrays and structures of such.
 unsafe impl shmlock_tests::Words for Memory {}
 
-/// What one lock protects, and what is known about it from outside. Written by its holders only.
+/// The data that one lock protects, and what is known about it from outside. Written by its owners
+/// only.
 #[repr(C, align(64))]
 pub(crate) struct Ledger {
-    /// Who is in the section, as a mark (see `oracle.rs`); 0 if nobody.
+    /// The critical section in progress, as a mark (see `oracle.rs`); 0 if there is none.
     pub(crate) inside: AtomicU64,
-    /// The journal. If not 0: the section of this mark is to end with the count and the author's
-    /// credit as follows.
+    /// The journal. If not 0, the critical section of this mark ends with the count and the
+    /// author's credit below.
     pub(crate) pending: AtomicU64,
     pub(crate) count_to: AtomicU64,
     pub(crate) credit_to: AtomicU32,
-    /// Not 0: an owner died, and nobody has declared the data consistent since.
+    /// Not 0: an owner died, and no owner has declared the data consistent since.
     pub(crate) suspect: AtomicU32,
-    /// How many sections have been completed; twice, so that half-done work shows.
+    /// The number of completed critical sections; twice, so that half-done work shows.
     pub(crate) count: AtomicU64,
     pub(crate) mirror: AtomicU64,
     /// The inode and the last fencing token of the file's present life.
     pub(crate) inode: AtomicU64,
     pub(crate) fence: AtomicU64,
-    /// How many files there have been of this name.
+    /// The number of files of this name so far.
     pub(crate) files: AtomicU64,
-    /// How many owners were told of a death: of one that was inside, …
+    /// Owners that were told of a death: of an owner that was inside, …
     pub(crate) told_inside: AtomicU64,
-    /// … of one that was between the word and its note in `inside`, …
+    /// … of an owner between its swap of the word and its note in `inside`, …
     pub(crate) told_window: AtomicU64,
-    /// … of one that somebody had been told of before.
+    /// … of an owner whose death had been reported before.
     pub(crate) told_again: AtomicU64,
 }
 
-/// The place of one worker, whoever sits on it.
+/// The place of one worker at a time.
 #[repr(C, align(64))]
 pub(crate) struct Seat {
-    /// Which of the seat's plans is next.
+    /// The number of the seat's next plan.
     pub(crate) nth: AtomicU64,
-    /// The life of the process that sits there, or of its first thread.
+    /// The life of the process on this seat, or of its first thread.
     pub(crate) life: AtomicU64,
-    /// How often the master has stopped it.
+    /// The number of times the master has stopped it.
     pub(crate) stops: AtomicU64,
-    /// A process that the master has sent a deadly signal with a handler: it may give its locks
-    /// back before it is dead.
+    /// A process to which the master has sent a deadly signal with a handler: it may release its
+    /// locks before it is dead.
     pub(crate) condemned: AtomicU32,
-    /// Not 0: it has done what others wait for.
+    /// Not 0: the worker has done what others wait for.
     pub(crate) ready: AtomicU32,
-    /// At how many meetings it has arrived, see [`Deed::Meet`](crate::plan::Deed::Meet).
+    /// The number of meetings at which it has arrived, see
+    /// [`Operation::Meet`](crate::visit::Operation::Meet).
     pub(crate) meetings: AtomicU64,
     pub(crate) tally: Tally,
     pub(crate) ring: Ring,
@@ -102,41 +102,41 @@ pub(crate) struct Life {
     pub(crate) seat: AtomicU32,
     /// When its process began, see [`Process`].
     pub(crate) began: AtomicU64,
-    /// Since when it has been waiting without a limit, in nanoseconds of the monotonic clock; 0 if
-    /// it is not.
+    /// The begin of its wait without a timeout, in nanoseconds of the monotonic clock; 0 if it does
+    /// not wait.
     pub(crate) waiting: AtomicU64,
-    /// See [`Doing`].
+    /// A [`Doing`].
     doing: AtomicU32,
-    /// One bit for each lock that it may hold: set before it asks for it, cleared after it has
-    /// given it back.
+    /// One bit for each lock that it may hold: set before it tries to acquire, cleared after it has
+    /// released.
     window: AtomicU32,
-    /// Not 0: it has let go of its identity without dying, or is just about to.
+    /// Not 0: it has lost its identity without dying, or is about to.
     pub(crate) doomed: AtomicU32,
     /// Not 0: the master knows that it is dead.
     pub(crate) buried: AtomicU32,
-    /// How many sections of each lock it has completed.
+    /// The number of critical sections of each lock that it has completed.
     pub(crate) credit: [AtomicU32; LOCKS],
 }
 
-/// What a life is doing. If it is killed, this says in what.
+/// The activity of a life; after a kill, its last one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub(crate) enum Doing {
     Nothing,
     Opening,
-    Taking,
+    Acquiring,
     Inside,
-    Giving,
+    Releasing,
     Closing,
-    /// Has come to its end by itself.
+    /// It has ended by itself.
     Ended,
 }
 
 impl Doing {
     pub(crate) const DEADLY: [(Self, &str); 6] = [
-        (Self::Inside, "in the section"),
-        (Self::Taking, "taking or waiting"),
-        (Self::Giving, "giving back"),
+        (Self::Inside, "in the critical section"),
+        (Self::Acquiring, "acquiring or waiting"),
+        (Self::Releasing, "releasing"),
         (Self::Opening, "opening"),
         (Self::Closing, "closing"),
         (Self::Nothing, "between"),
@@ -144,8 +144,8 @@ impl Doing {
 }
 
 impl Memory {
-    /// A new life in this process, on this seat. Its number is not 0.
-    pub(crate) fn bear(&self, seat: usize) -> u64 {
+    /// Begins a life in this process, on this seat. Its number is not 0.
+    pub(crate) fn new_life(&self, seat: usize) -> u64 {
         let number = self.born.fetch_add(1, Relaxed) + 1;
         let life = self.life(number);
         let process = Process::this();
@@ -164,12 +164,12 @@ impl Memory {
             .expect("a run has lives enough")
     }
 
-    /// The life of this number, if somebody has been given it.
+    /// Returns the life of this number, if there is one.
     pub(crate) fn known(&self, number: u64) -> Option<&Life> {
         self.numbers().contains(&number).then(|| self.life(number))
     }
 
-    /// The numbers of all lives so far.
+    /// Returns the numbers of all lives so far.
     pub(crate) fn numbers(&self) -> std::ops::RangeInclusive<u64> {
         1..=self.born.load(Relaxed)
     }
@@ -178,7 +178,15 @@ impl Memory {
         self.stop.load(Relaxed) != 0
     }
 
-    /// Whether this life cannot be in a section any more.
+    /// Reports a fault. The run ends with it.
+    pub(crate) fn accuse(&self, fault: Fault, lock: usize, life: u64, seen: u64) {
+        let place = usize::try_from(self.faults.fetch_add(1, Relaxed)).unwrap_or(usize::MAX);
+        if let Some(report) = self.reports.get(place) {
+            report.fill(fault, lock, life, seen);
+        }
+    }
+
+    /// Returns `true` if this life can no longer be in a critical section.
     pub(crate) fn has_died(&self, number: u64) -> bool {
         let life = self.life(number);
         let pid = life.pid.load(Relaxed);
@@ -207,14 +215,14 @@ impl Life {
         self.window.load(Relaxed) & bit(lock) != 0
     }
 
-    /// From here on it may hold the lock.
-    pub(crate) fn reaches_for(&self, lock: usize) {
+    /// Notes that it may hold the lock from here on.
+    pub(crate) fn set_may_hold(&self, lock: usize) {
         self.window.store(self.window.load(Relaxed) | bit(lock), Relaxed);
         system::in_this_order();
     }
 
-    /// From here on it does not.
-    pub(crate) fn is_rid_of(&self, lock: usize) {
+    /// Notes that it does not hold the lock from here on.
+    pub(crate) fn clear_may_hold(&self, lock: usize) {
         system::in_this_order();
         self.window.store(self.window.load(Relaxed) & !bit(lock), Relaxed);
     }

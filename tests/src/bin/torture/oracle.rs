@@ -1,25 +1,24 @@
-//! The judge: what stands in a lock's ledger, and whether it can be true.
+//! Judges what a lock's ledger says, and whether it can be true.
 //!
-//! A section goes through these steps. Each word is written by a plain store, in this order, so
-//! that whoever comes next knows from the ledger how far a dead one came.
+//! A critical section goes through these steps. Each word is written by a plain store, in this
+//! order, so that the next owner knows from the ledger how far a dead one came.
 //!
 //! | step | ledger | if it dies here, its successor |
 //! |---|---|---|
-//! | reach for the lock | `window` bit of the life | may be told of a death |
+//! | try the lock | `window` bit of the life | may be told of a death |
 //! | enter | `inside` := mark | **must** be told of a death |
 //! | intend | `count_to`, `credit_to`, `pending` := mark | must be told; redoes the work |
 //! | work | `count`, `mirror`, `credit` | must be told; redoes the work |
 //! | done | `pending` := 0 | must be told |
 //! | leave | `inside` := 0 | may be told of a death |
-//! | rid of it | `window` bit | **must not** be told |
+//! | after the release | `window` bit | **must not** be told |
 //!
-//! Between the owner word and `inside` nobody but the lock knows who holds it. A death there may be
-//! reported or not, and either is right; but it is never reported more often than somebody died
-//! with the bit set.
+//! Between the owner word and `inside` only the lock knows its owner. A death there may be reported
+//! or not. But deaths are never reported more often than lives died with the bit set.
 //!
-//! To redo is to store the same numbers again. So it does not matter whether the dead one had
-//! stored them, nor whether the one who redoes dies as well. The sum of all lives' credits must in
-//! the end be the count.
+//! To redo is to store the same numbers again. So it does not matter whether the dead owner had
+//! stored them, nor whether the successor dies as well. The sum of all lives' credits must be the
+//! count in the end.
 
 use std::os::unix::fs::MetadataExt;
 use std::sync::atomic::AtomicU64;
@@ -30,10 +29,10 @@ use shmlock::{Holder, LockState, ShmLock};
 use crate::contender::{Contender, Mark};
 use crate::fault::Fault;
 use crate::memory::{Doing, Ledger};
-use crate::plan::NARROW;
+use crate::role::NARROW;
 use crate::system;
 
-/// What the lock tells its new holder.
+/// The report of the lock to its new owner.
 pub(crate) struct Told {
     pub(crate) died: bool,
     pub(crate) dead: Option<Holder>,
@@ -41,7 +40,7 @@ pub(crate) struct Told {
 }
 
 impl Told {
-    /// By a handle that holds the lock.
+    /// Reads it from a handle that holds the lock.
     pub(crate) fn by(lock: &ShmLock) -> Self {
         let recovered = lock.recovered();
         Self {
@@ -52,7 +51,7 @@ impl Told {
     }
 }
 
-/// Being inside. May be handed to another thread together with the lock.
+/// A critical section in progress. It may be handed to another thread together with the lock.
 pub(crate) struct Section {
     pub(crate) at: usize,
     mark: Mark,
@@ -64,8 +63,8 @@ impl Contender<'_> {
         &self.memory.ledgers[at]
     }
 
-    /// Enters the section of a lock that was just taken. `lock` is present on the lock's file, if
-    /// it is not the holder.
+    /// Enters the critical section of a lock that was just acquired. `lock` has the lock's file
+    /// open, if it is not the holder.
     pub(crate) fn enter(&self, at: usize, lock: &ShmLock, told: &Told) -> Section {
         let ledger = self.ledger(at);
         let mark = self.next_mark();
@@ -86,14 +85,14 @@ impl Contender<'_> {
         Section { at, mark, count: ledger.count.load(Relaxed) }
     }
 
-    /// Somebody was inside, and we are not told that it died.
+    /// Judges an entry where another life is inside, and no death is reported.
     fn judge_silence(&self, at: usize, before: Mark) {
         let fault =
             if self.memory.has_died(before.life()) { Fault::Untold } else { Fault::TwoInside };
         self.accuse(fault, at, before.life());
     }
 
-    /// Nobody was inside, and nobody is said to have died.
+    /// Judges an entry where no life is inside, and no death is reported.
     fn judge_peace(&self, at: usize) {
         let ledger = self.ledger(at);
         if ledger.suspect.load(Relaxed) != 0 {
@@ -111,15 +110,15 @@ impl Contender<'_> {
             if !self.memory.has_died(before.life()) {
                 self.accuse(Fault::Robbed, at, before.life());
             }
-            add_one(&ledger.told_inside);
+            increment(&ledger.told_inside);
         } else if told.dead.is_none() && ledger.suspect.load(Relaxed) != 0 {
-            add_one(&ledger.told_again);
+            increment(&ledger.told_again);
         } else {
-            add_one(&ledger.told_window);
+            increment(&ledger.told_window);
         }
         let named = told.dead.as_ref().and_then(|dead| self.check_holder(at, dead));
-        // A record goes by its token. Where tokens come back at once, it may be of the one who had
-        // this token before and is well; then only that it is somebody's is checked.
+        // A record belongs to a token. Where tokens come back at once, it may be of a living handle
+        // that had this token before; then only the record's form is checked.
         if let Some(number) = named.filter(|_| at != NARROW) {
             if !self.memory.has_died(number) {
                 self.accuse(Fault::ToldOfTheLiving, at, number);
@@ -130,7 +129,7 @@ impl Contender<'_> {
         }
     }
 
-    /// Brings the work of a dead one to its end.
+    /// Completes the work of a dead owner.
     fn redo(&self, at: usize) {
         let ledger = self.ledger(at);
         if let Some(author) = Mark::from_bits(ledger.pending.load(Relaxed)) {
@@ -148,17 +147,17 @@ impl Contender<'_> {
         }
     }
 
-    /// The file of a held lock is there, is the lock's, and its fencing tokens grow.
+    /// Judges the file of a held lock: it exists, it is the lock's, and its fencing tokens grow.
     fn judge_file(&self, at: usize, lock: &ShmLock, fence: u64) {
         let ledger = self.ledger(at);
         match lock.status() {
             Ok(health) if health.orphaned => self.accuse(Fault::Orphaned, at, 0),
-            // A static owner looks through the handle of somebody who holds nothing.
+            // A static owner asks by a handle that holds nothing.
             Ok(health) if health.occupancy == LockState::Unlocked => {
-                self.accuse(Fault::NotOurs, at, 0)
+                self.accuse(Fault::NotOurs, at, 0);
             }
             Ok(health) if lock.is_held() && health.occupancy != LockState::HeldByThisHandle => {
-                self.accuse(Fault::NotOurs, at, 1)
+                self.accuse(Fault::NotOurs, at, 1);
             }
             Ok(_) => {}
             Err(error) => self.refused(at, &error),
@@ -171,7 +170,7 @@ impl Contender<'_> {
             system::in_this_order();
             ledger.inode.store(file.ino(), Relaxed);
             system::in_this_order();
-            add_one(&ledger.files);
+            increment(&ledger.files);
         }
         if fence <= ledger.fence.load(Relaxed) {
             self.accuse(Fault::FenceWentBack, at, fence);
@@ -179,7 +178,7 @@ impl Contender<'_> {
         ledger.fence.store(fence, Relaxed);
     }
 
-    /// What the section is for. `hold` is called when it is half done.
+    /// Does the work of the critical section. `hold` is called when it is half done.
     pub(crate) fn work(&self, section: &Section, hold: impl FnOnce()) {
         let (ledger, at, count) = (self.ledger(section.at), section.at, section.count + 1);
         let credit = &self.memory.life(section.mark.life()).credit[at];
@@ -199,21 +198,21 @@ impl Contender<'_> {
         ledger.pending.store(0, Relaxed);
     }
 
-    /// Notes that the data is in order again: after the lock has been told so, within the section.
-    pub(crate) fn is_consistent(&self, section: &Section) {
+    /// Notes that the data is consistent: within the critical section, after the lock was told.
+    pub(crate) fn note_consistent(&self, section: &Section) {
         self.ledger(section.at).suspect.store(0, Relaxed);
     }
 
-    /// Leaves the section; its work has been done. The lock is given back after this.
+    /// Leaves the critical section; its work has been done. The lock is released after this.
     #[allow(clippy::needless_pass_by_value, reason = "a section is left once")]
     pub(crate) fn leave(&self, section: Section) {
         self.judge_end(&section);
         self.ledger(section.at).inside.store(0, Relaxed);
         system::in_this_order();
-        self.does(Doing::Giving);
+        self.does(Doing::Releasing);
     }
 
-    /// Nobody else has been inside meanwhile.
+    /// Judges that no other life was inside meanwhile.
     pub(crate) fn judge_end(&self, section: &Section) {
         let &Section { at, mark, count } = section;
         let ledger = self.ledger(at);
@@ -233,7 +232,8 @@ impl Contender<'_> {
     }
 }
 
-/// By load and store: in a section an atomic addition would order what the lock has to order.
-fn add_one(word: &AtomicU64) {
+/// Increments by load and store: in a critical section an atomic addition would order what the lock
+/// has to order.
+fn increment(word: &AtomicU64) {
     word.store(word.load(Relaxed) + 1, Relaxed);
 }

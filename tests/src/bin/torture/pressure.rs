@@ -1,4 +1,4 @@
-//! What makes the machine a bad place: processes that use up the processors and the memory.
+//! Starves the machine: processes that use up the processors and the memory.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -9,11 +9,11 @@ use fastrand::Rng;
 
 use crate::system;
 
-/// Only so much memory is taken, so that others on the machine are not hurt.
+/// The limit of the memory that is taken, so that other programs do not suffer.
 const HOG_MIB: usize = 256;
 const CHUNK_MIB: usize = 8;
 
-/// Processes that the master has beside the workers.
+/// The processes that the master runs beside the workers.
 pub(crate) struct Pressure {
     burners: Vec<u32>,
     hog: u32,
@@ -21,13 +21,13 @@ pub(crate) struct Pressure {
 }
 
 impl Pressure {
-    /// One busy process for each processor, and one that takes memory.
+    /// Starts one busy process for each processor, and one that takes memory.
     pub(crate) fn begin() -> Self {
         let burners = system::processors().iter().map(|_| start("burn")).collect();
         Self { burners, hog: start("hog"), burning: true }
     }
 
-    /// Lets the busy ones rest, or go on.
+    /// Stops the busy processes, or continues them.
     pub(crate) fn turn(&mut self) {
         self.burning = !self.burning;
         let signal = if self.burning { libc::SIGCONT } else { libc::SIGSTOP };
@@ -57,11 +57,11 @@ pub(crate) fn burn() -> ! {
     }
 }
 
-/// Takes memory up to its limit, has it for a moment, gives it back, and begins again.
+/// Takes memory up to its limit, frees it a moment later, and begins again.
 pub(crate) fn hog() -> ! {
     system::end_with_parent();
     system::limit_memory((HOG_MIB as u64) << 20);
-    // Should the machine run out of memory nevertheless, this one is to go first.
+    // If the machine runs out of memory nevertheless, the kernel kills this process first.
     let _ = fs::write("/proc/self/oom_score_adj", "1000");
     loop {
         let mut taken: Vec<Vec<u8>> = Vec::new();
@@ -79,7 +79,7 @@ pub(crate) fn hog() -> ! {
     }
 }
 
-/// Lets a process run on some of the processors only.
+/// Restricts a process to some of the processors.
 pub(crate) fn shuffle(rng: &mut Rng, pid: u32, processors: &[usize]) {
     let some: Vec<_> = processors.iter().copied().filter(|_| rng.bool()).collect();
     system::pin(pid, if some.is_empty() { processors } else { &some });

@@ -1,4 +1,4 @@
-//! The figures of a run, and what to do when it has failed.
+//! Prints the figures of a run and its faults.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering::Relaxed;
@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use crate::master::Master;
 use crate::memory::{Doing, SLOTS};
-use crate::plan::Role;
-use crate::stage::Stage;
+use crate::role::Role;
+use crate::session::Session;
 use crate::tally::{Count, Tally};
 
-/// Prints what was done and what came of it.
-pub(crate) fn figures(stage: &Stage, master: &Master<'_>, took: Duration) {
-    let memory = &stage.memory;
+/// Prints the figures of a run.
+pub(crate) fn figures(session: &Session, master: &Master<'_>, took: Duration) {
+    let memory = &session.memory;
     println!("seed {}, {:.1} s", memory.seed.load(Relaxed), took.as_secs_f64());
     for (what, text) in Count::ALL {
         line(text, memory.seats.iter().map(|seat| seat.tally.of(what)).sum::<u64>());
@@ -22,24 +22,25 @@ pub(crate) fn figures(stage: &Stage, master: &Master<'_>, took: Duration) {
     let (least, most) = (acquired.iter().min().unwrap_or(&0), acquired.iter().max().unwrap_or(&0));
     println!("{least:>12}  to {most} acquisitions on a mortal's seat");
     println!("the master:");
-    line("processes started for a seat", master.crew.started);
-    line("kills", master.crew.killed);
-    line("ended by SIGTERM", master.crew.terminated);
-    line("orphans reaped", master.crew.orphans);
+    line("processes started for a seat", master.workers.started);
+    line("kills", master.workers.killed);
+    line("ended by SIGTERM", master.workers.terminated);
+    line("orphans reaped", master.workers.orphans);
     line("stops", master.done.stops);
     line("stutters", master.done.stutters);
     line("signals", master.done.signals);
     line("shuffles of processors", master.done.shuffles);
-    line("turns of the processors' load", master.done.turns);
+    line("changes of the processors' load", master.done.turns);
     println!("contenders that were killed:");
     for (doing, text) in Doing::DEADLY {
-        line(text, dead_while(stage, doing));
+        line(text, dead_while(session, doing));
     }
-    line("gave up their identity on purpose", doomed(stage));
+    line("lost their identity on purpose", doomed(session));
     println!("locks:");
-    for (name, ledger) in stage.names.iter().zip(&memory.ledgers) {
+    for (name, ledger) in session.names.iter().zip(&memory.ledgers) {
         println!(
-            "{:>12}  sections, {} files; told of a death: {} inside, {} at the edge, {} once more ({name})",
+            "{:>12}  critical sections, {} files; deaths reported: {} inside, {} outside, {} again \
+             ({name})",
             ledger.count.load(Relaxed),
             ledger.files.load(Relaxed),
             ledger.told_inside.load(Relaxed),
@@ -47,19 +48,19 @@ pub(crate) fn figures(stage: &Stage, master: &Master<'_>, took: Duration) {
             ledger.told_again.load(Relaxed),
         );
     }
-    println!("longest wait {:.3} s, stops included", seconds(stage, Tally::longest));
+    println!("longest wait {:.3} s, stops included", seconds(session, Tally::longest));
     println!(
-        "latest return after a timeout {:.3} s late, where nobody was stopped",
-        seconds(stage, Tally::latest)
+        "latest return after a timeout {:.3} s late, where no waiter was stopped",
+        seconds(session, Tally::latest)
     );
 }
 
-/// Prints the faults of the workers, what they did last, and how to see the plan again.
-pub(crate) fn faults(stage: &Stage) {
-    let memory = &stage.memory;
+/// Prints the faults of the workers, what they did last, and how to print the plan again.
+pub(crate) fn faults(session: &Session) {
+    let memory = &session.memory;
     let mut seats = BTreeSet::new();
     for report in &memory.reports {
-        let Some(text) = report.text(&stage.names) else { continue };
+        let Some(text) = report.text(&session.names) else { continue };
         eprintln!("FAULT {text}");
         let life = memory.known(report.life.load(Relaxed));
         seats.extend(
@@ -69,29 +70,29 @@ pub(crate) fn faults(stage: &Stage) {
     }
     for seat in seats {
         let last = memory.seats[seat].nth.load(Relaxed).saturating_sub(1);
-        eprintln!("what happened last on seat {seat}, where plan {last} is being followed:");
-        memory.seats[seat].ring.print(&stage.names);
-        eprintln!("  its deeds: torture plan {} {seat} {last}", memory.seed.load(Relaxed));
+        eprintln!("the last events on seat {seat}, which follows plan {last}:");
+        memory.seats[seat].ring.print(&session.names);
+        eprintln!("  its operations: torture plan {} {seat} {last}", memory.seed.load(Relaxed));
     }
 }
 
 fn mortals() -> impl Iterator<Item = usize> {
-    Stage::seats().filter(|&seat| Role::of(seat) == Role::Mortal)
+    Session::seats().filter(|&seat| Role::of(seat) == Role::Mortal)
 }
 
-fn dead_while(stage: &Stage, doing: Doing) -> u64 {
-    let lives = stage.memory.numbers().map(|number| stage.memory.life(number));
+fn dead_while(session: &Session, doing: Doing) -> u64 {
+    let lives = session.memory.numbers().map(|number| session.memory.life(number));
     lives.filter(|life| life.doomed.load(Relaxed) == 0 && life.is_doing(doing)).count() as u64
 }
 
-fn doomed(stage: &Stage) -> u64 {
-    let lives = stage.memory.numbers().map(|number| stage.memory.life(number));
+fn doomed(session: &Session) -> u64 {
+    let lives = session.memory.numbers().map(|number| session.memory.life(number));
     lives.filter(|life| life.doomed.load(Relaxed) != 0).count() as u64
 }
 
 #[allow(clippy::cast_precision_loss, reason = "three digits are shown")]
-fn seconds(stage: &Stage, what: impl Fn(&Tally) -> u64) -> f64 {
-    stage.memory.seats.iter().map(|seat| what(&seat.tally)).max().unwrap_or(0) as f64 / 1e9
+fn seconds(session: &Session, what: impl Fn(&Tally) -> u64) -> f64 {
+    session.memory.seats.iter().map(|seat| what(&seat.tally)).max().unwrap_or(0) as f64 / 1e9
 }
 
 fn line(text: &str, number: u64) {

@@ -1,4 +1,4 @@
-//! What is asked of the kernel directly: processes, signals, clocks, limits.
+//! Calls the kernel directly: processes, signals, clocks, limits.
 
 #![allow(unsafe_code, reason = "signals, fork, waitpid and limits exist in libc only")]
 
@@ -7,15 +7,15 @@ use std::io;
 use std::mem::zeroed;
 use std::sync::atomic::{AtomicU32, Ordering, compiler_fence};
 
-/// Keeps the compiler from exchanging the stores before and after. A killed process has done its
-/// stores in the order of its instructions, up to one of them. The processor is not told anything:
-/// between processes the lock does the ordering.
+/// Keeps the compiler from reordering the stores before and after. A killed process has executed
+/// its stores in program order, up to one of them. No barrier is needed: between processes the lock
+/// orders.
 #[inline]
 pub(crate) fn in_this_order() {
     compiler_fence(Ordering::SeqCst);
 }
 
-/// Nanoseconds of the monotonic clock, which is the same in all processes.
+/// Returns the nanoseconds of the monotonic clock, which is the same in all processes.
 pub(crate) fn now() -> u64 {
     // SAFETY: plain integers, for which all zero is valid.
     let mut time: libc::timespec = unsafe { zeroed() };
@@ -31,7 +31,7 @@ pub(crate) fn now() -> u64 {
     seconds * 1_000_000_000 + nanos
 }
 
-/// A process, and when it began, so that another one with its number is not taken for it.
+/// A process, and when it began, so that a later process with its number is not mistaken for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Process {
     pub(crate) pid: u32,
@@ -39,11 +39,11 @@ pub(crate) struct Process {
     pub(crate) began: u64,
 }
 
-/// `/proc/PID/stat`, counted from the field after the name.
+/// Fields of `/proc/PID/stat`, counted from the field after the name.
 const STATE: usize = 0;
 const FLAGS: usize = 6;
 const BEGAN: usize = 19;
-/// The kernel has begun to end it; set before its memory, and with that its byte locks, goes.
+/// Set when the kernel begins to end it, before its memory, and with that its byte locks, goes.
 const PF_EXITING: u64 = 4;
 
 impl Process {
@@ -53,7 +53,7 @@ impl Process {
         Self { pid, began: number(&stat, BEGAN) }
     }
 
-    /// Whether it is past its last instruction.
+    /// Returns `true` if it is past its last instruction.
     pub(crate) fn has_died(self) -> bool {
         let Some(stat) = stat_of(self.pid) else { return true };
         let state = stat.get(STATE).map_or("", String::as_str);
@@ -73,34 +73,34 @@ fn number(stat: &[String], field: usize) -> u64 {
     stat.get(field).and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 
-/// How a process ended.
+/// The end of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
     Exit(i32),
     Signal(i32),
 }
 
-/// What [`who_has_ended`] found.
+/// The result of [`next_ended`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ended {
     Child(u32),
-    Nobody,
-    /// There are no children any more.
-    NobodyIsLeft,
+    None,
+    /// There are no children.
+    NoChildren,
 }
 
-/// A child that has ended, if there is one; it stays a zombie, and its number its own.
-pub(crate) fn who_has_ended() -> Ended {
+/// Returns a child that has ended, if there is one. It stays a zombie, and so keeps its number.
+pub(crate) fn next_ended() -> Ended {
     // SAFETY: plain data, for which all zero is valid.
     let mut info: libc::siginfo_t = unsafe { zeroed() };
     let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
     // SAFETY: a valid place for the answer.
     if unsafe { libc::waitid(libc::P_ALL, 0, &raw mut info, flags) } == -1 {
-        return Ended::NobodyIsLeft;
+        return Ended::NoChildren;
     }
     // SAFETY: all zero, or written by waitid(2), which fills in this field.
     let pid = unsafe { info.si_pid() };
-    if pid == 0 { Ended::Nobody } else { Ended::Child(pid.unsigned_abs()) }
+    if pid == 0 { Ended::None } else { Ended::Child(pid.unsigned_abs()) }
 }
 
 /// Waits for this child.
@@ -126,27 +126,27 @@ fn signed(pid: u32) -> libc::pid_t {
     libc::pid_t::try_from(pid).expect("a process id")
 }
 
-/// Sends a signal to a process that is there, or has ended and has not been waited for. 0 would be
-/// all of our group.
+/// Sends a signal to a process that runs, or has ended and has not been waited for. 0 would be this
+/// process's group.
 pub(crate) fn signal(pid: u32, signal: i32) {
     // SAFETY: kill(2) checks its numbers, and touches no memory of ours.
     unsafe { libc::kill(signed(pid), signal) };
 }
 
-/// As [`signal`], to a child that leads a group and to all who are in it.
+/// Sends a signal to a child that leads a group, and to all processes of the group.
 pub(crate) fn signal_group(pid: u32, signal: i32) {
     // SAFETY: as above.
     unsafe { libc::kill(-signed(pid), signal) };
 }
 
-/// Which of the two one is after a [`fork`].
+/// The side on which [`fork`] returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Side {
     Parent(u32),
     Child,
 }
 
-/// Forks. To be called by a process with one thread.
+/// Forks. The calling process must have one thread.
 pub(crate) fn fork() -> io::Result<Side> {
     // SAFETY: one thread, so nothing is locked for ever in the child.
     match unsafe { libc::fork() } {
@@ -156,36 +156,36 @@ pub(crate) fn fork() -> io::Result<Side> {
     }
 }
 
-/// Ends the process; nothing is dropped and nobody is called.
+/// Ends the process; no destructor and no handler runs.
 pub(crate) fn end_at_once() -> ! {
     // SAFETY: ends the process without running anything.
     unsafe { libc::_exit(0) }
 }
 
-/// The children of children come to us when their parents die.
+/// Makes this process the parent of orphaned descendants, `PR_SET_CHILD_SUBREAPER`.
 pub(crate) fn adopt_orphans() {
     // SAFETY: prctl(2) with numbers.
     unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1) };
 }
 
-/// Ends when whoever started us does.
+/// Lets the kernel kill this process with its parent.
 pub(crate) fn end_with_parent() {
     // SAFETY: prctl(2) with numbers.
     unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
 }
 
-/// Ends by SIGALRM after so many seconds, whatever has become of the others.
+/// Ends this process by SIGALRM after so many seconds.
 pub(crate) fn end_in_time(seconds: u32) {
     // SAFETY: alarm(2) with a number.
     unsafe { libc::alarm(seconds) };
 }
 
-/// No core files, which cost time.
+/// Disables core files, which cost time.
 pub(crate) fn leave_no_core() {
     limit(libc::RLIMIT_CORE, 0);
 }
 
-/// At most this much address space.
+/// Limits the address space.
 pub(crate) fn limit_memory(bytes: u64) {
     limit(libc::RLIMIT_AS, bytes);
 }
@@ -212,14 +212,15 @@ extern "C" fn on_signal(_signal: libc::c_int) {
 /// The signals that [`catch_signals`] makes harmless.
 pub(crate) const HARMLESS: [i32; 2] = [libc::SIGUSR1, libc::SIGUSR2];
 
-/// Handles the harmless signals, one of them so that it ends system calls by EINTR.
+/// Installs handlers for the harmless signals; one of them interrupts system calls with EINTR.
 pub(crate) fn catch_signals() {
     for (signal, flags) in HARMLESS.into_iter().zip([0, libc::SA_RESTART]) {
         act(signal, on_signal as extern "C" fn(_) as usize, flags);
     }
 }
 
-/// Ignores the harmless signals, also in the program that is executed next, until it catches them.
+/// Ignores the harmless signals, also in the next program that this process executes, until it
+/// installs handlers.
 pub(crate) fn ignore_signals() {
     for signal in HARMLESS {
         act(signal, libc::SIG_IGN, 0);
@@ -235,7 +236,7 @@ fn act(signal: i32, handler: libc::sighandler_t, flags: i32) {
     unsafe { libc::sigaction(signal, &raw const action, std::ptr::null_mut()) };
 }
 
-/// Which processors this process may use.
+/// Returns the processors that this process may use.
 pub(crate) fn processors() -> Vec<usize> {
     // SAFETY: an array of bits, for which all zero is valid.
     let mut set: libc::cpu_set_t = unsafe { zeroed() };
@@ -246,7 +247,7 @@ pub(crate) fn processors() -> Vec<usize> {
     (0..most).filter(|&processor| unsafe { libc::CPU_ISSET(processor, &set) }).collect()
 }
 
-/// Lets a child run on these processors only.
+/// Restricts a child to these processors.
 pub(crate) fn pin(pid: u32, processors: &[usize]) {
     // SAFETY: an array of bits, for which all zero is valid.
     let mut set: libc::cpu_set_t = unsafe { zeroed() };
@@ -258,7 +259,7 @@ pub(crate) fn pin(pid: u32, processors: &[usize]) {
     unsafe { libc::sched_setaffinity(signed(pid), size_of::<libc::cpu_set_t>(), &raw const set) };
 }
 
-/// How many descriptors this process has.
+/// Returns how many descriptors this process has.
 pub(crate) fn descriptors() -> usize {
     fs::read_dir("/proc/self/fd").map_or(0, Iterator::count)
 }

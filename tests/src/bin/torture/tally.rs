@@ -1,22 +1,22 @@
-//! What the workers of a seat have done so far, in numbers.
+//! Counts what the workers of a seat have done.
 
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
-/// How many things are counted.
+/// The number of counts.
 const KINDS: usize = 16;
 
 /// The counts of one seat.
 #[repr(C)]
 pub(crate) struct Tally {
     counts: [AtomicU64; KINDS],
-    /// The longest that anybody waited for a lock and got it, in nanoseconds.
+    /// The longest wait that acquired the lock, in nanoseconds.
     longest: AtomicU64,
-    /// The latest that anybody came back after its time was over, in nanoseconds.
+    /// The latest return after a timeout, in nanoseconds.
     latest: AtomicU64,
 }
 
-/// What is counted.
+/// The kind of a count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
 pub(crate) enum Count {
@@ -47,7 +47,7 @@ impl Count {
         (Self::Opened, "opens"),
         (Self::Closed, "closes"),
         (Self::NoToken, "opens without a free token"),
-        (Self::Looked, "looks of bystanders"),
+        (Self::Looked, "inspections"),
         (Self::Forked, "forks"),
         (Self::Threads, "threads"),
         (Self::HandedOver, "hand-overs between threads"),

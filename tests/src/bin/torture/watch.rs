@@ -1,4 +1,4 @@
-//! Who is still there, and is anybody stuck?
+//! Finds waiters that are stuck, and workers that do not end.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -7,8 +7,8 @@ use crate::fault::Fault;
 use crate::memory::{Doing, Memory};
 use crate::system;
 
-/// Nobody waits longer for a lock whose holders live and run. They are stopped for less than a
-/// second, and most sections are over in microseconds; what remains is unfairness, of which the
+/// The longest plausible wait for a lock whose owners live and run. They are stopped for less than
+/// a second, and most critical sections last microseconds; the rest is unfairness, of which the
 /// report shows the worst.
 const STUCK: Duration = Duration::from_secs(20);
 
@@ -23,11 +23,11 @@ impl<'m> Watch<'m> {
         Self { memory, oldest: 1 }
     }
 
-    /// Looks for those who have been waiting too long.
+    /// Reports waiters that have been waiting too long.
     pub(crate) fn look(&mut self) {
         let mut all_over = true;
         for number in self.oldest..=self.memory.born.load(Relaxed) {
-            if !self.is_over(number) {
+            if !self.check_end(number) {
                 all_over = false;
                 self.judge(number);
             }
@@ -46,7 +46,7 @@ impl<'m> Watch<'m> {
         }
     }
 
-    fn is_over(&self, number: u64) -> bool {
+    fn check_end(&self, number: u64) -> bool {
         let life = self.memory.life(number);
         let is_over = life.buried.load(Relaxed) != 0
             || life.is_doing(Doing::Ended)
@@ -59,10 +59,10 @@ impl<'m> Watch<'m> {
     }
 
     fn all_present(&self) -> impl Iterator<Item = u64> {
-        self.memory.numbers().filter(|&number| !self.is_over(number))
+        self.memory.numbers().filter(|&number| !self.check_end(number))
     }
 
-    /// Kills everybody who is still there.
+    /// Kills every worker that is still running.
     pub(crate) fn kill_all(&self) {
         let pids = self.all_present().map(|number| self.memory.life(number).process().pid);
         for pid in pids.filter(|&pid| pid != 0) {
@@ -70,7 +70,7 @@ impl<'m> Watch<'m> {
         }
     }
 
-    /// They were to come to their end, and had so long.
+    /// Reports the workers that did not end in time.
     pub(crate) fn accuse_the_last(&self, time: Duration) {
         self.all_present().for_each(|number| self.accuse(number, time));
     }

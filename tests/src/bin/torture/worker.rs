@@ -1,107 +1,74 @@
-//! A worker: a process that does what its plan says, until the plan or the run is over, or somebody
-//! kills it.
+//! Executes the plan of a worker process, until the plan or the run is over, or the process is
+//! killed.
 
-use std::array;
 use std::fs::File;
 use std::io::Read;
-use std::process::exit;
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 use std::time::Duration;
 
-use shmlock::{ExitEvent, ExitHandlers, ShmLock};
+use shmlock::{ExitEvent, ShmLock};
 
 use crate::contender::{Contender, NO_LOCK};
-use crate::deeds::hold;
 use crate::fault::Fault;
 use crate::journal::What;
 use crate::memory::{Doing, LOCKS};
-use crate::plan::{Blocks, Deed, Give, Hold, Make, Plan, Role, Visit, Way};
-use crate::stage::Stage;
+use crate::operations::hold;
+use crate::plan::Plan;
+use crate::role::Role;
+use crate::session::Session;
 use crate::tally::Count;
-use crate::{fixed, system, warden};
+use crate::visit::{Blocks, Give, Hold, Make, Operation, Visit, Way};
 
-/// Longer than any run: what outlives even the master ends by this.
+/// Longer than any run: processes that outlive even the master end by this.
 pub(crate) const LONGEST_RUN: u32 = 3 * 60 * 60;
 
 pub(crate) struct Worker<'m> {
-    pub(crate) stage: &'m Stage,
+    pub(crate) session: &'m Session,
     pub(crate) me: Contender<'m>,
     pub(crate) handles: [Option<ShmLock>; LOCKS],
-    pub(crate) bell: Option<ExitEvent>,
-}
-
-/// The life of one process on this seat.
-pub(crate) fn run(stage: &Stage, seat: usize) -> ! {
-    system::end_with_parent();
-    system::end_in_time(LONGEST_RUN);
-    system::leave_no_core();
-    system::catch_signals();
-    let me = Contender::new(&stage.memory, seat, What::Born);
-    me.seat().life.store(me.number(), Relaxed);
-    let nth = me.seat().nth.fetch_add(1, Relaxed);
-    let plan = Plan::new(stage.memory.seed.load(Relaxed), seat, nth);
-    if plan.handlers {
-        ExitHandlers::all().install().expect("there is room for handlers");
-    }
-    let mut worker = Worker { stage, me, handles: array::from_fn(|_| None), bell: None };
-    let descriptors = system::descriptors();
-    match Role::of(seat) {
-        Role::Mortal | Role::Wakeful => worker.follow(plan),
-        Role::Fixed => fixed::follow(&mut worker, plan),
-        Role::Warden => warden::watch(&mut worker),
-    }
-    if stage.memory.is_over() {
-        worker.say_goodbye();
-    }
-    worker.close_all();
-    let left = system::descriptors();
-    if left != descriptors {
-        worker.me.accuse(Fault::Descriptors, NO_LOCK, left as u64);
-    }
-    worker.me.count(Count::Ended);
-    worker.me.does(Doing::Ended);
-    exit(0)
+    pub(crate) exit_event: Option<ExitEvent>,
 }
 
 impl Worker<'_> {
-    fn follow(&mut self, plan: Plan) {
-        for deed in plan {
-            if self.stage.memory.is_over() {
+    pub(crate) fn follow(&mut self, plan: Plan) {
+        for operation in plan {
+            if self.session.memory.is_over() {
                 return;
             }
-            self.perform(&deed);
+            self.perform(&operation);
         }
     }
 
-    fn perform(&mut self, deed: &Deed) {
-        match deed {
-            Deed::Visit(visit) => self.visit(visit),
-            Deed::Close(at) => self.close(*at),
-            Deed::Look(at, make) => self.look(*at, make),
-            Deed::HandOver(visit) => self.hand_over(visit),
-            Deed::Crowd(visit, rounds) => self.crowd(visit, *rounds),
-            Deed::Fork { visits, drops, waits } => self.fork(visits, *drops, *waits),
-            Deed::Leak(visit, times) => (0..*times).for_each(|_| self.leak(visit)),
-            Deed::Meet(visit) => self.meet(visit),
-            Deed::DropHeld(visit) => self.drop_held(visit),
-            Deed::Ring(time) => self.ring(*time),
-            Deed::End(end) => self.end(end),
+    fn perform(&mut self, operation: &Operation) {
+        match operation {
+            Operation::Visit(visit) => self.visit(visit),
+            Operation::Close(at) => self.close(*at),
+            Operation::Look(at, make) => self.look(*at, make),
+            Operation::HandOver(visit) => self.hand_over(visit),
+            Operation::Crowd(visit, rounds) => self.crowd(visit, *rounds),
+            Operation::Fork { visits, drops, waits } => self.fork(visits, *drops, *waits),
+            Operation::Leak(visit, times) => (0..*times).for_each(|_| self.leak(visit)),
+            Operation::Meet(visit) => self.meet(visit),
+            Operation::DropHeld(visit) => self.drop_held(visit),
+            Operation::SetExitEvent(time) => self.set_exit_event(*time),
+            Operation::End(end) => self.end(end),
         }
     }
 
-    /// Opens the lock unless it is open; whether it is open then.
+    /// Opens the lock unless it is open; returns `true` if it is open then.
     pub(crate) fn open(&mut self, at: usize, make: &Make) -> bool {
         if self.handles[at].is_none() {
-            if make.event && self.bell.is_none() {
-                self.bell = self.find_bell();
+            if make.event && self.exit_event.is_none() {
+                self.exit_event = self.open_exit_event();
             }
-            self.handles[at] = self.me.open(&self.stage.names[at], at, make, self.bell.as_ref());
+            self.handles[at] =
+                self.me.open(&self.session.names[at], at, make, self.exit_event.as_ref());
         }
         self.handles[at].is_some()
     }
 
-    /// As [`open`](Self::open), a handle of this make; the worker does not keep it.
+    /// Opens a new handle, which the worker does not keep.
     pub(crate) fn open_anew(&mut self, at: usize, make: &Make) -> Option<ShmLock> {
         self.close(at);
         self.open(at, make);
@@ -117,20 +84,20 @@ impl Worker<'_> {
     pub(crate) fn close_all(&mut self) {
         (0..LOCKS).for_each(|at| self.close(at));
         self.me.does(Doing::Closing);
-        self.bell = None;
+        self.exit_event = None;
         self.me.does(Doing::Nothing);
     }
 
-    /// The event that ends waits. Between those who are never killed it would only wake who should
-    /// not be woken.
-    fn find_bell(&self) -> Option<ExitEvent> {
+    /// Opens the event that ends waits. Where no worker is killed, the event would only wake
+    /// waiters that must not be woken, so it has no name there.
+    fn open_exit_event(&self) -> Option<ExitEvent> {
         if Role::of(self.me.at) != Role::Mortal {
             return Some(ExitEvent::new());
         }
         self.me.does(Doing::Opening);
-        let bell = ExitEvent::named(&self.stage.bell());
+        let exit_event = ExitEvent::named(&self.session.exit_event());
         self.me.does(Doing::Nothing);
-        bell.inspect_err(|error| self.me.refused(NO_LOCK, error)).ok()
+        exit_event.inspect_err(|error| self.me.refused(NO_LOCK, error)).ok()
     }
 
     pub(crate) fn visit(&mut self, visit: &Visit) {
@@ -161,7 +128,7 @@ impl Worker<'_> {
         }
     }
 
-    /// A bystander's look, with a handle of its own and at the bare bytes.
+    /// Inspects the lock, by a handle and by its bytes.
     fn look(&mut self, at: usize, make: &Make) {
         self.me.note(What::Looking, at);
         let had = self.handles[at].is_some();
@@ -186,11 +153,11 @@ impl Worker<'_> {
         }
     }
 
-    /// As somebody sees the file who may only read it.
+    /// Reads the file as a process that may only read it.
     fn look_at_the_bytes(&self, at: usize) {
         let mut bytes = Vec::new();
         let read =
-            File::open(self.stage.path_of(at)).and_then(|mut file| file.read_to_end(&mut bytes));
+            File::open(self.session.path_of(at)).and_then(|mut file| file.read_to_end(&mut bytes));
         let size = bytes.len();
         let whole = size == 192
             && matches!(&bytes[8..12], [0, 0, 0, 0] | b"SHL\x01")
@@ -200,23 +167,22 @@ impl Worker<'_> {
         }
     }
 
-    fn ring(&mut self, time: Duration) {
-        if self.bell.is_none() {
-            self.bell = self.find_bell();
+    fn set_exit_event(&mut self, time: Duration) {
+        if self.exit_event.is_none() {
+            self.exit_event = self.open_exit_event();
         }
-        let Some(bell) = &self.bell else { return };
-        self.me.note(What::Ringing, NO_LOCK);
-        if let Err(error) = bell.set() {
+        let Some(exit_event) = &self.exit_event else { return };
+        self.me.note(What::SettingExitEvent, NO_LOCK);
+        if let Err(error) = exit_event.set() {
             self.me.refused(NO_LOCK, &error);
         }
         thread::sleep(time);
-        if let Err(error) = bell.clear() {
+        if let Err(error) = exit_event.clear() {
             self.me.refused(NO_LOCK, &error);
         }
     }
 
-    /// The guard is leaked and its handle dropped: the lock has lost its owner, and the process
-    /// lives.
+    /// Leaks the guard and drops its handle: the lock has lost its owner, and the process lives.
     fn leak(&mut self, visit: &Visit) {
         let Some(lock) = self.open_anew(visit.lock, &visit.make) else { return };
         let Some(guard) = self.me.take(&lock, visit.lock, visit.way) else {
@@ -225,16 +191,16 @@ impl Worker<'_> {
         let never_left = self.me.inside(&lock, visit, || {});
         self.me.judge_end(&never_left);
         self.me.note(What::Leaking, visit.lock);
-        self.me.is_doomed();
+        self.me.set_doomed();
         std::mem::forget(guard);
         self.me.close(visit.lock, lock);
         self.me.count(Count::Leaked);
-        self.me.is_reborn();
+        self.me.start_new_life();
         self.me.seat().life.store(self.me.number(), Relaxed);
         self.rename_handles();
     }
 
-    /// The handles of a contender that has got a new life say so.
+    /// Updates the descriptions of the handles after a new life has begun.
     fn rename_handles(&self) {
         for (at, lock) in self.handles.iter().enumerate() {
             if let Some(Err(error)) = lock.as_ref().map(|lock| self.me.describe(lock)) {
@@ -244,11 +210,11 @@ impl Worker<'_> {
     }
 
     fn meet(&mut self, visit: &Visit) {
-        let memory = &self.stage.memory;
+        let memory = &self.session.memory;
         let mine = self.me.seat().meetings.fetch_add(1, Relaxed) + 1;
         let role = Role::of(self.me.at);
         let others = || {
-            Stage::seats()
+            Session::seats()
                 .filter(|&seat| Role::of(seat) == role)
                 .map(|seat| &memory.seats[seat].meetings)
         };
@@ -268,15 +234,15 @@ impl Worker<'_> {
             self.me.leave(section);
             self.me.note(What::DroppingHeld, visit.lock);
             self.me.close(visit.lock, lock);
-            self.me.gave_back(visit.lock);
+            self.me.released(visit.lock);
         } else {
             self.me.close(visit.lock, lock);
         }
     }
 
-    /// Once the run is over, each lock is taken once more: what the dead left is found, mended, and
-    /// taken away.
-    fn say_goodbye(&mut self) {
+    /// Acquires each lock once more after the run: what the dead left is found, repaired and
+    /// removed.
+    pub(crate) fn visit_all_once_more(&mut self) {
         self.close_all();
         for &at in Role::of(self.me.at).locks() {
             let make = Make {
@@ -298,13 +264,14 @@ impl Worker<'_> {
                 inner: None,
                 keep: false,
             };
-            while !self.open(at, &visit.make) && self.stage.memory.faults.load(Relaxed) == 0 {
-                hold(Hold::Sleep(Duration::from_millis(1))); // all tokens taken; others are about to leave as well
+            while !self.open(at, &visit.make) && self.session.memory.faults.load(Relaxed) == 0 {
+                // No free token: other workers close soon.
+                hold(Hold::Sleep(Duration::from_millis(1)));
             }
             self.visit(&visit);
         }
         if Role::of(self.me.at) == Role::Mortal {
-            drop(self.find_bell());
+            drop(self.open_exit_event());
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The C library's mutex between processes.
+//! Counts the C library's process-shared mutex.
 
 use shmlock_cost::pthread::{Held, Mutex};
 

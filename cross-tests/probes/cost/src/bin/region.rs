@@ -1,13 +1,13 @@
-//! `shmlock_core::RegionLock`, as in firmware.
+//! Counts `shmlock_core::RegionLock`, as in firmware.
 
 use std::num::NonZeroU16;
 
 use shmlock_core::{Region, RegionGuard, RegionLock, RegionMemory};
 
-/// With its lifetime out of sight, so that the guard's is the only one left to elide.
+/// Hides the lifetime of the region, so that the guard's can be elided.
 type Lock = RegionLock<'static>;
 
-shmlock_cost::counted!(Lock, RegionGuard<'_, 'static>, |lock| Lock::try_lock(lock).ok());
+shmlock_cost::counted!(Lock, RegionGuard<'_, 'static>, |lock| Lock::try_lock(lock).ok().flatten());
 
 static MEMORY: RegionMemory = RegionMemory::new();
 

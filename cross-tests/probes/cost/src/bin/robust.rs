@@ -1,4 +1,4 @@
-//! The C library's robust mutex between processes.
+//! Counts the C library's process-shared robust mutex.
 
 use shmlock_cost::pthread::{Held, Mutex};
 

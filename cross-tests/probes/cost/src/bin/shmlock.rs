@@ -1,4 +1,4 @@
-//! `shmlock::ShmLock`, as in a program on Linux.
+//! Counts `shmlock::ShmLock`, as in a program on Linux.
 
 use shmlock::{Guard, ShmLock};
 

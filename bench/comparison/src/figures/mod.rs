@@ -1,0 +1,204 @@
+//! Defines the figures: the measurements of a contender.
+//!
+//! | file | figure |
+//! |---|---|
+//! | [`uncontended`] | U: the time of a lock and unlock without contention |
+//! | [`contended`] | C: throughput, fairness, processor time and waits of many processes |
+//! | [`hand_off`] | H: the time from a release to the waiter's acquisition |
+//! | [`recovery`] | R: the time from an owner's death to the waiter's acquisition |
+//! | [`waiting`] | W: the processor time of waiting |
+//! | [`seed`] | S: the measurement of the Python package |
+//! | [`opening`] | O: the time to open, use and close a lock |
+
+pub(crate) mod contended;
+pub(crate) mod hand_off;
+pub(crate) mod opening;
+pub(crate) mod recovery;
+pub(crate) mod seed;
+pub(crate) mod uncontended;
+pub(crate) mod waiting;
+
+use std::time::Duration;
+
+use shmlock_bench_support::Result;
+
+use crate::contenders::Kind;
+use crate::results::Measured;
+
+/// The effort of a measurement.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Effort {
+    /// Little.
+    pub quick: bool,
+    /// The turns of a microsecond of work.
+    pub microsecond: u64,
+}
+
+impl Effort {
+    /// Returns the amount for this effort.
+    pub(crate) fn pick<T>(self, quick: T, thorough: T) -> T {
+        if self.quick { quick } else { thorough }
+    }
+
+    /// Returns the time for this effort, of two in milliseconds.
+    pub(crate) fn millis(self, quick: u64, thorough: u64) -> Duration {
+        Duration::from_millis(self.pick(quick, thorough))
+    }
+}
+
+/// The unit of a metric.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unit {
+    /// Nanoseconds.
+    Time,
+    /// Events per second.
+    Rate,
+    /// A number without a unit.
+    Plain,
+    /// A whole number.
+    Count,
+}
+
+/// A column of a figure's table.
+pub(crate) type Metric = (&'static str, Unit);
+
+/// A figure: a measurement under certain conditions. Its first metric is compared with the
+/// reference's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Figure {
+    /// Figure U.
+    Uncontended,
+    /// Figure C.
+    Contended {
+        /// The number of processes.
+        processes: usize,
+        /// A microsecond of work in each critical section, or none.
+        work: bool,
+    },
+    /// Figure H.
+    HandOff {
+        /// The waiter's mean sleep before the hand-off, in milliseconds; 0 if it has just arrived.
+        asleep: u64,
+    },
+    /// Figure R.
+    Recovery {
+        /// The waiter's wait before the kill, in milliseconds.
+        waited: u64,
+    },
+    /// Figure W.
+    Waiting,
+    /// Figure S.
+    Seed,
+    /// Figure O.
+    Opening,
+}
+
+impl Figure {
+    /// Returns its letter.
+    pub(crate) fn letter(self) -> char {
+        match self {
+            Self::Uncontended => 'U',
+            Self::Contended { .. } => 'C',
+            Self::HandOff { .. } => 'H',
+            Self::Recovery { .. } => 'R',
+            Self::Waiting => 'W',
+            Self::Seed => 'S',
+            Self::Opening => 'O',
+        }
+    }
+
+    /// Returns the title of its table.
+    pub(crate) fn title(self) -> String {
+        match self {
+            Self::Uncontended => "U: uncontended, lock and unlock".to_owned(),
+            Self::Contended { processes, work } => {
+                format!(
+                    "C: {processes} processes, {}",
+                    if work { "1 us of work" } else { "empty section" }
+                )
+            }
+            Self::HandOff { asleep: 0 } => {
+                "H: hand-off to a waiter that has just arrived".to_owned()
+            }
+            Self::HandOff { asleep } => {
+                format!(
+                    "H: hand-off to a waiter that has been asleep for {:?}",
+                    Duration::from_millis(asleep)
+                )
+            }
+            Self::Recovery { waited } => {
+                format!("R: holder killed, waiter has waited {:?}", Duration::from_millis(waited))
+            }
+            Self::Waiting => {
+                format!("W: one of {} waiters, for each second of waiting", waiting::WAITERS)
+            }
+            Self::Seed => "S: 15 processes, 1000 increments each, lock + add + unlock".to_owned(),
+            Self::Opening => "O: open an existing lock, use it once, close it".to_owned(),
+        }
+    }
+
+    /// Returns the name of its plot.
+    pub(crate) fn file_name(self) -> String {
+        match self {
+            Self::Uncontended => "uncontended".to_owned(),
+            Self::Contended { processes, work } => {
+                format!("contended-{processes}-{}", if work { "work" } else { "empty" })
+            }
+            Self::HandOff { asleep: 0 } => "hand-off-arrived".to_owned(),
+            Self::HandOff { asleep } => format!("hand-off-asleep-{asleep}-ms"),
+            Self::Recovery { waited } => format!("recovery-{waited}-ms"),
+            Self::Waiting => "waiting".to_owned(),
+            Self::Seed => "seed".to_owned(),
+            Self::Opening => "opening".to_owned(),
+        }
+    }
+
+    /// Returns its columns.
+    pub(crate) fn metrics(self) -> &'static [Metric] {
+        match self {
+            Self::Uncontended => &uncontended::METRICS,
+            Self::Contended { .. } => &contended::METRICS,
+            Self::HandOff { .. } => &hand_off::METRICS,
+            Self::Recovery { .. } => &recovery::METRICS,
+            Self::Waiting => &waiting::METRICS,
+            Self::Seed => &seed::METRICS,
+            Self::Opening => &opening::METRICS,
+        }
+    }
+
+    /// Returns `true` if this contender can take part.
+    pub(crate) fn suits(self, kind: Kind) -> bool {
+        match self {
+            Self::Uncontended => true,
+            Self::Contended { .. } | Self::Seed | Self::Opening => kind.is_shared(),
+            Self::HandOff { .. } | Self::Recovery { .. } | Self::Waiting => {
+                kind.is_shared() && kind.excludes()
+            }
+        }
+    }
+
+    /// Measures it once.
+    pub(crate) fn measure(self, kind: Kind, effort: Effort) -> Result<Measured> {
+        match self {
+            Self::Uncontended => uncontended::measure(kind, effort),
+            Self::Contended { processes, work } => {
+                contended::measure(kind, effort, processes, work)
+            }
+            Self::HandOff { asleep } => {
+                hand_off::measure(kind, effort, Duration::from_millis(asleep))
+            }
+            Self::Recovery { waited } => {
+                recovery::measure(kind, effort, Duration::from_millis(waited))
+            }
+            Self::Waiting => waiting::measure(kind, effort),
+            Self::Seed => seed::measure(kind),
+            Self::Opening => opening::measure(kind, effort),
+        }
+    }
+}
+
+/// Converts to a float; exact up to 2^53, which is 104 days in nanoseconds.
+#[expect(clippy::cast_precision_loss, reason = "see above")]
+pub(crate) fn float(value: u64) -> f64 {
+    value as f64
+}

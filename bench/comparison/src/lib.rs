@@ -1,0 +1,54 @@
+//! Measures shmlock beside every other lock that processes can share, and the cost of its poll
+//! interval.
+//!
+//! The workers are processes. In every round all contenders take turns, each round in another
+//! order, and the counter under the lock is checked after every run. Compare ratios, not absolute
+//! values, and only those of a quiet machine.
+//!
+//! ```text
+//! cargo run --release -p shmlock-comparison              # under 4 minutes on two cores
+//! cargo run --release -p shmlock-comparison -- --quick   # under 40 seconds: a smoke test
+//! cargo run --release -p shmlock-comparison --bin poll_sweep
+//! ```
+//!
+//! | file | contents |
+//! |---|---|
+//! | `compare`, `sweep` | the two programs of this crate |
+//! | `options` | their command line |
+//! | `campaign` | the rounds |
+//! | `contenders` | the locks |
+//! | `figures` | the measurements of a lock |
+//! | `team`, `board` | the worker processes, and their shared memory |
+//! | `worker`, `hand_off`, `wait`, `work` | the duties of a worker |
+//! | `place`, `memory` | the contenders' files, and their mapping |
+//! | `clock`, `machine`, `watchdog` | the time, the load, the bound on a measurement |
+//! | `histogram`, `statistics`, `results` | the evaluation |
+//! | `table`, `json`, `plots`, `progress` | the output |
+
+mod board;
+mod campaign;
+mod clock;
+mod compare;
+mod contenders;
+mod figures;
+mod hand_off;
+mod histogram;
+mod json;
+mod machine;
+mod memory;
+mod options;
+mod place;
+mod plots;
+mod progress;
+mod results;
+mod statistics;
+mod sweep;
+mod table;
+mod team;
+mod wait;
+mod watchdog;
+mod work;
+mod worker;
+
+pub use compare::compare;
+pub use sweep::sweep;

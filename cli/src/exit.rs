@@ -1,0 +1,147 @@
+//! Ends the program: the exit status, and the one line about a failure.
+
+use std::io::{self, Write};
+
+use anstyle::{AnsiColor, Style};
+use shmlock::{Errno, Error};
+
+use crate::hint::explain;
+use crate::signals::end_by;
+
+/// The lock was not free in time, or it needs attention.
+pub(crate) const CONFLICT: u8 = 1;
+// sysexits.h, as flock(1) uses it.
+const USAGE: u8 = 64;
+const DATA: u8 = 65;
+const NO_INPUT: u8 = 66;
+pub(crate) const UNAVAILABLE: u8 = 69;
+pub(crate) const SYSTEM: u8 = 71;
+pub(crate) const CANNOT_CREATE: u8 = 73;
+const IO: u8 = 74;
+const TRY_LATER: u8 = 75;
+/// Added to the number of the signal that ended a program.
+pub(crate) const BY_SIGNAL: u8 = 128;
+
+/// The part of the help that all verbs share.
+pub(crate) const GENERAL: &str = "\
+Exit status:
+  0   done
+  1   see the verb
+  64  the arguments are wrong, or no lock can have this name
+  65  the file is no lock, or not one to trust; it was left alone
+  66  the lock's file or directory is not there, or access is denied
+  69  run: the command cannot be executed
+  71  the system refused: out of descriptors or memory, no byte locks
+  73  the lock's file cannot be created
+  74  the output cannot be written
+  75  try later: a process is stopped while it closes the lock, or the lock's
+      file was removed while in use
+  128+N  ended by signal N; `run` and `hold` then end by it themselves
+
+Environment:
+  NO_COLOR  if set and not empty, no output is coloured; output that does not go
+            to a terminal never is
+  SHELL     the shell of `run -c`";
+
+/// How the program ends after its work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// With this exit status.
+    Code(u8),
+    /// By this signal, so that the parent sees it.
+    Signal(i32),
+}
+
+impl Ending {
+    /// Ends by the signal, or returns the exit status. All locks are closed by then.
+    pub(crate) fn carry_out(self) -> u8 {
+        match self {
+            Self::Code(code) => code,
+            Self::Signal(signal) => {
+                end_by(signal);
+                u8::try_from(signal).map_or(u8::MAX, |signal| BY_SIGNAL.saturating_add(signal))
+            }
+        }
+    }
+}
+
+impl From<u8> for Ending {
+    fn from(code: u8) -> Self {
+        Self::Code(code)
+    }
+}
+
+/// A failure: one line with the hint, and the exit status.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    line: Option<String>,
+    code: u8,
+}
+
+impl Failure {
+    pub(crate) fn new(code: u8, line: impl Into<String>) -> Self {
+        Self { line: Some(line.into()), code }
+    }
+
+    pub(crate) fn usage(line: impl Into<String>) -> Self {
+        Self::new(USAGE, line)
+    }
+
+    /// Makes a failure without a line.
+    pub(crate) fn silent(code: u8) -> Self {
+        Self { line: None, code }
+    }
+
+    pub(crate) fn code(&self) -> u8 {
+        self.code
+    }
+
+    /// Writes the line to standard error.
+    pub(crate) fn say(&self) {
+        if let Some(line) = &self.line {
+            say(AnsiColor::Red.on_default().bold(), line);
+        }
+    }
+}
+
+/// Writes a line that is not the program's output to standard error.
+pub(crate) fn remark(line: &str) {
+    say(Style::new().bold(), line);
+}
+
+fn say(style: Style, line: &str) {
+    // A failure to write to standard error cannot be reported.
+    let _ = writeln!(anstream::stderr(), "{style}shmlock{style:#}: {line}");
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let code = match &error {
+            Error::InvalidName { .. }
+            | Error::DescriptionTooLong { .. }
+            | Error::InvalidMode { .. } => USAGE,
+            Error::NotALock { .. }
+            | Error::ForeignOwner { .. }
+            | Error::ModeTooWide { .. }
+            | Error::InUseWithOtherMode { .. } => DATA,
+            Error::OpenTimedOut { .. } | Error::Orphaned { .. } => TRY_LATER,
+            Error::System { errno: Errno::ROFS | Errno::NOSPC | Errno::DQUOT, .. } => CANNOT_CREATE,
+            Error::System {
+                errno: Errno::NOENT | Errno::NOTDIR | Errno::ACCESS | Errno::PERM,
+                ..
+            } => NO_INPUT,
+            _ => SYSTEM,
+        };
+        Self::new(code, explain(&error))
+    }
+}
+
+impl From<io::Error> for Failure {
+    /// Makes the failure of the program's output. All other such errors are converted with a text.
+    fn from(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            return Self::silent(BY_SIGNAL + 13); // as if by SIGPIPE, which Rust programs ignore
+        }
+        Self::new(IO, format!("cannot write the output: {error}; check its file or pipe"))
+    }
+}

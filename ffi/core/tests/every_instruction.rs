@@ -1,0 +1,207 @@
+//! Interrupts each call after each of its instructions, by a signal handler that uses its handle.
+//!
+//! With the trap flag set, the processor traps after each instruction, and Linux sends SIGTRAP
+//! (`sigaction(2)`). The kernel clears the flag for the handler and restores it afterwards.
+
+#![cfg(all(target_arch = "x86_64", target_os = "linux", not(miri)))]
+#![allow(unsafe_code, reason = "handles signals, sets a processor flag, calls functions for C")]
+
+mod common;
+
+use core::arch::asm;
+use core::cell::Cell;
+use core::ffi::{c_int, c_void};
+use core::mem::zeroed;
+use core::ptr::{null, null_mut};
+use std::num::NonZeroU16;
+use std::sync::Once;
+
+use common::{Function, Memory, User};
+use shmlock_core::{Error, Region, RegionLock, RegionMemory};
+use shmlock_core_c::acquire::shmlock_core_try_acquire;
+use shmlock_core_c::attach::shmlock_core_detach;
+use shmlock_core_c::handle::Handle;
+use shmlock_core_c::hold::shmlock_core_release;
+use shmlock_core_c::status::Status;
+
+/// The distance between interrupted instructions. An unoptimised call has thousands, of which these
+/// tests take a sample; `ci/ffi.sh` runs them in the release build, after every instruction.
+const STRIDE: usize = if cfg!(debug_assertions) { 499 } else { 1 };
+
+const TRAP_FLAG: i64 = 0x100;
+
+/// What the handler does, and after how many instructions. Cells of the interrupted thread.
+struct Plan {
+    left: Cell<usize>,
+    act: Cell<Option<fn()>>,
+    /// Repeats after each instruction.
+    always: Cell<bool>,
+}
+
+thread_local! {
+    static PLAN: Plan = const { Plan { left: Cell::new(0), act: Cell::new(None), always: Cell::new(false) } };
+    static HANDLE: Cell<*mut Handle> = const { Cell::new(null_mut()) };
+    static LOCK: Cell<*const RegionLock<'static>> = const { Cell::new(null()) };
+    static RESULT: Cell<Option<Status>> = const { Cell::new(None) };
+    static COUNTS: Cell<[u32; 2]> = const { Cell::new([0; 2]) };
+}
+
+extern "C" fn on_trap(_: c_int, _: *mut libc::siginfo_t, context: *mut c_void) {
+    PLAN.with(|plan| {
+        if plan.left.get() > 0 && !plan.always.get() {
+            plan.left.set(plan.left.get() - 1);
+            return;
+        }
+        if let Some(act) = plan.act.get() {
+            act();
+        }
+        if !plan.always.get() {
+            plan.act.set(None);
+            // SAFETY: the kernel's argument of a handler with `SA_SIGINFO`; the only reference.
+            let context = unsafe { &mut *context.cast::<libc::ucontext_t>() };
+            context.uc_mcontext.gregs[libc::REG_EFL as usize] &= !TRAP_FLAG;
+        }
+    });
+}
+
+fn install() {
+    static INSTALLED: Once = Once::new();
+    INSTALLED.call_once(|| {
+        // SAFETY: all zero is a valid `sigaction`.
+        let mut action: libc::sigaction = unsafe { zeroed() };
+        action.sa_flags = libc::SA_SIGINFO;
+        action.sa_sigaction = on_trap as extern "C" fn(_, _, _) as usize;
+        // SAFETY: a complete action, for a signal that has no other use here.
+        assert_eq!(unsafe { libc::sigaction(libc::SIGTRAP, &raw const action, null_mut()) }, 0);
+    });
+}
+
+/// Runs `call`, with `act` after `left` of its instructions, or after each. Returns `false` if it
+/// has fewer.
+fn interrupted(left: usize, always: bool, act: fn(), call: impl FnOnce()) -> bool {
+    install();
+    PLAN.with(|plan| {
+        plan.left.set(left);
+        plan.always.set(always);
+        plan.act.set(Some(act));
+        // SAFETY: sets only the trap flag; the handler is installed.
+        unsafe { asm!("pushfq", "or dword ptr [rsp], 0x100", "popfq") };
+        call();
+        // SAFETY: clears only the trap flag.
+        unsafe { asm!("pushfq", "and dword ptr [rsp], 0xfffffeff", "popfq") };
+        plan.act.take().is_none()
+    })
+}
+
+fn call(function: Function) -> Status {
+    // SAFETY: a handle of this thread, interrupted by its signal handler: this is the test.
+    unsafe { function(HANDLE.get()) }
+}
+
+/// Returns how many holds a call with this result adds.
+fn adds(function: Function, status: Status) -> i32 {
+    let is = |other: Function| core::ptr::fn_addr_eq(function, other);
+    match status {
+        Status::Ok if is(shmlock_core_try_acquire) => 1,
+        Status::Ok if is(shmlock_core_release) => -1,
+        _ => 0,
+    }
+}
+
+/// Calls `main` on a handle with so many holds, and `inner` after `left` of its instructions.
+fn nest(holds: i32, main: Function, inner: Function, left: usize) -> bool {
+    let memory = Memory::zeroed();
+    let (mut user, mut rival) = (User::of(&memory, 1), User::of(&memory, 2));
+    for _ in 0..holds {
+        assert_eq!(user.call(shmlock_core_try_acquire), Status::Ok);
+    }
+    HANDLE.set(user.raw());
+    RESULT.set(None);
+    let act: fn() = if core::ptr::fn_addr_eq(inner, shmlock_core_detach as Function) {
+        || RESULT.set(Some(call(shmlock_core_detach)))
+    } else if core::ptr::fn_addr_eq(inner, shmlock_core_release as Function) {
+        || RESULT.set(Some(call(shmlock_core_release)))
+    } else {
+        || RESULT.set(Some(call(shmlock_core_try_acquire)))
+    };
+    let mut result = Status::Unknown;
+    let came = interrupted(left, false, act, || result = call(main));
+    let Some(nested) = RESULT.get() else { return came };
+    let what = format!(
+        "{holds} holds, {main:?} returns {result:?}, {inner:?} returns {nested:?} after {left}"
+    );
+    let detached =
+        core::ptr::fn_addr_eq(inner, shmlock_core_detach as Function) && nested == Status::Ok;
+    let held = if detached { 0 } else { holds + adds(main, result) + adds(inner, nested) };
+    assert_eq!(user.is_held(), held > 0, "{what}");
+    assert_eq!(memory.get(0), u32::from(held > 0), "{what}");
+    assert_eq!(
+        rival.call(shmlock_core_try_acquire),
+        if held > 0 { Status::Busy } else { Status::Ok },
+        "{what}"
+    );
+    for _ in 0..held {
+        assert_eq!(user.call(shmlock_core_release), Status::Ok, "{what}");
+    }
+    let last = if detached { Status::NotAttached } else { Status::NotHeld };
+    assert_eq!(user.call(shmlock_core_release), last, "{what}");
+    came
+}
+
+#[test]
+fn a_call_by_a_handler_after_any_instruction_of_another_is_refused_or_counts_as_one_before_or_after_it()
+ {
+    for holds in [0, 1, 2] {
+        for main in [shmlock_core_try_acquire as Function, shmlock_core_release] {
+            for inner in
+                [shmlock_core_try_acquire as Function, shmlock_core_release, shmlock_core_detach]
+            {
+                let mut left = 0;
+                while nest(holds, main, inner, left) {
+                    left += STRIDE;
+                }
+                assert!(left > 20, "only {left} instructions were interrupted");
+            }
+        }
+    }
+}
+
+/// Acquires and releases the lock in a handler, or is refused.
+fn acquire_and_release() {
+    // SAFETY: lives until the test ends; the handler runs on its thread.
+    let lock = unsafe { &*LOCK.get() };
+    let [refused, acquired] = COUNTS.get();
+    match lock.try_lock() {
+        Ok(Some(guard)) => {
+            assert_eq!((guard.owner_died(), guard.release()), (false, Ok(())));
+            COUNTS.set([refused, acquired + 1]);
+        }
+        Err(Error::InUse) => COUNTS.set([refused + 1, acquired]),
+        Ok(None) => assert!(!lock.word().is_owned_by(lock.token()), "the rival holds it"),
+        Err(other) => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_handler_that_leaves_the_handle_as_it_found_it_disturbs_no_call_of_a_region_lock() {
+    let memory = RegionMemory::new();
+    let lock = RegionLock::new(Region::new(&memory).expect("untouched"), NonZeroU16::MIN);
+    let rival = RegionLock::new(Region::new(&memory).expect("ours"), NonZeroU16::MAX);
+    LOCK.set((&raw const lock).cast());
+    interrupted(0, true, acquire_and_release, || {
+        for _ in 0..3 {
+            let outer = lock.try_lock().expect("no call in progress").expect("free");
+            let inner = lock.try_lock().expect("no call in progress").expect("ours");
+            assert!(rival.try_lock().expect("no call in progress").is_none());
+            drop(outer);
+            assert!(lock.is_held());
+            drop(inner);
+            drop(rival.try_lock().expect("no call in progress").expect("free"));
+        }
+    });
+    LOCK.set(null());
+    let [refused, acquired] = COUNTS.get();
+    assert!(refused > 20 && acquired > 20, "{refused} refused, {acquired} acquired");
+    let recoveries = Region::new(&memory).expect("ours").recoveries();
+    assert_eq!((lock.is_held(), lock.word().bits(), recoveries), (false, 0, 0));
+}

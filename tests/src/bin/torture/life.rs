@@ -1,0 +1,51 @@
+//! Runs one worker process, from its start to its end.
+
+use std::array;
+use std::process::exit;
+use std::sync::atomic::Ordering::Relaxed;
+
+use shmlock::ExitHandlers;
+
+use crate::contender::{Contender, NO_LOCK};
+use crate::fault::Fault;
+use crate::journal::What;
+use crate::memory::Doing;
+use crate::plan::Plan;
+use crate::role::Role;
+use crate::session::Session;
+use crate::tally::Count;
+use crate::worker::{LONGEST_RUN, Worker};
+use crate::{fixed, system, token_exhaustion};
+
+/// Runs one process on this seat, and exits.
+pub(crate) fn run(session: &Session, seat: usize) -> ! {
+    system::end_with_parent();
+    system::end_in_time(LONGEST_RUN);
+    system::leave_no_core();
+    system::catch_signals();
+    let me = Contender::new(&session.memory, seat, What::Born);
+    me.seat().life.store(me.number(), Relaxed);
+    let nth = me.seat().nth.fetch_add(1, Relaxed);
+    let plan = Plan::new(session.memory.seed.load(Relaxed), seat, nth);
+    if plan.handlers {
+        ExitHandlers::all().install().expect("there is room for handlers");
+    }
+    let mut worker = Worker { session, me, handles: array::from_fn(|_| None), exit_event: None };
+    let descriptors = system::descriptors();
+    match Role::of(seat) {
+        Role::Mortal | Role::Wakeful => worker.follow(plan),
+        Role::Fixed => fixed::follow(&mut worker, plan),
+        Role::TokenExhaustion => token_exhaustion::watch(&mut worker),
+    }
+    if session.memory.is_over() {
+        worker.visit_all_once_more();
+    }
+    worker.close_all();
+    let left = system::descriptors();
+    if left != descriptors {
+        worker.me.accuse(Fault::Descriptors, NO_LOCK, left as u64);
+    }
+    worker.me.count(Count::Ended);
+    worker.me.does(Doing::Ended);
+    exit(0)
+}

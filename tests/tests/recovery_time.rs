@@ -1,0 +1,210 @@
+//! Checks how long waiters take to make progress after a death that cost an owner or a wake.
+
+#![allow(unsafe_code, reason = "maps the word to wake waiters")]
+
+use std::path::Path;
+use std::ptr::null_mut;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicU32};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
+use rustix::thread::futex;
+use shmlock::{ShmLock, WaitStrategy};
+use shmlock_tests::hostile::{Folder, Intruder, Mode, Solo, WATCH, fork};
+use shmlock_tests::{actor, alone, proc, until};
+
+/// Long, so that delays of a slow machine do not count.
+const POLL: Duration = Duration::from_millis(600);
+const HERE: &str = "a lock of this process";
+const WAITERS: u32 = 1 << 31;
+
+/// The owner has ended when its parent knows; then at most one interval passes. The second interval
+/// allows for a busy machine.
+#[test]
+fn the_death_of_an_owner_is_noticed_within_an_interval_of_its_end() {
+    let fixture = Solo::new();
+    for strategy in [WaitStrategy::Futex, WaitStrategy::SleepPolling] {
+        let name = fixture.name("l");
+        let mut owner = actor!("{name}");
+        owner.ask("lock l");
+        let waiter =
+            ShmLock::builder(&name).poll_interval(POLL).wait_strategy(strategy).open().expect(HERE);
+        thread::scope(|scope| {
+            let waiting = scope.spawn(move || {
+                waiter.lock().expect("its owner dies").declare_consistent().expect("held");
+                Instant::now()
+            });
+            if strategy == WaitStrategy::Futex {
+                owner.sees_a_waiter();
+            }
+            owner.kill();
+            let gone = Instant::now();
+            let took = waiting.join().expect("no panic").saturating_duration_since(gone);
+            assert!(took < 2 * POLL, "{strategy:?}: {took:?}");
+        });
+    }
+}
+
+/// Figure R of `bench/comparison` shows how soon the probing waiter notices a death.
+#[test]
+fn one_of_the_waiters_probes_the_owner() {
+    let fixture = Solo::new();
+    let name = fixture.name("l");
+    let mut owner = actor!("{name}");
+    owner.ask("lock l");
+    let file = Intruder::on(&Path::new("/dev/shm").join(&fixture.files()[0]));
+    let is_probed = || file.lock_of_others(&(WATCH..=WATCH)).is_some();
+    assert!(!is_probed(), "a waiter probes already");
+
+    let mut waiters = [(); 3].map(|()| actor!("{name}"));
+    for waiter in &mut waiters {
+        waiter.tell("lock l");
+    }
+    let [one, other, mut last] = waiters;
+    until(is_probed);
+    for mut doomed in [one, other] {
+        doomed.kill();
+        until(is_probed); // by one of the remaining waiters
+    }
+    owner.ask("release l");
+    last.done();
+    assert!(!is_probed(), "it probes after its wait");
+}
+
+/// Another process holds the byte of the probing waiter: a hostile one, a stopped waiter, or a
+/// child forked while its parent probed.
+#[test]
+fn without_a_probing_waiter_a_death_is_noticed_within_an_interval() {
+    let fixture = Solo::new();
+    let name = fixture.name("l");
+    let mut owner = actor!("{name}");
+    owner.ask("lock l");
+    let file = Intruder::on(&Path::new("/dev/shm").join(&fixture.files()[0]));
+    assert!(file.lock(Mode::Write, &(WATCH..=WATCH)), "a waiter probes already");
+    let waiter = ShmLock::builder(&name).poll_interval(POLL).open().expect(HERE);
+    let took = thread::scope(|scope| {
+        let waiting = scope.spawn(move || {
+            waiter.lock().expect("its owner dies").declare_consistent().expect("held");
+            Instant::now()
+        });
+        owner.sees_a_waiter();
+        owner.kill();
+        let gone = Instant::now();
+        waiting.join().expect("no panic").saturating_duration_since(gone)
+    });
+    assert!(took < 2 * POLL, "{took:?}");
+}
+
+/// Neither a probe nor anything else makes the sleeping waiter read the word. So a hang in another
+/// test is a lost wake.
+#[test]
+fn a_waiter_with_a_long_interval_sleeps_until_it_is_woken() {
+    alone!(|| {
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
+        let (owner, next) =
+            (folder.lock("l").open().expect(HERE), folder.lock("l").open().expect(HERE));
+        let guard = owner.lock().expect("free");
+        let file = Intruder::on(&folder.file("l"));
+        let sleeper = fork(|_line| {
+            let lock =
+                folder.lock("l").poll_interval(Duration::from_secs(3600)).open().expect(HERE);
+            assert!(
+                lock.lock().expect("it comes free").recovered().is_none(),
+                "a death was reported"
+            );
+        });
+        let is_asleep = || proc::sleeps(sleeper.pid().unsigned_abs());
+        // It has set WAITERS, and after that sleeps on the word alone.
+        until(|| file.owner_word() & WAITERS != 0 && is_asleep());
+        file.scribble(0, WAITERS); // free, as a process leaves it that dies before its wake
+        // The window in which nothing may happen; it synchronises nothing.
+        thread::sleep(Duration::from_millis(100));
+        assert!(is_asleep(), "it was not woken");
+        drop(next.lock().expect("free")); // the next owner owes the wake
+        sleeper.ends_well();
+        assert!(guard.release().is_err(), "the release overlooked the overwritten word");
+    });
+}
+
+/// The word came free without a wake. An owner leaves it so if it dies between release and wake,
+/// and a woken waiter if it dies before it sets WAITERS again.
+#[test]
+fn sleeping_waiters_whose_wake_was_lost_acquire_within_an_interval_each() {
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
+    let owner = folder.lock("l").open().expect(HERE);
+    let guard = owner.lock().expect("free");
+    let file = Intruder::on(&folder.file("l"));
+    thread::scope(|scope| {
+        let sleepers: Vec<_> = (0..2)
+            .map(|_| {
+                let lock = folder.lock("l").poll_interval(POLL).open().expect(HERE);
+                scope.spawn(move || {
+                    assert!(
+                        lock.lock().expect("it comes free").recovered().is_none(),
+                        "a death was reported"
+                    );
+                    Instant::now()
+                })
+            })
+            .collect();
+        until(|| file.owner_word() & WAITERS != 0);
+        let freed = Instant::now();
+        file.scribble(0, 0);
+        for sleeper in sleepers {
+            let took = sleeper.join().expect("no panic").saturating_duration_since(freed);
+            assert!(took < 2 * POLL, "{took:?}");
+        }
+    });
+    assert!(guard.release().is_err(), "the release overlooked the overwritten word");
+}
+
+/// The wakes come from a foreign process, or from other waiters. They do not show whether the owner
+/// lives.
+#[test]
+fn a_waiter_that_is_woken_repeatedly_notices_a_death_within_an_interval() {
+    let fixture = Solo::new();
+    let name = fixture.name("l");
+    let mut owner = actor!("{name}");
+    owner.ask("lock l");
+    let file = Intruder::on(&Path::new("/dev/shm").join(&fixture.files()[0]));
+    // So each sleep but the first lasts an interval.
+    assert!(file.lock(Mode::Write, &(WATCH..=WATCH)), "a waiter probes already");
+    // SAFETY: a new mapping at an address of the kernel's choice.
+    let map = unsafe {
+        mmap(null_mut(), 192, ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED, file.file(), 0)
+    };
+    let map = map.expect("a mapping");
+    // SAFETY: mapped until the end of the test, aligned, and any value is one.
+    let word = unsafe { &*map.cast::<AtomicU32>() };
+    let waiter = ShmLock::builder(&name).poll_interval(POLL).open().expect(HERE);
+    let is_over = AtomicBool::new(false);
+    let took = thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Relaxed) {
+                futex::wake(word, futex::Flags::empty(), 1).expect("a word");
+                // The rate of the wakes; it synchronises nothing.
+                thread::sleep(Duration::from_millis(1));
+            }
+        });
+        let waiting = scope.spawn(move || {
+            let acquired = waiter
+                .try_lock_for(20 * POLL)
+                .map(|guard| guard.declare_consistent().expect("held"));
+            (acquired, Instant::now())
+        });
+        owner.sees_a_waiter();
+        owner.kill();
+        let gone = Instant::now();
+        let (acquired, end) = waiting.join().expect("no panic");
+        is_over.store(true, Relaxed);
+        acquired.expect("its owner is dead");
+        end.saturating_duration_since(gone)
+    });
+    assert!(took < 2 * POLL, "{took:?}");
+    // SAFETY: no thread uses the mapping any more.
+    unsafe { munmap(map, 192) }.expect("ours");
+}
