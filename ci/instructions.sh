@@ -80,8 +80,8 @@ if [ "${1:-}" = --update ]; then
 fi
 [ "$rustc $host" = "$(entry rustc) $(entry host)" ] ||
     skip "not compared: rustc is $rustc for $host, $file is of $(entry rustc) for $(entry host)"
-# The code from the system call of a sleep to the critical section is inlined into `acquire_slow`: see
-# std-shell/src/lock/contend.rs. Separate functions would cost a woken waiter cache misses.
+# The code from the system call of a sleep to the critical section is inlined into `acquire_slow`:
+# see std-shell/src/lock/contend.rs. Separate functions would cost a woken waiter cache misses.
 inlined=(acquire_outermost contend end_wait begin_hold write_record advance after_spin sleep_on)
 for name in "${inlined[@]}"; do
     grep -rqE "fn $name\b" std-shell/src || die "no function $name: correct the list"

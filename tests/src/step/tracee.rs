@@ -18,10 +18,10 @@ use crate::proc;
 /// More instructions than any phase has: a longer recording would not end.
 const ENDLESS: usize = 2_000_000;
 
-/// The number of spin hints until a spinning child is stopped: three before it prepares to wait,
-/// and three probes of the word, which are a long critical section. The fourth probe also reads the
-/// clock, and ends the spin of a child that is stopped so often. See `wait/spin.rs`.
-const SPIN_HINTS: u32 = 3 + 24;
+/// The number of spin hints until a spinning child is stopped: those before it reads the word for
+/// the first time. Then it reads the clock, too, and the spin of a child that is stopped so often is
+/// over. See `wait/spin.rs`.
+const SPIN_HINTS: u32 = 8;
 
 /// One point of a phase: before the instruction at `pc` is executed for the `occurrence`th time.
 #[derive(Clone, Copy, Debug)]
@@ -80,8 +80,7 @@ impl Tracee {
         self.reach(marks::begin());
     }
 
-    /// Lets it run until it spins: it has read the word several times, and has not read the clock
-    /// yet.
+    /// Lets it run until it spins: it has read the word, and has not read the clock since.
     ///
     /// `looked` is the point of that moment, which the first call finds.
     pub(super) fn spin(&self, looked: &mut Option<Point>) {
