@@ -75,7 +75,7 @@ impl ShmLock {
     /// use std::time::Duration;
     /// use shmlock::ShmLock;
     ///
-    /// # let name = &format!("doc-try-lock-for-{}", std::process::id()); // other tests run meanwhile
+    /// # let name = &format!("doc-try-lock-for-{}", std::process::id());
     /// let (lock, other) = (ShmLock::open(name)?, ShmLock::open(name)?);
     /// let _guard = lock.try_lock_for(Duration::from_secs(1))?;
     /// let refused = other.try_lock_for(Duration::ZERO);
@@ -105,10 +105,10 @@ impl ShmLock {
     ///
     /// # Limits
     /// Send the handle to another thread only while it holds nothing. Otherwise the thread that
-    /// acquired counts as the holder: its other handles answer [`Error::WouldDeadlock`], its signals
-    /// stay blocked ([`BlockSignals::WhileHeld`]), and [`ExitHandlers`](crate::ExitHandlers)
-    /// release the lock when *it* exits, although the critical section goes on elsewhere until the
-    /// process has ended.
+    /// acquired counts as the holder: its other handles answer [`Error::WouldDeadlock`], its
+    /// signals stay blocked ([`BlockSignals::WhileHeld`]), and
+    /// [`ExitHandlers`](crate::ExitHandlers) release the lock when *it* exits, although the
+    /// critical section goes on elsewhere until the process has ended.
     ///
     /// # Examples
     /// ```

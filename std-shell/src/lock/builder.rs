@@ -60,12 +60,12 @@ impl Builder {
         }
     }
 
-    /// Sets the longest time that a waiter sleeps before it checks the lock again. Must not be zero.
-    /// Default [`DEFAULT_POLL_INTERVAL`].
+    /// Sets the longest time that a waiter sleeps before it checks the lock again. Must not be
+    /// zero. Default [`DEFAULT_POLL_INTERVAL`].
     ///
-    /// With [`WaitStrategy::Futex`] a release wakes a waiter. The interval then bounds only how long
-    /// a *dead* owner or a removed file stays unnoticed. While the lock does not change hands, one
-    /// of its waiters probes the owner more often: each fiftieth of its interval, at least a
+    /// With [`WaitStrategy::Futex`] a release wakes a waiter. The interval then bounds only how
+    /// long a *dead* owner or a removed file stays unnoticed. While the lock does not change hands,
+    /// one of its waiters probes the owner more often: each fiftieth of its interval, at least a
     /// millisecond apart, and more seldom the longer it waits.
     ///
     /// [`DEFAULT_POLL_INTERVAL`]: crate::DEFAULT_POLL_INTERVAL

@@ -1,9 +1,7 @@
 //! Waits for the lock in a task instead of a thread: a future that any executor can drive.
 //!
-//! A poll tries as [`ShmLock::try_lock`] does, which also recovers a dead owner's lock. Then it sets
-//! WAITERS, as every waiter does, and leaves the sleep to the thread of `reactor.rs`. Each poll
-//! begins anew. A dropped future owes the other waiters what a waiter owes that gives up: the wake
-//! that it may have used up was also theirs.
+//! A poll tries as [`ShmLock::try_lock`] does. Then it sets WAITERS, and leaves the sleep to the
+//! thread of `reactor.rs`. A dropped future owes the wake that it may have used up.
 
 use std::fmt;
 use std::future::Future;
@@ -22,7 +20,8 @@ use crate::lock::hold_count::HoldKind;
 use crate::sys::futex;
 use crate::wait::WaitStrategy;
 use crate::wait::deadline::{Deadline, instant_after};
-use crate::wait::reactor::{self, Gone, Ticket, Wait};
+use crate::wait::reactor::{self, Gone, Ticket};
+use crate::wait::task_wait::Wait;
 use crate::wait::tuning::ATTEMPTS_PER_POLL;
 
 impl ShmLock {
@@ -33,13 +32,11 @@ impl ShmLock {
     /// waits any more. Any executor will do. A poll makes a few system calls and never sleeps.
     /// Dropping the future before it is ready ends the wait, and leaves nothing behind.
     ///
-    /// The handle is not `Sync` and the guard not `Send`, so neither is the future. It is for tasks
-    /// that stay on their thread (`tokio::task::LocalSet`, `futures::executor::LocalPool`,
-    /// `smol::LocalExecutor`, or `block_on`).
+    /// Neither guard nor future is `Send`: they are for tasks that stay on their thread
+    /// (`tokio::task::LocalSet`, `futures::executor::LocalPool`, `smol::LocalExecutor`).
     ///
-    /// **Give each task a handle of its own** ([`try_clone`](Self::try_clone)). A handle is one
-    /// contender. Two tasks with one handle would share a hold, so the second gets
-    /// [`Error::AlreadyHeld`].
+    /// **Give each task a handle of its own** ([`try_clone`](Self::try_clone)): a handle is one
+    /// contender, and refuses a second task by [`Error::AlreadyHeld`].
     ///
     /// # Errors
     /// The future's: [`Error::AlreadyHeld`], [`Error::Cancelled`], [`Error::Orphaned`],
@@ -84,8 +81,7 @@ impl ShmLock {
         LockFuture::new(self, Deadline::For(timeout))
     }
 
-    /// Sets WAITERS again, as a waiter does that has slept: others may still sleep on the word, and
-    /// this one acquired it as a newcomer.
+    /// Sets WAITERS, which a newcomer's acquisition does not: others may still sleep on the word.
     fn keep_waiters(&self) {
         let word = self.shared.region().owner_word();
         let mut seen = self.shared.region().word();
@@ -195,13 +191,11 @@ impl<'a> LockFuture<'a> {
         if seen.is_free() {
             return Marked::Moved;
         }
-        match protocol::mark_waiting(region.owner_word(), seen) {
-            Ok(marked) => {
-                self.owes_wake = true;
-                Marked::At(marked.bits())
-            }
-            Err(_) => Marked::Moved,
-        }
+        let Ok(marked) = protocol::mark_waiting(region.owner_word(), seen) else {
+            return Marked::Moved;
+        };
+        self.owes_wake = true;
+        Marked::At(marked.bits())
     }
 
     /// Registers a wait for the word to change from `value`, if there is one, and for the time.
@@ -242,8 +236,7 @@ impl<'a> LockFuture<'a> {
         }
     }
 
-    /// Ends the wait without the lock: takes it off the list, and wakes another waiter if the wake
-    /// that it may have used up was theirs.
+    /// Ends the wait without the lock. Wakes another waiter, whose wake it may have used up.
     fn cancel(&mut self) {
         if !self.lock.shared.is_ours() {
             return; // a forked child: all of it is the parent's
@@ -273,8 +266,7 @@ impl<'a> Future for LockFuture<'a> {
             drop(self.unregister());
         }
         match self.attempt(context) {
-            Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready(guard)) => Poll::Ready(Ok(guard)),
+            Ok(poll) => poll.map(Ok),
             Err(error) => {
                 self.cancel();
                 Poll::Ready(Err(error))

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!      begin_transition           end_transition
-//! none ----------------> in transition --------> plain, or 1 ---> 2 ---> …   nested: only the count
+//! none ----------------> in transition --------> plain, or 1 ---> 2 ---> …  nested: the count
 //!   ^                      |    ^                   |
 //!   +----------------------+    +-------------------+ the outermost release
 //!       end_transition             begin_transition

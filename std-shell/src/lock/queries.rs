@@ -66,7 +66,8 @@ impl ShmLock {
     }
 
     /// Returns a number that grows with every acquisition of this lock; `None` if this handle does
-    /// not hold the lock. [`Guard::fencing_token`](crate::Guard::fencing_token) says what it is for.
+    /// not hold the lock. [`Guard::fencing_token`](crate::Guard::fencing_token) says what it is
+    /// for.
     ///
     /// Never blocks.
     #[must_use]

@@ -91,8 +91,8 @@ impl ExitEvent {
     /// Opens the event of this name in another directory or with another mode, see
     /// [`named`](Self::named).
     ///
-    /// [`Builder::directory`](crate::Builder::directory) and [`Builder::mode`](crate::Builder::mode)
-    /// say what these may be.
+    /// [`Builder::directory`](crate::Builder::directory) and
+    /// [`Builder::mode`](crate::Builder::mode) say what these may be.
     ///
     /// # Errors
     /// Those of [`Builder::open`](crate::Builder::open).
@@ -121,7 +121,7 @@ impl ExitEvent {
     /// ```
     /// use shmlock::ExitEvent;
     ///
-    /// # let name = &format!("doc-exit-event-inspect-{}", std::process::id()); // other tests run meanwhile
+    /// # let name = &format!("doc-exit-event-inspect-{}", std::process::id());
     /// assert!(ExitEvent::inspect(name)?.is_none(), "there is no such event");
     /// let stop = ExitEvent::named(name)?;
     /// stop.set()?;
@@ -156,7 +156,7 @@ impl ExitEvent {
     /// ```
     /// use shmlock::{CleanOutcome, ExitEvent};
     ///
-    /// # let name = &format!("doc-exit-event-clean-{}", std::process::id()); // other tests run meanwhile
+    /// # let name = &format!("doc-exit-event-clean-{}", std::process::id());
     /// let stop = ExitEvent::named(name)?;
     /// assert_eq!(ExitEvent::clean(name)?, CleanOutcome::InUse);
     /// drop(stop); // the last user removes the file: nothing is left to clean

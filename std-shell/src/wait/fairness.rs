@@ -1,7 +1,8 @@
 //! Bounds barging: how long running handles may pass the lock among themselves while waiters sleep.
 //!
-//! A wake takes a system call, and a context switch of the waiter: much longer than a short critical
-//! section. Until the woken waiter runs, running handles acquire the lock without the kernel. One
+//! A wake takes a system call, and a context switch of the waiter: much longer than a short
+//! critical section. Until the woken waiter runs, running handles acquire the lock without the
+//! kernel. One
 //! *fairness interval* bounds that. After it, a handle yields the CPU when it has woken a waiter,
 //! which may be scheduled on this very CPU. After many intervals without a pause it gives the woken
 //! waiter a *head start*: it leaves the free lock alone for a moment. Otherwise a handle whose
@@ -84,8 +85,8 @@ impl Fairness {
     /// Leaves a free lock to the woken waiter for the head start that it is due. Begins an interval
     /// if no waiter acquires the lock. Does nothing if the caller's deadline comes sooner.
     ///
-    /// `is_ours` returns `true` while the word may be read: not in a child that a signal handler has
-    /// forked meanwhile.
+    /// `is_ours` returns `true` while the word may be read: not in a child that a signal handler
+    /// has forked meanwhile.
     pub(crate) fn yield_head_start(
         &self,
         word: &AtomicU32,

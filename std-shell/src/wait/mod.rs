@@ -11,6 +11,7 @@ mod probe;
 pub(crate) mod reactor;
 mod sleep;
 pub(crate) mod spin;
+pub(crate) mod task_wait;
 pub(crate) mod tuning;
 pub(crate) mod waiter;
 

@@ -1,12 +1,12 @@
 //! Schedules the probes: how long a waiter sleeps before it asks whether the owner is alive.
 //!
-//! While the count of acquisitions moves, a waiter sleeps one poll interval. A waiter that times out
-//! re-enters the futex queue at the tail, so more sleeps would cost it its place.
+//! While the count of acquisitions moves, a waiter sleeps one poll interval. A waiter that times
+//! out re-enters the futex queue at the tail, so more sleeps would cost it its place.
 //!
-//! While the count stands still there is one owner, which is in a long critical section or dead, and
-//! no place to lose. Then one of the waiters, the *prober*, asks much more often, so that a death is
-//! noticed soon, whatever the number of waiters (`docs/figures.md`). The prober sleeps in proportion
-//! to its poll interval: a long interval was chosen for few wakes.
+//! While the count stands still there is one owner, which is in a long critical section or dead,
+//! and no place to lose. Then one of the waiters, the *prober*, asks much more often, so that a
+//! death is noticed soon, whatever the number of waiters (`docs/figures.md`). The prober sleeps in
+//! proportion to its poll interval: a long interval was chosen for few wakes.
 //!
 //! The prober is the waiter that holds the write lock on a byte that belongs to no token. If it
 //! dies, the kernel unlocks the byte. If it is stopped, or a child that it has forked meanwhile

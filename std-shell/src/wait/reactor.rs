@@ -33,7 +33,7 @@
 //! Wakers are foreign code when they are cloned, called and dropped. None of it runs under the
 //! mutex, nor between two steps that belong together. A panic of a waker ends here.
 
-#![allow(unsafe_code, reason = "reads words in mappings that it does not own")]
+#![allow(unsafe_code, reason = "a reactor at an address that is set once and never freed")]
 
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 use std::sync::atomic::{AtomicPtr, AtomicU32};
@@ -44,35 +44,16 @@ use std::time::Instant;
 use std::{io, mem, ptr};
 
 use crate::process::registry::Slot;
-use crate::sys::fork::{self, ProcessGeneration};
+use crate::sys::fork;
 use crate::sys::futex;
 use crate::sys::futex_waitv::{self, Target, Woken};
 use crate::sys::signal_mask;
 use crate::tell::contain;
-use crate::wait::exit_event::{ExitEvent, WAITING_ALLOWED};
+use crate::wait::task_wait::Wait;
 use crate::wait::tuning::IDLE_TIMEOUT;
 
 /// How many words it can sleep on beside its bell. Further waits are woken by their own time.
 const WORDS: usize = futex_waitv::MAX - 1;
-
-/// A wait of one task.
-pub(crate) struct Wait {
-    /// The handle that waits. It calls [`forget`] before it is closed.
-    pub(crate) handle: &'static Slot,
-    /// The process in which the handle was opened.
-    pub(crate) birth: ProcessGeneration,
-    /// The owner word and its value; `None` if no wake will come.
-    pub(crate) word: Option<(*const AtomicU32, u32)>,
-    /// Ends the wait as well. It lives while it is here.
-    pub(crate) event: Option<ExitEvent>,
-    /// When to wake the task in any case.
-    pub(crate) until: Instant,
-    pub(crate) waker: Waker,
-}
-
-// SAFETY: the pointer is followed only while the wait is on the list, under the mutex; until
-// `forget` the mapping lives, and it belongs to the process, not to a thread.
-unsafe impl Send for Wait {}
 
 /// A wait on the list.
 #[derive(Debug)]
@@ -277,34 +258,6 @@ impl Reactor {
             stray.pass_on();
             woken = futex_waitv::wait_any(&targets, &self.bell, until);
         }
-    }
-}
-
-impl Wait {
-    /// Returns `true` if its task is to be woken. Under the mutex, while the wait is on the list.
-    fn is_over(&self, now: Instant) -> bool {
-        let has_changed = |(word, value): (*const AtomicU32, u32)| {
-            // SAFETY: on the list, so the handle has not been closed and its mapping lives.
-            let word = unsafe { &*word };
-            // Partner: the swaps of the owner word. Relaxed: the task judges anew.
-            word.load(Relaxed) != value
-        };
-        self.until <= now
-            || self.word.is_some_and(has_changed)
-            || self.event.as_ref().is_some_and(|event| !matches!(event.is_set(), Ok(false)))
-    }
-
-    /// Returns the words to sleep on.
-    fn targets(&(ticket, ref wait): &(u64, Wait)) -> impl Iterator<Item = Target> + use<> {
-        let lock = wait.word.map(|(word, value)| Target { ticket, word, value });
-        let event = wait.event.as_ref().and_then(|event| event.own_word().ok());
-        // No ticket: an event wakes all its sleepers, so the wake is for no wait in particular.
-        let event = event.map(|word| Target {
-            ticket: 0,
-            word: ptr::from_ref(word),
-            value: WAITING_ALLOWED,
-        });
-        [lock, event].into_iter().flatten()
     }
 }
 

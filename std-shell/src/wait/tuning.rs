@@ -26,8 +26,8 @@ pub(crate) const HINTS_PER_READ_IF_BRIEF: u32 = 32;
 /// Figure C with empty sections.
 pub(crate) const BRIEF_SECTION: u32 = 8;
 
-/// After how long without an acquisition a spinning waiter assumes that the owner was preempted. Its
-/// CPU may be the one that the owner needs. Figure C with 1 µs of work.
+/// After how long without an acquisition a spinning waiter assumes that the owner was preempted.
+/// Its CPU may be the one that the owner needs. Figure C with 1 µs of work.
 pub(crate) const OWNER_STALLED: Duration = Duration::from_micros(2);
 
 /// How long a waiter that was woken in vain sleeps without setting WAITERS. The kernel adds its
@@ -51,10 +51,10 @@ pub(crate) const HEAD_START: Duration = Duration::from_micros(50);
 
 // Probing.
 
-/// How long a waiter sleeps before it assumes that the owner is in a long critical section: this, or
-/// this part of its poll interval if that is longer. If a waiter is woken before its timeout, the
-/// kernel must reprogram the CPU's timer, which delays the hand-off. So short sleeps do not begin at
-/// once. Figure H to a waiter that has been asleep.
+/// How long a waiter sleeps before it assumes that the owner is in a long critical section: this,
+/// or this part of its poll interval if that is longer. If a waiter is woken before its timeout,
+/// the kernel must reprogram the CPU's timer, which delays the hand-off. So short sleeps do not
+/// begin at once. Figure H to a waiter that has been asleep.
 pub(crate) const PROBE_DELAY: Duration = Duration::from_millis(10);
 pub(crate) const PROBE_DELAY_PART: u32 = 5;
 

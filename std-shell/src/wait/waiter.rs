@@ -1,7 +1,8 @@
 //! Waits for a lock that another handle holds: a state machine behind the core's [`Wait`].
 //!
 //! The core calls [`Waiter::wait`] after each attempt that fails. The answer is *retry*, *probe the
-//! owner, then retry*, or *give up*. Between two answers the waiter may pass through several phases.
+//! owner, then retry*, or *give up*. Between two answers the waiter may pass through several
+//! phases.
 //!
 //! | phase | what the waiter does | what ends it | answer | next phase |
 //! |---|---|---|---|---|
@@ -18,9 +19,9 @@
 //! | `GaveUp` | | | give up | |
 //!
 //! A wait begins in `Spin`. Each phase ends in `GaveUp` when the deadline has
-//! passed, the exit event is set, and so on ([`GaveUp`]). A spin ends in `Probe` if the owner has not
-//! been probed for one poll interval, and else in `Sleep`. So a dead owner is noticed before the
-//! first sleep, and after each sleep that ends by its time (`probe.rs` says how long that is).
+//! passed, the exit event is set, and so on ([`GaveUp`]). A spin ends in `Probe` if the owner has
+//! not been probed for one poll interval, and else in `Sleep`. So a dead owner is noticed before
+//! the first sleep, and after each sleep that ends by its time (`probe.rs` says how long that is).
 
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
@@ -183,8 +184,8 @@ impl<'a> Waiter<'a> {
 
     /// Sleeps for a moment without setting WAITERS, and begins a fairness interval.
     ///
-    /// A waiter that sets WAITERS while others hand the lock on without a pause is woken by the next
-    /// release, often on the CPU of the new owner.
+    /// A waiter that sets WAITERS while others hand the lock on without a pause is woken by the
+    /// next release, often on the CPU of the new owner.
     fn back_off(&mut self) {
         if let Some(limit) = self.terms.deadline.clamp(BACK_OFF) {
             let _unblocked = signal_mask::unblocked(self.terms.blocked);
