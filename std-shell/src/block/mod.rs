@@ -245,7 +245,7 @@ impl Builder {
     /// [`open_timeout`](Self::open_timeout) each.
     ///
     /// # Errors
-    /// [`Error::BlockMismatch`](crate::Error::OtherBlock) if the name has other data or none;
+    /// [`Error::BlockMismatch`](crate::Error::BlockMismatch) if the name has other data or none;
     /// [`Error::SchemaTooLong`](crate::Error::SchemaTooLong);
     /// [`Error::TimedOut`](crate::Error::TimedOut) while somebody else creates it; and as
     /// [`open`](Self::open).
