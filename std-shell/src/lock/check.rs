@@ -13,7 +13,7 @@ use crate::tell::tell;
 
 impl ShmLock {
     #[cold]
-    pub(crate) fn into_error(&self, loss: ReleaseError) -> Error {
+    pub(crate) fn error_of(&self, loss: ReleaseError) -> Error {
         let name = self.name.to_string();
         match loss {
             ReleaseError::Forked => Error::ForkedHandle { name },
@@ -24,7 +24,7 @@ impl ShmLock {
 
     #[inline]
     pub(crate) fn check_process(&self) -> Result<()> {
-        if self.shared.is_ours() { Ok(()) } else { Err(self.into_error(self.forked())) }
+        if self.shared.is_ours() { Ok(()) } else { Err(self.error_of(self.forked())) }
     }
 
     /// Returns the owner word, if it does not name this handle although the count says that the

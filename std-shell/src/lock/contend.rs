@@ -154,7 +154,7 @@ impl ShmLock {
     fn confirm_nested(&self) -> Result<bool> {
         match self.usurped() {
             None => Ok(true),
-            Some(found) => Err(self.into_error(self.void(found))),
+            Some(found) => Err(self.error_of(self.void(found))),
         }
     }
 
@@ -184,11 +184,11 @@ impl ShmLock {
         self.tell_of(acquisition);
         // The logger may have forked, and this be the child; or have released by force what it was
         // told of.
-        self.check_hold().map_err(|loss| self.into_error(loss))?;
+        self.check_hold().map_err(|loss| self.error_of(loss))?;
         if self.holds.epoch() == epoch {
             Ok(true)
         } else {
-            Err(self.into_error(ReleaseError::NotHeld))
+            Err(self.error_of(ReleaseError::NotHeld))
         }
     }
 
@@ -343,7 +343,7 @@ impl ShmLock {
             Some(GaveUp::WouldDeadlock) => Error::WouldDeadlock { name },
             Some(GaveUp::Orphaned) => self.orphaned(),
             Some(GaveUp::ForkedEvent(event)) => Error::ForkedHandle { name: event.to_string() },
-            Some(GaveUp::Forked) => self.into_error(self.forked()),
+            Some(GaveUp::Forked) => self.error_of(self.forked()),
         }
     }
 

@@ -120,7 +120,7 @@ impl<'a> LockFuture<'a> {
         let lock = self.lock;
         lock.check_process()?;
         if let Some(found) = lock.usurped() {
-            return Err(lock.into_error(lock.void(found)));
+            return Err(lock.error_of(lock.void(found)));
         }
         if !lock.holds.is_none() {
             return Err(Error::AlreadyHeld { name: lock.name.to_string() });

@@ -74,7 +74,7 @@ impl<'a> Guard<'a> {
     pub fn declare_consistent(&self) -> Result<()> {
         if self.epoch != self.lock.holds.epoch() {
             self.lock.check_process()?;
-            return Err(self.lock.into_error(ReleaseError::NotHeld));
+            return Err(self.lock.error_of(ReleaseError::NotHeld));
         }
         self.lock.declare_consistent()
     }
@@ -104,7 +104,7 @@ impl<'a> Guard<'a> {
     pub fn release(self) -> Result<()> {
         let (lock, epoch) = (self.lock, self.epoch);
         std::mem::forget(self);
-        lock.drop_guard(epoch).map_err(|loss| lock.into_error(loss))
+        lock.drop_guard(epoch).map_err(|loss| lock.error_of(loss))
     }
 }
 

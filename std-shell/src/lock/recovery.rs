@@ -23,10 +23,10 @@ impl ShmLock {
     pub fn declare_consistent(&self) -> Result<()> {
         let region = self.region()?;
         if !self.holds.is_held() {
-            return Err(self.into_error(ReleaseError::NotHeld));
+            return Err(self.error_of(ReleaseError::NotHeld));
         }
         protocol::declare_consistent(region.owner_word(), self.token)
-            .map_err(|found| self.into_error(self.overwritten(found)))?;
+            .map_err(|found| self.error_of(self.overwritten(found)))?;
         self.recovered.replace(None);
         Ok(())
     }

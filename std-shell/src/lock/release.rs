@@ -34,17 +34,17 @@ impl ShmLock {
     pub fn release(&self) -> Result<()> {
         match self.give_undisturbed(HoldKind::Unguarded) {
             Some(Ok(())) => Ok(()),
-            Some(Err(loss)) => Err(self.into_error(loss)),
+            Some(Err(loss)) => Err(self.error_of(loss)),
             None => self.release_counted(),
         }
     }
 
     fn release_counted(&self) -> Result<()> {
-        self.check_hold().map_err(|loss| self.into_error(loss))?;
+        self.check_hold().map_err(|loss| self.error_of(loss))?;
         if let Some(guards) = self.holds.only_guards() {
             return Err(Error::GuardsAlive { name: self.name.to_string(), guards });
         }
-        self.end_one(HoldKind::Unguarded).map_err(|loss| self.into_error(loss))
+        self.end_one(HoldKind::Unguarded).map_err(|loss| self.error_of(loss))
     }
 
     /// Gives back every hold of this handle at once, guards included: they then hold nothing, and
@@ -57,7 +57,7 @@ impl ShmLock {
         match self.check_hold().and_then(|()| self.end_all()) {
             Ok(()) => Ok(true),
             Err(ReleaseError::NotHeld) => Ok(false),
-            Err(loss) => Err(self.into_error(loss)),
+            Err(loss) => Err(self.error_of(loss)),
         }
     }
 
