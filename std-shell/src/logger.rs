@@ -170,7 +170,7 @@ fn write_all(sink: BorrowedFd<'_>, mut bytes: &[u8]) {
     }
 }
 
-/// Returns the parameter of "select graphic rendition" (ECMA-48, console_codes(4)).
+/// Returns the parameter of "select graphic rendition" (ECMA-48, `console_codes(4)`).
 fn color_of(level: Level) -> Option<u8> {
     match level {
         Level::Error => Some(31),

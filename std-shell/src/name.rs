@@ -11,7 +11,7 @@ pub(crate) const EVENT_SUFFIX: &str = ".shmlock-event";
 /// The longest name in bytes: a file name on Linux has 255 at most, with the longer suffix.
 pub const NAME_MAX: usize = 255 - EVENT_SUFFIX.len();
 
-/// The default directory of locks: the tmpfs of shm_overview(7).
+/// The default directory of locks: the tmpfs of `shm_overview(7)`.
 pub(crate) const DEFAULT_DIRECTORY: &str = "/dev/shm";
 
 /// The reason why a name is invalid.

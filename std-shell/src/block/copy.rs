@@ -80,7 +80,8 @@ impl<T: FromBytes + IntoBytes + Immutable> Drop for PrivateCopy<'_, T> {
             let lock = self.lock;
             tell!(
                 Warn,
-                "{lock}: a block that was locked while a panic unwinds was dropped, not released; it is left as it was"
+                "{lock}: a block that was locked while a panic unwinds was dropped, not released; \
+                 it is left as it was"
             );
         }
     }

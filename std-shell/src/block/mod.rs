@@ -39,11 +39,12 @@ pub use guard::BlockGuard;
 ///
 /// # What may be shared
 ///
-/// | bound | because |
-/// |---|---|
-/// | [`FromBytes`] | any bytes that another process writes are a valid `T`: no `bool`, no `char`, no enum, no pointer |
-/// | [`IntoBytes`] | `T` has no padding: all of it is copied out, and with it no other byte of this process's memory |
-/// | [`Immutable`] | only `&mut T` can change it, which shows when to copy; an atomic in the copy would be shared with no process |
+/// * [`FromBytes`]: any bytes that another process writes are a valid `T`. It has no `bool`, no
+///   `char`, no enum and no pointer.
+/// * [`IntoBytes`]: `T` has no padding. All of it is copied out, and with it no other byte of this
+///   process's memory.
+/// * [`Immutable`]: only `&mut T` can change it, which shows when to copy. An atomic in the copy
+///   would be shared with no process.
 ///
 /// Derive them by `#[derive(FromBytes, IntoBytes, Immutable)]` of the crate [`zerocopy`], with
 /// `#[repr(C)]`. A `T` without bytes, of more than 1 GiB, or aligned to more than 64 bytes does not
@@ -51,10 +52,10 @@ pub use guard::BlockGuard;
 ///
 /// # Do all processes use the same type?
 ///
-/// Opening compares the size and the [schema](crate::Builder::schema), a text that the users choose, such
-/// as `"position v2"`. It compares nothing else: compilers and crates name one type differently.
-/// The alignment may differ, because a type without padding has the same bytes at any alignment.
-/// **Without a schema, two types of one size count as the same.** That cannot cause undefined
+/// Opening compares the size and the [schema](crate::Builder::schema), a text that the users
+/// choose, such as `"position v2"`. It compares nothing else: compilers and crates name one type
+/// differently. The alignment may differ, because a type without padding has the same bytes at any
+/// alignment. **Without a schema, two types of one size count as the same.** That cannot cause undefined
 /// behaviour, but it can give meaningless data.
 ///
 /// # Cost

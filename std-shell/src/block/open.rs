@@ -48,10 +48,10 @@ impl<T: FromBytes + IntoBytes + Immutable> SharedBlock<T> {
         BlockLayout::new(u32::try_from(size_of::<T>()).ok()?, schema)
     }
 
-    /// Makes a block of the opened lock. Creates the data unless it is marked as made.
+    /// Makes a block of the opened lock. Creates the data unless the header says it is made.
     ///
-    /// *If we die before the mark is set:* the next opener recovers the lock and creates the data
-    /// anew.
+    /// *If we die before the header says so:* the next opener recovers the lock and creates the
+    /// data anew.
     pub(super) fn enter(lock: ShmLock, create: impl FnOnce(&mut T)) -> Result<Self> {
         let mut private =
             T::new_box_zeroed().unwrap_or_else(|_| handle_alloc_error(Layout::new::<T>()));

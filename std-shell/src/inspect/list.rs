@@ -18,7 +18,7 @@ use crate::name::{DEFAULT_DIRECTORY, EVENT_SUFFIX, Name, SUFFIX};
 ///
 /// # Examples
 /// ```
-/// # let name = &format!("doc-list-{}", std::process::id()); // other runs do not meet this one
+/// # let name = &format!("doc-list-{}", std::process::id()); // runs do not meet
 /// let lock = shmlock::ShmLock::open(name)?;
 /// assert!(shmlock::list()?.contains(name));
 /// # Ok::<(), shmlock::Error>(())
@@ -49,7 +49,7 @@ pub fn list_in(directory: impl AsRef<Path>) -> Result<Vec<String>> {
 /// ```
 /// use shmlock::{ExitEvent, exit_events};
 ///
-/// # let name = &format!("doc-exit-events-{}", std::process::id()); // other runs do not meet this one
+/// # let name = &format!("doc-exit-events-{}", std::process::id()); // runs do not meet
 /// let stop = ExitEvent::named(name)?;
 /// assert!(exit_events()?.contains(name));
 /// drop(stop); // the last user removes the file

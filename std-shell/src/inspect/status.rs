@@ -41,8 +41,8 @@ pub struct LockStatus {
     pub orphaned: bool,
 }
 
-/// How often to read again when an owner seems dead but is no owner any more. Arbitrary: a second
-/// time is rare.
+/// The number of attempts to read an owner that is still owner afterwards. Arbitrary: a second
+/// attempt is rare.
 pub(crate) const DEATH_CHECKS: u32 = 16;
 
 impl LockStatus {

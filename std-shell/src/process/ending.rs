@@ -24,7 +24,7 @@ use crate::sys::signal_mask;
 use crate::sys::sleep::timespec;
 use crate::sys::thread::number_as_known;
 
-/// How long a dying process sleeps before it checks again that other threads hold no lock.
+/// The sleep of a dying process between two checks that other threads hold no lock.
 const GRACE_STEP: Duration = Duration::from_millis(1);
 
 /// The number of such steps, see [`ExitHandlers::grace`](crate::ExitHandlers::grace).

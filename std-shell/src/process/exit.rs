@@ -1,7 +1,7 @@
 //! Installs the handlers that release this process's locks when it exits, or dies by SIGINT,
 //! SIGTERM or SIGHUP.
 //!
-//! The specification is the table at [`ExitHandlers`]. `ending.rs` has the handlers themselves.
+//! The specification is at [`ExitHandlers`]. `ending.rs` has the handlers themselves.
 
 #![allow(unsafe_code, reason = "rustix has no atexit")]
 
@@ -36,15 +36,23 @@ static AT_EXIT: AtomicBool = AtomicBool::new(false);
 ///
 /// On a signal, the signal's action at that moment decides:
 ///
-/// | the action | what happens |
-/// |---|---|
-/// | ours: it was the default action at [`install`](Self::install) | The process dies by the signal. The interrupted thread's locks are released. Each other thread that holds a lock is sent the same signal, releases its locks and stops there. A thread that blocks the signal is waited for during the [grace](Self::grace) time; then the kernel frees its locks |
-/// | a handler from before `install` | `install` leaves that handler in place. It runs, and the critical section continues when it returns. If it calls exit(3), the rule for exit applies |
-/// | a handler from after `install`, whether it calls ours or not | That handler decides. Ours returns to it at once and releases nothing, so that a graceful shutdown runs (tokio and signal-hook call the action that they have replaced). If the process then exits, the rule for exit applies; if it dies, the kernel frees its locks |
-/// | ours again, because a later handler has restored it | As in the first row |
-/// | the default action, which the program has restored after `install` | The process dies at once; the kernel frees its locks |
-/// | ignored, before `install` (nohup(1)) or after | Nothing |
-/// | any, and all threads block the signal (sigwait(3), signalfd(2)) | No handler runs until a thread unblocks the signal; the program decides |
+/// * **Ours**, because it was the default action at [`install`](Self::install), or because a later
+///   handler has restored ours. The process dies by the signal. The interrupted thread's locks are
+///   released. Each other thread that holds a lock is sent the same signal, releases its locks and
+///   stops there. A thread that blocks the signal is waited for during the [grace](Self::grace)
+///   time; then the kernel frees its locks.
+/// * **A handler from before `install`**, which leaves it in place. It runs, and the critical
+///   section continues when it returns. If it calls exit(3), the rule for exit applies.
+/// * **A handler from after `install`**, whether it calls ours or not. It decides. Ours returns to
+///   it at once and releases nothing, so that a graceful shutdown runs: tokio and signal-hook call
+///   the action that they have replaced. If the process then exits, the rule for exit applies; if
+///   it dies, the kernel frees its locks.
+/// * **The default action**, which the program has restored after `install`. The process dies at
+///   once; the kernel frees its locks.
+/// * **Ignored**, before `install` (nohup(1)) or after. Nothing happens.
+///
+/// If all threads block the signal (sigwait(3), signalfd(2)), no handler runs until a thread
+/// unblocks it; the program decides.
 ///
 /// Such a release sets DIED: the critical section was cut short, and
 /// [`Guard::recovered`](crate::Guard::recovered) tells the next owner.
