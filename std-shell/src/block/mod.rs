@@ -55,7 +55,9 @@ pub use guard::BlockGuard;
 /// Opening compares the size and the [schema](crate::Builder::schema), a text that the users
 /// choose, such as `"position v2"`. It compares nothing else: compilers and crates name one type
 /// differently. The alignment may differ, because a type without padding has the same bytes at any
-/// alignment. **Without a schema, two types of one size count as the same.** That cannot cause undefined
+/// alignment.
+///
+/// **Without a schema, two types of one size count as the same.** That cannot cause undefined
 /// behaviour, but it can give meaningless data.
 ///
 /// # Cost

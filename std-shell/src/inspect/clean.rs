@@ -2,9 +2,9 @@
 //!
 //! A process that ends without closing its handles leaves the file. The next closer of the lock
 //! removes it; without one, the file stays. The removal here follows the closer's rules
-//! (`shm/attach.rs`, "Leaving", step 2) and two more. The region was never mapped, so byte locks
-//! must first be shown to work. A DIED flag goes with the file if the caller asks for it. The file
-//! of an exit event is removed whatever its word.
+//! (`shm/attach/mod.rs`, "Closing", step 2) and two more. The region was never mapped, so byte
+//! locks must first be shown to work. A DIED flag goes with the file if the caller asks for it. The
+//! file of an exit event is removed whatever its word.
 
 use std::os::fd::AsFd;
 
