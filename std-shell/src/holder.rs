@@ -1,4 +1,4 @@
-//! Says which handle holds a lock, or died holding it, as far as its record can be read.
+//! Describes the owner of a lock, alive or dead, from its owner record.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,47 +9,46 @@ use uuid::Uuid;
 use crate::sys::clock::BootInstant;
 use crate::sys::process::pid_namespace;
 
-/// Who holds a lock, as far as it can be read.
+/// The owner of a lock, as far as its record can be read.
 ///
-/// The owner writes its record after it has the lock, so for an instant a holder is known by its
-/// token only.
+/// The owner writes its record after it has acquired the lock. Until then only its token is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holder {
     inner: shmlock_core::Holder,
 }
 
 impl Holder {
-    /// Reads who holds the lock of `region`.
+    /// Reads the present owner of the lock in `region`.
     pub(crate) fn read(region: Region<'_>, fence: FenceScope) -> Option<Self> {
         region.holder(fence).map(|inner| Self { inner })
     }
 
-    /// What is known of `token`, whoever holds the lock now.
+    /// Reads the record of `token`, whichever handle owns the lock now.
     pub(crate) fn former(region: Region<'_>, token: Token, fence: FenceScope) -> Self {
         Self { inner: shmlock_core::Holder { token, record: region.record_of(token, fence) } }
     }
 
-    /// The number in the owner word.
+    /// Returns the token in the owner word.
     #[must_use]
     pub fn token(&self) -> u32 {
         self.inner.token.get()
     }
 
-    /// The handle's uuid; `None` if its record could not be read.
+    /// Returns the uuid of the handle; `None` if its record could not be read.
     #[must_use]
     pub fn uuid(&self) -> Option<Uuid> {
         self.inner.record.as_ref().map(|record| record.uuid)
     }
 
-    /// The owner's process id, **in its own pid namespace**; `None` if its record could not be
-    /// read.
+    /// Returns the process id of the owner **in its own pid namespace**; `None` if its record
+    /// could not be read.
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
         self.inner.record.as_ref().map(|record| record.pid)
     }
 
-    /// Whether [`pid`](Self::pid) means the same process to us as to the owner; `None` if that is
-    /// not known.
+    /// Returns `true` if the owner's pid namespace is that of this process: then
+    /// [`pid`](Self::pid) names the owner here, too. `None` if one of the two is not known.
     #[must_use]
     pub fn pid_is_ours(&self) -> Option<bool> {
         let theirs = self.inner.record.as_ref().map(|record| record.pid_namespace)?;
@@ -57,8 +56,8 @@ impl Holder {
         (theirs != 0 && ours != 0).then_some(theirs == ours)
     }
 
-    /// The pid namespace in which [`pid`](Self::pid) is a process: the number of its inode, as in
-    /// lsns(8). `None` if the owner did not know it, or its record could not be read.
+    /// Returns the inode number of the pid namespace to which [`pid`](Self::pid) belongs, as
+    /// lsns(8) shows it. `None` if the owner did not know it, or its record could not be read.
     #[must_use]
     pub fn pid_namespace(&self) -> Option<u32> {
         self.inner
@@ -68,21 +67,19 @@ impl Holder {
             .filter(|namespace| *namespace != 0)
     }
 
-    /// What the owner says it holds the lock for; empty if it says nothing.
+    /// Returns the description that the owner has given; empty if it has given none.
     #[must_use]
     pub fn description(&self) -> &str {
         self.inner.record.as_ref().map_or("", |record| record.description.as_str())
     }
 
-    /// For how long the owner has held the lock without anybody else in between, in whole seconds.
-    /// A handle that takes its lock again and again, undisturbed, counts from the first time.
+    /// Returns how long the owner has had the lock without another owner in between, in whole
+    /// seconds. A handle that acquires its lock repeatedly counts from the first acquisition.
     ///
-    /// The record has the second in which the hold began. It is taken to have begun in the middle
-    /// of it, so that the answer is wrong by half a second at most, before it is cut to whole
-    /// seconds.
-    ///
-    /// Too long, by the time that it was suspended, if the machine was so in the very second in
-    /// which the hold began.
+    /// # Limits
+    /// The record has the second in which the hold began, and the middle of that second counts as
+    /// its beginning. So the result is wrong by half a second at most, before it is cut to whole
+    /// seconds. If the machine was suspended in that second, the result includes the suspension.
     #[must_use]
     pub fn since(&self) -> Option<Duration> {
         let then = self.inner.record.as_ref().map(|record| record.since)?;
@@ -91,8 +88,9 @@ impl Holder {
     }
 }
 
-/// What the accessors return, `null` for what is not known: `token`, `pid`, `pid_namespace`,
-/// `pid_is_ours`, `uuid` as text, `description`, and [`since`](Holder::since) as `held_seconds`.
+/// Serialises what the accessors return, `null` for what is not known: `token`, `pid`,
+/// `pid_namespace`, `pid_is_ours`, `uuid` as text, `description`, and [`since`](Holder::since) as
+/// `held_seconds`.
 #[cfg(feature = "serde")]
 impl serde::Serialize for Holder {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -111,8 +109,8 @@ impl serde::Serialize for Holder {
 }
 
 impl fmt::Display for Holder {
-    /// One line, escaped. A process id is marked if it is not one of ours: it is no number for
-    /// kill(2) here.
+    /// Writes one line, escaped. A process id of another pid namespace is named as such: kill(2)
+    /// would hit another process here.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(record) = &self.inner.record else { return write!(f, "{}", self.inner) };
         write!(f, "pid {}", record.pid)?;
@@ -125,14 +123,14 @@ impl fmt::Display for Holder {
         if !record.description.is_empty() {
             write!(f, ", \"{}\"", record.description.escape_debug())?;
         }
-        self.since().map_or(Ok(()), |since| write!(f, ", for {}", Span(since)))
+        self.since().map_or(Ok(()), |since| write!(f, ", for {}", TwoUnits(since)))
     }
 }
 
-/// A time as its two largest units: "40d00h".
-struct Span(Duration);
+/// A duration in its two largest units: "40d00h".
+struct TwoUnits(Duration);
 
-impl fmt::Display for Span {
+impl fmt::Display for TwoUnits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = self.0.as_secs();
         let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86400);
@@ -145,13 +143,14 @@ impl fmt::Display for Span {
     }
 }
 
-/// An owner died, and nobody has declared the protected data consistent since.
+/// The notice that an owner died and no later owner has declared the protected data consistent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Recovered {
-    /// The dead owner that this very acquisition replaced. `None` if an earlier one did, and did
-    /// not call [`declare_consistent`](crate::Guard::declare_consistent); or if the dead one was an exit
-    /// handler's doing.
+    /// The dead owner from which this acquisition recovered the lock. `None` if an earlier
+    /// acquisition did so without a call of
+    /// [`declare_consistent`](crate::Guard::declare_consistent), or if an exit handler released
+    /// the lock of the dying owner.
     pub dead: Option<Holder>,
 }
 
@@ -159,27 +158,27 @@ pub struct Recovered {
 mod tests {
     use std::time::Duration;
 
-    use super::Span;
+    use super::TwoUnits;
     use crate::ShmLock;
     use crate::sys::clock::BootInstant;
 
     #[test]
-    fn a_time_has_its_two_largest_units() {
-        let spans = [0, 59, 60, 3599, 3600, 86399, 86400, 3_456_000]
-            .map(|s| Span(Duration::from_secs(s)).to_string());
-        assert_eq!(spans, ["0s", "59s", "1m00s", "59m59s", "1h00m", "23h59m", "1d00h", "40d00h"]);
+    fn a_duration_is_shown_in_its_two_largest_units() {
+        let shown = [0, 59, 60, 3599, 3600, 86399, 86400, 3_456_000]
+            .map(|s| TwoUnits(Duration::from_secs(s)).to_string());
+        assert_eq!(shown, ["0s", "59s", "1m00s", "59m59s", "1h00m", "23h59m", "1d00h", "40d00h"]);
     }
 
     #[test]
-    fn a_hold_of_less_than_half_a_second_is_not_said_to_be_one_second_old() {
+    fn a_hold_of_less_than_half_a_second_is_reported_as_zero_seconds() {
         let name = format!("test-since-{}", std::process::id());
         let lock = ShmLock::open(&name).expect("opens");
-        // From the end of one second of the clock into the next one; which moment that is does not
-        // matter.
-        let until = |is: &dyn Fn(Duration) -> bool| while !is(BootInstant::now().since_boot()) {};
-        until(&|now| (880..900).contains(&now.subsec_millis()));
+        // The hold lasts from the end of one second of the clock into the next.
+        let wait_until =
+            |reached: &dyn Fn(Duration) -> bool| while !reached(BootInstant::now().since_boot()) {};
+        wait_until(&|now| (880..900).contains(&now.subsec_millis()));
         let (guard, begin) = (lock.lock().expect("free"), BootInstant::now());
-        until(&|now| now.as_secs() > begin.seconds());
+        wait_until(&|now| now.as_secs() > begin.seconds());
         let since = lock.holder().expect("ours").expect("held").since().expect("its record");
         if begin.elapsed() < Duration::from_millis(500) {
             assert_eq!(since, Duration::ZERO);

@@ -1,7 +1,8 @@
 //! A lock between processes, known only by its name.
 //!
-//! Any program that says `ShmLock::open("conveyor")` shares it: there is no object to pass, no
-//! server to run and no lock file to clean up, and it survives `kill -9` of its holder.
+//! Every program on the machine that calls `ShmLock::open("conveyor")` shares the lock. There is no
+//! object to pass, no server to run and no lock file to clean up. The lock survives `kill -9` of
+//! its owner: the next owner acquires it and is told of the death.
 //!
 //! ```
 //! use std::time::Duration;
@@ -9,56 +10,75 @@
 //!
 //! let lock = ShmLock::open("doc-crate")?;
 //!
-//! let guard = lock.lock()?; // waits as long as it takes
-//! drop(guard); // free again
+//! let guard = lock.lock()?; // waits without a limit
+//! drop(guard); // releases
 //!
 //! if let Some(_guard) = lock.try_lock()? { /* did not wait */ }
 //!
 //! match lock.try_lock_for(Duration::from_secs(1)) {
 //!     Ok(_guard) => { /* waited at most a second */ }
-//!     Err(error) if error.is_timed_out() => eprintln!("{error}"), // names the holder
+//!     Err(error) if error.is_timed_out() => eprintln!("{error}"), // names the owner
 //!     Err(error) => return Err(error),
 //! }
 //! # Ok::<(), shmlock::Error>(())
 //! ```
 //!
-//! Data that belongs to a lock can live beside it, see `SharedBlock` (feature `block`); tasks wait
-//! by [`ShmLock::lock_async`].
+//! # Where to begin
+//!
+//! * [`ShmLock`] has the calls that acquire, release and inspect; [`Guard`] releases on drop.
+//! * [`Builder`] sets the poll interval, a description, file mode and directory, and the rest.
+//! * [`ShmLock::lock_async`] waits in a task.
+//! * `SharedBlock` (feature `block`) keeps typed data beside a lock, under the same name.
+//! * [`ExitHandlers`] release the locks of a process that exits or dies by a signal.
+//! * [`list`] and [`Builder::inspect`] show locks of other processes.
 //!
 //! # How it works
 //!
-//! The lock is one word in 192 bytes of shared memory, `/dev/shm/conveyor.shmlock`; see
-//! `shmlock_core` for the protocol. Uncontended, taking it and giving it back are two atomic
-//! instructions and no system call. Who waits sleeps in the kernel's futex. That an owner is alive
-//! is proven by a lock on one byte of that file, which the kernel drops with the owner's memory, by
-//! whatever death; so no clock, no heartbeat and no process id decides.
+//! The lock is one word in 192 bytes of shared memory, `/dev/shm/conveyor.shmlock`. The crate
+//! `shmlock_core` has its protocol. An uncontended acquire and release are two atomic instructions
+//! and no system call; a waiter sleeps on the kernel's futex.
+//!
+//! An owner proves its liveness by a lock on one byte of the file. The kernel drops that lock with
+//! the owner's memory, after any death. No clock, no heartbeat and no process id decides.
 //!
 //! # Limits
 //!
 //! * **No order among waiters**, no priority inheritance, no readers–writer lock, no network file
 //!   systems.
-//! * **A dead owner is noticed within one poll interval** (50 ms) of the moment its process is
-//!   gone, which the kernel takes 0.1 to 0.3 s per GiB of its memory to bring about; a core dump
-//!   takes longer.
-//! * **Do not remove the file** of a lock in use: the old users and the new would hold two locks.
-//!   Waiters notice ([`Error::Orphaned`]), holders do not. systemd-logind does so to `/dev/shm`
-//!   files of a user who logs out, unless `RemoveIPC=no`; use a system user or
-//!   [`Builder::directory`].
-//! * **Whoever may write the file** may take the lock, corrupt it, or truncate it: the kernel then
-//!   kills users by SIGBUS. They cannot make this crate panic or run undefined behaviour.
-//! * **Checkpoint and restore** (CRIU) loses the proof of life: drop the handles first.
+//! * **A waiter notices a death within one poll interval** ([`DEFAULT_POLL_INTERVAL`]) of the
+//!   moment when the kernel has freed the owner's memory. For a process of many gigabytes, or one
+//!   that dumps core, that moment comes late.
+//! * **Do not remove the file** of a lock in use: old and new users would hold two locks. Waiters
+//!   notice ([`Error::Orphaned`]), owners do not. systemd-logind removes the files of a user in
+//!   `/dev/shm` at logout, unless `RemoveIPC=no`: use a system user or [`Builder::directory`].
+//! * **A process that may write the file** may take the lock, corrupt it, or truncate it: then its
+//!   users die by SIGBUS. It cannot cause a panic or undefined behaviour in this crate.
+//! * **Checkpoint and restore** (CRIU) loses the proof of liveness: drop all handles before.
 //! * Linux 4.14 or later, 32 and 64 bit, little-endian.
 //!
-//! When another lock is the better one stands in `docs/which-lock.md` of the repository; how
-//! programs with the Python package move here, in `docs/from-python.md`.
+//! In the repository, `docs/which-lock.md` says when another lock is the better choice, and
+//! `docs/from-python.md` helps programs move here from the Python package.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 compile_error!(
-    "shmlock needs Linux: byte locks of open file descriptions, futexes and tmpfs. shmlock-core runs anywhere"
+    "shmlock needs Linux: byte locks of open file descriptions, futexes and tmpfs. \
+     shmlock-core runs anywhere"
 );
 
+// The folders from the ground up. A folder uses only those that stand before it in this list:
+//
+// sys       system calls, one file a facility
+// layout    the bytes of the file and the byte locks on it
+// identity  presence, tokens, liveness
+// error     what can fail (with `name.rs` and `holder.rs`)
+// shm       from a name to mapped memory, and back
+// process   the open handles of this process, and their release at its end
+// inspect   looking at locks without holding them, and removing what the dead left
+// wait      spinning, sleeping, probing, fairness
+// lock      `ShmLock`, its builder and its guard
+// block     typed data beside a lock
 #[cfg(feature = "block")]
 mod block;
 mod error;
@@ -100,20 +120,20 @@ pub use sys::signal_mask::BlockSignals;
 pub use wait::WaitStrategy;
 pub use wait::exit_event::{EventInspection, ExitEvent};
 
-/// The error numbers in [`Error::errno`], in the version of `rustix` whose type they are.
+/// The error number of `rustix` that [`Error::errno`] returns.
 pub use rustix::io::Errno;
-/// The `uuid` crate in the version whose types this crate's interface uses.
+/// The `uuid` crate in the version that this crate's interface uses.
 pub use uuid;
-/// The `zerocopy` crate in the version whose traits [`SharedBlock`] asks for.
+/// The `zerocopy` crate in the version whose traits bound the data of a [`SharedBlock`].
 #[cfg(feature = "block")]
 pub use zerocopy;
 
-/// The README's code is compiled and run with the documentation tests.
+/// Compiles and runs the README's code with the documentation tests.
 #[cfg(all(doctest, feature = "block"))]
 #[doc = include_str!("../../README.md")]
 struct Readme;
 
-/// So is that of the page for those who come from Python.
+/// Compiles and runs the code of the page about moving from Python.
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/from-python.md")]
 struct FromPython;

@@ -1,7 +1,6 @@
-//! A logger for programs that have none: the terminal at one level, a file at another.
+//! Installs a logger for programs that have none: the terminal at one level, a file at another.
 //!
-//! The lock only ever calls the `log` facade; nothing here is installed by itself. A program with a
-//! logger of its own has no use for this.
+//! The lock itself calls only the `log` facade and installs nothing.
 
 use std::fmt;
 use std::io::{self, IsTerminal};
@@ -13,21 +12,21 @@ use std::time::SystemTime;
 use log::{Level, LevelFilter, SetLoggerError};
 use rustix::io::Errno;
 
-/// What becomes a line of the log.
+/// The parts of one line of the log.
 #[derive(Clone, Copy, Debug)]
 pub struct Line<'a> {
-    /// When.
+    /// The time of the call.
     pub time: SystemTime,
     /// The logger's name.
     pub name: &'a str,
-    /// How grave.
+    /// The level of the message.
     pub level: Level,
-    /// What.
+    /// The message.
     pub message: &'a fmt::Arguments<'a>,
 }
 
 impl fmt::Display for Line<'_> {
-    /// `2026-01-31T12:00:00.000Z - name - INFO - message`
+    /// Writes `2026-01-31T12:00:00.000Z - name - INFO - message`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let time = humantime::format_rfc3339_millis(self.time);
         write!(f, "{time} - {} - {} - {}", self.name, self.level, self.message)
@@ -36,20 +35,21 @@ impl fmt::Display for Line<'_> {
 
 type Format = Arc<dyn Fn(&Line<'_>) -> String + Send + Sync>;
 
-/// Builds the process's logger.
+/// Builds the logger of the process.
 ///
-/// It is what the Python package has in `create_logger(name, level, file_path, level_file,
-/// use_colored_logs, fmt)`: [`new`](Self::new), [`level`](Self::level), [`file`](Self::file) with
-/// its level, [`colors`](Self::colors), [`format`](Self::format). But it is the whole process's, as
-/// Rust's loggers are, and not each lock's own.
+/// Its methods correspond to the parameters of the Python package's `create_logger(name, level,
+/// file_path, level_file, use_colored_logs, fmt)`. A logger in Rust belongs to the process, not to
+/// one lock.
 ///
-/// What the locks log, each with name, uuid and description: at `Debug` that one was opened, tried
-/// in vain and why, acquired, was released, is being closed; at `Warn` that a dead owner was
-/// replaced, that a handle was used in a forked child, that a guard was leaked, that the owner word
-/// was overwritten.
+/// Each line of a lock has its name, uuid and description. Locks log
 ///
-/// It holds no lock while it writes, so a child that is forked while another thread logs can log as
-/// well. A line that cannot be written is lost.
+/// * at `Debug`: opened, attempt failed and why, acquired, released, closing;
+/// * at `Warn`: dead owner recovered, handle used in a forked child, guard leaked, owner word
+///   overwritten.
+///
+/// # Limits
+/// A line that cannot be written is lost. The logger holds no lock while it writes: a child forked
+/// while another thread logs can log as well.
 ///
 /// # Examples
 /// ```no_run
@@ -72,15 +72,15 @@ pub struct Logger {
 }
 
 impl Default for Logger {
-    /// A logger with the name `shmlock`.
+    /// Returns a logger with the name `shmlock`.
     fn default() -> Self {
         Self::new("shmlock")
     }
 }
 
 impl Logger {
-    /// A logger of this name: to standard error from `Info` on, in colours if that is a terminal,
-    /// to no file.
+    /// Returns a logger with this name. It writes to standard error from `Info` on, in colours on
+    /// a terminal, and to no file.
     pub fn new(name: &str) -> Self {
         Self {
             name: name.to_owned(),
@@ -91,42 +91,43 @@ impl Logger {
         }
     }
 
-    /// What goes to standard error.
+    /// Sets the level for standard error.
     pub fn level(mut self, level: LevelFilter) -> Self {
         self.level = level;
         self
     }
 
-    /// Appends to a file as well, at a level of its own.
+    /// Adds a file to which lines are appended, with its own level.
     pub fn file(mut self, path: impl AsRef<Path>, level: LevelFilter) -> Self {
         self.file = Some((path.as_ref().to_owned(), level));
         self
     }
 
-    /// Whether standard error gets colours. It never does if it is no terminal, or if `NO_COLOR` is
-    /// set.
+    /// Sets whether standard error gets colours. It gets none if it is not a terminal, or if
+    /// `NO_COLOR` is set.
     pub fn colors(mut self, colors: bool) -> Self {
         self.colors = colors;
         self
     }
 
-    /// How a line looks. Default: `time - name - level - message`.
+    /// Sets the format of a line. The default is `time - name - level - message`.
     pub fn format(mut self, format: impl Fn(&Line<'_>) -> String + Send + Sync + 'static) -> Self {
         self.format = Arc::new(format);
         self
     }
 
-    /// Makes it the process's logger.
+    /// Installs the logger for the process.
     ///
     /// # Errors
-    /// The file cannot be opened, or the process has a logger already.
+    /// The error of open(2) if the file cannot be opened;
+    /// [`AlreadyExists`](io::ErrorKind::AlreadyExists) if the process has a logger.
     pub fn install(self) -> io::Result<()> {
         let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let colors = self.colors && !no_color && io::stderr().is_terminal();
         let mut both = fern::Dispatch::new()
             .chain(self.output(self.level, colors).chain(lines_to(io::stderr())));
         if let Some((path, level)) = &self.file {
-            let file = fern::log_file(path).map_err(|error| named(path, &error))?;
+            let file = fern::log_file(path).map_err(|error| cannot_open(path, &error))?;
             both = both.chain(self.output(*level, false).chain(lines_to(file)));
         }
         both.apply()
@@ -136,7 +137,7 @@ impl Logger {
     fn output(&self, level: LevelFilter, colors: bool) -> fern::Dispatch {
         let (name, format) = (self.name.clone(), Arc::clone(&self.format));
         fern::Dispatch::new().level(level).format(move |out, message, record| {
-            #[allow(clippy::disallowed_methods, reason = "a log says what the wall clock said")]
+            #[allow(clippy::disallowed_methods, reason = "a log has the time of the wall clock")]
             let line =
                 Line { time: SystemTime::now(), name: &name, level: record.level(), message };
             let text = format(&line);
@@ -148,17 +149,18 @@ impl Logger {
     }
 }
 
-/// Writes each line by one write(2), and under no lock of this process: a fork by another thread
-/// would leave that locked in the child, whose first line would wait for ever. A file is open for
-/// appending, so lines do not mix there either.
+/// Writes each line by one write(2), without a lock of this process.
+///
+/// A fork by another thread would leave such a lock locked in the child for ever. Lines do not mix
+/// in the file either, because it is open for appending.
 fn lines_to(sink: impl AsFd + Send + Sync + 'static) -> fern::Output {
     fern::Output::call(move |record| {
-        write_whole(sink.as_fd(), format!("{}\n", record.args()).as_bytes());
+        write_all(sink.as_fd(), format!("{}\n", record.args()).as_bytes());
     })
 }
 
-/// As much of it as can be written: a logger has nobody to tell that it cannot.
-fn write_whole(sink: BorrowedFd<'_>, mut bytes: &[u8]) {
+/// Writes as much as possible: a logger has no caller that could handle an error.
+fn write_all(sink: BorrowedFd<'_>, mut bytes: &[u8]) {
     while !bytes.is_empty() {
         match rustix::io::write(sink, bytes) {
             Ok(written @ 1..) => bytes = bytes.get(written..).unwrap_or_default(),
@@ -168,7 +170,7 @@ fn write_whole(sink: BorrowedFd<'_>, mut bytes: &[u8]) {
     }
 }
 
-/// The parameter of the terminal's "select graphic rendition", ECMA-48.
+/// Returns the parameter of "select graphic rendition" (ECMA-48, `console_codes(4)`).
 fn color_of(level: Level) -> Option<u8> {
     match level {
         Level::Error => Some(31),
@@ -179,7 +181,7 @@ fn color_of(level: Level) -> Option<u8> {
     }
 }
 
-fn named(path: &Path, error: &io::Error) -> io::Error {
+fn cannot_open(path: &Path, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("cannot open the log file {}: {error}", path.display()))
 }
 

@@ -1,21 +1,20 @@
-//! Names on disk: which strings may name a lock, and where its file is.
+//! Checks names of locks and events, and makes file paths of them.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// What our files end in, so that user data of the same name is never touched.
+/// The suffix of lock files: user data of the same name is never touched.
 pub(crate) const SUFFIX: &str = ".shmlock";
-/// What the files of named exit events end in.
+/// The suffix of the files of named exit events.
 pub(crate) const EVENT_SUFFIX: &str = ".shmlock-event";
 
-/// Longest name in bytes: what `NAME_MAX` of Linux file systems (255) leaves beside the longer
-/// suffix.
+/// The longest name in bytes: a file name on Linux has 255 at most, with the longer suffix.
 pub const NAME_MAX: usize = 255 - EVENT_SUFFIX.len();
 
-/// Where locks live if nobody says otherwise: the tmpfs that `shm_overview(7)` names.
+/// The default directory of locks: the tmpfs of `shm_overview(7)`.
 pub(crate) const DEFAULT_DIRECTORY: &str = "/dev/shm";
 
-/// Why a name is invalid.
+/// The reason why a name is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InvalidNameReason {
@@ -27,9 +26,9 @@ pub enum InvalidNameReason {
     Nul,
     /// It is `.` or `..`.
     Dots,
-    /// With the suffix of a lock it is longer than a file name may be.
+    /// With its suffix it is longer than a file name may be.
     TooLong {
-        /// Its bytes.
+        /// Its length in bytes.
         len: usize,
     },
 }
@@ -55,7 +54,7 @@ impl Name {
         &self.0
     }
 
-    /// The file of this name with this suffix.
+    /// Returns the path of the file with this name and suffix.
     pub(crate) fn path_in(&self, directory: &Path, suffix: &str) -> PathBuf {
         directory.join(format!("{}{suffix}", self.0))
     }

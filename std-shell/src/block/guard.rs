@@ -1,125 +1,79 @@
-//! A hold on a block for as long as a value lives, and the private copy that it refers to.
+//! The guard of a block: gives access to the private copy while the lock is held.
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
-use std::thread::panicking;
 
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
+use crate::block::copy::PrivateCopy;
 use crate::error::Result;
 use crate::holder::Recovered;
 use crate::lock::guard::Guard;
-use crate::lock::handle::ShmLock;
-use crate::tell::tell;
 
-/// A locked block: `T`, to be read and changed until the guard is dropped.
+/// A locked block: derefs to `T` until it is dropped.
 ///
-/// Dropping it copies the data out, if it was touched, and gives the lock back. **A guard that is
-/// dropped by a panic copies nothing out**: the data stays as it was when it was locked. Dropping
-/// never panics and never allocates.
+/// The drop copies the data out, if it was touched, and releases the lock. It never panics and
+/// never allocates.
 ///
-/// A destructor that runs while a panic unwinds may lock a block. There a drop at the end of the
-/// critical section cannot be told from a drop by a second panic in it. So the drop copies nothing
-/// out, and logs a warning: call [`release`](Self::release) there.
+/// **If a panic drops the guard, the data is not copied out**: it stays as it was when the block
+/// was locked. Nor is it copied out if the lock is lost meanwhile, because an exit handler released
+/// it or another program overwrote the owner word: the data is another owner's.
 ///
-/// If the lock was lost meanwhile (an exit handler has released it, or a stranger has overwritten
-/// the owner word), nothing is copied out either: the data is another owner's.
-#[must_use = "the block is given back as soon as the guard is dropped"]
+/// # Limits
+/// A destructor that runs while a panic unwinds may lock a block. There, the end of the critical
+/// section cannot be told from a second panic in it. So a drop does not copy the data out, and logs
+/// a warning. Call [`release`](Self::release) there.
+#[must_use = "the block is released as soon as the guard is dropped"]
 pub struct BlockGuard<'a, T: FromBytes + IntoBytes + Immutable> {
-    // First: the data is copied out before the lock is given back.
-    copy: Copied<'a, T>,
+    // First: the data is copied out before the lock is released.
+    copy: PrivateCopy<'a, T>,
     guard: Guard<'a>,
-}
-
-/// The private copy; its drop copies it out.
-struct Copied<'a, T: FromBytes + IntoBytes + Immutable> {
-    lock: &'a ShmLock,
-    /// Of the hold, see [`Guard`].
-    epoch: u32,
-    private: &'a mut T,
-    touched: bool,
-    /// Whether the thread was unwinding already when it locked: then that it unwinds says nothing
-    /// of the critical section.
-    unwinding: bool,
 }
 
 impl<'a, T: FromBytes + IntoBytes + Immutable> BlockGuard<'a, T> {
     #[inline]
     pub(super) fn new(guard: Guard<'a>, private: &'a mut T) -> Self {
-        let lock = guard.lock();
-        lock.read_data(private);
-        let epoch = lock.holds.epoch();
-        Self {
-            copy: Copied { lock, epoch, private, touched: false, unwinding: panicking() },
-            guard,
-        }
+        Self { copy: PrivateCopy::new(guard.lock(), private), guard }
     }
 
-    /// See [`Guard::recovered`]. If the owner died before it began to copy out, the data is as the
-    /// owner before it left it; otherwise some of it is new and some old. Look at it, mend it, and
-    /// call [`declare_consistent`](Self::declare_consistent).
+    /// Returns the notice of a dead owner, like [`Guard::recovered`].
+    ///
+    /// If the owner died before it began to copy out, the data is as the owner before it left it.
+    /// Otherwise the data is partly new and partly old. Check and repair it, then call
+    /// [`declare_consistent`](Self::declare_consistent).
     #[must_use]
     pub fn recovered(&self) -> Option<Recovered> {
         self.guard.recovered()
     }
 
-    /// See [`Guard::declare_consistent`]. What was mended is copied out first.
+    /// Copies the repaired data out and declares it consistent, like
+    /// [`Guard::declare_consistent`].
     ///
     /// # Errors
-    /// As [`Guard::declare_consistent`].
+    /// Those of [`Guard::declare_consistent`].
     pub fn declare_consistent(&mut self) -> Result<()> {
-        self.copy.out();
+        self.copy.write_back();
         self.guard.declare_consistent()
     }
 
-    /// See [`Guard::fencing_token`].
+    /// Returns the fencing token of this hold, like [`Guard::fencing_token`].
     #[must_use]
     pub fn fencing_token(&self) -> u64 {
         self.guard.fencing_token()
     }
 
-    /// Copies the data out and gives the lock back, and says whether that went well. Dropping does
-    /// the same and only logs.
+    /// Copies the data out, releases the lock and returns the result. The drop does the same, but
+    /// only logs an error.
     ///
-    /// Called by a destructor while a panic unwinds, it copies the data out if the block was locked
-    /// since: it says that the critical section has come to its end.
+    /// A destructor that locked the block while a panic unwinds calls this at the end of its
+    /// critical section: then the data is copied out.
     ///
     /// # Errors
-    /// As [`Guard::release`]. If the lock was lost, nothing is copied out.
+    /// Those of [`Guard::release`]. If the lock is lost, the data is not copied out.
     pub fn release(self) -> Result<()> {
-        let Self { mut copy, guard } = self;
-        if copy.unwinding || !panicking() {
-            copy.out();
-        }
-        copy.touched = false;
-        drop(copy);
+        let Self { copy, guard } = self;
+        copy.finish();
         guard.release()
-    }
-}
-
-impl<T: FromBytes + IntoBytes + Immutable> Copied<'_, T> {
-    fn out(&mut self) {
-        // The word decides: without it the data is another owner's. Nobody can take it from us
-        // while we copy, but an exit handler on this very thread, which does not come back here.
-        if self.touched && self.epoch == self.lock.holds.epoch() && self.lock.is_held() {
-            self.lock.write_data(self.private);
-            self.touched = false;
-        }
-    }
-}
-
-impl<T: FromBytes + IntoBytes + Immutable> Drop for Copied<'_, T> {
-    #[inline]
-    fn drop(&mut self) {
-        if !panicking() {
-            self.out();
-        } else if self.unwinding && self.touched {
-            let lock = self.lock;
-            tell!(
-                Warn,
-                "{lock}: a block that was locked while a panic unwinds was dropped, not released; it is left as it was"
-            );
-        }
     }
 }
 
@@ -127,21 +81,20 @@ impl<T: FromBytes + IntoBytes + Immutable> Deref for BlockGuard<'_, T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        self.copy.private
+        self.copy.value()
     }
 }
 
 impl<T: FromBytes + IntoBytes + Immutable> DerefMut for BlockGuard<'_, T> {
     fn deref_mut(&mut self) -> &mut T {
-        self.copy.touched = true;
-        self.copy.private
+        self.copy.value_mut()
     }
 }
 
 impl<T: FromBytes + IntoBytes + Immutable + fmt::Debug> fmt::Debug for BlockGuard<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BlockGuard")
-            .field("value", &self.copy.private)
+            .field("value", self.copy.value())
             .field("guard", &self.guard)
             .finish_non_exhaustive()
     }

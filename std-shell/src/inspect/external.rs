@@ -1,8 +1,8 @@
-//! A look at a lock by one who has no handle: with the right to read its file, and no more.
+//! Inspects a lock without a handle. The caller needs only the right to read its file.
 //!
-//! The file is read and not mapped, so that it may lie on a read-only mount and be truncated
-//! meanwhile without a fault. No byte of it is locked: the looker is not present, keeps no file,
-//! and stands in nobody's way.
+//! The file is read, not mapped: it may lie on a read-only mount, and a truncation meanwhile causes
+//! no fault. No byte of it is locked: the inspection is not present, does not keep the file, and
+//! delays no other process.
 
 use std::fmt;
 use std::os::fd::AsFd;
@@ -15,27 +15,27 @@ use crate::error::Result;
 use crate::holder::Holder;
 use crate::identity::liveness::OwnerState;
 use crate::inspect::statistics::Statistics;
-use crate::inspect::status::{LOOKS, LockState, LockStatus};
+use crate::inspect::status::{DEATH_CHECKS, LockState, LockStatus};
 use crate::layout::header::{self, BlockLayout};
 use crate::layout::lock_bytes::PRESENCE;
 use crate::shm::file::FileSpec;
 use crate::sys::descriptor::{Descriptor, Role};
 use crate::sys::ofd;
 
-/// A lock as it looks from outside, see [`Builder::inspect`](crate::Builder::inspect).
+/// The state of a lock as [`Builder::inspect`](crate::Builder::inspect) reads it from the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Inspection {
-    /// Who holds it; `None` if nobody.
+    /// The owner; `None` if the lock is free.
     pub holder: Option<Holder>,
-    /// Its state. The occupancy is never [`LockState::HeldByThisHandle`]: this process's handles are
-    /// seen as others are.
+    /// The status. [`LockState::HeldByThisHandle`] does not occur: a handle of this process is
+    /// [`Held`](LockState::Held), like any other.
     pub health: LockStatus,
-    /// How much it has been used.
+    /// The counters.
     pub statistics: Statistics,
-    /// What data there is beside it.
+    /// The layout of the data beside the lock.
     pub shape: BlockLayout,
-    /// Whether any handle is open on it, or any copy of a [`lifeline`](crate::ShmLock::lifeline).
+    /// `true` if a handle is open, or a copy of a [`lifeline`](crate::ShmLock::lifeline).
     pub in_use: bool,
 }
 
@@ -46,59 +46,56 @@ impl fmt::Display for Inspection {
     }
 }
 
-/// Looks at the lock; `None` if there is none.
-pub(crate) fn inspect(place: &FileSpec, fence: FenceScope) -> Result<Option<Inspection>> {
-    let Some(fd) = open(place)? else { return Ok(None) };
-    let mut seen = look(place, &fd, fence)?;
-    for _ in 0..LOOKS {
+/// Reads the lock from its file; `None` if there is no such lock.
+pub(crate) fn inspect(file: &FileSpec, fence: FenceScope) -> Result<Option<Inspection>> {
+    let Some(fd) = open(file)? else { return Ok(None) };
+    let mut seen = read(file, &fd, fence)?;
+    for _ in 0..DEATH_CHECKS {
         if seen.health.occupancy != LockState::Held(OwnerState::Dead) {
             break;
         }
-        // As in `inspect.rs`: whoever does not stand in the word any more has not died.
-        let before = std::mem::replace(&mut seen, look(place, &fd, fence)?);
+        // An owner that is not in the word any more has not died, see `status.rs`.
+        let before = std::mem::replace(&mut seen, read(file, &fd, fence)?);
         if before.holder.map(|holder| holder.token()) == seen.holder.as_ref().map(Holder::token) {
             break;
         }
     }
-    // Other code of this process may have closed the number, and what was read is of another file.
-    if fd.is_itself() { Ok(Some(seen)) } else { Err(place.system("inspect", Errno::BADF)) }
+    // Other code of this process may have closed the descriptor and opened another file on its
+    // number.
+    if fd.is_itself() { Ok(Some(seen)) } else { Err(file.system("inspect", Errno::BADF)) }
 }
 
-/// Looks at the exit event; `None` if there is none. Its word, and whether any handle is open on
-/// it.
-pub(crate) fn inspect_event(place: &FileSpec) -> Result<Option<(u32, bool)>> {
-    let Some(fd) = open(place)? else { return Ok(None) };
-    let copy = place.copy(fd.as_fd(), FenceScope::default())?;
-    let region = Region::new(&copy).map_err(|error| place.not_a_region(error))?;
-    let word = region.owner_word().load(Relaxed); // partner: none, the copy is ours alone
+/// Returns the word of the exit event, and `true` if a handle is open; `None` if there is no such
+/// event.
+pub(crate) fn inspect_event(file: &FileSpec) -> Result<Option<(u32, bool)>> {
+    let Some(fd) = open(file)? else { return Ok(None) };
+    let copy = file.copy(fd.as_fd(), FenceScope::default())?;
+    let region = Region::new(&copy).map_err(|error| file.not_a_region(error))?;
+    let word = region.owner_word().load(Relaxed); // no partner: the copy is private
     let in_use = is_in_use(&fd);
-    if fd.is_itself() {
-        Ok(Some((word, in_use)))
-    } else {
-        Err(place.system("inspect", Errno::BADF))
-    }
+    if fd.is_itself() { Ok(Some((word, in_use))) } else { Err(file.system("inspect", Errno::BADF)) }
 }
 
-/// Returns `true` if any handle is open on the file. In doubt one is, as for a handle that closes.
+/// Returns `true` if a handle is open on the file, or if the kernel does not say.
 fn is_in_use(fd: &Descriptor) -> bool {
     ofd::is_locked(fd.as_fd(), PRESENCE).unwrap_or(true)
 }
 
-/// Opens the file for a look, if it is there and may be one of ours.
-fn open(place: &FileSpec) -> Result<Option<Descriptor>> {
-    let Some(fd) = place.open_to_look()? else { return Ok(None) };
-    let failed = |errno| place.system("inspect", errno);
+/// Opens the file for reading, and checks that it can be a lock.
+fn open(file: &FileSpec) -> Result<Option<Descriptor>> {
+    let Some(fd) = file.open_to_look()? else { return Ok(None) };
+    let failed = |errno| file.system("inspect", errno);
     let fd = Descriptor::new(fd).map_err(failed)?;
-    place.check_kind(fd.as_fd())?;
+    file.check_kind(fd.as_fd())?;
     let fd = fd.with_role(Role::Probe).map_err(failed)?;
-    place.check_size(fd.as_fd())?;
+    file.check_size(fd.as_fd())?;
     Ok(Some(fd))
 }
 
-fn look(place: &FileSpec, fd: &Descriptor, fence: FenceScope) -> Result<Inspection> {
-    let copy = place.copy(fd.as_fd(), fence)?;
-    let region = Region::new(&copy).map_err(|error| place.not_a_region(error))?;
-    let header = place.header(fd.as_fd())?;
+fn read(file: &FileSpec, fd: &Descriptor, fence: FenceScope) -> Result<Inspection> {
+    let copy = file.copy(fd.as_fd(), fence)?;
+    let region = Region::new(&copy).map_err(|error| file.not_a_region(error))?;
+    let header = file.header(fd.as_fd())?;
     Ok(Inspection {
         holder: Holder::read(region, fence),
         health: LockStatus::of_copy(region, fd),

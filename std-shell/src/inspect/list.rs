@@ -7,45 +7,52 @@ use rustix::io::Errno;
 use crate::error::{Error, Result};
 use crate::name::{DEFAULT_DIRECTORY, EVENT_SUFFIX, Name, SUFFIX};
 
-/// The names of the locks in `/dev/shm`, sorted; those of live users as well as what dead ones
-/// left.
+/// Returns the names of the locks in `/dev/shm`, sorted. They may have users, or be left by dead
+/// processes.
 ///
-/// By the files' names alone: nothing is opened. A file that ends as locks do may still be none,
-/// which [`Builder::inspect`](crate::Builder::inspect) tells. A file whose name is no text cannot
-/// be a lock's.
+/// Reads the names of files and opens none. Another file may have the suffix of a lock;
+/// [`Builder::inspect`](crate::Builder::inspect) tells. A file whose name is not UTF-8 is no lock.
 ///
 /// # Errors
 /// [`Error::System`] if the directory cannot be read.
+///
+/// # Examples
+/// ```
+/// # let name = &format!("doc-list-{}", std::process::id()); // runs do not meet
+/// let lock = shmlock::ShmLock::open(name)?;
+/// assert!(shmlock::list()?.contains(name));
+/// # Ok::<(), shmlock::Error>(())
+/// ```
 pub fn list() -> Result<Vec<String>> {
     list_in(DEFAULT_DIRECTORY)
 }
 
-/// As [`list`], in the directory that [`Builder::directory`](crate::Builder::directory) would
-/// name.
+/// Returns the names of the locks in a [directory](crate::Builder::directory), sorted; otherwise
+/// like [`list`].
 ///
 /// # Errors
-/// As [`list`].
+/// Those of [`list`].
 pub fn list_in(directory: impl AsRef<Path>) -> Result<Vec<String>> {
     names_in(directory.as_ref(), SUFFIX, "list the locks in")
 }
 
-/// Returns the names of the exit events in `/dev/shm`, sorted; those of live users as well as what
-/// dead ones left.
+/// Returns the names of the exit events in `/dev/shm`, sorted. They may have users, or be left by
+/// dead processes.
 ///
-/// As [`list`], by the files' names alone; [`ExitEvent::inspect`](crate::ExitEvent::inspect) looks
-/// at one.
+/// Reads the names of files and opens none, like [`list`];
+/// [`ExitEvent::inspect`](crate::ExitEvent::inspect) reads one event.
 ///
 /// # Errors
-/// As [`list`].
+/// Those of [`list`].
 ///
 /// # Examples
 /// ```
 /// use shmlock::{ExitEvent, exit_events};
 ///
-/// # let name = &format!("doc-exit-events-{}", std::process::id()); // others may run this at the same time
+/// # let name = &format!("doc-exit-events-{}", std::process::id()); // runs do not meet
 /// let stop = ExitEvent::named(name)?;
 /// assert!(exit_events()?.contains(name));
-/// drop(stop); // the last user takes the file with it
+/// drop(stop); // the last user removes the file
 /// assert!(!exit_events()?.contains(name));
 /// # Ok::<(), shmlock::Error>(())
 /// ```
@@ -53,16 +60,16 @@ pub fn exit_events() -> Result<Vec<String>> {
     exit_events_in(DEFAULT_DIRECTORY)
 }
 
-/// Returns the same for the directory that [`ExitEvent::named_in`](crate::ExitEvent::named_in)
-/// would name.
+/// Returns the names of the exit events in a directory, as
+/// [`ExitEvent::named_in`](crate::ExitEvent::named_in) takes it; otherwise like [`exit_events`].
 ///
 /// # Errors
-/// As [`list`].
+/// Those of [`list`].
 pub fn exit_events_in(directory: impl AsRef<Path>) -> Result<Vec<String>> {
     names_in(directory.as_ref(), EVENT_SUFFIX, "list the exit events in")
 }
 
-/// What the names of files with this suffix begin with, where that is a name that may be given.
+/// Returns the names of the files with this suffix, without it, where they are valid names.
 fn names_in(directory: &Path, suffix: &str, operation: &'static str) -> Result<Vec<String>> {
     let failed = |error: std::io::Error| Error::System {
         operation,

@@ -1,4 +1,4 @@
-//! Looks at locks without holding them, and removes what dead processes left.
+//! Inspects locks without holding them, and removes the files that dead processes left.
 
 pub(crate) mod clean;
 pub(crate) mod external;

@@ -1,34 +1,32 @@
-//! How much a lock is used. What costs nothing is always counted; what costs a clock only on
-//! request.
+//! Reads the counters of a lock. Only the longest hold needs a clock, and is measured on request.
 
 use std::fmt;
 use std::time::Duration;
 
 use shmlock_core::Region;
 
-/// The use of a lock in the life of its file, by all processes, as one look shows it.
+/// The use of a lock by all processes in the life of its file.
 ///
 /// With the feature `serde`, `longest_hold` is serialised in seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Statistics {
-    /// How often it was acquired; nested acquisitions are not counted. To a holder it is the
-    /// fencing token.
+    /// The number of acquisitions without nested ones; to the owner, its fencing token.
     pub acquisitions: u64,
-    /// How many of these found it held by another, and so had to wait or to recover; modulo 2^32.
+    /// The number of acquisitions that found another owner, and waited or recovered; modulo 2^32.
     pub contended: u32,
-    /// How many dead owners were replaced; modulo 2^32.
+    /// The number of recoveries from a dead owner; modulo 2^32.
     pub recoveries: u32,
-    /// The longest that it was held by a handle with
-    /// [`Builder::measure_holds`](crate::Builder::measure_holds); `None` if there was none. A hold
-    /// that is not over is not in it, nor one that ended by death.
+    /// The longest hold of a handle with
+    /// [`Builder::measure_holds`](crate::Builder::measure_holds); `None` if there was none. It does
+    /// not include the present hold, nor a hold that ended by a death.
     #[cfg_attr(feature = "serde", serde(serialize_with = "in_seconds"))]
     pub longest_hold: Option<Duration>,
 }
 
 #[cfg(feature = "serde")]
-#[allow(clippy::ref_option, reason = "as serde calls it")]
+#[allow(clippy::ref_option, reason = "serde calls it so")]
 fn in_seconds<S: serde::Serializer>(
     time: &Option<Duration>,
     serializer: S,

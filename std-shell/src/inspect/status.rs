@@ -1,4 +1,4 @@
-//! Who holds it, and is it healthy? Looking changes nothing.
+//! Reads the state of a lock, and changes nothing.
 
 use std::fmt;
 use std::os::fd::AsFd;
@@ -10,44 +10,44 @@ use crate::shm::attach::Attachment;
 use crate::shm::death_proof::life_of_owner;
 use crate::sys::descriptor::Descriptor;
 
-/// Whether the lock is held, and by whom.
+/// The owner of a lock, as its status shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum LockState {
-    /// Nobody holds it.
+    /// No handle holds the lock.
     Unlocked,
-    /// This handle holds it.
+    /// This handle holds the lock.
     HeldByThisHandle,
-    /// Another handle holds it; this is known of its life.
+    /// Another handle holds the lock; its owner is in this state.
     Held(OwnerState),
 }
 
-/// The state of a lock, as one look shows it. By the time it is read it may be different.
+/// The state of a lock at one moment. It may have changed when the caller reads it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct LockStatus {
-    /// Whether it is held.
+    /// The owner.
     pub occupancy: LockState,
-    /// Whether somebody asked to be woken. May be true after the last of them has gone.
+    /// `true` if WAITERS is set. It may stay set after the last waiter has gone.
     pub waiters: bool,
-    /// Whether an owner died, and nobody has declared the data consistent since.
+    /// `true` if an owner died and no later owner has declared the data consistent.
     pub owner_died: bool,
-    /// How many dead owners have been replaced in the life of this file.
+    /// The number of recoveries in the life of the file.
     pub recoveries: u32,
-    /// Whether the file was removed: whoever opens the name now gets another lock.
+    /// `true` if the file was removed: the next opener of the name gets another lock.
     pub orphaned: bool,
 }
 
-/// How often to look again at an owner that seems dead but is no owner any more. Arbitrary: a
-/// second time is rare.
-pub(crate) const LOOKS: u32 = 16;
+/// The number of attempts to read an owner that is still owner afterwards. Arbitrary: a second
+/// attempt is rare.
+pub(crate) const DEATH_CHECKS: u32 = 16;
 
 impl LockStatus {
-    /// Judges a copy of the region, for a caller without a handle; `probe` is any description of
-    /// the file. True only if the probe is itself afterwards.
+    /// Returns the status of a copied region, for a caller without a handle. `probe` is any
+    /// description of the file; the result holds only if the probe is itself afterwards.
     pub(crate) fn of_copy(copy: Region<'_>, probe: &Descriptor) -> Self {
         let word = copy.word();
         let life = |owner| LockState::Held(life_of(probe.as_fd(), owner));
@@ -60,13 +60,14 @@ impl LockStatus {
         }
     }
 
+    /// Returns the status of a mapped region, for the handle `me`.
     pub(crate) fn look(shared: &Attachment, me: Token, held: bool) -> Self {
         let region = shared.region();
         let (word, occupancy) = occupancy(
             || region.word(),
             |owner| match owner == me {
                 true if held => LockState::HeldByThisHandle,
-                // Nobody else can have our token: whatever wrote it is no owner.
+                // No other handle has our token: no owner has written it.
                 true => LockState::Held(OwnerState::Dead),
                 false => LockState::Held(life_of_owner(shared, owner)),
             },
@@ -80,9 +81,8 @@ impl LockStatus {
         }
     }
 
-    /// Whether nothing needs anybody's attention: the file is there, and no owner died whose data
-    /// nobody has declared consistent since, whether the lock has been taken over already or not.
-    /// The data may be half-written.
+    /// Returns `true` if the file exists and no owner has died since the data was last declared
+    /// consistent. Otherwise the data may be half-written, even if the lock was recovered already.
     #[must_use]
     pub fn is_healthy(&self) -> bool {
         !self.orphaned && !self.owner_died && self.occupancy != LockState::Held(OwnerState::Dead)
@@ -96,12 +96,14 @@ impl fmt::Display for LockStatus {
             LockState::HeldByThisHandle => "held by this handle",
             LockState::Held(OwnerState::Alive) => "held",
             LockState::Held(OwnerState::Dead) => {
-                "held by a dead owner; the next comer takes it over"
+                "held by a dead owner; the next acquisition recovers it"
             }
-            LockState::Held(OwnerState::Unknown) => "held by an owner whose life cannot be proven",
+            LockState::Held(OwnerState::Unknown) => {
+                "held by an owner whose liveness cannot be proven"
+            }
         })?;
         for (flag, text) in [
-            (self.waiters, "; somebody waits"),
+            (self.waiters, "; has waiters"),
             (self.owner_died, "; an owner died and the data has not been declared consistent"),
             (self.orphaned, "; its file was removed"),
         ] {
@@ -113,16 +115,16 @@ impl fmt::Display for LockStatus {
     }
 }
 
-/// Who has the word that `look` shows, by `judge`.
+/// Reads the word by `read`, and the state of its owner by `judge`.
 ///
-/// An owner that gave the lock back and closed its handle between the look at the word and that at
-/// its life has not died: the word says so, for a dead owner stands there until it is replaced.
-fn occupancy(look: impl Fn() -> Word, judge: impl Fn(Token) -> LockState) -> (Word, LockState) {
-    let mut word = look();
-    for _ in 0..LOOKS {
+/// An owner that released the lock and closed its handle between the two reads has not died. The
+/// word shows this: a dead owner stays in it until its lock is recovered.
+fn occupancy(read: impl Fn() -> Word, judge: impl Fn(Token) -> LockState) -> (Word, LockState) {
+    let mut word = read();
+    for _ in 0..DEATH_CHECKS {
         let Some(owner) = word.owner() else { return (word, LockState::Unlocked) };
         let occupancy = judge(owner);
-        let now = look();
+        let now = read();
         if occupancy != LockState::Held(OwnerState::Dead) || now.owner() == Some(owner) {
             return (word, occupancy);
         }

@@ -139,7 +139,7 @@ impl fmt::Display for BlockLayout {
 
 impl fmt::Debug for BlockLayout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BlockShape")
+        f.debug_struct("BlockLayout")
             .field("bytes", &self.bytes)
             .field("schema", &self.schema())
             .finish()

@@ -1,4 +1,9 @@
-//! What a process knows of its handles, and what it does with them at its end.
+//! Keeps the list of this process's handles, and releases their locks when the process ends.
+//!
+//! `registry.rs` is the list. `exit.rs` has the public [`ExitHandlers`](exit::ExitHandlers),
+//! `ending.rs` the handlers, and `signal_action.rs` sigaction(2).
 
+mod ending;
 pub(crate) mod exit;
 pub(crate) mod registry;
+mod signal_action;

@@ -1,16 +1,15 @@
-//! What this process has open: one slot for each handle, in a list that a signal handler may walk.
+//! Lists the open handles of this process, a slot for each, so that a signal handler can walk it.
 //!
-//! Two questions are answered here. *Does this very thread hold the lock that I am about to wait
-//! for?*, so that a certain deadlock is an error. *What does this process hold?*, for the exit
-//! handlers. Whether a handle holds its lock is not noted: the owner word itself says so, by the
-//! handle's token.
+//! The list tells a thread that it is about to wait for a lock that it holds itself: a certain
+//! deadlock, reported as an error. It tells the exit handlers which locks to release. Whether a
+//! handle holds its lock is not stored here: the owner word has the token of its owner.
 //!
-//! A fork may find another thread at any step here. So there is nothing that a step could leave
-//! locked: a slot that was being entered or removed is lost to the child, and those that its parent
-//! uses are taken for free.
+//! A fork may interrupt another thread at any step here, so no step takes a lock that the child
+//! would find locked. A slot that is CLAIMED at the fork is lost to the child; the child reuses the
+//! slots of its parent's handles.
 //!
-//! The list only grows; a slot is leaked once and used again by later handles. So walking needs no
-//! lock, and the number of slots is the largest number of handles that were open at one time.
+//! The list only grows: a slot is leaked once and reused by later handles. So walking needs no
+//! lock, and there are as many slots as handles were ever open at one time.
 
 #![allow(
     unsafe_code,
@@ -27,13 +26,13 @@ use crate::sys::file_id::FileId;
 use crate::sys::fork;
 use crate::sys::thread::{Thread, this_thread_by_number};
 
-/// Nobody uses the slot.
+/// The slot is unused.
 const FREE: u32 = 0;
 /// A handle is being entered or removed.
 const CLAIMED: u32 = 1;
-/// A handle is open. Each more than this is one who looks at its owner word right now, so that it
-/// must not be unmapped. Several may: the thread that ends the process looks at what the others
-/// hold while these give it back.
+/// A handle is open. Each count above this value is a pin: a thread reads the owner word, which
+/// must stay mapped. There may be several: the thread that ends the process reads the words of the
+/// other threads while these release their locks.
 const LIVE: u32 = 2;
 
 static HEAD: Link = Link::new();
@@ -42,22 +41,22 @@ static HEAD: Link = Link::new();
 #[derive(Debug)]
 pub(crate) struct Slot {
     state: AtomicU32,
-    /// In which process, see `fork.rs`: a child finds its parent's slots here.
+    /// The process generation (`sys/fork.rs`): a forked child finds its parent's slots here.
     generation: AtomicU32,
-    /// Its owner word. Valid while the state is at least LIVE.
+    /// The owner word of the handle. Valid while the state is at least LIVE.
     word: AtomicPtr<AtomicU32>,
     token: AtomicU32,
     full_system: AtomicU32,
     device: AtomicU64,
     inode: AtomicU64,
-    /// The thread that last began to take the lock: the kernel's number, and ours. 0 before the
-    /// first.
+    /// The thread that last began to acquire the lock, by the kernel's number and by our own. Both
+    /// are 0 before the first acquisition.
     thread_id: AtomicU32,
     thread_number: AtomicU32,
     next: Link,
 }
 
-/// Where the next slot is; set once.
+/// A pointer to the next slot, set once.
 #[derive(Debug)]
 struct Link(AtomicPtr<Slot>);
 
@@ -67,30 +66,30 @@ impl Link {
     }
 
     fn get(&self) -> Option<&'static Slot> {
-        // Pairs with `set`: the slot is whole.
+        // Pairs with `set`: the slot is initialised.
         let slot = self.0.load(Acquire);
-        // SAFETY: null, or a slot that `append` has leaked and nobody frees.
+        // SAFETY: null, or a slot that `append` has leaked, which is never freed.
         unsafe { slot.as_ref() }
     }
 
-    /// Links the slot here. If another thread was faster, returns that thread's slot.
+    /// Links the slot here. Returns the slot that is here already, if another thread was faster.
     fn set(&self, slot: &'static Slot) -> Result<(), &'static Slot> {
         let new = std::ptr::from_ref(slot).cast_mut();
         // Pairs with `get`, and with itself on another thread.
         match self.0.compare_exchange(std::ptr::null_mut(), new, AcqRel, Acquire) {
             Ok(_) => Ok(()),
-            // SAFETY: not null, so a slot that `append` has leaked and nobody frees.
+            // SAFETY: not null, so a slot that `append` has leaked, which is never freed.
             Err(taken) => Err(unsafe { &*taken }),
         }
     }
 }
 
-/// A slot for as long as its handle lives. Dropping it takes the handle out, so it is dropped
-/// before the mapping is.
+/// The slot of a live handle. Its drop removes the handle from the list, so it is dropped before
+/// the mapping.
 #[derive(Debug)]
 pub(crate) struct Registration {
     slot: &'static Slot,
-    /// In which process. A forked child may have claimed the slot for a handle of its own.
+    /// The process generation. A forked child may have claimed the slot for its own handle.
     generation: u32,
     retired: Cell<bool>,
 }
@@ -100,8 +99,8 @@ impl Registration {
         self.slot
     }
 
-    /// Takes the handle out, in its own process. Only the first time: later the slot may be another
-    /// handle's.
+    /// Removes the handle from the list of its own process. Only the first call acts: later the
+    /// slot may belong to another handle.
     pub(crate) fn retire(&self) {
         if self.generation == fork::present_generation() && !self.retired.replace(true) {
             self.slot.retire();
@@ -115,7 +114,7 @@ impl Drop for Registration {
     }
 }
 
-/// What a slot is filled with.
+/// The content of a slot.
 pub(crate) struct Entry<'a> {
     pub(crate) generation: u32,
     pub(crate) word: &'a AtomicU32,
@@ -124,7 +123,7 @@ pub(crate) struct Entry<'a> {
     pub(crate) identity: FileId,
 }
 
-/// Enters a handle. The word has to stay valid until the registration is dropped or retired.
+/// Adds a handle to the list. The word stays valid until the registration is dropped or retired.
 pub(crate) fn enter(entry: &Entry<'_>) -> Registration {
     let slot = slots().find(|slot| slot.claim()).unwrap_or_else(append);
     let (device, inode) = entry.identity.numbers();
@@ -136,16 +135,16 @@ pub(crate) fn enter(entry: &Entry<'_>) -> Registration {
     slot.inode.store(inode, Relaxed);
     slot.thread_id.store(0, Relaxed);
     slot.thread_number.store(0, Relaxed);
-    slot.state.store(LIVE, Release); // pairs with `pin` and `is_held_by`: all of the above
+    slot.state.store(LIVE, Release); // pairs with `pin` and `is_held_by`: the stores above
     Registration { slot, generation: entry.generation, retired: Cell::new(false) }
 }
 
-/// Every slot, in use or not. Async-signal-safe.
+/// Returns every slot, used or not. Async-signal-safe.
 fn slots() -> impl Iterator<Item = &'static Slot> {
     std::iter::successors(HEAD.get(), |slot| slot.next.get())
 }
 
-/// Adds a claimed slot at the end.
+/// Appends a claimed slot to the list.
 fn append() -> &'static Slot {
     let slot: &'static Slot = Box::leak(Box::new(Slot {
         state: AtomicU32::new(CLAIMED),
@@ -167,9 +166,10 @@ fn append() -> &'static Slot {
 }
 
 impl Slot {
+    /// Claims the slot for a new handle; returns `true` if it was free.
     fn claim(&self) -> bool {
-        // A slot of another generation is our parent's, which cannot use it here: as good as free.
-        // Pairs with `retire`.
+        // A slot of another generation belongs to our parent, which does not use it in this
+        // process: it is free here. Pairs with `retire`.
         let state = self.state.load(Acquire);
         let abandoned = state != FREE
             && self.generation.load(Relaxed) != fork::present_generation()
@@ -178,25 +178,25 @@ impl Slot {
             && self.state.compare_exchange(state, CLAIMED, Acquire, Relaxed).is_ok()
     }
 
-    /// Says that this thread is about to take the lock by this handle.
+    /// Stores that this thread is about to acquire the lock through this handle.
     #[inline]
     pub(crate) fn used_by(&self, thread: Thread) {
-        // Partner: `is_held_by`, `for_each`. Relaxed: they judge by the owner word.
+        // Partner: `is_held_by`, `for_each`. Relaxed: these decide by the owner word.
         self.thread_id.store(thread.id, Relaxed);
         self.thread_number.store(thread.number, Relaxed); // partner: as above
     }
 
-    /// Returns `true` if its handle is of this process, and not of the parent of a forked child.
+    /// Returns `true` if the handle belongs to this process, not to its parent.
     fn is_ours(&self) -> bool {
-        // Partner: `enter`. Relaxed: the callers that act by it have acquired the state.
+        // Partner: `enter`. Relaxed: the callers that act on it have acquired the state.
         self.generation.load(Relaxed) == fork::present_generation()
     }
 
-    /// Keeps the handle's region mapped until the state is counted down again; `false` if no handle
-    /// is open here.
+    /// Keeps the region of the handle mapped until the state is decremented. Returns `false` if
+    /// the slot has no open handle.
     fn pin(&self) -> bool {
-        // Only one of ours: another's may be claimed at any moment, whatever is counted there.
-        // Pairs with `enter` (all of the slot is visible), and keeps `retire` waiting.
+        // Only in our own generation: another's slot may be claimed at any moment, whatever its
+        // count. Pairs with `enter` (the whole slot is visible); makes `retire` wait.
         self.is_ours()
             && self
                 .state
@@ -204,14 +204,14 @@ impl Slot {
                 .is_ok()
     }
 
-    /// Takes the handle out, before its region is unmapped. Waits for threads that look at the
-    /// owner word right now.
+    /// Removes the handle before its region is unmapped. Waits for threads that have the slot
+    /// pinned.
     fn retire(&self) {
-        // Pairs with the end of the loop in `for_each`: the threads that looked have finished.
+        // Pairs with the end of the loop in `for_each`: no thread reads the word any more.
         while self.state.compare_exchange(LIVE, CLAIMED, AcqRel, Relaxed).is_err() {
             if !self.is_ours() {
-                // A forked child: the thread that looked is not here, and the handle is the
-                // parent's.
+                // A forked child: the handle is the parent's, and the thread that pinned it does
+                // not exist here.
                 return;
             }
             std::thread::yield_now();
@@ -220,8 +220,9 @@ impl Slot {
         self.state.store(FREE, Release); // pairs with `claim`
     }
 
+    /// Returns `true` if the slot is of the handle `owner` on this file, last used by this thread.
     fn is_held_by(&self, owner: Token, identity: FileId, thread: Thread) -> bool {
-        // Pairs with `enter`. A slot that changes meanwhile has another token.
+        // Pairs with `enter`. A slot that is reused meanwhile has another token.
         self.state.load(Acquire) >= LIVE
             && self.is_ours()
             && self.token.load(Relaxed) == owner.get()
@@ -230,31 +231,27 @@ impl Slot {
     }
 }
 
-/// Whether the handle `owner` on this file is one that this thread took the lock by.
+/// Returns `true` if this thread acquired the lock on this file through the handle `owner`.
 /// Async-signal-safe.
 pub(crate) fn held_by_this_thread(owner: Token, identity: FileId) -> bool {
     let thread = this_thread_by_number();
     slots().any(|slot| slot.is_held_by(owner, identity, thread))
 }
 
-/// A handle that is open in this process, with its owner word kept valid for as long as this value
-/// is borrowed.
+/// An open handle of this process. Its owner word stays valid while this value is borrowed.
 pub(crate) struct Pinned {
     pub(crate) word: *const AtomicU32,
     pub(crate) token: Token,
     pub(crate) fence: FenceScope,
-    /// The kernel's number of the thread that last began to take the lock. That thread may have
-    /// ended.
+    /// The kernel's number of the thread that last began to acquire the lock; it may have ended.
     pub(crate) thread: u32,
-    /// Our own number of it, which no other thread gets.
+    /// Our own number of that thread, which no other thread gets.
     pub(crate) thread_number: u32,
 }
 
-/// Runs `look` on each open handle of this process. Async-signal-safe if `look` is.
-///
-/// The word is valid while `look` runs. A handle that is being entered or removed right now is
-/// passed over.
-pub(crate) fn for_each(mut look: impl FnMut(&Pinned)) {
+/// Calls `visit` for each open handle of this process, with a word that is valid during the call.
+/// Skips a handle that is being added or removed. Async-signal-safe if `visit` is.
+pub(crate) fn for_each(mut visit: impl FnMut(&Pinned)) {
     for slot in slots() {
         if !slot.pin() {
             continue;
@@ -264,7 +261,7 @@ pub(crate) fn for_each(mut look: impl FnMut(&Pinned)) {
                 0 => FenceScope::InnerShareable,
                 _ => FenceScope::FullSystem,
             };
-            look(&Pinned {
+            visit(&Pinned {
                 word: slot.word.load(Relaxed),
                 token,
                 fence,
@@ -272,6 +269,6 @@ pub(crate) fn for_each(mut look: impl FnMut(&Pinned)) {
                 thread_number: slot.thread_number.load(Relaxed),
             });
         }
-        slot.state.fetch_sub(1, Release); // pairs with `retire`: we have finished looking
+        slot.state.fetch_sub(1, Release); // pairs with `retire`: the word is not read any more
     }
 }
