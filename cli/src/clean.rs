@@ -193,7 +193,7 @@ impl Args {
         Ok(match report.state {
             _ if seen.in_use => in_use(&report),
             State::Held => held_by_static_token(),
-            State::Free if !seen.health.owner_died => removed_free(),
+            State::Free if !seen.status.owner_died => removed_free(),
             _ if self.crashed => removed_with_the_flag(&dead),
             _ => kept_for_the_next_owner(&dead),
         })

@@ -75,7 +75,7 @@ mod tests {
             Error::ModeTooWide { path: path(), found, allowed },
             Error::InUseWithOtherMode { path: path(), found, allowed, holder: holder.clone() },
             Error::OpenTimedOut { path: path(), waited },
-            Error::WouldBlock { name: name(), holder: holder.clone() },
+            Error::TimedOut { name: name(), waited: Duration::ZERO, holder: holder.clone() },
             Error::TimedOut { name: name(), waited, holder: holder.clone() },
             Error::Cancelled { name: name(), holder },
             Error::Orphaned { name: name(), path: path() },

@@ -131,17 +131,17 @@ impl Report {
         let error = inspection.err().map(explain);
         let seen = inspection.ok().and_then(Option::as_ref);
         let state = if error.is_some() { State::Unreadable } else { state_of(seen) };
-        let (health, statistics) = (seen.map(|seen| seen.health), seen.map(|seen| seen.statistics));
+        let (status, statistics) = (seen.map(|seen| seen.status), seen.map(|seen| seen.statistics));
         // An absent lock has no waiters, and so on. Of an unreadable lock these are unknown.
         let none = (state == State::Absent).then_some(0_u32);
         // The process that recovers the lock sets the DIED flag. Until then the state alone tells.
-        let died = health.map(|health| state == State::Dead || health.owner_died);
+        let died = status.map(|status| state == State::Dead || status.owner_died);
         Self {
             state,
             owner: seen.and_then(|seen| seen.holder.as_ref()).map(|holder| Owner::of(holder, file)),
-            waiters: health.map(|health| health.waiters).or(none.map(|_| false)),
+            waiters: status.map(|status| status.waiters).or(none.map(|_| false)),
             owner_died: died.or(none.map(|_| false)),
-            deaths: health.map(|health| health.recoveries).or(none),
+            deaths: status.map(|status| status.recoveries).or(none),
             acquisitions: statistics
                 .map(|statistics| statistics.acquisitions)
                 .or(none.map(u64::from)),
@@ -214,7 +214,7 @@ impl Report {
 }
 
 fn state_of(seen: Option<&Inspection>) -> State {
-    match seen.map(|seen| seen.health.occupancy) {
+    match seen.map(|seen| seen.status.state) {
         None => State::Absent,
         Some(LockState::Unlocked) => State::Free,
         Some(LockState::Held(OwnerState::Dead)) => State::Dead,

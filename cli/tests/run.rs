@@ -57,7 +57,7 @@ fn a_waiter_names_the_holder_only_with_verbose() {
         let mut waiter = Running::start(shmlock(run(&name, &[options, &UNTIL_TOLD].concat())));
         until(|| {
             quietly(|| ShmLock::builder(&name).inspect())
-                .is_ok_and(|seen| seen.is_some_and(|seen| seen.health.waiters))
+                .is_ok_and(|seen| seen.is_some_and(|seen| seen.status.waiters))
         });
         holder.write_line("end");
         assert_eq!(waiter.read_line(), "ready");
@@ -372,7 +372,7 @@ fn the_lock_is_shared_with_programs_that_use_the_library() {
     drop(guard);
     let mut holder = running(&name, &UNTIL_TOLD);
     assert!(lock.try_lock().expect("a lock").is_none());
-    assert!(matches!(lock.status().expect("a lock").occupancy, LockState::Held(_)));
+    assert!(matches!(lock.status().expect("a lock").state, LockState::Held(_)));
     holder.close();
     let guard = lock.lock().expect("it ends");
     assert!(guard.recovered().is_none(), "it was released");

@@ -40,7 +40,7 @@ fn status_and_statistics_are_serialized_by_their_fields() {
     let lock = ShmLock::builder(&name).measure_holds(true).open().expect("a new lock");
     drop(lock.lock().expect("free"));
     let status = json!({
-        "occupancy": "unlocked",
+        "state": "unlocked",
         "waiters": false,
         "owner_died": false,
         "recoveries": 0,

@@ -188,7 +188,7 @@ fn a_timeout_ends_on_time_whatever_the_poll_interval_and_names_the_holder() {
             );
             assert_eq!(error.holder().expect("named").description(), "busy");
             let error = lock.lock_async_for(Duration::ZERO).await.expect_err("it is held");
-            assert!(matches!(error, Error::WouldBlock { .. }), "{error}");
+            assert!(matches!(error, Error::TimedOut { waited: Duration::ZERO, .. }), "{error}");
         });
     }
 }

@@ -94,7 +94,7 @@ fn a_thread_waits_with_any_interval_timeout_and_deadline() {
 }
 
 fn ended_or_refused(error: &Error) -> bool {
-    matches!(error, Error::Cancelled { .. } | Error::TimedOut { .. } | Error::WouldBlock { .. })
+    matches!(error, Error::Cancelled { .. } | Error::TimedOut { .. })
 }
 
 #[test]

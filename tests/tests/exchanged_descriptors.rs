@@ -31,7 +31,7 @@ fn a_living_owner_keeps_its_lock_whatever_the_probe_leads_to() {
             assert!(lock.try_lock().expect(HERE).is_none(), "{to:?}: acquired from a living owner");
             let error = lock.try_lock_for(BRIEF).expect_err("it is held");
             assert!(error.is_timed_out(), "{to:?}: {error}");
-            let occupancy = lock.status().expect(HERE).occupancy;
+            let occupancy = lock.status().expect(HERE).state;
             assert_eq!(
                 occupancy,
                 LockState::Held(OwnerState::Alive),

@@ -37,7 +37,7 @@ fn a_handle_that_draws_the_token_of_a_dead_owner_frees_the_lock() {
         let newcomer = ShmLock::open(&name).expect("one token is left");
         assert_eq!(intruder.owner_word(), DIED, "of {word:#x}");
         let health = first.status().expect("a lock");
-        assert_eq!((health.occupancy, health.recoveries), (LockState::Unlocked, recoveries + 1));
+        assert_eq!((health.state, health.recoveries), (LockState::Unlocked, recoveries + 1));
         let guard = first.try_lock().expect("a lock").expect("free");
         assert!(guard.recovered().is_some(), "no recovery reported to the next owner");
         guard.declare_consistent().expect("held");

@@ -62,7 +62,7 @@ fn a_byte_that_looks_free_and_cannot_be_locked_proves_nothing() {
             return;
         }
         assert_eq!(
-            lock.status().expect(HERE).occupancy,
+            lock.status().expect(HERE).state,
             LockState::Held(OwnerState::Dead),
             "the query says dead"
         );
@@ -119,7 +119,7 @@ fn a_handle_that_holds_nothing_recovers_at_once_from_its_own_token() {
     lock.release().expect(HERE);
     for flags in [0, 1 << 31, 1 << 30] {
         intruder.scribble(0, token | flags);
-        assert_eq!(lock.status().expect(HERE).occupancy, LockState::Held(OwnerState::Dead));
+        assert_eq!(lock.status().expect(HERE).state, LockState::Held(OwnerState::Dead));
         let guard = lock.try_lock().expect(HERE).expect("no other handle can have this token");
         assert_eq!(guard.recovered().expect("a recovery").dead.expect("the token").token(), token);
         guard.declare_consistent().expect("held");
@@ -135,7 +135,7 @@ fn probing_never_unlocks_the_handles_own_life_byte() {
     let intruder = Intruder::on(&folder.file("l"));
     let alive = || {
         let guard = lock.try_lock().expect(HERE).expect("free");
-        assert_eq!(other.status().expect(HERE).occupancy, LockState::Held(OwnerState::Alive));
+        assert_eq!(other.status().expect(HERE).state, LockState::Held(OwnerState::Alive));
         assert!(other.try_lock().expect(HERE).is_none());
         drop(guard);
     };
@@ -144,7 +144,7 @@ fn probing_never_unlocks_the_handles_own_life_byte() {
     lock.release().expect(HERE);
     alive();
     intruder.scribble(0, token);
-    assert_eq!(lock.status().expect(HERE).occupancy, LockState::Held(OwnerState::Dead));
+    assert_eq!(lock.status().expect(HERE).state, LockState::Held(OwnerState::Dead));
     lock.try_lock().expect(HERE).expect("recovered").declare_consistent().expect("held");
     alive();
     intruder.scribble(0, 0x0012_3456); // a dead owner's

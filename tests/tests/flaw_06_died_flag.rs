@@ -72,9 +72,9 @@ fn while_another_handle_is_open_a_leaked_guard_is_recovered_from_at_once() {
     let folder = Folder::new(&fixture);
     let (one, two) = (folder.lock("l").open().expect(HERE), folder.lock("l").open().expect(HERE));
     std::mem::forget(one.lock().expect("a new lock"));
-    assert_eq!(two.status().expect(HERE).occupancy, LockState::Held(OwnerState::Alive));
+    assert_eq!(two.status().expect(HERE).state, LockState::Held(OwnerState::Alive));
     drop(one);
-    assert_eq!(two.status().expect(HERE).occupancy, LockState::Held(OwnerState::Dead));
+    assert_eq!(two.status().expect(HERE).state, LockState::Held(OwnerState::Dead));
     two.try_lock().expect(HERE).expect("a dead owner's").declare_consistent().expect("held");
 }
 

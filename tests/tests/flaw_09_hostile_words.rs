@@ -153,7 +153,7 @@ fn a_hostile_record_does_not_reach_the_terminal() {
     ] {
         let _owner = held_with_record(&path, record);
         let error = lock.try_acquire_for(Duration::ZERO).expect_err("it is held");
-        assert!(matches!(error, Error::WouldBlock { .. }), "{error:?}");
+        assert!(matches!(error, Error::TimedOut { waited: Duration::ZERO, .. }), "{error:?}");
         assert_says(&error, &[shown, "held by pid"]);
     }
     assert!(lock.try_lock().expect("a lock").is_some(), "the owner is gone");
@@ -189,7 +189,7 @@ fn the_token_of_an_idle_handle_shuts_others_out_until_it_acquires_or_closes() {
         let named = token(idle.try_lock().expect("a lock").expect("free").lock());
         Intruder::on(&folder.file("l")).scribble(0, named);
         assert!(lock.try_lock().expect("a lock").is_none());
-        assert_eq!(lock.status().expect("ours").occupancy, LockState::Held(OwnerState::Alive));
+        assert_eq!(lock.status().expect("ours").state, LockState::Held(OwnerState::Alive));
         if acquires {
             let guard =
                 idle.try_lock().expect("a lock").expect("no other handle can have its token");

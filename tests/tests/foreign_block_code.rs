@@ -65,7 +65,7 @@ fn a_critical_section_that_panics_in_a_destructor_during_a_panic_leaves_the_data
     }));
     assert!(unwound.is_err());
     assert_eq!(*block.lock().expect("free"), 2);
-    assert_eq!(block.as_lock().status().expect(HERE).occupancy, LockState::Unlocked);
+    assert_eq!(block.as_lock().status().expect(HERE).state, LockState::Unlocked);
 }
 
 #[test]

@@ -37,11 +37,11 @@ fn life(folder: &Folder) {
     let guard = lock.lock().expect("free");
     assert!(guard.lock().is_held() && other.try_lock().expect("a lock").is_none());
     drop(guard);
-    assert_eq!(lock.status().expect(HERE).occupancy, LockState::Unlocked);
+    assert_eq!(lock.status().expect(HERE).state, LockState::Unlocked);
     lock.acquire().expect("free");
     assert!(lock.is_held() && !other.try_acquire().expect("a lock"));
     lock.release().expect("held");
-    assert_eq!(lock.status().expect(HERE).occupancy, LockState::Unlocked);
+    assert_eq!(lock.status().expect(HERE).state, LockState::Unlocked);
     std::mem::forget(lock.lock().expect("free"));
     drop(lock); // the owner dies
     let guard = other.lock().expect("a dead owner's");
@@ -84,7 +84,7 @@ fn a_logger_that_panics_while_a_panic_unwinds_does_not_end_the_process() {
             }));
             assert!(unwound.is_err());
             assert_ne!(stop_acting(), 0, "{event}");
-            assert_eq!(lock.status().expect(HERE).occupancy, LockState::Unlocked);
+            assert_eq!(lock.status().expect(HERE).state, LockState::Unlocked);
         }
     });
 }
@@ -99,7 +99,7 @@ fn with_lock(play: impl Fn(&Rc<ShmLock>, &'static str)) {
         play(&lock, event);
         let acts = stop_acting();
         assert_ne!(acts, 0, "{event}");
-        assert_eq!(lock.status().expect(HERE).occupancy, LockState::Unlocked, "{event}");
+        assert_eq!(lock.status().expect(HERE).state, LockState::Unlocked, "{event}");
         drop(lock.lock().expect("free"));
     }
 }
@@ -196,7 +196,7 @@ fn a_logger_that_releases_the_logged_lock_leaves_no_caller_that_believes_to_hold
             assert!(lock.try_lock().is_err_and(not_held) || again);
             stop_acting();
             let _ = lock.force_release();
-            assert_eq!(lock.status().expect(HERE).occupancy, LockState::Unlocked);
+            assert_eq!(lock.status().expect(HERE).state, LockState::Unlocked);
         }
     });
 }
@@ -223,6 +223,6 @@ fn a_logger_that_acquires_the_awaited_lock_makes_the_wait_nest() {
         drop(guard);
         assert!(lock.is_held(), "the logger's hold is gone");
         lock.release().expect("held");
-        assert_eq!(lock.status().expect(HERE).occupancy, LockState::Unlocked);
+        assert_eq!(lock.status().expect(HERE).state, LockState::Unlocked);
     });
 }

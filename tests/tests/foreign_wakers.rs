@@ -190,7 +190,7 @@ fn a_waker_that_panics_when_it_is_cloned_leaves_no_wait_behind() {
             panic!("it was woken, and the lock is free")
         };
         drop(guard);
-        assert_eq!(lock.status().expect(HERE).occupancy, LockState::Unlocked);
+        assert_eq!(lock.status().expect(HERE).state, LockState::Unlocked);
     });
 }
 

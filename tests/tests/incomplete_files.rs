@@ -70,7 +70,7 @@ fn a_lock_owned_by_a_token_without_a_process_is_recovered_at_once() {
         content[52..56].copy_from_slice(&7_u32.to_le_bytes());
         let _left = folder.put("l", &content);
         let lock = folder.lock("l").open().expect("a lock");
-        assert_eq!(lock.status().expect("a lock").occupancy, LockState::Held(OwnerState::Dead));
+        assert_eq!(lock.status().expect("a lock").state, LockState::Held(OwnerState::Dead));
         assert!(lock.holder().expect("a lock").expect("an owner").uuid().is_none());
         let guard = lock.try_lock().expect("a lock").expect("a dead owner's");
         let dead = guard.recovered().expect("the owner died").dead.expect("its record");
@@ -95,7 +95,7 @@ fn an_owner_with_a_static_token_is_never_judged_dead() {
     content[..4].copy_from_slice(&65535_u32.to_le_bytes());
     let path = folder.put("l", &content);
     let lock = folder.lock("l").open().expect("a lock");
-    assert_eq!(lock.status().expect("a lock").occupancy, LockState::Held(OwnerState::Unknown));
+    assert_eq!(lock.status().expect("a lock").state, LockState::Held(OwnerState::Unknown));
     assert!(lock.try_lock().expect("a lock").is_none());
     Intruder::on(&path).scribble(0, 0); // the owner releases it
     assert!(lock.try_lock().expect("a lock").is_some());

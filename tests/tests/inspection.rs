@@ -28,7 +28,7 @@ fn a_handle_that_released_and_closed_is_never_seen_as_dead() {
     let mut checks = 0_u32;
     while checks < CHECKS || account.rounds.load(Relaxed) < 1000 {
         checks += 1;
-        let occupancy = lock.status().unwrap().occupancy;
+        let occupancy = lock.status().unwrap().state;
         assert_ne!(occupancy, LockState::Held(OwnerState::Dead), "at check {checks}");
     }
     account.stop.store(1, Relaxed);
@@ -45,27 +45,27 @@ fn an_inspection_shows_the_state_of_the_lock() {
     let seen = || folder.unchanged(|| folder.lock("l").inspect()).expect("a lock or nothing");
     assert!(seen().is_none(), "an inspection created a lock");
     let lock = folder.lock("l").description("belt 7").open().expect(HERE);
-    let occupancy = || seen().expect("there").health.occupancy;
+    let occupancy = || seen().expect("there").status.state;
     assert_eq!((seen().expect("there").holder, occupancy()), (None, LockState::Unlocked));
 
     let guard = lock.lock().expect("free");
-    let Inspection { holder, health, .. } = seen().expect("there");
+    let Inspection { holder, status, .. } = seen().expect("there");
     assert_eq!(holder, lock.holder().expect(HERE));
-    assert!(health.occupancy == LockState::Held(OwnerState::Alive) && health.is_healthy());
+    assert!(status.state == LockState::Held(OwnerState::Alive) && status.is_healthy());
     let text = seen().expect("there").to_string();
     assert!(text.contains("held; holder: pid") && text.contains("belt 7"), "{text}");
 
     std::mem::forget(guard);
     drop(lock);
-    let Inspection { holder, health, .. } = seen().expect("there");
+    let Inspection { holder, status, .. } = seen().expect("there");
     assert_eq!(
-        (holder.expect("the dead owner").description(), health.occupancy),
+        (holder.expect("the dead owner").description(), status.state),
         ("belt 7", LockState::Held(OwnerState::Dead))
     );
     let lock = folder.lock("l").open().expect(HERE);
     lock.lock().expect("a dead owner's").release().expect("held");
-    let health = seen().expect("there").health;
-    assert!(health.owner_died && health.recoveries == 1 && health == lock.status().expect(HERE));
+    let status = seen().expect("there").status;
+    assert!(status.owner_died && status.recoveries == 1 && status == lock.status().expect(HERE));
     lock.lock().expect("free").declare_consistent().expect("held");
 }
 
@@ -80,7 +80,7 @@ fn an_inspection_reads_only_locks() {
     };
     let path = folder.put("l", b"");
     assert_eq!(
-        seen().expect("an empty file is a free lock").expect("there").health.occupancy,
+        seen().expect("an empty file is a free lock").expect("there").status.state,
         LockState::Unlocked
     );
     for (content, expected) in [
@@ -119,7 +119,7 @@ fn an_inspection_of_a_busy_lock_shows_no_mixed_record_and_no_death() {
             continue;
         };
         assert_ne!(
-            inspection.health.occupancy,
+            inspection.status.state,
             LockState::Held(OwnerState::Dead),
             "a living process was judged dead"
         );
@@ -164,10 +164,10 @@ fn a_user_that_may_only_read_sees_the_holder_and_disturbs_no_user() {
                     .expect("may be read")
                     .expect("there")
             };
-            let Inspection { holder, health, .. } = seen();
+            let Inspection { holder, status, .. } = seen();
             let holder = holder.expect("held");
             assert_eq!((holder.uuid(), holder.description()), (Some(uuid), "ours"));
-            assert_eq!(health.occupancy, LockState::Held(OwnerState::Alive));
+            assert_eq!(status.state, LockState::Held(OwnerState::Alive));
             line.ready();
             line.wait(); // until the lock is free and its file is removed
             assert!(folder.lock("l").inspect().expect("nothing to refuse").is_none());
@@ -195,7 +195,7 @@ fn a_lock_on_a_read_only_mount_can_be_inspected() {
         mounted.make_read_only();
         let seen =
             folder.unchanged(|| folder.lock("l").inspect()).expect("may be read").expect("there");
-        assert_eq!(seen.health.occupancy, LockState::Held(OwnerState::Dead));
+        assert_eq!(seen.status.state, LockState::Held(OwnerState::Dead));
         assert!(seen.holder.expect("the dead owner").pid().is_some());
     });
 }

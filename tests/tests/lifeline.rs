@@ -90,7 +90,7 @@ fn a_program_with_the_lifeline_keeps_its_dead_owners_lock_until_it_ends() {
         owner.kill();
         let lock = folder.lock("l").open().expect(HERE);
         assert!(lock.try_lock().expect(HERE).is_none(), "the program vouches for it");
-        assert_eq!(lock.status().expect(HERE).occupancy, LockState::Held(OwnerState::Alive));
+        assert_eq!(lock.status().expect(HERE).state, LockState::Held(OwnerState::Alive));
         drop(input);
         let guard = lock.lock().expect("the program ends");
         let dead = guard.recovered().expect("its owner had died").dead.expect("its record");

@@ -58,7 +58,7 @@ fn releasing_a_lock_that_is_not_held_is_an_error_and_changes_nothing() {
     lock.acquire().expect(HERE);
     lock.release().expect(HERE);
     assert_not_held(lock.release(), &name);
-    assert_eq!(lock.status().expect(HERE).occupancy, LockState::Unlocked);
+    assert_eq!(lock.status().expect(HERE).state, LockState::Unlocked);
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn releasing_by_hand_under_a_guard_is_an_error_and_the_guard_still_holds() {
     assert!(lock.is_held());
     one.release().expect("held");
     two.release().expect("held");
-    assert_eq!(lock.status().expect(HERE).occupancy, LockState::Unlocked);
+    assert_eq!(lock.status().expect(HERE).state, LockState::Unlocked);
 }
 
 #[test]
@@ -174,7 +174,7 @@ fn a_handle_and_an_event_that_a_forked_child_drops_still_work_in_the_parent() {
         .ends_well();
         let (lock, event) = parents.take().expect("ours");
         assert!(!event.is_set().expect("ours") && lock.is_held());
-        assert_eq!(lock.status().expect(HERE).occupancy, LockState::HeldByThisHandle);
+        assert_eq!(lock.status().expect(HERE).state, LockState::HeldByThisHandle);
         lock.release().expect("undisturbed");
     });
 }
@@ -255,8 +255,14 @@ fn every_error_is_one_line_that_says_what_to_do() {
             "end all its users first",
         ),
         (Error::OpenTimedOut { path: path(), waited }, "continue or kill"),
-        (Error::WouldBlock { name: name(), holder: holder.clone() }, "wait for it or try later"),
-        (Error::WouldBlock { name: name(), holder: None }, "wait for it or try later"),
+        (
+            Error::TimedOut { name: name(), waited: Duration::ZERO, holder: holder.clone() },
+            "wait for it or try later",
+        ),
+        (
+            Error::TimedOut { name: name(), waited: Duration::ZERO, holder: None },
+            "wait for it or try later",
+        ),
         (Error::TimedOut { name: name(), waited, holder: holder.clone() }, "wait longer"),
         (Error::Cancelled { name: name(), holder }, "clear the event"),
         (Error::WouldDeadlock { name: name() }, "release that first"),

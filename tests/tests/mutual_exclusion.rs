@@ -184,7 +184,7 @@ fn a_held_lock_is_refused_to_every_other_handle() {
     holder.ask("lock l");
     for other in [&mut *other, &mut *thread] {
         assert_eq!(other.ask("try l"), "false");
-        assert_eq!(other.refuse("for l 0"), "WouldBlock");
+        assert_eq!(other.refuse("for l 0"), "TimedOut");
         assert_eq!(other.refuse("for l 1"), "TimedOut");
         assert_eq!(other.refuse("release l"), "NotHeld");
         assert_eq!(other.ask("force l"), "false");

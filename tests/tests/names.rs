@@ -56,15 +56,15 @@ fn a_clone_is_another_contender_for_the_same_lock() {
     thread::scope(|scope| {
         let waiter = scope.spawn(move || {
             assert!(other.try_lock().unwrap().is_none());
-            assert_eq!(other.status().unwrap().occupancy, LockState::Held(OwnerState::Alive));
+            assert_eq!(other.status().unwrap().state, LockState::Held(OwnerState::Alive));
             drop(other.lock().unwrap());
         });
         until(|| lock.status().unwrap().waiters);
-        assert_eq!(lock.status().unwrap().occupancy, LockState::HeldByThisHandle);
+        assert_eq!(lock.status().unwrap().state, LockState::HeldByThisHandle);
         guard.release().unwrap();
         waiter.join().unwrap();
     });
-    assert_eq!(lock.status().unwrap().occupancy, LockState::Unlocked);
+    assert_eq!(lock.status().unwrap().state, LockState::Unlocked);
 }
 
 #[test]
@@ -77,7 +77,7 @@ fn a_thread_that_would_wait_for_itself_gets_a_deadlock_error() {
     actor.ask("lock l");
     for other in ["m", "n"] {
         assert_eq!(actor.ask(format_args!("try {other}")), "false");
-        assert_eq!(actor.refuse(format_args!("for {other} 0")), "WouldBlock");
+        assert_eq!(actor.refuse(format_args!("for {other} 0")), "TimedOut");
         assert_eq!(actor.refuse(format_args!("lock {other}")), "WouldDeadlock");
         assert_eq!(actor.refuse(format_args!("for {other} 60000")), "WouldDeadlock");
     }

@@ -41,7 +41,7 @@ fn wait_for_death(name: &str, line: &Line) -> u32 {
     let lock = ShmLock::builder(name).poll_interval(POLL).open().expect(HERE);
     assert!(lock.try_lock().expect(HERE).is_none());
     assert!(lock.try_lock_for(MANY_POLLS).expect_err("it is held").is_timed_out());
-    assert_eq!(lock.status().expect(HERE).occupancy, LockState::Held(OwnerState::Alive));
+    assert_eq!(lock.status().expect(HERE).state, LockState::Held(OwnerState::Alive));
     line.ready();
     let guard = lock.lock().expect("its owner dies");
     let dead = guard.recovered().expect("it died").dead.expect("an owner record");
@@ -140,7 +140,7 @@ fn a_new_process_with_the_dead_owners_id_does_not_vouch_for_it() {
         let pid = init.line().hear();
         if pid != 0 {
             let lock = ShmLock::open(&name).expect(HERE);
-            assert_eq!(lock.status().expect(HERE).occupancy, LockState::Held(OwnerState::Dead));
+            assert_eq!(lock.status().expect(HERE).state, LockState::Held(OwnerState::Dead));
             let guard = lock.try_lock().expect(HERE).expect("a dead owner's");
             let dead = guard.recovered().expect("it died").dead.expect("its record");
             assert_eq!(dead.pid().map(i64::from), Some(pid));
@@ -214,6 +214,6 @@ fn a_user_namespace_without_mapped_users_trusts_no_file() {
             return;
         };
         nobody.ends_well();
-        assert_eq!(lock.status().expect(HERE).occupancy, LockState::HeldByThisHandle);
+        assert_eq!(lock.status().expect(HERE).state, LockState::HeldByThisHandle);
     });
 }

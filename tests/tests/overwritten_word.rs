@@ -113,7 +113,7 @@ fn a_function_after_the_exit_handlers_does_not_nest_in_a_hold_that_they_ended() 
             mem::forget(held);
             assert!(!lock.is_held(), "another process holds it");
             assert!(lock.recovered().is_none() && lock.fencing_token().is_none());
-            assert!(matches!(lock.status().expect(HERE).occupancy, LockState::Held(_)));
+            assert!(matches!(lock.status().expect(HERE).state, LockState::Held(_)));
             let nested = lock.try_lock_for(Duration::ZERO);
             assert!(matches!(nested, Err(Error::Overwritten { .. })), "two holders: {nested:?}");
             // The handle knows from here on.
@@ -148,7 +148,7 @@ fn the_guards_of_a_hold_that_the_exit_handlers_ended_release_nothing() {
                 Err(Error::NotHeld { .. } | Error::Overwritten { .. })
             ));
             drop(held);
-            assert!(!lock.is_held() && lock.status().expect(HERE).occupancy != LockState::Unlocked);
+            assert!(!lock.is_held() && lock.status().expect(HERE).state != LockState::Unlocked);
         });
     });
 }
@@ -224,7 +224,7 @@ fn a_handle_whose_word_names_another_owner_does_not_nest_and_its_guards_release_
         assert!(!lock.is_held() && lock.fencing_token().is_none() && lock.recovered().is_none());
         assert_eq!((one.fencing_token(), one.recovered()), (0, None));
         assert!(lock.lock().is_err_and(overwritten));
-        assert!(!matches!(lock.status().expect(HERE).occupancy, LockState::HeldByThisHandle));
+        assert!(!matches!(lock.status().expect(HERE).state, LockState::HeldByThisHandle));
         intruder.scribble(0, 0);
         let again = lock.lock().expect("free again");
         drop(one);

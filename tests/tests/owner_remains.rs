@@ -52,7 +52,7 @@ impl Drop for Freezer {
 
 fn assert_owner_lives(lock: &ShmLock) {
     assert!(lock.try_lock_for(MANY_POLLS).expect_err("it is held").is_timed_out());
-    assert_eq!(lock.status().expect(HERE).occupancy, LockState::Held(OwnerState::Alive));
+    assert_eq!(lock.status().expect(HERE).state, LockState::Held(OwnerState::Alive));
 }
 
 fn assert_owner_died(lock: &ShmLock) {

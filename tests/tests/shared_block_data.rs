@@ -194,7 +194,8 @@ fn a_layout_with_a_hostile_schema_is_printed_on_one_line() {
     let fixture = Solo::new();
     let folder = Folder::new(&fixture);
     let block = folder.lock("b").schema("\u{1b}[31mred\n").open_block::<Pair>().expect(HERE);
-    let shape: BlockLayout = folder.lock("b").inspect().expect("may be read").expect("there").shape;
+    let shape: BlockLayout =
+        folder.lock("b").inspect().expect("may be read").expect("there").layout;
     assert!(!shape.to_string().contains(char::is_control), "{shape:?}");
     let error = folder.lock("b").open_block::<Pair>().expect_err("another schema");
     assert_says(&error, &["red\\n"]);

@@ -35,8 +35,8 @@ fn a_block_can_be_used_and_inspected_as_a_lock() {
         assert!(lock.try_lock().expect("a lock").is_none());
         let seen =
             folder.unchanged(|| folder.lock("b").inspect()).expect("may be read").expect("there");
-        assert!(matches!(seen.health.occupancy, LockState::Held(_)));
-        assert_eq!((seen.shape.bytes(), seen.shape.schema()), (16, "pair"));
+        assert!(matches!(seen.status.state, LockState::Held(_)));
+        assert_eq!((seen.layout.bytes(), seen.layout.schema()), (16, "pair"));
     }
     assert_eq!(fs::metadata(folder.file("b")).expect("there").len(), 192 + 16);
     assert_eq!(
@@ -105,7 +105,7 @@ fn an_empty_file_and_a_file_of_zeros_become_the_block() {
         assert_eq!(*block.lock().expect("free"), Pair { one: 3, two: 0 });
         assert_eq!(fs::metadata(&path).expect("there").len(), 208);
         assert_eq!(
-            folder.lock("b").inspect().expect("may be read").expect("there").shape.schema(),
+            folder.lock("b").inspect().expect("may be read").expect("there").layout.schema(),
             "s"
         );
         drop(block);
@@ -157,7 +157,7 @@ fn a_block_whose_creator_died_half_way_blocks_no_later_opener() {
             assert!(folder.names().is_empty());
             die();
             assert!(
-                folder.lock("b").inspect().expect("a lock").expect("there").health.is_healthy()
+                folder.lock("b").inspect().expect("a lock").expect("there").status.is_healthy()
             );
             assert_eq!(
                 folder.lock("b").clean(DiedFlag::Keep).expect("a lock"),
@@ -184,7 +184,7 @@ fn a_half_described_block_is_described_again() {
         folder.lock("b").schema("pair").open_block::<Pair>().expect("its length is not described");
     assert_eq!(*block.lock().expect("free"), Pair::default());
     assert_eq!(
-        folder.lock("b").inspect().expect("may be read").expect("there").shape.schema(),
+        folder.lock("b").inspect().expect("may be read").expect("there").layout.schema(),
         "pair"
     );
     drop(lock);
@@ -208,8 +208,8 @@ fn a_handle_of_a_block_shows_the_state_of_its_lock() {
     let fixture = Fixture::new();
     let name = fixture.name("b");
     let block = quietly(|| SharedBlock::<u64>::open(&name)).expect(HERE);
-    assert_eq!(block.as_lock().status().expect(HERE).occupancy, LockState::Unlocked);
+    assert_eq!(block.as_lock().status().expect(HERE).state, LockState::Unlocked);
     let lock = quietly(|| ShmLock::open(&name)).expect("a lock");
     let _guard = lock.lock().expect("free");
-    assert!(matches!(block.as_lock().status().expect(HERE).occupancy, LockState::Held(_)));
+    assert!(matches!(block.as_lock().status().expect(HERE).state, LockState::Held(_)));
 }

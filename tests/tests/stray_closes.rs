@@ -45,7 +45,7 @@ fn stray_closes_at_any_moment_make_no_two_holders_and_no_hang() {
             openings.unfounded.is_none() && openings.entered == 0 && openings.opened > 0,
             "{openings:?}"
         );
-        assert_eq!(holder.status().expect(HERE).occupancy, LockState::HeldByThisHandle);
+        assert_eq!(holder.status().expect(HERE).state, LockState::HeldByThisHandle);
         drop(folder.lock("l").open().expect("the name can be opened afterwards"));
         guard.release().expect("no other handle took the lock");
     });

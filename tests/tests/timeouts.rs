@@ -58,7 +58,7 @@ fn a_timeout_of_zero_is_one_try_and_names_the_holder() {
             lock.try_lock_until(Instant::now()).map(drop).unwrap_err(),
             lock.try_acquire_until(began.checked_sub(SHORT).unwrap_or(began)).unwrap_err(),
         ] {
-            assert!(matches!(error, Error::WouldBlock { .. }), "{error}");
+            assert!(matches!(error, Error::TimedOut { waited: Duration::ZERO, .. }), "{error}");
             assert!(error.is_timed_out());
             assert_eq!(error.holder().and_then(Holder::pid), Some(holder.pid()));
         }
@@ -81,7 +81,7 @@ fn an_exit_event_ends_no_single_try() {
             lock.try_lock_for(Duration::ZERO).map(drop).unwrap_err(),
             lock.try_lock_until(Instant::now()).map(drop).unwrap_err(),
         ] {
-            assert!(matches!(error, Error::WouldBlock { .. }), "{error}");
+            assert!(matches!(error, Error::TimedOut { waited: Duration::ZERO, .. }), "{error}");
         }
         assert!(
             lock.try_lock_for(SHORT).map(drop).unwrap_err().is_cancelled(),

@@ -196,7 +196,7 @@ impl fmt::Display for Message<'_> {
                 Shown(path),
                 Roughly(*waited)
             ),
-            Error::WouldBlock { name, holder } => {
+            Error::TimedOut { name, waited: Duration::ZERO, holder } => {
                 write!(f, "lock {name:?} is not free: {}", HeldBy(holder.as_deref()))
             }
             Error::TimedOut { name, waited, holder } => write!(

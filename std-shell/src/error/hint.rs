@@ -1,5 +1,7 @@
 //! Says what to do about an error, apart from what happened.
 
+use std::time::Duration;
+
 use rustix::io::Errno;
 
 use super::{Error, FREE_TOKEN, MAP, NotALockReason};
@@ -46,7 +48,7 @@ impl Error {
                  its removal makes two locks"
             }
             Self::OpenTimedOut { .. } => "continue or kill the stopped process (see fuser(1))",
-            Self::WouldBlock { .. } => "wait for it or try later",
+            Self::TimedOut { waited: Duration::ZERO, .. } => "wait for it or try later",
             Self::TimedOut { .. } => "wait longer or see what the holder does",
             Self::Cancelled { .. } => "clear the event to wait again",
             Self::WouldDeadlock { .. } => "release that first or nest by the same handle",
@@ -135,6 +137,7 @@ fn of_system(operation: &str, errno: Errno) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use std::path::PathBuf;
+
 
     use rustix::io::Errno;
     use shmlock_core::layout::DESCRIPTION_MAX;

@@ -33,7 +33,6 @@ fn kind(error: &Error) -> ErrorKind {
         | Error::InUseWithOtherMode { .. } => ErrorKind::PermissionDenied,
         Error::Orphaned { .. } => ErrorKind::NotFound,
         Error::OpenTimedOut { .. } | Error::TimedOut { .. } => ErrorKind::TimedOut,
-        Error::WouldBlock { .. } => ErrorKind::WouldBlock,
         Error::WouldDeadlock { .. } => ErrorKind::Deadlock,
         _ => ErrorKind::Other,
     }

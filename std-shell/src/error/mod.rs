@@ -124,18 +124,11 @@ pub enum Error {
         /// The time waited.
         waited: Duration,
     },
-    /// The lock is held, and the caller does not wait.
-    WouldBlock {
-        /// The lock.
-        name: String,
-        /// The holder, if it could be read.
-        holder: Option<Box<Holder>>,
-    },
     /// The lock was not free within the time given.
     TimedOut {
         /// The lock.
         name: String,
-        /// The time waited.
+        /// The time waited; zero if one try was asked for.
         waited: Duration,
         /// The holder, if it could be read.
         holder: Option<Box<Holder>>,
@@ -237,7 +230,7 @@ impl Error {
     /// Returns `true` if the lock was not free within the time given; a time of zero included.
     #[must_use]
     pub const fn is_timed_out(&self) -> bool {
-        matches!(self, Self::TimedOut { .. } | Self::WouldBlock { .. })
+        matches!(self, Self::TimedOut { .. })
     }
 
     /// Returns `true` if an exit event ended the wait.
@@ -250,8 +243,7 @@ impl Error {
     #[must_use]
     pub fn holder(&self) -> Option<&Holder> {
         match self {
-            Self::WouldBlock { holder, .. }
-            | Self::TimedOut { holder, .. }
+            Self::TimedOut { holder, .. }
             | Self::Cancelled { holder, .. }
             | Self::InUseWithOtherMode { holder, .. } => holder.as_deref(),
             _ => None,

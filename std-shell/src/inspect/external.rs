@@ -30,18 +30,18 @@ pub struct Inspection {
     pub holder: Option<Holder>,
     /// The status. [`LockState::HeldByThisHandle`] does not occur: a handle of this process is
     /// [`Held`](LockState::Held), like any other.
-    pub health: LockStatus,
+    pub status: LockStatus,
     /// The counters.
     pub statistics: Statistics,
     /// The layout of the data beside the lock.
-    pub shape: BlockLayout,
+    pub layout: BlockLayout,
     /// `true` if a handle is open, or a copy of a [`lifeline`](crate::ShmLock::lifeline).
     pub in_use: bool,
 }
 
 impl fmt::Display for Inspection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.health)?;
+        write!(f, "{}", self.status)?;
         self.holder.as_ref().map_or(Ok(()), |holder| write!(f, "; holder: {holder}"))
     }
 }
@@ -51,7 +51,7 @@ pub(crate) fn inspect(file: &FileSpec, fence: FenceScope) -> Result<Option<Inspe
     let Some(fd) = open(file)? else { return Ok(None) };
     let mut seen = read(file, &fd, fence)?;
     for _ in 0..DEATH_CHECKS {
-        if seen.health.occupancy != LockState::Held(OwnerState::Dead) {
+        if seen.status.state != LockState::Held(OwnerState::Dead) {
             break;
         }
         // An owner that is not in the word any more has not died, see `status.rs`.
@@ -98,9 +98,9 @@ fn read(file: &FileSpec, fd: &Descriptor, fence: FenceScope) -> Result<Inspectio
     let header = file.header(fd.as_fd())?;
     Ok(Inspection {
         holder: Holder::read(region, fence),
-        health: LockStatus::of_copy(region, fd),
+        status: LockStatus::of_copy(region, fd),
         statistics: Statistics::of(region, header::longest_hold_of(&header)),
-        shape: BlockLayout::of_bytes(&header),
+        layout: BlockLayout::of_bytes(&header),
         in_use: is_in_use(fd),
     })
 }

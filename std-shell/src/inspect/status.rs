@@ -30,7 +30,7 @@ pub enum LockState {
 #[non_exhaustive]
 pub struct LockStatus {
     /// The owner.
-    pub occupancy: LockState,
+    pub state: LockState,
     /// `true` if WAITERS is set. It may stay set after the last waiter has gone.
     pub waiters: bool,
     /// `true` if an owner died and no later owner has declared the data consistent.
@@ -52,7 +52,7 @@ impl LockStatus {
         let word = copy.word();
         let life = |owner| LockState::Held(life_of(probe.as_fd(), owner));
         Self {
-            occupancy: word.owner().map_or(LockState::Unlocked, life),
+            state: word.owner().map_or(LockState::Unlocked, life),
             waiters: word.has_waiters(),
             owner_died: word.owner_died(),
             recoveries: copy.recoveries(),
@@ -63,7 +63,7 @@ impl LockStatus {
     /// Returns the status of a mapped region, for the handle `me`.
     pub(crate) fn look(shared: &Attachment, me: Token, held: bool) -> Self {
         let region = shared.region();
-        let (word, occupancy) = occupancy(
+        let (word, state) = state(
             || region.word(),
             |owner| match owner == me {
                 true if held => LockState::HeldByThisHandle,
@@ -73,7 +73,7 @@ impl LockStatus {
             },
         );
         Self {
-            occupancy,
+            state,
             waiters: word.has_waiters(),
             owner_died: word.owner_died(),
             recoveries: region.recoveries(),
@@ -85,13 +85,13 @@ impl LockStatus {
     /// consistent. Otherwise the data may be half-written, even if the lock was recovered already.
     #[must_use]
     pub fn is_healthy(&self) -> bool {
-        !self.orphaned && !self.owner_died && self.occupancy != LockState::Held(OwnerState::Dead)
+        !self.orphaned && !self.owner_died && self.state != LockState::Held(OwnerState::Dead)
     }
 }
 
 impl fmt::Display for LockStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.occupancy {
+        f.write_str(match self.state {
             LockState::Unlocked => "free",
             LockState::HeldByThisHandle => "held by this handle",
             LockState::Held(OwnerState::Alive) => "held",
@@ -119,14 +119,14 @@ impl fmt::Display for LockStatus {
 ///
 /// An owner that released the lock and closed its handle between the two reads has not died. The
 /// word shows this: a dead owner stays in it until its lock is recovered.
-fn occupancy(read: impl Fn() -> Word, judge: impl Fn(Token) -> LockState) -> (Word, LockState) {
+fn state(read: impl Fn() -> Word, judge: impl Fn(Token) -> LockState) -> (Word, LockState) {
     let mut word = read();
     for _ in 0..DEATH_CHECKS {
         let Some(owner) = word.owner() else { return (word, LockState::Unlocked) };
-        let occupancy = judge(owner);
+        let state = judge(owner);
         let now = read();
-        if occupancy != LockState::Held(OwnerState::Dead) || now.owner() == Some(owner) {
-            return (word, occupancy);
+        if state != LockState::Held(OwnerState::Dead) || now.owner() == Some(owner) {
+            return (word, state);
         }
         word = now;
     }

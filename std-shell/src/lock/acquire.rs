@@ -67,7 +67,7 @@ impl ShmLock {
     /// free lock is acquired whatever the timeout.
     ///
     /// # Errors
-    /// [`Error::TimedOut`], or [`Error::WouldBlock`] for a timeout of zero. Both name the holder.
+    /// [`Error::TimedOut`], which names the holder.
     /// Else those of [`lock`](Self::lock).
     ///
     /// # Examples

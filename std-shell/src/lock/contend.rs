@@ -53,7 +53,11 @@ impl ShmLock {
         if self.acquire_slow(deadline, kind)? {
             return Ok(());
         }
-        Err(Error::WouldBlock { name: self.name.to_string(), holder: self.holder_now() })
+        Err(Error::TimedOut {
+            name: self.name.to_string(),
+            waited: Duration::ZERO,
+            holder: self.holder_now(),
+        })
     }
 
     /// Acquires the lock once more, for a guard or without. Returns `false` if one try was asked

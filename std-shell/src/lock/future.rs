@@ -72,8 +72,7 @@ impl ShmLock {
     /// timeout.
     ///
     /// # Errors
-    /// The future's: [`Error::TimedOut`], or [`Error::WouldBlock`] for a timeout of zero. Both name
-    /// the holder. Else those of [`lock_async`](Self::lock_async).
+    /// The future's: [`Error::TimedOut`], which names the holder. Else those of [`lock_async`](Self::lock_async).
     ///
     /// # Limits
     /// Those of [`lock_async`](Self::lock_async).
@@ -167,7 +166,11 @@ impl<'a> LockFuture<'a> {
     fn time_left(&self) -> Result<Duration> {
         let (lock, name) = (self.lock, || self.lock.name.to_string());
         if self.deadline.is_one_try() {
-            return Err(Error::WouldBlock { name: name(), holder: lock.holder_now() });
+            return Err(Error::TimedOut {
+                name: name(),
+                waited: Duration::ZERO,
+                holder: lock.holder_now(),
+            });
         }
         if let Some(event) = &lock.settings.exit_event {
             if event.is_set()? {

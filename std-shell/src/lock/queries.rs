@@ -57,7 +57,7 @@ impl ShmLock {
     /// let lock = ShmLock::open("doc-status")?;
     /// let status = lock.status()?;
     /// assert!(status.is_healthy());
-    /// assert_eq!(status.occupancy, LockState::Unlocked);
+    /// assert_eq!(status.state, LockState::Unlocked);
     /// # Ok::<(), shmlock::Error>(())
     /// ```
     pub fn status(&self) -> Result<LockStatus> {

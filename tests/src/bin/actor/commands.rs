@@ -134,7 +134,7 @@ fn obey(state: &mut State, words: &[&str]) -> Result<Done, Error> {
             Ok(Done::said(&locks::holder(state.lock(id).holder()?.as_ref(), "nobody")))
         }
         ["recovered", id] => Ok(Done::said(&locks::recovered(state.lock(id).recovered().as_ref()))),
-        ["check", id] => Ok(Done::said(&locks::health(state.lock(id).status()?))),
+        ["check", id] => Ok(Done::said(&locks::status(state.lock(id).status()?))),
         ["every", id] => Ok(Done::Answer(locks::every(&state.lock(id)))),
         ["fence", id] => Ok(Done::said(&state.lock(id).fencing_token().unwrap_or(0))),
         ["count", id, account, rounds, actors, ref limit @ ..] => work::count(

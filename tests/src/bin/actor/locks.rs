@@ -76,12 +76,12 @@ pub(crate) fn recovered(recovered: Option<&Recovered>) -> String {
     }
 }
 
-pub(crate) fn health(health: LockStatus) -> String {
-    let LockStatus { occupancy, waiters, owner_died, recoveries, orphaned, .. } = health;
+pub(crate) fn status(status: LockStatus) -> String {
+    let LockStatus { state, waiters, owner_died, recoveries, orphaned, .. } = status;
     format!(
-        "{occupancy:?} waiters={waiters} owner_died={owner_died} recoveries={recoveries} \
+        "{state:?} waiters={waiters} owner_died={owner_died} recoveries={recoveries} \
          orphaned={orphaned} healthy={}",
-        health.is_healthy()
+        status.is_healthy()
     )
 }
 

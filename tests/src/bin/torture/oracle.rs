@@ -151,12 +151,12 @@ impl Contender<'_> {
     fn judge_file(&self, at: usize, lock: &ShmLock, fence: u64) {
         let ledger = self.ledger(at);
         match lock.status() {
-            Ok(health) if health.orphaned => self.accuse(Fault::Orphaned, at, 0),
+            Ok(status) if status.orphaned => self.accuse(Fault::Orphaned, at, 0),
             // A static owner asks by a handle that holds nothing.
-            Ok(health) if health.occupancy == LockState::Unlocked => {
+            Ok(status) if status.state == LockState::Unlocked => {
                 self.accuse(Fault::NotOurs, at, 0);
             }
-            Ok(health) if lock.is_held() && health.occupancy != LockState::HeldByThisHandle => {
+            Ok(status) if lock.is_held() && status.state != LockState::HeldByThisHandle => {
                 self.accuse(Fault::NotOurs, at, 1);
             }
             Ok(_) => {}

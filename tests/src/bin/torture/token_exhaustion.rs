@@ -40,8 +40,7 @@ pub(crate) fn watch(worker: &mut Worker<'_>) {
     while !worker.session.memory.is_over() {
         if let Some(lock) = worker.me.open(&worker.session.names[NARROW], NARROW, &make, None) {
             let is_dead = || {
-                lock.status()
-                    .is_ok_and(|health| health.occupancy == LockState::Held(OwnerState::Dead))
+                lock.status().is_ok_and(|status| status.state == LockState::Held(OwnerState::Dead))
             };
             while is_dead() && !worker.session.memory.is_over() {
                 thread::sleep(PAUSE);
