@@ -91,7 +91,7 @@ symbols=$(nm --demangle "$program")
 grep -qE 'shmlock::lock::(\w+::)*ShmLock>::take$' <<<"$symbols" ||
     die "no function \`take\` in $program"
 names=$(IFS='|' && echo "${inlined[*]}")
-apart=$(grep -E "shmlock::.*(ShmLock|Waiter)>::($names)\$|Waiter as .*>::wait\$" \
+apart=$(grep -E "shmlock::.*(ShmLock|Waiter)>?::($names)\$|Waiter as .*>::wait\$" \
     <<<"$symbols" || true)
 apart+=$(grep -oE 'acquire_contended_inline$' <<<"$symbols" || true)
 [ -z "$apart" ] || die "not inlined into \`take\`: $apart"
