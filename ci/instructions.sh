@@ -81,20 +81,20 @@ if [ "${1:-}" = --update ]; then
 fi
 [ "$rustc $host" = "$(entry rustc) $(entry host)" ] ||
     skip "not compared: rustc is $rustc for $host, $file is of $(entry rustc) for $(entry host)"
-# The code from the system call of a sleep to the critical section is inlined into `take`: see
-# std-shell/src/lock/contend.rs. Separate functions would cost a woken waiter cache misses.
-inlined=(take_outermost contend begin write_record next sleep)
+# The code from the system call of a sleep to the critical section is inlined into `acquire_slow`:
+# see std-shell/src/lock/contend.rs. Separate functions would cost a woken waiter cache misses.
+inlined=(acquire_outermost contend end_wait begin_hold write_record advance after_spin sleep_on)
 for name in "${inlined[@]}"; do
     grep -rqE "fn $name\b" std-shell/src || die "no function $name: correct the list"
 done
 symbols=$(nm --demangle "$program")
-grep -qE 'shmlock::lock::(\w+::)*ShmLock>::take$' <<<"$symbols" ||
-    die "no function \`take\` in $program"
+grep -qE 'shmlock::lock::(\w+::)*ShmLock>::acquire_slow$' <<<"$symbols" ||
+    die "no function \`acquire_slow\` in $program"
 names=$(IFS='|' && echo "${inlined[*]}")
 apart=$(grep -E "shmlock::.*(ShmLock|Waiter)>?::($names)\$|Waiter as .*>::wait\$" \
     <<<"$symbols" || true)
 apart+=$(grep -oE 'acquire_contended_inline$' <<<"$symbols" || true)
-[ -z "$apart" ] || die "not inlined into \`take\`: $apart"
+[ -z "$apart" ] || die "not inlined into \`acquire_slow\`: $apart"
 [ $shrunk = 0 ] || echo "some are less, or new: run ci/instructions.sh --update and commit $file"
 [ $grown = 0 ] || die "a case takes over $slack % more instructions than before; if it must," \
     "run ci/instructions.sh --update and state the reason in the commit"

@@ -6,7 +6,7 @@ use std::process::Stdio;
 use serde_json::Value;
 use shmlock::ExitEvent;
 use shmlock_tests::hostile::{Folder, Intruder, Solo};
-use shmlock_tests::start;
+use shmlock_tests::{start, until};
 
 use crate::program::{Running, UNTIL_TOLD, says, shmlock};
 
@@ -177,6 +177,9 @@ fn list_has_a_line_for_each_lock_in_columns() {
     let _ = folder.put("free", &[0; 192]);
     let _ = folder.put("text", &[b'x'; 192]);
 
+    // For a moment after its start the witness has the lock open, too.
+    let users = |seen: &Value| seen["locks"][1]["users"].as_array().map(Vec::len);
+    until(|| users(&json(&list(&["--json"]))) == Some(2));
     let said = says(list(&[]));
     let lines: Vec<Vec<_>> =
         said.out.lines().map(|line| line.split_whitespace().collect()).collect();

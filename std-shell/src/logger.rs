@@ -153,7 +153,7 @@ impl Logger {
 /// appending, so lines do not mix there either.
 fn lines_to(sink: impl AsFd + Send + Sync + 'static) -> fern::Output {
     fern::Output::call(move |record| {
-        write_whole(sink.as_fd(), format!("{}\n", record.args()).as_bytes())
+        write_whole(sink.as_fd(), format!("{}\n", record.args()).as_bytes());
     })
 }
 

@@ -39,11 +39,6 @@ fn while_it_releases_to_sleeping_waiters() {
 }
 
 #[test]
-fn while_it_releases_without_wake_beside_sleeping_waiters() {
-    alone!(|| killed_while(Phase::PassOn));
-}
-
-#[test]
 fn while_it_recovers_from_a_dead_owner() {
     alone!(|| killed_while(Phase::TakeOver));
 }

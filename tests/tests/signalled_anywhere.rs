@@ -42,11 +42,6 @@ mod ended {
     }
 
     #[test]
-    fn while_it_releases_without_wake_beside_sleeping_waiters() {
-        alone!(|| ended_while(Phase::PassOn));
-    }
-
-    #[test]
     fn while_it_recovers_from_a_dead_owner() {
         alone!(|| ended_while(Phase::TakeOver));
     }
@@ -79,11 +74,6 @@ mod made_to_exit {
     fn while_it_releases_to_sleeping_waiters() {
         alone!(|| made_to_exit_while(Phase::Release));
     }
-
-    #[test]
-    fn while_it_releases_without_wake_beside_sleeping_waiters() {
-        alone!(|| made_to_exit_while(Phase::PassOn));
-    }
 }
 
 /// The signal's handler tries the lock by the handle that the interrupted code is using.
@@ -107,11 +97,6 @@ mod interrupted {
     #[test]
     fn while_it_releases_to_sleeping_waiters() {
         alone!(|| interrupted_while(Phase::Release));
-    }
-
-    #[test]
-    fn while_it_releases_without_wake_beside_sleeping_waiters() {
-        alone!(|| interrupted_while(Phase::PassOn));
     }
 
     #[test]

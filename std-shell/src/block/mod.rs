@@ -152,7 +152,7 @@ impl<T: FromBytes + IntoBytes + Immutable> SharedBlock<T> {
                 create(&mut *private);
                 // It is foreign code: it may have forked, or the lock be lost by now.
                 if let Err(loss) = lock.check_hold() {
-                    return Err(lock.into_error(loss));
+                    return Err(lock.error_of(loss));
                 }
                 lock.write_data(&*private);
                 header.set_made(fence);
@@ -245,7 +245,7 @@ impl Builder {
     /// [`open_timeout`](Self::open_timeout) each.
     ///
     /// # Errors
-    /// [`Error::BlockMismatch`](crate::Error::OtherBlock) if the name has other data or none;
+    /// [`Error::BlockMismatch`](crate::Error::BlockMismatch) if the name has other data or none;
     /// [`Error::SchemaTooLong`](crate::Error::SchemaTooLong);
     /// [`Error::TimedOut`](crate::Error::TimedOut) while somebody else creates it; and as
     /// [`open`](Self::open).

@@ -2,6 +2,7 @@
 
 mod display;
 mod hint;
+mod io;
 pub(crate) mod release;
 
 use std::path::PathBuf;

@@ -28,7 +28,7 @@ use crate::sys::ofd;
 pub struct Inspection {
     /// Who holds it; `None` if nobody.
     pub holder: Option<Holder>,
-    /// Its state. The occupancy is never [`Ours`](Occupancy::Ours): handles of this process are
+    /// Its state. The occupancy is never [`LockState::HeldByThisHandle`]: this process's handles are
     /// seen as others are.
     pub health: LockStatus,
     /// How much it has been used.

@@ -1,4 +1,4 @@
-//! The calls that acquire the lock.
+//! The public calls that acquire the lock.
 
 use std::time::{Duration, Instant};
 
@@ -7,89 +7,161 @@ use crate::lock::guard::Guard;
 use crate::lock::handle::ShmLock;
 use crate::lock::hold_count::HoldKind;
 use crate::wait::deadline::Deadline;
+#[cfg(doc)]
+use crate::{BlockSignals, Builder, Error};
 
 impl ShmLock {
-    /// Takes the lock, waiting as long as it takes.
+    /// Acquires the lock.
     ///
-    /// Blocks. Takes over from a dead owner within one poll interval of the moment its process is
-    /// gone.
+    /// Blocks until the lock is acquired. A dead owner's lock is recovered within one poll interval
+    /// of the moment its process is gone; the guard tells of that ([`Guard::recovered`]).
     ///
     /// # Errors
     /// [`Error::Cancelled`], [`Error::WouldDeadlock`], [`Error::Orphaned`],
     /// [`Error::ForkedHandle`], [`Error::NestingTooDeep`].
+    ///
+    /// # Limits
+    /// There is no order among waiters, see [`Builder::fairness_interval`].
+    ///
+    /// # Examples
+    /// ```
+    /// use shmlock::ShmLock;
+    ///
+    /// let lock = ShmLock::open("doc-lock")?;
+    /// let guard = lock.lock()?;
+    /// // the critical section
+    /// drop(guard);
+    /// # Ok::<(), shmlock::Error>(())
+    /// ```
     #[inline]
     pub fn lock(&self) -> Result<Guard<'_>> {
         self.lock_with(Deadline::Forever)
     }
 
-    /// Takes the lock if it is free, ours, or a dead owner's; `None` if somebody else holds it.
-    /// Never blocks.
+    /// Tries to acquire the lock once. Returns `None` if another handle holds it.
+    ///
+    /// Succeeds if the lock is free, held by this handle, or held by a dead owner. Never blocks.
     ///
     /// # Errors
     /// [`Error::Orphaned`] for a dead owner's lock whose file was removed; [`Error::ForkedHandle`],
     /// [`Error::NestingTooDeep`].
+    ///
+    /// # Examples
+    /// ```
+    /// use shmlock::ShmLock;
+    ///
+    /// # let name = &format!("doc-try-lock-{}", std::process::id()); // other tests run meanwhile
+    /// let (lock, other) = (ShmLock::open(name)?, ShmLock::open(name)?);
+    /// let guard = lock.try_lock()?;
+    /// assert!(guard.is_some());
+    /// assert!(other.try_lock()?.is_none());
+    /// # Ok::<(), shmlock::Error>(())
+    /// ```
     pub fn try_lock(&self) -> Result<Option<Guard<'_>>> {
-        Ok(self.take(Deadline::None, HoldKind::Guarded)?.then(|| self.new_guard()))
+        Ok(self.acquire_slow(Deadline::None, HoldKind::Guarded)?.then(|| self.new_guard()))
     }
 
-    /// Takes the lock, waiting at most `timeout`. Zero is one try. A free lock is taken whatever
-    /// the timeout.
+    /// Acquires the lock, waiting at most `timeout`. Zero is one try.
     ///
-    /// Blocks; the timeout is kept to the precision of the clock, whatever the poll interval.
+    /// Blocks. The timeout is kept to the precision of the clock, whatever the poll interval. A
+    /// free lock is acquired whatever the timeout.
     ///
     /// # Errors
-    /// [`Error::TimedOut`], or [`Error::WouldBlock`] for a timeout of zero, naming the holder; and
-    /// as [`lock`](Self::lock).
+    /// [`Error::TimedOut`], or [`Error::WouldBlock`] for a timeout of zero. Both name the holder.
+    /// Else those of [`lock`](Self::lock).
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use shmlock::ShmLock;
+    ///
+    /// # let name = &format!("doc-try-lock-for-{}", std::process::id());
+    /// let (lock, other) = (ShmLock::open(name)?, ShmLock::open(name)?);
+    /// let _guard = lock.try_lock_for(Duration::from_secs(1))?;
+    /// let refused = other.try_lock_for(Duration::ZERO);
+    /// assert!(refused.is_err_and(|error| error.to_string().contains("holds")));
+    /// # Ok::<(), shmlock::Error>(())
+    /// ```
     pub fn try_lock_for(&self, timeout: Duration) -> Result<Guard<'_>> {
         self.lock_with(Deadline::For(timeout))
     }
 
-    /// As [`try_lock_for`](Self::try_lock_for), until a moment. A moment that has passed is one
-    /// try.
+    /// Acquires the lock, waiting until `deadline` at most. A deadline that has passed is one try.
+    ///
+    /// Blocks. A free lock is acquired whatever the deadline.
     ///
     /// # Errors
-    /// As [`try_lock_for`](Self::try_lock_for).
+    /// Those of [`try_lock_for`](Self::try_lock_for).
     pub fn try_lock_until(&self, deadline: Instant) -> Result<Guard<'_>> {
         self.lock_with(Deadline::Until(deadline))
     }
 
-    /// As [`lock`](Self::lock), for callers that cannot keep a guard: pair it with
-    /// [`release`](Self::release).
+    /// Acquires the lock without a guard: pair it with [`release`](Self::release).
     ///
-    /// Send the handle to another thread only while it holds nothing. Otherwise the thread that
-    /// acquired counts as the holder: it gets [`Error::WouldDeadlock`] by its other handles, its
-    /// signals stay blocked ([`BlockSignals::WhileHeld`]), and
-    /// [`ExitHandlers`](crate::ExitHandlers) give the lock back when *it* exits, although the
-    /// section goes on elsewhere until the process has ended.
+    /// For callers that cannot keep a guard. Blocks until the lock is acquired.
     ///
     /// # Errors
-    /// As [`lock`](Self::lock).
+    /// Those of [`lock`](Self::lock).
+    ///
+    /// # Limits
+    /// Send the handle to another thread only while it holds nothing. Otherwise the thread that
+    /// acquired counts as the holder: its other handles answer [`Error::WouldDeadlock`], its
+    /// signals stay blocked ([`BlockSignals::WhileHeld`]), and
+    /// [`ExitHandlers`](crate::ExitHandlers) release the lock when *it* exits, although the
+    /// critical section goes on elsewhere until the process has ended.
+    ///
+    /// # Examples
+    /// ```
+    /// use shmlock::ShmLock;
+    ///
+    /// let lock = ShmLock::open("doc-acquire")?;
+    /// lock.acquire()?;
+    /// // the critical section
+    /// lock.release()?;
+    /// # Ok::<(), shmlock::Error>(())
+    /// ```
     #[inline]
     pub fn acquire(&self) -> Result<()> {
-        self.bare(Deadline::Forever)
+        self.acquire_with(Deadline::Forever)
     }
 
-    /// As [`try_lock`](Self::try_lock), without a guard; says whether the lock was taken.
+    /// Tries once to acquire the lock without a guard. Returns `false` if another handle holds it.
+    ///
+    /// Never blocks.
     ///
     /// # Errors
-    /// As [`try_lock`](Self::try_lock).
+    /// Those of [`try_lock`](Self::try_lock).
+    ///
+    /// # Limits
+    /// Those of [`acquire`](Self::acquire).
     pub fn try_acquire(&self) -> Result<bool> {
-        self.take(Deadline::None, HoldKind::Unguarded)
+        self.acquire_slow(Deadline::None, HoldKind::Unguarded)
     }
 
-    /// As [`try_lock_for`](Self::try_lock_for), without a guard.
+    /// Acquires the lock without a guard, waiting at most `timeout`. Zero is one try.
+    ///
+    /// Blocks. A free lock is acquired whatever the timeout.
     ///
     /// # Errors
-    /// As [`try_lock_for`](Self::try_lock_for).
+    /// Those of [`try_lock_for`](Self::try_lock_for).
+    ///
+    /// # Limits
+    /// Those of [`acquire`](Self::acquire).
     pub fn try_acquire_for(&self, timeout: Duration) -> Result<()> {
-        self.bare(Deadline::For(timeout))
+        self.acquire_with(Deadline::For(timeout))
     }
 
-    /// As [`try_lock_until`](Self::try_lock_until), without a guard.
+    /// Acquires the lock without a guard, waiting until `deadline` at most. A deadline that has
+    /// passed is one try.
+    ///
+    /// Blocks. A free lock is acquired whatever the deadline.
     ///
     /// # Errors
-    /// As [`try_lock_until`](Self::try_lock_until).
+    /// Those of [`try_lock_for`](Self::try_lock_for).
+    ///
+    /// # Limits
+    /// Those of [`acquire`](Self::acquire).
     pub fn try_acquire_until(&self, deadline: Instant) -> Result<()> {
-        self.bare(Deadline::Until(deadline))
+        self.acquire_with(Deadline::Until(deadline))
     }
 }

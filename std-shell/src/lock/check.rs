@@ -1,7 +1,9 @@
-//! Why could a lock not be used as it should, and how is that said?
+//! Checks that a handle can be used, and words the errors.
 //!
-//! Apart from taking and giving back, for these are on their way in signal handlers and in drops,
-//! which allocate nothing.
+//! Errors are made apart from acquire and release, which also run in signal handlers and drops,
+//! where nothing is allocated.
+
+use std::result::Result as StdResult;
 
 use shmlock_core::{Region, Word};
 
@@ -13,7 +15,7 @@ use crate::tell::tell;
 
 impl ShmLock {
     #[cold]
-    pub(crate) fn into_error(&self, loss: ReleaseError) -> Error {
+    pub(crate) fn error_of(&self, loss: ReleaseError) -> Error {
         let name = self.name.to_string();
         match loss {
             ReleaseError::Forked => Error::ForkedHandle { name },
@@ -24,12 +26,18 @@ impl ShmLock {
 
     #[inline]
     pub(crate) fn check_process(&self) -> Result<()> {
-        if self.shared.is_ours() { Ok(()) } else { Err(self.into_error(self.forked())) }
+        if self.shared.is_ours() { Ok(()) } else { Err(self.error_of(self.forked())) }
     }
 
-    /// Returns the owner word, if it does not name this handle although the count says that the
-    /// handle holds the lock. Then an exit handler has released the lock, or a stranger has
-    /// overwritten the word.
+    /// Returns the region, in the process that it belongs to.
+    #[inline]
+    pub(crate) fn region(&self) -> Result<Region<'_>> {
+        self.check_process()?;
+        Ok(self.shared.region())
+    }
+
+    /// Returns the owner word if the handle counts a hold and the word does not name it. Then an
+    /// exit handler has released the lock, or the word was overwritten from outside.
     #[inline]
     pub(crate) fn usurped(&self) -> Option<Word> {
         if !(self.holds.is_held() && self.shared.is_ours()) {
@@ -41,10 +49,9 @@ impl ShmLock {
         (!word.is_owned_by(self.token)).then_some(word)
     }
 
-    /// Checks that this handle holds the lock, by its count and by the owner word. If these differ,
-    /// the word decides: the count is put right, and the guards of that hold have nothing to
-    /// release.
-    pub(crate) fn check_hold(&self) -> std::result::Result<(), ReleaseError> {
+    /// Checks that this handle holds the lock, by its count and by the owner word. If these differ
+    /// the word decides: the holds are void.
+    pub(crate) fn check_hold(&self) -> StdResult<(), ReleaseError> {
         if !self.shared.is_ours() {
             return Err(self.forked());
         }
@@ -59,21 +66,13 @@ impl ShmLock {
     pub(crate) fn void(&self, found: Word) -> ReleaseError {
         self.holds.void();
         self.held_since.set(None);
-        // A signal handler may find one of these in use. Then they are put right with the next
-        // acquisition.
+        // A signal handler may find one of these in use. The next acquisition sets them right then.
         if let Ok(mut recovered) = self.recovered.try_borrow_mut() {
             *recovered = None;
         }
         let blocked = self.blocked.try_borrow_mut().ok().and_then(|mut blocked| blocked.take());
-        drop(blocked); // signals that waited for it run their handlers here
+        drop(blocked); // pending signals run their handlers here
         self.overwritten(found)
-    }
-
-    /// The region, in the process that it belongs to.
-    #[inline]
-    pub(crate) fn region(&self) -> Result<Region<'_>> {
-        self.check_process()?;
-        Ok(self.shared.region())
     }
 
     pub(crate) fn holder_now(&self) -> Option<Box<Holder>> {

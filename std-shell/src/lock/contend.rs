@@ -1,407 +1,296 @@
-//! Acquires: what one handle does around the core's steps. Releasing is in `release.rs`. How often
-//! it holds the lock, and what a signal handler may see of that, is in `holds.rs`.
+//! Acquires a lock whose acquisition is disturbed: held by another handle, nested, or with
+//! bookkeeping.
+//!
+//! All between the system call of a sleep and the critical section is compiled into
+//! [`acquire_slow`](ShmLock::acquire_slow), hence the `#[inline]`s here and in `wait`; what is
+//! seldom needed is compiled apart. After a sleep no code is in a cache and no return is predicted,
+//! so each function costs time while the lock is free and unused (`ci/instructions.sh` looks).
 
 use std::time::{Duration, Instant};
 
-use shmlock_core::contend::{Liveness, acquire_contended_inline};
-use shmlock_core::protocol::{self, Acquisition, Attempt, Wake};
-use shmlock_core::{Region, Token, Word};
+use shmlock_core::contend::acquire_contended_inline;
+use shmlock_core::protocol::{self, Acquisition, Attempt};
 
 use crate::error::release::ReleaseError;
 use crate::error::{Error, Result};
-use crate::holder::Holder;
-use crate::holder::Recovered;
 use crate::lock::guard::Guard;
 use crate::lock::handle::ShmLock;
-use crate::lock::hold_count::{HoldKind, Reentry};
-use crate::shm::attach::Attachment;
-use crate::shm::death_proof::KernelProof;
+use crate::lock::hold_count::{AfterTransition, HoldKind, Reentry};
+use crate::lock::recovery::ProofHere;
 use crate::sys::clock::BootInstant;
 use crate::sys::futex;
 use crate::sys::signal_mask::{BlockSignals, Blocked};
-use crate::sys::thread::{number_as_known, this_thread_by_number};
 use crate::tell::tell;
 use crate::wait::deadline::Deadline;
-use crate::wait::{self, GaveUp, ProbeSchedule, Waiter};
+use crate::wait::waiter::{GaveUp, ProbeOnce, Terms, Waiter};
 
-/// Taking.
+/// How an outermost acquire ends.
+enum Outcome {
+    Acquired(Acquired),
+    /// One try was asked for, and another handle holds the lock. No error yet: an error allocates,
+    /// and the caller may be a signal handler.
+    Busy,
+    Failed(Error),
+}
+
+/// An acquisition, and the time of it.
+struct Acquired {
+    acquisition: Acquisition,
+    /// A clock reading of a moment ago, if there was one.
+    since: Option<BootInstant>,
+}
+
 impl ShmLock {
-    #[inline]
-    pub(crate) fn lock_with(&self, patience: Deadline) -> Result<Guard<'_>> {
-        if self.take_undisturbed(HoldKind::Guarded) {
-            return Ok(Guard::new(self, self.holds.epoch()));
-        }
-        self.guarded_otherwise(patience)
-    }
-
+    /// Acquires the lock for a guard.
     #[cold]
-    fn guarded_otherwise(&self, patience: Deadline) -> Result<Guard<'_>> {
-        if self.take(patience, HoldKind::Guarded)? {
-            Ok(self.new_guard())
-        } else {
-            Err(self.would_block())
-        }
+    pub(crate) fn lock_slow(&self, deadline: Deadline) -> Result<Guard<'_>> {
+        self.acquire_or_refuse(deadline, HoldKind::Guarded).map(|()| self.new_guard())
     }
 
-    /// As [`lock_with`](Self::guarded), without a guard.
-    #[inline]
-    pub(crate) fn bare(&self, patience: Deadline) -> Result<()> {
-        if self.take_undisturbed(HoldKind::Unguarded) {
+    /// Acquires the lock. One try that fails is an error.
+    #[cold]
+    pub(crate) fn acquire_or_refuse(&self, deadline: Deadline, kind: HoldKind) -> Result<()> {
+        if self.acquire_slow(deadline, kind)? {
             return Ok(());
         }
-        self.bare_otherwise(patience)
+        Err(Error::WouldBlock { name: self.name.to_string(), holder: self.holder_now() })
     }
 
+    /// Acquires the lock once more, for a guard or without. Returns `false` if one try was asked
+    /// for and another handle holds the lock.
     #[cold]
-    fn bare_otherwise(&self, patience: Deadline) -> Result<()> {
-        if self.take(patience, HoldKind::Unguarded)? { Ok(()) } else { Err(self.would_block()) }
-    }
-
-    /// The guard of what [`take`](Self::take) has just taken for one.
-    pub(crate) fn new_guard(&self) -> Guard<'_> {
-        Guard::new(self, self.holds.epoch())
-    }
-
-    #[cold]
-    fn would_block(&self) -> Error {
-        Error::WouldBlock { name: self.name.to_string(), holder: self.holder_now() }
-    }
-
-    /// All of an outermost acquire when nothing is out of the ordinary; `false`, and nothing done,
-    /// otherwise.
-    ///
-    /// It does what [`take`](Self::take) does, without passing a large `Result` through memory at
-    /// three levels of calls, which takes longer than the protocol itself.
-    #[inline]
-    fn take_undisturbed(&self, kind: HoldKind) -> bool {
-        let ordinary = self.holds.is_none()
-            && self.recorded.get()
-            && self.fast_path.get()
-            && self.shared.is_ours()
-            && log::max_level() < log::LevelFilter::Debug;
-        if !ordinary {
-            return false;
-        }
-        let region = self.shared.region();
-        let take = || {
-            self.note_thread();
-            let taken =
-                protocol::try_acquire_fast(region.owner_word(), self.token, self.settings.fence);
-            if taken {
-                region.count_acquisition(self.settings.fence);
-                if !region.record_describes(self.token) {
-                    self.write_new_record(region);
-                }
-            }
-            taken
-        };
-        self.holds.in_transition(take, |taken| taken.then_some(kind))
-    }
-
-    /// Has the exit handlers know on which thread this handle is used.
-    #[inline]
-    fn note_thread(&self) {
-        if self.thread.get() != number_as_known() {
-            self.note_another_thread();
-        }
-    }
-
-    #[cold]
-    fn note_another_thread(&self) {
-        let thread = this_thread_by_number();
-        self.slot.slot().used_by(thread);
-        self.thread.set(thread.number);
-    }
-
-    /// Takes the lock once more, for a guard or without; `false` if one try was asked for and
-    /// somebody else holds it.
-    ///
-    /// What is called from here down to the system call of a sleep is compiled into it (so the
-    /// `#[inline]`s, also in `wait`), and what is seldom needed is not: who has been woken finds
-    /// the code in no cache, and predicts no return. In nine functions, and with the fields of the
-    /// handle in any order, the way from the kernel to the section took 0.7 to 2.7 µs longer.
-    #[cold]
-    pub(crate) fn take(&self, patience: Deadline, kind: HoldKind) -> Result<bool> {
+    pub(crate) fn acquire_slow(&self, deadline: Deadline, kind: HoldKind) -> Result<bool> {
         self.check_process()?;
-        let silent = self.no_bookkeeping && log::max_level() < log::LevelFilter::Debug;
-        if !silent && self.holds.is_none() {
-            self.tell_of_wait(patience)?; // before the holds are looked at: a logger may change them
+        let is_silent = self.no_bookkeeping && log::max_level() < log::LevelFilter::Debug;
+        if !is_silent && self.holds.is_none() {
+            self.tell_of_wait(deadline)?; // before the holds are counted: a logger may change them
         }
         match self.holds.nest(kind) {
             Reentry::None => {}
             Reentry::Nested => return self.confirm_nested(),
-            Reentry::InTransition => return self.refuse_in_transition(patience),
+            Reentry::InTransition => return self.refuse_in_transition(deadline),
             Reentry::NestingTooDeep => {
                 return Err(Error::NestingTooDeep { name: self.name.to_string() });
             }
         }
         self.holds.begin_transition();
-        match self.take_outermost(patience) {
-            Ok(Some(acquisition)) if silent && !acquisition.owner_died => {
-                self.holds.end_transition(Some(kind));
+        match self.acquire_outermost(deadline) {
+            Outcome::Acquired(Acquired { acquisition, .. })
+                if is_silent && !acquisition.owner_died =>
+            {
+                self.holds.end_transition(AfterTransition::plain(kind));
                 Ok(true)
             }
-            Ok(None) if silent => {
-                self.holds.end_transition(None);
+            Outcome::Busy if is_silent => {
+                self.holds.end_transition(AfterTransition::NOT_HELD);
                 Ok(false)
             }
-            taken => self.end_take(taken, kind),
+            outcome => self.end_and_tell(outcome, kind),
         }
     }
 
-    /// Confirms by the owner word the hold that was just entered once more. If the word names
-    /// another owner, the holds are void.
+    /// Confirms by the owner word the hold that was just nested. If the word names another owner,
+    /// the holds are void.
     fn confirm_nested(&self) -> Result<bool> {
         match self.usurped() {
             None => Ok(true),
-            Some(found) => Err(self.into_error(self.void(found))),
+            Some(found) => Err(self.error_of(self.void(found))),
         }
     }
 
-    /// Ends a taking of which there is something to tell, or after which signals may have to be let
-    /// through again.
+    /// Refuses a signal handler that interrupts an acquire or a release of this handle.
     #[cold]
-    fn end_take(&self, taken: Result<Option<Acquisition>>, kind: HoldKind) -> Result<bool> {
-        self.holds.end_transition(matches!(taken, Ok(Some(_))).then_some(kind));
-        self.holds.be_counted();
-        let epoch = self.holds.epoch();
-        // Reported only now, when the hold is counted as what it is: a logger is foreign code.
-        let acquisition = match taken {
-            Ok(Some(acquisition)) => acquisition,
-            Ok(None) => {
-                tell!(Debug, "tried {self}: another holds it, and one try was asked for");
-                // It may have forked, and this be the child.
-                return self.check_process().map(|()| false);
-            }
-            Err(error) => {
-                tell!(Debug, "tried {self}: {error}");
-                return Err(error);
-            }
-        };
-        if log::max_level() == log::LevelFilter::Off {
-            return Ok(true);
-        }
-        self.tell_of(acquisition);
-        // The logger may have forked, and this be the child; or have released by force what it was
-        // told of.
-        self.check_hold().map_err(|loss| self.into_error(loss))?;
-        if self.holds.epoch() == epoch {
-            Ok(true)
-        } else {
-            Err(self.into_error(ReleaseError::NotHeld))
-        }
-    }
-
-    #[cold]
-    fn tell_of(&self, acquisition: Acquisition) {
-        tell!(Debug, "acquired {self}");
-        if acquisition.owner_died {
-            self.report_death();
-        }
-    }
-
-    #[cold]
-    fn refuse_in_transition(&self, patience: Deadline) -> Result<bool> {
-        match patience {
+    fn refuse_in_transition(&self, deadline: Deadline) -> Result<bool> {
+        match deadline {
             Deadline::None => Ok(false),
             _ => Err(Error::WouldDeadlock { name: self.name.to_string() }),
         }
     }
 
-    fn take_outermost(&self, patience: Deadline) -> Result<Option<Acquisition>> {
-        let patience =
-            if self.fairness.is_passing() { self.yield_to_woken(patience)? } else { patience };
+    /// Ends an acquire that is to be logged, or whose hold has bookkeeping.
+    #[cold]
+    fn end_and_tell(&self, outcome: Outcome, kind: HoldKind) -> Result<bool> {
+        self.holds.end_transition(match outcome {
+            Outcome::Acquired(_) => AfterTransition::counted(kind),
+            Outcome::Busy | Outcome::Failed(_) => AfterTransition::NOT_HELD,
+        });
+        // Logged after the transition: a logger is foreign code. Afterwards the process may be a
+        // child that it forked.
+        match outcome {
+            Outcome::Acquired(acquired) => self.tell_acquired(acquired.acquisition),
+            Outcome::Busy => {
+                tell!(Debug, "tried {self}: another holds it, and one try was asked for");
+                self.check_process().map(|()| false)
+            }
+            Outcome::Failed(error) => {
+                tell!(Debug, "tried {self}: {error}");
+                Err(error)
+            }
+        }
+    }
+
+    /// Logs an acquisition.
+    ///
+    /// # Errors
+    /// The logger has forked, and this is the child; or it has released the lock by force.
+    #[cold]
+    fn tell_acquired(&self, acquisition: Acquisition) -> Result<bool> {
+        if log::max_level() == log::LevelFilter::Off {
+            return Ok(true);
+        }
+        let epoch = self.holds.epoch();
+        tell!(Debug, "acquired {self}");
+        if acquisition.owner_died {
+            self.report_death();
+        }
+        self.check_hold().map_err(|loss| self.error_of(loss))?;
+        if self.holds.epoch() == epoch {
+            Ok(true)
+        } else {
+            Err(self.error_of(ReleaseError::NotHeld))
+        }
+    }
+
+    fn acquire_outermost(&self, deadline: Deadline) -> Outcome {
+        let deadline = if self.fairness.owes_head_start() {
+            match self.yield_head_start(deadline) {
+                Ok(deadline) => deadline,
+                Err(error) => return Outcome::Failed(error),
+            }
+        } else {
+            deadline
+        };
         let blocked = (self.settings.block_signals != BlockSignals::Never).then(Blocked::now);
         self.note_thread();
         let word = self.shared.region().owner_word();
-        let tried =
-            protocol::try_acquire(word, self.token, Attempt::First, self.settings.fence).ok();
-        let taken = match tried
-            .or_else(|| if patience.is_one_try() { None } else { self.spin_briefly() })
-        {
-            Some(acquisition) => Some((acquisition, None)),
-            None => self.contend(patience, blocked.as_ref())?,
+        let tried = protocol::try_acquire(word, self.token, Attempt::First, self.settings.fence);
+        let outcome = match tried {
+            Ok(acquisition) => Outcome::Acquired(Acquired { acquisition, since: None }),
+            Err(_) => self.contend(deadline, blocked.as_ref()),
         };
-        let Some((acquisition, since)) = taken else { return Ok(None) };
-        self.begin(acquisition, since);
-        self.hold_begins();
-        if self.settings.block_signals == BlockSignals::WhileHeld {
-            self.blocked.replace(blocked);
+        if let Outcome::Acquired(acquired) = &outcome {
+            self.begin_hold(acquired);
+            if self.settings.block_signals == BlockSignals::WhileHeld {
+                self.blocked.replace(blocked);
+            }
         }
-        Ok(Some(acquisition))
+        outcome
     }
 
-    /// Leaves the lock to the one that we have woken, for a moment; what is left of the patience.
+    /// Leaves the lock to a woken waiter for a moment. Returns what is left of the deadline.
     #[cold]
-    fn yield_to_woken(&self, patience: Deadline) -> Result<Deadline> {
-        let patience = patience.beginning(Instant::now());
-        self.fairness
-            .yield_to_woken(self.shared.region().owner_word(), patience, || self.shared.is_ours());
+    fn yield_head_start(&self, deadline: Deadline) -> Result<Deadline> {
+        let deadline = deadline.beginning(Instant::now());
+        let word = self.shared.region().owner_word();
+        self.fairness.yield_head_start(word, deadline, || self.shared.is_ours());
         self.fast_path.set(self.no_bookkeeping);
         self.check_process()?; // a signal handler may have forked meanwhile
-        Ok(patience)
+        Ok(deadline)
     }
 
-    /// Takes a lock that is free again before a clock could be read.
+    /// Probes the owner and tries again: one try recovers a dead owner's lock as well.
     #[cold]
-    fn spin_briefly(&self) -> Option<Acquisition> {
-        let region = self.shared.region();
-        if !wait::is_soon_free(region) {
-            return None;
-        }
-        let acquisition = protocol::try_acquire(
-            region.owner_word(),
-            self.token,
-            Attempt::First,
-            self.settings.fence,
-        )
-        .ok()?;
-        region.count_contended();
-        Some(acquisition)
-    }
-
-    /// Waits for the lock; also answers when that ended. `None`: one try was asked for, and it
-    /// failed.
-    #[inline]
-    fn contend(
-        &self,
-        patience: Deadline,
-        blocked: Option<&Blocked>,
-    ) -> Result<Option<(Acquisition, Option<BootInstant>)>> {
-        // The clock of deadlines stands still while the machine is suspended, and so do time limits
-        // and what is said of them.
-        let start = patience.has_end().then(Instant::now);
-        let patience = start.map_or(patience, |start| patience.beginning(start));
-        let now = BootInstant::now();
-        self.fairness.arrive(now, self.shared.region().fencing_token());
-        let mut waiter = Waiter {
-            shared: &self.shared,
-            me: self.token,
-            patience,
-            interval: self.settings.poll_interval,
-            watch: ProbeSchedule::new(
-                self.shared.region(),
-                self.shared.probe(),
-                self.shared.birth(),
-                now,
-            ),
-            strategy: self.settings.strategy,
-            event: self.settings.exit_event.as_ref(),
-            blocked,
-            fairness: &self.fairness,
-            probed: false,
-            asked: now,
-            awake: true,
-            now,
-            has_slept: false,
-            has_rested: false,
-            gave_up: None,
-        };
-        let mut proof =
-            ProofOfOurs { shared: &self.shared, proof: KernelProof { shared: &self.shared } };
+    fn try_after_probe(&self) -> Outcome {
         let word = self.shared.region().owner_word();
         let won = acquire_contended_inline(
             word,
             self.token,
             self.settings.fence,
-            &mut proof,
-            &mut waiter,
+            &mut ProofHere::new(&self.shared),
+            &mut ProbeOnce::default(),
         );
-        if let Ok(acquisition) = won {
-            if waiter.has_slept {
-                self.fairness.begin(waiter.now);
+        match won {
+            // Found free: no owner was waited for.
+            Ok(acquisition) if acquisition.recovered_from.is_none() => {
+                Outcome::Acquired(Acquired { acquisition, since: None })
             }
-            if acquisition.recovered_from.is_some() && self.shared.is_orphaned() {
-                return Err(self.hand_back_orphan());
-            }
-            // One try that got it at its second look has not waited for anybody.
-            if acquisition.recovered_from.is_some() || !patience.is_one_try() {
-                self.shared.region().count_contended();
-            }
-            return Ok(Some((acquisition, Some(waiter.now))));
+            Ok(acquisition) => self.end_wait(acquisition, None),
+            Err(_) => Outcome::Busy,
         }
-        if won.is_err_and(Word::is_free) {
-            futex::wake_one(word); // the wake that we used up may have been meant for others
-        }
-        if patience.is_one_try() && matches!(waiter.gave_up, Some(GaveUp::TimedOut) | None) {
-            return Ok(None); // before anything is allocated: a signal handler may have called
-        }
-        Err(self.gave_up(waiter.gave_up, start))
     }
 
-    /// Why a wait that began then has ended without the lock.
+    /// Waits for the lock.
+    #[inline]
+    fn contend(&self, deadline: Deadline, blocked: Option<&Blocked>) -> Outcome {
+        // The clock of deadlines stands still while the machine is suspended, and so do timeouts
+        // and the time that an error says was waited.
+        let start = deadline.has_end().then(Instant::now);
+        let deadline = start.map_or(deadline, |start| deadline.beginning(start));
+        if deadline.is_one_try() {
+            return self.try_after_probe();
+        }
+        let now = BootInstant::now();
+        self.fairness.note_arrival(now);
+        let terms = Terms {
+            shared: &self.shared,
+            me: self.token,
+            deadline,
+            interval: self.settings.poll_interval,
+            strategy: self.settings.strategy,
+            event: self.settings.exit_event.as_ref(),
+            blocked,
+            fairness: &self.fairness,
+            pace: &self.pace,
+        };
+        let mut waiter = Waiter::new(terms, now);
+        let word = self.shared.region().owner_word();
+        let won = acquire_contended_inline(
+            word,
+            self.token,
+            self.settings.fence,
+            &mut ProofHere::new(&self.shared),
+            &mut waiter,
+        );
+        match won {
+            Ok(acquisition) => self.end_wait(acquisition, Some(waiter.now())),
+            Err(seen) => {
+                if seen.is_free() {
+                    futex::wake_one(word); // our wake may have been meant for another waiter
+                }
+                Outcome::Failed(self.wait_error(waiter.reason(), start))
+            }
+        }
+    }
+
+    /// Ends a wait with the lock, which was released or recovered.
+    #[inline]
+    fn end_wait(&self, acquisition: Acquisition, since: Option<BootInstant>) -> Outcome {
+        if acquisition.recovered_from.is_some() && self.shared.is_orphaned() {
+            return Outcome::Failed(self.abandon_orphan());
+        }
+        self.shared.region().count_contended();
+        Outcome::Acquired(Acquired { acquisition, since })
+    }
+
+    /// Returns the error of a wait that began at `start` and ended without the lock.
     #[cold]
-    fn gave_up(&self, reason: Option<GaveUp<'_>>, start: Option<Instant>) -> Error {
+    fn wait_error(&self, reason: GaveUp<'_>, start: Option<Instant>) -> Error {
         let name = self.name.to_string();
         match reason {
-            Some(GaveUp::TimedOut) | None => Error::TimedOut {
+            GaveUp::TimedOut => Error::TimedOut {
                 name,
                 waited: start.map_or(Duration::ZERO, |start| start.elapsed()),
                 holder: self.holder_now(),
             },
-            Some(GaveUp::Cancelled) => Error::Cancelled { name, holder: self.holder_now() },
-            Some(GaveUp::WouldDeadlock) => Error::WouldDeadlock { name },
-            Some(GaveUp::Orphaned) => self.orphaned(),
-            Some(GaveUp::ForkedEvent(event)) => Error::ForkedHandle { name: event.to_string() },
-            Some(GaveUp::Forked) => self.into_error(self.forked()),
+            GaveUp::Cancelled => Error::Cancelled { name, holder: self.holder_now() },
+            GaveUp::WouldDeadlock => Error::WouldDeadlock { name },
+            GaveUp::Orphaned => self.orphaned(),
+            GaveUp::ForkedEvent(event) => Error::ForkedHandle { name: event.to_string() },
+            GaveUp::Forked => self.error_of(self.forked()),
         }
     }
 
-    /// Ends a take-over on a file that has lost its name: a new lock of that name may be held by
-    /// somebody else.
-    #[cold]
-    fn hand_back_orphan(&self) -> Error {
-        let word = self.shared.region().owner_word();
-        if let Ok(Wake::One) = protocol::abandon(word, self.token, self.settings.fence) {
-            futex::wake_one(word);
-        }
-        self.orphaned()
-    }
-
-    /// What a new holder does before its section begins; since when that is, if a clock was read a
-    /// moment ago.
-    fn begin(&self, acquisition: Acquisition, since: Option<BootInstant>) {
+    /// Does what a new owner does before its critical section begins.
+    #[inline]
+    fn begin_hold(&self, acquired: &Acquired) {
         let region = self.shared.region();
-        if acquisition.owner_died {
-            self.note_death(region, acquisition.recovered_from);
+        if acquired.acquisition.owner_died {
+            self.note_death(region, acquired.acquisition.recovered_from);
         }
         region.count_acquisition(self.settings.fence);
         if !(self.recorded.get() && region.record_describes(self.token)) {
-            self.write_record(region, since);
+            self.write_record(region, acquired.since);
         }
-    }
-
-    #[cold]
-    fn note_death(&self, region: Region<'_>, recovered_from: Option<Token>) {
-        let dead = recovered_from.map(|token| Holder::former(region, token, self.settings.fence));
-        if dead.is_some() {
-            region.count_recovery();
-        }
-        self.recovered.replace(Some(Recovered { dead }));
-    }
-
-    #[cold]
-    fn report_death(&self) {
-        match self.recovered().and_then(|recovered| recovered.dead) {
-            Some(dead) => tell!(Warn, "{self}: taken over from a dead owner, {dead}"),
-            None => tell!(
-                Warn,
-                "{self}: an earlier owner died, and nobody has declared the data consistent"
-            ),
-        }
-    }
-}
-
-/// Proof of a death, for the process whose region it is: asking takes system calls, and a signal
-/// handler may fork meanwhile.
-struct ProofOfOurs<'a> {
-    shared: &'a Attachment,
-    proof: KernelProof<'a>,
-}
-
-impl Liveness for ProofOfOurs<'_> {
-    fn while_dead<R>(&mut self, owner: Token, act: impl FnOnce() -> R) -> Option<R> {
-        let shared = self.shared;
-        self.proof.while_dead(owner, || shared.is_ours().then(act)).flatten()
+        self.start_hold_time();
     }
 }

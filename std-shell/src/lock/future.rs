@@ -1,9 +1,7 @@
-//! Waiting for the lock in a task instead of a thread: a future that any executor can drive.
+//! Waits for the lock in a task instead of a thread: a future that any executor can drive.
 //!
-//! It tries as [`ShmLock::try_lock`] does, so that a dead owner's lock is had at once; then it
-//! marks the word, as every waiter does, and leaves the sleeping to the thread of `reactor.rs`.
-//! Each time it is polled again it begins anew. Whoever drops it owes the others what a waiter owes
-//! that gives up: the wake that it may have used up was also theirs.
+//! A poll tries as [`ShmLock::try_lock`] does. Then it sets WAITERS, and leaves the sleep to the
+//! thread of `reactor.rs`. A dropped future owes the wake that it may have used up.
 
 use std::fmt;
 use std::future::Future;
@@ -21,70 +19,69 @@ use crate::lock::handle::ShmLock;
 use crate::lock::hold_count::HoldKind;
 use crate::sys::futex;
 use crate::wait::WaitStrategy;
-use crate::wait::deadline::{Deadline, look_again};
-use crate::wait::reactor::{self, Gone, Ticket, Wait};
-
-/// How often one poll looks again at a word that moves under it, before it lets other tasks run.
-/// Arbitrary: the word has to change hands between two looks for one of these.
-const LOOKS: u32 = 8;
+use crate::wait::deadline::{Deadline, instant_after};
+use crate::wait::reactor::{self, Gone, Ticket};
+use crate::wait::task_wait::Wait;
+use crate::wait::tuning::ATTEMPTS_PER_POLL;
 
 impl ShmLock {
-    /// Takes the lock, waiting in a task as long as it takes.
+    /// Acquires the lock in a task.
     ///
-    /// The future blocks no thread: while it is pending, one thread of this process sleeps for all
-    /// such futures. That thread is started when the first of them has to wait, and ends when none
-    /// does any more. No executor is needed in particular. A poll makes a few system calls and
-    /// never sleeps.
+    /// Blocks no thread: while the future is pending, one thread of this process sleeps for all
+    /// such futures. That thread starts when the first of them has to wait, and ends when none
+    /// waits any more. Any executor will do. A poll makes a few system calls and never sleeps.
+    /// Dropping the future before it is ready ends the wait, and leaves nothing behind.
     ///
-    /// The handle is not `Sync` and the guard not `Send`, so neither is the future: it is for tasks
-    /// that stay on their thread (`tokio::task::LocalSet`, `futures::executor::LocalPool`,
-    /// `smol::LocalExecutor`, or `block_on`).
+    /// Neither guard nor future is `Send`: they are for tasks that stay on their thread
+    /// (`tokio::task::LocalSet`, `futures::executor::LocalPool`, `smol::LocalExecutor`).
     ///
-    /// **Give each task a handle of its own** ([`try_clone`](Self::try_clone)). A handle is one
-    /// contender, and a task that took it while another of them holds it would share that hold: it
-    /// is refused by [`Error::AlreadyHeld`] instead. On the other hand nobody is told that it would
-    /// wait for its own thread, as [`lock`](Self::lock) does by [`Error::WouldDeadlock`]: another task of this thread may hold the lock and go on. So a task that holds it by one
-    /// handle and waits for it by another waits for ever.
-    ///
-    /// Dropping the future before it is ready gives up waiting, and leaves nothing behind.
+    /// **Give each task a handle of its own** ([`try_clone`](Self::try_clone)): a handle is one
+    /// contender, and refuses a second task by [`Error::AlreadyHeld`].
     ///
     /// # Errors
     /// The future's: [`Error::AlreadyHeld`], [`Error::Cancelled`], [`Error::Orphaned`],
     /// [`Error::ForkedHandle`]; [`Error::System`] if the thread cannot be started.
     ///
     /// # Limits
-    /// A task that has been woken and is not polled soon may keep others waiting for a free lock,
-    /// for at most one poll interval each. A guard that is held across an `.await` keeps the lock
-    /// for as long as that takes.
+    /// * A woken task that is not polled soon may keep others waiting for a free lock, for one poll
+    ///   interval each at most.
+    /// * A guard that is held across an `.await` keeps the lock for that time.
+    /// * There is no [`Error::WouldDeadlock`]: another task of this thread may hold the lock and go
+    ///   on. A task that holds the lock by one handle and waits for it by another waits for ever.
     ///
     /// # Examples
     /// ```
     /// use shmlock::ShmLock;
     ///
-    /// async fn section() -> Result<(), shmlock::Error> {
+    /// async fn work() -> Result<(), shmlock::Error> {
     ///     let lock = ShmLock::open("doc-async")?;
     ///     let _guard = lock.lock_async().await?;
     ///     Ok(())
     /// }
-    /// # pollster::block_on(section())?;
+    /// # pollster::block_on(work())?;
     /// # Ok::<(), shmlock::Error>(())
     /// ```
     pub fn lock_async(&self) -> LockFuture<'_> {
         LockFuture::new(self, Deadline::Forever)
     }
 
-    /// As [`lock_async`](Self::lock_async), waiting at most `timeout`, counted from the first poll.
-    /// Zero is one try. A free lock is taken whatever the timeout.
+    /// Acquires the lock in a task, waiting at most `timeout`, counted from the first poll. Zero is
+    /// one try.
+    ///
+    /// Blocks no thread, see [`lock_async`](Self::lock_async). A free lock is acquired whatever the
+    /// timeout.
     ///
     /// # Errors
-    /// The future's: [`Error::TimedOut`], or [`Error::WouldBlock`] for a timeout of zero, naming
-    /// the holder; and as [`lock_async`](Self::lock_async).
+    /// The future's: [`Error::TimedOut`], or [`Error::WouldBlock`] for a timeout of zero. Both name
+    /// the holder. Else those of [`lock_async`](Self::lock_async).
+    ///
+    /// # Limits
+    /// Those of [`lock_async`](Self::lock_async).
     pub fn lock_async_for(&self, timeout: Duration) -> LockFuture<'_> {
         LockFuture::new(self, Deadline::For(timeout))
     }
 
-    /// As a waiter has to, who has marked the word and then took it like a newcomer: others may
-    /// still sleep on it.
+    /// Sets WAITERS, which a newcomer's acquisition does not: others may still sleep on the word.
     fn keep_waiters(&self) {
         let word = self.shared.region().owner_word();
         let mut seen = self.shared.region().word();
@@ -101,26 +98,36 @@ impl ShmLock {
 #[must_use = "nothing is locked before the future is polled"]
 pub struct LockFuture<'a> {
     lock: &'a ShmLock,
-    patience: Deadline,
+    deadline: Deadline,
     /// When it was first polled.
     start: Option<Instant>,
     /// Its wait in the reactor, if it is pending.
     ticket: Option<Ticket>,
-    /// Whether it has marked the word, and so owes the others.
-    marked: bool,
+    /// It has set WAITERS, and owes the other waiters a wake.
+    owes_wake: bool,
+}
+
+/// The word after WAITERS was to be set.
+enum Marked {
+    /// This value: sleep while it stands.
+    At(u32),
+    /// No wake is wanted: sleep for the time only.
+    NoWake,
+    /// It has moved: try again.
+    Moved,
 }
 
 impl<'a> LockFuture<'a> {
-    fn new(lock: &'a ShmLock, patience: Deadline) -> Self {
-        Self { lock, patience, start: None, ticket: None, marked: false }
+    fn new(lock: &'a ShmLock, deadline: Deadline) -> Self {
+        Self { lock, deadline, start: None, ticket: None, owes_wake: false }
     }
 
-    /// As far as it goes without waiting.
-    fn go_on(&mut self, context: &Context<'_>) -> Result<Poll<Guard<'a>>> {
+    /// Tries to acquire the lock, and registers a wait if it is held.
+    fn attempt(&mut self, context: &Context<'_>) -> Result<Poll<Guard<'a>>> {
         let lock = self.lock;
         lock.check_process()?;
         if let Some(found) = lock.usurped() {
-            return Err(lock.into_error(lock.void(found)));
+            return Err(lock.error_of(lock.void(found)));
         }
         if !lock.holds.is_none() {
             return Err(Error::AlreadyHeld { name: lock.name.to_string() });
@@ -129,20 +136,24 @@ impl<'a> LockFuture<'a> {
         if is_first {
             let now = Instant::now();
             self.start = Some(now);
-            self.patience = self.patience.beginning(now);
+            self.deadline = self.deadline.beginning(now);
         }
-        for look in 0..LOOKS {
-            if lock.take(Deadline::None, HoldKind::Guarded)? {
-                self.has_taken(is_first && look == 0);
+        for attempt in 0..ATTEMPTS_PER_POLL {
+            if lock.acquire_slow(Deadline::None, HoldKind::Guarded)? {
+                self.end_wait(is_first && attempt == 0);
                 return Ok(Poll::Ready(lock.new_guard()));
             }
             let limit = self.time_left()?;
-            if !is_first && look == 0 && lock.shared.is_orphaned() {
+            if !is_first && attempt == 0 && lock.shared.is_orphaned() {
                 return Err(lock.orphaned());
             }
             lock.check_process()?; // a signal handler may have forked meanwhile
-            let Some(word) = self.mark() else { continue };
-            self.register(word, limit, context)?;
+            let sleep_on = match self.set_waiters() {
+                Marked::At(value) => Some(value),
+                Marked::NoWake => None,
+                Marked::Moved => continue,
+            };
+            self.register(sleep_on, limit, context)?;
             if is_first {
                 lock.tell_holder(); // last: a logger is foreign code
             }
@@ -152,10 +163,10 @@ impl<'a> LockFuture<'a> {
         Ok(Poll::Pending)
     }
 
-    /// How long to sleep at most; an error if there is no more waiting to be done.
+    /// Returns how long to sleep at most; an error if the wait has ended.
     fn time_left(&self) -> Result<Duration> {
         let (lock, name) = (self.lock, || self.lock.name.to_string());
-        if self.patience.is_one_try() {
+        if self.deadline.is_one_try() {
             return Err(Error::WouldBlock { name: name(), holder: lock.holder_now() });
         }
         if let Some(event) = &lock.settings.exit_event {
@@ -163,30 +174,31 @@ impl<'a> LockFuture<'a> {
                 return Err(Error::Cancelled { name: name(), holder: lock.holder_now() });
             }
         }
-        self.patience.clamp(lock.settings.poll_interval).ok_or_else(|| Error::TimedOut {
+        self.deadline.clamp(lock.settings.poll_interval).ok_or_else(|| Error::TimedOut {
             name: name(),
             waited: self.start.map_or(Duration::ZERO, |start| start.elapsed()),
             holder: lock.holder_now(),
         })
     }
 
-    /// Marks the word, and gives what to sleep on; nothing if no wake is wanted. `None`: it moved,
-    /// so look again.
-    #[allow(clippy::option_option, reason = "to look again, or what to sleep on, if on anything")]
-    fn mark(&mut self) -> Option<Option<u32>> {
+    /// Sets WAITERS, if a wake is wanted.
+    fn set_waiters(&mut self) -> Marked {
         if self.lock.settings.strategy == WaitStrategy::SleepPolling {
-            return Some(None);
+            return Marked::NoWake;
         }
         let region = self.lock.shared.region();
         let seen = region.word();
         if seen.is_free() {
-            return None;
+            return Marked::Moved;
         }
-        let marked = protocol::mark_waiting(region.owner_word(), seen).ok()?;
-        self.marked = true;
-        Some(Some(marked.bits()))
+        let Ok(marked) = protocol::mark_waiting(region.owner_word(), seen) else {
+            return Marked::Moved;
+        };
+        self.owes_wake = true;
+        Marked::At(marked.bits())
     }
 
+    /// Registers a wait for the word to change from `value`, if there is one, and for the time.
     fn register(
         &mut self,
         value: Option<u32>,
@@ -194,14 +206,14 @@ impl<'a> LockFuture<'a> {
         context: &Context<'_>,
     ) -> Result<()> {
         let lock = self.lock;
-        let waker = context.waker().clone(); // foreign code, so before anything is begun
+        let waker = context.waker().clone(); // first: it is foreign code
         let word = lock.region()?.owner_word(); // it may have forked
         let wait = Wait {
             handle: lock.slot.slot(),
             birth: lock.shared.birth(),
             word: value.map(|value| (std::ptr::from_ref(word), value)),
             event: lock.settings.exit_event.clone(),
-            until: look_again(limit),
+            until: instant_after(limit),
             waker,
         };
         self.ticket = reactor::register(wait).map_err(|error| Error::System {
@@ -212,26 +224,25 @@ impl<'a> LockFuture<'a> {
         lock.check_process()
     }
 
-    /// Sees to what a waiter does once it has the lock.
-    fn has_taken(&mut self, at_first_look: bool) {
-        if std::mem::take(&mut self.marked) {
+    /// Does what a waiter does once it has the lock.
+    fn end_wait(&mut self, is_first_attempt: bool) {
+        if std::mem::take(&mut self.owes_wake) {
             self.lock.keep_waiters();
         }
-        // Whoever took over from a dead owner has been counted already.
-        let took_over = self.lock.recovered().is_some_and(|recovered| recovered.dead.is_some());
-        if !at_first_look && !took_over {
+        // A recovery has been counted as contended already.
+        let is_recovery = self.lock.recovered().is_some_and(|recovered| recovered.dead.is_some());
+        if !is_first_attempt && !is_recovery {
             self.lock.shared.region().count_contended();
         }
     }
 
-    /// Stops waiting: takes the wait off the list, and sees to it that nobody is left asleep by
-    /// that.
-    fn step_aside(&mut self) {
+    /// Ends the wait without the lock. Wakes another waiter, whose wake it may have used up.
+    fn cancel(&mut self) {
         if !self.lock.shared.is_ours() {
             return; // a forked child: all of it is the parent's
         }
-        let gone = self.off_the_list();
-        if std::mem::take(&mut self.marked) {
+        let gone = self.unregister();
+        if std::mem::take(&mut self.owes_wake) {
             let region = self.lock.shared.region();
             if contend::cancel_wait(region.owner_word(), region.word(), Attempt::AfterWaiting)
                 .is_free()
@@ -242,7 +253,7 @@ impl<'a> LockFuture<'a> {
         drop(gone); // last: the drop of a waker is foreign code
     }
 
-    fn off_the_list(&mut self) -> Option<Gone> {
+    fn unregister(&mut self) -> Option<Gone> {
         self.ticket.take().map(|ticket| reactor::cancel(&ticket))
     }
 }
@@ -252,13 +263,12 @@ impl<'a> Future for LockFuture<'a> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         if self.lock.shared.is_ours() {
-            drop(self.off_the_list());
+            drop(self.unregister());
         }
-        match self.go_on(context) {
-            Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready(guard)) => Poll::Ready(Ok(guard)),
+        match self.attempt(context) {
+            Ok(poll) => poll.map(Ok),
             Err(error) => {
-                self.step_aside();
+                self.cancel();
                 Poll::Ready(Err(error))
             }
         }
@@ -267,7 +277,7 @@ impl<'a> Future for LockFuture<'a> {
 
 impl Drop for LockFuture<'_> {
     fn drop(&mut self) {
-        self.step_aside();
+        self.cancel();
     }
 }
 
@@ -280,7 +290,7 @@ impl fmt::Debug for LockFuture<'_> {
     }
 }
 
-/// The future stays on its thread, as the guard that it ends in does:
+/// Shows that the future stays on its thread, as its guard does:
 /// ```compile_fail,E0277
 /// fn spawn(task: impl Future + Send) {}
 /// # use std::future::Future;

@@ -1,4 +1,4 @@
-//! The handle: what a contender knows of its lock.
+//! Holds the state of one handle: the lock as one contender knows it.
 
 use std::cell::{Cell, RefCell};
 use std::os::fd::AsFd;
@@ -20,7 +20,7 @@ use crate::process::registry::{self, Entry, Registration};
 use crate::shm::attach::Attachment;
 use crate::shm::file::FileSpec;
 use crate::shm::removal::UnlinkPolicy;
-use crate::sys::clock::{BootInstant, CoarseClock};
+use crate::sys::clock::BootInstant;
 use crate::sys::process::pid_namespace;
 use crate::sys::process::process_id;
 use crate::sys::signal_mask::{BlockSignals, Blocked};
@@ -28,49 +28,52 @@ use crate::sys::thread::NO_THREAD;
 use crate::tell::tell;
 use crate::wait::exit_event::ExitEvent;
 use crate::wait::fairness::Fairness;
+use crate::wait::spin::Pace;
+#[cfg(doc)]
+use crate::{Builder, Guard};
 
 /// A lock between processes, known by its name.
 ///
-/// A handle is **one contender**: it is `Send` and not `Sync`, so that each thread has its own
-/// ([`try_clone`](Self::try_clone)). The same handle may take the lock again while it holds it; it
-/// is free when every hold has been given back. Dropping the handle gives back what
-/// [`acquire`](Self::acquire) took.
+/// A handle is **one contender**. It is `Send` and not `Sync`: each thread has its own
+/// ([`try_clone`](Self::try_clone)). A handle that holds the lock may acquire it again; the lock is
+/// free when every hold has been released. Dropping the handle releases what
+/// [`acquire`](Self::acquire) acquired.
 ///
-/// The last handle anywhere removes the lock's file. If the process dies instead, by whatever
-/// death, the kernel tells the next comer, who takes the lock over and is told so
-/// ([`Guard::recovered`]).
+/// The last handle on the machine removes the lock's file when it is dropped. If a process dies
+/// while it holds the lock, by whatever death, the kernel shows that to the next contender, which
+/// recovers the lock and is told of the death ([`Guard::recovered`]).
 ///
 /// # What blocks
 /// [`lock`](Self::lock), [`try_lock_for`](Self::try_lock_for),
-/// [`try_lock_until`](Self::try_lock_until) and their twins without a guard wait for the lock;
-/// [`open`](Self::open) and [`try_clone`](Self::try_clone), while somebody is just closing
-/// it. Opening, closing and taking over from a dead owner also wait for a fork(3) of this process
-/// that is under way, and such a fork waits for them, each for a second at most; a fork takes as
-/// long as it takes to copy the process's page tables. Nothing else blocks. Nothing panics,
-/// whatever others have written to the file.
+/// [`try_lock_until`](Self::try_lock_until) and their counterparts without a guard wait for the
+/// lock. [`open`](Self::open) and [`try_clone`](Self::try_clone) wait while another handle is just
+/// being closed. Opening, closing and recovery also wait for a fork(3) that this process makes at
+/// that moment, and such a fork waits for them, each for a second at most. A fork takes as long as
+/// copying the process's page tables. No other call blocks. No call panics, whatever bytes other
+/// processes have written to the file.
 ///
 /// # When another thread starts programs
 /// A program started by `posix_spawn(3)`, as [`std::process::Command`] does, while a handle is
 /// being opened counts as one more user of it until it calls exec. If the handle is closed before
-/// that, the file stays for the next who closes the lock; if this process dies before that, its
-/// death is noticed then.
+/// that, the file stays until the lock is closed again. If this process dies before that, its death
+/// is noticed when the program calls exec.
 ///
 /// # When other code closes our descriptors
 /// A handle has one descriptor, and one more with [`Builder::lifeline`]. Code of the same process
 /// may close them by mistake (`closefrom(3)`, a double close), and their numbers then lead to other
-/// files. No living owner is robbed by that, no file in use removed, and no descriptor closed that
-/// is another's. Deaths are still noticed, as long as the process can open the lock's file by its
-/// name. *What remains:* between a check and the system call after it, some 100 ns, a number may
-/// still be exchanged. PROTOCOL.md, section 8a, says what that can do: a death may be noticed late.
+/// files. No living owner loses the lock by that, no file in use is removed, and no foreign
+/// descriptor is closed. Deaths are still noticed while the process can open the lock's file by its
+/// name. *What remains:* between a check and the system call after it a number may still be
+/// exchanged. PROTOCOL.md, section 8a, says what that can do: a death may be noticed late.
 ///
 /// # In a forked child
-/// An inherited handle answers every call with [`Error::ForkedHandle`], and its drop touches
-/// nothing. Open the name again in the child.
+/// Each call of an inherited handle returns [`Error::ForkedHandle`], and its drop changes nothing.
+/// Open the name again in the child.
 ///
 /// # In a signal handler
-/// [`try_lock`](Self::try_lock) on a handle that the interrupted code is using answers `None`; it
-/// neither blocks nor corrupts anything. It is async-signal-safe as long as the logger is (or
-/// `debug` events are off) and the answer is no error: the text of an error is allocated.
+/// [`try_lock`](Self::try_lock) on a handle that the interrupted code is using returns `None`; it
+/// neither blocks nor corrupts anything. It is async-signal-safe while the logger is (or `debug`
+/// events are off) and it returns no error: the text of an error is allocated.
 ///
 /// # Examples
 /// ```
@@ -83,43 +86,42 @@ use crate::wait::fairness::Fairness;
 ///         eprintln!("an owner died: {:?}", recovered.dead);
 ///         guard.declare_consistent()?;
 ///     }
-///     // the section
+///     // the critical section
 /// }
 /// # Ok::<(), shmlock::Error>(())
 /// ```
-#[repr(C)] // so that what an acquisition needs stands together: to who has slept, each cache line comes from far away
+// The fields that one acquisition needs stand together: after a sleep each cache line is a miss.
+#[repr(C)]
 pub struct ShmLock {
     pub(crate) name: Name,
     pub(crate) uuid: Uuid,
     pub(crate) description: RefCell<Description>,
     /// See `lifeline.rs`.
     pub(crate) lifeline: Option<Lifeline>,
-    /// Dropped before `shared`: what the registry shows is mapped, whatever happens between.
+    /// Dropped before `shared`: a word in the registry is always mapped.
     pub(crate) slot: Registration,
     pub(crate) recovered: RefCell<Option<Recovered>>,
     pub(crate) blocked: RefCell<Option<Blocked>>,
-    /// Since when the lock is held, if that is to be measured.
+    /// When the hold began, if it is measured.
     pub(crate) held_since: Cell<Option<Instant>>,
-    // From here on: what is needed if the lock has changed hands.
-    /// Since when it holds the lock, if nobody has read another clock.
-    pub(crate) clock: CoarseClock,
-    /// What this handle says of itself.
+    // From here on: needed if the lock has changed hands.
+    /// The owner record, as it is written to the region.
     pub(crate) record: RefCell<EncodedRecord>,
     pub(crate) fairness: Fairness,
-    // From here on: what is needed always.
+    pub(crate) pace: Pace,
+    // From here on: needed always.
     pub(crate) settings: Settings,
     pub(crate) token: Token,
     pub(crate) holds: Holds,
     /// The number of the thread that the slot names, or [`NO_THREAD`].
     pub(crate) thread: Cell<u32>,
-    /// Whether this handle's record, as it should be now, has been written.
+    /// The record has been written as it is now.
     pub(crate) recorded: Cell<bool>,
-    /// Whether an acquisition is nothing but the protocol: no signals are held back, no clock is
-    /// read.
+    /// An acquisition is nothing but the protocol: it blocks no signals and reads no clock.
     pub(crate) no_bookkeeping: bool,
-    /// Whether the next acquisition is that, and nobody is to be let pass first.
+    /// The next acquisition needs no bookkeeping, and yields to no woken waiter first.
     pub(crate) fast_path: Cell<bool>,
-    // Last: its drop unmaps what the others look at.
+    // Last: its drop unmaps memory that the other fields refer to.
     pub(crate) shared: Attachment,
 }
 
@@ -130,8 +132,8 @@ impl ShmLock {
         settings: Settings,
         description: Description,
     ) -> Result<Self> {
-        // The first reading of a clock in a process looks for the vDSO, which before Linux 6.4
-        // takes memory. The first `try_lock` must not: a signal handler may call it.
+        // The first reading of a clock in a process looks for the vDSO, and allocates before Linux
+        // 6.4. The first `try_lock` must not allocate: a signal handler may call it.
         let _ = BootInstant::now();
         let system = |errno| Error::System {
             operation: "get random bytes for",
@@ -150,8 +152,7 @@ impl ShmLock {
             |a, region, birth| {
                 let token = token::draw(a.as_fd()).map_err(|errno| place.no_token(errno))?;
                 if !birth.is_here() {
-                    // A child that a signal handler has forked, without the region: it enters for
-                    // itself.
+                    // A child that a signal handler has forked. It has no region.
                     return Err(Error::ForkedHandle { name: name.to_string() });
                 }
                 token::free_stale(region, token, settings.fence);
@@ -179,11 +180,11 @@ impl ShmLock {
             no_bookkeeping,
             fast_path: Cell::new(no_bookkeeping),
             fairness: Fairness::new(settings.fairness_interval),
+            pace: Pace::default(),
             settings,
             record: RefCell::new(EncodedRecord::new(&record)),
             description: RefCell::new(description),
             recorded: Cell::new(false),
-            clock: CoarseClock::default(),
             holds: Holds::new(),
             thread: Cell::new(NO_THREAD),
             recovered: RefCell::new(None),
@@ -196,10 +197,10 @@ impl ShmLock {
         Ok(lock)
     }
 
-    /// Whether this handle holds the lock: by what it has acquired, and by the owner word.
+    /// Returns `true` if this handle holds the lock: by its own count, and by the owner word.
     ///
-    /// The word decides. It is `false` as soon as an exit handler has released the lock, or a
-    /// stranger has overwritten the word. Never blocks; async-signal-safe.
+    /// The word decides. The answer is `false` as soon as an exit handler has released the lock, or
+    /// the word was overwritten from outside. Never blocks; async-signal-safe.
     #[must_use]
     pub fn is_held(&self) -> bool {
         self.holds.is_held()
@@ -207,31 +208,31 @@ impl ShmLock {
             && self.shared.region().word().is_owned_by(self.token)
     }
 
-    /// The name, without directory and suffix.
+    /// Returns the name, without directory and suffix.
     #[must_use]
     pub fn name(&self) -> &str {
         self.name.as_str()
     }
 
-    /// Where the file is.
+    /// Returns the path of the lock's file.
     #[must_use]
     pub fn path(&self) -> &std::path::Path {
         &self.shared.place().path
     }
 
-    /// Names this handle, for ever: what others read of it while it holds the lock.
+    /// Returns the number that names this handle and no other, in its owner record.
     #[must_use]
     pub fn uuid(&self) -> Uuid {
         self.uuid
     }
 
-    /// See [`Builder::poll_interval`].
+    /// Returns the poll interval, see [`Builder::poll_interval`].
     #[must_use]
     pub fn poll_interval(&self) -> Duration {
         self.settings.poll_interval
     }
 
-    /// The event that ends waiting, if there is one.
+    /// Returns the event that ends waiting, if there is one.
     #[must_use]
     pub fn exit_event(&self) -> Option<&ExitEvent> {
         self.settings.exit_event.as_ref()

@@ -1,83 +1,103 @@
-//! How often does this handle hold its lock, and what must a signal handler on the same thread know
-//! of that?
+//! Counts the holds of one handle, and says when count and owner word may disagree.
 //!
 //! ```text
-//!            take                    begin
-//! none ------------> in transition ---------> plain, or 1 ---> 2 ---> …   the same handle again: only the count
-//!   ^                     |                      |
-//!   +---------------------+ <--------------------+ give back
+//!      begin_transition           end_transition
+//! none ----------------> in transition --------> plain, or 1 ---> 2 ---> …  nested: the count
+//!   ^                      |    ^                   |
+//!   +----------------------+    +-------------------+ the outermost release
+//!       end_transition             begin_transition
 //! ```
 //!
 //! A signal handler may run at any instruction and call into the handle that the interrupted code
-//! is using. It sees *in transition* whenever the owner word and the count may disagree, and then
-//! neither takes nor gives anything: otherwise it would find its own token in the word while the
-//! count is 0, which is the mark of a corrupt word, and take the lock over from the very code it
-//! interrupted.
+//! uses. It sees *in transition* whenever the owner word and the count may disagree, and then
+//! neither acquires nor releases. Otherwise it would find its own token in the word while the count
+//! is 0. That is the sign of a corrupt word, and it would recover the lock from the very code that
+//! it interrupts.
 //!
-//! *Plain* is one hold about which there is nothing to say: no signals blocked for it, no death to
-//! report, nothing logged. Taking and giving back such a one touches nothing but this state.
+//! A *plain* hold is a single hold without bookkeeping: no signals are blocked for it, there is no
+//! death to report, and nothing was logged. Its release is the owner word and this state, no more.
 //!
-//! All of it is one number, so that whoever interrupts a change sees the one or the other.
+//! All of it is one number, so that a signal handler sees one state or the next, and nothing
+//! between them.
 
 use std::cell::Cell;
 use std::sync::atomic::{Ordering, compiler_fence};
 
-/// The number: how many holds, how many of them are guards', and whether the hold is plain. 0 is
-/// none.
+/// The low half counts the holds.
 const HOLD: u32 = 1;
 const HOLDS: u32 = 0xffff;
+/// The high half, but for its top bit, counts those of them that are guards'.
 const GUARD: u32 = 1 << 16;
 const GUARDS: u32 = 0x7fff;
 const PLAIN: u32 = 1 << 31;
 const NONE: u32 = 0;
 const IN_TRANSITION: u32 = u32::MAX;
-/// The most holds of one handle, and so the most guards. Whoever nests this deep does not know that
-/// it does.
+
+/// The most holds of one handle, and so the most guards.
 const DEEPEST: u32 = GUARDS;
 
-/// A plain hold: by a guard, or by `acquire`.
+/// How a hold ends: by the drop of its guard, or by `release`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum HoldKind {
     Guarded,
     Unguarded,
 }
 
+/// The state after a transition.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AfterTransition(u32);
+
 /// What the end of one hold comes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ended {
-    /// Others are left.
+    /// Other holds are left.
     Nested,
     /// It was the last. The transition has begun: the owner word is to be moved.
     Outermost,
 }
 
-/// What a caller finds who wants to take the lock.
+/// What an acquire finds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reentry {
-    /// Nothing is held: take it.
+    /// Nothing is held: the owner word is to be moved.
     None,
-    /// It was held, and is so once more now.
+    /// The handle held the lock, and the hold has been counted.
     Nested,
-    /// This is a signal handler that interrupted the taking or giving back.
+    /// The caller is a signal handler that interrupts an acquire or a release.
     InTransition,
     /// The count is at its end.
     NestingTooDeep,
 }
 
-/// How often a handle holds its lock.
+/// Counts the holds of a handle.
 #[derive(Debug)]
 pub(crate) struct Holds {
     state: Cell<u32>,
-    /// Counts the holds ended by force: a guard from before has nothing to give back.
+    /// Counts the holds that were ended by force: a guard of an earlier epoch releases nothing.
     epoch: Cell<u32>,
 }
 
 impl HoldKind {
-    const fn state(self) -> u32 {
+    /// What this hold adds to the count.
+    const fn weight(self) -> u32 {
         match self {
-            Self::Guarded => PLAIN | GUARD | HOLD,
-            Self::Unguarded => PLAIN | HOLD,
+            Self::Guarded => GUARD | HOLD,
+            Self::Unguarded => HOLD,
         }
+    }
+}
+
+impl AfterTransition {
+    pub(crate) const NOT_HELD: Self = Self(NONE);
+
+    /// One plain hold.
+    pub(crate) const fn plain(kind: HoldKind) -> Self {
+        Self(PLAIN | kind.weight())
+    }
+
+    /// One hold with bookkeeping.
+    pub(crate) const fn counted(kind: HoldKind) -> Self {
+        Self(kind.weight())
     }
 }
 
@@ -98,7 +118,7 @@ impl Holds {
 
     #[inline]
     pub(crate) fn is_plain(&self, kind: HoldKind) -> bool {
-        self.state.get() == kind.state()
+        self.state.get() == AfterTransition::plain(kind).0
     }
 
     #[inline]
@@ -106,55 +126,31 @@ impl Holds {
         self.epoch.get()
     }
 
-    /// Runs `act`, which moves the owner word, with the state saying so to signal handlers.
-    /// Afterwards there is what `held` makes of the result: a plain hold, or none.
-    #[allow(
-        clippy::inline_always,
-        reason = "its closures are the fast path; a call would pass them through memory"
-    )]
-    #[inline(always)]
-    pub(crate) fn in_transition<R>(
-        &self,
-        act: impl FnOnce() -> R,
-        held: impl FnOnce(&R) -> Option<HoldKind>,
-    ) -> R {
-        self.begin_transition();
-        let result = act();
-        self.end_transition(held(&result));
-        result
-    }
-
-    /// The owner word is about to be moved.
+    /// Says that the owner word is about to be moved.
     #[inline]
     pub(crate) fn begin_transition(&self) {
         self.state.set(IN_TRANSITION);
-        compiler_fence(Ordering::SeqCst); // a handler on this thread sees the state change before the word does
+        // Partner: a signal handler on this thread, which sees this state before it sees the word
+        // move.
+        compiler_fence(Ordering::SeqCst);
     }
 
-    /// The owner word has been moved, or not: there is a plain hold now, or none.
+    /// Says that the owner word has been moved, or not.
     #[inline]
-    pub(crate) fn end_transition(&self, held: Option<HoldKind>) {
-        compiler_fence(Ordering::SeqCst); // and after the word
-        self.state.set(held.map_or(NONE, HoldKind::state));
+    pub(crate) fn end_transition(&self, after: AfterTransition) {
+        // Partner: as above; it sees the word moved before it sees this state.
+        compiler_fence(Ordering::SeqCst);
+        self.state.set(after.0);
     }
 
-    /// There is something to say about the hold: it is plain no more.
-    pub(crate) fn be_counted(&self) {
-        if self.is_held() {
-            self.state.set(self.state.get() & !PLAIN);
-        }
-    }
-
-    /// Enters once more, if the lock is held.
+    /// Counts one hold more, if the handle holds the lock.
     pub(crate) fn nest(&self, kind: HoldKind) -> Reentry {
         match self.state.get() {
             NONE => Reentry::None,
             IN_TRANSITION => Reentry::InTransition,
             state if state & HOLDS == DEEPEST => Reentry::NestingTooDeep,
             state => {
-                let guard = if kind == HoldKind::Guarded { GUARD } else { 0 };
-                // At once: a handler never sees the one without the other.
-                self.state.set((state & !PLAIN) + HOLD + guard);
+                self.state.set((state & !PLAIN) + kind.weight());
                 Reentry::Nested
             }
         }
@@ -164,7 +160,7 @@ impl Holds {
         if self.is_held() { self.state.get() >> GUARD.trailing_zeros() & GUARDS } else { 0 }
     }
 
-    /// How many guards hold the lock, if nobody else does.
+    /// Returns the number of guards, if every hold is a guard's.
     pub(crate) fn only_guards(&self) -> Option<u32> {
         let guards = self.guards();
         (self.state.get() & HOLDS == guards).then_some(guards)
@@ -178,20 +174,18 @@ impl Holds {
             self.begin_transition();
             return Ended::Outermost;
         }
-        let guard = if kind == HoldKind::Guarded { GUARD } else { 0 };
-        self.state.set((state & !PLAIN) - HOLD - guard);
+        self.state.set((state & !PLAIN) - kind.weight());
         Ended::Nested
     }
 
-    /// Begins the transition that ends all holds at once; guards that still exist have nothing to
-    /// release.
+    /// Begins the transition that ends all holds at once. Guards that still exist release nothing.
     pub(crate) fn end_all(&self) {
         self.next_epoch();
         self.begin_transition();
     }
 
     /// Ends all holds without a transition: the owner word does not name this handle. Guards that
-    /// still exist have nothing to release.
+    /// still exist release nothing.
     pub(crate) fn void(&self) {
         self.next_epoch();
         self.state.set(NONE);
@@ -199,29 +193,27 @@ impl Holds {
 
     fn next_epoch(&self) {
         self.epoch.set(self.epoch.get().wrapping_add(1));
-        // A handler that finds the holds ended finds no guard to be of their epoch.
+        // Partner: a signal handler that sees the holds ended; it sees the epoch counted, too.
         compiler_fence(Ordering::SeqCst);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{DEEPEST, Ended, HoldKind, Holds, Reentry};
+    use super::{AfterTransition, DEEPEST, Ended, HoldKind, Holds, Reentry};
 
-    fn taken(kind: HoldKind) -> Holds {
+    fn held(kind: HoldKind) -> Holds {
         let holds = Holds::new();
-        holds.in_transition(|| (), |()| Some(kind));
+        holds.begin_transition();
+        holds.end_transition(AfterTransition::plain(kind));
         holds
     }
 
     #[test]
-    fn a_plain_hold_is_plain_until_somebody_nests_in_it() {
-        let holds = taken(HoldKind::Guarded);
-        assert!(
-            holds.is_plain(HoldKind::Guarded)
-                && !holds.is_plain(HoldKind::Unguarded)
-                && holds.is_held()
-        );
+    fn a_plain_hold_is_plain_until_another_nests_in_it() {
+        let holds = held(HoldKind::Guarded);
+        assert!(holds.is_plain(HoldKind::Guarded));
+        assert!(!holds.is_plain(HoldKind::Unguarded) && holds.is_held());
         assert_eq!((holds.nest(HoldKind::Guarded), holds.guards()), (Reentry::Nested, 2));
         assert_eq!(holds.end_one(HoldKind::Guarded), Ended::Nested);
         assert!(!holds.is_plain(HoldKind::Guarded), "once nested, it is counted");
@@ -230,27 +222,33 @@ mod tests {
     }
 
     #[test]
-    fn whoever_interrupts_a_transition_neither_nests_nor_holds() {
+    fn a_counted_hold_is_not_plain() {
         let holds = Holds::new();
-        let seen = holds.in_transition(
-            || (holds.nest(HoldKind::Unguarded), holds.is_held(), holds.guards()),
-            |_| None,
-        );
+        holds.begin_transition();
+        holds.end_transition(AfterTransition::counted(HoldKind::Guarded));
+        assert!(holds.is_held() && !holds.is_plain(HoldKind::Guarded));
+        assert_eq!((holds.guards(), holds.end_one(HoldKind::Guarded)), (1, Ended::Outermost));
+    }
+
+    #[test]
+    fn a_handler_that_interrupts_a_transition_neither_nests_nor_holds() {
+        let holds = Holds::new();
+        holds.begin_transition();
+        let seen = (holds.nest(HoldKind::Unguarded), holds.is_held(), holds.guards());
         assert_eq!(seen, (Reentry::InTransition, false, 0));
+        holds.end_transition(AfterTransition::NOT_HELD);
         assert!(holds.is_none());
     }
 
     #[test]
     fn the_depth_has_an_end_and_the_guards_are_counted_to_it() {
-        let holds = taken(HoldKind::Guarded);
+        let holds = held(HoldKind::Guarded);
         for depth in 1..DEEPEST {
             assert_eq!(holds.guards(), depth);
             assert_eq!(holds.nest(HoldKind::Guarded), Reentry::Nested);
         }
-        assert_eq!(
-            (holds.nest(HoldKind::Guarded), holds.only_guards()),
-            (Reentry::NestingTooDeep, Some(DEEPEST))
-        );
+        assert_eq!(holds.nest(HoldKind::Guarded), Reentry::NestingTooDeep);
+        assert_eq!(holds.only_guards(), Some(DEEPEST));
         let epoch = holds.epoch();
         holds.void();
         assert!(holds.is_none() && holds.guards() == 0 && holds.epoch() != epoch);
@@ -258,13 +256,11 @@ mod tests {
 
     #[test]
     fn a_hold_without_a_guard_is_told_from_those_with_one() {
-        let holds = taken(HoldKind::Unguarded);
+        let holds = held(HoldKind::Unguarded);
         assert_eq!((holds.guards(), holds.only_guards()), (0, None));
         assert_eq!(holds.nest(HoldKind::Guarded), Reentry::Nested);
         assert_eq!((holds.guards(), holds.only_guards()), (1, None));
-        assert_eq!(
-            (holds.end_one(HoldKind::Unguarded), holds.only_guards()),
-            (Ended::Nested, Some(1))
-        );
+        assert_eq!(holds.end_one(HoldKind::Unguarded), Ended::Nested);
+        assert_eq!(holds.only_guards(), Some(1));
     }
 }

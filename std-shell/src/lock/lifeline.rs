@@ -1,9 +1,9 @@
-//! Our proof of life as a descriptor, for a program that is to go on under the lock even if we do
-//! not.
+//! Offers the proof of life as a descriptor, for a program that works under the lock and may
+//! outlive its owner.
 //!
-//! The mapping alone pins our identity (`mapping.rs`), and no child gets it. A lifeline is a second
-//! pin: a descriptor of the same description `A`. Token and presence then last until mapping and
-//! every copy of the descriptor are gone, wherever these have got to.
+//! The mapping alone pins our identity (`mapping.rs`), and no child inherits it. A lifeline is a
+//! second pin: a descriptor of the same description `A`. Token and presence then last until the
+//! mapping and every copy of the descriptor are gone.
 
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -16,29 +16,28 @@ use crate::sys::file_id::FileId;
 use crate::sys::ofd;
 
 impl ShmLock {
-    /// The descriptor that keeps this handle's hold alive, if
-    /// [`Builder::lifeline`](crate::Builder::lifeline) asked for one.
+    /// Returns the descriptor that keeps this handle's hold alive; `None` unless
+    /// [`Builder::lifeline`](crate::Builder::lifeline) asked for it.
     ///
-    /// For starting a program that is to work under the lock. Every process that has a copy of the
-    /// descriptor vouches for this handle: while one is left, nobody takes the lock over, whatever
-    /// becomes of us. When we have died and the last copy is closed, the next comer is told of a
-    /// dead owner, by *our* process id and description. The descriptor is good for nothing else,
-    /// and the program need not know of it.
+    /// It is for starting a program that works under the lock. While any process has a copy of the
+    /// descriptor, the lock is not recovered from this handle, even if this process dies. When this
+    /// process has died and the last copy is closed, the next owner is told of the death, by *this*
+    /// process's id and description. The descriptor has no other use, and the program need not know
+    /// of it.
     ///
-    /// It is close-on-exec. So let the child inherit it: either clear that flag in the child,
-    /// between fork and exec, or pass a duplicate without it, as below, and close that as soon as
-    /// the child runs.
+    /// It is close-on-exec. Let the child inherit it in one of two ways. Either clear that flag in
+    /// the child, between fork and exec. Or pass a duplicate without it, as below, and close the
+    /// duplicate as soon as the child runs.
     ///
-    /// Giving the lock back works as ever and does not ask for the copies. Closing the handle takes
-    /// the proof back from all of them.
+    /// A release takes no notice of the copies. Closing the handle ends the proof for all of them.
     ///
     /// # Limits
-    /// * A child that gets it by mistake keeps a dead owner's lock held until it ends: with a
-    ///   duplicate that is inherited, any program that another thread starts in the same instant.
-    ///   Children that are forked without exec have a copy in any case, until they close it;
-    ///   dropping their copy of the handle does.
-    /// * Whoever closes all descriptors that it does not know, as daemons do, gives the proof up.
-    /// * After exec without fork, the program itself is the owner. It cannot release; its end is a
+    /// * A child that inherits it by mistake keeps a dead owner's lock held until the child ends.
+    ///   With an inheritable duplicate, that is any program that another thread starts in the same
+    ///   instant. A child forked without exec has a copy in any case, until it closes it or drops
+    ///   its copy of the handle.
+    /// * A program that closes all descriptors it does not know, as daemons do, ends its proof.
+    /// * After exec without fork the program itself is the owner. It cannot release; its end is a
     ///   death.
     ///
     /// # Examples
@@ -53,7 +52,7 @@ impl ShmLock {
     /// rustix::io::fcntl_setfd(&line, rustix::io::FdFlags::empty())?; // inherited from here on
     /// let mut child = Command::new("true").spawn()?;
     /// drop(line);
-    /// child.wait()?; // should we be killed here, the lock is held until `true` has ended
+    /// child.wait()?; // if we are killed here, the lock is held until `true` has ended
     /// drop(guard);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
@@ -62,12 +61,12 @@ impl ShmLock {
         self.lifeline.as_ref().map(|line| line.a.as_fd())
     }
 
-    /// Takes the proof of life back from whoever has a copy of the descriptor. From here on our
-    /// token may be another's.
+    /// Ends the proof of life for all copies of the descriptor. From here on our token may be given
+    /// to another handle.
     pub(crate) fn cut_lifeline(&self) {
-        // Other code may have closed the number: a byte that is unlocked through a stranger's
-        // description may be another handle's identity. Then the copies, if there are any, vouch
-        // for us until they are closed.
+        // Other code may have closed the number, and it leads to another description now: a byte
+        // that is unlocked there may be another handle's identity. Then our copies, if there are
+        // any, prove our life until they are closed.
         if let Some(Lifeline { a }) =
             self.lifeline.as_ref().filter(|line| self.is_our_identity(&line.a))
         {
@@ -78,11 +77,11 @@ impl ShmLock {
         }
     }
 
-    /// Returns `true` if the descriptor leads to the description that holds our token. To be asked
-    /// while the mapping lives.
+    /// Returns `true` if the descriptor leads to the description that holds our token. Only while
+    /// the mapping lives.
     ///
-    /// The mark alone does not say so: programs that have a copy of the descriptor share its
-    /// position, and may move it. But a lock stands in the way of every description except its own.
+    /// The mark alone is no proof: programs with a copy of the descriptor share its position, and
+    /// may move it. But a byte lock conflicts with every description except its own.
     fn is_our_identity(&self, a: &Descriptor) -> bool {
         let is_locked = |fd: &Descriptor| ofd::is_locked(fd.as_fd(), byte_of(self.token)).ok();
         let is_the_holder = |probe: &Descriptor| {

@@ -1,20 +1,22 @@
-//! The lock: names, the protocol and waiting put together.
+//! Puts names, the protocol and waiting together: the lock.
 //!
-//! `handle.rs` is what a contender knows of its lock. `acquire.rs` and `release.rs` have the public
-//! calls and the undisturbed path, `contend.rs` what happens when another handle holds the lock.
+//! `fast.rs` is all that an undisturbed `lock()` and the drop of its guard do. `contend.rs` and
+//! `release.rs` do the rest. `handle.rs` has the state, `acquire.rs` the public calls.
 
 mod acquire;
 mod begin_wait;
 pub(crate) mod builder;
 mod check;
 mod contend;
+mod fast;
 pub(crate) mod future;
 pub(crate) mod guard;
 pub(crate) mod handle;
 mod hold_count;
 mod hold_time;
 mod lifeline;
-mod look;
+mod open;
+mod queries;
 mod record;
 mod recovery;
 mod release;

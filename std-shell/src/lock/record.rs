@@ -1,27 +1,30 @@
-//! What does a handle say of itself: to others by its record, and to whoever prints it?
+//! Describes a handle: to other processes by its owner record, to readers by its text.
 
 use std::fmt;
 
 use shmlock_core::Region;
 use shmlock_core::record::Description;
 
+#[cfg(doc)]
+use crate::Error;
 use crate::error::Result;
-use crate::lock::builder::parse_description;
 use crate::lock::handle::ShmLock;
+use crate::lock::open::parse_description;
 use crate::sys::clock::BootInstant;
 
 impl ShmLock {
-    /// What others read of this handle while it holds the lock.
+    /// Returns what others read of this handle while it holds the lock.
     #[must_use]
     pub fn description(&self) -> String {
         self.description.borrow().as_str().to_owned()
     }
 
-    /// Changes the description; at once readable by others if this handle holds the lock.
+    /// Changes the description. Others can read it at once if this handle holds the lock.
+    ///
+    /// Never blocks.
     ///
     /// # Errors
-    /// [`Error::DescriptionTooLong`](crate::Error::DescriptionTooLong) and
-    /// [`Error::ForkedHandle`](crate::Error::ForkedHandle); nothing is changed then.
+    /// [`Error::DescriptionTooLong`] and [`Error::ForkedHandle`]; nothing is changed then.
     pub fn set_description(&self, text: &str) -> Result<()> {
         let description = parse_description(text)?;
         let region = self.region()?;
@@ -34,30 +37,31 @@ impl ShmLock {
         Ok(())
     }
 
-    /// As [`write_record`](Self::write_record), by who has read no clock and has seldom to write.
+    /// Writes the record, where no clock was read and a record is seldom written.
     #[cold]
     pub(crate) fn write_new_record(&self, region: Region<'_>) {
         self.write_record(region, None);
     }
 
-    /// Writes the record into the region. Only the holder calls it; since when it holds the lock,
-    /// if a clock was read.
+    /// Writes the record into the region. Only the owner calls it. `since` is when it acquired the
+    /// lock, if a clock was read then.
     #[inline]
     pub(crate) fn write_record(&self, region: Region<'_>, since: Option<BootInstant>) {
-        // No system call while others wait: process and namespace were asked for when the handle
-        // was opened, and cannot change while it is good.
+        // No system call: process and namespace were read when the handle was opened, and cannot
+        // change while it is good.
         let Ok(record) = self.record.try_borrow() else {
-            return; // a signal handler, which has interrupted `set_description`: it writes one with the next acquisition
+            // A signal handler that interrupts `set_description`, which leaves `recorded` unset:
+            // the next acquisition writes the record.
+            return;
         };
-        let since = since.unwrap_or_else(|| self.clock.now()).seconds();
+        let since = since.unwrap_or_else(BootInstant::now).seconds();
         region.write_encoded(self.token, &record, since, self.settings.fence);
         drop(record);
         self.recorded.set(true);
     }
 
-    /// The description; none to a signal handler that has interrupted
-    /// [`set_description`](Self::set_description), which is no reason to panic: it may have been
-    /// asked to log.
+    /// Returns the description; `None` in a signal handler that interrupts
+    /// [`set_description`](Self::set_description). It may be logging, so it does not panic.
     fn text(&self) -> Option<Description> {
         self.description.try_borrow().ok().map(|text| text.clone())
     }
@@ -88,7 +92,7 @@ mod tests {
     use crate::ShmLock;
 
     #[test]
-    fn who_interrupts_a_change_of_the_description_can_print_the_handle() {
+    fn a_handler_that_interrupts_a_change_of_the_description_can_print_the_handle() {
         let name = format!("test-described-{}", std::process::id());
         let lock = ShmLock::builder(&name).description("refilling").open().expect("opens");
         assert!(lock.to_string().ends_with(": refilling"), "{lock}");

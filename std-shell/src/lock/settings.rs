@@ -1,4 +1,4 @@
-//! What a handle keeps of its builder.
+//! The settings of a handle, as its builder left them.
 
 use std::time::Duration;
 
@@ -7,17 +7,18 @@ use shmlock_core::FenceScope;
 use crate::sys::signal_mask::BlockSignals;
 use crate::wait::WaitStrategy;
 use crate::wait::exit_event::ExitEvent;
-use crate::wait::fairness::DEFAULT_FAIRNESS_INTERVAL;
+use crate::wait::tuning::DEFAULT_FAIRNESS_INTERVAL;
 
-/// The default of [`Builder::poll_interval`]: what the Python package had. It bounds how long the
-/// death of an owner stays unnoticed, and costs a waiter two system calls each time.
+/// The default of [`Builder::poll_interval`](crate::Builder::poll_interval), the Python package's.
+/// It bounds how long the death of an owner stays unnoticed, and costs a waiter two system calls
+/// each time.
 pub const DEFAULT_POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// The default of [`Builder::open_timeout`]. A closer needs microseconds; only a stopped one takes
-/// longer.
+/// The default of [`Builder::open_timeout`](crate::Builder::open_timeout). Closing takes
+/// microseconds; only a process that is stopped while it closes takes longer.
 pub const DEFAULT_OPEN_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What a handle keeps of its builder.
+/// The settings of one handle.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) poll_interval: Duration,

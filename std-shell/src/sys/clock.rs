@@ -1,9 +1,8 @@
-//! When was that, by one reading of one clock?
+//! Reads the clock that counts from boot.
 //!
-//! A reading takes 20 ns, but half a microsecond to two in a process that has slept and finds
-//! neither the clock's page nor its code in a cache. So whoever has read it hands the moment on.
+//! A reading costs much more after a sleep, when neither the clock's page nor its code is in a
+//! cache. So a caller that has read the clock passes the reading on.
 
-use std::cell::Cell;
 use std::num::NonZeroU64;
 use std::time::Duration;
 
@@ -15,12 +14,8 @@ pub(crate) struct BootInstant(NonZeroU64);
 
 impl BootInstant {
     pub(crate) fn now() -> Self {
-        Self::on(ClockId::Boottime)
-    }
-
-    fn on(clock: ClockId) -> Self {
         // Not `clock_gettime`, which panics where this refuses.
-        match clock_gettime_dynamic(DynamicClockId::Known(clock)) {
+        match clock_gettime_dynamic(DynamicClockId::Known(ClockId::Boottime)) {
             Ok(time) => Self::at(time),
             Err(_) => Self::without_that_clock(),
         }
@@ -76,43 +71,11 @@ impl BootInstant {
     }
 }
 
-/// The clock of [`BootInstant::now`], for those who ask again and again and need it to the second only.
-///
-/// It looks at the coarse monotonic clock, which the kernel moves on with its ticks. That takes 4
-/// ns instead of 22; and, what is more, it does not read the processor's counter, which waits for
-/// all that the program has begun: after a lock was taken from another processor, for its cache
-/// line. Fifteen processes with a little to do between their sections take 61 ns for each
-/// instead of 85.
-///
-/// By how much that clock is behind is asked anew in each of its seconds. So what it says is wrong
-/// by a tick or two, of 10 ms at most; but in the second in which the machine was suspended, which
-/// the monotonic clock does not count, by the time that this took.
-#[derive(Debug, Default)]
-pub(crate) struct CoarseClock {
-    /// In which of its seconds that was asked.
-    asked: Cell<Option<u64>>,
-    /// Nanoseconds.
-    behind: Cell<u64>,
-}
-
-impl CoarseClock {
-    pub(crate) fn now(&self) -> BootInstant {
-        let coarse = BootInstant::on(ClockId::MonotonicCoarse);
-        let second = Some(coarse.seconds());
-        if self.asked.replace(second) == second {
-            return BootInstant(coarse.0.saturating_add(self.behind.get()));
-        }
-        let now = BootInstant::now();
-        self.behind.set(now.0.get().saturating_sub(coarse.0.get()));
-        now
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
-    use super::{BootInstant, CoarseClock};
+    use super::BootInstant;
 
     #[test]
     fn moments_have_an_order_and_distances_and_an_end() {
@@ -131,24 +94,5 @@ mod tests {
     fn the_clock_goes_forward() {
         let first = BootInstant::now();
         assert!(!BootInstant::now().is_before(first) && first.elapsed() < Duration::from_secs(60));
-    }
-
-    #[test]
-    fn the_coarse_clock_is_right_to_the_second_and_compared_anew_in_each() {
-        const SECOND: Duration = Duration::from_secs(1);
-        let clock = CoarseClock::default();
-        for _ in 0..3 {
-            for _ in 0..1000 {
-                let before = BootInstant::now();
-                let coarse = clock.now();
-                assert!(
-                    before.since(coarse) < SECOND && coarse.since(BootInstant::now()) < SECOND,
-                    "{before:?} {coarse:?}"
-                );
-            }
-            // As it would be in another second, after a suspension.
-            clock.asked.set(clock.asked.get().map(|second| second - 1));
-            clock.behind.set(clock.behind.get() + 1_000_000_000_000);
-        }
     }
 }

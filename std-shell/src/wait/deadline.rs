@@ -1,17 +1,15 @@
-//! How long to wait. A clock is read only where waiting has an end.
+//! Says how long to wait. A clock is read only where waiting has an end.
 
 use std::time::{Duration, Instant};
 
-/// The longest that anything sleeps at one go; then it looks, and sleeps again. Arbitrary, but such
-/// that the sum of this and any time on any clock can be represented.
-const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+use crate::wait::tuning::LONGEST_SLEEP;
 
-/// Returns when to look again, if that is to be in `limit` at the latest. Any duration will do.
-pub(crate) fn look_again(limit: Duration) -> Instant {
-    Instant::now() + limit.min(LONGEST)
+/// Returns the time at which a sleep of this length ends that begins now. Any duration will do.
+pub(crate) fn instant_after(limit: Duration) -> Instant {
+    Instant::now() + limit.min(LONGEST_SLEEP)
 }
 
-/// How long a caller is willing to wait. Monotonic, so a change of the wall clock moves nothing.
+/// How long a caller is willing to wait. Monotonic: a change of the wall clock moves nothing.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Deadline {
     /// One try.
@@ -20,12 +18,12 @@ pub(crate) enum Deadline {
     For(Duration),
     /// Until this moment.
     Until(Instant),
-    /// As long as it takes.
+    /// For ever.
     Forever,
 }
 
 impl Deadline {
-    /// With its end fixed, now that waiting begins. What the clock cannot count is for ever.
+    /// Fixes the end, as waiting begins. An end that the clock cannot count is none.
     pub(crate) fn beginning(self, now: Instant) -> Self {
         match self {
             Self::For(timeout) if timeout.is_zero() => Self::None,
@@ -35,7 +33,7 @@ impl Deadline {
         }
     }
 
-    /// What is left of it, at most `interval`; `None` if it is over.
+    /// Returns the time that is left, at most `interval`; `None` if there is none.
     pub(crate) fn clamp(self, interval: Duration) -> Option<Duration> {
         let left = match self {
             Self::None => return None,
@@ -46,7 +44,7 @@ impl Deadline {
         (!left.is_zero()).then(|| left.min(interval))
     }
 
-    /// Whether [`beginning`](Self::beginning) needs to know what time it is.
+    /// Returns `true` if [`beginning`](Self::beginning) needs a clock.
     pub(crate) fn has_end(self) -> bool {
         matches!(self, Self::For(_) | Self::Until(_))
     }

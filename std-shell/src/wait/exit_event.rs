@@ -1,4 +1,4 @@
-//! A switch that ends waiting: within a process, or between processes by name.
+//! Ends waiting by a switch: within a process, or between processes by name.
 
 use std::fmt;
 use std::path::Path;
@@ -20,12 +20,12 @@ use crate::sys::futex;
 const CLEAR: u32 = 0;
 const SET: u32 = 1;
 
-/// How long [`ExitEvent::named`] waits for somebody who is just closing the same event.
-const OPEN_PATIENCE: Duration = Duration::from_secs(5);
+/// How long [`ExitEvent::named`] waits while the same event is just being closed.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Tells waiters to stop waiting.
+/// A switch that tells waiters to stop waiting.
 ///
-/// Setting it ends every wait of every lock that was built with it by [`Error::Cancelled`]: at once
+/// Setting it ends the waits of all locks that were built with it, by [`Error::Cancelled`]: at once
 /// where the kernel has `futex_waitv(2)` (Linux 5.16), else within one poll interval. It stays set
 /// until it is cleared. Clones are the same event.
 ///
@@ -33,11 +33,11 @@ const OPEN_PATIENCE: Duration = Duration::from_secs(5);
 /// ```
 /// use shmlock::{ExitEvent, ShmLock};
 ///
-/// # let name = &format!("doc-exit-event-{}", std::process::id()); // others may run this at the same time
+/// # let name = &format!("doc-exit-event-{}", std::process::id()); // other tests run meanwhile
 /// let stop = ExitEvent::new();
 /// let lock = ShmLock::builder(name).exit_event(&stop).open()?;
 /// stop.set()?;
-/// assert!(lock.lock().is_ok(), "a free lock is taken whatever the event says");
+/// assert!(lock.lock().is_ok(), "a free lock is acquired all the same");
 /// # Ok::<(), shmlock::Error>(())
 /// ```
 #[derive(Clone)]
@@ -54,19 +54,19 @@ struct Named {
     shared: Attachment,
 }
 
-/// A named exit event as it looks from outside, see [`ExitEvent::inspect`].
+/// The state of a named exit event from outside, see [`ExitEvent::inspect`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct EventInspection {
-    /// Whether its file says that it is set. If it is not in use, that was said by users that are
-    /// gone: the next opener finds it clear.
+    /// `true` if its file says that it is set. If the event is not in use, former users set it, and
+    /// the next opener finds it clear.
     pub is_set: bool,
-    /// Whether any process has it open.
+    /// `true` if any process has it open.
     pub in_use: bool,
 }
 
 impl ExitEvent {
-    /// An event of this process. A forked child has a copy of its own.
+    /// Makes an event of this process. A forked child has a copy of its own.
     #[must_use]
     pub fn new() -> Self {
         Self(Kind::Local(Arc::new(AtomicU32::new(CLEAR))))
@@ -74,13 +74,12 @@ impl ExitEvent {
 
     /// Opens the event that every process on this machine reaches by this name.
     ///
-    /// It lives as long as any process has it open: the first opener finds it clear, also after
-    /// users that were killed or ended without closing it while it was set. The last user that
-    /// closes it takes its file with it. Blocks only while another process is just closing it, for
-    /// at most 5 s.
+    /// It lives as long as any process has it open. The first opener finds it clear, even if former
+    /// users set it and were killed. The last user that closes it removes its file. Blocks only
+    /// while another process is just closing it, for at most 5 s.
     ///
     /// # Errors
-    /// As [`Builder::open`](crate::Builder::open).
+    /// Those of [`Builder::open`](crate::Builder::open).
     ///
     /// # Limits
     /// An event that is leaked (`mem::forget`) stays open, and so stays set, for as long as its
@@ -89,36 +88,40 @@ impl ExitEvent {
         Self::named_in(name, Path::new(DEFAULT_DIRECTORY), 0o600)
     }
 
-    /// As [`named`](Self::named), in another directory and with another mode, as a lock's
-    /// [`Builder`](crate::Builder) takes them.
+    /// Opens the event of this name in another directory or with another mode, see
+    /// [`named`](Self::named).
+    ///
+    /// [`Builder::directory`](crate::Builder::directory) and
+    /// [`Builder::mode`](crate::Builder::mode) say what these may be.
     ///
     /// # Errors
-    /// As [`Builder::open`](crate::Builder::open).
+    /// Those of [`Builder::open`](crate::Builder::open).
     pub fn named_in(name: &str, directory: &Path, mode: u32) -> Result<Self> {
         let name = check_name(name)?;
         let place = place(&name, directory, mode)?;
         let (shared, ()) =
-            Attachment::enter(&place, UnlinkPolicy::Always, OPEN_PATIENCE, |_, _, _| {
+            Attachment::enter(&place, UnlinkPolicy::Always, OPEN_TIMEOUT, |_, _, _| {
                 Ok(((), PRESENCE))
             })?;
         Ok(Self(Kind::Named(Arc::new(Named { name, shared }))))
     }
 
-    /// Looks at the event of this name from outside; `None` if there is none.
+    /// Inspects the event of this name from outside; `None` if it does not exist.
     ///
-    /// Needs to read the file and nothing more, makes no handle and changes nothing. Never blocks.
+    /// Needs the right to read the file, no more; makes no handle and changes nothing. Never
+    /// blocks.
     ///
     /// # Errors
-    /// As [`Builder::inspect`](crate::Builder::inspect).
+    /// Those of [`Builder::inspect`](crate::Builder::inspect).
     ///
     /// # Limits
-    /// As [`Builder::inspect`](crate::Builder::inspect).
+    /// Those of [`Builder::inspect`](crate::Builder::inspect).
     ///
     /// # Examples
     /// ```
     /// use shmlock::ExitEvent;
     ///
-    /// # let name = &format!("doc-exit-event-inspect-{}", std::process::id()); // others may run this at the same time
+    /// # let name = &format!("doc-exit-event-inspect-{}", std::process::id());
     /// assert!(ExitEvent::inspect(name)?.is_none(), "there is no such event");
     /// let stop = ExitEvent::named(name)?;
     /// stop.set()?;
@@ -130,10 +133,10 @@ impl ExitEvent {
         Self::inspect_in(name, Path::new(DEFAULT_DIRECTORY))
     }
 
-    /// Looks at the event of this name in another directory, see [`inspect`](Self::inspect).
+    /// Inspects the event of this name in another directory, see [`inspect`](Self::inspect).
     ///
     /// # Errors
-    /// As [`inspect`](Self::inspect).
+    /// Those of [`inspect`](Self::inspect).
     pub fn inspect_in(name: &str, directory: &Path) -> Result<Option<EventInspection>> {
         let seen = external::inspect_event(&place(&check_name(name)?, directory, 0o600)?)?;
         Ok(seen.map(|(word, in_use)| EventInspection { is_set: word != CLEAR, in_use }))
@@ -141,22 +144,22 @@ impl ExitEvent {
 
     /// Removes the file of the event of this name if nobody has it open.
     ///
-    /// Users that were killed leave such files. The next opener of the name finds the event clear
-    /// in any case; this is for names that nobody opens any more. While it looks, which takes some
-    /// ten system calls, nobody can open the event: openers wait, as for a closer. It never waits
-    /// itself. The kernel decides who may remove the file.
+    /// Users that are killed leave such files. The next opener of the name finds the event clear in
+    /// any case; this is for names that are not opened any more. Never blocks. During the call,
+    /// which makes some ten system calls, no process can open the event: openers wait, as for one
+    /// that is being closed. The kernel decides who may remove the file.
     ///
     /// # Errors
-    /// As [`Builder::clean`](crate::Builder::clean); nothing was removed then.
+    /// Those of [`Builder::clean`](crate::Builder::clean); nothing was removed then.
     ///
     /// # Examples
     /// ```
     /// use shmlock::{CleanOutcome, ExitEvent};
     ///
-    /// # let name = &format!("doc-exit-event-clean-{}", std::process::id()); // others may run this at the same time
+    /// # let name = &format!("doc-exit-event-clean-{}", std::process::id());
     /// let stop = ExitEvent::named(name)?;
     /// assert_eq!(ExitEvent::clean(name)?, CleanOutcome::InUse);
-    /// drop(stop); // the last user takes the file with it: nothing is left to be cleaned
+    /// drop(stop); // the last user removes the file: nothing is left to clean
     /// assert_eq!(ExitEvent::clean(name)?, CleanOutcome::Absent);
     /// # Ok::<(), shmlock::Error>(())
     /// ```
@@ -168,12 +171,12 @@ impl ExitEvent {
     /// [`clean`](Self::clean).
     ///
     /// # Errors
-    /// As [`clean`](Self::clean).
+    /// Those of [`clean`](Self::clean).
     pub fn clean_in(name: &str, directory: &Path) -> Result<CleanOutcome> {
         clean::clean_event(&place(&check_name(name)?, directory, 0o600)?)
     }
 
-    /// Ends every wait, until [`clear`](Self::clear). Does not block; async-signal-safe.
+    /// Ends every wait, until [`clear`](Self::clear). Never blocks; async-signal-safe.
     ///
     /// # Errors
     /// [`Error::ForkedHandle`] for a named event that was inherited by a fork.
@@ -184,29 +187,29 @@ impl ExitEvent {
         Ok(())
     }
 
-    /// Allows waiting again. Does not block; async-signal-safe.
+    /// Allows waiting again. Never blocks; async-signal-safe.
     ///
     /// # Errors
-    /// As [`set`](Self::set).
+    /// Those of [`set`](Self::set).
     pub fn clear(&self) -> Result<()> {
         self.word()?.store(CLEAR, Relaxed); // partner: `is_set`
         Ok(())
     }
 
-    /// Whether it is set.
+    /// Returns `true` if it is set. Never blocks.
     ///
     /// # Errors
-    /// As [`set`](Self::set).
+    /// Those of [`set`](Self::set).
     pub fn is_set(&self) -> Result<bool> {
         Ok(self.word()?.load(Relaxed) != CLEAR) // partner: `set`, `clear`
     }
 
-    /// The word that changes when the event is set.
+    /// Returns the word that changes when the event is set.
     fn word(&self) -> Result<&AtomicU32> {
         self.own_word().map_err(|name| Error::ForkedHandle { name: name.to_string() })
     }
 
-    /// As [`word`](Self::word); in a forked child, the name of the event.
+    /// Returns the word that changes when the event is set; in a forked child, the event's name.
     pub(crate) fn own_word(&self) -> std::result::Result<&AtomicU32, &Name> {
         match &self.0 {
             Kind::Local(word) => Ok(word),
@@ -216,12 +219,12 @@ impl ExitEvent {
     }
 }
 
-/// Returns where the event of this name is.
+/// Returns the file of the event of this name.
 fn place(name: &Name, directory: &Path, mode: u32) -> Result<FileSpec> {
     FileSpec::new(name, EVENT_SUFFIX, directory, mode)
 }
 
-/// What the event's word holds while waiting is allowed.
+/// The value of the event's word while waiting is allowed.
 pub(crate) const WAITING_ALLOWED: u32 = CLEAR;
 
 impl Default for ExitEvent {

@@ -1,15 +1,16 @@
-//! How long does a waiter sleep before it asks whether the owner still lives?
+//! Schedules the probes: how long a waiter sleeps before it asks whether the owner is alive.
 //!
-//! While the count of acquisitions moves, one poll interval: whoever wakes by itself loses its
-//! place among the sleepers, whom the kernel wakes in their order. While it stands still there is
-//! one owner, who is at it for long, or dead, and no place to be lost: then one of the waiters, the
-//! *watch*, asks much more often. So a death is noticed within a millisecond or two, for a fortieth
-//! of a core (`docs/figures.md`), whatever the number of waiters. Who has chosen a long interval
-//! has chosen few wakes: the watch sleeps in proportion to it.
+//! While the count of acquisitions moves, a waiter sleeps one poll interval. A waiter that times
+//! out re-enters the futex queue at the tail, so more sleeps would cost it its place.
 //!
-//! The watch is whoever holds the write lock on a byte that no token has. If it dies, the kernel
-//! frees the byte. If it is stopped, or a child that it has forked meanwhile outlives it, the
-//! others still ask once in an interval each.
+//! While the count stands still there is one owner, which is in a long critical section or dead,
+//! and no place to lose. Then one of the waiters, the *prober*, asks much more often, so that a
+//! death is noticed soon, whatever the number of waiters (`docs/figures.md`). The prober sleeps in
+//! proportion to its poll interval: a long interval was chosen for few wakes.
+//!
+//! The prober is the waiter that holds the write lock on a byte that belongs to no token. If it
+//! dies, the kernel unlocks the byte. If it is stopped, or a child that it has forked meanwhile
+//! outlives it, the others still ask once in an interval each.
 
 use std::os::fd::AsFd;
 use std::time::Duration;
@@ -21,24 +22,9 @@ use crate::sys::clock::BootInstant;
 use crate::sys::descriptor::Descriptor;
 use crate::sys::fork::ProcessGeneration;
 use crate::sys::ofd::{self, Kind};
-
-/// How long to sleep before the owner is held to be at it for long: this, or this part of the
-/// interval if that is longer.
-///
-/// Who is woken while its own timer is the next of its core has the kernel set another one, before
-/// it has the lock: 5 µs as the guest of a hypervisor. So the short sleeps do not begin at once.
-const FIRST: Duration = Duration::from_millis(10);
-const FIRST_PART: u32 = 5;
-
-/// How long the watch sleeps: some forty times what waking and asking take, or this part of the
-/// interval if that is longer. The parts are such that the default interval comes to just these
-/// times.
-const NAP: Duration = Duration::from_millis(1);
-const NAP_PART: u32 = 50;
-
-/// Who has waited long can bear to wait a little longer: the watch sleeps at least this part of the
-/// time already waited.
-const PART: u32 = 8000;
+use crate::wait::tuning::{
+    PROBE_DELAY, PROBE_DELAY_PART, PROBE_INTERVAL, PROBE_INTERVAL_PART, PROBE_WAITED_PART,
+};
 
 /// What one waiter knows about the owner's progress.
 #[derive(Debug)]
@@ -47,64 +33,65 @@ pub(crate) struct ProbeSchedule<'a> {
     probe: &'a Descriptor,
     birth: ProcessGeneration,
     since: BootInstant,
-    /// The count of acquisitions when it was last looked at.
+    /// The count of acquisitions, when it was last read.
     count: u64,
-    slept: bool,
-    on_duty: bool,
+    /// It has slept once since the count last moved.
+    has_slept: bool,
+    /// It holds the prober's byte.
+    is_prober: bool,
 }
 
 impl<'a> ProbeSchedule<'a> {
+    #[inline]
     pub(crate) fn new(
         region: Region<'a>,
         probe: &'a Descriptor,
         birth: ProcessGeneration,
         since: BootInstant,
     ) -> Self {
-        Self {
-            region,
-            probe,
-            birth,
-            since,
-            count: region.fencing_token(),
-            slept: false,
-            on_duty: false,
-        }
+        let count = region.fencing_token();
+        Self { region, probe, birth, since, count, has_slept: false, is_prober: false }
     }
 
-    /// How long to sleep now, at most. To be asked once before each sleep.
+    /// Returns how long to sleep now, at most. The caller asks once before each sleep.
     pub(super) fn next_sleep(&mut self, interval: Duration) -> Duration {
-        // Partner: `count_acquisition` of whoever holds the lock, relaxed. Its halves may not fit:
-        // a hint, by which only the length of a sleep is decided.
+        // Partner: the owner's `count_acquisition`, relaxed. Its halves may not fit: a hint, which
+        // decides only how long a sleep is.
         let count = self.region.fencing_token();
         if count != self.count {
             self.count = count;
-            self.slept = false;
-            self.stand_down();
+            self.has_slept = false;
+            self.resign();
             return interval;
         }
-        if !std::mem::replace(&mut self.slept, true) {
-            return FIRST.max(interval / FIRST_PART).min(interval);
+        if !std::mem::replace(&mut self.has_slept, true) {
+            return PROBE_DELAY.max(interval / PROBE_DELAY_PART).min(interval);
         }
-        if interval <= NAP || !self.is_on_duty() {
+        if interval <= PROBE_INTERVAL || !self.become_prober() {
             return interval;
         }
-        NAP.max(interval / NAP_PART).max(self.since.elapsed() / PART).min(interval)
+        let waited = self.since.elapsed();
+        PROBE_INTERVAL
+            .max(interval / PROBE_INTERVAL_PART)
+            .max(waited / PROBE_WAITED_PART)
+            .min(interval)
     }
 
-    fn is_on_duty(&mut self) -> bool {
-        // A failure means that somebody else is, or that locks cannot be had: then it goes by the
-        // interval.
-        let take = || {
+    /// Tries to become the prober. Returns `true` if this waiter is the prober then.
+    fn become_prober(&mut self) -> bool {
+        // If the byte cannot be locked, another waiter is the prober, or there are no byte locks.
+        let lock_byte = || {
             self.probe.is_itself()
                 && ofd::try_lock(self.probe.as_fd(), Kind::Write, PROBER).unwrap_or(false)
         };
-        self.on_duty = self.on_duty || take();
-        self.on_duty
+        self.is_prober = self.is_prober || lock_byte();
+        self.is_prober
     }
 
-    fn stand_down(&mut self) {
+    /// Stops being the prober.
+    fn resign(&mut self) {
         // In a forked child the byte is the parent's.
-        if std::mem::take(&mut self.on_duty) && self.birth.is_here() && self.probe.is_itself() {
+        if std::mem::take(&mut self.is_prober) && self.birth.is_here() && self.probe.is_itself() {
             // Unlocking a range that the description holds cannot fail.
             let _ = ofd::unlock(self.probe.as_fd(), PROBER);
         }
@@ -113,6 +100,6 @@ impl<'a> ProbeSchedule<'a> {
 
 impl Drop for ProbeSchedule<'_> {
     fn drop(&mut self) {
-        self.stand_down();
+        self.resign();
     }
 }

@@ -1,5 +1,4 @@
-//! Sleeping for an interval and looking again: for kernels, sandboxes and peers without a usable
-//! futex.
+//! Sleeps for an interval, for kernels, sandboxes and peers without a usable futex.
 
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
@@ -8,8 +7,8 @@ use crate::sys::futex;
 use crate::sys::sleep::sleep_for;
 use crate::wait::exit_event::WAITING_ALLOWED;
 
-/// Sleeps for `interval`, or until the event is set. A signal ends the sleep early: the caller
-/// looks again anyway.
+/// Sleeps for `interval`, or until the event is set. A signal ends the sleep early; the caller
+/// checks the lock again anyway.
 pub(crate) fn sleep(interval: Duration, event: Option<&AtomicU32>) {
     match event {
         Some(event) => {

@@ -21,8 +21,8 @@ impl Facts {
         self.word & TOKEN
     }
 
-    /// Returns `true` if the lock is free and its next owner owes a wake: it is being passed on.
-    pub(super) fn owes_a_wake(&self) -> bool {
+    /// Returns `true` if the lock is free and WAITERS is set.
+    pub(super) fn is_free_with_waiters(&self) -> bool {
         self.token() == 0 && self.word & WAITERS != 0
     }
 }

@@ -9,8 +9,6 @@ mod this {
 
     /// `int3`.
     pub(in super::super) const TRAP: [u8; 1] = [0xcc];
-    /// `pause`, to which `spin_loop` compiles.
-    pub(in super::super) const SPIN_HINT: [u8; 2] = [0xf3, 0x90];
     /// The offset of the program counter in the area that ptrace(2) calls USER.
     pub(in super::super) const PC: usize = offset_of!(libc::user_regs_struct, rip);
 }
@@ -18,11 +16,10 @@ mod this {
 #[cfg(not(target_arch = "x86_64"))]
 mod this {
     pub(in super::super) const TRAP: [u8; 1] = [0];
-    pub(in super::super) const SPIN_HINT: [u8; 2] = [0; 2];
     pub(in super::super) const PC: usize = 0;
 }
 
-pub(super) use this::{PC, SPIN_HINT, TRAP};
+pub(super) use this::{PC, TRAP};
 
 /// `true` where the constants of this file are real.
 pub(super) const IS_KNOWN: bool = cfg!(target_arch = "x86_64");

@@ -1,5 +1,5 @@
-//! Marks the begin and the end of the phase under test, and the begin of a spinning wait before it:
-//! functions that do nothing and take a breakpoint.
+//! Marks the begin and the end of the phase under test: functions that do nothing and take a
+//! breakpoint.
 
 use std::hint::black_box;
 
@@ -9,16 +9,6 @@ pub(super) fn within<R>(phase: impl FnOnce() -> R) -> R {
     let result = phase();
     phase_ends();
     result
-}
-
-/// Marks the point from which the child is stepped until it spins.
-pub(super) fn before_the_wait() {
-    wait_begins();
-}
-
-/// Returns the address of the mark of [`before_the_wait`].
-pub(super) fn wait() -> usize {
-    wait_begins as extern "C" fn() as usize
 }
 
 /// Returns the address at which the phase begins.
@@ -40,9 +30,4 @@ extern "C" fn phase_begins() {
 #[inline(never)]
 extern "C" fn phase_ends() {
     black_box(1);
-}
-
-#[inline(never)]
-extern "C" fn wait_begins() {
-    black_box(2);
 }

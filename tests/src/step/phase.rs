@@ -5,10 +5,10 @@ use std::process;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use shmlock::{Builder, ShmLock};
+use shmlock::ShmLock;
 
 use super::fate::{Fate, LOCK};
-use super::marks::{before_the_wait, within};
+use super::marks::within;
 use super::reenter;
 use crate::account::Account;
 use crate::hostile::Folder;
@@ -30,9 +30,6 @@ pub enum Phase {
     Contended,
     /// Releasing while two others sleep.
     Release,
-    /// Releasing without a wake while two others sleep, after the child acquired by spinning
-    /// through a long critical section.
-    PassOn,
     /// Recovering a dead owner's lock and declaring the data consistent.
     TakeOver,
     /// Closing a handle that holds the lock, while another process has it open.
@@ -56,17 +53,12 @@ impl Phase {
 
     /// Returns `true` if the keeper holds the lock when the child starts.
     pub(super) fn begins_held(self) -> bool {
-        matches!(self, Self::Contended | Self::PassOn | Self::CloseBeside)
-    }
-
-    /// Returns `true` if the child spins before its phase begins; then the keeper releases.
-    pub(super) fn spins_first(self) -> bool {
-        self == Self::PassOn
+        matches!(self, Self::Contended | Self::CloseBeside)
     }
 
     /// Returns `true` if the sleepers fall asleep before the child begins its phase.
     pub(super) fn begins_with_waiters(self) -> bool {
-        matches!(self, Self::Release | Self::PassOn)
+        self == Self::Release
     }
 
     /// Returns `true` if the child falls asleep in its phase; then the keeper releases.
@@ -78,7 +70,7 @@ impl Phase {
     pub(super) fn sleepers(self) -> usize {
         match self {
             Self::Contended => 1,
-            Self::Release | Self::PassOn => 2,
+            Self::Release => 2,
             _ => 0,
         }
     }
@@ -106,12 +98,8 @@ impl Phase {
     pub(super) fn play(self, fate: Fate, folder: &Folder, account: &Account) {
         fate.expect();
         even_out_memory();
-        let turn = |lock: Builder| {
-            if self == Self::PassOn { lock.fairness_interval(Duration::MAX) } else { lock }
-        };
-        let open = || {
-            turn(folder.lock(LOCK).poll_interval(NEVER)).open().expect("a lock that can be opened")
-        };
+        let open =
+            || folder.lock(LOCK).poll_interval(NEVER).open().expect("a lock that can be opened");
         if matches!(self, Self::OpenNew | Self::OpenPresent | Self::OpenStale) {
             section(&within(open), account);
             return;
@@ -143,12 +131,6 @@ impl Phase {
             Self::Contended => within(|| section(lock, account)),
             Self::Release => {
                 let guard = lock.lock().expect("a free lock");
-                work(account, false);
-                within(|| drop(guard));
-            }
-            Self::PassOn => {
-                before_the_wait();
-                let guard = lock.lock().expect("the keeper releases it");
                 work(account, false);
                 within(|| drop(guard));
             }
@@ -195,7 +177,6 @@ impl fmt::Display for Phase {
             Self::Section => "acquiring and releasing",
             Self::Contended => "waiting and being woken",
             Self::Release => "releasing beside sleepers",
-            Self::PassOn => "releasing without a wake beside sleepers",
             Self::TakeOver => "recovering a dead owner's lock",
             Self::CloseHeld => "closing a lock it holds",
             Self::CloseBeside => "closing a lock that another process holds",

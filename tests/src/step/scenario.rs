@@ -31,8 +31,6 @@ pub(super) struct Scenario<'a> {
     pub(super) living: Vec<i64>,
     /// Process and token of the owner that was dead before the child.
     pub(super) dead: Option<(u32, u32)>,
-    /// The point at which the child has spun for long enough, once that is known.
-    awake: Option<Point>,
     /// Locks the bytes of all tokens except the dead owner's.
     pub(super) crowd: Option<Intruder>,
 }
@@ -60,7 +58,6 @@ impl<'a> Scenario<'a> {
             sleepers_sent: false,
             living: Vec::new(),
             dead: None,
-            awake: None,
             crowd: None,
         }
     }
@@ -107,7 +104,7 @@ impl<'a> Scenario<'a> {
         figures.elsewhere += usize::from(stopped == Stopped::AtEnd);
         let facts = self.facts();
         figures.owners += usize::from(self.names_child_or_dead(&facts));
-        figures.without_wake += usize::from(facts.owes_a_wake());
+        assert!(!facts.is_free_with_waiters(), "a release takes WAITERS away");
         match self.fate {
             Fate::Killed | Fate::Ended | Fate::Exited => self.after_death(tracee, &facts, figures),
             Fate::Interrupted => self.interrupt(tracee, figures),
@@ -147,10 +144,6 @@ impl<'a> Scenario<'a> {
         }
         let (fate, phase, folder, account) = (self.fate, self.phase, self.folder, self.account);
         let tracee = Tracee::start(|| phase.play(fate, folder, account));
-        if phase.spins_first() {
-            tracee.spin(&mut self.awake);
-            self.keeper_releases();
-        }
         tracee.begin();
         if phase.begins_with_waiters() {
             self.send_sleepers();

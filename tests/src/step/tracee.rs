@@ -10,7 +10,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::thread;
 
-use super::machine::{PC, SPIN_HINT, TRAP};
+use super::machine::{PC, TRAP};
 use super::marks;
 use super::ptrace::{Request, request, stop_by, wait_for};
 use crate::hostile::{Child, fork};
@@ -18,11 +18,6 @@ use crate::proc;
 
 /// More instructions than any phase has: a longer recording would not end.
 const ENDLESS: usize = 2_000_000;
-
-/// The number of spin hints until a spinning child is stopped: three before it prepares to wait,
-/// and three probes of the word, which are a long critical section. The fourth probe also reads the
-/// clock, and ends the spin of a child that is stopped so often. See `wait/spin.rs`.
-const SPIN_HINTS: u32 = 3 + 24;
 
 /// One point of a phase: before the instruction at `pc` is executed for the `occurrence`th time.
 #[derive(Clone, Copy, Debug)]
@@ -79,40 +74,6 @@ impl Tracee {
     /// Lets it run until its phase begins.
     pub(super) fn begin(&self) {
         self.reach(marks::begin());
-    }
-
-    /// Lets it run until it spins: it has read the word several times, and has not read the clock
-    /// yet.
-    ///
-    /// `looked` is the point of that moment, which the first call finds.
-    pub(super) fn spin(&self, looked: &mut Option<Point>) {
-        self.reach(marks::wait());
-        match *looked {
-            None => *looked = Some(self.step_to_hint()),
-            Some(looked) => {
-                assert_eq!(self.run_to(looked, None), Stopped::AtPoint, "it spins");
-            }
-        }
-    }
-
-    /// Steps to the last of [`SPIN_HINTS`] spin hints. They may be several instructions: an
-    /// optimised build has several in a row.
-    fn step_to_hint(&self) -> Point {
-        let (mut hints, mut seen) = (0, HashMap::<usize, u32>::new());
-        for index in 0..ENDLESS {
-            let (mut code, pc) = ([0; SPIN_HINT.len()], self.pc());
-            self.memory.read_exact_at(&mut code, pc as u64).expect("code");
-            if code == SPIN_HINT {
-                let occurrence = seen.entry(pc).or_default();
-                *occurrence += 1;
-                hints += 1;
-                if hints == SPIN_HINTS {
-                    return Point { index, pc, occurrence: *occurrence };
-                }
-            }
-            self.resume(libc::PTRACE_SINGLESTEP, &mut None);
-        }
-        panic!("it does not spin");
     }
 
     fn reach(&self, address: usize) {

@@ -1,5 +1,7 @@
-//! Looks at the lock through a handle. Nothing here changes anything.
+//! Reads the state of the lock through a handle. Nothing here changes anything.
 
+#[cfg(doc)]
+use crate::Error;
 use crate::error::Result;
 use crate::holder::Holder;
 use crate::inspect::statistics::Statistics;
@@ -7,7 +9,10 @@ use crate::inspect::status::LockStatus;
 use crate::lock::handle::ShmLock;
 
 impl ShmLock {
-    /// Whether anybody holds the lock now. A dead owner counts until it is replaced.
+    /// Returns `true` if any handle holds the lock now. A dead owner counts until its lock is
+    /// recovered.
+    ///
+    /// Never blocks. The answer may be out of date at once.
     ///
     /// # Errors
     /// [`Error::ForkedHandle`].
@@ -15,7 +20,9 @@ impl ShmLock {
         Ok(!self.region()?.word().is_free())
     }
 
-    /// Who holds the lock; `None` if nobody. Changes nothing.
+    /// Returns the holder of the lock; `None` if the lock is free.
+    ///
+    /// Changes nothing. Never blocks.
     ///
     /// # Errors
     /// [`Error::ForkedHandle`].
@@ -36,7 +43,9 @@ impl ShmLock {
         Ok(Holder::read(self.region()?, self.settings.fence))
     }
 
-    /// Whether the lock is in order. Changes nothing; at most two system calls.
+    /// Returns the state of the lock and of its file.
+    ///
+    /// Changes nothing. Never blocks; makes two system calls at most.
     ///
     /// # Errors
     /// [`Error::ForkedHandle`].
@@ -56,28 +65,33 @@ impl ShmLock {
         Ok(LockStatus::look(&self.shared, self.token, self.is_held()))
     }
 
-    /// See [`Guard::fencing_token`]; `None` if this handle does not hold the lock.
+    /// Returns a number that grows with every acquisition of this lock; `None` if this handle does
+    /// not hold the lock. [`Guard::fencing_token`](crate::Guard::fencing_token) says what it is
+    /// for.
+    ///
+    /// Never blocks.
     #[must_use]
     pub fn fencing_token(&self) -> Option<u64> {
         let region = self.region().ok()?;
         self.is_held().then(|| region.fencing_token())
     }
 
-    /// How much the lock has been used, by anybody, in the life of its file. Changes nothing; no
-    /// system call.
+    /// Returns how often the lock was acquired, by all handles in the life of its file.
+    ///
+    /// Changes nothing. Never blocks; makes no system call.
     ///
     /// # Errors
-    /// [`Error::ForkedHandle`](crate::Error::ForkedHandle).
+    /// [`Error::ForkedHandle`].
     ///
     /// # Examples
     /// ```
     /// use shmlock::ShmLock;
     ///
-    /// # let name = &format!("doc-statistics-{}", std::process::id()); // others may run this at the same time
+    /// # let name = &format!("doc-statistics-{}", std::process::id()); // other tests run meanwhile
     /// let lock = ShmLock::builder(name).measure_holds(true).open()?;
     /// drop(lock.lock()?);
     /// let statistics = lock.statistics()?;
-    /// assert_eq!((statistics.acquisitions, statistics.contended, statistics.recoveries), (1, 0, 0));
+    /// assert_eq!((statistics.acquisitions, statistics.contended), (1, 0));
     /// assert!(statistics.longest_hold.is_some());
     /// # Ok::<(), shmlock::Error>(())
     /// ```

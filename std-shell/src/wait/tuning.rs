@@ -1,0 +1,83 @@
+//! Defines every constant of waiting, each with its unit, its reason, and the benchmark that would
+//! change it.
+//!
+//! Figures are those of the comparison (`docs/figures.md`): C is many contenders, H a hand-off, R a
+//! recovery, S the Python package's measure. More cores, or a processor whose wake takes much
+//! longer, would change the constants of spinning and fairness.
+
+use std::time::Duration;
+
+// Spinning.
+
+/// How long a waiter spins: about what a sleep and a wake cost, so that a spin in vain at most
+/// doubles the price of a wait. By a clock, because the length of a spin hint differs much between
+/// processors. Figures C and H.
+pub(crate) const SPIN_LIMIT: Duration = Duration::from_micros(10);
+
+/// How many spin hints a waiter makes between two reads of the word, while critical sections are
+/// not brief. More delay the hand-off. Figure H to a waiter that has just arrived.
+pub(crate) const HINTS_PER_READ: u32 = 8;
+
+/// How many spin hints while critical sections are brief. Each read takes the cache line from the
+/// owner, and several of its sections fit between two reads. Figure C with empty sections.
+pub(crate) const HINTS_PER_READ_IF_BRIEF: u32 = 32;
+
+/// A critical section is brief up to so many spin hints, with what its owner does until the next.
+/// Figure C with empty sections.
+pub(crate) const BRIEF_SECTION: u32 = 8;
+
+/// After how long without an acquisition a spinning waiter assumes that the owner was preempted.
+/// Its CPU may be the one that the owner needs. Figure C with 1 µs of work.
+pub(crate) const OWNER_STALLED: Duration = Duration::from_micros(2);
+
+/// How long a waiter that was woken in vain sleeps without setting WAITERS. The kernel adds its
+/// timer slack, 50 µs by default (`PR_SET_TIMERSLACK(2const)`). Figure C with 1 µs of work.
+pub(crate) const BACK_OFF: Duration = Duration::from_micros(1);
+
+// Fairness.
+
+/// The default of [`Builder::fairness_interval`](crate::Builder::fairness_interval): a few times
+/// what a wake takes. Longer is less fair, for hardly more throughput. Figure C, fewest/most.
+pub(crate) const DEFAULT_FAIRNESS_INTERVAL: Duration = Duration::from_micros(50);
+
+/// After how many fairness intervals without a pause a handle gives a woken waiter a head start.
+/// After each interval would slow down contenders with short sections, which meet while they run.
+/// Figure C, longest wait.
+pub(crate) const HEAD_START_AFTER: u32 = 20;
+
+/// How long that head start is: a few times what a wake takes on an idle core. Figure H to a waiter
+/// that has been asleep.
+pub(crate) const HEAD_START: Duration = Duration::from_micros(50);
+
+// Probing.
+
+/// How long a waiter sleeps before it assumes that the owner is in a long critical section: this,
+/// or this part of its poll interval if that is longer. If a waiter is woken before its timeout,
+/// the kernel must reprogram the CPU's timer, which delays the hand-off. So short sleeps do not
+/// begin at once. Figure H to a waiter that has been asleep.
+pub(crate) const PROBE_DELAY: Duration = Duration::from_millis(10);
+pub(crate) const PROBE_DELAY_PART: u32 = 5;
+
+/// How long the prober sleeps: many times what a wake and a probe take, or this part of its poll
+/// interval if that is longer. Both parts are such that the default interval gives these times.
+/// Figure R, and figure W for the price.
+pub(crate) const PROBE_INTERVAL: Duration = Duration::from_millis(1);
+pub(crate) const PROBE_INTERVAL_PART: u32 = 50;
+
+/// The prober sleeps at least this part of the time that it has waited: after a long wait a little
+/// more matters little. Figure R after 10 s.
+pub(crate) const PROBE_WAITED_PART: u32 = 8000;
+
+// Sleeping.
+
+/// The longest single sleep; the waiter checks the lock, and sleeps again. Arbitrary, but such that
+/// the sum of this and any time on any clock can be represented.
+pub(crate) const LONGEST_SLEEP: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How long the reactor's thread stays without a wait: many times what it takes to start one.
+/// Arbitrary beyond that; no benchmark.
+pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_millis(50);
+
+/// How many attempts one poll of a future makes while the word moves under it, before other tasks
+/// run. Arbitrary: the word has to change hands between two attempts for one of these.
+pub(crate) const ATTEMPTS_PER_POLL: u32 = 8;

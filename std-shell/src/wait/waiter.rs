@@ -1,0 +1,295 @@
+//! Waits for a lock that another handle holds: a state machine behind the core's [`Wait`].
+//!
+//! The core calls [`Waiter::wait`] after each attempt that fails. The answer is *retry*, *probe the
+//! owner, then retry*, or *give up*. Between two answers the waiter may pass through several
+//! phases.
+//!
+//! | phase | what the waiter does | what ends it | answer | next phase |
+//! |---|---|---|---|---|
+//! | `Spin` | reads the word now and then | the lock looks free | retry | `Spin` |
+//! | | | its time is over, or the owner stalls | | `Probe`, `Sleep` |
+//! | `SpinWoken` | likewise, after a wake | the lock looks free | retry | `SpinWoken` |
+//! | | | likewise, and WAITERS is set | | `Probe`, `Sleep` |
+//! | | | likewise, and WAITERS is not set | | `BackOff` |
+//! | `BackOff` | sleeps for a moment without setting WAITERS | its time is over | retry | `Spin` |
+//! | `Probe` | | | probe | `Sleep` |
+//! | `Sleep` | sets WAITERS, and sleeps | the word has moved before | retry | `Spin` |
+//! | | | a wake, or the word moves | retry | `SpinWoken` |
+//! | | | its time is over, or a signal came | | `Probe` |
+//! | `GaveUp` | | | give up | |
+//!
+//! A wait begins in `Spin`. Each phase ends in `GaveUp` when the deadline has
+//! passed, the exit event is set, and so on ([`GaveUp`]). A spin ends in `Probe` if the owner has
+//! not been probed for one poll interval, and else in `Sleep`. So a dead owner is noticed before
+//! the first sleep, and after each sleep that ends by its time (`probe.rs` says how long that is).
+
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use shmlock_core::Token;
+use shmlock_core::wait::{Wait, WaitAction, WaitContext};
+
+use crate::name::Name;
+use crate::process::registry;
+use crate::shm::attach::Attachment;
+use crate::sys::clock::BootInstant;
+use crate::sys::futex;
+use crate::sys::signal_mask::{self, Blocked};
+use crate::wait::WaitStrategy;
+use crate::wait::deadline::Deadline;
+use crate::wait::exit_event::{ExitEvent, WAITING_ALLOWED};
+use crate::wait::fairness::Fairness;
+use crate::wait::probe::ProbeSchedule;
+use crate::wait::sleep::sleep;
+use crate::wait::spin::{Pace, spin};
+use crate::wait::tuning::BACK_OFF;
+
+/// Why a wait ended without the lock.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum GaveUp<'a> {
+    TimedOut,
+    Cancelled,
+    /// This thread holds the lock by another handle.
+    WouldDeadlock,
+    Orphaned,
+    /// The event of this name was inherited by a fork.
+    ForkedEvent(&'a Name),
+    /// A signal handler has forked, and this is the child: the region is the parent's.
+    Forked,
+}
+
+/// What a waiter does next. The file's head has the transitions.
+#[derive(Clone, Copy, Debug)]
+enum Phase<'a> {
+    Spin,
+    SpinWoken,
+    BackOff,
+    Probe,
+    Sleep,
+    GaveUp(GaveUp<'a>),
+}
+
+/// How a sleep ended.
+enum Slept {
+    /// The word moved before the sleep.
+    Not,
+    /// By a wake, or because a word changed.
+    Woken,
+    /// By its time, or by a signal.
+    Elapsed,
+}
+
+/// What is waited for, and what bounds the wait.
+pub(crate) struct Terms<'a> {
+    pub(crate) shared: &'a Attachment,
+    pub(crate) me: Token,
+    pub(crate) deadline: Deadline,
+    pub(crate) interval: Duration,
+    pub(crate) strategy: WaitStrategy,
+    pub(crate) event: Option<&'a ExitEvent>,
+    pub(crate) blocked: Option<&'a Blocked>,
+    pub(crate) fairness: &'a Fairness,
+    pub(crate) pace: &'a Pace,
+}
+
+/// The core's way of waiting, on Linux.
+pub(crate) struct Waiter<'a> {
+    terms: Terms<'a>,
+    phase: Phase<'a>,
+    /// When it arrived, or ended its last sleep.
+    now: BootInstant,
+    /// When it last asked whether the owner is alive.
+    last_probe: Option<BootInstant>,
+    probes: ProbeSchedule<'a>,
+}
+
+impl<'a> Waiter<'a> {
+    /// Makes a waiter that has just arrived.
+    #[inline]
+    pub(crate) fn new(terms: Terms<'a>, now: BootInstant) -> Self {
+        let shared = terms.shared;
+        let probes = ProbeSchedule::new(shared.region(), shared.probe(), shared.birth(), now);
+        Self { terms, phase: Phase::Spin, now, last_probe: None, probes }
+    }
+
+    /// Returns when the wait began, or its last sleep ended.
+    #[inline]
+    pub(crate) fn now(&self) -> BootInstant {
+        self.now
+    }
+
+    /// Returns why it gave up.
+    #[inline]
+    pub(crate) fn reason(&self) -> GaveUp<'a> {
+        // A waiter that has answered *give up* is in that phase.
+        if let Phase::GaveUp(reason) = self.phase { reason } else { GaveUp::TimedOut }
+    }
+
+    /// Passes through the phases until there is an answer for the core.
+    #[inline]
+    fn advance(&mut self, context: &mut WaitContext<'_>) -> Result<WaitAction, GaveUp<'a>> {
+        loop {
+            match self.phase {
+                Phase::Spin | Phase::SpinWoken => {
+                    let is_free = spin(context, self.terms.shared, self.terms.pace, self.now);
+                    self.check_process()?;
+                    if is_free {
+                        return Ok(WaitAction::Retry);
+                    }
+                    self.phase = self.after_spin(context);
+                }
+                Phase::BackOff => {
+                    self.back_off();
+                    self.check_process()?;
+                    self.phase = Phase::Spin;
+                    return Ok(WaitAction::Retry);
+                }
+                Phase::Probe => {
+                    // Nothing has happened to the file's name before the first.
+                    let is_first = self.last_probe.replace(self.now).is_none();
+                    if !is_first && self.terms.shared.is_orphaned() {
+                        return Err(GaveUp::Orphaned);
+                    }
+                    self.check_process()?;
+                    self.phase = Phase::Sleep;
+                    return Ok(WaitAction::Probe);
+                }
+                Phase::Sleep => match self.sleep(context)? {
+                    Slept::Not => {
+                        self.phase = Phase::Spin;
+                        return Ok(WaitAction::Retry);
+                    }
+                    Slept::Woken => {
+                        self.phase = Phase::SpinWoken;
+                        return Ok(WaitAction::Retry);
+                    }
+                    Slept::Elapsed => self.phase = Phase::Probe,
+                },
+                Phase::GaveUp(reason) => return Err(reason),
+            }
+        }
+    }
+
+    /// Returns what follows a spin in vain.
+    #[inline]
+    fn after_spin(&self, context: &WaitContext<'_>) -> Phase<'a> {
+        // If no other waiter has set WAITERS since the wake, no sleeper depends on this one.
+        if matches!(self.phase, Phase::SpinWoken) && !context.has_waiters_hint() {
+            return Phase::BackOff;
+        }
+        let is_due = |last| self.now.since(last) >= self.terms.interval;
+        if self.last_probe.is_none_or(is_due) { Phase::Probe } else { Phase::Sleep }
+    }
+
+    /// Sleeps for a moment without setting WAITERS, and begins a fairness interval.
+    ///
+    /// A waiter that sets WAITERS while others hand the lock on without a pause is woken by the
+    /// next release, often on the CPU of the new owner.
+    fn back_off(&mut self) {
+        if let Some(limit) = self.terms.deadline.clamp(BACK_OFF) {
+            let _unblocked = signal_mask::unblocked(self.terms.blocked);
+            sleep(limit, None);
+        }
+        self.now = BootInstant::now();
+        self.terms.fairness.begin_interval(self.now);
+    }
+
+    /// Sets WAITERS and sleeps, for as long as the deadline and the probes allow.
+    #[inline]
+    fn sleep(&mut self, context: &mut WaitContext<'_>) -> Result<Slept, GaveUp<'a>> {
+        let terms = &self.terms;
+        let event = self.event_word()?;
+        let limit = terms.deadline.clamp(terms.interval).ok_or(GaveUp::TimedOut)?;
+        // A waiter holds nothing: its own token stands in the word only by corruption.
+        let is_held_here = |owner| {
+            owner != terms.me && registry::held_by_this_thread(owner, terms.shared.identity())
+        };
+        if context.seen().owner().is_some_and(is_held_here) {
+            return Err(GaveUp::WouldDeadlock);
+        }
+        let limit = match terms.strategy {
+            WaitStrategy::Futex => self.probes.next_sleep(terms.interval).min(limit),
+            WaitStrategy::SleepPolling => limit,
+        };
+        let unblocked = signal_mask::unblocked(terms.blocked); // handlers run here
+        self.check_process()?;
+        let slept = self.sleep_on(context, event, limit);
+        drop(unblocked);
+        self.now = BootInstant::now();
+        self.check_process()?;
+        if !matches!(slept, Slept::Not) {
+            self.terms.fairness.begin_interval(self.now);
+        }
+        Ok(slept)
+    }
+
+    /// Sleeps in the kernel, until a wake or for `limit`.
+    #[inline]
+    fn sleep_on(
+        &self,
+        context: &mut WaitContext<'_>,
+        event: Option<&AtomicU32>,
+        limit: Duration,
+    ) -> Slept {
+        if self.terms.strategy == WaitStrategy::SleepPolling {
+            sleep(limit, event);
+            return Slept::Elapsed;
+        }
+        let Ok(marked) = context.mark_waiting() else { return Slept::Not };
+        let lock = (context.word(), marked.bits());
+        let woke =
+            event.and_then(|event| futex::wait_either(lock, (event, WAITING_ALLOWED), limit));
+        match woke.unwrap_or_else(|| futex::wait(lock.0, lock.1, limit)) {
+            futex::Woke::Changed => Slept::Woken,
+            futex::Woke::Elapsed => Slept::Elapsed,
+        }
+    }
+
+    /// Returns the word of the exit event, if there is an event; an error if it is set.
+    fn event_word(&self) -> Result<Option<&'a AtomicU32>, GaveUp<'a>> {
+        let Some(event) = self.terms.event else { return Ok(None) };
+        let word = event.own_word().map_err(GaveUp::ForkedEvent)?;
+        // Partner: `ExitEvent::set`. Relaxed: it says nothing about other memory.
+        if word.load(Relaxed) == WAITING_ALLOWED { Ok(Some(word)) } else { Err(GaveUp::Cancelled) }
+    }
+
+    /// Checks that the region is this process's. A signal handler may have forked during each step
+    /// that takes time, and the region is not touched in the child.
+    #[inline]
+    fn check_process(&self) -> Result<(), GaveUp<'a>> {
+        if self.terms.shared.is_ours() { Ok(()) } else { Err(GaveUp::Forked) }
+    }
+}
+
+impl Wait for Waiter<'_> {
+    #[inline]
+    fn wait(&mut self, context: &mut WaitContext<'_>) -> WaitAction {
+        match self.advance(context) {
+            Ok(action) => action,
+            Err(reason) => {
+                if matches!(reason, GaveUp::Forked) {
+                    context.owe_nothing(); // the word is not there
+                }
+                self.phase = Phase::GaveUp(reason);
+                WaitAction::GiveUp
+            }
+        }
+    }
+}
+
+/// Waits for nothing: asks for one probe of the owner.
+#[derive(Default)]
+pub(crate) struct ProbeOnce {
+    has_probed: bool,
+}
+
+impl Wait for ProbeOnce {
+    fn wait(&mut self, _: &mut WaitContext<'_>) -> WaitAction {
+        if std::mem::replace(&mut self.has_probed, true) {
+            WaitAction::GiveUp
+        } else {
+            WaitAction::Probe
+        }
+    }
+}
