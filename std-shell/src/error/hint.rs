@@ -138,7 +138,6 @@ fn of_system(operation: &str, errno: Errno) -> Option<&'static str> {
 mod tests {
     use std::path::PathBuf;
 
-
     use rustix::io::Errno;
     use shmlock_core::layout::DESCRIPTION_MAX;
 
