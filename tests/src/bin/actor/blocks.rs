@@ -9,8 +9,8 @@ use shmlock_tests::Account;
 
 use crate::line::Line;
 use crate::numbers::Numbers;
+use crate::parse::{millis, number};
 use crate::state::{Done, State};
-use crate::work::{millis, number};
 
 pub(crate) fn open(
     state: &mut State,

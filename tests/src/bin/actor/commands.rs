@@ -47,7 +47,7 @@
 use shmlock::Error;
 
 use crate::state::{Done, State, variant_of};
-use crate::{blocks, dying, locks, signals, work};
+use crate::{blocks, dying, locks, parse, signals, work};
 
 /// The continuation after a command.
 #[derive(PartialEq, Eq)]
@@ -122,7 +122,9 @@ fn obey(state: &mut State, words: &[&str]) -> Result<Done, Error> {
         ["close", id] => Ok(locks::close(state, id)),
         ["leak", id] => Ok(locks::leak(state, id)),
         ["lock", id] => state.lock(id).acquire().map(Done::well),
-        ["for", id, millis] => state.lock(id).try_acquire_for(work::millis(millis)).map(Done::well),
+        ["for", id, millis] => {
+            state.lock(id).try_acquire_for(parse::millis(millis)).map(Done::well)
+        }
         ["release", id] => state.lock(id).release().map(Done::well),
         ["consistent", id] => state.lock(id).declare_consistent().map(Done::well),
         ["describe", id, text] => state.lock(id).set_description(text).map(Done::well),
@@ -141,16 +143,20 @@ fn obey(state: &mut State, words: &[&str]) -> Result<Done, Error> {
             state,
             id,
             account,
-            work::number(rounds),
-            work::number(actors),
+            parse::number(rounds),
+            parse::number(actors),
             limit.first().copied(),
         ),
         ["pass", id, account, ref consistent @ ..] => {
             work::pass(state, id, account, !consistent.is_empty())
         }
-        ["churn", name, account, rounds, actors, ref tide @ ..] => {
-            work::churn(name, account, work::number(rounds), work::number(actors), !tide.is_empty())
-        }
+        ["churn", name, account, rounds, actors, ref tide @ ..] => work::churn(
+            name,
+            account,
+            parse::number(rounds),
+            parse::number(actors),
+            !tide.is_empty(),
+        ),
         ["event", id, name] => locks::event(state, id, name),
         ["set", id] => state.event(id).set().map(Done::well),
         ["clear", id] => state.event(id).clear().map(Done::well),
@@ -158,7 +164,7 @@ fn obey(state: &mut State, words: &[&str]) -> Result<Done, Error> {
         ["unblock", id] => Ok(blocks::close(state, id)),
         ["read", id] => blocks::read(state, id),
         ["fill", id, value] => blocks::fill(state, id, value),
-        ["add", id, rounds] => blocks::add(state, id, work::number(rounds)),
+        ["add", id, rounds] => blocks::add(state, id, parse::number(rounds)),
         ["repair", id, value] => blocks::consistent(state, id, value),
         ["hold", id, value] => blocks::hold(state, id, value),
         ["race", id] => blocks::race(state, id),
@@ -166,23 +172,23 @@ fn obey(state: &mut State, words: &[&str]) -> Result<Done, Error> {
         ["handlers", which, grace] => {
             signals::install_exit_handlers(which, grace.strip_prefix("grace="))
         }
-        ["note", signal] => Ok(signals::note(work::number(signal))),
-        ["note", signal, "info"] => Ok(signals::note_with_info(work::number(signal))),
-        ["exit-on", signal] => Ok(signals::exit_on(work::number(signal))),
-        ["ignore", signal] => Ok(signals::ignore(work::number(signal))),
-        ["noted", signal] => Ok(Done::said(&signals::noted(work::number(signal)))),
-        ["raise", signal] => Ok(signals::raise(work::number(signal))),
+        ["note", signal] => Ok(signals::note(parse::number(signal))),
+        ["note", signal, "info"] => Ok(signals::note_with_info(parse::number(signal))),
+        ["exit-on", signal] => Ok(signals::exit_on(parse::number(signal))),
+        ["ignore", signal] => Ok(signals::ignore(parse::number(signal))),
+        ["noted", signal] => Ok(Done::said(&signals::noted(parse::number(signal)))),
+        ["raise", signal] => Ok(signals::raise(parse::number(signal))),
         ["blocked"] => Ok(Done::said(&signals::blocked())),
-        ["reenter", id, signal] => Ok(signals::reenter(state.lock(id), work::number(signal))),
+        ["reenter", id, signal] => Ok(signals::reenter(state.lock(id), parse::number(signal))),
         ["reentered"] => Ok(Done::said(&signals::reentered())),
         ["sample", id, rounds, signal] => {
-            signals::sample(&state.lock(id), work::number(rounds), work::number(signal))
+            signals::sample(&state.lock(id), parse::number(rounds), parse::number(signal))
         }
         ["fork", socket] => Ok(dying::fork(state, socket)),
         ["thread", socket, ref id @ ..] => {
             Ok(dying::thread(state, socket, id.first().copied(), serve))
         }
-        ["reap", pid] => Ok(Done::said(&dying::reap(work::number(pid)))),
+        ["reap", pid] => Ok(Done::said(&dying::reap(parse::number(pid)))),
         ["die", how] => Ok(dying::die(how)),
         ref other => panic!("not a command: {other:?}"),
     }

@@ -7,8 +7,8 @@ use shmlock::{
     BlockSignals, Error, ExitEvent, Holder, LockStatus, Recovered, ShmLock, WaitStrategy,
 };
 
+use crate::parse::millis;
 use crate::state::{Done, State, variant_of};
-use crate::work::millis;
 
 pub(crate) fn open(
     state: &mut State,

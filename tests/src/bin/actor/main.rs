@@ -7,6 +7,7 @@ mod dying;
 mod line;
 mod locks;
 mod numbers;
+mod parse;
 mod signals;
 mod state;
 mod work;

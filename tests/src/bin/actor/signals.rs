@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, compiler_fence};
 
 use shmlock::{Error, ExitHandlers, ShmLock};
 
+use crate::parse::millis;
 use crate::state::Done;
-use crate::work::millis;
 
 const SIGNALS: usize = 65;
 static NOTED: [AtomicU32; SIGNALS] = [const { AtomicU32::new(0) }; SIGNALS];

@@ -2,21 +2,13 @@
 
 use std::process;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
 
 use shmlock::{Error, ShmLock};
 use shmlock_tests::{Account, proc};
 
 use crate::locks;
+use crate::parse::millis;
 use crate::state::{Done, State};
-
-pub(crate) fn number<N: std::str::FromStr>(text: &str) -> N {
-    text.parse().unwrap_or_else(|_| panic!("not a number: {text}"))
-}
-
-pub(crate) fn millis(text: &str) -> Duration {
-    Duration::from_secs_f64(number::<f64>(text) / 1_000.0)
-}
 
 /// Executes critical sections of the account, each under the lock `id`; `-` is none.
 pub(crate) fn count(
