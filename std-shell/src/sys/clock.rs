@@ -1,7 +1,7 @@
-//! When was that, by one reading of one clock?
+//! Reads the clocks that count from boot, clock_gettime(2).
 //!
-//! A reading takes 20 ns, but half a microsecond to two in a process that has slept and finds
-//! neither the clock's page nor its code in a cache. So whoever has read it hands the moment on.
+//! A reading is slow in a process that has just been woken: neither the clock's page nor its code
+//! is in a cache. So callers pass an instant on instead of reading the clock again.
 
 use std::cell::Cell;
 use std::num::NonZeroU64;
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, DynamicClockId, Timespec, clock_gettime_dynamic};
 
-/// Nanoseconds on the clock that counts from boot, and also while suspended, `clock_gettime(2)`.
+/// An instant in nanoseconds since boot, including time suspended: `CLOCK_BOOTTIME`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BootInstant(NonZeroU64);
 
@@ -19,15 +19,15 @@ impl BootInstant {
     }
 
     fn on(clock: ClockId) -> Self {
-        // Not `clock_gettime`, which panics where this refuses.
+        // Not `clock_gettime`: it panics where this returns an error.
         match clock_gettime_dynamic(DynamicClockId::Known(clock)) {
             Ok(time) => Self::at(time),
             Err(_) => Self::without_that_clock(),
         }
     }
 
-    /// Reads the monotonic clock in place of one that a sandbox refuses: it is the same but for
-    /// suspensions. Where there is none at all, time stands still.
+    /// Reads the monotonic clock in place of a refused one; it differs only by suspensions. If that
+    /// is refused too, time stands still.
     #[cold]
     fn without_that_clock() -> Self {
         clock_gettime_dynamic(DynamicClockId::Known(ClockId::Monotonic))
@@ -35,7 +35,7 @@ impl BootInstant {
     }
 
     fn at(time: Timespec) -> Self {
-        // Neither is negative. The end of the range is 584 years from boot.
+        // Neither is negative. The range ends 584 years after boot.
         let [seconds, nanos] =
             [u64::try_from(time.tv_sec), u64::try_from(time.tv_nsec)].map(|part| part.unwrap_or(0));
         Self::from_nanos(seconds.saturating_mul(1_000_000_000).saturating_add(nanos))
@@ -45,27 +45,27 @@ impl BootInstant {
         Self(NonZeroU64::new(nanos).unwrap_or(NonZeroU64::MIN))
     }
 
-    /// Seconds since boot.
+    /// Returns the seconds since boot.
     pub(crate) fn seconds(self) -> u64 {
         self.0.get() / 1_000_000_000
     }
 
-    /// Time since boot.
+    /// Returns the time since boot.
     pub(crate) fn since_boot(self) -> Duration {
         Duration::from_nanos(self.0.get())
     }
 
-    /// How long ago `earlier` was at this moment; zero if it was later.
+    /// Returns the time from `earlier` to this instant; zero if `earlier` is later.
     pub(crate) fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.get().saturating_sub(earlier.0.get()))
     }
 
-    /// How long ago this moment is.
+    /// Returns the time since this instant.
     pub(crate) fn elapsed(self) -> Duration {
         Self::now().since(self)
     }
 
-    /// So much later; the end of the range at most.
+    /// Returns the instant `time` later; the end of the range at most.
     pub(crate) fn after(self, time: Duration) -> Self {
         let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         Self(self.0.saturating_add(nanos))
@@ -76,22 +76,20 @@ impl BootInstant {
     }
 }
 
-/// The clock of [`BootInstant::now`], for those who ask again and again and need it to the second only.
+/// A clock that is cheap to read often, and close to [`BootInstant::now`].
 ///
-/// It looks at the coarse monotonic clock, which the kernel moves on with its ticks. That takes 4
-/// ns instead of 22; and, what is more, it does not read the processor's counter, which waits for
-/// all that the program has begun: after a lock was taken from another processor, for its cache
-/// line. Fifteen processes with a little to do between their sections take 61 ns for each
-/// instead of 85.
+/// It reads the coarse monotonic clock, which the kernel advances with its ticks. That does not
+/// read the CPU's counter, which would wait for all earlier instructions: after a contended
+/// acquisition, for the lock's cache line. (Benchmark: "Contended" in `docs/figures.md`.)
 ///
-/// By how much that clock is behind is asked anew in each of its seconds. So what it says is wrong
-/// by a tick or two, of 10 ms at most; but in the second in which the machine was suspended, which
-/// the monotonic clock does not count, by the time that this took.
+/// Once in each second of that clock its distance to the boot clock is measured again. So the
+/// result is wrong by at most two ticks, 20 ms. After a suspension it lacks the time suspended,
+/// until the next second.
 #[derive(Debug, Default)]
 pub(crate) struct CoarseClock {
-    /// In which of its seconds that was asked.
-    asked: Cell<Option<u64>>,
-    /// Nanoseconds.
+    /// The coarse clock's second of the last measurement.
+    measured_in: Cell<Option<u64>>,
+    /// Its distance to the boot clock, in nanoseconds.
     behind: Cell<u64>,
 }
 
@@ -99,7 +97,7 @@ impl CoarseClock {
     pub(crate) fn now(&self) -> BootInstant {
         let coarse = BootInstant::on(ClockId::MonotonicCoarse);
         let second = Some(coarse.seconds());
-        if self.asked.replace(second) == second {
+        if self.measured_in.replace(second) == second {
             return BootInstant(coarse.0.saturating_add(self.behind.get()));
         }
         let now = BootInstant::now();
@@ -115,7 +113,7 @@ mod tests {
     use super::{BootInstant, CoarseClock};
 
     #[test]
-    fn moments_have_an_order_and_distances_and_an_end() {
+    fn instants_have_an_order_distances_and_an_end() {
         let first = BootInstant::from_nanos(0);
         let later = first.after(Duration::from_millis(2500));
         assert!(first.is_before(later) && !later.is_before(first) && !first.is_before(first));
@@ -134,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn the_coarse_clock_is_right_to_the_second_and_compared_anew_in_each() {
+    fn the_coarse_clock_is_right_to_the_second_and_measured_again_in_each() {
         const SECOND: Duration = Duration::from_secs(1);
         let clock = CoarseClock::default();
         for _ in 0..3 {
@@ -146,8 +144,8 @@ mod tests {
                     "{before:?} {coarse:?}"
                 );
             }
-            // As it would be in another second, after a suspension.
-            clock.asked.set(clock.asked.get().map(|second| second - 1));
+            // As in another second, after a suspension.
+            clock.measured_in.set(clock.measured_in.get().map(|second| second - 1));
             clock.behind.set(clock.behind.get() + 1_000_000_000_000);
         }
     }
