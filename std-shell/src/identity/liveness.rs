@@ -10,7 +10,7 @@ use shmlock_core::token::TokenRange;
 use crate::layout::lock_bytes::byte_of;
 use crate::sys::ofd;
 
-/// What is known about an owner.
+/// The state of an owner, as far as it is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
@@ -25,7 +25,7 @@ pub enum OwnerState {
     Unknown,
 }
 
-/// Returns whether the owner with this token lives. Changes nothing; one system call.
+/// Queries the state of the owner with this token. Changes nothing; one system call.
 ///
 /// `Dead` is no proof: the descriptor may lead to another file.
 pub(crate) fn life_of(probe: BorrowedFd<'_>, owner: Token) -> OwnerState {

@@ -6,7 +6,7 @@
 //! | [`PRESENCE`], 2^30 | read | `A` | a handle is opened | its mapping goes |
 //! | [`PRESENCE`] | write | see below | no other handle is open | the file is removed or left |
 //! | [`UNUSED`], 2^30 + 1 | none | | | |
-//! | [`PROBER`], 2^30 + 2 | write | `B` | a waiter probes for all | the owner changes, or its wait ends |
+//! | [`PROBER`], 2^30 + 2 | write | `B` | a waiter probes for all | it stops probing |
 //! | [`byte_of`] a living token | write | `A` | the handle draws it | its mapping goes |
 //! | [`byte_of`] a dead owner's token | write | `B` | recovery begins | the owner word is swapped |
 //!
@@ -22,8 +22,8 @@
 //! *Token* (`identity/token.rs`): the life byte of a handle, 2^30 + 65536 to 2^31 - 2. It proves
 //! that the owner lives (`shm/death_proof.rs`).
 //!
-//! The bytes need not exist in the file, and no process reads or writes them. Every offset fits in
-//! 31 bits, so that 32-bit and 64-bit processes agree.
+//! The bytes need not exist in the file; their content does not matter. Every offset fits in 31
+//! bits, so that 32-bit and 64-bit processes agree.
 
 use shmlock_core::Token;
 use shmlock_core::token::{LIVING_MAX, STATIC_MAX};

@@ -34,7 +34,7 @@ impl FileSpec {
         #[cfg(feature = "block")]
         self.describe(fd.as_fd())?;
         if !presence::announce(fd.as_fd()).map_err(|errno| self.no_byte_locks(errno))? {
-            return Ok(None); // the file is still unknown to others: the answer came from another file
+            return Ok(None); // no other process knows the file: another file has answered
         }
         match self.link(fd.as_fd()) {
             Ok(()) => Ok(Some(fd)),

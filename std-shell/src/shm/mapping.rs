@@ -38,8 +38,8 @@ pub(crate) struct Mapping {
     birth: ProcessGeneration,
 }
 
-// SAFETY: a mapping belongs to the process, not to a thread. The address is used only to make views
-// that access it by atomics, and to unmap it when there is no other reference to the value.
+// SAFETY: a mapping belongs to the process, not to a thread. The address is used to make views that
+// access it by atomics. The drop uses it, too, when there is no other reference to the value.
 unsafe impl Send for Mapping {}
 // SAFETY: as above; `&Mapping` offers only views by atomics.
 unsafe impl Sync for Mapping {}

@@ -25,7 +25,7 @@ use crate::sys::descriptor::Descriptor;
 use crate::sys::fork::ProcessGeneration;
 use crate::sys::ofd;
 
-/// What content of the owner word keeps the file.
+/// The content of the owner word that keeps the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum UnlinkPolicy {
     /// A word that is held, or with the DIED flag: an owner died, and the data has not been

@@ -1,4 +1,4 @@
-//! Reads the clocks that count from boot, clock_gettime(2).
+//! Reads the clocks that count from boot, `clock_gettime(2)`.
 //!
 //! A reading is slow in a process that has just been woken: neither the clock's page nor its code
 //! is in a cache. So callers pass an instant on instead of reading the clock again.

@@ -1,4 +1,4 @@
-//! Detects that this process is a forked child of the one that opened a handle.
+//! Detects that this process is a forked child, which did not open the handle.
 //!
 //! A child inherits the bytes of a handle but not its mapping (`MADV_DONTFORK`) and not its
 //! identity. It must notice before it touches the region. getpid(2) is too slow for each
@@ -50,8 +50,7 @@ impl ProcessGeneration {
         Self { present, generation: present.load(Relaxed) }
     }
 
-    /// Returns `true` if the running process is the one that made this value. Async-signal-safe;
-    /// one load.
+    /// Returns `true` if the running process made this value. Async-signal-safe; one load.
     #[inline]
     pub(crate) fn is_here(self) -> bool {
         // Partner: as in `here`.
@@ -132,6 +131,7 @@ impl WipedPage {
         };
         let page = NonNull::new(page.ok()?)?;
         let word = page.as_ptr().cast::<AtomicU32>().wrapping_byte_add(len - DISTANCE_FROM_END);
+        // SAFETY:
         // - within the page, aligned, readable and writable; unmapped only by `unmap`, which
         //   requires that there is no other reference.
         // - all zero is a valid `AtomicU32`; all accesses go through this reference.
@@ -171,7 +171,7 @@ fn zeroed_by_handler() -> &'static AtomicU32 {
 }
 
 /// Registers handlers for every fork(3): two run in the thread that forks, before and after it, one
-/// in the child. pthread_atfork(3). All three must be async-signal-safe.
+/// in the child. `pthread_atfork(3)`. All three must be async-signal-safe.
 pub(crate) fn register_handlers(
     before: extern "C" fn(),
     after: extern "C" fn(),

@@ -1,5 +1,5 @@
-//! Sleeps until a word changes, and wakes sleepers, futex(2). Always the shared kind: the peer is
-//! another process.
+//! Sleeps until a word changes, and wakes sleeping waiters, futex(2). Always the shared kind: the
+//! peer is another process.
 
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use rustix::time::{ClockId, DynamicClockId, Timespec, clock_gettime_dynamic};
 
 use crate::sys::sleep::{sleep_for, timespec};
 
-/// How a sleep ended.
+/// The end of a sleep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Woke {
     /// Woken, or the word had changed before we slept.
@@ -25,7 +25,7 @@ pub(crate) enum Woke {
 /// process can wake it then, and an immediate return would make every caller spin.
 #[inline]
 pub(crate) fn wait(word: &AtomicU32, value: u32, limit: Duration) -> Woke {
-    // Without PRIVATE: the kernel keys the sleeper by the file, not by this address space.
+    // Without PRIVATE: the kernel keys the waiter by the file, not by this address space.
     match futex::wait(word, Flags::empty(), value, Some(&timespec(limit))) {
         Ok(()) | Err(Errno::AGAIN) => Woke::Changed,
         Err(Errno::TIMEDOUT | Errno::INTR) => Woke::Elapsed,
@@ -46,7 +46,7 @@ fn sleep_in_place_of_wait(errno: Errno, limit: Duration) -> Duration {
 }
 
 /// Sleeps while both words have their values; `None` if that is refused (before Linux 5.16, some
-/// emulators and sandboxes). futex_waitv(2).
+/// emulators and sandboxes). `futex_waitv(2)`.
 pub(crate) fn wait_either(
     first: (&AtomicU32, u32),
     second: (&AtomicU32, u32),
@@ -71,7 +71,7 @@ pub(crate) fn wait_either(
     }
 }
 
-/// Returns the end of a sleep that begins now, for futex_waitv(2); `None` without a clock.
+/// Returns the end of a sleep that begins now, for `futex_waitv(2)`; `None` without a clock.
 pub(crate) fn end_of(limit: Duration) -> Option<Timespec> {
     let now = clock_gettime_dynamic(DynamicClockId::Known(ClockId::Monotonic)).ok()?;
     now.checked_add(timespec(limit))
@@ -80,7 +80,7 @@ pub(crate) fn end_of(limit: Duration) -> Option<Timespec> {
 /// Wakes one sleeping waiter. Async-signal-safe.
 #[inline]
 pub(crate) fn wake_one(word: &AtomicU32) {
-    // No sleeper is no error, and no other error is possible with a valid address.
+    // No waiter is no error, and no other error is possible with a valid address.
     let _ = futex::wake(word, Flags::empty(), 1);
 }
 

@@ -1,5 +1,5 @@
-//! Sleeps until one of many words changes, futex(2) and futex_waitv(2). By address: some words may
-//! be unmapped meanwhile.
+//! Sleeps until one of many words changes, `futex_waitv(2)`. By address: some words may be unmapped
+//! meanwhile.
 
 #![allow(
     unsafe_code,
@@ -32,20 +32,20 @@ pub(crate) struct Target {
     pub(crate) value: u32,
 }
 
-/// How a sleep ended.
+/// The end of a sleep on several words.
 #[derive(Debug)]
 pub(crate) enum Woken {
     /// The time was over, a word had changed before we slept, or the wake had no particular target.
     Nothing,
-    /// One sleeper on this word was woken, and it was us.
+    /// One waiter on this word was woken: this one.
     One(Target),
 }
 
 /// Sleeps until one of the words changes, at most until `until`.
 ///
-/// If the kernel cannot sleep on several (before Linux 5.16, in some emulators and sandboxes), or
-/// an address is no longer mapped, it sleeps on the first word only, for [`FALLBACK_SLEEP`] at
-/// most. That word is passed as a reference as well.
+/// The kernel cannot sleep on several words before Linux 5.16, nor in some emulators and sandboxes,
+/// nor if an address is no longer mapped. Then it sleeps on the first word only, for
+/// [`FALLBACK_SLEEP`] at most. That word is passed as a reference as well.
 pub(crate) fn wait_any(targets: &[Target], first: &AtomicU32, until: Instant) -> Woken {
     let left = until.saturating_duration_since(Instant::now());
     let Some(end) = end_of(left) else { return wait_first(targets, first, left) };
@@ -83,8 +83,8 @@ impl Woken {
         matches!(self, Self::One(target) if target.ticket == ticket)
     }
 
-    /// Wakes another sleeper on the same word. No sleeper, or an address that is no longer mapped,
-    /// is no error.
+    /// Wakes another waiter on the same word. It is no error if none sleeps there, or the address
+    /// is no longer mapped.
     pub(crate) fn pass_on(self) {
         const ONE: libc::c_int = 1;
         if let Self::One(target) = self {

@@ -18,12 +18,12 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 use rustix::io::Errno;
 
-/// What a byte lock excludes.
+/// The kind of a byte lock: the other locks that it excludes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// Writers.
+    /// Excludes writers.
     Read,
-    /// Readers and writers.
+    /// Excludes readers and writers.
     Write,
 }
 

@@ -1,6 +1,6 @@
 //! Blocks SIGINT, SIGTERM and SIGHUP in the calling thread for a piece of code.
 //!
-//! It uses the thread's signal mask, pthread_sigmask(3). So it works in any thread, replaces no
+//! It uses the thread's signal mask, `pthread_sigmask(3)`. So it works in any thread, replaces no
 //! handler and loses no signal: a signal that arrives meanwhile stays pending, and is delivered
 //! when it is unblocked. A signal sent to the process goes to another thread that does not block
 //! it, if there is one.
@@ -16,7 +16,7 @@ use std::mem::MaybeUninit;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
 
-/// When to block SIGINT, SIGTERM and SIGHUP.
+/// The times at which SIGINT, SIGTERM and SIGHUP are blocked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BlockSignals {
@@ -45,8 +45,8 @@ pub enum BlockSignals {
 pub(crate) const ENDING: [libc::c_int; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
 
 thread_local! {
-    /// What this thread blocks. Its [`Blocked`] values may end in any order: two locks may be held,
-    /// and released in the order of their acquisition.
+    /// The signals that this thread blocks. Its [`Blocked`] values may end in any order: two locks
+    /// may be held, and released in the order of their acquisition.
     static BLOCKED: Cell<State> = const { Cell::new(State::NONE) };
 }
 

@@ -1,4 +1,4 @@
-//! Tells which user ids stand for a user in this user namespace, user_namespaces(7).
+//! Tells which user ids stand for a user in this user namespace, `user_namespaces(7)`.
 
 use std::fs;
 use std::sync::atomic::AtomicU32;

@@ -30,7 +30,7 @@
 //! # In use
 //!
 //! Deaths are proven through `B`. Other code of the process may close it, so it is used only while
-//! it is itself. If it is not, each use opens the file by its name and compares the inode with that
+//! it is itself. If it is not, each use opens the file by its name. It compares the inode with that
 //! of the mapping, which no other file can have meanwhile.
 //!
 //! # Closing
