@@ -121,7 +121,7 @@ impl WipedPage {
         // Not rustix::param::page_size: before Linux 6.4 that opens /proc/self/auxv, and panics if
         // it cannot. SAFETY: sysconf(3) has no preconditions.
         let len = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).ok()?;
-        if !checks_advice() {
+        if !is_advice_checked() {
             return None;
         }
         // SAFETY: a private anonymous mapping at an address of the kernel's choice touches no
@@ -154,7 +154,7 @@ impl WipedPage {
 
 /// Returns `true` if madvise(2) refuses unknown advice. qemu-user answers 0 to every number, and
 /// does nothing.
-fn checks_advice() -> bool {
+fn is_advice_checked() -> bool {
     // No kernel uses this number. The range is empty, and at the null page, where nothing is
     // mapped.
     const BOGUS: libc::c_int = 0x0053_484c;

@@ -150,7 +150,7 @@ mod tests {
 
     /// Waits until the gate counts nothing; `false` if that takes too long. Other tests in this
     /// process may hold guards meanwhile, which they drop soon.
-    fn becomes_empty() -> bool {
+    fn wait_until_empty() -> bool {
         let begin = Instant::now();
         while GATE.load(Acquire) != 0 {
             if begin.elapsed() > 30 * MAX_WAIT {
@@ -180,7 +180,7 @@ mod tests {
         drop(NoForkGuard::begin());
         after_fork();
         assert!(begin.elapsed() < MAX_WAIT, "it waited for itself");
-        assert!(becomes_empty(), "a guard or a fork was not counted down");
+        assert!(wait_until_empty(), "a guard or a fork was not counted down");
 
         let (ended, forked, done) =
             (AtomicBool::new(false), AtomicBool::new(false), AtomicBool::new(false));
@@ -213,6 +213,6 @@ mod tests {
             assert!(fork.join().expect("no panic"), "the fork did not wait");
             assert!(other.join().expect("no panic"), "the guard did not wait");
         });
-        assert!(becomes_empty(), "a guard or a fork was not counted down");
+        assert!(wait_until_empty(), "a guard or a fork was not counted down");
     }
 }

@@ -75,7 +75,7 @@ impl FileSpec {
             allocate(fd, DATA_OFFSET as u64)?;
             let mapping = Mapping::new(fd, DATA_OFFSET as u64, ProcessGeneration::here())?;
             mapping.populate()?;
-            mapping.claim(); // a foreign magic is refused later, by `check_magic`
+            mapping.claim(); // a foreign magic is refused when the file is mapped
         }
         Ok(())
     }
