@@ -1,20 +1,6 @@
-//! Proof that an owner is dead: the byte of its token can be locked by us.
+//! Asks the kernel whether an owner lives: whether another description holds its life byte.
 //!
-//! *Adoption.* A look says that the byte is free; we take it ourselves. If that succeeds, the owner
-//! is dead **and** no newcomer can be given its token until we unlock it. Only under that does the
-//! owner word change hands. A look alone would not do: between it and the change another handle may
-//! be given the same token, acquire, and be robbed.
-//!
-//! Both count only through a descriptor that leads to the lock's own file (`descriptor.rs`). Other
-//! code of this process may have closed ours, and `/dev/null` in its place answers that every byte
-//! is free. So the descriptor must be itself before the byte is asked for, and again **after** it
-//! was granted; and its description is mapped meanwhile, so that the byte stays ours even if the
-//! number goes between that answer and the swap of the word.
-//!
-//! *If the number is exchanged in the instant before the byte is asked for*, a stranger's
-//! description has the byte. Nothing is taken over, and nothing unlocked: the stranger may be the
-//! very owner. If it is another handle of this process on this lock, the dead owner looks alive
-//! until that handle is closed.
+//! The answer proves nothing. Recovery needs the proof of `shm/death_proof.rs`.
 
 use std::os::fd::BorrowedFd;
 
@@ -22,9 +8,9 @@ use shmlock_core::Token;
 use shmlock_core::token::TokenRange;
 
 use crate::layout::lock_bytes::byte_of;
-use crate::sys::ofd::{self};
+use crate::sys::ofd;
 
-/// What is known about an owner.
+/// The state of an owner, as far as it is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
@@ -32,14 +18,14 @@ use crate::sys::ofd::{self};
 pub enum OwnerState {
     /// Its handle exists.
     Alive,
-    /// Its handle is gone; the next comer takes the lock over.
+    /// Its handle is gone. The next contender recovers the lock.
     Dead,
-    /// Nobody here can tell: a static token, given out by an embedder, or the probe failed. Treated
-    /// as alive.
+    /// Not known, and treated as alive: the token is a static one, assigned by an embedder; or the
+    /// probe failed.
     Unknown,
 }
 
-/// Asks whether the owner with this token lives. Changes nothing; one system call.
+/// Queries the state of the owner with this token. Changes nothing; one system call.
 ///
 /// `Dead` is no proof: the descriptor may lead to another file.
 pub(crate) fn life_of(probe: BorrowedFd<'_>, owner: Token) -> OwnerState {

@@ -1,4 +1,4 @@
-//! Which handles are here and which of them live, as locks on bytes prove it.
+//! Proves by byte locks which handles are open, and which owner lives.
 
 pub(crate) mod lifeline;
 pub(crate) mod liveness;

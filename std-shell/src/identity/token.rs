@@ -1,9 +1,9 @@
-//! A number that exactly one living handle has, by the kernel's word.
+//! Draws the token of a handle: a number that no other living handle on the file has.
 //!
-//! Token `t` is byte 2^30 + `t` of the region's file, write-locked by the handle's open file
-//! description. So no two living handles on one file have one token, and a token is free again as
-//! soon as its process is gone, by whatever death. It holds across process id reuse, pid namespaces
-//! and containers: the lock belongs to the file.
+//! Token `t` is byte 2^30 + `t` of the file, write-locked through the handle's open file
+//! description (`layout/lock_bytes.rs`). So no two living handles have the same token, and the
+//! kernel frees a token with its process, however that ends. This holds across reuse of process
+//! ids, pid namespaces and containers: the lock belongs to the file.
 
 use std::fs::File;
 use std::io::Read;
@@ -20,13 +20,13 @@ use crate::layout::lock_bytes::byte_of;
 use crate::sys::futex;
 use crate::sys::ofd::{self, Kind};
 
-/// How many taken tokens [`draw`] passes over. Honest handles are rarely in the way at all: with a
-/// thousand on one file the first draw fails once in a million. A peer that locks bytes at random
-/// to keep others out can do so anyway.
+/// The number of taken tokens that [`draw`] passes over. With a thousand handles on one file, one
+/// first draw in a million hits a taken token. A peer that locks bytes to keep handles out succeeds
+/// anyway.
 const DRAWS: u32 = 1000;
 
-/// Draws a token that nobody has, and holds it through `fd`'s description. `EAGAIN`: none was to be
-/// had.
+/// Draws a free token and locks its byte through `fd`'s description. `EAGAIN`: all drawn tokens
+/// were taken.
 pub(crate) fn draw(fd: BorrowedFd<'_>) -> Result<Token, Errno> {
     const COUNT: u32 = LIVING_MAX - LIVING_MIN + 1;
     let mut index = u32::from_ne_bytes(random_bytes()?) % COUNT;
@@ -35,7 +35,7 @@ pub(crate) fn draw(fd: BorrowedFd<'_>) -> Result<Token, Errno> {
         if ofd::try_lock(fd, Kind::Write, byte_of(token))? {
             return Ok(token);
         }
-        // Somebody has it; go on behind whatever range of bytes is locked there.
+        // Taken: go on behind the range that is locked there.
         let taken_to =
             ofd::blocking_range(fd, byte_of(token))?.map_or(byte_of(token), |range| *range.end());
         let last = taken_to.clamp(byte_of(token), PRESENCE + LIVING_MAX) - PRESENCE;
@@ -44,8 +44,8 @@ pub(crate) fn draw(fd: BorrowedFd<'_>) -> Result<Token, Errno> {
     Err(Errno::AGAIN)
 }
 
-/// Random bytes from the kernel, getrandom(2); from `/dev/urandom`, random(4), where that is
-/// refused.
+/// Returns random bytes from the kernel, getrandom(2); from `/dev/urandom`, random(4), where the
+/// call is refused.
 pub(crate) fn random_bytes<const N: usize>() -> Result<[u8; N], Errno> {
     let mut bytes = [0; N];
     let mut filled = 0;
@@ -64,8 +64,8 @@ pub(crate) fn random_bytes<const N: usize>() -> Result<[u8; N], Errno> {
     Ok(bytes)
 }
 
-/// A word that names the token which we have just been given names a dead owner: this very token
-/// proves it.
+/// Frees the lock if its word names `token`, which this handle has just drawn. The owner is dead:
+/// its token could not have been drawn otherwise.
 pub(crate) fn free_stale(region: Region<'_>, token: Token, fence: FenceScope) {
     let Some(wake) = protocol::declare_stale(region.owner_word(), token, fence) else { return };
     region.count_recovery();

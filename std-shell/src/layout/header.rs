@@ -1,17 +1,18 @@
-//! The second line of the file: what is known of the lock's use, and of the data beside it.
+//! Maps the file's header: the cache line behind the lock's region, and the data behind that.
 //!
-//! | offset | word | written by |
+//! | offset | content | written by |
 //! |---:|---|---|
 //! | 0–127 | the lock's region, see `layout.rs` of the core | |
-//! | 128, 132 | longest hold in nanoseconds, low and high half; 0 = nobody has measured | the holder, if it measures |
-//! | 136 | bytes of the data, 0 = a lock without data | the maker |
-//! | 140 | 1 = the data has been created, 0 = not yet | the creator, holding the lock |
-//! | 144–151 | reserved, zero | nobody |
-//! | 152–191 | schema of the data: one length byte, then up to 39 bytes of UTF-8 | the maker |
-//! | 192– | the data, if there is any | the holder |
+//! | 128, 132 | longest hold in nanoseconds, low and high half; 0 = none measured | the owner |
+//! | 136 | length of the data in bytes, 0 = a lock without data | the file's creator, or an owner |
+//! | 140 | 1 = the data has been created, 0 = not yet | the owner that creates it |
+//! | 144–151 | reserved, zero | |
+//! | 152–191 | schema: one length byte, then up to 39 bytes of UTF-8 | as 136 |
+//! | 192– | the data, if there is any | the owner |
 //!
-//! Its words are little-endian, as the region's are, and all zero is valid: a lock without data. It
-//! is a cache line of its own, so that its writers do not disturb those who look at the owner word.
+//! All words are little-endian, as the region's are. All zero is valid: a lock without data. The
+//! header is a cache line of its own, so that its writers do not disturb contenders that read the
+//! owner word.
 
 use std::fmt;
 use std::mem::{offset_of, size_of};
@@ -24,26 +25,26 @@ use shmlock_core::Fence;
 use shmlock_core::layout::REGION_LEN;
 use shmlock_core::region::READ_ATTEMPTS;
 
-/// Where the header stands in the file.
+/// The offset of the header in the file.
 pub(crate) const HEADER_OFFSET: usize = REGION_LEN;
-/// Its bytes: one cache line.
+/// The length of the header: one cache line.
 pub(crate) const HEADER_LEN: usize = 64;
-/// Where the data begins; and the length of a file without data.
+/// The offset of the data, and the length of a file without data.
 pub(crate) const DATA_OFFSET: usize = HEADER_OFFSET + HEADER_LEN;
 
 /// The longest schema, in bytes of UTF-8.
 pub const SCHEMA_MAX: usize = SCHEMA_LEN - 1;
 const SCHEMA_LEN: usize = 40;
 
-/// Where the word `made` stands in the file.
+/// The offset of the word `made` in the file.
 pub(crate) const MADE_OFFSET: usize = HEADER_OFFSET + offset_of!(Header, made);
 
-/// The words of the header as memory sees them.
+/// The words of the header in shared memory.
 #[repr(C)]
 #[derive(Debug)]
 #[cfg_attr(
     not(feature = "block"),
-    allow(dead_code, reason = "what blocks alone read stands there all the same")
+    allow(dead_code, reason = "some fields are read by blocks only")
 )]
 pub(crate) struct Header {
     longest_hold: [AtomicU32; 2],
@@ -53,7 +54,7 @@ pub(crate) struct Header {
     schema: [AtomicU32; SCHEMA_LEN / 4],
 }
 
-// A contract with processes compiled elsewhere: it may not follow a change of the struct.
+// A contract with programs compiled elsewhere: it must not follow a change of the struct.
 const _: () = {
     assert!(size_of::<Header>() == HEADER_LEN);
     assert!(HEADER_OFFSET + offset_of!(Header, longest_hold) == 128);
@@ -63,9 +64,9 @@ const _: () = {
     assert!(DATA_OFFSET == 192);
 };
 
-/// What data there is beside a lock: how long it is and, by its users' own word, what it means.
+/// The layout of the data beside a lock: its length, and its schema.
 ///
-/// Whoever shares a block must mean the same by its bytes. This is what is compared.
+/// All processes that share a block must agree on it. An open compares it with the file's.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct BlockLayout {
     bytes: u32,
@@ -76,7 +77,7 @@ impl BlockLayout {
     /// A lock without data.
     pub(crate) const NONE: Self = Self { bytes: 0, schema: [0; SCHEMA_LEN] };
 
-    /// `None` if the schema is too long.
+    /// Returns the layout; `None` if the schema is too long.
     #[cfg(feature = "block")]
     pub(crate) fn new(bytes: u32, schema: &str) -> Option<Self> {
         let mut field = [0; SCHEMA_LEN];
@@ -86,14 +87,14 @@ impl BlockLayout {
         Some(Self { bytes, schema: field })
     }
 
-    /// Bytes of the data; 0 means a lock without data.
+    /// Returns the length of the data in bytes; 0 means a lock without data.
     #[must_use]
     pub fn bytes(&self) -> u32 {
         self.bytes
     }
 
-    /// What its users call it, see [`Builder::schema`](crate::Builder::schema). Empty if they call
-    /// it nothing, or if what stands there is no text.
+    /// Returns the schema, see [`Builder::schema`](crate::Builder::schema). Empty if there is none,
+    /// or if the file's bytes are not UTF-8.
     #[must_use]
     pub fn schema(&self) -> &str {
         let [len, text @ ..] = &self.schema;
@@ -102,19 +103,19 @@ impl BlockLayout {
             .unwrap_or_default()
     }
 
-    /// How long the file is.
+    /// Returns the length of the file.
     pub(crate) fn file_len(&self) -> u64 {
         DATA_OFFSET as u64 + u64::from(self.bytes)
     }
 
-    /// Of the bytes of a header.
+    /// Reads the layout from the bytes of a header.
     pub(crate) fn of_bytes(header: &[u8; HEADER_LEN]) -> Self {
         let mut schema = [0; SCHEMA_LEN];
         schema.copy_from_slice(&header[offset_of!(Header, schema)..]);
         Self { bytes: word_at(header, offset_of!(Header, data_len)), schema }
     }
 
-    /// The header of a new file.
+    /// Returns the header of a new file.
     #[cfg(feature = "block")]
     pub(crate) fn to_bytes(self) -> [u8; HEADER_LEN] {
         let mut header = [0; HEADER_LEN];
@@ -146,7 +147,7 @@ impl fmt::Debug for BlockLayout {
     }
 }
 
-/// Whether the bytes of a header say that the data has been created.
+/// Returns `true` if the header says that the data has been created.
 pub(crate) fn is_made(header: &[u8; HEADER_LEN]) -> bool {
     word_at(header, offset_of!(Header, made)) == MADE
 }
@@ -157,7 +158,7 @@ fn word_at(header: &[u8; HEADER_LEN], offset: usize) -> u32 {
     u32::from_le_bytes(word)
 }
 
-/// The longest hold that the bytes of a header tell of.
+/// Reads the longest hold from the bytes of a header.
 pub(crate) fn longest_hold_of(header: &[u8; HEADER_LEN]) -> Option<Duration> {
     longest(
         word_at(header, offset_of!(Header, longest_hold)),
@@ -171,9 +172,9 @@ fn longest(low: u32, high: u32) -> Option<Duration> {
 }
 
 impl Header {
-    /// The longest hold that anybody has measured; `None` if nobody has.
+    /// Returns the longest hold that an owner has measured; `None` if none has.
     pub(crate) fn longest_hold(&self) -> Option<Duration> {
-        // Partner: `note_hold`. Relaxed throughout: a statistic that orders nothing.
+        // Partner: `note_hold`. Relaxed throughout: a statistic, which orders nothing.
         let [low, high] = &self.longest_hold;
         let mut seen = high.load(Relaxed);
         for _ in 0..READ_ATTEMPTS {
@@ -187,13 +188,13 @@ impl Header {
         longest(0, seen)
     }
 
-    /// Notes how long the lock was held, if that is longer than ever. Only the holder calls it.
+    /// Records the length of a hold if it is the longest so far. Only the owner calls it.
     ///
-    /// *If we die between the halves*, and to a reader at that moment, the number is too small by
-    /// up to 4.3 seconds: never too large.
+    /// *If we die between the halves*, the number is too small by up to 4.3 seconds, as it is for a
+    /// reader at that moment. It is never too large.
     pub(crate) fn note_hold(&self, held: Duration) {
         let nanos = u64::try_from(held.as_nanos()).unwrap_or(u64::MAX);
-        // Partner: the same by the previous holder, ordered by the owner word. Relaxed.
+        // Partner: the same by the previous owner, ordered by the owner word. Relaxed.
         let [low, high] = &self.longest_hold;
         let (new_low, new_high) = (low_half(nanos), high_half(nanos));
         let old = u64::from(high.load(Relaxed)) << 32 | u64::from(low.load(Relaxed));
@@ -207,29 +208,28 @@ impl Header {
         low.store(new_low, Relaxed);
     }
 
-    /// What data there is.
+    /// Returns the layout of the data.
     #[cfg(feature = "block")]
     pub(crate) fn shape(&self) -> BlockLayout {
         let mut schema = [0; SCHEMA_LEN];
         for (bytes, word) in schema.chunks_exact_mut(4).zip(&self.schema) {
-            // Partner: `describe`, ordered by the lock; or the maker, who wrote it before the file
-            // had its name.
+            // Partner: `describe`, ordered by the lock; or the file's creator, which wrote it
+            // before the file had its name.
             bytes.copy_from_slice(&word.load(Relaxed).to_le_bytes());
         }
         BlockLayout { bytes: self.data_len.load(Relaxed), schema } // partner: as above
     }
 
-    /// Whether nobody has said yet what data there is. A schema without a length was left by a
+    /// Returns `true` if the header has no layout yet. A schema without a length was left by a
     /// death in `describe`.
     #[cfg(feature = "block")]
     pub(crate) fn is_undescribed(&self) -> bool {
         self.data_len.load(Relaxed) == 0 // partner: `describe`, ordered by the lock
     }
 
-    /// Writes down what data there is, where the maker of the file could not. Only the holder calls
-    /// it.
+    /// Writes the layout, if the file's creator could not. Only the owner calls it.
     ///
-    /// *If we die here:* the length is written last, so that the next holder does it again.
+    /// *If we die here:* the length is written last, so the next owner writes it all again.
     #[cfg(feature = "block")]
     pub(crate) fn describe(&self, shape: BlockLayout) {
         for (word, bytes) in self.schema.iter().zip(shape.schema.chunks_exact(4)) {
@@ -242,15 +242,16 @@ impl Header {
         self.data_len.store(shape.bytes, Relaxed); // partner: `shape`
     }
 
-    /// Whether the data has been created.
+    /// Returns `true` if the data has been created.
     #[cfg(feature = "block")]
     pub(crate) fn is_made<F: Fence>(&self, fence: F) -> bool {
         let made = self.made.load(Relaxed) == MADE; // partner: `set_made`
-        fence.acquire(); // pairs with `release` in `set_made`: who sees it made sees the header that goes with it
+        // Pairs with `release` in `set_made`: a reader that sees it made sees the layout, too.
+        fence.acquire();
         made
     }
 
-    /// Says that the data has been created. Only the holder calls it.
+    /// Records that the data has been created. Only the owner calls it.
     #[cfg(feature = "block")]
     pub(crate) fn set_made<F: Fence>(&self, fence: F) {
         fence.release(); // pairs with `acquire` in `is_made`
@@ -258,7 +259,7 @@ impl Header {
     }
 }
 
-/// The word `made` of data that has been created.
+/// The value of `made` once the data has been created.
 const MADE: u32 = 1;
 
 #[allow(clippy::cast_possible_truncation, reason = "the half that is asked for")]

@@ -1,28 +1,49 @@
-//! The map of the byte locks on a lock's file, fcntl(2) `F_OFD_SETLK`. No byte of them has content.
+//! Maps the byte locks on a lock's file, fcntl(2) `F_OFD_SETLK`. No other place gives them a
+//! meaning.
 //!
-//! | byte | lock | held by |
-//! |---|---|---|
-//! | [`PRESENCE`] | read | each handle, for as long as its mapping lives |
-//! | [`PRESENCE`] | write | the last closer, a cleaner, a maker: nobody else has the file open |
-//! | [`UNUSED`] | none | |
-//! | [`PROBER`] | write | the waiter that probes the owner on behalf of all |
-//! | [`byte_of`] a token | write | the handle that has this token |
+//! | byte | lock | held through | from | until |
+//! |---|---|---|---|---|
+//! | [`PRESENCE`], 2^30 | read | `A` | a handle is opened | its mapping goes |
+//! | [`PRESENCE`] | write | see below | no other handle is open | the file is removed or left |
+//! | [`UNUSED`], 2^30 + 1 | none | | | |
+//! | [`PROBER`], 2^30 + 2 | write | `B` | a waiter probes for all | it stops probing |
+//! | [`byte_of`] a living token | write | `A` | the handle draws it | its mapping goes |
+//! | [`byte_of`] a dead owner's token | write | `B` | recovery begins | the owner word is swapped |
 //!
-//! Every offset fits in 31 bits, so that 32-bit processes agree.
+//! `A` is the open file description that the handle's mapping keeps; `B` is the one of its
+//! descriptor, and holds no lock at rest (`shm/attach/mod.rs`). The kernel drops a byte lock with
+//! the last reference to its description.
+//!
+//! *Presence, write* (`identity/presence.rs`): the last closer, through `B` or a fresh
+//! description; an opener that fails, fills a file with zeros, or clears a stale block, through
+//! `A`; a cleaner, through a description of its own. While one of them has it, no handle can be
+//! opened.
+//!
+//! *Token* (`identity/token.rs`): the life byte of a handle, 2^30 + 65536 to 2^31 - 2. It proves
+//! that the owner lives (`shm/death_proof.rs`).
+//!
+//! The bytes need not exist in the file; their content does not matter. Every offset fits in 31
+//! bits, so that 32-bit and 64-bit processes agree.
 
 use shmlock_core::Token;
+use shmlock_core::token::{LIVING_MAX, STATIC_MAX};
 
-/// The presence byte. Token `t` is the byte this far beyond it plus `t`, so no token shares it.
+/// The presence byte. The byte of token `t` is `PRESENCE + t`, so no token shares it.
 pub(crate) const PRESENCE: u32 = 1 << 30;
 
-/// A byte that nobody locks: that of a static token. A sandbox that says "locked" here says so of
-/// every byte.
+/// A byte that no process locks. A sandbox that reports it as locked reports so of every byte.
 pub(crate) const UNUSED: u32 = PRESENCE + 1;
 
-/// The byte of the watch: that of a static token, which are nobody's.
+/// The byte of the waiter that probes the owner for all waiters (`wait/probe.rs`).
 pub(crate) const PROBER: u32 = PRESENCE + 2;
 
-/// The byte that stands for a token.
+/// Returns the byte of a token: the life byte, if the token is a living one.
 pub(crate) const fn byte_of(token: Token) -> u32 {
     PRESENCE + token.get()
 }
+
+// `UNUSED` and `PROBER` are bytes of static tokens, which no handle draws.
+const _: () = {
+    assert!(PROBER - PRESENCE <= STATIC_MAX);
+    assert!(PRESENCE + LIVING_MAX < 1 << 31);
+};

@@ -1,4 +1,4 @@
-//! Every byte of a lock's file that the core does not know, and every byte lock on it.
+//! Maps a lock's file: the bytes beyond the core's region, and the byte locks.
 
 pub(crate) mod header;
 pub(crate) mod lock_bytes;

@@ -1,4 +1,4 @@
-//! Makes the file of a lock, so that it appears whole or not at all.
+//! Creates the file of a lock, so that other processes see it whole or not at all.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
@@ -13,20 +13,20 @@ use crate::sys::descriptor::Descriptor;
 use crate::sys::fork::ProcessGeneration;
 
 impl FileSpec {
-    /// Makes the file, with the presence of its maker already on it, and then gives it its name:
-    /// nobody sees it half-made, and a failure leaves nothing. `None`: look again, somebody else
-    /// made it or it is there but empty.
+    /// Creates the file, announces this handle on it, and then gives it its name. So no process
+    /// sees it half made, and a failure leaves nothing. `None`: begin again; another process made
+    /// the file, or it exists but is empty.
     ///
-    /// The better way is a nameless file, open(2) `O_TMPFILE`. Where that or its linking is
-    /// refused, an empty file is made in plain view.
+    /// The file is nameless at first, open(2) `O_TMPFILE`. If that or its linking is refused, an
+    /// empty file is created under the name.
     pub(crate) fn create(&self) -> Result<Option<OwnedFd>> {
         let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
         let Ok(fd) = retry_on_intr(|| openat(CWD, &self.directory, flags, self.mode_bits())) else {
             return self.create_empty();
         };
         self.set_mode(fd.as_fd())?;
-        // What nobody else would accept is not made: where we have no user number, or modes mean
-        // nothing.
+        // A file that other processes would refuse is not made: one whose owner has no id here, or
+        // on a file system without modes.
         self.judge(fd.as_fd())?;
         if !self.allocate(fd.as_fd())? {
             return Ok(None);
@@ -34,7 +34,7 @@ impl FileSpec {
         #[cfg(feature = "block")]
         self.describe(fd.as_fd())?;
         if !presence::announce(fd.as_fd()).map_err(|errno| self.no_byte_locks(errno))? {
-            return Ok(None); // nobody else can know this file yet; whatever answered, start again
+            return Ok(None); // no other process knows the file: another file has answered
         }
         match self.link(fd.as_fd()) {
             Ok(()) => Ok(Some(fd)),
@@ -44,7 +44,7 @@ impl FileSpec {
     }
 
     /// Gives a nameless file its name, linkat(2). Without privilege by descriptor since Linux 6.10,
-    /// else through /proc.
+    /// otherwise through `/proc`.
     fn link(&self, fd: BorrowedFd<'_>) -> std::result::Result<(), Errno> {
         let by_descriptor = retry_on_intr(|| linkat(fd, "", CWD, &self.path, AtFlags::EMPTY_PATH));
         if matches!(by_descriptor, Ok(()) | Err(Errno::EXIST)) {
@@ -54,10 +54,10 @@ impl FileSpec {
         retry_on_intr(|| linkat(CWD, &*proc, CWD, &self.path, AtFlags::SYMLINK_FOLLOW))
     }
 
-    /// Makes an empty file, which the next opener makes whole: where a nameless file cannot be made
-    /// or linked.
+    /// Creates an empty file, which the next opener fills: if a nameless file cannot be made or
+    /// linked.
     ///
-    /// *If we die here:* the empty file stays, and is as good as none.
+    /// *If we die here:* the empty file stays. An opener treats it as absent.
     fn create_empty(&self) -> Result<Option<OwnedFd>> {
         let flags =
             OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;

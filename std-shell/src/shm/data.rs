@@ -1,5 +1,5 @@
-//! The bytes behind the header, copied in and out by atomics: another process may write to them at
-//! any time.
+//! Copies the data behind the header in and out, by atomics: another process may write it at any
+//! time.
 
 #![allow(unsafe_code, reason = "turns an address and a length into a reference to atomics")]
 
@@ -8,11 +8,11 @@ use std::ptr::NonNull;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicU8, AtomicUsize};
 
-/// The bytes of a word. The data is copied by words of this process's own width: no other has to
-/// know it.
+/// The length of a word. The data is copied in words of this process's own width, which no other
+/// process needs to know.
 const WORD: usize = size_of::<AtomicUsize>();
 
-/// Data in shared memory. A copyable reference.
+/// A copyable reference to the data in shared memory.
 ///
 /// # Invariants
 ///
@@ -27,12 +27,12 @@ pub(crate) struct Data<'a> {
 }
 
 impl<'a> Data<'a> {
-    /// The data at this address.
+    /// Refers to the data at this address.
     ///
     /// # Safety
     ///
-    /// `len` bytes from `start` on, a multiple of 8, are readable and writable for `'a`, and
-    /// accessed by this type only.
+    /// `len` bytes from `start`, a multiple of 8, are readable and writable for `'a`, and accessed
+    /// by this type only.
     pub(crate) unsafe fn from_raw(start: NonNull<u8>, len: usize) -> Self {
         Self { start, len, lifetime: PhantomData }
     }
@@ -43,7 +43,7 @@ impl<'a> Data<'a> {
         unsafe { std::slice::from_raw_parts(self.start.cast().as_ptr(), self.len / WORD) }
     }
 
-    /// The bytes behind the last whole word.
+    /// Returns the bytes behind the last whole word.
     fn rest(self) -> &'a [AtomicU8] {
         let rest = self.len % WORD;
         // SAFETY: inside the data, or at its end if there is no rest: invariant 1.
@@ -52,15 +52,15 @@ impl<'a> Data<'a> {
         unsafe { std::slice::from_raw_parts(start.cast().as_ptr(), rest) }
     }
 
-    /// Copies the data into memory of our own, which has its length.
+    /// Copies the data into private memory of the same length.
     ///
-    /// Whole if the caller holds the lock and everybody plays by the rules. Otherwise some bytes
-    /// are older than others.
+    /// The copy is consistent if the caller holds the lock and all processes respect it. Otherwise
+    /// some bytes are older than others.
     pub(crate) fn read_into(self, private: &mut [u8]) {
         debug_assert_eq!(private.len(), self.len);
         let mut chunks = private.chunks_exact_mut(WORD);
         for (chunk, word) in (&mut chunks).zip(self.words()) {
-            // Partner: `write_from` of the previous holder. Relaxed: the fences of the lock order.
+            // Partner: `write_from` of the previous owner. Relaxed: the fences of the lock order.
             chunk.copy_from_slice(&word.load(Relaxed).to_ne_bytes());
         }
         for (byte, shared) in chunks.into_remainder().iter_mut().zip(self.rest()) {
@@ -68,8 +68,7 @@ impl<'a> Data<'a> {
         }
     }
 
-    /// Copies memory of our own, which has the length of the data, into it. Only the holder calls
-    /// it.
+    /// Copies private memory of the same length into the data. Only the owner calls it.
     ///
     /// *If we die in between:* some of it is new and some old.
     pub(crate) fn write_from(self, private: &[u8]) {
@@ -79,7 +78,7 @@ impl<'a> Data<'a> {
         for (word, chunk) in self.words().iter().zip(chunks) {
             let mut bytes = [0; WORD];
             bytes.copy_from_slice(chunk);
-            // Partner: `read_into` of the next holder. Relaxed: the fences of the lock order.
+            // Partner: `read_into` of the next owner. Relaxed: the fences of the lock order.
             word.store(usize::from_ne_bytes(bytes), Relaxed);
         }
         for (shared, byte) in self.rest().iter().zip(remainder) {
@@ -93,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_length_is_copied_whole_in_and_out_and_no_byte_beyond() {
+    fn data_of_every_length_is_copied_in_and_out_and_no_byte_beyond() {
         for len in 1..=4 * WORD {
             let shared: Vec<AtomicUsize> = (0..6).map(|_| AtomicUsize::new(usize::MAX)).collect();
             let start = NonNull::from(&*shared).cast();

@@ -1,4 +1,20 @@
-//! Proves that an owner is dead, and keeps the proof while the lock is taken over.
+//! Proves that an owner is dead, and keeps the proof while the lock is recovered.
+//!
+//! A query says that the owner's life byte is free. Then we lock the byte ourselves. If that is
+//! granted, the owner is dead, **and** no new handle can draw its token until we unlock the byte.
+//! Only then does the owner word change. The query alone is not enough: before the change, another
+//! handle could draw the same token and acquire, and the lock would be taken from a living owner.
+//!
+//! Both count only through a descriptor that is itself (`sys/descriptor.rs`). Other code of this
+//! process may have closed ours, and through `/dev/null` in its place every byte reads as free. So
+//! the descriptor must be itself before the byte is locked, and again **after** it was granted. Its
+//! description is pinned meanwhile. So the byte stays locked even if the number is closed before
+//! the word is swapped.
+//!
+//! *If the number is exchanged in the instant before the byte is locked*, a stranger's description
+//! gets the lock. Nothing is recovered, and nothing is unlocked: the stranger may be the owner
+//! itself. If it is another handle of this process on this lock, the dead owner looks alive until
+//! that handle is closed.
 
 use std::os::fd::AsFd;
 
@@ -14,18 +30,19 @@ use crate::sys::fork_gate::NoForkGuard;
 use crate::sys::ofd::{self, Kind};
 use crate::sys::pin::Pin;
 
-/// As [`life_of`], through a descriptor that is itself before and after; [`OwnerState::Unknown`] if there
-/// is none.
+/// Returns the state of an owner, through a descriptor that is itself before and after;
+/// [`OwnerState::Unknown`] if there is none.
 pub(crate) fn life_of_owner(shared: &Attachment, owner: Token) -> OwnerState {
     let look =
         |probe: &Descriptor| Some(life_of(probe.as_fd(), owner)).filter(|_| probe.is_itself());
     shared.with_probe(look).flatten().unwrap_or(OwnerState::Unknown)
 }
 
-/// The kernel's byte locks as the core's proof of death.
+/// The kernel's byte locks, as the core's proof of death.
 ///
-/// The probe is a description that holds no lock at rest, and in particular not our own token: our
-/// own locks would be invisible through it, and unlocking an adopted byte would drop our identity.
+/// The probe is a description that holds no lock at rest, and in particular not our own token.
+/// Through our own description our locks would be invisible, and unlocking a dead owner's byte
+/// could drop our identity.
 #[derive(Debug)]
 pub(crate) struct KernelProof<'a> {
     pub(crate) shared: &'a Attachment,
@@ -37,13 +54,13 @@ impl Liveness for KernelProof<'_> {
             if life_of(probe.as_fd(), owner) != OwnerState::Dead {
                 return None;
             }
-            let _stretch = NoForkGuard::begin(); // a child would keep the byte
-            let _adopted = Adopted::new(probe, self.shared.birth(), owner)?;
+            let _no_fork = NoForkGuard::begin(); // a child would keep the byte
+            let _proof = ProvenDead::new(probe, self.shared.birth(), owner)?;
             Some(act())
         };
-        // First through whatever the number leads to: one call, and nearly always the owner lives.
-        // A false *alive* costs time only, for it is not believed again and again.
-        if self.shared.is_probe_believed()
+        // First through the number as it is: one system call, and nearly always the owner lives. A
+        // false *alive* costs time only: it is not believed again and again.
+        if self.shared.trust_probe()
             && life_of(self.shared.probe().as_fd(), owner) == OwnerState::Alive
         {
             return None;
@@ -52,37 +69,39 @@ impl Liveness for KernelProof<'_> {
     }
 }
 
-/// A dead owner's byte in our hands; unlocked on drop.
-struct Adopted<'a> {
+/// A dead owner's byte, locked by us until the drop.
+struct ProvenDead<'a> {
     probe: &'a Descriptor,
     birth: ProcessGeneration,
     byte: u32,
-    /// Keeps the byte whatever becomes of the number. Dropped after the byte was unlocked.
+    /// Keeps the byte locked even if the number is closed. Dropped after the byte was unlocked.
     _pin: Option<Pin>,
 }
 
-impl<'a> Adopted<'a> {
+impl<'a> ProvenDead<'a> {
     fn new(probe: &'a Descriptor, birth: ProcessGeneration, owner: Token) -> Option<Self> {
         let byte = byte_of(owner);
-        // Without memory for a mapping a recovery is still better than a lock that nobody gets any
-        // more: the byte could go only with the number, in the instant of the swap, and harm only
-        // if the same token of 2^30 was drawn in it.
+        // Without memory for a mapping we recover all the same: the alternative is a lock that no
+        // process can acquire. The byte is lost only if the number is closed in the instant of the
+        // swap. That does harm only if the same token of 2^30 is drawn in that instant.
         let pin = probe.pin(birth).ok();
-        // Immediately before: `pin` may have let other threads run.
+        // Immediately before the lock: other threads may have run during `pin`.
         if !probe.is_itself() {
             return None;
         }
-        // Refused: it lives, or a rival adopts it right now. A probe that fails counts as alive.
+        // Refused: the owner lives, or another process recovers from it at this moment. A failed
+        // call counts as alive.
         let granted = ofd::try_lock(probe.as_fd(), Kind::Write, byte).unwrap_or(false);
-        // Granted by which file? The pin is of the same description, if this is so.
+        // Granted by our file, if the descriptor is still itself; then the pin is of the same
+        // description.
         (granted && probe.is_itself()).then_some(Self { probe, birth, byte, _pin: pin })
     }
 }
 
-impl Drop for Adopted<'_> {
+impl Drop for ProvenDead<'_> {
     fn drop(&mut self) {
-        // In a child that a signal handler has forked meanwhile the description, and so the byte,
-        // is the parent's.
+        // In a child that a signal handler has forked meanwhile, the description and the byte are
+        // the parent's.
         if self.birth.is_here() && self.probe.is_itself() {
             // Unlocking a range that the description holds cannot fail.
             let _ = ofd::unlock(self.probe.as_fd(), self.byte);

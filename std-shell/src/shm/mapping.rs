@@ -1,10 +1,10 @@
-//! The file in our address space: the lock's region, the header behind it and the data behind that.
+//! Maps the file: the lock's region, the header behind it, and the data behind that.
 //!
-//! The mapping is also what **pins our identity**: it holds a reference to the open file
-//! description whose byte locks are our presence and our token, after the descriptor itself is
-//! closed. So these locks live exactly as long as this mapping of this address space. They are in
-//! no descriptor table and, through `MADV_DONTFORK`, in no child: a child with the mapping would
-//! vouch for its dead parent. (A handle that is asked to keeps a descriptor, too: `lifeline.rs`.)
+//! The mapping also **keeps our identity**. It holds a reference to the open file description `A`,
+//! whose byte locks are our presence and our token, after the descriptor itself is closed. So these
+//! locks live exactly as long as this mapping. They are in no descriptor table and, by
+//! `MADV_DONTFORK`, in no child: a child with the mapping would prove its dead parent alive. (A
+//! handle with a lifeline also keeps a descriptor: `lock/lifeline.rs`.)
 
 #![allow(unsafe_code, reason = "mmap, madvise and munmap work on raw addresses")]
 
@@ -29,25 +29,25 @@ use crate::sys::fork::ProcessGeneration;
 ///
 /// 1. `address` is the start of a shared, readable and writable mapping of `len` bytes that we
 ///    made; `len` is at least 192, where the data begins.
-/// 2. Nobody but the drop unmaps it.
+/// 2. Only the drop unmaps it.
 #[derive(Debug)]
 pub(crate) struct Mapping {
     address: NonNull<u8>,
     len: usize,
-    /// In which process it was made.
+    /// The process that made it.
     birth: ProcessGeneration,
 }
 
-// SAFETY: a mapping belongs to the process, not to a thread; the address is used only to make views
-// that access it by atomics, and to unmap it when nobody else has the value.
+// SAFETY: a mapping belongs to the process, not to a thread. The address is used to make views that
+// access it by atomics. The drop uses it, too, when there is no other reference to the value.
 unsafe impl Send for Mapping {}
-// SAFETY: as above; `&Mapping` offers nothing but views by atomics.
+// SAFETY: as above; `&Mapping` offers only views by atomics.
 unsafe impl Sync for Mapping {}
 
 impl Mapping {
-    /// Maps the first `file_len` bytes of the file, mmap(2). Children do not inherit them,
-    /// madvise(2). `birth` is of before: should a signal handler fork meanwhile, the child takes
-    /// the mapping for its parent's.
+    /// Maps the first `file_len` bytes of the file, mmap(2), and not for children, madvise(2).
+    /// `birth` was read before the call: a child that a signal handler forks meanwhile must not
+    /// take the mapping for its own.
     pub(crate) fn new(
         fd: BorrowedFd<'_>,
         file_len: u64,
@@ -61,33 +61,32 @@ impl Mapping {
         })?;
         let mapping =
             Self { address: NonNull::new(address.cast()).ok_or(Errno::FAULT)?, len, birth };
-        // SAFETY: the mapping is ours, and that children lack it is a fact they check for
-        // (fork.rs).
+        // SAFETY: the mapping is ours; children check that they lack it (`sys/fork.rs`).
         retry_on_intr(|| unsafe { madvise(address, len, Advice::LinuxDontFork) })?;
         Ok(mapping)
     }
 
-    /// Makes sure that the bytes are really there, so that a later access cannot fault: a file
-    /// truncated in the meantime answers here by `EFAULT` instead of `SIGBUS`. Linux before 5.14
-    /// and some sandboxes do not tell; then nothing is checked.
+    /// Populates the pages, so that no later access faults: a file that was truncated meanwhile is
+    /// reported here by `EFAULT` instead of `SIGBUS`. Linux before 5.14 and some sandboxes do not
+    /// support it; then nothing is checked.
     pub(crate) fn populate(&self) -> Result<(), Errno> {
         // SAFETY: prefaulting changes no content; the range is ours by invariant 1.
         match retry_on_intr(|| unsafe {
             madvise(self.address.as_ptr().cast(), self.len, Advice::LinuxPopulateWrite)
         }) {
-            // Its own answers, madvise(2). Whatever else there is refuses the question.
+            // The errors of this advice, madvise(2). Any other means that it is not supported.
             Err(errno @ (Errno::FAULT | Errno::NOMEM | Errno::HWPOISON)) => Err(errno),
             Err(_) | Ok(()) => Ok(()),
         }
     }
 
-    /// Writes our magic, if the region has none. Another's is left alone.
+    /// Writes our magic if the region has none. A foreign magic is left alone.
     pub(crate) fn claim(&self) {
-        // SAFETY: the region is dropped at once, before this mapping can be.
+        // SAFETY: the region is dropped at once, before this mapping.
         let _ = unsafe { self.region() };
     }
 
-    /// The region, checked and claimed.
+    /// Returns the region; checks its magic, and writes it if it has none.
     ///
     /// # Safety
     ///
@@ -97,14 +96,14 @@ impl Mapping {
         // - mapped, readable, writable: invariant 1; for as long as it is used: promised by the
         //   caller.
         // - accessed by 32-bit atomics only: this process has no other pointer to it. Other
-        //   processes may do as they like with their own mapping; from here that looks like other
-        //   values, which is allowed.
-        // - not truncated: cannot be prevented on tmpfs against a peer with write access; the
-        //   kernel answers by SIGBUS, which ends the process. Documented as a limit.
+        //   processes may write what they like through their own mappings; here that appears as
+        //   other values, which is allowed.
+        // - not truncated: on tmpfs this cannot be prevented against a peer with write access; the
+        //   kernel then ends the process by SIGBUS. Documented as a limit.
         unsafe { Region::from_raw(self.address, REGION_LEN) }
     }
 
-    /// The header behind the region.
+    /// Returns the header.
     ///
     /// # Safety
     ///
@@ -120,7 +119,7 @@ impl Mapping {
         unsafe { header.cast::<Header>().as_ref() }
     }
 
-    /// The data behind the header; as long as the mapping.
+    /// Returns the data behind the header, to the end of the mapping.
     ///
     /// # Safety
     ///
@@ -136,8 +135,7 @@ impl Mapping {
         unsafe { Data::from_raw(data, self.len - DATA_OFFSET) }
     }
 
-    /// Forgets the mapping without unmapping it: for a forked child, where something else may stand
-    /// at the address.
+    /// Forgets the mapping without unmapping it: in a forked child its address may be in use.
     pub(crate) fn forget(self) {
         std::mem::forget(self);
     }
@@ -146,11 +144,11 @@ impl Mapping {
 impl Drop for Mapping {
     fn drop(&mut self) {
         if !self.birth.is_here() {
-            // A forked child: it was not inherited, and something else may stand at the address.
+            // A forked child: not inherited, and the address may be in use.
             return;
         }
-        // SAFETY: ours by invariant 1, still mapped by 2; by the contract of `region` nobody uses
-        // it any more.
+        // SAFETY: ours by invariant 1, still mapped by 2; unused by the contracts of `region`,
+        // `header` and `data`.
         let _ = unsafe { munmap(self.address.as_ptr().cast(), self.len) };
     }
 }
@@ -166,13 +164,13 @@ mod tests {
     use crate::sys::fork::ProcessGeneration;
     use crate::sys::pin::Pin;
 
-    /// Runs `act` in a forked child and returns what it came to.
+    /// Runs `act` in a forked child and returns its result.
     fn in_child(act: impl FnOnce() -> bool) -> bool {
         // SAFETY: the child makes system calls only, and then ends.
         let pid = unsafe { libc::fork() };
         if pid == 0 {
             let code = i32::from(!act());
-            // SAFETY: ends the child without running anything of the parent's.
+            // SAFETY: ends the child without running the parent's exit handlers.
             unsafe { libc::_exit(code) };
         }
         let mut status = 0;
@@ -180,29 +178,29 @@ mod tests {
         pid > 0 && unsafe { libc::waitpid(pid, &raw mut status, 0) } == pid && status == 0
     }
 
-    /// Maps the child's own page where the parent has something that the child lacks; drops that;
-    /// returns `true` if the page is still there.
+    /// Maps a page of the child at an address where the parent has a mapping that the child lacks.
+    /// Drops that mapping. Returns `true` if the page is still there.
     fn survives(address: *mut u8, gone: impl FnOnce()) -> bool {
         let (protection, flags) =
             (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE | MapFlags::FIXED_NOREPLACE);
-        // SAFETY: nothing that stands at the address is replaced.
+        // SAFETY: no existing mapping is replaced.
         let Ok(page) = (unsafe { mmap_anonymous(address.cast(), 1, protection, flags) }) else {
             return false;
         };
         gone();
         let mut resident = 0_u8;
-        // SAFETY: mincore(2) writes one byte for one page, and answers an address that is not
-        // mapped by an error.
+        // SAFETY: mincore(2) writes one byte for one page; for an unmapped address it returns an
+        // error.
         unsafe { libc::mincore(page, 1, &raw mut resident) == 0 }
     }
 
     #[test]
-    fn a_forked_child_unmaps_nothing_at_the_address_of_what_it_has_not_inherited() {
+    fn a_forked_child_unmaps_nothing_at_the_address_of_a_mapping_that_it_lacks() {
         let file = memfd_create("mapping", MemfdFlags::CLOEXEC).expect("a memfd");
         ftruncate(&file, 192).expect("an empty file");
         let birth = ProcessGeneration::here();
         if in_child(|| birth.is_here()) {
-            return; // neither memory nor forks are told apart here
+            return; // forks cannot be detected here
         }
         let pin = Pin::new(file.as_fd(), birth).expect("memory");
         let at = pin.address();

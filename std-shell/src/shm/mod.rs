@@ -1,4 +1,4 @@
-//! The way from a name to mapped memory and back.
+//! Opens a lock's file by its name, maps it, and removes it when its last user leaves.
 
 pub(crate) mod attach;
 mod create;

@@ -1,14 +1,14 @@
 //! Removes the file of a lock when its last user leaves.
 //!
-//! The user that leaves has given its presence up. If it gets the presence byte for itself, nobody
-//! else is here, and nobody can arrive while it has the byte. To keep the byte whatever other code
-//! in this process does to the descriptor, its description is mapped meanwhile
-//! ([`Pin`](crate::shm::mapping::Pin)); and the descriptor must be itself (`descriptor.rs`) after
-//! all has been looked at, immediately before the name is removed.
+//! The leaving handle has dropped its presence. If it gets the write lock on the presence byte, no
+//! other handle is open, and none can be opened while it has the byte. The description is pinned
+//! meanwhile ([`Pin`](crate::sys::pin::Pin)): it keeps the byte even if other code of this process
+//! closes the number. After all checks, immediately before the name is removed, the descriptor must
+//! be itself (`sys/descriptor.rs`).
 //!
-//! *If the descriptor is exchanged in the instant before the byte is asked for*, the byte is locked
+//! *If the descriptor is exchanged in the instant before the byte is locked*, the byte is locked
 //! through a stranger's description. Nothing is removed. Nor is anything unlocked: the stranger may
-//! be another handle of this lock, whose presence would go with it. Its own read lock is put back
+//! be another handle of this lock, whose presence would go with it. Its own read lock is restored
 //! instead.
 
 use std::os::fd::{AsFd, BorrowedFd};
@@ -25,73 +25,75 @@ use crate::sys::descriptor::Descriptor;
 use crate::sys::fork::ProcessGeneration;
 use crate::sys::ofd;
 
-/// When does the word's content keep the file?
+/// The content of the owner word that keeps the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum UnlinkPolicy {
-    /// A word that is not clean: an owner died, and nobody has declared the data consistent since.
+    /// A word that is held, or with the DIED flag: an owner died, and the data has not been
+    /// declared consistent since.
     KeepIfOwnerDied,
-    /// Nothing does.
+    /// None: the file is always removed.
     Always,
 }
 
 impl UnlinkPolicy {
-    /// Returns `true` if the word, read through the file, lets the file go.
-    pub(crate) fn may_go(self, fd: BorrowedFd<'_>) -> bool {
+    /// Returns `true` if the word, read through the file, allows its removal.
+    pub(crate) fn allows_unlink(self, fd: BorrowedFd<'_>) -> bool {
         if self == Self::Always {
             return true;
         }
         let mut word = [0; 4];
         match retry_on_intr(|| pread(fd, &mut word, 0)) {
             Ok(4) => Word::from_bits(u32::from_le_bytes(word)).is_free_and_consistent(),
-            Ok(read) => read == 0, // still empty: never was a lock
+            Ok(read) => read == 0, // still empty: it was never a lock
             Err(_) => false,
         }
     }
 }
 
-/// Returns `true` if the write lock of presence is one, as another description of the file sees it:
-/// a sandbox that only pretends to lock grants it to everybody.
-pub(crate) fn is_really_alone(witness: BorrowedFd<'_>) -> bool {
+/// Returns `true` if our write lock on the presence byte is real, as `witness`, another description
+/// of the file, sees it. A sandbox that only pretends to lock grants it to every process.
+pub(crate) fn is_write_lock_visible(witness: BorrowedFd<'_>) -> bool {
     let seen = |byte| ofd::is_write_locked(witness, byte);
     matches!((seen(PRESENCE), seen(UNUSED)), (Ok(true), Ok(false)))
 }
 
-/// Removes the file if nobody else is here, it still has its name, and the name is still its.
+/// Removes the file if no other handle is open, the file has exactly one name, and the path still
+/// leads to it.
 ///
-/// The descriptor's description must have given its presence up. Failing is no harm: a free lock
-/// stays.
+/// The caller has dropped its presence on the descriptor's description. A failure is harmless: a
+/// free lock stays.
 ///
-/// `birth` is the process that the descriptor was opened in. A signal handler may fork at any step:
-/// the child shares the description, so what is locked through it is the parent's, and the child
-/// leaves all as it is.
+/// `birth` is the process that opened the descriptor. A signal handler may fork at any step. The
+/// child shares the description, so the locks on it are the parent's, and the child changes
+/// nothing.
 pub(crate) fn remove_if_last(
     place: &FileSpec,
     descriptor: &Descriptor,
     birth: ProcessGeneration,
-    may_go: impl FnOnce() -> bool,
+    may_remove: impl FnOnce() -> bool,
 ) {
     let fd = descriptor.as_fd();
-    if !(birth.is_here() && descriptor.is_itself() && presence::is_last(fd)) {
+    if !(birth.is_here() && descriptor.is_itself() && presence::lock_if_last(fd)) {
         return;
     }
     if !descriptor.is_itself() {
-        // Granted by a stranger's description, perhaps.
+        // Perhaps a stranger's description granted it.
         if birth.is_here() {
             let _ = presence::announce(fd);
         }
         return;
     }
-    // Without memory for a mapping the byte could go only with the number, between the last look
-    // and the removal.
+    // Without memory for a mapping we go on: the byte is lost only if the number is closed between
+    // the last check and the removal.
     let pin = descriptor.pin(birth);
-    let may_go = has_one_name(fd) && may_go() && named_by(fd, &place.path);
-    if may_go && descriptor.is_itself() && birth.is_here() {
+    let may_remove = has_one_name(fd) && may_remove() && named_by(fd, &place.path);
+    if may_remove && descriptor.is_itself() && birth.is_here() {
         // In a sticky directory only the file's owner can remove it.
         let _ = retry_on_intr(|| unlink(&place.path));
     }
     drop(pin);
-    // If the number has gone since the byte was granted, the byte went with it: the stranger's
-    // bytes are as they were.
+    // If the number was closed meanwhile, the byte went with it: the stranger's bytes are
+    // unchanged.
     if birth.is_here() && descriptor.is_itself() {
         // Closing does the same, unless a process that was forked meanwhile has a copy of the
         // descriptor.
@@ -126,11 +128,10 @@ mod tests {
             .expect("a file")
     }
 
-    /// The stranger is the description of another thread that closes another lock, or holds
-    /// nothing.
+    /// The stranger is the description of another thread that closes another lock, or one without
+    /// locks.
     #[test]
-    fn a_number_that_is_exchanged_while_its_file_is_looked_at_has_the_strangers_bytes_as_they_were()
-    {
+    fn a_number_exchanged_during_the_checks_leaves_the_strangers_locks_unchanged() {
         let directory = env::temp_dir().join(format!("shmlock-removal-{}", process::id()));
         fs::create_dir(&directory).expect("a new directory");
         let place = FileSpec::new(&Name::new("l").expect("a name"), SUFFIX, &directory, 0o600)
@@ -145,23 +146,23 @@ mod tests {
                 .and_then(|ours| ours.with_role(Role::Probe));
             let ours = ours.expect("a regular file");
             remove_if_last(&place, &ours, ProcessGeneration::here(), || {
-                // SAFETY: dup2(2) with two numbers; what is exchanged is the descriptor's own.
+                // SAFETY: dup2(2) with two numbers; the exchanged one is the descriptor's own.
                 assert!(unsafe { libc::dup2(stranger.as_raw_fd(), ours.as_fd().as_raw_fd()) } >= 0);
                 true
             });
-            assert!(place.path.exists(), "removed through a number that is not itself");
+            assert!(place.path.exists(), "removed through an exchanged number");
             assert_eq!(
                 ofd::is_write_locked(seen.as_fd(), PRESENCE).expect("seen"),
                 is_closing,
-                "locked as before"
+                "its lock is unchanged"
             );
             assert_eq!(
                 ofd::is_locked(seen.as_fd(), PRESENCE).expect("seen"),
                 is_closing,
-                "locked as before"
+                "its lock is unchanged"
             );
-            // SAFETY: the descriptor does not close what is not itself; nobody else uses the
-            // number.
+            // SAFETY: the descriptor does not close it, since it is not itself; no other code uses
+            // the number.
             unsafe { libc::close(ours.as_fd().as_raw_fd()) };
         }
         fs::remove_dir_all(&directory).expect("ours");

@@ -1,24 +1,24 @@
-//! Keeps a descriptor together with the means to tell whether it still leads to what was opened.
+//! Keeps a descriptor and tells whether its number still refers to what was opened.
 //!
 //! Other code in this process may close a descriptor of ours: a `closefrom(3)`, a double
-//! `close(2)`. The kernel then gives the number to the next file that anybody opens: `/dev/null`, a
-//! socket, another lock, another handle's description of the same file. A byte lock that is asked
-//! for through such a number proves nothing, and one that is dropped through it may be another
-//! handle's identity.
+//! `close(2)`. The kernel then assigns the number to the next file that is opened: `/dev/null`, a
+//! socket, another lock, another handle's description of the same file. A byte lock that is queried
+//! through such a number proves nothing. One that is dropped through it may be another handle's
+//! identity.
 //!
 //! Each open file description has a position, which nothing here reads or writes by. So the
-//! position serves as a *mark*: each descriptor gets one of its own, and is **itself** while
-//! `fstat(2)` gives the inode that it was opened for and `lseek(2)` gives its mark. A number that
-//! was closed never leads back to its description. Therefore a descriptor that is itself *after* a
-//! system call was itself during the call, too: this is how a proof is made.
+//! position serves as a *mark*. Each descriptor gets a mark of its own. It is **itself** while
+//! `fstat(2)` returns the inode that it was opened for and `lseek(2)` returns its mark. A number
+//! that was closed never refers to its old description again. Therefore a descriptor that is itself
+//! *after* a system call was itself during the call: this makes a proof.
 //!
-//! *What remains:* between the answer that it is itself and the next system call on the number,
-//! some 100 ns, another thread may still exchange it. A byte lock can be asked for, or dropped, on
-//! a stranger's description then. The check afterwards keeps every proof true; `removal.rs`,
-//! `liveness.rs` and `lifeline.rs` say what is left of such a call.
-
-//! For the same reason a descriptor is not closed by the drop of an `OwnedFd`: with debug
-//! assertions that drop aborts the process if the number is closed already.
+//! *What remains:* between the check and the next system call on the number another thread may
+//! still exchange it. That call then locks, queries or unlocks a byte on a stranger's description.
+//! The check afterwards keeps every proof true. `shm/removal.rs`, `shm/death_proof.rs` and
+//! `lock/lifeline.rs` say what such a call leaves behind.
+//!
+//! For the same reason no `OwnedFd` closes a descriptor in its drop: with debug assertions that
+//! drop aborts the process if the number is closed already.
 
 #![allow(unsafe_code, reason = "a descriptor that is no longer ours must not be closed")]
 
@@ -35,26 +35,27 @@ use crate::sys::file_id::FileId;
 use crate::sys::fork::ProcessGeneration;
 use crate::sys::pin::Pin;
 
-/// What a descriptor is for, and so where its mark lies. The two ranges never meet, so no
-/// descriptor that holds an identity is ever taken for one that holds no lock.
+/// The use of a descriptor, which determines the range of its mark. The ranges do not overlap: no
+/// descriptor that holds an identity is taken for one that holds no lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
-    /// Holds, or is to hold, byte locks that are an identity.
+    /// Holds the byte locks of an identity, or will.
     Identity,
     /// Holds no byte lock at rest.
     Probe,
 }
 
-/// The marks of each role begin here and are as many. All fit the position of a file on every file
-/// system: at most 2 GiB.
+/// The first mark of each role; it has as many. All marks are valid positions on every file system:
+/// at most 2 GiB.
 const IDENTITIES: u32 = 1 << 29;
 const PROBES: u32 = 1 << 30;
 
 impl Role {
-    /// A mark that no other descriptor of this process has, nor one that was inherited from its
-    /// parent.
+    /// Returns a mark that no other descriptor of this process has, nor any that it inherited by
+    /// fork.
     ///
-    /// After exec(3) the program does not know what marks it has inherited: it begins at the clock.
+    /// After exec(3) the program does not know which marks it has inherited: it begins at the
+    /// clock.
     fn next_mark(self) -> u64 {
         static LAST: AtomicU32 = AtomicU32::new(0);
         // Partner: the same swap on another thread; the first one counts. Relaxed, as below.
@@ -66,12 +67,12 @@ impl Role {
             Self::Identity => IDENTITIES,
             Self::Probe => PROBES,
         };
-        // Partner: the same addition on another thread. Relaxed: only the numbers have to differ.
+        // Partner: the same addition on another thread. Relaxed: the numbers only have to differ.
         u64::from(first + LAST.fetch_add(1, Relaxed) % first)
     }
 }
 
-/// A descriptor that is closed, and serves as proof, only while it is itself.
+/// A descriptor that is closed, and that proves anything, only while it is itself.
 #[derive(Debug)]
 pub(crate) struct Descriptor {
     fd: ManuallyDrop<OwnedFd>,
@@ -81,20 +82,20 @@ pub(crate) struct Descriptor {
 }
 
 impl Descriptor {
-    /// Takes a descriptor that was just opened, of any kind of file. fstat(2).
+    /// Wraps a descriptor that was just opened, of any kind of file. fstat(2).
     pub(crate) fn new(fd: OwnedFd) -> Result<Self, Errno> {
         match fstat(&fd) {
             Ok(stat) => {
                 Ok(Self { fd: ManuallyDrop::new(fd), identity: FileId::of(&stat), mark: None })
             }
             Err(errno) => {
-                forget(fd); // the number is not open, or not ours
+                forget(fd); // the number is closed, or not ours
                 Err(errno)
             }
         }
     }
 
-    /// Gives a regular file its role, and so a mark. lseek(2).
+    /// Sets the role of a regular file's descriptor, and a mark. lseek(2).
     pub(crate) fn with_role(mut self, role: Role) -> Result<Self, Errno> {
         let mark = role.next_mark();
         seek(self.as_fd(), SeekFrom::Start(mark))?;
@@ -102,53 +103,51 @@ impl Descriptor {
         Ok(self)
     }
 
-    /// Makes a second descriptor of the same description, close-on-exec. fcntl(2),
-    /// `F_DUPFD_CLOEXEC`.
+    /// Duplicates the descriptor, close-on-exec. fcntl(2), `F_DUPFD_CLOEXEC`.
     pub(crate) fn duplicate(&self) -> Result<Self, Errno> {
         let fd = rustix::io::fcntl_dupfd_cloexec(self.as_fd(), 0)?;
         Ok(Self { fd: ManuallyDrop::new(fd), identity: self.identity, mark: self.mark })
     }
 
-    /// The file that it was opened for.
+    /// Returns the file that it was opened for.
     pub(crate) fn identity(&self) -> FileId {
         self.identity
     }
 
-    /// Returns `true` if the number leads to the description that it was opened for.
+    /// Returns `true` if the number refers to the description that it was opened for.
     /// Async-signal-safe; two system calls.
     pub(crate) fn is_itself(&self) -> bool {
         self.links().is_some()
     }
 
-    /// Sets the mark again, on a description that is known to be ours and whose position others
-    /// have moved. lseek(2).
+    /// Sets the mark again on a description that is known to be ours and whose position other
+    /// processes have moved. lseek(2).
     pub(crate) fn mark_again(&self) {
         if let Some(mark) = self.mark {
-            let _ = seek(self.as_fd(), SeekFrom::Start(mark)); // where that fails, the descriptor stays open
+            let _ = seek(self.as_fd(), SeekFrom::Start(mark)); // if it fails, it stays open
         }
     }
 
-    /// Counts the names of the file; `None` if the descriptor is not itself. Async-signal-safe; two
-    /// system calls.
+    /// Returns the link count of the file; `None` if the descriptor is not itself.
+    /// Async-signal-safe; two system calls.
     pub(crate) fn links(&self) -> Option<u64> {
         let stat = fstat(self.as_fd()).ok()?;
-        // The inode first: only on our own file system is the position asked for, which may wait
-        // for a reader elsewhere.
+        // The inode first: `seek` on another file system may wait for a reader.
         let is_itself = FileId::of(&stat) == self.identity
             && self.mark.is_none_or(|mark| seek(self.as_fd(), SeekFrom::Current(0)) == Ok(mark));
         #[allow(clippy::useless_conversion, reason = "another width on some targets")]
         is_itself.then_some(u64::from(stat.st_nlink))
     }
 
-    /// Keeps the description, and with it its byte locks, whatever becomes of the number. `birth`
-    /// is that of the process which opened it.
+    /// Keeps the description and its byte locks until the result is dropped, even if the number is
+    /// closed. `birth` is the process that opened it.
     pub(crate) fn pin(&self, birth: ProcessGeneration) -> Result<Pin, Errno> {
         Pin::new(self.as_fd(), birth)
     }
 }
 
 impl AsFd for Descriptor {
-    /// The number, which may lead elsewhere by now.
+    /// Returns the number, which may refer to another file.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
@@ -158,8 +157,8 @@ impl Drop for Descriptor {
     fn drop(&mut self) {
         if self.is_itself() {
             // Not by rustix, whose `close` panics like std's if the number was closed in this very
-            // instant. SAFETY: the number is ours, and the value that owns it is dropped, so
-            // nothing here uses it afterwards.
+            // instant. SAFETY: the number is ours, and the value that owns it is dropped: nothing
+            // here uses it afterwards.
             unsafe { libc::close(self.fd.as_raw_fd()) };
         }
     }
@@ -185,7 +184,7 @@ mod tests {
             .expect("a regular file")
     }
 
-    /// Has the number lead to another file, as a stray `close` and the next `open` do.
+    /// Makes the number refer to another file, as a stray `close` and the next `open` do.
     fn exchange(descriptor: &Descriptor, other: impl AsFd) {
         let mut number = std::mem::ManuallyDrop::new(
             rustix::io::fcntl_dupfd_cloexec(descriptor.as_fd(), 0).expect("a descriptor"),
@@ -196,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_descriptor_is_itself_until_its_number_leads_elsewhere_and_is_not_closed_then() {
+    fn a_descriptor_whose_number_refers_to_another_file_is_not_itself_and_is_not_closed() {
         let file = memfd();
         let again = || {
             File::open(format!("/proc/self/fd/{}", file.as_raw_fd())).expect("a second description")
@@ -212,13 +211,13 @@ mod tests {
             drop(descriptor);
             assert!(
                 std::path::Path::new(&format!("/proc/self/fd/{number}")).exists(),
-                "a stranger's was closed"
+                "another's descriptor was closed"
             );
         }
     }
 
     #[test]
-    fn no_two_descriptors_have_one_mark_but_duplicates() {
+    fn only_duplicates_have_the_same_mark() {
         let file = memfd();
         let open = || {
             OwnedFd::from(

@@ -1,10 +1,10 @@
-//! Tells whether two descriptors are of one file.
+//! Identifies a file by its device and inode numbers.
 
 use std::os::fd::BorrowedFd;
 
 use rustix::fs::{Stat, fstat};
 
-/// What shows that two descriptors are of one file.
+/// Device and inode: equal for two descriptors of the same file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FileId {
     device: u64,
@@ -18,7 +18,7 @@ impl FileId {
         Self { device: stat.st_dev as u64, inode: stat.st_ino as u64 }
     }
 
-    /// Of an open file. `None` if the kernel will not tell.
+    /// Returns the id of an open file, fstat(2); `None` if that fails.
     pub(crate) fn of_fd(fd: BorrowedFd<'_>) -> Option<Self> {
         fstat(fd).ok().map(|stat| Self::of(&stat))
     }
@@ -28,7 +28,7 @@ impl FileId {
         self.device == other.device
     }
 
-    /// The two numbers, for comparison without a type.
+    /// Returns device and inode.
     pub(crate) fn numbers(self) -> (u64, u64) {
         (self.device, self.inode)
     }

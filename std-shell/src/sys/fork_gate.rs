@@ -1,19 +1,19 @@
-//! When may this process fork? Not while a descriptor of ours has a lock that a child's copy of it
-//! would keep.
+//! Makes `fork` wait while a descriptor of ours holds a byte lock, because the child would inherit
+//! it.
 //!
-//! A forked child has a copy of every descriptor, and a lock of an open file description lasts as
-//! long as any copy does. At rest there is none to be kept: token and presence hang on a mapping
-//! that children do not have, and the descriptor beside it has no lock (`shm.rs`). But while a
-//! handle is opened, closed, or takes over from the dead, one has, for some 10 µs. If
-//! another thread forked in that time the child would vouch for this process after its death; or,
-//! if this process died in that very time, keep everybody from opening the name. Until it calls
-//! exec or ends.
+//! A forked child has a copy of every descriptor, and a byte lock lasts as long as any reference to
+//! its open file description. At rest no descriptor holds one: token and presence hang on a mapping
+//! that children do not get, and `B` holds no lock (`shm/attach/mod.rs`). But a descriptor holds
+//! one briefly while a handle is opened or closed, or recovers a lock. A child of a fork in that
+//! time would do harm until it calls exec or ends. It would prove this process alive after its
+//! death. Or, if this process died in that time, no other process could open the name.
 //!
-//! So fork(3) waits until no other thread is in such a *stretch*, and none begins one before it is
-//! done: by handlers of `pthread_atfork(3)`. They do not see a bare `clone` system call, whose
-//! child may find others' stretches here for ever, and so waits for the length of [`PATIENCE`] each
-//! time; nor `posix_spawn(3)`, whose child calls exec at once. Neither side waits longer than
-//! [`PATIENCE`]: the rest is rare, and a fork that hangs would be worse.
+//! So each such piece of code holds a [`NoForkGuard`]. fork(3) waits until the other threads have
+//! dropped theirs, and a new guard waits until the fork is done. The handlers of
+//! `pthread_atfork(3)` do this. They do not run at `posix_spawn(3)`, whose child calls exec at
+//! once, nor at a bare `clone` system call. The child of such a `clone` may inherit counts that
+//! never fall, and then waits for [`MAX_WAIT`] each time. No side waits longer than that: a fork
+//! that hangs would be worse than a lock that is inherited in a rare case.
 
 use std::cell::Cell;
 use std::marker::PhantomData;
@@ -24,43 +24,44 @@ use std::time::{Duration, Instant};
 
 use crate::sys::fork;
 
-/// How many stretches all threads are in, and, from the bit [`FORK`] up, how many forks are under
+/// The number of guards of all threads, and, from the bit [`FORK`] up, the number of forks under
 /// way.
 static GATE: AtomicU32 = AtomicU32::new(0);
 const FORK: u32 = 1 << 16;
-const STRETCHES: u32 = FORK - 1;
+const GUARDS: u32 = FORK - 1;
 
-/// Far longer than a stretch or a fork takes.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// The longest wait for the other side. Arbitrary: far longer than a guard or a fork lasts.
+const MAX_WAIT: Duration = Duration::from_secs(1);
 
 thread_local! {
-    /// How many of both are this thread's own. It must not wait for itself: a signal handler may have interrupted either.
-    static OWN: Cell<Own> = const { Cell::new(Own { stretches: 0, forks: 0 }) };
+    /// This thread's part of both numbers. A thread must not wait for itself: a signal handler may
+    /// have interrupted either.
+    static OWN: Cell<Counts> = const { Cell::new(Counts { guards: 0, forks: 0 }) };
 }
 
 #[derive(Clone, Copy)]
-struct Own {
-    stretches: u32,
+struct Counts {
+    guards: u32,
     forks: u32,
 }
 
-/// A stretch: until it is dropped nobody forks this process.
+/// Keeps other threads from forking this process until it is dropped.
 #[derive(Debug)]
 #[must_use = "it ends when it is dropped"]
 pub(crate) struct NoForkGuard(PhantomData<*const ()>);
 
 impl NoForkGuard {
-    /// Waits until forks that are under way are done. Async-signal-safe.
+    /// Waits until forks of other threads are done. Async-signal-safe.
     pub(crate) fn begin() -> Self {
         let own = OWN.get();
-        OWN.set(Own { stretches: own.stretches + 1, ..own }); // before the gate: see `before_fork`
-        let mut end = None;
-        let mut may_begin =
-            |gate: u32| gate < FORK || own.stretches > 0 || own.forks > 0 || is_over(&mut end);
-        // Partner: the forker's addition, and its load after it: whichever of us is first at this
-        // one word, the other waits.
-        while GATE.fetch_update(AcqRel, Acquire, |gate| may_begin(gate).then(|| gate + 1)).is_err()
-        {
+        OWN.set(Counts { guards: own.guards + 1, ..own }); // before the gate: see `before_fork`
+        let mut deadline = None;
+        let mut admits = |gate: u32| {
+            gate < FORK || own.guards > 0 || own.forks > 0 || check_deadline(&mut deadline)
+        };
+        // Partner: the forker's addition, and its load after it. One word orders both: the later of
+        // the two threads waits.
+        while GATE.fetch_update(AcqRel, Acquire, |gate| admits(gate).then(|| gate + 1)).is_err() {
             thread::yield_now();
         }
         Self(PhantomData)
@@ -69,65 +70,65 @@ impl NoForkGuard {
 
 impl Drop for NoForkGuard {
     fn drop(&mut self) {
-        // Partner: the forker's load, which sees our unlocking.
+        // Partner: the forker's load, which then sees our byte as unlocked.
         GATE.fetch_sub(1, AcqRel);
         let own = OWN.get();
-        OWN.set(Own { stretches: own.stretches - 1, ..own });
+        OWN.set(Counts { guards: own.guards - 1, ..own });
     }
 }
 
-/// Whether the patience that began with the first call is over.
-fn is_over(end: &mut Option<Instant>) -> bool {
+/// Sets the deadline on the first call. Returns `true` once it has passed.
+fn check_deadline(deadline: &mut Option<Instant>) -> bool {
     let now = Instant::now();
-    now >= *end.get_or_insert(now + PATIENCE)
+    now >= *deadline.get_or_insert(now + MAX_WAIT)
 }
 
-/// Has forks wait from now on. To be called before the first stretch that is not in a signal
+/// Makes forks wait from here on. Must be called before the first guard that is not in a signal
 /// handler.
 ///
-/// No `Once`: a fork by another thread would leave it running in the child for ever. Threads that
-/// come here for the first time at the same moment register the handlers several times. Then each
-/// fork counts several times, and as often downward.
+/// Not a `Once`: one that another thread is running during a fork would stay so in the child.
+/// Threads that call this for the first time at the same moment register the handlers several
+/// times. Then each fork counts several times, up and down.
 pub(crate) fn keep() {
-    static KEPT: AtomicBool = AtomicBool::new(false);
+    static REGISTERED: AtomicBool = AtomicBool::new(false);
     // Partner: the store below, by any thread. Acquire: a thread that sees it has the handlers
     // registered.
-    if !KEPT.load(Acquire) {
-        fork::at_each(before_fork, after_fork, in_child);
-        KEPT.store(true, Release); // partner: the load above
+    if !REGISTERED.load(Acquire) {
+        fork::register_handlers(before_fork, after_fork, in_child);
+        REGISTERED.store(true, Release); // partner: the load above
     }
 }
 
-/// In the thread that forks, before.
+/// Runs in the thread that forks, before the fork.
 extern "C" fn before_fork() {
     let own = OWN.get();
-    OWN.set(Own { forks: own.forks + 1, ..own });
-    let mut end = None;
+    OWN.set(Counts { forks: own.forks + 1, ..own });
+    let mut deadline = None;
     // Partner: the additions and subtractions of `NoForkGuard`.
     let mut gate = GATE.fetch_add(FORK, AcqRel);
-    // Of our own there may be one less in the gate than we know of: a signal handler that forks
-    // between the two.
-    while gate & STRETCHES > own.stretches && !is_over(&mut end) {
+    // The gate may count one guard less of this thread than `own`: a signal handler may fork
+    // between the two additions.
+    while gate & GUARDS > own.guards && !check_deadline(&mut deadline) {
         thread::yield_now();
         gate = GATE.load(Acquire);
     }
 }
 
-/// In the thread that has forked, in the parent.
+/// Runs in the thread that forks, after the fork, in the parent.
 extern "C" fn after_fork() {
-    // Partner: `NoForkGuard::begin`, which goes on.
+    // Partner: `NoForkGuard::begin`, which stops waiting.
     GATE.fetch_sub(FORK, AcqRel);
     let own = OWN.get();
-    OWN.set(Own { forks: own.forks.saturating_sub(1), ..own });
+    OWN.set(Counts { forks: own.forks.saturating_sub(1), ..own });
 }
 
-/// In the child: the other threads are not there, nor are their stretches and forks.
+/// Runs in the child, which has neither the other threads nor their guards and forks.
 extern "C" fn in_child() {
     let own = OWN.get();
-    let own = Own { forks: own.forks.saturating_sub(1), ..own };
+    let own = Counts { forks: own.forks.saturating_sub(1), ..own };
     OWN.set(own);
     // Partner: none, the child has one thread.
-    GATE.store(own.forks * FORK + own.stretches, Relaxed);
+    GATE.store(own.forks * FORK + own.guards, Relaxed);
 }
 
 #[cfg(test)]
@@ -137,22 +138,22 @@ mod tests {
     use std::thread;
     use std::time::{Duration, Instant};
 
-    use super::{FORK, GATE, NoForkGuard, PATIENCE, after_fork, before_fork};
+    use super::{FORK, GATE, MAX_WAIT, NoForkGuard, after_fork, before_fork};
 
-    /// Gives whoever does not wait, but should, the time to show it. Far less than the patience.
-    fn linger() {
+    /// Leaves a thread that fails to wait the time to show it. Far shorter than `MAX_WAIT`.
+    fn leave_time_to_fail() {
         let begin = Instant::now();
         while begin.elapsed() < Duration::from_millis(20) {
             thread::yield_now();
         }
     }
 
-    /// Returns `true` once the gate counts nothing. Tests on other threads of this process may open
-    /// handles meanwhile, each of which is a stretch that ends soon.
-    fn comes_to_rest() -> bool {
+    /// Waits until the gate counts nothing; `false` if that takes too long. Other tests in this
+    /// process may hold guards meanwhile, which they drop soon.
+    fn wait_until_empty() -> bool {
         let begin = Instant::now();
         while GATE.load(Acquire) != 0 {
-            if begin.elapsed() > 30 * PATIENCE {
+            if begin.elapsed() > 30 * MAX_WAIT {
                 return false;
             }
             thread::yield_now();
@@ -160,15 +161,15 @@ mod tests {
         true
     }
 
-    fn until(so: impl Fn() -> bool) {
-        while !so() {
+    fn wait_until(is_so: impl Fn() -> bool) {
+        while !is_so() {
             thread::yield_now();
         }
     }
 
-    /// In one test: the gate is one for all threads.
+    /// One test: all threads share the gate.
     #[test]
-    fn a_fork_waits_for_the_stretches_of_others_and_they_for_it_and_nobody_for_itself() {
+    fn forks_and_guards_of_different_threads_wait_for_each_other_and_of_one_thread_do_not() {
         let begin = Instant::now();
         let own = NoForkGuard::begin();
         before_fork();
@@ -178,40 +179,40 @@ mod tests {
         before_fork();
         drop(NoForkGuard::begin());
         after_fork();
-        assert!(begin.elapsed() < PATIENCE, "it waited for itself");
-        assert!(comes_to_rest(), "a stretch or a fork was not counted down");
+        assert!(begin.elapsed() < MAX_WAIT, "it waited for itself");
+        assert!(wait_until_empty(), "a guard or a fork was not counted down");
 
         let (ended, forked, done) =
             (AtomicBool::new(false), AtomicBool::new(false), AtomicBool::new(false));
         thread::scope(|scope| {
-            let stretch = NoForkGuard::begin();
+            let guard = NoForkGuard::begin();
             let fork = scope.spawn(|| {
                 before_fork();
                 let has_waited = ended.load(Acquire);
                 forked.store(true, Release);
-                until(|| done.load(Acquire));
+                wait_until(|| done.load(Acquire));
                 after_fork();
                 has_waited
             });
-            until(|| GATE.load(Acquire) >= FORK);
+            wait_until(|| GATE.load(Acquire) >= FORK);
             let begin = Instant::now();
             drop(NoForkGuard::begin());
             let nested = begin.elapsed();
-            linger();
+            leave_time_to_fail();
             ended.store(true, Release);
-            drop(stretch);
+            drop(guard);
 
-            until(|| forked.load(Acquire));
+            wait_until(|| forked.load(Acquire));
             let other = scope.spawn(|| {
-                let _stretch = NoForkGuard::begin();
+                let _guard = NoForkGuard::begin();
                 done.load(Acquire)
             });
-            linger();
+            leave_time_to_fail();
             done.store(true, Release);
-            assert!(nested < PATIENCE, "it waited for a fork that waits for it");
+            assert!(nested < MAX_WAIT, "it waited for a fork that waits for it");
             assert!(fork.join().expect("no panic"), "the fork did not wait");
-            assert!(other.join().expect("no panic"), "the stretch did not wait");
+            assert!(other.join().expect("no panic"), "the guard did not wait");
         });
-        assert!(comes_to_rest(), "a stretch or a fork was not counted down");
+        assert!(wait_until_empty(), "a guard or a fork was not counted down");
     }
 }

@@ -1,5 +1,5 @@
-//! Sleeping until one of many words changes, futex(2) and `futex_waitv(2)`, by address: some may be
-//! unmapped meanwhile.
+//! Sleeps until one of many words changes, `futex_waitv(2)`. By address: some words may be unmapped
+//! meanwhile.
 
 #![allow(
     unsafe_code,
@@ -15,38 +15,37 @@ use rustix::time::ClockId;
 
 use crate::sys::futex::{end_of, wait};
 
-/// How many words one call can sleep on: `FUTEX_WAITV_MAX`.
+/// The number of words that one call can sleep on: `FUTEX_WAITV_MAX`.
 pub(crate) const MAX: usize = 128;
 
-/// How long to sleep at most where the kernel refuses to sleep on several words, and perhaps on
-/// any: then nobody can wake us. Arbitrary: a fifth of the default poll interval, for some
-/// thousandth of a processor.
-const LOOK: Duration = Duration::from_millis(10);
+/// The longest sleep if the kernel refuses several words, and perhaps futexes altogether: then no
+/// process can wake this one. Arbitrary: a fifth of the default poll interval, for about a
+/// thousandth of a CPU.
+const FALLBACK_SLEEP: Duration = Duration::from_millis(10);
 
-/// A word to sleep on while it has this value.
+/// A word, and the value while which to sleep.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Target {
-    /// Whose wake it is; 0 if it is nobody's in particular.
+    /// The wait that a wake on this word is meant for; 0 if it is meant for none in particular.
     pub(crate) ticket: u64,
     pub(crate) word: *const AtomicU32,
     pub(crate) value: u32,
 }
 
-/// How a sleep ended.
+/// The end of a sleep on several words.
 #[derive(Debug)]
 pub(crate) enum Woken {
-    /// The time was over, a word had changed before we slept, or the wake was nobody's in
-    /// particular.
+    /// The time was over, a word had changed before we slept, or the wake had no particular target.
     Nothing,
-    /// Somebody woke one sleeper on this word, and it was us.
+    /// One waiter on this word was woken: this one.
     One(Target),
 }
 
-/// Sleeps until one of the words changes, at most until that time.
+/// Sleeps until one of the words changes, at most until `until`.
 ///
-/// Where the kernel cannot sleep on several (before Linux 5.16, in some emulators and sandboxes),
-/// or an address is no more, it sleeps on the first alone, which is given as a reference as well,
-/// and for [`LOOK`] at most.
+/// The kernel cannot sleep on several words before Linux 5.16, nor in some emulators and sandboxes,
+/// nor if an address is no longer mapped. Then it sleeps on the first word only, for
+/// [`FALLBACK_SLEEP`] at most. That word is passed as a reference as well.
 pub(crate) fn wait_any(targets: &[Target], first: &AtomicU32, until: Instant) -> Woken {
     let left = until.saturating_duration_since(Instant::now());
     let Some(end) = end_of(left) else { return wait_first(targets, first, left) };
@@ -70,27 +69,27 @@ pub(crate) fn wait_any(targets: &[Target], first: &AtomicU32, until: Instant) ->
     }
 }
 
-/// Sleeps on the first word alone, so as to look at the others again soon.
+/// Sleeps on the first word only, and briefly: the others may have changed.
 fn wait_first(targets: &[Target], first: &AtomicU32, left: Duration) -> Woken {
     if let Some(target) = targets.first() {
-        wait(first, target.value, left.min(LOOK));
+        wait(first, target.value, left.min(FALLBACK_SLEEP));
     }
     Woken::Nothing
 }
 
 impl Woken {
-    /// Whether it was meant for the wait with this number.
+    /// Returns `true` if the wake was meant for the wait with this ticket.
     pub(crate) fn is_of(&self, ticket: u64) -> bool {
         matches!(self, Self::One(target) if target.ticket == ticket)
     }
 
-    /// Wakes another in our stead. Nobody asleep, or nothing mapped at that address any more, is no
-    /// error.
+    /// Wakes another waiter on the same word. It is no error if none sleeps there, or the address
+    /// is no longer mapped.
     pub(crate) fn pass_on(self) {
         const ONE: libc::c_int = 1;
         if let Self::One(target) = self {
-            // SAFETY: FUTEX_WAKE reads no memory of ours: it takes the address for a name, and an
-            // unmapped one for an error.
+            // SAFETY: FUTEX_WAKE reads no memory of this process: the address is only a key. An
+            // unmapped one is an error.
             unsafe { libc::syscall(libc::SYS_futex, target.word, libc::FUTEX_WAKE, ONE) };
         }
     }

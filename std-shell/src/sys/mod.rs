@@ -1,4 +1,4 @@
-//! What the system offers, one facility a file. Nothing here knows a lock.
+//! Wraps what the system offers, one facility a file. Nothing here knows a lock.
 
 pub(crate) mod clock;
 pub(crate) mod descriptor;

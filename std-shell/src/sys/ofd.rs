@@ -1,15 +1,15 @@
-//! Byte locks of an open file description: the one system call that proves life.
+//! Locks and queries single bytes of a file for an open file description.
 //!
-//! Such a lock belongs to the open file description, not to the process, and goes when its last
-//! reference does: descriptor, mapping, or both. fcntl(2), "Open file description locks". rustix
-//! offers only the per-process kind, which any `close` of the same file drops; hence libc.
+//! Such a lock belongs to the description, not to the process. It goes with the last reference to
+//! the description: descriptor or mapping. fcntl(2), "Open file description locks". rustix offers
+//! only the per-process kind, which any `close` of the same file drops; hence libc.
 //!
 //! The locked byte need not exist in the file. Offsets stay below 2^31 so that 32-bit and 64-bit
 //! processes agree.
 //!
-//! On 32-bit glibc `fcntl` reads `struct flock` for these commands as well, whatever the manual
-//! page suggests: `flock64` there would lock byte 0 with the offset as length. So `libc::fcntl`
-//! with `libc::flock`, nothing else.
+//! On 32-bit glibc `fcntl` reads `struct flock` for these commands too, despite the manual page.
+//! With `flock64` it would lock byte 0 and take the offset for the length. So these calls use
+//! `libc::fcntl` with `libc::flock`, and nothing else.
 
 #![allow(unsafe_code, reason = "fcntl with a lock argument exists in libc only")]
 
@@ -18,16 +18,16 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 use rustix::io::Errno;
 
-/// What a byte lock excludes.
+/// The kind of a byte lock: the other locks that it excludes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// Other writers.
+    /// Excludes writers.
     Read,
-    /// Everybody else.
+    /// Excludes readers and writers.
     Write,
 }
 
-/// Takes the byte if no other description stands in the way; says whether it did. Never waits.
+/// Locks the byte, and returns `true`, if no other description has a conflicting lock. Never waits.
 ///
 /// Async-signal-safe.
 pub(crate) fn try_lock(fd: BorrowedFd<'_>, kind: Kind, byte: u32) -> Result<bool, Errno> {
@@ -42,23 +42,23 @@ pub(crate) fn try_lock(fd: BorrowedFd<'_>, kind: Kind, byte: u32) -> Result<bool
     }
 }
 
-/// Lets go of the byte. Letting go of what is not held is no error.
+/// Unlocks the byte. No error if it is not locked.
 pub(crate) fn unlock(fd: BorrowedFd<'_>, byte: u32) -> Result<(), Errno> {
     fcntl(fd, libc::F_OFD_SETLK, libc::F_UNLCK, byte).map(drop)
 }
 
-/// Whether another description holds the byte. Locks of `fd`'s own description do not count.
+/// Returns `true` if another description has any lock on the byte.
 pub(crate) fn is_locked(fd: BorrowedFd<'_>, byte: u32) -> Result<bool, Errno> {
     blocking_range(fd, byte).map(|range| range.is_some())
 }
 
-/// Whether another description has the byte to itself: readers do not count.
+/// Returns `true` if another description has a write lock on the byte.
 pub(crate) fn is_write_locked(fd: BorrowedFd<'_>, byte: u32) -> Result<bool, Errno> {
     let lock = fcntl(fd, libc::F_OFD_GETLK, libc::F_RDLCK, byte)?;
     Ok(libc::c_int::from(lock.l_type) != libc::F_UNLCK)
 }
 
-/// The locked bytes of another description that the byte lies in, if there is one.
+/// Returns the range of a lock of another description that covers the byte, if there is one.
 pub(crate) fn blocking_range(
     fd: BorrowedFd<'_>,
     byte: u32,
@@ -67,8 +67,7 @@ pub(crate) fn blocking_range(
     if libc::c_int::from(lock.l_type) == libc::F_UNLCK {
         return Ok(None);
     }
-    // A length of 0 reaches to the end of all files. What lies beyond our offsets is cut: we never
-    // ask there.
+    // A length of 0 reaches to the end of every file. The part beyond our offsets is cut off.
     let start = u32::try_from(lock.l_start).unwrap_or(byte);
     let end = match u32::try_from(lock.l_len) {
         Ok(0) | Err(_) => u32::MAX,
@@ -77,7 +76,7 @@ pub(crate) fn blocking_range(
     Ok(Some(start..=end))
 }
 
-/// One fcntl(2) on one byte; gives back what the kernel wrote.
+/// Makes one fcntl(2) call on one byte. Returns the lock as the kernel has written it.
 fn fcntl(
     fd: BorrowedFd<'_>,
     command: libc::c_int,
@@ -86,14 +85,13 @@ fn fcntl(
 ) -> Result<libc::flock, Errno> {
     // SAFETY: `flock` is plain data of integers, for which all zero is valid.
     let mut lock: libc::flock = unsafe { std::mem::zeroed() };
-    // The constants are `c_int` and the fields `c_short` on every Linux target; the values are 0, 1
-    // and 2.
+    // The constants are `c_int`, the fields `c_short`, on every Linux target.
     #[allow(clippy::cast_possible_truncation, reason = "values 0, 1, 2")]
     {
         lock.l_type = kind as libc::c_short;
         lock.l_whence = libc::SEEK_SET as libc::c_short;
     }
-    // `off_t` has 32 or 64 bits; as `i64` the byte fits both, for it is below 2^31.
+    // `off_t` has 32 or 64 bits. The byte fits both: it is below 2^31.
     #[allow(
         clippy::useless_conversion,
         clippy::unnecessary_fallible_conversions,

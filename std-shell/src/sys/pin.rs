@@ -10,24 +10,25 @@ use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, munmap};
 
 use crate::sys::fork::ProcessGeneration;
 
-/// Keeps an open file description alive, and with it its byte locks, without its descriptor.
+/// An inaccessible mapping that keeps an open file description, and its byte locks, alive.
 ///
 /// # Invariant
 ///
-/// `address` is the start of a mapping of [`PIN_LEN`] bytes that we made and that nobody accesses.
+/// `address` is the start of a mapping of [`PIN_LEN`] bytes that we made. No code accesses it.
 #[derive(Debug)]
 pub(crate) struct Pin {
     address: NonNull<u8>,
-    /// In which process it was made.
+    /// The process that made it.
     birth: ProcessGeneration,
 }
 
-/// Any length keeps a description; the kernel rounds it up to a page.
+/// Any length keeps the description; the kernel rounds it up to a page.
 const PIN_LEN: usize = 1;
 
 impl Pin {
     /// Maps a page of the file without access, and not for children. mmap(2), madvise(2). `birth`
-    /// is of before, as that of a [`Mapping`].
+    /// was read before the call: a child that a signal handler forks meanwhile must not take the
+    /// mapping for its own.
     pub(crate) fn new(fd: BorrowedFd<'_>, birth: ProcessGeneration) -> Result<Self, Errno> {
         // SAFETY: a new mapping at an address of the kernel's choice touches no existing memory.
         let address = retry_on_intr(|| unsafe {
@@ -48,9 +49,9 @@ impl Pin {
 impl Drop for Pin {
     fn drop(&mut self) {
         if !self.birth.is_here() {
-            return; // a forked child: it was not inherited, and something else may stand at the address
+            return; // a forked child: not inherited, and the address may be in use
         }
-        // SAFETY: ours by the invariant, and nobody accesses it.
+        // SAFETY: ours by the invariant, and no code accesses it.
         let _ = unsafe { munmap(self.address.as_ptr().cast(), PIN_LEN) };
     }
 }

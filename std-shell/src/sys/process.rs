@@ -1,11 +1,11 @@
-//! The number of this process, and the pid namespace in which it counts.
+//! Returns the id of this process, and its pid namespace.
 
-/// Our process id, as our own pid namespace sees it, getpid(2).
+/// Returns the id of this process in its own pid namespace, getpid(2).
 pub(crate) fn process_id() -> u32 {
     rustix::process::getpid().as_raw_nonzero().get().unsigned_abs()
 }
 
-/// The inode number of our pid namespace, namespaces(7); 0 without /proc.
+/// Returns the inode number of this process's pid namespace, namespaces(7); 0 without `/proc`.
 #[allow(clippy::unnecessary_cast, reason = "another width on other targets")]
 pub(crate) fn pid_namespace() -> u32 {
     rustix::fs::stat("/proc/self/ns/pid")

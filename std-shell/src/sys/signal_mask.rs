@@ -1,12 +1,12 @@
-//! Holding signals back: SIGINT, SIGTERM and SIGHUP, in the calling thread, for a stretch of code.
+//! Blocks SIGINT, SIGTERM and SIGHUP in the calling thread for a piece of code.
 //!
-//! By the thread's signal mask (`pthread_sigmask(3)`), so it works in any thread, replaces no
-//! handler, and loses nothing: what arrives meanwhile stays pending and is delivered when the
-//! signal is let in again. A signal sent to the process goes to another thread that does not block
+//! It uses the thread's signal mask, `pthread_sigmask(3)`. So it works in any thread, replaces no
+//! handler and loses no signal: a signal that arrives meanwhile stays pending, and is delivered
+//! when it is unblocked. A signal sent to the process goes to another thread that does not block
 //! it, if there is one.
 //!
-//! The mask is the program's, and other code may change it meanwhile. So only those signals are let
-//! in again that were blocked here; the rest of the mask is never written.
+//! The mask is the program's, and other code may change it meanwhile. So only the signals that were
+//! blocked here are unblocked; the rest of the mask is never written.
 
 #![allow(unsafe_code, reason = "signal masks exist in libc only")]
 
@@ -16,28 +16,28 @@ use std::mem::MaybeUninit;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
 
-/// When signals are held back.
+/// The times at which SIGINT, SIGTERM and SIGHUP are blocked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BlockSignals {
-    /// Never. The lock is safe without it: whoever dies holding it is recovered from.
+    /// Never. The lock is safe without it: an owner that a signal kills is recovered from.
     #[default]
     Never,
-    /// While the lock is being taken and being given back, but not while waiting and not while
-    /// holding.
+    /// While the lock is being acquired and while it is being released; neither while waiting nor
+    /// while holding it.
     Transitions,
-    /// From the taking to the giving back, so that no signal interrupts the section. Not while
-    /// waiting.
+    /// From the acquisition to the release, so that no signal interrupts the critical section. Not
+    /// while waiting.
     ///
-    /// The lock must be given back on the thread that took it. A guard sees to that; a handle that
-    /// is sent to another thread between `acquire` and `release` does not, and leaves the signals
-    /// of the first thread blocked.
+    /// The lock must be released on the thread that acquired it. A guard ensures that. A handle
+    /// that is sent to another thread between `acquire` and `release` does not: the signals of the
+    /// first thread stay blocked.
     ///
-    /// Code in the critical section may change the thread's signal mask, and its changes stay; but
-    /// SIGINT, SIGTERM and SIGHUP are let in at the end if they were let in before. A child that is
-    /// forked in the critical section has them blocked until it drops its copy of the handle, and a
-    /// program that it becomes by exec keeps them blocked.
-    /// [`std::process::Command`] lets them in.
+    /// Code in the critical section may change the thread's signal mask, and its changes stay. But
+    /// SIGINT, SIGTERM and SIGHUP are unblocked at the end if they were unblocked before. A child
+    /// that is forked in the critical section has them blocked until it drops its copy of the
+    /// handle. A program that the child starts by exec keeps them blocked;
+    /// [`std::process::Command`] unblocks them.
     WhileHeld,
 }
 
@@ -45,31 +45,31 @@ pub enum BlockSignals {
 pub(crate) const ENDING: [libc::c_int; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
 
 thread_local! {
-    /// What this thread blocks. Its [`Blocked`] may end in any order: two locks may be held one
-    /// over the end of the other.
-    static BLOCKED: Cell<State> = const { Cell::new(State { thread: 0, count: 0, added: [false; ENDING.len()] }) };
+    /// The signals that this thread blocks. Its [`Blocked`] values may end in any order: two locks
+    /// may be held, and released in the order of their acquisition.
+    static BLOCKED: Cell<State> = const { Cell::new(State::NONE) };
 }
 
 #[derive(Clone, Copy)]
 struct State {
-    /// The thread's number here; 0 before its first [`Blocked`]. A forked child has its copy, as
-    /// of the mask.
+    /// The thread's number in this module; 0 before its first [`Blocked`]. A forked child has a
+    /// copy of it, and of the mask.
     thread: u32,
-    /// How many [`Blocked`] this thread has.
+    /// The number of [`Blocked`] values of this thread.
     count: u32,
-    /// Which of [`ENDING`] they have blocked; the others were blocked before.
+    /// The signals of [`ENDING`] that they have blocked; the others were blocked before.
     added: [bool; ENDING.len()],
 }
 
-/// Keeps [`ENDING`] blocked in the thread that made it. The last one of a thread lets in what they
-/// have blocked.
+/// Blocks [`ENDING`] in the thread that made it. The last one of a thread unblocks what they have
+/// blocked.
 pub(crate) struct Blocked {
     thread: u32,
 }
 
 impl Blocked {
-    /// Blocks [`ENDING`] in this thread, also if the program has let them in since the last time.
-    /// Async-signal-safe.
+    /// Blocks [`ENDING`] in this thread, even if the program has unblocked them since the last
+    /// time. Async-signal-safe.
     pub(crate) fn now() -> Self {
         let before = change(libc::SIG_BLOCK, &set_of(ENDING));
         let mut state = BLOCKED.get();
@@ -89,18 +89,20 @@ impl Drop for Blocked {
     fn drop(&mut self) {
         let state = BLOCKED.get();
         if self.thread != state.thread {
-            return; // another thread's mask is not ours to change
+            return; // this thread cannot change another thread's mask
         }
         if state.count > 1 {
             BLOCKED.set(State { count: state.count - 1, ..state });
         } else {
             BLOCKED.set(State { count: 0, added: [false; ENDING.len()], ..state });
-            change(libc::SIG_UNBLOCK, &state.added_set()); // last: the signals that waited for it run their handlers
+            change(libc::SIG_UNBLOCK, &state.added_set()); // last: pending signals are handled here
         }
     }
 }
 
 impl State {
+    const NONE: Self = Self { thread: 0, count: 0, added: [false; ENDING.len()] };
+
     fn added_set(&self) -> libc::sigset_t {
         let added = ENDING
             .into_iter()
@@ -110,19 +112,19 @@ impl State {
     }
 }
 
-/// A number that no other thread of this process has had; but for one, once 2^32 threads have
-/// blocked signals.
+/// Returns a number that no other thread of this process has, until 2^32 threads have blocked
+/// signals.
 fn next_thread() -> u32 {
     static LAST: AtomicU32 = AtomicU32::new(0);
-    // Partner: the same by other threads. Relaxed: the numbers differ, and nothing else matters.
+    // Partner: the same addition by other threads. Relaxed: the numbers only have to differ.
     LAST.fetch_add(1, Relaxed).wrapping_add(1).max(1)
 }
 
-/// Lets the signals in that this thread's only [`Blocked`] has blocked, until this is dropped.
+/// Unblocks, until it is dropped, the signals that this thread's only [`Blocked`] has blocked.
 pub(crate) struct Unblocked(libc::sigset_t);
 
-/// Lets signals through for a while, if they are blocked here, unless another `Blocked` of this
-/// thread wants otherwise.
+/// Unblocks the signals of `blocked` until the result is dropped; not if this thread has another
+/// [`Blocked`].
 #[inline]
 pub(crate) fn unblocked(blocked: Option<&Blocked>) -> Option<Unblocked> {
     blocked.and_then(|_| Unblocked::now())
@@ -147,8 +149,8 @@ impl Drop for Unblocked {
     }
 }
 
-/// Runs `act` with every signal held back, but those that a fault of the thread itself raises: a
-/// thread that is started by it begins so, and runs no handler of the program.
+/// Runs `act` with every signal blocked, except those that a fault of the thread itself raises. A
+/// thread that `act` starts inherits this mask, and runs no handler of the program.
 pub(crate) fn with_all_blocked<R>(act: impl FnOnce() -> R) -> R {
     let mut all = MaybeUninit::uninit();
     // SAFETY: sigfillset writes a whole set through a valid pointer.
@@ -165,7 +167,7 @@ pub(crate) fn with_all_blocked<R>(act: impl FnOnce() -> R) -> R {
     result
 }
 
-/// Lets one signal through to this thread. Async-signal-safe.
+/// Unblocks one signal in this thread. Async-signal-safe.
 pub(crate) fn unblock(signal: libc::c_int) {
     change(libc::SIG_UNBLOCK, &set_of([signal]));
 }
@@ -188,7 +190,7 @@ pub(crate) fn set_of(signals: impl IntoIterator<Item: Borrow<libc::c_int>>) -> l
     set
 }
 
-/// Changes this thread's mask; gives back the former. Cannot fail: `how` and the pointers are
+/// Changes this thread's mask and returns the former one. Cannot fail: `how` and the pointers are
 /// valid.
 fn change(how: libc::c_int, set: &libc::sigset_t) -> libc::sigset_t {
     let mut before = MaybeUninit::uninit();

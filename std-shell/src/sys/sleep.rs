@@ -5,7 +5,7 @@ use std::time::Duration;
 use rustix::thread::{NanosleepRelativeResult, nanosleep};
 use rustix::time::Timespec;
 
-/// Sleeps for `interval`, or until a signal comes. Where even that is refused, it yields the CPU.
+/// Sleeps for `interval`, or until a signal is handled. If nanosleep(2) is refused, yields the CPU.
 pub(crate) fn sleep_for(interval: Duration) {
     match nanosleep(&timespec(interval)) {
         NanosleepRelativeResult::Ok | NanosleepRelativeResult::Interrupted(_) => {}
@@ -13,8 +13,8 @@ pub(crate) fn sleep_for(interval: Duration) {
     }
 }
 
-/// The longest single sleep; a caller that wants more sleeps again. Arbitrary, but such that the sum
-/// of this and any time on any clock can be represented.
+/// The longest single sleep; a caller that wants more sleeps again. Arbitrary, but the sum of it
+/// and any time on any clock can be represented.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
 pub(crate) fn timespec(duration: Duration) -> Timespec {

@@ -1,8 +1,7 @@
-//! Tells threads apart by two numbers: the kernel's, which signals need, and one of our own,
-//! which is given once.
+//! Numbers threads, by the kernel's id, which signals need, and by a number that is given out once.
 //!
-//! The kernel gives the number of a thread that has ended to a new one. So *this thread took the
-//! lock* cannot be told by it.
+//! The kernel gives the id of a thread that has ended to a new thread. So an id does not tell
+//! whether *this* thread acquired the lock.
 
 use std::cell::Cell;
 use std::sync::atomic::AtomicU32;
@@ -10,29 +9,28 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use crate::sys::fork;
 
-/// What a thread is known by.
+/// The two numbers of a thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Thread {
-    /// The kernel's number, `gettid(2)`.
+    /// The kernel's id, gettid(2).
     pub(crate) id: u32,
-    /// Our own, which no other thread of this process has had, until 2^32 threads have used a
-    /// lock.
+    /// A number that no other thread of this process has, until 2^32 threads have used a lock.
     pub(crate) number: u32,
 }
 
 thread_local! {
-    /// The generation of the process, and the thread in it; all 0 before it was asked for.
+    /// The generation of the process, and the thread in it; all 0 before the first call.
     static THREAD: Cell<(u32, Thread)> = const { Cell::new((0, Thread { id: 0, number: 0 })) };
 }
 
 /// The last number given out.
 static LAST: AtomicU32 = AtomicU32::new(0);
 
-/// No thread's number, and not what [`number_as_known`] says of one that was never asked, which is
-/// 0.
+/// The number of no thread. [`number_as_known`] never returns it: it returns 0 for a thread without
+/// a number.
 pub(crate) const NO_THREAD: u32 = u32::MAX;
 
-/// Returns both numbers of this thread. The kernel is asked once in each thread and process.
+/// Returns both numbers of this thread. Asks the kernel once in each thread and process.
 ///
 /// Async-signal-safe: the thread-local has neither a lazy initialiser nor a destructor.
 pub(crate) fn this_thread_by_number() -> Thread {
@@ -52,8 +50,7 @@ pub(crate) fn this_thread_by_number() -> Thread {
 
 fn next_number() -> u32 {
     loop {
-        // Partner: the same by other threads. Relaxed: the numbers differ, and nothing else
-        // matters.
+        // Partner: the same addition by other threads. Relaxed: the numbers only have to differ.
         match LAST.fetch_add(1, Relaxed).wrapping_add(1) {
             0 | NO_THREAD => {}
             number => return number,
@@ -61,8 +58,8 @@ fn next_number() -> u32 {
     }
 }
 
-/// Returns our own number of this thread if it was asked for before, else 0. In a forked child it
-/// may be the parent's. One load.
+/// Returns the number of this thread if it has one, else 0. In a forked child it may be the
+/// parent's. One load.
 #[inline]
 pub(crate) fn number_as_known() -> u32 {
     THREAD.with(|cell| cell.get().1.number)

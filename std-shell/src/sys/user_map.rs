@@ -1,32 +1,31 @@
-//! Tells which user numbers mean a user in our user namespace, `user_namespaces(7)`.
+//! Tells which user ids stand for a user in this user namespace, `user_namespaces(7)`.
 
 use std::fs;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
 
-/// Where the kernel says which number it shows for users that have none in our user namespace,
-/// `user_namespaces(7)`.
+/// The setting for the overflow uid, which the kernel shows for users without an id in this user
+/// namespace.
 ///
-/// Such a file is as good as any stranger's, even if we ourselves have no number.
+/// A file with that owner is as foreign as any other, even if this process has no id either.
 const OVERFLOW_SETTING: &str = "/proc/sys/kernel/overflowuid";
 
-/// The kernel's default, for where `/proc` cannot be read.
+/// The kernel's default, if `/proc` cannot be read.
 const OVERFLOW_DEFAULT: u32 = 65534;
 
-/// Which numbers mean a user, in our user namespace.
+/// The ids that are mapped in this user namespace.
 const MAP: &str = "/proc/self/uid_map";
 
-/// The number, once it was read; [`UNREAD`] before. Several threads may read it, to the same
+/// The overflow uid, once it was read; [`UNREAD`] before. Several threads may read it, to the same
 /// effect.
 static OVERFLOW: AtomicU32 = AtomicU32::new(UNREAD);
 
-/// No user has this number, and the kernel's setting is at most 65535.
+/// The id of no user; the kernel's setting is at most 65535.
 const UNREAD: u32 = u32::MAX;
 
-/// Whether users that have no number here are shown as this one.
+/// Returns `true` if the kernel shows users without an id here as this one.
 pub(crate) fn is_overflow_user(uid: u32) -> bool {
-    // Partner: the store below, by any thread. Relaxed: one number, which says nothing of other
-    // memory.
+    // Partner: the store below, by any thread. Relaxed: the number stands for itself.
     let known = OVERFLOW.load(Relaxed);
     if known != UNREAD {
         return uid == known;
@@ -38,12 +37,12 @@ pub(crate) fn is_overflow_user(uid: u32) -> bool {
     uid == read.unwrap_or(OVERFLOW_DEFAULT)
 }
 
-/// Whether the number means a user here. `None` without `/proc`.
+/// Returns `true` if the id is mapped here; `None` without `/proc`.
 pub(crate) fn is_mapped(uid: u32) -> Option<bool> {
     is_in_map(&fs::read_to_string(MAP).ok()?, uid)
 }
 
-/// Looks into a map: lines of the first number inside, the first outside, and how many there are.
+/// Reads a map: each line has the first id inside, the first id outside, and a count.
 fn is_in_map(map: &str, id: u32) -> Option<bool> {
     let mut found = false;
     for line in map.lines() {
@@ -59,14 +58,14 @@ mod tests {
     use super::is_in_map;
 
     #[test]
-    fn a_map_says_which_numbers_mean_a_user() {
+    fn a_map_tells_which_ids_stand_for_a_user() {
         const NOBODY: u32 = 65534;
         let of = |map| is_in_map(map, NOBODY);
         assert_eq!(of("         0          0 4294967295\n"), Some(true));
         assert_eq!(of("0 0 65534\n65534 65534 4294901761\n"), Some(true));
         assert_eq!(of("65534 1000 1\n"), Some(true));
         assert_eq!(of("0 1000 1\n1 100000 65533\n"), Some(false));
-        assert_eq!(of(""), Some(false), "nobody has a number yet");
+        assert_eq!(of(""), Some(false), "no user has an id yet");
         assert_eq!(of("what is this\n"), None);
         assert_eq!(is_in_map("0 1000 1\n", 0), Some(true));
     }

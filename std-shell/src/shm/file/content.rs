@@ -1,5 +1,5 @@
-//! Judges what is in a file: whether it is a lock, what data it has, or whether its maker died too
-//! soon to say so.
+//! Checks the content of a file: whether it is a lock, which data it has, and whether its creator
+//! died before both were written.
 
 use crate::holder::Holder;
 use shmlock_core::layout::REGION_LEN;
@@ -15,18 +15,18 @@ use super::{FileSpec, has_many_names};
 use crate::error::{Error, NotALockReason, Result};
 use crate::layout::header::{BlockLayout, DATA_OFFSET, HEADER_LEN, HEADER_OFFSET, is_made};
 
-/// Where the magic word is, see `layout.rs` of the core.
+/// The offset of the magic word, see `layout.rs` of the core.
 pub(super) const MAGIC_OFFSET: usize = 8;
 
 impl FileSpec {
-    /// Reads which handle the word names.
+    /// Reads the owner that the word names.
     pub(crate) fn holder(&self, fd: BorrowedFd<'_>, fence: FenceScope) -> Result<Option<Holder>> {
         let copy = self.copy(fd, fence)?;
         let region = Region::new(&copy).map_err(|error| self.not_a_region(error))?;
         Ok(Holder::read(region, fence))
     }
 
-    /// The whole region, pread(2). An empty file is a lock that nobody has used yet.
+    /// Copies the region, pread(2). An empty file counts as a free lock.
     pub(crate) fn copy(&self, fd: BorrowedFd<'_>, fence: FenceScope) -> Result<RegionMemory> {
         snapshot(fence, || {
             let mut bytes = [0; REGION_LEN];
@@ -39,12 +39,12 @@ impl FileSpec {
         })
     }
 
-    /// Refuses any size but that of a lock, with or without data, and that of a half-made one; and
-    /// where we want data, another shape than ours.
+    /// Refuses a file whose size is neither that of a lock, with or without data, nor that of a
+    /// half-made one. If we want data, refuses another layout than ours.
     pub(crate) fn check_size(&self, fd: BorrowedFd<'_>) -> Result<()> {
         let bytes = self.size_of(fd)?;
         if bytes == 0 {
-            return Ok(()); // its maker died half-way
+            return Ok(()); // its creator died before it grew
         }
         let found = self.shape_in(fd, bytes)?;
         let half_made = found == BlockLayout::NONE && bytes == self.shape.file_len();
@@ -62,8 +62,8 @@ impl FileSpec {
         size(fd).map_err(|errno| self.system("inspect", errno))
     }
 
-    /// Whether the memory that we want was there already when the file was claimed, or described as
-    /// a block.
+    /// Returns `true` if the file has all its memory already: it has its full length, was claimed
+    /// as a lock and, for a block, described.
     pub(super) fn has_memory(&self, fd: BorrowedFd<'_>) -> Result<bool> {
         let (bytes, untouched) =
             (self.size_of(fd)?, is_untouched(fd).map_err(|errno| self.system("read", errno))?);
@@ -72,23 +72,24 @@ impl FileSpec {
         Ok(bytes >= self.shape.file_len() && !untouched && described)
     }
 
-    /// Whether the file is a lock or an untouched one, with whatever data.
+    /// Returns `true` if the file is a lock or an untouched one, whatever data it has.
     pub(crate) fn is_a_lock(&self, fd: BorrowedFd<'_>) -> bool {
         let is_shaped = |size| size != 0 && self.shape_in(fd, size).is_ok();
         self.size_of(fd).is_ok_and(is_shaped) && self.check_magic(fd).is_ok()
     }
 
-    /// What data a file of this size says that it has. It has to be true; or nothing yet, if the
-    /// size is what we want, or if the file is ours and its maker died between making it so long
-    /// and describing it.
+    /// Reads which data a file of this size has. Its header must agree with the size. Without a
+    /// layout in the header, the size must be the one that we want, or the file ours: its creator
+    /// died between growing and describing it.
     ///
-    /// Such a block is a lock without data to every opener that wants no other; a block of another
-    /// size takes its place when nobody is here (`former.rs`).
+    /// Such a block is a lock without data to an opener that wants none, or one of this size. A
+    /// block of another size replaces it when no handle is open (`shm/stale_block.rs`).
     fn shape_in(&self, fd: BorrowedFd<'_>, size: u64) -> Result<BlockLayout> {
         if size == DATA_OFFSET as u64 {
             return Ok(BlockLayout::NONE);
         }
-        // Before the length, as a creator writes it after the length: data that is made has one.
+        // Read before the length, since it is written after the length: data that is created has a
+        // length.
         let is_made = is_made(&self.header(fd)?);
         let shape = BlockLayout::of_bytes(&self.header(fd)?);
         let is_ours = || magic(fd).is_ok_and(|word| Magic::decode(word) == Magic::Ours);
@@ -102,7 +103,7 @@ impl FileSpec {
         }
     }
 
-    /// The header, pread(2); zero where the file is shorter.
+    /// Reads the header, pread(2); zero where the file is shorter.
     pub(crate) fn header(&self, fd: BorrowedFd<'_>) -> Result<[u8; HEADER_LEN]> {
         let mut header = [0; HEADER_LEN];
         retry_on_intr(|| pread(fd, &mut header, HEADER_OFFSET as u64))
@@ -110,14 +111,15 @@ impl FileSpec {
         Ok(header)
     }
 
-    /// Refuses a file of the right size with other content. Before it is mapped: a write fault
-    /// would change its time of modification, and even a compare-and-swap that fails is one.
+    /// Refuses a file of the right size with foreign content. This happens before the file is
+    /// mapped: a write fault would change its time of modification, and even a failed
+    /// compare-and-swap is one.
     ///
-    /// Refuses a second name of a file that is no lock yet, too: in a directory such as `/dev/shm`
-    /// another user may have linked the lock's name to some empty file of ours, for us to write to
-    /// it.
+    /// Also refuses a file that is no lock yet and has a second name. In a directory such as
+    /// `/dev/shm` another user may have linked the lock's name to an empty file of ours, to make us
+    /// write to it.
     pub(crate) fn check_magic(&self, fd: BorrowedFd<'_>) -> Result<()> {
-        // Shorter: empty, or truncated meanwhile, which mapping it finds out.
+        // A shorter file is empty, or was truncated meanwhile; the mapping detects that.
         let word = magic(fd).map_err(|errno| self.system("read", errno))?;
         match Magic::decode(word) {
             Magic::Untouched if has_many_names(fd) => {
@@ -132,24 +134,24 @@ impl FileSpec {
     }
 }
 
-/// Whether nobody has claimed the file as a lock, in this layout or in another.
+/// Returns `true` if no process has claimed the file as a lock, of this layout version or another.
 pub(super) fn is_untouched(fd: BorrowedFd<'_>) -> std::result::Result<bool, Errno> {
     magic(fd).map(|word| Magic::decode(word) == Magic::Untouched)
 }
 
-/// A lock that nobody has ever taken.
+/// Returns the bytes of a new lock.
 pub(super) fn new_lock() -> [u8; DATA_OFFSET] {
     let mut new = [0; DATA_OFFSET];
     new.iter_mut().skip(MAGIC_OFFSET).zip(MAGIC.to_le_bytes()).for_each(|(to, byte)| *to = byte);
     new
 }
 
-/// The length of the file, fstat(2).
+/// Returns the length of the file, fstat(2).
 pub(super) fn size(fd: BorrowedFd<'_>) -> std::result::Result<u64, Errno> {
     fstat(fd).map(|stat| u64::try_from(stat.st_size).unwrap_or(0))
 }
 
-/// The magic word; zero where the file is shorter.
+/// Reads the magic word; zero where the file is shorter.
 fn magic(fd: BorrowedFd<'_>) -> std::result::Result<u32, Errno> {
     let mut word = [0; 4];
     retry_on_intr(|| pread(fd, &mut word, MAGIC_OFFSET as u64)).map(|_| u32::from_le_bytes(word))

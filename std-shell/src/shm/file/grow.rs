@@ -1,4 +1,4 @@
-//! Gives a file its length and real memory for it.
+//! Grows a file to its length and allocates its memory.
 
 use std::os::fd::BorrowedFd;
 
@@ -19,29 +19,28 @@ use crate::sys::file_size_limit::undisturbed;
 use crate::sys::fork::ProcessGeneration;
 use crate::sys::ofd::{self, Kind};
 
-/// How much one call allocates, in bytes: signals are held back for so long, some 0.1 ms.
-/// Arbitrary: a power of two far above the size of a page.
+/// The bytes that one call allocates; signals are blocked meanwhile. Arbitrary: a power of two far
+/// above the size of a page.
 const PIECE: u64 = 1 << 20;
 
-/// How much one call writes where memory cannot be allocated otherwise. Arbitrary: sixteen pages.
+/// The zeros that one call writes if fallocate(2) is refused. Arbitrary: sixteen pages.
 static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
 
 impl FileSpec {
-    /// Grows the file to its length, with its memory really allocated: on a full tmpfs a hole would
-    /// answer even a *read* by SIGBUS. `false`: another handle is here, and has to be alone or gone
-    /// first; start again.
+    /// Grows the file to its length and allocates its memory: on a full tmpfs even a *read* of a
+    /// hole raises SIGBUS. `false`: another handle is open, which must be alone or gone first;
+    /// begin again.
     ///
-    /// By fallocate(2): it never shrinks the file and keeps what is there, so that two may do it at
-    /// once, and to a whole lock. Where it is refused, or the file system has none, by writing
-    /// zeros.
+    /// It uses fallocate(2), which never shrinks a file and keeps its content: two processes may
+    /// call it at once, and on a lock in use. If that is refused or not supported, it writes zeros.
     ///
-    /// *If we die here:* the file is as long as before, or as long as it is to be.
+    /// *If we die here:* the file has its old length or its final one.
     pub(crate) fn allocate(&self, fd: BorrowedFd<'_>) -> Result<bool> {
         let len = self.shape.file_len();
         self.check_limit(fd, len)?;
         match self.claim_first(fd).and_then(|()| allocate(fd, len)) {
             Ok(()) => Ok(true),
-            // An answer, and no refusal: writing would end in the same way.
+            // These are results, not refusals: writing would fail in the same way.
             Err(errno @ (Errno::NOSPC | Errno::DQUOT | Errno::FBIG | Errno::IO)) => {
                 Err(self.system(self.allocating(), errno))
             }
@@ -56,8 +55,8 @@ impl FileSpec {
         }
     }
 
-    /// Refuses what the limit on file sizes does not allow. The kernel would do so by a signal as
-    /// well, see `limit.rs`.
+    /// Refuses a length beyond the limit on file sizes. The kernel would also raise a signal
+    /// (`sys/file_size_limit.rs`).
     fn check_limit(&self, fd: BorrowedFd<'_>, len: u64) -> Result<()> {
         match getrlimit(Resource::Fsize).current {
             Some(limit) if limit < len && self.size_of(fd)? < len => {
@@ -67,35 +66,34 @@ impl FileSpec {
         }
     }
 
-    /// Has an empty file that others can see say that it is ours, before it grows to the length of
-    /// a block.
+    /// Writes our magic into an empty file with a name, before it grows to the length of a block.
     ///
-    /// Otherwise a death between the growing and the describing would leave a file of which nobody
-    /// can tell what it is: too long for a lock, and without a word of ours.
+    /// Otherwise a death between growing and describing would leave a file that cannot be
+    /// recognised: too long for a lock, and without our magic.
     fn claim_first(&self, fd: BorrowedFd<'_>) -> std::result::Result<(), Errno> {
         if self.shape != BlockLayout::NONE && !is_nameless(fd) && size(fd)? == 0 {
             allocate(fd, DATA_OFFSET as u64)?;
             let mapping = Mapping::new(fd, DATA_OFFSET as u64, ProcessGeneration::here())?;
             mapping.populate()?;
-            mapping.claim(); // a foreign magic is found and refused when the file is mapped for good
+            mapping.claim(); // a foreign magic is refused when the file is mapped
         }
         Ok(())
     }
 
-    /// Grows the file by writing zeros, pwrite(2): where there is no fallocate(2).
+    /// Grows the file by writing zeros, pwrite(2): for systems without fallocate(2).
     ///
-    /// Under the write lock of presence, as a closer has it: written zeros would wipe out the lock
-    /// of anybody else here. A file that already was a lock, or was described as a block, has its
-    /// memory and is left alone.
+    /// Under the write lock on the presence byte, as a closer: the zeros would wipe out a lock that
+    /// is in use. A file that was claimed as a lock, or described as a block, has its memory and is
+    /// left alone.
     ///
-    /// *If we die here:* the kernel drops the lock; the next comer finds a file of the old length,
-    /// a lock without data, or a block that nobody has described, and writes again.
+    /// *If we die here:* the kernel drops the byte lock. The next opener finds a file of the old
+    /// length, a lock without data, or a block without a layout, and writes again.
     fn fill(&self, fd: BorrowedFd<'_>, len: u64) -> Result<bool> {
         if self.has_memory(fd)? {
             return Ok(true);
         }
         if is_nameless(fd) {
-            return self.write_zeros(fd, len).map(|()| true); // nobody else can have it open yet
+            return self.write_zeros(fd, len).map(|()| true); // no other process has it open yet
         }
         if !ofd::try_lock(fd, Kind::Write, PRESENCE).map_err(|errno| self.no_byte_locks(errno))? {
             return Ok(false);
@@ -109,9 +107,8 @@ impl FileSpec {
         filled.map(|()| present)
     }
 
-    /// Writes the region with its magic, if that is missing, and then zeros from the end down to
-    /// it: the second write gives the file its final length. On failure the file is as long as
-    /// before.
+    /// Writes the region with its magic if it has none, and then zeros from the end down to it. The
+    /// second write gives the file its final length. On failure the file has its old length.
     fn write_zeros(&self, fd: BorrowedFd<'_>, len: u64) -> Result<()> {
         let before = self.size_of(fd)?;
         let written = Self::write_region(fd).and_then(|()| {
@@ -126,12 +123,12 @@ impl FileSpec {
             Ok(())
         });
         written.map_err(|errno| {
-            let _ = ftruncate(fd, before.min(len)); // nobody else is here
+            let _ = ftruncate(fd, before.min(len)); // no other handle is open
             self.system(self.allocating(), errno)
         })
     }
 
-    /// Writes region and header of a new lock; nothing where there are some already.
+    /// Writes the region and the header of a new lock, unless the file is claimed already.
     fn write_region(fd: BorrowedFd<'_>) -> std::result::Result<(), Errno> {
         if !is_untouched(fd)? {
             return Ok(());
@@ -139,7 +136,7 @@ impl FileSpec {
         write_all(fd, &new_lock(), 0)
     }
 
-    /// Says in a file that nobody knows yet what data it has.
+    /// Writes the layout of the data into a file that has no name yet.
     #[cfg(feature = "block")]
     pub(crate) fn describe(&self, fd: BorrowedFd<'_>) -> Result<()> {
         if self.shape == BlockLayout::NONE {
@@ -150,8 +147,8 @@ impl FileSpec {
     }
 }
 
-/// Allocates the bytes up to `len`, fallocate(2), in pieces. Only the last makes the file longer:
-/// nobody sees it half grown.
+/// Allocates the bytes up to `len` in pieces, fallocate(2). Only the last piece makes the file
+/// longer: no process sees it half grown.
 fn allocate(fd: BorrowedFd<'_>, len: u64) -> std::result::Result<(), Errno> {
     let last = len.saturating_sub(1) / PIECE * PIECE;
     let mut offset = 0;

@@ -1,8 +1,7 @@
-//! A file that appears whole or not at all, and is used only if it can be trusted.
+//! Specifies, opens and inspects a lock's file, which must be trusted and whole before it is used.
 //!
-//! Where there is a better way and a plain one, *any* refusal of the better way leads to the plain
-//! way: sandboxes refuse with whatever errno they like. Only the error of the plain way is the
-//! caller's.
+//! If a better call is refused, by *any* errno, the plain one is tried: sandboxes refuse with
+//! arbitrary errnos. Only the error of the plain call reaches the caller.
 
 mod content;
 pub(crate) mod grow;
@@ -19,23 +18,23 @@ use crate::layout::header::BlockLayout;
 use crate::name::Name;
 use crate::sys::file_id::FileId;
 
-/// Where a file is, who may share it, and what is to be in it.
+/// The path of a file, the users that may share it, and the data that it is to hold.
 #[derive(Clone, Debug)]
 pub(crate) struct FileSpec {
     pub(crate) directory: PathBuf,
     pub(crate) path: PathBuf,
     pub(crate) mode: u32,
     pub(crate) trusted_owner: Option<u32>,
-    /// The data that we want beside the lock. Who wants none takes a lock with data as well.
+    /// The data wanted beside the lock. An opener that wants none accepts a lock with data as well.
     pub(crate) shape: BlockLayout,
 }
 
 impl FileSpec {
-    /// Returns the place of the lock or event of this name, without data and with no other trusted
-    /// owner.
+    /// Returns the specification of the lock or event with this name, without data and without a
+    /// further trusted owner.
     ///
-    /// A relative directory is that of this moment: the place stays the same when the process
-    /// changes its working directory. getcwd(3).
+    /// A relative directory is resolved now, getcwd(3): the path stays the same when the process
+    /// changes its working directory.
     ///
     /// # Errors
     /// [`Error::System`] if the directory is relative and the working directory was removed.
@@ -59,21 +58,22 @@ impl FileSpec {
         Error::System { operation, path: self.path.clone(), errno }
     }
 
-    /// Opens what stands at the path, without following links, without blocking on a pipe, without
-    /// becoming the controlling terminal, and **without creating**: with `fs.protected_regular`
-    /// set, `O_CREAT` on another's file in a sticky directory fails where plain opening works.
-    /// open(2). `None`: nothing is there.
+    /// Opens the file at the path, open(2). `None`: there is none.
+    ///
+    /// Does not follow links, wait for the peer of a pipe, or acquire a controlling terminal.
+    /// **Never creates**: with `fs.protected_regular` set, `O_CREAT` on another user's file in a
+    /// sticky directory fails, and plain opening works.
     pub(crate) fn open(&self) -> Result<Option<OwnedFd>> {
         self.open_for(OFlags::RDWR)
     }
 
-    /// As [`open`](Self::open), for whoever only looks.
+    /// Opens the file at the path for reading only; otherwise as [`open`](Self::open).
     pub(crate) fn open_to_look(&self) -> Result<Option<OwnedFd>> {
         self.open_for(OFlags::RDONLY)
     }
 
     fn open_for(&self, access: OFlags) -> Result<Option<OwnedFd>> {
-        // By openat(2), as libc does everywhere: sandboxes may know no other.
+        // By openat(2), as libc does: sandboxes may allow no other call.
         let flags = access | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
         match retry_on_intr(|| openat(CWD, &self.path, flags, Mode::empty())) {
             Ok(fd) => Ok(Some(fd)),
@@ -95,7 +95,7 @@ impl FileSpec {
         Error::NotALock { path: self.path.clone(), found }
     }
 
-    /// The core's reasons to refuse what is in the file.
+    /// Converts the core's error about the content of the file.
     pub(crate) fn not_a_region(&self, error: shmlock_core::Error) -> Error {
         match error {
             shmlock_core::Error::OtherVersion { found } => {
@@ -112,8 +112,8 @@ impl FileSpec {
         Mode::from_raw_mode(self.mode)
     }
 
-    /// Gives the file its mode whatever the umask, fchmod(2). A refusal matters only if the file
-    /// has another mode.
+    /// Sets the mode of the file whatever the umask, fchmod(2). A refusal is an error only if the
+    /// file has another mode.
     pub(crate) fn set_mode(&self, fd: BorrowedFd<'_>) -> Result<()> {
         let has_it = || fstat(fd).is_ok_and(|stat| stat.st_mode & 0o7777 == self.mode);
         match retry_on_intr(|| fchmod(fd, self.mode_bits())) {
@@ -137,9 +137,8 @@ impl FileSpec {
         }
     }
 
-    /// Returns `true` if the name leads to another file than this one, or nowhere; `false` where
-    /// that cannot be told: where the directory lies on another file system, as in a changed root.
-    /// stat(2).
+    /// Returns `true` if the path does not lead to this file any more. stat(2), lstat(2). `false`
+    /// if that cannot be told: the directory is on another file system, as in a changed root.
     pub(crate) fn has_lost(&self, file: FileId) -> bool {
         let is_same_system =
             stat(&self.directory).is_ok_and(|stat| FileId::of(&stat).is_on_the_device_of(file));
@@ -151,12 +150,12 @@ impl FileSpec {
     }
 }
 
-/// Whether nothing is in the file.
+/// Returns `true` if the file has the length 0.
 pub(crate) fn is_empty(fd: BorrowedFd<'_>) -> bool {
     fstat(fd).is_ok_and(|stat| stat.st_size == 0)
 }
 
-/// Whether the file has no name: not yet, or no longer.
+/// Returns `true` if the file has no name: not yet, or no longer.
 fn is_nameless(fd: BorrowedFd<'_>) -> bool {
     fstat(fd).is_ok_and(|stat| stat.st_nlink == 0)
 }

@@ -1,4 +1,4 @@
-//! Judges whose file is used, and how wide open it may be.
+//! Checks that a file has a trusted owner and no wider mode than allowed.
 
 use std::os::fd::BorrowedFd;
 use std::path::Path;
@@ -16,18 +16,17 @@ use crate::layout::lock_bytes::PRESENCE;
 use crate::sys::ofd;
 use crate::sys::user_map::{is_mapped, is_overflow_user};
 
-/// Whether the kernel takes us for the owner of the file: only the owner may ask for `O_NOATIME`,
-/// fcntl(2) `F_SETFL`. A process that may do so by privilege may do it only to files whose owner
-/// has a number here.
+/// Returns `true` if the kernel takes this process for the owner of the file: only the owner may
+/// set `O_NOATIME`, fcntl(2) `F_SETFL`. A privileged process may set it only on files whose owner
+/// has an id here.
 ///
-/// Changes nothing but a flag of this description, which has no effect: nothing is read through it
-/// that has a time.
+/// Changes a flag of this description, without effect: nothing is read through it that has a time.
 fn is_owner(fd: BorrowedFd<'_>) -> bool {
     fcntl_getfl(fd).and_then(|flags| fcntl_setfl(fd, flags | OFlags::NOATIME)).is_ok()
 }
 
 impl FileSpec {
-    /// Whether the open file is a regular one.
+    /// Refuses a file that is not a regular one.
     pub(crate) fn check_kind(&self, fd: BorrowedFd<'_>) -> Result<Stat> {
         let stat = fstat(fd).map_err(|errno| self.system("inspect", errno))?;
         Err(self.not_a_lock(match FileType::from_raw_mode(stat.st_mode) {
@@ -40,12 +39,12 @@ impl FileSpec {
         }))
     }
 
-    /// Whether the open file may be used: a regular file, of an owner we trust, no wider open than
-    /// asked for; and no removed file, to which the name leads all the same, as that of a mounted
-    /// file does.
+    /// Refuses a file that is not a regular one, has an owner that is not trusted, or a wider mode
+    /// than asked for. Also refuses a removed file to which the path leads all the same, as it does
+    /// if the file is mounted there.
     ///
-    /// For an instant a name leads to its removed file without a mount, too: unlink(2) counts the
-    /// name down before it takes it away. Such a file is found to have no name once its opener is
+    /// For an instant a path leads to its removed file without a mount, too: unlink(2) decrements
+    /// the link count before it removes the name. The opener detects such a file once it is
     /// present.
     pub(crate) fn judge(&self, fd: BorrowedFd<'_>) -> Result<()> {
         let stat = self.check_kind(fd)?;
@@ -62,8 +61,8 @@ impl FileSpec {
         Ok(())
     }
 
-    /// Removing the file of a lock in use would make two locks, so it matters whether it is in use,
-    /// and which handle holds it.
+    /// Returns the error of a wider mode. The remedy, removing the file, would make two locks out
+    /// of a lock in use. So the error tells whether it is in use, and which handle holds it.
     fn other_mode(&self, fd: BorrowedFd<'_>, found: u32) -> Error {
         let (path, allowed) = (self.path.clone(), self.mode);
         if !ofd::is_locked(fd, PRESENCE).unwrap_or(true) {
@@ -74,8 +73,8 @@ impl FileSpec {
         Error::InUseWithOtherMode { path, found, allowed, holder }
     }
 
-    /// Returns `true` for us, root, a user that the builder names, and the users that the file is
-    /// shared with.
+    /// Returns `true` for this user, root, a user that the builder names, and the users that the
+    /// file is shared with.
     fn trusts(&self, stat: &Stat, fd: BorrowedFd<'_>) -> bool {
         let (uid, gid) = (stat.st_uid, stat.st_gid);
         if uid == 0 || self.trusted_owner == Some(uid) {
@@ -83,8 +82,8 @@ impl FileSpec {
         }
         let is_our_number = uid == geteuid().as_raw();
         if is_overflow_user(uid) {
-            // The user `nobody` is a user like others; unless that is only what we, or the owner,
-            // are shown as.
+            // The user `nobody` is a user like others, unless the kernel shows it in place of us or
+            // of the owner.
             return is_our_number && is_mapped(uid) != Some(false) && is_owner(fd);
         }
         let shared_with_all = self.mode & 0o002 != 0;
@@ -93,16 +92,16 @@ impl FileSpec {
     }
 }
 
-/// Whether we are in the group. That a group without a number is shown as another does not matter:
-/// the kernel knew the difference when it opened the file for us, for only root opens what is not
-/// shared with it, and only where all have numbers.
+/// Returns `true` if we are in the group. An overflow gid needs no care: the kernel knew the group
+/// when it opened the file for us. Only root opens a file that is not shared with it, and only if
+/// the file's ids are mapped.
 fn in_group(gid: u32) -> bool {
     getegid().as_raw() == gid
         || getgroups().is_ok_and(|groups| groups.iter().any(|group| group.as_raw() == gid))
 }
 
-/// Returns `true` if something is mounted at the path itself. statx(2), `STATX_ATTR_MOUNT_ROOT`;
-/// before Linux 5.8 it cannot be told, and is `false`.
+/// Returns `true` if something is mounted at the path itself, statx(2) `STATX_ATTR_MOUNT_ROOT`.
+/// `false` before Linux 5.8, which does not tell.
 fn is_mounted(path: &Path) -> bool {
     statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::empty())
         .is_ok_and(|stat| stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
