@@ -17,7 +17,7 @@ use std::process::{Command, id};
 use std::time::Duration;
 use std::{env, io, thread};
 
-use shmlock::{SharedBlock, uuid::Uuid};
+use shmlock::{BlockGuard, SharedBlock, uuid::Uuid};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// The shared data. The derives check that all bytes are a valid value, and that none is padding.
@@ -50,7 +50,7 @@ fn share() -> Result<(), Box<dyn Error>> {
         board.writes += 1;
         println!("{}: found {found}, wrote {uuid}, {}", id(), board.writes);
         // If an owner died: its change is here as a whole, or not at all. Both are good values.
-        board.declare_consistent()?;
+        BlockGuard::declare_consistent(&mut board)?;
         drop(board);
         thread::sleep(Duration::from_millis(200));
     }

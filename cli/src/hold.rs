@@ -93,7 +93,7 @@ impl Args {
             out,
             "holding {:?} (fencing token {}) until {until}",
             self.name,
-            guard.fencing_token()
+            guard.fencing_token().unwrap_or_default()
         )?;
         out.flush()?;
         let ending = match Interrupts::caught() {

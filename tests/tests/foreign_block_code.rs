@@ -4,7 +4,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use shmlock::{Error, LockState};
+use shmlock::{BlockGuard, Error, LockState};
 use shmlock_tests::hostile::{Folder, Solo};
 
 const HERE: &str = "a lock of this process";
@@ -51,7 +51,7 @@ fn a_critical_section_that_panics_in_a_destructor_during_a_panic_leaves_the_data
             let mut guard = block.lock().expect("free");
             assert_eq!(*guard, 0);
             *guard = 2;
-            guard.release().expect("held");
+            BlockGuard::release(guard).expect("held");
             let mut guard = block.lock().expect("free");
             *guard = 3;
             drop(guard); // a panic would drop it so

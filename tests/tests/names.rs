@@ -178,7 +178,7 @@ fn the_holder_of_a_handles_own_hold_is_that_handle() {
     let holder = lock.holder().unwrap().unwrap();
     assert_eq!(holder.uuid(), Some(lock.uuid()));
     assert_eq!((holder.pid(), holder.pid_is_ours()), (Some(std::process::id()), Some(true)));
-    assert_eq!(lock.fencing_token(), Some(guard.fencing_token()));
+    assert_eq!(lock.fencing_token(), guard.fencing_token());
     assert!(lock.status().unwrap().is_healthy());
 }
 

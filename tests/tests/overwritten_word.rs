@@ -142,7 +142,7 @@ fn a_single_try_after_the_exit_handlers_does_not_nest_in_a_hold_that_they_ended(
 fn the_guards_of_a_hold_that_the_exit_handlers_ended_release_nothing() {
     alone!(|| {
         with_another_owner(|lock, held| {
-            assert_eq!((held.fencing_token(), held.recovered()), (0, None));
+            assert_eq!((held.fencing_token(), held.recovered()), (None, None));
             assert!(matches!(
                 held.declare_consistent(),
                 Err(Error::NotHeld { .. } | Error::Overwritten { .. })
@@ -222,7 +222,7 @@ fn a_handle_whose_word_names_another_owner_does_not_nest_and_its_guards_release_
         let (one, two) = (lock.lock().expect("free"), lock.lock().expect("nested"));
         intruder.scribble(0, word);
         assert!(!lock.is_held() && lock.fencing_token().is_none() && lock.recovered().is_none());
-        assert_eq!((one.fencing_token(), one.recovered()), (0, None));
+        assert_eq!((one.fencing_token(), one.recovered()), (None, None));
         assert!(lock.lock().is_err_and(overwritten));
         assert!(!matches!(lock.status().expect(HERE).state, LockState::HeldByThisHandle));
         intruder.scribble(0, 0);

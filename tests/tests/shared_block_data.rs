@@ -4,7 +4,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
 
-use shmlock::{BlockLayout, Error, NotALockReason, SharedBlock};
+use shmlock::{BlockGuard, BlockLayout, Error, NotALockReason, SharedBlock};
 use shmlock_tests::hostile::{Folder, Intruder, Solo, assert_says, fork};
 use shmlock_tests::{Actor, Fixture, actor, alone, quietly, rounds};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
@@ -139,7 +139,7 @@ fn a_critical_section_that_panics_leaves_the_data_unchanged() {
     }));
     assert!(torn.is_err());
     let pair = block.lock().expect("free");
-    assert!(*pair == Pair::default() && pair.recovered().is_none());
+    assert!(*pair == Pair::default() && BlockGuard::recovered(&pair).is_none());
 }
 
 /// Locks in its drop, as clean-up code does.
@@ -149,7 +149,7 @@ impl Drop for CleanUp<'_> {
     fn drop(&mut self) {
         let mut pair = self.0.lock().expect("free");
         pair.two = 2;
-        pair.release().expect("held"); // a plain drop would look like that of a second panic
+        BlockGuard::release(pair).expect("held"); // a plain drop would look like that of a second panic
     }
 }
 
@@ -183,7 +183,7 @@ fn changes_of_a_guard_in_a_forked_child_are_not_copied_out() {
         .ends_well();
         let mut ours = guard.take().expect("ours");
         ours.one = 1;
-        ours.release().expect("undisturbed");
+        BlockGuard::release(ours).expect("undisturbed");
         drop(guard);
         assert_eq!(*block.lock().expect("free"), Pair { one: 1, two: 0 });
     });

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use shmlock::{CleanOutcome, DiedFlag, Error, LockState, SharedBlock, ShmLock};
+use shmlock::{BlockGuard, CleanOutcome, DiedFlag, Error, LockState, SharedBlock, ShmLock};
 use shmlock_tests::hostile::{DEADLY, Denied, Folder, If, Solo, deny, fork};
 use shmlock_tests::{Fixture, alone, quietly};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
@@ -84,10 +84,10 @@ fn repaired_data_is_copied_out_before_it_is_declared_consistent() {
     let mut other = folder.lock("b").open_block::<Pair>().expect(HERE);
     let mut guard = block.lock().expect("free");
     guard.one = 1;
-    guard.declare_consistent().expect("held");
+    BlockGuard::declare_consistent(&mut guard).expect("held");
     assert_eq!(fs::read(folder.file("b")).expect("there")[DATA], 1);
     guard.two = 2;
-    guard.release().expect("held");
+    BlockGuard::release(guard).expect("held");
     assert_eq!(*other.lock().expect("free"), Pair { one: 1, two: 2 });
 }
 

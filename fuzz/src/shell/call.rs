@@ -198,7 +198,7 @@ impl<'l> Handles<'l> {
 
     fn keep(&mut self, index: usize, lock: &ShmLock, guard: Option<Guard<'l>>) {
         let Some(guard) = guard else { return };
-        assert!(lock.is_held() && Some(guard.fencing_token()) == lock.fencing_token());
+        assert!(lock.is_held() && guard.fencing_token() == lock.fencing_token());
         let token = only(lock.holder(), |_| false).flatten().map(|holder| holder.token());
         self.tokens.extend(token);
         self.guards.push((index, guard));

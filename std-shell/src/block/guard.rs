@@ -19,6 +19,9 @@ use crate::lock::guard::Guard;
 /// was locked. Nor is it copied out if the lock is lost meanwhile, because an exit handler released
 /// it or another program overwrote the owner word: the data is another owner's.
 ///
+/// Its functions are called as `BlockGuard::release(guard)`, because a method would hide one of `T`
+/// with the same name.
+///
 /// # Limits
 /// A destructor that runs while a panic unwinds may lock a block. There, the end of the critical
 /// section cannot be told from a second panic in it. So a drop does not copy the data out, and logs
@@ -36,14 +39,15 @@ impl<'a, T: FromBytes + IntoBytes + Immutable> BlockGuard<'a, T> {
         Self { copy: PrivateCopy::new(guard.lock(), private), guard }
     }
 
-    /// Returns the notice of a dead owner, like [`Guard::recovered`].
+    /// Returns the notice of a dead owner, like [`Guard::recovered`]. Called as
+    /// `BlockGuard::recovered(&guard)`.
     ///
     /// If the owner died before it began to copy out, the data is as the owner before it left it.
     /// Otherwise the data is partly new and partly old. Check and repair it, then call
     /// [`declare_consistent`](Self::declare_consistent).
     #[must_use]
-    pub fn recovered(&self) -> Option<Recovered> {
-        self.guard.recovered()
+    pub fn recovered(this: &Self) -> Option<Recovered> {
+        this.guard.recovered()
     }
 
     /// Copies the repaired data out and declares it consistent, like
@@ -51,15 +55,15 @@ impl<'a, T: FromBytes + IntoBytes + Immutable> BlockGuard<'a, T> {
     ///
     /// # Errors
     /// Those of [`Guard::declare_consistent`].
-    pub fn declare_consistent(&mut self) -> Result<()> {
-        self.copy.write_back();
-        self.guard.declare_consistent()
+    pub fn declare_consistent(this: &mut Self) -> Result<()> {
+        this.copy.write_back();
+        this.guard.declare_consistent()
     }
 
     /// Returns the fencing token of this hold, like [`Guard::fencing_token`].
     #[must_use]
-    pub fn fencing_token(&self) -> u64 {
-        self.guard.fencing_token()
+    pub fn fencing_token(this: &Self) -> Option<u64> {
+        this.guard.fencing_token()
     }
 
     /// Copies the data out, releases the lock and returns the result. The drop does the same, but
@@ -70,8 +74,8 @@ impl<'a, T: FromBytes + IntoBytes + Immutable> BlockGuard<'a, T> {
     ///
     /// # Errors
     /// Those of [`Guard::release`]. If the lock is lost, the data is not copied out.
-    pub fn release(self) -> Result<()> {
-        let Self { copy, guard } = self;
+    pub fn release(this: Self) -> Result<()> {
+        let Self { copy, guard } = this;
         copy.finish();
         guard.release()
     }

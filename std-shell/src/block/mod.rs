@@ -86,7 +86,7 @@ pub use guard::BlockGuard;
 /// position.lock()?.x += 1.0;
 /// # Ok::<(), shmlock::Error>(())
 /// ```
-pub struct SharedBlock<T: FromBytes + IntoBytes + Immutable> {
+pub struct SharedBlock<T> {
     lock: ShmLock,
     /// The memory of the guard's copy. It lies here, so that locking does not allocate and a large
     /// `T` is never on the stack.

@@ -82,13 +82,13 @@ impl<'a> Guard<'a> {
     }
 
     /// Returns a number that grows with every acquisition of this lock, for as long as its file
-    /// lives; 0 once the hold is over.
+    /// lives; `None` once the hold is over.
     ///
     /// Pass it to the protected resource, which then refuses requests with a smaller number: those
     /// come from a former owner that does not know of its loss. Never blocks.
     #[must_use]
-    pub fn fencing_token(&self) -> u64 {
-        self.is_current().then(|| self.lock.fencing_token()).flatten().unwrap_or(0)
+    pub fn fencing_token(&self) -> Option<u64> {
+        self.is_current().then(|| self.lock.fencing_token()).flatten()
     }
 
     /// Returns the handle by which this guard holds the lock.

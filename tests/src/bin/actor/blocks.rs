@@ -4,7 +4,7 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use shmlock::{Error, SharedBlock, ShmLock};
+use shmlock::{BlockGuard, Error, SharedBlock, ShmLock};
 use shmlock_tests::Account;
 
 use crate::line::Line;
@@ -86,14 +86,14 @@ fn block<'a>(state: &'a mut State, id: &str) -> &'a mut SharedBlock<Numbers> {
 /// Answers the number, and whether a death was reported.
 pub(crate) fn read(state: &mut State, id: &str) -> Result<Done, Error> {
     let guard = block(state, id).lock()?;
-    let recovered = if guard.recovered().is_some() { "told" } else { "not told" };
+    let recovered = if BlockGuard::recovered(&guard).is_some() { "told" } else { "not told" };
     Ok(Done::Answer(format!("{} {recovered}", guard.read())))
 }
 
 pub(crate) fn fill(state: &mut State, id: &str, value: &str) -> Result<Done, Error> {
     let mut guard = block(state, id).lock()?;
     guard.fill(number(value));
-    guard.release()?;
+    BlockGuard::release(guard)?;
     Ok(Done::well(()))
 }
 
@@ -128,6 +128,6 @@ pub(crate) fn add(state: &mut State, id: &str, rounds: u64) -> Result<Done, Erro
 pub(crate) fn consistent(state: &mut State, id: &str, value: &str) -> Result<Done, Error> {
     let mut guard = block(state, id).lock()?;
     guard.fill(number(value));
-    guard.declare_consistent()?;
+    BlockGuard::declare_consistent(&mut guard)?;
     Ok(Done::well(()))
 }

@@ -96,7 +96,7 @@ pub(crate) fn churn(
         let lock = ShmLock::open(name)?;
         let guard = lock.lock()?;
         let after_death = guard.recovered().is_some();
-        if guard.fencing_token() == 1 {
+        if guard.fencing_token() == Some(1) {
             account.births.fetch_add(1, Relaxed);
         }
         account.section(me, round, after_death);
