@@ -67,8 +67,7 @@ impl ShmLock {
     /// free lock is acquired whatever the timeout.
     ///
     /// # Errors
-    /// [`Error::TimedOut`], which names the holder.
-    /// Else those of [`lock`](Self::lock).
+    /// [`Error::TimedOut`], which names the holder. Else those of [`lock`](Self::lock).
     ///
     /// # Examples
     /// ```
@@ -79,7 +78,7 @@ impl ShmLock {
     /// let (lock, other) = (ShmLock::open(name)?, ShmLock::open(name)?);
     /// let _guard = lock.try_lock_for(Duration::from_secs(1))?;
     /// let refused = other.try_lock_for(Duration::ZERO);
-    /// assert!(refused.is_err_and(|error| error.to_string().contains("holds")));
+    /// assert!(refused.is_err_and(|error| error.is_timed_out()));
     /// # Ok::<(), shmlock::Error>(())
     /// ```
     pub fn try_lock_for(&self, timeout: Duration) -> Result<Guard<'_>> {

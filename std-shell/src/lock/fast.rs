@@ -55,7 +55,8 @@ impl ShmLock {
         Guard::new(self, self.holds.epoch())
     }
 
-    /// Acquires a free lock if nothing disturbs that. If it returns `false`, nothing has changed.
+    /// Acquires a free lock if nothing disturbs that. Otherwise returns `false`, and the lock is as
+    /// it was.
     #[inline]
     fn acquire_fast(&self, kind: HoldKind) -> bool {
         if !self.is_undisturbed() {
