@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use std::{mem, process};
 
-use shmlock::{Error, ExitHandlers, Guard, LockState, SharedBlock, ShmLock};
+use shmlock::{BlockGuard, Error, ExitHandlers, Guard, LockState, SharedBlock, ShmLock};
 use shmlock_tests::hostile::{Child, Folder, Intruder, Solo, fork};
 use shmlock_tests::{actor, alone};
 
@@ -201,7 +201,7 @@ fn the_guard_of_a_block_does_not_copy_its_data_over_that_of_another_owner() {
         let mut block = SharedBlock::<u64>::open(&name).expect("the same block");
         let mut guard = block.lock().expect("the handler has released it");
         *guard = 7;
-        guard.declare_consistent().expect("held"); // copies out
+        BlockGuard::declare_consistent(&mut guard).expect("held"); // copies out
         ours.done();
         ours.wait();
         drop(guard); // not changed since
