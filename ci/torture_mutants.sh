@@ -11,12 +11,12 @@ mutants() {
     cat <<'MUTANTS'
 no_proof std-shell/src
     s/!= OwnerState::Dead \{$/== OwnerState::Unknown {/
-    s/(let _adopted = .*)\?;/\1;/
+    s/(let _proof = .*)\?;/\1;/
 overdue_is_dead std-shell/src
     s/!= OwnerState::Dead \{$/!= OwnerState::Dead \&\& !overdue(owner) {/
-    s/(let _adopted = .*)\?;/\1;/
+    s/(let _proof = .*)\?;/\1;/
 no_adoption std-shell/src
-    s/let _adopted = .*;//
+    s/let _proof = .*;//
 no_second_look core/src
     /^pub fn take_over/,/^}/s/while seen.is_owned_by\(dead\)/while !seen.is_free()/
 no_declare_stale std-shell/src
@@ -33,7 +33,7 @@ no_presence std-shell/src
 another_file_is_accepted std-shell/src
     /fn open_second/,/^    }/s/if b.identity\(\) != a.identity\(\) \{/if false {/
 word_does_not_keep_the_file std-shell/src
-    /fn may_go/,/^    }/s/if self == Self::Always \{/if true {/
+    /fn allows_unlink/,/^    }/s/if self == Self::Always \{/if true {/
 presence_kept_while_closing std-shell/src
     /^impl Drop for Attachment/,/^}/s/^        drop\(mapping\);/        mapping.forget();/
 no_wake std-shell/src

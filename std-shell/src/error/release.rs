@@ -1,6 +1,6 @@
 //! Why a hold could not be released, without a text: drops allocate nothing.
 
-/// Why a hold could not be given back as it should. An [`Error`] without its text, for drops
+/// Why a hold could not be released: an [`Error`](crate::Error) without its text, because drops
 /// allocate nothing.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum ReleaseError {

@@ -185,11 +185,13 @@ impl Attachment {
     }
 
     /// Returns the descriptor of `B`, which may not be itself.
+    #[inline]
     pub(crate) fn probe(&self) -> &Descriptor {
         self.b.descriptor()
     }
 
     /// Returns `true` if a query through `B` counts without a check that it is itself.
+    #[inline]
     pub(crate) fn trust_probe(&self) -> bool {
         self.b.trust()
     }

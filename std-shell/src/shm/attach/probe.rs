@@ -28,6 +28,7 @@ impl Probe {
     }
 
     /// Returns the descriptor, which may not be itself.
+    #[inline]
     pub(super) fn descriptor(&self) -> &Descriptor {
         &self.descriptor
     }
@@ -36,6 +37,7 @@ impl Probe {
     ///
     /// A check is needed now and then: a stranger's file with a lock on every byte would report the
     /// owner as alive for ever.
+    #[inline]
     pub(super) fn trust(&self) -> bool {
         // Relaxed, here and below: one number, which only this handle reads.
         let unchecked = self.unchecked.load(Relaxed);
