@@ -54,7 +54,7 @@ impl Voice {
     }
 }
 
-/// A forked child or a thread of an [`Actor`]. Dropping it waits until it has ended.
+/// A forked child or a thread of an [`Actor`](crate::Actor). Dropping it waits until it has ended.
 pub struct Peer {
     voice: Voice,
     number: u32,
