@@ -16,7 +16,7 @@ pub(crate) const SPIN_LIMIT: Duration = Duration::from_micros(10);
 
 /// How many spin hints a waiter makes between two reads of the word, while critical sections are
 /// not brief. More delay the hand-off. Figure H to a waiter that has just arrived.
-pub(crate) const HINTS_PER_READ: u32 = 8;
+pub(crate) const HINTS_PER_READ: u32 = 4;
 
 /// How many spin hints while critical sections are brief. Each read takes the cache line from the
 /// owner, and several of its sections fit between two reads. Figure C with empty sections.
