@@ -225,6 +225,7 @@ impl ShmLock {
         }
         let now = BootInstant::now();
         self.fairness.note_arrival(now);
+        self.pace.note_arrival(now, self.shared.region().fencing_token());
         let terms = Terms {
             shared: &self.shared,
             me: self.token,

@@ -1,6 +1,7 @@
 //! Spins: reads the word now and then, while that is cheaper than a sleep.
 
 use std::cell::Cell;
+use std::time::Duration;
 
 use shmlock_core::wait::WaitContext;
 
@@ -10,14 +11,32 @@ use crate::wait::tuning::{
     BRIEF_SECTION, HINTS_PER_READ, HINTS_PER_READ_IF_BRIEF, OWNER_STALLED, SPIN_LIMIT,
 };
 
-/// How often a handle reads the word while it spins, learnt from its earlier spins.
+/// How a handle spins, learnt from its earlier waits.
 #[derive(Debug, Default)]
 pub(crate) struct Pace {
     /// Several critical sections of others fit between two reads.
     are_sections_brief: Cell<bool>,
+    /// When it last had to wait, and the count of acquisitions then.
+    last_arrival: Cell<Option<(BootInstant, u64)>>,
+    /// After how long without an acquisition the owner stalls.
+    stall_limit: Cell<Duration>,
 }
 
 impl Pace {
+    /// Learns at the begin of a wait how long an acquisition has taken of late, by any handle, with
+    /// what comes until the next. An owner that takes twice as long stalls.
+    #[inline]
+    pub(crate) fn note_arrival(&self, now: BootInstant, count: u64) {
+        let period = self.last_arrival.replace(Some((now, count))).map_or(
+            Duration::MAX,
+            |(then, before)| {
+                let acquisitions = u32::try_from(count.wrapping_sub(before)).unwrap_or(u32::MAX);
+                now.since(then) / acquisitions.max(1)
+            },
+        );
+        self.stall_limit.set(period.saturating_mul(2).max(OWNER_STALLED));
+    }
+
     fn hints_per_read(&self) -> u32 {
         if self.are_sections_brief.get() { HINTS_PER_READ_IF_BRIEF } else { HINTS_PER_READ }
     }
@@ -33,8 +52,8 @@ impl Pace {
 
 /// Spins until the lock looks free, and returns `true` then.
 ///
-/// Returns `false` if `begin` is [`SPIN_LIMIT`] ago, or if the lock was not acquired for
-/// [`OWNER_STALLED`]; and at once in a child that a signal handler has forked meanwhile.
+/// Returns `false` if `begin` is [`SPIN_LIMIT`] ago, or if the owner stalls; and at once in a child
+/// that a signal handler has forked meanwhile.
 pub(super) fn spin(
     context: &WaitContext<'_>,
     shared: &Attachment,
@@ -64,7 +83,7 @@ pub(super) fn spin(
         if present != last {
             (last, moved_at) = (present, now);
         }
-        if now.since(begin) >= SPIN_LIMIT || now.since(moved_at) >= OWNER_STALLED {
+        if now.since(begin) >= SPIN_LIMIT || now.since(moved_at) >= pace.stall_limit.get() {
             return false;
         }
     }
@@ -72,7 +91,24 @@ pub(super) fn spin(
 
 #[cfg(test)]
 mod tests {
-    use super::{HINTS_PER_READ, HINTS_PER_READ_IF_BRIEF, Pace};
+    use std::time::Duration;
+
+    use super::{BootInstant, HINTS_PER_READ, HINTS_PER_READ_IF_BRIEF, OWNER_STALLED, Pace};
+
+    #[test]
+    fn an_owner_stalls_after_twice_the_time_that_an_acquisition_has_taken_of_late() {
+        let (pace, now) = (Pace::default(), BootInstant::now());
+        pace.note_arrival(now, 100);
+        assert_eq!(pace.stall_limit.get(), Duration::MAX, "nothing is known");
+        let later = now.after(Duration::from_micros(10));
+        pace.note_arrival(later, 105);
+        assert_eq!(pace.stall_limit.get(), Duration::from_micros(4));
+        let last = later.after(Duration::from_micros(7));
+        pace.note_arrival(last, 105);
+        assert_eq!(pace.stall_limit.get(), Duration::from_micros(14), "one is not over yet");
+        pace.note_arrival(last.after(Duration::from_micros(7)), 1000);
+        assert_eq!(pace.stall_limit.get(), OWNER_STALLED, "at least so long");
+    }
 
     #[test]
     fn a_handle_reads_seldom_while_several_critical_sections_fit_between_two_reads() {

@@ -16,7 +16,7 @@ pub(crate) const SPIN_LIMIT: Duration = Duration::from_micros(10);
 
 /// How many spin hints a waiter makes between two reads of the word, while critical sections are
 /// not brief. More delay the hand-off. Figure H to a waiter that has just arrived.
-pub(crate) const HINTS_PER_READ: u32 = 8;
+pub(crate) const HINTS_PER_READ: u32 = 4;
 
 /// How many spin hints while critical sections are brief. Each read takes the cache line from the
 /// owner, and several of its sections fit between two reads. Figure C with empty sections.
@@ -26,8 +26,9 @@ pub(crate) const HINTS_PER_READ_IF_BRIEF: u32 = 32;
 /// Figure C with empty sections.
 pub(crate) const BRIEF_SECTION: u32 = 8;
 
-/// After how long without an acquisition a spinning waiter assumes that the owner was preempted.
-/// Its CPU may be the one that the owner needs. Figure C with 1 µs of work.
+/// After how long without an acquisition a spinning waiter assumes that the owner was preempted, or
+/// twice what an acquisition has taken of late if that is longer. Its CPU may be the one that the
+/// owner needs. Figure C with 1 µs of work; p99.9 for the measured time.
 pub(crate) const OWNER_STALLED: Duration = Duration::from_micros(2);
 
 /// How long a waiter that was woken in vain sleeps without setting WAITERS. The kernel adds its
