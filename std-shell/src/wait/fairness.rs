@@ -2,11 +2,11 @@
 //!
 //! A wake takes a system call, and a context switch of the waiter: much longer than a short
 //! critical section. Until the woken waiter runs, running handles acquire the lock without the
-//! kernel. One *fairness interval* bounds that. After it, a handle yields the CPU when it has woken a waiter,
-//! which may be scheduled on this very CPU. After many intervals without a pause it gives the woken
-//! waiter a *head start*: it leaves the free lock alone for a moment. Otherwise a handle whose
-//! critical sections outlast a spin could keep all sleepers out: each would wake, find the lock
-//! held, and go back to sleep.
+//! kernel. One *fairness interval* bounds that. After it, a handle yields the CPU when it has woken
+//! a waiter, which may be scheduled on this very CPU. After many intervals without a pause it gives
+//! the woken waiter a *head start*: it leaves the free lock alone for a moment. Otherwise a handle
+//! whose critical sections outlast a spin could keep all sleepers out: each would wake, find the
+//! lock held, and go back to sleep.
 //!
 //! A handle knows only itself here, and all of it is a hint: a mistake costs one yield or one head
 //! start.
