@@ -39,7 +39,7 @@
 //!
 //! # Release without wake, step by step
 //!
-//! For an owner that knows of a spinning waiter. That waiter takes over the duty to wake, so the
+//! Optional; `shmlock` does not use it. For an owner that knows of a spinning waiter. That waiter takes over the duty to wake, so the
 //! release wakes no sleeping one.
 //!
 //! 1. Release fence. *If we die here:* as in a release.

@@ -69,7 +69,7 @@ compile_error!(
 
 // The folders from the ground up. A folder uses only those that stand before it in this list:
 //
-// sys       system calls, one file a facility
+// sys       clocks, futexes, byte locks, signals, forks (calls on files and mappings: shm)
 // layout    the bytes of the file and the byte locks on it
 // identity  presence, tokens, liveness
 // error     what can fail (with `name.rs` and `holder.rs`)

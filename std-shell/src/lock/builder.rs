@@ -65,8 +65,9 @@ impl Builder {
     ///
     /// With [`WaitStrategy::Futex`] a release wakes a waiter. The interval then bounds only how
     /// long a *dead* owner or a removed file stays unnoticed. While the lock does not change hands,
-    /// one of its waiters probes the owner more often: each fiftieth of its interval, at least a
-    /// millisecond apart, and more seldom the longer it waits.
+    /// one of the threads that sleep on the futex probes the owner more often. It sleeps a fiftieth
+    /// of its interval, at least 1 ms, and more the longer it waits. A task probes once in an
+    /// interval.
     ///
     /// [`DEFAULT_POLL_INTERVAL`]: crate::DEFAULT_POLL_INTERVAL
     pub fn poll_interval(mut self, interval: Duration) -> Self {
@@ -78,9 +79,10 @@ impl Builder {
     /// Default 50 µs.
     ///
     /// It bounds barging. A handle that acquires the lock again and again does so without the
-    /// kernel where it can. After one interval it lets the waiter run that has slept longest. After
-    /// twenty intervals it leaves the free lock to that waiter for a moment. A shorter interval is
-    /// fairer and slower. Zero hands the lock over at each release that finds a sleeping waiter.
+    /// kernel where it can. After one interval it yields its CPU to the waiter that its release has
+    /// woken; the kernel chooses that waiter. After twenty intervals it also leaves the free lock
+    /// alone for 50 µs. A shorter interval is fairer and slower. With zero it does both at each
+    /// release that finds a sleeping waiter; a newcomer may still acquire the lock.
     /// With [`Duration::MAX`] a sleeping waiter may wait for as long as others keep the lock busy.
     /// Each handle goes by its own setting.
     ///
@@ -161,7 +163,7 @@ impl Builder {
 
     /// Makes this handle measure how long it holds the lock, for [`Statistics::longest_hold`].
     /// Default `false`: it reads a clock twice in each hold, which costs more than an undisturbed
-    /// lock and unlock (`examples/costs.rs`).
+    /// lock and unlock (`bench/costs`).
     ///
     /// [`Statistics::longest_hold`]: crate::Statistics::longest_hold
     pub fn measure_holds(mut self, measure: bool) -> Self {

@@ -1,7 +1,7 @@
-//! Checks that a handle can be used, and words the errors.
+//! Checks that a handle can be used, and makes the errors of a handle that cannot.
 //!
-//! Errors are made apart from acquire and release, which also run in signal handlers and drops,
-//! where nothing is allocated.
+//! These errors are made apart from acquire and release, which also run in signal handlers and
+//! drops, where nothing is allocated. `error/display.rs` has the texts.
 
 use std::result::Result as StdResult;
 

@@ -60,7 +60,7 @@ impl ShmLock {
         })
     }
 
-    /// Acquires the lock once more, for a guard or without. Returns `false` if one try was asked
+    /// Acquires the lock, or counts one more hold of it, for a guard or without. Returns `false` if one try was asked
     /// for and another handle holds the lock.
     #[cold]
     pub(crate) fn acquire_slow(&self, deadline: Deadline, kind: HoldKind) -> Result<bool> {

@@ -1,7 +1,7 @@
 //! Waits for the lock in a task instead of a thread: a future that any executor can drive.
 //!
 //! A poll tries as [`ShmLock::try_lock`] does. Then it sets WAITERS, and leaves the sleep to the
-//! thread of `reactor.rs`. A dropped future owes the wake that it may have used up.
+//! thread of `wait/reactor.rs`. A dropped future owes the wake that it may have used up.
 
 use std::fmt;
 use std::future::Future;
@@ -28,8 +28,8 @@ impl ShmLock {
     /// Acquires the lock in a task.
     ///
     /// Blocks no thread: while the future is pending, one thread of this process sleeps for all
-    /// such futures. That thread starts when the first of them has to wait, and ends when none
-    /// waits any more. Any executor will do. A poll makes a few system calls and never sleeps.
+    /// such futures. That thread starts when the first of them has to wait, and ends 50 ms after
+    /// the last wait. Any executor will do. A poll makes a few system calls and never sleeps.
     /// Dropping the future before it is ready ends the wait, and leaves nothing behind.
     ///
     /// Neither guard nor future is `Send`: they are for tasks that stay on their thread
@@ -72,7 +72,8 @@ impl ShmLock {
     /// timeout.
     ///
     /// # Errors
-    /// The future's: [`Error::TimedOut`], which names the holder. Else those of [`lock_async`](Self::lock_async).
+    /// The future's: [`Error::TimedOut`], which names the holder. Else those of
+    /// [`lock_async`](Self::lock_async).
     ///
     /// # Limits
     /// Those of [`lock_async`](Self::lock_async).

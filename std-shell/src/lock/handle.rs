@@ -67,8 +67,10 @@ use crate::{Builder, Guard};
 /// exchanged. PROTOCOL.md, section 8a, says what that can do: a death may be noticed late.
 ///
 /// # In a forked child
-/// Each call of an inherited handle returns [`Error::ForkedHandle`], and its drop changes nothing.
-/// Open the name again in the child.
+/// A call of an inherited handle that needs the lock returns [`Error::ForkedHandle`]. Its drop
+/// changes nothing of the parent's. Open the name again in the child. *What remains:* a signal
+/// handler that forks between the library's check and its access to the region ends the child by
+/// SIGSEGV; that time is some instructions long.
 ///
 /// # In a signal handler
 /// [`try_lock`](Self::try_lock) on a handle that the interrupted code is using returns `None`; it
@@ -96,7 +98,7 @@ pub struct ShmLock {
     pub(crate) name: Name,
     pub(crate) uuid: Uuid,
     pub(crate) description: RefCell<Description>,
-    /// See `lifeline.rs`.
+    /// See `lock/lifeline.rs`.
     pub(crate) lifeline: Option<Lifeline>,
     /// Dropped before `shared`: a word in the registry is always mapped.
     pub(crate) slot: Registration,

@@ -1,7 +1,7 @@
 //! Offers the proof of life as a descriptor, for a program that works under the lock and may
 //! outlive its owner.
 //!
-//! The mapping alone pins our identity (`mapping.rs`), and no child inherits it. A lifeline is a
+//! The mapping alone pins our identity (`shm/mapping.rs`), and no child inherits it. A lifeline is a
 //! second pin: a descriptor of the same description `A`. Token and presence then last until the
 //! mapping and every copy of the descriptor are gone.
 
@@ -42,7 +42,7 @@ impl ShmLock {
     ///
     /// # Examples
     // In a process of its own: a program that is starting keeps what other threads were just
-    // opening (`fork_gate.rs`).
+    // opening (`sys/fork_gate.rs`).
     /// ```standalone_crate
     /// use std::process::Command;
     ///

@@ -1,7 +1,8 @@
 //! Puts names, the protocol and waiting together: the lock.
 //!
-//! `fast.rs` is all that an undisturbed `lock()` and the drop of its guard do. `contend.rs` and
-//! `release.rs` do the rest. `handle.rs` has the state, `acquire.rs` the public calls.
+//! `fast.rs` is all that an undisturbed `lock()` and the drop of its guard do. Beyond that,
+//! `contend.rs` waits, `release.rs` wakes, `recovery.rs` takes over from a dead owner, and
+//! `future.rs` waits in tasks. `handle.rs` has the state, `acquire.rs` the public calls.
 
 mod acquire;
 mod begin_wait;

@@ -45,7 +45,8 @@ impl ShmLock {
 
     /// Returns the state of the lock and of its file.
     ///
-    /// Changes nothing. Never blocks; makes two system calls at most.
+    /// Changes nothing. Never blocks. Makes two system calls, seven if another handle holds the
+    /// lock, and more while the lock changes hands.
     ///
     /// # Errors
     /// [`Error::ForkedHandle`].

@@ -37,7 +37,7 @@ impl ShmLock {
         Ok(())
     }
 
-    /// Writes the record, where no clock was read and a record is seldom written.
+    /// Writes the record of an acquisition without a wait. This reads the clock.
     #[cold]
     pub(crate) fn write_new_record(&self, region: Region<'_>) {
         self.write_record(region, None);

@@ -126,7 +126,10 @@ impl ShmLock {
         released
     }
 
-    /// Releases a lock in whose word flags are set, and wakes a waiter if there is one.
+    /// Releases a lock in whose word flags are set, and wakes one waiter if WAITERS is among them.
+    ///
+    /// The kernel chooses the waiter, futex(2). *If we die before the wake:* each sleeping waiter
+    /// tries again after its own sleep.
     ///
     /// # Errors
     /// The word found, if it does not name this handle.

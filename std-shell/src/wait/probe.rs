@@ -5,8 +5,9 @@
 //!
 //! While the count stands still there is one owner, which is in a long critical section or dead,
 //! and no place to lose. Then one of the waiters, the *prober*, asks much more often, so that a
-//! death is noticed soon, whatever the number of waiters (`docs/figures.md`). The prober sleeps in
-//! proportion to its poll interval: a long interval was chosen for few wakes.
+//! death is noticed soon, whatever the number of waiters (`docs/figures.md`). The first sleep of a
+//! waiter lasts 10 ms, or a fifth of its poll interval if that is longer. From then on the prober
+//! sleeps 1 ms, or a fiftieth of its interval, and more after 8 s of waiting.
 //!
 //! The prober is the waiter that holds the write lock on a byte that belongs to no token. If it
 //! dies, the kernel unlocks the byte. If it is stopped, or a child that it has forked meanwhile

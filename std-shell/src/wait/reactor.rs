@@ -26,7 +26,7 @@
 //! A child has neither this thread nor a use for its parent's waits, and the mutex may be locked
 //! for ever there. So the child makes a reactor of its own when it first needs one, and leaves the
 //! other alone. A child that is forked by a waker, or by a signal handler during a poll, runs on
-//! with the parent's; the generation tells it apart (`fork.rs`).
+//! with the parent's; the generation tells it apart (`sys/fork.rs`).
 //!
 //! # Foreign code
 //!
@@ -63,7 +63,7 @@ pub(crate) struct Ticket(u64);
 static PRESENT: AtomicPtr<Reactor> = AtomicPtr::new(ptr::null_mut());
 
 struct Reactor {
-    /// The process, see `fork.rs`.
+    /// The process, see `sys/fork.rs`.
     generation: u32,
     /// Counts the changes of the list that the thread must see.
     bell: AtomicU32,

@@ -21,7 +21,7 @@ pub(crate) struct Wait {
     pub(crate) birth: ProcessGeneration,
     /// The owner word and its value; `None` if no wake will come.
     pub(crate) word: Option<(*const AtomicU32, u32)>,
-    /// Ends the wait as well. It lives while it is here.
+    /// Ends the wait as well. The wait keeps the event alive.
     pub(crate) event: Option<ExitEvent>,
     /// When to wake the task in any case.
     pub(crate) until: Instant,

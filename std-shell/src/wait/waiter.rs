@@ -18,10 +18,12 @@
 //! | | | its time is over, or a signal came | | `Probe` |
 //! | `GaveUp` | | | give up | |
 //!
-//! A wait begins in `Spin`. Each phase ends in `GaveUp` when the deadline has
-//! passed, the exit event is set, and so on ([`GaveUp`]). A spin ends in `Probe` if the owner has
-//! not been probed for one poll interval, and else in `Sleep`. So a dead owner is noticed before
-//! the first sleep, and after each sleep that ends by its time (`probe.rs` says how long that is).
+//! A wait begins in `Spin`. `Sleep` gives up at the deadline, at the exit event, and at a deadlock.
+//! `Probe` gives up if the file was removed. Each phase gives up in a forked child.
+//!
+//! A spin ends in `Probe` if the owner has not been probed for one poll interval, and else in
+//! `Sleep`. So a dead owner is noticed before the first sleep, and after each sleep that ends by its
+//! time (`probe.rs` says how long that is).
 
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
@@ -174,7 +176,8 @@ impl<'a> Waiter<'a> {
     /// Returns what follows a spin in vain.
     #[inline]
     fn after_spin(&self, context: &WaitContext<'_>) -> Phase<'a> {
-        // If no other waiter has set WAITERS since the wake, no sleeper depends on this one.
+        // No other waiter has set WAITERS since the wake. The waiters that still sleep are woken
+        // only after this one has backed off and set WAITERS again.
         if matches!(self.phase, Phase::SpinWoken) && !context.has_waiters_hint() {
             return Phase::BackOff;
         }
@@ -255,7 +258,8 @@ impl<'a> Waiter<'a> {
     }
 
     /// Checks that the region is this process's. A signal handler may have forked during each step
-    /// that takes time, and the region is not touched in the child.
+    /// that takes time. A fork between this check and the access after it ends the child by
+    /// SIGSEGV: the child has no mapping.
     #[inline]
     fn check_process(&self) -> Result<(), GaveUp<'a>> {
         if self.terms.shared.is_ours() { Ok(()) } else { Err(GaveUp::Forked) }
