@@ -48,7 +48,8 @@ fn hint(error: &Error) -> Option<&'static str> {
         Error::System { errno: Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL, .. } => {
             "put the lock on a local tmpfs by --directory"
         }
-        // The library's words fit, or tell of a misuse of handles, which this program does not make.
+        // The library's words fit, or tell of a misuse of handles, which this program does not
+        // make.
         _ => return error.hint(),
     })
 }

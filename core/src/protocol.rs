@@ -39,8 +39,8 @@
 //!
 //! # Release without wake, step by step
 //!
-//! Optional; `shmlock` does not use it. For an owner that knows of a spinning waiter. That waiter takes over the duty to wake, so the
-//! release wakes no sleeping one.
+//! Optional; `shmlock` does not use it. For an owner that knows of a spinning waiter. That waiter
+//! takes over the duty to wake, so the release wakes no sleeping one.
 //!
 //! 1. Release fence. *If we die here:* as in a release.
 //! 2. Swap `T [W] [D]` for `0 [W] [D]`. *If we die here:* the lock is free, and the next owner owes

@@ -149,7 +149,8 @@ impl Drop for CleanUp<'_> {
     fn drop(&mut self) {
         let mut pair = self.0.lock().expect("free");
         pair.two = 2;
-        BlockGuard::release(pair).expect("held"); // a plain drop would look like that of a second panic
+        // A drop would look like that of a second panic.
+        BlockGuard::release(pair).expect("held");
     }
 }
 

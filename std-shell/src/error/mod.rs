@@ -181,7 +181,8 @@ pub enum Error {
         name: String,
     },
     /// The owner word no longer names the handle that held the lock: an exit handler has released
-    /// it, or another program has written to the file. Nothing is acquired, and nothing is released.
+    /// it, or another program has written to the file. Nothing is acquired, and nothing is
+    /// released.
     Overwritten {
         /// The lock.
         name: String,

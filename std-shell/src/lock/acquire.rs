@@ -40,9 +40,9 @@ impl ShmLock {
 
     /// Tries to acquire the lock once. Returns `None` if another handle holds it.
     ///
-    /// Succeeds if the lock is free, held by this handle, or held by a dead owner. Does not wait for
-    /// the owner. The recovery of a dead owner's lock waits for a fork(3) of another thread, for a
-    /// second at most.
+    /// Succeeds if the lock is free, held by this handle, or held by a dead owner. Does not wait
+    /// for the owner. The recovery of a dead owner's lock waits for a fork(3) of another thread,
+    /// for a second at most.
     ///
     /// # Errors
     /// [`Error::Orphaned`] for a dead owner's lock whose file was removed; [`Error::ForkedHandle`],

@@ -60,8 +60,8 @@ impl ShmLock {
         })
     }
 
-    /// Acquires the lock, or counts one more hold of it, for a guard or without. Returns `false` if one try was asked
-    /// for and another handle holds the lock.
+    /// Acquires the lock, or counts one more hold of it, for a guard or without. Returns `false` if
+    /// one try was asked for and another handle holds the lock.
     #[cold]
     pub(crate) fn acquire_slow(&self, deadline: Deadline, kind: HoldKind) -> Result<bool> {
         self.check_process()?;

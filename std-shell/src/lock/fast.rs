@@ -1,19 +1,20 @@
 //! Does what an undisturbed `lock()` and the drop of its guard do, in the order in which it
 //! happens.
 //!
-//! An acquire is *undisturbed* if the owner word is 0, without owner and flags, and five facts hold,
-//! each of them one load. Otherwise nothing is done here, and
+//! An acquire is *undisturbed* if the owner word is 0, without owner and flags, and five facts
+//! hold, each of them one load. Otherwise nothing is done here, and
 //! [`acquire_slow`](ShmLock::acquire_slow) does the whole of it.
 //!
 //! | fact | when it does not hold |
 //! |---|---|
 //! | the handle holds nothing | the hold nests; a signal handler interrupts acquire or release |
 //! | `recorded`: its owner record is written | the first acquire; after `set_description` |
-//! | `fast_path`: no bookkeeping, no head start | `measure_holds`, `block_signals`, `wait/fairness.rs` |
+//! | `fast_path`: no bookkeeping, no head start | `measure_holds`, `block_signals`, a head start |
 //! | the handle is this process's | a forked child |
 //! | the logger wants no `debug` events | it does |
 //!
-//! A release is undisturbed if the hold is plain (`lock/hold_count.rs`) and the handle this process's.
+//! A release is undisturbed if the hold is plain (`lock/hold_count.rs`) and the handle this
+//! process's.
 //!
 //! `ci/instructions.sh` counts the instructions of both. The rest is compiled apart, so that no
 //! large `Result` passes through memory here.

@@ -1,8 +1,8 @@
 //! Offers the proof of life as a descriptor, for a program that works under the lock and may
 //! outlive its owner.
 //!
-//! The mapping alone pins our identity (`shm/mapping.rs`), and no child inherits it. A lifeline is a
-//! second pin: a descriptor of the same description `A`. Token and presence then last until the
+//! The mapping alone pins our identity (`shm/mapping.rs`), and no child inherits it. A lifeline is
+//! a second pin: a descriptor of the same description `A`. Token and presence then last until the
 //! mapping and every copy of the descriptor are gone.
 
 use std::os::fd::{AsFd, BorrowedFd};

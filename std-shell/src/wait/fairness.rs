@@ -2,9 +2,9 @@
 //!
 //! A wake takes a system call, and a context switch of the waiter: much longer than a short
 //! critical section. Until the woken waiter runs, running handles acquire the lock without the
-//! kernel. One *fairness interval* bounds that. An interval begins when the handle has slept, backed
-//! off, or given a head start in vain. After it, a handle yields the CPU when it has woken
-//! a waiter, which may be scheduled on this very CPU. After many intervals without a pause it gives
+//! kernel. One *fairness interval* bounds that. An interval begins when the handle has slept,
+//! backed off, or given a head start in vain. After it, a handle yields the CPU when it has woken a
+//! waiter, which may be scheduled on this very CPU. After many intervals without a pause it gives
 //! the woken waiter a *head start*: it leaves the free lock alone for a moment. Otherwise a handle
 //! whose critical sections outlast a spin could keep all sleepers out: each would wake, find the
 //! lock held, and go back to sleep.
@@ -61,8 +61,8 @@ impl Fairness {
     }
 
     /// Reads the clock after a contended release, which has woken a waiter or not. If the interval
-    /// is over, yields the CPU to that waiter. Once many intervals have passed, the next acquire owes
-    /// a head start, whether a waiter was woken or not.
+    /// is over, yields the CPU to that waiter. Once many intervals have passed, the next acquire
+    /// owes a head start, whether a waiter was woken or not.
     pub(crate) fn after_release(&self, has_woken: bool) {
         let now = BootInstant::now();
         let Some(began) = self.began.get() else {

@@ -1,9 +1,11 @@
 //! Defines the constants that were measured, and the limits of sleeping: each with its unit, its
-//! reason, and the benchmark that would change it. `lock/settings.rs` has the default poll interval.
+//! reason, and the benchmark that would change it. `lock/settings.rs` has the default poll
+//! interval.
 //!
 //! Figures are those of the comparison (`bench/comparison/src/figures/`, results in
-//! `docs/figures.md`): C is many contenders, H a hand-off, R a recovery, W the cost of waiting. More cores, or a processor whose wake takes much
-//! longer, would change the constants of spinning and fairness.
+//! `docs/figures.md`): C is many contenders, H a hand-off, R a recovery, W the cost of waiting.
+//! More cores, or a processor whose wake takes much longer, would change the constants of spinning
+//! and fairness.
 
 use std::time::Duration;
 

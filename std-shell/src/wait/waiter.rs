@@ -22,8 +22,8 @@
 //! `Probe` gives up if the file was removed. Each phase gives up in a forked child.
 //!
 //! A spin ends in `Probe` if the owner has not been probed for one poll interval, and else in
-//! `Sleep`. So a dead owner is noticed before the first sleep, and after each sleep that ends by its
-//! time (`probe.rs` says how long that is).
+//! `Sleep`. So a dead owner is noticed before the first sleep, and after each sleep that ends by
+//! its time (`probe.rs` says how long that is).
 
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
