@@ -66,10 +66,7 @@ impl ShmLock {
     pub(crate) fn void(&self, found: Word) -> ReleaseError {
         self.holds.void();
         self.held_since.set(None);
-        // A signal handler may find one of these in use. The next acquisition sets them right then.
-        if let Ok(mut recovered) = self.recovered.try_borrow_mut() {
-            *recovered = None;
-        }
+        // A signal handler may find it in use. The next acquisition sets it right then.
         let blocked = self.blocked.try_borrow_mut().ok().and_then(|mut blocked| blocked.take());
         drop(blocked); // pending signals run their handlers here
         self.overwritten(found)

@@ -260,8 +260,15 @@ impl ShmLock {
     /// Ends a wait with the lock, which was released or recovered.
     #[inline]
     fn end_wait(&self, acquisition: Acquisition, since: Option<BootInstant>) -> Outcome {
-        if acquisition.recovered_from.is_some() && self.shared.is_orphaned() {
-            return Outcome::Failed(self.abandon_orphan());
+        if acquisition.recovered_from.is_some() {
+            let is_orphaned = self.shared.is_orphaned();
+            // A signal handler may have forked in that system call.
+            if let Err(error) = self.check_process() {
+                return Outcome::Failed(error);
+            }
+            if is_orphaned {
+                return Outcome::Failed(self.abandon_orphan());
+            }
         }
         self.shared.region().count_contended();
         Outcome::Acquired(Acquired { acquisition, since })

@@ -9,10 +9,10 @@ use shmlock_core::{EncodedRecord, Record, Token};
 use uuid::Uuid;
 
 use crate::error::{Error, Result};
-use crate::holder::Recovered;
 use crate::identity::lifeline::Lifeline;
 use crate::identity::token;
 use crate::layout::lock_bytes::byte_of;
+use crate::lock::death_notice::DeathNotice;
 use crate::lock::hold_count::Holds;
 use crate::lock::settings::Settings;
 use crate::name::Name;
@@ -102,7 +102,7 @@ pub struct ShmLock {
     pub(crate) lifeline: Option<Lifeline>,
     /// Dropped before `shared`: a word in the registry is always mapped.
     pub(crate) slot: Registration,
-    pub(crate) recovered: RefCell<Option<Recovered>>,
+    pub(crate) death_notice: RefCell<Option<DeathNotice>>,
     pub(crate) blocked: RefCell<Option<Blocked>>,
     /// When the hold began, if it is measured.
     pub(crate) held_since: Cell<Option<Instant>>,
@@ -189,7 +189,7 @@ impl ShmLock {
             recorded: Cell::new(false),
             holds: Holds::new(),
             thread: Cell::new(NO_THREAD),
-            recovered: RefCell::new(None),
+            death_notice: RefCell::new(None),
             blocked: RefCell::new(None),
             slot,
             lifeline,

@@ -9,6 +9,7 @@ mod begin_wait;
 pub(crate) mod builder;
 mod check;
 mod contend;
+mod death_notice;
 mod fast;
 pub(crate) mod future;
 pub(crate) mod guard;

@@ -7,6 +7,7 @@ use shmlock_core::{Region, Token};
 use crate::error::release::ReleaseError;
 use crate::error::{Error, Result};
 use crate::holder::{Holder, Recovered};
+use crate::lock::death_notice::DeathNotice;
 use crate::lock::handle::ShmLock;
 use crate::shm::attach::Attachment;
 use crate::shm::death_proof::KernelProof;
@@ -20,9 +21,18 @@ impl ShmLock {
     /// [`Guard::recovered`](crate::Guard::recovered) says what to do then. Never blocks.
     #[must_use]
     pub fn recovered(&self) -> Option<Recovered> {
-        // A signal handler may find it in use. Then there is nothing to tell yet, or no more.
-        let recovered = self.recovered.try_borrow().ok()?;
-        if recovered.is_none() || !self.is_held() { None } else { recovered.clone() }
+        let region = self.region().ok()?;
+        if !(self.is_held() && region.word().owner_died()) {
+            return None;
+        }
+        // The DIED flag decides; the notice only adds which owner it was. A signal handler that
+        // interrupts `note_death` finds it in use.
+        let notice = self.death_notice.try_borrow().ok();
+        let of_this_hold = notice
+            .as_ref()
+            .and_then(|notice| notice.as_ref())
+            .filter(|notice| notice.fencing_token == region.fencing_token());
+        Some(of_this_hold.map_or(Recovered { dead: None }, |notice| notice.recovered.clone()))
     }
 
     /// Declares the protected data consistent: the DIED flag is cleared, and later owners are not
@@ -36,19 +46,23 @@ impl ShmLock {
             return Err(self.error_of(ReleaseError::NotHeld));
         }
         protocol::declare_consistent(region.owner_word(), self.token)
-            .map_err(|found| self.error_of(self.overwritten(found)))?;
-        self.recovered.replace(None);
-        Ok(())
+            .map(drop)
+            .map_err(|found| self.error_of(self.overwritten(found)))
     }
 
-    /// Notes for the new owner that an owner has died.
+    /// Notes for the new owner which owner has died. Called before the acquisition is counted.
     #[cold]
     pub(crate) fn note_death(&self, region: Region<'_>, recovered_from: Option<Token>) {
         let dead = recovered_from.map(|token| Holder::former(region, token, self.settings.fence));
         if dead.is_some() {
             region.count_recovery();
         }
-        self.recovered.replace(Some(Recovered { dead }));
+        // Another hold's notice stays if a signal handler acquires the lock in the middle of
+        // `recovered`. It does not count for this hold.
+        if let Ok(mut notice) = self.death_notice.try_borrow_mut() {
+            let fencing_token = region.fencing_token().wrapping_add(1);
+            *notice = Some(DeathNotice { fencing_token, recovered: Recovered { dead } });
+        }
     }
 
     /// Logs the death that was noted.
@@ -93,5 +107,27 @@ impl Liveness for ProofHere<'_> {
     fn while_dead<R>(&mut self, owner: Token, act: impl FnOnce() -> R) -> Option<R> {
         let shared = self.shared;
         self.proof.while_dead(owner, || shared.is_ours().then(act)).flatten()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{DeathNotice, Recovered};
+    use crate::ShmLock;
+
+    #[test]
+    fn a_handler_that_interrupts_a_query_of_the_death_acquires_and_releases() {
+        let name = format!("test-death-notice-{}", std::process::id());
+        let lock = ShmLock::open(&name).expect("opens");
+        let other = DeathNotice { fencing_token: 1, recovered: Recovered { dead: None } };
+        lock.death_notice.replace(Some(other));
+        let interrupted = lock.death_notice.borrow();
+        lock.acquire().expect("free");
+        lock.release().expect("held");
+        lock.acquire().expect("free");
+        assert!(lock.force_release().expect("held"));
+        drop(interrupted);
+        let guard = lock.lock().expect("free");
+        assert_eq!(guard.recovered(), None, "no owner has died");
     }
 }

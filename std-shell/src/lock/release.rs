@@ -111,9 +111,6 @@ impl ShmLock {
             BlockSignals::Transitions => Some(Blocked::now()),
             BlockSignals::WhileHeld => self.blocked.take(),
         };
-        if self.recovered.borrow().is_some() {
-            self.recovered.replace(None);
-        }
         // A handler of a signal that came just before they were blocked may have forked.
         let released = if blocked.is_none() || self.shared.is_ours() {
             self.stop_hold_time();

@@ -150,10 +150,11 @@ impl<'a> Waiter<'a> {
                 Phase::Probe => {
                     // Nothing has happened to the file's name before the first.
                     let is_first = self.last_probe.replace(self.now).is_none();
-                    if !is_first && self.terms.shared.is_orphaned() {
+                    let is_orphaned = !is_first && self.terms.shared.is_orphaned();
+                    self.check_process()?;
+                    if is_orphaned {
                         return Err(GaveUp::Orphaned);
                     }
-                    self.check_process()?;
                     self.phase = Phase::Sleep;
                     return Ok(WaitAction::Probe);
                 }
