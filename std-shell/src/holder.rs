@@ -12,7 +12,7 @@ use crate::sys::process::pid_namespace;
 /// The owner of a lock, as far as its record can be read.
 ///
 /// The owner writes its record after it has acquired the lock. Until then only its token is known.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Holder {
     inner: shmlock_core::Holder,
 }
@@ -144,7 +144,7 @@ impl fmt::Display for TwoUnits {
 }
 
 /// The notice that an owner died and no later owner has declared the protected data consistent.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Recovered {
     /// The dead owner from which this acquisition recovered the lock. `None` if an earlier

@@ -128,6 +128,19 @@ pub use uuid;
 #[cfg(feature = "block")]
 pub use zerocopy;
 
+// What may be sent to another thread, and what threads may share.
+const _: fn() = || {
+    fn is_send<T: Send>() {}
+    fn is_sync<T: Sync>() {}
+    is_send::<ShmLock>();
+    is_send::<ExitEvent>();
+    is_sync::<ExitEvent>();
+    is_send::<Error>();
+    is_sync::<Error>();
+    #[cfg(feature = "block")]
+    is_send::<SharedBlock<u32>>();
+};
+
 /// Compiles and runs the README's code with the documentation tests.
 #[cfg(all(doctest, feature = "block"))]
 #[doc = include_str!("../../README.md")]

@@ -15,7 +15,7 @@ pub const NAME_MAX: usize = 255 - EVENT_SUFFIX.len();
 pub(crate) const DEFAULT_DIRECTORY: &str = "/dev/shm";
 
 /// The reason why a name is invalid.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum InvalidNameReason {
     /// It has no characters.

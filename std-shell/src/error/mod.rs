@@ -192,7 +192,7 @@ pub enum Error {
 }
 
 /// The kind of file at a path that leads to no lock.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum NotALockReason {
     /// A symbolic link; links are not followed.

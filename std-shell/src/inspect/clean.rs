@@ -25,7 +25,7 @@ use crate::sys::fork_gate::{self, NoForkGuard};
 use crate::sys::ofd::{self, Kind};
 
 /// The treatment of a lock whose DIED flag is set.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DiedFlag {
     /// Keeps the flag and the file, so that the next owner is told of the death.
@@ -37,7 +37,7 @@ pub enum DiedFlag {
 
 /// The result of [`Builder::clean`](crate::Builder::clean) or
 /// [`ExitEvent::clean`](crate::ExitEvent::clean).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CleanOutcome {
     /// There is no such lock or event.
@@ -59,7 +59,7 @@ pub enum CleanOutcome {
 }
 
 /// The dead owner of a lock that no process has open.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct DeadOwner {
     /// The owner that died. `None` if a later owner recovered the lock without declaring the data

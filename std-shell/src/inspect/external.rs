@@ -23,7 +23,7 @@ use crate::sys::descriptor::{Descriptor, Role};
 use crate::sys::ofd;
 
 /// The state of a lock as [`Builder::inspect`](crate::Builder::inspect) reads it from the file.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Inspection {
     /// The owner; `None` if the lock is free.

@@ -8,7 +8,7 @@ use shmlock_core::Region;
 /// The use of a lock by all processes in the life of its file.
 ///
 /// With the feature `serde`, `longest_hold` is serialised in seconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Statistics {

@@ -11,7 +11,7 @@ use crate::shm::death_proof::life_of_owner;
 use crate::sys::descriptor::Descriptor;
 
 /// The owner of a lock, as its status shows it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
@@ -25,7 +25,7 @@ pub enum LockState {
 }
 
 /// The state of a lock at one moment. It may have changed when the caller reads it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct LockStatus {

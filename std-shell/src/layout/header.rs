@@ -67,7 +67,7 @@ const _: () = {
 /// The layout of the data beside a lock: its length, and its schema.
 ///
 /// All processes that share a block must agree on it. An open compares it with the file's.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct BlockLayout {
     bytes: u32,
     schema: [u8; SCHEMA_LEN],

@@ -55,7 +55,7 @@ struct Named {
 }
 
 /// The state of a named exit event from outside, see [`ExitEvent::inspect`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct EventInspection {
     /// `true` if its file says that it is set. If the event is not in use, former users set it, and

@@ -17,7 +17,7 @@ pub(crate) mod tuning;
 pub(crate) mod waiter;
 
 /// How a waiter sleeps.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum WaitStrategy {
     /// In the kernel until a release wakes it, one poll interval at a time at most, futex(2).
