@@ -103,6 +103,14 @@ impl<T: FromBytes + IntoBytes + Immutable> SharedBlock<T> {
         Self::enter(self.lock.try_clone()?, |_| {})
     }
 
+    /// Closes the handle, and returns what its drop can only log.
+    ///
+    /// # Errors
+    /// Those of [`ShmLock::close`].
+    pub fn close(self) -> Result<()> {
+        self.lock.close()
+    }
+
     /// Locks the block and copies the data in. Waits without a limit, as [`ShmLock::lock`] does.
     ///
     /// A handle has one guard at a time: two guards would be two copies.

@@ -63,6 +63,35 @@ impl ShmLock {
         }
     }
 
+    /// Closes the handle, and returns what its drop can only log. A hold of
+    /// [`acquire`](Self::acquire) is released.
+    ///
+    /// Waits for a fork(3) of another thread, for a second at most, as the drop does. The handle is
+    /// closed whatever the result.
+    ///
+    /// # Errors
+    /// [`Error::GuardsAlive`] if a guard was leaked: the lock is not released, and the next owner is
+    /// told that this one died. [`Error::Overwritten`]; [`Error::ForkedHandle`].
+    ///
+    /// # Examples
+    /// ```
+    /// use shmlock::ShmLock;
+    ///
+    /// let lock = ShmLock::open("doc-close")?;
+    /// lock.acquire()?;
+    /// lock.close()?;
+    /// # Ok::<(), shmlock::Error>(())
+    /// ```
+    pub fn close(self) -> Result<()> {
+        match self.holds.guards() {
+            0 => self.force_release().map(drop),
+            guards => {
+                self.check_hold().map_err(|loss| self.error_of(loss))?;
+                Err(Error::GuardsAlive { name: self.name.to_string(), guards })
+            }
+        }
+    }
+
     /// Ends the hold of a guard of this epoch, if the hold still lasts.
     pub(crate) fn release_guard(&self, epoch: u32) -> StdResult<(), ReleaseError> {
         if !self.shared.is_ours() {
