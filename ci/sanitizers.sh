@@ -36,7 +36,7 @@ tested() {
 # purpose in foreign code that panics, or fork in a handler or a waker, where the detection stops
 # the wrong threads.
 unfinished=(exit_handlers_and_libraries exit_handlers_forked exit_handlers_replaced
-    foreign_block_code foreign_loggers foreign_logger_forks foreign_wakers)
+    foreign_block_code foreign_loggers foreign_logger_forks foreign_wakers overwritten_word)
 others=() without_leaks=()
 for file in tests/tests/*.rs; do
     test=$(basename "$file" .rs)
