@@ -134,52 +134,47 @@ impl<'l> Handles<'l> {
     }
 
     fn act(&mut self, index: usize, lock: &'l ShmLock, act: &Act) {
+        let held = lock.is_held();
         match act {
             Act::Lock(time) => {
                 let guard = within(patience(*time), || lock.try_lock_for(patience(*time)));
-                self.keep(index, lock, waited(guard));
+                self.keep(index, lock, waited(guard, held));
             }
             Act::LockUntil(time) => {
                 let end = Instant::now() + patience(*time);
                 let guard = within(patience(*time), || lock.try_lock_until(end));
-                self.keep(index, lock, waited(guard));
+                self.keep(index, lock, waited(guard, held));
             }
             Act::TryLock => {
                 let guard = within(Duration::ZERO, || lock.try_lock());
-                self.keep(index, lock, tried(guard).flatten());
+                self.keep(index, lock, tried(guard, held).flatten());
             }
             Act::Acquire(time) => {
-                let held = lock.is_held();
-                let taken =
-                    waited(within(patience(*time), || lock.try_acquire_for(patience(*time))))
-                        .is_some();
+                let answer = within(patience(*time), || lock.try_acquire_for(patience(*time)));
+                let taken = waited(answer, held).is_some();
                 assert_eq!(lock.is_held(), held || taken);
             }
             Act::TryAcquire => {
-                let held = lock.is_held();
-                let taken = tried(within(Duration::ZERO, || lock.try_acquire())) == Some(true);
+                let answer = within(Duration::ZERO, || lock.try_acquire());
+                let taken = tried(answer, held) == Some(true);
                 assert_eq!(lock.is_held(), held || taken);
             }
             Act::Release => {
-                let held = lock.is_held();
                 let _ = only(lock.release(), |error| match error {
                     Error::NotHeld { .. } => !held,
                     Error::GuardsAlive { .. } => held && lock.is_held(),
-                    error => held && !lock.is_held() && matches!(error, Error::Overwritten { .. }),
+                    error => !lock.is_held() && matches!(error, Error::Overwritten { .. }),
                 });
             }
             Act::ForceRelease => {
-                let held = lock.is_held();
-                let was = only(lock.force_release(), |error| {
-                    held && matches!(error, Error::Overwritten { .. })
-                });
+                let was =
+                    only(lock.force_release(), |error| matches!(error, Error::Overwritten { .. }));
                 assert!(!lock.is_held() && was.is_none_or(|was| was == held));
             }
             Act::DeclareConsistent => {
-                let held = lock.is_held();
                 let _ = only(lock.declare_consistent(), |error| match error {
                     Error::NotHeld { .. } => !held,
-                    error => held && matches!(error, Error::Overwritten { .. }),
+                    error => !lock.is_held() && matches!(error, Error::Overwritten { .. }),
                 });
             }
             Act::Describe(text) => {

@@ -43,10 +43,12 @@ pub(super) fn opened(answer: Result<ShmLock>) -> Option<ShmLock> {
     })
 }
 
-/// Checks `lock` and similar calls with a timeout.
-pub(super) fn waited<R>(answer: Result<R>) -> Option<R> {
+/// Checks `lock` and similar calls with a timeout. `held` is what the handle said before: a hold
+/// that the owner word denies ends with `Overwritten`.
+pub(super) fn waited<R>(answer: Result<R>, held: bool) -> Option<R> {
     only(answer, |error| {
         error.is_timed_out()
+            || !held && matches!(error, Error::Overwritten { .. })
             || matches!(
                 error,
                 Error::Cancelled { .. } | Error::WouldDeadlock { .. } | Error::Orphaned { .. }
@@ -55,8 +57,11 @@ pub(super) fn waited<R>(answer: Result<R>) -> Option<R> {
 }
 
 /// Checks `try_lock` and `try_acquire`. They do not wait, so no event ends them.
-pub(super) fn tried<R>(answer: Result<R>) -> Option<R> {
-    only(answer, |error| matches!(error, Error::Orphaned { .. }))
+pub(super) fn tried<R>(answer: Result<R>, held: bool) -> Option<R> {
+    only(answer, |error| match error {
+        Error::Overwritten { .. } => !held,
+        error => matches!(error, Error::Orphaned { .. }),
+    })
 }
 
 /// Checks `Guard::release` and `ShmLock::force_release`.

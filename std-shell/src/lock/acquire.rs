@@ -18,7 +18,8 @@ impl ShmLock {
     ///
     /// # Errors
     /// [`Error::Cancelled`], [`Error::WouldDeadlock`], [`Error::Orphaned`],
-    /// [`Error::ForkedHandle`], [`Error::NestingTooDeep`].
+    /// [`Error::ForkedHandle`], [`Error::NestingTooDeep`]; [`Error::Overwritten`] if this handle held
+    /// the lock and the owner word no longer says so.
     ///
     /// # Limits
     /// There is no order among waiters, see [`Builder::fairness_interval`].
@@ -46,7 +47,7 @@ impl ShmLock {
     ///
     /// # Errors
     /// [`Error::Orphaned`] for a dead owner's lock whose file was removed; [`Error::ForkedHandle`],
-    /// [`Error::NestingTooDeep`].
+    /// [`Error::NestingTooDeep`], [`Error::Overwritten`].
     ///
     /// # Examples
     /// ```

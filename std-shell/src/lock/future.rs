@@ -40,6 +40,7 @@ impl ShmLock {
     ///
     /// # Errors
     /// The future's: [`Error::AlreadyHeld`], [`Error::Cancelled`], [`Error::Orphaned`],
+    /// [`Error::Overwritten`],
     /// [`Error::ForkedHandle`]; [`Error::System`] if the thread cannot be started.
     ///
     /// # Limits
