@@ -20,19 +20,26 @@ impl ShmLock {
     ///
     /// [`Guard::recovered`](crate::Guard::recovered) says what to do then. Never blocks.
     #[must_use]
+    #[inline]
     pub fn recovered(&self) -> Option<Recovered> {
-        let region = self.region().ok()?;
-        if !(self.is_held() && region.word().owner_died()) {
+        // The DIED flag decides.
+        if !(self.holds.is_held() && self.shared.is_ours()) {
             return None;
         }
-        // The DIED flag decides; the notice only adds which owner it was. A signal handler that
-        // interrupts `note_death` finds it in use.
+        let word = self.shared.region().word();
+        (word.owner_died() && word.is_owned_by(self.token)).then(|| self.death_of_this_hold())
+    }
+
+    /// Returns which owner has died, if this hold was told.
+    #[cold]
+    fn death_of_this_hold(&self) -> Recovered {
+        let fencing_token = self.shared.region().fencing_token();
+        // A signal handler that interrupts `note_death` finds the notice in use.
         let notice = self.death_notice.try_borrow().ok();
-        let of_this_hold = notice
-            .as_ref()
-            .and_then(|notice| notice.as_ref())
-            .filter(|notice| notice.fencing_token == region.fencing_token());
-        Some(of_this_hold.map_or(Recovered { dead: None }, |notice| notice.recovered.clone()))
+        let notice = notice.as_ref().and_then(|notice| notice.as_ref());
+        notice
+            .filter(|notice| notice.fencing_token == fencing_token)
+            .map_or(Recovered { dead: None }, |notice| notice.recovered.clone())
     }
 
     /// Declares the protected data consistent: the DIED flag is cleared, and later owners are not
