@@ -17,7 +17,7 @@ fn json(said: &Ended) -> Value {
     serde_json::from_str(&said.out).unwrap_or_else(|error| panic!("{error}: {said:?}"))
 }
 
-/// Runs the program as a stranger, from whom processes are hidden, proc(5), if `hidden`.
+/// Runs the program as another user. With `hidden`, proc(5) hides processes from that user.
 fn as_stranger(hidden: bool, args: &[&str]) -> Ended {
     let mut command = Command::new("unshare");
     let mount = if hidden { "mount -t proc -o hidepid=2 proc /proc &&" } else { "" };

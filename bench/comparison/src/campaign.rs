@@ -5,13 +5,13 @@ use std::fs;
 use shmlock_bench_support::Result;
 
 use crate::contenders::Kind;
-use crate::figures::{Effort, Figure};
+use crate::figures::{Effort, Figure, Results};
 use crate::machine::{Machine, Watch};
-use crate::options::Options;
+use crate::options::{Accepted, Options};
 use crate::progress::Progress;
 use crate::results::{Entries, Entry};
 use crate::watchdog::{self, Watchdog};
-use crate::{json, place, plots, table, work, worker};
+use crate::{json, plots, prepared, table, work, worker};
 
 /// The definition of a program.
 #[derive(Debug)]
@@ -30,13 +30,15 @@ pub(crate) struct Program {
     pub reference: fn(Figure) -> Kind,
 }
 
-/// The values, by figure.
-pub(crate) type Results = Vec<(Figure, Entries)>;
-
 impl Program {
     /// Runs the program, and returns its results. A worker runs its duty, and returns `None`.
     pub(crate) fn run(&self) -> Result<Option<(Options, Results)>> {
-        let options = Options::from_env(self);
+        let figures = (self.figures)(&Options::default());
+        let options = Options::from_env(&Accepted {
+            help: self.help,
+            contenders: self.contenders,
+            letters: figures.iter().map(|figure| figure.letter()).collect(),
+        });
         if let Some(orders) = &options.worker {
             worker::run(orders)?;
             return Ok(None);
@@ -73,7 +75,7 @@ impl Program {
             (self.figures)(&Options::default()).iter().any(|f| (self.reference)(*f) == *kind)
         };
         let wanted = |kind: &Kind| only.is_empty() || only.contains(kind) || is_reference(kind);
-        let works = |kind: &Kind| match place::Prepared::new(*kind) {
+        let works = |kind: &Kind| match prepared::Prepared::new(*kind) {
             Ok(_) => true,
             Err(error) => {
                 println!("not on this system: {}: {error:?}", kind.label());

@@ -2,9 +2,10 @@
 
 use shmlock_bench_support::Result;
 
-use crate::campaign::{Program, Results};
+use crate::campaign::Program;
 use crate::contenders::Kind;
 use crate::figures::Figure;
+use crate::figures::Results;
 use crate::options::Options;
 
 const PROGRAM: Program = Program {

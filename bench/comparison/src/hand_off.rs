@@ -12,8 +12,8 @@ use shmlock_bench_support::Result;
 use crate::board::{Board, Row};
 use crate::clock::now;
 use crate::contenders::Contender;
+use crate::section::{Waits, critical_section};
 use crate::work::work;
-use crate::worker::{Waits, critical_section};
 
 /// The least number of hand-offs for a meaningful figure, whatever the window.
 const AT_LEAST: u64 = 10;

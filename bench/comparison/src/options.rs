@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use shmlock_bench_support::args::Args;
 
-use crate::campaign::Program;
 use crate::contenders::Kind;
 use crate::worker::{Duty, Orders};
 
@@ -29,10 +28,21 @@ pub(crate) struct Options {
     pub worker: Option<Orders>,
 }
 
+/// What a program accepts on its command line.
+#[derive(Debug)]
+pub(crate) struct Accepted {
+    /// The help text.
+    pub help: &'static str,
+    /// The contenders.
+    pub contenders: &'static [Kind],
+    /// The letters of its figures.
+    pub letters: Vec<char>,
+}
+
 impl Options {
     /// Returns the options of this program. Exits after `--help` or a wrong option.
-    pub(crate) fn from_env(program: &Program) -> Self {
-        Self::read(Args::from_env(), program).unwrap_or_else(|message| {
+    pub(crate) fn from_env(accepted: &Accepted) -> Self {
+        Self::read(Args::from_env(), accepted).unwrap_or_else(|message| {
             eprintln!("error: {message}\n(--help lists the options)");
             std::process::exit(2)
         })
@@ -54,7 +64,7 @@ impl Options {
         if self.long { &[0, 5, 50] } else { &[0, 5] }
     }
 
-    fn read(mut args: Args, program: &Program) -> Result<Self, String> {
+    fn read(mut args: Args, accepted: &Accepted) -> Result<Self, String> {
         let mut options = Self::default();
         let (mut board, mut row, mut kind, mut place, mut duty) = (None, 0, None, None, None);
         while let Some(option) = args.option()? {
@@ -62,8 +72,12 @@ impl Options {
                 "--quick" => options.quick = true,
                 "--long" => options.long = true,
                 "--rounds" => options.rounds = Some(args.number(&option, 1..=1000)?),
-                "--figures" => options.figures = Some(letters(args.text(&option)?, program)?),
-                "--only" => options.only.push(contender(&args.text(&option)?, program.contenders)?),
+                "--figures" => {
+                    options.figures = Some(letters(args.text(&option)?, &accepted.letters)?);
+                }
+                "--only" => {
+                    options.only.push(contender(&args.text(&option)?, accepted.contenders)?);
+                }
                 "--json" => options.json = Some(args.text(&option)?.into()),
                 "--plots" => options.plots = Some(args.text(&option)?.into()),
                 "--worker" => board = Some(args.text(&option)?),
@@ -72,7 +86,7 @@ impl Options {
                 "--place" => place = Some(args.text(&option)?),
                 "--duty" => duty = Duty::from_label(&args.text(&option)?),
                 "--help" | "-h" => {
-                    print!("{}", program.help);
+                    print!("{}", accepted.help);
                     std::process::exit(0)
                 }
                 _ => return Err(format!("there is no option {option:?}")),
@@ -85,9 +99,7 @@ impl Options {
     }
 }
 
-fn letters(letters: String, program: &Program) -> Result<String, String> {
-    let known: Vec<char> =
-        (program.figures)(&Options::default()).iter().map(|figure| figure.letter()).collect();
+fn letters(letters: String, known: &[char]) -> Result<String, String> {
     match letters.chars().find(|letter| !known.contains(letter)) {
         Some(letter) => Err(format!("there is no figure {letter:?}")),
         None => Ok(letters),

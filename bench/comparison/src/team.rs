@@ -12,7 +12,8 @@ use crate::clock::now;
 use crate::contenders::{Contender, Kind, Task};
 use crate::histogram::BUCKETS;
 use crate::memory::Mapping;
-use crate::place::{Place, Prepared};
+use crate::place::Place;
+use crate::prepared::Prepared;
 use crate::worker::Duty;
 
 /// The parameters of one run.

@@ -8,7 +8,7 @@ use shmlock_bench_support::Result;
 use crate::board::{Board, Row, state};
 use crate::clock::{now, used};
 use crate::contenders::Contender;
-use crate::worker::critical_section;
+use crate::section::critical_section;
 
 /// Holds the lock until the order to stop, or until this worker is killed. Arrives when it holds
 /// the lock.

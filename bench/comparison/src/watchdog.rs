@@ -10,7 +10,7 @@ use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
-use crate::place;
+use crate::prepared;
 
 /// The bound on one measurement. The longest takes a few seconds; the rest is a reserve for slow or
 /// busy machines.
@@ -71,6 +71,6 @@ pub(crate) fn tidy_up_on_signals() {
 
 /// Removes all files and exits. The kernel then kills the workers.
 fn end(status: i32) -> ! {
-    place::remove_all();
+    prepared::remove_all();
     exit(status)
 }

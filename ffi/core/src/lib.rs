@@ -11,7 +11,7 @@
 //! | [`handle`] | the handle, and the check of each call on it |
 //! | [`fence_scope`] | the two fence scopes as numbers |
 //! | [`attach`] | attaching a handle to memory, and detaching it |
-//! | [`fork`] | noticing a forked child |
+//! | [`fork_generation`] | noticing a forked child |
 //! | [`acquire`] | acquiring, waiting, recovering |
 //! | [`hold`] | calls of an owner |
 //! | [`record`] | the owner record |
@@ -35,7 +35,8 @@ pub mod fence_scope;
 
 pub mod attach;
 
-pub mod fork;
+mod fork;
+pub mod fork_generation;
 
 pub mod acquire;
 

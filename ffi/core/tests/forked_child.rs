@@ -13,7 +13,7 @@ use common::{FUNCTIONS, Memory, User, WAITERS, inspect};
 use shmlock_core_c::acquire::{WaitContext, shmlock_core_mark_waiting, shmlock_core_try_acquire};
 use shmlock_core_c::attach::shmlock_core_attach;
 use shmlock_core_c::fence_scope::SHMLOCK_CORE_INNER_SHAREABLE;
-use shmlock_core_c::fork::shmlock_core_set_fork_generation;
+use shmlock_core_c::fork_generation::shmlock_core_set_fork_generation;
 use shmlock_core_c::handle::Handle;
 use shmlock_core_c::hold::shmlock_core_release;
 use shmlock_core_c::status::Status;

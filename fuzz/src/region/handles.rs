@@ -4,10 +4,8 @@ use arbitrary::Arbitrary;
 use shmlock_core::{Error, FenceScope, Holder, Record, Region, RegionGuard, RegionLock, Word};
 
 use super::RecordInput;
-use super::waiting::{Deaths, Outcome, Waiting};
+use super::waiting::{Deaths, Lock, Outcome, Waiting};
 use crate::memory::{Bytes, DIED, Memory, token_part};
-
-pub(super) type Lock<'a> = RegionLock<'a, FenceScope>;
 
 /// The first, the second and the last static token.
 const TOKENS: [u16; 3] = [1, 2, 65_535];

@@ -5,12 +5,13 @@ use std::slice::Iter;
 use arbitrary::Arbitrary;
 use shmlock_core::contend::Liveness;
 use shmlock_core::wait::{Spin, Wait, WaitAction, WaitContext, Wfe};
-use shmlock_core::{Error, Token};
+use shmlock_core::{Error, FenceScope, RegionLock, Token};
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::handles::Lock;
 use crate::memory::{DIED, WAITERS, token_part};
+
+pub(super) type Lock<'a> = RegionLock<'a, FenceScope>;
 
 /// How a contender waits.
 #[derive(Debug, Arbitrary)]

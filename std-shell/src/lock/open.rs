@@ -83,7 +83,7 @@ impl Builder {
     ///
     /// Never blocks. During the call, which makes some ten system calls, no process can open the
     /// lock: openers wait, as for a handle that is being closed. Owner and mode of the file are not
-    /// judged; the kernel decides who may remove it.
+    /// judged; the kernel decides whether the caller may remove it.
     ///
     /// # Errors
     /// [`Error::InvalidName`], [`Error::NotALock`], [`Error::Unsupported`], [`Error::System`];

@@ -147,7 +147,7 @@ impl ExitEvent {
     /// Users that are killed leave such files. The next opener of the name finds the event clear in
     /// any case; this is for names that are not opened any more. Never blocks. During the call,
     /// which makes some ten system calls, no process can open the event: openers wait, as for one
-    /// that is being closed. The kernel decides who may remove the file.
+    /// that is being closed. The kernel decides whether the caller may remove the file.
     ///
     /// # Errors
     /// Those of [`Builder::clean`](crate::Builder::clean); nothing was removed then.

@@ -29,8 +29,8 @@ pub(crate) const HINTS_PER_READ_IF_BRIEF: u32 = 32;
 pub(crate) const BRIEF_SECTION: u32 = 8;
 
 /// After how long without an acquisition a spinning waiter assumes that the owner was preempted, or
-/// twice what an acquisition has taken of late if that is longer. Its CPU may be the one that the
-/// owner needs. Figure C with 1 µs of work; p99.9 for the measured time.
+/// twice what an acquisition has taken of late if that is longer. The spinning waiter may occupy the
+/// CPU that the owner needs. Figure C with 1 µs of work; p99.9 for the measured time.
 pub(crate) const OWNER_STALLED: Duration = Duration::from_micros(2);
 
 /// How long a waiter that was woken in vain sleeps without setting WAITERS. The kernel adds its

@@ -23,7 +23,7 @@ use std::time::Duration;
 use shmlock_bench_support::Result;
 
 use crate::contenders::Kind;
-use crate::results::Measured;
+use crate::results::{Entries, Measured};
 
 /// The effort of a measurement.
 #[derive(Clone, Copy, Debug)]
@@ -61,6 +61,9 @@ pub(crate) enum Unit {
 
 /// A column of a figure's table.
 pub(crate) type Metric = (&'static str, Unit);
+
+/// The values, by figure.
+pub(crate) type Results = Vec<(Figure, Entries)>;
 
 /// A figure: a measurement under certain conditions. Its first metric is compared with the
 /// reference's.

@@ -14,7 +14,7 @@ use super::{Effort, Metric, Unit, float};
 use crate::board::state;
 use crate::clock::now;
 use crate::contenders::Kind;
-use crate::place::Prepared;
+use crate::prepared::Prepared;
 use crate::results::Measured;
 use crate::statistics::{median, range};
 use crate::team::{Run, Team};

@@ -10,10 +10,11 @@ use crate::board::Board;
 use crate::clock::now;
 use crate::contenders::{Contender, Kind, Task};
 use crate::memory::Mapping;
-use crate::place::{Place, Prepared};
+use crate::place::Place;
+use crate::prepared::Prepared;
 use crate::results::Measured;
+use crate::section::critical_section;
 use crate::statistics::median;
-use crate::worker::critical_section;
 
 pub(super) const METRICS: [Metric; 1] = [("pair", Unit::Time)];
 

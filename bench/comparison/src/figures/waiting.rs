@@ -10,7 +10,7 @@ use super::{Effort, Metric, Unit, float};
 use crate::board::state;
 use crate::clock::now;
 use crate::contenders::Kind;
-use crate::place::Prepared;
+use crate::prepared::Prepared;
 use crate::results::Measured;
 use crate::team::{Run, Team};
 use crate::worker::Duty;

@@ -19,8 +19,8 @@ use plotters::coord::Shift;
 use plotters::prelude::{DrawingArea, IntoDrawingArea, SVGBackend, WHITE};
 use shmlock_bench_support::Result;
 
-use crate::campaign::Results;
 use crate::figures::Figure;
+use crate::figures::Results;
 
 /// A whole picture, or a part of it.
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;

@@ -6,8 +6,8 @@ use shmlock_bench_support::Result;
 
 use super::Area;
 use super::style::{LEGEND, colour, legend, stroke, text};
-use crate::campaign::Results;
 use crate::contenders::Kind;
+use crate::figures::Results;
 use crate::figures::{Figure, Unit};
 use crate::statistics::{median, range};
 use crate::table::show;

@@ -79,7 +79,7 @@ impl FileSpec {
     }
 
     /// Reads which data a file of this size has. Its header must agree with the size. Without a
-    /// layout in the header, the size must be the one that we want, or the file ours: its creator
+    /// layout in the header, the size must be as requested, or the file be ours: its creator
     /// died between growing and describing it.
     ///
     /// Such a block is a lock without data to an opener that wants none, or one of this size. A
