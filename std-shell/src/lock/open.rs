@@ -30,9 +30,11 @@ impl Builder {
     ///
     /// # Races
     /// A bare `clone(2)`, a `posix_spawn(3)`, or a fork(3) that has waited for a second may give
-    /// the child a copy of our identity, until the child calls exec or ends. If we die in that time
-    /// while we hold the lock, the death is noticed only after the child is gone. If we close the
-    /// last handle in that time, the file stays until the lock is closed again.
+    /// the child a copy of our identity, until the child calls exec or ends. So may a fork(3) that
+    /// another thread began before this process opened its first handle, if another library has
+    /// handlers by `pthread_atfork(3)`. If we die in that time while we hold the lock, the death is
+    /// noticed only after the child is gone. If we close the last handle in that time, the file
+    /// stays until the lock is closed again.
     pub fn open(&self) -> Result<ShmLock> {
         self.open_shaped(BlockLayout::NONE)
     }

@@ -83,8 +83,12 @@ fn check_deadline(deadline: &mut Option<Instant>) -> bool {
     now >= *deadline.get_or_insert(now + MAX_WAIT)
 }
 
-/// Makes forks wait from here on. Must be called before the first guard that is not in a signal
-/// handler.
+/// Makes forks that begin from here on wait. Must be called before the first guard that is not in a
+/// signal handler.
+///
+/// A fork under way in another thread may miss it: libc unlocks its list of handlers while it runs
+/// another library's handler, and our entry comes too late for that fork. Without other handlers
+/// the registration waits until the fork is done.
 ///
 /// Not a `Once`: one that another thread is running during a fork would stay so in the child.
 /// Threads that call this for the first time at the same moment register the handlers several
