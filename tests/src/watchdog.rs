@@ -8,11 +8,15 @@ use crate::limits::bound;
 use crate::proc::dump_threads;
 use crate::traces::{self, process_prefix};
 
+/// Returns once the watchdog's thread is running. While a thread starts it has a mutex of the
+/// standard library, which exit(3) asks for: a child forked in that moment could not exit.
 pub(crate) fn start() -> Sender<()> {
     let bound = bound();
     let test = thread::current().name().unwrap_or("a test").to_owned();
     let (calm, alarm) = channel();
+    let (is_running, runs) = channel();
     thread::spawn(move || {
+        let _ = is_running.send(());
         if alarm.recv_timeout(bound) == Err(RecvTimeoutError::Timeout) {
             // Not by `eprintln`: the test framework keeps that until the test ends.
             let (all, descendants) = dump_threads();
@@ -29,5 +33,6 @@ pub(crate) fn start() -> Sender<()> {
             process::abort();
         }
     });
+    runs.recv().expect("the watchdog runs");
     calm
 }

@@ -55,8 +55,10 @@ fn run(open: fn(&str)) {
     let name = fixture.name("l");
     for round in 0..rounds(150) {
         let process = fork(|_| {
-            let start = Barrier::new(2 * 2);
-            let (start, name) = (&start, &name);
+            // At its start and its end a thread has a mutex of the standard library, which a child
+            // that starts a thread asks for: all forks are between the barriers.
+            let (start, end) = (Barrier::new(2 * 2), Barrier::new(2 * 2));
+            let (start, end, name) = (&start, &end, &name);
             thread::scope(|scope| {
                 let forkers: Vec<_> = (0..EACH)
                     .map(|number| {
@@ -65,7 +67,9 @@ fn run(open: fn(&str)) {
                         scope.spawn(move || {
                             start.wait();
                             (0..late).for_each(|_| spin_loop());
-                            forks_a_child_that_lives(name)
+                            let lived = forks_a_child_that_lives(name);
+                            end.wait();
+                            lived
                         })
                     })
                     .collect();
@@ -73,6 +77,7 @@ fn run(open: fn(&str)) {
                     scope.spawn(move || {
                         start.wait();
                         open(&format!("{name}-{OPENER}-{number}"));
+                        end.wait();
                     });
                 }
                 let lived = forkers.into_iter().all(|forker| forker.join().expect("no panic"));
