@@ -266,6 +266,7 @@ fn every_error_is_one_line_that_says_what_to_do() {
         (Error::TimedOut { name: name(), waited, holder: holder.clone() }, "wait longer"),
         (Error::Cancelled { name: name(), holder }, "clear the event"),
         (Error::WouldDeadlock { name: name() }, "release that first"),
+        (Error::Poisoned { name: name(), dead: None }, "declare_consistent"),
         (Error::Orphaned { name: name(), path: path() }, "open again"),
         (Error::ForkedHandle { name: name() }, "open the name again"),
         (Error::NotHeld { name: name() }, "acquire it first"),

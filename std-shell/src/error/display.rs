@@ -215,6 +215,14 @@ impl fmt::Display for Message<'_> {
                 "this thread holds lock {name:?} already by another handle, or is inside a call on \
                  this one"
             ),
+            Error::Poisoned { name, dead: Some(dead) } => {
+                write!(f, "an owner of lock {name:?} died in its critical section: {dead}")
+            }
+            Error::Poisoned { name, dead: None } => write!(
+                f,
+                "an owner of lock {name:?} died or panicked in its critical section, and the data \
+                 has not been declared consistent since"
+            ),
             Error::AlreadyHeld { name } => {
                 write!(f, "this handle holds lock {name:?} already, perhaps by another task")
             }

@@ -52,6 +52,10 @@ impl Error {
             Self::TimedOut { .. } => "wait longer or see what the holder does",
             Self::Cancelled { .. } => "clear the event to wait again",
             Self::WouldDeadlock { .. } => "release that first or nest by the same handle",
+            Self::Poisoned { .. } => {
+                "check and repair the data by a handle without Builder::poisoning, and call \
+                 declare_consistent"
+            }
             Self::AlreadyHeld { .. } => "give each task a handle of its own (try_clone)",
             Self::Orphaned { .. } => {
                 "stop all users and open again (see RemoveIPC= in logind.conf(5))"

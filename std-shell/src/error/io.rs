@@ -25,9 +25,10 @@ fn kind(error: &Error) -> ErrorKind {
         | Error::InvalidMode { .. }
         | Error::SchemaTooLong { .. } => ErrorKind::InvalidInput,
         Error::Unsupported { .. } => ErrorKind::Unsupported,
-        Error::NotALock { .. } | Error::BlockMismatch { .. } | Error::Overwritten { .. } => {
-            ErrorKind::InvalidData
-        }
+        Error::NotALock { .. }
+        | Error::BlockMismatch { .. }
+        | Error::Poisoned { .. }
+        | Error::Overwritten { .. } => ErrorKind::InvalidData,
         Error::ForeignOwner { .. }
         | Error::ModeTooWide { .. }
         | Error::InUseWithOtherMode { .. } => ErrorKind::PermissionDenied,

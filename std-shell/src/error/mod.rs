@@ -146,6 +146,15 @@ pub enum Error {
         /// The lock.
         name: String,
     },
+    /// An owner died, or panicked, in its critical section, and the protected data has not been
+    /// declared consistent since. Only for handles with
+    /// [`Builder::poisoning`](crate::Builder::poisoning). Nothing was acquired.
+    Poisoned {
+        /// The lock.
+        name: String,
+        /// The dead owner, if this call recovered the lock from it.
+        dead: Option<Box<Holder>>,
+    },
     /// The handle holds the lock already, perhaps by another task.
     AlreadyHeld {
         /// The lock.
@@ -238,6 +247,12 @@ impl Error {
     #[must_use]
     pub const fn is_cancelled(&self) -> bool {
         matches!(self, Self::Cancelled { .. })
+    }
+
+    /// Returns `true` if an owner's death or panic may have left the protected data half-written.
+    #[must_use]
+    pub const fn is_poisoned(&self) -> bool {
+        matches!(self, Self::Poisoned { .. })
     }
 
     /// Returns the holder that kept the lock from the caller, if there is one and it could be read.

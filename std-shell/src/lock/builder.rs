@@ -171,6 +171,48 @@ impl Builder {
         self
     }
 
+    /// Makes an error of a death that the protected data may show, for this handle. Default
+    /// `false`: the lock is acquired, and the guard tells of the death ([`Guard::recovered`]), which
+    /// code that does not ask overlooks.
+    ///
+    /// * If an owner has died in its critical section, each call of this handle that would acquire
+    ///   the lock returns [`Error::Poisoned`], until a handle has declared the data consistent.
+    /// * If a panic ends a critical section of this handle, its release counts as a death. A hold
+    ///   that a destructor begins while a panic unwinds counts as ended in order.
+    ///
+    /// To repair the data, open a handle without this setting: its guard has
+    /// [`declare_consistent`](crate::Guard::declare_consistent). Needs an unwinding panic; one that aborts
+    /// is a death in any case. No acquisition of such a handle takes the fast path (`bench/costs`).
+    ///
+    /// # Examples
+    /// ```
+    /// use std::panic;
+    /// use shmlock::{Error, ShmLock};
+    ///
+    /// let lock = ShmLock::builder("doc-poisoning").poisoning(true).open()?;
+    /// let panicked = panic::catch_unwind(panic::AssertUnwindSafe(|| {
+    ///     let _guard = lock.lock();
+    ///     panic!("in the critical section");
+    /// }));
+    /// assert!(panicked.is_err());
+    /// assert!(matches!(lock.lock(), Err(Error::Poisoned { .. })));
+    ///
+    /// let repair = ShmLock::open("doc-poisoning")?;
+    /// let guard = repair.lock()?;
+    /// // check the data, repair it, and then:
+    /// guard.declare_consistent()?;
+    /// drop(guard);
+    /// assert!(lock.lock().is_ok());
+    /// # Ok::<(), shmlock::Error>(())
+    /// ```
+    ///
+    /// [`Guard::recovered`]: crate::Guard::recovered
+    /// [`Error::Poisoned`]: crate::Error::Poisoned
+    pub fn poisoning(mut self, is_error: bool) -> Self {
+        self.settings.poisoning = is_error;
+        self
+    }
+
     /// Makes the handle keep a descriptor of its proof of life, [`ShmLock::lifeline`], which
     /// programs that it starts can inherit. Default `false`: then no child can prove the life of a
     /// dead owner.

@@ -173,6 +173,9 @@ impl ShmLock {
             Err(_) => self.contend(deadline, blocked.as_ref()),
         };
         if let Outcome::Acquired(acquired) = &outcome {
+            if self.is_poisoned(acquired.acquisition) {
+                return Outcome::Failed(self.refuse_poisoned(acquired.acquisition));
+            }
             self.begin_hold(acquired);
             if self.settings.block_signals == BlockSignals::WhileHeld {
                 self.blocked.replace(blocked);
@@ -304,5 +307,6 @@ impl ShmLock {
             self.write_record(region, acquired.since);
         }
         self.start_hold_time();
+        self.panic_watch.note_begin();
     }
 }

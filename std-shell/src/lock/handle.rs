@@ -14,6 +14,7 @@ use crate::identity::token;
 use crate::layout::lock_bytes::byte_of;
 use crate::lock::death_notice::DeathNotice;
 use crate::lock::hold_count::Holds;
+use crate::lock::poison::PanicWatch;
 use crate::lock::settings::Settings;
 use crate::name::Name;
 use crate::process::registry::{self, Entry, Registration};
@@ -106,6 +107,7 @@ pub struct ShmLock {
     pub(crate) blocked: RefCell<Option<Blocked>>,
     /// When the hold began, if it is measured.
     pub(crate) held_since: Cell<Option<Instant>>,
+    pub(crate) panic_watch: PanicWatch,
     // From here on: needed if the lock has changed hands.
     /// The owner record, as it is written to the region.
     pub(crate) record: RefCell<EncodedRecord>,
@@ -119,7 +121,8 @@ pub struct ShmLock {
     pub(crate) thread: Cell<u32>,
     /// The record has been written as it is now.
     pub(crate) recorded: Cell<bool>,
-    /// An acquisition is nothing but the protocol: it blocks no signals and reads no clock.
+    /// An acquisition is nothing but the protocol: it blocks no signals, reads no clock and watches
+    /// for no panic.
     pub(crate) no_bookkeeping: bool,
     /// The next acquisition needs no bookkeeping, and yields to no woken waiter first.
     pub(crate) fast_path: Cell<bool>,
@@ -172,8 +175,9 @@ impl ShmLock {
             fence: settings.fence,
             identity: shared.identity(),
         });
-        let no_bookkeeping =
-            settings.block_signals == BlockSignals::Never && !settings.measure_holds;
+        let no_bookkeeping = settings.block_signals == BlockSignals::Never
+            && !settings.measure_holds
+            && !settings.poisoning;
         let lock = Self {
             name,
             uuid,
@@ -183,6 +187,7 @@ impl ShmLock {
             fast_path: Cell::new(no_bookkeeping),
             fairness: Fairness::new(settings.fairness_interval),
             pace: Pace::default(),
+            panic_watch: PanicWatch::new(settings.poisoning),
             settings,
             record: RefCell::new(EncodedRecord::new(&record)),
             description: RefCell::new(description),

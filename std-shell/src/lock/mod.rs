@@ -2,7 +2,7 @@
 //!
 //! `fast.rs` is all that an undisturbed `lock()` and the drop of its guard do. Beyond that,
 //! `contend.rs` waits, `release.rs` wakes, `recovery.rs` takes over from a dead owner, and
-//! `future.rs` waits in tasks. `handle.rs` has the state, `acquire.rs` the public calls.
+//! `future.rs` waits in tasks. `poison.rs` makes deaths errors for those who ask. `handle.rs` has the state, `acquire.rs` the public calls.
 
 mod acquire;
 mod begin_wait;
@@ -18,6 +18,7 @@ mod hold_count;
 mod hold_time;
 mod lifeline;
 mod open;
+mod poison;
 mod queries;
 mod record;
 mod recovery;

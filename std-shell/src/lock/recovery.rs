@@ -1,7 +1,7 @@
 //! Recovers the lock from a dead owner, and tells the new owner of the death.
 
 use shmlock_core::contend::Liveness;
-use shmlock_core::protocol::{self, Wake};
+use shmlock_core::protocol;
 use shmlock_core::{Region, Token};
 
 use crate::error::release::ReleaseError;
@@ -11,7 +11,6 @@ use crate::lock::death_notice::DeathNotice;
 use crate::lock::handle::ShmLock;
 use crate::shm::attach::Attachment;
 use crate::shm::death_proof::KernelProof;
-use crate::sys::futex;
 use crate::tell::tell;
 
 impl ShmLock {
@@ -88,10 +87,7 @@ impl ShmLock {
     /// a new lock of that name.
     #[cold]
     pub(crate) fn abandon_orphan(&self) -> Error {
-        let word = self.shared.region().owner_word();
-        if let Ok(Wake::One) = protocol::abandon(word, self.token, self.settings.fence) {
-            futex::wake_one(word);
-        }
+        let _ = self.abandon_word();
         self.orphaned()
     }
 }

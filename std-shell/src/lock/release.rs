@@ -16,10 +16,19 @@ use crate::tell::tell;
 use crate::wait::reactor;
 
 /// Why a release found no lock to release: a [`ReleaseError`] that is not logged yet.
+#[derive(Clone, Copy)]
 enum Lost {
     /// A signal handler has forked, and this is the child.
     Forked,
     Overwritten(Word),
+}
+
+/// How a release left the owner word.
+#[derive(Clone, Copy)]
+enum Freed {
+    Released,
+    /// With the DIED flag.
+    Abandoned,
 }
 
 impl ShmLock {
@@ -108,7 +117,10 @@ impl ShmLock {
     #[inline]
     fn end_one(&self, kind: HoldKind) -> StdResult<(), ReleaseError> {
         match self.holds.end_one(kind) {
-            Ended::Nested => self.usurped().map_or(Ok(()), |found| Err(self.void(found))),
+            Ended::Nested => {
+                self.panic_watch.note_end();
+                self.usurped().map_or(Ok(()), |found| Err(self.void(found)))
+            }
             Ended::Outermost => {
                 let released = self.release_outermost();
                 self.tell_released(released)
@@ -124,17 +136,18 @@ impl ShmLock {
     }
 
     /// Logs a release. Last of all: a logger is foreign code.
-    fn tell_released(&self, released: StdResult<(), Lost>) -> StdResult<(), ReleaseError> {
-        released.map_err(|lost| match lost {
-            Lost::Forked => self.forked(),
-            Lost::Overwritten(found) => self.overwritten(found),
-        })?;
-        tell!(Debug, "released {self}");
+    fn tell_released(&self, released: StdResult<Freed, Lost>) -> StdResult<(), ReleaseError> {
+        match released {
+            Ok(Freed::Released) => tell!(Debug, "released {self}"),
+            Ok(Freed::Abandoned) => tell!(Warn, "{self}: a panic ended the critical section"),
+            Err(Lost::Forked) => return Err(self.forked()),
+            Err(Lost::Overwritten(found)) => return Err(self.overwritten(found)),
+        }
         Ok(())
     }
 
     /// Releases the lock in the transition that has begun, and ends the transition.
-    fn release_outermost(&self) -> StdResult<(), Lost> {
+    fn release_outermost(&self) -> StdResult<Freed, Lost> {
         let blocked = match self.settings.block_signals {
             BlockSignals::Never => None,
             BlockSignals::Transitions => Some(Blocked::now()),
@@ -143,7 +156,13 @@ impl ShmLock {
         // A handler of a signal that came just before they were blocked may have forked.
         let released = if blocked.is_none() || self.shared.is_ours() {
             self.stop_hold_time();
-            self.release_word().map_err(Lost::Overwritten)
+            self.panic_watch.note_end();
+            let freed = if self.panic_watch.has_panicked() {
+                self.abandon_word().map(|()| Freed::Abandoned)
+            } else {
+                self.release_word().map(|()| Freed::Released)
+            };
+            freed.map_err(Lost::Overwritten)
         } else {
             Err(Lost::Forked)
         };

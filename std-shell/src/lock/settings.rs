@@ -29,6 +29,7 @@ pub(crate) struct Settings {
     pub(crate) block_signals: BlockSignals,
     pub(crate) exit_event: Option<ExitEvent>,
     pub(crate) measure_holds: bool,
+    pub(crate) poisoning: bool,
     pub(crate) lifeline: bool,
 }
 
@@ -43,6 +44,7 @@ impl Default for Settings {
             block_signals: BlockSignals::default(),
             exit_event: None,
             measure_holds: false,
+            poisoning: false,
             lifeline: false,
         }
     }

@@ -1,0 +1,204 @@
+//! A handle with `poisoning` acquires no lock whose protected data an owner may have left
+//! half-written.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use shmlock::{Error, ShmLock};
+use shmlock_tests::hostile::{Folder, Solo, fork};
+use shmlock_tests::{Fixture, TestWaker, actor, alone, poll};
+
+const HERE: &str = "a lock of our own";
+
+/// Panics in a call of `section`, and catches that.
+fn panics_in(section: impl FnOnce()) {
+    catch_unwind(AssertUnwindSafe(|| {
+        section();
+        panic!("in the critical section");
+    }))
+    .expect_err("it panics");
+}
+
+fn open(name: &str) -> ShmLock {
+    ShmLock::builder(name).poisoning(true).open().expect(HERE)
+}
+
+fn is_poisoned<T>(answer: &Result<T, Error>) -> bool {
+    answer.as_ref().is_err_and(Error::is_poisoned)
+}
+
+/// Declares the data consistent by a handle that may acquire the lock.
+fn repair(name: &str) {
+    let lock = ShmLock::open(name).expect(HERE);
+    let guard = lock.lock().expect("free");
+    assert!(guard.recovered().is_some(), "the lock was given back with the notice");
+    guard.declare_consistent().expect("held");
+}
+
+#[test]
+fn every_call_that_acquires_is_refused_after_a_death_until_the_data_is_declared_consistent() {
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
+    let lock = open(&name);
+    let mut owner = actor!("{name}");
+    owner.ask("lock l");
+    let pid = owner.pid();
+    owner.kill();
+    match lock.lock() {
+        Err(Error::Poisoned { dead: Some(dead), .. }) => assert_eq!(dead.pid(), Some(pid)),
+        other => panic!("the first call recovers the lock and refuses it: {other:?}"),
+    }
+    let statistics = lock.statistics().expect(HERE);
+    assert_eq!((statistics.recoveries, statistics.acquisitions), (1, 1), "the owner's alone");
+    assert!(is_poisoned(&lock.lock()) && is_poisoned(&lock.try_lock()));
+    assert!(is_poisoned(&lock.try_lock_for(Duration::ZERO)) && is_poisoned(&lock.acquire()));
+    assert!(is_poisoned(&lock.try_acquire()));
+    assert!(is_poisoned(&pollster::block_on(lock.lock_async())));
+    assert!(!lock.is_held() && !lock.is_locked().expect(HERE), "a refusal holds nothing");
+    repair(&name);
+    assert_eq!(lock.lock().expect("consistent").recovered(), None);
+}
+
+#[test]
+fn a_waiter_is_refused_when_the_owner_dies_and_the_next_waiter_is_woken() {
+    alone!(|| {
+        let fixture = Solo::new();
+        let name = fixture.name("l");
+        let plain = ShmLock::open(&name).expect(HERE);
+        let owner = fork(|line| {
+            let lock = ShmLock::open(&name).expect(HERE);
+            let _guard = lock.lock().expect("free");
+            line.ready();
+            line.wait();
+        });
+        owner.line().wait();
+        let waiters = [(); 3].map(|()| {
+            fork(|line| {
+                let lock = open(&name);
+                line.ready();
+                assert!(is_poisoned(&lock.lock()));
+            })
+        });
+        for waiter in &waiters {
+            waiter.line().wait();
+        }
+        owner.kill();
+        for waiter in waiters {
+            waiter.ends_well();
+        }
+        let guard = plain.lock().expect("free");
+        assert!(guard.recovered().is_some());
+        guard.declare_consistent().expect("held");
+    });
+}
+
+#[test]
+fn a_panic_in_the_critical_section_counts_as_a_death() {
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
+    let lock = open(&name);
+    // By a guard, by a guard that is nested in another hold, and by a handle that is dropped.
+    let sections: [&dyn Fn(); 3] = [
+        &|| panics_in_guard(&lock),
+        &|| {
+            let outer = lock.lock().expect("consistent");
+            panics_in_guard(&lock);
+            assert!(lock.is_held());
+            drop(outer);
+        },
+        &|| {
+            panics_in_handle(open(&name));
+        },
+    ];
+    for section in sections {
+        section();
+        assert!(matches!(lock.lock(), Err(Error::Poisoned { dead: None, .. })));
+        repair(&name);
+        assert_eq!(lock.lock().expect("consistent").recovered(), None);
+    }
+}
+
+fn panics_in_guard(lock: &ShmLock) {
+    catch_unwind(AssertUnwindSafe(|| {
+        let _guard = lock.lock().expect("consistent");
+        panic!("in the critical section");
+    }))
+    .expect_err("it panics");
+}
+
+fn panics_in_handle(lock: ShmLock) {
+    catch_unwind(AssertUnwindSafe(move || {
+        lock.acquire().expect("consistent");
+        panic!("in the critical section");
+    }))
+    .expect_err("it panics");
+}
+
+#[test]
+fn a_panic_outside_of_the_critical_section_or_without_the_setting_is_no_death() {
+    struct LocksInDrop<'a>(&'a ShmLock);
+    impl Drop for LocksInDrop<'_> {
+        fn drop(&mut self) {
+            drop(self.0.lock().expect("consistent"));
+        }
+    }
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
+    let lock = open(&name);
+    panics_in(|| drop(lock.lock().expect("free")));
+    drop(lock.lock().expect("the guard was dropped before the panic"));
+    catch_unwind(AssertUnwindSafe(|| {
+        let _locks = LocksInDrop(&lock);
+        panic!("outside of the critical section");
+    }))
+    .expect_err("it panics");
+    drop(lock.lock().expect("a destructor's critical section is whole"));
+    let plain = ShmLock::open(&name).expect(HERE);
+    panics_in_guard(&plain);
+    drop(lock.lock().expect("that handle's panics are no deaths"));
+}
+
+#[test]
+fn a_task_is_refused_and_its_future_is_done() {
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
+    let (lock, owner) = (open(&name), open(&name));
+    owner.acquire().expect("free");
+    let waker = TestWaker::new();
+    let mut waiting = lock.lock_async();
+    assert!(poll(&mut waiting, &waker).is_pending());
+    panics_in_handle_that_holds(owner);
+    assert!(is_poisoned(&pollster::block_on(waiting)));
+    repair(&name);
+}
+
+fn panics_in_handle_that_holds(lock: ShmLock) {
+    catch_unwind(AssertUnwindSafe(move || {
+        let _lock = lock;
+        panic!("in the critical section");
+    }))
+    .expect_err("it panics");
+}
+
+#[test]
+fn a_block_is_refused_after_a_panic_and_keeps_the_data_from_before_it() {
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
+    let builder = || folder.lock("b");
+    let mut block = builder().poisoning(true).open_block::<u64>().expect(HERE);
+    *block.lock().expect("free") = 1;
+    catch_unwind(AssertUnwindSafe(|| {
+        *block.lock().expect("consistent") = 2;
+        let mut guard = block.lock().expect("consistent");
+        *guard = 3;
+        panic!("in the critical section");
+    }))
+    .expect_err("it panics");
+    assert!(is_poisoned(&block.lock()));
+    let mut repair = builder().open_block::<u64>().expect(HERE);
+    let mut guard = repair.lock().expect("free");
+    assert_eq!(*guard, 2, "what the panicking section wrote is discarded");
+    shmlock::BlockGuard::declare_consistent(&mut guard).expect("held");
+    drop(guard);
+    assert_eq!(*block.lock().expect("consistent"), 2);
+}
