@@ -149,8 +149,8 @@ impl fmt::Display for TwoUnits {
 pub struct Recovered {
     /// The dead owner from which this acquisition recovered the lock. `None` if an earlier
     /// acquisition did so without a call of
-    /// [`declare_consistent`](crate::Guard::declare_consistent), or if an exit handler released
-    /// the lock of the dying owner.
+    /// [`declare_consistent`](crate::Guard::declare_consistent), if an exit handler released the
+    /// lock of the dying owner, or if it panicked ([`Builder::poisoning`](crate::Builder::poisoning)).
     pub dead: Option<Holder>,
 }
 

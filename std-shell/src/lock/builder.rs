@@ -182,7 +182,7 @@ impl Builder {
     ///
     /// To repair the data, open a handle without this setting: its guard has
     /// [`declare_consistent`](crate::Guard::declare_consistent). Needs an unwinding panic; one that aborts
-    /// is a death in any case. No acquisition of such a handle takes the fast path (`bench/costs`).
+    /// is a death in any case. No acquisition of such a handle takes the fast path.
     ///
     /// # Examples
     /// ```
