@@ -26,7 +26,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 ///
 /// The display text is one line: the [`message`](Self::message) says what failed, on which lock or
 /// path; the [`hint`](Self::hint) says what to do about it.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Error {
     /// The name cannot be a file name. Nothing was opened.

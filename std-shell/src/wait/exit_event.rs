@@ -85,7 +85,7 @@ impl ExitEvent {
     /// An event that is leaked (`mem::forget`) stays open, and so stays set, for as long as its
     /// process lives.
     pub fn named(name: &str) -> Result<Self> {
-        Self::named_in(name, Path::new(DEFAULT_DIRECTORY), 0o600)
+        Self::named_in(name, DEFAULT_DIRECTORY, 0o600)
     }
 
     /// Opens the event of this name in another directory or with another mode, see
@@ -96,9 +96,9 @@ impl ExitEvent {
     ///
     /// # Errors
     /// Those of [`Builder::open`](crate::Builder::open).
-    pub fn named_in(name: &str, directory: &Path, mode: u32) -> Result<Self> {
+    pub fn named_in(name: &str, directory: impl AsRef<Path>, mode: u32) -> Result<Self> {
         let name = check_name(name)?;
-        let place = place(&name, directory, mode)?;
+        let place = place(&name, directory.as_ref(), mode)?;
         let (shared, ()) =
             Attachment::enter(&place, UnlinkPolicy::Always, OPEN_TIMEOUT, |_, _, _| {
                 Ok(((), PRESENCE))
@@ -130,15 +130,15 @@ impl ExitEvent {
     /// # Ok::<(), shmlock::Error>(())
     /// ```
     pub fn inspect(name: &str) -> Result<Option<EventInspection>> {
-        Self::inspect_in(name, Path::new(DEFAULT_DIRECTORY))
+        Self::inspect_in(name, DEFAULT_DIRECTORY)
     }
 
     /// Inspects the event of this name in another directory, see [`inspect`](Self::inspect).
     ///
     /// # Errors
     /// Those of [`inspect`](Self::inspect).
-    pub fn inspect_in(name: &str, directory: &Path) -> Result<Option<EventInspection>> {
-        let seen = external::inspect_event(&place(&check_name(name)?, directory, 0o600)?)?;
+    pub fn inspect_in(name: &str, directory: impl AsRef<Path>) -> Result<Option<EventInspection>> {
+        let seen = external::inspect_event(&place(&check_name(name)?, directory.as_ref(), 0o600)?)?;
         Ok(seen.map(|(word, in_use)| EventInspection { is_set: word != CLEAR, in_use }))
     }
 
@@ -164,7 +164,7 @@ impl ExitEvent {
     /// # Ok::<(), shmlock::Error>(())
     /// ```
     pub fn clean(name: &str) -> Result<CleanOutcome> {
-        Self::clean_in(name, Path::new(DEFAULT_DIRECTORY))
+        Self::clean_in(name, DEFAULT_DIRECTORY)
     }
 
     /// Removes the file of an event in another directory if nobody has it open, see
@@ -172,8 +172,8 @@ impl ExitEvent {
     ///
     /// # Errors
     /// Those of [`clean`](Self::clean).
-    pub fn clean_in(name: &str, directory: &Path) -> Result<CleanOutcome> {
-        clean::clean_event(&place(&check_name(name)?, directory, 0o600)?)
+    pub fn clean_in(name: &str, directory: impl AsRef<Path>) -> Result<CleanOutcome> {
+        clean::clean_event(&place(&check_name(name)?, directory.as_ref(), 0o600)?)
     }
 
     /// Ends every wait, until [`clear`](Self::clear). Never blocks; async-signal-safe.
