@@ -28,7 +28,7 @@ struct Futex;
 impl Wait for Futex {
     fn wait(&mut self, contention: &mut WaitContext<'_>) -> WaitAction {
         if contention.attempt() % 64 == 63 {
-            if let Ok(seen) = contention.mark_waiting() {
+            if let Ok(seen) = contention.set_waiters() {
                 let interval = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
                 // A wake, a signal, a timeout and a changed word all mean: try again.
                 let _ = wait(contention.word(), Flags::empty(), seen.bits(), Some(&interval));

@@ -138,7 +138,7 @@ pub fn cancel_wait(word: &AtomicU32, seen: Word, attempt: Attempt) -> Word {
     let mut seen = seen;
     if attempt == Attempt::AfterWaiting {
         while !seen.is_free() {
-            match protocol::mark_waiting(word, seen) {
+            match protocol::set_waiters(word, seen) {
                 Ok(_) => break,
                 Err(now) => seen = now,
             }

@@ -9,7 +9,7 @@
 //! | 16–31 | uuid of the owner, its 16 bytes in order | the owner |
 //! | 32 | process id of the owner, as its own namespace sees it | the owner |
 //! | 36 | pid namespace of the owner (inode number), 0 if unknown | the owner |
-//! | 40, 44 | held since, seconds of the owner's boot-time clock; low and high half | the owner |
+//! | 40, 44 | time of the record, seconds of the boot-time clock; low and high half | the owner |
 //! | 48 | generation, high half | the owner |
 //! | 52 | record sequence: odd while the record is being written | the owner |
 //! | 56 | record token: the owner that the record describes, 0 = none | the owner |
@@ -17,7 +17,7 @@
 //! | 64–127 | description: one length byte, then up to 63 bytes of UTF-8 | the owner |
 //!
 //! All words are little-endian 32-bit. **All zero is a valid, free lock**: a fresh file, a cleared
-//! RAM bank or a zeroed static needs no initialiser, and creator and first user cannot race. Words
+//! RAM bank or a zeroed static needs no initialiser, and creator and first user cannot race. Bytes
 //! 0–63 share one cache line if the region is aligned to 64 bytes.
 
 #[cfg(not(loom))]

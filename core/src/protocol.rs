@@ -9,7 +9,7 @@
 //! |---|---|---|---|---|
 //! | [`try_acquire`], first attempt | a contender | `0 [W] [D]` | `T [W] [D]` | acquire after it |
 //! | [`try_acquire`], after waiting | a waiter | `0 [W] [D]` | `T W [D]` | acquire after it |
-//! | [`mark_waiting`] | a waiter | `t [D]` | `t W [D]` | none |
+//! | [`set_waiters`] | a waiter | `t [D]` | `t W [D]` | none |
 //! | [`release`] | the owner `T` | `T [W] [D]` | `0 [D]` | release before it |
 //! | [`release_without_wake`] | the owner `T` | `T [W] [D]` | `0 [W] [D]` | release before it |
 //! | [`claim_wake`] | the previous owner | `0 W [D]` | `0 [D]` | none |
@@ -66,7 +66,7 @@
 //!
 //! ```
 //! use shmlock_core::fence::InnerShareable;
-//! use shmlock_core::protocol::{Attempt, Wake, mark_waiting, release, try_acquire};
+//! use shmlock_core::protocol::{Attempt, Wake, set_waiters, release, try_acquire};
 //! use shmlock_core::{AtomicU32, Token};
 //!
 //! let (one, two) = (Token::try_from(1)?, Token::try_from(2)?);
@@ -76,7 +76,7 @@
 //! let refused = try_acquire(&word, two, Attempt::First, InnerShareable);
 //! let seen = refused.expect_err("there are not two owners");
 //! assert!(seen.is_owned_by(one));
-//! assert!(mark_waiting(&word, seen).is_ok()); // `two` would sleep on the word now
+//! assert!(set_waiters(&word, seen).is_ok()); // `two` would sleep on the word now
 //! assert_eq!(release(&word, one, InnerShareable), Ok(Wake::One)); // `one` would wake it
 //! assert!(try_acquire(&word, two, Attempt::AfterWaiting, InnerShareable).is_ok());
 //! # Ok::<(), shmlock_core::token::InvalidToken>(())
@@ -90,8 +90,10 @@
 //! synchronisation). Everything the previous owner wrote in its critical section becomes visible,
 //! the record and the generation included.
 //!
-//! [`mark_waiting`] changes the word only while it is held, never while it is free, so it does not
-//! break the pair; it publishes nothing else. A *dead* owner made no releasing swap. Its writes are
+//! [`set_waiters`] changes the word only while it is held, never while it is free, so it does not
+//! break the pair; it publishes nothing else. [`claim_wake`] changes a free word. It is a
+//! read-modify-write, so it continues the release sequence of the releasing swap: an acquirer that
+//! reads its value synchronises all the same. A *dead* owner made no releasing swap. Its writes are
 //! visible because the proof of death orders memory by itself: it comes from the kernel (a lock
 //! that passed from the dead owner to us) or from a reset line.
 
@@ -128,14 +130,14 @@ pub enum Attempt {
 #[must_use = "a waiter left asleep tries again only after its own interval"]
 pub enum Wake {
     /// None: no waiter is known to sleep.
-    Nobody,
+    None,
     /// Wake one of the waiters that sleep on the word.
     One,
 }
 
 impl Wake {
     const fn owed_by(before: Word) -> Self {
-        if before.has_waiters() { Self::One } else { Self::Nobody }
+        if before.has_waiters() { Self::One } else { Self::None }
     }
 }
 
@@ -195,7 +197,7 @@ pub fn try_acquire_fast<F: Fence>(word: &AtomicU32, me: Token, fence: F) -> bool
 /// # Errors
 /// The present word, if it is no longer `seen`: try again instead of sleeping.
 #[inline]
-pub fn mark_waiting(word: &AtomicU32, seen: Word) -> Result<Word, Word> {
+pub fn set_waiters(word: &AtomicU32, seen: Word) -> Result<Word, Word> {
     let marked = seen.with_waiters();
     // Partner: the releasing swap, which sees W and wakes. Relaxed: it publishes nothing else.
     match word.compare_exchange(seen.bits(), marked.bits(), Relaxed, Relaxed) {
@@ -263,7 +265,7 @@ pub fn claim_wake(word: &AtomicU32) -> Wake {
             Err(bits) => seen = Word::from_bits(bits),
         }
     }
-    Wake::Nobody
+    Wake::None
 }
 
 /// Releases a lock whose critical section will never be finished: DIED tells the next owner.
@@ -312,7 +314,7 @@ pub fn take_over<F: Fence>(
     // Partner: none; the proof of death orders. Relaxed: the swap below judges again.
     let mut seen = Word::from_bits(word.load(Relaxed));
     while seen.is_owned_by(dead) {
-        // Partner: `mark_waiting` of others, whose flag `recovered_by` sets anyway.
+        // Partner: `set_waiters` of others, whose flag `recovered_by` sets anyway.
         match word.compare_exchange(seen.bits(), seen.recovered_by(me).bits(), Relaxed, Relaxed) {
             Ok(_) => {
                 fence.acquire(); // with the proof of death: what the dead owner wrote is visible
@@ -347,7 +349,7 @@ pub fn declare_consistent(word: &AtomicU32, me: Token) -> Result<(), Word> {
     let mut seen = Word::held_by(me);
     loop {
         let consistent = seen.declared_consistent();
-        // Partner: `mark_waiting` of others, whose flag is kept. Relaxed: the release that follows
+        // Partner: `set_waiters` of others, whose flag is kept. Relaxed: the release that follows
         // publishes it.
         match word.compare_exchange(seen.bits(), consistent.bits(), Relaxed, Relaxed) {
             Ok(_) => return Ok(()),

@@ -101,7 +101,7 @@ impl<'a> WaitContext<'a> {
     #[must_use]
     #[inline]
     pub fn has_waiters_hint(&self) -> bool {
-        // Partner: `mark_waiting` of others, and an acquisition after a sleep. Relaxed: it decides
+        // Partner: `set_waiters` of others, and an acquisition after a sleep. Relaxed: it decides
         // nothing.
         Word::from_bits(self.word.load(Relaxed)).has_waiters()
     }
@@ -111,8 +111,8 @@ impl<'a> WaitContext<'a> {
     /// # Errors
     /// The present word, if it has changed: return [`WaitAction::Retry`] instead of sleeping.
     #[inline]
-    pub fn mark_waiting(&mut self) -> Result<Word, Word> {
-        let marked = protocol::mark_waiting(self.word, self.seen)?;
+    pub fn set_waiters(&mut self) -> Result<Word, Word> {
+        let marked = protocol::set_waiters(self.word, self.seen)?;
         *self.next = Attempt::AfterWaiting;
         Ok(marked)
     }
@@ -190,7 +190,7 @@ impl Wait for Wfe {
             return WaitAction::GiveUp;
         }
         self.left -= 1;
-        if context.mark_waiting().is_err() {
+        if context.set_waiters().is_err() {
             return WaitAction::Retry;
         }
         // An event sent since WAITERS was set is latched in the core's event register: `wfe`

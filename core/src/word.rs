@@ -64,7 +64,8 @@ impl Word {
     }
 
     /// Returns `true` if the lock has no owner and the data was left consistent: the word need not
-    /// be kept. WAITERS may be set, by a process that died between releasing and waking.
+    /// be kept. WAITERS may be set, by a party that died between a release without wake and its
+    /// claim of the wake.
     #[must_use]
     pub const fn is_free_and_consistent(self) -> bool {
         self.is_free() && !self.owner_died()

@@ -113,7 +113,7 @@ fn an_acquisition_after_a_sleep_sets_waiters_however_long_ago_the_sleep_was() {
     let word = AtomicU32::new(OTHER);
     let script = |context: &mut WaitContext<'_>| {
         match context.attempt() {
-            0 => assert_eq!(context.mark_waiting(), Ok(Word::from_bits(OTHER | WAITERS))),
+            0 => assert_eq!(context.set_waiters(), Ok(Word::from_bits(OTHER | WAITERS))),
             1 => context.word().store(THIRD, Relaxed),
             _ => context.word().store(0, Relaxed),
         }
@@ -130,7 +130,7 @@ fn setting_waiters_too_late_leaves_no_flag_and_returns_the_present_word() {
     let word = AtomicU32::new(OTHER);
     let script = |context: &mut WaitContext<'_>| {
         context.word().store(0, Relaxed);
-        assert_eq!(context.mark_waiting(), Err(Word::FREE));
+        assert_eq!(context.set_waiters(), Err(Word::FREE));
         WaitAction::Retry
     };
     assert_eq!(contend(&word, script, none_dead).0, Ok(found_free(0)));
@@ -141,7 +141,7 @@ fn setting_waiters_too_late_leaves_no_flag_and_returns_the_present_word() {
 fn overtaken_after(marked_attempts: u32) -> (Result<Acquisition, Word>, u32) {
     let word = AtomicU32::new(OTHER);
     let script = |context: &mut WaitContext<'_>| {
-        assert_eq!(context.mark_waiting(), Ok(Word::from_bits(OTHER | WAITERS)));
+        assert_eq!(context.set_waiters(), Ok(Word::from_bits(OTHER | WAITERS)));
         if context.attempt() + 1 < marked_attempts {
             return WaitAction::Retry;
         }

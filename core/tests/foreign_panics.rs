@@ -78,7 +78,7 @@ fn a_waiter_that_panics_when_it_has_been_woken_owes_the_wake_to_the_others() {
     holder.acquire(&mut Spin::attempts(0)).expect("free");
     panics(|| {
         let _ = waiter.acquire(&mut WaitBy(|context: &mut WaitContext<'_>| {
-            context.mark_waiting().expect("held, and no other waiter");
+            context.set_waiters().expect("held, and no other waiter");
             holder.release().expect("held"); // and wakes the waiter
             panic();
             WaitAction::Retry
@@ -94,7 +94,7 @@ fn a_waiter_that_panics_when_the_lock_has_changed_hands_leaves_a_mark_for_the_ot
     holder.acquire(&mut Spin::attempts(0)).expect("free");
     panics(|| {
         let _ = waiter.acquire(&mut WaitBy(|context: &mut WaitContext<'_>| {
-            context.mark_waiting().expect("held, and no other waiter");
+            context.set_waiters().expect("held, and no other waiter");
             holder.release().expect("held");
             third.acquire(&mut Spin::attempts(0)).expect("free");
             panic();

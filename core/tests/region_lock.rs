@@ -319,7 +319,7 @@ fn a_waiter_that_gives_up_on_a_free_lock_owes_the_wake_that_it_used_up() {
     holder.acquire(&mut Spin::attempts(0)).expect("free");
     contender
         .acquire(&mut WaitBy(|context: &mut WaitContext<'_>| {
-            context.mark_waiting().expect("held, and no other waiter");
+            context.set_waiters().expect("held, and no other waiter");
             holder.release().expect("held");
             WaitAction::GiveUp
         }))

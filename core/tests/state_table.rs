@@ -93,7 +93,7 @@ fn a_waiter_sets_waiters_on_exactly_the_word_that_was_seen() {
     for (before, seen) in
         words().into_iter().flat_map(|before| words().into_iter().map(move |seen| (before, seen)))
     {
-        let step = |word: &AtomicU32| protocol::mark_waiting(word, Word::from_bits(seen));
+        let step = |word: &AtomicU32| protocol::set_waiters(word, Word::from_bits(seen));
         if before == seen {
             check(before, step, before | WAITERS, Ok(Word::from_bits(before | WAITERS)));
         } else if seen & WAITERS == 0 {
@@ -108,7 +108,7 @@ fn a_word_seen_with_waiters_that_has_changed_is_returned() {
         words().into_iter().flat_map(|before| words().into_iter().map(move |seen| (before, seen)))
     {
         if before != seen && seen & WAITERS != 0 {
-            let step = |word: &AtomicU32| protocol::mark_waiting(word, Word::from_bits(seen));
+            let step = |word: &AtomicU32| protocol::set_waiters(word, Word::from_bits(seen));
             check(before, step, before, Err(Word::from_bits(before)));
         }
     }
@@ -158,7 +158,7 @@ fn a_claimed_wake_clears_waiters_on_a_free_word_and_on_no_other() {
         if token_part(before) == 0 && before & WAITERS != 0 {
             check(before, protocol::claim_wake, before & DIED, Wake::One);
         } else {
-            check(before, protocol::claim_wake, before, Wake::Nobody);
+            check(before, protocol::claim_wake, before, Wake::None);
         }
     }
 }

@@ -84,7 +84,7 @@ static int32_t wait_for_it(void *context, shmlock_core_wait_context *contention)
     (void)context;
     uint32_t marked;
     if (contention->attempt % 64 != 63 ||
-        shmlock_core_mark_waiting(contention, &marked) != SHMLOCK_CORE_STATUS_OK)
+        shmlock_core_set_waiters(contention, &marked) != SHMLOCK_CORE_STATUS_OK)
         return 0;
     /* Sleeps only while the word has this value. After a wake, a signal or a timeout: retry. */
     futex(contention->word, FUTEX_WAIT, marked, &interval);

@@ -150,7 +150,8 @@ pub struct Recovered {
     /// The dead owner from which this acquisition recovered the lock. `None` if an earlier
     /// acquisition did so without a call of
     /// [`declare_consistent`](crate::Guard::declare_consistent), if an exit handler released the
-    /// lock of the dying owner, or if it panicked ([`Builder::poisoning`](crate::Builder::poisoning)).
+    /// lock of the dying owner, or if it panicked
+    /// ([`Builder::poisoning`](crate::Builder::poisoning)).
     pub dead: Option<Holder>,
 }
 

@@ -1,9 +1,9 @@
 //! Calls the logger, which is foreign code: it may panic, use this lock, fork, exit, or never
 //! return.
 //!
-//! The logger is called last, when no transition is in progress. Its panic ends here, after the
-//! panic hook has run: a call that has done its work does not fail for a log line, and a drop does
-//! not panic. The caller then checks what else the logger has done to the handle
+//! The logger is called before or after all other work, never during a transition. Its panic ends
+//! here, after the panic hook has run: a call that has done its work does not fail for a log line,
+//! and a drop does not panic. The caller then checks what else the logger has done to the handle
 //! (`docs/foreign-code.md`).
 
 use std::mem;

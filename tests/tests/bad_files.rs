@@ -167,7 +167,7 @@ fn the_error_about_a_foreign_file_warns_that_it_may_be_in_use() {
     newer[MAGIC_AT + 3] = 2;
     for content in [newer, fresh()[..100].to_vec()] {
         let _other = folder.put("l", &content);
-        assert_says(&folder.refuses(&folder.lock("l")), &["make sure that nobody uses it"]);
+        assert_says(&folder.refuses(&folder.lock("l")), &["make sure that no process uses it"]);
     }
 }
 

@@ -212,11 +212,11 @@ fn a_death_a_leak_and_an_overwritten_word_are_warnings() {
         assert_logged(
             Level::Warn,
             &lock,
-            &format!("taken over from a dead owner, pid {}, uuid {uuid}", std::process::id()),
+            &format!("recovered from a dead owner, pid {}, uuid {uuid}", std::process::id()),
         );
         drop(guard);
         let guard = lock.lock().expect("free");
-        assert_logged(Level::Warn, &lock, "nobody has declared the data consistent");
+        assert_logged(Level::Warn, &lock, "the data has not been declared consistent");
         guard.declare_consistent().expect("held");
         Intruder::on(&folder.file("conveyor")).scribble(0, 0);
         assert!(guard.release().is_err());

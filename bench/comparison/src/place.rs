@@ -1,5 +1,5 @@
-//! Names a directory of `/dev/shm` for the files of one contender in one run, so that all contenders
-//! use the same file system.
+//! Names a directory of `/dev/shm` for the files of one contender in one run, so that all
+//! contenders use the same file system.
 
 use std::fs::{self, File, OpenOptions};
 use std::path::{Path, PathBuf};

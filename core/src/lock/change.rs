@@ -102,7 +102,7 @@ impl<'a, F: Fence> RegionLock<'a, F> {
             }
             Err(seen) => {
                 // The wake that was used up here may have been meant for another waiter.
-                self.wake(if seen.is_free() { Wake::One } else { Wake::Nobody });
+                self.wake(if seen.is_free() { Wake::One } else { Wake::None });
                 change.end(None);
                 Err(Error::Busy { seen })
             }
@@ -199,7 +199,7 @@ impl<F: Fence> Drop for Change<'_, '_, F> {
             Err(seen) if contend::cancel_wait(word, seen, Attempt::AfterWaiting).is_free() => {
                 Wake::One
             }
-            Err(_) => Wake::Nobody,
+            Err(_) => Wake::None,
         };
         lock.wake(wake);
         lock.holds.end_change(None);

@@ -10,7 +10,8 @@
 //! owner's first store, both stand still while the record is still the previous owner's.
 //!
 //! An owner that acquires again finds its own token in the record, and writes nothing but the
-//! generation. *Since* is therefore the beginning of its unbroken series of holds.
+//! generation. *Since* is therefore the beginning of its unbroken series of holds, or the
+//! last change of its description if that is later.
 
 mod access;
 pub(crate) mod encoded;
@@ -53,7 +54,8 @@ pub struct Record {
     /// Inode number of that namespace; 0 if unknown. A reader in another namespace must not use
     /// `pid`.
     pub pid_namespace: u32,
-    /// Seconds of the boot-time clock at which the present unbroken series of holds began.
+    /// Seconds of the boot-time clock at which the present unbroken series of holds began, or the
+    /// description changed last.
     pub since: u64,
     /// The purpose, in the owner's words; empty if it gave none.
     pub description: Description,

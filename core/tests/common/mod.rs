@@ -111,7 +111,7 @@ pub(crate) fn check<R: PartialEq + Debug>(
 }
 
 pub(crate) fn wake_owed_by(bits: u32) -> Wake {
-    if bits & WAITERS == 0 { Wake::Nobody } else { Wake::One }
+    if bits & WAITERS == 0 { Wake::None } else { Wake::One }
 }
 
 pub(crate) fn found_free(bits: u32) -> Acquisition {
@@ -149,7 +149,7 @@ pub(crate) fn probing(attempts: u32) -> impl Wait {
 /// gives up only after some minutes, so that a lock that is never released is a failure and not a
 /// hang.
 pub(crate) fn patient() -> impl Wait {
-    WaitBy(|context: &mut WaitContext<'_>| match context.mark_waiting() {
+    WaitBy(|context: &mut WaitContext<'_>| match context.set_waiters() {
         _ if context.attempt() > 200_000_000 => WaitAction::GiveUp,
         Ok(_) => {
             // Mostly spinning, so that contenders reach the word in the same instant.

@@ -47,7 +47,7 @@ fn two_actors_that_release_without_wake_exclude_each_other() {
         } else {
             actor.enter(InnerShareable, &mut Poll::for_ever()).expect("does not give up");
         }
-        let _ = protocol::mark_waiting(owner, Word::held_by(actor.me)); // as a waiter does
+        let _ = protocol::set_waiters(owner, Word::held_by(actor.me)); // as a waiter does
         world.section.end();
         protocol::release_without_wake(owner, actor.me, InnerShareable).expect("mine");
         let _ = protocol::claim_wake(owner);

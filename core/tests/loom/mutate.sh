@@ -13,7 +13,7 @@ release_fast without its fence @ src/protocol.rs @ /^pub fn release_fast/,/^}/s/
 release_without_wake without its fence @ src/protocol.rs @ /^pub fn release_without_wake/,/^}/s/fence\.release();// @ release_without_wake_exclude
 a release without wake drops WAITERS @ src/word.rs @ /fn released_keeping_waiters/,/}/s/(WAITERS | DIED)/DIED/ @ release_without_wake_leaves
 claiming the wake leaves the flag @ src/word.rs @ /fn without_waiters/,/}/s/self\.0 & !WAITERS/self.0/ @ release_without_wake_exclude
-the wake is never claimed @ src/protocol.rs @ /^pub fn claim_wake/,/^}/s/return Wake::One/return Wake::Nobody/ @ release_without_wake_leaves
+the wake is never claimed @ src/protocol.rs @ /^pub fn claim_wake/,/^}/s/return Wake::One/return Wake::None/ @ release_without_wake_leaves
 abandon without its fence @ src/protocol.rs @ /^pub fn abandon/,/^}/s/fence\.release();// @ before_it_abandoned
 take_over without its fence @ src/protocol.rs @ /^pub fn take_over/,/^}/s/fence\.acquire();// @ proof_of_its_death
 declare_stale without its fence @ src/protocol.rs @ /^pub fn declare_stale/,/^}/s/fence\.release();// @ new_process_freed
@@ -42,7 +42,7 @@ declaring consistent drops WAITERS @ src/word.rs @ /fn declared_consistent/,/}/s
 declaring consistent keeps DIED @ src/word.rs @ /fn declared_consistent/,/}/s/ & !DIED// @ once_the_data_is_consistent
 a waiter acquires without WAITERS @ src/protocol.rs @ s/\(Attempt::AfterWaiting => .*\)\.with_waiters()/\1/ @ a_woken_waiter
 a waiter forgets that it has set WAITERS @ src/wait.rs @ s/\*self\.next = Attempt::AfterWaiting;// @ a_woken_waiter
-a waiter does not set WAITERS @ src/protocol.rs @ /^pub fn mark_waiting/,/^}/s/seen\.with_waiters()/seen/ @ of_two_actors
+a waiter does not set WAITERS @ src/protocol.rs @ /^pub fn set_waiters/,/^}/s/seen\.with_waiters()/seen/ @ of_two_actors
 releasing owes no wake @ src/protocol.rs @ /fn owed_by/,/}/s/before\.has_waiters()/false/ @ of_two_actors
 a waiter that gives up does not set WAITERS again @ src/contend.rs @ s/Err(cancel_wait(.*))/Err(seen)/ @ that_gives_up
 a waiter that gives up does not learn that the lock is free @ src/contend.rs @ s/Err(now) => seen = now,/Err(_) => break,/ @ that_gives_up

@@ -179,7 +179,7 @@ impl Actor<'_> {
             mortal.step();
             let wake = protocol::declare_stale(self.region.owner_word(), self.me, mortal);
             mortal.step();
-            self.wake(wake.unwrap_or(Wake::Nobody));
+            self.wake(wake.unwrap_or(Wake::None));
         })
     }
 
@@ -243,7 +243,7 @@ impl Wait for Sleep<'_> {
         }
         self.left -= 1;
         self.step();
-        let Ok(marked) = context.mark_waiting() else { return WaitAction::Retry };
+        let Ok(marked) = context.set_waiters() else { return WaitAction::Retry };
         self.step(); // dies as if killed asleep
         self.kernel.sleep(context.word(), marked);
         self.step(); // dies with the wake used up

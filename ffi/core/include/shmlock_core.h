@@ -465,7 +465,7 @@ shmlock_core_status shmlock_core_take_over(shmlock_core_t *lock, uint32_t dead);
  Unless they are refused, `contention` is the callback's argument, and `marked` points to a
  `uint32_t`.
  */
-shmlock_core_status shmlock_core_mark_waiting(shmlock_core_wait_context *contention,
+shmlock_core_status shmlock_core_set_waiters(shmlock_core_wait_context *contention,
                                               uint32_t *marked);
 
 /*
@@ -485,7 +485,7 @@ shmlock_core_status shmlock_core_release(shmlock_core_t *lock);
 
 /*
  Returns `true` if the last release of this handle, or a later acquire that gave up, owes a wake
- to a waiter: one that has called `shmlock_core_mark_waiting`, or sleeps in the futex of the
+ to a waiter: one that has called `shmlock_core_set_waiters`, or sleeps in the futex of the
  Linux library.
 
  Then wake one of them: `futex(2)` with `FUTEX_WAKE` on the region's first word, a task

@@ -201,7 +201,7 @@ pub unsafe extern "C" fn shmlock_core_take_over(lock: *mut Handle, dead: u32) ->
 /// Unless they are refused, `contention` is the callback's argument, and `marked` points to a
 /// `uint32_t`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn shmlock_core_mark_waiting(
+pub unsafe extern "C" fn shmlock_core_set_waiters(
     contention: *mut WaitContext,
     marked: *mut u32,
 ) -> Status {
@@ -215,7 +215,7 @@ pub unsafe extern "C" fn shmlock_core_mark_waiting(
         let core = unsafe { core.read() };
         // SAFETY: the core's context, which `Callback` does not use while the callback runs.
         let core = unsafe { &mut *core.cast::<wait::WaitContext<'_>>() };
-        let word = core.mark_waiting().map_err(|_| Status::Busy)?;
+        let word = core.set_waiters().map_err(|_| Status::Busy)?;
         // SAFETY: guaranteed by the caller.
         unsafe { write(marked, word.bits()) }?;
         Ok(Status::Ok)

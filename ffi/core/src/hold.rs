@@ -24,7 +24,7 @@ pub unsafe extern "C" fn shmlock_core_release(lock: *mut Handle) -> Status {
 }
 
 /// Returns `true` if the last release of this handle, or a later acquire that gave up, owes a wake
-/// to a waiter: one that has called `shmlock_core_mark_waiting`, or sleeps in the futex of the
+/// to a waiter: one that has called `shmlock_core_set_waiters`, or sleeps in the futex of the
 /// Linux library.
 ///
 /// Then wake one of them: `futex(2)` with `FUTEX_WAKE` on the region's first word, a task

@@ -8,7 +8,7 @@ use core::ffi::c_void;
 use core::ptr::{from_mut, null, null_mut};
 
 use common::{FUNCTIONS, Memory, User, WAITERS, acquire_spinning, described, inspect};
-use shmlock_core_c::acquire::{WaitContext, shmlock_core_mark_waiting, shmlock_core_try_acquire};
+use shmlock_core_c::acquire::{WaitContext, shmlock_core_set_waiters, shmlock_core_try_acquire};
 use shmlock_core_c::attach::{shmlock_core_check, shmlock_core_detach};
 use shmlock_core_c::handle::Handle;
 use shmlock_core_c::hold::{shmlock_core_declare_consistent, shmlock_core_release};
@@ -79,12 +79,12 @@ unsafe extern "C" fn wait(context: *mut c_void, contention: *mut WaitContext) ->
         waited.results.extend(FUNCTIONS.map(|function| unsafe { function(handle) }));
         let mut marked = 0;
         // SAFETY: the callback's argument, and a `u32`.
-        waited.results.push(unsafe { shmlock_core_mark_waiting(contention, &raw mut marked) });
+        waited.results.push(unsafe { shmlock_core_set_waiters(contention, &raw mut marked) });
         waited.marked = marked;
         // SAFETY: refused.
-        waited.results.push(unsafe { shmlock_core_mark_waiting(null_mut(), &raw mut marked) });
+        waited.results.push(unsafe { shmlock_core_set_waiters(null_mut(), &raw mut marked) });
         // SAFETY: refused.
-        waited.results.push(unsafe { shmlock_core_mark_waiting(contention, null_mut()) });
+        waited.results.push(unsafe { shmlock_core_set_waiters(contention, null_mut()) });
     }
     i32::from(waited.calls.len() >= waited.enough)
 }

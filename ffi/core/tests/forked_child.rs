@@ -10,7 +10,7 @@ use core::ptr::{from_mut, from_ref, null};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use common::{FUNCTIONS, Memory, User, WAITERS, inspect};
-use shmlock_core_c::acquire::{WaitContext, shmlock_core_mark_waiting, shmlock_core_try_acquire};
+use shmlock_core_c::acquire::{WaitContext, shmlock_core_set_waiters, shmlock_core_try_acquire};
 use shmlock_core_c::attach::shmlock_core_attach;
 use shmlock_core_c::fence_scope::SHMLOCK_CORE_INNER_SHAREABLE;
 use shmlock_core_c::fork_generation::shmlock_core_set_fork_generation;
@@ -117,7 +117,7 @@ unsafe extern "C" fn fork_and_return(context: *mut c_void, contention: *mut Wait
     let forking = unsafe { &mut *context.cast::<Forking<'_>>() };
     let mut marked = 0;
     // SAFETY: the callback's argument, and a `u32`.
-    assert_eq!(unsafe { shmlock_core_mark_waiting(contention, &raw mut marked) }, Status::Ok);
+    assert_eq!(unsafe { shmlock_core_set_waiters(contention, &raw mut marked) }, Status::Ok);
     forking.called += 1;
     forking.generation.fetch_add(1, Relaxed);
     for function in FUNCTIONS {

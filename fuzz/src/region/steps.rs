@@ -101,7 +101,7 @@ impl TokenInput {
 }
 
 fn wake_owed_by(word: u32) -> Wake {
-    if word & WAITERS == 0 { Wake::Nobody } else { Wake::One }
+    if word & WAITERS == 0 { Wake::None } else { Wake::One }
 }
 
 impl Step {
@@ -131,7 +131,7 @@ impl Step {
             Self::MarkWaiting { seen: saw } => {
                 let saw = saw.unwrap_or(seen);
                 let marked = Word::from_bits(saw | WAITERS);
-                let answer = protocol::mark_waiting(word, Word::from_bits(saw));
+                let answer = protocol::set_waiters(word, Word::from_bits(saw));
                 context.expects(answer, saw == seen, marked.bits(), Ok(marked), Err(unmoved));
             }
             Self::Release { me } => {
@@ -147,7 +147,7 @@ impl Step {
             Self::ClaimWake => {
                 let owed = token_part(seen) == 0 && seen & WAITERS != 0;
                 let answer = protocol::claim_wake(word);
-                context.expects(answer, owed, seen & DIED, Wake::One, Wake::Nobody);
+                context.expects(answer, owed, seen & DIED, Wake::One, Wake::None);
             }
             Self::Fast { me, releases: false } => {
                 let me = me.token(&before);

@@ -91,7 +91,7 @@ impl Wait for Waiter<'_> {
             assert_eq!((lock.is_held(), lock.fencing_token()), (false, None));
         }
         if beat.marks {
-            let _ = contention.mark_waiting();
+            let _ = contention.set_waiters();
         }
         if let Some(word) = beat.write {
             contention.word().store(word, Relaxed);

@@ -11,7 +11,7 @@ use super::{Error, NotALockReason};
 use crate::holder::Holder;
 use crate::layout::header::DATA_OFFSET;
 use crate::name::InvalidNameReason;
-use crate::name::{NAME_MAX, SUFFIX};
+use crate::name::NAME_MAX;
 use crate::sys::user_map::is_overflow_user;
 
 impl fmt::Display for InvalidNameReason {
@@ -21,11 +21,7 @@ impl fmt::Display for InvalidNameReason {
             Self::Slash => f.write_str("it contains '/'"),
             Self::Nul => f.write_str("it contains a NUL byte"),
             Self::Dots => f.write_str("'.' and '..' are directories"),
-            Self::TooLong { len } => write!(
-                f,
-                "it has {len} bytes; with the suffix {SUFFIX} at most {NAME_MAX} fit into a file \
-                 name"
-            ),
+            Self::TooLong { len } => write!(f, "it has {len} bytes; a name has at most {NAME_MAX}"),
         }
     }
 }

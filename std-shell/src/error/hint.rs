@@ -89,7 +89,8 @@ impl NotALockReason {
             }
             // May be in use: its removal would make two locks then.
             Self::Version { .. } | Self::Size { .. } => {
-                "make sure that nobody uses it (fuser(1)), then remove it or choose another name"
+                "make sure that no process uses it (fuser(1)), then remove it or choose another \
+                 name"
             }
             Self::Symlink
             | Self::HardLink

@@ -51,7 +51,7 @@ pub enum Error {
     },
     /// A system call failed.
     System {
-        /// The operation that failed, as a phrase: "create the file", "map".
+        /// The operation that failed, as a phrase: "create", "map".
         operation: &'static str,
         /// The path.
         path: PathBuf,

@@ -16,7 +16,8 @@ use crate::sys::ofd;
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum OwnerState {
-    /// Its handle exists.
+    /// Its life byte is locked: by its handle, by a copy of its lifeline, or for a moment by a
+    /// handle that recovers the lock.
     Alive,
     /// Its handle is gone. The next contender recovers the lock.
     Dead,

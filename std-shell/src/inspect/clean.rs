@@ -92,7 +92,7 @@ fn clean_by(
     let fd = descriptor.as_fd();
     file.check_size(fd)?;
     file.check_magic(fd)?;
-    fork_gate::keep();
+    fork_gate::register();
     let _no_fork = NoForkGuard::begin();
     let generation = ProcessGeneration::here();
     let alone =

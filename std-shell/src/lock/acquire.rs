@@ -18,8 +18,8 @@ impl ShmLock {
     ///
     /// # Errors
     /// [`Error::Cancelled`], [`Error::WouldDeadlock`], [`Error::Orphaned`],
-    /// [`Error::ForkedHandle`], [`Error::NestingTooDeep`]; [`Error::Overwritten`] if this handle held
-    /// the lock and the owner word no longer says so.
+    /// [`Error::ForkedHandle`], [`Error::NestingTooDeep`]; [`Error::Overwritten`] if this handle
+    /// held the lock and the owner word no longer says so.
     ///
     /// # Limits
     /// There is no order among waiters, see [`Builder::fairness_interval`].
@@ -66,8 +66,9 @@ impl ShmLock {
 
     /// Acquires the lock, waiting at most `timeout`. Zero is one try.
     ///
-    /// Blocks. The timeout is kept to the precision of the clock, whatever the poll interval. A
-    /// free lock is acquired whatever the timeout.
+    /// Blocks. The timeout does not depend on the poll interval. The call may return some tens of
+    /// microseconds late, and later if it recovers the lock while another thread forks. A free lock
+    /// is acquired whatever the timeout.
     ///
     /// # Errors
     /// [`Error::TimedOut`], which names the holder. Else those of [`lock`](Self::lock).

@@ -14,8 +14,8 @@ use crate::wait::deadline::Deadline;
 use crate::wait::tuning::SPIN_LIMIT;
 
 impl ShmLock {
-    /// Logs at `debug` that this call is going to sleep, if it is. The time that the logger takes
-    /// does not count as waiting.
+    /// Logs at `debug` the holder of the lock, if the call is about to sleep. The time that the
+    /// logger takes does not count as waiting.
     ///
     /// # Errors
     /// [`Error::ForkedHandle`](crate::Error::ForkedHandle) if the logger forked, and this is the
@@ -25,7 +25,7 @@ impl ShmLock {
         if log::max_level() < log::LevelFilter::Debug {
             return Ok(());
         }
-        if !deadline.beginning(Instant::now()).is_one_try() && self.outlasts_a_spin() {
+        if !deadline.beginning(Instant::now()).is_one_try() && self.spin_and_see_held() {
             self.tell_holder();
             self.check_process()?;
         }
@@ -41,7 +41,7 @@ impl ShmLock {
 
     /// Spins for as long as a waiter does. Returns `true` if the lock is still held then, and the
     /// wait is not refused.
-    fn outlasts_a_spin(&self) -> bool {
+    fn spin_and_see_held(&self) -> bool {
         let region = self.shared.region();
         let begin = BootInstant::now();
         loop {

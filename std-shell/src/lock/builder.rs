@@ -81,8 +81,9 @@ impl Builder {
     /// It bounds barging. A handle that acquires the lock again and again does so without the
     /// kernel where it can. After one interval it yields its CPU to the waiter that its release has
     /// woken; the kernel chooses that waiter. After twenty intervals it also leaves the free lock
-    /// alone for 50 µs. A shorter interval is fairer and slower. With zero it does both at each
-    /// release that finds a sleeping waiter; a newcomer may still acquire the lock.
+    /// alone for 50 µs, unless the call is one try or a task's. A shorter interval is fairer and
+    /// slower. With zero it yields at each release that wakes a waiter, and leaves the lock alone
+    /// after each contended one; a newcomer may still acquire the lock.
     /// With [`Duration::MAX`] a sleeping waiter may wait for as long as others keep the lock busy.
     /// Each handle goes by its own setting.
     ///
@@ -171,9 +172,9 @@ impl Builder {
         self
     }
 
-    /// Makes an error of a death that the protected data may show, for this handle. Default
-    /// `false`: the lock is acquired, and the guard tells of the death ([`Guard::recovered`]), which
-    /// code that does not ask overlooks.
+    /// Makes this handle refuse the lock while the protected data may be inconsistent. Default
+    /// `false`: the lock is acquired, and the guard tells of the death ([`Guard::recovered`]),
+    /// which code that does not ask overlooks.
     ///
     /// * If an owner has died in its critical section, each call of this handle that would acquire
     ///   the lock returns [`Error::Poisoned`], until a handle has declared the data consistent.
@@ -181,8 +182,8 @@ impl Builder {
     ///   that a destructor begins while a panic unwinds counts as ended in order.
     ///
     /// To repair the data, open a handle without this setting: its guard has
-    /// [`declare_consistent`](crate::Guard::declare_consistent). Needs an unwinding panic; one that aborts
-    /// is a death in any case. No acquisition of such a handle takes the fast path.
+    /// [`declare_consistent`](crate::Guard::declare_consistent). Needs an unwinding panic; one that
+    /// aborts is a death in any case. No acquisition of such a handle takes the fast path.
     ///
     /// # Examples
     /// ```

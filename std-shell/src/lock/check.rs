@@ -39,7 +39,7 @@ impl ShmLock {
     /// Returns the owner word if the handle counts a hold and the word does not name it. Then an
     /// exit handler has released the lock, or the word was overwritten from outside.
     #[inline]
-    pub(crate) fn usurped(&self) -> Option<Word> {
+    pub(crate) fn other_owner(&self) -> Option<Word> {
         if !(self.holds.is_held() && self.shared.is_ours()) {
             return None;
         }
@@ -58,7 +58,7 @@ impl ShmLock {
         if !self.holds.is_held() {
             return Err(ReleaseError::NotHeld);
         }
-        self.usurped().map_or(Ok(()), |found| Err(self.void(found)))
+        self.other_owner().map_or(Ok(()), |found| Err(self.void(found)))
     }
 
     /// Ends the holds of which the owner word knows nothing. The word is left alone.
@@ -66,7 +66,8 @@ impl ShmLock {
     pub(crate) fn void(&self, found: Word) -> ReleaseError {
         self.holds.void();
         self.held_since.set(None);
-        // A signal handler may find it in use. The next acquisition sets it right then.
+        // In a signal handler that interrupts a change of it, it stays; the next acquisition
+        // replaces it.
         let blocked = self.blocked.try_borrow_mut().ok().and_then(|mut blocked| blocked.take());
         drop(blocked); // pending signals run their handlers here
         self.overwritten(found)

@@ -1,10 +1,10 @@
 //! Acquires a lock whose acquisition is disturbed: held by another handle, nested, or with
 //! bookkeeping.
 //!
-//! All between the system call of a sleep and the critical section is compiled into
-//! [`acquire_slow`](ShmLock::acquire_slow), hence the `#[inline]`s here and in `wait`; what is
-//! seldom needed is compiled apart. After a sleep no code is in a cache and no return is predicted,
-//! so each function costs time while the lock is free and unused (`ci/instructions.sh` looks).
+//! The code between the wake from a sleep and the critical section is inlined into
+//! [`acquire_slow`](ShmLock::acquire_slow), here and in `wait`. Rare cases are separate functions.
+//! After a sleep neither caches nor branch predictors are warm, so each call costs time while the
+//! lock is free and unused. `ci/instructions.sh` checks this.
 
 use std::time::{Duration, Instant};
 
@@ -96,7 +96,7 @@ impl ShmLock {
     /// Confirms by the owner word the hold that was just nested. If the word names another owner,
     /// the holds are void.
     fn confirm_nested(&self) -> Result<bool> {
-        match self.usurped() {
+        match self.other_owner() {
             None => Ok(true),
             Some(found) => Err(self.error_of(self.void(found))),
         }
@@ -273,7 +273,9 @@ impl ShmLock {
                 return Outcome::Failed(self.abandon_orphan());
             }
         }
-        self.shared.region().count_contended();
+        if !self.is_poisoned(acquisition) {
+            self.shared.region().count_contended();
+        }
         Outcome::Acquired(Acquired { acquisition, since })
     }
 

@@ -1,15 +1,14 @@
-//! Does what an undisturbed `lock()` and the drop of its guard do, in the order in which it
-//! happens.
+//! Acquires and releases an undisturbed lock: the fast path, in the order of execution.
 //!
 //! An acquire is *undisturbed* if the owner word is 0, without owner and flags, and five facts
-//! hold, each of them one load. Otherwise nothing is done here, and
+//! hold, which a few loads tell. Otherwise the owner word stays as it is, and
 //! [`acquire_slow`](ShmLock::acquire_slow) does the whole of it.
 //!
 //! | fact | when it does not hold |
 //! |---|---|
 //! | the handle holds nothing | the hold nests; a signal handler interrupts acquire or release |
 //! | `recorded`: its owner record is written | the first acquire; after `set_description` |
-//! | `fast_path`: no bookkeeping, no head start | `measure_holds`, `block_signals`, a head start |
+//! | `fast_path`: no bookkeeping, no head start | `measure_holds`, `poisoning`, signals, a head start |
 //! | the handle is this process's | a forked child |
 //! | the logger wants no `debug` events | it does |
 //!
@@ -29,7 +28,7 @@ use crate::error::release::ReleaseError;
 use crate::lock::guard::Guard;
 use crate::lock::handle::ShmLock;
 use crate::lock::hold_count::{AfterTransition, HoldKind};
-use crate::sys::thread::{number_as_known, this_thread_by_number};
+use crate::sys::thread::{number_as_known, this_thread};
 use crate::wait::deadline::Deadline;
 
 impl ShmLock {
@@ -93,7 +92,8 @@ impl ShmLock {
             && log::max_level() < log::LevelFilter::Debug
     }
 
-    /// Tells the exit handlers which thread uses this handle.
+    /// Stores in the slot which thread uses this handle, for the exit handlers and the deadlock
+    /// check.
     #[inline]
     pub(crate) fn note_thread(&self) {
         if self.thread.get() != number_as_known() {
@@ -103,7 +103,7 @@ impl ShmLock {
 
     #[cold]
     fn note_another_thread(&self) {
-        let thread = this_thread_by_number();
+        let thread = this_thread();
         self.slot.slot().used_by(thread);
         self.thread.set(thread.number);
     }

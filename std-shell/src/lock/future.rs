@@ -29,7 +29,8 @@ impl ShmLock {
     ///
     /// Blocks no thread: while the future is pending, one thread of this process sleeps for all
     /// such futures. That thread starts when the first of them has to wait, and ends 50 ms after
-    /// the last wait. Any executor will do. A poll makes a few system calls and never sleeps.
+    /// the last wait. Any executor will do. A poll does not sleep; it may wait for a
+    /// fork(3) as [`try_lock`](Self::try_lock) does.
     /// Dropping the future before it is ready ends the wait, and leaves nothing behind.
     ///
     /// Neither guard nor future is `Send`: they are for tasks that stay on their thread
@@ -87,7 +88,7 @@ impl ShmLock {
         let word = self.shared.region().owner_word();
         let mut seen = self.shared.region().word();
         while seen.is_owned_by(self.token) && !seen.has_waiters() {
-            match protocol::mark_waiting(word, seen) {
+            match protocol::set_waiters(word, seen) {
                 Ok(_) => return,
                 Err(now) => seen = now,
             }
@@ -109,7 +110,7 @@ pub struct LockFuture<'a> {
 }
 
 /// The word after WAITERS was to be set.
-enum Marked {
+enum AfterSet {
     /// This value: sleep while it stands.
     At(u32),
     /// No wake is wanted: sleep for the time only.
@@ -127,7 +128,7 @@ impl<'a> LockFuture<'a> {
     fn attempt(&mut self, context: &Context<'_>) -> Result<Poll<Guard<'a>>> {
         let lock = self.lock;
         lock.check_process()?;
-        if let Some(found) = lock.usurped() {
+        if let Some(found) = lock.other_owner() {
             return Err(lock.error_of(lock.void(found)));
         }
         if !lock.holds.is_none() {
@@ -150,9 +151,9 @@ impl<'a> LockFuture<'a> {
             }
             lock.check_process()?; // a signal handler may have forked meanwhile
             let sleep_on = match self.set_waiters() {
-                Marked::At(value) => Some(value),
-                Marked::NoWake => None,
-                Marked::Moved => continue,
+                AfterSet::At(value) => Some(value),
+                AfterSet::NoWake => None,
+                AfterSet::Moved => continue,
             };
             self.register(sleep_on, limit, context)?;
             if is_first {
@@ -187,20 +188,20 @@ impl<'a> LockFuture<'a> {
     }
 
     /// Sets WAITERS, if a wake is wanted.
-    fn set_waiters(&mut self) -> Marked {
+    fn set_waiters(&mut self) -> AfterSet {
         if self.lock.settings.strategy == WaitStrategy::SleepPolling {
-            return Marked::NoWake;
+            return AfterSet::NoWake;
         }
         let region = self.lock.shared.region();
         let seen = region.word();
         if seen.is_free() {
-            return Marked::Moved;
+            return AfterSet::Moved;
         }
-        let Ok(marked) = protocol::mark_waiting(region.owner_word(), seen) else {
-            return Marked::Moved;
+        let Ok(marked) = protocol::set_waiters(region.owner_word(), seen) else {
+            return AfterSet::Moved;
         };
         self.owes_wake = true;
-        Marked::At(marked.bits())
+        AfterSet::At(marked.bits())
     }
 
     /// Registers a wait for the word to change from `value`, if there is one, and for the time.

@@ -16,10 +16,12 @@ use crate::lock::handle::ShmLock;
 /// [`ShmLock::acquire`] is paired with a release. Unwinding drops guards, so a panic releases. A
 /// guard is not `Send`: the hold belongs to the thread that acquired it.
 ///
-/// Dropping never blocks, panics or allocates. If the owner word does not name the handle any more
-/// (an exit handler has released the lock, or the word was overwritten from outside), the drop
-/// releases nothing and logs a warning; [`release`](Self::release) returns it as an error. Such a
-/// guard holds nothing: it has neither a fencing token nor a death to report.
+/// Apart from the logger, dropping never blocks, panics or allocates. It may yield the CPU
+/// ([`Builder::fairness_interval`](crate::Builder::fairness_interval)). If the owner word does not
+/// name the handle any more (an exit handler has released the lock, or the word was overwritten
+/// from outside), the drop releases nothing and logs a warning; [`release`](Self::release) returns
+/// it as an error. Such a guard holds nothing: it has neither a fencing token nor a death to
+/// report.
 #[must_use = "the lock is released as soon as the guard is dropped"]
 pub struct Guard<'a> {
     lock: &'a ShmLock,

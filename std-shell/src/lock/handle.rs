@@ -76,7 +76,8 @@ use crate::{Builder, Guard};
 /// # In a signal handler
 /// [`try_lock`](Self::try_lock) on a handle that the interrupted code is using returns `None`; it
 /// neither blocks nor corrupts anything. It is async-signal-safe while the logger is (or `debug`
-/// events are off) and it returns no error: the text of an error is allocated.
+/// events are off) and it returns no error: the text of an error is allocated. A handler that
+/// acquires the lock releases it before it returns.
 ///
 /// # Examples
 /// ```

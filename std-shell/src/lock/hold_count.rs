@@ -14,6 +14,10 @@
 //! is 0. That is the sign of a corrupt word, and it would recover the lock from the very code that
 //! it interrupts.
 //!
+//! A handler ends the holds that it begins (`ShmLock`, "In a signal handler"). The hold of one that
+//! returns with it, between the check and the begin of a transition, is not counted: the next
+//! acquire finds it, and recovers the lock from it.
+//!
 //! A *plain* hold is a single hold without bookkeeping: no signals are blocked for it, there is no
 //! death to report, and nothing was logged. Its release is the owner word and this state, no more.
 //!

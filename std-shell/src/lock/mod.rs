@@ -1,8 +1,10 @@
 //! Puts names, the protocol and waiting together: the lock.
 //!
 //! `fast.rs` is all that an undisturbed `lock()` and the drop of its guard do. Beyond that,
-//! `contend.rs` waits, `release.rs` wakes, `recovery.rs` takes over from a dead owner, and
-//! `future.rs` waits in tasks. `poison.rs` makes deaths errors for those who ask. `handle.rs` has the state, `acquire.rs` the public calls.
+//! `contend.rs` waits (by the loop of core's `contend.rs`), `release.rs` wakes, `recovery.rs`
+//! recovers the lock from a dead owner, `poison.rs` refuses a lock whose data may be inconsistent,
+//! and
+//! `future.rs` waits in tasks. `handle.rs` has the state, `acquire.rs` the public calls.
 
 mod acquire;
 mod begin_wait;

@@ -1,5 +1,5 @@
-//! Makes an error of an owner's death, and a death of a panic, for handles with
-//! [`Builder::poisoning`](crate::Builder::poisoning).
+//! Refuses the lock after an owner's death, and treats a panic in the critical section as a death,
+//! for handles with [`Builder::poisoning`](crate::Builder::poisoning).
 
 use std::cell::Cell;
 use std::result::Result as StdResult;
@@ -19,6 +19,7 @@ pub(crate) struct PanicWatch {
     is_on: bool,
     /// The thread was already panicking when the hold began: a destructor locks.
     began_panicking: Cell<bool>,
+    /// A panic has ended the hold, or one that was nested in it.
     has_panicked: Cell<bool>,
 }
 
@@ -27,7 +28,7 @@ impl PanicWatch {
         Self { is_on, began_panicking: Cell::new(false), has_panicked: Cell::new(false) }
     }
 
-    /// Notes the begin of the outermost hold.
+    /// Notes the beginning of the outermost hold.
     #[inline]
     pub(crate) fn note_begin(&self) {
         if self.is_on {
@@ -58,7 +59,7 @@ impl ShmLock {
         acquisition.owner_died && self.settings.poisoning
     }
 
-    /// Gives back a lock that was just acquired, with the DIED flag.
+    /// Releases a lock that was just acquired, with the DIED flag.
     #[cold]
     pub(crate) fn refuse_poisoned(&self, acquisition: Acquisition) -> Error {
         let (region, fence) = (self.shared.region(), self.settings.fence);

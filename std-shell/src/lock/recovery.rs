@@ -75,10 +75,10 @@ impl ShmLock {
     #[cold]
     pub(crate) fn report_death(&self) {
         match self.recovered().and_then(|recovered| recovered.dead) {
-            Some(dead) => tell!(Warn, "{self}: taken over from a dead owner, {dead}"),
+            Some(dead) => tell!(Warn, "{self}: recovered from a dead owner, {dead}"),
             None => tell!(
                 Warn,
-                "{self}: an earlier owner died, and nobody has declared the data consistent"
+                "{self}: an earlier owner died, and the data has not been declared consistent since"
             ),
         }
     }

@@ -79,8 +79,8 @@ impl ShmLock {
     /// closed whatever the result.
     ///
     /// # Errors
-    /// [`Error::GuardsAlive`] if a guard was leaked: the lock is not released, and the next owner is
-    /// told that this one died. [`Error::Overwritten`]; [`Error::ForkedHandle`].
+    /// [`Error::GuardsAlive`] if a guard was leaked: the lock is not released, and the next owner
+    /// is told that this one died. [`Error::Overwritten`]; [`Error::ForkedHandle`].
     ///
     /// # Examples
     /// ```
@@ -119,7 +119,7 @@ impl ShmLock {
         match self.holds.end_one(kind) {
             Ended::Nested => {
                 self.panic_watch.note_end();
-                self.usurped().map_or(Ok(()), |found| Err(self.void(found)))
+                self.other_owner().map_or(Ok(()), |found| Err(self.void(found)))
             }
             Ended::Outermost => {
                 let released = self.release_outermost();
@@ -196,7 +196,7 @@ impl Drop for ShmLock {
             return; // a forked child: the slot, the word and the mapping are the parent's
         }
         let is_leaked = self.holds.guards() > 0;
-        let released = match self.usurped() {
+        let released = match self.other_owner() {
             Some(found) => Some(Err(Lost::Overwritten(found))),
             None if self.holds.is_held() && !is_leaked => {
                 self.holds.end_all();

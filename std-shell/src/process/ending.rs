@@ -70,7 +70,7 @@ extern "C" fn on_signal(signal: libc::c_int) {
 
 /// Returns this process (upper half) and this thread (lower half), as the kernel numbers them.
 ///
-/// Not [`this_thread_by_number`](crate::sys::thread::this_thread_by_number): in a child that shares
+/// Not [`this_thread`](crate::sys::thread::this_thread): in a child that shares
 /// our memory, as after vfork(2), that is still its parent's thread. The parent's locks are not the
 /// child's to release.
 fn executing() -> u64 {

@@ -143,7 +143,7 @@ fn install_at_exit() -> Result<()> {
         return Ok(());
     }
     // A child that is forked during atexit(3) would inherit a locked lock of libc.
-    fork_gate::keep();
+    fork_gate::register();
     let _no_fork = NoForkGuard::begin();
     // SAFETY: `at_exit` may be called at any time on any thread, and does not unwind.
     if unsafe { libc::atexit(at_exit) } != 0 {

@@ -24,7 +24,7 @@ use shmlock_core::{FenceScope, Token};
 
 use crate::sys::file_id::FileId;
 use crate::sys::fork;
-use crate::sys::thread::{Thread, this_thread_by_number};
+use crate::sys::thread::{Thread, this_thread};
 
 /// The slot is unused.
 const FREE: u32 = 0;
@@ -234,7 +234,7 @@ impl Slot {
 /// Returns `true` if this thread acquired the lock on this file through the handle `owner`.
 /// Async-signal-safe.
 pub(crate) fn held_by_this_thread(owner: Token, identity: FileId) -> bool {
-    let thread = this_thread_by_number();
+    let thread = this_thread();
     slots().any(|slot| slot.is_held_by(owner, identity, thread))
 }
 

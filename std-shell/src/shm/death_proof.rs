@@ -59,7 +59,7 @@ impl Liveness for KernelProof<'_> {
             Some(act())
         };
         // First through the number as it is: one system call, and nearly always the owner lives. A
-        // false *alive* costs time only: it is not believed again and again.
+        // false *alive* only costs time: each 17th answer is checked (`shm/attach/probe.rs`).
         if self.shared.trust_probe()
             && life_of(self.shared.probe().as_fd(), owner) == OwnerState::Alive
         {

@@ -8,6 +8,9 @@
 //! time would do harm until it calls exec or ends. It would prove this process alive after its
 //! death. Or, if this process died in that time, no other process could open the name.
 //!
+//! Two descriptors hold one for longer, and forks do not wait for them: a lifeline, which is made
+//! for that, and the `B` of the prober (`wait/probe.rs`), whose byte proves no life.
+//!
 //! So each such piece of code holds a [`NoForkGuard`]. fork(3) waits until the other threads have
 //! dropped theirs, and a new guard waits until the fork is done. The handlers of
 //! `pthread_atfork(3)` do this. They do not run at `posix_spawn(3)`, whose child calls exec at
@@ -45,13 +48,13 @@ struct Counts {
     forks: u32,
 }
 
-/// Keeps other threads from forking this process until it is dropped.
+/// Keeps other threads from forking this process until it is dropped, for [`MAX_WAIT`] at most.
 #[derive(Debug)]
 #[must_use = "it ends when it is dropped"]
 pub(crate) struct NoForkGuard(PhantomData<*const ()>);
 
 impl NoForkGuard {
-    /// Waits until forks of other threads are done. Async-signal-safe.
+    /// Waits until forks of other threads are done, for [`MAX_WAIT`] at most. Async-signal-safe.
     pub(crate) fn begin() -> Self {
         let own = OWN.get();
         OWN.set(Counts { guards: own.guards + 1, ..own }); // before the gate: see `before_fork`
@@ -83,8 +86,8 @@ fn check_deadline(deadline: &mut Option<Instant>) -> bool {
     now >= *deadline.get_or_insert(now + MAX_WAIT)
 }
 
-/// Makes forks that begin from here on wait. Must be called before the first guard that is not in a
-/// signal handler.
+/// Registers the fork handlers: from here on forks wait for guards, and guards for forks. Must be
+/// called before the first guard that is not in a signal handler.
 ///
 /// A fork under way in another thread may miss it: libc unlocks its list of handlers while it runs
 /// another library's handler, and our entry comes too late for that fork. Without other handlers
@@ -93,7 +96,7 @@ fn check_deadline(deadline: &mut Option<Instant>) -> bool {
 /// Not a `Once`: one that another thread is running during a fork would stay so in the child.
 /// Threads that call this for the first time at the same moment register the handlers several
 /// times. Then each fork counts several times, up and down.
-pub(crate) fn keep() {
+pub(crate) fn register() {
     static REGISTERED: AtomicBool = AtomicBool::new(false);
     // Partner: the store below, by any thread. Acquire: a thread that sees it has the handlers
     // registered.

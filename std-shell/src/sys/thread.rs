@@ -33,7 +33,7 @@ pub(crate) const NO_THREAD: u32 = u32::MAX;
 /// Returns both numbers of this thread. Asks the kernel once in each thread and process.
 ///
 /// Async-signal-safe: the thread-local has neither a lazy initialiser nor a destructor.
-pub(crate) fn this_thread_by_number() -> Thread {
+pub(crate) fn this_thread() -> Thread {
     let present = fork::present_generation();
     THREAD.with(|cell| {
         let (generation, thread) = cell.get();

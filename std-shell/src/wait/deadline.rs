@@ -1,4 +1,4 @@
-//! Says how long to wait. A clock is read only where waiting has an end.
+//! Says how long to wait. The clock of deadlines is read only if the wait has an end.
 
 use std::time::{Duration, Instant};
 

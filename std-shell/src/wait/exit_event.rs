@@ -142,7 +142,7 @@ impl ExitEvent {
         Ok(seen.map(|(word, in_use)| EventInspection { is_set: word != CLEAR, in_use }))
     }
 
-    /// Removes the file of the event of this name if nobody has it open.
+    /// Removes the file of the event of this name if no process has it open.
     ///
     /// Users that are killed leave such files. The next opener of the name finds the event clear in
     /// any case; this is for names that are not opened any more. Never blocks. During the call,
@@ -167,7 +167,7 @@ impl ExitEvent {
         Self::clean_in(name, DEFAULT_DIRECTORY)
     }
 
-    /// Removes the file of an event in another directory if nobody has it open, see
+    /// Removes the file of an event in another directory if no process has it open, see
     /// [`clean`](Self::clean).
     ///
     /// # Errors

@@ -3,7 +3,8 @@
 //! A wake takes a system call, and a context switch of the waiter: much longer than a short
 //! critical section. Until the woken waiter runs, running handles acquire the lock without the
 //! kernel. One *fairness interval* bounds that. An interval begins when the handle has slept,
-//! backed off, or given a head start in vain. After it, a handle yields the CPU when it has woken a
+//! backed off, or given a head start in vain, when it has to wait after a pause of an interval, and
+//! at its first contended release. After it, a handle yields the CPU when it has woken a
 //! waiter, which may be scheduled on this very CPU. After many intervals without a pause it gives
 //! the woken waiter a *head start*: it leaves the free lock alone for a moment. Otherwise a handle
 //! whose critical sections outlast a spin could keep all sleepers out: each would wake, find the
@@ -55,14 +56,14 @@ impl Fairness {
         }
     }
 
-    /// Begins an interval: this handle has slept, backed off, or given a head start in vain.
+    /// Begins an interval now.
     pub(crate) fn begin_interval(&self, now: BootInstant) {
         self.began.set(Some(now));
     }
 
-    /// Reads the clock after a contended release, which has woken a waiter or not. If the interval
-    /// is over, yields the CPU to that waiter. Once many intervals have passed, the next acquire
-    /// owes a head start, whether a waiter was woken or not.
+    /// Decides after a contended release whether this handle yields. Once an interval has passed,
+    /// yields the CPU if the release has woken a waiter. Once many have passed, the next acquire
+    /// owes a head start, with or without a woken waiter.
     pub(crate) fn after_release(&self, has_woken: bool) {
         let now = BootInstant::now();
         let Some(began) = self.began.get() else {

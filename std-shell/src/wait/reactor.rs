@@ -12,8 +12,8 @@
 //! ```
 //!
 //! The first wait starts the thread, which ends when there has been none for [`IDLE_TIMEOUT`]. An
-//! entry is good for one wake; a task that has to wait on registers anew. So a forgotten future
-//! costs one wake.
+//! entry is good for one wake. A task that must go on waiting registers again. So a future that is
+//! forgotten (`mem::forget`) costs one wake.
 //!
 //! # Memory
 //!
@@ -200,9 +200,9 @@ impl Reactor {
         futex::wake_all(&self.bell);
     }
 
-    fn remove(&self, is_it: impl Fn(u64, &Wait) -> bool) -> Gone {
+    fn remove(&self, matches: impl Fn(u64, &Wait) -> bool) -> Gone {
         let mut state = self.lock();
-        let gone = state.extract(|number, wait| is_it(number, wait));
+        let gone = state.extract(|number, wait| matches(number, wait));
         if state.waits.is_empty() && !gone.is_empty() {
             self.ring(state); // or the thread would sleep until the time of a wait that is gone
         } else {
@@ -263,11 +263,11 @@ impl Reactor {
 
 impl State {
     /// Takes the matching waits off the list. The order of the rest is lost.
-    fn extract(&mut self, is_it: impl Fn(u64, &Wait) -> bool) -> Vec<(u64, Wait)> {
+    fn extract(&mut self, matches: impl Fn(u64, &Wait) -> bool) -> Vec<(u64, Wait)> {
         let mut out = Vec::new();
         let mut index = 0;
         while let Some((number, wait)) = self.waits.get(index) {
-            if is_it(*number, wait) {
+            if matches(*number, wait) {
                 out.push(self.waits.swap_remove(index));
             } else {
                 index += 1;

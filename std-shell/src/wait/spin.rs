@@ -23,8 +23,8 @@ pub(crate) struct Pace {
 }
 
 impl Pace {
-    /// Learns at the begin of a wait how long an acquisition has taken of late, by any handle, with
-    /// what comes until the next. An owner that takes twice as long stalls.
+    /// Learns, as a wait begins, the mean time from one acquisition to the next since this handle's
+    /// last wait. An owner that takes twice as long stalls.
     #[inline]
     pub(crate) fn note_arrival(&self, now: BootInstant, count: u64) {
         let period = self.last_arrival.replace(Some((now, count))).map_or(

@@ -17,20 +17,21 @@ use std::time::Duration;
 pub(crate) const SPIN_LIMIT: Duration = Duration::from_micros(10);
 
 /// How many spin hints a waiter makes between two reads of the word, while critical sections are
-/// not brief. More delay the hand-off. Figure H to a waiter that has just arrived.
+/// not brief. More hints delay the hand-off. Figure H to a waiter that has just arrived.
 pub(crate) const HINTS_PER_READ: u32 = 4;
 
 /// How many spin hints while critical sections are brief. Each read takes the cache line from the
 /// owner, and several of its sections fit between two reads. Figure C with empty sections.
 pub(crate) const HINTS_PER_READ_IF_BRIEF: u32 = 32;
 
-/// A critical section is brief up to so many spin hints, with what its owner does until the next.
-/// Figure C with empty sections.
+/// The longest time, in spin hints, from one acquisition to the next at which critical sections
+/// count as brief. Figure C with empty sections.
 pub(crate) const BRIEF_SECTION: u32 = 8;
 
 /// After how long without an acquisition a spinning waiter assumes that the owner was preempted, or
-/// twice what an acquisition has taken of late if that is longer. The spinning waiter may occupy the
-/// CPU that the owner needs. Figure C with 1 µs of work; p99.9 for the measured time.
+/// twice what an acquisition has taken of late if that is longer. Counted from the beginning of the
+/// wait if this spin has seen no acquisition. The spinning waiter may occupy the CPU that the owner
+/// needs. Figure C with 1 µs of work; its p99.9 would change the factor of two.
 pub(crate) const OWNER_STALLED: Duration = Duration::from_micros(2);
 
 /// How long a waiter that was woken in vain sleeps without setting WAITERS. The kernel adds its
@@ -44,8 +45,8 @@ pub(crate) const BACK_OFF: Duration = Duration::from_micros(1);
 pub(crate) const DEFAULT_FAIRNESS_INTERVAL: Duration = Duration::from_micros(50);
 
 /// After how many fairness intervals without a pause a handle gives a woken waiter a head start.
-/// After each interval would slow down contenders with short sections, which meet while they run.
-/// Figure C, longest wait.
+/// A head start after each interval would slow down contenders with short sections, which meet
+/// while they run. Figure C, longest wait.
 pub(crate) const HEAD_START_AFTER: u32 = 20;
 
 /// How long that head start is: a few times what a wake takes on an idle core. Figure H to a waiter
@@ -73,12 +74,14 @@ pub(crate) const PROBE_WAITED_PART: u32 = 8000;
 
 // Sleeping.
 
-/// The longest single sleep; the waiter checks the lock, and sleeps again. Arbitrary, but such that
+/// The longest time until the reactor wakes a task, which checks the lock and sleeps again.
+/// Threads:
+/// `sys/sleep.rs`. Arbitrary, but such that
 /// the sum of this and any time on any clock can be represented.
 pub(crate) const LONGEST_SLEEP: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// How long the reactor's thread stays without a wait: many times what it takes to start one.
-/// Arbitrary beyond that; no benchmark.
+/// How long the reactor's thread stays without a wait: many times what it takes to start the
+/// thread. Arbitrary beyond that; no benchmark.
 pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_millis(50);
 
 /// How many attempts one poll of a future makes while the word moves under it, before other tasks

@@ -19,7 +19,8 @@
 //! | `GaveUp` | | | give up | |
 //!
 //! A wait begins in `Spin`. `Sleep` gives up at the deadline, at the exit event, and at a deadlock.
-//! `Probe` gives up if the file was removed. Each phase gives up in a forked child.
+//! `Probe`, except the first of a wait, gives up if the file was removed. Each phase gives up in a
+//! forked child.
 //!
 //! A spin ends in `Probe` if the owner has not been probed for one poll interval, and else in
 //! `Sleep`. So a dead owner is noticed before the first sleep, and after each sleep that ends by
@@ -148,7 +149,8 @@ impl<'a> Waiter<'a> {
                     return Ok(WaitAction::Retry);
                 }
                 Phase::Probe => {
-                    // Nothing has happened to the file's name before the first.
+                    // The first leaves out the check of the name, which takes two system calls: a
+                    // recovery checks it anyway (`end_wait`).
                     let is_first = self.last_probe.replace(self.now).is_none();
                     let is_orphaned = !is_first && self.terms.shared.is_orphaned();
                     self.check_process()?;
@@ -240,7 +242,7 @@ impl<'a> Waiter<'a> {
             sleep(limit, event);
             return Slept::Elapsed;
         }
-        let Ok(marked) = context.mark_waiting() else { return Slept::Not };
+        let Ok(marked) = context.set_waiters() else { return Slept::Not };
         let lock = (context.word(), marked.bits());
         let woke =
             event.and_then(|event| futex::wait_either(lock, (event, WAITING_ALLOWED), limit));

@@ -58,8 +58,8 @@ impl World {
         (1..=TOKENS).filter(move |&token| !self.is_token_locked(file, token))
     }
 
-    /// Returns `true` if a process other than `process` has the presence byte of this file locked in
-    /// this way.
+    /// Returns `true` if a process other than `process` has the presence byte of this file locked
+    /// in this way.
     pub(crate) fn is_present(&self, file: u8, presence: Presence, process: usize) -> bool {
         self.is_present_but(file, presence, [Some(process), None])
     }

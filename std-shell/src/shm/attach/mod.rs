@@ -109,7 +109,7 @@ impl Attachment {
         patience: Duration,
         claim: impl Fn(&Descriptor, Region<'_>, ProcessGeneration) -> Result<(T, u32)>,
     ) -> Result<(Self, T)> {
-        fork_gate::keep();
+        fork_gate::register();
         let start = Instant::now();
         loop {
             let birth = ProcessGeneration::here();
