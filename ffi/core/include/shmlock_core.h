@@ -466,7 +466,7 @@ shmlock_core_status shmlock_core_take_over(shmlock_core_t *lock, uint32_t dead);
  `uint32_t`.
  */
 shmlock_core_status shmlock_core_set_waiters(shmlock_core_wait_context *contention,
-                                              uint32_t *marked);
+                                             uint32_t *marked);
 
 /*
  Releases one hold. After the last release, the lock is free.
