@@ -14,8 +14,7 @@ use std::time::Duration;
 
 use rustix::thread::futex::{Flags, wait, wake};
 use rustix::time::Timespec;
-
-use crate::histogram::BUCKETS;
+use shmlock_bench_support::histogram::BUCKETS;
 
 /// The most workers of one run.
 pub(crate) const ROWS: usize = 64;

@@ -22,7 +22,7 @@
 //! | `worker`, `hand_off`, `wait`, `work` | the duties of a worker |
 //! | `place`, `memory` | the contenders' files, and their mapping |
 //! | `clock`, `machine`, `watchdog` | the time, the load, the bound on a measurement |
-//! | `histogram`, `statistics`, `results` | the evaluation |
+//! | `statistics`, `results` | the evaluation |
 //! | `table`, `json`, `plots`, `progress` | the output |
 
 mod board;
@@ -32,7 +32,6 @@ mod compare;
 mod contenders;
 mod figures;
 mod hand_off;
-mod histogram;
 mod json;
 mod machine;
 mod memory;

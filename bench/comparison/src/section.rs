@@ -2,8 +2,9 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
+use shmlock_bench_support::histogram::{BUCKETS, bucket_of};
+
 use crate::board::{Board, Row};
-use crate::histogram::{BUCKETS, bucket_of};
 use crate::work::work;
 
 /// Increments the counter in two steps, which lose a count if two processes interleave them.

@@ -5,12 +5,12 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 use std::time::Duration;
 
+use shmlock_bench_support::histogram::BUCKETS;
 use shmlock_bench_support::{Result, child::Child};
 
 use crate::board::{Board, ROWS, state};
 use crate::clock::now;
 use crate::contenders::{Contender, Kind, Task};
-use crate::histogram::BUCKETS;
 use crate::memory::Mapping;
 use crate::place::Place;
 use crate::prepared::Prepared;

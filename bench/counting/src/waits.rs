@@ -1,26 +1,11 @@
 //! Counts waiting times in a histogram of shared words, which outlives the process that fills it.
 //!
-//! Each doubling has eight buckets, so a percentile is too high by an eighth at most.
+//! The buckets are those of [`histogram`](shmlock_bench_support::histogram).
 
 use std::fmt;
 use std::time::Duration;
 
-/// The number of buckets. The last one counts waits of 18 minutes (2^40 ns) and longer.
-pub(crate) const BUCKETS: usize = 1 + bucket_of((1 << 40) - 1);
-
-/// Returns the bucket for a wait of this many nanoseconds.
-pub(crate) const fn bucket_of(nanoseconds: u64) -> usize {
-    let shifted = nanoseconds + 8; // the first eight buckets have one nanosecond each
-    let doubling = shifted.ilog2() - 3;
-    let eighth = (shifted >> doubling) % 8;
-    8 * doubling as usize + eighth as usize
-}
-
-/// Returns the longest wait of a bucket, in nanoseconds.
-const fn longest_of(bucket: usize) -> u64 {
-    let (doubling, eighth) = (bucket / 8, bucket as u64 % 8);
-    ((8 + eighth + 1) << doubling) - 1 - 8
-}
+use shmlock_bench_support::histogram::{BUCKETS, quantile};
 
 /// The waiting times of one worker, or of several.
 #[derive(Clone, Debug)]
@@ -51,13 +36,8 @@ impl Waits {
     /// Returns an upper bound of the shortest `percent` of the waits; exact for 100. `None` if
     /// there are no waits.
     pub(crate) fn percentile(&self, percent: u64) -> Option<Duration> {
-        let rank = (self.counts.iter().sum::<u64>() * percent).div_ceil(100);
-        let mut counted = 0;
-        let bucket = self.counts.iter().position(|count| {
-            counted += count;
-            counted >= rank.max(1)
-        })?;
-        Some(Duration::from_nanos(longest_of(bucket)).min(self.longest))
+        let longest = quantile(&self.counts, 10 * percent)?;
+        Some(Duration::from_nanos(longest).min(self.longest))
     }
 }
 
@@ -76,30 +56,17 @@ impl fmt::Display for Waits {
 
 #[cfg(test)]
 mod tests {
+    use shmlock_bench_support::histogram::bucket_of;
+
     use super::*;
 
     #[test]
-    fn buckets_follow_each_other_without_gap_or_overlap() {
-        for bucket in 0..BUCKETS {
-            assert_eq!(bucket_of(longest_of(bucket)), bucket);
-            assert_eq!(bucket_of(longest_of(bucket) + 1), bucket + 1);
-        }
-    }
-
-    #[test]
-    fn percentiles_are_at_most_an_eighth_too_high() {
+    fn the_longest_wait_is_exact_and_no_percentile_exceeds_it() {
         let mut counts = [0; BUCKETS];
-        for nanoseconds in 1..=1000 {
-            counts[bucket_of(nanoseconds)] += 1;
-        }
-        let waits = Waits::new(&counts, Duration::from_micros(1));
-        for (percent, exact) in [(1, 10), (50, 500), (99, 990), (100, 1000)] {
-            let found = waits.percentile(percent).expect("there are waits").as_nanos();
-            assert!(
-                (exact..=exact + exact / 8).contains(&found),
-                "{percent} %: {found} instead of {exact}"
-            );
-        }
+        counts[bucket_of(100)] = 1;
+        let waits = Waits::new(&counts, Duration::from_nanos(100));
+        assert_eq!(waits.percentile(50), Some(Duration::from_nanos(100)));
+        assert_eq!(waits.percentile(100), Some(Duration::from_nanos(100)));
     }
 
     #[test]

@@ -6,10 +6,10 @@
 use std::time::Duration;
 
 use shmlock_bench_support::Result;
+use shmlock_bench_support::histogram::quantile;
 
 use super::{Effort, Metric, Unit, float};
 use crate::contenders::Kind;
-use crate::histogram::quantile;
 use crate::results::Measured;
 use crate::team::{Run, run};
 use crate::worker::Duty;

@@ -3,12 +3,12 @@
 
 use plotters::prelude::{ChartBuilder, IntoLogRange, LineSeries};
 use shmlock_bench_support::Result;
+use shmlock_bench_support::histogram::longer;
 
 use super::Area;
 use super::style::{LEGEND, legend, stroke};
 use crate::contenders::Kind;
 use crate::figures::{Figure, Unit, float};
-use crate::histogram::longer;
 use crate::results::Entries;
 use crate::table::show;
 

@@ -5,11 +5,12 @@
 const FINE: u64 = 32;
 
 /// The number of buckets. The last one counts waits of 18 minutes (2^40 ns) and longer.
-pub(crate) const BUCKETS: usize = bucket_of((1 << 40) - 1) + 1;
+pub const BUCKETS: usize = bucket_of((1 << 40) - 1) + 1;
 
 /// Returns the bucket for a wait of this many nanoseconds.
 #[expect(clippy::cast_possible_truncation, reason = "at most 32 buckets for each of 64 doublings")]
-pub(crate) const fn bucket_of(nanoseconds: u64) -> usize {
+#[must_use]
+pub const fn bucket_of(nanoseconds: u64) -> usize {
     let shifted = nanoseconds + FINE; // the first buckets have one nanosecond each
     let doubling = shifted.ilog2() - FINE.ilog2();
     (FINE * doubling as u64 + (shifted >> doubling) % FINE) as usize
@@ -23,7 +24,8 @@ const fn longest_of(bucket: usize) -> u64 {
 
 /// Returns an upper bound of the shortest `permille` of the waits, in nanoseconds; `None` if there
 /// are no waits.
-pub(crate) fn quantile(counts: &[u64], permille: u64) -> Option<u64> {
+#[must_use]
+pub fn quantile(counts: &[u64], permille: u64) -> Option<u64> {
     let rank = (counts.iter().sum::<u64>() * permille).div_ceil(1000);
     let mut counted = 0;
     let found = counts.iter().position(|count| {
@@ -35,7 +37,8 @@ pub(crate) fn quantile(counts: &[u64], permille: u64) -> Option<u64> {
 
 /// Returns, for each non-empty bucket, its longest wait in nanoseconds and the number of longer
 /// waits.
-pub(crate) fn longer(counts: &[u64]) -> Vec<(u64, u64)> {
+#[must_use]
+pub fn longer(counts: &[u64]) -> Vec<(u64, u64)> {
     let mut left = counts.iter().sum::<u64>();
     let filled = counts.iter().enumerate().filter(|(_, count)| **count > 0);
     filled
