@@ -13,7 +13,7 @@ mod seccomp;
 use std::ops::Deref;
 use std::thread;
 
-use shmlock::Error;
+use shmlock::{Errno, Error};
 
 use crate::fixture::{Fixture, Slot};
 use crate::skip::skipped;
@@ -106,4 +106,17 @@ pub fn assert_says(error: &Error, parts: &[&str]) {
     for part in parts {
         assert!(text.contains(part), "{part:?} is not in: {text}");
     }
+}
+
+/// Checks that the error is a failed system call's with this errno, and that its text says what to
+/// do, see [`assert_says`].
+///
+/// # Panics
+/// If it is not.
+pub fn assert_failed(error: &Error, errno: Errno, parts: &[&str]) {
+    assert!(
+        matches!(error, Error::System { .. }) && error.errno() == Some(errno),
+        "expected {errno:?}: {error:?}"
+    );
+    assert_says(error, parts);
 }

@@ -10,21 +10,11 @@ use std::time::Duration;
 
 use shmlock::{Errno, Error};
 use shmlock_tests::hostile::{
-    Denied, Folder, If, Solo, aside, assert_says, before_each, deny, on_tmpfs,
+    Denied, Folder, If, Solo, aside, assert_failed, before_each, deny, on_tmpfs,
 };
 use shmlock_tests::{alone, rounds};
 
 const NEVER: &str = "a live lock";
-
-/// Asserts that the error is a failed system call's with this errno, and that its text says what to
-/// do.
-fn assert_failed(error: &Error, errno: Errno, parts: &[&str]) {
-    assert!(
-        matches!(error, Error::System { .. }) && error.errno() == Some(errno),
-        "expected {errno:?}: {error:?}"
-    );
-    assert_says(error, parts);
-}
 
 /// The errors with which sandboxes and file systems refuse a call.
 const REFUSALS: [libc::c_int; 8] = [

@@ -3,23 +3,13 @@
 use std::fs;
 use std::path::Path;
 
-use shmlock::{Errno, Error, ShmLock};
+use shmlock::{Errno, ShmLock};
 use shmlock_tests::alone;
 use shmlock_tests::hostile::{
-    Folder, Solo, aside, assert_says, mount_ramfs, mount_tmpfs, on_tmpfs,
+    Folder, Solo, aside, assert_failed, mount_ramfs, mount_tmpfs, on_tmpfs,
 };
 
 const NEVER: &str = "a live lock";
-
-/// Asserts that the error is a failed system call's with this errno, and that its text says what to
-/// do.
-fn assert_failed(error: &Error, errno: Errno, parts: &[&str]) {
-    assert!(
-        matches!(error, Error::System { .. }) && error.errno() == Some(errno),
-        "expected {errno:?}: {error:?}"
-    );
-    assert_says(error, parts);
-}
 
 #[test]
 fn a_directory_that_is_missing_is_named() {

@@ -6,19 +6,11 @@ use std::time::Duration;
 
 use shmlock::{Errno, Error};
 use shmlock_tests::alone;
-use shmlock_tests::hostile::{Denied, Folder, If, Solo, aside, assert_says, deny, mount_tmpfs};
+use shmlock_tests::hostile::{
+    Denied, Folder, If, Solo, aside, assert_failed, assert_says, deny, mount_tmpfs,
+};
 
 const NEVER: &str = "a live lock";
-
-/// Asserts that the error is a failed system call's with this errno, and that its text says what to
-/// do.
-fn assert_failed(error: &Error, errno: Errno, parts: &[&str]) {
-    assert!(
-        matches!(error, Error::System { .. }) && error.errno() == Some(errno),
-        "expected {errno:?}: {error:?}"
-    );
-    assert_says(error, parts);
-}
 
 #[test]
 fn a_file_system_without_byte_locks_is_not_supported() {
