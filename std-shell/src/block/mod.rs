@@ -127,6 +127,17 @@ impl<T: FromBytes + IntoBytes + Immutable> SharedBlock<T> {
     ///
     /// # Errors
     /// Those of [`ShmLock::try_lock`].
+    ///
+    /// # Examples
+    /// ```
+    /// use shmlock::SharedBlock;
+    ///
+    /// let mut total = SharedBlock::<u64>::open("doc-block-try-lock")?;
+    /// if let Some(mut guard) = total.try_lock()? {
+    ///     *guard += 1;
+    /// }
+    /// # Ok::<(), shmlock::Error>(())
+    /// ```
     pub fn try_lock(&mut self) -> Result<Option<BlockGuard<'_, T>>> {
         let guard = self.lock.try_lock()?;
         Ok(guard.map(|guard| BlockGuard::new(guard, &mut *self.private)))

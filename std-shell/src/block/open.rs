@@ -22,6 +22,15 @@ impl<T: FromBytes + IntoBytes + Immutable> SharedBlock<T> {
     ///
     /// # Errors
     /// Those of [`Builder::open_block`].
+    ///
+    /// # Examples
+    /// ```
+    /// use shmlock::SharedBlock;
+    ///
+    /// let mut total = SharedBlock::<u64>::open("doc-block-open")?;
+    /// *total.lock()? += 1;
+    /// # Ok::<(), shmlock::Error>(())
+    /// ```
     pub fn open(name: &str) -> Result<Self> {
         ShmLock::builder(name).open_block()
     }
@@ -31,6 +40,16 @@ impl<T: FromBytes + IntoBytes + Immutable> SharedBlock<T> {
     ///
     /// # Errors
     /// Those of [`Builder::open_block_with`].
+    ///
+    /// # Examples
+    /// ```
+    /// use shmlock::SharedBlock;
+    ///
+    /// # let name = &format!("doc-block-open-with-{}", std::process::id());
+    /// let mut limits = SharedBlock::<[u32; 2]>::open_with(name, |limits| *limits = [10, 90])?;
+    /// assert_eq!(*limits.lock()?, [10, 90]);
+    /// # Ok::<(), shmlock::Error>(())
+    /// ```
     pub fn open_with(name: &str, create: impl FnOnce(&mut T)) -> Result<Self> {
         ShmLock::builder(name).open_block_with(create)
     }

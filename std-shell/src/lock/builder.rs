@@ -144,6 +144,16 @@ impl Builder {
     /// It must be on a local file system with byte locks; tmpfs is best. In a sticky directory such
     /// as `/dev/shm` only the file's owner can remove the file. A group that shares locks should
     /// have a directory of its own of mode 2770, where no outsider can occupy a name either.
+    ///
+    /// # Examples
+    /// ```
+    /// use shmlock::ShmLock;
+    ///
+    /// let directory = std::env::temp_dir(); // for a group: /run/conveyor, of mode 2770
+    /// let lock = ShmLock::builder("doc-directory").directory(&directory).mode(0o600).open()?;
+    /// assert!(lock.path().starts_with(&directory));
+    /// # Ok::<(), shmlock::Error>(())
+    /// ```
     pub fn directory(mut self, directory: impl AsRef<Path>) -> Self {
         directory.as_ref().clone_into(&mut self.directory);
         self

@@ -79,6 +79,23 @@ impl ShmLock {
     ///
     /// # Limits
     /// Those of [`lock_async`](Self::lock_async).
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use shmlock::ShmLock;
+    ///
+    /// async fn work(lock: &ShmLock) -> shmlock::Result<bool> {
+    ///     match lock.lock_async_for(Duration::from_secs(1)).await {
+    ///         Ok(_guard) => Ok(true), // the critical section
+    ///         Err(error) if error.is_timed_out() => Ok(false),
+    ///         Err(error) => Err(error),
+    ///     }
+    /// }
+    /// # let lock = ShmLock::open("doc-lock-async-for")?;
+    /// # assert!(pollster::block_on(work(&lock))?);
+    /// # Ok::<(), shmlock::Error>(())
+    /// ```
     pub fn lock_async_for(&self, timeout: Duration) -> LockFuture<'_> {
         LockFuture::new(self, Deadline::For(timeout))
     }

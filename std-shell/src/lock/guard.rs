@@ -88,6 +88,17 @@ impl<'a> Guard<'a> {
     ///
     /// Pass it to the protected resource, which then refuses requests with a smaller number: those
     /// come from a former owner that does not know of its loss. Never blocks.
+    ///
+    /// # Examples
+    /// ```
+    /// use shmlock::ShmLock;
+    ///
+    /// let lock = ShmLock::open("doc-fencing-token")?;
+    /// let first = lock.lock()?.fencing_token();
+    /// let guard = lock.lock()?;
+    /// assert!(first < guard.fencing_token(), "send it with each request");
+    /// # Ok::<(), shmlock::Error>(())
+    /// ```
     #[must_use]
     pub fn fencing_token(&self) -> Option<u64> {
         self.is_current().then(|| self.lock.fencing_token()).flatten()

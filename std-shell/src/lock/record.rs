@@ -25,6 +25,18 @@ impl ShmLock {
     ///
     /// # Errors
     /// [`Error::DescriptionTooLong`] and [`Error::ForkedHandle`]; nothing is changed then.
+    ///
+    /// # Examples
+    /// ```
+    /// use shmlock::ShmLock;
+    ///
+    /// let lock = ShmLock::open("doc-set-description")?;
+    /// let _guard = lock.lock()?;
+    /// lock.set_description("emptying the hopper")?;
+    /// let holder = lock.holder()?.expect("this handle");
+    /// assert_eq!(holder.description(), "emptying the hopper");
+    /// # Ok::<(), shmlock::Error>(())
+    /// ```
     pub fn set_description(&self, text: &str) -> Result<()> {
         let description = parse_description(text)?;
         let region = self.region()?;

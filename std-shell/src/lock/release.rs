@@ -64,6 +64,18 @@ impl ShmLock {
     ///
     /// # Errors
     /// [`Error::Overwritten`], [`Error::ForkedHandle`].
+    ///
+    /// # Examples
+    /// ```
+    /// use shmlock::ShmLock;
+    ///
+    /// let lock = ShmLock::open("doc-force-release")?;
+    /// lock.acquire()?;
+    /// let guard = lock.lock()?;
+    /// assert!(lock.force_release()?);
+    /// assert!(!lock.is_held() && guard.fencing_token().is_none());
+    /// # Ok::<(), shmlock::Error>(())
+    /// ```
     pub fn force_release(&self) -> Result<bool> {
         match self.check_hold().and_then(|()| self.end_all()) {
             Ok(()) => Ok(true),

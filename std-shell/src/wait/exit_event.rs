@@ -84,6 +84,20 @@ impl ExitEvent {
     /// # Limits
     /// An event that is leaked (`mem::forget`) stays open, and so stays set, for as long as its
     /// process lives.
+    ///
+    /// # Examples
+    /// ```
+    /// use shmlock::{ExitEvent, ShmLock};
+    ///
+    /// # let name = &format!("doc-exit-event-named-{}", std::process::id()); // other tests run meanwhile
+    /// let lock = ShmLock::builder(name).exit_event(&ExitEvent::named(name)?).open()?;
+    /// let guard = lock.lock()?;
+    /// ExitEvent::named(name)?.set()?; // by any other process
+    /// let other = lock.try_clone()?;
+    /// assert!(other.lock().is_err_and(|error| error.is_cancelled()));
+    /// # drop(guard);
+    /// # Ok::<(), shmlock::Error>(())
+    /// ```
     pub fn named(name: &str) -> Result<Self> {
         Self::named_in(name, DEFAULT_DIRECTORY, 0o600)
     }
