@@ -138,8 +138,8 @@ impl ShmLock {
         settings: Settings,
         description: Description,
     ) -> Result<Self> {
-        // The first reading of a clock in a process looks for the vDSO, and allocates before Linux
-        // 6.4. The first `try_lock` must not allocate: a signal handler may call it.
+        // The first reading of a clock in a process looks for the vDSO: not in the first `try_lock`,
+        // which a signal handler may call.
         let _ = BootInstant::now();
         let system = |errno| Error::System {
             operation: "get random bytes for",

@@ -118,9 +118,7 @@ struct WipedPage {
 impl WipedPage {
     /// Maps a page; `None` if the kernel does not support the advice.
     fn new() -> Option<Self> {
-        // Not rustix::param::page_size: before Linux 6.4 that opens /proc/self/auxv, and panics if
-        // it cannot. SAFETY: sysconf(3) has no preconditions.
-        let len = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).ok()?;
+        let len = rustix::param::page_size();
         if !is_advice_checked() {
             return None;
         }
