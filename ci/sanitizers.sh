@@ -71,8 +71,9 @@ tested address -p shmlock-tests "${without_leaks[@]}"
 # Core is not tested: it has no plain data of its own, and ThreadSanitizer, which ignores fences,
 # would report the plain data of its tests. The data of the tests here is atomic.
 #
-# ThreadSanitizer delivers a signal at the next system call, so tests that send signals into other
-# code are skipped.
+# ThreadSanitizer delivers a signal at the next system call or atomic access, so tests that send
+# signals into other code are skipped. A fork right before an access to the region is one of them: the
+# child may end by SIGSEGV, seldom natively (PROTOCOL.md 14), often here.
 #
 # die_after_fork=0: some tests fork with several threads on purpose.
 #
@@ -89,7 +90,7 @@ for file in tests/tests/*.rs; do
     test=$(basename "$file" .rs)
     [[ " ${excluded[*]} " == *" $test "* ]] || included+=(--test "$test")
 done
-skipped=(--skip with_block_)
+skipped=(--skip with_block_ --skip a_child_forked_while_the_interrupted_code_opens_or_closes)
 export TSAN_OPTIONS=$crashes:die_after_fork=0
 tested thread -Zbuild-std -p shmlock --lib --bins --tests -- "${sweeps[@]}"
 tested thread -Zbuild-std -p shmlock-tests --lib --bins "${included[@]}" -- \
