@@ -39,9 +39,9 @@ unfinished=(exit_handlers_and_libraries exit_handlers_forked exit_handlers_repla
     foreign_block_code foreign_loggers foreign_logger_forks foreign_wakers overwritten_word)
 # Not run under either sanitizer:
 # * refused_futex: the kernel refuses futexes, on which a sanitizer's own threads sleep;
-# * fork_during_open: both sanitizers have fork handlers of their own. While AddressSanitizer's runs,
-#   the first opening registers ours, too late for that fork (Builder::open, "Races").
-#   ThreadSanitizer leaves its allocator locked in a child, which then cannot start a thread.
+# * fork_during_open: AddressSanitizer has a fork handler. While it runs, the first opening registers
+#   ours, too late for that fork (Builder::open, "Races"). ThreadSanitizer leaves its allocator
+#   locked in a child, which then cannot start a thread.
 not_run=(refused_futex fork_during_open)
 others=() without_leaks=()
 for file in tests/tests/*.rs; do
@@ -72,8 +72,8 @@ tested address -p shmlock-tests "${without_leaks[@]}"
 # would report the plain data of its tests. The data of the tests here is atomic.
 #
 # ThreadSanitizer delivers a signal at the next system call or atomic access, so tests that send
-# signals into other code are skipped. A fork right before an access to the region is one of them: the
-# child may end by SIGSEGV, seldom natively (PROTOCOL.md 14), often here.
+# signals into other code are skipped. A fork right before an access to the region is one of them:
+# the child may end by SIGSEGV, seldom natively (PROTOCOL.md 14), often here.
 #
 # die_after_fork=0: some tests fork with several threads on purpose.
 #

@@ -66,7 +66,7 @@
 //!
 //! ```
 //! use shmlock_core::fence::InnerShareable;
-//! use shmlock_core::protocol::{Attempt, Wake, set_waiters, release, try_acquire};
+//! use shmlock_core::protocol::{Attempt, Wake, release, set_waiters, try_acquire};
 //! use shmlock_core::{AtomicU32, Token};
 //!
 //! let (one, two) = (Token::try_from(1)?, Token::try_from(2)?);

@@ -183,8 +183,8 @@ impl Builder {
     }
 
     /// Makes this handle refuse the lock while the protected data may be inconsistent. Default
-    /// `false`: the lock is acquired, and the guard tells of the death ([`Guard::recovered`]),
-    /// which code that does not ask overlooks.
+    /// `false`: the lock is acquired, and the guard tells of the death ([`Guard::recovered`]). Code
+    /// that does not ask overlooks it.
     ///
     /// * If an owner has died in its critical section, each call of this handle that would acquire
     ///   the lock returns [`Error::Poisoned`], until a handle has declared the data consistent.

@@ -36,6 +36,8 @@ enum Outcome {
 /// An acquisition, and the time of it.
 struct Acquired {
     acquisition: Acquisition,
+    /// The lock was held by another handle at first.
+    is_contended: bool,
     /// A clock reading of a moment ago, if there was one.
     since: Option<BootInstant>,
 }
@@ -169,7 +171,9 @@ impl ShmLock {
         let word = self.shared.region().owner_word();
         let tried = protocol::try_acquire(word, self.token, Attempt::First, self.settings.fence);
         let outcome = match tried {
-            Ok(acquisition) => Outcome::Acquired(Acquired { acquisition, since: None }),
+            Ok(acquisition) => {
+                Outcome::Acquired(Acquired { acquisition, is_contended: false, since: None })
+            }
             Err(_) => self.contend(deadline, blocked.as_ref()),
         };
         if let Outcome::Acquired(acquired) = &outcome {
@@ -209,7 +213,7 @@ impl ShmLock {
         match won {
             // Found free: no owner was waited for.
             Ok(acquisition) if acquisition.recovered_from.is_none() => {
-                Outcome::Acquired(Acquired { acquisition, since: None })
+                Outcome::Acquired(Acquired { acquisition, is_contended: false, since: None })
             }
             Ok(acquisition) => self.end_wait(acquisition, None),
             Err(_) => Outcome::Busy,
@@ -273,10 +277,7 @@ impl ShmLock {
                 return Outcome::Failed(self.abandon_orphan());
             }
         }
-        if !self.is_poisoned(acquisition) {
-            self.shared.region().count_contended();
-        }
-        Outcome::Acquired(Acquired { acquisition, since })
+        Outcome::Acquired(Acquired { acquisition, is_contended: true, since })
     }
 
     /// Returns the error of a wait that began at `start` and ended without the lock.
@@ -303,6 +304,9 @@ impl ShmLock {
         let region = self.shared.region();
         if acquired.acquisition.owner_died {
             self.note_death(region, acquired.acquisition.recovered_from);
+        }
+        if acquired.is_contended {
+            region.count_contended();
         }
         region.count_acquisition(self.settings.fence);
         if !(self.recorded.get() && region.record_describes(self.token)) {

@@ -14,7 +14,7 @@ use crate::identity::token;
 use crate::layout::lock_bytes::byte_of;
 use crate::lock::death_notice::DeathNotice;
 use crate::lock::hold_count::Holds;
-use crate::lock::poison::PanicWatch;
+use crate::lock::panic_watch::PanicWatch;
 use crate::lock::settings::Settings;
 use crate::name::Name;
 use crate::process::registry::{self, Entry, Registration};
