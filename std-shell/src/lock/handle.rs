@@ -138,8 +138,8 @@ impl ShmLock {
         settings: Settings,
         description: Description,
     ) -> Result<Self> {
-        // The first reading of a clock in a process looks for the vDSO: not in the first `try_lock`,
-        // which a signal handler may call.
+        // The first reading of a clock in a process looks for the vDSO: not in the first
+        // `try_lock`, which a signal handler may call.
         let _ = BootInstant::now();
         let system = |errno| Error::System {
             operation: "get random bytes for",

@@ -14,9 +14,10 @@
 //! So each such piece of code holds a [`NoForkGuard`]. fork(3) waits until the other threads have
 //! dropped theirs, and a new guard waits until the fork is done. The handlers of
 //! `pthread_atfork(3)` do this. They do not run at `posix_spawn(3)`, whose child calls exec at
-//! once, nor at a bare `clone` system call. The child of such a `clone` may inherit counts that
-//! never fall, and then waits for [`MAX_WAIT`] each time. No side waits longer than that: a fork
-//! that hangs would be worse than a lock that is inherited in a rare case.
+//! once, nor at a bare `clone` system call. The child of such a `clone`, or of a fork that missed
+//! them ([`register`]), may inherit counts that never fall, and then waits for [`MAX_WAIT`] each
+//! time. No side waits longer than that: a fork that hangs would be worse than a lock that is
+//! inherited in a rare case.
 
 use std::cell::Cell;
 use std::marker::PhantomData;
