@@ -89,10 +89,12 @@ impl ExitEvent {
     /// ```
     /// use shmlock::{ExitEvent, ShmLock};
     ///
-    /// # let name = &format!("doc-exit-event-named-{}", std::process::id()); // other tests run
-    /// meanwhile let lock = ShmLock::builder(name).exit_event(&ExitEvent::named(name)?).open()?;
-    /// let guard = lock.lock()?; ExitEvent::named(name)?.set()?; // by any other process let other
-    /// = lock.try_clone()?; assert!(other.lock().is_err_and(|error| error.is_cancelled()));
+    /// # let name = &format!("doc-exit-event-named-{}", std::process::id());
+    /// let lock = ShmLock::builder(name).exit_event(&ExitEvent::named(name)?).open()?;
+    /// let guard = lock.lock()?;
+    /// ExitEvent::named(name)?.set()?; // by any other process
+    /// let other = lock.try_clone()?;
+    /// assert!(other.lock().is_err_and(|error| error.is_cancelled()));
     /// # drop(guard);
     /// # Ok::<(), shmlock::Error>(())
     /// ```
