@@ -8,14 +8,38 @@ use shmlock_core::wait::WaitContext;
 use crate::shm::attach::Attachment;
 use crate::sys::clock::BootInstant;
 use crate::wait::tuning::{
-    BRIEF_SECTION, HINTS_PER_READ, HINTS_PER_READ_IF_BRIEF, OWNER_STALLED, SPIN_LIMIT,
+    BRIEF_SECTION, HINTS_PER_READ, HINTS_PER_READ_AMONG_OTHERS, HINTS_PER_READ_IF_BRIEF,
+    OWNER_STALLED, SPIN_LIMIT,
 };
+
+/// How often a spinning waiter reads the word. Each read takes the cache line from the owner, and
+/// from the other waiters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Reads {
+    /// After each spin hint: no other waiter is known to spin.
+    #[default]
+    Alone,
+    /// Less often: others have acquired the lock during the last spin.
+    AmongOthers,
+    /// Seldom: several critical sections of others fit between two reads.
+    BriefSections,
+}
+
+impl Reads {
+    const fn hints(self) -> u32 {
+        match self {
+            Self::Alone => HINTS_PER_READ,
+            Self::AmongOthers => HINTS_PER_READ_AMONG_OTHERS,
+            Self::BriefSections => HINTS_PER_READ_IF_BRIEF,
+        }
+    }
+}
 
 /// How a handle spins, learnt from its earlier waits.
 #[derive(Debug, Default)]
 pub(crate) struct Pace {
-    /// Several critical sections of others fit between two reads.
-    are_sections_brief: Cell<bool>,
+    /// How it reads the word, by what its last spin has seen.
+    reads: Cell<Reads>,
     /// When it last had to wait, and the count of acquisitions then.
     last_arrival: Cell<Option<(BootInstant, u64)>>,
     /// After how long without an acquisition the owner stalls.
@@ -38,15 +62,22 @@ impl Pace {
     }
 
     fn hints_per_read(&self) -> u32 {
-        if self.are_sections_brief.get() { HINTS_PER_READ_IF_BRIEF } else { HINTS_PER_READ }
+        self.reads.get().hints()
     }
 
     /// Learns from a spin of so many hints, in which the lock was acquired so often.
     fn learn(&self, hints: u32, acquisitions: u32) {
         // A short spin within one critical section tells nothing.
-        if acquisitions > 0 || hints > BRIEF_SECTION {
-            self.are_sections_brief.set(hints <= BRIEF_SECTION.saturating_mul(acquisitions));
+        if acquisitions == 0 && hints <= BRIEF_SECTION {
+            return;
         }
+        self.reads.set(if acquisitions == 0 {
+            Reads::Alone
+        } else if hints <= BRIEF_SECTION.saturating_mul(acquisitions) {
+            Reads::BriefSections
+        } else {
+            Reads::AmongOthers
+        });
     }
 }
 
@@ -93,7 +124,7 @@ pub(super) fn spin(
 mod tests {
     use std::time::Duration;
 
-    use super::{BootInstant, HINTS_PER_READ, HINTS_PER_READ_IF_BRIEF, OWNER_STALLED, Pace};
+    use super::{BootInstant, OWNER_STALLED, Pace, Reads};
 
     #[test]
     fn an_owner_stalls_after_twice_the_time_that_an_acquisition_has_taken_of_late() {
@@ -111,17 +142,18 @@ mod tests {
     }
 
     #[test]
-    fn a_handle_reads_seldom_while_several_critical_sections_fit_between_two_reads() {
+    fn a_handle_reads_less_often_the_more_others_acquire_between_two_reads() {
         let pace = Pace::default();
-        assert_eq!(pace.hints_per_read(), HINTS_PER_READ, "nothing is known");
+        assert_eq!(pace.reads.get(), Reads::Alone, "nothing is known");
         pace.learn(32, 10);
-        assert_eq!(pace.hints_per_read(), HINTS_PER_READ_IF_BRIEF);
+        assert_eq!(pace.reads.get(), Reads::BriefSections);
         pace.learn(8, 0);
-        assert_eq!(pace.hints_per_read(), HINTS_PER_READ_IF_BRIEF, "it tells nothing");
+        assert_eq!(pace.reads.get(), Reads::BriefSections, "it tells nothing");
         pace.learn(32, 2);
-        assert_eq!(pace.hints_per_read(), HINTS_PER_READ);
-        pace.learn(8, 1);
+        assert_eq!(pace.reads.get(), Reads::AmongOthers);
         pace.learn(32, 0);
-        assert_eq!(pace.hints_per_read(), HINTS_PER_READ, "one section outlasts the spin");
+        assert_eq!(pace.reads.get(), Reads::Alone, "one section outlasts the spin");
+        let hints = [Reads::Alone, Reads::AmongOthers, Reads::BriefSections].map(Reads::hints);
+        assert!(hints.is_sorted(), "{hints:?}");
     }
 }

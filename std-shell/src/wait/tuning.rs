@@ -16,9 +16,13 @@ use std::time::Duration;
 /// processors. Figures C and H.
 pub(crate) const SPIN_LIMIT: Duration = Duration::from_micros(10);
 
-/// How many spin hints a waiter makes between two reads of the word, while critical sections are
-/// not brief. More hints delay the hand-off. Figure H to a waiter that has just arrived.
-pub(crate) const HINTS_PER_READ: u32 = 4;
+/// How many spin hints a waiter makes between two reads of the word. More hints delay the hand-off.
+/// Figure H to a waiter that has just arrived.
+pub(crate) const HINTS_PER_READ: u32 = 1;
+
+/// How many spin hints while others acquire the lock during the spin. Fewer hints keep the cache
+/// line from the owner, and favour the waiters that share its caches. Figure C with 1 µs of work.
+pub(crate) const HINTS_PER_READ_AMONG_OTHERS: u32 = 4;
 
 /// How many spin hints while critical sections are brief. Each read takes the cache line from the
 /// owner, and several of its sections fit between two reads. Figure C with empty sections.
