@@ -31,6 +31,9 @@ pub(crate) fn table(figure: Figure, entries: &Entries) -> String {
         for (index, (_, unit)) in metrics.iter().enumerate().skip(1) {
             let _ = write!(text, "{:>15}", show(median(entries.of(kind, index)), *unit));
         }
+        if let Some(reason) = entries.by(kind).find_map(|entry| entry.measured.skipped.as_ref()) {
+            let _ = write!(text, "  skipped: {reason}");
+        }
         let lost: u64 = entries.by(kind).map(|entry| entry.measured.lost).sum();
         if lost != 0 {
             let _ = write!(text, "  lost {lost}");

@@ -61,5 +61,10 @@ pub(super) fn measure(
         float(plain.sleeps) / float(sections.max(1)),
     ];
     values.extend([500, 990, 999, 1000].map(at));
-    Ok(Measured { values, lost: plain.lost + timed.lost, waits: timed.waits })
+    Ok(Measured {
+        values,
+        lost: plain.lost + timed.lost,
+        waits: timed.waits,
+        ..Measured::default()
+    })
 }

@@ -34,6 +34,7 @@ pub(super) fn measure(kind: Kind, effort: Effort, asleep: Duration) -> Result<Me
             sleep: asleep,
             share: 10_000,
             window: effort.millis(100, 250).max(asleep * effort.pick(20, 100)),
+            ..Run::default()
         },
     )?;
     let at = |permille| {

@@ -1,4 +1,6 @@
 //! O: the time to open, use and close a lock, and the files left after the last user.
+//!
+//! The bare futex is the measure: its opening maps a page of an existing file, and nothing else.
 
 use std::fs;
 
