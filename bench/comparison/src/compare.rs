@@ -19,7 +19,7 @@ usage: shmlock-comparison [OPTION]...
   --rounds N         the number of rounds, 1 to 1000                  [default: 3; 1 with --quick]
   --figures LETTERS  the figures: U uncontended, C contended, H hand-off, R recovery,
                      S the Python package's, O opening, W waiting, D draining a crowd
-                     of waiters (W and D in 3 rounds at most)         [default: UCHRSOWD]
+                     of waiters (W and D in 2 rounds at most)         [default: UCHRSOWD]
   --only NAME        only this contender and the references; NAME as in the tables; repeatable
   --json PATH        write every value to PATH, as lines of JSON
   --plots DIRECTORY  draw the figures in DIRECTORY, as SVG

@@ -60,7 +60,7 @@ impl Size {
             // A contender may start a thread of its own in each process.
             tasks: processes * (threads + 1) + 10,
             mappings: 4 * threads + 1000, // two for a stack, two for a handle
-            memory: processes * (3 << 20) + processes * threads * (64 << 10),
+            memory: processes * (1 << 20) + processes * threads * (64 << 10),
             schedstat: true,
         }
         .refusal()

@@ -232,7 +232,7 @@ impl Figure {
     /// Returns the most rounds for it: a figure that starts thousands of waiters takes long, and
     /// hardly varies.
     pub(crate) fn most_rounds(self) -> usize {
-        if matches!(self, Self::Waiting(_) | Self::Draining { .. }) { 3 } else { usize::MAX }
+        if matches!(self, Self::Waiting(_) | Self::Draining { .. }) { 2 } else { usize::MAX }
     }
 
     /// Measures it once.

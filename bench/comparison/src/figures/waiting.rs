@@ -48,7 +48,7 @@ pub(super) fn measure(kind: Kind, effort: Effort, size: Size) -> Result<Measured
     Ok(Measured::values(vec![used.wake_ups, used.cpu, used.wake_ups / waiters, used.cpu / waiters]))
 }
 
-/// Returns the window: long enough for several timers of a second.
+/// Returns the window: long enough for some timers of a second.
 fn window(effort: Effort) -> Duration {
-    effort.millis(300, 4000)
+    effort.millis(300, 3000)
 }
