@@ -1,4 +1,4 @@
-//! Computes the median, a quantile and the range of several rounds.
+//! Computes the median, a quantile and the range of several rounds, and converts to floats.
 
 /// Returns the median; NaN if there are no values.
 pub(crate) fn median(mut values: Vec<f64>) -> f64 {
@@ -24,6 +24,12 @@ pub(crate) fn range(values: &[f64]) -> (f64, f64) {
     let least = values.iter().copied().fold(f64::INFINITY, f64::min);
     let greatest = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     (least, greatest)
+}
+
+/// Converts to a float; exact up to 2^53, which is 104 days in nanoseconds.
+#[expect(clippy::cast_precision_loss, reason = "see above")]
+pub(crate) fn float(value: u64) -> f64 {
+    value as f64
 }
 
 #[cfg(test)]

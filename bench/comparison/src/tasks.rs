@@ -8,7 +8,7 @@ use std::path::Path;
 use shmlock_bench_support::Result;
 
 use crate::clock::now;
-use crate::figures::float;
+use crate::statistics::float;
 
 /// Tells whether the kernel keeps the processor time of each thread in nanoseconds.
 pub(crate) const SCHEDSTAT: &str = "/proc/self/schedstat";

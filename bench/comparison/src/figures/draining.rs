@@ -5,11 +5,12 @@ use std::thread;
 
 use shmlock_bench_support::Result;
 
-use super::{Effort, Metric, Unit, float};
+use super::{Effort, Metric, Unit};
 use crate::clock::now;
 use crate::contenders::Kind;
 use crate::crowd::{Crowd, Size};
 use crate::results::Measured;
+use crate::statistics::float;
 
 pub(super) const METRICS: [Metric; 3] =
     [("all ended", Unit::Time), ("last acquired", Unit::Time), ("all waiting", Unit::Time)];

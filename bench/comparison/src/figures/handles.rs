@@ -3,13 +3,14 @@
 
 use shmlock_bench_support::Result;
 
-use super::{Metric, Unit, float};
+use super::{Metric, Unit};
 use crate::clock::now;
 use crate::contenders::{Contender, Kind, Task};
 use crate::limits::Needs;
 use crate::place::Place;
 use crate::prepared::Prepared;
 use crate::results::Measured;
+use crate::statistics::float;
 use crate::team::Keeper;
 
 pub(super) const METRICS: [Metric; 4] = [

@@ -257,9 +257,3 @@ impl Figure {
         }
     }
 }
-
-/// Converts to a float; exact up to 2^53, which is 104 days in nanoseconds.
-#[expect(clippy::cast_precision_loss, reason = "see above")]
-pub(crate) fn float(value: u64) -> f64 {
-    value as f64
-}

@@ -3,9 +3,10 @@
 
 use shmlock_bench_support::Result;
 
-use super::{Effort, Metric, Unit, float};
+use super::{Effort, Metric, Unit};
 use crate::contenders::Kind;
 use crate::results::Measured;
+use crate::statistics::float;
 use crate::team::{Run, run};
 use crate::worker::Duty;
 

@@ -12,14 +12,14 @@ use std::time::Duration;
 
 use shmlock_bench_support::Result;
 
-use super::{Effort, Metric, Unit, float};
+use super::{Effort, Metric, Unit};
 use crate::board::state;
 use crate::clock::now;
 use crate::contenders::Kind;
 use crate::limits::Needs;
 use crate::prepared::Prepared;
 use crate::results::Measured;
-use crate::statistics::{median, quantile, range};
+use crate::statistics::{float, median, quantile, range};
 use crate::team::{Run, Team};
 use crate::worker::Duty;
 

@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use shmlock_bench_support::Result;
 
-use super::{Effort, Metric, Unit, float};
+use super::{Effort, Metric, Unit};
 use crate::contenders::Kind;
 use crate::crowd::{Crowd, Size};
 use crate::results::Measured;
+use crate::statistics::float;
 use crate::tasks::Rates;
 
 /// All for each second: of all waiters together, then the mean of each.

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::chart::{Line, Panel, Picture};
 use crate::contenders::Kind;
-use crate::figures::{Figure, Results, Unit, float};
+use crate::figures::{Figure, Results, Unit};
 use crate::results::Entries;
-use crate::statistics::median;
+use crate::statistics::{float, median};
 
 /// Returns the picture; `None` if a line would have a single point.
 pub(super) fn picture(results: &Results) -> Option<Picture> {

@@ -2,8 +2,8 @@
 
 use super::TakesPart;
 use super::chart::{Line, Panel, Picture};
-use crate::figures::{Figure, Results, Unit, float};
-use crate::statistics::median;
+use crate::figures::{Figure, Results, Unit};
+use crate::statistics::{float, median};
 
 /// Returns the picture of the figures with work, or without, for some contenders; `None` if a line
 /// would have a single point.

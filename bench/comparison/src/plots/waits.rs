@@ -10,8 +10,9 @@ use super::scale::{Scale, around, label, micro, ticks};
 use super::style::{GREY, GRID, LEGEND, legend, stroke, text, title};
 use super::{Area, TakesPart};
 use crate::contenders::Kind;
-use crate::figures::{Figure, Unit, float};
+use crate::figures::{Figure, Unit};
 use crate::results::Entries;
+use crate::statistics::float;
 
 /// The smallest share on the plot: one in ten million.
 const FLOOR: f64 = 1e-7;
