@@ -26,6 +26,8 @@ pub(crate) struct Program {
     pub letters: &'static str,
     /// The prefix of its plots' names.
     pub prefix: &'static str,
+    /// Selects the contenders of the plots that are to be read at a glance.
+    pub at_a_glance: fn(Kind) -> bool,
     /// Returns the reference of a figure.
     pub reference: fn(Figure) -> Kind,
 }
@@ -122,7 +124,7 @@ impl Program {
             fs::write(path, json::head(machine) + &lines.collect::<String>())?;
         }
         if let Some(directory) = &options.plots {
-            plots::draw(all, directory, self.prefix)?;
+            plots::draw(all, directory, self.prefix, self.at_a_glance)?;
         }
         Ok(())
     }

@@ -32,6 +32,7 @@ Exit status: 0; 1 if a lock lost a count, failed or hung, or if no count was los
     figures,
     letters: "UCHRSOWD",
     prefix: "",
+    at_a_glance: Kind::is_main,
     reference,
 };
 

@@ -6,8 +6,8 @@
 //! values, and only those of a quiet machine.
 //!
 //! ```text
-//! cargo run --release -p shmlock-comparison              # under 4 minutes on two cores
-//! cargo run --release -p shmlock-comparison -- --quick   # under 40 seconds: a smoke test
+//! cargo run --release -p shmlock-comparison              # a quarter of an hour on two cores
+//! cargo run --release -p shmlock-comparison -- --quick   # a minute: a smoke test
 //! cargo run --release -p shmlock-comparison --bin poll_sweep
 //! ```
 //!

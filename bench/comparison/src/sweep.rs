@@ -33,6 +33,7 @@ Exit status: 0; 1 if a lock lost a count, failed or hung; 2 if an option is wron
     figures,
     letters: "CWR",
     prefix: "poll-",
+    at_a_glance: |_| true,
     reference: |_| Kind::OursFutex,
 };
 

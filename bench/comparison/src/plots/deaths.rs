@@ -1,15 +1,15 @@
 //! Draws the time from an owner's death to the waiter's acquisition, over the time waited.
 
-use std::time::Duration;
-
+use super::TakesPart;
 use super::chart::{Line, Panel, Picture};
+use super::scale::label;
 use crate::contenders::Kind;
 use crate::figures::{Figure, Results, Unit};
 use crate::results::Entries;
 use crate::statistics::{float, median};
 
 /// Returns the picture; `None` if a line would have a single point.
-pub(super) fn picture(results: &Results) -> Option<Picture> {
+pub(super) fn picture(results: &Results, takes_part: TakesPart) -> Option<Picture> {
     let mut owners: Vec<u64> = Vec::new();
     for (figure, _) in results {
         if let Figure::Recovery { memory, .. } = figure {
@@ -25,11 +25,11 @@ pub(super) fn picture(results: &Results) -> Option<Picture> {
         deaths.collect::<Vec<_>>()
     };
     let deaths: Vec<_> = owners.into_iter().map(|memory| (memory, of_owner(memory))).collect();
-    let never = never(&deaths.first()?.1);
+    let never = never(&deaths.first()?.1, takes_part);
     let panels: Vec<Panel> = deaths
         .into_iter()
         .filter(|(_, deaths)| deaths.len() > 1)
-        .map(|(memory, deaths)| panel(memory, &deaths))
+        .map(|(memory, deaths)| panel(memory, &deaths, takes_part))
         .collect();
     let never = if never.is_empty() { never } else { format!("; never: {never}") };
     (!panels.is_empty()).then(|| Picture {
@@ -41,15 +41,15 @@ pub(super) fn picture(results: &Results) -> Option<Picture> {
     })
 }
 
-/// Returns the names of the main contenders that do not recover.
-fn never(deaths: &[(u64, &Entries)]) -> String {
+/// Returns the names of the contenders that do not recover.
+fn never(deaths: &[(u64, &Entries)], takes_part: TakesPart) -> String {
     let Some((_, entries)) = deaths.first() else { return String::new() };
-    let never = |kind: &Kind| kind.is_main() && !kind.recovers();
+    let never = |kind: &Kind| takes_part(*kind) && !kind.recovers();
     let names: Vec<_> = entries.kinds().into_iter().filter(never).map(Kind::label).collect();
     names.join(", ")
 }
 
-fn panel(memory: u64, deaths: &[(u64, &Entries)]) -> Panel {
+fn panel(memory: u64, deaths: &[(u64, &Entries)], takes_part: TakesPart) -> Panel {
     let kinds = deaths.first().map(|(_, entries)| entries.kinds()).unwrap_or_default();
     let points = |kind: Kind| {
         let point =
@@ -58,14 +58,14 @@ fn panel(memory: u64, deaths: &[(u64, &Entries)]) -> Panel {
     };
     let title =
         if memory == 0 { "Small owner".to_owned() } else { format!("Owner with {memory} MiB") };
-    let name = |waited: u64| format!("{:?}", Duration::from_millis(waited)).replace("ms", " ms");
+    let name = |waited: u64| label(float(waited) * 1e6, Unit::Time);
     Panel {
         title,
         x_name: "time that the waiter has waited",
         x_ticks: deaths.iter().map(|(waited, _)| (float(*waited), name(*waited))).collect(),
         lines: kinds
             .into_iter()
-            .filter(|kind| kind.is_main() && kind.recovers())
+            .filter(|kind| takes_part(*kind) && kind.recovers())
             .map(|kind| Line { kind, points: points(kind) })
             .collect(),
     }

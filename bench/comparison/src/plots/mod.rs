@@ -40,15 +40,21 @@ type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 /// Selects the contenders of a picture.
 type TakesPart = fn(Kind) -> bool;
 
-/// Draws all figures of these results, in files whose names begin with `prefix`.
-pub(crate) fn draw(results: &Results, directory: &Path, prefix: &str) -> Result<()> {
+/// Draws all figures of these results, in files whose names begin with `prefix`. `main` selects the
+/// contenders of the pictures that are to be read at a glance.
+pub(crate) fn draw(
+    results: &Results,
+    directory: &Path,
+    prefix: &str,
+    main: TakesPart,
+) -> Result<()> {
     let appendix = directory.join("appendix");
     fs::create_dir_all(&appendix)?;
     let pictures = [
-        ("throughput-empty", throughput::picture(results, false, Kind::is_main)),
-        ("throughput-work", throughput::picture(results, true, Kind::is_main)),
+        ("throughput-empty", throughput::picture(results, false, main)),
+        ("throughput-work", throughput::picture(results, true, main)),
         ("wake-ups", wake_ups::picture(results)),
-        ("deaths", deaths::picture(results)),
+        ("deaths", deaths::picture(results, main)),
         ("appendix/throughput-empty", throughput::picture(results, false, |_| true)),
         ("appendix/throughput-work", throughput::picture(results, true, |_| true)),
     ];
@@ -63,8 +69,7 @@ pub(crate) fn draw(results: &Results, directory: &Path, prefix: &str) -> Result<
         match figure {
             Figure::Contended { .. } => {
                 let size = (u32::try_from(waits::SIZE.0)?, u32::try_from(waits::SIZE.1)?);
-                let all: [(&Path, TakesPart); 2] =
-                    [(directory, Kind::is_main), (&appendix, |_| true)];
+                let all: [(&Path, TakesPart); 2] = [(directory, main), (&appendix, |_| true)];
                 for (folder, takes_part) in all {
                     let draw = |area: &Area<'_>| waits::draw(area, *figure, entries, takes_part);
                     save(&folder.join(&name), size, draw)?;
