@@ -19,6 +19,14 @@ pub(super) struct Line {
     pub(super) points: Vec<(f64, f64)>,
 }
 
+impl Line {
+    /// Returns the contender's name with the last value; `None` if there is no value.
+    fn name(&self, unit: Unit) -> Option<String> {
+        let value = self.points.iter().rev().map(|point| point.1).find(|value| value.is_finite());
+        Some(format!("{}: {}", self.kind.label(), label(value?, unit)))
+    }
+}
+
 /// One pair of axes.
 pub(super) struct Panel {
     pub(super) title: String,
@@ -44,10 +52,8 @@ const SINGLE: (u32, u32) = (900, 500);
 /// Width and height of a picture with two.
 const DOUBLE: (u32, u32) = (1280, 500);
 
-/// The margins of a panel: for the title, the names at the right, the horizontal axis, and the
-/// labels of the vertical axis.
+/// The margins of a panel: for the title, the horizontal axis, and the labels of the vertical axis.
 const TOP: i32 = 100;
-const RIGHT: i32 = 205;
 const BOTTOM: i32 = 56;
 const LEFT: i32 = 80;
 /// The height of the place for zero.
@@ -56,6 +62,9 @@ const ZERO: i32 = 36;
 const INSET: i32 = 18;
 /// The distance of two names.
 const LEADING: i32 = 19;
+/// The width of a letter of a name, at most in the mean, and the distance of a name to its line.
+const LETTER: i32 = 8;
+const GAP: i32 = 22;
 
 impl Picture {
     /// Returns width and height.
@@ -75,11 +84,14 @@ impl Picture {
         let (width, height) = (i32::try_from(width)?, i32::try_from(height)?);
         area.draw_text(&self.title, &title(23), (20, 26))?;
         area.draw_text(&self.remark, &text(16, HPos::Left).color(&GREY), (20, 52))?;
+        let lines = self.panels.iter().flat_map(|panel| &panel.lines);
+        let names = lines.filter_map(|line| Some(line.name(self.unit)?.chars().count()));
+        let names = GAP + LETTER * i32::try_from(names.max().unwrap_or(0))?;
         let count = i32::try_from(self.panels.len())?;
         for (panel, number) in self.panels.iter().zip(0..) {
             let frame = Frame {
                 left: width * number / count + LEFT,
-                right: width * (number + 1) / count - RIGHT,
+                right: width * (number + 1) / count - names,
                 top: TOP,
                 bottom: height - BOTTOM,
             };
@@ -147,9 +159,8 @@ impl Panel {
             for point in &points {
                 area.draw(&Circle::new(*point, 4, colour(line.kind).filled()))?;
             }
-            let value = line.points.iter().rev().map(|point| point.1).find(|v| v.is_finite());
-            if let (Some(end), Some(value)) = (points.last(), value) {
-                ends.push((*end, line.kind, label(value, unit)));
+            if let (Some(end), Some(name)) = (points.last(), line.name(unit)) {
+                ends.push((*end, line.kind, name));
             }
         }
         name_ends(area, frame, ends)
@@ -165,14 +176,14 @@ fn name_ends(
     ends.sort_by_key(|((_, height), ..)| *height);
     let wanted: Vec<i32> = ends.iter().map(|((_, height), ..)| *height).collect();
     let places = spread(&wanted, LEADING, (frame.top - LEADING, frame.bottom));
-    for (((along, height), kind, value), place) in ends.into_iter().zip(places) {
+    for (((along, height), kind, name), place) in ends.into_iter().zip(places) {
         // A short line leads to a name that could not stand beside its end.
         let lead = [(along + 6, height), (frame.right + 6, height), (frame.right + 18, place)];
         let colour = colour(kind);
         area.draw(&PathElement::new(lead, colour.mix(0.5).stroke_width(1)))?;
         let font = if kind == Kind::OursFutex { title(17) } else { text(17, HPos::Left) };
         let style = font.color(&colour);
-        area.draw_text(&format!("{}  {value}", kind.label()), &style, (frame.right + 22, place))?;
+        area.draw_text(&name, &style, (frame.right + GAP, place))?;
     }
     Ok(())
 }
