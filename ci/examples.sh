@@ -42,7 +42,12 @@ compare() { run shmlock-comparison --release --bin "$1" -- --quick "${@:2}"; }
 if [ -z "${SHMLOCK_EXAMPLES_RUNNER:-}" ]; then # an emulator's figures would be its own
     run shmlock-costs --release
     cargo build --quiet --release -p shmlock-comparison
-    compare shmlock-comparison --only 'no lock' --only shmlock --only flock
+    plots=$(mktemp -d)
+    trap 'rm -rf "$region" "$plots"' EXIT
+    compare shmlock-comparison --only 'no lock' --only shmlock --only flock --plots "$plots"
+    for plot in throughput-work wake-ups deaths appendix/opening; do
+        grep -q '^shmlock' "$plots/$plot.svg" || die "the plot $plot does not name shmlock"
+    done
     compare poll_sweep --only 'shmlock poll 50 ms' --only 'shmlock poll 1 ms'
 fi
 

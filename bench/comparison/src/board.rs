@@ -17,7 +17,7 @@ use rustix::time::Timespec;
 use shmlock_bench_support::histogram::BUCKETS;
 
 /// The most workers of one run.
-pub(crate) const ROWS: usize = 64;
+pub(crate) const ROWS: usize = 1024;
 
 /// The orders to all workers.
 pub(crate) mod state {
@@ -54,6 +54,10 @@ pub(crate) struct Board {
     pub window: AtomicU64,
     /// The mean sleep of a waiter before the lock is handed to it, in nanoseconds.
     pub sleep: AtomicU64,
+    /// The number of threads of a worker that waits in several.
+    pub threads: AtomicU32,
+    /// The memory of a worker that holds the lock, in bytes.
+    pub memory: AtomicU64,
     /// The messages between the two workers of a hand-off.
     pub pair: Pair,
     /// A row for each worker.

@@ -11,7 +11,7 @@ use crate::options::{Accepted, Options};
 use crate::progress::Progress;
 use crate::results::{Entries, Entry};
 use crate::watchdog::{self, Watchdog};
-use crate::{json, plots, prepared, table, work, worker};
+use crate::{json, limits, overview, plots, prepared, table, work, worker};
 
 /// The definition of a program.
 #[derive(Debug)]
@@ -26,6 +26,8 @@ pub(crate) struct Program {
     pub letters: &'static str,
     /// The prefix of its plots' names.
     pub prefix: &'static str,
+    /// Selects the contenders of the plots that are to be read at a glance.
+    pub at_a_glance: fn(Kind) -> bool,
     /// Returns the reference of a figure.
     pub reference: fn(Figure) -> Kind,
 }
@@ -44,6 +46,7 @@ impl Program {
             return Ok(None);
         }
         watchdog::tidy_up_on_signals();
+        limits::raise_descriptors();
         let watch = Watch::start();
         let effort = Effort { quick: options.quick, microsecond: work::turns_of_a_microsecond() };
         let rounds = options.rounds.unwrap_or(effort.pick(1, 3));
@@ -52,15 +55,19 @@ impl Program {
         let contenders = self.available(&options.only);
         let mut all = self.results(&options);
         let turns = |(figure, _): &(Figure, _)| {
-            contenders.iter().filter(|kind| figure.suits(**kind)).count()
+            let suited = contenders.iter().filter(|kind| figure.suits(**kind)).count();
+            suited * rounds.min(figure.most_rounds())
         };
         let mut turns = Turns {
             effort,
             watchdog: Watchdog::start(),
-            progress: Progress::of(rounds * all.iter().map(turns).sum::<usize>()),
+            progress: Progress::of(all.iter().map(turns).sum()),
         };
         for round in 1..=rounds {
             for (figure, entries) in &mut all {
+                if round > figure.most_rounds() {
+                    continue;
+                }
                 turns.run(*figure, round, &contenders, entries)?;
             }
         }
@@ -95,8 +102,12 @@ impl Program {
 
     /// Prints the tables, and writes the values and the plots where the options ask for them.
     fn report(&self, machine: &Machine, all: &Results, options: &Options) -> Result<()> {
-        for (figure, entries) in all {
+        let by_itself = |(figure, _): &&(Figure, _)| !overview::has(*figure);
+        for (figure, entries) in all.iter().filter(by_itself) {
             println!("{}", table::table(*figure, entries));
+        }
+        if let Some(overview) = overview::waiting(all) {
+            println!("{overview}");
         }
         println!(
             "\nload at the end: {}; others kept {:.2} cores busy",
@@ -113,7 +124,7 @@ impl Program {
             fs::write(path, json::head(machine) + &lines.collect::<String>())?;
         }
         if let Some(directory) = &options.plots {
-            plots::draw(all, directory, self.prefix)?;
+            plots::draw(all, directory, self.prefix, self.at_a_glance)?;
         }
         Ok(())
     }

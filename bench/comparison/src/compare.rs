@@ -18,7 +18,8 @@ usage: shmlock-comparison [OPTION]...
   --long             also recovery after waiting 10 s, and hand-off to a waiter asleep for 50 ms
   --rounds N         the number of rounds, 1 to 1000                  [default: 3; 1 with --quick]
   --figures LETTERS  the figures: U uncontended, C contended, H hand-off, R recovery,
-                     S the Python package's, O opening, W waiting     [default: UCHRSO]
+                     S the Python package's, O opening, W waiting, D draining a crowd
+                     of waiters (W and D in 2 rounds at most)         [default: UCHRSOWD]
   --only NAME        only this contender and the references; NAME as in the tables; repeatable
   --json PATH        write every value to PATH, as lines of JSON
   --plots DIRECTORY  draw the figures in DIRECTORY, as SVG
@@ -29,8 +30,9 @@ Exit status: 0; 1 if a lock lost a count, failed or hung, or if no count was los
 ",
     contenders: Kind::COMPARED,
     figures,
-    letters: "UCHRSO",
+    letters: "UCHRSOWD",
     prefix: "",
+    at_a_glance: Kind::is_main,
     reference,
 };
 
@@ -39,21 +41,27 @@ fn figures(options: &Options) -> Vec<Figure> {
         .into_iter()
         .flat_map(|processes| [false, true].map(|work| Figure::Contended { processes, work }));
     let hand_off = options.asleep().iter().map(|asleep| Figure::HandOff { asleep: *asleep });
-    let recovery = options.waited().iter().map(|waited| Figure::Recovery { waited: *waited });
+    let recovery = [0, 256].into_iter().flat_map(|memory| {
+        options.waited().iter().map(move |waited| Figure::Recovery { waited: *waited, memory })
+    });
+    let (crowds, processes) = options.crowds();
     [Figure::Uncontended]
         .into_iter()
         .chain(contended)
         .chain(hand_off)
         .chain(recovery)
-        .chain([Figure::Waiting, Figure::Seed, Figure::Opening])
+        .chain([Figure::Seed, Figure::Opening, Figure::OpeningAtOnce { processes: 4 }])
+        .chain([Figure::Handles { handles: options.handles() }])
+        .chain(crowds.into_iter().map(Figure::Waiting))
+        .chain([Figure::Draining { processes }])
         .collect()
 }
 
-/// Returns the reference: the bare futex, the least cost of a lock that sleeps. It does not
-/// recover, so the reference for recovery is the C library's robust mutex.
+/// Returns the reference: the bare futex, the least cost of a lock that sleeps. Its opening maps a
+/// page of a file. Where waiters sleep for long, and it does not recover, the reference is flock.
 fn reference(figure: Figure) -> Kind {
     match figure {
-        Figure::Recovery { .. } => Kind::Robust,
+        Figure::Recovery { .. } | Figure::Waiting(_) | Figure::Draining { .. } => Kind::Flock,
         _ => Kind::BareFutex,
     }
 }

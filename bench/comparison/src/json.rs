@@ -32,6 +32,9 @@ pub(crate) fn lines(figure: Figure, entries: &Entries) -> String {
         let _ = write!(text, ",\"reference\":{}", quoted(entries.reference.label()));
         let ratio = entries.ratio(entry).filter(|ratio| ratio.is_finite());
         let _ = write!(text, ",\"ratio\":{}", number(ratio.unwrap_or(f64::NAN)));
+        if let Some(reason) = &entry.measured.skipped {
+            let _ = write!(text, ",\"skipped\":{}", quoted(reason));
+        }
         for ((name, _), value) in figure.metrics().iter().zip(&entry.measured.values) {
             let _ = write!(text, ",{}:{}", quoted(name), number(*value));
         }

@@ -6,8 +6,8 @@
 //! values, and only those of a quiet machine.
 //!
 //! ```text
-//! cargo run --release -p shmlock-comparison              # under 4 minutes on two cores
-//! cargo run --release -p shmlock-comparison -- --quick   # under 40 seconds: a smoke test
+//! cargo run --release -p shmlock-comparison              # a quarter of an hour on two cores
+//! cargo run --release -p shmlock-comparison -- --quick   # a minute: a smoke test
 //! cargo run --release -p shmlock-comparison --bin poll_sweep
 //! ```
 //!
@@ -19,23 +19,28 @@
 //! | `contenders` | the locks |
 //! | `figures` | the measurements of a lock |
 //! | `team`, `board` | the worker processes, and their shared memory |
-//! | `worker`, `hand_off`, `wait`, `work` | the duties of a worker |
+//! | `crowd`, `tasks`, `limits` | many waiters, what they use, and whether the system has room |
+//! | `worker`, `hand_off`, `openings`, `wait`, `work` | the duties of a worker |
 //! | `place`, `memory` | the contenders' files, and their mapping |
 //! | `clock`, `machine`, `watchdog` | the time, the load, the bound on a measurement |
 //! | `statistics`, `results` | the evaluation |
-//! | `table`, `json`, `plots`, `progress` | the output |
+//! | `table`, `overview`, `json`, `plots`, `progress` | the output |
 
 mod board;
 mod campaign;
 mod clock;
 mod compare;
 mod contenders;
+mod crowd;
 mod figures;
 mod hand_off;
 mod json;
+mod limits;
 mod machine;
 mod memory;
+mod openings;
 mod options;
+mod overview;
 mod place;
 mod plots;
 mod prepared;
@@ -45,6 +50,7 @@ mod section;
 mod statistics;
 mod sweep;
 mod table;
+mod tasks;
 mod team;
 mod wait;
 mod watchdog;

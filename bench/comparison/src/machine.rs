@@ -6,7 +6,7 @@ use std::thread;
 use rustix::system::uname;
 
 use crate::clock::{now, used, used_by_children};
-use crate::figures::float;
+use crate::statistics::float;
 
 /// The conditions of the figures.
 #[derive(Debug)]

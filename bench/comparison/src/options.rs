@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use shmlock_bench_support::args::Args;
 
 use crate::contenders::Kind;
+use crate::crowd::Size;
 use crate::worker::{Duty, Orders};
 
 /// The options.
@@ -51,10 +52,23 @@ impl Options {
     /// Returns the waits of figure R before the kill, in milliseconds.
     pub(crate) fn waited(&self) -> &'static [u64] {
         match (self.long, self.quick) {
-            (true, _) => &[10, 1000, 10_000],
-            (false, false) => &[10, 1000],
-            (false, true) => &[10, 200],
+            (true, _) => &[1, 10, 1000, 10_000],
+            (false, false) => &[1, 10, 1000],
+            (false, true) => &[1, 10, 200],
         }
+    }
+
+    /// Returns the crowds of figure W, and the number of processes of figure D.
+    pub(crate) fn crowds(&self) -> (Vec<Size>, u32) {
+        let (many, threads): (u32, &[u32]) =
+            if self.quick { (30, &[30]) } else { (1000, &[100, 3500]) };
+        let processes = [1, 2, 15, many].map(Size::processes);
+        (processes.into_iter().chain(threads.iter().copied().map(Size::threads)).collect(), many)
+    }
+
+    /// Returns the number of handles in one process, for figure O.
+    pub(crate) fn handles(&self) -> usize {
+        if self.quick { 500 } else { 5000 }
     }
 
     /// Returns the mean sleeps of figure H before a hand-off, in milliseconds; 0 if the waiter has

@@ -12,12 +12,19 @@ pub(crate) struct Measured {
     pub lost: u64,
     /// A histogram of the acquire times; empty if the figure has none.
     pub waits: Vec<u64>,
+    /// Why this system does not allow the measurement; `None` if it took place.
+    pub skipped: Option<String>,
 }
 
 impl Measured {
     /// Makes it of values alone, without lost counts.
     pub(crate) fn values(values: Vec<f64>) -> Self {
         Self { values, ..Self::default() }
+    }
+
+    /// Makes it of the reason why there are no values, for this number of metrics.
+    pub(crate) fn skipped(reason: String, metrics: usize) -> Self {
+        Self { skipped: Some(reason), ..Self::values(vec![f64::NAN; metrics]) }
     }
 }
 

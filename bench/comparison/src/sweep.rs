@@ -8,6 +8,7 @@ use shmlock_bench_support::Result;
 use crate::campaign::Program;
 use crate::contenders::Kind;
 use crate::figures::Figure;
+use crate::figures::waiting::SWEPT;
 use crate::options::Options;
 
 const PROGRAM: Program = Program {
@@ -32,13 +33,16 @@ Exit status: 0; 1 if a lock lost a count, failed or hung; 2 if an option is wron
     figures,
     letters: "CWR",
     prefix: "poll-",
+    at_a_glance: |_| true,
     reference: |_| Kind::OursFutex,
 };
 
 fn figures(options: &Options) -> Vec<Figure> {
-    [Figure::Contended { processes: 4, work: true }, Figure::Waiting]
+    [Figure::Contended { processes: 4, work: true }, Figure::Waiting(SWEPT)]
         .into_iter()
-        .chain(options.waited().iter().map(|waited| Figure::Recovery { waited: *waited }))
+        .chain(
+            options.waited().iter().map(|waited| Figure::Recovery { waited: *waited, memory: 0 }),
+        )
         .collect()
 }
 

@@ -20,7 +20,11 @@ pub(crate) fn table(figure: Figure, entries: &Entries) -> String {
         let values = entries.of(kind, 0);
         let (least, greatest) = range(&values);
         let unit = metrics[0].1;
-        let range = format!("{}..{}", show(least, unit), show(greatest, unit));
+        let range = if values.iter().all(|value| value.is_nan()) {
+            "-".to_owned()
+        } else {
+            format!("{}..{}", show(least, unit), show(greatest, unit))
+        };
         let ratio = show(entries.median_ratio(kind), Unit::Plain);
         let _ = write!(
             text,
@@ -30,6 +34,9 @@ pub(crate) fn table(figure: Figure, entries: &Entries) -> String {
         );
         for (index, (_, unit)) in metrics.iter().enumerate().skip(1) {
             let _ = write!(text, "{:>15}", show(median(entries.of(kind, index)), *unit));
+        }
+        if let Some(reason) = entries.by(kind).find_map(|entry| entry.measured.skipped.as_ref()) {
+            let _ = write!(text, "  skipped: {reason}");
         }
         let lost: u64 = entries.by(kind).map(|entry| entry.measured.lost).sum();
         if lost != 0 {
@@ -67,6 +74,19 @@ pub(crate) fn show(value: f64, unit: Unit) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::contenders::Kind;
+    use crate::results::{Entry, Measured};
+
+    #[test]
+    fn a_skipped_contender_has_dashes_and_the_reason() {
+        let measured = Measured::skipped("too few descriptors".to_owned(), 4);
+        let list = vec![Entry { round: 1, kind: Kind::Flock, measured }];
+        let entries = Entries { reference: Kind::Flock, list };
+        let text = table(Figure::Handles { handles: 5000 }, &entries);
+        let line = text.lines().last().unwrap_or_default();
+        assert!(line.starts_with("flock") && line.ends_with("-  skipped: too few descriptors"));
+        assert!(!line.contains("never"));
+    }
 
     #[test]
     fn numbers_have_three_digits_and_a_unit() {

@@ -29,6 +29,10 @@ pub(crate) struct Run<'a> {
     pub share: u64,
     /// The mean sleep of a waiter before the lock is handed to it; 0 if it is to be awake.
     pub sleep: Duration,
+    /// The number of threads of a worker that waits in several.
+    pub threads: u32,
+    /// The memory of a worker that holds the lock, in bytes.
+    pub memory: u64,
 }
 
 /// The result of one run, over all workers.
@@ -109,6 +113,8 @@ pub(crate) struct Team {
     /// The descriptor by which the workers open the board.
     _descriptor: OwnedFd,
     workers: Vec<Child>,
+    /// The number of arrivals when all have arrived once: a worker has several if it has threads.
+    members: u32,
     /// The number of arrivals awaited so far.
     met: u32,
 }
@@ -122,13 +128,17 @@ impl Team {
         board.share.store(run.share, Relaxed);
         board.window.store(nanoseconds(run.window), Relaxed);
         board.sleep.store(nanoseconds(run.sleep), Relaxed);
+        board.threads.store(run.threads, Relaxed);
+        board.memory.store(run.memory, Relaxed);
         let start = |(row, duty): (usize, &Duty)| {
             let (row, kind, duty) = (row.to_string(), kind.label(), duty.label());
             let orders = ["--row", &row, "--kind", kind, "--place", place.name(), "--duty", duty];
             Child::start(["--worker", &path].into_iter().chain(orders))
         };
         let workers = run.duties.iter().enumerate().map(start).collect::<Result<_>>()?;
-        Ok(Self { board, _descriptor: descriptor, workers, met: 0 })
+        let of_duty = |duty: &Duty| if *duty == Duty::WaitInThreads { run.threads } else { 1 };
+        let members = run.duties.iter().map(of_duty).sum();
+        Ok(Self { board, _descriptor: descriptor, workers, members, met: 0 })
     }
 
     /// Runs the workers from the first order to the end. Returns the length of the window in
@@ -152,7 +162,7 @@ impl Team {
 
     /// Waits until each worker has arrived once more.
     pub(crate) fn meet(&mut self) -> Result<()> {
-        self.met += u32::try_from(self.workers.len())?;
+        self.met += self.members;
         while !self.board.await_arrivals(self.met, Duration::from_millis(200)) {
             for worker in &mut self.workers {
                 // A worker that has reported may end before the others; only a failure is an error.
@@ -178,6 +188,23 @@ impl Team {
                 return false;
             }
         }
+    }
+
+    /// Waits until each worker has ended, and checks its exit status. Meanwhile no worker's arrival
+    /// wakes this process.
+    pub(crate) fn join(&mut self) -> Result<()> {
+        for worker in &mut self.workers {
+            let status = worker.wait()?;
+            if !status.success() {
+                return Err(format!("a worker ended with {status}").into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the process ids, by row.
+    pub(crate) fn process_ids(&self) -> impl Iterator<Item = u32> {
+        self.workers.iter().map(Child::pid)
     }
 
     /// Kills this worker by SIGKILL, and returns the time just before.

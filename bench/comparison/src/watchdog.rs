@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use crate::prepared;
 
-/// The bound on one measurement. The longest takes a few seconds; the rest is a reserve for slow or
+/// The bound on one measurement. The longest takes ten seconds; the rest is a reserve for slow or
 /// busy machines.
-const BOUND: Duration = Duration::from_secs(60);
+const BOUND: Duration = Duration::from_secs(180);
 
 /// Ends the program if no measurement begins for [`BOUND`].
 #[derive(Debug)]

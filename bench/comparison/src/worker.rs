@@ -12,7 +12,7 @@ use crate::contenders::{Contender, Kind, Task};
 use crate::memory::Mapping;
 use crate::place::Place;
 use crate::section::{Waits, critical_section};
-use crate::{hand_off, wait};
+use crate::{hand_off, openings, wait};
 
 /// The orders of a worker: its command line.
 #[derive(Debug)]
@@ -67,6 +67,10 @@ duties! {
     Hold = "hold";
     /// Waits for the lock once, while another worker holds it.
     Wait = "wait";
+    /// The same in many threads, each with a handle of its own.
+    WaitInThreads = "wait-in-threads";
+    /// Opens the lock, acquires it and closes it, again and again.
+    Openings = "openings";
 }
 
 /// Runs the worker process from start to end.
@@ -95,6 +99,14 @@ impl Task for Worker<'_> {
 
     fn run<C: Contender>(self) -> Result<()> {
         let Self { board, row, place, duty } = self;
+        match duty {
+            Duty::WaitInThreads => {
+                wait::wait_in_threads::<C>(place, board, row);
+                return Ok(());
+            }
+            Duty::Openings => return openings::take_turns::<C>(place, board, row),
+            _ => {} // with a handle that stays open
+        }
         let mut contender = C::open(place)?;
         board.arrive();
         board.await_change(state::READY);
@@ -106,6 +118,7 @@ impl Task for Worker<'_> {
             Duty::Acquire => hand_off::acquire(&mut contender, board, row)?,
             Duty::Hold => wait::hold(&mut contender, board, row)?,
             Duty::Wait => wait::wait(&mut contender, board, row)?,
+            Duty::WaitInThreads | Duty::Openings => {} // above
         }
         drop(contender);
         board.arrive();

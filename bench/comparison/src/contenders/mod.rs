@@ -157,6 +157,17 @@ impl Kind {
         Self::OursPoll100,
     ];
 
+    /// The contenders of the plots that are to be read at a glance, and of the figures that take
+    /// long: shmlock, the least cost of a lock that sleeps, and what users have without a library:
+    /// the C library's two locks and the kernel's.
+    pub(crate) const MAIN: &[Self] =
+        &[Self::OursFutex, Self::BareFutex, Self::Robust, Self::Flock, Self::Semaphore];
+
+    /// Returns `true` if it is one of [`MAIN`](Self::MAIN).
+    pub(crate) fn is_main(self) -> bool {
+        Self::MAIN.contains(&self)
+    }
+
     /// Returns `true` if it is shmlock.
     pub(crate) fn is_ours(self) -> bool {
         self.label().starts_with("shmlock")

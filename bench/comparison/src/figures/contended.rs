@@ -8,9 +8,10 @@ use std::time::Duration;
 use shmlock_bench_support::Result;
 use shmlock_bench_support::histogram::quantile;
 
-use super::{Effort, Metric, Unit, float};
+use super::{Effort, Metric, Unit};
 use crate::contenders::Kind;
 use crate::results::Measured;
+use crate::statistics::float;
 use crate::team::{Run, run};
 use crate::worker::Duty;
 
@@ -61,5 +62,10 @@ pub(super) fn measure(
         float(plain.sleeps) / float(sections.max(1)),
     ];
     values.extend([500, 990, 999, 1000].map(at));
-    Ok(Measured { values, lost: plain.lost + timed.lost, waits: timed.waits })
+    Ok(Measured {
+        values,
+        lost: plain.lost + timed.lost,
+        waits: timed.waits,
+        ..Measured::default()
+    })
 }

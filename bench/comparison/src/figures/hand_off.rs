@@ -8,9 +8,10 @@ use std::time::Duration;
 use shmlock_bench_support::Result;
 use shmlock_bench_support::histogram::quantile;
 
-use super::{Effort, Metric, Unit, float};
+use super::{Effort, Metric, Unit};
 use crate::contenders::Kind;
 use crate::results::Measured;
+use crate::statistics::float;
 use crate::team::{Run, run};
 use crate::worker::Duty;
 
@@ -34,6 +35,7 @@ pub(super) fn measure(kind: Kind, effort: Effort, asleep: Duration) -> Result<Me
             sleep: asleep,
             share: 10_000,
             window: effort.millis(100, 250).max(asleep * effort.pick(20, 100)),
+            ..Run::default()
         },
     )?;
     let at = |permille| {

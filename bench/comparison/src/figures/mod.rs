@@ -6,13 +6,19 @@
 //! | [`contended`] | C: throughput, fairness, processor time and waits of many processes |
 //! | [`hand_off`] | H: the time from a release to the waiter's acquisition |
 //! | [`recovery`] | R: the time from an owner's death to the waiter's acquisition |
-//! | [`waiting`] | W: the processor time of waiting |
+//! | [`waiting`] | W: wake-ups and processor time of waiters |
+//! | [`draining`] | D: the time in which a crowd of waiting processes comes to its end |
 //! | [`seed`] | S: the measurement of the Python package |
 //! | [`opening`] | O: the time to open, use and close a lock |
+//! | [`opening_at_once`] | O: the same by several processes at once |
+//! | [`handles`] | O: many handles of one name in one process |
 
 pub(crate) mod contended;
+pub(crate) mod draining;
 pub(crate) mod hand_off;
+pub(crate) mod handles;
 pub(crate) mod opening;
+pub(crate) mod opening_at_once;
 pub(crate) mod recovery;
 pub(crate) mod seed;
 pub(crate) mod uncontended;
@@ -23,6 +29,7 @@ use std::time::Duration;
 use shmlock_bench_support::Result;
 
 use crate::contenders::Kind;
+use crate::crowd::Size;
 use crate::results::{Entries, Measured};
 
 /// The effort of a measurement.
@@ -87,13 +94,30 @@ pub(crate) enum Figure {
     Recovery {
         /// The waiter's wait before the kill, in milliseconds.
         waited: u64,
+        /// The owner's memory, in MiB; 0 for a small owner.
+        memory: u64,
     },
     /// Figure W.
-    Waiting,
+    Waiting(Size),
+    /// Figure D.
+    Draining {
+        /// The number of waiting processes.
+        processes: u32,
+    },
     /// Figure S.
     Seed,
     /// Figure O.
     Opening,
+    /// Figure O, by several processes at once.
+    OpeningAtOnce {
+        /// The number of processes.
+        processes: usize,
+    },
+    /// Figure O, of many handles in one process.
+    Handles {
+        /// The number of handles.
+        handles: usize,
+    },
 }
 
 impl Figure {
@@ -104,9 +128,10 @@ impl Figure {
             Self::Contended { .. } => 'C',
             Self::HandOff { .. } => 'H',
             Self::Recovery { .. } => 'R',
-            Self::Waiting => 'W',
+            Self::Waiting(_) => 'W',
+            Self::Draining { .. } => 'D',
             Self::Seed => 'S',
-            Self::Opening => 'O',
+            Self::Opening | Self::OpeningAtOnce { .. } | Self::Handles { .. } => 'O',
         }
     }
 
@@ -129,14 +154,24 @@ impl Figure {
                     Duration::from_millis(asleep)
                 )
             }
-            Self::Recovery { waited } => {
-                format!("R: holder killed, waiter has waited {:?}", Duration::from_millis(waited))
+            Self::Recovery { waited, memory } => {
+                let owner =
+                    if memory == 0 { "owner".to_owned() } else { format!("{memory} MiB owner") };
+                let waited = Duration::from_millis(waited);
+                format!("R: {owner} killed, waiter has waited {waited:?}")
             }
-            Self::Waiting => {
-                format!("W: one of {} waiters, for each second of waiting", waiting::WAITERS)
+            Self::Waiting(size) => format!("W: {}, the lock stands still", size.label()),
+            Self::Draining { processes } => {
+                format!("D: {processes} waiting processes, each acquires once and ends")
             }
             Self::Seed => "S: 15 processes, 1000 increments each, lock + add + unlock".to_owned(),
             Self::Opening => "O: open an existing lock, use it once, close it".to_owned(),
+            Self::OpeningAtOnce { processes } => {
+                format!("O: {processes} processes open, use and close an existing lock at once")
+            }
+            Self::Handles { handles } => {
+                format!("O: {handles} handles of one name in one process")
+            }
         }
     }
 
@@ -149,10 +184,16 @@ impl Figure {
             }
             Self::HandOff { asleep: 0 } => "hand-off-arrived".to_owned(),
             Self::HandOff { asleep } => format!("hand-off-asleep-{asleep}-ms"),
-            Self::Recovery { waited } => format!("recovery-{waited}-ms"),
-            Self::Waiting => "waiting".to_owned(),
+            Self::Recovery { waited, memory: 0 } => format!("recovery-{waited}-ms"),
+            Self::Recovery { waited, memory } => format!("recovery-{waited}-ms-{memory}-mib"),
+            Self::Waiting(Size { processes, threads }) => {
+                format!("waiting-{processes}-processes-{threads}-threads")
+            }
+            Self::Draining { processes } => format!("draining-{processes}"),
             Self::Seed => "seed".to_owned(),
             Self::Opening => "opening".to_owned(),
+            Self::OpeningAtOnce { processes } => format!("opening-{processes}-at-once"),
+            Self::Handles { handles } => format!("opening-{handles}-handles"),
         }
     }
 
@@ -163,9 +204,12 @@ impl Figure {
             Self::Contended { .. } => &contended::METRICS,
             Self::HandOff { .. } => &hand_off::METRICS,
             Self::Recovery { .. } => &recovery::METRICS,
-            Self::Waiting => &waiting::METRICS,
+            Self::Waiting(_) => &waiting::METRICS,
+            Self::Draining { .. } => &draining::METRICS,
             Self::Seed => &seed::METRICS,
             Self::Opening => &opening::METRICS,
+            Self::OpeningAtOnce { .. } => &opening_at_once::METRICS,
+            Self::Handles { .. } => &handles::METRICS,
         }
     }
 
@@ -174,10 +218,21 @@ impl Figure {
         match self {
             Self::Uncontended => true,
             Self::Contended { .. } | Self::Seed | Self::Opening => kind.is_shared(),
-            Self::HandOff { .. } | Self::Recovery { .. } | Self::Waiting => {
-                kind.is_shared() && kind.excludes()
-            }
+            Self::HandOff { .. }
+            | Self::Recovery { memory: 0, .. }
+            | Self::OpeningAtOnce { .. } => kind.is_shared() && kind.excludes(),
+            Self::Waiting(waiting::SWEPT) => kind.is_ours(),
+            Self::Recovery { .. }
+            | Self::Waiting(_)
+            | Self::Draining { .. }
+            | Self::Handles { .. } => kind.is_main(),
         }
+    }
+
+    /// Returns the most rounds for it: a figure that starts thousands of waiters takes long, and
+    /// hardly varies.
+    pub(crate) fn most_rounds(self) -> usize {
+        if matches!(self, Self::Waiting(_) | Self::Draining { .. }) { 2 } else { usize::MAX }
     }
 
     /// Measures it once.
@@ -190,18 +245,15 @@ impl Figure {
             Self::HandOff { asleep } => {
                 hand_off::measure(kind, effort, Duration::from_millis(asleep))
             }
-            Self::Recovery { waited } => {
-                recovery::measure(kind, effort, Duration::from_millis(waited))
+            Self::Recovery { waited, memory } => {
+                recovery::measure(kind, effort, Duration::from_millis(waited), memory << 20)
             }
-            Self::Waiting => waiting::measure(kind, effort),
+            Self::Waiting(size) => waiting::measure(kind, effort, size),
+            Self::Draining { processes } => draining::measure(kind, effort, processes),
             Self::Seed => seed::measure(kind),
             Self::Opening => opening::measure(kind, effort),
+            Self::OpeningAtOnce { processes } => opening_at_once::measure(kind, effort, processes),
+            Self::Handles { handles } => handles::measure(kind, handles),
         }
     }
-}
-
-/// Converts to a float; exact up to 2^53, which is 104 days in nanoseconds.
-#[expect(clippy::cast_precision_loss, reason = "see above")]
-pub(crate) fn float(value: u64) -> f64 {
-    value as f64
 }

@@ -1,16 +1,18 @@
 //! O: the time to open, use and close a lock, and the files left after the last user.
+//!
+//! The bare futex is the measure: its opening maps a page of an existing file, and nothing else.
 
 use std::fs;
 
 use shmlock_bench_support::Result;
 
-use super::{Effort, Metric, Unit, float};
+use super::{Effort, Metric, Unit};
 use crate::clock::now;
 use crate::contenders::{Contender, Kind, Task};
 use crate::place::Place;
 use crate::prepared::Prepared;
 use crate::results::Measured;
-use crate::statistics::median;
+use crate::statistics::{float, median};
 use crate::team::Keeper;
 
 pub(super) const METRICS: [Metric; 3] =

@@ -1,5 +1,7 @@
 //! R: the time from the death of the owner, by SIGKILL, to the waiter's acquisition.
 //!
+//! The owner is small, or has memory that the kernel frees at its death, page by page.
+//!
 //! Several pairs of processes, each with a lock of its own, wait at the same time, and their owners
 //! are killed in turn. The waits differ by up to a tenth, so that the deaths occur at different
 //! points of a waiter's probe interval.
@@ -10,17 +12,19 @@ use std::time::Duration;
 
 use shmlock_bench_support::Result;
 
-use super::{Effort, Metric, Unit, float};
+use super::{Effort, Metric, Unit};
 use crate::board::state;
 use crate::clock::now;
 use crate::contenders::Kind;
+use crate::limits::Needs;
 use crate::prepared::Prepared;
 use crate::results::Measured;
-use crate::statistics::{median, range};
+use crate::statistics::{float, median, quantile, range};
 use crate::team::{Run, Team};
 use crate::worker::Duty;
 
-pub(super) const METRICS: [Metric; 2] = [("median", Unit::Time), ("max", Unit::Time)];
+pub(super) const METRICS: [Metric; 4] =
+    [("median", Unit::Time), ("p90", Unit::Time), ("max", Unit::Time), ("deaths", Unit::Count)];
 
 /// The bound after which a recovery counts as "never".
 const BOUND: Duration = Duration::from_secs(2);
@@ -31,19 +35,38 @@ const START: Duration = Duration::from_secs(10);
 /// The least time between two kills, so that no recovery disturbs another.
 const APART: Duration = Duration::from_millis(60);
 
-pub(super) fn measure(kind: Kind, effort: Effort, waited: Duration) -> Result<Measured> {
+/// Measures it for a waiter that has waited for this long, and an owner with this much memory in
+/// bytes.
+pub(super) fn measure(
+    kind: Kind,
+    effort: Effort,
+    waited: Duration,
+    memory: u64,
+) -> Result<Measured> {
     if !kind.recovers() {
-        return Ok(Measured::values(vec![f64::INFINITY; METRICS.len()])); // known without trying
+        let never = f64::INFINITY; // known without trying
+        return Ok(Measured::values(vec![never, never, never, f64::NAN]));
     }
-    let pairs = effort.pick(2, if waited < APART { 9 } else { 3 });
+    let one_by_one = waited < APART;
+    let pairs = match (one_by_one, memory) {
+        (true, 0) => effort.pick(2, 15),
+        (true, _) => effort.pick(1, 7),
+        (false, 0) => effort.pick(2, 5),
+        (false, _) => effort.pick(1, 3),
+    };
+    let at_once = if one_by_one { 1 } else { u64::from(pairs) };
+    let needs = Needs { memory: memory * at_once * 5 / 4, ..Needs::default() };
+    if let Some(reason) = needs.refusal() {
+        return Ok(Measured::skipped(reason, METRICS.len()));
+    }
     // A tenth of the wait, at most 100 ms: the longest poll interval of a contender.
     let spread = (waited / 10).min(Duration::from_millis(100));
     let waits = (0..pairs).map(|pair| waited + spread * (2 * pair + 1) / (2 * pairs));
-    let times = if waited < APART {
-        waits.map(|wait| Pair::start(kind)?.recover(wait)).collect::<Result<Vec<f64>>>()?
+    let times = if one_by_one {
+        waits.map(|wait| Pair::start(kind, memory)?.recover(wait)).collect::<Result<Vec<f64>>>()?
     } else {
         let pairs = waits.map(|wait| {
-            let pair = Pair::start(kind)?;
+            let pair = Pair::start(kind, memory)?;
             thread::sleep(APART); // the kills are as far apart
             Ok((pair, wait))
         });
@@ -51,7 +74,8 @@ pub(super) fn measure(kind: Kind, effort: Effort, waited: Duration) -> Result<Me
         pairs.into_iter().map(|(pair, wait)| pair.recover(wait)).collect::<Result<_>>()?
     };
     let (_, max) = range(&times);
-    Ok(Measured::values(vec![median(times), max]))
+    let deaths = float(times.len() as u64);
+    Ok(Measured::values(vec![median(times.clone()), quantile(times, 900), max, deaths]))
 }
 
 /// Two processes: an owner of the lock and a waiter.
@@ -67,10 +91,10 @@ const WAITER: usize = 1;
 
 impl Pair {
     /// Starts the processes. Returns when the owner holds the lock and the waiter begins to wait.
-    fn start(kind: Kind) -> Result<Self> {
+    fn start(kind: Kind, memory: u64) -> Result<Self> {
         let place = Prepared::new(kind)?;
         let duties = &[Duty::Hold, Duty::Wait];
-        let mut team = Team::start(kind, Run { duties, ..Run::default() }, place.place())?;
+        let mut team = Team::start(kind, Run { duties, memory, ..Run::default() }, place.place())?;
         team.meet()?; // both have opened the lock
         for order in [state::RUN, state::MEASURE] {
             team.board.order(order);

@@ -5,9 +5,10 @@
 
 use shmlock_bench_support::Result;
 
-use super::{Metric, Unit, float};
+use super::{Metric, Unit};
 use crate::contenders::Kind;
 use crate::results::Measured;
+use crate::statistics::float;
 use crate::team::{Run, run};
 use crate::worker::Duty;
 

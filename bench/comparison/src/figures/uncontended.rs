@@ -5,7 +5,7 @@
 
 use shmlock_bench_support::Result;
 
-use super::{Effort, Metric, Unit, float};
+use super::{Effort, Metric, Unit};
 use crate::board::Board;
 use crate::clock::now;
 use crate::contenders::{Contender, Kind, Task};
@@ -14,7 +14,7 @@ use crate::place::Place;
 use crate::prepared::Prepared;
 use crate::results::Measured;
 use crate::section::critical_section;
-use crate::statistics::median;
+use crate::statistics::{float, median};
 
 pub(super) const METRICS: [Metric; 1] = [("pair", Unit::Time)];
 
