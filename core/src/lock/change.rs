@@ -1,67 +1,141 @@
 //! Moves the owner word and the count of holds together, whatever foreign code does in between.
 
-use super::RegionLock;
 use super::hold_count::HoldKind;
+use super::{Outcome, RegionLock};
 use crate::contend::{self, AssumeAlive, Liveness};
 use crate::error::Error;
 use crate::fence::{Fence, FullSystem};
 use crate::protocol::{self, Acquisition, Attempt, Wake};
-use crate::record::Record;
-use crate::wait::{self, Spin, Wait};
+use crate::record::encoded::EncodedRecord;
+use crate::wait::{self, Spin, Wait, WaitAction, WaitContext};
 use crate::word::Word;
 
-impl<'a, F: Fence> RegionLock<'a, F> {
-    /// Acquires the lock, or counts one more hold of it.
+/// How far an acquisition came before it needed [`RegionLock::enter_disturbed`].
+#[derive(Clone, Copy)]
+pub(super) enum Disturbed {
+    /// Nothing has changed: the handle has holds already, or is in the middle of another call.
+    Entered,
+    /// The handle is in change. The word was not plainly free.
+    Refused,
+    /// The handle is in change, and the word names it. The acquisition is not counted.
+    Uncounted,
+}
+
+impl<F: Fence> RegionLock<'_, F> {
+    /// Acquires a free lock that no other handle has held since this one held it last: the whole
+    /// acquisition, in the fewest instructions.
     #[inline]
-    pub(super) fn enter(
+    pub(super) fn enter_undisturbed(&self, kind: HoldKind) -> Result<(), Disturbed> {
+        if !self.holds.is_none() {
+            return Err(Disturbed::Entered);
+        }
+        let change = Change::begin(self);
+        let region = self.region; // read once: the compiler cannot know that it never changes
+        if !protocol::try_acquire_fast(region.owner_word(), self.me, self.fence) {
+            change.go_on();
+            return Err(Disturbed::Refused);
+        }
+        // The count that this handle stored last stands: so does its record, and the high half.
+        let Some(count) = region.count_next_acquisition(self.counted.get()) else {
+            change.go_on();
+            return Err(Disturbed::Uncounted);
+        };
+        self.counted.set(count);
+        change.end(Some(kind));
+        Ok(())
+    }
+
+    /// Goes on with an acquisition that was disturbed, without waiting. Returns `true` if the
+    /// handle has one hold more. For cold callers.
+    #[inline]
+    pub(super) fn try_enter_disturbed(
         &self,
+        disturbed: Disturbed,
+        kind: HoldKind,
+    ) -> Result<bool, Error> {
+        let mut no_wait = Spin::attempts(0);
+        match self.enter_disturbed(disturbed, kind, &mut no_wait, &mut AssumeAlive) {
+            Ok(()) => Ok(true),
+            Err(Error::Busy { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Goes on with an acquisition that was disturbed, and may wait. For cold callers: a small
+    /// function for each type of `wait`, so that the one behind it is made once.
+    #[inline]
+    pub(super) fn enter_or_wait(
+        &self,
+        disturbed: Disturbed,
         kind: HoldKind,
         wait: &mut (impl Wait + ?Sized),
         liveness: &mut impl Liveness,
     ) -> Result<(), Error> {
-        self.enter_or(kind, (), |change, _| self.contend(change, kind, wait, liveness))
-    }
+        struct Borrowed<'w, W: ?Sized>(&'w mut W);
 
-    /// Acquires the lock, or counts one more hold of it, without waiting. Returns `true` if so.
-    #[inline]
-    pub(super) fn try_enter(&self, kind: HoldKind) -> Result<bool, Error> {
-        self.enter_or(kind, true, |change, seen| {
-            if seen.is_owned_by(self.me) {
-                return self.recover_from_former_self(change, kind);
+        impl<W: Wait + ?Sized> Wait for Borrowed<'_, W> {
+            fn wait(&mut self, context: &mut WaitContext<'_>) -> WaitAction {
+                self.0.wait(context)
             }
-            self.owes_wake.set(false);
-            change.end(None);
-            Ok(false)
-        })
+        }
+
+        self.enter_disturbed(disturbed, kind, &mut Borrowed(wait), liveness)
     }
 
-    /// Acquires the lock if it is free, or counts one more hold of it, and returns `entered`. If
-    /// another holds the lock, `otherwise` goes on with the change that has begun, and the word
-    /// seen.
-    #[inline]
-    fn enter_or<'l, T>(
-        &'l self,
+    /// Goes on with an acquisition after [`enter_undisturbed`](Self::enter_undisturbed).
+    #[cold]
+    #[inline(never)]
+    fn enter_disturbed(
+        &self,
+        disturbed: Disturbed,
         kind: HoldKind,
-        entered: T,
-        otherwise: impl FnOnce(Change<'l, 'a, F>, Word) -> Result<T, Error>,
-    ) -> Result<T, Error> {
-        if !self.holds.is_none() {
-            return self.nest(kind).map(|()| entered);
-        }
-        let change = Change::begin(self);
-        match protocol::try_acquire(self.region.owner_word(), self.me, Attempt::First, self.fence) {
+        wait: &mut dyn Wait,
+        liveness: &mut impl Liveness,
+    ) -> Result<(), Error> {
+        let change = match disturbed {
+            Disturbed::Entered => return self.nest(kind),
+            Disturbed::Refused | Disturbed::Uncounted => Change(self),
+        };
+        let acquisition = match disturbed {
+            Disturbed::Uncounted => UNDISTURBED,
+            _ => match self.contend(wait, liveness) {
+                Ok(acquisition) => acquisition,
+                Err(seen) => {
+                    // The wake that was used up here may have been meant for another waiter.
+                    self.wake(if seen.is_free() { Wake::One } else { Wake::None });
+                    change.end(None);
+                    return Err(Error::Busy { seen });
+                }
+            },
+        };
+        self.note_acquisition(acquisition);
+        change.end(Some(kind));
+        Ok(())
+    }
+
+    /// Contends for the lock, and counts the acquisition as contended if another held the lock.
+    fn contend(
+        &self,
+        wait: &mut dyn Wait,
+        liveness: &mut impl Liveness,
+    ) -> Result<Acquisition, Word> {
+        let word = self.region.owner_word();
+        let mut contended = true;
+        let acquisition = match protocol::try_acquire(word, self.me, Attempt::First, self.fence) {
             Ok(acquisition) => {
-                self.note_acquisition(acquisition);
-                change.end(Some(kind));
-                Ok(entered)
+                contended = false;
+                acquisition
             }
-            Err(seen) => otherwise(change, seen),
+            Err(_) => contend::acquire_contended(word, self.me, self.fence, liveness, wait)?,
+        };
+        if contended {
+            self.region.count_contended();
         }
+        Ok(acquisition)
     }
 
     /// Counts one more hold, if the word names this handle. The count alone is no proof: the region
     /// may have been written to, or a forked child may have released the lock under the same token.
-    #[cold]
     fn nest(&self, kind: HoldKind) -> Result<(), Error> {
         let found = self.word();
         if !found.is_owned_by(self.me) && !self.holds.is_in_change() {
@@ -70,65 +144,32 @@ impl<'a, F: Fence> RegionLock<'a, F> {
         self.holds.nest(kind)
     }
 
-    /// Takes over a word that names this token although the handle holds nothing.
-    #[cold]
-    fn recover_from_former_self(
-        &self,
-        change: Change<'_, 'a, F>,
-        kind: HoldKind,
-    ) -> Result<bool, Error> {
-        match self.contend(change, kind, &mut Spin::attempts(0), &mut AssumeAlive) {
-            Ok(()) => Ok(true),
-            Err(Error::Busy { .. }) => Ok(false),
-            Err(error) => Err(error),
-        }
-    }
-
-    #[cold]
-    fn contend(
-        &self,
-        change: Change<'_, '_, F>,
-        kind: HoldKind,
-        wait: &mut (impl Wait + ?Sized),
-        liveness: &mut impl Liveness,
-    ) -> Result<(), Error> {
-        let word = self.region.owner_word();
-        match contend::acquire_contended(word, self.me, self.fence, liveness, wait) {
-            Ok(acquisition) => {
-                self.region.count_contended();
-                self.note_acquisition(acquisition);
-                change.end(Some(kind));
-                Ok(())
-            }
-            Err(seen) => {
-                // The wake that was used up here may have been meant for another waiter.
-                self.wake(if seen.is_free() { Wake::One } else { Wake::None });
-                change.end(None);
-                Err(Error::Busy { seen })
-            }
-        }
-    }
-
     fn note_acquisition(&self, acquisition: Acquisition) {
-        self.owner_died.set(acquisition.owner_died);
-        self.region.count_acquisition(self.fence);
+        self.outcome.set(Outcome { owner_died: acquisition.owner_died, ..self.outcome.get() });
+        let count = self.region.count_acquisition(self.fence);
         if acquisition.recovered_from.is_some() {
             self.region.count_recovery();
         }
         self.update_record();
+        // Last, for the fence may panic before: only now is the record right as well.
+        self.counted.set(count);
     }
 
     /// Writes the record if it is not the present one. Called only while the lock is held.
     pub(super) fn update_record(&self) {
+        let (record, since) = match &self.record {
+            Some(record) => (&record.encoded, record.since),
+            None => (&EncodedRecord::EMPTY, 0),
+        };
         let described = self.region.record_describes(self.me);
-        match &self.record {
-            Some(_) if described && self.recorded.get() => {}
-            Some(record) => self.region.write_record(self.me, record, self.fence),
-            // Left by an earlier handle with this token, or by this handle while it had a record.
-            None if described && !self.recorded.get() => {
-                self.region.write_record(self.me, &Record::default(), self.fence);
-            }
-            None => {}
+        // Without a record, one is written over what was left by an earlier handle with this token,
+        // or by this handle while it had a record.
+        let stale = match self.record {
+            Some(_) => !(described && self.recorded.get()),
+            None => described && !self.recorded.get(),
+        };
+        if stale {
+            self.region.write_encoded(self.me, record, since, self.fence);
         }
         self.recorded.set(true);
     }
@@ -136,36 +177,55 @@ impl<'a, F: Fence> RegionLock<'a, F> {
     /// Ends one hold.
     #[inline]
     pub(super) fn leave(&self, kind: HoldKind) -> Result<(), Error> {
+        if self.leave_undisturbed(kind) { Ok(()) } else { self.leave_disturbed(kind) }
+    }
+
+    /// Ends the only hold, if no waiter sleeps and no owner has died. Returns `true` if so;
+    /// otherwise nothing has changed.
+    #[inline]
+    pub(super) fn leave_undisturbed(&self, kind: HoldKind) -> bool {
         if !self.holds.is_single(kind) {
-            return self.unnest(kind);
+            return false;
+        }
+        let change = Change::begin(self);
+        let word = self.region.owner_word();
+        let released = protocol::release_fast(word, self.me, self.fence).is_ok();
+        if released {
+            self.outcome.set(Outcome::NONE);
+            change.end(None);
+        } else {
+            change.end(Some(kind));
+        }
+        released
+    }
+
+    /// Ends one hold after [`leave_undisturbed`](Self::leave_undisturbed).
+    #[cold]
+    #[inline(never)]
+    pub(super) fn leave_disturbed(&self, kind: HoldKind) -> Result<(), Error> {
+        if !self.holds.is_single(kind) {
+            return self.holds.unnest(kind);
         }
         let change = Change::begin(self);
         let released = protocol::release(self.region.owner_word(), self.me, self.fence);
+        self.wake(released.unwrap_or(Wake::None));
         change.end(None);
-        match released {
-            Ok(wake) => {
-                self.wake(wake);
-                Ok(())
-            }
-            Err(found) => {
-                self.owes_wake.set(false);
-                Err(Error::Overwritten { found })
-            }
-        }
+        released.map(|_| ()).map_err(|found| Error::Overwritten { found })
     }
 
-    #[cold]
-    fn unnest(&self, kind: HoldKind) -> Result<(), Error> {
-        self.holds.unnest(kind)
-    }
-
+    /// Notes, when the lock has been released or an acquisition was given up, whether a wake is
+    /// owed.
     fn wake(&self, wake: Wake) {
-        self.owes_wake.set(wake == Wake::One);
-        if wake == Wake::One {
+        let owes_wake = wake == Wake::One;
+        self.outcome.set(Outcome { owner_died: false, owes_wake });
+        if owes_wake {
             wait::send_event();
         }
     }
 }
+
+/// An acquisition of a free lock without flags.
+const UNDISTURBED: Acquisition = Acquisition { owner_died: false, recovered_from: None };
 
 /// A handle in change, until [`end`](Self::end). If it is dropped instead, foreign code has unwound
 /// out of the call.
@@ -181,6 +241,12 @@ impl<'l, 'a, F: Fence> Change<'l, 'a, F> {
     #[inline]
     fn end(self, hold: Option<HoldKind>) {
         self.0.holds.end_change(hold);
+        core::mem::forget(self);
+    }
+
+    /// Leaves the handle in change: the caller goes on with the change.
+    #[inline]
+    fn go_on(self) {
         core::mem::forget(self);
     }
 }

@@ -3,6 +3,7 @@
 use core::marker::PhantomData;
 
 use super::RegionLock;
+use super::change::Disturbed;
 use super::hold_count::HoldKind;
 use crate::contend::{AssumeAlive, Liveness};
 use crate::error::Error;
@@ -45,7 +46,10 @@ impl<'a, F: Fence> RegionLock<'a, F> {
     /// ```
     #[inline]
     pub fn try_lock(&self) -> Result<Option<RegionGuard<'_, 'a, F>>, Error> {
-        Ok(self.try_enter(HoldKind::Guarded)?.then(|| RegionGuard::of_counted_hold(self)))
+        match self.enter_undisturbed(HoldKind::Guarded) {
+            Ok(()) => Ok(Some(RegionGuard::of_counted_hold(self))),
+            Err(disturbed) => self.try_lock_disturbed(disturbed),
+        }
     }
 
     /// Acquires the lock, waiting by `wait`. Every owner is held to be alive.
@@ -102,8 +106,43 @@ impl<'a, F: Fence> RegionLock<'a, F> {
         wait: &mut (impl Wait + ?Sized),
         liveness: &mut impl Liveness,
     ) -> Result<RegionGuard<'_, 'a, F>, Error> {
-        self.enter(HoldKind::Guarded, wait, liveness)?;
+        match self.enter_undisturbed(HoldKind::Guarded) {
+            Ok(()) => Ok(RegionGuard::of_counted_hold(self)),
+            Err(disturbed) => self.lock_disturbed(disturbed, wait, liveness),
+        }
+    }
+
+    // Each returns what its caller returns, so that the caller ends with the jump to it, and needs
+    // no stack frame.
+
+    #[cold]
+    #[inline(never)]
+    fn try_lock_disturbed(
+        &self,
+        disturbed: Disturbed,
+    ) -> Result<Option<RegionGuard<'_, 'a, F>>, Error> {
+        let acquired = self.try_enter_disturbed(disturbed, HoldKind::Guarded)?;
+        Ok(acquired.then(|| RegionGuard::of_counted_hold(self)))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn lock_disturbed(
+        &self,
+        disturbed: Disturbed,
+        wait: &mut (impl Wait + ?Sized),
+        liveness: &mut impl Liveness,
+    ) -> Result<RegionGuard<'_, 'a, F>, Error> {
+        self.enter_or_wait(disturbed, HoldKind::Guarded, wait, liveness)?;
         Ok(RegionGuard::of_counted_hold(self))
+    }
+
+    /// Ends a guarded hold by the drop of its guard. An overwritten word may name another owner; a
+    /// drop cannot report it.
+    #[cold]
+    #[inline(never)]
+    fn drop_disturbed(&self) {
+        let _ = self.leave_disturbed(HoldKind::Guarded);
     }
 }
 
@@ -118,7 +157,7 @@ impl<'l, 'a, F: Fence> RegionGuard<'l, 'a, F> {
     /// consistent since.
     #[must_use]
     pub fn owner_died(&self) -> bool {
-        self.lock.owner_died.get()
+        self.lock.outcome.get().owner_died
     }
 
     /// Declares the data consistent, as [`RegionLock::declare_consistent`] does.
@@ -149,7 +188,8 @@ impl<'l, 'a, F: Fence> RegionGuard<'l, 'a, F> {
 
 impl<F: Fence> Drop for RegionGuard<'_, '_, F> {
     fn drop(&mut self) {
-        // An overwritten word may name another owner; a drop cannot report it.
-        let _ = self.lock.leave(HoldKind::Guarded);
+        if !self.lock.leave_undisturbed(HoldKind::Guarded) {
+            self.lock.drop_disturbed();
+        }
     }
 }

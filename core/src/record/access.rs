@@ -49,10 +49,10 @@ impl Region<'_> {
         for (word, half) in words.since.iter().zip(halves(since)) {
             word.store(half, Relaxed);
         }
-        let [first, ..] = &words.description;
+        let ([first, ..], [new, ..]) = (&words.description, &record.description);
         let before = first.load(Relaxed);
-        let filled = words_filled(before).max(record.description.len());
-        if filled > 1 || record.description.first() != Some(&before) {
+        let filled = words_filled(before).max(words_filled(*new));
+        if filled > 1 || before != *new {
             self.write_description(record, filled);
         }
         // Pairs with the first `acquire` in `record_of`.
@@ -63,8 +63,8 @@ impl Region<'_> {
     /// Writes the first `filled` words of the description. Called between the fences of
     /// [`write_encoded`](Self::write_encoded).
     fn write_description(self, record: &EncodedRecord, filled: usize) {
-        let new = record.description.iter().copied().chain(core::iter::repeat(0));
-        for (word, bits) in self.words().description.iter().take(filled).zip(new) {
+        let words = self.words().description.iter().zip(&record.description);
+        for (word, &bits) in words.take(filled) {
             // Most owners write the same text as the one before. Without a store, this cache line
             // need not move.
             if word.load(Relaxed) != bits {
