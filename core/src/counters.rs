@@ -39,10 +39,11 @@ impl Region<'_> {
     pub(crate) fn count_next_acquisition(self, previous: u32) -> Option<u32> {
         let generation = &self.words().generation;
         // Partner: as in `count_acquisition`. Relaxed.
-        if generation.load(Relaxed) != previous {
+        let others_counted = generation.load(Relaxed) != previous;
+        let (low, wraps) = previous.overflowing_add(1);
+        if others_counted | wraps {
             return None;
         }
-        let low = previous.checked_add(1)?;
         generation.store(low, Relaxed);
         Some(low)
     }

@@ -1,5 +1,7 @@
 //! Moves the owner word and the count of holds together, whatever foreign code does in between.
 
+use core::sync::atomic::{Ordering, compiler_fence};
+
 use super::hold_count::HoldKind;
 use super::{Outcome, RegionLock};
 use crate::contend::{self, AssumeAlive, Liveness};
@@ -10,14 +12,12 @@ use crate::record::encoded::EncodedRecord;
 use crate::wait::{self, Spin, Wait, WaitAction, WaitContext};
 use crate::word::Word;
 
-/// How far an acquisition came before it needed [`RegionLock::enter_disturbed`].
-#[derive(Clone, Copy)]
+/// What an acquisition left to [`RegionLock::enter_disturbed`].
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Disturbed {
-    /// Nothing has changed: the handle has holds already, or is in the middle of another call.
-    Entered,
-    /// The handle is in change. The word was not plainly free.
-    Refused,
-    /// The handle is in change, and the word names it. The acquisition is not counted.
+    /// All: the handle is as it was.
+    Unchanged,
+    /// To count it: the word names the handle, which is in change.
     Uncounted,
 }
 
@@ -27,13 +27,13 @@ impl<F: Fence> RegionLock<'_, F> {
     #[inline]
     pub(super) fn enter_undisturbed(&self, kind: HoldKind) -> Result<(), Disturbed> {
         if !self.holds.is_none() {
-            return Err(Disturbed::Entered);
+            return Err(Disturbed::Unchanged);
         }
         let change = Change::begin(self);
         let region = self.region; // read once: the compiler cannot know that it never changes
         if !protocol::try_acquire_fast(region.owner_word(), self.me, self.fence) {
-            change.go_on();
-            return Err(Disturbed::Refused);
+            change.end(None);
+            return Err(Disturbed::Unchanged);
         }
         // The count that this handle stored last stands: so does its record, and the high half.
         let Some(count) = region.count_next_acquisition(self.counted.get()) else {
@@ -92,21 +92,21 @@ impl<F: Fence> RegionLock<'_, F> {
         wait: &mut dyn Wait,
         liveness: &mut impl Liveness,
     ) -> Result<(), Error> {
-        let change = match disturbed {
-            Disturbed::Entered => return self.nest(kind),
-            Disturbed::Refused | Disturbed::Uncounted => Change(self),
-        };
-        let acquisition = match disturbed {
-            Disturbed::Uncounted => UNDISTURBED,
-            _ => match self.contend(wait, liveness) {
-                Ok(acquisition) => acquisition,
+        let (change, acquisition) = if disturbed == Disturbed::Uncounted {
+            (Change(self), UNDISTURBED)
+        } else if self.holds.is_none() {
+            let change = Change::begin(self);
+            match self.contend(wait, liveness) {
+                Ok(acquisition) => (change, acquisition),
                 Err(seen) => {
                     // The wake that was used up here may have been meant for another waiter.
                     self.wake(if seen.is_free() { Wake::One } else { Wake::None });
                     change.end(None);
                     return Err(Error::Busy { seen });
                 }
-            },
+            }
+        } else {
+            return self.nest(kind);
         };
         self.note_acquisition(acquisition);
         change.end(Some(kind));
@@ -191,8 +191,7 @@ impl<F: Fence> RegionLock<'_, F> {
         let word = self.region.owner_word();
         let released = protocol::release_fast(word, self.me, self.fence).is_ok();
         if released {
-            self.outcome.set(Outcome::NONE);
-            change.end(None);
+            change.end_released();
         } else {
             change.end(Some(kind));
         }
@@ -235,12 +234,27 @@ impl<'l, 'a, F: Fence> Change<'l, 'a, F> {
     #[inline]
     fn begin(lock: &'l RegionLock<'a, F>) -> Self {
         lock.holds.begin_change();
+        // Partner: an interrupt handler on this thread or core, which sees this state before it
+        // sees the word move.
+        compiler_fence(Ordering::SeqCst);
         Self(lock)
     }
 
     #[inline]
     fn end(self, hold: Option<HoldKind>) {
+        // Partner: as above; it sees the word moved before it sees this state.
+        compiler_fence(Ordering::SeqCst);
         self.0.holds.end_change(hold);
+        core::mem::forget(self);
+    }
+
+    /// Ends the release of a lock for which no waiter sleeps.
+    #[inline]
+    fn end_released(self) {
+        // Partner: as above.
+        compiler_fence(Ordering::SeqCst);
+        self.0.outcome.set(Outcome::NONE);
+        self.0.holds.end_change(None);
         core::mem::forget(self);
     }
 
@@ -268,6 +282,7 @@ impl<F: Fence> Drop for Change<'_, '_, F> {
             Err(_) => Wake::None,
         };
         lock.wake(wake);
+        compiler_fence(Ordering::SeqCst); // partner: as above
         lock.holds.end_change(None);
     }
 }

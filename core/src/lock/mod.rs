@@ -67,14 +67,15 @@ use hold_count::{HoldCount, HoldKind};
 /// ([`core::mem::forget`] it), and makes one with a token of its own. The crate `shmlock` notices a
 /// fork by itself; the interface for C does if the caller gives it a fork generation.
 #[derive(Debug)]
+#[repr(C)] // first what each call uses: short offsets make short instructions
 pub struct RegionLock<'a, F: Fence = InnerShareable> {
     region: Region<'a>,
     me: Token,
     fence: F,
-    holds: HoldCount,
     /// The count of acquisitions that this handle stored last, or [`NEVER_COUNTED`]. While the
     /// region has the same count, no other handle has held the lock since, and the record is right.
     counted: Cell<u32>,
+    holds: HoldCount,
     outcome: Cell<Outcome>,
     /// `true` if this handle has written its record itself: an earlier handle with this token may
     /// have left another one.
@@ -87,6 +88,7 @@ const NEVER_COUNTED: u32 = u32::MAX;
 
 /// What a handle answers about its last acquisition and its last release.
 #[derive(Clone, Copy, Debug)]
+#[repr(align(4))] // a word, so that one instruction clears it together with `holds`
 struct Outcome {
     /// DIED was set when this handle acquired the lock; `false` without a hold.
     owner_died: bool,
