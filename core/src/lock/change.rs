@@ -21,6 +21,26 @@ pub(super) enum Disturbed {
     Uncounted,
 }
 
+/// Why a call left the handle without one more hold: those values of [`Error`] that it can have, in
+/// two registers. An [`Error`] is passed in memory, and is moved byte by byte on some targets.
+pub(super) enum Refusal {
+    Busy(Word),
+    Overwritten(Word),
+    InUse,
+    NestingTooDeep,
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Busy(seen) => Self::Busy { seen },
+            Refusal::Overwritten(found) => Self::Overwritten { found },
+            Refusal::InUse => Self::InUse,
+            Refusal::NestingTooDeep => Self::NestingTooDeep,
+        }
+    }
+}
+
 impl<F: Fence> RegionLock<'_, F> {
     /// Acquires a free lock that no other handle has held since this one held it last: the whole
     /// acquisition, in the fewest instructions.
@@ -53,16 +73,15 @@ impl<F: Fence> RegionLock<'_, F> {
         disturbed: Disturbed,
         kind: HoldKind,
     ) -> Result<bool, Error> {
-        let mut no_wait = Spin::attempts(0);
-        match self.enter_disturbed(disturbed, kind, &mut no_wait, &mut AssumeAlive) {
+        match self.enter_or_wait(disturbed, kind, &mut Spin::attempts(0), &mut AssumeAlive) {
             Ok(()) => Ok(true),
-            Err(Error::Busy { .. }) => Ok(false),
-            Err(error) => Err(error),
+            Err(Refusal::Busy(_)) => Ok(false),
+            Err(refusal) => Err(refusal.into()),
         }
     }
 
-    /// Goes on with an acquisition that was disturbed, and may wait. For cold callers: a small
-    /// function for each type of `wait`, so that the one behind it is made once.
+    /// Goes on with an acquisition that was disturbed, and may wait. For cold callers: a few
+    /// instructions for each type of `wait`, so that the function behind them is made once.
     #[inline]
     pub(super) fn enter_or_wait(
         &self,
@@ -70,7 +89,7 @@ impl<F: Fence> RegionLock<'_, F> {
         kind: HoldKind,
         wait: &mut (impl Wait + ?Sized),
         liveness: &mut impl Liveness,
-    ) -> Result<(), Error> {
+    ) -> Result<(), Refusal> {
         struct Borrowed<'w, W: ?Sized>(&'w mut W);
 
         impl<W: Wait + ?Sized> Wait for Borrowed<'_, W> {
@@ -91,7 +110,7 @@ impl<F: Fence> RegionLock<'_, F> {
         kind: HoldKind,
         wait: &mut dyn Wait,
         liveness: &mut impl Liveness,
-    ) -> Result<(), Error> {
+    ) -> Result<(), Refusal> {
         let (change, acquisition) = if disturbed == Disturbed::Uncounted {
             (Change(self), UNDISTURBED)
         } else if self.holds.is_none() {
@@ -102,7 +121,7 @@ impl<F: Fence> RegionLock<'_, F> {
                     // The wake that was used up here may have been meant for another waiter.
                     self.wake(if seen.is_free() { Wake::One } else { Wake::None });
                     change.end(None);
-                    return Err(Error::Busy { seen });
+                    return Err(Refusal::Busy(seen));
                 }
             }
         } else {
@@ -114,21 +133,28 @@ impl<F: Fence> RegionLock<'_, F> {
     }
 
     /// Contends for the lock, and counts the acquisition as contended if another held the lock.
+    #[inline]
     fn contend(
         &self,
         wait: &mut dyn Wait,
         liveness: &mut impl Liveness,
     ) -> Result<Acquisition, Word> {
-        let word = self.region.owner_word();
-        let mut contended = true;
-        let acquisition = match protocol::try_acquire(word, self.me, Attempt::First, self.fence) {
-            Ok(acquisition) => {
-                contended = false;
-                acquisition
+        /// Notes that there was a wait.
+        struct Noting<'w>(&'w mut dyn Wait, bool);
+
+        impl Wait for Noting<'_> {
+            #[inline]
+            fn wait(&mut self, context: &mut WaitContext<'_>) -> WaitAction {
+                self.1 = true;
+                self.0.wait(context)
             }
-            Err(_) => contend::acquire_contended(word, self.me, self.fence, liveness, wait)?,
-        };
-        if contended {
+        }
+
+        let word = self.region.owner_word();
+        let mut wait = Noting(wait, false);
+        let acquisition =
+            contend::acquire_contended_inline(word, self.me, self.fence, liveness, &mut wait)?;
+        if wait.1 || acquisition.recovered_from.is_some() {
             self.region.count_contended();
         }
         Ok(acquisition)
@@ -136,12 +162,16 @@ impl<F: Fence> RegionLock<'_, F> {
 
     /// Counts one more hold, if the word names this handle. The count alone is no proof: the region
     /// may have been written to, or a forked child may have released the lock under the same token.
-    fn nest(&self, kind: HoldKind) -> Result<(), Error> {
-        let found = self.word();
-        if !found.is_owned_by(self.me) && !self.holds.is_in_change() {
-            return Err(Error::Overwritten { found });
+    #[inline]
+    fn nest(&self, kind: HoldKind) -> Result<(), Refusal> {
+        if self.holds.is_in_change() {
+            return Err(Refusal::InUse);
         }
-        self.holds.nest(kind)
+        let found = self.word();
+        if !found.is_owned_by(self.me) {
+            return Err(Refusal::Overwritten(found));
+        }
+        if self.holds.nest(kind) { Ok(()) } else { Err(Refusal::NestingTooDeep) }
     }
 
     fn note_acquisition(&self, acquisition: Acquisition) {

@@ -108,19 +108,15 @@ impl HoldCount {
         self.state.set(hold.map_or(NONE, HoldKind::weight));
     }
 
-    /// Adds a hold of a lock that is held.
-    ///
-    /// # Errors
-    /// [`Error::InUse`], [`Error::NestingTooDeep`].
-    pub(super) fn nest(&self, kind: HoldKind) -> Result<(), Error> {
-        match self.state.get() {
-            IN_CHANGE => Err(Error::InUse),
-            state if guarded(state) + unguarded(state) == DEEPEST => Err(Error::NestingTooDeep),
-            state => {
-                self.state.set(state + kind.weight());
-                Ok(())
-            }
+    /// Adds a hold of a lock that is held. Returns `false`, and adds none, if there are as many as
+    /// can be counted. The handle is not in change.
+    pub(super) fn nest(&self, kind: HoldKind) -> bool {
+        let state = self.state.get();
+        let room = guarded(state) + unguarded(state) < DEEPEST;
+        if room {
+            self.state.set(state + kind.weight());
         }
+        room
     }
 
     /// Removes a hold of a lock that is held more than once.

@@ -255,7 +255,7 @@ impl<'a, F: Fence> RegionLock<'a, F> {
         wait: &mut (impl Wait + ?Sized),
         liveness: &mut impl Liveness,
     ) -> Result<(), Error> {
-        self.enter_or_wait(disturbed, HoldKind::Unguarded, wait, liveness)
+        Ok(self.enter_or_wait(disturbed, HoldKind::Unguarded, wait, liveness)?)
     }
 
     /// Releases one hold of [`acquire`](Self::acquire). The lock is free when all holds are

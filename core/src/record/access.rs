@@ -46,7 +46,7 @@ impl Region<'_> {
         }
         words.pid.store(record.pid, Relaxed);
         words.pid_namespace.store(record.pid_namespace, Relaxed);
-        for (word, half) in words.since.iter().zip(halves(since)) {
+        for (word, &half) in words.since.iter().zip(&halves(since)) {
             word.store(half, Relaxed);
         }
         let ([first, ..], [new, ..]) = (&words.description, &record.description);
