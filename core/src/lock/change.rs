@@ -72,11 +72,11 @@ impl<F: Fence> RegionLock<'_, F> {
         &self,
         disturbed: Disturbed,
         kind: HoldKind,
-    ) -> Result<bool, Error> {
+    ) -> Result<bool, Refusal> {
         match self.enter_or_wait(disturbed, kind, &mut Spin::attempts(0), &mut AssumeAlive) {
             Ok(()) => Ok(true),
             Err(Refusal::Busy(_)) => Ok(false),
-            Err(refusal) => Err(refusal.into()),
+            Err(refusal) => Err(refusal),
         }
     }
 

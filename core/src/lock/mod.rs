@@ -203,7 +203,7 @@ impl<'a, F: Fence> RegionLock<'a, F> {
     #[cold]
     #[inline(never)]
     fn try_acquire_disturbed(&self, disturbed: Disturbed) -> Result<bool, Error> {
-        self.try_enter_disturbed(disturbed, HoldKind::Unguarded)
+        Ok(self.try_enter_disturbed(disturbed, HoldKind::Unguarded)?)
     }
 
     /// Acquires the lock as [`lock`](Self::lock) does, for callers that cannot keep a guard: pair
