@@ -4,8 +4,8 @@
 mod common;
 
 use common::records::{SEQUENCE, derived};
-use common::{DIED, RawMemory, WAITERS, number, take};
-use shmlock_core::wait::Spin;
+use common::{DIED, RawMemory, WAITERS, WaitBy, number, take};
+use shmlock_core::wait::{Spin, WaitAction, WaitContext};
 use shmlock_core::{Error, RegionLock};
 
 const GENERATION: usize = 4;
@@ -120,6 +120,25 @@ fn the_flags_of_a_free_word_are_kept_by_an_acquisition_that_nothing_else_disturb
         assert_eq!((memory.get(0), lock.owes_wake()), (flags & DIED, flags & WAITERS != 0));
         assert_eq!(memory.region().contended(), 0);
     }
+}
+
+#[test]
+fn an_acquisition_counts_as_contended_if_it_waited_or_took_the_lock_over() {
+    let memory = RawMemory::zeroed();
+    let (one, two) = (lock(&memory, 1), lock(&memory, 2));
+    let guard = std::cell::RefCell::new(Some(take(&one)));
+    let mut until_released = WaitBy(|_: &mut WaitContext<'_>| {
+        guard.borrow_mut().take();
+        WaitAction::Retry
+    });
+    drop(two.lock(&mut until_released).expect("released"));
+    assert_eq!(memory.region().contended(), 1);
+    drop([take(&one), take(&one)]);
+    drop(take(&two));
+    assert_eq!(memory.region().contended(), 1);
+    memory.set(0, ME);
+    drop(take(&one));
+    assert_eq!(memory.region().contended(), 2);
 }
 
 #[test]
