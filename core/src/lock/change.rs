@@ -189,7 +189,7 @@ impl<F: Fence> RegionLock<'_, F> {
     pub(super) fn update_record(&self) {
         let (record, since) = match &self.record {
             Some(record) => (&record.encoded, record.since),
-            None => (&EncodedRecord::EMPTY, 0),
+            None => (&EncodedRecord::EMPTY, [0; 2]),
         };
         let described = self.region.record_describes(self.me);
         // Without a record, one is written over what was left by an earlier handle with this token,
@@ -199,7 +199,7 @@ impl<F: Fence> RegionLock<'_, F> {
             None => described && !self.recorded.get(),
         };
         if stale {
-            self.region.write_encoded(self.me, record, since, self.fence);
+            self.region.write_words(self.me, record, since, self.fence);
         }
         self.recorded.set(true);
     }

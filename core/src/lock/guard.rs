@@ -58,6 +58,7 @@ impl<'a, F: Fence> RegionLock<'a, F> {
     ///
     /// # Errors
     /// [`Error::Busy`] when `wait` gave up; otherwise those of [`try_lock`](Self::try_lock).
+    #[inline]
     pub fn lock(&self, wait: &mut (impl Wait + ?Sized)) -> Result<RegionGuard<'_, 'a, F>, Error> {
         self.lock_or_recover(wait, &mut AssumeAlive)
     }
@@ -101,6 +102,7 @@ impl<'a, F: Fence> RegionLock<'a, F> {
     /// guard.declare_consistent()?;
     /// # Ok::<(), shmlock_core::Error>(())
     /// ```
+    #[inline]
     pub fn lock_or_recover(
         &self,
         wait: &mut (impl Wait + ?Sized),
@@ -179,6 +181,7 @@ impl<'l, 'a, F: Fence> RegionGuard<'l, 'a, F> {
     ///
     /// # Errors
     /// [`Error::Overwritten`].
+    #[inline]
     pub fn release(self) -> Result<(), Error> {
         let lock = self.lock;
         core::mem::forget(self);
@@ -187,6 +190,7 @@ impl<'l, 'a, F: Fence> RegionGuard<'l, 'a, F> {
 }
 
 impl<F: Fence> Drop for RegionGuard<'_, '_, F> {
+    #[inline]
     fn drop(&mut self) {
         if !self.lock.leave_undisturbed(HoldKind::Guarded) {
             self.lock.drop_disturbed();

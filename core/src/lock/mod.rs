@@ -15,7 +15,7 @@ use crate::contend::{AssumeAlive, Liveness};
 use crate::error::Error;
 use crate::fence::{Fence, InnerShareable};
 use crate::protocol;
-use crate::record::encoded::EncodedRecord;
+use crate::record::encoded::{EncodedRecord, halves};
 use crate::record::{Holder, Record};
 use crate::region::Region;
 use crate::token::Token;
@@ -103,7 +103,8 @@ impl Outcome {
 #[derive(Debug)]
 struct OwnRecord {
     encoded: EncodedRecord,
-    since: u64,
+    /// The low half and the high half: an `u64` would be aligned to 8.
+    since: [u32; 2],
 }
 
 impl<'a> RegionLock<'a> {
@@ -182,8 +183,10 @@ impl<'a, F: Fence> RegionLock<'a, F> {
     }
 
     fn replace_record(&mut self, record: Option<&Record>) {
-        self.record = record
-            .map(|record| OwnRecord { encoded: EncodedRecord::new(record), since: record.since });
+        self.record = record.map(|record| OwnRecord {
+            encoded: EncodedRecord::new(record),
+            since: halves(record.since),
+        });
         self.recorded.set(false);
         self.counted.set(NEVER_COUNTED);
     }
@@ -193,6 +196,7 @@ impl<'a, F: Fence> RegionLock<'a, F> {
     ///
     /// # Errors
     /// Those of [`try_lock`](Self::try_lock).
+    #[inline]
     pub fn try_acquire(&self) -> Result<bool, Error> {
         match self.enter_undisturbed(HoldKind::Unguarded) {
             Ok(()) => Ok(true),
@@ -227,6 +231,7 @@ impl<'a, F: Fence> RegionLock<'a, F> {
     /// }
     /// # Ok::<(), shmlock_core::Error>(())
     /// ```
+    #[inline]
     pub fn acquire(&self, wait: &mut (impl Wait + ?Sized)) -> Result<(), Error> {
         self.acquire_or_recover(wait, &mut AssumeAlive)
     }
@@ -236,6 +241,7 @@ impl<'a, F: Fence> RegionLock<'a, F> {
     ///
     /// # Errors
     /// Those of [`lock`](Self::lock).
+    #[inline]
     pub fn acquire_or_recover(
         &self,
         wait: &mut (impl Wait + ?Sized),
@@ -264,6 +270,7 @@ impl<'a, F: Fence> RegionLock<'a, F> {
     /// # Errors
     /// [`Error::NotHeld`]; [`Error::GuardsAlive`] if only guards hold it; [`Error::Overwritten`];
     /// [`Error::InUse`].
+    #[inline]
     pub fn release(&self) -> Result<(), Error> {
         self.leave(HoldKind::Unguarded)
     }

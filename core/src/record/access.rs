@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::encoded::{EncodedRecord, words_filled};
+use super::encoded::{EncodedRecord, halves, words_filled};
 use super::{Description, Holder, Record};
 use crate::fence::Fence;
 use crate::layout::DESCRIPTION_MAX;
@@ -34,6 +34,18 @@ impl Region<'_> {
     ///
     /// *If we die here:* as in [`write_record`](Self::write_record).
     pub fn write_encoded<F: Fence>(self, me: Token, record: &EncodedRecord, since: u64, fence: F) {
+        self.write_words(me, record, halves(since), fence);
+    }
+
+    /// Writes a record as words.
+    #[inline]
+    pub(crate) fn write_words<F: Fence>(
+        self,
+        me: Token,
+        record: &EncodedRecord,
+        since: [u32; 2],
+        fence: F,
+    ) {
         let words = self.words();
         // Relaxed: only owners write it, and the owner word orders them.
         let writing = words.record_sequence.load(Relaxed).wrapping_add(1) | 1;
@@ -46,7 +58,7 @@ impl Region<'_> {
         }
         words.pid.store(record.pid, Relaxed);
         words.pid_namespace.store(record.pid_namespace, Relaxed);
-        for (word, &half) in words.since.iter().zip(&halves(since)) {
+        for (word, &half) in words.since.iter().zip(&since) {
             word.store(half, Relaxed);
         }
         let ([first, ..], [new, ..]) = (&words.description, &record.description);
@@ -117,12 +129,6 @@ impl Region<'_> {
             description: decode_description(&description),
         })
     }
-}
-
-/// Returns the low half and the high half.
-#[expect(clippy::cast_possible_truncation, reason = "each half is what the cast keeps")]
-const fn halves(value: u64) -> [u32; 2] {
-    [value as u32, (value >> 32) as u32]
 }
 
 fn read_bytes(bytes: &mut [u8], words: &[AtomicU32]) {

@@ -76,6 +76,12 @@ pub(crate) fn words_filled(first: u32) -> usize {
     usize::from(len) / 4 + 1
 }
 
+/// Returns the low half and the high half.
+#[expect(clippy::cast_possible_truncation, reason = "each half is what the cast keeps")]
+pub(crate) const fn halves(value: u64) -> [u32; 2] {
+    [value as u32, (value >> 32) as u32]
+}
+
 fn le_word(bytes: &[u8]) -> u32 {
     bytes.iter().rev().fold(0, |word, &byte| word << 8 | u32::from(byte))
 }
