@@ -9,16 +9,30 @@ use crate::error::Error;
 use crate::fence::{Fence, FullSystem};
 use crate::protocol::{self, Acquisition, Attempt, Wake};
 use crate::record::encoded::EncodedRecord;
+use crate::region::Region;
+use crate::token::Token;
 use crate::wait::{self, Spin, Wait, WaitAction, WaitContext};
 use crate::word::Word;
 
 /// What an acquisition left to [`RegionLock::enter_disturbed`].
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Disturbed {
+pub(super) enum Disturbed<'a> {
     /// All: the handle is as it was.
     Unchanged,
-    /// To count it: the word names the handle, which is in change.
-    Uncounted,
+    /// To count it: the word of the region names the handle, which is in change.
+    Uncounted(
+        #[expect(dead_code, reason = "lies in a register anyway, where a number would be loaded")]
+        Region<'a>,
+    ),
+}
+
+/// A proof of death that is lent: the cold functions take theirs by value, because an address of
+/// nothing takes an instruction as well.
+pub(super) struct Lent<'l, L>(pub(super) &'l mut L);
+
+impl<L: Liveness> Liveness for Lent<'_, L> {
+    fn while_dead<R>(&mut self, owner: Token, act: impl FnOnce() -> R) -> Option<R> {
+        self.0.while_dead(owner, act)
+    }
 }
 
 /// Why a call left the handle without one more hold: those values of [`Error`] that it can have, in
@@ -41,11 +55,11 @@ impl From<Refusal> for Error {
     }
 }
 
-impl<F: Fence> RegionLock<'_, F> {
+impl<'a, F: Fence> RegionLock<'a, F> {
     /// Acquires a free lock that no other handle has held since this one held it last: the whole
     /// acquisition, in the fewest instructions.
     #[inline]
-    pub(super) fn enter_undisturbed(&self, kind: HoldKind) -> Result<(), Disturbed> {
+    pub(super) fn enter_undisturbed(&self, kind: HoldKind) -> Result<(), Disturbed<'a>> {
         if !self.holds.is_none() {
             return Err(Disturbed::Unchanged);
         }
@@ -58,7 +72,7 @@ impl<F: Fence> RegionLock<'_, F> {
         // The count that this handle stored last stands: so does its record, and the high half.
         let Some(count) = region.count_next_acquisition(self.counted.get()) else {
             change.go_on();
-            return Err(Disturbed::Uncounted);
+            return Err(Disturbed::Uncounted(region));
         };
         self.counted.set(count);
         change.end(Some(kind));
@@ -70,10 +84,10 @@ impl<F: Fence> RegionLock<'_, F> {
     #[inline]
     pub(super) fn try_enter_disturbed(
         &self,
-        disturbed: Disturbed,
+        disturbed: Disturbed<'a>,
         kind: HoldKind,
     ) -> Result<bool, Refusal> {
-        match self.enter_or_wait(disturbed, kind, &mut Spin::attempts(0), &mut AssumeAlive) {
+        match self.enter_or_wait(&mut Spin::attempts(0), AssumeAlive, disturbed, kind) {
             Ok(()) => Ok(true),
             Err(Refusal::Busy(_)) => Ok(false),
             Err(refusal) => Err(refusal),
@@ -85,10 +99,10 @@ impl<F: Fence> RegionLock<'_, F> {
     #[inline]
     pub(super) fn enter_or_wait(
         &self,
-        disturbed: Disturbed,
-        kind: HoldKind,
         wait: &mut (impl Wait + ?Sized),
-        liveness: &mut impl Liveness,
+        liveness: impl Liveness,
+        disturbed: Disturbed<'a>,
+        kind: HoldKind,
     ) -> Result<(), Refusal> {
         struct Borrowed<'w, W: ?Sized>(&'w mut W);
 
@@ -98,7 +112,7 @@ impl<F: Fence> RegionLock<'_, F> {
             }
         }
 
-        self.enter_disturbed(disturbed, kind, &mut Borrowed(wait), liveness)
+        self.enter_disturbed(&mut Borrowed(wait), liveness, disturbed, kind)
     }
 
     /// Goes on with an acquisition after [`enter_undisturbed`](Self::enter_undisturbed).
@@ -106,16 +120,16 @@ impl<F: Fence> RegionLock<'_, F> {
     #[inline(never)]
     fn enter_disturbed(
         &self,
-        disturbed: Disturbed,
-        kind: HoldKind,
         wait: &mut dyn Wait,
-        liveness: &mut impl Liveness,
+        mut liveness: impl Liveness,
+        disturbed: Disturbed<'a>,
+        kind: HoldKind,
     ) -> Result<(), Refusal> {
-        let (change, acquisition) = if disturbed == Disturbed::Uncounted {
+        let (change, acquisition) = if let Disturbed::Uncounted(_) = disturbed {
             (Change(self), UNDISTURBED)
         } else if self.holds.is_none() {
             let change = Change::begin(self);
-            match self.contend(wait, liveness) {
+            match self.contend(wait, &mut liveness) {
                 Ok(acquisition) => (change, acquisition),
                 Err(seen) => {
                     // The wake that was used up here may have been meant for another waiter.

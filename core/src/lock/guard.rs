@@ -3,7 +3,7 @@
 use core::marker::PhantomData;
 
 use super::RegionLock;
-use super::change::Disturbed;
+use super::change::{Disturbed, Lent};
 use super::hold_count::HoldKind;
 use crate::contend::{AssumeAlive, Liveness};
 use crate::error::Error;
@@ -60,7 +60,7 @@ impl<'a, F: Fence> RegionLock<'a, F> {
     /// [`Error::Busy`] when `wait` gave up; otherwise those of [`try_lock`](Self::try_lock).
     #[inline]
     pub fn lock(&self, wait: &mut (impl Wait + ?Sized)) -> Result<RegionGuard<'_, 'a, F>, Error> {
-        self.lock_or_recover(wait, &mut AssumeAlive)
+        self.lock_by(wait, AssumeAlive)
     }
 
     /// Acquires the lock, waiting by `wait`, or recovers it from an owner that `liveness` proves
@@ -108,20 +108,29 @@ impl<'a, F: Fence> RegionLock<'a, F> {
         wait: &mut (impl Wait + ?Sized),
         liveness: &mut impl Liveness,
     ) -> Result<RegionGuard<'_, 'a, F>, Error> {
+        self.lock_by(wait, Lent(liveness))
+    }
+
+    #[inline]
+    fn lock_by(
+        &self,
+        wait: &mut (impl Wait + ?Sized),
+        liveness: impl Liveness,
+    ) -> Result<RegionGuard<'_, 'a, F>, Error> {
         match self.enter_undisturbed(HoldKind::Guarded) {
             Ok(()) => Ok(RegionGuard::of_counted_hold(self)),
-            Err(disturbed) => self.lock_disturbed(disturbed, wait, liveness),
+            Err(disturbed) => self.lock_disturbed(wait, liveness, disturbed),
         }
     }
 
-    // Each returns what its caller returns, so that the caller ends with the jump to it, and needs
-    // no stack frame.
+    // Each returns what its caller returns, and has its arguments in the same order. So the caller
+    // ends with the jump to it, and needs no stack frame.
 
     #[cold]
     #[inline(never)]
     fn try_lock_disturbed(
         &self,
-        disturbed: Disturbed,
+        disturbed: Disturbed<'a>,
     ) -> Result<Option<RegionGuard<'_, 'a, F>>, Error> {
         let acquired = self.try_enter_disturbed(disturbed, HoldKind::Guarded)?;
         Ok(acquired.then(|| RegionGuard::of_counted_hold(self)))
@@ -131,11 +140,11 @@ impl<'a, F: Fence> RegionLock<'a, F> {
     #[inline(never)]
     fn lock_disturbed(
         &self,
-        disturbed: Disturbed,
         wait: &mut (impl Wait + ?Sized),
-        liveness: &mut impl Liveness,
+        liveness: impl Liveness,
+        disturbed: Disturbed<'a>,
     ) -> Result<RegionGuard<'_, 'a, F>, Error> {
-        self.enter_or_wait(disturbed, HoldKind::Guarded, wait, liveness)?;
+        self.enter_or_wait(wait, liveness, disturbed, HoldKind::Guarded)?;
         Ok(RegionGuard::of_counted_hold(self))
     }
 

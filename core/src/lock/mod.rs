@@ -22,7 +22,7 @@ use crate::token::Token;
 use crate::wait::Wait;
 use crate::word::Word;
 
-use change::Disturbed;
+use change::{Disturbed, Lent};
 use hold_count::{HoldCount, HoldKind};
 
 /// A reentrant lock over a region, held under a static token.
@@ -206,7 +206,7 @@ impl<'a, F: Fence> RegionLock<'a, F> {
 
     #[cold]
     #[inline(never)]
-    fn try_acquire_disturbed(&self, disturbed: Disturbed) -> Result<bool, Error> {
+    fn try_acquire_disturbed(&self, disturbed: Disturbed<'a>) -> Result<bool, Error> {
         Ok(self.try_enter_disturbed(disturbed, HoldKind::Unguarded)?)
     }
 
@@ -233,7 +233,7 @@ impl<'a, F: Fence> RegionLock<'a, F> {
     /// ```
     #[inline]
     pub fn acquire(&self, wait: &mut (impl Wait + ?Sized)) -> Result<(), Error> {
-        self.acquire_or_recover(wait, &mut AssumeAlive)
+        self.acquire_by(wait, AssumeAlive)
     }
 
     /// Acquires the lock as [`lock_or_recover`](Self::lock_or_recover) does, for callers that
@@ -247,9 +247,18 @@ impl<'a, F: Fence> RegionLock<'a, F> {
         wait: &mut (impl Wait + ?Sized),
         liveness: &mut impl Liveness,
     ) -> Result<(), Error> {
+        self.acquire_by(wait, Lent(liveness))
+    }
+
+    #[inline]
+    fn acquire_by(
+        &self,
+        wait: &mut (impl Wait + ?Sized),
+        liveness: impl Liveness,
+    ) -> Result<(), Error> {
         match self.enter_undisturbed(HoldKind::Unguarded) {
             Ok(()) => Ok(()),
-            Err(disturbed) => self.acquire_disturbed(disturbed, wait, liveness),
+            Err(disturbed) => self.acquire_disturbed(wait, liveness, disturbed),
         }
     }
 
@@ -257,11 +266,11 @@ impl<'a, F: Fence> RegionLock<'a, F> {
     #[inline(never)]
     fn acquire_disturbed(
         &self,
-        disturbed: Disturbed,
         wait: &mut (impl Wait + ?Sized),
-        liveness: &mut impl Liveness,
+        liveness: impl Liveness,
+        disturbed: Disturbed<'a>,
     ) -> Result<(), Error> {
-        Ok(self.enter_or_wait(disturbed, HoldKind::Unguarded, wait, liveness)?)
+        Ok(self.enter_or_wait(wait, liveness, disturbed, HoldKind::Unguarded)?)
     }
 
     /// Releases one hold of [`acquire`](Self::acquire). The lock is free when all holds are
