@@ -15,6 +15,7 @@ use crate::wait::{self, Spin, Wait, WaitAction, WaitContext};
 use crate::word::Word;
 
 /// What an acquisition left to [`RegionLock::enter_disturbed`].
+#[derive(Clone, Copy)]
 pub(super) enum Disturbed<'a> {
     /// All: the handle is as it was.
     Unchanged,

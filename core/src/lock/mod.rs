@@ -167,6 +167,7 @@ impl<'a, F: Fence> RegionLock<'a, F> {
     /// assert_eq!((holder.token, holder.record), (lock.token(), Some(motor)));
     /// # Ok::<(), shmlock_core::Error>(())
     /// ```
+    #[expect(clippy::needless_pass_by_value, reason = "handed over, however it is kept")]
     #[must_use]
     pub fn with_record(mut self, record: Record) -> Self {
         self.replace_record(Some(&record));
@@ -175,6 +176,7 @@ impl<'a, F: Fence> RegionLock<'a, F> {
 
     /// Sets the record of a handle in use. If it holds the lock, others can read the new record at
     /// once. With `None`, only the token describes its holds. Never blocks.
+    #[expect(clippy::needless_pass_by_value, reason = "handed over, however it is kept")]
     pub fn set_record(&mut self, record: Option<Record>) {
         self.replace_record(record.as_ref());
         if self.is_held() {
