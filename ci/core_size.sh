@@ -1,14 +1,17 @@
 #!/usr/bin/env bash
 # Proves: the core takes no more flash and RAM, and its undisturbed pair no more instructions, than
 # ci/core_size.txt says; and the table in core/README.md is of these numbers.
-# `core_size.sh --update` writes both. Commit a number that has shrunk, so that it cannot grow again.
+# `core_size.sh --update` writes both. Commit a number that has shrunk, so that it cannot grow
+# again.
 #
 # Flash: the bytes of code and constants of small programs (cross-tests/size), linked with all
 # that they call, the compiler's own functions included. Each number is the difference of two
 # programs. opt-level "s", fat LTO. The other locks in the table are measured in the same run.
 #
 # Instructions: executed from the first one of a function around the call until its caller
-# continues, in an emulator that logs each (cross-tests/bare/src/cost.rs). The hundredth call counts.
+# continues, in an emulator that logs each (cross-tests/bare/src/cost.rs). The hundredth call
+# counts. opt-level 3 is cargo's release profile; opt-level "s" is with fat LTO.
+#
 # Compilers differ, so numbers are compared for one compiler version only.
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
@@ -97,7 +100,8 @@ note_sizes() {
         done
         table+="$line |"$'\n'
     done
-    for row in "region and handle|ram" "\`spin::Mutex\`|spin_pair" "\`embassy_sync::Mutex\`|embassy_pair"; do
+    for row in "region and handle|ram" "\`spin::Mutex\`|spin_pair" \
+        "\`embassy_sync::Mutex\`|embassy_pair"; do
         IFS='|' read -r text program <<<"$row"
         line="| RAM: $text"
         for target in "${targets[@]}"; do
@@ -112,8 +116,8 @@ note_sizes() {
 count() {
     local level program kind counts
     for level in 3 s; do
-        export CARGO_PROFILE_RELEASE_OPT_LEVEL=$level
-        export CARGO_PROFILE_RELEASE_LTO=$([ $level = s ] && echo fat || echo false)
+        export CARGO_PROFILE_RELEASE_OPT_LEVEL=$level CARGO_PROFILE_RELEASE_LTO=false
+        [ $level != s ] || CARGO_PROFILE_RELEASE_LTO=fat
         build "$2" "$3" "$4"
         program=$(program "$2" "$4")
         for kind in guard acquire-release; do

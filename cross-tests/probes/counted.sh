@@ -15,9 +15,9 @@ counted() {
     [ "$(od -An -tu1 -j4 -N1 "$program")" -eq 2 ] || prefix=arm-none-eabi-
     while read -r address size _ name; do
         case $name in
-            cost_acquire$end) acquire=$address ;;
-            cost_release$end) release=$address ;;
-            cost_caller$end) caller=$address size_of_caller=$size ;;
+            "cost_acquire$end") acquire=$address ;;
+            "cost_release$end") release=$address ;;
+            "cost_caller$end") caller=$address size_of_caller=$size ;;
         esac
     done < <("${prefix}nm" -S "$program")
     # As strings of equal length, which awk orders like the numbers.

@@ -74,6 +74,7 @@ pub struct RegionLock<'a, F: Fence = InnerShareable> {
     fence: F,
     /// The count of acquisitions that this handle stored last, or [`NEVER_COUNTED`]. While the
     /// region has the same count, no other handle has held the lock since, and the record is right.
+    /// (If others have held it exactly 2^32 times since, readers find no record.)
     counted: Cell<u32>,
     holds: HoldCount,
     outcome: Cell<Outcome>,
