@@ -88,6 +88,11 @@ impl<'a, F: Fence> RegionLock<'a, F> {
         disturbed: Disturbed<'a>,
         kind: HoldKind,
     ) -> Result<bool, Refusal> {
+        let seen = self.word();
+        if self.holds.is_none() && !seen.is_free() && !seen.is_owned_by(self.me) {
+            self.outcome.set(Outcome::NONE);
+            return Ok(false);
+        }
         match self.enter_or_wait(&mut Spin::attempts(0), AssumeAlive, disturbed, kind) {
             Ok(()) => Ok(true),
             Err(Refusal::Busy(_)) => Ok(false),
