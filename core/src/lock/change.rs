@@ -208,8 +208,8 @@ impl<'a, F: Fence> RegionLock<'a, F> {
     /// Writes the record if it is not the present one. Called only while the lock is held.
     pub(super) fn update_record(&self) {
         let (record, since) = match &self.record {
-            Some(record) => (&record.encoded, record.since),
-            None => (&EncodedRecord::EMPTY, [0; 2]),
+            Some(record) => (&record.encoded, record.since()),
+            None => (&EncodedRecord::EMPTY, 0),
         };
         let described = self.region.record_describes(self.me);
         // Without a record, one is written over what was left by an earlier handle with this token,
@@ -219,7 +219,7 @@ impl<'a, F: Fence> RegionLock<'a, F> {
             None => described && !self.recorded.get(),
         };
         if stale {
-            self.region.write_words(self.me, record, since, self.fence);
+            self.region.write_encoded(self.me, record, since, self.fence);
         }
         self.recorded.set(true);
     }

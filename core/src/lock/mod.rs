@@ -108,6 +108,13 @@ struct OwnRecord {
     since: [u32; 2],
 }
 
+impl OwnRecord {
+    fn since(&self) -> u64 {
+        let [low, high] = self.since.map(u64::from);
+        high << 32 | low
+    }
+}
+
 impl<'a> RegionLock<'a> {
     /// Returns a handle for the contender `token`. It holds nothing yet.
     #[must_use]

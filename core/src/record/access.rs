@@ -34,18 +34,6 @@ impl Region<'_> {
     ///
     /// *If we die here:* as in [`write_record`](Self::write_record).
     pub fn write_encoded<F: Fence>(self, me: Token, record: &EncodedRecord, since: u64, fence: F) {
-        self.write_words(me, record, halves(since), fence);
-    }
-
-    /// Writes a record as words.
-    #[inline]
-    pub(crate) fn write_words<F: Fence>(
-        self,
-        me: Token,
-        record: &EncodedRecord,
-        since: [u32; 2],
-        fence: F,
-    ) {
         let words = self.words();
         // Relaxed: only owners write it, and the owner word orders them.
         let writing = words.record_sequence.load(Relaxed).wrapping_add(1) | 1;
@@ -58,7 +46,7 @@ impl Region<'_> {
         }
         words.pid.store(record.pid, Relaxed);
         words.pid_namespace.store(record.pid_namespace, Relaxed);
-        for (word, &half) in words.since.iter().zip(&since) {
+        for (word, &half) in words.since.iter().zip(&halves(since)) {
             word.store(half, Relaxed);
         }
         let ([first, ..], [new, ..]) = (&words.description, &record.description);
