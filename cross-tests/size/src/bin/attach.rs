@@ -12,8 +12,7 @@ use shmlock_core::{Region, RegionLock, RegionMemory};
 static MEMORY: RegionMemory = RegionMemory::new();
 
 #[inline(never)]
-fn run(_lock: &RegionLock<'static>) {
-}
+fn run(_lock: &RegionLock<'static>) {}
 
 #[unsafe(no_mangle)]
 extern "C" fn _start() -> ! {
