@@ -8,7 +8,7 @@ set -euo pipefail
 
 formatted() {
     local manifest
-    for manifest in cross-tests/{bare,probes,probes/cost}/Cargo.toml; do
+    for manifest in cross-tests/{bare,probes,probes/cost,size}/Cargo.toml; do
         cargo fmt --all --check --manifest-path "$manifest" || return
     done
 }
@@ -25,6 +25,8 @@ use_machines
 step "clippy, checker" clippy probes -p shmlock-probe-check --all-targets
 step "clippy, cost" clippy probes/cost --all-targets
 step "clippy, probes" clippy probes -p shmlock-probes --target aarch64-unknown-none
+step "clippy, size" clippy size --target aarch64-unknown-none
+step "clippy, size without compare-and-swap" clippy size --target thumbv6m-none-eabi
 step "clippy, 4 x Cortex-A57" clippy bare --target aarch64-unknown-none --features virt64
 step "clippy, 4 x Cortex-A15" clippy bare --target armv7a-none-eabi --features virt32
 step "clippy, 2 x Cortex-M33" clippy bare --target thumbv8m.main-none-eabi --features an521

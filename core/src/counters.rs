@@ -13,8 +13,10 @@ impl Region<'_> {
     /// The count is the [fencing token](Self::fencing_token): it grows with every acquisition and
     /// never repeats. Its high half is stored first. *If we die between the two stores:* numbers
     /// are skipped, and the count never goes back.
+    ///
+    /// Returns the low half.
     #[inline]
-    pub fn count_acquisition<F: Fence>(self, fence: F) {
+    pub fn count_acquisition<F: Fence>(self, fence: F) -> u32 {
         let words = self.words();
         // Partner: the stores here by the previous owner, ordered by the fences of the owner word.
         // Relaxed throughout.
@@ -25,6 +27,25 @@ impl Region<'_> {
             fence.release(); // a recovery that sees the new low half sees the high half, too
         }
         words.generation.store(low, Relaxed);
+        low
+    }
+
+    /// Counts an acquisition as [`count_acquisition`](Self::count_acquisition) does, if `previous`
+    /// is the low half still, and returns the new one. `None` if it is another, or if the high half
+    /// would have to move: nothing is stored then.
+    ///
+    /// So `u32::MAX` is a `previous` that always answers `None`.
+    #[inline]
+    pub(crate) fn count_next_acquisition(self, previous: u32) -> Option<u32> {
+        let generation = &self.words().generation;
+        // Partner: as in `count_acquisition`. Relaxed.
+        let others_counted = generation.load(Relaxed) != previous;
+        let (low, wraps) = previous.overflowing_add(1);
+        if others_counted | wraps {
+            return None;
+        }
+        generation.store(low, Relaxed);
+        Some(low)
     }
 
     /// Returns the fencing token of the present hold.

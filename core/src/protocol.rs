@@ -228,9 +228,8 @@ pub fn release<F: Fence>(word: &AtomicU32, me: Token, fence: F) -> Result<Wake, 
 #[inline]
 pub fn release_fast<F: Fence>(word: &AtomicU32, me: Token, fence: F) -> Result<(), Word> {
     fence.release(); // pairs with the fence in `try_acquire`: the next owner sees our writes
-    let seen = Word::held_by(me);
     // Partner: the swap in `try_acquire`. Relaxed: the fence orders.
-    match word.compare_exchange(seen.bits(), seen.released().bits(), Relaxed, Relaxed) {
+    match word.compare_exchange(Word::held_by(me).bits(), Word::FREE.bits(), Relaxed, Relaxed) {
         Ok(_) => Ok(()),
         Err(bits) => Err(Word::from_bits(bits)),
     }

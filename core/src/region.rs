@@ -10,7 +10,7 @@ use core::fmt;
 use core::ptr::NonNull;
 
 use crate::error::Error;
-use crate::layout::{MAGIC, Magic, Words};
+use crate::layout::{MAGIC, Magic, UNTOUCHED, Words};
 #[cfg(not(loom))]
 use crate::layout::{REGION_ALIGN, REGION_LEN};
 use crate::sync::{AtomicU32, Relaxed};
@@ -161,8 +161,8 @@ impl<'a> Region<'a> {
         // Partner: the same swap by others. Relaxed: the magic orders no other word, for all zero
         // is valid.
         let mut found = self.words.magic.load(Relaxed);
-        if Magic::decode(found) == Magic::Untouched {
-            found = match self.words.magic.compare_exchange(0, MAGIC, Relaxed, Relaxed) {
+        if found == UNTOUCHED {
+            found = match self.words.magic.compare_exchange(UNTOUCHED, MAGIC, Relaxed, Relaxed) {
                 Ok(_) => MAGIC,
                 Err(others) => others,
             };

@@ -1,134 +1,225 @@
 //! Moves the owner word and the count of holds together, whatever foreign code does in between.
 
-use super::RegionLock;
+use core::sync::atomic::{Ordering, compiler_fence};
+
 use super::hold_count::HoldKind;
+use super::{Outcome, RegionLock};
 use crate::contend::{self, AssumeAlive, Liveness};
 use crate::error::Error;
 use crate::fence::{Fence, FullSystem};
 use crate::protocol::{self, Acquisition, Attempt, Wake};
-use crate::record::Record;
-use crate::wait::{self, Spin, Wait};
+use crate::record::encoded::EncodedRecord;
+use crate::region::Region;
+use crate::token::Token;
+use crate::wait::{self, Spin, Wait, WaitAction, WaitContext};
 use crate::word::Word;
 
+/// What an acquisition left to [`RegionLock::enter_disturbed`].
+#[derive(Clone, Copy)]
+pub(super) enum Disturbed<'a> {
+    /// All: the handle is as it was.
+    Unchanged,
+    /// To count it: the word of the region names the handle, which is in change.
+    Uncounted(
+        #[expect(dead_code, reason = "lies in a register anyway, where a number would be loaded")]
+        Region<'a>,
+    ),
+}
+
+/// A proof of death that is lent: the cold functions take theirs by value, because an address of
+/// nothing takes an instruction as well.
+pub(super) struct Lent<'l, L>(pub(super) &'l mut L);
+
+impl<L: Liveness> Liveness for Lent<'_, L> {
+    fn while_dead<R>(&mut self, owner: Token, act: impl FnOnce() -> R) -> Option<R> {
+        self.0.while_dead(owner, act)
+    }
+}
+
+/// Why a call left the handle without one more hold: those values of [`Error`] that it can have, in
+/// two registers. An [`Error`] is passed in memory, and is moved byte by byte on some targets.
+pub(super) enum Refusal {
+    Busy(Word),
+    Overwritten(Word),
+    InUse,
+    NestingTooDeep,
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Busy(seen) => Self::Busy { seen },
+            Refusal::Overwritten(found) => Self::Overwritten { found },
+            Refusal::InUse => Self::InUse,
+            Refusal::NestingTooDeep => Self::NestingTooDeep,
+        }
+    }
+}
+
 impl<'a, F: Fence> RegionLock<'a, F> {
-    /// Acquires the lock, or counts one more hold of it.
+    /// Acquires a free lock that no other handle has held since this one held it last: the whole
+    /// acquisition, in the fewest instructions.
     #[inline]
-    pub(super) fn enter(
-        &self,
-        kind: HoldKind,
-        wait: &mut (impl Wait + ?Sized),
-        liveness: &mut impl Liveness,
-    ) -> Result<(), Error> {
-        self.enter_or(kind, (), |change, _| self.contend(change, kind, wait, liveness))
-    }
-
-    /// Acquires the lock, or counts one more hold of it, without waiting. Returns `true` if so.
-    #[inline]
-    pub(super) fn try_enter(&self, kind: HoldKind) -> Result<bool, Error> {
-        self.enter_or(kind, true, |change, seen| {
-            if seen.is_owned_by(self.me) {
-                return self.recover_from_former_self(change, kind);
-            }
-            self.owes_wake.set(false);
-            change.end(None);
-            Ok(false)
-        })
-    }
-
-    /// Acquires the lock if it is free, or counts one more hold of it, and returns `entered`. If
-    /// another holds the lock, `otherwise` goes on with the change that has begun, and the word
-    /// seen.
-    #[inline]
-    fn enter_or<'l, T>(
-        &'l self,
-        kind: HoldKind,
-        entered: T,
-        otherwise: impl FnOnce(Change<'l, 'a, F>, Word) -> Result<T, Error>,
-    ) -> Result<T, Error> {
+    pub(super) fn enter_undisturbed(&self, kind: HoldKind) -> Result<(), Disturbed<'a>> {
         if !self.holds.is_none() {
-            return self.nest(kind).map(|()| entered);
+            return Err(Disturbed::Unchanged);
         }
         let change = Change::begin(self);
-        match protocol::try_acquire(self.region.owner_word(), self.me, Attempt::First, self.fence) {
-            Ok(acquisition) => {
-                self.note_acquisition(acquisition);
-                change.end(Some(kind));
-                Ok(entered)
-            }
-            Err(seen) => otherwise(change, seen),
+        let region = self.region; // read once: the compiler cannot know that it never changes
+        if !protocol::try_acquire_fast(region.owner_word(), self.me, self.fence) {
+            change.end(None);
+            return Err(Disturbed::Unchanged);
         }
+        // The count that this handle stored last stands: so does its record, and the high half.
+        let Some(count) = region.count_next_acquisition(self.counted.get()) else {
+            change.go_on();
+            return Err(Disturbed::Uncounted(region));
+        };
+        self.counted.set(count);
+        change.end(Some(kind));
+        Ok(())
+    }
+
+    /// Goes on with an acquisition that was disturbed, without waiting. Returns `true` if the
+    /// handle has one hold more. For cold callers.
+    #[inline]
+    pub(super) fn try_enter_disturbed(
+        &self,
+        disturbed: Disturbed<'a>,
+        kind: HoldKind,
+    ) -> Result<bool, Refusal> {
+        let seen = self.word();
+        if self.holds.is_none() && !seen.is_free() && !seen.is_owned_by(self.me) {
+            self.outcome.set(Outcome::NONE);
+            return Ok(false);
+        }
+        match self.enter_or_wait(&mut Spin::attempts(0), AssumeAlive, disturbed, kind) {
+            Ok(()) => Ok(true),
+            Err(Refusal::Busy(_)) => Ok(false),
+            Err(refusal) => Err(refusal),
+        }
+    }
+
+    /// Goes on with an acquisition that was disturbed, and may wait. For cold callers: a few
+    /// instructions for each type of `wait`, so that the function behind them is made once.
+    #[inline]
+    pub(super) fn enter_or_wait(
+        &self,
+        wait: &mut (impl Wait + ?Sized),
+        liveness: impl Liveness,
+        disturbed: Disturbed<'a>,
+        kind: HoldKind,
+    ) -> Result<(), Refusal> {
+        struct Borrowed<'w, W: ?Sized>(&'w mut W);
+
+        impl<W: Wait + ?Sized> Wait for Borrowed<'_, W> {
+            fn wait(&mut self, context: &mut WaitContext<'_>) -> WaitAction {
+                self.0.wait(context)
+            }
+        }
+
+        self.enter_disturbed(&mut Borrowed(wait), liveness, disturbed, kind)
+    }
+
+    /// Goes on with an acquisition after [`enter_undisturbed`](Self::enter_undisturbed).
+    #[cold]
+    #[inline(never)]
+    fn enter_disturbed(
+        &self,
+        wait: &mut dyn Wait,
+        mut liveness: impl Liveness,
+        disturbed: Disturbed<'a>,
+        kind: HoldKind,
+    ) -> Result<(), Refusal> {
+        let (change, acquisition) = if let Disturbed::Uncounted(_) = disturbed {
+            (Change(self), UNDISTURBED)
+        } else if self.holds.is_none() {
+            let change = Change::begin(self);
+            match self.contend(wait, &mut liveness) {
+                Ok(acquisition) => (change, acquisition),
+                Err(seen) => {
+                    // The wake that was used up here may have been meant for another waiter.
+                    self.wake(if seen.is_free() { Wake::One } else { Wake::None });
+                    change.end(None);
+                    return Err(Refusal::Busy(seen));
+                }
+            }
+        } else {
+            return self.nest(kind);
+        };
+        self.note_acquisition(acquisition);
+        change.end(Some(kind));
+        Ok(())
+    }
+
+    /// Contends for the lock, and counts the acquisition as contended if another held the lock.
+    #[inline]
+    fn contend(
+        &self,
+        wait: &mut dyn Wait,
+        liveness: &mut impl Liveness,
+    ) -> Result<Acquisition, Word> {
+        /// Notes that there was a wait.
+        struct Noting<'w>(&'w mut dyn Wait, bool);
+
+        impl Wait for Noting<'_> {
+            #[inline]
+            fn wait(&mut self, context: &mut WaitContext<'_>) -> WaitAction {
+                self.1 = true;
+                self.0.wait(context)
+            }
+        }
+
+        let word = self.region.owner_word();
+        let mut wait = Noting(wait, false);
+        let acquisition =
+            contend::acquire_contended_inline(word, self.me, self.fence, liveness, &mut wait)?;
+        if wait.1 || acquisition.recovered_from.is_some() {
+            self.region.count_contended();
+        }
+        Ok(acquisition)
     }
 
     /// Counts one more hold, if the word names this handle. The count alone is no proof: the region
     /// may have been written to, or a forked child may have released the lock under the same token.
-    #[cold]
-    fn nest(&self, kind: HoldKind) -> Result<(), Error> {
+    #[inline]
+    fn nest(&self, kind: HoldKind) -> Result<(), Refusal> {
+        if self.holds.is_in_change() {
+            return Err(Refusal::InUse);
+        }
         let found = self.word();
-        if !found.is_owned_by(self.me) && !self.holds.is_in_change() {
-            return Err(Error::Overwritten { found });
+        if !found.is_owned_by(self.me) {
+            return Err(Refusal::Overwritten(found));
         }
-        self.holds.nest(kind)
-    }
-
-    /// Takes over a word that names this token although the handle holds nothing.
-    #[cold]
-    fn recover_from_former_self(
-        &self,
-        change: Change<'_, 'a, F>,
-        kind: HoldKind,
-    ) -> Result<bool, Error> {
-        match self.contend(change, kind, &mut Spin::attempts(0), &mut AssumeAlive) {
-            Ok(()) => Ok(true),
-            Err(Error::Busy { .. }) => Ok(false),
-            Err(error) => Err(error),
-        }
-    }
-
-    #[cold]
-    fn contend(
-        &self,
-        change: Change<'_, '_, F>,
-        kind: HoldKind,
-        wait: &mut (impl Wait + ?Sized),
-        liveness: &mut impl Liveness,
-    ) -> Result<(), Error> {
-        let word = self.region.owner_word();
-        match contend::acquire_contended(word, self.me, self.fence, liveness, wait) {
-            Ok(acquisition) => {
-                self.region.count_contended();
-                self.note_acquisition(acquisition);
-                change.end(Some(kind));
-                Ok(())
-            }
-            Err(seen) => {
-                // The wake that was used up here may have been meant for another waiter.
-                self.wake(if seen.is_free() { Wake::One } else { Wake::None });
-                change.end(None);
-                Err(Error::Busy { seen })
-            }
-        }
+        if self.holds.nest(kind) { Ok(()) } else { Err(Refusal::NestingTooDeep) }
     }
 
     fn note_acquisition(&self, acquisition: Acquisition) {
-        self.owner_died.set(acquisition.owner_died);
-        self.region.count_acquisition(self.fence);
+        self.outcome.set(Outcome { owner_died: acquisition.owner_died, ..self.outcome.get() });
+        let count = self.region.count_acquisition(self.fence);
         if acquisition.recovered_from.is_some() {
             self.region.count_recovery();
         }
         self.update_record();
+        // Last, for the fence may panic before: only now is the record right as well.
+        self.counted.set(count);
     }
 
     /// Writes the record if it is not the present one. Called only while the lock is held.
     pub(super) fn update_record(&self) {
+        let (record, since) = match &self.record {
+            Some(record) => (&record.encoded, record.since()),
+            None => (&EncodedRecord::EMPTY, 0),
+        };
         let described = self.region.record_describes(self.me);
-        match &self.record {
-            Some(_) if described && self.recorded.get() => {}
-            Some(record) => self.region.write_record(self.me, record, self.fence),
-            // Left by an earlier handle with this token, or by this handle while it had a record.
-            None if described && !self.recorded.get() => {
-                self.region.write_record(self.me, &Record::default(), self.fence);
-            }
-            None => {}
+        // Without a record, one is written over what was left by an earlier handle with this token,
+        // or by this handle while it had a record.
+        let stale = match self.record {
+            Some(_) => !(described && self.recorded.get()),
+            None => described && !self.recorded.get(),
+        };
+        if stale {
+            self.region.write_encoded(self.me, record, since, self.fence);
         }
         self.recorded.set(true);
     }
@@ -136,36 +227,54 @@ impl<'a, F: Fence> RegionLock<'a, F> {
     /// Ends one hold.
     #[inline]
     pub(super) fn leave(&self, kind: HoldKind) -> Result<(), Error> {
+        if self.leave_undisturbed(kind) { Ok(()) } else { self.leave_disturbed(kind) }
+    }
+
+    /// Ends the only hold, if no waiter sleeps and no owner has died. Returns `true` if so;
+    /// otherwise nothing has changed.
+    #[inline]
+    pub(super) fn leave_undisturbed(&self, kind: HoldKind) -> bool {
         if !self.holds.is_single(kind) {
-            return self.unnest(kind);
+            return false;
+        }
+        let change = Change::begin(self);
+        let word = self.region.owner_word();
+        let released = protocol::release_fast(word, self.me, self.fence).is_ok();
+        if released {
+            change.end_released();
+        } else {
+            change.end(Some(kind));
+        }
+        released
+    }
+
+    /// Ends one hold after [`leave_undisturbed`](Self::leave_undisturbed).
+    #[cold]
+    #[inline(never)]
+    pub(super) fn leave_disturbed(&self, kind: HoldKind) -> Result<(), Error> {
+        if !self.holds.is_single(kind) {
+            return self.holds.unnest(kind);
         }
         let change = Change::begin(self);
         let released = protocol::release(self.region.owner_word(), self.me, self.fence);
+        self.wake(released.unwrap_or(Wake::None));
         change.end(None);
-        match released {
-            Ok(wake) => {
-                self.wake(wake);
-                Ok(())
-            }
-            Err(found) => {
-                self.owes_wake.set(false);
-                Err(Error::Overwritten { found })
-            }
-        }
+        released.map(|_| ()).map_err(|found| Error::Overwritten { found })
     }
 
-    #[cold]
-    fn unnest(&self, kind: HoldKind) -> Result<(), Error> {
-        self.holds.unnest(kind)
-    }
-
+    /// Notes, when the lock has been released or an acquisition was given up, whether a wake is
+    /// owed.
     fn wake(&self, wake: Wake) {
-        self.owes_wake.set(wake == Wake::One);
-        if wake == Wake::One {
+        let owes_wake = wake == Wake::One;
+        self.outcome.set(Outcome { owner_died: false, owes_wake });
+        if owes_wake {
             wait::send_event();
         }
     }
 }
+
+/// An acquisition of a free lock without flags.
+const UNDISTURBED: Acquisition = Acquisition { owner_died: false, recovered_from: None };
 
 /// A handle in change, until [`end`](Self::end). If it is dropped instead, foreign code has unwound
 /// out of the call.
@@ -175,12 +284,33 @@ impl<'l, 'a, F: Fence> Change<'l, 'a, F> {
     #[inline]
     fn begin(lock: &'l RegionLock<'a, F>) -> Self {
         lock.holds.begin_change();
+        // Partner: an interrupt handler on this thread or core, which sees this state before it
+        // sees the word move.
+        compiler_fence(Ordering::SeqCst);
         Self(lock)
     }
 
     #[inline]
     fn end(self, hold: Option<HoldKind>) {
+        // Partner: as above; it sees the word moved before it sees this state.
+        compiler_fence(Ordering::SeqCst);
         self.0.holds.end_change(hold);
+        core::mem::forget(self);
+    }
+
+    /// Ends the release of a lock for which no waiter sleeps.
+    #[inline]
+    fn end_released(self) {
+        // Partner: as above.
+        compiler_fence(Ordering::SeqCst);
+        self.0.outcome.set(Outcome::NONE);
+        self.0.holds.end_change(None);
+        core::mem::forget(self);
+    }
+
+    /// Leaves the handle in change: the caller goes on with the change.
+    #[inline]
+    fn go_on(self) {
         core::mem::forget(self);
     }
 }
@@ -202,6 +332,7 @@ impl<F: Fence> Drop for Change<'_, '_, F> {
             Err(_) => Wake::None,
         };
         lock.wake(wake);
+        compiler_fence(Ordering::SeqCst); // partner: as above
         lock.holds.end_change(None);
     }
 }

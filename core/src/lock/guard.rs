@@ -3,6 +3,7 @@
 use core::marker::PhantomData;
 
 use super::RegionLock;
+use super::change::{Disturbed, Lent};
 use super::hold_count::HoldKind;
 use crate::contend::{AssumeAlive, Liveness};
 use crate::error::Error;
@@ -45,7 +46,10 @@ impl<'a, F: Fence> RegionLock<'a, F> {
     /// ```
     #[inline]
     pub fn try_lock(&self) -> Result<Option<RegionGuard<'_, 'a, F>>, Error> {
-        Ok(self.try_enter(HoldKind::Guarded)?.then(|| RegionGuard::of_counted_hold(self)))
+        match self.enter_undisturbed(HoldKind::Guarded) {
+            Ok(()) => Ok(Some(RegionGuard::of_counted_hold(self))),
+            Err(disturbed) => self.try_lock_disturbed(disturbed),
+        }
     }
 
     /// Acquires the lock, waiting by `wait`. Every owner is held to be alive.
@@ -54,8 +58,9 @@ impl<'a, F: Fence> RegionLock<'a, F> {
     ///
     /// # Errors
     /// [`Error::Busy`] when `wait` gave up; otherwise those of [`try_lock`](Self::try_lock).
+    #[inline]
     pub fn lock(&self, wait: &mut (impl Wait + ?Sized)) -> Result<RegionGuard<'_, 'a, F>, Error> {
-        self.lock_or_recover(wait, &mut AssumeAlive)
+        self.lock_by(wait, AssumeAlive)
     }
 
     /// Acquires the lock, waiting by `wait`, or recovers it from an owner that `liveness` proves
@@ -97,13 +102,58 @@ impl<'a, F: Fence> RegionLock<'a, F> {
     /// guard.declare_consistent()?;
     /// # Ok::<(), shmlock_core::Error>(())
     /// ```
+    #[inline]
     pub fn lock_or_recover(
         &self,
         wait: &mut (impl Wait + ?Sized),
         liveness: &mut impl Liveness,
     ) -> Result<RegionGuard<'_, 'a, F>, Error> {
-        self.enter(HoldKind::Guarded, wait, liveness)?;
+        self.lock_by(wait, Lent(liveness))
+    }
+
+    #[inline]
+    fn lock_by(
+        &self,
+        wait: &mut (impl Wait + ?Sized),
+        liveness: impl Liveness,
+    ) -> Result<RegionGuard<'_, 'a, F>, Error> {
+        match self.enter_undisturbed(HoldKind::Guarded) {
+            Ok(()) => Ok(RegionGuard::of_counted_hold(self)),
+            Err(disturbed) => self.lock_disturbed(wait, liveness, disturbed),
+        }
+    }
+
+    // Each returns what its caller returns, and has its arguments in the same order. So the caller
+    // ends with the jump to it, and needs no stack frame.
+
+    #[cold]
+    #[inline(never)]
+    fn try_lock_disturbed(
+        &self,
+        disturbed: Disturbed<'a>,
+    ) -> Result<Option<RegionGuard<'_, 'a, F>>, Error> {
+        let acquired = self.try_enter_disturbed(disturbed, HoldKind::Guarded)?;
+        Ok(acquired.then(|| RegionGuard::of_counted_hold(self)))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn lock_disturbed(
+        &self,
+        wait: &mut (impl Wait + ?Sized),
+        liveness: impl Liveness,
+        disturbed: Disturbed<'a>,
+    ) -> Result<RegionGuard<'_, 'a, F>, Error> {
+        self.enter_or_wait(wait, liveness, disturbed, HoldKind::Guarded)?;
         Ok(RegionGuard::of_counted_hold(self))
+    }
+
+    /// Ends a guarded hold by the drop of its guard. An overwritten word may name another owner; a
+    /// drop cannot report it.
+    #[cold]
+    #[inline(never)]
+    fn drop_disturbed(&self) {
+        let _ = self.leave_disturbed(HoldKind::Guarded);
     }
 }
 
@@ -118,7 +168,7 @@ impl<'l, 'a, F: Fence> RegionGuard<'l, 'a, F> {
     /// consistent since.
     #[must_use]
     pub fn owner_died(&self) -> bool {
-        self.lock.owner_died.get()
+        self.lock.outcome.get().owner_died
     }
 
     /// Declares the data consistent, as [`RegionLock::declare_consistent`] does.
@@ -140,6 +190,7 @@ impl<'l, 'a, F: Fence> RegionGuard<'l, 'a, F> {
     ///
     /// # Errors
     /// [`Error::Overwritten`].
+    #[inline]
     pub fn release(self) -> Result<(), Error> {
         let lock = self.lock;
         core::mem::forget(self);
@@ -148,8 +199,10 @@ impl<'l, 'a, F: Fence> RegionGuard<'l, 'a, F> {
 }
 
 impl<F: Fence> Drop for RegionGuard<'_, '_, F> {
+    #[inline]
     fn drop(&mut self) {
-        // An overwritten word may name another owner; a drop cannot report it.
-        let _ = self.lock.leave(HoldKind::Guarded);
+        if !self.lock.leave_undisturbed(HoldKind::Guarded) {
+            self.lock.drop_disturbed();
+        }
     }
 }

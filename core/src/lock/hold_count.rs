@@ -18,21 +18,19 @@
 //! between them.
 
 use core::cell::Cell;
-use core::sync::atomic::{Ordering, compiler_fence};
 
 use crate::error::Error;
 
-/// The low half counts the holds, the high half the guarded ones among them. So guards never
-/// outnumber holds.
-const HOLD: u32 = 1;
-const HOLDS: u32 = 0xffff;
-const GUARD: u32 = 1 << 16;
+/// The low half counts the guarded holds, the high half the unguarded ones. So one hold of either
+/// kind is a number that fits into an instruction.
+const GUARDED: u32 = 1;
+const UNGUARDED: u32 = 1 << 16;
 const NONE: u32 = 0;
 const IN_CHANGE: u32 = u32::MAX;
 
-/// The most holds of one handle. One less than the low half can count, so that no count equals
-/// [`IN_CHANGE`].
-const DEEPEST: u32 = HOLDS - 1;
+/// The most holds of one handle, of both kinds together. One less than a half can count, so that no
+/// count equals [`IN_CHANGE`].
+const DEEPEST: u32 = 0xfffe;
 
 /// How a hold ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,10 +45,20 @@ impl HoldKind {
     /// Returns what a hold of this kind adds to the state.
     const fn weight(self) -> u32 {
         match self {
-            Self::Guarded => GUARD | HOLD,
-            Self::Unguarded => HOLD,
+            Self::Guarded => GUARDED,
+            Self::Unguarded => UNGUARDED,
         }
     }
+}
+
+/// Returns the number of guarded holds in a state.
+const fn guarded(state: u32) -> u32 {
+    state % UNGUARDED
+}
+
+/// Returns the number of unguarded holds in a state.
+const fn unguarded(state: u32) -> u32 {
+    state / UNGUARDED
 }
 
 /// How often a handle holds its lock, and by which kinds of hold.
@@ -88,36 +96,27 @@ impl HoldCount {
         self.state.get() == kind.weight()
     }
 
-    /// Begins a change of the owner word.
+    /// Notes that a change of the owner word begins.
     #[inline]
     pub(super) fn begin_change(&self) {
         self.state.set(IN_CHANGE);
-        // Partner: an interrupt handler on this thread or core, which sees this state before it
-        // sees the word move.
-        compiler_fence(Ordering::SeqCst);
     }
 
-    /// Ends a change of the owner word, with one hold or none.
+    /// Notes that a change of the owner word has ended, with one hold or none.
     #[inline]
     pub(super) fn end_change(&self, hold: Option<HoldKind>) {
-        // Partner: as above; it sees the word moved before it sees this state.
-        compiler_fence(Ordering::SeqCst);
         self.state.set(hold.map_or(NONE, HoldKind::weight));
     }
 
-    /// Adds a hold of a lock that is held.
-    ///
-    /// # Errors
-    /// [`Error::InUse`], [`Error::NestingTooDeep`].
-    pub(super) fn nest(&self, kind: HoldKind) -> Result<(), Error> {
-        match self.state.get() {
-            IN_CHANGE => Err(Error::InUse),
-            state if state & HOLDS == DEEPEST => Err(Error::NestingTooDeep),
-            state => {
-                self.state.set(state + kind.weight());
-                Ok(())
-            }
+    /// Adds a hold of a lock that is held. Returns `false`, and adds none, if there are as many as
+    /// can be counted. The handle is not in change.
+    pub(super) fn nest(&self, kind: HoldKind) -> bool {
+        let state = self.state.get();
+        let room = guarded(state) + unguarded(state) < DEEPEST;
+        if room {
+            self.state.set(state + kind.weight());
         }
+        room
     }
 
     /// Removes a hold of a lock that is held more than once.
@@ -129,8 +128,8 @@ impl HoldCount {
         match (self.state.get(), kind) {
             (IN_CHANGE, _) => Err(Error::InUse),
             (NONE, _) => Err(Error::NotHeld),
-            (state, HoldKind::Unguarded) if state & HOLDS == state / GUARD => {
-                Err(Error::GuardsAlive { guards: state / GUARD })
+            (state, HoldKind::Unguarded) if unguarded(state) == 0 => {
+                Err(Error::GuardsAlive { guards: guarded(state) })
             }
             (state, _) => {
                 self.state.set(state - kind.weight());
@@ -142,7 +141,7 @@ impl HoldCount {
     /// Merges all holds into one unguarded hold, if none is guarded. Returns `true` if there is one
     /// then.
     pub(super) fn merge_unguarded(&self) -> bool {
-        let unguarded = self.is_some() && self.state.get() < GUARD;
+        let unguarded = self.is_some() && guarded(self.state.get()) == 0;
         if unguarded {
             self.state.set(HoldKind::Unguarded.weight());
         }

@@ -15,12 +15,14 @@ use crate::contend::{AssumeAlive, Liveness};
 use crate::error::Error;
 use crate::fence::{Fence, InnerShareable};
 use crate::protocol;
+use crate::record::encoded::{EncodedRecord, halves};
 use crate::record::{Holder, Record};
 use crate::region::Region;
 use crate::token::Token;
 use crate::wait::Wait;
 use crate::word::Word;
 
+use change::{Disturbed, Lent};
 use hold_count::{HoldCount, HoldKind};
 
 /// A reentrant lock over a region, held under a static token.
@@ -65,17 +67,52 @@ use hold_count::{HoldCount, HoldKind};
 /// ([`core::mem::forget`] it), and makes one with a token of its own. The crate `shmlock` notices a
 /// fork by itself; the interface for C does if the caller gives it a fork generation.
 #[derive(Debug)]
+#[repr(C)] // first what each call uses: short offsets make short instructions
 pub struct RegionLock<'a, F: Fence = InnerShareable> {
     region: Region<'a>,
     me: Token,
     fence: F,
-    record: Option<Record>,
+    /// The count of acquisitions that this handle stored last, or [`NEVER_COUNTED`]. While the
+    /// region has the same count, no other handle has held the lock since, and the record is right.
+    /// (If others have held it exactly 2^32 times since, readers find no record.)
+    counted: Cell<u32>,
+    holds: HoldCount,
+    outcome: Cell<Outcome>,
     /// `true` if this handle has written its record itself: an earlier handle with this token may
     /// have left another one.
     recorded: Cell<bool>,
-    holds: HoldCount,
-    owner_died: Cell<bool>,
-    owes_wake: Cell<bool>,
+    record: Option<OwnRecord>,
+}
+
+/// No count of this handle stands. [`Region::count_next_acquisition`] refuses it.
+const NEVER_COUNTED: u32 = u32::MAX;
+
+/// What a handle answers about its last acquisition and its last release.
+#[derive(Clone, Copy, Debug)]
+#[repr(align(4))] // a word, so that one instruction clears it together with `holds`
+struct Outcome {
+    /// DIED was set when this handle acquired the lock; `false` without a hold.
+    owner_died: bool,
+    owes_wake: bool,
+}
+
+impl Outcome {
+    const NONE: Self = Self { owner_died: false, owes_wake: false };
+}
+
+/// The record of a handle, encoded once.
+#[derive(Debug)]
+struct OwnRecord {
+    encoded: EncodedRecord,
+    /// The low half and the high half: an `u64` would be aligned to 8.
+    since: [u32; 2],
+}
+
+impl OwnRecord {
+    fn since(&self) -> u64 {
+        let [low, high] = self.since.map(u64::from);
+        high << 32 | low
+    }
 }
 
 impl<'a> RegionLock<'a> {
@@ -110,11 +147,11 @@ impl<'a, F: Fence> RegionLock<'a, F> {
             region,
             me: Token::from_static(token),
             fence,
-            record: None,
-            recorded: Cell::new(false),
             holds: HoldCount::new(),
-            owner_died: Cell::new(false),
-            owes_wake: Cell::new(false),
+            counted: Cell::new(NEVER_COUNTED),
+            outcome: Cell::new(Outcome::NONE),
+            recorded: Cell::new(false),
+            record: None,
         }
     }
 
@@ -138,21 +175,30 @@ impl<'a, F: Fence> RegionLock<'a, F> {
     /// assert_eq!((holder.token, holder.record), (lock.token(), Some(motor)));
     /// # Ok::<(), shmlock_core::Error>(())
     /// ```
+    #[expect(clippy::needless_pass_by_value, reason = "handed over, however it is kept")]
     #[must_use]
     pub fn with_record(mut self, record: Record) -> Self {
-        self.record = Some(record);
-        self.recorded.set(false);
+        self.replace_record(Some(&record));
         self
     }
 
     /// Sets the record of a handle in use. If it holds the lock, others can read the new record at
     /// once. With `None`, only the token describes its holds. Never blocks.
+    #[expect(clippy::needless_pass_by_value, reason = "handed over, however it is kept")]
     pub fn set_record(&mut self, record: Option<Record>) {
-        self.record = record;
-        self.recorded.set(false);
+        self.replace_record(record.as_ref());
         if self.is_held() {
             self.update_record();
         }
+    }
+
+    fn replace_record(&mut self, record: Option<&Record>) {
+        self.record = record.map(|record| OwnRecord {
+            encoded: EncodedRecord::new(record),
+            since: halves(record.since),
+        });
+        self.recorded.set(false);
+        self.counted.set(NEVER_COUNTED);
     }
 
     /// Acquires the lock if it is free or already held by this handle; returns `true` if so. Never
@@ -160,8 +206,18 @@ impl<'a, F: Fence> RegionLock<'a, F> {
     ///
     /// # Errors
     /// Those of [`try_lock`](Self::try_lock).
+    #[inline]
     pub fn try_acquire(&self) -> Result<bool, Error> {
-        self.try_enter(HoldKind::Unguarded)
+        match self.enter_undisturbed(HoldKind::Unguarded) {
+            Ok(()) => Ok(true),
+            Err(disturbed) => self.try_acquire_disturbed(disturbed),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn try_acquire_disturbed(&self, disturbed: Disturbed<'a>) -> Result<bool, Error> {
+        Ok(self.try_enter_disturbed(disturbed, HoldKind::Unguarded)?)
     }
 
     /// Acquires the lock as [`lock`](Self::lock) does, for callers that cannot keep a guard: pair
@@ -185,8 +241,9 @@ impl<'a, F: Fence> RegionLock<'a, F> {
     /// }
     /// # Ok::<(), shmlock_core::Error>(())
     /// ```
+    #[inline]
     pub fn acquire(&self, wait: &mut (impl Wait + ?Sized)) -> Result<(), Error> {
-        self.acquire_or_recover(wait, &mut AssumeAlive)
+        self.acquire_by(wait, AssumeAlive)
     }
 
     /// Acquires the lock as [`lock_or_recover`](Self::lock_or_recover) does, for callers that
@@ -194,12 +251,36 @@ impl<'a, F: Fence> RegionLock<'a, F> {
     ///
     /// # Errors
     /// Those of [`lock`](Self::lock).
+    #[inline]
     pub fn acquire_or_recover(
         &self,
         wait: &mut (impl Wait + ?Sized),
         liveness: &mut impl Liveness,
     ) -> Result<(), Error> {
-        self.enter(HoldKind::Unguarded, wait, liveness)
+        self.acquire_by(wait, Lent(liveness))
+    }
+
+    #[inline]
+    fn acquire_by(
+        &self,
+        wait: &mut (impl Wait + ?Sized),
+        liveness: impl Liveness,
+    ) -> Result<(), Error> {
+        match self.enter_undisturbed(HoldKind::Unguarded) {
+            Ok(()) => Ok(()),
+            Err(disturbed) => self.acquire_disturbed(wait, liveness, disturbed),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn acquire_disturbed(
+        &self,
+        wait: &mut (impl Wait + ?Sized),
+        liveness: impl Liveness,
+        disturbed: Disturbed<'a>,
+    ) -> Result<(), Error> {
+        Ok(self.enter_or_wait(wait, liveness, disturbed, HoldKind::Unguarded)?)
     }
 
     /// Releases one hold of [`acquire`](Self::acquire). The lock is free when all holds are
@@ -208,6 +289,7 @@ impl<'a, F: Fence> RegionLock<'a, F> {
     /// # Errors
     /// [`Error::NotHeld`]; [`Error::GuardsAlive`] if only guards hold it; [`Error::Overwritten`];
     /// [`Error::InUse`].
+    #[inline]
     pub fn release(&self) -> Result<(), Error> {
         self.leave(HoldKind::Unguarded)
     }
@@ -219,7 +301,7 @@ impl<'a, F: Fence> RegionLock<'a, F> {
     /// a futex. Without one, a sleeping waiter tries again after its own interval.
     #[must_use]
     pub fn owes_wake(&self) -> bool {
-        self.owes_wake.get()
+        self.outcome.get().owes_wake
     }
 
     /// Returns `true` if this handle has acquired the lock, and the word still names it. Never
@@ -239,7 +321,7 @@ impl<'a, F: Fence> RegionLock<'a, F> {
     /// consistent since; `false` if this handle does not hold the lock.
     #[must_use]
     pub fn owner_died(&self) -> bool {
-        self.is_held() && self.owner_died.get()
+        self.is_held() && self.outcome.get().owner_died
     }
 
     /// Returns the [fencing token](crate::RegionGuard::fencing_token) of the present hold; `None`
@@ -263,7 +345,7 @@ impl<'a, F: Fence> RegionLock<'a, F> {
         }
         protocol::declare_consistent(self.region.owner_word(), self.me)
             .map_err(|found| Error::Overwritten { found })?;
-        self.owner_died.set(false);
+        self.outcome.set(Outcome { owner_died: false, ..self.outcome.get() });
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::encoded::{EncodedRecord, words_filled};
+use super::encoded::{EncodedRecord, halves, words_filled};
 use super::{Description, Holder, Record};
 use crate::fence::Fence;
 use crate::layout::DESCRIPTION_MAX;
@@ -46,13 +46,13 @@ impl Region<'_> {
         }
         words.pid.store(record.pid, Relaxed);
         words.pid_namespace.store(record.pid_namespace, Relaxed);
-        for (word, half) in words.since.iter().zip(halves(since)) {
+        for (word, &half) in words.since.iter().zip(&halves(since)) {
             word.store(half, Relaxed);
         }
-        let [first, ..] = &words.description;
+        let ([first, ..], [new, ..]) = (&words.description, &record.description);
         let before = first.load(Relaxed);
-        let filled = words_filled(before).max(record.description.len());
-        if filled > 1 || record.description.first() != Some(&before) {
+        let filled = words_filled(before).max(words_filled(*new));
+        if filled > 1 || before != *new {
             self.write_description(record, filled);
         }
         // Pairs with the first `acquire` in `record_of`.
@@ -63,8 +63,8 @@ impl Region<'_> {
     /// Writes the first `filled` words of the description. Called between the fences of
     /// [`write_encoded`](Self::write_encoded).
     fn write_description(self, record: &EncodedRecord, filled: usize) {
-        let new = record.description.iter().copied().chain(core::iter::repeat(0));
-        for (word, bits) in self.words().description.iter().take(filled).zip(new) {
+        let words = self.words().description.iter().zip(&record.description);
+        for (word, &bits) in words.take(filled) {
             // Most owners write the same text as the one before. Without a store, this cache line
             // need not move.
             if word.load(Relaxed) != bits {
@@ -117,12 +117,6 @@ impl Region<'_> {
             description: decode_description(&description),
         })
     }
-}
-
-/// Returns the low half and the high half.
-#[expect(clippy::cast_possible_truncation, reason = "each half is what the cast keeps")]
-const fn halves(value: u64) -> [u32; 2] {
-    [value as u32, (value >> 32) as u32]
 }
 
 fn read_bytes(bytes: &mut [u8], words: &[AtomicU32]) {

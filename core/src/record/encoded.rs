@@ -3,6 +3,9 @@
 use super::{Description, Record};
 use crate::layout::DESCRIPTION_MAX;
 
+/// Words of the description: its length byte and its text.
+const DESCRIPTION_WORDS: usize = (DESCRIPTION_MAX + 1) / 4;
+
 /// A [`Record`] without *since*, as words.
 ///
 /// [`Region::write_encoded`](crate::Region::write_encoded) writes it by stores alone.
@@ -11,13 +14,15 @@ pub struct EncodedRecord {
     pub(crate) uuid: [u32; 4],
     pub(crate) pid: u32,
     pub(crate) pid_namespace: u32,
-    pub(crate) description: DescriptionWords,
+    /// Zero beyond the text.
+    pub(crate) description: [u32; DESCRIPTION_WORDS],
 }
 
-/// Only the words that the description fills.
-type DescriptionWords = heapless::Vec<u32, { (DESCRIPTION_MAX + 1).div_ceil(4) }>;
-
 impl EncodedRecord {
+    /// The record of an owner that says nothing: [`Record::default`].
+    pub(crate) const EMPTY: Self =
+        Self { uuid: [0; 4], pid: 0, pid_namespace: 0, description: [0; DESCRIPTION_WORDS] };
+
     /// Encodes a record.
     ///
     /// # Examples
@@ -49,18 +54,18 @@ impl EncodedRecord {
 }
 
 /// Encodes the length byte and the text.
-fn description_words(text: &Description) -> DescriptionWords {
-    let mut bytes = [0; DESCRIPTION_MAX + 1];
-    let [len, rest @ ..] = &mut bytes;
-    for (to, from) in rest.iter_mut().zip(text.as_bytes()) {
-        *to = *from;
-        *len += 1;
+fn description_words(text: &Description) -> [u32; DESCRIPTION_WORDS] {
+    let mut words = [0; DESCRIPTION_WORDS];
+    let mut len = 0;
+    for (at, &byte) in (1..).zip(text.as_bytes()) {
+        // There is room for all.
+        if let Some(word) = words.get_mut(at / 4) {
+            *word |= u32::from(byte) << (8 * (at % 4));
+            len += 1;
+        }
     }
-    let filled = words_filled(u32::from(*len));
-    let mut words = DescriptionWords::new();
-    for bytes in bytes.chunks_exact(4).take(filled) {
-        let _ = words.push(le_word(bytes)); // there is room for all
-    }
+    let [first, ..] = &mut words;
+    *first |= len;
     words
 }
 
@@ -68,7 +73,13 @@ fn description_words(text: &Description) -> DescriptionWords {
 /// field gives more words than there are.
 pub(crate) fn words_filled(first: u32) -> usize {
     let [len, ..] = first.to_le_bytes();
-    (1 + usize::from(len)).div_ceil(4)
+    usize::from(len) / 4 + 1
+}
+
+/// Returns the low half and the high half.
+#[expect(clippy::cast_possible_truncation, reason = "each half is what the cast keeps")]
+pub(crate) const fn halves(value: u64) -> [u32; 2] {
+    [value as u32, (value >> 32) as u32]
 }
 
 fn le_word(bytes: &[u8]) -> u32 {

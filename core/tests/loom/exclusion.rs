@@ -136,6 +136,27 @@ fn an_inner_release_keeps_the_lock() {
 }
 
 #[test]
+fn a_handle_that_acquires_again_sees_whether_another_has_counted_in_between() {
+    fn twice(world: &World, token: u16) {
+        let lock = RegionLock::new(world.region(), NonZeroU16::new(token).unwrap());
+        for _ in 0..2 {
+            let guard = lock.lock(&mut Spin::attempts(u32::MAX)).unwrap();
+            world.section.begin(guard.owner_died(), guard.fencing_token());
+            world.section.end();
+            guard.release().unwrap();
+        }
+    }
+    explore(Preemptions(3), || {
+        let world = World::with_processes(0);
+        let other = spawn(&world, |world| twice(world, 2));
+        twice(&world, 1);
+        other.join().unwrap();
+        assert_eq!(world.section.ended(), 4);
+        assert_eq!(world.region().acquisitions(), 4);
+    });
+}
+
+#[test]
 fn what_an_owner_did_before_it_abandoned_its_section_is_seen() {
     explore(Unbounded, || {
         let world = World::with_processes(0);

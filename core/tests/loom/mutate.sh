@@ -51,6 +51,7 @@ taking over after the proof is dropped @ src/contend.rs @ s/while_dead(owner, ||
 a stale word is left alone @ src/protocol.rs @ s/release_as(word, token, Word::abandoned)\.ok()/None/ @ blocks_no_waiter
 a stale word is freed without DIED @ src/protocol.rs @ s/release_as(word, token, Word::abandoned)/release_as(word, token, Word::released)/ @ new_process_freed
 an acquisition is not counted @ src/counters.rs @ s/words\.generation\.store(low, Relaxed);// @ two_actors_exclude
+the count of another handle is overlooked @ src/counters.rs @ s/if others_counted | wraps/if wraps/ @ has_counted_in_between
 an inner release frees the lock @ src/lock/change.rs @ /fn leave/,/^    }/s/!self\.holds\.is_single(kind)/false/ @ an_inner_release
 the record's sequence is never odd @ src/record/access.rs @ s/words\.record_sequence\.store(writing, Relaxed);// @ being_rewritten
 an odd sequence is as good as an even one @ src/record/access.rs @ s/before == after && before % 2 == 0/before == after/ @ half_written

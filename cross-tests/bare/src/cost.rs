@@ -1,15 +1,15 @@
-//! Defines the functions whose instructions `cross-tests/probes/count.sh` counts. It finds them by
-//! their names in the symbol table.
+//! Defines the functions whose instructions `cross-tests/probes/count.sh` and `ci/core_size.sh`
+//! count. They find them by their names in the symbol table.
 //!
-//! It counts from the first instruction of `cost_acquire` or `cost_release` until `cost_caller`
-//! continues.
+//! They count from the first instruction of a function until its caller continues.
 
 #![allow(clippy::no_mangle_with_rust_abi, reason = "found by name, called from Rust")]
 
 use core::hint::black_box;
 use core::num::NonZeroU16;
 
-use shmlock_core::{Region, RegionGuard, RegionLock, RegionMemory};
+use shmlock_core::wait::Spin;
+use shmlock_core::{Error, Region, RegionGuard, RegionLock, RegionMemory};
 
 static MEMORY: RegionMemory = RegionMemory::new();
 
@@ -25,9 +25,23 @@ fn cost_release(guard: RegionGuard<'_, '_>) {
     drop(guard);
 }
 
+#[unsafe(no_mangle)]
+#[inline(never)]
+fn cost_acquire_unguarded(lock: &RegionLock<'static>, wait: &mut Spin) -> Result<(), Error> {
+    lock.acquire(wait)
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+fn cost_release_unguarded(lock: &RegionLock<'static>) -> Result<(), Error> {
+    lock.release()
+}
+
 pub(crate) fn run() {
     let region = Region::from_static(&MEMORY).expect("all zero");
-    cost_caller(&RegionLock::new(region, NonZeroU16::MIN));
+    let lock = RegionLock::new(region, NonZeroU16::MIN);
+    cost_caller(&lock);
+    cost_caller_unguarded(&lock);
 }
 
 #[unsafe(no_mangle)]
@@ -36,5 +50,14 @@ fn cost_caller(lock: &RegionLock<'static>) {
     for _ in 0..100 {
         let guard = cost_acquire(black_box(lock)).expect("free");
         cost_release(black_box(guard));
+    }
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+fn cost_caller_unguarded(lock: &RegionLock<'static>) {
+    for _ in 0..100 {
+        cost_acquire_unguarded(black_box(lock), &mut Spin::attempts(1)).expect("free");
+        cost_release_unguarded(black_box(lock)).expect("held");
     }
 }
