@@ -152,8 +152,8 @@ probes! {
     region_full(lock: &RegionLock<'_, FullSystem>, data: &Data) -> bool = region(lock, data);
     region_chosen(lock: &RegionLock<'_, FenceScope>, data: &Data) -> bool = region(lock, data);
 
-    count_inner(region: Region<'_>) -> () = region.count_acquisition(InnerShareable);
-    count_full(region: Region<'_>) -> () = region.count_acquisition(FullSystem);
+    count_inner(region: Region<'_>) -> u32 = region.count_acquisition(InnerShareable);
+    count_full(region: Region<'_>) -> u32 = region.count_acquisition(FullSystem);
     write_inner(region: Region<'_>, me: Token, record: &EncodedRecord) -> () =
         region.write_encoded(me, record, 7, InnerShareable);
     write_full(region: Region<'_>, me: Token, record: &EncodedRecord) -> () =
