@@ -26,10 +26,10 @@ use crate::sys::ofd::{self, Kind};
 const DRAWS: u32 = 1000;
 
 /// Draws a free token and locks its byte through `fd`'s description. `EAGAIN`: all drawn tokens
-/// were taken.
-pub(crate) fn draw(fd: BorrowedFd<'_>) -> Result<Token, Errno> {
+/// were taken. `random` is a number that no other call has got.
+pub(crate) fn draw(fd: BorrowedFd<'_>, random: u32) -> Result<Token, Errno> {
     const COUNT: u32 = LIVING_MAX - LIVING_MIN + 1;
-    let mut index = u32::from_ne_bytes(random_bytes()?) % COUNT;
+    let mut index = random % COUNT;
     for _ in 0..DRAWS {
         let token = Token::living(LIVING_MIN + index).ok_or(Errno::RANGE)?;
         if ofd::try_lock(fd, Kind::Write, byte_of(token))? {

@@ -22,8 +22,7 @@ use crate::shm::attach::Attachment;
 use crate::shm::file::FileSpec;
 use crate::shm::removal::UnlinkPolicy;
 use crate::sys::clock::BootInstant;
-use crate::sys::process::pid_namespace;
-use crate::sys::process::process_id;
+use crate::sys::process::ids_of;
 use crate::sys::signal_mask::{BlockSignals, Blocked};
 use crate::sys::thread::NO_THREAD;
 use crate::tell::tell;
@@ -146,29 +145,31 @@ impl ShmLock {
             path: place.path.clone(),
             errno,
         };
-        let uuid =
-            uuid::Builder::from_random_bytes(token::random_bytes().map_err(system)?).into_uuid();
-        let mut record =
-            Record { uuid, pid: process_id(), pid_namespace: pid_namespace(), ..Record::default() };
-        record.description.clone_from(&description);
-        let (shared, (token, lifeline)) = Attachment::enter(
+        let (shared, (token, uuid, lifeline)) = Attachment::enter(
             place,
             UnlinkPolicy::KeepIfOwnerDied,
             settings.open_timeout,
             |a, region, birth| {
-                let token = token::draw(a.as_fd()).map_err(|errno| place.no_token(errno))?;
+                // One call for both. In here, so that a child of a signal handler's fork, which
+                // begins again, draws its own.
+                let [a0, a1, a2, a3, uuid @ ..] = token::random_bytes::<20>().map_err(system)?;
+                let lot = u32::from_ne_bytes([a0, a1, a2, a3]);
+                let token = token::draw(a.as_fd(), lot).map_err(|errno| place.no_token(errno))?;
                 if !birth.is_here() {
                     // A child that a signal handler has forked. It has no region.
                     return Err(Error::ForkedHandle { name: name.to_string() });
                 }
                 token::free_stale(region, token, settings.fence);
                 let lifeline = settings.lifeline.then(|| Lifeline::of(a)).transpose();
-                Ok((
-                    (token, lifeline.map_err(|errno| place.system("keep a descriptor of", errno))?),
-                    byte_of(token),
-                ))
+                let lifeline =
+                    lifeline.map_err(|errno| place.system("keep a descriptor of", errno))?;
+                let uuid = uuid::Builder::from_random_bytes(uuid).into_uuid();
+                Ok(((token, uuid, lifeline), byte_of(token)))
             },
         )?;
+        let (pid, pid_namespace) = ids_of(shared.birth());
+        let mut record = Record { uuid, pid, pid_namespace, ..Record::default() };
+        record.description.clone_from(&description);
         let slot = registry::enter(&Entry {
             generation: shared.birth().generation(),
             word: shared.region().owner_word(),

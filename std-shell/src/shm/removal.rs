@@ -57,6 +57,15 @@ pub(crate) fn is_write_lock_visible(witness: BorrowedFd<'_>) -> bool {
     matches!((seen(PRESENCE), seen(UNUSED)), (Ok(true), Ok(false)))
 }
 
+/// What [`remove_if_last`] has found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Leaving {
+    /// Another handle is open. The descriptor was itself one system call ago.
+    NotLast,
+    /// All else: nothing is known of the descriptor.
+    Other,
+}
+
 /// Removes the file if no other handle is open, the file has exactly one name, and the path still
 /// leads to it.
 ///
@@ -71,17 +80,20 @@ pub(crate) fn remove_if_last(
     descriptor: &Descriptor,
     birth: ProcessGeneration,
     may_remove: impl FnOnce() -> bool,
-) {
+) -> Leaving {
     let fd = descriptor.as_fd();
-    if !(birth.is_here() && descriptor.is_itself() && presence::lock_if_last(fd)) {
-        return;
+    if !(birth.is_here() && descriptor.is_itself()) {
+        return Leaving::Other;
+    }
+    if !presence::lock_if_last(fd) {
+        return Leaving::NotLast;
     }
     if !descriptor.is_itself() {
         // Perhaps a stranger's description granted it.
         if birth.is_here() {
             let _ = presence::announce(fd);
         }
-        return;
+        return Leaving::Other;
     }
     // Without memory for a mapping we go on: the byte is lost only if the number is closed between
     // the last check and the removal.
@@ -99,6 +111,7 @@ pub(crate) fn remove_if_last(
         // descriptor.
         let _ = presence::withdraw(fd);
     }
+    Leaving::Other
 }
 
 #[cfg(test)]

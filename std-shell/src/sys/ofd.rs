@@ -35,7 +35,7 @@ pub(crate) fn try_lock(fd: BorrowedFd<'_>, kind: Kind, byte: u32) -> Result<bool
         Kind::Read => libc::F_RDLCK,
         Kind::Write => libc::F_WRLCK,
     };
-    match fcntl(fd, libc::F_OFD_SETLK, kind, byte) {
+    match fcntl(fd, libc::F_OFD_SETLK, kind, byte, 1) {
         Ok(_) => Ok(true),
         Err(Errno::AGAIN | Errno::ACCESS) => Ok(false),
         Err(errno) => Err(errno),
@@ -44,7 +44,7 @@ pub(crate) fn try_lock(fd: BorrowedFd<'_>, kind: Kind, byte: u32) -> Result<bool
 
 /// Unlocks the byte. No error if it is not locked.
 pub(crate) fn unlock(fd: BorrowedFd<'_>, byte: u32) -> Result<(), Errno> {
-    fcntl(fd, libc::F_OFD_SETLK, libc::F_UNLCK, byte).map(drop)
+    fcntl(fd, libc::F_OFD_SETLK, libc::F_UNLCK, byte, 1).map(drop)
 }
 
 /// Returns `true` if another description has any lock on the byte.
@@ -54,8 +54,20 @@ pub(crate) fn is_locked(fd: BorrowedFd<'_>, byte: u32) -> Result<bool, Errno> {
 
 /// Returns `true` if another description has a write lock on the byte.
 pub(crate) fn is_write_locked(fd: BorrowedFd<'_>, byte: u32) -> Result<bool, Errno> {
-    let lock = fcntl(fd, libc::F_OFD_GETLK, libc::F_RDLCK, byte)?;
+    let lock = fcntl(fd, libc::F_OFD_GETLK, libc::F_RDLCK, byte, 1)?;
     Ok(libc::c_int::from(lock.l_type) != libc::F_UNLCK)
+}
+
+/// Returns `true` if another description has a lock on this byte alone, and a query for the two
+/// bytes from here on names that lock. Otherwise nothing is known.
+///
+/// The answer differs from the query, so the kernel has looked: an emulator that answers 0 to any
+/// call leaves the length at 2.
+pub(crate) fn is_single_lock_visible(fd: BorrowedFd<'_>, byte: u32) -> Result<bool, Errno> {
+    let lock = fcntl(fd, libc::F_OFD_GETLK, libc::F_WRLCK, byte, 2)?;
+    Ok(libc::c_int::from(lock.l_type) != libc::F_UNLCK
+        && u32::try_from(lock.l_start) == Ok(byte)
+        && lock.l_len == 1)
 }
 
 /// Returns the range of a lock of another description that covers the byte, if there is one.
@@ -63,7 +75,7 @@ pub(crate) fn blocking_range(
     fd: BorrowedFd<'_>,
     byte: u32,
 ) -> Result<Option<RangeInclusive<u32>>, Errno> {
-    let lock = fcntl(fd, libc::F_OFD_GETLK, libc::F_WRLCK, byte)?;
+    let lock = fcntl(fd, libc::F_OFD_GETLK, libc::F_WRLCK, byte, 1)?;
     if libc::c_int::from(lock.l_type) == libc::F_UNLCK {
         return Ok(None);
     }
@@ -76,12 +88,13 @@ pub(crate) fn blocking_range(
     Ok(Some(start..=end))
 }
 
-/// Makes one fcntl(2) call on one byte. Returns the lock as the kernel has written it.
+/// Makes one fcntl(2) call on `len` bytes. Returns the lock as the kernel has written it.
 fn fcntl(
     fd: BorrowedFd<'_>,
     command: libc::c_int,
     kind: libc::c_int,
     byte: u32,
+    len: libc::off_t,
 ) -> Result<libc::flock, Errno> {
     // SAFETY: `flock` is plain data of integers, for which all zero is valid.
     let mut lock: libc::flock = unsafe { std::mem::zeroed() };
@@ -100,7 +113,7 @@ fn fcntl(
     {
         lock.l_start = libc::off_t::try_from(i64::from(byte)).map_err(|_| Errno::OVERFLOW)?;
     }
-    lock.l_len = 1;
+    lock.l_len = len;
     loop {
         // SAFETY:
         // - `fd` is open for the duration of the call: it is borrowed.

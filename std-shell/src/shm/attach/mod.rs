@@ -70,7 +70,7 @@ use crate::layout::lock_bytes::UNUSED;
 use crate::shm::data::Data;
 use crate::shm::file::FileSpec;
 use crate::shm::mapping::Mapping;
-use crate::shm::removal::{UnlinkPolicy, remove_if_last};
+use crate::shm::removal::{Leaving, UnlinkPolicy, remove_if_last};
 use crate::sys::descriptor::Descriptor;
 use crate::sys::file_id::FileId;
 use crate::sys::fork::ProcessGeneration;
@@ -229,7 +229,11 @@ impl Drop for Attachment {
         let fresh = if self.probe().is_itself() { None } else { self.b.reopen(&self.place) };
         drop(mapping);
         let b = fresh.as_ref().unwrap_or(self.probe());
-        remove_if_last(&self.place, b, self.birth, || self.policy.allows_unlink(b.as_fd()));
+        let last =
+            remove_if_last(&self.place, b, self.birth, || self.policy.allows_unlink(b.as_fd()));
+        if last == Leaving::NotLast && fresh.is_none() {
+            self.b.descriptor_mut().close_as_seen();
+        }
     }
 }
 
@@ -276,14 +280,15 @@ impl<'p> MappedOpen<'p> {
     fn finish(mut self, own_byte: u32) -> Result<Option<Attachment>> {
         let Some(b) = &self.pending.b else { return Ok(None) };
         let checked = check_byte_locks(self.pending.place, b.as_fd(), own_byte);
-        if !self.pending.is_itself() {
-            return Ok(None); // whatever the check says
+        // `B` needs no check if it sees our lock: only another description of our file does.
+        if self.pending.unless_exchanged(checked)?.is_none() || !self.pending.a.is_itself() {
+            return Ok(None);
         }
-        checked?;
         if !self.pending.birth.is_here() {
             return Ok(None);
         }
         let Some(b) = self.pending.b.take() else { return Ok(None) };
+        self.pending.a.close_as_seen();
         Ok(Some(Attachment {
             place: self.pending.place.clone(),
             policy: self.pending.policy,
