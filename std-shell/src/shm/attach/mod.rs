@@ -16,16 +16,19 @@
 //!    announce presence on `A`. If that is refused, another process is about to remove the file:
 //!    begin again. *If we die from here on:* the kernel drops the locks of `A`.
 //! 4. If the file has no name any more, it was removed before we were present: begin again. Check
-//!    its size and its magic. Allocate its memory, in case it is half made or has holes.
+//!    its size and its magic. Unless the magic proves that it is whole, allocate its memory: it may
+//!    be half made or have holes.
 //! 5. Map `A`, not for children. Check the magic word, and write it if it is zero.
 //! 6. The caller locks the byte of its token on `A`.
-//! 7. Through `B`, that byte must read as locked and [`UNUSED`] as free. Otherwise a sandbox only
-//!    pretends to lock, and no owner could be proven alive or dead. Then `A` must be itself: so
-//!    mapping, presence and token belong to one description. If it is not, begin again.
+//! 7. Through `B`, that byte must read as locked and [`UNUSED`] as free, which one query shows as
+//!    a rule ([`check_byte_locks`]). Otherwise a sandbox only pretends to lock, and no owner could
+//!    be proven alive or dead. Then `A` must be itself: so mapping, presence and token belong to
+//!    one description. If it is not, begin again.
 //! 8. Close the descriptor of `A`: from here on the mapping alone holds our identity. A handle with
 //!    a lifeline keeps a duplicate, made in step 6 (`lock/lifeline.rs`).
 //!
-//! An opener that fails after step 3 leaves as a closer does: it may be the last one.
+//! An opener that fails after step 3 leaves as a closer does: it may be the last one. PROTOCOL.md,
+//! sections 9 and 10, lists each system call of opening and closing, and why it is needed.
 //!
 //! # In use
 //!
@@ -70,7 +73,7 @@ use crate::layout::lock_bytes::UNUSED;
 use crate::shm::data::Data;
 use crate::shm::file::FileSpec;
 use crate::shm::mapping::Mapping;
-use crate::shm::removal::{Leaving, UnlinkPolicy, remove_if_last};
+use crate::shm::removal::{LastSeen, UnlinkPolicy, remove_if_last};
 use crate::sys::descriptor::Descriptor;
 use crate::sys::file_id::FileId;
 use crate::sys::fork::ProcessGeneration;
@@ -229,9 +232,9 @@ impl Drop for Attachment {
         let fresh = if self.probe().is_itself() { None } else { self.b.reopen(&self.place) };
         drop(mapping);
         let b = fresh.as_ref().unwrap_or(self.probe());
-        let last =
+        let seen =
             remove_if_last(&self.place, b, self.birth, || self.policy.allows_unlink(b.as_fd()));
-        if last == Leaving::NotLast && fresh.is_none() {
+        if seen == LastSeen::Itself && fresh.is_none() {
             self.b.descriptor_mut().close_as_seen();
         }
     }
