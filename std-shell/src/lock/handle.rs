@@ -1,26 +1,22 @@
 //! Holds the state of one handle: the lock as one contender knows it.
 
 use std::cell::{Cell, RefCell};
-use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use shmlock_core::record::Description;
 use shmlock_core::{EncodedRecord, Record, Token};
 use uuid::Uuid;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::identity::lifeline::Lifeline;
-use crate::identity::token;
-use crate::layout::lock_bytes::byte_of;
 use crate::lock::death_notice::DeathNotice;
 use crate::lock::hold_count::Holds;
 use crate::lock::panic_watch::PanicWatch;
 use crate::lock::settings::Settings;
 use crate::name::Name;
 use crate::process::registry::{self, Entry, Registration};
-use crate::shm::attach::Attachment;
 use crate::shm::file::FileSpec;
-use crate::shm::removal::UnlinkPolicy;
+use crate::shm::share::{Entered, Share};
 use crate::sys::clock::BootInstant;
 use crate::sys::process::ids_of;
 use crate::sys::signal_mask::{BlockSignals, Blocked};
@@ -127,7 +123,7 @@ pub struct ShmLock {
     /// The next acquisition needs no bookkeeping, and yields to no woken waiter first.
     pub(crate) fast_path: Cell<bool>,
     // Last: its drop unmaps memory that the other fields refer to.
-    pub(crate) shared: Attachment,
+    pub(crate) shared: Share,
 }
 
 impl ShmLock {
@@ -140,33 +136,9 @@ impl ShmLock {
         // The first reading of a clock in a process looks for the vDSO: not in the first
         // `try_lock`, which a signal handler may call.
         let _ = BootInstant::now();
-        let system = |errno| Error::System {
-            operation: "get random bytes for",
-            path: place.path.clone(),
-            errno,
-        };
-        let (shared, (token, uuid, lifeline)) = Attachment::enter(
-            place,
-            UnlinkPolicy::KeepIfOwnerDied,
-            settings.open_timeout,
-            |a, region, birth| {
-                // One call for both. In here, so that a child of a signal handler's fork, which
-                // begins again, draws its own.
-                let [a0, a1, a2, a3, uuid @ ..] = token::random_bytes::<20>().map_err(system)?;
-                let lot = u32::from_ne_bytes([a0, a1, a2, a3]);
-                let token = token::draw(a.as_fd(), lot).map_err(|errno| place.no_token(errno))?;
-                if !birth.is_here() {
-                    // A child that a signal handler has forked. It has no region.
-                    return Err(Error::ForkedHandle { name: name.to_string() });
-                }
-                token::free_stale(region, token, settings.fence);
-                let lifeline = settings.lifeline.then(|| Lifeline::of(a)).transpose();
-                let lifeline =
-                    lifeline.map_err(|errno| place.system("keep a descriptor of", errno))?;
-                let uuid = uuid::Builder::from_random_bytes(uuid).into_uuid();
-                Ok(((token, uuid, lifeline), byte_of(token)))
-            },
-        )?;
+        let Entered { share: shared, uuid, lifeline } =
+            Share::enter(place, settings.open_timeout, settings.fence, settings.lifeline)?;
+        let (token, uuid) = (shared.token(), uuid::Builder::from_random_bytes(uuid).into_uuid());
         let (pid, pid_namespace) = ids_of(shared.birth());
         let mut record = Record { uuid, pid, pid_namespace, ..Record::default() };
         record.description.clone_from(&description);

@@ -54,6 +54,7 @@ impl Liveness for KernelProof<'_> {
             if life_of(probe.as_fd(), owner) != OwnerState::Dead {
                 return None;
             }
+            let _turn = self.shared.proof_turn()?; // or else it counts as alive for now
             let _no_fork = NoForkGuard::begin(); // a child would keep the byte
             let _proof = ProvenDead::new(probe, self.shared.birth(), owner)?;
             Some(act())

@@ -1,4 +1,4 @@
-//! Locks and queries single bytes of a file for an open file description.
+//! Locks and queries bytes of a file for an open file description.
 //!
 //! Such a lock belongs to the description, not to the process. It goes with the last reference to
 //! the description: descriptor or mapping. fcntl(2), "Open file description locks". rustix offers
@@ -31,11 +31,24 @@ pub(crate) enum Kind {
 ///
 /// Async-signal-safe.
 pub(crate) fn try_lock(fd: BorrowedFd<'_>, kind: Kind, byte: u32) -> Result<bool, Errno> {
+    try_lock_range(fd, kind, byte, 1)
+}
+
+/// Locks the bytes, and returns `true`, if no other description has a conflicting lock on any of
+/// them. Never waits.
+///
+/// Async-signal-safe.
+pub(crate) fn try_lock_range(
+    fd: BorrowedFd<'_>,
+    kind: Kind,
+    first: u32,
+    len: u32,
+) -> Result<bool, Errno> {
     let kind = match kind {
         Kind::Read => libc::F_RDLCK,
         Kind::Write => libc::F_WRLCK,
     };
-    match fcntl(fd, libc::F_OFD_SETLK, kind, byte, 1) {
+    match fcntl(fd, libc::F_OFD_SETLK, kind, first, len) {
         Ok(_) => Ok(true),
         Err(Errno::AGAIN | Errno::ACCESS) => Ok(false),
         Err(errno) => Err(errno),
@@ -49,7 +62,7 @@ pub(crate) fn unlock(fd: BorrowedFd<'_>, byte: u32) -> Result<(), Errno> {
 
 /// Returns `true` if another description has any lock on the byte.
 pub(crate) fn is_locked(fd: BorrowedFd<'_>, byte: u32) -> Result<bool, Errno> {
-    blocking_range(fd, byte).map(|range| range.is_some())
+    blocking_range(fd, byte, 1).map(|range| range.is_some())
 }
 
 /// Returns `true` if another description has a write lock on the byte.
@@ -70,12 +83,13 @@ pub(crate) fn is_single_lock_visible(fd: BorrowedFd<'_>, byte: u32) -> Result<bo
         && lock.l_len == 1)
 }
 
-/// Returns the range of a lock of another description that covers the byte, if there is one.
+/// Returns the range of a lock of another description on any of the bytes, if there is one.
 pub(crate) fn blocking_range(
     fd: BorrowedFd<'_>,
     byte: u32,
+    len: u32,
 ) -> Result<Option<RangeInclusive<u32>>, Errno> {
-    let lock = fcntl(fd, libc::F_OFD_GETLK, libc::F_WRLCK, byte, 1)?;
+    let lock = fcntl(fd, libc::F_OFD_GETLK, libc::F_WRLCK, byte, len)?;
     if libc::c_int::from(lock.l_type) == libc::F_UNLCK {
         return Ok(None);
     }
@@ -94,7 +108,7 @@ fn fcntl(
     command: libc::c_int,
     kind: libc::c_int,
     byte: u32,
-    len: libc::off_t,
+    len: u32,
 ) -> Result<libc::flock, Errno> {
     // SAFETY: `flock` is plain data of integers, for which all zero is valid.
     let mut lock: libc::flock = unsafe { std::mem::zeroed() };
@@ -112,8 +126,8 @@ fn fcntl(
     )]
     {
         lock.l_start = libc::off_t::try_from(i64::from(byte)).map_err(|_| Errno::OVERFLOW)?;
+        lock.l_len = libc::off_t::try_from(i64::from(len)).map_err(|_| Errno::OVERFLOW)?;
     }
-    lock.l_len = len;
     loop {
         // SAFETY:
         // - `fd` is open for the duration of the call: it is borrowed.

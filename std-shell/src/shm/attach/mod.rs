@@ -60,6 +60,8 @@ mod pending;
 mod probe;
 
 use std::os::fd::AsFd;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::{Acquire, Release};
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
@@ -99,6 +101,8 @@ pub(crate) struct Attachment {
     policy: UnlinkPolicy,
     mapping: Option<Mapping>,
     b: Probe,
+    /// A thread proves a death through `B`, see `shm/share/mod.rs`.
+    proving: AtomicBool,
 }
 
 impl Attachment {
@@ -153,10 +157,21 @@ impl Attachment {
         self.region
     }
 
-    /// Returns the header. Not to be called in a forked child either.
-    #[inline]
-    pub(crate) fn header(&self) -> &Header {
-        self.header
+    /// Returns the region and the header for as long as the attachment lives.
+    ///
+    /// # Safety
+    ///
+    /// Neither is used after the attachment is dropped, nor in a forked child.
+    pub(super) unsafe fn views(&self) -> (Region<'static>, &'static Header) {
+        (self.region, self.header)
+    }
+
+    /// Begins a proof through `B`. `None` while another handle on this attachment proves a death:
+    /// a lock through `B` would not exclude it.
+    pub(crate) fn proof_turn(&self) -> Option<ProofTurn<'_>> {
+        // Partner: the drop of the turn. The later proof sees the bytes and the word as the former
+        // one left them.
+        (!self.proving.swap(true, Acquire)).then(|| ProofTurn(&self.proving))
     }
 
     /// Returns the data; `None` in a forked child.
@@ -216,6 +231,15 @@ impl Attachment {
 
     pub(crate) fn place(&self) -> &FileSpec {
         &self.place
+    }
+}
+
+/// The right to prove a death through the `B` of an attachment.
+pub(crate) struct ProofTurn<'a>(&'a AtomicBool);
+
+impl Drop for ProofTurn<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Release); // partner: `proof_turn`
     }
 }
 
@@ -300,6 +324,7 @@ impl<'p> MappedOpen<'p> {
             header: self.header,
             mapping: Some(self.mapping),
             b: Probe::new(b),
+            proving: AtomicBool::new(false),
         }))
     }
 }

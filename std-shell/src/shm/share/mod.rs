@@ -1,0 +1,223 @@
+//! Gives each handle of a lock a token, and an attachment: its own, or a share of one.
+//!
+//! A process that has many handles on one name would have as many mappings, descriptors and byte
+//! locks, and each call on a byte lock walks all of the file's. So the first handles have an
+//! attachment of their own, and further ones share attachments (`crowd.rs`): each is present once,
+//! and holds the life bytes of a whole block of tokens, as one lock.
+//!
+//! What others see is the same: the token of a handle is locked as long as the handle or its
+//! process lives. Only the end differs. The life byte of a shared attachment's handle stays locked
+//! when that handle is closed, so the word must not name it then: see the drop of [`Share`].
+//!
+//! Handles that share an attachment share its `B`, and locks of one description do not exclude each
+//! other. So at most one of them proves a death at a time ([`Attachment::proof_turn`]).
+
+#![allow(unsafe_code, reason = "keeps views beside the attachment that they point into")]
+
+mod crowd;
+mod tokens;
+
+use std::ops::Deref;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::io::Errno;
+use shmlock_core::{FenceScope, Region, Token};
+
+use crate::error::Result;
+use crate::identity::lifeline::Lifeline;
+use crate::identity::token::{self, free_stale, random_bytes};
+use crate::layout::header::{BlockLayout, Header};
+use crate::layout::lock_bytes::byte_of;
+use crate::shm::attach::Attachment;
+use crate::shm::file::FileSpec;
+use crate::shm::removal::UnlinkPolicy;
+use crate::sys::descriptor::Descriptor;
+use crate::sys::fork::ProcessGeneration;
+use crowd::Place;
+use tokens::TokenBlock;
+
+/// An attachment and the tokens that it vouches for.
+#[derive(Debug)]
+struct Site {
+    attachment: Attachment,
+    tokens: TokenBlock,
+    /// Counts the handles that have an attachment of their own.
+    _alone: Option<Arc<()>>,
+}
+
+/// A handle's token and its part of an attachment.
+///
+/// Invariant: `region` and `header` point into the mapping of `site`, which lives as long as this
+/// value.
+#[derive(Debug)]
+#[repr(C)] // the fields of every acquisition first, next to those of the handle
+pub(crate) struct Share {
+    region: Region<'static>,
+    birth: ProcessGeneration,
+    header: &'static Header,
+    token: Token,
+    fence: FenceScope,
+    site: Arc<Site>,
+}
+
+/// What is new with a handle.
+#[derive(Debug)]
+pub(crate) struct Entered {
+    pub(crate) share: Share,
+    /// Sixteen random bytes, which name the handle.
+    pub(crate) uuid: [u8; 16],
+    pub(crate) lifeline: Option<Lifeline>,
+}
+
+impl Share {
+    /// Attaches a handle to the file of `place`, and gives it a token.
+    ///
+    /// Blocks while another process closes, for at most `patience`.
+    pub(crate) fn enter(
+        place: &FileSpec,
+        patience: Duration,
+        fence: FenceScope,
+        with_lifeline: bool,
+    ) -> Result<Entered> {
+        loop {
+            let birth = ProcessGeneration::here();
+            // A lifeline vouches for one handle; data has its own rules of opening.
+            let may_share = !with_lifeline && place.shape == BlockLayout::NONE;
+            let (len, alone) = match may_share.then(|| crowd::find(place, birth)) {
+                None => (1, None),
+                Some(Place::Alone(count)) => (1, Some(count)),
+                Some(Place::New { len }) => (len, None),
+                Some(Place::In(site, token)) => {
+                    let share = Self::new(site, token, fence);
+                    if !share.is_named_by(place)? {
+                        (crowd::FIRST, None) // the name has another file by now
+                    } else if !birth.is_here() {
+                        continue; // a child of a signal handler's fork
+                    } else {
+                        free_stale(share.region, token, fence);
+                        let uuid = random(place)?;
+                        return Ok(Entered { share, uuid, lifeline: None });
+                    }
+                }
+            };
+            return Self::enter_new(place, patience, fence, with_lifeline, len, alone);
+        }
+    }
+
+    /// Attaches anew, with `len` tokens.
+    fn enter_new(
+        place: &FileSpec,
+        patience: Duration,
+        fence: FenceScope,
+        with_lifeline: bool,
+        len: u32,
+        alone: Option<Arc<()>>,
+    ) -> Result<Entered> {
+        let claim = |a: &Descriptor, region: Region<'_>, birth: ProcessGeneration| {
+            // One call for both. In here, so that a child of a signal handler's fork, which begins
+            // again, draws its own.
+            let [a0, a1, a2, a3, uuid @ ..] = random::<20>(place)?;
+            let first = token::draw(a.as_fd(), u32::from_ne_bytes([a0, a1, a2, a3]), len)
+                .map_err(|errno| place.no_token(errno))?;
+            if !birth.is_here() {
+                return Err(place.system("map", Errno::INTR)); // such a child, without a region
+            }
+            let stale = region.word().owner().filter(|owner| {
+                owner.get().checked_sub(first.get()).is_some_and(|index| index < len)
+            });
+            if let Some(stale) = stale {
+                free_stale(region, stale, fence);
+            }
+            let lifeline = with_lifeline.then(|| Lifeline::of(a)).transpose();
+            let lifeline = lifeline.map_err(|errno| place.system("keep a descriptor of", errno))?;
+            Ok(((first, uuid, lifeline), byte_of(first)))
+        };
+        let (attachment, (first, uuid, lifeline)) =
+            Attachment::enter(place, UnlinkPolicy::KeepIfOwnerDied, patience, claim)?;
+        let tokens = TokenBlock::new(first, len);
+        let site = Arc::new(Site { attachment, tokens, _alone: alone });
+        if len > 1 {
+            crowd::add(&site);
+        }
+        Ok(Entered { share: Self::new(site, first, fence), uuid, lifeline })
+    }
+
+    fn new(site: Arc<Site>, token: Token, fence: FenceScope) -> Self {
+        let birth = site.attachment.birth();
+        // SAFETY: kept beside the site, which keeps the attachment; handed out only by a shorter
+        // borrow.
+        let (region, header) = unsafe { site.attachment.views() };
+        Self { region, birth, header, token, fence, site }
+    }
+
+    /// Returns `true` if the name leads to our file, and that is one which an opener accepts. Three
+    /// system calls. Our presence keeps the file.
+    fn is_named_by(&self, place: &FileSpec) -> Result<bool> {
+        let Some(fd) = place.open()? else { return Ok(false) };
+        let (mut seen, stat) =
+            Descriptor::with_stat(fd).map_err(|errno| place.system("inspect", errno))?;
+        match place.judge(seen.as_fd(), &stat) {
+            Err(_) if !seen.is_itself() => return Ok(false), // perhaps of another file
+            judged => judged?,
+        }
+        let is_ours = seen.identity() == self.identity() && stat.st_nlink != 0;
+        seen.close_as_seen();
+        Ok(is_ours)
+    }
+
+    pub(crate) fn token(&self) -> Token {
+        self.token
+    }
+
+    /// Returns the shared words. Not to be called in a forked child: [`is_ours`](Self::is_ours)
+    /// first.
+    #[inline]
+    pub(crate) fn region(&self) -> Region<'_> {
+        self.region
+    }
+
+    /// Returns the header. Not to be called in a forked child either.
+    #[inline]
+    pub(crate) fn header(&self) -> &Header {
+        self.header
+    }
+
+    /// Returns `true` if this process made the attachment. Async-signal-safe.
+    #[inline]
+    pub(crate) fn is_ours(&self) -> bool {
+        self.birth.is_here()
+    }
+
+    #[inline]
+    pub(crate) fn birth(&self) -> ProcessGeneration {
+        self.birth
+    }
+}
+
+impl Deref for Share {
+    type Target = Attachment;
+
+    fn deref(&self) -> &Attachment {
+        &self.site.attachment
+    }
+}
+
+impl Drop for Share {
+    /// Returns the token to a shared attachment, whose life byte stays locked. If the word still
+    /// names it, as after a leaked guard, this handle dies without a proof of death: it frees the
+    /// lock with DIED. Otherwise the next handle with this token would be taken for the owner.
+    ///
+    /// *If we die before:* the kernel unlocks the byte, and the word names a dead owner.
+    fn drop(&mut self) {
+        if self.site.tokens.is_shared() && self.is_ours() {
+            free_stale(self.region, self.token, self.fence);
+            self.site.tokens.put(self.token);
+        }
+    }
+}
+
+fn random<const N: usize>(place: &FileSpec) -> Result<[u8; N]> {
+    random_bytes().map_err(|errno| place.system("get random bytes for", errno))
+}
