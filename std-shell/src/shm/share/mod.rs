@@ -7,7 +7,7 @@
 //!
 //! What others see is the same: the token of a handle is locked as long as the handle or its
 //! process lives. Only the end differs. The life byte of a shared attachment's handle stays locked
-//! when that handle is closed, so the word must not name it then: see the drop of [`Share`].
+//! when that handle is closed, so the word must not name it then: see `lock/dying.rs`.
 //!
 //! Handles that share an attachment share its `B`, and locks of one description do not exclude each
 //! other. So at most one of them proves a death at a time ([`Attachment::proof_turn`]).
@@ -30,6 +30,8 @@ use crate::identity::lifeline::Lifeline;
 use crate::identity::token::{self, free_stale, random_bytes};
 use crate::layout::header::{BlockLayout, Header};
 use crate::layout::lock_bytes::byte_of;
+#[cfg(doc)]
+use crate::lock::handle::ShmLock;
 use crate::shm::attach::Attachment;
 use crate::shm::file::FileSpec;
 use crate::shm::removal::UnlinkPolicy;
@@ -171,6 +173,12 @@ impl Share {
         self.token
     }
 
+    /// Returns `true` if the life byte stays locked when this handle is closed: other handles share
+    /// the attachment, or may.
+    pub(crate) fn is_in_company(&self) -> bool {
+        self.site.tokens.is_shared()
+    }
+
     /// Returns the shared words. Not to be called in a forked child: [`is_ours`](Self::is_ours)
     /// first.
     #[inline]
@@ -205,13 +213,13 @@ impl Deref for Share {
 }
 
 impl Drop for Share {
-    /// Returns the token to a shared attachment, whose life byte stays locked. If the word still
-    /// names it, as after a leaked guard, this handle dies without a proof of death: it frees the
-    /// lock with DIED. Otherwise the next handle with this token would be taken for the owner.
+    /// Returns the token to a shared attachment, which keeps the life byte locked. If the word
+    /// still names it, although [`ShmLock::die_in_company`] should have seen to it, the lock is
+    /// freed with DIED. Otherwise the next handle with this token would be taken for the owner.
     ///
     /// *If we die before:* the kernel unlocks the byte, and the word names a dead owner.
     fn drop(&mut self) {
-        if self.site.tokens.is_shared() && self.is_ours() {
+        if self.is_in_company() && self.is_ours() {
             free_stale(self.region, self.token, self.fence);
             self.site.tokens.put(self.token);
         }
