@@ -109,3 +109,23 @@ impl Drop for ProvenDead<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use shmlock_core::contend::Liveness;
+
+    use super::KernelProof;
+    use crate::ShmLock;
+
+    #[test]
+    fn of_two_handles_on_one_attachment_one_proves_a_death_at_a_time() {
+        let name = format!("test-proof-turn-{}", std::process::id());
+        let lock = ShmLock::open(&name).expect("opens");
+        let dead = ShmLock::open(&name).expect("opens").token;
+        let (mut one, mut other) =
+            (KernelProof { shared: &lock.shared }, KernelProof { shared: &lock.shared });
+        let nested = one.while_dead(dead, || other.while_dead(dead, || ()));
+        assert_eq!(nested, Some(None), "both have the byte by one description");
+        assert_eq!(other.while_dead(dead, || ()), Some(()), "the turn has come");
+    }
+}
