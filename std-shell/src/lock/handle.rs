@@ -55,7 +55,8 @@ use crate::{Builder, Guard};
 /// is noticed when the program calls exec.
 ///
 /// # When other code closes our descriptors
-/// A handle has one descriptor, and one more with [`Builder::lifeline`]. Code of the same process
+/// A handle has a descriptor, which it may share with others of this process, and one more with
+/// [`Builder::lifeline`]. Code of the same process
 /// may close them by mistake (`closefrom(3)`, a double close), and their numbers then lead to other
 /// files. No living owner loses the lock by that, no file in use is removed, and no foreign
 /// descriptor is closed. Deaths are still noticed while the process can open the lock's file by its

@@ -121,8 +121,13 @@ impl Share {
             // One call for both. In here, so that a child of a signal handler's fork, which begins
             // again, draws its own.
             let [a0, a1, a2, a3, uuid @ ..] = random::<20>(place)?;
-            let first = token::draw(a.as_fd(), u32::from_ne_bytes([a0, a1, a2, a3]), len)
-                .map_err(|errno| place.no_token(errno))?;
+            let lot = u32::from_ne_bytes([a0, a1, a2, a3]);
+            let (first, len) = match token::draw(a.as_fd(), lot, len) {
+                // A peer has locked nearly all of them.
+                Err(Errno::AGAIN) if len > 1 => (token::draw(a.as_fd(), lot, 1), 1),
+                drawn => (drawn, len),
+            };
+            let first = first.map_err(|errno| place.no_token(errno))?;
             if !birth.is_here() {
                 return Err(place.system("map", Errno::INTR)); // such a child, without a region
             }
@@ -134,9 +139,9 @@ impl Share {
             }
             let lifeline = with_lifeline.then(|| Lifeline::of(a)).transpose();
             let lifeline = lifeline.map_err(|errno| place.system("keep a descriptor of", errno))?;
-            Ok(((first, uuid, lifeline), byte_of(first)))
+            Ok(((first, len, uuid, lifeline), byte_of(first)))
         };
-        let (attachment, (first, uuid, lifeline)) =
+        let (attachment, (first, len, uuid, lifeline)) =
             Attachment::enter(place, UnlinkPolicy::KeepIfOwnerDied, patience, claim)?;
         let tokens = TokenBlock::new(first, len);
         let site = Arc::new(Site { attachment, tokens, _alone: alone });

@@ -46,7 +46,7 @@ impl TokenBlock {
         for step in 0..=words {
             let word = (begin / BITS + step) % words.max(1);
             let skipped = if step == 0 { (1 << (begin % BITS)) - 1 } else { 0 };
-            let Some(bits) = self.taken.get(word as usize) else { return None };
+            let bits = self.taken.get(word as usize)?;
             // Partner: `put`, which ended the former handle. Acquire: all that it did is before.
             let taken = bits.fetch_update(AcqRel, Relaxed, |taken| {
                 let free = !(taken | skipped);
