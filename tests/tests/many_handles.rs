@@ -230,6 +230,27 @@ fn a_further_handle_is_judged_as_the_first_one() {
     });
 }
 
+/// The memory of a truncated file is a fault: no handle may look there first.
+#[test]
+fn a_further_handle_of_a_truncated_lock_is_refused_or_completes_it() {
+    alone!(|| {
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
+        let handles = open_many(&folder, MANY);
+        let intruder = Intruder::on(&folder.file("l"));
+        intruder.file().set_len(64).expect("a peer may");
+        let error = folder.lock("l").open().expect_err("no lock");
+        assert!(matches!(error, Error::NotALock { .. }), "{error:?}");
+        intruder.file().set_len(0).expect("a peer may");
+        let newcomer = open(&folder);
+        assert!(newcomer.try_lock().expect("a lock").is_some());
+        assert!(handles[MANY - 1].try_lock().expect("the same memory").is_some());
+        intruder.scribble(8, 0x1234_5678);
+        let error = folder.lock("l").open().expect_err("no lock");
+        assert!(matches!(error, Error::NotALock { .. }), "{error:?}");
+    });
+}
+
 /// Where the system refuses what a death among many handles needs, the lock is free all the same.
 #[test]
 fn a_leaked_guard_counts_as_a_death_although_no_token_is_left_to_die_by() {

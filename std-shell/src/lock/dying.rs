@@ -22,18 +22,21 @@ impl ShmLock {
     /// Makes the word name a dead owner, if it names this handle and its life byte will stay
     /// locked. The caller closes the handle.
     ///
-    /// If the system refuses, nothing is changed: the lock is then freed with DIED
-    /// (`shm/share/mod.rs`).
+    /// If the system refuses, the lock is freed with DIED. Either way the word does not name this
+    /// handle any more: the next handle with its token would be taken for the owner.
     ///
     /// *If we die here:* the word names this handle or the other token, and both are dead.
-    #[cold]
     pub(crate) fn die_in_company(&self) {
         let shared = &self.shared;
-        if !shared.is_in_company() || !shared.region().word().is_owned_by(self.token) {
+        if !shared.is_in_company() || !shared.is_named() || !shared.is_ours() {
             return;
         }
-        let Some(_turn) = shared.proof_turn() else { return };
-        shared.with_probe(|b| self.die_by(b));
+        if let Some(_turn) = shared.proof_turn() {
+            shared.with_probe(|b| self.die_by(b));
+        }
+        if shared.is_ours() {
+            token::free_stale(shared.region(), self.token, self.settings.fence);
+        }
     }
 
     fn die_by(&self, b: &Descriptor) {

@@ -22,8 +22,8 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::io::Errno;
-use shmlock_core::{FenceScope, Region, Token};
+use rustix::io::{Errno, pread, retry_on_intr};
+use shmlock_core::{FenceScope, Region, Token, Word};
 
 use crate::error::Result;
 use crate::identity::lifeline::Lifeline;
@@ -73,6 +73,31 @@ pub(crate) struct Entered {
     pub(crate) lifeline: Option<Lifeline>,
 }
 
+impl Site {
+    /// Returns `true` if the name leads to our file, which is whole and one that an opener accepts.
+    /// Four system calls. Our presence keeps the file.
+    fn is_named_by(&self, place: &FileSpec) -> Result<bool> {
+        let Some(fd) = place.open()? else { return Ok(false) };
+        let (mut seen, stat) =
+            Descriptor::with_stat(fd).map_err(|errno| place.system("inspect", errno))?;
+        let fd = seen.as_fd();
+        let is_ours = seen.identity() == self.attachment.identity() && stat.st_nlink != 0;
+        let judged = place.judge(fd, &stat).and_then(|()| {
+            // A lock that a peer has truncated must be refused or completed before it is touched.
+            let is_whole = is_ours && {
+                place.check_size(fd, &stat)?;
+                place.is_memory_proven(&stat, place.check_magic(fd)?)
+            };
+            Ok(is_whole)
+        });
+        if judged.is_err() && !seen.is_itself() {
+            return Ok(false); // perhaps the error is of another file
+        }
+        seen.close_as_seen();
+        judged
+    }
+}
+
 impl Share {
     /// Attaches a handle to the file of `place`, and gives it a token.
     ///
@@ -91,18 +116,23 @@ impl Share {
                 None => (1, None),
                 Some(Place::Alone(count)) => (1, Some(count)),
                 Some(Place::New { len }) => (len, None),
-                Some(Place::In(site, token)) => {
-                    let share = Self::new(site, token, fence);
-                    if !share.is_named_by(place)? {
-                        (crowd::FIRST, None) // the name has another file by now
-                    } else if !birth.is_here() {
-                        continue; // a child of a signal handler's fork
-                    } else {
+                Some(Place::In(site, token)) => match site.is_named_by(place) {
+                    Ok(true) if birth.is_here() => {
+                        let share = Self::new(site, token, fence);
                         free_stale(share.region, token, fence);
                         let uuid = random(place)?;
                         return Ok(Entered { share, uuid, lifeline: None });
                     }
-                }
+                    found => {
+                        // The word is not looked at: its memory may be gone.
+                        site.tokens.put(token);
+                        if !birth.is_here() {
+                            continue; // a child of a signal handler's fork
+                        }
+                        found?;
+                        (crowd::FIRST, None) // judged, completed or made as by the first opener
+                    }
+                },
             };
             return Self::enter_new(place, patience, fence, with_lifeline, len, alone);
         }
@@ -159,23 +189,20 @@ impl Share {
         Self { region, birth, header, token, fence, site }
     }
 
-    /// Returns `true` if the name leads to our file, and that is one which an opener accepts. Three
-    /// system calls. Our presence keeps the file.
-    fn is_named_by(&self, place: &FileSpec) -> Result<bool> {
-        let Some(fd) = place.open()? else { return Ok(false) };
-        let (mut seen, stat) =
-            Descriptor::with_stat(fd).map_err(|errno| place.system("inspect", errno))?;
-        match place.judge(seen.as_fd(), &stat) {
-            Err(_) if !seen.is_itself() => return Ok(false), // perhaps of another file
-            judged => judged?,
-        }
-        let is_ours = seen.identity() == self.identity() && stat.st_nlink != 0;
-        seen.close_as_seen();
-        Ok(is_ours)
-    }
-
     pub(crate) fn token(&self) -> Token {
         self.token
+    }
+
+    /// Returns `true` if the word names this handle, as the file says, and `true` if that cannot be
+    /// read. Not through the mapping, whose memory is gone if a peer has truncated the file.
+    pub(crate) fn is_named(&self) -> bool {
+        let read = |b: &Descriptor| {
+            let mut word = [0; 4];
+            let read = retry_on_intr(|| pread(b.as_fd(), &mut word, 0)).ok()?;
+            let names_us = || Word::from_bits(u32::from_le_bytes(word)).is_owned_by(self.token);
+            b.is_itself().then(|| read == 4 && names_us())
+        };
+        self.with_probe(read).flatten().unwrap_or(true)
     }
 
     /// Returns `true` if the life byte stays locked when this handle is closed: other handles share
@@ -218,14 +245,10 @@ impl Deref for Share {
 }
 
 impl Drop for Share {
-    /// Returns the token to a shared attachment, which keeps the life byte locked. If the word
-    /// still names it, although [`ShmLock::die_in_company`] should have seen to it, the lock is
-    /// freed with DIED. Otherwise the next handle with this token would be taken for the owner.
-    ///
-    /// *If we die before:* the kernel unlocks the byte, and the word names a dead owner.
+    /// Returns the token to a shared attachment, which keeps the life byte locked. The word does not
+    /// name it: [`ShmLock::die_in_company`] has seen to that.
     fn drop(&mut self) {
         if self.is_in_company() && self.is_ours() {
-            free_stale(self.region, self.token, self.fence);
             self.site.tokens.put(self.token);
         }
     }
