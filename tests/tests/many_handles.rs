@@ -80,6 +80,7 @@ fn closed_handles_return_their_tokens() {
         for _ in 0..2000 {
             drop(open(&folder).lock().expect("free"));
         }
+        let _last = open(&folder);
         assert_eq!(byte_locks_of(&folder.file("l")), before);
         drop(handles);
     });
@@ -221,10 +222,19 @@ fn a_further_handle_is_judged_as_the_first_one() {
         drop(open(&folder));
 
         fs::remove_file(&file).expect("ours");
+        let other = fork(|line| {
+            let lock = open(&folder);
+            lock.acquire().expect("a new lock");
+            line.ready();
+            line.wait();
+        });
+        other.line().wait();
         let new = [(); 3].map(|()| open(&folder));
-        let _guard = handles[0].lock().expect("of the removed file");
-        assert!(new[0].lock().is_ok() && !new[2].status().expect(HERE).orphaned);
+        assert!(new.iter().all(|new| new.try_lock().expect(HERE).is_none()), "held by the child");
+        assert!(handles[0].try_lock().expect(HERE).is_some(), "of the removed file");
         assert!(matches!(handles[0].try_clone(), Err(Error::Orphaned { .. })));
+        other.line().ready();
+        other.ends_well();
         drop(new);
         assert!(folder.names().is_empty(), "{:?}", folder.names());
     });
