@@ -28,7 +28,10 @@ impl ShmLock {
     /// *If we die here:* the word names this handle or the other token, and both are dead.
     pub(crate) fn die_in_company(&self) {
         let shared = &self.shared;
-        if !shared.is_in_company() || !shared.is_named() || !shared.is_ours() {
+        // The file first: a truncated one has no memory. Then the word itself, in case that the
+        // file could not be read: only the owner may write the record.
+        let is_owner = || shared.is_ours() && shared.region().word().is_owned_by(self.token);
+        if !(shared.is_in_company() && shared.is_named() && is_owner()) {
             return;
         }
         if let Some(_turn) = shared.proof_turn() {
