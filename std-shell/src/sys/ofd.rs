@@ -62,7 +62,8 @@ pub(crate) fn unlock(fd: BorrowedFd<'_>, byte: u32) -> Result<(), Errno> {
 
 /// Returns `true` if another description has any lock on the byte.
 pub(crate) fn is_locked(fd: BorrowedFd<'_>, byte: u32) -> Result<bool, Errno> {
-    blocking_range(fd, byte, 1).map(|range| range.is_some())
+    let lock = fcntl(fd, libc::F_OFD_GETLK, libc::F_WRLCK, byte, 1)?;
+    Ok(libc::c_int::from(lock.l_type) != libc::F_UNLCK)
 }
 
 /// Returns `true` if another description has a write lock on the byte.
