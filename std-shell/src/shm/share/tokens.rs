@@ -87,7 +87,9 @@ mod tests {
         assert!(!taken.contains(&first) && block.take().is_none());
         assert!(taken.iter().all(|token| (70_000..70_128).contains(&token.get())));
         let some = [70_003, 70_100].map(|number| Token::living(number).expect("a living token"));
-        some.iter().for_each(|token| block.put(*token));
+        for token in some {
+            block.put(token);
+        }
         assert_eq!(block.take(), Some(some[0]));
         block.put(some[0]);
         assert_eq!(block.take(), Some(some[1]), "not the one that has just been returned");
