@@ -27,7 +27,7 @@ use shmlock_core::{FenceScope, Region, Token, Word};
 
 use crate::error::Result;
 use crate::identity::lifeline::Lifeline;
-use crate::identity::token::{self, free_stale, random_bytes};
+use crate::identity::token::{self, random_bytes};
 use crate::layout::header::{BlockLayout, Header};
 use crate::layout::lock_bytes::byte_of;
 #[cfg(doc)]
@@ -119,7 +119,7 @@ impl Share {
                 Some(Place::In(site, token)) => match site.is_named_by(place) {
                     Ok(true) if birth.is_here() => {
                         let share = Self::new(site, token, fence);
-                        free_stale(share.region, token, fence);
+                        token::free_stale(share.region, token, fence);
                         let uuid = random(place)?;
                         return Ok(Entered { share, uuid, lifeline: None });
                     }
@@ -165,7 +165,7 @@ impl Share {
                 owner.get().checked_sub(first.get()).is_some_and(|index| index < len)
             });
             if let Some(stale) = stale {
-                free_stale(region, stale, fence);
+                token::free_stale(region, stale, fence);
             }
             let lifeline = with_lifeline.then(|| Lifeline::of(a)).transpose();
             let lifeline = lifeline.map_err(|errno| place.system("keep a descriptor of", errno))?;
