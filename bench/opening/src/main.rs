@@ -32,7 +32,7 @@ const SERIES: usize = 15;
 const AT_ONCE: Duration = Duration::from_millis(500);
 
 fn main() -> Result<()> {
-    let (mut rounds, mut handles, mut processes) = (1000, 5000, 4);
+    let (mut rounds, mut handles, mut processes) = (1000_u32, 5000_u32, 4_u32);
     let mut args = Args::from_env();
     while let Some(option) = args.option()? {
         match option.as_str() {
@@ -79,7 +79,7 @@ fn use_page(name: &str) -> Result<()> {
     Ok(())
 }
 
-fn one_by_one(name: &str, rounds: u64) -> Result<()> {
+fn one_by_one(name: &str, rounds: u32) -> Result<()> {
     let mut times = [Vec::new(), Vec::new()];
     for _ in 0..SERIES {
         for (times, act) in times.iter_mut().zip([use_lock, use_page]) {
@@ -87,7 +87,7 @@ fn one_by_one(name: &str, rounds: u64) -> Result<()> {
             for _ in 0..rounds {
                 act(name)?;
             }
-            times.push(begin.elapsed().as_secs_f64() * 1e6 / rounds as f64);
+            times.push(begin.elapsed().as_secs_f64() * 1e6 / f64::from(rounds));
         }
     }
     let [lock, page] = times.map(median);
@@ -104,16 +104,16 @@ fn open_for_a_while(what: &str) -> Result<()> {
     let act = if kind == "l" { use_lock } else { use_page };
     println!("ready");
     stdin().lock().read_line(&mut String::new())?;
-    let (begin, mut times) = (Instant::now(), 0_u64);
+    let (begin, mut times) = (Instant::now(), 0_u32);
     while begin.elapsed() < AT_ONCE {
         act(name)?;
         times += 1;
     }
-    println!("{}", times as f64 / begin.elapsed().as_secs_f64());
+    println!("{}", f64::from(times) / begin.elapsed().as_secs_f64());
     Ok(())
 }
 
-fn at_once(name: &str, processes: u64) -> Result<()> {
+fn at_once(name: &str, processes: u32) -> Result<()> {
     let mut rates = [Vec::new(), Vec::new()];
     for _ in 0..SERIES / 3 {
         for (rates, kind) in rates.iter_mut().zip(["l", "p"]) {
@@ -139,7 +139,7 @@ fn at_once(name: &str, processes: u64) -> Result<()> {
     Ok(())
 }
 
-fn many(name: &str, handles: u64) -> Result<()> {
+fn many(name: &str, handles: u32) -> Result<()> {
     for handles in [handles / 4, handles] {
         let mut times = [Vec::new(), Vec::new(), Vec::new(), Vec::new()];
         for _ in 0..3 {

@@ -7,7 +7,7 @@ use std::io::{self, Read, Write};
 use std::mem::zeroed;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use crate::hostile::seccomp::{Denied, If, filter_by, prepare};
@@ -76,12 +76,9 @@ pub struct Recorded(Arc<Mutex<Vec<libc::c_long>>>);
 
 impl Recorded {
     /// Returns the calls since the last time.
-    ///
-    /// # Panics
-    /// If the recording thread has panicked.
     #[must_use]
     pub fn take(&self) -> Vec<libc::c_long> {
-        std::mem::take(&mut self.0.lock().expect("the recording thread does not panic"))
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -106,7 +103,7 @@ pub fn record_calls() -> Option<Recorded> {
     let list = recorded.clone();
     let calls: Vec<_> = (0..END).filter(|call| !UNRECORDED.contains(call)).collect();
     let watched = supervise(&calls, move |call| {
-        list.0.lock().expect("`take` does not panic").push(call.into());
+        list.0.lock().unwrap_or_else(PoisonError::into_inner).push(call.into());
         None
     });
     watched.map(|_| recorded)

@@ -77,10 +77,7 @@ impl<'p> PendingOpen<'p> {
         }
         let content =
             place.check_size(a, &stat).and_then(|()| place.check_magic(a)).and_then(|magic| {
-                match place.is_memory_proven(&stat, magic) {
-                    true => Ok(true),
-                    false => place.allocate(a),
-                }
+                if place.is_memory_proven(&stat, magic) { Ok(true) } else { place.allocate(a) }
             });
         Ok(pending.unless_exchanged(content)?.unwrap_or(false).then_some(pending))
     }

@@ -42,7 +42,9 @@ impl FileSpec {
     /// than asked for. Also refuses a removed file to which the path leads all the same, as it does
     /// if the file is mounted there.
     ///
-    /// `stat` is what fstat(2) said of the file. For an instant a path leads to its removed file without a mount, too: unlink(2) decrements
+    /// `stat` is what fstat(2) said of the file.
+    ///
+    /// For an instant a path leads to its removed file without a mount, too: unlink(2) decrements
     /// the link count before it removes the name. The opener detects such a file once it is
     /// present.
     pub(crate) fn judge(&self, fd: BorrowedFd<'_>, stat: &Stat) -> Result<()> {
