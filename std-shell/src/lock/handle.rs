@@ -26,7 +26,7 @@ use crate::wait::exit_event::ExitEvent;
 use crate::wait::fairness::Fairness;
 use crate::wait::spin::Pace;
 #[cfg(doc)]
-use crate::{Builder, Guard};
+use crate::{Builder, Error, Guard};
 
 /// A lock between processes, known by its name.
 ///
