@@ -41,6 +41,7 @@ counting --no-lock # loses counts and says so: the proof that the lock is needed
 compare() { run shmlock-comparison --release --bin "$1" -- --quick "${@:2}"; }
 if [ -z "${SHMLOCK_EXAMPLES_RUNNER:-}" ]; then # an emulator's figures would be its own
     run shmlock-costs --release
+    run shmlock-opening --release -- --rounds 20 --handles 200
     cargo build --quiet --release -p shmlock-comparison
     plots=$(mktemp -d)
     trap 'rm -rf "$region" "$plots"' EXIT

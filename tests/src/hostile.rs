@@ -20,7 +20,7 @@ use crate::skip::skipped;
 
 pub use alone::alone;
 pub use bytes::{Intruder, Mode, PRESENCE, TOKENS, WATCH, byte_of};
-pub use counting::{Count, before_each, interrupt_once, refuse_and_count};
+pub use counting::{Count, Recorded, before_each, interrupt_once, record_calls, refuse_and_count};
 pub use folder::{Folder, State};
 pub use namespaces::{Apart, be_user_apart, fork_apart, fork_as, shift_clocks};
 pub use process_tree::{Child, Line, end_process, fork, raw_clone};

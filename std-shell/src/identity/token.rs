@@ -25,21 +25,21 @@ use crate::sys::ofd::{self, Kind};
 /// anyway.
 const DRAWS: u32 = 1000;
 
-/// Draws a free token and locks its byte through `fd`'s description. `EAGAIN`: all drawn tokens
-/// were taken.
-pub(crate) fn draw(fd: BorrowedFd<'_>) -> Result<Token, Errno> {
-    const COUNT: u32 = LIVING_MAX - LIVING_MIN + 1;
-    let mut index = u32::from_ne_bytes(random_bytes()?) % COUNT;
+/// Draws `len` free tokens in a row, and locks their bytes through `fd`'s description. Returns the
+/// first. `EAGAIN`: all drawn tokens were taken. `random` is a number that no other call has got.
+pub(crate) fn draw(fd: BorrowedFd<'_>, random: u32, len: u32) -> Result<Token, Errno> {
+    let count = LIVING_MAX - LIVING_MIN + 2 - len; // the places of the first one
+    let mut index = random % count;
     for _ in 0..DRAWS {
         let token = Token::living(LIVING_MIN + index).ok_or(Errno::RANGE)?;
-        if ofd::try_lock(fd, Kind::Write, byte_of(token))? {
+        if ofd::try_lock_range(fd, Kind::Write, byte_of(token), len)? {
             return Ok(token);
         }
         // Taken: go on behind the range that is locked there.
-        let taken_to =
-            ofd::blocking_range(fd, byte_of(token))?.map_or(byte_of(token), |range| *range.end());
+        let taken_to = ofd::blocking_range(fd, byte_of(token), len)?
+            .map_or(byte_of(token), |range| *range.end());
         let last = taken_to.clamp(byte_of(token), PRESENCE + LIVING_MAX) - PRESENCE;
-        index = (last + 1 - LIVING_MIN) % COUNT;
+        index = (last + 1 - LIVING_MIN) % count;
     }
     Err(Errno::AGAIN)
 }

@@ -86,11 +86,11 @@ fn clean_by(
 ) -> Result<CleanOutcome> {
     let Some(fd) = file.open()? else { return Ok(CleanOutcome::Absent) };
     let failed = |errno| file.system("inspect", errno);
-    let descriptor = Descriptor::new(fd).map_err(failed)?;
-    file.check_kind(descriptor.as_fd())?;
+    let (descriptor, stat) = Descriptor::with_stat(fd).map_err(failed)?;
+    file.check_kind(&stat)?;
     let descriptor = descriptor.with_role(Role::Probe).map_err(failed)?;
     let fd = descriptor.as_fd();
-    file.check_size(fd)?;
+    file.check_size(fd, &stat)?;
     file.check_magic(fd)?;
     fork_gate::register();
     let _no_fork = NoForkGuard::begin();

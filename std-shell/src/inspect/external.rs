@@ -85,10 +85,10 @@ fn is_in_use(fd: &Descriptor) -> bool {
 fn open(file: &FileSpec) -> Result<Option<Descriptor>> {
     let Some(fd) = file.open_to_look()? else { return Ok(None) };
     let failed = |errno| file.system("inspect", errno);
-    let fd = Descriptor::new(fd).map_err(failed)?;
-    file.check_kind(fd.as_fd())?;
+    let (fd, stat) = Descriptor::with_stat(fd).map_err(failed)?;
+    file.check_kind(&stat)?;
     let fd = fd.with_role(Role::Probe).map_err(failed)?;
-    file.check_size(fd.as_fd())?;
+    file.check_size(fd.as_fd(), &stat)?;
     Ok(Some(fd))
 }
 

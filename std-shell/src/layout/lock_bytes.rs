@@ -7,7 +7,7 @@
 //! | [`PRESENCE`] | write | see below | no other handle is open | the file is removed or left |
 //! | [`UNUSED`], 2^30 + 1 | none | | | |
 //! | [`PROBER`], 2^30 + 2 | write | `B` | a waiter probes for all | it stops probing |
-//! | [`byte_of`] a living token | write | `A` | the handle draws it | its mapping goes |
+//! | [`byte_of`] a living token | write | `A` | it is drawn | the mapping goes |
 //! | [`byte_of`] a dead owner's token | write | `B` | recovery begins | the owner word is swapped |
 //!
 //! `A` is the open file description that the handle's mapping keeps; `B` is the one of its
@@ -20,7 +20,8 @@
 //! opened.
 //!
 //! *Token* (`identity/token.rs`): the life byte of a handle, 2^30 + 65536 to 2^31 - 2. It proves
-//! that the owner lives (`shm/death_proof.rs`).
+//! that the owner lives (`shm/death_proof.rs`). A process with many handles locks a range of them
+//! at once, and keeps it for its next handles (`shm/share/mod.rs`).
 //!
 //! The bytes need not exist in the file; their content does not matter. Every offset fits in 31
 //! bits, so that 32-bit and 64-bit processes agree.

@@ -1,29 +1,24 @@
 //! Holds the state of one handle: the lock as one contender knows it.
 
 use std::cell::{Cell, RefCell};
-use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use shmlock_core::record::Description;
 use shmlock_core::{EncodedRecord, Record, Token};
 use uuid::Uuid;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::identity::lifeline::Lifeline;
-use crate::identity::token;
-use crate::layout::lock_bytes::byte_of;
 use crate::lock::death_notice::DeathNotice;
 use crate::lock::hold_count::Holds;
 use crate::lock::panic_watch::PanicWatch;
 use crate::lock::settings::Settings;
 use crate::name::Name;
 use crate::process::registry::{self, Entry, Registration};
-use crate::shm::attach::Attachment;
 use crate::shm::file::FileSpec;
-use crate::shm::removal::UnlinkPolicy;
+use crate::shm::share::{Entered, Share};
 use crate::sys::clock::BootInstant;
-use crate::sys::process::pid_namespace;
-use crate::sys::process::process_id;
+use crate::sys::process::ids_of;
 use crate::sys::signal_mask::{BlockSignals, Blocked};
 use crate::sys::thread::NO_THREAD;
 use crate::tell::tell;
@@ -31,7 +26,7 @@ use crate::wait::exit_event::ExitEvent;
 use crate::wait::fairness::Fairness;
 use crate::wait::spin::Pace;
 #[cfg(doc)]
-use crate::{Builder, Guard};
+use crate::{Builder, Error, Guard};
 
 /// A lock between processes, known by its name.
 ///
@@ -60,7 +55,8 @@ use crate::{Builder, Guard};
 /// is noticed when the program calls exec.
 ///
 /// # When other code closes our descriptors
-/// A handle has one descriptor, and one more with [`Builder::lifeline`]. Code of the same process
+/// A handle has a descriptor, which it may share with others of this process, and one more with
+/// [`Builder::lifeline`]. Code of the same process
 /// may close them by mistake (`closefrom(3)`, a double close), and their numbers then lead to other
 /// files. No living owner loses the lock by that, no file in use is removed, and no foreign
 /// descriptor is closed. Deaths are still noticed while the process can open the lock's file by its
@@ -128,7 +124,7 @@ pub struct ShmLock {
     /// The next acquisition needs no bookkeeping, and yields to no woken waiter first.
     pub(crate) fast_path: Cell<bool>,
     // Last: its drop unmaps memory that the other fields refer to.
-    pub(crate) shared: Attachment,
+    pub(crate) shared: Share,
 }
 
 impl ShmLock {
@@ -141,34 +137,12 @@ impl ShmLock {
         // The first reading of a clock in a process looks for the vDSO: not in the first
         // `try_lock`, which a signal handler may call.
         let _ = BootInstant::now();
-        let system = |errno| Error::System {
-            operation: "get random bytes for",
-            path: place.path.clone(),
-            errno,
-        };
-        let uuid =
-            uuid::Builder::from_random_bytes(token::random_bytes().map_err(system)?).into_uuid();
-        let mut record =
-            Record { uuid, pid: process_id(), pid_namespace: pid_namespace(), ..Record::default() };
+        let Entered { share: shared, uuid, lifeline } =
+            Share::enter(place, settings.open_timeout, settings.fence, settings.lifeline)?;
+        let (token, uuid) = (shared.token(), uuid::Builder::from_random_bytes(uuid).into_uuid());
+        let (pid, pid_namespace) = ids_of(shared.birth());
+        let mut record = Record { uuid, pid, pid_namespace, ..Record::default() };
         record.description.clone_from(&description);
-        let (shared, (token, lifeline)) = Attachment::enter(
-            place,
-            UnlinkPolicy::KeepIfOwnerDied,
-            settings.open_timeout,
-            |a, region, birth| {
-                let token = token::draw(a.as_fd()).map_err(|errno| place.no_token(errno))?;
-                if !birth.is_here() {
-                    // A child that a signal handler has forked. It has no region.
-                    return Err(Error::ForkedHandle { name: name.to_string() });
-                }
-                token::free_stale(region, token, settings.fence);
-                let lifeline = settings.lifeline.then(|| Lifeline::of(a)).transpose();
-                Ok((
-                    (token, lifeline.map_err(|errno| place.system("keep a descriptor of", errno))?),
-                    byte_of(token),
-                ))
-            },
-        )?;
         let slot = registry::enter(&Entry {
             generation: shared.birth().generation(),
             word: shared.region().owner_word(),

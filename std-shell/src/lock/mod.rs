@@ -11,6 +11,7 @@ pub(crate) mod builder;
 mod check;
 mod contend;
 mod death_notice;
+mod dying;
 mod fast;
 pub(crate) mod future;
 pub(crate) mod guard;

@@ -16,7 +16,8 @@ impl Builder {
     ///
     /// Blocks only while another handle is just being closed, for at most
     /// [`open_timeout`](Self::open_timeout). Needs one descriptor for as long as the handle lives,
-    /// and a second one for a moment.
+    /// and a second one for a moment. From the 65th handle of a name in this process on, handles
+    /// share descriptors and mappings: 5000 handles need some 70.
     ///
     /// # Errors
     /// * what was asked for: [`Error::InvalidName`], [`Error::ZeroPollInterval`],

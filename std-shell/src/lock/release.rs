@@ -222,6 +222,7 @@ impl Drop for ShmLock {
             // Not in a child that a signal handler has forked meanwhile: the lifeline is the
             // parent's.
             self.cut_lifeline();
+            self.die_in_company();
         }
         // From here on foreign code. Nothing acts by this handle any more, and the drops of the
         // fields do the rest.

@@ -37,6 +37,16 @@ const LIVE: u32 = 2;
 
 static HEAD: Link = Link::new();
 
+/// A slot near the end, from which the end is found; or none.
+static TAIL: Link = Link::new();
+
+/// A slot that is probably free: the one that was freed last, or the one behind the one that was
+/// claimed last; or none. Without it, opening many handles would walk over all the others.
+static LIKELY: Link = Link::new();
+
+/// The generation of the process that found no free slot, and has freed none since; or 0.
+static FULL: AtomicU32 = AtomicU32::new(0);
+
 /// One open handle.
 #[derive(Debug)]
 pub(crate) struct Slot {
@@ -56,7 +66,7 @@ pub(crate) struct Slot {
     next: Link,
 }
 
-/// A pointer to the next slot, set once.
+/// A pointer to the next slot, set once; or a hint, set at any time.
 #[derive(Debug)]
 struct Link(AtomicPtr<Slot>);
 
@@ -70,6 +80,12 @@ impl Link {
         let slot = self.0.load(Acquire);
         // SAFETY: null, or a slot that `append` has leaked, which is never freed.
         unsafe { slot.as_ref() }
+    }
+
+    /// Replaces the pointer, of a link that is only a hint.
+    fn point_to(&self, slot: Option<&'static Slot>) {
+        let slot = slot.map_or(std::ptr::null(), std::ptr::from_ref);
+        self.0.store(slot.cast_mut(), Release); // pairs with `get`
     }
 
     /// Links the slot here. Returns the slot that is here already, if another thread was faster.
@@ -125,7 +141,7 @@ pub(crate) struct Entry<'a> {
 
 /// Adds a handle to the list. The word stays valid until the registration is dropped or retired.
 pub(crate) fn enter(entry: &Entry<'_>) -> Registration {
-    let slot = slots().find(|slot| slot.claim()).unwrap_or_else(append);
+    let slot = claim_free().unwrap_or_else(append);
     let (device, inode) = entry.identity.numbers();
     slot.generation.store(entry.generation, Relaxed);
     slot.word.store(std::ptr::from_ref(entry.word).cast_mut(), Relaxed);
@@ -139,9 +155,30 @@ pub(crate) fn enter(entry: &Entry<'_>) -> Registration {
     Registration { slot, generation: entry.generation, retired: Cell::new(false) }
 }
 
+/// Claims a free slot; `None` if there is none.
+fn claim_free() -> Option<&'static Slot> {
+    let generation = fork::present_generation();
+    // Partner: the stores below and in `retire`. Relaxed: a hint. If it is wrong, a slot too many
+    // is appended.
+    if FULL.load(Relaxed) == generation && generation != 0 {
+        return None;
+    }
+    let Some(slot) = from(LIKELY.get()).chain(slots()).find(|slot| slot.claim()) else {
+        FULL.store(generation, Relaxed); // partner: as above
+        return None;
+    };
+    LIKELY.point_to(slot.next.get());
+    Some(slot)
+}
+
 /// Returns every slot, used or not. Async-signal-safe.
 fn slots() -> impl Iterator<Item = &'static Slot> {
-    std::iter::successors(HEAD.get(), |slot| slot.next.get())
+    from(HEAD.get())
+}
+
+/// Returns the slots from this one on.
+fn from(slot: Option<&'static Slot>) -> impl Iterator<Item = &'static Slot> {
+    std::iter::successors(slot, |slot| slot.next.get())
 }
 
 /// Appends a claimed slot to the list.
@@ -158,10 +195,11 @@ fn append() -> &'static Slot {
         thread_number: AtomicU32::new(0),
         next: Link::new(),
     }));
-    let mut end = &HEAD;
+    let mut end = TAIL.get().map_or(&HEAD, |tail| &tail.next);
     while let Err(taken) = end.set(slot) {
         end = &taken.next;
     }
+    TAIL.point_to(Some(slot));
     slot
 }
 
@@ -206,7 +244,7 @@ impl Slot {
 
     /// Removes the handle before its region is unmapped. Waits for threads that have the slot
     /// pinned.
-    fn retire(&self) {
+    fn retire(&'static self) {
         // Pairs with the end of the loop in `for_each`: no thread reads the word any more.
         while self.state.compare_exchange(LIVE, CLAIMED, AcqRel, Relaxed).is_err() {
             if !self.is_ours() {
@@ -218,6 +256,8 @@ impl Slot {
         }
         self.word.store(std::ptr::null_mut(), Relaxed);
         self.state.store(FREE, Release); // pairs with `claim`
+        LIKELY.point_to(Some(self));
+        FULL.store(0, Relaxed); // partner: `claim_free`
     }
 
     /// Returns `true` if the slot is of the handle `owner` on this file, last used by this thread.

@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{AtFlags, CWD, OFlags, linkat, openat};
+use rustix::fs::{AtFlags, CWD, OFlags, fstat, linkat, openat};
 use rustix::io::{Errno, retry_on_intr};
 
 use crate::error::Result;
@@ -27,7 +27,7 @@ impl FileSpec {
         self.set_mode(fd.as_fd())?;
         // A file that other processes would refuse is not made: one whose owner has no id here, or
         // on a file system without modes.
-        self.judge(fd.as_fd())?;
+        self.judge_made(fd.as_fd())?;
         if !self.allocate(fd.as_fd())? {
             return Ok(None);
         }
@@ -41,6 +41,12 @@ impl FileSpec {
             Err(Errno::EXIST) => Ok(None),
             Err(_) => self.create_empty(),
         }
+    }
+
+    /// Judges a file that we have made, as another opener would.
+    fn judge_made(&self, fd: BorrowedFd<'_>) -> Result<()> {
+        let stat = fstat(fd).map_err(|errno| self.system("inspect", errno))?;
+        self.judge(fd, &stat)
     }
 
     /// Gives a nameless file its name, linkat(2). Without privilege by descriptor since Linux 6.10,
@@ -65,7 +71,7 @@ impl FileSpec {
             Ok(fd) => {
                 let made = Descriptor::new(fd).map_err(|errno| self.system("inspect", errno))?;
                 let fd = made.as_fd();
-                self.set_mode(fd).and_then(|()| self.judge(fd)).inspect_err(|_| {
+                self.set_mode(fd).and_then(|()| self.judge_made(fd)).inspect_err(|_| {
                     remove_if_last(self, &made, ProcessGeneration::here(), || is_empty(fd));
                 })?;
                 Ok(None)

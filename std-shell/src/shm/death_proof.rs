@@ -54,6 +54,7 @@ impl Liveness for KernelProof<'_> {
             if life_of(probe.as_fd(), owner) != OwnerState::Dead {
                 return None;
             }
+            let _turn = self.shared.proof_turn()?; // or else it counts as alive for now
             let _no_fork = NoForkGuard::begin(); // a child would keep the byte
             let _proof = ProvenDead::new(probe, self.shared.birth(), owner)?;
             Some(act())
@@ -106,5 +107,25 @@ impl Drop for ProvenDead<'_> {
             // Unlocking a range that the description holds cannot fail.
             let _ = ofd::unlock(self.probe.as_fd(), self.byte);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use shmlock_core::contend::Liveness;
+
+    use super::KernelProof;
+    use crate::ShmLock;
+
+    #[test]
+    fn of_two_handles_on_one_attachment_one_proves_a_death_at_a_time() {
+        let name = format!("test-proof-turn-{}", std::process::id());
+        let lock = ShmLock::open(&name).expect("opens");
+        let dead = ShmLock::open(&name).expect("opens").token;
+        let (mut one, mut other) =
+            (KernelProof { shared: &lock.shared }, KernelProof { shared: &lock.shared });
+        let nested = one.while_dead(dead, || other.while_dead(dead, || ()));
+        assert_eq!(nested, Some(None), "both have the byte by one description");
+        assert_eq!(other.while_dead(dead, || ()), Some(()), "the turn has come");
     }
 }

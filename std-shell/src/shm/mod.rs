@@ -8,4 +8,5 @@ pub(crate) mod death_proof;
 pub(crate) mod file;
 pub(crate) mod mapping;
 pub(crate) mod removal;
+pub(crate) mod share;
 pub(crate) mod stale_block;

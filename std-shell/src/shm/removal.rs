@@ -57,6 +57,15 @@ pub(crate) fn is_write_lock_visible(witness: BorrowedFd<'_>) -> bool {
     matches!((seen(PRESENCE), seen(UNUSED)), (Ok(true), Ok(false)))
 }
 
+/// What [`remove_if_last`] knows of the descriptor at its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LastSeen {
+    /// It was itself one system call ago.
+    Itself,
+    /// Nothing.
+    Unknown,
+}
+
 /// Removes the file if no other handle is open, the file has exactly one name, and the path still
 /// leads to it.
 ///
@@ -71,17 +80,20 @@ pub(crate) fn remove_if_last(
     descriptor: &Descriptor,
     birth: ProcessGeneration,
     may_remove: impl FnOnce() -> bool,
-) {
+) -> LastSeen {
     let fd = descriptor.as_fd();
-    if !(birth.is_here() && descriptor.is_itself() && presence::lock_if_last(fd)) {
-        return;
+    if !(birth.is_here() && descriptor.is_itself()) {
+        return LastSeen::Unknown;
+    }
+    if !presence::lock_if_last(fd) {
+        return LastSeen::Itself;
     }
     if !descriptor.is_itself() {
         // Perhaps a stranger's description granted it.
         if birth.is_here() {
             let _ = presence::announce(fd);
         }
-        return;
+        return LastSeen::Unknown;
     }
     // Without memory for a mapping we go on: the byte is lost only if the number is closed between
     // the last check and the removal.
@@ -98,7 +110,9 @@ pub(crate) fn remove_if_last(
         // Closing does the same, unless a process that was forked meanwhile has a copy of the
         // descriptor.
         let _ = presence::withdraw(fd);
+        return LastSeen::Itself;
     }
+    LastSeen::Unknown
 }
 
 #[cfg(test)]

@@ -27,7 +27,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
 
-use rustix::fs::{SeekFrom, fstat, seek};
+use rustix::fs::{SeekFrom, Stat, fstat, seek};
 use rustix::io::Errno;
 
 use crate::sys::clock::BootInstant;
@@ -79,20 +79,29 @@ pub(crate) struct Descriptor {
     identity: FileId,
     /// The position that only this description has; `None` before it has a role.
     mark: Option<u64>,
+    /// The number is not ours any more.
+    closed: bool,
 }
 
 impl Descriptor {
     /// Wraps a descriptor that was just opened, of any kind of file. fstat(2).
     pub(crate) fn new(fd: OwnedFd) -> Result<Self, Errno> {
+        Self::with_stat(fd).map(|(descriptor, _)| descriptor)
+    }
+
+    /// Wraps a descriptor that was just opened, and returns what fstat(2) says of its file.
+    pub(crate) fn with_stat(fd: OwnedFd) -> Result<(Self, Stat), Errno> {
         match fstat(&fd) {
-            Ok(stat) => {
-                Ok(Self { fd: ManuallyDrop::new(fd), identity: FileId::of(&stat), mark: None })
-            }
+            Ok(stat) => Ok((Self::of(fd, FileId::of(&stat), None), stat)),
             Err(errno) => {
                 forget(fd); // the number is closed, or not ours
                 Err(errno)
             }
         }
+    }
+
+    fn of(fd: OwnedFd, identity: FileId, mark: Option<u64>) -> Self {
+        Self { fd: ManuallyDrop::new(fd), identity, mark, closed: false }
     }
 
     /// Sets the role of a regular file's descriptor, and a mark. lseek(2).
@@ -106,7 +115,18 @@ impl Descriptor {
     /// Duplicates the descriptor, close-on-exec. fcntl(2), `F_DUPFD_CLOEXEC`.
     pub(crate) fn duplicate(&self) -> Result<Self, Errno> {
         let fd = rustix::io::fcntl_dupfd_cloexec(self.as_fd(), 0)?;
-        Ok(Self { fd: ManuallyDrop::new(fd), identity: self.identity, mark: self.mark })
+        Ok(Self::of(fd, self.identity, self.mark))
+    }
+
+    /// Closes the descriptor, which the caller has seen to be itself at most one system call ago.
+    /// close(2).
+    pub(crate) fn close_as_seen(&mut self) {
+        if !std::mem::replace(&mut self.closed, true) {
+            // Not by rustix, whose `close` panics like std's if the number was closed in this very
+            // instant. SAFETY: the number is ours, and from here on `closed` keeps the drop from
+            // using it.
+            unsafe { libc::close(self.fd.as_raw_fd()) };
+        }
     }
 
     /// Returns the file that it was opened for.
@@ -155,11 +175,8 @@ impl AsFd for Descriptor {
 
 impl Drop for Descriptor {
     fn drop(&mut self) {
-        if self.is_itself() {
-            // Not by rustix, whose `close` panics like std's if the number was closed in this very
-            // instant. SAFETY: the number is ours, and the value that owns it is dropped: nothing
-            // here uses it afterwards.
-            unsafe { libc::close(self.fd.as_raw_fd()) };
+        if !self.closed && self.is_itself() {
+            self.close_as_seen();
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Locks and queries single bytes of a file for an open file description.
+//! Locks and queries bytes of a file for an open file description.
 //!
 //! Such a lock belongs to the description, not to the process. It goes with the last reference to
 //! the description: descriptor or mapping. fcntl(2), "Open file description locks". rustix offers
@@ -31,11 +31,24 @@ pub(crate) enum Kind {
 ///
 /// Async-signal-safe.
 pub(crate) fn try_lock(fd: BorrowedFd<'_>, kind: Kind, byte: u32) -> Result<bool, Errno> {
+    try_lock_range(fd, kind, byte, 1)
+}
+
+/// Locks the bytes, and returns `true`, if no other description has a conflicting lock on any of
+/// them. Never waits.
+///
+/// Async-signal-safe.
+pub(crate) fn try_lock_range(
+    fd: BorrowedFd<'_>,
+    kind: Kind,
+    first: u32,
+    len: u32,
+) -> Result<bool, Errno> {
     let kind = match kind {
         Kind::Read => libc::F_RDLCK,
         Kind::Write => libc::F_WRLCK,
     };
-    match fcntl(fd, libc::F_OFD_SETLK, kind, byte) {
+    match fcntl(fd, libc::F_OFD_SETLK, kind, first, len) {
         Ok(_) => Ok(true),
         Err(Errno::AGAIN | Errno::ACCESS) => Ok(false),
         Err(errno) => Err(errno),
@@ -44,26 +57,40 @@ pub(crate) fn try_lock(fd: BorrowedFd<'_>, kind: Kind, byte: u32) -> Result<bool
 
 /// Unlocks the byte. No error if it is not locked.
 pub(crate) fn unlock(fd: BorrowedFd<'_>, byte: u32) -> Result<(), Errno> {
-    fcntl(fd, libc::F_OFD_SETLK, libc::F_UNLCK, byte).map(drop)
+    fcntl(fd, libc::F_OFD_SETLK, libc::F_UNLCK, byte, 1).map(drop)
 }
 
 /// Returns `true` if another description has any lock on the byte.
 pub(crate) fn is_locked(fd: BorrowedFd<'_>, byte: u32) -> Result<bool, Errno> {
-    blocking_range(fd, byte).map(|range| range.is_some())
+    let lock = fcntl(fd, libc::F_OFD_GETLK, libc::F_WRLCK, byte, 1)?;
+    Ok(libc::c_int::from(lock.l_type) != libc::F_UNLCK)
 }
 
 /// Returns `true` if another description has a write lock on the byte.
 pub(crate) fn is_write_locked(fd: BorrowedFd<'_>, byte: u32) -> Result<bool, Errno> {
-    let lock = fcntl(fd, libc::F_OFD_GETLK, libc::F_RDLCK, byte)?;
+    let lock = fcntl(fd, libc::F_OFD_GETLK, libc::F_RDLCK, byte, 1)?;
     Ok(libc::c_int::from(lock.l_type) != libc::F_UNLCK)
 }
 
-/// Returns the range of a lock of another description that covers the byte, if there is one.
+/// Returns `true` if another description has a lock on this byte alone, and a query for the two
+/// bytes from here on names that lock. Otherwise nothing is known.
+///
+/// The answer differs from the query, so the kernel has looked: an emulator that answers 0 to any
+/// call leaves the length at 2.
+pub(crate) fn is_single_lock_visible(fd: BorrowedFd<'_>, byte: u32) -> Result<bool, Errno> {
+    let lock = fcntl(fd, libc::F_OFD_GETLK, libc::F_WRLCK, byte, 2)?;
+    Ok(libc::c_int::from(lock.l_type) != libc::F_UNLCK
+        && u32::try_from(lock.l_start) == Ok(byte)
+        && lock.l_len == 1)
+}
+
+/// Returns the range of a lock of another description on any of the bytes, if there is one.
 pub(crate) fn blocking_range(
     fd: BorrowedFd<'_>,
     byte: u32,
+    len: u32,
 ) -> Result<Option<RangeInclusive<u32>>, Errno> {
-    let lock = fcntl(fd, libc::F_OFD_GETLK, libc::F_WRLCK, byte)?;
+    let lock = fcntl(fd, libc::F_OFD_GETLK, libc::F_WRLCK, byte, len)?;
     if libc::c_int::from(lock.l_type) == libc::F_UNLCK {
         return Ok(None);
     }
@@ -76,12 +103,13 @@ pub(crate) fn blocking_range(
     Ok(Some(start..=end))
 }
 
-/// Makes one fcntl(2) call on one byte. Returns the lock as the kernel has written it.
+/// Makes one fcntl(2) call on `len` bytes. Returns the lock as the kernel has written it.
 fn fcntl(
     fd: BorrowedFd<'_>,
     command: libc::c_int,
     kind: libc::c_int,
     byte: u32,
+    len: u32,
 ) -> Result<libc::flock, Errno> {
     // SAFETY: `flock` is plain data of integers, for which all zero is valid.
     let mut lock: libc::flock = unsafe { std::mem::zeroed() };
@@ -99,8 +127,8 @@ fn fcntl(
     )]
     {
         lock.l_start = libc::off_t::try_from(i64::from(byte)).map_err(|_| Errno::OVERFLOW)?;
+        lock.l_len = libc::off_t::try_from(i64::from(len)).map_err(|_| Errno::OVERFLOW)?;
     }
-    lock.l_len = 1;
     loop {
         // SAFETY:
         // - `fd` is open for the duration of the call: it is borrowed.

@@ -1,13 +1,13 @@
-//! Decides about each system call of a thread from outside, `seccomp_unotify(2)`: refuses it, or
-//! interrupts it once.
+//! Decides about each system call of a thread from outside, `seccomp_unotify(2)`: refuses it,
+//! interrupts it once, or writes it down.
 
 #![allow(unsafe_code, reason = "seccomp and the ioctls of its listener")]
 
 use std::io::{self, Read, Write};
 use std::mem::zeroed;
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use crate::hostile::seccomp::{Denied, If, filter_by, prepare};
@@ -68,6 +68,45 @@ pub fn before_each(
         act();
         None
     })
+}
+
+/// The calls so far, by their numbers.
+#[derive(Clone, Debug, Default)]
+pub struct Recorded(Arc<Mutex<Vec<libc::c_long>>>);
+
+impl Recorded {
+    /// Returns the calls since the last time.
+    #[must_use]
+    pub fn take(&self) -> Vec<libc::c_long> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// From now on, writes down every call of the calling thread, except those by which it waits, ends,
+/// or writes to a descriptor. Where the kernel has no such filters, reports that the test is
+/// skipped.
+#[must_use]
+pub fn record_calls() -> Option<Recorded> {
+    const UNRECORDED: [libc::c_long; 8] = [
+        libc::SYS_write,
+        libc::SYS_writev,
+        libc::SYS_sendto,
+        libc::SYS_sendmsg,
+        libc::SYS_futex,
+        libc::SYS_exit,
+        libc::SYS_exit_group,
+        libc::SYS_rt_sigreturn,
+    ];
+    /// Above the last number of any architecture without a base.
+    const END: libc::c_long = 500;
+    let recorded = Recorded::default();
+    let list = recorded.clone();
+    let calls: Vec<_> = (0..END).filter(|call| !UNRECORDED.contains(call)).collect();
+    let watched = supervise(&calls, move |call| {
+        list.0.lock().unwrap_or_else(PoisonError::into_inner).push(call.into());
+        None
+    });
+    watched.map(|_| recorded)
 }
 
 /// Starts a thread that decides about each of these calls: the errno with which it fails, or `None`

@@ -16,16 +16,19 @@
 //!    announce presence on `A`. If that is refused, another process is about to remove the file:
 //!    begin again. *If we die from here on:* the kernel drops the locks of `A`.
 //! 4. If the file has no name any more, it was removed before we were present: begin again. Check
-//!    its size and its magic. Allocate its memory, in case it is half made or has holes.
+//!    its size and its magic. Unless the magic proves that it is whole, allocate its memory: it may
+//!    be half made or have holes.
 //! 5. Map `A`, not for children. Check the magic word, and write it if it is zero.
 //! 6. The caller locks the byte of its token on `A`.
-//! 7. Through `B`, that byte must read as locked and [`UNUSED`] as free. Otherwise a sandbox only
-//!    pretends to lock, and no owner could be proven alive or dead. Then `A` must be itself: so
-//!    mapping, presence and token belong to one description. If it is not, begin again.
+//! 7. Through `B`, that byte must read as locked and [`UNUSED`] as free, which one query shows as
+//!    a rule ([`check_byte_locks`]). Otherwise a sandbox only pretends to lock, and no owner could
+//!    be proven alive or dead. Then `A` must be itself: so mapping, presence and token belong to
+//!    one description. If it is not, begin again.
 //! 8. Close the descriptor of `A`: from here on the mapping alone holds our identity. A handle with
 //!    a lifeline keeps a duplicate, made in step 6 (`lock/lifeline.rs`).
 //!
-//! An opener that fails after step 3 leaves as a closer does: it may be the last one.
+//! An opener that fails after step 3 leaves as a closer does: it may be the last one. PROTOCOL.md,
+//! sections 9 and 10, lists each system call of opening and closing, and why it is needed.
 //!
 //! # In use
 //!
@@ -57,6 +60,8 @@ mod pending;
 mod probe;
 
 use std::os::fd::AsFd;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::{Acquire, Release};
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
@@ -70,7 +75,7 @@ use crate::layout::lock_bytes::UNUSED;
 use crate::shm::data::Data;
 use crate::shm::file::FileSpec;
 use crate::shm::mapping::Mapping;
-use crate::shm::removal::{UnlinkPolicy, remove_if_last};
+use crate::shm::removal::{LastSeen, UnlinkPolicy, remove_if_last};
 use crate::sys::descriptor::Descriptor;
 use crate::sys::file_id::FileId;
 use crate::sys::fork::ProcessGeneration;
@@ -96,6 +101,8 @@ pub(crate) struct Attachment {
     policy: UnlinkPolicy,
     mapping: Option<Mapping>,
     b: Probe,
+    /// A thread proves a death through `B`, see `shm/share/mod.rs`.
+    proving: AtomicBool,
 }
 
 impl Attachment {
@@ -150,10 +157,21 @@ impl Attachment {
         self.region
     }
 
-    /// Returns the header. Not to be called in a forked child either.
-    #[inline]
-    pub(crate) fn header(&self) -> &Header {
-        self.header
+    /// Returns the region and the header for as long as the attachment lives.
+    ///
+    /// # Safety
+    ///
+    /// Neither is used after the attachment is dropped, nor in a forked child.
+    pub(super) unsafe fn views(&self) -> (Region<'static>, &'static Header) {
+        (self.region, self.header)
+    }
+
+    /// Begins a proof through `B`. `None` while another handle on this attachment proves a death:
+    /// a lock through `B` would not exclude it.
+    pub(crate) fn proof_turn(&self) -> Option<ProofTurn<'_>> {
+        // Partner: the drop of the turn. The later proof sees the bytes and the word as the former
+        // one left them.
+        (!self.proving.swap(true, Acquire)).then(|| ProofTurn(&self.proving))
     }
 
     /// Returns the data; `None` in a forked child.
@@ -216,6 +234,15 @@ impl Attachment {
     }
 }
 
+/// The right to prove a death through the `B` of an attachment.
+pub(crate) struct ProofTurn<'a>(&'a AtomicBool);
+
+impl Drop for ProofTurn<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Release); // partner: `proof_turn`
+    }
+}
+
 impl Drop for Attachment {
     fn drop(&mut self) {
         let Some(mapping) = self.mapping.take() else { return };
@@ -229,7 +256,11 @@ impl Drop for Attachment {
         let fresh = if self.probe().is_itself() { None } else { self.b.reopen(&self.place) };
         drop(mapping);
         let b = fresh.as_ref().unwrap_or(self.probe());
-        remove_if_last(&self.place, b, self.birth, || self.policy.allows_unlink(b.as_fd()));
+        let seen =
+            remove_if_last(&self.place, b, self.birth, || self.policy.allows_unlink(b.as_fd()));
+        if seen == LastSeen::Itself && fresh.is_none() {
+            self.b.descriptor_mut().close_as_seen();
+        }
     }
 }
 
@@ -276,14 +307,15 @@ impl<'p> MappedOpen<'p> {
     fn finish(mut self, own_byte: u32) -> Result<Option<Attachment>> {
         let Some(b) = &self.pending.b else { return Ok(None) };
         let checked = check_byte_locks(self.pending.place, b.as_fd(), own_byte);
-        if !self.pending.is_itself() {
-            return Ok(None); // whatever the check says
+        // `B` needs no check if it sees our lock: only another description of our file does.
+        if self.pending.unless_exchanged(checked)?.is_none() || !self.pending.a.is_itself() {
+            return Ok(None);
         }
-        checked?;
         if !self.pending.birth.is_here() {
             return Ok(None);
         }
         let Some(b) = self.pending.b.take() else { return Ok(None) };
+        self.pending.a.close_as_seen();
         Ok(Some(Attachment {
             place: self.pending.place.clone(),
             policy: self.pending.policy,
@@ -292,6 +324,7 @@ impl<'p> MappedOpen<'p> {
             header: self.header,
             mapping: Some(self.mapping),
             b: Probe::new(b),
+            proving: AtomicBool::new(false),
         }))
     }
 }

@@ -2,6 +2,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 
+use rustix::fs::fstat;
 use rustix::io::{pread, retry_on_intr};
 
 use crate::error::Result;
@@ -11,6 +12,7 @@ use crate::shm::file::FileSpec;
 use crate::shm::removal::{UnlinkPolicy, is_write_lock_visible, remove_if_last};
 use crate::shm::stale_block;
 use crate::sys::descriptor::{Descriptor, Role};
+use crate::sys::file_id::FileId;
 use crate::sys::fork::ProcessGeneration;
 
 /// A begun opening: present through `A`. Its drop leaves the file as a closer does.
@@ -44,9 +46,9 @@ impl<'p> PendingOpen<'p> {
             },
         };
         let failed = |errno| place.system("inspect", errno);
-        let a = Descriptor::new(a).map_err(failed)?;
+        let (a, stat) = Descriptor::with_stat(a).map_err(failed)?;
         if !created {
-            place.judge(a.as_fd())?;
+            place.judge(a.as_fd(), &stat)?;
         }
         let a = a.with_role(Role::Identity).map_err(failed)?;
         let b = Self::open_second(place, &a).inspect_err(|_| {
@@ -68,14 +70,15 @@ impl<'p> PendingOpen<'p> {
             Ok(false) | Err(_) => return Ok(None),
         }
         let pending = Self { place, birth, policy, created, a, b: Some(b) };
-        if pending.a.links().is_none_or(|links| links == 0) {
+        let a = pending.a.as_fd();
+        let Ok(stat) = fstat(a) else { return Ok(None) };
+        if FileId::of(&stat) != pending.a.identity() || stat.st_nlink == 0 {
             return Ok(None);
         }
-        let a = pending.a.as_fd();
-        let content = place
-            .check_size(a)
-            .and_then(|()| place.check_magic(a))
-            .and_then(|()| place.allocate(a));
+        let content =
+            place.check_size(a, &stat).and_then(|()| place.check_magic(a)).and_then(|magic| {
+                if place.is_memory_proven(&stat, magic) { Ok(true) } else { place.allocate(a) }
+            });
         Ok(pending.unless_exchanged(content)?.unwrap_or(false).then_some(pending))
     }
 

@@ -7,7 +7,7 @@ use shmlock_core::snapshot::snapshot;
 use shmlock_core::{FenceScope, Region, RegionMemory};
 use std::os::fd::BorrowedFd;
 
-use rustix::fs::fstat;
+use rustix::fs::{Stat, fstat};
 use rustix::io::{Errno, pread, retry_on_intr};
 use shmlock_core::layout::{MAGIC, Magic};
 
@@ -40,9 +40,9 @@ impl FileSpec {
     }
 
     /// Refuses a file whose size is neither that of a lock, with or without data, nor that of a
-    /// half-made one. If we want data, refuses another layout than ours.
-    pub(crate) fn check_size(&self, fd: BorrowedFd<'_>) -> Result<()> {
-        let bytes = self.size_of(fd)?;
+    /// half-made one. If we want data, refuses another layout than ours. `stat` is of the file.
+    pub(crate) fn check_size(&self, fd: BorrowedFd<'_>, stat: &Stat) -> Result<()> {
+        let bytes = size_in(stat);
         if bytes == 0 {
             return Ok(()); // its creator died before it grew
         }
@@ -70,6 +70,15 @@ impl FileSpec {
         let described = self.shape == BlockLayout::NONE
             || BlockLayout::of_bytes(&self.header(fd)?).bytes() != 0;
         Ok(bytes >= self.shape.file_len() && !untouched && described)
+    }
+
+    /// Returns `true` if what was read proves that the lock has its memory: a byte that is not zero
+    /// is in no hole, and the whole lock is in one block of any file system. Data behind it may
+    /// have holes.
+    pub(crate) fn is_memory_proven(&self, stat: &Stat, magic: Magic) -> bool {
+        self.shape == BlockLayout::NONE
+            && magic == Magic::Ours
+            && size_in(stat) >= DATA_OFFSET as u64
     }
 
     /// Returns `true` if the file is a lock or an untouched one, whatever data it has.
@@ -118,14 +127,16 @@ impl FileSpec {
     /// Also refuses a file that is no lock yet and has a second name. In a directory such as
     /// `/dev/shm` another user may have linked the lock's name to an empty file of ours, to make us
     /// write to it.
-    pub(crate) fn check_magic(&self, fd: BorrowedFd<'_>) -> Result<()> {
+    ///
+    /// Returns what the magic says: ours, or untouched.
+    pub(crate) fn check_magic(&self, fd: BorrowedFd<'_>) -> Result<Magic> {
         // A shorter file is empty, or was truncated meanwhile; the mapping detects that.
         let word = magic(fd).map_err(|errno| self.system("read", errno))?;
         match Magic::decode(word) {
             Magic::Untouched if has_many_names(fd) => {
                 Err(self.not_a_lock(NotALockReason::HardLink))
             }
-            Magic::Untouched | Magic::Ours => Ok(()),
+            magic @ (Magic::Untouched | Magic::Ours) => Ok(magic),
             Magic::OtherVersion(version) => {
                 Err(self.not_a_lock(NotALockReason::Version { version }))
             }
@@ -148,7 +159,12 @@ pub(super) fn new_lock() -> [u8; DATA_OFFSET] {
 
 /// Returns the length of the file, fstat(2).
 pub(super) fn size(fd: BorrowedFd<'_>) -> std::result::Result<u64, Errno> {
-    fstat(fd).map(|stat| u64::try_from(stat.st_size).unwrap_or(0))
+    fstat(fd).map(|stat| size_in(&stat))
+}
+
+/// Returns the length of the file that fstat(2) described.
+pub(super) fn size_in(stat: &Stat) -> u64 {
+    u64::try_from(stat.st_size).unwrap_or(0)
 }
 
 /// Reads the magic word; zero where the file is shorter.

@@ -19,7 +19,7 @@ use crate::name::Name;
 use crate::sys::file_id::FileId;
 
 /// The path of a file, the users that may share it, and the data that it is to hold.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FileSpec {
     pub(crate) directory: PathBuf,
     pub(crate) path: PathBuf,

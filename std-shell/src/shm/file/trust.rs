@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rustix::fs::{
     AtFlags, CWD, FileType, OFlags, Stat, StatxAttributes, StatxFlags, fcntl_getfl, fcntl_setfl,
-    fstat, statx,
+    statx,
 };
 use rustix::process::{getegid, geteuid, getgroups};
 use shmlock_core::FenceScope;
@@ -27,10 +27,9 @@ fn is_owner(fd: BorrowedFd<'_>) -> bool {
 
 impl FileSpec {
     /// Refuses a file that is not a regular one.
-    pub(crate) fn check_kind(&self, fd: BorrowedFd<'_>) -> Result<Stat> {
-        let stat = fstat(fd).map_err(|errno| self.system("inspect", errno))?;
+    pub(crate) fn check_kind(&self, stat: &Stat) -> Result<()> {
         Err(self.not_a_lock(match FileType::from_raw_mode(stat.st_mode) {
-            FileType::RegularFile => return Ok(stat),
+            FileType::RegularFile => return Ok(()),
             FileType::Fifo => NotALockReason::Fifo,
             FileType::Directory => NotALockReason::Directory,
             FileType::Socket => NotALockReason::Socket,
@@ -43,12 +42,14 @@ impl FileSpec {
     /// than asked for. Also refuses a removed file to which the path leads all the same, as it does
     /// if the file is mounted there.
     ///
+    /// `stat` is what fstat(2) said of the file.
+    ///
     /// For an instant a path leads to its removed file without a mount, too: unlink(2) decrements
     /// the link count before it removes the name. The opener detects such a file once it is
     /// present.
-    pub(crate) fn judge(&self, fd: BorrowedFd<'_>) -> Result<()> {
-        let stat = self.check_kind(fd)?;
-        if !self.trusts(&stat, fd) {
+    pub(crate) fn judge(&self, fd: BorrowedFd<'_>, stat: &Stat) -> Result<()> {
+        self.check_kind(stat)?;
+        if !self.trusts(stat, fd) {
             return Err(Error::ForeignOwner { path: self.path.clone(), uid: stat.st_uid });
         }
         let found = stat.st_mode & 0o7777;

@@ -1,0 +1,66 @@
+//! Leaves the lock to a dead owner, when a handle is closed that holds it by a leaked guard and
+//! shares its attachment.
+//!
+//! A handle with an attachment of its own does nothing: its life byte goes with its mapping, and
+//! the word names a dead owner. A shared attachment keeps the byte locked. So this handle takes the
+//! lock over from itself, by a token of which nothing keeps the byte, and which describes the same
+//! handle. The next contender recovers as ever.
+
+use std::os::fd::AsFd;
+
+use shmlock_core::protocol;
+
+use crate::identity::token;
+use crate::layout::lock_bytes::byte_of;
+use crate::lock::handle::ShmLock;
+use crate::sys::descriptor::Descriptor;
+use crate::sys::fork_gate::NoForkGuard;
+use crate::sys::futex;
+use crate::sys::ofd;
+
+impl ShmLock {
+    /// Makes the word name a dead owner, if it names this handle and its life byte will stay
+    /// locked. The caller closes the handle.
+    ///
+    /// If the system refuses, the lock is freed with DIED. Either way the word does not name this
+    /// handle any more: the next handle with its token would be taken for the owner.
+    ///
+    /// *If we die here:* the word names this handle or the other token, and both are dead.
+    pub(crate) fn die_in_company(&self) {
+        let shared = &self.shared;
+        // The file first: a truncated one has no memory. Then the word itself, in case that the
+        // file could not be read: only the owner may write the record.
+        let is_owner = || shared.is_ours() && shared.region().word().is_owned_by(self.token);
+        if !(shared.is_in_company() && shared.is_named() && is_owner()) {
+            return;
+        }
+        if let Some(_turn) = shared.proof_turn() {
+            shared.with_probe(|b| self.die_by(b));
+        }
+        if shared.is_ours() {
+            token::free_stale(shared.region(), self.token, self.settings.fence);
+        }
+    }
+
+    fn die_by(&self, b: &Descriptor) {
+        let (region, fence) = (self.shared.region(), self.settings.fence);
+        let _no_fork = NoForkGuard::begin(); // a child would keep the byte
+        let drawn = token::random_bytes()
+            .and_then(|random| token::draw(b.as_fd(), u32::from_ne_bytes(random), 1));
+        let Ok(other) = drawn else { return };
+        // Otherwise a stranger's description may have the byte, and would vouch for the dead.
+        if !b.is_itself() || !self.shared.is_ours() {
+            return;
+        }
+        let seen = region.holder(fence).and_then(|holder| holder.record);
+        if let (Some(seen), Ok(record)) = (seen, self.record.try_borrow()) {
+            region.write_encoded(other, &record, seen.since, fence);
+        }
+        // That the old token is dead is proven: it is ours. No handle gets it before we are gone.
+        let _ = protocol::take_over(region.owner_word(), self.token, other, fence);
+        if self.shared.is_ours() && b.is_itself() {
+            let _ = ofd::unlock(b.as_fd(), byte_of(other)); // what we have locked
+        }
+        futex::wake_one(region.owner_word());
+    }
+}
