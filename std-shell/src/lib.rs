@@ -95,6 +95,7 @@ mod shm;
 mod sys;
 mod tell;
 mod wait;
+mod watch;
 
 #[cfg(feature = "block")]
 pub use block::{BlockGuard, SharedBlock};

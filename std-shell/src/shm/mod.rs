@@ -9,3 +9,4 @@ pub(crate) mod file;
 pub(crate) mod mapping;
 pub(crate) mod removal;
 pub(crate) mod stale_block;
+pub(crate) mod window;
