@@ -16,7 +16,7 @@ use std::time::Duration;
 use std::{mem, thread};
 
 use shmlock::{Error, ExitEvent, LockState, OwnerState};
-use shmlock_tests::hostile::{Folder, Intruder, Mode, PRESENCE, Solo, WATCH, byte_of};
+use shmlock_tests::hostile::{Folder, Intruder, Mode, PRESENCE, Solo, WATCHERS, byte_of};
 use shmlock_tests::{actor, alone, until};
 
 use exchange::{ALL, Exchanged, To, for_each, numbers_of, open_with_number, target_of, while_held};
@@ -169,7 +169,7 @@ fn a_wait_that_watches_the_owner_leaves_a_foreign_byte_alone() {
         let folder = Folder::new(&fixture);
         let other = folder.lock("l").open().expect(HERE);
         let (lock, number) = open_with_number(&folder);
-        let watch = WATCH..=WATCH;
+        let watch = WATCHERS;
         let seen = Intruder::on(&folder.file("l"));
         let stranger = Intruder::on(&folder.file("l"));
         let mut exchanged = None;

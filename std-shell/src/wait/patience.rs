@@ -65,8 +65,10 @@ impl<'a> Patience<'a> {
         if self.registration.is_none() {
             let joined = if is_first {
                 watch::join(self.shared, self.interval)
-            } else {
+            } else if self.shared.probe().is_itself() {
                 watch::register(self.shared, self.interval)
+            } else {
+                Joined::Not // the name decides whether the file was removed: no event tells of that
             };
             match joined {
                 Joined::Registered(registration) => self.registration = Some(registration),
