@@ -105,6 +105,35 @@ pub fn descriptors(pid: u32) -> usize {
     fs::read_dir(format!("/proc/{pid}/fd")).expect("a living process").count()
 }
 
+/// Returns how many inotify instances all its threads together have open, in whatever table.
+#[must_use]
+pub fn inotify_instances(pid: u32) -> usize {
+    descriptors_of_threads(pid).iter().filter(|target| target.contains("inotify")).count()
+}
+
+/// Returns what the descriptors of all its threads refer to. The threads that share a table have
+/// their descriptors counted once.
+#[must_use]
+pub fn descriptors_of_threads(pid: u32) -> Vec<String> {
+    let of_task = |task: &std::path::Path| -> Vec<String> {
+        let numbers = fs::read_dir(task.join("fd")).into_iter().flatten().flatten();
+        let targets = numbers.filter_map(|number| fs::read_link(number.path()).ok());
+        targets.map(|target| target.to_string_lossy().into_owned()).collect()
+    };
+    let mut found = of_task(std::path::Path::new(&format!("/proc/{pid}")));
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    for task in tasks.map(|task| task.path()) {
+        let name = fs::read_to_string(task.join("comm")).unwrap_or_default();
+        if name.trim_end() == WATCH_THREAD {
+            found.extend(of_task(&task)); // the one with a table of its own
+        }
+    }
+    found
+}
+
+/// The name of the thread that watches locks.
+pub const WATCH_THREAD: &str = "shmlock-watch";
+
 /// Returns the addresses of the vDSO of this process and of its forked children, vdso(7).
 ///
 /// # Panics

@@ -18,7 +18,6 @@ use crate::lock::handle::ShmLock;
 use crate::lock::hold_count::{AfterTransition, HoldKind, Reentry};
 use crate::lock::recovery::ProofHere;
 use crate::sys::clock::BootInstant;
-use crate::sys::futex;
 use crate::sys::signal_mask::{BlockSignals, Blocked};
 use crate::tell::tell;
 use crate::wait::deadline::Deadline;
@@ -257,7 +256,7 @@ impl ShmLock {
             Ok(acquisition) => self.end_wait(acquisition, Some(waiter.now())),
             Err(seen) => {
                 if seen.is_free() {
-                    futex::wake_one(word); // our wake may have been meant for another waiter
+                    self.wake_one(word); // our wake may have been meant for another waiter
                 }
                 Outcome::Failed(self.wait_error(waiter.reason(), start))
             }

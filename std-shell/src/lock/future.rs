@@ -18,7 +18,6 @@ use crate::lock::guard::Guard;
 use crate::lock::handle::ShmLock;
 use crate::lock::hold_count::HoldKind;
 use crate::sys::clock::BootInstant;
-use crate::sys::futex;
 use crate::wait::WaitStrategy;
 use crate::wait::deadline::{Deadline, instant_after};
 use crate::wait::patience::Patience;
@@ -291,7 +290,7 @@ impl<'a> LockFuture<'a> {
             if contend::cancel_wait(region.owner_word(), region.word(), Attempt::AfterWaiting)
                 .is_free()
             {
-                futex::wake_one(region.owner_word());
+                self.lock.wake_one(region.owner_word());
             }
         }
         drop(gone); // last: the drop of a waker is foreign code

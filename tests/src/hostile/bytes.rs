@@ -137,6 +137,15 @@ impl Intruder {
         found
     }
 
+    /// Returns the locks that handles have, sorted: all but those of the processes that watch, which
+    /// keep theirs for a moment after a wait.
+    #[must_use]
+    pub fn locks_of_handles(&self) -> Vec<(Mode, RangeInclusive<i64>)> {
+        let mut locks = self.locks_of_others();
+        locks.retain(|(_, bytes)| !WATCHERS.contains(bytes.start()));
+        locks
+    }
+
     /// The kernel returns any lock in the way, not the first one.
     fn look_between(&self, first: i64, last: i64, found: &mut Vec<(Mode, RangeInclusive<i64>)>) {
         let Some((mode, bytes)) =
