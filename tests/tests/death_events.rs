@@ -2,12 +2,13 @@
 //! is an hour: a waiter that is not woken hangs.
 
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 use std::{fs, thread};
 
-use shmlock::{Guard, ShmLock};
-use shmlock_tests::hostile::{Apart, Folder, Intruder, Solo, fork, fork_apart};
-use shmlock_tests::{Fixture, actor, alone, until};
+use shmlock::{Error, Guard, ShmLock};
+use shmlock_tests::hostile::{Apart, Folder, Intruder, Solo, fork, fork_apart, mount_again};
+use shmlock_tests::{Fixture, actor, alone, proc, until};
 
 const HERE: &str = "a lock of this process";
 const HOUR: Duration = Duration::from_secs(3600);
@@ -140,26 +141,114 @@ fn a_waiter_whose_wake_was_lost_with_the_owner_is_woken_by_its_end() {
     });
 }
 
+/// A waiter that was woken dies before it sets WAITERS again. The owner's release then wakes nobody.
 #[test]
-fn a_waiter_is_woken_when_the_file_is_removed() {
+fn a_sleeping_waiter_whose_flag_was_lost_with_another_waiter_sets_it_again() {
     let fixture = Solo::new();
-    let folder = Folder::new(&fixture);
-    let holder = folder.lock("l").open().expect(HERE);
-    holder.acquire().expect("free");
-    let file = Intruder::on(&folder.file("l"));
-    thread::scope(|scope| {
-        let waiters: Vec<_> = (0..3)
-            .map(|_| {
-                let lock = folder.lock("l").poll_interval(HOUR).open().expect(HERE);
-                scope.spawn(move || lock.lock().map(drop).expect_err("the file is removed"))
-            })
-            .collect();
-        until(|| file.watchers() == 1);
-        fs::remove_file(folder.file("l")).expect("ours");
-        for waiter in waiters {
-            let error = waiter.join().expect("no panic");
-            assert!(matches!(error, shmlock::Error::Orphaned { .. }), "{error}");
+    let name = fixture.name("l");
+    let (mut owner, mut other) = (actor!("{name}"), actor!("{name}"));
+    owner.ask("lock l");
+    let file = only_file(&fixture);
+    let mut waiter = actor!("{name} poll={}", HOUR.as_millis());
+    waiter.tell("lock l");
+    until(|| file.watchers() == 1 && file.owner_word() & WAITERS != 0);
+    proc::comes_to_rest(waiter.pid());
+    file.scribble(0, file.owner_word() & !WAITERS);
+    other.kill();
+    until(|| file.owner_word() & WAITERS != 0);
+    owner.ask("release l");
+    waiter.done();
+}
+
+#[test]
+fn an_owner_that_reached_the_file_by_a_bind_mount_dies_by_an_event_as_well() {
+    alone!(|| {
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
+        let elsewhere = folder.path().join("elsewhere");
+        fs::create_dir(&elsewhere).expect("our own directory");
+        let owner = fork(|line| {
+            let mounted = mount_again(folder.path(), &elsewhere);
+            line.say(i64::from(mounted.is_some()));
+            let lock = ShmLock::builder("l").directory(&elsewhere).open().expect(HERE);
+            let _guard = lock.lock().expect("free");
+            line.ready();
+            line.wait();
+        });
+        if owner.line().hear() == 0 {
+            return;
         }
+        owner.line().wait();
+        let file = Intruder::on(&folder.file("l"));
+        let waiter = fork(|_| {
+            let lock = folder.lock("l").poll_interval(HOUR).open().expect(HERE);
+            assert_recovered(&lock.lock().expect("its owner dies"));
+        });
+        until(|| file.watchers() == 1);
+        owner.kill();
+        waiter.ends_well();
     });
-    holder.release().expect("held");
+}
+
+#[test]
+fn the_end_of_the_last_copy_of_a_lifeline_is_an_event() {
+    alone!(|| {
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
+        let owner = fork(|line| {
+            let lock = folder.lock("l").lifeline(true).open().expect(HERE);
+            let _guard = lock.lock().expect("free");
+            let copy = lock.lifeline().expect("asked for").try_clone_to_owned().expect("a copy");
+            let program = Command::new("sleep").arg("1000").stdin(copy).spawn().expect("sleep(1)");
+            line.say(program.id().into());
+            line.wait();
+        });
+        let program = i32::try_from(owner.line().hear()).expect("a process id");
+        let file = Intruder::on(&folder.file("l"));
+        let waiter = fork(|line| {
+            let lock = folder.lock("l").poll_interval(HOUR).open().expect(HERE);
+            let guard = lock.lock().expect("its owner dies");
+            assert_recovered(&guard);
+            line.ready();
+        });
+        until(|| file.watchers() == 1);
+        owner.kill();
+        proc::comes_to_rest(waiter.pid().unsigned_abs());
+        let lock = folder.lock("l").open().expect(HERE);
+        assert!(lock.try_lock().expect(HERE).is_none(), "the program vouches for it");
+        let program = rustix::process::Pid::from_raw(program).expect("a process");
+        rustix::process::kill_process(program, rustix::process::Signal::KILL).expect("it runs");
+        waiter.line().wait();
+        waiter.ends_well();
+    });
+}
+
+#[test]
+fn every_waiter_is_woken_when_the_file_is_removed() {
+    alone!(|| {
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
+        let holder = folder.lock("l").open().expect(HERE);
+        holder.acquire().expect("free");
+        let file = Intruder::on(&folder.file("l"));
+        let waiters = fork(|_| {
+            let lock = || folder.lock("l").poll_interval(HOUR).open().expect(HERE);
+            let is_orphaned = |error: &Error| matches!(error, Error::Orphaned { .. });
+            thread::scope(|scope| {
+                for _ in 0..3 {
+                    scope.spawn(|| assert!(lock().lock().is_err_and(|error| is_orphaned(&error))));
+                    scope.spawn(|| {
+                        let lock = lock();
+                        let waited = pollster::block_on(lock.lock_async());
+                        assert!(waited.is_err_and(|error| is_orphaned(&error)));
+                    });
+                }
+            });
+        });
+        until(|| file.watchers() == 1);
+        proc::comes_to_rest(waiters.pid().unsigned_abs());
+        fs::remove_file(folder.file("l")).expect("ours");
+        waiters.ends_well();
+        holder.release().expect("held");
+    });
 }

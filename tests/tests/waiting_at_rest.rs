@@ -70,7 +70,8 @@ fn a_process_with_a_hundred_waiting_tasks_wakes_once_a_second() {
             let tasks = tokio::task::LocalSet::new();
             let handles: Vec<_> = (0..100).map(|_| folder.lock("l").open().expect(HERE)).collect();
             for lock in handles {
-                tasks.spawn_local(async move { drop(lock.lock_async().await.expect("in the end")) });
+                tasks
+                    .spawn_local(async move { drop(lock.lock_async().await.expect("in the end")) });
             }
             runtime.block_on(tasks);
         });

@@ -8,9 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use shmlock::{Builder, ExitEvent, WaitStrategy};
-use shmlock_tests::hostile::{
-    Child, Denied, Folder, If, Intruder, Solo, deny, fork, mount_tmpfs,
-};
+use shmlock_tests::hostile::{Denied, Folder, If, Intruder, Solo, deny, fork, mount_tmpfs};
 use shmlock_tests::{alone, proc, until};
 
 const HERE: &str = "a lock";
@@ -63,11 +61,8 @@ fn time_to_recover(
     if waiter.line().hear() == 0 {
         return None;
     }
-    let is_asleep = |child: &Child| proc::sleeps(child.pid().unsigned_abs());
-    match watches {
-        Watches::Yes => until(|| file.watchers() == 1),
-        Watches::No => until(|| file.owner_word() >> 31 == 1 && is_asleep(&waiter)),
-    }
+    until(|| file.owner_word() >> 31 == 1 && (watches == Watches::No || file.watchers() == 1));
+    proc::comes_to_rest(waiter.pid().unsigned_abs()); // it naps no longer, and is covered
     let begin = Instant::now();
     owner.kill();
     waiter.line().wait();
@@ -167,10 +162,7 @@ fn where_a_table_of_its_own_is_only_pretended_the_descriptors_of_the_program_sta
 fn where_no_thread_can_be_started_the_waiter_polls() {
     alone!(|| {
         let deprive = || {
-            deny(&[
-                denied(libc::SYS_clone3, libc::EAGAIN),
-                denied(libc::SYS_clone, libc::EAGAIN),
-            ])
+            deny(&[denied(libc::SYS_clone3, libc::EAGAIN), denied(libc::SYS_clone, libc::EAGAIN)])
         };
         let _ = time_to_recover(POLL, Watches::No, deprive);
     });

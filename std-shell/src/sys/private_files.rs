@@ -59,7 +59,8 @@ impl PrivateFiles {
         for number in 0..3 {
             if first.as_raw_fd() != number {
                 // SAFETY: the table is this thread's own, and nothing in it has this number.
-                let mut target = unsafe { <OwnedFd as std::os::fd::FromRawFd>::from_raw_fd(number) };
+                let mut target =
+                    unsafe { <OwnedFd as std::os::fd::FromRawFd>::from_raw_fd(number) };
                 let copied = dup2(&first, &mut target);
                 std::mem::forget(target); // open for as long as the thread lives
                 copied?;

@@ -168,9 +168,8 @@ impl Reactor {
         loop {
             let mut state = self.lock();
             let now = Instant::now();
-            let ready = state.extract(|number, wait| {
-                wait.is_over(now, all_words) || woken.is_of(number)
-            });
+            let ready =
+                state.extract(|number, wait| wait.is_over(now, all_words) || woken.is_of(number));
             if !ready.is_empty() {
                 if ready.iter().any(|(number, _)| woken.is_of(*number)) {
                     woken = Woken::Nothing; // it reaches its task
@@ -209,9 +208,7 @@ impl Reactor {
             let bell =
                 Target { ticket: 0, word: &raw const self.bell, value: self.bell.load(Relaxed) };
             let targets: Vec<_> = std::iter::once(bell)
-                .chain(
-                    state.waits.iter().take_while(|(_, wait)| wait.fits).flat_map(Wait::targets),
-                )
+                .chain(state.waits.iter().take_while(|(_, wait)| wait.fits).flat_map(Wait::targets))
                 .collect();
             drop(state);
             stray.pass_on();

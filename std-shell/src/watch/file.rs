@@ -134,36 +134,39 @@ impl WatchedFile {
         }
         let seen = self.look();
         self.recruit_if_alone();
-        let naps = self.lacks_events().then(|| {
-            nap(self.watched.interval(), now.saturating_duration_since(self.naps_since))
-        });
+        let naps = self
+            .lacks_events()
+            .then(|| nap(self.watched.interval(), now.saturating_duration_since(self.naps_since)));
         self.looks.plan(Instant::now(), seen, naps);
     }
 
     fn look(&self) -> Seen {
         let word = self.window.owner_word();
-        let woken = |waiters| futex::wake(word, waiters).unwrap_or(0) > 0;
+        let woken = |waiters| futex::wake(word, waiters).is_ok_and(|woken| woken > 0);
         if fstat(&self.fd).is_ok_and(|stat| stat.st_nlink == 0) {
             return if woken(futex::ALL) { Seen::WokeAll } else { Seen::Quiet };
         }
         // Partner: the swaps of the owner word. Relaxed: the woken waiter judges.
-        match Word::from_bits(word.load(Relaxed)).owner() {
+        let word = Word::from_bits(word.load(Relaxed));
+        let is_dead = |owner| life_of(self.fd.as_fd(), owner) == OwnerState::Dead;
+        match word.owner() {
             // A release that was not followed by its wake leaves no trace in the word.
-            None => {
-                if woken(1) {
-                    Seen::Woke
-                } else {
-                    Seen::Quiet
-                }
-            }
-            Some(owner) if life_of(self.fd.as_fd(), owner) == OwnerState::Dead => {
+            None if woken(1) => Seen::Woke,
+            None => Seen::Quiet,
+            Some(owner) if is_dead(owner) => {
                 if woken(1) {
                     Seen::Woke
                 } else {
                     Seen::NoneSleeps
                 }
             }
-            Some(_) => Seen::Quiet,
+            Some(_) => {
+                // A waiter may have died that was woken and was to set WAITERS again.
+                if !word.has_waiters() {
+                    woken(1);
+                }
+                Seen::Quiet
+            }
         }
     }
 

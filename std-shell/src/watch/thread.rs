@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::sys::inotify::Event;
 use crate::sys::private_files::PrivateFiles;
+use crate::wait::tuning::LONGEST_SLEEP;
 use crate::watch::events::Events;
 use crate::watch::file::WatchedFile;
 use crate::watch::hub::Hub;
@@ -38,15 +39,15 @@ struct Watcher {
 
 impl Watcher {
     fn new(hub: &'static Hub, private: PrivateFiles) -> Self {
-        let next_tick = Instant::now() + TICK;
+        let now = Instant::now();
         Self {
             hub,
             files: Vec::new(),
             unopened: Vec::new(),
             senses: Senses { hub, private, events: None },
             storm: Storm::default(),
-            next_tick,
-            next_round: next_tick,
+            next_tick: now + TICK,
+            next_round: now + LONGEST_SLEEP, // until there is a file
         }
     }
 
@@ -128,7 +129,7 @@ impl Watcher {
         }
         self.note(&seen);
         let rounds = self.files.iter().map(|file| round_after(now, file));
-        self.next_round = rounds.min().unwrap_or(self.next_tick);
+        self.next_round = rounds.min().unwrap_or(now + LONGEST_SLEEP);
     }
 
     /// Sleeps until something happens, or something is due.
@@ -204,5 +205,5 @@ impl Senses {
 /// longer.
 fn round_after(now: Instant, file: &WatchedFile) -> Instant {
     let length = file.tick_length().max(TICK);
-    now.checked_add(length).unwrap_or(now + crate::wait::tuning::LONGEST_SLEEP)
+    now.checked_add(length).unwrap_or(now + LONGEST_SLEEP)
 }
