@@ -190,6 +190,7 @@ fn an_owner_that_reached_the_file_by_a_bind_mount_dies_by_an_event_as_well() {
     });
 }
 
+#[allow(clippy::zombie_processes, reason = "the program outlives its parent")]
 #[test]
 fn the_end_of_the_last_copy_of_a_lifeline_is_an_event() {
     alone!(|| {

@@ -32,7 +32,7 @@ pub(crate) enum Event {
 pub(crate) struct Inotify(OwnedFd);
 
 impl Inotify {
-    /// Makes an instance, inotify_init1(2). `place` chooses its number.
+    /// Makes an instance, `inotify_init1(2)`. `place` chooses its number.
     ///
     /// # Errors
     /// EMFILE: the user has as many as are allowed; ENOSYS and others: there is no inotify.
@@ -41,14 +41,14 @@ impl Inotify {
     }
 
     /// Watches the file at the path: the close of a description that could write, changes of its
-    /// attributes, and of its link count. inotify_add_watch(2).
+    /// attributes, and of its link count. `inotify_add_watch(2)`.
     pub(crate) fn add(&self, path: &Path, follow: bool) -> Result<WatchId, Errno> {
         let mut flags = WatchFlags::CLOSE_WRITE | WatchFlags::ATTRIB;
         flags.set(WatchFlags::DONT_FOLLOW, !follow);
         retry_on_intr(|| inotify::add_watch(&self.0, path, flags)).map(WatchId)
     }
 
-    /// Ends a watch, inotify_rm_watch(2).
+    /// Ends a watch, `inotify_rm_watch(2)`.
     pub(crate) fn remove(&self, watch: WatchId) {
         let _ = inotify::remove_watch(&self.0, watch.0); // it may be gone already
     }

@@ -49,8 +49,9 @@ impl<T: Sync> PerProcess<T> {
         if let Some(value) = Self::at(installed) {
             return value;
         }
-        let made = Made { generation: fork::present_generation(), value: make() };
-        let new: &'static Made<T> = Box::leak(Box::new(made));
+        let value = make();
+        let new = Box::new(Made { generation: fork::present_generation(), value });
+        let new: &'static Made<T> = Box::leak(new);
         loop {
             let address = ptr::from_ref(new).cast_mut();
             // Pairs with the loads. If another thread is faster, the new value is lost.

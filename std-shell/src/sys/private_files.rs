@@ -79,7 +79,7 @@ impl PrivateFiles {
     }
 }
 
-/// Makes a file in memory that every user may write, without a name. memfd_create(2).
+/// Makes a file in memory that every user may write, without a name. `memfd_create(2)`.
 pub(crate) fn memory_file() -> Result<OwnedFd, Errno> {
     let make = |flags| memfd_create(c"shmlock", flags);
     // The flag is of Linux 6.3, where an administrator may require it (`vm.memfd_noexec`).
