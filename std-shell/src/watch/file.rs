@@ -19,7 +19,7 @@ use crate::sys::ofd::{self, Kind};
 use crate::sys::private_files::PrivateFiles;
 use crate::watch::events::Events;
 use crate::watch::naps::{Cause, Looks, Seen, nap};
-use crate::watch::registration::{Cover, Watched};
+use crate::watch::watched::{Cover, Watched};
 
 /// The most waiters that a recruit wakes. Arbitrary: more than a process usually has.
 const RECRUITS: u32 = 8;
@@ -94,8 +94,11 @@ impl WatchedFile {
         drop(open(&self.watched));
         let mut is_told = false;
         events.take(|event| {
-            is_told |= event == Event::Of(watch);
-            tell(event);
+            if event == Event::Of(watch) {
+                is_told = true; // a death among these is seen by the look that a new slot needs
+            } else {
+                tell(event);
+            }
         });
         if is_told {
             self.watch = Some(watch);

@@ -1,4 +1,4 @@
-//! Keeps the registered files of this process, starts the watch thread, and rings for it.
+//! Keeps the registered files of this process, its watch thread, and the bell of that.
 //!
 //! The list is under a mutex. A signal handler may interrupt its owner on the same thread and wait
 //! for a lock itself, so waiters only try the mutex; a waiter that fails naps, and tries again.
@@ -13,15 +13,13 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW, stat, utimensat};
 
-use crate::shm::attach::Attachment;
 use crate::sys::file_id::FileId;
 use crate::sys::futex;
 use crate::sys::per_process::PerProcess;
 use crate::sys::signal_mask;
-use crate::watch::registration::{Cover, Registration, Watched};
-use crate::watch::thread::watch;
+use crate::watch::watched::{Cover, Watched};
 
-static HUB: PerProcess<Hub> = PerProcess::new();
+pub(super) static HUB: PerProcess<Hub> = PerProcess::new();
 
 /// The size of the thread's stack. Arbitrary: many times what it uses.
 const STACK: usize = 256 << 10;
@@ -39,7 +37,7 @@ pub(super) struct Hub {
 }
 
 #[derive(Default)]
-struct State {
+pub(super) struct State {
     /// All files that the thread watches, or is to watch.
     files: Vec<Arc<Watched>>,
     /// Those of them that it has not seen.
@@ -72,62 +70,29 @@ impl BellFile {
     }
 }
 
-/// The answer to a registration.
-#[derive(Debug)]
-pub(crate) enum Joined {
-    Registered(Registration),
-    /// Not at this moment: another thread has the list.
-    Busy,
-    /// There is no watch thread, or the file is not watched.
-    Not,
-}
-
-/// Registers a wait for the file of `shared`; starts the thread if there is none.
-pub(crate) fn register(shared: &Attachment, interval: Duration) -> Joined {
-    let hub = HUB.get_or_make(Hub::default);
-    let Some(mut state) = hub.try_lock() else { return Joined::Busy };
-    if let Some(registered) = state.find(shared, interval) {
-        return Joined::Registered(registered);
-    }
-    // A signal handler may have forked meanwhile, and this may be the child.
-    if !shared.birth().is_here() || !state.has_thread && !state.start_thread(hub) {
-        return Joined::Not;
-    }
-    let watched = Arc::new(Watched::new(shared.identity(), shared.place().clone()));
-    watched.begin_wait(interval);
-    state.files.push(Arc::clone(&watched));
-    state.new.push(Arc::clone(&watched));
-    hub.ring_while(&state);
-    Joined::Registered(Registration::new(watched, shared.birth()))
-}
-
-/// Registers a wait if the file is covered already. Makes no system call.
-pub(crate) fn join(shared: &Attachment, interval: Duration) -> Joined {
-    let Some(hub) = HUB.get() else { return Joined::Not };
-    let Some(mut state) = hub.try_lock() else { return Joined::Busy };
-    state.find(shared, interval).map_or(Joined::Not, Joined::Registered)
-}
-
-/// Has the thread look at what it is asked for.
-pub(super) fn ring() {
-    if let Some(hub) = HUB.get() {
-        if let Some(state) = hub.try_lock() {
-            hub.ring_while(&state); // otherwise the tick
-        }
-    }
-}
-
 impl State {
-    /// Counts a wait of a file that is on the list.
-    fn find(&mut self, shared: &Attachment, interval: Duration) -> Option<Registration> {
-        let file = shared.identity();
+    /// Counts a wait of this file if it is on the list.
+    pub(super) fn find(&self, file: FileId, interval: Duration) -> Option<Arc<Watched>> {
         let watched = self.files.iter().find(|watched| watched.file == file)?;
         watched.begin_wait(interval);
-        Some(Registration::new(Arc::clone(watched), shared.birth()))
+        Some(Arc::clone(watched))
     }
 
-    /// Starts the thread; returns `false` if that fails, or has failed a moment ago.
-    fn start_thread(&mut self, hub: &'static Hub) -> bool {
+    /// Puts a file on the list, with one wait.
+    pub(super) fn add(&mut self, watched: Watched, interval: Duration) -> Arc<Watched> {
+        let watched = Arc::new(watched);
+        watched.begin_wait(interval);
+        self.files.push(Arc::clone(&watched));
+        self.new.push(Arc::clone(&watched));
+        watched
+    }
+
+    /// Starts the thread, which is to run `watch`, if there is none. Returns `false` if that fails, or
+    /// has failed a moment ago.
+    pub(super) fn start_thread(&mut self, hub: &'static Hub, watch: fn(&'static Hub)) -> bool {
+        if self.has_thread {
+            return true;
+        }
         let now = Instant::now();
         if self.refused_at.is_some_and(|at| now.saturating_duration_since(at) < RETRY_THREAD) {
             return false;
@@ -147,7 +112,8 @@ impl Hub {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn try_lock(&self) -> Option<MutexGuard<'_, State>> {
+    /// Locks the list, if no other thread has it locked.
+    pub(super) fn try_lock(&self) -> Option<MutexGuard<'_, State>> {
         match self.state.try_lock() {
             Ok(state) => Some(state),
             Err(TryLockError::Poisoned(state)) => Some(state.into_inner()),
@@ -157,7 +123,7 @@ impl Hub {
 
     /// Wakes the thread, however it sleeps. Under the mutex: the thread, and so the file of the
     /// bell, stays meanwhile.
-    fn ring_while(&self, state: &State) {
+    pub(super) fn ring_while(&self, state: &State) {
         // Partners: the loads in `take_new`, which the mutex orders, and in `has_rung_since`.
         self.bell.fetch_add(1, Release);
         futex::wake_all(&self.bell);

@@ -65,6 +65,7 @@ mod hub;
 mod naps;
 mod registration;
 mod thread;
+mod watched;
 
-pub(crate) use hub::{Joined, join, register};
-pub(crate) use registration::{Cover, Registration};
+pub(crate) use registration::{Joined, Registration, join, register};
+pub(crate) use watched::Cover;

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::wait::tuning::LONGEST_SLEEP;
+use crate::sys::sleep::LONGEST;
 
 /// The naps after an event: it comes a moment before the byte is free, because the kernel tells
 /// first and drops the locks then. Nearly always the first look suffices; the last is for a
@@ -103,7 +103,7 @@ impl Looks {
 /// Returns the nap of a watcher without events, which has watched for so long.
 pub(super) fn nap(interval: Duration, watched: Duration) -> Duration {
     let nap = NAP.max(interval / NAP_PART_OF_INTERVAL).max(watched / NAP_PART_OF_TIME);
-    nap.min(interval.max(NAP)).min(LONGEST_SLEEP)
+    nap.min(interval.max(NAP)).min(LONGEST)
 }
 
 /// Why a lock is looked at.

@@ -1,117 +1,22 @@
-//! Keeps what the waiters of one file and the watch thread know of each other.
+//! Registers the waits of this process with its watch thread.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 use std::time::Duration;
 
-use crate::shm::file::FileSpec;
-use crate::sys::file_id::FileId;
+use crate::shm::attach::Attachment;
 use crate::sys::fork::ProcessGeneration;
-use crate::watch::hub;
+use crate::watch::hub::{HUB, Hub};
+use crate::watch::thread::watch;
+use crate::watch::watched::{Cover, Watched};
 
-/// Whether a waiter of a file can rely on being woken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Cover {
-    /// Not yet: the thread has not seen the registration.
-    Pending,
-    /// This process watches the file, or two others do.
-    Covered,
-    /// The thread cannot watch it.
-    Refused,
-}
-
-const PENDING: u32 = 0;
-const COVERED: u32 = 1;
-const REFUSED: u32 = 2;
-
-/// A file that waiters of this process have registered.
+/// The answer to a registration.
 #[derive(Debug)]
-pub(super) struct Watched {
-    pub(super) file: FileId,
-    pub(super) place: FileSpec,
-    /// The shortest poll interval of its waiters, in nanoseconds.
-    interval: AtomicU64,
-    /// The waits that are registered now.
-    waits: AtomicU32,
-    /// A wait was registered since the thread last asked.
-    is_used: AtomicBool,
-    cover: AtomicU32,
-    has_slot: AtomicBool,
-    /// A waiter was woken for nothing: there may be a free slot.
-    wants_slot: AtomicBool,
-}
-
-impl Watched {
-    pub(super) fn new(file: FileId, place: FileSpec) -> Self {
-        Self {
-            file,
-            place,
-            interval: AtomicU64::new(u64::MAX),
-            waits: AtomicU32::new(0),
-            is_used: AtomicBool::new(false),
-            cover: AtomicU32::new(PENDING),
-            has_slot: AtomicBool::new(false),
-            wants_slot: AtomicBool::new(false),
-        }
-    }
-
-    pub(super) fn cover(&self) -> Cover {
-        match self.cover.load(Acquire) {
-            COVERED => Cover::Covered,
-            REFUSED => Cover::Refused,
-            _ => Cover::Pending,
-        }
-    }
-
-    pub(super) fn set_cover(&self, cover: Cover) {
-        let cover = match cover {
-            Cover::Pending => PENDING,
-            Cover::Covered => COVERED,
-            Cover::Refused => REFUSED,
-        };
-        // Partner: the load in `cover`. The slot and the watch are there before it.
-        self.cover.store(cover, Release);
-    }
-
-    pub(super) fn set_slot(&self, has_slot: bool) {
-        self.has_slot.store(has_slot, Relaxed); // partner: `ask_for_slot`; a hint
-    }
-
-    pub(super) fn interval(&self) -> Duration {
-        Duration::from_nanos(self.interval.load(Relaxed)) // partner: `begin_wait`; a hint
-    }
-
-    /// Returns `true` if no wait is registered, nor was since the last call.
-    pub(super) fn is_idle(&self) -> bool {
-        // Partners: `begin_wait`, the drop of a registration. Under the hub's mutex, which orders
-        // the former.
-        !self.is_used.swap(false, Relaxed) && self.waits.load(Acquire) == 0
-    }
-
-    pub(super) fn waits(&self) -> u32 {
-        self.waits.load(Relaxed) // a hint
-    }
-
-    /// Counts a wait. Under the hub's mutex.
-    pub(super) fn begin_wait(&self, interval: Duration) {
-        let nanos = u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX);
-        self.interval.fetch_min(nanos, Relaxed); // partner: `interval`
-        self.is_used.store(true, Relaxed); // partner: `is_idle`
-        self.waits.fetch_add(1, AcqRel); // partner: `is_idle`
-    }
-
-    /// Returns `true` if a waiter has asked for a slot since the last call.
-    pub(super) fn wants_slot(&self) -> bool {
-        // Partner: `ask_for_slot`, which then rings.
-        self.wants_slot.load(Relaxed) && self.wants_slot.swap(false, Relaxed)
-    }
-
-    /// Asks for a slot; returns `true` if the thread is to be told.
-    fn ask_for_slot(&self) -> bool {
-        // Partners: `set_slot`, `wants_slot`. Relaxed: the bell orders, and the tick forgets none.
-        !self.has_slot.load(Relaxed) && !self.wants_slot.swap(true, Relaxed)
-    }
+pub(crate) enum Joined {
+    Registered(Registration),
+    /// Not at this moment: another thread has the list.
+    Busy,
+    /// There is no watch thread, or the file is not watched.
+    Not,
 }
 
 /// A registered wait. Its drop ends it, and makes no system call.
@@ -122,19 +27,50 @@ pub(crate) struct Registration {
     birth: ProcessGeneration,
 }
 
-impl Registration {
-    pub(super) fn new(watched: Arc<Watched>, birth: ProcessGeneration) -> Self {
-        Self { watched, birth }
+/// Registers a wait for the file of `shared`; starts the thread if there is none.
+pub(crate) fn register(shared: &Attachment, interval: Duration) -> Joined {
+    let hub = HUB.get_or_make(Hub::default);
+    let Some(mut state) = hub.try_lock() else { return Joined::Busy };
+    // A signal handler may have forked meanwhile, and this may be the child.
+    if !shared.birth().is_here() {
+        return Joined::Not;
     }
+    if let Some(watched) = state.find(shared.identity(), interval) {
+        return Joined::Registered(Registration { watched, birth: shared.birth() });
+    }
+    if !state.start_thread(hub, watch) {
+        return Joined::Not;
+    }
+    let watched = Watched::new(shared.identity(), shared.place().clone());
+    let watched = state.add(watched, interval);
+    hub.ring_while(&state);
+    Joined::Registered(Registration { watched, birth: shared.birth() })
+}
 
+/// Registers a wait if the file is registered already. Makes no system call.
+pub(crate) fn join(shared: &Attachment, interval: Duration) -> Joined {
+    let Some(hub) = HUB.get() else { return Joined::Not };
+    let Some(state) = hub.try_lock() else { return Joined::Busy };
+    match state.find(shared.identity(), interval) {
+        Some(watched) => Joined::Registered(Registration { watched, birth: shared.birth() }),
+        None => Joined::Not,
+    }
+}
+
+impl Registration {
     pub(crate) fn cover(&self) -> Cover {
         self.watched.cover()
     }
 
     /// Has the thread look for a free slot, after a wake for nothing.
     pub(crate) fn look_for_slot(&self) {
-        if self.watched.ask_for_slot() {
-            hub::ring();
+        if !self.watched.ask_for_slot() {
+            return;
+        }
+        if let Some(hub) = HUB.get() {
+            if let Some(state) = hub.try_lock() {
+                hub.ring_while(&state); // otherwise the tick
+            }
         }
     }
 }
@@ -142,7 +78,7 @@ impl Registration {
 impl Drop for Registration {
     fn drop(&mut self) {
         if self.birth.is_here() {
-            self.watched.waits.fetch_sub(1, AcqRel); // partner: `is_idle`
+            self.watched.end_wait();
         } else {
             // A forked child: never freed, for the allocator may be in use there.
             std::mem::forget(Arc::clone(&self.watched));

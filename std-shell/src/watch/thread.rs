@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 
 use crate::sys::inotify::Event;
 use crate::sys::private_files::PrivateFiles;
-use crate::wait::tuning::LONGEST_SLEEP;
+use crate::sys::sleep;
 use crate::watch::events::Events;
 use crate::watch::file::WatchedFile;
 use crate::watch::hub::Hub;
 use crate::watch::naps::Storm;
-use crate::watch::registration::{Cover, Watched};
+use crate::watch::watched::{Cover, Watched};
 
 /// How often the thread takes a look at everything, and removes idle files. It bounds the time for
 /// which a death stays unnoticed if no process watches.
@@ -47,7 +47,7 @@ impl Watcher {
             senses: Senses { hub, private, events: None },
             storm: Storm::default(),
             next_tick: now + TICK,
-            next_round: now + LONGEST_SLEEP, // until there is a file
+            next_round: now + sleep::LONGEST, // until there is a file
         }
     }
 
@@ -129,7 +129,7 @@ impl Watcher {
         }
         self.note(&seen);
         let rounds = self.files.iter().map(|file| round_after(now, file));
-        self.next_round = rounds.min().unwrap_or(now + LONGEST_SLEEP);
+        self.next_round = rounds.min().unwrap_or(now + sleep::LONGEST);
     }
 
     /// Sleeps until something happens, or something is due.
@@ -205,5 +205,5 @@ impl Senses {
 /// longer.
 fn round_after(now: Instant, file: &WatchedFile) -> Instant {
     let length = file.tick_length().max(TICK);
-    now.checked_add(length).unwrap_or(now + LONGEST_SLEEP)
+    now.checked_add(length).unwrap_or(now + sleep::LONGEST)
 }
