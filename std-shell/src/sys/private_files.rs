@@ -35,9 +35,9 @@ impl PrivateFiles {
     /// The table is the one of the process, or that cannot be told. Nothing was closed in it.
     pub(crate) fn begin() -> Result<Self, Errno> {
         if close_range_unshare() {
-            // A sandbox may pretend. In an empty table the first number is 0.
+            // A sandbox may pretend. Without /proc: in an empty table the first number is 0.
             let first = memory_file()?;
-            if first.as_raw_fd() == 0 || is_private(&first) {
+            if is_private(&first).unwrap_or(first.as_raw_fd() == 0) {
                 return Self::keep_standard_numbers(first);
             }
             return Err(Errno::NOSYS);
@@ -46,7 +46,7 @@ impl PrivateFiles {
         // SAFETY: the descriptors of this thread are those of the table, of which it gets a copy.
         unsafe { rustix::thread::unshare_unsafe(UnshareFlags::FILES) }?;
         let first = memory_file()?;
-        if !is_private(&first) {
+        if is_private(&first) != Some(true) {
             return Err(Errno::NOSYS);
         }
         close_all_but(first.as_raw_fd())?;
@@ -96,12 +96,12 @@ fn close_range_unshare() -> bool {
 }
 
 /// Returns `true` if the first thread of the process has another table than this one: its number
-/// of this descriptor leads elsewhere, or nowhere. Needs /proc.
-fn is_private(witness: &OwnedFd) -> bool {
+/// of this descriptor leads elsewhere, or nowhere. `None`: there is no /proc to tell.
+fn is_private(witness: &OwnedFd) -> Option<bool> {
     let number = witness.as_raw_fd();
     let at = |table: &str| stat(format!("/proc/{table}/fd/{number}")).map(|stat| FileId::of(&stat));
     let ours = FileId::of_fd(witness.as_fd());
-    ours.is_some() && at("thread-self").ok() == ours && at("self").ok() != ours
+    (ours.is_some() && at("thread-self").ok() == ours).then(|| at("self").ok() != ours)
 }
 
 /// Closes every descriptor of this thread's own table but one.
@@ -154,7 +154,7 @@ mod tests {
     fn a_table_that_is_shared_is_not_taken_for_private() {
         thread::spawn(|| {
             let file: OwnedFd = File::open("/dev/null").expect("it is there").into();
-            assert!(!is_private(&file), "it is the table of the process");
+            assert_ne!(is_private(&file), Some(true), "it is the table of the process");
         })
         .join()
         .expect("no panic");
@@ -167,7 +167,7 @@ mod tests {
             // SAFETY: this thread uses no descriptor of the process afterwards.
             unsafe { rustix::thread::unshare_unsafe(UnshareFlags::FILES) }.expect("allowed");
             let witness = memory_file().expect("memory");
-            assert!(is_private(&witness));
+            assert_eq!(is_private(&witness), Some(true));
             close_all_but(witness.as_raw_fd()).expect("/proc");
             let left = numbers();
             assert!(left.len() == 2 && left.contains(&witness.as_raw_fd()), "{left:?}");
