@@ -8,7 +8,7 @@ use std::{fs, thread};
 
 use shmlock::{Error, Guard, ShmLock};
 use shmlock_tests::hostile::{Apart, Folder, Intruder, Solo, fork, fork_apart, mount_again};
-use shmlock_tests::{Fixture, actor, alone, proc, until};
+use shmlock_tests::{Fixture, actor, alone, proc, start, until};
 
 const HERE: &str = "a lock of this process";
 const HOUR: Duration = Duration::from_secs(3600);
@@ -200,7 +200,8 @@ fn the_end_of_the_last_copy_of_a_lifeline_is_an_event() {
             let lock = folder.lock("l").lifeline(true).open().expect(HERE);
             let _guard = lock.lock().expect("free");
             let copy = lock.lifeline().expect("asked for").try_clone_to_owned().expect("a copy");
-            let program = Command::new("sleep").arg("1000").stdin(copy).spawn().expect("sleep(1)");
+            let mut program = Command::new("sleep");
+            let program = start(program.arg("1000").stdin(copy)).expect("sleep(1)");
             line.say(program.id().into());
             line.wait();
         });

@@ -24,6 +24,11 @@ use crate::watch::watched::{Cover, Watched};
 /// The most waiters that a recruit wakes. Arbitrary: more than a process usually has.
 const RECRUITS: u32 = 8;
 
+/// How long the thread keeps a file after its last wait. A process that ends while it watches needs
+/// some 10 ms more for that: the kernel waits for its own threads before it closes an instance with
+/// a watch. So short; but not so short that each of several waits in a row begins anew.
+const LINGER: Duration = Duration::from_millis(20);
+
 /// A file that the thread has open.
 pub(super) struct WatchedFile {
     pub(super) watched: Arc<Watched>,
@@ -36,6 +41,8 @@ pub(super) struct WatchedFile {
     /// Since when it has a slot without events.
     naps_since: Instant,
     looks: Looks,
+    /// When to leave, if no wait is registered until then.
+    leave_at: Option<Instant>,
     /// The other slot was taken when it was last seen.
     has_colleague: bool,
 }
@@ -53,6 +60,7 @@ impl WatchedFile {
             watch: None,
             naps_since: now,
             looks: Looks::new(now),
+            leave_at: None,
             has_colleague: false,
         })
     }
@@ -125,9 +133,22 @@ impl WatchedFile {
         self.looks.look_now(now, Cause::Tick);
     }
 
-    /// Returns when to look next.
+    /// Notes whether waits are registered. If there are none, the file is to be left soon.
+    pub(super) fn note_waits(&mut self, now: Instant) {
+        if self.leave_at.is_none() && self.watched.is_unused() {
+            let _ = self.watched.is_idle(); // from here on
+            self.leave_at = Some(now + LINGER);
+        }
+    }
+
+    /// Returns `true` if it is time to leave, unless waits were registered meanwhile.
+    pub(super) fn wants_to_leave(&mut self, now: Instant) -> bool {
+        self.leave_at.take_if(|leave_at| *leave_at <= now).is_some()
+    }
+
+    /// Returns when to look next, or to leave.
     pub(super) fn due(&self) -> Option<Instant> {
-        self.looks.due()
+        [self.looks.due(), self.leave_at].into_iter().flatten().min()
     }
 
     /// Looks at the lock if that is due, and wakes a waiter if there is something to see.

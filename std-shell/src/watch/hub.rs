@@ -133,13 +133,13 @@ impl Hub {
     }
 
     /// Takes the files that the thread has not seen. Also returns the bell's value, to sleep on;
-    /// `None` if there are no files at all, and then the thread must end.
-    pub(super) fn take_new(&'static self) -> Option<(Vec<Arc<Watched>>, u32)> {
+    /// `None` if there are no files at all and the thread wants to end; then it must.
+    pub(super) fn take_new(&'static self, wants_end: bool) -> Option<(Vec<Arc<Watched>>, u32)> {
         // A signal handler may have forked while a waiter started the thread; then it is the
         // child's, and the list the parent's.
         let is_ours = HUB.get().is_some_and(|present| ptr::eq(present, self));
         let mut state = self.lock();
-        if state.files.is_empty() || !is_ours {
+        if state.files.is_empty() && wants_end || !is_ours {
             state.has_thread = false;
             state.bell_file = None;
             return None;

@@ -44,7 +44,9 @@
 //! (`sys/private_files.rs`): no other code can close or exchange them, and no child inherits them.
 //! It runs no foreign code, blocks all signals, and never writes to a region.
 //!
-//! It ends a moment after its last file, and a file goes a second after its last wait.
+//! It leaves a file a moment after its last wait, and ends a second or two after its last file.
+//! A process that ends while it watches needs some milliseconds more: the kernel closes an inotify
+//! instance slowly.
 //!
 //! # Fallbacks
 //!

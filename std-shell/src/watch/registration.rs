@@ -19,7 +19,8 @@ pub(crate) enum Joined {
     Not,
 }
 
-/// A registered wait. Its drop ends it, and makes no system call.
+/// A registered wait. Its drop ends it. The last wait of a file that this process watches tells the
+/// thread so, by a few system calls.
 #[derive(Debug)]
 pub(crate) struct Registration {
     watched: Arc<Watched>,
@@ -64,13 +65,18 @@ impl Registration {
 
     /// Has the thread look for a free slot, after a wake for nothing.
     pub(crate) fn look_for_slot(&self) {
-        if !self.watched.ask_for_slot() {
-            return;
+        if self.watched.ask_for_slot() {
+            ring();
         }
-        if let Some(hub) = HUB.get() {
-            if let Some(state) = hub.try_lock() {
-                hub.ring_while(&state); // otherwise the tick
-            }
+    }
+}
+
+/// Has the thread look at what it is asked for. If another thread has the list, it does so at its
+/// next tick.
+fn ring() {
+    if let Some(hub) = HUB.get() {
+        if let Some(state) = hub.try_lock() {
+            hub.ring_while(&state);
         }
     }
 }
@@ -78,7 +84,9 @@ impl Registration {
 impl Drop for Registration {
     fn drop(&mut self) {
         if self.birth.is_here() {
-            self.watched.end_wait();
+            if self.watched.end_wait() {
+                ring();
+            }
         } else {
             // A forked child: never freed, for the allocator may be in use there.
             std::mem::forget(Arc::clone(&self.watched));

@@ -31,7 +31,10 @@ struct Watcher {
     unopened: Vec<Arc<Watched>>,
     senses: Senses,
     storm: Storm,
-    /// When idle files are removed next.
+    /// There was no file at the last tick, nor at the one before.
+    wants_end: bool,
+    had_files: bool,
+    /// When the thread looks at everything that it was not told of.
     next_tick: Instant,
     /// When all files are looked at next; later than the tick if all poll intervals are longer.
     next_round: Instant,
@@ -46,17 +49,21 @@ impl Watcher {
             unopened: Vec::new(),
             senses: Senses { hub, private, events: None },
             storm: Storm::default(),
+            wants_end: false,
+            had_files: true,
             next_tick: now + TICK,
             next_round: now + sleep::LONGEST, // until there is a file
         }
     }
 
     fn run(mut self) {
-        while let Some((new, bell)) = self.hub.take_new() {
+        while let Some((new, bell)) = self.hub.take_new(self.wants_end) {
+            self.wants_end = false;
             for watched in new {
                 self.begin(watched);
             }
             self.serve_requests();
+            self.leave_unused();
             self.tick();
             let now = Instant::now();
             for file in &mut self.files {
@@ -93,21 +100,31 @@ impl Watcher {
         self.note(&seen);
     }
 
-    /// Once a second: removes idle files, and looks at the others.
+    /// Leaves the files whose last wait has ended a moment ago.
+    fn leave_unused(&mut self) {
+        let now = Instant::now();
+        let mut index = 0;
+        while let Some(file) = self.files.get_mut(index) {
+            file.note_waits(now);
+            let wants_to_leave = file.wants_to_leave(now);
+            if wants_to_leave && self.hub.remove_if_idle(&file.watched) {
+                self.files.swap_remove(index).leave(self.senses.events.as_ref());
+            } else {
+                file.note_waits(now); // a wait may have come and gone
+                index += 1;
+            }
+        }
+    }
+
+    /// Once a second: looks at everything, and wants to end if there was no file for a second.
     fn tick(&mut self) {
         let now = Instant::now();
         if now < self.next_tick {
             return;
         }
         self.next_tick = now + TICK;
-        let mut index = 0;
-        while let Some(file) = self.files.get(index) {
-            if self.hub.remove_if_idle(&file.watched) {
-                self.files.swap_remove(index).leave(self.senses.events.as_ref());
-            } else {
-                index += 1;
-            }
-        }
+        let has_files = !self.files.is_empty() || !self.unopened.is_empty();
+        self.wants_end = !std::mem::replace(&mut self.had_files, has_files) && !has_files;
         self.senses.close_if_useless(&self.files);
         for watched in std::mem::take(&mut self.unopened) {
             if !self.hub.remove_if_idle(&watched) {

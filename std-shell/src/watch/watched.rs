@@ -35,6 +35,8 @@ pub(super) struct Watched {
     is_used: AtomicBool,
     cover: AtomicU32,
     has_slot: AtomicBool,
+    /// The thread was told that the last wait has ended.
+    is_unused: AtomicBool,
     /// A waiter was woken for nothing: there may be a free slot.
     wants_slot: AtomicBool,
 }
@@ -49,6 +51,7 @@ impl Watched {
             is_used: AtomicBool::new(false),
             cover: AtomicU32::new(PENDING),
             has_slot: AtomicBool::new(false),
+            is_unused: AtomicBool::new(false),
             wants_slot: AtomicBool::new(false),
         }
     }
@@ -90,9 +93,18 @@ impl Watched {
         self.waits.load(Relaxed) // a hint
     }
 
-    /// Ends a wait.
-    pub(super) fn end_wait(&self) {
-        self.waits.fetch_sub(1, AcqRel); // partner: `is_idle`
+    /// Ends a wait. Returns `true` if it was the last one and the thread is to be told, which then
+    /// need not keep its slot.
+    pub(super) fn end_wait(&self) -> bool {
+        let is_last = self.waits.fetch_sub(1, AcqRel) == 1; // partner: `is_idle`
+        // Partners: `set_slot`, `is_unused`. Relaxed: the bell orders, and the tick forgets none.
+        is_last && self.has_slot.load(Relaxed) && !self.is_unused.swap(true, Relaxed)
+    }
+
+    /// Returns `true` if no wait is registered now. From here on the thread is told of the next end.
+    pub(super) fn is_unused(&self) -> bool {
+        self.is_unused.store(false, Relaxed); // partner: `end_wait`
+        self.waits() == 0
     }
 
     /// Counts a wait. Under the hub's mutex.
