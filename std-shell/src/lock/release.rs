@@ -205,7 +205,6 @@ impl ShmLock {
 impl ShmLock {
     /// Wakes one waiter. Where the kernel refuses futexes, makes an event of the file: a process that
     /// watches it wakes one.
-    #[inline]
     pub(crate) fn wake_one(&self, word: &AtomicU32) {
         if futex::wake(word, 1).is_err() {
             self.shared.make_event();
