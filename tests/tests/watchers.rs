@@ -6,8 +6,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use shmlock::ShmLock;
-use shmlock_tests::hostile::{Intruder, Solo};
-use shmlock_tests::{Actor, Fixture, actor, proc, until};
+use shmlock_tests::hostile::{Folder, Intruder, Solo, fork};
+use shmlock_tests::{Actor, Fixture, actor, alone, proc, until};
 
 const HOUR: u64 = 3_600_000;
 const WAITERS: u32 = 1 << 31;
@@ -172,5 +172,39 @@ fn the_slot_of_a_process_is_free_soon_after_its_last_wait() {
         let waiting = scope.spawn(|| drop(ShmLock::open(&name).expect("it").lock().expect("it")));
         drop(guard);
         waiting.join().expect("no panic");
+    });
+}
+
+/// The thread sleeps until an event of the first lock. Each further one has to wake it.
+#[test]
+fn a_further_lock_is_watched_without_waiting_for_a_tick() {
+    const LOCKS: u32 = 5;
+    alone!(|| {
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
+        let open = |number: u32| folder.lock(&format!("l{number}")).open().expect("a lock");
+        let holders: Vec<_> = (0..LOCKS).map(open).collect();
+        let guards: Vec<_> = holders.iter().map(|lock| lock.lock().expect("free")).collect();
+        let process = fork(|line| {
+            thread::scope(|scope| {
+                for number in 0..LOCKS {
+                    scope.spawn(move || drop(open(number).lock().expect("released")));
+                    line.wait();
+                }
+            });
+        });
+        let on = |number: u32| Intruder::on(&folder.file(&format!("l{number}")));
+        // Closed at the end: a close is an event.
+        let files: Vec<_> = (0..LOCKS).map(on).collect();
+        let begin = Instant::now();
+        for file in &files {
+            until(|| file.watchers() == 1);
+            proc::comes_to_rest(process.pid().unsigned_abs());
+            process.line().ready();
+        }
+        let took = begin.elapsed();
+        assert!(took < Duration::from_secs(u64::from(LOCKS) / 2), "a tick each: {took:?}");
+        drop(guards);
+        process.ends_well();
     });
 }
