@@ -141,7 +141,7 @@ fn a_waiter_whose_wake_was_lost_with_the_owner_is_woken_by_its_end() {
     });
 }
 
-/// A waiter that was woken dies before it sets WAITERS again. The owner's release then wakes nobody.
+/// A waiter that was woken dies before it sets WAITERS again. The release then wakes nobody.
 #[test]
 fn a_sleeping_waiter_whose_flag_was_lost_with_another_waiter_sets_it_again() {
     let fixture = Solo::new();

@@ -16,7 +16,8 @@ use rustix::thread::UnshareFlags;
 use crate::sys::file_id::FileId;
 use crate::sys::fork_gate::NoForkGuard;
 
-/// The lowest number that [`out_of_the_way`] gives. Arbitrary, but below the usual limit of 1024.
+/// The lowest number that [`PrivateFiles::out_of_the_way`] gives. Arbitrary, but below the usual
+/// limit of 1024.
 ///
 /// Foreign code may run in this thread after all: a replaced malloc(3), a sanitizer. It believes
 /// that its descriptors are those of the program, whose numbers are low.
@@ -53,8 +54,8 @@ impl PrivateFiles {
         Self::keep_standard_numbers(first)
     }
 
-    /// Occupies the numbers of the standard streams by a file in memory. What foreign code writes to
-    /// them must not get into a file that is opened here.
+    /// Occupies the numbers of the standard streams by a file in memory. What foreign code writes
+    /// to them must not get into a file that is opened here.
     fn keep_standard_numbers(first: OwnedFd) -> Result<Self, Errno> {
         for number in 0..3 {
             if first.as_raw_fd() != number {

@@ -6,9 +6,9 @@
 //!
 //! | the waiter | sleeps at a time |
 //! |---|---|
-//! | has not slept yet, and the lock is not watched | 1 ms, or its poll interval if that is shorter |
+//! | has not slept yet, and is not registered | 1 ms, or its poll interval if that is shorter |
 //! | is registered, and covered | to its deadline |
-//! | is registered, and not covered yet | 1 ms, or a sixteenth of the time waited if that is longer |
+//! | is registered, not covered yet | 1 ms, or 1/16 of the time waited if that is longer |
 //! | has no watch, or no futex | one poll interval |
 //! | waits for an owner that the kernel does not know | one poll interval |
 //!

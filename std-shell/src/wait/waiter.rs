@@ -16,7 +16,7 @@
 //! | `Sleep` | sets WAITERS, and sleeps | the word has moved before | retry | `Spin` |
 //! | | | a wake, or the word moves | retry | `Woken` |
 //! | | | its time is over, or a signal came | | `Probe` |
-//! | `Woken` | reads the count of acquisitions | it has moved since the sleep began | | `SpinWoken` |
+//! | `Woken` | reads the count of acquisitions | it has moved since the sleep | | `SpinWoken` |
 //! | | | it has not | | `Probe` |
 //! | `GaveUp` | | | give up | |
 //!

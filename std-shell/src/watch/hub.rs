@@ -87,8 +87,8 @@ impl State {
         watched
     }
 
-    /// Starts the thread, which is to run `watch`, if there is none. Returns `false` if that fails, or
-    /// has failed a moment ago.
+    /// Starts the thread, which is to run `watch`, if there is none. Returns `false` if that fails,
+    /// or has failed a moment ago.
     pub(super) fn start_thread(&mut self, hub: &'static Hub, watch: fn(&'static Hub)) -> bool {
         if self.has_thread {
             return true;

@@ -1,7 +1,7 @@
 //! Watches the locks that this process waits for, in one thread, so that its waiters can sleep.
 //!
-//! A waiter that has slept for a millisecond in vain registers the lock's *file*, and then sleeps to
-//! its deadline without a timer. The watch thread wakes it when there is something to see: a dead
+//! A waiter that has slept for a millisecond in vain registers the lock's *file*, and then sleeps
+//! to its deadline without a timer. The watch thread wakes it when there is something to see: a dead
 //! owner, a free lock whose wake was lost, a removed file. The waiter judges for itself.
 //!
 //! ```text
@@ -10,8 +10,8 @@
 //!  sleeps 1 ms in vain
 //!  registers the file, rings ------> opens the file, takes a slot,
 //!  naps until it is *covered* <----- watches it, looks once
-//!  sets WAITERS, sleeps              sleeps until an event or a tick  <--- the owner dies: its last
-//!                                                                         description is closed
+//!  sets WAITERS, sleeps              sleeps until an event or a tick  <--- the owner dies: its
+//!                                                                          last reference goes
 //!  is woken, finds the count  <----- looks: the owner is dead, wakes one
 //!  of acquisitions unmoved,
 //!  probes the owner, recovers
@@ -42,7 +42,7 @@
 //! For each file a description, a mapping for reading, and a watch, all of its own; so it follows
 //! no pointer of a handle, and handles come and go. Its descriptors are in a table of its own
 //! (`sys/private_files.rs`): no other code can close or exchange them, and no child inherits them.
-//! It runs no foreign code, blocks all signals, and never writes to a region.
+//! It runs no foreign code but the allocator's, blocks all signals, and never writes to a region.
 //!
 //! It leaves a file a moment after its last wait, and ends a second or two after its last file.
 //! A process that ends while it watches needs some milliseconds more: the kernel closes an inotify
@@ -52,9 +52,9 @@
 //!
 //! | what is missing | then |
 //! |---|---|
-//! | an inotify instance, or events of this file | the watcher looks by naps of 1 ms and more (`naps.rs`) |
-//! | the thread, its table, or the file by its name | each waiter sleeps one poll interval at a time |
-//! | the bell (/proc) | a file is covered at the next tick; until then its waiters nap |
+//! | an inotify instance, or events of this file | the watcher looks by naps (`naps.rs`) |
+//! | the thread, its table, or the file's name | each waiter sleeps one interval at a time |
+//! | the bell (/proc) | a file is covered at the next tick; its waiters nap until then |
 //!
 //! # Fork
 //!

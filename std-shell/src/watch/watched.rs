@@ -101,7 +101,7 @@ impl Watched {
         is_last && self.has_slot.load(Relaxed) && !self.is_unused.swap(true, Relaxed)
     }
 
-    /// Returns `true` if no wait is registered now. From here on the thread is told of the next end.
+    /// Returns `true` if no wait is registered now. The thread is told of the next end.
     pub(super) fn is_unused(&self) -> bool {
         self.is_unused.store(false, Relaxed); // partner: `end_wait`
         self.waits() == 0
