@@ -75,8 +75,8 @@ impl Builder {
     ///   after a fiftieth of the interval, at least 1 ms, and more the longer it waits.
     /// * The owner is not a handle of this crate but an embedder, with a static token: a waiter
     ///   looks once in an interval.
-    /// * The wait has an exit event, or is a task's, and there is no `futex_waitv(2)`: it looks once
-    ///   in an interval.
+    /// * The wait has an exit event, or is a task's, and there is no `futex_waitv(2)`: it looks
+    ///   once in an interval.
     ///
     /// [`DEFAULT_POLL_INTERVAL`]: crate::DEFAULT_POLL_INTERVAL
     pub fn poll_interval(mut self, interval: Duration) -> Self {

@@ -185,8 +185,8 @@ impl ShmLock {
 
     /// Releases a lock in whose word flags are set, and wakes one waiter if WAITERS is among them.
     ///
-    /// The kernel chooses the waiter, futex(2). *If we die before the wake:* our end is an event for
-    /// the processes that watch (`watch/`).
+    /// The kernel chooses the waiter, futex(2). *If we die before the wake:* our end is an event
+    /// for the processes that watch (`watch/`).
     ///
     /// # Errors
     /// The word found, if it does not name this handle.
@@ -203,8 +203,8 @@ impl ShmLock {
 }
 
 impl ShmLock {
-    /// Wakes one waiter. Where the kernel refuses futexes, makes an event of the file: a process that
-    /// watches it wakes one.
+    /// Wakes one waiter. Where the kernel refuses futexes, makes an event of the file: a process
+    /// that watches it wakes one.
     pub(crate) fn wake_one(&self, word: &AtomicU32) {
         if futex::wake(word, 1).is_err() {
             self.shared.make_event();

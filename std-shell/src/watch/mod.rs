@@ -1,8 +1,8 @@
 //! Watches the locks that this process waits for, in one thread, so that its waiters can sleep.
 //!
 //! A waiter that has slept for a millisecond in vain registers the lock's *file*, and then sleeps
-//! to its deadline without a timer. The watch thread wakes it when there is something to see: a dead
-//! owner, a free lock whose wake was lost, a removed file. The waiter judges for itself.
+//! to its deadline without a timer. The watch thread wakes it when there is something to see: a
+//! dead owner, a free lock whose wake was lost, a removed file. The waiter judges for itself.
 //!
 //! ```text
 //!  a waiter                          this process's watch thread           the kernel
