@@ -45,9 +45,11 @@
 //!
 //! * **No order among waiters**, no priority inheritance, no readers–writer lock, no network file
 //!   systems.
-//! * **A waiter notices a death within one poll interval** ([`DEFAULT_POLL_INTERVAL`]) of the
-//!   moment when the kernel has freed the owner's memory. For a process of many gigabytes, or one
-//!   that dumps core, that moment comes late.
+//! * **A waiter notices a death when the kernel has freed the owner's memory**: an event wakes it.
+//!   For a process of many gigabytes, or one that dumps core, that moment comes late. Where no
+//!   process can watch, it takes up to a second more; [`Builder::poll_interval`] says when.
+//! * **A process that waits has a thread that watches** (`shmlock-watch`), from one millisecond of
+//!   waiting on until a second or two after its last wait. It blocks all signals.
 //! * **Do not remove the file** of a lock in use: old and new users would hold two locks. Waiters
 //!   notice ([`Error::Orphaned`]), owners do not. systemd-logind removes the files of a user in
 //!   `/dev/shm` at logout, unless `RemoveIPC=no`: use a system user or [`Builder::directory`].
@@ -95,6 +97,7 @@ mod shm;
 mod sys;
 mod tell;
 mod wait;
+mod watch;
 
 #[cfg(feature = "block")]
 pub use block::{BlockGuard, SharedBlock};

@@ -19,7 +19,7 @@ use crate::fixture::{Fixture, Slot};
 use crate::skip::skipped;
 
 pub use alone::alone;
-pub use bytes::{Intruder, Mode, PRESENCE, TOKENS, WATCH, byte_of};
+pub use bytes::{Intruder, Mode, PRESENCE, TOKENS, WATCHERS, byte_of};
 pub use counting::{Count, Recorded, before_each, interrupt_once, record_calls, refuse_and_count};
 pub use folder::{Folder, State};
 pub use namespaces::{Apart, be_user_apart, fork_apart, fork_as, shift_clocks};

@@ -1,7 +1,8 @@
 //! Reads the state of processes from /proc, proc(5).
 
 use std::fmt::Write;
-use std::fs;
+use std::time::Duration;
+use std::{fs, thread};
 
 use crate::limits::until;
 
@@ -14,6 +15,33 @@ pub fn voluntary_sleeps(pid: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("a living process");
     let sleeps = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
     sleeps.and_then(|sleeps| sleeps.trim().parse().ok()).expect("Linux counts them")
+}
+
+/// Returns how often all its threads together went to sleep voluntarily, since each began.
+///
+/// # Panics
+/// If it is gone.
+#[must_use]
+pub fn sleeps_of_all_threads(pid: u32) -> u64 {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("a living process").flatten();
+    let count = |status: String| -> Option<u64> {
+        let mut lines = status.lines();
+        lines.find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"))?.trim().parse().ok()
+    };
+    // A thread may end meanwhile.
+    let statuses = tasks.filter_map(|task| fs::read_to_string(task.path().join("status")).ok());
+    statuses.filter_map(count).sum()
+}
+
+/// Waits until no thread of it has gone to sleep for a while: what began has ended.
+pub fn comes_to_rest(pid: u32) {
+    /// Longer than the pauses between the steps of anything that begins.
+    const REST: Duration = Duration::from_millis(60);
+    until(|| {
+        let before = sleeps_of_all_threads(pid);
+        thread::sleep(REST); // the window in which nothing happens
+        sleeps_of_all_threads(pid) == before
+    });
 }
 
 /// Returns `true` if its first thread sleeps in any call. Works also under an emulator, where
@@ -76,6 +104,35 @@ pub fn falls_asleep_on_a_word(pid: u32) {
 pub fn descriptors(pid: u32) -> usize {
     fs::read_dir(format!("/proc/{pid}/fd")).expect("a living process").count()
 }
+
+/// Returns how many inotify instances all its threads together have open, in whatever table.
+#[must_use]
+pub fn inotify_instances(pid: u32) -> usize {
+    descriptors_of_threads(pid).iter().filter(|target| target.contains("inotify")).count()
+}
+
+/// Returns what the descriptors of all its threads refer to. The threads that share a table have
+/// their descriptors counted once.
+#[must_use]
+pub fn descriptors_of_threads(pid: u32) -> Vec<String> {
+    let of_task = |task: &std::path::Path| -> Vec<String> {
+        let numbers = fs::read_dir(task.join("fd")).into_iter().flatten().flatten();
+        let targets = numbers.filter_map(|number| fs::read_link(number.path()).ok());
+        targets.map(|target| target.to_string_lossy().into_owned()).collect()
+    };
+    let mut found = of_task(std::path::Path::new(&format!("/proc/{pid}")));
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    for task in tasks.map(|task| task.path()) {
+        let name = fs::read_to_string(task.join("comm")).unwrap_or_default();
+        if name.trim_end() == WATCH_THREAD {
+            found.extend(of_task(&task)); // the one with a table of its own
+        }
+    }
+    found
+}
+
+/// The name of the thread that watches locks.
+pub const WATCH_THREAD: &str = "shmlock-watch";
 
 /// Returns the addresses of the vDSO of this process and of its forked children, vdso(7).
 ///

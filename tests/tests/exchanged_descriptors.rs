@@ -16,10 +16,13 @@ use std::time::Duration;
 use std::{mem, thread};
 
 use shmlock::{Error, ExitEvent, LockState, OwnerState};
-use shmlock_tests::hostile::{Folder, Intruder, Mode, PRESENCE, Solo, WATCH, byte_of};
+use shmlock_tests::hostile::{Folder, Intruder, PRESENCE, Solo, byte_of};
 use shmlock_tests::{actor, alone, until};
 
-use exchange::{ALL, Exchanged, To, for_each, numbers_of, open_with_number, target_of, while_held};
+use exchange::{
+    ALL, Exchanged, To, close_numbers, for_each, numbers_of, open_with_number, target_of,
+    while_held,
+};
 
 const HERE: &str = "a lock of this process";
 const BRIEF: Duration = Duration::from_millis(30);
@@ -163,16 +166,13 @@ fn a_lifeline_that_leads_to_another_handles_identity_takes_nothing_from_it() {
 }
 
 #[test]
-fn a_wait_that_watches_the_owner_leaves_a_foreign_byte_alone() {
+fn the_thread_that_watches_has_descriptors_that_no_other_code_can_close() {
     alone!(|| {
         let fixture = Solo::new();
         let folder = Folder::new(&fixture);
         let other = folder.lock("l").open().expect(HERE);
-        let (lock, number) = open_with_number(&folder);
-        let watch = WATCH..=WATCH;
+        let (lock, _) = open_with_number(&folder);
         let seen = Intruder::on(&folder.file("l"));
-        let stranger = Intruder::on(&folder.file("l"));
-        let mut exchanged = None;
         thread::scope(|scope| {
             let mut waiter = None;
             while_held(&other, || {
@@ -180,19 +180,14 @@ fn a_wait_that_watches_the_owner_leaves_a_foreign_byte_alone() {
                     lock.acquire().expect("free in the end");
                     lock
                 }));
-                until(|| seen.lock_of_others(&watch).is_some());
-                let copy = stranger.file().try_clone().expect("a descriptor").into();
-                exchanged = Some(Exchanged::now(number, Some(&copy)));
-                assert!(
-                    stranger.lock(Mode::Write, &watch),
-                    "closing did not unlock the waiter's byte"
-                );
+                until(|| seen.watchers() == 1);
+                close_numbers(500..2000); // those of the thread are among them
+                assert_eq!(seen.watchers(), 1, "closing did unlock the byte");
             });
             let lock = waiter.expect("started").join().expect("no panic");
-            assert!(seen.lock_of_others(&watch).is_some(), "the foreign byte was unlocked");
             lock.release().expect("ours");
         });
-        exchanged.expect("exchanged").end();
+        until(|| seen.watchers() == 0); // by the thread itself
     });
 }
 

@@ -12,16 +12,18 @@ use std::time::{Duration, Instant};
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 use rustix::thread::futex;
 use shmlock::{ShmLock, WaitStrategy};
-use shmlock_tests::hostile::{Folder, Intruder, Mode, Solo, WATCH, fork};
+use shmlock_tests::hostile::{Folder, Intruder, Mode, Solo, WATCHERS, fork};
 use shmlock_tests::{actor, alone, proc, until};
 
 /// Long, so that delays of a slow machine do not count.
 const POLL: Duration = Duration::from_millis(600);
+/// The time between two looks of a process that does not watch the lock.
+const TICK: Duration = Duration::from_secs(1);
 const HERE: &str = "a lock of this process";
 const WAITERS: u32 = 1 << 31;
 
-/// The owner has ended when its parent knows; then at most one interval passes. The second interval
-/// allows for a busy machine.
+/// The owner has ended when its parent knows. A waiter that polls without the futex then needs an
+/// interval at most. The second interval allows for a busy machine.
 #[test]
 fn the_death_of_an_owner_is_noticed_within_an_interval_of_its_end() {
     let fixture = Solo::new();
@@ -47,43 +49,41 @@ fn the_death_of_an_owner_is_noticed_within_an_interval_of_its_end() {
     }
 }
 
-/// Figure R of `bench/comparison` shows how soon the probing waiter notices a death.
+/// One of two watchers may become the owner, and does not see its own death.
 #[test]
-fn one_of_the_waiters_probes_the_owner() {
+fn two_of_the_waiting_processes_watch_the_lock() {
     let fixture = Solo::new();
     let name = fixture.name("l");
     let mut owner = actor!("{name}");
     owner.ask("lock l");
     let file = Intruder::on(&Path::new("/dev/shm").join(&fixture.files()[0]));
-    let is_probed = || file.lock_of_others(&(WATCH..=WATCH)).is_some();
-    assert!(!is_probed(), "a waiter probes already");
+    assert_eq!(file.watchers(), 0, "a process watches already");
 
     let mut waiters = [(); 3].map(|()| actor!("{name}"));
     for waiter in &mut waiters {
         waiter.tell("lock l");
     }
     let [one, other, mut last] = waiters;
-    until(is_probed);
-    for mut doomed in [one, other] {
+    until(|| file.watchers() == 2);
+    for (mut doomed, left) in [(one, 2), (other, 1)] {
         doomed.kill();
-        until(is_probed); // by one of the remaining waiters
+        until(|| file.watchers() == left); // those that remain
     }
     owner.ask("release l");
     last.done();
-    assert!(!is_probed(), "it probes after its wait");
+    until(|| file.watchers() == 0); // nobody waits
 }
 
-/// Another process holds the byte of the probing waiter: a hostile one, a stopped waiter, or a
-/// child forked while its parent probed.
+/// Another process holds the bytes of the watchers: a hostile one, or stopped ones.
 #[test]
-fn without_a_probing_waiter_a_death_is_noticed_within_an_interval() {
+fn where_no_process_watches_a_death_is_noticed_within_a_second() {
     let fixture = Solo::new();
     let name = fixture.name("l");
     let mut owner = actor!("{name}");
     owner.ask("lock l");
     let file = Intruder::on(&Path::new("/dev/shm").join(&fixture.files()[0]));
-    assert!(file.lock(Mode::Write, &(WATCH..=WATCH)), "a waiter probes already");
-    let waiter = ShmLock::builder(&name).poll_interval(POLL).open().expect(HERE);
+    assert!(file.lock(Mode::Write, &WATCHERS), "a process watches already");
+    let waiter = ShmLock::builder(&name).open().expect(HERE);
     let took = thread::scope(|scope| {
         let waiting = scope.spawn(move || {
             waiter.lock().expect("its owner dies").declare_consistent().expect("held");
@@ -94,11 +94,11 @@ fn without_a_probing_waiter_a_death_is_noticed_within_an_interval() {
         let gone = Instant::now();
         waiting.join().expect("no panic").saturating_duration_since(gone)
     });
-    assert!(took < 2 * POLL, "{took:?}");
+    assert!(took < 2 * TICK, "{took:?}");
 }
 
 /// Neither a probe nor anything else makes the sleeping waiter read the word. So a hang in another
-/// test is a lost wake.
+/// test is a lost wake, or an overlooked death.
 #[test]
 fn a_waiter_with_a_long_interval_sleeps_until_it_is_woken() {
     alone!(|| {
@@ -117,8 +117,9 @@ fn a_waiter_with_a_long_interval_sleeps_until_it_is_woken() {
             );
         });
         let is_asleep = || proc::sleeps(sleeper.pid().unsigned_abs());
-        // It has set WAITERS, and after that sleeps on the word alone.
-        until(|| file.owner_word() & WAITERS != 0 && is_asleep());
+        // It has set WAITERS, is watched, and sleeps on the word alone.
+        until(|| file.owner_word() & WAITERS != 0 && file.watchers() == 1);
+        proc::comes_to_rest(sleeper.pid().unsigned_abs());
         file.scribble(0, WAITERS); // free, as a process leaves it that dies before its wake
         // The window in which nothing may happen; it synchronises nothing.
         thread::sleep(Duration::from_millis(100));
@@ -129,10 +130,10 @@ fn a_waiter_with_a_long_interval_sleeps_until_it_is_woken() {
     });
 }
 
-/// The word came free without a wake. An owner leaves it so if it dies between release and wake,
-/// and a woken waiter if it dies before it sets WAITERS again.
+/// The word came free without a wake, and without a death that would be an event: a woken waiter
+/// was stopped.
 #[test]
-fn sleeping_waiters_whose_wake_was_lost_acquire_within_an_interval_each() {
+fn sleeping_waiters_whose_wake_was_lost_acquire_within_a_second() {
     let fixture = Solo::new();
     let folder = Folder::new(&fixture);
     let owner = folder.lock("l").open().expect(HERE);
@@ -156,7 +157,7 @@ fn sleeping_waiters_whose_wake_was_lost_acquire_within_an_interval_each() {
         file.scribble(0, 0);
         for sleeper in sleepers {
             let took = sleeper.join().expect("no panic").saturating_duration_since(freed);
-            assert!(took < 2 * POLL, "{took:?}");
+            assert!(took < 2 * TICK, "{took:?}");
         }
     });
     assert!(guard.release().is_err(), "the release overlooked the overwritten word");
@@ -171,8 +172,8 @@ fn a_waiter_that_is_woken_repeatedly_notices_a_death_within_an_interval() {
     let mut owner = actor!("{name}");
     owner.ask("lock l");
     let file = Intruder::on(&Path::new("/dev/shm").join(&fixture.files()[0]));
-    // So each sleep but the first lasts an interval.
-    assert!(file.lock(Mode::Write, &(WATCH..=WATCH)), "a waiter probes already");
+    // So no process watches.
+    assert!(file.lock(Mode::Write, &WATCHERS), "a process watches already");
     // SAFETY: a new mapping at an address of the kernel's choice.
     let map = unsafe {
         mmap(null_mut(), 192, ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED, file.file(), 0)

@@ -6,7 +6,7 @@
 //! | [`PRESENCE`], 2^30 | read | `A` | a handle is opened | its mapping goes |
 //! | [`PRESENCE`] | write | see below | no other handle is open | the file is removed or left |
 //! | [`UNUSED`], 2^30 + 1 | none | | | |
-//! | [`PROBER`], 2^30 + 2 | write | `B` | a waiter probes for all | it stops probing |
+//! | [`WATCHERS`], 2^30 + 2 and 2^30 + 3 | write | see below | a process watches | it stops watching |
 //! | [`byte_of`] a living token | write | `A` | it is drawn | the mapping goes |
 //! | [`byte_of`] a dead owner's token | write | `B` | recovery begins | the owner word is swapped |
 //!
@@ -18,6 +18,9 @@
 //! description; an opener that fails, fills a file with zeros, or clears a stale block, through
 //! `A`; a cleaner, through a description of its own. While one of them has it, no handle can be
 //! opened.
+//!
+//! *Watchers* (`watch/`): the watch thread of a waiting process, through a description of its own. At
+//! most two processes have a byte, so at most two watch.
 //!
 //! *Token* (`identity/token.rs`): the life byte of a handle, 2^30 + 65536 to 2^31 - 2. It proves
 //! that the owner lives (`shm/death_proof.rs`). A process with many handles locks a range of them
@@ -35,16 +38,17 @@ pub(crate) const PRESENCE: u32 = 1 << 30;
 /// A byte that no process locks. A sandbox that reports it as locked reports so of every byte.
 pub(crate) const UNUSED: u32 = PRESENCE + 1;
 
-/// The byte of the waiter that probes the owner for all waiters (`wait/probe.rs`).
-pub(crate) const PROBER: u32 = PRESENCE + 2;
+/// The bytes of the processes that watch the lock for all waiters. Two: a process that watches may
+/// be the next owner, and does not notice its own death.
+pub(crate) const WATCHERS: [u32; 2] = [PRESENCE + 2, PRESENCE + 3];
 
 /// Returns the byte of a token: the life byte, if the token is a living one.
 pub(crate) const fn byte_of(token: Token) -> u32 {
     PRESENCE + token.get()
 }
 
-// `UNUSED` and `PROBER` are bytes of static tokens, which no handle draws.
+// `UNUSED` and `WATCHERS` are bytes of static tokens, which no handle draws.
 const _: () = {
-    assert!(PROBER - PRESENCE <= STATIC_MAX);
+    assert!(WATCHERS[1] - PRESENCE <= STATIC_MAX);
     assert!(PRESENCE + LIVING_MAX < 1 << 31);
 };

@@ -13,8 +13,10 @@ use crate::{BlockSignals, Builder, Error};
 impl ShmLock {
     /// Acquires the lock.
     ///
-    /// Blocks until the lock is acquired. A dead owner's lock is recovered within one poll interval
-    /// of the moment its process is gone; the guard tells of that ([`Guard::recovered`]).
+    /// Blocks until the lock is acquired. A dead owner's lock is recovered as soon as its process
+    /// is gone, or within a second where nothing tells of that ([`Builder::poll_interval`]); the
+    /// guard tells of the death ([`Guard::recovered`]). A wait of a millisecond or more may start a
+    /// thread, and allocate memory.
     ///
     /// # Errors
     /// [`Error::Cancelled`], [`Error::WouldDeadlock`], [`Error::Orphaned`],

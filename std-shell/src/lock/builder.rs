@@ -26,7 +26,7 @@ use crate::wait::exit_event::ExitEvent;
 /// let stop = ExitEvent::new();
 /// let lock = ShmLock::builder("doc-builder")
 ///     .description("refilling the hopper")      // others read it while we hold it
-///     .poll_interval(Duration::from_millis(10)) // how soon a death is noticed
+///     .poll_interval(Duration::from_millis(10)) // from look to look, where nothing wakes us
 ///     .exit_event(&stop)                        // setting it ends our waits
 ///     .block_signals(BlockSignals::WhileHeld)   // no Ctrl-C while we hold it
 ///     .open()?;
@@ -60,14 +60,23 @@ impl Builder {
         }
     }
 
-    /// Sets the longest time that a waiter sleeps before it checks the lock again. Must not be
-    /// zero. Default [`DEFAULT_POLL_INTERVAL`].
+    /// Sets how long a waiter sleeps at a time where nothing wakes it. Must not be zero. Default
+    /// [`DEFAULT_POLL_INTERVAL`].
     ///
-    /// With [`WaitStrategy::Futex`] a release wakes a waiter. The interval then bounds only how
-    /// long a *dead* owner or a removed file stays unnoticed. While the lock does not change hands,
-    /// one of the threads that sleep on the futex probes the owner more often. It sleeps a fiftieth
-    /// of its interval, at least 1 ms, and more the longer it waits. A task probes once in an
-    /// interval.
+    /// With [`WaitStrategy::Futex`] a release wakes a waiter, and so do a death and the removal of
+    /// the file: a thread of the waiting process watches. At most two processes watch a lock; if
+    /// neither runs, the others notice within a second, or within their interval if that is longer.
+    /// The interval matters in these cases:
+    ///
+    /// * [`WaitStrategy::SleepPolling`]: it is the time from look to look.
+    /// * The kernel refuses futex(2), or the process can have no thread that watches, or the file
+    ///   is not under its name any more: likewise.
+    /// * There is no inotify(7) for the process, or the file system has no events: the thread looks
+    ///   after a fiftieth of the interval, at least 1 ms, and more the longer it waits.
+    /// * The owner is not a handle of this crate but an embedder, with a static token: a waiter
+    ///   looks once in an interval.
+    /// * The wait has an exit event, or is a task's, and there is no `futex_waitv(2)`: it looks
+    ///   once in an interval.
     ///
     /// [`DEFAULT_POLL_INTERVAL`]: crate::DEFAULT_POLL_INTERVAL
     pub fn poll_interval(mut self, interval: Duration) -> Self {

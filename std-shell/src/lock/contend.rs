@@ -8,6 +8,7 @@
 
 use std::time::{Duration, Instant};
 
+use shmlock_core::Word;
 use shmlock_core::contend::acquire_contended_inline;
 use shmlock_core::protocol::{self, Acquisition, Attempt};
 
@@ -18,7 +19,6 @@ use crate::lock::handle::ShmLock;
 use crate::lock::hold_count::{AfterTransition, HoldKind, Reentry};
 use crate::lock::recovery::ProofHere;
 use crate::sys::clock::BootInstant;
-use crate::sys::futex;
 use crate::sys::signal_mask::{BlockSignals, Blocked};
 use crate::tell::tell;
 use crate::wait::deadline::Deadline;
@@ -255,12 +255,7 @@ impl ShmLock {
         );
         match won {
             Ok(acquisition) => self.end_wait(acquisition, Some(waiter.now())),
-            Err(seen) => {
-                if seen.is_free() {
-                    futex::wake_one(word); // our wake may have been meant for another waiter
-                }
-                Outcome::Failed(self.wait_error(waiter.reason(), start))
-            }
+            Err(seen) => Outcome::Failed(self.give_up(seen, waiter.reason(), start)),
         }
     }
 
@@ -278,6 +273,16 @@ impl ShmLock {
             }
         }
         Outcome::Acquired(Acquired { acquisition, is_contended: true, since })
+    }
+
+    /// Ends a wait without the lock; `seen` is the word when it ended. Returns the error.
+    #[cold]
+    fn give_up(&self, seen: Word, reason: GaveUp<'_>, start: Option<Instant>) -> Error {
+        if seen.is_free() {
+            // Our wake may have been meant for another waiter.
+            self.wake_one(self.shared.region().owner_word());
+        }
+        self.wait_error(reason, start)
     }
 
     /// Returns the error of a wait that began at `start` and ended without the lock.

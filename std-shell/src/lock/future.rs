@@ -17,9 +17,10 @@ use crate::error::{Error, Result};
 use crate::lock::guard::Guard;
 use crate::lock::handle::ShmLock;
 use crate::lock::hold_count::HoldKind;
-use crate::sys::futex;
+use crate::sys::clock::BootInstant;
 use crate::wait::WaitStrategy;
 use crate::wait::deadline::{Deadline, instant_after};
+use crate::wait::patience::Patience;
 use crate::wait::reactor::{self, Gone, Ticket};
 use crate::wait::task_wait::Wait;
 use crate::wait::tuning::ATTEMPTS_PER_POLL;
@@ -29,8 +30,8 @@ impl ShmLock {
     ///
     /// Blocks no thread: while the future is pending, one thread of this process sleeps for all
     /// such futures. That thread starts when the first of them has to wait, and ends 50 ms after
-    /// the last wait. Any executor will do. A poll does not sleep; it may wait for a
-    /// fork(3) as [`try_lock`](Self::try_lock) does.
+    /// the last wait. Another thread notices deaths, as for [`lock`](Self::lock). Any executor will
+    /// do. A poll does not sleep; it may wait for a fork(3) as [`try_lock`](Self::try_lock) does.
     /// Dropping the future before it is ready ends the wait, and leaves nothing behind.
     ///
     /// Neither guard nor future is `Send`: they are for tasks that stay on their thread
@@ -45,8 +46,8 @@ impl ShmLock {
     /// [`Error::ForkedHandle`]; [`Error::System`] if the thread cannot be started.
     ///
     /// # Limits
-    /// * A woken task that is not polled soon may keep others waiting for a free lock, for one poll
-    ///   interval each at most.
+    /// * A woken task that is not polled soon may keep others waiting for a free lock, for a second
+    ///   at most.
     /// * A guard that is held across an `.await` keeps the lock for that time.
     /// * There is no [`Error::WouldDeadlock`]: another task of this thread may hold the lock and go
     ///   on. A task that holds the lock by one handle and waits for it by another waits for ever.
@@ -124,6 +125,8 @@ pub struct LockFuture<'a> {
     ticket: Option<Ticket>,
     /// It has set WAITERS, and owes the other waiters a wake.
     owes_wake: bool,
+    /// How long it sleeps at a time, once it waits.
+    patience: Option<Patience<'a>>,
 }
 
 /// The word after WAITERS was to be set.
@@ -138,7 +141,7 @@ enum AfterSet {
 
 impl<'a> LockFuture<'a> {
     fn new(lock: &'a ShmLock, deadline: Deadline) -> Self {
-        Self { lock, deadline, start: None, ticket: None, owes_wake: false }
+        Self { lock, deadline, start: None, ticket: None, owes_wake: false, patience: None }
     }
 
     /// Tries to acquire the lock, and registers a wait if it is held.
@@ -162,11 +165,12 @@ impl<'a> LockFuture<'a> {
                 self.end_wait(is_first && attempt == 0);
                 return Ok(Poll::Ready(lock.new_guard()));
             }
-            let limit = self.time_left()?;
             if !is_first && attempt == 0 && lock.shared.is_orphaned() {
                 return Err(lock.orphaned());
             }
             lock.check_process()?; // a signal handler may have forked meanwhile
+            let limit = self.time_left(attempt == 0)?;
+            lock.check_process()?;
             let sleep_on = match self.set_waiters() {
                 AfterSet::At(value) => Some(value),
                 AfterSet::NoWake => None,
@@ -183,7 +187,7 @@ impl<'a> LockFuture<'a> {
     }
 
     /// Returns how long to sleep at most; an error if the wait has ended.
-    fn time_left(&self) -> Result<Duration> {
+    fn time_left(&mut self, may_be_woken: bool) -> Result<Duration> {
         let (lock, name) = (self.lock, || self.lock.name.to_string());
         if self.deadline.is_one_try() {
             return Err(Error::TimedOut {
@@ -197,7 +201,20 @@ impl<'a> LockFuture<'a> {
                 return Err(Error::Cancelled { name: name(), holder: lock.holder_now() });
             }
         }
-        self.deadline.clamp(lock.settings.poll_interval).ok_or_else(|| Error::TimedOut {
+        let interval = lock.settings.poll_interval;
+        let most = match lock.settings.strategy {
+            WaitStrategy::SleepPolling => interval,
+            WaitStrategy::Futex => {
+                let begin = || Patience::new(&lock.shared, interval, BootInstant::now());
+                let is_waiting = self.patience.is_some();
+                let patience = self.patience.get_or_insert_with(begin);
+                if is_waiting && may_be_woken {
+                    let _ = patience.note_wake(); // the try before has probed the owner
+                }
+                patience.next_sleep(lock.shared.region().word().owner())
+            }
+        };
+        self.deadline.clamp(most).ok_or_else(|| Error::TimedOut {
             name: name(),
             waited: self.start.map_or(Duration::ZERO, |start| start.elapsed()),
             holder: lock.holder_now(),
@@ -237,6 +254,8 @@ impl<'a> LockFuture<'a> {
             word: value.map(|value| (std::ptr::from_ref(word), value)),
             event: lock.settings.exit_event.clone(),
             until: instant_after(limit),
+            interval: instant_after(lock.settings.poll_interval),
+            fits: true,
             waker,
         };
         self.ticket = reactor::register(wait).map_err(|error| Error::System {
@@ -249,6 +268,7 @@ impl<'a> LockFuture<'a> {
 
     /// Does what a waiter does once it has the lock.
     fn end_wait(&mut self, is_first_attempt: bool) {
+        self.patience = None;
         if std::mem::take(&mut self.owes_wake) {
             self.lock.keep_waiters();
         }
@@ -270,7 +290,7 @@ impl<'a> LockFuture<'a> {
             if contend::cancel_wait(region.owner_word(), region.word(), Attempt::AfterWaiting)
                 .is_free()
             {
-                futex::wake_one(region.owner_word());
+                self.lock.wake_one(region.owner_word());
             }
         }
         drop(gone); // last: the drop of a waker is foreign code

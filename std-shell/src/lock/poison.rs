@@ -9,7 +9,6 @@ use shmlock_core::protocol::{self, Acquisition, Wake};
 use crate::error::Error;
 use crate::holder::Holder;
 use crate::lock::handle::ShmLock;
-use crate::sys::futex;
 
 impl ShmLock {
     /// Returns `true` if this acquisition is to be an error.
@@ -39,7 +38,7 @@ impl ShmLock {
     pub(crate) fn abandon_word(&self) -> StdResult<(), Word> {
         let word = self.shared.region().owner_word();
         if protocol::abandon(word, self.token, self.settings.fence)? == Wake::One {
-            futex::wake_one(word);
+            self.wake_one(word);
         }
         Ok(())
     }

@@ -185,8 +185,8 @@ impl ShmLock {
 
     /// Releases a lock in whose word flags are set, and wakes one waiter if WAITERS is among them.
     ///
-    /// The kernel chooses the waiter, futex(2). *If we die before the wake:* each sleeping waiter
-    /// tries again after its own sleep.
+    /// The kernel chooses the waiter, futex(2). *If we die before the wake:* our end is an event
+    /// for the processes that watch (`watch/`).
     ///
     /// # Errors
     /// The word found, if it does not name this handle.
@@ -194,11 +194,21 @@ impl ShmLock {
     pub(crate) fn release_contended(&self, word: &AtomicU32) -> StdResult<(), Word> {
         let wake = protocol::release(word, self.token, self.settings.fence)?;
         if wake == Wake::One {
-            futex::wake_one(word);
+            self.wake_one(word);
         }
         self.fairness.after_release(wake == Wake::One);
         self.fast_path.set(self.no_bookkeeping && !self.fairness.owes_head_start());
         Ok(())
+    }
+}
+
+impl ShmLock {
+    /// Wakes one waiter. Where the kernel refuses futexes, makes an event of the file: a process
+    /// that watches it wakes one.
+    pub(crate) fn wake_one(&self, word: &AtomicU32) {
+        if futex::wake(word, 1).is_err() {
+            self.shared.make_event();
+        }
     }
 }
 

@@ -10,8 +10,8 @@ use crate::wait::exit_event::ExitEvent;
 use crate::wait::tuning::DEFAULT_FAIRNESS_INTERVAL;
 
 /// The default of [`Builder::poll_interval`](crate::Builder::poll_interval), the Python package's.
-/// It bounds how long the death of an owner stays unnoticed. Each interval costs a waiter about
-/// four system calls, and seven while another waiter probes for all (`docs/figures.md`).
+/// It bounds how long a release and a death stay unnoticed where nothing wakes the waiter. Each
+/// interval costs such a waiter about four system calls.
 pub const DEFAULT_POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// The default of [`Builder::open_timeout`](crate::Builder::open_timeout). Closing takes

@@ -10,3 +10,4 @@ pub(crate) mod mapping;
 pub(crate) mod removal;
 pub(crate) mod share;
 pub(crate) mod stale_block;
+pub(crate) mod window;

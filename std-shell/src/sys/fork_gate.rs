@@ -8,8 +8,8 @@
 //! time would do harm until it calls exec or ends. It would prove this process alive after its
 //! death. Or, if this process died in that time, no other process could open the name.
 //!
-//! Two descriptors hold one for longer, and forks do not wait for them: a lifeline, which is made
-//! for that, and the `B` of the prober (`wait/probe.rs`), whose byte proves no life.
+//! A lifeline holds one for longer, and forks do not wait for it: it is made for that. The slot of
+//! a process that watches (`watch/`) is in no table that a child inherits.
 //!
 //! So each such piece of code holds a [`NoForkGuard`]. fork(3) waits until the other threads have
 //! dropped theirs, and a new guard waits until the fork is done. The handlers of

@@ -23,26 +23,35 @@ pub(crate) enum Woke {
 ///
 /// If the kernel or a sandbox refuses futexes, by whatever errno, it sleeps for the whole limit. No
 /// process can wake it then, and an immediate return would make every caller spin.
-#[inline]
 pub(crate) fn wait(word: &AtomicU32, value: u32, limit: Duration) -> Woke {
+    try_wait(word, value, limit).unwrap_or_else(|| {
+        sleep_for(limit);
+        Woke::Elapsed
+    })
+}
+
+/// Sleeps as [`wait`] does; `None`, without a sleep, if futexes are refused.
+#[inline]
+pub(crate) fn try_wait(word: &AtomicU32, value: u32, limit: Duration) -> Option<Woke> {
     // Without PRIVATE: the kernel keys the waiter by the file, not by this address space.
     match futex::wait(word, Flags::empty(), value, Some(&timespec(limit))) {
-        Ok(()) | Err(Errno::AGAIN) => Woke::Changed,
-        Err(Errno::TIMEDOUT | Errno::INTR) => Woke::Elapsed,
-        Err(errno) => {
-            sleep_for(sleep_in_place_of_wait(errno, limit));
-            Woke::Elapsed
+        Ok(()) | Err(Errno::AGAIN) => Some(Woke::Changed),
+        Err(Errno::TIMEDOUT | Errno::INTR) => Some(Woke::Elapsed),
+        Err(Errno::FAULT) => {
+            sleep_for(sleep_in_place_of_wait(limit));
+            Some(Woke::Elapsed)
         }
+        Err(_) => None,
     }
 }
 
-/// Returns how long to sleep in place of a futex wait that the kernel has refused.
+/// Returns how long to sleep in place of a futex wait that ends by EFAULT.
 ///
-/// EFAULT means that the word is not mapped. This is a child that a signal handler has forked while
-/// its parent slept: the kernel has restarted the wait in it. The caller must notice that soon.
-fn sleep_in_place_of_wait(errno: Errno, limit: Duration) -> Duration {
+/// The word is not mapped. This is a child that a signal handler has forked while its parent slept:
+/// the kernel has restarted the wait in it. The caller must notice that soon.
+fn sleep_in_place_of_wait(limit: Duration) -> Duration {
     const BRIEFLY: Duration = Duration::from_millis(1);
-    if errno == Errno::FAULT { limit.min(BRIEFLY) } else { limit }
+    limit.min(BRIEFLY)
 }
 
 /// Sleeps while both words have their values; `None` if that is refused (before Linux 5.16, some
@@ -64,7 +73,7 @@ pub(crate) fn wait_either(
         Ok(_) | Err(Errno::AGAIN) => Some(Woke::Changed),
         Err(Errno::TIMEDOUT | Errno::INTR) => Some(Woke::Elapsed),
         Err(Errno::FAULT) => {
-            sleep_for(sleep_in_place_of_wait(Errno::FAULT, limit));
+            sleep_for(sleep_in_place_of_wait(limit));
             Some(Woke::Elapsed)
         }
         Err(_) => None,
@@ -80,11 +89,22 @@ pub(crate) fn end_of(limit: Duration) -> Option<Timespec> {
 /// Wakes one sleeping waiter. Async-signal-safe.
 #[inline]
 pub(crate) fn wake_one(word: &AtomicU32) {
-    // No waiter is no error, and no other error is possible with a valid address.
-    let _ = futex::wake(word, Flags::empty(), 1);
+    let _ = wake(word, 1);
 }
+
+/// Wakes so many sleeping waiters; returns how many it has woken. Async-signal-safe.
+///
+/// # Errors
+/// The kernel or a sandbox refuses futexes: no waiter was woken. No waiter is no error.
+#[inline]
+pub(crate) fn wake(word: &AtomicU32, waiters: u32) -> Result<usize, Errno> {
+    futex::wake(word, Flags::empty(), waiters)
+}
+
+/// All sleeping waiters.
+pub(crate) const ALL: u32 = i32::MAX.unsigned_abs();
 
 /// Wakes every sleeping waiter. Async-signal-safe.
 pub(crate) fn wake_all(word: &AtomicU32) {
-    let _ = futex::wake(word, Flags::empty(), i32::MAX.unsigned_abs());
+    let _ = wake(word, ALL);
 }

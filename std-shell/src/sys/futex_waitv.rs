@@ -39,6 +39,8 @@ pub(crate) enum Woken {
     Nothing,
     /// One waiter on this word was woken: this one.
     One(Target),
+    /// The kernel cannot sleep on these words: it slept on the first only.
+    Refused,
 }
 
 /// Sleeps until one of the words changes, at most until `until`.
@@ -74,7 +76,7 @@ fn wait_first(targets: &[Target], first: &AtomicU32, left: Duration) -> Woken {
     if let Some(target) = targets.first() {
         wait(first, target.value, left.min(FALLBACK_SLEEP));
     }
-    Woken::Nothing
+    Woken::Refused
 }
 
 impl Woken {

@@ -15,7 +15,7 @@ pub(crate) fn sleep_for(interval: Duration) {
 
 /// The longest single sleep; a caller that wants more sleeps again. Arbitrary, but the sum of it
 /// and any time on any clock can be represented.
-const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+pub(crate) const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
 pub(crate) fn timespec(duration: Duration) -> Timespec {
     let duration = duration.min(LONGEST);

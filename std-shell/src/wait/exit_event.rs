@@ -194,6 +194,10 @@ impl ExitEvent {
     ///
     /// # Errors
     /// [`Error::ForkedHandle`] for a named event that was inherited by a fork.
+    ///
+    /// # Limits
+    /// Where a sandbox refuses the caller's futex(2), waiters of other processes notice a named
+    /// event when they next wake.
     pub fn set(&self) -> Result<()> {
         let word = self.word()?;
         word.store(SET, Relaxed); // partner: `is_set`. Relaxed: it says nothing about other memory

@@ -33,10 +33,8 @@
 //! Wakers are foreign code when they are cloned, called and dropped. None of it runs under the
 //! mutex, nor between two steps that belong together. A panic of a waker ends here.
 
-#![allow(unsafe_code, reason = "a reactor at an address that is set once and never freed")]
-
-use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
-use std::sync::atomic::{AtomicPtr, AtomicU32};
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::thread;
@@ -44,27 +42,27 @@ use std::time::Instant;
 use std::{io, mem, ptr};
 
 use crate::process::registry::Slot;
-use crate::sys::fork;
 use crate::sys::futex;
 use crate::sys::futex_waitv::{self, Target, Woken};
+use crate::sys::per_process::PerProcess;
 use crate::sys::signal_mask;
 use crate::tell::contain;
 use crate::wait::task_wait::Wait;
 use crate::wait::tuning::IDLE_TIMEOUT;
 
-/// How many words it can sleep on beside its bell. Further waits are woken by their own time.
+/// How many words it can sleep on beside its bell. Further waits are woken by their interval.
 const WORDS: usize = futex_waitv::MAX - 1;
 
 /// A wait on the list.
 #[derive(Debug)]
 pub(crate) struct Ticket(u64);
 
-/// The reactor of this process; null before the first wait. After a fork it is still the parent's.
-static PRESENT: AtomicPtr<Reactor> = AtomicPtr::new(ptr::null_mut());
+/// The reactor of this process. There is one: [`cancel`] and [`forget`] would not find a wait in a
+/// second one, whose word would be read after it is unmapped.
+static REACTOR: PerProcess<Reactor> = PerProcess::new();
 
+#[derive(Default)]
 struct Reactor {
-    /// The process, see `sys/fork.rs`.
-    generation: u32,
     /// Counts the changes of the list that the thread must see.
     bell: AtomicU32,
     state: Mutex<State>,
@@ -85,7 +83,7 @@ struct State {
 /// # Errors
 /// The thread could not be started.
 pub(crate) fn register(wait: Wait) -> io::Result<Option<Ticket>> {
-    let reactor = Reactor::of_this_process();
+    let reactor = REACTOR.get_or_make(Reactor::default);
     let mut state = reactor.lock();
     if !state.has_thread {
         // No signal handler of the program runs in a thread that the program does not know of.
@@ -111,14 +109,15 @@ pub(crate) fn register(wait: Wait) -> io::Result<Option<Ticket>> {
 
 /// Takes a wait off the list, if it is still there.
 pub(crate) fn cancel(ticket: &Ticket) -> Gone {
-    Reactor::present()
+    REACTOR
+        .get()
         .map_or_else(Gone::default, |reactor| reactor.remove(|number, _| number == ticket.0))
 }
 
 /// Takes every wait of a handle off the list, before the handle is closed. There is none unless
 /// futures were forgotten.
 pub(crate) fn forget(handle: &'static Slot) -> Gone {
-    Reactor::present().map_or_else(Gone::default, |reactor| {
+    REACTOR.get().map_or_else(Gone::default, |reactor| {
         reactor.remove(|_, wait| ptr::eq(wait.handle, handle))
     })
 }
@@ -138,56 +137,6 @@ impl Drop for Gone {
 }
 
 impl Reactor {
-    /// Returns the reactor of this process, if there is one.
-    fn present() -> Option<&'static Self> {
-        Self::at(Self::installed())
-    }
-
-    /// Returns the installed reactor, which may be a parent's.
-    fn installed() -> *mut Self {
-        // Pairs with the exchange in `of_this_process`: the reactor is whole.
-        PRESENT.load(Acquire)
-    }
-
-    /// Returns the reactor at this address, if it is one of this process.
-    fn at(installed: *mut Self) -> Option<&'static Self> {
-        // SAFETY: null, or leaked by `of_this_process` and never freed.
-        let reactor = unsafe { installed.as_ref() }?;
-        (reactor.generation == fork::present_generation()).then_some(reactor)
-    }
-
-    fn new() -> Self {
-        let generation = fork::present_generation();
-        Self { generation, bell: AtomicU32::new(0), state: Mutex::default() }
-    }
-
-    /// Returns the reactor of this process; makes it if there is none.
-    ///
-    /// A process has one. [`cancel`] and [`forget`] would not find a wait in a second one, whose
-    /// word would be read after it is unmapped. So the exchange expects the value that was seen to
-    /// be no reactor of this process.
-    fn of_this_process() -> &'static Self {
-        let mut installed = Self::installed();
-        let mut spare: Option<&'static Self> = None;
-        loop {
-            if let Some(reactor) = Self::at(installed) {
-                return reactor;
-            }
-            let new: &'static Self = spare.unwrap_or_else(|| Box::leak(Box::new(Self::new())));
-            spare = Some(new);
-            // Pairs with the load in `installed`. If another thread is faster, the spare is lost.
-            match PRESENT.compare_exchange(
-                installed,
-                ptr::from_ref(new).cast_mut(),
-                AcqRel,
-                Acquire,
-            ) {
-                Ok(_) => return new,
-                Err(now) => installed = now,
-            }
-        }
-    }
-
     fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing that panics runs under it.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -215,10 +164,12 @@ impl Reactor {
     fn run(&'static self) {
         let mut idle_since = None;
         let mut woken = Woken::Nothing;
+        let mut all_words = true;
         loop {
             let mut state = self.lock();
             let now = Instant::now();
-            let ready = state.extract(|number, wait| wait.is_over(now) || woken.is_of(number));
+            let ready =
+                state.extract(|number, wait| wait.is_over(now, all_words) || woken.is_of(number));
             if !ready.is_empty() {
                 if ready.iter().any(|(number, _)| woken.is_of(*number)) {
                     woken = Woken::Nothing; // it reaches its task
@@ -229,7 +180,7 @@ impl Reactor {
                 drop(state);
                 for waker in wakers {
                     contain(|| waker.wake());
-                    if self.generation != fork::present_generation() {
+                    if REACTOR.get().is_none() {
                         return; // the waker forked, and this is the child: the list is the parent's
                     }
                 }
@@ -237,7 +188,12 @@ impl Reactor {
             }
             // A wake that is still here was for a wait that is gone. Another sleeper is due it.
             let stray = mem::replace(&mut woken, Woken::Nothing);
-            let until = match state.waits.iter().map(|(_, wait)| wait.until).min() {
+            let mut words = 0;
+            for (_, wait) in &mut state.waits {
+                words += wait.words();
+                wait.fits = words <= WORDS;
+            }
+            let until = match state.waits.iter().map(|(_, wait)| wait.end(all_words)).min() {
                 Some(until) => {
                     idle_since = None;
                     until
@@ -252,11 +208,12 @@ impl Reactor {
             let bell =
                 Target { ticket: 0, word: &raw const self.bell, value: self.bell.load(Relaxed) };
             let targets: Vec<_> = std::iter::once(bell)
-                .chain(state.waits.iter().flat_map(Wait::targets).take(WORDS))
+                .chain(state.waits.iter().take_while(|(_, wait)| wait.fits).flat_map(Wait::targets))
                 .collect();
             drop(state);
             stray.pass_on();
             woken = futex_waitv::wait_any(&targets, &self.bell, until);
+            all_words = !matches!(woken, Woken::Refused);
         }
     }
 }

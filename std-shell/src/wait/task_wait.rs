@@ -25,6 +25,10 @@ pub(crate) struct Wait {
     pub(crate) event: Option<ExitEvent>,
     /// When to wake the task in any case.
     pub(crate) until: Instant,
+    /// When to wake the task if the thread cannot sleep on its words: no wake reaches it then.
+    pub(crate) interval: Instant,
+    /// The thread has room for its words. Kept by the thread.
+    pub(crate) fits: bool,
     pub(crate) waker: Waker,
 }
 
@@ -34,16 +38,27 @@ unsafe impl Send for Wait {}
 
 impl Wait {
     /// Returns `true` if its task is to be woken. Under the mutex, while the wait is on the list.
-    pub(super) fn is_over(&self, now: Instant) -> bool {
+    pub(super) fn is_over(&self, now: Instant, all_words: bool) -> bool {
         let has_changed = |(word, value): (*const AtomicU32, u32)| {
             // SAFETY: on the list, so the handle has not been closed and its mapping lives.
             let word = unsafe { &*word };
             // Partner: the swaps of the owner word. Relaxed: the task judges anew.
             word.load(Relaxed) != value
         };
-        self.until <= now
+        self.end(all_words) <= now
             || self.word.is_some_and(has_changed)
             || self.event.as_ref().is_some_and(|event| !matches!(event.is_set(), Ok(false)))
+    }
+
+    /// Returns when to wake its task in any case. `all_words`: the kernel lets the thread sleep on
+    /// all words that it has room for.
+    pub(super) fn end(&self, all_words: bool) -> Instant {
+        if self.fits && all_words { self.until } else { self.until.min(self.interval) }
+    }
+
+    /// Returns the number of words to sleep on, at most.
+    pub(super) fn words(&self) -> usize {
+        usize::from(self.word.is_some()) + usize::from(self.event.is_some())
     }
 
     /// Returns the words to sleep on.

@@ -57,26 +57,17 @@ pub(crate) const HEAD_START_AFTER: u32 = 20;
 /// that has been asleep.
 pub(crate) const HEAD_START: Duration = Duration::from_micros(50);
 
-// Probing.
-
-/// How long a waiter sleeps before it assumes that the owner is in a long critical section: this,
-/// or this part of its poll interval if that is longer. If a waiter is woken before its timeout,
-/// the kernel must reprogram the CPU's timer, which delays the hand-off. So short sleeps do not
-/// begin at once. Figure H to a waiter that has been asleep.
-pub(crate) const PROBE_DELAY: Duration = Duration::from_millis(10);
-pub(crate) const PROBE_DELAY_PART: u32 = 5;
-
-/// How long the prober sleeps: many times what a wake and a probe take, or this part of its poll
-/// interval if that is longer. Both parts are such that the default interval gives these times.
-/// Figure R, and figure W for the price.
-pub(crate) const PROBE_INTERVAL: Duration = Duration::from_millis(1);
-pub(crate) const PROBE_INTERVAL_PART: u32 = 50;
-
-/// The prober sleeps at least this part of the time that it has waited: after a long wait a little
-/// more matters little. Figure R after 10 s.
-pub(crate) const PROBE_WAITED_PART: u32 = 8000;
-
 // Sleeping.
+
+/// How long the first sleep of a waiter is: many times what a hand-off takes, and so long that
+/// registering with the watch, which may start a thread, does not count. Figures H and R after
+/// 1 ms.
+pub(crate) const FIRST_SLEEP: Duration = Duration::from_millis(1);
+
+/// The part of the time waited that a waiter sleeps while the watch has not begun. Usually it
+/// begins within a fraction of the first such sleep. Arbitrary: the sleeps reach the default poll
+/// interval within a second.
+pub(crate) const PENDING_NAP_PART: u32 = 16;
 
 /// The longest time until the reactor wakes a task, which checks the lock and sleeps again.
 /// Threads:

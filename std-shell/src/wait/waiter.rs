@@ -14,8 +14,10 @@
 //! | `BackOff` | sleeps for a moment without setting WAITERS | its time is over | retry | `Spin` |
 //! | `Probe` | | | probe | `Sleep` |
 //! | `Sleep` | sets WAITERS, and sleeps | the word has moved before | retry | `Spin` |
-//! | | | a wake, or the word moves | retry | `SpinWoken` |
+//! | | | a wake, or the word moves | retry | `Woken` |
 //! | | | its time is over, or a signal came | | `Probe` |
+//! | `Woken` | reads the count of acquisitions | it has moved since the sleep | | `SpinWoken` |
+//! | | | it has not | | `Probe` |
 //! | `GaveUp` | | | give up | |
 //!
 //! A wait begins in `Spin`. `Sleep` gives up at the deadline, at the exit event, and at a deadlock.
@@ -23,8 +25,8 @@
 //! forked child.
 //!
 //! A spin ends in `Probe` if the owner has not been probed for one poll interval, and else in
-//! `Sleep`. So a dead owner is noticed before the first sleep, and after each sleep that ends by
-//! its time (`probe.rs` says how long that is).
+//! `Sleep`. So a dead owner is noticed before the first sleep, after each sleep that ends by its
+//! time (`patience.rs` says how long that is), and when the watch (`watch/`) wakes the waiter.
 
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
@@ -43,7 +45,7 @@ use crate::wait::WaitStrategy;
 use crate::wait::deadline::Deadline;
 use crate::wait::exit_event::{ExitEvent, WAITING_ALLOWED};
 use crate::wait::fairness::Fairness;
-use crate::wait::probe::ProbeSchedule;
+use crate::wait::patience::Patience;
 use crate::wait::sleep::sleep;
 use crate::wait::spin::{Pace, spin};
 use crate::wait::tuning::BACK_OFF;
@@ -66,6 +68,7 @@ pub(crate) enum GaveUp<'a> {
 #[derive(Clone, Copy, Debug)]
 enum Phase<'a> {
     Spin,
+    Woken,
     SpinWoken,
     BackOff,
     Probe,
@@ -104,16 +107,15 @@ pub(crate) struct Waiter<'a> {
     now: BootInstant,
     /// When it last asked whether the owner is alive.
     last_probe: Option<BootInstant>,
-    probes: ProbeSchedule<'a>,
+    patience: Patience<'a>,
 }
 
 impl<'a> Waiter<'a> {
     /// Makes a waiter that has just arrived.
     #[inline]
     pub(crate) fn new(terms: Terms<'a>, now: BootInstant) -> Self {
-        let shared = terms.shared;
-        let probes = ProbeSchedule::new(shared.region(), shared.probe(), shared.birth(), now);
-        Self { terms, phase: Phase::Spin, now, last_probe: None, probes }
+        let patience = Patience::new(terms.shared, terms.interval, now);
+        Self { terms, phase: Phase::Spin, now, last_probe: None, patience }
     }
 
     /// Returns when the wait began, or its last sleep ended.
@@ -142,6 +144,11 @@ impl<'a> Waiter<'a> {
                     }
                     self.phase = self.after_spin(context);
                 }
+                Phase::Woken => {
+                    self.check_process()?;
+                    let is_vain = self.patience.note_wake();
+                    self.phase = if is_vain { Phase::Probe } else { Phase::SpinWoken };
+                }
                 Phase::BackOff => {
                     self.back_off();
                     self.check_process()?;
@@ -166,7 +173,7 @@ impl<'a> Waiter<'a> {
                         return Ok(WaitAction::Retry);
                     }
                     Slept::Woken => {
-                        self.phase = Phase::SpinWoken;
+                        self.phase = Phase::Woken;
                         return Ok(WaitAction::Retry);
                     }
                     Slept::Elapsed => self.phase = Phase::Probe,
@@ -201,12 +208,16 @@ impl<'a> Waiter<'a> {
         self.terms.fairness.begin_interval(self.now);
     }
 
-    /// Sets WAITERS and sleeps, for as long as the deadline and the probes allow.
+    /// Sets WAITERS and sleeps, for as long as the deadline and the watch allow.
     #[inline]
     fn sleep(&mut self, context: &mut WaitContext<'_>) -> Result<Slept, GaveUp<'a>> {
         let terms = &self.terms;
         let event = self.event_word()?;
-        let limit = terms.deadline.clamp(terms.interval).ok_or(GaveUp::TimedOut)?;
+        let most = match terms.strategy {
+            WaitStrategy::Futex => self.patience.next_sleep(context.seen().owner()),
+            WaitStrategy::SleepPolling => terms.interval,
+        };
+        let limit = terms.deadline.clamp(most).ok_or(GaveUp::TimedOut)?;
         // A waiter holds nothing: its own token stands in the word only by corruption.
         let is_held_here = |owner| {
             owner != terms.me && registry::held_by_this_thread(owner, terms.shared.identity())
@@ -214,10 +225,6 @@ impl<'a> Waiter<'a> {
         if context.seen().owner().is_some_and(is_held_here) {
             return Err(GaveUp::WouldDeadlock);
         }
-        let limit = match terms.strategy {
-            WaitStrategy::Futex => self.probes.next_sleep(terms.interval).min(limit),
-            WaitStrategy::SleepPolling => limit,
-        };
         let unblocked = signal_mask::unblocked(terms.blocked); // handlers run here
         self.check_process()?;
         let slept = self.sleep_on(context, event, limit);
@@ -233,7 +240,7 @@ impl<'a> Waiter<'a> {
     /// Sleeps in the kernel, until a wake or for `limit`.
     #[inline]
     fn sleep_on(
-        &self,
+        &mut self,
         context: &mut WaitContext<'_>,
         event: Option<&AtomicU32>,
         limit: Duration,
@@ -244,11 +251,21 @@ impl<'a> Waiter<'a> {
         }
         let Ok(marked) = context.set_waiters() else { return Slept::Not };
         let lock = (context.word(), marked.bits());
-        let woke =
-            event.and_then(|event| futex::wait_either(lock, (event, WAITING_ALLOWED), limit));
-        match woke.unwrap_or_else(|| futex::wait(lock.0, lock.1, limit)) {
-            futex::Woke::Changed => Slept::Woken,
-            futex::Woke::Elapsed => Slept::Elapsed,
+        let mut limit = limit;
+        let mut woke = None;
+        if let Some(event) = event {
+            woke = futex::wait_either(lock, (event, WAITING_ALLOWED), limit);
+            // Otherwise it sleeps on the lock alone, and looks at the event after each sleep.
+            limit = limit.min(self.terms.interval);
+        }
+        match woke.or_else(|| futex::try_wait(lock.0, lock.1, limit)) {
+            Some(futex::Woke::Changed) => Slept::Woken,
+            Some(futex::Woke::Elapsed) => Slept::Elapsed,
+            None => {
+                self.patience.note_refused_futex();
+                sleep(limit.min(self.terms.interval), None);
+                Slept::Elapsed
+            }
         }
     }
 

@@ -13,8 +13,8 @@ use std::path::Path;
 
 /// The byte on which every open handle has a read lock.
 pub const PRESENCE: i64 = 1 << 30;
-/// The byte that one waiter locks while it probes the owner for all waiters.
-pub const WATCH: i64 = PRESENCE + 2;
+/// The bytes of the processes that watch a lock: each has one.
+pub const WATCHERS: RangeInclusive<i64> = PRESENCE + 2..=PRESENCE + 3;
 /// The bytes of all tokens that a handle may draw.
 pub const TOKENS: RangeInclusive<i64> = PRESENCE + 65536..=PRESENCE + (1 << 30) - 2;
 
@@ -122,6 +122,12 @@ impl Intruder {
         Some((mode, start..=if len == 0 { i64::MAX } else { start + len - 1 }))
     }
 
+    /// Returns how many processes watch the lock.
+    #[must_use]
+    pub fn watchers(&self) -> usize {
+        WATCHERS.filter(|byte| self.lock_of_others(&(*byte..=*byte)).is_some()).count()
+    }
+
     /// Returns all locks of other descriptions from byte 0 to the last but one that 31 bits can
     /// name, sorted.
     #[must_use]
@@ -129,6 +135,15 @@ impl Intruder {
         let mut found = Vec::new();
         self.look_between(0, i64::from(i32::MAX) - 1, &mut found);
         found
+    }
+
+    /// Returns the locks that handles have, sorted: all but those of the processes that watch, which
+    /// keep theirs for a moment after a wait.
+    #[must_use]
+    pub fn locks_of_handles(&self) -> Vec<(Mode, RangeInclusive<i64>)> {
+        let mut locks = self.locks_of_others();
+        locks.retain(|(_, bytes)| !WATCHERS.contains(bytes.start()));
+        locks
     }
 
     /// The kernel returns any lock in the way, not the first one.

@@ -11,7 +11,7 @@ use super::fate::{Fate, LOCK};
 use super::marks::within;
 use super::reenter;
 use crate::account::Account;
-use crate::hostile::Folder;
+use crate::hostile::{Denied, Folder, If, deny};
 
 /// An interval in a handle's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,6 +97,12 @@ impl Phase {
     /// Executes the child's part, from its start to its end.
     pub(super) fn play(self, fate: Fate, folder: &Folder, account: &Account) {
         fate.expect();
+        if self.sleeps() {
+            // The thread that would watch for the child is not traced: a breakpoint would kill it.
+            // So the child cannot start it, and sleeps for its interval.
+            let refused = |call| Denied { call, when: If::Called, errno: libc::EAGAIN };
+            let _ = deny(&[refused(libc::SYS_clone3), refused(libc::SYS_clone)]);
+        }
         even_out_memory();
         let open =
             || folder.lock(LOCK).poll_interval(NEVER).open().expect("a lock that can be opened");

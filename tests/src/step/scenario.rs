@@ -230,7 +230,7 @@ impl<'a> Scenario<'a> {
 
     /// Returns the bytes of all tokens in use.
     pub(super) fn tokens(&self) -> Vec<i64> {
-        let locks = self.intruder().locks_of_others();
+        let locks = self.intruder().locks_of_handles();
         locks
             .into_iter()
             .filter(|(mode, _)| *mode == Mode::Write)

@@ -73,7 +73,7 @@ impl Scenario<'_> {
         let status = self.keeper.ask("check l");
         let sound = format!("Unlocked waiters=false owner_died={marked}");
         assert!(status.starts_with(&sound) && status.contains("orphaned=false"), "{status}");
-        let locks = self.intruder().locks_of_others();
+        let locks = self.intruder().locks_of_handles();
         let presence = (Mode::Read, PRESENCE..=PRESENCE);
         assert!(locks.contains(&presence), "the others are present: {locks:?}");
         assert_eq!(

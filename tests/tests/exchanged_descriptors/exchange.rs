@@ -158,3 +158,11 @@ pub(crate) fn while_held(holder: &ShmLock, act: impl FnOnce()) {
         drop(end);
     });
 }
+
+/// Closes these numbers, as closefrom(3) does. No descriptor of the test has one of them.
+pub(crate) fn close_numbers(numbers: std::ops::Range<i32>) {
+    for number in numbers {
+        // SAFETY: no descriptor of this test, by the contract.
+        unsafe { libc::close(number) };
+    }
+}

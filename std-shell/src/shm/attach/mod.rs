@@ -64,6 +64,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::{Acquire, Release};
 use std::time::{Duration, Instant};
 
+use rustix::fs::{Timespec, Timestamps, UTIME_NOW, futimens};
 use rustix::io::Errno;
 use shmlock_core::Region;
 
@@ -222,6 +223,17 @@ impl Attachment {
         match self.b.links() {
             Some(links) => links == 0,
             None => self.place.has_lost(self.identity()),
+        }
+    }
+
+    /// Makes an event of the file, for the processes that watch it: sets its times, through `B` while
+    /// that is itself. utimensat(2). Async-signal-safe.
+    #[cold]
+    pub(crate) fn make_event(&self) {
+        let now = || Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
+        if self.probe().is_itself() {
+            let times = Timestamps { last_access: now(), last_modification: now() };
+            let _ = futimens(self.probe(), &times); // refused as well: the tick of the watchers
         }
     }
 

@@ -1,0 +1,90 @@
+//! Tells of events of files, inotify(7): an instance, its watches, and a sleep until an event.
+
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
+use rustix::io::{Errno, retry_on_intr};
+
+use crate::sys::sleep::timespec;
+
+/// A watch of one file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct WatchId(i32);
+
+/// What an instance has to tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Event {
+    /// Something happened to this file.
+    Of(WatchId),
+    /// The watch is gone: its file was deleted, or its file system unmounted.
+    Gone(WatchId),
+    /// Events were lost.
+    Overflow,
+}
+
+/// An inotify instance. The kernel allows each user a number of them
+/// (`fs.inotify.max_user_instances`, 128 by default).
+#[derive(Debug)]
+pub(crate) struct Inotify(OwnedFd);
+
+impl Inotify {
+    /// Makes an instance, `inotify_init1(2)`. `place` chooses its number.
+    ///
+    /// # Errors
+    /// EMFILE: the user has as many as are allowed; ENOSYS and others: there is no inotify.
+    pub(crate) fn new(place: impl FnOnce(OwnedFd) -> OwnedFd) -> Result<Self, Errno> {
+        inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).map(|fd| Self(place(fd)))
+    }
+
+    /// Watches the file at the path: the close of a description that could write, changes of its
+    /// attributes, and of its link count. `inotify_add_watch(2)`.
+    pub(crate) fn add(&self, path: &Path, follow: bool) -> Result<WatchId, Errno> {
+        let mut flags = WatchFlags::CLOSE_WRITE | WatchFlags::ATTRIB;
+        flags.set(WatchFlags::DONT_FOLLOW, !follow);
+        retry_on_intr(|| inotify::add_watch(&self.0, path, flags)).map(WatchId)
+    }
+
+    /// Ends a watch, `inotify_rm_watch(2)`.
+    pub(crate) fn remove(&self, watch: WatchId) {
+        let _ = inotify::remove_watch(&self.0, watch.0); // it may be gone already
+    }
+
+    /// Sleeps until there is an event, at most until `until`; returns `true` if there is one.
+    pub(crate) fn sleep(&self, until: Instant) -> bool {
+        let left = until.saturating_duration_since(Instant::now());
+        let mut polled = [PollFd::from_borrowed_fd(self.0.as_fd(), PollFlags::IN)];
+        match poll(&mut polled, Some(&timespec(left))) {
+            Ok(ready) => ready > 0,
+            Err(Errno::INTR) => false,
+            Err(_) => {
+                // Refused after all: the caller looks at its files by time.
+                crate::sys::sleep::sleep_for(left.min(Duration::from_millis(1)));
+                false
+            }
+        }
+    }
+
+    /// Takes the events that are there, without sleeping; at most so many as `READS` buffers hold.
+    /// More make it ready again.
+    pub(crate) fn take(&self, mut tell: impl FnMut(Event)) {
+        const READS: u32 = 512;
+        let mut buffer = [MaybeUninit::uninit(); 4096];
+        let mut reader = inotify::Reader::new(&self.0, &mut buffer);
+        for _ in 0..READS {
+            // An event with a name follows only from the watch of a directory.
+            let Ok(event) = reader.next() else { return };
+            let watch = WatchId(event.wd());
+            tell(if event.events().contains(ReadFlags::QUEUE_OVERFLOW) {
+                Event::Overflow
+            } else if event.events().contains(ReadFlags::IGNORED) {
+                Event::Gone(watch)
+            } else {
+                Event::Of(watch)
+            });
+        }
+    }
+}

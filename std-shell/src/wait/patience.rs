@@ -1,0 +1,118 @@
+//! Says how long a waiter sleeps at a time.
+//!
+//! The first sleep lasts a millisecond: most waits are over by then. After it the waiter registers
+//! with the watch of its process (`watch/`), and sleeps to its deadline once the lock is *covered*:
+//! a death, a lost wake or the removal of the file wakes it.
+//!
+//! | the waiter | sleeps at a time |
+//! |---|---|
+//! | has not slept yet, and is not registered | 1 ms, or its poll interval if that is shorter |
+//! | is registered, and covered | to its deadline |
+//! | is registered, not covered yet | 1 ms, or 1/16 of the time waited if that is longer |
+//! | has no watch, or no futex | one poll interval |
+//! | waits for an owner that the kernel does not know | one poll interval |
+//!
+//! A waiter that times out re-enters the futex queue at the tail. So a waiter of a watched lock
+//! does not begin with a short sleep.
+
+use std::time::Duration;
+
+use shmlock_core::Token;
+use shmlock_core::token::TokenRange;
+
+use crate::shm::attach::Attachment;
+use crate::sys::clock::BootInstant;
+use crate::wait::tuning::{FIRST_SLEEP, LONGEST_SLEEP, PENDING_NAP_PART};
+use crate::watch::{self, Cover, Joined, Registration};
+
+/// How long one waiter sleeps, and what it knows of the owner's progress.
+#[derive(Debug)]
+pub(crate) struct Patience<'a> {
+    shared: &'a Attachment,
+    interval: Duration,
+    since: BootInstant,
+    registration: Option<Registration>,
+    has_slept: bool,
+    /// The kernel refuses futexes: no wake reaches this waiter.
+    is_futex_refused: bool,
+    /// The count of acquisitions when the last sleep began.
+    count: u64,
+}
+
+impl<'a> Patience<'a> {
+    /// Begins with a wait that begins at `since`.
+    #[inline]
+    pub(crate) fn new(shared: &'a Attachment, interval: Duration, since: BootInstant) -> Self {
+        Self {
+            shared,
+            interval,
+            since,
+            registration: None,
+            has_slept: false,
+            is_futex_refused: false,
+            count: 0,
+        }
+    }
+
+    /// Returns how long to sleep now, at most, while this is the owner. The caller asks before each
+    /// sleep, in the process of the handle.
+    pub(crate) fn next_sleep(&mut self, owner: Option<Token>) -> Duration {
+        self.count = self.present_count();
+        if self.is_futex_refused || owner.is_some_and(is_unknown_to_the_kernel) {
+            return self.interval;
+        }
+        let is_first = !std::mem::replace(&mut self.has_slept, true);
+        if self.registration.is_none() {
+            let joined = if is_first {
+                watch::join(self.shared, self.interval)
+            } else if self.shared.probe().is_itself() {
+                watch::register(self.shared, self.interval)
+            } else {
+                Joined::Not // the name decides whether the file was removed: no event tells of that
+            };
+            match joined {
+                Joined::Registered(registration) => self.registration = Some(registration),
+                _ if is_first => return FIRST_SLEEP.min(self.interval),
+                Joined::Busy => return self.nap(),
+                Joined::Not => return self.interval,
+            }
+        }
+        match self.registration.as_ref().map(Registration::cover) {
+            Some(Cover::Covered) => LONGEST_SLEEP,
+            Some(Cover::Pending) => self.nap(),
+            Some(Cover::Refused) | None => self.interval,
+        }
+    }
+
+    /// Notes that the kernel has refused to let the waiter sleep on the word.
+    pub(crate) fn note_refused_futex(&mut self) {
+        self.is_futex_refused = true;
+    }
+
+    /// Returns `true` if the lock was not acquired since the last sleep began: a wake came because
+    /// of a death, of a removal, or to recruit. Then the caller probes the owner.
+    pub(crate) fn note_wake(&self) -> bool {
+        let is_vain = self.present_count() == self.count;
+        if let Some(registration) = self.registration.as_ref().filter(|_| is_vain) {
+            registration.look_for_slot();
+        }
+        is_vain
+    }
+
+    fn present_count(&self) -> u64 {
+        // Partner: the owner's `count_acquisition`, relaxed. Its halves may not fit: a hint, which
+        // decides only whether the owner is probed.
+        self.shared.region().fencing_token()
+    }
+
+    /// Returns the length of a sleep that ends soon after the lock is covered.
+    fn nap(&self) -> Duration {
+        FIRST_SLEEP.max(self.since.elapsed() / PENDING_NAP_PART).min(self.interval)
+    }
+}
+
+/// Returns `true` for an owner of which no event tells: a static token, assigned by an embedder,
+/// which may die or release without a trace in the kernel.
+fn is_unknown_to_the_kernel(owner: Token) -> bool {
+    owner.range() == TokenRange::Static
+}

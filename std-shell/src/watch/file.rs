@@ -1,0 +1,238 @@
+//! Watches one lock: the watch thread's own description and mapping of its file, its slot, and a
+//! look at the lock.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use rustix::fs::fstat;
+use shmlock_core::Word;
+
+use crate::identity::liveness::{OwnerState, life_of};
+use crate::layout::lock_bytes::WATCHERS;
+use crate::shm::window::Window;
+use crate::sys::file_id::FileId;
+use crate::sys::futex;
+use crate::sys::inotify::{Event, WatchId};
+use crate::sys::ofd::{self, Kind};
+use crate::sys::private_files::PrivateFiles;
+use crate::watch::events::Events;
+use crate::watch::naps::{Cause, Looks, Seen, nap};
+use crate::watch::watched::{Cover, Watched};
+
+/// The most waiters that a recruit wakes. Arbitrary: more than a process usually has.
+const RECRUITS: u32 = 8;
+
+/// How long the thread keeps a file after its last wait. A process that ends while it watches needs
+/// some 10 ms more for that: the kernel waits for its own threads before it closes an instance with
+/// a watch. So short; but not so short that each of several waits in a row begins anew.
+const LINGER: Duration = Duration::from_millis(20);
+
+/// A file that the thread has open.
+pub(super) struct WatchedFile {
+    pub(super) watched: Arc<Watched>,
+    // Before the descriptor: it keeps the description as well, and so the slot.
+    window: Window,
+    fd: OwnedFd,
+    slot: Option<u32>,
+    /// The watch of the file, if it has events.
+    watch: Option<WatchId>,
+    /// Since when it has a slot without events.
+    naps_since: Instant,
+    looks: Looks,
+    /// When to leave, if no wait is registered until then.
+    leave_at: Option<Instant>,
+    /// The other slot was taken when it was last seen.
+    has_colleague: bool,
+}
+
+impl WatchedFile {
+    /// Opens the file by its name. `None`: the name leads elsewhere, or the file cannot be mapped.
+    pub(super) fn open(watched: Arc<Watched>, files: &PrivateFiles, now: Instant) -> Option<Self> {
+        let fd = files.out_of_the_way(open(&watched)?);
+        let window = Window::new(fd.as_fd()).ok()?;
+        Some(Self {
+            watched,
+            window,
+            fd,
+            slot: None,
+            watch: None,
+            naps_since: now,
+            looks: Looks::new(now),
+            leave_at: None,
+            has_colleague: false,
+        })
+    }
+
+    pub(super) fn has_slot(&self) -> bool {
+        self.slot.is_some()
+    }
+
+    /// Returns `true` if it has a slot and no events.
+    pub(super) fn lacks_events(&self) -> bool {
+        self.has_slot() && self.watch.is_none()
+    }
+
+    /// Takes a slot if one is free. Then looks: an owner may have died before.
+    pub(super) fn take_slot(&mut self, now: Instant) {
+        // One description can lock both bytes: one slot is enough.
+        if self.slot.is_none() {
+            let take = |&byte: &u32| ofd::try_lock(self.fd.as_fd(), Kind::Write, byte) == Ok(true);
+            self.slot = WATCHERS.into_iter().find(take);
+            if self.has_slot() {
+                self.naps_since = now;
+                self.watched.set_slot(true);
+                self.looks.look_now(now, Cause::Event);
+            }
+        }
+    }
+
+    /// Tells the waiters whether they can rely on being woken.
+    pub(super) fn decide_cover(&self) {
+        let is_taken = |byte| ofd::is_locked(self.fd.as_fd(), byte) == Ok(true);
+        let is_covered = self.has_slot() || WATCHERS.into_iter().all(is_taken);
+        self.watched.set_cover(if is_covered { Cover::Covered } else { Cover::Refused });
+    }
+
+    /// Watches the file by events, if it has any: closes a description of the file and expects to
+    /// be told. Where that fails, the thread looks by naps.
+    pub(super) fn watch(&mut self, events: &Events, mut tell: impl FnMut(Event)) {
+        let Ok(watch) = events.add(&self.watched.place.path) else { return };
+        drop(open(&self.watched));
+        let mut is_told = false;
+        events.take(|event| {
+            if event == Event::Of(watch) {
+                is_told = true; // a death among these is seen by the look that a new slot needs
+            } else {
+                tell(event);
+            }
+        });
+        if is_told {
+            self.watch = Some(watch);
+        } else {
+            events.remove(watch);
+        }
+    }
+
+    /// Notes an event, which may be of another file.
+    pub(super) fn note(&mut self, event: Event, cause: Cause, now: Instant) {
+        match event {
+            Event::Of(watch) if self.watch == Some(watch) => self.looks.look_now(now, cause),
+            Event::Gone(watch) if self.watch == Some(watch) => {
+                self.watch = None;
+                self.looks.look_now(now, cause);
+            }
+            Event::Overflow => self.looks.look_now(now, cause),
+            Event::Of(_) | Event::Gone(_) => {}
+        }
+    }
+
+    /// Plans a look now.
+    pub(super) fn tick(&mut self, now: Instant) {
+        self.looks.look_now(now, Cause::Tick);
+    }
+
+    /// Notes whether waits are registered. If there are none, the file is to be left soon.
+    pub(super) fn note_waits(&mut self, now: Instant) {
+        if self.leave_at.is_none() && self.watched.is_unused() {
+            let _ = self.watched.is_idle(); // from here on
+            self.leave_at = Some(now + LINGER);
+        }
+    }
+
+    /// Returns `true` if it is time to leave, unless waits were registered meanwhile.
+    pub(super) fn wants_to_leave(&mut self, now: Instant) -> bool {
+        self.leave_at.take_if(|leave_at| *leave_at <= now).is_some()
+    }
+
+    /// Returns when to look next, or to leave.
+    pub(super) fn due(&self) -> Option<Instant> {
+        [self.looks.due(), self.leave_at].into_iter().flatten().min()
+    }
+
+    /// Looks at the lock if that is due, and wakes a waiter if there is something to see.
+    pub(super) fn look_if_due(&mut self, now: Instant) {
+        if !self.looks.is_due(now) {
+            return;
+        }
+        let seen = self.look();
+        self.recruit_if_alone();
+        let naps = self
+            .lacks_events()
+            .then(|| nap(self.watched.interval(), now.saturating_duration_since(self.naps_since)));
+        self.looks.plan(Instant::now(), seen, naps);
+    }
+
+    fn look(&self) -> Seen {
+        let word = self.window.owner_word();
+        let woken = |waiters| futex::wake(word, waiters).is_ok_and(|woken| woken > 0);
+        if fstat(&self.fd).is_ok_and(|stat| stat.st_nlink == 0) {
+            return if woken(futex::ALL) { Seen::WokeAll } else { Seen::Quiet };
+        }
+        // Partner: the swaps of the owner word. Relaxed: the woken waiter judges.
+        let word = Word::from_bits(word.load(Relaxed));
+        let is_dead = |owner| life_of(self.fd.as_fd(), owner) == OwnerState::Dead;
+        match word.owner() {
+            // A release that was not followed by its wake leaves no trace in the word.
+            None if woken(1) => Seen::Woke,
+            None => Seen::Quiet,
+            Some(owner) if is_dead(owner) => {
+                if woken(1) {
+                    Seen::Woke
+                } else {
+                    Seen::NoneSleeps
+                }
+            }
+            Some(_) => {
+                // A waiter may have died that was woken and was to set WAITERS again.
+                if !word.has_waiters() {
+                    woken(1);
+                }
+                Seen::Quiet
+            }
+        }
+    }
+
+    /// Recruits if the other watcher has gone since the last look.
+    fn recruit_if_alone(&mut self) {
+        let Some(own) = self.slot else { return };
+        let is_taken = |byte| byte != own && ofd::is_locked(self.fd.as_fd(), byte) == Ok(true);
+        let has_colleague = WATCHERS.into_iter().any(is_taken);
+        if std::mem::replace(&mut self.has_colleague, has_colleague) && !has_colleague {
+            self.recruit();
+        }
+    }
+
+    /// Wakes waiters, so that the process of one of them takes the free slot. The kernel wakes in
+    /// the order of their sleep: those of this process, which find nothing to do, and one more.
+    fn recruit(&self) {
+        let word = self.window.owner_word();
+        if Word::from_bits(word.load(Relaxed)).has_waiters() {
+            let waiters = self.watched.waits().saturating_add(1).min(RECRUITS);
+            let _ = futex::wake(word, waiters);
+        }
+    }
+
+    /// Ends the watch of a file for which no wait is registered.
+    pub(super) fn leave(self, events: Option<&Events>) {
+        let Some(slot) = self.slot else { return };
+        if let (Some(events), Some(watch)) = (events, self.watch) {
+            events.remove(watch);
+        }
+        // Unlocking a range that the description holds cannot fail.
+        let _ = ofd::unlock(self.fd.as_fd(), slot);
+        self.recruit();
+    }
+
+    /// Returns how long this process may overlook a death if it does not watch.
+    pub(super) fn tick_length(&self) -> Duration {
+        self.watched.interval()
+    }
+}
+
+/// Opens the file by its name, if the name leads to it.
+fn open(watched: &Watched) -> Option<OwnedFd> {
+    let fd = watched.place.open().ok()??;
+    (FileId::of_fd(fd.as_fd()) == Some(watched.file)).then_some(fd)
+}

@@ -1,0 +1,73 @@
+//! Watches the locks that this process waits for, in one thread, so that its waiters can sleep.
+//!
+//! A waiter that has slept for a millisecond in vain registers the lock's *file*, and then sleeps
+//! to its deadline without a timer. The watch thread wakes it when there is something to see: a
+//! dead owner, a free lock whose wake was lost, a removed file. The waiter judges for itself.
+//!
+//! ```text
+//!  a waiter                          this process's watch thread           the kernel
+//!  --------                          ---------------------------           ----------
+//!  sleeps 1 ms in vain
+//!  registers the file, rings ------> opens the file, takes a slot,
+//!  naps until it is *covered* <----- watches it, looks once
+//!  sets WAITERS, sleeps              sleeps until an event or a tick  <--- the owner dies: its
+//!                                                                          last reference goes
+//!  is woken, finds the count  <----- looks: the owner is dead, wakes one
+//!  of acquisitions unmoved,
+//!  probes the owner, recovers
+//! ```
+//!
+//! # The event
+//!
+//! The byte lock that proves an owner's life goes with the last reference to its description
+//! (`layout/lock_bytes.rs`). That is the moment at which the kernel tells a watch of the file that
+//! a description that could write was closed. So a death is an event, whatever its cause, and in
+//! whatever namespace. Opening and closing a lock are events as well, and mean nothing: `naps.rs`
+//! bounds what they cost.
+//!
+//! # Slots
+//!
+//! At most two processes watch a lock; each has a write lock on one of two bytes
+//! ([`WATCHERS`](crate::layout::lock_bytes::WATCHERS)), its *slot*. One is not enough: its process
+//! may be the next owner, and does not see its own death. A process without a slot relies on the
+//! two. Its thread wakes once a second, looks, and takes a slot that has become free (the *tick*).
+//! So if both are killed or stopped, a death is noticed within a second.
+//!
+//! A watcher that leaves, or that sees the other slot become free, *recruits*: it wakes a sleeping
+//! waiter. That one finds the count unmoved and nothing else to do, and has its own process look
+//! for a slot.
+//!
+//! # What the thread has
+//!
+//! For each file a description, a mapping for reading, and a watch, all of its own; so it follows
+//! no pointer of a handle, and handles come and go. Its descriptors are in a table of its own
+//! (`sys/private_files.rs`): no other code can close or exchange them, and no child inherits them.
+//! It runs no foreign code but the allocator's, blocks all signals, and never writes to a region.
+//!
+//! It leaves a file a moment after its last wait, and ends a second or two after its last file.
+//! A process that ends while it watches needs some milliseconds more: the kernel closes an inotify
+//! instance slowly.
+//!
+//! # Fallbacks
+//!
+//! | what is missing | then |
+//! |---|---|
+//! | an inotify instance, or events of this file | the watcher looks by naps (`naps.rs`) |
+//! | the thread, its table, or the file's name | each waiter sleeps one interval at a time |
+//! | the bell (/proc) | a file is covered at the next tick; its waiters nap until then |
+//!
+//! # Fork
+//!
+//! A child has neither the thread nor its files, and makes its own hub (`sys/per_process.rs`). A
+//! registration that it inherits does nothing.
+
+mod events;
+mod file;
+mod hub;
+mod naps;
+mod registration;
+mod thread;
+mod watched;
+
+pub(crate) use registration::{Joined, Registration, join, register};
+pub(crate) use watched::Cover;

@@ -1,0 +1,95 @@
+//! Registers the waits of this process with its watch thread.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::shm::attach::Attachment;
+use crate::sys::fork::ProcessGeneration;
+use crate::watch::hub::{HUB, Hub};
+use crate::watch::thread::watch;
+use crate::watch::watched::{Cover, Watched};
+
+/// The answer to a registration.
+#[derive(Debug)]
+pub(crate) enum Joined {
+    Registered(Registration),
+    /// Not at this moment: another thread has the list.
+    Busy,
+    /// There is no watch thread, or the file is not watched.
+    Not,
+}
+
+/// A registered wait. Its drop ends it. The last wait of a file that this process watches tells the
+/// thread so, by a few system calls.
+#[derive(Debug)]
+pub(crate) struct Registration {
+    watched: Arc<Watched>,
+    /// The process that registered it.
+    birth: ProcessGeneration,
+}
+
+/// Registers a wait for the file of `shared`; starts the thread if there is none.
+pub(crate) fn register(shared: &Attachment, interval: Duration) -> Joined {
+    let hub = HUB.get_or_make(Hub::default);
+    let Some(mut state) = hub.try_lock() else { return Joined::Busy };
+    // A signal handler may have forked meanwhile, and this may be the child.
+    if !shared.birth().is_here() {
+        return Joined::Not;
+    }
+    if let Some(watched) = state.find(shared.identity(), interval) {
+        return Joined::Registered(Registration { watched, birth: shared.birth() });
+    }
+    if !state.start_thread(hub, watch) {
+        return Joined::Not;
+    }
+    let watched = Watched::new(shared.identity(), shared.place().clone());
+    let watched = state.add(watched, interval);
+    hub.ring_while(&state);
+    Joined::Registered(Registration { watched, birth: shared.birth() })
+}
+
+/// Registers a wait if the file is registered already. Makes no system call.
+pub(crate) fn join(shared: &Attachment, interval: Duration) -> Joined {
+    let Some(hub) = HUB.get() else { return Joined::Not };
+    let Some(state) = hub.try_lock() else { return Joined::Busy };
+    match state.find(shared.identity(), interval) {
+        Some(watched) => Joined::Registered(Registration { watched, birth: shared.birth() }),
+        None => Joined::Not,
+    }
+}
+
+impl Registration {
+    pub(crate) fn cover(&self) -> Cover {
+        self.watched.cover()
+    }
+
+    /// Has the thread look for a free slot, after a wake for nothing.
+    pub(crate) fn look_for_slot(&self) {
+        if self.watched.ask_for_slot() {
+            ring();
+        }
+    }
+}
+
+/// Has the thread look at what it is asked for. If another thread has the list, it does so at its
+/// next tick.
+fn ring() {
+    if let Some(hub) = HUB.get() {
+        if let Some(state) = hub.try_lock() {
+            hub.ring_while(&state);
+        }
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        if self.birth.is_here() {
+            if self.watched.end_wait() {
+                ring();
+            }
+        } else {
+            // A forked child: never freed, for the allocator may be in use there.
+            std::mem::forget(Arc::clone(&self.watched));
+        }
+    }
+}

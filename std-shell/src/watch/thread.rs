@@ -1,0 +1,226 @@
+//! Runs the watch thread: takes new files, looks at locks, and sleeps.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::sys::inotify::Event;
+use crate::sys::private_files::PrivateFiles;
+use crate::sys::sleep;
+use crate::watch::events::Events;
+use crate::watch::file::WatchedFile;
+use crate::watch::hub::Hub;
+use crate::watch::naps::Storm;
+use crate::watch::watched::{Cover, Watched};
+
+/// How often the thread takes a look at everything, and removes idle files. It bounds the time for
+/// which a death stays unnoticed if no process watches.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Runs until no file is registered.
+pub(super) fn watch(hub: &'static Hub) {
+    match PrivateFiles::begin() {
+        Ok(files) => Watcher::new(hub, files).run(),
+        Err(_) => hub.refuse_all(),
+    }
+}
+
+struct Watcher {
+    hub: &'static Hub,
+    files: Vec<WatchedFile>,
+    /// Files that could not be opened. They are tried again.
+    unopened: Vec<Arc<Watched>>,
+    senses: Senses,
+    storm: Storm,
+    /// There was no file at the last tick, nor at the one before.
+    wants_end: bool,
+    had_files: bool,
+    /// When the thread looks at everything that it was not told of.
+    next_tick: Instant,
+    /// When all files are looked at next; later than the tick if all poll intervals are longer.
+    next_round: Instant,
+}
+
+impl Watcher {
+    fn new(hub: &'static Hub, private: PrivateFiles) -> Self {
+        let now = Instant::now();
+        Self {
+            hub,
+            files: Vec::new(),
+            unopened: Vec::new(),
+            senses: Senses { hub, private, events: None },
+            storm: Storm::default(),
+            wants_end: false,
+            had_files: true,
+            next_tick: now + TICK,
+            next_round: now + sleep::LONGEST, // until there is a file
+        }
+    }
+
+    fn run(mut self) {
+        while let Some((new, bell)) = self.hub.take_new(self.wants_end) {
+            self.wants_end = false;
+            for watched in new {
+                self.begin(watched);
+            }
+            self.serve_requests();
+            self.leave_unused();
+            self.tick();
+            let now = Instant::now();
+            for file in &mut self.files {
+                file.look_if_due(now);
+            }
+            self.sleep(bell);
+        }
+    }
+
+    /// Begins to watch a file.
+    fn begin(&mut self, watched: Arc<Watched>) {
+        let now = Instant::now();
+        let opened = WatchedFile::open(Arc::clone(&watched), &self.senses.private, now);
+        let Some(mut file) = opened else {
+            watched.set_cover(Cover::Refused);
+            self.unopened.push(watched);
+            return;
+        };
+        let seen = self.senses.take_slot(&mut file);
+        file.decide_cover();
+        self.next_round = self.next_round.min(round_after(now, &file));
+        self.files.push(file);
+        self.note(&seen);
+    }
+
+    /// Takes slots for the files whose waiters were woken for nothing.
+    fn serve_requests(&mut self) {
+        let mut seen = Vec::new();
+        for file in &mut self.files {
+            if file.watched.wants_slot() {
+                seen.extend(self.senses.take_slot(file));
+            }
+        }
+        self.note(&seen);
+    }
+
+    /// Leaves the files whose last wait has ended a moment ago.
+    fn leave_unused(&mut self) {
+        let now = Instant::now();
+        let mut index = 0;
+        while let Some(file) = self.files.get_mut(index) {
+            file.note_waits(now);
+            let wants_to_leave = file.wants_to_leave(now);
+            if wants_to_leave && self.hub.remove_if_idle(&file.watched) {
+                self.files.swap_remove(index).leave(self.senses.events.as_ref());
+            } else {
+                file.note_waits(now); // a wait may have come and gone
+                index += 1;
+            }
+        }
+    }
+
+    /// Once a second: looks at everything, and wants to end if there was no file for a second.
+    fn tick(&mut self) {
+        let now = Instant::now();
+        if now < self.next_tick {
+            return;
+        }
+        self.next_tick = now + TICK;
+        let has_files = !self.files.is_empty() || !self.unopened.is_empty();
+        self.wants_end = !std::mem::replace(&mut self.had_files, has_files) && !has_files;
+        self.senses.close_if_useless(&self.files);
+        for watched in std::mem::take(&mut self.unopened) {
+            if !self.hub.remove_if_idle(&watched) {
+                self.begin(watched);
+            }
+        }
+        if now >= self.next_round {
+            self.round(now);
+        }
+    }
+
+    /// Looks at every file, and takes the slots that are free.
+    fn round(&mut self, now: Instant) {
+        let mut seen = Vec::new();
+        for file in &mut self.files {
+            seen.extend(self.senses.take_slot(file));
+            file.decide_cover(); // it was refused if a slot became free at the wrong moment
+            file.tick(now);
+        }
+        self.note(&seen);
+        let rounds = self.files.iter().map(|file| round_after(now, file));
+        self.next_round = rounds.min().unwrap_or(now + sleep::LONGEST);
+    }
+
+    /// Sleeps until something happens, or something is due.
+    fn sleep(&mut self, bell: u32) {
+        if self.hub.has_rung_since(bell) {
+            return; // its event may have been taken with others
+        }
+        let now = Instant::now();
+        let due = self.files.iter().filter_map(WatchedFile::due).min();
+        let until = due.map_or(self.next_tick, |due| due.min(self.next_tick));
+        match (&self.senses.events, self.storm.deaf_until(now)) {
+            (Some(events), None) => {
+                if events.sleep(until) {
+                    let mut seen = Vec::new();
+                    events.take(|event| seen.push(event));
+                    self.note(&seen);
+                }
+            }
+            (Some(_), Some(deaf_until)) => self.hub.sleep(bell, until.min(deaf_until)),
+            (None, _) => self.hub.sleep(bell, until),
+        }
+    }
+
+    fn note(&mut self, events: &[Event]) {
+        if events.is_empty() {
+            return; // the bell alone
+        }
+        let now = Instant::now();
+        let cause = self.storm.note(now);
+        for event in events {
+            for file in &mut self.files {
+                file.note(*event, cause, now);
+            }
+        }
+    }
+}
+
+/// What the thread senses by: events, while a file has a slot and the kernel has an instance.
+struct Senses {
+    hub: &'static Hub,
+    private: PrivateFiles,
+    events: Option<Events>,
+}
+
+impl Senses {
+    /// Takes a slot for the file if one is free, and gives it its events. Returns the events of
+    /// other files that came meanwhile.
+    fn take_slot(&mut self, file: &mut WatchedFile) -> Vec<Event> {
+        let mut seen = Vec::new();
+        file.take_slot(Instant::now());
+        if file.lacks_events() {
+            if self.events.is_none() {
+                self.events = Events::new(&self.private).ok();
+                self.hub.set_bell_file(self.events.as_ref().and_then(Events::bell_file));
+            }
+            if let Some(events) = &self.events {
+                file.watch(events, |event| seen.push(event));
+            }
+        }
+        seen
+    }
+
+    /// Closes the instance if no file has a slot. The kernel takes milliseconds for that.
+    fn close_if_useless(&mut self, files: &[WatchedFile]) {
+        if self.events.is_some() && !files.iter().any(WatchedFile::has_slot) {
+            self.hub.set_bell_file(None); // before: a ring must not be lost
+            self.events = None;
+        }
+    }
+}
+
+/// Returns when the round is due that a file needs: after a tick, or after its interval if that is
+/// longer.
+fn round_after(now: Instant, file: &WatchedFile) -> Instant {
+    let length = file.tick_length().max(TICK);
+    now.checked_add(length).unwrap_or(now + sleep::LONGEST)
+}

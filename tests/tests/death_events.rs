@@ -1,0 +1,256 @@
+//! Checks that a sleeping waiter is woken by a death, whatever the kind of death. The poll interval
+//! is an hour: a waiter that is not woken hangs.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+use std::{fs, thread};
+
+use shmlock::{Error, Guard, ShmLock};
+use shmlock_tests::hostile::{Apart, Folder, Intruder, Solo, fork, fork_apart, mount_again};
+use shmlock_tests::{Fixture, actor, alone, proc, start, until};
+
+const HERE: &str = "a lock of this process";
+const HOUR: Duration = Duration::from_secs(3600);
+const WAITERS: u32 = 1 << 31;
+
+/// Returns the file of the fixture's only lock.
+fn only_file(fixture: &Fixture) -> Intruder {
+    Intruder::on(&Path::new("/dev/shm").join(&fixture.files()[0]))
+}
+
+fn assert_recovered(guard: &Guard<'_>) {
+    assert!(guard.recovered().is_some(), "its owner died");
+    guard.declare_consistent().expect("held");
+}
+
+#[test]
+fn a_waiter_that_sleeps_for_an_hour_is_woken_by_the_death_of_the_owner() {
+    let fixture = Solo::new();
+    for how in ["kill", "_exit", "exec", "abort", "segv"] {
+        let name = fixture.name("l");
+        let mut owner = actor!("{name}");
+        owner.ask("lock l");
+        let file = only_file(&fixture);
+        let waiter = ShmLock::builder(&name).poll_interval(HOUR).open().expect(HERE);
+        thread::scope(|scope| {
+            let waiting = scope.spawn(move || {
+                assert_recovered(&waiter.lock().expect("its owner dies"));
+            });
+            until(|| file.watchers() == 1);
+            if how == "kill" {
+                owner.kill();
+            } else {
+                owner.tell(format!("die {how}"));
+                owner.wait();
+            }
+            waiting.join().expect("no panic");
+        });
+    }
+}
+
+#[test]
+fn a_task_that_waits_for_an_hour_is_woken_by_the_death_of_the_owner() {
+    let fixture = Solo::new();
+    let name = fixture.name("l");
+    let mut owner = actor!("{name}");
+    owner.ask("lock l");
+    let file = only_file(&fixture);
+    let lock = ShmLock::builder(&name).poll_interval(HOUR).open().expect(HERE);
+    thread::scope(|scope| {
+        let waiting = scope.spawn(move || {
+            assert_recovered(&pollster::block_on(lock.lock_async()).expect("its owner dies"));
+        });
+        until(|| file.watchers() == 1);
+        owner.kill();
+        waiting.join().expect("no panic");
+    });
+}
+
+#[test]
+fn a_waiter_of_each_of_many_locks_is_woken_by_the_death_of_their_owner() {
+    const LOCKS: usize = 20;
+    let fixture = Solo::new();
+    let folder = Folder::new(&fixture);
+    let open = |number| folder.lock(&format!("l{number}")).poll_interval(HOUR);
+    let mut owner = actor!();
+    for number in 0..LOCKS {
+        owner.ask(format!("open {number} l{number} dir={}", folder.path().display()));
+        owner.ask(format!("lock {number}"));
+    }
+    thread::scope(|scope| {
+        for number in 0..LOCKS {
+            scope.spawn(move || {
+                let lock = open(number).open().expect(HERE);
+                assert_recovered(&lock.lock().expect("its owner dies"));
+            });
+        }
+        for number in 0..LOCKS {
+            let file = Intruder::on(&folder.file(&format!("l{number}")));
+            until(|| file.watchers() == 1);
+        }
+        owner.kill();
+    });
+}
+
+#[test]
+fn an_owner_in_another_pid_namespace_dies_by_an_event_as_well() {
+    alone!(|| {
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
+        let owner = fork_apart(Apart::Pids, |line| {
+            let lock = folder.lock("l").open().expect(HERE);
+            let _guard = lock.lock().expect("free");
+            line.ready();
+            line.wait();
+        });
+        let Some(owner) = owner else { return };
+        owner.line().wait();
+        let file = Intruder::on(&folder.file("l"));
+        let waiter = fork(|_| {
+            let lock = folder.lock("l").poll_interval(HOUR).open().expect(HERE);
+            assert_recovered(&lock.lock().expect("its owner dies"));
+        });
+        until(|| file.watchers() == 1);
+        owner.kill();
+        waiter.ends_well();
+    });
+}
+
+/// The word is free and nobody was woken: so an owner leaves it that dies between the release and
+/// the wake. Its close is the event.
+#[test]
+fn a_waiter_whose_wake_was_lost_with_the_owner_is_woken_by_its_end() {
+    let fixture = Solo::new();
+    let name = fixture.name("l");
+    let mut owner = actor!("{name}");
+    owner.ask("lock l");
+    let file = only_file(&fixture);
+    let waiter = ShmLock::builder(&name).poll_interval(HOUR).open().expect(HERE);
+    thread::scope(|scope| {
+        let waiting = scope.spawn(move || {
+            let guard = waiter.lock().expect("it comes free");
+            assert!(guard.recovered().is_none(), "a death was reported");
+            drop(guard);
+            waiter // closed after the owner, which then leaves no file
+        });
+        until(|| file.watchers() == 1 && file.owner_word() & WAITERS != 0);
+        file.scribble(0, 0);
+        owner.kill();
+        waiting.join().expect("no panic");
+    });
+}
+
+/// A waiter that was woken dies before it sets WAITERS again. The release then wakes nobody.
+#[test]
+fn a_sleeping_waiter_whose_flag_was_lost_with_another_waiter_sets_it_again() {
+    let fixture = Solo::new();
+    let name = fixture.name("l");
+    let (mut owner, mut other) = (actor!("{name}"), actor!("{name}"));
+    owner.ask("lock l");
+    let file = only_file(&fixture);
+    let mut waiter = actor!("{name} poll={}", HOUR.as_millis());
+    waiter.tell("lock l");
+    until(|| file.watchers() == 1 && file.owner_word() & WAITERS != 0);
+    proc::comes_to_rest(waiter.pid());
+    file.scribble(0, file.owner_word() & !WAITERS);
+    other.kill();
+    until(|| file.owner_word() & WAITERS != 0);
+    owner.ask("release l");
+    waiter.done();
+}
+
+#[test]
+fn an_owner_that_reached_the_file_by_a_bind_mount_dies_by_an_event_as_well() {
+    alone!(|| {
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
+        let elsewhere = folder.path().join("elsewhere");
+        fs::create_dir(&elsewhere).expect("our own directory");
+        let owner = fork(|line| {
+            let mounted = mount_again(folder.path(), &elsewhere);
+            line.say(i64::from(mounted.is_some()));
+            let lock = ShmLock::builder("l").directory(&elsewhere).open().expect(HERE);
+            let _guard = lock.lock().expect("free");
+            line.ready();
+            line.wait();
+        });
+        if owner.line().hear() == 0 {
+            return;
+        }
+        owner.line().wait();
+        let file = Intruder::on(&folder.file("l"));
+        let waiter = fork(|_| {
+            let lock = folder.lock("l").poll_interval(HOUR).open().expect(HERE);
+            assert_recovered(&lock.lock().expect("its owner dies"));
+        });
+        until(|| file.watchers() == 1);
+        owner.kill();
+        waiter.ends_well();
+    });
+}
+
+#[allow(clippy::zombie_processes, reason = "the program outlives its parent")]
+#[test]
+fn the_end_of_the_last_copy_of_a_lifeline_is_an_event() {
+    alone!(|| {
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
+        let owner = fork(|line| {
+            let lock = folder.lock("l").lifeline(true).open().expect(HERE);
+            let _guard = lock.lock().expect("free");
+            let copy = lock.lifeline().expect("asked for").try_clone_to_owned().expect("a copy");
+            let mut program = Command::new("sleep");
+            let program = start(program.arg("1000").stdin(copy)).expect("sleep(1)");
+            line.say(program.id().into());
+            line.wait();
+        });
+        let program = i32::try_from(owner.line().hear()).expect("a process id");
+        let file = Intruder::on(&folder.file("l"));
+        let waiter = fork(|line| {
+            let lock = folder.lock("l").poll_interval(HOUR).open().expect(HERE);
+            let guard = lock.lock().expect("its owner dies");
+            assert_recovered(&guard);
+            line.ready();
+        });
+        until(|| file.watchers() == 1);
+        owner.kill();
+        proc::comes_to_rest(waiter.pid().unsigned_abs());
+        let lock = folder.lock("l").open().expect(HERE);
+        assert!(lock.try_lock().expect(HERE).is_none(), "the program vouches for it");
+        let program = rustix::process::Pid::from_raw(program).expect("a process");
+        rustix::process::kill_process(program, rustix::process::Signal::KILL).expect("it runs");
+        waiter.line().wait();
+        waiter.ends_well();
+    });
+}
+
+#[test]
+fn every_waiter_is_woken_when_the_file_is_removed() {
+    alone!(|| {
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
+        let holder = folder.lock("l").open().expect(HERE);
+        holder.acquire().expect("free");
+        let file = Intruder::on(&folder.file("l"));
+        let waiters = fork(|_| {
+            let lock = || folder.lock("l").poll_interval(HOUR).open().expect(HERE);
+            let is_orphaned = |error: &Error| matches!(error, Error::Orphaned { .. });
+            thread::scope(|scope| {
+                for _ in 0..3 {
+                    scope.spawn(|| assert!(lock().lock().is_err_and(|error| is_orphaned(&error))));
+                    scope.spawn(|| {
+                        let lock = lock();
+                        let waited = pollster::block_on(lock.lock_async());
+                        assert!(waited.is_err_and(|error| is_orphaned(&error)));
+                    });
+                }
+            });
+        });
+        until(|| file.watchers() == 1);
+        proc::comes_to_rest(waiters.pid().unsigned_abs());
+        fs::remove_file(folder.file("l")).expect("ours");
+        waiters.ends_well();
+        holder.release().expect("held");
+    });
+}
