@@ -230,7 +230,7 @@ pub fn release_fast<F: Fence>(word: &AtomicU32, me: Token, fence: F) -> Result<(
     fence.release(); // pairs with the fence in `try_acquire`: the next owner sees our writes
     let seen = Word::held_by(me);
     // Partner: the swap in `try_acquire`. Relaxed: the fence orders.
-    match word.compare_exchange(seen.bits(), seen.released().bits(), Relaxed, Relaxed) {
+    match word.compare_exchange(seen.bits(), Word::FREE.bits(), Relaxed, Relaxed) {
         Ok(_) => Ok(()),
         Err(bits) => Err(Word::from_bits(bits)),
     }

@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use shmlock_core::record::Description;
-use shmlock_core::{EncodedRecord, Record, Token};
+use shmlock_core::{EncodedRecord, FenceScope, Record, Token};
 use uuid::Uuid;
 
 use crate::error::{Error, Result};
@@ -17,7 +17,9 @@ use crate::lock::hold_count::Holds;
 use crate::lock::panic_watch::PanicWatch;
 use crate::lock::settings::Settings;
 use crate::name::Name;
+use crate::process::anchor::{Anchor, address_of};
 use crate::process::registry::{self, Entry, Registration};
+use crate::process::thread_end::{Caller, watch_this_thread};
 use crate::shm::attach::Attachment;
 use crate::shm::file::FileSpec;
 use crate::shm::removal::UnlinkPolicy;
@@ -116,16 +118,18 @@ pub struct ShmLock {
     pub(crate) pace: Pace,
     // From here on: needed always.
     pub(crate) settings: Settings,
-    pub(crate) token: Token,
+    pub(crate) anchor: Anchor,
     pub(crate) holds: Holds,
+    pub(crate) token: Token,
     /// The number of the thread that the slot names, or [`NO_THREAD`].
     pub(crate) thread: Cell<u32>,
     /// The record has been written as it is now.
     pub(crate) recorded: Cell<bool>,
-    /// An acquisition is nothing but the protocol: it blocks no signals, reads no clock and watches
-    /// for no panic.
+    /// An acquisition is nothing but the protocol: it blocks no signals, reads no clock, watches
+    /// for no panic, and its fences are those of one operating system.
     pub(crate) no_bookkeeping: bool,
-    /// The next acquisition needs no bookkeeping, and yields to no woken waiter first.
+    /// The next acquisition needs no bookkeeping, and yields to no woken waiter first. Where this
+    /// or `recorded` becomes false, `close_fast_path` follows.
     pub(crate) fast_path: Cell<bool>,
     // Last: its drop unmaps memory that the other fields refer to.
     pub(crate) shared: Attachment,
@@ -177,8 +181,12 @@ impl ShmLock {
             identity: shared.identity(),
         });
         let no_bookkeeping = settings.block_signals == BlockSignals::Never
+            && settings.fence == FenceScope::InnerShareable
             && !settings.measure_holds
             && !settings.poisoning;
+        let holds = Holds::new(address_of(shared.region()));
+        let anchor = Anchor::new(shared.static_region());
+        let _ = watch_this_thread(Caller::MayAllocate);
         let lock = Self {
             name,
             uuid,
@@ -193,7 +201,8 @@ impl ShmLock {
             record: RefCell::new(EncodedRecord::new(&record)),
             description: RefCell::new(description),
             recorded: Cell::new(false),
-            holds: Holds::new(),
+            anchor,
+            holds,
             thread: Cell::new(NO_THREAD),
             death_notice: RefCell::new(None),
             blocked: RefCell::new(None),

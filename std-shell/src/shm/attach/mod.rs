@@ -150,6 +150,11 @@ impl Attachment {
         self.region
     }
 
+    /// Returns the same for an anchor, which is dropped before this attachment.
+    pub(crate) fn static_region(&self) -> Region<'static> {
+        self.region
+    }
+
     /// Returns the header. Not to be called in a forked child either.
     #[inline]
     pub(crate) fn header(&self) -> &Header {
