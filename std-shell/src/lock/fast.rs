@@ -33,7 +33,7 @@ use crate::error::Result;
 use crate::error::release::ReleaseError;
 use crate::lock::guard::Guard;
 use crate::lock::handle::ShmLock;
-use crate::lock::hold_count::{AfterTransition, FIRST_EPOCH, HoldKind};
+use crate::lock::hold_count::{FIRST_EPOCH, HoldKind};
 use crate::process::anchor::address_of;
 use crate::process::thread_end::{Caller, watch_this_thread};
 use crate::sys::thread::{number_as_known, this_thread};
@@ -88,25 +88,25 @@ impl ShmLock {
     /// it was.
     #[inline]
     fn acquire_fast(&self, kind: HoldKind) -> bool {
-        let Some((region, marked)) = self.anchor.region_at(self.holds.address_if_none()) else {
-            return false;
-        };
-        self.holds.begin_transition();
-        // In the transition: from here on no signal handler changes a fact that this hold needs.
-        let is_open = marked.is(thread_mark()) || self.open_fast_path();
-        // The swap of the owner word. *If we die here:* the word names a dead owner.
-        if !(is_open
-            && protocol::try_acquire_fast(region.owner_word(), self.token, InnerShareable))
-        {
-            self.holds.end_fast_transition(address_of(region), None);
-            return false;
-        }
-        region.count_acquisition(InnerShareable);
-        if !region.record_names(self.token) {
-            self.write_new_record(region); // another handle has held the lock since
-        }
-        self.holds.end_fast_transition(address_of(region), Some(kind));
-        true
+        self.anchor.with_region_at(self.holds.state(), |region, marked| {
+            self.holds.begin_transition();
+            // In the transition: from here on no signal handler changes a fact that this hold
+            // needs.
+            let is_open = marked.is(thread_mark()) || self.open_fast_path();
+            // The swap of the owner word. *If we die here:* the word names a dead owner.
+            let is_acquired = is_open
+                && protocol::try_acquire_fast(region.owner_word(), self.token, InnerShareable);
+            if !is_acquired {
+                self.holds.end_fast_transition(address_of(region), None);
+                return false;
+            }
+            region.count_acquisition(InnerShareable);
+            if !region.record_names(self.token) {
+                self.write_new_record(region); // another handle has held the lock since
+            }
+            self.holds.end_fast_transition(address_of(region), Some(kind));
+            true
+        })
     }
 
     /// Opens the fast path for this thread, and notes the thread in the slot, if all facts of the

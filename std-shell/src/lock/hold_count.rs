@@ -35,10 +35,11 @@
 //! | in transition | all bits set |
 
 use std::cell::Cell;
+use std::num::NonZeroUsize;
 use std::sync::atomic::{Ordering, compiler_fence};
 
-const PLAIN_GUARDED: usize = 1;
-const PLAIN_UNGUARDED: usize = 2;
+const PLAIN_GUARDED: NonZeroUsize = NonZeroUsize::new(1).unwrap();
+const PLAIN_UNGUARDED: NonZeroUsize = NonZeroUsize::new(2).unwrap();
 const COUNTED: usize = 3;
 /// The bits that tell none, plain and counted.
 const FORM: usize = 3;
@@ -47,7 +48,7 @@ const HOLDS: usize = DEEPEST_FIELD * HOLD;
 const GUARD: usize = 1 << 17;
 const GUARDS: usize = DEEPEST_FIELD * GUARD;
 const DEEPEST_FIELD: usize = 0x7fff;
-const IN_TRANSITION: usize = usize::MAX;
+const IN_TRANSITION: NonZeroUsize = NonZeroUsize::MAX;
 
 /// The most holds of one handle, and so the most guards. One more would look like a transition.
 const DEEPEST: usize = DEEPEST_FIELD - 1;
@@ -97,9 +98,9 @@ pub(crate) enum Reentry {
 /// Counts the holds of a handle.
 #[derive(Debug)]
 pub(crate) struct Holds {
-    state: Cell<usize>,
+    state: Cell<NonZeroUsize>,
     /// The address of the region: the state of none.
-    none: usize,
+    none: NonZeroUsize,
     /// Counts the holds that were ended by force.
     epoch: Cell<u32>,
     /// Counts those of them that left guards behind: a guard of an earlier epoch releases nothing.
@@ -116,7 +117,7 @@ impl HoldKind {
     }
 
     /// The state of a plain hold.
-    const fn plain(self) -> usize {
+    const fn plain(self) -> NonZeroUsize {
         match self {
             Self::Guarded => PLAIN_GUARDED,
             Self::Unguarded => PLAIN_UNGUARDED,
@@ -125,9 +126,9 @@ impl HoldKind {
 }
 
 impl Holds {
-    /// Returns the holds of a handle on the region at this address, a multiple of 4 and not 0.
-    pub(crate) fn new(region: usize) -> Self {
-        debug_assert!(region != 0 && region & FORM == 0, "not the address of a region");
+    /// Returns the holds of a handle on the region at this address, a multiple of 4.
+    pub(crate) fn new(region: NonZeroUsize) -> Self {
+        debug_assert!(region.get() & FORM == 0, "not the address of a region");
         Self {
             state: Cell::new(region),
             none: region,
@@ -143,13 +144,13 @@ impl Holds {
 
     #[inline]
     pub(crate) fn is_held(&self) -> bool {
-        self.count() != 0
+        !matches!(self.state.get(), state if state == self.none || state == IN_TRANSITION)
     }
 
-    /// Returns the address of the region if nothing is held, and another number if not.
+    /// Returns the state: the address of the region if nothing is held, and another number if not.
     #[inline]
-    pub(crate) fn address_if_none(&self) -> usize {
-        self.state.get()
+    pub(crate) fn state(&self) -> &Cell<NonZeroUsize> {
+        &self.state
     }
 
     #[inline]
@@ -184,7 +185,7 @@ impl Holds {
         let state = match after {
             AfterTransition::NotHeld => self.none,
             AfterTransition::Plain(kind) if self.may_be_plain() => kind.plain(),
-            AfterTransition::Plain(kind) | AfterTransition::Counted(kind) => COUNTED | kind.weight(),
+            AfterTransition::Plain(kind) | AfterTransition::Counted(kind) => counted(kind.weight()),
         };
         self.end_transition_as(state);
     }
@@ -192,13 +193,13 @@ impl Holds {
     /// Ends a transition of the fast path, with a plain hold or with none. `region` is the address
     /// of the region.
     #[inline]
-    pub(crate) fn end_fast_transition(&self, region: usize, after: Option<HoldKind>) {
+    pub(crate) fn end_fast_transition(&self, region: NonZeroUsize, after: Option<HoldKind>) {
         debug_assert!(region == self.none, "not this region");
         self.end_transition_as(after.map_or(region, HoldKind::plain));
     }
 
     #[inline]
-    fn end_transition_as(&self, state: usize) {
+    fn end_transition_as(&self, state: NonZeroUsize) {
         // Partner: as above; it sees the word moved before it sees this state.
         compiler_fence(Ordering::SeqCst);
         self.state.set(state);
@@ -215,24 +216,27 @@ impl Holds {
             IN_TRANSITION => 0,
             PLAIN_GUARDED => HoldKind::Guarded.weight(),
             PLAIN_UNGUARDED => HoldKind::Unguarded.weight(),
-            state if state & FORM == COUNTED => state & (HOLDS | GUARDS),
+            state if state.get() & FORM == COUNTED => state.get() & (HOLDS | GUARDS),
             _ => 0,
         }
     }
 
     /// Counts one hold more, if the handle holds the lock.
     pub(crate) fn nest(&self, kind: HoldKind) -> Reentry {
-        if self.state.get() == IN_TRANSITION {
-            return Reentry::InTransition;
+        match self.state.get() {
+            state if state == self.none => Reentry::None,
+            IN_TRANSITION => Reentry::InTransition,
+            _ => self.nest_in(self.count(), kind),
         }
-        match self.count() {
-            0 => Reentry::None,
-            count if count & HOLDS == DEEPEST * HOLD => Reentry::NestingTooDeep,
-            count => {
-                self.state.set(COUNTED | (count + kind.weight()));
-                Reentry::Nested
-            }
+    }
+
+    #[cold]
+    fn nest_in(&self, count: usize, kind: HoldKind) -> Reentry {
+        if count & HOLDS == DEEPEST * HOLD {
+            return Reentry::NestingTooDeep;
         }
+        self.state.set(counted(count + kind.weight()));
+        Reentry::Nested
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "15 bits")]
@@ -254,7 +258,7 @@ impl Holds {
             self.begin_transition();
             return Ended::Outermost;
         }
-        self.state.set(COUNTED | (count - kind.weight()));
+        self.state.set(counted(count - kind.weight()));
         Ended::Nested
     }
 
@@ -281,12 +285,26 @@ impl Holds {
     }
 }
 
+/// Returns the state of counted holds.
+const fn counted(count: usize) -> NonZeroUsize {
+    match NonZeroUsize::new(count | COUNTED) {
+        Some(state) => state,
+        None => IN_TRANSITION, // never: two bits are set
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroUsize;
+
     use super::{AfterTransition, DEEPEST, Ended, HoldKind, Holds, Reentry};
 
     /// Stands for the address of a region.
-    const REGION: usize = 0x7000;
+    const REGION: NonZeroUsize = NonZeroUsize::new(0x7000).unwrap();
+
+    fn is_none(holds: &Holds) -> bool {
+        holds.is_none() && holds.state().get() == REGION
+    }
 
     fn held(kind: HoldKind) -> Holds {
         let holds = Holds::new(REGION);
@@ -365,14 +383,14 @@ mod tests {
     #[test]
     fn no_state_is_taken_for_another() {
         let holds = held(HoldKind::Guarded);
-        assert!(!holds.is_none() && holds.address_if_none() != REGION);
+        assert!(!is_none(&holds));
         for _ in 0..2 {
             assert_eq!(holds.nest(HoldKind::Unguarded), Reentry::Nested);
-            assert!(holds.address_if_none() != REGION && !holds.is_plain(HoldKind::Unguarded));
+            assert!(!is_none(&holds) && !holds.is_plain(HoldKind::Unguarded));
         }
         holds.begin_transition();
-        assert!(holds.address_if_none() != REGION && !holds.is_plain(HoldKind::Guarded));
+        assert!(!is_none(&holds) && !holds.is_plain(HoldKind::Guarded));
         holds.end_transition(AfterTransition::NotHeld);
-        assert!(holds.address_if_none() == REGION && !holds.is_plain(HoldKind::Unguarded));
+        assert!(is_none(&holds) && !holds.is_plain(HoldKind::Unguarded));
     }
 }

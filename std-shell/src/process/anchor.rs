@@ -19,9 +19,10 @@
 
 #![allow(unsafe_code, reason = "anchors are raw memory, which the kernel zeroes in children")]
 
-use std::cell::UnsafeCell;
+use std::cell::{Cell, UnsafeCell};
 use std::mem::size_of;
-use std::ptr::null_mut;
+use std::num::NonZeroUsize;
+use std::ptr::{NonNull, null_mut};
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize};
 
@@ -96,19 +97,25 @@ impl Anchor {
         unsafe { self.cells.region.get().read_volatile() }
     }
 
-    /// Returns the region if its address is `address`, which is not 0, and `None` in a forked
-    /// child. The second value tells whether the anchor has a mark.
+    /// Runs `act` with the region and the mark if the region is at this address; returns `false` if
+    /// it is not, as in a forked child.
+    ///
+    /// A closure instead of a result, and the cell read after the region: then the comparison takes
+    /// one instruction.
     #[inline]
-    pub(crate) fn region_at(&self, address: usize) -> Option<(Region<'_>, Marked<'_>)> {
+    pub(crate) fn with_region_at(
+        &self,
+        address: &Cell<NonZeroUsize>,
+        act: impl FnOnce(Region<'_>, Marked<'_>) -> bool,
+    ) -> bool {
         let cells = self.cells;
         // SAFETY: as in `region`.
         let region = unsafe { cells.region.get().read_volatile() };
-        if region.map_or(0, address_of) != address {
-            return None;
+        if region.map_or(0, |region| address_of(region).get()) != address.get().get() {
+            return false;
         }
-        debug_assert!(address != 0, "no region is at the null page");
-        // SAFETY: the address of no region is 0, and `address` is not 0.
-        Some((unsafe { region.unwrap_unchecked() }, Marked(&cells.mark)))
+        // SAFETY: 0 stands for no region, and is not equal to the address.
+        act(unsafe { region.unwrap_unchecked() }, Marked(&cells.mark))
     }
 
     /// Stores the mark of this thread, whose end is watched, or [`NO_MARK`].
@@ -142,8 +149,8 @@ impl Drop for Anchor {
 
 /// Returns the address of a region, as the state of its handle has it.
 #[inline]
-pub(crate) fn address_of(region: Region<'_>) -> usize {
-    std::ptr::from_ref(region.owner_word()).addr()
+pub(crate) fn address_of(region: Region<'_>) -> NonZeroUsize {
+    NonNull::from(region.owner_word()).addr()
 }
 
 /// Removes the marks of a thread. Async-signal-safe.
