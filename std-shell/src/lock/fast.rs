@@ -92,26 +92,40 @@ impl ShmLock {
             self.holds.begin_transition();
             // In the transition: from here on no signal handler changes a fact that this hold
             // needs.
-            let is_open = marked.is(thread_mark()) || self.open_fast_path();
-            // The swap of the owner word. *If we die here:* the word names a dead owner.
-            let is_acquired = is_open
-                && protocol::try_acquire_fast(region.owner_word(), self.token, InnerShareable);
-            if !is_acquired {
-                self.holds.end_fast_transition(address_of(region), None);
-                return false;
-            }
-            region.count_acquisition(InnerShareable);
-            if !region.record_names(self.token) {
-                self.write_new_record(region); // another handle has held the lock since
-            }
-            self.holds.end_fast_transition(address_of(region), Some(kind));
-            true
+            let is_acquired = if marked.is(thread_mark()) {
+                self.acquire_open(region)
+            } else {
+                self.open_and_acquire(region)
+            };
+            self.holds.end_fast_acquire(is_acquired.then_some(kind));
+            is_acquired
         })
+    }
+
+    /// Acquires a free lock in the transition that has begun.
+    #[inline]
+    fn acquire_open(&self, region: Region<'_>) -> bool {
+        let swap = |word: &_, old, new| self.swap.swap(word, old, new);
+        // *If we die after the swap:* the word names a dead owner.
+        if !protocol::try_acquire_fast_by(region.owner_word(), self.token, InnerShareable, swap) {
+            return false;
+        }
+        region.count_acquisition(InnerShareable);
+        if !region.record_names(self.token) {
+            self.write_new_record(region); // another handle has held the lock since
+        }
+        true
+    }
+
+    /// Opens the fast path, and acquires in the transition that has begun. Apart, so that the code
+    /// of a path that is open keeps little across this call.
+    #[cold]
+    fn open_and_acquire(&self, region: Region<'_>) -> bool {
+        self.open_fast_path() && self.acquire_open(region)
     }
 
     /// Opens the fast path for this thread, and notes the thread in the slot, if all facts of the
     /// file's head hold. Returns `true` if so. Async-signal-safe.
-    #[cold]
     fn open_fast_path(&self) -> bool {
         if !watch_this_thread(Caller::MayBeHandler) {
             return false;
@@ -174,9 +188,28 @@ impl ShmLock {
         }
         let region = self.anchor.region()?;
         self.holds.begin_transition();
-        let released = self.release_word_of(region);
-        self.holds.end_fast_transition(address_of(region), None);
-        Some(released.map_err(|found| self.overwritten(found)))
+        let swap = |word: &_, old, new| self.swap.swap(word, old, new);
+        let word = region.owner_word();
+        match protocol::release_fast_by(word, self.token, InnerShareable, swap) {
+            Ok(()) => {
+                self.holds.end_fast_release(address_of(region));
+                Some(Ok(()))
+            }
+            Err(found) => Some(self.release_disturbed(region, found)),
+        }
+    }
+
+    /// Releases a plain hold in the transition that has begun. The word that was found has flags,
+    /// or does not name this handle.
+    #[cold]
+    fn release_disturbed(&self, region: Region<'_>, found: Word) -> StdResult<(), ReleaseError> {
+        let released = if found.is_owned_by(self.token) {
+            self.release_contended(region.owner_word())
+        } else {
+            Err(found)
+        };
+        self.holds.end_fast_release(address_of(region));
+        released.map_err(|found| self.overwritten(found))
     }
 
     /// Moves the owner word from this handle to free. *If we die before:* the word names a dead
@@ -189,17 +222,6 @@ impl ShmLock {
         let word = self.shared.region().owner_word();
         match protocol::release_fast(word, self.token, self.settings.fence) {
             Err(found) if found.is_owned_by(self.token) => self.release_contended(word),
-            released => released,
-        }
-    }
-
-    /// Does the same with the fence of plain holds.
-    #[inline]
-    fn release_word_of(&self, region: Region<'_>) -> StdResult<(), Word> {
-        match protocol::release_fast(region.owner_word(), self.token, InnerShareable) {
-            Err(found) if found.is_owned_by(self.token) => {
-                self.release_contended(region.owner_word())
-            }
             released => released,
         }
     }

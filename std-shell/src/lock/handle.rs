@@ -27,6 +27,7 @@ use crate::sys::clock::BootInstant;
 use crate::sys::process::pid_namespace;
 use crate::sys::process::process_id;
 use crate::sys::signal_mask::{BlockSignals, Blocked};
+use crate::sys::swap::Swap;
 use crate::sys::thread::NO_THREAD;
 use crate::tell::tell;
 use crate::wait::exit_event::ExitEvent;
@@ -121,6 +122,7 @@ pub struct ShmLock {
     pub(crate) anchor: Anchor,
     pub(crate) holds: Holds,
     pub(crate) token: Token,
+    pub(crate) swap: Swap,
     /// The number of the thread that the slot names, or [`NO_THREAD`].
     pub(crate) thread: Cell<u32>,
     /// The record has been written as it is now.
@@ -202,6 +204,7 @@ impl ShmLock {
             description: RefCell::new(description),
             recorded: Cell::new(false),
             anchor,
+            swap: Swap::new(),
             holds,
             thread: Cell::new(NO_THREAD),
             death_notice: RefCell::new(None),

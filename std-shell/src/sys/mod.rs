@@ -13,6 +13,7 @@ pub(crate) mod pin;
 pub(crate) mod process;
 pub(crate) mod signal_mask;
 pub(crate) mod sleep;
+pub(crate) mod swap;
 pub(crate) mod thread;
 pub(crate) mod thread_pointer;
 pub(crate) mod user_map;
