@@ -92,13 +92,13 @@ impl ShmLock {
             self.holds.begin_transition();
             // In the transition: from here on no signal handler changes a fact that this hold
             // needs.
-            let is_acquired = if marked.is(thread_mark()) {
-                self.acquire_open(region)
-            } else {
-                self.open_and_acquire(region)
-            };
-            self.holds.end_fast_acquire(is_acquired.then_some(kind));
-            is_acquired
+            let is_open = marked.is(thread_mark()) || self.open_fast_path();
+            if !(is_open && self.acquire_open(region)) {
+                self.holds.end_fast_transition(address_of(region), None);
+                return false;
+            }
+            self.holds.end_fast_transition(address_of(region), Some(kind));
+            true
         })
     }
 
@@ -117,15 +117,9 @@ impl ShmLock {
         true
     }
 
-    /// Opens the fast path, and acquires in the transition that has begun. Apart, so that the code
-    /// of a path that is open keeps little across this call.
-    #[cold]
-    fn open_and_acquire(&self, region: Region<'_>) -> bool {
-        self.open_fast_path() && self.acquire_open(region)
-    }
-
     /// Opens the fast path for this thread, and notes the thread in the slot, if all facts of the
     /// file's head hold. Returns `true` if so. Async-signal-safe.
+    #[cold]
     fn open_fast_path(&self) -> bool {
         if !watch_this_thread(Caller::MayBeHandler) {
             return false;
@@ -192,7 +186,7 @@ impl ShmLock {
         let word = region.owner_word();
         match protocol::release_fast_by(word, self.token, InnerShareable, swap) {
             Ok(()) => {
-                self.holds.end_fast_release(address_of(region));
+                self.holds.end_fast_transition(address_of(region), None);
                 Some(Ok(()))
             }
             Err(found) => Some(self.release_disturbed(region, found)),
@@ -208,7 +202,7 @@ impl ShmLock {
         } else {
             Err(found)
         };
-        self.holds.end_fast_release(address_of(region));
+        self.holds.end_fast_transition(address_of(region), None);
         released.map_err(|found| self.overwritten(found))
     }
 

@@ -190,17 +190,12 @@ impl Holds {
         self.end_transition_as(state);
     }
 
-    /// Ends an acquire of the fast path, with a plain hold or with none.
+    /// Ends a transition of the fast path, with a plain hold or with none. `region` is the address
+    /// of the region.
     #[inline]
-    pub(crate) fn end_fast_acquire(&self, after: Option<HoldKind>) {
-        self.end_transition_as(after.map_or(self.none, HoldKind::plain));
-    }
-
-    /// Ends a release of the fast path. `region` is the address of the region.
-    #[inline]
-    pub(crate) fn end_fast_release(&self, region: NonZeroUsize) {
+    pub(crate) fn end_fast_transition(&self, region: NonZeroUsize, after: Option<HoldKind>) {
         debug_assert!(region == self.none, "not this region");
-        self.end_transition_as(region);
+        self.end_transition_as(after.map_or(region, HoldKind::plain));
     }
 
     #[inline]
