@@ -91,7 +91,7 @@ fn a_handle_that_an_ended_thread_has_used_is_its_successors() {
             |moved| {
                 moved.acquire().expect("free"); // the first use of the library in this thread
                 let other = ShmLock::open(&name).expect(HERE);
-                let refused = other.lock().map(drop);
+                let refused = other.try_lock_for(Duration::from_secs(1)).map(drop);
                 moved.release().expect("held");
                 refused
             },
@@ -144,7 +144,7 @@ fn two_threads_that_use_a_handle_in_turn_are_each_noted() {
             let use_and_return = move || {
                 lock.acquire().expect("free");
                 let other = ShmLock::open(lock.name()).expect(HERE);
-                let refused = other.lock().map(drop);
+                let refused = other.try_lock_for(Duration::from_secs(1)).map(drop);
                 assert!(matches!(refused, Err(Error::WouldDeadlock { .. })), "{refused:?}");
                 lock.release().expect("held");
                 lock
@@ -152,7 +152,7 @@ fn two_threads_that_use_a_handle_in_turn_are_each_noted() {
             lock = thread::spawn(use_and_return).join().expect("no panic");
             lock.acquire().expect("free");
             let other = ShmLock::open(&name).expect(HERE);
-            let refused = other.lock().map(drop);
+            let refused = other.try_lock_for(Duration::from_secs(1)).map(drop);
             assert!(matches!(refused, Err(Error::WouldDeadlock { .. })), "{refused:?}");
             lock.release().expect("held");
         }
