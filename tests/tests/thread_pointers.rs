@@ -2,7 +2,7 @@
 //! new one, which inherits nothing from it. A handle whose fast path was open for the ended thread
 //! notes the new one.
 
-#![allow(unsafe_code, reason = "pthread_self, raise and prctl")]
+#![allow(unsafe_code, reason = "pthread_self and raise")]
 
 use std::thread;
 use std::time::Duration;
@@ -17,9 +17,9 @@ const HERE: &str = "a lock of this process";
 const ATTEMPTS: usize = 100;
 
 /// Returns what glibc and musl return as the thread pointer, or a number that stands for it.
-fn thread_pointer() -> usize {
+fn thread_pointer() -> libc::pthread_t {
     // SAFETY: always succeeds.
-    unsafe { libc::pthread_self() as usize }
+    unsafe { libc::pthread_self() }
 }
 
 /// Runs `first` in a thread, and after its end `second` in one with the same thread pointer, if

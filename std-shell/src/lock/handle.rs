@@ -82,6 +82,12 @@ use crate::{Builder, Guard};
 /// events are off) and it returns no error: the text of an error is allocated. A handler that
 /// acquires the lock releases it before it returns.
 ///
+/// # What is logged
+/// The events of the lock, at `debug` and `warn`, by the `log` facade. An acquisition that nothing
+/// disturbs does not ask for the level. The level is looked at when the handle is opened, at the
+/// first acquisition of a thread, and at each that is disturbed: by another holder, by nesting, by a
+/// single try. So a handle in use may log no `debug` events for a while after the level was raised.
+///
 /// # Examples
 /// ```
 /// use shmlock::ShmLock;

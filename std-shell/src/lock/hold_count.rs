@@ -352,7 +352,7 @@ mod tests {
             assert_eq!(holds.nest(HoldKind::Guarded), Reentry::Nested);
         }
         assert_eq!(holds.nest(HoldKind::Guarded), Reentry::NestingTooDeep);
-        assert_eq!(holds.only_guards(), Some(DEEPEST as u32));
+        assert_eq!(holds.only_guards(), u32::try_from(DEEPEST).ok());
         let epoch = holds.guard_epoch();
         holds.void();
         assert!(holds.is_none() && holds.guards() == 0 && holds.guard_epoch() != epoch);

@@ -190,7 +190,7 @@ fn claim() -> Option<(&'static Sheet, usize)> {
 fn append() -> (&'static Sheet, usize) {
     let cells = match WipedPage::new() {
         Some(page) => {
-            let first = page.address().as_ptr().wrapping_add(DISTANCE_FROM_BEGIN);
+            let first = page.address().as_ptr().wrapping_byte_add(DISTANCE_FROM_BEGIN);
             // SAFETY:
             // - within the page, aligned, readable and writable; never unmapped.
             // - all zero is a valid value; all accesses go through this reference.

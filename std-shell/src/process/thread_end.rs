@@ -14,7 +14,7 @@
 use std::cell::Cell;
 use std::ffi::c_void;
 use std::ptr::NonNull;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::process::anchor;
@@ -34,11 +34,12 @@ thread_local! {
 }
 
 /// The key plus 1; 0 before the first handle of this process or an ancestor.
-static KEY: AtomicU32 = AtomicU32::new(0);
+static KEY: AtomicU64 = AtomicU64::new(0);
 
 /// glibc allocates memory for a value under a key from this number on (the second level of its
-/// table), which a signal handler must not do. Other libraries never allocate.
-const FIRST_ALLOCATING_KEY: u32 = 32;
+/// table), which a signal handler must not do. musl and bionic never allocate.
+const FIRST_ALLOCATING_KEY: Option<libc::pthread_key_t> =
+    if cfg!(target_env = "gnu") { Some(32) } else { None };
 
 /// The caller of [`watch_this_thread`].
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -65,8 +66,9 @@ pub(crate) fn watch_this_thread(caller: Caller) -> bool {
         create_key();
     }
     // Partner: the swap in `create_key`. Relaxed: one number.
-    let Some(key) = KEY.load(Relaxed).checked_sub(1) else { return false };
-    if caller == Caller::MayBeHandler && key >= FIRST_ALLOCATING_KEY {
+    let Some(key) = key_of(KEY.load(Relaxed)) else { return false };
+    let allocates = FIRST_ALLOCATING_KEY.is_some_and(|first| key >= first);
+    if allocates && caller == Caller::MayBeHandler {
         return false;
     }
     // Any value but null makes the destructor run.
@@ -93,10 +95,23 @@ fn create_key() {
         return;
     }
     // Partner: itself, by another thread that opens its first handle.
-    if KEY.compare_exchange(0, key + 1, Relaxed, Relaxed).is_err() {
+    if KEY.compare_exchange(0, number_of(key), Relaxed, Relaxed).is_err() {
         // SAFETY: made above, and not used.
         unsafe { libc::pthread_key_delete(key) };
     }
+}
+
+/// Returns the content of [`KEY`] for a key. The type of a key has 32 bits, with or without a sign.
+#[allow(clippy::cast_sign_loss, clippy::unnecessary_cast, reason = "depends on the C library")]
+const fn number_of(key: libc::pthread_key_t) -> u64 {
+    key as u32 as u64 + 1
+}
+
+/// Returns the key, if there is one.
+#[allow(clippy::cast_possible_truncation, reason = "made of 32 bits by `number_of`")]
+#[allow(clippy::cast_possible_wrap, clippy::unnecessary_cast, reason = "as above")]
+fn key_of(number: u64) -> Option<libc::pthread_key_t> {
+    number.checked_sub(1).map(|key| key as u32 as libc::pthread_key_t)
 }
 
 /// Deletes the key when the program ends, or when dlclose(3) unloads the library that has this code:
@@ -106,7 +121,8 @@ fn create_key() {
 static AT_UNLOADING: extern "C" fn() = delete_key;
 
 extern "C" fn delete_key() {
-    if let Some(key) = KEY.swap(0, Relaxed).checked_sub(1) {
+    // Partner: as in `create_key`.
+    if let Some(key) = key_of(KEY.swap(0, Relaxed)) {
         // SAFETY: a key of ours.
         unsafe { libc::pthread_key_delete(key) };
     }

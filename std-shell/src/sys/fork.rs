@@ -109,7 +109,7 @@ const DISTANCE_FROM_END: usize = 128;
 
 /// Returns the word of the generation in a page of our own.
 fn word_of(page: &WipedPage) -> &'static AtomicU32 {
-    let word = page.address().as_ptr().wrapping_add(page.len() - DISTANCE_FROM_END);
+    let word = page.address().as_ptr().wrapping_byte_add(page.len() - DISTANCE_FROM_END);
     // SAFETY:
     // - within the page, aligned, readable and writable; unmapped only by `choose_present`, which
     //   has no other reference then.

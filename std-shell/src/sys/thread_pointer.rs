@@ -19,12 +19,12 @@ pub(crate) const NO_MARK: usize = usize::MAX;
 #[cfg(all(not(miri), target_arch = "aarch64"))]
 #[inline]
 pub(crate) fn thread_mark() -> usize {
-    let mark: u64;
+    let mark: usize;
     // SAFETY: reads a register that every thread may read; changes neither memory nor flags.
     unsafe {
         asm!("mrs {}, tpidr_el0", out(reg) mark, options(nomem, nostack, preserves_flags));
     }
-    mark as usize
+    mark
 }
 
 /// Returns a value that no other living thread of this process has, and never [`NO_MARK`].

@@ -39,8 +39,8 @@ impl WipedPage {
     }
 
     /// Returns the address of the page, which is readable and writable.
-    pub(crate) fn address(&self) -> NonNull<u8> {
-        self.page.cast()
+    pub(crate) fn address(&self) -> NonNull<c_void> {
+        self.page
     }
 
     /// Returns the size of the page in bytes.
