@@ -84,9 +84,10 @@ use crate::{Builder, Guard};
 ///
 /// # What is logged
 /// The events of the lock, at `debug` and `warn`, by the `log` facade. An acquisition that nothing
-/// disturbs does not ask for the level. The level is looked at when the handle is opened, at the
-/// first acquisition of a thread, and at each that is disturbed: by another holder, by nesting, by a
-/// single try. So a handle in use may log no `debug` events for a while after the level was raised.
+/// disturbs does not ask for the level. The level is looked at when the handle is opened, by the
+/// first acquisition of each thread, and by each that is disturbed: by another holder, by nesting, or
+/// because it is a single try. So a handle in use may log no `debug` events for a while after the
+/// level was raised.
 ///
 /// # Examples
 /// ```
