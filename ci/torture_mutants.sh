@@ -27,7 +27,7 @@ blind_release core/src
     s/Ok\(([^)]*\(seen\).bits\(\))\)/Ok::<u32, u32>(word.swap(\1, Relaxed))/
     }
 guard_of_an_earlier_hold std-shell/src
-    s/epoch != self.holds.epoch\(\) \|\| //
+    s/epoch != self.holds.guard_epoch\(\) \|\| //
 no_presence std-shell/src
     s/ofd::try_lock\(fd, Kind::Read, PRESENCE\)/ofd::is_locked(fd, PRESENCE).map(|_| true)/
 another_file_is_accepted std-shell/src

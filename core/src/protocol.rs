@@ -180,10 +180,23 @@ pub fn try_acquire<F: Fence>(
 /// async-signal-safe. `me` must not hold the lock already.
 #[inline]
 pub fn try_acquire_fast<F: Fence>(word: &AtomicU32, me: Token, fence: F) -> bool {
+    try_acquire_fast_by(word, me, fence, relaxed_swap)
+}
+
+/// Does the same by the caller's own compare-and-swap, which need not order any other access. It
+/// gets the word, the value to find, and the value to store; it returns the value found, as an
+/// error if it was another.
+///
+/// For a caller that knows the processor better than the compiler.
+#[inline]
+pub fn try_acquire_fast_by<F: Fence>(
+    word: &AtomicU32,
+    me: Token,
+    fence: F,
+    swap: impl FnOnce(&AtomicU32, u32, u32) -> Result<u32, u32>,
+) -> bool {
     // Partner: the releasing swap of the previous owner. Relaxed: the fence below orders.
-    let free = word
-        .compare_exchange(Word::FREE.bits(), Word::held_by(me).bits(), Relaxed, Relaxed)
-        .is_ok();
+    let free = swap(word, Word::FREE.bits(), Word::held_by(me).bits()).is_ok();
     if free {
         fence.acquire(); // pairs with the fence in `release`: we see its writes
     }
@@ -227,12 +240,32 @@ pub fn release<F: Fence>(word: &AtomicU32, me: Token, fence: F) -> Result<Wake, 
 /// The word found. If it names `me`, flags are set: call [`release`] or [`release_without_wake`].
 #[inline]
 pub fn release_fast<F: Fence>(word: &AtomicU32, me: Token, fence: F) -> Result<(), Word> {
+    release_fast_by(word, me, fence, relaxed_swap)
+}
+
+/// Does the same by the caller's own compare-and-swap, as [`try_acquire_fast_by`] does.
+///
+/// # Errors
+/// Those of [`release_fast`].
+#[inline]
+pub fn release_fast_by<F: Fence>(
+    word: &AtomicU32,
+    me: Token,
+    fence: F,
+    swap: impl FnOnce(&AtomicU32, u32, u32) -> Result<u32, u32>,
+) -> Result<(), Word> {
     fence.release(); // pairs with the fence in `try_acquire`: the next owner sees our writes
     // Partner: the swap in `try_acquire`. Relaxed: the fence orders.
-    match word.compare_exchange(Word::held_by(me).bits(), Word::FREE.bits(), Relaxed, Relaxed) {
+    match swap(word, Word::held_by(me).bits(), Word::FREE.bits()) {
         Ok(_) => Ok(()),
         Err(bits) => Err(Word::from_bits(bits)),
     }
+}
+
+#[inline]
+fn relaxed_swap(word: &AtomicU32, old: u32, new: u32) -> Result<u32, u32> {
+    // Partners and order: at the callers.
+    word.compare_exchange(old, new, Relaxed, Relaxed)
 }
 
 /// Releases the lock and leaves WAITERS set for the next owner.

@@ -76,6 +76,7 @@ pub const READ_ATTEMPTS: u32 = 16;
 ///    program, in another process, on another core.
 /// 4. The magic word was [`MAGIC`] when the region was made.
 #[derive(Clone, Copy)]
+#[repr(transparent)] // so that memory of zeros is an `Option` of it: none
 pub struct Region<'a> {
     words: &'a Words,
 }

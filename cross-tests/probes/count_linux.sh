@@ -1,5 +1,5 @@
 # Sourced by count.sh: counts for programs on Linux, under user-mode emulators.
-# shellcheck shell=bash disable=SC2154 # `log` comes from count.sh
+# shellcheck shell=bash disable=SC2154 # `log` comes from counted.sh
 . cross-tests/linux.sh
 
 locks=(region shmlock mutex robust)

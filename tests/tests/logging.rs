@@ -227,6 +227,34 @@ fn a_death_a_leak_and_an_overwritten_word_are_warnings() {
 }
 
 #[test]
+fn a_level_that_is_raised_counts_from_the_next_acquisition_that_is_disturbed() {
+    alone!(|| {
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
+        begin(LevelFilter::Warn);
+        let lock = folder.lock("conveyor").description("belt 7").open().expect("a new lock");
+        for _ in 0..3 {
+            drop(lock.lock().expect("free"));
+        }
+        log::set_max_level(LevelFilter::Debug);
+        drop(lock.lock().expect("free"));
+        assert_eq!(lines(), [], "an undisturbed acquisition asks nobody");
+        drop(lock.try_lock().expect("free"));
+        assert_all_logged(&lock, &["acquired", "released"]);
+        drop(lock.lock().expect("free"));
+        assert_all_logged(&lock, &["acquired", "released"]);
+        let late = folder.lock("conveyor").description("belt 8").open().expect("a lock");
+        drop(lines());
+        drop(late.lock().expect("free"));
+        assert_all_logged(&late, &["acquired", "released"]);
+        log::set_max_level(LevelFilter::Warn);
+        drop(lock.lock().expect("free"));
+        drop(late.lock().expect("free"));
+        assert_eq!(lines(), []);
+    });
+}
+
+#[test]
 fn a_forked_handle_is_a_warning() {
     if !can(Capability::KeepMemoryFromChildren) {
         return;

@@ -20,6 +20,18 @@ impl Region<'_> {
         words.record_token.load(Relaxed) == me.get() && words.record_sequence.load(Relaxed) % 2 == 0
     }
 
+    /// Returns `true` if `me` was the last to write a record. Only the owner calls it, if it found
+    /// the owner word without owner and flags, and has written its record before.
+    ///
+    /// Then the record [describes](Self::record_describes) it: an owner that leaves an odd sequence
+    /// behind dies or abandons the lock, and the next owner finds DIED set.
+    #[must_use]
+    #[inline]
+    pub fn record_names(self, me: Token) -> bool {
+        // Partner: as in `record_describes`. Relaxed.
+        self.words().record_token.load(Relaxed) == me.get()
+    }
+
     /// Writes the record. Only the owner calls it.
     ///
     /// *If we die here:* the sequence stays odd, and readers find no record; the next writer makes

@@ -38,7 +38,7 @@ impl ShmLock {
     /// ```
     #[inline]
     pub fn lock(&self) -> Result<Guard<'_>> {
-        self.lock_with(Deadline::Forever)
+        self.lock_for_ever()
     }
 
     /// Tries to acquire the lock once. Returns `None` if another handle holds it.
@@ -127,7 +127,7 @@ impl ShmLock {
     /// ```
     #[inline]
     pub fn acquire(&self) -> Result<()> {
-        self.acquire_with(Deadline::Forever)
+        self.acquire_for_ever()
     }
 
     /// Tries once to acquire the lock without a guard. Returns `false` if another handle holds it.

@@ -65,6 +65,7 @@ impl ShmLock {
     #[cold]
     pub(crate) fn void(&self, found: Word) -> ReleaseError {
         self.holds.void();
+        self.close_fast_path(); // a guard may have outlived its hold
         self.held_since.set(None);
         // In a signal handler that interrupts a change of it, it stays; the next acquisition
         // replaces it.

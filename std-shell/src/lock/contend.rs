@@ -68,8 +68,12 @@ impl ShmLock {
     pub(crate) fn acquire_slow(&self, deadline: Deadline, kind: HoldKind) -> Result<bool> {
         self.check_process()?;
         let is_silent = self.no_bookkeeping && log::max_level() < log::LevelFilter::Debug;
-        if !is_silent && self.holds.is_none() {
-            self.tell_of_wait(deadline)?; // before the holds are counted: a logger may change them
+        if !is_silent {
+            self.close_fast_path(); // until the logger wants no such events
+            if self.holds.is_none() {
+                // Before the holds are counted: a logger may change them.
+                self.tell_of_wait(deadline)?;
+            }
         }
         match self.holds.nest(kind) {
             Reentry::None => {}
@@ -84,11 +88,11 @@ impl ShmLock {
             Outcome::Acquired(Acquired { acquisition, .. })
                 if is_silent && !acquisition.owner_died =>
             {
-                self.holds.end_transition(AfterTransition::plain(kind));
+                self.holds.end_transition(AfterTransition::Plain(kind));
                 Ok(true)
             }
             Outcome::Busy if is_silent => {
-                self.holds.end_transition(AfterTransition::NOT_HELD);
+                self.holds.end_transition(AfterTransition::NotHeld);
                 Ok(false)
             }
             outcome => self.end_and_tell(outcome, kind),
@@ -117,8 +121,8 @@ impl ShmLock {
     #[cold]
     fn end_and_tell(&self, outcome: Outcome, kind: HoldKind) -> Result<bool> {
         self.holds.end_transition(match outcome {
-            Outcome::Acquired(_) => AfterTransition::counted(kind),
-            Outcome::Busy | Outcome::Failed(_) => AfterTransition::NOT_HELD,
+            Outcome::Acquired(_) => AfterTransition::Counted(kind),
+            Outcome::Busy | Outcome::Failed(_) => AfterTransition::NotHeld,
         });
         // Logged after the transition: a logger is foreign code. Afterwards the process may be a
         // child that it forked.

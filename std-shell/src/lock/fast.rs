@@ -1,16 +1,21 @@
 //! Acquires and releases an undisturbed lock: the fast path, in the order of execution.
 //!
-//! An acquire is *undisturbed* if the owner word is 0, without owner and flags, and five facts
-//! hold, which a few loads tell. Otherwise the owner word stays as it is, and
+//! An acquire is *undisturbed* if the owner word is 0, without owner and flags, and the facts of
+//! this table hold. Two comparisons tell that. Otherwise the owner word stays as it is, and
 //! [`acquire_slow`](ShmLock::acquire_slow) does the whole of it.
 //!
-//! | fact | when it does not hold |
-//! |---|---|
-//! | the handle holds nothing | the hold nests; a signal handler interrupts acquire or release |
-//! | `recorded`: its owner record is written | the first acquire; after `set_description` |
-//! | `fast_path`: no bookkeeping, no head start | `measure_holds`, `poisoning`, signals, a head start |
-//! | the handle is this process's | a forked child |
-//! | the logger wants no `debug` events | it does |
+//! | fact | when it does not hold | told by |
+//! |---|---|---|
+//! | the handle holds nothing | the hold nests; a signal handler interrupts acquire or release | the state beside the anchor |
+//! | the handle is this process's | a forked child | the same comparison |
+//! | this thread is noted in the slot | another thread used the handle last, or that has ended | the mark of the anchor |
+//! | `recorded`: its owner record is written | the first acquire; after `set_description` | the same: closed |
+//! | `fast_path`: no bookkeeping, no head start | `measure_holds`, `poisoning`, signals, fences of the full system, a head start | the same: closed |
+//! | no guard has outlived its hold | `force_release` during a guard's hold | the same: closed |
+//! | the logger wants no `debug` events | it does; looked at when the fast path opens | the same: closed |
+//!
+//! The fast path is *open* for the thread whose mark the anchor has (`process/anchor.rs`). A thread
+//! that finds another mark opens it, if the facts hold. Code that changes a fact closes it.
 //!
 //! A release is undisturbed if the hold is plain (`lock/hold_count.rs`) and the handle this
 //! process's.
@@ -19,16 +24,20 @@
 //! large `Result` passes through memory here.
 
 use std::result::Result as StdResult;
+use std::sync::atomic::{Ordering, compiler_fence};
 
-use shmlock_core::Word;
-use shmlock_core::protocol;
+use shmlock_core::fence::InnerShareable;
+use shmlock_core::{Region, Word, protocol};
 
 use crate::error::Result;
 use crate::error::release::ReleaseError;
 use crate::lock::guard::Guard;
 use crate::lock::handle::ShmLock;
-use crate::lock::hold_count::{AfterTransition, HoldKind};
+use crate::lock::hold_count::{FIRST_EPOCH, HoldKind};
+use crate::process::anchor::address_of;
+use crate::process::thread_end::{Caller, watch_this_thread};
 use crate::sys::thread::{number_as_known, this_thread};
+use crate::sys::thread_pointer::{NO_MARK, thread_mark};
 use crate::wait::deadline::Deadline;
 
 impl ShmLock {
@@ -36,9 +45,19 @@ impl ShmLock {
     #[inline]
     pub(crate) fn lock_with(&self, deadline: Deadline) -> Result<Guard<'_>> {
         if self.acquire_fast(HoldKind::Guarded) {
-            return Ok(self.new_guard());
+            return Ok(Guard::new(self, FIRST_EPOCH));
         }
         self.lock_slow(deadline)
+    }
+
+    /// Acquires the lock for a guard, waiting as long as it takes. Apart from `lock_with`, so that
+    /// no deadline is made before it is needed.
+    #[inline]
+    pub(crate) fn lock_for_ever(&self) -> Result<Guard<'_>> {
+        if self.acquire_fast(HoldKind::Guarded) {
+            return Ok(Guard::new(self, FIRST_EPOCH));
+        }
+        self.lock_slow(Deadline::Forever)
     }
 
     /// Acquires the lock without a guard.
@@ -50,46 +69,79 @@ impl ShmLock {
         self.acquire_or_refuse(deadline, HoldKind::Unguarded)
     }
 
+    /// Acquires the lock without a guard, waiting as long as it takes.
+    #[inline]
+    pub(crate) fn acquire_for_ever(&self) -> Result<()> {
+        if self.acquire_fast(HoldKind::Unguarded) {
+            return Ok(());
+        }
+        self.acquire_or_refuse(Deadline::Forever, HoldKind::Unguarded)
+    }
+
     /// Makes the guard of a hold that was just acquired for it.
     #[inline]
     pub(crate) fn new_guard(&self) -> Guard<'_> {
-        Guard::new(self, self.holds.epoch())
+        Guard::new(self, self.holds.guard_epoch())
     }
 
     /// Acquires a free lock if nothing disturbs that. Otherwise returns `false`, and the lock is as
     /// it was.
     #[inline]
     fn acquire_fast(&self, kind: HoldKind) -> bool {
-        if !self.is_undisturbed() {
-            return false;
-        }
-        let (region, fence) = (self.shared.region(), self.settings.fence);
-        self.holds.begin_transition();
-        self.note_thread();
-        // The swap of the owner word. *If we die here:* the word names a dead owner.
-        let is_acquired = protocol::try_acquire_fast(region.owner_word(), self.token, fence);
-        if is_acquired {
-            region.count_acquisition(fence);
-            if !region.record_describes(self.token) {
-                self.write_new_record(region); // another handle has held the lock since
+        self.anchor.with_region_at(self.holds.state(), |region, marked| {
+            self.holds.begin_transition();
+            // In the transition: from here on no signal handler changes a fact that this hold
+            // needs.
+            let is_open = marked.is(thread_mark()) || self.open_fast_path();
+            if !(is_open && self.acquire_open(region)) {
+                self.holds.end_fast_transition(address_of(region), None);
+                return false;
             }
-        }
-        self.holds.end_transition(if is_acquired {
-            AfterTransition::plain(kind)
-        } else {
-            AfterTransition::NOT_HELD
-        });
-        is_acquired
+            self.holds.end_fast_transition(address_of(region), Some(kind));
+            true
+        })
     }
 
-    /// Returns `true` while the five facts of the file's head hold.
+    /// Acquires a free lock in the transition that has begun.
     #[inline]
-    fn is_undisturbed(&self) -> bool {
-        self.holds.is_none()
-            && self.recorded.get()
+    fn acquire_open(&self, region: Region<'_>) -> bool {
+        let swap = |word: &_, old, new| self.swap.swap(word, old, new);
+        // *If we die after the swap:* the word names a dead owner.
+        if !protocol::try_acquire_fast_by(region.owner_word(), self.token, InnerShareable, swap) {
+            return false;
+        }
+        region.count_acquisition(InnerShareable);
+        if !region.record_names(self.token) {
+            self.write_new_record(region); // another handle has held the lock since
+        }
+        true
+    }
+
+    /// Opens the fast path for this thread, and notes the thread in the slot, if all facts of the
+    /// file's head hold. Returns `true` if so. Async-signal-safe.
+    #[cold]
+    fn open_fast_path(&self) -> bool {
+        if !watch_this_thread(Caller::MayBeHandler) {
+            return false;
+        }
+        self.note_thread();
+        // First the mark, then the facts: a signal handler that changes one closes the path.
+        self.anchor.set_mark(thread_mark());
+        compiler_fence(Ordering::SeqCst); // partner: `close_fast_path` in such a handler
+        let is_open = self.recorded.get()
             && self.fast_path.get()
-            && self.shared.is_ours()
-            && log::max_level() < log::LevelFilter::Debug
+            && self.holds.may_be_plain()
+            && log::max_level() < log::LevelFilter::Debug;
+        if !is_open {
+            self.close_fast_path();
+        }
+        is_open
+    }
+
+    /// Closes the fast path: the next acquisition looks at the facts. Called after one has changed.
+    pub(crate) fn close_fast_path(&self) {
+        compiler_fence(Ordering::SeqCst); // partner: `open_fast_path`, in the code interrupted
+        self.anchor.set_mark(NO_MARK);
     }
 
     /// Stores in the slot which thread uses this handle, for the exit handlers and the deadlock
@@ -103,6 +155,8 @@ impl ShmLock {
 
     #[cold]
     fn note_another_thread(&self) {
+        // First: the mark of the thread that was noted before says that it is still noted.
+        self.close_fast_path();
         let thread = this_thread();
         self.slot.slot().used_by(thread);
         self.thread.set(thread.number);
@@ -111,8 +165,8 @@ impl ShmLock {
     /// Ends the hold of a guard that is dropped.
     #[inline]
     pub(crate) fn drop_guard(&self, epoch: u32) {
-        // A plain hold of another epoch is not this guard's.
-        if epoch == self.holds.epoch() && self.release_fast(HoldKind::Guarded).is_some() {
+        // The guard of a plain hold is current, whatever its epoch.
+        if self.release_fast(HoldKind::Guarded).is_some() {
             return;
         }
         // A fault was logged where it was found; a drop has no caller to tell.
@@ -123,13 +177,33 @@ impl ShmLock {
     /// changed.
     #[inline]
     pub(crate) fn release_fast(&self, kind: HoldKind) -> Option<StdResult<(), ReleaseError>> {
-        if !(self.holds.is_plain(kind) && self.shared.is_ours()) {
+        if !self.holds.is_plain(kind) {
             return None;
         }
+        let region = self.anchor.region()?;
         self.holds.begin_transition();
-        let released = self.release_word();
-        self.holds.end_transition(AfterTransition::NOT_HELD);
-        Some(released.map_err(|found| self.overwritten(found)))
+        let swap = |word: &_, old, new| self.swap.swap(word, old, new);
+        let word = region.owner_word();
+        match protocol::release_fast_by(word, self.token, InnerShareable, swap) {
+            Ok(()) => {
+                self.holds.end_fast_transition(address_of(region), None);
+                Some(Ok(()))
+            }
+            Err(found) => Some(self.release_disturbed(region, found)),
+        }
+    }
+
+    /// Releases a plain hold in the transition that has begun. The word that was found has flags,
+    /// or does not name this handle.
+    #[cold]
+    fn release_disturbed(&self, region: Region<'_>, found: Word) -> StdResult<(), ReleaseError> {
+        let released = if found.is_owned_by(self.token) {
+            self.release_contended(region.owner_word())
+        } else {
+            Err(found)
+        };
+        self.holds.end_fast_transition(address_of(region), None);
+        released.map_err(|found| self.overwritten(found))
     }
 
     /// Moves the owner word from this handle to free. *If we die before:* the word names a dead

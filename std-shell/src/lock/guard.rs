@@ -66,7 +66,7 @@ impl<'a> Guard<'a> {
     /// Returns `true` if the hold of this guard was not ended by force, and the owner word names
     /// the handle.
     pub(crate) fn is_current(&self) -> bool {
-        self.epoch == self.lock.holds.epoch() && self.lock.is_held()
+        self.epoch == self.lock.holds.guard_epoch() && self.lock.is_held()
     }
 
     /// Declares the protected data consistent: later owners are not told of the death. Never
@@ -76,7 +76,7 @@ impl<'a> Guard<'a> {
     /// [`Error::NotHeld`] once the hold was ended by force, or another call has reported its loss;
     /// [`Error::Overwritten`]; [`Error::ForkedHandle`].
     pub fn declare_consistent(&self) -> Result<()> {
-        if self.epoch != self.lock.holds.epoch() {
+        if self.epoch != self.lock.holds.guard_epoch() {
             self.lock.check_process()?;
             return Err(self.lock.error_of(ReleaseError::NotHeld));
         }

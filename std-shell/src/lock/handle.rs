@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
 
 use shmlock_core::record::Description;
-use shmlock_core::{EncodedRecord, Record, Token};
+use shmlock_core::{EncodedRecord, FenceScope, Record, Token};
 use uuid::Uuid;
 
 use crate::error::Result;
@@ -14,12 +14,15 @@ use crate::lock::hold_count::Holds;
 use crate::lock::panic_watch::PanicWatch;
 use crate::lock::settings::Settings;
 use crate::name::Name;
+use crate::process::anchor::{Anchor, address_of};
 use crate::process::registry::{self, Entry, Registration};
+use crate::process::thread_end::{Caller, watch_this_thread};
 use crate::shm::file::FileSpec;
 use crate::shm::share::{Entered, Share};
 use crate::sys::clock::BootInstant;
 use crate::sys::process::ids_of;
 use crate::sys::signal_mask::{BlockSignals, Blocked};
+use crate::sys::swap::Swap;
 use crate::sys::thread::NO_THREAD;
 use crate::tell::tell;
 use crate::wait::exit_event::ExitEvent;
@@ -75,6 +78,13 @@ use crate::{Builder, Error, Guard};
 /// events are off) and it returns no error: the text of an error is allocated. A handler that
 /// acquires the lock releases it before it returns.
 ///
+/// # What is logged
+/// The events of the lock, at `debug` and `warn`, by the `log` facade. An acquisition that nothing
+/// disturbs does not ask for the level. The level is looked at when the handle is opened, by the
+/// first acquisition of each thread, and by each that is disturbed: by another holder, by nesting, or
+/// because it is a single try. So a handle in use may log no `debug` events for a while after the
+/// level was raised.
+///
 /// # Examples
 /// ```
 /// use shmlock::ShmLock;
@@ -112,16 +122,19 @@ pub struct ShmLock {
     pub(crate) pace: Pace,
     // From here on: needed always.
     pub(crate) settings: Settings,
-    pub(crate) token: Token,
+    pub(crate) anchor: Anchor,
     pub(crate) holds: Holds,
+    pub(crate) token: Token,
+    pub(crate) swap: Swap,
     /// The number of the thread that the slot names, or [`NO_THREAD`].
     pub(crate) thread: Cell<u32>,
     /// The record has been written as it is now.
     pub(crate) recorded: Cell<bool>,
-    /// An acquisition is nothing but the protocol: it blocks no signals, reads no clock and watches
-    /// for no panic.
+    /// An acquisition is nothing but the protocol: it blocks no signals, reads no clock, watches
+    /// for no panic, and its fences are those of one operating system.
     pub(crate) no_bookkeeping: bool,
-    /// The next acquisition needs no bookkeeping, and yields to no woken waiter first.
+    /// The next acquisition needs no bookkeeping, and yields to no woken waiter first. Where this
+    /// or `recorded` becomes false, `close_fast_path` follows.
     pub(crate) fast_path: Cell<bool>,
     // Last: its drop unmaps memory that the other fields refer to.
     pub(crate) shared: Share,
@@ -151,8 +164,12 @@ impl ShmLock {
             identity: shared.identity(),
         });
         let no_bookkeeping = settings.block_signals == BlockSignals::Never
+            && settings.fence == FenceScope::InnerShareable
             && !settings.measure_holds
             && !settings.poisoning;
+        let holds = Holds::new(address_of(shared.region()));
+        let anchor = Anchor::new(shared.static_region());
+        let _ = watch_this_thread(Caller::MayAllocate);
         let lock = Self {
             name,
             uuid,
@@ -167,7 +184,9 @@ impl ShmLock {
             record: RefCell::new(EncodedRecord::new(&record)),
             description: RefCell::new(description),
             recorded: Cell::new(false),
-            holds: Holds::new(),
+            anchor,
+            swap: Swap::new(),
+            holds,
             thread: Cell::new(NO_THREAD),
             death_notice: RefCell::new(None),
             blocked: RefCell::new(None),

@@ -43,6 +43,7 @@ impl ShmLock {
         self.record.borrow_mut().set_description(&description);
         self.description.replace(description);
         self.recorded.set(false);
+        self.close_fast_path();
         if self.is_held() {
             self.write_new_record(region);
         }

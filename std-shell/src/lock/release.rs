@@ -118,7 +118,7 @@ impl ShmLock {
         if !self.shared.is_ours() {
             return Err(self.forked());
         }
-        if epoch != self.holds.epoch() || !self.holds.is_held() {
+        if epoch != self.holds.guard_epoch() || !self.holds.is_held() {
             return Err(ReleaseError::NotHeld);
         }
         self.end_one(HoldKind::Guarded)
@@ -143,6 +143,7 @@ impl ShmLock {
     /// Ends all holds of a handle that has some. Guards that still exist release nothing.
     fn end_all(&self) -> StdResult<(), ReleaseError> {
         self.holds.end_all();
+        self.close_fast_path(); // a guard may have outlived its hold
         let released = self.release_outermost();
         self.tell_released(released)
     }
@@ -178,7 +179,7 @@ impl ShmLock {
         } else {
             Err(Lost::Forked)
         };
-        self.holds.end_transition(AfterTransition::NOT_HELD);
+        self.holds.end_transition(AfterTransition::NotHeld);
         drop(blocked); // pending signals run their handlers here
         released
     }
@@ -198,6 +199,9 @@ impl ShmLock {
         }
         self.fairness.after_release(wake == Wake::One);
         self.fast_path.set(self.no_bookkeeping && !self.fairness.owes_head_start());
+        if !self.fast_path.get() {
+            self.close_fast_path();
+        }
         Ok(())
     }
 }

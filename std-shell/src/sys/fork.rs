@@ -3,21 +3,20 @@
 //! A child inherits the bytes of a handle but not its mapping (`MADV_DONTFORK`) and not its
 //! identity. It must notice before it touches the region. getpid(2) is too slow for each
 //! acquisition. So each handle keeps the *generation* of its process. The generation of the running
-//! process is in a page that the kernel zeroes in every child (`MADV_WIPEONFORK`, madvise(2)). It
-//! is a number, not a flag: the child may open handles of its own, and these are valid.
+//! process is in a page that the kernel zeroes in every child (`sys/wiped.rs`). It is a number, not
+//! a flag: the child may open handles of its own, and these are valid. (An undisturbed acquisition
+//! asks the anchor of its handle instead, `process/anchor.rs`.)
 //!
-//! Where that advice is not implemented (Linux before 4.14, or an emulator that answers 0 to any
-//! advice), a `pthread_atfork(3)` handler zeroes the number. It runs at `fork` but not at a bare
-//! `clone` system call.
+//! Without such a page, a `pthread_atfork(3)` handler zeroes the number. It runs at `fork` but not
+//! at a bare `clone` system call.
 
 #![allow(unsafe_code, reason = "a wiped page is raw memory, and pthread_atfork is in libc only")]
 
-use std::ffi::c_void;
-use std::ptr::{NonNull, null_mut};
+use std::ptr::null_mut;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 use std::sync::atomic::{AtomicPtr, AtomicU32};
 
-use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous};
+use crate::sys::wiped::WipedPage;
 
 /// The address of the running process's generation, which is 0 right after a fork. Null before the
 /// first handle. Set once, by a swap. Not a `OnceLock`: one that another thread is initialising
@@ -85,7 +84,7 @@ fn present() -> Option<&'static AtomicU32> {
 #[cold]
 fn choose_present() -> &'static AtomicU32 {
     let page = WipedPage::new();
-    let ours = page.as_ref().map_or_else(zeroed_by_handler, |page| page.word);
+    let ours = page.as_ref().map_or_else(zeroed_by_handler, word_of);
     // Pairs with `present`, and with itself on another thread.
     match PRESENT.compare_exchange(null_mut(), std::ptr::from_ref(ours).cast_mut(), AcqRel, Acquire)
     {
@@ -108,64 +107,28 @@ fn choose_present() -> &'static AtomicU32 {
 /// beginning. (Benchmark: "Uncontended" in `docs/figures.md`.)
 const DISTANCE_FROM_END: usize = 128;
 
-/// A page that is zeroed in every child.
-struct WipedPage {
-    page: NonNull<c_void>,
-    len: usize,
-    word: &'static AtomicU32,
-}
-
-impl WipedPage {
-    /// Maps a page; `None` if the kernel does not support the advice.
-    fn new() -> Option<Self> {
-        let len = rustix::param::page_size();
-        if !is_advice_checked() {
-            return None;
-        }
-        // SAFETY: a private anonymous mapping at an address of the kernel's choice touches no
-        // existing memory.
-        let page = unsafe {
-            mmap_anonymous(null_mut(), len, ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE)
-        };
-        let page = NonNull::new(page.ok()?)?;
-        let word = page.as_ptr().cast::<AtomicU32>().wrapping_byte_add(len - DISTANCE_FROM_END);
-        // SAFETY:
-        // - within the page, aligned, readable and writable; unmapped only by `unmap`, which
-        //   requires that there is no other reference.
-        // - all zero is a valid `AtomicU32`; all accesses go through this reference.
-        let page = Self { page, len, word: unsafe { &*word } };
-        // SAFETY: no other code uses the page, and it is meant to be zeroed in children.
-        let wiped = unsafe { madvise(page.page.as_ptr(), len, Advice::LinuxWipeOnFork) };
-        if wiped.is_err() {
-            page.unmap();
-            return None;
-        }
-        Some(page)
-    }
-
-    /// Unmaps a page to whose word there is no other reference.
-    fn unmap(self) {
-        // SAFETY: mapped by `new`; the word went with `self`.
-        let _ = unsafe { rustix::mm::munmap(self.page.as_ptr(), self.len) };
-    }
-}
-
-/// Returns `true` if madvise(2) refuses unknown advice. qemu-user answers 0 to every number, and
-/// does nothing.
-fn is_advice_checked() -> bool {
-    // No kernel uses this number. The range is empty, and at the null page, where nothing is
-    // mapped.
-    const BOGUS: libc::c_int = 0x0053_484c;
-    // SAFETY: with length 0 no memory is affected, whatever the advice.
-    unsafe { libc::madvise(null_mut(), 0, BOGUS) == -1 }
+/// Returns the word of the generation in a page of our own.
+fn word_of(page: &WipedPage) -> &'static AtomicU32 {
+    let word = page.address().as_ptr().wrapping_byte_add(page.len() - DISTANCE_FROM_END);
+    // SAFETY:
+    // - within the page, aligned, readable and writable; unmapped only by `choose_present`, which
+    //   has no other reference then.
+    // - all zero is a valid `AtomicU32`; all accesses go through this reference.
+    unsafe { &*word.cast::<AtomicU32>() }
 }
 
 fn zeroed_by_handler() -> &'static AtomicU32 {
-    // SAFETY: `wipe` is async-signal-safe: it stores to an atomic static.
-    unsafe {
-        libc::pthread_atfork(None, None, Some(wipe));
-    }
+    run_in_children(wipe);
     &UNWIPED
+}
+
+/// Registers a handler that runs in the child of every fork(3), `pthread_atfork(3)`. It must be
+/// async-signal-safe.
+pub(crate) fn run_in_children(in_child: extern "C" fn()) {
+    // SAFETY: the caller passes a function that may run there, by the contract above.
+    unsafe {
+        libc::pthread_atfork(None, None, Some(in_child));
+    }
 }
 
 /// Registers handlers for every fork(3): two run in the thread that forks, before and after it, one

@@ -16,5 +16,8 @@ pub(crate) mod private_files;
 pub(crate) mod process;
 pub(crate) mod signal_mask;
 pub(crate) mod sleep;
+pub(crate) mod swap;
 pub(crate) mod thread;
+pub(crate) mod thread_pointer;
 pub(crate) mod user_map;
+pub(crate) mod wiped;

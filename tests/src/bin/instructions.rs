@@ -4,6 +4,9 @@
 //! end do not count. Each case is what a user writes, in a loop, so that the compiler inlines what
 //! it inlines for users. The loop itself takes one or two instructions.
 
+#![allow(unsafe_code, reason = "pthread_mutex, for comparison")]
+
+use std::cell::UnsafeCell;
 use std::hint::black_box;
 use std::num::NonZeroU16;
 use std::process::ExitCode;
@@ -18,7 +21,7 @@ type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 type Case = fn(u32) -> Result;
 
 /// The cases by their names in `ci/instructions.txt`.
-const CASES: [(&str, Case); 7] = [
+const CASES: [(&str, Case); 8] = [
     ("shmlock-guard", shmlock_guard),
     ("shmlock-guard-recovered", shmlock_guard_recovered),
     ("shmlock-acquire-release", shmlock_acquire_release),
@@ -26,6 +29,7 @@ const CASES: [(&str, Case); 7] = [
     ("region-guard", region_guard),
     ("region-acquire-release", region_acquire_release),
     ("region-try-lock-refused", region_try_lock_refused),
+    ("glibc-mutex", glibc_mutex),
 ];
 
 fn main() -> ExitCode {
@@ -126,6 +130,22 @@ fn region_try_lock_refused(times: u32) -> Result {
     for _ in 0..times {
         if black_box(&other).try_lock()?.is_some() {
             return Err("two hold it".into());
+        }
+    }
+    Ok(())
+}
+
+/// The C library's plain mutex, which is private to the process and knows no deaths.
+fn glibc_mutex(times: u32) -> Result {
+    let mutex = UnsafeCell::new(libc::PTHREAD_MUTEX_INITIALIZER);
+    for _ in 0..times {
+        let mutex = black_box(&mutex);
+        // SAFETY: initialised, and not moved in the loop.
+        let locked = unsafe { libc::pthread_mutex_lock(mutex.get()) };
+        // SAFETY: as above; this thread has locked it.
+        let unlocked = unsafe { libc::pthread_mutex_unlock(mutex.get()) };
+        if (locked, unlocked) != (0, 0) {
+            return Err("it was not free".into());
         }
     }
     Ok(())

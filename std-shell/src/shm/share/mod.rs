@@ -189,6 +189,11 @@ impl Share {
         Self { region, birth, header, token, fence, site }
     }
 
+    /// Returns the region for an anchor, which is dropped before this share.
+    pub(crate) fn static_region(&self) -> Region<'static> {
+        self.region
+    }
+
     pub(crate) fn token(&self) -> Token {
         self.token
     }
