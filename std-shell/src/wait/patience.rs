@@ -93,8 +93,8 @@ impl<'a> Patience<'a> {
     /// of a death, of a removal, or to recruit. Then the caller probes the owner.
     pub(crate) fn note_wake(&self) -> bool {
         let is_vain = self.present_count() == self.count;
-        if let Some(registration) = self.registration.as_ref().filter(|_| is_vain) {
-            registration.look_for_slot();
+        if let Some(registration) = &self.registration {
+            registration.look_for_slot(is_vain);
         }
         is_vain
     }

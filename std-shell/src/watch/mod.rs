@@ -34,8 +34,7 @@
 //! So if both are killed or stopped, a death is noticed within a second.
 //!
 //! A watcher that leaves, or that sees the other slot become free, *recruits*: it wakes a sleeping
-//! waiter. That one finds the count unmoved and nothing else to do, and has its own process look
-//! for a slot.
+//! waiter. One that is woken and does not get the lock has its own process look for a slot.
 //!
 //! # What the thread has
 //!

@@ -8,11 +8,12 @@ use crate::sys::sleep::LONGEST;
 /// The naps after an event: it comes a moment before the byte is free, because the kernel tells
 /// first and drops the locks then. Nearly always the first look suffices; the last is for a
 /// machine on which the dying process is preempted between the two.
-const AFTER_EVENT: [Duration; 4] = [
+const AFTER_EVENT: [Duration; 5] = [
     Duration::from_micros(50),
     Duration::from_micros(200),
     Duration::from_millis(1),
     Duration::from_millis(5),
+    Duration::from_millis(25),
 ];
 
 /// The first nap after a wake that may have been lost: many times what a woken waiter needs to
@@ -73,7 +74,7 @@ impl Looks {
         self.step = match cause {
             Cause::Tick => self.step,
             Cause::Event => 0,
-            Cause::OneOfMany => AFTER_EVENT.len() - 1,
+            Cause::OneOfMany => AFTER_EVENT.len() - 2,
         };
     }
 

@@ -63,9 +63,10 @@ impl Registration {
         self.watched.cover()
     }
 
-    /// Has the thread look for a free slot, after a wake for nothing.
-    pub(crate) fn look_for_slot(&self) {
-        if self.watched.ask_for_slot() {
+    /// Has the thread look for a free slot, after a wake that did not bring the lock: it may have
+    /// been meant to recruit. `is_vain`: the lock has not changed hands, so it most likely was.
+    pub(crate) fn look_for_slot(&self, is_vain: bool) {
+        if self.watched.ask_for_slot(is_vain) {
             ring();
         }
     }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 use std::time::Duration;
 
 use crate::shm::file::FileSpec;
+use crate::sys::clock::BootInstant;
 use crate::sys::file_id::FileId;
 
 /// Whether a waiter of a file can rely on being woken.
@@ -17,6 +18,10 @@ pub(crate) enum Cover {
     /// The thread cannot watch it.
     Refused,
 }
+
+/// How far apart the questions for a slot are of waiters that were woken while the lock changes
+/// hands. Arbitrary: so rare that they cost nothing.
+const MILLIS_BETWEEN_ASKS: u32 = 10;
 
 const PENDING: u32 = 0;
 const COVERED: u32 = 1;
@@ -39,6 +44,8 @@ pub(super) struct Watched {
     is_unused: AtomicBool,
     /// A waiter was woken for nothing: there may be a free slot.
     wants_slot: AtomicBool,
+    /// When the thread was last asked, in milliseconds.
+    asked_at: AtomicU32,
 }
 
 impl Watched {
@@ -53,6 +60,7 @@ impl Watched {
             has_slot: AtomicBool::new(false),
             is_unused: AtomicBool::new(false),
             wants_slot: AtomicBool::new(false),
+            asked_at: AtomicU32::new(0),
         }
     }
 
@@ -121,9 +129,22 @@ impl Watched {
         self.wants_slot.load(Relaxed) && self.wants_slot.swap(false, Relaxed)
     }
 
-    /// Asks for a slot; returns `true` if the thread is to be told.
-    pub(super) fn ask_for_slot(&self) -> bool {
+    /// Asks for a slot; returns `true` if the thread is to be told now. Otherwise it sees that when
+    /// it next wakes.
+    #[allow(clippy::cast_possible_truncation, reason = "only differences count")]
+    pub(super) fn ask_for_slot(&self, is_urgent: bool) -> bool {
         // Partners: `set_slot`, `wants_slot`. Relaxed: the bell orders, and the tick forgets none.
-        !self.has_slot.load(Relaxed) && !self.wants_slot.swap(true, Relaxed)
+        if self.has_slot.load(Relaxed) {
+            return false;
+        }
+        self.wants_slot.store(true, Relaxed);
+        // In milliseconds; it may wrap. Partner: the same on another thread; either one will do.
+        let now = BootInstant::now().since_boot().as_millis() as u32;
+        let is_rare = now.wrapping_sub(self.asked_at.load(Relaxed)) >= MILLIS_BETWEEN_ASKS;
+        if !is_urgent && !is_rare {
+            return false;
+        }
+        self.asked_at.store(now, Relaxed);
+        true
     }
 }
