@@ -19,8 +19,8 @@
 //! `A`; a cleaner, through a description of its own. While one of them has it, no handle can be
 //! opened.
 //!
-//! *Watchers* (`watch/`): the watch thread of a waiting process, through a description of its own. At
-//! most two processes have a byte, so at most two watch.
+//! *Watchers* (`watch/`): the watch thread of a waiting process, through a description of its own.
+//! At most two processes have a byte, so at most two watch.
 //!
 //! *Token* (`identity/token.rs`): the life byte of a handle, 2^30 + 65536 to 2^31 - 2. It proves
 //! that the owner lives (`shm/death_proof.rs`). A process with many handles locks a range of them

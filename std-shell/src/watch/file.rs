@@ -24,9 +24,10 @@ use crate::watch::watched::{Cover, Watched};
 /// The most waiters that a recruit wakes. Arbitrary: more than a process usually has.
 const RECRUITS: u32 = 8;
 
-/// How long the thread keeps a file after its last wait. A process that ends while it watches needs
-/// some 10 ms more for that: the kernel waits for its own threads before it closes an instance with
-/// a watch. So short; but not so short that each of several waits in a row begins anew.
+/// How long the thread keeps a file after it has seen that no wait is left, at an event or a tick.
+/// So long that each of several waits in a row does not begin anew; and no longer, because a
+/// process that ends while it watches needs some 10 ms more for that. The kernel waits for its own
+/// threads before it closes an instance with a watch.
 const LINGER: Duration = Duration::from_millis(20);
 
 /// A file that the thread has open.
@@ -135,7 +136,7 @@ impl WatchedFile {
 
     /// Notes whether waits are registered. If there are none, the file is to be left soon.
     pub(super) fn note_waits(&mut self, now: Instant) {
-        if self.leave_at.is_none() && self.watched.is_unused() {
+        if self.leave_at.is_none() && self.watched.waits() == 0 {
             let _ = self.watched.is_idle(); // from here on
             self.leave_at = Some(now + LINGER);
         }

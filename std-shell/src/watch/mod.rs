@@ -43,9 +43,11 @@
 //! (`sys/private_files.rs`): no other code can close or exchange them, and no child inherits them.
 //! It runs no foreign code but the allocator's, blocks all signals, and never writes to a region.
 //!
-//! It leaves a file a moment after its last wait, and ends a second or two after its last file.
-//! A process that ends while it watches needs some milliseconds more: the kernel closes an inotify
-//! instance slowly.
+//! It notices at its next event or tick that a file has no wait left, and leaves the file a moment
+//! later. The waiter that has the lock tells it nothing: a system call and a second runnable thread
+//! would delay the critical section. So for about a second a process that ends needs some 10 ms
+//! more, because the kernel closes an inotify instance slowly. If it dies holding the lock in that
+//! time, the death is noticed so much later. The thread ends a second or two after its last file.
 //!
 //! # Fallbacks
 //!

@@ -19,8 +19,8 @@ pub(crate) enum Joined {
     Not,
 }
 
-/// A registered wait. Its drop ends it. The last wait of a file that this process watches tells the
-/// thread so, by a few system calls.
+/// A registered wait. Its drop ends it, without a system call: the waiter has the lock, and others
+/// wait for it. The thread notices at its next event or tick.
 #[derive(Debug)]
 pub(crate) struct Registration {
     watched: Arc<Watched>,
@@ -85,9 +85,7 @@ fn ring() {
 impl Drop for Registration {
     fn drop(&mut self) {
         if self.birth.is_here() {
-            if self.watched.end_wait() {
-                ring();
-            }
+            self.watched.end_wait();
         } else {
             // A forked child: never freed, for the allocator may be in use there.
             std::mem::forget(Arc::clone(&self.watched));

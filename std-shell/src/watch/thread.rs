@@ -100,10 +100,10 @@ impl Watcher {
         self.note(&seen);
     }
 
-    /// Leaves the files whose last wait has ended a moment ago.
+    /// Leaves the files whose last wait has ended a moment ago; then closes what no file needs.
     fn leave_unused(&mut self) {
         let now = Instant::now();
-        let mut index = 0;
+        let (before, mut index) = (self.files.len(), 0);
         while let Some(file) = self.files.get_mut(index) {
             file.note_waits(now);
             let wants_to_leave = file.wants_to_leave(now);
@@ -113,6 +113,9 @@ impl Watcher {
                 file.note_waits(now); // a wait may have come and gone
                 index += 1;
             }
+        }
+        if self.files.len() < before {
+            self.senses.close_if_useless(&self.files);
         }
     }
 
@@ -125,7 +128,6 @@ impl Watcher {
         self.next_tick = now + TICK;
         let has_files = !self.files.is_empty() || !self.unopened.is_empty();
         self.wants_end = !std::mem::replace(&mut self.had_files, has_files) && !has_files;
-        self.senses.close_if_useless(&self.files);
         for watched in std::mem::take(&mut self.unopened) {
             if !self.hub.remove_if_idle(&watched) {
                 self.begin(watched);

@@ -40,8 +40,6 @@ pub(super) struct Watched {
     is_used: AtomicBool,
     cover: AtomicU32,
     has_slot: AtomicBool,
-    /// The thread was told that the last wait has ended.
-    is_unused: AtomicBool,
     /// A waiter was woken for nothing: there may be a free slot.
     wants_slot: AtomicBool,
     /// When the thread was last asked, in milliseconds.
@@ -58,7 +56,6 @@ impl Watched {
             is_used: AtomicBool::new(false),
             cover: AtomicU32::new(PENDING),
             has_slot: AtomicBool::new(false),
-            is_unused: AtomicBool::new(false),
             wants_slot: AtomicBool::new(false),
             asked_at: AtomicU32::new(0),
         }
@@ -101,18 +98,9 @@ impl Watched {
         self.waits.load(Relaxed) // a hint
     }
 
-    /// Ends a wait. Returns `true` if it was the last one and the thread is to be told, which then
-    /// need not keep its slot.
-    pub(super) fn end_wait(&self) -> bool {
-        let is_last = self.waits.fetch_sub(1, AcqRel) == 1; // partner: `is_idle`
-        // Partners: `set_slot`, `is_unused`. Relaxed: the bell orders, and the tick forgets none.
-        is_last && self.has_slot.load(Relaxed) && !self.is_unused.swap(true, Relaxed)
-    }
-
-    /// Returns `true` if no wait is registered now. The thread is told of the next end.
-    pub(super) fn is_unused(&self) -> bool {
-        self.is_unused.store(false, Relaxed); // partner: `end_wait`
-        self.waits() == 0
+    /// Ends a wait. The thread sees that when it next wakes.
+    pub(super) fn end_wait(&self) {
+        self.waits.fetch_sub(1, AcqRel); // partner: `is_idle`
     }
 
     /// Counts a wait. Under the hub's mutex.
