@@ -21,7 +21,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use shmlock_core::Token;
 
-use super::Site;
+use super::site::Site;
 use crate::shm::file::FileSpec;
 use crate::sys::fork::ProcessGeneration;
 

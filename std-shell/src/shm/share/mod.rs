@@ -15,6 +15,7 @@
 #![allow(unsafe_code, reason = "keeps views beside the attachment that they point into")]
 
 mod crowd;
+mod site;
 mod tokens;
 
 use std::ops::Deref;
@@ -25,29 +26,21 @@ use std::time::Duration;
 use rustix::io::{Errno, pread, retry_on_intr};
 use shmlock_core::{FenceScope, Region, Token, Word};
 
+#[cfg(doc)]
+use crate::ShmLock;
 use crate::error::Result;
 use crate::identity::lifeline::Lifeline;
 use crate::identity::token::{self, random_bytes};
 use crate::layout::header::{BlockLayout, Header};
 use crate::layout::lock_bytes::byte_of;
-#[cfg(doc)]
-use crate::lock::handle::ShmLock;
 use crate::shm::attach::Attachment;
 use crate::shm::file::FileSpec;
 use crate::shm::removal::UnlinkPolicy;
 use crate::sys::descriptor::Descriptor;
 use crate::sys::fork::ProcessGeneration;
 use crowd::Place;
+use site::Site;
 use tokens::TokenBlock;
-
-/// An attachment and the tokens that it vouches for.
-#[derive(Debug)]
-struct Site {
-    attachment: Attachment,
-    tokens: TokenBlock,
-    /// Counts the handles that have an attachment of their own.
-    _alone: Option<Arc<()>>,
-}
 
 /// A handle's token and its part of an attachment.
 ///
@@ -71,31 +64,6 @@ pub(crate) struct Entered {
     /// Sixteen random bytes, which name the handle.
     pub(crate) uuid: [u8; 16],
     pub(crate) lifeline: Option<Lifeline>,
-}
-
-impl Site {
-    /// Returns `true` if the name leads to our file, which is whole and one that an opener accepts.
-    /// Four system calls. Our presence keeps the file.
-    fn is_named_by(&self, place: &FileSpec) -> Result<bool> {
-        let Some(fd) = place.open()? else { return Ok(false) };
-        let (mut seen, stat) =
-            Descriptor::with_stat(fd).map_err(|errno| place.system("inspect", errno))?;
-        let fd = seen.as_fd();
-        let is_ours = seen.identity() == self.attachment.identity() && stat.st_nlink != 0;
-        let judged = place.judge(fd, &stat).and_then(|()| {
-            // A lock that a peer has truncated must be refused or completed before it is touched.
-            let is_whole = is_ours && {
-                place.check_size(fd, &stat)?;
-                place.is_memory_proven(&stat, place.check_magic(fd)?)
-            };
-            Ok(is_whole)
-        });
-        if judged.is_err() && !seen.is_itself() {
-            return Ok(false); // perhaps the error is of another file
-        }
-        seen.close_as_seen();
-        judged
-    }
 }
 
 impl Share {
@@ -174,7 +142,7 @@ impl Share {
         let (attachment, (first, len, uuid, lifeline)) =
             Attachment::enter(place, UnlinkPolicy::KeepIfOwnerDied, patience, claim)?;
         let tokens = TokenBlock::new(first, len);
-        let site = Arc::new(Site { attachment, tokens, _alone: alone });
+        let site = Arc::new(Site::new(attachment, tokens, alone));
         if len > 1 {
             crowd::add(&site);
         }
