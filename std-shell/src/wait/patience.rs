@@ -37,6 +37,9 @@ pub(crate) struct Patience<'a> {
     is_futex_refused: bool,
     /// The count of acquisitions when the last sleep began.
     count: u64,
+    /// A wake has not brought the lock yet, and may have been meant to recruit. `true`: the lock had
+    /// not changed hands.
+    recruited: Option<bool>,
 }
 
 impl<'a> Patience<'a> {
@@ -51,12 +54,14 @@ impl<'a> Patience<'a> {
             has_slept: false,
             is_futex_refused: false,
             count: 0,
+            recruited: None,
         }
     }
 
     /// Returns how long to sleep now, at most, while this is the owner. The caller asks before each
     /// sleep, in the process of the handle.
     pub(crate) fn next_sleep(&mut self, owner: Option<Token>) -> Duration {
+        self.answer_recruit();
         self.count = self.present_count();
         if self.is_futex_refused || owner.is_some_and(is_unknown_to_the_kernel) {
             return self.interval;
@@ -91,12 +96,18 @@ impl<'a> Patience<'a> {
 
     /// Returns `true` if the lock was not acquired since the last sleep began: a wake came because
     /// of a death, of a removal, or to recruit. Then the caller probes the owner.
-    pub(crate) fn note_wake(&self) -> bool {
+    pub(crate) fn note_wake(&mut self) -> bool {
         let is_vain = self.present_count() == self.count;
-        if let Some(registration) = &self.registration {
+        self.recruited = Some(is_vain);
+        is_vain
+    }
+
+    /// Has the process of this waiter look for a free slot, if a wake did not bring the lock. Not
+    /// right after the wake: a dead owner's lock is recovered first.
+    pub(crate) fn answer_recruit(&mut self) {
+        if let (Some(is_vain), Some(registration)) = (self.recruited.take(), &self.registration) {
             registration.look_for_slot(is_vain);
         }
-        is_vain
     }
 
     fn present_count(&self) -> u64 {

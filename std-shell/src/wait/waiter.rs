@@ -294,6 +294,8 @@ impl Wait for Waiter<'_> {
             Err(reason) => {
                 if matches!(reason, GaveUp::Forked) {
                     context.owe_nothing(); // the word is not there
+                } else {
+                    self.patience.answer_recruit();
                 }
                 self.phase = Phase::GaveUp(reason);
                 WaitAction::GiveUp
