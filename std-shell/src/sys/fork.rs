@@ -71,6 +71,11 @@ pub(crate) fn present_generation() -> u32 {
     present().map_or(0, |present| present.load(Relaxed))
 }
 
+/// Returns `true` if the kernel zeroes the number in every child: also in that of a bare `clone`.
+pub(crate) fn is_noticed_by_kernel() -> bool {
+    present().is_some_and(|present| !std::ptr::eq(present, &raw const UNWIPED))
+}
+
 #[inline]
 fn present() -> Option<&'static AtomicU32> {
     // Pairs with the swap in `choose_present`: the word that it points to is initialised.
