@@ -53,34 +53,58 @@ fn open_all(name: &str) -> Vec<ShmLock> {
     handles
 }
 
+/// Opens a handle at the limit, which is refused, and one without a limit.
+fn open_again(name: &str) -> Vec<ShmLock> {
+    limit(used());
+    assert!(ShmLock::open(name).is_err(), "a lock needs memory");
+    limit(libc::RLIM_INFINITY);
+    vec![ShmLock::open(name).expect(HERE)]
+}
+
+/// Forks by the raw system call, which runs no handlers of pthread_atfork(3), as `_Fork` of
+/// POSIX.1-2024. Returns when the child has been refused each handle.
+fn is_refused_in_a_child(handles: &[ShmLock]) {
+    // SAFETY: without CLONE_VM this is fork(2); a null stack means the copy of ours.
+    let pid = unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) };
+    if pid == 0 {
+        let is_refused = |lock: &ShmLock| matches!(lock.acquire(), Err(Error::ForkedHandle { .. }));
+        end_process::at_once(i32::from(!handles.iter().all(is_refused)));
+    }
+    let (pid, mut status) = (i32::try_from(pid).expect("a process"), 0);
+    // SAFETY: a valid pointer, and a child of ours.
+    let answer = unsafe { libc::waitpid(pid, &raw mut status, 0) };
+    assert!(answer == pid && status == 0, "the child ended by status {status:#x}");
+}
+
+/// Uses each handle until its fast path is open, if it has one.
+fn use_each(handles: &[ShmLock]) {
+    for lock in handles.iter().flat_map(|lock| [lock; 3]) {
+        drop(lock.lock().expect("free"));
+    }
+}
+
+/// Runs `open` in a fresh process, with the name of a lock.
+fn run(open: fn(&str) -> Vec<ShmLock>) {
+    let fixture = Solo::new();
+    let name = fixture.name("l");
+    let process = fork(|_| {
+        let handles = open(&name);
+        use_each(&handles);
+        is_refused_in_a_child(&handles);
+    });
+    process.ends_well();
+}
+
 #[test]
 fn a_child_is_refused_handles_that_were_opened_without_memory() {
-    if !can(Capability::KeepMemoryFromChildren) {
-        return;
+    if can(Capability::KeepMemoryFromChildren) {
+        alone!(|| run(open_all));
     }
-    alone!(|| {
-        let fixture = Solo::new();
-        let name = fixture.name("l");
-        let process = fork(|_| {
-            let handles = open_all(&name);
-            for lock in handles.iter().flat_map(|lock| [lock; 3]) {
-                drop(lock.lock().expect("free")); // the last finds the fast path open
-            }
-            // Runs no handlers of pthread_atfork(3), as `_Fork` of POSIX.1-2024.
-            // SAFETY: without CLONE_VM this is fork(2); a null stack means the copy of ours.
-            let pid = unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) };
-            if pid == 0 {
-                let is_refused =
-                    |lock: &ShmLock| matches!(lock.acquire(), Err(Error::ForkedHandle { .. }));
-                let refused = handles.iter().all(is_refused);
-                std::mem::forget(handles);
-                end_process::at_once(i32::from(!refused));
-            }
-            let (pid, mut status) = (i32::try_from(pid).expect("a process"), 0);
-            // SAFETY: a valid pointer, and a child of ours.
-            let answer = unsafe { libc::waitpid(pid, &raw mut status, 0) };
-            assert!(answer == pid && status == 0, "the child ended by status {status:#x}");
-        });
-        process.ends_well();
-    });
+}
+
+#[test]
+fn a_child_is_refused_a_handle_that_was_opened_after_one_that_had_no_memory() {
+    if can(Capability::KeepMemoryFromChildren) {
+        alone!(|| run(open_again));
+    }
 }

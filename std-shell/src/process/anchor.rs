@@ -34,7 +34,7 @@ use shmlock_core::Region;
 
 use crate::sys::fork;
 use crate::sys::thread_pointer::NO_MARK;
-use crate::sys::wiped::WipedPage;
+use crate::sys::wiped::{NoPage, WipedPage};
 
 /// The anchors of one sheet, in words of 32 bits: as many as fill most of the smallest page.
 const WORDS: usize = 6;
@@ -196,16 +196,16 @@ fn claim() -> Option<(&'static Sheet, usize)> {
 #[cold]
 fn append() -> (&'static Sheet, usize) {
     let (cells, is_zeroed) = match WipedPage::new() {
-        Some(page) => {
+        Ok(page) => {
             let first = page.address().as_ptr().wrapping_byte_add(DISTANCE_FROM_BEGIN);
             // SAFETY:
             // - within the page, aligned, readable and writable; never unmapped.
             // - all zero is a valid value; all accesses go through this reference.
             (unsafe { &*first.cast::<[Cells; ANCHORS]>() }, true)
         }
-        // A handler does not run in the child of a bare `clone`, and cannot be had without memory.
-        None if fork::is_noticed_by_kernel() => (ordinary(), false),
-        None => (zeroed_by_handler(), true),
+        // No handler: it does not run in the child of a bare `clone`.
+        Err(NoPage::NoMemory(_)) => (ordinary(), false),
+        Err(NoPage::Unsupported) => (zeroed_by_handler(), true),
     };
     let used: [AtomicU32; WORDS] = [const { AtomicU32::new(0) }; WORDS];
     used[0].store(1, Relaxed); // partner: none before the swap below
