@@ -61,7 +61,7 @@ fn open_again(name: &str) -> Vec<ShmLock> {
     vec![ShmLock::open(name).expect(HERE)]
 }
 
-/// Forks by the raw system call, which runs no handlers of pthread_atfork(3), as `_Fork` of
+/// Forks by the raw system call, which runs no handlers of `pthread_atfork(3)`, as `_Fork` of
 /// POSIX.1-2024. Returns when the child has been refused each handle.
 fn is_refused_in_a_child(handles: &[ShmLock]) {
     // SAFETY: without CLONE_VM this is fork(2); a null stack means the copy of ours.
