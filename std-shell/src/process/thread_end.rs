@@ -7,9 +7,9 @@
 //! a handle is noted.
 //!
 //! A thread that ends by the bare system call runs no destructor. Its marks are removed before the
-//! next thread with this thread pointer gets one of its own. Until then that thread is taken for the
-//! ended one by the handles that it gets: the deadlock check and the exit handlers do not know that
-//! it holds them.
+//! next thread with this thread pointer gets one of its own. Until then that thread is taken for
+//! the ended one by the handles that it gets: the deadlock check and the exit handlers do not know
+//! that it holds them.
 
 #![allow(unsafe_code, reason = "pthread_key_create and pthread_setspecific are in libc only")]
 
