@@ -59,6 +59,10 @@ use hold_count::{HoldCount, HoldKind};
 /// cannot keep the rule during every call of the handle: one that releases what another context
 /// acquired, for example.
 ///
+/// [`owes_wake`](Self::owes_wake) answers for the last call, a handler's included. Mask a handler
+/// that uses the handle from a release until `owes_wake` has been asked. Otherwise the wake may be
+/// lost, and the waiter tries again after its own interval.
+///
 /// # Fork
 ///
 /// This crate knows no processes. The child of a `fork(2)` has a copy of the handle with the same

@@ -64,8 +64,10 @@ impl ShmLock {
     /// Ends the holds of which the owner word knows nothing. The word is left alone.
     #[cold]
     pub(crate) fn void(&self, found: Word) -> ReleaseError {
+        // First: a signal handler that finds no hold may open no plain one, for a guard may have
+        // outlived its hold.
+        self.close_fast_path();
         self.holds.void();
-        self.close_fast_path(); // a guard may have outlived its hold
         self.held_since.set(None);
         // In a signal handler that interrupts a change of it, it stays; the next acquisition
         // replaces it.

@@ -14,6 +14,10 @@
 //! frees its anchor. An anchor that another thread was just taking during the fork is lost to the
 //! child.
 //!
+//! Where the kernel wipes pages and has none left for a sheet, the anchors of that sheet have no
+//! region. Each acquisition of their handles is a slow one, which asks for the generation
+//! (`sys/fork.rs`).
+//!
 //! A fork may interrupt another thread at any step here, so no step takes a lock that the child
 //! would find locked.
 
@@ -30,7 +34,7 @@ use shmlock_core::Region;
 
 use crate::sys::fork;
 use crate::sys::thread_pointer::NO_MARK;
-use crate::sys::wiped::WipedPage;
+use crate::sys::wiped::{NoPage, WipedPage};
 
 /// The anchors of one sheet, in words of 32 bits: as many as fill most of the smallest page.
 const WORDS: usize = 6;
@@ -62,6 +66,8 @@ struct Sheet {
     cells: &'static [Cells; ANCHORS],
     /// A bit for each anchor in use.
     used: [AtomicU32; WORDS],
+    /// No child finds a region here.
+    is_zeroed: bool,
     next: Option<&'static Sheet>,
 }
 
@@ -84,11 +90,12 @@ impl Anchor {
         // Partner: none, no other thread marks this anchor. Relaxed.
         cells.mark.store(NO_MARK, Relaxed);
         // SAFETY: valid, and the anchor is ours alone.
-        unsafe { cells.region.get().write_volatile(Some(region)) };
+        unsafe { cells.region.get().write_volatile(sheet.is_zeroed.then_some(region)) };
         Self { cells, sheet, index }
     }
 
-    /// Returns the region; `None` in a forked child, whose own handles have other anchors.
+    /// Returns the region; `None` in a forked child, whose own handles have other anchors, and if
+    /// the anchor has none.
     #[inline]
     pub(crate) fn region(&self) -> Option<Region<'_>> {
         // Volatile: a signal handler may fork between two loads. Partner: the kernel's wipe, or
@@ -188,19 +195,21 @@ fn claim() -> Option<(&'static Sheet, usize)> {
 /// Appends a sheet, and takes its first anchor.
 #[cold]
 fn append() -> (&'static Sheet, usize) {
-    let cells = match WipedPage::new() {
-        Some(page) => {
+    let (cells, is_zeroed) = match WipedPage::new() {
+        Ok(page) => {
             let first = page.address().as_ptr().wrapping_byte_add(DISTANCE_FROM_BEGIN);
             // SAFETY:
             // - within the page, aligned, readable and writable; never unmapped.
             // - all zero is a valid value; all accesses go through this reference.
-            unsafe { &*first.cast::<[Cells; ANCHORS]>() }
+            (unsafe { &*first.cast::<[Cells; ANCHORS]>() }, true)
         }
-        None => zeroed_by_handler(),
+        // No handler: it does not run in the child of a bare `clone`.
+        Err(NoPage::NoMemory(_)) => (ordinary(), false),
+        Err(NoPage::Unsupported) => (zeroed_by_handler(), true),
     };
     let used: [AtomicU32; WORDS] = [const { AtomicU32::new(0) }; WORDS];
     used[0].store(1, Relaxed); // partner: none before the swap below
-    let sheet = Box::leak(Box::new(Sheet { cells, used, next: None }));
+    let sheet = Box::leak(Box::new(Sheet { cells, used, is_zeroed, next: None }));
     let address = std::ptr::from_mut(sheet);
     // Pairs with `sheets`, and with itself on another thread.
     let mut newest = SHEETS.load(Acquire);
@@ -226,6 +235,11 @@ fn zeroed_by_handler() -> &'static [Cells; ANCHORS] {
         fork::run_in_children(wipe);
         REGISTERED.store(true, Release); // partner: the load above
     }
+    ordinary()
+}
+
+/// Returns cells that children inherit as they are.
+fn ordinary() -> &'static [Cells; ANCHORS] {
     Box::leak(Box::new(
         [const { Cells { region: UnsafeCell::new(None), mark: AtomicUsize::new(0) } }; ANCHORS],
     ))

@@ -7,15 +7,17 @@
 //! a handle is noted.
 //!
 //! A thread that ends by the bare system call runs no destructor. Its marks are removed before the
-//! next thread with this thread pointer gets one of its own.
+//! next thread with this thread pointer gets one of its own. Until then that thread is taken for
+//! the ended one by the handles that it gets: the deadlock check and the exit handlers do not know
+//! that it holds them.
 
 #![allow(unsafe_code, reason = "pthread_key_create and pthread_setspecific are in libc only")]
 
 use std::cell::Cell;
 use std::ffi::c_void;
 use std::ptr::NonNull;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::atomic::{AtomicU64, compiler_fence};
 
 use crate::process::anchor;
 use crate::sys::thread_pointer::thread_mark;
@@ -131,5 +133,6 @@ extern "C" fn delete_key() {
 /// Runs on each watched thread when it ends.
 extern "C" fn on_thread_end(_: *mut c_void) {
     WATCH.set(Watch::Ending); // first: a signal handler that locks now sets no mark
+    compiler_fence(SeqCst); // partner: `watch_this_thread` in such a handler
     anchor::remove_marks_of(thread_mark());
 }

@@ -7,8 +7,9 @@
 //! a flag: the child may open handles of its own, and these are valid. (An undisturbed acquisition
 //! asks the anchor of its handle instead, `process/anchor.rs`.)
 //!
-//! Without such a page, a `pthread_atfork(3)` handler zeroes the number. It runs at `fork` but not
-//! at a bare `clone` system call.
+//! Where the kernel has no such page, a `pthread_atfork(3)` handler zeroes the number. It runs at
+//! `fork` but not at a bare `clone` system call. Where the kernel has one and no memory is left, no
+//! handle is opened ([`prepare`]).
 
 #![allow(unsafe_code, reason = "a wiped page is raw memory, and pthread_atfork is in libc only")]
 
@@ -16,7 +17,9 @@ use std::ptr::null_mut;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 use std::sync::atomic::{AtomicPtr, AtomicU32};
 
-use crate::sys::wiped::WipedPage;
+use rustix::io::Errno;
+
+use crate::sys::wiped::{NoPage, WipedPage};
 
 /// The address of the running process's generation, which is 0 right after a fork. Null before the
 /// first handle. Set once, by a swap. Not a `OnceLock`: one that another thread is initialising
@@ -73,17 +76,44 @@ pub(crate) fn present_generation() -> u32 {
 
 #[inline]
 fn present() -> Option<&'static AtomicU32> {
-    // Pairs with the swap in `choose_present`: the word that it points to is initialised.
+    // Pairs with the swap in `publish`: the word that it points to is initialised.
     let present = PRESENT.load(Acquire);
     // SAFETY: null, or a static, or a word of a page that is never unmapped once its address is
     // here.
     unsafe { present.as_ref() }
 }
 
-/// Makes the word of the generation, unless another thread is faster.
+/// Makes the word of the generation for the handles of this process.
+///
+/// # Errors
+/// There is no memory for it.
+pub(crate) fn prepare() -> Result<(), Errno> {
+    if present().is_some() {
+        return Ok(());
+    }
+    let page = match WipedPage::new() {
+        Ok(page) => Some(page),
+        Err(NoPage::Unsupported) => None,
+        Err(NoPage::NoMemory(errno)) => return Err(errno),
+    };
+    publish(page);
+    Ok(())
+}
+
+/// Makes the word of the generation. Without memory the answer is the word that a handler zeroes,
+/// for this value alone.
 #[cold]
 fn choose_present() -> &'static AtomicU32 {
-    let page = WipedPage::new();
+    match WipedPage::new() {
+        Ok(page) => publish(Some(page)),
+        Err(NoPage::Unsupported) => publish(None),
+        Err(NoPage::NoMemory(_)) => zeroed_by_handler(),
+    }
+}
+
+/// Makes the word of the generation in this page, or where a handler zeroes it, unless another
+/// thread is faster.
+fn publish(page: Option<WipedPage>) -> &'static AtomicU32 {
     let ours = page.as_ref().map_or_else(zeroed_by_handler, word_of);
     // Pairs with `present`, and with itself on another thread.
     match PRESENT.compare_exchange(null_mut(), std::ptr::from_ref(ours).cast_mut(), AcqRel, Acquire)
@@ -111,7 +141,7 @@ const DISTANCE_FROM_END: usize = 128;
 fn word_of(page: &WipedPage) -> &'static AtomicU32 {
     let word = page.address().as_ptr().wrapping_byte_add(page.len() - DISTANCE_FROM_END);
     // SAFETY:
-    // - within the page, aligned, readable and writable; unmapped only by `choose_present`, which
+    // - within the page, aligned, readable and writable; unmapped only by `publish`, which
     //   has no other reference then.
     // - all zero is a valid `AtomicU32`; all accesses go through this reference.
     unsafe { &*word.cast::<AtomicU32>() }

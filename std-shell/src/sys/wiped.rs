@@ -8,6 +8,7 @@
 use std::ffi::c_void;
 use std::ptr::{NonNull, null_mut};
 
+use rustix::io::Errno;
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous};
 
 /// A page that the kernel zeroes in every child. It stays mapped.
@@ -16,26 +17,39 @@ pub(crate) struct WipedPage {
     len: usize,
 }
 
+/// Why there is no such page.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum NoPage {
+    /// The kernel does not have the advice.
+    Unsupported,
+    /// There may be one later.
+    NoMemory(Errno),
+}
+
 impl WipedPage {
-    /// Maps a page; `None` if the kernel does not support the advice, or has no memory.
-    pub(crate) fn new() -> Option<Self> {
+    /// Maps a page.
+    pub(crate) fn new() -> Result<Self, NoPage> {
         let len = rustix::param::page_size();
         if !is_advice_checked() {
-            return None;
+            return Err(NoPage::Unsupported);
         }
         // SAFETY: a private anonymous mapping at an address of the kernel's choice touches no
         // existing memory.
         let page = unsafe {
             mmap_anonymous(null_mut(), len, ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE)
         };
-        let page = Self { page: NonNull::new(page.ok()?)?, len };
+        let page = page.map_err(NoPage::NoMemory)?;
+        let page = NonNull::new(page).ok_or(NoPage::NoMemory(Errno::NOMEM))?;
+        let page = Self { page, len };
         // SAFETY: no other code uses the page, and it is meant to be zeroed in children.
         let wiped = unsafe { madvise(page.page.as_ptr(), len, Advice::LinuxWipeOnFork) };
-        if wiped.is_err() {
-            page.unmap();
-            return None;
-        }
-        Some(page)
+        let Err(errno) = wiped else { return Ok(page) };
+        page.unmap();
+        // It splits a mapping, of which there are only so many: `max_map_count` in proc(5).
+        Err(match errno {
+            Errno::NOMEM | Errno::AGAIN => NoPage::NoMemory(errno),
+            _ => NoPage::Unsupported,
+        })
     }
 
     /// Returns the address of the page, which is readable and writable.

@@ -37,7 +37,7 @@ use crate::shm::attach::Attachment;
 use crate::shm::file::FileSpec;
 use crate::shm::removal::UnlinkPolicy;
 use crate::sys::descriptor::Descriptor;
-use crate::sys::fork::ProcessGeneration;
+use crate::sys::fork::{self, ProcessGeneration};
 use crowd::Place;
 use site::Site;
 use tokens::TokenBlock;
@@ -76,6 +76,7 @@ impl Share {
         fence: FenceScope,
         with_lifeline: bool,
     ) -> Result<Entered> {
+        fork::prepare().map_err(|errno| place.system("map", errno))?;
         loop {
             let birth = ProcessGeneration::here();
             // A lifeline vouches for one handle; data has its own rules of opening.
