@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use rustix::fs::fstat;
+use rustix::fs::{Stat, fstat};
 use shmlock_core::Word;
+use shmlock_core::layout::REGION_LEN;
 
 use crate::identity::liveness::{OwnerState, life_of};
 use crate::layout::lock_bytes::WATCHERS;
@@ -168,8 +169,12 @@ impl WatchedFile {
     fn look(&self) -> Seen {
         let word = self.window.owner_word();
         let woken = |waiters| futex::wake(word, waiters).is_ok_and(|woken| woken > 0);
-        if fstat(&self.fd).is_ok_and(|stat| stat.st_nlink == 0) {
+        let stat = fstat(&self.fd);
+        if stat.as_ref().is_ok_and(|stat| stat.st_nlink == 0) {
             return if woken(futex::ALL) { Seen::WokeAll } else { Seen::Quiet };
+        }
+        if stat.is_ok_and(|stat| self.is_out_of_reach(&stat)) {
+            return Seen::Quiet;
         }
         // Partner: the swaps of the owner word. Relaxed: the woken waiter judges.
         let word = Word::from_bits(word.load(Relaxed));
@@ -195,6 +200,12 @@ impl WatchedFile {
         }
     }
 
+    /// Returns `true` for a truncated file, whose memory is a fault, that no thread of this process
+    /// waits for. A process that has closed the lock does not die of it.
+    fn is_out_of_reach(&self, stat: &Stat) -> bool {
+        self.watched.waits() == 0 && usize::try_from(stat.st_size).is_ok_and(|len| len < REGION_LEN)
+    }
+
     /// Recruits if the other watcher has gone since the last look.
     fn recruit_if_alone(&mut self) {
         let Some(own) = self.slot else { return };
@@ -208,6 +219,9 @@ impl WatchedFile {
     /// Wakes waiters, so that the process of one of them takes the free slot. The kernel wakes in
     /// the order of their sleep: those of this process, which find nothing to do, and one more.
     fn recruit(&self) {
+        if fstat(&self.fd).is_ok_and(|stat| self.is_out_of_reach(&stat)) {
+            return;
+        }
         let word = self.window.owner_word();
         if Word::from_bits(word.load(Relaxed)).has_waiters() {
             let waiters = self.watched.waits().saturating_add(1).min(RECRUITS);

@@ -37,6 +37,7 @@ use crate::shm::file::FileSpec;
 use crate::shm::removal::UnlinkPolicy;
 use crate::sys::descriptor::Descriptor;
 use crate::sys::fork::ProcessGeneration;
+use crate::sys::fork_gate::NoForkGuard;
 use crowd::Place;
 use tokens::TokenBlock;
 
@@ -77,6 +78,7 @@ impl Site {
     /// Returns `true` if the name leads to our file, which is whole and one that an opener accepts.
     /// Four system calls. Our presence keeps the file.
     fn is_named_by(&self, place: &FileSpec) -> Result<bool> {
+        let _no_fork = NoForkGuard::begin(); // no code of a child would close its copy
         let Some(fd) = place.open()? else { return Ok(false) };
         let (mut seen, stat) =
             Descriptor::with_stat(fd).map_err(|errno| place.system("inspect", errno))?;
