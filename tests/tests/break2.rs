@@ -10,9 +10,7 @@ use std::{fs, mem, thread};
 
 use shmlock::ShmLock;
 use shmlock_tests::hostile::{Folder, Intruder, Solo, fork};
-use shmlock_tests::{alone, until};
-
-const HOUR: Duration = Duration::from_secs(3600);
+use shmlock_tests::{alone, skipped, until};
 
 fn open(folder: &Folder) -> ShmLock {
     folder.lock("l").poll_interval(Duration::from_millis(50)).open().expect("a lock")
@@ -39,8 +37,6 @@ fn a_waiter_on_the_same_attachment_recovers_at_once_from_a_closed_handle_with_a_
         let fixture = Solo::new();
         let folder = Folder::new(&fixture);
         let _many: Vec<_> = (0..80).map(|_| open(&folder)).collect();
-        let mut longest = Duration::ZERO;
-        let mut times = Vec::new();
         for _ in 0..5 {
             let (last, lock) = (open(&folder), open(&folder));
             mem::forget(last.lock().expect("free"));
@@ -48,8 +44,11 @@ fn a_waiter_on_the_same_attachment_recovers_at_once_from_a_closed_handle_with_a_
                 let waiter = scope.spawn(move || {
                     let first = libc::sched_param { sched_priority: 1 };
                     // SAFETY: a valid pointer. The waiter runs as soon as it is woken.
-                    let set = unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const first) };
-                    eprintln!("fifo {set}");
+                    let set =
+                        unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const first) };
+                    if set != 0 {
+                        skipped("a thread that runs as soon as it is woken");
+                    }
                     let guard = lock.try_lock_for(Duration::from_secs(4)).expect("in the end");
                     let now = Instant::now();
                     assert!(guard.recovered().is_some());
@@ -63,12 +62,8 @@ fn a_waiter_on_the_same_attachment_recovers_at_once_from_a_closed_handle_with_a_
                 (drop_at, waiter.join().expect("no panic"))
             });
             let took = got_at.saturating_duration_since(drop_at);
-            times.push(took);
-            longest = longest.max(took);
+            assert!(took < Duration::from_millis(200), "{took:?}");
         }
-        times.sort();
-        eprintln!("times: {times:?}");
-        assert!(longest < Duration::from_millis(200), "{longest:?}");
     });
 }
 
@@ -149,6 +144,20 @@ fn a_process_that_has_closed_a_lock_survives_its_truncation() {
     });
 }
 
+#[test]
+fn beside_handles_of_a_removed_file_descriptors_still_grow_slower_than_the_handles() {
+    alone!(|| {
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
+        let many: Vec<_> = (0..100).map(|_| open(&folder)).collect();
+        fs::remove_file(folder.file("l")).expect("ours");
+        let more: Vec<_> = (0..2000).map(|_| open(&folder)).collect();
+        let descriptors = descriptors_of(&folder.file("l"));
+        assert!(descriptors < 10, "{descriptors}");
+        drop((many, more));
+    });
+}
+
 struct Account {
     inside: AtomicU64,
     stolen: AtomicU64,
@@ -219,7 +228,8 @@ fn churn(folder: &Folder, account: &Account, seed: u64, most: usize) {
         match random(16) {
             0..=5 if handles.len() < most => {
                 let lock = folder.lock("l").poll_interval(Duration::from_millis(20)).open();
-                handles.push(lock.expect("a lock"));
+                let Ok(lock) = lock else { continue };
+                handles.push(lock);
                 account.opened.fetch_add(1, Relaxed);
             }
             6..=9 if !handles.is_empty() => {
@@ -242,7 +252,65 @@ fn churn(folder: &Folder, account: &Account, seed: u64, most: usize) {
     }
 }
 
+fn close_some(folder: &Folder, account: &Account) {
+    let file = folder.file("l");
+    while account.stop.load(Relaxed) == 0 {
+        let entries = fs::read_dir("/proc/self/fd").expect("/proc").flatten();
+        let numbers: Vec<i32> = entries
+            .filter(|entry| fs::read_link(entry.path()).is_ok_and(|target| target == file))
+            .map(|entry| entry.file_name().to_str().expect("ASCII").parse().expect("a number"))
+            .collect();
+        for number in numbers.iter().skip(account.entered.load(Relaxed) as usize % 7).step_by(7) {
+            // SAFETY: what other code may do.
+            unsafe { libc::close(*number) };
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn fork_some(folder: &Folder, account: &Account, seed: u64) {
+    let mut round = 0;
+    while account.stop.load(Relaxed) == 0 {
+        round += 1;
+        // SAFETY: glibc keeps the allocator whole in the child.
+        let pid = unsafe { libc::fork() };
+        if pid == 0 {
+            for index in 0..70 {
+                let lock = folder.lock("l").open().expect("a lock");
+                let Ok(guard) = lock.try_lock_for(Duration::from_secs(20)) else {
+                    account.starved.fetch_add(1, SeqCst);
+                    continue;
+                };
+                let me = (seed << 24) ^ (round * 128 + index) ^ 1 << 61;
+                let before = account.inside.swap(me, SeqCst);
+                if guard.recovered().is_some() {
+                    guard.declare_consistent().expect("held");
+                } else if before != 0 {
+                    account.untold.fetch_add(1, SeqCst);
+                }
+                if account.inside.compare_exchange(me, 0, SeqCst, SeqCst).is_err() {
+                    account.stolen.fetch_add(1, SeqCst);
+                }
+                mem::forget(guard);
+                if index % 2 == 0 {
+                    mem::forget(lock);
+                    break;
+                }
+            }
+            // SAFETY: ends the child.
+            unsafe { libc::_exit(0) };
+        }
+        let mut status = 0;
+        // SAFETY: a child of ours.
+        unsafe { libc::waitpid(pid, &raw mut status, 0) };
+        if status != 0 {
+            account.stolen.fetch_add(1_000_000, SeqCst);
+        }
+    }
+}
+
 #[test]
+#[ignore = "a stress: STORM seconds, with FORKS, with STRAY closes"]
 fn a_storm_of_handles_and_kills() {
     alone!(|| {
         let fixture = Solo::new();
@@ -255,6 +323,12 @@ fn a_storm_of_handles_and_kills() {
                 thread::scope(|scope| {
                     for index in 0..8 {
                         scope.spawn(move || churn(folder, account, (seed << 3 | index) + 1, 312));
+                    }
+                    if std::env::var_os("STRAY").is_some() {
+                        scope.spawn(move || close_some(folder, account));
+                    }
+                    if std::env::var_os("FORKS").is_some() {
+                        scope.spawn(move || fork_some(folder, account, seed));
                     }
                 });
             })
@@ -289,9 +363,6 @@ fn a_storm_of_handles_and_kills() {
         drop(guard);
         drop(last);
         assert!(folder.names().is_empty(), "{:?}", folder.names());
-        assert_eq!(
-            (get(&account.stolen), get(&account.untold), get(&account.starved)),
-            (0, 0, 0)
-        );
+        assert_eq!((get(&account.stolen), get(&account.untold), get(&account.starved)), (0, 0, 0));
     });
 }

@@ -15,6 +15,7 @@ use crate::layout::lock_bytes::byte_of;
 use crate::lock::handle::ShmLock;
 use crate::sys::descriptor::Descriptor;
 use crate::sys::fork_gate::NoForkGuard;
+use crate::sys::futex;
 use crate::sys::ofd;
 
 impl ShmLock {
@@ -40,7 +41,9 @@ impl ShmLock {
             return;
         }
         if is_dead {
-            self.wake_one(shared.region().owner_word());
+            futex::wake_one(shared.region().owner_word());
+            // A contender that probed while the byte was locked may be about to sleep.
+            shared.make_event();
         } else {
             token::free_stale(shared.region(), self.token, self.settings.fence);
         }
