@@ -1,6 +1,7 @@
 //! Attacks on shared attachments.
 
 #![allow(unsafe_code, reason = "fork, affinity, shared memory")]
+#![allow(clippy::pedantic, clippy::multiple_unsafe_ops_per_block, reason = "a stress")]
 
 use std::path::Path;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
