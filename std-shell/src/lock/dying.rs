@@ -15,7 +15,6 @@ use crate::layout::lock_bytes::byte_of;
 use crate::lock::handle::ShmLock;
 use crate::sys::descriptor::Descriptor;
 use crate::sys::fork_gate::NoForkGuard;
-use crate::sys::futex;
 use crate::sys::ofd;
 
 impl ShmLock {
@@ -34,33 +33,42 @@ impl ShmLock {
         if !(shared.is_in_company() && shared.is_named() && is_owner()) {
             return;
         }
-        if let Some(_turn) = shared.proof_turn() {
-            shared.with_probe(|b| self.die_by(b));
+        let turn = shared.proof_turn();
+        let is_dead = turn.is_some() && shared.with_probe(|b| self.die_by(b)).unwrap_or(false);
+        drop(turn); // before the wake: the woken waiter may have to prove the death by the same `B`
+        if !shared.is_ours() {
+            return;
         }
-        if shared.is_ours() {
+        if is_dead {
+            self.wake_one(shared.region().owner_word());
+            // A contender that probed while the byte was locked may be about to sleep.
+            shared.make_event();
+        } else {
             token::free_stale(shared.region(), self.token, self.settings.fence);
         }
     }
 
-    fn die_by(&self, b: &Descriptor) {
+    /// Takes the lock over by a token of which nothing keeps the byte; returns `true` if the word
+    /// names it. The caller wakes a waiter.
+    fn die_by(&self, b: &Descriptor) -> bool {
         let (region, fence) = (self.shared.region(), self.settings.fence);
         let _no_fork = NoForkGuard::begin(); // a child would keep the byte
         let drawn = token::random_bytes()
             .and_then(|random| token::draw(b.as_fd(), u32::from_ne_bytes(random), 1));
-        let Ok(other) = drawn else { return };
+        let Ok(other) = drawn else { return false };
         // Otherwise a stranger's description may have the byte, and would vouch for the dead.
         if !b.is_itself() || !self.shared.is_ours() {
-            return;
+            return false;
         }
         let seen = region.holder(fence).and_then(|holder| holder.record);
         if let (Some(seen), Ok(record)) = (seen, self.record.try_borrow()) {
             region.write_encoded(other, &record, seen.since, fence);
         }
         // That the old token is dead is proven: it is ours. No handle gets it before we are gone.
-        let _ = protocol::take_over(region.owner_word(), self.token, other, fence);
+        let taken = protocol::take_over(region.owner_word(), self.token, other, fence);
         if self.shared.is_ours() && b.is_itself() {
             let _ = ofd::unlock(b.as_fd(), byte_of(other)); // what we have locked
         }
-        futex::wake_one(region.owner_word());
+        taken.is_some()
     }
 }

@@ -284,6 +284,7 @@ impl<'a> LockFuture<'a> {
         if !self.lock.shared.is_ours() {
             return; // a forked child: all of it is the parent's
         }
+        self.patience = None;
         let gone = self.unregister();
         if std::mem::take(&mut self.owes_wake) {
             let region = self.lock.shared.region();

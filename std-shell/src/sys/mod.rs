@@ -16,6 +16,7 @@ pub(crate) mod private_files;
 pub(crate) mod process;
 pub(crate) mod signal_mask;
 pub(crate) mod sleep;
+pub(crate) mod spare_memory;
 pub(crate) mod swap;
 pub(crate) mod thread;
 pub(crate) mod thread_pointer;

@@ -157,7 +157,9 @@ pub(crate) fn with_all_blocked<R>(act: impl FnOnce() -> R) -> R {
     unsafe { libc::sigfillset(all.as_mut_ptr()) };
     // SAFETY: initialised by the call above.
     let mut all = unsafe { all.assume_init() };
-    for fault in [libc::SIGBUS, libc::SIGSEGV, libc::SIGILL, libc::SIGFPE] {
+    for fault in
+        [libc::SIGBUS, libc::SIGSEGV, libc::SIGILL, libc::SIGFPE, libc::SIGSYS, libc::SIGTRAP]
+    {
         // SAFETY: a valid set, and signal numbers that exist.
         unsafe { libc::sigdelset(&raw mut all, fault) };
     }

@@ -3,10 +3,10 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use rustix::fs::fstat;
+use rustix::io::{pread, retry_on_intr};
 use shmlock_core::Word;
 
 use crate::identity::liveness::{OwnerState, life_of};
@@ -89,18 +89,19 @@ impl WatchedFile {
         }
     }
 
-    /// Tells the waiters whether they can rely on being woken.
-    pub(super) fn decide_cover(&self) {
+    /// Tells the waiters whether they can rely on being woken; returns `true` if they can.
+    pub(super) fn decide_cover(&self) -> bool {
         let is_taken = |byte| ofd::is_locked(self.fd.as_fd(), byte) == Ok(true);
         let is_covered = self.has_slot() || WATCHERS.into_iter().all(is_taken);
         self.watched.set_cover(if is_covered { Cover::Covered } else { Cover::Refused });
+        is_covered
     }
 
     /// Watches the file by events, if it has any: closes a description of the file and expects to
     /// be told. Where that fails, the thread looks by naps.
     pub(super) fn watch(&mut self, events: &Events, mut tell: impl FnMut(Event)) {
         let Ok(watch) = events.add(&self.watched.place.path) else { return };
-        drop(open(&self.watched));
+        let is_closed = open(&self.watched).is_some(); // another file's events prove nothing
         let mut is_told = false;
         events.take(|event| {
             if event == Event::Of(watch) {
@@ -109,7 +110,7 @@ impl WatchedFile {
                 tell(event);
             }
         });
-        if is_told {
+        if is_closed && is_told {
             self.watch = Some(watch);
         } else {
             events.remove(watch);
@@ -171,15 +172,14 @@ impl WatchedFile {
         if fstat(&self.fd).is_ok_and(|stat| stat.st_nlink == 0) {
             return if woken(futex::ALL) { Seen::WokeAll } else { Seen::Quiet };
         }
-        // Partner: the swaps of the owner word. Relaxed: the woken waiter judges.
-        let word = Word::from_bits(word.load(Relaxed));
+        let Some(word) = self.word() else { return Seen::Quiet };
         let is_dead = |owner| life_of(self.fd.as_fd(), owner) == OwnerState::Dead;
         match word.owner() {
             // A release that was not followed by its wake leaves no trace in the word.
             None if woken(1) => Seen::Woke,
             None => Seen::Quiet,
             Some(owner) if is_dead(owner) => {
-                if woken(1) {
+                if woken(self.looks.wakes()) {
                     Seen::Woke
                 } else {
                     Seen::NoneSleeps
@@ -193,6 +193,14 @@ impl WatchedFile {
                 Seen::Quiet
             }
         }
+    }
+
+    /// Reads the owner word, pread(2); the woken waiter judges. Not through the mapping: if a peer
+    /// has truncated the file, that would end a process which has closed its handles.
+    fn word(&self) -> Option<Word> {
+        let mut word = [0; 4];
+        let read = retry_on_intr(|| pread(&self.fd, &mut word, 0)).ok()?;
+        (read == word.len()).then(|| Word::from_bits(u32::from_le_bytes(word)))
     }
 
     /// Recruits if the other watcher has gone since the last look.
@@ -209,7 +217,7 @@ impl WatchedFile {
     /// the order of their sleep: those of this process, which find nothing to do, and one more.
     fn recruit(&self) {
         let word = self.window.owner_word();
-        if Word::from_bits(word.load(Relaxed)).has_waiters() {
+        if self.word().is_some_and(Word::has_waiters) {
             let waiters = self.watched.waits().saturating_add(1).min(RECRUITS);
             let _ = futex::wake(word, waiters);
         }

@@ -68,6 +68,12 @@ impl Looks {
         self.due.is_some_and(|due| due <= now)
     }
 
+    /// Returns how many waiters of a dead owner to wake: the more, the longer none recovers. One
+    /// that fell asleep before the owner acquired does not probe at its first wake.
+    pub(super) fn wakes(&self) -> u32 {
+        1 << self.rounds.min(10)
+    }
+
     /// Looks now; and, after an event, a few times more.
     pub(super) fn look_now(&mut self, now: Instant, cause: Cause) {
         self.due = Some(now);

@@ -5,9 +5,14 @@ use std::time::Duration;
 
 use crate::shm::attach::Attachment;
 use crate::sys::fork::ProcessGeneration;
+use crate::sys::spare_memory::can_map;
 use crate::watch::hub::{HUB, Hub};
 use crate::watch::thread::watch;
 use crate::watch::watched::{Cover, Watched};
+
+/// What must be there to register a file: memory for a thread, and for what it allocates. Without
+/// it the standard library would end the process. The waiter polls instead.
+const MEMORY: usize = 1 << 20;
 
 /// The answer to a registration.
 #[derive(Debug)]
@@ -30,6 +35,9 @@ pub(crate) struct Registration {
 
 /// Registers a wait for the file of `shared`; starts the thread if there is none.
 pub(crate) fn register(shared: &Attachment, interval: Duration) -> Joined {
+    if HUB.get().is_none() && !can_map(MEMORY) {
+        return Joined::Not;
+    }
     let hub = HUB.get_or_make(Hub::default);
     let Some(mut state) = hub.try_lock() else { return Joined::Busy };
     // A signal handler may have forked meanwhile, and this may be the child.
@@ -39,7 +47,7 @@ pub(crate) fn register(shared: &Attachment, interval: Duration) -> Joined {
     if let Some(watched) = state.find(shared.identity(), interval) {
         return Joined::Registered(Registration { watched, birth: shared.birth() });
     }
-    if !state.start_thread(hub, watch) {
+    if !can_map(MEMORY) || !state.start_thread(hub, watch) {
         return Joined::Not;
     }
     let watched = Watched::new(shared.identity(), shared.place().clone());

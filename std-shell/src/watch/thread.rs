@@ -82,8 +82,12 @@ impl Watcher {
             self.unopened.push(watched);
             return;
         };
-        let seen = self.senses.take_slot(&mut file);
-        file.decide_cover();
+        let mut seen = self.senses.take_slot(&mut file);
+        if !file.decide_cover() {
+            // A slot has become free between the two looks.
+            seen.extend(self.senses.take_slot(&mut file));
+            file.decide_cover();
+        }
         self.next_round = self.next_round.min(round_after(now, &file));
         self.files.push(file);
         self.note(&seen);
@@ -133,6 +137,9 @@ impl Watcher {
                 self.begin(watched);
             }
         }
+        // A wait with a shorter interval may have joined since.
+        let rounds = self.files.iter().map(|file| round_after(now, file));
+        self.next_round = rounds.fold(self.next_round, Instant::min);
         if now >= self.next_round {
             self.round(now);
         }
@@ -143,7 +150,7 @@ impl Watcher {
         let mut seen = Vec::new();
         for file in &mut self.files {
             seen.extend(self.senses.take_slot(file));
-            file.decide_cover(); // it was refused if a slot became free at the wrong moment
+            file.decide_cover();
             file.tick(now);
         }
         self.note(&seen);

@@ -43,7 +43,8 @@ impl Probe {
     /// owner as alive for ever.
     #[inline]
     pub(super) fn trust(&self) -> bool {
-        // Relaxed, here and below: one number, which only this handle reads.
+        // Relaxed, here and below: one number, of the handles that share `B`. A lost count delays a
+        // check.
         let unchecked = self.unchecked.load(Relaxed);
         if unchecked < QUERIES_PER_CHECK {
             self.unchecked.store(unchecked + 1, Relaxed);

@@ -30,7 +30,7 @@ use crate::sys::fork::ProcessGeneration;
 const ALONE: usize = 64;
 
 /// The tokens of the first shared attachment, and of the largest. Arbitrary, as above.
-pub(super) const FIRST: u32 = 64;
+const FIRST: u32 = 64;
 const LARGEST: u32 = 4096;
 
 /// The names that a table may have before it drops those that are not in use.
@@ -134,4 +134,12 @@ pub(super) fn add(site: &Arc<Site>) {
     let crowd = names.entry(site.attachment.place().path.clone()).or_default();
     crowd.shared.retain(|site| site.strong_count() > 0);
     crowd.shared.push(Arc::downgrade(site));
+}
+
+/// Removes an attachment of which the name says nothing any more: no further handle shares it.
+pub(super) fn forget(site: &Arc<Site>) {
+    let mut names = Table::of(site.attachment.birth()).lock();
+    if let Some(crowd) = names.get_mut(&site.attachment.place().path) {
+        crowd.shared.retain(|other| !ptr::eq(other.as_ptr(), Arc::as_ptr(site)));
+    }
 }

@@ -99,7 +99,8 @@ impl Share {
                             continue; // a child of a signal handler's fork
                         }
                         found?;
-                        (crowd::FIRST, None) // judged, completed or made as by the first opener
+                        crowd::forget(&site);
+                        continue; // judged, completed or made as by the first opener
                     }
                 },
             };

@@ -8,6 +8,7 @@ use crate::error::Result;
 use crate::shm::attach::Attachment;
 use crate::shm::file::FileSpec;
 use crate::sys::descriptor::Descriptor;
+use crate::sys::fork_gate::NoForkGuard;
 
 /// An attachment and the tokens that it vouches for.
 #[derive(Debug)]
@@ -26,6 +27,7 @@ impl Site {
     /// Returns `true` if the name leads to our file, which is whole and one that an opener accepts.
     /// Four system calls. Our presence keeps the file.
     pub(super) fn is_named_by(&self, place: &FileSpec) -> Result<bool> {
+        let _no_fork = NoForkGuard::begin(); // no code of a child would close its copy
         let Some(fd) = place.open()? else { return Ok(false) };
         let (mut seen, stat) =
             Descriptor::with_stat(fd).map_err(|errno| place.system("inspect", errno))?;
