@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use shmlock::ShmLock;
 use shmlock_tests::hostile::{Folder, Intruder, Solo, fork};
-use shmlock_tests::{alone, proc, rounds, until};
+use shmlock_tests::{Capability, alone, can, proc, rounds, until};
 
 const HERE: &str = "a lock";
 
@@ -79,6 +79,9 @@ fn a_thread_that_watches_many_locks_in_turn_keeps_none_of_them() {
 
 #[test]
 fn a_forked_child_has_nothing_of_the_watch_and_can_wait_itself() {
+    if !can(Capability::ForkDuringCalls) {
+        return;
+    }
     alone!(|| {
         let fixture = Solo::new();
         let folder = Folder::new(&fixture);
