@@ -44,8 +44,7 @@ pub fn comes_to_rest(pid: u32) {
     });
 }
 
-/// Returns `true` if its first thread sleeps in any call. Works also under an emulator, where
-/// [`sleeps_on_a_word`] does not.
+/// Returns `true` if its first thread sleeps in any call.
 #[must_use]
 pub fn sleeps(pid: u32) -> bool {
     // The name before the state may contain anything.
@@ -53,11 +52,15 @@ pub fn sleeps(pid: u32) -> bool {
         .is_ok_and(|stat| stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('S')))
 }
 
+/// The number of futex(2) on x86-64, which /proc shows if an emulator on such a machine sleeps.
+const SYS_FUTEX_OF_HOST: libc::c_long = 202;
+
 /// Returns `true` if its first thread sleeps in futex(2).
 #[must_use]
 pub fn sleeps_on_a_word(pid: u32) -> bool {
     let call = fs::read_to_string(format!("/proc/{pid}/syscall")).unwrap_or_default();
-    call.split_whitespace().next().and_then(|call| call.parse().ok()) == Some(libc::SYS_futex)
+    let call = call.split_whitespace().next().and_then(|call| call.parse().ok());
+    call.is_some_and(|call: libc::c_long| [libc::SYS_futex, SYS_FUTEX_OF_HOST].contains(&call))
 }
 
 /// Returns how many threads of this process have this name.
