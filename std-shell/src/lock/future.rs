@@ -177,6 +177,9 @@ impl<'a> LockFuture<'a> {
                 AfterSet::Moved => continue,
             };
             self.register(sleep_on, limit, context)?;
+            if let Some(patience) = &mut self.patience {
+                patience.note_sleep();
+            }
             if is_first {
                 lock.tell_holder(); // last: a logger is foreign code
             }

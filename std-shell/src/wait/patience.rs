@@ -66,7 +66,7 @@ impl<'a> Patience<'a> {
         if self.is_futex_refused || owner.is_some_and(is_unknown_to_the_kernel) {
             return self.interval;
         }
-        let is_first = !std::mem::replace(&mut self.has_slept, true);
+        let is_first = !self.has_slept;
         if self.registration.is_none() {
             let joined = if is_first {
                 watch::join(self.shared, self.interval)
@@ -87,6 +87,11 @@ impl<'a> Patience<'a> {
             Some(Cover::Pending) => self.nap(),
             Some(Cover::Refused) | None => self.interval,
         }
+    }
+
+    /// Notes that the caller sleeps, or has slept: the word had not moved before.
+    pub(crate) fn note_sleep(&mut self) {
+        self.has_slept = true;
     }
 
     /// Notes that the kernel has refused to let the waiter sleep on the word.

@@ -232,6 +232,7 @@ impl<'a> Waiter<'a> {
         self.now = BootInstant::now();
         self.check_process()?;
         if !matches!(slept, Slept::Not) {
+            self.patience.note_sleep();
             self.terms.fairness.begin_interval(self.now);
         }
         Ok(slept)
