@@ -60,7 +60,7 @@ rows=(
     "release|pair|acquire|release"
     "lock|wait|attach|\`lock\` with a bounded wait, and release"
     "record|record|wait|describe the owner"
-    "holder|holder|wait|read who the owner is"
+    "holder|holder|wait|read the owner and its record"
     "spin-try_lock|spin_pair|nothing|\`spin\`: \`try_lock\` and release"
     "spin-lock|spin_wait|nothing|\`spin\`: \`lock\` and release"
     "masked-spin-try_lock|masked_spin_pair|nothing|the same in a \`critical-section\`: \`try_lock\`"
