@@ -39,9 +39,9 @@ unfinished=(exit_handlers_and_libraries exit_handlers_forked exit_handlers_repla
     foreign_block_code foreign_loggers foreign_logger_forks foreign_wakers overwritten_word)
 # Not run under either sanitizer:
 # * refused_futex: the kernel refuses futexes, on which a sanitizer's own threads sleep;
-# * fork_during_open: AddressSanitizer has a fork handler. While it runs, the first opening registers
-#   ours, too late for that fork (Builder::open, "Races"). ThreadSanitizer leaves its allocator
-#   locked in a child, which then cannot start a thread.
+# * fork_during_open: AddressSanitizer has a fork handler. While it runs, the first opening
+#   registers ours, too late for that fork (Builder::open, "Races"). ThreadSanitizer leaves its
+#   allocator locked in a child, which then cannot start a thread.
 not_run=(refused_futex fork_during_open)
 others=() without_leaks=()
 for file in tests/tests/*.rs; do

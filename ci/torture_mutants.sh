@@ -80,7 +80,7 @@ RUST
 copy() {
     rm -rf "$1" && mkdir -p "$1"
     cp -r Cargo.toml Cargo.lock clippy.toml core std-shell tests ci "$1"
-    sed -i -E 's/^members = .*/members = ["core", "std-shell", "tests"]/' "$1/Cargo.toml"
+    sed -i '/^members = /,/^\]/c members = ["core", "std-shell", "tests"]' "$1/Cargo.toml"
 }
 
 # mutate NAME FOLDER COMMANDS SOURCES: prints the file that it changes.

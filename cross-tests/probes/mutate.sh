@@ -53,7 +53,7 @@ detected() {
 mutant() {
     rm -rf "$1" && mkdir -p "$1/cross-tests"
     cp -r Cargo.toml core "$1"
-    sed -i 's/^members = .*/members = ["core"]/' "$1/Cargo.toml"
+    sed -i '/^members = /,/^\]/c members = ["core"]' "$1/Cargo.toml"
     cp -r cross-tests/probes "$1/cross-tests"
     sed -i -E "$4{$2}" "$1/$3"
     ! cmp -s "$3" "$1/$3"

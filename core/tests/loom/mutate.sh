@@ -2,8 +2,8 @@
 # model has to fail.
 # shellcheck shell=bash disable=SC2154 # `models` comes from loom.sh
 
-# The fault @ the file @ the sed script @ the model to run first. A script that changes nothing is an
-# error: the code has changed, and the list has to follow.
+# The fault @ the file @ the sed script @ the model to run first. A script that changes nothing is
+# an error: the code has changed, and the list has to follow.
 mutations() {
     cat <<'LIST'
 try_acquire without its fence @ src/protocol.rs @ /^pub fn try_acquire</,/^}/s/fence\.acquire();// @ two_actors_exclude
@@ -74,8 +74,8 @@ holder() does not read the owner word again @ tests/record_readers.rs. The recor
 LIST
 }
 
-# Always the same place, so that cargo builds the dependencies once. It has a target directory of its
-# own: otherwise two workspaces that look alike use each other's core.
+# Always the same place, so that cargo builds the dependencies once. It has a target directory of
+# its own: otherwise two workspaces that look alike use each other's core.
 copy=$CARGO_TARGET_DIR/mutant
 export CARGO_TARGET_DIR=$copy/target RUST_BACKTRACE=0
 
@@ -83,7 +83,7 @@ export CARGO_TARGET_DIR=$copy/target RUST_BACKTRACE=0
 mutate() {
     mkdir -p "$copy" && rm -rf "$copy/core"
     cp -r Cargo.toml Cargo.lock core "$copy"
-    sed -i 's/^members = .*/members = ["core"]/' "$copy/Cargo.toml"
+    sed -i '/^members = /,/^\]/c members = ["core"]' "$copy/Cargo.toml"
     sed -i "$2" "$copy/core/$1"
     ! diff -q "core/$1" "$copy/core/$1" >/dev/null || die "changes nothing in core/$1: $2"
 }

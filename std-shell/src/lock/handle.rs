@@ -81,9 +81,9 @@ use crate::{Builder, Error, Guard};
 /// # What is logged
 /// The events of the lock, at `debug` and `warn`, by the `log` facade. An acquisition that nothing
 /// disturbs does not ask for the level. The level is looked at when the handle is opened, by the
-/// first acquisition of each thread, and by each that is disturbed: by another holder, by nesting, or
-/// because it is a single try. So a handle in use may log no `debug` events for a while after the
-/// level was raised.
+/// first acquisition of each thread, and by each that is disturbed: by another holder, by nesting,
+/// or because it is a single try. So a handle in use may log no `debug` events for a while after
+/// the level was raised.
 ///
 /// # Examples
 /// ```

@@ -40,8 +40,8 @@ static HEAD: Link = Link::new();
 /// A slot near the end, from which the end is found; or none.
 static TAIL: Link = Link::new();
 
-/// A slot that is probably free: the one that was freed last, or the one behind the one that was
-/// claimed last; or none. Without it, opening many handles would walk over all the others.
+/// A slot that is probably free: the slot freed last, or the neighbour of the slot claimed last; or
+/// none. Without it, opening many handles would walk over all the others.
 static LIKELY: Link = Link::new();
 
 /// The generation of the process that found no free slot, and has freed none since; or 0.

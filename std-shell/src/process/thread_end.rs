@@ -116,8 +116,8 @@ fn key_of(number: u64) -> Option<libc::pthread_key_t> {
     number.checked_sub(1).map(|key| key as u32 as libc::pthread_key_t)
 }
 
-/// Deletes the key when the program ends, or when dlclose(3) unloads the library that has this code:
-/// a thread that ends later must not run it.
+/// Deletes the key when the program ends, or when dlclose(3) unloads the library that has this
+/// code: a thread that ends later must not run it.
 #[used]
 #[unsafe(link_section = ".fini_array")]
 static AT_UNLOADING: extern "C" fn() = delete_key;

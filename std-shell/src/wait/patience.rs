@@ -37,7 +37,8 @@ pub(crate) struct Patience<'a> {
     is_futex_refused: bool,
     /// The count of acquisitions when the last sleep began.
     count: u64,
-    /// A wake has not brought the lock yet, and may have been meant to recruit. `true`: the lock had
+    /// A wake has not brought the lock yet, and may have been meant to recruit. `true`: the lock
+    /// had
     /// not changed hands.
     recruited: Option<bool>,
 }

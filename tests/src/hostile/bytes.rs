@@ -137,7 +137,8 @@ impl Intruder {
         found
     }
 
-    /// Returns the locks that handles have, sorted: all but those of the processes that watch, which
+    /// Returns the locks that handles have, sorted: all but those of the processes that watch,
+    /// which
     /// keep theirs for a moment after a wait.
     #[must_use]
     pub fn locks_of_handles(&self) -> Vec<(Mode, RangeInclusive<i64>)> {

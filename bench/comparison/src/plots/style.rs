@@ -22,8 +22,8 @@ pub(super) const GRID: ShapeStyle =
 pub(super) const AXIS: ShapeStyle =
     ShapeStyle { color: RGBAColor(90, 90, 90, 1.0), filled: false, stroke_width: 1 };
 
-/// Returns a contender's colour. Those of the main plots are far apart, also for readers with little
-/// sense of red and green; all of shmlock's are blue.
+/// Returns a contender's colour. Those of the main plots are far apart, also for readers with
+/// little sense of red and green; all of shmlock's are blue.
 pub(super) fn colour(kind: Kind) -> RGBAColor {
     // Its place in its group, from 0 to 1. Neighbours in the tables also differ in lightness.
     let (like, is_odd) = {

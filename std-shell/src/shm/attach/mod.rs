@@ -226,7 +226,8 @@ impl Attachment {
         }
     }
 
-    /// Makes an event of the file, for the processes that watch it: sets its times, through `B` while
+    /// Makes an event of the file, for the processes that watch it: sets its times, through `B`
+    /// while
     /// that is itself. utimensat(2). Async-signal-safe.
     #[cold]
     pub(crate) fn make_event(&self) {

@@ -220,7 +220,8 @@ impl Deref for Share {
 }
 
 impl Drop for Share {
-    /// Returns the token to a shared attachment, which keeps the life byte locked. The word does not
+    /// Returns the token to a shared attachment, which keeps the life byte locked. The word does
+    /// not
     /// name it: [`ShmLock::die_in_company`] has seen to that.
     fn drop(&mut self) {
         if self.is_in_company() && self.is_ours() {
