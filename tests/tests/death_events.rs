@@ -7,7 +7,7 @@ use std::time::Duration;
 use std::{fs, thread};
 
 use shmlock::{Error, Guard, ShmLock};
-use shmlock_tests::hostile::{Apart, Folder, Intruder, Solo, fork, fork_apart, mount_again};
+use shmlock_tests::hostile::{Apart, Child, Folder, Intruder, Solo, fork, fork_apart, mount_again};
 use shmlock_tests::{Capability, Fixture, actor, alone, can, proc, start, until};
 
 const HERE: &str = "a lock of this process";
@@ -96,6 +96,18 @@ fn a_waiter_of_each_of_many_locks_is_woken_by_the_death_of_their_owner() {
     });
 }
 
+/// Kills the owner while another process waits for its lock, and checks that the waiter has it.
+fn is_noticed(owner: Child, folder: &Folder) {
+    let file = Intruder::on(&folder.file("l"));
+    let waiter = fork(|_| {
+        let lock = folder.lock("l").poll_interval(HOUR).open().expect(HERE);
+        assert_recovered(&lock.lock().expect("its owner dies"));
+    });
+    until(|| file.watchers() == 1);
+    owner.kill();
+    waiter.ends_well();
+}
+
 #[test]
 fn an_owner_in_another_pid_namespace_dies_by_an_event_as_well() {
     alone!(|| {
@@ -109,14 +121,7 @@ fn an_owner_in_another_pid_namespace_dies_by_an_event_as_well() {
         });
         let Some(owner) = owner else { return };
         owner.line().wait();
-        let file = Intruder::on(&folder.file("l"));
-        let waiter = fork(|_| {
-            let lock = folder.lock("l").poll_interval(HOUR).open().expect(HERE);
-            assert_recovered(&lock.lock().expect("its owner dies"));
-        });
-        until(|| file.watchers() == 1);
-        owner.kill();
-        waiter.ends_well();
+        is_noticed(owner, &folder);
     });
 }
 
@@ -182,14 +187,7 @@ fn an_owner_that_reached_the_file_by_a_bind_mount_dies_by_an_event_as_well() {
             return;
         }
         owner.line().wait();
-        let file = Intruder::on(&folder.file("l"));
-        let waiter = fork(|_| {
-            let lock = folder.lock("l").poll_interval(HOUR).open().expect(HERE);
-            assert_recovered(&lock.lock().expect("its owner dies"));
-        });
-        until(|| file.watchers() == 1);
-        owner.kill();
-        waiter.ends_well();
+        is_noticed(owner, &folder);
     });
 }
 

@@ -73,39 +73,32 @@ fn time_to_recover(
     Some(took)
 }
 
+/// Checks that the watcher looks by naps where the kernel answers this call by each of the errors.
+fn looks_by_naps(call: libc::c_long, errors: &[i32]) {
+    for &errno in errors {
+        let deprive = || deny(&[denied(call, errno)]);
+        if let Some(took) = time_to_recover(LONG, Watches::Yes, deprive) {
+            assert!(took < LONG / 3, "{took:?}");
+        }
+    }
+}
+
 #[test]
 fn without_an_inotify_instance_the_watcher_looks_by_naps() {
     alone!(|| {
-        for errno in [libc::EMFILE, libc::ENOSYS, libc::EPERM] {
-            let deprive = || deny(&[denied(libc::SYS_inotify_init1, errno)]);
-            if let Some(took) = time_to_recover(LONG, Watches::Yes, deprive) {
-                assert!(took < LONG / 3, "{took:?}");
-            }
-        }
+        looks_by_naps(libc::SYS_inotify_init1, &[libc::EMFILE, libc::ENOSYS, libc::EPERM]);
     });
 }
 
 #[test]
 fn without_a_watch_of_the_file_the_watcher_looks_by_naps() {
-    alone!(|| {
-        for errno in [libc::ENOSPC, libc::ENOSYS] {
-            let deprive = || deny(&[denied(libc::SYS_inotify_add_watch, errno)]);
-            if let Some(took) = time_to_recover(LONG, Watches::Yes, deprive) {
-                assert!(took < LONG / 3, "{took:?}");
-            }
-        }
-    });
+    alone!(|| looks_by_naps(libc::SYS_inotify_add_watch, &[libc::ENOSPC, libc::ENOSYS]));
 }
 
 /// A file system without events, or an emulator: the calls succeed, and nothing is told.
 #[test]
 fn where_events_are_only_pretended_the_watcher_looks_by_naps() {
-    alone!(|| {
-        let deprive = || deny(&[denied(libc::SYS_inotify_add_watch, 0)]);
-        if let Some(took) = time_to_recover(LONG, Watches::Yes, deprive) {
-            assert!(took < LONG / 3, "{took:?}");
-        }
-    });
+    alone!(|| looks_by_naps(libc::SYS_inotify_add_watch, &[0]));
 }
 
 #[test]
