@@ -8,7 +8,7 @@
 
 use std::ptr;
 use std::sync::atomic::AtomicPtr;
-use std::sync::atomic::Ordering::{AcqRel, Acquire};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 
 use crate::sys::fork;
 
@@ -19,6 +19,8 @@ struct Made<T> {
     /// The process that made it, see `sys/fork.rs`.
     generation: u32,
     value: T,
+    /// The parent's. Nothing reads it; it shows to leak detection that the value is not lost.
+    former: AtomicPtr<Made<T>>,
 }
 
 impl<T: Sync> PerProcess<T> {
@@ -49,17 +51,21 @@ impl<T: Sync> PerProcess<T> {
         if let Some(value) = Self::at(installed) {
             return value;
         }
-        let value = make();
-        let new = Box::new(Made { generation: fork::present_generation(), value });
-        let new: &'static Made<T> = Box::leak(new);
+        let (generation, former) = (fork::present_generation(), AtomicPtr::new(ptr::null_mut()));
+        let new = Box::into_raw(Box::new(Made { generation, value: make(), former }));
         loop {
-            let address = ptr::from_ref(new).cast_mut();
-            // Pairs with the loads. If another thread is faster, the new value is lost.
-            match self.0.compare_exchange(installed, address, AcqRel, Acquire) {
-                Ok(_) => return &new.value,
+            // SAFETY: made above; freed only below, after which it is not used.
+            unsafe { &*new }.former.store(installed, Relaxed); // partner: none, nothing reads it
+            // Pairs with the loads.
+            match self.0.compare_exchange(installed, new, AcqRel, Acquire) {
+                // SAFETY: as above; never freed from here on.
+                Ok(_) => return unsafe { &(*new).value },
                 Err(now) => installed = now,
             }
             if let Some(value) = Self::at(installed) {
+                // Another thread was faster.
+                // SAFETY: made above, and nothing else has its address.
+                drop(unsafe { Box::from_raw(new) });
                 return value;
             }
         }

@@ -7,23 +7,19 @@
 //! # Fork
 //!
 //! A child has no use for its parent's attachments, and the mutex may be locked for ever there. So
-//! it makes a table of its own when it first opens a lock. The generation tells the tables apart
-//! (`sys/fork.rs`). One table for each generation is leaked.
-
-#![allow(unsafe_code, reason = "a table at an address that is set once and never freed")]
+//! it has a table of its own (`sys/per_process.rs`). A signal handler may fork before an attachment
+//! is added: the child that returns then adds its parent's, which is not found.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::ptr;
-use std::sync::atomic::AtomicPtr;
-use std::sync::atomic::Ordering::{AcqRel, Acquire};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use shmlock_core::Token;
 
 use super::site::Site;
 use crate::shm::file::FileSpec;
-use crate::sys::fork::ProcessGeneration;
+use crate::sys::per_process::PerProcess;
 
 /// The handles of a name that have attachments of their own. Arbitrary: more than programs use that
 /// know how many they have, and few enough that a call on a byte lock is fast.
@@ -60,51 +56,18 @@ impl Crowd {
     }
 }
 
-struct Table {
-    /// The process.
-    generation: u32,
-    names: Mutex<HashMap<PathBuf, Crowd>>,
-}
+type Names = HashMap<PathBuf, Crowd>;
 
-/// The table of this process; null before the first handle. After a fork it is still the parent's.
-static PRESENT: AtomicPtr<Table> = AtomicPtr::new(ptr::null_mut());
+static NAMES: PerProcess<Mutex<Names>> = PerProcess::new();
 
-impl Table {
-    /// Returns the table of this process; makes it if there is none.
-    fn of(birth: ProcessGeneration) -> &'static Self {
-        // Pairs with the exchange below: the table is whole.
-        let mut installed = PRESENT.load(Acquire);
-        let mut spare: Option<&'static Self> = None;
-        loop {
-            // SAFETY: null, or leaked below and never freed.
-            if let Some(table) = unsafe { installed.as_ref() } {
-                if table.generation == birth.generation() {
-                    return table;
-                }
-            }
-            let new = spare.unwrap_or_else(|| {
-                let names = Mutex::default();
-                Box::leak(Box::new(Self { generation: birth.generation(), names }))
-            });
-            spare = Some(new);
-            let address = ptr::from_ref(new).cast_mut();
-            // Pairs with the load above. If another thread is faster, the spare is lost.
-            match PRESENT.compare_exchange(installed, address, AcqRel, Acquire) {
-                Ok(_) => return new,
-                Err(now) => installed = now,
-            }
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<PathBuf, Crowd>> {
-        // Nothing that panics runs under it, and nothing that is foreign.
-        self.names.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn lock() -> MutexGuard<'static, Names> {
+    // Nothing that panics runs under it, and nothing that is foreign.
+    NAMES.get_or_make(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Finds the attachment for one more handle. No system call.
-pub(super) fn find(place: &FileSpec, birth: ProcessGeneration) -> Place {
-    let mut names = Table::of(birth).lock();
+pub(super) fn find(place: &FileSpec) -> Place {
+    let mut names = lock();
     if !names.contains_key(&place.path) {
         if names.len() >= SPARE_NAMES && names.len() == names.capacity() {
             names.retain(|_, crowd| crowd.is_in_use());
@@ -119,7 +82,8 @@ pub(super) fn find(place: &FileSpec, birth: ProcessGeneration) -> Place {
     // The references are dropped without the mutex, because the last one closes the attachment.
     let sites: Vec<_> = crowd.shared.iter().filter_map(Weak::upgrade).collect();
     drop(names);
-    let fitting = sites.iter().rev().filter(|site| site.attachment.place() == place);
+    let fits = |site: &&Arc<Site>| site.attachment.is_ours() && site.attachment.place() == place;
+    let fitting = sites.iter().rev().filter(fits);
     if let Some((site, token)) = fitting.clone().find_map(|site| Some((site, site.tokens.take()?)))
     {
         return Place::In(site.clone(), token);
@@ -130,7 +94,7 @@ pub(super) fn find(place: &FileSpec, birth: ProcessGeneration) -> Place {
 
 /// Adds a new attachment that handles can share.
 pub(super) fn add(site: &Arc<Site>) {
-    let mut names = Table::of(site.attachment.birth()).lock();
+    let mut names = lock();
     let crowd = names.entry(site.attachment.place().path.clone()).or_default();
     crowd.shared.retain(|site| site.strong_count() > 0);
     crowd.shared.push(Arc::downgrade(site));
@@ -138,7 +102,7 @@ pub(super) fn add(site: &Arc<Site>) {
 
 /// Removes an attachment of which the name says nothing any more: no further handle shares it.
 pub(super) fn forget(site: &Arc<Site>) {
-    let mut names = Table::of(site.attachment.birth()).lock();
+    let mut names = lock();
     if let Some(crowd) = names.get_mut(&site.attachment.place().path) {
         crowd.shared.retain(|other| !ptr::eq(other.as_ptr(), Arc::as_ptr(site)));
     }

@@ -81,7 +81,7 @@ impl Share {
             let birth = ProcessGeneration::here();
             // A lifeline vouches for one handle; data has its own rules of opening.
             let may_share = !with_lifeline && place.shape == BlockLayout::NONE;
-            let (len, alone) = match may_share.then(|| crowd::find(place, birth)) {
+            let (len, alone) = match may_share.then(|| crowd::find(place)) {
                 None => (1, None),
                 Some(Place::Alone(count)) => (1, Some(count)),
                 Some(Place::New { len }) => (len, None),
