@@ -95,7 +95,11 @@ for file in tests/tests/*.rs; do
     test=$(basename "$file" .rs)
     [[ " ${excluded[*]} " == *" $test "* ]] || included+=(--test "$test")
 done
-skipped=(--skip with_block_ --skip a_child_forked_while_the_interrupted_code_opens_or_closes)
+#
+# A child whose last thread ends calls exit(3) in it, when ThreadSanitizer has already finished the
+# thread: the first instrumented function that runs then ends the child by SIGSEGV.
+skipped=(--skip with_block_ --skip a_child_forked_while_the_interrupted_code_opens_or_closes
+    --skip a_waker_that_forks_when_it_is_woken_leaves_the_child_without_the_sleeping_thread)
 export TSAN_OPTIONS=$crashes:die_after_fork=0
 tested thread -Zbuild-std -p shmlock --lib --bins --tests -- "${sweeps[@]}"
 tested thread -Zbuild-std -p shmlock-tests --lib --bins "${included[@]}" -- \

@@ -9,6 +9,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 use rustix::io::{Errno, retry_on_intr};
 
+use crate::sys::closed_last::ClosedLast;
 use crate::sys::sleep::timespec;
 
 /// A watch of one file.
@@ -29,18 +30,24 @@ pub(crate) enum Event {
 /// An inotify instance. The kernel allows each user a number of them
 /// (`fs.inotify.max_user_instances`, 128 by default).
 #[derive(Debug)]
-pub(crate) struct Inotify(OwnedFd);
+pub(crate) struct Inotify {
+    fd: OwnedFd,
+    /// Its close takes 10 to 20 ms: longer than a waiter should wait for an owner that dies.
+    _closed_last: Option<ClosedLast>,
+}
 
 impl Inotify {
-    /// Makes an instance, `inotify_init1(2)`. `place` chooses its number.
+    /// Makes an instance, `inotify_init1(2)`. `place` chooses its number, and those
+    /// of two sockets ([`ClosedLast`]).
     ///
     /// # Errors
     /// EMFILE: the user has as many as are allowed; ENOSYS and others: there is no inotify.
-    pub(crate) fn new(place: impl FnOnce(OwnedFd) -> OwnedFd) -> Result<Self, Errno> {
+    pub(crate) fn new(place: impl Fn(OwnedFd) -> OwnedFd) -> Result<Self, Errno> {
         let fd = place(inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?);
         // A sandbox may know inotify, and not this call: then the caller looks by time.
         poll(&mut [PollFd::new(&fd, PollFlags::IN)], Some(&timespec(Duration::ZERO)))?;
-        Ok(Self(fd))
+        let closed_last = ClosedLast::new(&fd, place).ok();
+        Ok(Self { fd, _closed_last: closed_last })
     }
 
     /// Watches the file at the path: the close of a description that could write, changes of its
@@ -48,18 +55,18 @@ impl Inotify {
     pub(crate) fn add(&self, path: &Path, follow: bool) -> Result<WatchId, Errno> {
         let mut flags = WatchFlags::CLOSE_WRITE | WatchFlags::ATTRIB;
         flags.set(WatchFlags::DONT_FOLLOW, !follow);
-        retry_on_intr(|| inotify::add_watch(&self.0, path, flags)).map(WatchId)
+        retry_on_intr(|| inotify::add_watch(&self.fd, path, flags)).map(WatchId)
     }
 
     /// Ends a watch, `inotify_rm_watch(2)`.
     pub(crate) fn remove(&self, watch: WatchId) {
-        let _ = inotify::remove_watch(&self.0, watch.0); // it may be gone already
+        let _ = inotify::remove_watch(&self.fd, watch.0); // it may be gone already
     }
 
     /// Sleeps until there is an event, at most until `until`; returns `true` if there is one.
     pub(crate) fn sleep(&self, until: Instant) -> bool {
         let left = until.saturating_duration_since(Instant::now());
-        let mut polled = [PollFd::from_borrowed_fd(self.0.as_fd(), PollFlags::IN)];
+        let mut polled = [PollFd::from_borrowed_fd(self.fd.as_fd(), PollFlags::IN)];
         match poll(&mut polled, Some(&timespec(left))) {
             Ok(ready) => ready > 0,
             Err(Errno::INTR) => false,
@@ -76,7 +83,7 @@ impl Inotify {
     pub(crate) fn take(&self, mut tell: impl FnMut(Event)) {
         const READS: u32 = 512;
         let mut buffer = [MaybeUninit::uninit(); 4096];
-        let mut reader = inotify::Reader::new(&self.0, &mut buffer);
+        let mut reader = inotify::Reader::new(&self.fd, &mut buffer);
         for _ in 0..READS {
             // An event with a name follows only from the watch of a directory.
             let Ok(event) = reader.next() else { return };

@@ -1,6 +1,7 @@
 //! Wraps what the system offers, one facility a file. Nothing here knows a lock.
 
 pub(crate) mod clock;
+pub(crate) mod closed_last;
 pub(crate) mod descriptor;
 pub(crate) mod file_id;
 pub(crate) mod file_size_limit;

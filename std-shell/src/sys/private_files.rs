@@ -7,7 +7,7 @@
 #![allow(unsafe_code, reason = "close_range and unshare are in libc only, or unsafe")]
 
 use std::fs;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, IntoRawFd, OwnedFd, RawFd};
 
 use rustix::fs::{MemfdFlags, memfd_create, stat};
 use rustix::io::{Errno, dup2, fcntl_dupfd_cloexec};
@@ -74,9 +74,18 @@ impl PrivateFiles {
     }
 
     /// Gives a descriptor a number that foreign code does not use. Keeps it if that fails.
-    #[allow(clippy::unused_self, reason = "proves that the table is this thread's")]
     pub(crate) fn out_of_the_way(&self, fd: OwnedFd) -> OwnedFd {
-        fcntl_dupfd_cloexec(&fd, LOWEST).unwrap_or(fd)
+        let Ok(copy) = fcntl_dupfd_cloexec(&fd, LOWEST) else { return fd };
+        self.close(fd);
+        copy
+    }
+
+    /// Closes a descriptor whose number is low, by the bare system call: whoever has replaced
+    /// close(3) would take the number for one of the program's.
+    #[allow(clippy::unused_self, reason = "proves that the table is this thread's")]
+    pub(crate) fn close(&self, fd: OwnedFd) {
+        // SAFETY: nobody else owns the descriptor.
+        unsafe { rustix::io::close(fd.into_raw_fd()) };
     }
 }
 

@@ -99,9 +99,15 @@ impl WatchedFile {
 
     /// Watches the file by events, if it has any: closes a description of the file and expects to
     /// be told. Where that fails, the thread looks by naps.
-    pub(super) fn watch(&mut self, events: &Events, mut tell: impl FnMut(Event)) {
+    pub(super) fn watch(
+        &mut self,
+        events: &Events,
+        files: &PrivateFiles,
+        mut tell: impl FnMut(Event),
+    ) {
         let Ok(watch) = events.add(&self.watched.place.path) else { return };
-        let is_closed = open(&self.watched).is_some(); // another file's events prove nothing
+        // Another file's events prove nothing.
+        let is_closed = open(&self.watched).map(|fd| files.close(fd)).is_some();
         let mut is_told = false;
         events.take(|event| {
             if event == Event::Of(watch) {

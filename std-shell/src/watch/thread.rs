@@ -212,7 +212,7 @@ impl Senses {
                 self.hub.set_bell_file(self.events.as_ref().and_then(Events::bell_file));
             }
             if let Some(events) = &self.events {
-                file.watch(events, |event| seen.push(event));
+                file.watch(events, &self.private, |event| seen.push(event));
             }
         }
         seen

@@ -1,0 +1,69 @@
+//! Has the kernel close a file after everything else that a dying process leaves.
+//!
+//! The kernel queues what a dying thread gives up, and closes the youngest first: its descriptors,
+//! then the mappings of the process, if it is the last thread to leave them. So a descriptor whose
+//! close takes milliseconds delays the unlock of each byte lock that hangs on a mapping.
+//!
+//! A reference in a message that nobody has read (`unix(7)`, `SCM_RIGHTS`) goes only when the socket
+//! is closed, and is queued then, behind all of the above.
+
+use std::io::IoSlice;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::io::{Errno, retry_on_intr};
+use rustix::net::{
+    AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
+    sendmsg, socketpair,
+};
+
+/// Two sockets, and a reference to the file in a message between them.
+#[derive(Debug)]
+pub(crate) struct ClosedLast {
+    _sockets: [OwnedFd; 2],
+}
+
+impl ClosedLast {
+    /// Sends the reference. `place` chooses the numbers of the sockets.
+    ///
+    /// # Errors
+    /// A sandbox knows no sockets, or a limit is reached: then the file is closed when its
+    /// descriptors are.
+    pub(crate) fn new(file: impl AsFd, place: impl Fn(OwnedFd) -> OwnedFd) -> Result<Self, Errno> {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let (to, from) = socketpair(AddressFamily::UNIX, SocketType::DGRAM, flags, None)?;
+        let sockets = [place(to), place(from)];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut message = SendAncillaryBuffer::new(&mut space);
+        let files = [file.as_fd()];
+        message.push(SendAncillaryMessage::ScmRights(&files));
+        let bytes = [IoSlice::new(&[0])];
+        retry_on_intr(|| sendmsg(&sockets[0], &bytes, &mut message, SendFlags::NOSIGNAL))?;
+        Ok(Self { _sockets: sockets })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::io::{Read, pipe};
+    use std::os::fd::OwnedFd;
+
+    use super::ClosedLast;
+
+    #[test]
+    fn the_file_is_open_until_the_sockets_are_closed() {
+        let (mut end, file) = pipe().expect("a pipe");
+        let kept = ClosedLast::new(&file, |fd| fd).expect("sockets");
+        drop(file);
+        let nonblocking: OwnedFd = end.try_clone().expect("a descriptor").into();
+        rustix::io::ioctl_fionbio(&nonblocking, true).expect("a pipe");
+        let mut byte = [0];
+        assert_eq!(
+            File::from(nonblocking).read(&mut byte).expect_err("open").kind(),
+            std::io::ErrorKind::WouldBlock
+        );
+        drop(kept);
+        assert_eq!(end.read(&mut byte).expect("closed"), 0);
+    }
+}
