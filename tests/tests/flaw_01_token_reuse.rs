@@ -55,14 +55,12 @@ fn a_sleeping_waiter_is_woken_when_a_newcomer_draws_the_dead_owners_token() {
     let intruder = Intruder::on(&path_of(&name));
     intruder.occupy_all_tokens_but(Some(DEAD));
     let owner = Intruder::on(&path_of(&name));
-    assert!(
-        owner.lock(Mode::Write, &(byte_of(DEAD)..=byte_of(DEAD))),
-        "another handle has the token"
-    );
+    let proof = byte_of(DEAD)..=byte_of(DEAD);
+    assert!(owner.lock(Mode::Write, &proof), "another handle has the token");
     owner.scribble(0, DEAD);
     sleeper.tell("lock l");
     until(|| intruder.owner_word() == DEAD | WAITERS);
-    drop(owner); // dead, and no waiter probes
+    owner.unlock(&proof); // dead; no waiter probes, and no event tells the watch
     let newcomer = ShmLock::open(&name).expect("with the dead owner's token");
     assert_eq!(sleeper.done(), "");
     assert_eq!(sleeper.ask("recovered l"), "somebody");

@@ -38,6 +38,7 @@ pub(crate) fn run(session: &Session, seat: usize) -> ! {
         Role::TokenExhaustion => token_exhaustion::watch(&mut worker),
     }
     if session.memory.is_over() {
+        worker.wait_for_the_dying();
         worker.visit_all_once_more();
     }
     worker.close_all();

@@ -154,6 +154,7 @@ impl<'s> Master<'s> {
         self.session.memory.stop.store(1, Relaxed);
         self.pressure.end();
         let start = Instant::now();
+        let mut may_close = false;
         loop {
             for pid in Session::seats().filter_map(|seat| self.workers.pid(seat)) {
                 system::signal_group(pid, libc::SIGCONT);
@@ -163,6 +164,10 @@ impl<'s> Master<'s> {
             }
             if !self.workers.reap(&self.pressure) {
                 return;
+            }
+            if !may_close && self.workers.are_at_their_end() {
+                self.session.memory.close.store(1, Relaxed);
+                may_close = true;
             }
             if start.elapsed() > END_TIMEOUT && !self.has_failed() {
                 self.watch.accuse_the_last(END_TIMEOUT);

@@ -28,8 +28,10 @@ pub(crate) const FAULTS: usize = 16;
 #[repr(C)]
 pub(crate) struct Memory {
     pub(crate) seed: AtomicU64,
-    /// Not zero: the workers end.
+    /// Not zero: the workers come to their end.
     pub(crate) stop: AtomicU64,
+    /// Not zero: all the others are gone, and the workers at their end close what is left.
+    pub(crate) close: AtomicU64,
     /// The number of lives so far.
     pub(crate) born: AtomicU64,
     /// The number of faults so far.
@@ -86,6 +88,8 @@ pub(crate) struct Seat {
     pub(crate) condemned: AtomicU32,
     /// Not 0: the worker has done what others wait for.
     pub(crate) ready: AtomicU32,
+    /// Not 0: the worker is at its end, and waits until the dying are gone.
+    pub(crate) at_end: AtomicU32,
     /// The number of meetings at which it has arrived, see
     /// [`Operation::Meet`](crate::visit::Operation::Meet).
     pub(crate) meetings: AtomicU64,

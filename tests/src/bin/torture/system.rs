@@ -42,6 +42,7 @@ pub(crate) struct Process {
 /// Fields of `/proc/PID/stat`, counted from the field after the name.
 const STATE: usize = 0;
 const FLAGS: usize = 6;
+const THREADS: usize = 17;
 const BEGAN: usize = 19;
 /// Set when the kernel begins to end it, before its memory, and with that its byte locks, goes.
 const PF_EXITING: u64 = 4;
@@ -51,6 +52,14 @@ impl Process {
         let pid = std::process::id();
         let stat = stat_of(pid).expect("a running process has a status");
         Self { pid, began: number(&stat, BEGAN) }
+    }
+
+    /// Returns `true` if nothing is left of it but a result: no memory, no descriptor, no thread.
+    pub(crate) fn is_gone(self) -> bool {
+        stat_of(self.pid).is_none_or(|stat| {
+            let is_zombie = stat.get(STATE).is_some_and(|state| state == "Z");
+            number(&stat, BEGAN) != self.began || is_zombie && number(&stat, THREADS) == 1
+        })
     }
 
     /// Returns `true` if it is past its last instruction.

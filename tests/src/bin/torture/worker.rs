@@ -240,6 +240,15 @@ impl Worker<'_> {
         }
     }
 
+    /// Waits until those that were killed, or ended as planned, are gone. One that is still dying
+    /// has its handles: the last to close would take it for a user, and leave the file to it.
+    pub(crate) fn wait_for_the_dying(&self) {
+        self.me.seat().at_end.store(1, Relaxed);
+        while self.session.memory.close.load(Relaxed) == 0 {
+            hold(Hold::Sleep(Duration::from_millis(1)));
+        }
+    }
+
     /// Acquires each lock once more after the run: what the dead left is found, repaired and
     /// removed.
     pub(crate) fn visit_all_once_more(&mut self) {

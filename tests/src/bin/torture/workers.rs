@@ -38,6 +38,7 @@ impl<'s> Workers<'s> {
     #[allow(clippy::zombie_processes, reason = "the master reaps every child by number")]
     pub(crate) fn start(&mut self, seat: usize) {
         self.session.memory.seats[seat].condemned.store(0, Relaxed);
+        self.session.memory.seats[seat].at_end.store(0, Relaxed);
         let mut command = Command::new("/proc/self/exe");
         command.args(["worker", &self.session.path, &self.session.prefix, &seat.to_string()]);
         let child = command.process_group(0).stdin(Stdio::null()).spawn();
@@ -69,6 +70,18 @@ impl<'s> Workers<'s> {
                 }
             }
         }
+    }
+
+    /// Returns `true` if every process that is left is a worker at its end.
+    pub(crate) fn are_at_their_end(&self) -> bool {
+        let memory = &self.session.memory;
+        let is_at_end = |seat: usize| memory.seats[seat].at_end.load(Relaxed) != 0;
+        let is_here = |pid| self.pids.iter().enumerate().any(|(at, &p)| p == pid && is_at_end(at));
+        (0..SLOTS).all(|seat| self.pids[seat] == 0 || is_at_end(seat))
+            && memory
+                .numbers()
+                .map(|number| memory.life(number).process())
+                .all(|process| process.pid == 0 || is_here(process.pid) || process.is_gone())
     }
 
     fn has_ended(&mut self, pid: u32, end: End, pressure: &Pressure) {
