@@ -101,6 +101,17 @@ fn where_events_are_only_pretended_the_watcher_looks_by_naps() {
     alone!(|| looks_by_naps(libc::SYS_inotify_add_watch, &[0]));
 }
 
+/// The sockets only let a dying process close its instance last.
+#[test]
+fn without_sockets_or_messages_a_death_is_an_event() {
+    alone!(|| {
+        for call in [libc::SYS_socketpair, libc::SYS_sendmsg] {
+            let deprive = || deny(&[denied(call, libc::EACCES)]);
+            let _ = time_to_recover(HOUR, Watches::Yes, deprive);
+        }
+    });
+}
+
 #[test]
 fn without_close_range_the_thread_gets_its_table_by_unshare() {
     alone!(|| {

@@ -47,7 +47,8 @@
 //! later. The waiter that has the lock tells it nothing: a system call and a second runnable thread
 //! would delay the critical section. So for about a second a process that ends needs some 10 ms
 //! more, because the kernel closes an inotify instance slowly. If it dies holding the lock in that
-//! time, the death is noticed so much later. The thread ends a second or two after its last file.
+//! time, its proof of life goes before (`sys/closed_last.rs`). The thread ends a second or two after
+//! its last file.
 //!
 //! # Fallbacks
 //!
@@ -55,6 +56,7 @@
 //! |---|---|
 //! | an inotify instance, or events of this file | the watcher looks by naps (`naps.rs`) |
 //! | the thread, its table, or the file's name | each waiter sleeps one interval at a time |
+//! | sockets | the death of an owner that watched is noticed some 10 ms later |
 //! | the bell (/proc) | a file is covered at the next tick; its waiters nap until then |
 //!
 //! # Fork
