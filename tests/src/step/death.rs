@@ -18,6 +18,10 @@ impl Scenario<'_> {
     pub(super) fn after_death(&mut self, tracee: Tracee, facts: &Facts, figures: &mut Figures) {
         let pid = tracee.pid().unsigned_abs();
         let slept_before = self.sleeps_of_sleepers();
+        let asleep = |sleeper: &Actor| proc::sleeps_on_a_word(sleeper.pid());
+        // After the first count, and again before the second one: a sleeper that is awake in between
+        // counts one more sleep before it is asleep again.
+        let were_asleep = self.sleepers_sent && self.sleepers.iter().all(asleep);
         let begin = Instant::now();
         match self.fate {
             Fate::Killed => tracee.kill(),
@@ -27,10 +31,9 @@ impl Scenario<'_> {
         self.crowd = None;
         // A sleeper that was awake meanwhile may have probed too early, or probed the keeper, which
         // lives; it then sleeps once more.
-        let asleep = |sleeper: &Actor| proc::sleeps_on_a_word(sleeper.pid());
+        let are_asleep = were_asleep && self.sleepers.iter().all(asleep);
         let slept = self.sleeps_of_sleepers();
-        let undisturbed = self.sleepers_sent && !self.keeper_holds && slept == slept_before;
-        let slept_through = undisturbed && self.sleepers.iter().all(asleep);
+        let slept_through = are_asleep && !self.keeper_holds && slept == slept_before;
         let died = facts.word & DIED != 0 || self.names_child_or_dead(facts);
         assert!(
             died || facts.inside != u64::from(pid),
