@@ -8,10 +8,15 @@ use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use shmlock_tests::hostile::{Folder, Solo};
 use shmlock_tests::{output, skipped, start};
 
 use crate::program::shmlock;
+
+/// A bound on the time in which a program shows nothing: shorter than the watchdog's, so that a test
+/// can say what was shown.
+const SILENCE: Timespec = Timespec { tv_sec: 60, tv_nsec: 0 };
 
 /// A program on a terminal of its own. Killed on drop.
 struct Session {
@@ -60,13 +65,30 @@ impl Session {
         Self { child, terminal, seen: String::new(), before: String::new() }
     }
 
-    /// Reads until this text follows the last one that was waited for; `false` at the end.
-    fn shows(&mut self, text: &str) -> bool {
+    /// Reads until this text follows the last one that was waited for.
+    ///
+    /// # Panics
+    /// With the text that was shown instead.
+    fn shows(&mut self, text: &str) {
+        assert!(
+            self.reads(text),
+            "no {text:?} in {:?}, which follows {:?}",
+            self.seen,
+            self.before
+        );
+    }
+
+    /// Reads until this text; returns `false` at the end, or if nothing comes any more.
+    fn reads(&mut self, text: &str) -> bool {
         let mut bytes = [0; 4096];
         loop {
             if let Some(at) = self.seen.find(text) {
                 self.before = self.seen.drain(..at + text.len()).collect();
                 return true;
+            }
+            let mut polled = [PollFd::new(&self.terminal, PollFlags::IN)];
+            if poll(&mut polled, Some(&SILENCE)).expect("poll") == 0 {
+                return false;
             }
             // EIO: no process has the terminal open any more.
             match self.terminal.read(&mut bytes) {
@@ -90,7 +112,7 @@ impl Session {
 
     /// Returns the rest of the output, and the exit status, or 1000 plus the signal.
     fn ends(&mut self) -> (String, Option<i32>) {
-        assert!(!self.shows("a text that no program shows"));
+        assert!(!self.reads("a text that no program shows"));
         let status = self.child.wait().expect("a child");
         (std::mem::take(&mut self.seen), status.code().or_else(|| Some(1000 + status.signal()?)))
     }
@@ -149,11 +171,11 @@ fn ctrl_c_reaches_the_command_once() {
     let script = "n=0; trap 'n=$((n+1)); echo int' INT; trap 'echo usr1 after $n; exit 3' USR1; \
                   echo ready $PPID; while kill -0 $PPID; do read _; done";
     let mut session = Session::start(shmlock(["run", &name, "sh", "-c", script]));
-    assert!(session.shows("ready "));
-    assert!(session.shows("\n"));
+    session.shows("ready ");
+    session.shows("\n");
     session.signal(libc::SIGSTOP); // so that a forwarded signal would arrive apart from the first
     session.types("\x03");
-    assert!(session.shows("int"));
+    session.shows("int");
     session.signal(libc::SIGCONT);
     // `run` receives signals by their numbers, SIGINT before SIGUSR1: a forwarded SIGINT would be
     // first.
@@ -167,7 +189,7 @@ fn ctrl_c_ends_a_command_that_does_not_handle_it_and_the_lock_is_released() {
     let fixture = Solo::new();
     let name = fixture.name("l");
     let mut session = Session::start(shmlock(["run", &name, "sh", "-c", "echo ready; read _"]));
-    assert!(session.shows("ready"));
+    session.shows("ready");
     session.types("\x03");
     assert_eq!(
         session.ends().1,
@@ -188,7 +210,7 @@ fn a_hangup_that_reaches_the_leader_of_the_session_alone_reaches_the_command() {
     let script = "trap ': >\"$0\"; exit 3' HUP; echo ready; while kill -0 $PPID; do read _; done";
     command.arg(folder.path()).args(["l", "sh", "-c", script]).arg(&trapped);
     let mut session = Session::start(command);
-    assert!(session.shows("ready"));
+    session.shows("ready");
     session.terminal = File::open("/dev/null").expect("there"); // the window is closed
     assert_eq!(session.child.wait().expect("a child").code(), Some(3));
     assert!(trapped.exists());
@@ -212,11 +234,11 @@ fn a_job_is_stopped_by_ctrl_z_with_its_lock_and_goes_on_in_the_foreground() {
     bash.env("SHMLOCK", env!("CARGO_BIN_EXE_shmlock")).env("NAME", &name);
     let mut session = Session::start(bash);
     // A line is typed after the prompt: input while the shell changes the terminal may be lost.
-    let asks = |session: &mut Session| assert!(session.shows("prompt> "), "{:?}", session.seen);
+    let asks = |session: &mut Session| session.shows("prompt> ");
     let types = |session: &mut Session, line: &str, answer: &str| {
         asks(session);
         session.types(line);
-        assert!(session.shows(answer), "{line:?}: {:?}", session.seen);
+        session.shows(answer);
     };
     types(
         &mut session,
@@ -224,12 +246,12 @@ fn a_job_is_stopped_by_ctrl_z_with_its_lock_and_goes_on_in_the_foreground() {
         "ready\r\n",
     );
     session.types("\x1a");
-    assert!(session.shows("Stopped"));
+    session.shows("Stopped");
     types(&mut session, IS_HELD, "code:9\r\n"); // a stopped job keeps its lock
     types(&mut session, "fg\n", "sh -c");
-    assert!(session.shows("\r\n"));
+    session.shows("\r\n");
     session.types("word\n");
-    assert!(session.shows("got:word\r\n"));
+    session.shows("got:word\r\n");
 
     // A loop ends at the first Ctrl-C, because the shell sees a program that ended by it.
     let rounds = "for n in 1 2 3; do $SHMLOCK run $NAME sh -c 'echo ro\"\"und; read _'; done; \
@@ -265,7 +287,7 @@ fn ctrl_c_ends_a_wait_for_the_lock() {
     let mut command = shmlock(["run", "-v", "l", "--directory"]);
     command.arg(folder.path()).arg("true");
     let mut session = Session::start(command);
-    assert!(session.shows("waiting for lock"));
+    session.shows("waiting for lock");
     session.types("\x03");
     assert_eq!(session.ends().1, Some(1000 + libc::SIGINT), "by the signal itself");
     guard.release().expect("still held");
@@ -277,8 +299,8 @@ fn hold_releases_the_lock_at_enter_at_ctrl_d_and_at_ctrl_c() {
     let name = fixture.name("l");
     for (keys, code) in [("\n", 0), ("\x04", 0), ("x\n", 0), ("\x03", 1000 + libc::SIGINT)] {
         let mut session = Session::start(shmlock(["hold", &name, "-d", "belt 7"]));
-        assert!(session.shows("holding"));
-        assert!(session.shows("until Enter or a signal"));
+        session.shows("holding");
+        session.shows("until Enter or a signal");
         assert_eq!(fixture.files().len(), 1);
         session.types(keys);
         assert_eq!(session.ends().1, Some(code), "{keys:?}");
