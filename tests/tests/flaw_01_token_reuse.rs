@@ -4,10 +4,15 @@
 //! wakes a sleeping waiter.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use shmlock::{Errno, Error, LockState, ShmLock};
-use shmlock_tests::hostile::{Folder, Intruder, Mode, Solo, assert_says, byte_of};
-use shmlock_tests::{actor, until};
+use shmlock_tests::hostile::{
+    Denied, Folder, If, Intruder, Mode, Solo, assert_says, byte_of, deny, fork,
+};
+use shmlock_tests::{alone, proc, until};
+
+const HOUR: Duration = Duration::from_secs(3600);
 
 /// The token of a dead owner.
 const DEAD: u32 = 0x0abc_def0;
@@ -48,25 +53,46 @@ fn a_handle_that_draws_the_token_of_a_dead_owner_frees_the_lock() {
 
 #[test]
 fn a_sleeping_waiter_is_woken_when_a_newcomer_draws_the_dead_owners_token() {
-    let fixture = Solo::new();
-    let name = fixture.name("l");
-    let mut sleeper = actor!();
-    sleeper.ask(format!("open l {name} poll=100000")); // only a wake ends its sleep within the test
-    let intruder = Intruder::on(&path_of(&name));
-    intruder.occupy_all_tokens_but(Some(DEAD));
-    let owner = Intruder::on(&path_of(&name));
-    let proof = byte_of(DEAD)..=byte_of(DEAD);
-    assert!(owner.lock(Mode::Write, &proof), "another handle has the token");
-    owner.scribble(0, DEAD);
-    sleeper.tell("lock l");
-    until(|| intruder.owner_word() == DEAD | WAITERS);
-    owner.unlock(&proof); // dead; no waiter probes, and no event tells the watch
-    let newcomer = ShmLock::open(&name).expect("with the dead owner's token");
-    assert_eq!(sleeper.done(), "");
-    assert_eq!(sleeper.ask("recovered l"), "somebody");
-    assert!(newcomer.try_lock().expect("a lock").is_none());
-    sleeper.ask("consistent l");
-    sleeper.ask("release l");
+    alone!(|| {
+        let fixture = Solo::new();
+        let name = fixture.name("l");
+        // Only a wake ends its sleep within the test: there is no watch, and the interval is an hour.
+        let sleeper = fork(|line| {
+            let lock = ShmLock::builder(&name).poll_interval(HOUR).open().expect("a new lock");
+            let is_alone = deny(&[
+                Denied { call: libc::SYS_close_range, when: If::Called, errno: libc::EPERM },
+                Denied { call: libc::SYS_unshare, when: If::Called, errno: libc::EPERM },
+            ]);
+            line.say(i64::from(is_alone));
+            if is_alone {
+                line.wait();
+                let guard = lock.lock().expect("its owner's token is drawn");
+                let recovered = guard.recovered().expect("an owner died");
+                assert!(recovered.dead.is_none(), "not the newcomer has freed it: {recovered:?}");
+                guard.declare_consistent().expect("held");
+                line.ready();
+                line.wait();
+            }
+        });
+        if sleeper.line().hear() == 0 {
+            return;
+        }
+        let intruder = Intruder::on(&path_of(&name));
+        intruder.occupy_all_tokens_but(Some(DEAD));
+        let owner = Intruder::on(&path_of(&name));
+        let proof = byte_of(DEAD)..=byte_of(DEAD);
+        assert!(owner.lock(Mode::Write, &proof), "another handle has the token");
+        owner.scribble(0, DEAD);
+        sleeper.line().ready();
+        until(|| intruder.owner_word() == DEAD | WAITERS);
+        proc::comes_to_rest(sleeper.pid().unsigned_abs()); // it sleeps for an interval
+        drop(owner); // dead, and no waiter probes
+        let newcomer = ShmLock::open(&name).expect("with the dead owner's token");
+        sleeper.line().wait();
+        assert!(newcomer.try_lock().expect("a lock").is_none());
+        sleeper.line().ready();
+        sleeper.ends_well();
+    });
 }
 
 #[test]
