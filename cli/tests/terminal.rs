@@ -10,7 +10,7 @@ use std::process::{Child, Command};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use shmlock_tests::hostile::{Folder, Solo};
-use shmlock_tests::{output, skipped, start};
+use shmlock_tests::{output, proc, skipped, start, until};
 
 use crate::program::shmlock;
 
@@ -242,11 +242,16 @@ fn a_job_is_stopped_by_ctrl_z_with_its_lock_and_goes_on_in_the_foreground() {
     };
     types(
         &mut session,
-        "$SHMLOCK run $NAME sh -c 'echo re\"\"ady; read word; echo got:$word'\n",
-        "ready\r\n",
+        "$SHMLOCK run $NAME sh -c 'echo re\"\"ady $$; read word; echo got:$word'\n",
+        "ready ",
     );
+    session.shows("\r\n");
+    let reader = session.before.trim().parse().expect("a process id");
     session.types("\x1a");
     session.shows("Stopped");
+    // The shell waits for `run` alone. The command that reads is to be stopped, too: until then it
+    // may take the first character of the next line.
+    until(|| proc::is_stopped(reader));
     types(&mut session, IS_HELD, "code:9\r\n"); // a stopped job keeps its lock
     types(&mut session, "fg\n", "sh -c");
     session.shows("\r\n");

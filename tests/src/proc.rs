@@ -44,12 +44,22 @@ pub fn comes_to_rest(pid: u32) {
     });
 }
 
+/// Returns `true` if it is stopped by a signal. Until then it may read what is typed.
+#[must_use]
+pub fn is_stopped(pid: u32) -> bool {
+    is_in_state(pid, 'T')
+}
+
 /// Returns `true` if its first thread sleeps in any call.
 #[must_use]
 pub fn sleeps(pid: u32) -> bool {
+    is_in_state(pid, 'S')
+}
+
+fn is_in_state(pid: u32, state: char) -> bool {
     // The name before the state may contain anything.
     fs::read_to_string(format!("/proc/{pid}/stat"))
-        .is_ok_and(|stat| stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('S')))
+        .is_ok_and(|stat| stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with(state)))
 }
 
 /// The number of futex(2) on x86-64, which /proc shows if an emulator on such a machine sleeps.
