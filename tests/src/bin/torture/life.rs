@@ -5,6 +5,7 @@ use std::process::exit;
 use std::sync::atomic::Ordering::Relaxed;
 
 use shmlock::ExitHandlers;
+use shmlock_tests::hostile::{Denied, If, deny};
 
 use crate::contender::{Contender, NO_LOCK};
 use crate::fault::Fault;
@@ -23,6 +24,9 @@ pub(crate) fn run(session: &Session, seat: usize) -> ! {
     system::end_in_time(LONGEST_RUN);
     system::leave_no_core();
     system::catch_signals();
+    if Role::of(seat) == Role::Wakeful {
+        go_without_watch();
+    }
     let me = Contender::new(&session.memory, seat, What::Born);
     me.seat().life.store(me.number(), Relaxed);
     let nth = me.seat().nth.fetch_add(1, Relaxed);
@@ -49,4 +53,12 @@ pub(crate) fn run(session: &Session, seat: usize) -> ! {
     worker.me.count(Count::Ended);
     worker.me.does(Doing::Ended);
     exit(0)
+}
+
+/// Has the kernel refuse a table of descriptors to any thread. So no thread watches, and a waiter
+/// that is not woken sleeps for a poll interval, which no run outlasts. A kernel without filters
+/// says so, and the watch stays.
+fn go_without_watch() {
+    let refused = |call| Denied { call, when: If::Called, errno: libc::EPERM };
+    let _ = deny(&[refused(libc::SYS_close_range), refused(libc::SYS_unshare)]);
 }

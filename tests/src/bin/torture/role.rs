@@ -13,7 +13,8 @@ pub(crate) const BRIEF: usize = 2;
 pub(crate) const NARROW: usize = 3;
 /// Some of its contenders have static tokens. See `fixed.rs`.
 pub(crate) const MIXED: usize = 4;
-/// Its users are never killed, and never probe: a waiter that is not woken waits for ever.
+/// Its users are never killed, never probe, and have no watch: a waiter that is not woken waits for
+/// ever.
 pub(crate) const WAKING: usize = 5;
 
 /// The kind of worker on a seat.
