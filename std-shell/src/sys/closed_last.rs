@@ -4,8 +4,8 @@
 //! then the mappings of the process, if it is the last thread to leave them. So a descriptor whose
 //! close takes milliseconds delays the unlock of each byte lock that hangs on a mapping.
 //!
-//! A reference in a message that nobody has read (`unix(7)`, `SCM_RIGHTS`) goes only when the socket
-//! is closed, and is queued then, behind all of the above.
+//! A reference in an unread message (`unix(7)`, `SCM_RIGHTS`) goes only when the socket is closed.
+//! It is queued then, behind all of the above.
 
 use std::io::IoSlice;
 use std::mem::MaybeUninit;
@@ -56,14 +56,15 @@ mod tests {
     #[test]
     fn the_file_is_open_until_the_sockets_are_closed() {
         let (end, file) = pipe_with(PipeFlags::CLOEXEC).expect("a pipe");
-        let is_closed = || {
+        let is_closed_within = |time| {
             let mut polled = [PollFd::new(&end, PollFlags::IN)];
-            poll(&mut polled, Some(&timespec(Duration::ZERO))).expect("poll") == 1
+            poll(&mut polled, Some(&timespec(time))).expect("poll") == 1
         };
         let kept = ClosedLast::new(&file, |fd| fd).expect("sockets");
         drop(file);
-        assert!(!is_closed());
+        assert!(!is_closed_within(Duration::ZERO));
         drop(kept);
-        assert!(is_closed());
+        // A program that another test starts has copies of descriptors until it calls exec.
+        assert!(is_closed_within(Duration::from_secs(60)));
     }
 }

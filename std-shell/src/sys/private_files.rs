@@ -80,11 +80,11 @@ impl PrivateFiles {
         copy
     }
 
-    /// Closes a descriptor whose number is low, by the bare system call: whoever has replaced
+    /// Closes a descriptor whose number is low, by the bare system call: a library that replaces
     /// close(3) would take the number for one of the program's.
     #[allow(clippy::unused_self, reason = "proves that the table is this thread's")]
     pub(crate) fn close(&self, fd: OwnedFd) {
-        // SAFETY: nobody else owns the descriptor.
+        // SAFETY: the caller gave up its ownership, and there is no other.
         unsafe { rustix::io::close(fd.into_raw_fd()) };
     }
 }

@@ -47,8 +47,8 @@
 //! later. The waiter that has the lock tells it nothing: a system call and a second runnable thread
 //! would delay the critical section. So for about a second a process that ends needs some 10 ms
 //! more, because the kernel closes an inotify instance slowly. If it dies holding the lock in that
-//! time, its proof of life goes before (`sys/closed_last.rs`). The thread ends a second or two after
-//! its last file.
+//! time, its proof of life goes before (`sys/closed_last.rs`). The thread ends a second or two
+//! after its last file.
 //!
 //! # Fallbacks
 //!

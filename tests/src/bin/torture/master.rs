@@ -7,6 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
+use rustix::thread::futex;
 
 use crate::memory::LIVES;
 use crate::pressure::Pressure;
@@ -167,6 +168,8 @@ impl<'s> Master<'s> {
             }
             if !may_close && self.workers.are_at_their_end() {
                 self.session.memory.close.store(1, Relaxed);
+                let _ =
+                    futex::wake(&self.session.memory.close, futex::Flags::empty(), u32::MAX >> 1);
                 may_close = true;
             }
             if start.elapsed() > END_TIMEOUT && !self.has_failed() {

@@ -31,7 +31,7 @@ pub(crate) struct Memory {
     /// Not zero: the workers come to their end.
     pub(crate) stop: AtomicU64,
     /// Not zero: all the others are gone, and the workers at their end close what is left.
-    pub(crate) close: AtomicU64,
+    pub(crate) close: AtomicU32,
     /// The number of lives so far.
     pub(crate) born: AtomicU64,
     /// The number of faults so far.

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 use std::time::Duration;
 
+use rustix::thread::futex;
 use shmlock::{ExitEvent, ShmLock};
 
 use crate::contender::{Contender, NO_LOCK};
@@ -244,8 +245,9 @@ impl Worker<'_> {
     /// has its handles: the last to close would take it for a user, and leave the file to it.
     pub(crate) fn wait_for_the_dying(&self) {
         self.me.seat().at_end.store(1, Relaxed);
-        while self.session.memory.close.load(Relaxed) == 0 {
-            hold(Hold::Sleep(Duration::from_millis(1)));
+        let close = &self.session.memory.close;
+        while close.load(Relaxed) == 0 {
+            let _ = futex::wait(close, futex::Flags::empty(), 0, None); // a signal ends it, too
         }
     }
 
