@@ -56,7 +56,7 @@ fn a_sleeping_waiter_is_woken_when_a_newcomer_draws_the_dead_owners_token() {
     alone!(|| {
         let fixture = Solo::new();
         let name = fixture.name("l");
-        // Only a wake ends its sleep within the test: there is no watch, and the interval is an hour.
+        // Only a wake ends its sleep within the test: no watch, and an interval of an hour.
         let sleeper = fork(|line| {
             let lock = ShmLock::builder(&name).poll_interval(HOUR).open().expect("a new lock");
             let is_alone = deny(&[

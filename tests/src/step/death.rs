@@ -19,8 +19,8 @@ impl Scenario<'_> {
         let pid = tracee.pid().unsigned_abs();
         let slept_before = self.sleeps_of_sleepers();
         let asleep = |sleeper: &Actor| proc::sleeps_on_a_word(sleeper.pid());
-        // After the first count, and again before the second one: a sleeper that is awake in between
-        // counts one more sleep before it is asleep again.
+        // After the first count, and again before the second one: a sleeper that is awake in
+        // between counts one more sleep before it is asleep again.
         let were_asleep = self.sleepers_sent && self.sleepers.iter().all(asleep);
         let begin = Instant::now();
         match self.fate {
