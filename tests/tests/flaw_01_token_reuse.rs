@@ -58,21 +58,23 @@ fn a_sleeping_waiter_is_woken_when_a_newcomer_draws_the_dead_owners_token() {
         let name = fixture.name("l");
         // Only a wake ends its sleep within the test: no watch, and an interval of an hour.
         let sleeper = fork(|line| {
-            let lock = ShmLock::builder(&name).poll_interval(HOUR).open().expect("a new lock");
             let is_alone = deny(&[
                 Denied { call: libc::SYS_close_range, when: If::Called, errno: libc::EPERM },
                 Denied { call: libc::SYS_unshare, when: If::Called, errno: libc::EPERM },
             ]);
-            line.say(i64::from(is_alone));
-            if is_alone {
-                line.wait();
-                let guard = lock.lock().expect("its owner's token is drawn");
-                let recovered = guard.recovered().expect("an owner died");
-                assert!(recovered.dead.is_none(), "not the newcomer has freed it: {recovered:?}");
-                guard.declare_consistent().expect("held");
-                line.ready();
-                line.wait();
+            if !is_alone {
+                line.say(0);
+                return;
             }
+            let lock = ShmLock::builder(&name).poll_interval(HOUR).open().expect("a new lock");
+            line.say(1);
+            line.wait();
+            let guard = lock.lock().expect("its owner's token is drawn");
+            let recovered = guard.recovered().expect("an owner died");
+            assert!(recovered.dead.is_none(), "not the newcomer has freed it: {recovered:?}");
+            guard.declare_consistent().expect("held");
+            line.ready();
+            line.wait();
         });
         if sleeper.line().hear() == 0 {
             return;
