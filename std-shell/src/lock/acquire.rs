@@ -19,7 +19,7 @@ impl ShmLock {
     /// thread, and allocate memory.
     ///
     /// # Errors
-    /// [`Error::Cancelled`], [`Error::WouldDeadlock`], [`Error::Orphaned`],
+    /// [`Error::Cancelled`], [`Error::Interrupted`], [`Error::WouldDeadlock`], [`Error::Orphaned`],
     /// [`Error::ForkedHandle`], [`Error::NestingTooDeep`]; [`Error::Overwritten`] if this handle
     /// held the lock and the owner word no longer says so.
     ///
