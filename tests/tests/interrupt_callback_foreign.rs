@@ -122,19 +122,21 @@ fn refused_in_child<T>(result: Result<T, Error>) -> Result<T, Error> {
     result
 }
 
+/// Makes a callback that forks at its first call. Both processes give this answer.
+fn forks(answer: ControlFlow<()>) -> impl Fn(WaitPoint) -> ControlFlow<()> + Send + Sync {
+    move |_| {
+        if FORKED.load(Relaxed) == -1 {
+            // SAFETY: this process has one thread, which holds no mutex here.
+            FORKED.store(unsafe { libc::fork() }, Relaxed);
+        }
+        answer
+    }
+}
+
 #[test]
 fn a_callback_that_forks_gives_the_child_no_lock_and_the_parent_its_answer() {
     if !can(Capability::KeepMemoryFromChildren) {
         return;
-    }
-    fn forks(answer: ControlFlow<()>) -> impl Fn(WaitPoint) -> ControlFlow<()> + Send + Sync {
-        move |_| {
-            if FORKED.load(Relaxed) == -1 {
-                // SAFETY: this process has one thread, which holds no mutex here.
-                FORKED.store(unsafe { libc::fork() }, Relaxed);
-            }
-            answer
-        }
     }
     alone!(|| {
         let goes_on = ControlFlow::Continue(());
