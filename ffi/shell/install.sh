@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # install.sh TARGET ROOT LIBDIR: builds the library for C, and lays it out under ROOT as on the
 # installed system: libraries and shmlock.pc in LIBDIR, headers in /usr/include (PREFIX/include, if
-# LIBDIR is PREFIX/lib or below it). TARGET is a target of rustc, "" is this machine. CC and OBJCOPY
-# are the C compiler and objcopy for it. ROOT may be "".
+# LIBDIR is PREFIX/lib or below it). TARGET is a target of rustc, "" is this machine. CC, OBJCOPY
+# and AR are the C compiler and the tools for it. ROOT may be "".
 set -euo pipefail
 root=$(realpath -m "${2:-/}")
 libdir=$3 target=$1
@@ -14,7 +14,7 @@ case ${target:-native} in
     armv7-unknown-linux-gnueabihf) tools=arm-linux-gnueabihf- ;;
     *) tools='' ;;
 esac
-cc=${CC:-${tools}gcc} objcopy=${OBJCOPY:-${tools}objcopy}
+cc=${CC:-${tools}gcc} objcopy=${OBJCOPY:-${tools}objcopy} ar=${AR:-${tools}ar}
 [ -n "$tools" ] || cc=${CC:-cc}
 prefix=${libdir%%/lib*}
 [ -n "$prefix" ] || prefix=/usr
@@ -42,15 +42,18 @@ install -d "$lib/pkgconfig" "$root$prefix/include"
 ln -sf "libshmlock.so.$version" "$lib/libshmlock.so.1"
 ln -sf libshmlock.so.1 "$lib/libshmlock.so"
 
-# One object with only these symbols: the archive can be linked with others from Rust, as ffi/core's.
+# One object with only these symbols: the archive can be linked with others from Rust, as
+# ffi/core's.
 work=$(mktemp -d)
 trap 'rm -r "$work"' EXIT
 "$cc" -r -nostdlib -o "$work/shmlock.o" "${roots[@]}" "$archive" -Wl,--gc-sections
 # shellcheck disable=SC2086 # one word a symbol
 printf '%s\n' $functions >"$work/symbols"
-"$objcopy" --keep-global-symbols="$work/symbols" --strip-debug "$work/shmlock.o"
+# Without the compiler's bitcode, which an ar with a plugin of another LLVM cannot read.
+"$objcopy" --keep-global-symbols="$work/symbols" --strip-debug \
+    --remove-section=.llvmbc --remove-section=.llvmcmd "$work/shmlock.o"
 rm -f "$lib/libshmlock.a"
-"${tools}ar" rcsD "$lib/libshmlock.a" "$work/shmlock.o"
+"$ar" rcsD "$lib/libshmlock.a" "$work/shmlock.o"
 
 install -m 644 ffi/shell/include/* "$root$prefix/include/"
 cat >"$lib/pkgconfig/shmlock.pc" <<END

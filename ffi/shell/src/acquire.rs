@@ -19,8 +19,8 @@ fn acquired(lock: &ShmLock) -> Status {
 
 /// Acquires the lock, waiting for as long as it takes.
 ///
-/// A handle that holds the lock may acquire it again; it is free when each hold was released. A dead
-/// owner's lock is recovered, which the status tells: `SHMLOCK_STATUS_OWNER_DIED` **is an
+/// A handle that holds the lock may acquire it again; it is free when each hold was released. A
+/// dead owner's lock is recovered, which the status tells: `SHMLOCK_STATUS_OWNER_DIED` **is an
 /// acquisition**. Blocks. A wait of a millisecond or more may start a thread, and allocate memory.
 /// Not a cancellation point. Not async-signal-safe.
 ///

@@ -50,8 +50,8 @@ impl From<CleanOutcome> for Cleaned {
     }
 }
 
-/// Removes the file of the lock of this name if no process has it open. With `forget_death`, also if
-/// an owner has died: the next owner is not told then, and fencing tokens begin at 1 again. Of
+/// Removes the file of the lock of this name if no process has it open. With `forget_death`, also
+/// if an owner has died: the next owner is not told then, and fencing tokens begin at 1 again. Of
 /// `options`, only the directory counts.
 ///
 /// Never blocks; not async-signal-safe; a cancellation point. Openers wait during the call.

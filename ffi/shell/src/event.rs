@@ -192,8 +192,8 @@ pub(crate) unsafe fn of<'e>(event: *const Event) -> Result<&'e ExitEvent, Status
     let opened = unsafe { &raw const (*handle.as_ptr()).content };
     // SAFETY: as above; written before the state.
     let opened = unsafe { opened.read() };
-    // SAFETY: made from a box by `shmlock_event_open`, and not freed: the state said so. `ExitEvent`
-    // is `Sync`.
+    // SAFETY: made from a box by `shmlock_event_open`, and not freed: the state said so.
+    // `ExitEvent` is `Sync`.
     Ok(unsafe { &*opened.cast::<ExitEvent>() })
 }
 

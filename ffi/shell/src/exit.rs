@@ -18,10 +18,10 @@ pub const SHMLOCK_AT_SIGNALS: u32 = 2;
 /// is `SHMLOCK_AT_EXIT`, `SHMLOCK_AT_SIGNALS`, or both.
 ///
 /// Safety does not depend on it: a dead owner's lock is recovered in any case. It spares the next
-/// owner some of the wait. On exit, the locks of the exiting thread are released. By a signal, those
-/// of each thread, for which the process waits at most `grace_ns`; 0 is the default, 100 ms. Such a
-/// release tells the next owner of a death. A handler that the program has installed for such a
-/// signal stays in place, and decides. Does not block; any thread; a second call is allowed.
+/// owner some of the wait. On exit, the locks of the exiting thread are released. By a signal,
+/// those of each thread, for which the process waits at most `grace_ns`; 0 is the default, 100 ms.
+/// Such a release tells the next owner of a death. A handler that the program has installed for
+/// such a signal stays in place, and decides. Does not block; any thread; a second call is allowed.
 ///
 /// Returns `SHMLOCK_STATUS_OK`; `_BAD_OPTIONS` for another `when`; `_SYSTEM`.
 ///

@@ -15,3 +15,22 @@ pub(crate) fn guarded(call: impl FnOnce() -> Status) -> Status {
         Status::Panicked
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::guarded;
+    use crate::status::Status;
+
+    #[test]
+    fn a_panic_and_one_whose_content_panics_in_its_destructor_are_a_status() {
+        struct Again;
+        impl Drop for Again {
+            fn drop(&mut self) {
+                panic!("in the destructor");
+            }
+        }
+        assert_eq!(guarded(|| panic!("a defect")), Status::Panicked);
+        assert_eq!(guarded(|| std::panic::panic_any(Again)), Status::Panicked);
+        assert_eq!(guarded(|| Status::Ok), Status::Ok);
+    }
+}

@@ -37,6 +37,12 @@ pub struct Holder {
     pub reserved: [u64; 4],
 }
 
+impl Default for Holder {
+    fn default() -> Self {
+        Self::NONE
+    }
+}
+
 impl Holder {
     /// No owner.
     pub(crate) const NONE: Self = Self {

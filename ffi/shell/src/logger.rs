@@ -52,8 +52,8 @@ impl log::Log for Logger {
 /// thread that logs at this moment may still call the former function. Each call keeps some bytes
 /// for the rest of the process.
 ///
-/// Returns `SHMLOCK_STATUS_OK`; `_BAD_OPTIONS` for another level; `_LOGGER_SET` in a program in Rust
-/// that has set a logger of its own.
+/// Returns `SHMLOCK_STATUS_OK`; `_BAD_OPTIONS` for another level; `_LOGGER_SET` in a program in
+/// Rust that has set a logger of its own.
 ///
 /// # Safety
 /// `to` may be called with `context` by any thread, at any time. For `error`: see `shmlock_error`.

@@ -100,7 +100,8 @@ pub unsafe extern "C" fn shmlock_close(lock: *mut Lock, error: *mut Failure) -> 
 ///
 /// Never blocks; async-signal-safe if `error` is NULL.
 ///
-/// Returns `SHMLOCK_STATUS_OK`; `_BUFFER_TOO_SMALL`; `_NULL`, `_MISALIGNED`, `_NOT_OPEN`, `_IN_USE`.
+/// Returns `SHMLOCK_STATUS_OK`; `_BUFFER_TOO_SMALL`; `_NULL`, `_MISALIGNED`, `_NOT_OPEN`,
+/// `_IN_USE`.
 ///
 /// # Safety
 /// For `lock`: see `shmlock_t`. `buffer` is NULL or has `len` writable bytes; `needed` is NULL or

@@ -150,9 +150,8 @@ impl Options {
 /// # Errors
 /// Those of reading the name and the options; [`Status::NotOpen`] for an event that is not open.
 ///
-/// # Safety
-/// `name` is NULL or a string. Unless it is NULL or misaligned, `options` points to as many readable
-/// bytes as its size says, whose pointers are NULL or valid.
+/// # Safety `name` is NULL or a string. Unless it is NULL or misaligned, `options` points to as
+/// many readable bytes as its size says, whose pointers are NULL or valid.
 pub(crate) unsafe fn builder(
     name: *const c_char,
     options: *const Options,

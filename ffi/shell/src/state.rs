@@ -57,6 +57,24 @@ pub struct State {
     pub holder: Holder,
 }
 
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            held: Held::No,
+            recoveries: 0,
+            waiters: false,
+            owner_died: false,
+            orphaned: false,
+            in_use: false,
+            contended: 0,
+            acquisitions: 0,
+            longest_hold_ns: 0,
+            reserved: [0; 4],
+            holder: Holder::NONE,
+        }
+    }
+}
+
 impl State {
     fn of(status: LockStatus, statistics: Statistics, holder: Option<&shmlock::Holder>) -> Self {
         let longest = statistics.longest_hold.map_or(0, |hold| hold.as_nanos());
@@ -109,8 +127,8 @@ pub unsafe extern "C" fn shmlock_get_state(
     unsafe { handle::with(lock, error, read) }
 }
 
-/// Writes to `state` the state of the lock of this name, from outside: without a handle, and with no
-/// more than the right to read its file. Of `options`, only the directory counts.
+/// Writes to `state` the state of the lock of this name, from outside: without a handle, and with
+/// no more than the right to read its file. Of `options`, only the directory counts.
 ///
 /// Never blocks; changes nothing. Not async-signal-safe; a cancellation point.
 ///
