@@ -50,8 +50,11 @@ trap 'rm -r "$work"' EXIT
 # shellcheck disable=SC2086 # one word a symbol
 printf '%s\n' $functions >"$work/symbols"
 # Without the compiler's bitcode, which an ar with a plugin of another LLVM cannot read.
+# The group of the reference to the unwinder's function is shared by its name: ffi/core's archive has
+# one that does nothing.
 "$objcopy" --keep-global-symbols="$work/symbols" --strip-debug \
-    --remove-section=.llvmbc --remove-section=.llvmcmd "$work/shmlock.o"
+    --remove-section=.llvmbc --remove-section=.llvmcmd \
+    --redefine-sym DW.ref.rust_eh_personality=DW.ref.shmlock_eh_personality "$work/shmlock.o"
 rm -f "$lib/libshmlock.a"
 "$ar" rcsD "$lib/libshmlock.a" "$work/shmlock.o"
 

@@ -818,7 +818,8 @@ shmlock_status shmlock_close(shmlock_t *lock, shmlock_error *error);
 
  Never blocks; async-signal-safe if `error` is NULL.
 
- Returns `SHMLOCK_STATUS_OK`; `_BUFFER_TOO_SMALL`; `_NULL`, `_MISALIGNED`, `_NOT_OPEN`, `_IN_USE`.
+ Returns `SHMLOCK_STATUS_OK`; `_BUFFER_TOO_SMALL`; `_NULL`, `_MISALIGNED`, `_NOT_OPEN`,
+ `_IN_USE`.
 
  # Safety
  For `lock`: see `shmlock_t`. `buffer` is NULL or has `len` writable bytes; `needed` is NULL or
@@ -849,8 +850,8 @@ shmlock_status shmlock_describe(const shmlock_t *lock,
 /*
  Acquires the lock, waiting for as long as it takes.
 
- A handle that holds the lock may acquire it again; it is free when each hold was released. A dead
- owner's lock is recovered, which the status tells: `SHMLOCK_STATUS_OWNER_DIED` **is an
+ A handle that holds the lock may acquire it again; it is free when each hold was released. A
+ dead owner's lock is recovered, which the status tells: `SHMLOCK_STATUS_OWNER_DIED` **is an
  acquisition**. Blocks. A wait of a millisecond or more may start a thread, and allocate memory.
  Not a cancellation point. Not async-signal-safe.
 
@@ -1007,8 +1008,8 @@ shmlock_status shmlock_recovered(const shmlock_t *lock, shmlock_holder *dead, sh
 shmlock_status shmlock_get_state(const shmlock_t *lock, shmlock_state *state, shmlock_error *error);
 
 /*
- Writes to `state` the state of the lock of this name, from outside: without a handle, and with no
- more than the right to read its file. Of `options`, only the directory counts.
+ Writes to `state` the state of the lock of this name, from outside: without a handle, and with
+ no more than the right to read its file. Of `options`, only the directory counts.
 
  Never blocks; changes nothing. Not async-signal-safe; a cancellation point.
 
@@ -1029,10 +1030,10 @@ shmlock_status shmlock_inspect(const char *name,
  is `SHMLOCK_AT_EXIT`, `SHMLOCK_AT_SIGNALS`, or both.
 
  Safety does not depend on it: a dead owner's lock is recovered in any case. It spares the next
- owner some of the wait. On exit, the locks of the exiting thread are released. By a signal, those
- of each thread, for which the process waits at most `grace_ns`; 0 is the default, 100 ms. Such a
- release tells the next owner of a death. A handler that the program has installed for such a
- signal stays in place, and decides. Does not block; any thread; a second call is allowed.
+ owner some of the wait. On exit, the locks of the exiting thread are released. By a signal,
+ those of each thread, for which the process waits at most `grace_ns`; 0 is the default, 100 ms.
+ Such a release tells the next owner of a death. A handler that the program has installed for
+ such a signal stays in place, and decides. Does not block; any thread; a second call is allowed.
 
  Returns `SHMLOCK_STATUS_OK`; `_BAD_OPTIONS` for another `when`; `_SYSTEM`.
 
@@ -1073,8 +1074,8 @@ shmlock_status shmlock_list_events(const char *directory,
                                    shmlock_error *error);
 
 /*
- Removes the file of the lock of this name if no process has it open. With `forget_death`, also if
- an owner has died: the next owner is not told then, and fencing tokens begin at 1 again. Of
+ Removes the file of the lock of this name if no process has it open. With `forget_death`, also
+ if an owner has died: the next owner is not told then, and fencing tokens begin at 1 again. Of
  `options`, only the directory counts.
 
  Never blocks; not async-signal-safe; a cancellation point. Openers wait during the call.
@@ -1115,8 +1116,8 @@ shmlock_status shmlock_clean_event(const char *name,
  thread that logs at this moment may still call the former function. Each call keeps some bytes
  for the rest of the process.
 
- Returns `SHMLOCK_STATUS_OK`; `_BAD_OPTIONS` for another level; `_LOGGER_SET` in a program in Rust
- that has set a logger of its own.
+ Returns `SHMLOCK_STATUS_OK`; `_BAD_OPTIONS` for another level; `_LOGGER_SET` in a program in
+ Rust that has set a logger of its own.
 
  # Safety
  `to` may be called with `context` by any thread, at any time. For `error`: see `shmlock_error`.

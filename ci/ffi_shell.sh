@@ -1,0 +1,160 @@
+#!/usr/bin/env bash
+# Proves: ffi/shell/include/shmlock.h is what cbindgen generates from the sources, and C and C++
+# compilers accept it without a warning, also beside the core's header; libshmlock.so.1 exports the
+# functions of the header and of symbols.map and nothing else, at one version, and asks for no
+# thread-local variable in an undisturbed pair; programs in C, C++ and Rust share one counter and
+# lose no increment, but do without the lock; a C program recovers from a killed owner, and a signal
+# ends its wait; the library can be loaded and unloaded; AddressSanitizer has no remark.
+# `ci/ffi_shell.sh header` generates the header again.
+set -euo pipefail
+. "$(dirname "$0")/lib/common.sh"
+
+header=ffi/shell/include/shmlock.h
+PATH=$PATH:$cache/tools/bin
+# generate FILE: with a fixed version, because another one may lay the header out differently.
+generate() {
+    [[ $(cbindgen --version 2>/dev/null) = "cbindgen 0.29.4" ]] ||
+        cargo install --quiet --locked --version 0.29.4 --root "$cache/tools" --force cbindgen ||
+        return 77
+    cbindgen --quiet --config ffi/shell/cbindgen.toml --output "$1" ffi/shell
+}
+if [ "${1:-}" = header ]; then
+    generate "$header"
+    exit
+fi
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+command -v cc >/dev/null || skip "no C compiler; install one, as the package gcc"
+has_cpp=$(command -v c++ || true)
+
+bash ffi/shell/install.sh "" "$work" /usr/lib
+include=$work/usr/include lib=$work/usr/lib
+export LD_LIBRARY_PATH=$lib PKG_CONFIG_PATH=$lib/pkgconfig
+
+# The header, alone and beside the core's.
+printf '%s\n' '#include <shmlock.h>' >"$work/header.c"
+printf '%s\n' '#include <shmlock.h>' '#include <shmlock_core.h>' >"$work/headers.c"
+cp "$work/headers.c" "$work/headers.cpp"
+echo '#include <shmlock.hpp>' >"$work/header.cpp"
+checks=(-pedantic -Wall -Wextra -Werror "-I$include" -Iffi/core/include -fsyntax-only)
+for standard in c99 c11 c17; do
+    cc -std=$standard "${checks[@]}" "$work/header.c"
+    cc -std=$standard "${checks[@]}" "$work/headers.c"
+done
+[ -z "$has_cpp" ] || for standard in c++11 c++17 c++20; do
+    c++ -std=$standard "${checks[@]}" "$work/header.cpp"
+    c++ -std=$standard "${checks[@]}" "$work/headers.cpp"
+done
+
+# The symbols. One that is removed or renamed breaks programs: it needs another soname.
+functions=$(grep -oE '\bshmlock_[a-z_]+\(' "$header" | tr -d '(' | sort -u)
+listed=$(sed -n 's/^ *\(shmlock_[a-z_]*\);$/\1/p' ffi/shell/symbols.map)
+exported=$(nm -D --defined-only --with-symbol-versions "$lib/libshmlock.so.1" |
+    sed -n 's/^.* T //p' | sort)
+[ "$functions" = "$listed" ] || die "symbols.map is not the list of the header's functions:
+$(diff <(echo "$functions") <(echo "$listed"))"
+[ "$exported" = "${listed//$'\n'/@@SHMLOCK_1$'\n'}@@SHMLOCK_1" ] ||
+    die "the library exports something else: $exported"
+others=$(nm -D --defined-only "$lib/libshmlock.so.1" | grep -v ' T shmlock_\| A SHMLOCK_1$' || true)
+[ -z "$others" ] || die "the library exports as well: $others"
+globals=$(nm "$lib/libshmlock.a" | grep -E ' [TDBRVWCu] ' | grep -v ' T shmlock_' || true)
+[ -z "$globals" ] || die "the static library has other global symbols: $globals"
+dynamic=$(readelf -d "$lib/libshmlock.so.1")
+grep -q 'soname: \[libshmlock.so.1\]' <<<"$dynamic" || die "another soname: $dynamic"
+grep -q NODELETE <<<"$dynamic" || die "dlclose(3) would unload the library"
+echo "$(wc -l <<<"$listed") functions; $(stat -c %s "$(realpath "$lib/libshmlock.so.1")") bytes," \
+    "$(stat -c %s "$lib/libshmlock.a") static"
+
+# The undisturbed pair. What it calls is apart, and is called by an address in the offset table.
+if [[ $(uname -m) = x86_64 ]]; then
+    slot=$(readelf -rW "$lib/libshmlock.so.1" | sed -n 's/^0*\([0-9a-f]*\) .*__tls_get_addr.*/\1/p')
+    code() { objdump -d --no-show-raw-insn "$@" "$lib/libshmlock.so.1"; }
+    asks="# ($slot) |__tls_get_addr"
+    # Not -q: objdump would fail if grep stopped reading.
+    if [ -z "$slot" ] || ! code | grep -E "$asks" >/dev/null; then
+        die "nothing asks for a thread-local variable: look for them in another way"
+    fi
+    for function in shmlock_lock shmlock_release; do
+        pair=$(code --disassemble="$function")
+        grep -q 'lock cmpxchg\|xchg' <<<"$pair" || die "the pair is not inlined into $function"
+        ! grep -E "$asks" <<<"$pair" || die "$function asks for a thread-local variable"
+    done
+fi
+
+# compile OUTPUT SOURCE FLAG...: against the shared library.
+compile() {
+    local compiler=(cc -std=c11)
+    [[ $2 != *.cpp ]] || compiler=(c++ -std=c++17)
+    "${compiler[@]}" -O1 -g -pedantic -Wall -Wextra -Werror "-I$include" -Iffi/core/include \
+        "${@:3}" "$2" -o "$work/$1" "-L$lib" -lshmlock -pthread -ldl
+}
+# prints_as_expected PROGRAM SOURCE ARGUMENT...: the output is as its head says.
+prints_as_expected() {
+    diff <(sed -n '/Expected output\|Prints:/,/\*\//s/^     //p' "$2") \
+        <(timeout --kill-after=5 60 "$work/$1" "${@:3}") || die "$2 printed something else"
+}
+programs() {
+    local name
+    for name in named_counter named_recover named_signal; do
+        compile "$name" "examples/c/$name.c" "$@"
+    done
+    prints_as_expected named_recover examples/c/named_recover.c
+    prints_as_expected named_signal examples/c/named_signal.c
+    [ -z "$has_cpp" ] || {
+        compile guards examples/cpp/guards.cpp "$@"
+        prints_as_expected guards examples/cpp/guards.cpp
+    }
+}
+programs
+compile loaded ffi/shell/tests/c/loaded.c
+prints_as_expected loaded ffi/shell/tests/c/loaded.c "$lib/libshmlock.so.1"
+
+# Both libraries as archives: neither has a symbol of the other.
+cargo build --quiet --profile c -p shmlock-core-ffi
+cc -std=c11 "-I$include" -Iffi/core/include ffi/shell/tests/c/both.c "$lib/libshmlock.a" \
+    "${CARGO_TARGET_DIR:-target}/c/libshmlock_core_c.a" -o "$work/both" -pthread -ldl
+"$work/both" || die "both libraries in one program: status $?"
+
+# count_together EXPECTED PROGRAM...: each counts in the same file.
+count_together() {
+    local expected=$1 program words running=()
+    shift
+    rm -f "$work/number"
+    for program in "$@"; do
+        read -ra words <<<"$program"
+        "${words[@]}" &
+        running+=($!)
+    done
+    for program in "${running[@]}"; do wait "$program" || die "a program failed, see above"; done
+    [ "$(cat "$work/number")" = "$expected" ] ||
+        die "$(cat "$work/number") of $expected increments counted"
+    echo "$# programs in C and Rust, $expected increments, nothing lost"
+}
+cargo build --quiet -p shmlock-examples --example counter
+rust="${CARGO_TARGET_DIR:-target}/debug/examples/counter $work/number"
+ours="$work/named_counter $work/number 500"
+count_together 3000 "$ours" "$rust" "$ours" "$rust" "$ours" "$rust"
+for ((round = 1; round <= 50; round++)); do
+    rm -f "$work/number"
+    "$work/named_counter" "$work/number" 2000 --no-lock &
+    "$work/named_counter" "$work/number" 2000 --no-lock && wait $! || die "a program failed"
+    [ "$(cat "$work/number")" = 4000 ] || break
+done
+[ "$round" -le 50 ] || die "50 rounds without the lock lost nothing: the test proves nothing"
+echo "without the lock: $(cat "$work/number") of 4000 counted"
+
+if echo 'int main(void) { return 0; }' | cc -fsanitize=address,undefined -x c - -o "$work/none" &&
+    "$work/none"; then
+    programs -fsanitize=address,undefined -fno-sanitize-recover=all
+    count_together 1500 "$ours" "$rust" "$ours"
+else
+    echo "skipped: no AddressSanitizer here"
+fi
+
+status=0
+generate "$work/shmlock.h" || status=$?
+[ "$status" != 77 ] ||
+    skip "cbindgen is neither installed nor installable: the header was not compared"
+[ "$status" = 0 ] || die "cbindgen failed"
+diff -u "$header" "$work/shmlock.h" || die "$header is out of date: run bash ci/ffi_shell.sh header"
