@@ -138,7 +138,10 @@ count_together 3000 "$ours" "$rust" "$ours" "$rust" "$ours" "$rust"
 for ((round = 1; round <= 50; round++)); do
     rm -f "$work/number"
     "$work/named_counter" "$work/number" 2000 --no-lock &
-    "$work/named_counter" "$work/number" 2000 --no-lock && wait $! || die "a program failed"
+    other=$!
+    if ! "$work/named_counter" "$work/number" 2000 --no-lock || ! wait "$other"; then
+        die "a program failed, see above"
+    fi
     [ "$(cat "$work/number")" = 4000 ] || break
 done
 [ "$round" -le 50 ] || die "50 rounds without the lock lost nothing: the test proves nothing"
