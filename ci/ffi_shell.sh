@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Proves: ffi/shell/include/shmlock.h is what cbindgen generates from the sources, and C and C++
 # compilers accept it without a warning, also beside the core's header; libshmlock.so.1 exports the
-# functions of the header and of symbols.map and nothing else, at one version, and asks for no
-# thread-local variable in an undisturbed pair; programs in C, C++ and Rust share one counter and
-# lose no increment, but do without the lock; a C program recovers from a killed owner, and a signal
-# ends its wait; the library can be loaded and unloaded; AddressSanitizer has no remark.
+# functions of the header and of symbols.map and nothing else, at one version; each has a manual
+# page; an undisturbed pair asks for no thread-local variable; programs in C, C++ and Rust share one
+# counter and lose no increment, but do without the lock; a C program recovers from a killed owner,
+# and a signal ends its wait; the library can be loaded and unloaded; AddressSanitizer has no remark.
 # `ci/ffi_shell.sh header` generates the header again.
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
@@ -65,6 +65,15 @@ grep -q 'soname: \[libshmlock.so.1\]' <<<"$dynamic" || die "another soname: $dyn
 grep -q NODELETE <<<"$dynamic" || die "dlclose(3) would unload the library"
 echo "$(wc -l <<<"$listed") functions; $(stat -c %s "$(realpath "$lib/libshmlock.so.1")") bytes," \
     "$(stat -c %s "$lib/libshmlock.a") static"
+
+# Its manual pages.
+pages=$(cd "$work/usr/share/man/man3" && ls)
+[ "$pages" = "$(printf '%s\n' shmlock.3 "${functions//$'\n'/.3$'\n'}.3")" ] ||
+    die "not a manual page for each function: $pages"
+! command -v man >/dev/null || for page in "$work"/usr/share/man/man3/*; do
+    complaints=$(LC_ALL=C.UTF-8 MANWIDTH=80 man --warnings -l -Tutf8 -Z "$page" 2>&1 >/dev/null)
+    [ -z "$complaints" ] || die "$page: $complaints"
+done
 
 # The undisturbed pair. What it calls is apart, and is called by an address in the offset table.
 if [[ $(uname -m) = x86_64 ]]; then

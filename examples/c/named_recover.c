@@ -66,7 +66,8 @@ int main(void)
            error.holder_pid == (uint32_t)child ? "the child" : "unknown");
     kill(child, SIGKILL);
 
-    shmlock_status status = shmlock_lock(&lock, &error); /* waits until the kernel shows the death */
+    /* An ordinary lock call recovers the lock, once the kernel proves that the owner is gone. */
+    shmlock_status status = shmlock_lock(&lock, &error);
     if (status != SHMLOCK_STATUS_OWNER_DIED)
         fail("lock", status < 0 ? error.text : "no death was reported");
     shmlock_holder dead;

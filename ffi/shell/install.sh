@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # install.sh TARGET ROOT LIBDIR: builds the library for C, and lays it out under ROOT as on the
-# installed system: libraries and shmlock.pc in LIBDIR, headers in /usr/include (PREFIX/include, if
-# LIBDIR is PREFIX/lib or below it). TARGET is a target of rustc, "" is this machine. CC, OBJCOPY
-# and AR are the C compiler and the tools for it. ROOT may be "".
+# installed system: libraries and shmlock.pc in LIBDIR, which is PREFIX/lib or below it; headers and
+# manual pages in PREFIX/include and PREFIX/share/man. TARGET is a target of rustc; "" is this
+# machine. CC, OBJCOPY and AR are the C compiler and the tools for it. ROOT may be "".
 set -euo pipefail
 root=$(realpath -m "${2:-/}")
 libdir=$3 target=$1
@@ -59,6 +59,7 @@ rm -f "$lib/libshmlock.a"
 "$ar" rcsD "$lib/libshmlock.a" "$work/shmlock.o"
 
 install -m 644 ffi/shell/include/* "$root$prefix/include/"
+bash ffi/shell/man.sh "$root$prefix/share/man/man3"
 cat >"$lib/pkgconfig/shmlock.pc" <<END
 prefix=$prefix
 libdir=$libdir
