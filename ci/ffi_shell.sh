@@ -2,8 +2,8 @@
 # Proves: ffi/shell/include/shmlock.h is what cbindgen generates from the sources, and C and C++
 # compilers accept it without a warning, also beside the core's header; libshmlock.so.1 exports the
 # functions of the header and of symbols.map and nothing else, at one version; each has a manual
-# page; an undisturbed pair asks for no thread-local variable; programs in C, C++ and Rust share one
-# counter and lose no increment, but do without the lock; a C program recovers from a killed owner,
+# page; an undisturbed pair asks for no thread-local variable; programs in C, Rust and Python share
+# one counter and lose no increment, but do without the lock; a C program recovers from a killed owner,
 # and a signal ends its wait; the library can be loaded and unloaded; AddressSanitizer has no remark.
 # `ci/ffi_shell.sh header` generates the header again.
 set -euo pipefail
@@ -138,12 +138,15 @@ count_together() {
     for program in "${running[@]}"; do wait "$program" || die "a program failed, see above"; done
     [ "$(cat "$work/number")" = "$expected" ] ||
         die "$(cat "$work/number") of $expected increments counted"
-    echo "$# programs in C and Rust, $expected increments, nothing lost"
+    echo "$# programs of two languages or three, $expected increments, nothing lost"
 }
 cargo build --quiet -p shmlock-examples --example counter
 rust="${CARGO_TARGET_DIR:-target}/debug/examples/counter $work/number"
 ours="$work/named_counter $work/number 500"
 count_together 3000 "$ours" "$rust" "$ours" "$rust" "$ours" "$rust"
+! command -v python3 >/dev/null || # its pages of bytecode stay out of the tree
+    PYTHONDONTWRITEBYTECODE=1 count_together 1500 "$ours" "$rust" \
+        "python3 examples/python/named_counter.py $work/number 500"
 for ((round = 1; round <= 50; round++)); do
     rm -f "$work/number"
     "$work/named_counter" "$work/number" 2000 --no-lock &
@@ -163,6 +166,11 @@ if echo 'int main(void) { return 0; }' | cc -fsanitize=address,undefined -x c - 
 else
     echo "skipped: no AddressSanitizer here"
 fi
+
+# What a pair costs, beside the crate's and pthread's. Only shown: the machine may be busy.
+cargo build --quiet --release --manifest-path cross-tests/probes/cost/Cargo.toml \
+    --target-dir "${CARGO_TARGET_DIR:-target}/cost" --bin through_c
+"${CARGO_TARGET_DIR:-target}/cost/release/through_c" "$lib/libshmlock.so.1"
 
 status=0
 generate "$work/shmlock.h" || status=$?

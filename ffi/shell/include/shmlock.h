@@ -489,9 +489,9 @@ typedef struct {
  */
 typedef struct {
     uint32_t state;
-    uint32_t busy;
+    uint32_t reserved;
     void *content;
-    uint64_t reserved[2];
+    uint64_t more[2];
 } shmlock_t;
 
 /*

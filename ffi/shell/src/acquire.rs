@@ -32,10 +32,8 @@ fn acquired(lock: &ShmLock) -> Status {
 /// For `lock`: see `shmlock_t`. For `error`: see `shmlock_error`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn shmlock_lock(lock: *mut Lock, error: *mut Failure) -> Status {
-    let acquire = |lock: &ShmLock| {
-        lock.acquire()?;
-        Ok(acquired(lock))
-    };
+    let acquire =
+        |lock: &ShmLock| Ok(if lock.acquire_and_tell()? { Status::OwnerDied } else { Status::Ok });
     // SAFETY: guaranteed by the caller.
     unsafe { handle::with(lock, error, acquire) }
 }

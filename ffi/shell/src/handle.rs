@@ -32,28 +32,26 @@ use crate::status::Status;
 #[repr(C)]
 pub struct Lock {
     state: u32,
-    busy: u32,
+    reserved: u32,
     content: *mut c_void,
-    reserved: [u64; 2],
+    more: [u64; 2],
 }
 
-/// Combined with the handle's own address, the `state` of an open handle. Arbitrary except for bit
-/// 1, which is clear in the aligned address of a handle: so the result is never zero.
+/// Combined with the handle's own address, the `state` of an open handle between calls. Arbitrary
+/// except for bits 0 and 1, which are clear in the aligned address of a handle.
 const OPEN: u32 = 0x53_48_4C_76;
 
-/// The value of `state` while the handle is not open.
-const CLOSED: u32 = 0;
+/// Combined with the address, the `state` during a call.
+const IN_USE: u32 = OPEN | 1;
 
-/// The value of `busy` during a call.
-const IN_USE: u32 = 1;
-/// The value of `busy` between calls.
-const IDLE: u32 = 0;
+/// The `state` of a handle that is not open. No other state is zero: bit 1 is set.
+const CLOSED: u32 = 0;
 
 impl Lock {
     /// Returns a handle that is not open.
     #[must_use]
     pub const fn new() -> Self {
-        Self { state: CLOSED, busy: IDLE, content: null_mut(), reserved: [0; 2] }
+        Self { state: CLOSED, reserved: 0, content: null_mut(), more: [0; 2] }
     }
 }
 
@@ -72,112 +70,102 @@ impl std::fmt::Debug for Lock {
 /// A handle that a call is using. Its drop ends the use.
 pub(crate) struct Used {
     handle: NonNull<Lock>,
+    /// The state after the call.
+    after: u32,
 }
 
 impl Used {
-    /// Begins a call on a handle, open or not.
+    /// Begins a call on an open handle. Returns its lock as well.
     ///
     /// # Errors
-    /// [`Status::Null`], [`Status::Misaligned`], [`Status::InUse`].
+    /// [`Status::Null`], [`Status::Misaligned`], [`Status::NotOpen`], [`Status::InUse`].
     ///
     /// # Safety
     /// The contract of [`Lock`].
     #[inline]
-    unsafe fn begin(handle: *const Lock) -> Result<Self, Status> {
+    unsafe fn begin(handle: *const Lock) -> Result<(Self, *mut ShmLock), Status> {
         let handle = checked(handle)?;
         // SAFETY: checked, and otherwise guaranteed by the caller.
-        let busy = unsafe { busy_of(handle) };
-        // Partner: the stores below. Relaxed: a signal handler on this thread; another thread uses
-        // the handle only after it was passed on.
-        if busy.load(Relaxed) != IDLE {
-            return Err(Status::InUse);
+        let state = unsafe { state_of(handle) };
+        // Partner: the stores below and in `drop`. Relaxed: a signal handler on this thread;
+        // another thread uses the handle only after it was passed on.
+        if state.load(Relaxed) != at(handle, OPEN) {
+            return Err(refusal(handle, state));
         }
-        busy.store(IN_USE, Relaxed); // partner: the load above, in a callback or a signal handler
-        // Partner: such a handler. It sees IN_USE before any change.
+        state.store(at(handle, IN_USE), Relaxed); // partner: the load above, in a handler
+        // Partner: such a handler. It sees the use before any change of the lock.
         compiler_fence(Ordering::SeqCst);
-        Ok(Self { handle })
-    }
-
-    /// Begins a call on an open handle.
-    ///
-    /// # Errors
-    /// Those of [`begin`](Self::begin); [`Status::NotOpen`].
-    ///
-    /// # Safety
-    /// The contract of [`Lock`].
-    #[inline]
-    unsafe fn begin_open(handle: *const Lock) -> Result<Self, Status> {
-        // SAFETY: guaranteed by the caller.
-        let used = unsafe { Self::begin(handle) }?;
-        if used.is_open() { Ok(used) } else { Err(Status::NotOpen) }
+        // SAFETY: inside the `Lock` that the caller guarantees.
+        let content = unsafe { &raw const (*handle.as_ptr()).content };
+        // SAFETY: as above; written by calls that have ended.
+        let content = unsafe { content.read() };
+        // A signal handler between that load and that store has ended its calls. It may have closed
+        // the handle.
+        if content.is_null() {
+            state.store(CLOSED, Relaxed); // partner: as above
+            return Err(Status::NotOpen);
+        }
+        Ok((Self { handle, after: at(handle, OPEN) }, content.cast()))
     }
 
     /// Begins to open a handle.
     ///
     /// # Errors
-    /// Those of [`begin`](Self::begin); [`Status::AlreadyOpen`].
+    /// [`Status::Null`], [`Status::Misaligned`], [`Status::AlreadyOpen`], [`Status::InUse`].
     ///
     /// # Safety
     /// The contract of [`Lock`].
     pub(crate) unsafe fn begin_closed(handle: *const Lock) -> Result<Self, Status> {
-        // SAFETY: guaranteed by the caller.
-        let used = unsafe { Self::begin(handle) }?;
-        if used.is_open() { Err(Status::AlreadyOpen) } else { Ok(used) }
-    }
-
-    #[inline]
-    fn is_open(&self) -> bool {
-        // SAFETY: checked by `begin`, whose caller guarantees the rest.
-        let state = unsafe { state_of(self.handle) };
-        // Partner: the stores of `open` and `take`, relaxed: the same thread, or one that was
-        // passed the handle.
-        state.load(Relaxed) == opened_at(self.handle)
-    }
-
-    /// Returns the lock of an open handle.
-    #[inline]
-    fn lock(&self) -> &ShmLock {
-        // SAFETY: inside the `Lock` that the caller of `begin` guarantees.
-        let lock = unsafe { &raw const (*self.handle.as_ptr()).content };
-        // SAFETY: as above; written by `open` only, of this thread or one that passed the handle.
-        let lock = unsafe { lock.read() };
-        // SAFETY: made by `open` from a box, and not freed before `take`: the state said so, and a
-        // copy of the handle has another state. It is shared with no other thread.
-        unsafe { &*lock.cast::<ShmLock>() }
+        let handle = checked(handle)?;
+        // SAFETY: checked, and otherwise guaranteed by the caller.
+        let state = unsafe { state_of(handle) };
+        match state.load(Relaxed) {
+            found if found == at(handle, OPEN) => return Err(Status::AlreadyOpen),
+            found if found == at(handle, IN_USE) => return Err(Status::InUse),
+            _ => {}
+        }
+        state.store(at(handle, IN_USE), Relaxed); // partner: as in `begin`
+        compiler_fence(Ordering::SeqCst); // partner: as in `begin`
+        Ok(Self { handle, after: CLOSED })
     }
 
     /// Opens the handle with this lock.
-    pub(crate) fn open(self, lock: ShmLock) {
-        // SAFETY: inside the `Lock` that the caller of `begin_closed` guarantees.
-        let place = unsafe { &raw mut (*self.handle.as_ptr()).content };
-        // SAFETY: as above; the handle is not open, so no call reads it.
-        unsafe { place.write(Box::into_raw(Box::new(lock)).cast()) };
-        // SAFETY: as above.
-        let state = unsafe { state_of(self.handle) };
-        compiler_fence(Ordering::SeqCst); // partner: a signal handler that sees the state
-        state.store(opened_at(self.handle), Relaxed); // partner: the load in `is_open`
+    pub(crate) fn open(mut self, lock: ShmLock) {
+        self.set_content(Box::into_raw(Box::new(lock)).cast());
+        self.after = at(self.handle, OPEN);
     }
 
-    /// Closes the handle, and returns its lock.
-    fn take(self) -> Box<ShmLock> {
-        let lock = std::ptr::from_ref(self.lock()).cast_mut();
-        // SAFETY: checked by `begin`, whose caller guarantees the rest.
-        let state = unsafe { state_of(self.handle) };
-        state.store(CLOSED, Relaxed); // partner: the load in `is_open`
-        compiler_fence(Ordering::SeqCst); // partner: a signal handler that sees the state
+    /// Closes the handle, whose lock this is.
+    fn close(mut self, lock: *mut ShmLock) -> Box<ShmLock> {
+        self.set_content(null_mut());
+        self.after = CLOSED;
+        drop(self);
         // SAFETY: made from a box by `open`; no call finds it any more, and no reference is left.
         unsafe { Box::from_raw(lock) }
+    }
+
+    fn set_content(&mut self, content: *mut c_void) {
+        // SAFETY: inside the `Lock` that the caller of `begin` guarantees.
+        let place = unsafe { &raw mut (*self.handle.as_ptr()).content };
+        // SAFETY: as above; the handle is in use, so no other call reads it.
+        unsafe { place.write(content) };
     }
 }
 
 impl Drop for Used {
     #[inline]
     fn drop(&mut self) {
-        compiler_fence(Ordering::SeqCst); // partner: as in `begin`; it sees all changes before IDLE
+        compiler_fence(Ordering::SeqCst); // partner: as in `begin`; it sees all changes first
         // SAFETY: checked by `begin`, whose caller guarantees the rest.
-        let busy = unsafe { busy_of(self.handle) };
-        busy.store(IDLE, Relaxed); // partner: the load in `begin`
+        let state = unsafe { state_of(self.handle) };
+        state.store(self.after, Relaxed); // partner: the loads of `begin` and `begin_closed`
     }
+}
+
+/// Returns why a handle cannot be used.
+#[cold]
+fn refusal(handle: NonNull<Lock>, state: &AtomicU32) -> Status {
+    if state.load(Relaxed) == at(handle, IN_USE) { Status::InUse } else { Status::NotOpen }
 }
 
 /// Calls `act` with the lock behind a handle, and reports its error.
@@ -196,12 +184,16 @@ pub(crate) unsafe fn with(
 ) -> Status {
     guarded(|| {
         // SAFETY: guaranteed by the caller.
-        let used = unsafe { Used::begin_open(handle) };
-        let fault = match used {
-            Ok(used) => match act(used.lock()) {
-                Ok(status) => return status,
-                Err(fault) => fault,
-            },
+        let fault = match unsafe { Used::begin(handle) } {
+            Ok((_used, lock)) => {
+                // SAFETY: made by `Used::open` from a box, and not freed before the handle is
+                // closed: its state said so, and a copy of it has another. It is shared with no
+                // other thread.
+                match act(unsafe { &*lock }) {
+                    Ok(status) => return status,
+                    Err(fault) => fault,
+                }
+            }
             Err(status) => status.into(),
         };
         // SAFETY: guaranteed by the caller.
@@ -218,16 +210,16 @@ pub(crate) unsafe fn with(
 /// The contract of [`Lock`].
 pub(crate) unsafe fn take(handle: *mut Lock) -> Result<Box<ShmLock>, Status> {
     // SAFETY: guaranteed by the caller.
-    unsafe { Used::begin_open(handle) }.map(Used::take)
+    unsafe { Used::begin(handle) }.map(|(used, lock)| used.close(lock))
 }
 
-/// Returns the `state` of a handle that is open at this address.
+/// Returns a `state` of the handle at this address: a copy of the handle has another.
 #[inline]
-fn opened_at(handle: NonNull<Lock>) -> u32 {
+fn at(handle: NonNull<Lock>, state: u32) -> u32 {
     // The low half of the address is enough to tell a copy from its original.
     #[allow(clippy::cast_possible_truncation, reason = "the low half is meant")]
     let address = handle.addr().get() as u32;
-    OPEN ^ address
+    state ^ address
 }
 
 /// Returns `state` as an atomic.
@@ -240,16 +232,4 @@ unsafe fn state_of<'h>(handle: NonNull<Lock>) -> &'h AtomicU32 {
     let state = unsafe { &raw mut (*handle.as_ptr()).state };
     // SAFETY: an aligned `u32` that is accessed through this function only.
     unsafe { AtomicU32::from_ptr(state) }
-}
-
-/// Returns `busy` as an atomic.
-///
-/// # Safety
-/// That of [`state_of`].
-#[inline]
-unsafe fn busy_of<'h>(handle: NonNull<Lock>) -> &'h AtomicU32 {
-    // SAFETY: inside the `Lock` that the caller guarantees.
-    let busy = unsafe { &raw mut (*handle.as_ptr()).busy };
-    // SAFETY: an aligned `u32` that is accessed through this function only.
-    unsafe { AtomicU32::from_ptr(busy) }
 }

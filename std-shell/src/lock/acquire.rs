@@ -130,6 +130,20 @@ impl ShmLock {
         self.acquire_for_ever()
     }
 
+    /// Acquires the lock as [`acquire`](Self::acquire) does. Returns `true` if
+    /// [`recovered`](Self::recovered) then has something to tell.
+    ///
+    /// For interfaces to other languages, which return that with each acquisition: a lock that is
+    /// acquired undisturbed has nothing to tell, so the owner word is not read again.
+    ///
+    /// # Errors
+    /// Those of [`acquire`](Self::acquire).
+    #[doc(hidden)]
+    #[inline]
+    pub fn acquire_and_tell(&self) -> Result<bool> {
+        self.acquire_told()
+    }
+
     /// Tries once to acquire the lock without a guard. Returns `false` if another handle holds it.
     ///
     /// Blocks as [`try_lock`](Self::try_lock) does: only for the recovery of a dead owner's lock.
