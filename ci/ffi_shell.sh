@@ -8,6 +8,7 @@
 # `ci/ffi_shell.sh header` generates the header again.
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
+. ci/lib/ffi_shell.sh
 
 header=ffi/shell/include/shmlock.h
 PATH=$PATH:$cache/tools/bin
@@ -91,33 +92,23 @@ if [[ $(uname -m) = x86_64 ]]; then
     done
 fi
 
-# compile OUTPUT SOURCE FLAG...: against the shared library.
-compile() {
-    local compiler=(cc -std=c11)
-    [[ $2 != *.cpp ]] || compiler=(c++ -std=c++17)
-    "${compiler[@]}" -O1 -g -pedantic -Wall -Wextra -Werror "-I$include" -Iffi/core/include \
-        "${@:3}" "$2" -o "$work/$1" "-L$lib" -lshmlock -pthread -ldl
-}
-# prints_as_expected PROGRAM SOURCE ARGUMENT...: the output is as its head says.
-prints_as_expected() {
-    diff <(sed -n '/Expected output\|Prints:/,/\*\//s/^     //p' "$2") \
-        <(timeout --kill-after=5 60 "$work/$1" "${@:3}") || die "$2 printed something else"
-}
+# programs FLAG...: builds and runs the examples.
 programs() {
     local name
     for name in named_counter named_recover named_signal; do
-        compile "$name" "examples/c/$name.c" "$@"
+        shell_program cc "$work" "examples/c/$name.c" "$work/$name" "$@"
     done
-    prints_as_expected named_recover examples/c/named_recover.c
-    prints_as_expected named_signal examples/c/named_signal.c
+    output_is_expected examples/c/named_recover.c "$work/named_recover"
+    output_is_expected examples/c/named_signal.c "$work/named_signal"
     [ -z "$has_cpp" ] || {
-        compile guards examples/cpp/guards.cpp "$@"
-        prints_as_expected guards examples/cpp/guards.cpp
+        shell_program cc "$work" examples/cpp/guards.cpp "$work/guards" "$@"
+        output_is_expected examples/cpp/guards.cpp "$work/guards"
     }
 }
 programs
-compile loaded ffi/shell/tests/c/loaded.c
-prints_as_expected loaded ffi/shell/tests/c/loaded.c "$lib/libshmlock.so.1"
+loaded=ffi/shell/tests/c/loaded.c
+shell_program cc "$work" $loaded "$work/loaded"
+output_is_expected $loaded "$work/loaded" "$lib/libshmlock.so.1"
 
 # Both libraries as archives: neither has a symbol of the other.
 cargo build --quiet --profile c -p shmlock-core-ffi
@@ -125,44 +116,19 @@ cc -std=c11 "-I$include" -Iffi/core/include ffi/shell/tests/c/both.c "$lib/libsh
     "${CARGO_TARGET_DIR:-target}/c/libshmlock_core_c.a" -o "$work/both" -pthread -ldl
 "$work/both" || die "both libraries in one program: status $?"
 
-# count_together EXPECTED PROGRAM...: each counts in the same file.
-count_together() {
-    local expected=$1 program words running=()
-    shift
-    rm -f "$work/number"
-    for program in "$@"; do
-        read -ra words <<<"$program"
-        "${words[@]}" &
-        running+=($!)
-    done
-    for program in "${running[@]}"; do wait "$program" || die "a program failed, see above"; done
-    [ "$(cat "$work/number")" = "$expected" ] ||
-        die "$(cat "$work/number") of $expected increments counted"
-    echo "$# programs of two languages or three, $expected increments, nothing lost"
-}
 cargo build --quiet -p shmlock-examples --example counter
 rust="${CARGO_TARGET_DIR:-target}/debug/examples/counter $work/number"
 ours="$work/named_counter $work/number 500"
-count_together 3000 "$ours" "$rust" "$ours" "$rust" "$ours" "$rust"
-! command -v python3 >/dev/null || # its pages of bytecode stay out of the tree
-    PYTHONDONTWRITEBYTECODE=1 count_together 1500 "$ours" "$rust" \
+count_in "$work/number" 3000 "$ours" "$rust" "$ours" "$rust" "$ours" "$rust"
+! command -v python3 >/dev/null || # its bytecode stays out of the tree
+    PYTHONDONTWRITEBYTECODE=1 count_in "$work/number" 1500 "$ours" "$rust" \
         "python3 examples/python/named_counter.py $work/number 500"
-for ((round = 1; round <= 50; round++)); do
-    rm -f "$work/number"
-    "$work/named_counter" "$work/number" 2000 --no-lock &
-    other=$!
-    if ! "$work/named_counter" "$work/number" 2000 --no-lock || ! wait "$other"; then
-        die "a program failed, see above"
-    fi
-    [ "$(cat "$work/number")" = 4000 ] || break
-done
-[ "$round" -le 50 ] || die "50 rounds without the lock lost nothing: the test proves nothing"
-echo "without the lock: $(cat "$work/number") of 4000 counted"
+loses_by_name "$work/number" "$work/named_counter"
 
 if echo 'int main(void) { return 0; }' | cc -fsanitize=address,undefined -x c - -o "$work/none" &&
     "$work/none"; then
     programs -fsanitize=address,undefined -fno-sanitize-recover=all
-    count_together 1500 "$ours" "$rust" "$ours"
+    count_in "$work/number" 1500 "$ours" "$rust" "$ours"
 else
     echo "skipped: no AddressSanitizer here"
 fi
