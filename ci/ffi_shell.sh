@@ -125,6 +125,11 @@ count_in "$work/number" 3000 "$ours" "$rust" "$ours" "$rust" "$ours" "$rust"
         "python3 examples/python/named_counter.py $work/number 500"
 loses_by_name "$work/number" "$work/named_counter"
 
+# Under kills, with the Rust implementation and the frozen peer. The suite runs without this one.
+shell_program cc "$work" ffi/shell/tests/c/mate.c "$work/mate"
+SHMLOCK_MATE_IN_C=$work/mate SHMLOCK_PEER_SECONDS=${SHMLOCK_PEER_SECONDS:-15} \
+    cargo test --quiet --release -p shmlock-tests --test frozen_peer -- --nocapture
+
 if echo 'int main(void) { return 0; }' | cc -fsanitize=address,undefined -x c - -o "$work/none" &&
     "$work/none"; then
     programs -fsanitize=address,undefined -fno-sanitize-recover=all
