@@ -10,13 +10,14 @@ use std::ptr::null_mut;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicI64, AtomicU32};
+use std::task::Poll;
 use std::time::Duration;
 
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 use rustix::thread::futex;
 use shmlock::{BlockSignals, Builder, Error, ExitEvent, ShmLock, WaitPoint, WaitStrategy};
 use shmlock_tests::hostile::{Child, Denied, Folder, If, Intruder, Line, Solo, deny, fork};
-use shmlock_tests::{Fixture, alone, proc, until};
+use shmlock_tests::{Capability, Fixture, TestWaker, alone, can, poll, proc, until};
 
 const HERE: &str = "a lock of this process";
 const HOUR: Duration = Duration::from_secs(3600);
@@ -107,6 +108,9 @@ fn one_signal_ends_a_sleep_of_an_hour_however_the_waiter_sleeps() {
     alone!(|| {
         let signal = number(WaitPoint::Signal);
         for flags in [0, libc::SA_RESTART] {
+            if flags != 0 && !can(Capability::EndSleepsByAnyHandler) {
+                continue;
+            }
             assert_eq!(signalled(libc::SIGUSR1, flags, |builder| builder), signal);
             let polls = |builder: Builder| builder.wait_strategy(WaitStrategy::SleepPolling);
             assert_eq!(signalled(libc::SIGUSR1, flags, polls), signal);
@@ -215,6 +219,22 @@ fn a_free_lock_is_acquired_and_a_held_one_is_tried_without_asking() {
             assert!(waited.is_err_and(|error| error.is_interrupted()), "a clone has it as well");
         });
     });
+}
+
+#[test]
+fn the_wait_of_a_task_does_not_ask() {
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
+    let holder = ShmLock::open(&name).expect(HERE);
+    let guard = holder.lock().expect("free");
+    let ask = |_| -> ControlFlow<()> { panic!("a task asks") };
+    let lock = ShmLock::builder(&name).interrupt(ask).open().expect(HERE);
+    let waker = TestWaker::new();
+    let mut waiting = lock.lock_async();
+    assert!(poll(&mut waiting, &waker).is_pending());
+    guard.release().expect("held");
+    waker.wait();
+    assert!(matches!(poll(&mut waiting, &waker), Poll::Ready(Ok(_))));
 }
 
 #[test]

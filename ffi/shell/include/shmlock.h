@@ -298,7 +298,7 @@ typedef int32_t shmlock_status;
 #endif // __cplusplus
 
 /*
- Where a wait is when it asks its interrupt callback: what the waiting thread has done last.
+ The point of a wait at which it asks its interrupt callback: the waiting thread's last step.
  */
 enum shmlock_wait_point
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -331,7 +331,7 @@ typedef int32_t shmlock_wait_point;
 #endif // __cplusplus
 
 /*
- Whether a lock is held, and by which kind of owner.
+ The kind of owner that has a lock, if one has.
  */
 enum shmlock_held
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -368,7 +368,7 @@ typedef int32_t shmlock_held;
 #endif // __cplusplus
 
 /*
- What cleaning came to.
+ The outcome of cleaning.
  */
 enum shmlock_cleaned
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -506,8 +506,8 @@ typedef struct {
 typedef int (*shmlock_interrupt_fn)(void *context, shmlock_wait_point point);
 
 /*
- What a lock is opened with. Initialise it with `SHMLOCK_OPTIONS_INIT`, which sets the size; a
- field that is zero has its default. The library copies what it needs.
+ The options with which a lock is opened. Initialise it with `SHMLOCK_OPTIONS_INIT`, which sets
+ the size; a field that is zero has its default. The library copies what it needs.
  */
 typedef struct {
     /*
@@ -614,7 +614,7 @@ typedef struct {
  */
 typedef struct {
     /*
-     Whether it is held.
+     The kind of its owner, if it has one.
      */
     shmlock_held held;
     /*
@@ -692,13 +692,13 @@ const char *shmlock_message(int32_t status);
 const char *shmlock_version(void);
 
 /*
- Opens an event: the one that every process on this machine reaches by this name, or with NULL
- for `name` one of this process alone.
+ Opens the event that every process on this machine reaches by this name; with NULL for `name`,
+ an event of this process alone.
 
  `directory` is NULL for `/dev/shm`; `mode` is 0 for 0600. The first opener finds the event
  clear, even if former users set it and were killed. The last user that closes it removes its
  file. Blocks only while another process is just closing it, for at most 5 s; not
- async-signal-safe.
+ async-signal-safe; a cancellation point.
 
  Returns `SHMLOCK_STATUS_OK`; `_NULL`, `_MISALIGNED`, `_ALREADY_OPEN`, `_BAD_TEXT`; what
  `shmlock_open` returns for the file.
@@ -715,7 +715,7 @@ shmlock_status shmlock_event_open(shmlock_event_t *event,
 
 /*
  Closes an event. Locks that were opened with it keep it. In a forked child it leaves the
- parent's alone. Not async-signal-safe.
+ parent's alone. Not async-signal-safe; a cancellation point.
 
  Returns `SHMLOCK_STATUS_OK`; `_NULL`, `_MISALIGNED`, `_NOT_OPEN`.
 
@@ -787,7 +787,7 @@ shmlock_status shmlock_open(shmlock_t *lock,
  Opens `copy` as another handle of the lock behind `lock`, with the same options: another
  contender, for another thread.
 
- Blocks as `shmlock_open` does; not async-signal-safe.
+ Blocks as `shmlock_open` does; not async-signal-safe; a cancellation point.
 
  Returns what `shmlock_open` returns for `copy`; `SHMLOCK_STATUS_NOT_OPEN`, `_IN_USE`, `_FORKED`
  for `lock`.

@@ -5,7 +5,7 @@
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ops::ControlFlow;
 
-/// Where a wait is when it asks its interrupt callback: what the waiting thread has done last.
+/// The point of a wait at which it asks its interrupt callback: the waiting thread's last step.
 #[repr(i32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WaitPoint {

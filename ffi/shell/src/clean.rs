@@ -12,7 +12,7 @@ use crate::pointer::{checked, write};
 use crate::status::Status;
 use crate::text;
 
-/// What cleaning came to.
+/// The outcome of cleaning.
 #[repr(i32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cleaned {

@@ -54,13 +54,13 @@ impl std::fmt::Debug for Event {
     }
 }
 
-/// Opens an event: the one that every process on this machine reaches by this name, or with NULL
-/// for `name` one of this process alone.
+/// Opens the event that every process on this machine reaches by this name; with NULL for `name`,
+/// an event of this process alone.
 ///
 /// `directory` is NULL for `/dev/shm`; `mode` is 0 for 0600. The first opener finds the event
 /// clear, even if former users set it and were killed. The last user that closes it removes its
 /// file. Blocks only while another process is just closing it, for at most 5 s; not
-/// async-signal-safe.
+/// async-signal-safe; a cancellation point.
 ///
 /// Returns `SHMLOCK_STATUS_OK`; `_NULL`, `_MISALIGNED`, `_ALREADY_OPEN`, `_BAD_TEXT`; what
 /// `shmlock_open` returns for the file.
@@ -105,7 +105,7 @@ pub unsafe extern "C" fn shmlock_event_open(
 }
 
 /// Closes an event. Locks that were opened with it keep it. In a forked child it leaves the
-/// parent's alone. Not async-signal-safe.
+/// parent's alone. Not async-signal-safe; a cancellation point.
 ///
 /// Returns `SHMLOCK_STATUS_OK`; `_NULL`, `_MISALIGNED`, `_NOT_OPEN`.
 ///

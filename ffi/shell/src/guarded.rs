@@ -1,4 +1,4 @@
-//! Catches what must not unwind into C.
+//! Catches panics before they unwind into C.
 
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -10,10 +10,10 @@
 //! | [`status`] | results of calls, and their messages |
 //! | [`error`] | the caller's struct with the details of an error |
 //! | `pointer`, `text` | checked access to addresses and strings from C |
-//! | `guarded` | catching what must not unwind into C |
+//! | `guarded` | catching panics before they unwind into C |
 //! | [`callback`] | the types of the callbacks, and values that hold one |
 //! | [`handle`] | the handle, and the check of each call on it |
-//! | [`options`] | what a lock is opened with |
+//! | [`options`] | the options with which a lock is opened |
 //! | [`open`] | opening, copying and closing |
 //! | [`acquire`] | acquiring and releasing |
 //! | [`hold`] | calls of an owner |

@@ -50,7 +50,7 @@ pub unsafe extern "C" fn shmlock_open(
 /// Opens `copy` as another handle of the lock behind `lock`, with the same options: another
 /// contender, for another thread.
 ///
-/// Blocks as `shmlock_open` does; not async-signal-safe.
+/// Blocks as `shmlock_open` does; not async-signal-safe; a cancellation point.
 ///
 /// Returns what `shmlock_open` returns for `copy`; `SHMLOCK_STATUS_NOT_OPEN`, `_IN_USE`, `_FORKED`
 /// for `lock`.

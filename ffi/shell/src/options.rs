@@ -45,8 +45,8 @@ const FLAGS: u32 = SHMLOCK_SLEEP_POLLING
     | SHMLOCK_BLOCK_TRANSITIONS
     | SHMLOCK_BLOCK_WHILE_HELD;
 
-/// What a lock is opened with. Initialise it with `SHMLOCK_OPTIONS_INIT`, which sets the size; a
-/// field that is zero has its default. The library copies what it needs.
+/// The options with which a lock is opened. Initialise it with `SHMLOCK_OPTIONS_INIT`, which sets
+/// the size; a field that is zero has its default. The library copies what it needs.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Options {

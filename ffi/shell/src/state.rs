@@ -13,7 +13,7 @@ use crate::options::{self, Options};
 use crate::pointer::{checked, write};
 use crate::status::Status;
 
-/// Whether a lock is held, and by which kind of owner.
+/// The kind of owner that has a lock, if one has.
 #[repr(i32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Held {
@@ -33,7 +33,7 @@ pub enum Held {
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct State {
-    /// Whether it is held.
+    /// The kind of its owner, if it has one.
     pub held: Held,
     /// The number of recoveries in the life of the file, modulo 2^32.
     pub recoveries: u32,

@@ -7,8 +7,9 @@ use super::Error;
 impl From<Error> for io::Error {
     /// Keeps the error as the inner one, and with it its text and its errno.
     ///
-    /// The kind is that of the errno, if the error has one. A wait that was cancelled or interrupted
-    /// is [`ErrorKind::Other`]: [`ErrorKind::Interrupted`] would have many callers try again.
+    /// The kind is that of the errno, if the error has one. A wait that was cancelled or
+    /// interrupted is [`ErrorKind::Other`]: [`ErrorKind::Interrupted`] would have many callers try
+    /// again.
     fn from(error: Error) -> Self {
         Self::new(kind(&error), error)
     }

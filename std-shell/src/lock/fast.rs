@@ -78,8 +78,8 @@ impl ShmLock {
         self.acquire_or_refuse(Deadline::Forever, HoldKind::Unguarded)
     }
 
-    /// Acquires the lock without a guard, waiting as long as it takes. Returns `true` if an owner has
-    /// died and the data was not declared consistent.
+    /// Acquires the lock without a guard, waiting as long as it takes. Returns `true` if an owner
+    /// has died and the data was not declared consistent.
     #[inline]
     pub(crate) fn acquire_told(&self) -> Result<bool> {
         if self.acquire_fast(HoldKind::Unguarded) {

@@ -5,8 +5,8 @@ use std::time::Duration;
 use rustix::thread::{NanosleepRelativeResult, nanosleep};
 use rustix::time::Timespec;
 
-/// Sleeps for `interval`, or until a signal is handled; returns `true` for a signal. If nanosleep(2)
-/// is refused, yields the CPU.
+/// Sleeps for `interval`, or until a signal is handled; returns `true` for a signal. If
+/// nanosleep(2) is refused, yields the CPU.
 pub(crate) fn sleep_for(interval: Duration) -> bool {
     match nanosleep(&timespec(interval)) {
         NanosleepRelativeResult::Ok => false,

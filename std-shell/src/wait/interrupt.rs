@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use crate::tell::contain;
 
-/// Where a wait is when it asks its interrupt callback: what the waiting thread has done last. See
+/// The point of a wait at which it asks its interrupt callback: the waiting thread's last step. See
 /// [`Builder::interrupt`](crate::Builder::interrupt).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]

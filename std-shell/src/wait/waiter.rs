@@ -20,10 +20,10 @@
 //! | | | it has not | | `Probe` |
 //! | `GaveUp` | | | give up | |
 //!
-//! A wait begins in `Spin`. `Sleep` asks the interrupt callback, if there is one (`interrupt.rs`). It
-//! gives up if that says so, at the deadline, at the exit event, and at a deadlock.
-//! `Probe`, except the first of a wait, gives up if the file was removed. Each phase gives up in a
-//! forked child.
+//! A wait begins in `Spin`. `Sleep` asks the interrupt callback, if there is one (`interrupt.rs`).
+//! It gives up if that says so, at the deadline, at the exit event, and at a deadlock. `Probe`,
+//! except the first of a wait, gives up if the file was removed. Each phase gives up in a forked
+//! child.
 //!
 //! A spin ends in `Probe` if the owner has not been probed for one poll interval, and else in
 //! `Sleep`. So a dead owner is noticed before the first sleep, after each sleep that ends by its
@@ -116,7 +116,7 @@ pub(crate) struct Waiter<'a> {
     /// When it last asked whether the owner is alive.
     last_probe: Option<BootInstant>,
     patience: Patience<'a>,
-    /// What it has done last, for the interrupt callback.
+    /// Its last step, for the interrupt callback.
     point: WaitPoint,
 }
 
