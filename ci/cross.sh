@@ -38,7 +38,7 @@ lane() {
 # First, because rustup cannot run twice at the same time.
 (. cross-tests/linux.sh && use_linux_targets) || true
 lane machines bare/run probes/run probes/count lint kernel >"$lanes/log" 2>&1 &
-lane programs user_mode mixed ffi
+lane programs user_mode mixed ffi ffi_shell
 wait
 cat "$lanes/log"
 echo

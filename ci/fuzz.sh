@@ -39,7 +39,7 @@ limits=(
     -print_final_stats=1
 )
 table='' failed=0
-for target in region scribble shell name; do
+for target in region scribble shell name c; do
     corpus=$cache/fuzz/corpus/$target
     mkdir -p "$corpus"
     printf '\n=== %s\n' "$target"

@@ -122,6 +122,7 @@ pub use process::exit::ExitHandlers;
 pub use sys::signal_mask::BlockSignals;
 pub use wait::WaitStrategy;
 pub use wait::exit_event::{EventInspection, ExitEvent};
+pub use wait::interrupt::WaitPoint;
 
 /// The error number of `rustix` that [`Error::errno`] returns.
 pub use rustix::io::Errno;

@@ -18,6 +18,8 @@ pub enum Capability {
     /// A child can be forked while another thread of its parent is in a system call. An emulator's
     /// own mutexes, locked by that thread, stay locked in the child.
     ForkDuringCalls,
+    /// A handler with `SA_RESTART` ends a sleep with a timeout, signal(7). An emulator restarts it.
+    EndSleepsByAnyHandler,
     /// A thread can sleep on two words at one time, `futex_waitv(2)`. Without it an exit event is
     /// noticed at the end of a poll interval.
     SleepOnTwoWords,
@@ -43,7 +45,9 @@ impl Capability {
                 unsafe { libc::madvise(null_mut(), 0, BOGUS) != 0 }
             }
             // The same emulators.
-            Self::ForkDuringCalls => Self::KeepMemoryFromChildren.is_here(),
+            Self::ForkDuringCalls | Self::EndSleepsByAnyHandler => {
+                Self::KeepMemoryFromChildren.is_here()
+            }
             Self::SleepOnTwoWords => {
                 let (none, no_flags) = (0_u32, 0_u32);
                 // SAFETY: futex_waitv(2) of no futexes reads nothing.
@@ -65,6 +69,9 @@ impl Capability {
             }
             Self::ForkDuringCalls => {
                 "an emulator of system calls: its own mutexes stay locked in a forked child"
+            }
+            Self::EndSleepsByAnyHandler => {
+                "an emulator of system calls: it restarts a sleep after a handler with SA_RESTART"
             }
             Self::SetTheClock => {
                 "the tests may not set this machine's clock (SHMLOCK_TESTS_MAY_SET_CLOCK)"

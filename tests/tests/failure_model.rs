@@ -43,8 +43,15 @@ fn named(text: &str) -> impl Iterator<Item = (&str, &str)> {
 
 /// Returns the names of the tests in a file of one of the crates.
 fn tests_in(root: &Path, file: &str) -> BTreeSet<String> {
-    let at = ["tests/tests", "core/tests", "ffi/core/tests", "std-shell/tests", "cli/tests"]
-        .map(|directory| root.join(directory).join(format!("{file}.rs")));
+    let at = [
+        "tests/tests",
+        "core/tests",
+        "ffi/core/tests",
+        "ffi/shell/tests",
+        "std-shell/tests",
+        "cli/tests",
+    ]
+    .map(|directory| root.join(directory).join(format!("{file}.rs")));
     let source = at.iter().find_map(|path| fs::read_to_string(path).ok()).unwrap_or_default();
     let after_attribute =
         source.split("#[test]\n").skip(1).filter_map(|rest| rest.trim_start().strip_prefix("fn "));

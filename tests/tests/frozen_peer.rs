@@ -17,11 +17,16 @@ const EACH: u64 = 20_000;
 /// The seconds for which processes are killed, unless `SHMLOCK_PEER_SECONDS` says otherwise.
 const SECONDS: u64 = 4;
 
-/// Both implementations of one program.
+/// The implementations of one program.
 struct Programs {
     peer: PathBuf,
     ours: PathBuf,
+    /// Ours through its library for C, `ffi/shell/tests/c/mate.c`.
+    through_c: Option<PathBuf>,
 }
+
+/// Names the program of `ci/ffi_shell.sh` that counts through the library for C.
+const MATE_IN_C: &str = "SHMLOCK_MATE_IN_C";
 
 impl Programs {
     /// Builds the peer with the machine's C compiler. Returns `None`, and reports a skipped test,
@@ -44,13 +49,16 @@ impl Programs {
             return None;
         };
         assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
-        Some(Self { peer, ours: env!("CARGO_BIN_EXE_mate").into() })
+        let through_c = std::env::var_os(MATE_IN_C).map(PathBuf::from);
+        Some(Self { peer, ours: env!("CARGO_BIN_EXE_mate").into(), through_c })
     }
 
     /// Returns each implementation twice: with one handle for all critical sections, and with one
     /// handle for each.
-    fn kinds(&self) -> [(&Path, &'static str); 4] {
-        [(&self.peer, "count"), (&self.ours, "count"), (&self.peer, "churn"), (&self.ours, "churn")]
+    fn kinds(&self) -> Vec<(&Path, &'static str)> {
+        let programs = [Some(&self.peer), Some(&self.ours), self.through_c.as_ref()];
+        let kinds = |verb| programs.into_iter().flatten().map(move |at| (at.as_path(), verb));
+        kinds("count").chain(kinds("churn")).collect()
     }
 }
 
@@ -143,12 +151,12 @@ fn the_frozen_peer_and_this_implementation_recover_each_other() {
     // Keeps the file, and its count of acquisitions, for the whole test.
     let present = folder.lock("l").open().expect("a lock");
     let kinds = programs.kinds();
-    let start = |index: usize| arena.start(kinds[index % 4].0, kinds[index % 4].1, 0);
-    let mut children: Vec<_> = (0..4).map(start).collect();
+    let start = |index: usize| arena.start(kinds[index].0, kinds[index].1, 0);
+    let mut children: Vec<_> = (0..kinds.len()).map(start).collect();
     let (begin, mut kills) = (Instant::now(), 0);
     while begin.elapsed() < Duration::from_secs(seconds) {
-        // The victim runs while the three others are replaced.
-        let victim = kills % 4;
+        // The victim runs while the others are replaced.
+        let victim = kills % kinds.len();
         let counted = arena.word(0);
         until(|| arena.word(0) >= counted + 50);
         children[victim].kill().expect("it runs");
@@ -160,7 +168,7 @@ fn the_frozen_peer_and_this_implementation_recover_each_other() {
         child.kill().expect("it runs");
         assert_ended_well(&mut child, true);
     }
-    kills += 4;
+    kills += kinds.len();
     let guard = present.lock().expect("free, or a dead owner's");
     let (counter, shadow, repaired) = (arena.word(0), arena.word(8), arena.word(16));
     assert!(counter == shadow || guard.recovered().is_some(), "{counter} {shadow}");

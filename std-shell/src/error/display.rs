@@ -206,6 +206,11 @@ impl fmt::Display for Message<'_> {
                 "waiting for lock {name:?} was ended by its exit event ({})",
                 HeldBy(holder.as_deref())
             ),
+            Error::Interrupted { name, holder } => write!(
+                f,
+                "waiting for lock {name:?} was ended by its interrupt callback ({})",
+                HeldBy(holder.as_deref())
+            ),
             Error::WouldDeadlock { name } => write!(
                 f,
                 "this thread holds lock {name:?} already by another handle, or is inside a call on \

@@ -51,6 +51,7 @@ impl Error {
             Self::TimedOut { waited: Duration::ZERO, .. } => "wait for it or try later",
             Self::TimedOut { .. } => "wait longer or see what the holder does",
             Self::Cancelled { .. } => "clear the event to wait again",
+            Self::Interrupted { .. } => "handle what it has noticed, then wait again",
             Self::WouldDeadlock { .. } => "release that first or nest by the same handle",
             Self::Poisoned { .. } => {
                 "check and repair the data by a handle without Builder::poisoning, and call \

@@ -7,8 +7,9 @@ use super::Error;
 impl From<Error> for io::Error {
     /// Keeps the error as the inner one, and with it its text and its errno.
     ///
-    /// The kind is that of the errno, if the error has one. A wait that was cancelled is
-    /// [`ErrorKind::Other`]: [`ErrorKind::Interrupted`] would have many callers try again.
+    /// The kind is that of the errno, if the error has one. A wait that was cancelled or
+    /// interrupted is [`ErrorKind::Other`]: [`ErrorKind::Interrupted`] would have many callers try
+    /// again.
     fn from(error: Error) -> Self {
         Self::new(kind(&error), error)
     }
@@ -68,6 +69,7 @@ mod tests {
         let name = || "l".to_owned();
         assert_eq!(kind(Error::WouldDeadlock { name: name() }), ErrorKind::Deadlock);
         assert_eq!(kind(Error::Cancelled { name: name(), holder: None }), ErrorKind::Other);
+        assert_eq!(kind(Error::Interrupted { name: name(), holder: None }), ErrorKind::Other);
         assert_eq!(kind(Error::ZeroPollInterval), ErrorKind::InvalidInput);
     }
 }

@@ -140,6 +140,14 @@ pub enum Error {
         /// The holder, if it could be read.
         holder: Option<Box<Holder>>,
     },
+    /// The interrupt callback ended the wait. Only for handles with
+    /// [`Builder::interrupt`](crate::Builder::interrupt).
+    Interrupted {
+        /// The lock.
+        name: String,
+        /// The holder, if it could be read.
+        holder: Option<Box<Holder>>,
+    },
     /// This thread holds the lock by another handle, or is inside a call on this handle: waiting
     /// would never end.
     WouldDeadlock {
@@ -249,6 +257,12 @@ impl Error {
         matches!(self, Self::Cancelled { .. })
     }
 
+    /// Returns `true` if the interrupt callback ended the wait.
+    #[must_use]
+    pub const fn is_interrupted(&self) -> bool {
+        matches!(self, Self::Interrupted { .. })
+    }
+
     /// Returns `true` if an owner's death or panic may have left the protected data half-written.
     #[must_use]
     pub const fn is_poisoned(&self) -> bool {
@@ -261,6 +275,7 @@ impl Error {
         match self {
             Self::TimedOut { holder, .. }
             | Self::Cancelled { holder, .. }
+            | Self::Interrupted { holder, .. }
             | Self::InUseWithOtherMode { holder, .. } => holder.as_deref(),
             _ => None,
         }

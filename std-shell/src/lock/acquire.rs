@@ -19,7 +19,7 @@ impl ShmLock {
     /// thread, and allocate memory.
     ///
     /// # Errors
-    /// [`Error::Cancelled`], [`Error::WouldDeadlock`], [`Error::Orphaned`],
+    /// [`Error::Cancelled`], [`Error::Interrupted`], [`Error::WouldDeadlock`], [`Error::Orphaned`],
     /// [`Error::ForkedHandle`], [`Error::NestingTooDeep`]; [`Error::Overwritten`] if this handle
     /// held the lock and the owner word no longer says so.
     ///
@@ -128,6 +128,20 @@ impl ShmLock {
     #[inline]
     pub fn acquire(&self) -> Result<()> {
         self.acquire_for_ever()
+    }
+
+    /// Acquires the lock as [`acquire`](Self::acquire) does. Returns `true` if
+    /// [`recovered`](Self::recovered) then has something to tell.
+    ///
+    /// For interfaces to other languages, which return that with each acquisition: a lock that is
+    /// acquired undisturbed has nothing to tell, so the owner word is not read again.
+    ///
+    /// # Errors
+    /// Those of [`acquire`](Self::acquire).
+    #[doc(hidden)]
+    #[inline]
+    pub fn acquire_and_tell(&self) -> Result<bool> {
+        self.acquire_told()
     }
 
     /// Tries once to acquire the lock without a guard. Returns `false` if another handle holds it.

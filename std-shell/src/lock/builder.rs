@@ -1,5 +1,6 @@
 //! Collects the settings of a lock before it is opened.
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use crate::name::DEFAULT_DIRECTORY;
 use crate::sys::signal_mask::BlockSignals;
 use crate::wait::WaitStrategy;
 use crate::wait::exit_event::ExitEvent;
+use crate::wait::interrupt::{Interrupt, WaitPoint};
 
 /// The settings of a lock that is to be opened, each with a default. See
 /// [`ShmLock::builder`](crate::ShmLock::builder).
@@ -77,6 +79,8 @@ impl Builder {
     ///   looks once in an interval.
     /// * The wait has an exit event, or is a task's, and there is no `futex_waitv(2)`: it looks
     ///   once in an interval.
+    /// * The handle has an [`interrupt`](Self::interrupt) callback: a thread's sleep ends after an
+    ///   interval, and the callback is asked.
     ///
     /// [`DEFAULT_POLL_INTERVAL`]: crate::DEFAULT_POLL_INTERVAL
     pub fn poll_interval(mut self, interval: Duration) -> Self {
@@ -118,6 +122,77 @@ impl Builder {
     /// Sets an event that ends every wait of this handle while it is set. Default none.
     pub fn exit_event(mut self, event: &ExitEvent) -> Self {
         self.settings.exit_event = Some(event.clone());
+        self
+    }
+
+    /// Sets a function that a waiting thread asks whether its wait goes on. Default none.
+    ///
+    /// For a runtime that handles signals or safepoints between its own instructions: a script's
+    /// Ctrl-C, a collector that stops all threads. To end waits from another thread, or from a
+    /// signal handler of the program, an [`exit_event`](Self::exit_event) is simpler, and no signal
+    /// is too early for it.
+    ///
+    /// A wait asks **before each sleep**, on the waiting thread: the first time before any sleep,
+    /// then after each signal, after each wake that has not brought the lock, and after one poll
+    /// interval without either. [`WaitPoint`] says which of them it was. With
+    /// [`ControlFlow::Break`] the call returns [`Error::Interrupted`]; a wake that the waiter has
+    /// used up is passed on. A lock that is free is acquired without asking; a timeout, an exit
+    /// event that is set, and a deadlock come before the question.
+    ///
+    /// # What the function may do
+    /// It is called in the middle of the wait, like a signal handler during a sleep, but it need
+    /// not be async-signal-safe: no mutex of this crate is held, and the signals that
+    /// [`block_signals`](Self::block_signals) blocks are unblocked. It may allocate, raise signals,
+    /// take mutexes of its own and use other locks. It may take its time: other waiters are woken
+    /// meanwhile, and its time counts as waiting.
+    ///
+    /// * The handle that waits is inside a call: a try with it returns `None`, and waiting is
+    ///   [`Error::WouldDeadlock`].
+    /// * A panic ends in the call, after the panic hook has run, and ends the wait as
+    ///   [`ControlFlow::Break`] does.
+    /// * After a fork(3) in it, the child's call returns [`Error::ForkedHandle`], and the parent
+    ///   goes on with the answer.
+    ///
+    /// # Limits
+    /// * A signal that comes between the answer and the sleep, which are some hundred instructions
+    ///   apart, is noticed after one poll interval. So is one whose handler has `SA_RESTART`, in a
+    ///   wait with an exit event: the kernel restarts `futex_waitv(2)`.
+    /// * The waits of tasks ([`ShmLock::lock_async`](crate::ShmLock::lock_async)) and the waits of
+    ///   [`open`](Self::open) do not ask.
+    /// * A waiter with such a function wakes once in a poll interval, as one that polls does.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::ops::ControlFlow;
+    /// use shmlock::{Error, ShmLock, WaitPoint};
+    ///
+    /// # let name = &format!("doc-interrupt-{}", std::process::id()); // other tests run meanwhile
+    /// let lock = ShmLock::open(name)?;
+    /// let impatient = ShmLock::builder(name)
+    ///     .interrupt(|point| match point {
+    ///         WaitPoint::Begin => ControlFlow::Continue(()),
+    ///         _ => ControlFlow::Break(()), // a runtime looks here whether a signal is pending
+    ///     })
+    ///     .open()?;
+    /// drop(impatient.lock()?); // free: nothing is asked
+    /// # std::thread::scope(|scope| {
+    /// let _guard = lock.lock()?;
+    /// # scope.spawn(move || {
+    /// assert!(matches!(impatient.lock(), Err(Error::Interrupted { .. })));
+    /// # }).join().expect("no panic");
+    /// # Ok::<(), shmlock::Error>(())
+    /// # })?;
+    /// # Ok::<(), shmlock::Error>(())
+    /// ```
+    ///
+    /// [`Error::Interrupted`]: crate::Error::Interrupted
+    /// [`Error::WouldDeadlock`]: crate::Error::WouldDeadlock
+    /// [`Error::ForkedHandle`]: crate::Error::ForkedHandle
+    pub fn interrupt(
+        mut self,
+        ask: impl Fn(WaitPoint) -> ControlFlow<()> + Send + Sync + 'static,
+    ) -> Self {
+        self.settings.interrupt = Some(Interrupt::new(ask));
         self
     }
 

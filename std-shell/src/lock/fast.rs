@@ -78,6 +78,17 @@ impl ShmLock {
         self.acquire_or_refuse(Deadline::Forever, HoldKind::Unguarded)
     }
 
+    /// Acquires the lock without a guard, waiting as long as it takes. Returns `true` if an owner
+    /// has died and the data was not declared consistent.
+    #[inline]
+    pub(crate) fn acquire_told(&self) -> Result<bool> {
+        if self.acquire_fast(HoldKind::Unguarded) {
+            return Ok(false); // the owner word was 0, without the DIED flag
+        }
+        self.acquire_or_refuse(Deadline::Forever, HoldKind::Unguarded)?;
+        Ok(self.recovered().is_some())
+    }
+
     /// Makes the guard of a hold that was just acquired for it.
     #[inline]
     pub(crate) fn new_guard(&self) -> Guard<'_> {

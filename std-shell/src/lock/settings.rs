@@ -7,6 +7,7 @@ use shmlock_core::FenceScope;
 use crate::sys::signal_mask::BlockSignals;
 use crate::wait::WaitStrategy;
 use crate::wait::exit_event::ExitEvent;
+use crate::wait::interrupt::Interrupt;
 use crate::wait::tuning::DEFAULT_FAIRNESS_INTERVAL;
 
 /// The default of [`Builder::poll_interval`](crate::Builder::poll_interval), the Python package's.
@@ -28,6 +29,7 @@ pub(crate) struct Settings {
     pub(crate) fence: FenceScope,
     pub(crate) block_signals: BlockSignals,
     pub(crate) exit_event: Option<ExitEvent>,
+    pub(crate) interrupt: Option<Interrupt>,
     pub(crate) measure_holds: bool,
     pub(crate) poisoning: bool,
     pub(crate) lifeline: bool,
@@ -43,6 +45,7 @@ impl Default for Settings {
             fence: FenceScope::default(),
             block_signals: BlockSignals::default(),
             exit_event: None,
+            interrupt: None,
             measure_holds: false,
             poisoning: false,
             lifeline: false,

@@ -15,8 +15,10 @@ use crate::sys::sleep::{sleep_for, timespec};
 pub(crate) enum Woke {
     /// Woken, or the word had changed before we slept.
     Changed,
-    /// The time was over, or a signal was handled.
+    /// The time was over.
     Elapsed,
+    /// A signal was handled.
+    Signalled,
 }
 
 /// Sleeps while `word` is `value`, for at most `limit`.
@@ -24,10 +26,8 @@ pub(crate) enum Woke {
 /// If the kernel or a sandbox refuses futexes, by whatever errno, it sleeps for the whole limit. No
 /// process can wake it then, and an immediate return would make every caller spin.
 pub(crate) fn wait(word: &AtomicU32, value: u32, limit: Duration) -> Woke {
-    try_wait(word, value, limit).unwrap_or_else(|| {
-        sleep_for(limit);
-        Woke::Elapsed
-    })
+    try_wait(word, value, limit)
+        .unwrap_or_else(|| if sleep_for(limit) { Woke::Signalled } else { Woke::Elapsed })
 }
 
 /// Sleeps as [`wait`] does; `None`, without a sleep, if futexes are refused.
@@ -36,7 +36,8 @@ pub(crate) fn try_wait(word: &AtomicU32, value: u32, limit: Duration) -> Option<
     // Without PRIVATE: the kernel keys the waiter by the file, not by this address space.
     match futex::wait(word, Flags::empty(), value, Some(&timespec(limit))) {
         Ok(()) | Err(Errno::AGAIN) => Some(Woke::Changed),
-        Err(Errno::TIMEDOUT | Errno::INTR) => Some(Woke::Elapsed),
+        Err(Errno::TIMEDOUT) => Some(Woke::Elapsed),
+        Err(Errno::INTR) => Some(Woke::Signalled),
         Err(Errno::FAULT) => {
             sleep_for(sleep_in_place_of_wait(limit));
             Some(Woke::Elapsed)
@@ -56,6 +57,8 @@ fn sleep_in_place_of_wait(limit: Duration) -> Duration {
 
 /// Sleeps while both words have their values; `None` if that is refused (before Linux 5.16, some
 /// emulators and sandboxes). `futex_waitv(2)`.
+///
+/// A signal whose handler has `SA_RESTART` does not end the sleep: the kernel restarts the call.
 pub(crate) fn wait_either(
     first: (&AtomicU32, u32),
     second: (&AtomicU32, u32),
@@ -71,7 +74,8 @@ pub(crate) fn wait_either(
     });
     match futex::waitv(&waiters, WaitvFlags::empty(), Some(&end), ClockId::Monotonic) {
         Ok(_) | Err(Errno::AGAIN) => Some(Woke::Changed),
-        Err(Errno::TIMEDOUT | Errno::INTR) => Some(Woke::Elapsed),
+        Err(Errno::TIMEDOUT) => Some(Woke::Elapsed),
+        Err(Errno::INTR) => Some(Woke::Signalled),
         Err(Errno::FAULT) => {
             sleep_for(sleep_in_place_of_wait(limit));
             Some(Woke::Elapsed)

@@ -5,11 +5,16 @@ use std::time::Duration;
 use rustix::thread::{NanosleepRelativeResult, nanosleep};
 use rustix::time::Timespec;
 
-/// Sleeps for `interval`, or until a signal is handled. If nanosleep(2) is refused, yields the CPU.
-pub(crate) fn sleep_for(interval: Duration) {
+/// Sleeps for `interval`, or until a signal is handled; returns `true` for a signal. If
+/// nanosleep(2) is refused, yields the CPU.
+pub(crate) fn sleep_for(interval: Duration) -> bool {
     match nanosleep(&timespec(interval)) {
-        NanosleepRelativeResult::Ok | NanosleepRelativeResult::Interrupted(_) => {}
-        NanosleepRelativeResult::Err(_) => std::thread::yield_now(),
+        NanosleepRelativeResult::Ok => false,
+        NanosleepRelativeResult::Interrupted(_) => true,
+        NanosleepRelativeResult::Err(_) => {
+            std::thread::yield_now();
+            false
+        }
     }
 }
 

@@ -1,13 +1,15 @@
 //! Waits for a lock that another handle holds, in a thread or in a task.
 //!
 //! `waiter.rs` is the state machine of a waiting thread, with a table of its phases. `spin.rs`,
-//! `sleep.rs`, `patience.rs`, `deadline.rs` and `exit_event.rs` are its parts. `fairness.rs` is
-//! what a handle knows between two waits. `tuning.rs` has the measured constants. A task waits by
-//! `task_wait.rs`, for which `reactor.rs` sleeps. Both rely on `watch/` to notice a death.
+//! `sleep.rs`, `patience.rs`, `deadline.rs`, `exit_event.rs` and `interrupt.rs` are its parts.
+//! `fairness.rs` is what a handle knows between two waits. `tuning.rs` has the measured constants.
+//! A task waits by `task_wait.rs`, for which `reactor.rs` sleeps. Both rely on `watch/` to notice a
+//! death.
 
 pub(crate) mod deadline;
 pub(crate) mod exit_event;
 pub(crate) mod fairness;
+pub(crate) mod interrupt;
 pub(crate) mod patience;
 pub(crate) mod reactor;
 mod sleep;

@@ -13,21 +13,23 @@
 //! | | | likewise, and WAITERS is not set | | `BackOff` |
 //! | `BackOff` | sleeps for a moment without setting WAITERS | its time is over | retry | `Spin` |
 //! | `Probe` | | | probe | `Sleep` |
-//! | `Sleep` | sets WAITERS, and sleeps | the word has moved before | retry | `Spin` |
+//! | `Sleep` | sets WAITERS, asks, and sleeps | the word has moved before | retry | `Spin` |
 //! | | | a wake, or the word moves | retry | `Woken` |
 //! | | | its time is over, or a signal came | | `Probe` |
 //! | `Woken` | reads the count of acquisitions | it has moved since the sleep | | `SpinWoken` |
 //! | | | it has not | | `Probe` |
 //! | `GaveUp` | | | give up | |
 //!
-//! A wait begins in `Spin`. `Sleep` gives up at the deadline, at the exit event, and at a deadlock.
-//! `Probe`, except the first of a wait, gives up if the file was removed. Each phase gives up in a
-//! forked child.
+//! A wait begins in `Spin`. `Sleep` asks the interrupt callback, if there is one (`interrupt.rs`).
+//! It gives up if that says so, at the deadline, at the exit event, and at a deadlock. `Probe`,
+//! except the first of a wait, gives up if the file was removed. Each phase gives up in a forked
+//! child.
 //!
 //! A spin ends in `Probe` if the owner has not been probed for one poll interval, and else in
 //! `Sleep`. So a dead owner is noticed before the first sleep, after each sleep that ends by its
 //! time (`patience.rs` says how long that is), and when the watch (`watch/`) wakes the waiter.
 
+use std::ops::ControlFlow;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -45,6 +47,7 @@ use crate::wait::WaitStrategy;
 use crate::wait::deadline::Deadline;
 use crate::wait::exit_event::{ExitEvent, WAITING_ALLOWED};
 use crate::wait::fairness::Fairness;
+use crate::wait::interrupt::{Interrupt, WaitPoint};
 use crate::wait::patience::Patience;
 use crate::wait::sleep::sleep;
 use crate::wait::spin::{Pace, spin};
@@ -55,6 +58,8 @@ use crate::wait::tuning::BACK_OFF;
 pub(crate) enum GaveUp<'a> {
     TimedOut,
     Cancelled,
+    /// The interrupt callback said so.
+    Interrupted,
     /// This thread holds the lock by another handle.
     WouldDeadlock,
     Orphaned,
@@ -82,8 +87,10 @@ enum Slept {
     Not,
     /// By a wake, or because a word changed.
     Woken,
-    /// By its time, or by a signal.
+    /// By its time.
     Elapsed,
+    /// By a signal.
+    Signalled,
 }
 
 /// What is waited for, and what bounds the wait.
@@ -94,6 +101,7 @@ pub(crate) struct Terms<'a> {
     pub(crate) interval: Duration,
     pub(crate) strategy: WaitStrategy,
     pub(crate) event: Option<&'a ExitEvent>,
+    pub(crate) interrupt: Option<&'a Interrupt>,
     pub(crate) blocked: Option<&'a Blocked>,
     pub(crate) fairness: &'a Fairness,
     pub(crate) pace: &'a Pace,
@@ -108,6 +116,8 @@ pub(crate) struct Waiter<'a> {
     /// When it last asked whether the owner is alive.
     last_probe: Option<BootInstant>,
     patience: Patience<'a>,
+    /// Its last step, for the interrupt callback.
+    point: WaitPoint,
 }
 
 impl<'a> Waiter<'a> {
@@ -115,7 +125,8 @@ impl<'a> Waiter<'a> {
     #[inline]
     pub(crate) fn new(terms: Terms<'a>, now: BootInstant) -> Self {
         let patience = Patience::new(terms.shared, terms.interval, now);
-        Self { terms, phase: Phase::Spin, now, last_probe: None, patience }
+        let point = WaitPoint::Begin;
+        Self { terms, phase: Phase::Spin, now, last_probe: None, patience, point }
     }
 
     /// Returns when the wait began, or its last sleep ended.
@@ -176,7 +187,7 @@ impl<'a> Waiter<'a> {
                         self.phase = Phase::Woken;
                         return Ok(WaitAction::Retry);
                     }
-                    Slept::Elapsed => self.phase = Phase::Probe,
+                    Slept::Elapsed | Slept::Signalled => self.phase = Phase::Probe,
                 },
                 Phase::GaveUp(reason) => return Err(reason),
             }
@@ -227,10 +238,16 @@ impl<'a> Waiter<'a> {
         }
         let unblocked = signal_mask::unblocked(terms.blocked); // handlers run here
         self.check_process()?;
-        let slept = self.sleep_on(context, event, limit);
+        let slept = self.sleep_on(context, event, limit)?;
         drop(unblocked);
         self.now = BootInstant::now();
         self.check_process()?;
+        self.point = match slept {
+            Slept::Not => self.point,
+            Slept::Woken => WaitPoint::Wake,
+            Slept::Elapsed => WaitPoint::Elapsed,
+            Slept::Signalled => WaitPoint::Signal,
+        };
         if !matches!(slept, Slept::Not) {
             self.patience.note_sleep();
             self.terms.fairness.begin_interval(self.now);
@@ -238,35 +255,63 @@ impl<'a> Waiter<'a> {
         Ok(slept)
     }
 
-    /// Sleeps in the kernel, until a wake or for `limit`.
+    /// Sleeps in the kernel, until a wake or for `limit`. Asks the interrupt callback right before.
     #[inline]
     fn sleep_on(
         &mut self,
         context: &mut WaitContext<'_>,
         event: Option<&AtomicU32>,
         limit: Duration,
-    ) -> Slept {
+    ) -> Result<Slept, GaveUp<'a>> {
         if self.terms.strategy == WaitStrategy::SleepPolling {
-            sleep(limit, event);
-            return Slept::Elapsed;
+            let Some(limit) = self.ask(limit)? else { return Ok(Slept::Elapsed) };
+            return Ok(slept_for(sleep(limit, event)));
         }
-        let Ok(marked) = context.set_waiters() else { return Slept::Not };
+        let Ok(marked) = context.set_waiters() else { return Ok(Slept::Not) };
+        // After WAITERS is set: the wake that this waiter may have used up is another's from here.
+        let Some(mut limit) = self.ask(limit)? else { return Ok(Slept::Elapsed) };
         let lock = (context.word(), marked.bits());
-        let mut limit = limit;
         let mut woke = None;
         if let Some(event) = event {
             woke = futex::wait_either(lock, (event, WAITING_ALLOWED), limit);
             // Otherwise it sleeps on the lock alone, and looks at the event after each sleep.
             limit = limit.min(self.terms.interval);
         }
-        match woke.or_else(|| futex::try_wait(lock.0, lock.1, limit)) {
+        Ok(match woke.or_else(|| futex::try_wait(lock.0, lock.1, limit)) {
             Some(futex::Woke::Changed) => Slept::Woken,
             Some(futex::Woke::Elapsed) => Slept::Elapsed,
+            Some(futex::Woke::Signalled) => Slept::Signalled,
             None => {
                 self.patience.note_refused_futex();
-                sleep(limit.min(self.terms.interval), None);
-                Slept::Elapsed
+                slept_for(sleep(limit.min(self.terms.interval), None))
             }
+        })
+    }
+
+    /// Asks the interrupt callback, if there is one, whether the wait goes on. Returns how long to
+    /// sleep then: at most `limit`, and `None` if the deadline has passed meanwhile.
+    #[inline]
+    fn ask(&mut self, limit: Duration) -> Result<Option<Duration>, GaveUp<'a>> {
+        self.terms.interrupt.map_or(Ok(Some(limit)), |interrupt| self.ask_this(interrupt, limit))
+    }
+
+    /// Asks this callback. Apart: most handles have none.
+    ///
+    /// A signal between the answer and the sleep ends no sleep. So this one lasts one poll interval
+    /// at most.
+    #[cold]
+    fn ask_this(
+        &self,
+        interrupt: &Interrupt,
+        limit: Duration,
+    ) -> Result<Option<Duration>, GaveUp<'a>> {
+        let answer = interrupt.ask(self.point);
+        self.check_process()?; // the callback may have forked
+        match answer {
+            ControlFlow::Continue(()) => {
+                Ok(self.terms.deadline.clamp(limit.min(self.terms.interval)))
+            }
+            ControlFlow::Break(()) => Err(GaveUp::Interrupted),
         }
     }
 
@@ -285,6 +330,11 @@ impl<'a> Waiter<'a> {
     fn check_process(&self) -> Result<(), GaveUp<'a>> {
         if self.terms.shared.is_ours() { Ok(()) } else { Err(GaveUp::Forked) }
     }
+}
+
+/// The end of a sleep without a wake.
+fn slept_for(is_signalled: bool) -> Slept {
+    if is_signalled { Slept::Signalled } else { Slept::Elapsed }
 }
 
 impl Wait for Waiter<'_> {

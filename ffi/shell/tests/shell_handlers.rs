@@ -1,0 +1,87 @@
+//! Checks signal handlers that use the handle of the interrupted code.
+
+#![allow(unsafe_code, reason = "a signal handler, and calls of functions for C")]
+
+mod common;
+
+use std::ptr::null_mut;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicPtr, AtomicU32};
+
+use common::User;
+use shmlock_c::acquire::{shmlock_release, shmlock_try};
+use shmlock_c::handle::Lock;
+use shmlock_c::hold::shmlock_is_held;
+use shmlock_c::open::shmlock_close;
+use shmlock_c::status::Status;
+use shmlock_tests::alone;
+use shmlock_tests::hostile::{Solo, fork};
+
+/// The handle that the handler uses.
+static HANDLE: AtomicPtr<Lock> = AtomicPtr::new(null_mut());
+
+/// How often the handler nested in a hold, acquired the free lock, and was refused; and how often
+/// anything else happened.
+static NESTED: AtomicU32 = AtomicU32::new(0);
+static ACQUIRED: AtomicU32 = AtomicU32::new(0);
+static REFUSED: AtomicU32 = AtomicU32::new(0);
+static WRONG: AtomicU32 = AtomicU32::new(0);
+
+extern "C" fn on_signal(_: libc::c_int) {
+    let handle = HANDLE.load(Relaxed);
+    // SAFETY: an open handle of the interrupted thread.
+    let was_held = unsafe { shmlock_is_held(handle) };
+    // SAFETY: as above.
+    let seen = match unsafe { shmlock_try(handle, null_mut()) } {
+        Status::Ok => {
+            // SAFETY: as above.
+            let released = unsafe { shmlock_release(handle, null_mut()) };
+            match (released, was_held) {
+                (Status::Ok, true) => &NESTED,
+                (Status::Ok, false) => &ACQUIRED,
+                _ => &WRONG,
+            }
+        }
+        // In use by the interrupted call, which a handler cannot close either.
+        // SAFETY: as above.
+        Status::InUse if unsafe { shmlock_close(handle, null_mut()) } == Status::InUse => &REFUSED,
+        _ => &WRONG,
+    };
+    seen.fetch_add(1, Relaxed); // partner: the loads of the test, on the same thread
+}
+
+/// Interrupts this process at this interval, in microseconds, from now on.
+fn interrupt_each(microseconds: i32) {
+    // SAFETY: the handler is async-signal-safe: nothing is logged, and no details are asked for.
+    unsafe { libc::signal(libc::SIGALRM, on_signal as extern "C" fn(_) as libc::sighandler_t) };
+    let each = libc::timeval { tv_sec: 0, tv_usec: microseconds.into() };
+    let timer = libc::itimerval { it_interval: each, it_value: each };
+    // SAFETY: a valid timer.
+    assert_eq!(unsafe { libc::setitimer(libc::ITIMER_REAL, &raw const timer, null_mut()) }, 0);
+}
+
+#[test]
+fn a_handler_nests_in_a_hold_acquires_a_free_lock_and_is_refused_during_a_call() {
+    const OFTEN: u32 = 100;
+    alone!(|| {
+        let fixture = Solo::new();
+        // In a child with one thread, which all the signals interrupt.
+        let child = fork(|_| {
+            let user = User::open(&fixture.name("l"));
+            HANDLE.store(user.at(), Relaxed);
+            assert_eq!((user.lock(), user.release()), (Status::Ok, Status::Ok), "no signal yet");
+            interrupt_each(100);
+            let seen = || [&NESTED, &ACQUIRED, &REFUSED].map(|count| count.load(Relaxed));
+            while seen().iter().any(|count| *count < OFTEN) {
+                assert_eq!(user.lock(), Status::Ok);
+                (0..20).for_each(|_| std::hint::spin_loop()); // about as long as a call
+                assert_eq!(user.release(), Status::Ok);
+                (0..20).for_each(|_| std::hint::spin_loop());
+            }
+            interrupt_each(0);
+            assert_eq!(WRONG.load(Relaxed), 0, "{:?}", seen());
+            assert_eq!((user.release(), user.close()), (Status::NotHeld, Status::Ok));
+        });
+        child.ends_well();
+    });
+}
