@@ -23,7 +23,7 @@ try() {
 # Remarks that are wrong here have an override with its reason, in packaging/debian.
 remarks() {
     needs lintian lintian
-    lintian --allow-root --display-info --pedantic --fail-on error,warning,info,pedantic \
+    lintian --allow-root --profile debian --display-info --pedantic --fail-on error,warning,info,pedantic \
         "$packages"/*.deb
 }
 

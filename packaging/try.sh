@@ -115,7 +115,8 @@ case $1 in
         ;;
 esac
 
-[ "$(id -u)" = 0 ] || ! sudo -n true || exec sudo -n env HOME="$HOME" PATH="$PATH" bash "$0" "$@"
+[ "$(id -u)" = 0 ] || ! sudo -n true 2>/dev/null ||
+    exec sudo -n --preserve-env=HOME,PATH,XDG_CACHE_HOME,CARGO_TARGET_DIR bash "$0" "$@"
 [ "$(id -u)" = 0 ] || skip "a Debian root needs root"
 needs mmdebstrap mmdebstrap
 [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || needs '' debian-archive-keyring
@@ -147,4 +148,5 @@ for package in shmlock libshmlock1 libshmlock-dev; do
     ! ls "$packages/${package}"_*_"$1".deb >/dev/null 2>&1 ||
         cp "$packages/${package}"_*_"$1".deb "$work/packages/"
 done
+[ -n "$(ls "$work/packages")" ] || die "no package of $1 is in $packages; run packaging/build.sh $1"
 in_namespaces --net bash "$here/try.sh" --use "$1" "$qemu" "$root" "$work"

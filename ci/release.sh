@@ -1,0 +1,71 @@
+#!/usr/bin/env bash
+# release.sh [TAG]: makes the files of a release in target/release-files: packages, the list of what
+# each contains (SBOM, in the format of CycloneDX), the notes, checksums.
+# Proves: with TAG, the crates, the packages and the changelog have its version; each crate can be
+# published, in the order of their dependencies.
+set -euo pipefail
+. "$(dirname "$0")/lib/common.sh"
+files=target/release-files
+
+version=$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml)
+heading=Unreleased
+if [ $# -gt 0 ]; then
+    [ "$1" = "v$version" ] || die "the tag is $1, but Cargo.toml has version $version"
+    heading=$version
+fi
+notes=$(awk -v begin="## [$heading]" 'index($0, "## [") == 1 { on = index($0, begin) == 1; next } on' \
+    CHANGELOG.md)
+[ -n "$notes" ] || die "CHANGELOG.md has no section [$heading]"
+
+# contents ARCHITECTURE TARGET FILE: writes the SBOM of the program. In a copy, because the tool
+# writes beside each Cargo.toml, and without what tests need, because it would count their features.
+contents() {
+    local copy manifest
+    copy=$(mktemp -d)
+    git archive HEAD -- Cargo.toml Cargo.lock core std-shell cli | tar -x -C "$copy"
+    for manifest in "$copy"/{core,std-shell,cli}/Cargo.toml; do
+        awk '/^\[/ { skip = /dev-dependencies/ } !skip' "$manifest" >"$copy/manifest"
+        mv "$copy/manifest" "$manifest"
+    done
+    sed -i '/^members = \[/,/^\]/c members = ["core", "std-shell", "cli"]' "$copy/Cargo.toml"
+    (
+        cd "$copy"
+        cargo update --quiet --offline --workspace
+        cargo cyclonedx --quiet --format json --spec-version 1.5 --describe binaries --target "$2"
+    )
+    mv "$copy/cli/shmlock_bin.cdx.json" "$3"
+    rm -rf "$copy"
+    # The compiler's view of the same.
+    diff <(cargo tree --locked -p shmlock-cli -e normal,build --target "$2" --prefix none |
+        awk '$1 != "shmlock-cli" { sub("^v", "", $2); print $1, $2 }' | sort -u) \
+        <(python3 -c '
+import json, sys
+for part in json.load(open(sys.argv[1]))["components"]:
+    print(part["name"], part["version"])' "$3" | sort -u) ||
+        die "the SBOM of $1 differs from what cargo builds"
+}
+
+bash ci/packages.sh
+rm -rf "$files"
+mkdir -p "$files"
+cp "${CARGO_TARGET_DIR:-target}"/packages/deb/*.deb "$files/"
+
+PATH=$PATH:$cache/tools/bin
+command -v cargo-cyclonedx >/dev/null ||
+    cargo install --quiet --locked --debug --root "$cache/tools" --version 0.5.9 cargo-cyclonedx ||
+    skip "cargo-cyclonedx is neither installed nor installable"
+SOURCE_DATE_EPOCH=$(git log -1 --format=%ct)
+export SOURCE_DATE_EPOCH
+contents amd64 x86_64-unknown-linux-gnu "$files/shmlock_${version}_amd64.cdx.json"
+contents arm64 aarch64-unknown-linux-gnu "$files/shmlock_${version}_arm64.cdx.json"
+contents armhf armv7-unknown-linux-gnueabihf "$files/shmlock_${version}_armhf.cdx.json"
+printf '%s\n' "$notes" >"$files/NOTES.md"
+
+# One call for all: cargo orders the crates, and each builds with the packed others.
+dirty=()
+[ -n "${CI:-}" ] || [ -z "$(git status --porcelain)" ] || dirty=(--allow-dirty)
+rm -rf "${CARGO_HOME:-$HOME/.cargo}"/registry/src/-*/shmlock-{,core-}[0-9]*
+cargo publish --dry-run --locked --target-dir target/packed "${dirty[@]}" \
+    -p shmlock-core -p shmlock -p shmlock-cli
+
+(cd "$files" && sha256sum -- * >SHA256SUMS && cat SHA256SUMS)
