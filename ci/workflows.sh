@@ -15,7 +15,7 @@ fi
 
 for schema in github-workflows:.github/workflows/*.yml dependabot:.github/dependabot.yml; do
     # shellcheck disable=SC2086 # a pattern
-    "$tools/bin/check-jsonschema" --quiet --builtin-schema "vendor.${schema%%:*}" ${schema#*:}
+    "$tools/bin/check-jsonschema" --builtin-schema "vendor.${schema%%:*}" ${schema#*:}
 done
 # Offline: a developer has no token. The rest asks the hoster whether a hash belongs to its tag.
 "$tools/bin/zizmor" --quiet --offline --persona=auditor .github

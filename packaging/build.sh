@@ -42,7 +42,7 @@ export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target}/packages CARGO_INCREMEN
 version=$(dpkg-parsechangelog -l packaging/debian/changelog -S Version)
 released=$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml)
 [ "${version%-*}" = "$released" ] ||
-    die "packaging/debian/changelog has version $version, Cargo.toml has $released; make them agree"
+    die "packaging/debian/changelog has version $version, Cargo.toml has $released"
 
 # This machine's program writes the manual pages and completions for all architectures.
 cargo build --quiet --locked --release -p shmlock-cli --target "$(rust_target amd64)" "${targets[@]}"
@@ -93,7 +93,7 @@ install_built() {
     "$program" completions fish >"$share/fish/vendor_completions.d/shmlock.fish"
     "$program" completions zsh >"$share/zsh/vendor-completions/_shmlock"
     [ -n "$profiles" ] || bash ffi/shell/install.sh "$(rust_target "$1")" "$2" \
-        "/usr/lib/$(dpkg-architecture -f -a "$1" -q DEB_HOST_MULTIARCH)"
+        "/usr/lib/$(dpkg-architecture -f -a "$1" -q DEB_HOST_MULTIARCH 2>/dev/null)"
 }
 
 # oldest_glibc FILE: fails if the file needs a newer C library than the packages ask for.
@@ -112,6 +112,10 @@ pack() {
     cp -a packaging/debian "$work/shmlock/"
     cp -a docs LICENSE-* CHANGELOG.md "$work/shmlock/"
     install_built "$1" "$work/shmlock/built"
+    if [ -z "$profiles" ] && [ ! -d "$work/shmlock/built/usr/share/man/man3" ]; then
+        echo "ffi/shell/install.sh installs no manual pages: libshmlock-dev has none"
+        sed -i '/man3/d' "$work/shmlock/debian/libshmlock-dev.install"
+    fi
     for file in "$work"/shmlock/built/usr/{bin/*,lib/*/*.so.*}; do
         [ ! -f "$file" ] || oldest_glibc "$file"
     done

@@ -22,7 +22,10 @@ declare -A contents=(
 # The beginning of an ELF program of this architecture, and which bits of it count. elf(5): class
 # and byte order, executable or shared object, machine.
 elf='\x7fELF' rest='\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00'
-declare -A magic=([arm64]="$elf\\x02\\x01\\x01$rest\\xb7\\x00" [armhf]="$elf\\x01\\x01\\x01$rest\\x28\\x00")
+declare -A magic=(
+    [arm64]="$elf\\x02\\x01\\x01$rest\\xb7\\x00"
+    [armhf]="$elf\\x01\\x01\\x01$rest\\x28\\x00"
+)
 some='\xff\xff\xff\xff\xff\xff\xff\x00' any='\xff\xff\xff\xff\xff\xff\xff\xff'
 mask="$some$any\\xfe\\xff\\xff\\xff"
 
@@ -35,7 +38,7 @@ in_namespaces() {
     # shellcheck disable=SC2016 # the inner shell expands it
     unshare --user bash -c '
         echo >"$1/made" && read -r _ <"$1/mapped" && shift
-        exec unshare --mount --pid --fork --kill-child --mount-proc "$@"' in_namespaces "$fifos" "$@" &
+        exec unshare --mount --pid --fork --kill-child --mount-proc "$@"' in "$fifos" "$@" &
     namespaces=$!
     read -r _ <"$fifos/made"
     echo "0 0 65536" >"/proc/$namespaces/uid_map"

@@ -79,9 +79,9 @@ completions() {
         COMP_WORDS=(shmlock sta) COMP_CWORD=1
         "$(complete -p shmlock | sed "s/.*-F \([^ ]*\).*/\1/")" shmlock sta shmlock
         printf "%s\n" "${COMPREPLY[@]}"'
-    ! command -v zsh >/dev/null || expect '^_shmlock: .*status' zsh -fc '
-        autoload -Uz compinit && compinit -u -D
-        autoload +X "$_comps[shmlock]" && print -r -- "$_comps[shmlock]: ${functions[_shmlock]//$'"'\n'"'/ }"'
+    ! command -v zsh >/dev/null || expect '^_shmlock$' zsh -fc '
+        autoload -Uz compinit && compinit -u -D && autoload +X _shmlock
+        [[ $functions[_shmlock] = *status* ]] && print -r -- "$_comps[shmlock]"'
     ! command -v fish >/dev/null || expect '^status' fish -c 'complete -C "shmlock sta"'
 }
 
