@@ -62,8 +62,9 @@ third_party() {
     local -A names=() texts=()
     while IFS='|' read -r name licence; do
         read -r name version _ <<<"$name"
-        folder=$(echo "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*/"$name-${version#v}")
-        [ -d "$folder" ] || die "the source of $name $version is not at $folder"
+        folder=$(find "${CARGO_HOME:-$HOME/.cargo}"/registry/src -mindepth 2 -maxdepth 2 \
+            -name "$name-${version#v}" -print -quit)
+        [ -d "$folder" ] || die "cargo has no source of $name $version"
         for file in "$folder"/{LICENSE-MIT,LICENSE,LICENSE.txt,LICENSE.md,COPYING}; do
             [ -e "$file" ] && break
         done
@@ -72,7 +73,7 @@ third_party() {
         names[$sum]+="$name ${version#v} ($licence)"$'\n'
         texts[$sum]=$file
     done < <(cargo tree --locked --edges normal,no-proc-macro --target "$1" --prefix none \
-        --no-dedupe --format '{p}|{l}' "${crates[@]}" | grep -v "($PWD" | sort -u)
+        --no-dedupe --format '{p}|{l}' "${crates[@]}" | grep -v -e "($PWD" -e '^$' | sort -u)
     echo "The binaries contain the standard library of Rust (MIT OR Apache-2.0), and these crates."
     for sum in $(printf '%s\n' "${!names[@]}" | tr ' ' '_' | sort); do
         sum=${sum//_/ }

@@ -14,7 +14,7 @@ here=$(dirname "$0")
 suite=bookworm
 # Nothing but bash where each instruction is emulated.
 declare -A contents=(
-    [amd64]="minbase gcc,libc6-dev,pkg-config,man-db,bash-completion,zsh,fish"
+    [amd64]="minbase g++,pkg-config,man-db,bash-completion,zsh,fish"
     [arm64]="essential bash-completion"
     [armhf]="essential bash-completion"
 )
@@ -94,9 +94,38 @@ use_root() {
             bash /tmp/use.sh "$1"
     }
     step install
+    [ ! -e "$root/usr/include/shmlock.h" ] || compile "$1" "$root"
     step use
     step remove
     nothing_left "$3" "$layer"
+}
+
+# compile ARCHITECTURE ROOT: compiles the examples in C and C++ against the installed library, with
+# the compiler of the root, or with a cross compiler outside it.
+compile() {
+    local source name flags multiarch compiler=(chroot "$2") outside=''
+    multiarch=$(dpkg-architecture -f -a "$1" -q DEB_HOST_MULTIARCH 2>/dev/null)
+    if foreign "$1"; then
+        compiler=() outside=$2
+        flags="-I$2/usr/include -L$2/usr/lib/$multiarch -lshmlock"
+    else
+        flags=$("${compiler[@]}" pkg-config --cflags --libs shmlock)
+    fi
+    mkdir "$2/tmp/programs"
+    cp -r examples "$2/tmp/"
+    for source in examples/c/named_*.c; do
+        name=$(basename "$source" .c)
+        # shellcheck disable=SC2086 # several flags
+        "${compiler[@]}" "$multiarch-gcc" -std=c11 -Wall -Werror "$outside/tmp/$source" \
+            -o "$outside/tmp/programs/$name" $flags
+    done
+    # shellcheck disable=SC2086 # several flags
+    foreign "$1" || "${compiler[@]}" g++ -Wall -Werror /tmp/examples/cpp/guards.cpp \
+        -o /tmp/programs/guards $flags
+    # Without the shared library.
+    # shellcheck disable=SC2086 # several flags
+    "${compiler[@]}" "$multiarch-gcc" -std=c11 "$outside/tmp/examples/c/named_counter.c" \
+        -o "$outside/tmp/programs/static_counter" ${flags/-lshmlock/-l:libshmlock.a} -lgcc_s
 }
 
 # nothing_left BELOW LAYER: the layer has no file that is not below, and no changed one except the

@@ -86,10 +86,19 @@ completions() {
 }
 
 library() {
-    local program
-    for program in /tmp/programs/*; do
-        [ -e "$program" ] || { echo "there is no library among the packages" && return; }
-        "$program" || die "$program failed"
+    local programs=/tmp/programs example program
+    [ -e "$programs" ] || { echo "there is no library among the packages" && return; }
+    # The program links the shared library, and the loader finds it.
+    expect 'libshmlock.so.1 => /' ldd "$programs/named_counter"
+    "$programs/named_counter" /tmp/count 2000 &
+    "$programs/static_counter" /tmp/count 2000
+    wait $!
+    expect '^4000$' cat /tmp/count
+    for example in c/named_recover.c c/named_signal.c cpp/guards.cpp; do
+        program=$programs/$(basename "${example%.*}")
+        [ -e "$program" ] || { echo "not compiled: $example" && continue; }
+        diff <(sed -n '/Expected output/,/\*\//s/^     //p' "/tmp/examples/$example") \
+            <("$program") || die "$example printed something else"
     done
     nothing_in_memory
 }
@@ -107,4 +116,5 @@ case $1 in
     install) install ;;
     use) program && manual_pages && completions && library ;;
     remove) remove ;;
+    *) die "no such step: $1" ;;
 esac
