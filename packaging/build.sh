@@ -45,12 +45,15 @@ released=$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml)
     die "packaging/debian/changelog has version $version, Cargo.toml has $released"
 
 # This machine's program writes the manual pages and completions for all architectures.
-cargo build --quiet --locked --release -p shmlock-cli --target "$(rust_target amd64)" "${targets[@]}"
+cargo build --quiet --locked --release --package shmlock-cli \
+    --target "$(rust_target amd64)" "${targets[@]}"
 program() { echo "$CARGO_TARGET_DIR/$(rust_target "$1")/release/shmlock"; }
 
 profiles='' crates=(--package shmlock-cli)
 if [ -d ffi/shell ]; then
     crates+=(--package shmlock-ffi)
+    # As ffi/shell/install.sh does, but for all architectures at the same time.
+    cargo build --quiet --locked --profile shared --package shmlock-ffi "${targets[@]}"
 else
     profiles=pkg.shmlock.nolibrary
     echo "ffi/shell does not exist: libshmlock1 and libshmlock-dev are left out"
