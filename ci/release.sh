@@ -17,37 +17,37 @@ notes=$(awk -v begin="## [$heading]" \
     'index($0, "## [") == 1 { on = index($0, begin) == 1; next } on' CHANGELOG.md)
 [ -n "$notes" ] || die "CHANGELOG.md has no section [$heading]"
 
-# contents ARCHITECTURE TARGET FILE: writes the SBOM of the program. In a copy, because the tool
-# writes beside each Cargo.toml, and without what tests need, because it would count their features.
+# contents FOLDER CRATE TARGET FILE: writes the SBOM of the crate's binaries. In a copy, because the
+# tool writes beside each Cargo.toml, and without what tests need, because it would count their
+# features.
 contents() {
-    local copy manifest
+    local copy manifest missing folders=(core std-shell "$1")
     copy=$(mktemp -d)
-    git archive HEAD -- Cargo.toml Cargo.lock core std-shell cli | tar -x -C "$copy"
-    for manifest in "$copy"/{core,std-shell,cli}/Cargo.toml; do
-        awk '/^\[/ { skip = /dev-dependencies/ } !skip' "$manifest" >"$copy/manifest"
-        mv "$copy/manifest" "$manifest"
+    git archive HEAD -- Cargo.toml Cargo.lock "${folders[@]}" | tar -x -C "$copy"
+    for manifest in "${folders[@]/%//Cargo.toml}"; do
+        git show "HEAD:$manifest" |
+            awk '/^\[/ { skip = /dev-dependencies/ } !skip' >"$copy/$manifest"
     done
-    sed -i '/^members = \[/,/^\]/c members = ["core", "std-shell", "cli"]' "$copy/Cargo.toml"
+    sed -i "/^members = \[/,/^\]/c members = [$(printf '"%s",' "${folders[@]}")]" "$copy/Cargo.toml"
     (
         cd "$copy"
         cargo update --quiet --offline --workspace
-        cargo cyclonedx --quiet --format json --spec-version 1.5 --describe binaries --target "$2"
+        cargo cyclonedx --quiet --format json --spec-version 1.5 --target "$3"
     )
-    mv "$copy/cli/shmlock_bin.cdx.json" "$3"
+    mv "$copy/$1/$2.cdx.json" "$4"
     rm -rf "$copy"
     # It may list more than cargo builds, where a feature names an optional dependency (`errno?/std`).
-    local missing
-    missing=$(comm -23 <(built "$2" | sort -u) \
+    missing=$(comm -23 <(built "$2" "$3" | sort -u) \
         <(python3 -c 'import json, sys
 for part in json.load(open(sys.argv[1]))["components"]:
-    print(part["name"], part["version"])' "$3" | sort -u))
-    [ -z "$missing" ] || die "the SBOM of $1 lacks what cargo builds: $missing"
+    print(part["name"], part["version"])' "$4" | sort -u))
+    [ -z "$missing" ] || die "$4 lacks what cargo builds: $missing"
 }
 
-# built TARGET: prints the crates that cargo builds for the program.
+# built CRATE TARGET: prints the crates that cargo builds for it.
 built() {
-    cargo tree --locked -p shmlock-cli -e normal,build --target "$1" --prefix none |
-        awk '$1 != "shmlock-cli" { sub("^v", "", $2); print $1, $2 }'
+    cargo tree --locked -p "$1" -e normal,build --target "$2" --prefix none |
+        awk -v crate="$1" '$1 != crate { sub("^v", "", $2); print $1, $2 }'
 }
 
 bash ci/packages.sh
@@ -61,9 +61,13 @@ command -v cargo-cyclonedx >/dev/null ||
     skip "cargo-cyclonedx is neither installed nor installable"
 SOURCE_DATE_EPOCH=$(git log -1 --format=%ct)
 export SOURCE_DATE_EPOCH
-contents amd64 x86_64-unknown-linux-gnu "$files/shmlock_${version}_amd64.cdx.json"
-contents arm64 aarch64-unknown-linux-gnu "$files/shmlock_${version}_arm64.cdx.json"
-contents armhf armv7-unknown-linux-gnueabihf "$files/shmlock_${version}_armhf.cdx.json"
+for target in amd64:x86_64-unknown-linux-gnu arm64:aarch64-unknown-linux-gnu \
+    armhf:armv7-unknown-linux-gnueabihf; do
+    file=_${version}_${target%%:*}.cdx.json
+    contents cli shmlock-cli "${target#*:}" "$files/shmlock$file"
+    [ ! -d ffi/shell ] ||
+        contents ffi/shell shmlock-ffi "${target#*:}" "$files/libshmlock1$file"
+done
 printf '%s\n' "$notes" >"$files/NOTES.md"
 
 # One call for all: cargo orders the crates, and each builds with the packed others.
