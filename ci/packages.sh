@@ -27,6 +27,8 @@ remarks() {
         "$packages"/*.deb
 }
 
+[ "$(dpkg --print-architecture 2>/dev/null)" = amd64 ] ||
+    skip "packages are made on a Debian or Ubuntu for amd64"
 step "build and pack" bash packaging/build.sh "${architectures[@]}"
 [ "$failed" = 0 ] || end
 step "lintian" remarks

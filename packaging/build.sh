@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # build.sh [ARCHITECTURE...]: makes the Debian packages of amd64, arm64 and armhf, or of these
-# architectures, in target/packages/deb. It needs Debian's or Ubuntu's tools for packages; ARM needs
-# a cross compiler as well.
+# architectures, in target/packages/deb. It needs an amd64 machine with Debian's or Ubuntu's tools
+# for packages; ARM needs a cross compiler as well.
 #
 # Cargo builds, and debhelper packs what was built: debian/ is the one of a Debian package, except
 # that the compiler need not be a Debian package. The packages of the library are made if ffi/shell
@@ -77,6 +77,7 @@ third_party() {
         texts[$sum]=$file
     done < <(cargo tree --locked --edges normal,no-proc-macro --target "$1" --prefix none \
         --no-dedupe --format '{p}|{l}' "${crates[@]}" | grep -v -e "($PWD" -e '^$' | sort -u)
+    [ ${#names[@]} -gt 0 ] || die "cargo names no crate for $1"
     echo "The binaries contain the standard library of Rust (MIT OR Apache-2.0), and these crates."
     for sum in $(printf '%s\n' "${!names[@]}" | tr ' ' '_' | sort); do
         sum=${sum//_/ }
