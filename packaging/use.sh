@@ -115,7 +115,12 @@ remove() {
 
 case $1 in
     install) install ;;
-    use) program && manual_pages && completions && library ;;
+    use)
+        program
+        manual_pages
+        completions
+        library
+        ;;
     remove) remove ;;
     *) die "no such step: $1" ;;
 esac
