@@ -23,8 +23,8 @@ try() {
 # Remarks that are wrong here have an override with its reason, in packaging/debian.
 remarks() {
     needs lintian lintian
-    lintian --allow-root --profile debian --display-info --pedantic --fail-on error,warning,info,pedantic \
-        "$packages"/*.deb
+    lintian --allow-root --profile debian --display-info --pedantic \
+        --fail-on error,warning,info,pedantic "$packages"/*.deb
 }
 
 [ "$(dpkg --print-architecture 2>/dev/null)" = amd64 ] ||

@@ -36,7 +36,8 @@ contents() {
     )
     mv "$copy/$1/$2.cdx.json" "$4"
     rm -rf "$copy"
-    # It may list more than cargo builds, where a feature names an optional dependency (`errno?/std`).
+    # It may list more than cargo builds, where a feature names an optional dependency
+    # (`errno?/std`).
     missing=$(comm -23 <(built "$2" "$3" | sort -u) \
         <(python3 -c 'import json, sys
 for part in json.load(open(sys.argv[1]))["components"]:
