@@ -4,8 +4,8 @@ set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
 
 jobs=("$@")
-[ $# -gt 0 ] || jobs=(test fmt lint doc examples ffi ffi_shell peer recipes no_std msrv package deny
-    instructions core_size loom miri sanitizers fuzz torture cross)
+[ $# -gt 0 ] || jobs=(test fmt lint doc examples ffi ffi_shell peer recipes no_std msrv package
+    packages workflows deny instructions core_size loom miri sanitizers fuzz torture cross)
 
 # On a build machine, a job that hangs must not stop the others. (Under `timeout`, Ctrl-C would not
 # work.) Incremental builds and debug information would take gigabytes and time; a panic names its

@@ -38,7 +38,9 @@ fn stay_on_one_processor() {
 
 /// Lets this thread run as soon as it is woken.
 fn run_first() {
-    let first = libc::sched_param { sched_priority: 1 };
+    // SAFETY: plain integers, for which all zero is valid. Some C libraries have more than one.
+    let mut first: libc::sched_param = unsafe { mem::zeroed() };
+    first.sched_priority = 1;
     // SAFETY: a valid pointer.
     if unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const first) } != 0 {
         skipped("a thread that runs as soon as it is woken");

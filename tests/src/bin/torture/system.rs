@@ -1,11 +1,13 @@
 //! Calls the kernel directly: processes, signals, clocks, limits.
 
-#![allow(unsafe_code, reason = "signals, fork, waitpid and limits exist in libc only")]
+#![allow(unsafe_code, reason = "signals, fork and waitpid exist in libc only")]
 
 use std::fs;
 use std::io;
 use std::mem::zeroed;
 use std::sync::atomic::{AtomicU32, Ordering, compiler_fence};
+
+use rustix::process::{Resource, Rlimit, setrlimit};
 
 /// Keeps the compiler from reordering the stores before and after. A killed process has executed
 /// its stores in program order, up to one of them. No barrier is needed: between processes the lock
@@ -191,24 +193,16 @@ pub(crate) fn end_in_time(seconds: u32) {
 
 /// Disables core files, which cost time.
 pub(crate) fn leave_no_core() {
-    limit(libc::RLIMIT_CORE, 0);
+    limit(Resource::Core, 0);
 }
 
 /// Limits the address space.
 pub(crate) fn limit_memory(bytes: u64) {
-    limit(libc::RLIMIT_AS, bytes);
+    limit(Resource::As, bytes);
 }
 
-#[allow(
-    clippy::useless_conversion,
-    clippy::unnecessary_fallible_conversions,
-    reason = "32 bits on some targets"
-)]
-fn limit(what: libc::__rlimit_resource_t, most: u64) {
-    let most = libc::rlim_t::try_from(most).unwrap_or(libc::RLIM_INFINITY);
-    let limit = libc::rlimit { rlim_cur: most, rlim_max: most };
-    // SAFETY: a resource that exists, and a valid limit.
-    unsafe { libc::setrlimit(what, &raw const limit) };
+fn limit(what: Resource, most: u64) {
+    let _ = setrlimit(what, Rlimit { current: Some(most), maximum: Some(most) });
 }
 
 /// Signals that have reached [`on_signal`].
