@@ -50,6 +50,20 @@ pub fn is_stopped(pid: u32) -> bool {
     is_in_state(pid, 'T')
 }
 
+/// Waits until all other threads of this process sleep: then none has a lock of libc's, which a
+/// child of the bare clone(2) would find taken for ever. (fork(3) waits for those locks itself.)
+///
+/// # Panics
+/// If /proc is not there.
+pub(crate) fn other_threads_sleep() {
+    until(|| {
+        let tasks = fs::read_dir("/proc/self/task").expect("/proc").flatten();
+        // A thread may end meanwhile.
+        let stats = tasks.filter_map(|task| fs::read_to_string(task.path().join("stat")).ok());
+        stats.filter(|stat| !shows_state(stat, 'S')).count() == 1 // this thread
+    });
+}
+
 /// Returns `true` if its first thread sleeps in any call.
 #[must_use]
 pub fn sleeps(pid: u32) -> bool {
@@ -57,9 +71,13 @@ pub fn sleeps(pid: u32) -> bool {
 }
 
 fn is_in_state(pid: u32, state: char) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| shows_state(&stat, state))
+}
+
+/// Returns `true` if this file `stat` shows this state of a process or thread.
+fn shows_state(stat: &str, state: char) -> bool {
     // The name before the state may contain anything.
-    fs::read_to_string(format!("/proc/{pid}/stat"))
-        .is_ok_and(|stat| stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with(state)))
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with(state))
 }
 
 /// The number of futex(2) on x86-64, which /proc shows if an emulator on such a machine sleeps.

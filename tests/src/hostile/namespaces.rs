@@ -6,7 +6,7 @@
 use std::fs;
 use std::io::{self, Write};
 
-use crate::hostile::process_tree::{Child, Line, split};
+use crate::hostile::process_tree::{Child, Line, split_bare};
 use crate::skip::skipped;
 
 /// A namespace of the child's own.
@@ -28,7 +28,7 @@ pub fn fork_apart(apart: Apart, body: impl FnOnce(&Line)) -> Option<Child> {
     };
     let flags = libc::SIGCHLD | namespace;
     // SAFETY: as for `raw_clone`; none of these flags shares memory.
-    let child = split(|| unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) }, body);
+    let child = split_bare(|| unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) }, body);
     or_skip(what, child)
 }
 
@@ -44,7 +44,7 @@ pub fn fork_as(pid: libc::pid_t, body: impl FnOnce(&Line)) -> Option<Child> {
     // SAFETY: as for `raw_clone`; the arguments and the one number that they point to are valid.
     let clone =
         || unsafe { libc::syscall(libc::SYS_clone3, arguments.as_ptr(), size_of_val(&arguments)) };
-    or_skip("a process with an id of our choice", split(clone, body))
+    or_skip("a process with an id of our choice", split_bare(clone, body))
 }
 
 /// Shifts the monotonic and the boot-time clock of all later children `seconds` ahead. Where that

@@ -7,6 +7,8 @@ use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use crate::proc;
+
 /// The end of a process.
 pub mod end_process {
     #![allow(unsafe_code, reason = "prctl, setrlimit and _exit")]
@@ -90,14 +92,20 @@ pub fn raw_clone(body: impl FnOnce(&Line)) -> Child {
     // SAFETY: without CLONE_VM this is fork(2); a null stack means the copy of ours. Otherwise as
     // for `fork`.
     let clone = || unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) };
-    split(clone, body).expect("clone")
+    split_bare(clone, body).expect("clone")
+}
+
+/// Runs `body` in the child that this bare system call makes; 0 is the child, as of clone(2).
+pub(super) fn split_bare(
+    clone: impl FnOnce() -> libc::c_long,
+    body: impl FnOnce(&Line),
+) -> io::Result<Child> {
+    proc::other_threads_sleep();
+    split(clone, body)
 }
 
 /// Runs `body` in the child that `divide` makes; 0 is the child, as of fork(2).
-pub(super) fn split(
-    divide: impl FnOnce() -> libc::c_long,
-    body: impl FnOnce(&Line),
-) -> io::Result<Child> {
+fn split(divide: impl FnOnce() -> libc::c_long, body: impl FnOnce(&Line)) -> io::Result<Child> {
     let (ours, theirs) = UnixStream::pair().expect("two descriptors");
     match divide() {
         -1 => Err(io::Error::last_os_error()),
