@@ -19,7 +19,7 @@ enum Reads {
     /// After each spin hint: no other waiter is known to spin.
     #[default]
     Alone,
-    /// Less often: others have acquired the lock during the last spin.
+    /// Less often: others have acquired the lock during the last spin, or before it.
     AmongOthers,
     /// Seldom: several critical sections of others fit between two reads.
     BriefSections,
@@ -44,7 +44,12 @@ pub(crate) struct Pace {
     last_arrival: Cell<Option<(BootInstant, u64)>>,
     /// After how long without an acquisition the owner stalls.
     stall_limit: Cell<Duration>,
+    /// How many acquisitions there were between its last two waits.
+    acquired_between: Cell<u64>,
 }
+
+/// How many acquisitions there are between two waits of a handle that alternates with one other.
+const OF_A_PAIR: u64 = 2;
 
 impl Pace {
     /// Learns, as a wait begins, the mean time from one acquisition to the next since this handle's
@@ -54,8 +59,9 @@ impl Pace {
         let period = self.last_arrival.replace(Some((now, count))).map_or(
             Duration::MAX,
             |(then, before)| {
-                let acquisitions = u32::try_from(count.wrapping_sub(before)).unwrap_or(u32::MAX);
-                now.since(then) / acquisitions.max(1)
+                let acquisitions = count.wrapping_sub(before);
+                self.acquired_between.set(acquisitions);
+                now.since(then) / u32::try_from(acquisitions).unwrap_or(u32::MAX).max(1)
             },
         );
         self.stall_limit.set(period.saturating_mul(2).max(OWNER_STALLED));
@@ -71,12 +77,12 @@ impl Pace {
         if acquisitions == 0 && hints <= BRIEF_SECTION {
             return;
         }
-        self.reads.set(if acquisitions == 0 {
-            Reads::Alone
-        } else if hints <= BRIEF_SECTION.saturating_mul(acquisitions) {
-            Reads::BriefSections
-        } else {
-            Reads::AmongOthers
+        let is_alone = acquisitions == 0 && self.acquired_between.get() <= OF_A_PAIR;
+        let is_brief = acquisitions > 0 && hints <= BRIEF_SECTION.saturating_mul(acquisitions);
+        self.reads.set(match (is_alone, is_brief) {
+            (true, _) => Reads::Alone,
+            (false, true) => Reads::BriefSections,
+            (false, false) => Reads::AmongOthers,
         });
     }
 }
@@ -153,6 +159,13 @@ mod tests {
         assert_eq!(pace.reads.get(), Reads::AmongOthers);
         pace.learn(32, 0);
         assert_eq!(pace.reads.get(), Reads::Alone, "one section outlasts the spin");
+        let now = BootInstant::now();
+        for (arrival, expected) in [(5, Reads::Alone), (8, Reads::AmongOthers), (10, Reads::Alone)]
+        {
+            pace.note_arrival(now, arrival);
+            pace.learn(32, 0);
+            assert_eq!(pace.reads.get(), expected, "{arrival} acquisitions so far");
+        }
         let hints = [Reads::Alone, Reads::AmongOthers, Reads::BriefSections].map(Reads::hints);
         assert!(hints.is_sorted(), "{hints:?}");
     }

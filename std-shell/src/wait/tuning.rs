@@ -20,8 +20,8 @@ pub(crate) const SPIN_LIMIT: Duration = Duration::from_micros(10);
 /// Figure H to a waiter that has just arrived.
 pub(crate) const HINTS_PER_READ: u32 = 1;
 
-/// How many spin hints while others acquire the lock during the spin. Fewer hints keep the cache
-/// line from the owner, and favour the waiters that share its caches. Figure C with 1 µs of work.
+/// How many spin hints while more than two contend. Fewer hints keep the cache line from the owner,
+/// and favour the waiters that share its caches. Figure C with 1 µs of work.
 pub(crate) const HINTS_PER_READ_AMONG_OTHERS: u32 = 4;
 
 /// How many spin hints while critical sections are brief. Each read takes the cache line from the
