@@ -2,6 +2,7 @@
 
 #![allow(unsafe_code, reason = "exports a symbol by its name and refers to a value on the heap")]
 
+use std::cell::Cell;
 use std::ffi::{CString, c_int, c_void};
 use std::ptr::null_mut;
 use std::sync::atomic::AtomicPtr;
@@ -19,6 +20,12 @@ struct Logger {
     log: AtomicPtr<Log>,
 }
 
+thread_local! {
+    /// The function of C runs on this thread. What it does itself is not told to it: a function that
+    /// opens or waits for another lock would be called by that without end.
+    static RUNS: Cell<bool> = const { Cell::new(false) };
+}
+
 static LOGGER: Logger = Logger { log: AtomicPtr::new(null_mut()) };
 
 impl log::Log for Logger {
@@ -34,10 +41,15 @@ impl log::Log for Logger {
         let log = self.log.load(Acquire);
         // SAFETY: NULL, or a box that was leaked.
         let Some(log) = (unsafe { log.as_ref() }) else { return };
+        if RUNS.get() {
+            return;
+        }
         // A line of the library has no NUL; one of another crate in a static program may.
         let text = record.args().to_string().replace('\0', " ");
         if let Ok(text) = CString::new(text) {
+            RUNS.set(true);
             log.line(record.level() as c_int, &text);
+            RUNS.set(false);
         }
     }
 
@@ -48,7 +60,8 @@ impl log::Log for Logger {
 /// 2 (warn), 3 (info), 4 (debug) or 5 (trace). NULL for `to` ends that. By default nothing is
 /// logged.
 ///
-/// An undisturbed acquisition or release logs nothing. Does not block; not async-signal-safe. A
+/// An undisturbed acquisition or release logs nothing, and neither does a call that `to` itself
+/// makes. Does not block; not async-signal-safe. A
 /// thread that logs at this moment may still call the former function. Each call keeps some bytes
 /// for the rest of the process.
 ///
