@@ -92,7 +92,8 @@ if [[ $(uname -m) = x86_64 ]]; then
     done
 fi
 
-# programs FLAG...: builds and runs the examples.
+edges=ffi/shell/tests/c/guards_edges.cpp
+# programs FLAG...: builds and runs the examples, and the test of the guards.
 programs() {
     local name
     for name in named_counter named_recover named_signal; do
@@ -103,6 +104,8 @@ programs() {
     [ -z "$has_cpp" ] || {
         shell_program cc "$work" examples/cpp/guards.cpp "$work/guards" "$@"
         output_is_expected examples/cpp/guards.cpp "$work/guards"
+        shell_program cc "$work" $edges "$work/guards_edges" "$@"
+        output_is_expected $edges "$work/guards_edges"
     }
 }
 programs
