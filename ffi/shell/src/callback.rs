@@ -24,8 +24,11 @@ pub enum WaitPoint {
 /// A waiting thread calls it **before each sleep**: the first time before any sleep, then after
 /// each signal, after each wake that has not brought the lock, and after one poll interval without
 /// either. It need not be async-signal-safe, and may take its time: other waiters are woken
-/// meanwhile. A signal that comes between its return and the sleep is noticed after one poll
-/// interval. See "Callbacks" at the head of this file.
+/// meanwhile. See "Callbacks" at the head of this file.
+///
+/// A signal that comes between its return and the sleep is noticed after one poll interval. So is
+/// one whose handler has `SA_RESTART`, in a wait with an exit event. A handler that must end the
+/// wait at once in these cases as well calls `shmlock_event_set` for the exit event of the lock.
 pub type InterruptFn =
     Option<unsafe extern "C" fn(context: *mut c_void, point: WaitPoint) -> c_int>;
 
