@@ -73,9 +73,8 @@ fn in_handler<R>(what: &str, call: impl FnOnce() -> R) -> R {
 fn look(state: &str, handle: *mut Lock) -> Status {
     let (mut token, mut buffer, mut holder) = (0, [0; 512], Holder::default());
     in_handler(state, || unsafe { shmlock_is_held(handle) });
-    let _ = in_handler(state, || unsafe {
-        shmlock_fencing_token(handle, &raw mut token, null_mut())
-    });
+    let _ =
+        in_handler(state, || unsafe { shmlock_fencing_token(handle, &raw mut token, null_mut()) });
     for len in [0, buffer.len()] {
         let _ = in_handler(state, || unsafe {
             shmlock_path(handle, buffer.as_mut_ptr(), len, null_mut(), null_mut())
@@ -147,7 +146,8 @@ fn an_event_is_set_without_an_allocation_by_its_process_and_refused_so_in_a_chil
             let set_and_clear = |expected| {
                 let set = in_handler("set", || unsafe { shmlock_event_set(event, null_mut()) });
                 let is_set = in_handler("is set", || unsafe { shmlock_event_is_set(event) });
-                let clear = in_handler("clear", || unsafe { shmlock_event_clear(event, null_mut()) });
+                let clear =
+                    in_handler("clear", || unsafe { shmlock_event_clear(event, null_mut()) });
                 assert_eq!((set, is_set, clear), (expected, expected == Status::Ok, expected));
             };
             set_and_clear(Status::Ok);

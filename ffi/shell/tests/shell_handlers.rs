@@ -12,16 +12,14 @@ use std::sync::atomic::{AtomicPtr, AtomicU32};
 use common::User;
 use shmlock_c::acquire::{shmlock_release, shmlock_try};
 use shmlock_c::callback::WaitPoint;
-use shmlock_c::event::{
-    Event, shmlock_event_clear, shmlock_event_close, shmlock_event_open, shmlock_event_set,
-};
+use shmlock_c::event::{Event, shmlock_event_close, shmlock_event_open, shmlock_event_set};
 use shmlock_c::handle::Lock;
 use shmlock_c::hold::shmlock_is_held;
 use shmlock_c::open::shmlock_close;
 use shmlock_c::options::{Options, SHMLOCK_SLEEP_POLLING};
 use shmlock_c::status::Status;
 use shmlock_tests::hostile::{Solo, fork};
-use shmlock_tests::{Capability, alone, can};
+use shmlock_tests::{Capability, alone, can, proc, until};
 
 /// The handle that the handler uses.
 static HANDLE: AtomicPtr<Lock> = AtomicPtr::new(null_mut());
@@ -92,7 +90,7 @@ fn a_handler_nests_in_a_hold_acquires_a_free_lock_and_is_refused_during_a_call()
     });
 }
 
-/// The exit event that the handler sets.
+/// The exit event that a handler sets.
 static EVENT: AtomicPtr<Event> = AtomicPtr::new(null_mut());
 
 extern "C" fn set_the_event(_: libc::c_int) {
@@ -100,29 +98,42 @@ extern "C" fn set_the_event(_: libc::c_int) {
     let _ = unsafe { shmlock_event_set(EVENT.load(Relaxed), null_mut()) };
 }
 
-/// Looks for a signal, finds none, and is interrupted by one before it returns: no later sleep is.
-unsafe extern "C" fn is_interrupted_too_late(_: *mut c_void, point: WaitPoint) -> c_int {
-    // SAFETY: raise(3) of a signal that has a handler.
-    assert!(point == WaitPoint::Begin && unsafe { libc::raise(libc::SIGUSR1) } == 0);
+extern "C" fn do_nothing(_: libc::c_int) {}
+
+/// Has this function handle the signal.
+fn handle(signal: libc::c_int, handler: extern "C" fn(libc::c_int)) {
+    // SAFETY: all zero is a valid action.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    action.sa_sigaction = handler as *const () as usize;
+    // SAFETY: a valid action, whose handler is async-signal-safe.
+    assert_eq!(unsafe { libc::sigaction(signal, &raw const action, null_mut()) }, 0);
+}
+
+/// Goes on after a signal. Right before it says so, the signal comes that sets the event: it ends
+/// no sleep.
+unsafe extern "C" fn go_on(_: *mut c_void, point: WaitPoint) -> c_int {
+    if point == WaitPoint::Signal {
+        // SAFETY: raise(3) of a signal that has a handler.
+        assert_eq!(unsafe { libc::raise(libc::SIGUSR1) }, 0);
+    }
     0
 }
 
 #[test]
-fn a_handler_that_sets_the_exit_event_ends_a_wait_that_has_not_begun_to_sleep() {
+fn a_handler_that_sets_the_exit_event_ends_the_wait_also_between_the_answer_and_the_sleep() {
     const HOUR: u64 = 3600 * 1_000_000_000;
     alone!(|| {
         let fixture = Solo::new();
         let name = fixture.name("l");
         let holder = User::open(&name);
         assert_eq!(holder.lock(), Status::Ok);
-        for (flags, action) in
-            [(0, 0), (0, libc::SA_RESTART), (SHMLOCK_SLEEP_POLLING, libc::SA_RESTART)]
-        {
+        for flags in [0, SHMLOCK_SLEEP_POLLING] {
             if flags == 0 && !can(Capability::SleepOnTwoWords) {
                 continue;
             }
-            fork(|_| {
-                handle(libc::SIGUSR1, set_the_event, action);
+            let waiter = fork(|line| {
+                handle(libc::SIGUSR1, set_the_event);
+                handle(libc::SIGUSR2, do_nothing);
                 let mut event = Event::new();
                 let event = &raw mut event;
                 // SAFETY: an event that is not open.
@@ -133,29 +144,22 @@ fn a_handler_that_sets_the_exit_event_ends_a_wait_that_has_not_begun_to_sleep() 
                     flags,
                     poll_interval_ns: HOUR,
                     exit_event: event,
-                    interrupt: Some(is_interrupted_too_late),
+                    interrupt: Some(go_on),
                     ..Options::default()
                 };
                 let user = User::open_with(&name, &options);
-                for _ in 0..3 {
-                    assert_eq!(user.lock(), Status::Cancelled);
-                    // SAFETY: an open event.
-                    assert_eq!(unsafe { shmlock_event_clear(event, null_mut()) }, Status::Ok);
-                }
+                line.ready();
+                assert_eq!(user.lock(), Status::Cancelled);
                 // SAFETY: an open event.
                 assert_eq!(unsafe { shmlock_event_close(event, null_mut()) }, Status::Ok);
-            })
-            .ends_well();
+            });
+            waiter.line().wait();
+            let pid = waiter.pid().unsigned_abs();
+            proc::comes_to_rest(pid);
+            until(|| proc::sleeps(pid)); // its long sleep
+            // SAFETY: kill(2) with the number of a child that has not been waited for.
+            assert_eq!(unsafe { libc::kill(waiter.pid(), libc::SIGUSR2) }, 0);
+            waiter.ends_well();
         }
     });
-}
-
-/// Has this function handle the signal, with these flags of sigaction(2).
-fn handle(signal: libc::c_int, handler: extern "C" fn(libc::c_int), flags: libc::c_int) {
-    // SAFETY: all zero is a valid action.
-    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
-    action.sa_sigaction = handler as *const () as usize;
-    action.sa_flags = flags;
-    // SAFETY: a valid action, whose handler is async-signal-safe.
-    assert_eq!(unsafe { libc::sigaction(signal, &raw const action, null_mut()) }, 0);
 }
