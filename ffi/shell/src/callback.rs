@@ -78,22 +78,26 @@ pub(crate) unsafe fn interrupt(
 
 /// A log callback with its context.
 pub(crate) struct Log {
-    to: unsafe extern "C" fn(*mut c_void, c_int, *const c_char),
+    to: LogFn,
     context: Context,
+    /// Keeps the former one in reach of a static: a leak detector does not report it.
+    _former: Option<&'static Self>,
 }
 
 impl Log {
     /// # Safety
-    /// `to` may be called with `context` by any thread, at any time.
+    /// Unless it is NULL, `to` may be called with `context` by any thread, at any time.
     pub(crate) unsafe fn new(
-        to: unsafe extern "C" fn(*mut c_void, c_int, *const c_char),
+        to: LogFn,
         context: *mut c_void,
+        former: Option<&'static Self>,
     ) -> Self {
-        Self { to, context: Context(context) }
+        Self { to, context: Context(context), _former: former }
     }
 
     pub(crate) fn line(&self, level: c_int, text: &CStr) {
+        let Some(to) = self.to else { return };
         // SAFETY: guaranteed by the caller of `new`; the text is valid until the call returns.
-        unsafe { (self.to)(self.context.0, level, text.as_ptr()) };
+        unsafe { to(self.context.0, level, text.as_ptr()) };
     }
 }

@@ -28,6 +28,35 @@ thread_local! {
 
 static LOGGER: Logger = Logger { log: AtomicPtr::new(null_mut()) };
 
+impl Logger {
+    /// Returns the function behind it, if one was set.
+    fn present(&self) -> Option<&'static Log> {
+        // Partner: the exchange in `set`.
+        let log = self.log.load(Acquire);
+        // SAFETY: NULL, or a box that was leaked.
+        unsafe { log.as_ref() }
+    }
+
+    /// Hands the lines to this function from now on; NULL for none.
+    ///
+    /// # Safety
+    /// That of [`Log::new`].
+    unsafe fn set(&self, to: LogFn, context: *mut c_void) {
+        loop {
+            let former = self.present();
+            // SAFETY: guaranteed by the caller.
+            let log = Box::into_raw(Box::new(unsafe { Log::new(to, context, former) }));
+            let former = former.map_or(null_mut(), |former| std::ptr::from_ref(former).cast_mut());
+            // Partner: the load in `present`.
+            if self.log.compare_exchange(former, log, AcqRel, Acquire).is_ok() {
+                return;
+            }
+            // SAFETY: made from a box, and published nowhere.
+            drop(unsafe { Box::from_raw(log) });
+        }
+    }
+}
+
 impl log::Log for Logger {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         metadata.level() <= log::max_level()
@@ -37,10 +66,7 @@ impl log::Log for Logger {
         if !self.enabled(record.metadata()) {
             return;
         }
-        // Partner: the swap in `shmlock_set_logger`.
-        let log = self.log.load(Acquire);
-        // SAFETY: NULL, or a box that was leaked.
-        let Some(log) = (unsafe { log.as_ref() }) else { return };
+        let Some(log) = self.present() else { return };
         if RUNS.get() {
             return;
         }
@@ -92,11 +118,8 @@ pub unsafe extern "C" fn shmlock_set_logger(
         if !is_ours {
             return Err(Status::LoggerSet.into());
         }
-        let log = to.map_or(null_mut(), |to| {
-            // SAFETY: guaranteed by the caller.
-            Box::into_raw(Box::new(unsafe { Log::new(to, context) }))
-        });
-        LOGGER.log.swap(log, AcqRel); // partner: the load in `log`
+        // SAFETY: guaranteed by the caller.
+        unsafe { LOGGER.set(to, context) };
         log::set_max_level(if to.is_some() { level } else { LevelFilter::Off });
         Ok(Status::Ok)
     };
