@@ -55,6 +55,9 @@
  ("shmlock-watch"), until a second or two after its last wait. It blocks all signals. The library
  stays loaded after dlclose(3).
 
+ A call that cannot allocate memory ends the process by abort(3). The functions that are marked
+ async-signal-safe need none.
+
  Two copies of the library in one process, as a shared one and one in a static plugin, share locks
  as two processes do. A handle belongs to the copy that has opened it. A thread that waits for a lock
  that it holds by the other copy is not refused: it waits for ever.
