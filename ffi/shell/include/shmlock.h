@@ -59,8 +59,8 @@
  async-signal-safe need none.
 
  Two copies of the library in one process, as a shared one and one in a static plugin, share locks
- as two processes do. A handle belongs to the copy that has opened it. A thread that waits for a lock
- that it holds by the other copy is not refused: it waits for ever.
+ as two processes do. A handle belongs to the copy that has opened it. A thread that waits for a
+ lock that it holds by the other copy is not refused: it waits for ever.
 
  Generated from ffi/shell/src by cbindgen: change the sources, then run
  `bash ci/ffi_shell.sh header`. ffi/shell/README.md explains how to build the library.
@@ -672,8 +672,8 @@ typedef struct {
 } shmlock_state;
 
 /*
- Takes one name. Returns 0 to go on, any other value to end the list. See "Callbacks" at the head
- of this file.
+ Takes one name. Returns 0 to go on, any other value to end the list. Another user may have chosen
+ the name: escape it before printing it to a terminal. See "Callbacks" at the head of this file.
  */
 typedef int (*shmlock_name_fn)(void *context, const char *name);
 

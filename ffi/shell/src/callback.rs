@@ -32,8 +32,8 @@ pub enum WaitPoint {
 pub type InterruptFn =
     Option<unsafe extern "C" fn(context: *mut c_void, point: WaitPoint) -> c_int>;
 
-/// Takes one name. Returns 0 to go on, any other value to end the list. See "Callbacks" at the head
-/// of this file.
+/// Takes one name. Returns 0 to go on, any other value to end the list. Another user may have chosen
+/// the name: escape it before printing it to a terminal. See "Callbacks" at the head of this file.
 pub type NameFn = Option<unsafe extern "C" fn(context: *mut c_void, name: *const c_char) -> c_int>;
 
 /// Takes one line of the log: a level from 1 (error) over 2 (warn), 3 (info) and 4 (debug) to 5

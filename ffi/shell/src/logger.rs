@@ -21,8 +21,8 @@ struct Logger {
 }
 
 thread_local! {
-    /// The function of C runs on this thread. What it does itself is not told to it: a function that
-    /// opens or waits for another lock would be called by that without end.
+    /// The function of C runs on this thread. What it does itself is not told to it: one that opens
+    /// another lock, or waits for it, would be called by that without end.
     static RUNS: Cell<bool> = const { Cell::new(false) };
 }
 

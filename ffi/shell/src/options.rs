@@ -145,7 +145,7 @@ impl Options {
     }
 }
 
-/// Returns the builder of a lock with this name, in the directory of these options, and the options.
+/// Returns the options, and the builder of a lock with this name in their directory.
 ///
 /// # Errors
 /// Those of reading the name and the options.
