@@ -2,9 +2,10 @@
 # Proves: ffi/shell/include/shmlock.h is what cbindgen generates from the sources, and C and C++
 # compilers accept it without a warning, also beside the core's header; libshmlock.so.1 exports the
 # functions of the header and of symbols.map and nothing else, at one version; each has a manual
-# page; an undisturbed pair asks for no thread-local variable; programs in C, Rust and Python share
-# one counter and lose no increment, but do without the lock; a C program recovers from a killed owner,
-# and a signal ends its wait; the library can be loaded and unloaded; AddressSanitizer has no remark.
+# page; an undisturbed pair asks for no thread-local variable, and costs at most 1.3 times the
+# crate's; programs in C, Rust and Python share one counter and lose no increment, but do without
+# the lock; a C program recovers from a killed owner, and a signal ends its wait; the library can be
+# loaded and unloaded; AddressSanitizer has no remark.
 # `ci/ffi_shell.sh header` generates the header again.
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
@@ -92,7 +93,8 @@ if [[ $(uname -m) = x86_64 ]]; then
     done
 fi
 
-# programs FLAG...: builds and runs the examples.
+edges=ffi/shell/tests/c/guards_edges.cpp
+# programs FLAG...: builds and runs the examples, and the test of the guards.
 programs() {
     local name
     for name in named_counter named_recover named_signal; do
@@ -103,6 +105,8 @@ programs() {
     [ -z "$has_cpp" ] || {
         shell_program cc "$work" examples/cpp/guards.cpp "$work/guards" "$@"
         output_is_expected examples/cpp/guards.cpp "$work/guards"
+        shell_program cc "$work" $edges "$work/guards_edges" "$@"
+        output_is_expected $edges "$work/guards_edges"
     }
 }
 programs
@@ -138,10 +142,19 @@ else
     echo "skipped: no AddressSanitizer here"
 fi
 
-# What a pair costs, beside the crate's and pthread's. Only shown: the machine may be busy.
+# What a pair costs, beside the crate's and pthread's. Each figure is the best of many short series,
+# which a busy machine changes little. In some processes the addresses that a pair writes to share a
+# set of the cache, so the best of five counts. Judged on x86-64, where it was measured.
 cargo build --quiet --release --manifest-path cross-tests/probes/cost/Cargo.toml \
     --target-dir "${CARGO_TARGET_DIR:-target}/cost" --bin through_c
-"${CARGO_TARGET_DIR:-target}/cost/release/through_c" "$lib/libshmlock.so.1"
+cost=0
+for _ in {1..5}; do
+    cost=0
+    "${CARGO_TARGET_DIR:-target}/cost/release/through_c" "$lib/libshmlock.so.1" || cost=$?
+    [ "$cost" = 1 ] || break
+done
+[ "$cost" = 0 ] || [[ "$cost" = 1 && $(uname -m) != x86_64 ]] ||
+    die "a pair through the library costs too much, see above (status $cost)"
 
 status=0
 generate "$work/shmlock.h" || status=$?

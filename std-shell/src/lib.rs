@@ -119,6 +119,8 @@ pub use lock::settings::{DEFAULT_OPEN_TIMEOUT, DEFAULT_POLL_INTERVAL};
 pub use logger::{Line, Logger};
 pub use name::{InvalidNameReason, NAME_MAX};
 pub use process::exit::ExitHandlers;
+#[doc(hidden)]
+pub use sys::fork::process_generation;
 pub use sys::signal_mask::BlockSignals;
 pub use wait::WaitStrategy;
 pub use wait::exit_event::{EventInspection, ExitEvent};

@@ -157,6 +157,8 @@ fn a_mode_must_grant_reading_and_writing_together() {
             "{mode:o}: {error}"
         );
         assert_says(&error, &[&format!("{mode:#o}"), "give the owner 0o600"]);
+        let event = folder.unchanged(|| ExitEvent::named_in("l", folder.path(), mode));
+        assert!(matches!(event, Err(Error::InvalidMode { .. })), "an event of mode {mode:o}");
     }
     for mode in [0o600, 0o660, 0o606, 0o666] {
         assert!(with(mode).open().is_ok(), "{mode:o}");

@@ -44,7 +44,8 @@
    SHMLOCK_STATUS_IN_USE. If a callback forks, the call in the child returns SHMLOCK_STATUS_FORKED.
    The library holds no mutex of its own while it calls one.
  * Signal handlers may call the functions that are marked async-signal-safe. A handler does not jump
-   out of a call that it has interrupted, and waits for no lock.
+   out of a call that it has interrupted, and waits for no lock. Any call may change errno(3), which
+   a handler restores.
  * Cancellation points are the functions that are marked so. Disable the cancellation of threads
    around them (pthread_setcancelstate(3)).
  * Fork. A child opens handles of its own. A child of vfork(2), or of clone(2) with CLONE_VM, calls
@@ -53,6 +54,13 @@
  A process that waits for a millisecond or more has a thread that watches the lock
  ("shmlock-watch"), until a second or two after its last wait. It blocks all signals. The library
  stays loaded after dlclose(3).
+
+ A call that cannot allocate memory ends the process by abort(3). The functions that are marked
+ async-signal-safe need none.
+
+ Two copies of the library in one process, as a shared one and one in a static plugin, share locks
+ as two processes do. A handle belongs to the copy that has opened it. A thread that waits for a
+ lock that it holds by the other copy is not refused: it waits for ever.
 
  Generated from ffi/shell/src by cbindgen: change the sources, then run
  `bash ci/ffi_shell.sh header`. ffi/shell/README.md explains how to build the library.
@@ -485,11 +493,12 @@ typedef struct {
    that interrupts it, returns `SHMLOCK_STATUS_IN_USE` and changes nothing. So does most often a
    call that another thread makes by mistake.
  * In a forked child, every call that needs the lock returns `SHMLOCK_STATUS_FORKED` and changes
-   nothing of the parent's.
+   nothing of the parent's. So does every call on a handle that was in use during the fork, by a
+   thread or by the callback that forks. Close it, and open it anew.
  */
 typedef struct {
     uint32_t state;
-    uint32_t reserved;
+    uint32_t process;
     void *content;
     uint64_t more[2];
 } shmlock_t;
@@ -500,8 +509,11 @@ typedef struct {
  A waiting thread calls it **before each sleep**: the first time before any sleep, then after
  each signal, after each wake that has not brought the lock, and after one poll interval without
  either. It need not be async-signal-safe, and may take its time: other waiters are woken
- meanwhile. A signal that comes between its return and the sleep is noticed after one poll
- interval. See "Callbacks" at the head of this file.
+ meanwhile. See "Callbacks" at the head of this file.
+
+ A signal that comes between its return and the sleep is noticed after one poll interval. So is
+ one whose handler has `SA_RESTART`, in a wait with an exit event. A handler that must end the
+ wait at once in these cases as well calls `shmlock_event_set` for the exit event of the lock.
  */
 typedef int (*shmlock_interrupt_fn)(void *context, shmlock_wait_point point);
 
@@ -660,8 +672,8 @@ typedef struct {
 } shmlock_state;
 
 /*
- Takes one name. Returns 0 to go on, any other value to end the list. See "Callbacks" at the head
- of this file.
+ Takes one name. Returns 0 to go on, any other value to end the list. Another user may have chosen
+ the name: escape it before printing it to a terminal. See "Callbacks" at the head of this file.
  */
 typedef int (*shmlock_name_fn)(void *context, const char *name);
 
@@ -1112,7 +1124,8 @@ shmlock_status shmlock_clean_event(const char *name,
  2 (warn), 3 (info), 4 (debug) or 5 (trace). NULL for `to` ends that. By default nothing is
  logged.
 
- An undisturbed acquisition or release logs nothing. Does not block; not async-signal-safe. A
+ An undisturbed acquisition or release logs nothing, and neither does a call that `to` itself
+ makes. Does not block; not async-signal-safe. A
  thread that logs at this moment may still call the former function. Each call keeps some bytes
  for the rest of the process.
 

@@ -15,7 +15,8 @@
      }
 
  It meets the requirements of TimedLockable; it is recursive. A mutex is one contender: each thread
- has its own. License: MIT or Apache-2.0.
+ has its own. Two mutexes of one name are not passed to one std::scoped_lock, which would try for
+ ever. License: MIT or Apache-2.0.
  */
 
 #ifndef SHMLOCK_HPP
@@ -23,6 +24,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <cstring>
 #include <limits>
 #include <stdexcept>
 #include <string>
@@ -48,6 +50,17 @@ private:
     shmlock_error details_;
 };
 
+/* Returns a name as C has it. Throws `shmlock::error` for one with a NUL: C would see another. */
+inline const char *checked(const std::string &name)
+{
+    if (name.find('\0') == std::string::npos)
+        return name.c_str();
+    shmlock_error details = shmlock_error();
+    details.status = SHMLOCK_STATUS_INVALID_NAME;
+    std::strncat(details.text, shmlock_message(details.status), sizeof(details.text) - 1);
+    throw error(details);
+}
+
 /* An exit event, `shmlock_event_t`: a switch that ends waits. Any number of threads may use it. */
 class event {
 public:
@@ -55,7 +68,7 @@ public:
     event() { open(nullptr); }
 
     /* The event that every process reaches by this name. */
-    explicit event(const std::string &name) { open(name.c_str()); }
+    explicit event(const std::string &name) { open(checked(name)); }
 
     event(const event &) = delete;
     event &operator=(const event &) = delete;
@@ -82,9 +95,9 @@ private:
    ended by anything but the lock or the timeout. */
 class mutex {
 public:
-    explicit mutex(const std::string &name) { open(name.c_str(), nullptr); }
+    explicit mutex(const std::string &name) { open(name, nullptr); }
 
-    mutex(const std::string &name, const shmlock_options &options) { open(name.c_str(), &options); }
+    mutex(const std::string &name, const shmlock_options &options) { open(name, &options); }
 
     mutex(const mutex &) = delete;
     mutex &operator=(const mutex &) = delete;
@@ -120,11 +133,12 @@ public:
     bool try_lock_until(const std::chrono::time_point<Clock, Duration> &end)
     {
         for (;;) {
-            const auto left = end - Clock::now();
-            if (try_lock_for(left))
+            shmlock_error details;
+            const auto timeout = nanoseconds_until(end);
+            if (acquired(shmlock_lock_for(&lock_, timeout, &details), details))
                 return true;
             /* A clock that is set back, or is slower than ours, has time left. */
-            if (Clock::now() >= end)
+            if (nanoseconds_until(end) == 0)
                 return false;
         }
     }
@@ -171,10 +185,10 @@ public:
     shmlock_t *native_handle() noexcept { return &lock_; }
 
 private:
-    void open(const char *name, const shmlock_options *options)
+    void open(const std::string &name, const shmlock_options *options)
     {
         shmlock_error details;
-        if (shmlock_open(&lock_, name, options, &details) < 0)
+        if (shmlock_open(&lock_, checked(name), options, &details) < 0)
             throw error(details);
     }
 
@@ -199,6 +213,22 @@ private:
             return (std::numeric_limits<std::uint64_t>::max)();
         const auto exact = std::chrono::duration_cast<std::chrono::nanoseconds>(timeout);
         return static_cast<std::uint64_t>(exact.count()) + (exact < timeout ? 1 : 0);
+    }
+
+    /* The time until `end`: zero if it has passed, and a year at most, so that neither end of any
+       clock's range overflows. */
+    template <class Clock, class Duration>
+    static std::uint64_t nanoseconds_until(const std::chrono::time_point<Clock, Duration> &end)
+    {
+        using seconds = std::chrono::duration<double>;
+        const auto now = Clock::now();
+        const seconds year(366 * 86400.0);
+        const seconds left = seconds(end.time_since_epoch()) - seconds(now.time_since_epoch());
+        if (left <= -year) /* also for no number: a comparison with it says `true` */
+            return 0;
+        if (left >= year)
+            return nanoseconds(year);
+        return nanoseconds(end - now);
     }
 
     shmlock_t lock_ = SHMLOCK_INIT;

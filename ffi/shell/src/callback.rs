@@ -24,13 +24,16 @@ pub enum WaitPoint {
 /// A waiting thread calls it **before each sleep**: the first time before any sleep, then after
 /// each signal, after each wake that has not brought the lock, and after one poll interval without
 /// either. It need not be async-signal-safe, and may take its time: other waiters are woken
-/// meanwhile. A signal that comes between its return and the sleep is noticed after one poll
-/// interval. See "Callbacks" at the head of this file.
+/// meanwhile. See "Callbacks" at the head of this file.
+///
+/// A signal that comes between its return and the sleep is noticed after one poll interval. So is
+/// one whose handler has `SA_RESTART`, in a wait with an exit event. A handler that must end the
+/// wait at once in these cases as well calls `shmlock_event_set` for the exit event of the lock.
 pub type InterruptFn =
     Option<unsafe extern "C" fn(context: *mut c_void, point: WaitPoint) -> c_int>;
 
-/// Takes one name. Returns 0 to go on, any other value to end the list. See "Callbacks" at the head
-/// of this file.
+/// Takes one name. Returns 0 to go on, any other value to end the list. Another user may have chosen
+/// the name: escape it before printing it to a terminal. See "Callbacks" at the head of this file.
 pub type NameFn = Option<unsafe extern "C" fn(context: *mut c_void, name: *const c_char) -> c_int>;
 
 /// Takes one line of the log: a level from 1 (error) over 2 (warn), 3 (info) and 4 (debug) to 5
@@ -75,22 +78,26 @@ pub(crate) unsafe fn interrupt(
 
 /// A log callback with its context.
 pub(crate) struct Log {
-    to: unsafe extern "C" fn(*mut c_void, c_int, *const c_char),
+    to: LogFn,
     context: Context,
+    /// Keeps the former one in reach of a static: a leak detector does not report it.
+    _former: Option<&'static Self>,
 }
 
 impl Log {
     /// # Safety
-    /// `to` may be called with `context` by any thread, at any time.
+    /// Unless it is NULL, `to` may be called with `context` by any thread, at any time.
     pub(crate) unsafe fn new(
-        to: unsafe extern "C" fn(*mut c_void, c_int, *const c_char),
+        to: LogFn,
         context: *mut c_void,
+        former: Option<&'static Self>,
     ) -> Self {
-        Self { to, context: Context(context) }
+        Self { to, context: Context(context), _former: former }
     }
 
     pub(crate) fn line(&self, level: c_int, text: &CStr) {
+        let Some(to) = self.to else { return };
         // SAFETY: guaranteed by the caller of `new`; the text is valid until the call returns.
-        unsafe { (self.to)(self.context.0, level, text.as_ptr()) };
+        unsafe { to(self.context.0, level, text.as_ptr()) };
     }
 }

@@ -75,7 +75,7 @@ pub unsafe extern "C" fn shmlock_clean(
         checked(cleaned)?;
         let flag = if forget_death { DiedFlag::Remove } else { DiedFlag::Keep };
         // SAFETY: guaranteed by the caller.
-        let outcome = unsafe { options::builder(name, options) }?.clean(flag)?;
+        let outcome = unsafe { options::builder_from_outside(name, options) }?.clean(flag)?;
         // SAFETY: guaranteed by the caller.
         unsafe { write(cleaned, outcome.into()) }?;
         Ok(Status::Ok)

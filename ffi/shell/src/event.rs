@@ -139,7 +139,7 @@ pub unsafe extern "C" fn shmlock_event_close(event: *mut Event, error: *mut Fail
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn shmlock_event_set(event: *const Event, error: *mut Failure) -> Status {
     // SAFETY: guaranteed by the caller.
-    let set = || Ok(unsafe { of(event) }?.set().map(|()| Status::Ok)?);
+    let set = || Ok(unsafe { of_here(event, error) }?.set().map(|()| Status::Ok)?);
     // SAFETY: guaranteed by the caller.
     unsafe { answer(error, set) }
 }
@@ -155,7 +155,7 @@ pub unsafe extern "C" fn shmlock_event_set(event: *const Event, error: *mut Fail
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn shmlock_event_clear(event: *const Event, error: *mut Failure) -> Status {
     // SAFETY: guaranteed by the caller.
-    let clear = || Ok(unsafe { of(event) }?.clear().map(|()| Status::Ok)?);
+    let clear = || Ok(unsafe { of_here(event, error) }?.clear().map(|()| Status::Ok)?);
     // SAFETY: guaranteed by the caller.
     unsafe { answer(error, clear) }
 }
@@ -170,7 +170,21 @@ pub unsafe extern "C" fn shmlock_event_clear(event: *const Event, error: *mut Fa
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn shmlock_event_is_set(event: *const Event) -> bool {
     // SAFETY: guaranteed by the caller.
-    unsafe { of(event) }.is_ok_and(|event| event.is_set().unwrap_or(false))
+    unsafe { of_here(event, null_mut()) }.is_ok_and(|event| event.is_set().unwrap_or(false))
+}
+
+/// Returns the event behind a handle, if a call on it allocates nothing: without details of an
+/// error, an event of the parent is refused here.
+///
+/// # Errors
+/// Those of [`of`]; [`Status::Forked`].
+///
+/// # Safety
+/// That of [`of`].
+unsafe fn of_here<'e>(event: *const Event, error: *mut Failure) -> Result<&'e ExitEvent, Status> {
+    // SAFETY: guaranteed by the caller.
+    let event = unsafe { of(event) }?;
+    if error.is_null() && event.is_inherited() { Err(Status::Forked) } else { Ok(event) }
 }
 
 /// Returns the event behind a handle.

@@ -6,7 +6,7 @@ use std::ffi::c_void;
 use std::ptr::{NonNull, null_mut};
 use std::sync::atomic::{AtomicU32, Ordering, Ordering::Relaxed, compiler_fence};
 
-use shmlock::ShmLock;
+use shmlock::{ShmLock, process_generation};
 
 use crate::error::{Failure, Fault, report};
 use crate::guarded::guarded;
@@ -28,11 +28,12 @@ use crate::status::Status;
 ///   that interrupts it, returns `SHMLOCK_STATUS_IN_USE` and changes nothing. So does most often a
 ///   call that another thread makes by mistake.
 /// * In a forked child, every call that needs the lock returns `SHMLOCK_STATUS_FORKED` and changes
-///   nothing of the parent's.
+///   nothing of the parent's. So does every call on a handle that was in use during the fork, by a
+///   thread or by the callback that forks. Close it, and open it anew.
 #[repr(C)]
 pub struct Lock {
     state: u32,
-    reserved: u32,
+    process: u32,
     content: *mut c_void,
     more: [u64; 2],
 }
@@ -51,7 +52,7 @@ impl Lock {
     /// Returns a handle that is not open.
     #[must_use]
     pub const fn new() -> Self {
-        Self { state: CLOSED, reserved: 0, content: null_mut(), more: [0; 2] }
+        Self { state: CLOSED, process: 0, content: null_mut(), more: [0; 2] }
     }
 }
 
@@ -78,7 +79,8 @@ impl Used {
     /// Begins a call on an open handle. Returns its lock as well.
     ///
     /// # Errors
-    /// [`Status::Null`], [`Status::Misaligned`], [`Status::NotOpen`], [`Status::InUse`].
+    /// [`Status::Null`], [`Status::Misaligned`], [`Status::NotOpen`], [`Status::InUse`],
+    /// [`Status::Forked`].
     ///
     /// # Safety
     /// The contract of [`Lock`].
@@ -90,7 +92,8 @@ impl Used {
         // Partner: the stores below and in `drop`. Relaxed: a signal handler on this thread;
         // another thread uses the handle only after it was passed on.
         if state.load(Relaxed) != at(handle, OPEN) {
-            return Err(refusal(handle, state));
+            // SAFETY: as above.
+            return Err(unsafe { refusal(handle, state) });
         }
         state.store(at(handle, IN_USE), Relaxed); // partner: the load above, in a handler
         // Partner: such a handler. It sees the use before any change of the lock.
@@ -119,11 +122,24 @@ impl Used {
         let handle = checked(handle)?;
         // SAFETY: checked, and otherwise guaranteed by the caller.
         let state = unsafe { state_of(handle) };
-        match state.load(Relaxed) {
-            found if found == at(handle, OPEN) => return Err(Status::AlreadyOpen),
-            found if found == at(handle, IN_USE) => return Err(Status::InUse),
-            _ => {}
+        let found = state.load(Relaxed); // partner: as in `begin`
+        if found == at(handle, IN_USE) {
+            // SAFETY: as above.
+            let refused = unsafe { refusal(handle, state) };
+            return Err(if refused == Status::Forked { Status::AlreadyOpen } else { refused });
         }
+        // SAFETY: inside the `Lock` that the caller guarantees.
+        let content = unsafe { &raw const (*handle.as_ptr()).content };
+        // SAFETY: as above; no call is in progress. A call that goes on after `abandon` leaves the
+        // state of an open handle, and nothing in it.
+        if found == at(handle, OPEN) && !unsafe { content.read() }.is_null() {
+            return Err(Status::AlreadyOpen);
+        }
+        // SAFETY: inside the `Lock` that the caller guarantees.
+        let process = unsafe { &raw mut (*handle.as_ptr()).process };
+        // SAFETY: as above; no call is in progress. Written before the state.
+        unsafe { process.write(process_generation()) };
+        compiler_fence(Ordering::SeqCst); // partner: as in `begin`; `refusal` reads the process
         state.store(at(handle, IN_USE), Relaxed); // partner: as in `begin`
         compiler_fence(Ordering::SeqCst); // partner: as in `begin`
         Ok(Self { handle, after: CLOSED })
@@ -163,16 +179,27 @@ impl Drop for Used {
 }
 
 /// Returns why a handle cannot be used.
+///
+/// # Safety
+/// The contract of [`Lock`].
 #[cold]
-fn refusal(handle: NonNull<Lock>, state: &AtomicU32) -> Status {
-    if state.load(Relaxed) == at(handle, IN_USE) { Status::InUse } else { Status::NotOpen }
+unsafe fn refusal(handle: NonNull<Lock>, state: &AtomicU32) -> Status {
+    if state.load(Relaxed) != at(handle, IN_USE) {
+        return Status::NotOpen;
+    }
+    // SAFETY: inside the `Lock` that the caller guarantees.
+    let process = unsafe { &raw const (*handle.as_ptr()).process };
+    // SAFETY: as above; written before the state.
+    let process = unsafe { process.read() };
+    // The call is in progress in the parent, and ends there.
+    if process == process_generation() { Status::InUse } else { Status::Forked }
 }
 
 /// Calls `act` with the lock behind a handle, and reports its error.
 ///
 /// # Errors
-/// [`Status::Null`], [`Status::Misaligned`], [`Status::InUse`], [`Status::NotOpen`], and those of
-/// `act`.
+/// [`Status::Null`], [`Status::Misaligned`], [`Status::InUse`], [`Status::NotOpen`],
+/// [`Status::Forked`], and those of `act`.
 ///
 /// # Safety
 /// The contracts of [`Lock`] and of [`Failure`].
@@ -204,13 +231,30 @@ pub(crate) unsafe fn with(
 /// Closes a handle, and returns its lock. From here on the handle is not open.
 ///
 /// # Errors
-/// [`Status::Null`], [`Status::Misaligned`], [`Status::InUse`], [`Status::NotOpen`].
+/// [`Status::Null`], [`Status::Misaligned`], [`Status::InUse`], [`Status::NotOpen`];
+/// [`Status::Forked`] for a handle that was in use during a fork: it is not open any more either.
 ///
 /// # Safety
 /// The contract of [`Lock`].
 pub(crate) unsafe fn take(handle: *mut Lock) -> Result<Box<ShmLock>, Status> {
     // SAFETY: guaranteed by the caller.
-    unsafe { Used::begin(handle) }.map(|(used, lock)| used.close(lock))
+    let begun = unsafe { Used::begin(handle) };
+    if begun.as_ref().is_err_and(|status| *status == Status::Forked) {
+        // SAFETY: guaranteed by the caller.
+        unsafe { abandon(checked(handle)?) };
+    }
+    begun.map(|(used, lock)| used.close(lock))
+}
+
+/// Closes a handle that was in use during a fork, in the child. Leaks its lock, which a call of the
+/// parent was changing, or which the call that has forked still uses.
+///
+/// # Safety
+/// The contract of [`Lock`].
+#[cold]
+unsafe fn abandon(handle: NonNull<Lock>) {
+    let mut used = Used { handle, after: CLOSED };
+    used.set_content(null_mut());
 }
 
 /// Returns a `state` of the handle at this address: a copy of the handle has another.

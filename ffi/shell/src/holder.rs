@@ -94,6 +94,9 @@ pub unsafe extern "C" fn shmlock_get_holder(
 ) -> Status {
     let read = |lock: &ShmLock| {
         checked(holder)?;
+        if error.is_null() && lock.is_inherited() {
+            return Err(Status::Forked.into()); // allocates nothing
+        }
         let found = lock.holder()?;
         // SAFETY: guaranteed by the caller.
         unsafe { write(holder, found.as_ref().map_or(Holder::NONE, Holder::from)) }?;

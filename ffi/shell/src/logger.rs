@@ -2,6 +2,7 @@
 
 #![allow(unsafe_code, reason = "exports a symbol by its name and refers to a value on the heap")]
 
+use std::cell::Cell;
 use std::ffi::{CString, c_int, c_void};
 use std::ptr::null_mut;
 use std::sync::atomic::AtomicPtr;
@@ -19,7 +20,42 @@ struct Logger {
     log: AtomicPtr<Log>,
 }
 
+thread_local! {
+    /// The function of C runs on this thread. What it does itself is not told to it: one that opens
+    /// another lock, or waits for it, would be called by that without end.
+    static RUNS: Cell<bool> = const { Cell::new(false) };
+}
+
 static LOGGER: Logger = Logger { log: AtomicPtr::new(null_mut()) };
+
+impl Logger {
+    /// Returns the function behind it, if one was set.
+    fn present(&self) -> Option<&'static Log> {
+        // Partner: the exchange in `set`.
+        let log = self.log.load(Acquire);
+        // SAFETY: NULL, or a box that was leaked.
+        unsafe { log.as_ref() }
+    }
+
+    /// Hands the lines to this function from now on; NULL for none.
+    ///
+    /// # Safety
+    /// That of [`Log::new`].
+    unsafe fn set(&self, to: LogFn, context: *mut c_void) {
+        loop {
+            let former = self.present();
+            // SAFETY: guaranteed by the caller.
+            let log = Box::into_raw(Box::new(unsafe { Log::new(to, context, former) }));
+            let former = former.map_or(null_mut(), |former| std::ptr::from_ref(former).cast_mut());
+            // Partner: the load in `present`.
+            if self.log.compare_exchange(former, log, AcqRel, Acquire).is_ok() {
+                return;
+            }
+            // SAFETY: made from a box, and published nowhere.
+            drop(unsafe { Box::from_raw(log) });
+        }
+    }
+}
 
 impl log::Log for Logger {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
@@ -30,14 +66,16 @@ impl log::Log for Logger {
         if !self.enabled(record.metadata()) {
             return;
         }
-        // Partner: the swap in `shmlock_set_logger`.
-        let log = self.log.load(Acquire);
-        // SAFETY: NULL, or a box that was leaked.
-        let Some(log) = (unsafe { log.as_ref() }) else { return };
+        let Some(log) = self.present() else { return };
+        if RUNS.get() {
+            return;
+        }
         // A line of the library has no NUL; one of another crate in a static program may.
         let text = record.args().to_string().replace('\0', " ");
         if let Ok(text) = CString::new(text) {
+            RUNS.set(true);
             log.line(record.level() as c_int, &text);
+            RUNS.set(false);
         }
     }
 
@@ -48,7 +86,8 @@ impl log::Log for Logger {
 /// 2 (warn), 3 (info), 4 (debug) or 5 (trace). NULL for `to` ends that. By default nothing is
 /// logged.
 ///
-/// An undisturbed acquisition or release logs nothing. Does not block; not async-signal-safe. A
+/// An undisturbed acquisition or release logs nothing, and neither does a call that `to` itself
+/// makes. Does not block; not async-signal-safe. A
 /// thread that logs at this moment may still call the former function. Each call keeps some bytes
 /// for the rest of the process.
 ///
@@ -79,11 +118,8 @@ pub unsafe extern "C" fn shmlock_set_logger(
         if !is_ours {
             return Err(Status::LoggerSet.into());
         }
-        let log = to.map_or(null_mut(), |to| {
-            // SAFETY: guaranteed by the caller.
-            Box::into_raw(Box::new(unsafe { Log::new(to, context) }))
-        });
-        LOGGER.log.swap(log, AcqRel); // partner: the load in `log`
+        // SAFETY: guaranteed by the caller.
+        unsafe { LOGGER.set(to, context) };
         log::set_max_level(if to.is_some() { level } else { LevelFilter::Off });
         Ok(Status::Ok)
     };

@@ -145,22 +145,57 @@ impl Options {
     }
 }
 
+/// Returns the options, and the builder of a lock with this name in their directory.
+///
+/// # Errors
+/// Those of reading the name and the options.
+///
+/// # Safety
+/// `name` is NULL or a string. Unless it is NULL or misaligned, `options` points to as many
+/// readable bytes as its size says, whose pointers are NULL or valid.
+unsafe fn place(
+    name: *const c_char,
+    options: *const Options,
+) -> Result<(Builder, Options), Status> {
+    // SAFETY: guaranteed by the caller.
+    let name = unsafe { text::name(name) }?;
+    // SAFETY: guaranteed by the caller.
+    let options = unsafe { Options::read(options) }?;
+    // SAFETY: guaranteed by the caller.
+    let directory = unsafe { text::directory(options.directory) };
+    Ok((ShmLock::builder(name).directory(directory), options))
+}
+
+/// Returns the builder of a lock that is only looked at, or removed.
+///
+/// # Errors
+/// Those of [`place`].
+///
+/// # Safety
+/// That of [`place`].
+pub(crate) unsafe fn builder_from_outside(
+    name: *const c_char,
+    options: *const Options,
+) -> Result<Builder, Fault> {
+    // SAFETY: guaranteed by the caller.
+    let (builder, _) = unsafe { place(name, options) }?;
+    Ok(builder)
+}
+
 /// Returns the builder of a lock with this name and these options.
 ///
 /// # Errors
-/// Those of reading the name and the options; [`Status::NotOpen`] for an event that is not open.
+/// Those of [`place`]; [`Status::BadText`]; [`Status::NotOpen`] for an event that is not open.
 ///
-/// # Safety `name` is NULL or a string. Unless it is NULL or misaligned, `options` points to as
-/// many readable bytes as its size says, whose pointers are NULL or valid.
+/// # Safety
+/// That of [`place`].
 pub(crate) unsafe fn builder(
     name: *const c_char,
     options: *const Options,
 ) -> Result<Builder, Fault> {
     // SAFETY: guaranteed by the caller.
-    let name = unsafe { text::name(name) }?;
-    // SAFETY: guaranteed by the caller.
-    let options = unsafe { Options::read(options) }?;
-    let mut builder = ShmLock::builder(name)
+    let (builder, options) = unsafe { place(name, options) }?;
+    let mut builder = builder
         .measure_holds(options.has(SHMLOCK_MEASURE_HOLDS))
         .poisoning(options.has(SHMLOCK_POISONING));
     if options.has(SHMLOCK_SLEEP_POLLING) {
@@ -191,8 +226,6 @@ pub(crate) unsafe fn builder(
     if options.open_timeout_ns != 0 {
         builder = builder.open_timeout(Duration::from_nanos(options.open_timeout_ns));
     }
-    // SAFETY: guaranteed by the caller.
-    builder = builder.directory(unsafe { text::directory(options.directory) });
     // SAFETY: guaranteed by the caller.
     if let Some(description) = unsafe { text::text(options.description) }? {
         builder = builder.description(description);

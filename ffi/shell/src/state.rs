@@ -148,7 +148,7 @@ pub unsafe extern "C" fn shmlock_inspect(
     let inspect = || {
         checked(state)?;
         // SAFETY: guaranteed by the caller.
-        let builder = unsafe { options::builder(name, options) }?;
+        let builder = unsafe { options::builder_from_outside(name, options) }?;
         let Some(seen) = builder.inspect()? else { return Ok(Status::None) };
         let found = State::of(seen.status, seen.statistics, seen.holder.as_ref());
         // SAFETY: guaranteed by the caller.

@@ -4,7 +4,7 @@
 
 mod common;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr::{from_ref, null_mut};
 
@@ -45,6 +45,42 @@ fn the_log_goes_to_the_function_of_c_until_that_is_taken_back() {
         assert_eq!((user.lock(), user.release()), (Status::Ok, Status::Ok));
         drop(user);
         assert!(lines.take().is_empty(), "debug events are below the level, or nothing is logged");
+    });
+}
+
+/// What a function that takes lines does for each: it uses a lock of its own.
+struct Writer {
+    name: String,
+    lines: Cell<u32>,
+}
+
+/// Writes a line under a lock.
+unsafe extern "C" fn write(context: *mut c_void, _: c_int, _: *const c_char) {
+    // SAFETY: the context of the test, which has one thread.
+    let writer = unsafe { &*context.cast::<Writer>() };
+    writer.lines.set(writer.lines.get() + 1);
+    assert!(writer.lines.get() < 100, "it is called by what it does");
+    let own = User::open(&writer.name);
+    assert_eq!((own.try_once(), own.release(), own.close()), (Status::Ok, Status::Ok, Status::Ok));
+}
+
+#[test]
+fn what_the_function_does_itself_is_not_told_to_it() {
+    alone!(|| {
+        let fixture = Solo::new();
+        let writer = Writer { name: fixture.name("own"), lines: Cell::new(0) };
+        let context = from_ref(&writer).cast_mut().cast();
+        // SAFETY: a function that takes this context.
+        let set = |to| unsafe { shmlock_set_logger(5, to, context, null_mut()) };
+        assert_eq!(set(Some(write)), Status::Ok);
+        let mut before = 0;
+        for _ in 0..2 {
+            drop(User::open(&fixture.name("l")));
+            let told = writer.lines.replace(0);
+            assert!(told > 0 && (before == 0 || told == before), "{told}, before {before}");
+            before = told;
+        }
+        assert_eq!(set(None), Status::Ok);
     });
 }
 

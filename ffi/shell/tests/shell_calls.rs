@@ -232,6 +232,30 @@ fn state_holder_and_token_say_what_the_handle_does() {
 }
 
 #[test]
+fn of_options_a_look_and_a_cleaning_from_outside_need_the_directory_only() {
+    let fixture = Fixture::new();
+    let folder = shmlock_tests::hostile::Folder::new(&fixture);
+    let directory = c(folder.path().to_str().expect("UTF-8"));
+    let options = Options { directory: directory.as_ptr(), ..Options::default() };
+    let _user = User::open_with("l", &options);
+    let closed = Event::new();
+    let options = Options {
+        mode: 0o100,
+        description: c"\xff".as_ptr(),
+        exit_event: from_ref(&closed),
+        ..options
+    };
+    let (mut state, mut cleaned) = (State::default(), Cleaned::Unknown);
+    let (name, options) = (c"l".as_ptr(), &raw const options);
+    // SAFETY: a string, options and a valid pointer.
+    let inspected = unsafe { shmlock_inspect(name, options, &raw mut state, null_mut()) };
+    assert_eq!((inspected, state.in_use), (Status::Ok, true));
+    // SAFETY: as above.
+    let status = unsafe { shmlock_clean(name, options, false, &raw mut cleaned, null_mut()) };
+    assert_eq!((status, cleaned), (Status::Ok, Cleaned::InUse));
+}
+
+#[test]
 fn a_clone_is_another_contender_with_the_same_options() {
     let fixture = Fixture::new();
     let name = fixture.name("l");

@@ -9,7 +9,7 @@ use crate::layout::header::BlockLayout;
 use crate::lock::builder::Builder;
 use crate::lock::handle::ShmLock;
 use crate::name::{Name, SUFFIX};
-use crate::shm::file::FileSpec;
+use crate::shm::file::{FileSpec, check_mode};
 
 impl Builder {
     /// Opens the lock, and creates it if it does not exist. The lock is not acquired.
@@ -122,15 +122,6 @@ impl Builder {
 /// Returns the text as a description.
 pub(crate) fn parse_description(text: &str) -> Result<Description> {
     description(text).map_err(|_| Error::DescriptionTooLong { len: text.len() })
-}
-
-/// Checks that each class of users may both read and write, or neither. A reader alone could take
-/// byte locks, and so disturb recovery.
-fn check_mode(mode: u32) -> Result<()> {
-    let pairs = [mode >> 6, mode >> 3, mode].map(|bits| bits & 0o7);
-    let is_sound =
-        mode & !0o666 == 0 && pairs.iter().all(|pair| matches!(pair, 0 | 6)) && pairs[0] == 6;
-    if is_sound { Ok(()) } else { Err(Error::InvalidMode { mode }) }
 }
 
 impl ShmLock {

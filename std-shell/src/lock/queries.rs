@@ -70,11 +70,20 @@ impl ShmLock {
     /// not hold the lock. [`Guard::fencing_token`](crate::Guard::fencing_token) says what it is
     /// for.
     ///
-    /// Never blocks.
+    /// Never blocks; async-signal-safe.
     #[must_use]
     pub fn fencing_token(&self) -> Option<u64> {
-        let region = self.region().ok()?;
-        self.is_held().then(|| region.fencing_token())
+        self.is_held().then(|| self.shared.region().fencing_token())
+    }
+
+    /// Returns `true` in a forked child, for a handle of the parent.
+    ///
+    /// For interfaces to other languages: unlike the error of a call, the answer is not allocated.
+    /// Never blocks; async-signal-safe.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn is_inherited(&self) -> bool {
+        !self.shared.is_ours()
     }
 
     /// Returns how often the lock was acquired, by all handles in the life of its file.

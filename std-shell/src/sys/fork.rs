@@ -74,6 +74,16 @@ pub(crate) fn present_generation() -> u32 {
     present().map_or(0, |present| present.load(Relaxed))
 }
 
+/// Returns a number that names this process, and none of its ancestors. Not 0.
+///
+/// For interfaces to other languages, whose handles tell a forked child without touching the lock.
+/// Async-signal-safe once a handle was opened.
+#[doc(hidden)]
+#[must_use]
+pub fn process_generation() -> u32 {
+    ProcessGeneration::here().generation()
+}
+
 #[inline]
 fn present() -> Option<&'static AtomicU32> {
     // Pairs with the swap in `publish`: the word that it points to is initialised.

@@ -13,7 +13,7 @@ use crate::inspect::external;
 use crate::layout::lock_bytes::PRESENCE;
 use crate::name::{DEFAULT_DIRECTORY, EVENT_SUFFIX, Name};
 use crate::shm::attach::Attachment;
-use crate::shm::file::FileSpec;
+use crate::shm::file::{FileSpec, check_mode};
 use crate::shm::removal::UnlinkPolicy;
 use crate::sys::futex;
 
@@ -112,6 +112,7 @@ impl ExitEvent {
     /// Those of [`Builder::open`](crate::Builder::open).
     pub fn named_in(name: &str, directory: impl AsRef<Path>, mode: u32) -> Result<Self> {
         let name = check_name(name)?;
+        check_mode(mode)?;
         let place = place(&name, directory.as_ref(), mode)?;
         let (shared, ()) =
             Attachment::enter(&place, UnlinkPolicy::Always, OPEN_TIMEOUT, |_, _, _| {
@@ -190,7 +191,8 @@ impl ExitEvent {
         clean::clean_event(&place(&check_name(name)?, directory.as_ref(), 0o600)?)
     }
 
-    /// Ends every wait, until [`clear`](Self::clear). Never blocks; async-signal-safe.
+    /// Ends every wait, until [`clear`](Self::clear). Never blocks; async-signal-safe if it succeeds:
+    /// the text of an error is allocated.
     ///
     /// # Errors
     /// [`Error::ForkedHandle`] for a named event that was inherited by a fork.
@@ -205,7 +207,7 @@ impl ExitEvent {
         Ok(())
     }
 
-    /// Allows waiting again. Never blocks; async-signal-safe.
+    /// Allows waiting again. Never blocks; async-signal-safe if it succeeds.
     ///
     /// # Errors
     /// Those of [`set`](Self::set).
@@ -214,12 +216,22 @@ impl ExitEvent {
         Ok(())
     }
 
-    /// Returns `true` if it is set. Never blocks.
+    /// Returns `true` if it is set. Never blocks; async-signal-safe if it succeeds.
     ///
     /// # Errors
     /// Those of [`set`](Self::set).
     pub fn is_set(&self) -> Result<bool> {
         Ok(self.word()?.load(Relaxed) != CLEAR) // partner: `set`, `clear`
+    }
+
+    /// Returns `true` in a forked child, for a named event of the parent.
+    ///
+    /// For interfaces to other languages: unlike the error of a call, the answer is not allocated.
+    /// Never blocks; async-signal-safe.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn is_inherited(&self) -> bool {
+        self.own_word().is_err()
     }
 
     /// Returns the word that changes when the event is set.

@@ -18,6 +18,15 @@ use crate::layout::header::BlockLayout;
 use crate::name::Name;
 use crate::sys::file_id::FileId;
 
+/// Checks that each class of users may both read and write, or neither. A reader alone could take
+/// byte locks, and so disturb recovery.
+pub(crate) fn check_mode(mode: u32) -> Result<()> {
+    let pairs = [mode >> 6, mode >> 3, mode].map(|bits| bits & 0o7);
+    let is_sound =
+        mode & !0o666 == 0 && pairs.iter().all(|pair| matches!(pair, 0 | 6)) && pairs[0] == 6;
+    if is_sound { Ok(()) } else { Err(Error::InvalidMode { mode }) }
+}
+
 /// The path of a file, the users that may share it, and the data that it is to hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FileSpec {

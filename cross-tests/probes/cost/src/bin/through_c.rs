@@ -5,7 +5,8 @@
 //! through_c LIBRARY
 //! ```
 //!
-//! The series of the three alternate, and each figure is the best of many: the least disturbed.
+//! The series of the three alternate, and each figure is the best of many: the least disturbed. Ends
+//! by status 1 if the library costs more than [`AT_MOST`] times the crate, or more than the mutex.
 
 use std::ffi::{CStr, CString, c_char, c_void};
 use std::ptr::null_mut;
@@ -17,6 +18,13 @@ use shmlock_cost::pthread::Mutex;
 
 const SERIES: u32 = 300;
 const ROUNDS: u32 = 20_000;
+
+/// The most that a pair through the library may cost, in pairs of the crate: the call of a function
+/// that is not inlined, and the checks of the handle.
+const AT_MOST: f64 = 1.3;
+
+/// The status of a library that costs more.
+const TOO_DEAR: i32 = 1;
 
 /// A handle of C: `shmlock_t`, with space to spare.
 #[repr(C, align(8))]
@@ -90,4 +98,7 @@ fn main() {
          {pthread:.1} ns of a robust mutex",
         c / rust
     );
+    if c > AT_MOST * rust || c > pthread {
+        process::exit(TOO_DEAR);
+    }
 }
