@@ -172,8 +172,9 @@ if [ ! -d "$root" ]; then
     unfinished=$(mktemp -d "$cache/unpack.XXXXXX")
     trap 'rm -rf "$unfinished"' EXIT
     in_namespaces -- bash packaging/try.sh --make "$1" "$qemu" "$unfinished/root"
-    mv "$unfinished/root" "$root"
-    rm -r "$unfinished"
+    # Another run may have made it meanwhile.
+    mv -T "$unfinished/root" "$root" || [ -d "$root" ]
+    rm -rf "$unfinished"
 fi
 
 work=$(mktemp -d)
