@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Proves: ffi/shell/include/shmlock.h is what cbindgen generates from the sources, and C and C++
 # compilers accept it without a warning, also beside the core's header; libshmlock.so.1 exports the
-# functions of the header and of symbols.map and nothing else, at one version; each has a manual
-# page; an undisturbed pair asks for no thread-local variable, and costs at most 1.3 times the
-# crate's; programs in C, Rust and Python share one counter and lose no increment, but do without
-# the lock; a C program recovers from a killed owner, and a signal ends its wait; the library can be
-# loaded and unloaded; AddressSanitizer has no remark.
+# functions of the header and of symbols.map and nothing else, at one version; each function and
+# type has a manual page; an undisturbed pair asks for no thread-local variable, and costs at most
+# 1.3 times the crate's; programs in C, Rust and Python share one counter and lose no increment, but
+# do without the lock; a C program recovers from a killed owner, and a signal ends its wait; the
+# library can be loaded and unloaded; AddressSanitizer has no remark.
 # `ci/ffi_shell.sh header` generates the header again.
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
@@ -69,9 +69,18 @@ echo "$(wc -l <<<"$listed") functions; $(stat -c %s "$(realpath "$lib/libshmlock
     "$(stat -c %s "$lib/libshmlock.a") static"
 
 # Its manual pages.
-pages=$(cd "$work/usr/share/man/man3" && ls)
-[ "$pages" = "$(printf '%s\n' shmlock.3 "${functions//$'\n'/.3$'\n'}.3")" ] ||
-    die "not a manual page for each function: $pages"
+types=$(sed -n -e 's/^} \(shmlock_[a-z_]*\);$/\1/p' -e 's/^enum \(shmlock_[a-z_]*\)$/\1/p' \
+    -e 's/^typedef [a-z]* (\*\(shmlock_[a-z_]*\))(.*/\1/p' "$header")
+[ "$(wc -l <<<"$types")" -ge 13 ] || die "$header has too few types: $types"
+pages=$(cd "$work/usr/share/man/man3" && printf '%s\n' * | LC_ALL=C sort)
+expected=$(printf 'shmlock\n%s\n%s\n' "$functions" "$types" | sed 's/$/.3/' | LC_ALL=C sort)
+[ "$pages" = "$expected" ] || die "not a manual page for each function and each type:
+$(diff <(echo "$expected") <(echo "$pages"))"
+# Each constant of the header is on one of them.
+while read -r name; do
+    grep -qx "\.B $name\( = .*\)\?" "$work"/usr/share/man/man3/* || die "no manual page has $name"
+done < <(sed -n -e 's/^    \(SHMLOCK_[A-Z_]*\) = .*/\1/p' \
+    -e 's/^#define \(SHMLOCK_[A-Z_]*\) [0-9].*/\1/p' "$header")
 ! command -v man >/dev/null || for page in "$work"/usr/share/man/man3/*; do
     complaints=$(LC_ALL=C.UTF-8 MANWIDTH=80 man --warnings -l -Tutf8 -Z "$page" 2>&1 >/dev/null)
     [ -z "$complaints" ] || die "$page: $complaints"

@@ -12,6 +12,8 @@ heading=Unreleased
 if [ $# -gt 0 ]; then
     [ "$1" = "v$version" ] || die "the tag is $1, but Cargo.toml has version $version"
     heading=$version
+    grep -q "^## \[$version\] - [0-9-]*$" CHANGELOG.md ||
+        die "CHANGELOG.md has no section [$version] with a date"
 fi
 notes=$(awk -v begin="## [$heading]" \
     'index($0, "## [") == 1 { on = index($0, begin) == 1; next } on' CHANGELOG.md)

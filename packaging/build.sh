@@ -131,7 +131,10 @@ pack() {
         DEB_BUILD_PROFILES=$profiles dpkg-buildpackage --host-arch "$1" --build=binary \
             --no-sign --no-check-builddeps --no-pre-clean >"$work/log" 2>&1
     ) || { cat "$work/log" && die "the packages of $1 could not be made"; }
-    mv "$work"/*.deb "$CARGO_TARGET_DIR/deb/"
+    for file in "$work"/*.{deb,ddeb}; do
+        # The name of a debug package on Ubuntu; it is an ordinary package.
+        [ ! -e "$file" ] || mv "$file" "$CARGO_TARGET_DIR/deb/$(basename "${file%.*}").deb"
+    done
 }
 
 rm -rf "$CARGO_TARGET_DIR/deb"

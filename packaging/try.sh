@@ -6,8 +6,7 @@
 # All happens in namespaces of its own. There an emulator is registered for programs of another
 # architecture, which needs Linux 6.7; the system's own list of binary formats does not change.
 set -euo pipefail
-here=$(dirname "$0")
-. "$here/../ci/lib/common.sh"
+. "$(dirname "$0")/../ci/lib/common.sh"
 . cross-tests/linux.sh
 
 # The oldest release for which the packages are made.
@@ -109,7 +108,7 @@ compile() {
         compiler=() outside=$2
         flags="-I$2/usr/include -L$2/usr/lib/$multiarch -lshmlock"
     else
-        flags=$("${compiler[@]}" pkg-config --cflags --libs shmlock)
+        flags=$("${compiler[@]}" pkg-config --cflags --libs --static shmlock)
     fi
     mkdir "$2/tmp/programs"
     cp -r examples "$2/tmp/"
@@ -122,10 +121,10 @@ compile() {
     # shellcheck disable=SC2086 # several flags
     foreign "$1" || "${compiler[@]}" g++ -Wall -Werror /tmp/examples/cpp/guards.cpp \
         -o /tmp/programs/guards $flags
-    # Without the shared library.
+    # Without any shared library.
     # shellcheck disable=SC2086 # several flags
-    "${compiler[@]}" "$multiarch-gcc" -std=c11 "$outside/tmp/examples/c/named_counter.c" \
-        -o "$outside/tmp/programs/static_counter" ${flags/-lshmlock/-l:libshmlock.a} -lgcc_s
+    "${compiler[@]}" "$multiarch-gcc" -static -std=c11 "$outside/tmp/examples/c/named_counter.c" \
+        -o "$outside/tmp/programs/static_counter" $flags
 }
 
 # nothing_left BELOW LAYER: the layer has no file that is not below, and no changed one except the
@@ -147,8 +146,11 @@ case $1 in
         ;;
 esac
 
+# The cache belongs to the user. The PATH of users of Debian has no programs for administrators.
+mkdir -p "$cache"
 [ "$(id -u)" = 0 ] || ! sudo -n true 2>/dev/null ||
-    exec sudo -n --preserve-env=HOME,PATH,XDG_CACHE_HOME,CARGO_TARGET_DIR bash "$0" "$@"
+    exec sudo -n env "HOME=$HOME" "PATH=$PATH:/usr/sbin:/sbin" "XDG_CACHE_HOME=${cache%/shmlock}" \
+        "CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-target}" bash packaging/try.sh "$@"
 [ "$(id -u)" = 0 ] || skip "a Debian root needs root"
 [ "$(dpkg --print-architecture)" = amd64 ] || skip "this machine is not an amd64"
 needs mmdebstrap mmdebstrap
@@ -167,12 +169,12 @@ esac
 root=$cache/debian-$1-$(cksum <<<"$suite ${contents[$1]}" | cut -d' ' -f1)
 if [ ! -d "$root" ]; then
     echo "making a Debian root of $1 (some minutes, once)"
-    mkdir -p "$cache"
     unfinished=$(mktemp -d "$cache/unpack.XXXXXX")
     trap 'rm -rf "$unfinished"' EXIT
-    in_namespaces -- bash "$here/try.sh" --make "$1" "$qemu" "$unfinished/root"
-    mv "$unfinished/root" "$root"
-    rm -r "$unfinished"
+    in_namespaces -- bash packaging/try.sh --make "$1" "$qemu" "$unfinished/root"
+    # Another run may have made it meanwhile.
+    mv -T "$unfinished/root" "$root" || [ -d "$root" ]
+    rm -rf "$unfinished"
 fi
 
 work=$(mktemp -d)
@@ -183,4 +185,4 @@ for package in shmlock libshmlock1 libshmlock-dev; do
         cp "$packages/${package}"_*_"$1".deb "$work/packages/"
 done
 [ -n "$(ls "$work/packages")" ] || die "no package of $1 is in $packages; run packaging/build.sh $1"
-in_namespaces --net bash "$here/try.sh" --use "$1" "$qemu" "$root" "$work"
+in_namespaces --net bash packaging/try.sh --use "$1" "$qemu" "$root" "$work"

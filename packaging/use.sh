@@ -62,10 +62,14 @@ nothing_in_memory() {
 }
 
 manual_pages() {
-    local verb
+    local verb function
     for verb in '' -run -status -list -watch -clean -hold -bench -completions -man; do
         gzip --test "/usr/share/man/man1/shmlock$verb.1.gz"
     done
+    [ ! -e /usr/include/shmlock.h ] ||
+        for function in $(grep -o '\bshmlock_[a-z_]*(' /usr/include/shmlock.h | tr -d '('); do
+            gzip --test "/usr/share/man/man3/$function.3.gz"
+        done
     command -v man >/dev/null || { echo "there is no man here: pages are not shown" && return; }
     # As an ordinary user: root's man keeps formatted pages.
     expect '^EXIT STATUS' as_nobody man shmlock-run

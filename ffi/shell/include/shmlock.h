@@ -1,9 +1,9 @@
 /*
  shmlock for C: a lock between processes, known only by its name.
 
- Every program on the machine that opens "conveyor" shares the lock, whatever its language. There is
- no object to pass, no server to run and no lock file to clean up. If an owner dies, by whatever
- death, the next owner acquires the lock and is told.
+ Every program of one user that opens "conveyor" shares the lock, whatever its language; the options
+ admit other users. There is no object to pass, no server to run and no lock file to clean up. If an
+ owner dies, by whatever death, the next owner acquires the lock and is told.
 
      shmlock_t lock = SHMLOCK_INIT;
      shmlock_error error;
@@ -531,7 +531,8 @@ typedef struct {
      */
     uint32_t flags;
     /*
-     The permission bits of the file, exactly and whatever the umask. Default 0600.
+     The permission bits of the file, exactly and whatever the umask. Default 0600. All users of
+     a lock name the same.
      */
     uint32_t mode;
     /*
@@ -704,8 +705,8 @@ const char *shmlock_message(int32_t status);
 const char *shmlock_version(void);
 
 /*
- Opens the event that every process on this machine reaches by this name; with NULL for `name`,
- an event of this process alone.
+ Opens the event that every process of this user reaches by this name; with NULL for `name`, an
+ event of this process alone.
 
  `directory` is NULL for `/dev/shm`; `mode` is 0 for 0600. The first opener finds the event
  clear, even if former users set it and were killed. The last user that closes it removes its
@@ -775,10 +776,10 @@ bool shmlock_event_is_set(const shmlock_event_t *event);
 /*
  Opens the lock of this name, and creates it if it does not exist. The lock is not acquired.
 
- Every program on the machine that opens the name shares the lock. `options` is NULL for the
- defaults. Blocks only while another handle is just being closed, for at most `open_timeout_ns`.
- Not async-signal-safe; a cancellation point. Needs one descriptor for as long as the handle
- lives.
+ Every program of this user that opens the name shares the lock; `mode` and `directory` in the
+ options admit other users. `options` is NULL for the defaults. Blocks only while another handle
+ is just being closed, for at most `open_timeout_ns`. Not async-signal-safe; a cancellation
+ point. Needs one descriptor for as long as the handle lives.
 
  Returns `SHMLOCK_STATUS_OK`; `_NULL`, `_MISALIGNED`, `_ALREADY_OPEN`, `_IN_USE`; `_BAD_OPTIONS`,
  `_BAD_TEXT`, `_NOT_OPEN` (the event), `_INVALID_NAME`, `_DESCRIPTION_TOO_LONG`, `_INVALID_MODE`;
@@ -1120,9 +1121,9 @@ shmlock_status shmlock_clean_event(const char *name,
                                    shmlock_error *error);
 
 /*
- Hands the events of all locks of this process to `to`, up to this level: 0 (nothing), 1 (error),
- 2 (warn), 3 (info), 4 (debug) or 5 (trace). NULL for `to` ends that. By default nothing is
- logged.
+ Hands the events of all locks of this process to a function, up to this level: 0 (nothing),
+ 1 (error), 2 (warn), 3 (info), 4 (debug) or 5 (trace). NULL for `to` ends that. By default
+ nothing is logged.
 
  An undisturbed acquisition or release logs nothing, and neither does a call that `to` itself
  makes. Does not block; not async-signal-safe. A

@@ -54,8 +54,8 @@ impl std::fmt::Debug for Event {
     }
 }
 
-/// Opens the event that every process on this machine reaches by this name; with NULL for `name`,
-/// an event of this process alone.
+/// Opens the event that every process of this user reaches by this name; with NULL for `name`, an
+/// event of this process alone.
 ///
 /// `directory` is NULL for `/dev/shm`; `mode` is 0 for 0600. The first opener finds the event
 /// clear, even if former users set it and were killed. The last user that closes it removes its

@@ -82,9 +82,9 @@ impl log::Log for Logger {
     fn flush(&self) {}
 }
 
-/// Hands the events of all locks of this process to `to`, up to this level: 0 (nothing), 1 (error),
-/// 2 (warn), 3 (info), 4 (debug) or 5 (trace). NULL for `to` ends that. By default nothing is
-/// logged.
+/// Hands the events of all locks of this process to a function, up to this level: 0 (nothing),
+/// 1 (error), 2 (warn), 3 (info), 4 (debug) or 5 (trace). NULL for `to` ends that. By default
+/// nothing is logged.
 ///
 /// An undisturbed acquisition or release logs nothing, and neither does a call that `to` itself
 /// makes. Does not block; not async-signal-safe. A

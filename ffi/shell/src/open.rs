@@ -14,10 +14,10 @@ use crate::text;
 
 /// Opens the lock of this name, and creates it if it does not exist. The lock is not acquired.
 ///
-/// Every program on the machine that opens the name shares the lock. `options` is NULL for the
-/// defaults. Blocks only while another handle is just being closed, for at most `open_timeout_ns`.
-/// Not async-signal-safe; a cancellation point. Needs one descriptor for as long as the handle
-/// lives.
+/// Every program of this user that opens the name shares the lock; `mode` and `directory` in the
+/// options admit other users. `options` is NULL for the defaults. Blocks only while another handle
+/// is just being closed, for at most `open_timeout_ns`. Not async-signal-safe; a cancellation
+/// point. Needs one descriptor for as long as the handle lives.
 ///
 /// Returns `SHMLOCK_STATUS_OK`; `_NULL`, `_MISALIGNED`, `_ALREADY_OPEN`, `_IN_USE`; `_BAD_OPTIONS`,
 /// `_BAD_TEXT`, `_NOT_OPEN` (the event), `_INVALID_NAME`, `_DESCRIPTION_TOO_LONG`, `_INVALID_MODE`;

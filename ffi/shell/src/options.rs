@@ -54,7 +54,8 @@ pub struct Options {
     pub size: usize,
     /// The flags `SHMLOCK_SLEEP_POLLING` and so on.
     pub flags: u32,
-    /// The permission bits of the file, exactly and whatever the umask. Default 0600.
+    /// The permission bits of the file, exactly and whatever the umask. Default 0600. All users of
+    /// a lock name the same.
     pub mode: u32,
     /// A user whose files are accepted, with `SHMLOCK_TRUST_OWNER`.
     pub trusted_owner: u32,
