@@ -43,8 +43,8 @@ in_namespaces() {
     echo "0 0 65536" >"/proc/$namespaces/uid_map"
     echo "0 0 65536" >"/proc/$namespaces/gid_map"
     echo >"$fifos/mapped"
+    rm -r "$fifos" # a run that is killed leaves nothing, either
     wait "$namespaces" || status=$?
-    rm -r "$fifos"
     return "$status"
 }
 
