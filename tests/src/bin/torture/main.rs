@@ -22,6 +22,7 @@ mod fixed;
 mod journal;
 mod life;
 mod master;
+mod meeting;
 mod memory;
 mod operations;
 mod oracle;

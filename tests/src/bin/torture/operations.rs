@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use shmlock::{BlockSignals, Errno, Error, ExitEvent, Guard, ShmLock, WaitStrategy};
 
-use crate::contender::Contender;
+use crate::contender::{Contender, Nature};
 use crate::fault::Fault;
 use crate::journal::What;
 use crate::memory::Doing;
@@ -45,7 +45,11 @@ impl Contender<'_> {
             .poll_interval(make.interval)
             .wait_strategy(strategy)
             .block_signals(blocks)
+            .poisoning(self.nature == Nature::Poisoning)
             .open_timeout(OPEN_TIMEOUT);
+        if make.barges {
+            builder = builder.fairness_interval(Duration::MAX);
+        }
         if let Some(exit_event) = exit_event.filter(|_| make.event) {
             builder = builder.exit_event(exit_event);
         }
@@ -87,6 +91,9 @@ impl Contender<'_> {
         let Some(guard) = self.take(lock, visit.lock, visit.way) else { return };
         let section = self.inside(lock, visit, during);
         self.leave(section);
+        if let Give::Force { drops } = visit.give {
+            return self.force(guard, visit, drops);
+        }
         self.give(guard, visit);
         self.released(visit.lock);
     }
@@ -183,6 +190,10 @@ impl Contender<'_> {
                     None => self.refused(at, &error),
                 }
             }
+            Err(Error::Poisoned { dead, .. }) if self.nature == Nature::Poisoning => {
+                self.count(Count::Poisoned);
+                dead.iter().for_each(|dead| self.judge_dead(at, dead));
+            }
             Err(error) => self.refused(at, &error),
         }
         None
@@ -208,24 +219,44 @@ impl Contender<'_> {
     fn give(&self, guard: Guard<'_>, visit: &Visit) {
         let lock = guard.lock();
         match visit.give {
-            Give::Drop => drop(guard),
             Give::Release => {
                 if let Err(error) = guard.release() {
                     self.refused(visit.lock, &error);
                 }
             }
-            Give::Force => {
-                let forced = lock.force_release();
-                if !matches!(forced, Ok(true))
-                    || !matches!(guard.release(), Err(Error::NotHeld { .. }))
-                {
-                    self.accuse(Fault::WrongRelease, visit.lock, 0);
-                }
-            }
+            Give::Drop | Give::Force { .. } => drop(guard),
         }
         if lock.is_held() {
             self.accuse(Fault::WrongRelease, visit.lock, 1);
         }
+    }
+
+    /// Releases by force, so that the guard outlives its hold. Then acquires again if the lock is
+    /// free, and ends the guard in the middle of that hold.
+    fn force(&self, guard: Guard<'_>, visit: &Visit, drops: bool) {
+        let (lock, at) = (guard.lock(), visit.lock);
+        if !matches!(lock.force_release(), Ok(true)) || lock.is_held() {
+            self.accuse(Fault::WrongRelease, at, 0);
+        }
+        self.released(at);
+        let next = self.take(lock, at, Way::Try);
+        let holds = next.is_some();
+        let end = || {
+            if drops {
+                drop(guard);
+            } else if !matches!(guard.release(), Err(Error::NotHeld { .. })) {
+                self.accuse(Fault::WrongRelease, at, 2);
+            }
+            if lock.is_held() != holds {
+                self.accuse(Fault::WrongRelease, at, 3);
+            }
+        };
+        let Some(next) = next else { return end() };
+        let visit = Visit { depth: 0, twice: false, give: Give::Drop, ..visit.clone() };
+        let section = self.inside(lock, &visit, end);
+        self.leave(section);
+        self.give(next, &visit);
+        self.released(at);
     }
 
     /// Notes that the lock has been released.
