@@ -29,6 +29,7 @@ mod oracle;
 mod plan;
 mod pressure;
 mod process_tree;
+mod release;
 mod report;
 mod role;
 mod session;
