@@ -56,7 +56,7 @@ impl Fault {
             Self::Forgotten,
             "was not told of an earlier death, and no owner had declared the data consistent",
         ),
-        (Self::Unrefused, "acquired with poisoning a lock whose owner had died"),
+        (Self::Unrefused, "acquired a lock with poisoning, and an owner had died"),
         (Self::Unproven, "recovered from a dead owner, and could not lock its byte"),
         (Self::Torn, "found the data half-written, at the count `seen`, and no owner had died"),
         (

@@ -18,8 +18,8 @@ pub(crate) enum Operation {
     /// Forks a child that must not use what it inherited, and makes these visits. It drops the
     /// inherited handles or not, and is waited for or not.
     Fork { visits: Vec<Visit>, drops: bool, waits: bool },
-    /// Forks a child that opens these locks and then can lock no byte. So it proves no death, and
-    /// the lock of a dead owner is not for it. It does not wait for ever.
+    /// Forks a child that opens these locks, and after that can lock no byte. So it proves no
+    /// death, and must not recover a lock. Each of its waits has a timeout.
     Doubt(Vec<Visit>),
     /// Leaks a guard and drops the handle, so often.
     Leak(Visit, u8),
@@ -27,7 +27,7 @@ pub(crate) enum Operation {
     DropHeld(Visit),
     /// Waits for the others of the same role, and then acquires together with them. A later visitor
     /// cannot make up for a wake that is lost here: none comes before all are done. With `recalls`
-    /// it acquires once more right after its release, and makes waiters give up meanwhile.
+    /// the worker acquires once more right after its release, and makes waiters give up meanwhile.
     Meet { visit: Visit, recalls: bool },
     /// Sets the exit event, and clears it a moment later.
     SetExitEvent(Duration),
@@ -76,7 +76,7 @@ pub(crate) struct Make {
     pub(crate) sleeps: bool,
     pub(crate) event: bool,
     pub(crate) blocks: Blocks,
-    /// `true` if the handle is never fair.
+    /// `true` if the handle leaves the lock to no waiter that it wakes.
     pub(crate) barges: bool,
 }
 
@@ -111,8 +111,8 @@ pub(crate) enum Hold {
 pub(crate) enum Give {
     Drop,
     Release,
-    /// By force, and then by the guard, in the handle's next hold if the lock is free: that must
-    /// release nothing. The guard is dropped, or asked for the error.
+    /// By force. The guard ends later, in the handle's next hold if the lock is free, and must
+    /// release nothing. It is dropped, or released for the error.
     Force {
         drops: bool,
     },
