@@ -106,7 +106,7 @@ run() {
     seconds=$(sed -n 's/^seed .*, \(.*\) s$/\1/p' "$mutant.log")
     # A machine that is too busy for a thousand kills a minute has detected nothing.
     fault=$(grep -v 'too few to show' "$mutant.log" | grep -m1 -oE 'FAULT [^:(]*' || true)
-    [ -n "$fault" ] && [ "$status" -ne 0 ] || { fault='NOT DETECTED' failed=1; }
+    if [ -z "$fault" ] || [ "$status" -eq 0 ]; then fault='NOT DETECTED' failed=1; fi
     table+=$(printf '%-28s %6s s  %s' "$name" "$seconds" "${fault#FAULT }")$'\n'
     printf '%s' "$table" | tail -1
 }
