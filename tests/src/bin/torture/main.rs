@@ -19,6 +19,7 @@ mod contender;
 mod disturb;
 mod fault;
 mod fixed;
+mod hindered;
 mod journal;
 mod life;
 mod master;

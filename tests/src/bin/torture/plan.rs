@@ -9,7 +9,7 @@ use std::time::Duration;
 use fastrand::Rng;
 
 use crate::role::{MIXED, NARROW, Role, WAKING};
-use crate::visit::{Blocks, End, Give, Hold, Make, Operation, Visit, Way};
+use crate::visit::{Blocks, End, Give, Hindrance, Hold, Make, Operation, Visit, Way};
 
 /// The operations of one process.
 pub(crate) struct Plan {
@@ -38,10 +38,11 @@ impl Plan {
     fn mortal(&mut self) -> Operation {
         let lock = self.rng.usize(..WAKING);
         match self.rng.u32(..1000) {
-            0..680 => Operation::Visit(self.visit()),
+            0..660 => Operation::Visit(self.visit()),
+            660..680 => self.hinder(Hindrance::Refused),
             680..700 => {
-                let visits = (0..self.rng.usize(1..6)).map(|_| self.doubtful_visit()).collect();
-                Operation::Doubt(visits)
+                let time = Duration::from_micros(self.rng.u64(100..2_000));
+                self.hinder(Hindrance::Slow(time))
             }
             700..760 => Operation::Close(lock),
             760..830 => Operation::Look(lock, self.make()),
@@ -137,11 +138,14 @@ impl Plan {
         Visit { make, hold, way: Way::Wait, give: Give::Release, ..visit }
     }
 
-    /// Draws a visit of a process that can lock no byte, and so can neither open a handle nor
-    /// close one.
-    fn doubtful_visit(&mut self) -> Visit {
-        let way = if self.rng.bool() { Way::Try } else { Way::For(self.timeout()) };
-        Visit { way, twice: false, inner: None, keep: true, ..self.visit() }
+    /// Draws visits that need neither open a handle nor close one.
+    fn hinder(&mut self, how: Hindrance) -> Operation {
+        let mut visit = || {
+            let way = if self.rng.bool() { Way::Try } else { Way::For(self.timeout()) };
+            Visit { way, twice: false, inner: None, keep: true, ..self.visit() }
+        };
+        let visits = [visit(), visit(), visit(), visit()];
+        Operation::Hinder(how, visits.into())
     }
 
     fn make(&mut self) -> Make {

@@ -6,7 +6,6 @@ use std::process::{Command, abort, exit};
 use std::thread;
 
 use shmlock::{Error, ShmLock};
-use shmlock_tests::hostile::{Denied, deny};
 
 use crate::contender::{Contender, NO_LOCK, Nature};
 use crate::fault::Fault;
@@ -85,35 +84,6 @@ impl Worker<'_> {
         }
     }
 
-    /// Forks a child that can lock no byte, as if a rival were always faster.
-    pub(crate) fn doubt(&mut self, visits: &[Visit]) {
-        self.me.note(What::Forking, NO_LOCK);
-        self.me.count(Count::Doubted);
-        match system::fork() {
-            Ok(Side::Child) => self.be_a_doubter(visits),
-            Ok(Side::Parent(_)) => {}
-            Err(error) => eprintln!("torture: no child: {error}"),
-        }
-    }
-
-    fn be_a_doubter(&mut self, visits: &[Visit]) -> ! {
-        self.begin_as_child(Nature::Doubting, true);
-        for visit in visits {
-            self.open(visit.lock, &visit.make);
-        }
-        // It can still ask for the locks of others: a dead owner's byte looks free.
-        if deny(&[Denied::fcntl(libc::F_OFD_SETLK, libc::EAGAIN)]) {
-            for visit in visits.iter().filter(|_| !self.session.memory.is_over()) {
-                // Without a token there is no handle, and it could not open one.
-                if self.handles[visit.lock].is_some() {
-                    self.visit(visit);
-                }
-            }
-        }
-        self.me.does(Doing::Ended);
-        system::end_at_once() // with its handles open: it cannot unlock their bytes
-    }
-
     fn be_a_child(&mut self, visits: &[Visit], drops: bool) -> ! {
         self.begin_as_child(self.me.nature, drops);
         for visit in visits.iter().take_while(|_| !self.session.memory.is_over()) {
@@ -125,7 +95,7 @@ impl Worker<'_> {
     }
 
     /// Begins a life in a forked child, which may use nothing that it inherited.
-    fn begin_as_child(&mut self, nature: Nature, drops: bool) {
+    pub(crate) fn begin_as_child(&mut self, nature: Nature, drops: bool) {
         system::end_in_time(LONGEST_RUN);
         self.me = Contender::new(&self.session.memory, self.me.at, What::ChildBorn, nature);
         for (at, lock) in self.handles.iter().enumerate() {

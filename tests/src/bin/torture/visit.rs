@@ -18,9 +18,9 @@ pub(crate) enum Operation {
     /// Forks a child that must not use what it inherited, and makes these visits. It drops the
     /// inherited handles or not, and is waited for or not.
     Fork { visits: Vec<Visit>, drops: bool, waits: bool },
-    /// Forks a child that opens these locks, and after that can lock no byte. So it proves no
-    /// death, and must not recover a lock. Each of its waits has a timeout.
-    Doubt(Vec<Visit>),
+    /// Forks a child that opens these locks, is hindered from then on, and makes the visits. Each
+    /// of its waits has a timeout.
+    Hinder(Hindrance, Vec<Visit>),
     /// Leaks a guard and drops the handle, so often.
     Leak(Visit, u8),
     /// Acquires without a guard and drops the handle, which releases the lock.
@@ -33,6 +33,17 @@ pub(crate) enum Operation {
     SetExitEvent(Duration),
     /// Ends the process.
     End(End),
+}
+
+/// What the kernel does to the calls about byte locks of a process.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Hindrance {
+    /// It can lock no byte, as if a rival were always faster. So it proves no death, and must not
+    /// recover a lock.
+    Refused,
+    /// Each of its calls takes so long. So much happens between its question whether an owner lives
+    /// and its attempt to lock the owner's byte.
+    Slow(Duration),
 }
 
 /// The way in which a process ends by itself. Where a visit is given: in the middle of its critical

@@ -49,7 +49,7 @@ impl Worker<'_> {
             Operation::HandOver(visit) => self.hand_over(visit),
             Operation::Crowd(visit, rounds) => self.crowd(visit, *rounds),
             Operation::Fork { visits, drops, waits } => self.fork(visits, *drops, *waits),
-            Operation::Doubt(visits) => self.doubt(visits),
+            Operation::Hinder(how, visits) => self.hinder(*how, visits),
             Operation::Leak(visit, times) => (0..*times).for_each(|_| self.leak(visit)),
             Operation::Meet { visit, recalls } => self.meet(visit, *recalls),
             Operation::DropHeld(visit) => self.drop_held(visit),
