@@ -1,12 +1,13 @@
 //! Makes visits in a child that the kernel hinders.
 
 use std::thread;
+use std::time::Duration;
 
 use shmlock_tests::hostile::{Denied, before_each, deny};
 
 use crate::contender::{NO_LOCK, Nature};
 use crate::journal::What;
-use crate::memory::Doing;
+use crate::memory::{Doing, LOCKS};
 use crate::system::{self, Side};
 use crate::tally::Count;
 use crate::visit::{Hindrance, Visit};
@@ -18,45 +19,46 @@ impl Worker<'_> {
         self.me.note(What::Forking, NO_LOCK);
         self.me.count(Count::Hindered);
         match system::fork() {
-            Ok(Side::Child) => self.be_hindered(how, visits),
+            Ok(Side::Child) => match how {
+                Hindrance::Refused => self.be_refused(visits),
+                Hindrance::Slow(time) => self.be_slow(time, visits),
+            },
             Ok(Side::Parent(_)) => {}
             Err(error) => eprintln!("torture: no child: {error}"),
         }
     }
 
-    fn be_hindered(&mut self, how: Hindrance, visits: &[Visit]) -> ! {
-        let nature = match how {
-            Hindrance::Refused => Nature::Doubting,
-            Hindrance::Slow(_) => self.me.nature,
-        };
-        self.begin_as_child(nature, true);
+    /// Opens the locks, and then can lock no byte. It can still ask for the locks of others: a dead
+    /// owner's byte looks free.
+    fn be_refused(&mut self, visits: &[Visit]) -> ! {
+        self.begin_as_child(Nature::Doubting, true);
+        let mut is_open = [false; LOCKS];
         for visit in visits {
-            self.open(visit.lock, &visit.make);
+            is_open[visit.lock] = self.open(visit.lock, &visit.make);
         }
-        if begin(how) {
-            for visit in visits.iter().take_while(|_| !self.session.memory.is_over()) {
-                // Without a free token there is no handle, and a doubting child could open none.
-                if self.handles[visit.lock].is_some() {
-                    self.visit(visit);
-                }
-            }
-        }
-        if let Hindrance::Slow(_) = how {
-            self.close_all();
+        if deny(&[Denied::fcntl(libc::F_OFD_SETLK, libc::EAGAIN)]) {
+            // Without a free token there was no handle, and this child could open none.
+            self.visit_each(visits.iter().filter(|visit| is_open[visit.lock]));
         }
         self.me.does(Doing::Ended);
-        system::end_at_once() // a doubting child with its handles open: it can unlock no byte
+        system::end_at_once() // with its handles open, because it can unlock no byte either
     }
-}
 
-/// Hinders this thread from now on; returns `false` if the kernel cannot.
-fn begin(how: Hindrance) -> bool {
-    // It can still ask for the locks of others: a dead owner's byte looks free.
-    let locking = Denied::fcntl(libc::F_OFD_SETLK, libc::EAGAIN);
-    match how {
-        Hindrance::Refused => deny(&[locking]),
-        Hindrance::Slow(time) => {
-            before_each(&[locking.call], move || thread::sleep(time)).is_some()
+    /// Takes its time before each call about a file or a byte lock.
+    fn be_slow(&mut self, time: Duration, visits: &[Visit]) -> ! {
+        self.begin_as_child(self.me.nature, true);
+        let calls = [Denied::fcntl(libc::F_OFD_SETLK, 0).call, libc::SYS_openat];
+        if before_each(&calls, move || thread::sleep(time)).is_some() {
+            self.visit_each(visits.iter());
+        }
+        self.close_all();
+        self.me.does(Doing::Ended);
+        system::end_at_once()
+    }
+
+    fn visit_each<'v>(&mut self, visits: impl Iterator<Item = &'v Visit>) {
+        for visit in visits.take_while(|_| !self.session.memory.is_over()) {
+            self.visit(visit);
         }
     }
 }

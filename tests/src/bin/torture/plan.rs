@@ -138,7 +138,7 @@ impl Plan {
         Visit { make, hold, way: Way::Wait, give: Give::Release, ..visit }
     }
 
-    /// Draws visits that need neither open a handle nor close one.
+    /// Draws visits that keep their handles.
     fn hinder(&mut self, how: Hindrance) -> Operation {
         let mut visit = || {
             let way = if self.rng.bool() { Way::Try } else { Way::For(self.timeout()) };

@@ -18,8 +18,7 @@ pub(crate) enum Operation {
     /// Forks a child that must not use what it inherited, and makes these visits. It drops the
     /// inherited handles or not, and is waited for or not.
     Fork { visits: Vec<Visit>, drops: bool, waits: bool },
-    /// Forks a child that opens these locks, is hindered from then on, and makes the visits. Each
-    /// of its waits has a timeout.
+    /// Forks a child that is hindered, and makes these visits. Each of its waits has a timeout.
     Hinder(Hindrance, Vec<Visit>),
     /// Leaks a guard and drops the handle, so often.
     Leak(Visit, u8),
@@ -35,14 +34,14 @@ pub(crate) enum Operation {
     End(End),
 }
 
-/// What the kernel does to the calls about byte locks of a process.
+/// What the kernel does to calls of a process.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Hindrance {
-    /// It can lock no byte, as if a rival were always faster. So it proves no death, and must not
-    /// recover a lock.
+    /// Once it has opened the locks, it can lock no byte, as if a rival were always faster. So it
+    /// proves no death, and must not recover a lock.
     Refused,
-    /// Each of its calls takes so long. So much happens between its question whether an owner lives
-    /// and its attempt to lock the owner's byte.
+    /// Each of its calls about files and byte locks takes so long. So much happens between its
+    /// question whether an owner lives and its attempt to lock the owner's byte.
     Slow(Duration),
 }
 
