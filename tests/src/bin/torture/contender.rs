@@ -20,16 +20,28 @@ pub(crate) struct Contender<'m> {
     pub(crate) at: usize,
     life: Cell<u64>,
     sections: Cell<u64>,
+    pub(crate) nature: Nature,
+}
+
+/// What is special about a contender.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Nature {
+    Plain,
+    /// Its handles refuse a lock whose owner has died.
+    Poisoning,
+    /// It can lock no byte, and so can prove no death.
+    Doubting,
 }
 
 impl<'m> Contender<'m> {
     /// Begins a new life on this seat.
-    pub(crate) fn new(memory: &'m Memory, seat: usize, born: What) -> Self {
+    pub(crate) fn new(memory: &'m Memory, seat: usize, born: What, nature: Nature) -> Self {
         let contender = Self {
             memory,
             at: seat,
             life: Cell::new(memory.new_life(seat)),
             sections: Cell::new(0),
+            nature,
         };
         contender.note(born, NO_LOCK);
         contender

@@ -24,6 +24,8 @@ pub(crate) enum Fault {
     ToldOfTheLiving,
     ToldOfABystander,
     Forgotten,
+    Unrefused,
+    Unproven,
     Torn,
     FenceWentBack,
     FileVanished,
@@ -43,7 +45,7 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
-    const ALL: [(Self, &str); 23] = [
+    const ALL: [(Self, &str); 25] = [
         (Self::TwoInside, "entered a critical section in which a living one, `seen`, still was"),
         (Self::Untold, "was not told that `seen` died in the critical section"),
         (Self::Robbed, "was told that the owner died, while `seen` lives in the critical section"),
@@ -54,6 +56,8 @@ impl Fault {
             Self::Forgotten,
             "was not told of an earlier death, and no owner had declared the data consistent",
         ),
+        (Self::Unrefused, "acquired a lock with poisoning, and an owner had died"),
+        (Self::Unproven, "recovered from a dead owner, and could not lock its byte"),
         (Self::Torn, "found the data half-written, at the count `seen`, and no owner had died"),
         (
             Self::FenceWentBack,

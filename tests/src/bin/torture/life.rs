@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use shmlock::ExitHandlers;
 use shmlock_tests::hostile::{Denied, If, deny};
 
-use crate::contender::{Contender, NO_LOCK};
+use crate::contender::{Contender, NO_LOCK, Nature};
 use crate::fault::Fault;
 use crate::journal::What;
 use crate::memory::Doing;
@@ -27,10 +27,11 @@ pub(crate) fn run(session: &Session, seat: usize) -> ! {
     if Role::of(seat) == Role::Wakeful {
         go_without_watch();
     }
-    let me = Contender::new(&session.memory, seat, What::Born);
-    me.seat().life.store(me.number(), Relaxed);
-    let nth = me.seat().nth.fetch_add(1, Relaxed);
+    let nth = session.memory.seats[seat].nth.fetch_add(1, Relaxed);
     let plan = Plan::new(session.memory.seed.load(Relaxed), seat, nth);
+    let nature = if plan.poisoning { Nature::Poisoning } else { Nature::Plain };
+    let me = Contender::new(&session.memory, seat, What::Born, nature);
+    me.seat().life.store(me.number(), Relaxed);
     if plan.handlers {
         ExitHandlers::all().install().expect("there is room for handlers");
     }
@@ -43,6 +44,7 @@ pub(crate) fn run(session: &Session, seat: usize) -> ! {
     }
     if session.memory.is_over() {
         worker.wait_for_the_dying();
+        worker.me.nature = Nature::Plain;
         worker.visit_all_once_more();
     }
     worker.close_all();

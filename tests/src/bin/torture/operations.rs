@@ -1,5 +1,5 @@
-//! Executes operations on one lock: opening, acquiring, the critical section, releasing, closing.
-//! Notes each step for the oracle.
+//! Executes operations on one lock: opening, acquiring, the critical section, closing; `release.rs`
+//! has the releases. Notes each step for the oracle.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use shmlock::{BlockSignals, Errno, Error, ExitEvent, Guard, ShmLock, WaitStrategy};
 
-use crate::contender::Contender;
+use crate::contender::{Contender, Nature};
 use crate::fault::Fault;
 use crate::journal::What;
 use crate::memory::Doing;
@@ -45,7 +45,11 @@ impl Contender<'_> {
             .poll_interval(make.interval)
             .wait_strategy(strategy)
             .block_signals(blocks)
+            .poisoning(self.nature == Nature::Poisoning)
             .open_timeout(OPEN_TIMEOUT);
+        if make.barges {
+            builder = builder.fairness_interval(Duration::MAX);
+        }
         if let Some(exit_event) = exit_event.filter(|_| make.event) {
             builder = builder.exit_event(exit_event);
         }
@@ -87,6 +91,9 @@ impl Contender<'_> {
         let Some(guard) = self.take(lock, visit.lock, visit.way) else { return };
         let section = self.inside(lock, visit, during);
         self.leave(section);
+        if let Give::Force { drops } = visit.give {
+            return self.force(guard, visit, drops);
+        }
         self.give(guard, visit);
         self.released(visit.lock);
     }
@@ -183,6 +190,12 @@ impl Contender<'_> {
                     None => self.refused(at, &error),
                 }
             }
+            Err(Error::Poisoned { dead, .. }) if self.nature == Nature::Poisoning => {
+                self.count(Count::Poisoned);
+                if let Some(dead) = dead {
+                    self.judge_dead(at, &dead);
+                }
+            }
             Err(error) => self.refused(at, &error),
         }
         None
@@ -203,37 +216,6 @@ impl Contender<'_> {
         if late > TOLERANCE {
             self.accuse(Fault::Late, at, nanos(late));
         }
-    }
-
-    fn give(&self, guard: Guard<'_>, visit: &Visit) {
-        let lock = guard.lock();
-        match visit.give {
-            Give::Drop => drop(guard),
-            Give::Release => {
-                if let Err(error) = guard.release() {
-                    self.refused(visit.lock, &error);
-                }
-            }
-            Give::Force => {
-                let forced = lock.force_release();
-                if !matches!(forced, Ok(true))
-                    || !matches!(guard.release(), Err(Error::NotHeld { .. }))
-                {
-                    self.accuse(Fault::WrongRelease, visit.lock, 0);
-                }
-            }
-        }
-        if lock.is_held() {
-            self.accuse(Fault::WrongRelease, visit.lock, 1);
-        }
-    }
-
-    /// Notes that the lock has been released.
-    pub(crate) fn released(&self, at: usize) {
-        self.life().clear_may_hold(at);
-        self.does(Doing::Nothing);
-        self.count(Count::Acquired);
-        self.note(What::Released, at);
     }
 
     /// Tries the lock by a second handle of the thread that holds it: that is refused, with the

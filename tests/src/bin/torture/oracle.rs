@@ -26,7 +26,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use shmlock::{Holder, LockState, ShmLock};
 
-use crate::contender::{Contender, Mark};
+use crate::contender::{Contender, Mark, Nature};
 use crate::fault::Fault;
 use crate::memory::{Doing, Ledger};
 use crate::role::NARROW;
@@ -73,6 +73,7 @@ impl Contender<'_> {
             (false, None) => self.judge_peace(at),
             (true, before) => self.judge_death(at, told, before),
         }
+        self.judge_nature(at, told);
         system::in_this_order();
         ledger.inside.store(mark.bits(), Relaxed);
         system::in_this_order();
@@ -116,7 +117,24 @@ impl Contender<'_> {
         } else {
             increment(&ledger.told_window);
         }
-        let named = told.dead.as_ref().and_then(|dead| self.check_holder(at, dead));
+        if let Some(dead) = &told.dead {
+            self.judge_dead(at, dead);
+        }
+    }
+
+    /// Judges an entry by what this contender may not acquire.
+    fn judge_nature(&self, at: usize, told: &Told) {
+        match self.nature {
+            Nature::Poisoning if told.died => self.accuse(Fault::Unrefused, at, 0),
+            // It is told which owner died only if it has recovered the lock itself.
+            Nature::Doubting if told.dead.is_some() => self.accuse(Fault::Unproven, at, 0),
+            _ => {}
+        }
+    }
+
+    /// Judges what a new owner was told of the owner that died.
+    pub(crate) fn judge_dead(&self, at: usize, dead: &Holder) {
+        let named = self.check_holder(at, dead);
         // A record belongs to a token. Where tokens come back at once, it may be of a living handle
         // that had this token before; then only the record's form is checked.
         if let Some(number) = named.filter(|_| at != NARROW) {

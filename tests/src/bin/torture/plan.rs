@@ -9,7 +9,7 @@ use std::time::Duration;
 use fastrand::Rng;
 
 use crate::role::{MIXED, NARROW, Role, WAKING};
-use crate::visit::{Blocks, End, Give, Hold, Make, Operation, Visit, Way};
+use crate::visit::{Blocks, End, Give, Hindrance, Hold, Make, Operation, Visit, Way};
 
 /// The operations of one process.
 pub(crate) struct Plan {
@@ -18,6 +18,8 @@ pub(crate) struct Plan {
     ended: bool,
     /// `true` if the process installs the exit handlers.
     pub(crate) handlers: bool,
+    /// `true` if its handles refuse a lock whose owner has died.
+    pub(crate) poisoning: bool,
 }
 
 impl Plan {
@@ -28,14 +30,20 @@ impl Plan {
             ^ (seat as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)
             ^ nth.wrapping_mul(0xd1b5_4a32_d192_ed03);
         let mut rng = Rng::with_seed(own);
-        let handlers = rng.bool();
-        Self { rng, role: Role::of(seat), ended: false, handlers }
+        let (handlers, role) = (rng.bool(), Role::of(seat));
+        let poisoning = role == Role::Mortal && rng.u32(..4) == 0;
+        Self { rng, role, ended: false, handlers, poisoning }
     }
 
     fn mortal(&mut self) -> Operation {
         let lock = self.rng.usize(..WAKING);
         match self.rng.u32(..1000) {
-            0..700 => Operation::Visit(self.visit()),
+            0..660 => Operation::Visit(self.visit()),
+            660..680 => self.hinder(Hindrance::Refused),
+            680..700 => {
+                let time = Duration::from_micros(self.rng.u64(100..2_000));
+                self.hinder(Hindrance::Slow(time))
+            }
             700..760 => Operation::Close(lock),
             760..830 => Operation::Look(lock, self.make()),
             830..860 => Operation::HandOver(self.visit()),
@@ -59,7 +67,11 @@ impl Plan {
     fn wakeful(&mut self) -> Operation {
         match self.rng.u32(..1000) {
             0..400 => Operation::Visit(self.wakeful_visit()),
-            400..900 => Operation::Meet(Visit { way: Way::Wait, ..self.wakeful_visit() }),
+            400..800 => {
+                let visit = Visit { way: Way::Wait, ..self.wakeful_visit() };
+                Operation::Meet { visit, recalls: false }
+            }
+            800..900 => Operation::Meet { visit: self.recalling_visit(), recalls: true },
             900..970 => Operation::Close(WAKING),
             970..996 => Operation::Look(WAKING, self.wakeful_visit().make),
             _ => Operation::End(End::Return),
@@ -85,7 +97,7 @@ impl Plan {
         let give = match self.rng.u32(..100) {
             0..60 => Give::Drop,
             60..95 => Give::Release,
-            _ => Give::Force,
+            _ => Give::Force { drops: self.rng.bool() },
         };
         let inner = (lock + 1..WAKING).choose(&mut self.rng).filter(|_| self.rng.u32(..100) < 10);
         Visit {
@@ -106,10 +118,34 @@ impl Plan {
     fn wakeful_visit(&mut self) -> Visit {
         /// Longer than any run.
         const NEVER: Duration = Duration::from_secs(1_000_000);
-        let make =
-            Make { interval: NEVER, sleeps: false, event: self.rng.bool(), blocks: Blocks::Never };
+        let make = Make {
+            interval: NEVER,
+            sleeps: false,
+            event: self.rng.bool(),
+            blocks: Blocks::Never,
+            barges: false,
+        };
         let keep = self.rng.u32(..100) < 70;
         Visit { lock: WAKING, make, twice: false, inner: None, keep, ..self.visit() }
+    }
+
+    /// Draws a visit that lasts until the waiters sleep without a timer, and is made once more
+    /// before a woken waiter runs.
+    fn recalling_visit(&mut self) -> Visit {
+        let visit = self.wakeful_visit();
+        let make = Make { barges: true, ..visit.make };
+        let hold = Hold::Sleep(Duration::from_micros(self.rng.u64(2_000..8_000)));
+        Visit { make, hold, way: Way::Wait, give: Give::Release, ..visit }
+    }
+
+    /// Draws visits that keep their handles.
+    fn hinder(&mut self, how: Hindrance) -> Operation {
+        let mut visit = || {
+            let way = if self.rng.bool() { Way::Try } else { Way::For(self.timeout()) };
+            Visit { way, twice: false, inner: None, keep: true, ..self.visit() }
+        };
+        let visits = [visit(), visit(), visit(), visit()];
+        Operation::Hinder(how, visits.into())
     }
 
     fn make(&mut self) -> Make {
@@ -122,6 +158,7 @@ impl Plan {
                 1 => Blocks::WhileHeld,
                 _ => Blocks::Never,
             },
+            barges: false,
         }
     }
 

@@ -7,7 +7,7 @@ use std::thread;
 
 use shmlock::{Error, ShmLock};
 
-use crate::contender::{Contender, NO_LOCK};
+use crate::contender::{Contender, NO_LOCK, Nature};
 use crate::fault::Fault;
 use crate::journal::What;
 use crate::memory::Doing;
@@ -27,10 +27,10 @@ impl Worker<'_> {
             return self.me.close(at, lock);
         }
         let section = self.me.inside(&lock, visit, || {});
-        let (memory, seat) = (&*self.session.memory, self.me.at);
+        let (memory, seat, nature) = (&*self.session.memory, self.me.at, self.me.nature);
         let lock = thread::scope(|scope| {
             let other = scope.spawn(move || {
-                let me = Contender::new(memory, seat, What::ThreadBorn);
+                let me = Contender::new(memory, seat, What::ThreadBorn, nature);
                 me.leave(section);
                 if let Err(error) = lock.release() {
                     me.refused(at, &error);
@@ -54,10 +54,10 @@ impl Worker<'_> {
         }
         let Some(lock) = self.handles[at].take() else { return };
         let clone = self.me.opened(at, lock.try_clone());
-        let (memory, seat) = (&*self.session.memory, self.me.at);
+        let (memory, seat, nature) = (&*self.session.memory, self.me.at, self.me.nature);
         thread::scope(|scope| {
             let other = scope.spawn(move || {
-                let me = Contender::new(memory, seat, What::ThreadBorn);
+                let me = Contender::new(memory, seat, What::ThreadBorn, nature);
                 if let Some(lock) = clone {
                     me.describe(&lock).unwrap_or_else(|error| me.refused(at, &error));
                     (0..rounds).for_each(|_| me.visit(&lock, visit, || {}));
@@ -85,8 +85,19 @@ impl Worker<'_> {
     }
 
     fn be_a_child(&mut self, visits: &[Visit], drops: bool) -> ! {
+        self.begin_as_child(self.me.nature, drops);
+        for visit in visits.iter().take_while(|_| !self.session.memory.is_over()) {
+            self.visit(visit);
+        }
+        self.close_all();
+        self.me.does(Doing::Ended);
+        system::end_at_once()
+    }
+
+    /// Begins a life in a forked child, which may use nothing that it inherited.
+    pub(crate) fn begin_as_child(&mut self, nature: Nature, drops: bool) {
         system::end_in_time(LONGEST_RUN);
-        self.me = Contender::new(&self.session.memory, self.me.at, What::ChildBorn);
+        self.me = Contender::new(&self.session.memory, self.me.at, What::ChildBorn, nature);
         for (at, lock) in self.handles.iter().enumerate() {
             let is_refused = lock.as_ref().is_none_or(is_refused);
             if !is_refused {
@@ -100,12 +111,6 @@ impl Worker<'_> {
         } else {
             std::mem::forget((exit_event, handles));
         }
-        for visit in visits.iter().take_while(|_| !self.session.memory.is_over()) {
-            self.visit(visit);
-        }
-        self.close_all();
-        self.me.does(Doing::Ended);
-        system::end_at_once()
     }
 
     /// Ends this process.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use shmlock_tests::Shared;
 
 use crate::memory::{LOCKS, Memory, SLOTS};
+use crate::role::Role;
 
 /// The directory of the locks.
 pub(crate) const SHM: &str = "/dev/shm";
@@ -40,9 +41,9 @@ impl Session {
         Self { memory, path: path.to_owned(), prefix: prefix.to_owned(), names }
     }
 
-    /// Returns the name of the exit event.
-    pub(crate) fn exit_event(&self) -> String {
-        format!("{}event", self.prefix)
+    /// Returns the name of the exit event of these workers.
+    pub(crate) fn exit_event(&self, role: Role) -> String {
+        format!("{}event-{role:?}", self.prefix)
     }
 
     pub(crate) fn path_of(&self, lock: usize) -> PathBuf {

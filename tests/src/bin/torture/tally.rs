@@ -4,7 +4,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
 /// The number of counts.
-const KINDS: usize = 16;
+const KINDS: usize = 18;
 
 /// The counts of one seat.
 #[repr(C)]
@@ -25,11 +25,14 @@ pub(crate) enum Count {
     TimedOut,
     TryFailed,
     Cancelled,
+    Poisoned,
     Opened,
     Closed,
     NoToken,
     Looked,
     Forked,
+    Hindered,
+    Recalled,
     Threads,
     HandedOver,
     Execed,
@@ -38,17 +41,20 @@ pub(crate) enum Count {
 }
 
 impl Count {
-    pub(crate) const ALL: [(Self, &str); 15] = [
+    pub(crate) const ALL: [(Self, &str); 18] = [
         (Self::Acquired, "acquisitions"),
         (Self::Contended, "contended"),
         (Self::TimedOut, "timed out"),
         (Self::TryFailed, "tries failed"),
         (Self::Cancelled, "cancelled"),
+        (Self::Poisoned, "refused after a death"),
         (Self::Opened, "opens"),
         (Self::Closed, "closes"),
         (Self::NoToken, "opens without a free token"),
         (Self::Looked, "inspections"),
         (Self::Forked, "forks"),
+        (Self::Hindered, "children hindered by the kernel"),
+        (Self::Recalled, "waiters called back right after a release"),
         (Self::Threads, "threads"),
         (Self::HandedOver, "hand-overs between threads"),
         (Self::Execed, "execs"),

@@ -31,6 +31,7 @@ pub(crate) fn watch(worker: &mut Worker<'_>) {
         sleeps: false,
         event: false,
         blocks: Blocks::Never,
+        barges: false,
     };
     // Its presence keeps the file.
     assert!(worker.open(NARROW, &make), "the first one finds a token");

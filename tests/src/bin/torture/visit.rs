@@ -18,17 +18,31 @@ pub(crate) enum Operation {
     /// Forks a child that must not use what it inherited, and makes these visits. It drops the
     /// inherited handles or not, and is waited for or not.
     Fork { visits: Vec<Visit>, drops: bool, waits: bool },
+    /// Forks a child that is hindered, and makes these visits. Each of its waits has a timeout.
+    Hinder(Hindrance, Vec<Visit>),
     /// Leaks a guard and drops the handle, so often.
     Leak(Visit, u8),
     /// Acquires without a guard and drops the handle, which releases the lock.
     DropHeld(Visit),
     /// Waits for the others of the same role, and then acquires together with them. A later visitor
-    /// cannot make up for a wake that is lost here: none comes before all have been inside.
-    Meet(Visit),
+    /// cannot make up for a wake that is lost here: none comes before all are done. With `recalls`
+    /// the worker acquires once more right after its release, and makes waiters give up meanwhile.
+    Meet { visit: Visit, recalls: bool },
     /// Sets the exit event, and clears it a moment later.
     SetExitEvent(Duration),
     /// Ends the process.
     End(End),
+}
+
+/// What the kernel does to calls of a process.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Hindrance {
+    /// Once it has opened the locks, it can lock no byte, as if a rival were always faster. So it
+    /// proves no death, and must not recover a lock.
+    Refused,
+    /// Each of its calls about files and byte locks takes so long. So much happens between its
+    /// question whether an owner lives and its attempt to lock the owner's byte.
+    Slow(Duration),
 }
 
 /// The way in which a process ends by itself. Where a visit is given: in the middle of its critical
@@ -72,6 +86,8 @@ pub(crate) struct Make {
     pub(crate) sleeps: bool,
     pub(crate) event: bool,
     pub(crate) blocks: Blocks,
+    /// `true` if the handle leaves the lock to no waiter that it wakes.
+    pub(crate) barges: bool,
 }
 
 /// When a handle blocks signals.
@@ -105,6 +121,9 @@ pub(crate) enum Hold {
 pub(crate) enum Give {
     Drop,
     Release,
-    /// By force, and then again by the guard, which must be refused.
-    Force,
+    /// By force. The guard ends later, in the handle's next hold if the lock is free, and must
+    /// release nothing. It is dropped, or released for the error.
+    Force {
+        drops: bool,
+    },
 }

@@ -49,8 +49,9 @@ impl Worker<'_> {
             Operation::HandOver(visit) => self.hand_over(visit),
             Operation::Crowd(visit, rounds) => self.crowd(visit, *rounds),
             Operation::Fork { visits, drops, waits } => self.fork(visits, *drops, *waits),
+            Operation::Hinder(how, visits) => self.hinder(*how, visits),
             Operation::Leak(visit, times) => (0..*times).for_each(|_| self.leak(visit)),
-            Operation::Meet(visit) => self.meet(visit),
+            Operation::Meet { visit, recalls } => self.meet(visit, *recalls),
             Operation::DropHeld(visit) => self.drop_held(visit),
             Operation::SetExitEvent(time) => self.set_exit_event(*time),
             Operation::End(end) => self.end(end),
@@ -89,14 +90,10 @@ impl Worker<'_> {
         self.me.does(Doing::Nothing);
     }
 
-    /// Opens the event that ends waits. Where no worker is killed, the event would only wake
-    /// waiters that must not be woken, so it has no name there.
-    fn open_exit_event(&self) -> Option<ExitEvent> {
-        if Role::of(self.me.at) != Role::Mortal {
-            return Some(ExitEvent::new());
-        }
+    /// Opens the event that ends waits, which all workers of this role share.
+    pub(crate) fn open_exit_event(&self) -> Option<ExitEvent> {
         self.me.does(Doing::Opening);
-        let exit_event = ExitEvent::named(&self.session.exit_event());
+        let exit_event = ExitEvent::named(&self.session.exit_event(Role::of(self.me.at)));
         self.me.does(Doing::Nothing);
         exit_event.inspect_err(|error| self.me.refused(NO_LOCK, error)).ok()
     }
@@ -210,24 +207,6 @@ impl Worker<'_> {
         }
     }
 
-    fn meet(&mut self, visit: &Visit) {
-        let memory = &self.session.memory;
-        let mine = self.me.seat().meetings.fetch_add(1, Relaxed) + 1;
-        let role = Role::of(self.me.at);
-        let others = || {
-            Session::seats()
-                .filter(|&seat| Role::of(seat) == role)
-                .map(|seat| &memory.seats[seat].meetings)
-        };
-        while others().any(|meetings| meetings.load(Relaxed) < mine) {
-            if memory.is_over() {
-                return;
-            }
-            hold(Hold::Sleep(Duration::from_micros(50)));
-        }
-        self.visit(visit);
-    }
-
     fn drop_held(&mut self, visit: &Visit) {
         let Some(lock) = self.open_anew(visit.lock, &visit.make) else { return };
         if self.me.acquire(&lock, visit.lock, visit.way) {
@@ -261,6 +240,7 @@ impl Worker<'_> {
                 sleeps: false,
                 event: false,
                 blocks: Blocks::Never,
+                barges: false,
             };
             let visit = Visit {
                 lock: at,
@@ -281,8 +261,6 @@ impl Worker<'_> {
             }
             self.visit(&visit);
         }
-        if Role::of(self.me.at) == Role::Mortal {
-            drop(self.open_exit_event());
-        }
+        drop(self.open_exit_event());
     }
 }
