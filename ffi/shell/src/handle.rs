@@ -135,18 +135,17 @@ impl Used {
         if found == at(handle, OPEN) && !unsafe { content.read() }.is_null() {
             return Err(Status::AlreadyOpen);
         }
-        // SAFETY: inside the `Lock` that the caller guarantees.
-        let process = unsafe { &raw mut (*handle.as_ptr()).process };
-        // SAFETY: as above; no call is in progress. Written before the state.
-        unsafe { process.write(process_generation()) };
+        let mut used = Self { handle, after: CLOSED };
+        used.set_process();
         compiler_fence(Ordering::SeqCst); // partner: as in `begin`; `refusal` reads the process
         state.store(at(handle, IN_USE), Relaxed); // partner: as in `begin`
         compiler_fence(Ordering::SeqCst); // partner: as in `begin`
-        Ok(Self { handle, after: CLOSED })
+        Ok(used)
     }
 
     /// Opens the handle with this lock.
     pub(crate) fn open(mut self, lock: ShmLock) {
+        self.set_process(); // another number, if there was no memory for its page before
         self.set_content(Box::into_raw(Box::new(lock)).cast());
         self.after = at(self.handle, OPEN);
     }
@@ -158,6 +157,13 @@ impl Used {
         drop(self);
         // SAFETY: made from a box by `open`; no call finds it any more, and no reference is left.
         unsafe { Box::from_raw(lock) }
+    }
+
+    fn set_process(&mut self) {
+        // SAFETY: inside the `Lock` that the caller of `begin_closed` guarantees.
+        let place = unsafe { &raw mut (*self.handle.as_ptr()).process };
+        // SAFETY: as above; no other call is in progress, and none but `refusal` reads it.
+        unsafe { place.write(process_generation()) };
     }
 
     fn set_content(&mut self, content: *mut c_void) {
