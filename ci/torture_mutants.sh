@@ -1,12 +1,17 @@
 #!/usr/bin/env bash
 # Proves: the torture detects broken rules of the protocol. Each mutant breaks one rule in a copy of
-# the tree; each run must end with a fault within its minute. All take a quarter of an hour, so they
-# are no part of every change. Arguments: the mutants, if not all. `--list` only applies each.
+# the tree; each run must end with a fault within its minute. Where the torture is blind, a test must
+# fail instead. All take a quarter of an hour, so they are no part of every change. Arguments: the
+# mutants, if not all. `--list` only applies each.
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
 
 # mutants: prints a line with the name and the folder of each mutant, then its sed commands. They
-# must change exactly one file of the folder. `also` adds code.
+# must change exactly one file of the folder. `also` adds code. After the folder come the tests that
+# detect it, if the torture does not:
+#
+# another_file_is_accepted  no worker renames a lock, and a removed file is refused anyway
+# torn_records_pass         a record is half written for some nanoseconds
 mutants() {
     cat <<'MUTANTS'
 no_proof std-shell/src
@@ -30,7 +35,7 @@ guard_of_an_earlier_hold std-shell/src
     s/epoch != self.holds.guard_epoch\(\) \|\| //
 no_presence std-shell/src
     s/ofd::try_lock\(fd, Kind::Read, PRESENCE\)/ofd::is_locked(fd, PRESENCE).map(|_| true)/
-another_file_is_accepted std-shell/src
+another_file_is_accepted std-shell/src -p shmlock-tests --test flaw_12_removed_files
     /fn open_second/,/^    }/s/if b.identity\(\) != a.identity\(\) \{/if false {/
 word_does_not_keep_the_file std-shell/src
     /fn allows_unlink/,/^    }/s/if self == Self::Always \{/if true {/
@@ -48,7 +53,7 @@ died_is_lost core/src
     s/Self\(me.get\(\) \| DIED \| WAITERS\)/Self(me.get() | WAITERS)/
 no_fencing_token core/src
     s/words.generation.store\(low, Relaxed\);//
-torn_records_pass core/src
+torn_records_pass core/src -p shmlock-core --test record_readers
     s/let whole = .*/let whole = before | after | 1 == 1 || true;/
 child_is_parent std-shell/src
     s/self.present.load\(Relaxed\) == self.generation/self.present.load(Relaxed) != u32::MAX/
@@ -94,21 +99,44 @@ mutate() {
     echo "${changed[0]}"
 }
 
-# run NAME FOLDER COMMANDS
+# failing_test SOURCES TESTS: prints the first that fails.
+failing_test() {
+    local arguments
+    read -ra arguments <<<"$2"
+    cd "$1"
+    export RUSTFLAGS=-Awarnings
+    cargo test --quiet --no-run "${arguments[@]}" >&2 || return
+    timeout 400 cargo test --no-fail-fast "${arguments[@]}" 2>&1 </dev/null |
+        sed -n 's/^test \(.*\) \.\.\. FAILED$/\1/p' | head -n 1 || true # the failure is the purpose
+}
+
+# report NAME SECONDS FAULT
+report() {
+    [ "$3" != 'NOT DETECTED' ] || failed=1
+    table+=$(printf '%-28s %6s s  %s' "$@")$'\n'
+    printf '%s' "$table" | tail -1
+}
+
+# run NAME FOLDER COMMANDS TESTS
 run() {
     local name=$1 status=0 seconds fault file
     copy "$mutant"
-    file=$(mutate "$@" "$mutant")
+    file=$(mutate "$1" "$2" "$3" "$mutant")
     [ -z "$list" ] || { printf '%-28s %s\n' "$name" "$file" && return; }
+    if [ -n "$4" ]; then
+        seconds=$SECONDS
+        fault=$(failing_test "$mutant" "$4") || die "$name does not compile"
+        report "$name" $((SECONDS - seconds)) "${fault:-NOT DETECTED}"
+        return
+    fi
     RUSTFLAGS=-Awarnings timeout 400 bash "$mutant/ci/torture.sh" 60 1 \
         >"$mutant.log" 2>&1 </dev/null || status=$?
     grep -q '^seed ' "$mutant.log" || { cat "$mutant.log" && die "$name did not run"; }
     seconds=$(sed -n 's/^seed .*, \(.*\) s$/\1/p' "$mutant.log")
     # A machine that is too busy for a thousand kills a minute has detected nothing.
     fault=$(grep -v 'too few to show' "$mutant.log" | grep -m1 -oE 'FAULT [^:(]*' || true)
-    if [ -z "$fault" ] || [ "$status" -eq 0 ]; then fault='NOT DETECTED' failed=1; fi
-    table+=$(printf '%-28s %6s s  %s' "$name" "$seconds" "${fault#FAULT }")$'\n'
-    printf '%s' "$table" | tail -1
+    if [ -z "$fault" ] || [ "$status" -eq 0 ]; then fault='NOT DETECTED'; fi
+    report "$name" "$seconds" "${fault#FAULT }"
 }
 
 list=''
@@ -118,10 +146,10 @@ export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-target}
 CARGO_TARGET_DIR=$(realpath "$CARGO_TARGET_DIR")/mutants
 mutant=$(mktemp -d)/mutant
 table='' failed=0
-while read -r name folder <&3; do
+while read -r name folder tests <&3; do
     commands=$(mutants | sed -n "/^$name /,/^[a-z]/s/^    //p")
     [[ $wanted != *[a-z]* || $wanted == *" $name "* ]] || continue
-    run "$name" "$folder" "$commands"
+    run "$name" "$folder" "$commands" "$tests"
 done 3< <(mutants | grep '^[a-z]')
 rm -r "${mutant%/mutant}"
 printf '\n%s' "$table"

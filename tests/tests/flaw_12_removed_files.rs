@@ -8,7 +8,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use shmlock::{Error, Result, ShmLock, WaitStrategy};
-use shmlock_tests::hostile::{Folder, Intruder, Solo, assert_says};
+use shmlock_tests::hostile::{Folder, Intruder, Solo, assert_says, before_each, byte_of};
 use shmlock_tests::{actor, until};
 
 const HERE: &str = "a lock of this process";
@@ -99,6 +99,38 @@ fn a_file_with_a_second_name_is_not_removed() {
     fs::hard_link(folder.file("l"), folder.file("second")).expect("ours");
     drop(lock);
     assert_eq!(folder.names(), ["l.shmlock", "second.shmlock"]);
+}
+
+/// A handle opens its file twice. Both must be the same file, even if the first still has a name.
+#[test]
+fn a_handle_whose_file_is_moved_while_it_opens_is_on_the_file_in_its_place() {
+    let fixture = Solo::new();
+    for moment in 1..=2 {
+        let folder = Folder::new(&fixture);
+        let [first, second] = ["l", "spare"].map(|name| folder.lock(name).open().expect(HERE));
+        let [place, spare, away] = ["l", "spare", "away"].map(|name| folder.file(name));
+        let (builder, mut calls) = (folder.lock("l"), 0);
+        let exchange = move || {
+            calls += 1;
+            if calls == moment {
+                fs::rename(&place, &away).expect("ours");
+                fs::rename(&spare, &place).expect("ours");
+            }
+        };
+        let opener = std::thread::spawn(move || {
+            before_each(&[libc::SYS_openat], exchange)
+                .map(|count| (builder.open().expect("the file in its place"), count.get()))
+        });
+        let Some((lock, calls)) = opener.join().expect("no panic") else { return };
+        assert!(calls >= moment, "the files were not exchanged");
+        lock.acquire().expect(HERE);
+        let token = lock.holder().expect(HERE).expect("us").token();
+        let file = Intruder::on(&folder.file("l"));
+        assert_eq!(file.owner_word() & 0x3fff_ffff, token, "moment {moment}: another file's word");
+        let byte = byte_of(token)..=byte_of(token);
+        assert!(file.lock_of_others(&byte).is_some(), "moment {moment}: another file's byte");
+        drop((first, second));
+    }
 }
 
 #[test]
