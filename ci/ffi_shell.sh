@@ -136,6 +136,8 @@ count_in "$work/number" 3000 "$ours" "$rust" "$ours" "$rust" "$ours" "$rust"
 ! command -v python3 >/dev/null || # its bytecode stays out of the tree
     PYTHONDONTWRITEBYTECODE=1 count_in "$work/number" 1500 "$ours" "$rust" \
         "python3 examples/python/named_counter.py $work/number 500"
+! command -v luajit >/dev/null || count_in "$work/number" 1500 "$ours" "$rust" \
+    "luajit examples/lua/named_counter.lua $work/number 500"
 loses_by_name "$work/number" "$work/named_counter"
 
 # Under kills, with the Rust implementation and the frozen peer. The suite runs without this one.

@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# Proves: libshmlock.so.1 works on aarch64 and armv7 under user-mode emulators: the examples in C and
-# C++ print what they should, and C programs of three architectures and a Rust program count in one
-# file under a lock that they know by its name.
+# Proves: libshmlock.so.1 works on aarch64 and armv7 under user-mode emulators: the examples in C
+# and C++ print what they should, and C programs of three architectures and a Rust program count in
+# one file under a lock that they know by its name.
 # shellcheck disable=SC2317 # `step` calls the functions
 set -euo pipefail
 . "$(dirname "$0")/../ci/lib/common.sh"
 . cross-tests/linux.sh
 . ci/lib/ffi_shell.sh
 use_linux_targets
+needs aarch64-linux-gnu-g++ g++-aarch64-linux-gnu arm-linux-gnueabihf-g++ g++-arm-linux-gnueabihf
 command -v cc >/dev/null || skip "no C compiler; install one, as the package gcc"
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target}
 work=$(mktemp -d)

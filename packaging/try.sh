@@ -11,11 +11,11 @@ set -euo pipefail
 
 # The oldest release for which the packages are made.
 suite=bookworm
-# Nothing but bash where each instruction is emulated.
+# Nothing but bash and a script's interpreter where each instruction is emulated.
 declare -A contents=(
-    [amd64]="minbase g++,pkg-config,man-db,bash-completion,zsh,fish"
-    [arm64]="essential bash-completion"
-    [armhf]="essential bash-completion"
+    [amd64]="minbase g++,pkg-config,luajit,man-db,bash-completion,zsh,fish"
+    [arm64]="essential bash-completion,luajit"
+    [armhf]="essential bash-completion,luajit"
 )
 
 # The beginning of an ELF program of this architecture, and which bits of it count. elf(5): class

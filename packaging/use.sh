@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # use.sh install|use|remove: a step of packaging/try.sh inside the Debian root. The packages are in
-# /tmp/packages, C programs that were compiled against them in /tmp/programs.
+# /tmp/packages, C programs that were compiled against them in /tmp/programs, all examples in
+# /tmp/examples.
 # shellcheck disable=SC2016 # other shells expand the quoted text
 set -euo pipefail
 
@@ -96,9 +97,13 @@ library() {
     # The program links the shared library, and the loader finds it.
     expect 'libshmlock.so.1 => /' ldd "$programs/named_counter"
     "$programs/named_counter" /tmp/count 2000 &
+    local counter=$!
+    luajit /tmp/examples/lua/named_counter.lua /tmp/count 500 &
+    local script=$!
     "$programs/static_counter" /tmp/count 2000
-    wait $!
-    expect '^4000$' cat /tmp/count
+    wait "$counter"
+    wait "$script"
+    expect '^4500$' cat /tmp/count
     for example in c/named_recover.c c/named_signal.c cpp/guards.cpp; do
         program=$programs/$(basename "${example%.*}")
         [ -e "$program" ] || { echo "not compiled: $example" && continue; }
