@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Proves: the torture detects broken rules of the protocol. Each mutant breaks one rule in a copy of
-# the tree; each run must end with a fault within its minute. Where the torture is blind, a test must
-# fail instead. All take a quarter of an hour, so they are no part of every change. Arguments: the
-# mutants, if not all. `--list` only applies each.
+# the tree; each run of a minute must end with a fault. One mutant hangs at the end of its run, which
+# takes a minute more to tell. Where the torture is blind, a test must fail instead. All take a
+# quarter of an hour, so they are no part of every change. Arguments: the mutants, if not all.
+# `--list` only applies each.
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
 
