@@ -36,7 +36,8 @@ tested() {
 # purpose in foreign code that panics, or fork in a handler or a waker, where the detection stops
 # the wrong threads.
 unfinished=(exit_handlers_and_libraries exit_handlers_forked exit_handlers_replaced
-    foreign_block_code foreign_loggers foreign_logger_forks foreign_wakers overwritten_word)
+    foreign_block_code foreign_loggers foreign_logger_forks foreign_wakers
+    interrupt_callback_foreign overwritten_word)
 # Not run under either sanitizer:
 # * refused_futex: the kernel refuses futexes, on which a sanitizer's own threads sleep;
 # * fork_during_open: AddressSanitizer has a fork handler. While it runs, the first opening
