@@ -22,6 +22,7 @@
 
 mod account;
 mod actor;
+pub mod allocations;
 mod capability;
 mod fixture;
 pub mod hostile;

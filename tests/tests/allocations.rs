@@ -1,49 +1,21 @@
 //! Checks the calls that must not allocate, because a signal handler may interrupt malloc(3): a
 //! single try that returns no error, and the drop of a guard.
 
-#![allow(unsafe_code, reason = "a counting allocator")]
-
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::hint::black_box;
 
 use shmlock::ShmLock;
+use shmlock_tests::allocations::Counting;
 use shmlock_tests::alone;
 use shmlock_tests::hostile::{Folder, Intruder, Solo};
-
-struct Counting;
-
-thread_local! {
-    static CALLS: Cell<u64> = const { Cell::new(0) };
-}
-
-fn count() {
-    CALLS.set(CALLS.get() + 1);
-}
-
-// SAFETY: the system's allocator does the work; counting touches none of its memory.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
-        // SAFETY: promised by the caller.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        count();
-        // SAFETY: promised by the caller.
-        unsafe { System.dealloc(memory, layout) }
-    }
-}
 
 #[global_allocator]
 static COUNTING: Counting = Counting;
 
 /// Counts the allocations and deallocations that `act` makes.
 fn allocations<R>(act: impl FnOnce() -> R) -> (u64, R) {
-    let before = CALLS.get();
+    let before = Counting::calls();
     let result = act();
-    (CALLS.get() - before, result)
+    (Counting::calls() - before, result)
 }
 
 /// Runs `test` with two handles of one lock and an intruder that writes into its file.

@@ -1126,9 +1126,8 @@ shmlock_status shmlock_clean_event(const char *name,
  nothing is logged.
 
  An undisturbed acquisition or release logs nothing, and neither does a call that `to` itself
- makes. Does not block; not async-signal-safe. A
- thread that logs at this moment may still call the former function. Each call keeps some bytes
- for the rest of the process.
+ makes. Does not block; not async-signal-safe. A thread that logs at this moment may still call
+ the former function. Each call keeps some bytes for the rest of the process.
 
  Returns `SHMLOCK_STATUS_OK`; `_BAD_OPTIONS` for another level; `_LOGGER_SET` in a program in
  Rust that has set a logger of its own.

@@ -1,7 +1,7 @@
 //! Checks that the functions which are marked async-signal-safe allocate nothing: the handler that
 //! calls one may have interrupted malloc(3). Nor do they change errno(3).
 
-#![allow(unsafe_code, reason = "a counting allocator, and calls of functions for C")]
+#![allow(unsafe_code, reason = "calls of functions for C")]
 #![allow(
     clippy::undocumented_unsafe_blocks,
     clippy::multiple_unsafe_ops_per_block,
@@ -10,8 +10,6 @@
 
 mod common;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::hint::black_box;
 use std::ptr::{null, null_mut};
 use std::thread;
@@ -27,33 +25,9 @@ use shmlock_c::hold::{shmlock_declare_consistent, shmlock_fencing_token, shmlock
 use shmlock_c::holder::{Holder, shmlock_get_holder};
 use shmlock_c::open::shmlock_path;
 use shmlock_c::status::Status;
+use shmlock_tests::allocations::Counting;
 use shmlock_tests::alone;
 use shmlock_tests::hostile::{Solo, fork};
-
-struct Counting;
-
-thread_local! {
-    static CALLS: Cell<u64> = const { Cell::new(0) };
-}
-
-fn count() {
-    CALLS.set(CALLS.get() + 1);
-}
-
-// SAFETY: the system's allocator does the work; counting touches none of its memory.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
-        // SAFETY: promised by the caller.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        count();
-        // SAFETY: promised by the caller.
-        unsafe { System.dealloc(memory, layout) }
-    }
-}
 
 #[global_allocator]
 static COUNTING: Counting = Counting;
@@ -61,10 +35,10 @@ static COUNTING: Counting = Counting;
 /// Makes a call as a handler would, and returns its result.
 fn in_handler<R>(what: &str, call: impl FnOnce() -> R) -> R {
     const SOME: i32 = 77;
-    let (errno, before) = (unsafe { libc::__errno_location() }, CALLS.get());
+    let (errno, before) = (unsafe { libc::__errno_location() }, Counting::calls());
     unsafe { *errno = SOME };
     let result = call();
-    let (count, found) = (CALLS.get() - before, unsafe { *errno });
+    let (count, found) = (Counting::calls() - before, unsafe { *errno });
     assert_eq!((count, found), (0, SOME), "{what}: allocations, errno");
     result
 }
@@ -105,9 +79,9 @@ fn what_a_handler_may_call_allocates_nothing_in_any_state_of_the_handle() {
         assert_eq!(look("NULL", null_mut()), Status::Null);
         assert_eq!(look("zero", User::zero().at()), Status::NotOpen);
         let (user, other) = (User::open(&name), User::open(&name));
-        let counted = CALLS.get();
+        let counted = Counting::calls();
         drop(black_box(Box::new(1)));
-        assert_eq!(CALLS.get() - counted, 2, "the allocator does not count");
+        assert_eq!(Counting::calls() - counted, 2, "the allocator does not count");
         assert_eq!(look("free", user.at()), Status::None);
         assert_eq!(try_and_release("free", user.at()), Status::Ok);
         assert_eq!(other.lock(), Status::Ok);
