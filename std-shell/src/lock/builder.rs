@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use shmlock_core::FenceScope;
+use uuid::Uuid;
 
 use crate::lock::settings::Settings;
 use crate::name::DEFAULT_DIRECTORY;
@@ -318,6 +319,16 @@ impl Builder {
     /// [`ShmLock::lifeline`]: crate::ShmLock::lifeline
     pub fn lifeline(mut self, keep: bool) -> Self {
         self.settings.lifeline = keep;
+        self
+    }
+
+    /// Sets the uuid by which the owner record names this handle. Default a random one.
+    ///
+    /// For interfaces to other languages whose one object has a handle for each thread: all of them
+    /// are to have one name. The lock itself never compares uuids.
+    #[doc(hidden)]
+    pub fn uuid(mut self, uuid: Uuid) -> Self {
+        self.settings.uuid = Some(uuid);
         self
     }
 }
