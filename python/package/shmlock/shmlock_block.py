@@ -1,0 +1,167 @@
+"""Data that processes share under a name, and its lock."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+
+from shmlock.shmlock_exceptions import ShmLockRuntimeError, ShmLockValueError
+from shmlock.shmlock_main import ShmLock
+
+if TYPE_CHECKING:
+    import logging
+    from collections.abc import Iterator
+    from types import TracebackType
+
+    from shmlock.shmlock_config import Event
+
+__all__ = ["SharedBlock"]
+
+Data = TypeVar("Data")
+
+
+class SharedBlock(Generic[Data]):
+    """Data that processes share under a name, and its lock.
+
+        class Position(ctypes.Structure):
+            _fields_ = [("x", ctypes.c_double), ("y", ctypes.c_double)]
+
+        block = SharedBlock("position", Position)
+        with block as position:
+            position.x += 1.0
+
+    A `with` block has a private copy of the data. The copy goes back at the end of the block. If an
+    exception ends the block, or the process dies in it, the data stays as it was. A `SharedBlock`
+    of Rust with the same name, length and schema is the same block.
+    """
+
+    @overload
+    def __init__(
+        self: SharedBlock[memoryview],
+        name: str,
+        kind: int,
+        *,
+        schema: str = ...,
+        initial: Any = ...,
+        poll_interval: float = ...,
+        logger: logging.Logger | None = ...,
+        exit_event: Event | None = ...,
+        directory: str | os.PathLike[str] | None = ...,
+        mode: int | None = ...,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self,
+        name: str,
+        kind: type[Data],
+        *,
+        schema: str = ...,
+        initial: Any = ...,
+        poll_interval: float = ...,
+        logger: logging.Logger | None = ...,
+        exit_event: Event | None = ...,
+        directory: str | os.PathLike[str] | None = ...,
+        mode: int | None = ...,
+    ) -> None: ...
+    def __init__(
+        self,
+        name: str,
+        kind: Any,
+        *,
+        schema: str = "",
+        initial: Any = None,
+        poll_interval: float = 0.05,
+        logger: logging.Logger | None = None,
+        exit_event: Event | None = None,
+        directory: str | os.PathLike[str] | None = None,
+        mode: int | None = None,
+    ) -> None:
+        """Makes an object of the block of this name.
+
+        kind: a ctypes type without pointers, or a number of bytes. A block sees an instance of the
+            type, or a writable memoryview: `numpy.frombuffer(view, dtype)` makes an array of it.
+        schema: what the bytes mean, in at most 39 bytes. All users of a block give the same.
+        initial: the data, if the block does not exist: a buffer of this length. Zeros by default.
+        """
+        length = kind if isinstance(kind, int) else ctypes.sizeof(kind)
+        if not 1 <= length <= 1 << 30:
+            raise ShmLockValueError(f"a block has 1 byte to 1 GiB, not {length} bytes")
+        first = bytes(length) if initial is None else bytes(initial)
+        if len(first) != length:
+            raise ShmLockValueError(f"initial has {len(first)} bytes of {length}")
+        self._kind = kind
+        self._lock = ShmLock(
+            name,
+            poll_interval,
+            logger,
+            exit_event,
+            interop=False,
+            directory=directory,
+            mode=mode,
+            _block=(first, schema),
+        )
+        self._open: list[_Copy] = []
+
+    def __repr__(self) -> str:
+        return f"SharedBlock(name={self._lock.name}, uuid={self._lock.uuid})"
+
+    @property
+    def shm_lock(self) -> ShmLock:
+        """The lock of the block: its holder, `recovered`, `declare_consistent` and the rest."""
+        return self._lock
+
+    @contextmanager
+    def lock(self, timeout: float | bool | None = None) -> Iterator[Data | None]:
+        """Returns a context manager; its value is the data, or None if the time is over."""
+        with self._lock.lock(timeout) as acquired:
+            if not acquired:
+                yield None
+                return
+            copy = self._begin()
+            yield copy.data
+            self._end(copy)
+
+    def __enter__(self) -> Data:
+        """Acquires the lock, without a limit, and returns a private copy of the data."""
+        if not self._lock.__enter__():
+            self._lock.__exit__(None, None, None)
+            raise ShmLockRuntimeError(f"{self}: its exit event is set")
+        try:
+            copy = self._begin()
+        except BaseException:
+            self._lock.__exit__(None, None, None)
+            raise
+        self._open.append(copy)
+        data: Data = copy.data
+        return data
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        copy = self._open.pop()
+        try:
+            if kind is None:
+                self._end(copy)
+        finally:
+            self._lock.__exit__(kind, value, traceback)
+
+    def _begin(self) -> _Copy:
+        if self._open:
+            raise ShmLockRuntimeError(f"{self}: a `with` block of it has its data")
+        return _Copy(self._kind, bytearray(self._lock._read_block()))
+
+    def _end(self, copy: _Copy) -> None:
+        self._lock._write_block(bytes(copy.memory))
+
+
+class _Copy:
+    """The private copy of one `with` block."""
+
+    def __init__(self, kind: Any, memory: bytearray) -> None:
+        self.memory = memory
+        self.data: Any = memoryview(memory) if isinstance(kind, int) else kind.from_buffer(memory)

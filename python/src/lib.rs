@@ -1,0 +1,64 @@
+//! The native part of the Python package: one class for a lock, with a handle of the Rust library
+//! for each thread that uses it. The package's names, in Python, are in `package/shmlock`.
+//!
+//! | file | contents |
+//! |---|---|
+//! | `lock` | the class: acquiring, releasing, looking |
+//! | `context` | the context manager of `lock.lock(timeout)` |
+//! | `task` | waiting in an asyncio task |
+//! | `look` | what a look at a lock shows: `Holder`, `Recovered` |
+//! | `threads` | a handle for each thread |
+//! | `contender` | one thread's handle |
+//! | `holds` | what a thread holds |
+//! | `segment` | the old form of the lock, for the interoperation mode |
+//! | `timeout`, `failure` | timeouts and exceptions of the package |
+//!
+//! # The interpreter's lock
+//!
+//! A try keeps the interpreter's lock (GIL). Opening and waiting release it. Code of Python (signal
+//! handlers, exit events, loggers) never runs while a handle is inside a call, nor while a handle
+//! holds the lock and `holds` does not know it: each of them may use the same object.
+//!
+//! # Panics
+//!
+//! None is expected. `PyO3` turns one into an exception; none leaves a function of this module.
+
+mod contender;
+mod context;
+mod failure;
+mod holds;
+mod lock;
+mod look;
+mod segment;
+mod task;
+mod threads;
+mod timeout;
+
+use pyo3::prelude::*;
+use shmlock::ExitHandlers;
+
+/// Releases the locks of this process when it exits, or dies by SIGINT, SIGTERM or SIGHUP.
+#[pyfunction]
+fn install_exit_handlers(at_exit: bool, signals: bool) -> PyResult<()> {
+    let install = |handlers: ExitHandlers| {
+        handlers.install().map_err(|error| failure::exception(&error))
+    };
+    if at_exit {
+        install(ExitHandlers::at_exit())?;
+    }
+    if signals {
+        install(ExitHandlers::signals())?;
+    }
+    Ok(())
+}
+
+// Free-threaded Pythons need no lock of their own: what threads share is behind a mutex or atomic.
+#[pymodule(gil_used = false)]
+fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<lock::NativeLock>()?;
+    module.add_class::<context::NativeContext>()?;
+    module.add_class::<task::NativeTask>()?;
+    module.add_class::<look::Holder>()?;
+    module.add_class::<look::Recovered>()?;
+    module.add_function(wrap_pyfunction!(install_exit_handlers, module)?)
+}

@@ -1,0 +1,161 @@
+//! Gives each thread that uses an object a handle of its own.
+//!
+//! A handle is one contender, and must not be used by two threads at once. The object's table owns
+//! the handles. A thread finds its own by a small cache in thread-local memory, without a mutex.
+//!
+//! * When the object is gone, all of its handles are closed.
+//! * When a thread ends, its handles of all objects are closed: what it held is released.
+//!
+//! # Fork
+//!
+//! A child inherits the table, whose mutex may be locked for ever there. So the process is compared
+//! before the mutex is taken, and the drop takes no mutex.
+
+#![allow(unsafe_code, reason = "a thread refers to its handle without a mutex")]
+
+use std::cell::{Cell, RefCell};
+use std::ptr::{self, NonNull};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use shmlock::Error;
+
+use crate::contender::{Contender, Settings};
+
+/// The objects whose handles a thread finds without a mutex. Arbitrary: few threads use more in
+/// turn. A power of two.
+const CACHED: usize = 8;
+
+/// The next number of an object or of a thread. Numbers are never used again.
+static NEXT: AtomicU64 = AtomicU64::new(1);
+
+fn next() -> u64 {
+    NEXT.fetch_add(1, Ordering::Relaxed) // only uniqueness matters
+}
+
+thread_local! {
+    /// By the object's number: this thread's handle. 0 is no object's number.
+    static CACHE: [Cell<(u64, *const Contender)>; CACHED] =
+        const { [const { Cell::new((0, ptr::null())) }; CACHED] };
+    /// Closes this thread's handles at its end.
+    static END: ThreadEnd = ThreadEnd { thread: next(), tables: RefCell::new(Vec::new()) };
+}
+
+/// The handles of one object.
+pub(crate) struct Table {
+    number: u64,
+    pub(crate) settings: Settings,
+    handles: Mutex<Vec<Entry>>,
+}
+
+/// One thread's handle. It lies on the heap, so that it keeps its address.
+struct Entry {
+    thread: u64,
+    contender: NonNull<Contender>,
+}
+
+// SAFETY:
+// * A `Contender` is `Send`: it owns a `ShmLock`, which is, and values without references.
+// * Only the thread of the entry uses it, or the code that drops the entry. By then that thread has
+//   ended, or no reference to the table is left.
+unsafe impl Send for Entry {}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        // SAFETY: made by `Box::into_raw` in `Table::open`, and dropped once, with its entry. No
+        // reference is left, as above.
+        drop(unsafe { Box::from_raw(self.contender.as_ptr()) });
+    }
+}
+
+impl Table {
+    pub(crate) fn new(settings: Settings) -> Arc<Self> {
+        Arc::new(Self { number: next(), settings, handles: Mutex::new(Vec::new()) })
+    }
+
+    fn slot(&self) -> usize {
+        usize::try_from(self.number % CACHED as u64).unwrap_or(0)
+    }
+
+    /// Returns this thread's handle, if it has one.
+    #[inline]
+    pub(crate) fn find(&self) -> Option<&Contender> {
+        let (number, contender) = CACHE.try_with(|cache| cache[self.slot()].get()).ok()?;
+        if number == self.number {
+            // SAFETY: this thread's handle of the object with this number, which is this one, since
+            // numbers are not used again. Its entry is in the table, which outlives the reference:
+            // it is removed at the end of this thread, which runs no code of Python any more.
+            return Some(unsafe { &*contender });
+        }
+        self.find_in_table()
+    }
+
+    /// Returns this thread's handle from the table, and puts it into the cache.
+    #[cold]
+    fn find_in_table(&self) -> Option<&Contender> {
+        if !self.settings.is_ours() {
+            return None; // a forked child: the mutex may be locked for ever
+        }
+        let thread = END.try_with(|end| end.thread).ok()?;
+        let handles = self.handles.lock().unwrap_or_else(PoisonError::into_inner);
+        let contender = handles.iter().find(|entry| entry.thread == thread)?.contender;
+        drop(handles);
+        self.cache(contender);
+        // SAFETY: as in `find`.
+        Some(unsafe { contender.as_ref() })
+    }
+
+    fn cache(&self, contender: NonNull<Contender>) {
+        let entry = (self.number, contender.as_ptr().cast_const());
+        let _ = CACHE.try_with(|cache| cache[self.slot()].set(entry));
+    }
+
+    /// Opens a handle for this thread, which has none. Blocks as [`Contender::open`] does.
+    ///
+    /// # Errors
+    /// Those of [`Contender::open`].
+    pub(crate) fn open(self: &Arc<Self>, description: &str) -> Result<(), Error> {
+        let forked = || Error::ForkedHandle { name: self.settings.name.clone() };
+        if !self.settings.is_ours() {
+            return Err(forked());
+        }
+        let contender = Box::new(Contender::open(&self.settings, description)?);
+        let contender = NonNull::from(Box::leak(contender));
+        END.try_with(|end| {
+            let entry = Entry { thread: end.thread, contender };
+            self.handles.lock().unwrap_or_else(PoisonError::into_inner).push(entry);
+            let mut tables = end.tables.borrow_mut();
+            tables.retain(|table| table.strong_count() > 0);
+            tables.push(Arc::downgrade(self));
+        })
+        .map_err(|_| forked())?; // this thread is ending; the handle is leaked
+        self.cache(contender);
+        Ok(())
+    }
+
+    /// Removes the handle of a thread from the table, and returns it.
+    fn remove(&self, thread: u64) -> Option<Entry> {
+        if !self.settings.is_ours() {
+            return None;
+        }
+        let mut handles = self.handles.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = handles.iter().position(|entry| entry.thread == thread)?;
+        Some(handles.swap_remove(at))
+    }
+}
+
+/// The objects of which a thread has handles.
+struct ThreadEnd {
+    thread: u64,
+    tables: RefCell<Vec<Weak<Table>>>,
+}
+
+impl Drop for ThreadEnd {
+    fn drop(&mut self) {
+        for table in self.tables.take() {
+            if let Some(table) = table.upgrade() {
+                drop(table.remove(self.thread)); // the mutex is free again: the drop may wait
+            }
+        }
+    }
+}
