@@ -1,4 +1,4 @@
-"""Builds the package by maturin, on Linux only. Anywhere else, installation ends with the reason."""
+"""Builds the package by maturin, on Linux only. Elsewhere, installation ends with the reason."""
 
 import sys
 
@@ -8,4 +8,4 @@ if not sys.platform.startswith("linux"):
         f"This is {sys.platform}. The package shmlock==5.0.1 from PyPI runs here."
     )
 
-from maturin import *  # noqa: E402, F403
+from maturin import *  # noqa: F403

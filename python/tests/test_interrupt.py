@@ -6,9 +6,8 @@ import signal
 import statistics
 
 import pytest
-from conftest import HOLDER
-
 import shmlock
+from conftest import HOLDER
 
 ROUNDS = 100
 

@@ -5,7 +5,6 @@ import itertools
 import threading
 
 import pytest
-
 import shmlock
 from shmlock.shmlock_exceptions import ShmLockRuntimeError
 
@@ -87,9 +86,7 @@ def test_a_block_without_the_lock_runs_and_releases_nothing(name, block):
     owner, lock = shmlock.ShmLock(name), shmlock.ShmLock(name)
     assert owner.acquire()
     lock(timeout=False)
-    block = {"with": lambda: lock, "call": lambda: lock(False)}.get(
-        block, lambda: lock.lock(False)
-    )
+    block = {"with": lambda: lock, "call": lambda: lock(False)}.get(block, lambda: lock.lock(False))
     with block() as acquired:
         assert not acquired
     assert owner.locked

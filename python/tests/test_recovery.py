@@ -4,9 +4,8 @@ import signal
 import threading
 
 import pytest
-from conftest import HOLDER, until
-
 import shmlock
+from conftest import HOLDER, until
 from shmlock.shmlock_exceptions import ShmLockRuntimeError
 
 

@@ -5,9 +5,8 @@ import threading
 import time
 
 import pytest
-from conftest import until
-
 import shmlock
+from conftest import until
 from shmlock.shmlock_exceptions import ShmLockRuntimeError, ShmLockValueError
 
 
@@ -90,7 +89,8 @@ def test_a_timeout_of_another_type_is_a_type_error(name, timeout):
 def test_a_set_exit_event_keeps_a_free_lock_away(name, make):
     lock = shmlock.ShmLock(name, exit_event=make and make())
     event = lock.get_exit_event()
-    assert lock.acquire() and lock.release()
+    assert lock.acquire()
+    assert lock.release()
     event.set()
     assert not lock.acquire()
     with lock as acquired:
@@ -98,11 +98,13 @@ def test_a_set_exit_event_keeps_a_free_lock_away(name, make):
     with lock.lock() as acquired:
         assert not acquired
     event.clear()
-    assert lock.acquire() and lock.release()
+    assert lock.acquire()
+    assert lock.release()
     event.set()
     lock.use_mock_exit_event()
     if make is not None:
-        assert lock.acquire() and lock.release()
+        assert lock.acquire()
+        assert lock.release()
 
 
 @pytest.mark.parametrize("make", [threading.Event, multiprocessing.Event])

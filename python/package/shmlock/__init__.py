@@ -11,6 +11,16 @@ arguments and exceptions are here. Underneath is the Rust library `shmlock`: wai
 recovery from killed owners, and locks shared with programs in Rust, C and the shell.
 """
 
+try:
+    from shmlock import _native  # noqa: F401
+except ImportError as error:
+    if "interpreter" in str(error):
+        raise ImportError(
+            "shmlock is for one interpreter of a process: a second one, such as a subinterpreter, "
+            "cannot use it"
+        ) from error
+    raise
+
 from shmlock import (
     shmlock_async,
     shmlock_base_logger,

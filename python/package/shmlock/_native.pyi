@@ -1,5 +1,4 @@
 import os
-from collections.abc import Callable
 from types import TracebackType
 from typing import Any, final
 
@@ -24,7 +23,7 @@ class Recovered:
     def dead(self) -> Holder | None: ...
 
 class NativeLock:
-    def __new__(cls, *args: Any, **kwargs: Any) -> NativeLock: ...  # noqa: PYI034
+    def __new__(cls, *args: Any, **kwargs: Any) -> NativeLock: ...
     def _setup(
         self,
         name: str,
@@ -69,9 +68,7 @@ class NativeLock:
     def _write_block(self, data: bytes) -> None: ...
 
 class NativeContext:
-    def __new__(  # noqa: PYI034
-        cls, lock: NativeLock, timeout: float | bool | None = None
-    ) -> NativeContext: ...
+    def __new__(cls, lock: NativeLock, timeout: float | bool | None = None) -> NativeContext: ...
     def __init__(self, lock: NativeLock, timeout: float | bool | None = None) -> None: ...
     def __enter__(self) -> bool: ...
     def __exit__(
@@ -81,12 +78,11 @@ class NativeContext:
         traceback: TracebackType | None,
         /,
     ) -> None: ...
-    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]: ...
     @property
     def _arguments(self) -> tuple[NativeLock, float | bool | None]: ...
 
 class NativeTask:
-    def __new__(  # noqa: PYI034
+    def __new__(
         cls,
         name: str,
         poll_interval: float,

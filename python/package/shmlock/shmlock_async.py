@@ -107,9 +107,7 @@ class AsyncShmLock:
         except asyncio.TimeoutError:
             return False
 
-    async def _wait(
-        self, loop: asyncio.AbstractEventLoop, timeout: float | bool | None
-    ) -> bool:
+    async def _wait(self, loop: asyncio.AbstractEventLoop, timeout: float | bool | None) -> bool:
         """Waits for the lock."""
         self._task.begin(timeout)
         acquired = False
@@ -146,7 +144,7 @@ class AsyncShmLock:
         self._task.release()
 
     def lock(self, timeout: float | bool | None = None) -> _AsyncLockContext:
-        """Returns an asynchronous context manager, whose value says whether the lock is acquired."""
+        """Returns an asynchronous context manager; its value says whether the lock is acquired."""
         return _AsyncLockContext(self, timeout)
 
     async def __aenter__(self) -> AsyncShmLock:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Union
+from typing import TYPE_CHECKING
 
 from shmlock.shmlock_uuid import ShmUuid
 
@@ -43,7 +43,7 @@ class ExitEventMock:
 
 
 if TYPE_CHECKING:
-    Event = Union[threading.Event, multiprocessing.synchronize.Event, ExitEventMock]
+    Event = threading.Event | multiprocessing.synchronize.Event | ExitEventMock
 
 
 @dataclass

