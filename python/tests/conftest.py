@@ -104,7 +104,11 @@ def child():
     for one in children:
         if one.process.poll() is None:
             one.signal(signal.SIGCONT)
-            one.kill()
+            one.process.stdin.close()  # a child that reads ends in order
+            try:
+                one.process.wait(5)
+            except subprocess.TimeoutExpired:
+                one.kill()
         one.process.stdin.close()
         one.process.stdout.close()
 

@@ -4,6 +4,7 @@ import ctypes
 import threading
 
 import pytest
+
 import shmlock
 from shmlock.shmlock_exceptions import ShmLockRuntimeError, ShmLockValueError
 

@@ -6,6 +6,7 @@ import signal
 import statistics
 
 import pytest
+
 import shmlock
 from conftest import HOLDER
 

@@ -5,6 +5,7 @@ import itertools
 import threading
 
 import pytest
+
 import shmlock
 from shmlock.shmlock_exceptions import ShmLockRuntimeError
 

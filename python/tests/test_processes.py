@@ -10,6 +10,7 @@ import textwrap
 import threading
 
 import pytest
+
 import shmlock
 from conftest import until
 from shmlock.shmlock_exceptions import ShmLockRuntimeError

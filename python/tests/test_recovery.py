@@ -4,6 +4,7 @@ import signal
 import threading
 
 import pytest
+
 import shmlock
 from conftest import HOLDER, until
 from shmlock.shmlock_exceptions import ShmLockRuntimeError

@@ -5,6 +5,7 @@ import os
 import threading
 
 import pytest
+
 import shmlock
 from conftest import HOLDER
 from shmlock.shmlock_exceptions import ShmLockRuntimeError, ShmLockValueError

@@ -5,6 +5,7 @@ import threading
 import time
 
 import pytest
+
 import shmlock
 from conftest import until
 from shmlock.shmlock_exceptions import ShmLockRuntimeError, ShmLockValueError
