@@ -25,7 +25,11 @@ pub(crate) struct NativeContext {
 impl NativeContext {
     #[new]
     #[pyo3(signature = (lock, timeout = None))]
-    fn new(lock: Py<NativeLock>, timeout: Option<Bound<'_, PyAny>>, py: Python<'_>) -> PyResult<Self> {
+    fn new(
+        lock: Py<NativeLock>,
+        timeout: Option<Bound<'_, PyAny>>,
+        py: Python<'_>,
+    ) -> PyResult<Self> {
         let timeout = timeout.unwrap_or_else(|| py.None().into_bound(py));
         Limit::read(&timeout)?; // an error here, not in the middle of the block
         Ok(Self {

@@ -67,9 +67,8 @@ fn check_interpreter(_py: Python<'_>) -> PyResult<()> {
 /// Releases the locks of this process when it exits, or dies by SIGINT, SIGTERM or SIGHUP.
 #[pyfunction]
 fn install_exit_handlers(at_exit: bool, signals: bool) -> PyResult<()> {
-    let install = |handlers: ExitHandlers| {
-        handlers.install().map_err(|error| failure::exception(&error))
-    };
+    let install =
+        |handlers: ExitHandlers| handlers.install().map_err(|error| failure::exception(&error));
     if at_exit {
         install(ExitHandlers::at_exit())?;
     }

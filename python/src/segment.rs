@@ -135,7 +135,8 @@ fn made(file: &rustix::fd::OwnedFd) -> Result<Made, Errno> {
 /// Removes the segment, unless another one has taken its place. Never blocks.
 #[allow(clippy::useless_conversion, reason = "the width varies")]
 pub(crate) fn remove(path: &Path, made: Made) {
-    let found = lstat(path).map(|stat| Made { device: stat.st_dev.into(), inode: stat.st_ino.into() });
+    let found =
+        lstat(path).map(|stat| Made { device: stat.st_dev.into(), inode: stat.st_ino.into() });
     if found == Ok(made) {
         // It cannot fail in a way that helps a caller: the name is ours, or is gone.
         let _ = unlink(path);

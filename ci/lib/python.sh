@@ -1,0 +1,46 @@
+# Sourced: finds Pythons, makes environments with tools from PyPI, and gets the old package.
+# shellcheck shell=bash
+
+pythons_cache=$cache/python
+
+# all_pythons: prints the CPythons from 3.10 on that this machine has, one for each version, the
+# oldest first.
+all_pythons() {
+    local python version
+    for python in $(compgen -c python3. | grep -xE 'python3\.[0-9]+' | sort -u) \
+        "$HOME"/.pyenv/versions/*/bin/python; do
+        python=$(command -v "$python") || continue
+        version=$("$python" -c 'import sys; v = sys.version_info
+if sys.implementation.name == "cpython": print(f"{v[0]}.{v[1]:02}")' 2>/dev/null) || continue
+        [[ $version < 3.10 ]] || echo "$version $("$python" -c \
+            'import os, sys; print(os.path.realpath(sys.executable))')"
+    done | sort -u -k1,1 | cut -d' ' -f2
+}
+
+# environment PYTHON PACKAGE...: prints the directory of a virtual environment with these packages.
+# It is kept, so that a second run needs no network.
+environment() {
+    local python=$1 place
+    shift
+    place=$pythons_cache/$(printf '%s\n' "$python" "$@" | cksum | cut -d' ' -f1)
+    [ -e "$place/complete" ] || {
+        rm -rf "$place"
+        "$python" -m venv "$place" &&
+            "$place/bin/pip" --quiet --disable-pip-version-check install "$@" >&2 &&
+            touch "$place/complete"
+    } || return
+    echo "$place"
+}
+
+# old_package PYTHON VERSION: prints the directory of the old package's source distribution, which is
+# downloaded once, unmodified.
+old_package() {
+    local place=$pythons_cache/old
+    [ -d "$place/shmlock-$2/tests" ] || {
+        mkdir -p "$place" &&
+            "$1" -m pip --quiet --disable-pip-version-check download --no-deps --no-binary :all: \
+                --dest "$place" "shmlock==$2" >&2 &&
+            tar -xzf "$place/shmlock-$2.tar.gz" -C "$place"
+    } || return
+    echo "$place/shmlock-$2"
+}
