@@ -17,24 +17,24 @@ oldest=${pythons[0]} newest=${pythons[-1]}
 builder=$(environment "$newest" 'maturin==1.16.0') ||
     skip "maturin is neither installed nor installable from PyPI"
 
+rm -rf "$CARGO_TARGET_DIR/wheels"
 "$builder/bin/maturin" build --quiet --release --locked --manifest-path python/Cargo.toml \
     --interpreter "$newest" --out "$CARGO_TARGET_DIR/wheels"
-wheel=$(ls -t "$CARGO_TARGET_DIR"/wheels/*.whl | head -n 1)
+wheel=$(realpath "$CARGO_TARGET_DIR"/wheels/*.whl)
 if [ "${1:-}" = wheel ]; then
     echo "$wheel"
     exit
 fi
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-wheel=$(realpath "$wheel")
 echo "$(basename "$wheel"), $(stat -c %s "$wheel") bytes"
 
 # The sources.
 cargo fmt --manifest-path python/Cargo.toml --check
 cargo clippy --quiet --manifest-path python/Cargo.toml --all-targets -- -D warnings
 cargo test --quiet --manifest-path python/Cargo.toml
-tools=$(environment "$newest" 'mypy==2.4.1' 'pyright[nodejs]==1.1.414' 'ruff==0.17.6' 'pytest==9.2.0') ||
-    skip "mypy, pyright, ruff and pytest are not installable from PyPI"
+tools=$(environment "$newest" 'mypy==2.4.1' 'pyright[nodejs]==1.1.414' 'ruff==0.17.6' 'pytest==9.2.0' \
+    'numpy==2.4.6') || skip "mypy, pyright, ruff and pytest are not installable from PyPI"
 (
     cd python
     "$tools/bin/ruff" check --quiet --no-cache .

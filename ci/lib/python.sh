@@ -6,15 +6,14 @@ pythons_cache=$cache/python
 # all_pythons: prints the CPythons from 3.10 on that this machine has, one for each version, the
 # oldest first.
 all_pythons() {
-    local python version
+    local python
     for python in $(compgen -c python3. | grep -xE 'python3\.[0-9]+' | sort -u) \
         "$HOME"/.pyenv/versions/*/bin/python; do
         python=$(command -v "$python") || continue
-        version=$("$python" -c 'import sys; v = sys.version_info
-if sys.implementation.name == "cpython": print(f"{v[0]}.{v[1]:02}")' 2>/dev/null) || continue
-        [[ $version < 3.10 ]] || echo "$version $("$python" -c \
-            'import os, sys; print(os.path.realpath(sys.executable))')"
-    done | sort -u -k1,1 | cut -d' ' -f2
+        "$python" -c 'import os, sys
+if sys.implementation.name == "cpython" and sys.version_info >= (3, 10):
+    print(sys.version_info.minor, os.path.realpath(sys.executable))' 2>/dev/null || true
+    done | sort -u -n -k1,1 | cut -d' ' -f2
 }
 
 # environment PYTHON PACKAGE...: prints the directory of a virtual environment with these packages.
