@@ -83,8 +83,9 @@ impl Table {
         let (number, contender) = CACHE.try_with(|cache| cache[self.slot()].get()).ok()?;
         if number == self.number {
             // SAFETY: this thread's handle of the object with this number, which is this one, since
-            // numbers are not used again. Its entry is in the table, which outlives the reference:
-            // it is removed at the end of this thread, which runs no code of Python any more.
+            // numbers are not used again. Its entry is in the table, which outlives the reference.
+            // It is removed at the end of this thread, which is in no call then, and empties the
+            // cache before.
             return Some(unsafe { &*contender });
         }
         self.find_in_table()
@@ -119,16 +120,17 @@ impl Table {
         if !self.settings.is_ours() {
             return Err(forked());
         }
+        // A thread that has run its destructors gets no handle: nothing would close it.
+        let thread = END.try_with(|end| end.thread).map_err(|_| forked())?;
         let contender = Box::new(Contender::open(&self.settings, description)?);
         let contender = NonNull::from(Box::leak(contender));
-        END.try_with(|end| {
-            let entry = Entry { thread: end.thread, contender };
-            self.handles.lock().unwrap_or_else(PoisonError::into_inner).push(entry);
+        let entry = Entry { thread, contender };
+        self.handles.lock().unwrap_or_else(PoisonError::into_inner).push(entry);
+        let _ = END.try_with(|end| {
             let mut tables = end.tables.borrow_mut();
             tables.retain(|table| table.strong_count() > 0);
             tables.push(Arc::downgrade(self));
-        })
-        .map_err(|_| forked())?; // this thread is ending; the handle is leaked
+        });
         self.cache(contender);
         Ok(())
     }
@@ -152,6 +154,9 @@ struct ThreadEnd {
 
 impl Drop for ThreadEnd {
     fn drop(&mut self) {
+        // Code of Python may run on this thread once more, in a handler of exit(3): it finds no
+        // handle.
+        let _ = CACHE.try_with(|cache| cache.iter().for_each(|entry| entry.set((0, ptr::null()))));
         for table in self.tables.take() {
             if let Some(table) = table.upgrade() {
                 drop(table.remove(self.thread)); // the mutex is free again: the drop may wait

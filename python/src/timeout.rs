@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyOverflowError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::PyBool;
 
@@ -32,6 +32,10 @@ impl Limit {
         }
         match timeout.extract::<f64>() {
             Ok(seconds) => Ok(Self::of_seconds(seconds)),
+            // An int beyond any float.
+            Err(error) if error.is_instance_of::<PyOverflowError>(timeout.py()) => {
+                Ok(if timeout.gt(0)? { Self::Forever } else { Self::OneTry })
+            }
             Err(_) => Err(PyTypeError::new_err(format!(
                 "a timeout is a number of seconds, a bool or None, not {}",
                 timeout.get_type()

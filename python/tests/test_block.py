@@ -1,6 +1,7 @@
 """Data beside a lock."""
 
 import ctypes
+import pickle
 import threading
 
 import pytest
@@ -161,3 +162,12 @@ def test_threads_count_in_a_block_and_lose_nothing(name):
         thread.join()
     with block as position:
         assert position.count == 2000
+
+
+def test_a_copy_by_pickle_is_another_object_of_the_block(name):
+    block = shmlock.SharedBlock(name, Position, schema="v1")
+    copy = pickle.loads(pickle.dumps(block))
+    with block as position:
+        position.count = 5
+    with copy as position:
+        assert position.count == 5

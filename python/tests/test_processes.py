@@ -206,6 +206,33 @@ def test_what_a_thread_holds_is_released_at_its_end(name):
     lock.release()
 
 
+def test_a_daemon_thread_may_wait_while_the_interpreter_ends(name, child):
+    one = child(
+        """
+        import sys, threading, time, shmlock
+        owner = shmlock.ShmLock(sys.argv[1])
+        owner.acquire()
+        waiter = threading.Thread(target=shmlock.ShmLock(sys.argv[1]).acquire, daemon=True)
+        waiter.start()
+        while "has waiters" not in owner.status():
+            time.sleep(0.001)
+        class Slow:
+            # The interpreter is ending, and other threads may run during the sleep.
+            def __del__(self, sleep=time.sleep):
+                sleep(0.3)
+        slow = Slow()
+        print("ending")
+        """,
+        name,
+    )
+    one.line("ending")
+    assert one.end() == 0
+    lock = shmlock.ShmLock(name)
+    assert lock.acquire(timeout=30)
+    lock.declare_consistent()
+    lock.release()
+
+
 def test_an_object_that_is_gone_has_released_what_other_threads_held(name):
     lock, other = [shmlock.ShmLock(name)], shmlock.ShmLock(name)
     acquired, end = threading.Event(), threading.Event()

@@ -4,7 +4,6 @@ import asyncio
 import ctypes
 import logging
 import threading
-from typing import Optional
 
 import shmlock
 from shmlock import shmlock_exceptions
@@ -12,7 +11,7 @@ from shmlock.shmlock_config import ExitEventMock, ShmLockConfig
 from shmlock.shmlock_uuid import ShmUuid
 
 
-def old_names(logger: logging.Logger, stop: threading.Event) -> Optional[str]:
+def old_names(logger: logging.Logger, stop: threading.Event) -> str | None:
     lock: shmlock.ShmLock = shmlock.ShmLock("name", 0.1, logger, stop, True, True, None)
     with lock as acquired:
         held: bool = acquired
@@ -50,10 +49,10 @@ def new_names() -> None:
     with lock:
         if lock.recovered is not None:
             dead = lock.recovered.dead
-            pid: Optional[int] = None if dead is None else dead.pid
+            pid: int | None = None if dead is None else dead.pid
             print(pid)
             lock.declare_consistent()
-        token: Optional[int] = lock.fencing_token
+        token: int | None = lock.fencing_token
         print(token, lock.status(), lock.is_locked())
     holder = lock.holder()
     if holder is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from shmlock.shmlock_exceptions import ShmLockRuntimeError, ShmLockValueError
@@ -92,6 +93,8 @@ class SharedBlock(Generic[Data]):
         if len(first) != length:
             raise ShmLockValueError(f"initial has {len(first)} bytes of {length}")
         self._kind = kind
+        self._initial = None if initial is None else first
+        self._schema = schema
         self._lock = ShmLock(
             name,
             poll_interval,
@@ -106,6 +109,14 @@ class SharedBlock(Generic[Data]):
 
     def __repr__(self) -> str:
         return f"SharedBlock(name={self._lock.name}, uuid={self._lock.uuid})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Names the block: another process, or a copy, makes an object of its own."""
+        _, (_, arguments, _) = self._lock.__reduce__()
+        kept = ("poll_interval", "logger", "exit_event", "directory", "mode")
+        more = {key: arguments[key] for key in kept}
+        more.update(schema=self._schema, initial=self._initial)
+        return partial(type(self), **more), (self._lock.name, self._kind)
 
     @property
     def shm_lock(self) -> ShmLock:
