@@ -169,7 +169,9 @@ pub(crate) fn make_until(
 
 /// Sleeps. Returns `false` if a signal has ended the sleep.
 pub(crate) fn slept(time: Duration) -> bool {
-    let (tv_sec, tv_nsec) = (i64::try_from(time.as_secs()), time.subsec_nanos().into());
-    let request = Timespec { tv_sec: tv_sec.unwrap_or(i64::MAX), tv_nsec };
+    let request = Timespec {
+        tv_sec: time.as_secs().try_into().unwrap_or(i64::MAX),
+        tv_nsec: time.subsec_nanos().into(),
+    };
     matches!(nanosleep(&request), NanosleepRelativeResult::Ok)
 }
