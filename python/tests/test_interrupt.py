@@ -10,7 +10,7 @@ import pytest
 import shmlock
 from conftest import HOLDER
 
-ROUNDS = 100
+ROUNDS = int(os.environ.get("SHMLOCK_ROUNDS", "100"))
 
 #: Waits in one form, round after round, and says how long the interrupt took.
 WAITER = """
