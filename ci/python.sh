@@ -42,14 +42,17 @@ tools=$(environment "$newest" 'mypy==2.4.1' 'pyright[nodejs]==1.1.414' 'ruff==0.
     "$tools/bin/mypy" --no-error-summary --cache-dir "$work/mypy" package/shmlock
 )
 
-# try_with PYTHON: an environment with the wheel, for this run only.
+# try_with TOOLS DIRECTORY: makes an environment with the wheel, for this run only, which sees the
+# packages of the environment TOOLS.
 try_with() {
-    "$1" -m venv --system-site-packages "$2"
-    "$2/bin/pip" --quiet install --no-deps --force-reinstall "$wheel"
+    local site='import sysconfig; print(sysconfig.get_path("purelib"))'
+    "$1/bin/python" -m venv "$2"
+    "$1/bin/python" -c "$site" >"$("$2/bin/python" -c "$site")/tools.pth"
+    "$2/bin/pip" --quiet install --no-deps "$wheel"
 }
 
 # Its users' types: what mypy and pyright infer from the installed wheel.
-try_with "$tools/bin/python" "$work/new"
+try_with "$tools" "$work/new"
 "$work/new/bin/python" -m mypy --strict --no-error-summary --cache-dir "$work/mypy-users" \
     --python-executable "$work/new/bin/python" python/tests/typed_user.py
 "$tools/bin/pyright" --pythonpath "$work/new/bin/python" python/tests/typed_user.py >"$work/out" ||
@@ -92,7 +95,7 @@ ours() { timeout --kill-after=5 300 "$1/bin/python" -m pytest -q --tb=short pyth
 ours "$work/new"
 if [ "$oldest" != "$newest" ]; then
     pytest=$(environment "$oldest" 'pytest==9.2.0') || skip "pytest is not installable for $oldest"
-    try_with "$pytest/bin/python" "$work/old"
+    try_with "$pytest" "$work/old"
     ours "$work/old" -k "not interrupt and not count_together"
 fi
 
