@@ -13,7 +13,11 @@ export PIP_DISABLE_PIP_VERSION_CHECK=1 PYTHONDONTWRITEBYTECODE=1
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target}/python
 mapfile -t pythons < <(all_pythons)
 [ ${#pythons[@]} -gt 0 ] || skip "no CPython from 3.10 on"
-oldest=${pythons[0]} newest=${pythons[-1]}
+oldest=${pythons[0]} newest=${pythons[-1]} judge=$newest
+for python in "${pythons[@]}"; do
+    # One of the old package's tests is for Pythons before 3.13.
+    ! "$python" -c 'import sys; sys.exit(sys.version_info >= (3, 13))' || judge=$python
+done
 builder=$(environment "$newest" 'maturin==1.16.0') ||
     skip "maturin is neither installed nor installable from PyPI"
 
@@ -64,17 +68,19 @@ without_segment="test_empty_shared_memory_file test_empty_uuid_in_created_file \
 test_error_function_if_all_is_fine test_error_function_if_lock_acquired test_monkey_patch \
 test_query_function"
 
+tester=$(environment "$judge" 'pytest==9.2.0') || skip "pytest is not installable for $judge"
+try_with "$tester" "$work/judge"
 # judge VERSION INTEROP EXPECTED: runs the tests of this version of the old package; EXPECTED are
 # those that fail.
 judge() {
     local old failed
     old=$(old_package "$builder/bin/python" "$1") ||
         skip "the source distribution of shmlock $1 is not on PyPI: $1 was not judged"
-    rm -rf "$work/judge" && mkdir "$work/judge" && cp -r "$old/tests" "$work/judge"
+    rm -rf "$work/tests" && cp -r "$old/tests" "$work/tests"
     touch "$work/begin"
     (
-        cd "$work/judge"
-        SHMLOCK_INTEROP=$2 timeout --kill-after=5 200 "$work/new/bin/python" -m pytest -q --tb=line \
+        cd "$work"
+        SHMLOCK_INTEROP=$2 timeout --kill-after=5 200 "$work/judge/bin/python" -m pytest -q --tb=line \
             -p no:cacheprovider tests >"$work/out" 2>&1
     ) || [ -n "$3" ] || { tail -n 40 "$work/out"; die "the tests of $1 failed, see above"; }
     failed=$(sed -n 's/^FAILED .*:://p' "$work/out" | sed 's/ - .*//' | sort | tr '\n' ' ')

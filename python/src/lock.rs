@@ -246,8 +246,8 @@ impl NativeLock {
         }
     }
 
-    /// Sets what `__init__` has checked. Opens a file only if a dead process has left something in
-    /// the old form.
+    /// Sets what `__init__` has checked. Opens a block, and a lock if a dead process has left
+    /// something in the old form.
     #[pyo3(signature = (name, poll_interval, uuid, *, has_event, has_logger, block_signals,
         interop, directory, mode, block))]
     #[allow(clippy::too_many_arguments, reason = "called once, with names")]
@@ -284,6 +284,10 @@ impl NativeLock {
         self.has_logger.store(has_logger, Ordering::Relaxed);
         if self.table.set(Table::new(settings)).is_err() {
             return Err(ShmLockRuntimeError::new_err("the lock is initialised already"));
+        }
+        let table = self.table()?;
+        if let Some((initial, schema)) = &table.settings.block {
+            py.detach(|| table.keep(initial, schema)).map_err(|error| exception(&error))?;
         }
         let segment = self.table()?.settings.segment.as_deref();
         if segment.is_some_and(|path| matches!(segment::look(path), Ok(segment::Found::Ours(_)))) {

@@ -18,7 +18,7 @@ use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use shmlock::Error;
+use shmlock::{Error, ShmLock};
 
 use crate::contender::{Contender, Settings};
 
@@ -46,6 +46,8 @@ pub(crate) struct Table {
     number: u64,
     pub(crate) settings: Settings,
     handles: Mutex<Vec<Entry>>,
+    /// Keeps the data of a block for as long as the object exists, whichever threads use it.
+    keeper: Mutex<Option<ShmLock>>,
 }
 
 /// One thread's handle. It lies on the heap, so that it keeps its address.
@@ -70,7 +72,23 @@ impl Drop for Entry {
 
 impl Table {
     pub(crate) fn new(settings: Settings) -> Arc<Self> {
-        Arc::new(Self { number: next(), settings, handles: Mutex::new(Vec::new()) })
+        Arc::new(Self {
+            number: next(),
+            settings,
+            handles: Mutex::new(Vec::new()),
+            keeper: Mutex::new(None),
+        })
+    }
+
+    /// Opens the block, and creates its data if it does not exist. Blocks as
+    /// [`Builder::open_block_bytes`](shmlock::Builder::open_block_bytes) does.
+    ///
+    /// # Errors
+    /// Those of [`Builder::open_block_bytes`](shmlock::Builder::open_block_bytes).
+    pub(crate) fn keep(&self, initial: &[u8], schema: &str) -> Result<(), Error> {
+        let lock = self.settings.builder("").schema(schema).open_block_bytes(initial)?;
+        *self.keeper.lock().unwrap_or_else(PoisonError::into_inner) = Some(lock);
+        Ok(())
     }
 
     fn slot(&self) -> usize {

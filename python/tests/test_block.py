@@ -1,12 +1,15 @@
 """Data beside a lock."""
 
 import ctypes
+import gc
+import os
 import pickle
 import threading
 
 import pytest
 
 import shmlock
+from conftest import until
 from shmlock.shmlock_exceptions import ShmLockRuntimeError, ShmLockValueError
 
 
@@ -92,16 +95,33 @@ def test_the_first_opener_gives_the_initial_data(name):
 
 def test_another_length_and_another_schema_are_refused(name):
     block = shmlock.SharedBlock(name, 8, schema="one")
-    with block:
-        pass
-    for other in (shmlock.SharedBlock(name, 9, schema="one"), shmlock.SharedBlock(name, 8)):
+    for kind, schema in ((9, "one"), (8, "")):
         with pytest.raises(ShmLockRuntimeError):
-            other.__enter__()
+            shmlock.SharedBlock(name, kind, schema=schema)
     plain = shmlock.ShmLock(name)
     with block:
         assert not plain.acquire(timeout=False), "a plain object is one more contender"
     with pytest.raises(ShmLockValueError):
-        shmlock.SharedBlock(f"{name}-long", 8, schema="x" * 40).__enter__()
+        shmlock.SharedBlock(f"{name}-long", 8, schema="x" * 40)
+
+
+def test_the_data_lasts_as_long_as_an_object_whichever_threads_use_it(name):
+    block = shmlock.SharedBlock(name, 8)
+
+    def write():
+        with block as view:
+            view[0] = 1
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    thread.join()
+    until(lambda: len(os.listdir("/proc/self/task")) == 1)  # its handles are closed
+    with block as view:
+        assert view[0] == 1
+    del block, view
+    gc.collect()
+    with shmlock.SharedBlock(name, 8) as view:
+        assert view[0] == 0
 
 
 @pytest.mark.parametrize("kind", [0, -1, (1 << 30) + 1])

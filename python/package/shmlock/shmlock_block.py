@@ -79,7 +79,10 @@ class SharedBlock(Generic[Data]):
         directory: str | os.PathLike[str] | None = None,
         mode: int | None = None,
     ) -> None:
-        """Makes an object of the block of this name.
+        """Opens the block of this name, and creates its data if it does not exist.
+
+        Waits while another process creates it. The data exists while an object exists.
+        ShmLockRuntimeError: its length or its schema is another.
 
         kind: a ctypes type without pointers, or a number of bytes. A block sees an instance of the
             type, or a writable memoryview: `numpy.frombuffer(view, dtype)` makes an array of it.
