@@ -106,19 +106,19 @@ def test_another_length_and_another_schema_are_refused(name):
 
 
 def test_the_data_lasts_as_long_as_an_object_whichever_threads_use_it(name):
-    block = shmlock.SharedBlock(name, 8)
+    blocks = [shmlock.SharedBlock(name, 8)]
 
     def write():
-        with block as view:
+        with blocks[0] as view:
             view[0] = 1
 
     thread = threading.Thread(target=write)
     thread.start()
     thread.join()
     until(lambda: len(os.listdir("/proc/self/task")) == 1)  # its handles are closed
-    with block as view:
+    with blocks[0] as view:
         assert view[0] == 1
-    del block, view
+    blocks.clear()
     gc.collect()
     with shmlock.SharedBlock(name, 8) as view:
         assert view[0] == 0
