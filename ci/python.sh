@@ -94,7 +94,10 @@ for version in 5.0.1 4.4.4; do
     judge $version 1 ""
 done
 
-# Our own tests, beside old programs of both versions.
+# Our own tests, beside the program `shmlock`, and old programs of both versions.
+target=${CARGO_TARGET_DIR%/python}
+CARGO_TARGET_DIR=$target cargo build --quiet --release -p shmlock-cli
+export SHMLOCK_PROGRAM=$target/release/shmlock
 SHMLOCK_OLD=$(old_package "$builder/bin/python" 5.0.1):$(old_package "$builder/bin/python" 4.4.4)
 export SHMLOCK_OLD
 ours() { timeout --kill-after=5 300 "$1/bin/python" -m pytest -q --tb=short python/tests "${@:2}"; }
@@ -129,6 +132,6 @@ cat >"$work/mate" <<MATE
 exec "$work/new/bin/python" -I "$PWD/python/tests/mate.py" "\$@"
 MATE
 chmod +x "$work/mate"
-export CARGO_TARGET_DIR=${CARGO_TARGET_DIR%/python}
-SHMLOCK_MATE_IN_C=$work/mate SHMLOCK_PEER_SECONDS=${SHMLOCK_PEER_SECONDS:-15} \
+export CARGO_TARGET_DIR=$target
+SHMLOCK_MATE_IN_PYTHON=$work/mate SHMLOCK_PEER_SECONDS=${SHMLOCK_PEER_SECONDS:-15} \
     cargo test --quiet --release -p shmlock-tests --test frozen_peer -- --nocapture
