@@ -18,7 +18,7 @@ use crate::segment::{self, Made};
 const LOOK: Duration = Duration::from_millis(50);
 
 /// The same for a lock with an exit event, which cannot wake the wait.
-const LOOK_AT_EVENT: Duration = Duration::from_millis(10);
+const LOOK_AT_EVENT: Duration = Duration::from_millis(20);
 
 /// The settings of an object, as its handles need them.
 #[derive(Debug)]
