@@ -35,4 +35,15 @@ for architecture in "${architectures[@]}"; do
         --target "$(rust_target "$architecture")" --compatibility manylinux2014 --out "$out"
 done
 maturin sdist --quiet --manifest-path python/Cargo.toml --out "$out"
+
+# The source distribution builds with cargo and maturin alone.
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+(
+    cd "$work"
+    "$tools/bin/pip" wheel --quiet --no-index --no-build-isolation --no-deps "$out"/shmlock-*.tar.gz
+    "$tools/bin/python" -m zipfile -e shmlock-*.whl site
+    PYTHONPATH=site "$tools/bin/python" -c 'import shmlock
+with shmlock.ShmLock("wheels.sh") as acquired: assert acquired'
+)
 ls -l "$out"
