@@ -163,10 +163,12 @@ impl NativeTask {
         result.map(Some).map_err(|error| exception(&error))
     }
 
-    /// Ends the wait, and leaves nothing behind.
+    /// Ends the wait, and leaves nothing behind: an acquisition of which the caller does not know is
+    /// released.
     fn cancel(&self) -> PyResult<()> {
-        self.state()?.wait = None;
-        Ok(())
+        let mut state = self.state()?;
+        state.wait = None;
+        state.lock().force_release().map(drop).map_err(|error| exception(&error))
     }
 
     /// Returns the descriptor that is readable when the wait is to be polled.

@@ -144,6 +144,12 @@ def test_a_block_in_a_block_is_refused_and_the_outer_one_goes_on(name):
             block.lock().__enter__()
         assert block.shm_lock.locked
         view[0] = 1
+    with block.lock() as view:
+        with pytest.raises(ShmLockRuntimeError):
+            block.__enter__()
+        with pytest.raises(ShmLockRuntimeError):
+            block.lock().__enter__()
+        assert block.shm_lock.locked
     assert not block.shm_lock.locked
     with block as view:
         assert view[0] == 1
@@ -191,3 +197,14 @@ def test_a_copy_by_pickle_is_another_object_of_the_block(name):
         position.count = 5
     with copy as position:
         assert position.count == 5
+
+
+def test_an_entered_block_that_is_forgotten_releases_the_lock_and_keeps_the_data(name):
+    """As after an interrupt between the acquisition and the body."""
+    block, other = (shmlock.SharedBlock(name, 8) for _ in range(2))
+    context = block.lock()
+    context.__enter__()[0] = 7
+    assert not other.shm_lock.acquire(timeout=False)
+    del context
+    with other.lock(timeout=30) as view:
+        assert view[0] == 0

@@ -113,6 +113,17 @@ def test_a_cancelled_task_leaves_nothing_behind(name):
     run(main())
 
 
+def test_a_wait_that_is_cancelled_after_it_has_the_lock_releases_it(name):
+    """As after an interrupt between the acquisition and the caller."""
+    lock, other = shmlock.AsyncShmLock(name), shmlock.ShmLock(name)
+    lock._task.begin(None)
+    assert lock._task.poll() is True
+    assert not other.acquire(timeout=False)
+    lock._task.cancel()
+    assert other.acquire(timeout=False)
+    other.release()
+
+
 def test_a_task_in_the_queue_keeps_its_timeout(name):
     async def main():
         lock = shmlock.AsyncShmLock(name)

@@ -14,6 +14,7 @@ from shmlock.shmlock_main import ShmLock
 if TYPE_CHECKING:
     import logging
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
     from types import TracebackType
 
     from shmlock.shmlock_config import Event
@@ -108,7 +109,9 @@ class SharedBlock(Generic[Data]):
             mode=mode,
             _block=(first, schema),
         )
-        self._open: list[_Copy] = []
+        # Both change under the lock only.
+        self._is_open = False
+        self._contexts: list[AbstractContextManager[Data | None]] = []
 
     def __repr__(self) -> str:
         return f"SharedBlock(name={self._lock.name}, uuid={self._lock.uuid})"
@@ -133,22 +136,26 @@ class SharedBlock(Generic[Data]):
             if not acquired:
                 yield None
                 return
-            copy = self._begin()
-            yield copy.data
-            self._end(copy)
+            # Two copies at a time would overwrite each other.
+            if self._is_open:
+                raise ShmLockRuntimeError(f"{self}: a block of this thread has its data")
+            self._is_open = True
+            try:
+                copy = _Copy(self._kind, bytearray(self._lock._read_block()))
+                yield copy.data
+                self._lock._write_block(bytes(copy.memory))
+            finally:
+                self._is_open = False
 
     def __enter__(self) -> Data:
         """Acquires the lock, without a limit, and returns a private copy of the data."""
-        if not self._lock.__enter__():
-            self._lock.__exit__(None, None, None)
+        context = self.lock()
+        data = context.__enter__()
+        if data is None:
+            context.__exit__(None, None, None)
             raise ShmLockRuntimeError(f"{self}: its exit event is set")
-        try:
-            copy = self._begin()
-        except BaseException:
-            self._lock.__exit__(None, None, None)
-            raise
-        self._open.append(copy)
-        data: Data = copy.data
+        # An interrupt before this drops the context, which releases the lock.
+        self._contexts.append(context)
         return data
 
     def __exit__(
@@ -157,20 +164,7 @@ class SharedBlock(Generic[Data]):
         value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        copy = self._open.pop()
-        try:
-            if kind is None:
-                self._end(copy)
-        finally:
-            self._lock.__exit__(kind, value, traceback)
-
-    def _begin(self) -> _Copy:
-        if self._open:
-            raise ShmLockRuntimeError(f"{self}: a `with` block of it has its data")
-        return _Copy(self._kind, bytearray(self._lock._read_block()))
-
-    def _end(self, copy: _Copy) -> None:
-        self._lock._write_block(bytes(copy.memory))
+        self._contexts.pop().__exit__(kind, value, traceback)
 
 
 class _Copy:
