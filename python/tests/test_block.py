@@ -115,7 +115,7 @@ def test_the_data_lasts_as_long_as_an_object_whichever_threads_use_it(name):
     thread = threading.Thread(target=write)
     thread.start()
     thread.join()
-    until(lambda: len(os.listdir("/proc/self/task")) == 1)  # its handles are closed
+    until(lambda: not os.path.exists(f"/proc/self/task/{thread.native_id}"))
     with blocks[0] as view:
         assert view[0] == 1
     blocks.clear()
