@@ -26,12 +26,12 @@ pub(super) const METRICS: [Metric; 8] = [
     ("max", Unit::Time),
 ];
 
-/// Returns the window. It is longest where fairness is measured: each of many processes should have
-/// several time slices.
+/// Returns the window. With work, several time slices of the kernel pass in it: a rare preemption
+/// of an owner is what makes the longest wait. Each of many processes should have several slices.
 fn window(effort: Effort, processes: usize, work: bool, timed: bool) -> Duration {
-    match (work && processes >= 15, timed) {
-        (true, false) => effort.millis(50, 1000),
-        (true, true) => effort.millis(25, 300),
+    match (work, processes >= 15 && !timed) {
+        (true, true) => effort.millis(50, 1000),
+        (true, false) => effort.millis(25, 300),
         (false, _) => effort.millis(25, 75),
     }
 }
