@@ -81,6 +81,8 @@ pub(crate) enum Attempt {
 
 /// One thread's handle of an object. Only that thread uses it.
 pub(crate) struct Contender {
+    /// No other handle of this process has it, ever.
+    pub(crate) number: u64,
     lock: ShmLock,
     pub(crate) holds: Holds,
     /// The segment that is ours while the lock is held, in the interoperation mode.
@@ -98,7 +100,7 @@ impl Contender {
     ///
     /// # Errors
     /// Those of [`Builder::open`].
-    pub(crate) fn open(settings: &Settings, description: &str) -> Result<Self, Error> {
+    pub(crate) fn open(settings: &Settings, description: &str, number: u64) -> Result<Self, Error> {
         // The waiting thread runs no code of Python: it returns, and the interpreter looks.
         let builder = settings.builder(description).interrupt(|point| match point {
             WaitPoint::Begin | WaitPoint::Wake => ControlFlow::Continue(()),
@@ -109,6 +111,7 @@ impl Contender {
             None => builder.open()?,
         };
         let contender = Self {
+            number,
             lock,
             holds: Holds::new(),
             made: Cell::new(None),

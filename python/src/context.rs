@@ -1,7 +1,6 @@
 //! The context manager of `lock.lock(timeout)`.
 
-use std::ptr;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit};
@@ -15,9 +14,9 @@ use crate::timeout::Limit;
 pub(crate) struct NativeContext {
     lock: Py<NativeLock>,
     timeout: Py<PyAny>,
-    /// The address of the handle that holds the lock for this block; 0 if there is none. It is only
-    /// compared.
-    holder: AtomicUsize,
+    /// The number of the handle that holds the lock for this block; 0 if there is none. Not its
+    /// address: a later handle may have that, too.
+    holder: AtomicU64,
     epoch: AtomicU32,
 }
 
@@ -35,7 +34,7 @@ impl NativeContext {
         Ok(Self {
             lock,
             timeout: timeout.unbind(),
-            holder: AtomicUsize::new(0),
+            holder: AtomicU64::new(0),
             epoch: AtomicU32::new(0),
         })
     }
@@ -53,7 +52,7 @@ impl NativeContext {
         NativeLock::log_acquired(lock, contender, || contender.holds.end_block(epoch))?;
         // Relaxed: only the thread that has entered the block leaves it.
         self.epoch.store(epoch, Ordering::Relaxed);
-        self.holder.store(ptr::from_ref(contender).addr(), Ordering::Relaxed);
+        self.holder.store(contender.number, Ordering::Relaxed);
         Ok(true)
     }
 
@@ -69,11 +68,16 @@ impl NativeContext {
         if holder == 0 {
             return Ok(());
         }
-        match lock.get().find().filter(|contender| ptr::from_ref(*contender).addr() == holder) {
+        match lock.get().find().filter(|contender| contender.number == holder) {
             Some(contender) => {
                 self.holder.store(0, Ordering::Relaxed);
                 let is_last = contender.holds.end_block(self.epoch.load(Ordering::Relaxed));
                 if is_last { NativeLock::let_go(lock, contender) } else { Ok(()) }
+            }
+            // The thread that has entered the block has ended: its holds are released.
+            None if !lock.get().has_handle(holder) => {
+                self.holder.store(0, Ordering::Relaxed);
+                Ok(())
             }
             None => Err(ShmLockRuntimeError::new_err(
                 "the block was entered by another thread, which holds the lock",

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
 use rustix::process::getpid;
 use shmlock::uuid::Uuid;
 
@@ -16,6 +16,7 @@ use crate::contender::{Attempt, Contender, Settings};
 use crate::failure::{
     ShmLockRuntimeError, ShmLockValueError, exception, not_initialised, of_another_process,
 };
+use crate::foreign;
 use crate::look::{Holder, Recovered};
 use crate::segment;
 use crate::threads::Table;
@@ -64,6 +65,11 @@ impl NativeLock {
         self.table.get()?.find()
     }
 
+    /// Returns `true` if the handle of this number is open, in whichever thread.
+    pub(crate) fn has_handle(&self, number: u64) -> bool {
+        self.table.get().is_some_and(|table| table.has(number))
+    }
+
     /// Returns this thread's handle; opens it if there is none. Opening may wait.
     #[inline]
     fn contender(&self, py: Python<'_>) -> PyResult<&Contender> {
@@ -109,15 +115,18 @@ impl NativeLock {
             return Ok(false);
         }
         let py = slf.py();
-        let event = slf.getattr(intern!(py, "_exit_event"))?;
-        event.call_method0(intern!(py, "is_set"))?.is_truthy()
+        let event = foreign::attribute(slf, intern!(py, "_exit_event"))?;
+        let is_set = foreign::call(&event, intern!(py, "is_set"), &PyTuple::empty(py))?;
+        foreign::is_true(&is_set)
     }
 
     /// Makes a record of the package's logger, if there is one.
     #[inline]
     fn log(slf: &Bound<'_, Self>, method: &str, message: &str) -> PyResult<()> {
         if slf.get().has_logger.load(Ordering::Relaxed) {
-            slf.call_method1(method, (message, slf))?;
+            let py = slf.py();
+            let arguments = (message, slf).into_pyobject(py)?;
+            foreign::call(slf, &PyString::new(py, method), &arguments)?;
         }
         Ok(())
     }
@@ -196,14 +205,40 @@ impl NativeLock {
         }
     }
 
-    /// Logs an acquisition, whose hold is noted. An exception of the logger ends the hold by `undo`.
+    /// Logs an acquisition, whose hold is noted. An exception of the logger ends the hold by
+    /// `undo`, which returns `true` if it was the last.
+    ///
+    /// # Errors
+    /// The logger's. Another one if the logger has released the lock, or has forked and this is the
+    /// child.
     #[inline]
     pub(crate) fn log_acquired(
         slf: &Bound<'_, Self>,
         contender: &Contender,
         undo: impl FnOnce() -> bool,
     ) -> PyResult<()> {
-        let Err(error) = Self::log(slf, "debug", "lock %s acquired") else { return Ok(()) };
+        if slf.get().has_logger.load(Ordering::Relaxed) {
+            Self::log_hold(slf, contender, undo)
+        } else {
+            Ok(())
+        }
+    }
+
+    #[cold]
+    fn log_hold(
+        slf: &Bound<'_, Self>,
+        contender: &Contender,
+        undo: impl FnOnce() -> bool,
+    ) -> PyResult<()> {
+        let epoch = contender.holds.epoch();
+        let logged = Self::log(slf, "debug", "lock %s acquired");
+        let is_same = contender.holds.epoch() == epoch && contender.holds.any();
+        let Err(error) = logged.and_then(|()| match is_same {
+            true => Self::confirm(contender).map(drop),
+            false => Err(ShmLockRuntimeError::new_err("the logger has released the lock")),
+        }) else {
+            return Ok(());
+        };
         if undo() {
             let _ = contender.release(); // the caller is told of the first error
         }
@@ -228,7 +263,7 @@ impl NativeLock {
     }
 
     fn limit_of_block(slf: &Bound<'_, Self>) -> PyResult<Limit> {
-        Limit::read(&slf.getattr(intern!(slf.py(), "_timeout"))?)
+        Limit::read(&foreign::attribute(slf, intern!(slf.py(), "_timeout"))?)
     }
 }
 
@@ -315,8 +350,8 @@ impl NativeLock {
     fn acquire(slf: &Bound<'_, Self>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
         let limit = timeout.map_or(Ok(Limit::Forever), Limit::read)?;
         let Some(contender) = Self::obtain(slf, || Ok(limit))? else { return Ok(false) };
-        contender.holds.begin_explicit();
-        Self::log_acquired(slf, contender, || contender.holds.end_explicit())?;
+        let is_new = contender.holds.begin_explicit();
+        Self::log_acquired(slf, contender, || is_new && contender.holds.end_explicit())?;
         Ok(true)
     }
 
@@ -335,8 +370,8 @@ impl NativeLock {
         if contender.holds.blocks() > 0 {
             this.check_process()?;
             return Err(ShmLockRuntimeError::new_err(format!(
-                "lock {} is held by a `with` block of this thread, which releases it at its end",
-                slf.repr()?
+                "lock {:?} is held by a `with` block of this thread, which releases it at its end",
+                this.table()?.settings.name
             )));
         }
         contender.holds.end_explicit();
