@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -22,8 +22,20 @@ use crate::segment;
 use crate::threads::Table;
 use crate::timeout::Limit;
 
-/// How long a wait without a limit lasts until it begins again. Arbitrary.
-const LONG: Duration = Duration::from_secs(3600);
+/// How long a wait lasts until the interpreter looks for signals and for an exit event, at least.
+const FIRST_LOOK: Duration = Duration::from_millis(2);
+
+/// The same, at most. A signal ends a wait at once, except in the moment before a sleep: then the
+/// wait ends at the next look. So looks are as far apart as the wait is old, and at most so far.
+/// Arbitrary: such a signal is rare, and one wake in a second costs nothing.
+const LAST_LOOK: Duration = Duration::from_secs(1);
+
+/// The same for a lock with an exit event, which cannot wake the waiter.
+const LOOK_AT_EVENT: Duration = Duration::from_millis(20);
+
+/// The same for a waiter whose thread holds the lock by another object. Arbitrary: the old package's
+/// default.
+const LOOK_AT_OTHER: Duration = Duration::from_millis(50);
 
 /// The longest description that other processes can read, in bytes.
 const DESCRIPTION_MAX: usize = 63;
@@ -176,8 +188,7 @@ impl NativeLock {
         if limit == Limit::OneTry {
             return Ok(None);
         }
-        let look = slf.get().table()?.settings.look();
-        let mut is_warned = false;
+        let (begin, mut is_warned) = (Instant::now(), false);
         loop {
             py.check_signals()?;
             if Self::is_stopped(slf)? {
@@ -186,9 +197,10 @@ impl NativeLock {
             if contender.holds.any() {
                 return Self::confirm(contender).map(Some); // a signal handler has acquired it
             }
-            let Some(time) = deadline.left(LONG) else { return Ok(None) };
+            let look = begin.elapsed().clamp(FIRST_LOOK, Self::last_look(slf));
+            let Some(time) = deadline.left(look) else { return Ok(None) };
             let here = Here(contender);
-            let attempt = py.detach(move || here.take().wait(time, look));
+            let attempt = py.detach(move || here.take().wait(time));
             match attempt.map_err(|error| exception(&error))? {
                 Attempt::Acquired => return Ok(Some(contender)),
                 Attempt::TimedOut | Attempt::Look => {}
@@ -198,11 +210,15 @@ impl NativeLock {
                         let text = "lock %s is held by another object of this thread";
                         Self::log(slf, "warning", text)?;
                     }
-                    let pause = time.min(look);
+                    let pause = time.min(LOOK_AT_OTHER);
                     py.detach(|| segment::slept(pause));
                 }
             }
         }
+    }
+
+    fn last_look(slf: &Bound<'_, Self>) -> Duration {
+        if slf.get().has_event.load(Ordering::Relaxed) { LOOK_AT_EVENT } else { LAST_LOOK }
     }
 
     /// Logs an acquisition, whose hold is noted. An exception of the logger ends the hold by
@@ -307,7 +323,6 @@ impl NativeLock {
             segment: interop.then(|| segment::path(&file)),
             name: file,
             poll_interval: poll_interval.max(Duration::from_nanos(1)),
-            has_event,
             block_signals,
             uuid: Uuid::from_bytes(uuid),
             directory,

@@ -109,7 +109,6 @@ impl NativeTask {
         let settings = Settings {
             name: name.trim_start_matches('/').to_owned(),
             poll_interval: Duration::try_from_secs_f64(poll_interval).unwrap_or(Duration::MAX),
-            has_event: false,
             block_signals: false,
             uuid: Uuid::from_bytes(uuid),
             directory,
