@@ -20,7 +20,7 @@ use crate::foreign;
 use crate::look::{Holder, Recovered};
 use crate::segment;
 use crate::threads::Table;
-use crate::timeout::Limit;
+use crate::timeout::{Limit, interval};
 
 /// How long a wait lasts until the interpreter looks for signals and for an exit event, at least.
 const FIRST_LOOK: Duration = Duration::from_millis(2);
@@ -317,12 +317,11 @@ impl NativeLock {
         mode: Option<u32>,
         block: Option<(Vec<u8>, String)>,
     ) -> PyResult<()> {
-        let poll_interval = Duration::try_from_secs_f64(poll_interval).unwrap_or(Duration::MAX);
         let file = name.trim_start_matches('/').to_owned(); // as shm_open(3) does
         let settings = Settings {
             segment: interop.then(|| segment::path(&file)),
             name: file,
-            poll_interval: poll_interval.max(Duration::from_nanos(1)),
+            poll_interval: interval(poll_interval),
             block_signals,
             uuid: Uuid::from_bytes(uuid),
             directory,

@@ -73,6 +73,12 @@ impl Limit {
     }
 }
 
+/// Returns a poll interval that is above zero: at least a microsecond.
+pub(crate) fn interval(seconds: f64) -> Duration {
+    let interval = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
+    interval.max(Duration::from_micros(1))
+}
+
 /// When an acquisition gives up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Deadline {
