@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit};
 
-use crate::failure::ShmLockRuntimeError;
+use crate::failure::runtime_error;
 use crate::lock::NativeLock;
 use crate::timeout::Limit;
 
@@ -41,7 +41,7 @@ impl NativeContext {
 
     fn __enter__(&self, py: Python<'_>) -> PyResult<bool> {
         if self.holder.load(Ordering::Relaxed) != 0 {
-            return Err(ShmLockRuntimeError::new_err("the block was entered before"));
+            return Err(runtime_error("the block was entered before"));
         }
         let lock = self.lock.bind(py);
         let Some(contender) = NativeLock::obtain(lock, || Limit::read(self.timeout.bind(py)))?
@@ -79,9 +79,9 @@ impl NativeContext {
                 self.holder.store(0, Ordering::Relaxed);
                 Ok(())
             }
-            None => Err(ShmLockRuntimeError::new_err(
-                "the block was entered by another thread, which holds the lock",
-            )),
+            None => {
+                Err(runtime_error("the block was entered by another thread, which holds the lock"))
+            }
         }
     }
 

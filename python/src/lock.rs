@@ -10,12 +10,11 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
 use rustix::process::getpid;
+use shmlock::Error;
 use shmlock::uuid::Uuid;
 
 use crate::contender::{Attempt, Contender, Settings};
-use crate::failure::{
-    ShmLockRuntimeError, ShmLockValueError, exception, not_initialised, of_another_process,
-};
+use crate::failure::{exception, not_initialised, of_another_process, runtime_error, value_error};
 use crate::foreign;
 use crate::look::{Holder, Recovered};
 use crate::segment;
@@ -172,7 +171,7 @@ impl NativeLock {
         }
         match contender.force_release() {
             Err(error) => Err(exception(&error)),
-            Ok(_) => Err(ShmLockRuntimeError::new_err("the lock was lost while it was held")),
+            Ok(_) => Err(runtime_error("the lock was lost while it was held")),
         }
     }
 
@@ -251,7 +250,7 @@ impl NativeLock {
         let is_same = contender.holds.epoch() == epoch && contender.holds.any();
         let Err(error) = logged.and_then(|()| match is_same {
             true => Self::confirm(contender).map(drop),
-            false => Err(ShmLockRuntimeError::new_err("the logger has released the lock")),
+            false => Err(runtime_error("the logger has released the lock")),
         }) else {
             return Ok(());
         };
@@ -329,11 +328,11 @@ impl NativeLock {
             block,
             pid: getpid().as_raw_nonzero().get(),
         };
+        if self.table.set(Table::new(settings)).is_err() {
+            return Err(runtime_error("the lock is initialised already"));
+        }
         self.has_event.store(has_event, Ordering::Relaxed);
         self.has_logger.store(has_logger, Ordering::Relaxed);
-        if self.table.set(Table::new(settings)).is_err() {
-            return Err(ShmLockRuntimeError::new_err("the lock is initialised already"));
-        }
         let table = self.table()?;
         if let Some((initial, schema)) = &table.settings.block {
             py.detach(|| table.keep(initial, schema)).map_err(|error| exception(&error))?;
@@ -383,7 +382,7 @@ impl NativeLock {
         }
         if contender.holds.blocks() > 0 {
             this.check_process()?;
-            return Err(ShmLockRuntimeError::new_err(format!(
+            return Err(runtime_error(format!(
                 "lock {:?} is held by a `with` block of this thread, which releases it at its end",
                 this.table()?.settings.name
             )));
@@ -471,10 +470,23 @@ impl NativeLock {
         Ok(self.table()?.settings.segment.clone())
     }
 
+    /// Returns at most 16 bytes of the old-style segment; `None` if there is none.
+    fn _read_segment<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        let Some(path) = &self.table()?.settings.segment else { return Ok(None) };
+        match segment::begin(path) {
+            Ok(bytes) => Ok(bytes.map(|bytes| PyBytes::new(py, &bytes))),
+            Err(errno) => Err(exception(&Error::System {
+                operation: "read the old-style segment",
+                path: path.clone(),
+                errno,
+            })),
+        }
+    }
+
     /// Returns a copy of the block's data, which this thread holds.
     fn _read_block<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
         let Some((initial, _)) = &self.table()?.settings.block else {
-            return Err(ShmLockValueError::new_err("the lock has no data"));
+            return Err(value_error("the lock has no data"));
         };
         let lock = self.contender(py)?.lock();
         PyBytes::new_with(py, initial.len(), |bytes| {

@@ -10,6 +10,7 @@ from typing import Literal
 
 from shmlock import _native
 from shmlock._native import Holder, Recovered
+from shmlock.shmlock_config import check_text
 from shmlock.shmlock_exceptions import ShmLockRuntimeError, ShmLockValueError
 from shmlock.shmlock_uuid import ShmUuid
 
@@ -116,6 +117,9 @@ class AsyncShmLock:
             raise ShmLockValueError("lock_name must be a string that is not empty")
         if not isinstance(poll_interval, (float, int)) or not poll_interval > 0:
             raise ShmLockValueError("poll_interval must be a float or int above zero")
+        check_text(lock_name, "lock_name")
+        # What other processes can read of it: 63 bytes.
+        described = description.encode("utf-8", "backslashreplace")[:63].decode("utf-8", "ignore")
         self._name = lock_name
         self._uuid = ShmUuid()
         self._turn = _Turn()
@@ -124,7 +128,7 @@ class AsyncShmLock:
             lock_name,
             float(poll_interval),
             self._uuid.uuid_bytes,
-            description=description,
+            description=described,
             directory=None if directory is None else os.fspath(directory),
             mode=mode,
         )
