@@ -12,13 +12,9 @@ use shmlock::{BlockSignals, Builder, Error, ShmLock, WaitPoint};
 use crate::holds::Holds;
 use crate::segment::{self, Made};
 
-/// How long a wait may go on before the interpreter looks for signals and for the exit event, at
-/// most. A signal ends the wait at once, except in the moment before a sleep. Arbitrary: nobody
-/// notices it.
-const LOOK: Duration = Duration::from_millis(50);
-
-/// The same for a lock with an exit event, which cannot wake the wait.
-const LOOK_AT_EVENT: Duration = Duration::from_millis(20);
+/// How long one look at what cannot wake a waiter is from the next, at most: at an old-style
+/// segment, and where no wake reaches the waiter. Arbitrary: the old package's default.
+const POLL: Duration = Duration::from_millis(50);
 
 /// The settings of an object, as its handles need them.
 #[derive(Debug)]
@@ -26,7 +22,6 @@ pub(crate) struct Settings {
     /// The name of the file, without leading slashes.
     pub(crate) name: String,
     pub(crate) poll_interval: Duration,
-    pub(crate) has_event: bool,
     pub(crate) block_signals: bool,
     pub(crate) uuid: Uuid,
     pub(crate) directory: Option<PathBuf>,
@@ -44,15 +39,15 @@ impl Settings {
         self.pid == getpid().as_raw_nonzero().get()
     }
 
-    /// Returns how long a wait lasts until the interpreter looks.
-    pub(crate) fn look(&self) -> Duration {
-        self.poll_interval.min(if self.has_event { LOOK_AT_EVENT } else { LOOK })
+    /// Returns how long one look at what cannot wake a waiter is from the next.
+    pub(crate) fn poll(&self) -> Duration {
+        self.poll_interval.min(POLL)
     }
 
     /// Returns the settings of a handle.
     pub(crate) fn builder(&self, description: &str) -> Builder {
         let mut builder = ShmLock::builder(&self.name)
-            .poll_interval(self.look())
+            .poll_interval(self.poll())
             .description(description)
             .uuid(self.uuid);
         if self.block_signals {
@@ -73,7 +68,7 @@ pub(crate) enum Attempt {
     Acquired,
     /// The time is over.
     TimedOut,
-    /// The interpreter is to look for signals and for the exit event.
+    /// A signal has come, or the old-style segment is another owner's.
     Look,
     /// This thread holds the lock by another object.
     HeldByThisThread,
@@ -81,11 +76,15 @@ pub(crate) enum Attempt {
 
 /// One thread's handle of an object. Only that thread uses it.
 pub(crate) struct Contender {
+    /// No other handle of this process has it, ever.
+    pub(crate) number: u64,
     lock: ShmLock,
     pub(crate) holds: Holds,
     /// The segment that is ours while the lock is held, in the interoperation mode.
     made: Cell<Option<Made>>,
     segment: Option<PathBuf>,
+    /// How long one look at the segment is from the next.
+    poll: Duration,
     /// Which version of the object's description the handle has.
     pub(crate) described: Cell<u64>,
 }
@@ -98,21 +97,25 @@ impl Contender {
     ///
     /// # Errors
     /// Those of [`Builder::open`].
-    pub(crate) fn open(settings: &Settings, description: &str) -> Result<Self, Error> {
-        // The waiting thread runs no code of Python: it returns, and the interpreter looks.
-        let builder = settings.builder(description).interrupt(|point| match point {
-            WaitPoint::Begin | WaitPoint::Wake => ControlFlow::Continue(()),
-            _ => ControlFlow::Break(()),
+    pub(crate) fn open(settings: &Settings, description: &str, number: u64) -> Result<Self, Error> {
+        // The waiting thread runs no code of Python: it returns, and the interpreter looks. How
+        // long it sleeps at most is the timeout of each wait.
+        let builder = settings.builder(description);
+        let builder = builder.interrupt_within(Duration::MAX, |point| match point {
+            WaitPoint::Signal => ControlFlow::Break(()),
+            _ => ControlFlow::Continue(()),
         });
         let lock = match &settings.block {
             Some((initial, schema)) => builder.schema(schema).open_block_bytes(initial)?,
             None => builder.open()?,
         };
         let contender = Self {
+            number,
             lock,
             holds: Holds::new(),
             made: Cell::new(None),
             segment: settings.segment.clone(),
+            poll: settings.poll(),
             described: Cell::new(0),
         };
         if let Some(path) = &contender.segment {
@@ -144,12 +147,11 @@ impl Contender {
         }
     }
 
-    /// Waits for the lock, for `time` at most, until a signal comes, and until the interpreter is to
-    /// look.
+    /// Waits for the lock, for `time` at most, and until a signal comes.
     ///
     /// # Errors
     /// Those of [`ShmLock::try_acquire_for`] and of [`segment::make`].
-    pub(crate) fn wait(&self, time: Duration, look: Duration) -> Result<Attempt, Error> {
+    pub(crate) fn wait(&self, time: Duration) -> Result<Attempt, Error> {
         let begin = Instant::now();
         match self.lock.try_acquire_for(time) {
             Ok(()) => {}
@@ -161,8 +163,8 @@ impl Contender {
         let Some(path) = &self.segment else { return Ok(Attempt::Acquired) };
         // Other new-style waiters queue behind us meanwhile, but not for long: no code of Python
         // may run while the lock is held and the object does not know it.
-        let end = (begin + time).min(Instant::now() + look);
-        let made = segment::make_until(path, self.uuid(), end, look);
+        let end = (begin + time).min(Instant::now() + POLL);
+        let made = segment::make_until(path, self.uuid(), end, self.poll);
         Ok(if self.keep_if(made, path)? { Attempt::Acquired } else { Attempt::Look })
     }
 

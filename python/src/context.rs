@@ -1,12 +1,11 @@
 //! The context manager of `lock.lock(timeout)`.
 
-use std::ptr;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit};
 
-use crate::failure::ShmLockRuntimeError;
+use crate::failure::runtime_error;
 use crate::lock::NativeLock;
 use crate::timeout::Limit;
 
@@ -15,9 +14,9 @@ use crate::timeout::Limit;
 pub(crate) struct NativeContext {
     lock: Py<NativeLock>,
     timeout: Py<PyAny>,
-    /// The address of the handle that holds the lock for this block; 0 if there is none. It is only
-    /// compared.
-    holder: AtomicUsize,
+    /// The number of the handle that holds the lock for this block; 0 if there is none. Not its
+    /// address: a later handle may have that, too.
+    holder: AtomicU64,
     epoch: AtomicU32,
 }
 
@@ -35,14 +34,14 @@ impl NativeContext {
         Ok(Self {
             lock,
             timeout: timeout.unbind(),
-            holder: AtomicUsize::new(0),
+            holder: AtomicU64::new(0),
             epoch: AtomicU32::new(0),
         })
     }
 
     fn __enter__(&self, py: Python<'_>) -> PyResult<bool> {
         if self.holder.load(Ordering::Relaxed) != 0 {
-            return Err(ShmLockRuntimeError::new_err("the block was entered before"));
+            return Err(runtime_error("the block was entered before"));
         }
         let lock = self.lock.bind(py);
         let Some(contender) = NativeLock::obtain(lock, || Limit::read(self.timeout.bind(py)))?
@@ -53,7 +52,7 @@ impl NativeContext {
         NativeLock::log_acquired(lock, contender, || contender.holds.end_block(epoch))?;
         // Relaxed: only the thread that has entered the block leaves it.
         self.epoch.store(epoch, Ordering::Relaxed);
-        self.holder.store(ptr::from_ref(contender).addr(), Ordering::Relaxed);
+        self.holder.store(contender.number, Ordering::Relaxed);
         Ok(true)
     }
 
@@ -69,15 +68,20 @@ impl NativeContext {
         if holder == 0 {
             return Ok(());
         }
-        match lock.get().find().filter(|contender| ptr::from_ref(*contender).addr() == holder) {
+        match lock.get().find().filter(|contender| contender.number == holder) {
             Some(contender) => {
                 self.holder.store(0, Ordering::Relaxed);
                 let is_last = contender.holds.end_block(self.epoch.load(Ordering::Relaxed));
                 if is_last { NativeLock::let_go(lock, contender) } else { Ok(()) }
             }
-            None => Err(ShmLockRuntimeError::new_err(
-                "the block was entered by another thread, which holds the lock",
-            )),
+            // The thread that has entered the block has ended: its holds are released.
+            None if !lock.get().has_handle(holder) => {
+                self.holder.store(0, Ordering::Relaxed);
+                Ok(())
+            }
+            None => {
+                Err(runtime_error("the block was entered by another thread, which holds the lock"))
+            }
         }
     }
 

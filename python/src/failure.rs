@@ -1,16 +1,32 @@
 //! Turns errors of the library into the exceptions of the Python package.
 
-use pyo3::exceptions::PyOSError;
+use pyo3::exceptions::{PyOSError, PyRuntimeError};
 use pyo3::prelude::*;
 use shmlock::Error;
 
-mod package {
-    #![allow(missing_docs, reason = "the macro has no place for them")]
-    pyo3::import_exception!(shmlock.shmlock_exceptions, ShmLockRuntimeError);
-    pyo3::import_exception!(shmlock.shmlock_exceptions, ShmLockTimeoutError);
-    pyo3::import_exception!(shmlock.shmlock_exceptions, ShmLockValueError);
+/// Makes an exception of one of the package's classes.
+///
+/// The class is the one that the package has at this moment: a program that reloads modules catches
+/// what it imports afterwards.
+fn of_package(class: &str, text: String) -> PyErr {
+    Python::attach(|py| {
+        let module = py.import("shmlock.shmlock_exceptions");
+        match module.and_then(|module| module.getattr(class)?.call1((&text,))) {
+            Ok(error) => PyErr::from_value(error),
+            Err(_) => PyRuntimeError::new_err(text), // the interpreter is ending
+        }
+    })
 }
-pub(crate) use package::{ShmLockRuntimeError, ShmLockTimeoutError, ShmLockValueError};
+
+/// Returns a `ShmLockRuntimeError`.
+pub(crate) fn runtime_error(text: impl Into<String>) -> PyErr {
+    of_package("ShmLockRuntimeError", text.into())
+}
+
+/// Returns a `ShmLockValueError`.
+pub(crate) fn value_error(text: impl Into<String>) -> PyErr {
+    of_package("ShmLockValueError", text.into())
+}
 
 /// Returns the exception for an error.
 ///
@@ -24,15 +40,15 @@ pub(crate) fn exception(error: &Error) -> PyErr {
         | Error::ZeroPollInterval
         | Error::DescriptionTooLong { .. }
         | Error::SchemaTooLong { .. }
-        | Error::InvalidMode { .. } => ShmLockValueError::new_err(error.to_string()),
-        Error::OpenTimedOut { .. } => ShmLockTimeoutError::new_err(error.to_string()),
-        _ => ShmLockRuntimeError::new_err(error.to_string()),
+        | Error::InvalidMode { .. } => value_error(error.to_string()),
+        Error::OpenTimedOut { .. } => of_package("ShmLockTimeoutError", error.to_string()),
+        _ => runtime_error(error.to_string()),
     }
 }
 
 /// Returns the exception for a use of an object in a process that has not made it.
 pub(crate) fn of_another_process(name: &str) -> PyErr {
-    ShmLockRuntimeError::new_err(format!(
+    runtime_error(format!(
         "lock {name:?} was made by another process, the parent of this one, and cannot be used \
          here. The parent is not disturbed. Make an object of this name in this process"
     ))
@@ -40,7 +56,7 @@ pub(crate) fn of_another_process(name: &str) -> PyErr {
 
 /// Returns the exception for an object whose `__init__` has not run.
 pub(crate) fn not_initialised() -> PyErr {
-    ShmLockRuntimeError::new_err(
+    runtime_error(
         "the lock is not initialised: a class that inherits from ShmLock calls \
          super().__init__(lock_name)",
     )

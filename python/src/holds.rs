@@ -39,16 +39,20 @@ impl Holds {
         self.explicit.get() || self.blocks.get() > 0
     }
 
+    /// Returns a number that changes when all holds end at once.
+    pub(crate) fn epoch(&self) -> u32 {
+        self.epoch.get()
+    }
+
     /// Returns the number of blocks that hold the lock.
     pub(crate) fn blocks(&self) -> u32 {
         self.blocks.get()
     }
 
-    /// Counts an explicit acquisition: a hold of its own if there is no other.
-    pub(crate) fn begin_explicit(&self) {
-        if self.blocks.get() == 0 {
-            self.explicit.set(true);
-        }
+    /// Counts an explicit acquisition: a hold of its own if there is no other. Returns `true` if
+    /// there was none.
+    pub(crate) fn begin_explicit(&self) -> bool {
+        self.blocks.get() == 0 && !self.explicit.replace(true)
     }
 
     /// Ends the explicit hold. Returns `true` if it was the last hold.

@@ -12,6 +12,7 @@
 //! | `holds` | what a thread holds |
 //! | `segment` | the old form of the lock, for the interoperation mode |
 //! | `timeout`, `failure` | timeouts and exceptions of the package |
+//! | `foreign` | calls of Python code |
 //!
 //! # The interpreter's lock
 //!
@@ -31,6 +32,7 @@
 mod contender;
 mod context;
 mod failure;
+mod foreign;
 mod holds;
 mod lock;
 mod look;

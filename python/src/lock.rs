@@ -4,25 +4,37 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
 use rustix::process::getpid;
+use shmlock::Error;
 use shmlock::uuid::Uuid;
 
 use crate::contender::{Attempt, Contender, Settings};
-use crate::failure::{
-    ShmLockRuntimeError, ShmLockValueError, exception, not_initialised, of_another_process,
-};
+use crate::failure::{exception, not_initialised, of_another_process, runtime_error, value_error};
+use crate::foreign;
 use crate::look::{Holder, Recovered};
 use crate::segment;
 use crate::threads::Table;
-use crate::timeout::Limit;
+use crate::timeout::{Limit, interval};
 
-/// How long a wait without a limit lasts until it begins again. Arbitrary.
-const LONG: Duration = Duration::from_secs(3600);
+/// How long a wait lasts until the interpreter looks for signals and for an exit event, at least.
+const FIRST_LOOK: Duration = Duration::from_millis(2);
+
+/// The same, at most. A signal ends a wait at once, except in the moment before a sleep: then the
+/// wait ends at the next look. So looks are as far apart as the wait is old, and at most so far.
+/// Arbitrary: such a signal is rare, and one wake in a second costs nothing.
+const LAST_LOOK: Duration = Duration::from_secs(1);
+
+/// The same for a lock with an exit event, which cannot wake the waiter.
+const LOOK_AT_EVENT: Duration = Duration::from_millis(20);
+
+/// The same for a waiter whose thread holds the lock by another object. Arbitrary: the old package's
+/// default.
+const LOOK_AT_OTHER: Duration = Duration::from_millis(50);
 
 /// The longest description that other processes can read, in bytes.
 const DESCRIPTION_MAX: usize = 63;
@@ -62,6 +74,11 @@ impl NativeLock {
     #[inline]
     pub(crate) fn find(&self) -> Option<&Contender> {
         self.table.get()?.find()
+    }
+
+    /// Returns `true` if the handle of this number is open, in whichever thread.
+    pub(crate) fn has_handle(&self, number: u64) -> bool {
+        self.table.get().is_some_and(|table| table.has(number))
     }
 
     /// Returns this thread's handle; opens it if there is none. Opening may wait.
@@ -109,15 +126,18 @@ impl NativeLock {
             return Ok(false);
         }
         let py = slf.py();
-        let event = slf.getattr(intern!(py, "_exit_event"))?;
-        event.call_method0(intern!(py, "is_set"))?.is_truthy()
+        let event = foreign::attribute(slf, intern!(py, "_exit_event"))?;
+        let is_set = foreign::call(&event, intern!(py, "is_set"), &PyTuple::empty(py))?;
+        foreign::is_true(&is_set)
     }
 
     /// Makes a record of the package's logger, if there is one.
     #[inline]
     fn log(slf: &Bound<'_, Self>, method: &str, message: &str) -> PyResult<()> {
         if slf.get().has_logger.load(Ordering::Relaxed) {
-            slf.call_method1(method, (message, slf))?;
+            let py = slf.py();
+            let arguments = (message, slf).into_pyobject(py)?;
+            foreign::call(slf, &PyString::new(py, method), &arguments)?;
         }
         Ok(())
     }
@@ -151,7 +171,7 @@ impl NativeLock {
         }
         match contender.force_release() {
             Err(error) => Err(exception(&error)),
-            Ok(_) => Err(ShmLockRuntimeError::new_err("the lock was lost while it was held")),
+            Ok(_) => Err(runtime_error("the lock was lost while it was held")),
         }
     }
 
@@ -167,8 +187,7 @@ impl NativeLock {
         if limit == Limit::OneTry {
             return Ok(None);
         }
-        let look = slf.get().table()?.settings.look();
-        let mut is_warned = false;
+        let (begin, mut is_warned) = (Instant::now(), false);
         loop {
             py.check_signals()?;
             if Self::is_stopped(slf)? {
@@ -177,9 +196,10 @@ impl NativeLock {
             if contender.holds.any() {
                 return Self::confirm(contender).map(Some); // a signal handler has acquired it
             }
-            let Some(time) = deadline.left(LONG) else { return Ok(None) };
+            let look = begin.elapsed().clamp(FIRST_LOOK, Self::last_look(slf));
+            let Some(time) = deadline.left(look) else { return Ok(None) };
             let here = Here(contender);
-            let attempt = py.detach(move || here.take().wait(time, look));
+            let attempt = py.detach(move || here.take().wait(time));
             match attempt.map_err(|error| exception(&error))? {
                 Attempt::Acquired => return Ok(Some(contender)),
                 Attempt::TimedOut | Attempt::Look => {}
@@ -189,21 +209,51 @@ impl NativeLock {
                         let text = "lock %s is held by another object of this thread";
                         Self::log(slf, "warning", text)?;
                     }
-                    let pause = time.min(look);
+                    let pause = time.min(LOOK_AT_OTHER);
                     py.detach(|| segment::slept(pause));
                 }
             }
         }
     }
 
-    /// Logs an acquisition, whose hold is noted. An exception of the logger ends the hold by `undo`.
+    fn last_look(slf: &Bound<'_, Self>) -> Duration {
+        if slf.get().has_event.load(Ordering::Relaxed) { LOOK_AT_EVENT } else { LAST_LOOK }
+    }
+
+    /// Logs an acquisition, whose hold is noted. An exception of the logger ends the hold by
+    /// `undo`, which returns `true` if it was the last.
+    ///
+    /// # Errors
+    /// The logger's. Another one if the logger has released the lock, or has forked and this is the
+    /// child.
     #[inline]
     pub(crate) fn log_acquired(
         slf: &Bound<'_, Self>,
         contender: &Contender,
         undo: impl FnOnce() -> bool,
     ) -> PyResult<()> {
-        let Err(error) = Self::log(slf, "debug", "lock %s acquired") else { return Ok(()) };
+        if slf.get().has_logger.load(Ordering::Relaxed) {
+            Self::log_hold(slf, contender, undo)
+        } else {
+            Ok(())
+        }
+    }
+
+    #[cold]
+    fn log_hold(
+        slf: &Bound<'_, Self>,
+        contender: &Contender,
+        undo: impl FnOnce() -> bool,
+    ) -> PyResult<()> {
+        let epoch = contender.holds.epoch();
+        let logged = Self::log(slf, "debug", "lock %s acquired");
+        let is_same = contender.holds.epoch() == epoch && contender.holds.any();
+        let Err(error) = logged.and_then(|()| match is_same {
+            true => Self::confirm(contender).map(drop),
+            false => Err(runtime_error("the logger has released the lock")),
+        }) else {
+            return Ok(());
+        };
         if undo() {
             let _ = contender.release(); // the caller is told of the first error
         }
@@ -228,7 +278,7 @@ impl NativeLock {
     }
 
     fn limit_of_block(slf: &Bound<'_, Self>) -> PyResult<Limit> {
-        Limit::read(&slf.getattr(intern!(slf.py(), "_timeout"))?)
+        Limit::read(&foreign::attribute(slf, intern!(slf.py(), "_timeout"))?)
     }
 }
 
@@ -266,13 +316,11 @@ impl NativeLock {
         mode: Option<u32>,
         block: Option<(Vec<u8>, String)>,
     ) -> PyResult<()> {
-        let poll_interval = Duration::try_from_secs_f64(poll_interval).unwrap_or(Duration::MAX);
         let file = name.trim_start_matches('/').to_owned(); // as shm_open(3) does
         let settings = Settings {
             segment: interop.then(|| segment::path(&file)),
             name: file,
-            poll_interval: poll_interval.max(Duration::from_nanos(1)),
-            has_event,
+            poll_interval: interval(poll_interval),
             block_signals,
             uuid: Uuid::from_bytes(uuid),
             directory,
@@ -280,11 +328,11 @@ impl NativeLock {
             block,
             pid: getpid().as_raw_nonzero().get(),
         };
+        if self.table.set(Table::new(settings)).is_err() {
+            return Err(runtime_error("the lock is initialised already"));
+        }
         self.has_event.store(has_event, Ordering::Relaxed);
         self.has_logger.store(has_logger, Ordering::Relaxed);
-        if self.table.set(Table::new(settings)).is_err() {
-            return Err(ShmLockRuntimeError::new_err("the lock is initialised already"));
-        }
         let table = self.table()?;
         if let Some((initial, schema)) = &table.settings.block {
             py.detach(|| table.keep(initial, schema)).map_err(|error| exception(&error))?;
@@ -315,8 +363,8 @@ impl NativeLock {
     fn acquire(slf: &Bound<'_, Self>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
         let limit = timeout.map_or(Ok(Limit::Forever), Limit::read)?;
         let Some(contender) = Self::obtain(slf, || Ok(limit))? else { return Ok(false) };
-        contender.holds.begin_explicit();
-        Self::log_acquired(slf, contender, || contender.holds.end_explicit())?;
+        let is_new = contender.holds.begin_explicit();
+        Self::log_acquired(slf, contender, || is_new && contender.holds.end_explicit())?;
         Ok(true)
     }
 
@@ -334,9 +382,9 @@ impl NativeLock {
         }
         if contender.holds.blocks() > 0 {
             this.check_process()?;
-            return Err(ShmLockRuntimeError::new_err(format!(
-                "lock {} is held by a `with` block of this thread, which releases it at its end",
-                slf.repr()?
+            return Err(runtime_error(format!(
+                "lock {:?} is held by a `with` block of this thread, which releases it at its end",
+                this.table()?.settings.name
             )));
         }
         contender.holds.end_explicit();
@@ -422,10 +470,23 @@ impl NativeLock {
         Ok(self.table()?.settings.segment.clone())
     }
 
+    /// Returns at most 16 bytes of the old-style segment; `None` if there is none.
+    fn _read_segment<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        let Some(path) = &self.table()?.settings.segment else { return Ok(None) };
+        match segment::begin(path) {
+            Ok(bytes) => Ok(bytes.map(|bytes| PyBytes::new(py, &bytes))),
+            Err(errno) => Err(exception(&Error::System {
+                operation: "read the old-style segment",
+                path: path.clone(),
+                errno,
+            })),
+        }
+    }
+
     /// Returns a copy of the block's data, which this thread holds.
     fn _read_block<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
         let Some((initial, _)) = &self.table()?.settings.block else {
-            return Err(ShmLockValueError::new_err("the lock has no data"));
+            return Err(value_error("the lock has no data"));
         };
         let lock = self.contender(py)?.lock();
         PyBytes::new_with(py, initial.len(), |bytes| {

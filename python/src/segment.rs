@@ -12,7 +12,9 @@ use std::ffi::CString;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, linkat, lstat, open, unlink};
+use rustix::fs::{
+    AtFlags, CWD, Mode, OFlags, RenameFlags, linkat, lstat, open, renameat_with, unlink,
+};
 use rustix::io::{Errno, read, write};
 use rustix::thread::{NanosleepRelativeResult, nanosleep};
 use rustix::time::Timespec;
@@ -65,6 +67,21 @@ pub(crate) fn look(path: &Path) -> Result<Found, Errno> {
     }
 }
 
+/// Returns the begin of the segment, at most 16 bytes of it; `None` if there is none. Never blocks,
+/// whatever is at the path, and follows no symbolic link.
+///
+/// # Errors
+/// Those of open(2) and read(2).
+pub(crate) fn begin(path: &Path) -> Result<Option<Vec<u8>>, Errno> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let mut bytes = [0; UUID];
+    match open(path, flags, Mode::empty()) {
+        Ok(file) => read(&file, &mut bytes).map(|len| Some(bytes[..len].to_vec())),
+        Err(Errno::NOENT) => Ok(None),
+        Err(errno) => Err(errno),
+    }
+}
+
 /// Makes the segment, complete from its first moment. Returns `None` if the path is taken.
 ///
 /// A leftover of this form is removed: the caller holds the lock, so its maker is dead. Never
@@ -74,21 +91,49 @@ pub(crate) fn look(path: &Path) -> Result<Found, Errno> {
 /// Those of open(2), write(2) and link(2).
 ///
 /// # Races
-/// Between the look at a leftover and its removal, another program may remove it, and an old-style
-/// owner may make its segment: the removal would hit that. No process of this package removes a
-/// segment of another owner.
+/// Another program may remove the leftover at any moment, and an old-style owner may make its
+/// segment then. So the leftover is not removed, but exchanged: the path is never free meanwhile.
+/// What was exchanged is looked at, and put back if it is another owner's.
 pub(crate) fn make(path: &Path, uuid: [u8; UUID]) -> Result<Option<Made>, Errno> {
     if let Some(made) = make_once(path, uuid)? {
         return Ok(Some(made));
     }
     match look(path)? {
-        Found::Ours(_) => match unlink(path) {
-            Ok(()) | Err(Errno::NOENT) => make_once(path, uuid),
-            Err(errno) => Err(errno),
-        },
+        Found::Ours(_) => replace(path, uuid),
         Found::Nothing => make_once(path, uuid),
         Found::Other => Ok(None),
     }
+}
+
+/// Makes the segment in the place of a leftover.
+///
+/// *If we die here:* a file with a name of its own is left, which nothing looks for, and which holds
+/// 32 bytes of memory. The path has a leftover, as before, or that of another owner.
+fn replace(path: &Path, uuid: [u8; UUID]) -> Result<Option<Made>, Errno> {
+    let pid = rustix::process::getpid().as_raw_nonzero();
+    let name = format!(".shmlock-interop-{pid}-{}", rustix::thread::gettid().as_raw_nonzero());
+    let beside = Path::new(DIRECTORY).join(name);
+    match unlink(&beside) {
+        Ok(()) | Err(Errno::NOENT) => {} // a dead process of our number
+        Err(errno) => return Err(errno),
+    }
+    let Some(made) = make_once(&beside, uuid)? else { return Ok(None) };
+    let exchange = || renameat_with(CWD, &beside, CWD, path, RenameFlags::EXCHANGE);
+    let made = match exchange() {
+        Ok(()) if matches!(look(&beside), Ok(Found::Ours(_))) => Ok(Some(made)),
+        // An old-style owner's. If it was released meanwhile, there is nothing to exchange it for.
+        Ok(()) => exchange().or_else(not_there).map(|()| None),
+        Err(Errno::NOENT) => Ok(None), // the leftover is gone: the caller tries again
+        // No file system of Linux at this place lacks it; a sandbox may.
+        Err(Errno::INVAL | Errno::NOSYS) => unlink(path).and_then(|()| make_once(path, uuid)),
+        Err(errno) => Err(errno),
+    };
+    let _ = unlink(&beside);
+    made
+}
+
+fn not_there(errno: Errno) -> Result<(), Errno> {
+    if errno == Errno::NOENT { Ok(()) } else { Err(errno) }
 }
 
 fn make_once(path: &Path, uuid: [u8; UUID]) -> Result<Option<Made>, Errno> {
@@ -112,10 +157,14 @@ fn make_once(path: &Path, uuid: [u8; UUID]) -> Result<Option<Made>, Errno> {
     // *If we die before the write:* an empty segment is left, as of an old-style owner.
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     match open(path, flags, mode) {
-        Ok(file) => {
-            write(&file, &content)?;
-            made(&file).map(Some)
-        }
+        Ok(file) => match write(&file, &content) {
+            Ok(written) if written == content.len() => made(&file).map(Some),
+            written => {
+                // Nobody may release it: it must not stay.
+                let _ = unlink(path);
+                Err(written.err().unwrap_or(Errno::NOSPC))
+            }
+        },
         Err(Errno::EXIST) => Ok(None),
         Err(errno) => Err(errno),
     }
@@ -174,4 +223,68 @@ pub(crate) fn slept(time: Duration) -> bool {
         tv_nsec: time.subsec_nanos().into(),
     };
     matches!(nanosleep(&request), NanosleepRelativeResult::Ok)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+    use std::{fs, process};
+
+    use super::{Found, look, make, path, remove, replace};
+
+    /// A path that is free before and after a test.
+    struct Place(PathBuf);
+
+    impl Place {
+        fn new(test: &str) -> Self {
+            Self(path(&format!("py-{}-segment-{test}", process::id())))
+        }
+    }
+
+    impl Drop for Place {
+        fn drop(&mut self) {
+            let _ = fs::remove_file(&self.0);
+        }
+    }
+
+    /// What `replace` leaves beside the segments.
+    fn beside() -> usize {
+        let mine = format!(
+            ".shmlock-interop-{}-{}",
+            process::id(),
+            rustix::thread::gettid().as_raw_nonzero()
+        );
+        let names = fs::read_dir("/dev/shm").expect("readable").flatten();
+        names.filter(|entry| *entry.file_name() == *mine).count()
+    }
+
+    #[test]
+    fn a_leftover_is_replaced_and_nothing_is_left_beside_it() {
+        let place = Place::new("leftover");
+        let dead = make(&place.0, [1; 16]).expect("made").expect("free");
+        let ours = make(&place.0, [2; 16]).expect("made").expect("a leftover only");
+        assert_ne!(dead, ours);
+        assert_eq!(look(&place.0), Ok(Found::Ours([2; 16])));
+        remove(&place.0, dead);
+        assert_eq!(look(&place.0), Ok(Found::Ours([2; 16])), "a dead one's number removes nothing");
+        remove(&place.0, ours);
+        assert_eq!((look(&place.0), beside()), (Ok(Found::Nothing), 0));
+    }
+
+    #[test]
+    fn an_old_owner_that_has_come_since_the_look_keeps_its_segment() {
+        let place = Place::new("old-owner");
+        fs::write(&place.0, [3; 16]).expect("writable");
+        let before = rustix::fs::lstat(&place.0).expect("there").st_ino;
+        assert_eq!(replace(&place.0, [2; 16]), Ok(None));
+        assert_eq!(rustix::fs::lstat(&place.0).expect("there").st_ino, before);
+        assert_eq!((fs::read(&place.0).ok(), beside()), (Some(vec![3; 16]), 0));
+    }
+
+    #[test]
+    fn a_leftover_that_is_gone_since_the_look_is_no_error() {
+        let place = Place::new("gone");
+        assert_eq!(replace(&place.0, [2; 16]), Ok(None));
+        assert_eq!((look(&place.0), beside()), (Ok(Found::Nothing), 0));
+    }
 }

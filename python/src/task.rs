@@ -22,7 +22,7 @@ use shmlock::{Error, LockFuture, ShmLock};
 use crate::contender::Settings;
 use crate::failure::{exception, of_another_process};
 use crate::look::{Holder, Recovered};
-use crate::timeout::Limit;
+use crate::timeout::{Limit, interval};
 
 /// Wakes the event loop.
 struct Bell(OwnedFd);
@@ -108,8 +108,7 @@ impl NativeTask {
     ) -> PyResult<Self> {
         let settings = Settings {
             name: name.trim_start_matches('/').to_owned(),
-            poll_interval: Duration::try_from_secs_f64(poll_interval).unwrap_or(Duration::MAX),
-            has_event: false,
+            poll_interval: interval(poll_interval),
             block_signals: false,
             uuid: Uuid::from_bytes(uuid),
             directory,
@@ -128,6 +127,17 @@ impl NativeTask {
         let lock = NonNull::from(Box::leak(lock));
         let state = Mutex::new(State { wait: None, lock });
         Ok(Self { settings, bell: Arc::new(Bell(bell)), state })
+    }
+
+    /// Returns how many seconds a timeout lasts: `None` for no limit, 0 for one try.
+    #[staticmethod]
+    fn seconds(timeout: &Bound<'_, PyAny>) -> PyResult<Option<f64>> {
+        Ok(match Limit::read(timeout)? {
+            Limit::OneTry => Some(0.0),
+            Limit::Forever => None,
+            // Longer than any loop can count.
+            Limit::For(time) => Some(time.as_secs_f64()).filter(|seconds| *seconds < 1e9),
+        })
     }
 
     /// Begins a wait. One call of `poll` follows at once.

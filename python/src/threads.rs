@@ -26,7 +26,7 @@ use crate::contender::{Contender, Settings};
 /// turn. A power of two.
 const CACHED: usize = 8;
 
-/// The next number of an object or of a thread. Numbers are never used again.
+/// The next number of an object, of a thread or of a handle. Numbers are never used again.
 static NEXT: AtomicU64 = AtomicU64::new(1);
 
 fn next() -> u64 {
@@ -53,6 +53,8 @@ pub(crate) struct Table {
 /// One thread's handle. It lies on the heap, so that it keeps its address.
 struct Entry {
     thread: u64,
+    /// The handle's.
+    number: u64,
     contender: NonNull<Contender>,
 }
 
@@ -124,6 +126,15 @@ impl Table {
         Some(unsafe { contender.as_ref() })
     }
 
+    /// Returns `true` if the handle of this number is open, in whichever thread.
+    pub(crate) fn has(&self, number: u64) -> bool {
+        if !self.settings.is_ours() {
+            return true; // a forked child cannot know; its uses are refused
+        }
+        let handles = self.handles.lock().unwrap_or_else(PoisonError::into_inner);
+        handles.iter().any(|entry| entry.number == number)
+    }
+
     fn cache(&self, contender: NonNull<Contender>) {
         let entry = (self.number, contender.as_ptr().cast_const());
         let _ = CACHE.try_with(|cache| cache[self.slot()].set(entry));
@@ -140,9 +151,10 @@ impl Table {
         }
         // A thread that has run its destructors gets no handle: nothing would close it.
         let thread = END.try_with(|end| end.thread).map_err(|_| forked())?;
-        let contender = Box::new(Contender::open(&self.settings, description)?);
+        let number = next();
+        let contender = Box::new(Contender::open(&self.settings, description, number)?);
         let contender = NonNull::from(Box::leak(contender));
-        let entry = Entry { thread, contender };
+        let entry = Entry { thread, number, contender };
         self.handles.lock().unwrap_or_else(PoisonError::into_inner).push(entry);
         let _ = END.try_with(|end| {
             let mut tables = end.tables.borrow_mut();

@@ -6,6 +6,8 @@ use pyo3::exceptions::{PyOverflowError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::PyBool;
 
+use crate::foreign;
+
 /// How long an acquisition may wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Limit {
@@ -21,7 +23,8 @@ impl Limit {
     /// Reads a timeout.
     ///
     /// # Errors
-    /// `TypeError` for anything but a number, a boolean and `None`.
+    /// `TypeError` for anything but a number, a boolean and `None`; those of a number of a class
+    /// of the program.
     pub(crate) fn read(timeout: &Bound<'_, PyAny>) -> PyResult<Self> {
         if timeout.is_none() {
             return Ok(Self::Forever);
@@ -30,16 +33,19 @@ impl Limit {
             let second = Self::For(Duration::from_secs(1));
             return Ok(if flag.is_true() { second } else { Self::OneTry });
         }
-        match timeout.extract::<f64>() {
+        match foreign::number(timeout) {
             Ok(seconds) => Ok(Self::of_seconds(seconds)),
             // An int beyond any float.
             Err(error) if error.is_instance_of::<PyOverflowError>(timeout.py()) => {
                 Ok(if timeout.gt(0)? { Self::Forever } else { Self::OneTry })
             }
-            Err(_) => Err(PyTypeError::new_err(format!(
-                "a timeout is a number of seconds, a bool or None, not {}",
-                timeout.get_type()
-            ))),
+            Err(error) if error.is_instance_of::<PyTypeError>(timeout.py()) => {
+                Err(PyTypeError::new_err(format!(
+                    "a timeout is a number of seconds, a bool or None, not {}",
+                    timeout.get_type()
+                )))
+            }
+            Err(error) => Err(error),
         }
     }
 
@@ -65,6 +71,12 @@ impl Limit {
             }
         }
     }
+}
+
+/// Returns a poll interval that is above zero: at least a microsecond.
+pub(crate) fn interval(seconds: f64) -> Duration {
+    let interval = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
+    interval.max(Duration::from_micros(1))
 }
 
 /// When an acquisition gives up.

@@ -208,3 +208,60 @@ def test_an_entered_block_that_is_forgotten_releases_the_lock_and_keeps_the_data
     del context
     with other.lock(timeout=30) as view:
         assert view[0] == 0
+
+
+def pointers():
+    class Inner(ctypes.Structure):
+        _fields_ = [("text", ctypes.c_char_p)]
+
+    class Outer(ctypes.Structure):
+        _fields_ = [("number", ctypes.c_int), ("inner", Inner * 2)]
+
+    class Either(ctypes.Union):
+        _fields_ = [("number", ctypes.c_int), ("function", ctypes.CFUNCTYPE(None))]
+
+    class Heir(Inner):
+        pass
+
+    pointer = ctypes.POINTER(ctypes.c_int)
+    simple = [ctypes.c_void_p, ctypes.c_wchar_p, ctypes.py_object, pointer, pointer * 3]
+    return [*simple, Inner, Outer, Either, Heir]
+
+
+@pytest.mark.parametrize("kind", [*pointers(), list, "x", None, 2.0, ctypes.c_int(5)])
+def test_a_type_whose_bytes_mean_nothing_to_others_is_refused(name, kind):
+    with pytest.raises(TypeError):
+        shmlock.SharedBlock(name, kind)
+
+
+@pytest.mark.parametrize("initial", [8, True, "abcdefgh", 1.0, object()])
+def test_initial_data_of_another_type_is_a_type_error(name, initial):
+    with pytest.raises(TypeError):
+        shmlock.SharedBlock(name, 8, initial=initial)
+
+
+def test_initial_data_need_not_be_contiguous(name):
+    block = shmlock.SharedBlock(name, 8, initial=memoryview(bytes(range(16)))[::2])
+    with block as data:
+        assert bytes(data) == bytes(range(0, 16, 2))
+
+
+def test_a_view_that_is_kept_beyond_its_block_reaches_nobody(name):
+    block, other = shmlock.SharedBlock(name, 8), shmlock.SharedBlock(name, 8)
+    with block as kept:
+        kept[0] = 1
+    kept[0] = 9
+    with other as data:
+        assert data[0] == 1
+        kept[0] = 8
+    with block as data:
+        assert data[0] == 1
+        kept[0] = 7
+    with other as data:
+        assert data[0] == 1
+
+
+@pytest.mark.parametrize("schema", ["\ud800", "x" * 40])
+def test_a_schema_that_cannot_be_stored_is_refused(name, schema):
+    with pytest.raises(ShmLockValueError):
+        shmlock.SharedBlock(name, 8, schema=schema)

@@ -305,3 +305,38 @@ def test_a_stopped_new_owner_keeps_old_programs_out(name, child, old):
     waiter.line("released")
     waiter.say()
     assert waiter.end() == 0
+
+
+@pytest.mark.parametrize("hostile", ["fifo", "symlink", "dangling", "directory", "socket", "big"])
+def test_whatever_is_at_the_segments_path_blocks_no_call(name, hostile, tmp_path):
+    import socket
+
+    path = segment(name)
+    if hostile == "fifo":
+        os.mkfifo(path)
+    elif hostile == "symlink":
+        os.mkfifo(tmp_path / "fifo")
+        path.symlink_to(tmp_path / "fifo")
+    elif hostile == "dangling":
+        path.symlink_to(tmp_path / "nothing")
+    elif hostile == "directory":
+        path.mkdir()
+    elif hostile == "socket":
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(str(path))
+    else:
+        path.write_bytes(b"\x05" * 16 + b"\0shmlock-interop" + b"\x05" * 1000)
+    try:
+        lock = shmlock.ShmLock(name, interop=True)
+        assert not lock.acquire(timeout=False)
+        assert not lock.acquire(timeout=0.05)
+        for look in (lock.debug_get_uuid_of_locking_lock, lock.query_for_error_after_interrupt):
+            try:
+                look()
+            except (OSError, ShmLockValueError):
+                pass
+        assert os.path.lexists(path), "it is left alone"
+    finally:
+        path.rmdir() if hostile == "directory" else path.unlink()
+    assert lock.acquire(timeout=30)
+    assert lock.release()

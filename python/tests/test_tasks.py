@@ -185,3 +185,180 @@ def test_an_object_may_end_in_another_thread_in_the_middle_of_a_wait(name):
 def test_wrong_arguments_are_refused(arguments):
     with pytest.raises(ShmLockValueError):
         shmlock.AsyncShmLock(**arguments)
+
+
+@pytest.mark.parametrize("ticks", range(8))
+@pytest.mark.parametrize("held", ["by-another-process-object", "by-a-task"])
+def test_a_cancellation_at_any_tick_is_heard_and_leaves_nothing_behind(name, held, ticks):
+    """The release, the timeout and the cancellation come in the same turns of the loop."""
+
+    async def main():
+        lock, owner = shmlock.AsyncShmLock(name), shmlock.ShmLock(name)
+        if held == "by-a-task":
+            assert await lock.acquire()
+        else:
+            assert owner.acquire()
+        heard = []
+
+        async def wait():
+            try:
+                if await lock.acquire(timeout=30):
+                    lock.release()
+            except asyncio.CancelledError:
+                heard.append(True)
+                raise
+
+        task = asyncio.create_task(wait())
+        await asyncio.sleep(0.01)
+        (lock if held == "by-a-task" else owner).release()
+        for _ in range(ticks):
+            await asyncio.sleep(0)
+        had_ended = task.done()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert had_ended or task.cancelled(), "no cancellation is lost"
+        assert not lock.locked
+        assert owner.acquire(timeout=False)
+        owner.release()
+        assert await lock.acquire(timeout=False)
+        lock.release()
+
+    run(main())
+
+
+def test_an_interrupt_between_an_acquisition_and_its_note_leaves_nothing_behind(name, monkeypatch):
+    """A trace raises at each line of the module in turn."""
+    import sys
+
+    from shmlock import shmlock_async
+
+    async def main(number):
+        lock, count = shmlock.AsyncShmLock(name), 0
+
+        def trace(frame, event, _):
+            nonlocal count
+            if frame.f_code.co_filename != shmlock_async.__file__:
+                return None
+            if event == "line":
+                count += 1
+                if count == number:
+                    sys.settrace(None)
+                    raise KeyboardInterrupt
+            return trace
+
+        sys.settrace(trace)
+        try:
+            await lock.acquire()
+        except KeyboardInterrupt:
+            is_interrupted = True
+        else:
+            is_interrupted = False
+        finally:
+            sys.settrace(None)
+        assert not is_interrupted or await lock.acquire(timeout=False), number
+        lock.release()
+        return is_interrupted
+
+    number = 1
+    while run(main(number)):
+        number += 1
+    assert number > 10, "lines were interrupted"
+
+
+def test_an_object_may_be_used_by_one_loop_after_another(name):
+    lock = shmlock.AsyncShmLock(name)
+
+    async def contend():
+        async def work():
+            async with lock:
+                await asyncio.sleep(0)
+
+        await asyncio.gather(*(work() for _ in range(5)))
+
+    for _ in range(3):
+        run(contend())
+
+
+def test_a_second_loop_that_runs_at_the_same_time_is_refused(name):
+    lock, acquired, done = shmlock.AsyncShmLock(name), threading.Event(), threading.Event()
+
+    async def hold():
+        async with lock:
+            acquired.set()
+            while not done.is_set():
+                await asyncio.sleep(0.001)
+
+    thread = threading.Thread(target=lambda: run(hold()))
+    thread.start()
+    acquired.wait()
+
+    async def second():
+        with pytest.raises(ShmLockRuntimeError, match="one event loop"):
+            await lock.acquire()
+        assert lock.locked, "the first one's"
+
+    run(second())
+    done.set()
+    thread.join()
+    assert not lock.locked
+
+
+def test_a_loop_that_is_closed_with_waiters_leaves_nothing_behind(name):
+    import gc
+
+    owner, lock = shmlock.ShmLock(name), shmlock.AsyncShmLock(name)
+    assert owner.acquire()
+    loop = asyncio.new_event_loop()
+    tasks = [loop.create_task(lock.acquire()) for _ in range(3)]
+    loop.run_until_complete(asyncio.sleep(0.02))
+    loop.close()
+    for task in tasks:
+        task._log_destroy_pending = False
+    del tasks, task
+    gc.collect()
+    owner.release()
+
+    async def main():
+        assert await asyncio.wait_for(lock.acquire(), 30)
+        lock.release()
+
+    run(main())
+
+
+def test_objects_and_waits_leave_no_descriptor_open(name):
+    def descriptors():
+        return len(os.listdir("/proc/self/fd"))
+
+    async def main():
+        owner = shmlock.ShmLock(name)
+        for number in range(200):
+            lock = shmlock.AsyncShmLock(name)
+            owner.acquire()
+            assert not await lock.acquire(timeout=0.0001)
+            task = asyncio.create_task(lock.acquire())
+            await asyncio.sleep(0)
+            if number % 2:
+                task.cancel()
+            owner.release()
+            await asyncio.gather(task, return_exceptions=True)
+            del lock, task
+
+    run(main())
+    before = descriptors()
+    run(main())
+    assert descriptors() <= before + 2
+
+
+@pytest.mark.parametrize("timeout", ["1", b"1", [], object()])
+def test_a_timeout_of_another_type_is_a_type_error(name, timeout):
+    lock = shmlock.AsyncShmLock(name)
+    with pytest.raises(TypeError):
+        run(lock.acquire(timeout))
+    assert not lock.locked
+
+
+@pytest.mark.parametrize("timeout", [10**400, float("inf"), 1e300, 1e-300, -(10**400), float("nan")])
+def test_a_free_lock_is_acquired_whatever_the_timeout(name, timeout):
+    lock = shmlock.AsyncShmLock(name, poll_interval=1e-300)
+    assert run(lock.acquire(timeout))
+    lock.release()

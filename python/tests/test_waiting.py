@@ -7,7 +7,7 @@ import time
 import pytest
 
 import shmlock
-from conftest import until
+from conftest import HOLDER, until
 from shmlock.shmlock_exceptions import ShmLockRuntimeError, ShmLockValueError
 
 
@@ -226,3 +226,45 @@ def test_a_logger_that_raises_leaves_no_hold_behind(name):
         assert not lock.locked
         assert other.acquire(timeout=False)
         assert other.release()
+
+
+#: Waits in its main thread or in another one, while a child holds the lock, and counts its wakes.
+SLEEPER = """
+    import sys, threading, time, shmlock
+    name, form = sys.argv[1:]
+    def wait():
+        ids.append(threading.get_native_id())
+        assert not shmlock.ShmLock(name, poll_interval=0.001).acquire(timeout=7)
+    def count():
+        for line in open(f"/proc/self/task/{ids[0]}/status"):
+            if line.startswith("voluntary_ctxt_switches"):
+                return int(line.split()[1])
+    def watch():
+        while not ids:
+            time.sleep(0.01)
+        time.sleep(2)
+        before = count()
+        time.sleep(4)
+        print(count() - before)
+    ids = []
+    first, second = (wait, watch) if form == "main" else (watch, wait)
+    other = threading.Thread(target=second)
+    other.start()
+    first()
+    other.join()
+"""
+
+
+@pytest.mark.parametrize("form", ["main", "other"])
+def test_a_wait_wakes_at_most_about_once_a_second(name, child, form):
+    """It does so whatever its poll interval; the first second has some more wakes."""
+    owner = child(HOLDER, name)
+    owner.line()
+    sleeper = child(SLEEPER, name, form)
+    wakes = int(sleeper.line())
+    assert wakes <= 10, "four, and some that a busy machine adds"
+    assert sleeper.end() == 0
+    owner.say()
+    owner.line("released")
+    owner.say()
+    owner.end()

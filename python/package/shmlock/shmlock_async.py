@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections import deque
 from types import TracebackType
+from typing import Literal
 
 from shmlock import _native
 from shmlock._native import Holder, Recovered
+from shmlock.shmlock_config import check_text
 from shmlock.shmlock_exceptions import ShmLockRuntimeError, ShmLockValueError
 from shmlock.shmlock_uuid import ShmUuid
 
@@ -37,6 +40,61 @@ class _AsyncLockContext:
             self._lock.release()
 
 
+class _Turn:
+    """Lets one task at a time wait for the lock or hold it, in the order in which they ask."""
+
+    def __init__(self) -> None:
+        # At most one entry: the acquisition whose turn it is. `setdefault` is one step, also for two
+        # threads that run loops by mistake, and in an interrupt.
+        self._owner: dict[str, object] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._queue: deque[tuple[object, asyncio.Future[bool]]] = deque()
+
+    def is_of(self, ask: object) -> bool:
+        """Returns whether it is the turn of this acquisition."""
+        return self._owner.get("ask") is ask
+
+    async def take(
+        self, ask: object, loop: asyncio.AbstractEventLoop, end: float | None
+    ) -> bool:
+        """Waits for the turn; returns False if the time is over."""
+        if self._owner.setdefault("ask", ask) is ask:
+            self._loop = loop
+            return True
+        if self._loop is not loop and self._loop is not None and self._loop.is_running():
+            raise ShmLockRuntimeError(
+                "the tasks of an object run in one event loop: make an object for each loop"
+            )
+        if end is not None and end <= loop.time():
+            return False
+        entry = ask, loop.create_future()
+        timer = None if end is None else loop.call_at(end, _answer, entry[1], False)
+        self._queue.append(entry)
+        try:
+            return await entry[1]
+        finally:
+            if timer is not None:
+                timer.cancel()
+            if entry in self._queue:
+                self._queue.remove(entry)
+
+    def give(self) -> None:
+        """Gives the turn to the task that has asked first; ends it if there is none."""
+        while self._queue:
+            ask, future = self._queue.popleft()
+            if not future.done() and not future.get_loop().is_closed():
+                self._owner["ask"], self._loop = ask, future.get_loop()
+                future.set_result(True)
+                return
+        self._owner.clear()
+
+
+def _answer(future: asyncio.Future[bool], answer: bool) -> None:
+    """Ends a wait for the turn, unless it has ended."""
+    if not future.done():
+        future.set_result(answer)
+
+
 class AsyncShmLock:
     """A lock between processes, known by its name, for tasks: waiting blocks no thread.
 
@@ -59,15 +117,18 @@ class AsyncShmLock:
             raise ShmLockValueError("lock_name must be a string that is not empty")
         if not isinstance(poll_interval, (float, int)) or not poll_interval > 0:
             raise ShmLockValueError("poll_interval must be a float or int above zero")
+        check_text(lock_name, "lock_name")
+        # What other processes can read of it: 63 bytes.
+        described = description.encode("utf-8", "backslashreplace")[:63].decode("utf-8", "ignore")
         self._name = lock_name
         self._uuid = ShmUuid()
-        self._turn = asyncio.Lock()
+        self._turn = _Turn()
         self._held = False
         self._task = _native.NativeTask(
             lock_name,
             float(poll_interval),
             self._uuid.uuid_bytes,
-            description=description,
+            description=described,
             directory=None if directory is None else os.fspath(directory),
             mode=mode,
         )
@@ -82,44 +143,29 @@ class AsyncShmLock:
         that is cancelled meanwhile leaves nothing behind.
         """
         loop = asyncio.get_running_loop()
-        end = None if not timeout else loop.time() + float(timeout)
-        if not await self._take_turn(timeout, end):
-            return False
+        seconds = self._task.seconds(timeout)
+        end = None if seconds is None else loop.time() + seconds
+        ask = object()
         try:
-            left = timeout if end is None else max(end - loop.time(), 0.0) or False
-            self._held = await self._wait(loop, left)
-        finally:
-            if not self._held:
-                self._turn.release()
-        return self._held
-
-    async def _take_turn(self, timeout: float | bool | None, end: float | None) -> bool:
-        """Waits until no other task of this object waits for the lock or holds it."""
-        if not self._turn.locked():
-            return await self._turn.acquire()
-        if timeout is False:
-            return False
-        if end is None:
-            return await self._turn.acquire()
-        left = end - asyncio.get_running_loop().time()
-        try:
-            return await asyncio.wait_for(self._turn.acquire(), left)
-        except asyncio.TimeoutError:
-            return False
-
-    async def _wait(self, loop: asyncio.AbstractEventLoop, timeout: float | bool | None) -> bool:
-        """Waits for the lock."""
-        self._task.begin(timeout)
-        acquired = False
-        try:
+            if not await self._turn.take(ask, loop, end):
+                return False
+            self._task.begin(None if end is None else max(end - loop.time(), 0.0) or False)
             result = self._task.poll()
-            if result is None:
-                result = await self._watch(loop)
-            acquired = result
-        finally:
-            if not acquired:
+            self._held = await self._watch(loop) if result is None else result
+            return self._held or self._end(ask)
+        except BaseException:
+            self._end(ask)  # an interrupt may come after the acquisition, too
+            raise
+
+    def _end(self, ask: object) -> Literal[False]:
+        """Ends an acquisition that its caller does not know of, if it is its turn."""
+        if self._turn.is_of(ask):
+            self._held = False
+            try:
                 self._task.cancel()
-        return acquired
+            finally:
+                self._turn.give()
+        return False
 
     async def _watch(self, loop: asyncio.AbstractEventLoop) -> bool:
         """Polls the wait each time its descriptor is readable."""
@@ -140,8 +186,10 @@ class AsyncShmLock:
         if not self._held:
             raise ShmLockRuntimeError(f"{self} is not held")
         self._held = False
-        self._turn.release()
-        self._task.release()
+        try:
+            self._task.release()
+        finally:
+            self._turn.give()
 
     def lock(self, timeout: float | bool | None = None) -> _AsyncLockContext:
         """Returns an asynchronous context manager; its value says whether the lock is acquired."""

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
+from shmlock.shmlock_config import check_text
 from shmlock.shmlock_exceptions import ShmLockRuntimeError, ShmLockValueError
 from shmlock.shmlock_main import ShmLock
 
@@ -34,8 +35,10 @@ class SharedBlock(Generic[Data]):
         with block as position:
             position.x += 1.0
 
-    A `with` block has a private copy of the data. The copy goes back at the end of the block. If an
-    exception ends the block, or the process dies in it, the data stays as it was. A `SharedBlock`
+    A `with` block has a private copy of the data. The copy goes back at the end of the block: what
+    is written to it later reaches nobody. If an exception ends the block, or the process dies in
+    it, the data stays as it was. A process that is killed in the middle of that last step leaves a
+    mixture, and the next owner is told (`shm_lock.recovered`). A `SharedBlock`
     of Rust with the same name, length and schema is the same block.
     """
 
@@ -90,9 +93,12 @@ class SharedBlock(Generic[Data]):
         schema: what the bytes mean, in at most 39 bytes. All users of a block give the same.
         initial: the data, if the block does not exist: a buffer of this length. Zeros by default.
         """
-        length = kind if isinstance(kind, int) else ctypes.sizeof(kind)
+        length = kind if isinstance(kind, int) else _size(kind)
         if not 1 <= length <= 1 << 30:
             raise ShmLockValueError(f"a block has 1 byte to 1 GiB, not {length} bytes")
+        check_text(schema, "schema")
+        if isinstance(initial, int):
+            raise TypeError("initial is a buffer of the block's length, not a number")
         first = bytes(length) if initial is None else bytes(initial)
         if len(first) != length:
             raise ShmLockValueError(f"initial has {len(first)} bytes of {length}")
@@ -165,6 +171,30 @@ class SharedBlock(Generic[Data]):
         traceback: TracebackType | None,
     ) -> None:
         self._contexts.pop().__exit__(kind, value, traceback)
+
+
+def _size(kind: Any) -> int:
+    """Returns the size of a ctypes type. TypeError: it is no such type, or it has pointers."""
+    if not isinstance(kind, type):
+        raise TypeError(f"kind is a ctypes type or a number of bytes, not {type(kind)}")
+    size = ctypes.sizeof(kind)
+    if _has_pointers(kind):
+        raise TypeError(
+            f"{kind} has pointers, or objects of Python: other processes cannot follow them"
+        )
+    return size
+
+
+def _has_pointers(kind: Any) -> bool:
+    if issubclass(kind, (ctypes.Structure, ctypes.Union)):
+        fields = (field for one in kind.__mro__ for field in one.__dict__.get("_fields_", ()))
+        return any(_has_pointers(field[1]) for field in fields)
+    if issubclass(kind, ctypes.Array):
+        return _has_pointers(kind._type_)
+    # The letters of c_void_p, c_char_p, c_wchar_p and py_object; pointers have a type, functions
+    # have none.
+    code = getattr(kind, "_type_", None)
+    return not isinstance(code, str) or code in "PzZO"
 
 
 class _Copy:

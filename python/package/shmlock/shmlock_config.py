@@ -7,12 +7,21 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from shmlock.shmlock_exceptions import ShmLockValueError
 from shmlock.shmlock_uuid import ShmUuid
 
 if TYPE_CHECKING:
     import multiprocessing.synchronize
 
 __all__ = ["ExitEventMock", "ShmLockConfig"]
+
+
+def check_text(text: str, argument: str) -> None:
+    """Refuses a text that has no UTF-8, and so cannot be shared with other programs."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ShmLockValueError(f"{argument} {ascii(text)} has no UTF-8: {error}") from error
 
 
 class ExitEventMock:

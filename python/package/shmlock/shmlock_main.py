@@ -15,7 +15,7 @@ import shmlock.shmlock_exceptions as exceptions
 from shmlock import _native
 from shmlock._native import Holder, Recovered
 from shmlock.shmlock_base_logger import ShmModuleBaseLogger, create_logger
-from shmlock.shmlock_config import ExitEventMock, ShmLockConfig
+from shmlock.shmlock_config import ExitEventMock, ShmLockConfig, check_text
 from shmlock.shmlock_monkey_patch import remove_shm_from_resource_tracker
 from shmlock.shmlock_uuid import ShmUuid
 from shmlock.shmlock_warnings import (
@@ -102,6 +102,8 @@ class ShmLock(_native.NativeLock, ShmModuleBaseLogger):
         directory: where the lock's file is, instead of /dev/shm.
         mode: the permission bits of the file, 0o600 by default.
         """
+        if "_uuid" in self.__dict__:
+            raise exceptions.ShmLockRuntimeError(f"{self} is initialised already")
         ShmModuleBaseLogger.__init__(self, logger=logger)
         if not isinstance(poll_interval, (float, int)) or not poll_interval > 0:
             raise exceptions.ShmLockValueError("poll_interval must be a float or int above zero")
@@ -109,6 +111,7 @@ class ShmLock(_native.NativeLock, ShmModuleBaseLogger):
             raise exceptions.ShmLockValueError(f"lock_name must be a string, not {type(lock_name)}")
         if not lock_name:
             raise exceptions.ShmLockValueError("lock_name must not be empty")
+        check_text(lock_name, "lock_name")
         if exit_event is not None and not _is_event(exit_event):
             raise exceptions.ShmLockValueError(
                 "exit_event must be a threading.Event or a multiprocessing.Event"
@@ -203,7 +206,7 @@ class ShmLock(_native.NativeLock, ShmModuleBaseLogger):
     @description.setter
     def description(self, description: Any) -> None:
         self._description = description
-        self._describe(str(description))
+        self._describe(str(description).encode("utf-8", "backslashreplace").decode())
 
     @property
     def _config(self) -> ShmLockConfig:
@@ -274,14 +277,6 @@ class ShmLock(_native.NativeLock, ShmModuleBaseLogger):
             f"{self._segment} names no owner: an old-style owner was probably interrupted. No "
             "process can acquire the lock until it is removed"
         )
-
-    def _read_segment(self) -> bytes | None:
-        """Returns the begin of the old-style segment; None if there is none."""
-        try:
-            with open(str(self._segment), "rb") as segment:
-                return segment.read(LOCK_SHM_SIZE)
-        except FileNotFoundError:
-            return None
 
     def add_exit_handlers(
         self,

@@ -197,6 +197,22 @@ impl Builder {
         self
     }
 
+    /// Sets a function as [`interrupt`](Self::interrupt) does, which is asked again after `longest`
+    /// at most instead of one poll interval.
+    ///
+    /// For interfaces to other languages that look for signals by a rule of their own, between two
+    /// waits: they bound each wait by its timeout. Where no wake reaches a waiter, it sleeps for one
+    /// poll interval as ever.
+    #[doc(hidden)]
+    pub fn interrupt_within(
+        mut self,
+        longest: Duration,
+        ask: impl Fn(WaitPoint) -> ControlFlow<()> + Send + Sync + 'static,
+    ) -> Self {
+        self.settings.interrupt = Some(Interrupt::new(ask).asking_within(longest));
+        self
+    }
+
     /// Sets when SIGINT, SIGTERM and SIGHUP are blocked. Default [`BlockSignals::Never`].
     pub fn block_signals(mut self, when: BlockSignals) -> Self {
         self.settings.block_signals = when;

@@ -298,7 +298,7 @@ impl<'a> Waiter<'a> {
     /// Asks this callback. Apart: most handles have none.
     ///
     /// A signal between the answer and the sleep ends no sleep. So this one lasts one poll interval
-    /// at most.
+    /// at most, or what the handle says instead.
     #[cold]
     fn ask_this(
         &self,
@@ -309,7 +309,8 @@ impl<'a> Waiter<'a> {
         self.check_process()?; // the callback may have forked
         match answer {
             ControlFlow::Continue(()) => {
-                Ok(self.terms.deadline.clamp(limit.min(self.terms.interval)))
+                let longest = interrupt.longest_sleep(self.terms.interval);
+                Ok(self.terms.deadline.clamp(limit.min(longest)))
             }
             ControlFlow::Break(()) => Err(GaveUp::Interrupted),
         }
