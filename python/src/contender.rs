@@ -154,16 +154,24 @@ impl Contender {
     pub(crate) fn wait(&self, time: Duration) -> Result<Attempt, Error> {
         let begin = Instant::now();
         match self.lock.try_acquire_for(time) {
-            Ok(()) => {}
-            Err(Error::TimedOut { .. }) => return Ok(Attempt::TimedOut),
-            Err(Error::Interrupted { .. }) => return Ok(Attempt::Look),
-            Err(Error::WouldDeadlock { .. }) => return Ok(Attempt::HeldByThisThread),
-            Err(error) => return Err(error),
+            Ok(()) => self.after_acquiring(time.saturating_sub(begin.elapsed())),
+            Err(Error::TimedOut { .. }) => Ok(Attempt::TimedOut),
+            Err(Error::Interrupted { .. }) => Ok(Attempt::Look),
+            Err(Error::WouldDeadlock { .. }) => Ok(Attempt::HeldByThisThread),
+            Err(error) => Err(error),
         }
+    }
+
+    /// Makes the segment of the old form, in the interoperation mode: the lock was acquired a moment
+    /// ago. Waits for an old-style owner, for `time` at most.
+    ///
+    /// # Errors
+    /// Those of [`segment::make`].
+    pub(crate) fn after_acquiring(&self, time: Duration) -> Result<Attempt, Error> {
         let Some(path) = &self.segment else { return Ok(Attempt::Acquired) };
         // Other new-style waiters queue behind us meanwhile, but not for long: no code of Python
         // may run while the lock is held and the object does not know it.
-        let end = (begin + time).min(Instant::now() + POLL);
+        let end = Instant::now() + time.min(POLL);
         let made = segment::make_until(path, self.uuid(), end, self.poll);
         Ok(if self.keep_if(made, path)? { Attempt::Acquired } else { Attempt::Look })
     }

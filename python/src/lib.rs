@@ -6,6 +6,8 @@
 //! | `lock` | the class: acquiring, releasing, looking |
 //! | `context` | the context manager of `lock.lock(timeout)` |
 //! | `task` | waiting in an asyncio task |
+//! | `place` | waiting without leaving the queue |
+//! | `bell` | the eventfd that ends such a sleep |
 //! | `look` | what a look at a lock shows: `Holder`, `Recovered` |
 //! | `threads` | a handle for each thread |
 //! | `contender` | one thread's handle |
@@ -29,6 +31,7 @@
 //!
 //! None is expected. `PyO3` turns one into an exception; none leaves a function of this module.
 
+mod bell;
 mod contender;
 mod context;
 mod failure;
@@ -36,6 +39,7 @@ mod foreign;
 mod holds;
 mod lock;
 mod look;
+mod place;
 mod segment;
 mod task;
 mod threads;

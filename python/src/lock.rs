@@ -17,6 +17,7 @@ use crate::contender::{Attempt, Contender, Settings};
 use crate::failure::{exception, not_initialised, of_another_process, runtime_error, value_error};
 use crate::foreign;
 use crate::look::{Holder, Recovered};
+use crate::place::Place;
 use crate::segment;
 use crate::threads::Table;
 use crate::timeout::{Limit, interval};
@@ -31,6 +32,10 @@ const LAST_LOOK: Duration = Duration::from_secs(1);
 
 /// The same for a lock with an exit event, which cannot wake the waiter.
 const LOOK_AT_EVENT: Duration = Duration::from_millis(20);
+
+/// How long a wait without signals lasts until it takes a place (`place.rs`), which needs a thread
+/// and a descriptor. Before, each look ends its place in the queue. Arbitrary.
+const PLACE_AFTER: Duration = Duration::from_millis(20);
 
 /// The same for a waiter whose thread holds the lock by another object. Arbitrary: the old package's
 /// default.
@@ -187,7 +192,10 @@ impl NativeLock {
         if limit == Limit::OneTry {
             return Ok(None);
         }
-        let (begin, mut is_warned) = (Instant::now(), false);
+        let mut is_warned = false;
+        // Since when no signal has come.
+        let mut since = Instant::now();
+        let (mut place, mut can_take_place) = (None::<Place<'_>>, true);
         loop {
             py.check_signals()?;
             if Self::is_stopped(slf)? {
@@ -196,13 +204,29 @@ impl NativeLock {
             if contender.holds.any() {
                 return Self::confirm(contender).map(Some); // a signal handler has acquired it
             }
-            let look = begin.elapsed().clamp(FIRST_LOOK, Self::last_look(slf));
+            let look = since.elapsed().clamp(FIRST_LOOK, Self::last_look(slf));
             let Some(time) = deadline.left(look) else { return Ok(None) };
-            let here = Here(contender);
-            let attempt = py.detach(move || here.take().wait(time));
-            match attempt.map_err(|error| exception(&error))? {
+            let here = Here((contender, &mut place));
+            let attempt = py.detach(move || {
+                let (contender, place) = here.take();
+                place.as_mut().map_or_else(|| contender.wait(time), |place| place.wait(time))
+            });
+            let attempt = match attempt {
+                // No thread for the place.
+                Err(Error::System { .. }) if place.is_some() => {
+                    (place, can_take_place) = (None, false);
+                    continue;
+                }
+                attempt => attempt.map_err(|error| exception(&error))?,
+            };
+            match attempt {
                 Attempt::Acquired => return Ok(Some(contender)),
-                Attempt::TimedOut | Attempt::Look => {}
+                Attempt::TimedOut => {
+                    if place.is_none() && can_take_place && since.elapsed() >= PLACE_AFTER {
+                        place = Place::take(contender);
+                    }
+                }
+                Attempt::Look => (since, place) = (Instant::now(), None),
                 Attempt::HeldByThisThread => {
                     if !is_warned {
                         is_warned = true;

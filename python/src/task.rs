@@ -5,38 +5,24 @@
 
 #![allow(unsafe_code, reason = "a future refers to the handle beside it")]
 
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::ptr::NonNull;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use pyo3::prelude::*;
-use rustix::event::{EventfdFlags, eventfd};
 use rustix::process::getpid;
 use shmlock::uuid::Uuid;
 use shmlock::{Error, LockFuture, ShmLock};
 
+use crate::bell::Bell;
 use crate::contender::Settings;
 use crate::failure::{exception, of_another_process};
 use crate::look::{Holder, Recovered};
 use crate::timeout::{Limit, interval};
-
-/// Wakes the event loop.
-struct Bell(OwnedFd);
-
-impl Wake for Bell {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        // It fails only if the counter is full: then the loop is woken anyway.
-        let _ = rustix::io::write(&self.0, &1_u64.to_ne_bytes());
-    }
-}
 
 /// A handle, and the wait that it is in.
 ///
@@ -117,8 +103,7 @@ impl NativeTask {
             block: None,
             pid: getpid().as_raw_nonzero().get(),
         };
-        let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
-        let bell = eventfd(0, flags).map_err(|errno| {
+        let bell = Bell::new().map_err(|errno| {
             let operation = "make an eventfd for";
             exception(&Error::System { operation, path: PathBuf::from(&settings.name), errno })
         })?;
@@ -126,7 +111,7 @@ impl NativeTask {
         let lock = Box::new(opened.map_err(|error| exception(&error))?);
         let lock = NonNull::from(Box::leak(lock));
         let state = Mutex::new(State { wait: None, lock });
-        Ok(Self { settings, bell: Arc::new(Bell(bell)), state })
+        Ok(Self { settings, bell, state })
     }
 
     /// Returns how many seconds a timeout lasts: `None` for no limit, 0 for one try.
@@ -157,8 +142,7 @@ impl NativeTask {
     /// Polls the wait: `True` if the lock is acquired, `False` if the time is over, `None` if the
     /// wait goes on until the eventfd is readable.
     fn poll(&self) -> PyResult<Option<bool>> {
-        let mut drained = [0; 8];
-        let _ = rustix::io::read(&self.bell.0, &mut drained); // before the poll: no wake is lost
+        self.bell.drain();
         let mut state = self.state()?;
         let Some(wait) = &mut state.wait else { return Ok(Some(false)) };
         let waker = Waker::from(Arc::clone(&self.bell));
