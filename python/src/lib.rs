@@ -3,7 +3,8 @@
 //!
 //! | file | contents |
 //! |---|---|
-//! | `lock` | the class: acquiring, releasing, looking |
+//! | `lock` | the class: handles, releasing, looking |
+//! | `obtain` | acquiring and waiting |
 //! | `context` | the context manager of `lock.lock(timeout)` |
 //! | `task` | waiting in an asyncio task |
 //! | `look` | what a look at a lock shows: `Holder`, `Recovered` |
@@ -36,6 +37,7 @@ mod foreign;
 mod holds;
 mod lock;
 mod look;
+mod obtain;
 mod segment;
 mod task;
 mod threads;
