@@ -1,7 +1,7 @@
 //! Calls code of Python: exit events, loggers, and numbers with methods of their own.
 //!
 //! Such code may be cut off for ever. Before Python 3.14, a thread that asks for the interpreter's
-//! lock while the interpreter ends is ended by pthread_exit(3), which unwinds the stack. Rust's
+//! lock while the interpreter ends is ended by `pthread_exit(3)`, which unwinds the stack. Rust's
 //! frames cannot be unwound so: the process would abort. Here the thread is stopped where the
 //! unwinding reaches Rust, and sleeps until the process is gone. Python 3.14 stops it likewise.
 //!

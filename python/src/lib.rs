@@ -3,12 +3,13 @@
 //!
 //! | file | contents |
 //! |---|---|
-//! | `lock` | the class: acquiring, releasing, looking |
+//! | `lock` | the class: handles, releasing, looking |
+//! | `obtain` | acquiring and waiting |
+//! | `place` | waiting without leaving the queue |
 //! | `context` | the context manager of `lock.lock(timeout)` |
 //! | `task` | waiting in an asyncio task |
-//! | `place` | waiting without leaving the queue |
-//! | `bell` | the eventfd that ends such a sleep |
 //! | `look` | what a look at a lock shows: `Holder`, `Recovered` |
+//! | `bell` | the eventfd that ends the sleep of a thread or of an event loop |
 //! | `threads` | a handle for each thread |
 //! | `contender` | one thread's handle |
 //! | `holds` | what a thread holds |
@@ -39,6 +40,7 @@ mod foreign;
 mod holds;
 mod lock;
 mod look;
+mod obtain;
 mod place;
 mod segment;
 mod task;

@@ -176,6 +176,17 @@ impl Table {
     }
 }
 
+impl Drop for Table {
+    fn drop(&mut self) {
+        // Another thread of the parent may have been in the middle of a change when it forked. Its
+        // mutex is locked for ever, and what it protects may be half a list: it is forgotten.
+        if !self.settings.is_ours() && self.handles.try_lock().is_err() {
+            let handles = self.handles.get_mut().unwrap_or_else(PoisonError::into_inner);
+            std::mem::forget(std::mem::take(handles));
+        }
+    }
+}
+
 /// The objects of which a thread has handles.
 struct ThreadEnd {
     thread: u64,

@@ -108,7 +108,10 @@ def test_system_calls_that_fail_keep_their_errno(name, tmp_path):
     import errno
 
     (tmp_path / "file").touch()
-    for directory, number in ((tmp_path / "none", errno.ENOENT), (tmp_path / "file", errno.ENOTDIR)):
+    for directory, number in (
+        (tmp_path / "none", errno.ENOENT),
+        (tmp_path / "file", errno.ENOTDIR),
+    ):
         with pytest.raises(OSError, match="Errno") as raised:
             shmlock.ShmLock(name, directory=directory).acquire()
         assert raised.value.errno == number

@@ -1,9 +1,12 @@
 """Data beside a lock."""
 
+import contextlib
 import ctypes
 import gc
+import linecache
 import os
 import pickle
+import sys
 import threading
 
 import pytest
@@ -265,3 +268,46 @@ def test_a_view_that_is_kept_beyond_its_block_reaches_nobody(name):
 def test_a_schema_that_cannot_be_stored_is_refused(name, schema):
     with pytest.raises(ShmLockValueError):
         shmlock.SharedBlock(name, 8, schema=schema)
+
+
+@pytest.mark.parametrize("form", ["block", "block.lock()"])
+def test_an_interrupt_at_any_line_of_the_beginning_of_a_block_releases_the_lock(name, form):
+    """A trace raises at each line of the package, and of contextlib, in turn."""
+    from shmlock import shmlock_block
+
+    block, other = shmlock.SharedBlock(name, 8), shmlock.ShmLock(name)
+    files = (shmlock_block.__file__, contextlib.__file__)
+    number, is_interrupted = 0, True
+    while is_interrupted:
+        number, count = number + 1, 0
+
+        def trace(frame, event, _, number=number):
+            nonlocal count
+            if frame.f_code.co_filename not in files:
+                return None
+            text = linecache.getline(frame.f_code.co_filename, frame.f_lineno).strip()
+            if event == "line" and text != "try:":  # which is no step: no signal comes there
+                count += 1
+                if count == number:
+                    sys.settrace(None)
+                    raise KeyboardInterrupt(f"{frame.f_code.co_name}:{frame.f_lineno}")
+            return trace
+
+        sys.settrace(trace)
+        try:
+            if form == "block":
+                block.__enter__()
+            else:
+                context = block.lock()
+                context.__enter__()
+        except KeyboardInterrupt as interrupt:
+            sys.settrace(None)
+            context = None
+            assert other.acquire(timeout=False), interrupt  # noqa: PT017
+            other.release()
+        else:
+            sys.settrace(None)
+            is_interrupted = False
+            assert not other.acquire(timeout=False)
+            block.__exit__(None, None, None) if form == "block" else context.__exit__(*[None] * 3)
+    assert number > 10

@@ -119,9 +119,8 @@ def test_a_child_that_an_exit_event_forks_does_not_hold_the_lock(name, form):
 def test_a_logger_that_raises_at_a_release_does_not_keep_the_lock(name):
     logger = Hook("released", interrupt)
     lock = shmlock.ShmLock(name, logger=logger)
-    with pytest.raises(KeyboardInterrupt):
-        with lock:
-            pass
+    with pytest.raises(KeyboardInterrupt), lock:
+        pass
     assert is_free(name)
 
 

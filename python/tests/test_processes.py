@@ -308,3 +308,55 @@ def test_the_extension_declares_that_it_needs_no_interpreter_lock():
 
     if sysconfig.get_config_var("Py_GIL_DISABLED"):
         assert not sys._is_gil_enabled()
+
+
+def descriptors_and_maps():
+    with open("/proc/self/maps") as maps:
+        return len(os.listdir("/proc/self/fd")), len(maps.readlines()), threading.active_count()
+
+
+def is_back_at(before):
+    now = descriptors_and_maps()
+    return all(number <= then + 8 for number, then in zip(now, before, strict=True))
+
+
+@pytest.mark.parametrize("interop", [False, True])
+def test_objects_waits_threads_and_errors_leave_nothing_open(name, interop):
+    def use():
+        owner = shmlock.ShmLock(name)
+        assert owner.acquire()
+        for number in range(300):
+            lock = shmlock.ShmLock(name, interop=interop)
+            assert not lock.acquire(timeout=1e-4)
+            threading.Thread(target=lambda lock=lock: lock.acquire(timeout=False)).start()
+            with pytest.raises(ShmLockRuntimeError):
+                lock.__init__(name)
+            copy = pickle.loads(pickle.dumps(lock))
+            assert not copy.acquire(timeout=False)
+            kept = shmlock.SharedBlock(f"{name}-block", 8)
+            with kept as data:
+                data[0] = number % 256
+        owner.release()
+
+    use()
+    until(lambda: threading.active_count() == 1)
+    before = descriptors_and_maps()
+    use()
+    until(lambda: threading.active_count() == 1)
+    # The end of a thread is a little later than that of its Python code.
+    until(lambda: is_back_at(before))
+
+
+def test_an_object_of_many_threads_keeps_no_handle_of_those_that_have_ended(name):
+    lock = shmlock.ShmLock(name)
+
+    def use():
+        for _ in range(300):
+            thread = threading.Thread(target=lambda: lock.acquire() and lock.release())
+            thread.start()
+            thread.join()
+
+    use()
+    before = descriptors_and_maps()
+    use()
+    until(lambda: is_back_at(before))

@@ -357,7 +357,9 @@ def test_a_timeout_of_another_type_is_a_type_error(name, timeout):
     assert not lock.locked
 
 
-@pytest.mark.parametrize("timeout", [10**400, float("inf"), 1e300, 1e-300, -(10**400), float("nan")])
+@pytest.mark.parametrize(
+    "timeout", [10**400, float("inf"), 1e300, 1e-300, -(10**400), float("nan")]
+)
 def test_a_free_lock_is_acquired_whatever_the_timeout(name, timeout):
     lock = shmlock.AsyncShmLock(name, poll_interval=1e-300)
     assert run(lock.acquire(timeout))

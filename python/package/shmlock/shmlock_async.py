@@ -44,8 +44,8 @@ class _Turn:
     """Lets one task at a time wait for the lock or hold it, in the order in which they ask."""
 
     def __init__(self) -> None:
-        # At most one entry: the acquisition whose turn it is. `setdefault` is one step, also for two
-        # threads that run loops by mistake, and in an interrupt.
+        # At most one entry: the acquisition whose turn it is. `setdefault` is one step, for threads
+        # that run two loops by mistake, and for an interrupt.
         self._owner: dict[str, object] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._queue: deque[tuple[object, asyncio.Future[bool]]] = deque()
@@ -54,9 +54,7 @@ class _Turn:
         """Returns whether it is the turn of this acquisition."""
         return self._owner.get("ask") is ask
 
-    async def take(
-        self, ask: object, loop: asyncio.AbstractEventLoop, end: float | None
-    ) -> bool:
+    async def take(self, ask: object, loop: asyncio.AbstractEventLoop, end: float | None) -> bool:
         """Waits for the turn; returns False if the time is over."""
         if self._owner.setdefault("ask", ask) is ask:
             self._loop = loop
@@ -67,11 +65,12 @@ class _Turn:
             )
         if end is not None and end <= loop.time():
             return False
-        entry = ask, loop.create_future()
-        timer = None if end is None else loop.call_at(end, _answer, entry[1], False)
+        future: asyncio.Future[bool] = loop.create_future()
+        entry = ask, future
+        timer = None if end is None else loop.call_at(end, _answer, future, False)
         self._queue.append(entry)
         try:
-            return await entry[1]
+            return await future
         finally:
             if timer is not None:
                 timer.cancel()

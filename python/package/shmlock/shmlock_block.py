@@ -156,12 +156,22 @@ class SharedBlock(Generic[Data]):
     def __enter__(self) -> Data:
         """Acquires the lock, without a limit, and returns a private copy of the data."""
         context = self.lock()
-        data = context.__enter__()
-        if data is None:
-            context.__exit__(None, None, None)
-            raise ShmLockRuntimeError(f"{self}: its exit event is set")
-        # An interrupt before this drops the context, which releases the lock.
-        self._contexts.append(context)
+        try:
+            data = context.__enter__()
+            if data is None:
+                raise ShmLockRuntimeError(f"{self}: its exit event is set")
+            self._contexts.append(context)
+            return self._same(data)
+        except BaseException as error:
+            # An interrupt may come after the acquisition, too.
+            if context in self._contexts:
+                self._contexts.remove(context)
+            context.__exit__(type(error), error, error.__traceback__)
+            raise
+
+    @staticmethod
+    def _same(data: Data) -> Data:
+        """Returns its argument: an interrupt before a plain `return` would leave the `try`."""
         return data
 
     def __exit__(

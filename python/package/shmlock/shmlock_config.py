@@ -21,7 +21,7 @@ def check_text(text: str, argument: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise ShmLockValueError(f"{argument} {ascii(text)} has no UTF-8: {error}") from error
+        raise ShmLockValueError(f"{argument} {text!a} has no UTF-8: {error}") from error
 
 
 class ExitEventMock:
