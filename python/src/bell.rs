@@ -24,10 +24,10 @@ impl Bell {
         eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map(|fd| Arc::new(Self(fd)))
     }
 
-    /// Takes what has rung. Before the future is polled, so that no wake is lost.
-    pub(crate) fn drain(&self) {
-        let mut drained = [0; 8];
-        let _ = rustix::io::read(&self.0, &mut drained);
+    /// Returns `true` if it has rung since the last call. Before the future is polled, so that no
+    /// wake is lost.
+    pub(crate) fn has_rung(&self) -> bool {
+        rustix::io::read(&self.0, &mut [0; 8]).is_ok()
     }
 
     /// Sleeps until it rings, for `time` at most, and until a signal comes.

@@ -101,7 +101,7 @@ impl Contender {
         // The waiting thread runs no code of Python: it returns, and the interpreter looks. How
         // long it sleeps at most is the timeout of each wait.
         let builder = settings.builder(description);
-        let builder = builder.interrupt_within(Duration::MAX, |point| match point {
+        let builder = builder.interrupt(|point| match point {
             WaitPoint::Signal => ControlFlow::Break(()),
             _ => ControlFlow::Continue(()),
         });

@@ -21,13 +21,16 @@ pub(crate) struct Place<'a> {
     contender: &'a Contender,
     future: Pin<Box<LockFuture<'a>>>,
     bell: Arc<Bell>,
+    /// The future has been polled.
+    is_taken: bool,
 }
 
 impl<'a> Place<'a> {
     /// Takes a place. `None` without a descriptor for it.
     pub(crate) fn take(contender: &'a Contender) -> Option<Self> {
         let bell = Bell::new().ok()?;
-        Some(Self { contender, future: Box::pin(contender.lock().lock_async()), bell })
+        let future = Box::pin(contender.lock().lock_async());
+        Some(Self { contender, future, bell, is_taken: false })
     }
 
     /// Waits for the lock, for `time` at most, and until a signal comes. After
@@ -40,12 +43,14 @@ impl<'a> Place<'a> {
         let begin = Instant::now();
         let waker = Waker::from(Arc::clone(&self.bell));
         loop {
-            self.bell.drain();
-            if let Poll::Ready(guard) = self.future.as_mut().poll(&mut Context::from_waker(&waker))
-            {
-                // The guard's hold becomes one without a guard: it is nested first.
-                guard?.lock().acquire()?;
-                return self.contender.after_acquiring(time.saturating_sub(begin.elapsed()));
+            // A poll begins a new sleep at the end of the queue. So it needs a reason.
+            if self.bell.has_rung() || !std::mem::replace(&mut self.is_taken, true) {
+                let polled = self.future.as_mut().poll(&mut Context::from_waker(&waker));
+                if let Poll::Ready(guard) = polled {
+                    // The guard's hold becomes one without a guard: it is nested first.
+                    guard?.lock().acquire()?;
+                    return self.contender.after_acquiring(time.saturating_sub(begin.elapsed()));
+                }
             }
             match self.bell.sleep(time.saturating_sub(begin.elapsed())) {
                 Ended::Rang => {}

@@ -142,7 +142,7 @@ impl NativeTask {
     /// Polls the wait: `True` if the lock is acquired, `False` if the time is over, `None` if the
     /// wait goes on until the eventfd is readable.
     fn poll(&self) -> PyResult<Option<bool>> {
-        self.bell.drain();
+        let _ = self.bell.has_rung(); // the loop may poll for other reasons
         let mut state = self.state()?;
         let Some(wait) = &mut state.wait else { return Ok(Some(false)) };
         let waker = Waker::from(Arc::clone(&self.bell));

@@ -1,6 +1,7 @@
 """Timeouts, exit events, and what ends a wait."""
 
 import multiprocessing
+import pathlib
 import threading
 import time
 
@@ -268,3 +269,54 @@ def test_a_wait_wakes_at_most_about_once_a_second(name, child, form):
     owner.line("released")
     owner.say()
     owner.end()
+
+
+#: Waits, and says the fencing token of its acquisition. It looks at an exit event while it waits, or
+#: for signals only.
+LOOKER = """
+    import sys, threading, shmlock
+    event = threading.Event() if sys.argv[2] == "event" else None
+    lock = shmlock.ShmLock(sys.argv[1], exit_event=event)
+    print("waits")
+    with lock:
+        print(lock.fencing_token)
+    sys.stdin.readline()
+"""
+
+#: The same in a task, which never looks.
+TASK = """
+    import asyncio, sys, shmlock
+    async def work():
+        lock = shmlock.AsyncShmLock(sys.argv[1])
+        print("waits")
+        async with lock:
+            print(lock.fencing_token)
+    asyncio.run(work())
+    sys.stdin.readline()
+"""
+
+
+def sleeps_on_a_futex(pid):
+    """Returns True if a thread of the process does."""
+    for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
+        if "futex" in (task / "wchan").read_text():
+            return True
+    return False
+
+
+@pytest.mark.parametrize("form", ["event", "signals"])
+def test_a_waiter_that_looks_is_not_passed_by_later_waiters_that_never_look(name, child, form):
+    owner = child(HOLDER, name)
+    owner.line()
+    first = child(LOOKER, name, form)
+    first.line("waits")
+    time.sleep(0.5)  # a parameter: it has begun to look
+    later = child(TASK, name)
+    later.line("waits")
+    until(lambda: sleeps_on_a_futex(later.pid))
+    time.sleep(2.5)  # a parameter: it looks twice at least
+    owner.say()
+    assert int(first.line()) < int(later.line()), "the kernel wakes in the order of their sleep"
+    for one in (first, later, owner):
+        one.say()
+        assert one.end() == 0

@@ -8,7 +8,6 @@ use std::fmt;
 use std::ops::ControlFlow;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::tell::contain;
 
@@ -31,11 +30,7 @@ type Ask = dyn Fn(WaitPoint) -> ControlFlow<()> + Send + Sync;
 
 /// The interrupt callback of a handle.
 #[derive(Clone)]
-pub(crate) struct Interrupt {
-    ask: Arc<Ask>,
-    /// How long a sleep lasts at most until it is asked again; one poll interval if it says nothing.
-    longest: Option<Duration>,
-}
+pub(crate) struct Interrupt(Arc<Ask>);
 
 // A panic of the callback ends in `ask`: what it leaves behind is the callback's own.
 impl UnwindSafe for Interrupt {}
@@ -43,17 +38,7 @@ impl RefUnwindSafe for Interrupt {}
 
 impl Interrupt {
     pub(crate) fn new(ask: impl Fn(WaitPoint) -> ControlFlow<()> + Send + Sync + 'static) -> Self {
-        Self { ask: Arc::new(ask), longest: None }
-    }
-
-    /// Sets how long a sleep lasts at most until the callback is asked again.
-    pub(crate) fn asking_within(self, longest: Duration) -> Self {
-        Self { longest: Some(longest), ..self }
-    }
-
-    /// Returns how long a sleep lasts at most, in a wait with this poll interval.
-    pub(crate) fn longest_sleep(&self, interval: Duration) -> Duration {
-        self.longest.unwrap_or(interval)
+        Self(Arc::new(ask))
     }
 
     /// Asks whether the wait goes on. A callback that panics ends the wait: the program has given
@@ -63,7 +48,7 @@ impl Interrupt {
     #[cold]
     pub(crate) fn ask(&self, point: WaitPoint) -> ControlFlow<()> {
         let mut answer = ControlFlow::Break(());
-        contain(|| answer = (self.ask)(point));
+        contain(|| answer = (self.0)(point));
         answer
     }
 }
