@@ -99,7 +99,7 @@ class AsyncShmLock:
 
     The same lock as `ShmLock` of that name. An object is one contender: its tasks take turns, in
     the order in which they ask, and one of them at a time waits for the lock. A task that holds the
-    lock and acquires it again waits for ever. The tasks of an object run in one event loop.
+    lock and acquires it again waits for ever. One event loop at a time runs its tasks.
     """
 
     def __init__(
