@@ -1,13 +1,17 @@
 """The lock in tasks of asyncio."""
 
 import asyncio
+import contextlib
+import linecache
 import os
+import sys
 import threading
 
 import pytest
 
 import shmlock
 from conftest import HOLDER
+from shmlock import shmlock_async
 from shmlock.shmlock_exceptions import ShmLockRuntimeError, ShmLockValueError
 
 
@@ -226,43 +230,62 @@ def test_a_cancellation_at_any_tick_is_heard_and_leaves_nothing_behind(name, hel
     run(main())
 
 
-def test_an_interrupt_between_an_acquisition_and_its_note_leaves_nothing_behind(name, monkeypatch):
-    """A trace raises at each line of the module in turn."""
-    import sys
+def interrupted_at(number, function, file):
+    """Calls a function, and raises KeyboardInterrupt at this line of the file. Returns whether."""
+    count = 0
 
-    from shmlock import shmlock_async
+    def trace(frame, event, _):
+        nonlocal count
+        if frame.f_code.co_filename != file:
+            return None
+        text = linecache.getline(file, frame.f_lineno).strip()
+        if event == "line" and text not in ("try:", "finally:"):  # no steps: no signal comes there
+            count += 1
+            if count == number:
+                sys.settrace(None)
+                raise KeyboardInterrupt
+        return trace
+
+    sys.settrace(trace)
+    try:
+        function()
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.settrace(None)
+    return False
+
+
+@pytest.mark.parametrize("form", ["acquire", "release"])
+def test_an_interrupt_at_any_line_of_a_call_leaves_nothing_behind(name, form):
+    other = shmlock.ShmLock(name)
 
     async def main(number):
-        lock, count = shmlock.AsyncShmLock(name), 0
-
-        def trace(frame, event, _):
-            nonlocal count
-            if frame.f_code.co_filename != shmlock_async.__file__:
-                return None
-            if event == "line":
-                count += 1
-                if count == number:
-                    sys.settrace(None)
-                    raise KeyboardInterrupt
-            return trace
-
-        sys.settrace(trace)
-        try:
-            await lock.acquire()
-        except KeyboardInterrupt:
-            is_interrupted = True
+        lock = shmlock.AsyncShmLock(name)
+        if form == "release":
+            assert await lock.acquire()
+            call = lock.release
         else:
-            is_interrupted = False
-        finally:
-            sys.settrace(None)
-        assert not is_interrupted or await lock.acquire(timeout=False), number
+            coroutine = lock.acquire()  # it does not wait: the lock is free
+
+            def call():
+                with contextlib.suppress(StopIteration):
+                    coroutine.send(None)
+
+        is_interrupted = interrupted_at(number, call, shmlock_async.__file__)
+        if lock.locked:  # the caller did not come so far, or is done
+            assert form == "release" or not is_interrupted, number
+            lock.release()
+        assert other.acquire(timeout=False), number
+        other.release()
+        assert await lock.acquire(timeout=False), number
         lock.release()
         return is_interrupted
 
     number = 1
     while run(main(number)):
         number += 1
-    assert number > 10, "lines were interrupted"
+    assert number > 4, "lines were interrupted"
 
 
 def test_an_object_may_be_used_by_one_loop_after_another(name):

@@ -50,9 +50,9 @@ class _Turn:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._queue: deque[tuple[object, asyncio.Future[bool]]] = deque()
 
-    def is_of(self, ask: object) -> bool:
-        """Returns whether it is the turn of this acquisition."""
-        return self._owner.get("ask") is ask
+    def owner(self) -> object:
+        """Returns the acquisition whose turn it is; None if there is none."""
+        return self._owner.get("ask")
 
     async def take(self, ask: object, loop: asyncio.AbstractEventLoop, end: float | None) -> bool:
         """Waits for the turn; returns False if the time is over."""
@@ -77,12 +77,14 @@ class _Turn:
             if entry in self._queue:
                 self._queue.remove(entry)
 
-    def give(self) -> None:
-        """Gives the turn to the task that has asked first; ends it if there is none."""
+    def give(self, ask: object) -> None:
+        """Ends the turn of an acquisition, if it has it: the task that has asked first is next."""
+        if self.owner() is not ask:
+            return
         while self._queue:
-            ask, future = self._queue.popleft()
+            following, future = self._queue.popleft()
             if not future.done() and not future.get_loop().is_closed():
-                self._owner["ask"], self._loop = ask, future.get_loop()
+                self._owner["ask"], self._loop = following, future.get_loop()
                 future.set_result(True)
                 return
         self._owner.clear()
@@ -99,7 +101,7 @@ class AsyncShmLock:
 
     The same lock as `ShmLock` of that name. An object is one contender: its tasks take turns, in
     the order in which they ask, and one of them at a time waits for the lock. A task that holds the
-    lock and acquires it again waits for ever. The tasks of an object run in one event loop.
+    lock and acquires it again waits for ever. One event loop at a time runs its tasks.
     """
 
     def __init__(
@@ -158,12 +160,12 @@ class AsyncShmLock:
 
     def _end(self, ask: object) -> Literal[False]:
         """Ends an acquisition that its caller does not know of, if it is its turn."""
-        if self._turn.is_of(ask):
+        if self._turn.owner() is ask:
             self._held = False
             try:
                 self._task.cancel()
             finally:
-                self._turn.give()
+                self._turn.give(ask)
         return False
 
     async def _watch(self, loop: asyncio.AbstractEventLoop) -> bool:
@@ -184,11 +186,14 @@ class AsyncShmLock:
         """Releases the lock. Never blocks. ShmLockRuntimeError: no task of this object holds it."""
         if not self._held:
             raise ShmLockRuntimeError(f"{self} is not held")
-        self._held = False
+        ask = self._turn.owner()
         try:
+            self._held = False
             self._task.release()
-        finally:
-            self._turn.give()
+            self._turn.give(ask)
+        except BaseException:
+            self._end(ask)  # an interrupt may come before each step
+            raise
 
     def lock(self, timeout: float | bool | None = None) -> _AsyncLockContext:
         """Returns an asynchronous context manager; its value says whether the lock is acquired."""
