@@ -58,20 +58,3 @@ impl fmt::Debug for Interrupt {
         f.debug_struct("Interrupt").finish_non_exhaustive()
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use std::ops::ControlFlow;
-    use std::time::Duration;
-
-    use super::Interrupt;
-
-    #[test]
-    fn a_sleep_lasts_one_poll_interval_unless_the_handle_says_otherwise() {
-        let interval = Duration::from_millis(50);
-        let interrupt = Interrupt::new(|_| ControlFlow::Continue(()));
-        assert_eq!(interrupt.longest_sleep(interval), interval);
-        let interrupt = interrupt.asking_within(Duration::MAX);
-        assert_eq!(interrupt.longest_sleep(interval), Duration::MAX);
-    }
-}
