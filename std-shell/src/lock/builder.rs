@@ -329,7 +329,7 @@ impl Builder {
     /// are to have one name. The lock itself never compares uuids.
     #[doc(hidden)]
     pub fn uuid(mut self, uuid: Uuid) -> Self {
-        self.settings.uuid = Some(uuid);
+        self.settings.uuid = Some(Box::new(uuid));
         self
     }
 }

@@ -154,7 +154,7 @@ impl ShmLock {
             Share::enter(place, settings.open_timeout, settings.fence, settings.lifeline)?;
         let token = shared.token();
         let random = || uuid::Builder::from_random_bytes(uuid).into_uuid();
-        let uuid = settings.uuid.unwrap_or_else(random);
+        let uuid = settings.uuid.as_deref().copied().unwrap_or_else(random);
         let (pid, pid_namespace) = ids_of(shared.birth());
         let mut record = Record { uuid, pid, pid_namespace, ..Record::default() };
         record.description.clone_from(&description);

@@ -34,8 +34,9 @@ pub(crate) struct Settings {
     pub(crate) measure_holds: bool,
     pub(crate) poisoning: bool,
     pub(crate) lifeline: bool,
-    /// The uuid that the handle is to have; a random one if none is given.
-    pub(crate) uuid: Option<Uuid>,
+    /// The uuid that the handle is to have; a random one if none is given. Boxed, because few have
+    /// one and each handle has settings.
+    pub(crate) uuid: Option<Box<Uuid>>,
 }
 
 impl Default for Settings {
