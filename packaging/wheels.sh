@@ -1,9 +1,12 @@
 #!/usr/bin/env bash
-# wheels.sh [ARCHITECTURE...]: makes the wheels of x86_64, aarch64 and armv7l, or of these, and the
-# source distribution, in target/packages/wheels. Needs Rust's standard library for each, a CPython,
-# and from PyPI maturin and ziglang, which links for an old C library.
+# wheels.sh [ARCHITECTURE...]: makes the wheels of x86_64, aarch64 and armv7l, or of these
+# architectures, and the source distribution, in target/packages/wheels. It needs a CPython from
+# 3.10 on, and from PyPI maturin and ziglang, which links for an old C library.
+# Proves: each wheel needs nothing but what manylinux2014 has (glibc 2.17), and calls nothing but
+# what Python 3.10 has; the source distribution builds outside the repository.
 #
-# manylinux2014: glibc 2.17 and newer. musl: only where Rust's standard library for it is installed.
+# One wheel is for every CPython with an interpreter lock. A free-threaded one needs its own, which
+# is made for this machine if there is such a Python here.
 set -euo pipefail
 . "$(dirname "$0")/../ci/lib/common.sh"
 . ci/lib/python.sh
@@ -13,37 +16,74 @@ architectures=("$@")
 
 rust_target() {
     case $1 in
+        x86_64 | aarch64) echo "$1-unknown-linux-gnu" ;;
         armv7l) echo armv7-unknown-linux-gnueabihf ;;
-        *) echo "$1-unknown-linux-gnu" ;;
+        *) die "no wheel is made for $1; x86_64, aarch64 and armv7l are known" ;;
     esac
 }
 
-mapfile -t pythons < <(all_pythons)
-[ ${#pythons[@]} -gt 0 ] || skip "no CPython from 3.10 on"
-tools=$(environment "${pythons[-1]}" 'maturin==1.16.0' 'ziglang==0.17.1') ||
-    skip "maturin and ziglang are not installable from PyPI"
-export PATH=$tools/bin:$PATH CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target}/packages
+needs_python
+builder=${pythons[-1]}
+tools=$(environment "$builder" 'maturin==1.16.0' 'ziglang==0.17.1' 'auditwheel==6.8.2' \
+    'abi3audit==0.0.26') || skip "maturin and ziglang are not installable from PyPI"
+targets=()
+for architecture in "${architectures[@]}"; do
+    target=$(rust_target "$architecture")
+    [ "$architecture" = "$(uname -m)" ] || targets+=("$target")
+done
+[ ${#targets[@]} = 0 ] || rust_libraries "${targets[@]}"
+
+export PATH=$tools/bin:$PATH CARGO_INCREMENTAL=0
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target}/packages
 [[ $CARGO_TARGET_DIR = /* ]] || CARGO_TARGET_DIR=$PWD/$CARGO_TARGET_DIR
-out=$CARGO_TARGET_DIR/wheels
+out=$CARGO_TARGET_DIR/wheels log=$CARGO_TARGET_DIR/wheels.log
+rm -rf "$out"
+mkdir -p "$out"
 # Paths of this machine do not get into a wheel.
 unset CARGO_ENCODED_RUSTFLAGS CARGO_BUILD_RUSTFLAGS
 export RUSTFLAGS="--remap-path-prefix=$PWD=/usr/src/shmlock \
 --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/usr/src/cargo"
 
-for architecture in "${architectures[@]}"; do
-    maturin build --quiet --release --locked --manifest-path python/Cargo.toml --zig \
-        --target "$(rust_target "$architecture")" --compatibility manylinux2014 --out "$out"
-done
-maturin sdist --quiet --manifest-path python/Cargo.toml --out "$out"
+# logged COMMAND...: shows what it prints only if it fails.
+logged() { "$@" >"$log" 2>&1 || { cat "$log" && die "failed, see above: $*"; }; }
 
-# The source distribution builds with cargo and maturin alone.
+# wheel ARCHITECTURE PYTHON: maturin refuses what manylinux2014 does not have.
+wheel() {
+    logged maturin build --release --locked --manifest-path python/Cargo.toml --zig \
+        --interpreter "$2" --target "$(rust_target "$1")" --compatibility manylinux2014 --out "$out"
+}
+
+for architecture in "${architectures[@]}"; do wheel "$architecture" "$builder"; done
+mapfile -t free_threaded < <(free_threaded_pythons)
+for python in "${free_threaded[@]}"; do wheel "$(uname -m)" "$python"; done
+[ ${#free_threaded[@]} -gt 0 ] || echo "no free-threaded Python is here: no wheel is made for one"
+
+# Once more, by other tools than the one that made them.
+for file in "$out"/*.whl; do
+    logged auditwheel show "$file"
+    grep -q '"manylinux_2_17_' "$log" || { cat "$log" && die "the tag of $file is wrong"; }
+    "$tools/bin/python" -c 'import sys, zipfile
+wheel, *paths = sys.argv[1:]
+files = zipfile.ZipFile(wheel)
+for name in files.namelist():
+    for path in paths:
+        if path.encode() in files.read(name):
+            sys.exit(f"{wheel}: {name} has the path {path} of this machine")' \
+        "$file" "$PWD" "${CARGO_HOME:-$HOME/.cargo}"
+done
+logged abi3audit --strict --assume-minimum-abi3 3.10 "$out"/*-abi3-*.whl
+
+logged maturin sdist --manifest-path python/Cargo.toml --out "$out"
+# With cargo and maturin alone. The crates are here: cargo has built with them above.
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 (
     cd "$work"
-    "$tools/bin/pip" wheel --quiet --no-index --no-build-isolation --no-deps "$out"/shmlock-*.tar.gz
-    "$tools/bin/python" -m zipfile -e shmlock-*.whl site
+    export CARGO_TARGET_DIR=$CARGO_TARGET_DIR/sdist CARGO_NET_OFFLINE=true
+    logged "$tools/bin/pip" wheel --no-index --no-build-isolation --no-deps --no-cache-dir \
+        "$out"/shmlock-*.tar.gz
+    "$tools/bin/pip" install --quiet --no-index --no-deps --target site ./*.whl
     PYTHONPATH=site "$tools/bin/python" -c 'import shmlock
-with shmlock.ShmLock("wheels.sh") as acquired: assert acquired'
+with shmlock.ShmLock("wheels.sh", timeout=1) as acquired: assert acquired'
 )
-ls -l "$out"
+(cd "$out" && wc -c -- *)
