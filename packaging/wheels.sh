@@ -25,7 +25,7 @@ rust_target() {
 needs_python
 builder=${pythons[-1]}
 tools=$(environment "$builder" 'maturin==1.16.0' 'ziglang==0.17.1' 'auditwheel==6.8.2' \
-    'abi3audit==0.0.26') || skip "maturin and ziglang are not installable from PyPI"
+    'abi3audit==0.0.26' 'wheel==0.45.1') || skip "maturin and ziglang are not installable from PyPI"
 targets=()
 for architecture in "${architectures[@]}"; do
     target=$(rust_target "$architecture")
@@ -39,23 +39,51 @@ export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target}/packages
 out=$CARGO_TARGET_DIR/wheels log=$CARGO_TARGET_DIR/wheels.log
 rm -rf "$out"
 mkdir -p "$out"
-# Paths of this machine do not get into a wheel.
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
 unset CARGO_ENCODED_RUSTFLAGS CARGO_BUILD_RUSTFLAGS
-export RUSTFLAGS="--remap-path-prefix=$PWD=/usr/src/shmlock \
---remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/usr/src/cargo"
 
 # logged COMMAND...: shows what it prints only if it fails.
 logged() { "$@" >"$log" 2>&1 || { cat "$log" && die "failed, see above: $*"; }; }
 
-# wheel ARCHITECTURE PYTHON: maturin refuses what manylinux2014 does not have.
-wheel() {
-    logged maturin build --release --locked --manifest-path python/Cargo.toml --zig \
-        --interpreter "$2" --target "$(rust_target "$1")" --compatibility manylinux2014 --out "$out"
+# unwinder TARGET: makes an empty library that stands for libgcc_s.so.1, and prints its path. Zig
+# would link an unwinder of its own. Pythons before 3.14 end a daemon thread by pthread_exit(3), for
+# which glibc unwinds the stack by libgcc_s: its frames must be read by the same library.
+unwinder() {
+    local symbol place=$CARGO_TARGET_DIR/unwinder/$1
+    mkdir -p "$place"
+    for symbol in _Unwind_{Backtrace,DeleteException,FindEnclosingFunction,ForcedUnwind,GetCFA} \
+        _Unwind_{GetDataRelBase,GetGR,GetIP,GetIPInfo,GetLanguageSpecificData,GetRegionStart} \
+        _Unwind_{GetTextRelBase,RaiseException,Resume,Resume_or_Rethrow,SetGR,SetIP} \
+        _Unwind_{Complete,VRS_Get,VRS_Set} __gnu_unwind_frame __aeabi_unwind_cpp_pr{0,1,2}; do
+        echo "void $symbol(void) {}"
+    done >"$place/unwinder.c"
+    # Its names for targets have no vendor, and armv7 is a kind of arm.
+    local zig=${1/-unknown/}
+    "$tools/bin/python" -m ziglang cc -target "${zig/armv7/arm}.2.17" -shared -nostdlib -w \
+        -Wl,-soname,libgcc_s.so.1 -o "$place/libgcc_s.so.1" "$place/unwinder.c"
+    echo "$place/libgcc_s.so.1"
 }
 
-for architecture in "${architectures[@]}"; do wheel "$architecture" "$builder"; done
+# make_wheel ARCHITECTURE PYTHON: maturin refuses what manylinux2014 does not have. Paths of this
+# machine do not get into a wheel: rustc writes others, and maturin's list of crates is changed.
+make_wheel() {
+    local target libgcc cargo=${CARGO_HOME:-$HOME/.cargo}
+    target=$(rust_target "$1")
+    libgcc=$(unwinder "$target")
+    rm -rf "$work/made" "$work/unpacked"
+    RUSTFLAGS="--remap-path-prefix=$PWD=/usr/src/shmlock --remap-path-prefix=$cargo=/usr/src/cargo \
+        -C link-arg=$libgcc" \
+        logged maturin build --release --locked --manifest-path python/Cargo.toml --zig \
+        --interpreter "$2" --target "$target" --compatibility manylinux2014 --out "$work/made"
+    logged "$tools/bin/wheel" unpack --dest "$work/unpacked" "$work"/made/*.whl
+    sed -i "s|file://$PWD/|file:///usr/src/shmlock/|g" "$work"/unpacked/*/*.dist-info/sboms/*
+    logged "$tools/bin/wheel" pack --dest-dir "$out" "$work"/unpacked/*
+}
+
+for architecture in "${architectures[@]}"; do make_wheel "$architecture" "$builder"; done
 mapfile -t free_threaded < <(free_threaded_pythons)
-for python in "${free_threaded[@]}"; do wheel "$(uname -m)" "$python"; done
+for python in "${free_threaded[@]}"; do make_wheel "$(uname -m)" "$python"; done
 [ ${#free_threaded[@]} -gt 0 ] || echo "no free-threaded Python is here: no wheel is made for one"
 
 # Once more, by other tools than the one that made them.
@@ -75,10 +103,9 @@ logged abi3audit --strict --assume-minimum-abi3 3.10 "$out"/*-abi3-*.whl
 
 logged maturin sdist --manifest-path python/Cargo.toml --out "$out"
 # With cargo and maturin alone. The crates are here: cargo has built with them above.
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+mkdir "$work/outside"
 (
-    cd "$work"
+    cd "$work/outside"
     export CARGO_TARGET_DIR=$CARGO_TARGET_DIR/sdist CARGO_NET_OFFLINE=true
     logged "$tools/bin/pip" wheel --no-index --no-build-isolation --no-deps --no-cache-dir \
         "$out"/shmlock-*.tar.gz

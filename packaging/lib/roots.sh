@@ -1,9 +1,9 @@
 # Sourced after ci/lib/common.sh and cross-tests/linux.sh: makes Debian roots of several
 # architectures, and uses them.
 #
-# A root is made once and kept in ~/.cache/shmlock; each run has it below an empty layer. All happens
-# in namespaces of its own. There an emulator is registered for programs of another architecture,
-# which needs Linux 6.7; the system's own list of binary formats does not change.
+# A root is made once and kept in ~/.cache/shmlock; each run has it below an empty layer. All
+# happens in namespaces of its own. There an emulator is registered for programs of another
+# architecture, which needs Linux 6.7; the system's own list of binary formats does not change.
 #
 # The shell inside the namespaces is a new one: a script that sources this file calls `make_root`
 # for `--make ARGUMENT...`, and a function of its own for what it passes to `in_namespaces`.
@@ -109,8 +109,8 @@ find_root() {
     rm -rf "$unfinished"
 }
 
-# as_root SCRIPT ARGUMENT...: starts the script as root, if the caller is not root and may. The cache
-# belongs to the user. The PATH of users of Debian has no programs for administrators.
+# as_root SCRIPT ARGUMENT...: starts the script as root, if the caller is not root and may. The
+# cache belongs to the user. The PATH of users of Debian has no programs for administrators.
 as_root() {
     mkdir -p "$cache"
     [ "$(id -u)" = 0 ] || ! sudo -n true 2>/dev/null ||
