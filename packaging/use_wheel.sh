@@ -14,7 +14,8 @@ run_tests() { "$python" -m pytest -q -p no:cacheprovider "$@"; }
 
 # pip refuses a wheel whose tags are not this machine's. Debian's runs from its own wheel.
 pip=("$python" -m pip)
-[ ! -d /usr/share/python-wheels ] || pip=("$python" /usr/share/python-wheels/pip-*.whl/pip)
+"${pip[@]}" --version >/dev/null 2>&1 ||
+    pip=("$python" "$(echo /usr/share/python-wheels/pip-*.whl)/pip")
 PIP_ROOT_USER_ACTION=ignore "${pip[@]}" install --quiet --no-index --no-deps --target site ./*.whl
 export PYTHONPATH=$directory/site PYTHONDONTWRITEBYTECODE=1
 "$python" -c 'import shmlock, sys, platform

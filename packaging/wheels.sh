@@ -111,6 +111,6 @@ mkdir "$work/outside"
         "$out"/shmlock-*.tar.gz
     "$tools/bin/pip" install --quiet --no-index --no-deps --target site ./*.whl
     PYTHONPATH=site "$tools/bin/python" -c 'import shmlock
-with shmlock.ShmLock("wheels.sh", timeout=1) as acquired: assert acquired'
+with shmlock.ShmLock("wheels.sh").lock(timeout=9) as acquired: assert acquired'
 )
 (cd "$out" && wc -c -- *)

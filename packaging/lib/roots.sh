@@ -53,9 +53,11 @@ register() {
 # make_root ARCHITECTURE EMULATOR SUITE VARIANT PACKAGES DIRECTORY: inside the namespaces.
 make_root() {
     [ -z "$2" ] || register "$1" "$2"
-    # The emulator is not where mmdebstrap would look for it.
+    # The emulator is not where mmdebstrap would look for it. A mirror of a release that is not yet
+    # stable may be some weeks old: the signatures count, the date does not.
     mmdebstrap --quiet --mode=unshare --skip=check/qemu --architectures="$1" --variant="$4" \
-        --include="$5" "$3" "$6" http://deb.debian.org/debian
+        --aptopt='Acquire::Check-Valid-Until "false"' --include="$5" "$3" "$6" \
+        http://deb.debian.org/debian
 }
 
 # mount_root ARCHITECTURE EMULATOR ROOT WORK: inside the namespaces, mounts the root at WORK/root,
