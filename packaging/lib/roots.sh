@@ -25,8 +25,9 @@ in_namespaces() {
     local fifos namespaces status=0
     fifos=$(mktemp -d)
     mkfifo "$fifos/made" "$fifos/mapped"
+    # A shell ignores SIGINT in what it starts in the background; the programs here do not.
     # shellcheck disable=SC2016 # the inner shell expands it
-    unshare --user bash -c '
+    env --default-signal=INT,QUIT unshare --user bash -c '
         echo >"$1/made" && read -r _ <"$1/mapped" && shift
         exec unshare --mount --pid --fork --kill-child --mount-proc "$@"' in "$fifos" "$@" &
     namespaces=$!
