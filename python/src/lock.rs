@@ -20,6 +20,9 @@ use crate::segment;
 use crate::threads::Table;
 use crate::timeout::{Limit, interval};
 
+/// No number of a description.
+const NOT_PLAIN: u64 = u64::MAX;
+
 /// The longest description that other processes can read, in bytes.
 const DESCRIPTION_MAX: usize = 63;
 
@@ -33,6 +36,9 @@ pub(crate) struct NativeLock {
     description: Mutex<String>,
     /// Grows with each change of the description.
     described: AtomicU64,
+    /// The same number if no code of Python and no segment has a part in acquiring and releasing;
+    /// else [`NOT_PLAIN`].
+    plain: AtomicU64,
 }
 
 impl NativeLock {
@@ -76,6 +82,26 @@ impl NativeLock {
         table.find().ok_or_else(|| of_another_process(&table.settings.name))
     }
 
+    /// Notes whether the object is plain, after a change of what decides it.
+    fn note_plain(&self) {
+        let _one_by_one = self.text(); // so that the last to note has seen all changes
+        // Relaxed, here and in `find_plain`: a thread that sees an older number acts as if it had
+        // come earlier.
+        let is_plain = !self.has_event.load(Ordering::Relaxed)
+            && !self.has_logger.load(Ordering::Relaxed)
+            && self.table.get().is_some_and(|table| table.settings.segment.is_none());
+        let number = if is_plain { self.described.load(Ordering::Relaxed) } else { NOT_PLAIN };
+        self.plain.store(number, Ordering::Relaxed);
+    }
+
+    /// Returns this thread's handle if it has one, and only the library has a part in acquiring and
+    /// releasing it.
+    #[inline]
+    fn find_plain(&self) -> Option<&Contender> {
+        let plain = self.plain.load(Ordering::Relaxed);
+        self.find().filter(|contender| contender.described.get() == plain)
+    }
+
     fn text(&self) -> std::sync::MutexGuard<'_, String> {
         self.description.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -115,6 +141,7 @@ impl NativeLock {
             has_logger: AtomicBool::new(false),
             description: Mutex::new(String::new()),
             described: AtomicU64::new(0),
+            plain: AtomicU64::new(NOT_PLAIN),
         }
     }
 
@@ -155,6 +182,7 @@ impl NativeLock {
         }
         self.has_event.store(has_event, Ordering::Relaxed);
         self.has_logger.store(has_logger, Ordering::Relaxed);
+        self.note_plain();
         let table = self.table()?;
         if let Some((initial, schema)) = &table.settings.block {
             py.detach(|| table.keep(initial, schema)).map_err(|error| exception(&error))?;
@@ -169,6 +197,7 @@ impl NativeLock {
     /// Says whether the exit event is to be asked from now on.
     fn _use_event(&self, has_event: bool) {
         self.has_event.store(has_event, Ordering::Relaxed);
+        self.note_plain();
     }
 
     /// Sets what other processes read of this object: the first 63 bytes of the text.
@@ -176,6 +205,7 @@ impl NativeLock {
         let end = (0..=text.len().min(DESCRIPTION_MAX)).rev().find(|&at| text.is_char_boundary(at));
         text[..end.unwrap_or(0)].clone_into(&mut self.text());
         self.described.fetch_add(1, Ordering::Relaxed);
+        self.note_plain();
         if let Some(contender) = self.find() {
             self.describe(contender);
         }
@@ -184,6 +214,14 @@ impl NativeLock {
     #[pyo3(signature = (timeout = None))]
     fn acquire(slf: &Bound<'_, Self>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
         let limit = timeout.map_or(Ok(Limit::Forever), Limit::read)?;
+        if let Some(contender) = slf.get().find_plain() {
+            if !contender.holds.any()
+                && contender.lock().try_acquire().map_err(|error| exception(&error))?
+            {
+                contender.holds.begin_explicit();
+                return Ok(true);
+            }
+        }
         let Some(contender) = Self::obtain(slf, || Ok(limit))? else { return Ok(false) };
         let is_new = contender.holds.begin_explicit();
         Self::log_acquired(slf, contender, || is_new && contender.holds.end_explicit())?;
@@ -193,6 +231,15 @@ impl NativeLock {
     #[pyo3(signature = (force = false))]
     fn release(slf: &Bound<'_, Self>, force: bool) -> PyResult<bool> {
         let this = slf.get();
+        if let Some(contender) = this.find_plain() {
+            if !force && contender.holds.blocks() == 0 && contender.holds.end_explicit() {
+                return contender
+                    .lock()
+                    .release()
+                    .map(|()| true)
+                    .map_err(|error| exception(&error));
+            }
+        }
         let Some(contender) = this.find() else { return this.check_process().map(|()| false) };
         if !contender.holds.any() {
             return this.check_process().map(|()| false);
