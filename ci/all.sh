@@ -4,7 +4,7 @@ set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
 
 jobs=("$@")
-[ $# -gt 0 ] || jobs=(test fmt lint doc examples ffi ffi_shell peer recipes no_std msrv package
+[ $# -gt 0 ] || jobs=(test fmt lint doc examples ffi ffi_shell python peer recipes no_std msrv package
     packages workflows deny instructions core_size loom miri sanitizers fuzz torture cross)
 
 # On a build machine, a job that hangs must not stop the others. (Under `timeout`, Ctrl-C would not

@@ -16,4 +16,6 @@ if timeout 60 cargo deny fetch db; then
 else
     echo "cannot fetch the advisory database: checking ${checks[*]} only"
 fi
-cargo deny check "${checks[@]}"
+cargo deny check --allow license-exception-not-encountered "${checks[@]}"
+cargo deny --manifest-path python/Cargo.toml --config deny.toml check --allow unmatched-skip \
+    "${checks[@]}"

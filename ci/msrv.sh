@@ -19,3 +19,4 @@ else
     debian_rust "$oldest." || skip "no Rust $oldest, neither from rustup nor from Debian"
 fi
 "${cargo[@]}" check --workspace --all-targets --all-features
+PYO3_NO_PYTHON=1 "${cargo[@]}" check --manifest-path python/Cargo.toml

@@ -45,7 +45,7 @@ step "build and pack" bash packaging/build.sh "${architectures[@]}"
 step "lintian" remarks
 step "installable beside each other" same_files
 for architecture in "${architectures[@]}"; do
-    # An older kernel cannot register an emulator, see packaging/try.sh.
+    # An older kernel cannot register an emulator, see packaging/lib/roots.sh.
     step "$architecture: installed, used, removed" bash packaging/try.sh "$architecture"
 done
 end

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # release.sh [TAG]: makes the files of a release in target/release-files: packages, the list of what
-# each contains (SBOM, in the format of CycloneDX), the notes, checksums.
+# each contains (SBOM, in the format of CycloneDX), wheels, which have theirs inside, the source
+# distribution for Python, the notes, checksums.
 # Proves: with TAG, the crates, the packages and the changelog have its version; each crate can be
 # published, in the order of their dependencies.
 set -euo pipefail
@@ -54,9 +55,10 @@ built() {
 }
 
 bash ci/packages.sh
+bash ci/wheels.sh
 rm -rf "$files"
 mkdir -p "$files"
-cp "${CARGO_TARGET_DIR:-target}"/packages/deb/*.deb "$files/"
+cp "${CARGO_TARGET_DIR:-target}"/packages/{deb/*.deb,wheels/*.whl,wheels/*.tar.gz} "$files/"
 
 PATH=$PATH:$cache/tools/bin
 command -v cargo-cyclonedx >/dev/null ||

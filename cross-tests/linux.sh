@@ -42,14 +42,21 @@ use_linux_targets() {
             "$(variable "$target" RUSTFLAGS)=-C target-feature=+crt-static" \
             "$(variable "$target" RUSTDOCFLAGS)=-C target-feature=+crt-static"
     done
+    rust_libraries "${arm_linux[@]}"
+}
+
+# rust_libraries TARGET...: provides Rust's standard library for these: rustup's, or Debian's with
+# its compiler.
+rust_libraries() {
+    local target
     if command -v rustup >/dev/null &&
-        RUST_BACKTRACE=0 timeout 300 rustup --quiet target add "${arm_linux[@]}"; then
+        RUST_BACKTRACE=0 timeout 300 rustup --quiet target add "$@"; then
         cargo --version
         return
     fi
     echo "rustup cannot add these targets; using Debian's compiler and libraries"
-    debian_rust "" || die "neither rustup nor apt-get provides a compiler for ${arm_linux[*]}"
-    for target in "${arm_linux[@]}"; do
+    debian_rust "" || die "neither rustup nor apt-get provides a compiler for $*"
+    for target in "$@"; do
         [ -d "$debian_root/usr/lib/rustlib/$target" ] || packaged_std "$target" ||
             build_std "$target"
     done

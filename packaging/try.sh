@@ -1,13 +1,10 @@
 #!/usr/bin/env bash
 # try.sh ARCHITECTURE: installs the packages of target/packages/deb into a fresh Debian, uses them
-# there, removes them, and fails if anything is left.
-#
-# The Debian is made once and kept in ~/.cache/shmlock; each run has it below an empty layer.
-# All happens in namespaces of its own. There an emulator is registered for programs of another
-# architecture, which needs Linux 6.7; the system's own list of binary formats does not change.
+# there, removes them, and fails if anything is left. lib/roots.sh has the Debian.
 set -euo pipefail
 . "$(dirname "$0")/../ci/lib/common.sh"
 . cross-tests/linux.sh
+. packaging/lib/roots.sh
 
 # The oldest release for which the packages are made.
 suite=bookworm
@@ -18,75 +15,10 @@ declare -A contents=(
     [armhf]="essential bash-completion,luajit"
 )
 
-# The beginning of an ELF program of this architecture, and which bits of it count. elf(5): class
-# and byte order, executable or shared object, machine.
-elf='\x7fELF' rest='\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00'
-declare -A magic=(
-    [arm64]="$elf\\x02\\x01\\x01$rest\\xb7\\x00"
-    [armhf]="$elf\\x01\\x01\\x01$rest\\x28\\x00"
-)
-some='\xff\xff\xff\xff\xff\xff\xff\x00' any='\xff\xff\xff\xff\xff\xff\xff\xff'
-mask="$some$any\\xfe\\xff\\xff\\xff"
-
-# in_namespaces OPTION COMMAND...: runs it as the root of a user namespace with all users, in mount
-# and process namespaces. OPTION is one more of unshare(1), or --.
-in_namespaces() {
-    local fifos namespaces status=0
-    fifos=$(mktemp -d)
-    mkfifo "$fifos/made" "$fifos/mapped"
-    # shellcheck disable=SC2016 # the inner shell expands it
-    unshare --user bash -c '
-        echo >"$1/made" && read -r _ <"$1/mapped" && shift
-        exec unshare --mount --pid --fork --kill-child --mount-proc "$@"' in "$fifos" "$@" &
-    namespaces=$!
-    read -r _ <"$fifos/made"
-    echo "0 0 65536" >"/proc/$namespaces/uid_map"
-    echo "0 0 65536" >"/proc/$namespaces/gid_map"
-    echo >"$fifos/mapped"
-    rm -r "$fifos" # a run that is killed leaves nothing, either
-    wait "$namespaces" || status=$?
-    return "$status"
-}
-
-# foreign ARCHITECTURE: succeeds if this machine's kernel cannot run its programs.
-foreign() { [ "$1" != "$(dpkg --print-architecture)" ]; }
-
-# register ARCHITECTURE EMULATOR: registers the emulator with the user namespace. The kernel opens
-# it at once (F), so it need not exist in the root. Documentation/admin-guide/binfmt-misc.rst.
-register() {
-    mount -t binfmt_misc none /proc/sys/fs/binfmt_misc 2>/dev/null ||
-        skip "$1 needs a kernel with binfmt_misc in user namespaces: Linux 6.7 or newer"
-    printf ':emulator:M::%s:%s:%s:F' "${magic[$1]}" "$mask" "$2" >/proc/sys/fs/binfmt_misc/register
-}
-
-# make_root ARCHITECTURE EMULATOR DIRECTORY: inside the namespaces.
-make_root() {
-    local variant packages
-    read -r variant packages <<<"${contents[$1]}"
-    [ -z "$2" ] || register "$1" "$2"
-    # The emulator is not where mmdebstrap would look for it.
-    mmdebstrap --quiet --mode=unshare --skip=check/qemu --architectures="$1" --variant="$variant" \
-        --include="$packages" "$suite" "$3" http://deb.debian.org/debian
-}
-
 # use_root ARCHITECTURE EMULATOR ROOT WORK: inside the namespaces. WORK has the packages.
 use_root() {
-    local root=$4/root layer=$4/layer/changed device
-    [ -z "$2" ] || register "$1" "$2"
-    mkdir "$4/root" "$4/layer"
-    mount -t tmpfs none "$4/layer"
-    mkdir "$layer" "$4/layer/work"
-    mount -t overlay -o "userxattr,lowerdir=$3,upperdir=$layer,workdir=$4/layer/work" none "$root"
-    mount -t proc none "$root/proc"
-    mount -t tmpfs none "$root/dev"
-    for device in null zero full random urandom tty; do
-        touch "$root/dev/$device"
-        mount --bind "/dev/$device" "$root/dev/$device"
-    done
-    ln -s /proc/self/fd "$root/dev/fd"
-    mkdir "$root/dev/shm"
-    mount -t tmpfs -o mode=1777 none "$root/dev/shm"
-    mount -t tmpfs -o mode=1777 none "$root/tmp"
+    local root=$4/root
+    mount_root "$@"
     cp -r "$4/packages" packaging/use.sh "$root/tmp/"
     step() {
         chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 \
@@ -96,7 +28,7 @@ use_root() {
     [ ! -e "$root/usr/include/shmlock.h" ] || compile "$1" "$root"
     step use
     step remove
-    nothing_left "$3" "$layer"
+    nothing_left "$3" "$4/layer/changed"
 }
 
 # compile ARCHITECTURE ROOT: compiles the examples in C and C++ against the installed library, with
@@ -146,37 +78,11 @@ case $1 in
         ;;
 esac
 
-# The cache belongs to the user. The PATH of users of Debian has no programs for administrators.
-mkdir -p "$cache"
-[ "$(id -u)" = 0 ] || ! sudo -n true 2>/dev/null ||
-    exec sudo -n env "HOME=$HOME" "PATH=$PATH:/usr/sbin:/sbin" "XDG_CACHE_HOME=${cache%/shmlock}" \
-        "CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-target}" bash packaging/try.sh "$@"
-[ "$(id -u)" = 0 ] || skip "a Debian root needs root"
-[ "$(dpkg --print-architecture)" = amd64 ] || skip "this machine is not an amd64"
-needs mmdebstrap mmdebstrap
-[ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || needs '' debian-archive-keyring
-for check in "unshare --user" "in_namespaces --"; do
-    $check true 2>/dev/null || skip "user namespaces are not permitted here"
-done
+as_root packaging/try.sh "$@"
+read -r variant contained <<<"${contents[$1]}"
+find_root packaging/try.sh "$1" "$suite" "$variant" "$contained"
+
 packages=${CARGO_TARGET_DIR:-target}/packages/deb
-qemu=''
-case $1 in
-    arm64) qemu=$(emulator aarch64-) ;;
-    armhf) qemu=$(emulator armv7-) ;;
-esac
-
-# Another choice of packages is another root.
-root=$cache/debian-$1-$(cksum <<<"$suite ${contents[$1]}" | cut -d' ' -f1)
-if [ ! -d "$root" ]; then
-    echo "making a Debian root of $1 (some minutes, once)"
-    unfinished=$(mktemp -d "$cache/unpack.XXXXXX")
-    trap 'rm -rf "$unfinished"' EXIT
-    in_namespaces -- bash packaging/try.sh --make "$1" "$qemu" "$unfinished/root"
-    # Another run may have made it meanwhile.
-    mv -T "$unfinished/root" "$root" || [ -d "$root" ]
-    rm -rf "$unfinished"
-fi
-
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir "$work/packages"

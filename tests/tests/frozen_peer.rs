@@ -23,10 +23,15 @@ struct Programs {
     ours: PathBuf,
     /// Ours through its library for C, `ffi/shell/tests/c/mate.c`.
     through_c: Option<PathBuf>,
+    /// Ours through the package for Python, `python/tests/mate.py`.
+    through_python: Option<PathBuf>,
 }
 
 /// Names the program of `ci/ffi_shell.sh` that counts through the library for C.
 const MATE_IN_C: &str = "SHMLOCK_MATE_IN_C";
+
+/// Names the program of `ci/python.sh` that counts through the package for Python.
+const MATE_IN_PYTHON: &str = "SHMLOCK_MATE_IN_PYTHON";
 
 impl Programs {
     /// Builds the peer with the machine's C compiler. Returns `None`, and reports a skipped test,
@@ -49,15 +54,21 @@ impl Programs {
             return None;
         };
         assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
-        let through_c = std::env::var_os(MATE_IN_C).map(PathBuf::from);
-        Some(Self { peer, ours: env!("CARGO_BIN_EXE_mate").into(), through_c })
+        let mate = |variable| std::env::var_os(variable).map(PathBuf::from);
+        Some(Self {
+            peer,
+            ours: env!("CARGO_BIN_EXE_mate").into(),
+            through_c: mate(MATE_IN_C),
+            through_python: mate(MATE_IN_PYTHON),
+        })
     }
 
     /// Returns each implementation twice: with one handle for all critical sections, and with one
     /// handle for each.
     fn kinds(&self) -> Vec<(&Path, &'static str)> {
-        let programs = [Some(&self.peer), Some(&self.ours), self.through_c.as_ref()];
-        let kinds = |verb| programs.into_iter().flatten().map(move |at| (at.as_path(), verb));
+        let mates = [self.through_c.as_ref(), self.through_python.as_ref()];
+        let programs = [Some(&self.peer), Some(&self.ours)].into_iter().chain(mates);
+        let kinds = |verb| programs.clone().flatten().map(move |at| (at.as_path(), verb));
         kinds("count").chain(kinds("churn")).collect()
     }
 }

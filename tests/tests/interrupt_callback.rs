@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicI64, AtomicU32};
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 use rustix::thread::futex;
@@ -197,6 +197,30 @@ fn what_no_signal_tells_is_noticed_after_a_poll_interval() {
         assert!(error.is_interrupted(), "{error}");
         assert_eq!(points.load(Relaxed), 4);
     }
+}
+
+/// Else it would be passed by the waiters that do not ask: each sleep begins at the end of the queue.
+#[test]
+fn a_waiter_that_no_signal_disturbs_sleeps_twice_as_long_each_time() {
+    let fixture = Fixture::new();
+    let name = fixture.name("l");
+    let holder = ShmLock::open(&name).expect(HERE);
+    let _guard = holder.lock().expect("free");
+    let asked = Arc::new(AtomicI64::new(0));
+    let (seen, begin) = (Arc::clone(&asked), Instant::now());
+    let lock = ShmLock::builder(&name)
+        .poll_interval(Duration::from_millis(1))
+        .interrupt(move |_| {
+            seen.fetch_add(1, Relaxed);
+            let is_over = begin.elapsed() >= Duration::from_millis(500);
+            if is_over { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })
+        .open()
+        .expect(HERE);
+    let ended = std::thread::scope(|scope| scope.spawn(move || lock.acquire()).join());
+    assert!(ended.expect("no panic").is_err_and(|error| error.is_interrupted()));
+    // No sleep is shorter than it was asked for, and 500 ms are nine times twice as long as 1 ms.
+    assert!(asked.load(Relaxed) <= 12, "{asked:?}");
 }
 
 #[test]

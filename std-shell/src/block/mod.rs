@@ -13,6 +13,7 @@
 //! before the data is copied out, leaves the data as it was. Only a death during the copy leaves
 //! it half-written. The price is the two copies: [`SharedBlock`], "Cost".
 
+mod bytes;
 mod copy;
 mod guard;
 mod open;

@@ -12,7 +12,7 @@ use crate::lock::builder::Builder;
 use crate::lock::handle::ShmLock;
 
 /// The largest block in bytes: with its header it fits the file offsets of 32-bit processes.
-const BLOCK_MAX: usize = 1 << 30;
+pub(super) const BLOCK_MAX: usize = 1 << 30;
 
 /// The strictest alignment of a block: that of its offset in the file.
 const BLOCK_ALIGN: usize = 64;
@@ -74,35 +74,46 @@ impl<T: FromBytes + IntoBytes + Immutable> SharedBlock<T> {
     pub(super) fn enter(lock: ShmLock, create: impl FnOnce(&mut T)) -> Result<Self> {
         let mut private =
             T::new_box_zeroed().unwrap_or_else(|_| handle_alloc_error(Layout::new::<T>()));
-        let (header, fence, wanted) =
-            (lock.shared.header(), lock.settings.fence, lock.shared.place().shape);
-        let check_layout = || match header.shape() {
-            found if found == wanted => Ok(()),
-            found => Err(lock.shared.place().other_block(found)),
-        };
-        if !header.is_made(fence) {
-            let guard = lock.try_lock_for(lock.settings.open_timeout)?;
-            if !header.is_made(fence) {
-                if header.is_undescribed() {
-                    // The creator of the file could not describe it before others saw it.
-                    header.describe(wanted);
-                }
-                check_layout()?;
-                create(&mut *private);
-                // `create` is foreign code: it may have forked, or the lock may be lost.
-                if let Err(loss) = lock.check_hold() {
-                    return Err(lock.error_of(loss));
-                }
-                copy_out(&lock, &*private);
-                header.set_made(fence);
-                if guard.recovered().is_some() {
-                    guard.declare_consistent()?; // a creator died; all of the data is new
-                }
+        make_once(&lock, || {
+            create(&mut *private);
+            // `create` is foreign code: it may have forked, or the lock may be lost.
+            if let Err(loss) = lock.check_hold() {
+                return Err(lock.error_of(loss));
             }
-        }
-        check_layout()?;
+            copy_out(&lock, &*private);
+            Ok(())
+        })?;
         Ok(Self { lock, private })
     }
+}
+
+/// Creates the data by `create`, under the lock, unless the header says that it is made.
+///
+/// # Errors
+/// [`Error::BlockMismatch`] if the name has other data; those of `create` and of the lock.
+pub(super) fn make_once(lock: &ShmLock, create: impl FnOnce() -> Result<()>) -> Result<()> {
+    let (header, fence, wanted) =
+        (lock.shared.header(), lock.settings.fence, lock.shared.place().shape);
+    let check_layout = || match header.shape() {
+        found if found == wanted => Ok(()),
+        found => Err(lock.shared.place().other_block(found)),
+    };
+    if !header.is_made(fence) {
+        let guard = lock.try_lock_for(lock.settings.open_timeout)?;
+        if !header.is_made(fence) {
+            if header.is_undescribed() {
+                // The creator of the file could not describe it before others saw it.
+                header.describe(wanted);
+            }
+            check_layout()?;
+            create()?;
+            header.set_made(fence);
+            if guard.recovered().is_some() {
+                guard.declare_consistent()?; // a creator died; all of the data is new
+            }
+        }
+    }
+    check_layout()
 }
 
 impl Builder {

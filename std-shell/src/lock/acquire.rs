@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 use crate::error::Result;
 use crate::lock::guard::Guard;
 use crate::lock::handle::ShmLock;
-use crate::lock::hold_count::HoldKind;
 use crate::wait::deadline::Deadline;
 #[cfg(doc)]
 use crate::{BlockSignals, Builder, Error};
@@ -63,7 +62,7 @@ impl ShmLock {
     /// # Ok::<(), shmlock::Error>(())
     /// ```
     pub fn try_lock(&self) -> Result<Option<Guard<'_>>> {
-        Ok(self.acquire_slow(Deadline::None, HoldKind::Guarded)?.then(|| self.new_guard()))
+        self.lock_once()
     }
 
     /// Acquires the lock, waiting at most `timeout`. Zero is one try.
@@ -154,7 +153,7 @@ impl ShmLock {
     /// # Limits
     /// Those of [`acquire`](Self::acquire).
     pub fn try_acquire(&self) -> Result<bool> {
-        self.acquire_slow(Deadline::None, HoldKind::Unguarded)
+        self.acquire_once()
     }
 
     /// Acquires the lock without a guard, waiting at most `timeout`. Zero is one try.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use shmlock_core::FenceScope;
+use uuid::Uuid;
 
 use crate::lock::settings::Settings;
 use crate::name::DEFAULT_DIRECTORY;
@@ -133,8 +134,9 @@ impl Builder {
     /// is too early for it.
     ///
     /// A wait asks **before each sleep**, on the waiting thread: the first time before any sleep,
-    /// then after each signal, after each wake that has not brought the lock, and after one poll
-    /// interval without either. [`WaitPoint`] says which of them it was. With
+    /// then after each signal, after each wake that has not brought the lock, and from time to time
+    /// without either: after one poll interval, and each time that the wait, or the time since the
+    /// last signal, is twice as long. [`WaitPoint`] says which of them it was. With
     /// [`ControlFlow::Break`] the call returns [`Error::Interrupted`]; a wake that the waiter has
     /// used up is passed on. A lock that is free is acquired without asking; a timeout, an exit
     /// event that is set, and a deadlock come before the question.
@@ -155,11 +157,11 @@ impl Builder {
     ///
     /// # Limits
     /// * A signal that comes between the answer and the sleep, which are some hundred instructions
-    ///   apart, is noticed after one poll interval. So is one whose handler has `SA_RESTART`, in a
-    ///   wait with an exit event: the kernel restarts `futex_waitv(2)`.
+    ///   apart, is noticed at the next of these times. So is one whose handler has `SA_RESTART`, in
+    ///   a wait with an exit event: the kernel restarts `futex_waitv(2)`.
     /// * The waits of tasks ([`ShmLock::lock_async`](crate::ShmLock::lock_async)) and the waits of
     ///   [`open`](Self::open) do not ask.
-    /// * A waiter with such a function wakes once in a poll interval, as one that polls does.
+    /// * A waiter that asks from time to time loses its place among the waiters each time.
     ///
     /// # Examples
     /// ```
@@ -318,6 +320,16 @@ impl Builder {
     /// [`ShmLock::lifeline`]: crate::ShmLock::lifeline
     pub fn lifeline(mut self, keep: bool) -> Self {
         self.settings.lifeline = keep;
+        self
+    }
+
+    /// Sets the uuid by which the owner record names this handle. Default a random one.
+    ///
+    /// For interfaces to other languages whose one object has a handle for each thread: all of them
+    /// are to have one name. The lock itself never compares uuids.
+    #[doc(hidden)]
+    pub fn uuid(mut self, uuid: Uuid) -> Self {
+        self.settings.uuid = Some(Box::new(uuid));
         self
     }
 }

@@ -60,6 +60,25 @@ impl ShmLock {
         self.lock_slow(Deadline::Forever)
     }
 
+    /// Tries once to acquire the lock for a guard.
+    #[inline]
+    pub(crate) fn lock_once(&self) -> Result<Option<Guard<'_>>> {
+        if self.acquire_fast(HoldKind::Guarded) {
+            return Ok(Some(Guard::new(self, FIRST_EPOCH)));
+        }
+        let acquired = self.acquire_slow(Deadline::None, HoldKind::Guarded)?;
+        Ok(acquired.then(|| self.new_guard()))
+    }
+
+    /// Tries once to acquire the lock without a guard.
+    #[inline]
+    pub(crate) fn acquire_once(&self) -> Result<bool> {
+        if self.acquire_fast(HoldKind::Unguarded) {
+            return Ok(true);
+        }
+        self.acquire_slow(Deadline::None, HoldKind::Unguarded)
+    }
+
     /// Acquires the lock without a guard.
     #[inline]
     pub(crate) fn acquire_with(&self, deadline: Deadline) -> Result<()> {

@@ -152,7 +152,9 @@ impl ShmLock {
         let _ = BootInstant::now();
         let Entered { share: shared, uuid, lifeline } =
             Share::enter(place, settings.open_timeout, settings.fence, settings.lifeline)?;
-        let (token, uuid) = (shared.token(), uuid::Builder::from_random_bytes(uuid).into_uuid());
+        let token = shared.token();
+        let random = || uuid::Builder::from_random_bytes(uuid).into_uuid();
+        let uuid = settings.uuid.as_deref().copied().unwrap_or_else(random);
         let (pid, pid_namespace) = ids_of(shared.birth());
         let mut record = Record { uuid, pid, pid_namespace, ..Record::default() };
         record.description.clone_from(&description);

@@ -105,6 +105,21 @@ mod tests {
     use crate::ShmLock;
 
     #[test]
+    fn handles_that_are_given_one_uuid_are_known_by_it_and_exclude_each_other() {
+        let name = format!("test-given-uuid-{}", std::process::id());
+        let uuid = uuid::Uuid::from_u128(7);
+        let open = || ShmLock::builder(&name).uuid(uuid).open().expect("opens");
+        let (lock, other) = (open(), open());
+        let guard = lock.lock().expect("free");
+        assert!(other.try_lock().expect("no error").is_none());
+        assert!(!other.is_held() && lock.is_held());
+        let holder = other.holder().expect("no error").expect("held");
+        assert_eq!(holder.uuid(), Some(uuid));
+        drop(guard);
+        assert!(other.try_lock().expect("no error").is_some());
+    }
+
+    #[test]
     fn a_handler_that_interrupts_a_change_of_the_description_can_print_the_handle() {
         let name = format!("test-described-{}", std::process::id());
         let lock = ShmLock::builder(&name).description("refilling").open().expect("opens");

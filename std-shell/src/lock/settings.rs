@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use shmlock_core::FenceScope;
+use uuid::Uuid;
 
 use crate::sys::signal_mask::BlockSignals;
 use crate::wait::WaitStrategy;
@@ -33,6 +34,9 @@ pub(crate) struct Settings {
     pub(crate) measure_holds: bool,
     pub(crate) poisoning: bool,
     pub(crate) lifeline: bool,
+    /// The uuid that the handle is to have; a random one if none is given. Boxed, because few have
+    /// one and each handle has settings.
+    pub(crate) uuid: Option<Box<Uuid>>,
 }
 
 impl Default for Settings {
@@ -49,6 +53,7 @@ impl Default for Settings {
             measure_holds: false,
             poisoning: false,
             lifeline: false,
+            uuid: None,
         }
     }
 }

@@ -37,6 +37,11 @@ impl<'a> Data<'a> {
         Self { start, len, lifetime: PhantomData }
     }
 
+    /// Returns its bytes.
+    pub(crate) fn len(self) -> usize {
+        self.len
+    }
+
     fn words(self) -> &'a [AtomicUsize] {
         // SAFETY: aligned, mapped for `'a`, and accessed by atomics of this width: invariants 1, 2.
         // Any bits are a word.

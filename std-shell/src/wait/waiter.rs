@@ -118,6 +118,8 @@ pub(crate) struct Waiter<'a> {
     patience: Patience<'a>,
     /// Its last step, for the interrupt callback.
     point: WaitPoint,
+    /// When it arrived, or a signal last ended a sleep.
+    undisturbed_since: BootInstant,
 }
 
 impl<'a> Waiter<'a> {
@@ -126,7 +128,15 @@ impl<'a> Waiter<'a> {
     pub(crate) fn new(terms: Terms<'a>, now: BootInstant) -> Self {
         let patience = Patience::new(terms.shared, terms.interval, now);
         let point = WaitPoint::Begin;
-        Self { terms, phase: Phase::Spin, now, last_probe: None, patience, point }
+        Self {
+            terms,
+            phase: Phase::Spin,
+            now,
+            last_probe: None,
+            patience,
+            point,
+            undisturbed_since: now,
+        }
     }
 
     /// Returns when the wait began, or its last sleep ended.
@@ -246,7 +256,10 @@ impl<'a> Waiter<'a> {
             Slept::Not => self.point,
             Slept::Woken => WaitPoint::Wake,
             Slept::Elapsed => WaitPoint::Elapsed,
-            Slept::Signalled => WaitPoint::Signal,
+            Slept::Signalled => {
+                self.undisturbed_since = self.now;
+                WaitPoint::Signal
+            }
         };
         if !matches!(slept, Slept::Not) {
             self.patience.note_sleep();
@@ -298,7 +311,8 @@ impl<'a> Waiter<'a> {
     /// Asks this callback. Apart: most handles have none.
     ///
     /// A signal between the answer and the sleep ends no sleep. So this one lasts one poll interval
-    /// at most.
+    /// at most, or as long as no signal has come: a waiter that sleeps again and again would be
+    /// passed by all that sleep once.
     #[cold]
     fn ask_this(
         &self,
@@ -309,7 +323,8 @@ impl<'a> Waiter<'a> {
         self.check_process()?; // the callback may have forked
         match answer {
             ControlFlow::Continue(()) => {
-                Ok(self.terms.deadline.clamp(limit.min(self.terms.interval)))
+                let undisturbed = self.now.since(self.undisturbed_since);
+                Ok(self.terms.deadline.clamp(limit.min(undisturbed.max(self.terms.interval))))
             }
             ControlFlow::Break(()) => Err(GaveUp::Interrupted),
         }

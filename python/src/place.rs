@@ -1,0 +1,62 @@
+//! Waits without leaving the queue: a waiter keeps its place among the others while the interpreter
+//! looks for signals and for an exit event.
+//!
+//! The kernel wakes the waiters of a lock in the order of their sleep, and a waiter that looks has to
+//! end its sleep. One that looks often would be the last again and again, behind waiters that never
+//! look. So a long wait is left to the library's future: another thread of this process does its
+//! sleep. This thread sleeps on an eventfd, and may look as often as it likes.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use shmlock::{Error, LockFuture};
+
+use crate::bell::{Bell, Ended};
+use crate::contender::{Attempt, Contender};
+
+/// A place among the waiters of a lock. Its drop gives the place up.
+pub(crate) struct Place<'a> {
+    contender: &'a Contender,
+    future: Pin<Box<LockFuture<'a>>>,
+    bell: Arc<Bell>,
+    /// The future has been polled.
+    is_taken: bool,
+}
+
+impl<'a> Place<'a> {
+    /// Takes a place. `None` without a descriptor for it.
+    pub(crate) fn take(contender: &'a Contender) -> Option<Self> {
+        let bell = Bell::new().ok()?;
+        let future = Box::pin(contender.lock().lock_async());
+        Some(Self { contender, future, bell, is_taken: false })
+    }
+
+    /// Waits for the lock, for `time` at most, and until a signal comes. After
+    /// [`Attempt::TimedOut`] the place is kept; after any other answer it is lost.
+    ///
+    /// # Errors
+    /// Those of [`ShmLock::lock_async`](shmlock::ShmLock::lock_async) and of
+    /// [`Contender::after_acquiring`].
+    pub(crate) fn wait(&mut self, time: Duration) -> Result<Attempt, Error> {
+        let begin = Instant::now();
+        let waker = Waker::from(Arc::clone(&self.bell));
+        loop {
+            // A poll begins a new sleep at the end of the queue. So it needs a reason.
+            if self.bell.has_rung() || !std::mem::replace(&mut self.is_taken, true) {
+                let polled = self.future.as_mut().poll(&mut Context::from_waker(&waker));
+                if let Poll::Ready(guard) = polled {
+                    // The guard's hold becomes one without a guard: it is nested first.
+                    guard?.lock().acquire()?;
+                    return self.contender.after_acquiring(time.saturating_sub(begin.elapsed()));
+                }
+            }
+            match self.bell.sleep(time.saturating_sub(begin.elapsed())) {
+                Ended::Rang => {}
+                Ended::TimedOut => return Ok(Attempt::TimedOut),
+                Ended::Otherwise => return Ok(Attempt::Look),
+            }
+        }
+    }
+}

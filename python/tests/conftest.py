@@ -1,0 +1,133 @@
+"""Names, child processes and a watchdog for the tests."""
+
+import faulthandler
+import gc
+import os
+import pathlib
+import re
+import select
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+
+#: How long one test may take, in seconds. It is a hang long before.
+PATIENCE = 120
+
+
+@pytest.fixture(autouse=True)
+def watchdog():
+    """Ends the run, with the stacks of all threads, if a test hangs."""
+    faulthandler.dump_traceback_later(PATIENCE, exit=True)
+    yield
+    faulthandler.cancel_dump_traceback_later()
+
+
+@pytest.fixture
+def name(request):
+    """A name of this test and process."""
+    text = re.sub(r"\W+", "-", request.node.name)[:80].strip("-")
+    return f"py-{os.getpid()}-{text}"
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session, exitstatus):
+    """Nothing of the tests' names is left in /dev/shm. A test that failed may leave something."""
+    gc.collect()
+    left = sorted(path.name for path in pathlib.Path("/dev/shm").glob(f"py-{os.getpid()}-*"))
+    for file in left:
+        os.unlink(f"/dev/shm/{file}")
+    if left and exitstatus == 0:
+        print("\nleft in /dev/shm:", *left, sep="\n  ")
+        session.exitstatus = 1
+
+
+class Child:
+    """A process that runs a text of Python, and talks to the test by lines."""
+
+    def __init__(self, code, *arguments, python=sys.executable, **environment):
+        self.process = subprocess.Popen(
+            [python, "-u", "-c", textwrap.dedent(code), *map(str, arguments)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, **environment},
+        )
+        self._read = b""
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def line(self, expected=None):
+        """Returns the next line. It comes within the patience of a test."""
+        while b"\n" not in self._read:
+            ready, _, _ = select.select([self.process.stdout], [], [], PATIENCE / 2)
+            assert ready, "the child is silent"
+            more = os.read(self.process.stdout.fileno(), 4096)
+            assert more, f"the child has ended: {self.process.wait()}"
+            self._read += more
+        line, _, self._read = self._read.partition(b"\n")
+        text = line.decode()
+        assert expected is None or text == expected, text
+        return text
+
+    def say(self, text=""):
+        self.process.stdin.write(f"{text}\n".encode())
+        self.process.stdin.flush()
+
+    def signal(self, number):
+        self.process.send_signal(number)
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+    def end(self):
+        """Waits for the end of the child; returns its status."""
+        self.process.stdin.close()
+        return self.process.wait(PATIENCE / 2)
+
+
+@pytest.fixture
+def child():
+    """Starts children, and kills those that are left."""
+    children = []
+
+    def start(code, *arguments, **keywords):
+        children.append(Child(code, *arguments, **keywords))
+        return children[-1]
+
+    yield start
+    for one in children:
+        if one.process.poll() is None:
+            one.signal(signal.SIGCONT)
+            one.process.stdin.close()  # a child that reads ends in order
+            try:
+                one.process.wait(5)
+            except subprocess.TimeoutExpired:
+                one.kill()
+        one.process.stdin.close()
+        one.process.stdout.close()
+
+
+def until(condition):
+    """Waits until the condition holds; the watchdog bounds it."""
+    while not condition():
+        time.sleep(0.001)
+
+
+#: A child that acquires the lock, says its uuid, and holds it until it is told to release it.
+HOLDER = """
+    import sys, shmlock
+    lock = shmlock.ShmLock(sys.argv[1])
+    lock.description = "a child"
+    assert lock.acquire()
+    print(lock.uuid)
+    sys.stdin.readline()
+    assert lock.release()
+    print("released")
+    sys.stdin.readline()
+"""
