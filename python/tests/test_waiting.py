@@ -271,8 +271,8 @@ def test_a_wait_wakes_at_most_about_once_a_second(name, child, form):
     owner.end()
 
 
-#: Waits, and says the fencing token of its acquisition. It looks at an exit event while it waits, or
-#: for signals only.
+#: Waits, and says the fencing token of its acquisition. While it waits, it looks at an exit event,
+#: or for signals only.
 LOOKER = """
     import sys, threading, shmlock
     event = threading.Event() if sys.argv[2] == "event" else None
