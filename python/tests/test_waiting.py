@@ -212,6 +212,20 @@ def test_a_logger_gets_a_record_of_each_step(name, caplog):
         assert any(text in one for one in texts), (text, texts)
 
 
+def test_a_logger_gets_a_record_of_each_acquisition_and_release(name, caplog):
+    import logging
+
+    logger = logging.getLogger(name)
+    logger.setLevel(logging.DEBUG)
+    lock = shmlock.ShmLock(name, logger=logger)
+    for _ in range(3):
+        lock.acquire()
+        lock.release()
+    texts = [record.getMessage() for record in caplog.records]
+    for text in ("acquired", "released"):
+        assert sum(text in one for one in texts) == 3, texts
+
+
 def test_a_logger_that_raises_leaves_no_hold_behind(name):
     class Broken(shmlock.ShmLock):
         def debug(self, message, *args):
