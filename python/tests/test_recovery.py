@@ -118,6 +118,7 @@ def test_a_description_that_changes_is_that_of_the_next_acquisition_in_each_thre
         return text
 
     with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(described).result() == ""
         for text in ("first", "second", "third"):
             lock.description = text
             assert described() == text
