@@ -8,7 +8,7 @@ import time
 import pytest
 
 import shmlock
-from conftest import HOLDER, until
+from conftest import HOLDER, needs_futex_waitv, until
 from shmlock.shmlock_exceptions import ShmLockRuntimeError, ShmLockValueError
 
 
@@ -270,6 +270,7 @@ SLEEPER = """
 """
 
 
+@needs_futex_waitv
 @pytest.mark.parametrize("form", ["main", "other"])
 def test_a_wait_wakes_at_most_about_once_a_second(name, child, form):
     """It does so whatever its poll interval; the first second has some more wakes."""
@@ -318,6 +319,7 @@ def sleeps_on_a_futex(pid):
     return False
 
 
+@needs_futex_waitv
 @pytest.mark.parametrize("form", ["event", "signals"])
 def test_a_waiter_that_looks_is_not_passed_by_later_waiters_that_never_look(name, child, form):
     owner = child(HOLDER, name)
