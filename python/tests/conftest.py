@@ -116,7 +116,7 @@ def child():
 
 
 def has_futex_waitv():
-    """Returns True if the kernel has futex_waitv(2), Linux 5.16; user-mode QEMU has not. Without it,
+    """Returns True if the kernel has futex_waitv(2): Linux 5.16, not user-mode QEMU. Without it,
     waiters poll."""
     libc = ctypes.CDLL(None, use_errno=True)
     libc.syscall(449, None, 0, 0, None, 0)
