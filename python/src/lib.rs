@@ -25,8 +25,8 @@
 //!
 //! # Interpreters
 //!
-//! One interpreter of a process may import the module, the first that does: `PyO3` refuses the others.
-//! The classes that it makes are the process's.
+//! One interpreter of a process may import the module, the first that does. The classes that `PyO3`
+//! makes are the process's; a second interpreter must not share them.
 //!
 //! # Panics
 //!
@@ -47,8 +47,30 @@ mod task;
 mod threads;
 mod timeout;
 
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use pyo3::exceptions::PyImportError;
 use pyo3::prelude::*;
 use shmlock::ExitHandlers;
+
+/// The number of the interpreter that has imported the module; negative before.
+static INTERPRETER: AtomicI64 = AtomicI64::new(-1);
+
+/// Refuses every interpreter but the first. `PyO3` does so from Python 3.12 on.
+#[allow(unsafe_code, reason = "PyO3 has no call for the number of an interpreter")]
+fn check_interpreter(_py: Python<'_>) -> PyResult<()> {
+    // SAFETY: the caller is attached to an interpreter.
+    let interpreter = unsafe { pyo3::ffi::PyInterpreterState_Get() };
+    // SAFETY: the state of the interpreter that runs this.
+    let number = unsafe { pyo3::ffi::PyInterpreterState_GetID(interpreter) };
+    // Relaxed: only which of them was first.
+    match INTERPRETER.compare_exchange(-1, number, Ordering::Relaxed, Ordering::Relaxed) {
+        Err(first) if first != number => Err(PyImportError::new_err(
+            "another interpreter of this process has imported the module",
+        )),
+        _ => Ok(()),
+    }
+}
 
 /// Releases the locks of this process when it exits, or dies by SIGINT, SIGTERM or SIGHUP.
 #[pyfunction]
@@ -67,6 +89,7 @@ fn install_exit_handlers(at_exit: bool, signals: bool) -> PyResult<()> {
 // Free-threaded Pythons need no lock of their own: what threads share is behind a mutex or atomic.
 #[pymodule(gil_used = false)]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    check_interpreter(module.py())?;
     module.add_class::<lock::NativeLock>()?;
     module.add_class::<context::NativeContext>()?;
     module.add_class::<task::NativeTask>()?;
