@@ -204,6 +204,8 @@ def after_a_kill(make, quick):
             acquire, release = make()
             acquire()
             os.write(acquired[1], struct.pack("=q", time.monotonic_ns()))
+            if heal := getattr(getattr(acquire, "__self__", None), "declare_consistent", None):
+                heal()  # else the file stays, for the next owner to be told
             release()
 
         owner = child(hold)
@@ -265,6 +267,8 @@ def one(kind, quick):
             "kill_ms": after_a_kill(make, quick),
         }
         print(json.dumps(results))
+    if kind == "old shmlock":  # a killed owner leaves its segment for ever
+        pathlib.Path(f"/dev/shm/bench-{os.getpid()}").unlink(missing_ok=True)
 
 
 def number(value):

@@ -28,21 +28,28 @@ pub(crate) fn value_error(text: impl Into<String>) -> PyErr {
     of_package("ShmLockValueError", text.into())
 }
 
+/// Returns the text of an error, with arguments of Python in place of Rust's settings.
+fn words(error: &Error) -> String {
+    error.to_string().replace("Builder::", "the argument ")
+}
+
 /// Returns the exception for an error.
 ///
 /// A failed system call is `OSError` with its errno and the path, so `PermissionError` and the like.
 pub(crate) fn exception(error: &Error) -> PyErr {
     match error {
         Error::System { path, errno, .. } => {
-            PyOSError::new_err((errno.raw_os_error(), error.to_string(), path.clone()))
+            // A `PathBuf` would become a `pathlib.Path`, whose import may fail.
+            let path = path.as_os_str().to_owned();
+            PyOSError::new_err((errno.raw_os_error(), words(error), path))
         }
         Error::InvalidName { .. }
         | Error::ZeroPollInterval
         | Error::DescriptionTooLong { .. }
         | Error::SchemaTooLong { .. }
-        | Error::InvalidMode { .. } => value_error(error.to_string()),
-        Error::OpenTimedOut { .. } => of_package("ShmLockTimeoutError", error.to_string()),
-        _ => runtime_error(error.to_string()),
+        | Error::InvalidMode { .. } => value_error(words(error)),
+        Error::OpenTimedOut { .. } => of_package("ShmLockTimeoutError", words(error)),
+        _ => runtime_error(words(error)),
     }
 }
 

@@ -56,7 +56,7 @@ use shmlock::ExitHandlers;
 /// The number of the interpreter that has imported the module; negative before.
 static INTERPRETER: AtomicI64 = AtomicI64::new(-1);
 
-/// Refuses every interpreter but the first.
+/// Refuses every interpreter but the first. `PyO3` does so from Python 3.12 on.
 #[allow(unsafe_code, reason = "PyO3 has no call for the number of an interpreter")]
 fn check_interpreter(_py: Python<'_>) -> PyResult<()> {
     // SAFETY: the caller is attached to an interpreter.

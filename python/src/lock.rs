@@ -211,6 +211,13 @@ impl NativeLock {
         }
     }
 
+    /// Acquires the lock. Returns True, and False if the time is over or the exit event is set.
+    ///
+    /// timeout: None, 0 and 0.0 wait without a limit; False is one try; True waits one second;
+    ///     another number is seconds, and one below zero one try.
+    ///
+    /// A thread that holds the lock by this object gets True at once. One `release()` ends all of
+    /// its `acquire()`s. An error of the system is an `OSError` with its errno.
     #[pyo3(signature = (timeout = None))]
     fn acquire(slf: &Bound<'_, Self>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
         let limit = timeout.map_or(Ok(Limit::Forever), Limit::read)?;
@@ -228,6 +235,10 @@ impl NativeLock {
         Ok(true)
     }
 
+    /// Releases the lock. Returns True, and False if this thread does not hold it by this object.
+    ///
+    /// Inside a `with` block of this thread it raises `ShmLockRuntimeError`: the block releases the
+    /// lock at its end. force: ends all holds of this thread, those of blocks as well.
     #[pyo3(signature = (force = false))]
     fn release(slf: &Bound<'_, Self>, force: bool) -> PyResult<bool> {
         let this = slf.get();
@@ -298,12 +309,18 @@ impl NativeLock {
         self.locked()
     }
 
-    /// Returns `True` if any process holds the lock. Never blocks.
+    /// Returns `True` if any process holds the lock, in the interoperation mode also by the old
+    /// package. Never blocks.
     fn is_locked(&self, py: Python<'_>) -> PyResult<bool> {
-        self.contender(py)?.lock().is_locked().map_err(|error| exception(&error))
+        if self.contender(py)?.lock().is_locked().map_err(|error| exception(&error))? {
+            return Ok(true);
+        }
+        let segment = self.table()?.settings.segment.as_deref();
+        Ok(segment.is_some_and(|path| matches!(segment::look(path), Ok(segment::Found::Other))))
     }
 
-    /// Returns the holder of the lock; `None` if it is free. Changes nothing.
+    /// Returns the holder of the lock; `None` if it is free, or held by a program of the old
+    /// package. Changes nothing.
     fn holder(&self, py: Python<'_>) -> PyResult<Option<Holder>> {
         let holder = self.contender(py)?.lock().holder();
         Ok(holder.map_err(|error| exception(&error))?.map(Holder::from))

@@ -78,7 +78,7 @@ impl From<shmlock::Recovered> for Recovered {
 #[pymethods]
 impl Recovered {
     /// The dead owner from which this acquisition recovered the lock; `None` if an earlier
-    /// acquisition did so.
+    /// acquisition did so, or the owner's exit handler released the lock.
     #[getter]
     fn dead(&self) -> Option<Holder> {
         self.dead.clone()
@@ -87,7 +87,7 @@ impl Recovered {
     fn __repr__(&self) -> String {
         match &self.dead {
             Some(dead) => format!("<shmlock.Recovered from {}>", dead.0),
-            None => "<shmlock.Recovered by an earlier owner>".to_owned(),
+            None => "<shmlock.Recovered: the dead owner is not known>".to_owned(),
         }
     }
 }

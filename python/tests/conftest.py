@@ -1,5 +1,7 @@
 """Names, child processes and a watchdog for the tests."""
 
+import ctypes
+import errno
 import faulthandler
 import gc
 import os
@@ -111,6 +113,19 @@ def child():
                 one.kill()
         one.process.stdin.close()
         one.process.stdout.close()
+
+
+def has_futex_waitv():
+    """Returns True if the kernel has futex_waitv(2): Linux 5.16, not user-mode QEMU. Without it,
+    waiters poll."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.syscall(449, None, 0, 0, None, 0)
+    return ctypes.get_errno() != errno.ENOSYS
+
+
+needs_futex_waitv = pytest.mark.skipif(
+    not has_futex_waitv(), reason="without futex_waitv(2), waiters poll"
+)
 
 
 def until(condition):

@@ -1,7 +1,9 @@
 """Arguments of all kinds: what is refused is named by an exception, never by a panic."""
 
 import decimal
+import errno
 import fractions
+import pickle
 import subprocess
 import sys
 import textwrap
@@ -157,3 +159,53 @@ def test_exceptions_are_those_that_a_program_imports_after_a_reload():
     command = [sys.executable, "-c", textwrap.dedent(code)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.stdout == "caught\n", done.stderr
+
+
+#: Fails to open a lock, where `pathlib` cannot be imported: no descriptor is left, for example.
+WITHOUT_PATHLIB = """
+    import sys, shmlock
+    sys.modules["pathlib"] = None
+    try:
+        shmlock.ShmLock(sys.argv[1], directory="/nowhere").acquire()
+    except OSError as error:
+        print(error.errno, type(error.filename).__name__, error.filename)
+"""
+
+
+def test_a_system_call_that_fails_is_an_oserror_without_pathlib(name, child):
+    line = child(WITHOUT_PATHLIB, name).line()
+    assert line.startswith(f"{errno.ENOENT} str /nowhere"), line
+
+
+def test_texts_name_arguments_of_python(name):
+    with pytest.raises(OSError, match="the argument directory"):
+        shmlock.ShmLock(name, directory="/nowhere").acquire()
+
+
+@pytest.mark.parametrize("value", ["yes", "true", "2", " 1"])
+def test_an_environment_that_is_no_switch_is_refused(name, monkeypatch, value):
+    monkeypatch.setenv("SHMLOCK_INTEROP", value)
+    with pytest.raises(ShmLockValueError, match="SHMLOCK_INTEROP is 0 or 1"):
+        shmlock.ShmLock(name)
+
+
+@pytest.mark.parametrize("value", ["", "0", "1"])
+def test_an_environment_that_is_a_switch_is_read(name, monkeypatch, value):
+    monkeypatch.setenv("SHMLOCK_INTEROP", value)
+    assert (shmlock.ShmLock(name)._segment is not None) == (value == "1")
+
+
+@pytest.mark.parametrize("kind", [int, float, list])
+def test_a_type_that_is_none_of_ctypes_is_no_block(name, kind):
+    with pytest.raises(TypeError, match="a ctypes type or a number of bytes"):
+        shmlock.SharedBlock(name, kind)
+
+
+def test_a_lock_for_tasks_cannot_be_pickled_and_says_so(name):
+    with pytest.raises(TypeError, match="in each process"):
+        pickle.dumps(shmlock.AsyncShmLock(name))
+
+
+@pytest.mark.parametrize("method", ["acquire", "release", "is_locked", "holder", "status"])
+def test_methods_have_a_text_for_help(method):
+    assert getattr(shmlock.ShmLock, method).__doc__

@@ -339,3 +339,20 @@ def test_whatever_is_at_the_segments_path_blocks_no_call(name, hostile, tmp_path
         path.rmdir() if hostile == "directory" else path.unlink()
     assert lock.acquire(timeout=30)
     assert lock.release()
+
+
+@old_package
+@both_versions
+def test_an_old_owner_is_seen(name, child, old):
+    owner = child(OLD_HOLDER, name, PYTHONPATH=old)
+    owner.line("waiting")
+    uuid = owner.line()
+    lock = shmlock.ShmLock(name, interop=True)
+    assert lock.is_locked()
+    assert lock.holder() is None
+    assert lock.debug_get_uuid_of_locking_lock() == uuid
+    owner.say()
+    owner.line("released")
+    assert not lock.is_locked()
+    owner.say()
+    owner.end()

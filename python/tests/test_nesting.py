@@ -183,3 +183,12 @@ def test_a_block_that_another_thread_has_entered_cannot_be_left_here(name):
     leave.set()
     thread.join()
     assert free(name)
+
+
+def test_a_release_that_is_refused_inside_a_block_ends_no_hold(name):
+    lock = shmlock.ShmLock(name)
+    assert lock.acquire()
+    with lock, pytest.raises(ShmLockRuntimeError, match="with"):
+        lock.release()
+    assert lock.locked
+    assert lock.release()

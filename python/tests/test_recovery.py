@@ -2,6 +2,7 @@
 
 import signal
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -105,6 +106,23 @@ def test_only_an_owner_can_declare_the_data_consistent(name):
     lock = shmlock.ShmLock(name)
     with pytest.raises(ShmLockRuntimeError):
         lock.declare_consistent()
+
+
+def test_a_description_that_changes_is_that_of_the_next_acquisition_in_each_thread(name):
+    lock, other = shmlock.ShmLock(name), shmlock.ShmLock(name)
+
+    def described():
+        assert lock.acquire()
+        text = other.holder().description
+        lock.release()
+        return text
+
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(described).result() == ""
+        for text in ("first", "second", "third"):
+            lock.description = text
+            assert described() == text
+            assert pool.submit(described).result() == text
 
 
 def test_a_description_is_cut_to_what_fits(name):

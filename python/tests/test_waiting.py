@@ -8,7 +8,7 @@ import time
 import pytest
 
 import shmlock
-from conftest import HOLDER, until
+from conftest import HOLDER, needs_futex_waitv, until
 from shmlock.shmlock_exceptions import ShmLockRuntimeError, ShmLockValueError
 
 
@@ -212,6 +212,20 @@ def test_a_logger_gets_a_record_of_each_step(name, caplog):
         assert any(text in one for one in texts), (text, texts)
 
 
+def test_a_logger_gets_a_record_of_each_acquisition_and_release(name, caplog):
+    import logging
+
+    logger = logging.getLogger(name)
+    logger.setLevel(logging.DEBUG)
+    lock = shmlock.ShmLock(name, logger=logger)
+    for _ in range(3):
+        lock.acquire()
+        lock.release()
+    texts = [record.getMessage() for record in caplog.records]
+    for text in ("acquired", "released"):
+        assert sum(text in one for one in texts) == 3, texts
+
+
 def test_a_logger_that_raises_leaves_no_hold_behind(name):
     class Broken(shmlock.ShmLock):
         def debug(self, message, *args):
@@ -256,6 +270,7 @@ SLEEPER = """
 """
 
 
+@needs_futex_waitv
 @pytest.mark.parametrize("form", ["main", "other"])
 def test_a_wait_wakes_at_most_about_once_a_second(name, child, form):
     """It does so whatever its poll interval; the first second has some more wakes."""
@@ -271,8 +286,8 @@ def test_a_wait_wakes_at_most_about_once_a_second(name, child, form):
     owner.end()
 
 
-#: Waits, and says the fencing token of its acquisition. It looks at an exit event while it waits, or
-#: for signals only.
+#: Waits, and says the fencing token of its acquisition. While it waits, it looks at an exit event,
+#: or for signals only.
 LOOKER = """
     import sys, threading, shmlock
     event = threading.Event() if sys.argv[2] == "event" else None
@@ -304,6 +319,7 @@ def sleeps_on_a_futex(pid):
     return False
 
 
+@needs_futex_waitv
 @pytest.mark.parametrize("form", ["event", "signals"])
 def test_a_waiter_that_looks_is_not_passed_by_later_waiters_that_never_look(name, child, form):
     owner = child(HOLDER, name)

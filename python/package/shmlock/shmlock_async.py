@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections import deque
 from types import TracebackType
-from typing import Literal
+from typing import Any, Literal
 
 from shmlock import _native
 from shmlock._native import Holder, Recovered
@@ -103,6 +103,9 @@ class AsyncShmLock:
     the order in which they ask, and one of them at a time waits for the lock. A task that holds the
     lock and acquires it again waits for ever. One event loop at a time runs its tasks.
     """
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        raise TypeError(f"{self!r} cannot be pickled: make an AsyncShmLock in each process")
 
     def __init__(
         self,

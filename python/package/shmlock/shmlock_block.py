@@ -144,7 +144,9 @@ class SharedBlock(Generic[Data]):
                 return
             # Two copies at a time would overwrite each other.
             if self._is_open:
-                raise ShmLockRuntimeError(f"{self}: a block of this thread has its data")
+                raise ShmLockRuntimeError(
+                    f"{self}: a `with` block of this thread has the data; use that, or leave it"
+                )
             self._is_open = True
             try:
                 copy = _Copy(self._kind, bytearray(self._lock._read_block()))
@@ -187,7 +189,10 @@ def _size(kind: Any) -> int:
     """Returns the size of a ctypes type. TypeError: it is no such type, or it has pointers."""
     if not isinstance(kind, type):
         raise TypeError(f"kind is a ctypes type or a number of bytes, not {type(kind)}")
-    size = ctypes.sizeof(kind)
+    try:
+        size = ctypes.sizeof(kind)
+    except TypeError:
+        raise TypeError(f"kind is a ctypes type or a number of bytes, not {kind}") from None
     if _has_pointers(kind):
         raise TypeError(
             f"{kind} has pointers, or objects of Python: other processes cannot follow them"

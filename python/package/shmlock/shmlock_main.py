@@ -98,7 +98,7 @@ class ShmLock(_native.NativeLock, ShmModuleBaseLogger):
         block_signals: keeps SIGINT, SIGTERM and SIGHUP out of the acquisition and the release.
         track: accepted from Python 3.13 on, as in the old package; nothing is tracked.
         interop: shares the lock with programs of the old package as well. The default is the
-            environment variable SHMLOCK_INTEROP: 1 means yes.
+            environment variable SHMLOCK_INTEROP: 1 means yes, 0 means no.
         directory: where the lock's file is, instead of /dev/shm.
         mode: the permission bits of the file, 0o600 by default.
         """
@@ -119,7 +119,7 @@ class ShmLock(_native.NativeLock, ShmModuleBaseLogger):
         if track is not None and sys.version_info < (3, 13):
             raise ValueError("track is for Python 3.13 and later")
         if interop is None:
-            interop = os.environ.get("SHMLOCK_INTEROP") == "1"
+            interop = _interop_by_default()
         if interop and directory is not None:
             raise exceptions.ShmLockValueError("old-style locks are in /dev/shm only")
         self._name = lock_name
@@ -302,6 +302,14 @@ class ShmLock(_native.NativeLock, ShmModuleBaseLogger):
         _native.install_exit_handlers(bool(register_atexit), bool(register_signal))
         if call_gc:
             gc.collect()
+
+
+def _interop_by_default() -> bool:
+    """Returns what SHMLOCK_INTEROP says. A value that is misread would lose the exclusion."""
+    value = os.environ.get("SHMLOCK_INTEROP", "0")
+    if value not in ("", "0", "1"):
+        raise exceptions.ShmLockValueError(f"SHMLOCK_INTEROP is 0 or 1, not {value!r}")
+    return value == "1"
 
 
 def _reopen(kind: type[ShmLock], arguments: dict[str, Any], description: Any) -> ShmLock:
