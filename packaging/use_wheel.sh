@@ -39,8 +39,11 @@ for old in "${olds[@]}"; do
     for interop in 0 1; do
         expected=$((6 - 6 * interop))
         mkdir judge && cp -r "$old/tests" judge
+        touch begin
         (cd judge && SHMLOCK_INTEROP=$interop run_tests --tb=line tests) >out 2>&1 || true
         rm -r judge
+        # One of these tests leaves an empty file, whose name is a time.
+        find /dev/shm -maxdepth 1 -size 0 -newer begin -regex '/dev/shm/[0-9]+\.[0-9]+' -delete
         echo "tests of ${old%/}, interop=$interop: $(tail -n 1 out)"
         if [ "$(grep -c '^FAILED tests/test_debug_query' out)" != $expected ] ||
             [ "$(grep -c -e '^FAILED' -e '^ERROR' out)" != $expected ] ||
