@@ -15,6 +15,9 @@ use shmlock_tests::{Capability, alone, can};
 /// Short, so that waits end soon.
 const POLL: Duration = Duration::from_millis(5);
 
+/// The flag of the owner word. An acquisition of a free lock with it is disturbed.
+const WAITERS: u32 = 1 << 31;
+
 /// Keeps all lines.
 struct Keeper(Mutex<Vec<(Level, String)>>);
 
@@ -240,6 +243,9 @@ fn a_level_that_is_raised_counts_from_the_next_acquisition_that_is_disturbed() {
         drop(lock.lock().expect("free"));
         assert_eq!(lines(), [], "an undisturbed acquisition asks nobody");
         drop(lock.try_lock().expect("free"));
+        assert_eq!(lines(), [], "nor does a try that is undisturbed");
+        Intruder::on(&folder.file("conveyor")).scribble(0, WAITERS);
+        drop(lock.lock().expect("free"));
         assert_all_logged(&lock, &["acquired", "released"]);
         drop(lock.lock().expect("free"));
         assert_all_logged(&lock, &["acquired", "released"]);

@@ -8,10 +8,14 @@ use shmlock_tests::hostile::{Folder, Intruder, Solo, fork};
 use shmlock_tests::{Capability, alone, can};
 
 /// Offsets of words in the region, PROTOCOL.md section 1.
+const OWNER_WORD: u64 = 0;
 const GENERATION: u64 = 4;
 const GENERATION_HIGH: u64 = 48;
 const RECORD_SEQUENCE: u64 = 52;
 const RECORD_TOKEN: u64 = 56;
+
+/// The flag of the owner word. An acquisition of a free lock with it is disturbed.
+const WAITERS: u32 = 1 << 31;
 
 /// Opens the lock and uses it until nothing disturbs its acquisitions.
 fn open_and_use(folder: &Folder) -> ShmLock {
@@ -60,7 +64,8 @@ fn a_record_of_another_owner_is_replaced_and_half_a_record_once_the_acquisition_
     assert!(shown(&lock), "the record is another handle's");
     drop(guard);
     intruder.scribble(RECORD_SEQUENCE, 1);
-    let guard = lock.try_lock().expect("a lock").expect("free");
+    intruder.scribble(OWNER_WORD, WAITERS);
+    let guard = lock.lock().expect("free");
     assert!(shown(&lock), "the record is half written");
     drop(guard);
     let other = folder.lock("l").open().expect("a lock");
