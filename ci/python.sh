@@ -7,12 +7,12 @@
 # `ci/python.sh wheel` only builds the wheel, and prints its path last.
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
+. cross-tests/lib.sh
 . ci/lib/python.sh
 
 export PIP_DISABLE_PIP_VERSION_CHECK=1 PYTHONDONTWRITEBYTECODE=1
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target}/python
-mapfile -t pythons < <(all_pythons)
-[ ${#pythons[@]} -gt 0 ] || skip "no CPython from 3.10 on"
+needs_python
 oldest=${pythons[0]} newest=${pythons[-1]} judge=$newest
 for python in "${pythons[@]}"; do
     # One of the old package's tests is for Pythons before 3.13.

@@ -91,7 +91,7 @@ mapfile -t free_threaded < <(free_threaded_pythons)
 for python in "${free_threaded[@]}"; do make_wheel "$(uname -m)" "$python"; done
 [ ${#free_threaded[@]} -gt 0 ] || echo "no free-threaded Python is here: no wheel is made for one"
 
-# Once more, by other tools than the one that made them.
+# The tags are checked by other tools than maturin, which set them.
 for file in "$out"/*.whl; do
     logged auditwheel show "$file"
     promised=${file##*manylinux_2_} promised=${promised%%_*}

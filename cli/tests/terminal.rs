@@ -14,8 +14,8 @@ use shmlock_tests::{output, proc, skipped, start, until};
 
 use crate::program::shmlock;
 
-/// A bound on the time in which a program shows nothing: shorter than the watchdog's, so that a test
-/// can say what was shown.
+/// A bound on the time in which a program shows nothing: shorter than the watchdog's, so that a
+/// test can say what was shown.
 const SILENCE: Timespec = Timespec { tv_sec: 60, tv_nsec: 0 };
 
 /// A program on a terminal of its own. Killed on drop.

@@ -112,7 +112,7 @@ def child(function, *arguments):
 
 
 def uncontended(make, quick):
-    """Nanoseconds of an acquisition and a release that nobody disturbs: the best of some rounds."""
+    """Nanoseconds of an undisturbed acquisition and release: the best of some rounds."""
     acquire, release = make()
     best, count = float("inf"), 200
     for _ in range(3 if quick else 15):

@@ -162,8 +162,8 @@ impl Contender {
         }
     }
 
-    /// Makes the segment of the old form, in the interoperation mode: the lock was acquired a moment
-    /// ago. Waits for an old-style owner, for `time` at most.
+    /// Makes the segment of the old form, in the interoperation mode: the lock was acquired a
+    /// moment ago. Waits for an old-style owner, for `time` at most.
     ///
     /// # Errors
     /// Those of [`segment::make`].

@@ -6,8 +6,8 @@ use shmlock::Error;
 
 /// Makes an exception of one of the package's classes.
 ///
-/// The class is the one that the package has at this moment: a program that reloads modules catches
-/// what it imports afterwards.
+/// The package is asked for its present class: a program that reloads modules catches what it
+/// imports afterwards.
 fn of_package(class: &str, text: String) -> PyErr {
     Python::attach(|py| {
         let module = py.import("shmlock.shmlock_exceptions");
@@ -35,7 +35,8 @@ fn words(error: &Error) -> String {
 
 /// Returns the exception for an error.
 ///
-/// A failed system call is `OSError` with its errno and the path, so `PermissionError` and the like.
+/// A failed system call is `OSError` with its errno and the path, so `PermissionError` and the
+/// like.
 pub(crate) fn exception(error: &Error) -> PyErr {
     match error {
         Error::System { path, errno, .. } => {

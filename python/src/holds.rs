@@ -60,7 +60,8 @@ impl Holds {
         self.explicit.replace(false) && self.blocks.get() == 0
     }
 
-    /// Counts a block that has acquired the lock. Returns what [`end_block`](Self::end_block) needs.
+    /// Counts a block that has acquired the lock. Returns what [`end_block`](Self::end_block)
+    /// needs.
     pub(crate) fn begin_block(&self) -> u32 {
         self.blocks.set(self.blocks.get() + 1);
         self.epoch.get()

@@ -326,8 +326,8 @@ impl NativeLock {
         Ok(holder.map_err(|error| exception(&error))?.map(Holder::from))
     }
 
-    /// What is known of an owner's death, while this thread holds the lock and no owner has declared
-    /// the data consistent since.
+    /// What is known of an owner's death, while this thread holds the lock and no owner has
+    /// declared the data consistent since.
     #[getter]
     fn recovered(&self) -> Option<Recovered> {
         self.find()?.lock().recovered().map(Recovered::from)

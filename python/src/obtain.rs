@@ -34,8 +34,8 @@ const LOOK_AT_EVENT: Duration = Duration::from_millis(20);
 /// and a descriptor. Before, each look ends its place in the queue. Arbitrary.
 const PLACE_AFTER: Duration = Duration::from_millis(20);
 
-/// The same for a waiter whose thread holds the lock by another object. Arbitrary: the old package's
-/// default.
+/// The same for a waiter whose thread holds the lock by another object. Arbitrary: the old
+/// package's default.
 const LOOK_AT_OTHER: Duration = Duration::from_millis(50);
 
 /// A value that a closure without the interpreter's lock uses on this thread.
@@ -76,8 +76,8 @@ impl NativeLock {
         Ok(())
     }
 
-    /// Acquires the lock. Returns this thread's handle; `None` if the time is over or the exit event
-    /// is set. The caller notes the hold.
+    /// Acquires the lock. Returns this thread's handle; `None` if the time is over or the exit
+    /// event is set. The caller notes the hold.
     #[inline]
     pub(crate) fn obtain<'a>(
         slf: &'a Bound<'_, Self>,

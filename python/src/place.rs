@@ -1,10 +1,10 @@
 //! Waits without leaving the queue: a waiter keeps its place among the others while the interpreter
 //! looks for signals and for an exit event.
 //!
-//! The kernel wakes the waiters of a lock in the order of their sleep, and a waiter that looks has to
-//! end its sleep. One that looks often would be the last again and again, behind waiters that never
-//! look. So a long wait is left to the library's future: another thread of this process does its
-//! sleep. This thread sleeps on an eventfd, and may look as often as it likes.
+//! The kernel wakes the waiters of a lock in the order of their sleep, and a waiter that looks has
+//! to end its sleep. One that looks often would be the last again and again, behind waiters that
+//! never look. So a long wait is left to the library's future: another thread of this process does
+//! its sleep. This thread sleeps on an eventfd, and may look as often as it likes.
 
 use std::pin::Pin;
 use std::sync::Arc;

@@ -107,8 +107,8 @@ pub(crate) fn make(path: &Path, uuid: [u8; UUID]) -> Result<Option<Made>, Errno>
 
 /// Makes the segment in the place of a leftover.
 ///
-/// *If we die here:* a file with a name of its own is left, which nothing looks for, and which holds
-/// 32 bytes of memory. The path has a leftover, as before, or that of another owner.
+/// *If we die here:* a file of 32 bytes with a name of its own is left, which nothing looks for. The
+/// path has a leftover, as before, or that of another owner.
 fn replace(path: &Path, uuid: [u8; UUID]) -> Result<Option<Made>, Errno> {
     let pid = rustix::process::getpid().as_raw_nonzero();
     let name = format!(".shmlock-interop-{pid}-{}", rustix::thread::gettid().as_raw_nonzero());
@@ -160,7 +160,7 @@ fn make_once(path: &Path, uuid: [u8; UUID]) -> Result<Option<Made>, Errno> {
         Ok(file) => match write(&file, &content) {
             Ok(written) if written == content.len() => made(&file).map(Some),
             written => {
-                // Nobody may release it: it must not stay.
+                // No owner would remove it: it must not stay.
                 let _ = unlink(path);
                 Err(written.err().unwrap_or(Errno::NOSPC))
             }

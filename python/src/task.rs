@@ -157,8 +157,8 @@ impl NativeTask {
         result.map(Some).map_err(|error| exception(&error))
     }
 
-    /// Ends the wait, and leaves nothing behind: an acquisition of which the caller does not know is
-    /// released.
+    /// Ends the wait, and leaves nothing behind: an acquisition of which the caller does not know
+    /// is released.
     fn cancel(&self) -> PyResult<()> {
         let mut state = self.state()?;
         state.wait = None;

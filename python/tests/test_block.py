@@ -249,7 +249,7 @@ def test_initial_data_need_not_be_contiguous(name):
         assert bytes(data) == bytes(range(0, 16, 2))
 
 
-def test_a_view_that_is_kept_beyond_its_block_reaches_nobody(name):
+def test_a_view_that_is_kept_beyond_its_block_reaches_no_process(name):
     block, other = shmlock.SharedBlock(name, 8), shmlock.SharedBlock(name, 8)
     with block as kept:
         kept[0] = 1

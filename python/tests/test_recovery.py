@@ -24,7 +24,7 @@ def test_the_lock_of_a_killed_owner_is_acquired_and_tells_of_the_death(name, chi
     lock.release()
 
     assert lock.acquire()
-    assert lock.recovered is not None, "nobody has declared the data consistent"
+    assert lock.recovered is not None, "no owner has declared the data consistent"
     assert lock.recovered.dead is None
     lock.declare_consistent()
     assert lock.recovered is None

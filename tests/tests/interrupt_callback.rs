@@ -199,7 +199,8 @@ fn what_no_signal_tells_is_noticed_after_a_poll_interval() {
     }
 }
 
-/// Else it would be passed by the waiters that do not ask: each sleep begins at the end of the queue.
+/// Else it would be passed by the waiters that do not ask: each sleep begins at the end of the
+/// queue.
 #[test]
 fn a_waiter_that_no_signal_disturbs_sleeps_twice_as_long_each_time() {
     let fixture = Fixture::new();

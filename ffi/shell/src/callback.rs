@@ -22,19 +22,20 @@ pub enum WaitPoint {
 /// Returns 0 if the wait goes on; any other value ends it by `SHMLOCK_STATUS_INTERRUPTED`.
 ///
 /// A waiting thread calls it **before each sleep**: the first time before any sleep, then after
-/// each signal, after each wake that has not brought the lock, and from time to time without either:
-/// after one poll interval, and each time that the wait, or the time since the last signal, is twice
-/// as long. It need not be async-signal-safe, and may take its time: other waiters are woken
-/// meanwhile. See "Callbacks" at the head of this file.
+/// each signal, after each wake that has not brought the lock, and from time to time: after one poll
+/// interval, and each time that the wait, or the time since the last signal, is twice as long; with
+/// an exit event, once a second at least. It need not be async-signal-safe, and may take its time:
+/// other waiters are woken meanwhile. See "Callbacks" at the head of this file.
 ///
-/// A signal that comes between its return and the sleep is noticed at the next of these times. So is
-/// one whose handler has `SA_RESTART`, in a wait with an exit event. A handler that must end the
+/// A signal that comes between its return and the sleep is noticed at the next of these times. So
+/// is one whose handler has `SA_RESTART`, in a wait with an exit event. A handler that must end the
 /// wait at once in these cases as well calls `shmlock_event_set` for the exit event of the lock.
 pub type InterruptFn =
     Option<unsafe extern "C" fn(context: *mut c_void, point: WaitPoint) -> c_int>;
 
-/// Takes one name. Returns 0 to go on, any other value to end the list. Another user may have chosen
-/// the name: escape it before printing it to a terminal. See "Callbacks" at the head of this file.
+/// Takes one name. Returns 0 to go on, any other value to end the list. Another user may have
+/// chosen the name: escape it before printing it to a terminal. See "Callbacks" at the head of this
+/// file.
 pub type NameFn = Option<unsafe extern "C" fn(context: *mut c_void, name: *const c_char) -> c_int>;
 
 /// Takes one line of the log: a level from 1 (error) over 2 (warn), 3 (info) and 4 (debug) to 5

@@ -136,7 +136,8 @@ impl Builder {
     /// A wait asks **before each sleep**, on the waiting thread: the first time before any sleep,
     /// then after each signal, after each wake that has not brought the lock, and from time to time
     /// without either: after one poll interval, and each time that the wait, or the time since the
-    /// last signal, is twice as long. [`WaitPoint`] says which of them it was. With
+    /// last signal, is twice as long; with an exit event, once a second at least.
+    /// [`WaitPoint`] says which of them it was. With
     /// [`ControlFlow::Break`] the call returns [`Error::Interrupted`]; a wake that the waiter has
     /// used up is passed on. A lock that is free is acquired without asking; a timeout, an exit
     /// event that is set, and a deadlock come before the question.

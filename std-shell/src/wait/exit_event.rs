@@ -191,7 +191,8 @@ impl ExitEvent {
         clean::clean_event(&place(&check_name(name)?, directory.as_ref(), 0o600)?)
     }
 
-    /// Ends every wait, until [`clear`](Self::clear). Never blocks; async-signal-safe if it succeeds:
+    /// Ends every wait, until [`clear`](Self::clear). Never blocks; async-signal-safe if it
+    /// succeeds:
     /// the text of an error is allocated.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ use std::fmt;
 use std::ops::ControlFlow;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::tell::contain;
 
@@ -26,6 +27,10 @@ pub enum WaitPoint {
     Wake,
 }
 
+/// How long a sleep lasts at most in a wait with an exit event, or one poll interval if that is
+/// longer. Arbitrary: one wake in a second costs nothing.
+const LONGEST_WITH_EVENT: Duration = Duration::from_secs(1);
+
 type Ask = dyn Fn(WaitPoint) -> ControlFlow<()> + Send + Sync;
 
 /// The interrupt callback of a handle.
@@ -39,6 +44,22 @@ impl RefUnwindSafe for Interrupt {}
 impl Interrupt {
     pub(crate) fn new(ask: impl Fn(WaitPoint) -> ControlFlow<()> + Send + Sync + 'static) -> Self {
         Self(Arc::new(ask))
+    }
+
+    /// Returns how long a sleep lasts at most until the callback is asked again, if no signal has
+    /// ended a sleep for so long.
+    ///
+    /// One poll interval, or as long as no signal has come: each sleep begins at the end of the
+    /// kernel's queue, and a waiter that sleeps again and again would be passed by all that sleep
+    /// once. With an exit event, a second at most: the kernel restarts `futex_waitv(2)` after a
+    /// handler with `SA_RESTART`, and that signal is noticed at the next sleep.
+    pub(crate) fn longest_sleep(
+        undisturbed: Duration,
+        interval: Duration,
+        has_event: bool,
+    ) -> Duration {
+        let most = if has_event { LONGEST_WITH_EVENT } else { Duration::MAX };
+        undisturbed.min(most).max(interval)
     }
 
     /// Asks whether the wait goes on. A callback that panics ends the wait: the program has given
@@ -56,5 +77,25 @@ impl Interrupt {
 impl fmt::Debug for Interrupt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Interrupt").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::Interrupt;
+
+    #[test]
+    fn a_sleep_is_as_long_as_no_signal_has_come_and_with_an_event_a_second_at_most() {
+        let [short, second, long] = [50, 1000, 60_000].map(Duration::from_millis);
+        for has_event in [false, true] {
+            let longest =
+                |undisturbed, interval| Interrupt::longest_sleep(undisturbed, interval, has_event);
+            assert_eq!(longest(Duration::ZERO, short), short);
+            assert_eq!(longest(second, short), second);
+            assert_eq!(longest(long, short), if has_event { second } else { long });
+            assert_eq!(longest(Duration::ZERO, long), long, "the caller's poll interval");
+        }
     }
 }

@@ -310,9 +310,7 @@ impl<'a> Waiter<'a> {
 
     /// Asks this callback. Apart: most handles have none.
     ///
-    /// A signal between the answer and the sleep ends no sleep. So this one lasts one poll interval
-    /// at most, or as long as no signal has come: a waiter that sleeps again and again would be
-    /// passed by all that sleep once.
+    /// A signal between the answer and the sleep ends no sleep. So this one is bounded.
     #[cold]
     fn ask_this(
         &self,
@@ -324,7 +322,9 @@ impl<'a> Waiter<'a> {
         match answer {
             ControlFlow::Continue(()) => {
                 let undisturbed = self.now.since(self.undisturbed_since);
-                Ok(self.terms.deadline.clamp(limit.min(undisturbed.max(self.terms.interval))))
+                let has_event = self.terms.event.is_some();
+                let longest = Interrupt::longest_sleep(undisturbed, self.terms.interval, has_event);
+                Ok(self.terms.deadline.clamp(limit.min(longest)))
             }
             ControlFlow::Break(()) => Err(GaveUp::Interrupted),
         }

@@ -5,8 +5,9 @@
 //! through_c LIBRARY
 //! ```
 //!
-//! The series of the three alternate, and each figure is the best of many: the least disturbed. Ends
-//! by status 1 if the library costs more than [`AT_MOST`] times the crate, or more than the mutex.
+//! The series of the three alternate, and each figure is the best of many: the least disturbed.
+//! Ends by status 1 if the library costs more than [`AT_MOST`] times the crate, or more than the
+//! mutex.
 
 use std::ffi::{CStr, CString, c_char, c_void};
 use std::ptr::null_mut;
@@ -69,7 +70,8 @@ fn main() {
     let robust = Mutex::robust();
     let mut handle = Handle([0; 8]);
     let c_name = CString::new(name + "-c").expect("no NUL");
-    // SAFETY: a handle that is zero and stays where it is, a string, and NULL where that is allowed.
+    // SAFETY: a handle that is zero and stays where it is, a string, and NULL where that is
+    // allowed.
     let opened = unsafe { open(&raw mut handle, c_name.as_ptr(), null_mut(), null_mut()) };
     assert_eq!(opened, 0);
 
