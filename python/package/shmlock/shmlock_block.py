@@ -38,8 +38,8 @@ class SharedBlock(Generic[Data]):
     A `with` block has a private copy of the data. The copy goes back at the end of the block: what
     is written to it later reaches no other process. If an exception ends the block, or the process
     dies in it, the data stays as it was. A process that is killed in the middle of that last step
-    leaves a mixture, and the next owner is told (`shm_lock.recovered`). A `SharedBlock` of Rust with
-    the same name, length and schema is the same block.
+    leaves a mixture, and the next owner is told (`shm_lock.recovered`). A `SharedBlock` of Rust
+    with the same name, length and schema is the same block.
     """
 
     @overload
