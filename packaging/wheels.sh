@@ -2,8 +2,8 @@
 # wheels.sh [ARCHITECTURE...]: makes the wheels of x86_64, aarch64 and armv7l, or of these
 # architectures, and the source distribution, in target/packages/wheels. It needs a CPython from
 # 3.10 on, and from PyPI maturin and ziglang, which links for an old C library.
-# Proves: each wheel needs nothing but what its manylinux has (glibc 2.17, for armv7l 2.31), and
-# calls nothing but what Python 3.10 has; the source distribution builds outside the repository.
+# Proves: each wheel needs nothing but what its manylinux has (glibc 2.17), and calls nothing but
+# what Python 3.10 has; the source distribution builds outside the repository.
 #
 # One wheel is for every CPython with an interpreter lock. A free-threaded one needs its own, which
 # is made for this machine if there is such a Python here.
@@ -21,10 +21,6 @@ rust_target() {
         *) die "no wheel is made for $1; x86_64, aarch64 and armv7l are known" ;;
     esac
 }
-
-# The oldest glibc. `fcntl` of 32-bit ARM takes `struct flock` from 2.28 on, and another one before:
-# std-shell/src/sys/ofd.rs has the newer one. 2.31 is that of the oldest image for armv7l.
-glibc() { case $1 in armv7l) echo 2.31 ;; *) echo 2.17 ;; esac }
 
 needs_python
 builder=${pythons[-1]}
@@ -80,7 +76,7 @@ make_wheel() {
         -C link-arg=$libgcc" \
         logged maturin build --release --locked --manifest-path python/Cargo.toml --zig \
         --interpreter "$2" --target "$target" --out "$work/made" \
-        --compatibility "manylinux_$(glibc "$1" | tr . _)"
+        --compatibility manylinux_2_17
     logged "$tools/bin/wheel" unpack --dest "$work/unpacked" "$work"/made/*.whl
     sed -i "s|file://$PWD/|file:///usr/src/shmlock/|g" "$work"/unpacked/*/*.dist-info/sboms/*
     logged "$tools/bin/wheel" pack --dest-dir "$out" "$work"/unpacked/*

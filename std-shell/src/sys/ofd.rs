@@ -7,9 +7,10 @@
 //! The locked byte need not exist in the file. Offsets stay below 2^31 so that 32-bit and 64-bit
 //! processes agree.
 //!
-//! On 32-bit glibc `fcntl` reads `struct flock` for these commands too, despite the manual page.
-//! With `flock64` it would lock byte 0 and take the offset for the length. So these calls use
-//! `libc::fcntl` with `libc::flock`, and nothing else.
+//! The argument is the kernel's own structure, [`Lock`], and on 32-bit targets the system call is
+//! made directly. There `fcntl` of glibc reads `struct flock` for these commands from version 2.28
+//! on, despite the manual page, and hands the pointer on unread before. With the other structure it
+//! would lock byte 0, or wrong bytes.
 
 #![allow(unsafe_code, reason = "fcntl with a lock argument exists in libc only")]
 
@@ -63,13 +64,13 @@ pub(crate) fn unlock(fd: BorrowedFd<'_>, byte: u32) -> Result<(), Errno> {
 /// Returns `true` if another description has any lock on the byte.
 pub(crate) fn is_locked(fd: BorrowedFd<'_>, byte: u32) -> Result<bool, Errno> {
     let lock = fcntl(fd, libc::F_OFD_GETLK, libc::F_WRLCK, byte, 1)?;
-    Ok(libc::c_int::from(lock.l_type) != libc::F_UNLCK)
+    Ok(libc::c_int::from(lock.kind) != libc::F_UNLCK)
 }
 
 /// Returns `true` if another description has a write lock on the byte.
 pub(crate) fn is_write_locked(fd: BorrowedFd<'_>, byte: u32) -> Result<bool, Errno> {
     let lock = fcntl(fd, libc::F_OFD_GETLK, libc::F_RDLCK, byte, 1)?;
-    Ok(libc::c_int::from(lock.l_type) != libc::F_UNLCK)
+    Ok(libc::c_int::from(lock.kind) != libc::F_UNLCK)
 }
 
 /// Returns `true` if another description has a lock on this byte alone, and a query for the two
@@ -79,9 +80,9 @@ pub(crate) fn is_write_locked(fd: BorrowedFd<'_>, byte: u32) -> Result<bool, Err
 /// call leaves the length at 2.
 pub(crate) fn is_single_lock_visible(fd: BorrowedFd<'_>, byte: u32) -> Result<bool, Errno> {
     let lock = fcntl(fd, libc::F_OFD_GETLK, libc::F_WRLCK, byte, 2)?;
-    Ok(libc::c_int::from(lock.l_type) != libc::F_UNLCK
-        && u32::try_from(lock.l_start) == Ok(byte)
-        && lock.l_len == 1)
+    Ok(libc::c_int::from(lock.kind) != libc::F_UNLCK
+        && u32::try_from(lock.start) == Ok(byte)
+        && lock.len == 1)
 }
 
 /// Returns the range of a lock of another description on any of the bytes, if there is one.
@@ -91,17 +92,31 @@ pub(crate) fn blocking_range(
     len: u32,
 ) -> Result<Option<RangeInclusive<u32>>, Errno> {
     let lock = fcntl(fd, libc::F_OFD_GETLK, libc::F_WRLCK, byte, len)?;
-    if libc::c_int::from(lock.l_type) == libc::F_UNLCK {
+    if libc::c_int::from(lock.kind) == libc::F_UNLCK {
         return Ok(None);
     }
     // A length of 0 reaches to the end of every file. The part beyond our offsets is cut off.
-    let start = u32::try_from(lock.l_start).unwrap_or(byte);
-    let end = match u32::try_from(lock.l_len) {
+    let start = u32::try_from(lock.start).unwrap_or(byte);
+    let end = match u32::try_from(lock.len) {
         Ok(0) | Err(_) => u32::MAX,
         Ok(len) => start.saturating_add(len - 1),
     };
     Ok(Some(start..=end))
 }
+
+/// The argument of fcntl(2) for these commands: the kernel's `struct flock` where `long` has 64
+/// bits, its `struct flock64` otherwise (`include/uapi/asm-generic/fcntl.h`).
+#[repr(C)]
+struct Lock {
+    kind: libc::c_short,
+    whence: libc::c_short,
+    start: i64,
+    len: i64,
+    pid: libc::pid_t,
+}
+
+#[cfg(target_pointer_width = "64")]
+const _: () = assert!(size_of::<Lock>() == size_of::<libc::flock>());
 
 /// Makes one fcntl(2) call on `len` bytes. Returns the lock as the kernel has written it.
 fn fcntl(
@@ -110,31 +125,27 @@ fn fcntl(
     kind: libc::c_int,
     byte: u32,
     len: u32,
-) -> Result<libc::flock, Errno> {
-    // SAFETY: `flock` is plain data of integers, for which all zero is valid.
-    let mut lock: libc::flock = unsafe { std::mem::zeroed() };
+) -> Result<Lock, Errno> {
     // The constants are `c_int`, the fields `c_short`, on every Linux target.
     #[allow(clippy::cast_possible_truncation, reason = "values 0, 1, 2")]
-    {
-        lock.l_type = kind as libc::c_short;
-        lock.l_whence = libc::SEEK_SET as libc::c_short;
-    }
-    // `off_t` has 32 or 64 bits. The byte fits both: it is below 2^31.
-    #[allow(
-        clippy::useless_conversion,
-        clippy::unnecessary_fallible_conversions,
-        reason = "other width elsewhere"
-    )]
-    {
-        lock.l_start = libc::off_t::try_from(i64::from(byte)).map_err(|_| Errno::OVERFLOW)?;
-        lock.l_len = libc::off_t::try_from(i64::from(len)).map_err(|_| Errno::OVERFLOW)?;
-    }
+    let mut lock = Lock {
+        kind: kind as libc::c_short,
+        whence: libc::SEEK_SET as libc::c_short,
+        start: byte.into(),
+        len: len.into(),
+        pid: 0,
+    };
     loop {
         // SAFETY:
         // - `fd` is open for the duration of the call: it is borrowed.
-        // - the commands used here take a pointer to `flock`, valid for reads and writes: it is
-        //   ours.
+        // - the commands used here take a pointer to this structure, valid for reads and writes: it
+        //   is ours.
+        #[cfg(target_pointer_width = "64")]
         let answer = unsafe { libc::fcntl(fd.as_raw_fd(), command, &raw mut lock) };
+        // SAFETY: as above.
+        #[cfg(not(target_pointer_width = "64"))]
+        let answer =
+            unsafe { libc::syscall(libc::SYS_fcntl64, fd.as_raw_fd(), command, &raw mut lock) };
         if answer != -1 {
             return Ok(lock);
         }
