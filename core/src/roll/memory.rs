@@ -16,7 +16,9 @@ use core::ptr::NonNull;
 
 use super::Roll;
 use crate::error::Error;
-use crate::layout::{ROLL_ALIGN, ROLL_MAGIC, SLOT_MAX, UNTOUCHED, roll_len};
+#[cfg(not(loom))]
+use crate::layout::{ROLL_ALIGN, roll_len};
+use crate::layout::{ROLL_MAGIC, SLOT_MAX, UNTOUCHED};
 use crate::sync::{AtomicU32, Relaxed};
 
 /// The first words of a roll.
@@ -31,7 +33,6 @@ struct Header {
 /// The words of one slot.
 #[repr(C)]
 #[derive(Debug)]
-#[cfg_attr(loom, derive(Default))]
 pub(super) struct SlotWords {
     /// Written by the core only.
     pub(super) boots: AtomicU32,
@@ -86,8 +87,16 @@ impl<const SLOTS: usize> RollMemory<SLOTS> {
     #[must_use]
     #[cfg(loom)]
     pub fn new() -> Self {
+        Self::with_boots(0)
+    }
+
+    /// Returns a roll after this many boots of each slot: a model that counted them took too long.
+    #[must_use]
+    #[cfg(loom)]
+    pub fn with_boots(boots: u32) -> Self {
         let () = Self::SLOTS_EXIST;
-        Self { header: Header::default(), slots: core::array::from_fn(|_| SlotWords::default()) }
+        let words = || SlotWords { boots: AtomicU32::new(boots), retired: AtomicU32::new(0) };
+        Self { header: Header::default(), slots: core::array::from_fn(|_| words()) }
     }
 }
 
