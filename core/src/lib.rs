@@ -10,6 +10,7 @@
 //!
 //! * [`RegionLock`] locks something from firmware. It takes a region, a static token, and a way of
 //!   waiting.
+//! * [`roll`] counts the boots of cores, so that the restart of one proves its death to the others.
 //! * [`protocol`] has the steps for another kind of lock, and [`contend`] the loop around them. The
 //!   crate `shmlock` adds names, recovery proven by the kernel, and futex waiting on Linux.
 //! * [`snapshot`] reads a lock that can be copied but not mapped, for example over a debug probe.
@@ -19,8 +20,8 @@
 //! # What it does not do
 //!
 //! It keeps no order among waiters and knows no clock. It cannot tell by itself whether an owner is
-//! dead: that knowledge comes from outside, through [`Liveness`](contend::Liveness). By default
-//! every owner is held to be alive.
+//! dead: that knowledge comes through [`Liveness`](contend::Liveness), from outside or from the
+//! [`roll`]. By default every owner is held to be alive.
 //!
 //! It is not a `lock_api::RawMutex`. Such a mutex is one constant value, and nothing tells its
 //! users apart; here each contender has a [`Token`], so that its death is told from another's. A

@@ -293,7 +293,7 @@ fn an_owner_whose_token_came_back_is_recovered_by_its_own_core_and_by_the_next_b
 
 /// The start-up code of a core cleared the roll, and left the region.
 #[test]
-fn a_cleared_roll_does_not_prove_a_living_owner_dead_whose_epoch_it_has_not_reached() {
+fn a_cleared_roll_does_not_prove_a_living_owner_dead() {
     let machine = Machine::new();
     let waiter = machine.start(WAITER);
     let core = (0..5).map(|_| machine.start(VICTIM)).last().expect("some");

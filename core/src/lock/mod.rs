@@ -34,6 +34,11 @@ use hold_count::{HoldCount, HoldKind};
 /// restarts recovers its lock: it finds its own token in the word, takes the lock over at its first
 /// acquisition, and [`owner_died`](crate::RegionGuard::owner_died) tells it so.
 ///
+/// **If other cores prove deaths as well** ([`lock_or_recover`](Self::lock_or_recover)), and a core
+/// can be restarted at any moment, its token has to be another one after each restart: see
+/// [`for_boot`](RegionLock::for_boot) and [`roll`](crate::roll). Otherwise a core whose proof is a
+/// moment old robs the core that has come back.
+///
 /// Dropping the handle releases what [`acquire`](Self::acquire) acquired. A leaked guard keeps its
 /// hold. This is no `lock_api` mutex: see the [crate](crate#what-it-does-not-do).
 ///

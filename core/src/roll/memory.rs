@@ -55,8 +55,9 @@ const _: () = {
 ///
 /// **The start-up code of no core clears it, nor the regions beside it, while another party may use
 /// them**: put them into a section that it leaves alone (`NOLOAD`). The party that powers the
-/// memory up clears both, before it starts the others. Boots that are forgotten while an owner of
-/// an earlier epoch lives make two owners possible.
+/// memory up clears both, before it starts the others. When boots are forgotten, tokens come back
+/// earlier than after 1024 boots: a waiter with an old proof can rob a core, and a dead owner can
+/// look alive until its core attaches.
 #[repr(C)]
 pub struct RollMemory<const SLOTS: usize> {
     header: Header,
