@@ -100,3 +100,8 @@ pub use word::Word;
 pub use heapless;
 /// The `uuid` crate in the version whose types this crate's interface uses.
 pub use uuid;
+
+/// Compiles the examples of the page beside the sources.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
