@@ -9,6 +9,8 @@
 //!
 //! Every core sees every step at once: the fences are for `loom/boots.rs`.
 
+#![cfg(not(miri))] // hundreds of thousands of worlds, and no unsafe code
+
 mod common;
 
 use std::collections::HashMap;

@@ -2,10 +2,7 @@
 
 #![cfg_attr(
     not(loom),
-    expect(
-        unsafe_code,
-        reason = "turns an address and a length into references to atomics, as `region.rs` does"
-    )
+    expect(unsafe_code, reason = "turns an address and a length into references to atomics")
 )]
 
 use core::fmt;
