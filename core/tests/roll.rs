@@ -291,7 +291,8 @@ proptest! {
 
     #[test]
     fn only_a_boot_that_began_and_ended_is_over(
-        epoch in 0_u32..1024, boots in hostile_word(), retired in hostile_word(), same in any::<bool>()
+        epoch in 0_u32..1024, boots in hostile_word(), retired in hostile_word(),
+        same in any::<bool>()
     ) {
         let retired = if same { boots } else { retired };
         let expected = over_by_definition(epoch, boots, retired);

@@ -1,8 +1,9 @@
 //! Implements a complete lock for embedders: one region, one static token, a way of waiting for
 //! each call.
 //!
-//! This file has the handle; `boot.rs` makes that of a core that counts its boots; `guard.rs` has the
-//! calls that return a guard; `change.rs` moves the owner word; `hold_count.rs` counts nested holds.
+//! This file has the handle; `boot.rs` makes that of a core that counts its boots; `guard.rs` has
+//! the calls that return a guard; `change.rs` moves the owner word; `hold_count.rs` counts nested
+//! holds.
 
 mod boot;
 mod change;

@@ -66,8 +66,8 @@ pub unsafe extern "C" fn shmlock_core_check(address: *const c_void, len: usize) 
 /// Never blocks; async-signal-safe; any caller.
 ///
 /// Returns `SHMLOCK_CORE_STATUS_OK`, `_NULL`, `_MISALIGNED`, `_TOO_SHORT`, `_NOT_A_LOCK`,
-/// `_OTHER_VERSION`, `_EPOCH_TOKENS`, `_BAD_TOKEN`, `_BAD_SCOPE`. An error leaves the handle and the
-/// memory unchanged.
+/// `_OTHER_VERSION`, `_EPOCH_TOKENS`, `_BAD_TOKEN`, `_BAD_SCOPE`. An error leaves the handle and
+/// the memory unchanged.
 ///
 /// # Safety
 /// `lock` points to a `shmlock_core_t` that no other code uses meanwhile. Unless the address is

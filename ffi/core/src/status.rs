@@ -154,9 +154,9 @@ const MESSAGES: [(Status, &CStr); 24] = [
     (Status::RollTooShort,
         c"the roll of boots is too short; give it 16 bytes, and 8 more for each further slot"),
     (Status::EpochTokens,
-        c"the lock has tokens of boots; attach the handle with a boot, or clear the region to zero"),
+        c"the lock has tokens of boots; attach the handle with a boot, or clear the region"),
     (Status::PlainTokens,
-        c"the lock has plain tokens; attach the handle with one, or clear the region to zero"),
+        c"the lock has plain tokens; attach the handle with one, or clear the region"),
     (Status::Unknown, c"the error is unknown to this version of the header; update the header"),
 ];
 
