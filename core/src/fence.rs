@@ -6,7 +6,8 @@
 //! former in one owner pairs with the latter in the owner before it.
 //!
 //! Called in `protocol.rs` (the owner word), `record/access.rs` (the record), `counters.rs` (the
-//! halves of the generation) and `snapshot.rs` (one copy after the other).
+//! halves of the generation), `roll/mod.rs` (the boots) and `snapshot.rs` (one copy after the
+//! other).
 //!
 //! | scope | AArch64 acquire / release | ARMv7-A | ARMv7-M, v8-M | x86-64 |
 //! |---|---|---|---|---|

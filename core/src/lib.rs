@@ -10,6 +10,7 @@
 //!
 //! * [`RegionLock`] locks something from firmware. It takes a region, a static token, and a way of
 //!   waiting.
+//! * [`roll`] counts the boots of cores, so that the restart of one proves its death to the others.
 //! * [`protocol`] has the steps for another kind of lock, and [`contend`] the loop around them. The
 //!   crate `shmlock` adds names, recovery proven by the kernel, and futex waiting on Linux.
 //! * [`snapshot`] reads a lock that can be copied but not mapped, for example over a debug probe.
@@ -19,8 +20,8 @@
 //! # What it does not do
 //!
 //! It keeps no order among waiters and knows no clock. It cannot tell by itself whether an owner is
-//! dead: that knowledge comes from outside, through [`Liveness`](contend::Liveness). By default
-//! every owner is held to be alive.
+//! dead: that knowledge comes through [`Liveness`](contend::Liveness), from outside or from the
+//! [`roll`]. By default every owner is held to be alive.
 //!
 //! It is not a `lock_api::RawMutex`. Such a mutex is one constant value, and nothing tells its
 //! users apart; here each contender has a [`Token`], so that its death is told from another's. A
@@ -60,11 +61,12 @@ compile_error!(
 
 // From the ground up; each module uses only those before it:
 // sync, barrier, fence, layout, token, word, error, region, protocol, wait, contend,
-// record/{mod, encoded, access}, counters, snapshot, lock/{hold_count, mod, change, guard},
-// wait_async.
+// record/{mod, encoded, access}, counters, snapshot, roll/{boot, mod, memory, liveness},
+// epoch_region, lock/{hold_count, mod, boot, change, guard}, wait_async.
 mod barrier;
 pub mod contend;
 mod counters;
+mod epoch_region;
 pub mod error;
 pub mod fence;
 pub mod layout;
@@ -72,6 +74,7 @@ pub mod lock;
 pub mod protocol;
 pub mod record;
 pub mod region;
+pub mod roll;
 #[cfg(not(loom))]
 pub mod snapshot;
 mod sync;
@@ -81,6 +84,7 @@ pub mod wait;
 pub mod wait_async;
 pub mod word;
 
+pub use epoch_region::EpochRegion;
 pub use error::Error;
 pub use fence::{Fence, FenceScope};
 pub use lock::RegionLock;
@@ -96,3 +100,8 @@ pub use word::Word;
 pub use heapless;
 /// The `uuid` crate in the version whose types this crate's interface uses.
 pub use uuid;
+
+/// Compiles the examples of the page beside the sources.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
