@@ -1,0 +1,297 @@
+//! The errors of memory that is shared with other processors. Each names the thing, and says what
+//! to do.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use rustix::io::Errno;
+
+use super::source::{Memory, MemorySource, NotMemory};
+
+/// Why memory cannot be used for a lock.
+///
+/// The display text is one line: the [`message`](Self::message) says what failed and on what; the
+/// [`hint`](Self::hint) says what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PhysicalError {
+    /// A system call failed.
+    System {
+        /// The operation that failed, as a phrase: "open", "map".
+        operation: &'static str,
+        /// The device or file.
+        path: PathBuf,
+        /// What it is, if that was known already.
+        source: Option<MemorySource>,
+        /// The system's reason.
+        errno: Errno,
+    },
+    /// The file is no memory that parties can share.
+    NotMemory {
+        /// The device or file.
+        path: PathBuf,
+        /// What it is.
+        found: NotMemory,
+    },
+    /// The UIO device has no memory of this number.
+    NoSuchMap {
+        /// The device.
+        path: PathBuf,
+        /// The number: the offset in pages.
+        map: u64,
+    },
+    /// A file of sysfs holds something other than a number.
+    BadAttribute {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The range has no bytes.
+    Empty {
+        /// The device or file.
+        path: PathBuf,
+    },
+    /// The range does not begin at a multiple of four bytes.
+    Misaligned {
+        /// The device or file.
+        path: PathBuf,
+        /// The offset of the range in bytes.
+        offset: u64,
+    },
+    /// The range ends beyond the memory. An access there would be a `SIGBUS`.
+    BeyondEnd {
+        /// The device or file.
+        path: PathBuf,
+        /// The first byte behind the range; the largest number if there is none.
+        end: u64,
+        /// The bytes of the memory, if known.
+        size: Option<u64>,
+    },
+    /// The caller says that memory of PCI is cached. It never is.
+    NeverCached {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The descriptor's flag `O_SYNC` contradicts the caller: it decides whether the mapping is
+    /// cached.
+    OtherFlag {
+        /// The device.
+        path: PathBuf,
+        /// What the caller says.
+        memory: Memory,
+    },
+    /// The word lock was asked for on uncached memory, where exclusives may not work.
+    Uncached {
+        /// The device or file.
+        path: PathBuf,
+    },
+    /// The memory holds something other than a free or used lock, or is too short for one.
+    Region {
+        /// The device or file.
+        path: PathBuf,
+        /// The reason of the core.
+        reason: shmlock_core::Error,
+    },
+}
+
+impl PhysicalError {
+    /// Returns what happened, and to what, on one line.
+    pub fn message(&self) -> impl fmt::Display + '_ {
+        Message(self)
+    }
+
+    /// Returns the errno of the system call that failed, if one did.
+    #[must_use]
+    pub const fn errno(&self) -> Option<Errno> {
+        match self {
+            Self::System { errno, .. } => Some(*errno),
+            _ => None,
+        }
+    }
+
+    /// Returns what to do about the error; `None` if its text says all there is to say.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::System { operation, source, errno, .. } => {
+                return of_system(operation, *source, *errno);
+            }
+            Self::NotMemory { found, .. } => found.hint(),
+            Self::NoSuchMap { .. } => {
+                "the offset is the number of the map times the page size; \
+                 /sys/class/uio/uioN/maps lists the maps"
+            }
+            Self::BadAttribute { .. } => "is this the sysfs of the running kernel?",
+            Self::Empty { .. } => "a lock needs 128 bytes",
+            Self::Misaligned { .. } => {
+                "choose a multiple of 4, better of 64: the lock then lies in one cache line"
+            }
+            Self::BeyondEnd { .. } => {
+                "choose a smaller offset, or make the file longer before it is mapped"
+            }
+            Self::NeverCached { .. } => "say Memory::Uncached",
+            Self::OtherFlag { memory: Memory::Cached, .. } => {
+                "open it without O_SYNC, or say Memory::Uncached"
+            }
+            Self::OtherFlag { memory: Memory::Uncached, .. } => {
+                "open it with O_SYNC, or say Memory::Cached"
+            }
+            Self::Uncached { .. } => {
+                "use a lock of loads and stores only; if `shmlock probe-memory` and a joint count \
+                 of all parties show that exclusives work, use the method whose name ends in \
+                 on_uncached_memory"
+            }
+            Self::Region { .. } => return None,
+        })
+    }
+}
+
+impl NotMemory {
+    fn hint(self) -> &'static str {
+        match self {
+            Self::Directory | Self::Channel | Self::BlockDevice => {
+                "name a device of memory, or a plain file"
+            }
+            Self::Zero => "use a memfd, and pass its descriptor on",
+            Self::DmaHeap => {
+                "allocate a buffer by DMA_HEAP_IOCTL_ALLOC, and give the descriptor of that"
+            }
+            Self::UDmaBufMaker => {
+                "make a buffer of a memfd by UDMABUF_CREATE, and give the descriptor of that"
+            }
+            Self::Attribute => "memory of a PCI device is in resource0 to resource5",
+        }
+    }
+}
+
+/// Returns what to do about an errno, where its own text does not say it.
+///
+/// *Sources:* mem(4), mmap(2), `kernel_lockdown(7)`; in the kernel's sources the help of
+/// `CONFIG_STRICT_DEVMEM`, `mmap_mem` (drivers/char/mem.c), `uio_mmap_physical` (drivers/uio/uio.c),
+/// `pci_mmap_resource` (drivers/pci/pci-sysfs.c).
+fn of_system(operation: &str, source: Option<MemorySource>, errno: Errno) -> Option<&'static str> {
+    use MemorySource::{DevMem, OtherDevice, PciResource, Uio};
+    Some(match (operation, source, errno) {
+        ("map", Some(DevMem), Errno::PERM) => {
+            "this kernel gives /dev/mem no access to RAM that it manages, nor to memory of a driver \
+             (CONFIG_STRICT_DEVMEM, CONFIG_IO_STRICT_DEVMEM): reserve the memory in the device \
+             tree (no-map), and map it by UIO or u-dma-buf"
+        }
+        ("map", Some(PciResource), Errno::PERM) => {
+            "the kernel is locked down, kernel_lockdown(7): boot it without lockdown"
+        }
+        ("open", _, Errno::PERM) => {
+            "it needs CAP_SYS_RAWIO and a kernel that is not locked down, kernel_lockdown(7): use \
+             UIO or u-dma-buf, whose devices have permissions of their own"
+        }
+        ("open", _, Errno::ACCESS) => {
+            "run as root, or give the device to a group by a udev rule; it is opened for reading \
+             and writing"
+        }
+        ("open", _, Errno::NOENT) => "is the driver loaded, and the device in the device tree?",
+        ("open", _, Errno::NXIO | Errno::NODEV) => "its driver is not loaded, or has no device",
+        ("map", Some(Uio), Errno::NODEV) => {
+            "the driver's memory does not begin at a page, or the device has gone"
+        }
+        ("map", Some(Uio), Errno::INVAL) => {
+            "the driver's memory is shorter than the pages of the range: its size in the driver or \
+             the device tree must be a multiple of the page size"
+        }
+        ("map", Some(PciResource), Errno::INVAL | Errno::IO) => {
+            "a driver has claimed the resource, it is one of ports, or its device is disabled (see \
+             the file `enable` beside it)"
+        }
+        ("map", Some(DevMem), Errno::INVAL) => {
+            "the address is beyond the physical memory, or in use with other attributes: choose \
+             the other kind of memory, cached or uncached"
+        }
+        ("map", Some(OtherDevice), Errno::INVAL) => {
+            "its driver refuses the offset or the length: see the driver's documentation"
+        }
+        ("map", _, Errno::NODEV) => "it cannot be mapped: its driver or file system has no mmap",
+        ("map", _, Errno::ACCESS | Errno::PERM) => {
+            "give a descriptor that is open for reading and writing, of a file without F_SEAL_WRITE"
+        }
+        ("map", _, Errno::OVERFLOW) => "this 32-bit program cannot map so high an offset",
+        ("populate", _, Errno::FAULT) => {
+            "the file was truncated, or its file system has no space left for the page"
+        }
+        ("keep from children", _, Errno::INVAL | Errno::NOSYS | Errno::PERM) => {
+            "the sandbox has to allow madvise(2) with MADV_DONTFORK"
+        }
+        (_, _, Errno::NOMEM | Errno::AGAIN) => {
+            "free memory, or raise the limit of the process or its cgroup"
+        }
+        (_, _, Errno::MFILE) => "close descriptors or raise RLIMIT_NOFILE",
+        ("read", _, _) => "is sysfs mounted at /sys, and is the device still there?",
+        _ => return None,
+    })
+}
+
+struct Message<'a>(&'a PhysicalError);
+
+impl fmt::Display for Message<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Debug escapes control characters, so that no terminal obeys them.
+        match self.0 {
+            PhysicalError::System { operation, path, errno, .. } => {
+                write!(f, "cannot {operation} {path:?}: {errno}")
+            }
+            PhysicalError::NotMemory { path, found } => {
+                let found = match found {
+                    NotMemory::Directory => "a directory",
+                    NotMemory::Channel => "a pipe or a socket",
+                    NotMemory::BlockDevice => "a block device",
+                    NotMemory::Zero => "/dev/zero, whose mappings share nothing",
+                    NotMemory::DmaHeap => "a dma-heap, which is no buffer itself",
+                    NotMemory::UDmaBufMaker => "the maker of dma-bufs, which is no buffer itself",
+                    NotMemory::Attribute => "a file of sysfs without memory",
+                };
+                write!(f, "{path:?} is no memory to share: it is {found}")
+            }
+            PhysicalError::NoSuchMap { path, map } => {
+                write!(f, "the UIO device {path:?} has no memory map{map}")
+            }
+            PhysicalError::BadAttribute { path } => write!(f, "{path:?} holds no number"),
+            PhysicalError::Empty { path } => write!(f, "the range in {path:?} is empty"),
+            PhysicalError::Misaligned { path, offset } => {
+                write!(f, "the offset {offset:#x} in {path:?} is no multiple of 4")
+            }
+            PhysicalError::BeyondEnd { path, end, size: Some(size) } => {
+                write!(f, "the range in {path:?} ends at {end:#x}, and the memory at {size:#x}")
+            }
+            PhysicalError::BeyondEnd { path, size: None, .. } => {
+                write!(f, "the range in {path:?} ends beyond the address space")
+            }
+            PhysicalError::NeverCached { path } => {
+                write!(f, "the PCI resource {path:?} is never cached")
+            }
+            PhysicalError::OtherFlag { path, memory: Memory::Cached } => {
+                write!(f, "the descriptor of {path:?} has O_SYNC, so its mapping is not cached")
+            }
+            PhysicalError::OtherFlag { path, memory: Memory::Uncached } => {
+                write!(f, "the descriptor of {path:?} lacks O_SYNC, so its mapping is cached")
+            }
+            PhysicalError::Uncached { path } => {
+                write!(f, "exclusives may not work in {path:?}, which is uncached")
+            }
+            PhysicalError::Region { path, reason } => write!(f, "no lock in {path:?}: {reason}"),
+        }
+    }
+}
+
+impl fmt::Display for PhysicalError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.message())?;
+        self.hint().map_or(Ok(()), |hint| write!(f, "; {hint}"))
+    }
+}
+
+impl std::error::Error for PhysicalError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::System { errno, .. } => Some(errno),
+            Self::Region { reason, .. } => Some(reason),
+            _ => None,
+        }
+    }
+}
