@@ -295,3 +295,100 @@ impl std::error::Error for PhysicalError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use rustix::io::Errno;
+
+    use super::super::source::{Memory, MemorySource, NotMemory};
+    use super::PhysicalError;
+
+    fn system(
+        operation: &'static str,
+        source: impl Into<Option<MemorySource>>,
+        errno: Errno,
+    ) -> PhysicalError {
+        PhysicalError::System { operation, path: path(), source: source.into(), errno }
+    }
+
+    fn path() -> PathBuf {
+        PathBuf::from("/dev/x")
+    }
+
+    fn hint(error: &PhysicalError) -> &'static str {
+        error.hint().unwrap_or_else(|| panic!("no hint: {error:?}"))
+    }
+
+    #[test]
+    fn each_refusal_of_the_kernel_has_a_remedy_that_names_its_cause() {
+        use MemorySource::{DevMem, DmaBuf, File, OtherDevice, PciResource, UDmaBuf, Uio};
+        let anything = None::<MemorySource>;
+        for (error, cause) in [
+            (system("open", anything, Errno::PERM), "locked down"),
+            (system("open", anything, Errno::ACCESS), "udev"),
+            (system("open", anything, Errno::NOENT), "driver"),
+            (system("open", anything, Errno::NXIO), "driver"),
+            (system("open", anything, Errno::MFILE), "RLIMIT_NOFILE"),
+            (system("map", DevMem, Errno::PERM), "CONFIG_STRICT_DEVMEM"),
+            (system("map", DevMem, Errno::INVAL), "physical memory"),
+            (system("map", PciResource, Errno::PERM), "locked down"),
+            (system("map", PciResource, Errno::INVAL), "enable"),
+            (system("map", Uio, Errno::NODEV), "begin at a page"),
+            (system("map", Uio, Errno::INVAL), "multiple of the page size"),
+            (system("map", OtherDevice, Errno::INVAL), "driver"),
+            (system("map", OtherDevice, Errno::NODEV), "no mmap"),
+            (system("map", DmaBuf, Errno::ACCESS), "reading and writing"),
+            (system("map", File, Errno::PERM), "F_SEAL_WRITE"),
+            (system("map", UDmaBuf, Errno::NOMEM), "free memory"),
+            (system("populate", File, Errno::FAULT), "truncated"),
+            (system("keep from children", File, Errno::INVAL), "MADV_DONTFORK"),
+            (system("read", Uio, Errno::NOENT), "sysfs"),
+        ] {
+            let (text, hint) = (error.to_string(), hint(&error));
+            assert!(hint.contains(cause), "{cause:?} is not in: {text}");
+            assert!(text.contains("/dev/x") && text.ends_with(hint), "{text}");
+            assert!(error.errno().is_some(), "{error:?}");
+        }
+        assert_eq!(system("map", File, Errno::IO).hint(), None);
+    }
+
+    #[test]
+    fn each_other_error_is_one_line_that_names_the_thing_and_the_remedy() {
+        let wanted = [Memory::Cached, Memory::Uncached];
+        let found = [
+            NotMemory::Directory,
+            NotMemory::Channel,
+            NotMemory::BlockDevice,
+            NotMemory::Zero,
+            NotMemory::DmaHeap,
+            NotMemory::UDmaBufMaker,
+            NotMemory::Attribute,
+        ];
+        let mut errors = vec![
+            PhysicalError::NoSuchMap { path: path(), map: 3 },
+            PhysicalError::BadAttribute { path: path() },
+            PhysicalError::Empty { path: path() },
+            PhysicalError::Misaligned { path: path(), offset: 2 },
+            PhysicalError::BeyondEnd { path: path(), end: 8196, size: Some(8192) },
+            PhysicalError::BeyondEnd { path: path(), end: u64::MAX, size: None },
+            PhysicalError::NeverCached { path: path() },
+            PhysicalError::Uncached { path: path() },
+        ];
+        errors.extend(found.map(|found| PhysicalError::NotMemory { path: path(), found }));
+        errors.extend(wanted.map(|memory| PhysicalError::OtherFlag { path: path(), memory }));
+        for error in errors {
+            let text = error.to_string();
+            assert!(text.contains("/dev/x") && text.ends_with(hint(&error)), "{text}");
+            assert_eq!(error.errno(), None, "{error:?}");
+        }
+    }
+
+    #[test]
+    fn control_characters_of_a_path_are_escaped() {
+        let path = PathBuf::from("/dev/x\n\u{1b}[2J");
+        let text = PhysicalError::Uncached { path }.to_string();
+        assert!(!text.contains(char::is_control), "{text:?}");
+    }
+}

@@ -169,7 +169,7 @@ pub unsafe fn probe_exclusives(
 /// # Safety
 ///
 /// The word is memory that no party uses. `try_pair` accesses no other, and is async-signal-safe.
-unsafe fn probe(
+pub(super) unsafe fn probe(
     mapping: &RangeMapping,
     try_pair: TryPair,
     bound: Duration,

@@ -168,6 +168,8 @@ fn receive(reports: BorrowedFd<'_>, bytes: &mut Vec<u8>) -> Result<bool, Errno> 
 mod tests {
     use std::time::Duration;
 
+    use shmlock_tests::{Capability, can};
+
     use super::{ChildEnd, run};
 
     /// Longer than any test takes.
@@ -175,6 +177,9 @@ mod tests {
 
     #[test]
     fn the_steps_of_a_child_arrive_in_order_and_its_end_is_known() {
+        if !can(Capability::ForkDuringCalls) {
+            return;
+        }
         // SAFETY: the child makes system calls only.
         let ran = unsafe { run(LONG, |report| (0..20).for_each(|n| report([n, u32::MAX - n]))) };
         let steps = (0..20).map(|n| [n, u32::MAX - n]).collect();
@@ -183,6 +188,9 @@ mod tests {
 
     #[test]
     fn a_child_that_dies_by_a_signal_leaves_the_steps_before() {
+        if !can(Capability::ForkDuringCalls) {
+            return;
+        }
         // SAFETY: the child makes system calls only.
         let ran = unsafe {
             run(LONG, |report| {
@@ -196,6 +204,9 @@ mod tests {
 
     #[test]
     fn a_child_that_hangs_is_killed_when_its_time_is_over() {
+        if !can(Capability::ForkDuringCalls) {
+            return;
+        }
         // SAFETY: the child makes system calls only.
         let ran = unsafe {
             run(Duration::from_millis(20), |report| {

@@ -1,0 +1,156 @@
+//! Locks in memory of real devices, where this machine has them: dma-bufs of a dma-heap and of the
+//! kernel's `/dev/udmabuf`, `/dev/mem`, memory of PCI devices. Elsewhere the tests say so.
+
+#![allow(unsafe_code, reason = "ioctls, and locks in mapped memory")]
+
+use std::fs::{self, File};
+use std::num::NonZeroU16;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::path::PathBuf;
+
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
+use shmlock::Errno;
+use shmlock::remote::{Memory, MemorySource, PhysicalError, PhysicalRegion};
+use shmlock_tests::{Fixture, skipped};
+
+const ONE: NonZeroU16 = NonZeroU16::new(1).unwrap();
+const TWO: NonZeroU16 = NonZeroU16::new(2).unwrap();
+
+/// Opens a device; reports that the test is skipped if it is not here.
+fn device(path: &str) -> Option<File> {
+    match File::options().read(true).write(true).open(path) {
+        Ok(file) => Some(file),
+        Err(error) => {
+            skipped(&format!("{path}: {error}"));
+            None
+        }
+    }
+}
+
+/// Locks the second page of a dma-buf by two mappings of it, and sees the end of it respected.
+fn lock_in(buffer: &OwnedFd) {
+    let page = rustix::param::page_size() as u64;
+    let map = |offset| PhysicalRegion::from_fd(buffer, offset, 128, Memory::Cached);
+    let [one, other] = [map(page + 64), map(page + 64)].map(|mapped| mapped.expect("mapped"));
+    assert_eq!(one.source(), MemorySource::DmaBuf);
+    // SAFETY: a buffer of our own, which no device uses.
+    let (one, other) = unsafe { (one.word_lock(ONE), other.word_lock(TWO)) };
+    let (one, other) = (one.expect("free"), other.expect("free"));
+    let guard = one.try_lock().expect("no misuse").expect("free");
+    assert!(other.try_lock().expect("no misuse").is_none(), "one memory, one lock");
+    drop(guard);
+    assert!(other.try_lock().expect("no misuse").is_some());
+    let beyond = map(2 * page - 64).unwrap_err();
+    let (end, size) = (2 * page + 64, Some(2 * page));
+    assert!(
+        matches!(&beyond, PhysicalError::BeyondEnd { end: at, size: of, .. }
+            if (*at, *of) == (end, size)),
+        "{beyond:?}"
+    );
+}
+
+#[test]
+fn a_buffer_of_a_dma_heap_holds_a_lock() {
+    /// `struct dma_heap_allocation_data`, linux/dma-heap.h.
+    #[repr(C)]
+    struct Allocation {
+        len: u64,
+        fd: u32,
+        fd_flags: u32,
+        heap_flags: u64,
+    }
+    /// `DMA_HEAP_IOCTL_ALLOC`: `_IOWR('H', 0, struct dma_heap_allocation_data)`.
+    const ALLOC: u32 = 0xc018_4800;
+
+    let _fixture = Fixture::new();
+    let Some(heap) = device("/dev/dma_heap/system") else { return };
+    let len = 2 * rustix::param::page_size() as u64;
+    let flags = u32::try_from(libc::O_RDWR | libc::O_CLOEXEC).expect("flags");
+    let mut allocation = Allocation { len, fd: 0, fd_flags: flags, heap_flags: 0 };
+    // SAFETY: the ioctl reads and writes this struct.
+    let answer = unsafe { libc::ioctl(heap.as_raw_fd(), ALLOC as _, &raw mut allocation) };
+    assert_eq!(answer, 0, "{}", std::io::Error::last_os_error());
+    let fd = i32::try_from(allocation.fd).expect("a descriptor");
+    // SAFETY: a new descriptor, which is ours.
+    lock_in(&unsafe { OwnedFd::from_raw_fd(fd) });
+
+    // The heap itself is no memory.
+    let refused = PhysicalRegion::from_fd(&heap, 0, 128, Memory::Cached).unwrap_err();
+    assert!(refused.to_string().contains("DMA_HEAP_IOCTL_ALLOC"), "{refused}");
+}
+
+#[test]
+fn a_dma_buf_of_a_memfd_holds_a_lock() {
+    /// `struct udmabuf_create`, linux/udmabuf.h.
+    #[repr(C)]
+    struct Create {
+        memfd: u32,
+        flags: u32,
+        offset: u64,
+        size: u64,
+    }
+    /// `UDMABUF_CREATE`: `_IOW('u', 0x42, struct udmabuf_create)`.
+    const CREATE: u32 = 0x4018_7542;
+    const CLOEXEC: u32 = 1;
+
+    let _fixture = Fixture::new();
+    let Some(maker) = device("/dev/udmabuf") else { return };
+    let size = 2 * rustix::param::page_size() as u64;
+    let file = memfd_create("remote", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING);
+    let file = file.expect("memory");
+    ftruncate(&file, size).expect("memory");
+    fcntl_add_seals(&file, SealFlags::SHRINK).expect("allowed");
+    let memfd = u32::try_from(file.as_raw_fd()).expect("a descriptor");
+    let mut create = Create { memfd, flags: CLOEXEC, offset: 0, size };
+    // SAFETY: the ioctl reads this struct.
+    let fd = unsafe { libc::ioctl(maker.as_raw_fd(), CREATE as _, &raw mut create) };
+    assert!(fd >= 0, "{}", std::io::Error::last_os_error());
+    // SAFETY: a new descriptor, which is ours.
+    lock_in(&unsafe { OwnedFd::from_raw_fd(fd) });
+
+    let refused = PhysicalRegion::from_fd(&maker, 0, 128, Memory::Cached).unwrap_err();
+    assert!(refused.to_string().contains("UDMABUF_CREATE"), "{refused}");
+}
+
+#[test]
+fn an_address_beyond_the_physical_memory_is_refused() {
+    let _fixture = Fixture::new();
+    if device("/dev/mem").is_none() {
+        return;
+    }
+    // The last page that an offset of mmap(2) can name. Nothing is accessed.
+    let far = u64::MAX / 2 - 4095;
+    let error = PhysicalRegion::open("/dev/mem", far, 128, Memory::Uncached).unwrap_err();
+    let refusals = [Errno::INVAL, Errno::PERM, Errno::OVERFLOW];
+    assert!(refusals.map(Some).contains(&error.errno()), "{error:?}");
+    assert!(error.hint().is_some() && error.to_string().contains("/dev/mem"), "{error}");
+}
+
+/// The memories of PCI devices that can be mapped.
+fn resources() -> Vec<PathBuf> {
+    let devices = fs::read_dir("/sys/bus/pci/devices").into_iter().flatten();
+    let files = devices.filter_map(|device| fs::read_dir(device.ok()?.path()).ok()).flatten();
+    let paths = files.filter_map(|file| Some(file.ok()?.path()));
+    let is_memory = |path: &PathBuf| {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        name.strip_prefix("resource").is_some_and(|number| number.parse::<u8>().is_ok())
+    };
+    paths.filter(is_memory).collect()
+}
+
+#[test]
+fn memory_of_a_pci_device_is_recognised_by_its_file_and_never_called_cached() {
+    let _fixture = Fixture::new();
+    let resources = resources();
+    let Some(path) = resources.first() else {
+        return skipped("no PCI device with memory under /sys/bus/pci/devices");
+    };
+    // Mapping accesses nothing. It may be refused: a driver has the device, or it is of ports.
+    match PhysicalRegion::open(path, 0, 4, Memory::Cached) {
+        Err(PhysicalError::NeverCached { path }) => assert!(path.is_absolute()),
+        Err(PhysicalError::System { operation: "open", errno, .. }) => {
+            skipped(&format!("{}: {errno}", path.display()));
+        }
+        other => panic!("{other:?}"),
+    }
+}
