@@ -17,7 +17,8 @@ export SHMLOCK_TESTS_SLOWER=20 SHMLOCK_TESTS_BOUND=240 RUST_BACKTRACE=0
 # Patterns of files in tests/tests: the tests that depend on the kernel.
 wanted=(fork 'exit_handlers*' 'signals*' 'owner_*' lifeline out_of_memory timeouts removed_files
     python_scenarios 'bad_*' 'flaw_*' namespaces 'trust*' inspection
-    clocks recovery_time incomplete_files time_namespaces)
+    clocks recovery_time incomplete_files time_namespaces
+    'physical_*' probed_exclusives remoteproc)
 
 build() {
     local pattern file wanted_here=()

@@ -63,8 +63,8 @@ pub(crate) struct Args {
 
     /// Whether the memory is in this processor's caches; it cannot be found out
     ///
-    /// uncached opens the device with O_SYNC, which decides for /dev/mem and for
-    /// u-dma-buf. Memory of PCI devices is never cached; a plain file is.
+    /// For /dev/mem and u-dma-buf this decides how the kernel maps it. Memory of PCI
+    /// devices is never cached; a plain file always is.
     #[arg(short, long, value_name = "KIND", verbatim_doc_comment)]
     memory: Kind,
 
@@ -110,6 +110,9 @@ impl Args {
                  `shmlock probe-memory --help`",
             ));
         }
+        // A parent may have had this process ignore it. The kernel would keep how the child ended.
+        // SAFETY: the default action is no handler.
+        unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
         // SAFETY: the user says by the option that the word is for this, and that the machine may
         // hang.
         let probed =
@@ -133,7 +136,7 @@ impl Args {
         found: &ExclusivesProbe,
     ) -> std::io::Result<()> {
         let path = escaped(&self.path.to_string_lossy());
-        let (verdict, detail) = described(&found.outcome);
+        let (verdict, detail) = described(found.outcome);
         writeln!(out, "{path} at {:#x}: {style}{verdict}{style:#}", self.offset)?;
         writeln!(out, "  exclusives  {detail}")?;
         writeln!(out, "  word        {}", word(found.word))?;
@@ -146,7 +149,7 @@ impl Args {
 }
 
 /// Returns the verdict, and what it means.
-fn described(outcome: &ExclusivesOutcome) -> (&'static str, String) {
+fn described(outcome: ExclusivesOutcome) -> (&'static str, String) {
     match outcome {
         ExclusivesOutcome::Work { refused: 0 } => {
             ("works", "the first store was performed".to_owned())
@@ -166,17 +169,17 @@ fn described(outcome: &ExclusivesOutcome) -> (&'static str, String) {
             ),
         ),
         ExclusivesOutcome::Fault { signal, during } => {
-            let signal = match *signal {
+            let signal = match signal {
                 libc::SIGBUS => "SIGBUS".to_owned(),
                 libc::SIGSEGV => "SIGSEGV".to_owned(),
                 libc::SIGILL => "SIGILL".to_owned(),
                 other => format!("signal {other}"),
             };
-            ("faults", format!("the process died by {signal} at {}", access(*during)))
+            ("faults", format!("the process died by {signal} at {}", access(during)))
         }
         ExclusivesOutcome::Hang { during, killed } => {
-            let end = if *killed { "was killed" } else { "cannot even be killed" };
-            ("hangs", format!("the process {end} at {}", access(*during)))
+            let end = if killed { "was killed" } else { "cannot even be killed" };
+            ("hangs", format!("the process {end} at {}", access(during)))
         }
         _ => ("unknown", "this program is older than its library".to_owned()),
     }

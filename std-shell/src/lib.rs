@@ -82,7 +82,7 @@ compile_error!(
 // wait      spinning, sleeping, probing, fairness
 // lock      `ShmLock`, its builder and its guard
 // block     typed data beside a lock
-// remote    memory shared with other processors (of these it uses sys alone)
+// remote    memory shared with other processors (of these it uses sys and error alone)
 #[cfg(feature = "block")]
 mod block;
 mod error;

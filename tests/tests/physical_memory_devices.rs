@@ -34,8 +34,9 @@ fn lock_in(buffer: &OwnedFd) {
     let [one, other] = [map(page + 64), map(page + 64)].map(|mapped| mapped.expect("mapped"));
     assert_eq!(one.source(), MemorySource::DmaBuf);
     // SAFETY: a buffer of our own, which no device uses.
-    let (one, other) = unsafe { (one.word_lock(ONE), other.word_lock(TWO)) };
-    let (one, other) = (one.expect("free"), other.expect("free"));
+    let one = unsafe { one.word_lock(ONE) }.expect("free");
+    // SAFETY: as above.
+    let other = unsafe { other.word_lock(TWO) }.expect("free");
     let guard = one.try_lock().expect("no misuse").expect("free");
     assert!(other.try_lock().expect("no misuse").is_none(), "one memory, one lock");
     drop(guard);
@@ -60,7 +61,7 @@ fn a_buffer_of_a_dma_heap_holds_a_lock() {
         heap_flags: u64,
     }
     /// `DMA_HEAP_IOCTL_ALLOC`: `_IOWR('H', 0, struct dma_heap_allocation_data)`.
-    const ALLOC: u32 = 0xc018_4800;
+    const ALLOC: libc::Ioctl = 0xc018_4800;
 
     let _fixture = Fixture::new();
     let Some(heap) = device("/dev/dma_heap/system") else { return };
@@ -68,7 +69,7 @@ fn a_buffer_of_a_dma_heap_holds_a_lock() {
     let flags = u32::try_from(libc::O_RDWR | libc::O_CLOEXEC).expect("flags");
     let mut allocation = Allocation { len, fd: 0, fd_flags: flags, heap_flags: 0 };
     // SAFETY: the ioctl reads and writes this struct.
-    let answer = unsafe { libc::ioctl(heap.as_raw_fd(), ALLOC as _, &raw mut allocation) };
+    let answer = unsafe { libc::ioctl(heap.as_raw_fd(), ALLOC, &raw mut allocation) };
     assert_eq!(answer, 0, "{}", std::io::Error::last_os_error());
     let fd = i32::try_from(allocation.fd).expect("a descriptor");
     // SAFETY: a new descriptor, which is ours.
@@ -90,7 +91,7 @@ fn a_dma_buf_of_a_memfd_holds_a_lock() {
         size: u64,
     }
     /// `UDMABUF_CREATE`: `_IOW('u', 0x42, struct udmabuf_create)`.
-    const CREATE: u32 = 0x4018_7542;
+    const CREATE: libc::Ioctl = 0x4018_7542;
     const CLOEXEC: u32 = 1;
 
     let _fixture = Fixture::new();
@@ -103,7 +104,7 @@ fn a_dma_buf_of_a_memfd_holds_a_lock() {
     let memfd = u32::try_from(file.as_raw_fd()).expect("a descriptor");
     let mut create = Create { memfd, flags: CLOEXEC, offset: 0, size };
     // SAFETY: the ioctl reads this struct.
-    let fd = unsafe { libc::ioctl(maker.as_raw_fd(), CREATE as _, &raw mut create) };
+    let fd = unsafe { libc::ioctl(maker.as_raw_fd(), CREATE, &raw mut create) };
     assert!(fd >= 0, "{}", std::io::Error::last_os_error());
     // SAFETY: a new descriptor, which is ours.
     lock_in(&unsafe { OwnedFd::from_raw_fd(fd) });

@@ -102,13 +102,14 @@ fn a_processor_is_held_down_if_it_is_offline_or_crashed_and_is_not_recovered() {
 
 #[test]
 fn each_word_of_the_kernel_has_a_state_and_others_are_kept() {
+    use RemoteprocRecovery::{Disabled, Enabled};
+
     let tree = Tree::new("", "");
     let of = |state: &str, recovery: &str| {
         tree.write("state", state);
         tree.write("recovery", recovery);
         tree.processor().read()
     };
-    use RemoteprocRecovery::{Disabled, Enabled};
     for (word, state) in [
         ("offline", RemoteprocState::Offline),
         ("suspended", RemoteprocState::Suspended),
@@ -193,6 +194,9 @@ fn a_file_that_may_not_be_read_proves_nothing() {
 
 #[test]
 fn a_change_between_the_readings_is_noticed() {
+    use RemoteprocRecovery::{Disabled, Enabled};
+    use RemoteprocState::{Crashed, Offline, Running};
+
     let changed = |change: &dyn Fn(&Tree)| {
         let tree = Tree::new("crashed\n", "disabled\n");
         match tree.processor().while_held_down(|| change(&tree)) {
@@ -200,8 +204,6 @@ fn a_change_between_the_readings_is_noticed() {
             other => panic!("{other:?}"),
         }
     };
-    use RemoteprocRecovery::{Disabled, Enabled};
-    use RemoteprocState::{Crashed, Offline, Running};
     assert_eq!(changed(&|tree| tree.write("state", "running\n")), Ok(reading(Running, Disabled)));
     assert_eq!(changed(&|tree| tree.write("recovery", "enabled\n")), Ok(reading(Crashed, Enabled)));
     // Held down in both readings, and yet: it is on its way from the one to the other.

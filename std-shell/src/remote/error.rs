@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use rustix::io::Errno;
 
 use super::source::{Memory, MemorySource, NotMemory};
+use crate::error::display::Shown;
 
 /// Why memory cannot be used for a lock.
 ///
@@ -95,6 +96,7 @@ pub enum PhysicalError {
 
 impl PhysicalError {
     /// Returns what happened, and to what, on one line.
+    #[must_use]
     pub fn message(&self) -> impl fmt::Display + '_ {
         Message(self)
     }
@@ -222,6 +224,9 @@ fn of_system(operation: &str, source: Option<MemorySource>, errno: Errno) -> Opt
             "free memory, or raise the limit of the process or its cgroup"
         }
         (_, _, Errno::MFILE) => "close descriptors or raise RLIMIT_NOFILE",
+        ("watch", _, Errno::CHILD) => {
+            "the child died, and how is lost: do not ignore SIGCHLD, nor reap all children elsewhere"
+        }
         ("read", _, _) => "is sysfs mounted at /sys, and is the device still there?",
         _ => return None,
     })
@@ -231,10 +236,9 @@ struct Message<'a>(&'a PhysicalError);
 
 impl fmt::Display for Message<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Debug escapes control characters, so that no terminal obeys them.
         match self.0 {
             PhysicalError::System { operation, path, errno, .. } => {
-                write!(f, "cannot {operation} {path:?}: {errno}")
+                write!(f, "cannot {operation} {path}: {errno}", path = Shown(path))
             }
             PhysicalError::NotMemory { path, found } => {
                 let found = match found {
@@ -246,35 +250,61 @@ impl fmt::Display for Message<'_> {
                     NotMemory::UDmaBufMaker => "the maker of dma-bufs, which is no buffer itself",
                     NotMemory::Attribute => "a file of sysfs without memory",
                 };
-                write!(f, "{path:?} is no memory to share: it is {found}")
+                write!(f, "{path} is no memory to share: it is {found}", path = Shown(path))
             }
             PhysicalError::NoSuchMap { path, map } => {
-                write!(f, "the UIO device {path:?} has no memory map{map}")
+                write!(f, "the UIO device {path} has no memory map{map}", path = Shown(path))
             }
-            PhysicalError::BadAttribute { path } => write!(f, "{path:?} holds no number"),
-            PhysicalError::Empty { path } => write!(f, "the range in {path:?} is empty"),
+            PhysicalError::BadAttribute { path } => {
+                write!(f, "{path} holds no number", path = Shown(path))
+            }
+            PhysicalError::Empty { path } => {
+                write!(f, "the range in {path} is empty", path = Shown(path))
+            }
             PhysicalError::Misaligned { path, offset } => {
-                write!(f, "the offset {offset:#x} in {path:?} is no multiple of 4")
+                write!(
+                    f,
+                    "the offset {offset:#x} in {path} is no multiple of 4",
+                    path = Shown(path)
+                )
             }
             PhysicalError::BeyondEnd { path, end, size: Some(size) } => {
-                write!(f, "the range in {path:?} ends at {end:#x}, and the memory at {size:#x}")
+                write!(
+                    f,
+                    "the range in {path} ends at {end:#x}, and the memory at {size:#x}",
+                    path = Shown(path)
+                )
             }
             PhysicalError::BeyondEnd { path, size: None, .. } => {
-                write!(f, "the range in {path:?} ends beyond the address space")
+                write!(f, "the range in {path} ends beyond the address space", path = Shown(path))
             }
             PhysicalError::NeverCached { path } => {
-                write!(f, "the PCI resource {path:?} is never cached")
+                write!(f, "the PCI resource {path} is never cached", path = Shown(path))
             }
             PhysicalError::OtherFlag { path, memory: Memory::Cached } => {
-                write!(f, "the descriptor of {path:?} has O_SYNC, so its mapping is not cached")
+                write!(
+                    f,
+                    "the descriptor of {path} has O_SYNC, so its mapping is not cached",
+                    path = Shown(path)
+                )
             }
             PhysicalError::OtherFlag { path, memory: Memory::Uncached } => {
-                write!(f, "the descriptor of {path:?} lacks O_SYNC, so its mapping is cached")
+                write!(
+                    f,
+                    "the descriptor of {path} lacks O_SYNC, so its mapping is cached",
+                    path = Shown(path)
+                )
             }
             PhysicalError::Uncached { path } => {
-                write!(f, "exclusives may not work in {path:?}, which is uncached")
+                write!(
+                    f,
+                    "exclusives may not work in {path}, which is uncached",
+                    path = Shown(path)
+                )
             }
-            PhysicalError::Region { path, reason } => write!(f, "no lock in {path:?}: {reason}"),
+            PhysicalError::Region { path, reason } => {
+                write!(f, "no lock in {path}: {reason}", path = Shown(path))
+            }
         }
     }
 }
@@ -344,6 +374,7 @@ mod tests {
             (system("map", UDmaBuf, Errno::NOMEM), "free memory"),
             (system("populate", File, Errno::FAULT), "truncated"),
             (system("keep from children", File, Errno::INVAL), "MADV_DONTFORK"),
+            (system("watch", Uio, Errno::CHILD), "SIGCHLD"),
             (system("read", Uio, Errno::NOENT), "sysfs"),
         ] {
             let (text, hint) = (error.to_string(), hint(&error));

@@ -25,7 +25,7 @@
 //! of <https://github.com/ikwzm/udmabuf>, "`sync_mode`". \[4\]
 //! `Documentation/driver-api/dma-buf.rst`, "CPU Access to DMA Buffer Objects";
 //! drivers/dma-buf/heaps. \[5\] `Documentation/PCI/sysfs-pci.rst`; `pci_mmap_resource_range`
-//! (drivers/pci/mmap.c). \[6\] mmap(2), memfd_create(2).
+//! (drivers/pci/mmap.c). \[6\] mmap(2), `memfd_create(2)`.
 //!
 //! **Two mappings of one memory with different attributes** are an error of the system: on ARM the
 //! accesses of the two lose coherence and order (Arm ARM, "Mismatched memory attributes"). Memory

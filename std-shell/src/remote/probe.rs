@@ -121,8 +121,8 @@ pub struct ExclusivesProbe {
 ///
 /// # Errors
 /// Those of [`PhysicalRegion::open`](super::PhysicalRegion::open); [`PhysicalError::System`] with
-/// the operations "fork" and "watch", the latter also if another part of the program reaps the
-/// child.
+/// the operations "fork" and "watch". The latter with `ECHILD` if the child died, and the program
+/// ignores `SIGCHLD` or reaps it elsewhere: how it died is lost then.
 ///
 /// # Safety
 ///
@@ -174,10 +174,10 @@ pub(super) unsafe fn probe(
     try_pair: TryPair,
     bound: Duration,
 ) -> Result<ExclusivesProbe, (&'static str, Errno)> {
-    let word = mapping.address().as_ptr().cast::<u32>();
+    let word = mapping.address().cast::<u32>().as_ptr();
     // SAFETY: the accesses are those that the caller allows; the steps are system calls.
     let (steps, end) = unsafe { run(bound, |report| access(word, try_pair, report)) }?;
-    let mut probe = judge(&steps, end).ok_or(("watch", Errno::IO))?;
+    let mut probe = judge(&steps, end).ok_or(("watch", Errno::CHILD))?;
     if let (ProbedWord::Unknown { before, written }, ExclusivesOutcome::Fault { .. }) =
         (probe.word, probe.outcome)
     {

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
+use crate::error::display::Shown;
+
 /// The directory of all processors.
 const CLASS: &str = "/sys/class/remoteproc";
 
@@ -259,10 +261,14 @@ impl fmt::Display for RemoteprocError {
                     Errno::ACCESS | Errno::PERM => "give this user the right to read it",
                     _ => "is it a file of remoteproc?",
                 };
-                write!(f, "cannot read {path:?}: {errno}; {hint}")
+                write!(f, "cannot read {path}: {errno}; {hint}", path = Shown(path))
             }
             Self::NoWord { path } => {
-                write!(f, "{path:?} does not hold one word; is it a file of remoteproc?")
+                write!(
+                    f,
+                    "{path} does not hold one word; is it a file of remoteproc?",
+                    path = Shown(path)
+                )
             }
         }
     }

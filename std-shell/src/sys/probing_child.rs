@@ -19,11 +19,12 @@ use crate::sys::clock::BootInstant;
 /// How a child ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ChildEnd {
-    /// By its own `_exit(2)`.
+    /// By its own `_exit(2)`; or it was reaped elsewhere, and how it ended is not known.
     Done,
     /// By this signal.
     Signal(i32),
-    /// Not within the time. It was sent `SIGKILL`, and is gone if the flag is `true`.
+    /// Not within the time. It was sent `SIGKILL`, and is gone if the flag is `true`. Otherwise it
+    /// stays a zombie after its end.
     TooLate { gone: bool },
 }
 
@@ -87,11 +88,12 @@ fn prepare() {
 }
 
 /// Reports a step. A parent that has died does not need it.
-fn send(report: BorrowedFd<'_>, [kind, value]: Step) {
-    let [a, b, c, d] = kind.to_ne_bytes();
-    let [e, f, g, h] = value.to_ne_bytes();
+fn send(report: BorrowedFd<'_>, step: Step) {
+    let mut bytes = [0; size_of::<Step>()];
+    let words = step.into_iter().flat_map(u32::to_ne_bytes);
+    bytes.iter_mut().zip(words).for_each(|(byte, of_word)| *byte = of_word);
     // Shorter than PIPE_BUF, so it is written whole, pipe(7).
-    let _ = retry_on_intr(|| write(report, &[a, b, c, d, e, f, g, h]));
+    let _ = retry_on_intr(|| write(report, &bytes));
 }
 
 /// Collects the reports until the child has ended, or kills it when the time is over.
@@ -108,10 +110,9 @@ fn watch(
     // It may have ended just now, and is not reaped yet: its id is still its own.
     let _ = kill_process(pid, Signal::KILL);
     match collect(pid, reports, KILL_TIME, bytes)? {
-        // Ended by itself just before: it was in time after all.
-        end @ (ChildEnd::Done | ChildEnd::TooLate { .. }) => Ok(end),
         ChildEnd::Signal(libc::SIGKILL) => Ok(ChildEnd::TooLate { gone: true }),
-        end @ ChildEnd::Signal(_) => Ok(end),
+        // It still hangs, or it had ended by itself just before, and was in time after all.
+        end => Ok(end),
     }
 }
 
@@ -124,13 +125,19 @@ fn collect(
     let deadline = BootInstant::now().after(bound);
     let mut is_open = true;
     loop {
-        let ended = retry_on_intr(|| waitpid(Some(pid), WaitOptions::NOHANG))?;
+        let ended = match retry_on_intr(|| waitpid(Some(pid), WaitOptions::NOHANG)) {
+            Ok(ended) => ended.map(|(_, status)| status.terminating_signal()),
+            // The kernel has reaped it, because the process ignores SIGCHLD, or other code has. How
+            // it ended is lost, and its steps tell the rest.
+            Err(Errno::CHILD) => Some(None),
+            Err(errno) => return Err(errno),
+        };
         // All that it has reported is in the pipe by now.
         while is_open && is_readable(reports, Duration::ZERO)? {
             is_open = receive(reports, bytes)?;
         }
-        if let Some((_, status)) = ended {
-            return Ok(status.terminating_signal().map_or(ChildEnd::Done, ChildEnd::Signal));
+        if let Some(signal) = ended {
+            return Ok(signal.map_or(ChildEnd::Done, ChildEnd::Signal));
         }
         let left = deadline.since(BootInstant::now());
         if left.is_zero() {
@@ -175,6 +182,18 @@ mod tests {
     /// Longer than any test takes.
     const LONG: Duration = Duration::from_secs(600);
 
+    fn die() {
+        // SAFETY: raise(3) takes a number.
+        unsafe { libc::raise(libc::SIGBUS) };
+    }
+
+    fn hang() {
+        loop {
+            // SAFETY: pause(2) takes nothing.
+            unsafe { libc::pause() };
+        }
+    }
+
     #[test]
     fn the_steps_of_a_child_arrive_in_order_and_its_end_is_known() {
         if !can(Capability::ForkDuringCalls) {
@@ -195,11 +214,30 @@ mod tests {
         let ran = unsafe {
             run(LONG, |report| {
                 report([1, 2]);
-                libc::raise(libc::SIGBUS);
+                die();
                 report([3, 4]);
             })
         };
         assert_eq!(ran, Ok((vec![[1, 2]], ChildEnd::Signal(libc::SIGBUS))));
+    }
+
+    #[test]
+    fn a_child_that_other_code_reaps_has_told_its_steps_and_no_end() {
+        shmlock_tests::alone!(|| {
+            if !can(Capability::ForkDuringCalls) {
+                return;
+            }
+            // SAFETY: ignores a signal, in a process of the test's own: the kernel reaps children.
+            unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
+            // SAFETY: the child makes system calls only.
+            let ran = unsafe {
+                run(LONG, |report| {
+                    report([1, 2]);
+                    die();
+                })
+            };
+            assert_eq!(ran, Ok((vec![[1, 2]], ChildEnd::Done)));
+        });
     }
 
     #[test]
@@ -211,9 +249,7 @@ mod tests {
         let ran = unsafe {
             run(Duration::from_millis(20), |report| {
                 report([1, 2]);
-                loop {
-                    libc::pause();
-                }
+                hang();
             })
         };
         let (steps, end) = ran.expect("a child");

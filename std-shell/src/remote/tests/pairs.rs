@@ -208,9 +208,11 @@ fn a_child_lacks_the_mapping_of_a_region_and_has_that_of_a_probe() {
         [(Children::Lack, ChildEnd::Signal(libc::SIGSEGV)), (Children::Inherit, ChildEnd::Done)]
     {
         let word = Word::new(children);
-        let address = word.mapping.address().as_ptr().cast::<u32>();
+        let address = word.mapping.address().cast::<u32>().as_ptr();
+        // SAFETY: aligned; mapped, or the child dies.
+        let read = || unsafe { address.read_volatile() };
         // SAFETY: the child reads a word, or dies.
-        let ran = unsafe { run(LONG, |report| report([1, address.read_volatile()])) };
+        let ran = unsafe { run(LONG, |report| report([1, read()])) };
         assert_eq!(ran.expect("a child").1, expected, "{children:?}");
     }
 }
