@@ -68,8 +68,8 @@ pub(crate) struct Args {
     #[arg(short, long, value_name = "KIND", verbatim_doc_comment)]
     memory: Kind,
 
-    /// Kill the probing process after this time
-    #[arg(short, long, value_name = "SECS", default_value = "5", value_parser = seconds)]
+    /// Kill the probing process after this time: at least 1
+    #[arg(short, long, value_name = "SECS", default_value = "5", value_parser = bound)]
     bound: Duration,
 
     /// Try it, although the machine may hang or crash
@@ -90,6 +90,15 @@ impl From<Kind> for Memory {
             Kind::Uncached => Self::Uncached,
         }
     }
+}
+
+/// Parses a time in which a process can be expected to start.
+fn bound(text: &str) -> Result<Duration, String> {
+    let time = seconds(text)?;
+    if time < Duration::from_secs(1) {
+        return Err("give a second or more: a process needs time to start".to_owned());
+    }
+    Ok(time)
 }
 
 /// Parses a number of bytes, decimal or hexadecimal.
@@ -140,11 +149,8 @@ impl Args {
         writeln!(out, "{path} at {:#x}: {style}{verdict}{style:#}", self.offset)?;
         writeln!(out, "  exclusives  {detail}")?;
         writeln!(out, "  word        {}", word(found.word))?;
-        writeln!(
-            out,
-            "  exclusion   not shown: only a count by all parties under the lock shows whether \
-             they exclude each other"
-        )
+        let shows = "only a count by all parties, under the lock, shows it";
+        writeln!(out, "  exclusion   not shown; {shows}")
     }
 }
 

@@ -10,10 +10,13 @@ use crate::program::{Ended, says};
 
 const YES: &str = "--yes-this-may-hang-the-machine";
 
-/// Probes a word; longer than any probe takes.
+/// A bound that is longer than any probe takes.
+const LONG: [&str; 2] = ["--bound", "600"];
+
+/// Probes a word.
 fn probe(path: &Path, offset: &str, options: &[&str]) -> Ended {
     let path = path.to_str().expect("UTF-8");
-    let always = ["probe-memory", path, offset, "--bound", "600"];
+    let always = ["probe-memory", path, offset];
     says(always.iter().chain(options))
 }
 
@@ -29,7 +32,7 @@ fn a_word_of_a_file_works_and_is_restored() {
     let folder = Folder::new(&fixture);
     let (path, content) = memory(&folder);
     for (given, shown) in [("64", "0x40"), ("0x1040", "0x1040")] {
-        let ended = probe(&path, given, &["--memory", "cached", YES]);
+        let ended = probe(&path, given, &["--memory", "cached", YES, LONG[0], LONG[1]]);
         assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""));
         let first = format!("{} at {shown}: works\n", path.display());
         assert!(ended.out.starts_with(&first), "{}", ended.out);
@@ -59,7 +62,7 @@ fn a_word_without_memory_faults() {
         fs::File::create(&path).and_then(|file| file.set_len(1 << 20)).expect("a sparse file");
         let rest = fs::write(folder.path().join("rest"), vec![1; 1 << 20]);
         assert_eq!(rest.unwrap_err().raw_os_error(), Some(libc::ENOSPC));
-        let ended = probe(&path, "4096", &["-m", "cached", YES]);
+        let ended = probe(&path, "4096", &["-m", "cached", YES, LONG[0], LONG[1]]);
         assert_eq!((ended.code, ended.err.as_str()), (Some(1), ""));
         for part in [": faults\n", "SIGBUS", "is there memory at all?", "was not written"] {
             assert!(ended.out.contains(part), "{part}: {}", ended.out);
@@ -82,6 +85,7 @@ fn each_refusal_has_its_exit_status_and_one_line() {
         (&path, "0xfffffffffffffffff", &cached, 64, "such as 64 or 0x40"),
         (&path, "0", &[YES], 64, "--memory"),
         (&path, "0", &["--memory", "warm", YES], 64, "uncached"),
+        (&path, "0", &["-m", "cached", YES, "-b", "0.9"], 64, "a second or more"),
         (folder.path(), "0", &cached, 65, "a directory"),
         (Path::new("/dev/zero"), "0", &cached, 65, "memfd"),
         (&absent, "0", &cached, 66, "driver"),

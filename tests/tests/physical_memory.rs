@@ -14,7 +14,7 @@ use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags, fcntl_add_seals, ftruncate
 use shmlock::Errno;
 use shmlock::remote::{Memory, MemorySource, NotMemory, PhysicalError, PhysicalRegion};
 use shmlock_core::wait::{Wait, WaitAction, WaitContext};
-use shmlock_core::{FenceScope, Word};
+use shmlock_core::{FenceScope, Region, Word};
 use shmlock_tests::hostile::{Folder, be_user, make_node, on_tmpfs};
 use shmlock_tests::{Fixture, alone, rounds};
 
@@ -94,7 +94,7 @@ fn uncached_memory_refuses_the_word_lock_until_the_caller_asks_by_name() {
     assert!(matches!(refused, PhysicalError::Uncached { .. }), "{refused:?}");
     assert!(refused.to_string().contains("on_uncached_memory"), "{refused}");
     // SAFETY: our own file.
-    let refused = unsafe { memory.region() }.map(|region| region.word()).unwrap_err();
+    let refused = unsafe { memory.region() }.map(Region::word).unwrap_err();
     assert!(matches!(refused, PhysicalError::Uncached { .. }), "{refused:?}");
     // SAFETY: our own file, on which exclusives work.
     let region = unsafe { memory.region_on_uncached_memory() }.expect("free");

@@ -1,5 +1,5 @@
 //! Locks in memory of real devices, where this machine has them: dma-bufs of a dma-heap and of the
-//! kernel's `/dev/udmabuf`, `/dev/mem`, memory of PCI devices. Elsewhere the tests say so.
+//! kernel's `/dev/udmabuf`, `/dev/mem`, memory of PCI devices, huge pages. Elsewhere the tests say so.
 
 #![allow(unsafe_code, reason = "ioctls, and locks in mapped memory")]
 
@@ -7,8 +7,10 @@ use std::fs::{self, File};
 use std::num::NonZeroU16;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::path::PathBuf;
+use std::ptr::null_mut;
 
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
+use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 use shmlock::Errno;
 use shmlock::remote::{Memory, MemorySource, PhysicalError, PhysicalRegion};
 use shmlock_tests::{Fixture, skipped};
@@ -125,6 +127,32 @@ fn an_address_beyond_the_physical_memory_is_refused() {
     let refusals = [Errno::INVAL, Errno::PERM, Errno::OVERFLOW];
     assert!(refusals.map(Some).contains(&error.errno()), "{error:?}");
     assert!(error.hint().is_some() && error.to_string().contains("/dev/mem"), "{error}");
+}
+
+#[test]
+fn a_memfd_of_huge_pages_holds_a_lock_between_two_of_its_pages() {
+    const MIB: u64 = 1 << 20;
+    let _fixture = Fixture::new();
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::HUGETLB | MemfdFlags::HUGE_2MB;
+    let file = match memfd_create("remote", flags) {
+        Ok(file) => file,
+        Err(errno) => return skipped(&format!("huge pages: {errno}")),
+    };
+    ftruncate(&file, 4 * MIB).expect("a length");
+    let (access, len) = (ProtFlags::READ | ProtFlags::WRITE, 4 << 20);
+    // SAFETY: a new mapping at an address of the kernel's choice touches no existing memory.
+    match unsafe { mmap(null_mut(), len, access, MapFlags::SHARED, &file, 0) } {
+        // SAFETY: just mapped, and not accessed.
+        Ok(address) => unsafe { munmap(address, len) }.expect("our own mapping"),
+        Err(errno) => {
+            return skipped(&format!("huge pages, see /proc/sys/vm/nr_hugepages: {errno}"));
+        }
+    }
+    let memory = PhysicalRegion::from_fd(&file, 2 * MIB - 64, 128, Memory::Cached);
+    let memory = memory.expect("mapped");
+    // SAFETY: our own file.
+    let lock = unsafe { memory.word_lock(ONE) }.expect("free");
+    assert!(lock.try_lock().expect("no misuse").is_some());
 }
 
 /// The memories of PCI devices that can be mapped.

@@ -56,11 +56,13 @@
 //! an interrupt (UIO, a mailbox).
 
 mod error;
+mod hint;
 mod liveness;
 mod physical;
 mod probe;
 mod range;
 mod remoteproc;
+mod request;
 mod source;
 #[cfg(test)]
 mod tests;

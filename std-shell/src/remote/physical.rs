@@ -3,31 +3,25 @@
 #![allow(unsafe_code, reason = "the caller promises what the memory is")]
 
 use std::num::NonZeroU16;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::ptr::NonNull;
 
-use rustix::fs::{Mode, OFlags, open};
-use rustix::io::{Errno, retry_on_intr};
 use shmlock_core::fence::{FenceScope, FullSystem};
 use shmlock_core::{Region, RegionLock};
 
 use super::error::PhysicalError;
-use super::range::{BadRange, Extent};
-use super::source::{Identified, Memory, MemorySource, NotMemory, check_flag};
-use crate::sys::fork;
-use crate::sys::fork::ProcessGeneration;
+use super::range::Extent;
+use super::request::{Request, SYSFS, name_of, open_device};
+use super::source::{Identified, Memory, MemorySource};
 use crate::sys::range_mapping::{Children, RangeMapping};
-
-/// The mount point of sysfs.
-const SYSFS: &str = "/sys";
 
 /// A range of memory that other processors share: mapped, not yet a lock.
 ///
 /// [The module](super) has a table of the sources, and what each says about caches.
 ///
-/// Opening maps the pages and accesses none of them, except that the pages of a plain file are
-/// populated. [`word_lock`](Self::word_lock) makes a lock of the first 128 bytes. The bytes behind
+/// Opening maps the pages and accesses none of them, except that those of a plain file or a dma-buf
+/// are populated. [`word_lock`](Self::word_lock) makes a lock of the first 128 bytes. The bytes behind
 /// them, up to the length that was given, are for the data: see [`address`](Self::address).
 ///
 /// # Fork
@@ -164,7 +158,10 @@ impl PhysicalRegion {
     ) -> Result<Self, PhysicalError> {
         let request = Request { fd, path, source, memory };
         let mapping = request.map(extent, offset, len, Children::Lack)?;
-        mapping.populate().map_err(|errno| request.refused("populate", errno))?;
+        // Not the memory of a device, whose driver may have its own idea of a first access.
+        if matches!(source, MemorySource::File | MemorySource::DmaBuf) {
+            mapping.populate().map_err(|errno| request.refused("populate", errno))?;
+        }
         Ok(Self { mapping, memory, source, path: path.to_owned() })
     }
 
@@ -297,70 +294,6 @@ impl PhysicalRegion {
     pub const fn source(&self) -> MemorySource {
         self.source
     }
-}
-
-/// A descriptor whose memory is to be mapped, with what the caller says of it.
-#[derive(Clone, Copy)]
-pub(super) struct Request<'a> {
-    pub(super) fd: BorrowedFd<'a>,
-    pub(super) path: &'a Path,
-    pub(super) source: MemorySource,
-    pub(super) memory: Memory,
-}
-
-impl Request<'_> {
-    /// Maps a range.
-    pub(super) fn map(
-        self,
-        extent: &Extent,
-        offset: u64,
-        len: usize,
-        children: Children,
-    ) -> Result<RangeMapping, PhysicalError> {
-        let path = || self.path.to_owned();
-        if self.source == MemorySource::PciResource && self.memory == Memory::Cached {
-            return Err(PhysicalError::NeverCached { path: path() });
-        }
-        check_flag(self.fd, self.source, self.memory, self.path)?;
-        let pages = extent.pages(offset, len).map_err(|bad| match bad {
-            BadRange::Empty => PhysicalError::Empty { path: path() },
-            BadRange::Misaligned => PhysicalError::Misaligned { path: path(), offset },
-            BadRange::BeyondEnd { end } => {
-                PhysicalError::BeyondEnd { path: path(), end, size: extent.size }
-            }
-        })?;
-        fork::prepare().map_err(|errno| self.refused("map", errno))?;
-        let birth = ProcessGeneration::here();
-        RangeMapping::new(self.fd, pages, children, birth)
-            .map_err(|(operation, errno)| self.refused(operation, errno))
-    }
-
-    pub(super) fn refused(self, operation: &'static str, errno: Errno) -> PhysicalError {
-        let (path, source) = (self.path.to_owned(), Some(self.source));
-        PhysicalError::System { operation, path, source, errno }
-    }
-}
-
-/// Opens a device for reading and writing, open(2): uncached memory with `O_SYNC`.
-pub(super) fn open_device(path: &Path, memory: Memory) -> Result<OwnedFd, PhysicalError> {
-    let mut flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOCTTY;
-    if memory == Memory::Uncached {
-        flags |= OFlags::SYNC;
-    }
-    retry_on_intr(|| open(path, flags, Mode::empty())).map_err(|errno| {
-        let path = path.to_owned();
-        match errno {
-            Errno::ISDIR => PhysicalError::NotMemory { path, found: NotMemory::Directory },
-            _ => PhysicalError::System { operation: "open", path, source: None, errno },
-        }
-    })
-}
-
-/// Returns what to call a descriptor in a message: the path that `/proc` knows, or its number.
-fn name_of(fd: BorrowedFd<'_>) -> PathBuf {
-    let number = fd.as_raw_fd();
-    std::fs::read_link(format!("/proc/self/fd/{number}"))
-        .unwrap_or_else(|_| PathBuf::from(format!("descriptor {number}")))
 }
 
 // What may be sent to another thread, and what threads may share.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use rustix::io::Errno;
 
 use super::error::PhysicalError;
-use super::physical::{Request, open_device};
+use super::request::{Request, SYSFS, open_device};
 use super::source::{Identified, Memory};
 use crate::sys::exclusive::{Pair, pair};
 use crate::sys::probing_child::{ChildEnd, Step, run};
@@ -110,7 +110,8 @@ pub struct ExclusivesProbe {
 /// A forked child makes the accesses, one after the other: a plain load; a pair that writes the
 /// complement of the word, until one succeeds, a thousand times at most; a plain load; a plain store
 /// of the old value. So a fault kills the child, and a child that hangs is killed when `bound` is
-/// over. If it had got as far as the pair, and died by a fault, a second child restores the word.
+/// over. (A bound that is too short for a process to start looks like a hang; seconds are right.)
+/// If it had got as far as the pair, and died by a fault, a second child restores the word.
 ///
 /// **It says nothing about exclusion between parties**: exclusives may work for each of two
 /// processors and exclude neither. Only a count in which all parties increment the same word under
@@ -155,7 +156,7 @@ pub unsafe fn probe_exclusives(
 ) -> Result<ExclusivesProbe, PhysicalError> {
     let path = path.as_ref();
     let fd = open_device(path, memory)?;
-    let found = Identified::of(fd.as_fd(), path, Path::new("/sys"))?;
+    let found = Identified::of(fd.as_fd(), path, Path::new(SYSFS))?;
     let request = Request { fd: fd.as_fd(), path, source: found.source, memory };
     let (extent, offset) = found.extent(path, offset)?;
     let mapping = request.map(&extent, offset, WORD, Children::Inherit)?;

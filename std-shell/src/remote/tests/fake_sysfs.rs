@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use shmlock_tests::Fixture;
 use shmlock_tests::hostile::Folder;
 
-use crate::remote::physical::Request;
+use crate::remote::request::Request;
 use crate::remote::source::Identified;
 use crate::remote::{Memory, MemorySource, NotMemory, PhysicalError};
 use crate::sys::range_mapping::Children;

@@ -12,7 +12,7 @@ use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 use shmlock_tests::{Capability, can};
 
 use super::super::probe::probe;
-use crate::remote::physical::Request;
+use crate::remote::request::Request;
 use crate::remote::source::Identified;
 use crate::remote::{
     ExclusivesOutcome, ExclusivesProbe, Memory, MemorySource, ProbedAccess, ProbedWord,
