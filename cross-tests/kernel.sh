@@ -45,8 +45,9 @@ run() {
         aarch64-*) actors=armv7=$CARGO_TARGET_DIR/${arm_linux[1]}/debug/actor ;;
         *) sed -i '/mixed_processors/d' "$logs/programs.$1" ;;
     esac
-    # The machine's clock may be set: it is used by these tests only.
-    SHMLOCK_ACTORS=$actors SHMLOCK_TESTS_MAY_SET_CLOCK=1 \
+    # The machine's clock may be set, and the memory of its device be written: it is used by these
+    # tests only.
+    SHMLOCK_ACTORS=$actors SHMLOCK_TESTS_MAY_SET_CLOCK=1 SHMLOCK_TESTS_MAY_WRITE_IVSHMEM=1 \
         bash cross-tests/kernel/boot.sh "$1" - <"$logs/programs.$1" >"$logs/$1" 2>&1
 }
 

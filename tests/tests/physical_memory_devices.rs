@@ -8,11 +8,15 @@ use std::num::NonZeroU16;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::path::PathBuf;
 use std::ptr::null_mut;
+use std::time::Duration;
 
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 use shmlock::Errno;
-use shmlock::remote::{Memory, MemorySource, PhysicalError, PhysicalRegion};
+use shmlock::remote::{
+    ExclusivesOutcome, Memory, MemorySource, PhysicalError, PhysicalRegion, ProbedWord,
+    probe_exclusives,
+};
 use shmlock_tests::{Fixture, skipped};
 
 const ONE: NonZeroU16 = NonZeroU16::new(1).unwrap();
@@ -182,4 +186,103 @@ fn memory_of_a_pci_device_is_recognised_by_its_file_and_never_called_cached() {
         }
         other => panic!("{other:?}"),
     }
+}
+
+/// Set where the memory of an ivshmem device may be written: the machine was made for the tests.
+const MAY_WRITE_IVSHMEM: &str = "SHMLOCK_TESTS_MAY_WRITE_IVSHMEM";
+
+/// Returns the directory of QEMU's device for shared memory, ivshmem-plain: 1af4:1110.
+fn ivshmem() -> Option<PathBuf> {
+    let devices = fs::read_dir("/sys/bus/pci/devices").into_iter().flatten();
+    let mut paths = devices.filter_map(|device| Some(device.ok()?.path()));
+    paths.find(|path| {
+        let id = |file| fs::read_to_string(path.join(file)).unwrap_or_default();
+        (id("vendor").trim_end(), id("device").trim_end()) == ("0x1af4", "0x1110")
+    })
+}
+
+/// Returns the directory of the device, enabled, if its memory may be written; reports that the test
+/// is skipped otherwise.
+fn writable_ivshmem() -> Option<PathBuf> {
+    if std::env::var_os(MAY_WRITE_IVSHMEM).is_none() {
+        skipped("the tests may not write the memory of an ivshmem device here");
+        return None;
+    }
+    let device = ivshmem().expect("the machine that may be written has one");
+    fs::write(device.join("enable"), "1").expect("root may");
+    Some(device)
+}
+
+#[test]
+fn memory_of_a_device_is_one_lock_by_its_file_and_by_its_address() {
+    let _fixture = Fixture::new();
+    let Some(device) = writable_ivshmem() else { return };
+    // One line for each resource: first and last address, flags.
+    let lines = fs::read_to_string(device.join("resource")).expect("an attribute");
+    let third = lines.lines().nth(2).and_then(|line| line.split_whitespace().next());
+    let digits = third.and_then(|address| address.strip_prefix("0x")).expect("an address");
+    let address = u64::from_str_radix(digits, 16).expect("a number");
+    let by_address = PhysicalRegion::open("/dev/mem", address + 8192, 128, Memory::Uncached);
+    let by_address = by_address.expect("no driver has claimed it");
+    assert_eq!(by_address.source(), MemorySource::DevMem);
+    let path = device.join("resource2");
+    let by_file = PhysicalRegion::open(path, 8192, 128, Memory::Uncached).expect("mapped");
+    // SAFETY: memory that only this test uses; exclusives work on all memory of an emulator.
+    let one = unsafe { by_address.word_lock_on_uncached_memory(ONE) }.expect("free");
+    // SAFETY: as above.
+    let other = unsafe { by_file.word_lock_on_uncached_memory(TWO) }.expect("free");
+    let guard = one.try_lock().expect("no misuse").expect("free");
+    assert!(other.try_lock().expect("no misuse").is_none(), "one memory, one lock");
+    drop(guard);
+    assert!(other.try_lock().expect("no misuse").is_some());
+}
+
+#[test]
+fn ram_that_the_kernel_manages_is_not_permitted_by_its_address() {
+    let _fixture = Fixture::new();
+    // The addresses are zeros for all but root.
+    let memory = fs::read_to_string("/proc/iomem").unwrap_or_default();
+    let ram = memory.lines().find(|line| line.ends_with(" : System RAM"));
+    let last = ram.and_then(|line| line.split([' ', '-']).nth(1));
+    let last = last.and_then(|digits| u64::from_str_radix(digits, 16).ok()).unwrap_or(0);
+    if last == 0 || device("/dev/mem").is_none() {
+        return skipped("the addresses of RAM are not shown, or there is no /dev/mem");
+    }
+    // Mapping accesses nothing.
+    match PhysicalRegion::open("/dev/mem", last & !4095, 128, Memory::Cached) {
+        Err(error) => {
+            assert_eq!(error.errno(), Some(Errno::PERM), "{error:?}");
+            assert!(error.to_string().contains("CONFIG_STRICT_DEVMEM"), "{error}");
+        }
+        Ok(_) => skipped("this kernel gives /dev/mem access to all of RAM"),
+    }
+}
+
+#[test]
+fn memory_of_an_emulated_pci_device_holds_a_lock_if_it_is_asked_for_by_name() {
+    let _fixture = Fixture::new();
+    let Some(device) = writable_ivshmem() else { return };
+    let path = device.join("resource2");
+    let map = || PhysicalRegion::open(&path, 4096 + 64, 128, Memory::Uncached);
+    let [one, other] = [map(), map()].map(|mapped| mapped.expect("mapped"));
+    assert_eq!(one.source(), MemorySource::PciResource);
+    // SAFETY: memory that only this test uses.
+    let refused = unsafe { one.word_lock(ONE) }.unwrap_err();
+    assert!(matches!(refused, PhysicalError::Uncached { .. }), "{refused:?}");
+    // SAFETY: as above; exclusives work on all memory of an emulator.
+    let one = unsafe { one.word_lock_on_uncached_memory(ONE) }.expect("free");
+    // SAFETY: as above.
+    let other = unsafe { other.word_lock_on_uncached_memory(TWO) }.expect("free");
+    let guard = one.try_lock().expect("no misuse").expect("free");
+    assert!(other.try_lock().expect("no misuse").is_none(), "one memory, one lock");
+    drop(guard);
+
+    let size = fs::metadata(&path).expect("it is there").len();
+    let beyond = PhysicalRegion::open(&path, size - 64, 128, Memory::Uncached).unwrap_err();
+    assert!(matches!(beyond, PhysicalError::BeyondEnd { .. }), "{beyond:?}");
+    // SAFETY: as above; an emulator does not hang.
+    let probed = unsafe { probe_exclusives(&path, 0, Memory::Uncached, Duration::from_secs(600)) };
+    let probed = probed.expect("a child");
+    assert!(matches!(probed.outcome, ExclusivesOutcome::Work { .. }), "{probed:?}");
+    assert_eq!(probed.word, ProbedWord::Restored);
 }

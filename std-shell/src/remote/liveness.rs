@@ -4,6 +4,7 @@ use std::num::NonZeroU16;
 
 use shmlock_core::Token;
 use shmlock_core::contend::Liveness;
+use shmlock_core::fence::{Fence, FullSystem};
 use shmlock_core::token::TokenRange;
 
 use super::remoteproc::{HeldDown, Remoteproc, RemoteprocError, RemoteprocReading};
@@ -141,6 +142,10 @@ impl Liveness for RemoteprocLiveness {
     fn while_dead<R>(&mut self, owner: Token, act: impl FnOnce() -> R) -> Option<R> {
         let (owners, processor) =
             self.processors.iter().find(|(owners, _)| owners.contain(owner))?;
+        // Partner: the fences of a booting processor, after it has counted its epoch up and before
+        // it acquires. The reading below is no older than the word that names the owner: an older
+        // one would say that the owner's processor is held down, which has since booted.
+        FullSystem.acquire();
         match processor.while_held_down(act) {
             Ok(HeldDown::Throughout(result)) => Some(result),
             Ok(HeldDown::InDoubt { result, after }) => {

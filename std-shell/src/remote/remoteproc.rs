@@ -159,6 +159,10 @@ impl Remoteproc {
 
     /// Runs `act` if the processor is held down, and reads again afterwards.
     ///
+    /// For a processor that never comes back, `act` declares its boot over, in the supervisor's own
+    /// word beside the boot counters. The boot that it names was read **before** this call. Then it
+    /// is right whatever happens meanwhile: a processor that starts has another boot.
+    ///
     /// The first reading stands before `act`, the second one after it. [`HeldDown::Throughout`]
     /// says that both found the processor held down. It does not say that it was so in between:
     /// another program may have started and stopped it. What can happen *after* the second reading:
