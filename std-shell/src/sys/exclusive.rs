@@ -136,29 +136,4 @@ mod tests {
         // SAFETY: as above.
         assert_eq!(unsafe { address.read_volatile() }, 5);
     }
-
-    /// An exception return clears the local monitor (Arm ARM, "Exclusive access instructions and
-    /// exception return"; qemu-user does the same), so that the store after a system call fails.
-    #[cfg(target_arch = "aarch64")]
-    #[test]
-    fn a_pair_with_a_system_call_between_its_instructions_is_refused() {
-        use std::arch::asm;
-        let mut word = 5_u32;
-        let failed: u32;
-        // SAFETY:
-        // - our own word, to which no reference exists.
-        // - getpid(2) takes nothing, returns in x0, and changes no other register.
-        unsafe {
-            asm!(
-                "ldxr {seen:w}, [{word}]",
-                "svc #0",
-                "stxr {failed:w}, {new:w}, [{word}]",
-                word = in(reg) &raw mut word, new = in(reg) 7_u32,
-                seen = out(reg) _, failed = out(reg) failed,
-                in("x8") libc::SYS_getpid, out("x0") _,
-                options(nostack)
-            );
-        }
-        assert_eq!((failed, word), (1, 5));
-    }
 }

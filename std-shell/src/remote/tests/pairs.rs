@@ -1,8 +1,8 @@
 //! Memory that misbehaves: pairs that stand for it, and mappings that fault.
 //!
-//! No emulated machine in reach has memory on which exclusives fail: QEMU performs an exclusive
-//! store by a compare-and-swap of its own, on every kind of memory. On AArch64 one real pair that
-//! fails is in `sys/exclusive.rs`.
+//! QEMU has no memory on which exclusives fail: it performs an exclusive store by a compare-and-swap
+//! of its own, on every kind of memory. But it clears the monitor at a system call, as processors
+//! do. So on AArch64 one pair is real, never succeeds, and is tried in an emulated machine.
 
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -87,6 +87,34 @@ fn a_pair_that_is_refused_a_thousand_times_never_succeeds() {
         Pair::Refused
     }
     if let Some(found) = probed(refused) {
+        assert_eq!(found, ExclusivesOutcome::NeverSucceed);
+    }
+}
+
+/// A return from an exception clears the local monitor (Arm ARM, exclusives and exceptions):
+/// a store after a system call is refused, on any memory.
+#[cfg(target_arch = "aarch64")]
+#[test]
+fn real_exclusives_that_never_succeed_are_reported_so() {
+    unsafe fn disturbed(word: *mut u32, _: u32, new: u32) -> Pair {
+        let failed: u32;
+        // SAFETY:
+        // - aligned, readable and writable, as the caller has it.
+        // - getpid(2) takes nothing, returns in x0, and changes no other register.
+        unsafe {
+            std::arch::asm!(
+                "ldxr {seen:w}, [{word}]",
+                "svc #0",
+                "stxr {failed:w}, {new:w}, [{word}]",
+                word = in(reg) word, new = in(reg) new,
+                seen = out(reg) _, failed = out(reg) failed,
+                in("x8") libc::SYS_getpid, out("x0") _,
+                options(nostack)
+            );
+        }
+        if failed == 0 { Pair::Stored } else { Pair::Refused }
+    }
+    if let Some(found) = probed(disturbed) {
         assert_eq!(found, ExclusivesOutcome::NeverSucceed);
     }
 }
