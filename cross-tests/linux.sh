@@ -15,7 +15,7 @@ arm_suite=(--workspace
     --exclude shmlock-cli --exclude shmlock-model
     --exclude shmlock-comparison --exclude shmlock-core-benches --exclude shmlock-costs
     --exclude shmlock-opening
-    --features shmlock/logger,shmlock/block,shmlock/serde
+    --features shmlock/logger,shmlock/block,shmlock/serde,shmlock/remote
     --features shmlock-core/embedded-hal,shmlock-core/embedded-hal-async)
 
 debian_name() { case $1 in aarch64-*) echo arm64 ;; *) echo armhf ;; esac }

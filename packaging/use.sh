@@ -64,7 +64,8 @@ nothing_in_memory() {
 
 manual_pages() {
     local verb function
-    for verb in '' -run -status -list -watch -clean -hold -bench -completions -man; do
+    for verb in '' -run -status -list -watch -clean -hold -bench -probe-memory -completions \
+        -man; do
         gzip --test "/usr/share/man/man1/shmlock$verb.1.gz"
     done
     [ ! -e /usr/include/shmlock.h ] ||

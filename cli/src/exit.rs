@@ -12,8 +12,8 @@ use crate::signals::end_by;
 pub(crate) const CONFLICT: u8 = 1;
 // sysexits.h, as flock(1) uses it.
 const USAGE: u8 = 64;
-const DATA: u8 = 65;
-const NO_INPUT: u8 = 66;
+pub(crate) const DATA: u8 = 65;
+pub(crate) const NO_INPUT: u8 = 66;
 pub(crate) const UNAVAILABLE: u8 = 69;
 pub(crate) const SYSTEM: u8 = 71;
 pub(crate) const CANNOT_CREATE: u8 = 73;

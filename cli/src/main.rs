@@ -19,6 +19,7 @@ mod inherited;
 mod list;
 mod man;
 mod owner;
+mod probe_memory;
 mod process;
 mod report;
 mod run;
@@ -61,6 +62,7 @@ enum Verb {
     Clean(clean::Args),
     Hold(hold::Args),
     Bench(bench::Args),
+    ProbeMemory(probe_memory::Args),
     Completions(completions::Args),
     Man(man::Args),
 }
@@ -75,6 +77,7 @@ impl Verb {
             Self::Watch(args) => args.perform().map(Ending::from),
             Self::Clean(args) => args.perform().map(Ending::from),
             Self::Bench(args) => args.perform().map(Ending::from),
+            Self::ProbeMemory(args) => args.perform().map(Ending::from),
             Self::Completions(args) => args.perform(Cli::command()).map(Ending::from),
             Self::Man(args) => args.perform(Cli::command()).map(Ending::from),
         }

@@ -8,8 +8,18 @@ use shmlock_tests::{output, skipped, start};
 
 use crate::program::{ended, says};
 
-const VERBS: [&str; 9] =
-    ["run", "status", "list", "watch", "clean", "hold", "bench", "completions", "man"];
+const VERBS: [&str; 10] = [
+    "run",
+    "status",
+    "list",
+    "watch",
+    "clean",
+    "hold",
+    "bench",
+    "probe-memory",
+    "completions",
+    "man",
+];
 
 #[test]
 fn the_help_of_each_verb_that_can_fail_says_what_the_exit_status_means() {

@@ -9,6 +9,7 @@ mod generated;
 mod inherited;
 mod like_flock;
 mod locks;
+mod probe_memory;
 mod program;
 mod run;
 mod signalled;

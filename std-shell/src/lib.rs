@@ -31,6 +31,7 @@
 //! * `SharedBlock` (feature `block`) keeps typed data beside a lock, under the same name.
 //! * [`ExitHandlers`] release the locks of a process that exits or dies by a signal.
 //! * [`list`] and [`Builder::inspect`] show locks of other processes.
+//! * `remote` (feature `remote`) has locks in memory that other processors share: firmware, a DSP.
 //!
 //! # How it works
 //!
@@ -81,6 +82,7 @@ compile_error!(
 // wait      spinning, sleeping, probing, fairness
 // lock      `ShmLock`, its builder and its guard
 // block     typed data beside a lock
+// remote    memory shared with other processors (of these it uses sys and error alone)
 #[cfg(feature = "block")]
 mod block;
 mod error;
@@ -93,6 +95,8 @@ mod lock;
 mod logger;
 mod name;
 mod process;
+#[cfg(feature = "remote")]
+pub mod remote;
 mod shm;
 mod sys;
 mod tell;

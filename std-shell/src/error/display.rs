@@ -79,7 +79,7 @@ impl fmt::Display for Roughly {
 }
 
 /// A path on one line: its control characters are escaped, so that no terminal obeys them.
-struct Shown<'a>(&'a Path);
+pub(crate) struct Shown<'a>(pub(crate) &'a Path);
 
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

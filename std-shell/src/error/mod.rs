@@ -1,6 +1,6 @@
 //! The errors: each keeps the lock or path it concerns and the system's errno.
 
-mod display;
+pub(crate) mod display;
 mod hint;
 mod io;
 pub(crate) mod release;

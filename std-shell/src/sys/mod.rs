@@ -3,6 +3,8 @@
 pub(crate) mod clock;
 pub(crate) mod closed_last;
 pub(crate) mod descriptor;
+#[cfg(feature = "remote")]
+pub(crate) mod exclusive;
 pub(crate) mod file_id;
 pub(crate) mod file_size_limit;
 pub(crate) mod fork;
@@ -14,7 +16,11 @@ pub(crate) mod ofd;
 pub(crate) mod per_process;
 pub(crate) mod pin;
 pub(crate) mod private_files;
+#[cfg(feature = "remote")]
+pub(crate) mod probing_child;
 pub(crate) mod process;
+#[cfg(feature = "remote")]
+pub(crate) mod range_mapping;
 pub(crate) mod signal_mask;
 pub(crate) mod sleep;
 pub(crate) mod spare_memory;

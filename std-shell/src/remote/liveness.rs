@@ -1,0 +1,164 @@
+//! Implements [`RemoteprocLiveness`]: proof that an owner is dead, from remoteproc.
+
+use std::num::NonZeroU16;
+
+use shmlock_core::Token;
+use shmlock_core::contend::Liveness;
+use shmlock_core::fence::{Fence, FullSystem};
+use shmlock_core::token::TokenRange;
+
+use super::remoteproc::{HeldDown, Remoteproc, RemoteprocError, RemoteprocReading};
+
+/// The bits of a static token below its slot: the boot epoch.
+const EPOCH_BITS: u32 = 10;
+
+/// Proves the death of owners whose processor Linux holds down, for
+/// [`lock_or_recover`](shmlock_core::RegionLock::lock_or_recover).
+///
+/// An owner that belongs to no processor given here, or whose processor is not
+/// [held down](Remoteproc#when-a-processor-is-held-down), is held to be alive.
+///
+/// # Boot epochs, or no other program that starts the processor
+///
+/// * [`with_slot`](Self::with_slot): the firmware's tokens are a slot and a boot epoch, which it
+///   counts up at each boot before it uses a lock. The owner that the word names belongs to a boot
+///   that had begun before the first reading. The reading proves that all such boots have ended.
+///   The token does not come back for 1024 boots, so nothing that happens later makes it live.
+/// * [`with_plain_token`](Self::with_plain_token): the firmware uses one token for all its life. If
+///   it is started while the lock changes hands, it takes the lock that it finds under its token,
+///   and **two contenders hold the lock**. So no other program may start the processor, and the
+///   recovery is disabled before it is started. The second reading notices a start that has
+///   happened nevertheless: see [`doubt`](Self::doubt).
+///
+/// # Examples
+/// ```
+/// # let class = std::env::temp_dir().join(format!("doc-remoteproc-{}", std::process::id()));
+/// # std::fs::create_dir_all(class.join("remoteproc0"))?;
+/// # std::fs::write(class.join("remoteproc0/state"), "offline\n")?;
+/// # std::fs::write(class.join("remoteproc0/recovery"), "disabled\n")?;
+/// use std::num::NonZeroU16;
+///
+/// use shmlock::remote::shmlock_core::{Region, RegionLock, RegionMemory, wait::Spin};
+/// use shmlock::remote::{Remoteproc, RemoteprocLiveness};
+///
+/// const SUPERVISOR: NonZeroU16 = NonZeroU16::new(63 << 10).unwrap();
+/// const M4: NonZeroU16 = NonZeroU16::new(2 << 10 | 5).unwrap(); // slot 2, in its 5th epoch
+///
+/// let memory = RegionMemory::new(); // stands for shared memory
+/// let region = Region::new(&memory)?;
+/// std::mem::forget(RegionLock::new(region, M4).try_lock()?); // it crashes with the lock
+///
+/// // A supervisor says `Remoteproc::new("remoteproc0")`.
+/// let m4 = Remoteproc::in_class(&class, "remoteproc0");
+/// let mut liveness = RemoteprocLiveness::new().with_slot(2, m4);
+/// let lock = RegionLock::new(region, SUPERVISOR);
+/// let guard = lock.lock_or_recover(&mut Spin::attempts(1_000), &mut liveness)?;
+/// assert!(guard.owner_died());
+/// # std::fs::remove_dir_all(&class)?;
+/// # drop(guard);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct RemoteprocLiveness {
+    processors: Vec<(Owners, Remoteproc)>,
+    failure: Option<RemoteprocError>,
+    doubt: Option<Doubt>,
+}
+
+/// The tokens of a processor.
+#[derive(Clone, Copy, Debug)]
+enum Owners {
+    Slot(u8),
+    Plain(Token),
+}
+
+/// A take-over during which the processor of the dead owner may have been started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Doubt {
+    /// The owner that was taken for dead.
+    pub owner: Token,
+    /// The reading after the take-over.
+    pub after: Result<RemoteprocReading, RemoteprocError>,
+}
+
+impl RemoteprocLiveness {
+    /// Returns a value that proves no death.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a processor whose tokens are a slot, 1 to 63, and a boot epoch: the token is the slot
+    /// times 1024 plus the epoch. Another slot is that of no token.
+    #[must_use]
+    pub fn with_slot(mut self, slot: u8, processor: Remoteproc) -> Self {
+        self.processors.push((Owners::Slot(slot), processor));
+        self
+    }
+
+    /// Adds a processor that has one token for all its life. **No other program may start it**: see
+    /// the [type](Self).
+    #[must_use]
+    pub fn with_plain_token(mut self, token: NonZeroU16, processor: Remoteproc) -> Self {
+        self.processors.push((Owners::Plain(Token::from_static(token)), processor));
+        self
+    }
+
+    /// Returns the last take-over from a plain token after which the processor was no longer held
+    /// down, or could not be read, and forgets it.
+    ///
+    /// The caller asks after each acquisition with `owner_died`. If there is one, the processor may
+    /// believe that it holds the lock. The caller stops it, and does not touch the data before
+    /// that.
+    #[must_use]
+    pub fn doubt(&mut self) -> Option<Doubt> {
+        self.doubt.take()
+    }
+
+    /// Returns the last error of a reading, for diagnosis, and forgets it. The owner was held to be
+    /// alive.
+    #[must_use]
+    pub fn failure(&mut self) -> Option<RemoteprocError> {
+        self.failure.take()
+    }
+}
+
+impl Owners {
+    fn contain(self, token: Token) -> bool {
+        match self {
+            Self::Slot(slot) => slot_of(token) == Some(slot),
+            Self::Plain(own) => own == token,
+        }
+    }
+}
+
+/// Returns the slot of a token that is a slot and an epoch; `None` for one that can be none.
+fn slot_of(token: Token) -> Option<u8> {
+    let slot = u8::try_from(token.get() >> EPOCH_BITS).ok().filter(|slot| *slot > 0)?;
+    (token.range() == TokenRange::Static).then_some(slot)
+}
+
+impl Liveness for RemoteprocLiveness {
+    fn while_dead<R>(&mut self, owner: Token, act: impl FnOnce() -> R) -> Option<R> {
+        let (owners, processor) =
+            self.processors.iter().find(|(owners, _)| owners.contain(owner))?;
+        // Partner: the fences of a booting processor, after it has counted its epoch up and before
+        // it acquires. The reading below is no older than the word that names the owner: an older
+        // one would say that the owner's processor is held down, which has since booted.
+        FullSystem.acquire();
+        match processor.while_held_down(act) {
+            Ok(HeldDown::Throughout(result)) => Some(result),
+            Ok(HeldDown::InDoubt { result, after }) => {
+                if matches!(owners, Owners::Plain(_)) {
+                    self.doubt = Some(Doubt { owner, after });
+                }
+                Some(result)
+            }
+            Ok(HeldDown::No(_)) => None,
+            Err(error) => {
+                self.failure = Some(error);
+                None
+            }
+        }
+    }
+}
