@@ -1,0 +1,59 @@
+//! Runs on each core, from each reset on.
+
+use core::hint;
+use core::ptr::NonNull;
+
+use semihosting::process;
+use shmlock_core::Error;
+use shmlock_core::wait::Spin;
+use shmlock_one_memory::locks::{NoLock, WordLock};
+use shmlock_one_memory::{Exclude, LockKind, Party, SharedMemory};
+
+/// The board's RAM outside the processor, which is a file of the host.
+const SHARED: usize = if cfg!(feature = "an521") { 0x8000_0000 } else { 0x2100_0000 };
+
+/// Attempts of a core to acquire the lock until it looks again whether it is to stop. It probes the
+/// owner after the last one.
+const ATTEMPTS: u32 = 1_000;
+
+pub(crate) fn begin() {}
+
+/// Counts on one core until the judge says stop. Returns never: the judge ends the emulator.
+pub(crate) fn run(core: u32, _cores: u32) -> i32 {
+    let address = NonNull::new(SHARED as *mut u8).expect("not zero");
+    // SAFETY: RAM of this board, which no program is linked to. All parties use this type.
+    let memory = unsafe { SharedMemory::at(address) };
+    if let Some(party) = Party::of_core(core) {
+        let sections = if core >= memory.orders.cores() {
+            0
+        } else {
+            match memory.orders.lock() {
+                LockKind::None => count(memory, &NoLock(party)),
+                LockKind::Word => {
+                    count(memory, &WordLock::new(memory, party).expect("a lock or zeros"))
+                }
+            }
+        };
+        memory.orders.end(party, sections);
+    }
+    loop {
+        hint::spin_loop();
+    }
+}
+
+/// Counts until the judge says stop. Returns the number of critical sections.
+fn count(memory: &SharedMemory, lock: &impl Exclude) -> u32 {
+    let mut sections = 0_u32;
+    while !memory.orders.is_stopped() {
+        match lock.count(memory, &mut Spin::attempts(ATTEMPTS)) {
+            Ok(()) => sections = sections.wrapping_add(1),
+            Err(Error::Busy { .. }) => {}
+            Err(_) => memory.ledger.note_error(),
+        }
+    }
+    sections
+}
+
+pub(crate) fn end(failed: i32) -> ! {
+    process::exit(failed)
+}

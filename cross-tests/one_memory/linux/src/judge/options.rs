@@ -1,0 +1,60 @@
+//! Parses the command line.
+
+use std::time::Duration;
+
+use shmlock_one_memory::LockKind;
+
+/// What the judge does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Run {
+    Exact,
+    Control,
+}
+
+/// The command line.
+#[derive(Debug)]
+pub(crate) struct Options {
+    pub(crate) run: Run,
+    pub(crate) lock: LockKind,
+    /// The cores that count.
+    pub(crate) cores: u32,
+    /// The processes that count, all of them one party.
+    pub(crate) processes: usize,
+    /// The time for which all parties count together.
+    pub(crate) time: Duration,
+    /// QEMU with the machine and its program.
+    pub(crate) machine: Vec<String>,
+}
+
+impl Options {
+    pub(crate) fn parse(mut words: impl Iterator<Item = String>) -> Result<Self, String> {
+        let run = match words.next().as_deref() {
+            Some("exact") => Run::Exact,
+            Some("control") => Run::Control,
+            other => return Err(format!("unknown run {other:?}")),
+        };
+        let time = Duration::from_secs(10);
+        let mut options =
+            Self { run, lock: LockKind::Word, cores: 1, processes: 1, time, machine: Vec::new() };
+        for word in words.by_ref().take_while(|word| word != "--") {
+            options.set(&word)?;
+        }
+        options.machine = words.collect();
+        if options.machine.is_empty() { Err("no machine after --".into()) } else { Ok(options) }
+    }
+
+    fn set(&mut self, word: &str) -> Result<(), String> {
+        let unknown = || format!("unknown option {word}");
+        let (name, value) = word.split_once('=').ok_or_else(unknown)?;
+        let number = || value.parse::<u32>().map_err(|error| format!("{word}: {error}"));
+        match (name, value) {
+            ("lock", "none") => self.lock = LockKind::None,
+            ("lock", "word") => self.lock = LockKind::Word,
+            ("cores", _) => self.cores = number()?,
+            ("processes", _) => self.processes = number()? as usize,
+            ("seconds", _) => self.time = Duration::from_secs(number()?.into()),
+            _ => return Err(unknown()),
+        }
+        Ok(())
+    }
+}
