@@ -2,7 +2,10 @@
 
 use core::fmt;
 
-use crate::layout::{DESCRIPTION_MAX, LAYOUT_VERSION, REGION_ALIGN, REGION_LEN};
+use crate::layout::{
+    DESCRIPTION_MAX, EPOCH_VERSION, LAYOUT_VERSION, REGION_ALIGN, REGION_LEN, ROLL_VERSION,
+    roll_len,
+};
 use crate::word::Word;
 
 /// Every error of this crate.
@@ -29,6 +32,31 @@ pub enum Error {
     OtherVersion {
         /// Its layout version.
         found: u8,
+    },
+    /// The region is a lock whose static tokens are plain, and the handle is of a boot. Nothing was
+    /// written.
+    PlainTokens,
+    /// The memory is neither zero nor a roll. Nothing was written.
+    NotARoll {
+        /// The word at offset 0.
+        found: u32,
+    },
+    /// The memory is a roll of another layout version. Nothing was written.
+    OtherRollVersion {
+        /// Its layout version.
+        found: u8,
+    },
+    /// The memory has no room for a roll of one slot.
+    RollTooShort {
+        /// Its length in bytes.
+        len: usize,
+    },
+    /// The roll does not have this slot.
+    NoSuchSlot {
+        /// The slot.
+        slot: u8,
+        /// The largest slot of the roll.
+        slots: u8,
     },
     /// The wait gave up before the lock was free. A call that does not wait returns `None` or
     /// `false` instead.
@@ -79,10 +107,40 @@ impl fmt::Display for Error {
                 "the memory holds something other than a lock (magic word {found:#010x}); point to \
                  memory of its own, or clear it to zero if its content is garbage"
             ),
+            Self::OtherVersion { found: EPOCH_VERSION } => f.write_str(
+                "the static tokens of the lock are of boots, and the handle's is not; attach the \
+                 handle with a boot of the lock's roll, or stop all parties and clear the region \
+                 to zero",
+            ),
             Self::OtherVersion { found } => write!(
                 f,
                 "the region has layout version {found}, this crate speaks version \
                  {LAYOUT_VERSION}; use one version on all sides"
+            ),
+            Self::PlainTokens => f.write_str(
+                "the static tokens of the lock are plain, and the handle's is of a boot; attach \
+                 the handle with a plain token, or stop all parties and clear the region to zero",
+            ),
+            Self::NotARoll { found } => write!(
+                f,
+                "the memory holds something other than a roll of boots (magic word {found:#010x}); \
+                 point to memory of its own, or clear it to zero if its content is garbage"
+            ),
+            Self::OtherRollVersion { found } => write!(
+                f,
+                "the roll of boots has layout version {found}, this crate speaks version \
+                 {ROLL_VERSION}; use one version on all sides"
+            ),
+            Self::RollTooShort { len } => write!(
+                f,
+                "the roll of boots has {len} bytes; give it {}, and {} more for each further slot",
+                roll_len(1),
+                roll_len(1) - roll_len(0)
+            ),
+            Self::NoSuchSlot { slot, slots } => write!(
+                f,
+                "the roll of boots has no slot {slot}, only 1 to {slots}; make the roll longer, or \
+                 use another slot"
             ),
             Self::Busy { seen } => {
                 write!(f, "the lock is not free ({seen:?}); wait longer or try again")

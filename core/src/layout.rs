@@ -37,7 +37,15 @@ pub const LAYOUT_VERSION: u8 = 1;
 /// The magic word of a region in use: the bytes `S`, `H`, `L`, and the layout version.
 pub const MAGIC: u32 = u32::from_le_bytes([b'S', b'H', b'L', LAYOUT_VERSION]);
 
-/// The magic word of memory that has not been used as a lock yet.
+/// The layout version of a region whose static tokens are of boots ([`roll`](crate::roll)): the
+/// bytes of [`LAYOUT_VERSION`], under another number. So each party that knows plain static tokens
+/// only refuses it.
+pub const EPOCH_VERSION: u8 = LAYOUT_VERSION | 0x80;
+
+/// The magic word of a region in use whose static tokens are of boots.
+pub const EPOCH_MAGIC: u32 = u32::from_le_bytes([b'S', b'H', b'L', EPOCH_VERSION]);
+
+/// The magic word of memory that has not been used as a lock, or as a roll, yet.
 pub(crate) const UNTOUCHED: u32 = 0;
 
 /// The byte of the magic word that holds the layout version.
@@ -45,6 +53,24 @@ const VERSION: u32 = u32::from_le_bytes([0, 0, 0, 0xff]);
 
 /// Longest description, in bytes of UTF-8.
 pub const DESCRIPTION_MAX: usize = 63;
+
+/// The alignment that a [`roll`](crate::roll) of boots must have, in bytes.
+pub const ROLL_ALIGN: usize = 4;
+
+/// The version of the roll's layout that this crate reads and writes.
+pub const ROLL_VERSION: u8 = 1;
+
+/// The magic word of a roll in use: the bytes `S`, `H`, `R`, and the version.
+pub const ROLL_MAGIC: u32 = u32::from_le_bytes([b'S', b'H', b'R', ROLL_VERSION]);
+
+/// The largest slot of a roll: six bits of a token.
+pub const SLOT_MAX: u8 = 63;
+
+/// Returns the bytes of a roll with the slots from 1 to `slots`.
+#[must_use]
+pub const fn roll_len(slots: u8) -> usize {
+    8 * (slots as usize + 1)
+}
 
 /// The meaning of a magic word. Total: every value has one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

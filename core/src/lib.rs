@@ -60,11 +60,12 @@ compile_error!(
 
 // From the ground up; each module uses only those before it:
 // sync, barrier, fence, layout, token, word, error, region, protocol, wait, contend,
-// record/{mod, encoded, access}, counters, snapshot, lock/{hold_count, mod, change, guard},
-// wait_async.
+// record/{mod, encoded, access}, counters, snapshot, roll/{boot, mod, memory, liveness},
+// epoch_region, lock/{hold_count, mod, boot, change, guard}, wait_async.
 mod barrier;
 pub mod contend;
 mod counters;
+mod epoch_region;
 pub mod error;
 pub mod fence;
 pub mod layout;
@@ -72,6 +73,7 @@ pub mod lock;
 pub mod protocol;
 pub mod record;
 pub mod region;
+pub mod roll;
 #[cfg(not(loom))]
 pub mod snapshot;
 mod sync;
@@ -81,6 +83,7 @@ pub mod wait;
 pub mod wait_async;
 pub mod word;
 
+pub use epoch_region::EpochRegion;
 pub use error::Error;
 pub use fence::{Fence, FenceScope};
 pub use lock::RegionLock;

@@ -74,7 +74,9 @@ pub const READ_ATTEMPTS: u32 = 16;
 /// 2. [`REGION_LEN`] bytes from there on are readable and writable for `'a`.
 /// 3. For `'a`, all other accesses to these bytes are atomic operations of 32 bits: in this
 ///    program, in another process, on another core.
-/// 4. The magic word was [`MAGIC`] when the region was made.
+/// 4. The magic word was [`MAGIC`] when the region was made; in an
+///    [`EpochRegion`](crate::EpochRegion) it was
+///    [`EPOCH_MAGIC`](crate::layout::EPOCH_MAGIC).
 #[derive(Clone, Copy)]
 #[repr(transparent)] // so that memory of zeros is an `Option` of it: none
 pub struct Region<'a> {
@@ -96,8 +98,13 @@ impl<'a> Region<'a> {
     /// # Errors
     /// Those of [`from_static`](Self::from_static).
     pub fn new(memory: &'a RegionMemory) -> Result<Self, Error> {
-        // Invariants 1, 2: the type of `memory`. 3: its words are private atomics. 4: `claim`.
-        Self { words: &memory.words }.claim()
+        Self::unclaimed(memory).claim()
+    }
+
+    /// Returns the region in memory that lives for `'a`, before its magic word is checked.
+    pub(crate) fn unclaimed(memory: &'a RegionMemory) -> Self {
+        // Invariants 1, 2: the type of `memory`. 3: its words are private atomics. 4: the caller.
+        Self { words: &memory.words }
     }
 
     /// Returns the region at an address from outside Rust: in a mapped file, in a shared RAM bank.
@@ -141,6 +148,20 @@ impl<'a> Region<'a> {
     /// ```
     #[cfg(not(loom))] // loom's atomics are no words in memory
     pub unsafe fn from_raw(address: NonNull<u8>, len: usize) -> Result<Self, Error> {
+        // SAFETY: the same contract, guaranteed by the caller.
+        unsafe { Self::unclaimed_from_raw(address, len) }?.claim()
+    }
+
+    /// Returns the region at an address, before its magic word is checked. Writes nothing.
+    ///
+    /// # Safety
+    /// The contract of [`from_raw`](Self::from_raw).
+    #[cfg(not(loom))]
+    #[inline]
+    pub(crate) unsafe fn unclaimed_from_raw(
+        address: NonNull<u8>,
+        len: usize,
+    ) -> Result<Self, Error> {
         let remainder = address.addr().get() % REGION_ALIGN;
         if remainder != 0 {
             return Err(Error::Misaligned { remainder });
@@ -154,24 +175,31 @@ impl<'a> Region<'a> {
         // - every bit pattern is a valid `Words`: it consists of `AtomicU32` only, without padding
         //   (asserted in `layout.rs`).
         let words = unsafe { address.cast::<Words>().as_ref() };
-        Self { words }.claim()
+        Ok(Self { words }) // invariant 4: the caller
     }
 
     /// Checks the magic word, and writes it if the memory is untouched.
     fn claim(self) -> Result<Self, Error> {
-        // Partner: the same swap by others. Relaxed: the magic orders no other word, for all zero
-        // is valid.
-        let mut found = self.words.magic.load(Relaxed);
-        if found == UNTOUCHED {
-            found = match self.words.magic.compare_exchange(UNTOUCHED, MAGIC, Relaxed, Relaxed) {
-                Ok(_) => MAGIC,
-                Err(others) => others,
-            };
-        }
+        let found = self.mark(MAGIC);
         match Magic::decode(found) {
             Magic::Ours => Ok(self),
             Magic::OtherVersion(found) => Err(Error::OtherVersion { found }),
             Magic::Foreign | Magic::Untouched => Err(Error::NotALock { found }),
+        }
+    }
+
+    /// Writes the magic word if the memory is untouched. Returns the one that stands then.
+    #[inline]
+    pub(crate) fn mark(self, magic: u32) -> u32 {
+        // Partner: the same swap by others. Relaxed: the magic orders no other word, for all zero
+        // is valid.
+        let found = self.words.magic.load(Relaxed);
+        if found != UNTOUCHED {
+            return found;
+        }
+        match self.words.magic.compare_exchange(UNTOUCHED, magic, Relaxed, Relaxed) {
+            Ok(_) => magic,
+            Err(others) => others,
         }
     }
 

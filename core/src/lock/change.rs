@@ -264,7 +264,7 @@ impl<'a, F: Fence> RegionLock<'a, F> {
 
     /// Notes, when the lock has been released or an acquisition was given up, whether a wake is
     /// owed.
-    fn wake(&self, wake: Wake) {
+    pub(super) fn wake(&self, wake: Wake) {
         let owes_wake = wake == Wake::One;
         self.outcome.set(Outcome { owner_died: false, owes_wake });
         if owes_wake {

@@ -1,9 +1,10 @@
 //! Implements a complete lock for embedders: one region, one static token, a way of waiting for
 //! each call.
 //!
-//! This file has the handle; `guard.rs` the calls that return a guard; `change.rs` moves the owner
-//! word; `hold_count.rs` counts nested holds.
+//! This file has the handle; `boot.rs` makes that of a core that counts its boots; `guard.rs` has the
+//! calls that return a guard; `change.rs` moves the owner word; `hold_count.rs` counts nested holds.
 
+mod boot;
 mod change;
 pub(crate) mod guard;
 mod hold_count;
@@ -147,9 +148,13 @@ impl<'a, F: Fence> RegionLock<'a, F> {
     /// ```
     #[must_use]
     pub const fn with_fence(region: Region<'a>, token: NonZeroU16, fence: F) -> Self {
+        Self::of_contender(region, Token::from_static(token), fence)
+    }
+
+    const fn of_contender(region: Region<'a>, me: Token, fence: F) -> Self {
         Self {
             region,
-            me: Token::from_static(token),
+            me,
             fence,
             holds: HoldCount::new(),
             counted: Cell::new(NEVER_COUNTED),

@@ -1,0 +1,194 @@
+//! Turns memory into the words of a roll.
+
+#![cfg_attr(
+    not(loom),
+    expect(
+        unsafe_code,
+        reason = "turns an address and a length into references to atomics, as `region.rs` does"
+    )
+)]
+
+use core::fmt;
+#[cfg(not(loom))]
+use core::mem::{align_of, offset_of, size_of};
+#[cfg(not(loom))]
+use core::ptr::NonNull;
+
+use super::Roll;
+use crate::error::Error;
+use crate::layout::{ROLL_ALIGN, ROLL_MAGIC, SLOT_MAX, UNTOUCHED, roll_len};
+use crate::sync::{AtomicU32, Relaxed};
+
+/// The first words of a roll.
+#[repr(C)]
+#[derive(Debug)]
+#[cfg_attr(loom, derive(Default))]
+struct Header {
+    magic: AtomicU32,
+    reserved: AtomicU32,
+}
+
+/// The words of one slot.
+#[repr(C)]
+#[derive(Debug)]
+#[cfg_attr(loom, derive(Default))]
+pub(super) struct SlotWords {
+    /// Written by the core only.
+    pub(super) boots: AtomicU32,
+    /// Written by the supervisor only.
+    pub(super) retired: AtomicU32,
+}
+
+// The layout is a contract with programs compiled elsewhere.
+#[cfg(not(loom))]
+const _: () = {
+    assert!(size_of::<Header>() == 8 && align_of::<Header>() == ROLL_ALIGN);
+    assert!(size_of::<SlotWords>() == 8 && align_of::<SlotWords>() == ROLL_ALIGN);
+    assert!(offset_of!(Header, magic) == 0 && offset_of!(SlotWords, boots) == 0);
+    assert!(offset_of!(SlotWords, retired) == 4);
+    assert!(offset_of!(RollMemory<1>, slots) == 8);
+};
+
+/// Memory for a roll with the slots from 1 to `SLOTS`, for a `static` or a linker section. It
+/// starts as a roll without any boot.
+///
+/// **The start-up code of no core clears it, nor the regions beside it, while another party may use
+/// them**: put them into a section that it leaves alone (`NOLOAD`). The party that powers the
+/// memory up clears both, before it starts the others. Boots that are forgotten while an owner of
+/// an earlier epoch lives make two owners possible.
+#[repr(C)]
+pub struct RollMemory<const SLOTS: usize> {
+    header: Header,
+    slots: [SlotWords; SLOTS],
+}
+
+impl<const SLOTS: usize> RollMemory<SLOTS> {
+    const SLOTS_EXIST: () =
+        assert!(SLOTS >= 1 && SLOTS <= SLOT_MAX as usize, "a roll has 1 to 63 slots");
+
+    /// Returns a roll without any boot. Does not compile with more than 63 slots, or none.
+    #[must_use]
+    #[cfg(not(loom))]
+    pub const fn new() -> Self {
+        #[expect(
+            clippy::declare_interior_mutable_const,
+            reason = "only ever copied into a new place"
+        )]
+        const ZERO: AtomicU32 = AtomicU32::new(0);
+        let () = Self::SLOTS_EXIST;
+        Self {
+            header: Header { magic: ZERO, reserved: ZERO },
+            slots: [const { SlotWords { boots: ZERO, retired: ZERO } }; SLOTS],
+        }
+    }
+
+    /// Returns a roll without any boot. Loom makes its atomics at run time.
+    #[must_use]
+    #[cfg(loom)]
+    pub fn new() -> Self {
+        let () = Self::SLOTS_EXIST;
+        Self { header: Header::default(), slots: core::array::from_fn(|_| SlotWords::default()) }
+    }
+}
+
+impl<const SLOTS: usize> Default for RollMemory<SLOTS> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<const SLOTS: usize> fmt::Debug for RollMemory<SLOTS> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RollMemory").field("slots", &SLOTS).finish_non_exhaustive()
+    }
+}
+
+impl<'a> Roll<'a> {
+    /// Returns the roll in memory that this program declares itself. Its fences are
+    /// [`InnerShareable`](crate::fence::InnerShareable).
+    ///
+    /// # Errors
+    /// [`Error::NotARoll`] or [`Error::OtherRollVersion`] if the memory holds something else.
+    /// Nothing is written then.
+    pub fn from_static<const SLOTS: usize>(
+        memory: &'static RollMemory<SLOTS>,
+    ) -> Result<Self, Error> {
+        Self::new(memory)
+    }
+
+    /// Returns the roll in memory that lives for `'a`.
+    ///
+    /// # Errors
+    /// Those of [`from_static`](Self::from_static).
+    pub fn new<const SLOTS: usize>(memory: &'a RollMemory<SLOTS>) -> Result<Self, Error> {
+        memory.header.claim()?;
+        Ok(Self::of_slots(&memory.slots))
+    }
+
+    /// Returns the roll at an address from outside Rust: in a mapped file, in a shared RAM bank.
+    /// The slots are as many as the length has room for, up to 63 ([`roll_len`]).
+    ///
+    /// Claims untouched memory (magic word zero) by writing the magic word, and writes nothing
+    /// else.
+    ///
+    /// # Errors
+    /// [`Error::Misaligned`], [`Error::RollTooShort`], [`Error::NotARoll`],
+    /// [`Error::OtherRollVersion`]. Nothing is written then.
+    ///
+    /// # Safety
+    ///
+    /// For as long as the roll, or any copy of it, is used:
+    ///
+    /// * `len` bytes from `address` on, or the first 512 of them, are readable and writable. If
+    ///   they are a mapped file, it is not truncated.
+    /// * All accesses to them, by any party, are atomic operations of 32 bits. Any values are
+    ///   allowed.
+    /// * No Rust reference to them exists other than to atomics.
+    #[cfg(not(loom))] // loom's atomics are no words in memory
+    pub unsafe fn from_raw(address: NonNull<u8>, len: usize) -> Result<Self, Error> {
+        let remainder = address.addr().get() % ROLL_ALIGN;
+        if remainder != 0 {
+            return Err(Error::Misaligned { remainder });
+        }
+        if len < roll_len(1) {
+            return Err(Error::RollTooShort { len });
+        }
+        let slots = (len / size_of::<SlotWords>() - 1).min(usize::from(SLOT_MAX));
+        // SAFETY:
+        // - aligned and long enough: checked above.
+        // - readable, writable, accessed by atomics only, for `'a`: promised by the caller.
+        // - every bit pattern is a valid `Header`: it consists of `AtomicU32` only, without
+        //   padding.
+        let header = unsafe { address.cast::<Header>().as_ref() };
+        // SAFETY: eight bytes further lies within `len`, which is sixteen or more.
+        let first = unsafe { address.add(size_of::<Header>()) };
+        // SAFETY:
+        // - `slots` times eight bytes from `first` on lie within `len`: calculated above; aligned
+        //   as `address` is, eight bytes further.
+        // - readable, writable, accessed by atomics only, for `'a`: promised by the caller.
+        // - every bit pattern is valid, as above.
+        let slots = unsafe { NonNull::slice_from_raw_parts(first.cast(), slots).as_ref() };
+        header.claim()?;
+        Ok(Self::of_slots(slots))
+    }
+}
+
+impl Header {
+    /// Checks the magic word, and writes it if the memory is untouched.
+    fn claim(&self) -> Result<(), Error> {
+        // Partner: the store below by others. Relaxed: it orders no other word, for all zero is
+        // valid.
+        match self.magic.load(Relaxed) {
+            // No swap: all parties store the same value, and the memory may have no exclusives.
+            UNTOUCHED => self.magic.store(ROLL_MAGIC, Relaxed),
+            ROLL_MAGIC => {}
+            found => {
+                return Err(match found.to_le_bytes() {
+                    [b'S', b'H', b'R', found] => Error::OtherRollVersion { found },
+                    _ => Error::NotARoll { found },
+                });
+            }
+        }
+        Ok(())
+    }
+}
