@@ -60,7 +60,7 @@ compile_error!(
 
 // From the ground up; each module uses only those before it:
 // sync, barrier, fence, layout, token, word, error, region, protocol, wait, contend,
-// record/{mod, encoded, access}, counters, snapshot, roll/{boot, mod, memory, liveness},
+// record/{mod, encoded, access}, counters, snapshot, roll/{boot, mod, memory, resume, liveness},
 // epoch_region, lock/{hold_count, mod, boot, change, guard}, wait_async.
 mod barrier;
 pub mod contend;

@@ -7,9 +7,9 @@
 
 mod program;
 
+#[cfg(feature = "an385")]
+mod an385;
 /// The start of both cores, as in the other programs for this machine.
 #[cfg(feature = "an521")]
 #[path = "../../../bare/src/an521.rs"]
 mod an521;
-#[cfg(feature = "an385")]
-mod an385;

@@ -24,21 +24,23 @@ pub(crate) fn run(core: u32, _cores: u32) -> i32 {
     // SAFETY: RAM of this board, which no program is linked to. All parties use this type.
     let memory = unsafe { SharedMemory::at(address) };
     if let Some(party) = Party::of_core(core) {
-        let sections = if core >= memory.orders.cores() {
-            0
-        } else {
-            match memory.orders.lock() {
-                LockKind::None => count(memory, &NoLock(party)),
-                LockKind::Word => {
-                    count(memory, &WordLock::new(memory, party).expect("a lock or zeros"))
-                }
-            }
-        };
+        let is_wanted = core < memory.orders.cores();
+        let sections =
+            if is_wanted { begin_boot(memory, party).expect("a lock or zeros") } else { 0 };
         memory.orders.end(party, sections);
     }
     loop {
         hint::spin_loop();
     }
+}
+
+/// Begins a boot of this core: from here on, whatever the boot before held can be recovered.
+fn begin_boot(memory: &SharedMemory, party: Party) -> Result<u32, Error> {
+    let boot = memory.roll()?.begin_boot(party.slot())?;
+    Ok(match memory.orders.lock() {
+        LockKind::None => count(memory, &NoLock(party)),
+        LockKind::Word => count(memory, &WordLock::new(memory, party, &boot)?),
+    })
 }
 
 /// Counts until the judge says stop. Returns the number of critical sections.

@@ -7,7 +7,8 @@ use std::error::Error;
 use std::path::PathBuf;
 use std::{env, thread};
 
-use shmlock::ShmLock;
+use shmlock::{Guard, ShmLock};
+use shmlock_core::roll::Boot;
 use shmlock_core::wait::{Wait, WaitAction, WaitContext};
 use shmlock_one_memory::locks::{NoLock, WordLock};
 use shmlock_one_memory::{Exclude, LockKind, Party, SharedMemory};
@@ -30,30 +31,44 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let memory = map(memory)?;
     let named = ShmLock::builder(NAMED_LOCK).directory(directory).open()?;
-    let sections = match memory.orders.lock() {
-        LockKind::None => count(memory, &named, &NoLock(Party::Linux))?,
-        LockKind::Word => count(memory, &named, &WordLock::new(memory, Party::Linux)?)?,
-    };
+    let mut sections = 0_u32;
+    while !memory.orders.is_stopped() {
+        let guard = named.lock()?; // this process is the party Linux now
+        let boot = present_boot(memory, &guard)?;
+        let counted = match memory.orders.lock() {
+            LockKind::None => NoLock(Party::Linux).count(memory, &mut Yield),
+            LockKind::Word => WordLock::new(memory, Party::Linux, &boot)?.count(memory, &mut Yield),
+        };
+        match counted {
+            Ok(()) => sections = sections.wrapping_add(1),
+            Err(_) => memory.ledger.note_error(),
+        }
+        guard.release()?;
+    }
     let guard = named.lock()?;
     memory.orders.end(Party::Linux, sections);
     guard.release()?;
     Ok(())
 }
 
-/// Counts until the judge says stop. Returns the number of critical sections.
-fn count(
-    memory: &SharedMemory,
-    named: &ShmLock,
-    lock: &impl Exclude,
-) -> Result<u32, shmlock::Error> {
-    let mut sections = 0_u32;
-    while !memory.orders.is_stopped() {
-        let guard = named.lock()?; // this process is the party Linux now
-        match lock.count(memory, &mut Yield) {
-            Ok(()) => sections = sections.wrapping_add(1),
-            Err(_) => memory.ledger.note_error(),
+/// Returns the present boot of the party Linux. `guard` is of the named lock.
+///
+/// A dead owner of the named lock may have died with the lock in memory. So a new boot begins,
+/// which proves the death to the microcontroller. *If we die here*, before the named lock is
+/// declared consistent: the next process begins one boot more.
+fn present_boot(memory: &SharedMemory, guard: &Guard<'_>) -> Result<Boot, Box<dyn Error>> {
+    let (roll, linux) = (memory.roll()?, Party::Linux.slot());
+    // The first acquisition of a new file: Linux may have been started again, all names with it.
+    let is_new = guard.fencing_token() == Some(1);
+    let owner_died = guard.recovered().is_some();
+    match roll.resume_boot(linux)? {
+        Some(boot) if !is_new && !owner_died => Ok(boot),
+        _ => {
+            let boot = roll.begin_boot(linux)?;
+            if owner_died {
+                guard.declare_consistent()?;
+            }
+            Ok(boot)
         }
-        guard.release()?;
     }
-    Ok(sections)
 }

@@ -24,7 +24,7 @@ const NONE: u32 = 0;
 pub struct Ledger {
     /// The critical sections of all parties.
     total: AtomicU32,
-    /// The number of the party in its critical section, or [`NONE`].
+    /// The slot of the party in its critical section, or [`NONE`].
     inside: AtomicU32,
     /// The critical sections of each party.
     counts: [AtomicU32; PARTIES],
@@ -77,15 +77,15 @@ impl Ledger {
     /// have not left it, and later ones may have left before.
     #[inline(never)]
     pub fn count(&self, me: Party) {
-        let number = u32::from(me.number().get());
+        let slot = u32::from(me.slot().get());
         self.check(self.inside.load(Relaxed) == NONE);
-        self.inside.store(number, Relaxed);
+        self.inside.store(slot, Relaxed);
         FullSystem.release(); // pairs with the proof of our death: the intent before the counters
         add_one(&self.total);
         FullSystem.release(); // as above: the counter before our own count
         add_one(&self.counts[me.index()]);
         FullSystem.release(); // as above: both counts before the end of the intent
-        self.check(self.inside.load(Relaxed) == number);
+        self.check(self.inside.load(Relaxed) == slot);
         self.inside.store(NONE, Relaxed);
     }
 

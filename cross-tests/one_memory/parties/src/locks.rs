@@ -1,8 +1,9 @@
 //! Provides the locks under test behind one trait.
 
 use shmlock_core::fence::FullSystem;
+use shmlock_core::roll::{Boot, BootLiveness};
 use shmlock_core::wait::Wait;
-use shmlock_core::{Error, Region, RegionLock};
+use shmlock_core::{Error, RegionLock};
 
 use crate::memory::{Party, SharedMemory};
 
@@ -23,19 +24,19 @@ pub struct WordLock<'a> {
 }
 
 impl<'a> WordLock<'a> {
-    /// Returns the handle of a party.
+    /// Returns the handle of a party for its present boot.
     ///
     /// # Errors
-    /// Those of [`Region::new`].
-    pub fn new(memory: &'a SharedMemory, party: Party) -> Result<Self, Error> {
-        let region = Region::new(&memory.region)?;
-        Ok(Self { party, lock: RegionLock::with_fence(region, party.number(), FullSystem) })
+    /// Those of [`SharedMemory::region`].
+    pub fn new(memory: &'a SharedMemory, party: Party, boot: &Boot) -> Result<Self, Error> {
+        let lock = RegionLock::for_boot_with_fence(memory.region()?, boot, FullSystem);
+        Ok(Self { party, lock })
     }
 }
 
 impl Exclude for WordLock<'_> {
     fn count(&self, memory: &SharedMemory, wait: &mut impl Wait) -> Result<(), Error> {
-        let guard = self.lock.lock(wait)?;
+        let guard = self.lock.lock_or_recover(wait, &mut BootLiveness::new(memory.roll()?))?;
         if guard.owner_died() {
             memory.ledger.repair(self.party);
             guard.declare_consistent()?;

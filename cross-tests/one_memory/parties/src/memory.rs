@@ -2,12 +2,13 @@
 
 #![allow(unsafe_code, reason = "turns an address into a reference to atomics")]
 
-use core::num::NonZeroU16;
 use core::ptr::NonNull;
 use core::sync::atomic::AtomicU32;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
-use shmlock_core::RegionMemory;
+use shmlock_core::fence::FullSystem;
+use shmlock_core::roll::{Roll, RollMemory, Slot};
+use shmlock_core::{EpochRegion, Error, RegionMemory};
 
 use crate::ledger::Ledger;
 
@@ -42,15 +43,15 @@ impl Party {
         self as usize
     }
 
-    /// Returns the number of the party in the lock, from 1.
+    /// Returns the slot of the party in the roll of boots.
     #[must_use]
-    pub fn number(self) -> NonZeroU16 {
-        const NUMBERS: [NonZeroU16; 3] = [
-            NonZeroU16::new(1).expect("not zero"),
-            NonZeroU16::new(2).expect("not zero"),
-            NonZeroU16::new(3).expect("not zero"),
+    pub const fn slot(self) -> Slot {
+        const SLOTS: [Slot; 3] = [
+            Slot::new(1).expect("1 to 63"),
+            Slot::new(2).expect("1 to 63"),
+            Slot::new(3).expect("1 to 63"),
         ];
-        NUMBERS[self.index()]
+        SLOTS[self as usize]
     }
 }
 
@@ -137,11 +138,13 @@ impl Orders {
 }
 
 /// The shared memory. All zero is its initial state.
-#[repr(C)]
+#[repr(C, align(64))]
 #[derive(Debug)]
 pub struct SharedMemory {
+    /// The boots of each party, for every lock in this memory.
+    roll: RollMemory<{ Party::ALL.len() }>,
     /// The lock by owner word.
-    pub region: RegionMemory,
+    region: RegionMemory,
     /// The data that the lock protects.
     pub ledger: Ledger,
     /// Not protected by the lock.
@@ -159,5 +162,21 @@ impl SharedMemory {
     pub unsafe fn at(address: NonNull<u8>) -> &'static Self {
         // SAFETY: promised by the caller; every bit pattern is valid, for all fields are atomics.
         unsafe { address.cast::<Self>().as_ref() }
+    }
+
+    /// Returns the roll of boots.
+    ///
+    /// # Errors
+    /// [`Error::NotARoll`], [`Error::OtherRollVersion`].
+    pub fn roll(&self) -> Result<Roll<'_, FullSystem>, Error> {
+        Ok(Roll::new(&self.roll)?.with_fence(FullSystem))
+    }
+
+    /// Returns the region of the lock by owner word.
+    ///
+    /// # Errors
+    /// Those of [`EpochRegion::new`].
+    pub fn region(&self) -> Result<EpochRegion<'_>, Error> {
+        EpochRegion::new(&self.region)
     }
 }

@@ -1,8 +1,9 @@
 //! Provides the memory, the parties on it, and the waits of the judge.
 
+use std::fmt;
 use std::fs::{self, DirBuilder, File};
 use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -45,7 +46,13 @@ pub(crate) struct Arena {
     pub(crate) memory: &'static SharedMemory,
     parties: Vec<Party>,
     cores: Vec<Party>,
-    directory: Directory,
+    _directory: Directory,
+}
+
+impl fmt::Debug for Arena {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.memory.fmt(f)
+    }
 }
 
 impl Arena {
@@ -64,7 +71,7 @@ impl Arena {
             memory,
             parties: [Party::Linux].into_iter().chain(cores.iter().copied()).collect(),
             cores,
-            directory,
+            _directory: directory,
         }
     }
 
@@ -73,9 +80,9 @@ impl Arena {
         &self.parties
     }
 
-    /// Returns the directory of the named lock.
-    pub(crate) fn directory(&self) -> &Path {
-        &self.directory.0
+    /// Returns the cores that count.
+    pub(crate) fn cores(&self) -> &[Party] {
+        &self.cores
     }
 
     /// Returns the present count of a party.
@@ -87,7 +94,7 @@ impl Arena {
     pub(crate) fn until(&mut self, what: &str, condition: impl Fn(&Self) -> bool) {
         let begun = Instant::now();
         while !condition(self) {
-            assert!(begun.elapsed() < PATIENCE, "{what}: not yet. {:#?}", self.memory);
+            assert!(begun.elapsed() < PATIENCE, "{what}: not yet. {self:#?}");
             self.machine.assert_runs();
             if !self.memory.orders.is_stopped() {
                 self.processes.assert_run();
@@ -96,13 +103,16 @@ impl Arena {
         }
     }
 
+    /// Waits until a party has counted some critical sections from now on.
+    pub(crate) fn until_counts(&mut self, party: Party, sections: u32) {
+        let begun = self.count(party);
+        self.until("a party counts", |arena| arena.count(party).wrapping_sub(begun) >= sections);
+    }
+
     /// Waits until each party has counted some critical sections from now on.
     pub(crate) fn until_all_count(&mut self, sections: u32) {
         for party in self.parties.clone() {
-            let begun = self.count(party);
-            self.until("each party counts", |arena| {
-                arena.count(party).wrapping_sub(begun) >= sections
-            });
+            self.until_counts(party, sections);
         }
     }
 

@@ -5,11 +5,14 @@
 //! | run | what happens | what must hold at the end |
 //! |---|---|---|
 //! | `exact` | all count for `seconds` | no count is lost |
+//! | `deaths` | the same, while all are reset and killed at arbitrary moments | the same |
 //! | `control` | all count until counts are lost | counts are lost |
 //!
-//! The options: `lock` (`word` or `none`), `cores` and `processes` that count, `seconds`.
+//! The options: `lock` (`word` or `none`), `cores` and `processes` that count, `seconds`,
+//! `seed`.
 
 mod arena;
+mod deaths;
 mod machine;
 mod options;
 mod processes;
@@ -27,6 +30,7 @@ fn main() {
     };
     match options.run {
         Run::Exact => runs::exact(&options),
+        Run::Deaths => deaths::deaths(&options),
         Run::Control => runs::control(&options),
     }
 }

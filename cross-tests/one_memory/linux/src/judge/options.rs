@@ -8,6 +8,7 @@ use shmlock_one_memory::LockKind;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Run {
     Exact,
+    Deaths,
     Control,
 }
 
@@ -22,6 +23,8 @@ pub(crate) struct Options {
     pub(crate) processes: usize,
     /// The time for which all parties count together.
     pub(crate) time: Duration,
+    /// The seed of all arbitrary moments.
+    pub(crate) seed: u64,
     /// QEMU with the machine and its program.
     pub(crate) machine: Vec<String>,
 }
@@ -30,12 +33,20 @@ impl Options {
     pub(crate) fn parse(mut words: impl Iterator<Item = String>) -> Result<Self, String> {
         let run = match words.next().as_deref() {
             Some("exact") => Run::Exact,
+            Some("deaths") => Run::Deaths,
             Some("control") => Run::Control,
             other => return Err(format!("unknown run {other:?}")),
         };
         let time = Duration::from_secs(10);
-        let mut options =
-            Self { run, lock: LockKind::Word, cores: 1, processes: 1, time, machine: Vec::new() };
+        let mut options = Self {
+            run,
+            lock: LockKind::Word,
+            cores: 1,
+            processes: 1,
+            time,
+            seed: 1,
+            machine: Vec::new(),
+        };
         for word in words.by_ref().take_while(|word| word != "--") {
             options.set(&word)?;
         }
@@ -53,6 +64,7 @@ impl Options {
             ("cores", _) => self.cores = number()?,
             ("processes", _) => self.processes = number()? as usize,
             ("seconds", _) => self.time = Duration::from_secs(number()?.into()),
+            ("seed", _) => self.seed = number()?.into(),
             _ => return Err(unknown()),
         }
         Ok(())
