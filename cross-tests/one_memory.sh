@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Proves: Linux processes and an emulated microcontroller share a lock in one memory, the file that
-# is the machine's RAM; and the same test loses counts without a lock, and with one whose exclusives
-# the emulator does not keep.
+# is the machine's RAM; each recovers it from the other, reset or killed at any instruction, and no
+# count is lost. The same test loses counts without a lock, and with a lock whose exclusives the
+# emulator does not keep. Its parts end after fixed times, and print how much they have done.
 # shellcheck disable=SC2317 # `step` calls the functions
 set -euo pipefail
 . "$(dirname "$0")/../ci/lib/common.sh"
@@ -17,23 +18,35 @@ firmware() {
 
 linux() { cargo build --locked --quiet --release -p shmlock-one-memory-linux; }
 
-# judge MACHINE RUN OPTION...: lets all parties run, and judges. `timeout` ends the emulator as
-# well, which is in its process group. Drops the warning that the board has no network.
+# judge MACHINE RUN OPTION...: lets all parties run, and judges. `timeout` ends the emulators as
+# well, which are in its process group. Drops the warning that the board has no network.
 judge() {
     local target=thumbv8m.main-none-eabi
     [ "$1" = mps2-an521 ] || target=thumbv7m-none-eabi
-    timeout --kill-after=5 150 "$CARGO_TARGET_DIR/release/one-memory-judge" "${@:2}" -- \
-        qemu-system-arm -M "$1" -accel tcg,thread=multi \
+    timeout --kill-after=5 170 "$CARGO_TARGET_DIR/release/one-memory-judge" "${@:2}" -- \
+        qemu-system-arm -M "$1" "${accelerator[@]}" \
         -kernel "$CARGO_TARGET_DIR/$target/release/shmlock-one-memory-firmware" \
         2> >(grep -v 'has no peer' >&2)
 }
 
+# deaths OPTION...: with one instruction per block, a reset comes after any instruction.
+deaths() {
+    local accelerator
+    read -ra accelerator <<<"$(one_instruction_per_block qemu-system-arm)"
+    judge mps2-an521 deaths pauses=100 seconds=20 "$@"
+}
+
+# With a thread for each core. The emulator keeps exclusives and barriers only if there are several.
+accelerator=(-accel tcg,thread=multi)
 step "build: Linux" linux
 step "build: 2 x Cortex-M33" firmware thumbv8m.main-none-eabi an521
 step "build: Cortex-M3" firmware thumbv7m-none-eabi an385
-step "word lock: Cortex-M33, process" judge mps2-an521 exact lock=word seconds=15
+step "word lock: Cortex-M33, process" judge mps2-an521 exact lock=word seconds=10
 step "word lock: 2 x Cortex-M33, 2 processes" \
-    judge mps2-an521 exact lock=word cores=2 processes=2 seconds=15
+    judge mps2-an521 exact lock=word cores=2 processes=2 seconds=10
+step "word lock: Cortex-M33 reset, process killed" deaths lock=word
+step "word lock: the same, and a core that lives" deaths lock=word cores=2 processes=2
+step "word lock: 2 x Cortex-M33 reset, 2 killed" deaths lock=word machines=2 processes=2
 step "no lock: Cortex-M33, process" judge mps2-an521 control lock=none
 step "word lock: Cortex-M3, emulated alone" judge mps2-an385 control lock=word
 end

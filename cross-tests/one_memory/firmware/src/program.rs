@@ -2,7 +2,9 @@
 
 use core::hint;
 use core::ptr::NonNull;
+use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
+use semihosting::experimental::env;
 use semihosting::process;
 use shmlock_core::Error;
 use shmlock_core::wait::Spin;
@@ -16,14 +18,26 @@ const SHARED: usize = if cfg!(feature = "an521") { 0x8000_0000 } else { 0x2100_0
 /// owner after the last one.
 const ATTEMPTS: u32 = 1_000;
 
-pub(crate) fn begin() {}
+/// Spin hints of a longer start: more than another party needs to look at the lock.
+const START: u32 = 10_000;
+
+/// The first core's number among the cores of all machines. Relaxed: the second core starts later.
+static FIRST: AtomicU32 = AtomicU32::new(0);
+
+/// Reads the number from the emulator's command line. The first core calls it before the other
+/// starts.
+pub(crate) fn begin() {
+    let arguments = env::args::<32>().expect("the emulator has arguments");
+    let number = (&arguments).nth(0).and_then(Result::ok).and_then(|word| word.parse().ok());
+    FIRST.store(number.expect("a number"), Relaxed);
+}
 
 /// Counts on one core until the judge says stop. Returns never: the judge ends the emulator.
 pub(crate) fn run(core: u32, _cores: u32) -> i32 {
     let address = NonNull::new(SHARED as *mut u8).expect("not zero");
     // SAFETY: RAM of this board, which no program is linked to. All parties use this type.
     let memory = unsafe { SharedMemory::at(address) };
-    if let Some(party) = Party::of_core(core) {
+    if let Some(party) = Party::of_core(FIRST.load(Relaxed) + core) {
         let is_wanted = core < memory.orders.cores();
         let sections =
             if is_wanted { begin_boot(memory, party).expect("a lock or zeros") } else { 0 };
@@ -37,6 +51,10 @@ pub(crate) fn run(core: u32, _cores: u32) -> i32 {
 /// Begins a boot of this core: from here on, whatever the boot before held can be recovered.
 fn begin_boot(memory: &SharedMemory, party: Party) -> Result<u32, Error> {
     let boot = memory.roll()?.begin_boot(party.slot())?;
+    if boot.id().number() % 2 == 0 {
+        // The rest of a longer start. Meanwhile another party may recover the lock.
+        (0..START).for_each(|_| hint::spin_loop());
+    }
     Ok(match memory.orders.lock() {
         LockKind::None => count(memory, &NoLock(party)),
         LockKind::Word => count(memory, &WordLock::new(memory, party, &boot)?),

@@ -4,6 +4,7 @@
 //! count. A party that dies leaves them equal, or apart by one. The next owner sees by the intent
 //! whose section was cut, and completes it. So no death loses a count, and none adds one.
 
+use core::hint;
 use core::sync::atomic::AtomicU32;
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -71,17 +72,19 @@ impl Audit {
 }
 
 impl Ledger {
-    /// Counts one critical section of a party that holds the lock.
+    /// Counts one critical section of a party that holds the lock. With `pauses`, most deaths hit
+    /// it between the two counters.
     ///
     /// The fences order the stores for a recovering party: a core that is reset loses stores that
     /// have not left it, and later ones may have left before.
     #[inline(never)]
-    pub fn count(&self, me: Party) {
+    pub fn count(&self, me: Party, pauses: u32) {
         let slot = u32::from(me.slot().get());
         self.check(self.inside.load(Relaxed) == NONE);
         self.inside.store(slot, Relaxed);
         FullSystem.release(); // pairs with the proof of our death: the intent before the counters
         add_one(&self.total);
+        (0..pauses).for_each(|_| hint::spin_loop());
         FullSystem.release(); // as above: the counter before our own count
         add_one(&self.counts[me.index()]);
         FullSystem.release(); // as above: both counts before the end of the intent

@@ -41,7 +41,7 @@ impl Exclude for WordLock<'_> {
             memory.ledger.repair(self.party);
             guard.declare_consistent()?;
         }
-        memory.ledger.count(self.party);
+        memory.ledger.count(self.party, memory.orders.pauses());
         guard.release()
     }
 }
@@ -52,7 +52,7 @@ pub struct NoLock(pub Party);
 
 impl Exclude for NoLock {
     fn count(&self, memory: &SharedMemory, _wait: &mut impl Wait) -> Result<(), Error> {
-        memory.ledger.count(self.0);
+        memory.ledger.count(self.0, memory.orders.pauses());
         Ok(())
     }
 }

@@ -75,6 +75,7 @@ impl LockKind {
 pub struct Orders {
     lock: AtomicU32,
     cores: AtomicU32,
+    pauses: AtomicU32,
     stop: AtomicU32,
     /// Not zero: this party has ended. Each has one writer, as `reports` has.
     ended: [AtomicU32; Party::ALL.len()],
@@ -84,8 +85,9 @@ pub struct Orders {
 
 impl Orders {
     /// Writes the orders before the microcontroller starts. Relaxed: its start orders.
-    pub fn give(&self, lock: LockKind, cores: u32) {
+    pub fn give(&self, lock: LockKind, cores: u32, pauses: u32) {
         self.lock.store(lock as u32, Relaxed);
+        self.pauses.store(pauses, Relaxed);
         self.cores.store(cores, Relaxed);
     }
 
@@ -94,6 +96,12 @@ impl Orders {
     pub fn lock(&self) -> LockKind {
         let number = self.lock.load(Relaxed); // partner: `give`, before this program started
         LockKind::ALL.into_iter().find(|kind| *kind as u32 == number).unwrap_or(LockKind::None)
+    }
+
+    /// Returns the length of the critical section, in spin hints.
+    #[must_use]
+    pub fn pauses(&self) -> u32 {
+        self.pauses.load(Relaxed) // partner: `give`, before this program started
     }
 
     /// Returns the number of the microcontroller's cores that count.

@@ -7,15 +7,16 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use shmlock::ShmLock;
 use shmlock_one_memory::{Party, SharedMemory};
-use shmlock_one_memory_linux::{FILE_LEN, map};
+use shmlock_one_memory_linux::{FILE_LEN, map, named_lock, present_boot};
 
 use crate::machine::Machine;
 use crate::options::Options;
 use crate::processes::Processes;
 
 /// The time after which a wait fails. Much longer than any wait on a slow machine.
-const PATIENCE: Duration = Duration::from_secs(100);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(100);
 
 /// A directory in memory for the file and the named lock. Its drop removes it.
 struct Directory(PathBuf);
@@ -38,13 +39,13 @@ impl Drop for Directory {
     }
 }
 
-/// One machine, some processes, and their memory. All count from the start.
+/// Machines, processes, and their memory. All count from the start.
 pub(crate) struct Arena {
     // In the order of their drops.
     pub(crate) processes: Processes,
-    pub(crate) machine: Machine,
+    pub(crate) machines: Vec<Machine>,
     pub(crate) memory: &'static SharedMemory,
-    parties: Vec<Party>,
+    named: ShmLock,
     cores: Vec<Party>,
     _directory: Directory,
 }
@@ -62,22 +63,24 @@ impl Arena {
         let file = File::create_new(&path).expect("a new directory");
         file.set_len(FILE_LEN).expect("memory for its content");
         let memory = map(&path).expect("a file of the right length");
-        memory.orders.give(options.lock, options.cores);
-        let cores: Vec<_> = (0..options.cores).filter_map(Party::of_core).collect();
-        assert_eq!(cores.len(), options.cores as usize, "no machine has so many cores");
+        memory.orders.give(options.lock, options.cores, options.pauses);
+        let cores: Vec<_> = (0..options.machines + options.cores - 1)
+            .map(|core| Party::of_core(core).expect("two cores at most"))
+            .collect();
+        let machine = |first_core| Machine::start(&options.machine, first_core, &path);
         Self {
-            machine: Machine::start(&options.machine, &path),
+            machines: (0..options.machines).map(machine).collect(),
             processes: Processes::start(options.processes, &path, &directory.0),
             memory,
-            parties: [Party::Linux].into_iter().chain(cores.iter().copied()).collect(),
+            named: named_lock(&directory.0).expect("a new lock"),
             cores,
             _directory: directory,
         }
     }
 
     /// Returns the parties that count.
-    pub(crate) fn parties(&self) -> &[Party] {
-        &self.parties
+    pub(crate) fn parties(&self) -> Vec<Party> {
+        [Party::Linux].into_iter().chain(self.cores.iter().copied()).collect()
     }
 
     /// Returns the cores that count.
@@ -95,7 +98,7 @@ impl Arena {
         let begun = Instant::now();
         while !condition(self) {
             assert!(begun.elapsed() < PATIENCE, "{what}: not yet. {self:#?}");
-            self.machine.assert_runs();
+            self.machines.iter_mut().for_each(Machine::assert_runs);
             if !self.memory.orders.is_stopped() {
                 self.processes.assert_run();
             }
@@ -111,9 +114,16 @@ impl Arena {
 
     /// Waits until each party has counted some critical sections from now on.
     pub(crate) fn until_all_count(&mut self, sections: u32) {
-        for party in self.parties.clone() {
+        for party in self.parties() {
             self.until_counts(party, sections);
         }
+    }
+
+    /// Proves the death of the party Linux, as a supervisor does: without the lock in memory.
+    pub(crate) fn prove_death_of_linux(&self) {
+        let guard = self.named.lock().expect("the lock of a dead process");
+        let _boot = present_boot(self.memory, &guard).expect("a lock and a roll");
+        guard.release().expect("held");
     }
 
     /// Tells all parties to stop, and waits until they have ended.

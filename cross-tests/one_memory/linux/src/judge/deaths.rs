@@ -6,7 +6,7 @@ use std::time::Instant;
 use fastrand::Rng;
 use shmlock_one_memory::{Audit, Party};
 
-use crate::arena::Arena;
+use crate::arena::{Arena, PATIENCE};
 use crate::options::Options;
 
 /// The critical sections of each party after the last death.
@@ -15,7 +15,7 @@ const ENOUGH: u32 = 1_000;
 /// How many parties have been ended.
 #[derive(Debug, Default)]
 struct Deaths {
-    /// Each ends every core.
+    /// Each ends the first core of a machine.
     resets: u32,
     kills: u32,
 }
@@ -30,20 +30,36 @@ pub(crate) fn deaths(options: &Options) {
     let mut random = Rng::with_seed(options.seed);
     let (mut deaths, begun) = (Deaths::default(), Instant::now());
     while begun.elapsed() < options.time || !has_seen_all(&arena) {
-        assert!(begun.elapsed() < 4 * options.time, "not all recoveries: {deaths:?} {arena:#?}");
+        assert!(begun.elapsed() < PATIENCE, "not all recoveries: {deaths:?} {arena:#?}");
         end_one(&mut arena, &mut random, &mut deaths);
     }
     arena.until_all_count(ENOUGH);
     arena.stop();
-    judge(&arena, options, &deaths);
+    judge(&arena, &deaths);
 }
 
-/// Ends the machine or a process at an arbitrary moment: after some more of its critical sections,
-/// or at once, while it starts and recovers.
+/// A party that ends.
+enum Victim {
+    /// The first core of a machine.
+    Machine(usize),
+    /// One of the processes of Linux.
+    Process(usize),
+    /// All of them.
+    Linux,
+}
+
+/// Ends a party at an arbitrary moment: after some more of its critical sections, or at once, while
+/// it starts and recovers.
 fn end_one(arena: &mut Arena, random: &mut Rng, deaths: &mut Deaths) {
-    let victim = random.usize(0..=arena.processes.len()).checked_sub(1);
+    let (machines, processes) = (arena.machines.len(), arena.processes.len());
+    let number = random.usize(0..=machines + processes);
+    let victim = match number.checked_sub(machines) {
+        None => Victim::Machine(number),
+        Some(process) if process < processes => Victim::Process(process),
+        Some(_) => Victim::Linux,
+    };
     if random.bool() {
-        let party = if victim.is_some() { Party::Linux } else { Party::Core0 };
+        let party = if let Victim::Machine(at) = victim { arena.cores()[at] } else { Party::Linux };
         arena.until_counts(party, random.u32(1..100));
     }
     let scale = random.u32(0..20);
@@ -51,40 +67,56 @@ fn end_one(arena: &mut Arena, random: &mut Rng, deaths: &mut Deaths) {
         hint::spin_loop();
     }
     match victim {
-        None => {
-            arena.machine.reset();
+        Victim::Machine(at) => {
+            arena.machines[at].reset();
             deaths.resets += 1;
         }
-        Some(process) => {
-            arena.processes.replace(process);
+        Victim::Process(at) => {
+            arena.processes.kill(at);
+            arena.processes.add(1);
             deaths.kills += 1;
+        }
+        Victim::Linux => {
+            for _ in 0..processes {
+                arena.processes.kill(0);
+                deaths.kills += 1;
+            }
+            arena.prove_death_of_linux();
+            // Without a process of Linux, the cores recover the lock themselves.
+            arena.until_counts(Party::Core0, 1);
+            arena.processes.add(processes);
         }
     }
 }
 
-/// Returns `true` once every kind of recovery has happened: of Linux by a core, of each core by
-/// Linux, and of a critical section that was cut between its two counters.
+/// Returns `true` once every kind of recovery has happened: of Linux by a core, of a core by Linux,
+/// and of a critical section that was cut between its two counters.
 fn has_seen_all(arena: &Arena) -> bool {
     let audit = arena.memory.ledger.audit();
-    let of_linux = |core: &&Party| audit.recoveries_of(Party::Linux, **core) > 0;
-    let by_linux = |core: &Party| audit.recoveries_of(*core, Party::Linux) > 0;
+    let is_seen = |of: fn(Party) -> (Party, Party)| {
+        arena
+            .cores()
+            .iter()
+            .map(|core| of(*core))
+            .any(|(dead, by)| audit.recoveries_of(dead, by) > 0)
+    };
     audit.completed > 0
-        && arena.cores().iter().find(of_linux).is_some()
-        && arena.cores().iter().all(by_linux)
+        && is_seen(|core| (Party::Linux, core))
+        && is_seen(|core| (core, Party::Linux))
 }
 
-fn judge(arena: &Arena, options: &Options, deaths: &Deaths) {
+fn judge(arena: &Arena, deaths: &Deaths) {
     let audit: Audit = arena.memory.ledger.audit();
     assert_eq!(audit.total, audit.sum(), "{deaths:?} {arena:#?}");
     assert_eq!((audit.violations, audit.errors), (0, 0), "{deaths:?} {arena:#?}");
     let roll = arena.memory.roll().expect("a roll");
     for party in arena.parties() {
         // A party may die before it counts its boot.
-        let ended = if *party == Party::Linux { deaths.kills } else { deaths.resets };
+        let ended = if party == Party::Linux { deaths.kills } else { deaths.resets };
         let boot = roll.last_boot(party.slot()).expect("a slot").expect("begun");
         assert!(boot.number() <= ended + 1, "{party:?}: {boot:?} {deaths:?}");
     }
-    let ended = deaths.kills + deaths.resets * options.cores;
+    let ended = deaths.kills + deaths.resets;
     let region = arena.memory.region().expect("a lock");
     // Each death costs one acquisition at most: one that was not counted in the ledger.
     let uncounted = region.acquisitions() - u64::from(audit.total);
@@ -92,11 +124,17 @@ fn judge(arena: &Arena, options: &Options, deaths: &Deaths) {
     assert!(region.recoveries() <= ended, "{deaths:?} {arena:#?}");
     assert!(region.word().is_free() && !region.word().owner_died(), "{:?}", region.word());
     println!(
-        "    {} resets, {} kills: {} critical sections, {} recoveries, {} sections completed",
+        "    {} resets, {} kills: {} critical sections, exact; {} recoveries, {} cut sections",
         deaths.resets,
         deaths.kills,
         audit.total,
         region.recoveries(),
         audit.completed
     );
+    for by in arena.parties() {
+        println!(
+            "    {by:?} recovered from none, Linux, cores: {:?}",
+            audit.recoveries[by.index()]
+        );
+    }
 }

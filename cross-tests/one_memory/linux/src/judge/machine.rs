@@ -15,8 +15,9 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    /// Starts the machine: `command` is QEMU with the machine and its program.
-    pub(crate) fn start(command: &[String], memory: &Path) -> Self {
+    /// Starts the machine: `command` is QEMU with the machine and its program. `first_core` is its
+    /// first core's number among the cores of all machines.
+    pub(crate) fn start(command: &[String], first_core: u32, memory: &Path) -> Self {
         let (program, arguments) = command.split_first().expect("QEMU is named");
         let memory = memory.display();
         let mut qemu = Command::new(program)
@@ -27,7 +28,8 @@ impl Machine {
             ))
             .args(["-machine", "memory-backend=shared", "-qmp", "stdio"])
             .args(["-display", "none", "-serial", "none", "-monitor", "none", "-nic", "none"])
-            .args(["-semihosting-config", "enable=on,target=native"])
+            .arg("-semihosting-config")
+            .arg(format!("enable=on,target=native,arg={first_core}"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -39,8 +41,8 @@ impl Machine {
         machine
     }
 
-    /// Resets all cores wherever they are, and returns when they have started again. The RAM stays
-    /// as it is.
+    /// Resets the machine's first core wherever it is, and returns when that has started again. The
+    /// RAM stays as it is, and QEMU lets the second core run on.
     pub(crate) fn reset(&mut self) {
         self.execute("system_reset", "\"event\": \"RESET\"");
     }

@@ -1,4 +1,4 @@
-//! Lets Linux processes and an emulated microcontroller count in one memory, and judges the result.
+//! Lets Linux processes and emulated microcontrollers count in one memory, and judges the result.
 //!
 //! `one-memory-judge RUN OPTION=VALUE... -- QEMU ARGUMENT...`
 //!
@@ -8,8 +8,8 @@
 //! | `deaths` | the same, while all are reset and killed at arbitrary moments | the same |
 //! | `control` | all count until counts are lost | counts are lost |
 //!
-//! The options: `lock` (`word` or `none`), `cores` and `processes` that count, `seconds`,
-//! `seed`.
+//! The options: `lock` (`word` or `none`), `machines`, `cores` of each machine that count,
+//! `processes`, `seconds`, `pauses` in each critical section, `seed`.
 
 mod arena;
 mod deaths;

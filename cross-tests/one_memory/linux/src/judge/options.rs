@@ -17,15 +17,19 @@ pub(crate) enum Run {
 pub(crate) struct Options {
     pub(crate) run: Run,
     pub(crate) lock: LockKind,
-    /// The cores that count.
+    /// The emulated machines. Each has a core that is reset with it.
+    pub(crate) machines: u32,
+    /// The cores of each machine that count.
     pub(crate) cores: u32,
     /// The processes that count, all of them one party.
     pub(crate) processes: usize,
     /// The time for which all parties count together.
     pub(crate) time: Duration,
+    /// The length of a critical section, in spin hints.
+    pub(crate) pauses: u32,
     /// The seed of all arbitrary moments.
     pub(crate) seed: u64,
-    /// QEMU with the machine and its program.
+    /// QEMU with a machine and its program.
     pub(crate) machine: Vec<String>,
 }
 
@@ -41,9 +45,11 @@ impl Options {
         let mut options = Self {
             run,
             lock: LockKind::Word,
+            machines: 1,
             cores: 1,
             processes: 1,
             time,
+            pauses: 0,
             seed: 1,
             machine: Vec::new(),
         };
@@ -61,9 +67,11 @@ impl Options {
         match (name, value) {
             ("lock", "none") => self.lock = LockKind::None,
             ("lock", "word") => self.lock = LockKind::Word,
+            ("machines", _) => self.machines = number()?,
             ("cores", _) => self.cores = number()?,
             ("processes", _) => self.processes = number()? as usize,
             ("seconds", _) => self.time = Duration::from_secs(number()?.into()),
+            ("pauses", _) => self.pauses = number()?,
             ("seed", _) => self.seed = number()?.into(),
             _ => return Err(unknown()),
         }

@@ -21,7 +21,7 @@ pub(crate) fn exact(options: &Options) {
     arena.stop();
     let audit = arena.memory.ledger.audit();
     for party in arena.parties() {
-        let (count, report) = (audit.counts[party.index()], arena.memory.orders.report(*party));
+        let (count, report) = (audit.counts[party.index()], arena.memory.orders.report(party));
         assert_eq!(count, report, "{party:?} remembers another count: {audit:#?}");
     }
     assert_eq!(audit.total, audit.sum(), "counts are lost: {audit:#?}");
