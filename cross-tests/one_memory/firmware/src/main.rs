@@ -6,6 +6,7 @@
 #![no_main]
 
 mod program;
+mod shared;
 
 #[cfg(feature = "an385")]
 mod an385;

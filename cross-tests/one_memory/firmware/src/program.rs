@@ -1,7 +1,6 @@
 //! Runs on each core, from each reset on.
 
 use core::hint;
-use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use semihosting::experimental::env;
@@ -11,8 +10,7 @@ use shmlock_core::wait::Spin;
 use shmlock_one_memory::locks::{NoLock, WordLock};
 use shmlock_one_memory::{Exclude, LockKind, Party, SharedMemory};
 
-/// The board's RAM outside the processor, which is a file of the host.
-const SHARED: usize = if cfg!(feature = "an521") { 0x8000_0000 } else { 0x2100_0000 };
+use crate::shared;
 
 /// Attempts of a core to acquire the lock until it looks again whether it is to stop. It probes the
 /// owner after the last one.
@@ -34,9 +32,7 @@ pub(crate) fn begin() {
 
 /// Counts on one core until the judge says stop. Returns never: the judge ends the emulator.
 pub(crate) fn run(core: u32, _cores: u32) -> i32 {
-    let address = NonNull::new(SHARED as *mut u8).expect("not zero");
-    // SAFETY: RAM of this board, which no program is linked to. All parties use this type.
-    let memory = unsafe { SharedMemory::at(address) };
+    let memory = shared::attach();
     if let Some(party) = Party::of_core(FIRST.load(Relaxed) + core) {
         let is_wanted = core < memory.orders.cores();
         let sections =
