@@ -6,7 +6,7 @@
 
 mod change;
 pub(crate) mod guard;
-mod hold_count;
+pub(crate) mod hold_count;
 
 use core::cell::Cell;
 use core::num::NonZeroU16;
