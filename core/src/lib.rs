@@ -10,6 +10,8 @@
 //!
 //! * [`RegionLock`] locks something from firmware. It takes a region, a static token, and a way of
 //!   waiting.
+//! * [`TicketLock`] does the same in memory on which compare-and-swap does not work between the
+//!   parties.
 //! * [`protocol`] has the steps for another kind of lock, and [`contend`] the loop around them. The
 //!   crate `shmlock` adds names, recovery proven by the kernel, and futex waiting on Linux.
 //! * [`snapshot`] reads a lock that can be copied but not mapped, for example over a debug probe.
@@ -59,9 +61,11 @@ compile_error!(
 );
 
 // From the ground up; each module uses only those before it:
-// sync, barrier, fence, layout, token, word, error, region, protocol, wait, contend,
-// record/{mod, encoded, access}, counters, snapshot, roll/{boot, mod, memory, resume, liveness},
-// epoch_region, lock/{hold_count, mod, boot, change, guard}, wait_async.
+// sync, barrier, fence, layout, ticket/{layout, words}, token, word, error, region, protocol, wait,
+// contend, record/{mod, encoded, access}, counters, snapshot,
+// roll/{boot, mod, memory, resume, liveness}, epoch_region,
+// lock/{hold_count, mod, boot, change, guard}, wait_async,
+// ticket/{region, steps, contend, change, mod, guard}.
 mod barrier;
 pub mod contend;
 mod counters;
@@ -77,6 +81,7 @@ pub mod roll;
 #[cfg(not(loom))]
 pub mod snapshot;
 mod sync;
+pub mod ticket;
 pub mod token;
 pub mod wait;
 #[cfg(feature = "embedded-hal-async")]
@@ -92,6 +97,7 @@ pub use record::encoded::EncodedRecord;
 pub use record::{Description, Holder, Record};
 pub use region::{Region, RegionMemory};
 pub use sync::AtomicU32;
+pub use ticket::{TicketGuard, TicketLock, TicketMemory, TicketRegion};
 pub use token::Token;
 pub use word::Word;
 
