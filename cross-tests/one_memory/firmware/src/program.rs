@@ -7,7 +7,7 @@ use semihosting::experimental::env;
 use semihosting::process;
 use shmlock_core::Error;
 use shmlock_core::wait::Spin;
-use shmlock_one_memory::locks::{NoLock, WordLock};
+use shmlock_one_memory::locks::{NoLock, TicketLock, WordLock};
 use shmlock_one_memory::{Exclude, LockKind, Party, SharedMemory};
 
 use crate::shared;
@@ -54,6 +54,7 @@ fn begin_boot(memory: &SharedMemory, party: Party) -> Result<u32, Error> {
     Ok(match memory.orders.lock() {
         LockKind::None => count(memory, &NoLock(party)),
         LockKind::Word => count(memory, &WordLock::new(memory, party, &boot)?),
+        LockKind::Ticket => count(memory, &TicketLock::new(memory, party)?),
     })
 }
 

@@ -17,6 +17,7 @@ use std::ptr::{NonNull, null_mut};
 use rustix::mm::{MapFlags, ProtFlags, mmap};
 use shmlock::{Guard, ShmLock};
 use shmlock_core::roll::Boot;
+use shmlock_one_memory::locks::TicketLock;
 use shmlock_one_memory::{Party, SharedMemory};
 
 /// The bytes of the board's RAM, which QEMU requires the file to have.
@@ -45,6 +46,22 @@ pub fn present_boot(memory: &SharedMemory, guard: &Guard<'_>) -> Result<Boot, Bo
             Ok(boot)
         }
     }
+}
+
+/// Begins a new life of the party Linux in the lock of loads, stores and fences, if the last owner
+/// of the named lock died. `guard` is of the named lock.
+///
+/// *If we die here*, before the named lock is declared consistent: the next process begins one life
+/// more.
+///
+/// # Errors
+/// Those of both locks.
+pub fn present_life(memory: &SharedMemory, guard: &Guard<'_>) -> Result<(), Box<dyn Error>> {
+    if guard.recovered().is_some() {
+        TicketLock::new(memory, Party::Linux)?;
+        guard.declare_consistent()?;
+    }
+    Ok(())
 }
 
 /// Opens the named lock in a directory.

@@ -2,13 +2,14 @@
 
 #![allow(unsafe_code, reason = "turns an address into a reference to atomics")]
 
+use core::num::NonZeroU16;
 use core::ptr::NonNull;
 use core::sync::atomic::AtomicU32;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use shmlock_core::fence::FullSystem;
 use shmlock_core::roll::{Roll, RollMemory, Slot};
-use shmlock_core::{EpochRegion, Error, RegionMemory};
+use shmlock_core::{EpochRegion, Error, RegionMemory, TicketMemory, TicketRegion};
 
 use crate::ledger::Ledger;
 
@@ -43,6 +44,12 @@ impl Party {
         self as usize
     }
 
+    /// Returns the number of the party in a ticket lock, from 1.
+    #[must_use]
+    pub fn number(self) -> NonZeroU16 {
+        NonZeroU16::MIN.saturating_add(self as u16)
+    }
+
     /// Returns the slot of the party in the roll of boots.
     #[must_use]
     pub const fn slot(self) -> Slot {
@@ -62,11 +69,13 @@ pub enum LockKind {
     None = 0,
     /// The owner word.
     Word = 1,
+    /// Loads, stores and fences.
+    Ticket = 2,
 }
 
 impl LockKind {
     /// All kinds, in the order of their numbers in memory.
-    pub const ALL: [Self; 2] = [Self::None, Self::Word];
+    pub const ALL: [Self; 3] = [Self::None, Self::Word, Self::Ticket];
 }
 
 /// What the judge tells the parties, and what they report to it.
@@ -153,6 +162,8 @@ pub struct SharedMemory {
     roll: RollMemory<{ Party::ALL.len() }>,
     /// The lock by owner word.
     region: RegionMemory,
+    /// The lock of loads, stores and fences.
+    ticket: TicketMemory<{ Party::ALL.len() }>,
     /// The data that the lock protects.
     pub ledger: Ledger,
     /// Not protected by the lock.
@@ -186,5 +197,13 @@ impl SharedMemory {
     /// Those of [`EpochRegion::new`].
     pub fn region(&self) -> Result<EpochRegion<'_>, Error> {
         EpochRegion::new(&self.region)
+    }
+
+    /// Returns the region of the lock of loads, stores and fences.
+    ///
+    /// # Errors
+    /// Those of [`TicketRegion::new`].
+    pub fn ticket_region(&self) -> Result<TicketRegion<'_, { Party::ALL.len() }>, Error> {
+        TicketRegion::new(&self.ticket)
     }
 }

@@ -8,8 +8,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use shmlock::ShmLock;
-use shmlock_one_memory::{Party, SharedMemory};
-use shmlock_one_memory_linux::{FILE_LEN, map, named_lock, present_boot};
+use shmlock_one_memory::{LockKind, Party, SharedMemory};
+use shmlock_one_memory_linux::{FILE_LEN, map, named_lock, present_boot, present_life};
 
 use crate::machine::Machine;
 use crate::options::Options;
@@ -122,7 +122,10 @@ impl Arena {
     /// Proves the death of the party Linux, as a supervisor does: without the lock in memory.
     pub(crate) fn prove_death_of_linux(&self) {
         let guard = self.named.lock().expect("the lock of a dead process");
-        let _boot = present_boot(self.memory, &guard).expect("a lock and a roll");
+        match self.memory.orders.lock() {
+            LockKind::Ticket => present_life(self.memory, &guard).expect("a lock"),
+            _ => drop(present_boot(self.memory, &guard).expect("a roll")),
+        }
         guard.release().expect("held");
     }
 

@@ -8,7 +8,7 @@
 //! | `deaths` | the same, while all are reset and killed at arbitrary moments | the same |
 //! | `control` | all count until counts are lost | counts are lost |
 //!
-//! The options: `lock` (`word` or `none`), `machines`, `cores` of each machine that count,
+//! The options: `lock` (`word`, `ticket` or `none`), `machines`, `cores` of each machine that count,
 //! `processes`, `seconds`, `pauses` in each critical section, `seed`.
 
 mod arena;

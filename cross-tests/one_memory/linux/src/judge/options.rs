@@ -66,6 +66,7 @@ impl Options {
         let number = || value.parse::<u32>().map_err(|error| format!("{word}: {error}"));
         match (name, value) {
             ("lock", "none") => self.lock = LockKind::None,
+            ("lock", "ticket") => self.lock = LockKind::Ticket,
             ("lock", "word") => self.lock = LockKind::Word,
             ("machines", _) => self.machines = number()?,
             ("cores", _) => self.cores = number()?,
