@@ -95,8 +95,7 @@ impl Ledger {
     /// Completes the critical section that a dead owner left. May itself be cut at any point, and
     /// repeated by the next owner.
     pub fn repair(&self, me: Party) {
-        let inside = self.inside.load(Relaxed) as usize;
-        let dead = Party::ALL.get(inside.wrapping_sub(1));
+        let dead = self.inside();
         let audit = self.audit();
         match (audit.total.wrapping_sub(audit.sum()), dead) {
             (0, _) => {}
@@ -106,11 +105,16 @@ impl Ledger {
             }
             _ => add_one(&self.violations),
         }
-        if let Some(recoveries) = self.recoveries[me.index()].get(inside) {
-            add_one(recoveries);
-        }
+        add_one(&self.recoveries[me.index()][dead.map_or(0, |dead| dead.index() + 1)]);
         FullSystem.release(); // as in `count`: the repair before the end of the intent
         self.inside.store(NONE, Relaxed);
+    }
+
+    /// Returns the party in its critical section, for a look without the lock.
+    #[must_use]
+    pub fn inside(&self) -> Option<Party> {
+        // Partner: `count`. Relaxed: a look that orders nothing.
+        Party::ALL.get((self.inside.load(Relaxed) as usize).wrapping_sub(1)).copied()
     }
 
     /// Counts a call of the lock that failed.

@@ -49,8 +49,8 @@ enum Victim {
     Linux,
 }
 
-/// Ends a party at an arbitrary moment: after some more of its critical sections, or at once, while
-/// it starts and recovers.
+/// Ends a party at an arbitrary moment: after some more of its critical sections, in one of them,
+/// or at once, while it starts and recovers.
 fn end_one(arena: &mut Arena, random: &mut Rng, deaths: &mut Deaths) {
     let (machines, processes) = (arena.machines.len(), arena.processes.len());
     let number = random.usize(0..=machines + processes);
@@ -59,13 +59,16 @@ fn end_one(arena: &mut Arena, random: &mut Rng, deaths: &mut Deaths) {
         Some(process) if process < processes => Victim::Process(process),
         Some(_) => Victim::Linux,
     };
-    if random.bool() {
-        let party = if let Victim::Machine(at) = victim { arena.cores()[at] } else { Party::Linux };
-        arena.until_counts(party, random.u32(1..100));
-    }
-    let scale = random.u32(0..20);
-    for _ in 0..random.u32(0..1 << scale) {
-        hint::spin_loop();
+    let party = if let Victim::Machine(at) = victim { arena.cores()[at] } else { Party::Linux };
+    match random.u32(0..3) {
+        0 => arena.until_counts(party, random.u32(1..100)),
+        1 => arena.until("a party is inside", |arena| arena.memory.ledger.inside() == Some(party)),
+        _ => {
+            let scale = random.u32(0..20);
+            for _ in 0..random.u32(0..1 << scale) {
+                hint::spin_loop();
+            }
+        }
     }
     match victim {
         Victim::Machine(at) => {
