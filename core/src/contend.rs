@@ -36,7 +36,8 @@ pub trait Liveness {
 }
 
 /// A [`Liveness`] that never proves a death: right for firmware whose cores cannot lose a task
-/// without a reset.
+/// without a reset. For cores that are reset one by one:
+/// [`BootLiveness`](crate::roll::BootLiveness).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct AssumeAlive;
 

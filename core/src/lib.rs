@@ -12,6 +12,7 @@
 //!   waiting.
 //! * [`TicketLock`] does the same in memory on which compare-and-swap does not work between the
 //!   parties.
+//! * [`roll`] counts the boots of cores, so that the restart of one proves its death to the others.
 //! * [`protocol`] has the steps for another kind of lock, and [`contend`] the loop around them. The
 //!   crate `shmlock` adds names, recovery proven by the kernel, and futex waiting on Linux.
 //! * [`snapshot`] reads a lock that can be copied but not mapped, for example over a debug probe.
@@ -21,8 +22,8 @@
 //! # What it does not do
 //!
 //! It keeps no order among waiters and knows no clock. It cannot tell by itself whether an owner is
-//! dead: that knowledge comes from outside, through [`Liveness`](contend::Liveness). By default
-//! every owner is held to be alive.
+//! dead: that knowledge comes through [`Liveness`](contend::Liveness), from outside or from the
+//! [`roll`]. By default every owner is held to be alive.
 //!
 //! It is not a `lock_api::RawMutex`. Such a mutex is one constant value, and nothing tells its
 //! users apart; here each contender has a [`Token`], so that its death is told from another's. A
@@ -105,3 +106,8 @@ pub use word::Word;
 pub use heapless;
 /// The `uuid` crate in the version whose types this crate's interface uses.
 pub use uuid;
+
+/// Compiles the examples of the page beside the sources.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

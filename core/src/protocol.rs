@@ -359,10 +359,11 @@ pub fn take_over<F: Fence>(
 }
 
 /// Frees a word that names a token newly assigned to the caller: the assignment proves that the
-/// former owner is dead.
+/// former owner is dead. Or a token of an earlier boot of the calling core, which the
+/// [`roll`](crate::roll) assigns to no other handle.
 ///
-/// `None` if the word does not name `token`. Never blocks. The caller is the only living handle
-/// with `token`, and does not hold the lock.
+/// `None` if the word does not name `token`. Never blocks. No other living handle has `token`, and
+/// the caller does not hold the lock.
 #[must_use]
 pub fn declare_stale<F: Fence>(word: &AtomicU32, token: Token, fence: F) -> Option<Wake> {
     // Pairs with `acquire` in `try_acquire`. The assignment of the token made visible to us what

@@ -1,4 +1,5 @@
-//! Turns an address into atomic words: the only file of the core that dereferences a raw pointer.
+//! Turns an address into atomic words. `roll/memory.rs` does the same for the roll; no other file
+//! of the core dereferences a raw pointer.
 
 #![cfg_attr(
     not(loom),

@@ -42,6 +42,8 @@ pub struct Token(NonZeroU32);
 pub enum TokenRange {
     /// 1..=65535: assigned by the embedder, one to each core, task or boot loader. Only the
     /// embedder knows whether its owner lives; the Linux shell never takes such an owner for dead.
+    /// In an [`EpochRegion`](crate::EpochRegion) each is of one boot of a core, and the
+    /// [`roll`](crate::roll) knows.
     Static,
     /// 65536..=2^30-2: drawn at random by a process that holds the kernel's proof that no other
     /// process has the same number.

@@ -1,8 +1,9 @@
 //! Implements a complete lock for embedders: one region, one static token, a way of waiting for
 //! each call.
 //!
-//! This file has the handle; `boot.rs` makes that of a core that counts its boots; `guard.rs` has the
-//! calls that return a guard; `change.rs` moves the owner word; `hold_count.rs` counts nested holds.
+//! This file has the handle; `boot.rs` makes that of a core that counts its boots; `guard.rs` has
+//! the calls that return a guard; `change.rs` moves the owner word; `hold_count.rs` counts nested
+//! holds.
 
 mod boot;
 mod change;
@@ -33,6 +34,11 @@ use hold_count::{HoldCount, HoldKind};
 /// each takes the other's hold for its own from before a restart. For the same reason a core that
 /// restarts recovers its lock: it finds its own token in the word, takes the lock over at its first
 /// acquisition, and [`owner_died`](crate::RegionGuard::owner_died) tells it so.
+///
+/// **If other cores prove deaths as well** ([`lock_or_recover`](Self::lock_or_recover)), and a core
+/// can be restarted at any moment, its token has to be another one after each restart: see
+/// [`for_boot`](RegionLock::for_boot) and [`roll`](crate::roll). Otherwise a core whose proof is a
+/// moment old robs the core that has come back.
 ///
 /// Dropping the handle releases what [`acquire`](Self::acquire) acquired. A leaked guard keeps its
 /// hold. This is no `lock_api` mutex: see the [crate](crate#what-it-does-not-do).

@@ -75,8 +75,10 @@ pub struct BootId {
 }
 
 impl BootId {
-    /// Returns the boot with this number. 0 is none.
-    pub(super) fn new(slot: Slot, number: u32) -> Option<Self> {
+    /// Returns the boot with this number; `None` for 0. It says nothing about whether the boot has
+    /// begun.
+    #[must_use]
+    pub fn new(slot: Slot, number: u32) -> Option<Self> {
         NonZeroU32::new(number).map(|number| Self { slot, number })
     }
 
@@ -118,13 +120,23 @@ impl BootId {
 /// The present boot of this core. It proves that all boots before are over, and it is the right to
 /// use its token.
 ///
-/// No copy can be made, and only [`Roll::begin_boot`](super::Roll::begin_boot) makes one.
+/// No copy can be made. [`Roll::begin_boot`](super::Roll::begin_boot) makes one, once for each
+/// start of the core.
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "the boot has begun, and its token is for the handles of this core"]
 pub struct Boot(BootId);
 
 impl Boot {
     pub(super) const fn begun(id: BootId) -> Self {
+        Self(id)
+    }
+
+    /// Returns the present boot of this core again, for example in a program whose boot loader has
+    /// begun it.
+    ///
+    /// **The caller knows that the boot is the present one of this core.** With another boot, two
+    /// owners are possible.
+    pub const fn resume(id: BootId) -> Self {
         Self(id)
     }
 

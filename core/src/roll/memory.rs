@@ -2,10 +2,7 @@
 
 #![cfg_attr(
     not(loom),
-    expect(
-        unsafe_code,
-        reason = "turns an address and a length into references to atomics, as `region.rs` does"
-    )
+    expect(unsafe_code, reason = "turns an address and a length into references to atomics")
 )]
 
 use core::fmt;
@@ -16,7 +13,9 @@ use core::ptr::NonNull;
 
 use super::Roll;
 use crate::error::Error;
-use crate::layout::{ROLL_ALIGN, ROLL_MAGIC, SLOT_MAX, UNTOUCHED, roll_len};
+#[cfg(not(loom))]
+use crate::layout::{ROLL_ALIGN, roll_len};
+use crate::layout::{ROLL_MAGIC, SLOT_MAX, UNTOUCHED};
 use crate::sync::{AtomicU32, Relaxed};
 
 /// The first words of a roll.
@@ -31,7 +30,6 @@ struct Header {
 /// The words of one slot.
 #[repr(C)]
 #[derive(Debug)]
-#[cfg_attr(loom, derive(Default))]
 pub(super) struct SlotWords {
     /// Written by the core only.
     pub(super) boots: AtomicU32,
@@ -54,8 +52,9 @@ const _: () = {
 ///
 /// **The start-up code of no core clears it, nor the regions beside it, while another party may use
 /// them**: put them into a section that it leaves alone (`NOLOAD`). The party that powers the
-/// memory up clears both, before it starts the others. Boots that are forgotten while an owner of
-/// an earlier epoch lives make two owners possible.
+/// memory up clears both, before it starts the others. When boots are forgotten, tokens come back
+/// earlier than after 1024 boots: a waiter with an old proof can rob a core, and a dead owner can
+/// look alive until its core attaches.
 #[repr(C)]
 pub struct RollMemory<const SLOTS: usize> {
     header: Header,
@@ -86,8 +85,16 @@ impl<const SLOTS: usize> RollMemory<SLOTS> {
     #[must_use]
     #[cfg(loom)]
     pub fn new() -> Self {
+        Self::with_boots(0)
+    }
+
+    /// Returns a roll after this many boots of each slot: a model that counted them took too long.
+    #[must_use]
+    #[cfg(loom)]
+    pub fn with_boots(boots: u32) -> Self {
         let () = Self::SLOTS_EXIST;
-        Self { header: Header::default(), slots: core::array::from_fn(|_| SlotWords::default()) }
+        let words = || SlotWords { boots: AtomicU32::new(boots), retired: AtomicU32::new(0) };
+        Self { header: Header::default(), slots: core::array::from_fn(|_| words()) }
     }
 }
 

@@ -61,8 +61,8 @@
 //!   looks alive until the core begins another one, or attaches to the region.
 //! * After 2^32 - 1 boots of one slot *boots* goes on from 1. Owners from before are no longer
 //!   proven dead by others, only by their own core.
-//! * A roll that is cleared while its regions are in use begins at 1 again. Owners whose epoch is
-//!   not reached yet count as alive. The others can be robbed: see [`RollMemory`].
+//! * A roll that is cleared while its regions are in use begins at 1 again. No living owner looks
+//!   dead then, but tokens come back earlier: see [`RollMemory`].
 
 mod boot;
 mod liveness;

@@ -20,8 +20,9 @@ use std::thread;
 use shmlock_core::contend::Liveness;
 use shmlock_core::layout::REGION_LEN;
 use shmlock_core::protocol::{Acquisition, Wake};
+use shmlock_core::roll::Roll;
 use shmlock_core::wait::{Wait, WaitAction, WaitContext};
-use shmlock_core::{AtomicU32, Error, Fence, Region, RegionGuard, RegionLock, Token};
+use shmlock_core::{AtomicU32, EpochRegion, Error, Fence, Region, RegionGuard, RegionLock, Token};
 
 // Written out a second time on purpose: other programs agree on these bits, whatever `word.rs`
 // says.
@@ -263,5 +264,20 @@ impl RawMemory {
 
     pub(crate) fn region(&self) -> Region<'_> {
         self.region_at(0, REGION_LEN).expect("a lock, or untouched")
+    }
+
+    /// Opens the first 128 bytes as a region whose static tokens are of boots.
+    pub(crate) fn epoch_region(&self) -> Result<EpochRegion<'_>, Error> {
+        // SAFETY: as in `region_at`.
+        unsafe { EpochRegion::from_raw(NonNull::from(&self.words).cast(), REGION_LEN) }
+    }
+
+    /// Opens a roll of `len` bytes, `offset` bytes into this memory.
+    pub(crate) fn roll_at(&self, offset: usize, len: usize) -> Result<Roll<'_>, Error> {
+        assert!(offset + len <= size_of_val(&self.words));
+        let start = NonNull::from(&self.words).cast::<u8>();
+        let address = NonNull::new(start.as_ptr().wrapping_add(offset)).expect("inside the array");
+        // SAFETY: as in `region_at`.
+        unsafe { Roll::from_raw(address, len) }
     }
 }

@@ -33,6 +33,7 @@
 #![cfg(loom)]
 #![allow(missing_docs, reason = "not an interface")]
 
+mod boots;
 mod critical_section;
 mod death;
 mod exclusion;

@@ -58,6 +58,14 @@ an odd sequence is as good as an even one @ src/record/access.rs @ s/before == a
 the two sequences need not agree @ src/record/access.rs @ s/before == after && before % 2 == 0/before % 2 == 0/ @ being_rewritten
 both sequences are read before the record @ src/record/access.rs @ s/let before = words.*/&\nlet early = words.record_sequence.load(Relaxed);/;s/let after = .*/let after = early;/ @ being_rewritten
 the record's token is not compared @ src/record/access.rs @ s/(whole && token == owner\.get())/whole/ @ owner_before
+a boot begins without the fence before its count @ src/roll/mod.rs @ /what the boot before wrote/{n;s/self\.fence\.release();//} @ was_reset_inside
+a boot begins without the fence after its count @ src/roll/mod.rs @ /sees this count\./{n;s/self\.fence\.release();//} @ just_been_counted
+a boot is retired without a fence @ src/roll/mod.rs @ /what the core wrote/{n;s/self\.fence\.release();//} @ a_retired_boot
+the roll is read without a fence @ src/roll/mod.rs @ /fn is_over/,/^    }/s/self\.fence\.acquire();// @ just_been_counted
+a boot uses its token before it is counted @ src/roll/mod.rs @ /fn begin_boot/,/^    }/s/boots\.store(present\.number(), Relaxed);// @ just_been_counted
+the present boot counts as over @ src/roll/boot.rs @ s/0 => boots != 0 \&\& retired == boots,/0 => true,/ @ just_been_counted
+a former boot counts as alive @ src/roll/boot.rs @ s/since => since < boots,/_ => false,/ @ was_reset_inside
+a boot does not free what the one before held @ src/lock/boot.rs @ s/lock\.wake(region.*/let _ = Wake::None;/ @ was_reset_inside
 in the models: a sleep does not compare @ tests/loom/kernel.rs @ s/unchanged && alive/alive/ @ of_two_actors
 LIST
 }

@@ -26,6 +26,9 @@
    call, is not allowed. It leaves the handle in use for ever. Attaching the handle again with the
    same token repairs that; if the lock was held, the next acquisition then returns
    SHMLOCK_CORE_STATUS_OWNER_DIED.
+ * Boots. Each start of a core begins one boot, once, and no start-up code clears the roll or its
+   regions while another party may use them. A supervisor retires only a boot whose core does not
+   run.
  * Memory. A region has 128 bytes, aligned to 4. It is the same memory for all contenders while a
    handle is attached. All accesses are 32-bit atomic operations. It is zero before its first use.
    A mapped file is not truncated: an access beyond its end raises SIGBUS.
@@ -76,6 +79,17 @@
  The largest token of `shmlock_core_attach`. The smallest is 1.
  */
 #define SHMLOCK_CORE_TOKEN_MAX 65535
+
+/*
+ The largest slot of a roll. The smallest is 1.
+ */
+#define SHMLOCK_CORE_SLOT_MAX 63
+
+/*
+ The bytes of a roll for each slot, and for its head: a roll of n slots has n + 1 times as many,
+ aligned to 4. All zero is a roll without any boot.
+ */
+#define SHMLOCK_CORE_ROLL_SLOT_LEN 8
 
 /*
  The result of a call. Negative: an error, and nothing was changed unless the code says so. Zero
@@ -164,6 +178,33 @@ enum shmlock_core_status
      Attach a handle with its own token in the child.
      */
     SHMLOCK_CORE_STATUS_FORKED = -15,
+    /*
+     The slot is out of range, or the roll is too short for it.
+     */
+    SHMLOCK_CORE_STATUS_BAD_SLOT = -16,
+    /*
+     The memory holds something other than a roll. Give the roll memory of its own, or clear it
+     to zero if its content is garbage.
+     */
+    SHMLOCK_CORE_STATUS_NOT_A_ROLL = -17,
+    /*
+     The memory holds a roll of another layout version. Use the same version on all sides.
+     */
+    SHMLOCK_CORE_STATUS_OTHER_ROLL_VERSION = -18,
+    /*
+     The roll has fewer bytes than twice `SHMLOCK_CORE_ROLL_SLOT_LEN`.
+     */
+    SHMLOCK_CORE_STATUS_ROLL_TOO_SHORT = -19,
+    /*
+     The lock has tokens of boots, and this call has a plain one. Attach the handle with a boot
+     (`shmlock_core_attach_boot`); or stop all parties and clear the region to zero.
+     */
+    SHMLOCK_CORE_STATUS_EPOCH_TOKENS = -20,
+    /*
+     The lock has plain tokens, and this call has that of a boot. Attach the handle with a plain
+     token (`shmlock_core_attach`); or stop all parties and clear the region to zero.
+     */
+    SHMLOCK_CORE_STATUS_PLAIN_TOKENS = -21,
     /*
      An error that this version of the header does not know.
      */
@@ -289,6 +330,20 @@ typedef struct {
     shmlock_core_record record;
 } shmlock_core_holder;
 
+/*
+ One boot of one core.
+ */
+typedef struct {
+    /*
+     The slot of the core, 1 to `SHMLOCK_CORE_SLOT_MAX`.
+     */
+    uint32_t slot;
+    /*
+     The number of the boot. The first one is 1; 0 is none.
+     */
+    uint32_t number;
+} shmlock_core_boot;
+
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
@@ -303,7 +358,8 @@ const char *shmlock_core_message(int32_t status);
 
 /*
  Returns `SHMLOCK_CORE_STATUS_OK` if the `len` bytes at `address` are a lock, or zero and could
- become one. Only reads, so read-only memory is enough.
+ become one. A lock with tokens of boots is a lock as well. Only reads, so read-only memory is
+ enough.
 
  Never blocks; async-signal-safe; any caller.
 
@@ -331,8 +387,8 @@ shmlock_core_status shmlock_core_check(const void *address, size_t len);
  Never blocks; async-signal-safe; any caller.
 
  Returns `SHMLOCK_CORE_STATUS_OK`, `_NULL`, `_MISALIGNED`, `_TOO_SHORT`, `_NOT_A_LOCK`,
- `_OTHER_VERSION`, `_BAD_TOKEN`, `_BAD_SCOPE`. An error leaves the handle and the memory
- unchanged.
+ `_OTHER_VERSION`, `_EPOCH_TOKENS`, `_BAD_TOKEN`, `_BAD_SCOPE`. An error leaves the handle and
+ the memory unchanged.
 
  # Safety
  `lock` points to a `shmlock_core_t` that no other code uses meanwhile. Unless the address is
@@ -577,6 +633,114 @@ shmlock_core_status shmlock_core_inspect(const void *address,
  */
 shmlock_core_status shmlock_core_set_record(shmlock_core_t *lock,
                                             const shmlock_core_record *record);
+
+/*
+ Counts a boot of the core of `slot` in the roll of `len` bytes at `address`, and writes it to
+ `boot`. From then on the boots before are proven over.
+
+ Memory that is all zero becomes a roll.
+
+ **Each start of a core calls this once, before it uses a lock; and no other party for it.** A
+ core that calls it twice declares its own handles dead, and two owners are possible. Start-up
+ code must not clear the roll, nor the regions beside it, while another party may use them.
+
+ Never blocks; async-signal-safe; only the core of the slot.
+
+ Returns `SHMLOCK_CORE_STATUS_OK`, `_NULL`, `_MISALIGNED`, `_BAD_SLOT`, `_ROLL_TOO_SHORT`,
+ `_NOT_A_ROLL`, `_OTHER_ROLL_VERSION`. An error leaves `boot` and the roll unchanged.
+
+ # Safety
+ Unless the address is refused, `len` bytes at it are readable and writable, and are accessed by
+ 32-bit atomic operations only. Unless it is refused, `boot` points to a `shmlock_core_boot`.
+ */
+shmlock_core_status shmlock_core_begin_boot(void *address,
+                                            size_t len,
+                                            uint32_t slot,
+                                            shmlock_core_boot *boot);
+
+/*
+ Writes to `boot` the present boot of a slot, or its last one if its core does not run. The
+ number is 0 if none has begun.
+
+ Never blocks; async-signal-safe; any caller.
+
+ Returns the same as `shmlock_core_begin_boot`.
+
+ # Safety
+ That of `shmlock_core_begin_boot`.
+ */
+shmlock_core_status shmlock_core_last_boot(void *address,
+                                           size_t len,
+                                           uint32_t slot,
+                                           shmlock_core_boot *boot);
+
+/*
+ Declares a boot over, for a core that does not come back by itself. A boot that is begun later
+ lives all the same.
+
+ **The caller has called `shmlock_core_last_boot` first, and then found that the core does not
+ run**: it is held in reset, its power is off, its clock is stopped for good. One supervisor a
+ slot. An error of the supervisor makes two owners possible.
+
+ Never blocks; async-signal-safe; only the supervisor of the slot.
+
+ Returns the same as `shmlock_core_begin_boot`; `_BAD_TOKEN` if the number of the boot is 0.
+
+ # Safety
+ For the roll: that of `shmlock_core_begin_boot`. Unless it is refused, `boot` points to a
+ `shmlock_core_boot`.
+ */
+shmlock_core_status shmlock_core_retire_boot(void *address,
+                                             size_t len,
+                                             const shmlock_core_boot *boot);
+
+/*
+ Attaches `lock` to the `len` bytes at `address`, as `shmlock_core_attach` does, with the token
+ of the present boot of this core.
+
+ If an earlier boot left the lock held, it is free then, `shmlock_core_owes_wake` answers for the
+ waiters, and the next owner is told by `SHMLOCK_CORE_STATUS_OWNER_DIED`.
+
+ A region has either plain tokens or those of boots. **One handle a region and boot**: another
+ one would take the hold of the first for that of an earlier boot.
+
+ Never blocks; async-signal-safe; only the core that began the boot.
+
+ Returns `SHMLOCK_CORE_STATUS_OK`, `_NULL`, `_MISALIGNED`, `_TOO_SHORT`, `_NOT_A_LOCK`,
+ `_OTHER_VERSION`, `_PLAIN_TOKENS`, `_BAD_SLOT`, `_BAD_TOKEN` if the number of the boot is 0,
+ `_BAD_SCOPE`. An error leaves the handle and the memory unchanged.
+
+ # Safety
+ For `lock` and the memory: that of `shmlock_core_attach`. Unless it is refused, `boot` points to
+ a `shmlock_core_boot`.
+ */
+shmlock_core_status shmlock_core_attach_boot(shmlock_core_t *lock,
+                                             void *address,
+                                             size_t len,
+                                             const shmlock_core_boot *boot,
+                                             uint32_t fence_scope);
+
+/*
+ Acquires the lock as `shmlock_core_acquire` does, or recovers it from an owner whose boot is
+ over, by the roll of `roll_len` bytes at `roll`. It looks at the roll after each wait.
+
+ Blocks as long as `wait` does, `waits` times; async-signal-safe if `wait` is; only the contender
+ that uses the handle.
+
+ If it gives up, check `shmlock_core_owes_wake`.
+
+ Returns the same as `shmlock_core_try_acquire`, and for the roll the same as
+ `shmlock_core_begin_boot`.
+
+ # Safety
+ That of `shmlock_core_acquire`; for the roll that of `shmlock_core_begin_boot`.
+ */
+shmlock_core_status shmlock_core_acquire_or_recover(shmlock_core_t *lock,
+                                                    void *roll,
+                                                    size_t roll_len,
+                                                    uint32_t waits,
+                                                    shmlock_core_wait_fn wait,
+                                                    void *context);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -42,10 +42,23 @@ pub type WaitFn =
     Option<unsafe extern "C" fn(context: *mut c_void, contention: *mut WaitContext) -> i32>;
 
 /// Waits by a C callback, or spins without one, at most `left` times.
-struct Callback {
+pub(crate) struct Callback {
     left: u32,
     function: WaitFn,
     context: *mut c_void,
+    /// What follows a wait that does not give up.
+    then: WaitAction,
+}
+
+impl Callback {
+    fn new(left: u32, function: WaitFn, context: *mut c_void) -> Self {
+        Self { left, function, context, then: WaitAction::Retry }
+    }
+
+    /// Returns the same wait, with a probe of the owner after each time.
+    pub(crate) fn probing(left: u32, function: WaitFn, context: *mut c_void) -> Self {
+        Self { then: WaitAction::Probe, ..Self::new(left, function, context) }
+    }
 }
 
 impl Wait for Callback {
@@ -56,7 +69,7 @@ impl Wait for Callback {
         self.left -= 1;
         let Some(function) = self.function else {
             core::hint::spin_loop();
-            return WaitAction::Retry;
+            return self.then;
         };
         let mut shown = WaitContext {
             owner: contention.seen().owner().map_or(0, Token::get),
@@ -67,7 +80,7 @@ impl Wait for Callback {
         // SAFETY: a function of this type, and a context that it accepts: guaranteed by the caller
         // of `shmlock_core_acquire`.
         let answer = unsafe { function(self.context, &raw mut shown) };
-        if answer == 0 { WaitAction::Retry } else { WaitAction::GiveUp }
+        if answer == 0 { self.then } else { WaitAction::GiveUp }
     }
 }
 
@@ -106,7 +119,11 @@ impl<W: Wait> Wait for InOneProcess<W> {
 ///
 /// # Safety
 /// The contract of [`handle::with`].
-unsafe fn acquire(lock: *mut Handle, wait: impl Wait, liveness: &mut impl Liveness) -> Status {
+pub(crate) unsafe fn acquire(
+    lock: *mut Handle,
+    wait: impl Wait,
+    liveness: &mut impl Liveness,
+) -> Status {
     let acquire = |lock: &mut Lock, fork: ForkCheck| {
         lock.acquire_or_recover(&mut InOneProcess { wait, fork }, liveness)?;
         Ok(if lock.owner_died() { Status::OwnerDied } else { Status::Ok })
@@ -129,7 +146,7 @@ unsafe fn acquire(lock: *mut Handle, wait: impl Wait, liveness: &mut impl Livene
 /// For `lock`: see `shmlock_core_t`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn shmlock_core_try_acquire(lock: *mut Handle) -> Status {
-    let no_wait = Callback { left: 0, function: None, context: core::ptr::null_mut() };
+    let no_wait = Callback::new(0, None, core::ptr::null_mut());
     // SAFETY: guaranteed by the caller.
     unsafe { acquire(lock, no_wait, &mut AssumeAlive) }
 }
@@ -155,7 +172,7 @@ pub unsafe extern "C" fn shmlock_core_acquire(
     wait: WaitFn,
     context: *mut c_void,
 ) -> Status {
-    let wait = Callback { left: waits, function: wait, context };
+    let wait = Callback::new(waits, wait, context);
     // SAFETY: guaranteed by the caller.
     unsafe { acquire(lock, wait, &mut AssumeAlive) }
 }

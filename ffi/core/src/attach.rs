@@ -11,7 +11,7 @@ use shmlock_core::{Error, FenceScope, Region, RegionLock, layout};
 use crate::fence_scope::scope;
 use crate::handle::{self, Handle, Lock};
 use crate::pointer::checked;
-use crate::record::copy;
+use crate::record::{copy, look};
 use crate::status::Status;
 
 /// The size of a region in bytes. All zero is a free lock.
@@ -33,7 +33,8 @@ const _: () = assert!(
 );
 
 /// Returns `SHMLOCK_CORE_STATUS_OK` if the `len` bytes at `address` are a lock, or zero and could
-/// become one. Only reads, so read-only memory is enough.
+/// become one. A lock with tokens of boots is a lock as well. Only reads, so read-only memory is
+/// enough.
 ///
 /// Never blocks; async-signal-safe; any caller.
 ///
@@ -47,7 +48,7 @@ const _: () = assert!(
 pub unsafe extern "C" fn shmlock_core_check(address: *const c_void, len: usize) -> Status {
     // SAFETY: guaranteed by the caller.
     unsafe { copy(address, len, FenceScope::InnerShareable) }
-        .and_then(|copy| Region::new(&copy).map(|_| Status::Ok).map_err(Status::from))
+        .and_then(|copy| look(&copy, FenceScope::InnerShareable).map(|_| Status::Ok))
         .into()
 }
 
@@ -65,8 +66,8 @@ pub unsafe extern "C" fn shmlock_core_check(address: *const c_void, len: usize) 
 /// Never blocks; async-signal-safe; any caller.
 ///
 /// Returns `SHMLOCK_CORE_STATUS_OK`, `_NULL`, `_MISALIGNED`, `_TOO_SHORT`, `_NOT_A_LOCK`,
-/// `_OTHER_VERSION`, `_BAD_TOKEN`, `_BAD_SCOPE`. An error leaves the handle and the memory
-/// unchanged.
+/// `_OTHER_VERSION`, `_EPOCH_TOKENS`, `_BAD_TOKEN`, `_BAD_SCOPE`. An error leaves the handle and
+/// the memory unchanged.
 ///
 /// # Safety
 /// `lock` points to a `shmlock_core_t` that no other code uses meanwhile. Unless the address is

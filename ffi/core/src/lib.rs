@@ -14,6 +14,7 @@
 //! | [`fork_generation`] | noticing a forked child |
 //! | [`acquire`] | acquiring, waiting, recovering |
 //! | [`hold`] | calls of an owner |
+//! | [`roll`] | boots of cores |
 //! | [`record`] | the owner record |
 
 #![no_std]
@@ -43,6 +44,8 @@ pub mod acquire;
 pub mod hold;
 
 pub mod record;
+
+pub mod roll;
 
 #[cfg(panic = "abort")]
 mod panic;

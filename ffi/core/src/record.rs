@@ -9,11 +9,11 @@ use core::ffi::{CStr, c_char, c_void};
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-use shmlock_core::layout::{DESCRIPTION_MAX, REGION_ALIGN, REGION_LEN};
+use shmlock_core::layout::{DESCRIPTION_MAX, EPOCH_VERSION, REGION_ALIGN, REGION_LEN};
 use shmlock_core::record::description;
 use shmlock_core::snapshot::snapshot;
 use shmlock_core::uuid::Uuid;
-use shmlock_core::{FenceScope, Region, RegionMemory, Token};
+use shmlock_core::{EpochRegion, Error, FenceScope, Region, RegionMemory, Token};
 
 use crate::fence_scope::scope;
 use crate::fork::ForkCheck;
@@ -134,6 +134,29 @@ pub(crate) unsafe fn copy(
     snapshot(fence, copy_once)
 }
 
+/// Returns what a copy of a region says, whichever static tokens it has.
+///
+/// # Errors
+/// [`Status::NotALock`], [`Status::OtherVersion`].
+pub(crate) fn look(copy: &RegionMemory, fence: FenceScope) -> Result<Holder, Status> {
+    let (word, recoveries, holder) = match Region::new(copy) {
+        Ok(region) => (region.word(), region.recoveries(), region.holder(fence)),
+        Err(Error::OtherVersion { found: EPOCH_VERSION }) => {
+            let region = EpochRegion::new(copy)?;
+            (region.word(), region.recoveries(), region.holder(fence))
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let record = holder.and_then(|holder| holder.record);
+    Ok(Holder {
+        token: word.owner().map_or(0, Token::get),
+        recoveries,
+        owner_died: word.owner_died(),
+        recorded: record.is_some(),
+        record: record.as_ref().map_or(NOTHING, Record::of),
+    })
+}
+
 /// Writes to `holder` the owner of the lock in the `len` bytes at `address`, without a handle or a
 /// token. Only reads the region, so a debugger or a supervisor can call it at any time. The result
 /// may be out of date when the call returns.
@@ -158,16 +181,7 @@ pub unsafe extern "C" fn shmlock_core_inspect(
         let fence = scope(fence_scope)?;
         // SAFETY: guaranteed by the caller.
         let copy = unsafe { copy(address, len, fence) }?;
-        let region = Region::new(&copy)?;
-        let owner = region.word().owner();
-        let record = owner.and_then(|owner| region.record_of(owner, fence));
-        let found = Holder {
-            token: owner.map_or(0, Token::get),
-            recoveries: region.recoveries(),
-            owner_died: region.word().owner_died(),
-            recorded: record.is_some(),
-            record: record.as_ref().map_or(NOTHING, Record::of),
-        };
+        let found = look(&copy, fence)?;
         // SAFETY: guaranteed by the caller.
         unsafe { write(holder, found) }?;
         Ok(Status::Ok)

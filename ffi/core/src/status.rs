@@ -5,6 +5,7 @@
 use core::ffi::{CStr, c_char};
 
 use shmlock_core::Error;
+use shmlock_core::layout::EPOCH_VERSION;
 
 /// The result of a call. Negative: an error, and nothing was changed unless the code says so. Zero
 /// or positive: success.
@@ -56,6 +57,21 @@ pub enum Status {
     /// The handle belongs to the parent, and this process is a forked child. Nothing was changed.
     /// Attach a handle with its own token in the child.
     Forked = -15,
+    /// The slot is out of range, or the roll is too short for it.
+    BadSlot = -16,
+    /// The memory holds something other than a roll. Give the roll memory of its own, or clear it
+    /// to zero if its content is garbage.
+    NotARoll = -17,
+    /// The memory holds a roll of another layout version. Use the same version on all sides.
+    OtherRollVersion = -18,
+    /// The roll has fewer bytes than twice `SHMLOCK_CORE_ROLL_SLOT_LEN`.
+    RollTooShort = -19,
+    /// The lock has tokens of boots, and this call has a plain one. Attach the handle with a boot
+    /// (`shmlock_core_attach_boot`); or stop all parties and clear the region to zero.
+    EpochTokens = -20,
+    /// The lock has plain tokens, and this call has that of a boot. Attach the handle with a plain
+    /// token (`shmlock_core_attach`); or stop all parties and clear the region to zero.
+    PlainTokens = -21,
     /// An error that this version of the header does not know.
     Unknown = -127,
 }
@@ -66,7 +82,13 @@ impl From<Error> for Status {
             Error::Misaligned { .. } => Self::Misaligned,
             Error::TooShort { .. } => Self::TooShort,
             Error::NotALock { .. } => Self::NotALock,
+            Error::OtherVersion { found: EPOCH_VERSION } => Self::EpochTokens,
             Error::OtherVersion { .. } => Self::OtherVersion,
+            Error::PlainTokens => Self::PlainTokens,
+            Error::NotARoll { .. } => Self::NotARoll,
+            Error::OtherRollVersion { .. } => Self::OtherRollVersion,
+            Error::RollTooShort { .. } => Self::RollTooShort,
+            Error::NoSuchSlot { .. } => Self::BadSlot,
             Error::Busy { .. } => Self::Busy,
             Error::InUse => Self::InUse,
             Error::NotHeld => Self::NotHeld,
@@ -95,7 +117,7 @@ pub extern "C" fn shmlock_core_message(status: i32) -> *const c_char {
 }
 
 #[rustfmt::skip] // a table
-const MESSAGES: [(Status, &CStr); 18] = [
+const MESSAGES: [(Status, &CStr); 24] = [
     (Status::Ok, c"done"),
     (Status::OwnerDied,
         c"the lock is held, but an owner died holding it; check the data, declare it consistent"),
@@ -123,6 +145,18 @@ const MESSAGES: [(Status, &CStr); 18] = [
         c"the description is not UTF-8 or has no NUL; pass at most 63 bytes and a NUL"),
     (Status::Forked,
         c"the handle belongs to the parent process; attach one with its own token in the child"),
+    (Status::BadSlot,
+        c"the slot is out of range, or the roll of boots is too short for it; use 1 to 63"),
+    (Status::NotARoll,
+        c"the memory is not a roll of boots; give it memory of its own, or clear this to zero"),
+    (Status::OtherRollVersion,
+        c"the roll of boots has another layout version; use the same version on all sides"),
+    (Status::RollTooShort,
+        c"the roll of boots is too short; give it 16 bytes, and 8 more for each further slot"),
+    (Status::EpochTokens,
+        c"the lock has tokens of boots; attach the handle with a boot, or clear the region"),
+    (Status::PlainTokens,
+        c"the lock has plain tokens; attach the handle with one, or clear the region"),
     (Status::Unknown, c"the error is unknown to this version of the header; update the header"),
 ];
 

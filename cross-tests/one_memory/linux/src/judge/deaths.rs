@@ -11,7 +11,7 @@ use crate::arena::{Arena, PATIENCE};
 use crate::options::Options;
 
 /// The critical sections of each party after the last death.
-const ENOUGH: u32 = 1_000;
+const ENOUGH: u32 = 100;
 
 /// How many parties have been ended.
 #[derive(Debug, Default)]

@@ -7,7 +7,7 @@ use crate::arena::Arena;
 use crate::options::Options;
 
 /// The critical sections of each party without which a run proves nothing.
-const ENOUGH: u32 = 1_000;
+const ENOUGH: u32 = 100;
 
 /// All parties count together for a time. No count may be lost.
 pub(crate) fn exact(options: &Options) {
