@@ -21,7 +21,7 @@ const NONE: u32 = 0;
 /// The counters. Every access is a relaxed load or store, which compiles to a plain access: two
 /// parties in the critical section lose counts. The lock's fences order them.
 #[repr(C, align(64))]
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Ledger {
     /// The critical sections of all parties.
     total: AtomicU32,
@@ -158,4 +158,73 @@ impl Ledger {
 /// Adds one by a load and a store, not atomically on purpose.
 fn add_one(word: &AtomicU32) {
     word.store(word.load(Relaxed).wrapping_add(1), Relaxed);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns a ledger on which core 0 has counted twice and died in its third critical section,
+    /// after this many of the stores in `count`.
+    fn cut_after(stores: u32) -> Ledger {
+        let ledger = Ledger::default();
+        ledger.count(Party::Core0, 0);
+        ledger.count(Party::Core0, 0);
+        let me = Party::Core0;
+        let intent = || ledger.inside.store(me.slot().get().into(), Relaxed);
+        let steps: [&dyn Fn(); 4] =
+            [&intent, &|| add_one(&ledger.total), &|| add_one(&ledger.counts[me.index()]), &|| {
+                ledger.inside.store(NONE, Relaxed)
+            }];
+        steps.iter().take(stores as usize).for_each(|step| step());
+        ledger
+    }
+
+    #[test]
+    fn a_critical_section_that_was_cut_anywhere_counts_once_or_not_at_all() {
+        for stores in 0..=4 {
+            let ledger = cut_after(stores);
+            ledger.repair(Party::Linux);
+            let audit = ledger.audit();
+            let counted = if stores < 2 { 2 } else { 3 };
+            assert_eq!((audit.total, audit.counts), (counted, [0, counted, 0]), "{stores}");
+            assert_eq!(audit.completed, u32::from(stores == 2));
+            assert_eq!((ledger.inside(), audit.violations), (None, 0));
+            let was_inside = u32::from((1..=3).contains(&stores));
+            assert_eq!(audit.recoveries_of(Party::Core0, Party::Linux), was_inside);
+            ledger.count(Party::Core1, 0);
+            assert_eq!(ledger.audit().violations, 0);
+        }
+    }
+
+    #[test]
+    fn a_repair_that_was_cut_is_done_again() {
+        let ledger = cut_after(2);
+        add_one(&ledger.counts[Party::Core0.index()]); // the first store of a repair
+        ledger.repair(Party::Linux);
+        let audit = ledger.audit();
+        assert_eq!((audit.total, audit.sum(), audit.violations), (3, 3, 0));
+    }
+
+    #[test]
+    fn what_no_death_can_leave_is_a_violation() {
+        let without_intent = cut_after(0);
+        add_one(&without_intent.total);
+        let two_apart = cut_after(2);
+        add_one(&two_apart.total);
+        for ledger in [without_intent, two_apart] {
+            ledger.repair(Party::Linux);
+            assert_eq!(ledger.audit().violations, 1);
+        }
+    }
+
+    #[test]
+    fn two_parties_inside_are_seen_and_a_lost_count_is_found() {
+        let ledger = cut_after(1); // core 0 is inside, and lives
+        assert!(!ledger.has_lost());
+        ledger.count(Party::Linux, 0);
+        assert_eq!(ledger.audit().violations, 1);
+        ledger.total.store(2, Relaxed); // core 0 stores what it read before
+        assert!(ledger.has_lost());
+    }
 }
