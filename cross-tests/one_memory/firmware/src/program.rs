@@ -26,7 +26,7 @@ static FIRST: AtomicU32 = AtomicU32::new(0);
 /// starts.
 pub(crate) fn begin() {
     let arguments = env::args::<32>().expect("the emulator has arguments");
-    let number = (&arguments).nth(0).and_then(Result::ok).and_then(|word| word.parse().ok());
+    let number = (&arguments).next().and_then(Result::ok).and_then(|word| word.parse().ok());
     FIRST.store(number.expect("a number"), Relaxed);
 }
 

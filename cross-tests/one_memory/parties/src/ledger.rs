@@ -174,7 +174,7 @@ mod tests {
         let intent = || ledger.inside.store(me.slot().get().into(), Relaxed);
         let steps: [&dyn Fn(); 4] =
             [&intent, &|| add_one(&ledger.total), &|| add_one(&ledger.counts[me.index()]), &|| {
-                ledger.inside.store(NONE, Relaxed)
+                ledger.inside.store(NONE, Relaxed);
             }];
         steps.iter().take(stores as usize).for_each(|step| step());
         ledger
