@@ -51,8 +51,8 @@ for lock in word ticket; do
     step "$lock: Cortex-M33 reset, process killed" deaths lock=$lock pauses=$pauses
     step "$lock: 2 x Cortex-M33 reset, process killed" \
         deaths lock=$lock pauses=$pauses machines=2
-    step "$lock: Cortex-M3, emulated alone" judge mps2-an385 control lock=$lock
 done
 step "word: one of two cores reset, 2 killed" deaths lock=word pauses=500 cores=2 processes=2
+step "word: Cortex-M3, emulated alone" judge mps2-an385 control lock=word
 step "no lock: Cortex-M33, process" judge mps2-an521 control lock=none
 end
