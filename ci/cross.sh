@@ -37,7 +37,7 @@ lane() {
 
 # First, because rustup cannot run twice at the same time.
 (. cross-tests/linux.sh && use_linux_targets) || true
-lane machines bare/run probes/run probes/count lint kernel >"$lanes/log" 2>&1 &
+lane machines bare/run one_memory probes/run probes/count lint kernel >"$lanes/log" 2>&1 &
 lane programs user_mode mixed ffi ffi_shell
 wait
 cat "$lanes/log"

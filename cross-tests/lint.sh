@@ -8,7 +8,7 @@ set -euo pipefail
 
 formatted() {
     local manifest
-    for manifest in cross-tests/{bare,probes,probes/cost,size}/Cargo.toml; do
+    for manifest in cross-tests/{bare,one_memory/firmware,probes,probes/cost,size}/Cargo.toml; do
         cargo fmt --all --check --manifest-path "$manifest" || return
     done
 }
@@ -31,5 +31,9 @@ step "clippy, 4 x Cortex-A57" clippy bare --target aarch64-unknown-none --featur
 step "clippy, 4 x Cortex-A15" clippy bare --target armv7a-none-eabi --features virt32
 step "clippy, 2 x Cortex-M33" clippy bare --target thumbv8m.main-none-eabi --features an521
 step "clippy, Cortex-M3" clippy bare --target thumbv7m-none-eabi --features an385
+step "clippy, one memory, 2 x Cortex-M33" \
+    clippy one_memory/firmware --target thumbv8m.main-none-eabi --features an521
+step "clippy, one memory, Cortex-M3" \
+    clippy one_memory/firmware --target thumbv7m-none-eabi --features an385
 step "clippy, Cortex-M0" clippy bare --target thumbv6m-none-eabi --features microbit
 end

@@ -6,6 +6,7 @@ use crate::layout::{
     DESCRIPTION_MAX, EPOCH_VERSION, LAYOUT_VERSION, REGION_ALIGN, REGION_LEN, ROLL_VERSION,
     roll_len,
 };
+use crate::ticket::layout::LINE_LEN;
 use crate::word::Word;
 
 /// Every error of this crate.
@@ -18,7 +19,7 @@ pub enum Error {
         /// Its address modulo [`REGION_ALIGN`].
         remainder: usize,
     },
-    /// The region has fewer than 128 bytes.
+    /// The region has fewer than 128 bytes; for a ticket lock, 64 more for each party.
     TooShort {
         /// Its length in bytes.
         len: usize,
@@ -57,6 +58,18 @@ pub enum Error {
         slot: u8,
         /// The largest slot of the roll.
         slots: u8,
+    },
+    /// The memory is a ticket lock for another number of parties. Nothing was written.
+    OtherParties {
+        /// Its number of parties.
+        found: u8,
+    },
+    /// A ticket lock has no party of this number.
+    NoSuchParty {
+        /// The number given.
+        party: u16,
+        /// The number of parties; they are counted from 1.
+        parties: u8,
     },
     /// The wait gave up before the lock was free. A call that does not wait returns `None` or
     /// `false` instead.
@@ -101,7 +114,11 @@ impl fmt::Display for Error {
                     "the region is {remainder} bytes past a multiple of {REGION_ALIGN}; align it"
                 )
             }
-            Self::TooShort { len } => write!(f, "the region has {len} bytes; give it {REGION_LEN}"),
+            Self::TooShort { len } => write!(
+                f,
+                "the region has {len} bytes; give it {REGION_LEN}, and a ticket lock {LINE_LEN} more \
+                 for each party"
+            ),
             Self::NotALock { found } => write!(
                 f,
                 "the memory holds something other than a lock (magic word {found:#010x}); point to \
@@ -142,6 +159,14 @@ impl fmt::Display for Error {
                 "the roll of boots has no slot {slot}, only 1 to {slots}; make the roll longer, or \
                  use another slot"
             ),
+            Self::OtherParties { found } => write!(
+                f,
+                "the memory is a ticket lock of {found} parties; use one number of parties on all \
+                 sides"
+            ),
+            Self::NoSuchParty { party, parties } => {
+                write!(f, "there is no party {party}; use a number from 1 to {parties}")
+            }
             Self::Busy { seen } => {
                 write!(f, "the lock is not free ({seen:?}); wait longer or try again")
             }

@@ -1,17 +1,20 @@
-//! Defines the two fences of the protocol, and their scopes.
+//! Defines the fences of the protocol, and their scopes.
 //!
 //! Compare-and-swaps on the owner word are *relaxed*; two explicit fences order the protected data
 //! around them. [`Fence::acquire`] stands between the acquiring swap and the first access of the
 //! critical section; [`Fence::release`] stands between its last access and the releasing swap. The
 //! former in one owner pairs with the latter in the owner before it.
 //!
-//! Called in `protocol.rs` (the owner word), `record/access.rs` (the record), `counters.rs` (the
-//! halves of the generation), `roll/mod.rs` (the boots) and `snapshot.rs` (one copy after the
-//! other).
+//! The ticket lock, which has no compare-and-swap, needs a third one: [`Fence::full`] stands between
+//! a store to the own line and the loads of the others'.
 //!
-//! | scope | AArch64 acquire / release | ARMv7-A | ARMv7-M, v8-M | x86-64 |
+//! Called in `protocol.rs` (the owner word), `record/access.rs` (the record), `counters.rs` (the
+//! halves of the generation), `roll/mod.rs` (the boots), `snapshot.rs` (one copy after the other)
+//! and `ticket/steps.rs` (the lines of the parties).
+//!
+//! | scope | AArch64 acquire / release, full | ARMv7-A | ARMv7-M, v8-M | x86-64 |
 //! |---|---|---|---|---|
-//! | [`InnerShareable`] | `dmb ishld` / `dmb ish` | `dmb ish` | `dmb sy` | none needed |
+//! | [`InnerShareable`] | `dmb ishld` / `dmb ish` | `dmb ish` | `dmb sy` | none; full: `mfence` |
 //! | [`FullSystem`] | `dmb sy` | `dmb sy` | `dmb sy` | `mfence` |
 //!
 //! A scope is a type with inlined bodies: the choice costs nothing where it is known at compile
@@ -19,13 +22,13 @@
 
 #![allow(
     clippy::disallowed_methods,
-    reason = "the one file that calls `fence`; all other code calls these two functions"
+    reason = "the one file that calls `fence`; all other code calls these functions"
 )]
 
 use crate::barrier;
 use crate::sync::{Ordering, fence};
 
-/// The two fences of one scope.
+/// The fences of one scope.
 ///
 /// Other crates may implement it, for barriers that this crate does not know. An implementation
 /// that orders less than its parties need corrupts the protected data, without undefined behaviour
@@ -36,6 +39,14 @@ pub trait Fence: Copy {
     fn acquire(self);
     /// Keeps the accesses of the critical section before the releasing swap.
     fn release(self);
+
+    /// Keeps all accesses before it before all accesses after it, a load after a store included.
+    /// Only the ticket lock needs it. By default, the barrier of the full system.
+    #[inline]
+    fn full(self) {
+        // Pairs with `full` of another party: of two that store and then load, one sees the other.
+        barrier::full_system();
+    }
 }
 
 /// The fences for parties in one coherent domain: the cores that run one operating system, the
@@ -76,6 +87,12 @@ impl Fence for InnerShareable {
         // Pairs with `acquire` of the next owner: our critical section is visible in its own.
         fence(Ordering::Release);
     }
+
+    #[inline]
+    fn full(self) {
+        // Pairs with `full` of another party: of two that store and then load, one sees the other.
+        fence(Ordering::SeqCst);
+    }
 }
 
 impl Fence for FullSystem {
@@ -106,6 +123,14 @@ impl Fence for FenceScope {
         match self {
             Self::InnerShareable => InnerShareable.release(),
             Self::FullSystem => FullSystem.release(),
+        }
+    }
+
+    #[inline]
+    fn full(self) {
+        match self {
+            Self::InnerShareable => InnerShareable.full(),
+            Self::FullSystem => FullSystem.full(),
         }
     }
 }

@@ -10,6 +10,8 @@
 //!
 //! * [`RegionLock`] locks something from firmware. It takes a region, a static token, and a way of
 //!   waiting.
+//! * [`TicketLock`] does the same in memory on which compare-and-swap does not work between the
+//!   parties.
 //! * [`roll`] counts the boots of cores, so that the restart of one proves its death to the others.
 //! * [`protocol`] has the steps for another kind of lock, and [`contend`] the loop around them. The
 //!   crate `shmlock` adds names, recovery proven by the kernel, and futex waiting on Linux.
@@ -60,9 +62,11 @@ compile_error!(
 );
 
 // From the ground up; each module uses only those before it:
-// sync, barrier, fence, layout, token, word, error, region, protocol, wait, contend,
-// record/{mod, encoded, access}, counters, snapshot, roll/{boot, mod, memory, liveness},
-// epoch_region, lock/{hold_count, mod, boot, change, guard}, wait_async.
+// sync, barrier, fence, layout, ticket/{layout, words}, token, word, error, region, protocol, wait,
+// contend, record/{mod, encoded, access}, counters, snapshot,
+// roll/{boot, mod, memory, resume, liveness}, epoch_region,
+// lock/{hold_count, mod, boot, change, guard}, wait_async,
+// ticket/{region, steps, contend, change, mod, guard}.
 mod barrier;
 pub mod contend;
 mod counters;
@@ -78,6 +82,7 @@ pub mod roll;
 #[cfg(not(loom))]
 pub mod snapshot;
 mod sync;
+pub mod ticket;
 pub mod token;
 pub mod wait;
 #[cfg(feature = "embedded-hal-async")]
@@ -93,6 +98,7 @@ pub use record::encoded::EncodedRecord;
 pub use record::{Description, Holder, Record};
 pub use region::{Region, RegionMemory};
 pub use sync::AtomicU32;
+pub use ticket::{TicketGuard, TicketLock, TicketMemory, TicketRegion};
 pub use token::Token;
 pub use word::Word;
 

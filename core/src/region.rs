@@ -15,6 +15,9 @@ use crate::layout::{MAGIC, Magic, UNTOUCHED, Words};
 #[cfg(not(loom))]
 use crate::layout::{REGION_ALIGN, REGION_LEN};
 use crate::sync::{AtomicU32, Relaxed};
+use crate::ticket::layout::TicketWords;
+#[cfg(not(loom))]
+use crate::ticket::layout::ticket_len;
 use crate::word::Word;
 
 /// Memory for one lock, for a `static` or a linker section. It starts as a free lock, in `.bss`.
@@ -54,6 +57,109 @@ impl Default for RegionMemory {
 impl fmt::Debug for RegionMemory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RegionMemory").finish_non_exhaustive()
+    }
+}
+
+/// Memory for one ticket lock of `N` parties, for a `static` or a linker section. It starts as a
+/// free lock, in `.bss`.
+///
+/// [`TicketRegion`](crate::ticket::TicketRegion) is a lock in it. `N` is 2 to 8.
+#[repr(C, align(64))]
+pub struct TicketMemory<const N: usize> {
+    words: TicketWords<N>,
+}
+
+impl<const N: usize> TicketMemory<N> {
+    /// Returns a free, untouched lock.
+    #[must_use]
+    #[cfg(not(loom))]
+    pub const fn new() -> Self {
+        Self { words: TicketWords::zeroed() }
+    }
+
+    /// Returns a free, untouched lock. Loom makes its atomics at run time.
+    #[must_use]
+    #[cfg(loom)]
+    pub fn new() -> Self {
+        Self { words: TicketWords::zeroed() }
+    }
+
+    pub(crate) fn words(&self) -> &TicketWords<N> {
+        &self.words
+    }
+}
+
+impl<const N: usize> Default for TicketMemory<N> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<const N: usize> fmt::Debug for TicketMemory<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TicketMemory").finish_non_exhaustive()
+    }
+}
+
+/// The words of a ticket lock in memory that is not this program's own.
+#[derive(Clone, Copy)]
+pub struct TicketPlace<'a, const N: usize> {
+    words: &'a TicketWords<N>,
+}
+
+impl<'a, const N: usize> TicketPlace<'a, N> {
+    /// Returns the place at an address from outside Rust: in a mapped file, in a shared RAM bank.
+    /// Neither reads nor writes it.
+    ///
+    /// # Errors
+    /// [`Error::Misaligned`], [`Error::TooShort`] if there are fewer bytes than
+    /// [`ticket_len`](crate::ticket::layout::ticket_len) says.
+    ///
+    /// # Safety
+    /// That of [`Region::from_raw`], for these bytes: readable and writable for `'a`, accessed by
+    /// atomic operations of 32 bits only, in Rust by references to atomics only.
+    ///
+    /// # Examples
+    /// ```
+    /// use core::ptr::NonNull;
+    /// use core::sync::atomic::AtomicU32;
+    /// use shmlock_core::ticket::{TicketPlace, TicketRegion};
+    ///
+    /// // Stands for a mapped file, or a RAM bank at a known address.
+    /// static BANK: [AtomicU32; 64] = [const { AtomicU32::new(0) }; 64];
+    ///
+    /// let address = NonNull::from(&BANK).cast();
+    /// // SAFETY: 256 aligned bytes that live for ever and are accessed as atomics only.
+    /// let place: TicketPlace<'static, 2> = unsafe { TicketPlace::from_raw(address, 256) }?;
+    /// assert!(TicketRegion::at(place)?.holder().is_none());
+    /// # Ok::<(), shmlock_core::Error>(())
+    /// ```
+    #[cfg(not(loom))] // loom's atomics are no words in memory
+    pub unsafe fn from_raw(address: NonNull<u8>, len: usize) -> Result<Self, Error> {
+        let remainder = address.addr().get() % REGION_ALIGN;
+        if remainder != 0 {
+            return Err(Error::Misaligned { remainder });
+        }
+        if len < ticket_len(N) {
+            return Err(Error::TooShort { len });
+        }
+        // SAFETY:
+        // - aligned and long enough: checked above.
+        // - readable, writable, accessed by atomics only, for `'a`: promised by the caller.
+        // - every bit pattern is a valid `TicketWords`: it consists of `AtomicU32` only, without
+        //   padding (asserted in `ticket/layout.rs`).
+        let words = unsafe { address.cast::<TicketWords<N>>().as_ref() };
+        Ok(Self { words })
+    }
+
+    pub(crate) fn words(self) -> &'a TicketWords<N> {
+        self.words
+    }
+}
+
+impl<const N: usize> fmt::Debug for TicketPlace<'_, N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TicketPlace").finish_non_exhaustive()
     }
 }
 
@@ -202,6 +308,12 @@ impl<'a> Region<'a> {
             Ok(_) => magic,
             Err(others) => others,
         }
+    }
+
+    /// Returns the words that a ticket lock's owner writes: its record and its counters are those
+    /// of the other lock. Without invariant 4, for the magic is the ticket lock's.
+    pub(crate) fn under_ticket_lock(words: &'a Words) -> Self {
+        Self { words }
     }
 
     pub(crate) fn words(self) -> &'a Words {

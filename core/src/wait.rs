@@ -60,22 +60,40 @@ pub struct WaitContext<'a> {
     word: &'a AtomicU32,
     seen: Word,
     failed: u32,
-    next: &'a mut Attempt,
+    lock: Kind<'a>,
+}
+
+/// The lock that is waited for.
+#[derive(Debug)]
+enum Kind<'a> {
+    /// One owner word; a waiter that sets WAITERS changes its next attempt.
+    OwnerWord(&'a mut Attempt),
+    /// A ticket lock: a word of the party in our way, and its value.
+    Ticket(u32),
 }
 
 impl<'a> WaitContext<'a> {
     pub(crate) fn new(word: &'a AtomicU32, seen: Word, failed: u32, next: &'a mut Attempt) -> Self {
-        Self { word, seen, failed, next }
+        Self { word, seen, failed, lock: Kind::OwnerWord(next) }
     }
 
-    /// Returns the word itself, for a futex to sleep on.
+    /// Returns the circumstances of a contender for a ticket lock, that watches `word` until it is
+    /// not `value` any more. `seen` names the party in the way.
+    pub(crate) fn of_ticket(word: &'a AtomicU32, value: u32, seen: Word, failed: u32) -> Self {
+        Self { word, seen, failed, lock: Kind::Ticket(value) }
+    }
+
+    /// Returns the word itself, for a futex to sleep on. Of a
+    /// [ticket lock](crate::ticket::TicketLock), a word that another party stores to: only loads of
+    /// it are allowed.
     #[must_use]
     #[inline]
     pub fn word(&self) -> &'a AtomicU32 {
         self.word
     }
 
-    /// Returns the value of the word when the last attempt failed.
+    /// Returns the value of the word when the last attempt failed. Of a ticket lock, the word of a
+    /// lock that is held by the party in the way.
     #[must_use]
     #[inline]
     pub fn seen(&self) -> Word {
@@ -93,27 +111,40 @@ impl<'a> WaitContext<'a> {
     #[must_use]
     #[inline]
     pub fn looks_free(&self) -> bool {
-        // Partner: the swap in `release`. Relaxed: the next `try_acquire` judges and orders.
-        Word::from_bits(self.word.load(Relaxed)).is_free()
+        // Partner: the swap in `release`; of a ticket lock, the stores of the party in the way.
+        // Relaxed: the next attempt judges and orders.
+        let now = self.word.load(Relaxed);
+        match self.lock {
+            Kind::OwnerWord(_) => Word::from_bits(now).is_free(),
+            Kind::Ticket(value) => now != value,
+        }
     }
 
-    /// Returns `true` if WAITERS is set now. A hint, as [`looks_free`](Self::looks_free) is.
+    /// Returns `true` if WAITERS is set now. A hint, as [`looks_free`](Self::looks_free) is. A ticket
+    /// lock has no WAITERS.
     #[must_use]
     #[inline]
     pub fn has_waiters_hint(&self) -> bool {
         // Partner: `set_waiters` of others, and an acquisition after a sleep. Relaxed: it decides
         // nothing.
-        Word::from_bits(self.word.load(Relaxed)).has_waiters()
+        match self.lock {
+            Kind::OwnerWord(_) => Word::from_bits(self.word.load(Relaxed)).has_waiters(),
+            Kind::Ticket(_) => false,
+        }
     }
 
     /// Sets WAITERS, so that the release wakes a waiter; returns the word to sleep on.
+    ///
+    /// Changes nothing for a ticket lock, which has no WAITERS: the sleep lasts for an interval of
+    /// the caller, or until the releasing party [rings](crate::ticket::TicketLock::has_waiters).
     ///
     /// # Errors
     /// The present word, if it has changed: return [`WaitAction::Retry`] instead of sleeping.
     #[inline]
     pub fn set_waiters(&mut self) -> Result<Word, Word> {
+        let Kind::OwnerWord(next) = &mut self.lock else { return Ok(self.seen) };
         let marked = protocol::set_waiters(self.word, self.seen)?;
-        *self.next = Attempt::AfterWaiting;
+        **next = Attempt::AfterWaiting;
         Ok(marked)
     }
 
@@ -122,7 +153,9 @@ impl<'a> WaitContext<'a> {
     /// For a waiter whose word has disappeared, as in a forked child. WAITERS stays as it is.
     #[inline]
     pub fn owe_nothing(&mut self) {
-        *self.next = Attempt::First;
+        if let Kind::OwnerWord(next) = &mut self.lock {
+            **next = Attempt::First;
+        }
     }
 }
 

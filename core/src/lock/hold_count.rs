@@ -34,7 +34,7 @@ const DEEPEST: u32 = 0xfffe;
 
 /// How a hold ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum HoldKind {
+pub(crate) enum HoldKind {
     /// By the drop of its guard.
     Guarded,
     /// By `release`.
@@ -63,54 +63,54 @@ const fn unguarded(state: u32) -> u32 {
 
 /// How often a handle holds its lock, and by which kinds of hold.
 #[derive(Debug)]
-pub(super) struct HoldCount {
+pub(crate) struct HoldCount {
     state: Cell<u32>,
 }
 
 impl HoldCount {
-    pub(super) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self { state: Cell::new(NONE) }
     }
 
     /// Returns `true` if there is no hold, and the handle is not in change.
     #[inline]
-    pub(super) fn is_none(&self) -> bool {
+    pub(crate) fn is_none(&self) -> bool {
         self.state.get() == NONE
     }
 
     /// Returns `true` if there is a hold, and the handle is not in change.
     #[inline]
-    pub(super) fn is_some(&self) -> bool {
+    pub(crate) fn is_some(&self) -> bool {
         !matches!(self.state.get(), NONE | IN_CHANGE)
     }
 
     /// Returns `true` if the handle is in change.
     #[inline]
-    pub(super) fn is_in_change(&self) -> bool {
+    pub(crate) fn is_in_change(&self) -> bool {
         self.state.get() == IN_CHANGE
     }
 
     /// Returns `true` if there is exactly one hold, and it is of this kind.
     #[inline]
-    pub(super) fn is_single(&self, kind: HoldKind) -> bool {
+    pub(crate) fn is_single(&self, kind: HoldKind) -> bool {
         self.state.get() == kind.weight()
     }
 
     /// Notes that a change of the owner word begins.
     #[inline]
-    pub(super) fn begin_change(&self) {
+    pub(crate) fn begin_change(&self) {
         self.state.set(IN_CHANGE);
     }
 
     /// Notes that a change of the owner word has ended, with one hold or none.
     #[inline]
-    pub(super) fn end_change(&self, hold: Option<HoldKind>) {
+    pub(crate) fn end_change(&self, hold: Option<HoldKind>) {
         self.state.set(hold.map_or(NONE, HoldKind::weight));
     }
 
     /// Adds a hold of a lock that is held. Returns `false`, and adds none, if there are as many as
     /// can be counted. The handle is not in change.
-    pub(super) fn nest(&self, kind: HoldKind) -> bool {
+    pub(crate) fn nest(&self, kind: HoldKind) -> bool {
         let state = self.state.get();
         let room = guarded(state) + unguarded(state) < DEEPEST;
         if room {
@@ -124,7 +124,7 @@ impl HoldCount {
     /// # Errors
     /// [`Error::InUse`], [`Error::NotHeld`]; [`Error::GuardsAlive`] for an unguarded hold if all
     /// holds are guarded.
-    pub(super) fn unnest(&self, kind: HoldKind) -> Result<(), Error> {
+    pub(crate) fn unnest(&self, kind: HoldKind) -> Result<(), Error> {
         match (self.state.get(), kind) {
             (IN_CHANGE, _) => Err(Error::InUse),
             (NONE, _) => Err(Error::NotHeld),
@@ -140,7 +140,7 @@ impl HoldCount {
 
     /// Merges all holds into one unguarded hold, if none is guarded. Returns `true` if there is one
     /// then.
-    pub(super) fn merge_unguarded(&self) -> bool {
+    pub(crate) fn merge_unguarded(&self) -> bool {
         let unguarded = self.is_some() && guarded(self.state.get()) == 0;
         if unguarded {
             self.state.set(HoldKind::Unguarded.weight());

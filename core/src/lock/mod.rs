@@ -8,7 +8,7 @@
 mod boot;
 mod change;
 pub(crate) mod guard;
-mod hold_count;
+pub(crate) mod hold_count;
 
 use core::cell::Cell;
 use core::num::NonZeroU16;

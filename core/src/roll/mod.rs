@@ -67,6 +67,7 @@
 mod boot;
 mod liveness;
 mod memory;
+mod resume;
 
 use core::fmt;
 

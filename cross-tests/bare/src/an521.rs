@@ -1,5 +1,6 @@
 //! Starts Arm's MPS2 board with image AN521: two Cortex-M33 with shared RAM.
 
+use core::mem::MaybeUninit;
 use core::ptr;
 
 use cortex_m_rt::{entry, exception};
@@ -27,7 +28,9 @@ struct Vectors([Vector; 15]);
 unsafe impl Sync for Vectors {}
 
 const STACK_WORDS: usize = 2048;
-static mut STACK_1: [u64; STACK_WORDS] = [0; STACK_WORDS];
+// Not cleared by the start of core 0: QEMU's `system_reset` resets core 0 alone, and core 1 runs on.
+#[unsafe(link_section = ".uninit.STACK_1")]
+static mut STACK_1: MaybeUninit<[u64; STACK_WORDS]> = MaybeUninit::uninit();
 
 static VECTORS_1: Vectors = {
     let mut vectors = [const { Vector { fault: fault_1 } }; 15];
