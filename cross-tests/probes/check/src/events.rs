@@ -1,0 +1,231 @@
+//! Names what each instruction of a probe does to shared memory.
+
+use std::collections::BTreeSet;
+
+use crate::flow::Flow;
+use crate::listing::{Instruction, Listing};
+use crate::origin::{self, Base, Origin, Registers};
+use crate::rules::Architecture;
+use crate::words::Automaton;
+
+/// One access or barrier.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Event {
+    /// A compare-and-swap of the owner word, by one instruction or by a call; relaxed.
+    Swap,
+    /// The halves of one.
+    LoadExclusive,
+    StoreExclusive,
+    /// Any other; what the litmus files call it.
+    Other(String),
+}
+
+impl Event {
+    /// Returns `true` if a run of both is one event: attempts of a swap, accesses of the data.
+    pub(crate) fn continues(&self, before: &Self) -> bool {
+        match (before, self) {
+            (Self::Other(before), Self::Other(now)) => {
+                before == now && ["data", "rec"].contains(&now.as_str())
+            }
+            (Self::Other(_), _) | (_, Self::Other(_)) => false,
+            _ => true,
+        }
+    }
+
+    /// Returns the name of a run that ends with this event.
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Self::Swap | Self::StoreExclusive => "swap",
+            // An attempt that found another value.
+            Self::LoadExclusive => "miss",
+            Self::Other(name) => name,
+        }
+    }
+}
+
+/// Returns the class of a word of a region, as the litmus files name it.
+fn class(offset: u32) -> &'static str {
+    match offset {
+        0 => "word",
+        4 => "low",
+        48 => "high",
+        52 => "seq",
+        16..48 | 56 | 64..128 => "rec",
+        _ => "other",
+    }
+}
+
+/// Returns the name of a plain access. The order within the record is of no importance; that of the
+/// protected data belongs to the caller.
+pub(crate) fn access(is_store: bool, class: &str) -> String {
+    match class {
+        "data" | "rec" => class.to_owned(),
+        _ => format!("{}.{class}", if is_store { "W" } else { "R" }),
+    }
+}
+
+/// Returns how many bytes a load or store accesses.
+fn width(instruction: &Instruction) -> u32 {
+    let parts = origin::operands(&instruction.operands);
+    let name = instruction.name.as_str();
+    if name.starts_with("ldm") || name.starts_with("stm") {
+        return 4 * parts.last().map_or(0, |list| list.split(',').count() as u32);
+    }
+    let one = match (name, parts[0].as_bytes().first()) {
+        ("ldrd" | "strd", _) => 8,
+        (_, Some(b'q')) => 16,
+        (_, Some(b'x' | b'd')) => 8,
+        _ => 4,
+    };
+    if ["ldp", "stp"].contains(&name) { 2 * one } else { one }
+}
+
+fn is_plain(name: &str) -> bool {
+    let kinds = ["ldr", "ldp", "ldur", "ldm", "str", "stp", "stur", "stm"];
+    kinds.iter().any(|kind| name.starts_with(kind)) && !name.contains("ex") && !name.contains("xr")
+}
+
+/// Returns the event of an instruction; `None` if it does not touch shared memory.
+fn event(
+    instruction: &Instruction,
+    registers: &Registers,
+    is_foreign_call: bool,
+    architecture: Architecture,
+) -> Option<Event> {
+    let name = instruction.name.as_str();
+    let other = |text: &str| Some(Event::Other(text.to_owned()));
+    let unknown = || Some(Event::Other(format!("{name} at {:x}", instruction.address)));
+    if let Some((_, callee)) = instruction.target() {
+        return match callee {
+            "__aarch64_cas4_relax" => Some(Event::Swap),
+            _ if is_foreign_call && registers.pass_pointers(architecture) => unknown(),
+            _ => None,
+        };
+    }
+    match name {
+        "dmb" => return other(&instruction.operands),
+        "dsb" | "isb" => return unknown(),
+        "push" | "pop" => {}
+        _ if name.starts_with("ld") || name.starts_with("st") || name.starts_with("cas") => {}
+        // Any other that accesses memory has brackets.
+        _ if !instruction.operands.contains('[') => return None,
+        _ => return unknown(),
+    }
+    let is_store = name.starts_with("st");
+    if (is_plain(name) && is_store || name == "push") && leaks(instruction, registers, architecture)
+    {
+        return unknown();
+    }
+    let Origin::Shared(base, begin) = origin::base(instruction).map_or(Origin::Private, |base| {
+        registers.get(base)
+    }) else {
+        let base = origin::base(instruction).map(|base| registers.get(base));
+        return if base == Some(Origin::Mixed) { unknown() } else { None };
+    };
+    if base == Base::Data {
+        return if is_plain(name) { other("data") } else { unknown() };
+    }
+    let Some(offset) = instruction.offset() else { return unknown() };
+    let offset = begin + offset;
+    match name {
+        "cas" if offset == 0 => return Some(Event::Swap),
+        "ldxr" | "ldrex" if offset == 0 => return Some(Event::LoadExclusive),
+        "stxr" | "strex" if offset == 0 => return Some(Event::StoreExclusive),
+        _ if !is_plain(name) => return unknown(),
+        _ => {}
+    }
+    let classes: BTreeSet<_> =
+        (offset..offset + width(instruction)).step_by(4).map(class).collect();
+    match classes.first() {
+        Some(class) if classes.len() == 1 => Some(Event::Other(access(is_store, class))),
+        _ => unknown(),
+    }
+}
+
+/// Returns `true` if a store takes a pointer to where it could not be followed.
+fn leaks(instruction: &Instruction, registers: &Registers, architecture: Architecture) -> bool {
+    let is_stack = origin::base(instruction) == Some("sp");
+    let parts = origin::operands(&instruction.operands);
+    let sources = parts.iter().take_while(|part| !part.starts_with('['));
+    sources.flat_map(|part| origin::in_braces(part)).any(|source| {
+        let saves = is_stack && origin::is_saved(source, architecture);
+        !saves
+            && origin::base(instruction) != Some(source.trim_end_matches('!'))
+            && registers.get(source) != Origin::Private
+    })
+}
+
+/// Returns the pointers among the arguments of a probe, by their number, and the registers.
+fn arguments(probe: &str, architecture: Architecture) -> Option<Registers> {
+    // A result in memory is an argument of ARM, and a register of its own of AArch64.
+    let result = usize::from(architecture != Architecture::Aarch64);
+    Some(Registers::of_arguments(&match probe {
+        "steps" | "constant" | "fast" | "unwoken" | "stale" => {
+            vec![(0, Base::Word), (2, Base::Data)]
+        }
+        "recover" => vec![(0, Base::Word), (3, Base::Data)],
+        "waiters" => vec![(0, Base::Word)],
+        "count" | "write" => vec![(0, Base::Region)],
+        "read" => vec![(result, Base::Region)],
+        "snapshot" => vec![(result, Base::Data)],
+        _ => return None,
+    }))
+}
+
+/// Returns all sequences of events of a function, as an automaton. `probe` is its kind.
+pub(crate) fn automaton(
+    listing: &Listing,
+    function: &str,
+    probe: &str,
+    architecture: Architecture,
+) -> Option<Automaton> {
+    let flow = Flow::of(listing, function)?;
+    let registers = origin::follow(&flow, &arguments(probe, architecture)?, architecture);
+    let events: Vec<Option<Event>> = flow
+        .nodes
+        .iter()
+        .enumerate()
+        .map(|(node, here)| {
+            let registers = registers[node].as_ref()?;
+            event(&here.instruction, registers, flow.is_foreign_call(node), architecture)
+        })
+        .collect();
+    // One state for each event: in its run, whose name is not said yet. State 0 is the beginning.
+    let mut automaton = Automaton::with_states(flow.nodes.len() + 1);
+    let is_event = |node: usize| events[node].is_some();
+    let mut connect = |state: usize, from: Option<&Event>, reached: &[usize], here: Option<usize>| {
+        for &next in reached {
+            let Some(event) = &events[next] else { continue };
+            match from {
+                Some(before) if !event.continues(before) => {
+                    automaton.step(state, before.name(), next + 1);
+                }
+                _ => automaton.skip(state, next + 1),
+            }
+        }
+        let ends = reached.iter().chain(&here).any(|node| {
+            flow.returns.contains(node) && (Some(*node) == here || !is_event(*node))
+        });
+        if ends {
+            match from {
+                Some(Event::LoadExclusive) => automaton.end_after(state, Event::Swap.name()),
+                Some(event) => automaton.end_after(state, event.name()),
+                None => automaton.end(state),
+            }
+        }
+    };
+    // The beginning is before the first node.
+    if is_event(0) {
+        connect(0, None, &[0], None);
+    } else {
+        let mut reached = flow.reached_until(0, is_event);
+        reached.push(0);
+        connect(0, None, &reached, None);
+    }
+    for (node, event) in events.iter().enumerate() {
+        if event.is_some() {
+            connect(node + 1, event.as_ref(), &flow.reached_until(node, is_event), Some(node));
+        }
+    }
+    Some(automaton)
+}
