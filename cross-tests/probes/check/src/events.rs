@@ -43,18 +43,6 @@ impl Event {
     }
 }
 
-/// Returns the class of a word of a region, as the litmus files name it.
-fn class(offset: u32) -> &'static str {
-    match offset {
-        0 => "word",
-        4 => "low",
-        48 => "high",
-        52 => "seq",
-        16..48 | 56 | 64..128 => "rec",
-        _ => "other",
-    }
-}
-
 /// Returns the name of a plain access. The order within the record is of no importance; that of the
 /// protected data belongs to the caller.
 pub(crate) fn access(is_store: bool, class: &str) -> String {
@@ -98,7 +86,7 @@ fn event(
     if let Some((_, callee)) = instruction.target() {
         return match callee {
             "__aarch64_cas4_relax" => Some(Event::Swap),
-            _ if is_foreign_call && registers.pass_pointers(architecture) => unknown(),
+            _ if is_foreign_call && registers.pass_pointers(callee, architecture) => unknown(),
             _ => None,
         };
     }
@@ -116,26 +104,30 @@ fn event(
     {
         return unknown();
     }
-    let Origin::Shared(base, begin) = origin::base(instruction).map_or(Origin::Private, |base| {
-        registers.get(base)
-    }) else {
-        let base = origin::base(instruction).map(|base| registers.get(base));
-        return if base == Some(Origin::Mixed) { unknown() } else { None };
+    let pointer = origin::base(instruction).map_or(Origin::Private, |base| registers.get(base));
+    let (base, begin) = match pointer {
+        Origin::Private => return None,
+        Origin::Shared(base, begin) | Origin::Within(base, begin) => (base, begin),
+        Origin::Mixed => return unknown(),
     };
     if base == Base::Data {
         return if is_plain(name) { other("data") } else { unknown() };
     }
-    let Some(offset) = instruction.offset() else { return unknown() };
-    let offset = begin + offset;
+    let (offset, width) = match (pointer, instruction.offset()) {
+        (Origin::Shared(..), Some(offset)) => (begin + offset, width(instruction)),
+        // A slice, or an index into one.
+        _ => (begin, 4),
+    };
+    let is_word = pointer == Origin::Shared(base, begin) && offset == 0;
     match name {
-        "cas" if offset == 0 => return Some(Event::Swap),
-        "ldxr" | "ldrex" if offset == 0 => return Some(Event::LoadExclusive),
-        "stxr" | "strex" if offset == 0 => return Some(Event::StoreExclusive),
+        "cas" if is_word => return Some(Event::Swap),
+        "ldxr" | "ldrex" if is_word => return Some(Event::LoadExclusive),
+        "stxr" | "strex" if is_word => return Some(Event::StoreExclusive),
         _ if !is_plain(name) => return unknown(),
         _ => {}
     }
     let classes: BTreeSet<_> =
-        (offset..offset + width(instruction)).step_by(4).map(class).collect();
+        (offset..offset + width).step_by(4).map(origin::class).collect();
     match classes.first() {
         Some(class) if classes.len() == 1 => Some(Event::Other(access(is_store, class))),
         _ => unknown(),

@@ -1,10 +1,11 @@
 //! Finds out, for each instruction, which registers point into shared memory.
 //!
 //! The arguments of a probe are the only pointers to it. They are followed through moves and
-//! additions of constants; what else is made of one is [`Origin::Mixed`], and an access through it
-//! is an event of its own, which no litmus file has. Loaded values never point there, because a
-//! pointer that is stored is such an event, too. Registers that a function saves have, when it
-//! restores them, the value with which it was entered.
+//! additions. A pointer that moves by an unknown amount stays among the words of one class, because
+//! slices do. If nothing is known about a pointer, an access through it is an event of its own,
+//! which no litmus file has. Loaded values never point there, because a pointer that is stored is
+//! such an event, too. Registers that a function saves have, when it restores them, the value with
+//! which it was entered.
 
 use crate::flow::{Flow, Node};
 use crate::listing::Instruction;
@@ -21,25 +22,64 @@ pub(crate) enum Base {
     Region,
 }
 
+/// Returns the class of a word of a region, as the litmus files name it.
+pub(crate) fn class(offset: u32) -> &'static str {
+    match offset {
+        0 => "word",
+        4 => "low",
+        48 => "high",
+        52 => "seq",
+        16..48 | 56 | 64..128 => "rec",
+        _ => "other",
+    }
+}
+
 /// What a register may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {
     /// A number, or a pointer to memory of this thread.
     Private,
+    /// A pointer with this offset.
     Shared(Base, u32),
-    /// It depends on the path, or on a computation.
+    /// A pointer to this word or to one behind it, of the same class.
+    Within(Base, u32),
+    /// Several of them.
     Mixed,
 }
 
 impl Origin {
+    /// Joins the origins of two paths. A number is never used as a pointer, so the pointer counts.
     fn join(self, other: Self) -> Self {
-        if self == other { self } else { Self::Mixed }
+        let place = |origin| match origin {
+            Self::Shared(base, offset) | Self::Within(base, offset) => Some((base, offset)),
+            _ => None,
+        };
+        match (self, other) {
+            _ if self == other => self,
+            (Self::Private, pointer) | (pointer, Self::Private) => pointer,
+            _ => match (place(self), place(other)) {
+                (Some((base, one)), Some((other, two)))
+                    if base == other && (base == Base::Data || class(one) == class(two)) =>
+                {
+                    Self::Within(base, one.min(two))
+                }
+                _ => Self::Mixed,
+            },
+        }
     }
 
     fn plus(self, offset: i64) -> Self {
         match self {
             Self::Shared(base, at) => u32::try_from(i64::from(at) + offset)
                 .map_or(Self::Mixed, |at| Self::Shared(base, at)),
+            other => other,
+        }
+    }
+
+    /// Returns the origin after an addition of an unknown amount.
+    fn moved(self) -> Self {
+        match self {
+            Self::Shared(base, offset) => Self::Within(base, offset),
             other => other,
         }
     }
@@ -80,9 +120,23 @@ impl Registers {
         *self != before
     }
 
-    /// Returns `true` if an argument register points to shared memory.
-    pub(crate) fn pass_pointers(&self, architecture: Architecture) -> bool {
-        let arguments = if architecture == Architecture::Aarch64 { 8 } else { 4 };
+    /// Returns the registers within a called function: a pointer into the middle of a region is a
+    /// slice there, whose length the instructions do not tell.
+    fn passed(&self) -> Self {
+        Self(self.0.map(|origin| match origin {
+            Origin::Shared(Base::Region, 1..) => origin.moved(),
+            _ => origin,
+        }))
+    }
+
+    /// Returns `true` if an argument of this function points to shared memory.
+    pub(crate) fn pass_pointers(&self, callee: &str, architecture: Architecture) -> bool {
+        let arguments = match architecture {
+            _ if callee.contains("memclr") => 2,
+            _ if ["mem", "__aeabi_mem", "bcmp"].iter().any(|name| callee.starts_with(name)) => 3,
+            Architecture::Aarch64 => 8,
+            _ => 4,
+        };
         self.0[..arguments].iter().any(|&origin| origin != Origin::Private)
     }
 }
@@ -178,8 +232,8 @@ fn after(
         for register in loaded.flat_map(|part| in_braces(part)) {
             registers.set(register, restored(register));
         }
-        if name.starts_with("ldm") {
-            registers.set(first.trim_end_matches('!'), Origin::Mixed);
+        if let (true, Some(base)) = (name.starts_with("ldm"), first.strip_suffix('!')) {
+            registers.set(base, before.get(base).moved());
         }
     } else if name.starts_with("stx") || name.starts_with("stlx") || name.starts_with("strex") {
         registers.set(first, Origin::Private);
@@ -194,18 +248,16 @@ fn after(
         registers.set(first, before.get(from).plus(offset));
     } else {
         // A computation; a conditional move keeps the old value, perhaps.
-        let mut sources: Vec<_> = rest.iter().map(|source| before.get(source)).collect();
-        if name.starts_with("mov") {
-            sources.push(before.get(first));
-        }
-        let private = sources.iter().all(|&source| source == Origin::Private);
-        registers.set(first, if private { Origin::Private } else { Origin::Mixed });
+        let old = if name.starts_with("mov") { before.get(first) } else { Origin::Private };
+        let sources = rest.iter().map(|source| before.get(source));
+        let computed = !name.starts_with("mov") && !name.starts_with("csel");
+        let origin = sources.fold(old, Origin::join);
+        registers.set(first, if computed { origin.moved() } else { origin });
     }
     // Write-back, before or after the access.
-    let writes_back = instruction.operands.ends_with('!') || instruction.operands.contains("], ");
-    if let (true, Some(base)) = (writes_back && name != "push", base(instruction)) {
-        let origin = before.get(base);
-        registers.set(base, if origin == Origin::Private { origin } else { Origin::Mixed });
+    let writes_back = instruction.operands.ends_with("]!") || instruction.operands.contains("], ");
+    if let (true, Some(base)) = (writes_back, base(instruction)) {
+        registers.set(base, before.get(base).moved());
     }
     registers
 }
@@ -221,18 +273,20 @@ pub(crate) fn follow(
     let mut changed = true;
     while changed {
         changed = false;
-        for (node, Node { instruction, next, entry }) in flow.nodes.iter().enumerate() {
-            let (Some(here), Some(entry)) = (&before[node], &before[*entry]) else { continue };
+        for (node, Node { instruction, next, entry: entry_node }) in flow.nodes.iter().enumerate() {
+            let (Some(here), Some(entry)) = (&before[node], &before[*entry_node]) else { continue };
             let mut registers = after(instruction, here, entry, architecture);
             if flow.is_foreign_call(node) {
                 let clobbered = if architecture == Architecture::Aarch64 { 0..19 } else { 0..4 };
                 registers.0[clobbered].fill(Origin::Private);
             }
             for &successor in next {
+                let is_call = flow.nodes[successor].entry == successor && successor != *entry_node;
+                let registers = if is_call { registers.passed() } else { registers.clone() };
                 if let Some(known) = &mut before[successor] {
                     changed |= known.join(&registers);
                 } else {
-                    before[successor] = Some(registers.clone());
+                    before[successor] = Some(registers);
                     changed = true;
                 }
             }

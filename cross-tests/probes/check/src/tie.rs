@@ -94,11 +94,20 @@ fn check_file(
                     continue;
                 };
                 found = true;
-                let pattern = tie.pattern.automaton(|name| barriers(name, scope, architecture));
-                match code.difference(&pattern) {
+                let scopes = scopes(scope, architecture);
+                let stand_in = |name: &str, full: bool| (if full { "sy" } else { name }).to_owned();
+                let allowed = tie
+                    .pattern
+                    .allowed(|name| scopes.iter().map(|&full| stand_in(name, full)).collect());
+                let mut different = code.excess(&allowed).map(|word| format!("has:{word}"));
+                for &full in scopes {
+                    let required = tie.pattern.required(|name| stand_in(name, full));
+                    let lacks = || Some(format!("has not:{}", required.excess(&code)?));
+                    different = different.or_else(lacks);
+                }
+                match different {
                     None => *compared += 1,
-                    Some((word, true)) => wrong.push(format!("only {function} has:{word}")),
-                    Some((word, false)) => wrong.push(format!("{function} has no:{word}")),
+                    Some(different) => wrong.push(format!("{function} {different}")),
                 }
             }
             if !found {
@@ -109,11 +118,12 @@ fn check_file(
     wrong
 }
 
-/// Returns what stands for a barrier of the file, which has that of the inner-shareable scope.
-fn barriers(name: &str, scope: &str, architecture: Architecture) -> Vec<String> {
+/// Returns whether the barriers of a function are full-system ones: `false` for those of the files,
+/// both if the scope is chosen at run time.
+fn scopes(scope: &str, architecture: Architecture) -> &'static [bool] {
     match (scope, architecture) {
-        ("_full", _) | (_, Architecture::MProfile) => vec!["sy".to_owned()],
-        ("_chosen", _) => vec![name.to_owned(), "sy".to_owned()],
-        _ => vec![name.to_owned()],
+        ("_full", _) | (_, Architecture::MProfile) => &[true],
+        ("_chosen", _) => &[false, true],
+        _ => &[false],
     }
 }

@@ -66,30 +66,23 @@ impl Automaton {
         !states.is_disjoint(&self.ends)
     }
 
-    /// Returns a shortest sequence that only one of two automata has, and whether it is this one;
-    /// `None` if they have the same. Beginnings count as well: code that ends in a trap has run
-    /// until there.
-    pub(crate) fn difference(&self, other: &Self) -> Option<(String, bool)> {
+    /// Returns a shortest sequence that this automaton has and the other has not; `None` if there is
+    /// none. Beginnings count as well: code that ends in a trap has run until there.
+    pub(crate) fn excess(&self, other: &Self) -> Option<String> {
         let begin = (self.closed([0]), other.closed([0]));
         let mut seen = BTreeSet::from([begin.clone()]);
         let mut todo = VecDeque::from([(begin, String::new())]);
         while let Some(((mine, theirs), word)) = todo.pop_front() {
-            let (is_end, other_ends) = (self.is_end(&mine), other.is_end(&theirs));
-            if is_end != other_ends {
-                return Some((format!("{word} (end)"), is_end));
+            if self.is_end(&mine) && !other.is_end(&theirs) {
+                return Some(format!("{word} (end)"));
             }
-            let (next, other_next) = (self.next(&mine), other.next(&theirs));
-            let names: BTreeSet<&str> = next.keys().chain(other_next.keys()).copied().collect();
-            for name in names {
+            let mut other_next = other.next(&theirs);
+            for (name, mine) in self.next(&mine) {
                 let longer = format!("{word} {name}");
-                match (next.get(name), other_next.get(name)) {
-                    (Some(mine), Some(theirs)) => {
-                        let pair = (mine.clone(), theirs.clone());
-                        if seen.insert(pair.clone()) {
-                            todo.push_back((pair, longer));
-                        }
-                    }
-                    (mine, _) => return Some((longer, mine.is_some())),
+                let Some(theirs) = other_next.remove(name) else { return Some(longer) };
+                let pair = (mine, theirs);
+                if seen.insert(pair.clone()) {
+                    todo.push_back((pair, longer));
                 }
             }
         }
@@ -141,12 +134,28 @@ impl Pattern {
         self.marked.iter().map(|(_, name)| name.as_str())
     }
 
-    /// Returns the places of the marked barriers, and of all.
+    /// Returns the places of the marked barriers, and of all that are no repetition.
     pub(crate) fn barriers(&self) -> (BTreeSet<usize>, BTreeSet<usize>) {
-        let names = self.tokens.iter().filter(|token| !token.starts_with(['[', ']']));
-        let all = names.enumerate().filter(|(_, name)| is_barrier(name)).map(|(place, _)| place);
+        let mut all: Vec<usize> = Vec::new();
+        let (mut open, mut place) = (Vec::new(), 0);
+        for token in &self.tokens {
+            match token.as_str() {
+                "[" => open.push(place),
+                "]" => drop(open.pop()),
+                "]*" => {
+                    let begin = open.pop().unwrap_or_default();
+                    all.retain(|place| *place < begin);
+                }
+                name => {
+                    if is_barrier(name) {
+                        all.push(place);
+                    }
+                    place += 1;
+                }
+            }
+        }
         let marked = self.marked.iter().filter(|(_, name)| is_barrier(name));
-        (marked.map(|(place, _)| *place).collect(), all.collect())
+        (marked.map(|(place, _)| *place).collect(), all.into_iter().collect())
     }
 
     /// Returns the pattern without its marks.
@@ -154,9 +163,18 @@ impl Pattern {
         self.tokens.join(" ")
     }
 
-    /// Returns the automaton, with barriers replaced by others: by one of several, if the scope is
-    /// chosen at run time.
-    pub(crate) fn automaton(&self, barriers: impl Fn(&str) -> Vec<String>) -> Automaton {
+    /// Returns the sequences that the code may have. `barriers` returns what may stand for one.
+    pub(crate) fn allowed(&self, barriers: impl Fn(&str) -> Vec<String>) -> Automaton {
+        self.automaton(barriers, true)
+    }
+
+    /// Returns the sequences that the code must have, if this one stands for a barrier. How often
+    /// it repeats is its own affair.
+    pub(crate) fn required(&self, barrier: impl Fn(&str) -> String) -> Automaton {
+        self.automaton(|name| vec![barrier(name)], false)
+    }
+
+    fn automaton(&self, barriers: impl Fn(&str) -> Vec<String>, repeats: bool) -> Automaton {
         let mut automaton = Automaton::with_states(1);
         let (mut here, mut open) = (0, Vec::new());
         for token in &self.tokens {
@@ -167,7 +185,7 @@ impl Pattern {
                     let end = automaton.state();
                     automaton.skip(here, end);
                     automaton.skip(begin, end);
-                    if token == "]*" {
+                    if token == "]*" && repeats {
                         automaton.skip(here, begin);
                     }
                     here = end;
@@ -216,7 +234,7 @@ mod tests {
 
     fn automaton(text: &str) -> Automaton {
         let pattern = Pattern::parse(text).expect("a pattern");
-        pattern.automaton(|name| vec![name.to_owned()])
+        pattern.allowed(|name| vec![name.to_owned()])
     }
 
     #[test]
@@ -225,19 +243,34 @@ mod tests {
         assert_eq!(pattern.marked().collect::<Vec<_>>(), ["data", "ish", "swap"]);
         assert_eq!(pattern.barriers(), (BTreeSet::from([3]), BTreeSet::from([1, 3])));
         assert_eq!(pattern.unmarked(), "swap [ ishld data ish swap ]");
+        let pattern = Pattern::parse("<data ishld data>[ishld data]*").expect("a pattern");
+        assert_eq!(pattern.barriers(), (BTreeSet::from([1]), BTreeSet::from([1])));
         for wrong in ["swap", "<swap", "swap [<ish>", "<>"] {
             assert!(Pattern::parse(wrong).is_err(), "{wrong}");
         }
     }
 
     #[test]
-    fn automata_with_the_same_sequences_are_the_same() {
-        let one = automaton("<data> ishld data [ishld data]*");
-        assert_eq!(one.difference(&automaton("data <ishld data> [ishld data [ishld data]*]")), None);
-        let shorter = automaton("<data> ishld data [ishld data]");
-        let difference = (" data ishld data ishld data ishld".to_owned(), true);
-        assert_eq!(one.difference(&shorter), Some(difference));
-        let difference = (" data (end)".to_owned(), false);
-        assert_eq!(one.difference(&automaton("<data> [ishld data]*")), Some(difference));
+    fn the_first_sequence_that_is_too_much_is_found() {
+        let excess = |one: &str, other: &str| automaton(one).excess(&automaton(other));
+        let loops = "<data> ishld data [ishld data]*";
+        let unrolled = "data <ishld data> [ishld data [ishld data]*]";
+        assert_eq!((excess(loops, unrolled), excess(unrolled, loops)), (None, None));
+        let twice = "<data> ishld data [ishld data]";
+        assert_eq!(excess(loops, twice).as_deref(), Some(" data ishld data ishld data ishld"));
+        assert_eq!(excess(twice, loops), None);
+        assert_eq!(excess("<data> [ish]", "<data> ish").as_deref(), Some(" data (end)"));
+    }
+
+    #[test]
+    fn a_scope_and_a_number_of_repetitions_may_be_chosen() {
+        let pattern = Pattern::parse("<data ish data> [ish data]*").expect("a pattern");
+        let allowed = pattern.allowed(|name| vec![name.to_owned(), "sy".to_owned()]);
+        for code in ["<data> ish data", "<data> sy data [ish data]", "<data> sy data [sy data]*"] {
+            assert_eq!(automaton(code).excess(&allowed), None, "{code}");
+        }
+        let required = pattern.required(|_| "sy".to_owned());
+        assert_eq!(required.excess(&automaton("<data> sy data [sy data]")), None);
+        assert!(required.excess(&automaton("<data> ish data [ish data]")).is_some());
     }
 }
