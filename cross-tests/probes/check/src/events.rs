@@ -126,8 +126,7 @@ fn event(
         _ if !is_plain(name) => return unknown(),
         _ => {}
     }
-    let classes: BTreeSet<_> =
-        (offset..offset + width).step_by(4).map(origin::class).collect();
+    let classes: BTreeSet<_> = (offset..offset + width).step_by(4).map(origin::class).collect();
     match classes.first() {
         Some(class) if classes.len() == 1 => Some(Event::Other(access(is_store, class))),
         _ => unknown(),
@@ -185,27 +184,28 @@ pub(crate) fn automaton(
     // One state for each event: in its run, whose name is not said yet. State 0 is the beginning.
     let mut automaton = Automaton::with_states(flow.nodes.len() + 1);
     let is_event = |node: usize| events[node].is_some();
-    let mut connect = |state: usize, from: Option<&Event>, reached: &[usize], here: Option<usize>| {
-        for &next in reached {
-            let Some(event) = &events[next] else { continue };
-            match from {
-                Some(before) if !event.continues(before) => {
-                    automaton.step(state, before.name(), next + 1);
+    let mut connect =
+        |state: usize, from: Option<&Event>, reached: &[usize], here: Option<usize>| {
+            for &next in reached {
+                let Some(event) = &events[next] else { continue };
+                match from {
+                    Some(before) if !event.continues(before) => {
+                        automaton.step(state, before.name(), next + 1);
+                    }
+                    _ => automaton.skip(state, next + 1),
                 }
-                _ => automaton.skip(state, next + 1),
             }
-        }
-        let ends = reached.iter().chain(&here).any(|node| {
-            flow.returns.contains(node) && (Some(*node) == here || !is_event(*node))
-        });
-        if ends {
-            match from {
-                Some(Event::LoadExclusive) => automaton.end_after(state, Event::Swap.name()),
-                Some(event) => automaton.end_after(state, event.name()),
-                None => automaton.end(state),
+            let ends = reached.iter().chain(&here).any(|node| {
+                flow.returns.contains(node) && (Some(*node) == here || !is_event(*node))
+            });
+            if ends {
+                match from {
+                    Some(Event::LoadExclusive) => automaton.end_after(state, Event::Swap.name()),
+                    Some(event) => automaton.end_after(state, event.name()),
+                    None => automaton.end(state),
+                }
             }
-        }
-    };
+        };
     // The beginning is before the first node.
     if is_event(0) {
         connect(0, None, &[0], None);

@@ -40,8 +40,10 @@ fn main() -> ExitCode {
         findings.iter().for_each(|finding| println!("{finding}"));
         findings.iter().all(rules::Finding::is_sound)
     } else {
-        let texts: io::Result<Vec<_>> =
-            files.into_iter().map(|file| Ok((file.clone(), std::fs::read_to_string(file)?))).collect();
+        let texts: io::Result<Vec<_>> = files
+            .into_iter()
+            .map(|file| Ok((file.clone(), std::fs::read_to_string(file)?)))
+            .collect();
         match texts {
             Ok(files) => is_tied(&tie::check(&listing, architecture, &files)),
             Err(error) => {

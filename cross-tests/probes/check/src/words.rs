@@ -66,8 +66,8 @@ impl Automaton {
         !states.is_disjoint(&self.ends)
     }
 
-    /// Returns a shortest sequence that this automaton has and the other has not; `None` if there is
-    /// none. Beginnings count as well: code that ends in a trap has run until there.
+    /// Returns a shortest sequence that this automaton has and the other has not; `None` if there
+    /// is none. Beginnings count as well: code that ends in a trap has run until there.
     pub(crate) fn excess(&self, other: &Self) -> Option<String> {
         let begin = (self.closed([0]), other.closed([0]));
         let mut seen = BTreeSet::from([begin.clone()]);
