@@ -57,12 +57,11 @@ fn width(instruction: &Instruction) -> u32 {
     let parts = origin::operands(&instruction.operands);
     let name = instruction.name.as_str();
     if name.starts_with("ldm") || name.starts_with("stm") {
-        return 4 * parts.last().map_or(0, |list| list.split(',').count() as u32);
+        return parts.last().map_or(0, |list| 4 * list.matches(',').map(|_| 1).sum::<u32>() + 4);
     }
     let one = match (name, parts[0].as_bytes().first()) {
-        ("ldrd" | "strd", _) => 8,
+        ("ldrd" | "strd", _) | (_, Some(b'x' | b'd')) => 8,
         (_, Some(b'q')) => 16,
-        (_, Some(b'x' | b'd')) => 8,
         _ => 4,
     };
     if ["ldp", "stp"].contains(&name) { 2 * one } else { one }
@@ -77,18 +76,22 @@ fn is_plain(name: &str) -> bool {
 fn event(
     instruction: &Instruction,
     registers: &Registers,
+    entry: &Registers,
     is_foreign_call: bool,
     architecture: Architecture,
 ) -> Option<Event> {
     let name = instruction.name.as_str();
     let other = |text: &str| Some(Event::Other(text.to_owned()));
     let unknown = || Some(Event::Other(format!("{name} at {:x}", instruction.address)));
-    if let Some((_, callee)) = instruction.target() {
-        return match callee {
-            "__aarch64_cas4_relax" => Some(Event::Swap),
-            _ if is_foreign_call && registers.pass_pointers(callee, architecture) => unknown(),
-            _ => None,
-        };
+    let callee = instruction.target().map(|(_, callee)| callee);
+    match callee {
+        Some("__aarch64_cas4_relax") => return Some(Event::Swap),
+        _ if is_foreign_call => {
+            let passes = registers.pass_pointers(callee.unwrap_or_default(), architecture);
+            return if passes { unknown() } else { None };
+        }
+        Some(_) => return None,
+        None => {}
     }
     match name {
         "dmb" => return other(&instruction.operands),
@@ -100,8 +103,7 @@ fn event(
         _ => return unknown(),
     }
     let is_store = name.starts_with("st");
-    if (is_plain(name) && is_store || name == "push") && leaks(instruction, registers, architecture)
-    {
+    if (is_plain(name) && is_store || name == "push") && leaks(instruction, registers, entry) {
         return unknown();
     }
     let pointer = origin::base(instruction).map_or(Origin::Private, |base| registers.get(base));
@@ -133,16 +135,15 @@ fn event(
     }
 }
 
-/// Returns `true` if a store takes a pointer to where it could not be followed.
-fn leaks(instruction: &Instruction, registers: &Registers, architecture: Architecture) -> bool {
-    let is_stack = origin::base(instruction) == Some("sp");
+/// Returns `true` if a store takes a pointer to where it could not be followed. A register that is
+/// saved still has the value with which the function was entered.
+fn leaks(instruction: &Instruction, registers: &Registers, entry: &Registers) -> bool {
     let parts = origin::operands(&instruction.operands);
     let sources = parts.iter().take_while(|part| !part.starts_with('['));
     sources.flat_map(|part| origin::in_braces(part)).any(|source| {
-        let saves = is_stack && origin::is_saved(source, architecture);
-        !saves
-            && origin::base(instruction) != Some(source.trim_end_matches('!'))
-            && registers.get(source) != Origin::Private
+        let is_base = origin::base(instruction) == Some(source.trim_end_matches('!'));
+        let origin = registers.get(source);
+        !is_base && origin != Origin::Private && origin != entry.get(source)
     })
 }
 
@@ -177,8 +178,8 @@ pub(crate) fn automaton(
         .iter()
         .enumerate()
         .map(|(node, here)| {
-            let registers = registers[node].as_ref()?;
-            event(&here.instruction, registers, flow.is_foreign_call(node), architecture)
+            let (before, entry) = (registers[node].as_ref()?, registers[here.entry].as_ref()?);
+            event(&here.instruction, before, entry, flow.is_foreign_call(node), architecture)
         })
         .collect();
     // One state for each event: in its run, whose name is not said yet. State 0 is the beginning.

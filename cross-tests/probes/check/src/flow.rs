@@ -37,11 +37,14 @@ impl Flow {
         Some(flow)
     }
 
-    /// Returns `true` if this node is a call whose callee is not part of the graph.
+    /// Returns `true` if this node is a call, or a jump, to code that is not part of the graph.
     pub(crate) fn is_foreign_call(&self, node: usize) -> bool {
-        let Node { instruction, next, .. } = &self.nodes[node];
-        Kind::of(instruction) == Kind::Call
-            && next.iter().all(|&next| self.nodes[next].entry == self.nodes[node].entry)
+        let Node { instruction, next, entry } = &self.nodes[node];
+        match Kind::of(instruction) {
+            Kind::Call => next.iter().all(|&next| self.nodes[next].entry == *entry),
+            Kind::Jump => next.is_empty(),
+            _ => false,
+        }
     }
 
     /// Adds a function. Returns its first node and the nodes that return.

@@ -37,7 +37,9 @@ fn main() -> ExitCode {
     let files: Vec<String> = std::env::args().skip(2).collect();
     let sound = if files.is_empty() {
         let findings = rules::check(&listing, architecture);
-        findings.iter().for_each(|finding| println!("{finding}"));
+        for finding in &findings {
+            println!("{finding}");
+        }
         findings.iter().all(rules::Finding::is_sound)
     } else {
         let texts: io::Result<Vec<_>> = files
@@ -58,6 +60,8 @@ fn main() -> ExitCode {
 /// Prints a report; returns `true` if nothing is wrong.
 fn is_tied(report: &tie::Report) -> bool {
     println!("    {} comparisons without a difference", report.compared);
-    report.wrong.iter().for_each(|wrong| println!("    WRONG: {wrong}"));
+    for wrong in &report.wrong {
+        println!("    WRONG: {wrong}");
+    }
     report.wrong.is_empty()
 }

@@ -153,7 +153,7 @@ fn number(name: &str) -> Option<usize> {
 }
 
 /// Returns `true` if a function restores this register before it returns.
-pub(crate) fn is_saved(name: &str, architecture: Architecture) -> bool {
+fn is_saved(name: &str, architecture: Architecture) -> bool {
     number(name).is_some_and(|number| match architecture {
         Architecture::Aarch64 => (19..=30).contains(&number),
         _ => (4..=11).contains(&number) || number == 14,

@@ -127,3 +127,96 @@ fn scopes(scope: &str, architecture: Architecture) -> &'static [bool] {
         _ => &[false],
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CODE: &str = "00000100 <steps_inner>:
+ 100:\tstp\tx30, x19, [sp, #-16]!
+ 104:\tmov\tx19, x2
+ 108:\tmov\tw9, wzr
+ 10c:\tcas\tw9, w1, [x0]
+ 110:\tcbnz\tw9, 12c <steps_inner+0x2c>
+ 114:\tdmb\tishld
+ 118:\tldr\tw8, [x19, #1204]
+ 11c:\tstr\tw8, [x19, #1204]
+ 120:\tdmb\tish
+ 124:\tmov\tw8, w1
+ 128:\tcas\tw8, wzr, [x0]
+ 12c:\tldp\tx30, x19, [sp], #16
+ 130:\tret
+";
+
+    const FILE: &str = "AArch64 example
+(* tie P0 steps = swap [ishld <data ish swap>]
+   tie P1 steps = <swap [ishld data> ish swap]
+*)
+{ 0:X1=data; 0:X2=word; 1:X1=data; 1:X2=word; word=1; }
+ P0             | P1             ;
+ STR W0,[X1]    | CAS W3,W4,[X2] ;
+ DMB ISH        | DMB ISHLD      ;
+ CAS W3,W4,[X2] | LDR W5,[X1]    ;
+exists (1:X5=0)
+";
+
+    /// Returns what is wrong, without the probes that this listing lacks.
+    fn wrong(code: &str, file: &str) -> Vec<String> {
+        let files = [("example".to_owned(), file.to_owned())];
+        let report = check(&Listing::parse(code), Architecture::Aarch64, &files);
+        let missing = |wrong: &String| wrong.starts_with("no file has the probe");
+        report.wrong.into_iter().filter(|wrong| !missing(wrong)).collect()
+    }
+
+    #[test]
+    fn the_same_accesses_and_barriers_are_tied() {
+        assert_eq!(wrong(CODE, FILE), Vec::<String>::new());
+        let pairs = CODE.replace(
+            " 10c:\tcas\tw9, w1, [x0]\n 110:\tcbnz\tw9, 12c <steps_inner+0x2c>\n",
+            " 108:\tldxr\tw9, [x0]
+ 109:\tcbnz\tw9, 12c <steps_inner+0x2c>
+ 10c:\tstxr\tw9, w1, [x0]
+ 110:\tcbnz\tw9, 108 <steps_inner+0x8>\n",
+        );
+        assert_eq!(wrong(&pairs, FILE), Vec::<String>::new());
+    }
+
+    #[test]
+    fn other_code_is_noticed() {
+        for (from, to) in [
+            ("\tdmb\tishld", "\tnop"),
+            ("\tdmb\tishld", "\tdmb\tish"),
+            ("\tdmb\tish\n", "\tdmb\tishld\n"),
+            ("\tdmb\tish\n", "\tdsb\tish\n"),
+            ("cas\tw9", "casal\tw9"),
+            ("cas\tw9", "casp\tw9"),
+            // A path around the barrier; one that enters although the swap failed.
+            ("\tmov\tw8, w1", "\tb.eq\t11c <steps_inner+0x1c>"),
+            ("\tcbnz\tw9, 12c <steps_inner+0x2c>", "\tcbnz\tw9, 118 <steps_inner+0x18>"),
+            // An access of the word that is no swap, of unknown memory, by a call.
+            ("\tmov\tw9, wzr", "\tstr\twzr, [x0]"),
+            ("\tmov\tw8, w1", "\tstr\tx19, [sp, #8]"),
+            ("\tmov\tw8, w1", "\tbl\t200 <memcpy>"),
+            ("\tmov\tw8, w1", "\tblr\tx8"),
+        ] {
+            assert!(!wrong(&CODE.replace(from, to), FILE).is_empty(), "{from} to {to}");
+        }
+    }
+
+    #[test]
+    fn another_file_is_noticed() {
+        for (from, to) in [
+            ("| DMB ISHLD", "| DMB ISH"),
+            ("DMB ISH  ", "         "),
+            ("STR W0,[X1]", "STR W0,[X2]"),
+            ("<data ish swap>", "data <ish swap>"),
+            ("<data ish swap>", "<data ish swap> swap"),
+            ("[ishld <data ish swap>]", "ishld <data ish swap>"),
+            ("tie P1 steps", "tie P1 stepping"),
+            // Every barrier of a probe has to be in a program.
+            ("tie P1 steps = <swap [ishld data> ish swap]", "world P1: nothing"),
+        ] {
+            assert!(!wrong(CODE, &FILE.replace(from, to)).is_empty(), "{from} to {to}");
+        }
+    }
+}

@@ -109,7 +109,7 @@ impl Pattern {
                     inside = token == "<";
                     marks += 1;
                 }
-                "[" | "]" | "]*" => tokens.push(token.to_owned()),
+                "[" | "]" | "]*" => tokens.push(token),
                 name => {
                     if inside {
                         marked.push((place, name.to_owned()));
