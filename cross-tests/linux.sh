@@ -100,16 +100,18 @@ TOML
     rm -r "$work"
 }
 
-# foreign_package ARCHITECTURE DIRECTORY PACKAGE: unpacks a Debian package of another architecture.
-# It uses a separate apt state, so that the system's dpkg does not learn the architecture; one for
-# each architecture, because one broken index drops a whole suite.
+# foreign_package ARCHITECTURE DIRECTORY PACKAGE [SUITE]: unpacks a Debian package of another
+# architecture, or of another suite. It uses a separate apt state, so that the system's dpkg does
+# not learn the architecture; one for each architecture and suite, because one broken index drops a
+# whole suite.
 foreign_package() {
     command -v apt-get >/dev/null || { echo "there is no apt-get" >&2; return 1; }
-    local architecture=$1 directory=$2 package=$3 state=$cache/apt-$1 suite=bookworm
+    local architecture=$1 directory=$2 package=$3 state=$cache/apt-$1${4:+-$4} suite=bookworm
     # Other distributions have Debian's keys in this package.
     [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || needs '' debian-archive-keyring
     ! grep -q '^ID=debian' /etc/os-release ||
         suite=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
+    suite=${4:-$suite}
     mkdir -p "$state"/{lists/partial,cache/archives/partial,sources}
     cat >"$state/sources/debian.sources" <<SOURCES
 Types: deb
@@ -117,6 +119,8 @@ URIs: http://deb.debian.org/debian
 Suites: $suite
 Components: main
 Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
+SOURCES
+    [ -n "${4:-}" ] || cat >>"$state/sources/debian.sources" <<SOURCES
 
 Types: deb
 URIs: http://deb.debian.org/debian-security

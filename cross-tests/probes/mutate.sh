@@ -1,7 +1,7 @@
-# Sourced by run.sh --mutate: in a copy, removes each line of core that makes or calls a fence, then
-# weakens it where a weaker instruction exists. The probes of every kind of core that has the
-# difference must detect it.
-# shellcheck shell=bash disable=SC2154 # `kinds` comes from run.sh
+# Sourced by run.sh --mutate and ci/litmus.sh --mutate: in a copy, removes each line of core that
+# makes or calls a fence, then weakens it where a weaker instruction exists. `check` must detect it
+# in the probes of every kind of core that has the difference.
+# shellcheck shell=bash disable=SC2154 # `kinds` comes from listing.sh
 
 # without: prints the lines to remove, as FILE:NUMBER:LINE.
 without() {

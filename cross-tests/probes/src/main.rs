@@ -1,8 +1,9 @@
 //! Defines small functions whose machine code is checked. They are linked and never run.
 //!
 //! Each acquires the lock, accesses one word of data, and releases the lock, or takes another step
-//! for which `shmlock-core` calls a fence. The first part of the name tells `check/` the step, the
-//! last part the fence scope: `inner`, `full`, or `chosen` at run time.
+//! for which `shmlock-core` calls a fence; `waiters` takes one without a fence. The first part of
+//! the name tells `check/` the step, the last part the fence scope: `inner`, `full`, or `chosen` at
+//! run time.
 
 #![no_std]
 #![no_main]
@@ -18,7 +19,9 @@ use shmlock_core::fence::{Fence, FullSystem, InnerShareable};
 use shmlock_core::layout::REGION_LEN;
 use shmlock_core::protocol::{self, Attempt, Wake};
 use shmlock_core::snapshot::snapshot;
-use shmlock_core::{EncodedRecord, FenceScope, Record, Region, RegionLock, RegionMemory, Token};
+use shmlock_core::{
+    EncodedRecord, FenceScope, Record, Region, RegionLock, RegionMemory, Token, Word,
+};
 
 /// The protected data. No other access has the offset of its last word (1204 bytes).
 pub struct Data([AtomicU32; 302]);
@@ -139,6 +142,8 @@ probes! {
     unwoken_chosen(word: &AtomicU32, me: Token, data: &Data, scope: FenceScope) -> bool =
         unwoken(word, me, data, scope);
 
+    waiters(word: &AtomicU32, seen: u32) -> bool =
+        protocol::set_waiters(word, Word::from_bits(seen)).is_ok();
     recover_inner(word: &AtomicU32, dead: Token, me: Token, data: &Data) -> bool =
         recover(word, dead, me, data, InnerShareable);
     recover_full(word: &AtomicU32, dead: Token, me: Token, data: &Data) -> bool =

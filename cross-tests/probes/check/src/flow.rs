@@ -16,21 +16,35 @@ const DEPTH: usize = 8;
 #[derive(Debug)]
 pub(crate) struct Node {
     pub(crate) instruction: Instruction,
-    next: Vec<usize>,
+    pub(crate) next: Vec<usize>,
+    /// The first node of the function, at this place of the call tree.
+    pub(crate) entry: usize,
 }
 
 /// The graph of a function and its callees.
 #[derive(Debug, Default)]
 pub(crate) struct Flow {
     pub(crate) nodes: Vec<Node>,
+    /// The nodes at which the function returns to its caller.
+    pub(crate) returns: Vec<usize>,
 }
 
 impl Flow {
     /// Returns the graph of a function of the listing.
     pub(crate) fn of(listing: &Listing, function: &str) -> Option<Self> {
         let mut flow = Self::default();
-        flow.copy(listing, function, &mut Vec::new())?;
+        (_, flow.returns) = flow.copy(listing, function, &mut Vec::new())?;
         Some(flow)
+    }
+
+    /// Returns `true` if this node is a call, or a jump, to code that is not part of the graph.
+    pub(crate) fn is_foreign_call(&self, node: usize) -> bool {
+        let Node { instruction, next, entry } = &self.nodes[node];
+        match Kind::of(instruction) {
+            Kind::Call => next.iter().all(|&next| self.nodes[next].entry == *entry),
+            Kind::Jump => next.is_empty(),
+            _ => false,
+        }
     }
 
     /// Adds a function. Returns its first node and the nodes that return.
@@ -44,7 +58,11 @@ impl Flow {
         let begin = self.nodes.len();
         let place: HashMap<u64, usize> =
             code.iter().enumerate().map(|(n, i)| (i.address, begin + n)).collect();
-        self.nodes.extend(code.iter().map(|i| Node { instruction: i.clone(), next: Vec::new() }));
+        self.nodes.extend(code.iter().map(|i| Node {
+            instruction: i.clone(),
+            next: Vec::new(),
+            entry: begin,
+        }));
         callers.push(name.to_owned());
         let mut returns = Vec::new();
         for (here, instruction) in (begin..).zip(code) {
@@ -71,8 +89,9 @@ impl Flow {
                                 }
                             }
                         }
-                        None if kind == Kind::Call && !never_returns(callee) => next.extend(back),
-                        None => {}
+                        None if never_returns(callee) => {}
+                        None if kind == Kind::Call => next.extend(back),
+                        None => returns.push(here),
                     }
                 }
                 _ if kind == Kind::Return { always: true }
@@ -93,12 +112,17 @@ impl Flow {
 
     /// Returns the nodes on all paths from behind `from` up to a node where `stop` is true.
     pub(crate) fn reached(&self, from: usize, stop: impl Fn(&Instruction) -> bool) -> Vec<usize> {
+        self.reached_until(from, |node| stop(&self.nodes[node].instruction))
+    }
+
+    /// Does the same with a condition on the place of the node.
+    pub(crate) fn reached_until(&self, from: usize, stop: impl Fn(usize) -> bool) -> Vec<usize> {
         let (mut seen, mut found, mut todo) =
             (vec![false; self.nodes.len()], Vec::new(), self.nodes[from].next.clone());
         while let Some(node) = todo.pop() {
             if !std::mem::replace(&mut seen[node], true) {
                 found.push(node);
-                if !stop(&self.nodes[node].instruction) {
+                if !stop(node) {
                     todo.extend(&self.nodes[node].next);
                 }
             }

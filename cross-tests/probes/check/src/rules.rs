@@ -115,7 +115,7 @@ fn rules(probe: &str) -> Vec<Rule> {
 }
 
 /// Every probe in `../src/main.rs`. A probe that the listing lacks is an error.
-const PROBES: [&str; 26] = [
+pub(crate) const PROBES: [&str; 26] = [
     "steps_inner",
     "steps_full",
     "steps_chosen",
