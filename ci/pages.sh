@@ -1,0 +1,67 @@
+#!/usr/bin/env bash
+# Proves: the pages of docs/ show code as its files have it (ci/lib/quotes.awk); their links within
+# the repository lead to files, and each label of a link is defined and used; the linker scripts of
+# docs/firmware.md do what it says.
+set -euo pipefail
+. "$(dirname "$0")/lib/common.sh"
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+# --- code
+
+quotes() { awk -f ci/lib/quotes.awk "$@"; }
+quotes docs/*.md
+# The control: the comparison finds a change in each single line that is quoted.
+for page in docs/*.md; do
+    shown=$(awk '/^<!-- from /{ n = NR + 2 } n && NR >= n { if (/^```/) n = 0
+        else if (!/^ *(\/\/ )?…$/) print NR }' "$page")
+    for line in $shown; do
+        sed "${line}s/\$/ changed/" "$page" >"$work/page.md"
+        ! quotes "$work/page.md" >/dev/null || die "a change in $page:$line is not found"
+    done
+done
+
+# --- links
+
+for page in docs/*.md; do
+    # Inline links and definitions; neither other sites nor places in this page.
+    links=$(grep -oE '\]\([^) ]+\)|^\[[^]]+\]: [^ ]+' "$page" | sed -E 's/^.*(\]\(|: )//; s/\)$//' |
+        grep -vE '^(https?:|#|mailto:)' | sed 's/#.*//' | sort -u) || true
+    for link in $links; do
+        [ -e "docs/$link" ] || die "$page: no such file: $link"
+    done
+    labels=$(diff <(grep -oE '\]\[[^]]+\]' "$page" | tr -d '[]' | sort -u) \
+        <(sed -nE 's/^\[([^]]+)\]: .*/\1/p' "$page" | sort -u)) || die "$page: labels: $labels"
+done
+
+# --- linker scripts
+
+# block NAME: the block of docs/firmware.md that begins with the comment NAME.
+block() {
+    awk -v name="/* $1 */" '/^```/ { on = 0 } $0 == name { on = 1 } on' docs/firmware.md
+}
+for tool in cc ld readelf; do
+    command -v "$tool" >/dev/null || skip "the linker scripts need $tool"
+done
+echo '__attribute__((section(".shared"), aligned(64))) unsigned lock[32]; int data = 1;' |
+    cc -x c -c -o "$work/firmware.o" -
+{
+    block memory
+    echo 'SECTIONS { .data : { *(.data*) } > RAM .bss : { *(.bss*) } > RAM }'
+} >"$work/address.ld"
+{ cat "$work/address.ld" && block section; } >"$work/section.ld"
+[ -n "$(block memory)" ] && [ -n "$(block section)" ] || die "docs/firmware.md lacks a script"
+
+# segments SCRIPT: the segments at the shared address that a loader fills or clears, as
+# "bytes in the file, bytes in memory".
+segments() {
+    ld -T "$work/$1.ld" -e 0 -o "$work/$1" "$work/${2-firmware}.o"
+    readelf -lW "$work/$1" | awk '$1 == "LOAD" && $3 ~ /a4110000$/ { print $5, $6 }'
+}
+# A program that has no section there, only the symbol.
+echo 'extern unsigned shared; unsigned *lock = &shared;' |
+    cc -x c -c -o "$work/symbol.o" -
+[ -z "$(segments address symbol)" ] || die "a segment covers the address that is only a symbol"
+[ "$(segments section)" = "0x000000 0x000080" ] ||
+    die "the section is not one that a loader clears: $(segments section)"
