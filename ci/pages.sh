@@ -51,9 +51,11 @@ echo '__attribute__((section(".shared"), aligned(64))) unsigned lock[32]; int da
     echo 'SECTIONS { .data : { *(.data*) } > RAM .bss : { *(.bss*) } > RAM }'
 } >"$work/address.ld"
 { cat "$work/address.ld" && block section; } >"$work/section.ld"
-[ -n "$(block memory)" ] && [ -n "$(block section)" ] || die "docs/firmware.md lacks a script"
+for script in memory section; do
+    [ -n "$(block "$script")" ] || die "docs/firmware.md lacks the script $script"
+done
 
-# segments SCRIPT: the segments at the shared address that a loader fills or clears, as
+# segments SCRIPT [PROGRAM]: the segments at the shared address that a loader fills or clears, as
 # "bytes in the file, bytes in memory".
 segments() {
     ld -T "$work/$1.ld" -e 0 -o "$work/$1" "$work/${2-firmware}.o"

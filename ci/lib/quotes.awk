@@ -1,6 +1,6 @@
-# Proves that a page shows code as its file has it. A comment `<!-- from FILE -->` stands before such
-# a block; FILE is a path from the root. Indentation does not count. A line of the block that is only
-# an ellipsis, with or without comment signs, stands for lines that are left out.
+# Proves that a page shows code as its file has it. A comment `<!-- from FILE -->` stands before
+# such a block; FILE is a path from the root. Indentation does not count. A line of the block that is
+# only an ellipsis, with or without comment signs, stands for lines that are left out.
 #
 #     awk -f quotes.awk PAGE...
 #
@@ -14,7 +14,7 @@ file != "" && !inside {
     if ($0 !~ /^```/) { complain("no block follows"); file = ""; next }
     inside = 1; shown = 0; fresh = 1; at = 0; failed = 0
     delete lines; count = 0
-    while ((status = (getline line < file)) > 0) { gsub(/^[ \t]+|[ \t]+$/, "", line); lines[++count] = line }
+    while ((status = (getline line < file)) > 0) lines[++count] = trimmed(line)
     if (status < 0) { complain("cannot be read"); failed = 1 }
     close(file)
     next
@@ -28,13 +28,13 @@ inside && /^```/ {
 }
 
 inside && !failed {
-    line = $0
-    gsub(/^[ \t]+|[ \t]+$/, "", line)
-    if (line ~ /^(\/\/|#|\/\*)? ?(…|\.\.\.)( \*\/)?$/) { place(); next }
+    line = trimmed($0)
+    if (line ~ /^(\/\/|#|\/\*)? ?(…|\.\.\.)( \*\/)?$/) { fresh = 1; next }
+    # A new chunk may stand anywhere behind the last one.
     if (fresh) { first = at + 1; length_of_chunk = 0; fresh = 0 }
     chunk[++length_of_chunk] = line
     shown++
-    if (!fits(line)) { complain("is not in the file, or not in this place: " line); failed = 1 }
+    if (!fits()) { complain("is not in the file, or not in this place: " line); failed = 1 }
 }
 
 END {
@@ -43,7 +43,7 @@ END {
 }
 
 # Returns 1 if the chunk so far occurs at or after `first`, and moves `at` to its last line.
-function fits(line,    start, i) {
+function fits(    start, i) {
     for (start = first; start + length_of_chunk - 1 <= count; start++) {
         for (i = 1; i <= length_of_chunk && lines[start + i - 1] == chunk[i]; i++);
         if (i > length_of_chunk) { at = start + length_of_chunk - 1; return 1 }
@@ -51,8 +51,10 @@ function fits(line,    start, i) {
     return 0
 }
 
-# The next line begins a new chunk, anywhere behind the last one.
-function place() { fresh = 1 }
+function trimmed(line) {
+    gsub(/^[ \t]+|[ \t]+$/, "", line)
+    return line
+}
 
 function complain(what) {
     printf "error: %s:%d: %s: %s\n", FILENAME, FNR, file, what
