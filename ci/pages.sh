@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Proves: the pages of docs/ show code as its files have it (ci/lib/quotes.awk); their links within
-# the repository lead to files, and each label of a link is defined and used; the linker scripts of
-# docs/firmware.md do what it says.
+# the repository lead to files, and each label of a link is defined and used; the functions and the
+# linker scripts of docs/firmware.md are there, and do what it says.
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
 
@@ -33,6 +33,17 @@ for page in docs/*.md; do
     done
     labels=$(diff <(grep -oE '\]\[[^]]+\]' "$page" | tr -d '[]' | sort -u) \
         <(sed -nE 's/^\[([^]]+)\]: .*/\1/p' "$page" | sort -u)) || die "$page: labels: $labels"
+done
+
+# --- names
+
+# The functions that docs/firmware.md names are there: `Type::function`.
+names=$(grep -oE '`[A-Z][A-Za-z]+::[a-z_]+' docs/firmware.md | tr -d '`' | sort -u)
+[ -n "$names" ] || die "docs/firmware.md names no function"
+for name in $names; do
+    files=$(grep -rlE "^impl.*\b${name%%::*}\b" core/src std-shell/src |
+        xargs -r grep -lE "fn ${name##*::}\b") || true
+    [ -n "$files" ] || die "docs/firmware.md: no $name"
 done
 
 # --- linker scripts
