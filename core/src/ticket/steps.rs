@@ -41,15 +41,6 @@ impl<'a, const N: usize, F: Fence> Party<'a, N, F> {
         self.region.lines().filter(move |&(party, _)| party != me)
     }
 
-    /// Returns `true` if this party holds a number: before an acquisition, another handle of it has
-    /// died.
-    #[inline]
-    pub(super) fn has_number(&self) -> bool {
-        // Partner: `take` by another handle of this party, which had ended before we came. Relaxed:
-        // the party orders its handles itself.
-        self.line.number.load(Relaxed) != 0
-    }
-
     /// *Begin a life.* Returns `true` if an earlier life died inside.
     ///
     /// *If we die here,* at any store: the next life does it again, and counts no death twice.
@@ -71,7 +62,7 @@ impl<'a, const N: usize, F: Fence> Party<'a, N, F> {
         fence.release(); // a party that sees the new life sees the line at rest
         // Partner: `is_buried`, and `bury`.
         life.store(next_life(life.load(Relaxed), buried.load(Relaxed)), Relaxed);
-        fence.full(); // a party that sees this life choose sees that it is not buried
+        fence.full(); // a party that finds an earlier life came before we choose, and we see it
         before.is_inside()
     }
 
@@ -85,8 +76,12 @@ impl<'a, const N: usize, F: Fence> Party<'a, N, F> {
         self.fence.full(); // it sees us choose, or we read its number
     }
 
-    /// Leaves the doorway without a number.
+    /// Leaves the doorway without a number: clears one that another handle of our party left, so
+    /// that no party waits for us while we wait for it.
+    ///
+    /// *If we die* between the stores: the others wait for CHOOSING, as after `choose`.
     pub(super) fn stop_choosing(&self) {
+        self.withdraw();
         self.line.choosing.store(0, Relaxed); // partner: `stands_in_way`
         self.fence.release(); // the barrier after each store of a line
     }
@@ -164,12 +159,13 @@ impl<'a, const N: usize, F: Fence> Party<'a, N, F> {
         self.fence.release(); // the barrier after each store of a line
     }
 
-    /// Returns `true` if the other party stands in our way and is buried. Called after a word of its
-    /// line was found in the way.
+    /// Returns `true` if the other party is buried. Called after a word of its line was found in the
+    /// way.
+    ///
+    /// Both loads are after the full fence of our `choose` or `take`. If the life that they find is
+    /// buried, a later one begins after them, draws after us, and sees us choose or our number.
     #[cold]
     pub(super) fn is_buried(&self, line: &Line) -> bool {
-        // Pairs with `full` in `begin_life`: a word that a later life stored shows that life.
-        self.fence.acquire();
         let present = line.life.load(Relaxed); // partner: `begin_life`
         let buried = line.buried.load(Relaxed); // partner: `bury`
         buried == burial_of(present)
