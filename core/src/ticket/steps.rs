@@ -98,7 +98,7 @@ impl<'a, const N: usize, F: Fence> Party<'a, N, F> {
             // Partner: `take`, ordered by the full fences of `choose` and of `take`.
             let number = line.number.load(Relaxed);
             if number == LAST_NUMBER {
-                if !self.is_gone(party, line, liveness) {
+                if !is_gone(party, line, liveness) {
                     return Err((party, line));
                 }
             } else if number > highest {
@@ -158,24 +158,23 @@ impl<'a, const N: usize, F: Fence> Party<'a, N, F> {
         self.line.number.store(0, Relaxed); // partner: `stands_in_way`
         self.fence.release(); // the barrier after each store of a line
     }
+}
 
-    /// Returns `true` if the other party is buried. Called after a word of its line was found in the
-    /// way.
-    ///
-    /// Both loads are after the full fence of our `choose` or `take`. If the life that they find is
-    /// buried, a later one begins after them, draws after us, and sees us choose or our number.
-    #[cold]
-    pub(super) fn is_buried(&self, line: &Line) -> bool {
-        let present = line.life.load(Relaxed); // partner: `begin_life`
-        let buried = line.buried.load(Relaxed); // partner: `bury`
-        buried == burial_of(present)
-    }
+/// Returns `true` if the other party is buried. Called after a word of its line was found in the way.
+///
+/// Both loads are after the full fence of our `choose` or `take`. If the life that they find is
+/// buried, a later one begins after them, draws after us, and sees us choose or our number.
+#[cold]
+pub(super) fn is_buried(line: &Line) -> bool {
+    let present = line.life.load(Relaxed); // partner: `begin_life`
+    let buried = line.buried.load(Relaxed); // partner: `bury`
+    buried == burial_of(present)
+}
 
-    /// Returns `true` if the other party is buried, or `liveness` proves that it is dead.
-    #[cold]
-    fn is_gone(&self, party: u16, line: &Line, liveness: &mut impl Liveness) -> bool {
-        self.is_buried(line) || is_dead(party, liveness)
-    }
+/// Returns `true` if the other party is buried, or `liveness` proves that it is dead.
+#[cold]
+fn is_gone(party: u16, line: &Line, liveness: &mut impl Liveness) -> bool {
+    is_buried(line) || is_dead(party, liveness)
 }
 
 /// Returns `true` if `liveness` proves the party dead, at one instant of the call.

@@ -30,7 +30,7 @@ pub const TWO: Case = Case {
     name: "two, all faults",
     bounds: Bounds {
         deaths: 1,
-        impatient: true,
+        impatient: u8::MAX,
         returns: true,
         handles: true,
         supervisor: true,
@@ -42,7 +42,13 @@ pub const TWO: Case = Case {
 /// Two parties that die and come back.
 pub const TWO_RETURN: Case = Case {
     name: "two, deaths and returns",
-    bounds: Bounds { deaths: 3, impatient: true, returns: true, handles: true, ..Bounds::of(2, 3) },
+    bounds: Bounds {
+        deaths: 3,
+        impatient: u8::MAX,
+        returns: true,
+        handles: true,
+        ..Bounds::of(2, 3)
+    },
 };
 
 /// Two parties; the dead do not come back, and a supervisor buries them.
@@ -58,10 +64,8 @@ pub const TWO_PROVEN: Case = Case {
 };
 
 /// Three parties that live.
-pub const THREE: Case = Case {
-    name: "three, no faults",
-    bounds: Bounds { impatient: true, ..Bounds::of(3, 3) },
-};
+pub const THREE: Case =
+    Case { name: "three, no faults", bounds: Bounds { impatient: u8::MAX, ..Bounds::of(3, 3) } };
 
 /// Three parties, one death, and the dead comes back.
 pub const THREE_RETURN: Case = Case {
@@ -75,34 +79,93 @@ pub const THREE_PROVEN: Case = Case {
     bounds: Bounds { deaths: 1, returns: true, proofs: true, ..Bounds::of(3, 2) },
 };
 
-/// Three parties, one death, and a supervisor; the dead comes back at any time.
-pub const THREE_BURIED: Case = Case {
-    name: "three, a death, a burial, a return",
-    bounds: Bounds { deaths: 1, returns: true, supervisor: true, ..Bounds::of(3, 2) },
-};
+/// Three parties, of which this one may die, be buried, and come back at any time.
+const fn three_buried(name: &'static str, mortal: u8) -> Case {
+    Case {
+        name,
+        bounds: Bounds {
+            running: true,
+            deaths: 1,
+            mortal,
+            returns: true,
+            supervisor: true,
+            ..Bounds::of(3, 2)
+        },
+    }
+}
+
+/// Three parties; the first may be buried and come back.
+pub const THREE_BURIED: Case = three_buried("three, the first is buried, returns", 0b001);
 
 /// The cases of the tests.
-pub const SMALL: [Case; 7] =
-    [TWO, TWO_RETURN, TWO_BURIED, TWO_PROVEN, THREE, THREE_RETURN, THREE_PROVEN];
+pub const SMALL: [Case; 8] =
+    [TWO, TWO_RETURN, TWO_BURIED, TWO_PROVEN, THREE, THREE_RETURN, THREE_PROVEN, THREE_BURIED];
 
 /// The larger cases.
-pub const LARGE: [Case; 3] = [
-    THREE_BURIED,
+pub const LARGE: [Case; 5] = [
+    three_buried("three, the second is buried, returns", 0b010),
+    three_buried("three, the third is buried, returns", 0b100),
     Case {
         name: "three, two deaths and returns",
-        bounds: Bounds { deaths: 2, returns: true, ..Bounds::of(3, 3) },
+        bounds: Bounds { deaths: 2, returns: true, ..Bounds::of(3, 2) },
     },
-    Case {
-        name: "two, two deaths, all faults",
-        bounds: Bounds { deaths: 2, ..TWO.bounds },
-    },
+    Case { name: "three, five numbers", bounds: Bounds { impatient: u8::MAX, ..Bounds::of(3, 5) } },
+    Case { name: "two, two deaths, all faults", bounds: Bounds { deaths: 2, ..TWO.bounds } },
 ];
 
-const fn of(flaw: Flaw, case: Case, breach: Breach) -> FlawCase {
-    FlawCase { flaw, bounds: case.bounds, breach }
+/// Two parties that wait patiently; one death, and the dead comes back.
+pub const PATIENT: Bounds = Bounds { deaths: 1, returns: true, handles: true, ..Bounds::of(2, 2) };
+
+/// Two parties, of which only the first gives up.
+pub const ONE_GIVES_UP: Bounds = Bounds { impatient: 0b01, ..Bounds::of(2, 3) };
+
+/// Three parties and more numbers than they need at once.
+pub const MANY_NUMBERS: Bounds = Bounds { running: true, impatient: u8::MAX, ..Bounds::of(3, 7) };
+
+const fn of(flaw: Flaw, bounds: Bounds, breach: Breach) -> FlawCase {
+    FlawCase { flaw, bounds, breach }
+}
+
+/// A flaw that lets two parties in, whatever it does to their order.
+const fn two_inside(flaw: Flaw, bounds: Bounds) -> FlawCase {
+    of(flaw, Bounds { in_order: false, ..bounds }, Breach::TwoInside)
 }
 
 /// The flaws.
 pub const FLAWS: &[FlawCase] = &[
-    of(Flaw::NoWaitForChoosing, TWO_RETURN, Breach::TwoInside),
+    two_inside(Flaw::NoWaitForChoosing, TWO_PROVEN.bounds),
+    two_inside(Flaw::ChoosesLate, TWO_PROVEN.bounds),
+    two_inside(Flaw::EndsChoosingEarly, TWO_PROVEN.bounds),
+    two_inside(Flaw::LooksAtNumbersFirst, TWO_PROVEN.bounds),
+    two_inside(Flaw::OverlooksAParty, THREE.bounds),
+    two_inside(Flaw::WaitsForOneParty, THREE.bounds),
+    two_inside(Flaw::NoIncrement, TWO_PROVEN.bounds),
+    of(Flaw::NoIncrement, TWO_PROVEN.bounds, Breach::Overtaken),
+    two_inside(Flaw::EqualNumberPasses, TWO_PROVEN.bounds),
+    of(Flaw::EqualNumberWaits, PATIENT, Breach::Stuck),
+    two_inside(Flaw::Modular, MANY_NUMBERS),
+    two_inside(Flaw::Wraps, TWO_PROVEN.bounds),
+    of(Flaw::WaitsInDoorway, PATIENT, Breach::Stuck),
+    of(Flaw::StopKeepsNumber, PATIENT, Breach::Stuck),
+    of(Flaw::WithdrawKeepsNumber, ONE_GIVES_UP, Breach::Stuck),
+    of(Flaw::NoInside, PATIENT, Breach::Untold),
+    of(Flaw::NumberBeforeSection, PATIENT, Breach::FalseAlarm),
+    of(Flaw::KeepsInside, PATIENT, Breach::FalseAlarm),
+    of(Flaw::LeaveKeepsNumber, PATIENT, Breach::Stuck),
+    of(Flaw::ForgetsDeath, PATIENT, Breach::Untold),
+    of(Flaw::CountsDeathAgain, TWO_RETURN.bounds, Breach::Unsteady),
+    of(Flaw::KeepsOldNumber, PATIENT, Breach::Stuck),
+    of(Flaw::KeepsOldChoosing, PATIENT, Breach::Stuck),
+    two_inside(Flaw::NoNewLife, TWO.bounds),
+    two_inside(Flaw::NewLifeLate, TWO.bounds),
+    two_inside(Flaw::BurialOfAnyLife, TWO.bounds),
+    two_inside(Flaw::LifeAfterProof, TWO.bounds),
+    two_inside(Flaw::BuriesTheLiving, TWO.bounds),
+    two_inside(Flaw::SupervisorClears, TWO.bounds),
+    two_inside(Flaw::OldProof, TWO.bounds),
+    two_inside(Flaw::ProofBeforeDoorway, THREE_PROVEN.bounds),
+    of(Flaw::CountsTheReturnedOnly, TWO_PROVEN.bounds, Breach::Untold),
+    of(Flaw::CountsItself, TWO_PROVEN.bounds, Breach::FalseAlarm),
+    of(Flaw::DeclaresTheReturnedOnly, TWO_PROVEN.bounds, Breach::FalseAlarm),
+    of(Flaw::EntersOverInside, PATIENT, Breach::Untold),
 ];

@@ -44,8 +44,6 @@ pub enum Flaw {
     ForgetsDeath,
     /// Counts a death in a new life and keeps INSIDE.
     CountsDeathAgain,
-    /// Clears its number in a new life before it counts its death.
-    ClearsNumberFirst,
     /// Keeps the number of an earlier life.
     KeepsOldNumber,
     /// Keeps choosing as in an earlier life.

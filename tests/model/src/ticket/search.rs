@@ -39,9 +39,10 @@ impl Report {
 #[must_use]
 pub fn search(bounds: Bounds, flaw: Option<Flaw>) -> Report {
     let start = Instant::now();
+    let rules = Rules { bounds, flaw };
     let mut search = Search {
-        rules: Rules { bounds, flaw },
-        seen: Seen::from(World::default()),
+        rules,
+        seen: Seen::from(rules.start()),
         transitions: 0,
         targets: Vec::new(),
         starts: Vec::new(),

@@ -15,10 +15,16 @@ pub struct Bounds {
     pub parties: usize,
     /// The last number that can be drawn.
     pub last: u8,
+    /// `true` if all parties have begun a life at the start, and rest.
+    pub running: bool,
     /// The largest number of deaths.
     pub deaths: u8,
-    /// `true` if a waiter may give up at any look.
-    pub impatient: bool,
+    /// The parties that may die and be buried: bit 0 is party 1.
+    pub mortal: u8,
+    /// `true` if the order is checked: first come, first served.
+    pub in_order: bool,
+    /// The parties that may give up at any look: bit 0 is party 1.
+    pub impatient: u8,
     /// `true` if a dead party may start again.
     pub returns: bool,
     /// `true` if one of several handles of a party may die alone, and another one goes on.
@@ -36,8 +42,11 @@ impl Bounds {
         Self {
             parties,
             last,
+            running: false,
             deaths: 0,
-            impatient: false,
+            mortal: u8::MAX,
+            in_order: true,
+            impatient: 0,
             returns: false,
             handles: false,
             supervisor: false,
@@ -56,6 +65,27 @@ pub(super) struct Rules {
 impl Rules {
     pub(super) fn has(&self, flaw: Flaw) -> bool {
         self.flaw == Some(flaw)
+    }
+
+    /// Returns `true` if this party may die and be buried.
+    pub(super) fn is_mortal(&self, who: usize) -> bool {
+        self.bounds.mortal & 1 << who != 0
+    }
+
+    /// Returns `true` if this party may give up.
+    pub(super) fn is_impatient(&self, who: usize) -> bool {
+        self.bounds.impatient & 1 << who != 0
+    }
+
+    /// Returns the world at the start.
+    pub(super) fn start(&self) -> World {
+        let mut world = World::default();
+        if self.bounds.running {
+            for party in &mut world.parties[..self.bounds.parties] {
+                (party.at, party.life) = (Place::Idle, 1);
+            }
+        }
+        world
     }
 }
 
@@ -115,7 +145,7 @@ pub(super) struct Party {
     pub(super) value: u8,
     /// The life of the other that it has read.
     pub(super) life_read: u8,
-    /// In a flawed search: the parties that were proven dead too early.
+    /// Only in a flawed search: the parties that were proven dead too early, or a life that is owed.
     pub(super) too_early: u8,
     // The line.
     pub(super) choosing: bool,
@@ -150,7 +180,7 @@ impl Party {
         if matches!(at, Place::Off | Place::Dead | Place::Orphan | Place::Idle | Place::Choose) {
             (self.other, self.wait, self.value, self.life_read) = (0, Place::Off, 0, 0);
         }
-        if matches!(at, Place::Dead | Place::Orphan | Place::Idle) {
+        if matches!(at, Place::Dead | Place::Orphan) {
             self.too_early = 0;
         }
     }
