@@ -20,7 +20,7 @@
 //!
 //! # What it does not do
 //!
-//! It keeps no order among waiters and knows no clock. It cannot tell by itself whether an owner is
+//! It knows no clock, and keeps an order among waiters only in a [`TicketLock`]. It cannot tell by itself whether an owner is
 //! dead: that knowledge comes from outside, through [`Liveness`](contend::Liveness). By default
 //! every owner is held to be alive.
 //!
