@@ -21,9 +21,9 @@
 //!
 //! # What it does not do
 //!
-//! It keeps no order among waiters and knows no clock. It cannot tell by itself whether an owner is
-//! dead: that knowledge comes through [`Liveness`](contend::Liveness), from outside or from the
-//! [`roll`]. By default every owner is held to be alive.
+//! It knows no clock, and only a [`TicketLock`] keeps an order among waiters. It cannot tell by
+//! itself whether an owner is dead: that knowledge comes through [`Liveness`](contend::Liveness),
+//! from outside or from the [`roll`]. By default every owner is held to be alive.
 //!
 //! It is not a `lock_api::RawMutex`. Such a mutex is one constant value, and nothing tells its
 //! users apart; here each contender has a [`Token`], so that its death is told from another's. A

@@ -41,7 +41,7 @@ use steps::Party;
 /// served.
 ///
 /// Lamport's bakery algorithm, with recovery from dead parties: PROTOCOL.md, part IV. Each word of
-/// the lock has one writer, and an acquisition does about 3 `N` loads and 6 stores.
+/// a line has one writer. An acquisition and its release do about 3 `N` loads and 7 stores.
 ///
 /// The handle is one party: one core, one operating system. It is `Send` and not `Sync`. **Give
 /// each party its own number, and let one handle of it be in use at a time.** Two handles of one
@@ -60,8 +60,8 @@ use steps::Party;
 /// # Evidence
 ///
 /// The steps are searched exhaustively (`tests/model`). For the fences, loom is no proof: it runs
-/// this code, and misses the removal of a fence that it must not miss. Litmus tests of the steps
-/// under Arm's memory model are the proof.
+/// this code (`tests/loom`), and does not notice the removal of a fence by which two owners become
+/// possible. Litmus tests under Arm's memory model are the proof.
 ///
 /// # Examples
 /// ```

@@ -66,6 +66,15 @@ a boot uses its token before it is counted @ src/roll/mod.rs @ /fn begin_boot/,/
 the present boot counts as over @ src/roll/boot.rs @ s/0 => boots != 0 \&\& retired == boots,/0 => true,/ @ just_been_counted
 a former boot counts as alive @ src/roll/boot.rs @ s/since => since < boots,/_ => false,/ @ was_reset_inside
 a boot does not free what the one before held @ src/lock/boot.rs @ s/lock\.wake(region.*/let _ = Wake::None;/ @ was_reset_inside
+tickets: no fence after the store of CHOOSING @ src/ticket/steps.rs @ /fn choose/,/}/s/self\.fence\.full();// @ exclude_each_other_by_tickets
+tickets: no fence after the doorway @ src/ticket/steps.rs @ /fn take/,/}/s/self\.fence\.full();// @ exclude_each_other_by_tickets
+tickets: no fence after the waits @ src/ticket/contend.rs @ /fn pass_all/,/^    }/s/us\.fence\.acquire();// @ exclude_each_other_by_tickets
+tickets: no fence before the release @ src/ticket/steps.rs @ /fn leave/,/^    }/s/self\.fence\.release();// @ exclude_each_other_by_tickets
+tickets: choosing parties are not waited for @ src/ticket/steps.rs @ s/Self::Choosing => value != 0/Self::Choosing => false/ @ exclude_each_other_by_tickets
+tickets: the number is not one above the highest @ src/ticket/words.rs @ s/Some(highest + 1)/Some(highest.max(1))/ @ exclude_each_other_by_tickets
+tickets: the release keeps INSIDE @ src/ticket/steps.rs @ s/section\.store(inside\.left()\.bits(), Relaxed);// @ exclude_each_other_by_tickets
+tickets: a new life counts no death @ src/ticket/steps.rs @ s/section\.store(before\.recovered()/section.store(before.left()/ @ that_restarts
+tickets: the dead who have not come back do not count @ src/ticket/words.rs @ /fn deaths_if_dead/,/}/s/self\.0\.wrapping_add(INSIDE)/self.0/ @ survivors_with_proof
 in the models: a sleep does not compare @ tests/loom/kernel.rs @ s/unchanged && alive/alive/ @ of_two_actors
 LIST
 }
@@ -76,6 +85,8 @@ unseen() {
 claiming the wake of a held lock @ tests/state_table.rs. It wakes a waiter, which sets WAITERS again.
 a release without wake drops DIED @ tests/state_table.rs, which knows each step from each word.
 count_acquisition without its fence @ the probes of cross-tests. The proof of death orders the halves for the next owner; the fence keeps the compiler from swapping the two stores.
+tickets: no fence between the number and the end of the doorway @ the litmus tests. Loom does not see that two owners come of it.
+tickets: the fences of a new life, and the barrier after a store @ nothing here. The model searches the order of the stores, litmus tests their fences.
 full system: both only acquire and release @ nothing off ARM, where this line is: no step needs a stronger order. On ARM it is an instruction, which the probes of cross-tests look for.
 after a wait, the former owner is probed @ tests/contend.rs. A death is found one interval later, and nothing else is wrong.
 holder() does not read the owner word again @ tests/record_readers.rs. The record was true when the read began, so no model fails.
