@@ -64,7 +64,6 @@ a boot is retired without a fence @ src/roll/mod.rs @ /what the core wrote/{n;s/
 the roll is read without a fence @ src/roll/mod.rs @ /fn is_over/,/^    }/s/self\.fence\.acquire();// @ just_been_counted
 a boot uses its token before it is counted @ src/roll/mod.rs @ /fn begin_boot/,/^    }/s/boots\.store(present\.number(), Relaxed);// @ just_been_counted
 the present boot counts as over @ src/roll/boot.rs @ s/0 => boots != 0 \&\& retired == boots,/0 => true,/ @ just_been_counted
-a former boot counts as alive @ src/roll/boot.rs @ s/since => since < boots,/_ => false,/ @ was_reset_inside
 a boot does not free what the one before held @ src/lock/boot.rs @ s/lock\.wake(region.*/let _ = Wake::None;/ @ was_reset_inside
 tickets: no fence after the store of CHOOSING @ src/ticket/steps.rs @ /fn choose/,/}/s/self\.fence\.full();// @ exclude_each_other_by_tickets
 tickets: no fence after the doorway @ src/ticket/steps.rs @ /fn take/,/}/s/self\.fence\.full();// @ exclude_each_other_by_tickets
@@ -82,6 +81,7 @@ LIST
 # Faults that no model can detect, and what detects them instead.
 unseen() {
     cat <<'LIST'
+a former boot counts as alive @ tests/roll.rs and tests/boots.rs. No living owner is robbed, and the core itself still frees what it held.
 claiming the wake of a held lock @ tests/state_table.rs. It wakes a waiter, which sets WAITERS again.
 a release without wake drops DIED @ tests/state_table.rs, which knows each step from each word.
 count_acquisition without its fence @ the probes of cross-tests. The proof of death orders the halves for the next owner; the fence keeps the compiler from swapping the two stores.
