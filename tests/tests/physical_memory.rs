@@ -112,11 +112,10 @@ fn a_file_that_is_too_short_is_refused_before_it_is_mapped() {
     for (size, offset) in [(0, 0), (127, 0), (4096, 4096 - 124), (4096, 1 << 40)] {
         let refused = PhysicalRegion::from_fd(memfd(size), offset, 128, Memory::Cached);
         let error = refused.unwrap_err();
-        let expected = (offset + 128, Some(size));
-        assert!(
-            matches!(&error, PhysicalError::BeyondEnd { end, size, .. } if (*end, *size) == expected),
-            "{error:?}"
-        );
+        let PhysicalError::BeyondEnd { end, size: found, .. } = error else {
+            panic!("{error:?}");
+        };
+        assert_eq!((end, found), (offset + 128, Some(size)));
     }
     let exact = PhysicalRegion::from_fd(memfd(4096), 4096 - 128, 128, Memory::Cached);
     assert_eq!(exact.expect("the last bytes").len(), 128);
