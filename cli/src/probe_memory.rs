@@ -212,11 +212,11 @@ fn word(word: ProbedWord) -> String {
 
 /// Returns what happened, and what to do in options of this program.
 fn failure(error: &PhysicalError) -> Failure {
+    use Errno as E;
     let code = match error {
         PhysicalError::NotMemory { .. } => DATA,
         PhysicalError::System {
-            errno:
-                Errno::NOENT | Errno::NOTDIR | Errno::ACCESS | Errno::PERM | Errno::NXIO | Errno::NODEV,
+            errno: E::NOENT | E::NOTDIR | E::ACCESS | E::PERM | E::NXIO | E::NODEV,
             ..
         } => NO_INPUT,
         PhysicalError::System { .. } | PhysicalError::BadAttribute { .. } => SYSTEM,

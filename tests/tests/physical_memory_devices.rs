@@ -1,5 +1,6 @@
 //! Locks in memory of real devices, where this machine has them: dma-bufs of a dma-heap and of the
-//! kernel's `/dev/udmabuf`, `/dev/mem`, memory of PCI devices, huge pages. Elsewhere the tests say so.
+//! kernel's `/dev/udmabuf`, `/dev/mem`, memory of PCI devices, huge pages. Elsewhere the
+//! tests say so.
 
 #![allow(unsafe_code, reason = "ioctls, and locks in mapped memory")]
 
@@ -201,8 +202,8 @@ fn ivshmem() -> Option<PathBuf> {
     })
 }
 
-/// Returns the directory of the device, enabled, if its memory may be written; reports that the test
-/// is skipped otherwise.
+/// Returns the directory of the device, enabled, if its memory may be written; reports that the
+/// test is skipped otherwise.
 fn writable_ivshmem() -> Option<PathBuf> {
     if std::env::var_os(MAY_WRITE_IVSHMEM).is_none() {
         skipped("the tests may not write the memory of an ivshmem device here");

@@ -257,6 +257,8 @@ fn a_death_is_proven_for_all_epochs_of_a_slot_and_for_no_other_slot() {
             let owner = NonZeroU16::new(owner).expect("not 0");
             assert!(!is_dead(&mut liveness, owner), "{slot} {owner}");
         }
+        // Slot 66, if it were one.
+        assert!(liveness.while_dead(living, || ()).is_none(), "{slot}");
     }
 }
 

@@ -64,13 +64,13 @@ impl NotMemory {
 /// Returns what to do about an errno, where its own text does not say it.
 ///
 /// *Sources:* mem(4), mmap(2), `kernel_lockdown(7)`; in the kernel's sources the help of
-/// `CONFIG_STRICT_DEVMEM`, `mmap_mem` (drivers/char/mem.c), `uio_mmap_physical` (drivers/uio/uio.c),
-/// `pci_mmap_resource` (drivers/pci/pci-sysfs.c).
+/// `CONFIG_STRICT_DEVMEM`, `mmap_mem` (drivers/char/mem.c), `uio_mmap_physical`
+/// (drivers/uio/uio.c), `pci_mmap_resource` (drivers/pci/pci-sysfs.c).
 fn of_system(operation: &str, source: Option<MemorySource>, errno: Errno) -> Option<&'static str> {
     use MemorySource::{DevMem, OtherDevice, PciResource, Uio};
     Some(match (operation, source, errno) {
         ("map", Some(DevMem), Errno::PERM) => {
-            "this kernel gives /dev/mem no access to RAM that it manages, nor to memory of a driver \
+            "this kernel gives /dev/mem no access to RAM that it manages, nor to a driver's memory \
              (CONFIG_STRICT_DEVMEM, CONFIG_IO_STRICT_DEVMEM): reserve the memory in the device \
              tree (no-map), and map it by UIO or u-dma-buf"
         }
@@ -121,7 +121,7 @@ fn of_system(operation: &str, source: Option<MemorySource>, errno: Errno) -> Opt
         }
         (_, _, Errno::MFILE) => "close descriptors or raise RLIMIT_NOFILE",
         ("watch", _, Errno::CHILD) => {
-            "the child died, and how is lost: do not ignore SIGCHLD, nor reap all children elsewhere"
+            "the child died, and how is lost: do not ignore SIGCHLD, nor reap children elsewhere"
         }
         ("read", _, _) => "is sysfs mounted at /sys, and is the device still there?",
         _ => return None,

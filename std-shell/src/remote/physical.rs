@@ -21,8 +21,8 @@ use crate::sys::range_mapping::{Children, RangeMapping};
 /// [The module](super) has a table of the sources, and what each says about caches.
 ///
 /// Opening maps the pages and accesses none of them, except that those of a plain file or a dma-buf
-/// are populated. [`word_lock`](Self::word_lock) makes a lock of the first 128 bytes. The bytes behind
-/// them, up to the length that was given, are for the data: see [`address`](Self::address).
+/// are populated. [`word_lock`](Self::word_lock) makes a lock of the first 128 bytes. The bytes
+/// behind them, up to the length that was given, are for the data: see [`address`](Self::address).
 ///
 /// # Fork
 ///
@@ -186,8 +186,8 @@ impl PhysicalRegion {
     /// * The range is memory, mapped as the caller has said, that this program and the firmware
     ///   have set aside for locks and their data. (`/dev/mem` maps any address, a device's
     ///   registers and this process's own memory included.)
-    /// * All accesses to its first 128 bytes, by any party, are atomic operations of 32 bits. Values
-    ///   that the protocol does not know are allowed, even from a hostile peer.
+    /// * All accesses to its first 128 bytes, by any party, are atomic operations of 32 bits.
+    ///   Values that the protocol does not know are allowed, even from a hostile peer.
     /// * No Rust reference to them exists other than to atomics.
     /// * A plain file is not truncated: that would be a `SIGBUS`.
     pub unsafe fn word_lock(

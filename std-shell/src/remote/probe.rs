@@ -108,10 +108,11 @@ pub struct ExclusivesProbe {
 /// AArch64, `ldrex` and `strex` on ARMv7, `lock cmpxchg` on x86-64, in assembly.
 ///
 /// A forked child makes the accesses, one after the other: a plain load; a pair that writes the
-/// complement of the word, until one succeeds, a thousand times at most; a plain load; a plain store
-/// of the old value. So a fault kills the child, and a child that hangs is killed when `bound` is
-/// over. (A bound that is too short for a process to start looks like a hang; seconds are right.)
-/// If it had got as far as the pair, and died by a fault, a second child restores the word.
+/// complement of the word, until one succeeds, a thousand times at most; a plain load; a plain
+/// store of the old value. So a fault kills the child, and a child that hangs is killed when
+/// `bound` is over. (A bound that is too short for a process to start looks like a hang; seconds
+/// are right.) If it had got as far as the pair, and died by a fault, a second child restores the
+/// word.
 ///
 /// **It says nothing about exclusion between parties**: exclusives may work for each of two
 /// processors and exclude neither. Only a count in which all parties increment the same word under

@@ -35,8 +35,8 @@ const WORD_MAX: usize = 64;
 ///   [`only_when_offline`](Self::only_when_offline).
 ///
 /// *Sources:* `Documentation/ABI/testing/sysfs-class-remoteproc`, and
-/// `drivers/remoteproc/remoteproc_sysfs.c` and `remoteproc_core.c` of the kernel. Older kernels have
-/// the file `recovery` in debugfs only; nothing is proven there.
+/// `drivers/remoteproc/remoteproc_sysfs.c` and `remoteproc_core.c` of the kernel. Older kernels
+/// have the file `recovery` in debugfs only; nothing is proven there.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Remoteproc {
     directory: PathBuf,

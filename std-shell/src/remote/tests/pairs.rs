@@ -1,8 +1,9 @@
 //! Memory that misbehaves: pairs that stand for it, and mappings that fault.
 //!
-//! QEMU has no memory on which exclusives fail: it performs an exclusive store by a compare-and-swap
-//! of its own, on every kind of memory. But it clears the monitor at a system call, as processors
-//! do. So on AArch64 one pair is real, never succeeds, and is tried in an emulated machine.
+//! QEMU has no memory on which exclusives fail: it performs an exclusive store by a
+//! compare-and-swap of its own, on every kind of memory. But it clears the monitor at a system
+//! call, as processors do. So on AArch64 one pair is real, never succeeds, and is tried in an
+//! emulated machine.
 
 use std::os::fd::OwnedFd;
 use std::path::Path;
