@@ -36,6 +36,7 @@ mod skip;
 mod start;
 pub mod step;
 mod test_waker;
+pub mod tickets;
 mod traces;
 mod voice;
 mod watchdog;

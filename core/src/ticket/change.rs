@@ -43,7 +43,7 @@ impl<const N: usize, F: Fence> TicketLock<'_, N, F> {
             return self.nest(kind);
         }
         let change = Change::begin(self);
-        if !self.alive.get() || self.us.has_number() {
+        if !self.alive.get() {
             self.begin_life();
         }
         let mut contention = Contention::new(wait, liveness);
@@ -174,7 +174,7 @@ impl<const N: usize, F: Fence> Drop for Change<'_, '_, N, F> {
         // The handle's own fence may be what panicked. The strongest one replaces any.
         let us = Party { region, number, line, fence: FullSystem };
         us.leave();
-        us.stop_choosing();
+        us.stop_choosing(); // the number falls twice, which does no harm
         compiler_fence(Ordering::SeqCst); // partner: as above
         self.0.holds.end_change(None);
     }

@@ -4,7 +4,7 @@ use core::num::NonZeroU16;
 
 use super::layout::Line;
 use super::region::token_of;
-use super::steps::{Obstacle, Party, is_dead};
+use super::steps::{Obstacle, Party, is_buried, is_dead};
 use super::words::Ticket;
 use crate::contend::Liveness;
 use crate::fence::Fence;
@@ -41,7 +41,7 @@ impl<'c, L: Liveness> Contention<'c, L> {
                 Ok(number) => break number,
                 Err((party, line)) => {
                     us.stop_choosing();
-                    self.pass(us, party, line, Obstacle::LastNumber)?;
+                    self.pass(party, line, Obstacle::LastNumber)?;
                 }
             }
         };
@@ -68,7 +68,7 @@ impl<'c, L: Liveness> Contention<'c, L> {
             // Partners: the stores of that party to the word. The full fence of our `take` is
             // between our number and this load.
             if obstacle.stands_in_way(party, obstacle.word(line).load(Relaxed)) {
-                self.pass(us, party, line, obstacle)?;
+                self.pass(party, line, obstacle)?;
             }
         }
         // After CHOOSING, pairs with the release fence in `take`: we see the number that was drawn.
@@ -80,17 +80,11 @@ impl<'c, L: Liveness> Contention<'c, L> {
     /// Waits until the other party does not stand in our way, or is gone.
     #[cold]
     #[inline(never)]
-    fn pass<const N: usize, F: Fence>(
-        &mut self,
-        us: &Party<'_, N, F>,
-        party: u16,
-        line: &Line,
-        obstacle: Obstacle,
-    ) -> Result<(), Word> {
+    fn pass(&mut self, party: u16, line: &Line, obstacle: Obstacle) -> Result<(), Word> {
         let word = obstacle.word(line);
         loop {
             let value = word.load(Relaxed); // partner: as in `pass_all`
-            if !obstacle.stands_in_way(party, value) || us.is_buried(line) {
+            if !obstacle.stands_in_way(party, value) || is_buried(line) {
                 return Ok(());
             }
             let seen =

@@ -41,15 +41,6 @@ impl<'a, const N: usize, F: Fence> Party<'a, N, F> {
         self.region.lines().filter(move |&(party, _)| party != me)
     }
 
-    /// Returns `true` if this party holds a number: before an acquisition, another handle of it has
-    /// died.
-    #[inline]
-    pub(super) fn has_number(&self) -> bool {
-        // Partner: `take` by another handle of this party, which had ended before we came. Relaxed:
-        // the party orders its handles itself.
-        self.line.number.load(Relaxed) != 0
-    }
-
     /// *Begin a life.* Returns `true` if an earlier life died inside.
     ///
     /// *If we die here,* at any store: the next life does it again, and counts no death twice.
@@ -71,7 +62,7 @@ impl<'a, const N: usize, F: Fence> Party<'a, N, F> {
         fence.release(); // a party that sees the new life sees the line at rest
         // Partner: `is_buried`, and `bury`.
         life.store(next_life(life.load(Relaxed), buried.load(Relaxed)), Relaxed);
-        fence.full(); // a party that sees this life choose sees that it is not buried
+        fence.full(); // a party that finds an earlier life came before we choose, and we see it
         before.is_inside()
     }
 
@@ -85,8 +76,12 @@ impl<'a, const N: usize, F: Fence> Party<'a, N, F> {
         self.fence.full(); // it sees us choose, or we read its number
     }
 
-    /// Leaves the doorway without a number.
+    /// Leaves the doorway without a number: clears one that another handle of our party left, so
+    /// that no party waits for us while we wait for it.
+    ///
+    /// *If we die* between the stores: the others wait for CHOOSING, as after `choose`.
     pub(super) fn stop_choosing(&self) {
+        self.withdraw();
         self.line.choosing.store(0, Relaxed); // partner: `stands_in_way`
         self.fence.release(); // the barrier after each store of a line
     }
@@ -103,7 +98,7 @@ impl<'a, const N: usize, F: Fence> Party<'a, N, F> {
             // Partner: `take`, ordered by the full fences of `choose` and of `take`.
             let number = line.number.load(Relaxed);
             if number == LAST_NUMBER {
-                if !self.is_gone(party, line, liveness) {
+                if !is_gone(party, line, liveness) {
                     return Err((party, line));
                 }
             } else if number > highest {
@@ -163,23 +158,23 @@ impl<'a, const N: usize, F: Fence> Party<'a, N, F> {
         self.line.number.store(0, Relaxed); // partner: `stands_in_way`
         self.fence.release(); // the barrier after each store of a line
     }
+}
 
-    /// Returns `true` if the other party stands in our way and is buried. Called after a word of its
-    /// line was found in the way.
-    #[cold]
-    pub(super) fn is_buried(&self, line: &Line) -> bool {
-        // Pairs with `full` in `begin_life`: a word that a later life stored shows that life.
-        self.fence.acquire();
-        let present = line.life.load(Relaxed); // partner: `begin_life`
-        let buried = line.buried.load(Relaxed); // partner: `bury`
-        buried == burial_of(present)
-    }
+/// Returns `true` if the other party is buried. Called after a word of its line was found in the way.
+///
+/// Both loads are after the full fence of our `choose` or `take`. If the life that they find is
+/// buried, a later one begins after them, draws after us, and sees us choose or our number.
+#[cold]
+pub(super) fn is_buried(line: &Line) -> bool {
+    let present = line.life.load(Relaxed); // partner: `begin_life`
+    let buried = line.buried.load(Relaxed); // partner: `bury`
+    buried == burial_of(present)
+}
 
-    /// Returns `true` if the other party is buried, or `liveness` proves that it is dead.
-    #[cold]
-    fn is_gone(&self, party: u16, line: &Line, liveness: &mut impl Liveness) -> bool {
-        self.is_buried(line) || is_dead(party, liveness)
-    }
+/// Returns `true` if the other party is buried, or `liveness` proves that it is dead.
+#[cold]
+fn is_gone(party: u16, line: &Line, liveness: &mut impl Liveness) -> bool {
+    is_buried(line) || is_dead(party, liveness)
 }
 
 /// Returns `true` if `liveness` proves the party dead, at one instant of the call.

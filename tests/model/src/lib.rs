@@ -25,6 +25,8 @@
 //!   process can notice, such as closing a descriptor that holds no lock: they belong to the step
 //!   before.
 //!
+//! [`ticket`] has the ticket lock, which shares nothing with these processes but the method.
+//!
 //! Processes are interchangeable: worlds that differ only in the order of the processes count once.
 
 mod bounds;
@@ -40,6 +42,7 @@ mod search;
 mod seen;
 mod squeezed;
 mod step;
+pub mod ticket;
 mod trace;
 mod world;
 

@@ -1,18 +1,24 @@
 //! Prints what the search finds. Without an argument: the cases of the tests. `large`: the larger
-//! bounds only. `trace`: each flaw with a shortest trace to its breach.
+//! bounds only. `trace`: each flaw with a shortest trace to its breach. The ticket lock comes last.
 
 use std::env;
 use std::process::ExitCode;
 
 use shmlock_model::cases::{Case, FLAWS, FlawCase, LARGE, SMALL, STOPPED};
-use shmlock_model::{Flaws, Report, search};
+use shmlock_model::{Flaws, Report, search, ticket};
 
 fn main() -> ExitCode {
     let argument = env::args().nth(1).unwrap_or_default();
     let fine = match argument.as_str() {
-        "large" => hold(&LARGE),
-        "trace" => break_properties(true),
-        _ => hold(&SMALL) & hold(&[STOPPED]) & break_properties(false),
+        "large" => hold(&LARGE) & hold_tickets(&ticket::cases::LARGE),
+        "trace" => break_properties(true) & break_ticket_properties(true),
+        _ => {
+            hold(&SMALL)
+                & hold(&[STOPPED])
+                & break_properties(false)
+                & hold_tickets(&ticket::cases::SMALL)
+                & break_ticket_properties(false)
+        }
     };
     if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
@@ -61,6 +67,45 @@ fn break_properties(with_traces: bool) -> bool {
             case.name,
             breach.to_string()
         );
+        if with_traces {
+            println!("{trace}");
+        }
+    }
+    fine
+}
+
+/// Searches the cases of the ticket lock; returns `true` if every property holds in each.
+fn hold_tickets(cases: &[ticket::cases::Case]) -> bool {
+    println!("\n{:38} {:>10} {:>11} {:>7}", "ticket lock", "states", "moves", "s");
+    let mut fine = true;
+    for case in cases {
+        let report = ticket::search(case.bounds, None);
+        let seconds = report.time.as_secs_f64();
+        print!("{:38} {:10} {:11} {seconds:7.2}", case.name, report.states, report.transitions);
+        match report.broken {
+            None => println!("  all hold"),
+            Some((breach, trace)) => {
+                fine = false;
+                println!("  {breach}\n{trace}");
+            }
+        }
+    }
+    fine
+}
+
+/// Searches the flaws of the ticket lock; returns `true` if each is found as expected.
+fn break_ticket_properties(with_traces: bool) -> bool {
+    println!("\n{:28} {:46} {:>9}", "flaw of the ticket lock", "breaks", "states");
+    let mut fine = true;
+    for case in ticket::cases::FLAWS {
+        let report = ticket::search(case.bounds, Some(case.flaw));
+        fine &= report.breach() == Some(case.breach);
+        let name = format!("{:?}", case.flaw);
+        let Some((breach, trace)) = report.broken else {
+            println!("{name:28} NOTHING");
+            continue;
+        };
+        println!("{name:28} {:46} {:9}", breach.to_string(), report.states);
         if with_traces {
             println!("{trace}");
         }

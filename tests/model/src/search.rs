@@ -87,7 +87,7 @@ type Broken = (Breach, u32, Option<World>);
 
 struct Search {
     rules: Rules,
-    seen: Seen,
+    seen: Seen<World>,
     leftovers: Leftovers,
     transitions: u64,
     /// The targets of the moves that are no faults, world by world.

@@ -2,22 +2,20 @@
 
 use std::hash::{Hash, Hasher};
 
-use crate::world::World;
-
 /// A free slot of the table.
 const FREE: u32 = u32::MAX;
 
 /// The worlds, in the order in which they were found. The hash table has their numbers only, so
 /// that a world is stored once.
-pub(crate) struct Seen {
-    worlds: Vec<World>,
+pub(crate) struct Seen<W> {
+    worlds: Vec<W>,
     parents: Vec<u32>,
     table: Vec<u32>,
 }
 
-impl Seen {
+impl<W: Copy + Eq + Hash> Seen<W> {
     /// Creates the set with one world, which has no parent and the number 0.
-    pub(crate) fn from(start: World) -> Self {
+    pub(crate) fn from(start: W) -> Self {
         let mut seen = Self { worlds: Vec::new(), parents: Vec::new(), table: vec![FREE; 1 << 10] };
         seen.insert(start, 0);
         seen
@@ -28,12 +26,12 @@ impl Seen {
     }
 
     /// Returns the world with this number.
-    pub(crate) fn world(&self, number: u32) -> &World {
+    pub(crate) fn world(&self, number: u32) -> &W {
         &self.worlds[number as usize]
     }
 
     /// Returns the number of a world, which is added if it is new.
-    pub(crate) fn insert(&mut self, world: World, parent: u32) -> u32 {
+    pub(crate) fn insert(&mut self, world: W, parent: u32) -> u32 {
         let slot = self.slot(&world);
         if self.table[slot] != FREE {
             return self.table[slot];
@@ -49,7 +47,7 @@ impl Seen {
     }
 
     /// Returns the worlds on a shortest way from the first to this one.
-    pub(crate) fn way_to(&self, mut number: u32) -> Vec<World> {
+    pub(crate) fn way_to(&self, mut number: u32) -> Vec<W> {
         let mut way = vec![*self.world(number)];
         while number != 0 {
             number = self.parents[number as usize];
@@ -61,12 +59,12 @@ impl Seen {
 
     /// Returns the memory that this takes.
     pub(crate) fn bytes(&self) -> usize {
-        let worlds = self.worlds.capacity() * size_of::<World>();
+        let worlds = self.worlds.capacity() * size_of::<W>();
         worlds + (self.parents.capacity() + self.table.capacity()) * size_of::<u32>()
     }
 
     /// Returns the slot of the world in the table, or the free slot for it.
-    fn slot(&self, world: &World) -> usize {
+    fn slot(&self, world: &W) -> usize {
         let mask = self.table.len() - 1;
         let mut mixer = Mixer::default();
         world.hash(&mut mixer);
