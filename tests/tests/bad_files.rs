@@ -205,13 +205,16 @@ fn a_file_with_other_content_is_left_alone() {
 
 #[test]
 fn a_lock_of_another_version_is_left_alone() {
-    for (version, age) in [(0, "older"), (2, "newer"), (255, "newer")] {
+    let other = [(0, "older"), (2, "newer"), (255, "newer")].map(|(version, age)| {
+        (version, format!("a lock of the {age} layout version {version} (ours is 1)"))
+    });
+    let of_boots = (129, "a lock whose tokens are of boots of cores".to_owned());
+    for (version, words) in other.into_iter().chain([of_boots]) {
         let fixture = Solo::new();
         let folder = Folder::new(&fixture);
         let mut content = fresh();
         content[MAGIC_AT + 3] = version;
         let _other = folder.put("l", &content);
-        let words = format!("a lock of the {age} layout version {version} (ours is 1)");
         assert_refused(&folder, NotALockReason::Version { version }, &words);
     }
 }

@@ -116,8 +116,8 @@ fn a_boot_that_has_just_been_counted_is_not_robbed() {
             let boot = core.begin(1);
             core.visit(&core.handle(&boot))
         });
-        let waited = cores.visit_or_recover(&cores.handle(&waiter));
-        let visits = u32::from(core.join().unwrap()) + u32::from(waited);
+        let entered = cores.visit_or_recover(&cores.handle(&waiter));
+        let visits = u32::from(core.join().unwrap()) + u32::from(entered);
         assert_eq!((cores.section.ended(), cores.region().recoveries()), (visits, 0));
     });
 }

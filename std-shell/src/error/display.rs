@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use rustix::io::Errno;
-use shmlock_core::layout::LAYOUT_VERSION;
+use shmlock_core::layout::{EPOCH_VERSION, LAYOUT_VERSION};
 
 use super::{Error, NotALockReason};
 use crate::holder::Holder;
@@ -45,6 +45,9 @@ impl fmt::Display for NotALockReason {
             }
             Self::Magic { word } => {
                 write!(f, "a file with other content (magic word {word:#010x})")
+            }
+            Self::Version { version: EPOCH_VERSION } => {
+                f.write_str("a lock whose tokens are of boots of cores (shmlock-core's `roll`)")
             }
             Self::Version { version } => {
                 let age = if *version > LAYOUT_VERSION { "newer" } else { "older" };
