@@ -37,7 +37,7 @@ deaths() {
 }
 
 # With a thread for each core. The emulator keeps exclusives and barriers only if there are several.
-accelerator=(-accel tcg,thread=multi)
+accelerator=(-accel "tcg,thread=multi")
 step "build: Linux" linux
 step "build: 2 x Cortex-M33" firmware thumbv8m.main-none-eabi an521
 step "build: Cortex-M3" firmware thumbv7m-none-eabi an385
