@@ -18,12 +18,17 @@ firmware() {
 
 linux() { cargo build --locked --quiet --release -p shmlock-one-memory-linux; }
 
+# The judge removes its files, unless it is killed.
+memory=$(mktemp -d /dev/shm/shmlock-one-memory.XXXXXX)
+trap 'rm -rf "$memory"' EXIT
+
 # judge MACHINE RUN OPTION...: lets all parties run, and judges. `timeout` ends the emulators as
 # well, which are in its process group. Drops the warning that the board has no network.
 judge() {
     local target=thumbv8m.main-none-eabi
     [ "$1" = mps2-an521 ] || target=thumbv7m-none-eabi
-    timeout --kill-after=5 170 "$CARGO_TARGET_DIR/release/one-memory-judge" "${@:2}" -- \
+    timeout --kill-after=5 170 "$CARGO_TARGET_DIR/release/one-memory-judge" \
+        "${@:2}" directory="$memory" -- \
         qemu-system-arm -M "$1" "${accelerator[@]}" \
         -kernel "$CARGO_TARGET_DIR/$target/release/shmlock-one-memory-firmware" \
         2> >(grep -v 'has no peer' >&2)
@@ -37,7 +42,7 @@ deaths() {
 }
 
 # With a thread for each core. The emulator keeps exclusives and barriers only if there are several.
-accelerator=(-accel tcg,thread=multi)
+accelerator=(-accel "tcg,thread=multi")
 step "build: Linux" linux
 step "build: 2 x Cortex-M33" firmware thumbv8m.main-none-eabi an521
 step "build: Cortex-M3" firmware thumbv7m-none-eabi an385

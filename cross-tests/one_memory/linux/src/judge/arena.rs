@@ -3,7 +3,7 @@
 use std::fmt;
 use std::fs::{self, DirBuilder, File};
 use std::os::unix::fs::DirBuilderExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -25,9 +25,9 @@ const LOOK: Duration = Duration::from_micros(50);
 struct Directory(PathBuf);
 
 impl Directory {
-    fn new() -> Self {
-        let path = PathBuf::from(format!("/dev/shm/shmlock-one-memory-{}", std::process::id()));
-        DirBuilder::new().mode(0o700).create(&path).expect("a directory in /dev/shm");
+    fn new(parent: &Path) -> Self {
+        let path = parent.join(format!("shmlock-one-memory-{}", std::process::id()));
+        DirBuilder::new().mode(0o700).create(&path).expect("a directory in memory");
         Self(path)
     }
 
@@ -61,7 +61,7 @@ impl fmt::Debug for Arena {
 
 impl Arena {
     pub(crate) fn new(options: &Options) -> Self {
-        let directory = Directory::new();
+        let directory = Directory::new(&options.directory);
         let path = directory.memory();
         let file = File::create_new(&path).expect("a new directory");
         file.set_len(FILE_LEN).expect("memory for its content");

@@ -4,6 +4,7 @@ use std::hint;
 use std::time::Instant;
 
 use fastrand::Rng;
+use shmlock_core::Word;
 use shmlock_one_memory::locks::counters;
 use shmlock_one_memory::{Audit, LockKind, Party};
 
@@ -130,6 +131,10 @@ fn judge(arena: &Arena, deaths: &Deaths) {
     assert!(uncounted <= u64::from(ended), "{uncounted} {deaths:?} {arena:#?}");
     assert!(counters.recoveries <= ended, "{deaths:?} {counters:?} {arena:#?}");
     assert_eq!(counters.owner, None, "{arena:#?}");
+    if arena.memory.orders.lock() == LockKind::Word {
+        // Each death was declared consistent, and no waiter sleeps here.
+        assert_eq!(arena.memory.region().expect("a lock").word(), Word::FREE, "{arena:#?}");
+    }
     println!(
         "    {} resets, {} kills: {} critical sections, exact; {} recoveries, {} cut sections",
         deaths.resets, deaths.kills, audit.total, counters.recoveries, audit.completed

@@ -8,8 +8,9 @@
 //! | `deaths` | the same, while all are reset and killed at arbitrary moments | the same |
 //! | `control` | all count until counts are lost | counts are lost |
 //!
-//! The options: `lock` (`word`, `ticket` or `none`), `machines`, `cores` of each machine that count,
-//! `processes`, `seconds`, `pauses` in each critical section, `seed`.
+//! The options: `lock` (`word`, `ticket` or `none`), `machines`, `cores` of each machine that
+//! count, `processes`, `seconds`, `pauses` in each critical section, `seed`, `directory` for the
+//! files.
 
 mod arena;
 mod deaths;

@@ -1,5 +1,6 @@
 //! Parses the command line.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use shmlock_one_memory::LockKind;
@@ -29,6 +30,8 @@ pub(crate) struct Options {
     pub(crate) pauses: u32,
     /// The seed of all arbitrary moments.
     pub(crate) seed: u64,
+    /// A directory in memory, for the file and the named lock.
+    pub(crate) directory: PathBuf,
     /// QEMU with a machine and its program.
     pub(crate) machine: Vec<String>,
 }
@@ -51,6 +54,7 @@ impl Options {
             time,
             pauses: 0,
             seed: 1,
+            directory: "/dev/shm".into(),
             machine: Vec::new(),
         };
         for word in words.by_ref().take_while(|word| word != "--") {
@@ -74,6 +78,7 @@ impl Options {
             ("seconds", _) => self.time = Duration::from_secs(number()?.into()),
             ("pauses", _) => self.pauses = number()?,
             ("seed", _) => self.seed = number()?.into(),
+            ("directory", _) => self.directory = value.into(),
             _ => return Err(unknown()),
         }
         Ok(())
