@@ -61,7 +61,7 @@ rows=(
     "lock|wait|attach|\`lock\` with a bounded wait, and release"
     "record|record|wait|describe the owner"
     "holder|holder|wait|read the owner and its record"
-    "ticket-try_lock|ticket_pair|nothing|\`TicketLock\`, three parties: attach, \`try_lock\`, release"
+    "ticket-try_lock|ticket_pair|nothing|\`TicketLock\` of three: attach, \`try_lock\`, release"
     "ticket-lock|ticket_wait|nothing|the same: attach, \`lock\`, release"
     "spin-try_lock|spin_pair|nothing|\`spin\`: \`try_lock\` and release"
     "spin-lock|spin_wait|nothing|\`spin\`: \`lock\` and release"
@@ -102,7 +102,7 @@ note_sizes() {
         done
         table+="$line |"$'\n'
     done
-    for row in "region and handle|ram" "\`TicketLock\`, three parties, and handle|ticket_ram" \
+    for row in "region and handle|ram" "\`TicketLock\` of three, and handle|ticket_ram" \
         "\`spin::Mutex\`|spin_pair" "\`embassy_sync::Mutex\`|embassy_pair"; do
         IFS='|' read -r text program <<<"$row"
         line="| RAM: $text"

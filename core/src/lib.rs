@@ -20,9 +20,9 @@
 //!
 //! # What it does not do
 //!
-//! It knows no clock, and keeps an order among waiters only in a [`TicketLock`]. It cannot tell by itself whether an owner is
-//! dead: that knowledge comes from outside, through [`Liveness`](contend::Liveness). By default
-//! every owner is held to be alive.
+//! It knows no clock, and keeps an order among waiters only in a [`TicketLock`]. It cannot tell by
+//! itself whether an owner is dead: that knowledge comes from outside, through
+//! [`Liveness`](contend::Liveness). By default every owner is held to be alive.
 //!
 //! It is not a `lock_api::RawMutex`. Such a mutex is one constant value, and nothing tells its
 //! users apart; here each contender has a [`Token`], so that its death is told from another's. A
@@ -62,8 +62,9 @@ compile_error!(
 
 // From the ground up; each module uses only those before it:
 // sync, barrier, fence, layout, ticket/{layout, words}, token, word, error, region, protocol, wait,
-// contend, record/{mod, encoded, access}, counters, snapshot, lock/{hold_count, mod, change, guard},
-// wait_async, ticket/{region, steps, contend, change, mod, guard}.
+// contend, record/{mod, encoded, access}, counters, snapshot,
+// lock/{hold_count, mod, change, guard}, wait_async,
+// ticket/{region, steps, contend, change, mod, guard}.
 mod barrier;
 pub mod contend;
 mod counters;

@@ -112,8 +112,8 @@ impl<'a> WaitContext<'a> {
         if self.next.is_some() { Word::from_bits(now).is_free() } else { now != self.value }
     }
 
-    /// Returns `true` if WAITERS is set now. A hint, as [`looks_free`](Self::looks_free) is. A ticket
-    /// lock has no WAITERS.
+    /// Returns `true` if WAITERS is set now. A hint, as [`looks_free`](Self::looks_free) is. A
+    /// ticket lock has no WAITERS.
     #[must_use]
     #[inline]
     pub fn has_waiters_hint(&self) -> bool {
