@@ -61,6 +61,8 @@ rows=(
     "lock|wait|attach|\`lock\` with a bounded wait, and release"
     "record|record|wait|describe the owner"
     "holder|holder|wait|read the owner and its record"
+    "ticket-try_lock|ticket_pair|nothing|\`TicketLock\` of three: attach, \`try_lock\`, release"
+    "ticket-lock|ticket_wait|nothing|the same: attach, \`lock\`, release"
     "spin-try_lock|spin_pair|nothing|\`spin\`: \`try_lock\` and release"
     "spin-lock|spin_wait|nothing|\`spin\`: \`lock\` and release"
     "masked-spin-try_lock|masked_spin_pair|nothing|the same in a \`critical-section\`: \`try_lock\`"
@@ -100,19 +102,22 @@ note_sizes() {
         done
         table+="$line |"$'\n'
     done
-    for row in "region and handle|ram" "\`spin::Mutex\`|spin_pair" \
-        "\`embassy_sync::Mutex\`|embassy_pair"; do
+    for row in "region and handle|ram" "\`TicketLock\` of three, and handle|ticket_ram" \
+        "\`spin::Mutex\`|spin_pair" "\`embassy_sync::Mutex\`|embassy_pair"; do
         IFS='|' read -r text program <<<"$row"
         line="| RAM: $text"
         for target in "${targets[@]}"; do
             line+=" | ${ram[$target/$program]}"
-            [ "$program" != ram ] || note "ram $target" "${ram[$target/ram]}"
+            case $program in
+                ram) note "ram $target" "${ram[$target/ram]}" ;;
+                ticket_ram) note "ticket-ram $target" "${ram[$target/ticket_ram]}" ;;
+            esac
         done
         table+="$line |"$'\n'
     done
 }
 
-# count NAME TARGET MACHINE FEATURE QEMU...: counts both pairs, in both builds.
+# count NAME TARGET MACHINE FEATURE QEMU...: counts the pairs, in both builds.
 count() {
     local level program kind counts
     for level in 3 s; do
@@ -120,8 +125,12 @@ count() {
         [ $level != s ] || CARGO_PROFILE_RELEASE_LTO=fat
         build "$2" "$3" "$4"
         program=$(program "$2" "$4")
-        for kind in guard acquire-release; do
-            pair=$([ $kind = guard ] || echo _unguarded)
+        for kind in guard acquire-release ticket; do
+            case $kind in
+                guard) pair='' ;;
+                acquire-release) pair=_unguarded ;;
+                ticket) pair=_ticket ;;
+            esac
             # shellcheck disable=SC2046 # an option and its value
             counts=$(counted "$program" emulate cost "${@:5}" \
                 $(one_instruction_per_block "$5") "${log[@]}" -kernel "$program") ||

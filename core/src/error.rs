@@ -116,8 +116,8 @@ impl fmt::Display for Error {
             }
             Self::TooShort { len } => write!(
                 f,
-                "the region has {len} bytes; give it {REGION_LEN}, and a ticket lock {LINE_LEN} more \
-                 for each party"
+                "the region has {len} bytes; give it {REGION_LEN}, and a ticket lock {LINE_LEN} \
+                 more for each party"
             ),
             Self::NotALock { found } => write!(
                 f,

@@ -5,8 +5,8 @@
 //! critical section; [`Fence::release`] stands between its last access and the releasing swap. The
 //! former in one owner pairs with the latter in the owner before it.
 //!
-//! The ticket lock, which has no compare-and-swap, needs a third one: [`Fence::full`] stands between
-//! a store to the own line and the loads of the others'.
+//! The ticket lock, which has no compare-and-swap, needs a third one: [`Fence::full`] stands
+//! between a store to the own line and the loads of the others'.
 //!
 //! Called in `protocol.rs` (the owner word), `record/access.rs` (the record), `counters.rs` (the
 //! halves of the generation), `roll/mod.rs` (the boots), `snapshot.rs` (one copy after the other)

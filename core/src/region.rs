@@ -113,7 +113,7 @@ impl<'a, const N: usize> TicketPlace<'a, N> {
     ///
     /// # Errors
     /// [`Error::Misaligned`], [`Error::TooShort`] if there are fewer bytes than
-    /// [`ticket_len`](crate::ticket::layout::ticket_len) says.
+    /// [`ticket_len`] says.
     ///
     /// # Safety
     /// That of [`Region::from_raw`], for these bytes: readable and writable for `'a`, accessed by

@@ -60,27 +60,22 @@ pub struct WaitContext<'a> {
     word: &'a AtomicU32,
     seen: Word,
     failed: u32,
-    lock: Kind<'a>,
-}
-
-/// The lock that is waited for.
-#[derive(Debug)]
-enum Kind<'a> {
-    /// One owner word; a waiter that sets WAITERS changes its next attempt.
-    OwnerWord(&'a mut Attempt),
-    /// A ticket lock: a word of the party in our way, and its value.
-    Ticket(u32),
+    /// The next attempt at an owner word, which changes when the waiter sets WAITERS; `None` if the
+    /// lock is a ticket lock.
+    next: Option<&'a mut Attempt>,
+    /// The value of the word of a ticket lock.
+    value: u32,
 }
 
 impl<'a> WaitContext<'a> {
     pub(crate) fn new(word: &'a AtomicU32, seen: Word, failed: u32, next: &'a mut Attempt) -> Self {
-        Self { word, seen, failed, lock: Kind::OwnerWord(next) }
+        Self { word, seen, failed, next: Some(next), value: 0 }
     }
 
     /// Returns the circumstances of a contender for a ticket lock, that watches `word` until it is
     /// not `value` any more. `seen` names the party in the way.
     pub(crate) fn of_ticket(word: &'a AtomicU32, value: u32, seen: Word, failed: u32) -> Self {
-        Self { word, seen, failed, lock: Kind::Ticket(value) }
+        Self { word, seen, failed, next: None, value }
     }
 
     /// Returns the word itself, for a futex to sleep on. Of a
@@ -114,23 +109,17 @@ impl<'a> WaitContext<'a> {
         // Partner: the swap in `release`; of a ticket lock, the stores of the party in the way.
         // Relaxed: the next attempt judges and orders.
         let now = self.word.load(Relaxed);
-        match self.lock {
-            Kind::OwnerWord(_) => Word::from_bits(now).is_free(),
-            Kind::Ticket(value) => now != value,
-        }
+        if self.next.is_some() { Word::from_bits(now).is_free() } else { now != self.value }
     }
 
-    /// Returns `true` if WAITERS is set now. A hint, as [`looks_free`](Self::looks_free) is. A ticket
-    /// lock has no WAITERS.
+    /// Returns `true` if WAITERS is set now. A hint, as [`looks_free`](Self::looks_free) is. A
+    /// ticket lock has no WAITERS.
     #[must_use]
     #[inline]
     pub fn has_waiters_hint(&self) -> bool {
         // Partner: `set_waiters` of others, and an acquisition after a sleep. Relaxed: it decides
         // nothing.
-        match self.lock {
-            Kind::OwnerWord(_) => Word::from_bits(self.word.load(Relaxed)).has_waiters(),
-            Kind::Ticket(_) => false,
-        }
+        self.next.is_some() && Word::from_bits(self.word.load(Relaxed)).has_waiters()
     }
 
     /// Sets WAITERS, so that the release wakes a waiter; returns the word to sleep on.
@@ -142,7 +131,7 @@ impl<'a> WaitContext<'a> {
     /// The present word, if it has changed: return [`WaitAction::Retry`] instead of sleeping.
     #[inline]
     pub fn set_waiters(&mut self) -> Result<Word, Word> {
-        let Kind::OwnerWord(next) = &mut self.lock else { return Ok(self.seen) };
+        let Some(next) = &mut self.next else { return Ok(self.seen) };
         let marked = protocol::set_waiters(self.word, self.seen)?;
         **next = Attempt::AfterWaiting;
         Ok(marked)
@@ -153,7 +142,7 @@ impl<'a> WaitContext<'a> {
     /// For a waiter whose word has disappeared, as in a forked child. WAITERS stays as it is.
     #[inline]
     pub fn owe_nothing(&mut self) {
-        if let Kind::OwnerWord(next) = &mut self.lock {
+        if let Some(next) = &mut self.next {
             **next = Attempt::First;
         }
     }

@@ -1,5 +1,6 @@
-//! Checks `TicketLock` on raw memory: each word stands where the contract says, and any bytes in any
-//! word give an error or a bounded wait, and two holders only where PROTOCOL.md, section 20, says.
+//! Checks `TicketLock` on raw memory: each word stands where the contract says, and any bytes in
+//! any word give an error or a bounded wait, and two holders only where PROTOCOL.md, section 20,
+//! says.
 
 #![allow(missing_docs, reason = "not an interface")]
 #![allow(unsafe_code, reason = "raw addresses as a peer outside Rust has them")]
@@ -12,6 +13,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use common::{Random, number, rounds};
 use proptest::prelude::*;
+use shmlock_core::contend::{AssumeAlive, Liveness};
 use shmlock_core::fence::{FullSystem, InnerShareable};
 use shmlock_core::layout::MAGIC;
 use shmlock_core::ticket::layout::ticket_magic;
@@ -19,7 +21,7 @@ use shmlock_core::ticket::{
     LAST_NUMBER, Section, Ticket, TicketPlace, burial_of, next_life, next_number,
 };
 use shmlock_core::wait::Spin;
-use shmlock_core::{AtomicU32, Error, TicketLock, TicketRegion};
+use shmlock_core::{AtomicU32, Error, TicketLock, TicketRegion, Token};
 
 const PARTIES: usize = 3;
 const WORDS: usize = 32 + 16 * PARTIES;
@@ -63,6 +65,15 @@ impl Bank {
     }
 }
 
+/// Proof that any party is dead.
+struct Dead;
+
+impl Liveness for Dead {
+    fn while_dead<R>(&mut self, _owner: Token, act: impl FnOnce() -> R) -> Option<R> {
+        Some(act())
+    }
+}
+
 #[test]
 fn each_word_stands_where_the_contract_says() {
     let bank = Bank::new();
@@ -80,16 +91,6 @@ fn each_word_stands_where_the_contract_says() {
     assert_eq!(bank.word(2, NUMBER).load(Relaxed), 0);
     assert_eq!(bank.word(2, LIFE).load(Relaxed), 2);
     let region = bank.region().unwrap();
-    struct Dead;
-    impl shmlock_core::contend::Liveness for Dead {
-        fn while_dead<R>(
-            &mut self,
-            _owner: shmlock_core::Token,
-            act: impl FnOnce() -> R,
-        ) -> Option<R> {
-            Some(act())
-        }
-    }
     region.bury(number(2), FullSystem, &mut Dead).unwrap();
     assert_eq!(bank.word(2, BURIED).load(Relaxed), 3);
     bank.party(1).lock(&mut Spin::attempts(0)).unwrap().declare_consistent().unwrap();
@@ -165,7 +166,7 @@ fn garbage_outside_two_lines_never_lets_both_parties_in() {
     assert!(entered > 100, "all were kept out: {entered}");
 }
 
-/// Parties 1 and 3 hold the lock in turn, for ever, by the last number of a dead one.
+/// While the last number stands, no party draws; a burial or its end lets them.
 #[test]
 fn the_last_number_of_another_party_ends_in_a_bounded_wait() {
     let bank = Bank::new();
@@ -207,7 +208,7 @@ fn any_bytes_in_all_words_give_an_error_or_an_answer() {
             let _ = (region.holder(), lock.has_waiters(), lock.recover());
             assert_eq!(bank.word(usize::from(party), NUMBER).load(Relaxed), 0);
         }
-        let _ = region.bury(number(1), InnerShareable, &mut shmlock_core::contend::AssumeAlive);
+        let _ = region.bury(number(1), InnerShareable, &mut AssumeAlive);
     }
 }
 

@@ -46,7 +46,7 @@ impl Liveness for Ended<'_> {
 fn three_processes_lose_no_count_under_a_ticket_lock() {
     let _fixture = Fixture::new();
     let tickets = Shared::<Tickets>::new();
-    let visits = u64::from(rounds(20_000));
+    let visits = rounds(20_000);
     let numbers = 1..=u16::try_from(PARTIES).expect("few");
     let parties: Vec<Child> =
         numbers.map(|number| spawn(&tickets, number, &visits.to_string())).collect();
@@ -66,7 +66,7 @@ fn parties_that_are_killed_anywhere_and_come_back_lose_nothing() {
     let tickets = Shared::<Tickets>::new();
     let lock = tickets.party(1);
     let mut deaths = 0;
-    for round in 1..=u64::from(rounds(40)) {
+    for round in 1..=rounds(40) {
         let parties = [2, 3].map(|number| spawn(&tickets, number, "0"));
         for number in [2, 3] {
             let before = tickets.visits[number - 1].load(Relaxed);

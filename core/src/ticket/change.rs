@@ -1,4 +1,5 @@
-//! Moves the words of a line and the count of holds together, whatever foreign code does in between.
+//! Moves the words of a line and the count of holds together, whatever foreign code does in
+//! between.
 
 use core::sync::atomic::{Ordering, compiler_fence};
 

@@ -13,9 +13,9 @@
 //! | 24 | life: +1 each time the party begins one, wraps | the party |
 //! | 56 | buried: 1 + the last life that was proven dead, 0 = none | the party's supervisor |
 //!
-//! All zero is a valid, free lock. No two words of a line share eight aligned bytes: a Cortex-A9 may
-//! write a word of uncacheable memory twice if a store to the other half follows without a barrier
-//! (erratum 794074, Arm UAN 0009).
+//! All zero is a valid, free lock. No two words of a line share eight aligned bytes: a Cortex-A9
+//! may write a word of uncacheable memory twice if a store to the other half follows without a
+//! barrier (erratum 794074, Arm UAN 0009).
 
 #[cfg(not(loom))]
 use core::mem::{align_of, offset_of, size_of};

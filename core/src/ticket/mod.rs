@@ -210,8 +210,9 @@ impl<'a, const N: usize, F: Fence> TicketLock<'a, N, F> {
     }
 
     /// Returns `true` if another party contends now. Asked after a release, it tells whether to
-    /// ring: to notify the other core, by an interrupt or by [`send_event`](crate::wait::send_event).
-    /// Without a ring, a sleeping waiter tries again after its own interval.
+    /// ring: to notify the other core, by an interrupt or by
+    /// [`send_event`](crate::wait::send_event). Without a ring, a sleeping waiter tries again after
+    /// its own interval.
     ///
     /// A dead party contends, too, until it comes back.
     #[must_use]

@@ -1,5 +1,5 @@
-//! Implements the steps of the ticket lock: PROTOCOL.md, section 17. Each is a few loads and stores,
-//! and tells what happens if we die after it.
+//! Implements the steps of the ticket lock: PROTOCOL.md, section 17. Each is a few loads and
+//! stores, and tells what happens if we die after it.
 //!
 //! All accesses are relaxed; the three fences carry the order. *Full* stands between a store to the
 //! own line and the loads of the others': of two parties that draw at once, one sees the other.
@@ -160,7 +160,8 @@ impl<'a, const N: usize, F: Fence> Party<'a, N, F> {
     }
 }
 
-/// Returns `true` if the other party is buried. Called after a word of its line was found in the way.
+/// Returns `true` if the other party is buried. Called after a word of its line was found in the
+/// way.
 ///
 /// Both loads are after the full fence of our `choose` or `take`. If the life that they find is
 /// buried, a later one begins after them, draws after us, and sees us choose or our number.

@@ -9,9 +9,15 @@ use core::hint::black_box;
 use core::num::NonZeroU16;
 
 use shmlock_core::wait::Spin;
-use shmlock_core::{Error, Region, RegionGuard, RegionLock, RegionMemory};
+use shmlock_core::{
+    Error, Region, RegionGuard, RegionLock, RegionMemory, TicketGuard, TicketLock, TicketMemory,
+    TicketRegion,
+};
 
 static MEMORY: RegionMemory = RegionMemory::new();
+static TICKETS: TicketMemory<3> = TicketMemory::new();
+
+type Tickets = TicketLock<'static, 3>;
 
 #[unsafe(no_mangle)]
 #[inline(never)]
@@ -37,11 +43,25 @@ fn cost_release_unguarded(lock: &RegionLock<'static>) -> Result<(), Error> {
     lock.release()
 }
 
+#[unsafe(no_mangle)]
+#[inline(never)]
+fn cost_acquire_ticket(lock: &Tickets) -> Option<TicketGuard<'_, 'static, 3>> {
+    lock.try_lock().ok().flatten()
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+fn cost_release_ticket(guard: TicketGuard<'_, '_, 3>) {
+    drop(guard);
+}
+
 pub(crate) fn run() {
     let region = Region::from_static(&MEMORY).expect("all zero");
     let lock = RegionLock::new(region, NonZeroU16::MIN);
     cost_caller(&lock);
     cost_caller_unguarded(&lock);
+    let tickets = TicketRegion::from_static(&TICKETS).expect("all zero");
+    cost_caller_ticket(&TicketLock::new(tickets, NonZeroU16::MIN).expect("the first party"));
 }
 
 #[unsafe(no_mangle)]
@@ -59,5 +79,14 @@ fn cost_caller_unguarded(lock: &RegionLock<'static>) {
     for _ in 0..100 {
         cost_acquire_unguarded(black_box(lock), &mut Spin::attempts(1)).expect("free");
         cost_release_unguarded(black_box(lock)).expect("held");
+    }
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+fn cost_caller_ticket(lock: &Tickets) {
+    for _ in 0..100 {
+        let guard = cost_acquire_ticket(black_box(lock)).expect("free");
+        cost_release_ticket(black_box(guard));
     }
 }

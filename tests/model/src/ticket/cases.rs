@@ -1,5 +1,5 @@
-//! Lists the searches of the ticket lock: the protocol within bounds, and each flaw within bounds in
-//! which it shows.
+//! Lists the searches of the ticket lock: the protocol within bounds, and each flaw within bounds
+//! in which it shows.
 
 use super::breach::Breach;
 use super::flaw::Flaw;

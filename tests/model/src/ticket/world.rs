@@ -145,7 +145,8 @@ pub(super) struct Party {
     pub(super) value: u8,
     /// The life of the other that it has read.
     pub(super) life_read: u8,
-    /// Only in a flawed search: the parties that were proven dead too early, or a life that is owed.
+    /// Only in a flawed search: the parties that were proven dead too early, or a life that is
+    /// owed.
     pub(super) too_early: u8,
     // The line.
     pub(super) choosing: bool,
