@@ -1,0 +1,52 @@
+//! Progress: once the faults have ended, each living contender gets the lock and releases it.
+
+use std::collections::HashSet;
+
+use super::moves;
+use super::world::{Breach, CONTENDERS, Phase, World};
+
+/// No run from any state needs as many rounds: a round lasts one tick.
+const ROUNDS: usize = 40;
+
+/// Goes on from a state without faults. `finished` has states from which the end was reached.
+pub(super) fn check(world: &World, finished: &mut HashSet<World>) -> Result<(), Breach> {
+    let mut world = world.clone();
+    let mut visited = Vec::new();
+    for _ in 0..ROUNDS {
+        let is_over = |phase| matches!(phase, Phase::Done | Phase::Dead);
+        if world.contenders.iter().all(|one| is_over(one.phase)) || finished.contains(&world) {
+            finished.extend(visited);
+            return Ok(());
+        }
+        visited.push(world.clone());
+        for who in 0..CONTENDERS {
+            world = step(world, who)?;
+        }
+        let due = world.server.leases.iter().filter(|lease| lease.expires <= world.server.now);
+        for number in due.map(|lease| lease.number).collect::<Vec<_>>() {
+            world.server.end(number);
+        }
+        world = moves::tick(&world, 0).ok_or(Breach::Stuck)?;
+    }
+    Err(Breach::Stuck)
+}
+
+/// One contender does what it does next, and has its answer at once.
+fn step(world: World, who: usize) -> Result<World, Breach> {
+    let world = match world.contenders[who].phase {
+        // A holder that has seen its loss stops, which ends its stay.
+        Phase::Critical { .. } if world.is_lost(who) => {
+            let mut world = world;
+            world.contenders[who].phase = Phase::Done;
+            return Ok(world);
+        }
+        _ => moves::notice(&world, who).unwrap_or(world),
+    };
+    let request = moves::requests(&world, who).first().copied();
+    let world = match request {
+        Some(request) => moves::send(&world, who, request, None),
+        None => world,
+    };
+    let world = moves::deliver(&world, who).unwrap_or(world);
+    Ok(moves::receive(&world, who)?.unwrap_or(world))
+}
