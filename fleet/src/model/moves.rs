@@ -1,8 +1,8 @@
 //! The moves of the model: what may happen next.
 
 use super::flaw::Flaw;
-use super::server::{Answer, Request};
-use super::world::{Breach, CONTENDERS, END, Pending, Phase, TTL, World, instant};
+use super::server::{Answer, Key, Request};
+use super::world::{Breach, CONTENDERS, END, GRANTS, Pending, Phase, TTL, World, instant};
 use crate::hold::LeaseState;
 use crate::protocol::{Place, Renewal, Verdict, judge, place};
 
@@ -12,6 +12,9 @@ pub(super) fn all(world: &World) -> Result<Vec<World>, Breach> {
     let mut add = |world: World| world.check().map(|()| next.push(world));
     for who in 0..CONTENDERS {
         for request in requests(world, who) {
+            if request == Request::Grant && world.server.granted() >= GRANTS {
+                continue; // or lost answers would make leases without end
+            }
             add(send(world, who, request, None))?;
         }
         if let Some(world) = deliver(world, who) {
@@ -46,8 +49,9 @@ pub(super) fn all(world: &World) -> Result<Vec<World>, Breach> {
         world.server.end(lease.number);
         add(world)?;
     }
-    if world.server.term == 0 && world.acquisitions > 0 {
+    if world.server.term == 0 && world.acquisitions > 0 && world.faults > 0 {
         let mut world = world.clone();
+        world.faults -= 1;
         world.server.elect();
         add(world)?;
     }
@@ -100,20 +104,20 @@ pub(super) fn send(
 
 /// Delivers the request under way to the leader.
 pub(super) fn deliver(world: &World, who: usize) -> Option<World> {
-    let pending = world.contenders[who].pending.filter(|pending| pending.answer.is_none())?;
+    let pending = world.contenders[who].pending.clone().filter(|one| one.answer.is_none())?;
     let mut world = world.clone();
     let answer = world.server.handle(who, pending.request, world.flaw);
     let token = match world.contenders[who].phase {
         Phase::Queued { token } | Phase::Critical { token, .. } => Some(token),
         _ => None,
     };
-    let stands = world.server.keys[who].map(|key| key.revision) == token;
+    let stands = world.server.keys.iter().any(|key| Some(key.revision) == token);
     world.contenders[who].pending = Some(Pending { answer: Some((answer, stands)), ..pending });
     Some(world)
 }
 
 fn deliver_to_former_leader(world: &World, who: usize) -> Option<World> {
-    let pending = world.contenders[who].pending.filter(|pending| pending.answer.is_none())?;
+    let pending = world.contenders[who].pending.clone().filter(|one| one.answer.is_none())?;
     let answer = world.server.handle_as_former_leader(pending.request)?;
     let mut world = world.clone();
     world.contenders[who].pending = Some(Pending { answer: Some((answer, true)), ..pending });
@@ -122,7 +126,7 @@ fn deliver_to_former_leader(world: &World, who: usize) -> Option<World> {
 
 /// The contender reads the answer and goes on.
 pub(super) fn receive(world: &World, who: usize) -> Result<Option<World>, Breach> {
-    let Some(pending) = world.contenders[who].pending else { return Ok(None) };
+    let Some(pending) = world.contenders[who].pending.clone() else { return Ok(None) };
     let Some((answer, stands)) = pending.answer else { return Ok(None) };
     let mut world = world.clone();
     let deadline = world.deadline(who, pending.sent);
@@ -135,29 +139,28 @@ pub(super) fn receive(world: &World, who: usize) -> Result<Option<World>, Breach
             contender.phase = Phase::HasLease;
         }
         (Phase::HasLease, Answer::NoLease) => contender.phase = Phase::Idle,
-        (Phase::HasLease, Answer::Keys { revisions, .. }) => {
-            if let Some(token) = revisions[who] {
-                contender.phase = Phase::Queued { token };
-                enter_if_first(&mut world, who, token, revisions);
+        (Phase::HasLease, Answer::Keys { keys, .. }) => {
+            let name = (who, contender.lease);
+            if let Some(own) = keys.iter().find(|key| key.name == name) {
+                contender.phase = Phase::Queued { token: own.revision };
+                enter_if_first(&mut world, who, own.revision, &keys);
             }
         }
-        (Phase::Queued { token }, Answer::Keys { revisions, .. }) if pending.renewal.is_none() => {
-            enter_if_first(&mut world, who, token, revisions);
+        (Phase::Queued { token }, Answer::Keys { keys, .. }) if pending.renewal.is_none() => {
+            enter_if_first(&mut world, who, token, &keys);
         }
         (Phase::Queued { .. } | Phase::Critical { .. }, Answer::Kept { is_alive, term }) => {
             let renewal = Some((pending.sent, is_alive, term));
             return Ok(Some(send(&world, who, Request::Look, renewal)));
         }
-        (
-            Phase::Queued { token } | Phase::Critical { token, .. },
-            Answer::Keys { revisions, term },
-        ) => {
+        (Phase::Queued { token } | Phase::Critical { token, .. }, Answer::Keys { keys, term }) => {
             let (sent, is_alive, renewed_in) = pending.renewal.unwrap_or_default();
             let flaw = world.flaw;
-            let own = match flaw {
-                Some(Flaw::NoRevisionCheck) => revisions[who].map(|_| token),
-                _ => revisions[who],
-            };
+            let name = (who, contender.lease);
+            let own = keys.iter().find(|key| key.name == name).map(|key| match flaw {
+                Some(Flaw::NoRevisionCheck) => token,
+                _ => key.revision,
+            });
             let read_in = if flaw == Some(Flaw::NoTermCheck) { renewed_in } else { term };
             let verdict = judge(
                 token,
@@ -205,12 +208,11 @@ fn renewed(
 }
 
 /// Enters the critical section if the own key is the first and the lease lives.
-fn enter_if_first(world: &mut World, who: usize, token: i64, revisions: [Option<i64>; CONTENDERS]) {
-    let mut keys: Vec<(usize, i64)> = revisions
+fn enter_if_first(world: &mut World, who: usize, token: i64, keys: &[Key]) {
+    let mut keys: Vec<_> = keys
         .iter()
-        .enumerate()
-        .filter_map(|(index, revision)| Some((index, (*revision)?)))
-        .filter(|&(_, revision)| revision <= token)
+        .filter(|key| key.revision <= token)
+        .map(|key| (key.name, key.revision))
         .collect();
     keys.sort_by_key(|&(_, revision)| std::cmp::Reverse(revision));
     let phase = match place(token, &keys) {
@@ -274,35 +276,37 @@ fn arrive(world: &World, index: usize) -> Result<World, Breach> {
 /// The faults that concern one contender.
 fn faults(world: &World, who: usize) -> Vec<World> {
     let mut next = Vec::new();
-    if let Some(pending) = world.contenders[who].pending {
+    if let Some(pending) = &world.contenders[who].pending {
         // The answer, or the request, is lost; a request may arrive later all the same.
         let mut lost = world.clone();
         lost.contenders[who].pending = None;
-        if world.may_stray {
+        if world.faults > 0 && world.stray.is_none() {
             let mut late = lost.clone();
-            (late.stray, late.may_stray) = (Some((who, pending.request)), false);
+            (late.stray, late.faults) = (Some((who, pending.request)), world.faults - 1);
             next.push(late);
             if pending.answer.is_none() {
                 let mut doubled = world.clone();
-                (doubled.stray, doubled.may_stray) = (Some((who, pending.request)), false);
+                (doubled.stray, doubled.faults) = (Some((who, pending.request)), world.faults - 1);
                 next.push(doubled);
             }
         }
         next.push(lost);
     }
-    if world.may_die && !matches!(world.contenders[who].phase, Phase::Idle | Phase::Dead) {
+    if world.faults > 0 && !matches!(world.contenders[who].phase, Phase::Idle | Phase::Dead) {
         let mut world = world.clone();
-        world.may_die = false;
+        world.faults -= 1;
         let contender = &mut world.contenders[who];
         (contender.phase, contender.pending, contender.state) = (Phase::Dead, None, None);
         next.push(world);
     }
-    if world.may_delete && world.server.keys[who].is_some() {
-        let mut world = world.clone();
-        world.may_delete = false;
-        world.server.keys[who] = None;
-        world.contenders[who].is_evicted = true;
-        next.push(world);
+    for index in 0..world.server.keys.len() {
+        if world.faults > 0 && world.server.keys[index].name.0 == who {
+            let mut world = world.clone();
+            world.faults -= 1;
+            world.server.keys.remove(index);
+            world.contenders[who].is_evicted = true;
+            next.push(world);
+        }
     }
     next
 }

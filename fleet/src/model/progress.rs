@@ -8,6 +8,9 @@ use super::world::{Breach, CONTENDERS, Phase, World};
 /// No run from any state needs as many rounds: a round lasts one tick.
 const ROUNDS: usize = 40;
 
+/// How many answers a contender has within a tick: messages are faster than leases end.
+const STEPS: usize = 4;
+
 /// Goes on from a state without faults. `finished` has states from which the end was reached.
 pub(super) fn check(world: &World, finished: &mut HashSet<World>) -> Result<(), Breach> {
     let mut world = world.clone();
@@ -19,8 +22,8 @@ pub(super) fn check(world: &World, finished: &mut HashSet<World>) -> Result<(), 
             return Ok(());
         }
         visited.push(world.clone());
-        for who in 0..CONTENDERS {
-            world = step(world, who)?;
+        for turn in 0..CONTENDERS * STEPS {
+            world = step(world, turn % CONTENDERS)?;
         }
         let due = world.server.leases.iter().filter(|lease| lease.expires <= world.server.now);
         for number in due.map(|lease| lease.number).collect::<Vec<_>>() {

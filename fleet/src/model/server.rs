@@ -1,7 +1,7 @@
 //! The servers of the model: keys, leases, terms, and the fenced store.
 
 use super::flaw::Flaw;
-use super::world::{CONTENDERS, TTL};
+use super::world::TTL;
 
 /// A request of a contender. Leases are numbered in the order of their grants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -14,28 +14,21 @@ pub(super) enum Request {
 }
 
 /// An answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Answer {
-    Granted {
-        lease: u8,
-    },
-    /// All keys: of each contender, its create revision.
-    Keys {
-        revisions: [Option<i64>; CONTENDERS],
-        term: u8,
-    },
-    Kept {
-        is_alive: bool,
-        term: u8,
-    },
+    Granted { lease: u8 },
+    Keys { keys: Vec<Key>, term: u8 },
+    Kept { is_alive: bool, term: u8 },
     NoLease,
     Released,
 }
 
-/// A key of one contender.
+/// A key. Its name is that of the contender and the lease for which it was put.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Key {
-    pub(super) lease: u8,
+    pub(super) name: (usize, u8),
+    /// The lease to which it is bound; 0 for none.
+    lease: u8,
     pub(super) revision: i64,
 }
 
@@ -53,7 +46,7 @@ pub(super) struct Server {
     revision: i64,
     next_lease: u8,
     pub(super) leases: Vec<Lease>,
-    pub(super) keys: [Option<Key>; CONTENDERS],
+    pub(super) keys: Vec<Key>,
 }
 
 impl Server {
@@ -70,11 +63,11 @@ impl Server {
                 if !self.has(lease) {
                     return Answer::NoLease;
                 }
-                // A key that a former lease left is of another name: it goes first.
-                if self.keys[who].is_none_or(|key| key.lease != lease) {
+                let name = (who, lease);
+                if self.keys.iter().all(|key| key.name != name) {
                     self.revision += 1;
                     let lease = if flaw == Some(Flaw::KeyWithoutLease) { 0 } else { lease };
-                    self.keys[who] = Some(Key { lease, revision: self.revision });
+                    self.keys.push(Key { name, lease, revision: self.revision });
                 }
                 self.read()
             }
@@ -86,9 +79,7 @@ impl Server {
                 Answer::Kept { is_alive, term: self.term }
             }
             Request::Release { lease, revision } => {
-                if self.keys[who].is_some_and(|key| key.revision == revision) {
-                    self.keys[who] = None;
-                }
+                self.keys.retain(|key| key.name != (who, lease) || key.revision != revision);
                 self.end(lease);
                 Answer::Released
             }
@@ -116,9 +107,12 @@ impl Server {
     /// Ends a lease with its key.
     pub(super) fn end(&mut self, lease: u8) {
         self.leases.retain(|found| found.number != lease);
-        for key in &mut self.keys {
-            *key = key.filter(|key| key.lease != lease);
-        }
+        self.keys.retain(|key| key.lease != lease);
+    }
+
+    /// Returns how many leases were granted.
+    pub(super) fn granted(&self) -> u8 {
+        self.next_lease
     }
 
     pub(super) fn has(&self, lease: u8) -> bool {
@@ -126,10 +120,7 @@ impl Server {
     }
 
     fn read(&self) -> Answer {
-        Answer::Keys {
-            revisions: self.keys.map(|key| key.map(|key| key.revision)),
-            term: self.term,
-        }
+        Answer::Keys { keys: self.keys.clone(), term: self.term }
     }
 }
 

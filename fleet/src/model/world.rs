@@ -14,7 +14,9 @@ pub(super) const TTL: u8 = 3;
 /// The margin in ticks: a clock misses so many within a TTL at most.
 const MARGIN: u8 = 1;
 /// The last instant of the search.
-pub(super) const END: u8 = 8;
+pub(super) const END: u8 = 5;
+/// How many leases are granted in the search, to both contenders.
+pub(super) const GRANTS: u8 = 3;
 
 /// A broken promise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +47,7 @@ pub(super) enum Phase {
 }
 
 /// A request under way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Pending {
     pub(super) request: Request,
     /// The own clock when it was sent.
@@ -83,10 +85,9 @@ pub(super) struct World {
     /// Writes under way: token and acquisition.
     pub(super) writes: Vec<(i64, u8)>,
     pub(super) acquisitions: u8,
-    /// Faults that may still happen once: a death, a deletion by hand, a stray message.
-    pub(super) may_die: bool,
-    pub(super) may_delete: bool,
-    pub(super) may_stray: bool,
+    /// How many more faults may happen: a death, a deletion by hand, a late or second message, an
+    /// election.
+    pub(super) faults: u8,
 }
 
 /// Returns an instant of the model for the product's code.
@@ -95,7 +96,7 @@ pub(super) fn instant(ticks: u8) -> BootInstant {
 }
 
 impl World {
-    pub(super) fn new(flaw: Option<Flaw>) -> Self {
+    pub(super) fn new(flaw: Option<Flaw>, faults: u8) -> Self {
         let contender = Contender {
             phase: Phase::Idle,
             clock: 0,
@@ -115,9 +116,7 @@ impl World {
             stray: None,
             writes: Vec::new(),
             acquisitions: 0,
-            may_die: true,
-            may_delete: true,
-            may_stray: true,
+            faults,
         }
     }
 
