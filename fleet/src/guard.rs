@@ -31,7 +31,8 @@ pub(crate) struct HeldMark<'a>(&'a Cell<bool>);
 impl<'a> HeldMark<'a> {
     /// Returns `None` if the handle holds the lock already.
     pub(crate) fn set(is_held: &'a Cell<bool>) -> Option<Self> {
-        (!is_held.replace(true)).then_some(Self(is_held))
+        // Not `then_some`: a mark that is made and dropped would end the other's.
+        (!is_held.replace(true)).then(|| Self(is_held))
     }
 }
 

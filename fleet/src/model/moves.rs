@@ -2,7 +2,7 @@
 
 use super::flaw::Flaw;
 use super::server::{Answer, Key, Request};
-use super::world::{Breach, CONTENDERS, END, GRANTS, Pending, Phase, TTL, World, instant};
+use super::world::{Breach, CONTENDERS, END, GRANTS, PROMPT, Pending, Phase, TTL, World, instant};
 use crate::hold::LeaseState;
 use crate::protocol::{Place, Renewal, Verdict, judge, place};
 
@@ -15,7 +15,8 @@ pub(super) fn all(world: &World) -> Result<Vec<World>, Breach> {
             if request == Request::Grant && world.server.granted() >= GRANTS {
                 continue; // or lost answers would make leases without end
             }
-            add(send(world, who, request, None))?;
+            let sent = send(world, who, request, None);
+            add(if who == PROMPT { at_once(sent)? } else { sent })?;
         }
         if let Some(world) = deliver(world, who) {
             add(world)?;
@@ -33,7 +34,7 @@ pub(super) fn all(world: &World) -> Result<Vec<World>, Breach> {
             add(world)?;
         }
         if let Some(world) = notice(world, who) {
-            add(world)?;
+            add(if who == PROMPT { at_once(world)? } else { world })?;
         }
     }
     if let Some((who, request)) = world.stray {
@@ -56,13 +57,22 @@ pub(super) fn all(world: &World) -> Result<Vec<World>, Breach> {
         add(world)?;
     }
     if world.server.now < END {
-        for missed in 0..1 << CONTENDERS {
+        for missed in 0..1 << PROMPT {
             if let Some(world) = tick(world, missed) {
                 add(world)?;
             }
         }
     }
     Ok(next)
+}
+
+/// Ends the request of the prompt contender, and the reading that follows a keep-alive.
+fn at_once(mut world: World) -> Result<World, Breach> {
+    while world.contenders[PROMPT].pending.is_some() {
+        world = deliver(&world, PROMPT).unwrap_or(world);
+        world = receive(&world, PROMPT)?.unwrap_or(world);
+    }
+    Ok(world)
 }
 
 /// Returns what this contender may ask for.
@@ -224,8 +234,8 @@ fn enter_if_first(world: &mut World, who: usize, token: i64, keys: &[Key]) {
             };
             Phase::Critical { token, acquisition: world.acquisitions }
         }
-        Place::Behind(_) if !world.is_lost(who) => return,
-        _ => Phase::Idle,
+        Place::Gone => Phase::Idle,
+        Place::First | Place::Behind(_) => return,
     };
     world.contenders[who].phase = phase;
 }
@@ -239,9 +249,13 @@ pub(super) fn notice(world: &World, who: usize) -> Option<World> {
     let mut world = world.clone();
     let contender = &mut world.contenders[who];
     match contender.phase {
-        Phase::HasLease | Phase::Queued { .. } => {
+        // A session that ends withdraws its key.
+        phase @ (Phase::HasLease | Phase::Queued { .. }) => {
+            let revision = if let Phase::Queued { token } = phase { token } else { 0 };
+            let request = Request::Release { lease: contender.lease, revision };
+            let sent = contender.clock;
             contender.phase = Phase::Idle;
-            contender.pending = None;
+            contender.pending = Some(Pending { request, sent, answer: None, renewal: None });
         }
         Phase::Critical { .. } => contender.has_lost = true,
         _ => return None,
@@ -318,9 +332,8 @@ pub(super) fn tick(world: &World, missed: usize) -> Option<World> {
     for (who, contender) in world.contenders.iter_mut().enumerate() {
         if missed & (1 << who) == 0 {
             contender.clock += 1;
-            contender.since_missed = (contender.since_missed + 1).min(TTL);
-        } else if contender.since_missed == TTL || world.flaw == Some(Flaw::ClockStandsStill) {
-            contender.since_missed = 1;
+        } else if contender.may_miss || world.flaw == Some(Flaw::ClockStandsStill) {
+            contender.may_miss = false;
         } else {
             return None;
         }

@@ -2,8 +2,8 @@
 
 use std::collections::HashSet;
 
-use super::moves;
 use super::world::{Breach, CONTENDERS, Phase, World};
+use super::{fingerprint, moves};
 
 /// No run from any state needs as many rounds: a round lasts one tick.
 const ROUNDS: usize = 40;
@@ -12,18 +12,20 @@ const ROUNDS: usize = 40;
 const STEPS: usize = 4;
 
 /// Goes on from a state without faults. `finished` has states from which the end was reached.
-pub(super) fn check(world: &World, finished: &mut HashSet<World>) -> Result<(), Breach> {
+pub(super) fn check(world: &World, finished: &mut HashSet<u64>) -> Result<(), Breach> {
     let mut world = world.clone();
     let mut visited = Vec::new();
     for _ in 0..ROUNDS {
         let is_over = |phase| matches!(phase, Phase::Done | Phase::Dead);
-        if world.contenders.iter().all(|one| is_over(one.phase)) || finished.contains(&world) {
+        if world.contenders.iter().all(|one| is_over(one.phase))
+            || finished.contains(&fingerprint(&world))
+        {
             finished.extend(visited);
             return Ok(());
         }
-        visited.push(world.clone());
+        visited.push(fingerprint(&world));
         for turn in 0..CONTENDERS * STEPS {
-            world = step(world, turn % CONTENDERS)?;
+            world = step(world, turn % CONTENDERS, turn / CONTENDERS)?;
         }
         let due = world.server.leases.iter().filter(|lease| lease.expires <= world.server.now);
         for number in due.map(|lease| lease.number).collect::<Vec<_>>() {
@@ -34,8 +36,9 @@ pub(super) fn check(world: &World, finished: &mut HashSet<World>) -> Result<(), 
     Err(Breach::Stuck)
 }
 
-/// One contender does what it does next, and has its answer at once.
-fn step(world: World, who: usize) -> Result<World, Breach> {
+/// One contender does what it does next, and has its answer at once. A waiter looks at the queue and
+/// renews its lease in turn.
+fn step(world: World, who: usize, turn: usize) -> Result<World, Breach> {
     let world = match world.contenders[who].phase {
         // A holder that has seen its loss stops, which ends its stay.
         Phase::Critical { .. } if world.is_lost(who) => {
@@ -45,7 +48,12 @@ fn step(world: World, who: usize) -> Result<World, Breach> {
         }
         _ => moves::notice(&world, who).unwrap_or(world),
     };
-    let request = moves::requests(&world, who).first().copied();
+    let requests = moves::requests(&world, who);
+    let request = match world.contenders[who].phase {
+        // A renewal takes two turns.
+        Phase::Queued { .. } if turn % 3 == 0 => requests.last().copied(),
+        _ => requests.first().copied(),
+    };
     let world = match request {
         Some(request) => moves::send(&world, who, request, None),
         None => world,

@@ -9,14 +9,17 @@ use crate::hold::LeaseState;
 use crate::protocol::own_deadline;
 
 pub(super) const CONTENDERS: usize = 2;
+/// The contender whose requests are answered at once, at any time. The other one's are lost, late
+/// or doubled.
+pub(super) const PROMPT: usize = 1;
 /// The TTL in ticks.
 pub(super) const TTL: u8 = 3;
-/// The margin in ticks: a clock misses so many within a TTL at most.
+/// The margin in ticks: a clock misses so many in a search.
 const MARGIN: u8 = 1;
 /// The last instant of the search.
-pub(super) const END: u8 = 5;
+pub(super) const END: u8 = 4;
 /// How many leases are granted in the search, to both contenders.
-pub(super) const GRANTS: u8 = 3;
+pub(super) const GRANTS: u8 = 2;
 
 /// A broken promise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +36,17 @@ pub(super) enum Breach {
     LossUndone,
     /// A living contender does not get the lock, although all faults have ended.
     Stuck,
+}
+
+/// What a search includes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Scope {
+    /// How many faults happen: a death, a deletion by hand, a late or second message, an election.
+    pub(super) faults: u8,
+    /// Whether holders write to the store.
+    pub(super) writes: bool,
+    /// Whether each state is followed to the end of the contenders' work.
+    pub(super) progress: bool,
 }
 
 /// What a contender is about to do.
@@ -62,8 +76,8 @@ pub(super) struct Pending {
 pub(super) struct Contender {
     pub(super) phase: Phase,
     pub(super) clock: u8,
-    /// Ticks since it missed one, up to a TTL.
-    pub(super) since_missed: u8,
+    /// It has not missed a tick yet.
+    pub(super) may_miss: bool,
     pub(super) lease: u8,
     pub(super) state: Option<LeaseState>,
     pub(super) pending: Option<Pending>,
@@ -96,15 +110,15 @@ pub(super) fn instant(ticks: u8) -> BootInstant {
 }
 
 impl World {
-    pub(super) fn new(flaw: Option<Flaw>, faults: u8) -> Self {
+    pub(super) fn new(flaw: Option<Flaw>, scope: Scope) -> Self {
         let contender = Contender {
             phase: Phase::Idle,
             clock: 0,
-            since_missed: TTL,
+            may_miss: true,
             lease: 0,
             state: None,
             pending: None,
-            has_written: false,
+            has_written: !scope.writes,
             is_evicted: false,
             has_lost: false,
         };
@@ -116,7 +130,7 @@ impl World {
             stray: None,
             writes: Vec::new(),
             acquisitions: 0,
-            faults,
+            faults: scope.faults,
         }
     }
 

@@ -4,8 +4,8 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use rustix::process::Signal;
-use shmlock_fleet::{Error, Loss};
 use shmlock_fleet::shmlock::ExitEvent;
+use shmlock_fleet::{Error, Loss};
 
 use crate::scene::{Scene, TTL};
 
