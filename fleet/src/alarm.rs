@@ -1,6 +1,6 @@
 //! Tells of a loss at the moment of the own deadline, whatever the network does.
 //!
-//! A timer of `CLOCK_BOOTTIME` (timerfd_create(2)): after a suspension it rings at once, where a
+//! A timer of `CLOCK_BOOTTIME` (`timerfd_create(2)`): after a suspension it rings at once, where a
 //! sleep would go on for its rest.
 
 use std::io;

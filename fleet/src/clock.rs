@@ -1,6 +1,6 @@
 //! Reads the clock by which a lease is judged: the time since boot, suspended time included.
 //!
-//! `CLOCK_BOOTTIME` of clock_gettime(2). `CLOCK_MONOTONIC` stands still while the machine is
+//! `CLOCK_BOOTTIME` of `clock_gettime(2)`. `CLOCK_MONOTONIC` stands still while the machine is
 //! suspended, and etcd's clock does not.
 
 use std::time::Duration;

@@ -40,6 +40,7 @@ enum End {
 }
 
 /// The end of a wait.
+#[derive(Clone, Copy)]
 enum Wait {
     /// The queue has to be read again.
     Over,
@@ -105,9 +106,8 @@ impl Contender<'_> {
     /// Failures of the servers are passed over for as long as the lease lives.
     fn until_first(&self, session: &Session, mut look: Look) -> Result<End> {
         let mut has_waited = false;
-        let lost = |loss, has_waited| match has_waited {
-            true => End::LostWaiting,
-            false => End::LostAtOnce(loss),
+        let lost = |loss, has_waited| {
+            if has_waited { End::LostWaiting } else { End::LostAtOnce(loss) }
         };
         loop {
             if let Some(loss) = session.hold().loss() {

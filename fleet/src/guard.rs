@@ -106,7 +106,6 @@ impl<'a> FleetGuard<'a> {
     }
 
     /// Returns the hold on the local lock, which tells of the death of a local owner.
-    #[must_use]
     pub fn local(&self) -> &Guard<'a> {
         &self.local
     }
@@ -122,10 +121,10 @@ impl<'a> FleetGuard<'a> {
         let loss = self.loss();
         let Some(session) = self.session.take() else { return Ok(()) };
         let withdrawn = session.withdraw();
-        let lost = |loss| Err(Error::Lost { name: self.name.to_owned(), loss });
+        let failed = |loss| Err(Error::Lost { name: self.name.to_owned(), loss });
         match (loss, withdrawn) {
-            (Some(loss), _) => lost(loss),
-            (None, Ok(false)) => lost(Loss::KeyGone),
+            (Some(loss), _) => failed(loss),
+            (None, Ok(false)) => failed(Loss::KeyGone),
             (None, Ok(true)) => Ok(()),
             (None, Err(error)) => Err(error),
         }

@@ -53,9 +53,10 @@ impl Etcd {
     ) -> Result<Option<(i64, Look)>> {
         let key = Bytes(self.key_of(lease));
         // An absent key has create revision 0. A comparison of a range holds for each key in it.
-        let (first, end) = match only_first {
-            true => (Bytes(self.prefix.clone().into_bytes()), self.end()),
-            false => (key.clone(), Bytes::default()),
+        let (first, end) = if only_first {
+            (Bytes(self.prefix.clone().into_bytes()), self.end())
+        } else {
+            (key.clone(), Bytes::default())
         };
         let request = TxnRequest {
             compare: vec![Compare {
@@ -90,10 +91,10 @@ impl Etcd {
         range.header = answer.header;
         let mut look = Look::from(range);
         let Some(own) = look.newest_first.iter().position(|(name, _)| *name == key.0) else {
-            return match only_first && !answer.succeeded {
-                true => Ok(None),
-                false => Err(self.bad_answer("a transaction without the key that it put")),
-            };
+            if only_first && !answer.succeeded {
+                return Ok(None);
+            }
+            return Err(self.bad_answer("a transaction without the key that it put"));
         };
         look.newest_first.drain(..own);
         Ok(Some((look.newest_first[0].1, look)))

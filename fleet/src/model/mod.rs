@@ -13,8 +13,8 @@
 //!   expire late or in time, never early.
 //! * **An administrator** may delete a key.
 //!
-//! Deaths, deletions, elections and messages that come late or twice are counted as faults, and a
-//! search allows so many; lost messages, delays and slow clocks are free.
+//! Deaths, deletions, elections and requests that come late or twice are counted as faults, lost
+//! messages by themselves, and a search allows so many; delays, stops and slow clocks are free.
 //!
 //! The promises are those of [`Breach`]. One contender has all these troubles; the
 //! other one acts at any time too, but its requests are answered at once, and its clock is right.
@@ -63,10 +63,10 @@ fn search(flaw: Option<Flaw>, scope: Scope) -> Result<usize, Breach> {
 }
 
 /// Clocks and messages alone.
-const EXCLUSION: Scope = Scope { faults: 0, writes: false, progress: false };
+const EXCLUSION: Scope = Scope { faults: 0, losses: 0, writes: false, progress: false };
 const FAULT: Scope = Scope { faults: 1, ..EXCLUSION };
 const FAULTS2: Scope = Scope { faults: 2, ..EXCLUSION };
-const WRITES: Scope = Scope { writes: true, ..EXCLUSION };
+const WRITES: Scope = Scope { losses: 1, writes: true, ..EXCLUSION };
 const PROGRESS: Scope = Scope { progress: true, ..FAULT };
 
 #[test]

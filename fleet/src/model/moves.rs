@@ -292,7 +292,7 @@ fn faults(world: &World, who: usize) -> Vec<World> {
     let mut next = Vec::new();
     if let Some(pending) = &world.contenders[who].pending {
         // The answer, or the request, is lost; a request may arrive later all the same.
-        let mut lost = world.clone();
+        let mut lost = World { losses: world.losses.saturating_sub(1), ..world.clone() };
         lost.contenders[who].pending = None;
         if world.faults > 0 && world.stray.is_none() {
             let mut late = lost.clone();
@@ -304,7 +304,9 @@ fn faults(world: &World, who: usize) -> Vec<World> {
                 next.push(doubled);
             }
         }
-        next.push(lost);
+        if world.losses > 0 {
+            next.push(lost);
+        }
     }
     if world.faults > 0 && !matches!(world.contenders[who].phase, Phase::Idle | Phase::Dead) {
         let mut world = world.clone();

@@ -17,7 +17,7 @@ pub(super) const TTL: u8 = 3;
 /// The margin in ticks: a clock misses so many in a search.
 const MARGIN: u8 = 1;
 /// The last instant of the search.
-pub(super) const END: u8 = 4;
+pub(super) const END: u8 = 3;
 /// How many leases are granted in the search, to both contenders.
 pub(super) const GRANTS: u8 = 2;
 
@@ -43,6 +43,8 @@ pub(super) enum Breach {
 pub(super) struct Scope {
     /// How many faults happen: a death, a deletion by hand, a late or second message, an election.
     pub(super) faults: u8,
+    /// How many messages are lost.
+    pub(super) losses: u8,
     /// Whether holders write to the store.
     pub(super) writes: bool,
     /// Whether each state is followed to the end of the contenders' work.
@@ -102,6 +104,8 @@ pub(super) struct World {
     /// How many more faults may happen: a death, a deletion by hand, a late or second message, an
     /// election.
     pub(super) faults: u8,
+    /// How many more messages may be lost.
+    pub(super) losses: u8,
 }
 
 /// Returns an instant of the model for the product's code.
@@ -131,6 +135,7 @@ impl World {
             writes: Vec::new(),
             acquisitions: 0,
             faults: scope.faults,
+            losses: scope.losses,
         }
     }
 
