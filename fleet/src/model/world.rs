@@ -74,6 +74,7 @@ pub(super) struct Pending {
     pub(super) renewal: Option<(u8, bool, u8)>,
 }
 
+#[allow(clippy::struct_excessive_bools, reason = "four things that have happened or not")]
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Contender {
     pub(super) phase: Phase,

@@ -74,9 +74,10 @@ fn settings_that_cannot_work_are_refused() {
     let none = FleetLock::builder("n", [""; 0]).open().expect_err("no endpoint");
     assert!(matches!(none, Error::InvalidSettings { .. }), "{none}");
     let tls = builder().tls_authority("/nonexistent.pem").open().expect_err("no such file");
-    let is_expected = match cfg!(feature = "tls") {
-        true => matches!(tls, Error::TlsFile { .. }),
-        false => matches!(tls, Error::InvalidSettings { .. }),
+    let is_expected = if cfg!(feature = "tls") {
+        matches!(tls, Error::TlsFile { .. })
+    } else {
+        matches!(tls, Error::InvalidSettings { .. })
     };
     assert!(is_expected, "{tls}");
 }
@@ -135,4 +136,16 @@ fn a_full_database_is_named() {
     let full = scene.builder("a").open().expect("a lock").lock().expect_err("no room");
     assert!(matches!(full, Error::QuotaExceeded { .. }), "{full}");
     assert_eq!(full.endpoint(), Some(&*endpoint));
+}
+
+#[cfg(feature = "tls")]
+#[test]
+fn an_endpoint_without_tls_is_named() {
+    let Some(scene) = Scene::new(1) else { return };
+    // Its first bytes are no handshake.
+    let plain = scene.members[0].endpoint().replace("http://", "https://");
+    let lock = FleetLock::builder(scene.name(), [&*plain]).open().expect("a lock");
+    let error = lock.lock().expect_err("no TLS");
+    assert!(matches!(error, Error::Certificate { .. }), "{error}");
+    assert_eq!(error.endpoint(), Some(&*plain));
 }
