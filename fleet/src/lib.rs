@@ -21,7 +21,7 @@
 //! **A stopped or partitioned holder cannot be ended in time.** A lease ends while its holder is
 //! stopped (`SIGSTOP`, a suspended machine, a long pause of the hypervisor), and another machine
 //! acquires the lock. When the first holder goes on, its next instruction may be the write that the
-//! lock was to prevent. [`FleetGuard::is_lost`] tells it at its next look, and that may be too late.
+//! lock was to prevent. [`FleetGuard::is_lost`] tells it at its next look. That may be too late.
 //! Only the resource can refuse: it keeps the greatest [fencing
 //! token](FleetGuard::fencing_token) that it has seen, and refuses requests with smaller ones.
 //!

@@ -32,7 +32,7 @@ use std::collections::{HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use flaw::Flaw;
-use world::{Breach, Scope, World};
+use world::{Breach, Scope, TTL, World};
 
 /// Returns a number for a state. Two states with one number would hide a part of the search; among
 /// a million states that happens in one search of thirty million.
@@ -63,11 +63,12 @@ fn search(flaw: Option<Flaw>, scope: Scope) -> Result<usize, Breach> {
 }
 
 /// Clocks and messages alone.
-const EXCLUSION: Scope = Scope { faults: 0, losses: 0, writes: false, progress: false };
+const EXCLUSION: Scope = Scope { faults: 0, losses: 0, end: TTL, writes: false, progress: false };
 const FAULT: Scope = Scope { faults: 1, ..EXCLUSION };
 const FAULTS2: Scope = Scope { faults: 2, ..EXCLUSION };
 const WRITES: Scope = Scope { losses: 1, writes: true, ..EXCLUSION };
-const PROGRESS: Scope = Scope { progress: true, ..FAULT };
+/// Faults come early, and each state is followed to its end, however late.
+const PROGRESS: Scope = Scope { end: 1, progress: true, ..FAULT };
 
 #[test]
 fn the_protocol_keeps_its_promises_whatever_clocks_and_messages_do() {

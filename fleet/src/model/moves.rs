@@ -2,7 +2,7 @@
 
 use super::flaw::Flaw;
 use super::server::{Answer, Key, Request};
-use super::world::{Breach, CONTENDERS, END, GRANTS, PROMPT, Pending, Phase, TTL, World, instant};
+use super::world::{Breach, CONTENDERS, GRANTS, PROMPT, Pending, Phase, TTL, World, instant};
 use crate::hold::LeaseState;
 use crate::protocol::{Place, Renewal, Verdict, judge, place};
 
@@ -56,7 +56,7 @@ pub(super) fn all(world: &World) -> Result<Vec<World>, Breach> {
         world.server.elect();
         add(world)?;
     }
-    if world.server.now < END {
+    if world.server.now < world.end {
         for missed in 0..1 << PROMPT {
             if let Some(world) = tick(world, missed) {
                 add(world)?;

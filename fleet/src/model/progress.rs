@@ -36,8 +36,8 @@ pub(super) fn check(world: &World, finished: &mut HashSet<u64>) -> Result<(), Br
     Err(Breach::Stuck)
 }
 
-/// One contender does what it does next, and has its answer at once. A waiter looks at the queue and
-/// renews its lease in turn.
+/// One contender does what it does next, and has its answer at once. A waiter looks at the queue
+/// and renews its lease in turn.
 fn step(world: World, who: usize, turn: usize) -> Result<World, Breach> {
     let world = match world.contenders[who].phase {
         // A holder that has seen its loss stops, which ends its stay.

@@ -16,8 +16,6 @@ pub(super) const PROMPT: usize = 1;
 pub(super) const TTL: u8 = 3;
 /// The margin in ticks: a clock misses so many in a search.
 const MARGIN: u8 = 1;
-/// The last instant of the search.
-pub(super) const END: u8 = 3;
 /// How many leases are granted in the search, to both contenders.
 pub(super) const GRANTS: u8 = 2;
 
@@ -45,6 +43,8 @@ pub(super) struct Scope {
     pub(super) faults: u8,
     /// How many messages are lost.
     pub(super) losses: u8,
+    /// The last instant.
+    pub(super) end: u8,
     /// Whether holders write to the store.
     pub(super) writes: bool,
     /// Whether each state is followed to the end of the contenders' work.
@@ -107,6 +107,8 @@ pub(super) struct World {
     pub(super) faults: u8,
     /// How many more messages may be lost.
     pub(super) losses: u8,
+    /// The last instant of the search.
+    pub(super) end: u8,
 }
 
 /// Returns an instant of the model for the product's code.
@@ -137,6 +139,7 @@ impl World {
             acquisitions: 0,
             faults: scope.faults,
             losses: scope.losses,
+            end: scope.end,
         }
     }
 

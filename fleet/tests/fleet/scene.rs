@@ -10,7 +10,7 @@ use crate::driver::Actor;
 use crate::server::{Member, cluster, has_etcd};
 use crate::store::Store;
 
-/// The TTL of the tests in seconds: the shortest that etcd grants with its default election timeout.
+/// The TTL of the tests in seconds: the shortest that etcd grants with its default settings.
 pub(crate) const TTL: u64 = 2;
 
 /// What a test needs. Dropped, all of it is gone.
