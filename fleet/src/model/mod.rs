@@ -6,8 +6,8 @@
 //!
 //! * **Messages** are lost, delayed without a bound, and doubled. A request that its sender has
 //!   given up may still arrive.
-//! * **Clocks** of the contenders may run slower than the server's: they miss one tick, which is the
-//!   margin. (A faster clock ends a hold earlier.)
+//! * **Clocks** of the contenders may run slower than the server's: they miss one tick, which is
+//!   the margin. (A faster clock ends a hold earlier.)
 //! * **Contenders** may stop at any point for any time, or die.
 //! * **Servers**: an election, after which the former leader may still answer keep-alives. Leases
 //!   expire late or in time, never early.
