@@ -141,11 +141,18 @@ fn a_full_database_is_named() {
 #[cfg(feature = "tls")]
 #[test]
 fn an_endpoint_without_tls_is_named() {
-    let Some(scene) = Scene::new(1) else { return };
-    // Its first bytes are no handshake.
-    let plain = scene.members[0].endpoint().replace("http://", "https://");
-    let lock = FleetLock::builder(scene.name(), [&*plain]).open().expect("a lock");
+    let fixture = Fixture::new();
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a socket");
+    let endpoint = format!("https://{}", listener.local_addr().expect("its address"));
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.expect("a connection");
+            let _ = stream.read(&mut [0; 4096]).expect("a greeting");
+            stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").expect("the client reads");
+        }
+    });
+    let lock = FleetLock::builder(&fixture.name("tls"), [&*endpoint]).open().expect("a lock");
     let error = lock.lock().expect_err("no TLS");
     assert!(matches!(error, Error::Certificate { .. }), "{error}");
-    assert_eq!(error.endpoint(), Some(&*plain));
+    assert_eq!(error.endpoint(), Some(&*endpoint));
 }

@@ -45,11 +45,6 @@ impl Scene {
         self.members.iter().map(Member::endpoint).collect()
     }
 
-    #[cfg(feature = "tls")]
-    pub(crate) fn name(&self) -> &str {
-        &self.name
-    }
-
     /// Returns the prefix of the lock's keys.
     pub(crate) fn prefix(&self) -> String {
         format!("shmlock/{}/", self.name)
