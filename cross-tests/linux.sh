@@ -9,12 +9,12 @@ arm_linux=(aarch64-unknown-linux-gnu armv7-unknown-linux-gnueabihf)
 # Arguments of `cargo test` for everything that runs on ARM, with all optional features.
 # They are the same in each script, so that it is built once. The rest would show nothing about ARM:
 # the model search does not depend on the processor, the comparison and the benches would measure an
-# emulator, and the command line's tests need terminals and flock(1).
+# emulator, the command line's tests need terminals and flock(1), and those of the fleet need etcd.
 # shellcheck disable=SC2034,SC2054 # for the scripts that source this file; commas of cargo
 arm_suite=(--workspace
     --exclude shmlock-cli --exclude shmlock-model
     --exclude shmlock-comparison --exclude shmlock-core-benches --exclude shmlock-costs
-    --exclude shmlock-opening
+    --exclude shmlock-opening --exclude shmlock-fleet
     --features shmlock/logger,shmlock/block,shmlock/serde,shmlock/remote
     --features shmlock-core/embedded-hal,shmlock-core/embedded-hal-async)
 

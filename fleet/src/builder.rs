@@ -1,0 +1,183 @@
+//! Opens a fleet lock with settings.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use shmlock::{ExitEvent, ShmLock};
+
+use crate::alarm::Listeners;
+use crate::endpoint::Endpoint;
+use crate::error::{Error, Result};
+use crate::etcd::{Credentials, Etcd};
+use crate::hold::Loss;
+use crate::lock::FleetLock;
+use crate::settings::{DEFAULT_TTL, Settings, check, default_margin, default_request_timeout};
+use crate::tls::TlsFiles;
+use crate::transport::Transport;
+
+/// The settings of a [`FleetLock`], from [`FleetLock::builder`].
+#[must_use = "nothing is opened before `open`"]
+pub struct FleetBuilder {
+    name: String,
+    local: shmlock::Builder,
+    endpoints: Vec<String>,
+    ttl: Duration,
+    margin: Option<Duration>,
+    request_timeout: Option<Duration>,
+    credentials: Option<Credentials>,
+    tls: TlsFiles,
+    description: String,
+    listeners: Listeners,
+}
+
+impl FleetBuilder {
+    pub(crate) fn new(name: &str, endpoints: Vec<String>) -> Self {
+        Self {
+            name: name.to_owned(),
+            local: ShmLock::builder(name),
+            endpoints,
+            ttl: DEFAULT_TTL,
+            margin: None,
+            request_timeout: None,
+            credentials: None,
+            tls: TlsFiles::default(),
+            description: String::new(),
+            listeners: Listeners::default(),
+        }
+    }
+
+    /// Sets for how long a lease lives without a renewal: whole seconds, by default
+    /// [`DEFAULT_TTL`].
+    ///
+    /// The others wait so long for a holder that died. A holder that cannot reach a majority of
+    /// the members for so long, minus the margin, loses the lock. etcd may choose a longer one.
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.ttl = ttl;
+        self
+    }
+
+    /// Sets by how much the own deadline comes before the end of the TTL; by default a tenth of it.
+    ///
+    /// The margin pays for the difference of two clocks, and for the last action of a holder that
+    /// is about to lose the lock.
+    pub fn margin(mut self, margin: Duration) -> Self {
+        self.margin = Some(margin);
+        self
+    }
+
+    /// Sets how long one member may take for one answer; by default a quarter of the TTL.
+    pub fn request_timeout(mut self, timeout: Duration) -> Self {
+        self.request_timeout = Some(timeout);
+        self
+    }
+
+    /// Sets the user and the password for etcd. The login is repeated when its token has expired.
+    pub fn credentials(mut self, user: &str, password: &str) -> Self {
+        self.credentials =
+            Some(Credentials { user: user.to_owned(), password: password.to_owned() });
+        self
+    }
+
+    /// Sets the PEM file with the certificates that may sign a server's.
+    ///
+    /// Without it, the authorities of the public web are trusted, which seldom sign for an etcd.
+    pub fn tls_authority(mut self, path: impl AsRef<Path>) -> Self {
+        self.tls.authority = Some(path.as_ref().to_owned());
+        self
+    }
+
+    /// Sets the PEM files with this client's certificate and its private key.
+    ///
+    /// # Limits
+    /// etcd's gateway does not take the certificate's common name for the user: give
+    /// [`credentials`](Self::credentials) as well where etcd asks for a login.
+    pub fn tls_identity(mut self, certificate: impl AsRef<Path>, key: impl AsRef<Path>) -> Self {
+        self.tls.identity = Some((certificate.as_ref().to_owned(), key.as_ref().to_owned()));
+        self
+    }
+
+    /// Sets the text by which this contender describes itself to people: 63 bytes at most.
+    pub fn description(mut self, text: &str) -> Self {
+        self.local = self.local.description(text);
+        text.clone_into(&mut self.description);
+        self
+    }
+
+    /// Sets the directory of the local lock's file, see [`shmlock::Builder::directory`].
+    pub fn directory(mut self, directory: impl AsRef<Path>) -> Self {
+        self.local = self.local.directory(directory);
+        self
+    }
+
+    /// Sets the event that ends waiting by [`Error::Cancelled`], on the local lock and in the
+    /// fleet. In the fleet it is looked at twenty times a second.
+    pub fn exit_event(mut self, event: &ExitEvent) -> Self {
+        self.local = self.local.exit_event(event);
+        self
+    }
+
+    /// Sets an event that is set when a held lock is lost. It stays set until it is cleared.
+    pub fn loss_event(mut self, event: &ExitEvent) -> Self {
+        self.listeners.event = Some(event.clone());
+        self
+    }
+
+    /// Sets a function that is called when a held lock is lost, in a thread of its own, once at
+    /// most for each acquisition.
+    ///
+    /// The release of the lock waits until a call that has begun is over. It is not called after
+    /// the release.
+    pub fn on_loss(mut self, callback: impl Fn(Loss) + Send + Sync + 'static) -> Self {
+        self.listeners.callback = Some(Arc::new(callback));
+        self
+    }
+
+    /// Opens the local lock and prepares the client. No server is asked.
+    ///
+    /// Blocks as [`shmlock::Builder::open`] does.
+    ///
+    /// # Errors
+    /// [`Error::Local`], [`Error::InvalidEndpoint`], [`Error::InvalidSettings`],
+    /// [`Error::TlsFile`].
+    pub fn open(self) -> Result<FleetLock> {
+        let ttl = self.ttl;
+        let margin = self.margin.unwrap_or_else(|| default_margin(ttl));
+        let request_timeout = self.request_timeout.unwrap_or_else(|| default_request_timeout(ttl));
+        check(ttl, margin, request_timeout)?;
+        let endpoints =
+            self.endpoints.iter().map(|url| Endpoint::new(url)).collect::<Result<Vec<_>>>()?;
+        if endpoints.is_empty() {
+            return Err(Error::InvalidSettings { reason: "give at least one endpoint of etcd" });
+        }
+        if self.tls.is_any() && !cfg!(feature = "tls") {
+            let reason = "this build has no TLS: its feature `tls` is off";
+            return Err(Error::InvalidSettings { reason });
+        }
+        let transport = Transport::new(&self.tls)?;
+        // A name has no `/`, so no other lock's keys are under this prefix.
+        let prefix = format!("shmlock/{}/", self.name);
+        let local = self.local.open()?;
+        let etcd = Etcd::new(transport, endpoints, self.credentials, prefix, request_timeout);
+        let settings = Settings {
+            ttl,
+            margin,
+            request_timeout,
+            description: self.description,
+            listeners: self.listeners,
+        };
+        Ok(FleetLock::new(local, etcd, settings))
+    }
+}
+
+impl fmt::Debug for FleetBuilder {
+    /// Leaves the password out.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FleetBuilder")
+            .field("name", &self.name)
+            .field("endpoints", &self.endpoints)
+            .field("ttl", &self.ttl)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,60 @@
+//! The address of one member of etcd.
+
+use std::fmt;
+
+use crate::error::{Error, Result};
+
+/// An address such as `http://10.0.0.7:2379`, without a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Endpoint(String);
+
+impl Endpoint {
+    pub(crate) fn new(url: &str) -> Result<Self> {
+        let refuse = |reason| Err(Error::InvalidEndpoint { url: url.to_owned(), reason });
+        let trimmed = url.strip_suffix('/').unwrap_or(url);
+        let Some((scheme, authority)) = trimmed.split_once("://") else {
+            return refuse("it does not begin with http:// or https://");
+        };
+        if authority.is_empty() || authority.contains(['/', '?', '#', '@', ' ']) {
+            return refuse("a host and a port must follow the scheme, and nothing else");
+        }
+        match scheme {
+            "http" => {}
+            "https" if cfg!(feature = "tls") => {}
+            "https" => return refuse("this build has no TLS: its feature `tls` is off"),
+            _ => return refuse("its scheme is neither http nor https"),
+        }
+        Ok(Self(trimmed.to_owned()))
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.0)
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Endpoint;
+
+    #[test]
+    fn an_endpoint_is_a_scheme_a_host_and_a_port() {
+        for good in ["http://127.0.0.1:2379", "http://[::1]:2379/", "http://etcd-1"] {
+            assert!(Endpoint::new(good).is_ok(), "{good}");
+        }
+        for bad in ["", "127.0.0.1:2379", "ftp://h:1", "http://", "http://h/v3", "http://u:p@h"] {
+            let error = Endpoint::new(bad).expect_err(bad).to_string();
+            assert!(error.contains(&format!("`{bad}`")), "{error}");
+        }
+        assert_eq!(Endpoint::new("https://h:1").is_ok(), cfg!(feature = "tls"));
+    }
+}

@@ -1,0 +1,97 @@
+//! The words of the errors: what happened, to what, and what to do.
+
+use std::fmt;
+
+use super::Error;
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Local(error) => write!(f, "on this machine: {error}"),
+            Self::InvalidEndpoint { url, reason } => write!(
+                f,
+                "`{url}` cannot be an endpoint: {reason}; write it like http://10.0.0.7:2379"
+            ),
+            Self::InvalidSettings { reason } => f.write_str(reason),
+            Self::TlsFile { path, source } => write!(
+                f,
+                "{} cannot be used for TLS: {source}; it must be a readable PEM file",
+                path.display()
+            ),
+            Self::System { operation, source } => write!(f, "cannot {operation}: {source}"),
+            Self::NoServer { endpoint, source } => write!(
+                f,
+                "no etcd answers at {endpoint}: {source}; check the address, and that the server \
+                 runs and is reachable"
+            ),
+            Self::Slow { endpoint, source } => write!(
+                f,
+                "etcd at {endpoint} did not answer in time: {source}; check the server's load and \
+                 the network, or allow a longer request timeout"
+            ),
+            Self::Certificate { endpoint, source } => write!(
+                f,
+                "TLS with {endpoint} failed: {source}; check the authority's certificate, the \
+                 client's, and that the server's names this host"
+            ),
+            Self::WrongPassword { endpoint, user } => write!(
+                f,
+                "etcd at {endpoint} refuses user `{user}`: wrong name or password; correct them \
+                 (`etcdctl user passwd {user}` sets a new one)"
+            ),
+            Self::LoginNeeded { endpoint } => {
+                write!(f, "etcd at {endpoint} asks for a login; give a user and a password")
+            }
+            Self::PermissionDenied { endpoint, prefix } => write!(
+                f,
+                "etcd at {endpoint} denies access to the keys under {prefix}; grant the user a \
+                 role with the right (`etcdctl role grant-permission ROLE readwrite --prefix \
+                 {prefix}`)"
+            ),
+            Self::QuotaExceeded { endpoint } => write!(
+                f,
+                "the database of etcd at {endpoint} is full; compact and defragment it, then \
+                 `etcdctl alarm disarm`"
+            ),
+            Self::Lagging { endpoint, message } => write!(
+                f,
+                "the member at {endpoint} cannot answer for the cluster: {message}; check that a \
+                 majority of the members runs, or give the endpoints of other members too"
+            ),
+            Self::Compacted { endpoint, oldest } => write!(
+                f,
+                "etcd at {endpoint} has no changes before revision {oldest} any more; read the \
+                 present state and watch from there"
+            ),
+            Self::OldApi { endpoint, path } => write!(
+                f,
+                "the server at {endpoint} does not know {path}; it must be etcd 3.4 or later with \
+                 its gRPC gateway enabled"
+            ),
+            Self::Refused { endpoint, code, message } => {
+                write!(f, "etcd at {endpoint} refused: {message} (code {code})")
+            }
+            Self::BadAnswer { endpoint, reason } => write!(
+                f,
+                "the answer of {endpoint} is not one of etcd's: {reason}; check that the address \
+                 is that of etcd's clients, not of a proxy or of its peers"
+            ),
+            Self::TimedOut { name, holder: Some(holder) } => write!(
+                f,
+                "the fleet lock `{name}` was not released in time; it is held by {holder}"
+            ),
+            Self::TimedOut { name, holder: None } => {
+                write!(f, "the fleet lock `{name}` was not released in time")
+            }
+            Self::Cancelled { name } => {
+                write!(f, "waiting for the fleet lock `{name}` was cancelled")
+            }
+            Self::Nested { name } => {
+                write!(f, "this handle holds the fleet lock `{name}` already; release it first")
+            }
+            Self::Lost { name, loss } => {
+                write!(f, "the fleet lock `{name}` was lost: {loss}; stop using what it protects")
+            }
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! The errors: each names the endpoint or the lock it concerns, and keeps its source.
+
+mod display;
+
+use std::path::PathBuf;
+
+use crate::holder::FleetHolder;
+
+/// The result of this crate's calls.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// The error beneath an error.
+pub type Source = Box<dyn std::error::Error + Send + Sync>;
+
+/// Every error of this crate.
+///
+/// The display text is one line: what happened, to which endpoint or lock, and what to do.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// The lock on this machine refused.
+    Local(shmlock::Error),
+    /// An endpoint cannot be an address of etcd. Nothing was sent.
+    InvalidEndpoint {
+        /// The endpoint as given.
+        url: String,
+        /// Why it is invalid.
+        reason: &'static str,
+    },
+    /// The builder's settings contradict each other. Nothing was sent.
+    InvalidSettings {
+        /// The contradiction.
+        reason: &'static str,
+    },
+    /// A file with a certificate or a key cannot be used.
+    TlsFile {
+        /// Its path.
+        path: PathBuf,
+        /// Why.
+        source: Source,
+    },
+    /// The system refused a thread, a timer or another resource of this process.
+    System {
+        /// The operation that failed, as a phrase.
+        operation: &'static str,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// No server answers at the endpoint, or its answer broke off.
+    NoServer {
+        /// The endpoint.
+        endpoint: String,
+        /// Why.
+        source: Source,
+    },
+    /// The server did not answer in time.
+    Slow {
+        /// The endpoint.
+        endpoint: String,
+        /// Which limit was exceeded.
+        source: Source,
+    },
+    /// The endpoint's certificate was refused, or it refused ours.
+    Certificate {
+        /// The endpoint.
+        endpoint: String,
+        /// Why.
+        source: Source,
+    },
+    /// The server does not know the user, or the password is wrong.
+    WrongPassword {
+        /// The endpoint.
+        endpoint: String,
+        /// The user.
+        user: String,
+    },
+    /// The server asks for a user and a password, and the builder has none.
+    LoginNeeded {
+        /// The endpoint.
+        endpoint: String,
+    },
+    /// The user has no right to the lock's keys.
+    PermissionDenied {
+        /// The endpoint.
+        endpoint: String,
+        /// The prefix of the keys, to which the user needs the right to read and write.
+        prefix: String,
+    },
+    /// The server's database is full: it accepts no writes.
+    QuotaExceeded {
+        /// The endpoint.
+        endpoint: String,
+    },
+    /// The member has no leader, is a learner, or does not keep up with the others.
+    Lagging {
+        /// The endpoint.
+        endpoint: String,
+        /// The member's words.
+        message: String,
+    },
+    /// The revision from which to watch has been compacted.
+    Compacted {
+        /// The endpoint.
+        endpoint: String,
+        /// The oldest revision that the server still has.
+        oldest: i64,
+    },
+    /// The server has no JSON gateway under `/v3`: it is older than etcd 3.4, or not etcd.
+    OldApi {
+        /// The endpoint.
+        endpoint: String,
+        /// The path that it does not know.
+        path: &'static str,
+    },
+    /// The server refused the request for another reason.
+    Refused {
+        /// The endpoint.
+        endpoint: String,
+        /// The gRPC code of the answer.
+        code: i64,
+        /// The server's words.
+        message: String,
+    },
+    /// The answer is not one of etcd's.
+    BadAnswer {
+        /// The endpoint.
+        endpoint: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The lock was not acquired within the time limit.
+    TimedOut {
+        /// The lock's name.
+        name: String,
+        /// The holder, if it could be read.
+        holder: Option<Box<FleetHolder>>,
+    },
+    /// The exit event ended the wait.
+    Cancelled {
+        /// The lock's name.
+        name: String,
+    },
+    /// This handle holds the lock already.
+    Nested {
+        /// The lock's name.
+        name: String,
+    },
+    /// The lock was lost: another machine may hold it.
+    Lost {
+        /// The lock's name.
+        name: String,
+        /// The reason.
+        loss: crate::hold::Loss,
+    },
+}
+
+impl Error {
+    /// Returns `true` if the time limit passed.
+    #[must_use]
+    pub const fn is_timed_out(&self) -> bool {
+        match self {
+            Self::TimedOut { .. } => true,
+            Self::Local(error) => error.is_timed_out(),
+            _ => false,
+        }
+    }
+
+    /// Returns `true` if an exit event ended the wait.
+    #[must_use]
+    pub const fn is_cancelled(&self) -> bool {
+        match self {
+            Self::Cancelled { .. } => true,
+            Self::Local(error) => error.is_cancelled(),
+            _ => false,
+        }
+    }
+
+    /// Returns `true` if the lock was lost.
+    #[must_use]
+    pub const fn is_lost(&self) -> bool {
+        matches!(self, Self::Lost { .. })
+    }
+
+    /// Returns the endpoint that the error concerns.
+    #[must_use]
+    pub fn endpoint(&self) -> Option<&str> {
+        match self {
+            Self::NoServer { endpoint, .. }
+            | Self::Slow { endpoint, .. }
+            | Self::Certificate { endpoint, .. }
+            | Self::WrongPassword { endpoint, .. }
+            | Self::LoginNeeded { endpoint }
+            | Self::PermissionDenied { endpoint, .. }
+            | Self::QuotaExceeded { endpoint }
+            | Self::Lagging { endpoint, .. }
+            | Self::Compacted { endpoint, .. }
+            | Self::OldApi { endpoint, .. }
+            | Self::Refused { endpoint, .. }
+            | Self::BadAnswer { endpoint, .. } => Some(endpoint),
+            Self::InvalidEndpoint { url, .. } => Some(url),
+            _ => None,
+        }
+    }
+
+    /// Returns `true` if the same question may have an answer later.
+    pub(crate) fn is_passing(&self) -> bool {
+        self.may_be_other_elsewhere() || matches!(self, Self::Compacted { .. })
+    }
+
+    /// Returns `true` if another member may answer where this one did not.
+    pub(crate) fn may_be_other_elsewhere(&self) -> bool {
+        matches!(
+            self,
+            Self::NoServer { .. }
+                | Self::Slow { .. }
+                | Self::Certificate { .. }
+                | Self::Lagging { .. }
+                | Self::OldApi { .. }
+                | Self::BadAnswer { .. }
+        )
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Local(error) => Some(error),
+            Self::System { source, .. } => Some(source),
+            Self::TlsFile { source, .. }
+            | Self::NoServer { source, .. }
+            | Self::Slow { source, .. }
+            | Self::Certificate { source, .. } => Some(&**source),
+            _ => None,
+        }
+    }
+}
+
+impl From<shmlock::Error> for Error {
+    fn from(error: shmlock::Error) -> Self {
+        Self::Local(error)
+    }
+}

@@ -1,0 +1,157 @@
+//! The keys of the contenders: put, read in order, deleted.
+
+use std::time::Duration;
+
+use super::Etcd;
+use super::wire::{
+    Bytes, Compare, DeleteRequest, Number, Operation, PutRequest, RangeAnswer, RangeRequest,
+    TxnAnswer, TxnRequest,
+};
+use crate::error::Result;
+
+/// The name of a contender's key.
+pub(crate) type Key = Vec<u8>;
+
+/// A reading of the own key and the one before it.
+#[derive(Clone, Debug)]
+pub(crate) struct Look {
+    /// Names and create revisions, the youngest first: the own key, then the one before it.
+    pub(crate) newest_first: Vec<(Key, i64)>,
+    /// The store's revision at the reading. Changes after it have higher ones.
+    pub(crate) revision: i64,
+    /// The term of the member after the reading.
+    pub(crate) term: u64,
+}
+
+impl From<RangeAnswer> for Look {
+    fn from(answer: RangeAnswer) -> Self {
+        let found = answer.kvs.into_iter().map(|kv| (kv.key.0, kv.create_revision.0));
+        Self {
+            newest_first: found.collect(),
+            revision: answer.header.revision.0,
+            term: answer.header.raft_term.0,
+        }
+    }
+}
+
+impl Etcd {
+    /// Returns the name of the key that belongs to a lease.
+    pub(crate) fn key_of(&self, lease: i64) -> Key {
+        format!("{}{lease:016x}", self.prefix).into_bytes()
+    }
+
+    /// Puts the key of `lease` if it is not there. Returns its create revision, and the reading in
+    /// the same transaction.
+    ///
+    /// With `only_first`, the key is put only if the lock has no key at all; `None` if it has.
+    pub(crate) fn put(
+        &self,
+        lease: i64,
+        value: &[u8],
+        only_first: bool,
+        limit: Duration,
+    ) -> Result<Option<(i64, Look)>> {
+        let key = Bytes(self.key_of(lease));
+        // An absent key has create revision 0. A comparison of a range holds for each key in it.
+        let (first, end) = if only_first {
+            (Bytes(self.prefix.clone().into_bytes()), self.end())
+        } else {
+            (key.clone(), Bytes::default())
+        };
+        let request = TxnRequest {
+            compare: vec![Compare {
+                target: "CREATE",
+                result: "EQUAL",
+                key: first,
+                range_end: end,
+                create_revision: Number(0),
+            }],
+            success: vec![
+                Operation::Put(PutRequest {
+                    key: key.clone(),
+                    value: Bytes(value.to_vec()),
+                    lease: Number(lease),
+                }),
+                // Later operations see the effects of earlier ones.
+                Operation::Range(self.own_and_before(i64::MAX)),
+            ],
+            // The answer to an earlier copy of this request was lost. Other keys may have come
+            // after ours, so all of them are read.
+            failure: vec![Operation::Range(RangeRequest {
+                limit: Number(0),
+                ..self.own_and_before(i64::MAX)
+            })],
+        };
+        let answer: TxnAnswer = self.call("/v3/kv/txn", &request, limit)?;
+        let Some(mut range) = answer.responses.into_iter().find_map(|part| part.response_range)
+        else {
+            return Err(self.bad_answer("a transaction without its reading"));
+        };
+        // The header of a reading in a transaction has no term.
+        range.header = answer.header;
+        let mut look = Look::from(range);
+        let Some(own) = look.newest_first.iter().position(|(name, _)| *name == key.0) else {
+            if only_first && !answer.succeeded {
+                return Ok(None);
+            }
+            return Err(self.bad_answer("a transaction without the key that it put"));
+        };
+        look.newest_first.drain(..own);
+        Ok(Some((look.newest_first[0].1, look)))
+    }
+
+    /// Reads the key that was created at `token` and the one before it. The reading is
+    /// linearizable: a majority confirms it.
+    pub(crate) fn look(&self, token: i64, limit: Duration) -> Result<Look> {
+        self.call::<RangeAnswer>("/v3/kv/range", &self.own_and_before(token), limit).map(Look::from)
+    }
+
+    /// Reads the first contender: its create revision and what it says of itself.
+    pub(crate) fn first(&self, limit: Duration) -> Result<Option<(i64, Vec<u8>)>> {
+        let request = RangeRequest {
+            limit: Number(1),
+            sort_order: "ASCEND",
+            ..self.own_and_before(i64::MAX)
+        };
+        let answer: RangeAnswer = self.call("/v3/kv/range", &request, limit)?;
+        Ok(answer.kvs.into_iter().next().map(|kv| (kv.create_revision.0, kv.value.0)))
+    }
+
+    /// Deletes the key of `lease` if it was created at `token`. Returns `true` if it was there.
+    pub(crate) fn delete(&self, lease: i64, token: i64, limit: Duration) -> Result<bool> {
+        let key = Bytes(self.key_of(lease));
+        let request = TxnRequest {
+            compare: vec![Compare {
+                target: "CREATE",
+                result: "EQUAL",
+                key: key.clone(),
+                range_end: Bytes::default(),
+                create_revision: Number(token),
+            }],
+            success: vec![Operation::Delete(DeleteRequest { key })],
+            failure: vec![],
+        };
+        self.call::<TxnAnswer>("/v3/kv/txn", &request, limit).map(|answer| answer.succeeded)
+    }
+
+    /// The two youngest keys of those that were created at `token` or before.
+    fn own_and_before(&self, token: i64) -> RangeRequest {
+        RangeRequest {
+            key: Bytes(self.prefix.clone().into_bytes()),
+            range_end: self.end(),
+            limit: Number(2),
+            sort_target: "CREATE",
+            sort_order: "DESCEND",
+            max_create_revision: Number(token),
+        }
+    }
+
+    /// The end of the keys under the prefix: its last byte, `/`, is followed by `0`.
+    fn end(&self) -> Bytes {
+        let mut end = self.prefix.clone().into_bytes();
+        if let Some(last) = end.last_mut() {
+            *last += 1;
+        }
+        Bytes(end)
+    }
+}

@@ -1,0 +1,198 @@
+//! Calls of etcd over its members: which member is asked, with which login, how often.
+//!
+//! The gateway is etcd's own, `/v3/…` since 3.4 (etcd's documentation, "gRPC gateway"). Every call
+//! of this crate may be sent twice: a second grant makes a lease that expires, a second put finds
+//! the key of the first.
+
+mod kv;
+mod lease;
+mod refusal;
+mod watch;
+mod wire;
+
+use std::sync::Mutex;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+pub(crate) use self::kv::{Key, Look};
+pub(crate) use self::lease::Granted;
+pub(crate) use self::watch::Watched;
+
+use self::refusal::Refusal;
+use self::wire::{LoginAnswer, LoginRequest};
+use crate::endpoint::Endpoint;
+use crate::error::{Error, Result};
+use crate::transport::{Answer, Transport};
+
+/// A user and a password.
+#[derive(Clone)]
+pub(crate) struct Credentials {
+    pub(crate) user: String,
+    pub(crate) password: String,
+}
+
+/// A client of one cluster, for the keys of one lock.
+pub(crate) struct Etcd {
+    transport: Transport,
+    endpoints: Vec<Endpoint>,
+    /// The member that answered last. Relaxed everywhere: a stale value costs one more attempt.
+    preferred: AtomicUsize,
+    credentials: Option<Credentials>,
+    /// The token of the last login.
+    login: Mutex<Option<String>>,
+    /// The keys of the lock, for errors.
+    prefix: String,
+    request_timeout: Duration,
+}
+
+impl Etcd {
+    pub(crate) fn new(
+        transport: Transport,
+        endpoints: Vec<Endpoint>,
+        credentials: Option<Credentials>,
+        prefix: String,
+        request_timeout: Duration,
+    ) -> Self {
+        Self {
+            transport,
+            endpoints,
+            preferred: AtomicUsize::new(0),
+            credentials,
+            login: Mutex::new(None),
+            prefix,
+            request_timeout,
+        }
+    }
+
+    pub(crate) fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// Posts to the member that answered last, then to the others; each has the request timeout,
+    /// all together have `limit`.
+    fn call<A: DeserializeOwned>(
+        &self,
+        path: &'static str,
+        request: &impl Serialize,
+        limit: Duration,
+    ) -> Result<A> {
+        let body = to_json(request);
+        let begin = Instant::now();
+        self.at_each_member(|endpoint| {
+            let left = limit.saturating_sub(begin.elapsed()).min(self.request_timeout);
+            self.logged_in(endpoint, left, |login| {
+                let answer = self.transport.post(endpoint, path, login, &body, left)?;
+                read(endpoint, path, answer)
+            })
+        })
+    }
+
+    /// Runs `attempt` at the member that answered last, then at the others, until one answers.
+    fn at_each_member<A>(&self, mut attempt: impl FnMut(&Endpoint) -> Result<A>) -> Result<A> {
+        let count = self.endpoints.len();
+        let first = self.preferred.load(Relaxed);
+        let mut tried = 0;
+        loop {
+            let index = (first + tried) % count;
+            tried += 1;
+            match attempt(&self.endpoints[index]) {
+                Err(error) if error.may_be_other_elsewhere() && tried < count => {}
+                outcome => {
+                    // After a failure at all members the next call begins with another one.
+                    let next = if outcome.is_ok() { index } else { (index + 1) % count };
+                    self.preferred.store(next, Relaxed);
+                    return outcome;
+                }
+            }
+        }
+    }
+
+    /// Runs `attempt` with the token of the login, and once more with a new one if the server does
+    /// not accept it any more.
+    fn logged_in<A>(
+        &self,
+        endpoint: &Endpoint,
+        limit: Duration,
+        mut attempt: impl FnMut(Option<&str>) -> Result<Outcome<A>>,
+    ) -> Result<A> {
+        let Some(credentials) = &self.credentials else {
+            return self.accepted(endpoint, attempt(None)?);
+        };
+        let known = self.login.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+        if let Some(token) = known {
+            match attempt(Some(&token))? {
+                Outcome::Refused(refusal) if refusal.asks_for_new_login() => {}
+                outcome => return self.accepted(endpoint, outcome),
+            }
+        }
+        let token = self.log_in(endpoint, credentials, limit)?;
+        *self.login.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(token.clone());
+        self.accepted(endpoint, attempt(Some(&token))?)
+    }
+
+    fn log_in(
+        &self,
+        endpoint: &Endpoint,
+        Credentials { user, password }: &Credentials,
+        limit: Duration,
+    ) -> Result<String> {
+        const PATH: &str = "/v3/auth/authenticate";
+        let body = to_json(&LoginRequest { name: user, password });
+        let answer = self.transport.post(endpoint, PATH, None, &body, limit)?;
+        let LoginAnswer { token } = self.accepted(endpoint, read(endpoint, PATH, answer)?)?;
+        Ok(token)
+    }
+
+    fn accepted<A>(&self, endpoint: &Endpoint, outcome: Outcome<A>) -> Result<A> {
+        match outcome {
+            Outcome::Accepted(answer) => Ok(answer),
+            Outcome::Refused(refusal) => Err(self.error_of(endpoint, refusal)),
+        }
+    }
+
+    fn error_of(&self, endpoint: &Endpoint, refusal: Refusal) -> Error {
+        let user = self.credentials.as_ref().map(|credentials| credentials.user.as_str());
+        refusal.into_error(endpoint, user, &self.prefix)
+    }
+}
+
+/// A readable answer.
+enum Outcome<A> {
+    Accepted(A),
+    Refused(Refusal),
+}
+
+fn to_json(request: &impl Serialize) -> Vec<u8> {
+    // The forms in `wire` have string keys only, and their values always have a form.
+    serde_json::to_vec(request).unwrap_or_default()
+}
+
+/// Reads an answer to its end.
+fn read<A: DeserializeOwned>(
+    endpoint: &Endpoint,
+    path: &'static str,
+    answer: Answer,
+) -> Result<Outcome<A>> {
+    let status = answer.status;
+    let text = answer.text(endpoint)?;
+    let bad = |reason| Error::BadAnswer { endpoint: endpoint.as_str().to_owned(), reason };
+    let Ok(value) = serde_json::from_str::<Value>(&text) else {
+        if status == 404 {
+            return Err(Error::OldApi { endpoint: endpoint.as_str().to_owned(), path });
+        }
+        let beginning: String = text.trim().chars().take(80).collect();
+        return Err(bad(format!("status {status}, `{}`", beginning.escape_debug())));
+    };
+    if let Some(refusal) = Refusal::find(&value) {
+        return Ok(Outcome::Refused(refusal));
+    }
+    if status != 200 {
+        return Err(bad(format!("status {status} without an error")));
+    }
+    serde_json::from_value(value).map(Outcome::Accepted).map_err(|error| bad(error.to_string()))
+}

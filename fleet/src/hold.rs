@@ -1,0 +1,146 @@
+//! What a contender knows of its lease: until when it lives, and whether it is lost.
+
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::alarm::Timer;
+use crate::clock::BootInstant;
+
+/// The reason for which a lock is lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Loss {
+    /// The own deadline has passed: no renewal succeeded in time, or this process or its machine
+    /// was stopped.
+    DeadlinePassed,
+    /// The server says that the lease has ended.
+    Expired,
+    /// The key was deleted, by an administrator for example.
+    KeyGone,
+}
+
+impl fmt::Display for Loss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::DeadlinePassed => "its lease was not renewed in time",
+            Self::Expired => "its lease has ended",
+            Self::KeyGone => "its key was deleted",
+        })
+    }
+}
+
+/// The state of a lease. The model checks this code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct LeaseState {
+    deadline: BootInstant,
+    lost: Option<Loss>,
+}
+
+impl LeaseState {
+    pub(crate) fn new(deadline: BootInstant) -> Self {
+        Self { deadline, lost: None }
+    }
+
+    /// Returns the loss at `now`. A loss is final: a late renewal does not undo it.
+    pub(crate) fn loss(&mut self, now: BootInstant) -> Option<Loss> {
+        if self.lost.is_none() && now >= self.deadline {
+            self.lost = Some(Loss::DeadlinePassed);
+        }
+        self.lost
+    }
+
+    /// Moves the deadline, if the lease is not lost at `now`. It never moves back.
+    pub(crate) fn extend(&mut self, now: BootInstant, deadline: BootInstant) {
+        if self.loss(now).is_none() {
+            self.deadline = self.deadline.max(deadline);
+        }
+    }
+
+    pub(crate) fn lose(&mut self, now: BootInstant, loss: Loss) {
+        if self.loss(now).is_none() {
+            self.lost = Some(loss);
+        }
+    }
+
+    pub(crate) fn deadline(&self) -> BootInstant {
+        self.deadline
+    }
+}
+
+/// The lease of a contender, shared by its threads.
+pub(crate) struct Hold {
+    state: Mutex<LeaseState>,
+    /// Rings at the deadline, or at once after another loss.
+    timer: Timer,
+}
+
+impl Hold {
+    pub(crate) fn new(deadline: BootInstant) -> std::io::Result<Self> {
+        let timer = Timer::new()?;
+        timer.set(deadline)?;
+        Ok(Self { state: Mutex::new(LeaseState::new(deadline)), timer })
+    }
+
+    /// Returns the loss, if the lease is lost by now.
+    pub(crate) fn loss(&self) -> Option<Loss> {
+        self.state().loss(BootInstant::now())
+    }
+
+    /// Returns the time until the deadline.
+    pub(crate) fn left(&self) -> Duration {
+        let mut state = self.state();
+        let now = BootInstant::now();
+        state.loss(now).map_or_else(|| now.until(state.deadline()), |_| Duration::ZERO)
+    }
+
+    pub(crate) fn extend(&self, deadline: BootInstant) {
+        let mut state = self.state();
+        state.extend(BootInstant::now(), deadline);
+        // A timer that cannot be set rings at the former deadline; the alarm looks again then.
+        let _ = self.timer.set(state.deadline());
+    }
+
+    pub(crate) fn lose(&self, loss: Loss) {
+        let mut state = self.state();
+        let now = BootInstant::now();
+        state.lose(now, loss);
+        let _ = self.timer.set(now);
+    }
+
+    pub(crate) fn timer(&self) -> &Timer {
+        &self.timer
+    }
+
+    fn state(&self) -> MutexGuard<'_, LeaseState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LeaseState, Loss};
+    use crate::clock::BootInstant;
+
+    #[test]
+    fn a_loss_is_final() {
+        let at = BootInstant::from_nanos;
+        let mut state = LeaseState::new(at(10));
+        assert_eq!(state.loss(at(9)), None);
+        state.extend(at(9), at(20));
+        state.extend(at(9), at(15));
+        assert_eq!(state.deadline(), at(20), "a deadline never moves back");
+        assert_eq!(state.loss(at(20)), Some(Loss::DeadlinePassed));
+        state.extend(at(21), at(40));
+        assert_eq!(state.loss(at(22)), Some(Loss::DeadlinePassed));
+        state.lose(at(22), Loss::KeyGone);
+        assert_eq!(state.loss(at(22)), Some(Loss::DeadlinePassed), "the first reason stays");
+
+        let mut state = LeaseState::new(at(10));
+        state.extend(at(10), at(20));
+        assert_eq!(state.loss(at(10)), Some(Loss::DeadlinePassed), "the renewal came too late");
+        let mut state = LeaseState::new(at(10));
+        state.lose(at(1), Loss::KeyGone);
+        assert_eq!(state.loss(at(1)), Some(Loss::KeyGone));
+    }
+}

@@ -1,0 +1,94 @@
+//! The named lock over several machines, on etcd.
+//!
+//! A process takes the lock of the name on its own machine, and only then contends for the fleet.
+//! So one process of each machine at most is known to etcd, and the queue of a machine costs no
+//! network.
+//!
+//! ```no_run
+//! use shmlock_fleet::FleetLock;
+//!
+//! let members = ["http://10.0.0.7:2379", "http://10.0.0.8:2379", "http://10.0.0.9:2379"];
+//! let lock = FleetLock::builder("conveyor", members).open()?;
+//! let guard = lock.lock()?;
+//! let token = guard.fencing_token(); // for the resource, which refuses smaller ones
+//! # let _ = token;
+//! guard.release()?; // `Err` if the lock was lost meanwhile
+//! # Ok::<(), shmlock_fleet::Error>(())
+//! ```
+//!
+//! # What it cannot prevent
+//!
+//! **A stopped or partitioned holder cannot be ended in time.** A lease ends while its holder is
+//! stopped (`SIGSTOP`, a suspended machine, a long pause of the hypervisor), and another machine
+//! acquires the lock. When the first holder goes on, its next instruction may be the write that the
+//! lock was to prevent. [`FleetGuard::is_lost`] tells it at its next look. That may be too late.
+//! Only the resource can refuse: it keeps the greatest [fencing
+//! token](FleetGuard::fencing_token) that it has seen, and refuses requests with smaller ones.
+//!
+//! # How it works
+//!
+//! * A **lease** of etcd bounds every hold: [`FleetBuilder::ttl`] without a renewal ends it.
+//! * The holder is the key under `shmlock/NAME/` with the smallest **create revision**, which is
+//!   the fencing token.
+//! * A waiter **watches** the key before its own. It does not poll.
+//! * The holder has a **deadline of its own**: the instant at which the last successful renewal was
+//!   sent, plus the TTL, minus [a margin](FleetBuilder::margin), on `CLOCK_BOOTTIME`. Past it the
+//!   lock is lost, whatever a server says.
+//! * A loss is an **event**: [`FleetBuilder::loss_event`], [`FleetBuilder::on_loss`].
+//!
+//! The module `protocol` in the source has the steps, with the answer to a death after each.
+//!
+//! # Limits
+//!
+//! * etcd 3.4 or later, by its JSON gateway. In releases without etcd's pull request 16822 (17465
+//!   for 3.4) a leader that hung may revoke living leases when it goes on: the lock is then lost
+//!   before its time. The next renewal notices; until then the token protects.
+//! * A lock is not known to etcd's own `etcdctl lock`, and does not exclude it.
+//! * A forked child must not use a handle or a guard of its parent.
+//! * Clocks may differ in speed by the ratio of margin to TTL; their time of day has no effect.
+
+#![forbid(unsafe_code)]
+
+// From the ground up. A file uses only those that stand before it in this list:
+//
+// clock     the time since boot
+// protocol  the decisions, without network and clock
+// holder    what a key says of its contender
+// error     what can fail
+// endpoint, tls, transport   one request to one member
+// etcd      the calls of etcd, over all members
+// alarm, hold   until when a lease lives; telling of its loss (the two know each other)
+// keeper    the thread that renews
+// session   one stay in the queue
+// settings, contend   from a lease to the first place
+// guard, builder, lock   the interface (builder and lock know each other)
+mod alarm;
+mod builder;
+mod clock;
+mod contend;
+mod endpoint;
+mod error;
+mod etcd;
+mod guard;
+mod hold;
+mod holder;
+mod keeper;
+mod lock;
+#[cfg(test)]
+mod model;
+mod protocol;
+mod session;
+mod settings;
+mod tls;
+mod transport;
+
+pub use builder::FleetBuilder;
+pub use error::{Error, Result, Source};
+pub use guard::FleetGuard;
+pub use hold::Loss;
+pub use holder::FleetHolder;
+pub use lock::FleetLock;
+pub use settings::DEFAULT_TTL;
+
+/// The library of the local lock, whose types are part of this interface.
+pub use shmlock;

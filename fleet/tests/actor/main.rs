@@ -1,0 +1,109 @@
+//! A contender for the tests: follows the commands on its input, one answer a line.
+//!
+//! Arguments: name, directory, TTL in seconds, endpoints with commas between, address of the store.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use shmlock_fleet::{FleetGuard, FleetLock};
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [name, directory, ttl, endpoints, store] = &arguments[..] else {
+        panic!("usage: NAME DIRECTORY TTL ENDPOINTS STORE");
+    };
+    let lock = FleetLock::builder(name, endpoints.split(','))
+        .directory(directory)
+        .ttl(Duration::from_secs(ttl.parse().expect("seconds")))
+        .description("an actor")
+        .open()
+        .expect("the lock opens");
+    let mut store = Store::connect(store);
+    let mut guard: Option<FleetGuard<'_>> = None;
+    for line in std::io::stdin().lines() {
+        let line = line.expect("commands are text");
+        let words: Vec<&str> = line.split(' ').collect();
+        let answer = match words[..] {
+            ["lock"] => locked(&mut guard, lock.lock()),
+            ["for", millis] => {
+                let limit = Duration::from_millis(millis.parse().expect("a number"));
+                locked(&mut guard, lock.try_lock_for(limit))
+            }
+            ["try"] => match lock.try_lock() {
+                Ok(None) => "busy".into(),
+                Ok(Some(held)) => locked(&mut guard, Ok(held)),
+                Err(error) => format!("error {error}"),
+            },
+            // Without a look at the deadline: only the store can refuse.
+            ["write"] => {
+                let token = guard.as_ref().expect("a guard").fencing_token();
+                let value = store.read();
+                if store.write(token, value + 1) { "accepted".into() } else { "refused".into() }
+            }
+            ["lost"] => guard.as_ref().expect("a guard").is_lost().to_string(),
+            ["release"] => match guard.take().expect("a guard").release() {
+                Ok(()) => "released".into(),
+                Err(error) => format!("error {error}"),
+            },
+            ["count", rounds] => count(&lock, &mut store, rounds.parse().expect("a number")),
+            _ => panic!("unknown command: {line}"),
+        };
+        println!("{answer}");
+    }
+}
+
+fn locked<'a>(
+    guard: &mut Option<FleetGuard<'a>>,
+    outcome: shmlock_fleet::Result<FleetGuard<'a>>,
+) -> String {
+    match outcome {
+        Ok(held) => {
+            let token = held.fencing_token();
+            *guard = Some(held);
+            format!("locked {token}")
+        }
+        Err(error) => format!("error {error}"),
+    }
+}
+
+/// Adds to the store's value so often, one acquisition each. Returns the number of accepted writes.
+fn count(lock: &FleetLock, store: &mut Store, rounds: u32) -> String {
+    let mut accepted = 0;
+    for _ in 0..rounds {
+        let guard = match lock.lock() {
+            Ok(guard) => guard,
+            Err(error) => return format!("error {error}"),
+        };
+        let value = store.read();
+        accepted += u32::from(store.write(guard.fencing_token(), value + 1));
+        if let Err(error) = guard.release() {
+            return format!("error {error}");
+        }
+    }
+    format!("done {accepted}")
+}
+
+/// The connection to the fenced store.
+struct Store(BufReader<TcpStream>);
+
+impl Store {
+    fn connect(address: &str) -> Self {
+        Self(BufReader::new(TcpStream::connect(address).expect("the store listens")))
+    }
+
+    fn ask(&mut self, question: &str) -> String {
+        writeln!(self.0.get_mut(), "{question}").expect("the store reads");
+        let mut answer = String::new();
+        self.0.read_line(&mut answer).expect("the store answers");
+        answer.trim().to_owned()
+    }
+
+    fn read(&mut self) -> u64 {
+        self.ask("read").parse().expect("a number")
+    }
+
+    fn write(&mut self, token: u64, value: u64) -> bool {
+        self.ask(&format!("write {token} {value}")) == "accepted"
+    }
+}

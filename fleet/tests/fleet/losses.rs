@@ -1,0 +1,150 @@
+//! A holder that dies, is stopped, or loses its key; and what is left of the lock then.
+
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use shmlock_fleet::shmlock::ExitEvent;
+use shmlock_fleet::{Error, Loss};
+
+use crate::scene::{Scene, TTL};
+
+#[test]
+fn the_successor_of_a_killed_holder_gets_in() {
+    let Some(scene) = Scene::new(1) else { return };
+    let [mut holder, mut successor] = ["a", "b"].map(|machine| scene.actor(machine));
+    let first = holder.locks("lock");
+    successor.tell("lock");
+    scene.until_queue_has(2);
+    holder.kill();
+    assert!(successor.has_locked() > first);
+    assert_eq!(successor.ask("release"), "released");
+    // The dead holder's machine is not blocked either.
+    let mut heir = scene.actor("a");
+    heir.locks("lock");
+    assert_eq!(heir.ask("release"), "released");
+}
+
+#[test]
+fn a_stopped_holder_finds_itself_lost_and_the_store_refuses_its_write() {
+    let Some(scene) = Scene::new(1) else { return };
+    let [mut holder, mut successor] = ["a", "b"].map(|machine| scene.actor(machine));
+    let first = holder.locks("lock");
+    assert_eq!(holder.ask("write"), "accepted");
+    holder.signal(Signal::STOP);
+    let second = successor.locks("lock");
+    assert!(second > first);
+    assert_eq!(successor.ask("write"), "accepted");
+    holder.tell("write"); // its next action: it does not look at its deadline first
+    holder.signal(Signal::CONT);
+    assert_eq!(holder.answer(), "refused");
+    assert_eq!(holder.ask("lost"), "true");
+    assert!(holder.ask("release").contains("was lost"));
+    assert_eq!(scene.queue(), 1, "the release left the successor's key alone");
+    let state = scene.store.state();
+    state.assert_tokens_rise();
+    assert_eq!((state.accepted.clone(), state.refused.clone()), (vec![first, second], vec![first]));
+    drop(state);
+    assert_eq!(successor.ask("release"), "released");
+    let mut local = scene.actor("a");
+    local.locks("lock");
+    assert_eq!(local.ask("release"), "released");
+}
+
+#[test]
+fn a_stopped_waiter_begins_again_and_gets_in() {
+    let Some(scene) = Scene::new(1) else { return };
+    let [mut holder, mut waiter] = ["a", "b"].map(|machine| scene.actor(machine));
+    let first = holder.locks("lock");
+    waiter.tell("lock");
+    scene.until_queue_has(2);
+    waiter.signal(Signal::STOP);
+    scene.until_queue_has(1);
+    waiter.signal(Signal::CONT);
+    scene.until_queue_has(2);
+    assert_eq!(holder.ask("release"), "released");
+    assert!(waiter.has_locked() > first);
+    assert_eq!(waiter.ask("release"), "released");
+}
+
+#[test]
+fn a_deleted_key_is_an_event_for_its_holder() {
+    let Some(scene) = Scene::new(1) else { return };
+    let (tell, told) = channel();
+    let event = ExitEvent::new();
+    let lock = scene
+        .builder("a")
+        .loss_event(&event)
+        .on_loss(move |loss| tell.send(loss).expect("the test listens"))
+        .open()
+        .expect("a lock");
+    let guard = lock.lock().expect("it is free");
+    assert!(!guard.is_lost() && !event.is_set().expect("an event"));
+    scene.members[0].ctl(&["del", "--prefix", &scene.prefix()]);
+    assert_eq!(told.recv(), Ok(Loss::KeyGone));
+    assert!(guard.is_lost() && event.is_set().expect("an event"));
+    assert_eq!(guard.time_left(), Duration::ZERO);
+    assert!(matches!(guard.check(), Err(Error::Lost { loss: Loss::KeyGone, .. })));
+    assert!(guard.release().is_err_and(|error| error.is_lost()));
+    lock.lock().expect("the local lock is free").release().expect("it was held");
+    assert!(told.try_recv().is_err(), "a loss is told once");
+}
+
+#[test]
+fn a_holder_without_servers_loses_at_its_own_deadline() {
+    let Some(mut scene) = Scene::new(1) else { return };
+    let (tell, told) = channel();
+    let callback = move |loss| tell.send(loss).expect("the test listens");
+    let lock = scene.builder("a").on_loss(callback).open().expect("a lock");
+    let guard = lock.lock().expect("it is free");
+    assert!(guard.time_left() <= Duration::from_secs(TTL) * 9 / 10, "the margin is a tenth");
+    scene.members[0].kill();
+    assert_eq!(told.recv(), Ok(Loss::DeadlinePassed));
+    assert!(guard.is_lost());
+    drop(guard);
+    scene.members[0].restart();
+    lock.lock().expect("the local lock is free").release().expect("it was held");
+}
+
+#[test]
+fn a_holder_outlives_its_ttl_by_renewals() {
+    let Some(scene) = Scene::new(1) else { return };
+    let lock = scene.builder("a").open().expect("a lock");
+    let guard = lock.lock().expect("it is free");
+    let lease = scene.members[0].ctl(&["lease", "list"]);
+    // A second lease, without renewals, that is younger: it ends later than ours would.
+    let grant = scene.members[0].ctl(&["lease", "grant", &TTL.to_string()]);
+    let other = grant.split(' ').nth(1).expect("lease ID granted …");
+    shmlock_tests::until(|| !scene.members[0].ctl(&["lease", "list"]).contains(other));
+    assert!(!guard.is_lost());
+    let own = lease.lines().last().expect("a lease");
+    assert!(scene.members[0].ctl(&["lease", "list"]).contains(own));
+    guard.release().expect("it was held");
+}
+
+#[test]
+fn a_handle_does_not_nest() {
+    let Some(scene) = Scene::new(1) else { return };
+    let lock = scene.builder("a").open().expect("a lock");
+    let guard = lock.lock().expect("it is free");
+    assert!(matches!(lock.lock(), Err(Error::Nested { .. })));
+    assert!(matches!(lock.try_lock(), Err(Error::Nested { .. })));
+    guard.release().expect("it was held");
+    assert!(lock.try_lock().expect("servers answer").is_some());
+}
+
+#[test]
+fn an_exit_event_ends_the_wait_for_the_fleet() {
+    let Some(scene) = Scene::new(1) else { return };
+    let holder = scene.builder("a").open().expect("a lock");
+    let guard = holder.lock().expect("it is free");
+    let stop = ExitEvent::new();
+    let waiter = scene.builder("b").exit_event(&stop).open().expect("a lock");
+    let waiting = std::thread::spawn(move || waiter.lock().map(drop));
+    scene.until_queue_has(2);
+    stop.set().expect("an event");
+    let ended = waiting.join().expect("no panic");
+    assert!(ended.is_err_and(|error| error.is_cancelled()));
+    assert_eq!(scene.queue(), 1, "the waiter has left");
+    guard.release().expect("it was held");
+}

@@ -1,0 +1,142 @@
+//! Members of etcd, each with an address and a data directory of its own.
+
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
+
+use shmlock_tests::start;
+
+/// One member. Dropped, it is killed.
+pub(crate) struct Member {
+    name: String,
+    address: String,
+    port: u16,
+    directory: PathBuf,
+    child: Option<Child>,
+}
+
+/// Returns `true` if the program is installed; else reports the test as skipped.
+pub(crate) fn has_etcd() -> bool {
+    let found = Command::new("etcd").arg("--version").stdout(Stdio::null()).status().is_ok();
+    if !found {
+        shmlock_tests::skipped("there is no program `etcd`: bash ci/fleet.sh installs it");
+    }
+    found
+}
+
+/// Returns an address of the loopback network that belongs to this process: so its ports are free.
+pub(crate) fn own_address() -> String {
+    let [_, a, b, c] = std::process::id().to_be_bytes();
+    format!("127.{}.{b}.{c}", 128 | a)
+}
+
+/// Returns a port that no other caller of this process gets, with two after it.
+pub(crate) fn own_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(20_000);
+    NEXT.fetch_add(3, Ordering::Relaxed)
+}
+
+/// Starts a cluster of so many members in `directory`, and returns once each is ready.
+pub(crate) fn cluster(directory: &Path, count: usize, options: &[&str]) -> Vec<Member> {
+    let mut members: Vec<Member> = (0..count)
+        .map(|index| Member {
+            name: format!("m{index}"),
+            address: own_address(),
+            port: own_port(),
+            directory: directory.join(format!("etcd-{index}")),
+            child: None,
+        })
+        .collect();
+    let peers: Vec<String> =
+        members.iter().map(|one| format!("{}={}", one.name, one.peer())).collect();
+    let peers = peers.join(",");
+    let ready: Vec<Ready> =
+        members.iter_mut().map(|member| member.spawn(&peers, options)).collect();
+    for (member, ready) in members.iter_mut().zip(ready) {
+        ready.wait(member);
+    }
+    members
+}
+
+/// The socket on which a member says that it is ready, as to systemd: `sd_notify(3)`.
+struct Ready(UnixDatagram);
+
+impl Ready {
+    fn wait(self, member: &Member) {
+        let mut message = [0; 256];
+        loop {
+            let length = self.0.recv(&mut message).expect("a message");
+            if message[..length].starts_with(b"READY=1") {
+                return;
+            }
+            assert!(length > 0, "{} does not begin", member.name);
+        }
+    }
+}
+
+impl Member {
+    pub(crate) fn endpoint(&self) -> String {
+        format!("http://{}:{}", self.address, self.port)
+    }
+
+    fn peer(&self) -> String {
+        format!("http://{}:{}", self.address, self.port + 1)
+    }
+
+    fn spawn(&mut self, peers: &str, options: &[&str]) -> Ready {
+        std::fs::create_dir_all(&self.directory).expect("a directory");
+        let socket = self.directory.join("ready");
+        let _ = std::fs::remove_file(&socket);
+        let ready = UnixDatagram::bind(&socket).expect("a socket");
+        let log = std::fs::File::create(self.directory.join("log")).expect("a log");
+        let mut command = Command::new("etcd");
+        command
+            .env("NOTIFY_SOCKET", &socket)
+            .args(["--name", &self.name, "--initial-cluster", peers])
+            .arg("--data-dir")
+            .arg(self.directory.join("data"))
+            .args(["--listen-client-urls", &self.endpoint()])
+            .args(["--advertise-client-urls", &self.endpoint()])
+            .args(["--listen-peer-urls", &self.peer()])
+            .args(["--initial-advertise-peer-urls", &self.peer()])
+            .args(options)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log);
+        self.child = Some(start(&mut command).expect("etcd starts"));
+        Ready(ready)
+    }
+
+    /// Starts a killed member of a cluster of one again, from its disk.
+    pub(crate) fn restart(&mut self) {
+        let peers = format!("{}={}", self.name, self.peer());
+        self.spawn(&peers, &[]).wait(self);
+    }
+
+    /// Kills the member and returns once it is dead.
+    pub(crate) fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().expect("a signal");
+            child.wait().expect("its end");
+        }
+    }
+
+    /// Runs `etcdctl` with this member.
+    pub(crate) fn ctl(&self, arguments: &[&str]) -> String {
+        let output = Command::new("etcdctl")
+            .env("ETCDCTL_API", "3")
+            .args(["--endpoints", &self.endpoint()])
+            .args(arguments)
+            .output()
+            .expect("etcdctl runs");
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+        String::from_utf8(output.stdout).expect("text")
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}

@@ -1,0 +1,95 @@
+//! Servers that restart, vanish and come back, and a leader that dies.
+
+use shmlock_fleet::Error;
+
+use crate::scene::Scene;
+
+#[test]
+fn a_lock_outlives_a_restart_from_the_disk() {
+    let Some(mut scene) = Scene::new(1) else { return };
+    let mut holder = scene.actor("a");
+    let first = holder.locks("lock");
+    scene.members[0].kill();
+    scene.members[0].restart();
+    // The key is on the disk, and its lease begins anew.
+    let mut waiter = scene.actor("b");
+    assert_eq!(waiter.ask("try"), "busy");
+    let released = holder.ask("release");
+    assert!(released == "released" || released.contains("was lost"), "{released}");
+    assert!(waiter.locks("lock") > first);
+    assert_eq!(waiter.ask("release"), "released");
+}
+
+#[test]
+fn a_waiter_gets_in_after_the_server_was_gone() {
+    let Some(mut scene) = Scene::new(1) else { return };
+    let [mut holder, mut waiter] = ["a", "b"].map(|machine| scene.actor(machine));
+    let first = holder.locks("lock");
+    waiter.tell("lock");
+    scene.until_queue_has(2);
+    scene.members[0].kill();
+    scene.members[0].restart();
+    let released = holder.ask("release");
+    assert!(released == "released" || released.contains("was lost"), "{released}");
+    // It has waited on, or its lease ended while there was no server.
+    match waiter.answer() {
+        locked if locked.starts_with("locked ") => {}
+        error => {
+            assert!(error.contains("no etcd answers"), "{error}");
+            assert!(waiter.locks("lock") > first);
+        }
+    }
+    assert_eq!(waiter.ask("release"), "released");
+}
+
+#[test]
+fn without_a_server_there_are_errors_and_then_success() {
+    let Some(mut scene) = Scene::new(1) else { return };
+    let lock = scene.builder("a").open().expect("no server is asked");
+    let first = lock.lock().expect("it is free").fencing_token();
+    scene.members[0].kill();
+    for _ in 0..2 {
+        let error = lock.lock().expect_err("no server");
+        assert!(matches!(error, Error::NoServer { .. }), "{error}");
+        assert_eq!(error.endpoint(), Some(&*scene.members[0].endpoint()));
+    }
+    scene.members[0].restart();
+    let guard = lock.lock().expect("the server is back");
+    assert!(guard.fencing_token() > first);
+    guard.release().expect("it was held");
+}
+
+#[test]
+fn a_cluster_of_three_outlives_its_leader() {
+    let Some(mut scene) = Scene::new(3) else { return };
+    let [mut holder, mut waiter] = ["a", "b"].map(|machine| scene.actor(machine));
+    let first = holder.locks("lock");
+    assert_eq!(holder.ask("write"), "accepted");
+    waiter.tell("lock");
+    scene.until_queue_has(2);
+    let leader = (0..3)
+        .find(|&index| {
+            let status = scene.members[index].ctl(&["endpoint", "status", "--write-out=fields"]);
+            let field = |name: &str| {
+                let line = status.lines().find(|line| line.starts_with(&format!("\"{name}\"")));
+                line.and_then(|line| line.split(" : ").nth(1)).expect("a field").to_owned()
+            };
+            field("MemberID") == field("Leader")
+        })
+        .expect("there is a leader");
+    scene.members[leader].kill();
+    let released = holder.ask("release");
+    if released == "released" {
+        assert!(waiter.has_locked() > first);
+    } else {
+        // The election took longer than a request, or than the lease.
+        let answer = waiter.answer();
+        assert!(answer.starts_with("locked ") || answer.starts_with("error "), "{answer}");
+        if answer.starts_with("error ") {
+            waiter.locks("lock");
+        }
+    }
+    assert_eq!(waiter.ask("write"), "accepted");
+    assert_eq!(waiter.ask("release"), "released");
+    scene.store.state().assert_tokens_rise();
+}
