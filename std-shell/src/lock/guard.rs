@@ -60,6 +60,13 @@ impl<'a> Guard<'a> {
     /// ```
     #[must_use]
     pub fn recovered(&self) -> Option<Recovered> {
+        if self.lock.is_told_of_death() { self.recovered_if_current() } else { None }
+    }
+
+    /// Apart: most holds are not told of a death.
+    #[cold]
+    #[inline(never)]
+    fn recovered_if_current(&self) -> Option<Recovered> {
         self.lock.recovered().filter(|_| self.is_current())
     }
 

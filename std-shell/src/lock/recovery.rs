@@ -21,12 +21,18 @@ impl ShmLock {
     #[must_use]
     #[inline]
     pub fn recovered(&self) -> Option<Recovered> {
+        self.is_told_of_death().then(|| self.death_of_this_hold())
+    }
+
+    /// Returns `true` if this handle holds the lock, and the protected data may be inconsistent.
+    #[inline]
+    pub(crate) fn is_told_of_death(&self) -> bool {
         // The DIED flag decides.
         if !(self.holds.is_held() && self.shared.is_ours()) {
-            return None;
+            return false;
         }
         let word = self.shared.region().word();
-        (word.owner_died() && word.is_owned_by(self.token)).then(|| self.death_of_this_hold())
+        word.owner_died() && word.is_owned_by(self.token)
     }
 
     /// Returns which owner has died, if this hold was told.
