@@ -45,7 +45,7 @@ presence_kept_while_closing std-shell/src
 no_wake std-shell/src
     s/futex::wake\(word, Flags::empty\(\), waiters\)/Ok(word.as_ptr() as usize \& waiters as usize \& 0)/
 no_sticky_waiters core/src
-    s/\*self\.(arrival|next) = Attempt::AfterWaiting;//
+    s/\*+(self\.)?(arrival|next) = Attempt::AfterWaiting;//
 cancel_without_wake core/src
     s/Err\(cancel_wait\(word, seen, .*\)\)/Err(seen)/
 recovery_is_not_reported core/src
