@@ -182,11 +182,10 @@ impl<const N: usize, F: Fence> Drop for Change<'_, '_, N, F> {
         // The handle's own fence may be what panicked. The strongest one replaces any.
         let us = Party { region, number, line, fence: FullSystem };
         if self.is_inside {
-            us.leave();
+            us.leave(); // CHOOSING has fallen before
         } else {
-            us.count_death();
+            us.begin_life(); // counts such a death, and clears the line
         }
-        us.stop_choosing(); // the number may fall twice, which does no harm
         compiler_fence(Ordering::SeqCst); // partner: as above
         self.lock.holds.end_change(None);
     }

@@ -46,32 +46,23 @@ impl<'a, const N: usize, F: Fence> Party<'a, N, F> {
     /// *If we die here,* at any store: the next life does it again, and counts no death twice.
     #[cold]
     pub(super) fn begin_life(&self) -> bool {
-        let Line { choosing, number, life, buried, .. } = self.line;
+        let Line { choosing, number, section, life, buried, .. } = self.line;
         let fence = self.fence;
-        let has_died = self.count_death();
+        // All loads here. Partner: an earlier life of this party, whose stores have ended; for
+        // `buried`, `bury`. Relaxed.
+        let before = Section::from_bits(section.load(Relaxed));
+        if before.is_inside() {
+            // Partner: `deaths_seen_by` of the next owner, by the fence and the number below.
+            section.store(before.recovered().bits(), Relaxed);
+        }
+        fence.release(); // the next owner, which sees our number fall, sees the death
         choosing.store(0, Relaxed); // partner: `stands_in_way`
         fence.release(); // the barrier after each store of a line
         number.store(0, Relaxed); // partner: `stands_in_way`
         fence.release(); // a party that sees the new life sees the line at rest
-        // Partner: `is_buried`, and `bury`. Its loads: an earlier life of this party, whose stores
-        // have ended; `bury`. Relaxed.
+        // Partner: `is_buried`, and `bury`.
         life.store(next_life(life.load(Relaxed), buried.load(Relaxed)), Relaxed);
         fence.full(); // a party that finds an earlier life came before we choose, and we see it
-        has_died
-    }
-
-    /// Turns an INSIDE that an earlier life or another handle of our party left into a death.
-    /// Returns `true` if there was one.
-    #[inline]
-    pub(super) fn count_death(&self) -> bool {
-        let section = &self.line.section;
-        // Partner: the handle that died, whose stores have ended. Relaxed.
-        let before = Section::from_bits(section.load(Relaxed));
-        if before.is_inside() {
-            // Partner: `deaths_seen_by` of the next owner, by the fence and the number after it.
-            section.store(before.recovered().bits(), Relaxed);
-        }
-        self.fence.release(); // the next owner, which sees our number fall, sees the death
         before.is_inside()
     }
 
