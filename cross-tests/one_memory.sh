@@ -19,7 +19,7 @@ firmware() {
 linux() { cargo build --locked --quiet --release -p shmlock-one-memory-linux; }
 
 # The judge removes its files, unless it is killed.
-memory=$(mktemp -d /dev/shm/shmlock-one-memory.XXXXXX)
+memory=$(mktemp -d /dev/shm/one-memory.XXXXXX)
 trap 'rm -rf "$memory"' EXIT
 
 # judge MACHINE RUN OPTION...: lets all parties run, and judges. `timeout` ends the emulators as

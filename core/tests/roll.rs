@@ -138,6 +138,21 @@ fn a_retirement_that_comes_too_late_leaves_the_next_boot_alive() {
     assert!(!roll.is_over(second.token()));
 }
 
+/// Two supervisors are an error of the system.
+#[test]
+fn a_late_store_of_a_second_supervisor_takes_a_retirement_back_and_robs_no_owner() {
+    let memory = RollMemory::<1>::new();
+    let roll = Roll::new(&memory).expect("untouched");
+    let first = roll.begin_boot(slot(1)).expect("a slot").id();
+    let second = roll.begin_boot(slot(1)).expect("a slot").id();
+    assert_eq!(roll.retire(second), Ok(()));
+    assert!(roll.is_over(first.token()) && roll.is_over(second.token()));
+    assert_eq!(roll.retire(first), Ok(()));
+    assert!(roll.is_over(first.token()) && !roll.is_over(second.token()));
+    assert_eq!(roll.retire(second), Ok(()));
+    assert!(roll.is_over(second.token()));
+}
+
 #[test]
 fn a_slot_without_a_boot_proves_nothing_whatever_is_retired() {
     for epoch in (0..EPOCHS).step_by(STRIDE) {

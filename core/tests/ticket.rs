@@ -235,6 +235,42 @@ fn a_call_from_within_a_wait_is_refused_and_a_panic_leaves_the_line_at_rest() {
 }
 
 #[test]
+fn a_panic_in_a_wait_forgets_no_death_of_another_handle_of_the_party() {
+    struct Panics;
+    impl Wait for Panics {
+        fn wait(&mut self, _context: &mut WaitContext<'_>) -> WaitAction {
+            panic!("in a wait");
+        }
+    }
+    let memory = TicketMemory::new();
+    let (one, goes_on) = (party(&memory, 1), party(&memory, 2));
+    drop(goes_on.try_lock().expect("at rest").expect("free")); // it has begun its life
+    die_inside(&memory, 2);
+    let guard = one.lock_or_recover(&mut Spin::attempts(9), &mut Dead(2)).expect("proof");
+    assert!(guard.owner_died());
+    let ended = catch_unwind(AssertUnwindSafe(|| goes_on.lock(&mut Panics).map(drop)));
+    ended.expect_err("a panic");
+    assert!(guard.owner_died(), "the sum stands still while the lock is held");
+    guard.release().expect("held");
+    assert!(goes_on.try_lock().expect("at rest").expect("free").owner_died());
+}
+
+#[test]
+fn a_dead_owner_is_named_whenever_no_other_party_is_inside() {
+    let memory = TicketMemory::new();
+    let named = || region(&memory).holder().map(|holder| holder.token.get());
+    die_inside(&memory, 2);
+    let one = party(&memory, 1);
+    let guard = one.lock_or_recover(&mut Spin::attempts(9), &mut Dead(2)).expect("proof");
+    guard.declare_consistent().expect("held");
+    assert_eq!(named(), Some(1));
+    drop(guard);
+    assert_eq!(named(), Some(2)); // others wait for it, unless they have proof
+    region(&memory).bury(number(2), InnerShareable, &mut Dead(2)).expect("one of three");
+    assert_eq!(named(), None);
+}
+
+#[test]
 fn what_is_no_such_lock_is_refused_and_not_written_to() {
     let memory = TicketMemory::<3>::new();
     let wrong = TicketLock::new(region(&memory), number(4)).map(drop);

@@ -121,6 +121,8 @@ fn memory_of_something_else_is_refused_and_not_written_to() {
         (1, Error::NotALock { found: 1 }),
         (ticket_magic(2), Error::OtherParties { found: 2 }),
         (ticket_magic(3) + (1 << 24), Error::OtherVersion { found: 2 }),
+        // Not the advice that version 129 of the other lock has.
+        (ticket_magic(3) | 128 << 24, Error::NotALock { found: 0x8103_4b54 }),
     ] {
         let bank = Bank::new();
         bank.0[MAGIC_AT].store(magic, Relaxed);

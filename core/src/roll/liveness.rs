@@ -8,7 +8,9 @@ use crate::token::Token;
 /// Proof of death by the boot counters of a [`Roll`]: an owner is dead if its core has begun
 /// another boot, or if its supervisor has declared its boot over.
 ///
-/// Owners of another kind, such as processes of the Linux shell, count as alive.
+/// **For handles of an [`EpochRegion`](crate::EpochRegion) only.** In a plain region a static token
+/// from 1024 on reads as that of a boot: its living owner may look dead, and is robbed. Owners of
+/// another kind, such as processes of the Linux shell, count as alive.
 ///
 /// The proof holds until the token comes back, 1024 boots of that core later. It needs nothing to
 /// be held meanwhile.

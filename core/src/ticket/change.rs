@@ -43,7 +43,7 @@ impl<const N: usize, F: Fence> TicketLock<'_, N, F> {
         if !self.holds.is_none() {
             return self.nest(kind);
         }
-        let change = Change::begin(self);
+        let mut change = Change::begin(self);
         if !self.alive.get() {
             self.begin_life();
         }
@@ -52,6 +52,7 @@ impl<const N: usize, F: Fence> TicketLock<'_, N, F> {
             change.end(None);
             return Err(Error::Busy { seen });
         }
+        change.is_inside = true;
         self.note_acquisition(contention.failed > 0);
         change.end(Some(kind));
         Ok(())
@@ -72,7 +73,8 @@ impl<const N: usize, F: Fence> TicketLock<'_, N, F> {
         if !self.holds.is_single(kind) {
             return self.holds.unnest(kind);
         }
-        let change = Change::begin(self);
+        let mut change = Change::begin(self);
+        change.is_inside = true;
         self.us.leave();
         change.end(None);
         Ok(())
@@ -145,7 +147,11 @@ impl<const N: usize, F: Fence> TicketLock<'_, N, F> {
 
 /// A handle in change, until [`end`](Self::end). If it is dropped instead, foreign code has unwound
 /// out of the call.
-struct Change<'l, 'a, const N: usize, F: Fence>(&'l TicketLock<'a, N, F>);
+struct Change<'l, 'a, const N: usize, F: Fence> {
+    lock: &'l TicketLock<'a, N, F>,
+    /// `true` if INSIDE in our line is of this handle.
+    is_inside: bool,
+}
 
 impl<'l, 'a, const N: usize, F: Fence> Change<'l, 'a, N, F> {
     #[inline]
@@ -154,29 +160,33 @@ impl<'l, 'a, const N: usize, F: Fence> Change<'l, 'a, N, F> {
         // Partner: an interrupt handler on this thread or core, which sees this state before it
         // sees the line move.
         compiler_fence(Ordering::SeqCst);
-        Self(lock)
+        Self { lock, is_inside: false }
     }
 
     #[inline]
     fn end(self, hold: Option<HoldKind>) {
         // Partner: as above; it sees the line moved before it sees this state.
         compiler_fence(Ordering::SeqCst);
-        self.0.holds.end_change(hold);
+        self.lock.holds.end_change(hold);
         core::mem::forget(self);
     }
 }
 
 impl<const N: usize, F: Fence> Drop for Change<'_, '_, N, F> {
     /// Leaves the same state as a call that did not acquire the lock: our critical section has not
-    /// begun or has ended.
+    /// begun or has ended. An INSIDE that another handle of our party left is a death. (So is ours
+    /// if the fence of `enter` panics: more careful than needed.)
     #[cold]
     fn drop(&mut self) {
-        let Party { region, number, line, .. } = self.0.us;
+        let Party { region, number, line, .. } = self.lock.us;
         // The handle's own fence may be what panicked. The strongest one replaces any.
         let us = Party { region, number, line, fence: FullSystem };
-        us.leave();
-        us.stop_choosing(); // the number falls twice, which does no harm
+        if self.is_inside {
+            us.leave(); // CHOOSING has fallen before
+        } else {
+            us.begin_life(); // counts such a death, and clears the line
+        }
         compiler_fence(Ordering::SeqCst); // partner: as above
-        self.0.holds.end_change(None);
+        self.lock.holds.end_change(None);
     }
 }

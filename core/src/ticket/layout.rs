@@ -20,7 +20,7 @@
 #[cfg(not(loom))]
 use core::mem::{align_of, offset_of, size_of};
 
-use crate::layout::{REGION_LEN, Words};
+use crate::layout::{EPOCH_VERSION, REGION_LEN, Words};
 use crate::sync::AtomicU32;
 
 /// The layout version of the ticket lock that this crate reads and writes.
@@ -72,7 +72,8 @@ impl TicketMagic {
         match word.to_le_bytes() {
             [b'T', b'K', found, TICKET_VERSION] if found == parties => Self::Ours,
             [b'T', b'K', found, TICKET_VERSION] => Self::OtherParties(found),
-            [b'T', b'K', _, found] => Self::OtherVersion(found),
+            // That number means epoch tokens in the other lock, and the error would say so.
+            [b'T', b'K', _, found] if found != EPOCH_VERSION => Self::OtherVersion(found),
             _ => Self::Foreign,
         }
     }

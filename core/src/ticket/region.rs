@@ -151,8 +151,8 @@ impl<'a, const N: usize> TicketRegion<'a, N> {
     /// Returns the present owner and its record; `None` if the lock is free. Changes nothing. Any
     /// caller, at any time.
     ///
-    /// A dead owner is named until another party acquires the lock, its party comes back, or it is
-    /// buried.
+    /// A dead owner is named whenever no other party holds the lock, until its own party comes back
+    /// or it is buried. A party that has proof of its death acquires the lock all the same.
     #[must_use]
     pub fn holder(self) -> Option<Holder> {
         let mut token = self.owner()?;

@@ -1,7 +1,8 @@
 //! Runs a child that accesses memory which may fault or hang, and watches it: fork(2), waitpid(2).
 //!
 //! The child makes system calls and accesses one word; it allocates nothing, runs no handler of the
-//! program, dumps no core, and dies with its parent. It reports each step by a pipe before the next
+//! program (every signal is blocked in it, except those of faults, which have no handler), dumps no
+//! core, and dies with the thread that watches it. It reports each step by a pipe before the next
 //! one, so that the parent knows how far a child has come that died or hangs.
 
 #![allow(unsafe_code, reason = "fork, and the steps of a child that accesses raw memory")]
@@ -15,6 +16,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 
 use crate::sys::clock::BootInstant;
+use crate::sys::signal_mask::with_all_blocked;
 
 /// How a child ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,20 +55,25 @@ pub(crate) unsafe fn run(
     act: impl FnOnce(&dyn Fn(Step)),
 ) -> Result<(Vec<Step>, ChildEnd), (&'static str, Errno)> {
     let (reports, report) = pipe_with(PipeFlags::CLOEXEC).map_err(|errno| ("fork", errno))?;
-    // SAFETY: the child makes system calls and what the caller promises, and ends without return.
-    let pid = match unsafe { libc::fork() } {
-        -1 => {
-            let error = std::io::Error::last_os_error();
-            return Err(("fork", Errno::from_io_error(&error).unwrap_or(Errno::AGAIN)));
+    // SAFETY: getpid(2) takes nothing.
+    let parent = unsafe { libc::getpid() };
+    // The child never comes out of it: its mask stays.
+    let forked = with_all_blocked(|| {
+        // SAFETY: the child makes system calls and what the caller promises, and does not return.
+        match unsafe { libc::fork() } {
+            -1 => Err(std::io::Error::last_os_error()),
+            0 => {
+                prepare(parent);
+                act(&|step| send(report.as_fd(), step));
+                // SAFETY: ends the child without running the program's exit handlers.
+                unsafe { libc::_exit(0) }
+            }
+            pid => Ok(pid),
         }
-        0 => {
-            prepare();
-            act(&|step| send(report.as_fd(), step));
-            // SAFETY: ends the child without running the program's exit handlers.
-            unsafe { libc::_exit(0) }
-        }
-        pid => Pid::from_raw(pid).ok_or(("fork", Errno::CHILD))?,
-    };
+    });
+    let pid = forked
+        .map_err(|error| ("fork", Errno::from_io_error(&error).unwrap_or(Errno::AGAIN)))
+        .and_then(|pid| Pid::from_raw(pid).ok_or(("fork", Errno::CHILD)))?;
     drop(report);
     let mut bytes = Vec::new();
     let end = watch(pid, reports.as_fd(), bound, &mut bytes).map_err(|errno| ("watch", errno))?;
@@ -76,13 +83,22 @@ pub(crate) unsafe fn run(
 }
 
 /// Makes the child harmless. Async-signal-safe.
-fn prepare() {
-    for signal in [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL] {
+fn prepare(parent: libc::pid_t) {
+    // Those that the mask leaves unblocked.
+    for signal in
+        [libc::SIGBUS, libc::SIGSEGV, libc::SIGILL, libc::SIGFPE, libc::SIGSYS, libc::SIGTRAP]
+    {
         // SAFETY: the default action is no handler.
         unsafe { libc::signal(signal, libc::SIG_DFL) };
     }
-    // SAFETY: prctl(2) with two numbers; fails if the parent has died already, which is as good.
+    // SAFETY: prctl(2) with two numbers.
     unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+    // A parent that died before that sends no signal. 0: it is outside our pid namespace.
+    // SAFETY: getppid(2) takes nothing.
+    if ![0, parent].contains(&unsafe { libc::getppid() }) {
+        // SAFETY: as in `run`.
+        unsafe { libc::_exit(0) };
+    }
     // SAFETY: prctl(2) with two numbers: no core is dumped.
     unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0) };
 }
@@ -173,6 +189,8 @@ fn receive(reports: BorrowedFd<'_>, bytes: &mut Vec<u8>) -> Result<bool, Errno> 
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicU32;
+    use std::sync::atomic::Ordering::Relaxed;
     use std::time::Duration;
 
     use shmlock_tests::{Capability, can};
@@ -237,6 +255,36 @@ mod tests {
                 })
             };
             assert_eq!(ran, Ok((vec![[1, 2]], ChildEnd::Done)));
+        });
+    }
+
+    #[test]
+    fn a_child_runs_no_handler_of_the_program() {
+        static RUNS: AtomicU32 = AtomicU32::new(0);
+        extern "C" fn count(_signal: libc::c_int) {
+            RUNS.fetch_add(1, Relaxed);
+        }
+        fn ask_to_end() {
+            // SAFETY: raise(3) takes a number.
+            unsafe { libc::raise(libc::SIGTERM) };
+        }
+        shmlock_tests::alone!(|| {
+            if !can(Capability::ForkDuringCalls) {
+                return;
+            }
+            let handler: extern "C" fn(libc::c_int) = count;
+            // SAFETY: the handler is async-signal-safe; a process of the test's own.
+            unsafe { libc::signal(libc::SIGTERM, handler as libc::sighandler_t) };
+            // SAFETY: the child makes system calls only.
+            let ran = unsafe {
+                run(LONG, |report| {
+                    ask_to_end();
+                    report([1, RUNS.load(Relaxed)]);
+                })
+            };
+            assert_eq!(ran, Ok((vec![[1, 0]], ChildEnd::Done)));
+            ask_to_end();
+            assert_eq!(RUNS.load(Relaxed), 1, "the parent has its mask again");
         });
     }
 

@@ -26,7 +26,7 @@ struct Directory(PathBuf);
 
 impl Directory {
     fn new(parent: &Path) -> Self {
-        let path = parent.join(format!("shmlock-one-memory-{}", std::process::id()));
+        let path = parent.join(format!("one-memory-{}", std::process::id()));
         DirBuilder::new().mode(0o700).create(&path).expect("a directory in memory");
         Self(path)
     }
