@@ -2,8 +2,9 @@
 # Proves: ffi/core/include/shmlock_core.h is what cbindgen generates from the sources, and C and C++
 # compilers accept it without a warning; no function of it can panic; C and Rust programs share one
 # lock and lose no increment, but do without it; a C program recovers from a killed owner; a handle
-# notices a forked child; a signal handler may call a handle after each instruction of the release
-# build. `ci/ffi.sh header` generates the header again.
+# notices a forked child; the parties of a ticket lock lose no increment, and bury a killed one; a
+# signal handler may call a handle after each instruction of the release build. `ci/ffi.sh header`
+# generates the header again.
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
 . ci/lib/ffi.sh
@@ -32,7 +33,7 @@ for standard in c99 c11 c17; do cc -std=$standard "${checks[@]}" "$work/header.c
 
 archive=$(archive "")
 no_panics cc "$archive" "$work"
-for program in counter recover forked; do
+for program in counter recover forked ticket; do
     c_program cc "$archive" "examples/c/$program.c" "$work/$program"
 done
 cargo build --quiet --release -p shmlock-examples --example mapped_region
@@ -42,6 +43,7 @@ count_together "$work/region" 200000 "$work/counter" "$work/counter" "$rust" "$r
 loses_without_the_lock "$work/region" "$work/counter"
 recovers "$work/recover"
 forks "$work/forked"
+buries "$work/ticket"
 cargo test --quiet --release -p shmlock-core-ffi --test every_instruction
 
 status=0

@@ -78,6 +78,9 @@ recovers() { prints_as_expected recover "$@"; }
 # forks COMMAND...: the output is as expected at the head of examples/c/forked.c.
 forks() { prints_as_expected forked "$@"; }
 
+# buries COMMAND...: the output is as expected at the head of examples/c/ticket.c.
+buries() { prints_as_expected ticket "$@"; }
+
 # prints_as_expected EXAMPLE COMMAND...
 prints_as_expected() {
     local source=examples/c/$1.c

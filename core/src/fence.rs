@@ -8,9 +8,17 @@
 //! The ticket lock, which has no compare-and-swap, needs a third one: [`Fence::full`] stands
 //! between a store to the own line and the loads of the others'.
 //!
-//! Called in `protocol.rs` (the owner word), `record/access.rs` (the record), `counters.rs` (the
-//! halves of the generation), `roll/mod.rs` (the boots), `snapshot.rs` (one copy after the other)
-//! and `ticket/steps.rs` (the lines of the parties).
+//! Called in:
+//!
+//! * `protocol.rs`: the owner word;
+//! * `record/access.rs`: the record;
+//! * `counters.rs`: the halves of the generation;
+//! * `snapshot.rs`: one copy after the other;
+//! * `roll/mod.rs`: the boots;
+//! * `ticket/steps.rs`, `ticket/contend.rs`: the lines of the parties;
+//! * `ticket/region.rs`: burials, and the magic word by the barrier itself;
+//! * of the crate `shmlock`, `layout/header.rs`: whether the data is created;
+//!   `remote/remoteproc.rs`: the state of a processor, after the memory.
 //!
 //! | scope | AArch64 acquire / release, full | ARMv7-A | ARMv7-M, v8-M | x86-64 |
 //! |---|---|---|---|---|

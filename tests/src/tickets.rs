@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 
 use shmlock_core::contend::Liveness;
+use shmlock_core::fence::Fence;
 use shmlock_core::wait::{Wait, WaitAction, WaitContext};
 use shmlock_core::{TicketLock, TicketMemory, TicketRegion};
 
@@ -67,7 +68,7 @@ impl Tickets {
     ///
     /// # Panics
     /// If the data is torn without a reported death.
-    pub fn visit(&self, lock: &TicketLock<'_, PARTIES>, liveness: &mut impl Liveness) {
+    pub fn visit(&self, lock: &TicketLock<'_, PARTIES, impl Fence>, liveness: &mut impl Liveness) {
         let guard = lock.lock_or_recover(&mut Yield, liveness).expect("it does not give up");
         let counter = self.counter.load(Relaxed);
         if guard.owner_died() {

@@ -3,10 +3,12 @@
 #![allow(unsafe_code, reason = "the caller of a lock in mapped memory promises what it is")]
 
 use std::fs::File;
+use std::io::{BufRead, BufReader};
 use std::num::NonZeroU16;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
+use std::process::{Child, Stdio};
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::thread;
@@ -15,10 +17,14 @@ use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags, fcntl_add_seals, ftruncate
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
 use shmlock::Errno;
 use shmlock::remote::{Memory, MemorySource, NotMemory, PhysicalError, PhysicalRegion};
+use shmlock_core::contend::{AssumeAlive, Liveness};
+use shmlock_core::fence::FullSystem;
+use shmlock_core::ticket::layout::ticket_len;
 use shmlock_core::wait::{Wait, WaitAction, WaitContext};
-use shmlock_core::{FenceScope, Region, Word};
+use shmlock_core::{FenceScope, Region, Token, Word};
 use shmlock_tests::hostile::{Folder, be_user, make_node, on_tmpfs};
-use shmlock_tests::{Capability, Fixture, alone, can, rounds, skipped};
+use shmlock_tests::tickets::{PARTIES, Tickets};
+use shmlock_tests::{Capability, Fixture, Shared, alone, can, command, rounds, skipped, start};
 
 const ONE: NonZeroU16 = NonZeroU16::new(1).unwrap();
 const TWO: NonZeroU16 = NonZeroU16::new(2).unwrap();
@@ -94,7 +100,8 @@ fn uncached_memory_refuses_the_word_lock_until_the_caller_asks_by_name() {
     // SAFETY: our own file.
     let refused = unsafe { memory.word_lock(ONE) }.unwrap_err();
     assert!(matches!(refused, PhysicalError::Uncached { .. }), "{refused:?}");
-    assert!(refused.to_string().contains("on_uncached_memory"), "{refused}");
+    let text = refused.to_string();
+    assert!(text.contains("ticket_lock") && text.contains("on_uncached_memory"), "{text}");
     // SAFETY: our own file.
     let refused = unsafe { memory.region() }.map(Region::word).unwrap_err();
     assert!(matches!(refused, PhysicalError::Uncached { .. }), "{refused:?}");
@@ -104,6 +111,101 @@ fn uncached_memory_refuses_the_word_lock_until_the_caller_asks_by_name() {
     // SAFETY: as above.
     let lock = unsafe { memory.word_lock_on_uncached_memory(ONE) }.expect("free");
     assert!(lock.try_lock().expect("free").is_some());
+}
+
+/// Starts a party of the ticket lock in another process, which opens it as uncached memory.
+fn spawn(tickets: &Shared<Tickets>, number: u16, visits: &str) -> Child {
+    let mut command = command(env!("CARGO_BIN_EXE_party"));
+    command.arg(tickets.path()).arg(number.to_string()).args([visits, "uncached"]);
+    start(command.stdin(Stdio::piped()).stdout(Stdio::piped())).expect("a process")
+}
+
+#[test]
+fn two_processes_lose_no_count_under_a_ticket_lock_in_uncached_memory() {
+    let _fixture = Fixture::new();
+    let tickets = Shared::<Tickets>::new();
+    let memory = PhysicalRegion::open(tickets.path(), 0, ticket_len(PARTIES), Memory::Uncached);
+    let memory = memory.expect("it is mapped");
+    // SAFETY: all users of the file access these bytes as this lock.
+    let lock = unsafe { memory.ticket_lock::<PARTIES>(ONE) }.expect("one of the parties");
+    let visits = rounds(20_000);
+    let mut other = spawn(&tickets, 2, &visits.to_string());
+    for _ in 0..visits {
+        tickets.visit(&lock, &mut AssumeAlive);
+    }
+    assert!(other.wait().expect("it ends").success());
+    assert_eq!((tickets.counted(), tickets.visited()), (2 * visits, 2 * visits));
+    assert_eq!(lock.region().acquisitions(), 2 * visits);
+    assert_eq!(tickets.repairs.load(Relaxed), 0);
+}
+
+#[test]
+fn a_process_killed_under_a_ticket_lock_is_passed_after_its_burial_and_told_of() {
+    /// Proof that party 2 is dead: its process has been waited for.
+    struct Ended;
+
+    impl Liveness for Ended {
+        fn while_dead<R>(&mut self, owner: Token, act: impl FnOnce() -> R) -> Option<R> {
+            (owner == Token::from_static(TWO)).then(act)
+        }
+    }
+
+    let _fixture = Fixture::new();
+    let tickets = Shared::<Tickets>::new();
+    let mut dead = spawn(&tickets, 2, "die");
+    let mut line = String::new();
+    BufReader::new(dead.stdout.take().expect("piped")).read_line(&mut line).expect("it says so");
+    assert_eq!(line, "inside\n");
+
+    let memory = PhysicalRegion::open(tickets.path(), 0, ticket_len(PARTIES), Memory::Uncached);
+    let memory = memory.expect("it is mapped");
+    // SAFETY: all users of the file access these bytes as this lock.
+    let lock = unsafe { memory.ticket_lock::<PARTIES>(ONE) }.expect("one of the parties");
+    assert_eq!(lock.holder().map(|holder| holder.token), Some(Token::from_static(TWO)));
+    dead.kill().expect("it has not been waited for");
+    dead.wait().expect("it ends");
+    assert!(lock.try_lock().expect("no misuse").is_none(), "a dead party is in the way");
+    // SAFETY: as above.
+    let region = unsafe { memory.ticket_region::<PARTIES>() }.expect("the same");
+    assert_eq!(region.bury(TWO, FullSystem, &mut AssumeAlive), Ok(false));
+    assert_eq!(region.bury(TWO, FullSystem, &mut Ended), Ok(true));
+    assert!(lock.try_lock().expect("no misuse").expect("free").owner_died());
+}
+
+#[test]
+fn a_ticket_lock_refuses_memory_and_parties_that_are_not_its_own() {
+    let _fixture = Fixture::new();
+    let file = memfd(4096);
+    let region = |len, memory| PhysicalRegion::from_fd(&file, 64, len, memory).expect("mapped");
+    let refusal = |region: &PhysicalRegion, party| {
+        // SAFETY: our own file.
+        match unsafe { region.ticket_lock::<2>(party) } {
+            Ok(lock) => panic!("{lock:?}"),
+            Err(PhysicalError::Region { reason, .. }) => reason,
+            Err(error) => panic!("{error:?}"),
+        }
+    };
+    let short = region(ticket_len(2) - 4, Memory::Uncached);
+    let len = ticket_len(2) - 4;
+    assert_eq!(refusal(&short, ONE), shmlock_core::Error::TooShort { len });
+    let exact = region(ticket_len(2), Memory::Uncached);
+    let three = NonZeroU16::new(3).expect("not 0");
+    let no_party = shmlock_core::Error::NoSuchParty { party: 3, parties: 2 };
+    assert_eq!(refusal(&exact, three), no_party);
+
+    let cached = region(4032, Memory::Cached);
+    // SAFETY: our own file, no other user at this time.
+    assert!(unsafe { cached.ticket_lock::<2>(ONE) }.is_ok(), "cached memory serves as well");
+    // SAFETY: as above.
+    let other = unsafe { cached.ticket_region::<3>() }.unwrap_err();
+    let reason = shmlock_core::Error::OtherParties { found: 2 };
+    assert!(matches!(&other, PhysicalError::Region { reason: found, .. } if *found == reason));
+    // SAFETY: as above.
+    let word = unsafe { cached.word_lock(ONE) }.unwrap_err();
+    let PhysicalError::Region { reason: shmlock_core::Error::NotALock { found }, .. } = word else {
+        panic!("{word:?}");
+    };
+    assert_eq!(found.to_le_bytes(), *b"TK\x02\x01");
 }
 
 #[test]

@@ -13,8 +13,12 @@ use shmlock::remote::{
     RemoteprocRecovery, RemoteprocState,
 };
 use shmlock_core::contend::Liveness;
+use shmlock_core::fence::FullSystem;
+use shmlock_core::roll::{BootLiveness, Roll, RollMemory, Slot};
 use shmlock_core::wait::Spin;
-use shmlock_core::{Region, RegionLock, RegionMemory, Token};
+use shmlock_core::{
+    EpochRegion, Region, RegionLock, RegionMemory, TicketLock, TicketMemory, TicketRegion, Token,
+};
 use shmlock_tests::hostile::{Folder, as_root, be_user};
 use shmlock_tests::{Fixture, alone};
 
@@ -330,4 +334,116 @@ fn a_lock_is_recovered_from_a_processor_only_while_it_is_held_down() {
     }
     tree.write("recovery", "disabled\n");
     assert_eq!(acquire(&mut liveness), Ok(true));
+}
+
+const SUPERVISOR: Slot = Slot::new(1).unwrap();
+const M4: Slot = Slot::new(2).unwrap();
+
+#[test]
+fn a_supervisor_retires_the_boot_of_a_processor_that_is_held_down_and_none_that_begins_meanwhile() {
+    let tree = Tree::new("running\n", "disabled\n");
+    let (memory, words) = (RegionMemory::new(), RollMemory::<2>::new());
+    let roll = Roll::new(&words).expect("untouched").with_fence(FullSystem);
+    let region = || EpochRegion::new(&memory).expect("free");
+    let begin = || {
+        let boot = roll.begin_boot(M4).expect("a slot");
+        RegionLock::for_boot_with_fence(region(), &boot, FullSystem)
+    };
+    let die_inside = |lock: &RegionLock<'_, FullSystem>| {
+        std::mem::forget(lock.try_lock().expect("no misuse").expect("free"));
+    };
+    let own = roll.begin_boot(SUPERVISOR).expect("a slot");
+    let waiter = RegionLock::for_boot_with_fence(region(), &own, FullSystem);
+    let recover = || {
+        let mut liveness = BootLiveness::new(roll);
+        let acquired = waiter.lock_or_recover(&mut Spin::attempts(100), &mut liveness);
+        acquired.map(|guard| guard.owner_died())
+    };
+    let last = || roll.last_boot(M4).expect("a slot").expect("it has begun");
+    let is_busy =
+        |acquired: &Result<_, _>| matches!(acquired, Err(shmlock_core::Error::Busy { .. }));
+
+    let first = begin();
+    die_inside(&first);
+    let boot = last();
+    let refused = tree.processor().while_held_down(|| roll.retire(boot));
+    assert!(matches!(refused, Ok(HeldDown::No(_))), "{refused:?}");
+    let acquired = recover();
+    assert!(is_busy(&acquired), "it runs: {acquired:?}");
+
+    // It starts between the supervisor's first reading and its store.
+    tree.write("state", "crashed\n");
+    let boot = last();
+    let second = Cell::new(None);
+    let retired = tree.processor().while_held_down(|| {
+        let back = begin();
+        die_inside(&back);
+        second.set(Some(back));
+        tree.write("state", "running\n");
+        roll.retire(boot)
+    });
+    assert!(matches!(retired, Ok(HeldDown::InDoubt { result: Ok(()), .. })), "{retired:?}");
+    let acquired = recover();
+    assert!(is_busy(&acquired), "the boot that began meanwhile lives: {acquired:?}");
+
+    tree.write("state", "offline\n");
+    let boot = last();
+    let retired = tree.processor().while_held_down(|| roll.retire(boot));
+    assert_eq!(retired, Ok(HeldDown::Throughout(Ok(()))));
+    assert_eq!(recover(), Ok(true));
+    assert_eq!(region().recoveries(), 2, "by the second boot, and by the roll");
+}
+
+/// Starts the processor while the other proof says that it is dead.
+struct Started<'s, S>(&'s mut RemoteprocLiveness, S);
+
+impl<S: Fn()> Liveness for Started<'_, S> {
+    fn while_dead<R>(&mut self, owner: Token, act: impl FnOnce() -> R) -> Option<R> {
+        let start = &self.1;
+        self.0.while_dead(owner, || {
+            start();
+            act()
+        })
+    }
+}
+
+#[test]
+fn a_supervisor_buries_a_party_that_is_held_down_and_no_life_that_begins_meanwhile() {
+    const LINUX: NonZeroU16 = NonZeroU16::new(1).unwrap();
+    const FIRMWARE: NonZeroU16 = NonZeroU16::new(2).unwrap();
+
+    let tree = Tree::new("running\n", "disabled\n");
+    let memory = TicketMemory::<2>::new();
+    let region = TicketRegion::new(&memory).expect("untouched");
+    let begin = || {
+        let lock = TicketLock::with_fence(region, FIRMWARE, FullSystem).expect("a party");
+        lock.recover().expect("at rest");
+        std::mem::forget(lock.try_lock().expect("no misuse").expect("free"));
+        lock
+    };
+    let linux = TicketLock::with_fence(region, LINUX, FullSystem).expect("a party");
+    let is_free = || linux.try_lock().expect("no misuse").is_some();
+    let mut liveness = RemoteprocLiveness::new().with_party(FIRMWARE, tree.processor());
+
+    let _first = begin();
+    assert_eq!(region.bury(FIRMWARE, FullSystem, &mut liveness), Ok(false), "it runs");
+    assert_eq!(region.bury(LINUX, FullSystem, &mut liveness), Ok(false), "another party");
+    assert!(!is_free());
+
+    // It starts between the supervisor's first reading and its store.
+    tree.write("state", "crashed\n");
+    let second = Cell::new(None);
+    let start = || {
+        second.set(Some(begin()));
+        tree.write("state", "running\n");
+    };
+    let mut started = Started(&mut liveness, start);
+    assert_eq!(region.bury(FIRMWARE, FullSystem, &mut started), Ok(true), "the first life");
+    assert_eq!(liveness.doubt(), None, "nothing of the second life was touched");
+    assert!(!is_free(), "the life that began meanwhile is not buried");
+
+    tree.write("state", "offline\n");
+    assert_eq!(region.bury(FIRMWARE, FullSystem, &mut liveness), Ok(true));
+    let guard = linux.try_lock().expect("no misuse").expect("free");
+    assert!(guard.owner_died());
 }

@@ -29,8 +29,12 @@
  * Boots. Each start of a core begins one boot, once, and no start-up code clears the roll or its
    regions while another party may use them. A supervisor retires only a boot whose core does not
    run.
- * Memory. A region has 128 bytes, aligned to 4. It is the same memory for all contenders while a
-   handle is attached. All accesses are 32-bit atomic operations. It is zero before its first use.
+ * Parties of a ticket lock. Each core or operating system has a number of its own, and one handle
+   in use. A forked child uses no handle of its parent: it would be the same party. Map the memory
+   with MADV_DONTFORK: then a child that uses it gets SIGSEGV.
+ * Memory. A region has 128 bytes, aligned to 4; a ticket lock has 64 more for each party. It is
+   the same memory for all contenders while a handle is attached. All accesses are 32-bit atomic
+   operations; for a ticket lock, loads and stores only. It is zero before its first use.
    A mapped file is not truncated: an access beyond its end raises SIGBUS.
  * errno is neither read nor set. No function allocates, makes a system call, or uses
    thread-local storage.
@@ -92,6 +96,22 @@
 #define SHMLOCK_CORE_ROLL_SLOT_LEN 8
 
 /*
+ The bytes of a ticket lock for each party, behind the first `SHMLOCK_CORE_REGION_LEN`. All zero
+ is a free lock.
+ */
+#define SHMLOCK_CORE_TICKET_LINE_LEN 64
+
+/*
+ The fewest parties of a ticket lock.
+ */
+#define SHMLOCK_CORE_TICKET_PARTIES_MIN 2
+
+/*
+ The most parties of a ticket lock.
+ */
+#define SHMLOCK_CORE_TICKET_PARTIES_MAX 8
+
+/*
  The result of a call. Negative: an error, and nothing was changed unless the code says so. Zero
  or positive: success.
 
@@ -126,7 +146,8 @@ enum shmlock_core_status
      */
     SHMLOCK_CORE_STATUS_MISALIGNED = -3,
     /*
-     The region has fewer than `SHMLOCK_CORE_REGION_LEN` bytes.
+     The region has fewer than `SHMLOCK_CORE_REGION_LEN` bytes; for a ticket lock,
+     `SHMLOCK_CORE_TICKET_LINE_LEN` more for each party.
      */
     SHMLOCK_CORE_STATUS_TOO_SHORT = -4,
     /*
@@ -206,6 +227,26 @@ enum shmlock_core_status
      */
     SHMLOCK_CORE_STATUS_PLAIN_TOKENS = -21,
     /*
+     A ticket lock has 2 to 8 parties, and this is another number.
+     */
+    SHMLOCK_CORE_STATUS_BAD_PARTIES = -22,
+    /*
+     The ticket lock has no such party: they are counted from 1 to the number of parties.
+     */
+    SHMLOCK_CORE_STATUS_BAD_PARTY = -23,
+    /*
+     The memory holds a ticket lock for another number of parties. Use one number on all sides.
+     */
+    SHMLOCK_CORE_STATUS_OTHER_PARTIES = -24,
+    /*
+     The handle holds the lock, and a life begins without a hold. Release it first.
+     */
+    SHMLOCK_CORE_STATUS_ALREADY_HELD = -25,
+    /*
+     The callback did not prove the death of the party. Nothing was changed.
+     */
+    SHMLOCK_CORE_STATUS_NOT_DEAD = -26,
+    /*
      An error that this version of the header does not know.
      */
     SHMLOCK_CORE_STATUS_UNKNOWN = -127,
@@ -247,7 +288,8 @@ typedef struct {
  */
 typedef struct {
     /*
-     The owner's token at the last failed attempt; 0 if the lock was free then.
+     The owner's token at the last failed attempt; 0 if the lock was free then. Of a ticket lock,
+     the party in the way.
      */
     uint32_t owner;
     /*
@@ -255,7 +297,8 @@ typedef struct {
      */
     uint32_t attempt;
     /*
-     The owner word, on which a futex sleeps. Only read it, atomically.
+     The owner word, on which a futex sleeps. Of a ticket lock, a word of the party in the way.
+     Only read it, atomically.
      */
     const uint32_t *word;
     /*
@@ -343,6 +386,27 @@ typedef struct {
      */
     uint32_t number;
 } shmlock_core_boot;
+
+/*
+ A handle of a ticket lock: one party. A handle of zero bytes is not attached. The fields are
+ private to the library.
+
+ All functions treat a `shmlock_core_ticket_t *` as the others treat a `shmlock_core_t *`.
+
+ **One handle of a party is in use at a time.** Two handles of one party do not exclude each
+ other.
+ */
+typedef struct {
+    shmlock_core_t handle;
+} shmlock_core_ticket_t;
+
+/*
+ Returns `true` if the party is dead at one instant of the call, and its stores have ended: the
+ core is held in reset, its power is off, its process has been waited for.
+
+ It must return normally, as `shmlock_core_wait_fn`.
+ */
+typedef bool (*shmlock_core_is_dead_fn)(void *context, uint32_t party);
 
 #ifdef __cplusplus
 extern "C" {
@@ -741,6 +805,203 @@ shmlock_core_status shmlock_core_acquire_or_recover(shmlock_core_t *lock,
                                                     uint32_t waits,
                                                     shmlock_core_wait_fn wait,
                                                     void *context);
+
+/*
+ Attaches `lock` to the `len` bytes at `address`, a ticket lock of `parties`, as the party
+ `party`. It holds nothing yet.
+
+ A ticket lock needs loads, stores and barriers only. It is for memory on which compare-and-swap
+ does not work between the parties: many uncached mappings, RAM between different cores. The
+ memory has `SHMLOCK_CORE_REGION_LEN` bytes, and `SHMLOCK_CORE_TICKET_LINE_LEN` more for each
+ party. If it is all zero, the magic word is written, and nothing else. The previous content of
+ `lock` is overwritten; detach a handle before attaching it again.
+
+ **Give each party its own number** from 1 to `parties`: each core, each operating system. All of
+ them use the same `parties`, 2 to 8, and the same `fence_scope`; between bus masters
+ `SHMLOCK_CORE_FULL_SYSTEM`.
+
+ Never blocks; async-signal-safe; any caller.
+
+ Returns `SHMLOCK_CORE_STATUS_OK`, `_NULL`, `_MISALIGNED`, `_TOO_SHORT`, `_NOT_A_LOCK`,
+ `_OTHER_VERSION`, `_OTHER_PARTIES`, `_BAD_PARTIES`, `_BAD_PARTY`, `_BAD_SCOPE`. An error leaves
+ the handle and the memory unchanged.
+
+ # Safety
+ `lock` points to a `shmlock_core_ticket_t` that no other code uses meanwhile. Unless the address
+ is refused, `len` bytes at it are readable and writable until the handle is detached, and are
+ accessed by 32-bit atomic loads and stores only. (Foreign *values* there can harm nothing but
+ the lock.) If they are a mapped file, it is not truncated.
+ */
+shmlock_core_status shmlock_core_ticket_attach(shmlock_core_ticket_t *lock,
+                                               void *address,
+                                               size_t len,
+                                               uint32_t parties,
+                                               uint32_t party,
+                                               uint32_t fence_scope);
+
+/*
+ Begins a new life of this party: clears what an earlier one left in the lock. If that one died
+ in its critical section, the next owner receives `SHMLOCK_CORE_STATUS_OWNER_DIED`.
+
+ Call it at boot, before other parties have to wait for this one. The first acquisition of a
+ handle does it otherwise.
+
+ Never blocks; async-signal-safe; only the party itself.
+
+ Returns `SHMLOCK_CORE_STATUS_OK`; `_ALREADY_HELD`; `_NULL`, `_MISALIGNED`, `_NOT_ATTACHED`,
+ `_IN_USE`.
+
+ # Safety
+ For `lock`: see `shmlock_core_ticket_t`.
+ */
+shmlock_core_status shmlock_core_ticket_begin_life(shmlock_core_ticket_t *lock);
+
+/*
+ Acquires the lock if it is free or already held by this handle. It may fail, too, if another
+ party tries at the same time.
+
+ Never blocks; async-signal-safe; only the party itself.
+
+ Holds nest: each acquisition needs one release.
+
+ Returns `SHMLOCK_CORE_STATUS_OK` or `_OWNER_DIED`: acquired. Not acquired: `_BUSY`;
+ `_NESTING_TOO_DEEP`; `_NULL`, `_MISALIGNED`, `_NOT_ATTACHED`, `_IN_USE`.
+
+ # Safety
+ For `lock`: see `shmlock_core_ticket_t`.
+ */
+shmlock_core_status shmlock_core_ticket_try_acquire(shmlock_core_ticket_t *lock);
+
+/*
+ Acquires the lock, calling `wait(context, ..)` after each look at a party in the way, at most
+ `waits` times. Without a callback (NULL) it spins. First come, first served. A party that has
+ been buried (`shmlock_core_ticket_bury`) is passed.
+
+ In the callback's argument, `owner` is the party in the way, and `word` is a word that this
+ party will change. `shmlock_core_set_waiters` changes nothing: the callback sleeps for an
+ interval, or until the releasing party rings (`shmlock_core_ticket_has_waiters`).
+
+ **The callback does not fork**, nor a signal handler that interrupts the call: the child would
+ give up the place of its parent, and then two owners are possible.
+
+ Blocks as long as `wait` does, `waits` times; async-signal-safe if `wait` is; only the party
+ itself.
+
+ Returns the same as `shmlock_core_ticket_try_acquire`.
+
+ # Safety
+ For `lock`: see `shmlock_core_ticket_t`. `wait` is NULL, or meets `shmlock_core_wait_fn` and
+ accepts `context`.
+ */
+shmlock_core_status shmlock_core_ticket_acquire(shmlock_core_ticket_t *lock,
+                                                uint32_t waits,
+                                                shmlock_core_wait_fn wait,
+                                                void *context);
+
+/*
+ Releases one hold. After the last release, the lock is free.
+
+ Never blocks; async-signal-safe; only the party itself. It wakes no waiter: see
+ `shmlock_core_ticket_has_waiters`.
+
+ Returns `SHMLOCK_CORE_STATUS_OK`; `_NOT_HELD`; `_NULL`, `_MISALIGNED`, `_NOT_ATTACHED`,
+ `_IN_USE`.
+
+ # Safety
+ For `lock`: see `shmlock_core_ticket_t`.
+ */
+shmlock_core_status shmlock_core_ticket_release(shmlock_core_ticket_t *lock);
+
+/*
+ Returns `true` if another party contends now. Asked after a release, it tells whether to ring:
+ an interrupt to the other core, or an event. A dead party contends, too, until it comes back.
+
+ Never blocks; async-signal-safe; only the party itself. Returns `false` for a handle that is not
+ attached or in use.
+
+ # Safety
+ For `lock`: see `shmlock_core_ticket_t`.
+ */
+bool shmlock_core_ticket_has_waiters(const shmlock_core_ticket_t *lock);
+
+/*
+ Returns `true` if this handle holds the lock. Returns `false` for a handle that is not attached
+ or in use.
+
+ Never blocks; async-signal-safe; only the party itself.
+
+ # Safety
+ For `lock`: see `shmlock_core_ticket_t`.
+ */
+bool shmlock_core_ticket_is_held(const shmlock_core_ticket_t *lock);
+
+/*
+ Writes to `number` the fencing token of the current hold, as `shmlock_core_fencing_token` does.
+
+ Never blocks; async-signal-safe; only the party itself.
+
+ Returns `SHMLOCK_CORE_STATUS_OK`; `_NOT_HELD`; `_NULL`, `_MISALIGNED`, `_NOT_ATTACHED`,
+ `_IN_USE`.
+
+ # Safety
+ For `lock`: see `shmlock_core_ticket_t`. Unless it is refused, `number` points to a `uint64_t`.
+ */
+shmlock_core_status shmlock_core_ticket_fencing_token(const shmlock_core_ticket_t *lock,
+                                                      uint64_t *number);
+
+/*
+ Declares the protected data consistent after a death: later owners do not receive
+ `SHMLOCK_CORE_STATUS_OWNER_DIED` any more.
+
+ Never blocks; async-signal-safe; only the party itself, while it holds the lock.
+
+ Returns `SHMLOCK_CORE_STATUS_OK`; `_NOT_HELD`; `_NULL`, `_MISALIGNED`, `_NOT_ATTACHED`,
+ `_IN_USE`.
+
+ # Safety
+ For `lock`: see `shmlock_core_ticket_t`.
+ */
+shmlock_core_status shmlock_core_ticket_declare_consistent(shmlock_core_ticket_t *lock);
+
+/*
+ Releases every hold of a handle and detaches it.
+
+ Never blocks; async-signal-safe; only the party itself.
+
+ Returns `SHMLOCK_CORE_STATUS_OK`; `_NULL`, `_MISALIGNED`, `_NOT_ATTACHED`, `_IN_USE`: nothing
+ was changed.
+
+ # Safety
+ For `lock`: see `shmlock_core_ticket_t`.
+ */
+shmlock_core_status shmlock_core_ticket_detach(shmlock_core_ticket_t *lock);
+
+/*
+ Buries a party of the ticket lock of `parties` in the `len` bytes at `address`, if
+ `is_dead(context, party)` returns `true`: the others do not wait for it any more, until it
+ begins another life. If it died in its critical section, the next owner receives
+ `SHMLOCK_CORE_STATUS_OWNER_DIED`.
+
+ **A party has one supervisor, and only that one calls this for it.** It need not keep the party
+ from starting again: if the party starts during the call, the burial is of a life that is over.
+ A wrong proof makes two owners. It needs no handle. Memory that is all zero becomes a lock.
+
+ Blocks as long as `is_dead` does; async-signal-safe if it is.
+
+ Returns `SHMLOCK_CORE_STATUS_OK`: buried; `_NOT_DEAD`; `_NULL`, also without a callback;
+ `_MISALIGNED`, `_TOO_SHORT`, `_NOT_A_LOCK`, `_OTHER_VERSION`, `_OTHER_PARTIES`, `_BAD_PARTIES`,
+ `_BAD_PARTY`. An error buries nothing.
+
+ # Safety
+ For the memory: that of `shmlock_core_ticket_attach`, until the call returns. `is_dead` is NULL,
+ or meets `shmlock_core_is_dead_fn` and accepts `context`.
+ */
+shmlock_core_status shmlock_core_ticket_bury(void *address,
+                                             size_t len,
+                                             uint32_t parties,
+                                             uint32_t party,
+                                             shmlock_core_is_dead_fn is_dead,
+                                             void *context);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -21,11 +21,13 @@ use crate::status::Status;
 #[repr(C)]
 #[derive(Debug)]
 pub struct WaitContext {
-    /// The owner's token at the last failed attempt; 0 if the lock was free then.
+    /// The owner's token at the last failed attempt; 0 if the lock was free then. Of a ticket lock,
+    /// the party in the way.
     pub owner: u32,
     /// The number of attempts that failed before this one; stops counting at 2^32 - 1.
     pub attempt: u32,
-    /// The owner word, on which a futex sleeps. Only read it, atomically.
+    /// The owner word, on which a futex sleeps. Of a ticket lock, a word of the party in the way.
+    /// Only read it, atomically.
     pub word: *const u32,
     /// Private.
     core: *mut c_void,
@@ -51,7 +53,7 @@ pub(crate) struct Callback {
 }
 
 impl Callback {
-    fn new(left: u32, function: WaitFn, context: *mut c_void) -> Self {
+    pub(crate) fn new(left: u32, function: WaitFn, context: *mut c_void) -> Self {
         Self { left, function, context, then: WaitAction::Retry }
     }
 

@@ -1,4 +1,5 @@
-//! Defines the handle, and checks each call on it: attached, not in use, not in a forked child.
+//! Defines the handle, and checks each call on it: attached, not in use, not in a forked child. The
+//! handle of a ticket lock is checked by the same functions.
 
 #![allow(unsafe_code, reason = "a Rust value lies in memory that C provides")]
 
@@ -39,19 +40,30 @@ pub struct Handle {
     space: [MaybeUninit<u64>; 24],
 }
 
+/// A kind of lock that a handle can be attached to.
+pub(crate) trait Attached {
+    /// Combined with the handle's own address, the `state` of a handle that is attached to this
+    /// kind. Arbitrary except for two bits that are clear in the aligned address of a handle. Bit 1
+    /// is set: so the result is never zero. Bit 0 is another one for each of the two kinds: so a
+    /// copy is never taken for a handle of the other kind.
+    const MARK: u32;
+}
+
+impl Attached for Lock {
+    const MARK: u32 = 0x53_48_4C_6A;
+}
+
 /// The content of `space` in an attached handle.
-struct Content {
-    lock: Lock,
+struct Content<L> {
+    lock: L,
     fork: ForkCheck,
 }
 
-const _: () = assert!(
-    size_of::<Content>() <= 24 * size_of::<u64>() && align_of::<Content>() <= align_of::<u64>()
-);
-
-/// Combined with the handle's own address, the `state` of an attached handle. Arbitrary except for
-/// bit 1, which is clear in the aligned address of a handle: so the result is never zero.
-const ATTACHED: u32 = 0x53_48_4C_6A;
+impl<L> Content<L> {
+    const FITS: () = assert!(
+        size_of::<Self>() <= 24 * size_of::<u64>() && align_of::<Self>() <= align_of::<u64>()
+    );
+}
 
 /// The value of `busy` during a call.
 const IN_USE: u32 = 1;
@@ -82,9 +94,10 @@ impl core::fmt::Debug for Handle {
 ///
 /// # Safety
 /// `handle` points to a `Handle` that no other code accesses meanwhile.
-pub(crate) unsafe fn attach(handle: NonNull<Handle>, lock: Lock) {
+pub(crate) unsafe fn attach<L: Attached>(handle: NonNull<Handle>, lock: L) {
+    let () = Content::<L>::FITS;
     // SAFETY: guaranteed by the caller.
-    let content = unsafe { content_of(handle) };
+    let content = unsafe { content_of::<L>(handle) };
     // SAFETY:
     // - Large and aligned enough for a `Content`: asserted above.
     // - Writable: guaranteed by the caller.
@@ -96,7 +109,7 @@ pub(crate) unsafe fn attach(handle: NonNull<Handle>, lock: Lock) {
     // SAFETY: guaranteed by the caller.
     let state = unsafe { state_of(handle) };
     // Partner: the loads in `with`. Relaxed: the same thread, or one that was passed the handle.
-    state.store(attached_at(handle), Relaxed);
+    state.store(attached_at::<L>(handle), Relaxed);
 }
 
 /// Calls `act` with the lock behind a handle. Refuses a call during another call, and in a forked
@@ -113,6 +126,21 @@ pub(crate) unsafe fn with<R>(
     handle: *const Handle,
     act: impl FnOnce(&mut Lock, ForkCheck) -> Result<R, Status>,
 ) -> Result<R, Status> {
+    // SAFETY: guaranteed by the caller.
+    unsafe { with_kind(handle, act) }
+}
+
+/// Calls `act` as [`with`] does, for any kind of lock. A handle of another kind is not attached.
+///
+/// # Errors
+/// Those of [`with`].
+///
+/// # Safety
+/// The contract of [`Handle`].
+pub(crate) unsafe fn with_kind<L: Attached, R>(
+    handle: *const Handle,
+    act: impl FnOnce(&mut L, ForkCheck) -> Result<R, Status>,
+) -> Result<R, Status> {
     let handle = checked(handle)?;
     // SAFETY: checked, and otherwise guaranteed by the caller.
     let state = unsafe { state_of(handle) };
@@ -120,12 +148,12 @@ pub(crate) unsafe fn with<R>(
     let busy = unsafe { busy_of(handle) };
     // Partner: the stores in `attach` and `detach`. Relaxed: the same thread, or one that was
     // passed the handle.
-    let is_attached = || state.load(Relaxed) == attached_at(handle);
+    let is_attached = || state.load(Relaxed) == attached_at::<L>(handle);
     if !is_attached() {
         return Err(Status::NotAttached);
     }
     // SAFETY: as above.
-    let content = unsafe { content_of(handle) };
+    let content = unsafe { content_of::<L>(handle) };
     // SAFETY: inside the `Content` that `attach` stored: the state says so, and a copy of the
     // handle has another state.
     let fork = unsafe { &raw mut (*content).fork };
@@ -171,7 +199,7 @@ pub(crate) unsafe fn set_fork_check(
 ) -> Result<Status, Status> {
     let set = |_: &mut Lock, _: ForkCheck| {
         // SAFETY: an attached handle: checked by `with`.
-        let content = unsafe { content_of(checked(handle)?) };
+        let content = unsafe { content_of::<Lock>(checked(handle)?) };
         // SAFETY: inside the `Content` that `attach` stored.
         let field = unsafe { &raw mut (*content).fork };
         // SAFETY: as above; no reference to it exists.
@@ -189,35 +217,35 @@ pub(crate) unsafe fn set_fork_check(
 ///
 /// # Safety
 /// The contract of [`with`].
-pub(crate) unsafe fn detach<R>(
+pub(crate) unsafe fn detach<L: Attached, R>(
     handle: *mut Handle,
-    act: impl FnOnce(&mut Lock) -> Result<R, Status>,
+    act: impl FnOnce(&mut L) -> Result<R, Status>,
 ) -> Result<R, Status> {
-    let act_and_detach = |lock: &mut Lock, _: ForkCheck| {
+    let act_and_detach = |lock: &mut L, _: ForkCheck| {
         let result = act(lock);
-        // SAFETY: an attached handle: checked by `with`. The lock is not dropped: it has no
-        // resources.
+        // SAFETY: an attached handle: checked by `with`. The lock is not dropped: `act` has
+        // released it, and it has no other resources.
         let state = unsafe { state_of(checked(handle)?) };
         state.store(0, Relaxed); // partner: the loads in `with`, by the same thread
         result
     };
     // SAFETY: guaranteed by the caller.
-    unsafe { with(handle, act_and_detach) }
+    unsafe { with_kind(handle, act_and_detach) }
 }
 
 /// Returns the `state` of an attached handle at this address.
-fn attached_at(handle: NonNull<Handle>) -> u32 {
+fn attached_at<L: Attached>(handle: NonNull<Handle>) -> u32 {
     // The low half of the address is enough to tell a copy from its original.
     #[allow(clippy::cast_possible_truncation, reason = "the low half is meant")]
     let address = handle.addr().get() as u32;
-    ATTACHED ^ address
+    L::MARK ^ address
 }
 
 /// Returns the address of `space`.
 ///
 /// # Safety
 /// `handle` points to a `Handle`.
-unsafe fn content_of(handle: NonNull<Handle>) -> *mut Content {
+unsafe fn content_of<L>(handle: NonNull<Handle>) -> *mut Content<L> {
     // SAFETY: inside the `Handle` that the caller guarantees.
     let space = unsafe { &raw mut (*handle.as_ptr()).space };
     space.cast()

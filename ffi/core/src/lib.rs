@@ -16,6 +16,9 @@
 //! | [`hold`] | calls of an owner |
 //! | [`roll`] | boots of cores |
 //! | [`record`] | the owner record |
+//! | [`ticket_handle`] | the handle of a ticket lock, for each number of parties |
+//! | [`ticket`] | the calls of a ticket lock |
+//! | [`bury`] | burying a dead party of a ticket lock |
 
 #![no_std]
 
@@ -46,6 +49,12 @@ pub mod hold;
 pub mod record;
 
 pub mod roll;
+
+pub mod ticket_handle;
+
+pub mod ticket;
+
+pub mod bury;
 
 #[cfg(panic = "abort")]
 mod panic;

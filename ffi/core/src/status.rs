@@ -28,7 +28,8 @@ pub enum Status {
     Null = -2,
     /// A pointer is not aligned for its type, or the region not to `SHMLOCK_CORE_REGION_ALIGN`.
     Misaligned = -3,
-    /// The region has fewer than `SHMLOCK_CORE_REGION_LEN` bytes.
+    /// The region has fewer than `SHMLOCK_CORE_REGION_LEN` bytes; for a ticket lock,
+    /// `SHMLOCK_CORE_TICKET_LINE_LEN` more for each party.
     TooShort = -4,
     /// The memory holds something other than a lock. Give the lock memory of its own, or clear it
     /// to zero if its content is garbage.
@@ -72,6 +73,16 @@ pub enum Status {
     /// The lock has plain tokens, and this call has that of a boot. Attach the handle with a plain
     /// token (`shmlock_core_attach`); or stop all parties and clear the region to zero.
     PlainTokens = -21,
+    /// A ticket lock has 2 to 8 parties, and this is another number.
+    BadParties = -22,
+    /// The ticket lock has no such party: they are counted from 1 to the number of parties.
+    BadParty = -23,
+    /// The memory holds a ticket lock for another number of parties. Use one number on all sides.
+    OtherParties = -24,
+    /// The handle holds the lock, and a life begins without a hold. Release it first.
+    AlreadyHeld = -25,
+    /// The callback did not prove the death of the party. Nothing was changed.
+    NotDead = -26,
     /// An error that this version of the header does not know.
     Unknown = -127,
 }
@@ -91,6 +102,9 @@ impl From<Error> for Status {
             Error::NoSuchSlot { .. } => Self::BadSlot,
             Error::Busy { .. } => Self::Busy,
             Error::InUse => Self::InUse,
+            Error::OtherParties { .. } => Self::OtherParties,
+            Error::NoSuchParty { .. } => Self::BadParty,
+            Error::AlreadyHeld => Self::AlreadyHeld,
             Error::NotHeld => Self::NotHeld,
             Error::Overwritten { .. } => Self::Overwritten,
             Error::NestingTooDeep => Self::NestingTooDeep,
@@ -117,14 +131,15 @@ pub extern "C" fn shmlock_core_message(status: i32) -> *const c_char {
 }
 
 #[rustfmt::skip] // a table
-const MESSAGES: [(Status, &CStr); 24] = [
+const MESSAGES: [(Status, &CStr); 29] = [
     (Status::Ok, c"done"),
     (Status::OwnerDied,
         c"the lock is held, but an owner died holding it; check the data, declare it consistent"),
     (Status::Busy, c"another contender holds the lock; wait longer or try again"),
     (Status::Null, c"a pointer is NULL; pass a valid address"),
     (Status::Misaligned, c"a pointer is not aligned; a region starts at a multiple of 4"),
-    (Status::TooShort, c"the region is too short; give it 128 bytes"),
+    (Status::TooShort,
+        c"the region is too short; give it 128 bytes, a ticket lock 64 more for each party"),
     (Status::NotALock,
         c"the memory is not a lock; give the lock memory of its own, or clear this to zero"),
     (Status::OtherVersion,
@@ -157,6 +172,13 @@ const MESSAGES: [(Status, &CStr); 24] = [
         c"the lock has tokens of boots; attach the handle with a boot, or clear the region"),
     (Status::PlainTokens,
         c"the lock has plain tokens; attach the handle with one, or clear the region"),
+    (Status::BadParties, c"a ticket lock has another number of parties; use 2 to 8"),
+    (Status::BadParty,
+        c"the ticket lock has no such party; use a number from 1 to the number of parties"),
+    (Status::OtherParties,
+        c"the ticket lock is for another number of parties; use one number on all sides"),
+    (Status::AlreadyHeld, c"the handle holds the lock; release it before a life begins"),
+    (Status::NotDead, c"the death of the party is not proven; nothing was changed"),
     (Status::Unknown, c"the error is unknown to this version of the header; update the header"),
 ];
 

@@ -17,12 +17,17 @@ use std::num::NonZeroU16;
 use std::sync::Once;
 
 use common::{Function, Memory, User};
-use shmlock_core::{Error, Region, RegionLock, RegionMemory};
+use shmlock_core::{Error, Region, RegionLock, RegionMemory, TicketMemory};
 use shmlock_core_c::acquire::shmlock_core_try_acquire;
 use shmlock_core_c::attach::shmlock_core_detach;
 use shmlock_core_c::handle::Handle;
 use shmlock_core_c::hold::shmlock_core_release;
 use shmlock_core_c::status::Status;
+use shmlock_core_c::ticket::{
+    shmlock_core_ticket_attach, shmlock_core_ticket_begin_life, shmlock_core_ticket_release,
+    shmlock_core_ticket_try_acquire,
+};
+use shmlock_core_c::ticket_handle::TicketHandle;
 
 /// The distance between interrupted instructions. An unoptimised call has thousands, of which these
 /// tests take a sample; `ci/ffi.sh` runs them in the release build, after every instruction.
@@ -44,6 +49,7 @@ thread_local! {
     };
     static HANDLE: Cell<*mut Handle> = const { Cell::new(null_mut()) };
     static LOCK: Cell<*const RegionLock<'static>> = const { Cell::new(null()) };
+    static TICKET: Cell<*mut TicketHandle> = const { Cell::new(null_mut()) };
     static RESULT: Cell<Option<Status>> = const { Cell::new(None) };
     static COUNTS: Cell<[u32; 2]> = const { Cell::new([0; 2]) };
 }
@@ -205,4 +211,55 @@ fn a_handler_that_leaves_the_handle_as_it_found_it_disturbs_no_call_of_a_region_
     assert!(refused > 20 && acquired > 20, "{refused} refused, {acquired} acquired");
     let recoveries = Region::new(&memory).expect("ours").recoveries();
     assert_eq!((lock.is_held(), lock.word().bits(), recoveries), (false, 0, 0));
+}
+
+/// Acquires and releases the ticket lock in a handler, or is refused.
+fn acquire_and_release_a_ticket() {
+    let [refused, acquired] = COUNTS.get();
+    // SAFETY: a handle of this thread, interrupted by its signal handler: this is the test.
+    match unsafe { shmlock_core_ticket_try_acquire(TICKET.get()) } {
+        Status::Ok => {
+            // SAFETY: as above.
+            assert_eq!(unsafe { shmlock_core_ticket_release(TICKET.get()) }, Status::Ok);
+            COUNTS.set([refused, acquired + 1]);
+        }
+        Status::InUse => COUNTS.set([refused + 1, acquired]),
+        Status::Busy => {} // the rival holds it, or is about to
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_handler_that_leaves_the_handle_as_it_found_it_disturbs_no_call_of_a_ticket_lock() {
+    let memory = TicketMemory::<2>::new();
+    let address: *mut c_void = (&raw const memory).cast_mut().cast();
+    let mut handles = [TicketHandle::default(), TicketHandle::default()];
+    let [one, rival] = handles.each_mut().map(|handle| &raw mut *handle);
+    for (handle, party) in [(one, 1), (rival, 2)] {
+        // SAFETY: handles of this thread, and 256 bytes of atomics.
+        let attached = unsafe { shmlock_core_ticket_attach(handle, address, 256, 2, party, 0) };
+        assert_eq!(attached, Status::Ok);
+    }
+    let call = |function: unsafe extern "C" fn(*mut TicketHandle) -> Status, handle| {
+        // SAFETY: a handle of this thread.
+        unsafe { function(handle) }
+    };
+    TICKET.set(one);
+    interrupted(0, true, acquire_and_release_a_ticket, || {
+        for _ in 0..3 {
+            assert_eq!(call(shmlock_core_ticket_begin_life, one), Status::Ok);
+            assert_eq!(call(shmlock_core_ticket_try_acquire, one), Status::Ok);
+            assert_eq!(call(shmlock_core_ticket_try_acquire, one), Status::Ok);
+            assert_eq!(call(shmlock_core_ticket_try_acquire, rival), Status::Busy);
+            assert_eq!(call(shmlock_core_ticket_release, one), Status::Ok);
+            assert_eq!(call(shmlock_core_ticket_release, one), Status::Ok);
+            assert_eq!(call(shmlock_core_ticket_try_acquire, rival), Status::Ok);
+            assert_eq!(call(shmlock_core_ticket_release, rival), Status::Ok);
+        }
+    });
+    TICKET.set(null_mut());
+    let [refused, acquired] = COUNTS.get();
+    assert!(refused > 20 && acquired > 20, "{refused} refused, {acquired} acquired");
+    assert_eq!(call(shmlock_core_ticket_release, one), Status::NotHeld);
+    assert_eq!(call(shmlock_core_ticket_try_acquire, rival), Status::Ok);
 }

@@ -85,7 +85,8 @@ pub enum PhysicalError {
         /// The device or file.
         path: PathBuf,
     },
-    /// The memory holds something other than a free or used lock, or is too short for one.
+    /// The memory holds something other than a free or used lock, or is too short for one; or the
+    /// ticket lock has no such party.
     Region {
         /// The device or file.
         path: PathBuf,

@@ -19,7 +19,7 @@ impl PhysicalError {
                  /sys/class/uio/uioN/maps lists the maps"
             }
             Self::BadAttribute { .. } => "is this the sysfs of the running kernel?",
-            Self::Empty { .. } => "a lock needs 128 bytes",
+            Self::Empty { .. } => "a lock needs 128 bytes, a ticket lock 64 more for each party",
             Self::Misaligned { .. } => {
                 "choose a multiple of 4, better of 64: the lock then lies in one cache line"
             }
@@ -34,9 +34,9 @@ impl PhysicalError {
                 "open it with O_SYNC, or say Memory::Cached"
             }
             Self::Uncached { .. } => {
-                "use a lock of loads and stores only; if `shmlock probe-memory` and a joint count \
-                 of all parties show that exclusives work, use the method whose name ends in \
-                 on_uncached_memory"
+                "use the method ticket_lock: that lock needs loads and stores only; if `shmlock \
+                 probe-memory` and a joint count of all parties show that exclusives work, use the \
+                 method whose name ends in on_uncached_memory"
             }
             Self::Region { .. } => return None,
         })

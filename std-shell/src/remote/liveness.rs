@@ -4,13 +4,9 @@ use std::num::NonZeroU16;
 
 use shmlock_core::Token;
 use shmlock_core::contend::Liveness;
-use shmlock_core::fence::{Fence, FullSystem};
-use shmlock_core::token::TokenRange;
+use shmlock_core::roll::Slot;
 
 use super::remoteproc::{HeldDown, Remoteproc, RemoteprocError, RemoteprocReading};
-
-/// The bits of a static token below its slot: the boot epoch.
-const EPOCH_BITS: u32 = 10;
 
 /// Proves the death of owners whose processor Linux holds down, for
 /// [`lock_or_recover`](shmlock_core::RegionLock::lock_or_recover).
@@ -18,7 +14,7 @@ const EPOCH_BITS: u32 = 10;
 /// An owner that belongs to no processor given here, or whose processor is not
 /// [held down](Remoteproc#when-a-processor-is-held-down), is held to be alive.
 ///
-/// # Boot epochs, or no other program that starts the processor
+/// # What the firmware has, and which other program may start the processor
 ///
 /// * [`with_slot`](Self::with_slot): the firmware's tokens are a slot and a boot epoch, which it
 ///   counts up at each boot before it uses a lock. The owner that the word names belongs to a boot
@@ -29,6 +25,10 @@ const EPOCH_BITS: u32 = 10;
 ///   and **two contenders hold the lock**. So no other program may start the processor, and the
 ///   recovery is disabled before it is started. The second reading notices a start that has
 ///   happened nevertheless: see [`doubt`](Self::doubt).
+/// * [`with_party`](Self::with_party): the firmware is a party of a
+///   [`TicketLock`](shmlock_core::TicketLock). Other programs may start the processor: a proof lets
+///   one waiter pass the life that has ended, or buries that life, and takes nothing from a later
+///   one.
 ///
 /// # Examples
 /// ```
@@ -70,6 +70,7 @@ pub struct RemoteprocLiveness {
 enum Owners {
     Slot(u8),
     Plain(Token),
+    Party(Token),
 }
 
 /// A take-over during which the processor of the dead owner may have been started.
@@ -104,6 +105,16 @@ impl RemoteprocLiveness {
         self
     }
 
+    /// Adds a processor that is a party of a ticket lock, by its number.
+    ///
+    /// For a lock that waits by this proof, and for the supervisor that buries the party: see
+    /// [`PhysicalRegion::ticket_region`](super::PhysicalRegion::ticket_region).
+    #[must_use]
+    pub fn with_party(mut self, party: NonZeroU16, processor: Remoteproc) -> Self {
+        self.processors.push((Owners::Party(Token::from_static(party)), processor));
+        self
+    }
+
     /// Returns the last take-over from a plain token after which the processor was no longer held
     /// down, or could not be read, and forgets it.
     ///
@@ -126,26 +137,16 @@ impl RemoteprocLiveness {
 impl Owners {
     fn contain(self, token: Token) -> bool {
         match self {
-            Self::Slot(slot) => slot_of(token) == Some(slot),
-            Self::Plain(own) => own == token,
+            Self::Slot(slot) => Slot::of_token(token).is_some_and(|(own, _)| own.get() == slot),
+            Self::Plain(own) | Self::Party(own) => own == token,
         }
     }
-}
-
-/// Returns the slot of a token that is a slot and an epoch; `None` for one that can be none.
-fn slot_of(token: Token) -> Option<u8> {
-    let slot = u8::try_from(token.get() >> EPOCH_BITS).ok().filter(|slot| *slot > 0)?;
-    (token.range() == TokenRange::Static).then_some(slot)
 }
 
 impl Liveness for RemoteprocLiveness {
     fn while_dead<R>(&mut self, owner: Token, act: impl FnOnce() -> R) -> Option<R> {
         let (owners, processor) =
             self.processors.iter().find(|(owners, _)| owners.contain(owner))?;
-        // Partner: the fences of a booting processor, after it has counted its epoch up and before
-        // it acquires. The reading below is no older than the word that names the owner: an older
-        // one would say that the owner's processor is held down, which has since booted.
-        FullSystem.acquire();
         match processor.while_held_down(act) {
             Ok(HeldDown::Throughout(result)) => Some(result),
             Ok(HeldDown::InDoubt { result, after }) => {

@@ -55,6 +55,16 @@
 //! [`Memory::Uncached`] refuses the word lock, unless the caller uses the methods whose names end
 //! in `on_uncached_memory`.
 //!
+//! The *ticket lock* of [`TicketLock`](shmlock_core::TicketLock) needs loads, stores and barriers
+//! only: [`PhysicalRegion::ticket_lock`]. It is the lock for uncached memory. It serves 2 to 8
+//! parties, of which Linux is one.
+//!
+//! # A processor that does not come back
+//!
+//! Its supervisor declares its boot over, for the word lock with boot epochs: see
+//! [`Remoteproc::while_held_down`]. Or it buries the party of a ticket lock: see
+//! [`PhysicalRegion::ticket_region`].
+//!
 //! All locks here have full-system fences ([`FenceScope::FullSystem`](crate::FenceScope)): the
 //! other parties are outside the inner-shareable domain of Linux's processors.
 //!

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::ptr::NonNull;
 
 use shmlock_core::fence::{FenceScope, FullSystem};
-use shmlock_core::{Region, RegionLock};
+use shmlock_core::ticket::{TicketPlace, TicketRegion};
+use shmlock_core::{Region, RegionLock, TicketLock};
 
 use super::error::PhysicalError;
 use super::range::Extent;
@@ -21,8 +22,9 @@ use crate::sys::range_mapping::{Children, RangeMapping};
 /// [The module](super) has a table of the sources, and what each says about caches.
 ///
 /// Opening maps the pages and accesses none of them, except that those of a plain file or a dma-buf
-/// are populated. [`word_lock`](Self::word_lock) makes a lock of the first 128 bytes. The bytes
-/// behind them, up to the length that was given, are for the data: see [`address`](Self::address).
+/// are populated. [`word_lock`](Self::word_lock) makes a lock of the first 128 bytes, and
+/// [`ticket_lock`](Self::ticket_lock) one of 64 more for each party. The bytes behind them, up to
+/// the length that was given, are for the data: see [`address`](Self::address).
 ///
 /// # Fork
 ///
@@ -249,11 +251,119 @@ impl PhysicalRegion {
         // - readable and writable: our mapping, which the lifetime of the region borrows.
         // - accessed by atomics only, not truncated, no other references: promised by the caller.
         unsafe { Region::from_raw(self.mapping.address(), self.mapping.len()) }
-            .map_err(|reason| PhysicalError::Region { path: self.path.clone(), reason })
+            .map_err(|reason| self.no_lock(reason))
     }
 
-    // A lock of loads, stores and fences only is what `Memory::Uncached` is for. Its methods stand
-    // here: as `word_lock`, without `check_exclusives`, from `address` and `len`.
+    /// Returns the ticket lock of `N` parties in the first 128 + 64 `N` bytes, for the party
+    /// `party`, counted from 1, with full-system fences. **The lock for [`Memory::Uncached`]**: it
+    /// needs loads, stores and barriers only. It serves cached memory as well.
+    ///
+    /// Linux is one party: its processes acquire a [`ShmLock`](crate::ShmLock) before, and use the
+    /// handle while they hold that. `N` is the same for all parties.
+    ///
+    /// Never blocks. Untouched memory (all zero) becomes a free lock by one store of its magic
+    /// word; otherwise nothing is written.
+    ///
+    /// # Errors
+    /// [`PhysicalError::Region`] with the reasons of [`TicketPlace::from_raw`],
+    /// [`TicketRegion::at`] and [`TicketLock::with_fence`].
+    ///
+    /// # Safety
+    ///
+    /// As for [`word_lock`](Self::word_lock), for the first 128 + 64 `N` bytes.
+    ///
+    /// # Examples
+    /// ```
+    /// # use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
+    /// # let memfd = memfd_create("shared", MemfdFlags::CLOEXEC)?;
+    /// # ftruncate(&memfd, 4096)?;
+    /// # let device = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&memfd));
+    /// use std::num::NonZeroU16;
+    ///
+    /// use shmlock::remote::shmlock_core::wait::Spin;
+    /// use shmlock::remote::{Memory, PhysicalRegion};
+    ///
+    /// const LINUX: NonZeroU16 = NonZeroU16::new(1).unwrap();
+    ///
+    /// // `device` is a device of UIO, for example.
+    /// let memory = PhysicalRegion::open(device, 0, 4096, Memory::Uncached)?;
+    /// // SAFETY: all parties access its first 256 bytes as this lock only.
+    /// let lock = unsafe { memory.ticket_lock::<2>(LINUX) }?;
+    /// lock.recover()?; // once, before the first acquisition
+    /// let guard = lock.lock(&mut Spin::attempts(1_000))?;
+    /// assert!(!guard.owner_died());
+    /// # drop(guard);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub unsafe fn ticket_lock<const N: usize>(
+        &self,
+        party: NonZeroU16,
+    ) -> Result<TicketLock<'_, N, FullSystem>, PhysicalError> {
+        // SAFETY: promised by the caller.
+        let region = unsafe { self.ticket_region() }?;
+        TicketLock::with_fence(region, party, FullSystem).map_err(|reason| self.no_lock(reason))
+    }
+
+    /// Returns the region of the [`ticket_lock`](Self::ticket_lock), to look at it and to bury a
+    /// party that does not come back. Its fences are [`fence_scope`](Self::fence_scope).
+    ///
+    /// # Errors
+    /// [`PhysicalError::Region`].
+    ///
+    /// # Safety
+    ///
+    /// As for [`ticket_lock`](Self::ticket_lock).
+    ///
+    /// # Examples
+    /// A supervisor. If the processor is started meanwhile, the burial is of a life that is over.
+    /// ```
+    /// # let class = std::env::temp_dir().join(format!("doc-bury-{}", std::process::id()));
+    /// # std::fs::create_dir_all(class.join("remoteproc0"))?;
+    /// # std::fs::write(class.join("remoteproc0/state"), "offline\n")?;
+    /// # std::fs::write(class.join("remoteproc0/recovery"), "disabled\n")?;
+    /// # use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
+    /// # let memfd = memfd_create("shared", MemfdFlags::CLOEXEC)?;
+    /// # ftruncate(&memfd, 4096)?;
+    /// use std::num::NonZeroU16;
+    ///
+    /// use shmlock::remote::shmlock_core::fence::FullSystem;
+    /// use shmlock::remote::{Memory, PhysicalRegion, Remoteproc, RemoteprocLiveness};
+    ///
+    /// const M4: NonZeroU16 = NonZeroU16::new(2).unwrap();
+    ///
+    /// # let m4 = Remoteproc::in_class(&class, "remoteproc0");
+    /// # /*
+    /// let m4 = Remoteproc::new("remoteproc0");
+    /// # */
+    /// let mut liveness = RemoteprocLiveness::new().with_party(M4, m4);
+    /// let memory = PhysicalRegion::from_fd(memfd, 0, 4096, Memory::Uncached)?;
+    /// // SAFETY: all parties access its first 256 bytes as this lock only.
+    /// let region = unsafe { memory.ticket_region::<2>() }?;
+    /// # // SAFETY: as above.
+    /// # let lock = unsafe { memory.ticket_lock::<2>(M4) }?;
+    /// # lock.recover()?;
+    /// # std::mem::forget(lock.try_lock()?);
+    /// # assert!(region.holder().is_some());
+    /// if !region.bury(M4, FullSystem, &mut liveness)? {
+    ///     println!("not held down: {:?}", liveness.failure());
+    /// }
+    /// # assert!(region.holder().is_none());
+    /// # std::fs::remove_dir_all(&class)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub unsafe fn ticket_region<const N: usize>(
+        &self,
+    ) -> Result<TicketRegion<'_, N>, PhysicalError> {
+        // SAFETY:
+        // - readable and writable: our mapping, which the lifetime of the place borrows.
+        // - accessed by atomics only, not truncated, no other references: promised by the caller.
+        let place = unsafe { TicketPlace::from_raw(self.mapping.address(), self.mapping.len()) };
+        place.and_then(TicketRegion::at).map_err(|reason| self.no_lock(reason))
+    }
+
+    fn no_lock(&self, reason: shmlock_core::Error) -> PhysicalError {
+        PhysicalError::Region { path: self.path.clone(), reason }
+    }
 
     fn check_exclusives(&self) -> Result<(), PhysicalError> {
         match self.memory {

@@ -6,6 +6,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
+use shmlock_core::fence::{Fence, FullSystem};
 
 use crate::error::display::Shown;
 
@@ -159,9 +160,11 @@ impl Remoteproc {
 
     /// Runs `act` if the processor is held down, and reads again afterwards.
     ///
-    /// For a processor that never comes back, `act` declares its boot over, in the supervisor's own
-    /// word beside the boot counters. The boot that it names was read **before** this call. Then it
-    /// is right whatever happens meanwhile: a processor that starts has another boot.
+    /// For a processor that never comes back, `act` declares its boot over
+    /// ([`Roll::retire`](shmlock_core::roll::Roll::retire)). The boot that it names was read
+    /// **before** this call. Then it is right whatever happens meanwhile: a processor that starts
+    /// has another boot. The readings are no older than what the caller has read in the memory
+    /// before.
     ///
     /// The first reading stands before `act`, the second one after it. [`HeldDown::Throughout`]
     /// says that both found the processor held down. It does not say that it was so in between:
@@ -176,10 +179,47 @@ impl Remoteproc {
     ///
     /// # Errors
     /// Those of the first reading; `act` has not run then.
+    ///
+    /// # Examples
+    /// A supervisor, for a processor with boot epochs. For a party of a ticket lock see
+    /// [`PhysicalRegion::ticket_region`](super::PhysicalRegion::ticket_region).
+    /// ```
+    /// # let class = std::env::temp_dir().join(format!("doc-held-down-{}", std::process::id()));
+    /// # std::fs::create_dir_all(class.join("remoteproc0"))?;
+    /// # std::fs::write(class.join("remoteproc0/state"), "crashed\n")?;
+    /// # std::fs::write(class.join("remoteproc0/recovery"), "disabled\n")?;
+    /// use shmlock::remote::shmlock_core::fence::FullSystem;
+    /// use shmlock::remote::shmlock_core::roll::{Roll, RollMemory, Slot};
+    /// use shmlock::remote::{HeldDown, Remoteproc};
+    ///
+    /// const M4: Slot = Slot::new(2).unwrap();
+    ///
+    /// let memory = RollMemory::<2>::new(); // stands for shared memory
+    /// let roll = Roll::new(&memory)?.with_fence(FullSystem);
+    /// let m4 = Remoteproc::in_class(&class, "remoteproc0"); // or `new`, see there
+    /// # let token = roll.begin_boot(M4)?.id().token();
+    ///
+    /// // First the boot, and only then the readings.
+    /// if let Some(boot) = roll.last_boot(M4)? {
+    ///     match m4.while_held_down(|| roll.retire(boot))? {
+    ///         // Also in doubt: a processor that has started meanwhile has another boot.
+    ///         HeldDown::Throughout(result) | HeldDown::InDoubt { result, .. } => result?,
+    ///         HeldDown::No(reading) => println!("not held down: {reading:?}"),
+    ///     }
+    /// }
+    /// # assert!(roll.is_over(token));
+    /// # std::fs::remove_dir_all(&class)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn while_held_down<R>(
         &self,
         act: impl FnOnce() -> R,
     ) -> Result<HeldDown<R>, RemoteprocError> {
+        // Partner: the fences of a booting processor, after it has counted its boot or begun its
+        // life, and before it acquires. The reading below is no older than the owner word, the
+        // boot or the life that the caller has read: an older one would say that the processor is
+        // held down, which has since booted.
+        FullSystem.acquire();
         let before = self.read()?;
         if !self.is_held_down(&before) {
             return Ok(HeldDown::No(before));

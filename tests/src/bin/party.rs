@@ -1,20 +1,43 @@
 //! One party of a ticket lock, in a process of its own.
 //!
 //! Usage: `party MEMORY NUMBER VISITS`; `VISITS` 0 goes on until it is killed. `party MEMORY NUMBER
-//! die` acquires the lock, says so, and waits inside for its death.
+//! die` acquires the lock, says so, and waits inside for its death. With `uncached` as a fourth
+//! word, it opens the lock as the uncached memory of a device.
+
+#![allow(unsafe_code, reason = "the caller of a lock in mapped memory promises what it is")]
 
 use std::io::Read;
+use std::num::NonZeroU16;
 use std::{env, io};
 
+use shmlock::remote::{Memory, PhysicalRegion};
+use shmlock_core::TicketLock;
 use shmlock_core::contend::AssumeAlive;
+use shmlock_core::fence::Fence;
+use shmlock_core::ticket::layout::ticket_len;
 use shmlock_tests::Shared;
-use shmlock_tests::tickets::{Tickets, Yield};
+use shmlock_tests::tickets::{PARTIES, Tickets, Yield};
 
 fn main() {
     let arguments: Vec<String> = env::args().skip(1).collect();
-    let [memory, number, visits] = &arguments[..] else { panic!("MEMORY NUMBER VISITS") };
+    let [memory, number, visits, kind @ ..] = &arguments[..] else {
+        panic!("MEMORY NUMBER VISITS")
+    };
     let tickets: Shared<Tickets> = Shared::open(memory);
-    let lock = tickets.party(number.parse().expect("a number"));
+    let number: NonZeroU16 = number.parse().expect("a number from 1 on");
+    if kind.is_empty() {
+        run(&tickets, &tickets.party(number.get()), visits);
+    } else {
+        assert_eq!(kind, ["uncached"]);
+        let memory = PhysicalRegion::open(memory, 0, ticket_len(PARTIES), Memory::Uncached);
+        let memory = memory.expect("it is mapped");
+        // SAFETY: all users of the file access these bytes as this lock.
+        let lock = unsafe { memory.ticket_lock(number) }.expect("one of the parties");
+        run(&tickets, &lock, visits);
+    }
+}
+
+fn run(tickets: &Tickets, lock: &TicketLock<'_, PARTIES, impl Fence>, visits: &str) {
     lock.recover().expect("at rest");
     if visits == "die" {
         lock.acquire(&mut Yield).expect("it does not give up");
@@ -25,7 +48,7 @@ fn main() {
     let visits: u64 = visits.parse().expect("a number");
     let mut visited = 0;
     while visits == 0 || visited < visits {
-        tickets.visit(&lock, &mut AssumeAlive);
+        tickets.visit(lock, &mut AssumeAlive);
         visited += 1;
     }
 }

@@ -1,0 +1,103 @@
+//! Buries a dead party of a ticket lock, by a proof of the caller's.
+
+#![allow(
+    unsafe_code,
+    reason = "exports a symbol by its name, takes pointers from C and calls C back"
+)]
+
+use core::ffi::c_void;
+use core::num::NonZeroU16;
+
+use shmlock_core::Token;
+use shmlock_core::contend::Liveness;
+use shmlock_core::fence::FullSystem;
+
+use crate::status::Status;
+use crate::ticket::party;
+use crate::ticket_handle::Place;
+
+/// Returns `true` if the party is dead at one instant of the call, and its stores have ended: the
+/// core is held in reset, its power is off, its process has been waited for.
+///
+/// It must return normally, as `shmlock_core_wait_fn`.
+pub type IsDeadFn = Option<unsafe extern "C" fn(context: *mut c_void, party: u32) -> bool>;
+
+/// Proof of death by a C callback.
+struct Proof {
+    is_dead: unsafe extern "C" fn(*mut c_void, u32) -> bool,
+    context: *mut c_void,
+}
+
+impl Liveness for Proof {
+    fn while_dead<R>(&mut self, owner: Token, act: impl FnOnce() -> R) -> Option<R> {
+        // SAFETY: a function of this type, and a context that it accepts: guaranteed by the caller
+        // of `shmlock_core_ticket_bury`.
+        let dead = unsafe { (self.is_dead)(self.context, owner.get()) };
+        dead.then(act)
+    }
+}
+
+/// Buries a party of the ticket lock of `N` parties at a place.
+///
+/// # Errors
+/// Those of [`Place::region`]; [`Status::BadParty`]; [`Status::NotDead`].
+///
+/// # Safety
+/// That of [`Place::region`].
+unsafe fn bury_in<const N: usize>(
+    place: Place,
+    party: NonZeroU16,
+    mut proof: Proof,
+) -> Result<Status, Status> {
+    // SAFETY: guaranteed by the caller.
+    let region = unsafe { place.region::<N>() }?;
+    // The strongest fence replaces that of any scope.
+    let buried = region.bury(party, FullSystem, &mut proof)?;
+    if buried { Ok(Status::Ok) } else { Err(Status::NotDead) }
+}
+
+/// Buries a party of the ticket lock of `parties` in the `len` bytes at `address`, if
+/// `is_dead(context, party)` returns `true`: the others do not wait for it any more, until it
+/// begins another life. If it died in its critical section, the next owner receives
+/// `SHMLOCK_CORE_STATUS_OWNER_DIED`.
+///
+/// **A party has one supervisor, and only that one calls this for it.** It need not keep the party
+/// from starting again: if the party starts during the call, the burial is of a life that is over.
+/// A wrong proof makes two owners. It needs no handle. Memory that is all zero becomes a lock.
+///
+/// Blocks as long as `is_dead` does; async-signal-safe if it is.
+///
+/// Returns `SHMLOCK_CORE_STATUS_OK`: buried; `_NOT_DEAD`; `_NULL`, also without a callback;
+/// `_MISALIGNED`, `_TOO_SHORT`, `_NOT_A_LOCK`, `_OTHER_VERSION`, `_OTHER_PARTIES`, `_BAD_PARTIES`,
+/// `_BAD_PARTY`. An error buries nothing.
+///
+/// # Safety
+/// For the memory: that of `shmlock_core_ticket_attach`, until the call returns. `is_dead` is NULL,
+/// or meets `shmlock_core_is_dead_fn` and accepts `context`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn shmlock_core_ticket_bury(
+    address: *mut c_void,
+    len: usize,
+    parties: u32,
+    party: u32,
+    is_dead: IsDeadFn,
+    context: *mut c_void,
+) -> Status {
+    let bury = || {
+        let is_dead = is_dead.ok_or(Status::Null)?;
+        let party = self::party(party)?;
+        let bury = match parties {
+            2 => bury_in::<2>,
+            3 => bury_in::<3>,
+            4 => bury_in::<4>,
+            5 => bury_in::<5>,
+            6 => bury_in::<6>,
+            7 => bury_in::<7>,
+            8 => bury_in::<8>,
+            _ => return Err(Status::BadParties),
+        };
+        // SAFETY: guaranteed by the caller.
+        unsafe { bury(Place { address, len }, party, Proof { is_dead, context }) }
+    };
+    bury().into()
+}
