@@ -3,8 +3,10 @@
 use super::RegionLock;
 use crate::epoch_region::EpochRegion;
 use crate::fence::{Fence, InnerShareable};
+use crate::layout::EPOCH_MAGIC;
 use crate::protocol::Wake;
 use crate::roll::Boot;
+use crate::sync::Relaxed;
 
 impl<'a> RegionLock<'a> {
     /// Returns the handle of this core for its present boot. It holds nothing yet.
@@ -52,5 +54,14 @@ impl<'a, F: Fence> RegionLock<'a, F> {
         let lock = Self::of_contender(region.region(), boot.id().token(), fence);
         lock.wake(region.recover_former_boot(boot, fence).unwrap_or(Wake::None));
         lock
+    }
+    /// Returns `true` if the static tokens of the region are of boots. Then
+    /// [`BootLiveness`](crate::roll::BootLiveness) may judge its owners; a plain token it takes for
+    /// one of a boot. Never blocks.
+    #[must_use]
+    pub fn has_epoch_tokens(&self) -> bool {
+        // Partner: `Region::mark`. Relaxed: the word was checked when the region was made, and
+        // orders nothing.
+        self.region.words().magic.load(Relaxed) == EPOCH_MAGIC
     }
 }

@@ -794,7 +794,8 @@ shmlock_core_status shmlock_core_attach_boot(shmlock_core_t *lock,
  If it gives up, check `shmlock_core_owes_wake`.
 
  Returns the same as `shmlock_core_try_acquire`, and for the roll the same as
- `shmlock_core_begin_boot`.
+ `shmlock_core_begin_boot`; `_PLAIN_TOKENS` for a lock without tokens of boots, whose owners the
+ roll does not know.
 
  # Safety
  That of `shmlock_core_acquire`; for the roll that of `shmlock_core_begin_boot`.

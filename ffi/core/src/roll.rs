@@ -11,7 +11,7 @@ use shmlock_core::{EpochRegion, RegionLock, layout};
 
 use crate::acquire::{Callback, WaitFn, acquire};
 use crate::fence_scope::scope;
-use crate::handle::{self, Handle};
+use crate::handle::{self, Handle, Lock};
 use crate::pointer::{checked, read, write};
 use crate::status::Status;
 
@@ -221,7 +221,8 @@ pub unsafe extern "C" fn shmlock_core_attach_boot(
 /// If it gives up, check `shmlock_core_owes_wake`.
 ///
 /// Returns the same as `shmlock_core_try_acquire`, and for the roll the same as
-/// `shmlock_core_begin_boot`.
+/// `shmlock_core_begin_boot`; `_PLAIN_TOKENS` for a lock without tokens of boots, whose owners the
+/// roll does not know.
 ///
 /// # Safety
 /// That of `shmlock_core_acquire`; for the roll that of `shmlock_core_begin_boot`.
@@ -238,6 +239,11 @@ pub unsafe extern "C" fn shmlock_core_acquire_or_recover(
         checked(lock)?;
         // SAFETY: guaranteed by the caller.
         let roll = unsafe { self::roll(roll, roll_len) }?;
+        let is_judged = |lock: &mut Lock, _| Ok(lock.has_epoch_tokens());
+        // SAFETY: guaranteed by the caller.
+        if !unsafe { handle::with(lock, is_judged) }? {
+            return Err(Status::PlainTokens);
+        }
         let wait = Callback::probing(waits, wait, context);
         // SAFETY: guaranteed by the caller.
         Ok(unsafe { acquire(lock, wait, &mut BootLiveness::new(roll)) })

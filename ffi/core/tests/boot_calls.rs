@@ -104,6 +104,19 @@ fn a_waiter_recovers_from_a_retired_boot() {
     assert_eq!(machine.recover(&mut waiter), Status::OwnerDied);
 }
 
+/// The token 2000 reads as one of slot 1, which has booted twice meanwhile.
+#[test]
+fn the_roll_judges_no_owner_with_a_plain_token() {
+    let machine = Machine::new();
+    let mut owner = User::of(&machine.region, 2000);
+    assert_eq!(owner.call(shmlock_core_try_acquire), Status::Ok);
+    let held = machine.region.words();
+    machine.roll.set(8, 977);
+    let mut waiter = User::of(&machine.region, 1);
+    assert_eq!(machine.recover(&mut waiter), Status::PlainTokens);
+    assert_eq!(machine.region.words(), held);
+}
+
 #[test]
 fn invalid_arguments_are_refused_and_change_nothing() {
     let machine = Machine::new();
