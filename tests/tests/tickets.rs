@@ -120,10 +120,11 @@ fn survivors_pass_a_killed_party_by_proof_and_others_by_its_burial() {
     let mut line = String::new();
     BufReader::new(two.stdout.take().expect("piped")).read_line(&mut line).expect("it says so");
     kill(two);
-    // A process without proof waits for it.
-    let three = spawn(&tickets, 3, "0");
     tickets.visit(&tickets.party(1), &mut Ended(&[2]));
     assert_eq!(tickets.repairs.load(Relaxed), 1);
+    // A process without proof waits for it. It starts only now: first come, first served, so the
+    // visit above would wait behind it.
+    let three = spawn(&tickets, 3, "0");
     assert_eq!(tickets.visits[2].load(Relaxed), 0);
     let two = NonZeroU16::new(2).expect("not zero");
     let buried = tickets.region().bury(two, InnerShareable, &mut Ended(&[2]));
