@@ -9,8 +9,8 @@
 //! between a store to the own line and the loads of the others'.
 //!
 //! Called in `protocol.rs` (the owner word), `record/access.rs` (the record), `counters.rs` (the
-//! halves of the generation), `roll/mod.rs` (the boots), `snapshot.rs` (one copy after the other)
-//! and `ticket/steps.rs` (the lines of the parties).
+//! halves of the generation), `roll/mod.rs` (the boots), `snapshot.rs` (one copy after the other),
+//! `ticket/steps.rs` (the lines of the parties) and `ticket/region.rs` (burials).
 //!
 //! | scope | AArch64 acquire / release, full | ARMv7-A | ARMv7-M, v8-M | x86-64 |
 //! |---|---|---|---|---|

@@ -5,7 +5,7 @@
 
 # without: prints the lines to remove, as FILE:NUMBER:LINE.
 without() {
-    grep -rnE 'fence\.(acquire|release)\(\);' core/src | sort
+    grep -rnE 'fence\.(acquire|release|full)\(\);' core/src | sort
     local calls='fence\(Ordering|barrier::full_system|.*=> (InnerShareable|FullSystem)\.'
     grep -HnE "^ +($calls)" core/src/fence.rs
     grep -Hn 'asm!("dmb sy"' core/src/barrier.rs
