@@ -9,8 +9,9 @@
 //! ```
 //!
 //! A line that ends with `\` goes on in the next. The name of a location, without digits at its
-//! end, is its class; `seq:data` replaces it for one tie, `proof:` leaves the accesses out. The words of a line of a ticket lock end with the number of
-//! the thread that is its party; for the others, their class begins with `other-`.
+//! end, is its class; `seq:data` replaces it for one tie, `proof:` leaves the accesses out. The
+//! words of a line of a ticket lock end with the number of the thread that is its party; for the
+//! others, their class begins with `other-`.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,8 +1,8 @@
 //! Compares sets of sequences of events: those of the machine code with the pattern of a litmus
 //! file.
 //!
-//! A pattern is a sequence of names; `[...]` may be missing, `[...]*` may also be repeated; the code
-//! may also end at `!`. The marks `<` and `>` say which parts a litmus file runs, one after the
+//! A pattern is a sequence of names; `[...]` may be missing, `[...]*` may also be repeated; the
+//! code may also end at `!`. The marks `<` and `>` say which parts a litmus file runs, one after the
 //! other, and are no part of the pattern. What stands between two of them may be missing.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
