@@ -66,7 +66,7 @@ compile_error!(
 // contend, record/{mod, encoded, access}, counters, snapshot,
 // roll/{boot, mod, memory, resume, liveness}, epoch_region,
 // lock/{hold_count, mod, boot, change, guard}, wait_async,
-// ticket/{region, steps, contend, change, mod, guard}.
+// ticket/{region, steps, probes, contend, change, mod, guard}.
 mod barrier;
 pub mod contend;
 mod counters;

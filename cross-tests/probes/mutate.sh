@@ -3,9 +3,9 @@
 # in the probes of every kind of core that has the difference.
 # shellcheck shell=bash disable=SC2154 # `kinds` comes from listing.sh
 
-# without: prints the lines to remove, as FILE:NUMBER:LINE.
+# without: prints the lines to remove, as FILE:NUMBER:LINE; not those in `unprobed`, a pattern.
 without() {
-    grep -rnE 'fence\.(acquire|release)\(\);' core/src | sort
+    grep -rnE 'fence\.(acquire|release|full)\(\);' core/src | grep -vE "^(${unprobed:?}):" | sort
     local calls='fence\(Ordering|barrier::full_system|.*=> (InnerShareable|FullSystem)\.'
     grep -HnE "^ +($calls)" core/src/fence.rs
     grep -Hn 'asm!("dmb sy"' core/src/barrier.rs

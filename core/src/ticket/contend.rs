@@ -4,7 +4,7 @@ use core::num::NonZeroU16;
 
 use super::layout::Line;
 use super::region::token_of;
-use super::steps::{Obstacle, Party, is_buried, is_dead};
+use super::steps::{Obstacle, Party, draw, is_buried, is_dead};
 use super::words::Ticket;
 use crate::contend::Liveness;
 use crate::fence::Fence;
@@ -37,7 +37,7 @@ impl<'c, L: Liveness> Contention<'c, L> {
     ) -> Result<(), Word> {
         let number = loop {
             us.choose();
-            match us.draw(self.liveness) {
+            match draw(us.others(), self.liveness) {
                 Ok(number) => break number,
                 Err((party, line)) => {
                     us.stop_choosing();
@@ -64,17 +64,7 @@ impl<'c, L: Liveness> Contention<'c, L> {
         us: &Party<'_, N, F>,
         obstacle: Obstacle,
     ) -> Result<(), Word> {
-        for (party, line) in us.others() {
-            // Partners: the stores of that party to the word. The full fence of our `take` is
-            // between our number and this load.
-            if obstacle.stands_in_way(party, obstacle.word(line).load(Relaxed)) {
-                self.pass(party, line, obstacle)?;
-            }
-        }
-        // After CHOOSING, pairs with the release fence in `take`: we see the number that was drawn.
-        // After the numbers, with those in `leave` and `begin_life`: we see what the owner did.
-        us.fence.acquire();
-        Ok(())
+        us.pass_all(us.others(), obstacle, |party, line| self.pass(party, line, obstacle))
     }
 
     /// Waits until the other party does not stand in our way, or is gone.
@@ -83,7 +73,7 @@ impl<'c, L: Liveness> Contention<'c, L> {
     fn pass(&mut self, party: u16, line: &Line, obstacle: Obstacle) -> Result<(), Word> {
         let word = obstacle.word(line);
         loop {
-            let value = word.load(Relaxed); // partner: as in `pass_all`
+            let value = word.load(Relaxed); // partner: as in `Party::pass_all`
             if !obstacle.stands_in_way(party, value) || is_buried(line) {
                 return Ok(());
             }

@@ -7,12 +7,15 @@
 //! faster, and knows no number of parties.
 //!
 //! This file has the handle; `guard.rs` the calls that return a guard; `contend.rs` the loop around
-//! the steps of `steps.rs`; `change.rs` keeps the count of holds beside them.
+//! the steps of `steps.rs`; `change.rs` keeps the count of holds beside them; `probes.rs` is for the
+//! programs that read the machine code.
 
 mod change;
 mod contend;
 mod guard;
 pub mod layout;
+#[doc(hidden)]
+pub mod probes;
 mod region;
 mod steps;
 mod words;

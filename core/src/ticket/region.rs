@@ -102,8 +102,14 @@ impl<'a, const N: usize> TicketRegion<'a, N> {
     ///
     /// It stands still while `me` holds the lock. For any other caller it is a statistic.
     pub(super) fn deaths_seen_by(self, me: u16) -> u32 {
+        Self::deaths_in(self.lines(), me)
+    }
+
+    /// Returns the sum of the deaths in these lines.
+    #[inline]
+    pub(super) fn deaths_in(lines: impl Iterator<Item = (u16, &'a Line)>, me: u16) -> u32 {
         let mut sum = 0_u32;
-        for (party, line) in self.lines() {
+        for (party, line) in lines {
             // Partner: `enter`, `leave` and `begin_life` of that party. Relaxed: what it stored
             // before it died or left is ordered by the fences of the lines.
             let section = Section::from_bits(line.section.load(Relaxed));

@@ -42,28 +42,9 @@ impl<'a, const N: usize, F: Fence> Party<'a, N, F> {
     }
 
     /// *Begin a life.* Returns `true` if an earlier life died inside.
-    ///
-    /// *If we die here,* at any store: the next life does it again, and counts no death twice.
-    #[cold]
+    #[inline]
     pub(super) fn begin_life(&self) -> bool {
-        let Line { choosing, number, section, life, buried, .. } = self.line;
-        let fence = self.fence;
-        // All loads here. Partner: an earlier life of this party, whose stores have ended; for
-        // `buried`, `bury`. Relaxed.
-        let before = Section::from_bits(section.load(Relaxed));
-        if before.is_inside() {
-            // Partner: `deaths_seen_by` of the next owner, by the fence and the number below.
-            section.store(before.recovered().bits(), Relaxed);
-        }
-        fence.release(); // the next owner, which sees our number fall, sees the death
-        choosing.store(0, Relaxed); // partner: `stands_in_way`
-        fence.release(); // the barrier after each store of a line
-        number.store(0, Relaxed); // partner: `stands_in_way`
-        fence.release(); // a party that sees the new life sees the line at rest
-        // Partner: `is_buried`, and `bury`.
-        life.store(next_life(life.load(Relaxed), buried.load(Relaxed)), Relaxed);
-        fence.full(); // a party that finds an earlier life came before we choose, and we see it
-        before.is_inside()
+        begin_life(self.line, self.fence)
     }
 
     /// *Acquire 1*: begins to choose.
@@ -86,29 +67,6 @@ impl<'a, const N: usize, F: Fence> Party<'a, N, F> {
         self.fence.release(); // the barrier after each store of a line
     }
 
-    /// *Acquire 2*, first half: returns the number to take, one above those of the others.
-    ///
-    /// # Errors
-    /// The party that has the last number, and is not known to be dead. No number is drawn while it
-    /// stands.
-    #[inline]
-    pub(super) fn draw(&self, liveness: &mut impl Liveness) -> Result<u32, (u16, &'a Line)> {
-        let mut highest = 0;
-        for (party, line) in self.others() {
-            // Partner: `take`, ordered by the full fences of `choose` and of `take`.
-            let number = line.number.load(Relaxed);
-            if number == LAST_NUMBER {
-                if !is_gone(party, line, liveness) {
-                    return Err((party, line));
-                }
-            } else if number > highest {
-                highest = number;
-            }
-        }
-        // There always is one: the last number was not among them.
-        Ok(next_number(highest, LAST_NUMBER).unwrap_or(LAST_NUMBER))
-    }
-
     /// *Acquire 2*, second half, and *3*: takes the number, and ends the doorway.
     ///
     /// *If we die here:* the others wait for our number until our next life, or our burial.
@@ -121,6 +79,28 @@ impl<'a, const N: usize, F: Fence> Party<'a, N, F> {
         self.line.choosing.store(0, Relaxed); // partner: `stands_in_way`
         // Pairs with the full fence in `choose`: we see the other choose, or it reads our number.
         self.fence.full();
+    }
+
+    /// *Acquire 4* and *5*: passes all others. `wait` is called for each that stands in the way, and
+    /// returns when it is passed.
+    #[inline]
+    pub(super) fn pass_all<E>(
+        &self,
+        others: impl Iterator<Item = (u16, &'a Line)>,
+        obstacle: Obstacle,
+        mut wait: impl FnMut(u16, &'a Line) -> Result<(), E>,
+    ) -> Result<(), E> {
+        for (party, line) in others {
+            // Partners: the stores of that party to the word. The full fence of our `take` is
+            // between our number and this load.
+            if obstacle.stands_in_way(party, obstacle.word(line).load(Relaxed)) {
+                wait(party, line)?;
+            }
+        }
+        // After CHOOSING, pairs with the release fence in `take`: we see the number that was drawn.
+        // After the numbers, with those in `leave` and `begin_life`: we see what the owner did.
+        self.fence.acquire();
+        Ok(())
     }
 
     /// Gives the number up, before or after its turn.
@@ -158,6 +138,56 @@ impl<'a, const N: usize, F: Fence> Party<'a, N, F> {
         self.line.number.store(0, Relaxed); // partner: `stands_in_way`
         self.fence.release(); // the barrier after each store of a line
     }
+}
+
+/// *Acquire 2*, first half: returns the number to take, one above those of the others.
+///
+/// # Errors
+/// The party that has the last number, and is not known to be dead. No number is drawn while it
+/// stands.
+#[inline]
+pub(super) fn draw<'a>(
+    others: impl Iterator<Item = (u16, &'a Line)>,
+    liveness: &mut impl Liveness,
+) -> Result<u32, (u16, &'a Line)> {
+    let mut highest = 0;
+    for (party, line) in others {
+        // Partner: `take`, ordered by the full fences of `choose` and of `take`.
+        let number = line.number.load(Relaxed);
+        if number == LAST_NUMBER {
+            if !is_gone(party, line, liveness) {
+                return Err((party, line));
+            }
+        } else if number > highest {
+            highest = number;
+        }
+    }
+    // There always is one: the last number was not among them.
+    Ok(next_number(highest, LAST_NUMBER).unwrap_or(LAST_NUMBER))
+}
+
+/// *Begin a life.* Returns `true` if an earlier life died inside.
+///
+/// *If we die here,* at any store: the next life does it again, and counts no death twice.
+#[cold]
+fn begin_life(line: &Line, fence: impl Fence) -> bool {
+    let Line { choosing, number, section, life, buried, .. } = line;
+    // All loads here. Partner: an earlier life of this party, whose stores have ended; for
+    // `buried`, `bury`. Relaxed.
+    let before = Section::from_bits(section.load(Relaxed));
+    if before.is_inside() {
+        // Partner: `deaths_seen_by` of the next owner, by the fence and the number below.
+        section.store(before.recovered().bits(), Relaxed);
+    }
+    fence.release(); // the next owner, which sees our number fall, sees the death
+    choosing.store(0, Relaxed); // partner: `stands_in_way`
+    fence.release(); // the barrier after each store of a line
+    number.store(0, Relaxed); // partner: `stands_in_way`
+    fence.release(); // a party that sees the new life sees the line at rest
+    // Partner: `is_buried`, and `bury`.
+    life.store(next_life(life.load(Relaxed), buried.load(Relaxed)), Relaxed);
+    fence.full(); // a party that finds an earlier life came before we choose, and we see it
+    before.is_inside()
 }
 
 /// Returns `true` if the other party is buried. Called after a word of its line was found in the

@@ -11,16 +11,19 @@
 #![allow(clippy::inline_always, reason = "the checker needs each probe in one function")]
 
 use core::convert::Infallible;
+use core::num::NonZeroU16;
 use core::panic::PanicInfo;
 use core::sync::atomic::AtomicU32;
 use core::sync::atomic::Ordering::Relaxed;
 
+use shmlock_core::contend::Liveness;
 use shmlock_core::fence::{Fence, FullSystem, InnerShareable};
 use shmlock_core::layout::REGION_LEN;
 use shmlock_core::protocol::{self, Attempt, Wake};
 use shmlock_core::snapshot::snapshot;
+use shmlock_core::ticket::probes::Steps;
 use shmlock_core::{
-    EncodedRecord, FenceScope, Record, Region, RegionLock, RegionMemory, Token, Word,
+    EncodedRecord, FenceScope, Record, Region, RegionLock, RegionMemory, TicketRegion, Token, Word,
 };
 
 /// The protected data. No other access has the offset of its last word (1204 bytes).
@@ -107,6 +110,71 @@ fn copied(data: &Data, fence: impl Fence) -> Option<RegionMemory> {
     snapshot(fence, copy).ok()
 }
 
+/// A ticket lock of two parties.
+type Pair<'a> = TicketRegion<'a, 2>;
+
+/// Acquires a ticket lock without waiting, and releases it.
+#[inline(always)]
+fn ticket(region: Pair<'_>, data: &Data, fence: impl Fence) -> bool {
+    let Ok(us) = Steps::new(region, fence) else { return false };
+    us.choose();
+    let Some(number) = us.draw() else { return false };
+    us.take(number);
+    if !us.pass_choosing() || !us.pass_number(number) {
+        return false;
+    }
+    us.enter();
+    data.add(1);
+    us.leave();
+    true
+}
+
+/// Passes the other party, and looks for a death.
+#[inline(always)]
+fn deaths(region: Pair<'_>, number: u32, data: &Data, fence: impl Fence) -> Option<u32> {
+    let us = Steps::new(region, fence).ok()?;
+    if !us.pass_number(number) {
+        return None;
+    }
+    us.enter();
+    let deaths = us.deaths();
+    data.add(1);
+    Some(deaths)
+}
+
+/// Begins a life, and draws a number.
+#[inline(always)]
+fn life(region: Pair<'_>, fence: impl Fence) -> Option<u32> {
+    let us = Steps::new(region, fence).ok()?;
+    let _ = us.begin_life();
+    us.choose();
+    us.draw()
+}
+
+#[inline(always)]
+fn stop(region: Pair<'_>, fence: impl Fence) -> bool {
+    let Ok(us) = Steps::new(region, fence) else { return false };
+    us.stop_choosing();
+    true
+}
+
+/// Proves a death by a word.
+struct Proof<'a>(&'a Data);
+
+impl Liveness for Proof<'_> {
+    #[inline(always)]
+    fn while_dead<R>(&mut self, _: Token, action: impl FnOnce() -> R) -> Option<R> {
+        (self.0.read() != 0).then(action)
+    }
+}
+
+/// Buries the second party.
+#[inline(always)]
+fn bury(region: Pair<'_>, data: &Data, fence: impl Fence) -> bool {
+    const SECOND: NonZeroU16 = NonZeroU16::new(2).unwrap();
+    matches!(region.bury(SECOND, fence, &mut Proof(data)), Ok(true))
+}
+
 /// Defines probes as functions that the checker finds by name.
 macro_rules! probes {
     ($($name:ident($($argument:ident: $type:ty),*) -> $result:ty = $body:expr;)*) => {$(
@@ -169,6 +237,21 @@ probes! {
         region.record_of(owner, FullSystem);
     snapshot_inner(data: &Data) -> Option<RegionMemory> = copied(data, InnerShareable);
     snapshot_full(data: &Data) -> Option<RegionMemory> = copied(data, FullSystem);
+
+    ticket_inner(region: Pair<'_>, data: &Data) -> bool = ticket(region, data, InnerShareable);
+    ticket_full(region: Pair<'_>, data: &Data) -> bool = ticket(region, data, FullSystem);
+    ticket_chosen(region: Pair<'_>, data: &Data, scope: FenceScope) -> bool =
+        ticket(region, data, scope);
+    deaths_inner(region: Pair<'_>, number: u32, data: &Data) -> Option<u32> =
+        deaths(region, number, data, InnerShareable);
+    deaths_full(region: Pair<'_>, number: u32, data: &Data) -> Option<u32> =
+        deaths(region, number, data, FullSystem);
+    life_inner(region: Pair<'_>) -> Option<u32> = life(region, InnerShareable);
+    life_full(region: Pair<'_>) -> Option<u32> = life(region, FullSystem);
+    stop_inner(region: Pair<'_>) -> bool = stop(region, InnerShareable);
+    stop_full(region: Pair<'_>) -> bool = stop(region, FullSystem);
+    bury_inner(region: Pair<'_>, data: &Data) -> bool = bury(region, data, InnerShareable);
+    bury_full(region: Pair<'_>, data: &Data) -> bool = bury(region, data, FullSystem);
 }
 
 /// Stands for the helper of Linux targets that chooses the form of a compare-and-swap at run time.

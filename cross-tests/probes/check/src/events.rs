@@ -157,7 +157,9 @@ fn arguments(probe: &str, architecture: Architecture) -> Option<Registers> {
         }
         "recover" => vec![(0, Base::Word), (3, Base::Data)],
         "waiters" => vec![(0, Base::Word)],
-        "count" | "write" => vec![(0, Base::Region)],
+        "ticket" | "bury" => vec![(0, Base::Region), (1, Base::Data)],
+        "deaths" => vec![(0, Base::Region), (2, Base::Data)],
+        "count" | "write" | "life" | "stop" => vec![(0, Base::Region)],
         "read" => vec![(result, Base::Region)],
         "snapshot" => vec![(result, Base::Data)],
         _ => return None,

@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 
 use crate::listing::{Instruction, Listing};
+use crate::predicated::{CONDITIONS, with_branches};
 
 /// The depth to which calls are followed. Deeper calls, and calls of other crates, are one
 /// instruction.
@@ -54,10 +55,11 @@ impl Flow {
         name: &str,
         callers: &mut Vec<String>,
     ) -> Option<(usize, Vec<usize>)> {
-        let code = listing.function(name)?;
+        let code = with_branches(name, listing.function(name)?);
         let begin = self.nodes.len();
+        // Of two with one address, the branch before the other.
         let place: HashMap<u64, usize> =
-            code.iter().enumerate().map(|(n, i)| (i.address, begin + n)).collect();
+            code.iter().enumerate().rev().map(|(n, i)| (i.address, begin + n)).collect();
         self.nodes.extend(code.iter().map(|i| Node {
             instruction: i.clone(),
             next: Vec::new(),
@@ -65,7 +67,7 @@ impl Flow {
         }));
         callers.push(name.to_owned());
         let mut returns = Vec::new();
-        for (here, instruction) in (begin..).zip(code) {
+        for (here, instruction) in (begin..).zip(&code) {
             let after = (here + 1 < begin + code.len()).then_some(here + 1);
             let kind = Kind::of(instruction);
             let mut next = Vec::new();
@@ -173,10 +175,6 @@ impl Kind {
         matches!(self, Self::Plain | Self::Branch | Self::Return { always: false })
     }
 }
-
-const CONDITIONS: [&str; 16] = [
-    "eq", "ne", "cs", "hs", "cc", "lo", "mi", "pl", "vs", "vc", "hi", "ls", "ge", "lt", "gt", "le",
-];
 
 /// Returns `true` if a callee, by its mangled name, is under test. Other functions do not access
 /// regions.

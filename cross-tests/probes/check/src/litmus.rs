@@ -5,10 +5,13 @@
 //! tie P1 seq:data rec:data snapshot = <data ishld data> [ishld data]*
 //! world P2: why this thread is no code of ours
 //! redundant P1 1: why the first barrier of this thread may be missing
+//! either P1 1 2: why one of these may be missing, but not all
 //! ```
 //!
-//! The name of a location, without digits at its end, is its class; `seq:data` replaces it for one
-//! tie, `proof:` leaves the accesses out.
+//! A line that ends with `\` goes on in the next. The name of a location, without digits at its
+//! end, is its class; `seq:data` replaces it for one tie, `proof:` leaves the accesses out. The
+//! words of a line of a ticket lock end with the number of the thread that is its party; for the
+//! others, their class begins with `other-`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -78,9 +81,9 @@ impl Litmus {
 
     fn read_comments(&mut self, comments: &str) -> Result<(), String> {
         let mut known = BTreeSet::new();
-        for line in comments.lines().map(str::trim) {
+        for line in comments.replace("\\\n", " ").lines().map(str::trim) {
             let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
-            if !["tie", "world", "redundant"].contains(&word) {
+            if !["tie", "world", "redundant", "either"].contains(&word) {
                 continue;
             }
             let wrong = || format!("cannot read: {line}");
@@ -107,6 +110,14 @@ impl Litmus {
                     let number = rest.split_once(':').and_then(|(n, _)| n.trim().parse().ok());
                     number.filter(|number| (1..=barriers).contains(number)).ok_or_else(wrong)?;
                 }
+                "either" => {
+                    let barriers = code.iter().filter(|(name, _)| name == "DMB").count();
+                    let numbers = rest.split_once(':').ok_or_else(wrong)?.0.split_whitespace();
+                    let is_one = |n: &str| n.parse().is_ok_and(|n| (1..=barriers).contains(&n));
+                    if numbers.clone().count() < 2 || !numbers.clone().all(is_one) {
+                        return Err(wrong());
+                    }
+                }
                 _ => {
                     known.insert(thread);
                 }
@@ -123,7 +134,7 @@ impl Litmus {
         let thread = &self.threads[tie.thread];
         let mut events: Vec<Event> = Vec::new();
         for (name, operands) in &thread.code {
-            let Some(event) = thread.event(name, operands, &tie.renamed)? else { continue };
+            let Some(event) = thread.event(name, operands, tie)? else { continue };
             match events.last_mut() {
                 Some(last) if event.continues(last) => *last = event,
                 _ => events.push(event),
@@ -134,12 +145,8 @@ impl Litmus {
 }
 
 impl Thread {
-    fn event(
-        &self,
-        name: &str,
-        operands: &str,
-        renamed: &BTreeMap<String, String>,
-    ) -> Result<Option<Event>, String> {
+    fn event(&self, name: &str, operands: &str, tie: &Tie) -> Result<Option<Event>, String> {
+        const LINE: [&str; 5] = ["choosing", "number", "section", "life", "buried"];
         const QUIET: [&str; 13] = [
             "MOV", "CMP", "CBZ", "CBNZ", "B", "B.EQ", "B.NE", "BEQ", "BNE", "ADD", "ORR", "AND",
             "EOR",
@@ -153,9 +160,12 @@ impl Thread {
         let address = operands.split_once('[').and_then(|(_, rest)| rest.strip_suffix(']'));
         let location = address.and_then(|register| self.locations.get(register)).map(|location| {
             let class = location.trim_end_matches(|letter: char| letter.is_ascii_digit());
-            renamed.get(class).map_or(class, String::as_str)
+            if LINE.contains(&class) && location[class.len()..] != tie.thread.to_string() {
+                return format!("other-{class}");
+            }
+            tie.renamed.get(class).map_or(class, String::as_str).to_owned()
         });
-        Ok(match (name, location) {
+        Ok(match (name, location.as_deref()) {
             (_, Some("")) => None,
             ("CAS", Some("word")) => Some(Event::Swap),
             ("LDXR" | "LDREX", Some("word")) => Some(Event::LoadExclusive),
@@ -210,11 +220,24 @@ exists (1:X5=0)
     }
 
     #[test]
+    fn a_line_is_of_the_thread_with_its_number() {
+        let file = FILE.replace("0:X1=data1", "0:X1=number0");
+        let events = |file: &str| {
+            let litmus = Litmus::parse(file).expect("a file");
+            litmus.events(&litmus.ties[0]).expect("events").swap_remove(0)
+        };
+        assert_eq!(events(&file), "W.number");
+        assert_eq!(events(&file.replace("number0", "number1")), "W.other-number");
+    }
+
+    #[test]
     fn what_is_not_understood_is_an_error() {
         for (from, to) in [
             ("world P1", "about P1"),
             ("world P1", "world P2"),
             ("redundant P0 1", "redundant P0 2"),
+            ("redundant P0 1", "either P0 1"),
+            ("redundant P0 1", "either P0 1 2"),
             ("steps =", "steps"),
             ("<data", "data"),
         ] {

@@ -12,6 +12,7 @@ mod flow;
 mod listing;
 mod litmus;
 mod origin;
+mod predicated;
 mod rules;
 mod tie;
 mod words;

@@ -18,7 +18,7 @@ pub(crate) enum Base {
     Word,
     /// The protected data.
     Data,
-    /// The 128 bytes of a lock.
+    /// The 128 bytes of a lock; of a ticket lock, also the lines behind them.
     Region,
 }
 
@@ -30,7 +30,18 @@ pub(crate) fn class(offset: u32) -> &'static str {
         48 => "high",
         52 => "seq",
         16..48 | 56 | 64..128 => "rec",
-        _ => "other",
+        // The line of the first party of a ticket lock, whose steps the probes take.
+        128 => "choosing",
+        136 => "number",
+        144 => "section",
+        152 => "life",
+        184 => "buried",
+        192 => "other-choosing",
+        200 => "other-number",
+        208 => "other-section",
+        216 => "other-life",
+        248 => "other-buried",
+        _ => "unknown",
     }
 }
 
@@ -121,10 +132,10 @@ impl Registers {
     }
 
     /// Returns the registers within a called function: a pointer into the middle of a region is a
-    /// slice there, whose length the instructions do not tell.
+    /// slice there, whose length the instructions do not tell; a line is none.
     fn passed(&self) -> Self {
         Self(self.0.map(|origin| match origin {
-            Origin::Shared(Base::Region, 1..) => origin.moved(),
+            Origin::Shared(Base::Region, 1..128) => origin.moved(),
             _ => origin,
         }))
     }

@@ -64,6 +64,19 @@ const GENERATION: u32 = 4;
 const GENERATION_HIGH: u32 = 48;
 const SEQUENCE: u32 = 52;
 const DATA: u32 = 1204;
+/// The words of the first party of a ticket lock, and of the other party.
+const CHOOSING: u32 = 128;
+const NUMBER: u32 = 136;
+const SECTION: u32 = 144;
+const OTHER_CHOOSING: u32 = 192;
+const OTHER_NUMBER: u32 = 200;
+const OTHER_LIFE: u32 = 216;
+const OTHER_BURIED: u32 = 248;
+/// The same words from the beginning of a line, for the function that begins a life.
+const LINE_CHOOSING: u32 = 0;
+const LINE_NUMBER: u32 = 8;
+const LINE_SECTION: u32 = 16;
+const LINE_LIFE: u32 = 24;
 
 impl Access {
     fn is(self, instruction: &Instruction) -> bool {
@@ -108,6 +121,29 @@ fn rules(probe: &str) -> Vec<Rule> {
         "read" => each(|word| {
             [(Load(SEQUENCE), Acquire, Load(word)), (Load(word), Acquire, Load(SEQUENCE))]
         }),
+        "ticket" => vec![
+            (Store(CHOOSING), Release, Load(OTHER_NUMBER)),
+            (Store(NUMBER), Release, Store(CHOOSING)),
+            (Store(CHOOSING), Release, Load(OTHER_CHOOSING)),
+            (Load(OTHER_CHOOSING), Acquire, Load(OTHER_NUMBER)),
+            (Load(OTHER_NUMBER), Acquire, Data),
+            (Store(SECTION), Release, Data),
+            (Data, Release, Store(SECTION)),
+            (Store(SECTION), Release, Store(NUMBER)),
+        ],
+        "deaths" => vec![(Load(OTHER_NUMBER), Acquire, Data), (Store(SECTION), Release, Data)],
+        "life" => vec![
+            (Store(LINE_SECTION), Release, Store(LINE_CHOOSING)),
+            (Store(LINE_CHOOSING), Release, Store(LINE_NUMBER)),
+            (Store(LINE_NUMBER), Release, Store(LINE_LIFE)),
+            (Store(LINE_LIFE), Release, Store(CHOOSING)),
+            (Store(CHOOSING), Release, Load(OTHER_NUMBER)),
+        ],
+        "stop" => vec![(Store(NUMBER), Release, Store(CHOOSING))],
+        "bury" => vec![
+            (Load(OTHER_LIFE), Release, Data),
+            (Load(OTHER_LIFE), Release, Store(OTHER_BURIED)),
+        ],
         // Between two copies.
         "snapshot" => vec![(Data, Acquire, Data)],
         _ => vec![(Swap, Acquire, Data), (Data, Release, Swap)],
@@ -115,7 +151,7 @@ fn rules(probe: &str) -> Vec<Rule> {
 }
 
 /// Every probe in `../src/main.rs`. A probe that the listing lacks is an error.
-pub(crate) const PROBES: [&str; 26] = [
+pub(crate) const PROBES: [&str; 37] = [
     "steps_inner",
     "steps_full",
     "steps_chosen",
@@ -142,6 +178,17 @@ pub(crate) const PROBES: [&str; 26] = [
     "read_full",
     "snapshot_inner",
     "snapshot_full",
+    "ticket_inner",
+    "ticket_full",
+    "ticket_chosen",
+    "deaths_inner",
+    "deaths_full",
+    "life_inner",
+    "life_full",
+    "stop_inner",
+    "stop_full",
+    "bury_inner",
+    "bury_full",
 ];
 
 /// The result for one probe.

@@ -1,8 +1,9 @@
 //! Compares sets of sequences of events: those of the machine code with the pattern of a litmus
 //! file.
 //!
-//! A pattern is a sequence of names; `[...]` may be missing, `[...]*` may also be repeated. The
-//! marks `<` and `>` say which part a litmus file runs, and are no part of the pattern.
+//! A pattern is a sequence of names; `[...]` may be missing, `[...]*` may also be repeated; the
+//! code may also end at `!`. The marks `<` and `>` say which parts a litmus file runs, one after the
+//! other, and are no part of the pattern. What stands between two of them may be missing.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -101,18 +102,31 @@ pub(crate) struct Pattern {
 
 impl Pattern {
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        let (mut tokens, mut marked, mut inside, mut marks, mut place) =
-            (Vec::new(), Vec::new(), false, 0, 0);
+        let wrong = || format!("not a pattern with marked parts: {text}");
+        let (mut tokens, mut marked, mut inside, mut place) = (Vec::new(), Vec::new(), false, 0);
+        // The brackets that were opened since a marked part ended: `true` if one has a name.
+        let mut between = Vec::new();
         for token in lexed(text) {
             match token.as_str() {
+                "<" | ">" if inside == (token == "<") => return Err(wrong()),
+                "<" if !marked.is_empty() && between.contains(&true) => return Err(wrong()),
                 "<" | ">" => {
                     inside = token == "<";
-                    marks += 1;
+                    between = vec![false];
                 }
-                "[" | "]" | "]*" => tokens.push(token),
+                "[" | "]" | "]*" | "!" => {
+                    match token.as_str() {
+                        "[" => between.push(false),
+                        "!" => {}
+                        _ => drop(between.pop()),
+                    }
+                    tokens.push(token);
+                }
                 name => {
                     if inside {
                         marked.push((place, name.to_owned()));
+                    } else if let Some(last) = between.last_mut() {
+                        *last = true;
                     }
                     place += 1;
                     tokens.push(name.to_owned());
@@ -123,8 +137,8 @@ impl Pattern {
             tokens.iter().filter(|token| *token == "[").count(),
             tokens.iter().filter(|token| token.starts_with(']')).count(),
         );
-        if marks != 2 || inside || marked.is_empty() || opened != closed {
-            return Err(format!("not a pattern with one marked part: {text}"));
+        if inside || marked.is_empty() || opened != closed {
+            return Err(wrong());
         }
         Ok(Self { tokens, marked })
     }
@@ -140,6 +154,7 @@ impl Pattern {
         let (mut open, mut place) = (Vec::new(), 0);
         for token in &self.tokens {
             match token.as_str() {
+                "!" => {}
                 "[" => open.push(place),
                 "]" => drop(open.pop()),
                 "]*" => {
@@ -179,6 +194,7 @@ impl Pattern {
         let (mut here, mut open) = (0, Vec::new());
         for token in &self.tokens {
             match token.as_str() {
+                "!" => automaton.end(here),
                 "[" => open.push(here),
                 "]" | "]*" => {
                     let begin = open.pop().unwrap_or_default();
@@ -213,9 +229,9 @@ fn lexed(text: &str) -> Vec<String> {
         let last = tokens.last_mut().filter(|last| !last.is_empty());
         match (letter, last) {
             ('*', Some(last)) if last == "]" => last.push(letter),
-            ('[' | ']' | '<' | '>', _) => tokens.extend([letter.to_string()]),
+            ('[' | ']' | '<' | '>' | '!', _) => tokens.extend([letter.to_string()]),
             _ if letter.is_whitespace() => tokens.push(String::new()),
-            (_, Some(name)) if !"[]<>*".contains(&name[..1]) => name.push(letter),
+            (_, Some(name)) if !"[]<>!*".contains(&name[..1]) => name.push(letter),
             _ => tokens.push(letter.to_string()),
         }
     }
@@ -245,7 +261,12 @@ mod tests {
         assert_eq!(pattern.unmarked(), "swap [ ishld data ish swap ]");
         let pattern = Pattern::parse("<data ishld data>[ishld data]*").expect("a pattern");
         assert_eq!(pattern.barriers(), (BTreeSet::from([1]), BTreeSet::from([1])));
-        for wrong in ["swap", "<swap", "swap [<ish>", "<>"] {
+        let pattern = Pattern::parse("<data> [word !] [<ish data> !] ish").expect("a pattern");
+        assert_eq!(pattern.marked().collect::<Vec<_>>(), ["data", "ish", "data"]);
+        assert_eq!(pattern.barriers(), (BTreeSet::from([2]), BTreeSet::from([2, 4])));
+        let between = ["<data> word <ish>", "<data> [word <ish>]", "<data> [word] ish [<swap>]"];
+        let alone = ["swap", "<swap", "swap [<ish>", "<>", "<data <ish>>"];
+        for wrong in alone.into_iter().chain(between) {
             assert!(Pattern::parse(wrong).is_err(), "{wrong}");
         }
     }
@@ -260,6 +281,11 @@ mod tests {
         assert_eq!(excess(loops, twice).as_deref(), Some(" data ishld data ishld data ishld"));
         assert_eq!(excess(twice, loops), None);
         assert_eq!(excess("<data> [ish]", "<data> ish").as_deref(), Some(" data (end)"));
+        assert_eq!(
+            excess("<data> [word !] ish", "<data> [word] ish").as_deref(),
+            Some(" data word (end)")
+        );
+        assert_eq!(excess("<data> [word] ish", "<data> [word !] ish"), None);
     }
 
     #[test]
