@@ -3,8 +3,8 @@
 use core::fmt;
 
 use crate::layout::{
-    DESCRIPTION_MAX, EPOCH_VERSION, LAYOUT_VERSION, REGION_ALIGN, REGION_LEN, ROLL_VERSION,
-    roll_len,
+    DESCRIPTION_MAX, EPOCH_VERSION, LAYOUT_VERSION, Magic, REGION_ALIGN, REGION_LEN, ROLL_VERSION,
+    UNTOUCHED, roll_len,
 };
 use crate::ticket::layout::LINE_LEN;
 use crate::word::Word;
@@ -39,7 +39,7 @@ pub enum Error {
     PlainTokens,
     /// The memory is neither zero nor a roll. Nothing was written.
     NotARoll {
-        /// The word at offset 0.
+        /// The word at offset 0; zero if the memory is a free lock.
         found: u32,
     },
     /// The memory is a roll of another layout version. Nothing was written.
@@ -116,14 +116,26 @@ impl fmt::Display for Error {
             }
             Self::TooShort { len } => write!(
                 f,
-                "the region has {len} bytes; give it {REGION_LEN}, and a ticket lock {LINE_LEN} \
+                "the memory has {len} bytes; a lock needs {REGION_LEN}, a ticket lock {LINE_LEN} \
                  more for each party"
             ),
-            Self::NotALock { found } => write!(
-                f,
-                "the memory holds something other than a lock (magic word {found:#010x}); point to \
-                 memory of its own, or clear it to zero if its content is garbage"
-            ),
+            Self::NotALock { found } => match (Magic::decode(found), found.to_le_bytes()) {
+                (Magic::Ours | Magic::OtherVersion(_), _) => f.write_str(
+                    "the memory holds a lock of one word; attach to it as a `Region` on all sides, \
+                     or give the ticket lock memory of its own",
+                ),
+                (_, [b'T', b'K', parties, _]) => write!(
+                    f,
+                    "the memory holds a ticket lock of {parties} parties; attach to it as that on \
+                     all sides, or give the lock memory of its own"
+                ),
+                _ => write!(
+                    f,
+                    "the memory holds something other than a lock (magic word {found:#010x}); \
+                     point to memory of its own; if the content is garbage, stop all parties and \
+                     clear it to zero"
+                ),
+            },
             Self::OtherVersion { found: EPOCH_VERSION } => f.write_str(
                 "the static tokens of the lock are of boots, and the handle's is not; attach the \
                  handle with a boot of the lock's roll, or stop all parties and clear the region \
@@ -138,10 +150,15 @@ impl fmt::Display for Error {
                 "the static tokens of the lock are plain, and the handle's is of a boot; attach \
                  the handle with a plain token, or stop all parties and clear the region to zero",
             ),
+            Self::NotARoll { found: UNTOUCHED } => f.write_str(
+                "the memory holds a free lock; a roll of boots lies beside the locks, in memory of \
+                 its own",
+            ),
             Self::NotARoll { found } => write!(
                 f,
                 "the memory holds something other than a roll of boots (magic word {found:#010x}); \
-                 point to memory of its own, or clear it to zero if its content is garbage"
+                 point to memory of its own; if the content is garbage, stop all parties and clear \
+                 it to zero"
             ),
             Self::OtherRollVersion { found } => write!(
                 f,
@@ -172,11 +189,11 @@ impl fmt::Display for Error {
             }
             Self::InUse => f.write_str(
                 "the handle is in the middle of another call; wait until that has returned, or use \
-                 a handle with a token of its own",
+                 the handle of another contender",
             ),
             Self::AlreadyHeld => f.write_str(
-                "the handle already holds the lock, perhaps for another task; give each task a \
-                 handle with a token of its own",
+                "the handle already holds the lock, perhaps for another task; release it first, or \
+                 let each task be a contender of its own",
             ),
             Self::NotHeld => f.write_str("the handle does not hold the lock; acquire it first"),
             Self::GuardsAlive { guards } => {

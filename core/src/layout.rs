@@ -102,6 +102,12 @@ impl Magic {
     }
 }
 
+/// Returns `true` if this is the word at offset 8 of a lock of any kind and version: the bytes `SHL`
+/// or `TK` begin it.
+pub(crate) const fn is_magic_of_lock(word: u32) -> bool {
+    matches!(word.to_le_bytes(), [b'S', b'H', b'L', _] | [b'T', b'K', _, _])
+}
+
 /// Words of the uuid, of *since* and of the description.
 ///
 /// Fewer under loom, which follows every combination of values that a reader may see. Two words

@@ -213,8 +213,11 @@ fn another_layout_version_is_refused_untouched_and_named() {
 fn each_error_says_what_to_do() {
     for (error, advice) in [
         (Error::Misaligned { remainder: 2 }, "is 2 bytes past a multiple of 4; align it"),
-        (Error::TooShort { len: 7 }, "has 7 bytes; give it 128"),
+        (Error::TooShort { len: 7 }, "has 7 bytes; a lock needs 128"),
         (Error::NotALock { found: 0xABCD }, "0x0000abcd"),
+        (Error::NotALock { found: u32::from_le_bytes(*b"TK\x02\x01") }, "ticket lock of 2 parties"),
+        (Error::NotALock { found: MAGIC }, "a lock of one word; attach to it as a `Region`"),
+        (Error::NotARoll { found: 0 }, "a free lock; a roll of boots lies beside the locks"),
         (Error::OtherVersion { found: 9 }, "version 9, this crate speaks version 1"),
         (Error::Busy { seen: Word::from_bits(5) }, "(held by 5)"),
         (Error::NotHeld, "acquire it first"),

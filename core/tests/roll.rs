@@ -236,6 +236,18 @@ fn memory_that_is_no_roll_is_refused_and_left_alone() {
     assert_eq!(memory.bytes(), [0; 128]);
 }
 
+/// The owner word of a free lock is zero, as is the magic word of an untouched roll.
+#[test]
+fn the_memory_of_a_lock_is_no_roll_and_left_alone() {
+    for magic in [*b"SHL\x01", *b"SHL\x81", *b"SHL\x09", *b"TK\x02\x01"] {
+        let mut bytes = [0; 128];
+        bytes[8..12].copy_from_slice(&magic);
+        let memory = RawMemory::holding(&bytes);
+        assert_eq!(memory.roll_at(0, 128).err(), Some(Error::NotARoll { found: 0 }));
+        assert_eq!(memory.bytes(), bytes);
+    }
+}
+
 #[test]
 fn plain_and_epoch_tokens_are_refused_in_one_region_and_nothing_is_written() {
     let plain = RawMemory::zeroed();

@@ -15,7 +15,7 @@ use super::Roll;
 use crate::error::Error;
 #[cfg(not(loom))]
 use crate::layout::{ROLL_ALIGN, roll_len};
-use crate::layout::{ROLL_MAGIC, SLOT_MAX, UNTOUCHED};
+use crate::layout::{ROLL_MAGIC, SLOT_MAX, UNTOUCHED, is_magic_of_lock};
 use crate::sync::{AtomicU32, Relaxed};
 
 /// The first words of a roll.
@@ -37,6 +37,14 @@ pub(super) struct SlotWords {
     pub(super) retired: AtomicU32,
 }
 
+impl SlotWords {
+    /// Returns `true` if this is slot 1 and a lock lies here instead of a roll.
+    fn is_magic_of_lock(&self) -> bool {
+        // Partner: `Region::mark`, `TicketRegion::at`. Relaxed: it orders nothing.
+        is_magic_of_lock(self.boots.load(Relaxed))
+    }
+}
+
 // The layout is a contract with programs compiled elsewhere.
 #[cfg(not(loom))]
 const _: () = {
@@ -50,8 +58,8 @@ const _: () = {
 /// Memory for a roll with the slots from 1 to `SLOTS`, for a `static` or a linker section. It
 /// starts as a roll without any boot.
 ///
-/// **The start-up code of no core clears it, nor the regions beside it, while another party may use
-/// them**: put them into a section that it leaves alone (`NOLOAD`). The party that powers the
+/// **The start-up code and the loader of no core clear it, nor the regions beside it, while another
+/// party may use them**: `docs/firmware.md` shows linker scripts. The party that powers the
 /// memory up clears both, before it starts the others. When boots are forgotten, tokens come back
 /// earlier than after 1024 boots: a waiter with an old proof can rob a core, and a dead owner can
 /// look alive until its core attaches.
@@ -128,7 +136,7 @@ impl<'a> Roll<'a> {
     /// # Errors
     /// Those of [`from_static`](Self::from_static).
     pub fn new<const SLOTS: usize>(memory: &'a RollMemory<SLOTS>) -> Result<Self, Error> {
-        memory.header.claim()?;
+        memory.header.claim(&memory.slots)?;
         Ok(Self::of_slots(&memory.slots))
     }
 
@@ -175,17 +183,22 @@ impl<'a> Roll<'a> {
         // - readable, writable, accessed by atomics only, for `'a`: promised by the caller.
         // - every bit pattern is valid, as above.
         let slots = unsafe { NonNull::slice_from_raw_parts(first.cast(), slots).as_ref() };
-        header.claim()?;
+        header.claim(slots)?;
         Ok(Self::of_slots(slots))
     }
 }
 
 impl Header {
     /// Checks the magic word, and writes it if the memory is untouched.
-    fn claim(&self) -> Result<(), Error> {
+    ///
+    /// A free lock has zero there, too, and its own magic word where slot 1 has its boots.
+    fn claim(&self, slots: &[SlotWords]) -> Result<(), Error> {
         // Partner: the store below by others. Relaxed: it orders no other word, for all zero is
         // valid.
         match self.magic.load(Relaxed) {
+            UNTOUCHED if slots.first().is_some_and(SlotWords::is_magic_of_lock) => {
+                return Err(Error::NotARoll { found: UNTOUCHED });
+            }
             // No swap: all parties store the same value, and the memory may have no exclusives.
             UNTOUCHED => self.magic.store(ROLL_MAGIC, Relaxed),
             ROLL_MAGIC => {}

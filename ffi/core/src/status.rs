@@ -31,8 +31,8 @@ pub enum Status {
     /// The region has fewer than `SHMLOCK_CORE_REGION_LEN` bytes; for a ticket lock,
     /// `SHMLOCK_CORE_TICKET_LINE_LEN` more for each party.
     TooShort = -4,
-    /// The memory holds something other than a lock. Give the lock memory of its own, or clear it
-    /// to zero if its content is garbage.
+    /// The memory holds a lock of another kind, or something else. Attach to it as what it is, or
+    /// give the lock memory of its own; clear garbage to zero while all parties are stopped.
     NotALock = -5,
     /// The memory holds a lock of another layout version. Use the same version on all sides.
     OtherVersion = -6,
@@ -60,8 +60,8 @@ pub enum Status {
     Forked = -15,
     /// The slot is out of range, or the roll is too short for it.
     BadSlot = -16,
-    /// The memory holds something other than a roll. Give the roll memory of its own, or clear it
-    /// to zero if its content is garbage.
+    /// The memory holds a lock, or something else that is no roll. Give the roll memory of its own;
+    /// clear garbage to zero while all parties are stopped.
     NotARoll = -17,
     /// The memory holds a roll of another layout version. Use the same version on all sides.
     OtherRollVersion = -18,
@@ -141,7 +141,7 @@ const MESSAGES: [(Status, &CStr); 29] = [
     (Status::TooShort,
         c"the region is too short; give it 128 bytes, a ticket lock 64 more for each party"),
     (Status::NotALock,
-        c"the memory is not a lock; give the lock memory of its own, or clear this to zero"),
+        c"the memory is a lock of another kind, or none; give the lock memory of its own"),
     (Status::OtherVersion,
         c"the region has another layout version; use the same version on all sides"),
     (Status::BadToken,
@@ -163,15 +163,15 @@ const MESSAGES: [(Status, &CStr); 29] = [
     (Status::BadSlot,
         c"the slot is out of range, or the roll of boots is too short for it; use 1 to 63"),
     (Status::NotARoll,
-        c"the memory is not a roll of boots; give it memory of its own, or clear this to zero"),
+        c"the memory is a lock, or no roll of boots; give the roll memory of its own"),
     (Status::OtherRollVersion,
         c"the roll of boots has another layout version; use the same version on all sides"),
     (Status::RollTooShort,
         c"the roll of boots is too short; give it 16 bytes, and 8 more for each further slot"),
     (Status::EpochTokens,
-        c"the lock has tokens of boots; attach the handle with a boot, or clear the region"),
+        c"the lock has tokens of boots, and the handle's is plain; attach it with a boot"),
     (Status::PlainTokens,
-        c"the lock has plain tokens; attach the handle with one, or clear the region"),
+        c"the lock has plain tokens, and the call is for boots; attach with a plain token"),
     (Status::BadParties, c"a ticket lock has another number of parties; use 2 to 8"),
     (Status::BadParty,
         c"the ticket lock has no such party; use a number from 1 to the number of parties"),
