@@ -56,7 +56,7 @@ impl<'a, F: Fence> RegionLock<'a, F> {
         lock
     }
     /// Returns `true` if the static tokens of the region are of boots. Then
-    /// [`BootLiveness`](crate::roll::BootLiveness) may judge its owners; a plain token it takes for
+    /// [`BootLiveness`](crate::roll::BootLiveness) may judge its owners; it takes a plain token for
     /// one of a boot. Never blocks.
     #[must_use]
     pub fn has_epoch_tokens(&self) -> bool {

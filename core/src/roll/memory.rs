@@ -50,9 +50,9 @@ const _: () = {
 /// Memory for a roll with the slots from 1 to `SLOTS`, for a `static` or a linker section. It
 /// starts as a roll without any boot.
 ///
-/// **The start-up code of no core clears it, nor the regions beside it, while another party may use
-/// them**: put them into a section that it leaves alone (`NOLOAD`). The party that powers the
-/// memory up clears both, before it starts the others. When boots are forgotten, tokens come back
+/// **Start-up code must not clear it, nor the regions beside it, while another party may use
+/// them**: put them into a section that no start-up code clears (`NOLOAD`). The party that powers
+/// the memory up clears both, before it starts the others. When boots are forgotten, tokens come back
 /// earlier than after 1024 boots: a waiter with an old proof can rob a core, and a dead owner can
 /// look alive until its core attaches.
 #[repr(C)]
@@ -88,7 +88,7 @@ impl<const SLOTS: usize> RollMemory<SLOTS> {
         Self::with_boots(0)
     }
 
-    /// Returns a roll after this many boots of each slot: a model that counted them took too long.
+    /// Returns a roll after this many boots of each slot: a model that counts them takes too long.
     #[must_use]
     #[cfg(loom)]
     pub fn with_boots(boots: u32) -> Self {
