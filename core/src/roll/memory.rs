@@ -52,9 +52,9 @@ const _: () = {
 ///
 /// **Start-up code must not clear it, nor the regions beside it, while another party may use
 /// them**: put them into a section that no start-up code clears (`NOLOAD`). The party that powers
-/// the memory up clears both, before it starts the others. When boots are forgotten, tokens come back
-/// earlier than after 1024 boots: a waiter with an old proof can rob a core, and a dead owner can
-/// look alive until its core attaches.
+/// the memory up clears both, before it starts the others. When boots are forgotten, tokens come
+/// back earlier than after 1024 boots: a waiter with an old proof can rob a core, and a dead owner
+/// can look alive until its core attaches.
 #[repr(C)]
 pub struct RollMemory<const SLOTS: usize> {
     header: Header,

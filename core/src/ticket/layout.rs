@@ -72,7 +72,7 @@ impl TicketMagic {
         match word.to_le_bytes() {
             [b'T', b'K', found, TICKET_VERSION] if found == parties => Self::Ours,
             [b'T', b'K', found, TICKET_VERSION] => Self::OtherParties(found),
-            // That number means epoch tokens in the other lock, and the error would advise on these.
+            // That number means epoch tokens in the other lock: the error would advise on these.
             [b'T', b'K', _, found] if found != EPOCH_VERSION => Self::OtherVersion(found),
             _ => Self::Foreign,
         }
