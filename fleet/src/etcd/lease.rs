@@ -1,4 +1,4 @@
-//! Leases: granted, kept alive, revoked.
+//! Grants, keeps alive and revokes leases.
 
 use std::time::Duration;
 
@@ -10,8 +10,8 @@ use crate::error::{Error, Result};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Granted {
     pub(crate) id: i64,
-    /// The server's choice, which may be longer than asked for: etcd has a shortest TTL, about one
-    /// and a half election timeouts.
+    /// The server's choice, which may be longer than the request: etcd has a shortest TTL, about
+    /// one and a half election timeouts.
     pub(crate) ttl: Duration,
 }
 
