@@ -30,7 +30,7 @@ pub(crate) fn begin() {
     FIRST.store(number.expect("a number"), Relaxed);
 }
 
-/// Counts on one core until the judge says stop. Returns never: the judge ends the emulator.
+/// Counts on one core until the judge says stop. Never returns: the judge ends the emulator.
 pub(crate) fn run(core: u32, _cores: u32) -> i32 {
     let memory = shared::attach();
     if let Some(party) = Party::of_core(FIRST.load(Relaxed) + core) {
