@@ -62,6 +62,7 @@ impl Etcd {
     }
 
     pub(super) fn bad_answer(&self, reason: &str) -> Error {
+        // Partner: the store in `at_each_member`. Relaxed: for a message.
         let member = self.preferred.load(super::Relaxed) % self.endpoints.len();
         Error::BadAnswer {
             endpoint: self.endpoints[member].as_str().to_owned(),

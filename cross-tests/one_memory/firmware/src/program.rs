@@ -27,6 +27,7 @@ static FIRST: AtomicU32 = AtomicU32::new(0);
 pub(crate) fn begin() {
     let arguments = env::args::<32>().expect("the emulator has arguments");
     let number = (&arguments).next().and_then(Result::ok).and_then(|word| word.parse().ok());
+    // Partner: the load in `run`. Relaxed: the start of the second core orders it.
     FIRST.store(number.expect("a number"), Relaxed);
 }
 

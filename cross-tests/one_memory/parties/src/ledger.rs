@@ -138,6 +138,8 @@ impl Ledger {
     /// Returns all counters. Exact only while no party is in its critical section.
     #[must_use]
     pub fn audit(&self) -> Audit {
+        // Partner: the stores of the parties. Ordered by the lock if the caller holds it; relaxed
+        // otherwise, for a look.
         let read = |word: &AtomicU32| word.load(Relaxed);
         Audit {
             total: read(&self.total),
@@ -158,6 +160,7 @@ impl Ledger {
 
 /// Adds one by a load and a store, not atomically on purpose.
 fn add_one(word: &AtomicU32) {
+    // Partner: the same by other parties, ordered by the lock under test. Relaxed: plain accesses.
     word.store(word.load(Relaxed).wrapping_add(1), Relaxed);
 }
 
