@@ -4,7 +4,7 @@
 # and the accesses and barriers of these programs are those that the compiler emits for the probes
 # of cross-tests/probes. The last needs no herd7.
 # `litmus.sh --update` writes results.txt. With --mutate: the comparison with the machine code
-# notices the removal of each fence from a copy of core.
+# notices the removal of each fence from a copy of core, except those of the roll.
 # shellcheck disable=SC2317 # `step` calls the functions
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"

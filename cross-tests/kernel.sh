@@ -2,7 +2,8 @@
 # kernel.sh [TARGET...]: runs the tests that depend on the kernel under Debian's kernel for TARGET,
 # or for all targets, in emulated machines at the same time.
 # Proves: fork, signals, exit handlers, death by SIGKILL and by the OOM killer are handled right
-# under an ARM kernel; and on aarch64, 64-bit and 32-bit processes share a lock.
+# under an ARM kernel; locks work in memory of a PCI device and by /dev/mem, and exclusives are
+# probed; and on aarch64, 64-bit and 32-bit processes share a lock.
 # shellcheck disable=SC2317 # `step` calls the functions
 set -euo pipefail
 . "$(dirname "$0")/../ci/lib/common.sh"

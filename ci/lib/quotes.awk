@@ -1,5 +1,5 @@
 # Proves that a page shows code as its file has it. A comment `<!-- from FILE -->` stands before
-# such a block; FILE is a path from the root. Indentation does not count. A line of the block that is
+# such a block; FILE is a path from the root. Indentation does not count. A line of the block with
 # only an ellipsis, with or without comment signs, stands for lines that are left out.
 #
 #     awk -f quotes.awk PAGE...

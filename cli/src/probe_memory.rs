@@ -119,7 +119,8 @@ impl Args {
                  `shmlock probe-memory --help`",
             ));
         }
-        // A parent may have had this process ignore it. The kernel would keep how the child ended.
+        // The parent may have made this process ignore SIGCHLD. The kernel then does not tell how a
+        // child has ended.
         // SAFETY: the default action is no handler.
         unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
         // SAFETY: the user says by the option that the word is for this, and that the machine may

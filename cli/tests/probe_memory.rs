@@ -1,4 +1,4 @@
-//! `probe-memory` tries one word, only if it is told to, and leaves it as it was.
+//! Tests that `probe-memory` tries one word, only if it is told to, and leaves it as it was.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -36,7 +36,7 @@ pub trait Liveness {
 }
 
 /// A [`Liveness`] that never proves a death: right for firmware whose cores cannot lose a task
-/// without a reset. For cores that are reset one by one:
+/// without a reset. Cores that are reset one by one need
 /// [`BootLiveness`](crate::roll::BootLiveness).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct AssumeAlive;

@@ -1,4 +1,4 @@
-//! Defines a region whose static tokens are of boots: every party of it has a slot of one roll.
+//! Defines a region whose static tokens are of boots: each party with one has a slot of one roll.
 
 #![cfg_attr(
     not(loom),
@@ -83,8 +83,8 @@ impl<'a> EpochRegion<'a> {
     /// Frees the lock if an earlier boot of this core left it held, and returns the wake that the
     /// caller then owes. DIED tells the next owner.
     ///
-    /// [`RegionLock::for_boot`](crate::RegionLock::for_boot) does it. It is for handles of another
-    /// kind, which call it once, **before they use the lock in this boot**.
+    /// [`RegionLock::for_boot`](crate::RegionLock::for_boot) calls it. A handle of another kind
+    /// calls it once, **before it uses the lock in this boot**.
     ///
     /// A word that names this very token is stale as well: the handle has not used it yet.
     #[must_use]

@@ -359,8 +359,8 @@ pub fn take_over<F: Fence>(
 }
 
 /// Frees a word that names a token newly assigned to the caller: the assignment proves that the
-/// former owner is dead. Or a token of an earlier boot of the calling core, which the
-/// [`roll`](crate::roll) assigns to no other handle.
+/// former owner is dead. Does the same for a token of an earlier boot of the calling core, which
+/// the [`roll`](crate::roll) assigns to no other handle.
 ///
 /// `None` if the word does not name `token`. Never blocks. No other living handle has `token`, and
 /// the caller does not hold the lock.

@@ -183,7 +183,7 @@ pub const READ_ATTEMPTS: u32 = 16;
 ///    program, in another process, on another core.
 /// 4. The magic word was [`MAGIC`] when the region was made; in an
 ///    [`EpochRegion`](crate::EpochRegion) it was
-///    [`EPOCH_MAGIC`](crate::layout::EPOCH_MAGIC).
+///    [`EPOCH_MAGIC`](crate::layout::EPOCH_MAGIC). Under a ticket lock it is that lock's.
 #[derive(Clone, Copy)]
 #[repr(transparent)] // so that memory of zeros is an `Option` of it: none
 pub struct Region<'a> {
@@ -295,7 +295,7 @@ impl<'a> Region<'a> {
         }
     }
 
-    /// Writes the magic word if the memory is untouched. Returns the one that stands then.
+    /// Writes the magic word if the memory is untouched. Returns the word that stands then.
     #[inline]
     pub(crate) fn mark(self, magic: u32) -> u32 {
         // Partner: the same swap by others. Relaxed: the magic orders no other word, for all zero

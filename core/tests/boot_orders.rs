@@ -21,7 +21,7 @@ use shmlock_core::{Token, Word};
 
 use common::{RawMemory, token};
 
-/// What is broken.
+/// A broken step, or none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Flaw {
     None,
@@ -92,7 +92,7 @@ struct World {
     boots: [u32; 2],
     retired: [u32; 2],
     cores: [Core; 2],
-    /// The core and its boot that the lock was acquired by, until it is free.
+    /// The core that acquired the lock, and its boot; `None` once the lock is free.
     holder: Option<(usize, u32)>,
     supervisor: Supervisor,
     deaths: u8,

@@ -219,7 +219,7 @@ fn a_core_that_comes_back_although_its_boot_was_retired_is_not_robbed() {
     assert_eq!((guard.release(), machine.region().recoveries()), (Ok(()), 1));
 }
 
-/// What a waiter looks at, and what happens between that and its use of the proof.
+/// The proof of a waiter, and the events between its look and its use of the proof.
 struct Stalled<L, B>(L, B);
 
 impl<L: Liveness, B: FnMut()> Liveness for Stalled<L, B> {

@@ -1,10 +1,10 @@
-# Writes the programs of a litmus file to DIRECTORY, and prints a line for each: its file, what is
-# expected of it, its name.
+# Writes the programs of a litmus file to DIRECTORY, and prints a line for each: its file, the
+# expected verdict, its name.
 #
 #   the file itself                                 Never
 #   each barrier of a thread of ours removed        Sometimes; Never if a comment says `redundant`
 #   all of several removed, if one is enough        Sometimes, if a comment says `either`
-#   a `dmb ish` of AArch64 that only orders loads   anything: the table shows what it takes
+#   a `dmb ish` of AArch64 that only orders loads   any verdict: the table records it
 #   all barriers of the full system                 Never
 #
 # Usage: awk -v directory=DIRECTORY -v form=FORM -f programs.awk FILE

@@ -1,7 +1,7 @@
 //! Tells of a loss at the moment of the own deadline, whatever the network does.
 //!
-//! A timer of `CLOCK_BOOTTIME` (`timerfd_create(2)`): after a suspension it rings at once, where a
-//! sleep would go on for its rest.
+//! It uses a timer of `CLOCK_BOOTTIME` (`timerfd_create(2)`). After a suspension the timer rings at
+//! once; a sleep would go on for the time that was left.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -23,7 +23,7 @@ use crate::hold::{Hold, Loss};
 /// A function that is told of a loss.
 pub(crate) type OnLoss = Arc<dyn Fn(Loss) + Send + Sync>;
 
-/// What is told of a loss.
+/// The event and the function that are told of a loss.
 #[derive(Clone, Default)]
 pub(crate) struct Listeners {
     pub(crate) event: Option<ExitEvent>,

@@ -52,7 +52,7 @@ impl FleetBuilder {
     /// [`DEFAULT_TTL`].
     ///
     /// The others wait so long for a holder that died. A holder that cannot reach a majority of
-    /// the members for so long, minus the margin, loses the lock. etcd may choose a longer one.
+    /// the members for so long, minus the margin, loses the lock. etcd may choose a longer TTL.
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = ttl;
         self
@@ -80,7 +80,7 @@ impl FleetBuilder {
         self
     }
 
-    /// Sets the PEM file with the certificates that may sign a server's.
+    /// Sets the PEM file with the certificates of the authorities that may sign a server's.
     ///
     /// Without it, the authorities of the public web are trusted, which seldom sign for an etcd.
     pub fn tls_authority(mut self, path: impl AsRef<Path>) -> Self {
@@ -111,8 +111,9 @@ impl FleetBuilder {
         self
     }
 
-    /// Sets the event that ends waiting by [`Error::Cancelled`], on the local lock and in the
-    /// fleet. In the fleet it is looked at twenty times a second.
+    /// Sets the event that ends a wait, on the local lock ([`Error::Local`]) and in the fleet
+    /// ([`Error::Cancelled`]): [`Error::is_cancelled`] knows both. A wait in the fleet looks at it
+    /// twenty times a second.
     pub fn exit_event(mut self, event: &ExitEvent) -> Self {
         self.local = self.local.exit_event(event);
         self
@@ -127,8 +128,8 @@ impl FleetBuilder {
     /// Sets a function that is called when a held lock is lost, in a thread of its own, once at
     /// most for each acquisition.
     ///
-    /// The release of the lock waits until a call that has begun is over. It is not called after
-    /// the release.
+    /// The release of the lock waits until a call that has begun is over. The function is not
+    /// called after the release.
     pub fn on_loss(mut self, callback: impl Fn(Loss) + Send + Sync + 'static) -> Self {
         self.listeners.callback = Some(Arc::new(callback));
         self

@@ -160,7 +160,7 @@ impl Contender<'_> {
         wait_for(&told, time, self.until, self.exit_event).err().unwrap_or(Wait::Over)
     }
 
-    /// Reads who holds the lock, for the error of a time limit.
+    /// Reads the holder, for the error of a time limit.
     fn first_holder(&self) -> Option<Box<FleetHolder>> {
         let (token, value) = self.etcd.first(self.settings.request_timeout).ok()??;
         Some(Box::new(FleetHolder::of(&value, token)))

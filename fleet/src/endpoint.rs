@@ -1,4 +1,4 @@
-//! The address of one member of etcd.
+//! Checks the address of one member of etcd.
 
 use std::fmt;
 

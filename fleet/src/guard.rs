@@ -1,4 +1,4 @@
-//! A hold on the fleet lock.
+//! Implements the guard: a hold on the fleet lock.
 
 use std::cell::Cell;
 use std::fmt;
@@ -13,8 +13,9 @@ use crate::session::Session;
 /// A hold on the fleet lock, which its drop ends.
 ///
 /// It ends by itself as well: see [`is_lost`](Self::is_lost). Dropping deletes the own key,
-/// revokes the lease, and then releases the local lock. It blocks for one request timeout at most;
-/// if the servers do not answer, the lease ends by itself after the TTL. A guard is not `Send`.
+/// revokes the lease, and then releases the local lock. It blocks for the answers of the servers,
+/// and until a call of [`on_loss`](crate::FleetBuilder::on_loss) that has begun is over. If the
+/// servers do not answer, the lease ends by itself after the TTL. A guard is not `Send`.
 #[must_use = "the lock is released as soon as the guard is dropped"]
 pub struct FleetGuard<'a> {
     // Dropped in this order: the fleet before the machine, so that a local successor finds no key
@@ -70,7 +71,7 @@ impl<'a> FleetGuard<'a> {
 
     /// Returns `true` once the lock is lost: another machine may hold it.
     ///
-    /// True past the own deadline, whatever a server says, and for good. The deadline is the
+    /// It is true past the own deadline, whatever a server says, and for good. The deadline is the
     /// instant at which the last successful renewal was sent, plus the TTL, minus the margin, on
     /// the clock that counts suspended time (`CLOCK_BOOTTIME`). A process that was stopped finds
     /// out with its first call. Never blocks on the network.
@@ -112,11 +113,11 @@ impl<'a> FleetGuard<'a> {
 
     /// Ends the hold, and returns what went wrong. A drop does the same silently.
     ///
-    /// Blocks for one request timeout at most. The local lock is released in any case.
+    /// Blocks as a drop does. The local lock is released in any case.
     ///
     /// # Errors
-    /// [`Error::Lost`] if the lock was lost before; else the error of the server, which then
-    /// keeps the key until its lease has ended.
+    /// [`Error::Lost`] if the lock was lost before; else the error of the server, which may then
+    /// keep the key until its lease has ended.
     pub fn release(mut self) -> Result<()> {
         let loss = self.loss();
         let Some(session) = self.session.take() else { return Ok(()) };

@@ -1,4 +1,4 @@
-//! What a contender knows of its lease: until when it lives, and whether it is lost.
+//! Keeps what a contender knows of its lease: until when it lives, and whether it is lost.
 
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};

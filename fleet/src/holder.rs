@@ -1,4 +1,4 @@
-//! What a contender's key says of it, for people.
+//! Describes a contender to people, in the value of its key.
 
 use std::fmt;
 

@@ -1,7 +1,7 @@
 //! The named lock over several machines, on etcd.
 //!
-//! A process takes the lock of the name on its own machine, and only then contends for the fleet.
-//! So one process of each machine at most is known to etcd, and the queue of a machine costs no
+//! A process acquires the lock of the name on its own machine, and only then contends for the
+//! fleet. So etcd knows at most one process of each machine, and the queue of a machine costs no
 //! network.
 //!
 //! ```no_run
@@ -21,7 +21,8 @@
 //! **A stopped or partitioned holder cannot be ended in time.** A lease ends while its holder is
 //! stopped (`SIGSTOP`, a suspended machine, a long pause of the hypervisor), and another machine
 //! acquires the lock. When the first holder goes on, its next instruction may be the write that the
-//! lock was to prevent. [`FleetGuard::is_lost`] tells it at its next look. That may be too late.
+//! lock was to prevent. [`FleetGuard::is_lost`] tells the holder at its next look. That may be too
+//! late.
 //! Only the resource can refuse: it keeps the greatest [fencing
 //! token](FleetGuard::fencing_token) that it has seen, and refuses requests with smaller ones.
 //!
@@ -49,12 +50,13 @@
 
 #![forbid(unsafe_code)]
 
-// From the ground up. A file uses only those that stand before it in this list:
+// From the ground up. A file uses only those that stand before it in this list, but for the circles
+// that are named:
 //
 // clock     the time since boot
 // protocol  the decisions, without network and clock
 // holder    what a key says of its contender
-// error     what can fail
+// error     what can fail (it names `hold::Loss`; `alarm` knows the errors)
 // endpoint, tls, transport   one request to one member
 // etcd      the calls of etcd, over all members
 // alarm, hold   until when a lease lives; telling of its loss (the two know each other)

@@ -1,4 +1,4 @@
-//! The handle of a fleet lock.
+//! Implements the handle of a fleet lock.
 
 use std::cell::Cell;
 use std::fmt;
@@ -18,9 +18,9 @@ use crate::settings::Settings;
 
 /// A handle of a lock that machines share through etcd.
 ///
-/// Each acquisition takes the lock of the same name on this machine first, so one process of each
-/// machine at most contends for the fleet. A handle is one contender, like [`ShmLock`]: it is
-/// `Send` and not `Sync`, and it does not nest.
+/// Each acquisition first acquires the lock of the same name on this machine, so at most one
+/// process of each machine contends for the fleet. A handle is one contender, like [`ShmLock`]: it
+/// is `Send` and not `Sync`, and it does not nest.
 ///
 /// # Examples
 /// ```no_run
@@ -105,8 +105,8 @@ impl FleetLock {
 
     /// Acquires the lock, waiting for its turn until `deadline` at most.
     ///
-    /// A free lock is acquired whatever the deadline. The call returns late by the answers of the
-    /// servers to the withdrawal, for two request timeouts at most.
+    /// A free lock is acquired whatever the deadline. A request to the servers is not cut short by
+    /// the deadline, and a withdrawal follows it: the call returns late by their answers.
     ///
     /// # Errors
     /// Those of [`try_lock_for`](Self::try_lock_for).

@@ -1,4 +1,4 @@
-//! The decisions of the protocol, without a network and without a clock.
+//! Makes the decisions of the protocol, without a network and without a clock.
 //!
 //! # The protocol
 //!

@@ -1,4 +1,4 @@
-//! One stay in the queue: a lease, its key, and the threads that care for them.
+//! Implements one stay in the queue: a lease, its key, and the threads that care for them.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! The settings of a lock, checked.
+//! Keeps the settings of a lock, and checks them.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 /// The TTL without a setting: a stopped machine delays the others by ten seconds.
 pub const DEFAULT_TTL: Duration = Duration::from_secs(10);
 
-/// What every acquisition of a handle uses.
+/// The settings that every acquisition of a handle uses.
 #[derive(Clone)]
 pub(crate) struct Settings {
     pub(crate) ttl: Duration,

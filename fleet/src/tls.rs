@@ -1,4 +1,5 @@
-//! The files of TLS: the authority that signs the servers' certificates, and our own certificate.
+//! Reads the files of TLS: the authority that signs the servers' certificates, and our own
+//! certificate.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! A ticket lock in memory that several processes share, and data that only it protects.
+//! Provides a ticket lock in memory that several processes share, and data that it protects.
 
 #![allow(unsafe_code, reason = "implements a trait for types of atomics")]
 
@@ -70,6 +70,7 @@ impl Tickets {
     /// If the data is torn without a reported death.
     pub fn visit(&self, lock: &TicketLock<'_, PARTIES, impl Fence>, liveness: &mut impl Liveness) {
         let guard = lock.lock_or_recover(&mut Yield, liveness).expect("it does not give up");
+        // Partner: the stores below by the owner before, ordered by the lock.
         let counter = self.counter.load(Relaxed);
         if guard.owner_died() {
             self.shadow.store(counter, Relaxed);
@@ -77,7 +78,8 @@ impl Tickets {
             guard.declare_consistent().expect("held");
         }
         assert_eq!(self.shadow.load(Relaxed), counter, "two owners, or an unreported death");
-        // Loads and stores, so that a second owner loses a count.
+        // Partner: the visits of others, ordered by the lock. Relaxed loads and stores, so that a
+        // second owner loses a count.
         self.counter.store(counter + 1, Relaxed);
         thread::yield_now();
         self.shadow.store(counter + 1, Relaxed);

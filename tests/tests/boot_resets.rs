@@ -3,7 +3,7 @@
 //!
 //! With the trap flag set, the processor traps after each instruction, and Linux sends SIGTRAP
 //! (`sigaction(2)`). The handler copies the shared memory whenever it has changed. Each copy is
-//! what a core leaves behind that is reset there.
+//! the memory that a core leaves behind if it is reset there.
 
 #![cfg(target_arch = "x86_64")]
 #![allow(unsafe_code, reason = "handles a signal, sets a processor flag, opens raw memory")]

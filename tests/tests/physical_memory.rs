@@ -1,4 +1,4 @@
-//! Locks in memory that is opened by its device or descriptor: what works, and each refusal.
+//! Tests locks in memory that is opened by its device or descriptor, and each refusal.
 
 #![allow(unsafe_code, reason = "the caller of a lock in mapped memory promises what it is")]
 

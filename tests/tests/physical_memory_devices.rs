@@ -1,6 +1,6 @@
-//! Locks in memory of real devices, where this machine has them: dma-bufs of a dma-heap and of the
-//! kernel's `/dev/udmabuf`, `/dev/mem`, memory of PCI devices, huge pages. Elsewhere the
-//! tests say so.
+//! Tests locks in memory of real devices, where this machine has them: dma-bufs of a dma-heap and
+//! of the kernel's `/dev/udmabuf`, `/dev/mem`, memory of PCI devices, huge pages. On other machines
+//! the tests report that they are skipped.
 
 #![allow(unsafe_code, reason = "ioctls, and locks in mapped memory")]
 

@@ -1,4 +1,4 @@
-//! Probing the exclusive instructions of a word that is named by its path.
+//! Tests the probe of exclusive instructions on a word that is named by its path.
 
 #![allow(unsafe_code, reason = "the caller of a probe promises what the word is")]
 

@@ -1,5 +1,5 @@
-//! What is proven by remoteproc's files: every state, and files that change, vanish or are none, in
-//! a tree that stands for `/sys/class/remoteproc`.
+//! Tests which deaths remoteproc's files prove: every state, and files that change, vanish or are
+//! none, in a tree that stands for `/sys/class/remoteproc`.
 
 use std::cell::Cell;
 use std::fs;

@@ -86,7 +86,7 @@ fn parties_that_are_killed_anywhere_and_come_back_lose_nothing() {
         }
         tickets.visit(&lock, &mut AssumeAlive);
     }
-    // A death inside counts without a visit, or not at all, or is one visit too few.
+    // A party that died inside may have counted, and may lack the visit.
     assert!(tickets.counted() >= tickets.visited());
     assert!(tickets.counted() <= tickets.visited() + deaths);
     assert!(tickets.repairs.load(Relaxed) <= deaths);

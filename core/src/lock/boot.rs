@@ -55,8 +55,9 @@ impl<'a, F: Fence> RegionLock<'a, F> {
         lock.wake(region.recover_former_boot(boot, fence).unwrap_or(Wake::None));
         lock
     }
+
     /// Returns `true` if the static tokens of the region are of boots. Then
-    /// [`BootLiveness`](crate::roll::BootLiveness) may judge its owners; a plain token it takes for
+    /// [`BootLiveness`](crate::roll::BootLiveness) may judge its owners; it takes a plain token for
     /// one of a boot. Never blocks.
     #[must_use]
     pub fn has_epoch_tokens(&self) -> bool {

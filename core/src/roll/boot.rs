@@ -16,7 +16,7 @@ use core::num::{NonZeroU8, NonZeroU16, NonZeroU32};
 use crate::layout::SLOT_MAX;
 use crate::token::{Token, TokenRange};
 
-/// The number of epochs of one slot: so many boots later its token comes back.
+/// The number of epochs of one slot. After this number of boots, a token comes back.
 pub const EPOCHS: u32 = 1 << EPOCH_BITS;
 
 const EPOCH_BITS: u32 = 10;
@@ -120,8 +120,9 @@ impl BootId {
 /// The present boot of this core. It proves that all boots before are over, and it is the right to
 /// use its token.
 ///
-/// No copy can be made. [`Roll::begin_boot`](super::Roll::begin_boot) makes one, once for each
-/// start of the core.
+/// It cannot be copied. [`Roll::begin_boot`](super::Roll::begin_boot) returns it, once for each
+/// start of the core. [`resume`](Self::resume) and
+/// [`Roll::resume_boot`](super::Roll::resume_boot) return it again.
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "the boot has begun, and its token is for the handles of this core"]
 pub struct Boot(BootId);

@@ -96,7 +96,7 @@ impl<const SLOTS: usize> RollMemory<SLOTS> {
         Self::with_boots(0)
     }
 
-    /// Returns a roll after this many boots of each slot: a model that counted them took too long.
+    /// Returns a roll after this many boots of each slot: a model that counts them takes too long.
     #[must_use]
     #[cfg(loom)]
     pub fn with_boots(boots: u32) -> Self {

@@ -32,8 +32,8 @@
 //! 3. Release fence. *If we die here:* as above.
 //! 4. At each region: if the owner word names our slot, whatever the epoch, swap `t [W] [D]` for
 //!    `0 D`, and count a recovery (`EpochRegion::recover_former_boot`). *If we die before:* any
-//!    waiter with the roll takes over; so does our next boot. *If we die here:* the lock is free,
-//!    and its next owner is told.
+//!    waiter with the roll takes over, or our next boot frees the word. *If we die here:* the lock
+//!    is free, and its next owner is told.
 //!
 //! # Retire a boot, step by step
 //!
@@ -157,7 +157,7 @@ impl<'a, F: Fence> Roll<'a, F> {
     /// [`Error::NoSuchSlot`].
     pub fn begin_boot(self, slot: Slot) -> Result<Boot, Error> {
         let boots = &self.slot(slot)?.boots;
-        // Partner: the same by the boot before, which is over. Relaxed: this core is its writer.
+        // Partner: the store below by the boot before, which is over. Relaxed: one writer.
         let present = BootId::after(slot, boots.load(Relaxed));
         // Pairs with `acquire` in `take_over`: a waiter that sees this count, and recovers, sees
         // what the boot before wrote.

@@ -8,15 +8,14 @@ impl<F: Fence> Roll<'_, F> {
     /// Returns the present boot of a slot for one more program of its party; `None` if none has
     /// begun.
     ///
-    /// For processes of one operating system, which are one party to all others. **Each takes a
-    /// lock of their own first**, one that tells of a dead owner, and keeps it while it uses a
-    /// handle of this boot. It calls this each time it has taken that lock, and makes a new handle:
-    /// another program may have begun a boot meanwhile.
+    /// For processes of one operating system, which are one party to all others. **Each acquires a
+    /// lock of these processes first**, one that tells of a dead owner, and holds it while it uses
+    /// a handle of this boot. It calls this after each acquisition of that lock, and makes a new
+    /// handle: another program may have begun a boot meanwhile.
     ///
-    /// If the lock of their own tells of a dead owner, the program calls
-    /// [`begin_boot`](Self::begin_boot) instead, and only then declares that lock consistent. So
-    /// the death becomes visible to the other parties. *If we die between:* the next program begins
-    /// one boot more.
+    /// If that lock tells of a dead owner, the program calls [`begin_boot`](Self::begin_boot)
+    /// instead, and only then declares that lock consistent. So the death becomes visible to the
+    /// other parties. *If we die between:* the next program begins one boot more.
     ///
     /// # Errors
     /// [`Error::NoSuchSlot`].
@@ -43,7 +42,7 @@ impl<F: Fence> Roll<'_, F> {
     /// # Ok::<(), shmlock_core::Error>(())
     /// ```
     pub fn resume_boot(self, slot: Slot) -> Result<Option<Boot>, Error> {
-        // `last_boot` is relaxed: the programs' own lock orders its store by the one before.
+        // `last_boot` is relaxed: the programs' own lock orders the store of the program before.
         Ok(self.last_boot(slot)?.map(Boot::begun))
     }
 }

@@ -14,8 +14,8 @@ use crate::record::encoded::EncodedRecord;
 use crate::wait::{Wait, WaitAction, WaitContext};
 
 impl<const N: usize, F: Fence> TicketLock<'_, N, F> {
-    /// Acquires the lock, or counts one more hold. A few instructions for each type of `wait`, so
-    /// that the function behind them is made once.
+    /// Acquires the lock, or counts one more hold. This is a few instructions for each type of
+    /// `wait`; the function behind them is compiled once.
     #[inline]
     pub(super) fn acquire_as(
         &self,
@@ -107,7 +107,7 @@ impl<const N: usize, F: Fence> TicketLock<'_, N, F> {
         if waited {
             shared.count_contended();
         }
-        // The count that this handle stored last stands: so does its record, and the high half.
+        // If the count that this handle stored last stands, its record and the high half do, too.
         if let Some(count) = shared.count_next_acquisition(self.counted.get()) {
             self.counted.set(count);
         } else {
@@ -132,8 +132,8 @@ impl<const N: usize, F: Fence> TicketLock<'_, N, F> {
             None => (&EncodedRecord::EMPTY, 0),
         };
         let described = shared.record_describes(self.token());
-        // Without a record, one is written over what was left by an earlier handle of this party,
-        // or by this handle while it had a record.
+        // Without a record, an empty one replaces the record that an earlier handle of this party
+        // left, or this handle while it had one.
         let stale = match self.record {
             Some(_) => !(described && self.recorded.get()),
             None => described && !self.recorded.get(),

@@ -72,14 +72,14 @@ impl TicketMagic {
         match word.to_le_bytes() {
             [b'T', b'K', found, TICKET_VERSION] if found == parties => Self::Ours,
             [b'T', b'K', found, TICKET_VERSION] => Self::OtherParties(found),
-            // That number means epoch tokens in the other lock, and the error would say so.
+            // That number means epoch tokens in the other lock: the error would advise on these.
             [b'T', b'K', _, found] if found != EPOCH_VERSION => Self::OtherVersion(found),
             _ => Self::Foreign,
         }
     }
 }
 
-/// The words between two words of a line: none under loom, where each of them would cost time.
+/// The unused words between two words of a line: none under loom, where each would cost time.
 const GAP: usize = if cfg!(loom) { 0 } else { 1 };
 const WIDE_GAP: usize = if cfg!(loom) { 0 } else { 7 };
 

@@ -4,11 +4,12 @@
 //! Compare-and-swap needs a monitor that covers the memory and all parties. Many uncacheable
 //! mappings, and RAM between cores of different kinds, have none: the instruction fails for ever,
 //! faults, or excludes only the own core. Where it works, [`RegionLock`](crate::RegionLock) is
-//! faster, and knows no number of parties.
+//! faster, and has no limit of parties.
 //!
 //! This file has the handle; `guard.rs` the calls that return a guard; `contend.rs` the loop around
-//! the steps of `steps.rs`; `change.rs` keeps the count of holds beside them; `probes.rs` is for the
-//! programs that read the machine code.
+//! the steps of `steps.rs`; `change.rs` keeps the count of holds beside them. `layout.rs` has the
+//! memory; `words.rs` the meaning of its words; `region.rs` attaching, looks without holding, and
+//! burials. `probes.rs` is for the programs that read the machine code.
 
 mod change;
 mod contend;
@@ -49,8 +50,8 @@ use steps::Party;
 /// The handle is one party: one core, one operating system. It is `Send` and not `Sync`. **Give
 /// each party its own number, and let one handle of it be in use at a time.** Two handles of one
 /// party do not exclude each other: each takes the other for an earlier life of its party, and
-/// clears its words. Processes of one operating system share a party if each takes a lock of their
-/// own first, and holds it while it uses the handle.
+/// clears its words. Processes of one operating system share a party if each first acquires a
+/// lock of these processes, and holds it while it uses the handle.
 ///
 /// A party that restarts calls [`recover`](Self::recover) early. Without it, the first acquisition
 /// does the same; until then, others may wait for what the earlier life left.
@@ -63,8 +64,8 @@ use steps::Party;
 /// # Evidence
 ///
 /// The steps are searched exhaustively (`tests/model`). For the fences, loom is no proof: it runs
-/// this code (`tests/loom`), and does not notice the removal of a fence by which two owners become
-/// possible. Litmus tests under Arm's memory model are the proof.
+/// this code (`core/tests/loom`), and misses the removal of a fence without which two owners are
+/// possible. Litmus tests under Arm's memory models are the proof (`docs/litmus.md`).
 ///
 /// # Examples
 /// ```

@@ -1,5 +1,5 @@
 //! Offers the steps of the ticket lock one by one to the programs that read their machine code
-//! (`cross-tests/probes`). No part of the interface: it may change at any time.
+//! (`cross-tests/probes`). This is no part of the interface, and may change at any time.
 //!
 //! Called in their order, the steps are an acquisition that never waits, of the first of two
 //! parties. Each loop over the others runs once, so that the checker can follow its pointer.

@@ -18,7 +18,7 @@ use crate::token::Token;
 /// releases nothing.
 ///
 /// None of its functions blocks, allocates or panics, whatever the memory contains; all are
-/// async-signal-safe.
+/// async-signal-safe. For [`bury`](Self::bury) this holds if it holds for its `liveness`.
 #[derive(Clone, Copy)]
 pub struct TicketRegion<'a, const N: usize> {
     words: &'a TicketWords<N>,

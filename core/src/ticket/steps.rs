@@ -81,8 +81,8 @@ impl<'a, const N: usize, F: Fence> Party<'a, N, F> {
         self.fence.full();
     }
 
-    /// *Acquire 4* and *5*: passes all others. `wait` is called for each that stands in the way, and
-    /// returns when it is passed.
+    /// *Acquire 4* and *5*: passes all others. Calls `wait` for each that stands in the way; it
+    /// returns when that party is passed.
     #[inline]
     pub(super) fn pass_all<E>(
         &self,
@@ -115,7 +115,7 @@ impl<'a, const N: usize, F: Fence> Party<'a, N, F> {
     #[inline]
     pub(super) fn enter(&self) {
         let section = &self.line.section;
-        // Partner: `leave` or `begin_life` of this party. Relaxed.
+        // Partner: `leave` or `begin_life` of this party. Relaxed: only this party writes it.
         let before = Section::from_bits(section.load(Relaxed));
         section.store(before.entered().bits(), Relaxed); // partner: `deaths_seen_by`
         // Pairs with `acquire` in an owner that comes after our death, by its proof of it.
@@ -173,12 +173,13 @@ pub(super) fn draw<'a>(
 fn begin_life(line: &Line, fence: impl Fence) -> bool {
     let Line { choosing, number, section, life, buried, .. } = line;
     // All loads here. Partner: an earlier life of this party, whose stores have ended; for
-    // `buried`, `bury`. Relaxed.
+    // `buried`, `bury`. Relaxed: one writer; a late burial is of a life that is over.
     let before = Section::from_bits(section.load(Relaxed));
     if before.is_inside() {
         // Partner: `deaths_seen_by` of the next owner, by the fence and the number below.
         section.store(before.recovered().bits(), Relaxed);
     }
+    // Pairs with `acquire` in `pass_all`.
     fence.release(); // the next owner, which sees our number fall, sees the death
     choosing.store(0, Relaxed); // partner: `stands_in_way`
     fence.release(); // the barrier after each store of a line
@@ -217,7 +218,7 @@ pub(super) fn is_dead(party: u16, liveness: &mut impl Liveness) -> bool {
     liveness.while_dead(super::region::token_of(party), || ()).is_some()
 }
 
-/// What we wait for in the line of another party.
+/// A word in the line of another party that we wait for.
 #[derive(Clone, Copy)]
 pub(super) enum Obstacle {
     /// Its CHOOSING: *acquire 4*.

@@ -33,7 +33,7 @@ pub struct Ticket {
 }
 
 impl Ticket {
-    /// Returns `true` if this is the number of a contender, whose turn is before the other's.
+    /// Returns `true` if this is the number of a contender, and is before the other one.
     ///
     /// # Examples
     /// ```

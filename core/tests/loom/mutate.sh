@@ -41,7 +41,7 @@ abandoning does not set DIED @ src/word.rs @ /fn abandoned/,/}/s/DIED/0/ @ befor
 declaring consistent drops WAITERS @ src/word.rs @ /fn declared_consistent/,/}/s/!DIED/!(DIED | WAITERS)/ @ once_the_data_is_consistent
 declaring consistent keeps DIED @ src/word.rs @ /fn declared_consistent/,/}/s/ & !DIED// @ once_the_data_is_consistent
 a waiter acquires without WAITERS @ src/protocol.rs @ s/\(Attempt::AfterWaiting => .*\)\.with_waiters()/\1/ @ a_woken_waiter
-a waiter forgets that it has set WAITERS @ src/wait.rs @ s/\*self\.next = Attempt::AfterWaiting;// @ a_woken_waiter
+a waiter forgets that it has set WAITERS @ src/wait.rs @ s/\*\*next = Attempt::AfterWaiting;// @ a_woken_waiter
 a waiter does not set WAITERS @ src/protocol.rs @ /^pub fn set_waiters/,/^}/s/seen\.with_waiters()/seen/ @ of_two_actors
 releasing owes no wake @ src/protocol.rs @ /fn owed_by/,/}/s/before\.has_waiters()/false/ @ of_two_actors
 a waiter that gives up does not set WAITERS again @ src/contend.rs @ s/Err(cancel_wait(.*))/Err(seen)/ @ that_gives_up
@@ -67,7 +67,7 @@ the present boot counts as over @ src/roll/boot.rs @ s/0 => boots != 0 \&\& reti
 a boot does not free what the one before held @ src/lock/boot.rs @ s/lock\.wake(region.*/let _ = Wake::None;/ @ was_reset_inside
 tickets: no fence after the store of CHOOSING @ src/ticket/steps.rs @ /fn choose/,/}/s/self\.fence\.full();// @ exclude_each_other_by_tickets
 tickets: no fence after the doorway @ src/ticket/steps.rs @ /fn take/,/}/s/self\.fence\.full();// @ exclude_each_other_by_tickets
-tickets: no fence after the waits @ src/ticket/contend.rs @ /fn pass_all/,/^    }/s/us\.fence\.acquire();// @ exclude_each_other_by_tickets
+tickets: no fence after the waits @ src/ticket/steps.rs @ /fn pass_all/,/^    }/s/self\.fence\.acquire();// @ exclude_each_other_by_tickets
 tickets: no fence before the release @ src/ticket/steps.rs @ /fn leave/,/^    }/s/self\.fence\.release();// @ exclude_each_other_by_tickets
 tickets: choosing parties are not waited for @ src/ticket/steps.rs @ s/Self::Choosing => value != 0/Self::Choosing => false/ @ exclude_each_other_by_tickets
 tickets: the number is not one above the highest @ src/ticket/words.rs @ s/Some(highest + 1)/Some(highest.max(1))/ @ exclude_each_other_by_tickets

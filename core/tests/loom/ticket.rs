@@ -1,8 +1,8 @@
 //! Models the ticket lock: the product's own steps and loop.
 //!
 //! **Loom is no proof of its fences.** Even unbounded, it does not notice the removal of the fence
-//! between the number and the end of the doorway, which two owners can come of under Arm's memory
-//! model. The litmus tests are the proof. What is shown here is that the code does the steps that
+//! between the number and the end of the doorway. Under Arm's memory model two owners are possible
+//! then. The litmus tests are the proof. These models show that the code does the steps that
 //! `tests/model` searches, with the data in a plain cell.
 
 use std::num::NonZeroU16;

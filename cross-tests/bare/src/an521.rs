@@ -28,7 +28,8 @@ struct Vectors([Vector; 15]);
 unsafe impl Sync for Vectors {}
 
 const STACK_WORDS: usize = 2048;
-// Not cleared by the start of core 0: QEMU's `system_reset` resets core 0 alone, and core 1 runs on.
+// Not cleared by the start of core 0: QEMU's `system_reset` resets core 0 alone, and core 1 runs
+// on.
 #[unsafe(link_section = ".uninit.STACK_1")]
 static mut STACK_1: MaybeUninit<[u64; STACK_WORDS]> = MaybeUninit::uninit();
 

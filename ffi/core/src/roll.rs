@@ -9,7 +9,7 @@ use shmlock_core::fence::FullSystem;
 use shmlock_core::roll::{self, BootId, BootLiveness, Roll, Slot};
 use shmlock_core::{EpochRegion, RegionLock, layout};
 
-use crate::acquire::{Callback, WaitFn, acquire};
+use crate::acquire::{Callback, WaitFn, acquire_if};
 use crate::fence_scope::scope;
 use crate::handle::{self, Handle, Lock};
 use crate::pointer::{checked, read, write};
@@ -87,7 +87,8 @@ unsafe fn roll<'a>(address: *mut c_void, len: usize) -> Result<Roll<'a, FullSyst
 /// Never blocks; async-signal-safe; only the core of the slot.
 ///
 /// Returns `SHMLOCK_CORE_STATUS_OK`, `_NULL`, `_MISALIGNED`, `_BAD_SLOT`, `_ROLL_TOO_SHORT`,
-/// `_NOT_A_ROLL`, `_OTHER_ROLL_VERSION`. An error leaves `boot` and the roll unchanged.
+/// `_NOT_A_ROLL`, `_OTHER_ROLL_VERSION`. An error leaves `boot` and all boots of the roll
+/// unchanged.
 ///
 /// # Safety
 /// Unless the address is refused, `len` bytes at it are readable and writable, and are accessed by
@@ -239,14 +240,11 @@ pub unsafe extern "C" fn shmlock_core_acquire_or_recover(
         checked(lock)?;
         // SAFETY: guaranteed by the caller.
         let roll = unsafe { self::roll(roll, roll_len) }?;
-        let is_judged = |lock: &mut Lock, _| Ok(lock.has_epoch_tokens());
-        // SAFETY: guaranteed by the caller.
-        if !unsafe { handle::with(lock, is_judged) }? {
-            return Err(Status::PlainTokens);
-        }
         let wait = Callback::probing(waits, wait, context);
+        let is_judged =
+            |lock: &Lock| lock.has_epoch_tokens().then_some(()).ok_or(Status::PlainTokens);
         // SAFETY: guaranteed by the caller.
-        Ok(unsafe { acquire(lock, wait, &mut BootLiveness::new(roll)) })
+        Ok(unsafe { acquire_if(lock, is_judged, wait, &mut BootLiveness::new(roll)) })
     };
     acquire().into()
 }

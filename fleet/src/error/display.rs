@@ -1,4 +1,4 @@
-//! The words of the errors: what happened, to what, and what to do.
+//! Writes the errors in words: what happened, to what, and what to do.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! The errors: each names the endpoint or the lock it concerns, and keeps its source.
+//! Defines the errors: each names the endpoint or the lock it concerns, and keeps its source.
 
 mod display;
 
@@ -60,7 +60,7 @@ pub enum Error {
         /// Which limit was exceeded.
         source: Source,
     },
-    /// The endpoint's certificate was refused, or it refused ours.
+    /// The endpoint's certificate was refused, or the server refused ours.
     Certificate {
         /// The endpoint.
         endpoint: String,
@@ -125,7 +125,7 @@ pub enum Error {
     BadAnswer {
         /// The endpoint.
         endpoint: String,
-        /// What is wrong with it.
+        /// The fault of the answer.
         reason: String,
     },
     /// The lock was not acquired within the time limit.

@@ -1,4 +1,4 @@
-//! The keys of the contenders: put, read in order, deleted.
+//! Puts, reads in order and deletes the keys of the contenders.
 
 use std::time::Duration;
 
@@ -134,7 +134,7 @@ impl Etcd {
         self.call::<TxnAnswer>("/v3/kv/txn", &request, limit).map(|answer| answer.succeeded)
     }
 
-    /// The two youngest keys of those that were created at `token` or before.
+    /// Returns the request for the two youngest keys that were created at `token` or before.
     fn own_and_before(&self, token: i64) -> RangeRequest {
         RangeRequest {
             key: Bytes(self.prefix.clone().into_bytes()),
@@ -146,7 +146,7 @@ impl Etcd {
         }
     }
 
-    /// The end of the keys under the prefix: its last byte, `/`, is followed by `0`.
+    /// Returns the end of the keys under the prefix: its last byte, `/`, is followed by `0`.
     fn end(&self) -> Bytes {
         let mut end = self.prefix.clone().into_bytes();
         if let Some(last) = end.last_mut() {

@@ -1,4 +1,4 @@
-//! Leases: granted, kept alive, revoked.
+//! Grants, keeps alive and revokes leases.
 
 use std::time::Duration;
 
@@ -10,8 +10,8 @@ use crate::error::{Error, Result};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Granted {
     pub(crate) id: i64,
-    /// The server's choice, which may be longer than asked for: etcd has a shortest TTL, about one
-    /// and a half election timeouts.
+    /// The server's choice, which may be longer than the request: etcd has a shortest TTL, about
+    /// one and a half election timeouts.
     pub(crate) ttl: Duration,
 }
 
@@ -62,6 +62,7 @@ impl Etcd {
     }
 
     pub(super) fn bad_answer(&self, reason: &str) -> Error {
+        // Partner: the store in `at_each_member`. Relaxed: for a message.
         let member = self.preferred.load(super::Relaxed) % self.endpoints.len();
         Error::BadAnswer {
             endpoint: self.endpoints[member].as_str().to_owned(),

@@ -1,4 +1,4 @@
-//! Calls of etcd over its members: which member is asked, with which login, how often.
+//! Calls etcd at its members, one after the other, with a login that is renewed.
 //!
 //! The gateway is etcd's own, `/v3/…` since 3.4 (etcd's documentation, "gRPC gateway"). Every call
 //! of this crate may be sent twice: a second grant makes a lease that expires, a second put finds
@@ -40,7 +40,8 @@ pub(crate) struct Credentials {
 pub(crate) struct Etcd {
     transport: Transport,
     endpoints: Vec<Endpoint>,
-    /// The member that answered last. Relaxed everywhere: a stale value costs one more attempt.
+    /// The member that answered last. Its accesses in `at_each_member` are partners of each other,
+    /// by any thread. Relaxed everywhere: a stale value costs one more attempt.
     preferred: AtomicUsize,
     credentials: Option<Credentials>,
     /// The token of the last login.
@@ -103,7 +104,7 @@ impl Etcd {
             match attempt(&self.endpoints[index]) {
                 Err(error) if error.may_be_other_elsewhere() && tried < count => {}
                 outcome => {
-                    // After a failure at all members the next call begins with another one.
+                    // After a failure the next call begins with another member.
                     let next = if outcome.is_ok() { index } else { (index + 1) % count };
                     self.preferred.store(next, Relaxed);
                     return outcome;

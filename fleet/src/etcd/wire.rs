@@ -1,7 +1,8 @@
-//! The JSON forms of etcd's requests and answers, as far as the lock needs them.
+//! Defines the JSON forms of etcd's requests and answers, as far as the lock needs them.
 //!
-//! `api/etcdserverpb/rpc.proto` of etcd, by the mapping of protocol buffers to JSON: 64-bit numbers
-//! are strings, bytes are base64, and fields that have their default value are left out.
+//! *Source:* `api/etcdserverpb/rpc.proto` of etcd, by the mapping of protocol buffers to JSON:
+//! 64-bit numbers are strings, bytes are base64, and fields that have their default value are left
+//! out.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

@@ -1,4 +1,4 @@
-//! The mutants: each leaves one rule of the protocol out.
+//! Names the mutants: each leaves one rule of the protocol out.
 
 /// A rule that is left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -1,4 +1,4 @@
-//! Every order of the protocol's steps with two contenders, searched exhaustively.
+//! Searches every order of the protocol's steps with two contenders.
 //!
 //! The decisions are the product's own: [`own_deadline`](crate::protocol::own_deadline),
 //! [`place`](crate::protocol::place), [`judge`](crate::protocol::judge) and
@@ -13,14 +13,13 @@
 //!   expire late or in time, never early.
 //! * **An administrator** may delete a key.
 //!
-//! Deaths, deletions, elections and requests that come late or twice are counted as faults, lost
-//! messages by themselves, and a search allows so many; delays, stops and slow clocks are free.
+//! A search allows a number of faults (deaths, deletions, elections, requests that come late or
+//! twice), and a number of lost messages. Delays, stops and slow clocks are free.
 //!
-//! The promises are those of [`Breach`]. One contender has all these troubles; the
-//! other one acts at any time too, but its requests are answered at once, and its clock is right.
-//! What the model leaves out: troubles of two contenders together, more than two contenders, more
-//! than one acquisition of each, a server's restart with an older state, and the threads of one
-//! process.
+//! The promises are those of [`Breach`]. One contender has all these troubles. The other one acts
+//! at any time too, but its requests are answered at once, and its clock is right. The model leaves
+//! out: troubles of two contenders together, more than two contenders, more than one acquisition of
+//! each, a server's restart with an older state, and the threads of one process.
 
 mod flaw;
 mod moves;

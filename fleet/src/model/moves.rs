@@ -1,4 +1,4 @@
-//! The moves of the model: what may happen next.
+//! Lists the moves of the model: what may happen next.
 
 use super::flaw::Flaw;
 use super::server::{Answer, Key, Request};

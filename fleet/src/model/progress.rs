@@ -1,4 +1,4 @@
-//! Progress: once the faults have ended, each living contender gets the lock and releases it.
+//! Checks progress: once the faults have ended, each living contender gets and releases the lock.
 
 use std::collections::HashSet;
 

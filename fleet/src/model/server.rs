@@ -1,4 +1,4 @@
-//! The servers of the model: keys, leases, terms, and the fenced store.
+//! Models the servers: keys, leases, terms, and the fenced store.
 
 use super::flaw::Flaw;
 use super::world::TTL;

@@ -1,4 +1,4 @@
-//! One state of the model.
+//! Defines one state of the model.
 
 use std::time::Duration;
 

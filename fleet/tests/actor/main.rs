@@ -1,4 +1,4 @@
-//! A contender for the tests: follows the commands on its input, one answer a line.
+//! Runs a contender for the tests: it follows the commands on its input, one answer a line.
 //!
 //! Arguments: name, directory, TTL in seconds, endpoints with commas between, address of the store.
 

@@ -1,4 +1,4 @@
-//! Errors name the endpoint and the remedy.
+//! Tests that errors name the endpoint and the remedy.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;

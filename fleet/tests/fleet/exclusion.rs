@@ -1,4 +1,4 @@
-//! Mutual exclusion over machines.
+//! Tests mutual exclusion over machines.
 
 use crate::scene::Scene;
 

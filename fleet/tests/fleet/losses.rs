@@ -1,4 +1,4 @@
-//! A holder that dies, is stopped, or loses its key; and what is left of the lock then.
+//! Tests a holder that dies, is stopped, or loses its key, and the state of the lock then.
 
 use std::sync::mpsc::channel;
 use std::time::Duration;

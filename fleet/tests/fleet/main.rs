@@ -1,4 +1,5 @@
-//! The lock over machines, with real members of etcd, real processes and a fenced store as judge.
+//! Tests the lock over machines, with real members of etcd, real processes and a fenced store as
+//! judge.
 //!
 //! A machine is a directory of its own for the local lock's file. A test is skipped where there is
 //! no program `etcd`: `ci/fleet.sh` installs it. No test sleeps: answers, watches and the readiness

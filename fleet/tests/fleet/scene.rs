@@ -1,4 +1,4 @@
-//! A test's cluster, store, machines and watchdog.
+//! Provides a test's cluster, store, machines and watchdog.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -19,7 +19,7 @@ pub(crate) struct Scene {
     pub(crate) store: Store,
     directory: PathBuf,
     name: String,
-    // Last: its drop looks for what is left behind.
+    // Last: its drop looks for files that are left behind.
     _fixture: Fixture,
 }
 
@@ -68,7 +68,7 @@ impl Scene {
         ])
     }
 
-    /// Waits until the queue has so many contenders. etcd's own answer, again and again.
+    /// Waits until the queue has so many contenders, by etcd's own answers.
     pub(crate) fn until_queue_has(&self, contenders: usize) {
         shmlock_tests::until(|| self.queue() == contenders);
     }

@@ -1,4 +1,4 @@
-//! Members of etcd, each with an address and a data directory of its own.
+//! Runs members of etcd, each with an address and a data directory of its own.
 
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! Servers that restart, vanish and come back, and a leader that dies.
+//! Tests servers that restart, vanish and come back, and a leader that dies.
 
 use shmlock_fleet::Error;
 

@@ -1,4 +1,5 @@
-//! The fenced store: keeps one number, and refuses tokens smaller than the greatest it has seen.
+//! Implements the fenced store. It keeps one number, and refuses tokens smaller than the greatest
+//! that it has seen.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};

@@ -63,7 +63,7 @@ impl<'a> Guard<'a> {
         if self.lock.is_told_of_death() { self.recovered_if_current() } else { None }
     }
 
-    /// Apart: most holds are not told of a death.
+    /// Returns the recovery of a hold that is told of a death. Apart, because most are not.
     #[cold]
     #[inline(never)]
     fn recovered_if_current(&self) -> Option<Recovered> {

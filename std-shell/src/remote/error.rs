@@ -1,5 +1,5 @@
-//! The errors of memory that is shared with other processors. Each names the thing, and says what
-//! to do.
+//! Defines the errors of memory that is shared with other processors. Each names the thing, and
+//! says what to do.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -22,7 +22,7 @@ pub enum PhysicalError {
         operation: &'static str,
         /// The device or file.
         path: PathBuf,
-        /// What it is, if that was known already.
+        /// The kind of memory, if it was known already.
         source: Option<MemorySource>,
         /// The system's reason.
         errno: Errno,
@@ -31,7 +31,7 @@ pub enum PhysicalError {
     NotMemory {
         /// The device or file.
         path: PathBuf,
-        /// What it is.
+        /// The kind of file.
         found: NotMemory,
     },
     /// The UIO device has no memory of this number.
@@ -72,8 +72,8 @@ pub enum PhysicalError {
         /// The file.
         path: PathBuf,
     },
-    /// The descriptor's flag `O_SYNC` contradicts the caller: it decides whether the mapping is
-    /// cached.
+    /// The descriptor's flag `O_SYNC` contradicts the caller. The flag decides whether the mapping
+    /// is cached.
     OtherFlag {
         /// The device.
         path: PathBuf,

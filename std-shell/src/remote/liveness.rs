@@ -90,7 +90,7 @@ impl RemoteprocLiveness {
     }
 
     /// Adds a processor whose tokens are a slot, 1 to 63, and a boot epoch: the token is the slot
-    /// times 1024 plus the epoch. Another slot is that of no token.
+    /// times 1024 plus the epoch. Any other number is the slot of no token.
     #[must_use]
     pub fn with_slot(mut self, slot: u8, processor: Remoteproc) -> Self {
         self.processors.push((Owners::Slot(slot), processor));

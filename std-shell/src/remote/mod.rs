@@ -1,9 +1,9 @@
-//! Locks in memory that Linux shares with other processors: a Cortex-M beside a Cortex-A, a DSP,
-//! a virtual machine.
+//! Offers locks in memory that Linux shares with other processors: a Cortex-M beside a Cortex-A, a
+//! DSP, a virtual machine.
 //!
 //! [`PhysicalRegion`] maps the memory. In it lies a lock of [`shmlock_core`], which the firmware
 //! of the other processors has as well. [`RemoteprocLiveness`] proves the death of a processor that
-//! Linux holds down. [`probe_exclusives`] tries the instructions that the lock is made of.
+//! Linux holds down. [`probe_exclusives`] tries the instructions that the word lock needs.
 //!
 //! # Which memory
 //!
@@ -59,14 +59,14 @@
 //! only: [`PhysicalRegion::ticket_lock`]. It is the lock for uncached memory. It serves 2 to 8
 //! parties, of which Linux is one.
 //!
-//! # A processor that does not come back
-//!
-//! Its supervisor declares its boot over, for the word lock with boot epochs: see
-//! [`Remoteproc::while_held_down`]. Or it buries the party of a ticket lock: see
-//! [`PhysicalRegion::ticket_region`].
-//!
 //! All locks here have full-system fences ([`FenceScope::FullSystem`](crate::FenceScope)): the
 //! other parties are outside the inner-shareable domain of Linux's processors.
+//!
+//! # A processor that does not come back
+//!
+//! The supervisor of the processor declares its boot over, for the word lock with boot epochs: see
+//! [`Remoteproc::while_held_down`]. Or it buries the party of a ticket lock: see
+//! [`PhysicalRegion::ticket_region`].
 //!
 //! # Waiting
 //!
@@ -95,5 +95,5 @@ pub use remoteproc::{
 };
 pub use source::{Memory, MemorySource, NotMemory};
 
-/// The core in the version whose types this module uses: its regions, its locks, its waiting.
+/// The core in the version whose types this module uses: regions, locks, ways of waiting.
 pub use shmlock_core;

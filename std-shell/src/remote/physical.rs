@@ -19,7 +19,7 @@ use crate::sys::range_mapping::{Children, RangeMapping};
 
 /// A range of memory that other processors share: mapped, not yet a lock.
 ///
-/// [The module](super) has a table of the sources, and what each says about caches.
+/// [The module](super) has a list of the sources, and says which are cached.
 ///
 /// Opening maps the pages and accesses none of them, except that those of a plain file or a dma-buf
 /// are populated. [`word_lock`](Self::word_lock) makes a lock of the first 128 bytes, and
@@ -406,7 +406,7 @@ impl PhysicalRegion {
     }
 }
 
-// What may be sent to another thread, and what threads may share.
+// A region may be sent to another thread, and threads may share it.
 const _: fn() = || {
     fn is_send_and_sync<T: Send + Sync>() {}
     is_send_and_sync::<PhysicalRegion>();

@@ -18,8 +18,8 @@ use crate::sys::range_mapping::{Children, RangeMapping};
 /// The bytes of the word.
 const WORD: usize = size_of::<u32>();
 
-/// How many pairs may be refused in a row before it is said that none succeeds. An interrupt
-/// between its two instructions refuses one; a thousand in a row are no accident. Arbitrary.
+/// The number of refused pairs in a row after which none is said to succeed. An interrupt between
+/// the two instructions refuses a pair; a thousand in a row are no accident. Arbitrary.
 const ATTEMPTS: u32 = 1000;
 
 /// The steps that a child reports.
@@ -111,8 +111,7 @@ pub struct ExclusivesProbe {
 /// complement of the word, until one succeeds, a thousand times at most; a plain load; a plain
 /// store of the old value. So a fault kills the child, and a child that hangs is killed when
 /// `bound` is over. (A bound that is too short for a process to start looks like a hang; seconds
-/// are right.) If it had got as far as the pair, and died by a fault, a second child restores the
-/// word.
+/// are right.) If the child dies by a fault at the pair or later, a second child restores the word.
 ///
 /// **It says nothing about exclusion between parties**: exclusives may work for each of two
 /// processors and exclude neither. Only a count in which all parties increment the same word under

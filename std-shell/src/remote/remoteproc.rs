@@ -58,9 +58,9 @@ pub enum RemoteprocState {
     Crashed,
     /// Its device is being removed.
     Deleted,
-    /// It runs, and was started by another party than Linux.
+    /// It runs, was started by another party than Linux, and Linux is attached to it.
     Attached,
-    /// It runs, and Linux has let it go.
+    /// It runs, and Linux is not attached to it.
     Detached,
     /// Another word: of a later kernel, or `invalid`.
     Other(Box<str>),
@@ -139,7 +139,7 @@ impl Remoteproc {
         Self { directory: class.as_ref().join(name), only_when_offline: false }
     }
 
-    /// Accepts only the state `offline` as held down, and `crashed` no more.
+    /// Accepts only the state `offline` as held down, and no longer `crashed`.
     #[must_use]
     pub fn only_when_offline(mut self) -> Self {
         self.only_when_offline = true;
@@ -151,8 +151,8 @@ impl Remoteproc {
     /// # Errors
     /// [`RemoteprocError`].
     pub fn read(&self) -> Result<RemoteprocReading, RemoteprocError> {
-        // This order: a recovery that was enabled when the state was read may have been disabled
-        // since, and would not be seen in the other order.
+        // In the other order, the recovery may be enabled when the state is read, and disabled
+        // before it is read itself. The reading would not show that the kernel can start it.
         let recovery = RemoteprocRecovery::from_word(&self.word("recovery")?);
         let state = RemoteprocState::from_word(&self.word("state")?);
         Ok(RemoteprocReading { state, recovery })
@@ -175,7 +175,7 @@ impl Remoteproc {
     ///   a recovery that had begun before it was disabled may come to its end. Then the processor
     ///   boots. Firmware with boot epochs counts its epoch up before it uses a lock. Its token is
     ///   then a new one, and the old token, which `act` has declared dead, stays dead. Firmware
-    ///   with a plain token finds its old token, so that **no other program may start it**.
+    ///   with a plain token finds its old token, so **no other program may start it**.
     ///
     /// # Errors
     /// Those of the first reading; `act` has not run then.
@@ -215,10 +215,10 @@ impl Remoteproc {
         &self,
         act: impl FnOnce() -> R,
     ) -> Result<HeldDown<R>, RemoteprocError> {
-        // Partner: the fences of a booting processor, after it has counted its boot or begun its
-        // life, and before it acquires. The reading below is no older than the owner word, the
-        // boot or the life that the caller has read: an older one would say that the processor is
-        // held down, which has since booted.
+        // Partner: the last fence of `Roll::begin_boot`, or of the beginning of a life, by the
+        // processor, before it acquires. The reading below is no older than the owner word, the
+        // boot or the life that the caller has read. An older one could say that a processor is
+        // held down that has booted since.
         FullSystem.acquire();
         let before = self.read()?;
         if !self.is_held_down(&before) {

@@ -1,4 +1,4 @@
-//! Tests what needs a fake sysfs, or another pair of instructions than the processor's.
+//! Has the tests that need a fake sysfs, or another pair of instructions than the processor's.
 
 #![allow(unsafe_code, reason = "pairs that misbehave, in a child")]
 

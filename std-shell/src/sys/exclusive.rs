@@ -38,7 +38,7 @@ pub(crate) unsafe fn pair(word: *mut u32, expected: u32, new: u32) -> Pair {
         #[cfg(target_arch = "aarch64")]
         // SAFETY:
         // - aligned, readable, writable, not referred to: promised by the caller.
-        // - the outputs share no register with the inputs: they are not late.
+        // - no output shares a register with an input: none is a `lateout`.
         unsafe {
             asm!(
                 "ldxr {seen:w}, [{word}]",

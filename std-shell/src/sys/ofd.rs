@@ -8,9 +8,9 @@
 //! processes agree.
 //!
 //! The argument is the kernel's own structure, [`Lock`], and on 32-bit targets the system call is
-//! made directly. There `fcntl` of glibc reads `struct flock` for these commands from version 2.28
-//! on, despite the manual page, and hands the pointer on unread before. With the other structure it
-//! would lock byte 0, or wrong bytes.
+//! made directly. There `fcntl` of glibc 2.28 and later reads `struct flock` for these commands,
+//! despite the manual page; that of an earlier glibc hands the pointer on unread. With the other
+//! structure it would lock byte 0, or wrong bytes.
 
 #![allow(unsafe_code, reason = "fcntl with a lock argument exists in libc only")]
 

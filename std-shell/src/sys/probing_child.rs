@@ -84,7 +84,7 @@ pub(crate) unsafe fn run(
 
 /// Makes the child harmless. Async-signal-safe.
 fn prepare(parent: libc::pid_t) {
-    // Those that the mask leaves unblocked.
+    // The signals that the mask leaves unblocked.
     for signal in
         [libc::SIGBUS, libc::SIGSEGV, libc::SIGILL, libc::SIGFPE, libc::SIGSYS, libc::SIGTRAP]
     {
@@ -123,7 +123,8 @@ fn watch(
     if end != (ChildEnd::TooLate { gone: false }) {
         return Ok(end);
     }
-    // It may have ended just now, and is not reaped yet: its id is still its own.
+    // It may have ended just now. Unless the kernel or other code has reaped it, which `collect`
+    // explains, its id is still its own.
     let _ = kill_process(pid, Signal::KILL);
     match collect(pid, reports, KILL_TIME, bytes)? {
         ChildEnd::Signal(libc::SIGKILL) => Ok(ChildEnd::TooLate { gone: true }),
@@ -262,6 +263,7 @@ mod tests {
     fn a_child_runs_no_handler_of_the_program() {
         static RUNS: AtomicU32 = AtomicU32::new(0);
         extern "C" fn count(_signal: libc::c_int) {
+            // Partner: the loads below. Relaxed: one thread, or the child's own copy.
             RUNS.fetch_add(1, Relaxed);
         }
         fn ask_to_end() {

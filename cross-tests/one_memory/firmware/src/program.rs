@@ -27,10 +27,11 @@ static FIRST: AtomicU32 = AtomicU32::new(0);
 pub(crate) fn begin() {
     let arguments = env::args::<32>().expect("the emulator has arguments");
     let number = (&arguments).next().and_then(Result::ok).and_then(|word| word.parse().ok());
+    // Partner: the load in `run`. Relaxed: the start of the second core orders it.
     FIRST.store(number.expect("a number"), Relaxed);
 }
 
-/// Counts on one core until the judge says stop. Returns never: the judge ends the emulator.
+/// Counts on one core until the judge says stop. Never returns: the judge ends the emulator.
 pub(crate) fn run(core: u32, _cores: u32) -> i32 {
     let memory = shared::attach();
     if let Some(party) = Party::of_core(FIRST.load(Relaxed) + core) {

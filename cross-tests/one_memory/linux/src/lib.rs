@@ -1,10 +1,10 @@
 //! Maps the file that is the microcontroller's RAM, and makes the processes of Linux one party.
 //!
-//! All processes have one slot in the roll of boots. Each takes the **named lock** before it uses
-//! the lock in memory, so one at a time is the party. Its death releases the named lock, by proof
-//! of the kernel; the next process is told, and begins a new boot of the slot. That proves the
-//! death to the microcontroller, which knows no processes. A supervisor that only begins the boot,
-//! and never takes the lock in memory, does the same.
+//! All processes have one slot in the roll of boots. Each acquires the **named lock** before it
+//! uses the lock in memory, so one at a time is the party. If that process dies, the next one
+//! recovers the named lock, by proof of the kernel, and begins a new boot of the slot. That proves
+//! the death to the microcontroller, which knows no processes. A supervisor can do the same: it
+//! begins the boot, and never acquires the lock in memory.
 
 #![allow(unsafe_code, reason = "maps a file that other parties write")]
 

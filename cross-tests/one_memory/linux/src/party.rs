@@ -1,7 +1,8 @@
 //! Counts in memory that it shares with a microcontroller, until it is told to stop.
 //!
 //! `one-memory-party MEMORY DIRECTORY` maps the file MEMORY. Any number of these processes are one
-//! party to the microcontroller: each takes the named lock in DIRECTORY before the lock in memory.
+//! party to the microcontroller: each acquires the named lock in DIRECTORY before the lock in
+//! memory.
 
 use std::error::Error;
 use std::path::PathBuf;

@@ -1,8 +1,9 @@
 //! Provides the data under the lock: a plain counter, and each party's own count.
 //!
 //! A critical section writes its intent, the party, then two words: the counter, and the party's
-//! count. A party that dies leaves them equal, or apart by one. The next owner sees by the intent
-//! whose section was cut, and completes it. So no death loses a count, and none adds one.
+//! count. A party that dies leaves them equal, or apart by one. The intent names the party whose
+//! critical section was cut; the next owner completes it. So no death loses a count, and none adds
+//! one.
 
 use core::hint;
 use core::sync::atomic::AtomicU32;
@@ -29,8 +30,8 @@ pub struct Ledger {
     inside: AtomicU32,
     /// The critical sections of each party.
     counts: [AtomicU32; PARTIES],
-    /// Critical sections that met another party inside, and repairs that found what no death can
-    /// leave.
+    /// Critical sections that met another party inside, and repairs that found counts that no death
+    /// can leave.
     violations: AtomicU32,
     /// The calls of the lock that failed.
     errors: AtomicU32,
@@ -124,8 +125,8 @@ impl Ledger {
 
     /// Returns `true` if counts have been lost, at any moment of a run.
     ///
-    /// A party counts in the total first, so the sum of their counts is never greater. It is read
-    /// first: the total only grows.
+    /// A party counts in the total first, so the sum of the parties' counts is never greater. The
+    /// sum is read first: the total only grows.
     #[must_use]
     pub fn has_lost(&self) -> bool {
         let sum = self.audit().sum();
@@ -137,6 +138,8 @@ impl Ledger {
     /// Returns all counters. Exact only while no party is in its critical section.
     #[must_use]
     pub fn audit(&self) -> Audit {
+        // Partner: the stores of the parties. Ordered by the lock if the caller holds it; relaxed
+        // otherwise, for a look.
         let read = |word: &AtomicU32| word.load(Relaxed);
         Audit {
             total: read(&self.total),
@@ -157,6 +160,7 @@ impl Ledger {
 
 /// Adds one by a load and a store, not atomically on purpose.
 fn add_one(word: &AtomicU32) {
+    // Partner: the same by other parties, ordered by the lock under test. Relaxed: plain accesses.
     word.store(word.load(Relaxed).wrapping_add(1), Relaxed);
 }
 

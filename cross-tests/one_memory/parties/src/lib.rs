@@ -1,4 +1,4 @@
-//! Provides the memory that a Linux process and a microcontroller share, and what each does in it.
+//! Provides the memory that a Linux process and a microcontroller share, and their work in it.
 //!
 //! Each party counts in one plain counter, in critical sections, and may die at any instruction.
 //! The next owner repairs what a dead one left, so at the end the counter must equal the parties'

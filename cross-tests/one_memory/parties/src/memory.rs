@@ -13,7 +13,7 @@ use shmlock_core::{EpochRegion, Error, RegionMemory, TicketMemory, TicketRegion}
 
 use crate::ledger::Ledger;
 
-/// One contender. All processes of Linux are one party: each takes the named lock first.
+/// One contender. All processes of Linux are one party: each acquires the named lock first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Party {
     /// The Linux process that has the named lock.
@@ -78,7 +78,7 @@ impl LockKind {
     pub const ALL: [Self; 3] = [Self::None, Self::Word, Self::Ticket];
 }
 
-/// What the judge tells the parties, and what they report to it.
+/// The orders of the judge to the parties, and their reports to it.
 #[repr(C, align(64))]
 #[derive(Debug)]
 pub struct Orders {

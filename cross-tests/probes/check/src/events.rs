@@ -13,10 +13,10 @@ use crate::words::Automaton;
 pub(crate) enum Event {
     /// A compare-and-swap of the owner word, by one instruction or by a call; relaxed.
     Swap,
-    /// The halves of one.
+    /// The two halves of a swap by exclusives.
     LoadExclusive,
     StoreExclusive,
-    /// Any other; what the litmus files call it.
+    /// Any other, by its name in the litmus files.
     Other(String),
 }
 
@@ -147,7 +147,7 @@ fn leaks(instruction: &Instruction, registers: &Registers, entry: &Registers) ->
     })
 }
 
-/// Returns the pointers among the arguments of a probe, by their number, and the registers.
+/// Returns the registers at the beginning of a probe, with the pointers among its arguments.
 fn arguments(probe: &str, architecture: Architecture) -> Option<Registers> {
     // A result in memory is an argument of ARM, and a register of its own of AArch64.
     let result = usize::from(architecture != Architecture::Aarch64);

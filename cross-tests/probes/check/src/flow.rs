@@ -117,7 +117,7 @@ impl Flow {
         self.reached_until(from, |node| stop(&self.nodes[node].instruction))
     }
 
-    /// Does the same with a condition on the place of the node.
+    /// Returns the same as [`reached`](Self::reached), by a condition on the number of the node.
     pub(crate) fn reached_until(&self, from: usize, stop: impl Fn(usize) -> bool) -> Vec<usize> {
         let (mut seen, mut found, mut todo) =
             (vec![false; self.nodes.len()], Vec::new(), self.nodes[from].next.clone());

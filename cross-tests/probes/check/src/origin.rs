@@ -11,7 +11,7 @@ use crate::flow::{Flow, Node};
 use crate::listing::Instruction;
 use crate::rules::Architecture;
 
-/// What an argument points to.
+/// The memory that an argument points to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Base {
     /// The owner word.
@@ -101,7 +101,7 @@ impl Origin {
 pub(crate) struct Registers([Origin; 32]);
 
 impl Registers {
-    /// The registers at the beginning of a probe with these pointers as arguments.
+    /// Returns the registers at the beginning of a probe with these pointers as arguments.
     pub(crate) fn of_arguments(arguments: &[(usize, Base)]) -> Self {
         let mut registers = Self([Origin::Private; 32]);
         for &(number, base) in arguments {

@@ -39,7 +39,7 @@ impl Architecture {
     }
 }
 
-/// The two fences.
+/// The direction of a fence. A full fence counts as a release: ARM has the same barrier for both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Direction {
     Acquire,

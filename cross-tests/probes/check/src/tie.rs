@@ -160,7 +160,7 @@ mod tests {
 exists (1:X5=0)
 ";
 
-    /// Returns what is wrong, without the probes that this listing lacks.
+    /// Returns the faults found, but for probes that this listing lacks.
     fn wrong(code: &str, file: &str) -> Vec<String> {
         let files = [("example".to_owned(), file.to_owned())];
         let report = check(&Listing::parse(code), Architecture::Aarch64, &files);

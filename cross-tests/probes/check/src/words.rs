@@ -2,8 +2,8 @@
 //! file.
 //!
 //! A pattern is a sequence of names; `[...]` may be missing, `[...]*` may also be repeated; the
-//! code may also end at `!`. The marks `<` and `>` say which parts a litmus file runs, one after the
-//! other, and are no part of the pattern. What stands between two of them may be missing.
+//! code may also end at `!`. The marks `<` and `>` say which parts a litmus file runs, one after
+//! the other, and are no part of the pattern. The names between two such parts may be missing.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -178,13 +178,13 @@ impl Pattern {
         self.tokens.join(" ")
     }
 
-    /// Returns the sequences that the code may have. `barriers` returns what may stand for one.
+    /// Returns the sequences that the code may have. `barriers` returns the names allowed for one.
     pub(crate) fn allowed(&self, barriers: impl Fn(&str) -> Vec<String>) -> Automaton {
         self.automaton(barriers, true)
     }
 
-    /// Returns the sequences that the code must have, if this one stands for a barrier. How often
-    /// it repeats is its own affair.
+    /// Returns the sequences that the code must have, if this one stands for a barrier. The number
+    /// of repetitions is free.
     pub(crate) fn required(&self, barrier: impl Fn(&str) -> String) -> Automaton {
         self.automaton(|name| vec![barrier(name)], false)
     }

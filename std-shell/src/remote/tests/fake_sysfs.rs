@@ -1,4 +1,4 @@
-//! Devices that this machine lacks, as sysfs shows them.
+//! Tests devices that this machine lacks, as a fake sysfs shows them.
 
 use std::fs::{self, File};
 use std::os::fd::AsFd;

@@ -1,4 +1,4 @@
-//! Memory that misbehaves: pairs that stand for it, and mappings that fault.
+//! Tests memory that misbehaves: pairs that stand for it, and mappings that fault.
 //!
 //! QEMU has no memory on which exclusives fail: it performs an exclusive store by a
 //! compare-and-swap of its own, on every kind of memory. But it clears the monitor at a system

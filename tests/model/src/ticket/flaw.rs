@@ -1,5 +1,5 @@
-//! Names what can be left out of the ticket lock, or reordered: each is a mistake that the search
-//! must find.
+//! Names the steps that can be left out of the ticket lock, or reordered: each is a mistake that
+//! the search must find.
 
 /// One mistake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +48,7 @@ pub enum Flaw {
     KeepsOldNumber,
     /// Keeps choosing as in an earlier life.
     KeepsOldChoosing,
-    /// Begins a life without a new number of life.
+    /// Begins a life without a new number in the word *life*.
     NoNewLife,
     /// Begins a life only when its doorway is over.
     NewLifeLate,
@@ -64,11 +64,11 @@ pub enum Flaw {
     OldProof,
     /// Uses a proof of death from before it chose, for the last number.
     ProofBeforeDoorway,
-    /// The owner does not count those that died inside and have not come back.
+    /// The owner does not count the parties that died inside and have not come back.
     CountsTheReturnedOnly,
     /// The owner counts its own INSIDE.
     CountsItself,
-    /// Declares consistent without those that have not come back.
+    /// Declares consistent without the parties that have not come back.
     DeclaresTheReturnedOnly,
     /// Sets INSIDE over one that was set, without counting a death.
     EntersOverInside,

@@ -1,4 +1,4 @@
-//! Checks what must be true of each world.
+//! Checks the properties that must hold in each world.
 
 use shmlock_core::ticket::Section;
 
@@ -21,7 +21,7 @@ pub(super) fn deaths(rules: &Rules, world: &World, owner: usize) -> u8 {
     small(sum)
 }
 
-/// Checks what must be true of every world.
+/// Checks the properties that must hold in every world.
 pub(super) fn judge(rules: &Rules, world: &World) -> Option<Breach> {
     let mut owners = (0..).zip(&world.parties).filter(|(_, party)| party.is_inside());
     let (number, owner) = owners.next()?;

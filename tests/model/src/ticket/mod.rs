@@ -1,10 +1,10 @@
 //! Searches the ticket lock exhaustively: PROTOCOL.md, part IV.
 //!
 //! Two or three parties, every order of their loads and stores, a death and a new start at each.
-//! Each move is one load or one store of a word of a line. The last number is 2 or 3, so that the
-//! numbers end all the time. What a number, a section word and a burial mean is the product's own
-//! code; the order of the steps is written a second time in `step.rs`, with the names of the
-//! functions of `core/src/ticket/steps.rs`.
+//! Each move is one load or one store of a word of a line. In most searches the last number is 2 or
+//! 3, so that the numbers end all the time. The meaning of a number, of a section word and of a
+//! burial is the product's own code. The order of the steps is written a second time in `step/`,
+//! with the names of the functions of `core/src/ticket/steps.rs`.
 //!
 //! # What is left out
 //!

@@ -170,12 +170,12 @@ impl Party {
         matches!(self.at, Place::Inside | Place::Leave)
     }
 
-    /// Returns `true` if nothing of it runs: what a proof of death is about.
+    /// Returns `true` if no handle of it runs: then a proof of its death is possible.
     pub(super) fn is_dead(&self) -> bool {
         matches!(self.at, Place::Off | Place::Dead)
     }
 
-    /// Goes to the step. What later steps do not read is forgotten, so that equal worlds are equal.
+    /// Goes to the step. Forgets values that no later step reads, so that equal worlds are equal.
     pub(super) fn go(&mut self, at: Place) {
         self.at = at;
         if matches!(at, Place::Off | Place::Dead | Place::Orphan | Place::Idle | Place::Choose) {
@@ -187,7 +187,7 @@ impl Party {
     }
 }
 
-/// What the supervisor does.
+/// The state of the supervisor.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) enum Supervisor {
     #[default]
@@ -222,7 +222,7 @@ impl World {
         self.came_before |= 1 << (early * PARTIES + late);
     }
 
-    /// Forgets who came before this party and after it.
+    /// Forgets which parties came before this party and after it.
     pub(super) fn forget_order(&mut self, who: usize) {
         for other in 0..PARTIES {
             self.came_before &= !(1 << (who * PARTIES + other) | 1 << (other * PARTIES + who));

@@ -22,8 +22,8 @@ struct Deaths {
     kills: u32,
 }
 
-/// The machine is reset and processes are killed, at arbitrary moments, for a time. Each recovers
-/// the lock from the others, no count may be lost, and none may be counted twice.
+/// Resets the machine and kills processes, at arbitrary moments, for a time. Each recovers the lock
+/// from the others, no count may be lost, and none may be counted twice.
 ///
 /// The run goes on until each kind of recovery has happened, however slow the machine is.
 pub(crate) fn deaths(options: &Options) {

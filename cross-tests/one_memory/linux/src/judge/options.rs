@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use shmlock_one_memory::LockKind;
 
-/// What the judge does.
+/// The run that the judge performs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Run {
     Exact,

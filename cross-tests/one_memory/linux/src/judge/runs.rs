@@ -1,4 +1,4 @@
-//! Implements the runs, and what must hold at their ends.
+//! Implements the runs without deaths, and checks what must hold at their ends.
 
 use std::thread;
 use std::time::Instant;
@@ -9,7 +9,7 @@ use crate::options::Options;
 /// The critical sections of each party without which a run proves nothing.
 const ENOUGH: u32 = 100;
 
-/// All parties count together for a time. No count may be lost.
+/// Lets all parties count together for a time. No count may be lost.
 pub(crate) fn exact(options: &Options) {
     let mut arena = Arena::new(options);
     arena.until_all_count(ENOUGH); // from here on, all run
@@ -29,7 +29,7 @@ pub(crate) fn exact(options: &Options) {
     println!("    {} critical sections, exact: {:?}", audit.total, audit.counts);
 }
 
-/// All parties count together without a lock that works. Counts must be lost.
+/// Lets all parties count together without a lock that works. Counts must be lost.
 pub(crate) fn control(options: &Options) {
     let mut arena = Arena::new(options);
     arena.until("counts are lost", |arena| arena.memory.ledger.has_lost());

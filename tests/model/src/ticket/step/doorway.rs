@@ -7,7 +7,7 @@ use crate::ticket::flaw::Flaw;
 use crate::ticket::world::{Place, small};
 
 impl Turn<'_> {
-    /// A handle of a party whose other handle died goes on: by an acquisition, or in a new life.
+    /// Lets a party whose other handle died go on: by an acquisition, or in a new life.
     pub(super) fn come(&mut self) {
         self.begin_doorway();
         self.go(Place::BeginSection);
@@ -91,7 +91,7 @@ impl Turn<'_> {
         }
     }
 
-    /// In a flawed search: the parties that are dead at this moment.
+    /// Returns the parties that are dead at this moment, for a flawed search.
     pub(super) fn dead_parties(&self) -> u8 {
         let dead = (0..).zip(&self.world.parties).filter(|(_, party)| party.is_dead());
         dead.fold(0, |set, (number, _): (u32, _)| set | 1 << number)
@@ -123,7 +123,7 @@ impl Turn<'_> {
         self.next(Place::ReadNumber, Self::has_read);
     }
 
-    /// The last number stands in a line: is its party gone?
+    /// Finds the last number in a line: asks next whether its party is gone.
     pub(super) fn find_last(&mut self) {
         if self.rules.bounds.supervisor {
             self.go(Place::ReadLifeOfLast);
@@ -176,7 +176,7 @@ impl Turn<'_> {
         self.go(Place::StopNumber);
     }
 
-    /// One look at the last number, from outside the doorway. Whether the party is gone decides
+    /// Looks once at the last number, from outside the doorway. Whether the party is gone decides
     /// nothing here: the next doorway asks again.
     pub(super) fn await_last(&mut self) {
         let stands = self.other().number == self.rules.bounds.last;

@@ -53,7 +53,7 @@ impl Turn<'_> {
         ticket(other, who).is_before(ticket(mine, self.who))
     }
 
-    /// One look at the other party, which may stand in our way.
+    /// Looks once at the other party, which may stand in our way.
     pub(super) fn look(&mut self, stands_in_way: bool) {
         if !stands_in_way || self.has(Flaw::OldProof) && self.was_dead_too_early() {
             return self.pass();
@@ -76,7 +76,7 @@ impl Turn<'_> {
         self.go(at);
     }
 
-    /// The other party does not stand in our way.
+    /// Passes the other party, which does not stand in our way.
     pub(super) fn pass(&mut self) {
         let at = self.me().wait;
         self.next(at, Self::has_passed_all);
