@@ -119,23 +119,7 @@ impl fmt::Display for Error {
                 "the memory has {len} bytes; a lock needs {REGION_LEN}, a ticket lock {LINE_LEN} \
                  more for each party"
             ),
-            Self::NotALock { found } => match (Magic::decode(found), found.to_le_bytes()) {
-                (Magic::Ours | Magic::OtherVersion(_), _) => f.write_str(
-                    "the memory holds a lock of one word; attach to it as a `Region` on all sides, \
-                     or give the ticket lock memory of its own",
-                ),
-                (_, [b'T', b'K', parties, _]) => write!(
-                    f,
-                    "the memory holds a ticket lock of {parties} parties; attach to it as that on \
-                     all sides, or give the lock memory of its own"
-                ),
-                _ => write!(
-                    f,
-                    "the memory holds something other than a lock (magic word {found:#010x}); \
-                     point to memory of its own; if the content is garbage, stop all parties and \
-                     clear it to zero"
-                ),
-            },
+            Self::NotALock { found } => not_a_lock(f, found),
             Self::OtherVersion { found: EPOCH_VERSION } => f.write_str(
                 "the static tokens of the lock are of boots, and the handle's is not; attach the \
                  handle with a boot of the lock's roll, or stop all parties and clear the region \
@@ -211,6 +195,26 @@ impl fmt::Display for Error {
                 write!(f, "the description has {len} bytes; shorten it to {DESCRIPTION_MAX}")
             }
         }
+    }
+}
+
+/// Writes what lies in the place of the lock that was wanted, by the word at offset 8.
+fn not_a_lock(f: &mut fmt::Formatter<'_>, found: u32) -> fmt::Result {
+    match (Magic::decode(found), found.to_le_bytes()) {
+        (Magic::Ours | Magic::OtherVersion(_), _) => f.write_str(
+            "the memory holds a lock of one word; attach to it as a `Region` on all sides, or give \
+             the ticket lock memory of its own",
+        ),
+        (_, [b'T', b'K', parties, _]) => write!(
+            f,
+            "the memory holds a ticket lock of {parties} parties; attach to it as that on all \
+             sides, or give the lock memory of its own"
+        ),
+        _ => write!(
+            f,
+            "the memory holds something other than a lock (magic word {found:#010x}); point to \
+             memory of its own; if the content is garbage, stop all parties and clear it to zero"
+        ),
     }
 }
 

@@ -17,7 +17,7 @@ use shmlock_core::fence::FullSystem;
 use shmlock_core::roll::{BootLiveness, Roll, RollMemory, Slot};
 use shmlock_core::wait::Spin;
 use shmlock_core::{
-    EpochRegion, Region, RegionLock, RegionMemory, TicketLock, TicketMemory, TicketRegion, Token,
+    EpochRegion, RegionLock, RegionMemory, TicketLock, TicketMemory, TicketRegion, Token,
 };
 use shmlock_tests::hostile::{Folder, as_root, be_user};
 use shmlock_tests::{Fixture, alone};
@@ -312,14 +312,15 @@ fn an_error_of_a_reading_is_kept_and_the_owner_lives() {
 #[test]
 fn a_lock_is_recovered_from_a_processor_only_while_it_is_held_down() {
     let tree = Tree::new("running\n", "enabled\n");
-    let memory = RegionMemory::new();
-    let region = Region::new(&memory).expect("free");
-    let dead = RegionLock::new(region, token(2, 7));
+    let (memory, words) = (RegionMemory::new(), RollMemory::<2>::new());
+    let region = EpochRegion::new(&memory).expect("free");
+    let begin = |slot| Roll::new(&words).and_then(|roll| roll.begin_boot(slot)).expect("a slot");
+    let dead = RegionLock::for_boot(region, &begin(M4));
     std::mem::forget(dead.try_lock().expect("no misuse").expect("free"));
     std::mem::forget(dead); // its drop would release nothing of a guard, and it has no other hold
 
     let mut liveness = RemoteprocLiveness::new().with_slot(2, tree.processor());
-    let supervisor = RegionLock::new(region, token(63, 0));
+    let supervisor = RegionLock::for_boot(region, &begin(SUPERVISOR));
     let acquire = |liveness: &mut RemoteprocLiveness| {
         let acquired = supervisor.lock_or_recover(&mut Spin::attempts(100), liveness);
         acquired.map(|guard| guard.owner_died())

@@ -183,7 +183,7 @@ impl fmt::Display for Message<'_> {
                 )
             }
             PhysicalError::Region { path, reason } => {
-                write!(f, "no lock in {path}: {reason}", path = Shown(path))
+                write!(f, "{path}: {reason}", path = Shown(path))
             }
         }
     }

@@ -85,7 +85,9 @@ fn of_system(operation: &str, source: Option<MemorySource>, errno: Errno) -> Opt
             "run as root, or give the device to a group by a udev rule; it is opened for reading \
              and writing"
         }
-        ("open", _, Errno::NOENT) => "is the driver loaded, and the device in the device tree?",
+        ("open", _, Errno::NOENT) => {
+            "check the path; of a device: is its driver loaded, and the device in the device tree?"
+        }
         ("open", _, Errno::NXIO | Errno::NODEV) => "its driver is not loaded, or has no device",
         ("map", Some(Uio), Errno::NODEV) => {
             "the driver's memory does not begin at a page, or the device has gone"

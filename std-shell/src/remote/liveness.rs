@@ -36,22 +36,23 @@ use super::remoteproc::{HeldDown, Remoteproc, RemoteprocError, RemoteprocReading
 /// # std::fs::create_dir_all(class.join("remoteproc0"))?;
 /// # std::fs::write(class.join("remoteproc0/state"), "offline\n")?;
 /// # std::fs::write(class.join("remoteproc0/recovery"), "disabled\n")?;
-/// use std::num::NonZeroU16;
-///
-/// use shmlock::remote::shmlock_core::{Region, RegionLock, RegionMemory, wait::Spin};
+/// use shmlock::remote::shmlock_core::roll::{Roll, RollMemory, Slot};
+/// use shmlock::remote::shmlock_core::{EpochRegion, RegionLock, RegionMemory, wait::Spin};
 /// use shmlock::remote::{Remoteproc, RemoteprocLiveness};
 ///
-/// const SUPERVISOR: NonZeroU16 = NonZeroU16::new(63 << 10).unwrap();
-/// const M4: NonZeroU16 = NonZeroU16::new(2 << 10 | 5).unwrap(); // slot 2, in its 5th epoch
+/// static ROLL: RollMemory<2> = RollMemory::new(); // these stand for shared memory
+/// static MEMORY: RegionMemory = RegionMemory::new();
+/// const LINUX: Slot = Slot::new(1).unwrap();
+/// const M4: Slot = Slot::new(2).unwrap();
 ///
-/// let memory = RegionMemory::new(); // stands for shared memory
-/// let region = Region::new(&memory)?;
-/// std::mem::forget(RegionLock::new(region, M4).try_lock()?); // it crashes with the lock
+/// let (roll, region) = (Roll::from_static(&ROLL)?, EpochRegion::from_static(&MEMORY)?);
+/// let firmware = RegionLock::for_boot(region, &roll.begin_boot(M4)?);
+/// std::mem::forget(firmware.try_lock()?); // it crashes with the lock
 ///
 /// // A supervisor says `Remoteproc::new("remoteproc0")`.
 /// let m4 = Remoteproc::in_class(&class, "remoteproc0");
-/// let mut liveness = RemoteprocLiveness::new().with_slot(2, m4);
-/// let lock = RegionLock::new(region, SUPERVISOR);
+/// let mut liveness = RemoteprocLiveness::new().with_slot(M4.get(), m4);
+/// let lock = RegionLock::for_boot(region, &roll.begin_boot(LINUX)?);
 /// let guard = lock.lock_or_recover(&mut Spin::attempts(1_000), &mut liveness)?;
 /// assert!(guard.owner_died());
 /// # std::fs::remove_dir_all(&class)?;

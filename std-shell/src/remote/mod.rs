@@ -74,6 +74,7 @@
 //! [`Wait`](shmlock_core::wait::Wait) that spins and then sleeps for a while, or one that waits for
 //! an interrupt (UIO, a mailbox).
 
+mod boots;
 mod error;
 mod hint;
 mod liveness;
