@@ -23,7 +23,7 @@ crashes=handle_segv=0:handle_sigbus=0
 
 # The sweeps step through each instruction, of which most would be the sanitizer's. Other tests
 # cover the same code.
-sweeps=(--skip while_it_)
+sweeps=(--skip while_it_ --skip a_core_is_reset_anywhere)
 
 # tested SANITIZER ARGUMENT...
 tested() {
