@@ -151,8 +151,8 @@ enum shmlock_core_status
      */
     SHMLOCK_CORE_STATUS_TOO_SHORT = -4,
     /*
-     The memory holds something other than a lock. Give the lock memory of its own, or clear it
-     to zero if its content is garbage.
+     The memory holds a lock of another kind, or something else. Attach to it as what it is, or
+     give the lock memory of its own; clear garbage to zero while all parties are stopped.
      */
     SHMLOCK_CORE_STATUS_NOT_A_LOCK = -5,
     /*
@@ -204,8 +204,8 @@ enum shmlock_core_status
      */
     SHMLOCK_CORE_STATUS_BAD_SLOT = -16,
     /*
-     The memory holds something other than a roll. Give the roll memory of its own, or clear it
-     to zero if its content is garbage.
+     The memory holds a lock, or something else that is no roll. Give the roll memory of its own;
+     clear garbage to zero while all parties are stopped.
      */
     SHMLOCK_CORE_STATUS_NOT_A_ROLL = -17,
     /*
@@ -711,7 +711,8 @@ shmlock_core_status shmlock_core_set_record(shmlock_core_t *lock,
  Never blocks; async-signal-safe; only the core of the slot.
 
  Returns `SHMLOCK_CORE_STATUS_OK`, `_NULL`, `_MISALIGNED`, `_BAD_SLOT`, `_ROLL_TOO_SHORT`,
- `_NOT_A_ROLL`, `_OTHER_ROLL_VERSION`. An error leaves `boot` and the roll unchanged.
+ `_NOT_A_ROLL`, `_OTHER_ROLL_VERSION`. An error leaves `boot` and all boots of the roll
+ unchanged.
 
  # Safety
  Unless the address is refused, `len` bytes at it are readable and writable, and are accessed by
