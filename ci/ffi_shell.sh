@@ -3,9 +3,10 @@
 # compilers accept it without a warning, also beside the core's header; libshmlock.so.1 exports the
 # functions of the header and of symbols.map and nothing else, at one version; each function and
 # type has a manual page; an undisturbed pair asks for no thread-local variable, and costs at most
-# 1.3 times the crate's beside the calls themselves; programs in C, Rust and Python share one counter
-# and lose no increment, but do without the lock; a C program recovers from a killed owner, and a
-# signal ends its wait; the library can be loaded and unloaded; AddressSanitizer has no remark.
+# 1.3 times the crate's beside the calls themselves; programs in C, Rust and Python share one
+# counter and lose no increment, but do without the lock; a C program recovers from a killed owner,
+# and a signal ends its wait; the library can be loaded and unloaded; AddressSanitizer has no
+# remark.
 # `ci/ffi_shell.sh header` generates the header again.
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
