@@ -3,22 +3,17 @@
 //! It uses a timer of `CLOCK_BOOTTIME` (`timerfd_create(2)`). After a suspension the timer rings at
 //! once; a sleep would go on for the time that was left.
 
-use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use rustix::io::{Errno, write};
-use rustix::time::{
-    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
-    timerfd_settime,
-};
 use shmlock::ExitEvent;
 
-use crate::clock::BootInstant;
 use crate::error::{Error, Result};
-use crate::hold::{Hold, Loss};
+use crate::hold::Hold;
+use crate::loss::Loss;
 
 /// A function that is told of a loss.
 pub(crate) type OnLoss = Arc<dyn Fn(Loss) + Send + Sync>;
@@ -42,26 +37,6 @@ impl Listeners {
         if let Some(callback) = &self.callback {
             callback(loss);
         }
-    }
-}
-
-/// A timer of the clock that counts suspended time.
-pub(crate) struct Timer(OwnedFd);
-
-impl Timer {
-    pub(crate) fn new() -> io::Result<Self> {
-        let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
-        Ok(Self(timerfd_create(TimerfdClockId::Boottime, flags)?))
-    }
-
-    /// Makes it ring at `instant`, at once if that has passed.
-    pub(crate) fn set(&self, instant: BootInstant) -> io::Result<()> {
-        let once = Itimerspec {
-            it_interval: Timespec { tv_sec: 0, tv_nsec: 0 },
-            it_value: instant.as_timespec(),
-        };
-        timerfd_settime(&self.0, TimerfdTimerFlags::ABSTIME, &once)?;
-        Ok(())
     }
 }
 
@@ -109,8 +84,10 @@ fn until_lost(hold: &Hold, stop: &OwnedFd) -> Option<Loss> {
         if let Some(loss) = hold.loss() {
             return Some(loss);
         }
-        let mut events =
-            [PollFd::new(&hold.timer().0, PollFlags::IN), PollFd::new(stop, PollFlags::IN)];
+        let mut events = [
+            PollFd::new(hold.timer().descriptor(), PollFlags::IN),
+            PollFd::new(stop, PollFlags::IN),
+        ];
         match poll(&mut events, None) {
             Ok(_) if events[1].revents().is_empty() => {}
             Err(Errno::INTR) => {}

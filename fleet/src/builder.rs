@@ -11,8 +11,8 @@ use crate::alarm::Listeners;
 use crate::endpoint::Endpoint;
 use crate::error::{Error, Result};
 use crate::etcd::{Credentials, Etcd};
-use crate::hold::Loss;
 use crate::lock::FleetLock;
+use crate::loss::Loss;
 use crate::settings::{DEFAULT_TTL, Settings, check, default_margin, default_request_timeout};
 use crate::tls::TlsFiles;
 use crate::transport::Transport;
@@ -30,6 +30,16 @@ pub struct FleetBuilder {
     tls: TlsFiles,
     description: String,
     listeners: Listeners,
+}
+
+impl FleetLock {
+    /// Begins to open the lock of this name in the cluster of these endpoints.
+    pub fn builder<S: Into<String>>(
+        name: &str,
+        endpoints: impl IntoIterator<Item = S>,
+    ) -> FleetBuilder {
+        FleetBuilder::new(name, endpoints.into_iter().map(Into::into).collect())
+    }
 }
 
 impl FleetBuilder {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use shmlock::Guard;
 
 use crate::error::{Error, Result};
-use crate::hold::Loss;
+use crate::loss::Loss;
 use crate::session::Session;
 
 /// A hold on the fleet lock, which its drop ends.

@@ -1,34 +1,11 @@
 //! Keeps what a contender knows of its lease: until when it lives, and whether it is lost.
 
-use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::alarm::Timer;
 use crate::clock::BootInstant;
-
-/// The reason for which a lock is lost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Loss {
-    /// The own deadline has passed: no renewal succeeded in time, or this process or its machine
-    /// was stopped.
-    DeadlinePassed,
-    /// The server says that the lease has ended.
-    Expired,
-    /// The key was deleted, by an administrator for example.
-    KeyGone,
-}
-
-impl fmt::Display for Loss {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::DeadlinePassed => "its lease was not renewed in time",
-            Self::Expired => "its lease has ended",
-            Self::KeyGone => "its key was deleted",
-        })
-    }
-}
+use crate::loss::Loss;
+use crate::timer::Timer;
 
 /// The state of a lease. The model checks this code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -7,7 +7,8 @@ use std::time::Duration;
 use crate::clock::BootInstant;
 use crate::error::{Error, Result};
 use crate::etcd::Etcd;
-use crate::hold::{Hold, Loss};
+use crate::hold::Hold;
+use crate::loss::Loss;
 use crate::protocol::{Renewal, Verdict, judge, own_deadline};
 
 /// A lease and the key that is bound to it.

@@ -50,20 +50,19 @@
 
 #![forbid(unsafe_code)]
 
-// From the ground up. A file uses only those that stand before it in this list, but for the circles
-// that are named:
+// From the ground up. A file uses only those that stand before it in this list:
 //
-// clock     the time since boot
+// clock, timer   the time since boot
 // protocol  the decisions, without network and clock
 // holder    what a key says of its contender
-// error     what can fail (it names `hold::Loss`; `alarm` knows the errors)
+// loss, error   why a lock is lost; what can fail
 // endpoint, tls, transport   one request to one member
 // etcd      the calls of etcd, over all members
-// alarm, hold   until when a lease lives; telling of its loss (the two know each other)
+// hold, alarm   until when a lease lives; telling of its loss
 // keeper    the thread that renews
 // session   one stay in the queue
 // settings, contend   from a lease to the first place
-// guard, builder, lock   the interface (builder and lock know each other)
+// guard, lock, builder   the interface
 mod alarm;
 mod builder;
 mod clock;
@@ -76,20 +75,22 @@ mod hold;
 mod holder;
 mod keeper;
 mod lock;
+mod loss;
 #[cfg(test)]
 mod model;
 mod protocol;
 mod session;
 mod settings;
+mod timer;
 mod tls;
 mod transport;
 
 pub use builder::FleetBuilder;
 pub use error::{Error, Result, Source};
 pub use guard::FleetGuard;
-pub use hold::Loss;
 pub use holder::FleetHolder;
 pub use lock::FleetLock;
+pub use loss::Loss;
 pub use settings::DEFAULT_TTL;
 
 /// The library of the local lock, whose types are part of this interface.

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use shmlock::{Guard, ShmLock};
 
-use crate::builder::FleetBuilder;
 use crate::contend::Contender;
 use crate::error::{Error, Result};
 use crate::etcd::Etcd;
@@ -42,14 +41,6 @@ pub struct FleetLock {
 }
 
 impl FleetLock {
-    /// Begins to open the lock of this name in the cluster of these endpoints.
-    pub fn builder<S: Into<String>>(
-        name: &str,
-        endpoints: impl IntoIterator<Item = S>,
-    ) -> FleetBuilder {
-        FleetBuilder::new(name, endpoints.into_iter().map(Into::into).collect())
-    }
-
     pub(crate) fn new(local: ShmLock, etcd: Etcd, settings: Settings) -> Self {
         Self { local, etcd: Arc::new(etcd), settings, is_held: Cell::new(false) }
     }

@@ -150,7 +150,7 @@ pub enum Error {
         /// The lock's name.
         name: String,
         /// The reason.
-        loss: crate::hold::Loss,
+        loss: crate::loss::Loss,
     },
 }
 

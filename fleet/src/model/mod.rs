@@ -31,7 +31,8 @@ use std::collections::{HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use flaw::Flaw;
-use world::{Breach, Scope, TTL, World};
+use server::TTL;
+use world::{Breach, Scope, World};
 
 /// Returns a number for a state. Two states with one number would hide a part of the search; among
 /// a million states that happens in one search of thirty million.

@@ -1,8 +1,8 @@
 //! Lists the moves of the model: what may happen next.
 
 use super::flaw::Flaw;
-use super::server::{Answer, Key, Request};
-use super::world::{Breach, CONTENDERS, GRANTS, PROMPT, Pending, Phase, TTL, World, instant};
+use super::server::{Answer, Key, Request, TTL};
+use super::world::{Breach, CONTENDERS, GRANTS, PROMPT, Pending, Phase, World, instant};
 use crate::hold::LeaseState;
 use crate::protocol::{Place, Renewal, Verdict, judge, place};
 

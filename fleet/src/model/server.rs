@@ -1,7 +1,9 @@
 //! Models the servers: keys, leases, terms, and the fenced store.
 
 use super::flaw::Flaw;
-use super::world::TTL;
+
+/// The TTL in ticks.
+pub(super) const TTL: u8 = 3;
 
 /// A request of a contender. Leases are numbered in the order of their grants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -50,7 +52,7 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// Handles a request of contender `who` at the leader.
+    /// Handles a request of a contender at the leader.
     pub(super) fn handle(&mut self, who: usize, request: Request, flaw: Option<Flaw>) -> Answer {
         match request {
             Request::Grant => {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::flaw::Flaw;
-use super::server::{Answer, Request, Server, Store};
+use super::server::{Answer, Request, Server, Store, TTL};
 use crate::clock::BootInstant;
 use crate::hold::LeaseState;
 use crate::protocol::own_deadline;
@@ -12,8 +12,6 @@ pub(super) const CONTENDERS: usize = 2;
 /// The contender whose requests are answered at once, at any time. The other one's are lost, late
 /// or doubled.
 pub(super) const PROMPT: usize = 1;
-/// The TTL in ticks.
-pub(super) const TTL: u8 = 3;
 /// The margin in ticks: a clock misses so many in a search.
 const MARGIN: u8 = 1;
 /// How many leases are granted in the search, to both contenders.

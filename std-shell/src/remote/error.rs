@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use rustix::io::Errno;
 
-use super::source::{Memory, MemorySource, NotMemory};
+use super::memory::{Memory, MemorySource, NotMemory};
 use crate::error::display::Shown;
 
 /// Why memory cannot be used for a lock.

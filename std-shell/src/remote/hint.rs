@@ -3,7 +3,7 @@
 use rustix::io::Errno;
 
 use super::error::PhysicalError;
-use super::source::{Memory, MemorySource, NotMemory};
+use super::memory::{Memory, MemorySource, NotMemory};
 
 impl PhysicalError {
     /// Returns what to do about the error; `None` if its text says all there is to say.
@@ -137,7 +137,7 @@ mod tests {
     use rustix::io::Errno;
 
     use super::super::error::PhysicalError;
-    use super::super::source::{Memory, MemorySource, NotMemory};
+    use super::super::memory::{Memory, MemorySource, NotMemory};
 
     fn system(
         operation: &'static str,

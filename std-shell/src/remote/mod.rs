@@ -78,6 +78,7 @@ mod boots;
 mod error;
 mod hint;
 mod liveness;
+mod memory;
 mod physical;
 mod probe;
 mod range;
@@ -89,12 +90,12 @@ mod tests;
 
 pub use error::PhysicalError;
 pub use liveness::{Doubt, RemoteprocLiveness};
+pub use memory::{Memory, MemorySource, NotMemory};
 pub use physical::PhysicalRegion;
 pub use probe::{ExclusivesOutcome, ExclusivesProbe, ProbedAccess, ProbedWord, probe_exclusives};
 pub use remoteproc::{
     HeldDown, Remoteproc, RemoteprocError, RemoteprocReading, RemoteprocRecovery, RemoteprocState,
 };
-pub use source::{Memory, MemorySource, NotMemory};
 
 /// The core in the version whose types this module uses: regions, locks, ways of waiting.
 pub use shmlock_core;

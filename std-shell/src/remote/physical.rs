@@ -12,9 +12,10 @@ use shmlock_core::ticket::{TicketPlace, TicketRegion};
 use shmlock_core::{Region, RegionLock, TicketLock};
 
 use super::error::PhysicalError;
+use super::memory::{Memory, MemorySource};
 use super::range::Extent;
 use super::request::{Request, SYSFS, name_of, open_device};
-use super::source::{Identified, Memory, MemorySource};
+use super::source::Identified;
 use crate::sys::range_mapping::{Children, RangeMapping};
 
 /// A range of memory that other processors share: mapped, not yet a lock.

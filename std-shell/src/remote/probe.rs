@@ -9,8 +9,9 @@ use std::time::Duration;
 use rustix::io::Errno;
 
 use super::error::PhysicalError;
+use super::memory::Memory;
 use super::request::{Request, SYSFS, open_device};
-use super::source::{Identified, Memory};
+use super::source::Identified;
 use crate::sys::exclusive::{Pair, pair};
 use crate::sys::probing_child::{ChildEnd, Step, run};
 use crate::sys::range_mapping::{Children, RangeMapping};

@@ -7,8 +7,9 @@ use rustix::fs::{Mode, OFlags, open};
 use rustix::io::{Errno, retry_on_intr};
 
 use super::error::PhysicalError;
+use super::memory::{Memory, MemorySource, NotMemory};
 use super::range::{BadRange, Extent};
-use super::source::{Memory, MemorySource, NotMemory, check_flag};
+use super::source::check_flag;
 use crate::sys::fork;
 use crate::sys::fork::ProcessGeneration;
 use crate::sys::range_mapping::{Children, RangeMapping};

@@ -12,7 +12,7 @@ use core::sync::atomic::Ordering::Relaxed;
 use shmlock_core::Fence;
 use shmlock_core::fence::FullSystem;
 
-use crate::memory::Party;
+use crate::party::Party;
 
 const PARTIES: usize = Party::ALL.len();
 

@@ -15,7 +15,9 @@
 pub mod ledger;
 pub mod locks;
 pub mod memory;
+mod party;
 
 pub use ledger::{Audit, Ledger};
 pub use locks::Exclude;
-pub use memory::{LockKind, Orders, Party, SharedMemory};
+pub use memory::{LockKind, Orders, SharedMemory};
+pub use party::Party;

@@ -5,7 +5,8 @@ use shmlock_core::roll::{Boot, BootLiveness};
 use shmlock_core::wait::Wait;
 use shmlock_core::{Error, RegionLock, Token};
 
-use crate::memory::{LockKind, Party, SharedMemory};
+use crate::memory::{LockKind, SharedMemory};
+use crate::party::Party;
 
 /// A way to exclude the other parties, or none.
 pub trait Exclude {
