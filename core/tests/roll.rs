@@ -32,12 +32,20 @@ fn over_by_definition(epoch: u32, boots: u32, retired: u32) -> bool {
     lately.peek().is_some() && lately.all(|boot| boot < boots.into() || boot == u64::from(retired))
 }
 
-/// Returns a roll of two slots whose first one has these words.
-fn judged(boots: u32, retired: u32, owner: u32) -> bool {
+/// Returns the memory of a roll whose first slot has these words. It has its magic word already:
+/// where there is none, the words may be those of a lock, which is refused.
+fn roll_with(boots: u32, retired: u32) -> RawMemory {
     let memory = RawMemory::zeroed();
+    memory.set(0, ROLL_MAGIC);
     memory.set(at(1), boots);
     memory.set(at(1) + 4, retired);
-    let roll = memory.roll_at(0, roll_len(2)).expect("untouched");
+    memory
+}
+
+/// Returns `true` if a roll whose first slot has these words proves this owner dead.
+fn judged(boots: u32, retired: u32, owner: u32) -> bool {
+    let memory = roll_with(boots, retired);
+    let roll = memory.roll_at(0, roll_len(2)).expect("a roll");
     let answer = roll.is_over(token(owner));
     assert_eq!(BootLiveness::new(roll).while_dead(token(owner), || 7), answer.then_some(7));
     answer
@@ -248,6 +256,16 @@ fn the_memory_of_a_lock_is_no_roll_and_left_alone() {
     }
 }
 
+/// The bytes `TK` of boot 19,284 begin the magic word of a ticket lock, too.
+#[test]
+fn a_roll_whose_boots_look_like_the_magic_word_of_a_lock_stays_a_roll() {
+    for boots in [0x4B54, 0x4B54 + (1 << 16), MAGIC, EPOCH_MAGIC] {
+        let memory = roll_with(boots, 0);
+        let roll = memory.roll_at(0, roll_len(1)).expect("a roll");
+        assert_eq!(roll.begin_boot(slot(1)).expect("a slot").id().number(), boots + 1);
+    }
+}
+
 #[test]
 fn plain_and_epoch_tokens_are_refused_in_one_region_and_nothing_is_written() {
     let plain = RawMemory::zeroed();
@@ -333,11 +351,9 @@ proptest! {
     fn a_boot_that_begins_in_a_hostile_roll_is_the_next_one_and_is_alive(
         boots in hostile_word(), retired in hostile_word(), reserved in any::<u32>()
     ) {
-        let memory = RawMemory::zeroed();
+        let memory = roll_with(boots, retired);
         memory.set(4, reserved);
-        memory.set(at(1), boots);
-        memory.set(at(1) + 4, retired);
-        let roll = memory.roll_at(0, roll_len(1)).expect("untouched");
+        let roll = memory.roll_at(0, roll_len(1)).expect("a roll");
         let boot = roll.begin_boot(slot(1)).expect("a slot").id();
         prop_assert_eq!(boot.number(), boots.checked_add(1).unwrap_or(1));
         prop_assert_eq!(roll.is_over(boot.token()), boot.number() == retired);
@@ -348,11 +364,9 @@ proptest! {
     fn a_hostile_roll_and_word_never_make_a_region_of_boots_panic(
         word in any::<u32>(), boots in hostile_word(), retired in hostile_word()
     ) {
-        let (memory, counters) = (RawMemory::zeroed(), RawMemory::zeroed());
+        let (memory, counters) = (RawMemory::zeroed(), roll_with(boots, retired));
         memory.set(0, word);
-        counters.set(at(1), boots);
-        counters.set(at(1) + 4, retired);
-        let roll = counters.roll_at(0, roll_len(1)).expect("untouched");
+        let roll = counters.roll_at(0, roll_len(1)).expect("a roll");
         let region = memory.epoch_region().expect("untouched");
         let boot = roll.begin_boot(slot(1)).expect("a slot");
         let ours = common::token_part(word) >> 10 == 1;
