@@ -24,6 +24,7 @@ mod account;
 mod actor;
 pub mod allocations;
 mod capability;
+pub mod etcd;
 mod fixture;
 pub mod hostile;
 mod kill;

@@ -10,6 +10,5 @@ mod errors;
 mod exclusion;
 mod losses;
 mod scene;
-mod server;
 mod servers;
 mod store;

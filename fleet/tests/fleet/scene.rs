@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use shmlock_fleet::{FleetBuilder, FleetLock};
 use shmlock_tests::Fixture;
+use shmlock_tests::etcd::{Member, cluster, has_etcd};
 
 use crate::driver::Actor;
-use crate::server::{Member, cluster, has_etcd};
 use crate::store::Store;
 
 /// The TTL of the tests in seconds: the shortest that etcd grants with its default settings.

@@ -1,14 +1,16 @@
 //! Runs members of etcd, each with an address and a data directory of its own.
+//!
+//! For the tests of the fleet lock, the library's and the program's.
 
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 
-use shmlock_tests::start;
+use crate::{skipped, start};
 
 /// One member. Dropped, it is killed.
-pub(crate) struct Member {
+pub struct Member {
     name: String,
     address: String,
     port: u16,
@@ -17,28 +19,35 @@ pub(crate) struct Member {
 }
 
 /// Returns `true` if the program is installed; else reports the test as skipped.
-pub(crate) fn has_etcd() -> bool {
+#[must_use]
+pub fn has_etcd() -> bool {
     let found = Command::new("etcd").arg("--version").stdout(Stdio::null()).status().is_ok();
     if !found {
-        shmlock_tests::skipped("there is no program `etcd`: bash ci/fleet.sh installs it");
+        skipped("there is no program `etcd`: bash ci/fleet.sh installs it");
     }
     found
 }
 
 /// Returns an address of the loopback network that belongs to this process: so its ports are free.
-pub(crate) fn own_address() -> String {
+#[must_use]
+pub fn own_address() -> String {
     let [_, a, b, c] = std::process::id().to_be_bytes();
     format!("127.{}.{b}.{c}", 128 | a)
 }
 
 /// Returns a port that no other caller of this process gets, with two after it.
-pub(crate) fn own_port() -> u16 {
+#[must_use]
+pub fn own_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(20_000);
     NEXT.fetch_add(3, Ordering::Relaxed)
 }
 
 /// Starts a cluster of so many members in `directory`, and returns once each is ready.
-pub(crate) fn cluster(directory: &Path, count: usize, options: &[&str]) -> Vec<Member> {
+///
+/// # Panics
+/// If a member does not start.
+#[must_use]
+pub fn cluster(directory: &Path, count: usize, options: &[&str]) -> Vec<Member> {
     let mut members: Vec<Member> = (0..count)
         .map(|index| Member {
             name: format!("m{index}"),
@@ -76,7 +85,9 @@ impl Ready {
 }
 
 impl Member {
-    pub(crate) fn endpoint(&self) -> String {
+    /// Returns the address for clients, as a URL.
+    #[must_use]
+    pub fn endpoint(&self) -> String {
         format!("http://{}:{}", self.address, self.port)
     }
 
@@ -109,21 +120,31 @@ impl Member {
     }
 
     /// Starts a killed member of a cluster of one again, from its disk.
-    pub(crate) fn restart(&mut self) {
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub fn restart(&mut self) {
         let peers = format!("{}={}", self.name, self.peer());
         self.spawn(&peers, &[]).wait(self);
     }
 
     /// Kills the member and returns once it is dead.
-    pub(crate) fn kill(&mut self) {
+    ///
+    /// # Panics
+    /// If the system refuses.
+    pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             child.kill().expect("a signal");
             child.wait().expect("its end");
         }
     }
 
-    /// Runs `etcdctl` with this member.
-    pub(crate) fn ctl(&self, arguments: &[&str]) -> String {
+    /// Runs `etcdctl` with this member, and returns its output.
+    ///
+    /// # Panics
+    /// If it fails.
+    #[allow(clippy::must_use_candidate, reason = "run for its effect as well")]
+    pub fn ctl(&self, arguments: &[&str]) -> String {
         let output = Command::new("etcdctl")
             .env("ETCDCTL_API", "3")
             .args(["--endpoints", &self.endpoint()])
