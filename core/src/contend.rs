@@ -23,6 +23,14 @@ use crate::word::Word;
 /// An implementation that cannot tell returns `None`: an owner in doubt is alive. Breaking the
 /// contract makes two owners possible; it cannot cause undefined behaviour in this crate.
 pub trait Liveness {
+    /// Says whether the proof reads an owner's token as that of a boot, so that it can judge the
+    /// owners of an [`EpochRegion`](crate::EpochRegion) only.
+    ///
+    /// [`RegionLock`](crate::RegionLock) refuses such a proof where static tokens are plain
+    /// ([`Error::PlainTokens`](crate::Error::PlainTokens)). A proof that asks another one says what
+    /// that one says.
+    const JUDGES_BOOTS: bool = false;
+
     /// Runs `act` under proof that `owner` is dead; `None` if there is no such proof.
     ///
     /// `act` takes the lock over, or finds that the owner has released it. From then on the word

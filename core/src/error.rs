@@ -34,8 +34,8 @@ pub enum Error {
         /// Its layout version.
         found: u8,
     },
-    /// The region is a lock whose static tokens are plain, and the handle is of a boot. Nothing was
-    /// written.
+    /// The static tokens of the lock are plain, and the handle or its proof of death is of boots.
+    /// Nothing was written.
     PlainTokens,
     /// The memory is neither zero nor a roll. Nothing was written.
     NotARoll {
@@ -131,8 +131,9 @@ impl fmt::Display for Error {
                  {LAYOUT_VERSION}; use one version on all sides"
             ),
             Self::PlainTokens => f.write_str(
-                "the static tokens of the lock are plain, and the handle's is of a boot; attach \
-                 the handle with a plain token, or stop all parties and clear the region to zero",
+                "the static tokens of the lock are plain, and the handle or its proof of death is \
+                 of boots; use a plain token and another proof, or stop all parties and clear the \
+                 region to zero",
             ),
             Self::NotARoll { found: UNTOUCHED } => f.write_str(
                 "the memory holds a free lock; a roll of boots lies beside the locks, in memory of \

@@ -74,7 +74,8 @@ impl<'a, F: Fence> RegionLock<'a, F> {
     /// that `liveness` proves dead. Each attempt probes once.
     ///
     /// # Errors
-    /// Those of [`lock_async`](Self::lock_async).
+    /// [`Error::PlainTokens`] if `liveness` judges boots and the static tokens of the region are
+    /// plain; otherwise those of [`lock_async`](Self::lock_async).
     pub async fn lock_or_recover_async<D: DelayNs>(
         &self,
         delay: &mut Delay<D>,

@@ -302,3 +302,23 @@ fn a_cleared_roll_does_not_prove_a_living_owner_dead() {
     assert_eq!(machine.acquire(&waiter), None);
     assert_eq!(guard.release(), Ok(()));
 }
+
+/// The token 2000 reads as one of slot 1, which has booted twice meanwhile.
+#[test]
+fn the_roll_judges_no_owner_with_a_plain_token() {
+    let machine = Machine::new();
+    let region = machine.0.region();
+    let (owner, waiter) =
+        (RegionLock::new(region, number(2000)), RegionLock::new(region, number(2)));
+    let guard = take(&owner);
+    machine.0.set(ROLL + 8, 977);
+    let before = machine.0.bytes();
+    let mut proof = machine.liveness();
+    assert!(machine.roll().is_over(owner.token()), "the proof would rob it");
+    assert_eq!(waiter.lock_or_recover(&mut probing(3), &mut proof).err(), Some(Error::PlainTokens));
+    assert_eq!(waiter.acquire_or_recover(&mut probing(3), &mut proof), Err(Error::PlainTokens));
+    assert_eq!(machine.0.bytes(), before);
+    assert_eq!(guard.release(), Ok(()));
+    // Nor while the lock is free: the mistake shows at the first call.
+    assert_eq!(waiter.acquire_or_recover(&mut probing(3), &mut proof), Err(Error::PlainTokens));
+}

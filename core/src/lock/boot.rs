@@ -1,7 +1,9 @@
 //! Implements the handle of a core that counts its boots.
 
 use super::RegionLock;
+use crate::contend::Liveness;
 use crate::epoch_region::EpochRegion;
+use crate::error::Error;
 use crate::fence::{Fence, InnerShareable};
 use crate::layout::EPOCH_MAGIC;
 use crate::protocol::Wake;
@@ -56,13 +58,21 @@ impl<'a, F: Fence> RegionLock<'a, F> {
         lock
     }
 
-    /// Returns `true` if the static tokens of the region are of boots. Then
-    /// [`BootLiveness`](crate::roll::BootLiveness) may judge its owners; it takes a plain token for
-    /// one of a boot. Never blocks.
+    /// Returns `true` if the static tokens of the region are of boots, so that
+    /// [`BootLiveness`](crate::roll::BootLiveness) can judge its owners. Never blocks.
     #[must_use]
     pub fn has_epoch_tokens(&self) -> bool {
         // Partner: `Region::mark`. Relaxed: the word was checked when the region was made, and
         // orders nothing.
         self.region.words().magic.load(Relaxed) == EPOCH_MAGIC
+    }
+
+    /// Checks that a proof of this kind can judge the owners of this region.
+    #[inline]
+    pub(super) fn check_proof<L: Liveness>(&self, _: &L) -> Result<(), Error> {
+        if L::JUDGES_BOOTS && !self.has_epoch_tokens() {
+            return Err(Error::PlainTokens);
+        }
+        Ok(())
     }
 }

@@ -69,7 +69,8 @@ impl<'a, F: Fence> RegionLock<'a, F> {
     /// Blocks for as long as `wait` and `liveness` do.
     ///
     /// # Errors
-    /// Those of [`lock`](Self::lock).
+    /// [`Error::PlainTokens`] if `liveness` judges boots and the static tokens of the region are
+    /// plain; otherwise those of [`lock`](Self::lock).
     ///
     /// # Examples
     /// A core that can hold another core in reset, and so can prove that it is dead.
@@ -108,6 +109,7 @@ impl<'a, F: Fence> RegionLock<'a, F> {
         wait: &mut (impl Wait + ?Sized),
         liveness: &mut impl Liveness,
     ) -> Result<RegionGuard<'_, 'a, F>, Error> {
+        self.check_proof(liveness)?;
         self.lock_by(wait, Lent(liveness))
     }
 

@@ -265,13 +265,14 @@ impl<'a, F: Fence> RegionLock<'a, F> {
     /// cannot keep a guard: pair it with [`release`](Self::release).
     ///
     /// # Errors
-    /// Those of [`lock`](Self::lock).
+    /// Those of [`lock_or_recover`](Self::lock_or_recover).
     #[inline]
     pub fn acquire_or_recover(
         &self,
         wait: &mut (impl Wait + ?Sized),
         liveness: &mut impl Liveness,
     ) -> Result<(), Error> {
+        self.check_proof(liveness)?;
         self.acquire_by(wait, Lent(liveness))
     }
 

@@ -8,9 +8,11 @@ use crate::token::Token;
 /// Proof of death by the boot counters of a [`Roll`]: an owner is dead if its core has begun
 /// another boot, or if its supervisor has declared its boot over.
 ///
-/// **For handles of an [`EpochRegion`](crate::EpochRegion) only.** In a plain region a static token
-/// from 1024 on reads as that of a boot: its living owner may look dead, and is robbed. Owners of
-/// another kind, such as processes of the Linux shell, count as alive.
+/// **For handles of an [`EpochRegion`](crate::EpochRegion) only**: a plain static token from 1024 on
+/// reads as that of a boot, and its living owner may look dead. [`RegionLock`](crate::RegionLock)
+/// refuses the proof in a plain region; callers of
+/// [`acquire_contended`](crate::contend::acquire_contended) see to it themselves. Owners of another
+/// kind, such as processes of the Linux shell, count as alive.
 ///
 /// The proof holds until the token comes back, 1024 boots of that core later. It needs nothing to
 /// be held meanwhile.
@@ -28,6 +30,8 @@ impl<'a, F: Fence> BootLiveness<'a, F> {
 }
 
 impl<F: Fence> Liveness for BootLiveness<'_, F> {
+    const JUDGES_BOOTS: bool = true;
+
     fn while_dead<R>(&mut self, owner: Token, act: impl FnOnce() -> R) -> Option<R> {
         self.roll.is_over(owner).then(act)
     }

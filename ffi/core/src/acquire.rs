@@ -126,23 +126,7 @@ pub(crate) unsafe fn acquire(
     wait: impl Wait,
     liveness: &mut impl Liveness,
 ) -> Status {
-    // SAFETY: guaranteed by the caller.
-    unsafe { acquire_if(lock, |_| Ok(()), wait, liveness) }
-}
-
-/// Acquires or recovers the lock behind a handle, if `check` accepts it. No other call of the
-/// handle comes between.
-///
-/// # Safety
-/// The contract of [`handle::with`].
-pub(crate) unsafe fn acquire_if(
-    lock: *mut Handle,
-    check: impl FnOnce(&Lock) -> Result<(), Status>,
-    wait: impl Wait,
-    liveness: &mut impl Liveness,
-) -> Status {
     let acquire = |lock: &mut Lock, fork: ForkCheck| {
-        check(lock)?;
         lock.acquire_or_recover(&mut InOneProcess { wait, fork }, liveness)?;
         Ok(if lock.owner_died() { Status::OwnerDied } else { Status::Ok })
     };

@@ -9,9 +9,9 @@ use shmlock_core::fence::FullSystem;
 use shmlock_core::roll::{self, BootId, BootLiveness, Roll, Slot};
 use shmlock_core::{EpochRegion, RegionLock, layout};
 
-use crate::acquire::{Callback, WaitFn, acquire_if};
+use crate::acquire::{self, Callback, WaitFn};
 use crate::fence_scope::scope;
-use crate::handle::{self, Handle, Lock};
+use crate::handle::{self, Handle};
 use crate::pointer::{checked, read, write};
 use crate::status::Status;
 
@@ -241,10 +241,8 @@ pub unsafe extern "C" fn shmlock_core_acquire_or_recover(
         // SAFETY: guaranteed by the caller.
         let roll = unsafe { self::roll(roll, roll_len) }?;
         let wait = Callback::probing(waits, wait, context);
-        let is_judged =
-            |lock: &Lock| lock.has_epoch_tokens().then_some(()).ok_or(Status::PlainTokens);
         // SAFETY: guaranteed by the caller.
-        Ok(unsafe { acquire_if(lock, is_judged, wait, &mut BootLiveness::new(roll)) })
+        Ok(unsafe { acquire::acquire(lock, wait, &mut BootLiveness::new(roll)) })
     };
     acquire().into()
 }
