@@ -56,7 +56,7 @@
 // protocol  the decisions, without network and clock
 // holder    what a key says of its contender
 // loss, error   why a lock is lost; what can fail
-// endpoint, tls, transport   one request to one member
+// endpoint, tls, resolver, transport   one request to one member
 // etcd      the calls of etcd, over all members
 // hold, alarm   until when a lease lives; telling of its loss
 // keeper    the thread that renews
@@ -79,6 +79,7 @@ mod loss;
 #[cfg(test)]
 mod model;
 mod protocol;
+mod resolver;
 mod session;
 mod settings;
 mod timer;

@@ -4,9 +4,11 @@ use std::io::Read;
 use std::time::Duration;
 
 use ureq::Agent;
+use ureq::unversioned::transport::DefaultConnector;
 
 use crate::endpoint::Endpoint;
 use crate::error::{Error, Result, Source};
+use crate::resolver::Addresses;
 use crate::tls::TlsFiles;
 
 /// No answer of the lock's calls is longer: a range has a handful of short keys.
@@ -29,7 +31,8 @@ impl Transport {
             .max_redirects(0)
             .proxy(None) // a lock goes where its endpoints say, whatever the environment says
             .user_agent("shmlock-fleet");
-        Ok(Self(tls.apply(config)?.build().into()))
+        let config = tls.apply(config)?.build();
+        Ok(Self(Agent::with_parts(config, DefaultConnector::default(), Addresses::default())))
     }
 
     /// Posts `body`, and returns once the answer's head has arrived. All of it, the body of the
