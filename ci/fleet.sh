@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Proves: the lock over machines excludes, loses and recovers as documented, with real members of
-# etcd and a fenced store as judge; also with TLS compiled in. Installs etcd from Debian.
+# etcd and a fenced store as judge; also with TLS compiled in. The commands of docs/fleet.md work
+# (ci/fleet_page.sh). Installs etcd from Debian.
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
 . ci/lib/etcd.sh
@@ -8,3 +9,4 @@ set -euo pipefail
 exec </dev/null # no test may read from a terminal
 cargo test -p shmlock-fleet
 cargo test -p shmlock-fleet --all-features --test fleet
+bash ci/fleet_page.sh

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Proves: the pages of docs/ show code as its files have it (ci/lib/quotes.awk); their links within
 # the repository lead to files, and each label of a link is defined and used; the functions and the
-# linker scripts of docs/firmware.md are there, and do what it says.
+# linker scripts of docs/firmware.md are there, and do what it says; the tests that docs/fleet.md names
+# are there. (ci/fleet_page.sh runs the commands of docs/fleet.md.)
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
 
@@ -44,6 +45,14 @@ for name in $names; do
     files=$(grep -rlE "^impl.*\b${name%%::*}\b" core/src std-shell/src |
         xargs -r grep -lE "fn ${name##*::}\b") || true
     [ -n "$files" ] || die "docs/firmware.md: no $name"
+done
+
+# The tests that docs/fleet.md names are there; etcd's metrics look alike.
+# shellcheck disable=SC2016 # a backquote
+tests=$(grep -oE '`[a-z0-9]+(_[a-z0-9]+){3,}`' docs/fleet.md | tr -d '`' | grep -v ^etcd_ | sort -u)
+[ -n "$tests" ] || die "docs/fleet.md names no test"
+for name in $tests; do
+    grep -rqE "fn $name\(" fleet/tests fleet/src cli/tests || die "docs/fleet.md: no test $name"
 done
 
 # --- linker scripts

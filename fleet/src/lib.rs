@@ -41,12 +41,19 @@
 //!
 //! # Limits
 //!
-//! * etcd 3.4 or later, by its JSON gateway. In releases without etcd's pull request 16822 (17465
-//!   for 3.4) a leader that hung may revoke living leases when it goes on: the lock is then lost
-//!   before its time. The next renewal notices; until then the token protects.
+//! * etcd 3.4 or later, by its JSON gateway. In releases before 3.4.31, 3.5.13 and 3.6.0 (etcd's pull
+//!   requests 17465, 17425, 16822) a leader that hung may revoke living leases when it goes on: the
+//!   lock is then lost before its time. The next renewal notices; until then the token protects.
+//! * In releases before 3.4.42, 3.5.28 and 3.6.9 a linearizable reading may be stale (etcd issue
+//!   20418), and with it the reading that confirms a renewal. The token protects.
 //! * A lock is not known to etcd's own `etcdctl lock`, and does not exclude it.
 //! * A forked child must not use a handle or a guard of its parent.
-//! * Clocks may differ in speed by the ratio of margin to TTL; their time of day has no effect.
+//! * Clocks may differ in speed by the ratio of margin to TTL; their time of day has no effect. A
+//!   daemon that corrects the time may change that speed by a twelfth (chrony's `maxslewrate`).
+//! * A stopped holder keeps the local lock: the other processes of its machine wait for its end.
+//!
+//! `docs/fleet.md` of the repository has the page for users: sizes of the times, a store that compares
+//! tokens, the operation of etcd, faults, errors, and this lock beside others.
 
 #![forbid(unsafe_code)]
 
@@ -96,3 +103,8 @@ pub use settings::DEFAULT_TTL;
 
 /// The library of the local lock, whose types are part of this interface.
 pub use shmlock;
+
+/// Compiles the README's code with the documentation tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
