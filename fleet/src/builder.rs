@@ -7,27 +7,23 @@ use std::time::Duration;
 
 use shmlock::{ExitEvent, ShmLock};
 
+use crate::access::Access;
 use crate::alarm::Listeners;
-use crate::endpoint::Endpoint;
-use crate::error::{Error, Result};
-use crate::etcd::{Credentials, Etcd};
+use crate::error::Result;
 use crate::lock::FleetLock;
 use crate::loss::Loss;
+use crate::names::prefix_of;
 use crate::settings::{DEFAULT_TTL, Settings, check, default_margin, default_request_timeout};
-use crate::tls::TlsFiles;
-use crate::transport::Transport;
 
 /// The settings of a [`FleetLock`], from [`FleetLock::builder`].
 #[must_use = "nothing is opened before `open`"]
 pub struct FleetBuilder {
     name: String,
     local: shmlock::Builder,
-    endpoints: Vec<String>,
+    access: Access,
     ttl: Duration,
     margin: Option<Duration>,
     request_timeout: Option<Duration>,
-    credentials: Option<Credentials>,
-    tls: TlsFiles,
     description: String,
     listeners: Listeners,
 }
@@ -47,12 +43,10 @@ impl FleetBuilder {
         Self {
             name: name.to_owned(),
             local: ShmLock::builder(name),
-            endpoints,
+            access: Access::new(endpoints),
             ttl: DEFAULT_TTL,
             margin: None,
             request_timeout: None,
-            credentials: None,
-            tls: TlsFiles::default(),
             description: String::new(),
             listeners: Listeners::default(),
         }
@@ -85,8 +79,7 @@ impl FleetBuilder {
 
     /// Sets the user and the password for etcd. The login is repeated when its token has expired.
     pub fn credentials(mut self, user: &str, password: &str) -> Self {
-        self.credentials =
-            Some(Credentials { user: user.to_owned(), password: password.to_owned() });
+        self.access.set_credentials(user, password);
         self
     }
 
@@ -94,7 +87,7 @@ impl FleetBuilder {
     ///
     /// Without it, the authorities of the public web are trusted, which seldom sign for an etcd.
     pub fn tls_authority(mut self, path: impl AsRef<Path>) -> Self {
-        self.tls.authority = Some(path.as_ref().to_owned());
+        self.access.set_authority(path.as_ref());
         self
     }
 
@@ -104,7 +97,7 @@ impl FleetBuilder {
     /// etcd's gateway does not take the certificate's common name for the user: give
     /// [`credentials`](Self::credentials) as well where etcd asks for a login.
     pub fn tls_identity(mut self, certificate: impl AsRef<Path>, key: impl AsRef<Path>) -> Self {
-        self.tls.identity = Some((certificate.as_ref().to_owned(), key.as_ref().to_owned()));
+        self.access.set_identity(certificate.as_ref(), key.as_ref());
         self
     }
 
@@ -157,20 +150,8 @@ impl FleetBuilder {
         let margin = self.margin.unwrap_or_else(|| default_margin(ttl));
         let request_timeout = self.request_timeout.unwrap_or_else(|| default_request_timeout(ttl));
         check(ttl, margin, request_timeout)?;
-        let endpoints =
-            self.endpoints.iter().map(|url| Endpoint::new(url)).collect::<Result<Vec<_>>>()?;
-        if endpoints.is_empty() {
-            return Err(Error::InvalidSettings { reason: "give at least one endpoint of etcd" });
-        }
-        if self.tls.is_any() && !cfg!(feature = "tls") {
-            let reason = "this build has no TLS: its feature `tls` is off";
-            return Err(Error::InvalidSettings { reason });
-        }
-        let transport = Transport::new(&self.tls)?;
-        // A name has no `/`, so no other lock's keys are under this prefix.
-        let prefix = format!("shmlock/{}/", self.name);
+        let etcd = self.access.client(prefix_of(&self.name), request_timeout)?;
         let local = self.local.open()?;
-        let etcd = Etcd::new(transport, endpoints, self.credentials, prefix, request_timeout);
         let settings = Settings {
             ttl,
             margin,
@@ -187,7 +168,7 @@ impl fmt::Debug for FleetBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FleetBuilder")
             .field("name", &self.name)
-            .field("endpoints", &self.endpoints)
+            .field("endpoints", &self.access.endpoints)
             .field("ttl", &self.ttl)
             .finish_non_exhaustive()
     }

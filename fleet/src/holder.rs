@@ -1,69 +1,74 @@
 //! Describes a contender to people, in the value of its key.
 
 use std::fmt;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-/// A holder of the lock, as it described itself.
+/// A contender for the lock, as it described itself: the holder or a waiter.
 ///
-/// For people only: nothing is decided by it.
+/// For people only: nothing is decided by it. A foreign or hostile key gives empty fields.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct FleetHolder {
     /// The name of its machine.
     pub host: String,
-    /// Its process id on that machine.
+    /// Its process id on that machine, in its own pid namespace.
     pub pid: u32,
     /// Its description, see [`FleetBuilder::description`](crate::FleetBuilder::description).
     pub description: String,
+    /// Its arrival in the queue, by its machine's time of day: whole seconds. A holder that found
+    /// the lock free has held it since then. `None` if it is not known.
+    pub since: Option<SystemTime>,
     /// Its fencing token.
     pub fencing_token: u64,
 }
 
 /// The value of a contender's key.
-#[derive(Serialize, Deserialize)]
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default)]
 pub(crate) struct Card {
-    #[serde(default)]
     host: String,
-    #[serde(default)]
     pid: u32,
-    #[serde(default)]
     description: String,
+    /// Seconds since the epoch; 0 if it is not known.
+    since: u64,
 }
 
 impl Card {
-    /// Describes this process.
+    /// Describes this process, at this moment.
+    #[expect(clippy::disallowed_methods, reason = "for people on other machines")]
     pub(crate) fn own(description: &str) -> Self {
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        Self { host, pid: std::process::id(), description: description.to_owned() }
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        Self { host, pid: std::process::id(), description: description.to_owned(), since }
     }
 
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
-        serde_json::to_vec(self).unwrap_or_default() // three plain fields always have a form
+        serde_json::to_vec(self).unwrap_or_default() // four plain fields always have a form
     }
 }
 
 impl FleetHolder {
     /// Reads a key's value. Bytes of another form give an empty description, not an error.
     pub(crate) fn of(value: &[u8], token: i64) -> Self {
-        let card = serde_json::from_slice(value).unwrap_or(Card {
-            host: String::new(),
-            pid: 0,
-            description: String::new(),
-        });
+        let Card { host, pid, description, since } =
+            serde_json::from_slice(value).unwrap_or_default();
+        let known = (since != 0).then(|| UNIX_EPOCH.checked_add(Duration::from_secs(since)));
         let fencing_token = u64::try_from(token).unwrap_or_default();
-        Self { host: card.host, pid: card.pid, description: card.description, fencing_token }
+        Self { host, pid, description, since: known.flatten(), fencing_token }
     }
 }
 
 impl fmt::Display for FleetHolder {
+    /// Writes one line, escaped: a key's value may be hostile.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.host.as_str(), self.pid) {
             ("", 0) => f.write_str("a contender that says nothing of itself")?,
-            (host, pid) => write!(f, "process {pid} on {host}")?,
+            (host, pid) => write!(f, "process {pid} on {}", host.escape_debug())?,
         }
         if !self.description.is_empty() {
-            write!(f, " ({})", self.description)?;
+            write!(f, " ({})", self.description.escape_debug())?;
         }
         write!(f, ", fencing token {}", self.fencing_token)
     }
@@ -71,15 +76,28 @@ impl fmt::Display for FleetHolder {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
     use super::{Card, FleetHolder};
 
     #[test]
-    fn a_card_is_read_back_and_foreign_bytes_are_no_error() {
+    fn a_card_is_read_back() {
         let holder = FleetHolder::of(&Card::own("deploy").to_bytes(), 12);
         assert_eq!((holder.pid, holder.fencing_token), (std::process::id(), 12));
+        let since = holder.since.expect("this machine has a time of day");
+        assert!(since > UNIX_EPOCH + Duration::from_secs(1_700_000_000), "{since:?} was before");
         assert!(holder.to_string().ends_with("(deploy), fencing token 12"), "{holder}");
-        for bytes in [&b"\xff\x00"[..], b"", b"[]", b"{\"pid\":-1}"] {
-            assert_eq!(FleetHolder::of(bytes, 1).pid, 0);
+    }
+
+    #[test]
+    fn hostile_bytes_are_no_error() {
+        for bytes in [&b"\xff\x00"[..], b"", b"[]", b"{\"pid\":-1}", b"7"] {
+            let holder = FleetHolder::of(bytes, 1);
+            assert_eq!((holder.pid, holder.since), (0, None));
         }
+        let late = FleetHolder::of(br#"{"pid":7,"since":18446744073709551615}"#, 1);
+        assert_eq!((late.pid, late.since), (7, None), "no such time");
+        let escape = FleetHolder::of(br#"{"pid":7,"host":"\u001b[2J","description":"a\nb"}"#, 1);
+        assert!(!escape.to_string().contains(['\u{1b}', '\n']), "{escape}");
     }
 }

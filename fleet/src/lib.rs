@@ -61,15 +61,19 @@
 //
 // clock, timer   the time since boot
 // protocol  the decisions, without network and clock
+// names     where a lock's keys lie in etcd
 // holder    what a key says of its contender
 // loss, error   why a lock is lost; what can fail
 // endpoint, tls, resolver, transport   one request to one member
 // etcd      the calls of etcd, over all members
+// access    from addresses, a user and files to a client
 // hold, alarm   until when a lease lives; telling of its loss
 // keeper    the thread that renews
 // session   one stay in the queue
 // settings, contend   from a lease to the first place
 // guard, lock, builder   the interface
+// inspect   looking at all locks, and freeing one, without a handle
+mod access;
 mod alarm;
 mod builder;
 mod clock;
@@ -80,11 +84,13 @@ mod etcd;
 mod guard;
 mod hold;
 mod holder;
+mod inspect;
 mod keeper;
 mod lock;
 mod loss;
 #[cfg(test)]
 mod model;
+mod names;
 mod protocol;
 mod resolver;
 mod session;
@@ -97,6 +103,7 @@ pub use builder::FleetBuilder;
 pub use error::{Error, Result, Source};
 pub use guard::FleetGuard;
 pub use holder::FleetHolder;
+pub use inspect::{Fleet, FleetAccess, FleetState};
 pub use lock::FleetLock;
 pub use loss::Loss;
 pub use settings::DEFAULT_TTL;

@@ -98,10 +98,8 @@ fn of_ureq(endpoint: &Endpoint, error: ureq::Error) -> Error {
         ureq::Error::Io(inner) if inner.kind() == std::io::ErrorKind::InvalidData => {
             Error::Certificate { endpoint, source: error.into() }
         }
-        ureq::Error::Protocol(_)
-        | ureq::Error::Http(_)
-        | ureq::Error::BodyExceedsLimit(_)
-        | ureq::Error::LargeResponseHeader(..) => {
+        ureq::Error::BodyExceedsLimit(limit) => Error::TooLong { endpoint, limit: *limit },
+        ureq::Error::Protocol(_) | ureq::Error::Http(_) | ureq::Error::LargeResponseHeader(..) => {
             Error::BadAnswer { endpoint, reason: error.to_string() }
         }
         _ => Error::NoServer { endpoint, source: Source::from(error) },

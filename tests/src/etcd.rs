@@ -2,6 +2,7 @@
 //!
 //! For the tests of the fleet lock, the library's and the program's.
 
+use std::io::Write;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -145,12 +146,41 @@ impl Member {
     /// If it fails.
     #[allow(clippy::must_use_candidate, reason = "run for its effect as well")]
     pub fn ctl(&self, arguments: &[&str]) -> String {
-        let output = Command::new("etcdctl")
+        self.ctl_with(arguments, "")
+    }
+
+    /// Puts a value that is too long for an argument.
+    ///
+    /// # Panics
+    /// If it fails.
+    pub fn put(&self, key: &str, value: &str) {
+        self.ctl_with(&["put", key], value);
+    }
+
+    /// Runs `etcdctl`'s commands in one transaction.
+    ///
+    /// # Panics
+    /// If it fails.
+    pub fn transact(&self, commands: &str) {
+        let answer = self.ctl_with(&["txn"], &format!("\n{commands}\n\n\n"));
+        assert!(answer.starts_with("SUCCESS"), "{answer}");
+    }
+
+    fn ctl_with(&self, arguments: &[&str], input: &str) -> String {
+        let mut command = Command::new("etcdctl");
+        command
             .env("ETCDCTL_API", "3")
             .args(["--endpoints", &self.endpoint()])
             .args(arguments)
-            .output()
-            .expect("etcdctl runs");
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = start(&mut command).expect("etcdctl runs");
+        let mut pipe = child.stdin.take().expect("a pipe");
+        // etcdctl closes its input early where it needs none.
+        let _ = pipe.write_all(input.as_bytes());
+        drop(pipe);
+        let output = child.wait_with_output().expect("its end");
         assert!(output.status.success(), "{arguments:?}: {output:?}");
         String::from_utf8(output.stdout).expect("text")
     }

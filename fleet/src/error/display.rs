@@ -76,6 +76,11 @@ impl fmt::Display for Error {
                 "the answer of {endpoint} is not one of etcd's: {reason}; check that the address \
                  is that of etcd's clients, not of a proxy or of its peers"
             ),
+            Self::TooLong { endpoint, limit } => write!(
+                f,
+                "the answer of {endpoint} has more than {limit} bytes; check that the address is \
+                 that of etcd's clients, and remove foreign keys under `shmlock/`"
+            ),
             Self::TimedOut { name, holder: Some(holder) } => write!(
                 f,
                 "the fleet lock `{name}` was not released in time; it is held by {holder}"

@@ -128,6 +128,13 @@ pub enum Error {
         /// The fault of the answer.
         reason: String,
     },
+    /// The answer is longer than any that the lock expects.
+    TooLong {
+        /// The endpoint.
+        endpoint: String,
+        /// The greatest length in bytes that is read.
+        limit: u64,
+    },
     /// The lock was not acquired within the time limit.
     TimedOut {
         /// The lock's name.
@@ -196,7 +203,8 @@ impl Error {
             | Self::Compacted { endpoint, .. }
             | Self::OldApi { endpoint, .. }
             | Self::Refused { endpoint, .. }
-            | Self::BadAnswer { endpoint, .. } => Some(endpoint),
+            | Self::BadAnswer { endpoint, .. }
+            | Self::TooLong { endpoint, .. } => Some(endpoint),
             Self::InvalidEndpoint { url, .. } => Some(url),
             _ => None,
         }
@@ -217,6 +225,7 @@ impl Error {
                 | Self::Lagging { .. }
                 | Self::OldApi { .. }
                 | Self::BadAnswer { .. }
+                | Self::TooLong { .. }
         )
     }
 }

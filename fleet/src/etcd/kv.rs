@@ -119,7 +119,12 @@ impl Etcd {
 
     /// Deletes the key of `lease` if it was created at `token`. Returns `true` if it was there.
     pub(crate) fn delete(&self, lease: i64, token: i64, limit: Duration) -> Result<bool> {
-        let key = Bytes(self.key_of(lease));
+        self.delete_key(self.key_of(lease), token, limit)
+    }
+
+    /// Deletes a key if it was created at `token`. Returns `true` if it was there.
+    pub(crate) fn delete_key(&self, key: Key, token: i64, limit: Duration) -> Result<bool> {
+        let key = Bytes(key);
         let request = TxnRequest {
             compare: vec![Compare {
                 target: "CREATE",
@@ -135,14 +140,16 @@ impl Etcd {
     }
 
     /// Returns the request for the two youngest keys that were created at `token` or before.
-    fn own_and_before(&self, token: i64) -> RangeRequest {
+    pub(super) fn own_and_before(&self, token: i64) -> RangeRequest {
         RangeRequest {
             key: Bytes(self.prefix.clone().into_bytes()),
             range_end: self.end(),
             limit: Number(2),
             sort_target: "CREATE",
             sort_order: "DESCEND",
+            min_create_revision: Number(0),
             max_create_revision: Number(token),
+            keys_only: false,
         }
     }
 

@@ -6,6 +6,7 @@
 
 mod kv;
 mod lease;
+mod pages;
 mod refusal;
 mod watch;
 mod wire;
@@ -22,6 +23,7 @@ use serde_json::Value;
 pub(crate) use self::kv::{Key, Look};
 pub(crate) use self::lease::Granted;
 pub(crate) use self::watch::Watched;
+pub(crate) use self::wire::KeyValue;
 
 use self::refusal::Refusal;
 use self::wire::{LoginAnswer, LoginRequest};
@@ -68,6 +70,24 @@ impl Etcd {
             prefix,
             request_timeout,
         }
+    }
+
+    /// Returns a client of the same cluster for the keys under another prefix.
+    pub(crate) fn with_prefix(&self, prefix: String) -> Self {
+        let login = self.login.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+        Self {
+            transport: self.transport.clone(),
+            endpoints: self.endpoints.clone(),
+            preferred: AtomicUsize::new(self.preferred.load(Relaxed)), // partner: as all of them
+            credentials: self.credentials.clone(),
+            login: Mutex::new(login),
+            prefix,
+            request_timeout: self.request_timeout,
+        }
+    }
+
+    pub(crate) fn request_timeout(&self) -> Duration {
+        self.request_timeout
     }
 
     pub(crate) fn prefix(&self) -> &str {

@@ -61,6 +61,7 @@ pub(crate) struct Header {
     pub(crate) raft_term: Number<u64>,
 }
 
+/// A key, its value and the revision of the store at which it was put where it was not.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct KeyValue {
@@ -76,7 +77,9 @@ pub(crate) struct RangeRequest {
     pub(crate) limit: Number<i64>,
     pub(crate) sort_target: &'static str,
     pub(crate) sort_order: &'static str,
+    pub(crate) min_create_revision: Number<i64>,
     pub(crate) max_create_revision: Number<i64>,
+    pub(crate) keys_only: bool,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -84,6 +87,8 @@ pub(crate) struct RangeRequest {
 pub(crate) struct RangeAnswer {
     pub(crate) header: Header,
     pub(crate) kvs: Vec<KeyValue>,
+    /// `true` if the limit has cut the answer.
+    pub(crate) more: bool,
 }
 
 #[derive(Serialize)]

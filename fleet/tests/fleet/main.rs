@@ -8,6 +8,7 @@
 mod driver;
 mod errors;
 mod exclusion;
+mod inspection;
 mod losses;
 mod scene;
 mod servers;

@@ -45,6 +45,11 @@ impl Scene {
         self.members.iter().map(Member::endpoint).collect()
     }
 
+    /// Returns the lock's name.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Returns the prefix of the lock's keys.
     pub(crate) fn prefix(&self) -> String {
         format!("shmlock/{}/", self.name)
