@@ -114,8 +114,8 @@ impl FleetBuilder {
         self
     }
 
-    /// Sets the event that ends a wait, on the local lock ([`Error::Local`]) and in the fleet
-    /// ([`Error::Cancelled`]): [`Error::is_cancelled`] knows both. A wait in the fleet looks at it
+    /// Sets the event that ends a wait, on the local lock and in the fleet:
+    /// [`Error::is_cancelled`](crate::Error::is_cancelled) knows both errors. A wait in the fleet looks at it
     /// twenty times a second.
     pub fn exit_event(mut self, event: &ExitEvent) -> Self {
         self.local = self.local.exit_event(event);
@@ -143,8 +143,10 @@ impl FleetBuilder {
     /// Blocks as [`shmlock::Builder::open`] does.
     ///
     /// # Errors
-    /// [`Error::Local`], [`Error::InvalidEndpoint`], [`Error::InvalidSettings`],
-    /// [`Error::TlsFile`].
+    /// [`Error::Local`](crate::Error::Local),
+    /// [`Error::InvalidEndpoint`](crate::Error::InvalidEndpoint),
+    /// [`Error::InvalidSettings`](crate::Error::InvalidSettings),
+    /// [`Error::TlsFile`](crate::Error::TlsFile).
     pub fn open(self) -> Result<FleetLock> {
         let ttl = self.ttl;
         let margin = self.margin.unwrap_or_else(|| default_margin(ttl));
