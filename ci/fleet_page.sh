@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Proves: the commands of docs/fleet.md work as they stand there, with a real etcd in a network of
-# its own: the quick start, looking, freeing, rights, TLS; and the checks of a token in SQL and for a
+# its own: looking, freeing, rights, backup, TLS; and the checks of a token in SQL and for a
 # file accept and refuse as the page says. Installs etcd from Debian.
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
@@ -52,16 +52,17 @@ run() {
 # has TEXT: the output of the last block has it.
 has() { grep -qE -- "$1" "$work/out" || { cat "$work/out" "$work/err"; die "no line has: $1"; }; }
 
-# start NAME URL: starts a server by the block, and waits until it answers.
+# start FILE URL: starts a server by the commands of the file, and waits until it answers.
 start() {
     end
-    run "$1"
+    # shellcheck disable=SC1090
+    . "$1" >>server.log 2>&1
     server=$!
     local tries=0
     until curl -sf --cacert ca.pem --cert client.pem --key client.key "$2/health" >/dev/null ||
         curl -sf "$2/health" >/dev/null; do
-        kill -0 "$server" || die "etcd of the block $1 has ended"
-        [ $((tries += 1)) -lt 600 ] || die "etcd of the block $1 does not answer"
+        kill -0 "$server" || die "etcd of $1 has ended"
+        [ $((tries += 1)) -lt 600 ] || die "etcd of $1 does not answer"
         sleep 0.1
     done
 }
@@ -94,7 +95,8 @@ grep -qx "refused: the greatest token is 57" err || die "$(cat err)"
 
 # --- looking, freeing
 
-start start http://127.0.0.1:2379
+block start >member.sh
+start ./member.sh http://127.0.0.1:2379
 # Two contenders, the first of which has the name that is last.
 holder=shmlock/conveyor/0000000000000009 waiter=shmlock/conveyor/0000000000000001
 for key in $holder $waiter; do
@@ -116,10 +118,38 @@ as gateway:secret put shmlock/conveyor/1 x >/dev/null || die "the right is missi
 ! as gateway:wrong get shmlock/conveyor/1 >/dev/null || die "a wrong password is accepted"
 ! etcdctl get shmlock/conveyor/1 >/dev/null 2>err || die "no login is needed"
 
+# --- backup and restore
+
+etcdctl --user root:secret auth disable >/dev/null
+run backup
+revision() { etcdctl get x --write-out=json | sed -E 's/.*"revision":([0-9]+).*/\1/'; }
+saved=$(revision)
+etcdctl put x y >/dev/null
+later=$(revision)
+[ "$later" -gt "$saved" ] || die "a write makes no revision"
+# The control: without the option, tokens repeat.
+tool=etcdutl
+command -v etcdutl >/dev/null || tool=etcdctl
+block restore | sed "s/^etcdutl /$tool /" >restore.sh
+sed -E 's/ --bump-revision [0-9]+ --mark-compacted//; s/restored$/repeated/' restore.sh >plain.sh
+sh -e plain.sh >out 2>err || { cat out err; die "a plain restore"; }
+sed 's/etcd\.data/repeated/' member.sh >repeated.sh
+start ./repeated.sh http://127.0.0.1:2379
+[ "$(revision)" = "$saved" ] || die "a plain restore has the revision $(revision), not $saved"
+if "$tool" snapshot restore --help 2>&1 | grep -q -- --bump-revision; then
+    sh -e restore.sh >out 2>err || { cat out err; die "a restore"; }
+    sed 's/etcd\.data/restored/' member.sh >restored.sh
+    start ./restored.sh http://127.0.0.1:2379
+    [ "$(revision)" -gt "$later" ] || die "a token repeats: $(revision) after $later"
+else
+    echo "not run: $tool has no --bump-revision"
+fi
+
 # --- TLS
 
 run tls
-start tls-start https://127.0.0.1:2379
+block tls-start >tls-member.sh
+start ./tls-member.sh https://127.0.0.1:2379
 gateway() { curl -sf "$@" https://localhost:2379/v3/lease/grant -d '{"TTL":5}'; }
 gateway --cacert ca.pem --cert client.pem --key client.key >out || die "no answer by TLS"
 has '"TTL":"5"'
