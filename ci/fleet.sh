@@ -10,3 +10,5 @@ exec </dev/null # no test may read from a terminal
 cargo test -p shmlock-fleet
 cargo test -p shmlock-fleet --all-features --test fleet
 bash ci/fleet_page.sh
+# Counts requests, and fails if local contenders cost etcd anything.
+cargo run --quiet -p shmlock-fleet-bench -- --only local
