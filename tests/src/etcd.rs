@@ -2,13 +2,19 @@
 //!
 //! For the tests of the fleet lock, the library's and the program's.
 
+use std::fs::File;
 use std::io::Write;
+use std::net::SocketAddr;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 
-use crate::{skipped, start};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::network::Network;
+use crate::{output, skipped, start};
 
 /// One member. Dropped, it is killed.
 pub struct Member {
@@ -16,6 +22,11 @@ pub struct Member {
     address: String,
     port: u16,
     directory: PathBuf,
+    /// All members, for a start.
+    peers: String,
+    options: Vec<String>,
+    /// The network to the other members, and the place in it.
+    network: Option<(Arc<Network>, usize)>,
     child: Option<Child>,
 }
 
@@ -49,24 +60,60 @@ pub fn own_port() -> u16 {
 /// If a member does not start.
 #[must_use]
 pub fn cluster(directory: &Path, count: usize, options: &[&str]) -> Vec<Member> {
+    start_all(directory, count, options, None)
+}
+
+/// Starts a cluster as [`cluster`] does, whose members reach each other through the network.
+///
+/// # Panics
+/// If a member does not start.
+#[must_use]
+pub fn cluster_over(
+    network: &Arc<Network>,
+    directory: &Path,
+    count: usize,
+    options: &[&str],
+) -> Vec<Member> {
+    start_all(directory, count, options, Some(network))
+}
+
+fn start_all(
+    directory: &Path,
+    count: usize,
+    options: &[&str],
+    network: Option<&Arc<Network>>,
+) -> Vec<Member> {
     let mut members: Vec<Member> = (0..count)
         .map(|index| Member {
             name: format!("m{index}"),
             address: own_address(),
             port: own_port(),
             directory: directory.join(format!("etcd-{index}")),
+            peers: String::new(),
+            options: options.iter().map(|&option| option.to_owned()).collect(),
+            network: network.map(|network| (Arc::clone(network), index)),
             child: None,
         })
         .collect();
     let peers: Vec<String> =
         members.iter().map(|one| format!("{}={}", one.name, one.peer())).collect();
-    let peers = peers.join(",");
-    let ready: Vec<Ready> =
-        members.iter_mut().map(|member| member.spawn(&peers, options)).collect();
+    for member in &mut members {
+        member.peers = peers.join(",");
+        member.serve_peers();
+    }
+    restart_all(&mut members);
+    members
+}
+
+/// Starts killed members again, each from its disk, and returns once all are ready.
+///
+/// # Panics
+/// If a member does not start.
+pub fn restart_all(members: &mut [Member]) {
+    let ready: Vec<Ready> = members.iter_mut().map(Member::spawn).collect();
     for (member, ready) in members.iter_mut().zip(ready) {
         ready.wait(member);
     }
-    members
 }
 
 /// The socket on which a member says that it is ready, as to systemd: `sd_notify(3)`.
@@ -92,41 +139,100 @@ impl Member {
         format!("http://{}:{}", self.address, self.port)
     }
 
-    fn peer(&self) -> String {
-        format!("http://{}:{}", self.address, self.port + 1)
+    /// Returns the address for clients.
+    ///
+    /// # Panics
+    /// Never: it is one.
+    #[must_use]
+    pub fn socket(&self) -> SocketAddr {
+        format!("{}:{}", self.address, self.port).parse().expect("an address")
     }
 
-    fn spawn(&mut self, peers: &str, options: &[&str]) -> Ready {
+    /// Returns the URL at which the others find this member.
+    fn peer(&self) -> String {
+        let port = self.port + if self.network.is_some() { 2 } else { 1 };
+        format!("http://{}:{port}", self.address)
+    }
+
+    /// Returns the address at which it listens for the others.
+    fn peer_socket(&self) -> String {
+        format!("{}:{}", self.address, self.port + 1)
+    }
+
+    fn serve_peers(&self) {
+        if let Some((network, index)) = &self.network {
+            let at = format!("{}:{}", self.address, self.port + 2);
+            network.serve(*index, &at, self.peer_socket().parse().expect("an address"));
+        }
+    }
+
+    fn spawn(&mut self) -> Ready {
         std::fs::create_dir_all(&self.directory).expect("a directory");
         let socket = self.directory.join("ready");
         let _ = std::fs::remove_file(&socket);
         let ready = UnixDatagram::bind(&socket).expect("a socket");
-        let log = std::fs::File::create(self.directory.join("log")).expect("a log");
+        let log = File::options().create(true).append(true).open(self.directory.join("log"));
         let mut command = Command::new("etcd");
         command
             .env("NOTIFY_SOCKET", &socket)
-            .args(["--name", &self.name, "--initial-cluster", peers])
+            .args(["--name", &self.name, "--initial-cluster", &self.peers])
             .arg("--data-dir")
             .arg(self.directory.join("data"))
             .args(["--listen-client-urls", &self.endpoint()])
             .args(["--advertise-client-urls", &self.endpoint()])
-            .args(["--listen-peer-urls", &self.peer()])
+            .args(["--listen-peer-urls", &format!("http://{}", self.peer_socket())])
             .args(["--initial-advertise-peer-urls", &self.peer()])
-            .args(options)
+            .args(&self.options)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(log);
-        self.child = Some(start(&mut command).expect("etcd starts"));
+            .stderr(log.expect("a log"));
+        let child = start(&mut command).expect("etcd starts");
+        if let Some((network, index)) = &self.network {
+            network.runs_as(*index, child.id());
+        }
+        self.child = Some(child);
         Ready(ready)
     }
 
-    /// Starts a killed member of a cluster of one again, from its disk.
+    /// Starts a killed member again, from its disk, and returns once it is ready.
     ///
     /// # Panics
     /// If it does not start.
     pub fn restart(&mut self) {
-        let peers = format!("{}={}", self.name, self.peer());
-        self.spawn(&peers, &[]).wait(self);
+        self.spawn().wait(self);
+    }
+
+    /// Sends a signal.
+    ///
+    /// # Panics
+    /// If it does not run.
+    pub fn signal(&self, signal: Signal) {
+        let child = self.child.as_ref().expect("it runs");
+        kill_process(Pid::from_child(child), signal).expect("a signal");
+    }
+
+    /// Returns `true` if this member says that it leads.
+    ///
+    /// # Panics
+    /// If it does not answer.
+    #[must_use]
+    pub fn is_leader(&self) -> bool {
+        let status = self.ctl(&["endpoint", "status", "--write-out=fields"]);
+        let field = |name: &str| {
+            let line = status.lines().find(|line| line.starts_with(&format!("\"{name}\"")));
+            line.and_then(|line| line.split(" : ").nth(1)).expect("a field").to_owned()
+        };
+        field("MemberID") == field("Leader")
+    }
+
+    /// Returns `true` if a reading that a majority confirms has an answer here within two seconds.
+    ///
+    /// # Panics
+    /// If there is no `etcdctl`.
+    #[must_use]
+    pub fn is_healthy(&self) -> bool {
+        let mut command = self.ctl_command(&["--command-timeout=2s", "endpoint", "health"]);
+        output(&mut command).expect("etcdctl runs").status.success()
     }
 
     /// Kills the member and returns once it is dead.
@@ -167,14 +273,8 @@ impl Member {
     }
 
     fn ctl_with(&self, arguments: &[&str], input: &str) -> String {
-        let mut command = Command::new("etcdctl");
-        command
-            .env("ETCDCTL_API", "3")
-            .args(["--endpoints", &self.endpoint()])
-            .args(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+        let mut command = self.ctl_command(arguments);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = start(&mut command).expect("etcdctl runs");
         let mut pipe = child.stdin.take().expect("a pipe");
         // etcdctl closes its input early where it needs none.
@@ -183,6 +283,14 @@ impl Member {
         let output = child.wait_with_output().expect("its end");
         assert!(output.status.success(), "{arguments:?}: {output:?}");
         String::from_utf8(output.stdout).expect("text")
+    }
+
+    /// Returns the command that asks this member.
+    #[must_use]
+    pub fn ctl_command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new("etcdctl");
+        command.env("ETCDCTL_API", "3").args(["--endpoints", &self.endpoint()]).args(arguments);
+        command
     }
 }
 

@@ -29,6 +29,7 @@ mod fixture;
 pub mod hostile;
 mod kill;
 mod limits;
+pub mod network;
 mod peer;
 pub mod proc;
 mod runner;

@@ -2,11 +2,17 @@
 //!
 //! Arguments: name, directory, TTL in seconds, endpoints with commas between, address of the store.
 
-use std::io::{BufRead, BufReader, Write};
-use std::net::TcpStream;
-use std::time::Duration;
+mod store;
+mod work;
+
+use std::time::{Duration, SystemTime};
 
 use shmlock_fleet::{FleetGuard, FleetLock};
+
+use store::Store;
+
+/// Seconds.
+const DAY: u64 = 86_400;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -38,15 +44,19 @@ fn main() {
             // Without a look at the deadline: only the store can refuse.
             ["write"] => {
                 let token = guard.as_ref().expect("a guard").fencing_token();
-                let value = store.read();
-                if store.write(token, value + 1) { "accepted".into() } else { "refused".into() }
+                if store.add(token) { "accepted".into() } else { "refused".into() }
             }
             ["lost"] => guard.as_ref().expect("a guard").is_lost().to_string(),
+            ["left"] => guard.as_ref().expect("a guard").time_left().as_millis().to_string(),
+            ["day"] => {
+                (SystemTime::UNIX_EPOCH.elapsed().expect("a time").as_secs() / DAY).to_string()
+            }
             ["release"] => match guard.take().expect("a guard").release() {
                 Ok(()) => "released".into(),
                 Err(error) => format!("error {error}"),
             },
             ["count", rounds] => count(&lock, &mut store, rounds.parse().expect("a number")),
+            ["work"] => work::work(&lock, &mut store),
             _ => panic!("unknown command: {line}"),
         };
         println!("{answer}");
@@ -75,35 +85,10 @@ fn count(lock: &FleetLock, store: &mut Store, rounds: u32) -> String {
             Ok(guard) => guard,
             Err(error) => return format!("error {error}"),
         };
-        let value = store.read();
-        accepted += u32::from(store.write(guard.fencing_token(), value + 1));
+        accepted += u32::from(store.add(guard.fencing_token()));
         if let Err(error) = guard.release() {
             return format!("error {error}");
         }
     }
     format!("done {accepted}")
-}
-
-/// The connection to the fenced store.
-struct Store(BufReader<TcpStream>);
-
-impl Store {
-    fn connect(address: &str) -> Self {
-        Self(BufReader::new(TcpStream::connect(address).expect("the store listens")))
-    }
-
-    fn ask(&mut self, question: &str) -> String {
-        writeln!(self.0.get_mut(), "{question}").expect("the store reads");
-        let mut answer = String::new();
-        self.0.read_line(&mut answer).expect("the store answers");
-        answer.trim().to_owned()
-    }
-
-    fn read(&mut self) -> u64 {
-        self.ask("read").parse().expect("a number")
-    }
-
-    fn write(&mut self, token: u64, value: u64) -> bool {
-        self.ask(&format!("write {token} {value}")) == "accepted"
-    }
 }

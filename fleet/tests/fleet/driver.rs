@@ -14,8 +14,13 @@ pub(crate) struct Actor {
 }
 
 impl Actor {
-    pub(crate) fn spawn(arguments: &[&str]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_shmlock-fleet-actor"));
+    pub(crate) fn spawn(arguments: &[String]) -> Self {
+        let command = Command::new(env!("CARGO_BIN_EXE_shmlock-fleet-actor"));
+        Self::spawn_by(command, arguments)
+    }
+
+    /// Starts an actor by a command that ends with its program.
+    pub(crate) fn spawn_by(mut command: Command, arguments: &[String]) -> Self {
         command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = start(&mut command).expect("the actor starts");
         let commands = child.stdin.take().expect("a pipe");
@@ -49,6 +54,40 @@ impl Actor {
         let answer = self.answer();
         let token = answer.strip_prefix("locked ").unwrap_or_else(|| panic!("{answer}"));
         token.parse().expect("a number")
+    }
+
+    /// Reads the answer to a `lock` during which servers failed, after they are back: a hold, or an
+    /// error of the time without them; then the next attempt succeeds. Returns the token.
+    pub(crate) fn gets_in(&mut self) -> u64 {
+        let answer = self.answer();
+        if let Some(token) = answer.strip_prefix("locked ") {
+            return token.parse().expect("a number");
+        }
+        assert!(answer.starts_with("error "), "{answer}");
+        self.locks("lock")
+    }
+
+    /// Releases a hold that a fault may have ended. Returns `true` if it had not.
+    pub(crate) fn releases_if_held(&mut self) -> bool {
+        let answer = self.ask("release");
+        assert!(answer == "released" || answer.starts_with("error "), "{answer}");
+        answer == "released"
+    }
+
+    /// Waits until a renewal has moved the deadline: more time is left than before.
+    pub(crate) fn until_renewed(&mut self) {
+        let mut before = u64::MAX;
+        shmlock_tests::until(|| {
+            let left: u64 = self.ask("left").parse().expect("milliseconds");
+            let is_renewed = left > before;
+            before = left;
+            is_renewed
+        });
+    }
+
+    /// Waits until the hold counts as lost.
+    pub(crate) fn until_lost(&mut self) {
+        shmlock_tests::until(|| self.ask("lost") == "true");
     }
 
     pub(crate) fn pid(&self) -> u32 {

@@ -5,11 +5,16 @@
 //! no program `etcd`: `ci/fleet.sh` installs it. No test sleeps: answers, watches and the readiness
 //! message of etcd synchronise the processes.
 
+mod clocks;
 mod driver;
 mod errors;
 mod exclusion;
 mod inspection;
 mod losses;
+mod members;
+mod partitions;
 mod scene;
 mod servers;
+mod space;
 mod store;
+mod torture;

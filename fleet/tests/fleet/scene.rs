@@ -1,11 +1,14 @@
 //! Provides a test's cluster, store, machines and watchdog.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
+use shmlock_fleet::shmlock::ShmLock;
 use shmlock_fleet::{FleetBuilder, FleetLock};
 use shmlock_tests::Fixture;
-use shmlock_tests::etcd::{Member, cluster, has_etcd};
+use shmlock_tests::etcd::{Member, cluster, cluster_over, has_etcd};
+use shmlock_tests::network::{Network, Way};
 
 use crate::driver::Actor;
 use crate::store::Store;
@@ -17,6 +20,8 @@ pub(crate) const TTL: u64 = 2;
 pub(crate) struct Scene {
     pub(crate) members: Vec<Member>,
     pub(crate) store: Store,
+    /// Between the members.
+    pub(crate) network: Arc<Network>,
     directory: PathBuf,
     name: String,
     // Last: its drop looks for files that are left behind.
@@ -30,6 +35,19 @@ impl Scene {
     }
 
     pub(crate) fn with(members: usize, options: &[&str]) -> Option<Self> {
+        Self::start(|directory| (Network::new(0), cluster(directory, members, options)))
+    }
+
+    /// Makes a scene of three members whose network can be cut.
+    pub(crate) fn networked() -> Option<Self> {
+        Self::start(|directory| {
+            let network = Network::new(3);
+            let members = cluster_over(&network, directory, 3, &[]);
+            (network, members)
+        })
+    }
+
+    fn start(members: impl FnOnce(&Path) -> (Arc<Network>, Vec<Member>)) -> Option<Self> {
         if !has_etcd() {
             return None;
         }
@@ -37,8 +55,8 @@ impl Scene {
         let name = fixture.name("fleet").clone();
         let directory = PathBuf::from("/dev/shm").join(format!("{name}.d"));
         std::fs::create_dir_all(&directory).expect("a directory");
-        let members = cluster(&directory, members, options);
-        Some(Self { members, store: Store::new(), directory, name, _fixture: fixture })
+        let (network, members) = members(&directory);
+        Some(Self { members, store: Store::new(), network, directory, name, _fixture: fixture })
     }
 
     pub(crate) fn endpoints(&self) -> Vec<String> {
@@ -57,20 +75,87 @@ impl Scene {
 
     /// Begins to open a handle on a machine.
     pub(crate) fn builder(&self, machine: &str) -> FleetBuilder {
-        FleetLock::builder(&self.name, self.endpoints())
+        self.builder_at(machine, self.endpoints())
+    }
+
+    /// Begins to open a handle on a machine that knows these endpoints.
+    pub(crate) fn builder_at<S: Into<String>>(
+        &self,
+        machine: &str,
+        endpoints: impl IntoIterator<Item = S>,
+    ) -> FleetBuilder {
+        FleetLock::builder(&self.name, endpoints)
             .directory(self.machine(machine))
             .ttl(Duration::from_secs(TTL))
     }
 
     /// Starts a contender on a machine.
     pub(crate) fn actor(&self, machine: &str) -> Actor {
-        Actor::spawn(&[
-            &self.name,
-            self.machine(machine).to_str().expect("text"),
-            &TTL.to_string(),
-            &self.endpoints().join(","),
-            self.store.address(),
-        ])
+        self.actor_at(machine, &self.endpoints())
+    }
+
+    /// Starts a contender on a machine that reaches the members by these ways.
+    pub(crate) fn actor_by(&self, machine: &str, ways: &[Way]) -> Actor {
+        let endpoints: Vec<String> = ways.iter().map(|way| way.endpoint().to_owned()).collect();
+        self.actor_at(machine, &endpoints)
+    }
+
+    /// Starts a contender on a machine that knows these endpoints.
+    pub(crate) fn actor_at(&self, machine: &str, endpoints: &[String]) -> Actor {
+        Actor::spawn(&self.arguments(machine, endpoints))
+    }
+
+    /// Returns the arguments of a contender.
+    pub(crate) fn arguments(&self, machine: &str, endpoints: &[String]) -> [String; 5] {
+        [
+            self.name.clone(),
+            self.machine(machine).to_str().expect("text").to_owned(),
+            TTL.to_string(),
+            endpoints.join(","),
+            self.store.address().to_owned(),
+        ]
+    }
+
+    /// Makes a way to each member.
+    pub(crate) fn ways(&self) -> Vec<Way> {
+        self.members.iter().map(|member| Way::to(member.socket())).collect()
+    }
+
+    /// Returns the member that leads.
+    pub(crate) fn leader(&self) -> usize {
+        let mut leader = None;
+        shmlock_tests::until(|| {
+            leader = self.members.iter().position(Member::is_leader);
+            leader.is_some()
+        });
+        leader.expect("it was found")
+    }
+
+    /// Waits until these members answer with a majority behind them.
+    pub(crate) fn until_healthy(&self, members: &[usize]) {
+        shmlock_tests::until(|| members.iter().all(|&index| self.members[index].is_healthy()));
+    }
+
+    /// Checks the state after a fault that has ended: each actor gets in once more, at the first
+    /// attempt; etcd and the machines keep nothing; and the store has seen tokens rise.
+    ///
+    /// No actor has the lock, or an answer outstanding.
+    pub(crate) fn settle(&self, actors: &mut [(&str, &mut Actor)]) {
+        self.until_healthy(&(0..self.members.len()).collect::<Vec<_>>());
+        for (_, actor) in &mut *actors {
+            actor.locks("lock");
+            assert_eq!(actor.ask("write"), "accepted");
+            assert_eq!(actor.ask("release"), "released");
+        }
+        assert_eq!(self.queue(), 0, "nothing is left in etcd");
+        for (machine, _) in actors {
+            let local = ShmLock::builder(&self.name).directory(self.machine(machine));
+            let local = local.open().expect("the local lock");
+            assert!(local.try_lock().expect("no error").is_some(), "the local lock is free");
+        }
+        let state = self.store.state();
+        state.assert_tokens_rise();
+        assert_eq!(state.value, state.accepted.len() as u64, "each accepted write counts once");
     }
 
     /// Waits until the queue has so many contenders, by etcd's own answers.
@@ -79,11 +164,22 @@ impl Scene {
     }
 
     pub(crate) fn queue(&self) -> usize {
-        let keys = self.members[0].ctl(&["get", "--prefix", "--keys-only", &self.prefix()]);
+        self.queue_at(0)
+    }
+
+    /// Asks this member for the number of contenders.
+    pub(crate) fn queue_at(&self, member: usize) -> usize {
+        let keys = self.members[member].ctl(&["get", "--prefix", "--keys-only", &self.prefix()]);
         keys.lines().filter(|line| !line.is_empty()).count()
     }
 
-    fn machine(&self, machine: &str) -> PathBuf {
+    /// Returns the path of a file that goes with the scene.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+
+    /// Returns the directory of a machine's local locks.
+    pub(crate) fn machine(&self, machine: &str) -> PathBuf {
         let directory = self.directory.join(machine);
         std::fs::create_dir_all(&directory).expect("a directory");
         directory

@@ -1,5 +1,5 @@
 //! Implements the fenced store. It keeps one number, and refuses tokens smaller than the greatest
-//! that it has seen.
+//! that it has seen, for readings and for writings.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
@@ -47,14 +47,24 @@ impl Store {
 }
 
 impl State {
-    fn write(&mut self, token: u64, value: u64) -> bool {
-        if token < self.greatest {
+    /// Returns `true` if the token is none of a former holder.
+    fn admits(&mut self, token: u64) -> bool {
+        let is_admitted = token >= self.greatest;
+        if is_admitted {
+            self.greatest = token;
+        } else {
             self.refused.push(token);
-            return false;
         }
-        (self.greatest, self.value) = (token, value);
-        self.accepted.push(token);
-        true
+        is_admitted
+    }
+
+    fn write(&mut self, token: u64, value: u64) -> bool {
+        let is_admitted = self.admits(token);
+        if is_admitted {
+            self.value = value;
+            self.accepted.push(token);
+        }
+        is_admitted
     }
 
     /// Checks that every accepted token is greater than the one before.
@@ -72,7 +82,12 @@ fn serve(stream: TcpStream, state: &Mutex<State>) {
         let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
         let number = |word: &str| word.parse().expect("a number");
         let answer = match words[..] {
-            ["read"] => state.value.to_string(),
+            // A reading is fenced as well: else a former holder could write what it computed from
+            // it before the new holder's first write.
+            ["read", token] => {
+                let is_admitted = state.admits(number(token));
+                if is_admitted { state.value.to_string() } else { "refused".into() }
+            }
             ["write", token, value] => {
                 let is_accepted = state.write(number(token), number(value));
                 if is_accepted { "accepted".into() } else { "refused".into() }
