@@ -8,6 +8,7 @@ set -euo pipefail
 cargo clippy --workspace --all-targets --all-features -- -D warnings
 cargo clippy --workspace --all-targets -- -D warnings
 cargo clippy -p shmlock --all-targets -- -D warnings
-! command -v shellcheck >/dev/null || shellcheck --check-sourced ci/*.sh packaging/*.sh .ci/run
+! command -v shellcheck >/dev/null ||
+    shellcheck --check-sourced ci/*.sh packaging/*.sh fleet/demo.sh fleet/demo/*.sh .ci/run
 # A mutant whose pattern matches no code any more would prove nothing.
 bash ci/torture_mutants.sh --list >/dev/null

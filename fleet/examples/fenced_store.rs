@@ -11,8 +11,8 @@
 //! * **The check and the write are one step:** here under a mutex. SQL has one statement for it,
 //!   whose number of changed rows is the answer, and a read begins with the same, without a value:
 //!   `UPDATE belt SET value = $2, token = $1 WHERE token <= $1`.
-//! * **A restart remembers the token:** it is on the disk before the answer is sent. A store without
-//!   its journal does not start; an empty file begins a new one (`: >JOURNAL`, `sync JOURNAL`).
+//! * **A restart remembers the token:** it is on the disk before the answer is sent. A store whose
+//!   journal is not there does not start; an empty file begins a new one (`: >JOURNAL`, `sync`).
 
 use std::error::Error;
 use std::fs::{self, File, OpenOptions};
@@ -36,6 +36,7 @@ impl Store {
         // A crash may leave a part of a line, and its request has no answer.
         let whole = &text[..text.rfind('\n').map_or(0, |end| end + 1)];
         journal.set_len(whole.len() as u64)?;
+        journal.sync_all()?; // the former store may have died before it did so
         let mut words = whole.lines().last().unwrap_or("write 0 0").split(' ').skip(1);
         let mut number = || words.next().unwrap_or_default().parse();
         Ok(Self { journal, token: number()?, value: number()?, is_fenced })
