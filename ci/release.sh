@@ -25,6 +25,7 @@ notes=$(awk -v begin="## [$heading]" \
 # features.
 contents() {
     local copy manifest missing folders=(core std-shell "$1")
+    [ "$1" != cli ] || folders+=(fleet) # of its feature
     copy=$(mktemp -d)
     git archive HEAD -- Cargo.toml Cargo.lock "${folders[@]}" | tar -x -C "$copy"
     for manifest in "${folders[@]/%//Cargo.toml}"; do
@@ -78,8 +79,8 @@ printf '%s\n' "$notes" >"$files/NOTES.md"
 # One call for all: cargo orders the crates, and each builds with the packed others.
 dirty=()
 [ -n "${CI:-}" ] || [ -z "$(git status --porcelain)" ] || dirty=(--allow-dirty)
-rm -rf "${CARGO_HOME:-$HOME/.cargo}"/registry/src/-*/shmlock-{,core-}[0-9]*
+rm -rf "${CARGO_HOME:-$HOME/.cargo}"/registry/src/-*/shmlock-{,core-,fleet-}[0-9]*
 cargo publish --dry-run --locked --target-dir target/packed "${dirty[@]}" \
-    -p shmlock-core -p shmlock -p shmlock-cli
+    -p shmlock-core -p shmlock -p shmlock-fleet -p shmlock-cli
 
 (cd "$files" && sha256sum -- * >SHA256SUMS && cat SHA256SUMS)
