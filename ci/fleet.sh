@@ -13,7 +13,5 @@ cargo test -p shmlock-fleet --all-features --test fleet
 bash ci/fleet_page.sh
 # Counts requests, and fails if local contenders cost etcd anything.
 cargo run --quiet -p shmlock-fleet-bench -- --only local
-# Without namespaces, the rest of the job has proved its part.
-status=0
-bash fleet/demo.sh SECONDS_=30 || status=$?
-[ "$status" = 0 ] || [ "$status" = 77 ] || exit "$status"
+# Last: where there are no namespaces, it skips, and the rest has run.
+bash fleet/demo.sh SECONDS_=30

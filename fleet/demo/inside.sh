@@ -161,9 +161,10 @@ say "  joined again, and counts"
 
 number=$(leader)
 killed "${process[etcd-$number]}"
+killed=$SECONDS
 say "etcd-$number, the leader, is killed"
 all_count
-say "  the others have elected etcd-$(leader), and all machines count"
+say "  all machines count again after $((SECONDS - killed)) s; etcd-$(leader) leads"
 member "$number"
 await "etcd-$number is back" is_healthy "$number"
 say "  etcd-$number starts again from its disk"

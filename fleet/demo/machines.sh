@@ -84,10 +84,14 @@ member() {
 }
 
 ctl() { ETCDCTL_API=3 etcdctl --endpoints "$endpoints" "$@" 2>/dev/null; }
-is_healthy() { (endpoints=http://10.0.1.$1:2379 ctl endpoint health >/dev/null); }
-# leader: the number of the member that leads.
+at() { (endpoints=http://10.0.1.$1:2379 ctl "${@:2}"); } # at NUMBER ARGUMENT...: asks one member
+is_healthy() { at "$1" endpoint health >/dev/null; }
+# leader: the number of the member that leads. A dead member is not asked: etcdctl is patient.
 leader() {
-    ctl endpoint status | awk -F ', ' '$5 == "true" { split($1, part, /[.:]/); print part[5] }'
+    local number
+    for number in 1 2 3; do
+        is_gone "${process[etcd-$number]}" || at "$number" endpoint status || true
+    done | awk -F ', ' '$5 == "true" { split($1, part, /[.:]/); print part[5] }'
 }
 holder() { ctl get --prefix shmlock/ --sort-by CREATE --limit 1 --print-value-only; }
 is_queue_empty() { [ -z "$(ctl get --prefix shmlock/)" ] && [ "$(ctl lease list | wc -l)" = 1 ]; }
