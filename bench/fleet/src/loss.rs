@@ -1,5 +1,6 @@
 //! Measures how soon a command is ended when its lock is lost.
 
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use shmlock_bench_support::Result;
@@ -16,9 +17,13 @@ const TTL: u64 = 2;
 /// A command that is not ended within three TTLs is not ended by the loss.
 const LIMIT: Duration = Duration::from_secs(3 * TTL);
 
-/// A command that ends on SIGTERM, and says so.
-const COMMAND: [&str; 3] =
-    ["sh", "-c", "trap 'echo term; kill $!; exit' TERM; sleep 100 & echo up; wait"];
+/// A command that ends on SIGTERM, and says so. A signal interrupts `wait`, and its child may get
+/// one before it.
+const COMMAND: [&str; 3] = [
+    "sh",
+    "-c",
+    "trap 'echo term; kill $!; exit' TERM; echo up; while :; do sleep 100 & wait; done",
+];
 
 /// How a lock is lost.
 #[derive(Clone, Copy)]
@@ -67,7 +72,9 @@ fn lose(
     let endpoint = cluster.endpoints().swap_remove(0);
     let bare = Bare::new(&endpoint);
     let name = format!("bench-loss-{round}-{}", event as u8);
-    let mut running = Running::start(&mut locker.command(&name, &endpoint, TTL, &COMMAND))?;
+    let mut command = locker.command(&name, &endpoint, TTL, &COMMAND);
+    // The program says why it ends the command.
+    let mut running = Running::start(command.stderr(Stdio::null()))?;
     running.next_line()?;
     std::thread::sleep(
         Duration::from_secs(TTL) / 3 + Duration::from_secs(TTL) / 3 * round / rounds,
