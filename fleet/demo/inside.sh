@@ -4,6 +4,7 @@
 #   inside.sh SECONDS with|without 3>NAMESPACES
 set -euo pipefail
 . "$(dirname "$0")/machines.sh"
+. "$(dirname "$0")/store_rules.sh"
 account=$(dirname "$0")/account.awk
 story_ends=$1 fence=$2
 
@@ -114,6 +115,7 @@ if [ "$fence" = without ]; then
     exit
 fi
 
+check_store_rules
 store_begins
 for name in "${machines[@]}"; do
     for _ in 1 2 3; do count_on "$name"; done
