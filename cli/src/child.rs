@@ -3,16 +3,18 @@
 #![allow(unsafe_code, reason = "fork, and the steps of a child between fork and exec")]
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::process::CommandExt;
-use std::process::Command;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, FdFlags, fcntl_setfd, retry_on_intr};
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::{Pid, WaitOptions, WaitStatus, getpgid, getpgrp, wait, waitpid};
+use rustix::process::{
+    Pid, Signal, WaitOptions, WaitStatus, getpgid, getpgrp, set_parent_process_death_signal, wait,
+    waitpid,
+};
 
+use crate::exec::Image;
 use crate::exit::{BY_SIGNAL, Ending};
 use crate::inherited;
 use crate::signals::{Arrived, Mask, Sent, Signals, block, send};
@@ -30,6 +32,17 @@ const BUSY_REPORT_TIME: Duration = Duration::from_secs(1);
 /// The interval of checks then. Arbitrary, see above.
 const CHECK_INTERVAL: Duration = Duration::from_millis(20);
 
+/// A command before it runs.
+pub(crate) struct Plan<'a> {
+    pub(crate) image: Image,
+    /// The signal mask of the command.
+    pub(crate) mask: Mask,
+    /// Open in the command and in no other child.
+    pub(crate) lifeline: Option<BorrowedFd<'a>>,
+    /// `true` if the kernel kills the command when this process ends before it.
+    pub(crate) dies_with_us: bool,
+}
+
 /// The command as it runs.
 pub(crate) struct Running {
     pid: Pid,
@@ -43,30 +56,24 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Starts the command with this signal mask. A lifeline, if given, is open in it and in no
-    /// other child.
+    /// Starts the command.
     ///
     /// No signal is lost or arrives twice meanwhile. The child waits with signals blocked until the
     /// witness runs and this process has forwarded all signals that have arrived. A signal that the
     /// child has already and the forwarded one are pending together, and so become one. A later
     /// signal that reaches the witness has reached the child, too.
-    pub(crate) fn start(
-        mut command: Command,
-        mask: Mask,
-        lifeline: Option<BorrowedFd<'_>>,
-        signals: &Signals,
-    ) -> io::Result<Self> {
-        prepare(&mut command, mask, lifeline);
+    pub(crate) fn start(plan: &Plan<'_>, signals: &Signals) -> io::Result<Self> {
         let ((may_go, go), (failure, failed)) =
             (pipe_with(PipeFlags::CLOEXEC)?, pipe_with(PipeFlags::CLOEXEC)?);
         // SAFETY:
-        // * This process has one thread, so that the child finds nothing half-way.
+        // * The child makes system calls only, so that it does not matter what another thread of
+        //   this process has left half-way.
         // * The child does not return from here.
         let pid = match unsafe { libc::fork() } {
             -1 => return Err(io::Error::last_os_error()),
             0 => {
                 drop((go, failure));
-                become_when_allowed(command, &may_go, &failed)
+                become_when_allowed(plan, &may_go, &failed)
             }
             pid => Pid::from_raw(pid).ok_or(io::ErrorKind::InvalidData)?,
         };
@@ -92,21 +99,41 @@ impl Running {
     /// Waits until the command ends, and forwards the signals that were sent to this process alone.
     pub(crate) fn wait(&mut self, signals: &Signals) -> io::Result<Ending> {
         loop {
-            if let Some(status) = self.reap()? {
-                while let Some(arrived) = signals.next()? {
-                    self.note(arrived);
-                }
-                return Ok(self.ending(status));
+            if let Some(ending) = self.step(signals, None, None)? {
+                return Ok(ending);
             }
-            self.sleep(signals)?;
-            self.read_reports();
-            while let Some(arrived) = signals.next()? {
-                if let (Arrived::Sent(sent), true) = (arrived, self.note(arrived)) {
-                    self.undecided.push((sent, Instant::now()));
-                }
-            }
-            self.decide();
         }
+    }
+
+    /// Does the work of [`wait`](Self::wait) until the next event: also until `beside` is readable,
+    /// or for `limit` at most. Returns how the command has ended, once.
+    pub(crate) fn step(
+        &mut self,
+        signals: &Signals,
+        beside: Option<BorrowedFd<'_>>,
+        limit: Option<Duration>,
+    ) -> io::Result<Option<Ending>> {
+        if let Some(status) = self.reap()? {
+            while let Some(arrived) = signals.next()? {
+                self.note(arrived);
+            }
+            return Ok(Some(self.ending(status)));
+        }
+        self.sleep(signals, beside, limit)?;
+        self.read_reports();
+        while let Some(arrived) = signals.next()? {
+            if let (Arrived::Sent(sent), true) = (arrived, self.note(arrived)) {
+                self.undecided.push((sent, Instant::now()));
+            }
+        }
+        self.decide();
+        Ok(None)
+    }
+
+    /// Returns the process of the witness.
+    #[cfg(feature = "fleet")]
+    pub(crate) fn witness(&self) -> Option<Pid> {
+        self.witness.as_ref().map(Witness::pid)
     }
 
     /// Reaps children that have ended: the command, and orphans that this process has inherited.
@@ -125,13 +152,20 @@ impl Running {
         }
     }
 
-    /// Sleeps until a signal or a report arrives, or the time of an undecided signal is over.
-    fn sleep(&self, signals: &Signals) -> io::Result<()> {
+    /// Sleeps until a signal or a report arrives, or the time of an undecided signal is over, and as
+    /// [`step`](Self::step) says.
+    fn sleep(
+        &self,
+        signals: &Signals,
+        beside: Option<BorrowedFd<'_>>,
+        limit: Option<Duration>,
+    ) -> io::Result<()> {
         let mut ready = vec![PollFd::new(signals, PollFlags::IN)];
         ready.extend(self.witness.iter().map(|witness| PollFd::new(witness, PollFlags::IN)));
+        ready.extend(beside.map(|beside| PollFd::from_borrowed_fd(beside, PollFlags::IN)));
         let left =
             |since: &Instant| REPORT_TIME.checked_sub(since.elapsed()).unwrap_or(CHECK_INTERVAL);
-        let left = self.undecided.iter().map(|(_, since)| left(since)).min();
+        let left = self.undecided.iter().map(|(_, since)| left(since)).chain(limit).min();
         let left = left.and_then(|left| Timespec::try_from(left).ok());
         match poll(&mut ready, left.as_ref()) {
             Ok(_) | Err(Errno::INTR) => Ok(()),
@@ -237,42 +271,30 @@ fn bit(signal: i32) -> u64 {
 }
 
 /// Waits in the child for leave, then becomes the command; if that fails, reports the errno.
-fn become_when_allowed(mut command: Command, may_go: &OwnedFd, failed: &OwnedFd) -> ! {
-    if matches!(rustix::io::read(may_go, &mut [0]), Ok(1)) {
-        let errno = command.exec().raw_os_error().unwrap_or(libc::EINVAL);
+/// Async-signal-safe.
+fn become_when_allowed(plan: &Plan<'_>, may_go: &OwnedFd, failed: &OwnedFd) -> ! {
+    // Before the wait: a parent that has ended already gives no leave, prctl(2).
+    let is_bound =
+        !plan.dies_with_us || set_parent_process_death_signal(Some(Signal::KILL)).is_ok();
+    if is_bound && matches!(rustix::io::read(may_go, &mut [0]), Ok(1)) {
+        let errno = become_program(plan).raw_os_error().unwrap_or(libc::EINVAL);
         let _ = rustix::io::write(failed, &errno.to_ne_bytes());
     }
     // SAFETY: _exit(2) does not return and runs nothing of this program.
     unsafe { libc::_exit(1) }
 }
 
-/// Becomes the command, with this signal mask and the lifeline open. Returns only if that fails,
-/// with signals blocked.
-pub(crate) fn become_program(
-    mut command: Command,
-    mask: Mask,
-    lifeline: BorrowedFd<'_>,
-) -> io::Error {
-    prepare(&mut command, mask, Some(lifeline));
-    let error = command.exec();
+/// Becomes the command. Before, it undoes what `run` has changed. Returns only if that fails, with
+/// signals blocked. Async-signal-safe.
+pub(crate) fn become_program(plan: &Plan<'_>) -> io::Error {
+    if let Some(line) = plan.lifeline {
+        if let Err(errno) = fcntl_setfd(line, FdFlags::empty()) {
+            return errno.into();
+        }
+    }
+    inherited::restore();
+    plan.mask.restore();
+    let error = plan.image.become_it();
     block();
     error
-}
-
-/// Makes the process that becomes the command undo, just before exec, what `run` has changed.
-fn prepare(command: &mut Command, mask: Mask, lifeline: Option<BorrowedFd<'_>>) {
-    let lifeline = lifeline.map(|line| line.as_raw_fd());
-    let undo = move || {
-        if let Some(line) = lifeline {
-            // SAFETY: it was open when the parent forked, and the child has closed nothing.
-            let line = unsafe { BorrowedFd::borrow_raw(line) };
-            fcntl_setfd(line, FdFlags::empty())?;
-        }
-        inherited::restore();
-        mask.restore();
-        Ok(())
-    };
-    // SAFETY: all steps are async-signal-safe and allocate nothing: fcntl(2), signal(2), close(2)
-    // and sigprocmask(2).
-    unsafe { command.pre_exec(undo) };
 }

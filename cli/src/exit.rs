@@ -11,7 +11,7 @@ use crate::signals::end_by;
 /// The lock was not free in time, or it needs attention.
 pub(crate) const CONFLICT: u8 = 1;
 // sysexits.h, as flock(1) uses it.
-const USAGE: u8 = 64;
+pub(crate) const USAGE: u8 = 64;
 pub(crate) const DATA: u8 = 65;
 pub(crate) const NO_INPUT: u8 = 66;
 pub(crate) const UNAVAILABLE: u8 = 69;
@@ -19,6 +19,18 @@ pub(crate) const SYSTEM: u8 = 71;
 pub(crate) const CANNOT_CREATE: u8 = 73;
 const IO: u8 = 74;
 const TRY_LATER: u8 = 75;
+/// No server of the fleet's cluster can answer (`EX_NOHOST`).
+#[cfg(feature = "fleet")]
+pub(crate) const NO_SERVER: u8 = 68;
+/// The server cannot keep the lock: no etcd, too old, full (`EX_PROTOCOL`).
+#[cfg(feature = "fleet")]
+pub(crate) const WRONG_SERVER: u8 = 76;
+/// The certificate, the password or the right was refused (`EX_NOPERM`).
+#[cfg(feature = "fleet")]
+pub(crate) const REFUSED: u8 = 77;
+/// The lock over machines was lost. The first number after those of sysexits.h.
+#[cfg(feature = "fleet")]
+pub(crate) const LOST: u8 = 79;
 /// Added to the number of the signal that ended a program.
 pub(crate) const BY_SIGNAL: u8 = 128;
 

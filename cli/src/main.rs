@@ -2,7 +2,7 @@
 //!
 //! Each verb has a file, with its arguments and its work. Several verbs share `args` (directory,
 //! timeout), `acquire`, `report`, `events` and `owner` (what is shown), `table`, `display`,
-//! `process`, `hint` and `exit`. `run` is made of `inherited`, `signals`, `witness` and `child`.
+//! `process`, `hint` and `exit`. `run` is made of `inherited`, `signals`, `witness`, `exec` and `child`.
 
 mod acquire;
 mod args;
@@ -12,7 +12,13 @@ mod clean;
 mod completions;
 mod display;
 mod events;
+mod exec;
 mod exit;
+#[cfg(feature = "fleet")]
+mod fleet;
+#[cfg(not(feature = "fleet"))]
+#[path = "no_fleet.rs"]
+mod fleet;
 mod hint;
 mod hold;
 mod inherited;
@@ -54,6 +60,7 @@ struct Cli {
 }
 
 #[derive(Debug, Subcommand)]
+#[allow(clippy::large_enum_variant, reason = "there is one value")]
 enum Verb {
     Run(run::Args),
     Status(status::Args),

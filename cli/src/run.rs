@@ -2,16 +2,16 @@
 
 use std::env;
 use std::ffi::{OsStr, OsString};
-use std::path::Path;
-use std::process::Command;
 
 use shmlock::{BlockSignals, Guard};
 
 use crate::acquire::{Acquired, acquire, open};
 use crate::args::{Place, Sharing, Waiting};
-use crate::child;
+use crate::child::{self, Plan};
 use crate::display::{escaped, shortened};
-use crate::exit::{Ending, Failure, SYSTEM, UNAVAILABLE, remark};
+use crate::exec::{Image, cannot_execute};
+use crate::exit::{Ending, Failure, SYSTEM, remark};
+use crate::fleet;
 use crate::signals::{Interrupts, Mask, Signals};
 
 /// The longest description in bytes.
@@ -107,6 +107,9 @@ pub(crate) struct Args {
     #[command(flatten)]
     sharing: Sharing,
 
+    #[command(flatten)]
+    fleet: fleet::Options,
+
     /// Run this line by $SHELL, or /bin/sh, instead of a command
     #[arg(short = 'c', long = "command", value_name = "LINE", conflicts_with = "command")]
     line: Option<OsString>,
@@ -119,6 +122,12 @@ pub(crate) struct Args {
 impl Args {
     pub(crate) fn perform(&self) -> Result<Ending, Failure> {
         self.check()?;
+        #[cfg(not(feature = "fleet"))]
+        self.fleet.refuse()?;
+        #[cfg(feature = "fleet")]
+        if let Some(cluster) = self.fleet.cluster()? {
+            return fleet::run(&self.job()?, &cluster);
+        }
         let mask = Mask::present();
         let builder = self
             .sharing
@@ -140,6 +149,26 @@ impl Args {
         let ending = self.execute(&guard, mask, interrupts)?;
         guard.release()?;
         Ok(ending)
+    }
+
+    /// Returns the work under a fleet lock.
+    #[cfg(feature = "fleet")]
+    fn job(&self) -> Result<fleet::Job<'_>, Failure> {
+        if self.no_fork {
+            return Err(Failure::usage(
+                "with -F no `run` stays to renew the lease of a fleet lock; omit -F",
+            ));
+        }
+        Ok(fleet::Job {
+            name: &self.name,
+            description: self.description(),
+            waiting: &self.waiting,
+            place: &self.place,
+            sharing: &self.sharing,
+            lifeline: !self.close,
+            program: self.program(),
+            arguments: self.arguments(),
+        })
     }
 
     /// Refuses options of flock(1) that this program does not have, with the reason.
@@ -174,25 +203,22 @@ impl Args {
         if let Some(signal) = Interrupts::caught() {
             return Ok(Ending::Signal(signal)); // it came before the command was started
         }
-        if let (true, Some(lifeline)) = (self.no_fork, lifeline) {
-            return Err(self.cannot_execute(&child::become_program(
-                self.command(),
-                mask,
-                lifeline,
-            )));
+        let image = Image::new(&self.program(), self.arguments(), &[])
+            .map_err(|error| cannot_execute(&self.program(), &error))?;
+        let plan = Plan { image, mask, lifeline, dies_with_us: false };
+        if self.no_fork && lifeline.is_some() {
+            return Err(cannot_execute(&self.program(), &child::become_program(&plan)));
         }
-        let running = child::Running::start(self.command(), mask, lifeline, &signals);
-        let mut running = running.map_err(|error| self.cannot_execute(&error))?;
+        let running = child::Running::start(&plan, &signals);
+        let mut running = running.map_err(|error| cannot_execute(&self.program(), &error))?;
         running.wait(&signals).map_err(failed)
     }
 
-    fn command(&self) -> Command {
-        let mut command = Command::new(self.program());
+    fn arguments(&self) -> Vec<&OsStr> {
         match &self.line {
-            Some(line) => command.arg("-c").arg(line),
-            None => command.args(self.command.iter().skip(1)),
-        };
-        command
+            Some(line) => vec![OsStr::new("-c"), line],
+            None => self.command.iter().skip(1).map(OsString::as_os_str).collect(),
+        }
     }
 
     fn program(&self) -> OsString {
@@ -209,38 +235,5 @@ impl Args {
         let command =
             || self.line.as_deref().map(OsStr::to_string_lossy).map_or_else(words, Into::into);
         self.description.clone().unwrap_or_else(|| shortened(&command(), DESCRIPTION_MAX))
-    }
-
-    fn cannot_execute(&self, error: &std::io::Error) -> Failure {
-        let program = self.program();
-        let is_path = program.as_encoded_bytes().contains(&b'/');
-        let (code, remedy) = match error.raw_os_error() {
-            Some(libc::ENOMEM) => (SYSTEM, "free memory"),
-            Some(libc::EAGAIN) => (
-                SYSTEM,
-                "raise the limit of processes (ulimit -u, or pids.max of the control group)",
-            ),
-            Some(libc::EMFILE) => (SYSTEM, "close descriptors or raise their limit (ulimit -n)"),
-            Some(libc::ENFILE) => {
-                (SYSTEM, "the whole system is out of descriptors; raise fs.file-max")
-            }
-            Some(libc::E2BIG) => (UNAVAILABLE, "shorten its arguments and the environment"),
-            Some(libc::EACCES) => (
-                UNAVAILABLE,
-                "make it executable, its directories searchable, and check mount option noexec",
-            ),
-            Some(libc::ENOEXEC) => (UNAVAILABLE, "use a program for this machine"),
-            Some(libc::ETXTBSY) => (UNAVAILABLE, "wait until it is written"),
-            Some(libc::ENOENT) if is_path && Path::new(&program).exists() => {
-                (UNAVAILABLE, "its interpreter is missing: check its first line, or ldd(1)")
-            }
-            Some(libc::ENOENT) if is_path => (UNAVAILABLE, "check its path"),
-            Some(libc::ENOENT) => (UNAVAILABLE, "check its name and PATH"),
-            _ => (UNAVAILABLE, "see execve(2)"),
-        };
-        Failure::new(
-            code,
-            format!("cannot execute {:?}: {error}; {remedy}", program.to_string_lossy()),
-        )
     }
 }

@@ -82,14 +82,51 @@ impl Interrupts {
 
     /// Returns the first signal that was caught.
     pub(crate) fn caught() -> Option<i32> {
-        // Partner: `on_signal`, on this thread.
+        // Partner: `on_signal`, on this thread, or on the ear's: a stale value is read again after
+        // the ear was joined.
         Some(CAUGHT.load(Relaxed)).filter(|signal| *signal != 0)
+    }
+}
+
+/// A thread that takes the signals of this process during the wait, so that every other thread may
+/// have them blocked.
+///
+/// The client of the fleet starts threads while it waits and while the lock is held. They inherit
+/// the mask of the thread that starts them, and must never be given a signal: once the handlers are
+/// gone, it would end the process.
+#[cfg(feature = "fleet")]
+pub(crate) struct Ear {
+    end: std::sync::mpsc::Sender<()>,
+    thread: std::thread::JoinHandle<()>,
+}
+
+#[cfg(feature = "fleet")]
+impl Ear {
+    /// Blocks [`FORWARDED`] and SIGCHLD in this thread, and starts the thread that has this mask
+    /// instead.
+    pub(crate) fn open(_: &Interrupts, mask: Mask) -> io::Result<Self> {
+        block();
+        // A thread that has it unblocked would discard it.
+        change(libc::SIG_BLOCK, &set_of(&[libc::SIGCHLD]));
+        let (end, ended) = std::sync::mpsc::channel();
+        let listen = move || {
+            mask.restore();
+            let _ = ended.recv(); // an error is the end, too
+        };
+        let thread = std::thread::Builder::new().name("shmlock-ear".into()).spawn(listen)?;
+        Ok(Self { end, thread })
+    }
+
+    /// Ends the thread. A signal that comes from now on stays pending.
+    pub(crate) fn close(self) {
+        drop(self.end);
+        let _ = self.thread.join(); // it does not panic
     }
 }
 
 /// Notes a signal, and ends the wait. Async-signal-safe: an atomic access, and [`ExitEvent::set`].
 extern "C" fn on_signal(signal: libc::c_int) {
-    // Partner: `Interrupts::caught`, on this thread. The program ends by the first signal.
+    // Partner: `Interrupts::caught`, on this thread or on the main one. The program ends by the first signal.
     let _ = CAUGHT.compare_exchange(0, signal, Relaxed, Relaxed);
     if let Some(event) = EVENT.get() {
         let _ = event.set(); // fails in a forked child only

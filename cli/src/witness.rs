@@ -48,7 +48,9 @@ impl Witness {
         let (reports, end) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).ok()?;
         let parent = getpid();
         // SAFETY:
-        // * This process has one thread, so that the child finds nothing half-way.
+        // * With --fleet this process has more threads, and the child allocates. glibc and musl
+        //   (since 1.2.2) leave their allocator whole in the child, and nothing else that the child
+        //   uses has a lock.
         // * The child does not return from here.
         match unsafe { libc::fork() } {
             -1 => None,
@@ -99,6 +101,12 @@ impl Witness {
             .ok()
             .and_then(|bit| pending.checked_shr(bit))
             .is_some_and(|rest| rest & 1 == 1)
+    }
+
+    /// Returns the process id.
+    #[cfg(feature = "fleet")]
+    pub(crate) fn pid(&self) -> Pid {
+        self.pid
     }
 
     /// Returns `true` if the witness has ended, so that no report comes.

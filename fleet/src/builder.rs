@@ -114,6 +114,23 @@ impl FleetBuilder {
         self
     }
 
+    /// Changes the settings of the local lock: its mode, its trusted owner, its lifeline.
+    ///
+    /// Its directory, description and exit event have calls of their own here.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # use shmlock_fleet::FleetLock;
+    /// let lock = FleetLock::builder("deploy", ["http://10.0.0.7:2379"])
+    ///     .local(|local| local.mode(0o660))
+    ///     .open()?;
+    /// # Ok::<(), shmlock_fleet::Error>(())
+    /// ```
+    pub fn local(mut self, change: impl FnOnce(shmlock::Builder) -> shmlock::Builder) -> Self {
+        self.local = change(self.local);
+        self
+    }
+
     /// Sets the event that ends a wait, on the local lock and in the fleet:
     /// [`Error::is_cancelled`](crate::Error::is_cancelled) knows both errors. A wait in the fleet looks at it
     /// twenty times a second.

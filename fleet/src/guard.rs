@@ -95,6 +95,15 @@ impl<'a> FleetGuard<'a> {
         self.session.as_ref().map_or(Duration::ZERO, |session| session.hold().left())
     }
 
+    /// Returns for how long the own deadline has passed; zero if the lock is not lost, or was lost
+    /// for another reason. Never blocks on the network.
+    ///
+    /// Once this time exceeds the margin, another machine may have acquired the lock.
+    #[must_use]
+    pub fn overdue(&self) -> Duration {
+        self.session.as_ref().map_or(Duration::ZERO, |session| session.hold().overdue())
+    }
+
     /// Checks that the lock is not lost. Never blocks on the network.
     ///
     /// # Errors

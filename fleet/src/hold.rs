@@ -71,6 +71,16 @@ impl Hold {
         state.loss(now).map_or_else(|| now.until(state.deadline()), |_| Duration::ZERO)
     }
 
+    /// Returns the time since the deadline, if that has ended the lease.
+    pub(crate) fn overdue(&self) -> Duration {
+        let mut state = self.state();
+        let now = BootInstant::now();
+        match state.loss(now) {
+            Some(Loss::DeadlinePassed) => state.deadline().until(now),
+            _ => Duration::ZERO,
+        }
+    }
+
     pub(crate) fn extend(&self, deadline: BootInstant) {
         let mut state = self.state();
         state.extend(BootInstant::now(), deadline);

@@ -51,6 +51,15 @@ impl FleetLock {
         self.local.name()
     }
 
+    /// Returns the lock of this name on this machine, which every acquisition acquires first.
+    ///
+    /// For looking at it, as at its holder. A hold on it alone keeps this machine's processes out,
+    /// and no other machine's.
+    #[must_use]
+    pub fn local(&self) -> &ShmLock {
+        &self.local
+    }
+
     /// Acquires the lock, and waits for its turn without a limit.
     ///
     /// Blocks, on the local lock first. A waiter of the fleet sleeps on a watch of the key before

@@ -83,7 +83,7 @@ fn a_deleted_key_is_an_event_for_its_holder() {
     scene.members[0].ctl(&["del", "--prefix", &scene.prefix()]);
     assert_eq!(told.recv(), Ok(Loss::KeyGone));
     assert!(guard.is_lost() && event.is_set().expect("an event"));
-    assert_eq!(guard.time_left(), Duration::ZERO);
+    assert_eq!((guard.time_left(), guard.overdue()), (Duration::ZERO, Duration::ZERO));
     assert!(matches!(guard.check(), Err(Error::Lost { loss: Loss::KeyGone, .. })));
     assert!(guard.release().is_err_and(|error| error.is_lost()));
     lock.lock().expect("the local lock is free").release().expect("it was held");
@@ -99,8 +99,9 @@ fn a_holder_without_servers_loses_at_its_own_deadline() {
     let guard = lock.lock().expect("it is free");
     assert!(guard.time_left() <= Duration::from_secs(TTL) * 9 / 10, "the margin is a tenth");
     scene.members[0].kill();
+    assert_eq!(guard.overdue(), Duration::ZERO);
     assert_eq!(told.recv(), Ok(Loss::DeadlinePassed));
-    assert!(guard.is_lost());
+    assert!(guard.is_lost() && guard.overdue() > Duration::ZERO);
     drop(guard);
     scene.members[0].restart();
     lock.lock().expect("the local lock is free").release().expect("it was held");

@@ -1,0 +1,136 @@
+//! Acquires a fleet lock as the arguments say, and reports the wait, as the local `acquire` does.
+
+use std::time::{Duration, Instant};
+
+use shmlock_fleet::{Error, FleetGuard, FleetHolder, FleetLock};
+
+use super::failure::failure;
+use crate::args::Waiting;
+use crate::display::in_seconds;
+use crate::exit::{Failure, SYSTEM, remark};
+use crate::owner::{dead, held_by};
+use crate::process::File;
+use crate::signals::{Ear, Interrupts, Mask};
+
+/// Acquires the lock, and declares the local one consistent after the death of an owner. `None`
+/// after a signal: the lock is not held. From here on the signals are blocked in this thread.
+///
+/// The failure of a timeout names the holder if it `explains`.
+pub(super) fn acquire<'a>(
+    lock: &'a FleetLock,
+    waiting: &Waiting,
+    explains: bool,
+    mask: Mask,
+    interrupts: &Interrupts,
+) -> Result<Option<FleetGuard<'a>>, Failure> {
+    let begin = Instant::now();
+    let ear = Ear::open(interrupts, mask).map_err(|error| {
+        Failure::new(SYSTEM, format!("cannot start a thread that waits for signals: {error}"))
+    })?;
+    let outcome = wait(lock, waiting, begin);
+    ear.close();
+    let guard = match outcome {
+        Ok(Some(guard)) => guard,
+        Ok(None) => return Err(busy(lock, waiting, explains, None)),
+        Err(error) if error.is_cancelled() => return Ok(None),
+        Err(error) if error.is_timed_out() => {
+            return Err(busy(lock, waiting, explains, Some(&error)));
+        }
+        Err(error) => return Err(failure(error)),
+    };
+    let name = lock.name();
+    if waiting.verbose {
+        let (took, token) = (begin.elapsed().as_secs_f64(), guard.fencing_token());
+        remark(&format!("getting fleet lock {name:?} took {took:.6} s; fencing token {token}"));
+    }
+    let local = guard.local();
+    if let Some(recovered) = local.recovered() {
+        if waiting.verbose {
+            let dead = dead(recovered.dead.as_ref(), File::at(lock.local().path()));
+            remark(&format!(
+                "recovered lock {name:?} of this machine: its owner died holding it ({dead})"
+            ));
+        }
+        local.declare_consistent()?;
+    }
+    Ok(Some(guard))
+}
+
+/// Waits for the lock. `None` if one try was all, and it was not free.
+fn wait<'a>(
+    lock: &'a FleetLock,
+    waiting: &Waiting,
+    begin: Instant,
+) -> shmlock_fleet::Result<Option<FleetGuard<'a>>> {
+    let timeout = waiting.timeout();
+    if timeout == Some(Duration::ZERO) {
+        return lock.try_lock();
+    }
+    if waiting.verbose {
+        // One try more than without -v: only a lock that is not free is reported.
+        if let Some(guard) = lock.try_lock()? {
+            return Ok(Some(guard));
+        }
+        remark(&format!("waiting for fleet lock {:?}, {}", lock.name(), holder_of(lock)));
+    }
+    match timeout.and_then(|timeout| begin.checked_add(timeout)) {
+        Some(until) => lock.try_lock_until(until),
+        None => lock.lock(),
+    }
+    .map(Some)
+}
+
+/// Returns the failure for a lock that was not free in time; it has no words unless it `explains`.
+fn busy(lock: &FleetLock, waiting: &Waiting, explains: bool, error: Option<&Error>) -> Failure {
+    if !explains {
+        return Failure::silent(waiting.conflict_exit_code);
+    }
+    let holder = match error {
+        Some(Error::TimedOut { holder: Some(holder), .. }) => held_by_contender(holder),
+        Some(Error::Local(error)) => on_this_machine(&held_by(error.holder(), file(lock))),
+        _ => holder_of(lock),
+    };
+    let name = lock.name();
+    let line = match waiting.timeout().filter(|timeout| *timeout > Duration::ZERO) {
+        Some(timeout) => format!(
+            "fleet lock {name:?} was not free within {}: {holder}; wait longer, or see what the \
+             holder does",
+            in_seconds(timeout)
+        ),
+        None => format!("fleet lock {name:?} is not free: {holder}; wait for it or try later"),
+    };
+    Failure::new(waiting.conflict_exit_code, line)
+}
+
+/// Names the holder: of this machine's lock, or else of the fleet's.
+fn holder_of(lock: &FleetLock) -> String {
+    if let Ok(Some(holder)) = lock.local().holder() {
+        return on_this_machine(&held_by(Some(&holder), file(lock)));
+    }
+    match lock.holder() {
+        Ok(Some(holder)) => held_by_contender(&holder),
+        Ok(None) => held_by(None, None),
+        Err(error) => format!("its holder cannot be read: {error}"),
+    }
+}
+
+fn file(lock: &FleetLock) -> Option<File> {
+    File::at(lock.local().path())
+}
+
+fn on_this_machine(holder: &str) -> String {
+    format!("on this machine {holder}")
+}
+
+/// Names a holder of the fleet.
+fn held_by_contender(holder: &FleetHolder) -> String {
+    let mut words = match (holder.host.as_str(), holder.pid) {
+        ("", 0) => vec!["held by a process that says nothing of itself".to_owned()],
+        (host, pid) => vec![format!("held by pid {pid} on {}", host.escape_debug())],
+    };
+    if !holder.description.is_empty() {
+        words.push(format!("\"{}\"", holder.description.escape_debug()));
+    }
+    words.push(format!("fencing token {}", holder.fencing_token));
+    words.join(", ")
+}

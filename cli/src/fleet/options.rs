@@ -1,0 +1,187 @@
+//! Reads the options of a fleet lock from the command line and the environment.
+
+use std::env;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use shmlock_fleet::{DEFAULT_TTL, FleetBuilder, FleetLock};
+
+use crate::args::seconds;
+use crate::exit::{Failure, NO_INPUT};
+
+/// The value of `--fleet` that stands for the variable [`URLS`].
+const FROM_ENVIRONMENT: &str = "env";
+
+const URLS: &str = "SHMLOCK_FLEET";
+const AUTHORITY: &str = "SHMLOCK_FLEET_CA";
+const CERTIFICATE: &str = "SHMLOCK_FLEET_CERT";
+const KEY: &str = "SHMLOCK_FLEET_KEY";
+const USER: &str = "SHMLOCK_FLEET_USER";
+const PASSWORD: &str = "SHMLOCK_FLEET_PASSWORD";
+const PASSWORD_FILE: &str = "SHMLOCK_FLEET_PASSWORD_FILE";
+
+/// The cluster, and the terms of a lease.
+#[derive(Clone, Debug, clap::Args)]
+#[allow(clippy::doc_markdown, reason = "the text is the help")]
+#[command(next_help_heading = "Options of a lock over machines")]
+pub(crate) struct Options {
+    /// Lock over all machines that use this cluster of etcd: URLs of its members, or `env`
+    ///
+    /// Such as http://10.0.0.7:2379,http://10.0.0.8:2379. With the word `env` the URLs are
+    /// those of the variable SHMLOCK_FLEET. The lock of this machine comes first, so that
+    /// one process of each machine contends.
+    #[arg(long, value_name = "URL[,URL...]", verbatim_doc_comment)]
+    fleet: Option<String>,
+
+    /// The lease ends so long after its last renewal, in whole seconds [default: 10]
+    ///
+    /// The others wait so long for a machine that died. A holder that reaches no majority
+    /// of the members for about a third of this time, more for `hold`, loses the lock.
+    #[arg(long, value_name = "SECS", requires = "fleet", verbatim_doc_comment)]
+    ttl: Option<u32>,
+
+    /// The time from TERM to KILL for the command if the lock is lost [default: a fifth of --ttl]
+    ///
+    /// At most four tenths of it. TERM is sent so much earlier, and KILL a tenth of --ttl
+    /// before the lease can end.
+    #[arg(
+        long,
+        value_name = "SECS",
+        requires = "fleet",
+        value_parser = seconds,
+        verbatim_doc_comment
+    )]
+    grace: Option<Duration>,
+
+    /// PEM file of the authorities that may sign the servers' certificates [env: SHMLOCK_FLEET_CA]
+    #[arg(long, value_name = "FILE", requires = "fleet")]
+    fleet_ca: Option<PathBuf>,
+
+    /// PEM file of this client's certificate [env: SHMLOCK_FLEET_CERT]
+    #[arg(long, value_name = "FILE", requires = "fleet")]
+    fleet_cert: Option<PathBuf>,
+
+    /// PEM file of its private key [env: SHMLOCK_FLEET_KEY]
+    #[arg(long, value_name = "FILE", requires = "fleet")]
+    fleet_key: Option<PathBuf>,
+
+    /// The user of etcd [env: SHMLOCK_FLEET_USER]; the password is never an argument
+    #[arg(long, value_name = "USER", requires = "fleet")]
+    fleet_user: Option<String>,
+
+    /// A file whose first line is the password [env: SHMLOCK_FLEET_PASSWORD_FILE; or the password
+    /// itself in SHMLOCK_FLEET_PASSWORD]
+    #[arg(long, value_name = "FILE", requires = "fleet")]
+    fleet_password_file: Option<PathBuf>,
+}
+
+/// The cluster and how to reach it.
+pub(crate) struct Cluster {
+    pub(super) urls: Vec<String>,
+    pub(super) authority: Option<PathBuf>,
+    pub(super) identity: Option<(PathBuf, PathBuf)>,
+    pub(super) credentials: Option<(String, String)>,
+    pub(super) ttl: Duration,
+    pub(super) grace: Duration,
+}
+
+impl Options {
+    /// Returns the cluster; `None` without `--fleet`.
+    pub(crate) fn cluster(&self) -> Result<Option<Cluster>, Failure> {
+        let Some(given) = &self.fleet else { return Ok(None) };
+        let urls = if given == FROM_ENVIRONMENT { from_environment()? } else { given.clone() };
+        let ttl = self.ttl.map_or(DEFAULT_TTL, |seconds| Duration::from_secs(seconds.into()));
+        let grace = self.grace.unwrap_or(ttl / 5);
+        if grace > ttl * 2 / 5 {
+            return Err(Failure::usage(format!(
+                "--grace {} is more than four tenths of --ttl {}: too little time would be left \
+                 for renewals; give a longer --ttl, or a shorter --grace",
+                grace.as_secs_f64(),
+                ttl.as_secs()
+            )));
+        }
+        Ok(Some(Cluster {
+            urls: urls.split(',').map(|url| url.trim().to_owned()).collect(),
+            authority: path(self.fleet_ca.as_ref(), AUTHORITY),
+            identity: self.identity()?,
+            credentials: self.credentials()?,
+            ttl,
+            grace,
+        }))
+    }
+
+    fn identity(&self) -> Result<Option<(PathBuf, PathBuf)>, Failure> {
+        let certificate = path(self.fleet_cert.as_ref(), CERTIFICATE);
+        match (certificate, path(self.fleet_key.as_ref(), KEY)) {
+            (None, None) => Ok(None),
+            (Some(certificate), Some(key)) => Ok(Some((certificate, key))),
+            _ => Err(Failure::usage(format!(
+                "a certificate needs its private key, and a key its certificate; give both \
+                 --fleet-cert and --fleet-key, or both {CERTIFICATE} and {KEY}"
+            ))),
+        }
+    }
+
+    fn credentials(&self) -> Result<Option<(String, String)>, Failure> {
+        let user = self.fleet_user.clone().or_else(|| variable(USER));
+        let Some(user) = user else { return Ok(None) };
+        // An argument precedes the environment, and of the environment the file.
+        let Some(file) = path(self.fleet_password_file.as_ref(), PASSWORD_FILE) else {
+            let password = env::var(PASSWORD).map_err(|_| {
+                Failure::usage(format!(
+                    "there is no password for the user {user:?} of etcd; name its file by \
+                     --fleet-password-file or {PASSWORD_FILE}, or set {PASSWORD}"
+                ))
+            })?;
+            return Ok(Some((user, password)));
+        };
+        let text = std::fs::read_to_string(&file).map_err(|error| {
+            let file = file.display();
+            Failure::new(NO_INPUT, format!("cannot read the password in {file}: {error}; check it"))
+        })?;
+        Ok(Some((user, text.lines().next().unwrap_or_default().to_owned())))
+    }
+}
+
+impl Cluster {
+    /// Begins to open the lock of this name, with a deadline of the own that leaves `margin`.
+    pub(super) fn builder(&self, name: &str, margin: Duration) -> FleetBuilder {
+        let mut builder =
+            FleetLock::builder(name, self.urls.iter().cloned()).ttl(self.ttl).margin(margin);
+        if let Some(file) = &self.authority {
+            builder = builder.tls_authority(file);
+        }
+        if let Some((certificate, key)) = &self.identity {
+            builder = builder.tls_identity(certificate, key);
+        }
+        if let Some((user, password)) = &self.credentials {
+            builder = builder.credentials(user, password);
+        }
+        builder
+    }
+
+    /// Returns what the clocks of two machines may differ by within a TTL: a tenth of it.
+    pub(super) fn drift(&self) -> Duration {
+        self.ttl / 10
+    }
+}
+
+/// Returns the value of a variable; `None` if it is not set, or empty.
+fn variable(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+fn from_environment() -> Result<String, Failure> {
+    variable(URLS).ok_or_else(|| {
+        Failure::usage(format!(
+            "--fleet {FROM_ENVIRONMENT} takes the URLs from the variable {URLS}, which is not \
+             set; set it, such as {URLS}=http://10.0.0.7:2379"
+        ))
+    })
+}
+
+fn path(given: Option<&PathBuf>, variable: &str) -> Option<PathBuf> {
+    let from_environment = || env::var_os(variable).filter(|value: &OsString| !value.is_empty());
+    given.cloned().or_else(|| from_environment().map(PathBuf::from))
+}
