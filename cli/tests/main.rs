@@ -5,10 +5,14 @@
 
 mod clean;
 mod evidence;
+#[cfg(feature = "fleet")]
+mod fleet;
 mod generated;
 mod inherited;
 mod like_flock;
 mod locks;
+#[cfg(not(feature = "fleet"))]
+mod no_fleet;
 mod probe_memory;
 mod program;
 mod run;

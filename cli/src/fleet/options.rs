@@ -37,14 +37,14 @@ pub(crate) struct Options {
     /// The lease ends so long after its last renewal, in whole seconds [default: 10]
     ///
     /// The others wait so long for a machine that died. A holder that reaches no majority
-    /// of the members for about a third of this time, more for `hold`, loses the lock.
+    /// of the members for about a third of this time loses the lock.
     #[arg(long, value_name = "SECS", requires = "fleet", verbatim_doc_comment)]
     ttl: Option<u32>,
 
-    /// The time from TERM to KILL for the command if the lock is lost [default: a fifth of --ttl]
+    /// The time from TERM to KILL if the lock is lost [default: a fifth of --ttl]
     ///
-    /// At most four tenths of it. TERM is sent so much earlier, and KILL a tenth of --ttl
-    /// before the lease can end.
+    /// At most four tenths of --ttl. TERM is sent so long before the lease can end, and a
+    /// tenth of --ttl more, so that KILL comes in time.
     #[arg(
         long,
         value_name = "SECS",
@@ -54,25 +54,27 @@ pub(crate) struct Options {
     )]
     grace: Option<Duration>,
 
-    /// PEM file of the authorities that may sign the servers' certificates [env: SHMLOCK_FLEET_CA]
-    #[arg(long, value_name = "FILE", requires = "fleet")]
+    /// The authorities that may sign the servers' certificates [env: SHMLOCK_FLEET_CA]
+    #[arg(long, value_name = "PEM", requires = "fleet")]
     fleet_ca: Option<PathBuf>,
 
-    /// PEM file of this client's certificate [env: SHMLOCK_FLEET_CERT]
-    #[arg(long, value_name = "FILE", requires = "fleet")]
+    /// This client's certificate [env: SHMLOCK_FLEET_CERT]
+    #[arg(long, value_name = "PEM", requires = "fleet")]
     fleet_cert: Option<PathBuf>,
 
-    /// PEM file of its private key [env: SHMLOCK_FLEET_KEY]
-    #[arg(long, value_name = "FILE", requires = "fleet")]
+    /// The private key of the certificate [env: SHMLOCK_FLEET_KEY]
+    #[arg(long, value_name = "PEM", requires = "fleet")]
     fleet_key: Option<PathBuf>,
 
-    /// The user of etcd [env: SHMLOCK_FLEET_USER]; the password is never an argument
+    /// The user of etcd [env: SHMLOCK_FLEET_USER]
     #[arg(long, value_name = "USER", requires = "fleet")]
     fleet_user: Option<String>,
 
-    /// A file whose first line is the password [env: SHMLOCK_FLEET_PASSWORD_FILE; or the password
-    /// itself in SHMLOCK_FLEET_PASSWORD]
-    #[arg(long, value_name = "FILE", requires = "fleet")]
+    /// A file whose first line is the password [env: SHMLOCK_FLEET_PASSWORD_FILE]
+    ///
+    /// Or the password itself is in the variable SHMLOCK_FLEET_PASSWORD, which the command
+    /// inherits. It is never an argument, which every user of the machine can read.
+    #[arg(long, value_name = "FILE", requires = "fleet", verbatim_doc_comment)]
     fleet_password_file: Option<PathBuf>,
 }
 

@@ -1,0 +1,5 @@
+//! `--fleet`, with a real etcd. A machine is a directory of its own for the local locks.
+
+mod ending;
+mod run;
+mod scene;

@@ -1,0 +1,96 @@
+//! Provides a test's etcd, lock and machines.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use shmlock_tests::Fixture;
+use shmlock_tests::etcd::{Member, cluster, has_etcd};
+
+use crate::program::{Running, shmlock};
+
+/// The TTL of the tests in seconds: the shortest that etcd grants with its default settings.
+const TTL: &str = "2";
+
+/// What a test needs. Dropped, all of it is gone.
+pub(crate) struct Scene {
+    pub(crate) members: Vec<Member>,
+    pub(crate) name: String,
+    directory: PathBuf,
+    // Last: its drop looks for files that are left behind.
+    _fixture: Fixture,
+}
+
+impl Scene {
+    /// Returns `None`, and reports the test as skipped, where there is no etcd.
+    pub(crate) fn new() -> Option<Self> {
+        if !has_etcd() {
+            return None;
+        }
+        let fixture = Fixture::new();
+        let name = fixture.name("fleet").clone();
+        let directory = PathBuf::from("/dev/shm").join(format!("{name}.d"));
+        std::fs::create_dir_all(&directory).expect("a directory");
+        let members = cluster(&directory, 1, &[]);
+        Some(Self { members, name, directory, _fixture: fixture })
+    }
+
+    pub(crate) fn url(&self) -> String {
+        self.members[0].endpoint()
+    }
+
+    /// Returns the program with this verb for the lock on a machine.
+    pub(crate) fn verb(&self, verb: &str, machine: &str, options: &[&str]) -> Command {
+        self.verb_with_ttl(TTL, verb, machine, options)
+    }
+
+    /// Returns the same with another TTL in seconds.
+    pub(crate) fn verb_with_ttl(
+        &self,
+        ttl: &str,
+        verb: &str,
+        machine: &str,
+        options: &[&str],
+    ) -> Command {
+        let directory = self.directory.join(machine);
+        std::fs::create_dir_all(&directory).expect("a directory");
+        let mut command = shmlock([verb, &self.name, "--fleet", &self.url(), "--ttl", ttl]);
+        command.arg("--directory").arg(directory).args(options);
+        command
+    }
+
+    /// Returns the program that runs a command under the lock on a machine.
+    pub(crate) fn run(&self, machine: &str, options: &[&str]) -> Command {
+        self.verb("run", machine, options)
+    }
+
+    /// Starts it, and waits until its command says that it runs.
+    pub(crate) fn running(&self, machine: &str, options: &[&str]) -> Running {
+        Running::start(self.run(machine, options)).ready()
+    }
+
+    /// Deletes the keys of the lock, as an administrator may.
+    pub(crate) fn delete_keys(&self) {
+        self.members[0].ctl(&["del", "--prefix", &self.prefix()]);
+    }
+
+    pub(crate) fn prefix(&self) -> String {
+        format!("shmlock/{}/", self.name)
+    }
+
+    /// Returns the number of contenders, by etcd's own answer.
+    pub(crate) fn queue(&self) -> usize {
+        let keys = self.members[0].ctl(&["get", "--prefix", "--keys-only", &self.prefix()]);
+        keys.lines().filter(|line| !line.is_empty()).count()
+    }
+
+    pub(crate) fn until_queue_has(&self, contenders: usize) {
+        shmlock_tests::until(|| self.queue() == contenders);
+    }
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        self.members.clear();
+        let _ = std::fs::remove_dir_all(&self.directory);
+    }
+}
