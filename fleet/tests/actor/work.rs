@@ -34,7 +34,8 @@ pub(crate) fn work(lock: &FleetLock, store: &mut Store) -> String {
 fn hold(guard: FleetGuard<'_>, store: &mut Store, section: Duration) {
     let begin = Instant::now();
     let token = guard.fencing_token();
-    let enter = format!("enter {token} {}", std::process::id());
+    let pid = std::process::id();
+    let enter = format!("enter {token} {pid}");
     let is_accepted = store.ask(&enter) == "accepted" && {
         sleep(section / 2);
         let value = store.ask(&format!("read {token}"));
@@ -47,6 +48,7 @@ fn hold(guard: FleetGuard<'_>, store: &mut Store, section: Duration) {
     if !is_accepted && !guard.is_lost() {
         store.ask(&format!("early {token} {}", begin.elapsed().as_millis()));
     }
+    store.ask(&format!("leave {pid}"));
     let is_lost = guard.loss();
     store.note(match (guard.release(), is_lost) {
         (Ok(()), _) => "a release",

@@ -20,7 +20,7 @@ pub(crate) struct State {
     /// The workers are to rest.
     pub(crate) is_over: bool,
     greatest: u64,
-    /// The process that entered last.
+    /// The process that has entered and not left; 0 if there is none.
     pub(crate) holder: u32,
     /// The number that it keeps.
     pub(crate) value: u64,
@@ -119,6 +119,12 @@ impl State {
                 self.early.push((begin, now));
                 String::new()
             }
+            ["leave", pid] => {
+                if self.holder == pid.parse::<u32>().expect("a number") {
+                    self.holder = 0;
+                }
+                String::new()
+            }
             ["note", ..] => {
                 *self.notes.entry(line["note ".len()..].to_owned()).or_default() += 1;
                 String::new()
@@ -142,8 +148,12 @@ impl State {
             return "rest".into();
         }
         let long = TTL * 1200;
-        let section =
-            if self.random.u8(..16) == 0 { self.random.u64(..long) } else { self.random.u64(..20) };
+        let longest = match self.random.u8(..16) {
+            0 => long,
+            1..8 => 300,
+            _ => 20,
+        };
+        let section = self.random.u64(..longest);
         match self.random.u8(..4) {
             0 => format!("try {section}"),
             1 => format!("for {} {section}", self.random.u64(..long)),
