@@ -26,6 +26,8 @@ struct Shared {
 struct State {
     is_held: bool,
     delay: Duration,
+    /// The delay of the next piece alone.
+    once: Option<Duration>,
 }
 
 impl Gate {
@@ -42,13 +44,21 @@ impl Gate {
 
     /// Lets everything pass, each piece so late.
     pub fn delay(&self, delay: Duration) {
-        *self.state() = State { is_held: false, delay };
+        *self.state() = State { delay, ..State::default() };
         self.0.is_open.notify_all();
+    }
+
+    /// Lets the next piece pass so late, and what comes after it at once.
+    pub fn delay_once(&self, delay: Duration) {
+        self.state().once = Some(delay);
     }
 
     /// Returns once a piece that has arrived may go on.
     fn pass(&self) {
-        let delay = self.state().delay;
+        let delay = {
+            let mut state = self.state();
+            state.once.take().unwrap_or(state.delay)
+        };
         if !delay.is_zero() {
             thread::sleep(delay); // the disturbance itself
         }

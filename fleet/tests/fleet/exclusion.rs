@@ -1,5 +1,6 @@
 //! Tests mutual exclusion over machines.
 
+use crate::driver::Actor;
 use crate::scene::Scene;
 
 #[test]
@@ -64,4 +65,36 @@ fn a_time_limit_names_the_holder_and_leaves_the_queue() {
     assert_eq!(holder.ask("release"), "released");
     waiter.locks("for 300");
     assert_eq!(waiter.ask("release"), "released");
+}
+
+/// A waiter sleeps for its lease's time at most. This lease is long: only the watch wakes in time.
+#[test]
+fn a_waiter_is_woken_before_its_own_lease_needs_care() {
+    let Some(scene) = Scene::new(1) else { return };
+    let mut holder = scene.actor("a");
+    let mut arguments = scene.arguments("b", &scene.endpoints());
+    "100".clone_into(&mut arguments[2]);
+    let mut waiter = Actor::spawn(&arguments);
+    holder.locks("lock");
+    waiter.tell("lock");
+    scene.until_queue_has(2);
+    let member = &scene.members[0];
+    let grant = member.ctl(&["lease", "grant", "20"]);
+    assert_eq!(holder.ask("release"), "released");
+    waiter.has_locked();
+    let clock = grant.split(' ').nth(1).expect("lease ID granted …");
+    assert!(member.ctl(&["lease", "list"]).contains(clock), "twenty seconds have passed");
+    assert_eq!(waiter.ask("release"), "released");
+}
+
+#[test]
+fn a_release_and_a_refused_try_leave_no_lease() {
+    let Some(scene) = Scene::new(1) else { return };
+    let [mut holder, mut other] = ["a", "b"].map(|machine| scene.actor(machine));
+    let leases = || scene.members[0].ctl(&["lease", "list"]).lines().count() - 1; // a head line
+    holder.locks("lock");
+    assert_eq!(other.ask("try"), "busy");
+    assert_eq!(leases(), 1);
+    assert_eq!(holder.ask("release"), "released");
+    assert_eq!(leases(), 0);
 }

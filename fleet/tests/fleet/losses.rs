@@ -68,6 +68,26 @@ fn a_stopped_waiter_begins_again_and_gets_in() {
 }
 
 #[test]
+fn a_waiter_whose_key_is_deleted_queues_again() {
+    let Some(scene) = Scene::new(1) else { return };
+    let [mut holder, mut waiter] = ["a", "b"].map(|machine| scene.actor(machine));
+    let first = holder.locks("lock");
+    waiter.tell("lock");
+    scene.until_queue_has(2);
+    let order = ["--prefix", "--keys-only", "--sort-by=CREATE"];
+    let keys = scene.members[0].ctl(&[&["get", &scene.prefix()], &order[..]].concat());
+    scene.members[0].ctl(&["del", keys.lines().rfind(|line| !line.is_empty()).expect("a key")]);
+    // It must not take the empty place for its turn.
+    scene.until_queue_has(2);
+    assert_eq!(holder.ask("write"), "accepted");
+    assert_eq!(holder.ask("release"), "released");
+    assert!(waiter.has_locked() > first + 1);
+    assert_eq!(waiter.ask("write"), "accepted");
+    assert_eq!(waiter.ask("release"), "released");
+    assert!(scene.store.state().refused.is_empty());
+}
+
+#[test]
 fn a_deleted_key_is_an_event_for_its_holder() {
     let Some(scene) = Scene::new(1) else { return };
     let (tell, told) = channel();

@@ -4,7 +4,7 @@
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use shmlock_fleet::Loss;
+use shmlock_fleet::{FleetGuard, FleetLock, Loss};
 use shmlock_tests::network::Way;
 
 use crate::scene::Scene;
@@ -136,34 +136,52 @@ fn late_answers_and_late_members_change_no_account() {
 
 /// The lease's time begins when the server grants it, not when the late answer arrives.
 #[test]
-fn a_deadline_counts_from_the_request_although_the_answer_is_late() {
+fn a_deadline_counts_from_the_request_although_the_grant_is_late() {
+    a_late_answer_prolongs_no_hold(|way, lock| {
+        way.answers.delay_once(Duration::from_millis(1100));
+        lock.lock().expect("the lease still lives")
+    });
+}
+
+/// As does the time of each renewal.
+#[test]
+fn a_deadline_counts_from_the_request_although_the_renewal_is_late() {
+    a_late_answer_prolongs_no_hold(|way, lock| {
+        let guard = lock.lock().expect("it is free");
+        way.answers.delay_once(Duration::from_millis(800));
+        let mut before = Duration::MAX;
+        shmlock_tests::until(|| {
+            let left = guard.time_left();
+            let is_renewed = left > before;
+            before = left;
+            is_renewed || guard.is_lost() // lost: a busy machine
+        });
+        guard
+    });
+}
+
+/// Holds by `hold`, during which an answer is later than margin and etcd's own delay. Then the
+/// holder is cut off, and has lost when the successor gets in.
+fn a_late_answer_prolongs_no_hold(
+    hold: impl for<'a> FnOnce(&Way, &'a FleetLock) -> FleetGuard<'a>,
+) {
     let Some(scene) = Scene::new(1) else { return };
     let way = Way::to(scene.members[0].socket());
     let (tell, told) = channel();
     let lock = scene
         .builder_at("a", [way.endpoint()])
+        .margin(Duration::from_millis(50))
         .request_timeout(Duration::from_millis(1500))
         .on_loss(move |loss| tell.send(loss).expect("the test listens"))
         .open()
         .expect("a lock");
     let mut successor = scene.actor("b");
-    std::thread::scope(|scope| {
-        // The grant's answer is late by more than margin and etcd's own delay.
-        way.answers.delay(Duration::from_millis(1100));
-        scope.spawn(|| {
-            let leases = || scene.members[0].ctl(&["lease", "list"]).lines().count();
-            shmlock_tests::until(|| leases() > 1); // its head line, and a lease
-            way.answers.open(); // for what comes later
-            scene.until_queue_has(1);
-        });
-        let guard = lock.lock().expect("the lease still lives");
-        way.hold();
-        successor.tell("lock");
-        successor.has_locked();
-        assert!(guard.is_lost(), "the lease has ended before the own deadline");
-        assert_eq!(told.recv(), Ok(Loss::DeadlinePassed));
-        drop(guard);
-    });
+    let guard = hold(&way, &lock);
+    way.hold();
+    successor.locks("lock");
+    assert!(guard.is_lost(), "the lease has ended before the own deadline");
+    assert_eq!(told.recv(), Ok(Loss::DeadlinePassed));
+    drop(guard);
     way.open();
     assert_eq!(successor.ask("release"), "released");
     scene.settle(&mut [("b", &mut successor)]);
