@@ -1,7 +1,7 @@
-//! Names the mutants: each leaves one rule of the protocol out.
+//! Names the mutants: each leaves one rule out.
 
-/// A rule that is left out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// A rule that is left out, of the protocol or of the servers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Flaw {
     /// The holder believes in its lease until a server says otherwise.
     NoOwnDeadline,
@@ -9,16 +9,36 @@ pub(super) enum Flaw {
     DeadlineFromAnswer,
     /// The deadline has no margin.
     NoMargin,
-    /// The clock misses any number of ticks, as `CLOCK_MONOTONIC` does during a suspension.
-    ClockStandsStill,
-    /// A keep-alive counts in whatever term it was answered.
-    NoTermCheck,
     /// A renewal that arrives after the deadline moves it.
     LossUndone,
-    /// A key of the own name counts as the own key.
+    /// A keep-alive counts in whatever term it was answered.
+    NoTermCheck,
+    /// The reading comes before the keep-alive that it has to confirm.
+    ReadingFirst,
+    /// A renewal takes a key of the own name for the own key.
     NoRevisionCheck,
+    /// The first place is the lock, also after the own deadline.
+    NoCheckAtFirst,
+    /// A waiter that is woken takes the lock without another reading.
+    NoReadingAfterWake,
     /// The fencing token is the lease's number.
     TokenFromLease,
     /// The key is not bound to the lease.
     KeyWithoutLease,
+    /// The key has the name of the machine, so the next process of the machine finds the former's.
+    NameWithoutLease,
+    /// Each waiter watches the first key.
+    WatchFirst,
+    /// A waiter watches the key after its own.
+    WatchAfter,
+    /// A waiter watches only its own key.
+    WatchNothing,
+    /// A waiter watches only the key before its own.
+    WatchNotOwn,
+    /// The watch begins when it is asked for, and not at the reading.
+    WatchFromNow,
+    /// A server ends a lease before its time.
+    EarlyEnd,
+    /// The servers are restored from an older state: they have forgotten the newest key.
+    Restored,
 }

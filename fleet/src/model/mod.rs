@@ -1,130 +1,90 @@
-//! Searches every order of the protocol's steps with two contenders.
+//! Searches every order of the protocol's steps, in bounds.
+//!
+//! # The product's code and the model's
 //!
 //! The decisions are the product's own: [`own_deadline`](crate::protocol::own_deadline),
 //! [`place`](crate::protocol::place), [`judge`](crate::protocol::judge) and
-//! [`LeaseState`](crate::hold::LeaseState). The model adds what surrounds them.
+//! [`LeaseState`](crate::hold::LeaseState), with the margin of
+//! [`default_margin`](crate::settings::default_margin). The order of the steps around them is
+//! written a second time, in [`steps`]: `contend.rs`, `keeper.rs` and `session.rs` are not run.
+//! What a server does is written in [`server`].
 //!
-//! * **Messages** are lost, delayed without a bound, and doubled. A request that its sender has
-//!   given up may still arrive.
-//! * **Clocks** of the contenders may run slower than the server's: they miss one tick, which is
-//!   the margin. (A faster clock ends a hold earlier.)
-//! * **Contenders** may stop at any point for any time, or die.
-//! * **Servers**: an election, after which the former leader may still answer keep-alives. Leases
-//!   expire late or in time, never early.
-//! * **An administrator** may delete a key.
+//! # What happens in a search
 //!
-//! A search allows a number of faults (deaths, deletions, elections, requests that come late or
-//! twice), and a number of lost messages. Delays, stops and slow clocks are free.
+//! * **Messages** are lost, and answers are delayed, without a bound. With `strays`, a request
+//!   arrives twice, or after its sender has given up; one such request is under way at once.
+//! * **Clocks** of the contenders run at other rates than the servers'.
+//! * **Contenders** come again any number of times, stop for any time, withdraw, and die. The next
+//!   process of the machine comes while the dead one's key still stands.
+//! * **Leases** end in time or late. An **election** prolongs them, after which a former leader may
+//!   answer keep-alives. A restart of all servers is an election whose requests are all lost.
+//! * **Watches** tell, fall silent, or break: a waiter may read the queue at any time.
+//! * **An administrator** deletes keys.
 //!
-//! The promises are those of [`Breach`]. One contender has all these troubles. The other one acts
-//! at any time too, but its requests are answered at once, and its clock is right. The model leaves
-//! out: troubles of two contenders together, more than two contenders, more than one acquisition of
-//! each, a server's restart with an older state, and the threads of one process.
+//! No search has a last instant or a number of faults: [`canonical`] makes the states finite, and
+//! [`moves`] says why its moves are enough. The bounds are the contenders at once, the keys at once,
+//! the ticks of a TTL, and the kinds of events, as each [`Scope`] says. The promises are those of
+//! [`Breach`](scope::Breach).
+//!
+//! # What is left out
+//!
+//! * A time finer than a tick. Between two ticks, events have an order and no distance.
+//! * The threads of one process share what [`Hold`](crate::hold::Hold) guards: the model has each
+//!   access as one step.
+//! * Progress against an adversary. It is checked for one way to go on, the prompt one.
+//! * Errors that end a call (a wrong password, say): such a contender withdraws.
 
+mod canonical;
 mod flaw;
+mod holds;
+mod large;
 mod moves;
+mod mutants;
 mod progress;
+mod scope;
+mod search;
 mod server;
+mod steps;
 mod world;
 
-use std::collections::{HashSet, VecDeque};
-use std::hash::{DefaultHasher, Hash, Hasher};
+use scope::{SLOW, Scope};
+use search::{Report, search};
 
-use flaw::Flaw;
-use server::TTL;
-use world::{Breach, Scope, World};
+/// Two contenders with the slowest clock, and nothing but messages, clocks and withdrawals.
+const TWO: Scope = Scope {
+    contenders: 2,
+    keys: 2,
+    ttl: 2,
+    rates: &[SLOW],
+    renewals: true,
+    elections: false,
+    strays: false,
+    deletions: false,
+    deaths: false,
+    silence: false,
+    tries: false,
+    slow_requests: false,
+    writes: false,
+    exclusion: true,
+    progress: true,
+    flaw: None,
+};
 
-/// Returns a number for a state. Two states with one number would hide a part of the search; among
-/// a million states that happens in one search of thirty million.
-fn fingerprint(world: &World) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    world.hash(&mut hasher);
-    hasher.finish()
-}
+/// Three contenders whose leases are not renewed, so that the search is about the queue.
+const THREE: Scope = Scope { contenders: 3, keys: 3, renewals: false, ..TWO };
 
-/// Searches all states that can be reached, the nearest first. Returns their number, or the first
-/// breach.
-fn search(flaw: Option<Flaw>, scope: Scope) -> Result<usize, Breach> {
-    let begin = World::new(flaw, scope);
-    let mut seen = HashSet::from([fingerprint(&begin)]);
-    let mut finished = HashSet::new();
-    let mut open = VecDeque::from([begin]);
-    while let Some(world) = open.pop_front() {
-        for next in moves::all(&world)? {
-            if seen.insert(fingerprint(&next)) {
-                if scope.progress {
-                    progress::check(&next, &mut finished)?;
-                }
-                open.push_back(next);
-            }
+/// Searches, and prints the figures. Panics with the way to a breach.
+#[track_caller]
+fn keeps_its_promises(scope: &Scope) -> Report {
+    let begin = std::time::Instant::now();
+    match search(scope) {
+        Ok(report) => {
+            println!("{report:?} in {:.1} s", begin.elapsed().as_secs_f64());
+            report
+        }
+        Err((breach, way)) => {
+            let way: String = way.iter().map(|world| format!("{world:?}\n")).collect();
+            panic!("{breach:?} after\n{way}")
         }
     }
-    Ok(seen.len())
-}
-
-/// Clocks and messages alone.
-const EXCLUSION: Scope = Scope { faults: 0, losses: 0, end: TTL, writes: false, progress: false };
-const FAULT: Scope = Scope { faults: 1, ..EXCLUSION };
-const FAULTS2: Scope = Scope { faults: 2, ..EXCLUSION };
-const WRITES: Scope = Scope { losses: 1, writes: true, ..EXCLUSION };
-/// Faults come early, and each state is followed to its end, however late.
-const PROGRESS: Scope = Scope { end: 1, progress: true, ..FAULT };
-
-#[test]
-fn the_protocol_keeps_its_promises_whatever_clocks_and_messages_do() {
-    let states = search(None, WRITES).expect("no breach");
-    println!("{states} states");
-    assert!(states > 10_000, "the search has become small: {states} states");
-}
-
-#[test]
-fn the_protocol_keeps_its_promises_with_a_fault_and_goes_on_after_it() {
-    let states = search(None, PROGRESS).expect("no breach");
-    println!("{states} states");
-    assert!(states > 10_000, "the search has become small: {states} states");
-}
-
-#[test]
-fn without_its_own_deadline_a_holder_overlaps_its_successor() {
-    assert_eq!(search(Some(Flaw::NoOwnDeadline), EXCLUSION), Err(Breach::TwoHolders));
-}
-
-#[test]
-fn a_deadline_that_counts_from_the_answer_comes_too_late() {
-    assert_eq!(search(Some(Flaw::DeadlineFromAnswer), EXCLUSION), Err(Breach::TwoHolders));
-}
-
-#[test]
-fn without_a_margin_a_slow_clock_overlaps() {
-    assert_eq!(search(Some(Flaw::NoMargin), EXCLUSION), Err(Breach::TwoHolders));
-}
-
-#[test]
-fn a_clock_that_stands_still_while_suspended_overlaps() {
-    assert_eq!(search(Some(Flaw::ClockStandsStill), EXCLUSION), Err(Breach::TwoHolders));
-}
-
-#[test]
-fn without_comparing_the_terms_a_former_leader_prolongs_a_hold() {
-    assert_eq!(search(Some(Flaw::NoTermCheck), FAULT), Err(Breach::TwoHolders));
-}
-
-#[test]
-fn a_loss_that_a_late_renewal_undoes_is_none() {
-    assert_eq!(search(Some(Flaw::LossUndone), EXCLUSION), Err(Breach::LossUndone));
-}
-
-#[test]
-fn without_the_create_revision_a_key_put_again_passes_for_the_former() {
-    assert_eq!(search(Some(Flaw::NoRevisionCheck), FAULTS2), Err(Breach::RenewedWithoutKey));
-}
-
-#[test]
-fn a_token_from_the_lease_does_not_follow_the_order_of_holders() {
-    assert_eq!(search(Some(Flaw::TokenFromLease), WRITES), Err(Breach::HolderRefused));
-}
-
-#[test]
-fn a_key_without_a_lease_outlives_its_owner() {
-    assert_eq!(search(Some(Flaw::KeyWithoutLease), PROGRESS), Err(Breach::Stuck));
 }

@@ -1,344 +1,292 @@
 //! Lists the moves of the model: what may happen next.
+//!
+//! # What is one move
+//!
+//! A move is chosen so that fewer ones have the same outcomes.
+//!
+//! * **A request is sent when it arrives.** The sender alone knows when it was sent. It uses that
+//!   for the deadline only, where an earlier instant makes the lease end earlier by its own clock.
+//!   Then it withdraws, which it may do in any state. `slow_requests` searches the earlier instants
+//!   all the same. A request that arrives after its sender has given up is a stray one.
+//! * **A lost request** leaves everything as it was. **A lost answer** is one that its receiver has
+//!   not seen yet, and need not see: it may ask again, or withdraw, before it does. So losses need
+//!   no move, and happen any number of times.
+//! * **A contender that is stopped** makes no moves. So stops need none either.
+//! * **A faster clock** ends a lease earlier, which is no more than a withdrawal. `rates` may have
+//!   several, of which a contender's clock counts any at each tick.
+//! * **The tokens** of acquisitions rise strictly, or a promise is broken. Then the store accepts
+//!   no write after one with a greater token, and refuses none of the latest acquisition, however
+//!   late writes arrive. So writes are searched in one scope only.
 
 use super::flaw::Flaw;
-use super::server::{Answer, Key, Request, TTL};
-use super::world::{Breach, CONTENDERS, GRANTS, PROMPT, Pending, Phase, World, instant};
-use crate::hold::LeaseState;
-use crate::protocol::{Place, Renewal, Verdict, judge, place};
+use super::scope::{Breach, Scope, TICK};
+use super::steps::{Withdrawal, fencing_token, is_within_range};
+use super::world::{Answer, CONTENDERS, Keep, Phase, Stray, WRITES, World};
 
-/// Returns every state that may follow.
-pub(super) fn all(world: &World) -> Result<Vec<World>, Breach> {
-    let mut next = Vec::new();
-    let mut add = |world: World| world.check().map(|()| next.push(world));
-    for who in 0..CONTENDERS {
-        for request in requests(world, who) {
-            if request == Request::Grant && world.server.granted() >= GRANTS {
-                continue; // or lost answers would make leases without end
+/// The states that follow.
+struct Next<'a> {
+    world: &'a World,
+    scope: &'a Scope,
+    found: &'a mut Vec<World>,
+}
+
+/// Adds every state that may follow to `found`.
+pub(super) fn all(world: &World, scope: &Scope, found: &mut Vec<World>) -> Result<(), Breach> {
+    let mut next = Next { world, scope, found };
+    for index in 0..scope.contenders {
+        next.of_stay(index)?;
+        next.of_keeper(index)?;
+        next.of_write(index)?;
+    }
+    next.of_stray()?;
+    next.of_servers()?;
+    next.of_time()
+}
+
+impl Next<'_> {
+    /// Adds the state after `act`.
+    fn add(&mut self, act: impl FnOnce(&mut World) -> Result<(), Breach>) -> Result<(), Breach> {
+        let mut world = *self.world;
+        act(&mut world)?;
+        world.check(self.scope)?;
+        self.found.push(world);
+        Ok(())
+    }
+
+    /// Adds what the main thread of a contender may do.
+    fn of_stay(&mut self, index: usize) -> Result<(), Breach> {
+        let (world, scope) = (*self.world, *self.scope);
+        let one = world.contenders[index];
+        match (one.phase, one.answer) {
+            (Phase::Rest, _) => self.add(|next| {
+                next.contenders[index].phase = Phase::Join;
+                Ok(())
+            })?,
+            (Phase::Join, _) if world.server.has_room(&scope) => {
+                for age in self.ages() {
+                    self.add(|next| {
+                        next.grant(index, age, scope.ttl);
+                        Ok(())
+                    })?;
+                }
             }
-            let sent = send(world, who, request, None);
-            add(if who == PROMPT { at_once(sent)? } else { sent })?;
-        }
-        if let Some(world) = deliver(world, who) {
-            add(world)?;
-        }
-        if let Some(world) = deliver_to_former_leader(world, who) {
-            add(world)?;
-        }
-        if let Some(world) = receive(world, who)? {
-            add(world)?;
-        }
-        for world in faults(world, who) {
-            add(world)?;
-        }
-        if let Some(world) = write(world, who) {
-            add(world)?;
-        }
-        if let Some(world) = notice(world, who) {
-            add(if who == PROMPT { at_once(world)? } else { world })?;
-        }
-    }
-    if let Some((who, request)) = world.stray {
-        let mut world = World { stray: None, ..world.clone() };
-        world.server.handle(who, request, world.flaw);
-        add(world)?;
-    }
-    for index in 0..world.writes.len() {
-        add(arrive(world, index)?)?;
-    }
-    for lease in world.server.leases.iter().filter(|lease| lease.expires <= world.server.now) {
-        let mut world = world.clone();
-        world.server.end(lease.number);
-        add(world)?;
-    }
-    if world.server.term == 0 && world.acquisitions > 0 && world.faults > 0 {
-        let mut world = world.clone();
-        world.faults -= 1;
-        world.server.elect();
-        add(world)?;
-    }
-    if world.server.now < world.end {
-        for missed in 0..1 << PROMPT {
-            if let Some(world) = tick(world, missed) {
-                add(world)?;
+            (Phase::HasLease, _) if !one.is_lost() => self.put(index)?,
+            (Phase::Queued, _) if !one.is_lost() => {
+                self.add(|next| {
+                    next.look(index, &scope);
+                    Ok(())
+                })?;
+                let is_watching = one.answer == Answer::None && !one.watch.is_told;
+                if scope.silence && is_watching && one.watch.silent == 0 {
+                    self.add(|next| {
+                        next.contenders[index].watch.silent = scope.ttl;
+                        Ok(())
+                    })?;
+                }
+                if scope.has(Flaw::NoReadingAfterWake) && one.watch.is_told {
+                    self.add(|next| next.enter(index, &scope))?;
+                }
             }
+            _ => {}
         }
-    }
-    Ok(next)
-}
-
-/// Ends the request of the prompt contender, and the reading that follows a keep-alive.
-fn at_once(mut world: World) -> Result<World, Breach> {
-    while world.contenders[PROMPT].pending.is_some() {
-        world = deliver(&world, PROMPT).unwrap_or(world);
-        world = receive(&world, PROMPT)?.unwrap_or(world);
-    }
-    Ok(world)
-}
-
-/// Returns what this contender may ask for.
-pub(super) fn requests(world: &World, who: usize) -> Vec<Request> {
-    let contender = &world.contenders[who];
-    if contender.pending.is_some() {
-        return Vec::new();
-    }
-    let lease = contender.lease;
-    let keep = Request::KeepAlive { lease };
-    match contender.phase {
-        Phase::Idle => vec![Request::Grant],
-        Phase::HasLease => vec![Request::Put { lease }],
-        Phase::Queued { .. } => vec![Request::Look, keep],
-        Phase::Critical { token, .. } => {
-            vec![Request::Release { lease, revision: token }, keep]
-        }
-        Phase::Done | Phase::Dead => Vec::new(),
-    }
-}
-
-/// Sends a request. A reading that follows a keep-alive takes its answer along.
-pub(super) fn send(
-    world: &World,
-    who: usize,
-    request: Request,
-    renewal: Option<(u8, bool, u8)>,
-) -> World {
-    let mut world = world.clone();
-    let contender = &mut world.contenders[who];
-    if matches!(request, Request::Release { .. }) {
-        contender.phase = Phase::Done;
-        contender.state = None;
-    }
-    let sent = contender.clock;
-    contender.pending = Some(Pending { request, sent, answer: None, renewal });
-    world
-}
-
-/// Delivers the request under way to the leader.
-pub(super) fn deliver(world: &World, who: usize) -> Option<World> {
-    let pending = world.contenders[who].pending.clone().filter(|one| one.answer.is_none())?;
-    let mut world = world.clone();
-    let answer = world.server.handle(who, pending.request, world.flaw);
-    let token = match world.contenders[who].phase {
-        Phase::Queued { token } | Phase::Critical { token, .. } => Some(token),
-        _ => None,
-    };
-    let stands = world.server.keys.iter().any(|key| Some(key.revision) == token);
-    world.contenders[who].pending = Some(Pending { answer: Some((answer, stands)), ..pending });
-    Some(world)
-}
-
-fn deliver_to_former_leader(world: &World, who: usize) -> Option<World> {
-    let pending = world.contenders[who].pending.clone().filter(|one| one.answer.is_none())?;
-    let answer = world.server.handle_as_former_leader(pending.request)?;
-    let mut world = world.clone();
-    world.contenders[who].pending = Some(Pending { answer: Some((answer, true)), ..pending });
-    Some(world)
-}
-
-/// The contender reads the answer and goes on.
-pub(super) fn receive(world: &World, who: usize) -> Result<Option<World>, Breach> {
-    let Some(pending) = world.contenders[who].pending.clone() else { return Ok(None) };
-    let Some((answer, stands)) = pending.answer else { return Ok(None) };
-    let mut world = world.clone();
-    let deadline = world.deadline(who, pending.sent);
-    let contender = &mut world.contenders[who];
-    contender.pending = None;
-    match (contender.phase, answer) {
-        (Phase::Idle, Answer::Granted { lease }) => {
-            contender.lease = lease;
-            contender.state = Some(LeaseState::new(deadline));
-            contender.phase = Phase::HasLease;
-        }
-        (Phase::HasLease, Answer::NoLease) => contender.phase = Phase::Idle,
-        (Phase::HasLease, Answer::Keys { keys, .. }) => {
-            let name = (who, contender.lease);
-            if let Some(own) = keys.iter().find(|key| key.name == name) {
-                contender.phase = Phase::Queued { token: own.revision };
-                enter_if_first(&mut world, who, own.revision, &keys);
+        match one.answer {
+            Answer::None => {}
+            Answer::Granted { .. } => {
+                for tries in [false, true] {
+                    if !tries || scope.tries {
+                        self.add(|next| {
+                            next.receive_lease(index, tries, &scope);
+                            Ok(())
+                        })?;
+                    }
+                }
             }
+            Answer::Read { .. } => self.add(|next| next.receive_place(index, &scope))?,
         }
-        (Phase::Queued { token }, Answer::Keys { keys, .. }) if pending.renewal.is_none() => {
-            enter_if_first(&mut world, who, token, &keys);
+        if one.phase >= Phase::HasLease {
+            self.leave(index)?;
         }
-        (Phase::Queued { .. } | Phase::Critical { .. }, Answer::Kept { is_alive, term }) => {
-            let renewal = Some((pending.sent, is_alive, term));
-            return Ok(Some(send(&world, who, Request::Look, renewal)));
-        }
-        (Phase::Queued { token } | Phase::Critical { token, .. }, Answer::Keys { keys, term }) => {
-            let (sent, is_alive, renewed_in) = pending.renewal.unwrap_or_default();
-            let flaw = world.flaw;
-            let name = (who, contender.lease);
-            let own = keys.iter().find(|key| key.name == name).map(|key| match flaw {
-                Some(Flaw::NoRevisionCheck) => token,
-                _ => key.revision,
-            });
-            let read_in = if flaw == Some(Flaw::NoTermCheck) { renewed_in } else { term };
-            let verdict = judge(
-                token,
-                Renewal {
-                    ttl: i64::from(is_alive) * i64::from(TTL),
-                    renewed_in: u64::from(renewed_in),
-                    own_revision: own,
-                    read_in: u64::from(read_in),
-                },
-            );
-            renewed(&mut world, who, verdict, sent, stands)?;
-        }
-        _ => {}
+        Ok(())
     }
-    Ok(Some(world))
-}
 
-/// Acts on a renewal.
-fn renewed(
-    world: &mut World,
-    who: usize,
-    verdict: Verdict,
-    sent: u8,
-    stands: bool,
-) -> Result<(), Breach> {
-    let deadline = world.deadline(who, sent);
-    let flaw = world.flaw;
-    let contender = &mut world.contenders[who];
-    let now = instant(contender.clock);
-    let Some(state) = &mut contender.state else { return Ok(()) };
-    match verdict {
-        Verdict::Renewed if !stands => return Err(Breach::RenewedWithoutKey),
-        Verdict::Renewed if flaw == Some(Flaw::LossUndone) => *state = LeaseState::new(deadline),
-        Verdict::Renewed => state.extend(now, deadline),
-        Verdict::Unconfirmed => {}
-        Verdict::Expired | Verdict::KeyGone => {
-            contender.state = None;
-            contender.phase = match contender.phase {
-                Phase::Queued { .. } => Phase::Idle,
-                _ => Phase::Done,
-            };
+    fn put(&mut self, index: usize) -> Result<(), Breach> {
+        let (world, scope) = (*self.world, *self.scope);
+        let (one, name) = (world.contenders[index], world.name_of(index));
+        if !world.server.has_room(&scope) {
+            return Ok(());
         }
-    }
-    Ok(())
-}
-
-/// Enters the critical section if the own key is the first and the lease lives.
-fn enter_if_first(world: &mut World, who: usize, token: i64, keys: &[Key]) {
-    let mut keys: Vec<_> = keys
-        .iter()
-        .filter(|key| key.revision <= token)
-        .map(|key| (key.name, key.revision))
-        .collect();
-    keys.sort_by_key(|&(_, revision)| std::cmp::Reverse(revision));
-    let phase = match place(token, &keys) {
-        Place::First if !world.is_lost(who) => {
-            world.acquisitions += 1;
-            let token = match world.flaw {
-                Some(Flaw::TokenFromLease) => i64::from(world.contenders[who].lease),
-                _ => token,
-            };
-            Phase::Critical { token, acquisition: world.acquisitions }
+        let put = |next: &mut World| {
+            next.put(index, &scope);
+            Ok(())
+        };
+        self.add(put)?;
+        if scope.strays && world.stray == Stray::None {
+            self.add(|next| {
+                next.stray = Stray::Put { lease: one.lease, name, tries: one.tries };
+                put(next)
+            })?;
         }
-        Place::Gone => Phase::Idle,
-        Place::First | Place::Behind(_) => return,
-    };
-    world.contenders[who].phase = phase;
-}
-
-/// The contender sees that its lease is lost.
-pub(super) fn notice(world: &World, who: usize) -> Option<World> {
-    let contender = &world.contenders[who];
-    if !world.is_lost(who) || contender.has_lost {
-        return None;
+        Ok(())
     }
-    let mut world = world.clone();
-    let contender = &mut world.contenders[who];
-    match contender.phase {
-        // A session that ends withdraws its key.
-        phase @ (Phase::HasLease | Phase::Queued { .. }) => {
-            let revision = if let Phase::Queued { token } = phase { token } else { 0 };
-            let request = Request::Release { lease: contender.lease, revision };
-            let sent = contender.clock;
-            contender.phase = Phase::Idle;
-            contender.pending = Some(Pending { request, sent, answer: None, renewal: None });
+
+    fn leave(&mut self, index: usize) -> Result<(), Breach> {
+        let (world, scope) = (*self.world, *self.scope);
+        let (one, name) = (world.contenders[index], world.name_of(index));
+        self.add(|next| next.leave(index, Phase::Rest, Withdrawal::Whole))?;
+        if scope.deaths {
+            self.add(|next| next.leave(index, Phase::Rest, Withdrawal::KeyOnly))?;
+            self.add(|next| next.leave(index, Phase::Rest, Withdrawal::Lost))?;
         }
-        Phase::Critical { .. } => contender.has_lost = true,
-        _ => return None,
-    }
-    Some(world)
-}
-
-/// A holder that believes in its hold sends a write, which may take any time.
-fn write(world: &World, who: usize) -> Option<World> {
-    let Phase::Critical { token, acquisition } = world.contenders[who].phase else { return None };
-    if world.contenders[who].has_written || world.is_lost(who) {
-        return None;
-    }
-    let mut world = world.clone();
-    world.contenders[who].has_written = true;
-    world.writes.push((token, acquisition));
-    Some(world)
-}
-
-/// A write arrives at the store.
-fn arrive(world: &World, index: usize) -> Result<World, Breach> {
-    let mut world = world.clone();
-    let (token, acquisition) = world.writes.remove(index);
-    let last = world.store.last;
-    match world.store.write(token, acquisition) {
-        true if acquisition < last => Err(Breach::WentBack),
-        false if acquisition > last => Err(Breach::HolderRefused),
-        _ => Ok(world),
-    }
-}
-
-/// The faults that concern one contender.
-fn faults(world: &World, who: usize) -> Vec<World> {
-    let mut next = Vec::new();
-    if let Some(pending) = &world.contenders[who].pending {
-        // The answer, or the request, is lost; a request may arrive later all the same.
-        let mut lost = World { losses: world.losses.saturating_sub(1), ..world.clone() };
-        lost.contenders[who].pending = None;
-        if world.faults > 0 && world.stray.is_none() {
-            let mut late = lost.clone();
-            (late.stray, late.faults) = (Some((who, pending.request)), world.faults - 1);
-            next.push(late);
-            if pending.answer.is_none() {
-                let mut doubled = world.clone();
-                (doubled.stray, doubled.faults) = (Some((who, pending.request)), world.faults - 1);
-                next.push(doubled);
-            }
+        if scope.strays && world.stray == Stray::None {
+            self.add(|next| {
+                next.stray = Stray::Release { lease: one.lease, name, token: one.token };
+                next.leave(index, Phase::Rest, Withdrawal::Lost)
+            })?;
         }
-        if world.losses > 0 {
-            next.push(lost);
-        }
+        Ok(())
     }
-    if world.faults > 0 && !matches!(world.contenders[who].phase, Phase::Idle | Phase::Dead) {
-        let mut world = world.clone();
-        world.faults -= 1;
-        let contender = &mut world.contenders[who];
-        (contender.phase, contender.pending, contender.state) = (Phase::Dead, None, None);
-        next.push(world);
-    }
-    for index in 0..world.server.keys.len() {
-        if world.faults > 0 && world.server.keys[index].name.0 == who {
-            let mut world = world.clone();
-            world.faults -= 1;
-            world.server.keys.remove(index);
-            world.contenders[who].is_evicted = true;
-            next.push(world);
-        }
-    }
-    next
-}
 
-/// Time goes on. The clock of a contender in the set `missed` misses the tick.
-pub(super) fn tick(world: &World, missed: usize) -> Option<World> {
-    let mut world = world.clone();
-    world.server.now += 1;
-    for (who, contender) in world.contenders.iter_mut().enumerate() {
-        if missed & (1 << who) == 0 {
-            contender.clock += 1;
-        } else if contender.may_miss || world.flaw == Some(Flaw::ClockStandsStill) {
-            contender.may_miss = false;
+    /// Adds what the keeper of a contender may do. It begins when the key is put.
+    fn of_keeper(&mut self, index: usize) -> Result<(), Breach> {
+        let (world, scope) = (*self.world, *self.scope);
+        let one = world.contenders[index];
+        let goes_on = scope.has(Flaw::LossUndone) || !one.is_lost();
+        if !scope.renewals || one.phase < Phase::Queued || !goes_on {
+            return Ok(());
+        }
+        let read = |next: &mut World| {
+            next.read_own(index);
+            Ok(())
+        };
+        if scope.has(Flaw::ReadingFirst) && !matches!(one.keep, Keep::ReadFirst { .. }) {
+            self.add(read)?;
         } else {
-            return None;
+            for age in self.ages() {
+                self.keep_alive(index, age)?;
+            }
+        }
+        match one.keep {
+            Keep::Kept { .. } => self.add(read),
+            Keep::Read { .. } => self.add(|next| next.receive_renewal(index, &scope)),
+            Keep::None | Keep::ReadFirst { .. } => Ok(()),
         }
     }
-    Some(world)
+
+    fn keep_alive(&mut self, index: usize, age: u16) -> Result<(), Breach> {
+        let (world, scope) = (*self.world, *self.scope);
+        let lease = world.contenders[index].lease;
+        let keep = |next: &mut World, is_former| {
+            next.keep_alive(index, age, is_former, scope.ttl);
+            Ok(())
+        };
+        self.add(|next| keep(next, false))?;
+        if scope.strays && world.stray == Stray::None {
+            self.add(|next| {
+                next.stray = Stray::KeepAlive { lease };
+                keep(next, false)
+            })?;
+        }
+        if scope.elections {
+            self.add(|next| keep(next, true))?;
+        }
+        Ok(())
+    }
+
+    /// Adds the sending of a write by a holder that believes in its hold.
+    fn of_write(&mut self, index: usize) -> Result<(), Breach> {
+        let (world, scope) = (*self.world, *self.scope);
+        let one = world.contenders[index];
+        let free = (0..WRITES).find(|&slot| world.writes[slot] == (0, 0));
+        let Some(slot) = free.filter(|_| scope.writes && one.believes()) else { return Ok(()) };
+        self.add(|next| {
+            next.writes[slot] = (fencing_token(&one, &scope), one.acquisition);
+            Ok(())
+        })
+    }
+
+    /// Adds the arrival of the stray request.
+    fn of_stray(&mut self) -> Result<(), Breach> {
+        let scope = *self.scope;
+        let stray = self.world.stray;
+        if stray == Stray::None {
+            return Ok(());
+        }
+        self.add(|next| {
+            next.stray = Stray::None;
+            match stray {
+                Stray::None => {}
+                Stray::Put { lease, name, tries } => {
+                    next.server.put(lease, name, tries, &scope);
+                }
+                Stray::KeepAlive { lease } => {
+                    next.server.keep_alive(lease, scope.ttl);
+                }
+                Stray::Release { lease, name, token } => next.release(lease, name, token)?,
+            }
+            Ok(())
+        })
+    }
+
+    /// Adds what servers, an administrator and the store may do.
+    fn of_servers(&mut self) -> Result<(), Breach> {
+        let (world, scope) = (*self.world, *self.scope);
+        for lease in 1..=world.server.granted {
+            let left = world.server.leases[usize::from(lease) - 1];
+            if left == 0 {
+                self.add(|next| next.end(lease))?;
+            } else if scope.has(Flaw::EarlyEnd) && world.server.lives(lease) {
+                self.add(|next| next.end_early(lease))?;
+            }
+        }
+        if scope.elections {
+            self.add(|next| {
+                next.elect(scope.ttl);
+                Ok(())
+            })?;
+        }
+        // One deletion at a time: until the former owner has seen it, or its lease has ended.
+        if scope.deletions && !world.contenders.iter().any(|one| one.is_evicted) {
+            for key in world.server.keys() {
+                self.add(|next| next.evict(key.revision))?;
+            }
+        }
+        if scope.has(Flaw::Restored) && is_within_range(&world) {
+            self.add(World::restore)?;
+        }
+        for slot in 0..WRITES {
+            let (token, acquisition) = world.writes[slot];
+            if token != 0 {
+                self.add(|next| {
+                    next.writes[slot] = (0, 0);
+                    next.store.write(token, acquisition)
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds a tick, with each combination of the clocks' rates.
+    fn of_time(&mut self) -> Result<(), Breach> {
+        let scope = *self.scope;
+        let rates = scope.rates;
+        let clocks = u32::try_from(scope.contenders).expect("a few");
+        for mut choice in 0..rates.len().pow(clocks) {
+            let mut units = [rates[0]; CONTENDERS];
+            for unit in &mut units[..scope.contenders] {
+                *unit = rates[choice % rates.len()];
+                choice /= rates.len();
+            }
+            self.add(|next| {
+                next.tick(units, &scope);
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Returns how long ago a request may have been sent that arrives now.
+    fn ages(&self) -> Vec<u16> {
+        let ticks = if self.scope.slow_requests { u16::from(self.scope.ttl) } else { 1 };
+        (0..ticks).map(|tick| tick * TICK / 2).collect()
+    }
 }

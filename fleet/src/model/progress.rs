@@ -1,63 +1,81 @@
-//! Checks progress: once the faults have ended, each living contender gets and releases the lock.
+//! Checks progress: once the faults have ended, each contender that is under way gets the lock.
+//!
+//! From each state the model goes on in one way. Requests are answered at once, a watch that works
+//! tells, leases end in time, no process comes anew, and each holder releases at once. A round of
+//! that lasts a tick.
 
-use std::collections::HashSet;
+use super::canonical;
+use super::scope::{Breach, Scope};
+use super::server::LEASES;
+use super::steps::Withdrawal;
+use super::world::{Answer, CONTENDERS, Keep, Phase, World};
 
-use super::world::{Breach, CONTENDERS, Phase, World};
-use super::{fingerprint, moves};
+/// How many steps the main threads have within a tick. More are never needed, but for a flaw.
+const STEPS: usize = 40;
 
-/// No run from any state needs as many rounds: a round lasts one tick.
-const ROUNDS: usize = 40;
-
-/// How many answers a contender has within a tick: messages are faster than leases end.
-const STEPS: usize = 4;
-
-/// Goes on from a state without faults. `finished` has states from which the end was reached.
-pub(super) fn check(world: &World, finished: &mut HashSet<u64>) -> Result<(), Breach> {
-    let mut world = world.clone();
-    let mut visited = Vec::new();
-    for _ in 0..ROUNDS {
-        let is_over = |phase| matches!(phase, Phase::Done | Phase::Dead);
-        if world.contenders.iter().all(|one| is_over(one.phase))
-            || finished.contains(&fingerprint(&world))
-        {
-            finished.extend(visited);
-            return Ok(());
-        }
-        visited.push(fingerprint(&world));
-        for turn in 0..CONTENDERS * STEPS {
-            world = step(world, turn % CONTENDERS, turn / CONTENDERS)?;
-        }
-        let due = world.server.leases.iter().filter(|lease| lease.expires <= world.server.now);
-        for number in due.map(|lease| lease.number).collect::<Vec<_>>() {
-            world.server.end(number);
-        }
-        world = moves::tick(&world, 0).ok_or(Breach::Stuck)?;
+/// Returns the state after a round, or `None` if no contender is under way.
+pub(super) fn round(world: &World, scope: &Scope) -> Result<Option<World>, Breach> {
+    if world.contenders.iter().all(|one| one.phase == Phase::Rest) {
+        return Ok(None);
     }
-    Err(Breach::Stuck)
+    let mut world = *world;
+    for index in 0..CONTENDERS {
+        renew(&mut world, index, scope)?;
+    }
+    for _ in 0..STEPS {
+        let mut goes_on = false;
+        for index in 0..CONTENDERS {
+            goes_on |= step(&mut world, index, scope)?;
+            world.check(scope)?;
+        }
+        world = canonical::of(world, scope);
+        if !goes_on {
+            break;
+        }
+    }
+    for lease in 1..=LEASES {
+        if world.server.leases[lease - 1] == 0 {
+            world.end(u8::try_from(lease).expect("one of a few"))?;
+        }
+    }
+    world.tick([scope.rates[0]; CONTENDERS], scope);
+    Ok(Some(canonical::of(world, scope)))
 }
 
-/// One contender does what it does next, and has its answer at once. A waiter looks at the queue
-/// and renews its lease in turn.
-fn step(world: World, who: usize, turn: usize) -> Result<World, Breach> {
-    let world = match world.contenders[who].phase {
-        // A holder that has seen its loss stops, which ends its stay.
-        Phase::Critical { .. } if world.is_lost(who) => {
-            let mut world = world;
-            world.contenders[who].phase = Phase::Done;
-            return Ok(world);
+/// The main thread of a contender does what it does next. Returns `false` if it waits.
+fn step(world: &mut World, index: usize, scope: &Scope) -> Result<bool, Breach> {
+    let one = world.contenders[index];
+    match (one.phase, one.answer) {
+        (Phase::Rest, _) => return Ok(false),
+        (Phase::Join, Answer::Granted { .. }) => world.receive_lease(index, false, scope),
+        (Phase::Join, _) if !world.server.has_room(scope) => return Ok(false),
+        (Phase::Join, _) => world.grant(index, 0, scope.ttl),
+        (Phase::HasLease | Phase::Queued, _) if one.is_lost() => {
+            world.leave(index, Phase::Join, Withdrawal::Whole)?;
         }
-        _ => moves::notice(&world, who).unwrap_or(world),
-    };
-    let requests = moves::requests(&world, who);
-    let request = match world.contenders[who].phase {
-        // A renewal takes two turns.
-        Phase::Queued { .. } if turn % 3 == 0 => requests.last().copied(),
-        _ => requests.first().copied(),
-    };
-    let world = match request {
-        Some(request) => moves::send(&world, who, request, None),
-        None => world,
-    };
-    let world = moves::deliver(&world, who).unwrap_or(world);
-    Ok(moves::receive(&world, who)?.unwrap_or(world))
+        (_, Answer::Read { .. }) => world.receive_place(index, scope)?,
+        (Phase::HasLease, _) => world.put(index, scope),
+        (Phase::Queued, _) if one.watch.silent > 0 || !one.watch.is_told => return Ok(false),
+        (Phase::Queued, _) => world.look(index, scope),
+        (Phase::Critical, _) => world.leave(index, Phase::Rest, Withdrawal::Whole)?,
+    }
+    Ok(true)
+}
+
+/// A keeper ends the renewal that is under way, and renews once.
+fn renew(world: &mut World, index: usize, scope: &Scope) -> Result<(), Breach> {
+    for _ in 0..2 {
+        let one = world.contenders[index];
+        if one.phase < Phase::Queued || one.is_lost() || !scope.renewals {
+            return Ok(());
+        }
+        if one.keep == Keep::None {
+            world.keep_alive(index, 0, false, scope.ttl);
+        }
+        if matches!(world.contenders[index].keep, Keep::Kept { .. }) {
+            world.read_own(index);
+        }
+        world.receive_renewal(index, scope)?;
+    }
+    Ok(())
 }

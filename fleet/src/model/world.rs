@@ -1,177 +1,231 @@
 //! Defines one state of the model.
-
-use std::time::Duration;
+//!
+//! A state has no instants: it has times left and times passed. So runs without an end have few
+//! states. [`canonical`](super::canonical) says what else does not count.
 
 use super::flaw::Flaw;
-use super::server::{Answer, Request, Server, Store, TTL};
+use super::scope::{Breach, Scope};
+use super::server::{Server, Store};
 use crate::clock::BootInstant;
 use crate::hold::LeaseState;
 use crate::protocol::own_deadline;
 
-pub(super) const CONTENDERS: usize = 2;
-/// The contender whose requests are answered at once, at any time. The other one's are lost, late
-/// or doubled.
-pub(super) const PROMPT: usize = 1;
-/// The margin in ticks: a clock misses so many in a search.
-const MARGIN: u8 = 1;
-/// How many leases are granted in the search, to both contenders.
-pub(super) const GRANTS: u8 = 2;
+/// The most contenders.
+pub(super) const CONTENDERS: usize = 3;
+/// The most writes under way.
+pub(super) const WRITES: usize = 2;
 
-/// A broken promise.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Breach {
-    /// Two contenders believe that they hold the lock, and no key was deleted by hand.
-    TwoHolders,
-    /// The store accepted the write of an acquisition after that of a later one.
-    WentBack,
-    /// The store refused the write of the latest acquisition.
-    HolderRefused,
-    /// A renewal was accepted although the reading had not found the key.
-    RenewedWithoutKey,
-    /// A lost lock was held again without a new acquisition.
-    LossUndone,
-    /// A living contender does not get the lock, although all faults have ended.
-    Stuck,
-}
-
-/// What a search includes.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Scope {
-    /// How many faults happen: a death, a deletion by hand, a late or second message, an election.
-    pub(super) faults: u8,
-    /// How many messages are lost.
-    pub(super) losses: u8,
-    /// The last instant.
-    pub(super) end: u8,
-    /// Whether holders write to the store.
-    pub(super) writes: bool,
-    /// Whether each state is followed to the end of the contenders' work.
-    pub(super) progress: bool,
-}
+/// Where the own clock of a contender stands for the product's code, at any time. That code adds
+/// and compares instants; it does the same wherever the clock stands.
+const NOW: u64 = 10_000;
 
 /// What a contender is about to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Phase {
-    Idle,
+    /// No process of this machine wants the lock.
+    Rest,
+    /// It asks for a lease.
+    Join,
     HasLease,
-    Queued { token: i64 },
-    Critical { token: i64, acquisition: u8 },
-    Done,
-    Dead,
+    Queued,
+    Critical,
 }
 
-/// A request under way.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Pending {
-    pub(super) request: Request,
-    /// The own clock when it was sent.
-    pub(super) sent: u8,
-    /// The answer, and whether the own key stood when it was made.
-    pub(super) answer: Option<(Answer, bool)>,
-    /// The keep-alive before this reading: when it was sent, whether it found the lease, its term.
-    pub(super) renewal: Option<(u8, bool, u8)>,
+/// The place in the queue at a reading.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Seat {
+    Gone,
+    First,
+    Behind,
 }
 
-#[allow(clippy::struct_excessive_bools, reason = "four things that have happened or not")]
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+/// The answer that the main thread of a contender has not seen yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Answer {
+    None,
+    /// To a request for a lease, that was sent `age` units ago.
+    Granted {
+        lease: u8,
+        age: u16,
+    },
+    /// To a put or a reading. `watch` is what a waiter is going to watch after it.
+    Read {
+        token: u8,
+        seat: Seat,
+        watch: Watch,
+    },
+}
+
+/// A watch from a reading on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Watch {
+    /// The names of the keys.
+    pub(super) keys: [u8; 2],
+    /// A key was deleted since the reading, or the time of the watch is over.
+    pub(super) is_told: bool,
+    /// The ticks until its end, if it has fallen silent; 0 for a watch that works.
+    pub(super) silent: u8,
+}
+
+impl Watch {
+    pub(super) const NONE: Self = Self { keys: [0; 2], is_told: false, silent: 0 };
+}
+
+/// What the keeper waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Keep {
+    None,
+    /// A keep-alive, sent `age` units ago, was answered. It is stale if a leader was elected after
+    /// the term in its header.
+    Kept {
+        age: u16,
+        is_alive: bool,
+        is_stale: bool,
+    },
+    /// The reading after it was answered. `own` is the create revision of the own name's key, 0 for
+    /// none; `stands` says whether that is the own key.
+    Read {
+        age: u16,
+        is_alive: bool,
+        is_stale: bool,
+        own: u8,
+        stands: bool,
+    },
+    /// The reading of [`Flaw::ReadingFirst`].
+    ReadFirst {
+        own: u8,
+        stands: bool,
+        is_stale: bool,
+    },
+}
+
+/// A process of one machine. The processes of a machine contend one after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Contender {
     pub(super) phase: Phase,
-    pub(super) clock: u8,
-    /// It has not missed a tick yet.
-    pub(super) may_miss: bool,
+    /// It tries once: its key is put only if there is none, and then its place is the first.
+    pub(super) tries: bool,
     pub(super) lease: u8,
-    pub(super) state: Option<LeaseState>,
-    pub(super) pending: Option<Pending>,
-    pub(super) has_written: bool,
+    pub(super) token: u8,
+    /// The number of its acquisition, for the store's judge.
+    pub(super) acquisition: u8,
+    /// The units until the own deadline; 0 if the lease is lost.
+    pub(super) left: u16,
+    pub(super) answer: Answer,
+    pub(super) watch: Watch,
+    pub(super) keep: Keep,
     /// An administrator has deleted its key.
     pub(super) is_evicted: bool,
-    /// It has seen its loss.
-    pub(super) has_lost: bool,
+    /// The machine, for [`Flaw::NameWithoutLease`] only.
+    pub(super) machine: u8,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+impl Contender {
+    pub(super) const fn at_rest(machine: u8) -> Self {
+        Self {
+            phase: Phase::Rest,
+            tries: false,
+            lease: 0,
+            token: 0,
+            acquisition: 0,
+            left: 0,
+            answer: Answer::None,
+            watch: Watch::NONE,
+            keep: Keep::None,
+            is_evicted: false,
+            machine,
+        }
+    }
+
+    pub(super) fn is_lost(&self) -> bool {
+        self.left == 0
+    }
+
+    /// Returns `true` if it takes itself for the holder.
+    pub(super) fn believes(&self) -> bool {
+        self.phase == Phase::Critical && !self.is_lost()
+    }
+
+    /// Runs the product's code on what this contender knows of its lease.
+    pub(super) fn with_state(&mut self, act: impl FnOnce(&mut LeaseState, BootInstant)) {
+        let now = BootInstant::from_nanos(NOW);
+        let mut state = LeaseState::new(BootInstant::from_nanos(NOW + u64::from(self.left)));
+        act(&mut state, now);
+        let left = match state.loss(now) {
+            Some(_) => 0,
+            None => now.until(state.deadline()).as_nanos(),
+        };
+        self.left = u16::try_from(left).expect("a TTL at most");
+    }
+}
+
+/// A request that its sender has given up, or a second copy of one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Stray {
+    None,
+    Put { lease: u8, name: u8, tries: bool },
+    KeepAlive { lease: u8 },
+    Release { lease: u8, name: u8, token: u8 },
+}
+
+/// One state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct World {
-    pub(super) flaw: Option<Flaw>,
     pub(super) server: Server,
-    pub(super) store: Store,
     pub(super) contenders: [Contender; CONTENDERS],
-    /// A request that its sender has given up, or a second copy of one.
-    pub(super) stray: Option<(usize, Request)>,
+    pub(super) stray: Stray,
+    /// The greatest token of an acquisition.
+    pub(super) greatest: u8,
+    pub(super) store: Store,
     /// Writes under way: token and acquisition.
-    pub(super) writes: Vec<(i64, u8)>,
+    pub(super) writes: [(u8, u8); WRITES],
+    /// The number of acquisitions, for the store's judge.
     pub(super) acquisitions: u8,
-    /// How many more faults may happen: a death, a deletion by hand, a late or second message, an
-    /// election.
-    pub(super) faults: u8,
-    /// How many more messages may be lost.
-    pub(super) losses: u8,
-    /// The last instant of the search.
-    pub(super) end: u8,
-}
-
-/// Returns an instant of the model for the product's code.
-pub(super) fn instant(ticks: u8) -> BootInstant {
-    BootInstant::from_nanos(u64::from(ticks))
 }
 
 impl World {
-    pub(super) fn new(flaw: Option<Flaw>, scope: Scope) -> Self {
-        let contender = Contender {
-            phase: Phase::Idle,
-            clock: 0,
-            may_miss: true,
-            lease: 0,
-            state: None,
-            pending: None,
-            has_written: !scope.writes,
-            is_evicted: false,
-            has_lost: false,
-        };
+    pub(super) fn new(scope: &Scope) -> Self {
+        let machine = |index: u8| if scope.has(Flaw::NameWithoutLease) { 200 + index } else { 0 };
         Self {
-            flaw,
-            server: Server::default(),
+            server: Server::new(),
+            contenders: [0_u8, 1, 2].map(|index| Contender::at_rest(machine(index))),
+            stray: Stray::None,
+            greatest: 0,
             store: Store::default(),
-            contenders: [contender.clone(), contender],
-            stray: None,
-            writes: Vec::new(),
+            writes: [(0, 0); WRITES],
             acquisitions: 0,
-            faults: scope.faults,
-            losses: scope.losses,
-            end: scope.end,
         }
-    }
-
-    /// Returns the deadline of a request that was sent at `sent` and answered now.
-    pub(super) fn deadline(&self, who: usize, sent: u8) -> BootInstant {
-        let from = match self.flaw {
-            Some(Flaw::DeadlineFromAnswer) => self.contenders[who].clock,
-            _ => sent,
-        };
-        let margin = if self.flaw == Some(Flaw::NoMargin) { 0 } else { MARGIN };
-        let [ttl, margin] = [TTL, margin].map(|ticks| Duration::from_nanos(u64::from(ticks)));
-        own_deadline(instant(from), ttl, margin)
-    }
-
-    /// Returns `true` if the lease of this contender is lost by its own clock.
-    pub(super) fn is_lost(&self, who: usize) -> bool {
-        let contender = &self.contenders[who];
-        if self.flaw == Some(Flaw::NoOwnDeadline) {
-            return false;
-        }
-        contender.state.is_none_or(|mut state| state.loss(instant(contender.clock)).is_some())
     }
 
     /// Returns the promise that this state breaks.
-    pub(super) fn check(&self) -> Result<(), Breach> {
-        let believes = |who: usize| {
-            matches!(self.contenders[who].phase, Phase::Critical { .. }) && !self.is_lost(who)
-        };
-        if believes(0) && believes(1) && !self.contenders.iter().any(|one| one.is_evicted) {
+    pub(super) fn check(&self, scope: &Scope) -> Result<(), Breach> {
+        let counts = |one: &&Contender| !one.is_evicted || scope.has(Flaw::EarlyEnd);
+        let holders = self.contenders.iter().filter(|one| one.believes()).filter(counts);
+        if scope.exclusion && holders.count() > 1 {
             return Err(Breach::TwoHolders);
         }
-        if (0..CONTENDERS).any(|who| self.contenders[who].has_lost && believes(who)) {
-            return Err(Breach::LossUndone);
+        for one in &self.contenders {
+            let waits = one.phase == Phase::Queued && one.answer == Answer::None;
+            if !waits || one.is_lost() || one.watch.silent > 0 {
+                continue;
+            }
+            let own = self.server.key_created_at(one.token);
+            let stands = own.is_some() && !self.server.is_first(one.token);
+            if !one.watch.is_told && !stands {
+                return Err(Breach::Overslept);
+            }
         }
         Ok(())
     }
+}
+
+/// Returns the units until the deadline of a lease whose request was sent `age` units ago.
+pub(super) fn deadline(scope: &Scope, age: u16) -> BootInstant {
+    let age = if scope.has(Flaw::DeadlineFromAnswer) { 0 } else { age };
+    own_deadline(BootInstant::from_nanos(NOW - u64::from(age)), scope.ttl(), scope.margin())
+}
+
+/// Returns `true` if an answer to a request of this age cannot move a deadline any more.
+pub(super) fn is_too_old(scope: &Scope, age: u16) -> bool {
+    deadline(scope, age) <= BootInstant::from_nanos(NOW)
 }

@@ -50,5 +50,6 @@ pub use bounds::{Bounds, Draw, Making, Ticks, Victim};
 pub use breach::Breach;
 pub use flaw::{Flaw, Flaws};
 pub use search::{Report, search};
+pub use seen::Seen;
 pub use trace::Trace;
 pub use world::PROCESSES;

@@ -5,9 +5,9 @@ use std::hash::{Hash, Hasher};
 /// A free slot of the table.
 const FREE: u32 = u32::MAX;
 
-/// The worlds, in the order in which they were found. The hash table has their numbers only, so
-/// that a world is stored once.
-pub(crate) struct Seen<W> {
+/// Stores the worlds, in the order in which they were found. The hash table has their numbers only,
+/// so that a world is stored once.
+pub struct Seen<W> {
     worlds: Vec<W>,
     parents: Vec<u32>,
     table: Vec<u32>,
@@ -15,28 +15,48 @@ pub(crate) struct Seen<W> {
 
 impl<W: Copy + Eq + Hash> Seen<W> {
     /// Creates the set with one world, which has no parent and the number 0.
-    pub(crate) fn from(start: W) -> Self {
+    #[must_use]
+    pub fn from(start: W) -> Self {
         let mut seen = Self { worlds: Vec::new(), parents: Vec::new(), table: vec![FREE; 1 << 10] };
         seen.insert(start, 0);
         seen
     }
 
-    pub(crate) fn len(&self) -> usize {
+    /// Returns the number of worlds, at least one.
+    #[must_use]
+    #[allow(clippy::len_without_is_empty, reason = "it is never empty")]
+    pub fn len(&self) -> usize {
         self.worlds.len()
     }
 
     /// Returns the world with this number.
-    pub(crate) fn world(&self, number: u32) -> &W {
+    ///
+    /// # Panics
+    /// If there is none.
+    #[must_use]
+    pub fn world(&self, number: u32) -> &W {
         &self.worlds[number as usize]
     }
 
+    /// Returns the number of a world; `None` if it was not found yet.
+    #[must_use]
+    pub fn find(&self, world: &W) -> Option<u32> {
+        Some(self.table[self.slot(world)]).filter(|&number| number != FREE)
+    }
+
     /// Returns the number of a world, which is added if it is new.
-    pub(crate) fn insert(&mut self, world: W, parent: u32) -> u32 {
+    ///
+    /// # Panics
+    /// If there are 2^32 - 1 worlds already.
+    pub fn insert(&mut self, world: W, parent: u32) -> u32 {
         let slot = self.slot(&world);
         if self.table[slot] != FREE {
             return self.table[slot];
         }
-        let number = u32::try_from(self.worlds.len()).expect("fewer than 2^32 worlds");
+        let number = u32::try_from(self.worlds.len())
+            .ok()
+            .filter(|&number| number != FREE)
+            .expect("fewer than 2^32 worlds");
         self.table[slot] = number;
         self.worlds.push(world);
         self.parents.push(parent);
@@ -47,7 +67,8 @@ impl<W: Copy + Eq + Hash> Seen<W> {
     }
 
     /// Returns the worlds on a shortest way from the first to this one.
-    pub(crate) fn way_to(&self, mut number: u32) -> Vec<W> {
+    #[must_use]
+    pub fn way_to(&self, mut number: u32) -> Vec<W> {
         let mut way = vec![*self.world(number)];
         while number != 0 {
             number = self.parents[number as usize];
@@ -57,8 +78,9 @@ impl<W: Copy + Eq + Hash> Seen<W> {
         way
     }
 
-    /// Returns the memory that this takes.
-    pub(crate) fn bytes(&self) -> usize {
+    /// Returns the memory that this takes, in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
         let worlds = self.worlds.capacity() * size_of::<W>();
         worlds + (self.parents.capacity() + self.table.capacity()) * size_of::<u32>()
     }
