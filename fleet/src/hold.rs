@@ -46,6 +46,12 @@ impl LeaseState {
 }
 
 /// The lease of a contender, shared by its threads.
+///
+/// The keeper extends it, the alarm and the holder read it, and any of them finds the loss. Each of
+/// these reads the clock and changes the state under one mutex, so each is one step, as in the
+/// model: no deadline moves after a thread was told of a loss. A thread that was told of none knows
+/// that of the instant of its call alone; [`left`](Self::left) says how much longer it holds if no
+/// server tells of a loss before.
 pub(crate) struct Hold {
     state: Mutex<LeaseState>,
     /// Rings at the deadline, or at once after another loss.

@@ -79,12 +79,11 @@ fn keeps_its_promises(scope: &Scope) -> Report {
     let begin = std::time::Instant::now();
     match search(scope) {
         Ok(report) => {
-            println!("{report:?} in {:.1} s", begin.elapsed().as_secs_f64());
+            let Report { states, moves, rounds } = report;
+            let seconds = begin.elapsed().as_secs_f64();
+            println!("{states} states, {moves} moves, {rounds} rounds at most: {seconds:.1} s");
             report
         }
-        Err((breach, way)) => {
-            let way: String = way.iter().map(|world| format!("{world:?}\n")).collect();
-            panic!("{breach:?} after\n{way}")
-        }
+        Err((breach, way)) => panic!("{breach:?} after {way:#?}"),
     }
 }

@@ -210,9 +210,8 @@ impl World {
 
     /// A server ends a lease before its time: for its key that is a deletion by hand.
     pub(super) fn end_early(&mut self, lease: u8) -> Result<(), Breach> {
-        match self.server.keys().iter().find(|key| key.lease == lease) {
-            Some(key) => self.evict(key.revision)?,
-            None => {}
+        if let Some(key) = self.server.keys().iter().find(|key| key.lease == lease) {
+            self.evict(key.revision)?;
         }
         self.end(lease)
     }
