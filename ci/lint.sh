@@ -9,6 +9,6 @@ cargo clippy --workspace --all-targets --all-features -- -D warnings
 cargo clippy --workspace --all-targets -- -D warnings
 cargo clippy -p shmlock --all-targets -- -D warnings
 ! command -v shellcheck >/dev/null ||
-    shellcheck --check-sourced ci/*.sh packaging/*.sh fleet/demo.sh fleet/demo/*.sh .ci/run
+    shellcheck --check-sourced {ci,packaging,bench/fleet,fleet,fleet/demo}/*.sh .ci/run
 # A mutant whose pattern matches no code any more would prove nothing.
 bash ci/torture_mutants.sh --list >/dev/null

@@ -33,7 +33,7 @@ pub(crate) fn measure(endpoints: &[String], shmlock: &Locker, rounds: u32) -> Re
             }
         }
     }
-    let title = format!("Command beside command, {} members, {rounds} rounds", endpoints.len());
+    let title = format!("Command beside command, members: {}, rounds: {rounds}", endpoints.len());
     head(&title, &["ms", "beside `etcdctl lock`"]);
     let labels =
         ["**`shmlock run --fleet` … `-- true`**", "`etcdctl lock` … `true`", "`true` alone"];

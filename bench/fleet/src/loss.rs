@@ -43,7 +43,7 @@ struct Times {
 /// Loses `rounds` locks of each program in each way, and prints the times.
 pub(crate) fn measure(cluster: &mut Cluster, shmlock: Option<&Locker>, rounds: u32) -> Result<()> {
     let lockers = [shmlock, Some(&Locker::Etcdctl)];
-    let title = format!("Loss, TTL {TTL} s, {rounds} rounds");
+    let title = format!("Loss, TTL {TTL} s, rounds: {rounds}");
     head(&title, &["until SIGTERM, ms", "until the command's end, ms"]);
     for (event, label) in [
         (Event::KeyDeleted, "key deleted"),

@@ -2,10 +2,12 @@
 //! with real members of etcd.
 //!
 //! ```text
-//! cargo run --release -p shmlock-fleet-bench
+//! bash bench/fleet/run.sh
 //! ```
 //!
-//! runs all parts; the programs `etcd` and `etcdctl` must be installed. The options:
+//! installs etcd, builds the program `shmlock` with its feature `fleet`, and runs all parts. Its
+//! options are those of `cargo run --release -p shmlock-fleet-bench --`, which needs `etcd` and
+//! `etcdctl`:
 //!
 //! * `--only PART`: `pairs`, `commands`, `wake`, `local`, `idle` or `loss`;
 //! * `--program PATH`: the program `shmlock`; without it the parts that run it leave it out;

@@ -53,7 +53,7 @@ pub(crate) fn measure(endpoints: &[String], machine: &Path, rounds: u32) -> Resu
         }
     }
     let title =
-        format!("Library beside bare requests, {} members, {rounds} rounds", endpoints.len());
+        format!("Library beside bare requests, members: {}, rounds: {rounds}", endpoints.len());
     head(&title, &["ms", "beside the four requests", "beside the three"]);
     for ((label, _), time) in pairs.iter().zip(&times) {
         let [four, three] = [1, 2].map(|index| format!("{:.2}", time.beside(&times[index])));

@@ -51,7 +51,7 @@ pub(crate) fn measure(endpoint: &str, machines: &Path, rounds: u32) -> Result<()
             });
         }
     }
-    let title = format!("Wake of a waiter on another machine, {rounds} rounds");
+    let title = format!("Wake of a waiter on another machine, rounds: {rounds}");
     head(&title, &["ms", "beside the bare watch"]);
     for (label, time) in [
         "**library**: the key before is deleted, until the waiter holds the lock",
