@@ -165,6 +165,14 @@ pub fn descriptors_of_threads(pid: u32) -> Vec<String> {
 /// The name of the thread that watches locks.
 pub const WATCH_THREAD: &str = "shmlock-watch";
 
+/// Returns `true` if the process has a thread that watches locks.
+#[must_use]
+pub fn has_watch_thread(pid: u32) -> bool {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let names = tasks.map(|task| fs::read_to_string(task.path().join("comm")).unwrap_or_default());
+    names.into_iter().any(|name| name.trim_end() == WATCH_THREAD)
+}
+
 /// Returns the addresses of the vDSO of this process and of its forked children, vdso(7).
 ///
 /// # Panics

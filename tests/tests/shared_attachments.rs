@@ -47,12 +47,6 @@ fn run_first() {
     }
 }
 
-fn has_watch_thread(pid: libc::pid_t) -> bool {
-    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
-    let names = tasks.map(|task| fs::read_to_string(task.path().join("comm")).unwrap_or_default());
-    names.into_iter().any(|name| name.trim_end() == proc::WATCH_THREAD)
-}
-
 /// The waiter proves the death by the same descriptor. It runs at the wake, before the waker does
 /// anything else; and nothing else wakes it.
 #[test]
@@ -146,7 +140,7 @@ fn a_process_that_has_closed_a_lock_survives_its_truncation() {
         victim.line().wait();
         file.file().set_len(0).expect("a peer may");
         drop(file); // an event
-        until(|| !has_watch_thread(victim.pid()));
+        until(|| !proc::has_watch_thread(victim.pid().unsigned_abs()));
         victim.line().ready();
         victim.ends_well();
         drop(owner);

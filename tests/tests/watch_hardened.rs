@@ -120,10 +120,13 @@ fn a_short_interval_that_joins_a_long_one_bounds_the_tick() {
         assert!(file.lock(Mode::Write, &((1 << 30) + 2..=(1 << 30) + 3)));
         let waiters = fork(|line| {
             thread::scope(|scope| {
-                scope.spawn(|| {
-                    let lock = folder.lock("l").poll_interval(HOUR).open().expect(HERE);
-                    drop(lock.lock());
-                });
+                // One of the two has no part in the watch.
+                for _ in 0..2 {
+                    scope.spawn(|| {
+                        let lock = folder.lock("l").poll_interval(HOUR).open().expect(HERE);
+                        drop(lock.lock());
+                    });
+                }
                 line.wait();
                 scope.spawn(|| recover(&folder.lock("l").open().expect(HERE)));
             });

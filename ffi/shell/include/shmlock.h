@@ -51,7 +51,7 @@
  * Fork. A child opens handles of its own. A child of vfork(2), or of clone(2) with CLONE_VM, calls
    no function.
 
- A process that waits for a millisecond or more has a thread that watches the lock
+ A process that waits for a millisecond or more may have a thread that watches the lock
  ("shmlock-watch"), until a second or two after its last wait. It blocks all signals. The library
  stays loaded after dlclose(3).
 

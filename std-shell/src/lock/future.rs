@@ -208,7 +208,7 @@ impl<'a> LockFuture<'a> {
         let most = match lock.settings.strategy {
             WaitStrategy::SleepPolling => interval,
             WaitStrategy::Futex => {
-                let begin = || Patience::new(&lock.shared, interval, BootInstant::now());
+                let begin = || Patience::of_task(&lock.shared, interval, BootInstant::now());
                 let is_waiting = self.patience.is_some();
                 let patience = self.patience.get_or_insert_with(begin);
                 if is_waiting && may_be_woken {

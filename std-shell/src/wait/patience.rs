@@ -2,11 +2,13 @@
 //!
 //! The first sleep lasts a millisecond: most waits are over by then. After it the waiter registers
 //! with the watch of its process (`watch/`), and sleeps to its deadline once the lock is *covered*:
-//! a death, a lost wake or the removal of the file wakes it.
+//! a death, a lost wake or the removal of the file wakes it. A *lone* waiter does so some ticks
+//! later: it is the only one of its process, and two other processes watch (`watch/lone.rs`).
 //!
 //! | the waiter | sleeps at a time |
 //! |---|---|
 //! | has not slept yet, and is not registered | 1 ms, or its poll interval if that is shorter |
+//! | is lone | one tick: 1 s, or its poll interval if that is longer |
 //! | is registered, and covered | to its deadline |
 //! | is registered, not covered yet | 1 ms, or 1/16 of the time waited if that is longer |
 //! | has no watch, or no futex | one poll interval |
@@ -23,7 +25,7 @@ use shmlock_core::token::TokenRange;
 use crate::shm::attach::Attachment;
 use crate::sys::clock::BootInstant;
 use crate::wait::tuning::{FIRST_SLEEP, LONGEST_SLEEP, PENDING_NAP_PART};
-use crate::watch::{self, Cover, Joined, Registration};
+use crate::watch::{self, Cover, Joined, Lone, Registration};
 
 /// How long one waiter sleeps, and what it knows of the owner's progress.
 #[derive(Debug)]
@@ -38,13 +40,22 @@ pub(crate) struct Patience<'a> {
     /// The count of acquisitions when the last sleep began.
     count: u64,
     /// A wake has not brought the lock yet, and may have been meant to recruit. `true`: the lock
-    /// had
-    /// not changed hands.
+    /// had not changed hands.
     recruited: Option<bool>,
+    /// It does without a watch thread.
+    lone: Option<Lone>,
+    /// It may become, or is, lone.
+    may_be_lone: bool,
 }
 
 impl<'a> Patience<'a> {
-    /// Begins with a wait that begins at `since`.
+    /// Begins with a task's wait, which begins at `since`. It is never lone: the executor decides
+    /// when a task looks.
+    pub(crate) fn of_task(shared: &'a Attachment, interval: Duration, since: BootInstant) -> Self {
+        Self { may_be_lone: false, ..Self::new(shared, interval, since) }
+    }
+
+    /// Begins with a thread's wait, which begins at `since`.
     #[inline]
     pub(crate) fn new(shared: &'a Attachment, interval: Duration, since: BootInstant) -> Self {
         Self {
@@ -56,12 +67,15 @@ impl<'a> Patience<'a> {
             is_futex_refused: false,
             count: 0,
             recruited: None,
+            lone: None,
+            may_be_lone: true,
         }
     }
 
     /// Returns how long to sleep now, at most, while this is the owner. The caller asks before each
     /// sleep, in the process of the handle.
     pub(crate) fn next_sleep(&mut self, owner: Option<Token>) -> Duration {
+        let is_vain = self.recruited == Some(true);
         self.answer_recruit();
         self.count = self.present_count();
         if self.is_futex_refused || owner.is_some_and(is_unknown_to_the_kernel) {
@@ -71,6 +85,8 @@ impl<'a> Patience<'a> {
         if self.registration.is_none() {
             let joined = if is_first {
                 watch::join(self.shared, self.interval)
+            } else if let Some(tick) = self.lone_sleep(is_vain) {
+                return tick;
             } else if self.shared.probe().is_itself() {
                 watch::register(self.shared, self.interval)
             } else {
@@ -88,6 +104,22 @@ impl<'a> Patience<'a> {
             Some(Cover::Pending) => self.nap(),
             Some(Cover::Refused) | None => self.interval,
         }
+    }
+
+    /// Returns how long to sleep without a watch thread; `None` if one is needed. `is_vain`: the
+    /// waiter was woken, and the lock had not changed hands.
+    #[cold]
+    fn lone_sleep(&mut self, is_vain: bool) -> Option<Duration> {
+        if let Some(lone) = &mut self.lone {
+            if !lone.goes_on(self.shared, is_vain) {
+                self.lone = None;
+                self.may_be_lone = false;
+            }
+        } else if self.may_be_lone {
+            self.lone = Lone::begin(self.shared, self.interval);
+            self.may_be_lone = self.lone.is_some();
+        }
+        self.lone.as_ref().map(Lone::tick)
     }
 
     /// Notes that the caller sleeps, or has slept: the word had not moved before.

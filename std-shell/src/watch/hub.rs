@@ -5,8 +5,8 @@
 
 use std::path::PathBuf;
 use std::ptr;
-use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -29,14 +29,16 @@ const STACK: usize = 256 << 10;
 const RETRY_THREAD: Duration = Duration::from_secs(1);
 
 /// What this process has registered.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct Hub {
     /// Counts what the thread must see.
     bell: AtomicU32,
     state: Mutex<State>,
+    /// A waiter does without the thread.
+    pub(super) has_lone: AtomicBool,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct State {
     /// All files that the thread watches, or is to watch.
     files: Vec<Arc<Watched>>,
@@ -119,6 +121,11 @@ impl Hub {
             Err(TryLockError::Poisoned(state)) => Some(state.into_inner()),
             Err(TryLockError::WouldBlock) => None,
         }
+    }
+
+    /// Returns `true` if there is a watch thread, or that cannot be told.
+    pub(super) fn has_thread(&self) -> bool {
+        self.try_lock().is_none_or(|state| state.has_thread)
     }
 
     /// Wakes the thread, however it sleeps. Under the mutex: the thread, and so the file of the

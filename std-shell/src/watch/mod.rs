@@ -33,6 +33,9 @@
 //! two. Its thread wakes once a second, looks, and takes a slot that has become free (the *tick*).
 //! So if both are killed or stopped, a death is noticed within a second.
 //!
+//! The only waiter of a process has no thread while both slots are taken: it ticks itself, for a
+//! few ticks (`lone.rs`).
+//!
 //! A watcher that leaves, or that sees the other slot become free, *recruits*: it wakes a sleeping
 //! waiter. One that is woken and does not get the lock has its own process look for a slot.
 //!
@@ -67,10 +70,12 @@
 mod events;
 mod file;
 mod hub;
+mod lone;
 mod naps;
 mod registration;
 mod thread;
 mod watched;
 
+pub(crate) use lone::Lone;
 pub(crate) use registration::{Joined, Registration, join, register};
 pub(crate) use watched::Cover;

@@ -33,9 +33,14 @@ pub(crate) struct Registration {
     birth: ProcessGeneration,
 }
 
+/// Returns `true` if this process has a hub, or the memory for one.
+pub(super) fn has_memory() -> bool {
+    HUB.get().is_some() || can_map(MEMORY)
+}
+
 /// Registers a wait for the file of `shared`; starts the thread if there is none.
 pub(crate) fn register(shared: &Attachment, interval: Duration) -> Joined {
-    if HUB.get().is_none() && !can_map(MEMORY) {
+    if !has_memory() {
         return Joined::Not;
     }
     let hub = HUB.get_or_make(Hub::default);

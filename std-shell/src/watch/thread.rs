@@ -14,7 +14,7 @@ use crate::watch::watched::{Cover, Watched};
 
 /// How often the thread takes a look at everything, and removes idle files. It bounds the time for
 /// which a death stays unnoticed if no process watches.
-const TICK: Duration = Duration::from_secs(1);
+pub(super) const TICK: Duration = Duration::from_secs(1);
 
 /// Runs until no file is registered.
 pub(super) fn watch(hub: &'static Hub) {

@@ -1,0 +1,101 @@
+//! Lets the only waiter of a process do without a watch thread, while two other processes watch.
+//!
+//! It sleeps for one tick at a time and looks at the lock itself. So nothing is opened or started
+//! for its wait, and nothing has to be closed when its process ends.
+//!
+//! A waiter that times out re-enters the futex queue at the tail. So this ends after a few ticks:
+//! from then on the waiter has a thread, and keeps its place.
+
+use std::os::fd::AsFd;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use crate::layout::lock_bytes::WATCHERS;
+use crate::shm::attach::Attachment;
+use crate::sys::clock::BootInstant;
+use crate::sys::fork::ProcessGeneration;
+use crate::sys::ofd;
+use crate::watch::hub::{HUB, Hub};
+use crate::watch::registration::has_memory;
+use crate::watch::thread::TICK;
+
+/// For how many ticks a waiter does without a thread. Arbitrary: so long that the start of a thread
+/// does not count beside the wait, and so short that a place lost at each tick is soon regained.
+const TICKS: u32 = 5;
+
+/// How far apart two looks at the slots are, if a waiter is woken often while the lock changes
+/// hands. Arbitrary: so rare that they cost nothing.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// A waiter without a thread, the only one of its process. Others have the thread started, and this
+/// waiter registers with it when it next looks at the slots.
+#[derive(Debug)]
+pub(crate) struct Lone {
+    hub: &'static Hub,
+    /// The process in which it waits.
+    birth: ProcessGeneration,
+    tick: Duration,
+    since: BootInstant,
+    looked_at: BootInstant,
+    /// The slot to look at next.
+    slot: usize,
+}
+
+impl Lone {
+    /// Begins to wait without a thread, if no other waiter of this process waits like this, there
+    /// is no thread, and two other processes watch the lock.
+    pub(crate) fn begin(shared: &Attachment, interval: Duration) -> Option<Self> {
+        if !has_memory() {
+            return None;
+        }
+        let hub = HUB.get_or_make(Hub::default);
+        // Partner: the drop, and the same by others. Relaxed: it orders no other memory.
+        if hub.has_lone.swap(true, Relaxed) {
+            return None;
+        }
+        let (now, birth) = (BootInstant::now(), ProcessGeneration::here());
+        let lone =
+            Self { hub, birth, tick: interval.max(TICK), since: now, looked_at: now, slot: 0 };
+        lone.is_watched(shared, &WATCHERS).then_some(lone)
+    }
+
+    /// Returns how long the waiter sleeps at a time.
+    pub(crate) fn tick(&self) -> Duration {
+        self.tick
+    }
+
+    /// Returns `true` if the waiter may sleep for one more tick. Looks at the slots, but seldom,
+    /// unless `is_urgent`: the waiter was woken, and the lock had not changed hands.
+    pub(crate) fn goes_on(&mut self, shared: &Attachment, is_urgent: bool) -> bool {
+        let now = BootInstant::now();
+        let pause = now.since(self.looked_at);
+        if !is_urgent && pause < PAUSE {
+            return true;
+        }
+        self.looked_at = now;
+        self.slot ^= 1;
+        // Most often at one slot only: the kernel searches the locks of all waiters for it.
+        let slots = if is_urgent || pause < self.tick {
+            &WATCHERS[..]
+        } else {
+            &WATCHERS[self.slot..][..1]
+        };
+        now.since(self.since) < self.tick.saturating_mul(TICKS) && self.is_watched(shared, slots)
+    }
+
+    /// Returns `true` if this process has no thread, and others have these slots.
+    fn is_watched(&self, shared: &Attachment, slots: &[u32]) -> bool {
+        let is_taken = |&byte: &u32| ofd::is_locked(shared.probe().as_fd(), byte) == Ok(true);
+        // Itself at last: an answer for another file counts for nothing.
+        !self.hub.has_thread() && slots.iter().all(is_taken) && shared.probe().is_itself()
+    }
+}
+
+impl Drop for Lone {
+    fn drop(&mut self) {
+        // A forked child has a hub of its own, and leaves this one alone.
+        if self.birth.is_here() {
+            self.hub.has_lone.store(false, Relaxed); // partner: `begin`
+        }
+    }
+}
