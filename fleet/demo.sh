@@ -38,7 +38,7 @@ refusal=$("${apart[@]}" sh -c "$probe" 2>&1) ||
     skip "this system allows no namespaces with networks of their own: $refusal"
 
 cargo build --quiet -p shmlock-fleet --examples
-cargo build --quiet -p shmlock-cli
+cargo build --quiet -p shmlock-cli --features fleet
 target=${CARGO_TARGET_DIR:-target}
 
 # The processes inside tell their namespaces, so that they can be looked for afterwards. The file has

@@ -145,18 +145,37 @@ goes_on
 all_count
 say "  the other processes of machine-b, which waited behind it, count again"
 
-cable machine-c down
+# Another lock, whose command `shmlock run` has to end.
+run=(shmlock run --fleet "$endpoints" --ttl "$ttl" shmlock-example-command --)
+# shellcheck disable=SC2016 # for the command's shell
+enter machine-c "${run[@]}" sh -c 'echo "$$ $SHMLOCK_FENCING_TOKEN" >/dev/shm/begun &&
+    mv /dev/shm/begun /dev/shm/command && exec sleep infinity' &
+supervisor=$!
+started=/proc/${init[machine-c]}/root/dev/shm/command
+await "the command on machine-c begins" test -e "$started"
+read -r command command_token <"$started"
+say "machine-c: \`shmlock run --fleet\` runs a command under another lock, with token $command_token"
 for pid in "${!machine_of[@]}"; do
     [ "${machine_of[$pid]}" != machine-c ] || fault "$pid" "cut off from etcd"
 done
 since=$(accepted_on machine-c)
-say "machine-c: cut off from etcd, but not from the store"
+cable machine-c down
+say "  machine-c is cut off from etcd, but not from the store"
 sleep $((2 * ttl))
 before=$(accepted_on machine-c)
 for name in machine-a machine-b; do
     await "$name counts" has_accepted_on "$name" "$(accepted_on "$name")"
 done
 say "  the others count; machine-c has counted $((before - since)) since, and tells of errors"
+await "the command on machine-c is ended" is_gone "$supervisor"
+status=0
+wait "$supervisor" || status=$?
+{ [ "$status" = 79 ] && is_gone "$command"; } || die "shmlock run: status $status"
+say "  \`shmlock run --fleet\` has lost its lock, and has ended the command; its exit status is 79"
+# shellcheck disable=SC2016 # for the command's shell
+successor=$(on machine-a timeout "$limit" "${run[@]}" sh -c 'echo "$SHMLOCK_FENCING_TOKEN"')
+[ "$successor" -gt "$command_token" ] || die "token $successor after token $command_token"
+say "  machine-a acquires that lock, with token $successor"
 cable machine-c up
 all_count
 say "  joined again, and counts"
