@@ -41,8 +41,8 @@ cargo build --quiet -p shmlock-fleet --examples
 cargo build --quiet -p shmlock-cli --features fleet
 target=${CARGO_TARGET_DIR:-target}
 
-# The processes inside tell their namespaces, so that they can be looked for afterwards. The file has
-# no name: nothing has to remove it.
+# The processes inside tell their namespaces, so that they can be looked for afterwards. The file
+# has no name: nothing has to remove it.
 namespaces=$(mktemp)
 exec 3<>"$namespaces"
 rm -f "$namespaces"

@@ -154,7 +154,7 @@ supervisor=$!
 started=/proc/${init[machine-c]}/root/dev/shm/command
 await "the command on machine-c begins" test -e "$started"
 read -r command command_token <"$started"
-say "machine-c: \`shmlock run --fleet\` runs a command under another lock, with token $command_token"
+say "machine-c: \`shmlock run --fleet\` runs a command, under another lock, token $command_token"
 for pid in "${!machine_of[@]}"; do
     [ "${machine_of[$pid]}" != machine-c ] || fault "$pid" "cut off from etcd"
 done
