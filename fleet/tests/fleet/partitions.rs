@@ -7,6 +7,7 @@ use std::time::Duration;
 use shmlock_fleet::{FleetGuard, FleetLock, Loss};
 use shmlock_tests::network::Way;
 
+use crate::driver::Actor;
 use crate::scene::Scene;
 
 /// Cuts a holder off from all members by `cut`; the successor gets in, and the judge decides.
@@ -115,11 +116,14 @@ fn late_answers_and_late_members_change_no_account() {
     scene.network.delay(Duration::from_millis(10));
     let ways: Vec<Vec<Way>> = (0..3).map(|_| scene.ways()).collect();
     ways.iter().flatten().for_each(|way| way.delay(Duration::from_millis(20)));
-    let mut actors: Vec<_> = ["a", "b", "c"]
-        .iter()
-        .zip(&ways)
-        .map(|(machine, ways)| scene.actor_by(machine, ways))
-        .collect();
+    let contender = |(machine, ways): (&&str, &Vec<Way>)| {
+        let endpoints: Vec<String> = ways.iter().map(|way| way.endpoint().to_owned()).collect();
+        let mut arguments = scene.arguments(machine, &endpoints);
+        // A request may take a quarter of it: this test is not about requests that are given up.
+        "40".clone_into(&mut arguments[2]);
+        Actor::spawn(&arguments)
+    };
+    let mut actors: Vec<_> = ["a", "b", "c"].iter().zip(&ways).map(contender).collect();
     for actor in &mut actors {
         actor.tell(&format!("count {ROUNDS}"));
     }
@@ -148,7 +152,8 @@ fn a_deadline_counts_from_the_request_although_the_grant_is_late() {
 fn a_deadline_counts_from_the_request_although_the_renewal_is_late() {
     a_late_answer_prolongs_no_hold(|way, lock| {
         let guard = lock.lock().expect("it is free");
-        way.answers.delay_once(Duration::from_millis(800));
+        // Later than margin and etcd's own delay, and before the next renewal is due.
+        way.answers.delay_once(Duration::from_millis(1200));
         let mut before = Duration::MAX;
         shmlock_tests::until(|| {
             let left = guard.time_left();
@@ -170,6 +175,7 @@ fn a_late_answer_prolongs_no_hold(
     let (tell, told) = channel();
     let lock = scene
         .builder_at("a", [way.endpoint()])
+        .ttl(Duration::from_secs(4))
         .margin(Duration::from_millis(50))
         .request_timeout(Duration::from_millis(1500))
         .on_loss(move |loss| tell.send(loss).expect("the test listens"))
