@@ -31,6 +31,9 @@
 //! * A time finer than a tick. Between two ticks, events have an order and no distance.
 //! * The threads of one process share what [`Hold`](crate::hold::Hold) guards: the model has each
 //!   access as one step.
+//! * All kinds of events together, and three contenders that renew: each scope has some of them.
+//! * The instant of the own deadline itself, which the tests of `hold.rs` have: here a lease without
+//!   time left is lost.
 //! * Progress against an adversary. It is checked for one way to go on, the prompt one.
 //! * Errors that end a call (a wrong password, say): such a contender withdraws.
 
