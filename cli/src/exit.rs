@@ -34,8 +34,54 @@ pub(crate) const LOST: u8 = 79;
 /// Added to the number of the signal that ended a program.
 pub(crate) const BY_SIGNAL: u8 = 128;
 
+/// The lines about a fleet lock in the exit statuses of `run` and `hold`.
+#[cfg(feature = "fleet")]
+macro_rules! fleet_statuses {
+    () => {
+        "  79  --fleet: the lock was lost; `run` has ended the command
+  68, 76, 77  --fleet: as in `shmlock --help`
+"
+    };
+}
+
+#[cfg(not(feature = "fleet"))]
+macro_rules! fleet_statuses {
+    () => {
+        ""
+    };
+}
+
+pub(crate) use fleet_statuses;
+
+/// The lines of `GENERAL` about a fleet lock: exit statuses, variables.
+#[cfg(feature = "fleet")]
+macro_rules! fleet_in_general {
+    (statuses) => {
+        "  68  --fleet: no server answers for the cluster: check it, or try later
+  76  --fleet: the server cannot keep the lock: no etcd, too old, its database full
+  77  --fleet: a certificate, the password or a right was refused
+  79  --fleet: the lock was lost
+"
+    };
+    (variables) => {
+        "
+  SHMLOCK_FLEET  the URLs for `--fleet env`
+  SHMLOCK_FLEET_CA, _CERT, _KEY, _USER, _PASSWORD_FILE  the values of these options
+  SHMLOCK_FLEET_PASSWORD  the password itself, if there is no file
+  SHMLOCK_FENCING_TOKEN, SHMLOCK_LOCK_NAME  set for the command of `run --fleet`"
+    };
+}
+
+#[cfg(not(feature = "fleet"))]
+macro_rules! fleet_in_general {
+    ($_part:ident) => {
+        ""
+    };
+}
+
 /// The part of the help that all verbs share.
-pub(crate) const GENERAL: &str = "\
+pub(crate) const GENERAL: &str = concat!(
+    "\
 Exit status:
   0   done
   1   see the verb
@@ -48,12 +94,16 @@ Exit status:
   74  the output cannot be written
   75  try later: a process is stopped while it closes the lock, or the lock's
       file was removed while in use
-  128+N  ended by signal N; `run` and `hold` then end by it themselves
+",
+    fleet_in_general!(statuses),
+    "  128+N  ended by signal N; `run` and `hold` then end by it themselves
 
 Environment:
   NO_COLOR  if set and not empty, no output is coloured; output that does not go
             to a terminal never is
-  SHELL     the shell of `run -c`";
+  SHELL     the shell of `run -c`",
+    fleet_in_general!(variables)
+);
 
 /// How the program ends after its work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! `hold`: holds a lock until Enter, a signal, or the end of a time, for experiments.
 
 use std::io::{IsTerminal, Write, stdin};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
@@ -14,10 +14,12 @@ use shmlock::BlockSignals;
 
 use crate::acquire::{Acquired, acquire, open};
 use crate::args::{Place, Sharing, Waiting, seconds};
-use crate::exit::{Ending, Failure, SYSTEM};
+use crate::exit::{Ending, Failure, SYSTEM, fleet_statuses};
+use crate::fleet;
 use crate::signals::{Arrived, Interrupts, Signals};
 
-const AFTER: &str = "\
+const AFTER: &str = concat!(
+    "\
 The input ends the hold if it is a terminal, a pipe or a socket. If it is a file
 or /dev/null, as in `shmlock hold NAME &` of a script, only a signal or the time
 ends the hold. In the background of a terminal `hold` does not read the input.
@@ -25,9 +27,12 @@ ends the hold. In the background of a terminal `hold` does not read the input.
 Exit status:
   0   held, and released after Enter, the end of the input, or --for
   1   the lock was not free in time (-n, -w); -E sets another number
-  by N  signal N came: the lock was released, and `hold` ends by it; a shell shows
+",
+    fleet_statuses!(),
+    "  by N  signal N came: the lock was released, and `hold` ends by it; a shell shows
         128+N
-  64, 65, 66, 71, 73, 75  as in `shmlock --help`";
+  64, 65, 66, 71, 73, 75  as in `shmlock --help`"
+);
 
 /// The interval at which a process in the background of a terminal checks whether it is in the
 /// foreground: the shell does not tell it. Arbitrary: a person does not notice it.
@@ -60,10 +65,22 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     sharing: Sharing,
+
+    #[command(flatten)]
+    fleet: fleet::Access,
+
+    #[command(flatten)]
+    lease: fleet::Lease,
 }
 
 impl Args {
     pub(crate) fn perform(&self) -> Result<Ending, Failure> {
+        #[cfg(not(feature = "fleet"))]
+        self.fleet.refuse()?;
+        #[cfg(feature = "fleet")]
+        if let Some(cluster) = self.fleet.cluster()? {
+            return self.perform_in_fleet(&cluster);
+        }
         let builder = self
             .sharing
             .apply(self.place.builder(&self.name), &self.place.path(&self.name))
@@ -74,13 +91,38 @@ impl Args {
             Acquired::Held(guard) => guard,
             Acquired::Interrupted(ending) => return Ok(ending),
         };
-        let failed = |error| {
-            Failure::new(
-                SYSTEM,
-                format!("cannot wait for input and signals: {error}; the lock was released"),
-            )
+        let signals = Signals::receive(interrupts).map_err(|error| cannot_wait(&error))?;
+        let ending = self.keep(&signals, guard.fencing_token().unwrap_or_default(), None)?;
+        drop(signals); // from here on no signal ends this process before the lock is closed
+        guard.release()?;
+        Ok(ending.unwrap_or(Ending::Code(0)))
+    }
+
+    #[cfg(feature = "fleet")]
+    fn perform_in_fleet(&self, cluster: &fleet::Cluster) -> Result<Ending, Failure> {
+        let target = fleet::Target {
+            name: &self.name,
+            description: &self.description,
+            waiting: &self.waiting,
+            place: &self.place,
+            sharing: &self.sharing,
+            cluster,
+            lease: &self.lease,
+            lifeline: false,
         };
-        let signals = Signals::receive(interrupts).map_err(failed)?;
+        fleet::hold(&target, !self.quiet, |signals, token, beside| {
+            self.keep(signals, token, Some(beside))
+        })
+    }
+
+    /// Says that the lock is held, and waits for the end of the hold. `None` if `beside` was
+    /// readable before.
+    fn keep(
+        &self,
+        signals: &Signals,
+        token: u64,
+        beside: Option<BorrowedFd<'_>>,
+    ) -> Result<Option<Ending>, Failure> {
         let input = Input::of(self.time.is_some());
         let until = match (self.time, input) {
             (None, Input::Ignored) => "a signal",
@@ -89,29 +131,26 @@ impl Args {
             (Some(_), _) => "Enter or its time or a signal",
         };
         let mut out = anstream::stdout();
-        writeln!(
-            out,
-            "holding {:?} (fencing token {}) until {until}",
-            self.name,
-            guard.fencing_token().unwrap_or_default()
-        )?;
+        writeln!(out, "holding {:?} (fencing token {token}) until {until}", self.name)?;
         out.flush()?;
-        let ending = match Interrupts::caught() {
-            Some(signal) => Ending::Signal(signal),
-            None => self.wait(&signals, input).map_err(failed)?,
-        };
-        drop(signals); // from here on no signal ends this process before the lock is closed
-        guard.release()?;
-        Ok(ending)
+        match Interrupts::caught() {
+            Some(signal) => Ok(Some(Ending::Signal(signal))),
+            None => self.wait(signals, input, beside).map_err(|error| cannot_wait(&error)),
+        }
     }
 
-    fn wait(&self, signals: &Signals, input: Input) -> std::io::Result<Ending> {
+    fn wait(
+        &self,
+        signals: &Signals,
+        input: Input,
+        beside: Option<BorrowedFd<'_>>,
+    ) -> std::io::Result<Option<Ending>> {
         let end = self.time.and_then(|time| Instant::now().checked_add(time));
         let descriptor = stdin();
         loop {
             while let Some(arrived) = signals.next()? {
                 if let Arrived::Sent(sent) = arrived {
-                    return Ok(Ending::Signal(sent.signal));
+                    return Ok(Some(Ending::Signal(sent.signal)));
                 }
             }
             let left = end.map(|end| end.saturating_duration_since(Instant::now()));
@@ -120,31 +159,40 @@ impl Args {
             // A time that is longer than the clock can count has no end.
             let timeout =
                 left.into_iter().chain(look).min().and_then(|left| Timespec::try_from(left).ok());
-            let mut ready = [
-                PollFd::new(signals, PollFlags::IN),
-                PollFd::from_borrowed_fd(descriptor.as_fd(), PollFlags::IN),
-            ];
-            let watched = if input.is_watched() { 2 } else { 1 };
-            match poll(&mut ready[..watched], timeout.as_ref()) {
+            let mut ready = vec![PollFd::new(signals, PollFlags::IN)];
+            ready.extend(beside.map(|beside| PollFd::from_borrowed_fd(beside, PollFlags::IN)));
+            let is_watched = input.is_watched();
+            if is_watched {
+                ready.push(PollFd::from_borrowed_fd(descriptor.as_fd(), PollFlags::IN));
+            }
+            match poll(&mut ready, timeout.as_ref()) {
                 Ok(0) if end.is_some_and(|end| end <= Instant::now()) => {
-                    return Ok(Ending::Code(0));
+                    return Ok(Some(Ending::Code(0)));
                 }
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(errno) => return Err(errno.into()),
             }
-            if ready[0].revents().is_empty() && !ready[1].revents().is_empty() && input.is_watched()
-            {
+            let is_ready = |one: &PollFd<'_>| !one.revents().is_empty();
+            if beside.is_some() && is_ready(&ready[1]) {
+                return Ok(None);
+            }
+            if is_watched && !is_ready(&ready[0]) && ready.last().is_some_and(is_ready) {
                 // The typed line must not be left for the shell. A part of a line does not block:
                 // a signal may come before its rest.
                 let mut typed = [0; 4096];
                 match rustix::io::read(&descriptor, &mut typed) {
                     Ok(1..) if !typed.contains(&b'\n') => {}
                     Err(Errno::INTR | Errno::AGAIN) => {}
-                    _ => return Ok(Ending::Code(0)),
+                    _ => return Ok(Some(Ending::Code(0))),
                 }
             }
         }
     }
+}
+
+fn cannot_wait(error: &std::io::Error) -> Failure {
+    let line = format!("cannot wait for input and signals: {error}; the lock was released");
+    Failure::new(SYSTEM, line)
 }
 
 /// The kind of standard input.

@@ -8,6 +8,7 @@ use crate::args::Place;
 use crate::display::{escaped, escaped_json, or_dash, yes_or_no};
 use crate::events;
 use crate::exit::Failure;
+use crate::fleet;
 use crate::process::Users;
 use crate::report::Report;
 use crate::table::{Cell, Table, left, right};
@@ -47,6 +48,9 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     place: Place,
+
+    #[command(flatten)]
+    fleet: fleet::Access,
 }
 
 #[derive(Serialize)]
@@ -57,6 +61,12 @@ struct All {
 
 impl Args {
     pub(crate) fn perform(&self) -> Result<u8, Failure> {
+        #[cfg(not(feature = "fleet"))]
+        self.fleet.refuse()?;
+        #[cfg(feature = "fleet")]
+        if let Some(cluster) = self.fleet.cluster()? {
+            return fleet::list(&cluster, self.json, !self.noheadings);
+        }
         let users = Users::scan();
         let locks =
             self.place.names()?.iter().map(|name| Report::of(name, &self.place, &users)).collect();

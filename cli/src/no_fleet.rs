@@ -2,9 +2,9 @@
 
 use crate::exit::Failure;
 
-/// The options of a fleet lock: known, so that the refusal can name the reason.
+/// All options of a fleet lock: known, so that the refusal can name the reason.
 #[derive(Clone, Debug, clap::Args)]
-pub(crate) struct Options {
+pub(crate) struct Access {
     #[arg(long, value_name = "URL", hide = true)]
     fleet: Option<String>,
     #[arg(long, hide = true)]
@@ -23,7 +23,7 @@ pub(crate) struct Options {
     fleet_password_file: Option<String>,
 }
 
-impl Options {
+impl Access {
     /// Fails if one of the options is given.
     pub(crate) fn refuse(&self) -> Result<(), Failure> {
         let all = [
@@ -45,3 +45,11 @@ impl Options {
         }
     }
 }
+
+/// The life of a lease: its options are among those of [`Access`].
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Lease {}
+
+/// The time of a command to end by itself: its option is among those of [`Access`].
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Grace {}

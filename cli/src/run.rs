@@ -10,14 +10,44 @@ use crate::args::{Place, Sharing, Waiting};
 use crate::child::{self, Plan};
 use crate::display::{escaped, shortened};
 use crate::exec::{Image, cannot_execute};
-use crate::exit::{Ending, Failure, SYSTEM, remark};
+use crate::exit::{Ending, Failure, SYSTEM, fleet_statuses, remark};
 use crate::fleet;
 use crate::signals::{Interrupts, Mask, Signals};
 
 /// The longest description in bytes.
 const DESCRIPTION_MAX: usize = 63;
 
-const AFTER: &str = "\
+/// The part of the help about a fleet lock.
+#[cfg(feature = "fleet")]
+macro_rules! fleet_notes {
+    () => {
+        "\
+With --fleet the lock is one for all machines that use the cluster. The command
+finds its fencing token in SHMLOCK_FENCING_TOKEN, and the name in SHMLOCK_LOCK_NAME.
+What the lock protects should refuse a token smaller than one that it has seen: a
+stopped or unreachable machine may lose the lock without noticing in time.
+
+If the lock is lost, the command and the processes that it has started are ended:
+by TERM, and after --grace by KILL. Without an answer from the servers that is done
+before another machine can have the lock. After the deletion of the key, or the end
+of the lease at the server, another machine may have it already. If `run` itself is
+killed, the kernel kills the command, but not what the command has started; the
+other machines get the lock when the lease ends. A signal during the wait withdraws
+at once. -F is refused.
+
+"
+    };
+}
+
+#[cfg(not(feature = "fleet"))]
+macro_rules! fleet_notes {
+    () => {
+        ""
+    };
+}
+
+const AFTER: &str = concat!(
+    "\
 The lock is released when the command ends, in whatever way. If `run` itself is
 killed, the lock stays held until the command ends: the command inherits a
 descriptor that proves that the owner is alive. The next `run` then recovers the
@@ -45,12 +75,18 @@ Unlike flock(1), the lock is released when the command ends, even if programs th
 it started in the background go on; there is no shared lock; -v writes to
 standard error. docs/cli.md has all differences.
 
+",
+    fleet_notes!(),
+    "\
 Exit status:
   any   the command's, or 128+N if signal N ended it
   by N  `run` ends by signal N itself if N was sent to it and ended the command,
         or came while `run` waited for the lock; a shell shows 128+N for both
   1     the lock was not free in time (-n, -w); -E sets another number
-  64, 65, 66, 69, 71, 73, 75  as in `shmlock --help`";
+",
+    fleet_statuses!(),
+    "  64, 65, 66, 69, 71, 73, 75  as in `shmlock --help`"
+);
 
 /// Run a command under a lock
 ///
@@ -107,9 +143,6 @@ pub(crate) struct Args {
     #[command(flatten)]
     sharing: Sharing,
 
-    #[command(flatten)]
-    fleet: fleet::Options,
-
     /// Run this line by $SHELL, or /bin/sh, instead of a command
     #[arg(short = 'c', long = "command", value_name = "LINE", conflicts_with = "command")]
     line: Option<OsString>,
@@ -117,6 +150,16 @@ pub(crate) struct Args {
     /// The command and its arguments
     #[arg(value_name = "CMD", trailing_var_arg = true)]
     command: Vec<OsString>,
+
+    // Last, because their title in the help is also that of later options.
+    #[command(flatten)]
+    fleet: fleet::Access,
+
+    #[command(flatten)]
+    lease: fleet::Lease,
+
+    #[command(flatten)]
+    grace: fleet::Grace,
 }
 
 impl Args {
@@ -126,7 +169,7 @@ impl Args {
         self.fleet.refuse()?;
         #[cfg(feature = "fleet")]
         if let Some(cluster) = self.fleet.cluster()? {
-            return fleet::run(&self.job()?, &cluster);
+            return self.perform_in_fleet(&cluster);
         }
         let mask = Mask::present();
         let builder = self
@@ -151,24 +194,25 @@ impl Args {
         Ok(ending)
     }
 
-    /// Returns the work under a fleet lock.
     #[cfg(feature = "fleet")]
-    fn job(&self) -> Result<fleet::Job<'_>, Failure> {
+    fn perform_in_fleet(&self, cluster: &fleet::Cluster) -> Result<Ending, Failure> {
         if self.no_fork {
             return Err(Failure::usage(
                 "with -F no `run` stays to renew the lease of a fleet lock; omit -F",
             ));
         }
-        Ok(fleet::Job {
+        let target = fleet::Target {
             name: &self.name,
-            description: self.description(),
+            description: &self.description(),
             waiting: &self.waiting,
             place: &self.place,
             sharing: &self.sharing,
+            cluster,
+            lease: &self.lease,
             lifeline: !self.close,
-            program: self.program(),
-            arguments: self.arguments(),
-        })
+        };
+        let (program, arguments) = (self.program(), self.arguments());
+        fleet::run(&target, &fleet::Job { program, arguments, grace: &self.grace })
     }
 
     /// Refuses options of flock(1) that this program does not have, with the reason.

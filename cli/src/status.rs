@@ -8,6 +8,7 @@ use shmlock::Error;
 use crate::args::Place;
 use crate::display::{escaped, escaped_json, or_dash, yes_or_no};
 use crate::exit::{CONFLICT, Failure};
+use crate::fleet;
 use crate::process::Users;
 use crate::report::{Report, State};
 
@@ -39,10 +40,19 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     place: Place,
+
+    #[command(flatten)]
+    fleet: fleet::Access,
 }
 
 impl Args {
     pub(crate) fn perform(&self) -> Result<u8, Failure> {
+        #[cfg(not(feature = "fleet"))]
+        self.fleet.refuse()?;
+        #[cfg(feature = "fleet")]
+        if let Some(cluster) = self.fleet.cluster()? {
+            return fleet::status(&cluster, &self.name, self.json);
+        }
         let inspection = match self.place.builder(&self.name).inspect() {
             Err(error @ Error::InvalidName { .. }) => return Err(error.into()),
             inspection => inspection,

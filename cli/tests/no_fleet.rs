@@ -10,8 +10,13 @@ fn a_build_without_fleet_locks_says_how_to_get_them() {
     let fixture = Solo::new();
     let name = fixture.name("l");
     let url = "http://127.0.0.1:1";
-    for verb in [&["run", &name, "--fleet", url, "true"][..], &["run", &name, "--ttl", "5", "true"]]
-    {
+    for verb in [
+        &["run", &name, "--fleet", url, "true"][..],
+        &["run", &name, "--ttl", "5", "true"],
+        &["hold", &name, "--fleet", url],
+        &["status", &name, "--fleet", url],
+        &["list", "--fleet", url],
+    ] {
         let refused = says(verb);
         assert_eq!((refused.code, refused.out.as_str()), (Some(64), ""));
         assert!(refused.err.contains("cargo install --path cli --features fleet"), "{refused:?}");

@@ -5,13 +5,17 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use shmlock_fleet::{DEFAULT_TTL, FleetBuilder, FleetLock};
+use shmlock_fleet::{DEFAULT_TTL, Fleet, FleetBuilder, FleetLock};
 
+use super::failure::failure;
 use crate::args::seconds;
 use crate::exit::{Failure, NO_INPUT};
 
 /// The value of `--fleet` that stands for the variable [`URLS`].
 const FROM_ENVIRONMENT: &str = "env";
+
+/// The title of these options in the help.
+const HEADING: &str = "Options of a lock over machines";
 
 const URLS: &str = "SHMLOCK_FLEET";
 const AUTHORITY: &str = "SHMLOCK_FLEET_CA";
@@ -21,11 +25,11 @@ const USER: &str = "SHMLOCK_FLEET_USER";
 const PASSWORD: &str = "SHMLOCK_FLEET_PASSWORD";
 const PASSWORD_FILE: &str = "SHMLOCK_FLEET_PASSWORD_FILE";
 
-/// The cluster, and the terms of a lease.
+/// The cluster, and how to reach it.
 #[derive(Clone, Debug, clap::Args)]
 #[allow(clippy::doc_markdown, reason = "the text is the help")]
-#[command(next_help_heading = "Options of a lock over machines")]
-pub(crate) struct Options {
+#[command(next_help_heading = HEADING)]
+pub(crate) struct Access {
     /// Lock over all machines that use this cluster of etcd: URLs of its members, or `env`
     ///
     /// Such as http://10.0.0.7:2379,http://10.0.0.8:2379. With the word `env` the URLs are
@@ -33,26 +37,6 @@ pub(crate) struct Options {
     /// one process of each machine contends.
     #[arg(long, value_name = "URL[,URL...]", verbatim_doc_comment)]
     fleet: Option<String>,
-
-    /// The lease ends so long after its last renewal, in whole seconds [default: 10]
-    ///
-    /// The others wait so long for a machine that died. A holder that reaches no majority
-    /// of the members for about a third of this time loses the lock.
-    #[arg(long, value_name = "SECS", requires = "fleet", verbatim_doc_comment)]
-    ttl: Option<u32>,
-
-    /// The time from TERM to KILL if the lock is lost [default: a fifth of --ttl]
-    ///
-    /// At most four tenths of --ttl. TERM is sent so long before the lease can end, and a
-    /// tenth of --ttl more, so that KILL comes in time.
-    #[arg(
-        long,
-        value_name = "SECS",
-        requires = "fleet",
-        value_parser = seconds,
-        verbatim_doc_comment
-    )]
-    grace: Option<Duration>,
 
     /// The authorities that may sign the servers' certificates [env: SHMLOCK_FLEET_CA]
     #[arg(long, value_name = "PEM", requires = "fleet")]
@@ -78,38 +62,54 @@ pub(crate) struct Options {
     fleet_password_file: Option<PathBuf>,
 }
 
-/// The cluster and how to reach it.
-pub(crate) struct Cluster {
-    pub(super) urls: Vec<String>,
-    pub(super) authority: Option<PathBuf>,
-    pub(super) identity: Option<(PathBuf, PathBuf)>,
-    pub(super) credentials: Option<(String, String)>,
-    pub(super) ttl: Duration,
-    pub(super) grace: Duration,
+/// The life of a lease.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = HEADING)]
+pub(crate) struct Lease {
+    /// The lease ends so long after its last renewal, in whole seconds [default: 10]
+    ///
+    /// The others wait so long for a machine that died. A holder that reaches no majority
+    /// of the members for about a third of this time loses the lock.
+    #[arg(long, value_name = "SECS", requires = "fleet", verbatim_doc_comment)]
+    ttl: Option<u32>,
 }
 
-impl Options {
+/// The time of a command to end by itself.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = HEADING)]
+pub(crate) struct Grace {
+    /// The time from TERM to KILL if the lock is lost [default: a fifth of --ttl]
+    ///
+    /// At most four tenths of --ttl. TERM is sent so long before the lease can end, and a
+    /// tenth of --ttl more, so that KILL comes in time.
+    #[arg(
+        long,
+        value_name = "SECS",
+        requires = "fleet",
+        value_parser = seconds,
+        verbatim_doc_comment
+    )]
+    grace: Option<Duration>,
+}
+
+/// The cluster, as the command line and the environment say.
+pub(crate) struct Cluster {
+    urls: Vec<String>,
+    authority: Option<PathBuf>,
+    identity: Option<(PathBuf, PathBuf)>,
+    credentials: Option<(String, String)>,
+}
+
+impl Access {
     /// Returns the cluster; `None` without `--fleet`.
     pub(crate) fn cluster(&self) -> Result<Option<Cluster>, Failure> {
         let Some(given) = &self.fleet else { return Ok(None) };
         let urls = if given == FROM_ENVIRONMENT { from_environment()? } else { given.clone() };
-        let ttl = self.ttl.map_or(DEFAULT_TTL, |seconds| Duration::from_secs(seconds.into()));
-        let grace = self.grace.unwrap_or(ttl / 5);
-        if grace > ttl * 2 / 5 {
-            return Err(Failure::usage(format!(
-                "--grace {} is more than four tenths of --ttl {}: too little time would be left \
-                 for renewals; give a longer --ttl, or a shorter --grace",
-                grace.as_secs_f64(),
-                ttl.as_secs()
-            )));
-        }
         Ok(Some(Cluster {
             urls: urls.split(',').map(|url| url.trim().to_owned()).collect(),
             authority: path(self.fleet_ca.as_ref(), AUTHORITY),
             identity: self.identity()?,
             credentials: self.credentials()?,
-            ttl,
-            grace,
         }))
     }
 
@@ -146,26 +146,60 @@ impl Options {
     }
 }
 
-impl Cluster {
-    /// Begins to open the lock of this name, with a deadline of the own that leaves `margin`.
-    pub(super) fn builder(&self, name: &str, margin: Duration) -> FleetBuilder {
-        let mut builder =
-            FleetLock::builder(name, self.urls.iter().cloned()).ttl(self.ttl).margin(margin);
-        if let Some(file) = &self.authority {
-            builder = builder.tls_authority(file);
-        }
-        if let Some((certificate, key)) = &self.identity {
-            builder = builder.tls_identity(certificate, key);
-        }
-        if let Some((user, password)) = &self.credentials {
-            builder = builder.credentials(user, password);
-        }
-        builder
+impl Lease {
+    pub(super) fn ttl(&self) -> Duration {
+        self.ttl.map_or(DEFAULT_TTL, |seconds| Duration::from_secs(seconds.into()))
     }
 
     /// Returns what the clocks of two machines may differ by within a TTL: a tenth of it.
     pub(super) fn drift(&self) -> Duration {
-        self.ttl / 10
+        self.ttl() / 10
+    }
+}
+
+impl Grace {
+    /// Returns the grace for a command under such a lease.
+    pub(super) fn of(&self, lease: &Lease) -> Result<Duration, Failure> {
+        let ttl = lease.ttl();
+        let grace = self.grace.unwrap_or(ttl / 5);
+        if grace <= ttl * 2 / 5 {
+            return Ok(grace);
+        }
+        Err(Failure::usage(format!(
+            "--grace {} is more than four tenths of --ttl {}: too little time would be left for \
+             renewals; give a longer --ttl, or a shorter --grace",
+            grace.as_secs_f64(),
+            ttl.as_secs()
+        )))
+    }
+}
+
+/// The settings that the builders of a handle and of a view have in common.
+macro_rules! reach {
+    ($cluster:expr, $builder:expr) => {{
+        let mut builder = $builder;
+        if let Some(file) = &$cluster.authority {
+            builder = builder.tls_authority(file);
+        }
+        if let Some((certificate, key)) = &$cluster.identity {
+            builder = builder.tls_identity(certificate, key);
+        }
+        if let Some((user, password)) = &$cluster.credentials {
+            builder = builder.credentials(user, password);
+        }
+        builder
+    }};
+}
+
+impl Cluster {
+    /// Begins to open the lock of this name.
+    pub(super) fn builder(&self, name: &str) -> FleetBuilder {
+        reach!(self, FleetLock::builder(name, self.urls.iter().cloned()))
+    }
+
+    /// Returns the view of all locks.
+    pub(super) fn view(&self) -> Result<Fleet, Failure> {
+        reach!(self, Fleet::access(self.urls.iter().cloned())).open().map_err(failure)
     }
 }
 

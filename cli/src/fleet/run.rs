@@ -2,18 +2,16 @@
 
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustix::event::{EventfdFlags, eventfd};
 use rustix::process::Signal;
 use shmlock_fleet::{Error, FleetGuard, FleetLock};
 
 use super::acquire::acquire;
-use super::failure::{explain, failure};
-use super::options::Cluster;
+use super::failure::explain;
+use super::lock::{Opened, Target, open};
+use super::options::Grace;
 use super::tree::Tree;
-use crate::args::{Place, Sharing, Waiting};
 use crate::child::{Plan, Running};
 use crate::display::{escaped, in_seconds};
 use crate::exec::{Image, cannot_execute};
@@ -25,68 +23,52 @@ const TOKEN: &str = "SHMLOCK_FENCING_TOKEN";
 /// The variable in which it finds the lock's name.
 const NAME: &str = "SHMLOCK_LOCK_NAME";
 
-/// What is to be run, and under which lock.
+/// What is to be run.
 pub(crate) struct Job<'a> {
-    pub(crate) name: &'a str,
-    pub(crate) description: String,
-    pub(crate) waiting: &'a Waiting,
-    pub(crate) place: &'a Place,
-    pub(crate) sharing: &'a Sharing,
-    /// `true` if the command inherits the lifeline of the local lock.
-    pub(crate) lifeline: bool,
     pub(crate) program: OsString,
     pub(crate) arguments: Vec<&'a OsStr>,
+    pub(crate) grace: &'a Grace,
 }
 
 /// Acquires the lock, runs the command and releases the lock.
 ///
 /// The own deadline of the lease leaves the time of the grace and the drift of the clocks: a
 /// command that TERM does not end is killed before another machine can have the lock.
-pub(crate) fn run(job: &Job<'_>, cluster: &Cluster) -> Result<Ending, Failure> {
+pub(crate) fn run(target: &Target<'_>, job: &Job<'_>) -> Result<Ending, Failure> {
     let mask = Mask::present();
     let failed = |error: std::io::Error| {
         Failure::new(SYSTEM, format!("cannot wait for the command: {error}; it may still run"))
     };
-    let alarm = Arc::new(eventfd(0, EventfdFlags::CLOEXEC).map_err(|errno| failed(errno.into()))?);
-    let bell = Arc::clone(&alarm);
-    let path = job.place.path(job.name);
-    let lock = cluster
-        .builder(job.name, cluster.grace + cluster.drift())
-        .local(|local| job.sharing.apply(local, &path).lifeline(job.lifeline))
-        .directory(&job.place.directory)
-        .description(&job.description)
-        .exit_event(Interrupts::event())
-        .on_loss(move |_| {
-            let _ = rustix::io::write(&*bell, &1_u64.to_ne_bytes()); // an eventfd at 0 has room
-        })
-        .open()
-        .map_err(failure)?;
+    let grace = job.grace.of(target.lease)?;
+    let Opened { lock, alarm } = open(target, grace)?;
     let interrupts = Interrupts::catch();
-    let acquired = acquire(&lock, job.waiting, job.waiting.verbose, mask, &interrupts)?;
+    let acquired = acquire(&lock, target.waiting, target.waiting.verbose, mask, &interrupts)?;
     let signals = Signals::receive(interrupts).map_err(failed)?;
+    // The time from the own deadline to the end of the lease.
+    let after = grace + target.lease.drift();
     let Some(guard) = acquired else {
         return Ok(Interrupts::caught().map_or(Ending::Code(u8::MAX), Ending::Signal));
     };
     if let Some(signal) = Interrupts::caught() {
-        release(&lock, guard, cluster);
+        release(&lock, guard, after);
         return Ok(Ending::Signal(signal)); // it came before the command was started
     }
-    if job.waiting.verbose {
+    if target.waiting.verbose {
         remark(&format!("executing {}", escaped(&job.program.to_string_lossy())));
     }
-    let added = [(TOKEN, guard.fencing_token().to_string()), (NAME, job.name.to_owned())];
+    let added = [(TOKEN, guard.fencing_token().to_string()), (NAME, target.name.to_owned())];
     let cannot = |error| cannot_execute(&job.program, &error);
     let image = Image::new(&job.program, job.arguments.iter().copied(), &added).map_err(cannot)?;
     let lifeline = guard.local().lock().lifeline();
     let plan = Plan { image, mask, lifeline, dies_with_us: true };
     let mut running = Running::start(&plan, &signals).map_err(cannot)?;
-    let ended = supervise(&mut running, &signals, &alarm, &guard, cluster).map_err(failed)?;
+    let ended = supervise(&mut running, &signals, &alarm, &guard, grace).map_err(failed)?;
     drop((running, signals)); // from here on no signal ends this process before the release
     let Ended::ByItself(ending) = ended else {
         drop(guard);
         return Ok(Ending::Code(LOST));
     };
-    let is_lost = release(&lock, guard, cluster);
+    let is_lost = release(&lock, guard, after);
     Ok(if is_lost { Ending::Code(LOST) } else { ending })
 }
 
@@ -103,14 +85,14 @@ fn supervise(
     signals: &Signals,
     alarm: &OwnedFd,
     guard: &FleetGuard<'_>,
-    cluster: &Cluster,
+    grace: Duration,
 ) -> std::io::Result<Ended> {
     loop {
         if let Some(ending) = running.step(signals, Some(alarm.as_fd()), None)? {
             return Ok(Ended::ByItself(ending));
         }
         if let Some(loss) = guard.loss() {
-            let grace = cluster.grace.saturating_sub(guard.overdue());
+            let grace = grace.saturating_sub(guard.overdue());
             remark(&format!(
                 "fleet lock {:?} is lost: {loss}; another machine may get it; ending the command \
                  by TERM, and by KILL after {}",
@@ -145,16 +127,17 @@ fn end(running: &mut Running, signals: &Signals, grace: Duration) -> std::io::Re
     }
 }
 
-/// Releases the lock. Returns `true` if it had been lost; says so, and what else went wrong.
-fn release(lock: &FleetLock, guard: FleetGuard<'_>, cluster: &Cluster) -> bool {
+/// Releases the lock, whose lease lives for `after` past its own deadline. Returns `true` if it had
+/// been lost; says so, and what else went wrong.
+pub(super) fn release(lock: &FleetLock, guard: FleetGuard<'_>, after: Duration) -> bool {
     let name = lock.name();
-    let left = guard.time_left() + cluster.grace + cluster.drift();
+    let left = guard.time_left() + after;
     match guard.release() {
         Ok(()) => false,
         Err(Error::Lost { loss, .. }) => {
             remark(&format!(
-                "fleet lock {name:?} was lost while the command ran, which was seen at its end \
-                 only: {loss}; another machine may have held it meanwhile"
+                "fleet lock {name:?} was lost before its release: {loss}; another machine may have \
+                 held it meanwhile"
             ));
             true
         }

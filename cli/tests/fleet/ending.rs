@@ -4,7 +4,7 @@ use super::scene::Scene;
 use crate::program::{Running, ended};
 
 /// The exit status for a lock that was lost.
-const LOST: i32 = 79;
+pub(super) const LOST: i32 = 79;
 
 /// Says that it runs, and goes on for ever.
 const FOREVER: &str = "echo ready; while :; do sleep 1000; done";

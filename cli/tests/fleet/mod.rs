@@ -3,3 +3,4 @@
 mod ending;
 mod run;
 mod scene;
+mod show;

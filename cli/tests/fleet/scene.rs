@@ -51,11 +51,30 @@ impl Scene {
         machine: &str,
         options: &[&str],
     ) -> Command {
+        let mut command = shmlock([verb, &self.name, "--fleet", &self.url(), "--ttl", ttl]);
+        command.arg("--directory").arg(self.machine(machine)).args(options);
+        command
+    }
+
+    /// Returns the program with a verb that shows this lock, or all.
+    pub(crate) fn view(&self, verb: &str, options: &[&str]) -> Command {
+        let mut command = shmlock([verb, "--fleet", &self.url()]);
+        command.args((verb == "status").then_some(&self.name)).args(options);
+        command
+    }
+
+    /// Returns the program with these arguments on one machine.
+    pub(crate) fn bare(&self, arguments: &[&str]) -> Command {
+        let (verb, rest) = arguments.split_first().expect("a verb");
+        let mut command = shmlock([*verb, "--directory"]);
+        command.arg(self.machine("a")).args(rest);
+        command
+    }
+
+    fn machine(&self, machine: &str) -> PathBuf {
         let directory = self.directory.join(machine);
         std::fs::create_dir_all(&directory).expect("a directory");
-        let mut command = shmlock([verb, &self.name, "--fleet", &self.url(), "--ttl", ttl]);
-        command.arg("--directory").arg(directory).args(options);
-        command
+        directory
     }
 
     /// Returns the program that runs a command under the lock on a machine.
