@@ -39,6 +39,11 @@ pub(super) fn explain(error: &Error) -> String {
             "etcd at {endpoint} did not answer in time; check the server's load and the network, \
              or give a longer --ttl: a server has a quarter of it"
         ),
+        // A server that refuses a client's certificate may close before its alert is read.
+        Error::NoServer { endpoint, source } if endpoint.starts_with("https:") => format!(
+            "no etcd answers at {endpoint}: {source}; check the address, that the server runs and \
+             speaks TLS, and that it accepts this client's certificate (--fleet-cert)"
+        ),
         Error::LoginNeeded { endpoint } => format!(
             "etcd at {endpoint} asks for a login; give --fleet-user and --fleet-password-file"
         ),

@@ -1,7 +1,7 @@
 //! A lock that is lost ends the command.
 
 use super::scene::Scene;
-use crate::program::{Running, ended};
+use crate::program::ended;
 
 /// The exit status for a lock that was lost.
 pub(super) const LOST: i32 = 79;
@@ -13,7 +13,7 @@ const FOREVER: &str = "echo ready; while :; do sleep 1000; done";
 fn a_deleted_key_ends_the_command() {
     let Some(scene) = Scene::new() else { return };
     let script = "trap 'echo term; exit 5' TERM; echo ready; read _; read _";
-    let mut run = scene.running("a", &["--", "sh", "-c", script]);
+    let mut run = scene.running_shortly("a", &["--", "sh", "-c", script]);
     scene.delete_keys();
     assert_eq!(run.read_to_end(), "term\n");
     assert_eq!(run.code(), LOST);
@@ -30,7 +30,7 @@ fn a_deleted_key_ends_the_command() {
 #[test]
 fn a_revoked_lease_ends_the_command() {
     let Some(scene) = Scene::new() else { return };
-    let mut run = scene.running("a", &["--", "sh", "-c", FOREVER]);
+    let mut run = scene.running_shortly("a", &["--", "sh", "-c", FOREVER]);
     let leases = scene.members[0].ctl(&["lease", "list"]);
     let lease = leases.lines().last().expect("a lease");
     scene.members[0].ctl(&["lease", "revoke", lease]);
@@ -42,7 +42,7 @@ fn a_revoked_lease_ends_the_command() {
 fn without_servers_the_command_ends_at_the_deadline_although_it_ignores_term() {
     let Some(mut scene) = Scene::new() else { return };
     let script = format!("trap '' TERM; sh -c '{FOREVER}'");
-    let mut run = scene.running("a", &["--", "sh", "-c", &script]);
+    let mut run = scene.running_shortly("a", &["--", "sh", "-c", &script]);
     scene.members[0].kill();
     // The end of its output is that of all its processes.
     assert_eq!(run.read_to_end(), "");
@@ -57,7 +57,7 @@ fn the_processes_that_the_command_has_started_end_as_well() {
     // One is a child, one a grandchild in a session of its own; both ignore TERM. The command ends.
     let script = "trap '' TERM; sleep 1000 & setsid sh -c 'sleep 1000 & wait' & \
                   trap 'exit 0' TERM; echo ready; wait";
-    let mut run = scene.running("a", &["--grace", "0.1", "--", "sh", "-c", script]);
+    let mut run = scene.running_shortly("a", &["--grace", "0.1", "--", "sh", "-c", script]);
     scene.delete_keys();
     assert_eq!(run.read_to_end(), "", "the pipe is closed by all of them");
     assert_eq!(run.code(), LOST);
@@ -66,7 +66,7 @@ fn the_processes_that_the_command_has_started_end_as_well() {
 #[test]
 fn a_loss_that_is_seen_at_the_end_only_has_its_status() {
     let Some(scene) = Scene::new() else { return };
-    let mut run = scene.running("a", &["--", "sh", "-c", "echo ready; read _"]);
+    let mut run = scene.running_shortly("a", &["--", "sh", "-c", "echo ready; read _"]);
     scene.delete_keys();
     run.write_line("end");
     assert_eq!(run.code(), LOST);
@@ -77,9 +77,8 @@ fn a_loss_that_is_seen_at_the_end_only_has_its_status() {
 #[test]
 fn servers_that_are_gone_at_the_release_change_no_status() {
     let Some(mut scene) = Scene::new() else { return };
-    // Long enough that the deadline does not come first.
     let options = ["--", "sh", "-c", "echo ready; read _; exit 6"];
-    let mut run = Running::start(scene.verb_with_ttl("60", "run", "a", &options)).ready();
+    let mut run = scene.running("a", &options);
     scene.members[0].kill();
     run.write_line("end");
     assert_eq!(run.code(), 6);

@@ -1,5 +1,6 @@
 //! `--fleet`, with a real etcd. A machine is a directory of its own for the local locks.
 
+mod access;
 mod ending;
 mod run;
 mod scene;

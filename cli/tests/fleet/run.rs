@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use shmlock_tests::hostile::Solo;
 use shmlock_tests::until;
 
-use super::scene::Scene;
+use super::scene::{SHORT, Scene};
 use crate::program::{Running, UNTIL_TOLD, ended, says, state_of};
 
 #[test]
@@ -119,7 +119,7 @@ fn a_signal_during_the_hold_is_the_commands() {
 fn if_run_is_killed_the_command_is_killed_and_the_lock_is_free_after_the_ttl() {
     let Some(scene) = Scene::new() else { return };
     let script = "trap '' TERM; echo $$; echo $SHMLOCK_FENCING_TOKEN; read _; echo no";
-    let mut run = Running::start(scene.run("a", &["--", "sh", "-c", script]));
+    let mut run = Running::start(scene.verb_with_ttl(SHORT, "run", "a", &["-c", script]));
     let pid = run.read_line().parse().expect("a number");
     let token: u64 = run.read_line().parse().expect("a number");
     run.kill();

@@ -1,6 +1,6 @@
 //! Provides a test's etcd, lock and machines.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use shmlock_tests::Fixture;
@@ -8,8 +8,11 @@ use shmlock_tests::etcd::{Member, cluster, has_etcd};
 
 use crate::program::{Running, shmlock};
 
-/// The TTL of the tests in seconds: the shortest that etcd grants with its default settings.
-const TTL: &str = "2";
+/// A TTL in seconds that no slow machine exceeds.
+const LONG: &str = "60";
+
+/// The TTL in seconds of tests in which a lease ends, or a renewal finds something.
+pub(crate) const SHORT: &str = "5";
 
 /// What a test needs. Dropped, all of it is gone.
 pub(crate) struct Scene {
@@ -23,6 +26,11 @@ pub(crate) struct Scene {
 impl Scene {
     /// Returns `None`, and reports the test as skipped, where there is no etcd.
     pub(crate) fn new() -> Option<Self> {
+        Self::with(|_| Vec::new())
+    }
+
+    /// Returns the same, of an etcd with the options that `options` prepares in a directory.
+    pub(crate) fn with(options: impl FnOnce(&Path) -> Vec<String>) -> Option<Self> {
         if !has_etcd() {
             return None;
         }
@@ -30,7 +38,9 @@ impl Scene {
         let name = fixture.name("fleet").clone();
         let directory = PathBuf::from("/dev/shm").join(format!("{name}.d"));
         std::fs::create_dir_all(&directory).expect("a directory");
-        let members = cluster(&directory, 1, &[]);
+        let options = options(&directory);
+        let options: Vec<_> = options.iter().map(String::as_str).collect();
+        let members = cluster(&directory, 1, &options);
         Some(Self { members, name, directory, _fixture: fixture })
     }
 
@@ -40,7 +50,7 @@ impl Scene {
 
     /// Returns the program with this verb for the lock on a machine.
     pub(crate) fn verb(&self, verb: &str, machine: &str, options: &[&str]) -> Command {
-        self.verb_with_ttl(TTL, verb, machine, options)
+        self.verb_with_ttl(LONG, verb, machine, options)
     }
 
     /// Returns the same with another TTL in seconds.
@@ -71,6 +81,11 @@ impl Scene {
         command
     }
 
+    /// Returns the path of a file that goes with the scene.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+
     fn machine(&self, machine: &str) -> PathBuf {
         let directory = self.directory.join(machine);
         std::fs::create_dir_all(&directory).expect("a directory");
@@ -80,6 +95,11 @@ impl Scene {
     /// Returns the program that runs a command under the lock on a machine.
     pub(crate) fn run(&self, machine: &str, options: &[&str]) -> Command {
         self.verb("run", machine, options)
+    }
+
+    /// Starts the same with a short TTL, and waits until its command says that it runs.
+    pub(crate) fn running_shortly(&self, machine: &str, options: &[&str]) -> Running {
+        Running::start(self.verb_with_ttl(SHORT, "run", machine, options)).ready()
     }
 
     /// Starts it, and waits until its command says that it runs.

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::ending::LOST;
-use super::scene::Scene;
+use super::scene::{SHORT, Scene};
 use crate::program::{Ended, Running, UNTIL_TOLD, ended};
 
 fn json(scene: &Scene, verb: &str) -> Value {
@@ -101,7 +101,7 @@ fn hold_holds_until_the_end_of_its_input_and_tells_the_token() {
 #[test]
 fn a_lost_lock_ends_hold() {
     let Some(scene) = Scene::new() else { return };
-    let mut hold = Running::start(scene.verb("hold", "a", &[]));
+    let mut hold = Running::start(scene.verb_with_ttl(SHORT, "hold", "a", &[]));
     hold.read_line();
     scene.delete_keys();
     assert_eq!(hold.code(), LOST);
