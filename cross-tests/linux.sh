@@ -14,7 +14,7 @@ arm_linux=(aarch64-unknown-linux-gnu armv7-unknown-linux-gnueabihf)
 arm_suite=(--workspace
     --exclude shmlock-cli --exclude shmlock-model
     --exclude shmlock-comparison --exclude shmlock-core-benches --exclude shmlock-costs
-    --exclude shmlock-opening --exclude shmlock-fleet
+    --exclude shmlock-opening --exclude shmlock-fleet --exclude shmlock-fleet-bench
     --features shmlock/logger,shmlock/block,shmlock/serde,shmlock/remote
     --features shmlock-core/embedded-hal,shmlock-core/embedded-hal-async)
 
