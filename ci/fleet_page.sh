@@ -101,6 +101,8 @@ start ./member.sh http://127.0.0.1:2379
 block quick >quick.sh
 ! sh -e quick.sh >out 2>err || die "another machine got a lock that is held: $(cat out err)"
 has '^the token is [0-9]+$'
+has '^conveyor: held$'
+has '^  description +belt 7$'
 grep -qE '^shmlock: fleet lock "conveyor" is not free: held by pid ' err || die "$(cat err)"
 [ -z "$(etcdctl get --prefix shmlock/)" ] || die "a free lock has keys"
 
@@ -114,7 +116,10 @@ for key in $holder $waiter; do
 done
 run look
 has '"create_revision":'
-[ "$(grep -m 1 shmlock/ out)" = $holder ] || die "the first key is not the holder's: $(cat out)"
+has '^  holder +pid 4711 on gw-1$'
+has '^  waiters +1$'
+has '^gw-1 .* conveyor'
+[ "$(grep -m 1 ^shmlock/ out)" = $holder ] || die "the first key is not the holder's: $(cat out)"
 run free
 [ "$(etcdctl get --prefix shmlock/ --keys-only | xargs)" = $waiter ] || die "the wrong key is gone"
 
