@@ -1,14 +1,16 @@
 //! Tells of a loss at the moment of the own deadline, whatever the network does.
 //!
 //! It uses a timer of `CLOCK_BOOTTIME` (`timerfd_create(2)`). After a suspension the timer rings at
-//! once; a sleep would go on for the time that was left.
+//! once; a sleep would go on for the time that was left. Other code of the process may close the
+//! timer's descriptor, or put another file there. So the thread also wakes at each deadline by
+//! itself, and a timer that rings too early is not waited for again at once.
 
-use std::os::fd::OwnedFd;
-use std::sync::Arc;
-use std::thread::JoinHandle;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
-use rustix::io::{Errno, write};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use rustix::time::Timespec;
 use shmlock::ExitEvent;
 
 use crate::error::{Error, Result};
@@ -26,7 +28,7 @@ pub(crate) struct Listeners {
 }
 
 impl Listeners {
-    fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.event.is_none() && self.callback.is_none()
     }
 
@@ -42,8 +44,8 @@ impl Listeners {
 
 /// The thread that waits for the timer.
 pub(crate) struct Alarm {
-    stop: Arc<OwnedFd>,
-    thread: Option<JoinHandle<()>>,
+    hold: Arc<Hold>,
+    is_stopped: Arc<Mutex<bool>>,
 }
 
 impl Alarm {
@@ -52,47 +54,58 @@ impl Alarm {
         if listeners.is_empty() {
             return Ok(None);
         }
-        let failed = |source| Error::System { operation: "start the alarm of a lease", source };
-        let stop =
-            Arc::new(eventfd(0, EventfdFlags::CLOEXEC).map_err(|errno| failed(errno.into()))?);
-        let (hold, listeners, stopped) = (Arc::clone(hold), listeners.clone(), Arc::clone(&stop));
-        let thread = std::thread::Builder::new()
+        let alarm = Self { hold: Arc::clone(hold), is_stopped: Arc::default() };
+        let (hold, is_stopped) = (Arc::clone(hold), Arc::clone(&alarm.is_stopped));
+        let listeners = listeners.clone();
+        std::thread::Builder::new()
             .name("shmlock-fleet-a".into())
-            .spawn(move || {
-                if let Some(loss) = until_lost(&hold, &stopped) {
-                    listeners.tell(loss);
-                }
-            })
-            .map_err(failed)?;
-        Ok(Some(Self { stop, thread: Some(thread) }))
+            .spawn(move || until_lost(&hold, &is_stopped, &listeners))
+            .map_err(|source| Error::System { operation: "start the alarm of a lease", source })?;
+        Ok(Some(alarm))
     }
 }
 
 impl Drop for Alarm {
-    /// Returns once the thread has ended: no listener is told after the release.
+    /// Returns once a call that has begun is over: no listener is told after the release.
     fn drop(&mut self) {
-        let _ = write(&*self.stop, &1_u64.to_ne_bytes()); // an eventfd at 0 has room
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join(); // a panic of the callback was reported by its thread
-        }
+        *locked(&self.is_stopped) = true;
+        self.hold.ring(); // the thread ends; without the ring at the deadline
     }
 }
 
-/// Returns the loss once there is one; `None` if it is stopped before.
-fn until_lost(hold: &Hold, stop: &OwnedFd) -> Option<Loss> {
+/// Tells of the loss once there is one; nothing if it is stopped before.
+fn until_lost(hold: &Hold, is_stopped: &Mutex<bool>, listeners: &Listeners) {
+    let mut has_rung = false;
     loop {
-        if let Some(loss) = hold.loss() {
-            return Some(loss);
+        {
+            // Held while the listeners are told: the release waits for them.
+            let is_stopped = locked(is_stopped);
+            if *is_stopped {
+                return;
+            }
+            if let Some(loss) = hold.loss() {
+                return listeners.tell(loss);
+            }
         }
-        let mut events = [
-            PollFd::new(hold.timer().descriptor(), PollFlags::IN),
-            PollFd::new(stop, PollFlags::IN),
-        ];
-        match poll(&mut events, None) {
-            Ok(_) if events[1].revents().is_empty() => {}
-            Err(Errno::INTR) => {}
-            // Stopped; or poll(2) is refused, and the holder has to ask `is_lost`.
-            Ok(_) | Err(_) => return None,
+        if has_rung {
+            // For nothing: the descriptor is not ours any more. The deadline alone is left.
+            std::thread::sleep(hold.left());
         }
+        has_rung = wait(hold);
     }
+}
+
+/// Waits for the timer, until the present deadline at most. Returns `true` if it has rung: at a
+/// deadline, after a loss, or for the release.
+fn wait(hold: &Hold) -> bool {
+    let Some(timer) = hold.timer() else { return true };
+    let limit = Timespec::try_from(hold.left() + Duration::from_millis(1)).ok();
+    match poll(&mut [PollFd::new(timer.descriptor(), PollFlags::IN)], limit.as_ref()) {
+        Ok(rung) => rung > 0,
+        Err(error) => error != Errno::INTR, // refused; as if the descriptor were not ours
+    }
+}
+
+fn locked(mutex: &Mutex<bool>) -> MutexGuard<'_, bool> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -13,7 +13,9 @@ use crate::error::Result;
 use crate::lock::FleetLock;
 use crate::loss::Loss;
 use crate::names::prefix_of;
-use crate::settings::{DEFAULT_TTL, Settings, check, default_margin, default_request_timeout};
+use crate::settings::{
+    DEFAULT_GRACE, DEFAULT_TTL, Settings, check, default_margin, default_request_timeout,
+};
 
 /// The settings of a [`FleetLock`], from [`FleetLock::builder`].
 #[must_use = "nothing is opened before `open`"]
@@ -24,6 +26,7 @@ pub struct FleetBuilder {
     ttl: Duration,
     margin: Option<Duration>,
     request_timeout: Option<Duration>,
+    grace: Duration,
     description: String,
     listeners: Listeners,
 }
@@ -47,6 +50,7 @@ impl FleetBuilder {
             ttl: DEFAULT_TTL,
             margin: None,
             request_timeout: None,
+            grace: DEFAULT_GRACE,
             description: String::new(),
             listeners: Listeners::default(),
         }
@@ -74,6 +78,17 @@ impl FleetBuilder {
     /// Sets how long one member may take for one answer; by default a quarter of the TTL.
     pub fn request_timeout(mut self, timeout: Duration) -> Self {
         self.request_timeout = Some(timeout);
+        self
+    }
+
+    /// Sets how long a call that gives up waits for its own withdrawal from the queue; by default
+    /// 250 ms.
+    ///
+    /// So a call with a time limit returns by its limit plus this time, whatever the servers do.
+    /// The withdrawal goes on in the background after it. If it fails, or the process ends before,
+    /// the key stays in the queue until its lease ends, and delays those behind it.
+    pub fn withdrawal_time(mut self, time: Duration) -> Self {
+        self.grace = time;
         self
     }
 
@@ -131,9 +146,12 @@ impl FleetBuilder {
         self
     }
 
-    /// Sets the event that ends a wait, on the local lock and in the fleet:
-    /// [`Error::is_cancelled`](crate::Error::is_cancelled) knows both errors. A wait in the fleet looks at it
-    /// twenty times a second.
+    /// Sets the event that ends a call, on the local lock and in the fleet, even while a request
+    /// has no answer: [`Error::is_cancelled`](crate::Error::is_cancelled) knows both errors.
+    ///
+    /// The call then returns within [`withdrawal_time`](Self::withdrawal_time). A free lock is
+    /// acquired all the same if the servers answer within that time. A waiter sleeps on the event:
+    /// it does not poll (before Linux 5.16, twenty times a second).
     pub fn exit_event(mut self, event: &ExitEvent) -> Self {
         self.local = self.local.exit_event(event);
         self
@@ -175,6 +193,7 @@ impl FleetBuilder {
             ttl,
             margin,
             request_timeout,
+            grace: self.grace,
             description: self.description,
             listeners: self.listeners,
         };

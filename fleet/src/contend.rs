@@ -1,36 +1,49 @@
 //! Contends for the fleet: from a lease to the first place in the queue.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
-
-use shmlock::ExitEvent;
 
 use crate::clock::BootInstant;
 use crate::error::{Error, Result};
-use crate::etcd::{Etcd, Granted, Key, Look, Watched};
+use crate::etcd::{Etcd, Granted, Look, Watched};
 use crate::hold::Hold;
 use crate::holder::{Card, FleetHolder};
-use crate::keeper::{Keeper, Lease};
+use crate::inbox::{Inbox, Leave, Message};
+use crate::keeper::{Lease, Stay};
 use crate::loss::Loss;
 use crate::protocol::{Place, own_deadline, place};
-use crate::session::Session;
+use crate::session::withdraw;
 use crate::settings::Settings;
-
-/// How often an exit event is looked at: it has no descriptor to wait for.
-const EVENT_INTERVAL: Duration = Duration::from_millis(50);
 
 /// The pause before a server that failed is asked again.
 const BACKOFF: Duration = Duration::from_millis(100);
 
 /// A contender of one call.
-pub(crate) struct Contender<'a> {
-    pub(crate) etcd: &'a Arc<Etcd>,
-    pub(crate) settings: &'a Settings,
-    pub(crate) name: &'a str,
+pub(crate) struct Contender {
+    pub(crate) etcd: Arc<Etcd>,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) name: String,
     /// The end of the caller's patience.
     pub(crate) until: Option<Instant>,
-    pub(crate) exit_event: Option<&'a ExitEvent>,
+    /// `true` if it does not wait for its turn.
+    pub(crate) is_once: bool,
+}
+
+/// The end of contending.
+pub(crate) enum Contended {
+    /// The lock is acquired.
+    First(Stay),
+    /// A contender that does not wait has found another. Its lease has no key.
+    Busy { lease: i64 },
+}
+
+/// The answer to a put.
+enum Joined {
+    Queued(Stay, Look),
+    /// The contender does not wait, and there are other keys. Its lease has no key.
+    Busy {
+        lease: i64,
+    },
 }
 
 /// The end of a stay in the queue.
@@ -38,127 +51,173 @@ enum End {
     First,
     LostWaiting,
     LostAtOnce(Loss),
+    Left(Leave),
 }
 
-/// The end of a wait.
-#[derive(Clone, Copy)]
-enum Wait {
+/// The end of a wait in the queue.
+enum Wake {
+    /// This reading shows a change.
+    Seen(Look),
     /// The queue has to be read again.
-    Over,
-    /// The caller's patience has ended.
-    TimedOut,
-    Cancelled,
+    Look,
+    Lost,
+    Left(Leave),
 }
 
-impl Contender<'_> {
-    /// Acquires the lock if no contender of another machine has a key. `None` if one has.
-    pub(crate) fn try_once(&self) -> Result<Option<Session>> {
-        match self.join(true)? {
-            Some((session, _)) => self.unless_lost(session).map(Some),
-            None => Ok(None),
-        }
-    }
-
-    /// Acquires the lock, waiting for its turn.
-    pub(crate) fn wait(&self) -> Result<Session> {
+impl Contender {
+    /// Contends until it is first, or the lock is busy, or the caller leaves.
+    pub(crate) fn contend(&self, inbox: &Inbox) -> Result<Contended> {
         loop {
-            let Some((session, look)) = self.join(false)? else { continue };
-            match self.until_first(&session, look) {
-                Ok(End::First) => return self.unless_lost(session),
-                Ok(End::LostWaiting) => {} // this process was stopped, say: from the start
+            let (mut stay, look) = match self.join()? {
+                Joined::Queued(stay, look) => (stay, look),
+                Joined::Busy { lease } => return Ok(Contended::Busy { lease }),
+            };
+            let end = self.until_first(&mut stay, look, inbox);
+            // A caller that does not wait any more is told of the holder, not of itself.
+            let holder = match end {
+                Ok(End::Left(Leave::TimedOut)) => self.first_holder(),
+                _ => None,
+            };
+            let end = match end {
+                Ok(End::First) => match stay.hold.loss() {
+                    None => return Ok(Contended::First(stay)),
+                    Some(loss) => Ok(End::LostAtOnce(loss)),
+                },
+                end => end,
+            };
+            let limit = self.settings.request_timeout;
+            let _ = withdraw(&self.etcd, stay.lease, limit); // else the lease ends by itself
+            let name = self.name.clone();
+            match end? {
+                End::First | End::LostWaiting => {} // this process was stopped, say: from the start
                 // A lease that ends before its key is read would do so again and again.
-                Ok(End::LostAtOnce(loss)) => {
-                    return Err(Error::Lost { name: self.name.to_owned(), loss });
+                End::LostAtOnce(loss) => return Err(Error::Lost { name, loss }),
+                End::Left(Leave::TimedOut) => {
+                    return Err(Error::TimedOut { name, holder, cause: None });
                 }
-                Err(Error::TimedOut { name, .. }) => {
-                    let holder = self.first_holder();
-                    let _ = session.withdraw(); // a lease that stays ends by itself
-                    return Err(Error::TimedOut { name, holder });
-                }
-                Err(error) => return Err(error),
+                End::Left(_) => return Err(Error::Cancelled { name }),
             }
         }
     }
 
-    /// Asks for a lease and puts a key. `None` if `only_first`, and there are other keys.
-    fn join(&self, only_first: bool) -> Result<Option<(Session, Look)>> {
+    /// Asks for a lease and puts a key.
+    fn join(&self) -> Result<Joined> {
         let Settings { ttl, margin, request_timeout, .. } = *self.settings;
-        let sent = BootInstant::now();
-        let Granted { id, ttl } = self.etcd.grant(ttl, ttl)?;
-        let hold = Hold::new(own_deadline(sent, ttl, margin))
+        // Before the lease: what the system may refuse.
+        let mut hold = Hold::new(!self.settings.listeners.is_empty())
             .map_err(|source| Error::System { operation: "make the timer of a lease", source })?;
+        let sent = BootInstant::now();
+        let Granted { id, ttl } = self.etcd.grant(ttl, self.limit(ttl))?;
+        hold.begin(own_deadline(sent, ttl, margin));
         let card = Card::own(&self.settings.description).to_bytes();
-        let (token, look) = match self.etcd.put(id, &card, only_first, hold.left()) {
-            Ok(Some(put)) => put,
-            other => {
+        let put = self.etcd.put(id, &card, self.is_once, self.limit(hold.left()));
+        let (token, look) = match put {
+            Ok(Some((token, look))) => (token, look),
+            Ok(None) => return Ok(Joined::Busy { lease: id }),
+            Err(error) => {
                 // The key may be there although the answer says nothing: it goes with the lease.
                 let _ = self.etcd.revoke(id, request_timeout);
-                return other.map(|_| None);
+                return Err(match hold.loss() {
+                    Some(loss) => Error::Lost { name: self.name.clone(), loss },
+                    None => error,
+                });
             }
         };
-        let (hold, lease) = (Arc::new(hold), Lease { id, token, ttl, margin });
-        let keeper = Keeper::start(self.etcd, lease, &hold, sent)?;
-        let session = Session::new(self.etcd, lease, hold, keeper, request_timeout);
-        Ok(Some((session, look)))
+        let lease = Lease { id, token, ttl, margin };
+        Ok(Joined::Queued(Stay::new(Arc::clone(&self.etcd), lease, Arc::new(hold), sent), look))
     }
 
-    /// Waits until the session has the first place, or its lease has ended.
+    /// Waits until the session has the first place, or its lease has ended, or the caller leaves.
     ///
     /// Failures of the servers are passed over for as long as the lease lives.
-    fn until_first(&self, session: &Session, mut look: Look) -> Result<End> {
-        let mut has_waited = false;
-        let lost = |loss, has_waited| {
-            if has_waited { End::LostWaiting } else { End::LostAtOnce(loss) }
+    fn until_first(&self, stay: &mut Stay, mut look: Look, inbox: &Inbox) -> Result<End> {
+        let mut watches = 0;
+        let lost = |loss, watches| {
+            if watches > 0 { End::LostWaiting } else { End::LostAtOnce(loss) }
         };
         loop {
-            if let Some(loss) = session.hold().loss() {
-                return Ok(lost(loss, has_waited));
+            if let Some(loss) = stay.hold.loss() {
+                return Ok(lost(loss, watches));
             }
-            let before = match place(session.token(), &look.newest_first) {
-                Place::Gone => return Ok(lost(Loss::KeyGone, has_waited)),
+            let token = stay.lease.token;
+            let before = match place(token, &look.newest_first) {
+                Place::Gone => return Ok(lost(Loss::KeyGone, watches)),
                 Place::First => return Ok(End::First),
                 Place::Behind(before) => before,
             };
-            let own = look.newest_first[0].0.clone();
-            self.watch(session, vec![before, own], look.revision + 1)?;
-            has_waited = true;
-            look = loop {
-                match self.etcd.look(session.token(), session.hold().left()) {
-                    Ok(look) => break look,
-                    Err(_) if session.hold().loss().is_some() => return Ok(End::LostWaiting),
-                    Err(error) if error.is_passing() => self.go_on(self.pause(BACKOFF))?,
-                    Err(error) => return Err(error),
-                }
+            watches += 1;
+            let woken = self.watch(stay, &before, look.revision + 1, watches, inbox)?;
+            let woken = if let Wake::Look = woken { self.look(stay, inbox)? } else { woken };
+            look = match woken {
+                Wake::Seen(look) => look,
+                Wake::Lost => return Ok(End::LostWaiting),
+                Wake::Left(why) => return Ok(End::Left(why)),
+                Wake::Look => look,
             };
         }
     }
 
-    /// Waits until one of `keys` is deleted, or a look is due in any case.
-    fn watch(&self, session: &Session, keys: Vec<Key>, from: i64) -> Result<()> {
-        // A deletion that is never told (a partition without a reset) delays a waiter by one TTL.
-        let limit = session.hold().left().max(BACKOFF);
-        let told = self.etcd.watch(keys, from, limit)?;
-        self.go_on(match wait_for(&told, limit, self.until, self.exit_event) {
-            Ok(Some(Watched::Failed(error))) if !error.is_passing() => return Err(error),
-            Ok(Some(Watched::Failed(_))) => self.pause(BACKOFF),
-            Ok(_) => Wait::Over,
-            Err(end) => end,
-        })
-    }
-
-    /// Turns the end of a wait into an error of the call, if it is one.
-    fn go_on(&self, end: Wait) -> Result<()> {
-        let name = self.name.to_owned();
-        match end {
-            Wait::Over => Ok(()),
-            Wait::TimedOut => Err(Error::TimedOut { name, holder: None }),
-            Wait::Cancelled => Err(Error::Cancelled { name }),
+    /// Waits until the key before the own one, or the own one, is deleted. Renews meanwhile.
+    fn watch(
+        &self,
+        stay: &mut Stay,
+        before: &[u8],
+        from: i64,
+        number: u64,
+        inbox: &Inbox,
+    ) -> Result<Wake> {
+        let keys = vec![before.to_vec(), self.etcd.key_of(stay.lease.id)];
+        let inform = inbox.sender();
+        let _watch = self.etcd.watch(keys, from, move |end| {
+            let _ = inform.send(Message::Watched(number, end)); // the contender may have left
+        })?;
+        loop {
+            match inbox.next(stay.until_renewal()) {
+                Some(Message::Leave(why)) => return Ok(Wake::Left(why)),
+                Some(Message::Watched(other, _)) if other != number => {} // a former watch
+                Some(Message::Watched(_, Watched::Deleted)) => return Ok(Wake::Look),
+                Some(Message::Watched(_, Watched::Failed(error))) if error.is_passing() => {
+                    return Ok(pause(inbox).map_or(Wake::Look, Wake::Left));
+                }
+                Some(Message::Watched(_, Watched::Failed(error))) => return Err(error),
+                None => match stay.renew() {
+                    // A deletion that is never told (a partition without a reset) is seen here.
+                    Some(look) => {
+                        let now = place(stay.lease.token, &look.newest_first);
+                        if now != Place::Behind(before.to_vec()) {
+                            return Ok(Wake::Seen(look));
+                        }
+                    }
+                    None if stay.hold.loss().is_some() => return Ok(Wake::Lost),
+                    None => {}
+                },
+            }
         }
     }
 
-    fn pause(&self, time: Duration) -> Wait {
-        let (_never, told) = std::sync::mpsc::channel::<()>();
-        wait_for(&told, time, self.until, self.exit_event).err().unwrap_or(Wait::Over)
+    /// Reads the queue, for as long as the lease lives.
+    fn look(&self, stay: &mut Stay, inbox: &Inbox) -> Result<Wake> {
+        loop {
+            if stay.hold.loss().is_some() {
+                return Ok(Wake::Lost);
+            }
+            if stay.until_renewal().is_zero() {
+                if let Some(look) = stay.renew() {
+                    return Ok(Wake::Seen(look));
+                }
+                continue;
+            }
+            match self.etcd.look(stay.lease.token, self.limit(stay.hold.left())) {
+                Ok(look) => return Ok(Wake::Seen(look)),
+                Err(error) if error.is_passing() => {
+                    if let Some(why) = pause(inbox) {
+                        return Ok(Wake::Left(why));
+                    }
+                }
+                Err(_) if stay.hold.loss().is_some() => return Ok(Wake::Lost),
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// Reads the holder, for the error of a time limit.
@@ -167,46 +226,21 @@ impl Contender<'_> {
         Some(Box::new(FleetHolder::of(&value, token)))
     }
 
-    /// Returns the session if its lease lives at this moment.
-    fn unless_lost(&self, session: Session) -> Result<Session> {
-        match session.hold().loss() {
-            None => Ok(session),
-            Some(loss) => Err(Error::Lost { name: self.name.to_owned(), loss }),
-        }
+    /// Returns the time for a request: `longest`, but not beyond the caller's patience.
+    fn limit(&self, longest: Duration) -> Duration {
+        self.until
+            .map_or(longest, |until| longest.min(until.saturating_duration_since(Instant::now())))
     }
 }
 
-/// Waits for a message, for `limit` at most; `None` after it. Looks at the caller's patience and
-/// at the exit event meanwhile.
-fn wait_for<T>(
-    told: &Receiver<T>,
-    limit: Duration,
-    until: Option<Instant>,
-    exit_event: Option<&ExitEvent>,
-) -> std::result::Result<Option<T>, Wait> {
-    let begin = Instant::now();
+/// Waits before a server that failed is asked again. Returns the reason if the caller leaves.
+fn pause(inbox: &Inbox) -> Option<Leave> {
+    let end = Instant::now() + BACKOFF;
     loop {
-        if exit_event.is_some_and(|event| event.is_set().unwrap_or(true)) {
-            return Err(Wait::Cancelled);
-        }
-        let now = Instant::now();
-        if until.is_some_and(|until| now >= until) {
-            return Err(Wait::TimedOut);
-        }
-        let mut pause = limit.saturating_sub(now - begin);
-        if pause.is_zero() {
-            return Ok(None);
-        }
-        if let Some(until) = until {
-            pause = pause.min(until - now);
-        }
-        if exit_event.is_some() {
-            pause = pause.min(EVENT_INTERVAL);
-        }
-        match told.recv_timeout(pause) {
-            Ok(message) => return Ok(Some(message)),
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => return Ok(None),
+        match inbox.next(end.saturating_duration_since(Instant::now())) {
+            Some(Message::Leave(why)) => return Some(why),
+            Some(Message::Watched(..)) => {} // a former watch
+            None => return None,
         }
     }
 }

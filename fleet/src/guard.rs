@@ -15,7 +15,11 @@ use crate::session::Session;
 /// It ends by itself as well: see [`is_lost`](Self::is_lost). Dropping deletes the own key,
 /// revokes the lease, and then releases the local lock. It blocks for the answers of the servers,
 /// and until a call of [`on_loss`](crate::FleetBuilder::on_loss) that has begun is over. If the
-/// servers do not answer, the lease ends by itself after the TTL. A guard is not `Send`.
+/// servers do not answer, it gives up after the
+/// [request timeout](crate::FleetBuilder::request_timeout), and the lease ends by itself after the
+/// TTL. A guard is not `Send`.
+///
+/// In a forked child, the guard of the parent counts as lost, and its drop does nothing.
 #[must_use = "the lock is released as soon as the guard is dropped"]
 pub struct FleetGuard<'a> {
     // Dropped in this order: the fleet before the machine, so that a local successor finds no key
@@ -83,7 +87,7 @@ impl<'a> FleetGuard<'a> {
     /// Returns the reason if the lock is lost. Never blocks on the network.
     #[must_use]
     pub fn loss(&self) -> Option<Loss> {
-        self.session.as_ref().and_then(|session| session.hold().loss())
+        self.session.as_ref().and_then(Session::loss)
     }
 
     /// Returns the time that is left until the own deadline; zero once the lock is lost.
@@ -92,7 +96,7 @@ impl<'a> FleetGuard<'a> {
     /// another machine has acquired the lock. Never blocks on the network.
     #[must_use]
     pub fn time_left(&self) -> Duration {
-        self.session.as_ref().map_or(Duration::ZERO, |session| session.hold().left())
+        self.session.as_ref().map_or(Duration::ZERO, Session::left)
     }
 
     /// Returns for how long the own deadline has passed; zero if the lock is not lost, or was lost
@@ -101,7 +105,7 @@ impl<'a> FleetGuard<'a> {
     /// Once this time exceeds the margin, another machine may have acquired the lock.
     #[must_use]
     pub fn overdue(&self) -> Duration {
-        self.session.as_ref().map_or(Duration::ZERO, |session| session.hold().overdue())
+        self.session.as_ref().map_or(Duration::ZERO, Session::overdue)
     }
 
     /// Checks that the lock is not lost. Never blocks on the network.
@@ -125,9 +129,19 @@ impl<'a> FleetGuard<'a> {
     /// Blocks as a drop does. The local lock is released in any case.
     ///
     /// # Errors
-    /// [`Error::Lost`] if the lock was lost before; else the error of the server, which may then
-    /// keep the key until its lease has ended.
+    /// * [`Error::Lost`] if the lock was lost before: another machine may have acquired it while
+    ///   this process worked on.
+    /// * [`Error::Forked`] in a forked child. Nothing was changed.
+    /// * Else that of the server: **what was done under the lock is safe, but others may have to
+    ///   wait**. The key may be there until its lease ends, after the TTL at most.
+    ///
+    /// A lease whose key is deleted, but which could not be revoked, is no error: the lock is
+    /// released, and the lease ends by itself. So is a deletion whose first answer was lost, if it
+    /// is then found to be done.
     pub fn release(mut self) -> Result<()> {
+        if self.session.as_ref().is_some_and(Session::is_inherited) {
+            return Err(Error::Forked);
+        }
         let loss = self.loss();
         let Some(session) = self.session.take() else { return Ok(()) };
         let withdrawn = session.withdraw();

@@ -54,15 +54,21 @@ impl LeaseState {
 /// server tells of a loss before.
 pub(crate) struct Hold {
     state: Mutex<LeaseState>,
-    /// Rings at the deadline, or at once after another loss.
-    timer: Timer,
+    /// Rings at the deadline, or at once after another loss. `None` if no listener is told.
+    timer: Option<Timer>,
 }
 
 impl Hold {
-    pub(crate) fn new(deadline: BootInstant) -> std::io::Result<Self> {
-        let timer = Timer::new()?;
-        timer.set(deadline)?;
-        Ok(Self { state: Mutex::new(LeaseState::new(deadline)), timer })
+    /// Makes a hold without a lease: it counts as lost until [`begin`](Self::begin).
+    pub(crate) fn new(has_listeners: bool) -> std::io::Result<Self> {
+        let timer = if has_listeners { Some(Timer::new()?) } else { None };
+        Ok(Self { state: Mutex::new(LeaseState::new(BootInstant::now())), timer })
+    }
+
+    /// Begins with the deadline of a new lease.
+    pub(crate) fn begin(&mut self, deadline: BootInstant) {
+        *self.state() = LeaseState::new(deadline);
+        self.set_timer(deadline);
     }
 
     /// Returns the loss, if the lease is lost by now.
@@ -90,19 +96,31 @@ impl Hold {
     pub(crate) fn extend(&self, deadline: BootInstant) {
         let mut state = self.state();
         state.extend(BootInstant::now(), deadline);
-        // A timer that cannot be set rings at the former deadline; the alarm looks again then.
-        let _ = self.timer.set(state.deadline());
+        self.set_timer(state.deadline());
     }
 
     pub(crate) fn lose(&self, loss: Loss) {
         let mut state = self.state();
         let now = BootInstant::now();
         state.lose(now, loss);
-        let _ = self.timer.set(now);
+        self.set_timer(now);
     }
 
-    pub(crate) fn timer(&self) -> &Timer {
-        &self.timer
+    /// Lets the timer ring at once.
+    pub(crate) fn ring(&self) {
+        let _state = self.state();
+        self.set_timer(BootInstant::now());
+    }
+
+    pub(crate) fn timer(&self) -> Option<&Timer> {
+        self.timer.as_ref()
+    }
+
+    fn set_timer(&self, instant: BootInstant) {
+        if let Some(timer) = &self.timer {
+            // A timer that cannot be set was closed by other code; the alarm has a second clock.
+            let _ = timer.set(instant);
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, LeaseState> {

@@ -1,13 +1,13 @@
-//! Renews a lease until it is stopped or the lease is lost.
+//! Renews a lease until its contender leaves or the lease is lost.
 
 use std::sync::Arc;
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
 use crate::clock::BootInstant;
-use crate::error::{Error, Result};
-use crate::etcd::Etcd;
+use crate::error::Result;
+use crate::etcd::{Etcd, Look};
 use crate::hold::Hold;
+use crate::inbox::{Inbox, Message};
 use crate::loss::Loss;
 use crate::protocol::{Renewal, Verdict, judge, own_deadline};
 
@@ -20,82 +20,76 @@ pub(crate) struct Lease {
     pub(crate) margin: Duration,
 }
 
-/// The thread that renews. Dropped, it stops after a request that is under way.
-pub(crate) struct Keeper {
-    _stop: Sender<()>,
+/// One stay in the queue: a lease, its key, and the instant of the next renewal.
+pub(crate) struct Stay {
+    pub(crate) etcd: Arc<Etcd>,
+    pub(crate) lease: Lease,
+    pub(crate) hold: Arc<Hold>,
+    next: BootInstant,
 }
 
-impl Keeper {
-    /// Starts the thread. `sent` is the instant at which the lease was asked for.
-    pub(crate) fn start(
-        etcd: &Arc<Etcd>,
-        lease: Lease,
-        hold: &Arc<Hold>,
-        sent: BootInstant,
-    ) -> Result<Self> {
-        let (stop, stopped) = channel::<()>();
-        let (etcd, hold) = (Arc::clone(etcd), Arc::clone(hold));
-        std::thread::Builder::new()
-            .name("shmlock-fleet-k".into())
-            .spawn(move || {
-                let mut next = sent.after(lease.ttl / 3);
-                loop {
-                    let pause = BootInstant::now().until(next);
-                    if stopped.recv_timeout(pause) == Err(RecvTimeoutError::Disconnected) {
-                        return;
-                    }
-                    match renew_once(&etcd, lease, &hold) {
-                        Some(then) => next = then,
-                        None => return,
-                    }
-                }
-            })
-            .map_err(|source| Error::System { operation: "start a thread that renews", source })?;
-        Ok(Self { _stop: stop })
+impl Stay {
+    /// Begins a stay. `sent` is the instant at which the lease was asked for.
+    pub(crate) fn new(etcd: Arc<Etcd>, lease: Lease, hold: Arc<Hold>, sent: BootInstant) -> Self {
+        Self { etcd, lease, hold, next: sent.after(lease.ttl / 3) }
     }
-}
 
-/// Renews once. Returns the instant of the next renewal; `None` if the lease is lost.
-fn renew_once(etcd: &Etcd, lease: Lease, hold: &Hold) -> Option<BootInstant> {
-    if hold.loss().is_some() {
-        return None;
+    /// Returns the time until the next renewal is due.
+    pub(crate) fn until_renewal(&self) -> Duration {
+        BootInstant::now().until(self.next)
     }
-    let sent = BootInstant::now();
-    // A server that fails is asked again ten times within a TTL; so is one after an election.
-    let again = || Some(BootInstant::now().after(lease.ttl / 10));
-    let Ok((verdict, ttl)) = renew(etcd, lease, hold.left()) else { return again() };
-    match verdict {
-        Verdict::Renewed => {
-            hold.extend(own_deadline(sent, ttl, lease.margin));
-            Some(sent.after(ttl / 3))
-        }
-        Verdict::Unconfirmed => again(),
-        Verdict::Expired => {
-            hold.lose(Loss::Expired);
-            None
-        }
-        Verdict::KeyGone => {
-            hold.lose(Loss::KeyGone);
-            None
-        }
-    }
-}
 
-/// Keeps the lease alive, then reads the key.
-fn renew(etcd: &Etcd, lease: Lease, limit: Duration) -> Result<(Verdict, Duration)> {
-    let kept = etcd.keep_alive(lease.id, limit)?;
-    let look = etcd.look(lease.token, limit)?;
-    let own = etcd.key_of(lease.id);
-    let renewal = Renewal {
-        ttl: kept.ttl,
-        renewed_in: kept.term,
-        own_revision: look
-            .newest_first
-            .iter()
-            .find(|(key, _)| *key == own)
-            .map(|&(_, revision)| revision),
-        read_in: look.term,
-    };
-    let ttl = Duration::from_secs(u64::try_from(kept.ttl).unwrap_or_default());
-    Ok((judge(lease.token, renewal), ttl))
+    /// Renews until the contender leaves, or the lease is lost.
+    pub(crate) fn keep(mut self, inbox: &Inbox) {
+        while self.hold.loss().is_none() {
+            match inbox.next(self.until_renewal()) {
+                Some(Message::Leave(_)) => return,
+                Some(Message::Watched(..)) => {} // the end of a watch from the time in the queue
+                None => drop(self.renew()),
+            }
+        }
+    }
+
+    /// Renews once. Returns the reading after it; `None` if there was no answer, or the lease is
+    /// lost.
+    pub(crate) fn renew(&mut self) -> Option<Look> {
+        if self.hold.loss().is_some() {
+            return None;
+        }
+        let sent = BootInstant::now();
+        let renewed = self.ask();
+        // A server that fails is asked again ten times within a TTL; so is one after an election.
+        self.next = BootInstant::now().after(self.lease.ttl / 10);
+        let (verdict, ttl, look) = renewed.ok()?;
+        match verdict {
+            Verdict::Renewed => {
+                self.hold.extend(own_deadline(sent, ttl, self.lease.margin));
+                self.next = sent.after(ttl / 3);
+            }
+            Verdict::Unconfirmed => {}
+            Verdict::Expired => self.hold.lose(Loss::Expired),
+            Verdict::KeyGone => self.hold.lose(Loss::KeyGone),
+        }
+        self.hold.loss().is_none().then_some(look)
+    }
+
+    /// Keeps the lease alive, then reads the key.
+    fn ask(&self) -> Result<(Verdict, Duration, Look)> {
+        let Self { etcd, lease, hold, .. } = self;
+        let kept = etcd.keep_alive(lease.id, hold.left())?;
+        let look = etcd.look(lease.token, hold.left())?;
+        let own = etcd.key_of(lease.id);
+        let renewal = Renewal {
+            ttl: kept.ttl,
+            renewed_in: kept.term,
+            own_revision: look
+                .newest_first
+                .iter()
+                .find(|(key, _)| *key == own)
+                .map(|&(_, revision)| revision),
+            read_in: look.term,
+        };
+        let ttl = Duration::from_secs(u64::try_from(kept.ttl).unwrap_or_default());
+        Ok((judge(lease.token, renewal), ttl, look))
+    }
 }

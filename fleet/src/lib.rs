@@ -47,7 +47,8 @@
 //! * In releases before 3.4.42, 3.5.28 and 3.6.9 a linearizable reading may be stale (etcd issue
 //!   20418), and with it the reading that confirms a renewal. The token protects.
 //! * A lock is not known to etcd's own `etcdctl lock`, and does not exclude it.
-//! * A forked child must not use a handle or a guard of its parent.
+//! * A forked child cannot use a handle or a guard of its parent: calls return [`Error::Forked`],
+//!   and a drop changes nothing.
 //! * Clocks may differ in speed by the ratio of margin to TTL; their time of day has no effect. A
 //!   daemon that corrects the time may change that speed by a twelfth (chrony's `maxslewrate`).
 //! * A stopped holder keeps the local lock: the other processes of its machine wait for its end.
@@ -68,22 +69,26 @@
 // etcd      the calls of etcd, over all members
 // access    from addresses, a user and files to a client
 // hold, alarm   until when a lease lives; telling of its loss
-// keeper    the thread that renews
-// session   one stay in the queue
+// inbox, keeper   the thread of a contender: what it is told, how it renews
+// session   a hold, and how it ends
 // settings, contend   from a lease to the first place
+// desk, call   the caller's side: time limits and exit events
 // guard, lock, builder   the interface
 // inspect   looking at all locks, and freeing one, without a handle
 mod access;
 mod alarm;
 mod builder;
+mod call;
 mod clock;
 mod contend;
+mod desk;
 mod endpoint;
 mod error;
 mod etcd;
 mod guard;
 mod hold;
 mod holder;
+mod inbox;
 mod inspect;
 mod keeper;
 mod lock;

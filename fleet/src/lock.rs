@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use shmlock::{Guard, ShmLock};
 
+use crate::call::acquire;
 use crate::contend::Contender;
 use crate::error::{Error, Result};
 use crate::etcd::Etcd;
@@ -36,13 +37,14 @@ use crate::settings::Settings;
 pub struct FleetLock {
     local: ShmLock,
     etcd: Arc<Etcd>,
-    settings: Settings,
+    settings: Arc<Settings>,
     is_held: Cell<bool>,
 }
 
 impl FleetLock {
     pub(crate) fn new(local: ShmLock, etcd: Etcd, settings: Settings) -> Self {
-        Self { local, etcd: Arc::new(etcd), settings, is_held: Cell::new(false) }
+        let (etcd, settings) = (Arc::new(etcd), Arc::new(settings));
+        Self { local, etcd, settings, is_held: Cell::new(false) }
     }
 
     /// Returns the lock's name.
@@ -67,35 +69,39 @@ impl FleetLock {
     /// the servers are passed over as long as its lease lives.
     ///
     /// # Errors
-    /// Those of the server if none answers, [`Error::Cancelled`], [`Error::Nested`],
-    /// [`Error::Local`]; [`Error::Lost`] if the servers are so slow that a lease ends before its
-    /// key is read.
+    /// Those of the server if none answers within a TTL, [`Error::Cancelled`], [`Error::Nested`],
+    /// [`Error::Forked`], [`Error::Local`]; [`Error::System`] if the system refuses a thread;
+    /// [`Error::Lost`] if the servers are so slow that a lease ends before its key is read.
     pub fn lock(&self) -> Result<FleetGuard<'_>> {
         let mark = self.mark()?;
         let local = self.local.lock()?;
-        let session = self.contender(None).wait()?;
-        self.guard(session, mark, local)
+        self.waited(None, mark, local)
     }
 
     /// Tries to acquire the lock once. Returns `None` if another handle of any machine holds it,
     /// or waits for it.
     ///
-    /// Does not wait for the holder; blocks for the answers of the servers.
+    /// Does not wait for the holder. Blocks for the answers of the servers: for the
+    /// [request timeout](crate::FleetBuilder::request_timeout) in all, which the members share,
+    /// plus [`withdrawal_time`](crate::FleetBuilder::withdrawal_time).
     ///
     /// # Errors
     /// Those of [`lock`](Self::lock).
     pub fn try_lock(&self) -> Result<Option<FleetGuard<'_>>> {
         let mark = self.mark()?;
         let Some(local) = self.local.try_lock()? else { return Ok(None) };
-        let Some(session) = self.contender(None).try_once()? else { return Ok(None) };
-        self.guard(session, mark, local).map(Some)
+        match self.contend_once()? {
+            Some(session) => self.guard(session, mark, local).map(Some),
+            None => Ok(None),
+        }
     }
 
     /// Acquires the lock, waiting for its turn for `timeout` at most. Zero is one try.
     ///
+    /// Blocks as [`try_lock_until`](Self::try_lock_until).
+    ///
     /// # Errors
-    /// [`Error::TimedOut`], which names the holder, or [`Error::Local`] with the local error of
-    /// that kind: [`Error::is_timed_out`] knows both. Else those of [`lock`](Self::lock).
+    /// Those of [`try_lock_until`](Self::try_lock_until).
     pub fn try_lock_for(&self, timeout: Duration) -> Result<FleetGuard<'_>> {
         match Instant::now().checked_add(timeout) {
             Some(until) => self.try_lock_until(until),
@@ -105,16 +111,28 @@ impl FleetLock {
 
     /// Acquires the lock, waiting for its turn until `deadline` at most.
     ///
-    /// A free lock is acquired whatever the deadline. A request to the servers is not cut short by
-    /// the deadline, and a withdrawal follows it: the call returns late by their answers.
+    /// Returns by the deadline plus
+    /// [`withdrawal_time`](crate::FleetBuilder::withdrawal_time), whatever the servers do: a
+    /// request that has no answer by the deadline is cut, and a contender that gives up leaves the queue in
+    /// the background if that takes longer. A deadline that has passed already is one try, which
+    /// blocks as [`try_lock`](Self::try_lock) does. A lock whose servers need longer for their
+    /// answers than until the deadline is not acquired, even if it is free.
     ///
     /// # Errors
-    /// Those of [`try_lock_for`](Self::try_lock_for).
+    /// [`Error::TimedOut`], which names the holder or the server without an answer, or
+    /// [`Error::Local`] with the local error of that kind: [`Error::is_timed_out`] knows both. Else
+    /// those of [`lock`](Self::lock).
     pub fn try_lock_until(&self, deadline: Instant) -> Result<FleetGuard<'_>> {
         let mark = self.mark()?;
+        let is_past = deadline <= Instant::now();
         let local = self.local.try_lock_until(deadline)?;
-        let session = self.contender(Some(deadline)).wait()?;
-        self.guard(session, mark, local)
+        if !is_past {
+            return self.waited(Some(deadline), mark, local);
+        }
+        match self.contend_once()? {
+            Some(session) => self.guard(session, mark, local),
+            None => Err(self.timed_out(self.holder().ok().flatten())),
+        }
     }
 
     /// Reads which contender holds the lock, in the whole fleet. `None` if it is free.
@@ -124,21 +142,51 @@ impl FleetLock {
     /// # Errors
     /// Those of the server.
     pub fn holder(&self) -> Result<Option<FleetHolder>> {
+        self.check_process()?;
         let first = self.etcd.first(self.settings.request_timeout)?;
         Ok(first.map(|(token, value)| FleetHolder::of(&value, token)))
     }
 
     fn mark(&self) -> Result<HeldMark<'_>> {
+        self.check_process()?; // before the mark, which may be the parent's
         HeldMark::set(&self.is_held).ok_or_else(|| Error::Nested { name: self.name().to_owned() })
     }
 
-    fn contender(&self, until: Option<Instant>) -> Contender<'_> {
+    fn check_process(&self) -> Result<()> {
+        if self.local.is_inherited() { Err(Error::Forked) } else { Ok(()) }
+    }
+
+    /// Contends without waiting for the turn.
+    fn contend_once(&self) -> Result<Option<Session>> {
+        let until = Instant::now().checked_add(self.settings.request_timeout);
+        acquire(self.contender(until, true), self.local.exit_event())
+    }
+
+    /// Contends with the local lock held, and waits for the turn.
+    fn waited<'a>(
+        &'a self,
+        until: Option<Instant>,
+        mark: HeldMark<'a>,
+        local: Guard<'a>,
+    ) -> Result<FleetGuard<'a>> {
+        match acquire(self.contender(until, false), self.local.exit_event())? {
+            Some(session) => self.guard(session, mark, local),
+            None => Err(self.timed_out(None)), // only a contender that does not wait has none
+        }
+    }
+
+    fn timed_out(&self, holder: Option<FleetHolder>) -> Error {
+        let name = self.name().to_owned();
+        Error::TimedOut { name, holder: holder.map(Box::new), cause: None }
+    }
+
+    fn contender(&self, until: Option<Instant>, is_once: bool) -> Contender {
         Contender {
-            etcd: &self.etcd,
-            settings: &self.settings,
-            name: self.name(),
+            etcd: Arc::clone(&self.etcd),
+            settings: Arc::clone(&self.settings),
+            name: self.name().to_owned(),
             until,
-            exit_event: self.local.exit_event(),
+            is_once,
         }
     }
 

@@ -13,6 +13,8 @@ pub enum Loss {
     Expired,
     /// The key was deleted, by an administrator for example.
     KeyGone,
+    /// This process is a forked child: the lock is its parent's.
+    Forked,
 }
 
 impl fmt::Display for Loss {
@@ -21,6 +23,7 @@ impl fmt::Display for Loss {
             Self::DeadlinePassed => "its lease was not renewed in time",
             Self::Expired => "its lease has ended",
             Self::KeyGone => "its key was deleted",
+            Self::Forked => "this process is a forked child, and its parent has the lock",
         })
     }
 }

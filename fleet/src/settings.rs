@@ -8,12 +8,17 @@ use crate::error::{Error, Result};
 /// The TTL without a setting: a stopped machine delays the others by ten seconds.
 pub const DEFAULT_TTL: Duration = Duration::from_secs(10);
 
+/// How long a call that gives up waits for its own withdrawal, without a setting: enough for three
+/// answers of servers that are well.
+pub(crate) const DEFAULT_GRACE: Duration = Duration::from_millis(250);
+
 /// The settings that every acquisition of a handle uses.
-#[derive(Clone)]
 pub(crate) struct Settings {
     pub(crate) ttl: Duration,
     pub(crate) margin: Duration,
     pub(crate) request_timeout: Duration,
+    /// How long a call that gives up waits for its own withdrawal.
+    pub(crate) grace: Duration,
     pub(crate) description: String,
     pub(crate) listeners: Listeners,
 }

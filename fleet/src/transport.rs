@@ -3,7 +3,9 @@
 use std::io::Read;
 use std::time::Duration;
 
+use shmlock::process_generation;
 use ureq::Agent;
+use ureq::config::Config;
 use ureq::unversioned::transport::DefaultConnector;
 
 use crate::endpoint::Endpoint;
@@ -16,7 +18,20 @@ const ANSWER_LIMIT: u64 = 4 << 20;
 
 /// A client of HTTP with a pool of connections.
 #[derive(Clone)]
-pub(crate) struct Transport(Agent);
+pub(crate) struct Transport {
+    agent: Agent,
+    /// The process that made it: a forked child has copies of its connections.
+    origin: u32,
+}
+
+/// The time that an answer may take.
+#[derive(Clone, Copy)]
+pub(crate) enum Limit {
+    /// For all of it, the body of the answer included.
+    Whole(Duration),
+    /// For each step until the answer's head has arrived. The body has no end.
+    Head(Duration),
+}
 
 /// An answer whose head has arrived.
 pub(crate) struct Answer {
@@ -31,28 +46,49 @@ impl Transport {
             .max_redirects(0)
             .proxy(None) // a lock goes where its endpoints say, whatever the environment says
             .user_agent("shmlock-fleet");
-        let config = tls.apply(config)?.build();
-        Ok(Self(Agent::with_parts(config, DefaultConnector::default(), Addresses::default())))
+        Ok(Self::with(tls.apply(config)?.build()))
     }
 
-    /// Posts `body`, and returns once the answer's head has arrived. All of it, the body of the
-    /// answer included, has `limit`.
+    fn with(config: Config) -> Self {
+        let agent = Agent::with_parts(config, DefaultConnector::default(), Addresses::default());
+        Self { agent, origin: process_generation() }
+    }
+
+    /// Returns a client with the same settings and connections of its own.
+    pub(crate) fn apart(&self) -> Self {
+        Self::with(self.agent.config().clone())
+    }
+
+    /// Closes all connections. Requests under way end, and new ones fail.
+    pub(crate) fn cut(&self) {
+        self.agent.clone().shutdown();
+    }
+
+    /// Posts `body`, and returns once the answer's head has arrived.
     pub(crate) fn post(
         &self,
         endpoint: &Endpoint,
         path: &str,
         authorization: Option<&str>,
         body: &[u8],
-        limit: Duration,
+        limit: Limit,
     ) -> Result<Answer> {
-        let mut request = self
-            .0
-            .post(endpoint.url(path))
-            .config()
-            // Zero would be refused as an argument; a nanosecond has passed in any case.
-            .timeout_global(Some(limit.max(Duration::from_nanos(1))))
-            .build()
-            .header("Content-Type", "application/json");
+        if self.origin != process_generation() {
+            return Err(Error::Forked); // two processes would write to one connection
+        }
+        let config = self.agent.post(endpoint.url(path)).config();
+        // Zero would be refused as an argument; a nanosecond has passed in any case.
+        let at_least = |limit: Duration| Some(limit.max(Duration::from_nanos(1)));
+        let config = match limit {
+            Limit::Whole(limit) => config.timeout_global(at_least(limit)),
+            Limit::Head(limit) => config
+                .timeout_resolve(at_least(limit))
+                .timeout_connect(at_least(limit))
+                .timeout_send_request(at_least(limit))
+                .timeout_send_body(at_least(limit))
+                .timeout_recv_response(at_least(limit)),
+        };
+        let mut request = config.build().header("Content-Type", "application/json");
         if let Some(token) = authorization {
             request = request.header("Authorization", token);
         }

@@ -19,6 +19,38 @@ impl fmt::Display for Error {
                 path.display()
             ),
             Self::System { operation, source } => write!(f, "cannot {operation}: {source}"),
+            Self::TimedOut { name, cause: Some(cause), .. } => {
+                write!(f, "the fleet lock `{name}` was not acquired in time: {cause}")
+            }
+            Self::Forked => f.write_str(
+                "this process is a forked child, and the fleet lock is its parent's; open it again \
+                 here",
+            ),
+            Self::TimedOut { name, holder: Some(holder), .. } => write!(
+                f,
+                "the fleet lock `{name}` was not released in time; it is held by {holder}"
+            ),
+            Self::TimedOut { name, holder: None, .. } => {
+                write!(f, "the fleet lock `{name}` was not released in time")
+            }
+            Self::Cancelled { name } => {
+                write!(f, "waiting for the fleet lock `{name}` was cancelled")
+            }
+            Self::Nested { name } => {
+                write!(f, "this handle holds the fleet lock `{name}` already; release it first")
+            }
+            Self::Lost { name, loss } => {
+                write!(f, "the fleet lock `{name}` was lost: {loss}; stop using what it protects")
+            }
+            _ => self.write_of_server(f),
+        }
+    }
+}
+
+impl Error {
+    /// Writes the errors that concern an endpoint.
+    fn write_of_server(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
             Self::NoServer { endpoint, source } => write!(
                 f,
                 "no etcd answers at {endpoint}: {source}; check the address, and that the server \
@@ -81,22 +113,16 @@ impl fmt::Display for Error {
                 "the answer of {endpoint} has more than {limit} bytes; check that the address is \
                  that of etcd's clients, and remove foreign keys under `shmlock/`"
             ),
-            Self::TimedOut { name, holder: Some(holder) } => write!(
+            Self::AuthDisabled { endpoint } => write!(
                 f,
-                "the fleet lock `{name}` was not released in time; it is held by {holder}"
+                "etcd at {endpoint} has no authentication, and a user was given; leave the user \
+                 out, or enable it (`etcdctl auth enable`)"
             ),
-            Self::TimedOut { name, holder: None } => {
-                write!(f, "the fleet lock `{name}` was not released in time")
+            Self::TlsNeeded { endpoint } => {
+                write!(f, "the server at {endpoint} speaks TLS; write the address with https://")
             }
-            Self::Cancelled { name } => {
-                write!(f, "waiting for the fleet lock `{name}` was cancelled")
-            }
-            Self::Nested { name } => {
-                write!(f, "this handle holds the fleet lock `{name}` already; release it first")
-            }
-            Self::Lost { name, loss } => {
-                write!(f, "the fleet lock `{name}` was lost: {loss}; stop using what it protects")
-            }
+            // Written by the caller.
+            _ => Ok(()),
         }
     }
 }

@@ -79,6 +79,16 @@ pub enum Error {
         /// The endpoint.
         endpoint: String,
     },
+    /// Authentication is disabled at the server, and the builder has a user and a password.
+    AuthDisabled {
+        /// The endpoint.
+        endpoint: String,
+    },
+    /// The server speaks TLS, and the endpoint's scheme is `http`.
+    TlsNeeded {
+        /// The endpoint.
+        endpoint: String,
+    },
     /// The user has no right to the lock's keys.
     PermissionDenied {
         /// The endpoint.
@@ -141,12 +151,16 @@ pub enum Error {
         name: String,
         /// The holder, if it could be read.
         holder: Option<Box<FleetHolder>>,
+        /// The failure of a server, if that is why.
+        cause: Option<Box<Error>>,
     },
     /// The exit event ended the wait.
     Cancelled {
         /// The lock's name.
         name: String,
     },
+    /// This process is a forked child, and the handle, the guard or the client is its parent's.
+    Forked,
     /// This handle holds the lock already.
     Nested {
         /// The lock's name.
@@ -197,6 +211,8 @@ impl Error {
             | Self::Certificate { endpoint, .. }
             | Self::WrongPassword { endpoint, .. }
             | Self::LoginNeeded { endpoint }
+            | Self::AuthDisabled { endpoint }
+            | Self::TlsNeeded { endpoint }
             | Self::PermissionDenied { endpoint, .. }
             | Self::QuotaExceeded { endpoint }
             | Self::Lagging { endpoint, .. }
@@ -206,13 +222,22 @@ impl Error {
             | Self::BadAnswer { endpoint, .. }
             | Self::TooLong { endpoint, .. } => Some(endpoint),
             Self::InvalidEndpoint { url, .. } => Some(url),
+            Self::TimedOut { cause: Some(cause), .. } => cause.endpoint(),
             _ => None,
         }
     }
 
-    /// Returns `true` if the same question may have an answer later.
+    /// Returns `true` if the same question may have an answer later, without a change of settings:
+    /// a server that restarts, an election, a network that comes back, a proxy without a server.
     pub(crate) fn is_passing(&self) -> bool {
-        self.may_be_other_elsewhere() || matches!(self, Self::Compacted { .. })
+        matches!(
+            self,
+            Self::NoServer { .. }
+                | Self::Slow { .. }
+                | Self::Lagging { .. }
+                | Self::BadAnswer { .. }
+                | Self::Compacted { .. }
+        )
     }
 
     /// Returns `true` if another member may answer where this one did not.
@@ -222,6 +247,7 @@ impl Error {
             Self::NoServer { .. }
                 | Self::Slow { .. }
                 | Self::Certificate { .. }
+                | Self::TlsNeeded { .. }
                 | Self::Lagging { .. }
                 | Self::OldApi { .. }
                 | Self::BadAnswer { .. }
@@ -239,6 +265,7 @@ impl std::error::Error for Error {
             | Self::NoServer { source, .. }
             | Self::Slow { source, .. }
             | Self::Certificate { source, .. } => Some(&**source),
+            Self::TimedOut { cause: Some(cause), .. } => Some(&**cause),
             _ => None,
         }
     }

@@ -123,6 +123,9 @@ impl Etcd {
     }
 
     /// Deletes a key if it was created at `token`. Returns `true` if it was there.
+    ///
+    /// If a member has not answered, and the next one does not find the key, the first one may have
+    /// deleted it: the key then counts as found, since a lost deletion is the far likelier cause.
     pub(crate) fn delete_key(&self, key: Key, token: i64, limit: Duration) -> Result<bool> {
         let key = Bytes(key);
         let request = TxnRequest {
@@ -136,7 +139,8 @@ impl Etcd {
             success: vec![Operation::Delete(DeleteRequest { key })],
             failure: vec![],
         };
-        self.call::<TxnAnswer>("/v3/kv/txn", &request, limit).map(|answer| answer.succeeded)
+        let (answer, asked) = self.call_counted::<TxnAnswer>("/v3/kv/txn", &request, limit)?;
+        Ok(answer.succeeded || asked > 1)
     }
 
     /// Returns the request for the two youngest keys that were created at `token` or before.

@@ -29,7 +29,7 @@ use self::refusal::Refusal;
 use self::wire::{LoginAnswer, LoginRequest};
 use crate::endpoint::Endpoint;
 use crate::error::{Error, Result};
-use crate::transport::{Answer, Transport};
+use crate::transport::{Answer, Limit, Transport};
 
 /// A user and a password.
 #[derive(Clone)]
@@ -94,66 +94,91 @@ impl Etcd {
         &self.prefix
     }
 
-    /// Posts to the member that answered last, then to the others; each has the request timeout,
-    /// all together have `limit`.
+    /// Posts to the member that answered last, then to the others; all together have `limit`.
+    ///
+    /// A member has the request timeout. Where the limit is shorter than that for each member, they
+    /// share it, so that a member that hangs leaves time for the others.
     fn call<A: DeserializeOwned>(
         &self,
         path: &'static str,
         request: &impl Serialize,
         limit: Duration,
     ) -> Result<A> {
+        self.call_counted(path, request, limit).map(|(answer, _)| answer)
+    }
+
+    /// Posts as [`call`](Self::call) does. Returns as well how many members were asked.
+    fn call_counted<A: DeserializeOwned>(
+        &self,
+        path: &'static str,
+        request: &impl Serialize,
+        limit: Duration,
+    ) -> Result<(A, u32)> {
         let body = to_json(request);
-        let begin = Instant::now();
-        self.at_each_member(|endpoint| {
-            let left = limit.saturating_sub(begin.elapsed()).min(self.request_timeout);
-            self.logged_in(endpoint, left, |login| {
-                let answer = self.transport.post(endpoint, path, login, &body, left)?;
+        let end = Instant::now().checked_add(limit);
+        self.at_each_member(|endpoint, others| {
+            let left = end.map_or(limit, until);
+            let share = (left / (others + 1)).min(self.request_timeout);
+            self.logged_in(endpoint, share, |login, left| {
+                let limit = Limit::Whole(left);
+                let answer = self.transport.post(endpoint, path, login, &body, limit)?;
                 read(endpoint, path, answer)
             })
         })
     }
 
-    /// Runs `attempt` at the member that answered last, then at the others, until one answers.
-    fn at_each_member<A>(&self, mut attempt: impl FnMut(&Endpoint) -> Result<A>) -> Result<A> {
+    /// Runs `attempt` at the member that answered last, then at the others, until one answers. It
+    /// is told how many are left after it. Returns as well how many were asked.
+    ///
+    /// If none answers, the error is one that may pass, if there is one: the caller may try again.
+    fn at_each_member<A>(
+        &self,
+        mut attempt: impl FnMut(&Endpoint, u32) -> Result<A>,
+    ) -> Result<(A, u32)> {
         let count = self.endpoints.len();
         let first = self.preferred.load(Relaxed);
-        let mut tried = 0;
-        loop {
+        let mut passing = None;
+        for tried in 0..count {
             let index = (first + tried) % count;
-            tried += 1;
-            match attempt(&self.endpoints[index]) {
-                Err(error) if error.may_be_other_elsewhere() && tried < count => {}
-                outcome => {
-                    // After a failure the next call begins with another member.
-                    let next = if outcome.is_ok() { index } else { (index + 1) % count };
-                    self.preferred.store(next, Relaxed);
-                    return outcome;
-                }
+            let others = u32::try_from(count - 1 - tried).unwrap_or(u32::MAX);
+            let outcome = attempt(&self.endpoints[index], others);
+            // After a failure the next call begins with another member.
+            let next = if outcome.is_ok() { index } else { (index + 1) % count };
+            self.preferred.store(next, Relaxed);
+            match outcome {
+                Ok(answer) => return Ok((answer, u32::try_from(tried + 1).unwrap_or(u32::MAX))),
+                Err(error) if !error.may_be_other_elsewhere() => return Err(error),
+                Err(error) if others == 0 => return Err(passing.unwrap_or(error)),
+                Err(error) if error.is_passing() => passing = passing.or(Some(error)),
+                Err(_) => {}
             }
         }
+        Err(self.slow("there is no member")) // `Access` has checked that there is one
     }
 
     /// Runs `attempt` with the token of the login, and once more with a new one if the server does
-    /// not accept it any more.
+    /// not accept it any more. All of it has `limit`; `attempt` is told what is left.
     fn logged_in<A>(
         &self,
         endpoint: &Endpoint,
         limit: Duration,
-        mut attempt: impl FnMut(Option<&str>) -> Result<Outcome<A>>,
+        mut attempt: impl FnMut(Option<&str>, Duration) -> Result<Outcome<A>>,
     ) -> Result<A> {
         let Some(credentials) = &self.credentials else {
-            return self.accepted(endpoint, attempt(None)?);
+            return self.accepted(endpoint, attempt(None, limit)?);
         };
+        let end = Instant::now().checked_add(limit);
+        let left = || end.map_or(limit, until);
         let known = self.login.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
         if let Some(token) = known {
-            match attempt(Some(&token))? {
+            match attempt(Some(&token), left())? {
                 Outcome::Refused(refusal) if refusal.asks_for_new_login() => {}
                 outcome => return self.accepted(endpoint, outcome),
             }
         }
-        let token = self.log_in(endpoint, credentials, limit)?;
+        let token = self.log_in(endpoint, credentials, left())?;
         *self.login.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(token.clone());
-        self.accepted(endpoint, attempt(Some(&token))?)
+        self.accepted(endpoint, attempt(Some(&token), left())?)
     }
 
     fn log_in(
@@ -164,9 +189,16 @@ impl Etcd {
     ) -> Result<String> {
         const PATH: &str = "/v3/auth/authenticate";
         let body = to_json(&LoginRequest { name: user, password });
-        let answer = self.transport.post(endpoint, PATH, None, &body, limit)?;
+        let answer = self.transport.post(endpoint, PATH, None, &body, Limit::Whole(limit))?;
         let LoginAnswer { token } = self.accepted(endpoint, read(endpoint, PATH, answer)?)?;
         Ok(token)
+    }
+
+    /// Returns the error of a server that has not answered, for the member that is asked next.
+    pub(crate) fn slow(&self, reason: &'static str) -> Error {
+        let member = self.preferred.load(Relaxed) % self.endpoints.len().max(1);
+        let endpoint = self.endpoints.get(member).map_or("", |endpoint| endpoint.as_str());
+        Error::Slow { endpoint: endpoint.to_owned(), source: reason.into() }
     }
 
     fn accepted<A>(&self, endpoint: &Endpoint, outcome: Outcome<A>) -> Result<A> {
@@ -180,6 +212,11 @@ impl Etcd {
         let user = self.credentials.as_ref().map(|credentials| credentials.user.as_str());
         refusal.into_error(endpoint, user, &self.prefix)
     }
+}
+
+/// Returns the time until then.
+fn until(end: Instant) -> Duration {
+    end.saturating_duration_since(Instant::now())
 }
 
 /// A readable answer.
@@ -202,14 +239,22 @@ fn read<A: DeserializeOwned>(
     let status = answer.status;
     let text = answer.text(endpoint)?;
     let bad = |reason| Error::BadAnswer { endpoint: endpoint.as_str().to_owned(), reason };
+    let old_api = || Error::OldApi { endpoint: endpoint.as_str().to_owned(), path };
     let Ok(value) = serde_json::from_str::<Value>(&text) else {
         if status == 404 {
-            return Err(Error::OldApi { endpoint: endpoint.as_str().to_owned(), path });
+            return Err(old_api());
+        }
+        // The answer of Go's servers, of which etcd is one.
+        if status == 400 && text.contains("HTTP request to an HTTPS server") {
+            return Err(Error::TlsNeeded { endpoint: endpoint.as_str().to_owned() });
         }
         let beginning: String = text.trim().chars().take(80).collect();
         return Err(bad(format!("status {status}, `{}`", beginning.escape_debug())));
     };
     if let Some(refusal) = Refusal::find(&value) {
+        if status == 404 && refusal.is_path_unknown() {
+            return Err(old_api());
+        }
         return Ok(Outcome::Refused(refusal));
     }
     if status != 200 {

@@ -59,6 +59,11 @@ impl Refusal {
         self.message.contains("requested lease not found")
     }
 
+    /// Returns `true` if the gateway does not know the path of the request.
+    pub(crate) fn is_path_unknown(&self) -> bool {
+        self.message == "Not Found"
+    }
+
     /// Returns the error.
     pub(crate) fn into_error(self, endpoint: &Endpoint, user: Option<&str>, prefix: &str) -> Error {
         let Self { code, message } = self;
@@ -67,6 +72,8 @@ impl Refusal {
         let endpoint = endpoint.as_str().to_owned();
         if says("invalid user ID or password") {
             Error::WrongPassword { endpoint, user }
+        } else if says("authentication is not enabled") {
+            Error::AuthDisabled { endpoint }
         } else if says("user name is empty") || code == UNAUTHENTICATED {
             Error::LoginNeeded { endpoint }
         } else if code == PERMISSION_DENIED || says("permission denied") {

@@ -5,8 +5,6 @@
 
 use std::io::BufReader;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, channel};
-use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -14,46 +12,51 @@ use super::wire::{Bytes, Message, Number, WatchAnswer, WatchCreate, WatchRequest
 use super::{Etcd, Key, Outcome, Refusal, read, to_json};
 use crate::endpoint::Endpoint;
 use crate::error::{Error, Result};
-use crate::transport::{Answer, of_stream};
+use crate::transport::{Answer, Limit, Transport, of_stream};
 
 /// The end of a watch.
 #[derive(Debug)]
 pub(crate) enum Watched {
     /// One of the keys was deleted.
     Deleted,
-    /// The time has passed.
-    TimedOut,
     /// The stream broke, or the server ended it.
     Failed(Error),
 }
 
+/// A watch. Dropped, it ends: its connection is closed, and its thread ends.
+pub(crate) struct Watch(Transport);
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.0.cut();
+    }
+}
+
 impl Etcd {
-    /// Watches `keys` from revision `from` on, for `limit` at most, in a thread. Returns the
-    /// channel on which its end is told.
-    ///
-    /// The thread outlives a dropped channel until `limit`: a reading cannot be interrupted.
+    /// Watches `keys` from revision `from` on in a thread, which then tells the end once.
     pub(crate) fn watch(
         self: &Arc<Self>,
         keys: Vec<Key>,
         from: i64,
-        limit: Duration,
-    ) -> Result<Receiver<Watched>> {
-        let (tell, told) = channel();
+        tell: impl FnOnce(Watched) + Send + 'static,
+    ) -> Result<Watch> {
+        // A connection of its own, which is closed without harm to others.
+        let transport = self.transport.apart();
+        let watch = Watch(transport.clone());
         let etcd = Arc::clone(self);
         std::thread::Builder::new()
             .name("shmlock-fleet-w".into())
             .spawn(move || {
-                let end = etcd.watch_here(&keys, from, limit).unwrap_or_else(Watched::Failed);
-                let _ = tell.send(end); // the waiter may have left
+                let end = etcd.until_deleted(&transport, &keys, from);
+                tell(end.map_or_else(Watched::Failed, |()| Watched::Deleted));
             })
             .map_err(|source| Error::System { operation: "start a thread that watches", source })?;
-        Ok(told)
+        Ok(watch)
     }
 
-    /// Returns once one of `keys` was deleted, or the time has passed.
-    fn watch_here(&self, keys: &[Key], from: i64, limit: Duration) -> Result<Watched> {
+    /// Returns once one of `keys` was deleted.
+    fn until_deleted(&self, transport: &Transport, keys: &[Key], from: i64) -> Result<()> {
         const PATH: &str = "/v3/watch";
-        let begin = Instant::now();
         let body: Vec<u8> = keys
             .iter()
             .flat_map(|key| {
@@ -66,33 +69,30 @@ impl Etcd {
                 })
             })
             .collect();
-        self.at_each_member(|endpoint| {
-            self.logged_in(endpoint, self.request_timeout, |login| {
-                let left = limit.saturating_sub(begin.elapsed());
-                let answer = self.transport.post(endpoint, PATH, login, &body, left)?;
+        let answered = self.at_each_member(|endpoint, _| {
+            self.logged_in(endpoint, self.request_timeout, |login, left| {
+                let answer = transport.post(endpoint, PATH, login, &body, Limit::Head(left))?;
                 if answer.status == 200 {
                     return until_deleted(endpoint, answer);
                 }
                 Ok(match read::<WatchAnswer>(endpoint, PATH, answer)? {
                     Outcome::Refused(refusal) => Outcome::Refused(refusal),
-                    Outcome::Accepted(_) => Outcome::Accepted(Watched::TimedOut),
+                    Outcome::Accepted(_) => Outcome::Accepted(()),
                 })
             })
-        })
+        });
+        answered.map(drop)
     }
 }
 
 /// Reads the stream until a deletion.
-fn until_deleted(endpoint: &Endpoint, answer: Answer) -> Result<Outcome<Watched>> {
+fn until_deleted(endpoint: &Endpoint, answer: Answer) -> Result<Outcome<()>> {
     let bad = |reason: String| Error::BadAnswer { endpoint: endpoint.as_str().to_owned(), reason };
     let messages = serde_json::Deserializer::from_reader(BufReader::new(answer.stream()));
     for message in messages.into_iter::<Value>() {
         let message = match message {
             Ok(message) => message,
-            Err(error) if error.is_io() => match of_stream(endpoint, error.into()) {
-                Error::Slow { .. } => return Ok(Outcome::Accepted(Watched::TimedOut)),
-                error => return Err(error),
-            },
+            Err(error) if error.is_io() => return Err(of_stream(endpoint, error.into())),
             Err(error) => return Err(bad(error.to_string())),
         };
         if let Some(refusal) = Refusal::find(&message) {
@@ -101,7 +101,7 @@ fn until_deleted(endpoint: &Endpoint, answer: Answer) -> Result<Outcome<Watched>
         let Message::<WatchAnswer> { result } =
             serde_json::from_value(message).map_err(|error| bad(error.to_string()))?;
         if !result.events.is_empty() {
-            return Ok(Outcome::Accepted(Watched::Deleted));
+            return Ok(Outcome::Accepted(()));
         }
         let endpoint = endpoint.as_str().to_owned();
         if result.compact_revision.0 != 0 {

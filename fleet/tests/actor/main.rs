@@ -7,6 +7,7 @@ mod work;
 
 use std::time::{Duration, SystemTime};
 
+use shmlock_fleet::shmlock::ExitEvent;
 use shmlock_fleet::{FleetGuard, FleetLock};
 
 use store::Store;
@@ -23,6 +24,8 @@ fn main() {
         .directory(directory)
         .ttl(Duration::from_secs(ttl.parse().expect("seconds")))
         .description("an actor")
+        .exit_event(&ExitEvent::new()) // never set: a waiter that polled it would wake
+        .withdrawal_time(Duration::from_secs(30)) // the machine may be busy
         .open()
         .expect("the lock opens");
     let mut store = Store::connect(store);

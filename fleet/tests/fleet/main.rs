@@ -13,6 +13,8 @@ mod inspection;
 mod losses;
 mod members;
 mod partitions;
+mod patience;
+mod process;
 mod scene;
 mod servers;
 mod space;

@@ -17,6 +17,10 @@ use crate::shm::file::{FileSpec, check_mode};
 use crate::shm::removal::UnlinkPolicy;
 use crate::sys::futex;
 
+/// How soon [`ExitEvent::wait_beside`] notices the event without `futex_waitv(2)`: as soon as the
+/// locks do by default.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
+
 const CLEAR: u32 = 0;
 const SET: u32 = 1;
 
@@ -223,6 +227,27 @@ impl ExitEvent {
     /// Those of [`set`](Self::set).
     pub fn is_set(&self) -> Result<bool> {
         Ok(self.word()?.load(Relaxed) != CLEAR) // partner: `set`, `clear`
+    }
+
+    /// Blocks while the event is clear and `word` is `value`, for `limit` at most.
+    ///
+    /// For libraries that wait for a word of their own, and whose waits the event ends as well. A
+    /// return says nothing: the caller looks at both. The thread that changes `word` wakes the
+    /// waiter by futex(2), without `FUTEX_PRIVATE_FLAG`. A handled signal may end the wait.
+    ///
+    /// # Errors
+    /// Those of [`set`](Self::set).
+    ///
+    /// # Limits
+    /// Where the kernel has no `futex_waitv(2)` (before Linux 5.16), the waiter notices the event
+    /// after 50 ms at most.
+    #[doc(hidden)]
+    pub fn wait_beside(&self, word: &AtomicU32, value: u32, limit: Duration) -> Result<()> {
+        let event = self.word()?;
+        if futex::wait_either((event, CLEAR), (word, value), limit).is_none() {
+            futex::wait(word, value, limit.min(POLL_INTERVAL));
+        }
+        Ok(())
     }
 
     /// Returns `true` in a forked child, for a named event of the parent.
