@@ -12,7 +12,8 @@ exec </dev/null # no test may read from a terminal
 # For the test that sets the time of day, which skips without it.
 [ "$(id -u)" != 0 ] || apt-get install -qq -y libfaketime >/dev/null || true
 cargo test -p shmlock-fleet
-cargo test -p shmlock-fleet --all-features --test fleet
+# Only these depend on TLS.
+cargo test -p shmlock-fleet --all-features --test fleet errors
 # The program with `--fleet`; without it, ci/test.sh tests it.
 cargo test -p shmlock-cli --features fleet --test cli -- fleet generated run hold
 bash ci/fleet_torture.sh 60
