@@ -141,7 +141,15 @@ fn a_former_leader_prolongs_no_hold() {
     scene.until_queue_has(2);
     scene.network.isolate(former);
     let (second, overlap) = std::thread::scope(|scope| {
-        let waiting = scope.spawn(|| successor.gets_in());
+        let waiting = scope.spawn(|| {
+            // The others have no leader at first.
+            loop {
+                match successor.answer().strip_prefix("locked ") {
+                    Some(token) => return token.parse::<u64>().expect("a number"),
+                    None => successor.tell("lock"),
+                }
+            }
+        });
         while !waiting.is_finished() {
             scene.members[former].signal(Signal::STOP);
             std::thread::sleep(Duration::from_millis(350)); // the disturbance
