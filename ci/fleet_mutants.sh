@@ -23,15 +23,15 @@ no_own_deadline_2 hold.rs partitions::a_holder
 deadline_from_the_grants_answer contend.rs partitions::a_deadline
     s/own_deadline\(sent, ttl, margin\)/own_deadline(BootInstant::now(), ttl, margin)/
 deadline_from_a_renewals_answer keeper.rs partitions::a_deadline
-    s/own_deadline\(sent, ttl, lease.margin\)/own_deadline(BootInstant::now(), ttl, lease.margin)/
+    s/own_deadline\(sent, ttl, self.lease.margin\)/own_deadline(BootInstant::now(), ttl, self.lease.margin)/
 no_confirming_reading keeper.rs members::a_former_leader
     s/let look = etcd.look\(lease.token, (.*)\)\?;/let look = etcd.look(lease.token, \1).unwrap_or(crate::etcd::Look { newest_first: vec![(etcd.key_of(lease.id), lease.token)], revision: 0, term: kept.term });/
 no_look_at_the_own_key contend.rs losses::a_waiter_whose_key
     s/Place::Gone => return Ok\(.*/Place::Gone => return Ok(End::First),/
 no_revoke session.rs exclusion::a_release_and
-    s/self.etcd.revoke\(.*/let _ = (id, begin);/
+    s/let _ = etcd.revoke\(.*/let _ = begin;/
 no_watch contend.rs exclusion::a_waiter_is_woken
-    s/wait_for\(&told, limit,/wait_for(\&std::sync::mpsc::channel::<Watched>().1, limit,/
+    s/let _ = inform.send\(Message::Watched\(number, end\)\);/let _ = (\&inform, number, end);/
 MUTANTS
 }
 
