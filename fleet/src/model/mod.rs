@@ -7,7 +7,7 @@
 //! [`LeaseState`](crate::hold::LeaseState), with the margin of
 //! [`default_margin`](crate::settings::default_margin). The order of the steps around them is
 //! written a second time, in [`steps`]: `contend.rs`, `keeper.rs` and `session.rs` are not run.
-//! What a server does is written in [`server`].
+//! What a server does is written in [`server`], and what contenders notice of it in [`effects`].
 //!
 //! # What happens in a search
 //!
@@ -22,9 +22,9 @@
 //! * **An administrator** deletes keys.
 //!
 //! No search has a last instant or a number of faults: [`canonical`] makes the states finite, and
-//! [`moves`] says why its moves are enough. The bounds are the contenders at once, the keys at once,
-//! the ticks of a TTL, and the kinds of events, as each [`Scope`] says. The promises are those of
-//! [`Breach`](scope::Breach).
+//! [`moves`] says why its moves are enough. The bounds are the contenders at once, the keys at
+//! once, the ticks of a TTL, and the kinds of events, as each [`Scope`] says. The promises are those
+//! of [`Breach`](scope::Breach).
 //!
 //! # What is left out
 //!
@@ -32,12 +32,13 @@
 //! * The threads of one process share what [`Hold`](crate::hold::Hold) guards: the model has each
 //!   access as one step.
 //! * All kinds of events together, and three contenders that renew: each scope has some of them.
-//! * The instant of the own deadline itself, which the tests of `hold.rs` have: here a lease without
-//!   time left is lost.
+//! * The instant of the own deadline itself, which the tests of `hold.rs` have: here a lease
+//!   without time left is lost.
 //! * Progress against an adversary. It is checked for one way to go on, the prompt one.
 //! * Errors that end a call (a wrong password, say): such a contender withdraws.
 
 mod canonical;
+mod effects;
 mod flaw;
 mod holds;
 mod large;

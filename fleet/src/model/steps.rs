@@ -2,8 +2,8 @@
 
 use super::flaw::Flaw;
 use super::scope::{Breach, Scope};
-use super::server::KEYS;
-use super::world::{Answer, Contender, Keep, Phase, Seat, Watch, World, deadline};
+use super::server::{ENDED, KEYS, Seat, Watch};
+use super::world::{Answer, Contender, Keep, Phase, World, deadline};
 use crate::hold::LeaseState;
 use crate::loss::Loss;
 use crate::protocol::{Renewal, Verdict, judge};
@@ -59,18 +59,20 @@ impl World {
                 Answer::Read { token: 0, seat: Seat::Gone, watch: Watch::NONE };
             return;
         };
-        let mut answer = self.server.read(own.revision, scope);
-        if let (true, Answer::Read { seat, .. }) = (one.tries, &mut answer) {
-            *seat = Seat::First;
+        let token = own.revision;
+        let (mut seat, watch) = self.server.read(token, scope);
+        if one.tries {
+            seat = Seat::First;
         }
-        self.contenders[index].answer = answer;
+        self.contenders[index].answer = Answer::Read { token, seat, watch };
     }
 
     /// A reading of the queue arrives.
     pub(super) fn look(&mut self, index: usize, scope: &Scope) {
         let one = &mut self.contenders[index];
         one.watch = Watch::NONE;
-        one.answer = self.server.read(one.token, scope);
+        let (seat, watch) = self.server.read(one.token, scope);
+        one.answer = Answer::Read { token: one.token, seat, watch };
     }
 
     /// The contender sees its place in the queue.
@@ -227,7 +229,7 @@ impl World {
     pub(super) fn tick(&mut self, units: [u16; 3], scope: &Scope) {
         for index in 0..usize::from(self.server.granted) {
             let left = &mut self.server.leases[index];
-            if *left != super::server::ENDED {
+            if *left != ENDED {
                 *left = left.saturating_sub(1);
             }
         }

@@ -5,7 +5,7 @@
 
 use super::flaw::Flaw;
 use super::scope::{Breach, Scope};
-use super::server::{Server, Store};
+use super::server::{Seat, Server, Store, Watch};
 use crate::clock::BootInstant;
 use crate::hold::LeaseState;
 use crate::protocol::own_deadline;
@@ -31,14 +31,6 @@ pub(super) enum Phase {
     Critical,
 }
 
-/// The place in the queue at a reading.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) enum Seat {
-    Gone,
-    First,
-    Behind,
-}
-
 /// The answer that the main thread of a contender has not seen yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Answer {
@@ -54,21 +46,6 @@ pub(super) enum Answer {
         seat: Seat,
         watch: Watch,
     },
-}
-
-/// A watch from a reading on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Watch {
-    /// The names of the keys.
-    pub(super) keys: [u8; 2],
-    /// A key was deleted since the reading, or the time of the watch is over.
-    pub(super) is_told: bool,
-    /// The ticks until its end, if it has fallen silent; 0 for a watch that works.
-    pub(super) silent: u8,
-}
-
-impl Watch {
-    pub(super) const NONE: Self = Self { keys: [0; 2], is_told: false, silent: 0 };
 }
 
 /// What the keeper waits for.
