@@ -11,6 +11,14 @@ use crate::inbox::{Inbox, Message};
 use crate::loss::Loss;
 use crate::protocol::{Renewal, Verdict, judge, own_deadline};
 
+/// How often a lease is renewed within a TTL, as by etcd's own clients: after a renewal that fails
+/// there is time for more.
+const RENEWALS: u32 = 3;
+
+/// How often a server that failed is asked within a TTL; so is one after an election. Arbitrary:
+/// often enough for several attempts before the own deadline, and seldom enough for a busy server.
+const ATTEMPTS: u32 = 10;
+
 /// A lease and the key that is bound to it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Lease {
@@ -31,7 +39,7 @@ pub(crate) struct Stay {
 impl Stay {
     /// Begins a stay. `sent` is the instant at which the lease was asked for.
     pub(crate) fn new(etcd: Arc<Etcd>, lease: Lease, hold: Arc<Hold>, sent: BootInstant) -> Self {
-        Self { etcd, lease, hold, next: sent.after(lease.ttl / 3) }
+        Self { etcd, lease, hold, next: sent.after(lease.ttl / RENEWALS) }
     }
 
     /// Returns the time until the next renewal is due.
@@ -58,13 +66,12 @@ impl Stay {
         }
         let sent = BootInstant::now();
         let renewed = self.ask();
-        // A server that fails is asked again ten times within a TTL; so is one after an election.
-        self.next = BootInstant::now().after(self.lease.ttl / 10);
+        self.next = BootInstant::now().after(self.lease.ttl / ATTEMPTS);
         let (verdict, ttl, look) = renewed.ok()?;
         match verdict {
             Verdict::Renewed => {
                 self.hold.extend(own_deadline(sent, ttl, self.lease.margin));
-                self.next = sent.after(ttl / 3);
+                self.next = sent.after(ttl / RENEWALS);
             }
             Verdict::Unconfirmed => {}
             Verdict::Expired => self.hold.lose(Loss::Expired),

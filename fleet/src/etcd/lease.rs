@@ -60,13 +60,4 @@ impl Etcd {
             outcome => outcome.map(drop),
         }
     }
-
-    pub(super) fn bad_answer(&self, reason: &str) -> Error {
-        // Partner: the store in `at_each_member`. Relaxed: for a message.
-        let member = self.preferred.load(super::Relaxed) % self.endpoints.len();
-        Error::BadAnswer {
-            endpoint: self.endpoints[member].as_str().to_owned(),
-            reason: reason.to_owned(),
-        }
-    }
 }

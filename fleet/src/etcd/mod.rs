@@ -11,9 +11,9 @@ mod refusal;
 mod watch;
 mod wire;
 
-use std::sync::Mutex;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -74,13 +74,12 @@ impl Etcd {
 
     /// Returns a client of the same cluster for the keys under another prefix.
     pub(crate) fn with_prefix(&self, prefix: String) -> Self {
-        let login = self.login.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
         Self {
             transport: self.transport.clone(),
             endpoints: self.endpoints.clone(),
             preferred: AtomicUsize::new(self.preferred.load(Relaxed)), // partner: as all of them
             credentials: self.credentials.clone(),
-            login: Mutex::new(login),
+            login: Mutex::new(self.login().clone()),
             prefix,
             request_timeout: self.request_timeout,
         }
@@ -169,7 +168,7 @@ impl Etcd {
         };
         let end = Instant::now().checked_add(limit);
         let left = || end.map_or(limit, until);
-        let known = self.login.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+        let known = self.login().clone();
         if let Some(token) = known {
             match attempt(Some(&token), left())? {
                 Outcome::Refused(refusal) if refusal.asks_for_new_login() => {}
@@ -177,7 +176,7 @@ impl Etcd {
             }
         }
         let token = self.log_in(endpoint, credentials, left())?;
-        *self.login.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(token.clone());
+        *self.login() = Some(token.clone());
         self.accepted(endpoint, attempt(Some(&token), left())?)
     }
 
@@ -194,11 +193,24 @@ impl Etcd {
         Ok(token)
     }
 
+    fn login(&self) -> MutexGuard<'_, Option<String>> {
+        self.login.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Returns the error of a server that has not answered, for the member that is asked next.
     pub(crate) fn slow(&self, reason: &'static str) -> Error {
+        Error::Slow { endpoint: self.preferred().to_owned(), source: reason.into() }
+    }
+
+    /// Returns the error of an answer that lacks a part, for the member that answered last.
+    fn bad_answer(&self, reason: &str) -> Error {
+        Error::BadAnswer { endpoint: self.preferred().to_owned(), reason: reason.to_owned() }
+    }
+
+    /// Returns the endpoint of the member that is asked next: after an answer, the one that gave it.
+    fn preferred(&self) -> &str {
         let member = self.preferred.load(Relaxed) % self.endpoints.len().max(1);
-        let endpoint = self.endpoints.get(member).map_or("", |endpoint| endpoint.as_str());
-        Error::Slow { endpoint: endpoint.to_owned(), source: reason.into() }
+        self.endpoints.get(member).map_or("", Endpoint::as_str)
     }
 
     fn accepted<A>(&self, endpoint: &Endpoint, outcome: Outcome<A>) -> Result<A> {
