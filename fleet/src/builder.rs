@@ -14,7 +14,7 @@ use crate::lock::FleetLock;
 use crate::loss::Loss;
 use crate::names::prefix_of;
 use crate::settings::{
-    DEFAULT_GRACE, DEFAULT_TTL, Settings, check, default_margin, default_request_timeout,
+    DEFAULT_TTL, DEFAULT_WITHDRAWAL_TIME, Settings, check, default_margin, default_request_timeout,
 };
 
 /// The settings of a [`FleetLock`], from [`FleetLock::builder`].
@@ -26,7 +26,7 @@ pub struct FleetBuilder {
     ttl: Duration,
     margin: Option<Duration>,
     request_timeout: Option<Duration>,
-    grace: Duration,
+    withdrawal_time: Duration,
     description: String,
     listeners: Listeners,
 }
@@ -50,7 +50,7 @@ impl FleetBuilder {
             ttl: DEFAULT_TTL,
             margin: None,
             request_timeout: None,
-            grace: DEFAULT_GRACE,
+            withdrawal_time: DEFAULT_WITHDRAWAL_TIME,
             description: String::new(),
             listeners: Listeners::default(),
         }
@@ -88,7 +88,7 @@ impl FleetBuilder {
     /// The withdrawal goes on in the background after it. If it fails, or the process ends before,
     /// the key stays in the queue until its lease ends, and delays those behind it.
     pub fn withdrawal_time(mut self, time: Duration) -> Self {
-        self.grace = time;
+        self.withdrawal_time = time;
         self
     }
 
@@ -193,7 +193,7 @@ impl FleetBuilder {
             ttl,
             margin,
             request_timeout,
-            grace: self.grace,
+            withdrawal_time: self.withdrawal_time,
             description: self.description,
             listeners: self.listeners,
         };

@@ -22,10 +22,10 @@ const EARLY: Duration = Duration::from_millis(2);
 /// Acquires the lock; `None` if the contender does not wait and the lock is busy.
 ///
 /// Returns by the contender's time limit, or once the event is set, plus
-/// [`grace`](crate::settings::Settings::grace).
+/// [`withdrawal_time`](crate::settings::Settings::withdrawal_time).
 pub(crate) fn acquire(contender: Contender, exit_event: Option<&ExitEvent>) -> Outcome {
     let Contender { until, is_once, .. } = contender;
-    let (name, grace) = (contender.name.clone(), contender.settings.grace);
+    let (name, settings) = (contender.name.clone(), Arc::clone(&contender.settings));
     let etcd = Arc::clone(&contender.etcd);
     let slow = || etcd.slow("neither an answer nor an error has come back");
     let inbox = Inbox::new();
@@ -44,7 +44,7 @@ pub(crate) fn acquire(contender: Contender, exit_event: Option<&ExitEvent>) -> O
         Waited::Cancelled => Leave::Cancelled,
     };
     let _ = thread.send(Message::Leave(why)); // it may just have ended
-    let outcome = match desk.wait(Some(Instant::now() + grace), &never) {
+    let outcome = match desk.wait(Some(Instant::now() + settings.withdrawal_time), &never) {
         Waited::Outcome(outcome) => Some(outcome),
         Waited::TimedOut | Waited::Cancelled => desk.leave(),
     };

@@ -10,7 +10,7 @@ pub const DEFAULT_TTL: Duration = Duration::from_secs(10);
 
 /// How long a call that gives up waits for its own withdrawal, without a setting: enough for three
 /// answers of servers that are well.
-pub(crate) const DEFAULT_GRACE: Duration = Duration::from_millis(250);
+pub(crate) const DEFAULT_WITHDRAWAL_TIME: Duration = Duration::from_millis(250);
 
 /// The settings that every acquisition of a handle uses.
 pub(crate) struct Settings {
@@ -18,7 +18,7 @@ pub(crate) struct Settings {
     pub(crate) margin: Duration,
     pub(crate) request_timeout: Duration,
     /// How long a call that gives up waits for its own withdrawal.
-    pub(crate) grace: Duration,
+    pub(crate) withdrawal_time: Duration,
     pub(crate) description: String,
     pub(crate) listeners: Listeners,
 }
