@@ -20,9 +20,9 @@ fn the_successor_of_a_killed_holder_gets_in() {
     assert!(successor.has_locked() > first);
     assert_eq!(successor.ask("release"), "released");
     // The dead holder's machine is not blocked either.
-    let mut heir = scene.actor("a");
-    heir.locks("lock");
-    assert_eq!(heir.ask("release"), "released");
+    let mut next = scene.actor("a");
+    next.locks("lock");
+    assert_eq!(next.ask("release"), "released");
 }
 
 #[test]

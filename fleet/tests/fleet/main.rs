@@ -2,8 +2,8 @@
 //! judge.
 //!
 //! A machine is a directory of its own for the local lock's file. A test is skipped where there is
-//! no program `etcd`: `ci/fleet.sh` installs it. No test sleeps: answers, watches and the readiness
-//! message of etcd synchronise the processes.
+//! no program `etcd`: `ci/fleet.sh` installs it. Answers, watches and the readiness message of etcd
+//! synchronise the processes; a sleep is a disturbance, and nothing is waited for by it.
 
 mod clocks;
 mod driver;

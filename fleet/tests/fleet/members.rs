@@ -108,7 +108,7 @@ fn a_leader_cut_off_from_the_others_loses_its_office() {
 }
 
 #[test]
-fn a_leader_that_nobody_hears_is_replaced() {
+fn a_leader_whose_messages_are_lost_is_replaced() {
     let Some(scene) = Scene::networked() else { return };
     let [mut holder, mut second, mut third] = ["a", "b", "c"].map(|machine| scene.actor(machine));
     let token = queue_up(&scene, &mut holder, [&mut second, &mut third]);

@@ -69,16 +69,7 @@ fn a_cluster_of_three_outlives_its_leader() {
     assert_eq!(holder.ask("write"), "accepted");
     waiter.tell("lock");
     scene.until_queue_has(2);
-    let leader = (0..3)
-        .find(|&index| {
-            let status = scene.members[index].ctl(&["endpoint", "status", "--write-out=fields"]);
-            let field = |name: &str| {
-                let line = status.lines().find(|line| line.starts_with(&format!("\"{name}\"")));
-                line.and_then(|line| line.split(" : ").nth(1)).expect("a field").to_owned()
-            };
-            field("MemberID") == field("Leader")
-        })
-        .expect("there is a leader");
+    let leader = scene.leader();
     scene.members[leader].kill();
     let released = holder.ask("release");
     if released == "released" {
