@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Proves: the commands of docs/fleet.md work as they stand there, with a real etcd in a network of
-# its own: the quick start, looking, freeing, rights, backup, TLS; and the checks of a token in SQL and for a
-# file accept and refuse as the page says. Installs etcd from Debian.
+# its own: the quick start, looking, freeing, rights, backup, TLS; and the checks of a token in SQL
+# and for a file accept and refuse as the page says. Installs etcd from Debian.
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
 . ci/lib/etcd.sh

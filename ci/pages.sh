@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Proves: the pages of docs/ show code as its files have it (ci/lib/quotes.awk); their links within
 # the repository lead to files, and each label of a link is defined and used; the functions and the
-# linker scripts of docs/firmware.md are there, and do what it says; the tests that docs/fleet.md names
-# are there, and it has each error. (ci/fleet_page.sh runs the commands of docs/fleet.md.)
+# linker scripts of docs/firmware.md are there, and do what it says; the tests that docs/fleet.md
+# names are there, and it has each error. (ci/fleet_page.sh runs the commands of docs/fleet.md.)
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
 
@@ -56,7 +56,8 @@ for name in $tests; do
 done
 
 # docs/fleet.md has each error of the fleet.
-errors=$(sed -n '/^pub enum Error /,/^}/s/^    \([A-Z][A-Za-z]*\)[ (,].*/\1/p' fleet/src/error/mod.rs)
+variant='^    \([A-Z][A-Za-z]*\)[ (,].*'
+errors=$(sed -n "/^pub enum Error /,/^}/s/$variant/\1/p" fleet/src/error/mod.rs)
 [ -n "$errors" ] || die "fleet/src/error/mod.rs has no error"
 for name in $errors; do
     grep -q "^|.*\`$name\`.*|" docs/fleet.md || die "docs/fleet.md: no error $name"

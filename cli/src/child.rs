@@ -152,8 +152,8 @@ impl Running {
         }
     }
 
-    /// Sleeps until a signal or a report arrives, or the time of an undecided signal is over, and as
-    /// [`step`](Self::step) says.
+    /// Sleeps until a signal or a report arrives, or the time of an undecided signal is over, and
+    /// as [`step`](Self::step) says.
     fn sleep(
         &self,
         signals: &Signals,

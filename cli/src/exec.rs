@@ -56,7 +56,8 @@ impl Image {
         Ok(Self { program, arguments, environment })
     }
 
-    /// Becomes the program. Returns only if that fails. Async-signal-safe in glibc and musl. exec(3).
+    /// Becomes the program, exec(3). Returns only if that fails. Async-signal-safe in glibc and
+    /// musl.
     pub(crate) fn become_it(&self) -> io::Error {
         let (program, arguments) = (self.program.as_ptr(), self.arguments.pointers.as_ptr());
         match &self.environment {

@@ -126,7 +126,8 @@ impl Ear {
 
 /// Notes a signal, and ends the wait. Async-signal-safe: an atomic access, and [`ExitEvent::set`].
 extern "C" fn on_signal(signal: libc::c_int) {
-    // Partner: `Interrupts::caught`, on this thread or on the main one. The program ends by the first signal.
+    // Partner: `Interrupts::caught`, on this thread or on the main one. The program ends by the
+    // first signal.
     let _ = CAUGHT.compare_exchange(0, signal, Relaxed, Relaxed);
     if let Some(event) = EVENT.get() {
         let _ = event.set(); // fails in a forked child only

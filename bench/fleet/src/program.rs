@@ -79,7 +79,7 @@ impl Running {
         std::thread::spawn(move || {
             for line in BufReader::new(stdout).lines().map_while(std::io::Result::ok) {
                 if tell.send((Instant::now(), line)).is_err() {
-                    return; // nobody reads any more
+                    return; // the measurement has ended
                 }
             }
         });

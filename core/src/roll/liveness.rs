@@ -8,9 +8,9 @@ use crate::token::Token;
 /// Proof of death by the boot counters of a [`Roll`]: an owner is dead if its core has begun
 /// another boot, or if its supervisor has declared its boot over.
 ///
-/// **For handles of an [`EpochRegion`](crate::EpochRegion) only**: a plain static token from 1024 on
-/// reads as that of a boot, and its living owner may look dead. [`RegionLock`](crate::RegionLock)
-/// refuses the proof in a plain region; callers of
+/// **For handles of an [`EpochRegion`](crate::EpochRegion) only**: a plain static token from 1024
+/// on reads as that of a boot, and its living owner may look dead.
+/// [`RegionLock`](crate::RegionLock) refuses the proof in a plain region; callers of
 /// [`acquire_contended`](crate::contend::acquire_contended) see to it themselves. Owners of another
 /// kind, such as processes of the Linux shell, count as alive.
 ///
