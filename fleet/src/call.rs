@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use shmlock::ExitEvent;
 
 use crate::contend::{Contended, Contender};
-use crate::desk::{Desk, Waited};
 use crate::error::{Error, Result};
+use crate::handoff::{Handoff, Waited};
 use crate::inbox::{Inbox, Leave, Message};
 use crate::session::Session;
 
@@ -30,23 +30,23 @@ pub(crate) fn acquire(contender: Contender, exit_event: Option<&ExitEvent>) -> O
     let slow = || etcd.slow("neither an answer nor an error has come back");
     let inbox = Inbox::new();
     let thread = inbox.sender();
-    let desk = Arc::new(Desk::new());
-    let clerk = Clerk(Arc::clone(&desk));
+    let handoff = Arc::new(Handoff::new());
+    let outcome = Outgoing(Arc::clone(&handoff));
     std::thread::Builder::new()
         .name("shmlock-fleet-k".into())
-        .spawn(move || contend(&contender, &inbox, &clerk.0))
+        .spawn(move || contend(&contender, &inbox, &outcome.0))
         .map_err(|source| Error::System { operation: "start a thread that contends", source })?;
 
     let never = ExitEvent::new();
-    let why = match desk.wait(until, exit_event.unwrap_or(&never)) {
+    let why = match handoff.wait(until, exit_event.unwrap_or(&never)) {
         Waited::Outcome(outcome) => return timed_out_if_late(outcome, until, is_once, name),
         Waited::TimedOut => Leave::TimedOut,
         Waited::Cancelled => Leave::Cancelled,
     };
     let _ = thread.send(Message::Leave(why)); // it may just have ended
-    let outcome = match desk.wait(Some(Instant::now() + settings.withdrawal_time), &never) {
+    let outcome = match handoff.wait(Some(Instant::now() + settings.withdrawal_time), &never) {
         Waited::Outcome(outcome) => Some(outcome),
-        Waited::TimedOut | Waited::Cancelled => desk.leave(),
+        Waited::TimedOut | Waited::Cancelled => handoff.leave(),
     };
     match (outcome, why) {
         (Some(Err(error)), Leave::Cancelled) if error.is_passing() => {
@@ -60,21 +60,21 @@ pub(crate) fn acquire(contender: Contender, exit_event: Option<&ExitEvent>) -> O
 }
 
 /// Runs in the thread: contends, hands the outcome over, renews.
-fn contend(contender: &Contender, inbox: &Inbox, desk: &Desk<Outcome>) {
+fn contend(contender: &Contender, inbox: &Inbox, handoff: &Handoff<Outcome>) {
     let limit = contender.settings.request_timeout;
     match contender.contend(inbox) {
         Ok(Contended::First(stay)) => {
             let session = Session::new(&stay, inbox.sender(), limit);
-            match desk.deliver(Ok(Some(session))) {
+            match handoff.deliver(Ok(Some(session))) {
                 None => stay.keep(inbox),
                 Some(late) => drop(late), // it is withdrawn
             }
         }
         Ok(Contended::Busy { lease }) => {
-            let _ = desk.deliver(Ok(None));
+            let _ = handoff.deliver(Ok(None));
             let _ = contender.etcd.revoke(lease, limit); // else it ends by itself
         }
-        Err(error) => drop(desk.deliver(Err(error))),
+        Err(error) => drop(handoff.deliver(Err(error))),
     }
 }
 
@@ -95,10 +95,10 @@ fn timed_out_if_late(
     }
 }
 
-/// The thread's side of the desk: a thread that panics leaves an outcome too.
-struct Clerk(Arc<Desk<Outcome>>);
+/// The thread's side of the handoff: a thread that panics delivers an outcome too.
+struct Outgoing(Arc<Handoff<Outcome>>);
 
-impl Drop for Clerk {
+impl Drop for Outgoing {
     fn drop(&mut self) {
         if std::thread::panicking() {
             let source = std::io::Error::other("it has panicked");

@@ -63,7 +63,7 @@
 // clock, timer   the time since boot
 // protocol  the decisions, without network and clock
 // names     where a lock's keys lie in etcd
-// holder    what a key says of its contender
+// holder    the owner record in a key's value
 // loss, error   why a lock is lost; what can fail
 // endpoint, tls, resolver, transport   one request to one member
 // etcd      the calls of etcd, over all members
@@ -72,7 +72,7 @@
 // inbox, keeper   the thread of a contender: what it is told, how it renews
 // session   a hold, and how it ends
 // settings, contend   from a lease to the first place
-// desk, call   the caller's side: time limits and exit events
+// handoff, call   the caller's side: time limits and exit events
 // guard, lock, builder   the interface
 // inspect   looking at all locks, and freeing one, without a handle
 mod access;
@@ -81,11 +81,11 @@ mod builder;
 mod call;
 mod clock;
 mod contend;
-mod desk;
 mod endpoint;
 mod error;
 mod etcd;
 mod guard;
+mod handoff;
 mod hold;
 mod holder;
 mod inbox;

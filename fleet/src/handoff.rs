@@ -15,8 +15,8 @@ const FULL: u32 = 1;
 /// The longest sleep of a wait without a limit.
 const LONG: Duration = Duration::from_secs(24 * 3600);
 
-/// The place where a thread and a call meet.
-pub(crate) struct Desk<T> {
+/// One outcome on its way, once, from a thread to a call.
+pub(crate) struct Handoff<T> {
     /// [`FULL`] once there is an outcome. For the kernel; the slot decides.
     word: AtomicU32,
     slot: Mutex<Slot<T>>,
@@ -36,7 +36,7 @@ pub(crate) enum Waited<T> {
     Cancelled,
 }
 
-impl<T> Desk<T> {
+impl<T> Handoff<T> {
     pub(crate) fn new() -> Self {
         Self { word: AtomicU32::new(EMPTY), slot: Mutex::new(Slot::Empty) }
     }
@@ -105,24 +105,24 @@ mod tests {
 
     use shmlock::ExitEvent;
 
-    use super::{Desk, Waited};
+    use super::{Handoff, Waited};
 
     #[test]
     fn an_outcome_an_event_and_a_time_limit_end_the_wait() {
         let event = ExitEvent::new();
-        let desk = Desk::new();
+        let handoff = Handoff::new();
         std::thread::scope(|scope| {
-            scope.spawn(|| desk.deliver(7));
-            assert!(matches!(desk.wait(None, &event), Waited::Outcome(7)));
+            scope.spawn(|| handoff.deliver(7));
+            assert!(matches!(handoff.wait(None, &event), Waited::Outcome(7)));
         });
-        assert_eq!(desk.deliver(8), Some(8), "the call has its outcome");
-        let desk = Desk::<i32>::new();
-        assert!(matches!(desk.wait(Some(Instant::now()), &event), Waited::TimedOut));
+        assert_eq!(handoff.deliver(8), Some(8), "the call has its outcome");
+        let handoff = Handoff::<i32>::new();
+        assert!(matches!(handoff.wait(Some(Instant::now()), &event), Waited::TimedOut));
         std::thread::scope(|scope| {
             scope.spawn(|| event.set());
-            assert!(matches!(desk.wait(None, &event), Waited::Cancelled));
+            assert!(matches!(handoff.wait(None, &event), Waited::Cancelled));
         });
-        assert_eq!(desk.leave(), None);
-        assert_eq!(desk.deliver(9), Some(9), "the call has left");
+        assert_eq!(handoff.leave(), None);
+        assert_eq!(handoff.deliver(9), Some(9), "the call has left");
     }
 }
