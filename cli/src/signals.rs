@@ -82,8 +82,8 @@ impl Interrupts {
 
     /// Returns the first signal that was caught.
     pub(crate) fn caught() -> Option<i32> {
-        // Partner: `on_signal`, on this thread, or on the ear's: a stale value is read again after
-        // the ear was joined.
+        // Partner: `on_signal`, on this thread, or on a `SignalThread`: a stale value is
+        // read again after that was joined.
         Some(CAUGHT.load(Relaxed)).filter(|signal| *signal != 0)
     }
 }
@@ -95,16 +95,16 @@ impl Interrupts {
 /// the mask of the thread that starts them, and must never be given a signal: once the handlers are
 /// gone, it would end the process.
 #[cfg(feature = "fleet")]
-pub(crate) struct Ear {
+pub(crate) struct SignalThread {
     end: std::sync::mpsc::Sender<()>,
     thread: std::thread::JoinHandle<()>,
 }
 
 #[cfg(feature = "fleet")]
-impl Ear {
+impl SignalThread {
     /// Blocks [`FORWARDED`] and SIGCHLD in this thread, and starts the thread that has this mask
     /// instead.
-    pub(crate) fn open(_: &Interrupts, mask: Mask) -> io::Result<Self> {
+    pub(crate) fn start(_: &Interrupts, mask: Mask) -> io::Result<Self> {
         block();
         // A thread that has it unblocked would discard it.
         change(libc::SIG_BLOCK, &set_of(&[libc::SIGCHLD]));
@@ -113,12 +113,12 @@ impl Ear {
             mask.restore();
             let _ = ended.recv(); // an error is the end, too
         };
-        let thread = std::thread::Builder::new().name("shmlock-ear".into()).spawn(listen)?;
+        let thread = std::thread::Builder::new().name("shmlock-signals".into()).spawn(listen)?;
         Ok(Self { end, thread })
     }
 
     /// Ends the thread. A signal that comes from now on stays pending.
-    pub(crate) fn close(self) {
+    pub(crate) fn end(self) {
         drop(self.end);
         let _ = self.thread.join(); // it does not panic
     }

@@ -7,7 +7,7 @@ use crate::clock::BootInstant;
 use crate::error::{Error, Result};
 use crate::etcd::{Etcd, Granted, Look, Watched};
 use crate::hold::Hold;
-use crate::holder::{Card, FleetHolder};
+use crate::holder::{FleetHolder, Record};
 use crate::inbox::{Inbox, Leave, Message};
 use crate::keeper::{Lease, Stay};
 use crate::loss::Loss;
@@ -109,8 +109,8 @@ impl Contender {
         let sent = BootInstant::now();
         let Granted { id, ttl } = self.etcd.grant(ttl, self.limit(ttl))?;
         hold.begin(own_deadline(sent, ttl, margin));
-        let card = Card::own(&self.settings.description).to_bytes();
-        let put = self.etcd.put(id, &card, self.is_once, self.limit(hold.left()));
+        let record = Record::own(&self.settings.description).to_bytes();
+        let put = self.etcd.put(id, &record, self.is_once, self.limit(hold.left()));
         let (token, look) = match put {
             Ok(Some((token, look))) => (token, look),
             Ok(None) => return Ok(Joined::Busy { lease: id }),

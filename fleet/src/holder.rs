@@ -1,11 +1,11 @@
-//! Describes a contender to people, in the value of its key.
+//! Defines the owner record of a contender, in the value of its key.
 
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-/// A contender for the lock, as it described itself: the holder or a waiter.
+/// A contender for the lock, by its owner record: the holder or a waiter.
 ///
 /// For people only: nothing is decided by it. A foreign or hostile key gives empty fields.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -24,10 +24,10 @@ pub struct FleetHolder {
     pub fencing_token: u64,
 }
 
-/// The value of a contender's key.
+/// The owner record: the value of a contender's key.
 #[derive(Default, Serialize, Deserialize)]
 #[serde(default)]
-pub(crate) struct Card {
+pub(crate) struct Record {
     host: String,
     pid: u32,
     description: String,
@@ -35,7 +35,7 @@ pub(crate) struct Card {
     since: u64,
 }
 
-impl Card {
+impl Record {
     /// Describes this process, at this moment.
     #[expect(clippy::disallowed_methods, reason = "for people on other machines")]
     pub(crate) fn own(description: &str) -> Self {
@@ -50,9 +50,9 @@ impl Card {
 }
 
 impl FleetHolder {
-    /// Reads a key's value. Bytes of another form give an empty description, not an error.
+    /// Reads a key's value. Bytes of another form give an empty record, not an error.
     pub(crate) fn of(value: &[u8], token: i64) -> Self {
-        let Card { host, pid, description, since } =
+        let Record { host, pid, description, since } =
             serde_json::from_slice(value).unwrap_or_default();
         let known = (since != 0).then(|| UNIX_EPOCH.checked_add(Duration::from_secs(since)));
         let fencing_token = u64::try_from(token).unwrap_or_default();
@@ -64,7 +64,7 @@ impl fmt::Display for FleetHolder {
     /// Writes one line, escaped: a key's value may be hostile.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.host.as_str(), self.pid) {
-            ("", 0) => f.write_str("a contender that says nothing of itself")?,
+            ("", 0) => f.write_str("a contender without an owner record")?,
             (host, pid) => write!(f, "process {pid} on {}", host.escape_debug())?,
         }
         if !self.description.is_empty() {
@@ -78,11 +78,11 @@ impl fmt::Display for FleetHolder {
 mod tests {
     use std::time::{Duration, UNIX_EPOCH};
 
-    use super::{Card, FleetHolder};
+    use super::{FleetHolder, Record};
 
     #[test]
-    fn a_card_is_read_back() {
-        let holder = FleetHolder::of(&Card::own("deploy").to_bytes(), 12);
+    fn a_record_is_read_back() {
+        let holder = FleetHolder::of(&Record::own("deploy").to_bytes(), 12);
         assert_eq!((holder.pid, holder.fencing_token), (std::process::id(), 12));
         let since = holder.since.expect("this machine has a time of day");
         assert!(since > UNIX_EPOCH + Duration::from_secs(1_700_000_000), "{since:?} was before");

@@ -10,7 +10,7 @@ use crate::display::in_seconds;
 use crate::exit::{Failure, SYSTEM, remark};
 use crate::owner::{dead, held_by};
 use crate::process::File;
-use crate::signals::{Ear, Interrupts, Mask};
+use crate::signals::{Interrupts, Mask, SignalThread};
 
 /// Acquires the lock, and declares the local one consistent after the death of an owner. `None`
 /// after a signal: the lock is not held. From here on the signals are blocked in this thread.
@@ -24,11 +24,11 @@ pub(super) fn acquire<'a>(
     interrupts: &Interrupts,
 ) -> Result<Option<FleetGuard<'a>>, Failure> {
     let begin = Instant::now();
-    let ear = Ear::open(interrupts, mask).map_err(|error| {
+    let signals = SignalThread::start(interrupts, mask).map_err(|error| {
         Failure::new(SYSTEM, format!("cannot start a thread that waits for signals: {error}"))
     })?;
     let outcome = wait(lock, waiting, begin);
-    ear.close();
+    signals.end();
     let guard = match outcome {
         Ok(Some(guard)) => guard,
         Ok(None) => return Err(busy(lock, waiting, explains, None)),
@@ -125,7 +125,7 @@ fn on_this_machine(holder: &str) -> String {
 /// Names a holder of the fleet.
 fn held_by_contender(holder: &FleetHolder) -> String {
     let mut words = match (holder.host.as_str(), holder.pid) {
-        ("", 0) => vec!["held by a process that says nothing of itself".to_owned()],
+        ("", 0) => vec!["held by a process without an owner record".to_owned()],
         (host, pid) => vec![format!("held by pid {pid} on {}", host.escape_debug())],
     };
     if !holder.description.is_empty() {

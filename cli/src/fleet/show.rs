@@ -76,7 +76,7 @@ impl Contender {
     fn process(&self) -> String {
         match (&self.host, self.pid) {
             (Some(host), Some(pid)) => format!("pid {pid} on {}", escaped(host)),
-            _ => "a process that says nothing of itself".to_owned(),
+            _ => "a process without an owner record".to_owned(),
         }
     }
 }

@@ -106,7 +106,7 @@ impl Etcd {
         self.call::<RangeAnswer>("/v3/kv/range", &self.own_and_before(token), limit).map(Look::from)
     }
 
-    /// Reads the first contender: its create revision and what it says of itself.
+    /// Reads the first contender: its create revision and its owner record.
     pub(crate) fn first(&self, limit: Duration) -> Result<Option<(i64, Vec<u8>)>> {
         let request = RangeRequest {
             limit: Number(1),
