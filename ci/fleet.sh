@@ -21,4 +21,4 @@ bash ci/fleet_page.sh
 # Counts requests, and fails if local contenders cost etcd anything.
 cargo run --quiet -p shmlock-fleet-bench -- --only local
 # Last: where there are no namespaces, it skips, and the rest has run.
-bash fleet/demo.sh SECONDS_=30
+bash fleet/demo.sh --seconds 30

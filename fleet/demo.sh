@@ -3,7 +3,7 @@
 # processes count on one fenced store, while processes are killed and stopped, machines are cut off
 # and a member dies. Ends with an exact account, and fails if it is wrong.
 #
-#   bash fleet/demo.sh [SECONDS_=N] [--without-fence]
+#   bash fleet/demo.sh [--seconds N] [--without-fence]
 #
 # N, by default 45, is the time for the faults. The account must be wrong with `--without-fence`:
 # the store then accepts old tokens. Each run ends with such a control.
@@ -12,14 +12,19 @@
 set -euo pipefail
 . "$(dirname "$0")/../ci/lib/common.sh"
 
-usage='usage: bash fleet/demo.sh [SECONDS_=N] [--without-fence]'
+usage='usage: bash fleet/demo.sh [--seconds N] [--without-fence]'
 seconds=45 fence=with
-for argument in "$@"; do
-    case $argument in
-        SECONDS_=[0-9]*) seconds=${argument#SECONDS_=} ;;
+while [ $# -gt 0 ]; do
+    case $1 in
+        --seconds)
+            [[ ${2-} =~ ^[0-9]+$ ]] || die "$1 takes a number; $usage"
+            seconds=$2
+            shift
+            ;;
         --without-fence) fence=without ;;
-        *) die "unknown argument: $argument; $usage" ;;
+        *) die "unknown argument: $1; $usage" ;;
     esac
+    shift
 done
 
 . ci/lib/etcd.sh
