@@ -141,6 +141,6 @@ fn print_surroundings(directory: &Path) -> Result<()> {
         cpu.unwrap_or("?")
     );
     println!("data of etcd in {}: {file_system}", directory.display());
-    println!("no `consul lock` beside them: Debian 12 has no package of it");
+    println!("`consul lock` is not measured");
     Ok(())
 }
