@@ -3,7 +3,7 @@
 # etcd and a fenced store as judge; also with TLS compiled in, and by `shmlock run --fleet`. The
 # commands of docs/fleet.md work (ci/fleet_page.sh). The demonstration's account is right, and finds
 # the damage that a store without the fence takes. A torture of a minute finds no fault. Installs
-# etcd and libfaketime from Debian.
+# etcd, openssl and libfaketime from Debian.
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
 . ci/lib/etcd.sh
@@ -13,7 +13,7 @@ exec </dev/null # no test may read from a terminal
 [ "$(id -u)" != 0 ] || apt-get install -qq -y libfaketime >/dev/null || true
 cargo test -p shmlock-fleet
 # Only these depend on TLS.
-cargo test -p shmlock-fleet --all-features --test fleet errors
+cargo test -p shmlock-fleet --all-features --test fleet -- errors tls
 # The program with `--fleet`; without it, ci/test.sh tests it.
 cargo test -p shmlock-cli --features fleet --test cli -- fleet generated run hold
 bash ci/fleet_torture.sh 60

@@ -1,4 +1,5 @@
-# Sourced after common.sh by scripts that run etcd: installs it from Debian, or skips the job.
+# Sourced after common.sh by scripts that run etcd: installs it from Debian, or skips the job. The
+# certificates of the tests with TLS need openssl, which is installed as well if it can be.
 # shellcheck shell=bash
 
 # Debian's package would start a service, which no test needs: policy-rc.d(8) forbids it for the
@@ -18,3 +19,6 @@ install_etcd() {
 
 { command -v etcd && command -v etcdctl; } >/dev/null || install_etcd ||
     skip "the programs etcd and etcdctl are neither installed nor installable"
+
+command -v openssl >/dev/null || [ "$(id -u)" != 0 ] || apt-get install -qq -y openssl >/dev/null ||
+    echo "the program openssl is not installable: the tests with TLS are skipped" >&2

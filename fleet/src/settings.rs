@@ -24,7 +24,8 @@ pub(crate) struct Settings {
 }
 
 /// Returns the margin without a setting: a tenth of the TTL. That covers clocks of which one runs
-/// a tenth faster than the other; real ones differ by less than a thousandth.
+/// a tenth faster than the other. Quartz is far better; a daemon that corrects the time may be
+/// worse (`docs/fleet.md`, on clocks), and then the margin has to be longer.
 pub(crate) fn default_margin(ttl: Duration) -> Duration {
     ttl / 10
 }

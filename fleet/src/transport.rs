@@ -113,6 +113,21 @@ impl Answer {
     }
 }
 
+/// Returns `true` if the request that failed so cannot have been carried out.
+///
+/// An established connection that breaks fails in other ways than a refused one (`tcp(7)`).
+pub(crate) fn is_without_effect(error: &Error) -> bool {
+    match error {
+        Error::NoServer { source, .. } => match source.downcast_ref() {
+            Some(ureq::Error::Io(inner)) => inner.kind() == std::io::ErrorKind::ConnectionRefused,
+            Some(ureq::Error::HostNotFound | ureq::Error::ConnectionFailed) => true,
+            _ => false,
+        },
+        Error::OldApi { .. } | Error::TlsNeeded { .. } => true,
+        _ => false,
+    }
+}
+
 /// Returns the error of a stream, whose source may be one of ureq.
 pub(crate) fn of_stream(endpoint: &Endpoint, error: std::io::Error) -> Error {
     of_ureq(endpoint, ureq::Error::from(error))

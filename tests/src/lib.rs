@@ -24,6 +24,7 @@ mod account;
 mod actor;
 pub mod allocations;
 mod capability;
+pub mod certificates;
 pub mod etcd;
 mod fixture;
 pub mod hostile;

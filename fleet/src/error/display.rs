@@ -51,10 +51,17 @@ impl Error {
     /// Writes the errors that concern an endpoint.
     fn write_of_server(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            // A server that refuses a client's certificate may close before its alert is read.
+            Self::NoServer { endpoint, source } if endpoint.starts_with("https:") => write!(
+                f,
+                "no etcd answers at {endpoint}: {source}; check the address, that the server runs, \
+                 is reachable and speaks TLS, and that it accepts this client's certificate"
+            ),
+            // etcd closes a connection that begins with plain HTTP where it speaks TLS.
             Self::NoServer { endpoint, source } => write!(
                 f,
                 "no etcd answers at {endpoint}: {source}; check the address, and that the server \
-                 runs and is reachable"
+                 runs, is reachable and speaks no TLS"
             ),
             Self::Slow { endpoint, source } => write!(
                 f,

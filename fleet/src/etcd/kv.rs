@@ -124,8 +124,9 @@ impl Etcd {
 
     /// Deletes a key if it was created at `token`. Returns `true` if it was there.
     ///
-    /// If a member has not answered, and the next one does not find the key, the first one may have
-    /// deleted it: the key then counts as found, since a lost deletion is the far likelier cause.
+    /// If a member was asked and has not answered, and the next one does not find the key, the first
+    /// one may have deleted it: the key then counts as found, since a lost answer is the far
+    /// likelier cause. A member that has refused the connection has deleted nothing.
     pub(crate) fn delete_key(&self, key: Key, token: i64, limit: Duration) -> Result<bool> {
         let key = Bytes(key);
         let request = TxnRequest {
@@ -139,8 +140,9 @@ impl Etcd {
             success: vec![Operation::Delete(DeleteRequest { key })],
             failure: vec![],
         };
-        let (answer, asked) = self.call_counted::<TxnAnswer>("/v3/kv/txn", &request, limit)?;
-        Ok(answer.succeeded || asked > 1)
+        let (answer, is_in_doubt) =
+            self.call_in_doubt::<TxnAnswer>("/v3/kv/txn", &request, limit)?;
+        Ok(answer.succeeded || is_in_doubt)
     }
 
     /// Returns the request for the two youngest keys that were created at `token` or before.

@@ -29,7 +29,7 @@ use self::refusal::Refusal;
 use self::wire::{LoginAnswer, LoginRequest};
 use crate::endpoint::Endpoint;
 use crate::error::{Error, Result};
-use crate::transport::{Answer, Limit, Transport};
+use crate::transport::{Answer, Limit, Transport, is_without_effect};
 
 /// A user and a password.
 #[derive(Clone)]
@@ -103,16 +103,17 @@ impl Etcd {
         request: &impl Serialize,
         limit: Duration,
     ) -> Result<A> {
-        self.call_counted(path, request, limit).map(|(answer, _)| answer)
+        self.call_in_doubt(path, request, limit).map(|(answer, _)| answer)
     }
 
-    /// Posts as [`call`](Self::call) does. Returns as well how many members were asked.
-    fn call_counted<A: DeserializeOwned>(
+    /// Posts as [`call`](Self::call) does. Returns as well whether a member that was asked before,
+    /// and has not answered, may have carried out the request.
+    fn call_in_doubt<A: DeserializeOwned>(
         &self,
         path: &'static str,
         request: &impl Serialize,
         limit: Duration,
-    ) -> Result<(A, u32)> {
+    ) -> Result<(A, bool)> {
         let body = to_json(request);
         let end = Instant::now().checked_add(limit);
         self.at_each_member(|endpoint, others| {
@@ -127,16 +128,17 @@ impl Etcd {
     }
 
     /// Runs `attempt` at the member that answered last, then at the others, until one answers. It
-    /// is told how many are left after it. Returns as well how many were asked.
+    /// is told how many are left after it. Returns as well whether an attempt before may have had
+    /// an effect.
     ///
     /// If none answers, the error is one that may pass, if there is one: the caller may try again.
     fn at_each_member<A>(
         &self,
         mut attempt: impl FnMut(&Endpoint, u32) -> Result<A>,
-    ) -> Result<(A, u32)> {
+    ) -> Result<(A, bool)> {
         let count = self.endpoints.len();
         let first = self.preferred.load(Relaxed);
-        let mut passing = None;
+        let (mut passing, mut is_in_doubt) = (None, false);
         for tried in 0..count {
             let index = (first + tried) % count;
             let others = u32::try_from(count - 1 - tried).unwrap_or(u32::MAX);
@@ -145,11 +147,13 @@ impl Etcd {
             let next = if outcome.is_ok() { index } else { (index + 1) % count };
             self.preferred.store(next, Relaxed);
             match outcome {
-                Ok(answer) => return Ok((answer, u32::try_from(tried + 1).unwrap_or(u32::MAX))),
+                Ok(answer) => return Ok((answer, is_in_doubt)),
                 Err(error) if !error.may_be_other_elsewhere() => return Err(error),
                 Err(error) if others == 0 => return Err(passing.unwrap_or(error)),
-                Err(error) if error.is_passing() => passing = passing.or(Some(error)),
-                Err(_) => {}
+                Err(error) => {
+                    is_in_doubt |= !is_without_effect(&error);
+                    passing = passing.or_else(|| error.is_passing().then_some(error));
+                }
             }
         }
         Err(self.slow("there is no member")) // `Access` has checked that there is one

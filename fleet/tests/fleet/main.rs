@@ -5,6 +5,7 @@
 //! no program `etcd`: `ci/fleet.sh` installs it. Answers, watches and the readiness message of etcd
 //! synchronise the processes; a sleep is a disturbance, and nothing is waited for by it.
 
+mod answers;
 mod clocks;
 mod driver;
 mod errors;
@@ -15,8 +16,12 @@ mod members;
 mod partitions;
 mod patience;
 mod process;
+mod proxy;
+mod requests;
 mod scene;
 mod servers;
 mod space;
 mod store;
+#[cfg(feature = "tls")]
+mod tls;
 mod torture;

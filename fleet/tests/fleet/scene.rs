@@ -38,6 +38,16 @@ impl Scene {
         Self::start(|directory| (Network::new(0), cluster(directory, members, options)))
     }
 
+    /// Makes a scene of one member, with the options that `options` prepares in a directory.
+    #[cfg(feature = "tls")]
+    pub(crate) fn prepared(options: impl FnOnce(&Path) -> Vec<String>) -> Option<Self> {
+        Self::start(|directory| {
+            let options = options(directory);
+            let options: Vec<_> = options.iter().map(String::as_str).collect();
+            (Network::new(0), cluster(directory, 1, &options))
+        })
+    }
+
     /// Makes a scene of three members whose network can be cut.
     pub(crate) fn networked() -> Option<Self> {
         Self::start(|directory| {
