@@ -15,7 +15,8 @@ use crate::protocol::{Place, own_deadline, place};
 use crate::session::withdraw;
 use crate::settings::Settings;
 
-/// The pause before a server that failed is asked again.
+/// The pause before a server that failed is asked again. Arbitrary: short beside the shortest TTL,
+/// so that a waiter soon sees its turn, and long beside a refused connection.
 const BACKOFF: Duration = Duration::from_millis(100);
 
 /// A contender of one call.

@@ -129,6 +129,7 @@ impl Fleet {
         Ok(self.etcd.with_prefix(prefix_of(name)))
     }
 
+    /// Returns the time for one reading: three members may be asked, each for the request timeout.
     fn limit(&self) -> Duration {
         self.etcd.request_timeout().saturating_mul(3)
     }

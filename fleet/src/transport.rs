@@ -13,7 +13,8 @@ use crate::error::{Error, Result, Source};
 use crate::resolver::Addresses;
 use crate::tls::TlsFiles;
 
-/// No answer of the lock's calls is longer: a range has a handful of short keys.
+/// The greatest length of an answer in bytes. Arbitrary: many times a page of keys with values of
+/// this library (`etcd/pages.rs`), and no burden for the memory.
 const ANSWER_LIMIT: u64 = 4 << 20;
 
 /// A client of HTTP with a pool of connections.

@@ -21,6 +21,7 @@ use crate::watch::thread::TICK;
 
 /// For how many ticks a waiter does without a thread. Arbitrary: so long that the start of a thread
 /// does not count beside the wait, and so short that a place lost at each tick is soon regained.
+/// The drain of a crowd (`--figures D` of `bench/comparison`) would change it.
 const TICKS: u32 = 5;
 
 /// How far apart two looks at the slots are, if a waiter is woken often while the lock changes
