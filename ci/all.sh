@@ -5,7 +5,8 @@ set -euo pipefail
 
 jobs=("$@")
 [ $# -gt 0 ] || jobs=(test fmt lint doc examples ffi ffi_shell python peer recipes no_std msrv package
-    packages workflows deny instructions core_size loom litmus miri sanitizers fuzz torture fleet cross)
+    packages workflows deny instructions core_size loom litmus miri sanitizers fuzz torture fleet
+    cross)
 
 # On a build machine, a job that hangs must not stop the others. (Under `timeout`, Ctrl-C would not
 # work.) Incremental builds and debug information would take gigabytes and time; a panic names its

@@ -9,8 +9,8 @@ fleet='^(shmlock-fleet|base64|http|ring|rustls|ureq|ureq-proto|webpki-roots)$'
 of_fleet() {
     local tree
     tree=$(cargo tree --quiet --edges normal,build --prefix none "$@")
-    awk -v fleet="$fleet" '$1 ~ fleet && !seen[$1]++ { printf "%s ", $1; n++ } END { print n + 0 }' \
-        <<<"$tree"
+    awk -v fleet="$fleet" '$1 ~ fleet && !seen[$1]++ { printf "%s ", $1; n++ }
+        END { print n + 0 }' <<<"$tree"
 }
 
 # The default builds of the library, of the program and for other languages have none of them. The

@@ -72,6 +72,7 @@ wanted=" $* "
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-target}
 CARGO_TARGET_DIR=$(realpath -m "$CARGO_TARGET_DIR")/mutants
 mutant=$(mktemp -d)/mutant
+trap 'rm -rf "${mutant%/mutant}"' EXIT
 table='' failed=0
 while read -r name file tests <&3; do
     [[ $wanted != *[a-z]* || $wanted == *" $name "* ]] || continue
@@ -85,6 +86,5 @@ while read -r name file tests <&3; do
     printf '%s\n' "$line"
     table+=$line$'\n'
 done 3< <(mutants | grep '^[a-z]')
-rm -r "${mutant%/mutant}"
 printf '\n%s' "$table"
 exit "$failed"

@@ -94,7 +94,7 @@ fn received(bare: &Bare) -> Result<Requests> {
     let metrics = bare.metrics()?;
     let get = |name: &str| {
         let value = metrics.get(name).ok_or_else(|| format!("etcd does not count {name}"))?;
-        Ok::<_, Failure>(format!("{value}").parse()?)
+        Ok::<_, Failure>(value.to_string().parse()?) // a counter is a whole number
     };
     Ok(Requests {
         all: get("grpc_server_started_total")?,
