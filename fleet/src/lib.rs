@@ -42,8 +42,9 @@
 //! # Limits
 //!
 //! * etcd 3.4 or later, by its JSON gateway. In releases before 3.4.31, 3.5.13 and 3.6.0 (etcd's
-//!   pull requests 17465, 17425, 16822) a leader that hung may revoke living leases when it goes on:
-//!   the lock is then lost before its time. The next renewal notices; until then the token protects.
+//!   pull requests 17465, 17425, 16822) a leader that hung may revoke living leases when it goes
+//!   on: the lock is then lost before its time. The next renewal notices; until then the token
+//!   protects.
 //! * In releases before 3.4.42, 3.5.28 and 3.6.9 a linearizable reading may be stale (etcd issue
 //!   20418), and with it the reading that confirms a renewal. The token protects.
 //! * A lock is not known to etcd's own `etcdctl lock`, and does not exclude it.

@@ -115,8 +115,8 @@ impl FleetLock {
     /// [`withdrawal_time`](crate::FleetBuilder::withdrawal_time), whatever the servers do: a
     /// request that has no answer by the deadline is cut, and a contender that gives up leaves the
     /// queue in the background if that takes longer. A deadline that has passed already is one try,
-    /// which blocks as [`try_lock`](Self::try_lock) does. A lock whose servers need longer for their
-    /// answers than until the deadline is not acquired, even if it is free.
+    /// which blocks as [`try_lock`](Self::try_lock) does. A lock whose servers need longer for
+    /// their answers than until the deadline is not acquired, even if it is free.
     ///
     /// # Errors
     /// [`Error::TimedOut`], which names the holder or the server without an answer, or

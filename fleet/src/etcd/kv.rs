@@ -124,8 +124,8 @@ impl Etcd {
 
     /// Deletes a key if it was created at `token`. Returns `true` if it was there.
     ///
-    /// If a member was asked and has not answered, and the next one does not find the key, the first
-    /// one may have deleted it: the key then counts as found, since a lost answer is the far
+    /// If a member was asked and has not answered, and the next one does not find the key, the
+    /// first one may have deleted it: the key then counts as found, since a lost answer is the far
     /// likelier cause. A member that has refused the connection has deleted nothing.
     pub(crate) fn delete_key(&self, key: Key, token: i64, limit: Duration) -> Result<bool> {
         let key = Bytes(key);

@@ -211,7 +211,7 @@ impl Etcd {
         Error::BadAnswer { endpoint: self.preferred().to_owned(), reason: reason.to_owned() }
     }
 
-    /// Returns the endpoint of the member that is asked next: after an answer, the one that gave it.
+    /// Returns the endpoint of the member that is asked next: after an answer, that member again.
     fn preferred(&self) -> &str {
         let member = self.preferred.load(Relaxed) % self.endpoints.len().max(1);
         self.endpoints.get(member).map_or("", Endpoint::as_str)

@@ -23,8 +23,8 @@
 //!
 //! No search has a last instant or a number of faults: [`canonical`] makes the states finite, and
 //! [`moves`] says why its moves are enough. The bounds are the contenders at once, the keys at
-//! once, the ticks of a TTL, and the kinds of events, as each [`Scope`] says. The promises are those
-//! of [`Breach`](scope::Breach).
+//! once, the ticks of a TTL, and the kinds of events, as each [`Scope`] says. The promises are
+//! those of [`Breach`](scope::Breach).
 //!
 //! # What is left out
 //!
