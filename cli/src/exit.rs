@@ -38,7 +38,7 @@ pub(crate) const BY_SIGNAL: u8 = 128;
 #[cfg(feature = "fleet")]
 macro_rules! fleet_statuses {
     () => {
-        "  79  --fleet: the lock was lost; `run` has ended the command
+        "  79  --fleet: the lock was lost before its release; `run` has ended the command
   68, 76, 77  --fleet: as in `shmlock --help`
 "
     };
@@ -53,12 +53,54 @@ macro_rules! fleet_statuses {
 
 pub(crate) use fleet_statuses;
 
+/// The columns of `list --fleet`.
+#[cfg(feature = "fleet")]
+macro_rules! fleet_columns {
+    () => {
+        "
+Columns with --fleet, which shows the locks that are held:
+  HOST, PID     the holder's machine, and its process id there
+  ARRIVED       the time since the holder has queued, by its machine's clock
+  WAITERS       the number of machines that wait
+  TOKEN         the holder's fencing token
+"
+    };
+}
+
+/// The line about a fleet lock in the exit statuses of `status` and `list`.
+#[cfg(feature = "fleet")]
+macro_rules! fleet_view_statuses {
+    () => {
+        "
+  64, 66, 68, 71, 76, 77  --fleet: as in `shmlock --help`"
+    };
+}
+
+#[cfg(not(feature = "fleet"))]
+macro_rules! fleet_columns {
+    () => {
+        ""
+    };
+}
+
+#[cfg(not(feature = "fleet"))]
+macro_rules! fleet_view_statuses {
+    () => {
+        ""
+    };
+}
+
+pub(crate) use {fleet_columns, fleet_view_statuses};
+
 /// The lines of `GENERAL` about a fleet lock: exit statuses, variables.
 #[cfg(feature = "fleet")]
 macro_rules! fleet_in_general {
-    (statuses) => {
+    (server) => {
         "  68  --fleet: no server answers for the cluster: check it, or try later
-  76  --fleet: the server cannot keep the lock: no etcd, too old, its database full
+"
+    };
+    (statuses) => {
+        "  76  --fleet: the server cannot keep the lock: no etcd, too old, its database full
   77  --fleet: a certificate, the password or a right was refused
   79  --fleet: the lock was lost
 "
@@ -88,7 +130,9 @@ Exit status:
   64  the arguments are wrong, or no lock can have this name
   65  the file is no lock, or not one to trust; it was left alone
   66  the lock's file or directory is not there, or access is denied
-  69  run: the command cannot be executed
+",
+    fleet_in_general!(server),
+    "  69  run: the command cannot be executed
   71  the system refused: out of descriptors or memory, no byte locks
   73  the lock's file cannot be created
   74  the output cannot be written

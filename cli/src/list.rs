@@ -7,13 +7,14 @@ use serde::Serialize;
 use crate::args::Place;
 use crate::display::{escaped, escaped_json, or_dash, yes_or_no};
 use crate::events;
-use crate::exit::Failure;
+use crate::exit::{Failure, fleet_columns, fleet_view_statuses};
 use crate::fleet;
 use crate::process::Users;
 use crate::report::Report;
 use crate::table::{Cell, Table, left, right};
 
-const AFTER: &str = "\
+const AFTER: &str = concat!(
+    "\
 Columns:
   COMMAND       the owner's command, if it can be seen
   PID           the owner's process id; (7) has ended, 7? cannot be seen, 7@NS is of
@@ -29,10 +30,14 @@ Columns:
   NAME          the name of the lock or the exit event
   DESCRIPTION   the owner's reason, or why the lock cannot be read; for an exit
                 event the words \"exit event\"
-
+",
+    fleet_columns!(),
+    "
 Exit status:
   0   done
-  66, 71, 74  as in `shmlock --help`";
+  66, 71, 74  as in `shmlock --help`",
+    fleet_view_statuses!()
+);
 
 /// List all locks and named exit events of this machine
 #[derive(Debug, clap::Args)]

@@ -7,12 +7,13 @@ use shmlock::Error;
 
 use crate::args::Place;
 use crate::display::{escaped, escaped_json, or_dash, yes_or_no};
-use crate::exit::{CONFLICT, Failure};
+use crate::exit::{CONFLICT, Failure, fleet_view_statuses};
 use crate::fleet;
 use crate::process::Users;
 use crate::report::{Report, State};
 
-const AFTER: &str = "\
+const AFTER: &str = concat!(
+    "\
 A lock that no process has open has no file: it is \"absent\", which is as good
 as free. \"waiters\" stays yes until the next release, even if the waiters have
 given up.
@@ -23,7 +24,9 @@ file and the processes that have it open. The exit status tells the reason.
 Exit status:
   0   the lock is in order: free, held, or absent
   1   an owner died holding it, and the data was not declared consistent since
-  64, 65, 66, 71  as in `shmlock --help`";
+  64, 65, 66, 71  as in `shmlock --help`",
+    fleet_view_statuses!()
+);
 
 /// Show the state of a lock, its holder, and its use
 ///

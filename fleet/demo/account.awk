@@ -39,7 +39,7 @@ $1 == "accepted" {
 }
 $1 == "refused" {
     answered[$3] = 1; number[machine, "refused"]++
-    list[++refusals] = sprintf("  process %s, token %s, after token %s:%s", name, $3, $2,
+    list[++refusals] = sprintf("  process %s, token %s, after token %s; all its faults:%s", name, $3, $2,
         cause(name))
     if (!($3 in store_refused)) wrong("the store does not know the refusal of token " $3)
     if ($3 in journal) wrong("the write with token " $3 " is refused and accepted")

@@ -11,12 +11,23 @@ pub(crate) struct Endpoint(String);
 impl Endpoint {
     pub(crate) fn new(url: &str) -> Result<Self> {
         let refuse = |reason| Err(Error::InvalidEndpoint { url: url.to_owned(), reason });
+        if url.is_empty() {
+            return refuse("it is empty");
+        }
         let trimmed = url.strip_suffix('/').unwrap_or(url);
         let Some((scheme, authority)) = trimmed.split_once("://") else {
             return refuse("it does not begin with http:// or https://");
         };
         if authority.is_empty() || authority.contains(['/', '?', '#', '@', ' ']) {
             return refuse("a host and a port must follow the scheme, and nothing else");
+        }
+        // The client of HTTP would take the scheme's port instead of one that is no number.
+        let (host, port) = split(authority);
+        if host.is_empty() {
+            return refuse("it has no host");
+        }
+        if !port.is_none_or(|port| matches!(port.parse::<u16>(), Ok(1..))) {
+            return refuse("its port is no number from 1 to 65535");
         }
         match scheme {
             "http" => {}
@@ -36,6 +47,14 @@ impl Endpoint {
     }
 }
 
+/// Splits an authority into the host and the port, if it has one. An address of IPv6 has brackets.
+fn split(authority: &str) -> (&str, Option<&str>) {
+    match authority.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        _ => (authority, None),
+    }
+}
+
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -48,10 +67,14 @@ mod tests {
 
     #[test]
     fn an_endpoint_is_a_scheme_a_host_and_a_port() {
-        for good in ["http://127.0.0.1:2379", "http://[::1]:2379/", "http://etcd-1"] {
+        for good in ["http://127.0.0.1:2379", "http://[::1]:2379/", "http://[::1]", "http://etcd-1"]
+        {
             assert!(Endpoint::new(good).is_ok(), "{good}");
         }
-        for bad in ["", "127.0.0.1:2379", "ftp://h:1", "http://", "http://h/v3", "http://u:p@h"] {
+        let bad = ["", "127.0.0.1:2379", "ftp://h:1", "http://", "http://h/v3", "http://u:p@h"];
+        let ports =
+            ["http://h:65536", "http://h:0", "http://h:client", "http://h:", "http://:2379"];
+        for bad in bad.into_iter().chain(ports) {
             let error = Endpoint::new(bad).expect_err(bad).to_string();
             assert!(error.contains(&format!("`{bad}`")), "{error}");
         }

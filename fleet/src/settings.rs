@@ -39,7 +39,7 @@ pub(crate) fn default_request_timeout(ttl: Duration) -> Duration {
 pub(crate) fn check(ttl: Duration, margin: Duration, request_timeout: Duration) -> Result<()> {
     let refuse = |reason| Err(Error::InvalidSettings { reason });
     if ttl < Duration::from_secs(1) || ttl.subsec_nanos() != 0 {
-        return refuse("the TTL must be a whole number of seconds, at least one: etcd counts so");
+        return refuse("the TTL must be a whole number of seconds, at least 1, as in etcd");
     }
     if margin > ttl / 2 {
         return refuse("the margin must be half the TTL at most, or renewals come too late");

@@ -30,9 +30,11 @@ impl TlsFiles {
         if let Some(path) = &self.authority {
             tls = tls.root_certs(RootCerts::new_with_certs(&pem::certificates(path)?));
         }
-        if let Some((certificate, key)) = &self.identity {
+        if let Some((certificate, key_file)) = &self.identity {
             let chain = pem::certificates(certificate)?;
-            let key = PrivateKey::from_pem(&pem::read(key)?).map_err(|e| pem::unusable(key, e))?;
+            let key = PrivateKey::from_pem(&pem::read(key_file)?)
+                .map_err(|error| pem::unusable(key_file, error))?;
+            pem::check_pair((certificate, &chain), (key_file, &key))?;
             tls = tls.client_cert(Some(ClientCert::new_with_certs(&chain, key)));
         }
         Ok(config.tls_config(tls.build()))
@@ -57,7 +59,9 @@ impl TlsFiles {
 mod pem {
     use std::path::Path;
 
-    use ureq::tls::{Certificate, PemItem, parse_pem};
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+    use rustls::sign::CertifiedKey;
+    use ureq::tls::{Certificate, PemItem, PrivateKey, parse_pem};
 
     use crate::error::{Error, Result, Source};
 
@@ -80,5 +84,24 @@ mod pem {
             return Err(unusable(path, "it has no certificate"));
         }
         Ok(found)
+    }
+
+    /// Checks that the key is that of the certificate: the client of HTTP panics at its first
+    /// connection if it is not.
+    pub(super) fn check_pair(
+        (certificate, chain): (&Path, &[Certificate<'_>]),
+        (key_file, key): (&Path, &PrivateKey<'_>),
+    ) -> Result<()> {
+        let chain = chain.iter().map(|item| CertificateDer::from(item.der().to_vec())).collect();
+        let key = PrivateKeyDer::try_from(key.der().to_vec()).map_err(|e| unusable(key_file, e))?;
+        let provider = rustls::crypto::ring::default_provider();
+        match CertifiedKey::from_der(chain, key, &provider) {
+            Ok(_) => Ok(()),
+            Err(rustls::Error::InconsistentKeys(_)) => {
+                let key_file = key_file.display();
+                Err(unusable(certificate, format!("the key in {key_file} is not its key")))
+            }
+            Err(error) => Err(unusable(certificate, error)),
+        }
     }
 }

@@ -35,6 +35,20 @@ pub(super) fn failure(error: Error) -> Failure {
     Failure::new(code, explain(&error))
 }
 
+/// Makes the failure of a verb that only looks, and has no option `--ttl`.
+pub(super) fn view_failure(error: Error) -> Failure {
+    match error {
+        Error::Slow { endpoint, .. } => Failure::new(
+            NO_SERVER,
+            format!(
+                "etcd at {endpoint} did not answer in time; check the server's load and the \
+                 network, or try later"
+            ),
+        ),
+        error => failure(error),
+    }
+}
+
 /// Returns what happened and what to do, on one line.
 pub(super) fn explain(error: &Error) -> String {
     match error {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use shmlock_fleet::{DEFAULT_TTL, Fleet, FleetBuilder, FleetLock};
 
-use super::failure::failure;
+use super::failure::view_failure;
 use crate::args::seconds;
 use crate::exit::{Failure, NO_INPUT};
 
@@ -35,7 +35,7 @@ pub(crate) struct Access {
     /// Such as http://10.0.0.7:2379,http://10.0.0.8:2379. With the word `env` the URLs are
     /// those of the variable SHMLOCK_FLEET. The lock of this machine comes first, so that
     /// one process of each machine contends.
-    #[arg(long, value_name = "URL[,URL...]", verbatim_doc_comment)]
+    #[arg(long, value_name = "URL[,URL...]", value_parser = urls, verbatim_doc_comment)]
     fleet: Option<String>,
 
     /// The authorities that may sign the servers' certificates [env: SHMLOCK_FLEET_CA]
@@ -70,7 +70,14 @@ pub(crate) struct Lease {
     ///
     /// The others wait so long for a machine that died. A holder that reaches no majority
     /// of the members for about a third of this time loses the lock.
-    #[arg(long, value_name = "SECS", requires = "fleet", verbatim_doc_comment)]
+    #[arg(
+        long,
+        value_name = "SECS",
+        requires = "fleet",
+        value_parser = whole_seconds,
+        allow_negative_numbers = true,
+        verbatim_doc_comment
+    )]
     ttl: Option<u32>,
 }
 
@@ -87,6 +94,7 @@ pub(crate) struct Grace {
         value_name = "SECS",
         requires = "fleet",
         value_parser = seconds,
+        allow_negative_numbers = true,
         verbatim_doc_comment
     )]
     grace: Option<Duration>,
@@ -127,9 +135,20 @@ impl Access {
 
     fn credentials(&self) -> Result<Option<(String, String)>, Failure> {
         let user = self.fleet_user.clone().or_else(|| variable(USER));
-        let Some(user) = user else { return Ok(None) };
+        let file = path(self.fleet_password_file.as_ref(), PASSWORD_FILE);
+        let Some(user) = user else {
+            // A password in the variable alone may be there for another program.
+            return match file {
+                None => Ok(None),
+                Some(file) => Err(Failure::usage(format!(
+                    "there is no user of etcd for the password in {}; name the user by \
+                     --fleet-user or {USER}",
+                    file.display()
+                ))),
+            };
+        };
         // An argument precedes the environment, and of the environment the file.
-        let Some(file) = path(self.fleet_password_file.as_ref(), PASSWORD_FILE) else {
+        let Some(file) = file else {
             let password = env::var(PASSWORD).map_err(|_| {
                 Failure::usage(format!(
                     "there is no password for the user {user:?} of etcd; name its file by \
@@ -138,11 +157,17 @@ impl Access {
             })?;
             return Ok(Some((user, password)));
         };
-        let text = std::fs::read_to_string(&file).map_err(|error| {
-            let file = file.display();
-            Failure::new(NO_INPUT, format!("cannot read the password in {file}: {error}; check it"))
-        })?;
-        Ok(Some((user, text.lines().next().unwrap_or_default().to_owned())))
+        let refuse = |what| Err(Failure::new(NO_INPUT, what));
+        match std::fs::read_to_string(&file).map(|text| text.lines().next().map(str::to_owned)) {
+            Ok(Some(password)) if !password.is_empty() => Ok(Some((user, password))),
+            Ok(_) => refuse(format!(
+                "the first line of {} is empty; write the password of the user {user:?} there",
+                file.display()
+            )),
+            Err(error) => {
+                refuse(format!("cannot read the password in {}: {error}; check it", file.display()))
+            }
+        }
     }
 }
 
@@ -199,7 +224,24 @@ impl Cluster {
 
     /// Returns the view of all locks.
     pub(super) fn view(&self) -> Result<Fleet, Failure> {
-        reach!(self, Fleet::access(self.urls.iter().cloned())).open().map_err(failure)
+        reach!(self, Fleet::access(self.urls.iter().cloned())).open().map_err(view_failure)
+    }
+}
+
+/// Takes a list of URLs, or the word for the variable. The builder checks each URL; a forgotten one
+/// is seen here, before the lock's name is taken for it.
+fn urls(text: &str) -> Result<String, String> {
+    if text == FROM_ENVIRONMENT || text.contains(':') {
+        return Ok(text.to_owned());
+    }
+    Err("give URLs of etcd's members, such as http://10.0.0.7:2379, or the word `env`".to_owned())
+}
+
+/// Parses whole seconds, at least one.
+fn whole_seconds(text: &str) -> Result<u32, String> {
+    match text.trim_start().parse() {
+        Ok(seconds @ 1..) => Ok(seconds),
+        _ => Err(format!("give whole seconds from 1 to {}, such as 10", u32::MAX)),
     }
 }
 

@@ -7,7 +7,7 @@ use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 use shmlock_fleet::FleetHolder;
 
-use super::failure::failure;
+use super::failure::view_failure;
 use super::options::Cluster;
 use crate::display::{escaped, escaped_json, span};
 use crate::exit::Failure;
@@ -83,7 +83,7 @@ impl Contender {
 
 /// Shows one lock.
 pub(crate) fn status(cluster: &Cluster, name: &str, json: bool) -> Result<u8, Failure> {
-    let queue = cluster.view()?.queue(name).map_err(failure)?;
+    let queue = cluster.view()?.queue(name).map_err(view_failure)?;
     let mut queue = queue.into_iter().map(Contender::from);
     let holder = queue.next();
     let state = if holder.is_some() { "held" } else { "free" };
@@ -127,7 +127,7 @@ pub(crate) fn list(cluster: &Cluster, json: bool, titles: bool) -> Result<u8, Fa
     let locks: Vec<_> = cluster
         .view()?
         .list()
-        .map_err(failure)?
+        .map_err(view_failure)?
         .into_iter()
         .map(|lock| Line {
             name: lock.name,

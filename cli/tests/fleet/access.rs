@@ -82,6 +82,11 @@ fn certificates_are_checked_on_both_sides() {
     };
     let ran = run(&ours, Some(&client));
     assert_eq!((ran.code, ran.out.as_str()), (Some(0), "ran\n"), "{ran:?}");
+    let mut mixed = scene.bare(&["run", &scene.name, "--fleet", &url, "-c", "echo ran"]);
+    mixed.arg("--fleet-cert").arg(&client.certificate).arg("--fleet-key").arg(&stranger.key);
+    let mixed = ended(mixed);
+    assert_eq!((mixed.code, mixed.out.as_str()), (Some(66), ""), "{mixed:?}");
+    assert!(mixed.err.contains("client.pem") && mixed.err.lines().count() == 1, "{mixed:?}");
     let unknown = run(&other, Some(&client));
     assert_eq!((unknown.code, unknown.out.as_str()), (REFUSED, ""), "{unknown:?}");
     assert!(unknown.err.contains(&url) && unknown.err.contains("--fleet-ca"), "{unknown:?}");

@@ -146,6 +146,15 @@ fn what_cannot_work_is_refused_with_a_status_of_its_own() {
     refused(&["--fleet", "env"], 64, "SHMLOCK_FLEET");
     refused(&["--fleet", nowhere, "-F"], 64, "-F");
     refused(&["--fleet", nowhere, "--ttl", "0"], 64, "second");
+    for ttl in ["-1", "1.5", "10s"] {
+        refused(&["--fleet", nowhere, "--ttl", ttl], 64, "whole seconds");
+    }
+    refused(&["--fleet", "http://127.0.0.1:65536"], 64, "65535");
+    refused(&["--fleet", &format!("{nowhere},")], 64, "empty");
+    refused(&["--fleet", "conveyor"], 64, "http://10.0.0.7:2379");
+    refused(&["--fleet", nowhere, "--fleet-password-file", "p"], 64, "--fleet-user");
+    let empty = ["--fleet-user", "u", "--fleet-password-file", "/dev/null"];
+    refused(&[&["--fleet", nowhere], &empty[..]].concat(), 66, "/dev/null");
     refused(&["--fleet", nowhere, "--ttl", "10", "--grace", "5"], 64, "--grace 5");
     refused(&["--fleet", nowhere, "--fleet-ca", "/no/such/file"], 66, "/no/such/file");
     refused(&["--fleet", nowhere, "--fleet-key", "k.pem"], 64, "--fleet-cert");

@@ -15,7 +15,7 @@ impl fmt::Display for Error {
             Self::InvalidSettings { reason } => f.write_str(reason),
             Self::TlsFile { path, source } => write!(
                 f,
-                "{} cannot be used for TLS: {source}; it must be a readable PEM file",
+                "{} cannot be used for TLS: {source}; give the path of a PEM file that fits",
                 path.display()
             ),
             Self::System { operation, source } => write!(f, "cannot {operation}: {source}"),
@@ -105,7 +105,7 @@ impl Error {
             Self::OldApi { endpoint, path } => write!(
                 f,
                 "the server at {endpoint} does not know {path}; it must be etcd 3.4 or later with \
-                 its gRPC gateway enabled"
+                 its gRPC gateway enabled, at its port for clients (2379), not for peers (2380)"
             ),
             Self::Refused { endpoint, code, message } => {
                 write!(f, "etcd at {endpoint} refused: {message} (code {code})")
