@@ -93,13 +93,12 @@ fn supervise(
         }
         if let Some(loss) = guard.loss() {
             let grace = grace.saturating_sub(guard.overdue());
-            let in_millis =
-                grace - Duration::from_nanos(u64::from(grace.subsec_nanos() % 1_000_000));
+            let rounded = Duration::new(grace.as_secs(), grace.subsec_millis() * 1_000_000);
             remark(&format!(
                 "fleet lock {:?} is lost: {loss}; another machine may get it; ending the command \
                  by TERM, and by KILL after {}",
                 guard.local().lock().name(),
-                in_seconds(in_millis)
+                in_seconds(rounded)
             ));
             end(running, signals, grace)?;
             return Ok(Ended::ByUs);
