@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, without_user};
 use crate::error::{Error, Result};
 use crate::etcd::{Credentials, Etcd};
 use crate::tls::TlsFiles;
@@ -11,7 +11,7 @@ use crate::transport::Transport;
 
 /// The access to a cluster, as a builder was told.
 pub(crate) struct Access {
-    pub(crate) endpoints: Vec<String>,
+    endpoints: Vec<String>,
     credentials: Option<Credentials>,
     tls: TlsFiles,
 }
@@ -19,6 +19,11 @@ pub(crate) struct Access {
 impl Access {
     pub(crate) fn new(endpoints: Vec<String>) -> Self {
         Self { endpoints, credentials: None, tls: TlsFiles::default() }
+    }
+
+    /// Returns the endpoints for people: those that `client` refuses may have a password.
+    pub(crate) fn shown(&self) -> Vec<String> {
+        self.endpoints.iter().map(|url| without_user(url)).collect()
     }
 
     pub(crate) fn set_credentials(&mut self, user: &str, password: &str) {

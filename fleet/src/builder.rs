@@ -206,7 +206,7 @@ impl fmt::Debug for FleetBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FleetBuilder")
             .field("name", &self.name)
-            .field("endpoints", &self.access.endpoints)
+            .field("endpoints", &self.access.shown())
             .field("ttl", &self.ttl)
             .finish_non_exhaustive()
     }

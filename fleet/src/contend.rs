@@ -147,7 +147,8 @@ impl Contender {
                 Place::Behind(before) => before,
             };
             watches += 1;
-            let woken = self.watch(stay, &before, look.revision + 1, watches, inbox)?;
+            let woken =
+                self.watch(stay, &before, look.revision.saturating_add(1), watches, inbox)?;
             let woken = if let Wake::Look = woken { self.look(stay, inbox)? } else { woken };
             look = match woken {
                 Wake::Seen(look) => look,

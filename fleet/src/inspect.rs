@@ -194,7 +194,7 @@ impl fmt::Debug for FleetAccess {
     /// Leaves the password out.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FleetAccess")
-            .field("endpoints", &self.access.endpoints)
+            .field("endpoints", &self.access.shown())
             .finish_non_exhaustive()
     }
 }

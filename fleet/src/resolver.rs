@@ -1,34 +1,59 @@
 //! Finds the addresses of an endpoint's host.
 
-use std::net::{IpAddr, SocketAddr};
+use std::io;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 
 use ureq::config::Config;
 use ureq::http::Uri;
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::NextTimeout;
 
-/// The resolver of ureq, but for hosts that are given by their address.
+/// How many addresses of a host are tried: an answer has room for no more.
+const ADDRESSES: usize = 16;
+
+/// Resolves hosts that are given by their address or by a name.
 ///
-/// A name is looked up in a thread of its own, because nothing interrupts `getaddrinfo(3)`. ureq
-/// would start such a thread for every request, even over a connection that is open, and even for
-/// an address, which needs no look-up.
-#[derive(Debug, Default)]
-pub(crate) struct Addresses(DefaultResolver);
+/// A name is looked up in a thread of its own, because nothing interrupts `getaddrinfo(3)`. ureq's
+/// resolver would start such a thread for every request, even for an address, which needs no
+/// look-up. It also panics where the system refuses a thread, and a lease is then not renewed any
+/// more.
+#[derive(Debug)]
+pub(crate) struct Addresses;
 
 impl Resolver for Addresses {
     fn resolve(
         &self,
         uri: &Uri,
-        config: &Config,
+        _: &Config,
         timeout: NextTimeout,
     ) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        let mut found = self.empty();
         match address_of(uri) {
-            Some(address) => {
-                let mut found = self.empty();
-                found.push(address);
-                Ok(found)
-            }
-            None => self.0.resolve(uri, config, timeout),
+            Some(address) => found.push(address),
+            None => look_up(uri, timeout)?.take(ADDRESSES).for_each(|address| found.push(address)),
+        }
+        if found.is_empty() { Err(ureq::Error::HostNotFound) } else { Ok(found) }
+    }
+}
+
+/// Looks a name up.
+fn look_up(
+    uri: &Uri,
+    timeout: NextTimeout,
+) -> Result<impl Iterator<Item = SocketAddr> + use<>, ureq::Error> {
+    let parts = uri.scheme().zip(uri.authority());
+    let name = parts.and_then(|(scheme, host)| DefaultResolver::host_and_port(scheme, host));
+    let name = name.ok_or_else(|| ureq::Error::BadUri(uri.to_string()))?;
+    let (tell, told) = sync_channel(1);
+    std::thread::Builder::new().name("shmlock-fleet-n".into()).spawn(move || {
+        let _ = tell.send(name.to_socket_addrs()); // the request may have ended
+    })?;
+    match told.recv_timeout(*timeout.after) {
+        Ok(found) => Ok(found?),
+        Err(RecvTimeoutError::Timeout) => Err(ureq::Error::Timeout(timeout.reason)),
+        Err(RecvTimeoutError::Disconnected) => {
+            Err(io::Error::other("the thread of a look-up has ended").into())
         }
     }
 }

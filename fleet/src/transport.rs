@@ -51,7 +51,7 @@ impl Transport {
     }
 
     fn with(config: Config) -> Self {
-        let agent = Agent::with_parts(config, DefaultConnector::default(), Addresses::default());
+        let agent = Agent::with_parts(config, DefaultConnector::default(), Addresses);
         Self { agent, origin: process_generation() }
     }
 
@@ -101,16 +101,16 @@ impl Transport {
 impl Answer {
     /// Reads the whole body.
     pub(crate) fn text(mut self, endpoint: &Endpoint) -> Result<String> {
-        self.body
-            .with_config()
-            .limit(ANSWER_LIMIT)
-            .read_to_string()
-            .map_err(|error| of_ureq(endpoint, error))
+        let bytes = self.body.with_config().limit(ANSWER_LIMIT).read_to_vec();
+        let bytes = bytes.map_err(|error| of_ureq(endpoint, error))?;
+        // Bytes that are no text are no answer of etcd's, which is said of their beginning.
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
-    /// Returns the body as a stream.
+    /// Returns the body as a stream. It fails beyond the limit of an answer: a watch has a few
+    /// short messages.
     pub(crate) fn stream(self) -> impl Read {
-        self.body.into_with_config().limit(u64::MAX).reader()
+        self.body.into_with_config().limit(ANSWER_LIMIT).reader()
     }
 }
 
@@ -135,6 +135,7 @@ pub(crate) fn of_stream(endpoint: &Endpoint, error: std::io::Error) -> Error {
 }
 
 fn of_ureq(endpoint: &Endpoint, error: ureq::Error) -> Error {
+    let is_tls = endpoint.as_str().starts_with("https:");
     let endpoint = endpoint.as_str().to_owned();
     match &error {
         ureq::Error::Timeout(_) => Error::Slow { endpoint, source: error.into() },
@@ -147,7 +148,7 @@ fn of_ureq(endpoint: &Endpoint, error: ureq::Error) -> Error {
             Error::Certificate { endpoint, source: error.into() }
         }
         // rustls hands its errors on inside those of reading and writing.
-        ureq::Error::Io(inner) if inner.kind() == std::io::ErrorKind::InvalidData => {
+        ureq::Error::Io(inner) if is_tls && inner.kind() == std::io::ErrorKind::InvalidData => {
             Error::Certificate { endpoint, source: error.into() }
         }
         ureq::Error::BodyExceedsLimit(limit) => Error::TooLong { endpoint, limit: *limit },

@@ -10,7 +10,8 @@ impl fmt::Display for Error {
             Self::Local(error) => write!(f, "on this machine: {error}"),
             Self::InvalidEndpoint { url, reason } => write!(
                 f,
-                "`{url}` cannot be an endpoint: {reason}; write it like http://10.0.0.7:2379"
+                "`{}` cannot be an endpoint: {reason}; write it like http://10.0.0.7:2379",
+                url.escape_debug()
             ),
             Self::InvalidSettings { reason } => f.write_str(reason),
             Self::TlsFile { path, source } => write!(

@@ -22,7 +22,7 @@ pub enum Error {
     Local(shmlock::Error),
     /// An endpoint cannot be an address of etcd. Nothing was sent.
     InvalidEndpoint {
-        /// The endpoint as given.
+        /// The endpoint as given, without a user and a password.
         url: String,
         /// Why it is invalid.
         reason: &'static str,

@@ -97,7 +97,10 @@ impl Etcd {
             return Err(self.bad_answer("a transaction without the key that it put"));
         };
         look.newest_first.drain(..own);
-        Ok(Some((look.newest_first[0].1, look)))
+        match look.newest_first[0].1 {
+            token @ 1.. => Ok(Some((token, look))),
+            _ => Err(self.bad_answer("a key whose create revision is not positive")),
+        }
     }
 
     /// Reads the key that was created at `token` and the one before it. The reading is

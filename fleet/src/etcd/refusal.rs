@@ -16,6 +16,9 @@ pub(crate) struct Refusal {
 
 /// The code of "a resource is exhausted": the database's quota, or the requests under way.
 const EXHAUSTED: i64 = 8;
+/// The gateway's own connection was closed: the member is being shut down.
+const CANCELLED: i64 = 1;
+const DEADLINE_EXCEEDED: i64 = 4;
 const PERMISSION_DENIED: i64 = 7;
 const UNAVAILABLE: i64 = 14;
 const UNAUTHENTICATED: i64 = 16;
@@ -80,7 +83,10 @@ impl Refusal {
             Error::PermissionDenied { endpoint, prefix: prefix.to_owned() }
         } else if code == EXHAUSTED && says("database space exceeded") {
             Error::QuotaExceeded { endpoint }
-        } else if code == UNAVAILABLE || code == EXHAUSTED || says("leader") || says("learner") {
+        } else if matches!(code, CANCELLED | DEADLINE_EXCEEDED | EXHAUSTED | UNAVAILABLE)
+            || says("leader")
+            || says("learner")
+        {
             Error::Lagging { endpoint, message }
         } else {
             Error::Refused { endpoint, code, message }
@@ -111,6 +117,10 @@ mod tests {
         assert!(matches!(error(&alone), Error::Lagging { .. }));
         let learner = json!({"message": "etcdserver: rpc not supported for learner", "code": 14});
         assert!(matches!(error(&learner), Error::Lagging { .. }));
+        let ending = json!({"error": "grpc: the client connection is closing", "code": 1});
+        assert!(matches!(error(&ending), Error::Lagging { .. }));
+        let late = json!({"error": "context deadline exceeded", "code": 4});
+        assert!(matches!(error(&late), Error::Lagging { .. }));
         let denied = json!({"error": "etcdserver: permission denied", "code": 7});
         assert!(matches!(error(&denied), Error::PermissionDenied { .. }));
         let nameless = json!({"error": "etcdserver: user name is empty", "code": 3});

@@ -10,7 +10,7 @@ use shmlock_tests::Fixture;
 use crate::scene::Scene;
 
 /// Returns what `lock` says of a server that gives this answer to everything.
-fn error_of(answer: &'static str) -> (Error, String) {
+fn error_of(answer: impl AsRef<[u8]> + Send + 'static) -> (Error, String) {
     let fixture = Fixture::new();
     let listener = TcpListener::bind("127.0.0.1:0").expect("a socket");
     let endpoint = format!("http://{}", listener.local_addr().expect("its address"));
@@ -18,7 +18,7 @@ fn error_of(answer: &'static str) -> (Error, String) {
         for stream in listener.incoming() {
             let mut stream = stream.expect("a connection");
             let _ = stream.read(&mut [0; 4096]).expect("a request");
-            stream.write_all(answer.as_bytes()).expect("the client reads");
+            stream.write_all(answer.as_ref()).expect("the client reads");
         }
     });
     let lock = FleetLock::builder(&fixture.name("errors"), [&*endpoint]).open().expect("a lock");
@@ -39,6 +39,9 @@ fn a_server_that_is_no_etcd_is_named() {
     let (error, _) = error_of("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<html>");
     assert!(matches!(error, Error::BadAnswer { .. }), "{error}");
     let (error, _) = error_of("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}");
+    assert!(matches!(error, Error::BadAnswer { .. }), "{error}");
+    // No text, and no fault of TLS.
+    let (error, _) = error_of(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n\xff\xfe");
     assert!(matches!(error, Error::BadAnswer { .. }), "{error}");
 }
 
