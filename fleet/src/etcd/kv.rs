@@ -114,6 +114,7 @@ impl Etcd {
         let request = RangeRequest {
             limit: Number(1),
             sort_order: "ASCEND",
+            keys_only: false,
             ..self.own_and_before(i64::MAX)
         };
         let answer: RangeAnswer = self.call("/v3/kv/range", &request, limit)?;
@@ -158,7 +159,7 @@ impl Etcd {
             sort_order: "DESCEND",
             min_create_revision: Number(0),
             max_create_revision: Number(token),
-            keys_only: false,
+            keys_only: true, // a foreign value may be longer than an answer
         }
     }
 

@@ -21,6 +21,7 @@ impl Etcd {
             limit: Number(PAGE),
             sort_target: "KEY",
             sort_order: "ASCEND",
+            keys_only: false,
             ..self.own_and_before(0)
         };
         loop {

@@ -94,6 +94,18 @@ fn foreign_keys_and_hostile_values_are_listed() {
 }
 
 #[test]
+fn hostile_values_in_the_queue_are_no_errors_of_a_contender() {
+    let Some(scene) = Scene::new(1) else { return };
+    // Together longer than one answer.
+    for index in 0..5 {
+        let key = format!("{}{index}", scene.prefix());
+        scene.members[0].put(&key, &"x".repeat(1_000_000));
+    }
+    let lock = scene.builder("a").open().expect("a lock");
+    assert!(lock.try_lock().expect("no error").is_none(), "the lock is busy");
+}
+
+#[test]
 fn more_contenders_than_one_answer_has_are_listed_in_order() {
     const COUNT: usize = 1100;
     let Some(scene) = Scene::new(1) else { return };
