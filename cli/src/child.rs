@@ -130,6 +130,13 @@ impl Running {
         Ok(None)
     }
 
+    /// Returns the process of the command, which is a zombie until [`step`](Self::step) has returned
+    /// how it has ended.
+    #[cfg(feature = "fleet")]
+    pub(crate) fn pid(&self) -> Pid {
+        self.pid
+    }
+
     /// Returns the process of the witness.
     #[cfg(feature = "fleet")]
     pub(crate) fn witness(&self) -> Option<Pid> {

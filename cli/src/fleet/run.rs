@@ -109,13 +109,14 @@ fn supervise(
 /// Ends the command and the processes that it has started: by TERM, and by KILL after the grace.
 fn end(running: &mut Running, signals: &Signals, grace: Duration) -> std::io::Result<()> {
     let begin = Instant::now();
-    let tree = Tree::gather(running.witness());
-    tree.signal(Signal::TERM);
-    tree.signal(Signal::CONT); // a stopped process would not see TERM
+    let tree = Tree::gather(running.pid(), running.witness());
     let mut has_ended = false;
+    tree.signal(Signal::TERM, has_ended);
+    tree.signal(Signal::CONT, has_ended); // a stopped process would not see TERM
     loop {
         let left = grace.saturating_sub(begin.elapsed());
-        let remaining = if left.is_zero() { tree.signal(Signal::KILL) } else { tree.count() };
+        let remaining =
+            if left.is_zero() { tree.signal(Signal::KILL, has_ended) } else { tree.count() };
         if has_ended && remaining == 0 {
             return Ok(());
         }

@@ -15,6 +15,8 @@ use rustix::process::{
 
 /// The processes that descend from this one.
 pub(super) struct Tree {
+    /// The command. It is reached without `/proc`, too.
+    command: Pid,
     /// Not of the command: the witness.
     except: Option<Pid>,
 }
@@ -30,14 +32,18 @@ struct Stat {
 
 impl Tree {
     /// Makes this process the parent of all orphans among its descendants, from now on.
-    pub(super) fn gather(except: Option<Pid>) -> Self {
+    pub(super) fn gather(command: Pid, except: Option<Pid>) -> Self {
         // Refused by a kernel before 3.4 only: orphans then leave.
         let _ = set_child_subreaper(Some(getpid()));
-        Self { except }
+        Self { command, except }
     }
 
-    /// Sends a signal to every process, and returns how many could be sent it.
-    pub(super) fn signal(&self, signal: Signal) -> usize {
+    /// Sends a signal to every process, and returns how many could be sent it. To the command only
+    /// if it has not been reaped, and where `/proc` shows none of these processes.
+    pub(super) fn signal(&self, signal: Signal, is_reaped: bool) -> usize {
+        if !is_reaped && !has_own_proc() {
+            return usize::from(kill_process(self.command, signal).is_ok());
+        }
         self.living().into_iter().filter(|&(pid, stat)| send(pid, stat, signal)).count()
     }
 
@@ -85,7 +91,17 @@ fn send(pid: i32, stat: Stat, signal: Signal) -> bool {
     }
 }
 
+/// Returns `true` if `/proc` is there, and is that of this pid namespace. The numbers of another
+/// one are those of other processes here.
+fn has_own_proc() -> bool {
+    let own = getpid().as_raw_pid().to_string();
+    fs::read_link("/proc/self").is_ok_and(|link| link.as_os_str() == own.as_str())
+}
+
 fn all() -> HashMap<i32, Stat> {
+    if !has_own_proc() {
+        return HashMap::new();
+    }
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     let numbers = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     numbers.filter_map(|pid| Some((pid, stat_of(pid)?))).collect()

@@ -1,7 +1,12 @@
 //! A lock that is lost ends the command.
 
-use super::scene::Scene;
-use crate::program::ended;
+use std::process::Command;
+
+use shmlock_tests::hostile::as_root;
+use shmlock_tests::skipped;
+
+use super::scene::{SHORT, Scene};
+use crate::program::{Running, ended};
 
 /// The exit status for a lock that was lost.
 pub(super) const LOST: i32 = 79;
@@ -60,6 +65,30 @@ fn the_processes_that_the_command_has_started_end_as_well() {
     let mut run = scene.running_shortly("a", &["--grace", "0.1", "--", "sh", "-c", script]);
     scene.delete_keys();
     assert_eq!(run.read_to_end(), "", "the pipe is closed by all of them");
+    assert_eq!(run.code(), LOST);
+}
+
+#[test]
+fn the_command_ends_without_a_proc_file_system() {
+    let Some(scene) = Scene::new() else { return };
+    // Without a process of its own, which would not be found.
+    let script = "trap 'echo term' TERM; echo ready; while :; do read _; done";
+    let run = scene.verb_with_ttl(SHORT, "run", "a", &["--", "sh", "-c", script]);
+    let without = |arguments: &[&str]| {
+        let script = "mount -t tmpfs none /proc && exec \"$0\" \"$@\"";
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "sh", "-c", script]).args(arguments);
+        command
+    };
+    if !as_root("to be without /proc") || ended(without(&["true"])).code != Some(0) {
+        return skipped("a command without /proc, of which none can be made here");
+    }
+    let mut command = without(&[]);
+    command.arg(run.get_program()).args(run.get_args());
+    let mut run = Running::start(command).ready();
+    scene.delete_keys();
+    assert_eq!(run.read_line(), "term");
+    // KILL follows.
     assert_eq!(run.code(), LOST);
 }
 
