@@ -190,6 +190,44 @@ fn calls_that_give_up_and_calls_that_succeed_leave_nothing_behind() {
     until(|| leases().starts_with("found 0 leases"));
 }
 
+/// Each waits for the other, so often: a watch, its thread and its connection for each acquisition.
+/// `SHMLOCK_FLEET_PAIRS` sets how often, and `SHMLOCK_TESTS_BOUND` for how many seconds.
+#[test]
+fn waits_leave_nothing_behind() {
+    /// More than the allocator's own course, less than a leak in each of many waits.
+    const GROWTH: u64 = 4096;
+    let Some(scene) = Scene::new(1) else { return };
+    let pairs = std::env::var("SHMLOCK_FLEET_PAIRS").map_or(50, |text| text.parse().expect("many"));
+    let mut actors = ["a", "b"].map(|machine| scene.actor(machine));
+    let mut contend = |pairs: u64| {
+        for actor in &mut actors {
+            actor.tell(&format!("count {pairs}"));
+        }
+        actors.each_mut().map(|actor| {
+            assert_eq!(actor.answer(), format!("done {pairs}"));
+            until(|| threads(actor) == 1);
+            (descriptors(actor), resident(actor))
+        })
+    };
+    let before = contend(20); // the allocator has what it needs
+    let after = contend(pairs);
+    for ((descriptors_before, before), (descriptors, after)) in before.into_iter().zip(after) {
+        assert!(descriptors <= descriptors_before + 1, "{descriptors} and {descriptors_before}");
+        assert!(after <= before + GROWTH, "{after} KiB and {before} KiB");
+    }
+    assert_eq!(scene.queue(), 0);
+    let leases = || scene.members[0].ctl(&["lease", "list"]);
+    until(|| leases().starts_with("found 0 leases"));
+}
+
+/// Returns the resident memory of an actor in KiB.
+fn resident(actor: &Actor) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", actor.pid()));
+    let status = status.expect("a process");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a size");
+    line.trim().trim_end_matches(" kB").parse().expect("a number")
+}
+
 #[test]
 fn a_watch_ends_with_its_waiter_although_the_server_is_stopped() {
     let Some(scene) = Scene::new(1) else { return };
