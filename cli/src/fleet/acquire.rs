@@ -4,13 +4,17 @@ use std::time::{Duration, Instant};
 
 use shmlock_fleet::{Error, FleetGuard, FleetHolder, FleetLock};
 
-use super::failure::failure;
+use super::failure::{explain, failure};
 use crate::args::Waiting;
 use crate::display::in_seconds;
 use crate::exit::{Failure, SYSTEM, remark};
 use crate::owner::{dead, held_by};
 use crate::process::File;
 use crate::signals::{Interrupts, Mask, SignalThread};
+
+/// How long `-v` waits before it reports the wait; then the contender queues again. Arbitrary: a
+/// person does not notice it, and most servers answer within it.
+const NOTICE: Duration = Duration::from_millis(200);
 
 /// Acquires the lock, and declares the local one consistent after the death of an owner. `None`
 /// after a signal: the lock is not held. From here on the signals are blocked in this thread.
@@ -66,14 +70,19 @@ fn wait<'a>(
     if timeout == Some(Duration::ZERO) {
         return lock.try_lock();
     }
+    let until = timeout.and_then(|timeout| begin.checked_add(timeout));
     if waiting.verbose {
-        // One try more than without -v: only a lock that is not free is reported.
-        if let Some(guard) = lock.try_lock()? {
-            return Ok(Some(guard));
+        let notice = Instant::now() + NOTICE;
+        let first = until.map_or(notice, |until| until.min(notice));
+        match lock.try_lock_until(first) {
+            Err(error) if error.is_timed_out() && until != Some(first) => {
+                let holder = holder_by(lock, &error);
+                remark(&format!("waiting for fleet lock {:?}, {holder}", lock.name()));
+            }
+            outcome => return outcome.map(Some),
         }
-        remark(&format!("waiting for fleet lock {:?}, {}", lock.name(), holder_of(lock)));
     }
-    match timeout.and_then(|timeout| begin.checked_add(timeout)) {
+    match until {
         Some(until) => lock.try_lock_until(until),
         None => lock.lock(),
     }
@@ -86,9 +95,8 @@ fn busy(lock: &FleetLock, waiting: &Waiting, explains: bool, error: Option<&Erro
         return Failure::silent(waiting.conflict_exit_code);
     }
     let holder = match error {
-        Some(Error::TimedOut { holder: Some(holder), .. }) => held_by_contender(holder),
-        Some(Error::Local(error)) => on_this_machine(&held_by(error.holder(), file(lock))),
-        _ => holder_of(lock),
+        Some(error) => holder_by(lock, error),
+        None => holder_of(lock),
     };
     let name = lock.name();
     let line = match waiting.timeout().filter(|timeout| *timeout > Duration::ZERO) {
@@ -102,6 +110,16 @@ fn busy(lock: &FleetLock, waiting: &Waiting, explains: bool, error: Option<&Erro
     Failure::new(waiting.conflict_exit_code, line)
 }
 
+/// Names the holder by the error of a time limit; asks no server that was silent.
+fn holder_by(lock: &FleetLock, error: &Error) -> String {
+    match error {
+        Error::TimedOut { holder: Some(holder), .. } => held_by_contender(holder),
+        Error::TimedOut { cause: Some(cause), .. } => unreadable(cause),
+        Error::Local(error) => on_this_machine(&held_by(error.holder(), file(lock))),
+        _ => holder_of(lock),
+    }
+}
+
 /// Names the holder: of this machine's lock, or else of the fleet's.
 fn holder_of(lock: &FleetLock) -> String {
     if let Ok(Some(holder)) = lock.local().holder() {
@@ -110,8 +128,12 @@ fn holder_of(lock: &FleetLock) -> String {
     match lock.holder() {
         Ok(Some(holder)) => held_by_contender(&holder),
         Ok(None) => held_by(None, None),
-        Err(error) => format!("its holder cannot be read: {error}"),
+        Err(error) => unreadable(&error),
     }
+}
+
+fn unreadable(error: &Error) -> String {
+    format!("its holder cannot be read: {}", explain(error))
 }
 
 fn file(lock: &FleetLock) -> Option<File> {

@@ -1,6 +1,7 @@
 //! `run --fleet` excludes the commands of other machines, and keeps the rules of `run`.
 
 use std::collections::HashMap;
+use std::net::TcpListener;
 
 use shmlock_tests::hostile::Solo;
 use shmlock_tests::until;
@@ -72,15 +73,30 @@ fn a_waiter_gets_in_when_the_command_of_another_machine_ends() {
     let mut holder = scene.running("a", &UNTIL_TOLD);
     let mut waiter =
         Running::start(scene.run("b", &[&["-w", "1000", "-v"], &UNTIL_TOLD[..]].concat()));
+    let said = waiter.read_error_line();
+    let by = format!("held by pid {}", holder.pid());
+    assert!(said.contains("waiting for fleet lock") && said.contains(&by), "{said}");
     scene.until_queue_has(2);
     holder.write_line("end");
     assert_eq!(holder.code(), 0);
     assert_eq!(waiter.read_line(), "ready");
     waiter.write_line("end");
-    let said = waiter.errors();
-    let holder = format!("held by pid {}", holder.pid());
-    assert!(said.contains("waiting for fleet lock") && said.contains(&holder), "{said}");
     assert_eq!(waiter.code(), 0);
+}
+
+/// A request has a quarter of an hour here: the watchdog ends a `run` that waits for one.
+#[test]
+fn a_time_limit_is_kept_while_the_server_is_silent() {
+    let Some(scene) = Scene::new() else { return };
+    let server = TcpListener::bind("127.0.0.1:0").expect("a socket");
+    let url = format!("http://{}", server.local_addr().expect("its address"));
+    for options in [&["-w", "0.5"][..], &["-v", "-w", "0.5"], &["-v", "-w", "0.05"]] {
+        let mut arguments = vec!["run", &scene.name, "--fleet", &url, "--ttl", "3600"];
+        arguments.extend(options.iter().chain(&["--", "echo", "no"]));
+        let run = ended(scene.bare(&arguments));
+        assert_eq!((run.code, run.out.as_str()), (Some(1), ""), "{options:?}: {}", run.err);
+        assert_eq!(run.err.contains(&url), options.contains(&"-v"), "{}", run.err);
+    }
 }
 
 #[test]
