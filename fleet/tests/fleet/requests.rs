@@ -63,6 +63,21 @@ fn a_deletion_whose_answer_is_lost_is_found_by_the_next_member() {
     assert_free(&scene);
 }
 
+/// A member that is being shut down still answers for a moment, each request with this error.
+#[test]
+fn a_member_that_is_being_shut_down_is_passed_over() {
+    let Some(scene) = Scene::new(1) else { return };
+    let closing = |_: &Request| {
+        let text = r#"{"error":"grpc: the client connection is closing","code":1}"#;
+        answer("408 Request Timeout", text)
+    };
+    let proxy = Proxy::answering(closing);
+    let endpoints = [proxy.endpoint(), &scene.members[0].endpoint()];
+    let lock = scene.builder_at("a", endpoints).ttl(LONG).open().expect("a lock");
+    lock.lock().expect("it is free").release().expect("it was held");
+    assert_free(&scene);
+}
+
 /// With one endpoint there is no other member to ask: the caller is told that it is unknown.
 #[test]
 fn a_deletion_whose_answer_is_lost_is_an_error_without_another_member() {
