@@ -33,7 +33,7 @@ pub struct Member {
 /// Returns `true` if the program is installed; else reports the test as skipped.
 #[must_use]
 pub fn has_etcd() -> bool {
-    let found = Command::new("etcd").arg("--version").stdout(Stdio::null()).status().is_ok();
+    let found = output(Command::new("etcd").arg("--version")).is_ok();
     if !found {
         skipped("there is no program `etcd`: bash ci/fleet.sh installs it");
     }
@@ -110,7 +110,7 @@ fn start_all(
 /// # Panics
 /// If a member does not start.
 pub fn restart_all(members: &mut [Member]) {
-    let ready: Vec<Ready> = members.iter_mut().map(Member::spawn).collect();
+    let ready: Vec<Ready> = members.iter_mut().map(Member::launch).collect();
     for (member, ready) in members.iter_mut().zip(ready) {
         ready.wait(member);
     }
@@ -166,7 +166,7 @@ impl Member {
         }
     }
 
-    fn spawn(&mut self) -> Ready {
+    fn launch(&mut self) -> Ready {
         std::fs::create_dir_all(&self.directory).expect("a directory");
         let socket = self.directory.join("ready");
         let _ = std::fs::remove_file(&socket);
@@ -199,7 +199,7 @@ impl Member {
     /// # Panics
     /// If it does not start.
     pub fn restart(&mut self) {
-        self.spawn().wait(self);
+        self.launch().wait(self);
     }
 
     /// Sends a signal.

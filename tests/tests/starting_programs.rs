@@ -141,7 +141,7 @@ const EXEMPT: [&str; 3] =
 fn every_test_starts_its_programs_through_the_harness() {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut sources = Vec::new();
-    for folder in ["src", "tests", "../std-shell/tests", "../cli/tests"] {
+    for folder in ["src", "tests", "../std-shell/tests", "../cli/tests", "../fleet/tests"] {
         sources_in(&here.join(folder), &mut sources);
     }
     sources.retain(|path| !path.starts_with(here.join("src/bin/torture"))); // not a cargo test

@@ -127,10 +127,8 @@ fn a_full_database_is_named() {
     let text = "x".repeat(100_000);
     let mut puts = 0;
     let endpoint = scene.members[0].endpoint();
-    while std::process::Command::new("etcdctl")
-        .env("ETCDCTL_API", "3")
-        .args(["--endpoints", &endpoint, "put", "filler", &text])
-        .output()
+    let put = ["put", "filler", &text];
+    while shmlock_tests::output(&mut scene.members[0].ctl_command(&put))
         .expect("etcdctl runs")
         .status
         .success()
