@@ -15,8 +15,8 @@ of_fleet() {
 
 # The default builds of the library, of the program and for other languages have none of them. The
 # control: the fleet has all.
-[[ $(of_fleet --package shmlock-fleet --all-features) == *" 8" ]] ||
-    die "the list is not that of the fleet's dependencies: correct it"
+found=$(of_fleet --package shmlock-fleet --all-features)
+[[ $found == *" 8" ]] || die "the fleet has other crates than the list in this script: $found"
 for crate in "--package "{shmlock,shmlock-cli,shmlock-ffi} "--manifest-path python/Cargo.toml"; do
     # shellcheck disable=SC2086 # two words
     found=$(of_fleet $crate)

@@ -129,8 +129,17 @@ impl Error {
             Self::TlsNeeded { endpoint } => {
                 write!(f, "the server at {endpoint} speaks TLS; write the address with https://")
             }
-            // Written by the caller.
-            _ => Ok(()),
+            // Written by the caller. Named: a new error must not print nothing.
+            Self::Local(_)
+            | Self::InvalidEndpoint { .. }
+            | Self::InvalidSettings { .. }
+            | Self::TlsFile { .. }
+            | Self::System { .. }
+            | Self::TimedOut { .. }
+            | Self::Forked
+            | Self::Cancelled { .. }
+            | Self::Nested { .. }
+            | Self::Lost { .. } => Ok(()),
         }
     }
 }
