@@ -41,6 +41,12 @@ fn watchers(folder: &Folder, file: &Intruder) -> [Child; 2] {
     })
 }
 
+fn all_end_well(processes: [Child; 2]) {
+    for process in processes {
+        process.ends_well();
+    }
+}
+
 fn pid(process: &Child) -> u32 {
     process.pid().unsigned_abs()
 }
@@ -69,9 +75,7 @@ fn while_two_processes_watch_the_only_waiter_of_a_third_has_no_thread_and_is_wok
         falls_asleep(&third);
         assert!(!proc::has_watch_thread(pid(&third)));
         drop(owner); // kills it
-        for process in watchers {
-            process.ends_well();
-        }
+        all_end_well(watchers);
         third.ends_well();
     });
 }
@@ -119,9 +123,7 @@ fn the_second_waiter_of_a_process_has_the_thread_started() {
         third.line().ready();
         until(|| proc::has_watch_thread(pid(&third)));
         drop(guard);
-        for process in watchers {
-            process.ends_well();
-        }
+        all_end_well(watchers);
         third.ends_well();
     });
 }
@@ -144,9 +146,7 @@ fn a_waiter_without_a_thread_wakes_once_a_second_and_has_one_in_the_end() {
         assert!(sleeps <= SLEEPS_AT_REST, "{sleeps} in {WINDOW:?}");
         until(|| proc::has_watch_thread(pid(&third)));
         drop(guard);
-        for process in watchers {
-            process.ends_well();
-        }
+        all_end_well(watchers);
         third.ends_well();
     });
 }
@@ -172,8 +172,6 @@ fn many_waits_without_a_thread_one_after_the_other_start_none() {
         });
         third.ends_well();
         drop(guard);
-        for process in watchers {
-            process.ends_well();
-        }
+        all_end_well(watchers);
     });
 }

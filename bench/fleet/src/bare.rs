@@ -53,8 +53,8 @@ impl Bare {
         self.call("/v3/kv/deleterange", &json!({ "key": encode(key) })).map(drop)
     }
 
-    /// Puts the key of a contender if it is not there, and reads it and the key before it: one
-    /// transaction, which is the one that the library sends.
+    /// Puts the key of a contender if it is not there, and reads it and the key before it, by the
+    /// same transaction as the library.
     pub(crate) fn contend(&self, prefix: &str, lease: &str) -> Result<()> {
         let key = encode(&format!("{prefix}{lease}"));
         let put = json!({ "key": key, "value": encode("bare"), "lease": lease });

@@ -23,7 +23,7 @@ const TOKEN: &str = "SHMLOCK_FENCING_TOKEN";
 /// The variable in which it finds the lock's name.
 const NAME: &str = "SHMLOCK_LOCK_NAME";
 
-/// What is to be run.
+/// A command, with all that its run needs.
 pub(crate) struct Job<'a> {
     pub(crate) program: OsString,
     pub(crate) arguments: Vec<&'a OsStr>,

@@ -33,7 +33,7 @@ struct Line {
     waiters: usize,
 }
 
-/// A holder or a waiter. What is not known is `None`.
+/// A holder or a waiter. A part that is not known is `None`.
 #[derive(Serialize)]
 struct Contender {
     host: Option<String>,
