@@ -42,8 +42,9 @@ unfinished=(exit_handlers_and_libraries exit_handlers_forked exit_handlers_repla
 # * refused_futex: the kernel refuses futexes, on which a sanitizer's own threads sleep;
 # * fork_during_open: AddressSanitizer has a fork handler. While it runs, the first opening
 #   registers ours, too late for that fork (Builder::open, "Races"). ThreadSanitizer leaves its
-#   allocator locked in a child, which then cannot start a thread.
-not_run=(refused_futex fork_during_open)
+#   allocator locked in a child, which then cannot start a thread;
+# * foreign_close: it replaces close(3), as a sanitizer does.
+not_run=(refused_futex fork_during_open foreign_close)
 others=() without_leaks=()
 for file in tests/tests/*.rs; do
     test=$(basename "$file" .rs)

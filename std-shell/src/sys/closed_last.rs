@@ -9,7 +9,7 @@
 
 use std::io::IoSlice;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 
 use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{
@@ -17,26 +17,28 @@ use rustix::net::{
     sendmsg, socketpair,
 };
 
+use crate::sys::private_files::{PrivateFd, PrivateFiles};
+
 /// Two sockets, and a reference to the file in a message between them.
 #[derive(Debug)]
 pub(crate) struct ClosedLast {
-    _sockets: [OwnedFd; 2],
+    _sockets: [PrivateFd; 2],
 }
 
 impl ClosedLast {
-    /// Sends the reference. `place` chooses the numbers of the sockets.
+    /// Sends the reference, between sockets in the table of this thread.
     ///
     /// # Errors
     /// A sandbox knows no sockets, or a limit is reached: then the file is closed when its
     /// descriptors are.
-    pub(crate) fn new(file: impl AsFd, place: impl Fn(OwnedFd) -> OwnedFd) -> Result<Self, Errno> {
+    pub(crate) fn new(file: impl AsFd, files: &PrivateFiles) -> Result<Self, Errno> {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let (to, from) = socketpair(AddressFamily::UNIX, SocketType::DGRAM, flags, None)?;
-        let sockets = [place(to), place(from)];
+        let sockets = [to, from].map(|socket| files.own(socket).out_of_the_way());
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut message = SendAncillaryBuffer::new(&mut space);
-        let files = [file.as_fd()];
-        message.push(SendAncillaryMessage::ScmRights(&files));
+        let references = [file.as_fd()];
+        message.push(SendAncillaryMessage::ScmRights(&references));
         let bytes = [IoSlice::new(&[0])];
         retry_on_intr(|| sendmsg(&sockets[0], &bytes, &mut message, SendFlags::NOSIGNAL))?;
         Ok(Self { _sockets: sockets })
@@ -51,20 +53,22 @@ mod tests {
     use rustix::pipe::{PipeFlags, pipe_with};
 
     use super::ClosedLast;
+    use crate::sys::private_files::in_own_table;
     use crate::sys::sleep::timespec;
 
     #[test]
     fn the_file_is_open_until_the_sockets_are_closed() {
-        let (end, file) = pipe_with(PipeFlags::CLOEXEC).expect("a pipe");
-        let is_closed_within = |time| {
-            let mut polled = [PollFd::new(&end, PollFlags::IN)];
-            poll(&mut polled, Some(&timespec(time))).expect("poll") == 1
-        };
-        let kept = ClosedLast::new(&file, |fd| fd).expect("sockets");
-        drop(file);
-        assert!(!is_closed_within(Duration::ZERO));
-        drop(kept);
-        // A program that another test starts has copies of descriptors until it calls exec.
-        assert!(is_closed_within(Duration::from_secs(60)));
+        in_own_table(|files| {
+            let (end, file) = pipe_with(PipeFlags::CLOEXEC).expect("a pipe");
+            let is_closed_within = |time| {
+                let mut polled = [PollFd::new(&end, PollFlags::IN)];
+                poll(&mut polled, Some(&timespec(time))).expect("poll") == 1
+            };
+            let kept = ClosedLast::new(&file, files).expect("sockets");
+            drop(file);
+            assert!(!is_closed_within(Duration::ZERO));
+            drop(kept);
+            assert!(is_closed_within(Duration::from_secs(60)), "a reference is left");
+        });
     }
 }

@@ -1,7 +1,7 @@
 //! Tells of events of files, inotify(7): an instance, its watches, and a sleep until an event.
 
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -10,6 +10,7 @@ use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 use rustix::io::{Errno, retry_on_intr};
 
 use crate::sys::closed_last::ClosedLast;
+use crate::sys::private_files::{PrivateFd, PrivateFiles};
 use crate::sys::sleep::timespec;
 
 /// A watch of one file.
@@ -31,22 +32,23 @@ pub(crate) enum Event {
 /// (`fs.inotify.max_user_instances`, 128 by default).
 #[derive(Debug)]
 pub(crate) struct Inotify {
-    fd: OwnedFd,
+    fd: PrivateFd,
     /// Its close takes 10 to 20 ms: longer than a waiter should wait for an owner that dies.
     _closed_last: Option<ClosedLast>,
 }
 
 impl Inotify {
-    /// Makes an instance, `inotify_init1(2)`. `place` chooses its number, and those
-    /// of two sockets ([`ClosedLast`]).
+    /// Makes an instance in the table of this thread, `inotify_init1(2)`; and the two sockets of a
+    /// [`ClosedLast`].
     ///
     /// # Errors
     /// EMFILE: the user has as many as are allowed; ENOSYS and others: there is no inotify.
-    pub(crate) fn new(place: impl Fn(OwnedFd) -> OwnedFd) -> Result<Self, Errno> {
-        let fd = place(inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?);
+    pub(crate) fn new(files: &PrivateFiles) -> Result<Self, Errno> {
+        let fd = files.own(inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?);
+        let fd = fd.out_of_the_way();
         // A sandbox may know inotify, and not this call: then the caller looks by time.
         poll(&mut [PollFd::new(&fd, PollFlags::IN)], Some(&timespec(Duration::ZERO)))?;
-        let closed_last = ClosedLast::new(&fd, place).ok();
+        let closed_last = ClosedLast::new(&fd, files).ok();
         Ok(Self { fd, _closed_last: closed_last })
     }
 
@@ -106,6 +108,7 @@ mod tests {
     use std::path::PathBuf;
 
     use super::{Event, Inotify};
+    use crate::sys::private_files::in_own_table;
 
     /// Makes events of two files in turn, which the kernel does not merge.
     fn close_each(files: &[PathBuf; 2], times: usize) {
@@ -118,29 +121,32 @@ mod tests {
 
     #[test]
     fn no_event_is_lost_however_many_come_while_others_are_taken() {
-        let directory = std::env::temp_dir();
-        let files = ["a", "b"]
-            .map(|name| directory.join(format!("shmlock-inotify-{}-{name}", std::process::id())));
-        for file in &files {
-            std::fs::write(file, "").expect("a file");
-        }
-        let inotify = Inotify::new(|fd| fd).expect("an instance");
-        for file in &files {
-            inotify.add(file, false).expect("a watch");
-        }
-        close_each(&files, 150);
-        let (mut told, mut overflows) = (0, 0);
-        inotify.take(|event| {
-            told += 1;
-            overflows += usize::from(event == Event::Overflow);
-            if told == 257 {
-                close_each(&files, 150);
+        in_own_table(|own_table| {
+            let directory = std::env::temp_dir();
+            let files = ["a", "b"].map(|name| {
+                directory.join(format!("shmlock-inotify-{}-{name}", std::process::id()))
+            });
+            for file in &files {
+                std::fs::write(file, "").expect("a file");
             }
+            let inotify = Inotify::new(own_table).expect("an instance");
+            for file in &files {
+                inotify.add(file, false).expect("a watch");
+            }
+            close_each(&files, 150);
+            let (mut told, mut overflows) = (0, 0);
+            inotify.take(|event| {
+                told += 1;
+                overflows += usize::from(event == Event::Overflow);
+                if told == 257 {
+                    close_each(&files, 150);
+                }
+            });
+            inotify.take(|_| told += 1);
+            for file in &files {
+                std::fs::remove_file(file).expect("ours");
+            }
+            assert!(told == 600 || overflows > 0, "{told} of 600");
         });
-        inotify.take(|_| told += 1);
-        for file in &files {
-            std::fs::remove_file(file).expect("ours");
-        }
-        assert!(told == 600 || overflows > 0, "{told} of 600");
     }
 }

@@ -1,7 +1,7 @@
 //! Sleeps until an event of a watched file, or the bell.
 
 use std::fs;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -9,7 +9,7 @@ use rustix::io::Errno;
 
 use crate::sys::file_id::FileId;
 use crate::sys::inotify::{Event, Inotify, WatchId};
-use crate::sys::private_files::{PrivateFiles, memory_file};
+use crate::sys::private_files::{PrivateFd, PrivateFiles, memory_file};
 use crate::watch::hub::BellFile;
 
 /// The thread's inotify instance, with a watch of the bell.
@@ -24,7 +24,7 @@ struct Bell {
     watch: WatchId,
     file: BellFile,
     /// Keeps the file.
-    _fd: OwnedFd,
+    _fd: PrivateFd,
 }
 
 impl Events {
@@ -33,7 +33,7 @@ impl Events {
     /// # Errors
     /// There is no instance to be made.
     pub(super) fn new(files: &PrivateFiles) -> Result<Self, Errno> {
-        let inotify = Inotify::new(|fd| files.out_of_the_way(fd))?;
+        let inotify = Inotify::new(files)?;
         let mut events = Self { inotify, bell: None };
         events.bell = events.hang_bell(files);
         Ok(events)
@@ -41,7 +41,7 @@ impl Events {
 
     /// Makes the bell, and rings it once to know that it is heard.
     fn hang_bell(&self, files: &PrivateFiles) -> Option<Bell> {
-        let fd = files.out_of_the_way(memory_file().ok()?);
+        let fd = files.own(memory_file().ok()?).out_of_the_way();
         // The numbers of this process and thread, as this /proc has them.
         let thread = fs::read_link("/proc/thread-self").ok()?;
         let mut path = PathBuf::from("/proc");

@@ -1,7 +1,7 @@
 //! Watches one lock: the watch thread's own description and mapping of its file, its slot, and a
 //! look at the lock.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ use crate::sys::file_id::FileId;
 use crate::sys::futex;
 use crate::sys::inotify::{Event, WatchId};
 use crate::sys::ofd::{self, Kind};
-use crate::sys::private_files::PrivateFiles;
+use crate::sys::private_files::{PrivateFd, PrivateFiles};
 use crate::watch::events::Events;
 use crate::watch::naps::{Cause, Looks, Seen, nap};
 use crate::watch::watched::{Cover, Watched};
@@ -35,7 +35,7 @@ pub(super) struct WatchedFile {
     pub(super) watched: Arc<Watched>,
     // Before the descriptor: it keeps the description as well, and so the slot.
     window: Window,
-    fd: OwnedFd,
+    fd: PrivateFd,
     slot: Option<u32>,
     /// The watch of the file, if it has events.
     watch: Option<WatchId>,
@@ -51,7 +51,7 @@ pub(super) struct WatchedFile {
 impl WatchedFile {
     /// Opens the file by its name. `None`: the name leads elsewhere, or the file cannot be mapped.
     pub(super) fn open(watched: Arc<Watched>, files: &PrivateFiles, now: Instant) -> Option<Self> {
-        let fd = files.out_of_the_way(open(&watched)?);
+        let fd = open(&watched, files)?.out_of_the_way();
         let window = Window::new(fd.as_fd()).ok()?;
         Some(Self {
             watched,
@@ -107,7 +107,7 @@ impl WatchedFile {
     ) {
         let Ok(watch) = events.add(&self.watched.place.path) else { return };
         // Another file's events prove nothing.
-        let is_closed = open(&self.watched).map(|fd| files.close(fd)).is_some();
+        let is_closed = open(&self.watched, files).map(drop).is_some();
         let mut is_told = false;
         events.take(|event| {
             if event == Event::Of(watch) {
@@ -247,7 +247,7 @@ impl WatchedFile {
 }
 
 /// Opens the file by its name, if the name leads to it.
-fn open(watched: &Watched) -> Option<OwnedFd> {
-    let fd = watched.place.open().ok()??;
+fn open(watched: &Watched, files: &PrivateFiles) -> Option<PrivateFd> {
+    let fd = files.own(watched.place.open().ok()??);
     (FileId::of_fd(fd.as_fd()) == Some(watched.file)).then_some(fd)
 }
