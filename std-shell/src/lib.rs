@@ -51,7 +51,8 @@
 //!   process can watch, it takes up to a second more; [`Builder::poll_interval`] says when.
 //! * **A process that waits has a thread that watches** (`shmlock-watch`), from one millisecond of
 //!   waiting on until a second or two after its last wait. It blocks all signals. While two other
-//!   processes watch, the only waiter of a process does without it for five seconds.
+//!   processes watch, the only waiter of a process does without it, until five seconds after the
+//!   lock has changed hands.
 //! * **Do not remove the file** of a lock in use: old and new users would hold two locks. Waiters
 //!   notice ([`Error::Orphaned`]), owners do not. systemd-logind removes the files of a user in
 //!   `/dev/shm` at logout, unless `RemoveIPC=no`: use a system user or [`Builder::directory`].

@@ -11,10 +11,11 @@ use shmlock_tests::{alone, proc, until};
 
 const HERE: &str = "a lock";
 const HOUR: Duration = Duration::from_secs(3600);
-const WINDOW: Duration = Duration::from_secs(3);
+/// Longer than a waiter does without a thread once the lock has changed hands.
+const WINDOW: Duration = Duration::from_secs(7);
 /// As in `waiting_at_rest.rs`: a wake-up a second, one more at an end of the window, and as many
 /// again for what else the system may do to a thread.
-const SLEEPS_AT_REST: u64 = 8;
+const SLEEPS_AT_REST: u64 = 16;
 
 fn open(folder: &Folder, interval: Duration) -> ShmLock {
     folder.lock("l").poll_interval(interval).open().expect(HERE)
@@ -129,7 +130,7 @@ fn the_second_waiter_of_a_process_has_the_thread_started() {
 }
 
 #[test]
-fn a_waiter_without_a_thread_wakes_once_a_second_and_has_one_in_the_end() {
+fn while_the_lock_stands_still_a_waiter_wakes_once_a_second_and_has_no_thread() {
     alone!(|| {
         let fixture = Solo::new();
         let folder = Folder::new(&fixture);
@@ -141,9 +142,33 @@ fn a_waiter_without_a_thread_wakes_once_a_second_and_has_one_in_the_end() {
         falls_asleep(&third);
         let before = proc::sleeps_of_all_threads(pid(&third));
         thread::sleep(WINDOW); // the window
-        assert!(!proc::has_watch_thread(pid(&third)), "so soon");
+        assert!(!proc::has_watch_thread(pid(&third)));
         let sleeps = proc::sleeps_of_all_threads(pid(&third)) - before;
         assert!(sleeps <= SLEEPS_AT_REST, "{sleeps} in {WINDOW:?}");
+        drop(guard);
+        all_end_well(watchers);
+        third.ends_well();
+    });
+}
+
+#[test]
+fn a_waiter_has_a_thread_in_the_end_if_the_lock_changes_hands_meanwhile() {
+    alone!(|| {
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
+        let [first, second] = [1, 2].map(|_| open(&folder, HOUR));
+        let guard = first.lock().expect("free");
+        let file = Intruder::on(&folder.file("l"));
+        let watchers = watchers(&folder, &file);
+        let third = waiter(&folder, Duration::from_millis(50));
+        falls_asleep(&third);
+        assert!(!proc::has_watch_thread(pid(&third)));
+        // The release wakes a process that is stopped, so the next handle gets the lock.
+        let all = || watchers.iter().chain([&third]);
+        all().for_each(Child::stop);
+        drop(guard);
+        let guard = second.try_lock().expect(HERE).expect("no process took it");
+        all().for_each(|process| process.signal(libc::SIGCONT));
         until(|| proc::has_watch_thread(pid(&third)));
         drop(guard);
         all_end_well(watchers);

@@ -3,7 +3,8 @@
 //! The first sleep lasts a millisecond: most waits are over by then. After it the waiter registers
 //! with the watch of its process (`watch/`), and sleeps to its deadline once the lock is *covered*:
 //! a death, a lost wake or the removal of the file wakes it. A *lone* waiter does so some ticks
-//! later: it is the only one of its process, and two other processes watch (`watch/lone.rs`).
+//! after the lock has changed hands: it is the only one of its process, and two other processes
+//! watch (`watch/lone.rs`).
 //!
 //! | the waiter | sleeps at a time |
 //! |---|---|
@@ -111,12 +112,12 @@ impl<'a> Patience<'a> {
     #[cold]
     fn lone_sleep(&mut self, is_vain: bool) -> Option<Duration> {
         if let Some(lone) = &mut self.lone {
-            if !lone.goes_on(self.shared, is_vain) {
+            if !lone.goes_on(self.shared, self.count, is_vain) {
                 self.lone = None;
                 self.may_be_lone = false;
             }
         } else if self.may_be_lone {
-            self.lone = Lone::begin(self.shared, self.interval);
+            self.lone = Lone::begin(self.shared, self.interval, self.count);
             self.may_be_lone = self.lone.is_some();
         }
         self.lone.as_ref().map(Lone::tick)

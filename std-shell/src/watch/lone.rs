@@ -3,8 +3,9 @@
 //! It sleeps for one tick at a time and looks at the lock itself. So nothing is opened or started
 //! for its wait, and nothing has to be closed when its process ends.
 //!
-//! A waiter that times out re-enters the futex queue at the tail. So this ends after a few ticks:
-//! from then on the waiter has a thread, and keeps its place.
+//! A waiter that times out re-enters the futex queue at the tail. So this ends a few ticks after the
+//! lock has changed hands for the first time: from then on the waiter has a thread, and keeps its
+//! place.
 
 use std::os::fd::AsFd;
 use std::sync::atomic::Ordering::Relaxed;
@@ -19,9 +20,10 @@ use crate::watch::hub::{HUB, Hub};
 use crate::watch::registration::has_memory;
 use crate::watch::thread::TICK;
 
-/// For how many ticks a waiter does without a thread. Arbitrary: so long that the start of a thread
-/// does not count beside the wait, and so short that a place lost at each tick is soon regained.
-/// The drain of a crowd (`--figures D` of `bench/comparison`) would change it.
+/// For how many ticks a waiter does without a thread while the lock changes hands. Arbitrary: so
+/// long that the start of a thread does not count beside the wait, and so short that a place lost
+/// at each tick is soon regained. The drain of a crowd (`--figures D` of `bench/comparison`) would
+/// change it.
 const TICKS: u32 = 5;
 
 /// How far apart two looks at the slots are, if a waiter is woken often while the lock changes
@@ -36,6 +38,9 @@ pub(crate) struct Lone {
     /// The process in which it waits.
     birth: ProcessGeneration,
     tick: Duration,
+    /// The count of acquisitions when it began.
+    count: u64,
+    /// When the lock still had that count.
     since: BootInstant,
     looked_at: BootInstant,
     /// The slot to look at next.
@@ -44,8 +49,8 @@ pub(crate) struct Lone {
 
 impl Lone {
     /// Begins to wait without a thread, if no other waiter of this process waits like this, there
-    /// is no thread, and two other processes watch the lock.
-    pub(crate) fn begin(shared: &Attachment, interval: Duration) -> Option<Self> {
+    /// is no thread, and two other processes watch the lock. `count`: of the acquisitions so far.
+    pub(crate) fn begin(shared: &Attachment, interval: Duration, count: u64) -> Option<Self> {
         if !has_memory() {
             return None;
         }
@@ -55,8 +60,8 @@ impl Lone {
             return None;
         }
         let (now, birth) = (BootInstant::now(), ProcessGeneration::here());
-        let lone =
-            Self { hub, birth, tick: interval.max(TICK), since: now, looked_at: now, slot: 0 };
+        let tick = interval.max(TICK);
+        let lone = Self { hub, birth, tick, count, since: now, looked_at: now, slot: 0 };
         lone.is_watched(shared, &WATCHERS).then_some(lone)
     }
 
@@ -67,7 +72,7 @@ impl Lone {
 
     /// Returns `true` if the waiter may sleep for one more tick. Looks at the slots, but seldom,
     /// unless `is_urgent`: the waiter was woken, and the lock had not changed hands.
-    pub(crate) fn goes_on(&mut self, shared: &Attachment, is_urgent: bool) -> bool {
+    pub(crate) fn goes_on(&mut self, shared: &Attachment, count: u64, is_urgent: bool) -> bool {
         let now = BootInstant::now();
         let pause = now.since(self.looked_at);
         if !is_urgent && pause < PAUSE {
@@ -81,6 +86,9 @@ impl Lone {
         } else {
             &WATCHERS[self.slot..][..1]
         };
+        if count == self.count {
+            self.since = now;
+        }
         now.since(self.since) < self.tick.saturating_mul(TICKS) && self.is_watched(shared, slots)
     }
 

@@ -33,8 +33,8 @@
 //! two. Its thread wakes once a second, looks, and takes a slot that has become free (the *tick*).
 //! So if both are killed or stopped, a death is noticed within a second.
 //!
-//! The only waiter of a process has no thread while both slots are taken: it ticks itself, for a
-//! few ticks (`lone.rs`).
+//! The only waiter of a process has no thread while both slots are taken: it ticks itself, until a
+//! few ticks after the lock has changed hands (`lone.rs`).
 //!
 //! A watcher that leaves, or that sees the other slot become free, *recruits*: it wakes a sleeping
 //! waiter. One that is woken and does not get the lock has its own process look for a slot.

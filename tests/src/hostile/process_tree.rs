@@ -7,7 +7,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crate::proc;
+use crate::{proc, until};
 
 /// The end of a process.
 pub mod end_process {
@@ -178,13 +178,20 @@ impl Child {
 
     /// Kills it, and waits until it has ended.
     pub fn kill(self) {
-        self.send_kill();
+        self.signal(libc::SIGKILL);
         self.ends_by(libc::SIGKILL);
     }
 
-    fn send_kill(&self) {
+    /// Stops it, and waits until it is stopped.
+    pub fn stop(&self) {
+        self.signal(libc::SIGSTOP);
+        until(|| proc::is_stopped(self.pid.unsigned_abs()));
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: i32) {
         // SAFETY: kill(2) with the number of a child that has not been waited for.
-        unsafe { libc::kill(self.pid, libc::SIGKILL) };
+        unsafe { libc::kill(self.pid, signal) };
     }
 
     fn reap(&mut self) -> i32 {
@@ -200,7 +207,7 @@ impl Child {
 impl Drop for Child {
     fn drop(&mut self) {
         if !self.reaped {
-            self.send_kill();
+            self.signal(libc::SIGKILL);
             self.reap();
         }
     }
