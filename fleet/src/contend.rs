@@ -19,6 +19,11 @@ use crate::settings::Settings;
 /// so that a waiter soon sees its turn, and long beside a refused connection.
 const BACKOFF: Duration = Duration::from_millis(100);
 
+/// The part of the request timeout for which the first contender of a handle waits for endpoints
+/// that do not show its key. Arbitrary: many times what a member takes that answers, and little
+/// beside the work of a command, which waits so long while a member is silent.
+const COMPARISON: u32 = 5;
+
 /// A contender of one call.
 pub(crate) struct Contender {
     pub(crate) etcd: Arc<Etcd>,
@@ -73,7 +78,8 @@ impl Contender {
                 Joined::Queued(stay, look) => (stay, look),
                 Joined::Busy { lease } => return Ok(Contended::Busy { lease }),
             };
-            let end = self.until_first(&mut stay, look, inbox);
+            let end =
+                self.compare(&stay, &look).and_then(|()| self.until_first(&mut stay, look, inbox));
             // A caller that does not wait any more is told of the holder, not of itself.
             let holder = match end {
                 Ok(End::Left(Leave::TimedOut)) => self.first_holder(),
@@ -126,6 +132,14 @@ impl Contender {
         };
         let lease = Lease { id, token, ttl, margin };
         Ok(Joined::Queued(Stay::new(Arc::clone(&self.etcd), lease, Arc::new(hold), sent), look))
+    }
+
+    /// Checks that the endpoints that answer have the key that was put.
+    fn compare(&self, stay: &Stay, look: &Look) -> Result<()> {
+        let longest = (self.settings.request_timeout / COMPARISON).min(stay.hold.left() / 2);
+        let limit = self.limit(longest) / if self.until.is_some() { 2 } else { 1 };
+        let Lease { id, token, .. } = stay.lease;
+        self.etcd.compare_endpoints(id, token, look.member, limit)
     }
 
     /// Waits until the session has the first place, or its lease has ended, or the caller leaves.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::BootInstant;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::etcd::{Etcd, Look};
 use crate::hold::Hold;
 use crate::inbox::{Inbox, Message};
@@ -67,11 +67,20 @@ impl Stay {
         let sent = BootInstant::now();
         let renewed = self.ask();
         self.next = BootInstant::now().after(self.lease.ttl / ATTEMPTS);
-        let (verdict, ttl, look) = renewed.ok()?;
+        let (verdict, ttl, look) = match renewed {
+            Ok(renewed) => renewed,
+            // The lock in the other cluster may have a holder.
+            Err(Error::OtherCluster { .. }) => {
+                self.hold.lose(Loss::OtherCluster);
+                return None;
+            }
+            Err(_) => return None,
+        };
         match verdict {
             Verdict::Renewed => {
                 self.hold.extend(own_deadline(sent, ttl, self.lease.margin));
                 self.next = sent.after(ttl / RENEWALS);
+                self.etcd.remind_endpoints(self.lease.id, self.lease.token, look.member);
             }
             Verdict::Unconfirmed => {}
             Verdict::Expired => self.hold.lose(Loss::Expired),
@@ -83,6 +92,7 @@ impl Stay {
     /// Keeps the lease alive, then reads the key.
     fn ask(&self) -> Result<(Verdict, Duration, Look)> {
         let Self { etcd, lease, hold, .. } = self;
+        etcd.check_endpoints()?;
         let kept = etcd.keep_alive(lease.id, hold.left())?;
         let look = etcd.look(lease.token, hold.left())?;
         let own = etcd.key_of(lease.id);

@@ -13,6 +13,8 @@ pub enum Loss {
     Expired,
     /// The key was deleted, by an administrator for example.
     KeyGone,
+    /// An endpoint belongs to another cluster, in which the lock may have another holder.
+    OtherCluster,
     /// This process is a forked child: the lock is its parent's.
     Forked,
 }
@@ -23,6 +25,7 @@ impl fmt::Display for Loss {
             Self::DeadlinePassed => "its lease was not renewed in time",
             Self::Expired => "its lease has ended",
             Self::KeyGone => "its key was deleted",
+            Self::OtherCluster => "one of its endpoints belongs to another cluster of etcd",
             Self::Forked => "this process is a forked child, and its parent has the lock",
         })
     }

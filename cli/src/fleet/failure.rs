@@ -29,6 +29,7 @@ pub(super) fn failure(error: Error) -> Failure {
         | Error::Refused { .. }
         | Error::TlsNeeded { .. }
         | Error::TooLong { .. }
+        | Error::OtherCluster { .. }
         | Error::BadAnswer { .. } => WRONG_SERVER,
         _ => SYSTEM,
     };
@@ -110,6 +111,12 @@ mod tests {
             Error::Refused { endpoint: endpoint(), code: 2, message: "no".to_owned() },
             Error::BadAnswer { endpoint: endpoint(), reason: "a page".to_owned() },
             Error::TooLong { endpoint: endpoint(), limit: 4 },
+            Error::OtherCluster {
+                endpoint: endpoint(),
+                cluster: 2,
+                first_endpoint: name(),
+                first_cluster: 1,
+            },
             Error::Forked,
             Error::Nested { name: name() },
             Error::Lost { name: name(), loss: Loss::KeyGone },

@@ -116,6 +116,26 @@ impl Error {
                 "the answer of {endpoint} is not one of etcd's: {reason}; check that the address \
                  is that of etcd's clients, not of a proxy or of its peers"
             ),
+            Self::OtherCluster { endpoint, cluster, first_endpoint, first_cluster } => {
+                if cluster == first_cluster {
+                    write!(
+                        f,
+                        "etcd at {endpoint} does not have what was put at {first_endpoint} before, \
+                         although both name the cluster {cluster:x}"
+                    )?;
+                } else {
+                    write!(
+                        f,
+                        "etcd at {endpoint} is of the cluster {cluster:x}, and at {first_endpoint} \
+                         was the cluster {first_cluster:x}"
+                    )?;
+                }
+                f.write_str(
+                    ", and in two clusters a lock has two holders; name the endpoints of one \
+                     cluster; if it was built anew or restored, stop all holders, wait for a TTL \
+                     and start them again",
+                )
+            }
             Self::TooLong { endpoint, limit } => write!(
                 f,
                 "the answer of {endpoint} has more than {limit} bytes; check that the address is \

@@ -138,6 +138,19 @@ pub enum Error {
         /// The fault of the answer.
         reason: String,
     },
+    /// Two endpoints belong to two clusters, or one endpoint to another cluster than before. Each
+    /// cluster would have a holder.
+    OtherCluster {
+        /// The endpoint of the other cluster.
+        endpoint: String,
+        /// The name of its cluster, which etcd writes in hexadecimal digits.
+        cluster: u64,
+        /// The endpoint that the handle has used before.
+        first_endpoint: String,
+        /// The name of its cluster. Equal to `cluster` if both were set up alike: then a key that
+        /// was put in one is missing in the other.
+        first_cluster: u64,
+    },
     /// The answer is longer than any that the lock expects.
     TooLong {
         /// The endpoint.
@@ -220,6 +233,7 @@ impl Error {
             | Self::OldApi { endpoint, .. }
             | Self::Refused { endpoint, .. }
             | Self::BadAnswer { endpoint, .. }
+            | Self::OtherCluster { endpoint, .. }
             | Self::TooLong { endpoint, .. } => Some(endpoint),
             Self::InvalidEndpoint { url, .. } => Some(url),
             Self::TimedOut { cause: Some(cause), .. } => cause.endpoint(),

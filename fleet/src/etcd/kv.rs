@@ -1,12 +1,12 @@
 //! Puts, reads in order and deletes the keys of the contenders.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::Etcd;
 use super::wire::{
     Bytes, Compare, DeleteRequest, Number, Operation, PutRequest, RangeAnswer, RangeRequest,
     TxnAnswer, TxnRequest,
 };
+use super::{Answered, Etcd};
 use crate::error::Result;
 
 /// The name of a contender's key.
@@ -21,15 +21,18 @@ pub(crate) struct Look {
     pub(crate) revision: i64,
     /// The term of the member after the reading.
     pub(crate) term: u64,
+    /// The place of its endpoint in the list.
+    pub(crate) member: usize,
 }
 
-impl From<RangeAnswer> for Look {
-    fn from(answer: RangeAnswer) -> Self {
+impl Look {
+    pub(super) fn at(member: usize, answer: RangeAnswer) -> Self {
         let found = answer.kvs.into_iter().map(|kv| (kv.key.0, kv.create_revision.0));
         Self {
             newest_first: found.collect(),
             revision: answer.header.revision.0,
             term: answer.header.raft_term.0,
+            member,
         }
     }
 }
@@ -82,14 +85,15 @@ impl Etcd {
                 ..self.own_and_before(i64::MAX)
             })],
         };
-        let answer: TxnAnswer = self.call("/v3/kv/txn", &request, limit)?;
+        let Answered::<TxnAnswer> { answer, member } =
+            self.call_in_doubt("/v3/kv/txn", &request, limit, &mut false)?;
         let Some(mut range) = answer.responses.into_iter().find_map(|part| part.response_range)
         else {
             return Err(self.bad_answer("a transaction without its reading"));
         };
         // The header of a reading in a transaction has no term.
         range.header = answer.header;
-        let mut look = Look::from(range);
+        let mut look = Look::at(member, range);
         let Some(own) = look.newest_first.iter().position(|(name, _)| *name == key.0) else {
             if only_first && !answer.succeeded {
                 return Ok(None);
@@ -98,7 +102,10 @@ impl Etcd {
         };
         look.newest_first.drain(..own);
         match look.newest_first[0].1 {
-            token @ 1.. => Ok(Some((token, look))),
+            token @ 1.. => {
+                self.cluster.check_token(token, member, &self.endpoints[member])?;
+                Ok(Some((token, look)))
+            }
             _ => Err(self.bad_answer("a key whose create revision is not positive")),
         }
     }
@@ -106,7 +113,10 @@ impl Etcd {
     /// Reads the key that was created at `token` and the one before it. The reading is
     /// linearizable: a majority confirms it.
     pub(crate) fn look(&self, token: i64, limit: Duration) -> Result<Look> {
-        self.call::<RangeAnswer>("/v3/kv/range", &self.own_and_before(token), limit).map(Look::from)
+        let request = self.own_and_before(token);
+        let Answered { answer, member } =
+            self.call_in_doubt("/v3/kv/range", &request, limit, &mut false)?;
+        Ok(Look::at(member, answer))
     }
 
     /// Reads the first contender: its create revision and its owner record.
@@ -128,9 +138,10 @@ impl Etcd {
 
     /// Deletes a key if it was created at `token`. Returns `true` if it was there.
     ///
-    /// If a member was asked and has not answered, and the next one does not find the key, the
+    /// If a member was asked and has not answered, and the next request does not find the key, the
     /// first one may have deleted it: the key then counts as found, since a lost answer is the far
-    /// likelier cause. A member that has refused the connection has deleted nothing.
+    /// likelier cause. A member that has refused the connection has deleted nothing. If no member
+    /// answers, all are asked once more in the time that is left.
     pub(crate) fn delete_key(&self, key: Key, token: i64, limit: Duration) -> Result<bool> {
         let key = Bytes(key);
         let request = TxnRequest {
@@ -144,9 +155,20 @@ impl Etcd {
             success: vec![Operation::Delete(DeleteRequest { key })],
             failure: vec![],
         };
-        let (answer, is_in_doubt) =
-            self.call_in_doubt::<TxnAnswer>("/v3/kv/txn", &request, limit)?;
-        Ok(answer.succeeded || is_in_doubt)
+        let begin = Instant::now();
+        let mut is_in_doubt = false;
+        let mut ask = |limit| {
+            self.call_in_doubt::<TxnAnswer>("/v3/kv/txn", &request, limit, &mut is_in_doubt)
+        };
+        let answered = match ask(limit) {
+            // Once more, which also reads whether the key is there: it deletes what is left.
+            Err(error) if error.is_passing() => {
+                let left = limit.saturating_sub(begin.elapsed());
+                if left.is_zero() { Err(error) } else { ask(left) }
+            }
+            answered => answered,
+        }?;
+        Ok(answered.answer.succeeded || is_in_doubt)
     }
 
     /// Returns the request for the two youngest keys that were created at `token` or before.

@@ -4,6 +4,7 @@
 //! of this crate may be sent twice: a second grant makes a lease that expires, a second put finds
 //! the key of the first.
 
+mod cluster;
 mod kv;
 mod lease;
 mod pages;
@@ -13,7 +14,7 @@ mod wire;
 
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -25,6 +26,7 @@ pub(crate) use self::lease::Granted;
 pub(crate) use self::watch::Watched;
 pub(crate) use self::wire::KeyValue;
 
+use self::cluster::Cluster;
 use self::refusal::Refusal;
 use self::wire::{LoginAnswer, LoginRequest};
 use crate::endpoint::Endpoint;
@@ -51,6 +53,14 @@ pub(crate) struct Etcd {
     /// The keys of the lock, for errors.
     prefix: String,
     request_timeout: Duration,
+    cluster: Arc<Cluster>,
+}
+
+/// An answer, and how it was found.
+struct Answered<A> {
+    answer: A,
+    /// The place of its endpoint in the list.
+    member: usize,
 }
 
 impl Etcd {
@@ -69,6 +79,7 @@ impl Etcd {
             login: Mutex::new(None),
             prefix,
             request_timeout,
+            cluster: Arc::default(),
         }
     }
 
@@ -82,6 +93,7 @@ impl Etcd {
             login: Mutex::new(self.login().clone()),
             prefix,
             request_timeout: self.request_timeout,
+            cluster: Arc::clone(&self.cluster),
         }
     }
 
@@ -103,58 +115,63 @@ impl Etcd {
         request: &impl Serialize,
         limit: Duration,
     ) -> Result<A> {
-        self.call_in_doubt(path, request, limit).map(|(answer, _)| answer)
+        self.call_in_doubt(path, request, limit, &mut false).map(|answered| answered.answer)
     }
 
-    /// Posts as [`call`](Self::call) does. Returns as well whether a member that was asked before,
-    /// and has not answered, may have carried out the request.
+    /// Posts as [`call`](Self::call) does. Sets `is_in_doubt` if a member that was asked, and has
+    /// not answered, may have carried out the request.
     fn call_in_doubt<A: DeserializeOwned>(
         &self,
         path: &'static str,
         request: &impl Serialize,
         limit: Duration,
-    ) -> Result<(A, bool)> {
+        is_in_doubt: &mut bool,
+    ) -> Result<Answered<A>> {
         let body = to_json(request);
         let end = Instant::now().checked_add(limit);
-        self.at_each_member(|endpoint, others| {
+        self.at_each_member(is_in_doubt, |endpoint, others| {
             let left = end.map_or(limit, until);
             let share = (left / (others + 1)).min(self.request_timeout);
             self.logged_in(endpoint, share, |login, left| {
                 let limit = Limit::Whole(left);
                 let answer = self.transport.post(endpoint, path, login, &body, limit)?;
-                read(endpoint, path, answer)
+                read(&self.cluster, endpoint, path, answer)
             })
         })
     }
 
     /// Runs `attempt` at the member that answered last, then at the others, until one answers. It
-    /// is told how many are left after it. Returns as well whether an attempt before may have had
-    /// an effect.
+    /// is told how many are left after it. Sets `is_in_doubt` if an attempt without an answer may
+    /// have had an effect.
     ///
     /// If none answers, the error is one that may pass, if there is one: the caller may try again.
     fn at_each_member<A>(
         &self,
+        is_in_doubt: &mut bool,
         mut attempt: impl FnMut(&Endpoint, u32) -> Result<A>,
-    ) -> Result<(A, bool)> {
+    ) -> Result<Answered<A>> {
         let count = self.endpoints.len();
         let first = self.preferred.load(Relaxed);
-        let (mut passing, mut is_in_doubt) = (None, false);
+        let mut passing = None;
         for tried in 0..count {
-            let index = (first + tried) % count;
+            let member = (first + tried) % count;
             let others = u32::try_from(count - 1 - tried).unwrap_or(u32::MAX);
-            let outcome = attempt(&self.endpoints[index], others);
+            let outcome = attempt(&self.endpoints[member], others);
             // After a failure the next call begins with another member.
-            let next = if outcome.is_ok() { index } else { (index + 1) % count };
+            let next = if outcome.is_ok() { member } else { (member + 1) % count };
             self.preferred.store(next, Relaxed);
-            match outcome {
-                Ok(answer) => return Ok((answer, is_in_doubt)),
-                Err(error) if !error.may_be_other_elsewhere() => return Err(error),
-                Err(error) if others == 0 => return Err(passing.unwrap_or(error)),
-                Err(error) => {
-                    is_in_doubt |= !is_without_effect(&error);
-                    passing = passing.or_else(|| error.is_passing().then_some(error));
-                }
+            let error = match outcome {
+                Ok(answer) => return Ok(Answered { answer, member }),
+                Err(error) => error,
+            };
+            *is_in_doubt |= !is_without_effect(&error);
+            if !error.may_be_other_elsewhere() {
+                return Err(error);
             }
+            if others == 0 {
+                return Err(passing.unwrap_or(error));
+            }
+            passing = passing.or_else(|| error.is_passing().then_some(error));
         }
         Err(self.slow("there is no member")) // `Access` has checked that there is one
     }
@@ -193,7 +210,8 @@ impl Etcd {
         const PATH: &str = "/v3/auth/authenticate";
         let body = to_json(&LoginRequest { name: user, password });
         let answer = self.transport.post(endpoint, PATH, None, &body, Limit::Whole(limit))?;
-        let LoginAnswer { token } = self.accepted(endpoint, read(endpoint, PATH, answer)?)?;
+        let LoginAnswer { token } =
+            self.accepted(endpoint, read(&self.cluster, endpoint, PATH, answer)?)?;
         Ok(token)
     }
 
@@ -246,8 +264,9 @@ fn to_json(request: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(request).unwrap_or_default()
 }
 
-/// Reads an answer to its end.
+/// Reads an answer to its end. It has to be one of the cluster.
 fn read<A: DeserializeOwned>(
+    cluster: &Cluster,
     endpoint: &Endpoint,
     path: &'static str,
     answer: Answer,
@@ -276,5 +295,6 @@ fn read<A: DeserializeOwned>(
     if status != 200 {
         return Err(bad(format!("status {status} without an error")));
     }
+    cluster.check(endpoint, &value)?;
     serde_json::from_value(value).map(Outcome::Accepted).map_err(|error| bad(error.to_string()))
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::cluster::Cluster;
 use super::wire::{Bytes, Message, Number, WatchAnswer, WatchCreate, WatchRequest};
 use super::{Etcd, Key, Outcome, Refusal, read, to_json};
 use crate::endpoint::Endpoint;
@@ -69,13 +70,13 @@ impl Etcd {
                 })
             })
             .collect();
-        let answered = self.at_each_member(|endpoint, _| {
+        let answered = self.at_each_member(&mut false, |endpoint, _| {
             self.logged_in(endpoint, self.request_timeout, |login, left| {
                 let answer = transport.post(endpoint, PATH, login, &body, Limit::Head(left))?;
                 if answer.status == 200 {
-                    return until_deleted(endpoint, answer);
+                    return until_deleted(&self.cluster, endpoint, answer);
                 }
-                Ok(match read::<WatchAnswer>(endpoint, PATH, answer)? {
+                Ok(match read::<WatchAnswer>(&self.cluster, endpoint, PATH, answer)? {
                     Outcome::Refused(refusal) => Outcome::Refused(refusal),
                     Outcome::Accepted(_) => Outcome::Accepted(()),
                 })
@@ -86,7 +87,7 @@ impl Etcd {
 }
 
 /// Reads the stream until a deletion.
-fn until_deleted(endpoint: &Endpoint, answer: Answer) -> Result<Outcome<()>> {
+fn until_deleted(cluster: &Cluster, endpoint: &Endpoint, answer: Answer) -> Result<Outcome<()>> {
     let bad = |reason: String| Error::BadAnswer { endpoint: endpoint.as_str().to_owned(), reason };
     let messages = serde_json::Deserializer::from_reader(BufReader::new(answer.stream()));
     for message in messages.into_iter::<Value>() {
@@ -98,6 +99,7 @@ fn until_deleted(endpoint: &Endpoint, answer: Answer) -> Result<Outcome<()>> {
         if let Some(refusal) = Refusal::find(&message) {
             return Ok(Outcome::Refused(refusal));
         }
+        cluster.check(endpoint, &message)?;
         let Message::<WatchAnswer> { result } =
             serde_json::from_value(message).map_err(|error| bad(error.to_string()))?;
         if !result.events.is_empty() {

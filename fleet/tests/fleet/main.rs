@@ -7,6 +7,7 @@
 
 mod answers;
 mod clocks;
+mod clusters;
 mod driver;
 mod errors;
 mod exclusion;

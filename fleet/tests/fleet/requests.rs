@@ -2,6 +2,7 @@
 //! too late.
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
@@ -78,17 +79,43 @@ fn a_member_that_is_being_shut_down_is_passed_over() {
     assert_free(&scene);
 }
 
-/// With one endpoint there is no other member to ask: the caller is told that it is unknown.
-#[test]
-fn a_deletion_whose_answer_is_lost_is_an_error_without_another_member() {
-    let Some(scene) = Scene::new(1) else { return };
-    let proxy = Proxy::to(scene.members[0].socket(), |request| {
-        if is_deletion(request) { Fate::Unanswered } else { Fate::Carried }
+/// Returns the outcome of a release whose first deletions have no answer, so many of them. The
+/// deletions themselves arrive or not.
+fn release_without_answers(count: usize, arrive: bool) -> Option<(Scene, Result<(), Error>)> {
+    let scene = Scene::new(1)?;
+    let seen = AtomicUsize::new(0);
+    let proxy = Proxy::to(scene.members[0].socket(), move |request| {
+        if !is_deletion(request) || seen.fetch_add(1, Relaxed) >= count {
+            Fate::Carried
+        } else if arrive {
+            Fate::Unanswered
+        } else {
+            Fate::Answered(Vec::new())
+        }
     });
     let lock = scene.builder_at("a", [proxy.endpoint()]).ttl(LONG).open().expect("a lock");
-    let error = lock.lock().expect("it is free").release().expect_err("no answer");
+    let outcome = lock.lock().expect("it is free").release();
+    if let Err(error) = &outcome {
+        assert_eq!(error.endpoint(), Some(proxy.endpoint()));
+    }
+    Some((scene, outcome))
+}
+
+#[test]
+fn a_deletion_whose_answer_is_lost_is_found_by_the_same_member() {
+    for arrive in [true, false] {
+        let Some((scene, outcome)) = release_without_answers(1, arrive) else { return };
+        outcome.expect("the key is gone");
+        assert_free(&scene);
+    }
+}
+
+/// The caller is told that it is unknown.
+#[test]
+fn deletions_whose_answers_are_all_lost_are_an_error() {
+    let Some((scene, outcome)) = release_without_answers(usize::MAX, true) else { return };
+    let error = outcome.expect_err("no answer");
     assert!(matches!(error, Error::NoServer { .. }), "{error}");
-    assert_eq!(error.endpoint(), Some(proxy.endpoint()));
     assert_free(&scene);
 }
 
