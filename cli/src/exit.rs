@@ -100,7 +100,8 @@ macro_rules! fleet_in_general {
 "
     };
     (statuses) => {
-        "  76  --fleet: the server cannot keep the lock: no etcd, too old, its database full
+        "  76  --fleet: the server cannot keep the lock: no etcd, too old, its database full,
+      or the URLs lead to two clusters
   77  --fleet: a certificate, the password or a right was refused
   79  --fleet: the lock was lost
 "

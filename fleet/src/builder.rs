@@ -33,6 +33,12 @@ pub struct FleetBuilder {
 
 impl FleetLock {
     /// Begins to open the lock of this name in the cluster of these endpoints.
+    ///
+    /// All have to be members of one cluster. The first acquisition asks each of them for the own
+    /// key, and waits for silent ones for a fifth of the
+    /// [request timeout](FleetBuilder::request_timeout) at most; later ones do not wait. An
+    /// endpoint of another cluster is [`Error::OtherCluster`](crate::Error::OtherCluster), or a
+    /// [loss](Loss::OtherCluster) if it is found later.
     pub fn builder<S: Into<String>>(
         name: &str,
         endpoints: impl IntoIterator<Item = S>,

@@ -1,7 +1,7 @@
 //! TLS, users and passwords, and the statuses of their refusal.
 
 use shmlock_tests::certificates::{Identity, has_openssl, options_of_etcd};
-use shmlock_tests::etcd::{own_address, own_port};
+use shmlock_tests::etcd::{cluster, own_address, own_port};
 
 use super::scene::Scene;
 use crate::program::{Ended, ended};
@@ -98,4 +98,23 @@ fn certificates_are_checked_on_both_sides() {
         assert_eq!(refused.out, "");
         assert!(refused.err.contains(&url) && refused.err.contains("--fleet-cert"), "{refused:?}");
     }
+}
+
+#[test]
+fn urls_of_two_clusters_are_refused() {
+    let Some(scene) = Scene::new() else { return };
+    let another = cluster(&scene.file("another"), 1, &[]).pop().expect("a member");
+    let (one, two) = (scene.url(), another.endpoint());
+    for urls in [format!("{one},{two}"), format!("{two},{one}")] {
+        for verb in [&["run", "--ttl", "600"][..], &["run", "--ttl", "600", "-n"]] {
+            let mut command = scene.bare(&[verb, &["--fleet", &urls, &scene.name]].concat());
+            command.args(["--", "echo", "ran"]);
+            let refused = ended(command);
+            assert_eq!((refused.code, refused.out.as_str()), (Some(76), ""), "{refused:?}");
+            assert!(refused.err.contains(&one) && refused.err.contains(&two), "{refused:?}");
+            assert!(refused.err.contains("one cluster"), "{refused:?}");
+            assert_eq!(refused.err.lines().count(), 1, "{refused:?}");
+        }
+    }
+    assert_eq!(scene.queue(), 0);
 }

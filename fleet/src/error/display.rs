@@ -117,24 +117,7 @@ impl Error {
                  is that of etcd's clients, not of a proxy or of its peers"
             ),
             Self::OtherCluster { endpoint, cluster, first_endpoint, first_cluster } => {
-                if cluster == first_cluster {
-                    write!(
-                        f,
-                        "etcd at {endpoint} does not have what was put at {first_endpoint} before, \
-                         although both name the cluster {cluster:x}"
-                    )?;
-                } else {
-                    write!(
-                        f,
-                        "etcd at {endpoint} is of the cluster {cluster:x}, and at {first_endpoint} \
-                         was the cluster {first_cluster:x}"
-                    )?;
-                }
-                f.write_str(
-                    ", and in two clusters a lock has two holders; name the endpoints of one \
-                     cluster; if it was built anew or restored, stop all holders, wait for a TTL \
-                     and start them again",
-                )
+                write_of_two(f, [first_endpoint, endpoint], [*first_cluster, *cluster])
             }
             Self::TooLong { endpoint, limit } => write!(
                 f,
@@ -162,4 +145,29 @@ impl Error {
             | Self::Lost { .. } => Ok(()),
         }
     }
+}
+
+/// Writes the error of two endpoints of two clusters, the first one before.
+fn write_of_two(
+    f: &mut fmt::Formatter<'_>,
+    [first, other]: [&str; 2],
+    [first_cluster, cluster]: [u64; 2],
+) -> fmt::Result {
+    if cluster == first_cluster {
+        write!(
+            f,
+            "etcd at {other} does not have what was put at {first} before, although both name the \
+             cluster {cluster:x}"
+        )?;
+    } else {
+        write!(
+            f,
+            "etcd at {other} is of the cluster {cluster:x}, and {first} led to the cluster \
+             {first_cluster:x}"
+        )?;
+    }
+    f.write_str(
+        ", and in two clusters a lock has two holders; name the endpoints of one cluster; if it \
+         was built anew or restored, stop all holders, wait for a TTL and start them again",
+    )
 }

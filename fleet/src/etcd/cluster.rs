@@ -199,12 +199,12 @@ impl Etcd {
     /// later.
     fn ask(&self, index: usize, proof: &Proof) {
         let end = Instant::now().checked_add(self.request_timeout);
-        let shows = |index| self.shows(index, proof, end.map_or(self.request_timeout, until));
-        let shown = shows(index);
+        let ask = |index| self.shows(index, proof, end.map_or(self.request_timeout, until));
+        let shown = ask(index);
         // The key may be gone: then it is not at home either. The endpoint is asked twice, because
         // releases of etcd have read stale states after a pause (issue 20418).
         let lacks = matches!(shown, Ok(false))
-            && matches!((shows(proof.home), shows(index)), (Ok(true), Ok(false)));
+            && matches!((ask(proof.home), ask(index)), (Ok(true), Ok(false)));
         let mut state = self.cluster.state();
         match shown {
             // Else the comparison has begun anew, with another endpoint.
