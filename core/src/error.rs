@@ -4,7 +4,7 @@ use core::fmt;
 
 use crate::layout::{
     DESCRIPTION_MAX, EPOCH_VERSION, LAYOUT_VERSION, Magic, REGION_ALIGN, REGION_LEN, ROLL_VERSION,
-    UNTOUCHED, roll_len,
+    is_magic_of_lock, roll_len,
 };
 use crate::ticket::layout::LINE_LEN;
 use crate::word::Word;
@@ -39,7 +39,7 @@ pub enum Error {
     PlainTokens,
     /// The memory is neither zero nor a roll. Nothing was written.
     NotARoll {
-        /// The word at offset 0; zero if the memory is a free lock.
+        /// The word at offset 8.
         found: u32,
     },
     /// The memory is a roll of another layout version. Nothing was written.
@@ -135,8 +135,8 @@ impl fmt::Display for Error {
                  of boots; use a plain token and another proof, or stop all parties and clear the \
                  region to zero",
             ),
-            Self::NotARoll { found: UNTOUCHED } => f.write_str(
-                "the memory holds a free lock; a roll of boots lies beside the locks, in memory of \
+            Self::NotARoll { found } if is_magic_of_lock(found) => f.write_str(
+                "the memory holds a lock; a roll of boots lies beside the locks, in memory of \
                  its own",
             ),
             Self::NotARoll { found } => write!(
@@ -210,6 +210,9 @@ fn not_a_lock(f: &mut fmt::Formatter<'_>, found: u32) -> fmt::Result {
             f,
             "the memory holds a ticket lock of {parties} parties; attach to it as that on all \
              sides, or give the lock memory of its own"
+        ),
+        (_, [b'S', b'H', b'R', _]) => f.write_str(
+            "the memory holds a roll of boots; give the lock memory of its own, beside the roll",
         ),
         _ => write!(
             f,

@@ -66,10 +66,11 @@ pub const ROLL_MAGIC: u32 = u32::from_le_bytes([b'S', b'H', b'R', ROLL_VERSION])
 /// The largest slot of a roll: six bits of a token.
 pub const SLOT_MAX: u8 = 63;
 
-/// Returns the bytes of a roll with the slots from 1 to `slots`.
+/// Returns the bytes of a roll with the slots from 1 to `slots`: a head of 16 bytes, and 8 for each
+/// slot.
 #[must_use]
 pub const fn roll_len(slots: u8) -> usize {
-    8 * (slots as usize + 1)
+    16 + 8 * slots as usize
 }
 
 /// The meaning of a magic word. Total: every value has one.
@@ -102,8 +103,8 @@ impl Magic {
     }
 }
 
-/// Returns `true` if this is the word at offset 8 of a lock of any kind and version: the bytes `SHL`
-/// or `TK` begin it.
+/// Returns `true` if this is the magic word of a lock of any kind and version: the bytes `SHL` or
+/// `TK` begin it.
 pub(crate) const fn is_magic_of_lock(word: u32) -> bool {
     matches!(word.to_le_bytes(), [b'S', b'H', b'L', _] | [b'T', b'K', _, _])
 }

@@ -197,7 +197,7 @@ impl Search {
 
     /// Returns whether the roll proves, by the product's own code, that this owner is dead.
     fn is_over(&self, owner: Token, boots: u32, retired: u32) -> bool {
-        let at = 8 * (index_of(owner) + 1);
+        let at = 8 + 8 * (index_of(owner) + 1);
         let (boots, retired) = match self.flaw {
             Flaw::SumOfCounters => (boots.wrapping_add(retired), 0),
             _ => (boots, retired),

@@ -298,7 +298,7 @@ fn a_cleared_roll_does_not_prove_a_living_owner_dead() {
     let waiter = machine.start(WAITER);
     let core = (0..5).map(|_| machine.start(VICTIM)).last().expect("some");
     let guard = take(&core);
-    machine.0.put(ROLL, &[0; 32]);
+    machine.0.put(ROLL, &[0; 40]);
     assert_eq!(machine.acquire(&waiter), None);
     assert_eq!(guard.release(), Ok(()));
 }
@@ -311,7 +311,7 @@ fn the_roll_judges_no_owner_with_a_plain_token() {
     let (owner, waiter) =
         (RegionLock::new(region, number(2000)), RegionLock::new(region, number(2)));
     let guard = take(&owner);
-    machine.0.set(ROLL + 8, 977);
+    machine.0.set(ROLL + 16, 977);
     let before = machine.0.bytes();
     let mut proof = machine.liveness();
     assert!(machine.roll().is_over(owner.token()), "the proof would rob it");

@@ -8,7 +8,7 @@ use core::sync::atomic::Ordering::Relaxed;
 use common::{DIED, RESERVED, Random, RawMemory, STRIDE, WAITERS, rounds};
 use shmlock_core::fence::InnerShareable;
 use shmlock_core::layout::{
-    DESCRIPTION_MAX, LAYOUT_VERSION, MAGIC, Magic, REGION_ALIGN, REGION_LEN,
+    DESCRIPTION_MAX, LAYOUT_VERSION, MAGIC, Magic, REGION_ALIGN, REGION_LEN, ROLL_MAGIC,
 };
 use shmlock_core::protocol::{self, Attempt};
 use shmlock_core::record::description;
@@ -217,7 +217,8 @@ fn each_error_says_what_to_do() {
         (Error::NotALock { found: 0xABCD }, "0x0000abcd"),
         (Error::NotALock { found: u32::from_le_bytes(*b"TK\x02\x01") }, "ticket lock of 2 parties"),
         (Error::NotALock { found: MAGIC }, "a lock of one word; attach to it as a `Region`"),
-        (Error::NotARoll { found: 0 }, "a free lock; a roll of boots lies beside the locks"),
+        (Error::NotALock { found: ROLL_MAGIC }, "a roll of boots; give the lock memory of its own"),
+        (Error::NotARoll { found: MAGIC }, "a lock; a roll of boots lies beside the locks"),
         (Error::OtherVersion { found: 9 }, "version 9, this crate speaks version 1"),
         (Error::Busy { seen: Word::from_bits(5) }, "(held by 5)"),
         (Error::NotHeld, "acquire it first"),

@@ -14,6 +14,7 @@ use shmlock_core::roll::{BootLiveness, EPOCHS, Roll, RollMemory, Slot};
 use shmlock_core::{EpochRegion, Error, Region, RegionMemory};
 
 const MAGIC_AT: usize = 8;
+const RESERVED: [usize; 3] = [0, 4, 12];
 
 fn slot(number: u8) -> Slot {
     Slot::new(number).expect("1 to 63")
@@ -21,7 +22,7 @@ fn slot(number: u8) -> Slot {
 
 /// Returns the offset of the boots of a slot; four bytes further is *retired*.
 fn at(number: u8) -> usize {
-    8 * usize::from(number)
+    8 + 8 * usize::from(number)
 }
 
 /// Returns `true` if the words of slot 1 prove that this epoch is over, by the definition: it is
@@ -32,11 +33,9 @@ fn over_by_definition(epoch: u32, boots: u32, retired: u32) -> bool {
     lately.peek().is_some() && lately.all(|boot| boot < boots.into() || boot == u64::from(retired))
 }
 
-/// Returns the memory of a roll whose first slot has these words. It has its magic word already:
-/// where there is none, the words may be those of a lock, which is refused.
+/// Returns the memory of a roll whose first slot has these words.
 fn roll_with(boots: u32, retired: u32) -> RawMemory {
     let memory = RawMemory::zeroed();
-    memory.set(0, ROLL_MAGIC);
     memory.set(at(1), boots);
     memory.set(at(1) + 4, retired);
     memory
@@ -55,8 +54,8 @@ fn judged(boots: u32, retired: u32, owner: u32) -> bool {
 fn the_constants_of_the_roll_are_frozen() {
     assert_eq!(ROLL_MAGIC.to_ne_bytes(), *b"SHR\x01");
     assert_eq!((ROLL_VERSION, ROLL_ALIGN, SLOT_MAX, EPOCHS), (1, 4, 63, 1024));
-    assert_eq!([1, 2, 63].map(roll_len), [16, 24, 512]);
-    assert_eq!((size_of::<RollMemory<2>>(), size_of::<RollMemory<63>>()), (24, 512));
+    assert_eq!([1, 2, 63].map(roll_len), [24, 32, 520]);
+    assert_eq!((size_of::<RollMemory<2>>(), size_of::<RollMemory<63>>()), (32, 520));
     assert_eq!((EPOCH_MAGIC.to_ne_bytes(), EPOCH_VERSION), (*b"SHL\x81", 129));
 }
 
@@ -92,7 +91,7 @@ fn the_first_boot_is_1_and_each_start_has_the_next_token() {
         assert_eq!(roll.last_boot(slot(2)), Ok(Some(boot.id())));
         assert_eq!(memory.get(at(2)), number);
     }
-    assert_eq!([4, 8, 12, 20].map(|offset| memory.get(offset)), [0; 4], "only its own word moved");
+    assert_eq!([0, 4, 12, 16, 20, 28].map(|at| memory.get(at)), [0; 6], "only its own word moved");
 }
 
 #[test]
@@ -207,11 +206,11 @@ fn a_slot_beyond_the_roll_is_refused_and_nothing_is_written() {
 
 #[test]
 fn attaching_writes_the_magic_only_and_a_roll_has_the_slots_that_fit() {
-    for (len, slots) in [(16, 1), (23, 1), (24, 2), (100, 11), (192, 23)] {
+    for (len, slots) in [(24, 1), (31, 1), (32, 2), (100, 10), (192, 22)] {
         let memory = RawMemory::zeroed();
         assert_eq!(memory.roll_at(0, len).expect("untouched").slots(), slots);
         let mut claimed = [0; 128];
-        claimed[..4].copy_from_slice(b"SHR\x01");
+        claimed[MAGIC_AT..MAGIC_AT + 4].copy_from_slice(b"SHR\x01");
         assert_eq!(memory.bytes(), claimed);
         assert_eq!(memory.roll_at(0, len).expect("a roll").slots(), slots);
         assert_eq!(memory.bytes(), claimed, "attaching a second time writes nothing");
@@ -233,36 +232,44 @@ fn memory_that_is_no_roll_is_refused_and_left_alone() {
         (*b"xxxx", Error::NotARoll { found: 0x7878_7878 }),
     ] {
         let mut bytes = random.bytes();
-        bytes[..4].copy_from_slice(&magic);
+        bytes[MAGIC_AT..MAGIC_AT + 4].copy_from_slice(&magic);
         let memory = RawMemory::holding(&bytes);
         assert_eq!(memory.roll_at(0, 128).err(), Some(error));
         assert_eq!(memory.bytes(), bytes);
     }
     let memory = RawMemory::zeroed();
     assert_eq!(memory.roll_at(2, 64).err(), Some(Error::Misaligned { remainder: 2 }));
-    assert_eq!(memory.roll_at(0, 15).err(), Some(Error::RollTooShort { len: 15 }));
+    assert_eq!(memory.roll_at(0, 23).err(), Some(Error::RollTooShort { len: 23 }));
     assert_eq!(memory.bytes(), [0; 128]);
 }
 
-/// The owner word of a free lock is zero, as is the magic word of an untouched roll.
 #[test]
 fn the_memory_of_a_lock_is_no_roll_and_left_alone() {
     for magic in [*b"SHL\x01", *b"SHL\x81", *b"SHL\x09", *b"TK\x02\x01"] {
         let mut bytes = [0; 128];
-        bytes[8..12].copy_from_slice(&magic);
+        bytes[MAGIC_AT..MAGIC_AT + 4].copy_from_slice(&magic);
         let memory = RawMemory::holding(&bytes);
-        assert_eq!(memory.roll_at(0, 128).err(), Some(Error::NotARoll { found: 0 }));
+        let found = u32::from_le_bytes(magic);
+        assert_eq!(memory.roll_at(0, 128).err(), Some(Error::NotARoll { found }));
         assert_eq!(memory.bytes(), bytes);
     }
 }
 
-/// The bytes `TK` of boot 19,284 begin the magic word of a ticket lock, too.
+/// Whether slot 1 has booted or not, and whatever the slots contain.
 #[test]
-fn a_roll_whose_boots_look_like_the_magic_word_of_a_lock_stays_a_roll() {
-    for boots in [0x4B54, 0x4B54 + (1 << 16), MAGIC, EPOCH_MAGIC] {
-        let memory = roll_with(boots, 0);
-        let roll = memory.roll_at(0, roll_len(1)).expect("a roll");
-        assert_eq!(roll.begin_boot(slot(1)).expect("a slot").id().number(), boots + 1);
+fn the_memory_of_a_roll_is_no_lock_of_any_kind_and_left_alone() {
+    let refused = Some(Error::NotALock { found: ROLL_MAGIC });
+    for booted in [&[][..], &[2], &[1], &[1, 2, 13]] {
+        let memory = RawMemory::zeroed();
+        let roll = memory.roll_at(0, 128).expect("untouched");
+        for &number in booted {
+            let _ = roll.begin_boot(slot(number)).expect("a slot");
+        }
+        let before = memory.bytes();
+        assert_eq!(memory.region_at(0, 128).err(), refused, "booted: {booted:?}");
+        assert_eq!(memory.epoch_region().err(), refused, "booted: {booted:?}");
+        assert_eq!(memory.bytes(), before, "booted: {booted:?}");
+        assert_eq!(memory.roll_at(0, 128).map(Roll::slots).ok(), Some(roll.slots()));
     }
 }
 
@@ -315,7 +322,7 @@ fn each_error_says_what_to_do() {
         (Error::PlainTokens, "clear the region to zero"),
         (Error::NotARoll { found: 0xABCD }, "0x0000abcd"),
         (Error::OtherRollVersion { found: 9 }, "version 9, this crate speaks version 1"),
-        (Error::RollTooShort { len: 15 }, "give it 16, and 8 more"),
+        (Error::RollTooShort { len: 15 }, "give it 24, and 8 more"),
         (Error::NoSuchSlot { slot: 9, slots: 8 }, "no slot 9, only 1 to 8"),
     ] {
         assert!(error.to_string().contains(words), "{error}");
@@ -349,15 +356,18 @@ proptest! {
     /// Whatever the roll contains, a boot that begins is not over, unless its number is retired.
     #[test]
     fn a_boot_that_begins_in_a_hostile_roll_is_the_next_one_and_is_alive(
-        boots in hostile_word(), retired in hostile_word(), reserved in any::<u32>()
+        boots in hostile_word(), retired in hostile_word(), reserved in any::<[u32; 3]>()
     ) {
         let memory = roll_with(boots, retired);
-        memory.set(4, reserved);
+        for (offset, word) in RESERVED.into_iter().zip(reserved) {
+            memory.set(offset, word);
+        }
         let roll = memory.roll_at(0, roll_len(1)).expect("a roll");
         let boot = roll.begin_boot(slot(1)).expect("a slot").id();
         prop_assert_eq!(boot.number(), boots.checked_add(1).unwrap_or(1));
         prop_assert_eq!(roll.is_over(boot.token()), boot.number() == retired);
-        prop_assert_eq!((memory.get(4), memory.get(at(1) + 4)), (reserved, retired));
+        prop_assert_eq!(memory.get(at(1) + 4), retired);
+        prop_assert_eq!(RESERVED.map(|offset| memory.get(offset)), reserved);
     }
 
     #[test]

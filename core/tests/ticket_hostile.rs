@@ -15,7 +15,7 @@ use common::{Random, number, rounds};
 use proptest::prelude::*;
 use shmlock_core::contend::{AssumeAlive, Liveness};
 use shmlock_core::fence::{FullSystem, InnerShareable};
-use shmlock_core::layout::MAGIC;
+use shmlock_core::layout::{MAGIC, ROLL_MAGIC};
 use shmlock_core::ticket::layout::ticket_magic;
 use shmlock_core::ticket::{
     LAST_NUMBER, Section, Ticket, TicketPlace, burial_of, next_life, next_number,
@@ -119,6 +119,7 @@ fn memory_of_something_else_is_refused_and_not_written_to() {
     for (magic, refused) in [
         (MAGIC, Error::NotALock { found: MAGIC }),
         (1, Error::NotALock { found: 1 }),
+        (ROLL_MAGIC, Error::NotALock { found: ROLL_MAGIC }),
         (ticket_magic(2), Error::OtherParties { found: 2 }),
         (ticket_magic(3) + (1 << 24), Error::OtherVersion { found: 2 }),
         // Not the advice that version 129 of the other lock has.

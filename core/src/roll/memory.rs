@@ -14,17 +14,19 @@ use core::ptr::NonNull;
 use super::Roll;
 use crate::error::Error;
 #[cfg(not(loom))]
-use crate::layout::{ROLL_ALIGN, roll_len};
-use crate::layout::{ROLL_MAGIC, SLOT_MAX, UNTOUCHED, is_magic_of_lock};
+use crate::layout::{ROLL_ALIGN, Words, roll_len};
+use crate::layout::{ROLL_MAGIC, SLOT_MAX, UNTOUCHED};
 use crate::sync::{AtomicU32, Relaxed};
 
-/// The first words of a roll.
+/// The first words of a roll. The magic word stands where that of a lock does, so that each refuses
+/// the memory of the other.
 #[repr(C)]
 #[derive(Debug)]
 #[cfg_attr(loom, derive(Default))]
 struct Header {
+    _before_magic: [AtomicU32; 2],
     magic: AtomicU32,
-    reserved: AtomicU32,
+    _after_magic: AtomicU32,
 }
 
 /// The words of one slot.
@@ -37,22 +39,14 @@ pub(super) struct SlotWords {
     pub(super) retired: AtomicU32,
 }
 
-impl SlotWords {
-    /// Returns `true` if this is slot 1 and a lock lies here instead of a roll.
-    fn is_magic_of_lock(&self) -> bool {
-        // Partner: `Region::mark`, `TicketRegion::at`. Relaxed: it orders nothing.
-        is_magic_of_lock(self.boots.load(Relaxed))
-    }
-}
-
 // The layout is a contract with programs compiled elsewhere.
 #[cfg(not(loom))]
 const _: () = {
-    assert!(size_of::<Header>() == 8 && align_of::<Header>() == ROLL_ALIGN);
+    assert!(size_of::<Header>() == roll_len(0) && align_of::<Header>() == ROLL_ALIGN);
     assert!(size_of::<SlotWords>() == 8 && align_of::<SlotWords>() == ROLL_ALIGN);
-    assert!(offset_of!(Header, magic) == 0 && offset_of!(SlotWords, boots) == 0);
-    assert!(offset_of!(SlotWords, retired) == 4);
-    assert!(offset_of!(RollMemory<1>, slots) == 8);
+    assert!(offset_of!(Header, magic) == offset_of!(Words, magic));
+    assert!(offset_of!(SlotWords, boots) == 0 && offset_of!(SlotWords, retired) == 4);
+    assert!(offset_of!(RollMemory<1>, slots) == roll_len(0));
 };
 
 /// Memory for a roll with the slots from 1 to `SLOTS`, for a `static` or a linker section. It
@@ -84,7 +78,7 @@ impl<const SLOTS: usize> RollMemory<SLOTS> {
         const ZERO: AtomicU32 = AtomicU32::new(0);
         let () = Self::SLOTS_EXIST;
         Self {
-            header: Header { magic: ZERO, reserved: ZERO },
+            header: Header { _before_magic: [ZERO; 2], magic: ZERO, _after_magic: ZERO },
             slots: [const { SlotWords { boots: ZERO, retired: ZERO } }; SLOTS],
         }
     }
@@ -136,7 +130,7 @@ impl<'a> Roll<'a> {
     /// # Errors
     /// Those of [`from_static`](Self::from_static).
     pub fn new<const SLOTS: usize>(memory: &'a RollMemory<SLOTS>) -> Result<Self, Error> {
-        memory.header.claim(&memory.slots)?;
+        memory.header.claim()?;
         Ok(Self::of_slots(&memory.slots))
     }
 
@@ -154,7 +148,7 @@ impl<'a> Roll<'a> {
     ///
     /// For as long as the roll, or any copy of it, is used:
     ///
-    /// * `len` bytes from `address` on, or the first 512 of them, are readable and writable. If
+    /// * `len` bytes from `address` on, or the first 520 of them, are readable and writable. If
     ///   they are a mapped file, it is not truncated.
     /// * All accesses to them, by any party, are atomic operations of 32 bits. Any values are
     ///   allowed.
@@ -168,37 +162,33 @@ impl<'a> Roll<'a> {
         if len < roll_len(1) {
             return Err(Error::RollTooShort { len });
         }
-        let slots = (len / size_of::<SlotWords>() - 1).min(usize::from(SLOT_MAX));
+        let slots = (len - size_of::<Header>()) / size_of::<SlotWords>();
+        let slots = slots.min(usize::from(SLOT_MAX));
         // SAFETY:
         // - aligned and long enough: checked above.
         // - readable, writable, accessed by atomics only, for `'a`: promised by the caller.
         // - every bit pattern is a valid `Header`: it consists of `AtomicU32` only, without
         //   padding.
         let header = unsafe { address.cast::<Header>().as_ref() };
-        // SAFETY: eight bytes further lies within `len`, which is sixteen or more.
+        // SAFETY: sixteen bytes further lies within `len`, which is 24 or more.
         let first = unsafe { address.add(size_of::<Header>()) };
         // SAFETY:
         // - `slots` times eight bytes from `first` on lie within `len`: calculated above; aligned
-        //   as `address` is, eight bytes further.
+        //   as `address` is, sixteen bytes further.
         // - readable, writable, accessed by atomics only, for `'a`: promised by the caller.
         // - every bit pattern is valid, as above.
         let slots = unsafe { NonNull::slice_from_raw_parts(first.cast(), slots).as_ref() };
-        header.claim(slots)?;
+        header.claim()?;
         Ok(Self::of_slots(slots))
     }
 }
 
 impl Header {
     /// Checks the magic word, and writes it if the memory is untouched.
-    ///
-    /// A free lock has zero there, too, and its own magic word where slot 1 has its boots.
-    fn claim(&self, slots: &[SlotWords]) -> Result<(), Error> {
+    fn claim(&self) -> Result<(), Error> {
         // Partner: the store below by others. Relaxed: it orders no other word, for all zero is
         // valid.
         match self.magic.load(Relaxed) {
-            UNTOUCHED if slots.first().is_some_and(SlotWords::is_magic_of_lock) => {
-                return Err(Error::NotARoll { found: UNTOUCHED });
-            }
             // No swap: all parties store the same value, and the memory may have no exclusives.
             UNTOUCHED => self.magic.store(ROLL_MAGIC, Relaxed),
             ROLL_MAGIC => {}

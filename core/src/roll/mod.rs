@@ -10,13 +10,15 @@
 //!
 //! | offset | word | written by |
 //! |---:|---|---|
-//! | 0 | magic: the bytes `S`, `H`, `R`, and the version | each party, the same value |
-//! | 4 | reserved, zero | nothing |
-//! | 8·s | boots: the number of the present boot of slot s, 0 = none yet | the core of slot s |
-//! | 8·s + 4 | retired: the last boot that was declared over, 0 = none | the supervisor of slot s |
+//! | 0, 4 | reserved, zero | nothing |
+//! | 8 | magic: the bytes `S`, `H`, `R`, and the version | each party, the same value |
+//! | 12 | reserved, zero | nothing |
+//! | 8·s + 8 | boots: the number of the present boot of slot s, 0 = none yet | the core of slot s |
+//! | 8·s + 12 | retired: the last boot that was declared over, 0 = none | the supervisor of slot s |
 //!
 //! All words are little-endian, of 32 bits. **All zero is a valid roll.** Each word of a slot has
-//! one writer. A roll of n slots has 8·(n + 1) bytes, 512 at most.
+//! one writer. A roll of n slots has 16 + 8·n bytes, 520 at most. The magic word stands where that
+//! of a lock does: each refuses the memory of the other.
 //!
 //! *Retired* names a boot and does not count. The core may be started while its supervisor stands
 //! between its last look and its store. The store then names the boot before, and says nothing of

@@ -90,8 +90,12 @@
 #define SHMLOCK_CORE_SLOT_MAX 63
 
 /*
- The bytes of a roll for each slot, and for its head: a roll of n slots has n + 1 times as many,
- aligned to 4. All zero is a roll without any boot.
+ The bytes of a roll before its slots. A roll is aligned to 4; all zero is one without any boot.
+ */
+#define SHMLOCK_CORE_ROLL_HEAD_LEN 16
+
+/*
+ The bytes of a roll for each slot, behind the first `SHMLOCK_CORE_ROLL_HEAD_LEN`.
  */
 #define SHMLOCK_CORE_ROLL_SLOT_LEN 8
 
@@ -213,7 +217,8 @@ enum shmlock_core_status
      */
     SHMLOCK_CORE_STATUS_OTHER_ROLL_VERSION = -18,
     /*
-     The roll has fewer bytes than twice `SHMLOCK_CORE_ROLL_SLOT_LEN`.
+     The roll has no room for one slot: `SHMLOCK_CORE_ROLL_HEAD_LEN` and
+     `SHMLOCK_CORE_ROLL_SLOT_LEN`.
      */
     SHMLOCK_CORE_STATUS_ROLL_TOO_SHORT = -19,
     /*

@@ -17,15 +17,17 @@ use crate::status::Status;
 
 /// The largest slot of a roll. The smallest is 1.
 pub const SHMLOCK_CORE_SLOT_MAX: u32 = 63;
-/// The bytes of a roll for each slot, and for its head: a roll of n slots has n + 1 times as many,
-/// aligned to 4. All zero is a roll without any boot.
+/// The bytes of a roll before its slots. A roll is aligned to 4; all zero is one without any boot.
+pub const SHMLOCK_CORE_ROLL_HEAD_LEN: usize = 16;
+
+/// The bytes of a roll for each slot, behind the first `SHMLOCK_CORE_ROLL_HEAD_LEN`.
 pub const SHMLOCK_CORE_ROLL_SLOT_LEN: usize = 8;
 
 // `cbindgen` reads numbers but does not calculate.
 const _: () = assert!(
     SHMLOCK_CORE_SLOT_MAX == layout::SLOT_MAX as u32
-        && SHMLOCK_CORE_ROLL_SLOT_LEN == layout::roll_len(0)
-        && SHMLOCK_CORE_ROLL_SLOT_LEN * 2 == layout::roll_len(1)
+        && SHMLOCK_CORE_ROLL_HEAD_LEN == layout::roll_len(0)
+        && SHMLOCK_CORE_ROLL_HEAD_LEN + SHMLOCK_CORE_ROLL_SLOT_LEN == layout::roll_len(1)
 );
 
 /// One boot of one core.

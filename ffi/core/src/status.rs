@@ -65,7 +65,8 @@ pub enum Status {
     NotARoll = -17,
     /// The memory holds a roll of another layout version. Use the same version on all sides.
     OtherRollVersion = -18,
-    /// The roll has fewer bytes than twice `SHMLOCK_CORE_ROLL_SLOT_LEN`.
+    /// The roll has no room for one slot: `SHMLOCK_CORE_ROLL_HEAD_LEN` and
+    /// `SHMLOCK_CORE_ROLL_SLOT_LEN`.
     RollTooShort = -19,
     /// The lock has tokens of boots, and this call has a plain one. Attach the handle with a boot
     /// (`shmlock_core_attach_boot`); or stop all parties and clear the region to zero.
@@ -167,7 +168,7 @@ const MESSAGES: [(Status, &CStr); 29] = [
     (Status::OtherRollVersion,
         c"the roll of boots has another layout version; use the same version on all sides"),
     (Status::RollTooShort,
-        c"the roll of boots is too short; give it 16 bytes, and 8 more for each further slot"),
+        c"the roll of boots is too short; give it 24 bytes, and 8 more for each further slot"),
     (Status::EpochTokens,
         c"the lock has tokens of boots, and the handle's is plain; attach it with a boot"),
     (Status::PlainTokens,

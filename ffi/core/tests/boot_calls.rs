@@ -111,7 +111,7 @@ fn the_roll_judges_no_owner_with_a_plain_token() {
     let mut owner = User::of(&machine.region, 2000);
     assert_eq!(owner.call(shmlock_core_try_acquire), Status::Ok);
     let held = machine.region.words();
-    machine.roll.set(8, 977);
+    machine.roll.set(16, 977);
     let mut waiter = User::of(&machine.region, 1);
     assert_eq!(machine.recover(&mut waiter), Status::PlainTokens);
     assert_eq!(machine.region.words(), held);
@@ -129,7 +129,7 @@ fn invalid_arguments_are_refused_and_change_nothing() {
         (address, 128, 1, null_mut(), Status::Null),
         (address, 128, 1, to.wrapping_byte_add(1), Status::Misaligned),
         (misaligned, 128, 1, to, Status::Misaligned),
-        (address, 15, 1, to, Status::RollTooShort),
+        (address, 23, 1, to, Status::RollTooShort),
         (address, 128, 0, to, Status::BadSlot),
         (address, 128, 64, to, Status::BadSlot),
         (address, 128, 257, to, Status::BadSlot),
@@ -140,10 +140,10 @@ fn invalid_arguments_are_refused_and_change_nothing() {
         }
     }
     assert_eq!(machine.roll.words(), vec![0; 33]);
-    // SAFETY: 16 bytes of atomics, and a `Boot`: the roll has one slot.
-    assert_eq!(unsafe { shmlock_core_begin_boot(address, 16, 2, to) }, Status::BadSlot);
+    // SAFETY: 24 bytes of atomics, and a `Boot`: the roll has one slot.
+    assert_eq!(unsafe { shmlock_core_begin_boot(address, 24, 2, to) }, Status::BadSlot);
     for (magic, refusal) in [(2, Status::NotARoll), (0x0252_4853, Status::OtherRollVersion)] {
-        machine.roll.set(0, magic);
+        machine.roll.set(8, magic);
         // SAFETY: 128 bytes of atomics, and a `Boot`.
         assert_eq!(unsafe { shmlock_core_begin_boot(address, 128, 1, to) }, refusal);
         let mut user = machine.attach(Boot { slot: 1, number: 1 }).0;
