@@ -30,10 +30,14 @@ impl Scenario<'_> {
         }
         self.crowd = None;
         // A sleeper that was awake meanwhile may have probed too early, or probed the keeper, which
-        // lives; it then sleeps once more.
+        // lives; it then sleeps once more. So does one that fell asleep before the last owner
+        // acquired: its first wake looks like one of a release.
         let are_asleep = were_asleep && self.sleepers.iter().all(asleep);
         let slept = self.sleeps_of_sleepers();
-        let slept_through = are_asleep && !self.keeper_holds && slept == slept_before;
+        let slept_through = are_asleep
+            && !self.keeper_holds
+            && slept == slept_before
+            && facts.acquisitions == self.acquisitions_before_sleep;
         let died = facts.word & DIED != 0 || self.names_child_or_dead(facts);
         assert!(
             died || facts.inside != u64::from(pid),
@@ -43,7 +47,11 @@ impl Scenario<'_> {
         let released = self.fate != Fate::Killed && !self.names_the_dead(facts);
         let dead = (self.names_child_or_dead(facts) && !released).then_some(facts.token());
 
+        // While the keeper holds the lock, a sleeper naps as often as it takes until its process
+        // watches.
+        let was_held = self.keeper_holds;
         self.keeper_releases();
+        let slept = if was_held { self.sleeps_of_sleepers() } else { slept };
         self.send_sleepers();
         let passages: Vec<Passage> =
             self.sleepers.iter_mut().map(|sleeper| Passage::of(&sleeper.done())).collect();

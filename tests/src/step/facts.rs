@@ -9,6 +9,8 @@ const TOKEN: u32 = DIED - 1;
 #[derive(Debug)]
 pub(super) struct Facts {
     pub(super) word: u32,
+    /// How often the lock has been acquired: the low half of the count.
+    pub(super) acquisitions: u32,
     pub(super) inside: u64,
     /// Critical sections that the child has finished.
     pub(super) done: u64,

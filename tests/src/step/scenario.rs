@@ -27,6 +27,8 @@ pub(super) struct Scenario<'a> {
     pub(super) keeper_holds: bool,
     /// `true` once the sleepers were told to lock.
     pub(super) sleepers_sent: bool,
+    /// How often the lock had been acquired when the sleepers had fallen asleep.
+    pub(super) acquisitions_before_sleep: u32,
     /// The bytes of the tokens of keeper and sleepers.
     pub(super) living: Vec<i64>,
     /// Process and token of the owner that was dead before the child.
@@ -56,6 +58,7 @@ impl<'a> Scenario<'a> {
             keeper_is_open: false,
             keeper_holds: false,
             sleepers_sent: false,
+            acquisitions_before_sleep: 0,
             living: Vec::new(),
             dead: None,
             crowd: None,
@@ -210,10 +213,11 @@ impl<'a> Scenario<'a> {
         }
     }
 
-    fn sleepers_fall_asleep(&self) {
+    fn sleepers_fall_asleep(&mut self) {
         for sleeper in &self.sleepers {
             proc::falls_asleep_on_a_word(sleeper.pid());
         }
+        self.acquisitions_before_sleep = self.facts().acquisitions;
     }
 
     pub(super) fn open_command(&self, interval: Duration) -> String {
@@ -239,9 +243,11 @@ impl<'a> Scenario<'a> {
     }
 
     pub(super) fn facts(&self) -> Facts {
-        let is_there = self.folder.file(LOCK).exists();
+        let file = self.folder.file(LOCK).exists().then(|| self.intruder());
+        let word_at = |offset| file.as_ref().map_or(0, |file| file.word_at(offset));
         Facts {
-            word: if is_there { self.intruder().owner_word() } else { 0 },
+            word: word_at(0),
+            acquisitions: word_at(4),
             inside: self.account.inside.load(Relaxed),
             done: self.account.done.load(Relaxed),
             rounds: self.account.rounds.load(Relaxed),
