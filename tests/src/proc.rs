@@ -33,15 +33,27 @@ pub fn sleeps_of_all_threads(pid: u32) -> u64 {
     statuses.filter_map(count).sum()
 }
 
-/// Waits until no thread of it has gone to sleep for a while: what began has ended.
+/// Waits until all its threads sleep, and have slept for a while: what began has ended.
+///
+/// That none goes to sleep does not suffice: on a busy machine a thread waits for a processor for
+/// as long.
 pub fn comes_to_rest(pid: u32) {
     /// Longer than the pauses between the steps of anything that begins.
     const REST: Duration = Duration::from_millis(60);
     until(|| {
         let before = sleeps_of_all_threads(pid);
         thread::sleep(REST); // the window in which nothing happens
-        sleeps_of_all_threads(pid) == before
+        // In this order: a thread that went to sleep before its state was read is counted.
+        !works(pid) && sleeps_of_all_threads(pid) == before
     });
+}
+
+/// Returns `true` if one of its threads runs, or waits for a processor, or for memory or a disk.
+fn works(pid: u32) -> bool {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("a living process").flatten();
+    // A thread may end meanwhile.
+    let mut stats = tasks.filter_map(|task| fs::read_to_string(task.path().join("stat")).ok());
+    stats.any(|stat| shows_state(&stat, 'R') || shows_state(&stat, 'D'))
 }
 
 /// Returns `true` if it is stopped by a signal. Until then it may read what is typed.
@@ -244,4 +256,34 @@ pub fn dump_threads() -> (String, Vec<u32>) {
         }
     }
     (lines, process_tree.split_off(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::comes_to_rest;
+    use crate::alone;
+    use crate::hostile::{Solo, fork};
+
+    /// Such a process does not go to sleep. Nor does one that waits for a processor.
+    #[test]
+    fn a_process_that_runs_is_not_at_rest() {
+        const LONG: Duration = Duration::from_millis(300);
+        alone!(|| {
+            let _fixture = Solo::new();
+            let process = fork(|line| {
+                line.wait();
+                let begin = Instant::now();
+                while begin.elapsed() < LONG {}
+                line.wait();
+            });
+            let begin = Instant::now();
+            process.line().ready();
+            comes_to_rest(process.pid().unsigned_abs());
+            assert!(begin.elapsed() >= LONG, "it runs still: {:?}", begin.elapsed());
+            process.line().ready();
+            process.ends_well();
+        });
+    }
 }
