@@ -2,15 +2,16 @@
 //! wake.
 
 use std::future::Future;
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
-use shmlock::{Error, ShmLock};
-use shmlock_tests::hostile::{Folder, Solo, fork};
-use shmlock_tests::proc::{falls_asleep_on_a_word, sleeps_on_words, threads_named};
+use shmlock::{Error, LockFuture, ShmLock, WaitStrategy};
+use shmlock_tests::hostile::{Denied, Folder, If, Intruder, Mode, Solo, WATCHERS, deny, fork};
+use shmlock_tests::proc::{comes_to_rest, falls_asleep_on_a_word, sleeps_on_words, threads_named};
 use shmlock_tests::{
     Capability, Fixture, TestWaker, actor, alone, can, poll, quietly, rounds, until,
 };
@@ -23,6 +24,48 @@ const NEVER: Duration = Duration::from_secs(3600);
 /// The name of the thread that sleeps for tasks.
 const HELPER: &str = "shmlock-async";
 
+/// Checks that a waiter is woken which is second in the kernel's queue, after a task that is
+/// dropped in `drop_around`. That is given the future, and what releases the lock.
+///
+/// No watch of the lock replaces a wake: this process can start no thread for it, and two processes
+/// seem to watch already. So after its first sleep, of a millisecond, each sleeps for an hour.
+fn wakes_the_next_waiter(drop_around: impl Fn(LockFuture<'_>, &mut dyn FnMut())) {
+    let fixture = Solo::new();
+    let (name, elsewhere) = (fixture.name("l"), fixture.name("elsewhere"));
+    let (mut holder, mut waiter) = (actor!("{name}"), actor!("{name} poll=3600000"));
+    let open = |name: &str, strategy| {
+        ShmLock::builder(name).poll_interval(NEVER).wait_strategy(strategy).open().expect(HERE)
+    };
+    let lock = open(&name, WaitStrategy::Futex);
+    let [there, there_too] = [(); 2].map(|()| open(&elsewhere, WaitStrategy::SleepPolling));
+    let file = Intruder::on(&Path::new("/dev/shm").join(format!("{name}.shmlock")));
+    assert!(file.lock(Mode::Write, &WATCHERS), "a process watches already");
+    let _guard = there.lock().expect("free");
+    let mut keeps_the_thread = there_too.lock_async();
+    assert!(poll(&mut keeps_the_thread, &TestWaker::new()).is_pending());
+    let denied = |call| Denied { call, when: If::Called, errno: libc::EAGAIN };
+    if !deny(&[denied(libc::SYS_clone), denied(libc::SYS_clone3)]) {
+        return;
+    }
+    for _ in 0..rounds(20) {
+        holder.ask("lock l");
+        let mut waiting = lock.lock_async();
+        let waker = TestWaker::new();
+        assert!(poll(&mut waiting, &waker).is_pending());
+        waker.wait(); // the first sleep is over
+        assert!(poll(&mut waiting, &TestWaker::new()).is_pending());
+        until(|| sleeps_on_words(HELPER));
+        drop_around(waiting, &mut || {
+            waiter.tell("lock l");
+            falls_asleep_on_a_word(waiter.pid());
+            comes_to_rest(waiter.pid());
+            holder.ask("release l");
+        });
+        waiter.done();
+        waiter.ask("release l");
+    }
+}
+
 /// The release wakes the first sleeper: the thread that sleeps for the task. If the task is dropped
 /// before it is polled, the wake is passed on to the next waiter.
 #[test]
@@ -30,24 +73,12 @@ fn a_future_dropped_after_its_wake_passes_the_wake_on() {
     if !can(Capability::SleepOnTwoWords) {
         return;
     }
-    let fixture = Fixture::new();
-    let name = fixture.name("l");
-    let (mut holder, mut waiter) = (actor!("{name}"), actor!("{name} poll=3600000"));
-    let lock = quietly(|| ShmLock::builder(&name).poll_interval(NEVER).open()).expect(HERE);
-    for _ in 0..rounds(20) {
-        holder.ask("lock l");
-        let waker = TestWaker::new();
-        let mut waiting = lock.lock_async();
-        assert!(poll(&mut waiting, &waker).is_pending());
-        waiter.tell("lock l");
-        falls_asleep_on_a_word(waiter.pid());
-        holder.ask("release l");
+    alone!(|| wakes_the_next_waiter(|waiting, release| {
+        release();
         // If the thread took the wake, the drop passes it on; otherwise the waiter was woken and
         // has the lock.
         drop(waiting);
-        waiter.done();
-        waiter.ask("release l");
-    }
+    }));
 }
 
 /// The thread keeps sleeping on the word of a dropped future, because it has other tasks to sleep
@@ -57,31 +88,10 @@ fn a_wake_for_a_future_that_was_dropped_is_passed_on_by_the_thread() {
     if !can(Capability::SleepOnTwoWords) {
         return;
     }
-    alone!(|| {
-        let fixture = Solo::new();
-        let (name, elsewhere) = (fixture.name("l"), fixture.name("elsewhere"));
-        let (mut holder, mut waiter) = (actor!("{name}"), actor!("{name} poll=3600000"));
-        let open = |name: &str| {
-            quietly(|| ShmLock::builder(name).poll_interval(NEVER).open()).expect(HERE)
-        };
-        let (lock, there, there_too) = (open(&name), open(&elsewhere), open(&elsewhere));
-        let _guard = there.lock().expect("free");
-        let waker = TestWaker::new();
-        let mut keeps_it_busy = there_too.lock_async();
-        assert!(poll(&mut keeps_it_busy, &waker).is_pending());
-        for _ in 0..rounds(20) {
-            holder.ask("lock l");
-            let mut waiting = lock.lock_async();
-            assert!(poll(&mut waiting, &waker).is_pending());
-            until(|| sleeps_on_words(HELPER));
-            drop(waiting);
-            waiter.tell("lock l");
-            falls_asleep_on_a_word(waiter.pid());
-            holder.ask("release l");
-            waiter.done();
-            waiter.ask("release l");
-        }
-    });
+    alone!(|| wakes_the_next_waiter(|waiting, release| {
+        drop(waiting);
+        release();
+    }));
 }
 
 #[test]
@@ -109,7 +119,9 @@ fn the_thread_ends_when_no_task_waits_and_starts_again_for_the_next() {
         let fixture = Solo::new();
         let name = fixture.name("l");
         let holder = ShmLock::open(&name).expect(HERE);
-        let lock = ShmLock::builder(&name).poll_interval(NEVER).open().expect(HERE);
+        // Else the wait would be over after a millisecond, and the thread soon after.
+        let polling = ShmLock::builder(&name).wait_strategy(WaitStrategy::SleepPolling);
+        let lock = polling.poll_interval(NEVER).open().expect(HERE);
         for _ in 0..3 {
             let guard = holder.lock().expect("free");
             let waker = TestWaker::new();

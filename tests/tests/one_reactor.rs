@@ -3,8 +3,9 @@
 use std::fs::read_dir;
 use std::sync::Barrier;
 use std::thread;
+use std::time::Duration;
 
-use shmlock::ShmLock;
+use shmlock::{ShmLock, WaitStrategy};
 use shmlock_tests::hostile::{Solo, fork};
 use shmlock_tests::{Capability, TestWaker, alone, can, poll, rounds};
 
@@ -14,10 +15,12 @@ fn threads() -> usize {
 }
 
 /// With two waiting threads, a closing handle would miss the waits of one of them. That thread
-/// would then read the owner word after it is unmapped. Each round is a fresh process.
+/// would then read the owner word after it is unmapped. Each round is a fresh process. The waits
+/// last for an hour, because the waiting thread ends soon after the last one.
 #[test]
 fn threads_that_begin_to_wait_at_once_share_one_waiting_thread() {
     const THREADS: usize = 4;
+    const HOUR: Duration = Duration::from_secs(3600);
     if !can(Capability::KeepMemoryFromChildren) {
         return;
     }
@@ -34,7 +37,10 @@ fn threads_that_begin_to_wait_at_once_share_one_waiting_thread() {
                         scope.spawn(|| {
                             let holder = ShmLock::open(&name).expect("a lock");
                             let _held = holder.try_lock().expect("a lock");
-                            let waiter = ShmLock::open(&name).expect("another handle");
+                            let waiter = ShmLock::builder(&name)
+                                .poll_interval(HOUR)
+                                .wait_strategy(WaitStrategy::SleepPolling);
+                            let waiter = waiter.open().expect("another handle");
                             let waker = TestWaker::new();
                             let mut waiting = waiter.lock_async();
                             start.wait();
