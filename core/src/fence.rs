@@ -16,7 +16,7 @@
 //! * `snapshot.rs`: one copy after the other;
 //! * `roll/mod.rs`: the boots;
 //! * `ticket/steps.rs`: the lines of the parties;
-//! * `ticket/region.rs`: burials, and the magic word by the barrier itself;
+//! * `ticket/region.rs`: burials, looks at deaths, and the magic word by the barrier itself;
 //! * of the crate `shmlock`, `layout/header.rs`: whether the data is created;
 //!   `remote/remoteproc.rs`: the state of a processor, after the memory.
 //!

@@ -271,6 +271,31 @@ fn a_dead_owner_is_named_whenever_no_other_party_is_inside() {
 }
 
 #[test]
+fn a_death_is_seen_from_outside_until_the_data_is_declared_consistent() {
+    let memory = TicketMemory::new();
+    let died = || region(&memory).owner_died();
+    let one = party(&memory, 1);
+    let guard = one.try_lock().expect("at rest").expect("free");
+    assert!(!died(), "an owner that lives");
+    drop(guard);
+    die_inside(&memory, 2);
+    assert!(!died(), "the party that is named may live");
+    let guard = one.lock_or_recover(&mut Spin::attempts(9), &mut Dead(2)).expect("proof");
+    assert!(died());
+    guard.declare_consistent().expect("held");
+    assert!(!died());
+    drop(guard);
+    assert!(!died(), "the dead party is named again, and its death is declared");
+    die_inside(&memory, 2);
+    region(&memory).bury(number(2), InnerShareable, &mut Dead(2)).expect("one of three");
+    assert!(died(), "no party is named");
+    let _back = party(&memory, 2).recover().expect("at rest");
+    assert!(died(), "counted");
+    one.try_lock().expect("at rest").expect("free").declare_consistent().expect("held");
+    assert!(!died());
+}
+
+#[test]
 fn what_is_no_such_lock_is_refused_and_not_written_to() {
     let memory = TicketMemory::<3>::new();
     let wrong = TicketLock::new(region(&memory), number(4)).map(drop);

@@ -129,8 +129,18 @@ fn memory_of_something_else_is_refused_and_not_written_to() {
         bank.0[MAGIC_AT].store(magic, Relaxed);
         let before = bank.all();
         assert_eq!(bank.region().map(drop), Err(refused));
+        assert_eq!(TicketRegion::existing(bank.place()).map(|_| ()), Err(refused));
         assert_eq!(bank.all(), before);
     }
+}
+
+#[test]
+fn a_look_at_untouched_memory_finds_no_lock_and_writes_nothing() {
+    let bank = Bank::new();
+    assert!(matches!(TicketRegion::existing(bank.place()), Ok(None)));
+    assert!(bank.all().iter().all(|&word| word == 0));
+    bank.region().unwrap();
+    assert!(matches!(TicketRegion::existing(bank.place()), Ok(Some(_))));
 }
 
 /// Parties 1 and 2 keep to the protocol. All other bytes are garbage.
@@ -163,7 +173,8 @@ fn garbage_outside_two_lines_never_lets_both_parties_in() {
             let other = second.lock(&mut Spin::attempts(3));
             assert!(!(held.is_ok() && other.is_ok()), "two holders: {:?}", bank.all());
             entered += u32::from(held.is_ok()) + u32::from(other.is_ok());
-            let _ = (region.holder(), region.acquisitions(), region.recoveries());
+            let _ =
+                (region.holder(), region.owner_died(), region.acquisitions(), region.recoveries());
         }
     }
     assert!(entered > rounds(20_000) / 10, "all were kept out: {entered}");

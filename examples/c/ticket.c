@@ -1,18 +1,20 @@
 /*
  A ticket lock, for memory on which compare-and-swap does not work between the parties: two parties
- count, then one dies in its critical section, and its supervisor buries it. Processes stand for the
- cores. Expected output:
+ count, then one dies in its critical section. Its supervisor acquires the lock by its proof of the
+ death, repairs the data, and buries the dead party for those that have no proof. Processes stand
+ for the cores. Expected output:
 
      two parties: 200000 counted
-     before the burial:
+     the supervisor, while the owner lives:
        another contender holds the lock; wait longer or try again
-     while the party lives:
-       the death of the party is not proven; nothing was changed
+     party 2 died: motor control
+     the supervisor, after its death:
+       the lock is held, but an owner died holding it; check the data, declare it consistent
+     party 1, without a proof:
+       another contender holds the lock; wait longer or try again
      the burial:
        done
-     the next owner:
-       the lock is held, but an owner died holding it; check the data, declare it consistent
-     the owner after that:
+     party 1, after it:
        done
  */
 
@@ -27,7 +29,7 @@
 
 #include <shmlock_core.h>
 
-enum { PARTIES = 3, SUPERVISOR = 3, INCREMENTS = 100 * 1000 };
+enum { PARTIES = 3, WORKER = 2, SUPERVISOR = 3, INCREMENTS = 100 * 1000 };
 enum { LEN = SHMLOCK_CORE_REGION_LEN + PARTIES * SHMLOCK_CORE_TICKET_LINE_LEN };
 
 /* All zero is a free lock and a count of zero. */
@@ -94,16 +96,59 @@ static void count(void)
     _exit(0);
 }
 
-/* The proof: the process has been waited for. Firmware reads the reset line of the core. */
-static bool has_ended(void *context, uint32_t party)
+/* Party 2 describes itself, and never leaves its critical section. */
+static void hold_for_ever(int inside)
 {
-    (void)party;
-    return waitpid(*(pid_t *)context, NULL, WNOHANG) > 0;
+    shmlock_core_record record = {.description = "motor control"};
+    check(shmlock_core_ticket_set_record(&lock, &record));
+    check(shmlock_core_ticket_try_acquire(&lock));
+    if (write(inside, "", 1) != 1)
+        exit(1);
+    for (;;)
+        pause();
 }
 
-static shmlock_core_status bury(uint32_t party, pid_t process)
+/* The proof: the process has ended. It has not been waited for, so the number is still its own.
+   Firmware reads the reset line of the core. */
+static bool has_ended(void *worker, uint32_t party)
 {
-    return shmlock_core_ticket_bury(shared->lock, LEN, PARTIES, party, has_ended, &process);
+    siginfo_t info = {0};
+    return party == WORKER &&
+           waitid(P_PID, (id_t) * (pid_t *)worker, &info, WEXITED | WNOWAIT | WNOHANG) == 0 &&
+           info.si_pid != 0; /* otherwise it lives, or this process cannot tell */
+}
+
+/* The same proof, for the acquisition. Until that has the lock, the record is the dead owner's. */
+static bool report_end(void *worker, uint32_t party)
+{
+    shmlock_core_holder holder;
+    if (!has_ended(worker, party))
+        return false;
+    check(shmlock_core_ticket_inspect(shared->lock, LEN, PARTIES, &holder));
+    if (holder.token == party && holder.recorded)
+        printf("party %u died: %s\n", (unsigned)party, holder.record.description);
+    return true;
+}
+
+static shmlock_core_status acquire_or_recover(pid_t worker)
+{
+    return shmlock_core_ticket_acquire_or_recover(&lock, report_end, &worker, 100,
+                                                  let_others_run, NULL);
+}
+
+/* Tries to acquire the lock as party 1, in a process of its own. */
+static void try_as_party_1(const char *what)
+{
+    fflush(stdout); /* before the child copies it */
+    pid_t child = fork_party(1);
+    if (child == 0) {
+        print(what, shmlock_core_ticket_try_acquire(&lock));
+        check(shmlock_core_ticket_detach(&lock));
+        exit(0);
+    }
+    int ended;
+    if (waitpid(child, &ended, 0) != child || ended != 0)
+        exit(1);
 }
 
 int main(void)
@@ -120,31 +165,27 @@ int main(void)
     while (wait(NULL) > 0)
         ;
     printf("two parties: %u counted\n", (unsigned)shared->counter);
-    fflush(stdout); /* before the next child copies it */
+    fflush(stdout);
 
-    pid_t dies = fork_party(2);
-    if (dies == 0) {
-        check(shmlock_core_ticket_try_acquire(&lock));
-        if (write(inside[1], "", 1) != 1)
-            exit(1);
-        for (;;)
-            pause();
-    }
+    pid_t worker = fork_party(WORKER);
+    if (worker == 0)
+        hold_for_ever(inside[1]);
     char byte;
     if (read(inside[0], &byte, 1) != 1)
         return 1;
     start(SUPERVISOR);
-    print("before the burial", shmlock_core_ticket_try_acquire(&lock));
-    print("while the party lives", bury(2, dies));
-    kill(dies, SIGKILL);
+    print("the supervisor, while the owner lives", acquire_or_recover(worker));
+    kill(worker, SIGKILL);
     siginfo_t info;
-    waitid(P_PID, (id_t)dies, &info, WEXITED | WNOWAIT); /* it has ended; `has_ended` sees it */
-    print("the burial", bury(2, dies));
-
-    print("the next owner", shmlock_core_ticket_try_acquire(&lock));
+    waitid(P_PID, (id_t)worker, &info, WEXITED | WNOWAIT); /* it has ended; `has_ended` sees it */
+    print("the supervisor, after its death", acquire_or_recover(worker));
     check(shmlock_core_ticket_declare_consistent(&lock)); /* after a look at the data */
     check(shmlock_core_ticket_release(&lock));
-    print("the owner after that", shmlock_core_ticket_try_acquire(&lock));
+
+    try_as_party_1("party 1, without a proof");
+    print("the burial", shmlock_core_ticket_bury(shared->lock, LEN, PARTIES, WORKER, has_ended,
+                                                 &worker));
+    try_as_party_1("party 1, after it");
     check(shmlock_core_ticket_detach(&lock));
     return 0;
 }

@@ -61,6 +61,33 @@ impl<'a, const N: usize> TicketRegion<'a, N> {
         Self { words: place.words() }.claim()
     }
 
+    /// Returns the lock at a place from outside Rust if it has been used as one; `None` if the
+    /// memory is untouched. Only reads, for callers that look at a lock without being a party.
+    ///
+    /// # Errors
+    /// Those of [`from_static`](Self::from_static).
+    ///
+    /// # Examples
+    /// ```
+    /// use core::ptr::NonNull;
+    /// use core::sync::atomic::AtomicU32;
+    /// use shmlock_core::ticket::{TicketPlace, TicketRegion};
+    ///
+    /// static BANK: [AtomicU32; 64] = [const { AtomicU32::new(0) }; 64];
+    ///
+    /// // SAFETY: 256 aligned bytes that live for ever and are accessed as atomics only.
+    /// let place = unsafe { TicketPlace::<2>::from_raw(NonNull::from(&BANK).cast(), 256) }?;
+    /// assert!(TicketRegion::existing(place)?.is_none());
+    /// TicketRegion::at(place)?; // a party attaches
+    /// assert!(TicketRegion::existing(place)?.is_some());
+    /// # Ok::<(), shmlock_core::Error>(())
+    /// ```
+    pub fn existing(place: TicketPlace<'a, N>) -> Result<Option<Self>, Error> {
+        let region = Self { words: place.words() };
+        // Partner: the store in `claim`. Relaxed: as there.
+        region.accept(region.words.shared.magic.load(Relaxed))
+    }
+
     /// Checks the magic word, and writes it if the memory is untouched.
     fn claim(self) -> Result<Self, Error> {
         let word = &self.words.shared.magic;
@@ -73,11 +100,17 @@ impl<'a, const N: usize> TicketRegion<'a, N> {
             barrier::full_system(); // partner: the same by others; the load below is after it
             found = word.load(Relaxed);
         }
-        match TicketMagic::decode(found, Self::PARTIES) {
-            TicketMagic::Ours => Ok(self),
+        self.accept(found)?.ok_or(Error::NotALock { found })
+    }
+
+    /// Judges the memory by its magic word; `None` if it is untouched.
+    fn accept(self, magic: u32) -> Result<Option<Self>, Error> {
+        match TicketMagic::decode(magic, Self::PARTIES) {
+            TicketMagic::Ours => Ok(Some(self)),
+            TicketMagic::Untouched => Ok(None),
             TicketMagic::OtherParties(found) => Err(Error::OtherParties { found }),
             TicketMagic::OtherVersion(found) => Err(Error::OtherVersion { found }),
-            TicketMagic::Foreign | TicketMagic::Untouched => Err(Error::NotALock { found }),
+            TicketMagic::Foreign => Err(Error::NotALock { found: magic }),
         }
     }
 
@@ -178,6 +211,10 @@ impl<'a, const N: usize> TicketRegion<'a, N> {
     /// Returns the party that is inside and not buried; of several, the one with the last number,
     /// for the others died there.
     fn owner(self) -> Option<Token> {
+        Some(token_of(NonZeroU16::new(self.ticket_of_owner()?.party)?))
+    }
+
+    fn ticket_of_owner(self) -> Option<Ticket> {
         let mut owner: Option<Ticket> = None;
         for (party, line) in self.lines() {
             // Partners: `enter`, `take`, `begin_life`, `bury`. Relaxed: a look that orders nothing.
@@ -188,7 +225,38 @@ impl<'a, const N: usize> TicketRegion<'a, N> {
                 owner = Some(ticket);
             }
         }
-        Some(token_of(NonZeroU16::new(owner?.party)?))
+        owner
+    }
+
+    /// Returns `true` if an owner died holding the lock, and the data has not been declared
+    /// consistent since. Changes nothing. Any caller, at any time; the owner itself asks its handle
+    /// or its guard.
+    ///
+    /// The party that [`holder`](Self::holder) names may be dead or alive: its own death is not in
+    /// the answer. The answer is `false`, too, if the lock changes hands during each of
+    /// [`READ_ATTEMPTS`] looks.
+    #[must_use]
+    pub fn owner_died(self) -> bool {
+        for _ in 0..READ_ATTEMPTS {
+            // All fences here pair with the release fences of `enter` and `leave`. An owner enters,
+            // is counted, and leaves: the count is read first and last.
+            let count = self.acquisitions();
+            FullSystem.acquire();
+            let owner = self.ticket_of_owner();
+            FullSystem.acquire();
+            let me = owner.map_or(0, |ticket| ticket.party);
+            let (if_alive, if_dead) = (self.deaths_seen_by(me), self.deaths_seen_by(0));
+            let declared = self.declared();
+            FullSystem.acquire();
+            let stays = self.ticket_of_owner() == owner;
+            FullSystem.acquire();
+            // Then no other party that lives was inside meanwhile.
+            if stays && self.acquisitions() == count {
+                return declared != if_alive && declared != if_dead;
+            }
+            spin_loop();
+        }
+        false
     }
 
     /// Buries a party that `liveness` proves dead: the others do not wait for it any more, until it

@@ -13,8 +13,9 @@
    attaches a handle with its own token. A handle lies in private memory, so that a child has a
    copy of it. A child of vfork(2), or of clone(2) with CLONE_VM, calls no function.
  * The end of a process or a thread, and exec(3), release nothing: the lock stays held. Another
-   contender with proof of the death recovers it (`shmlock_core_take_over`). The next contender
-   with the same token recovers it by acquiring.
+   contender with proof of the death recovers it (`shmlock_core_take_over`; of a ticket lock,
+   `shmlock_core_ticket_acquire_or_recover`). The next contender with the same token recovers it by
+   acquiring.
  * Threads. One thread at a time uses a handle. A handle may be passed to another thread while it
    holds the lock. Each thread that contends has a handle and a token of its own.
  * Signal and interrupt handlers. A handler on the thread, task or core that uses a handle may
@@ -22,9 +23,10 @@
    SHMLOCK_CORE_STATUS_IN_USE. Between two calls, a handler's call has the same effect as a call
    of the program. A handler must not wait: the interrupted code may hold what it waits for.
  * longjmp(3). A hold belongs to the handle, not to a function: a jump out of the critical section
-   leaves the lock held. A jump out of a wait callback, or out of a handler that interrupted a
-   call, is not allowed. It leaves the handle in use for ever. Attaching the handle again with the
-   same token repairs that; if the lock was held, the next acquisition then returns
+   leaves the lock held. A jump out of a callback, or out of a handler that interrupted a call, is
+   not allowed, nor is a C++ exception. It leaves the handle in use for ever, and the other parties
+   of a ticket lock may wait for it. Attaching the handle again with the same token or as the same
+   party repairs that; if the lock was held, the next acquisition then returns
    SHMLOCK_CORE_STATUS_OWNER_DIED.
  * Boots. Each start of a core begins one boot, once, and no start-up code clears the roll or its
    regions while another party may use them. A supervisor retires only a boot whose core does not
@@ -356,15 +358,17 @@ typedef struct {
  */
 typedef struct {
     /*
-     The owner's token. 0: the lock is free.
+     The owner's token; of a ticket lock, its party. 0: the lock is free.
      */
     uint32_t token;
     /*
-     Number of recoveries so far, modulo 2^32.
+     Number of recoveries so far, modulo 2^32. Of a ticket lock, the deaths of owners whose party
+     began another life.
      */
     uint32_t recoveries;
     /*
-     An owner died, and the data was not declared consistent since.
+     An owner died, and the data was not declared consistent since. The owner in `token` may be
+     dead as well: nothing in the memory tells.
      */
     bool owner_died;
     /*
@@ -407,7 +411,9 @@ typedef struct {
 
 /*
  Returns `true` if the party is dead at one instant of the call, and its stores have ended: the
- core is held in reset, its power is off, its process has been waited for.
+ core is held in reset, its power is off, its process has been waited for. Returns `false` if the
+ party lives, and if the callback cannot tell: **a party in doubt is alive**. A wrong proof makes
+ two owners.
 
  It must return normally, as `shmlock_core_wait_fn`.
  */
@@ -864,6 +870,19 @@ shmlock_core_status shmlock_core_ticket_attach(shmlock_core_ticket_t *lock,
 shmlock_core_status shmlock_core_ticket_begin_life(shmlock_core_ticket_t *lock);
 
 /*
+ Releases every hold of a handle and detaches it.
+
+ Never blocks; async-signal-safe; only the party itself.
+
+ Returns `SHMLOCK_CORE_STATUS_OK`; `_NULL`, `_MISALIGNED`, `_NOT_ATTACHED`, `_IN_USE`: nothing
+ was changed.
+
+ # Safety
+ For `lock`: see `shmlock_core_ticket_t`.
+ */
+shmlock_core_status shmlock_core_ticket_detach(shmlock_core_ticket_t *lock);
+
+/*
  Acquires the lock if it is free or already held by this handle. It may fail, too, if another
  party tries at the same time.
 
@@ -904,6 +923,60 @@ shmlock_core_status shmlock_core_ticket_acquire(shmlock_core_ticket_t *lock,
                                                 uint32_t waits,
                                                 shmlock_core_wait_fn wait,
                                                 void *context);
+
+/*
+ Acquires the lock as `shmlock_core_ticket_acquire` does, and passes the parties that
+ `is_dead(proof_context, party)` proves dead. If a dead party held the lock, the result is
+ `SHMLOCK_CORE_STATUS_OWNER_DIED`.
+
+ After each wait, `is_dead` is asked about the party in the way. So each dead party takes a wait,
+ or two if it died while it drew its number. The proof may end with the call of `is_dead`: a
+ party that starts again afterwards is not robbed, but waits for this one. Nothing is stored for
+ the dead party: other waiters need a proof of their own, or a burial
+ (`shmlock_core_ticket_bury`).
+
+ **The owner record of the dead party can be read until this call returns**: `is_dead` may call
+ `shmlock_core_ticket_inspect`. Neither callback uses the handle (`SHMLOCK_CORE_STATUS_IN_USE`),
+ and neither forks.
+
+ Blocks as long as `wait` and `is_dead` do, `waits` times; async-signal-safe if both are; only
+ the party itself.
+
+ Returns the same as `shmlock_core_ticket_try_acquire`; `_NULL`, too, without `is_dead`.
+
+ # Safety
+ That of `shmlock_core_ticket_acquire`. `is_dead` is NULL, or meets `shmlock_core_is_dead_fn` and
+ accepts `proof_context`.
+ */
+shmlock_core_status shmlock_core_ticket_acquire_or_recover(shmlock_core_ticket_t *lock,
+                                                           shmlock_core_is_dead_fn is_dead,
+                                                           void *proof_context,
+                                                           uint32_t waits,
+                                                           shmlock_core_wait_fn wait,
+                                                           void *context);
+
+/*
+ Acquires the lock if it is free, already held by this handle, or only the party `dead` is in the
+ way, **which the caller knows to be dead**.
+
+ The proof is the caller's: a core held in reset, a process that `waitpid` has returned. From
+ before the call until after it, the party stays dead and its stores have ended: the core is not
+ started. A wrong proof makes two owners. (The proof of a callback may be shorter:
+ `shmlock_core_ticket_acquire_or_recover`.)
+
+ The owner record of the dead party can be read before the call, by
+ `shmlock_core_ticket_inspect`.
+
+ Never blocks; async-signal-safe; only the party itself.
+
+ Returns the same as `shmlock_core_ticket_try_acquire`: `SHMLOCK_CORE_STATUS_OWNER_DIED` if
+ `dead` held the lock, or if the data was not declared consistent after an earlier death; `_BUSY`
+ if another party is in the way. `_BAD_PARTY` if the lock has no party `dead`.
+
+ # Safety
+ For `lock`: see `shmlock_core_ticket_t`.
+ */
+shmlock_core_status shmlock_core_ticket_take_over(shmlock_core_ticket_t *lock, uint32_t dead);
 
 /*
  Releases one hold. After the last release, the lock is free.
@@ -971,17 +1044,46 @@ shmlock_core_status shmlock_core_ticket_fencing_token(const shmlock_core_ticket_
 shmlock_core_status shmlock_core_ticket_declare_consistent(shmlock_core_ticket_t *lock);
 
 /*
- Releases every hold of a handle and detaches it.
+ Writes to `holder` the owner of the ticket lock of `parties` in the `len` bytes at `address`,
+ without a handle or a party. Only reads the memory, so a debugger or a supervisor can call it at
+ any time, and an `is_dead` callback during the call that asks it. The result may be out of date
+ when the call returns.
+
+ A dead owner is named until another party holds the lock, and again after that one's release;
+ until it begins another life, or is buried. Its record can be read until another party acquires
+ the lock.
+
+ Never blocks; async-signal-safe; any caller.
+
+ Returns `SHMLOCK_CORE_STATUS_OK`; `_NULL`, `_MISALIGNED`, `_TOO_SHORT`, `_NOT_A_LOCK`,
+ `_OTHER_VERSION`, `_OTHER_PARTIES`, `_BAD_PARTIES`: `holder` is unchanged.
+
+ # Safety
+ Unless the address is refused, `len` bytes at it are readable, and are written by 32-bit
+ accesses only. Unless it is refused, `holder` points to a `shmlock_core_holder`.
+ */
+shmlock_core_status shmlock_core_ticket_inspect(const void *address,
+                                                size_t len,
+                                                uint32_t parties,
+                                                shmlock_core_holder *holder);
+
+/*
+ Sets the owner record of this handle: at once if it holds the lock, and from its next
+ acquisition on. With NULL, others read only the number of its party.
+
+ An acquisition then takes about thirty more stores if another party held the lock meanwhile.
 
  Never blocks; async-signal-safe; only the party itself.
 
- Returns `SHMLOCK_CORE_STATUS_OK`; `_NULL`, `_MISALIGNED`, `_NOT_ATTACHED`, `_IN_USE`: nothing
- was changed.
+ Returns `SHMLOCK_CORE_STATUS_OK`; `_BAD_DESCRIPTION`; `_MISALIGNED`; for `lock` `_NULL`,
+ `_MISALIGNED`, `_NOT_ATTACHED`, `_IN_USE`.
 
  # Safety
- For `lock`: see `shmlock_core_ticket_t`.
+ For `lock`: see `shmlock_core_ticket_t`. `record` is NULL, or refused, or points to a
+ `shmlock_core_record`.
  */
-shmlock_core_status shmlock_core_ticket_detach(shmlock_core_ticket_t *lock);
+shmlock_core_status shmlock_core_ticket_set_record(shmlock_core_ticket_t *lock,
+                                                   const shmlock_core_record *record);
 
 /*
  Buries a party of the ticket lock of `parties` in the `len` bytes at `address`, if

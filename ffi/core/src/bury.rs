@@ -1,41 +1,16 @@
 //! Buries a dead party of a ticket lock, by a proof of the caller's.
 
-#![allow(
-    unsafe_code,
-    reason = "exports a symbol by its name, takes pointers from C and calls C back"
-)]
+#![allow(unsafe_code, reason = "exports a symbol by its name and takes pointers from C")]
 
 use core::ffi::c_void;
 use core::num::NonZeroU16;
 
-use shmlock_core::Token;
-use shmlock_core::contend::Liveness;
 use shmlock_core::fence::FullSystem;
 
+use crate::proof::{IsDeadFn, Proof};
 use crate::status::Status;
 use crate::ticket::party;
 use crate::ticket_handle::Place;
-
-/// Returns `true` if the party is dead at one instant of the call, and its stores have ended: the
-/// core is held in reset, its power is off, its process has been waited for.
-///
-/// It must return normally, as `shmlock_core_wait_fn`.
-pub type IsDeadFn = Option<unsafe extern "C" fn(context: *mut c_void, party: u32) -> bool>;
-
-/// Proof of death by a C callback.
-struct Proof {
-    is_dead: unsafe extern "C" fn(*mut c_void, u32) -> bool,
-    context: *mut c_void,
-}
-
-impl Liveness for Proof {
-    fn while_dead<R>(&mut self, owner: Token, act: impl FnOnce() -> R) -> Option<R> {
-        // SAFETY: a function of this type, and a context that it accepts: guaranteed by the caller
-        // of `shmlock_core_ticket_bury`.
-        let dead = unsafe { (self.is_dead)(self.context, owner.get()) };
-        dead.then(act)
-    }
-}
 
 /// Buries a party of the ticket lock of `N` parties at a place.
 ///
@@ -97,7 +72,7 @@ pub unsafe extern "C" fn shmlock_core_ticket_bury(
             _ => return Err(Status::BadParties),
         };
         // SAFETY: guaranteed by the caller.
-        unsafe { bury(Place { address, len }, party, Proof { is_dead, context }) }
+        unsafe { bury(Place { address, len }, party, Proof::by(is_dead, context)) }
     };
     bury().into()
 }

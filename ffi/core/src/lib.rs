@@ -17,7 +17,11 @@
 //! | [`roll`] | boots of cores |
 //! | [`record`] | the owner record |
 //! | [`ticket_handle`] | the handle of a ticket lock, for each number of parties |
-//! | [`ticket`] | the calls of a ticket lock |
+//! | [`ticket`] | attaching a handle to a ticket lock, its lives, and detaching it |
+//! | [`proof`] | the proof that a party of a ticket lock is dead |
+//! | [`ticket_acquire`] | acquiring a ticket lock, waiting, recovering |
+//! | [`ticket_hold`] | calls of an owner of a ticket lock |
+//! | [`ticket_record`] | the owner record of a ticket lock |
 //! | [`bury`] | burying a dead party of a ticket lock |
 
 #![no_std]
@@ -53,6 +57,14 @@ pub mod roll;
 pub mod ticket_handle;
 
 pub mod ticket;
+
+pub mod proof;
+
+pub mod ticket_acquire;
+
+pub mod ticket_hold;
+
+pub mod ticket_record;
 
 pub mod bury;
 

@@ -45,11 +45,13 @@ const _: () = assert!(DESCRIPTION_MAX + 1 == 64);
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Holder {
-    /// The owner's token. 0: the lock is free.
+    /// The owner's token; of a ticket lock, its party. 0: the lock is free.
     pub token: u32,
-    /// Number of recoveries so far, modulo 2^32.
+    /// Number of recoveries so far, modulo 2^32. Of a ticket lock, the deaths of owners whose party
+    /// began another life.
     pub recoveries: u32,
-    /// An owner died, and the data was not declared consistent since.
+    /// An owner died, and the data was not declared consistent since. The owner in `token` may be
+    /// dead as well: nothing in the memory tells.
     pub owner_died: bool,
     /// `record` is the owner's. If false, the owner has none or is writing it, and `record` is
     /// zero.
@@ -100,6 +102,40 @@ impl Record {
     }
 }
 
+impl Holder {
+    pub(crate) fn of(
+        holder: Option<&shmlock_core::record::Holder>,
+        recoveries: u32,
+        owner_died: bool,
+    ) -> Self {
+        let record = holder.and_then(|holder| holder.record.as_ref());
+        Self {
+            token: holder.map_or(0, |holder| holder.token.get()),
+            recoveries,
+            owner_died,
+            recorded: record.is_some(),
+            record: record.map_or(NOTHING, Record::of),
+        }
+    }
+}
+
+/// Returns a copy of the record at an address from C; `None` for NULL.
+///
+/// # Errors
+/// [`Status::Misaligned`], [`Status::BadDescription`].
+///
+/// # Safety
+/// `record` is NULL, or misaligned, or points to a readable `Record`.
+pub(crate) unsafe fn read_record(
+    record: *const Record,
+) -> Result<Option<shmlock_core::Record>, Status> {
+    if record.is_null() {
+        return Ok(None);
+    }
+    // SAFETY: guaranteed by the caller.
+    unsafe { read(record) }?.to_core().map(Some)
+}
+
 /// Returns a private copy of the region at `address`, without checking that it is a lock.
 ///
 /// # Errors
@@ -147,13 +183,10 @@ pub(crate) fn look(copy: &RegionMemory, fence: FenceScope) -> Result<Holder, Sta
         }
         Err(error) => return Err(error.into()),
     };
-    let record = holder.and_then(|holder| holder.record);
+    // The word decides on the owner: the reader of the record may have given up.
     Ok(Holder {
         token: word.owner().map_or(0, Token::get),
-        recoveries,
-        owner_died: word.owner_died(),
-        recorded: record.is_some(),
-        record: record.as_ref().map_or(NOTHING, Record::of),
+        ..Holder::of(holder.as_ref(), recoveries, word.owner_died())
     })
 }
 
@@ -208,12 +241,8 @@ pub unsafe extern "C" fn shmlock_core_set_record(
     record: *const Record,
 ) -> Status {
     let set_record = || {
-        let record = if record.is_null() {
-            None
-        } else {
-            // SAFETY: guaranteed by the caller.
-            Some(unsafe { read(record) }?.to_core()?)
-        };
+        // SAFETY: guaranteed by the caller.
+        let record = unsafe { read_record(record) }?;
         let set = |lock: &mut handle::Lock, _: ForkCheck| {
             lock.set_record(record);
             Ok(Status::Ok)

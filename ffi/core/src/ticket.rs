@@ -1,4 +1,5 @@
-//! Exports the ticket lock: for memory on which compare-and-swap does not work between the parties.
+//! Attaches a handle to a ticket lock: for memory on which compare-and-swap does not work between
+//! the parties. Begins a life, and detaches the handle.
 
 #![allow(unsafe_code, reason = "exports symbols by their names and takes pointers from C")]
 
@@ -9,11 +10,10 @@ use shmlock_core::Error;
 use shmlock_core::layout::REGION_LEN;
 use shmlock_core::ticket::layout;
 
-use crate::acquire::{Callback, WaitFn};
 use crate::fence_scope::scope;
 use crate::fork::ForkCheck;
 use crate::handle;
-use crate::pointer::{checked, write};
+use crate::pointer::checked;
 use crate::status::Status;
 use crate::ticket_handle::{Place, TicketHandle, Tickets, of_each};
 
@@ -94,9 +94,9 @@ pub unsafe extern "C" fn shmlock_core_ticket_attach(
 ///
 /// # Safety
 /// The contract of [`TicketHandle`].
-unsafe fn with<R>(
+pub(crate) unsafe fn with<R>(
     lock: *const TicketHandle,
-    act: impl FnOnce(&Tickets) -> Result<R, Status>,
+    act: impl FnOnce(&mut Tickets) -> Result<R, Status>,
 ) -> Result<R, Status> {
     // SAFETY: guaranteed by the caller; a `TicketHandle` begins with its `Handle`.
     unsafe { handle::with_kind(lock.cast(), |tickets: &mut Tickets, _: ForkCheck| act(tickets)) }
@@ -117,155 +117,9 @@ unsafe fn with<R>(
 /// For `lock`: see `shmlock_core_ticket_t`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn shmlock_core_ticket_begin_life(lock: *mut TicketHandle) -> Status {
-    let begin = |tickets: &Tickets| Ok(of_each!(tickets, lock => lock.recover())?);
+    let begin = |tickets: &mut Tickets| Ok(of_each!(tickets, lock => lock.recover())?);
     // SAFETY: guaranteed by the caller.
     unsafe { with(lock, begin) }.map(|_: bool| Status::Ok).into()
-}
-
-/// Acquires the lock if it is free or already held by this handle. It may fail, too, if another
-/// party tries at the same time.
-///
-/// Never blocks; async-signal-safe; only the party itself.
-///
-/// Holds nest: each acquisition needs one release.
-///
-/// Returns `SHMLOCK_CORE_STATUS_OK` or `_OWNER_DIED`: acquired. Not acquired: `_BUSY`;
-/// `_NESTING_TOO_DEEP`; `_NULL`, `_MISALIGNED`, `_NOT_ATTACHED`, `_IN_USE`.
-///
-/// # Safety
-/// For `lock`: see `shmlock_core_ticket_t`.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn shmlock_core_ticket_try_acquire(lock: *mut TicketHandle) -> Status {
-    // SAFETY: guaranteed by the caller; without a callback.
-    unsafe { shmlock_core_ticket_acquire(lock, 0, None, core::ptr::null_mut()) }
-}
-
-/// Acquires the lock, calling `wait(context, ..)` after each look at a party in the way, at most
-/// `waits` times. Without a callback (NULL) it spins. First come, first served. A party that has
-/// been buried (`shmlock_core_ticket_bury`) is passed.
-///
-/// In the callback's argument, `owner` is the party in the way, and `word` is a word that this
-/// party will change. `shmlock_core_set_waiters` changes nothing: the callback sleeps for an
-/// interval, or until the releasing party rings (`shmlock_core_ticket_has_waiters`).
-///
-/// **The callback does not fork**, nor a signal handler that interrupts the call: the child would
-/// give up the place of its parent, and then two owners are possible.
-///
-/// Blocks as long as `wait` does, `waits` times; async-signal-safe if `wait` is; only the party
-/// itself.
-///
-/// Returns the same as `shmlock_core_ticket_try_acquire`.
-///
-/// # Safety
-/// For `lock`: see `shmlock_core_ticket_t`. `wait` is NULL, or meets `shmlock_core_wait_fn` and
-/// accepts `context`.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn shmlock_core_ticket_acquire(
-    lock: *mut TicketHandle,
-    waits: u32,
-    wait: WaitFn,
-    context: *mut c_void,
-) -> Status {
-    let mut wait = Callback::new(waits, wait, context);
-    let acquire = |tickets: &Tickets| {
-        of_each!(tickets, lock => {
-            lock.acquire(&mut wait)?;
-            Ok(if lock.owner_died() { Status::OwnerDied } else { Status::Ok })
-        })
-    };
-    // SAFETY: guaranteed by the caller.
-    unsafe { with(lock, acquire) }.into()
-}
-
-/// Releases one hold. After the last release, the lock is free.
-///
-/// Never blocks; async-signal-safe; only the party itself. It wakes no waiter: see
-/// `shmlock_core_ticket_has_waiters`.
-///
-/// Returns `SHMLOCK_CORE_STATUS_OK`; `_NOT_HELD`; `_NULL`, `_MISALIGNED`, `_NOT_ATTACHED`,
-/// `_IN_USE`.
-///
-/// # Safety
-/// For `lock`: see `shmlock_core_ticket_t`.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn shmlock_core_ticket_release(lock: *mut TicketHandle) -> Status {
-    let release = |tickets: &Tickets| Ok(of_each!(tickets, lock => lock.release())?);
-    // SAFETY: guaranteed by the caller.
-    unsafe { with(lock, release) }.map(|()| Status::Ok).into()
-}
-
-/// Returns `true` if another party contends now. Asked after a release, it tells whether to ring:
-/// an interrupt to the other core, or an event. A dead party contends, too, until it comes back.
-///
-/// Never blocks; async-signal-safe; only the party itself. Returns `false` for a handle that is not
-/// attached or in use.
-///
-/// # Safety
-/// For `lock`: see `shmlock_core_ticket_t`.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn shmlock_core_ticket_has_waiters(lock: *const TicketHandle) -> bool {
-    let has_waiters = |tickets: &Tickets| Ok(of_each!(tickets, lock => lock.has_waiters()));
-    // SAFETY: guaranteed by the caller.
-    unsafe { with(lock, has_waiters) }.unwrap_or(false)
-}
-
-/// Returns `true` if this handle holds the lock. Returns `false` for a handle that is not attached
-/// or in use.
-///
-/// Never blocks; async-signal-safe; only the party itself.
-///
-/// # Safety
-/// For `lock`: see `shmlock_core_ticket_t`.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn shmlock_core_ticket_is_held(lock: *const TicketHandle) -> bool {
-    let is_held = |tickets: &Tickets| Ok(of_each!(tickets, lock => lock.is_held()));
-    // SAFETY: guaranteed by the caller.
-    unsafe { with(lock, is_held) }.unwrap_or(false)
-}
-
-/// Writes to `number` the fencing token of the current hold, as `shmlock_core_fencing_token` does.
-///
-/// Never blocks; async-signal-safe; only the party itself.
-///
-/// Returns `SHMLOCK_CORE_STATUS_OK`; `_NOT_HELD`; `_NULL`, `_MISALIGNED`, `_NOT_ATTACHED`,
-/// `_IN_USE`.
-///
-/// # Safety
-/// For `lock`: see `shmlock_core_ticket_t`. Unless it is refused, `number` points to a `uint64_t`.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn shmlock_core_ticket_fencing_token(
-    lock: *const TicketHandle,
-    number: *mut u64,
-) -> Status {
-    let fencing_token = || {
-        checked(number)?;
-        let token = |tickets: &Tickets| {
-            of_each!(tickets, lock => lock.fencing_token()).ok_or(Status::NotHeld)
-        };
-        // SAFETY: guaranteed by the caller.
-        let token = unsafe { with(lock, token) }?;
-        // SAFETY: guaranteed by the caller.
-        unsafe { write(number, token) }?;
-        Ok(Status::Ok)
-    };
-    fencing_token().into()
-}
-
-/// Declares the protected data consistent after a death: later owners do not receive
-/// `SHMLOCK_CORE_STATUS_OWNER_DIED` any more.
-///
-/// Never blocks; async-signal-safe; only the party itself, while it holds the lock.
-///
-/// Returns `SHMLOCK_CORE_STATUS_OK`; `_NOT_HELD`; `_NULL`, `_MISALIGNED`, `_NOT_ATTACHED`,
-/// `_IN_USE`.
-///
-/// # Safety
-/// For `lock`: see `shmlock_core_ticket_t`.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn shmlock_core_ticket_declare_consistent(lock: *mut TicketHandle) -> Status {
-    let declare = |tickets: &Tickets| Ok(of_each!(tickets, lock => lock.declare_consistent())?);
-    // SAFETY: guaranteed by the caller.
-    unsafe { with(lock, declare) }.map(|()| Status::Ok).into()
 }
 
 /// Releases every hold of a handle and detaches it.

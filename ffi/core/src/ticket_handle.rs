@@ -79,11 +79,32 @@ impl Place {
         let address = NonNull::new(self.address.cast()).ok_or(Status::Null)?;
         // SAFETY: guaranteed by the caller.
         let place = unsafe { TicketPlace::from_raw(address, self.len) }?;
-        TicketRegion::at(place).map_err(|error| match error {
-            // Not the version by which a region with tokens of boots is known.
-            Error::OtherVersion { .. } => Status::OtherVersion,
-            error => error.into(),
-        })
+        TicketRegion::at(place).map_err(refusal)
+    }
+
+    /// Returns the ticket lock at this place, or `None` if the memory is untouched. Only reads.
+    ///
+    /// # Errors
+    /// Those of [`region`](Self::region).
+    ///
+    /// # Safety
+    /// Unless it is refused, the memory is readable for as long as the result is used. It is
+    /// written by 32-bit accesses only, and not by way of the result.
+    pub(crate) unsafe fn existing<const N: usize>(
+        self,
+    ) -> Result<Option<TicketRegion<'static, N>>, Status> {
+        let address = NonNull::new(self.address.cast()).ok_or(Status::Null)?;
+        // SAFETY: guaranteed by the caller; without a store, the memory need not be writable.
+        let place = unsafe { TicketPlace::from_raw(address, self.len) }?;
+        TicketRegion::existing(place).map_err(refusal)
+    }
+}
+
+fn refusal(error: Error) -> Status {
+    match error {
+        // Not the version by which a region with tokens of boots is known.
+        Error::OtherVersion { .. } => Status::OtherVersion,
+        error => error.into(),
     }
 }
 
@@ -119,6 +140,15 @@ impl Tickets {
             _ => Err(Status::BadParties),
         }
     }
+
+    /// Returns the number of parties.
+    pub(crate) fn parties(&self) -> u16 {
+        of_each!(self, lock => parties_of(lock))
+    }
+}
+
+fn parties_of<const N: usize>(_: &Of<N>) -> u16 {
+    TicketRegion::<N>::PARTIES.into()
 }
 
 /// Returns the lock of `N` parties at a place.

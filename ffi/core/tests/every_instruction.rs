@@ -16,6 +16,7 @@ use core::ptr::{null, null_mut};
 use std::num::NonZeroU16;
 use std::sync::Once;
 
+use common::tickets::Tickets;
 use common::{Function, Memory, User};
 use shmlock_core::{Error, Region, RegionLock, RegionMemory, TicketMemory};
 use shmlock_core_c::acquire::shmlock_core_try_acquire;
@@ -23,11 +24,10 @@ use shmlock_core_c::attach::shmlock_core_detach;
 use shmlock_core_c::handle::Handle;
 use shmlock_core_c::hold::shmlock_core_release;
 use shmlock_core_c::status::Status;
-use shmlock_core_c::ticket::{
-    shmlock_core_ticket_attach, shmlock_core_ticket_begin_life, shmlock_core_ticket_release,
-    shmlock_core_ticket_try_acquire,
-};
+use shmlock_core_c::ticket::{shmlock_core_ticket_attach, shmlock_core_ticket_begin_life};
+use shmlock_core_c::ticket_acquire::shmlock_core_ticket_try_acquire;
 use shmlock_core_c::ticket_handle::TicketHandle;
+use shmlock_core_c::ticket_hold::shmlock_core_ticket_release;
 
 /// The distance between interrupted instructions. An unoptimised call has thousands, of which these
 /// tests take a sample; `ci/ffi.sh` runs them in the release build, after every instruction.
@@ -50,6 +50,7 @@ thread_local! {
     static HANDLE: Cell<*mut Handle> = const { Cell::new(null_mut()) };
     static LOCK: Cell<*const RegionLock<'static>> = const { Cell::new(null()) };
     static TICKET: Cell<*mut TicketHandle> = const { Cell::new(null_mut()) };
+    static OWNERS: Cell<Owners> = const { Cell::new(Owners([null_mut(); 2], 1, 0)) };
     static RESULT: Cell<Option<Status>> = const { Cell::new(None) };
     static COUNTS: Cell<[u32; 2]> = const { Cell::new([0; 2]) };
 }
@@ -262,4 +263,43 @@ fn a_handler_that_leaves_the_handle_as_it_found_it_disturbs_no_call_of_a_ticket_
     assert!(refused > 20 && acquired > 20, "{refused} refused, {acquired} acquired");
     assert_eq!(call(shmlock_core_ticket_release, one), Status::NotHeld);
     assert_eq!(call(shmlock_core_ticket_try_acquire, rival), Status::Ok);
+}
+
+/// Two handles that hold the lock in turn, the number of instructions between two changes, and that
+/// of those so far.
+#[derive(Clone, Copy)]
+struct Owners([*mut TicketHandle; 2], usize, usize);
+
+/// Releases the lock, or acquires it by the next handle, after so many instructions.
+fn change_owner() {
+    let Owners(handles, interval, instructions) = OWNERS.get();
+    OWNERS.set(Owners(handles, interval, instructions + 1));
+    if instructions % interval == 0 {
+        let change = instructions / interval;
+        let handle = handles[change / 2 % 2];
+        let function = [shmlock_core_ticket_try_acquire, shmlock_core_ticket_release][change % 2];
+        // SAFETY: a handle of this thread.
+        assert_eq!(unsafe { function(handle) }, Status::Ok);
+    }
+}
+
+#[test]
+fn owners_that_live_are_taken_for_no_death_while_the_lock_moves_during_a_look() {
+    let mut longest = 0;
+    // From short ones to those of a whole look, in this build.
+    let (first, step, count) =
+        if cfg!(debug_assertions) { (5 * STRIDE, 6 * STRIDE, 2) } else { (20, 7, 60) };
+    for interval in (first..).step_by(step).take(count) {
+        let memory = Tickets::zeroed();
+        let parties = [memory.party(3, 1), memory.party(3, 2)];
+        OWNERS.set(Owners([parties[0].0, parties[1].0], interval, 0));
+        let mut holder = None;
+        interrupted(0, true, change_owner, || holder = Some(memory.inspect()));
+        let Owners(_, _, instructions) = OWNERS.get();
+        let died = holder.expect("called").map(|holder| holder.owner_died);
+        assert_eq!(died, Ok(false), "every {interval} of {instructions} instructions");
+        longest = longest.max(instructions / interval);
+    }
+    OWNERS.set(Owners([null_mut(); 2], 1, 0));
+    assert!(longest > 5, "the lock changed hands {longest} times");
 }

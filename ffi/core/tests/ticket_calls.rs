@@ -6,119 +6,24 @@ mod common;
 
 use core::ffi::c_void;
 use core::ptr::{from_mut, null_mut};
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 
+use common::tickets::{FUNCTIONS, Party, Tickets};
 use common::{Memory, User};
-use shmlock_core_c::acquire::{WaitContext, WaitFn, shmlock_core_try_acquire};
+use shmlock_core_c::acquire::{WaitContext, shmlock_core_try_acquire};
 use shmlock_core_c::attach::shmlock_core_attach;
-use shmlock_core_c::bury::{IsDeadFn, shmlock_core_ticket_bury};
+use shmlock_core_c::bury::shmlock_core_ticket_bury;
 use shmlock_core_c::fence_scope::SHMLOCK_CORE_FULL_SYSTEM as SCOPE;
 use shmlock_core_c::status::Status;
 use shmlock_core_c::ticket::{
-    shmlock_core_ticket_acquire, shmlock_core_ticket_attach, shmlock_core_ticket_begin_life,
-    shmlock_core_ticket_declare_consistent, shmlock_core_ticket_detach,
-    shmlock_core_ticket_fencing_token, shmlock_core_ticket_has_waiters,
-    shmlock_core_ticket_is_held, shmlock_core_ticket_release, shmlock_core_ticket_try_acquire,
+    shmlock_core_ticket_attach, shmlock_core_ticket_begin_life, shmlock_core_ticket_detach,
 };
+use shmlock_core_c::ticket_acquire::shmlock_core_ticket_try_acquire;
 use shmlock_core_c::ticket_handle::TicketHandle;
-
-/// Memory for eight parties, and one more word for misaligned accesses.
-#[repr(C, align(64))]
-struct Tickets([AtomicU32; 161]);
-
-impl Tickets {
-    fn zeroed() -> Self {
-        Self([const { AtomicU32::new(0) }; 161])
-    }
-
-    fn address(&self) -> *mut c_void {
-        self.0.as_ptr().cast_mut().cast()
-    }
-
-    fn words(&self) -> Vec<u32> {
-        self.0.iter().map(|word| word.load(Relaxed)).collect()
-    }
-
-    fn party(&self, parties: u32, number: u32) -> Party {
-        let mut party = Party::unattached();
-        let len = 128 + 64 * usize::try_from(parties).expect("few");
-        assert_eq!(party.attach(self.address(), len, parties, number, SCOPE), Status::Ok);
-        party
-    }
-
-    fn bury(&self, number: u32, is_dead: IsDeadFn, context: *mut c_void) -> Status {
-        // SAFETY: 644 bytes of atomics, and a callback that accepts this context.
-        unsafe { shmlock_core_ticket_bury(self.address(), 320, 3, number, is_dead, context) }
-    }
-}
-
-type Function = unsafe extern "C" fn(*mut TicketHandle) -> Status;
-
-/// Every function that takes only a handle, and changes it or the lock.
-const FUNCTIONS: [Function; 5] = [
-    shmlock_core_ticket_begin_life,
-    shmlock_core_ticket_try_acquire,
+use shmlock_core_c::ticket_hold::{
+    shmlock_core_ticket_declare_consistent, shmlock_core_ticket_fencing_token,
     shmlock_core_ticket_release,
-    shmlock_core_ticket_declare_consistent,
-    shmlock_core_ticket_detach,
-];
-
-/// A handle as a C program has it: it stays at its address. It is dropped as by a reset.
-struct Party(*mut TicketHandle);
-
-impl Drop for Party {
-    fn drop(&mut self) {
-        // SAFETY: made by `Box::into_raw`, and freed once.
-        drop(unsafe { Box::from_raw(self.0) });
-    }
-}
-
-impl Party {
-    fn unattached() -> Self {
-        Self(Box::into_raw(Box::default()))
-    }
-
-    fn attach(
-        &mut self,
-        address: *mut c_void,
-        len: usize,
-        parties: u32,
-        party: u32,
-        scope: u32,
-    ) -> Status {
-        // SAFETY: a handle of this thread, and atomics or a refused address.
-        unsafe { shmlock_core_ticket_attach(self.0, address, len, parties, party, scope) }
-    }
-
-    fn call(&mut self, function: Function) -> Status {
-        // SAFETY: a handle of this thread.
-        unsafe { function(self.0) }
-    }
-
-    fn acquire(&mut self, waits: u32, wait: WaitFn, context: *mut c_void) -> Status {
-        // SAFETY: a handle of this thread, and a callback that accepts this context.
-        unsafe { shmlock_core_ticket_acquire(self.0, waits, wait, context) }
-    }
-
-    fn is_held(&self) -> bool {
-        // SAFETY: a handle of this thread.
-        unsafe { shmlock_core_ticket_is_held(self.0) }
-    }
-
-    fn has_waiters(&self) -> bool {
-        // SAFETY: a handle of this thread.
-        unsafe { shmlock_core_ticket_has_waiters(self.0) }
-    }
-
-    fn fencing_token(&self) -> Result<u64, Status> {
-        let mut number = 0;
-        // SAFETY: a handle of this thread, and a `u64`.
-        match unsafe { shmlock_core_ticket_fencing_token(self.0, &raw mut number) } {
-            Status::Ok => Ok(number),
-            status => Err(status),
-        }
-    }
-}
+};
 
 #[test]
 fn each_number_of_parties_excludes_all_others_and_counts() {

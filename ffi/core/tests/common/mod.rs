@@ -3,6 +3,8 @@
 #![allow(dead_code, reason = "each test file uses a part")]
 #![allow(unsafe_code, reason = "calls functions for C")]
 
+pub(crate) mod tickets;
+
 use core::ffi::{c_char, c_void};
 use core::ptr::{null, null_mut};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
