@@ -10,6 +10,9 @@ use crate::status::Status;
 use crate::ticket::with;
 use crate::ticket_handle::{Place, TicketHandle, Tickets, of_each};
 
+/// What a ticket lock says: its holder, its recoveries, and whether an owner died.
+type Found = (Option<shmlock_core::record::Holder>, u32, bool);
+
 /// Returns what the ticket lock of `N` parties at a place says. Only reads.
 ///
 /// # Errors
@@ -17,11 +20,11 @@ use crate::ticket_handle::{Place, TicketHandle, Tickets, of_each};
 ///
 /// # Safety
 /// That of [`Place::existing`].
-unsafe fn look<const N: usize>(place: Place) -> Result<Holder, Status> {
+unsafe fn look<const N: usize>(place: Place) -> Result<Found, Status> {
     // SAFETY: guaranteed by the caller.
     let region = unsafe { place.existing::<N>() }?;
-    Ok(region.map_or(Holder::of(None, 0, false), |region| {
-        Holder::of(region.holder().as_ref(), region.recoveries(), region.owner_died())
+    Ok(region.map_or((None, 0, false), |region| {
+        (region.holder(), region.recoveries(), region.owner_died())
     }))
 }
 
@@ -63,6 +66,8 @@ pub unsafe extern "C" fn shmlock_core_ticket_inspect(
         };
         // SAFETY: guaranteed by the caller.
         let found = unsafe { look(Place { address: address.cast_mut(), len }) }?;
+        // Once, not for each number of parties: the record is long.
+        let found = Holder::of(found.0.as_ref(), found.1, found.2);
         // SAFETY: guaranteed by the caller.
         unsafe { write(holder, found) }?;
         Ok(Status::Ok)
